@@ -1,0 +1,1 @@
+"""Where things run and rest: Ray, storage, the ledger, jobs and metrics. Nothing of text."""

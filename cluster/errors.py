@@ -1,0 +1,76 @@
+"""Every error that headrace raises on purpose.
+
+::
+
+    HeadraceError
+    ├── UserError             exit 2   something the user can mend
+    │   ├── RecipeError                the recipe: an unknown key, a wrong value
+    │   ├── SourceError                an input: missing, empty, of an unknown shape
+    │   ├── StorageError               credentials, bucket, endpoint, disk
+    │   ├── ModelError                 a model, tokenizer or chat template
+    │   ├── OutputError                an output directory that is not ours to write
+    │   └── QuarantineError            more bad records than the recipe allows
+    ├── GateError             exit 3   the work is done and a gate says no
+    └── Fault                 exit 1   ours: a defect or a broken machine
+        ├── BooksError                 in != kept + dropped + quarantined
+        └── LedgerError                a commit record that cannot be right
+
+A message says what is wrong, the value (of a recipe key, never of a row), where, and what
+to do. No message holds a row's content or a secret.
+"""
+
+
+class HeadraceError(Exception):
+    """Base of all errors raised on purpose; `exit_code` is what the command returns."""
+
+    exit_code = 1
+
+
+class UserError(HeadraceError):
+    """Something that the user can mend."""
+
+    exit_code = 2
+
+
+class RecipeError(UserError):
+    """The recipe: an unknown key, a wrong type, a value that cannot be."""
+
+
+class SourceError(UserError):
+    """An input: missing, empty, or of a shape that could not be told."""
+
+
+class StorageError(UserError):
+    """Object storage or disk: credentials, bucket, endpoint, permission, space."""
+
+
+class ModelError(UserError):
+    """A model, tokenizer or chat template that cannot be used."""
+
+
+class OutputError(UserError):
+    """An output directory that is not ours to write into."""
+
+
+class QuarantineError(UserError):
+    """More records could not be read than `quarantine.limit` allows."""
+
+
+class GateError(HeadraceError):
+    """The work is done and a gate says no."""
+
+    exit_code = 3
+
+
+class Fault(HeadraceError):
+    """A defect of headrace or of the machines below it."""
+
+    exit_code = 1
+
+
+class BooksError(Fault):
+    """Books that do not balance: a row was lost or made."""
+
+
+class LedgerError(Fault):
+    """A commit record that contradicts what it stands for."""

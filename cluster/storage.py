@@ -1,0 +1,289 @@
+"""Reading and writing, the same on a local disk and on S3.
+
+A path is a plain string, local or `s3://bucket/key`. Endpoint, region and credentials come
+from the provider's usual environment variables, never from a recipe. Every write is atomic:
+a temporary beside the target and a rename on disk, one PutObject on S3, so a reader sees the
+whole old object or the whole new one. Failures become `StorageError` that name the path and
+what to do, without a secret.
+"""
+
+import os
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import IO, Any, cast
+
+import fsspec
+import pyarrow as pa
+import pyarrow.parquet as pq
+import xxhash
+
+from cluster.errors import StorageError
+
+TEMPORARY = ".headrace-"  # prefix of our temporaries: a killed writer may leave one behind
+CONNECT_SECONDS = 10
+READ_SECONDS = 30
+ATTEMPTS = 3
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A stored object: its full path, size in bytes and a stamp that changes with its content."""
+
+    path: str
+    size: int
+    stamp: str  # etag on S3, mtime in nanoseconds on disk
+
+
+def is_remote(path: str) -> bool:
+    """Whether `path` is object storage rather than a local file."""
+    return "://" in path and not path.startswith("file://")
+
+
+def join(path: str, *parts: str) -> str:
+    """`path` with `parts` below it, by slashes."""
+    return "/".join([path.rstrip("/"), *(p.strip("/") for p in parts)])
+
+
+def filesystem(path: str) -> tuple[Any, str]:
+    """The fsspec filesystem of `path` and the path as that filesystem spells it."""
+    if not is_remote(path):
+        return _local(), os.path.abspath(path.removeprefix("file://"))
+    scheme, _, key = path.partition("://")
+    if scheme not in ("s3", "s3a"):
+        raise StorageError(f"{path}: the scheme {scheme!r} is not supported; use a local path or s3://")
+    return _s3(os.getpid()), key
+
+
+@lru_cache(maxsize=1)
+def _local() -> Any:
+    return fsspec.filesystem("file", auto_mkdir=False)
+
+
+@lru_cache(maxsize=1)
+def _s3(process: int) -> Any:
+    """One client a process: s3fs runs an event loop of its own that a fork must not share."""
+    return fsspec.filesystem(
+        "s3",
+        config_kwargs={
+            "connect_timeout": CONNECT_SECONDS,
+            "read_timeout": READ_SECONDS,
+            "retries": {"max_attempts": ATTEMPTS, "mode": "standard"},
+        },
+        use_listings_cache=False,
+        skip_instance_cache=True,
+        default_cache_type="readahead",
+    )
+
+
+@contextmanager
+def explained(path: str, doing: str) -> Iterator[None]:
+    """Turn what storage raises while `doing` something with `path` into a `StorageError`.
+
+    A missing object stays FileNotFoundError: the caller knows what it means.
+    """
+    try:
+        yield
+    except (FileNotFoundError, FileExistsError, StorageError):
+        raise
+    except PermissionError as error:
+        raise StorageError(f"cannot {doing} {path}: access denied; {_access_hint(path)}") from error
+    except Exception as error:
+        hint = _hint(path, error)
+        if hint is None:
+            raise
+        raise StorageError(f"cannot {doing} {path}: {hint}") from error
+
+
+def _access_hint(path: str) -> str:
+    if is_remote(path):
+        return "check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY (or the profile) and the bucket's policy"
+    return "check the owner and mode of the directory"
+
+
+def _hint(path: str, error: BaseException) -> str | None:
+    """What to tell the user of a storage failure; None when it is no storage failure."""
+    names = {type(e).__name__ for e in _chain(error)}
+    text = " ".join(str(e) for e in _chain(error))
+    if names & {"NoCredentialsError", "PartialCredentialsError"}:
+        return "no credentials found; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY or AWS_PROFILE"
+    if any(
+        code in text for code in ("InvalidAccessKeyId", "SignatureDoesNotMatch", "AccessDenied", "Forbidden")
+    ):
+        return f"access denied; {_access_hint(path)}"
+    if "NoSuchBucket" in text:
+        return "the bucket does not exist; check its name and AWS_ENDPOINT_URL"
+    if names & {
+        "EndpointConnectionError",
+        "ConnectTimeoutError",
+        "ReadTimeoutError",
+        "ConnectionClosedError",
+    }:
+        endpoint = (
+            os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL") or "AWS's default"
+        )
+        return f"the endpoint does not answer ({endpoint}); check AWS_ENDPOINT_URL and the network"
+    if "ClientError" in names or isinstance(error, OSError):
+        return f"{type(error).__name__}: {error}"
+    return None
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    seen: BaseException | None = error
+    while seen is not None:
+        yield seen
+        seen = seen.__cause__ or seen.__context__
+
+
+def exists(path: str) -> bool:
+    """Whether there is an object (or a directory) at `path`."""
+    fs, key = filesystem(path)
+    with explained(path, "look up"):
+        return bool(fs.exists(key))
+
+
+def entry(path: str) -> Entry:
+    """Size and stamp of one object. Raises: FileNotFoundError, StorageError."""
+    fs, key = filesystem(path)
+    with explained(path, "look up"):
+        info = fs.info(key)
+    return _entry(path, info)
+
+
+def _entry(path: str, info: dict[str, Any]) -> Entry:
+    if "ETag" in info:
+        return Entry(path, int(info["size"]), str(info["ETag"]).strip('"'))
+    mtime = os.stat(info["name"]).st_mtime_ns if not is_remote(path) else info.get("LastModified", "")
+    return Entry(path, int(info["size"]), str(mtime))
+
+
+def listing(path: str) -> list[Entry]:
+    """Every object below directory `path`, recursively, sorted by path; temporaries left out.
+
+    An absent directory has none. Raises: StorageError.
+    """
+    fs, key = filesystem(path)
+    with explained(path, "list"):
+        try:
+            found = fs.find(key, detail=True)
+        except FileNotFoundError:
+            return []
+    scheme = path.partition("://")[0] + "://" if is_remote(path) else ""
+    keep = {
+        name: info
+        for name, info in found.items()
+        if info["type"] == "file" and not name.rsplit("/", 1)[-1].startswith(TEMPORARY)
+    }
+    return [_entry(scheme + name, keep[name]) for name in sorted(keep)]
+
+
+def glob(pattern: str) -> list[Entry]:
+    """Every object that matches `pattern` (`*`, `?`, `[...]`, `**`), sorted by path."""
+    fs, key = filesystem(pattern)
+    with explained(pattern, "list"):
+        found = fs.glob(key, detail=True)
+    scheme = pattern.partition("://")[0] + "://" if is_remote(pattern) else ""
+    return [_entry(scheme + name, found[name]) for name in sorted(found) if found[name]["type"] == "file"]
+
+
+def is_directory(path: str) -> bool:
+    """Whether `path` is a directory (on S3: a prefix with objects below it)."""
+    fs, key = filesystem(path)
+    with explained(path, "look up"):
+        return bool(fs.isdir(key))
+
+
+def open_input(path: str) -> IO[bytes]:
+    """A seekable binary file for reading. Raises: FileNotFoundError, StorageError."""
+    fs, key = filesystem(path)
+    with explained(path, "open"):
+        return cast(IO[bytes], fs.open(key, "rb"))
+
+
+def read_bytes(path: str) -> bytes:
+    """All of one object. Raises: FileNotFoundError, StorageError."""
+    fs, key = filesystem(path)
+    with explained(path, "read"):
+        return bytes(fs.cat_file(key))
+
+
+def put(path: str, data: bytes) -> None:
+    """Write one object whole, replacing what was there. Raises: StorageError."""
+    fs, key = filesystem(path)
+    with explained(path, "write"):
+        if is_remote(path):
+            fs.pipe_file(key, data)
+            return
+        temporary = _write_temporary(key, data)
+        os.replace(temporary, key)
+
+
+def put_new(path: str, data: bytes) -> bool:
+    """Write one small object unless it exists; False where another writer was first.
+
+    S3: PutObject with `If-None-Match: *`; disk: a hard link of a finished temporary.
+    """
+    fs, key = filesystem(path)
+    with explained(path, "write"):
+        if is_remote(path):
+            try:
+                fs.pipe_file(key, data, mode="create")
+            except FileExistsError:
+                return False
+            except OSError as error:
+                if any("PreconditionFailed" in str(e) or "412" in str(e) for e in _chain(error)):
+                    return False
+                if exists(path):  # s3fs maps the 412 to EINVAL without a code on some servers
+                    return False
+                raise
+            return True
+        temporary = _write_temporary(key, data)
+        try:
+            os.link(temporary, key)
+        except FileExistsError:
+            return False
+        finally:
+            os.unlink(temporary)
+        return True
+
+
+def _write_temporary(key: str, data: bytes) -> str:
+    """A finished, synced temporary in the target's directory."""
+    folder = os.path.dirname(key)
+    os.makedirs(folder, exist_ok=True)
+    temporary = os.path.join(folder, f"{TEMPORARY}{uuid.uuid4().hex}")
+    with open(temporary, "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    return temporary
+
+
+def delete(path: str) -> None:
+    """Remove an object, or a directory with all below it; absent is fine."""
+    fs, key = filesystem(path)
+    with explained(path, "delete"):
+        try:
+            fs.rm(key, recursive=True)
+        except FileNotFoundError:
+            return
+
+
+def write_table(path: str, table: pa.Table) -> tuple[int, str]:
+    """Write `table` as one Parquet object; returns (bytes, xxh3-64 of the bytes, hex).
+
+    The bytes depend on the table alone: one row group, zstd, no writer's clock.
+    """
+    sink = pa.BufferOutputStream()
+    pq.write_table(table, sink, compression="zstd", row_group_size=max(table.num_rows, 1))
+    data = sink.getvalue()
+    put(path, data.to_pybytes())
+    return data.size, xxhash.xxh3_64_hexdigest(memoryview(data))
+
+
+def read_table(path: str, columns: list[str] | None = None) -> pa.Table:
+    """One Parquet object as a table, or some of its columns. Raises: FileNotFoundError, StorageError."""
+    with explained(path, "read"), open_input(path) as file:
+        return pq.read_table(file, columns=columns)

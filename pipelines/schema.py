@@ -1,0 +1,116 @@
+"""What travels between stages: the Arrow schema of every hand-over, and how a row is marked.
+
+A *record* is one raw input item. A *row* is one conversation or text made of `n_records`
+records. Nothing filters: a stage sets `drop` (a reason such as ``quality.too_short``) or
+`error` (a cause such as ``read.malformed_json``) and later stages skip the marked rows. The
+writer of a pass parts kept rows from marked ones, and books are counted over both.
+"""
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+ROLES = ("system", "user", "assistant", "tool", "text")
+
+# Roles are plain strings: Parquet dictionary-encodes them on disk anyway, while a dictionary
+# inside a list of structs cannot be concatenated across files with different dictionaries.
+MESSAGE = pa.struct([pa.field("role", pa.string()), pa.field("content", pa.large_string())])
+MESSAGES = pa.list_(pa.field("item", MESSAGE))
+META = pa.map_(pa.string(), pa.string())
+
+ROW = pa.schema(
+    [
+        pa.field("row_id", pa.uint64(), nullable=False),  # ordinal << 32 | row in the fragment
+        pa.field("n_records", pa.uint32(), nullable=False),  # what the books count
+        pa.field("source", pa.string(), nullable=False),
+        pa.field("file", pa.string(), nullable=False),  # path below the source's fixed part
+        pa.field("place", pa.string(), nullable=False),  # "line 12", "byte 4096", "row 7"
+        pa.field("messages", MESSAGES),  # null only where `error` is set
+        pa.field("group", pa.uint64()),  # hash of the leak-proof grouping key, keyed by `seed`
+        pa.field("time", pa.timestamp("us", tz="UTC")),
+        pa.field("meta", META),  # only the columns that the recipe names
+        pa.field("drop", pa.string()),  # "stage.reason"; null = kept
+        pa.field("error", pa.string()),  # "read.cause"; null = readable
+        pa.field("detail", pa.string()),  # more about `error`, never content
+        pa.field("bytes_lost", pa.uint64()),  # of an unreadable remainder
+    ]
+)
+
+# Columns that stages add, in the order of the flow.
+QUALITY = pa.struct([pa.field("score", pa.float32())])
+PII = pa.map_(pa.string(), pa.int32())
+BANDS = pa.list_(pa.uint64(), 16)
+
+
+def ordinal(row_ids: np.ndarray) -> np.ndarray:
+    """Ordinal of the fragment of each row: ``uint64[N] -> uint64[N]``."""
+    return row_ids >> np.uint64(32)
+
+
+def live(table: pa.Table) -> pa.Array:
+    """Mask of the rows that no stage has marked yet: ``bool[N]``, no nulls."""
+    mask = pc.and_(pc.is_null(table["drop"]), pc.is_null(table["error"]))
+    return mask.combine_chunks() if isinstance(mask, pa.ChunkedArray) else mask
+
+
+def mark(table: pa.Table, column: str, reasons: Iterable[str | None] | pa.Array) -> pa.Table:
+    """Set `column` ("drop" or "error") where `reasons` is not null and the row is still live.
+
+    `reasons` has one entry a row. The first mark stays: a row that is already dropped or
+    quarantined keeps its reason.
+    """
+    assert column in ("drop", "error"), column
+    given = reasons if isinstance(reasons, pa.Array) else pa.array(reasons, pa.string())
+    assert len(given) == table.num_rows, (len(given), table.num_rows)
+    old = table[column].combine_chunks()
+    new = pc.if_else(live(table), pc.coalesce(old, given), old)
+    return table.set_column(table.schema.get_field_index(column), column, new)
+
+
+def mark_where(table: pa.Table, mask: pa.Array | np.ndarray, reason: str) -> pa.Table:
+    """Drop the live rows under `mask` (``bool[N]``) for `reason` ("stage.reason")."""
+    mask = pa.array(mask) if isinstance(mask, np.ndarray) else mask
+    text = pa.scalar(reason, pa.string())
+    return mark(table, "drop", pc.if_else(mask, text, pa.scalar(None, pa.string())))
+
+
+def replace_messages(table: pa.Table, messages: pa.Array) -> pa.Table:
+    """`table` with another `messages` column of the same length."""
+    return table.set_column(table.schema.get_field_index("messages"), "messages", messages)
+
+
+def contents(table: pa.Table) -> tuple[pa.Array, np.ndarray, pa.Array]:
+    """Flat view of all messages, without a copy where the table is one chunk.
+
+    Returns (roles ``string[M]``, row of each message ``int64[M]``, contents
+    ``large_string[M]``). A null `messages` contributes nothing.
+    """
+    messages = table["messages"].combine_chunks()
+    flat = messages.flatten()
+    rows = pc.list_parent_indices(messages).to_numpy(zero_copy_only=False)
+    return flat.field("role"), rows.astype(np.int64), flat.field("content")
+
+
+def rebuild(table: pa.Table, rows: np.ndarray, roles: pa.Array, texts: pa.Array) -> pa.Table:
+    """`table` with its messages rebuilt from a flat view (inverse of `contents`).
+
+    `rows` (``int64[M]``, ascending) says to which row each (role, content) belongs. Rows with
+    null messages must own none and stay null; other rows may end with none.
+    """
+    counts = np.bincount(rows, minlength=table.num_rows) if len(rows) else np.zeros(table.num_rows, np.int64)
+    offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int32)
+    values = pa.StructArray.from_arrays(
+        [roles.cast(pa.string()), texts.cast(pa.large_string())], fields=list(MESSAGE)
+    )
+    was_null = table["messages"].combine_chunks().is_null()
+    mask = was_null if was_null.true_count else None
+    built = pa.ListArray.from_arrays(pa.array(offsets), values, type=MESSAGES, mask=mask)
+    return replace_messages(table, built)
+
+
+def from_rows(rows: list[dict[str, Any]], schema: pa.Schema = ROW) -> pa.Table:
+    """Table of `schema` from dictionaries; missing keys become null (for tests and readers)."""
+    return pa.Table.from_pylist(rows, schema=schema)
