@@ -271,19 +271,25 @@ def delete(path: str) -> None:
             return
 
 
-def write_table(path: str, table: pa.Table) -> tuple[int, str]:
+def write_table(path: str, table: pa.Table, row_group: int | None = None) -> tuple[int, str]:
     """Write `table` as one Parquet object; returns (bytes, xxh3-64 of the bytes, hex).
 
-    The bytes depend on the table alone: one row group, zstd, no writer's clock.
+    The bytes depend on the table alone: zstd, no writer's clock, one row group or groups of
+    `row_group` rows (for tables of which readers want a range).
     """
     sink = pa.BufferOutputStream()
-    pq.write_table(table, sink, compression="zstd", row_group_size=max(table.num_rows, 1))
+    pq.write_table(table, sink, compression="zstd", row_group_size=row_group or max(table.num_rows, 1))
     data = sink.getvalue()
     put(path, data.to_pybytes())
     return data.size, xxhash.xxh3_64_hexdigest(memoryview(data))
 
 
-def read_table(path: str, columns: list[str] | None = None) -> pa.Table:
-    """One Parquet object as a table, or some of its columns. Raises: FileNotFoundError, StorageError."""
+def read_table(
+    path: str, columns: list[str] | None = None, filters: list[tuple[str, str, Any]] | None = None
+) -> pa.Table:
+    """One Parquet object as a table, or some of its columns and rows (`filters` as pyarrow's).
+
+    Row groups that the filters rule out are not read. Raises: FileNotFoundError, StorageError.
+    """
     with explained(path, "read"), open_input(path) as file:
-        return pq.read_table(file, columns=columns)
+        return pq.read_table(file, columns=columns, filters=filters)

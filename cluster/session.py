@@ -1,0 +1,86 @@
+"""The only place that starts or joins Ray.
+
+With `RAY_ADDRESS` set (as `ray job submit` and KubeRay do) the running cluster is joined;
+otherwise a local Ray is started with as many logical CPUs as the recipe's caps ask for, so that
+`workers: 4` means four tasks at once on a laptop of two cores as well.
+"""
+
+import logging
+import os
+from typing import Any
+
+import ray
+from ray.data import DataContext
+
+from cluster.errors import UserError
+
+# One thread a task: parallelism comes from Ray, and results must not depend on thread counts.
+THREADS = {
+    "OMP_NUM_THREADS": "1",
+    "RAYON_NUM_THREADS": "1",
+    "POLARS_MAX_THREADS": "1",
+    "NUMBA_NUM_THREADS": "1",
+    "TOKENIZERS_PARALLELISM": "false",
+}
+OFFLINE = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_TRAIN_V2_ENABLED": "1", "RAY_DATA_DISABLE_PROGRESS_BARS": "1"}
+
+
+def start(cpus: int) -> None:
+    """Join the cluster of `RAY_ADDRESS`, or start a local Ray with at least `cpus` logical CPUs.
+
+    Does nothing where this process is connected already. Raises: UserError (no such cluster).
+    """
+    if ray.is_initialized():
+        _configure_data()
+        return
+    os.environ.update(OFFLINE)
+    options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR, "configure_logging": True}
+    if os.environ.get("RAY_ADDRESS"):
+        try:
+            ray.init(runtime_env={"env_vars": {**OFFLINE}}, **options)
+        except ConnectionError as error:
+            raise UserError(
+                f"no Ray cluster answers at RAY_ADDRESS={os.environ['RAY_ADDRESS']!r}; "
+                "start one, or unset RAY_ADDRESS to run locally"
+            ) from error
+    else:
+        logical = max(os.cpu_count() or 1, cpus)
+        ray.init(num_cpus=logical, include_dashboard=False, **options)
+    _configure_data()
+
+
+def stop() -> None:
+    """Leave the cluster; a local Ray ends."""
+    ray.shutdown()
+
+
+def cpus() -> int:
+    """Logical CPUs of the cluster."""
+    return max(1, int(ray.cluster_resources().get("CPU", 1)))
+
+
+def has_gpu() -> bool:
+    """Whether any node of the cluster has a GPU."""
+    return ray.cluster_resources().get("GPU", 0) >= 1
+
+
+def single_threaded() -> None:
+    """Hold this worker process to one thread a library; called first by every task."""
+    for name, value in THREADS.items():
+        os.environ.setdefault(name, value)
+    import pyarrow as pa  # after the environment, which its thread pools read
+
+    pa.set_cpu_count(1)
+    pa.set_io_thread_count(4)
+
+
+def _configure_data() -> None:
+    context = DataContext.get_current()
+    context.enable_progress_bars = False
+    context.print_on_execution_start = False
+    # A fragment travels as one row that holds an Arrow stream. With a target of one byte every
+    # row is a block of its own, so that no operator joins or cuts fragments.
+    context.target_max_block_size = 1
+    context.execution_options.preserve_order = False
+    for name in ("ray.data", "ray.train", "ray.tune"):
+        logging.getLogger(name).setLevel(logging.ERROR)

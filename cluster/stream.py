@@ -1,0 +1,249 @@
+"""Run work over fragments on Ray, at most `workers` tasks at once.
+
+Three ways, for three kinds of work:
+
+- `fragments`: one Ray Data stream. Fragments that can be read on their own are read where they
+  are worked on; a file that cannot be cut is read once, in order, by one task that hands its
+  parts to the others.
+- `grouped`: records that belong together stand in different files; Ray Data shuffles them by
+  bucket, and each bucket is worked on as one part.
+- `each`: a plain function over small items (paths, ranges, bands), results in the items' order.
+
+A part travels between operators as *one row* that holds an Arrow stream (`session` sets the
+target block size so that each row is a block): Ray may then join and cut blocks as it likes and
+a part is still one table from end to end.
+
+Nothing here trusts an order of arrival: work writes under the name of its part and gives back
+one small record, and Ray may run a task twice.
+"""
+
+import json
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
+from typing import Any, TypeVar
+
+import pyarrow as pa
+import ray
+from ray.data import DataContext, Dataset, TaskPoolStrategy
+from ray.exceptions import RayError, RayTaskError
+
+from cluster import session
+from cluster.errors import Fault, HeadraceError
+from cluster.fragments import Fragment
+
+Record = dict[str, Any]
+Read = Callable[[Fragment], Iterator[pa.Table]]
+Work = Callable[[Fragment, int, bool, pa.Table], Record]
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+PART = pa.schema(
+    [
+        pa.field("fragment", pa.large_string()),
+        pa.field("done", pa.list_(pa.int64())),
+        pa.field("part", pa.int64()),  # -1: the work reads the fragment itself
+        pa.field("last", pa.bool_()),
+        pa.field("payload", pa.large_binary()),  # an Arrow stream of one table
+    ]
+)
+RECORD = pa.schema([pa.field("record", pa.large_string())])
+SHUFFLE_BLOCK = 32 * 2**20  # bytes
+READER_CPUS = 0.1  # a reader mostly waits; unequal to a worker's 1, which also keeps Ray from fusing the two
+
+
+def fragments(
+    todo: Sequence[tuple[Fragment, Sequence[int]]], read: Read, work: Work, *, workers: int
+) -> Iterator[Record]:
+    """Read and work on every fragment; yields the record of each part as it is done.
+
+    `todo` holds each fragment with the parts of it that are done already. `read` gives the parts
+    of a fragment as tables, in an order that never changes (at least one, if only an empty one);
+    `work(fragment, part, last, table)` writes and commits one of them.
+    """
+    if not todo:
+        return
+    items = [
+        {"fragment": json.dumps(f.to_json()), "done": list(done), "part": -1, "last": False, "payload": None}
+        for f, done in todo
+    ]
+    source = ray.data.from_items(items, override_num_blocks=len(items))
+    parts = source.map_batches(
+        partial(_hand_out, read=read),
+        batch_size=None,
+        batch_format="pyarrow",
+        compute=TaskPoolStrategy(size=workers),
+        num_cpus=READER_CPUS,
+    )
+    worked = parts.map_batches(
+        partial(_work, read=read, work=work),
+        batch_size=None,
+        batch_format="pyarrow",
+        compute=TaskPoolStrategy(size=workers),
+        num_cpus=1,
+    )
+    yield from _records(worked)
+
+
+def _hand_out(batch: pa.Table, read: Read) -> Iterator[pa.Table]:
+    """Parts of the fragments that only one reader can read; other fragments pass as they are."""
+    session.single_threaded()
+    for item in batch.to_pylist():
+        fragment = Fragment.from_json(json.loads(item["fragment"]))
+        if fragment.kind != "stream":
+            yield pa.Table.from_pylist([item], schema=PART)
+            continue
+        for part, last, table in _numbered(read(fragment)):
+            if part not in (item["done"] or ()):
+                sent = {**item, "part": part, "last": last, "payload": _pack(table)}
+                yield pa.Table.from_pylist([sent], schema=PART)
+
+
+def _work(batch: pa.Table, read: Read, work: Work) -> Iterator[pa.Table]:
+    session.single_threaded()
+    for item in batch.to_pylist():
+        fragment = Fragment.from_json(json.loads(item["fragment"]))
+        if item["part"] >= 0:
+            yield _record(work(fragment, item["part"], item["last"], _unpack(item["payload"])))
+            continue
+        for part, last, table in _numbered(read(fragment)):
+            if part not in (item["done"] or ()):
+                yield _record(work(fragment, part, last, table))
+
+
+def _numbered(tables: Iterator[pa.Table]) -> Iterator[tuple[int, bool, pa.Table]]:
+    """(part, whether it is the last, table), holding one table back to know which is last."""
+    held = next(tables)
+    part = 0
+    for table in tables:
+        yield part, False, held
+        held, part = table, part + 1
+    yield part, True, held
+
+
+def _pack(table: pa.Table) -> bytes:
+    sink = pa.BufferOutputStream()
+    with pa.ipc.new_stream(sink, table.schema) as writer:
+        writer.write_table(table)
+    return bytes(sink.getvalue())
+
+
+def _unpack(payload: bytes) -> pa.Table:
+    return pa.ipc.open_stream(pa.py_buffer(payload)).read_all().combine_chunks()
+
+
+def _record(record: Record) -> pa.Table:
+    return pa.Table.from_pylist([{"record": json.dumps(record)}], schema=RECORD)
+
+
+def grouped(
+    inputs: Sequence[Fragment],
+    buckets: Sequence[Fragment],
+    read: Read,
+    work: Work,
+    *,
+    workers: int,
+) -> Iterator[Record]:
+    """Shuffle the records of `inputs` by bucket and work on every bucket in `buckets`.
+
+    `read(input)` gives tables with an int32 column `bucket` (the number of the bucket fragment);
+    `work(bucket fragment, 0, True, table)` gets all rows of its bucket in no particular order, also
+    where there are none.
+    """
+    if not buckets:
+        return
+    items = [{"fragment": json.dumps(f.to_json())} for f in inputs]
+    context = DataContext.get_current()
+    target, context.target_max_block_size = context.target_max_block_size, SHUFFLE_BLOCK
+    try:
+        records = ray.data.from_items(items, override_num_blocks=len(items)).map_batches(
+            partial(_read_grouped, read=read, wanted={f.bucket for f in buckets}),
+            batch_size=None,
+            batch_format="pyarrow",
+            compute=TaskPoolStrategy(size=workers),
+            num_cpus=1,
+        )
+        by_bucket = {f.bucket: json.dumps(f.to_json()) for f in buckets}
+        worked = records.groupby("bucket", num_partitions=min(len(buckets), 200)).map_groups(
+            partial(_work_group, work=work, by_bucket=by_bucket),
+            batch_format="pyarrow",
+            compute=TaskPoolStrategy(size=workers),
+            num_cpus=1,
+        )
+        done = set()
+        for record in _records(worked):
+            done.add(record["ordinal"])
+            yield record
+    finally:
+        context.target_max_block_size = target
+    for fragment in buckets:
+        if fragment.ordinal not in done:
+            empty = next(iter(read(inputs[0]))).slice(0, 0)
+            yield work(fragment, 0, True, empty)
+
+
+def _read_grouped(batch: pa.Table, read: Read, wanted: set[int]) -> Iterator[pa.Table]:
+    session.single_threaded()
+    for text in batch["fragment"].to_pylist():
+        for table in read(Fragment.from_json(json.loads(text))):
+            yield table.filter(pa.compute.is_in(table["bucket"], pa.array(sorted(wanted), pa.int32())))
+
+
+def _work_group(group: pa.Table, work: Work, by_bucket: dict[int, str]) -> pa.Table:
+    session.single_threaded()
+    fragment = Fragment.from_json(json.loads(by_bucket[group["bucket"][0].as_py()]))
+    return _record(work(fragment, 0, True, group.combine_chunks()))
+
+
+def _records(dataset: Dataset) -> Iterator[Record]:
+    with own_errors():
+        for batch in dataset.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0):
+            for text in batch["record"].to_pylist():
+                yield json.loads(text)
+
+
+class own_errors:  # noqa: N801 - reads as a statement: `with own_errors():`
+    """Raise the error of ours that a task ended with, instead of Ray's wrapping of it."""
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if error is None or not isinstance(error, RayError):
+            return
+        cause: BaseException | None = error
+        while cause is not None:
+            if isinstance(cause, HeadraceError):
+                raise cause.with_traceback(None) from None
+            cause = cause.cause if isinstance(cause, RayTaskError) else (cause.__cause__ or cause.__context__)
+        # Ray's message holds the whole remote traceback; ours names the kind of error alone.
+        inner = error.cause if isinstance(error, RayTaskError) and error.cause is not None else error
+        raise Fault(f"a task ended with {type(inner).__name__}; see Ray's logs for the traceback") from error
+
+
+def each(
+    function: Callable[[Item], Result], items: Iterable[Item], *, workers: int, name: str
+) -> Iterator[Result]:
+    """`function` over `items` as Ray tasks, at most `workers` at once; results in the items' order."""
+    remote = ray.remote(num_cpus=1, max_retries=3)(_call).options(name=name)
+    waiting = deque(enumerate(items))
+    running: dict[Any, int] = {}
+    ready: dict[int, Result] = {}
+    following = 0
+    with own_errors():
+        while waiting or running or ready:
+            while waiting and len(running) < workers:
+                number, item = waiting.popleft()
+                running[remote.remote(function, item)] = number
+            while following in ready:
+                yield ready.pop(following)
+                following += 1
+            if running:
+                finished, _ = ray.wait(list(running), num_returns=1)
+                for reference in finished:
+                    ready[running.pop(reference)] = ray.get(reference)
+
+
+def _call(function: Callable[[Item], Result], item: Item) -> Result:
+    session.single_threaded()
+    return function(item)

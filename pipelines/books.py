@@ -1,0 +1,127 @@
+"""Counting: what came in, what was kept, what was dropped or quarantined and why.
+
+Books count *records*: a dropped conversation of eight turns is eight. Each pass has its own;
+what a pass keeps is what the next one takes in, and `in == kept + dropped + quarantined` must hold
+for every part, pass and run.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from cluster.errors import BooksError
+from pipelines import schema
+
+Books = dict[str, Any]
+
+# Bins of every histogram of lengths: 0, 1, 2 to 3, 4 to 7, ... doubling.
+EDGES = [0, *(2**k for k in range(27))]
+
+
+def records(table: pa.Table) -> int:
+    """Records that the rows of `table` are made of."""
+    return int(pc.sum(table["n_records"]).as_py() or 0)
+
+
+def of(table: pa.Table) -> Books:
+    """Books over a table of rows with their marks."""
+    kept = table.filter(schema.live(table))
+    return {
+        "in": records(table),
+        "kept": records(kept),
+        "dropped": _by_reason(table.filter(pc.is_null(table["error"])), "drop"),
+        "quarantined": _by_reason(table, "error"),
+    }
+
+
+def _by_reason(table: pa.Table, column: str) -> dict[str, int]:
+    sums = table.filter(pc.is_valid(table[column])).group_by(column).aggregate([("n_records", "sum")])
+    pairs = zip(sums[column].to_pylist(), sums["n_records_sum"].to_pylist(), strict=True)
+    return dict(sorted(pairs))
+
+
+def total(each: Iterable[Books]) -> Books:
+    """Sum of books."""
+    dropped: Counter[str] = Counter()
+    quarantined: Counter[str] = Counter()
+    came = kept = 0
+    for book in each:
+        came += book["in"]
+        kept += book["kept"]
+        dropped.update(book["dropped"])
+        quarantined.update(book["quarantined"])
+    return {
+        "in": came,
+        "kept": kept,
+        "dropped": dict(sorted(dropped.items())),
+        "quarantined": dict(sorted(quarantined.items())),
+    }
+
+
+def check(book: Books, entered: int, where: str) -> None:
+    """Raises: BooksError unless everything that entered is kept, dropped or quarantined."""
+    out = book["kept"] + sum(book["dropped"].values()) + sum(book["quarantined"].values())
+    if not book["in"] == entered == out:
+        raise BooksError(
+            f"{where}: the books do not balance: {entered} records came in, {book['in']} were counted, "
+            f"{book['kept']} kept + {sum(book['dropped'].values())} dropped + "
+            f"{sum(book['quarantined'].values())} quarantined = {out}"
+        )
+
+
+def lengths(table: pa.Table) -> list[int]:
+    """Histogram of characters a row over `EDGES`; rows without messages are left out."""
+    _, rows, texts = schema.contents(table)
+    sizes = pc.fill_null(pc.utf8_length(texts), 0).to_numpy(zero_copy_only=False)
+    per_row = np.bincount(rows, weights=sizes, minlength=table.num_rows) if len(rows) else np.zeros(0)
+    held = table["messages"].combine_chunks().is_valid().to_numpy(zero_copy_only=False)
+    return histogram(per_row[held] if len(per_row) else per_row)
+
+
+def histogram(values: np.ndarray) -> list[int]:
+    """Counts of `values` between the `EDGES`; the last bin takes all above."""
+    counts, _ = np.histogram(np.minimum(values, EDGES[-1]), bins=np.array(EDGES, dtype=np.float64))
+    return [int(c) for c in counts]
+
+
+def add(histograms: Sequence[Sequence[int]]) -> list[int]:
+    """Sum of histograms."""
+    return [int(n) for n in np.sum(np.array(histograms, dtype=np.int64), axis=0)] if histograms else []
+
+
+def timing(seconds: float, table: pa.Table) -> dict[str, float]:
+    """CPU seconds of a stage with the rows and the UTF-8 bytes of content that entered it."""
+    _, _, texts = schema.contents(table)
+    return {"seconds": seconds, "rows": table.num_rows, "bytes": int(pc.sum(pc.binary_length(texts)).as_py() or 0)}
+
+
+def add_timings(each: Iterable[dict[str, dict[str, float]]]) -> dict[str, dict[str, float]]:
+    """Sum of timings by stage, stages in the order in which they first appear."""
+    sums: dict[str, dict[str, float]] = {}
+    for timings in each:
+        for stage, values in timings.items():
+            held = sums.setdefault(stage, {"seconds": 0.0, "rows": 0, "bytes": 0})
+            for name in held:
+                held[name] += values[name]
+    return sums
+
+
+def entities(table: pa.Table) -> dict[str, int]:
+    """PII findings replaced, by entity."""
+    if "pii" not in table.column_names:
+        return {}
+    flat = table["pii"].combine_chunks().cast(schema.PII)
+    sums = pa.table({"entity": flat.keys, "n": flat.items}).group_by("entity").aggregate([("n", "sum")])
+    return dict(sorted(zip(sums["entity"].to_pylist(), sums["n_sum"].to_pylist(), strict=True)))
+
+
+def add_counts(each: Iterable[dict[str, int]]) -> dict[str, int]:
+    """Sum of counters, keys sorted."""
+    sums: Counter[str] = Counter()
+    for counts in each:
+        sums.update(counts)
+    return dict(sorted(sums.items()))

@@ -1,0 +1,245 @@
+"""Pass 1, one part at a time: raw records in, a file of `prepared/` and one of `rejected/` out.
+
+The stages come as modules with `VERSION` and `apply(table, config)`, in the order of the flow.
+They mark rows and never remove one: after each the rows must be the same, and the writer here
+is the only place that parts kept rows from marked ones. A stage that raises on a row is given
+smaller and smaller pieces until that row stands alone; it is quarantined as ``<stage>.error`` and
+the rest goes on.
+
+Cost: memory of one part; time is the stages' own.
+"""
+
+import resource
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import xxhash
+
+import kernels
+from cluster import ledger, storage
+from cluster.errors import BooksError, HeadraceError
+from cluster.fragments import Fragment
+from pipelines import books, schema, sources
+from pipelines.recipe import Recipe
+
+PASS = "prepare"
+MARKS = ("drop", "error", "detail", "bytes_lost")
+READ_SECONDS = b"headrace.read_seconds"
+# Rows that these stages mark have not been masked yet: their text is withheld.
+BEFORE_MASKING = ("read", "clean", "quality", "pii")
+
+
+@dataclass(frozen=True)
+class Job:
+    """What every task of the pass needs: small, and the same for all."""
+
+    recipe: Recipe
+    stages: tuple[str, ...]  # module names, in the order of the flow
+    keys: dict[int, str]  # ordinal -> pass key
+
+    def source(self, fragment: Fragment) -> sources.Source:
+        """The source that `fragment` is cut from."""
+        return next(s for s in self.recipe.sources if s.name == fragment.source)
+
+
+def unit(ordinal: int, part: int) -> str:
+    """Name of a part in the ledger and in file names."""
+    return f"{ordinal:08d}-{part:04d}"
+
+
+def read(fragment: Fragment, job: Job) -> Iterator[pa.Table]:
+    """Parts of a fragment that can be read on its own; at least one, each with its CPU seconds."""
+    tables = sources.read(
+        fragment, job.source(fragment), fragment_size=job.recipe.fragment_size, seed=job.recipe.seed
+    )
+    any_part = False
+    while True:
+        started = time.process_time()
+        table = next(tables, None)
+        if table is None:
+            break
+        any_part = True
+        yield _with_seconds(table, time.process_time() - started)
+    if not any_part:
+        yield _with_seconds(schema.ROW.empty_table(), 0.0)
+
+
+def read_grouped(fragment: Fragment, job: Job) -> Iterator[pa.Table]:
+    """Records of one input of a `group_by` source, with the bucket of each (for the shuffle)."""
+    tables = sources.read_grouped(
+        fragment,
+        job.source(fragment),
+        buckets=fragment.buckets,
+        fragment_size=job.recipe.fragment_size,
+        seed=job.recipe.seed,
+    )
+    while True:
+        started = time.process_time()
+        table = next(tables, None)
+        if table is None:
+            return
+        # CPU seconds travel in the first row of each table and are summed in the bucket.
+        seconds = np.zeros(table.num_rows)
+        if table.num_rows:
+            seconds[0] = time.process_time() - started
+        yield table.append_column("seconds", pa.array(seconds))
+
+
+def _with_seconds(table: pa.Table, seconds: float) -> pa.Table:
+    return table.replace_schema_metadata({READ_SECONDS: repr(seconds)})
+
+
+def work_grouped(fragment: Fragment, part: int, last: bool, records: pa.Table, job: Job) -> ledger.Record:
+    """Join a bucket's records to conversations, then do as with any other part."""
+    started = time.process_time()
+    table = sources.assemble(records, fragment, job.source(fragment), seed=job.recipe.seed)
+    seconds = time.process_time() - started
+    if "seconds" in records.column_names:
+        seconds += pc.sum(records["seconds"]).as_py() or 0.0
+    return work(fragment, part, last, _with_seconds(table, seconds), job)
+
+
+def work(fragment: Fragment, part: int, last: bool, table: pa.Table, job: Job) -> ledger.Record:
+    """Run the stages over one part, write kept and marked rows, commit; returns the record."""
+    kernels.warm()
+    recipe = job.recipe
+    name = unit(fragment.ordinal, part)
+    entering = books.records(table)
+    read_seconds = float((table.schema.metadata or {}).get(READ_SECONDS, b"0"))
+    table = table.replace_schema_metadata(None)
+    histograms = {"characters.in": books.lengths(table)}
+    content = _content_hash(table)
+    timings = {"read": books.timing(read_seconds, table)}
+    for stage in _modules(job.stages):
+        table, timings[_short(stage)] = _timed(stage, table, getattr(recipe, _short(stage)))
+    kept = table.filter(schema.live(table)).drop_columns(list(MARKS))
+    marked = table.filter(pc.invert(schema.live(table)))
+    outputs = [write(recipe.output, f"prepared/part-{name}.parquet", kept)]
+    if marked.num_rows:
+        text = rejected(marked, withhold=() if recipe.quarantine.text else BEFORE_MASKING)
+        outputs.append(write(recipe.output, f"rejected/part-{name}.parquet", text))
+    record = {
+        "ordinal": fragment.ordinal,
+        "part": part,
+        "last": last,
+        "key": job.keys[fragment.ordinal],
+        "source": fragment.source,
+        "content": content,
+        "rows": {"in": table.num_rows, "kept": kept.num_rows},
+        "books": books.of(table),
+        "bytes_lost": pc.sum(table["bytes_lost"]).as_py() or 0,
+        "outputs": outputs,
+        "stages": timings,
+        "histograms": {**histograms, "characters.kept": books.lengths(kept)},
+        "pii": books.entities(table),
+        "memory": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+    }
+    books.check(record["books"], entering, f"{PASS} {name} of source {fragment.source!r}")
+    ledger.commit(recipe.output, PASS, name, record)
+    return record
+
+
+def _modules(names: Sequence[str]) -> list[ModuleType]:
+    import importlib
+
+    return [importlib.import_module(n) for n in names]
+
+
+def _short(stage: ModuleType) -> str:
+    return stage.__name__.rsplit(".", 1)[-1]
+
+
+def _timed(stage: ModuleType, table: pa.Table, config: Any) -> tuple[pa.Table, dict[str, float]]:
+    """One stage over the table, with its CPU seconds and what entered it."""
+    size = books.timing(0.0, table.filter(schema.live(table)))
+    started = time.process_time()
+    after = isolated(stage, table, config)
+    if not after["row_id"].equals(table["row_id"]):
+        raise BooksError(f"stage {_short(stage)} changed the rows: {table.num_rows} in, {after.num_rows} out")
+    return after.combine_chunks(), {**size, "seconds": time.process_time() - started}
+
+
+def isolated(stage: ModuleType, table: pa.Table, config: Any) -> pa.Table:
+    """`stage.apply`, with rows that make it raise set apart as quarantined.
+
+    Raises: what the stage raised, where it raised on every row (then it is no row's fault).
+    """
+    try:
+        return stage.apply(table, config)
+    except (HeadraceError, MemoryError):
+        raise
+    except Exception as error:
+        if table.num_rows < 2:
+            raise
+        pieces = [_bisected(stage, half, config) for half in _halves(table)]
+        result = pa.concat_tables(pieces, promote_options="default")
+        failed = pc.equal(result["error"], f"{_short(stage)}.error")
+        if pc.sum(failed).as_py() == pc.sum(schema.live(table)).as_py():
+            raise error
+        return result
+
+
+def _bisected(stage: ModuleType, table: pa.Table, config: Any) -> pa.Table:
+    try:
+        return stage.apply(table, config)
+    except (HeadraceError, MemoryError):
+        raise
+    except Exception as error:
+        if table.num_rows == 1:
+            marked = schema.mark(table, "error", [f"{_short(stage)}.error"])
+            # The type alone: a message may quote the row.
+            index = marked.schema.get_field_index("detail")
+            return marked.set_column(index, "detail", pa.array([type(error).__name__], pa.string()))
+        pieces = [_bisected(stage, half, config) for half in _halves(table)]
+        return pa.concat_tables(pieces, promote_options="default")
+
+
+def _halves(table: pa.Table) -> tuple[pa.Table, pa.Table]:
+    half = table.num_rows // 2
+    return table.slice(0, half), table.slice(half)
+
+
+def rejected(marked: pa.Table, withhold: Sequence[str]) -> pa.Table:
+    """Marked rows as they are kept in `rejected/`; text only as masked, or where it may be shown."""
+    reason = pc.coalesce(marked["drop"], marked["error"])
+    stage = pc.list_element(pc.split_pattern(reason, ".", max_splits=1), 0)
+    hidden = pc.is_in(stage, pa.array(list(withhold), pa.string()))
+    messages = pc.if_else(hidden, pa.scalar(None, schema.MESSAGES), marked["messages"])
+    return pa.table(
+        {
+            **{c: marked[c] for c in ("row_id", "n_records", "source", "file", "place")},
+            "stage": stage,
+            "reason": marked["drop"],
+            "error": marked["error"],
+            "detail": marked["detail"],
+            "bytes_lost": marked["bytes_lost"],
+            "messages": messages,
+        }
+    )
+
+
+def write(run: str, relative: str, table: pa.Table) -> dict[str, Any]:
+    """Write one output of a pass; returns what the commit record says of it."""
+    size, digest = storage.write_table(storage.join(run, relative), table)
+    return {"path": relative, "size": size, "xxh3": digest, "rows": table.num_rows}
+
+
+def _content_hash(table: pa.Table) -> str:
+    """Hash of what was read, for lineage: roles and contents with their lengths."""
+    roles, rows, texts = schema.contents(table)
+    digest = xxhash.xxh3_128()
+    for array in (roles, texts):
+        lengths = pc.binary_length(array).to_numpy(zero_copy_only=False)
+        digest.update(np.ascontiguousarray(np.nan_to_num(lengths), dtype=np.int64))
+        for value in pa.chunked_array([array.cast(pa.large_binary())]).chunks:
+            offsets = np.frombuffer(value.buffers()[1], np.int64)[value.offset : value.offset + len(value) + 1]
+            if value.buffers()[2] is not None and len(value):
+                digest.update(memoryview(value.buffers()[2])[int(offsets[0]) : int(offsets[-1])])
+    digest.update(rows)
+    return digest.hexdigest()

@@ -1,0 +1,207 @@
+"""The recipe: one YAML a run, one model that composes every stage's own `Config`.
+
+Unknown keys are refused with the nearest known one named, values with the key's path. Secrets
+are never part of a recipe: storage takes them from the environment.
+"""
+
+import difflib
+import re
+from collections.abc import Iterable, Sequence
+from typing import Annotated, Any
+
+import yaml
+from pydantic import BaseModel, BeforeValidator, Field, ValidationError
+
+from cluster import storage
+from cluster.errors import RecipeError
+from pipelines import (
+    clean,
+    dedup,
+    evaluate,
+    fingerprint,
+    pack,
+    pii,
+    quality,
+    sources,
+    split,
+    tokenise,
+    train,
+)
+from pipelines.settings import Section
+
+FORMAT = 1  # of the run directory; another number is refused
+UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
+LEAST_FRAGMENT = 2**12
+
+
+def _size(value: object) -> object:
+    """Bytes from a number with a unit ("256KiB"); anything else is left to pydantic."""
+    if not isinstance(value, str):
+        return value
+    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-z]*)\s*", value)
+    if not found or found[2].upper() not in UNITS:
+        raise ValueError("not a size; write bytes or a number with a unit, such as 256KiB or 32MiB")
+    return int(float(found[1]) * UNITS[found[2].upper()])
+
+
+Size = Annotated[int, BeforeValidator(_size)]
+
+
+class Quarantine(Section):
+    """What happens to records that cannot be read."""
+
+    limit: float = Field(0.05, ge=0, le=1)
+    """Share of a source's records that may be quarantined before the run stops (exit 2)."""
+    text: bool = False
+    """Keep, in rejected/, the text of rows that were marked before PII masked them."""
+
+
+class Recipe(Section):
+    """A whole run."""
+
+    output: str
+    """Run directory, local or s3://. Ours alone: refused where something else lies in it."""
+    sources: tuple[sources.Source, ...] = Field(min_length=1)
+    """Where the raw text is."""
+    model: str | None = None
+    """Model directory or hub name; its tokenizer and chat template are used. Left out: `prepare`
+    uses the tokenizer that ships with headrace, `train` refuses."""
+    workers: int | None = Field(None, ge=1)
+    """Most tasks at once; left out: the cluster's CPUs. Changes nothing in the output."""
+    seed: int = 0
+    """Everything random is seeded from it."""
+    fragment_size: Size = Field(32 * 2**20, ge=LEAST_FRAGMENT)
+    """Bytes of input a unit of work; also `256KiB`, `32MiB`."""
+    quarantine: Quarantine = Quarantine()
+    clean: clean.Config = clean.Config()
+    quality: quality.Config = quality.Config()
+    pii: pii.Config = pii.Config()
+    fingerprint: fingerprint.Config = fingerprint.Config()
+    dedup: dedup.Config = dedup.Config()
+    split: split.Config = split.Config()
+    tokenise: tokenise.Config = tokenise.Config()
+    pack: pack.Config = pack.Config()
+    train: train.Config = train.Config()
+    evaluate: evaluate.Config = evaluate.Config()
+
+
+def load(path: str, overrides: Sequence[str] = ()) -> Recipe:
+    """The recipe in file `path` with `key=value` overrides.
+
+    Raises: RecipeError (a missing file, bad YAML, an unknown key, a wrong value).
+    """
+    try:
+        text = storage.read_bytes(path).decode()
+    except (FileNotFoundError, IsADirectoryError) as error:
+        raise RecipeError(f"no recipe at {path!r}; write one with `headrace init PATH_TO_DATA`") from error
+    except UnicodeDecodeError as error:
+        raise RecipeError(f"{path} is not UTF-8 text") from error
+    data = parse(text, path)
+    for override in overrides:
+        _override(data, override)
+    return validate(data, path)
+
+
+def parse(text: str, where: str) -> dict[str, Any]:
+    """The mapping that a YAML text holds. Raises: RecipeError."""
+    try:
+        data = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        place = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
+        raise RecipeError(f"{where}{place}: not valid YAML: {getattr(error, 'problem', None) or error}") from error
+    if not isinstance(data, dict):
+        raise RecipeError(f"{where}: a recipe is a mapping that starts with output: and sources:")
+    return data
+
+
+def validate(data: dict[str, Any], where: str) -> Recipe:
+    """A recipe from its mapping. Raises: RecipeError with every mistake, one a line."""
+    try:
+        return Recipe.model_validate(data)
+    except ValidationError as error:
+        lines = [_explain(e["loc"], e["type"], e["msg"], e.get("input")) for e in error.errors()]
+        raise RecipeError("\n".join(f"{where}: {line}" for line in lines)) from error
+
+
+def _override(data: dict[str, Any], override: str) -> None:
+    """Set one `a.b.0.c=value`; the value is read as YAML."""
+    name, equals, value = override.partition("=")
+    if not equals or not name:
+        raise RecipeError(f"override {override!r}: write key=value, such as dedup.threshold=0.85")
+    place: Any = data
+    *above, last = name.split(".")
+    for step in above:
+        if isinstance(place, list) and step.isdigit() and int(step) < len(place):
+            place = place[int(step)]
+        elif isinstance(place, dict):
+            place[step] = {} if place.get(step) is None else place[step]
+            place = place[step]
+        else:
+            raise RecipeError(f"override {override!r}: there is no {step!r} in the recipe")
+    parsed = yaml.safe_load(value)
+    if isinstance(place, list) and last.isdigit() and int(last) < len(place):
+        place[int(last)] = parsed
+    elif isinstance(place, dict):
+        place[last] = parsed
+    else:
+        raise RecipeError(f"override {override!r}: there is no {last!r} in the recipe")
+
+
+def _explain(where: tuple[int | str, ...], kind: str, message: str, value: object) -> str:
+    """One mistake in words, with its path in the recipe and, for a key, the nearest known one."""
+    path = "".join(f"[{p}]" if isinstance(p, int) else f".{p}" for p in where).lstrip(".")
+    if kind == "extra_forbidden":
+        known = _keys(where[:-1])
+        near = difflib.get_close_matches(str(where[-1]), known, n=1, cutoff=0.5)
+        hint = f"; did you mean {near[0]!r}?" if near else f"; known keys: {', '.join(known)}"
+        return f"unknown key {path!r}{hint}"
+    if kind == "missing":
+        return f"{path!r} is missing"
+    shown = f" (is {value!r})" if isinstance(value, str | int | float | bool) or value is None else ""
+    return f"{path!r}: {message}{shown}"
+
+
+def _keys(where: Iterable[int | str]) -> list[str]:
+    """Known keys of the section at path `where`."""
+    model: Any = Recipe
+    for step in where:
+        if isinstance(step, int) or model is None:
+            continue
+        field = model.model_fields.get(step)
+        model = _model_in(field.annotation) if field is not None else model
+    return sorted(model.model_fields) if model is not None else []
+
+
+def _model_in(annotation: Any) -> type[BaseModel] | None:
+    """The model inside an annotation such as `tuple[Source, ...]` or `Columns | None`."""
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    inner = (_model_in(a) for a in getattr(annotation, "__args__", ()))
+    return next((m for m in inner if m is not None), None)
+
+
+def dump(recipe: Recipe) -> str:
+    """The resolved recipe as YAML, as it is kept with the run."""
+    data = {"headrace": FORMAT, **recipe.model_dump(mode="json")}
+    return yaml.safe_dump(data, sort_keys=False, allow_unicode=True, width=100)
+
+
+def kept(run: str) -> tuple[int | None, Recipe | None]:
+    """Format number and recipe that a run directory was written with.
+
+    (None, None) where there is no recipe.yaml of ours; the recipe is None where its format is
+    not ours.
+    """
+    try:
+        text = storage.read_bytes(storage.join(run, "recipe.yaml")).decode(errors="replace")
+    except FileNotFoundError:
+        return None, None
+    try:
+        data = parse(text, storage.join(run, "recipe.yaml"))
+    except RecipeError:
+        return None, None
+    number = data.pop("headrace", None)
+    if not isinstance(number, int):
+        return None, None
+    return number, validate(data, storage.join(run, "recipe.yaml")) if number == FORMAT else None
