@@ -1,5 +1,65 @@
-"""Kernels: functions over arrays. No Ray, no files, no configuration."""
+"""Kernels: functions over arrays. No Ray, no files, no configuration.
+
+A folder a kernel: `__init__.py` states the contract and dispatches, `reference.py` is the plainest
+definition, `cpu.py` the fast one. All public functions are named here and load on first use, so that
+``import kernels`` costs nothing.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from kernels.content import content_hash, content_hash_lists
+    from kernels.folding import fold
+    from kernels.graph import components
+    from kernels.packing import pack
+    from kernels.similarity import containment, jaccard, overlap
+    from kernels.sketch import fingerprint, simhash
 
 # transformers probes for a package of this name (Hugging Face's own `kernels`) and compares its
 # version; "0" reads as "too old", so that no hub kernel is ever looked for.
 __version__ = "0"
+
+_HOME = {
+    "components": "graph",
+    "containment": "similarity",
+    "content_hash": "content",
+    "content_hash_lists": "content",
+    "fingerprint": "sketch",
+    "fold": "folding",
+    "jaccard": "similarity",
+    "overlap": "similarity",
+    "pack": "packing",
+    "simhash": "sketch",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return [*__all__, "__version__"]
+
+
+def warm() -> None:
+    """Compile every jitted function, or load it from Numba's cache, so that what follows can be timed."""
+    for home in sorted(set(_HOME.values())):
+        import_module(f"{__name__}.{home}.cpu").warm()
+
+
+__all__ = [
+    "components",
+    "containment",
+    "content_hash",
+    "content_hash_lists",
+    "fingerprint",
+    "fold",
+    "jaccard",
+    "overlap",
+    "pack",
+    "simhash",
+    "warm",
+]

@@ -1,0 +1,44 @@
+"""Machine words for jitted code: unaligned loads, population count, trailing zeros.
+
+Cost: one instruction each. A load reads 8 bytes from any address, little-endian on every platform that
+Numba serves; the caller keeps it inside the array (nothing is checked).
+"""
+
+from typing import Any
+
+from llvmlite import ir  # type: ignore[import-untyped]
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+
+@intrinsic
+def load64(typing: Any, data: Any, at: Any) -> Any:
+    """``uint64`` of the bytes ``data[at:at + 8]`` of a contiguous uint8 array."""
+
+    def codegen(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> Any:
+        array = cgutils.create_struct_proxy(signature.args[0])(context, builder, value=args[0])
+        place = builder.gep(array.data, [args[1]])
+        return builder.load(builder.bitcast(place, ir.IntType(64).as_pointer()), align=1)
+
+    return types.uint64(data, types.intp), codegen
+
+
+@intrinsic
+def popcount(typing: Any, word: Any) -> Any:
+    """Number of ones in a ``uint64``."""
+
+    def codegen(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> Any:
+        return builder.ctpop(args[0])
+
+    return types.uint64(types.uint64), codegen
+
+
+@intrinsic
+def trailing_zeros(typing: Any, word: Any) -> Any:
+    """Place of the lowest one in a ``uint64``, 64 for zero."""
+
+    def codegen(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> Any:
+        return builder.cttz(args[0], ir.Constant(ir.IntType(1), 0))
+
+    return types.uint64(types.uint64), codegen
