@@ -1,0 +1,48 @@
+"""Text statistics by the character database and a set of windows."""
+
+import unicodedata
+
+import numpy as np
+from numpy.typing import NDArray
+
+from kernels.arrow import Spans
+
+WINDOW = 16
+OTHER, LETTER, DIGIT, SPACE, REPLACEMENT = range(5)
+# Scripts whose letters Unicode files under "symbol, other": Braille patterns and Sutton SignWriting.
+SYMBOL_SCRIPTS = ((0x2800, 0x28FF), (0x1D800, 0x1DAAF))
+
+
+def kind(character: str) -> int:
+    """Which of `Statistics`' counts a character belongs to."""
+    category, code = unicodedata.category(character), ord(character)
+    if code == 0xFFFD:
+        return REPLACEMENT
+    if category[0] in "LM" or any(first <= code <= last for first, last in SYMBOL_SCRIPTS):
+        return LETTER
+    if category[0] == "N":
+        return DIGIT
+    return SPACE if category[0] == "Z" or category == "Cc" else OTHER
+
+
+def byte_classes(texts: Spans, table: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """Union of ``table[byte]`` over each text: ``uint64[N]``."""
+    found = np.zeros(len(texts), np.uint64)
+    for row, (start, stop) in enumerate(zip(texts.starts, texts.stops, strict=True)):
+        for byte in set(texts.data[start:stop].tolist()):
+            found[row] |= table[byte]
+    return found
+
+
+def measure(texts: Spans) -> NDArray[np.int64]:
+    """Counts in the order of `Statistics`: ``int64[N, 7]``."""
+    counts = np.zeros((len(texts), 7), np.int64)
+    for row, (start, stop) in enumerate(zip(texts.starts, texts.stops, strict=True)):
+        raw = texts.data[start:stop].tobytes()
+        text = raw.decode()
+        kinds = np.bincount([kind(character) for character in text], minlength=5)
+        windows = [raw[at : at + WINDOW] for at in range(max(0, len(raw) - WINDOW + 1))]
+        counts[row, 0] = len(text)
+        counts[row, 1:5] = kinds[1:]
+        counts[row, 5:] = len(windows), len(windows) - len(set(windows))
+    return counts
