@@ -5,7 +5,7 @@ one-to-one, so the answer is exact for the windows themselves.
 
 No set is kept: a text's set is built once for all the pairs that it leads (the pairs are grouped by
 their more frequent member) and its partners' windows are looked up in it as they stream by. Memory: 8
-bytes a text, 24 a pair, 16 a byte of the longest text. Cost: about 5 ns a byte of text built or streamed.
+bytes a text, some 60 a pair, and under 200 a byte of the longest text a thread. Cost: 6 to 8 ns a byte of text
 """
 
 import numpy as np

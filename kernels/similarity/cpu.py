@@ -1,4 +1,8 @@
-"""Overlap by open addressing: one table for the set that leads a group of pairs, one for its partners."""
+"""Overlap by open addressing: a table for the set that leads a group of pairs, one for a new partner.
+
+A partner met for the first time is entered into a table of its own, to count its distinct features; met
+again, its windows are only looked up in the leader's table.
+"""
 
 import numpy as np
 from numba import njit
@@ -6,8 +10,11 @@ from numpy.typing import NDArray
 
 from kernels.arrow import Spans
 from kernels.dispatch import cut, each
-from kernels.sketch.cpu import window_hash
+from kernels.sketch.cpu import window_hashes
+from kernels.sketch.lanes import BLOCK
 
+FREE = np.uint64(2**64 - 1)  # an unused place; the one window that hashes to it is kept beside the table
+SPARSE = 4  # places a feature: long probes would cost more in mispredictions than a larger table does
 LEAST = 1 << 17  # bytes of text below which a thread of its own does not pay
 
 
@@ -17,63 +24,99 @@ def overlap(texts: Spans, pairs: NDArray[np.int64], ngram: int, sizes: NDArray[n
         return
     lengths = texts.stops - texts.starts
     degree = np.bincount(pairs.ravel(), minlength=len(texts))
-    left_leads = degree[pairs[:, 0]] >= degree[pairs[:, 1]]
-    lead, partner = np.where(left_leads, pairs.T, pairs.T[::-1])
+    swapped = degree[pairs[:, 0]] < degree[pairs[:, 1]]
+    lead, partner = np.where(swapped, pairs[:, 1], pairs[:, 0]), np.where(swapped, pairs[:, 0], pairs[:, 1])
     order = np.lexsort((partner, lead))
     lead, partner = lead[order], partner[order]
     found = np.empty((len(pairs), 3), np.int64)
+    room = 16
+    while room < SPARSE * int(lengths[pairs].max()):
+        room *= 2
+    # Threads may both count a partner and write the same number; no lock is needed.
     known = np.full(len(texts), -1, np.int64)
-    longest = int(max(lengths[lead].max(), lengths[partner].max()))
-    rest = texts.data, texts.starts, texts.stops, ngram, lead, partner, known, longest, found
+    given = texts.data, texts.starts, texts.stops, ngram, lead, partner, known, room, found
     weights = np.concatenate([[0], np.cumsum(lengths[lead] + lengths[partner])])
-    each(lambda first, last: _overlap(*rest, first, last), cut(weights, LEAST))
-    swapped = ~left_leads[order]
-    found[swapped, 1], found[swapped, 2] = found[swapped, 2], found[swapped, 1].copy()
+    each(lambda first, last: _overlap(*given, first, last), cut(weights, LEAST))
     sizes[order] = found
+    sizes[swapped] = sizes[swapped][:, [0, 2, 1]]
 
 
 @njit(nogil=True, cache=True)
-def _put(data, start, windows, ngram, table, stamps, stamp, shift):  # type: ignore[no-untyped-def]
-    """Enter a text's windows under `stamp`; returns how many are distinct."""
-    mask = len(table) - 1
-    distinct = 0
-    for at in range(start, start + windows):
-        h = window_hash(data, at, ngram)
-        place = np.int64(h >> shift)
-        while stamps[place] == stamp and table[place] != h:
-            place = (place + 1) & mask
-        if stamps[place] != stamp:
-            stamps[place], table[place] = stamp, h
-            distinct += 1
-    return distinct
-
-
-@njit(nogil=True, cache=True)
-def _overlap(data, starts, stops, ngram, lead, partner, known, longest, found, first, last):  # type: ignore[no-untyped-def]
-    bits = 4
-    while (1 << bits) < 2 * longest:
-        bits += 1
-    shift = np.uint64(64 - bits)
-    tables = np.zeros((2, 1 << bits), np.uint64)
-    stamps = np.zeros((2, 1 << bits), np.int64)
+def _overlap(data, starts, stops, ngram, lead, partner, known, room, found, first, last):  # type: ignore[no-untyped-def]
+    ours, theirs = np.empty(room, np.uint64), np.empty(room, np.uint64)
+    marks, hashes = np.full(room, -1, np.int64), np.empty(BLOCK, np.uint64)
+    shift, max_ours = np.uint64(0), False
     for pair in range(first, last):
         a, b = lead[pair], partner[pair]
         if pair == first or lead[pair - 1] != a:
             windows = max(0, stops[a] - starts[a] - ngram + 1)
-            stamp_a = pair + 1
-            size_a = _put(data, starts[a], windows, ngram, tables[0], stamps[0], stamp_a, shift)
+            shift, none = _clear(ours, windows), _clear(theirs, 0)
+            known[a], _, max_ours = _enter(data, starts[a], windows, ngram, hashes, ours, shift, theirs, none)
         windows = max(0, stops[b] - starts[b] - ngram + 1)
-        size_b = _put(data, starts[b], windows, ngram, tables[1], stamps[1], pair + 1, shift)
-        shared = 0
-        for place in range(1 << bits):
-            if stamps[1, place] != pair + 1:
-                continue
-            h = tables[1, place]
-            at = np.int64(h >> shift)
-            while stamps[0, at] == stamp_a and tables[0, at] != h:
-                at = (at + 1) & ((1 << bits) - 1)
-            shared += stamps[0, at] == stamp_a
-        found[pair, 0], found[pair, 1], found[pair, 2] = shared, size_a, size_b
+        if known[b] < 0:
+            wide = _clear(theirs, windows)
+            known[b], shared, max_theirs = _enter(
+                data, starts[b], windows, ngram, hashes, theirs, wide, ours, shift
+            )
+            shared += max_ours and max_theirs
+        else:
+            shared = _stream(data, starts[b], windows, ngram, hashes, ours, shift, max_ours, marks, pair)
+        found[pair, 0], found[pair, 1], found[pair, 2] = shared, known[a], known[b]
+
+
+@njit(nogil=True, cache=True)
+def _clear(table, windows):  # type: ignore[no-untyped-def]
+    """Free as much of the table as `windows` features need; returns the shift from hash to place."""
+    bits = 4
+    while (1 << bits) < SPARSE * windows:
+        bits += 1
+    table[: 1 << bits] = FREE
+    return np.uint64(64 - bits)
+
+
+@njit(inline="always")
+def _find(table, shift, h):  # type: ignore[no-untyped-def]
+    """Place of `h`, or the free place where it belongs."""
+    place = np.int64(h >> shift)
+    last = (1 << np.int64(np.uint64(64) - shift)) - 1
+    while table[place] != h and table[place] != FREE:
+        place = (place + 1) & last
+    return place
+
+
+@njit(nogil=True, cache=True)
+def _enter(data, start, windows, ngram, hashes, table, shift, other, other_shift):  # type: ignore[no-untyped-def]
+    """Enter a text's features; returns (how many distinct, of those in `other`, is `FREE` one)."""
+    distinct, shared, has_max = 0, 0, False
+    for done in range(0, windows, BLOCK):
+        count = min(BLOCK, windows - done)
+        window_hashes(data, start + done, count, ngram, hashes)
+        for i in range(count):
+            h = hashes[i]
+            place = _find(table, shift, h)
+            new = table[place] != h
+            table[place] = h
+            distinct += new
+            shared += new and other[_find(other, other_shift, h)] != FREE
+            has_max |= h == FREE
+    return distinct + has_max, shared, has_max
+
+
+@njit(nogil=True, cache=True)
+def _stream(data, start, windows, ngram, hashes, table, shift, max_ours, marks, pair):  # type: ignore[no-untyped-def]
+    """Distinct features of a text that the table holds."""
+    shared, has_max = 0, False
+    for done in range(0, windows, BLOCK):
+        count = min(BLOCK, windows - done)
+        window_hashes(data, start + done, count, ngram, hashes)
+        for i in range(count):
+            h = hashes[i]
+            place = _find(table, shift, h)
+            if table[place] != FREE:
+                shared += marks[place] != pair
+                marks[place] = pair
+            has_max |= h == FREE
+    return shared + (has_max and max_ours)
 
 
 def warm() -> None:

@@ -1,4 +1,8 @@
-"""Both sketches in Numba."""
+"""Both sketches in one pass: a block of 64 hashes is made in vectors, counted in vectors, then binned.
+
+Counting keeps carry-save adders (see `lanes`), so that a feature costs about two vector instructions for
+64 counters; the majority is then taken on the bit planes, without turning them into numbers.
+"""
 
 import numpy as np
 from numba import njit
@@ -8,9 +12,10 @@ from kernels.arrow import Spans
 from kernels.bits import load64
 from kernels.dispatch import cut, each
 from kernels.sketch import reference
+from kernels.sketch.lanes import BLOCK, CARRY, LANES, READ, add_block, hash_block, mix_block, ripple
 
-M1, M2, M3, M4 = (np.uint64(m) for m in (reference.M1, reference.M2, reference.M3, reference.M4))
-EMPTY, ONE, S32 = np.uint64(reference.EMPTY), np.uint64(1), np.uint64(32)
+M1, M2, M3 = np.uint64(reference.M1), np.uint64(reference.M2), np.uint64(reference.M3)
+EMPTY, ONE, ZERO, S32 = np.uint64(reference.EMPTY), np.uint64(1), np.uint64(0), np.uint64(32)
 LEAST = 1 << 18  # bytes below which a thread of its own does not pay
 
 
@@ -25,8 +30,8 @@ def sketch(
     """Fill ``signatures[N, words]``, ``keys[N, bands]`` (untouched if bands is 0) and ``features[N]``."""
     if len(texts):
         ranges = cut(np.append(texts.starts, texts.stops[-1]), LEAST)
-        rest = texts.data, texts.starts, texts.stops, ngram, bins, signatures, keys, features
-        each(lambda first, last: _rows(*rest, first, last), ranges)
+        given = texts.data, texts.starts, texts.stops, ngram, bins, signatures, keys, features
+        each(lambda first, last: _rows(*given, first, last), ranges)
 
 
 @njit(inline="always")
@@ -36,19 +41,12 @@ def _mix(word, multiplier):  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True, cache=True)
-def load_window(data, at, size):  # type: ignore[no-untyped-def]
-    """The last 8 of `size` bytes as a word."""
-    word = np.uint64(0)
-    for i in range(max(0, size - 8), size):
-        word |= np.uint64(data[at + i]) << np.uint64(8 * (i - max(0, size - 8)))
-    return word
-
-
-@njit(nogil=True, cache=True)
 def window_hash(data, at, ngram):  # type: ignore[no-untyped-def]
     """Hash of the `ngram` bytes at `at`."""
+    word = ZERO
     if ngram < 8:
-        word = load_window(data, at, ngram)
+        for i in range(ngram):
+            word |= np.uint64(data[at + i]) << np.uint64(8 * i)
     else:
         word = load64(data, at + ngram - 8)
         if ngram > 8:
@@ -57,58 +55,100 @@ def window_hash(data, at, ngram):  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True, cache=True)
-def _rows(data, starts, stops, ngram, bins, signatures, keys, features, first, last):  # type: ignore[no-untyped-def]
-    words = signatures.shape[1]
-    counts = np.zeros((words, 64), np.int64)
-    least = np.empty(max(bins, 1), np.uint64)
-    shift = np.uint64(64 - (np.int64(np.log2(bins)) if bins else 0))
-    for row in range(first, last):
-        windows = max(0, stops[row] - starts[row] - ngram + 1)
-        features[row] = windows
-        counts[:] = 0
-        least[:] = EMPTY
-        for at in range(starts[row], starts[row] + windows):
-            h = window_hash(data, at, ngram)
-            if bins:
-                place = h >> shift
-                least[place] = min(least[place], h)
-            for b in range(64):
-                counts[0, b] += np.int64((h >> np.uint64(b)) & ONE)
-            if words == 2:
-                h = _mix(h, M4)
-                for b in range(64):
-                    counts[1, b] += np.int64((h >> np.uint64(b)) & ONE)
-        for word in range(words):
-            bits = np.uint64(0)
-            for b in range(64):
-                if 2 * counts[word, b] > windows:
-                    bits |= ONE << np.uint64(b)
-            signatures[row, word] = bits
-        if bins:
-            _bands(least, windows, keys[row])
+def window_hashes(data, at, windows, ngram, hashes):  # type: ignore[no-untyped-def]
+    """Fill `hashes` (uint64[BLOCK]) with those of the next `windows` windows, and zeros behind them."""
+    if ngram == 8 and at + READ <= len(data):
+        hash_block(data, at, hashes)
+    else:
+        for i in range(windows):
+            hashes[i] = window_hash(data, at + i, ngram)
+    for i in range(windows, BLOCK):
+        hashes[i] = ZERO
 
 
 @njit(nogil=True, cache=True)
-def _bands(least, windows, keys):  # type: ignore[no-untyped-def]
-    bins, bands = len(least), len(keys)
-    filled = False
-    for value in least:
-        filled |= value != EMPTY
-    if not filled:
-        keys[:] = 0
+def _rows(data, starts, stops, ngram, bins, signatures, keys, features, first, last):  # type: ignore[no-untyped-def]
+    hashes = np.empty(BLOCK, np.uint64)
+    low, high = np.zeros((CARRY + 1) * LANES, np.uint64), np.zeros((CARRY + 1) * LANES, np.uint64)
+    least = np.empty(bins, np.uint64)
+    shift = np.uint64(64)
+    while (1 << np.int64(np.uint64(64) - shift)) < bins:
+        shift -= ONE
+    double = signatures.shape[1] == 2
+    for row in range(first, last):
+        windows = max(0, stops[row] - starts[row] - ngram + 1)
+        features[row] = windows
+        least[:] = EMPTY
+        top = 3
+        for done in range(0, windows, BLOCK):
+            count = min(BLOCK, windows - done)
+            window_hashes(data, starts[row] + done, count, ngram, hashes)
+            if (done >> 3) + LANES >= 1 << top:  # counts of a lane reach done / 8 + 8
+                top += 1
+            _count(hashes, low, top)
+            if bins:
+                for i in range(count):
+                    place = hashes[i] >> shift
+                    least[place] = min(least[place], hashes[i])
+            if double:
+                mix_block(hashes)
+                _count(hashes, high, top)
+        signatures[row, 0] = _majority(low, top, windows)
+        if double:
+            signatures[row, 1] = _majority(high, top, windows)
+        if bins:
+            _bands(least, keys[row])
+
+
+@njit(nogil=True, cache=True)
+def _count(hashes, planes, top):  # type: ignore[no-untyped-def]
+    """Add 64 hashes to counts of at most `top` bits."""
+    add_block(hashes, planes)
+    for row in range(3, top):
+        ripple(planes, row)
+
+
+@njit(nogil=True, cache=True)
+def _majority(planes, top, windows):  # type: ignore[no-untyped-def]
+    """Word of the bits whose count exceeds half of `windows`; leaves the planes zero."""
+    for half in (4, 2, 1):  # add the upper lanes to the lower ones until one lane is left
+        for lane in range(half):
+            carry = ZERO
+            for at in range(lane, top * LANES, LANES):
+                a, b = planes[at], planes[at + half]
+                planes[at] = a ^ b ^ carry
+                carry = (a & b) | ((a ^ b) & carry)
+            planes[top * LANES + lane] = carry
+        top += 1
+    threshold = np.uint64(windows >> 1)
+    more, equal = ZERO, ~ZERO
+    for row in range(top - 1, -1, -1):
+        plane = planes[row * LANES]
+        if (threshold >> np.uint64(row)) & ONE:
+            equal &= plane
+        else:
+            more |= equal & plane
+            equal &= ~plane
+    planes[: top * LANES] = ZERO
+    return more
+
+
+@njit(nogil=True, cache=True)
+def _bands(least, keys):  # type: ignore[no-untyped-def]
+    """Fill the row's band keys from the least hash of each bin."""
+    bins, size = len(least), len(least) // len(keys)
+    if least.min() == EMPTY:  # nothing to borrow from
+        keys[:] = ZERO
         return
-    dense = np.empty(bins, np.uint64)
-    for place in range(bins):
-        chosen, attempt = place, 0
-        while least[chosen] == EMPTY:
-            attempt += 1
-            sequence = np.uint64(place) << S32 | np.uint64(attempt)
-            chosen = np.int64(_mix(_mix(sequence, M1), M2) & np.uint64(bins - 1))
-        dense[place] = least[chosen]
-    for band in range(bands):
+    for band in range(len(keys)):
         key = np.uint64(band + 1)
-        for i in range(band * (bins // bands), (band + 1) * (bins // bands)):
-            key = _mix((key * M3) ^ dense[i], M1)
+        for place in range(band * size, (band + 1) * size):
+            chosen, attempt = np.int64(place), 0
+            while least[chosen] == EMPTY:
+                attempt += 1
+                sequence = np.uint64(place) << S32 | np.uint64(attempt)
+                chosen = np.int64(_mix(_mix(sequence, M1), M2) & np.uint64(bins - 1))
+            key = _mix((key * M3) ^ least[chosen], M1)
         keys[band] = key
 
 
