@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from kernels.content import content_hash, content_hash_lists
     from kernels.folding import fold
     from kernels.graph import components
+    from kernels.hamming import hamming_pairs, hamming_table, hamming_tables
     from kernels.packing import pack
     from kernels.similarity import containment, jaccard, overlap
     from kernels.sketch import fingerprint, simhash
@@ -27,6 +28,9 @@ _HOME = {
     "content_hash_lists": "content",
     "fingerprint": "sketch",
     "fold": "folding",
+    "hamming_pairs": "hamming",
+    "hamming_table": "hamming",
+    "hamming_tables": "hamming",
     "jaccard": "similarity",
     "overlap": "similarity",
     "pack": "packing",
@@ -57,6 +61,9 @@ __all__ = [
     "content_hash_lists",
     "fingerprint",
     "fold",
+    "hamming_pairs",
+    "hamming_table",
+    "hamming_tables",
     "jaccard",
     "overlap",
     "pack",
