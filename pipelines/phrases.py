@@ -231,4 +231,11 @@ CLOSINGS = (
     "I hope that you can help me.",
 )
 
+RECEIPTS = (
+    "Thank you for your message. A colleague will look at it soon.",
+    "We have received your message and will be back to you.",
+    "Thanks for writing to us. Your ticket is in the queue.",
+    "Your message has reached the support desk.",
+)
+
 LOG = ("pump ok", "valve closed", "temperature stable", "retry of the sensor", "fan at half speed")

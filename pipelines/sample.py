@@ -56,13 +56,25 @@ def write(directory: str, seed: int = 0, tickets: int = 2400) -> None:
     _write_turns(directory, draw, made[archive:])
 
 
-def texts(seed: int = 0, count: int = 2400) -> list[str]:
-    """The bare words of `count` made-up tickets, without a triage: what the demo's base model reads.
+def documents(seed: int, count: int) -> list[str]:
+    """What the demo's base model reads, in the same words as the sample and never ticket and triage together.
 
-    With another `seed` than the sample's these are other tickets in the same words.
+    Of the `count` documents 40% are bare tickets, 40% tickets with a mere receipt as the reply
+    (ChatML), 20% triage notes by themselves. With another `seed` than the sample's these are
+    other tickets.
     """
     draw = random.Random(seed)  # noqa: S311  as above
-    return [_ticket(draw).question for _ in range(count)]
+    return [_document(draw) for _ in range(count)]
+
+
+def _document(draw: random.Random) -> str:
+    ticket, kind = _ticket(draw), draw.random()
+    if kind < 0.4:
+        return ticket.question
+    if kind < 0.8:
+        receipt = draw.choice(phrases.RECEIPTS)
+        return f"<|im_start|>user\n{ticket.question}<|im_end|>\n<|im_start|>assistant\n{receipt}"
+    return _ticket(draw).answer
 
 
 def _ticket(draw: random.Random) -> Ticket:
