@@ -93,7 +93,7 @@ def waterfall(steps: Sequence[tuple[str, int, str]]) -> Markup:
         takes = kind in ("dropped", "quarantined")
         left = left - records if takes else records
         start = left if takes else 0
-        axes.barh(row, records, left=start, height=0.66, color=COLOURS[kind])
+        axes.barh(row, records, left=start, height=0.66, color=COLOURS[kind], edgecolor=COLOURS[kind])
         text = f"{'−' if takes else ''}{records:,}"
         axes.text(start + records + most * 0.012, row, text, va="center", ha="left", color=INK)
     axes.set_yticks(range(len(steps)), [label for label, _, _ in steps], color=INK)
@@ -109,7 +109,7 @@ def waterfall(steps: Sequence[tuple[str, int, str]]) -> Markup:
 
 @_styled()
 def lengths(
-    name: str, series: Sequence[tuple[str, Sequence[float], Sequence[int]]], label: str, title: str
+    name: str, series: Sequence[tuple[str, Sequence[float], Sequence[int]]], across: str, up: str, title: str
 ) -> Markup:
     """Histograms over the same bins, bars from back to front.
 
@@ -119,16 +119,17 @@ def lengths(
     used = [i for _, _, counts in series for i, n in enumerate(counts) if n]
     first, last = (min(used), max(used)) if used else (0, 0)
     figure, axes = _figure(2.5)
-    for (text, _, counts), colour in zip(series, (BASE, KEPT), strict=False):
+    colours = (BASE, KEPT) if len(series) > 1 else (TUNED,)
+    for (text, _, counts), colour in zip(series, colours, strict=True):
         shown = counts[first : last + 1]
         places = [first + i + 0.5 for i in range(len(shown))]
-        width = 0.94 if colour == BASE else 0.6
+        width = 0.6 if colour == KEPT else 0.94
         axes.bar(places, shown, width=width, color=colour, label=text)
     edges = series[0][1]
-    axes.set_xticks(range(first, last + 2), [short(e) for e in edges[first : last + 2]])
+    axes.set_xticks(range(first, last + 2), [edge(e) for e in edges[first : last + 2]])
     axes.yaxis.set_major_formatter(FuncFormatter(short))
-    axes.set_xlabel(label)
-    axes.set_ylabel("rows")
+    axes.set_xlabel(across)
+    axes.set_ylabel(up)
     axes.grid(axis="x", visible=False)
     if len(series) > 1:
         axes.legend(loc="best")
@@ -144,7 +145,13 @@ def thresholds(points: Points, used: float | None) -> Markup:
     if used is not None:
         axes.axvline(used, color=MUTED, linewidth=1, linestyle=(0, (4, 3)))
         axes.annotate(
-            f" this run: {used:g}", (used, 0.98), xycoords=("data", "axes fraction"), va="top", color=MUTED
+            f"this run: {used:g}",
+            (used, 1),
+            xycoords=("data", "axes fraction"),
+            xytext=(5, -2),
+            textcoords="offset points",
+            va="top",
+            color=MUTED,
         )
     axes.yaxis.set_major_formatter(FuncFormatter(short))
     axes.yaxis.set_major_locator(MaxNLocator(5, integer=True))
@@ -233,6 +240,11 @@ def short(value: float, position: int | None = None) -> str:
         if abs(value) >= unit:
             return f"{value / unit:.3g}{name}"
     return f"{value:.3g}"
+
+
+def edge(value: float) -> str:
+    """The edge of a bin: in full where it fits, else rounded to what people read."""
+    return f"{value:,.0f}" if value < 10_000 else short(float(f"{value:.2g}"))
 
 
 def figures(value: float) -> str:
