@@ -34,7 +34,11 @@ def start(cpus: int) -> None:
         _configure_data()
         return
     os.environ.update(OFFLINE)
-    options: dict[str, Any] = {"log_to_driver": False, "logging_level": logging.ERROR, "configure_logging": True}
+    options: dict[str, Any] = {
+        "log_to_driver": False,
+        "logging_level": logging.ERROR,
+        "configure_logging": True,
+    }
     if os.environ.get("RAY_ADDRESS"):
         try:
             ray.init(runtime_env={"env_vars": {**OFFLINE}}, **options)

@@ -26,6 +26,7 @@ TEMPORARY = ".headrace-"  # prefix of our temporaries: a killed writer may leave
 CONNECT_SECONDS = 10
 READ_SECONDS = 30
 ATTEMPTS = 3
+PROBE_SECONDS = 8  # first contact fails fast; later calls may wait out a storm
 
 
 @dataclass(frozen=True)
@@ -57,6 +58,25 @@ def filesystem(path: str) -> tuple[Any, str]:
     return _s3(os.getpid()), key
 
 
+def probe(path: str) -> None:
+    """Look at remote `path` once, with short time limits: do credentials, bucket and endpoint answer?
+
+    Raises: StorageError, within about 20 seconds.
+    """
+    if not is_remote(path):
+        return
+    fs = _client(connect=PROBE_SECONDS, read=PROBE_SECONDS, attempts=1)
+    fs.retries = 1
+    bucket = filesystem(path)[1].split("/", 1)[0]
+    with explained(path, "reach"):
+        try:
+            fs.call_s3("list_objects_v2", Bucket=bucket, MaxKeys=1)
+        except FileNotFoundError as error:
+            raise StorageError(
+                f"cannot reach {path}: there is no bucket {bucket!r} at this endpoint"
+            ) from error
+
+
 @lru_cache(maxsize=1)
 def _local() -> Any:
     return fsspec.filesystem("file", auto_mkdir=False)
@@ -65,12 +85,16 @@ def _local() -> Any:
 @lru_cache(maxsize=1)
 def _s3(process: int) -> Any:
     """One client a process: s3fs runs an event loop of its own that a fork must not share."""
+    return _client(connect=CONNECT_SECONDS, read=READ_SECONDS, attempts=ATTEMPTS)
+
+
+def _client(*, connect: int, read: int, attempts: int) -> Any:
     return fsspec.filesystem(
         "s3",
         config_kwargs={
-            "connect_timeout": CONNECT_SECONDS,
-            "read_timeout": READ_SECONDS,
-            "retries": {"max_attempts": ATTEMPTS, "mode": "standard"},
+            "connect_timeout": connect,
+            "read_timeout": read,
+            "retries": {"max_attempts": attempts, "mode": "standard"},
         },
         use_listings_cache=False,
         skip_instance_cache=True,

@@ -96,7 +96,11 @@ def add(histograms: Sequence[Sequence[int]]) -> list[int]:
 def timing(seconds: float, table: pa.Table) -> dict[str, float]:
     """CPU seconds of a stage with the rows and the UTF-8 bytes of content that entered it."""
     _, _, texts = schema.contents(table)
-    return {"seconds": seconds, "rows": table.num_rows, "bytes": int(pc.sum(pc.binary_length(texts)).as_py() or 0)}
+    return {
+        "seconds": seconds,
+        "rows": table.num_rows,
+        "bytes": int(pc.sum(pc.binary_length(texts)).as_py() or 0),
+    }
 
 
 def add_timings(each: Iterable[dict[str, dict[str, float]]]) -> dict[str, dict[str, float]]:

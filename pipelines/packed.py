@@ -18,13 +18,14 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+import xxhash
 
 import kernels
 from cluster import ledger, storage
 from pipelines import books, dedup, pack, prepared, schema, split, tokenise
 from pipelines.recipe import Recipe
 
-PASS = "pack"
+NAME = "pack"
 SPLITS = ("train", "validation", "test")
 
 
@@ -61,7 +62,8 @@ def windows(records: Sequence[ledger.Record], epochs: dict[int, int], rows: int)
     held: list[ledger.Record] = []
     for record in sorted(records, key=lambda r: (r["ordinal"], r["part"])):
         if held and (
-            epochs[record["ordinal"]] != epochs[held[0]["ordinal"]] or sum(r["rows"]["in"] for r in held) >= rows
+            epochs[record["ordinal"]] != epochs[held[0]["ordinal"]]
+            or sum(r["rows"]["in"] for r in held) >= rows
         ):
             found.append(_window(len(found), held))
             held = []
@@ -74,6 +76,26 @@ def windows(records: Sequence[ledger.Record], epochs: dict[int, int], rows: int)
 def _window(number: int, held: list[ledger.Record]) -> Window:
     units = tuple(prepared.unit(r["ordinal"], r["part"]) for r in held)
     return Window(number, units, held[0]["ordinal"], held[-1]["ordinal"])
+
+
+def marks(run: str) -> dict[str, dict[str, str]]:
+    """What pass 2 says of each fragment: a hash by table and ordinal (as text, for JSON).
+
+    A window whose fragments have the hashes they had need not be packed again.
+    """
+    found: dict[str, dict[str, str]] = {}
+    for name, column in (("removed", "removed"), ("sides", "row_id")):
+        table = storage.read_table(storage.join(run, f"duplicates/{name}.parquet")).combine_chunks()
+        ordinals = schema.ordinal(table[column].to_numpy())
+        starts = (
+            np.flatnonzero(np.diff(ordinals, prepend=ordinals[:1] - np.uint64(1))) if len(ordinals) else []
+        )
+        ends = [*list(starts[1:]), len(ordinals)]
+        found[name] = {
+            str(ordinals[a]): xxhash.xxh3_64_hexdigest(ledger.dumps(table.slice(a, b - a).to_pydict()))
+            for a, b in zip(starts, ends, strict=True)
+        }
+    return found
 
 
 def work(window: Window, job: Job) -> ledger.Record:
@@ -112,8 +134,8 @@ def work(window: Window, job: Job) -> ledger.Record:
         "engine": tokenizer.engine,
         "memory": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
     }
-    books.check(record["books"], entering, f"{PASS} window {window.unit}")
-    ledger.commit(recipe.output, PASS, window.unit, record)
+    books.check(record["books"], entering, f"{NAME} window {window.unit}")
+    ledger.commit(recipe.output, NAME, window.unit, record)
     return record
 
 

@@ -28,7 +28,7 @@ from cluster.fragments import Fragment
 from pipelines import books, schema, sources
 from pipelines.recipe import Recipe
 
-PASS = "prepare"
+NAME = "prepare"
 MARKS = ("drop", "error", "detail", "bytes_lost")
 READ_SECONDS = b"headrace.read_seconds"
 # Rows that these stages mark have not been masked yet: their text is withheld.
@@ -140,8 +140,8 @@ def work(fragment: Fragment, part: int, last: bool, table: pa.Table, job: Job) -
         "pii": books.entities(table),
         "memory": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
     }
-    books.check(record["books"], entering, f"{PASS} {name} of source {fragment.source!r}")
-    ledger.commit(recipe.output, PASS, name, record)
+    books.check(record["books"], entering, f"{NAME} {name} of source {fragment.source!r}")
+    ledger.commit(recipe.output, NAME, name, record)
     return record
 
 
@@ -190,7 +190,7 @@ def _bisected(stage: ModuleType, table: pa.Table, config: Any) -> pa.Table:
         return stage.apply(table, config)
     except (HeadraceError, MemoryError):
         raise
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001 - whatever a row makes a stage raise
         if table.num_rows == 1:
             marked = schema.mark(table, "error", [f"{_short(stage)}.error"])
             # The type alone: a message may quote the row.
@@ -238,7 +238,9 @@ def _content_hash(table: pa.Table) -> str:
         lengths = pc.binary_length(array).to_numpy(zero_copy_only=False)
         digest.update(np.ascontiguousarray(np.nan_to_num(lengths), dtype=np.int64))
         for value in pa.chunked_array([array.cast(pa.large_binary())]).chunks:
-            offsets = np.frombuffer(value.buffers()[1], np.int64)[value.offset : value.offset + len(value) + 1]
+            offsets = np.frombuffer(value.buffers()[1], np.int64)[
+                value.offset : value.offset + len(value) + 1
+            ]
             if value.buffers()[2] is not None and len(value):
                 digest.update(memoryview(value.buffers()[2])[int(offsets[0]) : int(offsets[-1])])
     digest.update(rows)

@@ -109,7 +109,9 @@ def parse(text: str, where: str) -> dict[str, Any]:
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         place = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
-        raise RecipeError(f"{where}{place}: not valid YAML: {getattr(error, 'problem', None) or error}") from error
+        raise RecipeError(
+            f"{where}{place}: not valid YAML: {getattr(error, 'problem', None) or error}"
+        ) from error
     if not isinstance(data, dict):
         raise RecipeError(f"{where}: a recipe is a mapping that starts with output: and sources:")
     return data

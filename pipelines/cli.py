@@ -1,0 +1,219 @@
+"""The command `headrace`: reads arguments, calls the flow, turns errors into exit codes.
+
+Exit codes: 0 done, 1 fault (ours), 2 user error, 3 gate failed.
+"""
+
+import json
+import os
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from typing import Annotated, Any
+
+import click
+import typer
+
+from cluster.errors import HeadraceError, OutputError
+from pipelines.progress import Mode, choose, say
+
+app = typer.Typer(
+    name="headrace",
+    help="Raw text shards in; clean, private, duplicate-free packed tokens and an evaluated adapter out.",
+    epilog="Exit codes: 0 done, 1 fault, 2 user error, 3 gate failed.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+RecipePath = Annotated[str, typer.Argument(metavar="RECIPE", help="Recipe file, local or s3://.")]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Argument(metavar="[KEY=VALUE]...", help="Override keys of the recipe, e.g. dedup.threshold=0.85."),
+]
+Json = Annotated[bool, typer.Option("--json", help="One JSON object a line, for machines.")]
+Quiet = Annotated[bool, typer.Option("--quiet", help="Warnings and errors only.")]
+RunPath = Annotated[str, typer.Argument(metavar="RUN", help="Run directory (`output` of the recipe).")]
+
+
+def _with_recipe(path: str, overrides: list[str] | None, mode: Mode, *, training: bool) -> Any:
+    """Load and check: a bad recipe fails before any work."""
+    from pipelines import checks, recipe  # heavy imports, not needed for --help
+
+    loaded = recipe.load(path, overrides or ())
+    checks.check(loaded, "quiet" if mode != "json" else mode, training=training)
+    return loaded
+
+
+@app.command()
+def run(
+    recipe: RecipePath, overrides: Overrides = None, json_lines: Json = False, quiet: Quiet = False
+) -> None:
+    """Prepare, train, evaluate, report: the whole way."""
+    from pipelines import flow
+
+    mode = choose(json_lines=json_lines, quiet=quiet)
+    flow.run(_with_recipe(recipe, overrides, mode, training=True), mode)
+
+
+@app.command()
+def prepare(
+    recipe: RecipePath, overrides: Overrides = None, json_lines: Json = False, quiet: Quiet = False
+) -> None:
+    """Passes 1 to 3: raw shards to packed token shards, with a report."""
+    from pipelines import flow
+
+    mode = choose(json_lines=json_lines, quiet=quiet)
+    loaded = _with_recipe(recipe, overrides, mode, training=False)
+    flow.prepare(loaded, mode)
+    flow.tell(loaded, mode)
+
+
+@app.command()
+def train(
+    recipe: RecipePath, overrides: Overrides = None, json_lines: Json = False, quiet: Quiet = False
+) -> None:
+    """Train a LoRA adapter on what `prepare` has packed."""
+    from pipelines import flow
+
+    mode = choose(json_lines=json_lines, quiet=quiet)
+    flow.tune(_prepared(recipe, overrides), mode)
+
+
+@app.command()
+def evaluate(
+    recipe: RecipePath, overrides: Overrides = None, json_lines: Json = False, quiet: Quiet = False
+) -> None:
+    """Score the base model beside the tuned one on the held-out split."""
+    from pipelines import flow
+
+    mode = choose(json_lines=json_lines, quiet=quiet)
+    flow.judge(_prepared(recipe, overrides), mode)
+
+
+@app.command()
+def report(
+    recipe: RecipePath, overrides: Overrides = None, json_lines: Json = False, quiet: Quiet = False
+) -> None:
+    """Write report.html anew from what the run holds."""
+    from pipelines import flow
+
+    flow.tell(_prepared(recipe, overrides), choose(json_lines=json_lines, quiet=quiet))
+
+
+def _prepared(path: str, overrides: list[str] | None) -> Any:
+    """The recipe of a run that has been prepared. Raises: OutputError where it has not."""
+    from pipelines import checks, recipe, summary
+
+    loaded = recipe.load(path, overrides or ())
+    checks.reachable(loaded)
+    if "digest" not in summary.read(loaded.output):
+        raise OutputError(f"nothing is prepared in {loaded.output!r}; run `headrace prepare {path}` first")
+    return loaded
+
+
+@app.command()
+def check(recipe: RecipePath, overrides: Overrides = None, json_lines: Json = False) -> None:
+    """Validate recipe, sources, credentials, model, tokenizer and disk; do no work."""
+    from pipelines import checks
+    from pipelines.recipe import load
+
+    mode = choose(json_lines=json_lines)
+    checks.check(load(recipe, overrides or ()), mode, training=True)
+    say(mode, "done", "everything that the run leans on is there")
+
+
+@app.command()
+def status(recipe: RecipePath, overrides: Overrides = None, json_lines: Json = False) -> None:
+    """How far a run is, from its ledger."""
+    from pipelines import checks
+    from pipelines import status as states
+    from pipelines.recipe import load
+
+    loaded = load(recipe, overrides or ())
+    checks.reachable(loaded)
+    mode = choose(json_lines=json_lines)
+    for line in states.status(loaded.output):
+        say(mode, "status", line.text, **line.fields)
+
+
+@app.command()
+def init(
+    path: Annotated[str, typer.Argument(metavar="PATH_OR_GLOB", help="Data to look at, local or s3://.")],
+    output: Annotated[
+        str, typer.Option("--output", "-o", help="Where to write the recipe; - for the screen.")
+    ] = "-",
+) -> None:
+    """Look at data and write a commented starter recipe."""
+    from cluster import storage
+    from pipelines import starter
+
+    storage.probe(path)
+    text = starter.starter(path)
+    if output == "-":
+        sys.stdout.write(text)
+    elif not storage.put_new(output, text.encode()):
+        raise OutputError(f"{output!r} exists; name another file, or remove it")
+
+
+@app.command()
+def digest(run_path: RunPath) -> None:
+    """One hash of the content of packed/, whatever files it lies in."""
+    from cluster import session, storage
+    from pipelines import summary
+
+    storage.probe(run_path)
+    session.start(1)
+    sys.stdout.write(summary.digest(run_path, workers=session.cpus()) + "\n")
+
+
+@app.command()
+def demo(
+    directory: Annotated[str, typer.Argument(help="Where to write sample, model and run.")] = "demo",
+) -> None:
+    """Make a messy sample and a tiny model, and take them the whole way."""
+    from pipelines import demo as demonstration
+
+    code = demonstration.main(directory)
+    if code:
+        raise typer.Exit(code)
+
+
+@app.command()
+def schema() -> None:
+    """The JSON schema of a recipe, for editors."""
+    from pipelines.recipe import Recipe
+
+    sys.stdout.write(json.dumps(Recipe.model_json_schema(), indent=1) + "\n")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; returns its exit code."""
+    call: Callable[..., Any] = typer.main.get_command(app)
+    mode: Mode = "json" if "--json" in (arguments or sys.argv[1:]) else "plain"
+    try:
+        result = call(args=list(arguments) if arguments is not None else None, standalone_mode=False)
+        return result if isinstance(result, int) else 0
+    except click.ClickException as error:
+        error.show()
+        return 2
+    except (click.Abort, KeyboardInterrupt):
+        say(mode, "error", "interrupted: the same command goes on where it was")
+        return 130
+    except HeadraceError as error:
+        say(mode, "error", f"error: {error}", exit_code=error.exit_code)
+        return error.exit_code
+    except Exception as error:  # noqa: BLE001 - the last line of defence
+        say(mode, "error", _fault(error), exit_code=1)
+        return 1
+
+
+def _fault(error: Exception) -> str:
+    """An unforeseen error without its message, which may quote what was read."""
+    if os.environ.get("HEADRACE_DEBUG"):
+        return "".join(traceback.format_exception(error))
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    return (
+        f"fault: {type(error).__name__} in {last.name} ({os.path.basename(last.filename)}:{last.lineno}). "
+        "Nothing that was committed is lost; the same command goes on where it was. "
+        "HEADRACE_DEBUG=1 prints the whole traceback, which may quote your data"
+    )

@@ -1,0 +1,140 @@
+"""The flow: which stages a row goes through, which passes a run is made of, in order."""
+
+from typing import Any
+
+from cluster import session, storage
+from cluster.errors import GateError, ModelError
+from pipelines import (
+    clean,
+    evaluate,
+    fingerprint,
+    packed,
+    passes,
+    pii,
+    quality,
+    report,
+    rundir,
+    summary,
+    train,
+)
+from pipelines.progress import Mode, say
+from pipelines.recipe import Recipe
+
+# Pass 1, after reading: every part of every fragment goes through these.
+ROW_STAGES = (clean, quality, pii, fingerprint)
+# Pass 2 (`passes.deduplicate`): exact, near, clusters, sides, over the whole run.
+# Pass 3 (`packed.work`), every window: dedup marks, split, tokenise, pack.
+
+
+def prepare(recipe: Recipe, mode: Mode) -> dict[str, Any]:
+    """Passes 1 to 3: raw shards to packed/; returns run.json."""
+    run = rundir.claim(recipe)
+    session.start(_logical_cpus(run.recipe))
+    rows = passes.prepare(run, ROW_STAGES, mode)
+    duplicates = passes.deduplicate(run, rows, mode)
+    windows = passes.pack(run, rows, duplicates, mode)
+    told = summary.write(run.path, summary.prepare(run, rows, duplicates, windows, passes.workers(run)))
+    _say_prepared(told, mode)
+    return told
+
+
+def tune(recipe: Recipe, mode: Mode) -> dict[str, Any]:
+    """packed/ to adapter/; returns run.json."""
+    model = _model(recipe)
+    train.check(recipe.train, model)
+    session.start(_logical_cpus(recipe))
+    weights = {str(s.name): s.weight for s in recipe.sources}
+    sources_of = rundir.source_of_ordinals(recipe.output)
+    say(mode, "training", f"train: LoRA on {recipe.train.workers} workers")
+    result = train.run(
+        recipe.output,
+        model,
+        recipe.train,
+        seed=recipe.seed,
+        weights=weights,
+        sources=sources_of,
+        progress=lambda text, fields: say(mode, "progress", text, **fields),
+    )
+    return summary.write(recipe.output, {"train": result})
+
+
+def judge(recipe: Recipe, mode: Mode) -> dict[str, Any]:
+    """Base beside tuned on the held-out split; returns run.json.
+
+    Raises: GateError where the recipe asks for a gain that is not there (run.json is written first).
+    """
+    session.start(_logical_cpus(recipe))
+    say(mode, "evaluating", f"evaluate: base beside tuned on {recipe.evaluate.split}")
+    failed: GateError | None = None
+    try:
+        result = evaluate.run(recipe.output, _model(recipe), recipe.evaluate, seed=recipe.seed)
+    except GateError as error:
+        failed, result = error, evaluate.scores(recipe.output)
+    told = summary.write(recipe.output, {"evaluate": result})
+    for metric, pair in result.items():
+        say(
+            mode,
+            "score",
+            f"  {metric}: base {pair['base']:.4g}, tuned {pair['tuned']:.4g}",
+            metric=metric,
+            **pair,
+        )
+    if failed is not None:
+        raise failed
+    return told
+
+
+def run(recipe: Recipe, mode: Mode) -> dict[str, Any]:
+    """The whole way: prepare, train and evaluate where there is a model, report."""
+    prepare(recipe, mode)
+    failed: GateError | None = None
+    if recipe.model is None:
+        say(mode, "warning", "no model in the recipe: prepared and reported, nothing was trained")
+    else:
+        tune(recipe, mode)
+        try:
+            judge(recipe, mode)
+        except GateError as error:
+            failed = error
+    tell(recipe, mode)
+    if failed is not None:
+        raise failed
+    return summary.read(recipe.output)
+
+
+def tell(recipe: Recipe, mode: Mode) -> str:
+    """Build report.html from what the run has written so far; returns its path."""
+    path = report.build(recipe.output)
+    say(mode, "report", f"report: {path}", path=path)
+    return path
+
+
+def _model(recipe: Recipe) -> str:
+    if recipe.model is None:
+        raise ModelError("the recipe names no model: set `model:` to a directory or a hub name to train")
+    return recipe.model
+
+
+def _logical_cpus(recipe: Recipe) -> int:
+    """What a local Ray needs: every worker's task, and all training workers with their driver."""
+    return max(recipe.workers or 1, recipe.train.workers + 1)
+
+
+def _say_prepared(told: dict[str, Any], mode: Mode) -> None:
+    rows = told["rows"]
+    dropped, bad = sum(rows["dropped"].values()), sum(rows["quarantined"].values())
+    line = f"records: {rows['in']:,} in = {rows['kept']:,} kept + {dropped:,} dropped + {bad:,} quarantined"
+    say(mode, "books", line, **rows)
+    for kind in ("dropped", "quarantined"):
+        for reason, count in sorted(rows[kind].items(), key=lambda p: (-p[1], p[0])):
+            say(mode, "reason", f"  {kind} {reason}: {count:,}", kind=kind, reason=reason, count=count)
+    for side in packed.SPLITS:
+        counts = told["packed"][side]
+        text = f"packed {side}: {counts['samples']:,} samples in {counts['rows']:,} rows, fill {counts['fill']:.1%}"
+        say(mode, "packed", text, split=side, **counts)
+    say(mode, "digest", f"digest: {told['digest']}", digest=told["digest"])
+
+
+def exists(path: str) -> bool:
+    """Whether `path` is a run directory of ours."""
+    return storage.exists(storage.join(path, "recipe.yaml"))

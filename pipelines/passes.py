@@ -1,0 +1,264 @@
+"""The three passes of `prepare`, seen from the driver: leave out what is done, run the rest, balance.
+
+The driver holds one small record a part, never a row. Every pass ends the same way: the records
+of all its units are there, their books balance with what the pass before kept, and outputs that
+no live record names are removed.
+"""
+
+import importlib.metadata
+import platform
+import unicodedata
+from collections.abc import Sequence
+from functools import partial
+from types import ModuleType
+from typing import Any
+
+from cluster import fragments, ledger, session, storage, stream
+from cluster.errors import BooksError, QuarantineError
+from cluster.fragments import Fragment
+from pipelines import books, dedup, packed, prepared, sources, split, tokenise
+from pipelines.progress import Mode, Progress, say
+from pipelines.rundir import Run
+
+# Libraries whose version can change the bytes of a pass.
+PREPARE_LIBRARIES = ("ftfy", "presidio-analyzer", "phonenumbers", "spacy", "tldextract", "pyarrow")
+PACK_LIBRARIES = ("tokenizers", "gigatoken", "transformers", "jinja2", "pyarrow")
+
+
+def workers(run: Run) -> int:
+    """Most tasks at once."""
+    return run.recipe.workers or session.cpus()
+
+
+def versions(libraries: Sequence[str]) -> dict[str, str]:
+    """Installed versions, with Python's and Unicode's."""
+    found = {name: importlib.metadata.version(name) for name in libraries}
+    return {**found, "python": platform.python_version(), "unicode": unicodedata.unidata_version}
+
+
+def prepare(run: Run, stages: Sequence[ModuleType], mode: Mode) -> list[ledger.Record]:
+    """Pass 1: every fragment through the row stages. Returns the commit records in order.
+
+    Raises: QuarantineError after the pass, where a source has more bad records than allowed.
+    """
+    recipe = run.recipe
+    keys = {f.ordinal: _prepare_key(run, f, stages) for f in run.fragments}
+    job = prepared.Job(recipe, tuple(m.__name__ for m in stages), keys)
+    held = _current(ledger.load(run.path, prepared.NAME), keys)
+    todo = [f for f in run.fragments if not _complete(held.get(f.ordinal, {}))]
+    _say_skipped(mode, prepared.NAME, len(run.fragments) - len(todo), len(run.fragments))
+    with Progress(prepared.NAME, sum(f.bytes for f in todo), len(todo), mode) as bar:
+        for record in _prepare(run, todo, job, held):
+            held.setdefault(record["ordinal"], {})[record["part"]] = record
+            whole = _complete(held[record["ordinal"]])
+            _tell(bar, [record], next(f for f in todo if f.ordinal == record["ordinal"]) if whole else None)
+    records = [held[f.ordinal][p] for f in run.fragments for p in _parts(held[f.ordinal], f)]
+    _finish(run, prepared.NAME, {prepared.unit(r["ordinal"], r["part"]): r for r in records})
+    _judge_quarantine(run, records)
+    return records
+
+
+def _prepare_key(run: Run, fragment: Fragment, stages: Sequence[ModuleType]) -> str:
+    """Pass key of a fragment: what it is, how it is read, every stage's version and config."""
+    recipe = run.recipe
+    source = next(s for s in recipe.sources if s.name == fragment.source)
+    reading = source.model_dump(mode="json", exclude={"path", "weight", "priority", "loss"})
+    configs = [
+        [m.__name__, m.VERSION, getattr(recipe, m.__name__.rsplit(".", 1)[-1]).model_dump(mode="json")]
+        for m in stages
+    ]
+    return ledger.key(
+        fragment.identity,
+        [sources.VERSION, reading, recipe.fragment_size, recipe.seed, recipe.quarantine.text],
+        configs,
+        versions(PREPARE_LIBRARIES),
+    )
+
+
+def _current(records: dict[str, ledger.Record], keys: dict[int, str]) -> dict[int, dict[int, ledger.Record]]:
+    """Records by ordinal and part that were made with today's key."""
+    held: dict[int, dict[int, ledger.Record]] = {}
+    for record in records.values():
+        if keys.get(record["ordinal"]) == record["key"]:
+            held.setdefault(record["ordinal"], {})[record["part"]] = record
+    return held
+
+
+def _complete(parts: dict[int, ledger.Record]) -> bool:
+    """Whether parts 0 to the last are all there."""
+    ends = [p for p, r in parts.items() if r["last"]]
+    return bool(ends) and all(p in parts for p in range(ends[0] + 1))
+
+
+def _parts(parts: dict[int, ledger.Record], fragment: Fragment) -> list[int]:
+    if not _complete(parts):
+        raise BooksError(
+            f"pass {prepared.NAME}: fragment {fragment.ordinal} has parts that were not committed"
+        )
+    return sorted(parts)
+
+
+def _prepare(
+    run: Run, todo: list[Fragment], job: prepared.Job, held: dict[int, dict[int, ledger.Record]]
+) -> Any:
+    """Records of the fragments in `todo`, as they are done."""
+    alone = [(f, sorted(held.get(f.ordinal, {}))) for f in todo if f.kind != "grouped"]
+    read, work = partial(prepared.read, job=job), partial(prepared.work, job=job)
+    yield from stream.fragments(alone, read, work, workers=workers(run))
+    for name in sorted({f.source for f in todo if f.kind == "grouped"}):
+        buckets = [f for f in todo if f.kind == "grouped" and f.source == name]
+        yield from stream.grouped(
+            fragments.inputs(buckets[0]),
+            buckets,
+            partial(prepared.read_grouped, job=job),
+            partial(prepared.work_grouped, job=job),
+            workers=workers(run),
+        )
+
+
+def _say_skipped(mode: Mode, name: str, done: int, units: int) -> None:
+    if done:
+        say(mode, "resumed", f"{name}: {done} of {units} units were done before", done=done, units=units)
+
+
+def _tell(bar: Progress, records: Sequence[ledger.Record], done: Fragment | None) -> None:
+    book = books.total(r["books"] for r in records)
+    bar.update(
+        rows=book["in"],
+        bytes=done.bytes if done else 0,
+        kept=book["kept"],
+        dropped=sum(book["dropped"].values()),
+        quarantined=sum(book["quarantined"].values()),
+        fragments=1 if done else 0,
+    )
+
+
+def _finish(run: Run, name: str, live: dict[str, ledger.Record]) -> None:
+    """Compact the ledger and remove outputs that no live record names."""
+    ledger.compact(run.path, name, live)
+    named = {o["path"] for r in live.values() for o in r["outputs"]}
+    prefixes = ("packed/", "rejected/pack-") if name == packed.NAME else ("prepared/", "rejected/part-")
+    for folder in sorted({p.split("/")[0] for p in prefixes}):
+        for entry in storage.listing(storage.join(run.path, folder)):
+            relative = folder + entry.path.rpartition(f"/{folder}")[2]
+            if relative.startswith(prefixes) and relative not in named:
+                storage.delete(entry.path)
+
+
+def _judge_quarantine(run: Run, records: Sequence[ledger.Record]) -> None:
+    limit = run.recipe.quarantine.limit
+    for source in run.recipe.sources:
+        book = books.total(r["books"] for r in records if r["source"] == source.name)
+        bad = sum(book["quarantined"].values())
+        if book["in"] and bad / book["in"] > limit:
+            reasons = ", ".join(f"{n} {why}" for why, n in book["quarantined"].items())
+            raise QuarantineError(
+                f"source {source.name!r}: {bad} of {book['in']} records ({bad / book['in']:.1%}) could not "
+                f"be read ({reasons}), over quarantine.limit {limit:.1%}. Each is listed in "
+                f"{storage.join(run.path, 'rejected')}; mend the source, or raise quarantine.limit"
+            )
+
+
+def deduplicate(run: Run, records: Sequence[ledger.Record], mode: Mode) -> ledger.Record:
+    """Pass 2: decide duplicates and sides over the whole run; one commit record."""
+    recipe = run.recipe
+    order = {str(s.name): s.priority for s in recipe.sources}
+    inputs = [[r["ordinal"], r["part"], r["outputs"][0]["xxh3"]] for r in records]
+    key = ledger.key(
+        inputs,
+        sorted(order.items()),
+        [dedup.VERSION, recipe.dedup.model_dump(mode="json")],
+        [split.VERSION, recipe.split.model_dump(mode="json")],
+        recipe.seed,
+        versions(("pyarrow", "polars")),
+    )
+    held = ledger.load(run.path, "dedup").get("all")
+    if held is not None and held["key"] == key:
+        _say_skipped(mode, "dedup", 1, 1)
+        return held
+    parts = [
+        (storage.join(run.path, r["outputs"][0]["path"]), r["rows"]["kept"])
+        for r in records
+        if r["rows"]["kept"]
+    ]
+    output = storage.join(run.path, "duplicates")
+    with Progress("dedup", 0, 0, mode) as bar:
+        each = partial(stream.each, workers=workers(run))
+        report = dedup.run(parts, output, recipe.dedup, order=order, each=each, seed=recipe.seed)
+        rows = sum(rows for _, rows in parts)
+        sides = split.assign(output, recipe.split, seed=recipe.seed, rows_total=rows)
+        bar.update(
+            rows=rows, kept=rows - report["exact"] - report["near"], dropped=report["exact"] + report["near"]
+        )
+    marks = next(iter(stream.each(packed.marks, [run.path], workers=1, name="marks")))
+    record = {"key": key, "outputs": [], "report": report, "sides": sides, "marks": marks}
+    ledger.commit(run.path, "dedup", "all", record)
+    return record
+
+
+def pack(
+    run: Run, records: Sequence[ledger.Record], duplicates: ledger.Record, mode: Mode
+) -> list[ledger.Record]:
+    """Pass 3: every window tokenised and packed. Returns the commit records in order.
+
+    Raises: BooksError where the pass did not take in what pass 1 kept.
+    """
+    recipe = run.recipe
+    cut = packed.windows(records, run.epochs, recipe.pack.window)
+    by_unit = {prepared.unit(r["ordinal"], r["part"]): r for r in records}
+    tokenizer = tokenise.tokenizer(recipe.model, recipe.tokenise)
+    keys = {w.number: _pack_key(run, w, by_unit, duplicates, tokenizer.fingerprint) for w in cut}
+    held = {
+        r["window"]: r
+        for r in ledger.load(run.path, packed.NAME).values()
+        if keys.get(r["window"]) == r["key"]
+    }
+    sizes = {w.number: sum(by_unit[u]["outputs"][0]["size"] for u in w.units) for w in cut}
+    todo = [w for w in cut if w.number not in held]
+    _say_skipped(mode, packed.NAME, len(held), len(cut))
+    with Progress(packed.NAME, sum(sizes[w.number] for w in todo), len(todo), mode) as bar:
+        job = packed.Job(recipe, keys)
+        for record in stream.each(
+            partial(packed.work, job=job), todo, workers=workers(run), name=packed.NAME
+        ):
+            held[record["window"]] = record
+            _tell_window(bar, record, sizes)
+    done = [held[w.number] for w in cut]
+    kept = books.total(r["books"] for r in records)["kept"]
+    books.check(books.total(r["books"] for r in done), kept, f"pass {packed.NAME}")
+    _finish(run, packed.NAME, {w.unit: held[w.number] for w in cut})
+    return done
+
+
+def _pack_key(
+    run: Run,
+    window: packed.Window,
+    by_unit: dict[str, ledger.Record],
+    duplicates: ledger.Record,
+    fingerprint: str,
+) -> str:
+    recipe = run.recipe
+    marks = duplicates["marks"]
+    touched = range(window.first, window.last + 1)
+    return ledger.key(
+        [[u, by_unit[u]["outputs"][0]["xxh3"]] for u in window.units],
+        [[name, o, by_ordinal.get(str(o))] for name, by_ordinal in sorted(marks.items()) for o in touched],
+        [split.VERSION, recipe.split.model_dump(mode="json")],
+        [tokenise.VERSION, recipe.tokenise.model_dump(mode="json"), fingerprint],
+        [packed.pack.VERSION, recipe.pack.model_dump(mode="json")],
+        sorted((str(s.name), s.loss) for s in recipe.sources),
+        recipe.seed,
+        versions(PACK_LIBRARIES),
+    )
+
+
+def _tell_window(bar: Progress, record: ledger.Record, sizes: dict[int, int]) -> None:
+    book = record["books"]
+    bar.update(
+        rows=book["in"],
+        bytes=sizes[record["window"]],
+        kept=book["kept"],
+        dropped=sum(book["dropped"].values()),
+        quarantined=sum(book["quarantined"].values()),
+        fragments=1,
+    )

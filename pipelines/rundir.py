@@ -1,0 +1,105 @@
+"""Open a run directory: is it ours to write into, and which fragments does the run have?
+
+recipe.yaml is the first object written. A directory that is not empty and has none of ours, has
+another format, or shares no source with the recipe is refused; otherwise it is the same run,
+perhaps with a changed recipe, and whatever still fits its pass keys is left as it is.
+"""
+
+from dataclasses import dataclass
+
+from cluster import fragments, ledger, storage
+from cluster.errors import OutputError
+from cluster.fragments import Fragment
+from pipelines import recipe as recipes
+from pipelines import sources
+from pipelines.recipe import Recipe
+
+
+@dataclass(frozen=True)
+class Run:
+    """An opened run: its resolved recipe and its fragments, with the plan that claimed each."""
+
+    recipe: Recipe
+    fragments: tuple[Fragment, ...]
+    epochs: dict[int, int]  # ordinal -> number of its plan
+
+    @property
+    def path(self) -> str:
+        """The run directory."""
+        return self.recipe.output
+
+
+def claim(recipe: Recipe) -> Run:
+    """Look at the inputs, make the run directory ours and plan what is new.
+
+    Raises: SourceError, OutputError, StorageError, LedgerError.
+    """
+    earlier = writable(recipe)
+    resolved = resolve(recipe, earlier)
+    text = recipes.dump(resolved).encode()
+    target = storage.join(recipe.output, "recipe.yaml")
+    if earlier is None or recipes.dump(earlier).encode() != text:
+        storage.put(target, text)
+    plans = ledger.plans(recipe.output)
+    known = [f for plan in plans for f in plan]
+    by_name = {s.name: s for s in resolved.sources}
+    cut = fragments.cut(
+        [f for s in resolved.sources for f in sources.files(s)],
+        resolved.fragment_size,
+        lambda f: sources.cuttable(by_name[f.source], f),
+        grouped={s.name for s in resolved.sources if s.group_by},
+        known=known,
+    )
+    live = [f for f in cut if f.ordinal >= 0]
+    new = [f for f in cut if f.ordinal < 0]
+    claimed = ledger.claim(recipe.output, plans, new)
+    epochs = {f.ordinal: number for number, plan in enumerate([*plans, claimed]) for f in plan}
+    return Run(resolved, tuple(sorted([*live, *claimed], key=lambda f: f.ordinal)), epochs)
+
+
+def writable(recipe: Recipe) -> Recipe | None:
+    """The recipe that the output directory was written with; None where it is empty.
+
+    Raises: OutputError where it is not ours, StorageError where it cannot be read.
+    """
+    path = recipe.output
+    number, earlier = recipes.kept(path)
+    if number is None:
+        if storage.listing(path):
+            raise OutputError(
+                f"output {path!r} is not empty and holds no recipe.yaml of headrace; "
+                "name another directory, or empty this one"
+            )
+        return None
+    if earlier is None:
+        raise OutputError(
+            f"output {path!r} has format {number}, this version writes format {recipes.FORMAT}; "
+            "name another directory"
+        )
+    ours = {s.name for s in sources.named(recipe.sources)}
+    theirs = {str(s.name) for s in earlier.sources}
+    if not ours & theirs:
+        raise OutputError(
+            f"output {path!r} belongs to another recipe: its sources are {', '.join(sorted(theirs))}, "
+            f"this recipe's {', '.join(sorted(ours))}; name another directory"
+        )
+    return earlier
+
+
+def resolve(recipe: Recipe, earlier: Recipe | None) -> Recipe:
+    """The recipe with names, formats and shapes filled in; what an earlier run found stays."""
+    frozen = {s.name: s for s in earlier.sources} if earlier else {}
+    held = [_freeze(s, frozen.get(s.name)) for s in sources.named(recipe.sources)]
+    return recipe.model_copy(update={"sources": tuple(sources.resolve(held))})
+
+
+def _freeze(source: sources.Source, earlier: sources.Source | None) -> sources.Source:
+    if earlier is None:
+        return source
+    same = {n: getattr(earlier, n) for n in ("shape", "format") if getattr(source, n) is None}
+    return source.model_copy(update=same)
+
+
+def source_of_ordinals(path: str) -> dict[int, str]:
+    """Source of each fragment that a run has claimed, by ordinal."""
+    return {f.ordinal: f.source for plan in ledger.plans(path) for f in plan}

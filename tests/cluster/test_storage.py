@@ -1,0 +1,120 @@
+"""Storage: atomic writes, first-writer-wins, listings and errors, on disk and on a real S3 server."""
+
+import os
+import socket
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+from cluster import storage
+from cluster.errors import StorageError
+
+
+@pytest.fixture(params=["disk", pytest.param("s3", marks=pytest.mark.s3)])
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    return str(tmp_path / "place") if request.param == "disk" else request.getfixturevalue("s3") + "/place"
+
+
+def test_put_replaces_the_whole_object(place: str) -> None:
+    path = storage.join(place, "a", "b.bin")
+    storage.put(path, b"first, and longer")
+    storage.put(path, b"second")
+    assert storage.read_bytes(path) == b"second"
+
+
+def test_only_the_first_writer_puts_new(place: str) -> None:
+    path = storage.join(place, "claim.json")
+    assert [storage.put_new(path, b"one"), storage.put_new(path, b"two")] == [True, False]
+    assert storage.read_bytes(path) == b"one"
+
+
+def test_listing_is_sorted_and_leaves_temporaries_out(place: str) -> None:
+    for name in ("b", "a/c", "a/b", f"a/{storage.TEMPORARY}left-behind"):
+        storage.put(storage.join(place, name), name.encode())
+    found = storage.listing(place)
+    assert [e.path.split("place/")[1] for e in found] == ["a/b", "a/c", "b"]
+    assert [e.size for e in found] == [3, 3, 1]
+
+
+def test_listing_of_an_absent_directory_is_empty(place: str) -> None:
+    assert storage.listing(storage.join(place, "nothing")) == []
+
+
+def test_stamp_changes_with_the_content(place: str) -> None:
+    path = storage.join(place, "x")
+    storage.put(path, b"one")
+    before = storage.entry(path)
+    storage.put(path, b"two")
+    assert storage.entry(path).stamp != before.stamp
+    assert storage.listing(place)[0] == storage.entry(path)
+
+
+def test_glob_matches_across_directories(place: str) -> None:
+    for name in ("x/1.csv", "y/z/2.csv", "y/3.txt"):
+        storage.put(storage.join(place, name), b"1")
+    found = storage.glob(storage.join(place, "**/*.csv"))
+    assert [e.path.split("place/")[1] for e in found] == ["x/1.csv", "y/z/2.csv"]
+
+
+def test_delete_takes_a_directory_with_all_below_and_forgives_absence(place: str) -> None:
+    storage.put(storage.join(place, "d/e/f"), b"1")
+    storage.delete(storage.join(place, "d"))
+    storage.delete(storage.join(place, "d"))
+    assert not storage.exists(storage.join(place, "d/e/f"))
+
+
+def test_a_table_comes_back_by_columns_and_by_range(place: str) -> None:
+    table = pa.table({"id": pa.array(range(100), pa.uint64()), "text": ["x"] * 100})
+    path = storage.join(place, "t.parquet")
+    size, digest = storage.write_table(path, table, row_group=10)
+    assert (size, digest) == storage.write_table(path, table, row_group=10)
+    assert storage.entry(path).size == size
+    assert storage.read_table(path).equals(table)
+    chosen = storage.read_table(path, ["id"], [("id", ">=", 42), ("id", "<", 45)])
+    assert chosen.to_pydict() == {"id": [42, 43, 44]}
+
+
+def test_missing_object_is_file_not_found(place: str) -> None:
+    with pytest.raises(FileNotFoundError):
+        storage.read_bytes(storage.join(place, "missing"))
+
+
+def test_disk_writes_leave_no_temporary(tmp_path: Path) -> None:
+    storage.put(str(tmp_path / "a"), b"1")
+    storage.put_new(str(tmp_path / "b"), b"1")
+    storage.put_new(str(tmp_path / "b"), b"2")
+    assert sorted(os.listdir(tmp_path)) == ["a", "b"]
+
+
+def test_other_schemes_are_refused() -> None:
+    with pytest.raises(StorageError, match=r"'gs' is not supported; use a local path or s3://"):
+        storage.exists("gs://bucket/key")
+
+
+@pytest.mark.s3
+def test_wrong_credentials_are_named_without_the_secret(s3: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "not-the-secret")
+    with pytest.raises(StorageError, match=r"access denied; check AWS_ACCESS_KEY_ID") as caught:
+        storage.probe(s3)
+    assert "not-the-secret" not in str(caught.value)
+
+
+@pytest.mark.s3
+def test_missing_bucket_is_named(s3: str) -> None:
+    with pytest.raises(StorageError, match="there is no bucket 'headrace-no-such-bucket' at this endpoint"):
+        storage.probe("s3://headrace-no-such-bucket/x")
+
+
+def test_dead_endpoint_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))  # bound, not listening: connections are refused
+        monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{taken.getsockname()[1]}")
+        monkeypatch.setenv("AWS_ACCESS_KEY_ID", "x")
+        monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "y")
+        with pytest.raises(StorageError, match=r"the endpoint does not answer \(http://127.0.0.1:\d+\)"):
+            storage.probe("s3://bucket/key")
+
+
+def test_probe_leaves_local_paths_alone(tmp_path: Path) -> None:
+    storage.probe(str(tmp_path / "absent"))
