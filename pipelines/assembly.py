@@ -1,0 +1,237 @@
+"""Jitted loops of tokenise: texts of rows into segments, tokens of segments into samples.
+
+A shape of conversation is a short program of *operations*: put out a constant token, or the tokens of
+a *segment*, the text between two special tokens, which is a row of constant and slot *parts*. All
+programs of a batch lie end to end in `Programs`; the loops walk rows by their programs.
+
+Cost: one copy of the text and one of the tokens, ~1 GB a second each.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+IGNORE = -100  # label of a token without loss
+
+Ints = NDArray[np.int64]
+
+
+class Programs(NamedTuple):
+    """Operations `ops[s]:ops[s + 1]` belong to shape s, parts `parts[g]:parts[g + 1]` to segment g.
+
+    op_token int64 (-1: a segment), op_segment, op_loss (bits), op_message (its turn); part_slot (-1:
+    the constant `constants[part_start:part_stop]`), part_loss.
+    """
+
+    ops: Ints
+    op_token: Ints
+    op_segment: Ints
+    op_loss: Ints
+    op_message: Ints
+    parts: Ints
+    part_slot: Ints
+    part_start: Ints
+    part_stop: Ints
+    part_loss: Ints
+    constants: NDArray[np.uint8]
+
+
+class Slots(NamedTuple):
+    """Row r has slots `first[r]:first[r + 1]`, each the text ``data[start:stop]``."""
+
+    first: Ints
+    start: Ints
+    stop: Ints
+    data: NDArray[np.uint8]
+
+
+@njit(nogil=True, cache=True)
+def count_segments(programs, shapes):  # type: ignore[no-untyped-def]
+    """Segments before each row, ``int64[R + 1]``."""
+    first = np.zeros(len(shapes) + 1, np.int64)
+    for row in range(len(shapes)):
+        shape = shapes[row]
+        count = 0
+        for op in range(programs.ops[shape], programs.ops[shape + 1]):
+            count += programs.op_token[op] < 0
+        first[row + 1] = first[row] + count
+    return first
+
+
+@njit(nogil=True, cache=True)
+def segment_offsets(programs, shapes, slots, first, lead):  # type: ignore[no-untyped-def]
+    """Byte offsets of the segments' texts, ``int64[S + 1]``.
+
+    `lead` bytes are left free ahead of a segment that is not the first thing of its row.
+    """
+    offsets = np.zeros(first[-1] + 1, np.int64)
+    for row in range(len(shapes)):
+        shape, at = shapes[row], first[row]
+        begin = programs.ops[shape]
+        for op in range(begin, programs.ops[shape + 1]):
+            if programs.op_token[op] >= 0:
+                continue
+            size = lead if op > begin else 0
+            segment = programs.op_segment[op]
+            for part in range(programs.parts[segment], programs.parts[segment + 1]):
+                slot = programs.part_slot[part]
+                if slot < 0:
+                    size += programs.part_stop[part] - programs.part_start[part]
+                else:
+                    size += slots.stop[slots.first[row] + slot] - slots.start[slots.first[row] + slot]
+            offsets[at + 1] = offsets[at] + size
+            at += 1
+    return offsets
+
+
+@njit(nogil=True, cache=True)
+def segment_texts(programs, shapes, slots, first, offsets, marker):  # type: ignore[no-untyped-def]
+    """Texts of the segments end to end, ``uint8[offsets[-1]]``, behind `marker` where it is due."""
+    out = np.empty(offsets[-1], np.uint8)
+    for row in range(len(shapes)):
+        shape, at = shapes[row], first[row]
+        begin = programs.ops[shape]
+        for op in range(begin, programs.ops[shape + 1]):
+            if programs.op_token[op] >= 0:
+                continue
+            place = offsets[at]
+            if op > begin:
+                out[place : place + len(marker)] = marker
+                place += len(marker)
+            segment = programs.op_segment[op]
+            for part in range(programs.parts[segment], programs.parts[segment + 1]):
+                slot = programs.part_slot[part]
+                if slot < 0:
+                    a, b = programs.part_start[part], programs.part_stop[part]
+                    out[place : place + b - a] = programs.constants[a:b]
+                else:
+                    a = slots.start[slots.first[row] + slot]
+                    b = slots.stop[slots.first[row] + slot]
+                    out[place : place + b - a] = slots.data[a:b]
+                place += b - a
+            at += 1
+    return out
+
+
+@njit(nogil=True, cache=True)
+def sample_offsets(programs, shapes, first, token_offsets, marked):  # type: ignore[no-untyped-def]
+    """Offsets of the rows' tokens, ``int64[R + 1]``; `marked`: the first token of a led segment goes."""
+    offsets = np.zeros(len(shapes) + 1, np.int64)
+    for row in range(len(shapes)):
+        shape, at, count = shapes[row], first[row], 0
+        begin = programs.ops[shape]
+        for op in range(begin, programs.ops[shape + 1]):
+            if programs.op_token[op] >= 0:
+                count += 1
+            else:
+                count += token_offsets[at + 1] - token_offsets[at] - (marked and op > begin)
+                at += 1
+        offsets[row + 1] = offsets[row] + count
+    return offsets
+
+
+@njit(nogil=True, cache=True)
+def _segment_loss(programs, slots, row, segment, sizes, prefixed, out):  # type: ignore[no-untyped-def]
+    """Loss bits of each token of a segment: those of the part that its first byte lies in.
+
+    False where the tokens' bytes do not add up to the text, so that places cannot be told.
+    """
+    first, last = programs.parts[segment], programs.parts[segment + 1]
+    same, total = True, 0
+    for part in range(first, last):
+        same = same and programs.part_loss[part] == programs.part_loss[first]
+        slot = programs.part_slot[part]
+        if slot < 0:
+            total += programs.part_stop[part] - programs.part_start[part]
+        else:
+            total += slots.stop[slots.first[row] + slot] - slots.start[slots.first[row] + slot]
+    if same:
+        out[:] = programs.part_loss[first]
+        return True
+    length = sizes.sum()
+    if length != total and not (prefixed and length == total + 1):
+        return False
+    place, part, end = total - length, first - 1, 0
+    for i in range(len(sizes)):
+        while part < first or (place >= end and part + 1 < last):
+            part += 1
+            slot = programs.part_slot[part]
+            if slot < 0:
+                end += programs.part_stop[part] - programs.part_start[part]
+            else:
+                end += slots.stop[slots.first[row] + slot] - slots.start[slots.first[row] + slot]
+        out[i] = programs.part_loss[part]
+        place += sizes[i]
+    return True
+
+
+@njit(nogil=True, cache=True)
+def assemble(programs, shapes, slots, first, tokens, token_offsets, marked, sizes, prefixed, offsets):  # type: ignore[no-untyped-def]
+    """Tokens and loss bits of all rows, and the segments whose bits could not be told.
+
+    ``int32[T], uint8[T], bool[S]``; `sizes` is how many bytes of text each token stands for.
+    """
+    ids = np.empty(offsets[-1], np.int32)
+    loss = np.zeros(offsets[-1], np.uint8)
+    unknown = np.zeros(first[-1], np.bool_)
+    for row in range(len(shapes)):
+        shape, at, place = shapes[row], first[row], offsets[row]
+        begin = programs.ops[shape]
+        for op in range(begin, programs.ops[shape + 1]):
+            if programs.op_token[op] >= 0:
+                ids[place] = programs.op_token[op]
+                loss[place] = programs.op_loss[op]
+                place += 1
+                continue
+            a, b = token_offsets[at] + (marked and op > begin), token_offsets[at + 1]
+            ids[place : place + b - a] = tokens[a:b]
+            unknown[at] = not _segment_loss(
+                programs,
+                slots,
+                row,
+                programs.op_segment[op],
+                sizes[a:b],
+                prefixed,
+                loss[place : place + b - a],
+            )
+            place += b - a
+            at += 1
+    return ids, loss, unknown
+
+
+@njit(nogil=True, cache=True)
+def turn_lengths(programs, shapes, first, token_offsets, marked, messages, turns):  # type: ignore[no-untyped-def]
+    """Add the tokens of each turn to `turns`; those of row r begin at ``turns[messages[r]]``."""
+    for row in range(len(shapes)):
+        shape, at, mine = shapes[row], first[row], messages[row]
+        begin = programs.ops[shape]
+        for op in range(begin, programs.ops[shape + 1]):
+            turn = mine + programs.op_message[op]
+            if programs.op_token[op] >= 0:
+                turns[turn] += 1
+            else:
+                turns[turn] += token_offsets[at + 1] - token_offsets[at] - (marked and op > begin)
+                at += 1
+
+
+@njit(nogil=True, cache=True)
+def gather(ids, loss, modes, starts, offsets):  # type: ignore[no-untyped-def]
+    """Samples cut out of `ids`: tokens, labels and how many labels count, ``int32[T], int32[T], int64[N]``.
+
+    Sample i is ``ids[starts[i]:starts[i] + length]``, its labels are its tokens where ``loss & modes[i]``.
+    The first token of a sample has nothing to be predicted from and is not counted.
+    """
+    out = np.empty(offsets[-1], np.int32)
+    labels = np.empty(offsets[-1], np.int32)
+    targets = np.zeros(len(starts), np.int64)
+    for sample in range(len(starts)):
+        shift = starts[sample] - offsets[sample]
+        for place in range(offsets[sample], offsets[sample + 1]):
+            token = ids[place + shift]
+            out[place] = token
+            wanted = (loss[place + shift] & modes[sample]) != 0
+            labels[place] = token if wanted else IGNORE
+            targets[sample] += wanted and place > offsets[sample]
+    return out, labels, targets

@@ -1,0 +1,1 @@
+"""Files that ship with headrace, and the scripts that made them."""

@@ -1,0 +1,241 @@
+"""Chat templates cut into constants: Jinja runs once a shape of conversation, not once a row.
+
+A template is a program, but what it does with a content is nearly always the same: put it out as it
+is, trim it, or cut it at a marker such as `</think>`. So a conversation is reduced to its *shape*:
+roles, and of each content only what the template can see (edge white space where it trims, the
+strings it looks for), with a placeholder for every stretch of text between. The template renders the
+shape once; the rendering, split at the placeholders, is the list of constants between the *slots*
+that the texts of all rows of that shape go into. The caller proves each cut on other contents, so a
+template that looks at more than is said here (upper case, lengths, JSON quoting) is found out.
+
+Cost: a handful of renderings (~50 us each) a new shape; nothing for a row of a known one.
+
+Loss marks (`Part.loss`, bits): ASSISTANT is set on what an assistant turn must produce: everything
+after the generation prompt up to and with the token that ends the turn. ALL is set on the contents
+of every message and on what ends them. No bit is set on role headers or default system prompts.
+"""
+
+import datetime
+import re
+from dataclasses import dataclass
+from typing import Any
+
+import jinja2
+from jinja2 import nodes
+from transformers.utils import chat_template_utils
+
+ASSISTANT, ALL = 1, 2  # bits of Part.loss
+
+SLOT = "\ue000"  # stands in a skeleton for one stretch of text
+SLOT_END = "\ue001"
+NUMBERED = re.compile(f"{SLOT}([0-9]+){SLOT_END}")
+
+# What a template that asks for today's date is told: the clock must not decide bytes. It is the day
+# that Llama 3's templates fall back to.
+TODAY = datetime.date(2024, 7, 26)
+
+# What a template may raise on a conversation that it refuses, or is not written for.
+FAILURES = (jinja2.TemplateError, TypeError, ValueError, LookupError, AttributeError, ArithmeticError)
+EDGE_METHODS = {"strip", "lstrip", "rstrip", "split", "rsplit", "partition", "rpartition", "splitlines"}
+
+Shape = tuple[tuple[str, str], ...]  # (role, skeleton of the content) of each message
+
+
+class Refusal(Exception):  # noqa: N818  it is an answer of the template, not a fault
+    """The template refuses this shape; the text is the template's own, without any content."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """A constant (`text`) or the text of slot `slot` (`slot` >= 0) of a rendered shape."""
+
+    text: str
+    slot: int
+    loss: int
+    message: int  # whose turn it belongs to
+
+
+class Template:
+    """A chat template, what it looks for in contents, and its cuts so far.
+
+    source: Jinja; variables: what it sees beside the messages (`bos_token`, ...); specials: matches
+    the special tokens; edges: whether white space next to a special token is eaten.
+    """
+
+    def __init__(
+        self, source: str, variables: dict[str, str], specials: re.Pattern[str], edges: bool
+    ) -> None:
+        self.source = source
+        self._variables = {**variables, "strftime_now": TODAY.strftime}
+        self._specials = specials
+        self._compiled = chat_template_utils._compile_jinja_template(source)
+        tree = self._compiled.environment.parse(source)
+        triggers = _triggers(tree)
+        self.sees_edges = edges or _trims(tree) or any(t.isspace() for t in triggers)
+        self.triggers = sorted((t for t in triggers if not t.isspace()), key=lambda t: (-len(t), t))
+        self.forbidden = [t for t in self.triggers if specials.search(t)]
+        self._splitter = (
+            re.compile("|".join(f"({re.escape(t)})" for t in self.triggers)) if self.triggers else None
+        )
+        self._tails: dict[tuple[Shape, bool], str | None] = {}
+
+    def render(self, messages: list[dict[str, str]], generation: bool = False) -> str:
+        """The template's text for `messages`, with the generation prompt on demand.
+
+        Raises: Refusal.
+        """
+        try:
+            return str(
+                self._compiled.render(
+                    messages=messages,
+                    tools=None,
+                    documents=None,
+                    add_generation_prompt=generation,
+                    **self._variables,
+                )
+            )
+        except FAILURES as error:
+            raise Refusal(str(error)) from error
+
+    def skeleton(self, content: str) -> tuple[str, list[tuple[int, int]]]:
+        """What the template can see of `content`, and the byte range in it of each slot."""
+        pieces = [content]
+        if self._splitter is not None:
+            pieces = [p for p in self._splitter.split(content) if p]
+        built, slots, at = [], [], 0
+        for piece in pieces:
+            size = len(piece.encode())
+            core = piece.strip() if self.sees_edges else piece
+            if piece in self.triggers or not core:
+                built.append(piece)
+            else:
+                lead = piece[: piece.index(core)] if self.sees_edges else ""
+                start = at + len(lead.encode())
+                slots.append((start, start + len(core.encode())))
+                built += [lead, SLOT, piece[len(lead) + len(core) :]]
+            at += size
+        return "".join(built), slots
+
+    def cut(self, shape: Shape) -> list[Part]:
+        """The rendering of `shape` as constants and slots, with loss marks; slots count by row.
+
+        Raises: Refusal where the template refuses such a conversation.
+        """
+        owners = [m for m, (_, skeleton) in enumerate(shape) for _ in range(skeleton.count(SLOT))]
+        pieces = NUMBERED.split(self.render(numbered(shape)))
+        constants, slots = pieces[::2], [int(k) for k in pieces[1::2]]
+        parts: list[Part] = []
+        for place, constant in enumerate(constants):
+            before = owners[slots[place - 1]] if place else None
+            after = owners[slots[place]] if place < len(slots) else None
+            parts += self._between(shape, constant, before, after)
+            if after is not None:
+                parts.append(Part("", slots[place], _loss(shape[after][0]), after))
+        return parts
+
+    def _between(self, shape: Shape, constant: str, before: int | None, after: int | None) -> list[Part]:
+        """`constant` after a slot of message `before` and ahead of one of `after`, cut by loss."""
+        if before is not None and before == after:
+            return [Part(constant, -1, _loss(shape[before][0]), before)] if constant else []
+        end = self._closing(shape, before, constant) if before is not None else 0
+        start = len(constant)
+        if after is not None and shape[after][0] == "assistant":
+            start = max(end, _common(constant, self._tail(shape[:after], True) or constant))
+        owner = after if after is not None else before if before is not None else 0
+        cuts = [
+            Part(constant[:end], -1, _loss(shape[before][0]) if before is not None else 0, before or 0),
+            Part(constant[end:start], -1, 0, owner),
+            Part(constant[start:], -1, ASSISTANT | ALL, owner),
+        ]
+        return [part for part in cuts if part.text]
+
+    def _closing(self, shape: Shape, message: int, constant: str) -> int:
+        """How much of `constant`, which follows message `message`, ends that turn.
+
+        What the template writes after the message when nothing follows, up to and with the first
+        special token in it.
+        """
+        own = constant if message + 1 == len(shape) else self._tail(shape[: message + 1], False)
+        end = _common(constant, own or "")
+        special = self._specials.search(constant, 0, end)
+        return special.end() if special else end
+
+    def _tail(self, shape: Shape, generation: bool) -> str | None:
+        """What is rendered after the last slot of `shape`; None where the template refuses it."""
+        key = (shape, generation)
+        if key not in self._tails:
+            try:
+                self._tails[key] = NUMBERED.split(self.render(numbered(shape), generation))[-1]
+            except Refusal:
+                self._tails[key] = None
+        return self._tails[key]
+
+    def spans(self, messages: list[dict[str, str]], everything: bool) -> tuple[str, list[tuple[int, int]]]:
+        """Rendered text and the character ranges with loss, by differences of prefixes.
+
+        For conversations whose shape cannot be cut. With `everything`, the ranges are the contents.
+        Raises: Refusal where prefixes do not nest, so that no mask can be told.
+        """
+        text = self.render(messages)
+        spans = []
+        for place, message in enumerate(messages):
+            if not everything and message["role"] != "assistant":
+                continue
+            head = self.render(messages[:place], not everything) if place else ""
+            whole = self.render(messages[: place + 1])
+            if not (text.startswith(head) and text.startswith(whole) and len(whole) >= len(head)):
+                raise Refusal("no assistant mask: the rendering of a prefix is not a prefix of the rendering")
+            ends = [m.end() for m in self._specials.finditer(whole, len(head))]
+            start = whole.find(message["content"].strip(), len(head)) if everything else len(head)
+            if start < 0:
+                raise Refusal("no mask: a content is not in the rendering as it is")
+            spans.append((start, ends[-1] if ends else len(whole)))
+        return text, spans
+
+
+def numbered(shape: Shape) -> list[dict[str, str]]:
+    """Messages of `shape` with every slot as its number between markers."""
+    return filled(shape, lambda slot: f"{SLOT}{slot}{SLOT_END}")
+
+
+def filled(shape: Shape, fill: Any) -> list[dict[str, str]]:
+    """Messages of `shape` with slot k as `fill(k)`."""
+    messages, slot = [], 0
+    for role, skeleton in shape:
+        pieces = skeleton.split(SLOT)
+        content = pieces[0]
+        for piece in pieces[1:]:
+            content += fill(slot) + piece
+            slot += 1
+        messages.append({"role": role, "content": content})
+    return messages
+
+
+def _loss(role: str) -> int:
+    return ASSISTANT | ALL if role == "assistant" else ALL
+
+
+def _common(one: str, other: str) -> int:
+    """Length of the common prefix."""
+    size = min(len(one), len(other))
+    return next((i for i in range(size) if one[i] != other[i]), size)
+
+
+def _triggers(tree: nodes.Template) -> set[str]:
+    """Strings that the template looks for or cuts at; names (`user`, `content`) are left out."""
+    found: list[Any] = []
+    for compare in tree.find_all(nodes.Compare):
+        found += [compare.expr, *(operand.expr for operand in compare.ops)]
+    for call in tree.find_all(nodes.Call):
+        if isinstance(call.node, nodes.Getattr):
+            found += call.args
+    for filtered in tree.find_all((nodes.Filter, nodes.Test)):
+        found += filtered.args
+    texts = {node.value for node in found if isinstance(node, nodes.Const) and isinstance(node.value, str)}
+    return {text for text in texts if text and not text.isidentifier()}
+
+
+def _trims(tree: nodes.Template) -> bool:
+    """Whether the template does anything that edge white space could decide."""
+    filters = any(f.name == "trim" for f in tree.find_all(nodes.Filter))
+    return filters or any(g.attr in EDGE_METHODS for g in tree.find_all(nodes.Getattr))
