@@ -201,7 +201,7 @@ def comparison(metrics: Sequence[tuple[str, float, float]]) -> Markup:
     """Base beside tuned, one small pair of bars for each (name, base, tuned), each on its own scale."""
     columns = 2
     rows = -(-len(metrics) // columns)
-    figure = Figure(figsize=(WIDTH, 0.98 * rows + 0.1), layout="constrained")
+    figure = Figure(figsize=(WIDTH, 1.12 * rows + 0.1), layout="constrained")
     cells = figure.subplots(rows, columns, squeeze=False).ravel()
     for axes, (name, base, tuned) in zip(cells, metrics, strict=False):
         _draw_pair(axes, name, base, tuned)

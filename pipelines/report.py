@@ -99,6 +99,7 @@ def _template() -> jinja2.Template:
         size=size,
         duration=duration,
         figures=plots.figures,
+        signed=lambda n: f"{n:+.3g}".replace("-", "−"),
         sentence=lambda words: words[:1].upper() + words[1:],
     )
     return environment.from_string(Path(__file__).with_name("report.html.j2").read_text(encoding="utf-8"))

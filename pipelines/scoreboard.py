@@ -115,15 +115,16 @@ def verdict(found: Sequence[Metric]) -> dict[str, Any]:
 
 
 def training(told: Any, history: Any) -> dict[str, Any] | None:
-    """Curves of a training, from run.json's `train` and checkpoints/history.json; None before training.
+    """Curves of a training, from checkpoints/history.json, else run.json's `train`; None before training.
 
-    Either may hold a curve as plain numbers, [step, value] pairs or records with `step`; the history
-    may also be one list of records that hold several values of a step.
+    Either may hold a curve as plain numbers (with `<name>_steps` beside them where not every step has
+    one), as [step, value] pairs or as records with `step`; the history may also be one list of records
+    that hold several values of a step.
     """
     told = told if isinstance(told, dict) else {}
     held = _columns(history)
     steps = told.get("steps") if isinstance(told.get("steps"), int) else None
-    loss, validation, rate = (_first((told, held), names, steps) for names in (LOSS, VALIDATION, RATE))
+    loss, validation, rate = (_first((held, told), names, steps) for names in (LOSS, VALIDATION, RATE))
     if not loss and not validation:
         return None
     facts = {k: v for k, v in told.items() if k != "steps" and isinstance(v, int | float | str)}
@@ -153,15 +154,18 @@ def _first(places: Sequence[Mapping[str, Any]], names: Sequence[str], steps: int
     """The first curve that is there, by place and then by name."""
     for place in places:
         for name in names:
-            found = _curve(place.get(name), steps)
+            found = _curve(place.get(name), place.get(f"{name}_steps"), steps)
             if found:
                 return found
     return []
 
 
-def _curve(values: Any, steps: int | None) -> Curve:
+def _curve(values: Any, at: Any, steps: int | None) -> Curve:
+    """(step, value) pairs; plain numbers stand at the steps `at`, or evenly over all `steps`."""
     if not isinstance(values, list) or not values:
         return []
+    if isinstance(at, list) and len(at) == len(values):
+        values = [[x, y] for x, y in zip(at, values, strict=True)]
     if all(_number(v) for v in values):
         every = (steps or len(values)) / len(values)
         return [((i + 1) * every, float(v)) for i, v in enumerate(values)]

@@ -517,6 +517,7 @@ CURVES = [
             {"step": 6, "loss": 1.0, "validation_loss": 1.5},
         ],
     ),
+    ({"steps": 6}, {"loss": [3.0, 2.0, 1.0], "validation": [2.5, 1.5], "validation_steps": [2, 6]}),
     (None, {"train_loss": [[2, 3.0], [6, 1.0]], "validation": [{"step": 6, "loss": 1.5}]}),
 ]
 
