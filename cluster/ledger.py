@@ -95,7 +95,24 @@ def _parse(path: str, data: bytes) -> Record:
 
 def plans(run: str) -> list[list[Fragment]]:
     """The fragments of every plan so far, oldest plan first, with their ordinals."""
-    return [[Fragment.from_json(f) for f in plan["fragments"]] for plan in load(run, "plan").values()]
+    return [_expand(plan["fragments"]) for plan in load(run, "plan").values()]
+
+
+def _shrink(fragments: Sequence[Fragment]) -> list[Record]:
+    """As JSON; the buckets of a grouped source share their ranges, so only the first holds them."""
+    return [
+        {**f.to_json(), "ranges": None} if f.bucket and f.ranges == before.ranges else f.to_json()
+        for before, f in zip([*fragments[:1], *fragments], fragments, strict=False)
+    ]
+
+
+def _expand(plan: list[Record]) -> list[Fragment]:
+    ranges: object = None
+    found = []
+    for data in plan:
+        ranges = data["ranges"] if data["ranges"] is not None else ranges
+        found.append(Fragment.from_json({**data, "ranges": ranges}))
+    return found
 
 
 def claim(run: str, earlier: Sequence[list[Fragment]], new: list[Fragment]) -> list[Fragment]:
@@ -108,7 +125,7 @@ def claim(run: str, earlier: Sequence[list[Fragment]], new: list[Fragment]) -> l
     first = 1 + max((f.ordinal for plan in earlier for f in plan), default=-1)
     claimed = [replace(f, ordinal=first + i) for i, f in enumerate(new)]
     path = storage.join(run, FOLDER, "plan", f"{len(earlier):05d}.json")
-    data = dumps({"fragments": [f.to_json() for f in claimed]})
+    data = dumps({"fragments": _shrink(claimed)})
     if not storage.put_new(path, data) and storage.read_bytes(path) != data:
         raise LedgerError(f"another run is writing into {run}; wait until it ends and start again")
     return claimed

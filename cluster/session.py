@@ -7,6 +7,7 @@ otherwise a local Ray is started with as many logical CPUs as the recipe's caps 
 
 import logging
 import os
+import warnings
 from typing import Any
 
 import ray
@@ -86,5 +87,7 @@ def _configure_data() -> None:
     # row is a block of its own, so that no operator joins or cuts fragments.
     context.target_max_block_size = 1
     context.execution_options.preserve_order = False
+    # Deprecations inside Ray, and advice about the few large blocks that are meant to be so.
+    warnings.filterwarnings("ignore", module=r"ray\.")
     for name in ("ray.data", "ray.train", "ray.tune"):
         logging.getLogger(name).setLevel(logging.ERROR)

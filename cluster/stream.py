@@ -20,6 +20,7 @@ one small record, and Ray may run a task twice.
 import json
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any, TypeVar
 
@@ -68,11 +69,12 @@ def fragments(
         for f, done in todo
     ]
     source = ray.data.from_items(items, override_num_blocks=len(items))
+    pool = TaskPoolStrategy(size=min(workers, len(items)))
     parts = source.map_batches(
         partial(_hand_out, read=read),
         batch_size=None,
         batch_format="pyarrow",
-        compute=TaskPoolStrategy(size=workers),
+        compute=pool,
         num_cpus=READER_CPUS,
     )
     worked = parts.map_batches(
@@ -160,10 +162,11 @@ def grouped(
             partial(_read_grouped, read=read, wanted={f.bucket for f in buckets}),
             batch_size=None,
             batch_format="pyarrow",
-            compute=TaskPoolStrategy(size=workers),
+            compute=TaskPoolStrategy(size=min(workers, len(items))),
             num_cpus=1,
         )
-        by_bucket = {f.bucket: json.dumps(f.to_json()) for f in buckets}
+        # A bucket is worked on from what the shuffle brings: the source's ranges need not travel.
+        by_bucket = {f.bucket: json.dumps(replace(f, ranges=()).to_json()) for f in buckets}
         worked = records.groupby("bucket", num_partitions=min(len(buckets), 200)).map_groups(
             partial(_work_group, work=work, by_bucket=by_bucket),
             batch_format="pyarrow",
@@ -213,9 +216,13 @@ class own_errors:  # noqa: N801 - reads as a statement: `with own_errors():`
             return
         cause: BaseException | None = error
         while cause is not None:
+            # Ray raises a class that is both its own and the cause's: look inside it first.
+            if isinstance(cause, RayTaskError):
+                cause = cause.cause
+                continue
             if isinstance(cause, HeadraceError):
                 raise cause.with_traceback(None) from None
-            cause = cause.cause if isinstance(cause, RayTaskError) else (cause.__cause__ or cause.__context__)
+            cause = cause.__cause__ or cause.__context__
         # Ray's message holds the whole remote traceback; ours names the kind of error alone.
         inner = error.cause if isinstance(error, RayTaskError) and error.cause is not None else error
         raise Fault(f"a task ended with {type(inner).__name__}; see Ray's logs for the traceback") from error

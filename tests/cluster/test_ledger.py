@@ -85,3 +85,12 @@ def test_two_runs_that_plan_at_once_do_not_mix(tmp_path: Path) -> None:
 def test_keys_depend_on_values_alone() -> None:
     assert ledger.key({"a": 1, "b": [2]}) == ledger.key({"b": [2], "a": 1})
     assert ledger.key("ab", "c") != ledger.key("a", "bc")
+
+
+def test_buckets_share_their_ranges_in_the_plan(tmp_path: Path) -> None:
+    run = str(tmp_path)
+    ranges = tuple(Range(f"/data/{n}", str(n), 10, "stamp") for n in range(50))
+    buckets = [Fragment("g", "grouped", ranges, bucket=k, buckets=20) for k in range(20)]
+    claimed = ledger.claim(run, [], [fragment("a"), *buckets, fragment("z")])
+    assert ledger.plans(run) == [claimed]
+    assert storage.entry(f"{run}/ledger/plan/00000.json").size < 10_000

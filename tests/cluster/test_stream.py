@@ -1,0 +1,110 @@
+"""Running work on Ray: nothing lost, nothing joined, errors of ours come back as they are."""
+
+import json
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+from cluster import session, storage, stream
+from cluster.errors import Fault, StorageError
+from cluster.fragments import Fragment, Range
+
+pytestmark = pytest.mark.ray
+
+
+def fragment(ordinal: int, kind: str = "ranges", **more: int) -> Fragment:
+    return Fragment("s", kind, (Range(f"/{ordinal}", str(ordinal), 1, "x"),), ordinal, **more)
+
+
+def read(one: Fragment) -> Iterator[pa.Table]:
+    """As many parts as the ordinal says, at least one."""
+    for part in range(max(1, one.ordinal)):
+        yield pa.table({"n": [one.ordinal * 100 + part] * 3})
+
+
+def work(one: Fragment, part: int, last: bool, table: pa.Table, output: str) -> dict:
+    assert table["n"].to_pylist() == [one.ordinal * 100 + part] * 3
+    storage.put(f"{output}/{one.ordinal}-{part}", json.dumps(table["n"].to_pylist()).encode())
+    return {"ordinal": one.ordinal, "part": part, "last": last}
+
+
+@pytest.fixture(autouse=True)
+def _session(ray_local: object) -> None:
+    session.start(2)
+
+
+@pytest.mark.parametrize("kind", ["ranges", "stream"])
+@pytest.mark.parametrize("workers", [1, 3])
+def test_every_part_is_worked_on_once(tmp_path: Path, kind: str, workers: int) -> None:
+    todo = [(fragment(n, kind), ()) for n in range(5)]
+    records = list(stream.fragments(todo, read, partial(work, output=str(tmp_path)), workers=workers))
+    parts = sorted((r["ordinal"], r["part"], r["last"]) for r in records)
+    assert parts == [(n, p, p == max(1, n) - 1) for n in range(5) for p in range(max(1, n))]
+    assert len(storage.listing(str(tmp_path))) == len(parts)
+
+
+@pytest.mark.parametrize("kind", ["ranges", "stream"])
+def test_parts_that_are_done_are_left_out(tmp_path: Path, kind: str) -> None:
+    todo = [(fragment(4, kind), (0, 2))]
+    records = list(stream.fragments(todo, read, partial(work, output=str(tmp_path)), workers=2))
+    assert sorted(r["part"] for r in records) == [1, 3]
+    assert [r["part"] for r in records if r["last"]] == [3]
+
+
+def read_grouped(one: Fragment) -> Iterator[pa.Table]:
+    buckets = pa.array([n % 3 for n in range(30)], pa.int32())
+    yield pa.table({"bucket": buckets, "n": [one.ordinal * 100 + n for n in range(30)]})
+
+
+def work_grouped(one: Fragment, part: int, last: bool, table: pa.Table) -> dict:
+    return {"ordinal": one.ordinal, "part": part, "last": last, "n": sorted(table["n"].to_pylist())}
+
+
+def test_buckets_are_gathered_from_all_inputs() -> None:
+    buckets = [fragment(10 + k, "grouped", bucket=k, buckets=4) for k in range(4)]
+    inputs = [fragment(n) for n in range(3)]
+    records = {
+        r["ordinal"]: r for r in stream.grouped(inputs, buckets, read_grouped, work_grouped, workers=2)
+    }
+    for k in range(3):
+        assert records[10 + k]["n"] == [i * 100 + n for i in range(3) for n in range(30) if n % 3 == k]
+    assert records[13]["n"] == []  # an empty bucket is worked on too, so that it can be committed
+
+
+def square(n: int) -> int:
+    return n * n
+
+
+def test_results_come_in_the_order_of_the_items() -> None:
+    assert list(stream.each(square, range(20), workers=3, name="square")) == [n * n for n in range(20)]
+
+
+def fail_ours(n: int) -> int:
+    raise StorageError("cannot read s3://bucket/x: access denied")
+
+
+def fail_otherwise(n: int) -> int:
+    raise ValueError("a row that must not be shown")
+
+
+def test_our_own_errors_come_back_as_they_are() -> None:
+    with pytest.raises(StorageError, match="^cannot read s3://bucket/x: access denied$"):
+        list(stream.each(fail_ours, [1], workers=1, name="fail"))
+
+
+def test_other_errors_become_faults_without_their_message() -> None:
+    with pytest.raises(Fault, match="^a task ended with ValueError; see Ray's logs") as caught:
+        list(stream.each(fail_otherwise, [1], workers=1, name="fail"))
+    assert "must not be shown" not in str(caught.value)
+
+
+def failing_work(one: Fragment, part: int, last: bool, table: pa.Table) -> dict:
+    raise StorageError("cannot write s3://bucket/y: the endpoint does not answer")
+
+
+def test_our_own_errors_come_back_from_the_stream() -> None:
+    with pytest.raises(StorageError, match="^cannot write s3://bucket/y"):
+        list(stream.fragments([(fragment(0), ())], read, failing_work, workers=1))
