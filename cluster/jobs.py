@@ -1,0 +1,91 @@
+"""Running a recipe on a Ray cluster that is already there, through its job API.
+
+`ray job submit --working-dir DIR -- headrace run recipe.yaml` does the same from a shell. The
+recipe alone is sent; headrace itself has to be installed on the nodes (see infra/Dockerfile),
+and what the recipe names has to be where every node can read it: on `s3://` or on a shared disk.
+
+A cluster with `RAY_AUTH_MODE=token` asks for its token: Ray's client takes it from
+`RAY_AUTH_TOKEN`, `RAY_AUTH_TOKEN_PATH` or ~/.ray/auth_token, where `RAY_AUTH_MODE=token` is set
+here as well.
+"""
+
+import os
+import shlex
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import requests
+from ray.exceptions import AuthenticationError
+from ray.job_submission import JobStatus, JobSubmissionClient
+
+from cluster.errors import UserError
+
+RECIPE = "recipe.yaml"
+
+
+def submit(address: str, recipe: bytes, command: str = "run", overrides: Sequence[str] = ()) -> str:
+    """Start `headrace COMMAND recipe.yaml OVERRIDES` on the cluster; returns the job's id at once.
+
+    `address` is the cluster's dashboard, such as ``http://10.0.0.1:8265``; `recipe` is the text
+    of the recipe, which becomes the only file in the job's working directory.
+
+    Raises: UserError (nobody answers there, or the token is missing or wrong).
+    """
+    entrypoint = shlex.join(["headrace", command, RECIPE, *overrides])
+    with _explained(address), tempfile.TemporaryDirectory() as directory:
+        with open(os.path.join(directory, RECIPE), "wb") as file:
+            file.write(recipe)
+        job: str = _client(address).submit_job(entrypoint=entrypoint, runtime_env={"working_dir": directory})
+    return job
+
+
+def status(address: str, job: str) -> str:
+    """PENDING, RUNNING, STOPPED, SUCCEEDED or FAILED. Raises: UserError."""
+    with _explained(address, job):
+        return str(_client(address).get_job_status(job))
+
+
+def logs(address: str, job: str) -> str:
+    """What the job has printed so far. Raises: UserError."""
+    with _explained(address, job):
+        return str(_client(address).get_job_logs(job))
+
+
+def wait(address: str, job: str, seconds: float, every: float = 1.0) -> str:
+    """Status of the job once it has ended, or the last one seen after `seconds`. Raises: UserError."""
+    end = time.monotonic() + seconds
+    while True:
+        seen = status(address, job)
+        if JobStatus(seen).is_terminal() or time.monotonic() > end:
+            return seen
+        time.sleep(every)
+
+
+def _client(address: str) -> Any:
+    return JobSubmissionClient(address)
+
+
+@contextmanager
+def _explained(address: str, job: str | None = None) -> Iterator[None]:
+    """Turn what the job API raises into a `UserError` that says what to do."""
+    try:
+        yield
+    except AuthenticationError as error:
+        raise UserError(
+            f"{address} asks for a token: set RAY_AUTH_MODE=token, and RAY_AUTH_TOKEN to the one that "
+            "`ray get-auth-token` prints on the cluster's head"
+        ) from error
+    except (ConnectionError, requests.exceptions.RequestException) as error:
+        raise UserError(
+            f"no Ray cluster answers at {address}; give the address of its dashboard, such as "
+            "http://HEAD:8265, and check that the port can be reached"
+        ) from error
+    except RuntimeError as error:
+        if job is not None and "404" in str(error):
+            raise UserError(
+                f"{address} knows no job {job!r}; `ray job list` shows those that it knows"
+            ) from error
+        raise

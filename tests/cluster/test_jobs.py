@@ -1,0 +1,234 @@
+"""A recipe is submitted to a real head node with token authentication, and refused without a token."""
+
+import json
+import os
+import secrets
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+import pytest
+import requests
+
+from cluster import jobs
+from cluster.errors import UserError
+
+BIN = Path(sys.executable).parent
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+
+@dataclass(frozen=True)
+class Head:
+    """A running head node: the address of its dashboard, and the environment of a client."""
+
+    address: str
+    environment: dict[str, str]
+
+
+def free_ports(count: int) -> list[int]:
+    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
+    ports = [s.getsockname()[1] for s in sockets]
+    for s in sockets:
+        s.close()
+    return ports
+
+
+def end(process: subprocess.Popen[bytes]) -> None:
+    """End the head and all that it started: it leads a process group of its own."""
+    os.killpg(process.pid, signal.SIGTERM)
+    deadline = time.monotonic() + 10
+    while _alive(process) and time.monotonic() < deadline:
+        time.sleep(0.2)
+    if _alive(process):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait(10)
+
+
+def _alive(process: subprocess.Popen[bytes]) -> bool:
+    """Whether any process of the group runs; those that nobody has reaped do not."""
+    process.poll()
+    return any(
+        other.info["status"] != psutil.STATUS_ZOMBIE and _group(other.pid) == process.pid
+        for other in psutil.process_iter(["status"])
+    )
+
+
+def _group(pid: int) -> int | None:
+    try:
+        return os.getpgid(pid)
+    except ProcessLookupError:
+        return None
+
+
+@pytest.fixture(scope="module")
+def head(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Head]:
+    """`ray start --head` with RAY_AUTH_MODE=token on free ports and a directory of its own."""
+    home = tmp_path_factory.mktemp("r")  # short: socket paths below it have a limit
+    dashboard, client, agent, metrics = free_ports(4)
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("RAY_")} | {
+        "HOME": str(home),
+        "PATH": f"{BIN}:{os.environ['PATH']}",
+        "PYTHONPATH": str(REPOSITORY),
+        "RAY_AUTH_MODE": "token",
+        "RAY_AUTH_TOKEN": secrets.token_hex(32),
+    }
+    command = [
+        *(
+            str(BIN / "ray"),
+            "start",
+            "--head",
+            "--block",
+            "--disable-usage-stats",
+            "--port=0",
+            "--num-cpus=2",
+        ),
+        *(f"--temp-dir={home}/t", f"--dashboard-port={dashboard}", f"--ray-client-server-port={client}"),
+        *(f"--dashboard-agent-listen-port={agent}", f"--metrics-export-port={metrics}"),
+        "--object-store-memory=200000000",
+    ]
+    with open(home / "head.log", "wb") as log:
+        process = subprocess.Popen(
+            command, env=environment, stdout=log, stderr=subprocess.STDOUT, start_new_session=True
+        )
+    try:
+        address = f"http://127.0.0.1:{dashboard}"
+        _until_it_answers(address, environment["RAY_AUTH_TOKEN"], process, home / "head.log")
+        yield Head(address, environment)
+    finally:
+        end(process)
+
+
+def _until_it_answers(address: str, token: str, process: subprocess.Popen[bytes], log: Path) -> None:
+    deadline = time.monotonic() + 90
+    while time.monotonic() < deadline:
+        assert process.poll() is None, log.read_text()[-2000:]
+        try:
+            asked = requests.get(
+                f"{address}/api/jobs/", headers={"Authorization": f"Bearer {token}"}, timeout=5
+            )
+        except requests.exceptions.RequestException:
+            asked = None
+        if asked is not None and asked.status_code == 200:
+            return
+        time.sleep(0.5)
+    pytest.fail(f"the head node does not answer: {log.read_text()[-2000:]}")
+
+
+@pytest.fixture
+def recipe(tmp_path: Path) -> Path:
+    """A small recipe whose paths every node of this machine can read."""
+    rows = (
+        {"question": f"What is {a} plus {b} times {a * b + 7}?", "answer": f"It is {a + b * (a * b + 7)}."}
+        for a in range(8)
+        for b in range(8)
+    )
+    (tmp_path / "sums.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    path = tmp_path / "job" / "recipe.yaml"
+    path.parent.mkdir()
+    path.write_text(
+        f"output: {tmp_path}/run\n"
+        "sources:\n"
+        f"  - {{name: sums, path: {tmp_path}/sums.jsonl, shape: question_answer}}\n"
+    )
+    return path
+
+
+def check_prepared(run: Path) -> None:
+    rows = json.loads((run / "run.json").read_text())["rows"]
+    assert rows["in"] == 64
+    assert rows["in"] == rows["kept"] + sum(rows["dropped"].values()) + sum(rows["quarantined"].values())
+    assert list((run / "packed" / "train").glob("*.parquet"))
+
+
+def ray_job_submit(head: Head, environment: dict[str, str], recipe: Path) -> subprocess.CompletedProcess[str]:
+    """The command as README has it."""
+    submit = f"ray job submit --address {head.address} --working-dir {recipe.parent}"
+    return subprocess.run(
+        [*submit.split(), "--", "headrace", "prepare", recipe.name],
+        env=environment, capture_output=True, text=True, timeout=300,
+    )  # fmt: skip
+
+
+@pytest.mark.ray
+def test_ray_job_submit_runs_a_recipe(head: Head, recipe: Path) -> None:
+    done = ray_job_submit(head, head.environment, recipe)
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-1000:]
+    check_prepared(recipe.parents[1] / "run")
+
+
+@pytest.mark.ray
+def test_submit_runs_a_recipe(head: Head, recipe: Path) -> None:
+    again = _python(
+        head,
+        "import sys; from cluster import jobs; a, p, o = sys.argv[1:];"
+        "job = jobs.submit(a, open(p, 'rb').read(), 'prepare', [o]);"
+        "print(jobs.wait(a, job, 240)); print(jobs.logs(a, job))",
+        str(recipe),
+        f"output={recipe.parents[1]}/other run",
+    )
+    assert again.stdout.splitlines()[0] == "SUCCEEDED", again.stdout[-3000:] + again.stderr[-1000:]
+    check_prepared(recipe.parents[1] / "other run")
+
+
+@pytest.mark.ray
+def test_a_user_error_fails_the_job_and_its_log_says_why(head: Head, recipe: Path) -> None:
+    done = _python(
+        head,
+        "import sys; from cluster import jobs; a, p = sys.argv[1:];"
+        "job = jobs.submit(a, open(p, 'rb').read(), 'prepare', ['dedupe.threshold=0.9']);"
+        "print(jobs.wait(a, job, 120)); print(jobs.logs(a, job))",
+        str(recipe),
+    )
+    assert done.stdout.splitlines()[0] == "FAILED"
+    assert "dedupe" in done.stdout
+
+
+@pytest.mark.ray
+@pytest.mark.parametrize("token", [None, "0" * 64])
+def test_no_job_without_the_token(head: Head, recipe: Path, token: str | None) -> None:
+    environment = {k: v for k, v in head.environment.items() if not k.startswith("RAY_AUTH")}
+    environment |= {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": token} if token else {}
+    done = ray_job_submit(head, environment, recipe)
+    assert done.returncode != 0
+    assert "Authentication" in done.stdout + done.stderr
+    assert not (recipe.parents[1] / "run").exists()
+    asked = requests.post(f"{head.address}/api/jobs/", json={"entrypoint": "true"}, timeout=10)
+    assert asked.status_code == 401
+    refused = _python(Head(head.address, environment), ATTEMPT.format(call="submit(sys.argv[1], b'')"))
+    assert "RAY_AUTH_TOKEN" in refused.stdout, refused.stderr[-1000:]
+
+
+ATTEMPT = """
+import sys
+from cluster import jobs
+try:
+    jobs.{call}
+except jobs.UserError as error:
+    print(error)
+"""
+
+
+@pytest.mark.ray
+def test_an_unknown_job_is_named(head: Head) -> None:
+    asked = _python(head, ATTEMPT.format(call="status(sys.argv[1], 'other')"))
+    assert "knows no job 'other'" in asked.stdout, asked.stderr[-1000:]
+
+
+def test_nobody_answers() -> None:
+    (port,) = free_ports(1)
+    with pytest.raises(UserError, match=f"no Ray cluster answers at http://127.0.0.1:{port}"):
+        jobs.status(f"http://127.0.0.1:{port}", "job")
+
+
+def _python(head: Head, code: str, *arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run `code` as a client of `head`: Ray reads its token once a process."""
+    return subprocess.run(
+        [sys.executable, "-c", code, head.address, *arguments],
+        env=head.environment, capture_output=True, text=True, timeout=300,
+    )  # fmt: skip
