@@ -15,6 +15,7 @@ Cost: one pass over the listing; the footer of each Parquet file larger than a f
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, replace
+from itertools import pairwise
 from typing import Any, Literal
 
 import pyarrow as pa
@@ -29,6 +30,7 @@ FileKey = tuple[str, str, int, str]  # source, relative path, size, stamp
 
 COMPRESSED = (".gz", ".zst", ".zstd")
 EXPANSION = 4  # a compressed file counts this often its stored size
+INPUT = 8 * 2**20  # stored bytes that one reader of a grouped source takes
 FOOTERS = 16  # Parquet footers read at once
 
 
@@ -66,6 +68,12 @@ class Range:
     stamp: str
     start: int = 0
     stop: int = -1
+    stored: int = -1  # bytes of the range, for progress; no part of an identity; -1: the file's size
+
+    @property
+    def bytes(self) -> int:
+        """Stored bytes of the range."""
+        return self.size if self.stored < 0 else self.stored
 
     @property
     def whole(self) -> bool:
@@ -97,6 +105,11 @@ class Fragment:
         """Fragments claim their ordinals in this order."""
         first = self.ranges[0]
         return (self.source, first.relative, first.start, self.bucket)
+
+    @property
+    def bytes(self) -> int:
+        """Stored bytes to read; of a bucket, its share."""
+        return sum(r.bytes for r in self.ranges) // max(self.buckets, 1)
 
     def to_json(self) -> dict[str, Any]:
         """A mapping that JSON can hold."""
@@ -200,30 +213,31 @@ def _ranges(file: File, fragment_size: int, how: Cut | None) -> list[Range]:
     if how is None or file.weight <= fragment_size:
         return [_whole(file)]
     bounds = _even(file.size, fragment_size) if how == "bytes" else _row_groups(file, fragment_size)
-    return [replace(_whole(file), start=a, stop=b) for a, b in bounds] or [_whole(file)]
+    return [replace(_whole(file), start=a, stop=b, stored=n) for a, b, n in bounds] or [_whole(file)]
 
 
-def _even(size: int, fragment_size: int) -> list[tuple[int, int]]:
+def _even(size: int, fragment_size: int) -> list[tuple[int, int, int]]:
     """Byte ranges of nearly equal length, each at most `fragment_size`."""
     n = -(-size // fragment_size)
-    return [(i * size // n, (i + 1) * size // n) for i in range(n)]
+    edges = [i * size // n for i in range(n + 1)]
+    return [(a, b, b - a) for a, b in pairwise(edges)]
 
 
-def _row_groups(file: File, fragment_size: int) -> list[tuple[int, int]]:
-    """Ranges of row groups by their stored bytes; none where the footer cannot be read."""
+def _row_groups(file: File, fragment_size: int) -> list[tuple[int, int, int]]:
+    """Ranges of row groups with their stored bytes; none where the footer cannot be read."""
     footer = _footer(file)
     if footer is None:
         return []
-    bounds: list[tuple[int, int]] = []
+    bounds: list[tuple[int, int, int]] = []
     start, total = 0, 0
     for i in range(footer.num_row_groups):
         group = footer.row_group(i)
         stored = sum(group.column(c).total_compressed_size for c in range(group.num_columns))
         if i > start and total + stored > fragment_size:
-            bounds.append((start, i))
+            bounds.append((start, i, total))
             start, total = i, 0
         total += stored
-    return [*bounds, (start, footer.num_row_groups)] if footer.num_row_groups else []
+    return [*bounds, (start, footer.num_row_groups, total)] if footer.num_row_groups else []
 
 
 def _footer(file: File) -> pq.FileMetaData | None:
@@ -251,19 +265,17 @@ def _buckets(
     return [Fragment(files[0].source, "grouped", ranges, bucket=k, buckets=n) for k in range(n)]
 
 
-def inputs(fragment: Fragment, fragment_size: int) -> list[Fragment]:
+def inputs(fragment: Fragment, size: int = INPUT) -> list[Fragment]:
     """What has to be read to fill the buckets of a grouped source: `fragment` is any one of them.
 
-    Its ranges, combined up to `fragment_size`; the results carry `buckets` but no ordinal.
+    Its ranges, combined up to `size` stored bytes; the results carry `buckets` but no ordinal.
     """
     groups: list[list[Range]] = []
     total = 0
     for one in fragment.ranges:
-        whole = File(fragment.source, one.path, one.relative, one.size, one.stamp)
-        size = whole.weight if one.whole else fragment_size
-        if not groups or total + size > fragment_size:
+        if not groups or total + one.bytes > size:
             groups.append([])
             total = 0
         groups[-1].append(one)
-        total += size
+        total += one.bytes
     return [Fragment(fragment.source, "ranges", tuple(g), buckets=fragment.buckets) for g in groups]

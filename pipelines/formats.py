@@ -1,21 +1,15 @@
-"""Records of one file, whatever its format, as batches of mappings.
+"""Which format a file has, and its records as batches of mappings.
 
 A reader is a generator of `Batch` over a byte range, a range of row groups or a whole file.
 Content never makes it raise: a record that cannot be read, or the remainder of a file, is one
-entry of `errors`. Memory is a few chunks (and the largest record), also for a file of many GB.
-
-Causes (a closed set): read.malformed_json, read.malformed_csv, read.wrong_type,
-read.wrong_columns, read.missing_field, read.unknown_role, read.bad_utf8, read.utf16, read.binary,
-read.truncated, read.corrupt, read.too_long.
+entry of `errors`. Memory is a few chunks and the largest record, also for a file of many GB.
 """
 
-import json
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
-from typing import Any, Literal
+from collections.abc import Iterator
+from typing import Literal
 
-from pipelines import streams
-from pipelines.streams import ReadError
+from pipelines import jsontext, streams, tabular
+from pipelines.records import RECORD_LIMIT, Batch, ReadError
 
 Format = Literal["jsonl", "json", "csv", "tsv", "parquet", "text"]
 SUFFIXES: dict[str, Format] = {
@@ -28,25 +22,7 @@ SUFFIXES: dict[str, Format] = {
     ".pq": "parquet",
     ".txt": "text",
 }
-_scan = json.JSONDecoder().scan_once  # type: ignore[attr-defined]  # half the cost of json.loads
-
-
-@dataclass
-class Batch:
-    """Records in the order of the file; `records[i]` is empty where `errors` has an entry for i."""
-
-    unit: str  # of the places: "line", "byte", "record", "row"
-    records: list[dict[str, Any]] = field(default_factory=list)
-    places: list[int] = field(default_factory=list)
-    errors: dict[int, ReadError] = field(default_factory=dict)
-
-    def add(self, record: dict[str, Any] | ReadError, place: int) -> None:
-        """Append one record, or what stands for one that could not be read."""
-        if isinstance(record, ReadError):
-            self.errors[len(self.records)] = record
-            record = {}
-        self.records.append(record)
-        self.places.append(place)
+TEXT = "text"  # the one column of a plain text file
 
 
 def of_name(name: str) -> Format | None:
@@ -55,102 +31,67 @@ def of_name(name: str) -> Format | None:
     return next((form for suffix, form in SUFFIXES.items() if stem.endswith(suffix)), None)
 
 
+def of_content(path: str) -> Format:
+    """Format by a look into the file: Parquet, JSON or plain text."""
+    head = streams.head(path).removeprefix(b"\xef\xbb\xbf").lstrip()
+    if head.startswith(b"PAR1"):
+        return "parquet"
+    if head.startswith(b"["):
+        return "json"
+    if head.startswith(b"{"):
+        return "jsonl" if jsontext.has_lines(path) else "json"
+    return "text"
+
+
 def read(
-    path: str, size: int, form: Format, columns: list[str], start: int = 0, stop: int = -1
+    path: str, size: int, form: Format, columns: list[str] | None = None, start: int = 0, stop: int = -1
 ) -> Iterator[Batch]:
     """Batches of the records of a range of a file (all of it by default).
 
-    `columns` are the ones that anybody will look at: a reader may leave out others. `size` is the
-    file's stored size in bytes. Raises: SourceError, StorageError; never for content.
+    `size`: the file's stored bytes. `columns`: the ones that anybody will look at (None: all).
+    [start, stop) are bytes of a jsonl file or row groups of a Parquet file. Raises: SourceError,
+    StorageError; never for content.
     """
-    if form == "jsonl":
-        yield from _text_guard(path, size, start, lambda: _jsonl(path, start, stop))
-
-
-def _text_guard(path: str, size: int, start: int, reader: Any) -> Iterator[Batch]:
-    """One quarantined record in place of a file that is no text at all; else what `reader` gives.
-
-    Only the range with the file's first byte speaks for the file, so that its cutting changes
-    nothing in the books.
-    """
-    problem = streams.unreadable(streams.head(path))
-    if problem is None:
-        yield from reader()
-    elif start == 0:
-        batch = Batch("byte")
-        batch.add(ReadError(*problem, size), 0)
-        yield batch
-
-
-def _jsonl(path: str, start: int, stop: int) -> Iterator[Batch]:
-    """A record a line; blank lines are none."""
-    whole = stop < 0
-    data = streams.chunks(path, max(start - 1, 0))
-    blocks = streams.lines(streams.without_bom(data) if start == 0 else data, start, stop)
-    number = 1
-    for offset, block in blocks:
-        batch = Batch("line" if whole else "byte")
-        if isinstance(block, ReadError):
-            batch.add(block, number if whole else offset)
-            number += 1
-        else:
-            raw = block.split(b"\n")
-            _parse_lines(batch, raw, _numbers(number) if whole else _offsets(raw, offset))
-            number += len(raw) - 1
-        if batch.records:
+    if form == "parquet":
+        yield from tabular.parquet(path, size, columns, start, stop)
+        return
+    head = streams.head(path)
+    problem = streams.unreadable(head)
+    if problem is not None:
+        # Only the range with the first byte speaks for the file: cutting changes nothing in the books.
+        if start == 0:
+            batch = Batch("byte")
+            batch.add(ReadError(*problem, size), 0)
             yield batch
+    elif form == "jsonl":
+        yield from jsontext.lines(path, start, stop)
+    elif form == "json":
+        lined = not head.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"[") and jsontext.has_lines(path)
+        yield from jsontext.lines(path) if lined else jsontext.values(path)
+    elif form == "text":
+        yield _text(path)
+    else:
+        yield from tabular.separated(path, "," if form == "csv" else "\t", columns)
 
 
-def _numbers(first: int) -> Iterator[int]:
-    while True:
-        yield first
-        first += 1
-
-
-def _offsets(raw: list[bytes], offset: int) -> Iterator[int]:
-    for line in raw:
-        yield offset
-        offset += len(line) + 1
-
-
-def _parse_lines(batch: Batch, raw: list[bytes], places: Iterable[int]) -> None:
-    for line, place in zip(raw, places, strict=False):
-        if not line or line.isspace():
-            continue
-        try:
-            text = line.decode()
-            value, end = _scan(text, 0)
-            if end < len(text) and not text[end:].isspace():
-                value = ReadError("read.malformed_json", f"text after the value, at character {end + 1}")
-        except (ValueError, StopIteration, RecursionError):
-            value = parse(line)
-        if type(value) is dict:
-            batch.records.append(value)
-            batch.places.append(place)
-        else:
-            batch.add(_not_a_mapping(value), place)
-
-
-def parse(line: bytes) -> Any:
-    """One JSON value, or the `ReadError` that says why it is none."""
+def _text(path: str) -> Batch:
+    """A plain text file: one record."""
+    pieces: list[bytes] = []
+    size = 0
+    record: dict[str, str] | ReadError
     try:
-        return json.loads(line.decode())
+        for chunk in streams.without_bom(streams.chunks(path)):
+            size += len(chunk)
+            if size <= RECORD_LIMIT:
+                pieces.append(chunk)
+        if size > RECORD_LIMIT:
+            record = ReadError("read.too_long", f"a text of {size} bytes", size)
+        else:
+            record = {TEXT: b"".join(pieces).decode()}
     except UnicodeDecodeError as error:
-        return ReadError("read.bad_utf8", f"invalid UTF-8 at byte {error.start + 1} of the record")
-    except json.JSONDecodeError as error:
-        return ReadError("read.malformed_json", f"{error.msg}, at character {error.pos + 1}")
-    except RecursionError:
-        return ReadError("read.malformed_json", "nested too deeply")
-    except ValueError:  # an integer of more digits than Python converts
-        return ReadError("read.malformed_json", "a number that is too long")
-
-
-def _not_a_mapping(value: Any) -> ReadError:
-    if isinstance(value, ReadError):
-        return value
-    return ReadError("read.wrong_type", f"a record that is a JSON {_kind(value)}, not an object")
-
-
-def _kind(value: Any) -> str:
-    names = {list: "array", str: "string", bool: "boolean", int: "number", float: "number"}
-    return names.get(type(value), "null")
+        record = ReadError("read.bad_utf8", f"invalid UTF-8 at byte {error.start + 1}", size)
+    except ReadError as bad:
+        record = ReadError(bad.cause, bad.detail, size + (bad.bytes_lost or 0))
+    batch = Batch("line")
+    batch.add(record, 1)
+    return batch

@@ -19,8 +19,7 @@ import xxhash
 
 from cluster.fragments import Fragment, Range
 from pipelines import formats, schema, shapes
-from pipelines.formats import Batch
-from pipelines.streams import ReadError
+from pipelines.records import Batch, ReadError
 
 if TYPE_CHECKING:  # sources.py stands on this module
     from pipelines.sources import Source
@@ -35,7 +34,9 @@ def read(fragment: Fragment, source: "Source", *, fragment_size: int, seed: int)
     A part ends with the row at which its text reaches `fragment_size` bytes. Content never makes it
     raise. Raises: SourceError (a file that is gone), StorageError.
     """
-    tables = (rows(batch, r.relative, source, seed) for r in fragment.ranges for batch in batches(r, source))
+    tables = (
+        of_batch(batch, r.relative, source, seed) for r in fragment.ranges for batch in batches(r, source)
+    )
     first = fragment.ordinal << 32 if fragment.ordinal >= 0 else 0
     number = 0
     for part in parts(tables, fragment_size):
@@ -84,30 +85,47 @@ def _joined(tables: list[pa.Table]) -> pa.Table:
     return pa.concat_tables(tables).combine_chunks() if tables else schema.ROW.empty_table()
 
 
-def rows(batch: Batch, relative: str, source: "Source", seed: int) -> pa.Table:
+def of_batch(batch: Batch, relative: str, source: "Source", seed: int) -> pa.Table:
+    """The records of one batch as rows."""
+    n = len(batch.records)
+    files = pa.repeat(pa.scalar(clean(relative), pa.string()), n)
+    return rows(batch.records, batch.errors, files, places(batch.unit, batch.places), source, seed)
+
+
+def places(unit: str | pa.Array, numbers: list[int] | pa.Array) -> pa.Array:
+    """Where records begin, in words: "line 12", "byte 4096"."""
+    return pc.binary_join_element_wise(unit, pa.array(numbers, pa.int64()).cast(pa.string()), " ")
+
+
+def rows(
+    records: list[dict[str, Any]],
+    errors: dict[int, ReadError],
+    files: pa.Array,
+    where: pa.Array,
+    source: "Source",
+    seed: int,
+) -> pa.Table:
     """Records as rows of `schema.ROW`, one each, with row ids still to be given.
 
-    A record of another shape than the source's is marked in `error`, as are the batch's own.
+    `files` and `where` (``string[N]``) say where they lie. A record in `errors`, or of another shape
+    than the source's, is marked in `error`.
     """
-    errors = dict(batch.errors)
-    turns = _turns(batch.records, errors, source)
+    errors = dict(errors)
+    turns = _turns(records, errors, source)
     n = len(turns)
-    nothing = pa.nulls(n, pa.string())
     bad = [errors.get(i) for i in range(n)] if errors else [None] * n
     return pa.table(
         [
             pa.array(np.zeros(n, np.uint64)),
             pa.array(np.ones(n, np.uint32)),
             pa.repeat(pa.scalar(source.name, pa.string()), n),
-            pa.repeat(pa.scalar(_clean(relative), pa.string()), n),
-            pc.binary_join_element_wise(
-                batch.unit, pa.array(batch.places, pa.int64()).cast(pa.string()), " "
-            ),
+            files,
+            where,
             _messages(turns, errors),
-            _groups(batch.records, source.group, seed, n),
-            _times(batch.records, source.time, n),
-            _meta(batch.records, source.meta, n),
-            nothing,
+            _groups(records, source.group, seed, n),
+            _times(records, source.time, n),
+            _meta(records, source.meta, n),
+            pa.nulls(n, pa.string()),
             pa.array([e and e.cause for e in bad], pa.string()),
             pa.array([e and e.detail for e in bad], pa.string()),
             pa.array([e and e.bytes_lost for e in bad], pa.uint64()),
@@ -154,11 +172,6 @@ def _encodable(content: str) -> bool:
     return True
 
 
-def _clean(value: str) -> str:
-    """`value` with what UTF-8 cannot hold replaced."""
-    return value.encode("utf-8", "replace").decode()
-
-
 def _messages(turns: list[list[shapes.Turn]], errors: dict[int, ReadError]) -> pa.Array:
     """``messages`` of every row; null where the row is in `errors`."""
     flat = list(chain.from_iterable(turns))
@@ -186,13 +199,13 @@ def _groups(records: list[dict[str, Any]], column: str | None, seed: int, n: int
 
 def keyed_hash(value: Any, seed: int) -> int | None:
     """64-bit hash of a value's text under `seed`; None for none."""
-    found = _plain(value)
+    found = plain(value)
     if found is None:
         return None
     return xxhash.xxh3_64_intdigest(found.encode("utf-8", "surrogatepass"), seed=seed % 2**64)
 
 
-def _plain(value: Any) -> str | None:
+def plain(value: Any) -> str | None:
     """A value as text; None where there is none or it cannot be told."""
     if value is None:
         return None
@@ -200,6 +213,11 @@ def _plain(value: Any) -> str | None:
         return shapes.text(value)
     except (ReadError, RecursionError):
         return None
+
+
+def clean(value: str) -> str:
+    """`value` with what UTF-8 cannot hold replaced."""
+    return value.encode("utf-8", "replace").decode()
 
 
 def _times(records: list[dict[str, Any]], column: str | None, n: int) -> pa.Array:
@@ -239,6 +257,6 @@ def _meta(records: list[dict[str, Any]], columns: tuple[str, ...], n: int) -> pa
         return pa.nulls(n, schema.META)
     found = []
     for record in records:
-        pairs = ((c, _plain(record.get(c))) for c in columns)
-        found.append([(c, _clean(v)) for c, v in pairs if v is not None])
+        pairs = ((c, plain(record.get(c))) for c in columns)
+        found.append([(c, clean(v)) for c, v in pairs if v is not None])
     return pa.array(found, schema.META)

@@ -17,8 +17,8 @@ from typing import Any, Literal
 
 from pydantic import Field
 
+from pipelines.records import ReadError
 from pipelines.settings import Section
-from pipelines.streams import ReadError
 
 Shape = Literal[
     "messages", "sharegpt", "alpaca", "prompt_completion", "question_answer", "text_label", "text"

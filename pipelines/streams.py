@@ -15,11 +15,11 @@ import zstandard
 
 from cluster import storage
 from cluster.errors import SourceError
+from pipelines.records import RECORD_LIMIT, ReadError
 
 CHUNK = 2**20
 ZSTD_INPUT = 2**10  # a block of a few bytes may stand for 128 KiB: this bounds one step to ~32 MiB
 HEAD = 4096
-RECORD_LIMIT = 64 * 2**20  # bytes; a longer line or record is quarantined
 MAGIC = {
     b"PAR1": "Parquet",
     b"\x1f\x8b": "gzip",
@@ -31,19 +31,6 @@ MAGIC = {
     b"\x7fELF": "ELF",
 }
 UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
-
-
-class ReadError(Exception):
-    """A record, or the remainder of a file, that cannot be read.
-
-    `cause` is one of the short closed set of `formats`; `detail` never holds content.
-    """
-
-    def __init__(self, cause: str, detail: str, bytes_lost: int | None = None) -> None:
-        super().__init__(cause)
-        self.cause = cause
-        self.detail = detail
-        self.bytes_lost = bytes_lost
 
 
 def compression(name: str) -> str | None:

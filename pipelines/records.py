@@ -1,0 +1,65 @@
+"""Raw records on their way from a file to rows, and why some of them could not be read."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+RECORD_LIMIT = 32 * 2**20  # bytes; a longer line or record is quarantined
+DEPTH_LIMIT = 200  # nested lists and mappings; a bound of our own, as Python's depends on the caller
+
+
+class ReadError(Exception):
+    """A record, or the remainder of a file, that cannot be read.
+
+    `cause` is one of a closed set: read.malformed_json, read.malformed_csv, read.wrong_type,
+    read.wrong_columns, read.missing_field, read.unknown_role, read.bad_utf8, read.utf16,
+    read.binary, read.truncated, read.corrupt, read.too_long. `detail` never holds content.
+    `bytes_lost` is given for remainders: bytes that were there and cannot be used.
+    """
+
+    def __init__(self, cause: str, detail: str, bytes_lost: int | None = None) -> None:
+        super().__init__(cause)
+        self.cause = cause
+        self.detail = detail
+        self.bytes_lost = bytes_lost
+
+
+@dataclass
+class Batch:
+    """Records in the order of the file; `records[i]` is empty where `errors` has an entry for i."""
+
+    unit: str  # of the places: "line", "byte", "record", "row"
+    records: list[dict[str, Any]] = field(default_factory=list)
+    places: list[int] = field(default_factory=list)
+    errors: dict[int, ReadError] = field(default_factory=dict)
+
+    def add(self, record: dict[str, Any] | ReadError, place: int) -> None:
+        """Append one record, or what stands for one that could not be read."""
+        if isinstance(record, ReadError):
+            self.errors[len(self.records)] = record
+            record = {}
+        self.records.append(record)
+        self.places.append(place)
+
+
+def too_deep(value: Any) -> bool:
+    """Whether lists and mappings are nested deeper than `DEPTH_LIMIT`."""
+    level = [value]
+    for _ in range(DEPTH_LIMIT):
+        level = [
+            inner
+            for outer in level
+            for inner in (outer.values() if isinstance(outer, dict) else outer)
+            if isinstance(inner, dict | list)
+        ]
+        if not level:
+            return False
+    return True
+
+
+def encodable(text: str) -> bool:
+    """Whether UTF-8 can hold `text`: it has no lone surrogate."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
