@@ -38,6 +38,8 @@ RECORD = pa.schema(
         pa.field("bytes_lost", pa.uint64()),
     ]
 )
+# In ASCII, which holds any string, also half a surrogate pair.
+_encode = json.JSONEncoder(separators=(",", ":"), default=shapes.text).encode
 
 
 def read_grouped(
@@ -67,12 +69,13 @@ def _records(batch: Batch, relative: str, source: "Source", buckets: int, seed: 
     payloads: list[bytes | None] = []
     keys = []
     errors = dict(batch.errors)
+    wanted = source.wanted()
     for i, record in enumerate(batch.records):
         key = None
         if i not in errors:
             try:
-                key = _key(record, source)
-                payloads.append(_dump(record, source))
+                key = _key(record, source.group_by or "")
+                payloads.append(_encode({c: record[c] for c in wanted if c in record}).encode())
             except ReadError as bad:
                 errors[i] = bad
         if i in errors:
@@ -100,18 +103,12 @@ def _records(batch: Batch, relative: str, source: "Source", buckets: int, seed: 
     )
 
 
-def _key(record: dict[str, Any], source: "Source") -> str:
+def _key(record: dict[str, Any], column: str) -> str:
     """Text of a record's key. Raises: ReadError where there is none."""
-    key = reading.plain(record.get(source.group_by or ""))
+    key = reading.plain(record.get(column))
     if not key:
-        raise ReadError("read.missing_field", f"no value of {source.group_by!r}")
+        raise ReadError("read.missing_field", f"no value of {column!r}")
     return key
-
-
-def _dump(record: dict[str, Any], source: "Source") -> bytes:
-    """The columns that are looked at as JSON in ASCII, which holds any string, also half a pair."""
-    held = {c: record[c] for c in source.wanted() if c in record}
-    return json.dumps(held, separators=(",", ":"), default=shapes.text).encode()
 
 
 def _hashes(keys: list[str], seed: int) -> tuple[np.ndarray, np.ndarray]:

@@ -207,8 +207,8 @@ def keyed_hash(value: Any, seed: int) -> int | None:
 
 def plain(value: Any) -> str | None:
     """A value as text; None where there is none or it cannot be told."""
-    if value is None:
-        return None
+    if value is None or type(value) is str:
+        return value
     try:
         return shapes.text(value)
     except (ReadError, RecursionError):
