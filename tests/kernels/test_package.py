@@ -1,0 +1,86 @@
+"""The package: cheap to import, invisible to those who probe for another of its name."""
+
+import importlib.util
+import os
+import subprocess
+import sys
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import kernels
+from kernels.dispatch import choose, cut, threads
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+
+def run(code: str, **environment: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        cwd=REPOSITORY,
+        env={**os.environ, **environment},
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    return done.stdout.strip()
+
+
+def test_import_is_cheap() -> None:
+    code = "import sys, kernels; print(sorted({'numba', 'numpy', 'pyarrow'} & set(sys.modules)))"
+    assert run(code) == "[]"
+
+
+def test_public_names_exist_and_have_contracts() -> None:
+    for name in kernels.__all__:
+        assert getattr(kernels, name).__doc__.strip(), name
+    assert set(kernels.__all__) <= set(dir(kernels))
+    with pytest.raises(AttributeError, match="no_such"):
+        _ = kernels.no_such
+
+
+def test_every_kernel_has_both_implementations() -> None:
+    for home in sorted(path.parent for path in (REPOSITORY / "kernels").glob("*/__init__.py")):
+        for implementation in ("reference", "cpu"):
+            assert (home / f"{implementation}.py").exists(), home
+
+
+def test_dispatch_takes_the_path_it_names() -> None:
+    assert choose("kernels.graph", "auto").__name__ == "kernels.graph.cpu"
+    assert choose("kernels.graph", "cpu").__name__ == "kernels.graph.cpu"
+    assert choose("kernels.graph", "reference").__name__ == "kernels.graph.reference"
+    with pytest.raises(ValueError, match="gnu"):
+        choose("kernels.graph", "gnu")  # type: ignore[arg-type]
+
+
+def test_threads_follow_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OMP_NUM_THREADS", "3")
+    assert threads() == 3
+    ranges = cut(np.array([0, 5, 5, 6, 20, 21, 30]), 1)
+    assert ranges[0][0] == 0
+    assert ranges[-1][1] == 6
+    assert all(a[1] == b[0] for a, b in pairwise(ranges))
+    assert len(ranges) <= 3
+    monkeypatch.delenv("OMP_NUM_THREADS")
+    assert threads() == len(os.sched_getaffinity(0))
+
+
+def test_warm_compiles_everything() -> None:
+    kernels.warm()
+
+
+def test_transformers_takes_it_for_too_old() -> None:
+    """Hugging Face's own `kernels` is probed for by name; ours must read as absent, and break nothing."""
+    if importlib.util.find_spec("transformers") is None:
+        pytest.skip("transformers is not installed")
+    code = (
+        "from transformers.utils import import_utils as u, is_flash_attn_2_available\n"
+        "print(u.is_kernels_available(), is_flash_attn_2_available())\n"
+        "import transformers.integrations.hub_kernels, kernels\n"
+        "print(kernels.__version__, kernels.__file__)\n"
+    )
+    lines = run(code, PYTHONPATH=str(REPOSITORY)).splitlines()[-2:]
+    assert lines == ["False False", f"0 {REPOSITORY / 'kernels' / '__init__.py'}"]
