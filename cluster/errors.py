@@ -62,7 +62,7 @@ class GateError(HeadraceError):
     exit_code = 3
 
 
-class Fault(HeadraceError):
+class Fault(HeadraceError):  # noqa: N818 - it is a fault, not a user error
     """A defect of headrace or of the machines below it."""
 
     exit_code = 1

@@ -66,7 +66,7 @@ def cpus() -> int:
 
 def has_gpu() -> bool:
     """Whether any node of the cluster has a GPU."""
-    return ray.cluster_resources().get("GPU", 0) >= 1
+    return bool(ray.cluster_resources().get("GPU", 0) >= 1)
 
 
 def single_threaded() -> None:

@@ -130,7 +130,8 @@ def _say_prepared(told: dict[str, Any], mode: Mode) -> None:
             say(mode, "reason", f"  {kind} {reason}: {count:,}", kind=kind, reason=reason, count=count)
     for side in packed.SPLITS:
         counts = told["packed"][side]
-        text = f"packed {side}: {counts['samples']:,} samples in {counts['rows']:,} rows, fill {counts['fill']:.1%}"
+        size = f"{counts['samples']:,} samples in {counts['rows']:,} rows, fill {counts['fill']:.1%}"
+        text = f"packed {side}: {size}"
         say(mode, "packed", text, split=side, **counts)
     say(mode, "digest", f"digest: {told['digest']}", digest=told["digest"])
 

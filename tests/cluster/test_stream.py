@@ -91,12 +91,12 @@ def fail_otherwise(n: int) -> int:
 
 
 def test_our_own_errors_come_back_as_they_are() -> None:
-    with pytest.raises(StorageError, match="^cannot read s3://bucket/x: access denied$"):
+    with pytest.raises(StorageError, match=r"^cannot read s3://bucket/x: access denied$"):
         list(stream.each(fail_ours, [1], workers=1, name="fail"))
 
 
 def test_other_errors_become_faults_without_their_message() -> None:
-    with pytest.raises(Fault, match="^a task ended with ValueError; see Ray's logs") as caught:
+    with pytest.raises(Fault, match=r"^a task ended with ValueError; see Ray's logs") as caught:
         list(stream.each(fail_otherwise, [1], workers=1, name="fail"))
     assert "must not be shown" not in str(caught.value)
 
@@ -106,5 +106,5 @@ def failing_work(one: Fragment, part: int, last: bool, table: pa.Table) -> dict:
 
 
 def test_our_own_errors_come_back_from_the_stream() -> None:
-    with pytest.raises(StorageError, match="^cannot write s3://bucket/y"):
+    with pytest.raises(StorageError, match=r"^cannot write s3://bucket/y"):
         list(stream.fragments([(fragment(0), ())], read, failing_work, workers=1))

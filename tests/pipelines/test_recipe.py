@@ -1,0 +1,114 @@
+"""The recipe: what is refused, and what the user is told."""
+
+from pathlib import Path
+
+import pytest
+
+from cluster.errors import RecipeError
+from pipelines import recipe
+
+LEAST = "output: out\nsources:\n  - path: data\n    shape: text\n"
+
+
+@pytest.fixture
+def file(tmp_path: Path) -> Path:
+    return tmp_path / "recipe.yaml"
+
+
+def load(file: Path, text: str, *overrides: str) -> recipe.Recipe:
+    file.write_text(text, encoding="utf-8")
+    return recipe.load(str(file), overrides)
+
+
+def test_everything_but_output_and_sources_may_be_left_out(file: Path) -> None:
+    loaded = load(file, LEAST)
+    assert (loaded.output, loaded.seed, loaded.fragment_size, loaded.model) == ("out", 0, 32 * 2**20, None)
+    assert loaded.quarantine.limit == 0.05
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("dedupe: {}", "unknown key 'dedupe'; did you mean 'dedup'?"),
+        ("dedup: {treshold: 0.9}", "unknown key 'dedup.treshold'; did you mean 'threshold'?"),
+        ("quarantine: {xyzzy: 1}", "unknown key 'quarantine.xyzzy'; known keys: limit, text"),
+        ("workers: none", "'workers': Input should be a valid integer"),
+        ("workers: 0", "'workers': Input should be greater than or equal to 1 (is 0)"),
+        ("fragment_size: 3 bananas", "'fragment_size': Value error, not a size"),
+        ("fragment_size: 1KiB", "'fragment_size': Input should be greater than or equal to 4096 (is '1KiB')"),
+    ],
+)
+def test_a_wrong_key_or_value_is_named_with_its_path(file: Path, text: str, told: str) -> None:
+    with pytest.raises(RecipeError) as caught:
+        load(file, LEAST + text + "\n")
+    assert told in str(caught.value)
+    assert str(file) in str(caught.value)
+
+
+def test_an_unknown_key_of_a_source_names_the_nearest(file: Path) -> None:
+    with pytest.raises(RecipeError, match=r"unknown key 'sources\[0\].shap'; did you mean 'shape'\?"):
+        load(file, "output: out\nsources:\n  - path: data\n    shap: text\n")
+
+
+def test_every_mistake_is_told_at_once(file: Path) -> None:
+    with pytest.raises(RecipeError) as caught:
+        load(file, "sources: []\nsead: 1\n")
+    told = str(caught.value)
+    assert "'output' is missing" in told
+    assert "'sources'" in told
+    assert "did you mean 'seed'" in told
+
+
+def test_bad_yaml_is_placed(file: Path) -> None:
+    with pytest.raises(RecipeError, match=r"recipe.yaml, line 2, column \d+: not valid YAML"):
+        load(file, "output: out\nsources: [\n")
+
+
+def test_a_recipe_must_be_a_mapping(file: Path) -> None:
+    with pytest.raises(RecipeError, match="a recipe is a mapping"):
+        load(file, "- a\n- b\n")
+
+
+def test_a_missing_recipe_says_how_to_write_one(tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match="write one with `headrace init"):
+        recipe.load(str(tmp_path / "none.yaml"))
+
+
+@pytest.mark.parametrize(
+    ("text", "size"),
+    [("256KiB", 2**18), ("32 MiB", 2**25), ("1MB", 10**6), ("65536", 65536), ("1.5KiB", None)],
+)
+def test_sizes_have_units(file: Path, text: str, size: int | None) -> None:
+    if size is None:
+        with pytest.raises(RecipeError, match="fragment_size"):
+            load(file, LEAST + f"fragment_size: {text}\n")
+    else:
+        assert load(file, LEAST + f"fragment_size: {text}\n").fragment_size == size
+
+
+def test_overrides_reach_every_key(file: Path) -> None:
+    loaded = load(file, LEAST, "seed=7", "dedup.threshold=0.85", "sources.0.priority=3", "split.test=0.2")
+    assert (loaded.seed, loaded.dedup.threshold, loaded.sources[0].priority) == (7, 0.85, 3)
+    assert loaded.split.test == 0.2
+
+
+@pytest.mark.parametrize("override", ["seed", "=1", "sources.5.priority=1", "output.x=1"])
+def test_an_override_that_fits_nowhere_is_refused(file: Path, override: str) -> None:
+    with pytest.raises(RecipeError, match=f"override {override!r}"):
+        load(file, LEAST, override)
+
+
+def test_the_resolved_recipe_reads_back_as_itself(file: Path, tmp_path: Path) -> None:
+    loaded = load(file, LEAST, "seed=7", "dedup.threshold=0.85")
+    run = tmp_path / "run"
+    run.mkdir()
+    (run / "recipe.yaml").write_text(recipe.dump(loaded), encoding="utf-8")
+    assert recipe.kept(str(run)) == (recipe.FORMAT, loaded)
+
+
+def test_another_format_is_told_apart_from_no_recipe(tmp_path: Path) -> None:
+    assert recipe.kept(str(tmp_path)) == (None, None)
+    (tmp_path / "recipe.yaml").write_text("headrace: 999\nanything: else\n", encoding="utf-8")
+    assert recipe.kept(str(tmp_path)) == (999, None)
+    (tmp_path / "recipe.yaml").write_text("somebody: else\n", encoding="utf-8")
+    assert recipe.kept(str(tmp_path)) == (None, None)
