@@ -4,12 +4,13 @@ import html.parser
 import json
 import random
 import re
+import tempfile
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from cluster import storage
@@ -193,6 +194,9 @@ def write_pairs(path: str, name: str, pairs: list[tuple[int, int, int, float, st
     storage.write_table(storage.join(path, f"duplicates/{name}.parquet"), table)
 
 
+PARTS = tuple({**prepared_run(), **trained_run()})
+
+
 class Page(html.parser.HTMLParser):
     """A page taken apart: tags with attributes, visible text, and whether tags nest properly."""
 
@@ -365,21 +369,17 @@ def test_trained_but_not_evaluated(tmp_path: Path) -> None:
     assert "Not measured yet: the model is trained but not evaluated." in page.text
 
 
-@pytest.mark.parametrize("left", [(), ("rows",), ("duplicates",), ("rows", "packed", "train"), ("stages",)])
-def test_any_part_may_be_absent(tmp_path: Path, left: tuple[str, ...]) -> None:
+@given(st.fixed_dictionaries({name: st.sampled_from(("there", "empty", "gone")) for name in PARTS}))
+@settings(max_examples=20)
+@example(dict.fromkeys(PARTS, "empty"))
+@example(dict.fromkeys(PARTS, "gone"))
+def test_any_part_may_be_empty_or_missing(state: dict[str, str]) -> None:
     whole = {**prepared_run(), **trained_run()}
-    path = write_run(str(tmp_path / "run"), {k: whole[k] for k in left}, rows=False)
-    page = Page(Path(report.build(path)).read_text("utf-8"))
-    assert page.faults == []
-    assert page.open == []
-
-
-@pytest.mark.parametrize("name", sorted({**prepared_run(), **trained_run()}))
-def test_each_part_may_be_empty_or_missing(tmp_path: Path, name: str) -> None:
-    whole = {**prepared_run(), **trained_run()}
-    for run in ({k: v for k, v in whole.items() if k != name}, {**whole, name: {}}):
-        storage.put(storage.join(str(tmp_path), "run.json"), json.dumps(run).encode())
-        assert Page(report.render(str(tmp_path))).faults == []
+    run = {n: whole[n] if state[n] == "there" else {} for n in PARTS if state[n] != "gone"}
+    with tempfile.TemporaryDirectory() as path:
+        storage.put(storage.join(path, "run.json"), json.dumps(run).encode())
+        page = Page(report.render(path))
+    assert (page.faults, page.open) == ([], [])
 
 
 def test_books_that_do_not_balance_are_called_out(tmp_path: Path) -> None:
@@ -547,3 +547,25 @@ def test_percent_never_rounds_to_all_or_nothing(share: float, text: str) -> None
 def test_page_names_every_stage_of_a_reason() -> None:
     words = re.findall(r"\b(\w+)\.\w+", " ".join(prepared_run()["rows"]["dropped"]))
     assert set(words) <= set(report.STAGES)
+
+
+def luminance(colour: str) -> float:
+    """Relative luminance. Source: https://www.w3.org/TR/WCAG21/#dfn-relative-luminance"""
+    parts = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+    red, green, blue = (c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in parts)
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+def test_text_stands_out_in_light_and_dark() -> None:
+    template = Path(report.__file__).with_name("report.html.j2").read_text(encoding="utf-8")
+    themes = re.findall(r":root \{(.*?)\}", template, re.DOTALL)
+    assert len(themes) == 2
+    for theme in themes:
+        colours = dict(re.findall(r"--([\w-]+): (#[0-9a-f]{6});", theme))
+        pairs = [
+            (t, b) for t in ("ink", "muted", "accent", "good", "warn", "bad") for b in ("paper", "sheet")
+        ]
+        pairs += [("ink", b) for b in ("ins", "del", "good-back", "bad-back", "same-back")]
+        for text, back in pairs:
+            dark, light = sorted(luminance(colours[name]) for name in (text, back))
+            assert (light + 0.05) / (dark + 0.05) >= 4.2 + 0.3 * (back == "paper"), (text, back)
