@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import psutil
+import psutil  # type: ignore[import-untyped]
 import pytest
 import requests
 
@@ -42,7 +42,7 @@ def free_ports(count: int) -> list[int]:
 def end(process: subprocess.Popen[bytes]) -> None:
     """End the head and all that it started: it leads a process group of its own."""
     os.killpg(process.pid, signal.SIGTERM)
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 5
     while _alive(process) and time.monotonic() < deadline:
         time.sleep(0.2)
     if _alive(process):
