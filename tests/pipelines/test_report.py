@@ -569,3 +569,8 @@ def test_text_stands_out_in_light_and_dark() -> None:
         for text, back in pairs:
             dark, light = sorted(luminance(colours[name]) for name in (text, back))
             assert (light + 0.05) / (dark + 0.05) >= 4.2 + 0.3 * (back == "paper"), (text, back)
+
+
+def test_lists_of_another_form_are_left_alone(tmp_path: Path) -> None:
+    storage.write_table(f"{tmp_path}/duplicates/removed.parquet", pa.table({"left": [1], "right": [2]}))
+    assert examples.pairs(str(tmp_path), "removed", 3) == []
