@@ -69,7 +69,7 @@ def test_without_ray_nothing_is_recorded(monkeypatch: pytest.MonkeyPatch) -> Non
     def refuse(name: str, **given: Any) -> None:
         raise AssertionError(name)
 
-    monkeypatch.setattr(metrics.ray, "is_initialized", lambda: False)
+    monkeypatch.setattr("ray.is_initialized", lambda: False)
     monkeypatch.setattr(metrics, "Counter", refuse)
     monkeypatch.setattr(metrics, "Gauge", refuse)
     recorder = metrics.Recorder()
