@@ -26,12 +26,6 @@ if TYPE_CHECKING:  # sources.py stands on this module
 RECORDS = 200  # looked at for shape and columns
 FILES = 5  # looked into until a readable record is found
 ANY_SHAPE = {"system", "reasoning", "roles"}
-# Columns of a record that is one turn of a grouped conversation: text first, then every speaker.
-ONE_TURN = tuple(
-    (role, content)
-    for content in ("content", "value", "text", "utterance")
-    for role in ("role", "from", "speaker")
-)
 
 
 @dataclass(frozen=True)
@@ -142,7 +136,11 @@ def _fitting(candidate: Shape, source: "Source", seen: Look) -> Columns | None:
     """Columns of the shape as the records have them; None where they do not fit."""
     given = source.columns
     if candidate in TURN_NAMES and source.group_by and given.messages is None:
-        names = _turn_names(given, [set(seen.columns)], ONE_TURN) if candidate == "messages" else None
+        names = (
+            _turn_names(given, [set(seen.columns)], TURN_NAMES[candidate])
+            if candidate == "messages"
+            else None
+        )
         return _completed(candidate, source, names)
     names = {}
     for column, usual in NAMES[candidate].items():

@@ -34,6 +34,7 @@ ROLES = {
     **dict.fromkeys(("tool", "function", "observation", "ipython", "function_response"), "tool"),
 }
 ANY = "*"
+_SPEAKERS = ("role", "from", "speaker")
 MISSING = object()
 
 
@@ -87,9 +88,12 @@ NAMES: dict[Shape, dict[str, tuple[str, ...]]] = {
     },
     "text": {"text": ("text", "content", "document")},
 }
+# Keys of speaker and text of a turn, by shape; the first pair is what a source means that was not
+# looked at.
+_PAIRS = tuple((role, content) for content in ("content", "value", "text", "utterance") for role in _SPEAKERS)
 TURN_NAMES: dict[str, tuple[tuple[str, str], ...]] = {
-    "messages": (("role", "content"), ("from", "value")),
-    "sharegpt": (("from", "value"), ("role", "content")),
+    "messages": _PAIRS,
+    "sharegpt": (("from", "value"), *_PAIRS),
 }
 OPTIONAL = {"alpaca": {"input": "input"}}
 

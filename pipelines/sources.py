@@ -62,7 +62,7 @@ class Source(Section):
     """Column with the time of a record: ISO 8601 or a number since 1970."""
     meta: tuple[str, ...] = ()
     """Columns to carry along as text. They are scanned for PII too."""
-    weight: float = Field(1.0, ge=0)
+    weight: float = Field(default=1.0, ge=0)
     """How often training draws a row of this source, beside the others' weights."""
     priority: int = 0
     """Of two duplicates the one from the source with the higher priority stays."""
