@@ -6,6 +6,7 @@ definition, `cpu.py` the fast one. All public functions are named here and load 
 """
 
 from importlib import import_module
+from pkgutil import iter_modules
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -50,8 +51,9 @@ def __dir__() -> list[str]:
 
 def warm() -> None:
     """Compile every jitted function, or load it from Numba's cache, so that what follows can be timed."""
-    for home in sorted(set(_HOME.values())):
-        import_module(f"{__name__}.{home}.cpu").warm()
+    for home in iter_modules(__path__):
+        if home.ispkg:
+            import_module(f"{__name__}.{home.name}.cpu").warm()
 
 
 __all__ = [

@@ -30,6 +30,13 @@ class Spans:
     stops: NDArray[np.int64]
     valid: NDArray[np.bool_] | None
 
+    def __post_init__(self) -> None:
+        # Always read-only, for jitted code is compiled anew where that differs.
+        for name in ("data", "starts", "stops"):
+            view = getattr(self, name).view()
+            view.flags.writeable = False
+            object.__setattr__(self, name, view)
+
     def __len__(self) -> int:
         return len(self.starts)
 

@@ -10,7 +10,7 @@ Source: Austin Appleby, MurmurHash3, https://github.com/aappleby/smhasher.
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from kernels.arrow import Texts, spans
+from kernels.arrow import Spans, Texts, spans
 from kernels.dispatch import Implementation, choose
 
 Hashes = tuple[NDArray[np.uint64], NDArray[np.uint64]]
@@ -28,7 +28,7 @@ def content_hash(texts: Texts, *, implementation: Implementation = "auto") -> Ha
     at = 0
     for part in parts:
         end = at + len(part)
-        module.content_hash(part.data, part.starts, part.stops, hi[at:end], lo[at:end])
+        module.content_hash(part, hi[at:end], lo[at:end])
         at = end
     return hi, lo
 
@@ -55,7 +55,7 @@ def content_hash_lists(
         raise ValueError(f"offsets must ascend within 0..{len(hi)}, the number of texts")
     words = np.stack([codes, hi, lo], axis=1).astype("<u8")
     out = np.empty(len(ends) - 1, np.uint64), np.empty(len(ends) - 1, np.uint64)
-    module.content_hash(words.view(np.uint8).reshape(-1), ends[:-1] * 24, ends[1:] * 24, *out)
+    module.content_hash(Spans(words.view(np.uint8).reshape(-1), ends[:-1] * 24, ends[1:] * 24, None), *out)
     return out
 
 

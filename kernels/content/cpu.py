@@ -4,6 +4,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from kernels.arrow import Spans
 from kernels.bits import load64
 from kernels.dispatch import cut, each
 
@@ -14,16 +15,11 @@ FIVE, S33 = np.uint64(5), np.uint64(33)
 LEAST = 1 << 20  # bytes below which a thread of its own does not pay
 
 
-def content_hash(
-    data: NDArray[np.uint8],
-    starts: NDArray[np.int64],
-    stops: NDArray[np.int64],
-    hi: NDArray[np.uint64],
-    lo: NDArray[np.uint64],
-) -> None:
-    """Fill `hi` and `lo` (uint64[N]) with the hashes of the rows ``data[starts[i]:stops[i]]``."""
-    if len(starts):
-        each(lambda a, b: _rows(data, starts, stops, hi, lo, a, b), cut(np.append(starts, stops[-1]), LEAST))
+def content_hash(texts: Spans, hi: NDArray[np.uint64], lo: NDArray[np.uint64]) -> None:
+    """Fill `hi` and `lo` (uint64[N]) with the hashes of `texts`."""
+    if len(texts):
+        ranges = cut(np.append(texts.starts, texts.stops[-1]), LEAST)
+        each(lambda first, last: _rows(texts.data, texts.starts, texts.stops, hi, lo, first, last), ranges)
 
 
 @njit(inline="always")
@@ -75,4 +71,4 @@ def _rows(data, starts, stops, hi, lo, first, last):  # type: ignore[no-untyped-
 def warm() -> None:
     """Compile, or load from Numba's cache."""
     out = np.empty(1, np.uint64)
-    content_hash(np.zeros(17, np.uint8), np.zeros(1, np.int64), np.full(1, 17), out, out.copy())
+    content_hash(Spans(np.zeros(17, np.uint8), np.zeros(1, np.int64), np.full(1, 17), None), out, out.copy())

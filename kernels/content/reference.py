@@ -3,20 +3,16 @@
 import numpy as np
 from numpy.typing import NDArray
 
+from kernels.arrow import Spans
+
 MASK = 2**64 - 1
 C1, C2 = 0x87C37B91114253D5, 0x4CF5AD432745937F
 
 
-def content_hash(
-    data: NDArray[np.uint8],
-    starts: NDArray[np.int64],
-    stops: NDArray[np.int64],
-    hi: NDArray[np.uint64],
-    lo: NDArray[np.uint64],
-) -> None:
-    """Fill `hi` and `lo` (uint64[N]) with the hashes of the rows ``data[starts[i]:stops[i]]``."""
-    for row in range(len(starts)):
-        hi[row], lo[row] = murmur3(data[starts[row] : stops[row]].tobytes(), 0)
+def content_hash(texts: Spans, hi: NDArray[np.uint64], lo: NDArray[np.uint64]) -> None:
+    """Fill `hi` and `lo` (uint64[N]) with the hashes of `texts`."""
+    for row in range(len(texts)):
+        hi[row], lo[row] = murmur3(texts.data[texts.starts[row] : texts.stops[row]].tobytes(), 0)
 
 
 def murmur3(key: bytes, seed: int) -> tuple[int, int]:

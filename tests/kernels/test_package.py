@@ -69,7 +69,34 @@ def test_threads_follow_the_environment(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 def test_warm_compiles_everything() -> None:
-    kernels.warm()
+    """What runs after it, over whatever layout, finds its code compiled."""
+    code = """
+import numpy as np, pyarrow as pa, kernels, importlib, pkgutil
+from numba.core.dispatcher import Dispatcher
+
+def compiled():
+    homes = [module.name for module in pkgutil.iter_modules(kernels.__path__) if module.ispkg]
+    modules = [importlib.import_module(f"kernels.{home}.cpu") for home in homes]
+    named = {(m.__name__, k): v for m in modules for k, v in vars(m).items() if isinstance(v, Dispatcher)}
+    return {name: len(function.signatures) for name, function in named.items()}
+
+kernels.warm()
+before = compiled()
+words = ["some words that are long enough", "others", None, "héllo wörld " * 20]
+large = pa.array(words, pa.large_string())
+for texts in (words, pa.array(words), large[1:], pa.chunked_array([large[:2], large])):
+    folded = kernels.fold(texts)
+    kernels.simhash(folded, bits=128), kernels.fingerprint(folded, ngram=5), kernels.content_hash(texts)
+    kernels.jaccard(folded, [[0, 1]]), kernels.containment(texts, np.array([[0, 2], [0, 1]]))
+    kernels.content_hash_lists([0, 1, 3], [1] * len(texts), texts)
+kernels.components([[0, 1]], 3), kernels.pack([1, 2], 4), kernels.pack(np.arange(3, dtype=np.int32), 100_000)
+for shape in ((100,), (100, 2)):
+    signatures = np.random.default_rng(1).integers(0, 2**64, shape, np.uint64)
+    kernels.hamming_pairs(signatures, 8), kernels.hamming_pairs(signatures, 8, 0.9)
+after = compiled()
+print({name: count for name, count in after.items() if count != before[name]})
+"""
+    assert run(code) == "{}"
 
 
 def test_transformers_takes_it_for_too_old() -> None:
