@@ -21,13 +21,14 @@ Ints = NDArray[np.int64]
 class Programs(NamedTuple):
     """Operations `ops[s]:ops[s + 1]` belong to shape s, parts `parts[g]:parts[g + 1]` to segment g.
 
-    op_token int64 (-1: a segment), op_segment, op_loss (bits), op_message (its turn); part_slot (-1:
-    the constant `constants[part_start:part_stop]`), part_loss.
+    op_token int64 (-1: a segment), op_segment, op_led (1: the marker is due ahead of its text), op_loss
+    (bits), op_message (its turn); part_slot (-1: the constant `constants[part_start:part_stop]`), part_loss.
     """
 
     ops: Ints
     op_token: Ints
     op_segment: Ints
+    op_led: Ints
     op_loss: Ints
     op_message: Ints
     parts: Ints
@@ -64,16 +65,15 @@ def count_segments(programs, shapes):  # type: ignore[no-untyped-def]
 def segment_offsets(programs, shapes, slots, first, lead):  # type: ignore[no-untyped-def]
     """Byte offsets of the segments' texts, ``int64[S + 1]``.
 
-    `lead` bytes are left free ahead of a segment that is not the first thing of its row.
+    `lead` bytes are left free for the marker where it is due.
     """
     offsets = np.zeros(first[-1] + 1, np.int64)
     for row in range(len(shapes)):
         shape, at = shapes[row], first[row]
-        begin = programs.ops[shape]
-        for op in range(begin, programs.ops[shape + 1]):
+        for op in range(programs.ops[shape], programs.ops[shape + 1]):
             if programs.op_token[op] >= 0:
                 continue
-            size = lead if op > begin else 0
+            size = lead if programs.op_led[op] else 0
             segment = programs.op_segment[op]
             for part in range(programs.parts[segment], programs.parts[segment + 1]):
                 slot = programs.part_slot[part]
@@ -92,12 +92,11 @@ def segment_texts(programs, shapes, slots, first, offsets, marker):  # type: ign
     out = np.empty(offsets[-1], np.uint8)
     for row in range(len(shapes)):
         shape, at = shapes[row], first[row]
-        begin = programs.ops[shape]
-        for op in range(begin, programs.ops[shape + 1]):
+        for op in range(programs.ops[shape], programs.ops[shape + 1]):
             if programs.op_token[op] >= 0:
                 continue
             place = offsets[at]
-            if op > begin:
+            if programs.op_led[op]:
                 out[place : place + len(marker)] = marker
                 place += len(marker)
             segment = programs.op_segment[op]
@@ -121,12 +120,11 @@ def sample_offsets(programs, shapes, first, token_offsets, marked):  # type: ign
     offsets = np.zeros(len(shapes) + 1, np.int64)
     for row in range(len(shapes)):
         shape, at, count = shapes[row], first[row], 0
-        begin = programs.ops[shape]
-        for op in range(begin, programs.ops[shape + 1]):
+        for op in range(programs.ops[shape], programs.ops[shape + 1]):
             if programs.op_token[op] >= 0:
                 count += 1
             else:
-                count += token_offsets[at + 1] - token_offsets[at] - (marked and op > begin)
+                count += token_offsets[at + 1] - token_offsets[at] - (marked and programs.op_led[op])
                 at += 1
         offsets[row + 1] = offsets[row] + count
     return offsets
@@ -178,14 +176,13 @@ def assemble(programs, shapes, slots, first, tokens, token_offsets, marked, size
     unknown = np.zeros(first[-1], np.bool_)
     for row in range(len(shapes)):
         shape, at, place = shapes[row], first[row], offsets[row]
-        begin = programs.ops[shape]
-        for op in range(begin, programs.ops[shape + 1]):
+        for op in range(programs.ops[shape], programs.ops[shape + 1]):
             if programs.op_token[op] >= 0:
                 ids[place] = programs.op_token[op]
                 loss[place] = programs.op_loss[op]
                 place += 1
                 continue
-            a, b = token_offsets[at] + (marked and op > begin), token_offsets[at + 1]
+            a, b = token_offsets[at] + (marked and programs.op_led[op]), token_offsets[at + 1]
             ids[place : place + b - a] = tokens[a:b]
             unknown[at] = not _segment_loss(
                 programs,
@@ -206,13 +203,12 @@ def turn_lengths(programs, shapes, first, token_offsets, marked, messages, turns
     """Add the tokens of each turn to `turns`; those of row r begin at ``turns[messages[r]]``."""
     for row in range(len(shapes)):
         shape, at, mine = shapes[row], first[row], messages[row]
-        begin = programs.ops[shape]
-        for op in range(begin, programs.ops[shape + 1]):
+        for op in range(programs.ops[shape], programs.ops[shape + 1]):
             turn = mine + programs.op_message[op]
             if programs.op_token[op] >= 0:
                 turns[turn] += 1
             else:
-                turns[turn] += token_offsets[at + 1] - token_offsets[at] - (marked and op > begin)
+                turns[turn] += token_offsets[at + 1] - token_offsets[at] - (marked and programs.op_led[op])
                 at += 1
 
 

@@ -201,7 +201,7 @@ def _assemble(
         for segment in np.flatnonzero(unknown):  # the encoder changed the text: ask it for places
             text = texts[offsets[segment] : offsets[segment + 1]].tobytes()
             _, starts = encoder.places(text.decode())
-            lead = int(ends[segment + 1] - ends[segment] > 0 and text.startswith(encoder.marker) and marked)
+            lead = int(marked and text.startswith(encoder.marker))
             at = np.array([*starts[lead:], len(text)], np.int64)
             at[0] = len(encoder.marker) * lead
             sizes[ends[segment] + lead : ends[segment + 1]] = np.diff(at)
@@ -217,11 +217,11 @@ def _flatten(programs: list[Program]) -> Programs:
     ops, parts, constants, size = [], [], [], 0
     bounds, ends = [0], [0]
     for program in programs:
-        for what, loss, message in program.operations:
+        for place, (what, loss, message) in enumerate(program.operations):
             if isinstance(what, int):
-                ops.append((what, 0, loss, message))
+                ops.append((what, 0, 0, loss, message))
                 continue
-            ops.append((-1, len(bounds) - 1, 0, message))
+            ops.append((-1, len(bounds) - 1, int(program.led and place > 0), 0, message))
             for part in what:
                 text = part.text.encode()
                 parts.append((part.slot, size, size + len(text), part.loss))
@@ -229,13 +229,24 @@ def _flatten(programs: list[Program]) -> Programs:
                 size += len(text)
             bounds.append(len(parts))
         ends.append(len(ops))
-    table = np.array(ops, np.int64).reshape(-1, 4)
+    table = np.array(ops, np.int64).reshape(-1, 5)
     of_parts = np.array(parts, np.int64).reshape(-1, 4)
     data = np.frombuffer(b"".join(constants), np.uint8)
-    token, segment, op_loss, message = np.ascontiguousarray(table.T)
+    token, segment, led, op_loss, message = np.ascontiguousarray(table.T)
     slot, start, stop, part_loss = np.ascontiguousarray(of_parts.T)
     return Programs(
-        np.array(ends), token, segment, op_loss, message, np.array(bounds), slot, start, stop, part_loss, data
+        np.array(ends),
+        token,
+        segment,
+        led,
+        op_loss,
+        message,
+        np.array(bounds),
+        slot,
+        start,
+        stop,
+        part_loss,
+        data,
     )
 
 

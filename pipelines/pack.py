@@ -41,10 +41,10 @@ PACKED = pa.schema(
 class Config(Section):
     """How samples share rows."""
 
-    length: int | None = Field(None, ge=8)
+    length: int | None = Field(default=None, ge=8)
     """Tokens of a packed row; `tokenise.max_length` where it is left out, never less."""
 
-    window: int = Field(10_000, ge=1)
+    window: int = Field(default=10_000, ge=1)
     """About how many rows are packed together: more fill rows better and take more memory."""
 
 

@@ -181,14 +181,14 @@ class Template:
         for place, message in enumerate(messages):
             if not everything and message["role"] != "assistant":
                 continue
-            head = self.render(messages[:place], not everything) if place else ""
             whole = self.render(messages[: place + 1])
-            if not (text.startswith(head) and text.startswith(whole) and len(whole) >= len(head)):
+            if everything:  # where another content begins, so does this one
+                start = _common(whole, self.render([*messages[:place], {**message, "content": SLOT}]))
+            else:
+                start = _common(whole, self.render(messages[:place], generation=True)) if place else 0
+            if not text.startswith(whole):
                 raise Refusal("no assistant mask: the rendering of a prefix is not a prefix of the rendering")
-            ends = [m.end() for m in self._specials.finditer(whole, len(head))]
-            start = whole.find(message["content"].strip(), len(head)) if everything else len(head)
-            if start < 0:
-                raise Refusal("no mask: a content is not in the rendering as it is")
+            ends = [m.end() for m in self._specials.finditer(whole, start)]
             spans.append((start, ends[-1] if ends else len(whole)))
         return text, spans
 

@@ -44,7 +44,7 @@ SAMPLES = pa.schema(
 class Config(Section):
     """How rows become tokens."""
 
-    max_length: int = Field(2048, ge=8)
+    max_length: int = Field(default=2048, ge=8)
     """Most tokens that a sample may have; longer rows go by `overlong`."""
 
     overlong: Literal["split", "truncate", "drop"] = "split"

@@ -1,9 +1,8 @@
 """The tokenizer that a run uses: its encoder, its chat template, and shapes cut into programs of ids.
 
-Ids are those of `apply_chat_template(..., sanitize_control_tokens=True)`: the text between two special
-tokens is one unit for the encoder, and the string of a special token inside a content is ordinary text
-(so that nobody's message can end a turn). Added tokens that are not special (`<think>`) stay tokens,
-as a model writes them itself.
+Ids are those of `apply_chat_template`: the text between two special tokens is one unit for the encoder.
+Only the string of a special token inside a content is ordinary text, so that nobody's message can end a
+turn. Added tokens that are not special (`<think>`) stay tokens: a model writes them itself.
 """
 
 import json
@@ -37,14 +36,16 @@ Operation = tuple[int | tuple[Part, ...], int, int]  # token or segment, loss, m
 
 @dataclass(frozen=True)
 class Program:
-    """One shape: its parts, and the same as operations. `ended`: the last one is an end token of ours.
+    """One shape: its parts, and the same as operations; the loss of a segment stands in its parts.
 
-    The loss of a segment stands in its parts.
+    ended: the last operation is an end token of ours; led: segments after the first operation stand
+    behind a special token in the encoder's input, too.
     """
 
     parts: tuple[Part, ...]
     operations: tuple[Operation, ...]
     ended: bool
+    led: bool
 
 
 @lru_cache(maxsize=8)
@@ -163,7 +164,7 @@ class Tokenizer:
         operations = self._compile(parts)
         if ended:
             operations.append((int(self.hf.eos_token_id), ASSISTANT | ALL, len(shape) - 1))
-        return Program(tuple(parts), tuple(operations), ended)
+        return Program(tuple(parts), tuple(operations), ended, led=True)
 
     def _text(self) -> Program:
         """A plain text: between what the tokenizer itself puts around one, loss on all but its start."""
@@ -174,7 +175,7 @@ class Tokenizer:
         trail = [*trail, self.eos_id] if ended else trail
         body = (Part("", 0, ASSISTANT | ALL, 0),)
         operations = [*((i, 0, 0) for i in lead), (body, 0, 0), *((i, ASSISTANT | ALL, 0) for i in trail)]
-        return Program(body, tuple(operations), ended)
+        return Program(body, tuple(operations), ended, led=False)
 
     def _compile(self, parts: Sequence[Part]) -> list[Operation]:
         """Constants cut at special tokens; what lies between them is a segment."""
