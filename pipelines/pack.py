@@ -123,6 +123,8 @@ def row_hashes(table: pa.Table) -> bytes:
 
     The bytes hashed are the int32 values in little-endian order, column after column.
     """
+    if not table.num_rows:
+        return b""
     matrices = [_values(table[name])[0].reshape(table.num_rows, -1) for name in DIGEST_COLUMNS]
-    rows = np.ascontiguousarray(np.stack(matrices, axis=1), dtype="<i4") if table.num_rows else ()
+    rows = np.ascontiguousarray(np.stack(matrices, axis=1), dtype="<i4")
     return b"".join(xxhash.xxh3_128_digest(row) for row in rows)
