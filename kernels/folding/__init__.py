@@ -8,7 +8,7 @@ Invisible format characters (soft hyphen, joiners, direction marks) go. Nothing 
 decomposed. The Unicode version is the interpreter's (`unicodedata.unidata_version`); code points that it
 does not know stay.
 
-Cost: one pass; about a nanosecond a byte for ASCII, three for other scripts.
+Cost: one pass; a nanosecond a byte for ASCII, two to three for other scripts.
 """
 
 import numpy as np

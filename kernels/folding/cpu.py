@@ -1,7 +1,7 @@
 """Folding through a table of all code points, in one pass over the UTF-8 bytes.
 
-ASCII bytes go through a table of 128 without a branch on what they are; other characters are decoded,
-looked up and encoded again. The result may be longer than the text (U+023A has two bytes, its lower case
+ASCII bytes go eight at a time through a table, without a branch on what they are; other characters are
+decoded, looked up and encoded again. The result may be longer than the text (U+023A has two bytes, its lower case
 three) but never by more than half. Bytes that are no UTF-8 are copied as they are.
 """
 
@@ -12,10 +12,13 @@ from numba import njit
 from numpy.typing import NDArray
 
 from kernels.arrow import Spans
+from kernels.bits import load64
 from kernels.dispatch import cut, each
 from kernels.folding.reference import fold_character
 
 SPACE, GONE = np.int32(32), np.int32(-1)
+HIGH, LOW = np.uint64(0x8080808080808080), np.uint64(0x7F)
+ONE, EIGHT = np.uint64(1), np.uint64(8)
 # Where a code point may fold to anything but itself; between them lie ideographs and Hangul.
 MUTABLE = ((0, 0x3400), (0x4DC0, 0x4E00), (0xA000, 0xAC00), (0xE000, 0x20000), (0xE0000, 0xE1000))
 LEAST = 1 << 20  # bytes below which a thread of its own does not pay
@@ -71,55 +74,64 @@ def _encode(out, to, code):  # type: ignore[no-untyped-def]
     """Write `code` as UTF-8 at `to`; returns where it ends."""
     if code < 0x80:
         out[to] = code
-        return to + 1
+        return to + np.uint64(1)
     if code < 0x800:
         out[to] = 0xC0 | (code >> 6)
-        out[to + 1] = 0x80 | (code & 0x3F)
-        return to + 2
+        out[to + np.uint64(1)] = 0x80 | (code & 0x3F)
+        return to + np.uint64(2)
     if code < 0x10000:
         out[to] = 0xE0 | (code >> 12)
-        out[to + 1] = 0x80 | ((code >> 6) & 0x3F)
-        out[to + 2] = 0x80 | (code & 0x3F)
-        return to + 3
+        out[to + np.uint64(1)] = 0x80 | ((code >> 6) & 0x3F)
+        out[to + np.uint64(2)] = 0x80 | (code & 0x3F)
+        return to + np.uint64(3)
     out[to] = 0xF0 | (code >> 18)
-    out[to + 1] = 0x80 | ((code >> 12) & 0x3F)
-    out[to + 2] = 0x80 | ((code >> 6) & 0x3F)
-    out[to + 3] = 0x80 | (code & 0x3F)
-    return to + 4
+    out[to + np.uint64(1)] = 0x80 | ((code >> 12) & 0x3F)
+    out[to + np.uint64(2)] = 0x80 | ((code >> 6) & 0x3F)
+    out[to + np.uint64(3)] = 0x80 | (code & 0x3F)
+    return to + np.uint64(4)
+
+
+@njit(inline="always")
+def _put(out, to, byte, blank):  # type: ignore[no-untyped-def]
+    """Write a folded ASCII byte, but no space behind a blank; returns (where it ends, is it blank)."""
+    out[to] = byte
+    space = byte == 32
+    return to + np.uint64(not (space and blank)), space
 
 
 @njit(nogil=True, cache=True)
 def _fold(data, starts, stops, codes, out, ends):  # type: ignore[no-untyped-def]
     ascii = codes[:128].astype(np.uint8)
-    to = 0
+    to = np.uint64(0)  # unsigned, as a signed index costs a look at its sign
     for row in range(len(starts)):
         begin, at, stop = to, starts[row], stops[row]
         blank = True  # at the start, and after a space: another space is swallowed
         while at < stop:
+            word = load64(data, at) if at + 8 <= stop else HIGH
+            if not word & HIGH:
+                for _ in range(8):
+                    to, blank = _put(out, to, ascii[word & LOW], blank)
+                    word >>= EIGHT
+                at += 8
+                continue
             byte = data[at]
             if byte < 128:
-                byte = ascii[byte]
-                out[to] = byte
-                space = byte == 32
-                to += not (space and blank)
-                blank = space
+                to, blank = _put(out, to, ascii[byte], blank)
                 at += 1
                 continue
             code, size = _decode(data, at, stop)
+            at += size
             if code < 0:
                 out[to] = byte
-                to, blank = to + 1, False
-            else:
-                code = codes[code]
-                if code == SPACE:
-                    out[to] = 32
-                    to += not blank
-                    blank = True
-                elif code != GONE:
-                    to, blank = _encode(out, to, code), False
-            at += size
+                to, blank = to + ONE, False
+                continue
+            code = codes[code]
+            if code == SPACE:
+                to, blank = _put(out, to, np.uint8(32), blank)
+            elif code != GONE:
+                to, blank = _encode(out, to, code), False
         if to > begin and blank:
-            to -= 1
+            to -= ONE
         ends[row] = to
 
 
