@@ -109,7 +109,8 @@ class Fragment:
     @property
     def bytes(self) -> int:
         """Stored bytes to read; of a bucket, its share."""
-        return sum(r.bytes for r in self.ranges) // max(self.buckets, 1)
+        total = sum(r.bytes for r in self.ranges)
+        return total // self.buckets if self.kind == "grouped" else total
 
     def to_json(self) -> dict[str, Any]:
         """A mapping that JSON can hold."""

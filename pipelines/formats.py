@@ -71,7 +71,7 @@ def read(
     elif form == "text":
         yield _text(path)
     else:
-        yield from tabular.separated(path, "," if form == "csv" else "\t", columns)
+        yield from tabular.separated(path, size, "," if form == "csv" else "\t", columns)
 
 
 def _text(path: str) -> Batch:

@@ -75,8 +75,8 @@ class _Lines:
         self.advance()
 
 
-def separated(path: str, delimiter: str, columns: list[str] | None) -> Iterator[Batch]:
-    """Records of a CSV (`,`) or TSV (tab) file, of their `columns` only (None: all)."""
+def separated(path: str, size: int, delimiter: str, columns: list[str] | None) -> Iterator[Batch]:
+    """Records of a CSV (`,`) or TSV (tab) file of `size` bytes, of their `columns` only (None: all)."""
     csv.field_size_limit(RECORD_LIMIT)
     feed = _Lines(streams.lines(streams.without_bom(streams.chunks(path))))
     rows = _rows(feed, csv.reader(feed, delimiter=delimiter, strict=True))
@@ -84,12 +84,12 @@ def separated(path: str, delimiter: str, columns: list[str] | None) -> Iterator[
     batch = Batch("line")
     if isinstance(header, ReadError):
         # Without its header nothing of the file can be told apart.
-        lost = sum(len(b) for b in streams.without_bom(streams.chunks(path)))
-        batch.add(ReadError(header.cause, "the first line, which names the columns", lost), place)
+        detail = f"the first line, which names the columns: {header.detail}"
+        batch.add(ReadError(header.cause, detail, size), place)
         yield batch
         return
     picked = [(name, i) for i, name in enumerate(header) if columns is None or name in columns]
-    size = 0
+    filled = 0
     for place, row in rows:
         if isinstance(row, ReadError):
             batch.add(row, place)
@@ -99,10 +99,10 @@ def separated(path: str, delimiter: str, columns: list[str] | None) -> Iterator[
         else:
             batch.records.append({name: row[i] for name, i in picked})
             batch.places.append(place)
-            size += sum(map(len, row))
-        if size >= BATCH_BYTES or len(batch.records) >= MOST_ROWS:
+            filled += sum(map(len, row))
+        if filled >= BATCH_BYTES or len(batch.records) >= MOST_ROWS:
             yield batch
-            batch, size = Batch("line"), 0
+            batch, filled = Batch("line"), 0
     if batch.records:
         yield batch
 
