@@ -88,7 +88,9 @@ def test_nested_too_deeply_is_quarantined_at_a_bound_of_our_own(tmp_path: Path) 
     deep = records.DEPTH_LIMIT + 5
     lines = [b'{"a": ' + b"[" * n + b"]" * n + b"}" for n in (records.DEPTH_LIMIT - 5, deep, 100_000)]
     lines.append(b'{"a": [' + b",".join([b"{}"] * deep) + b"]}")
-    for form, data in (("jsonl", b"\n".join(lines)), ("json", b"[" + lines[1] + b"," + lines[3] + b"]")):
+    cases: list[tuple[Format, bytes]] = [("jsonl", b"\n".join(lines))]
+    cases.append(("json", b"[" + lines[1] + b"," + lines[3] + b"]"))
+    for form, data in cases:
         causes = [v if isinstance(v, str) else "" for v in values(read(put(tmp_path, "x", data), form))]
         expected = ["", "read.malformed_json", "read.malformed_json", ""]
         assert causes == (expected if form == "jsonl" else expected[2:])
