@@ -1,8 +1,8 @@
 """Folding through a table of all code points, in one pass over the UTF-8 bytes.
 
 ASCII bytes go eight at a time through a table, without a branch on what they are; other characters are
-decoded, looked up and encoded again. The result may be longer than the text (U+023A has two bytes, its lower case
-three) but never by more than half. Bytes that are no UTF-8 are copied as they are.
+decoded, looked up and encoded again. The result may be longer than the text (U+023A has two bytes, its
+lower case three) but never by more than half. Bytes that are no UTF-8 are copied as they are.
 """
 
 import functools
