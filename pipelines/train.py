@@ -48,32 +48,32 @@ FREE = {"checkpoint_every", "keep_checkpoints", "max_failures", "use_gpu", "cpus
 class Config(Section):
     """How the adapter is trained."""
 
-    rank: int = Field(16, ge=1)
+    rank: int = Field(default=16, ge=1)
     """Rank of the adapter's matrices (LoRA's r)."""
-    alpha: float = Field(32, gt=0)
+    alpha: float = Field(default=32, gt=0)
     """Scale of the adapter: its output counts `alpha / rank` times."""
-    dropout: float = Field(0.0, ge=0, lt=1)
+    dropout: float = Field(default=0.0, ge=0, lt=1)
     """Share of the adapter's inputs that is left out at random."""
     target_modules: Literal["auto", "all-linear"] | tuple[str, ...] = "all-linear"
     """Layers that get an adapter: all linear ones but the output; auto: those that peft names for the
     architecture (mostly queries and values); or a list of names."""
-    learning_rate: float = Field(2e-4, gt=0)
+    learning_rate: float = Field(default=2e-4, gt=0)
     """Highest learning rate, reached after warm-up."""
-    epochs: int = Field(3, ge=1)
+    epochs: int = Field(default=3, ge=1)
     """How often each packed row is trained on; `max_steps` takes precedence."""
-    max_steps: int | None = Field(None, ge=1)
+    max_steps: int | None = Field(default=None, ge=1)
     """Steps of the whole training; left out: as many as `epochs` takes."""
-    batch_size: int = Field(4, ge=1)
+    batch_size: int = Field(default=4, ge=1)
     """Packed rows that a worker computes at once."""
-    gradient_accumulation: int = Field(1, ge=1)
+    gradient_accumulation: int = Field(default=1, ge=1)
     """Batches of each worker in a step: a step has workers x batch_size x this packed rows."""
-    warmup: float = Field(0.03, ge=0, le=1)
+    warmup: float = Field(default=0.03, ge=0, le=1)
     """Share of the steps in which the learning rate rises."""
     schedule: Literal["cosine", "constant"] = "cosine"
     """How the learning rate goes on after warm-up: to 0 by half a cosine, or as it is."""
-    weight_decay: float = Field(0.0, ge=0)
+    weight_decay: float = Field(default=0.0, ge=0)
     """Decoupled weight decay of AdamW."""
-    max_grad_norm: float = Field(1.0, ge=0)
+    max_grad_norm: float = Field(default=1.0, ge=0)
     """Gradients are scaled down to this norm; 0: never."""
     precision: models.Precision = "auto"
     """float32, bfloat16 (the adapter stays float32), or auto: bfloat16 on GPUs that compute in it."""
@@ -81,21 +81,21 @@ class Config(Section):
     """Implementation of attention: sdpa (fast) or eager (plain). Both keep samples apart."""
     gradient_checkpointing: bool = False
     """Compute activations a second time instead of keeping them: less memory, ~30% slower."""
-    workers: int = Field(2, ge=1)
+    workers: int = Field(default=2, ge=1)
     """Ranks. With fewer GPUs than that, one a GPU, which then take the others' batches as well."""
     use_gpu: Literal["auto"] | bool = "auto"
     """Train on GPUs: one a worker; auto: where the cluster has any."""
-    cpus_per_worker: float = Field(1, gt=0)
+    cpus_per_worker: float = Field(default=1, gt=0)
     """CPUs that each rank reserves."""
-    validate_every: int | None = Field(None, ge=1)
+    validate_every: int | None = Field(default=None, ge=1)
     """Steps between validations; left out: a tenth of all steps. The last step validates always."""
-    validation_rows: int = Field(512, ge=1)
+    validation_rows: int = Field(default=512, ge=1)
     """Most packed rows that a validation reads."""
-    checkpoint_every: int | None = Field(None, ge=1)
+    checkpoint_every: int | None = Field(default=None, ge=1)
     """Steps between checkpoints; left out: as `validate_every`. The last step leaves one always."""
-    keep_checkpoints: int = Field(2, ge=1)
+    keep_checkpoints: int = Field(default=2, ge=1)
     """Checkpoints that are kept, the newest ones; the best adapter is kept beside them."""
-    max_failures: int = Field(3, ge=0)
+    max_failures: int = Field(default=3, ge=0)
     """How often workers that died are restarted before the training fails."""
     use_weights: bool = True
     """Heed the weights of the sources; otherwise each sample is trained on once an epoch."""
@@ -297,13 +297,23 @@ class Mailbox:
 
 @contextlib.contextmanager
 def _told(mailbox: Any, progress: Callable[[Step], None]) -> Iterator[None]:
-    """Call `progress` with each finished step while the context is open, in a thread of its own."""
+    """Call `progress` with each finished step while the context is open, in a thread of its own.
+
+    What `progress` raises ends the telling, not the training, and is raised at the end.
+    """
     over = threading.Event()
+    failed: list[Exception] = []
+
+    def take(timeout: float | None) -> None:
+        for step in ray.get(mailbox.take.remote(), timeout=timeout):
+            progress(step)
 
     def look() -> None:
-        while not over.wait(TOLD_EVERY):
-            for step in ray.get(mailbox.take.remote()):
-                progress(step)
+        try:
+            while not over.wait(TOLD_EVERY):
+                take(None)
+        except Exception as error:  # noqa: BLE001  it is raised below
+            failed.append(error)
 
     thread = threading.Thread(target=look, name="headrace-train-progress", daemon=True)
     thread.start()
@@ -312,10 +322,12 @@ def _told(mailbox: Any, progress: Callable[[Step], None]) -> Iterator[None]:
     finally:
         over.set()
         thread.join()
-        with contextlib.suppress(ray.exceptions.RayError):  # the cluster may be what failed
-            for step in ray.get(mailbox.take.remote(), timeout=10):
-                progress(step)
+        if not failed:
+            with contextlib.suppress(ray.exceptions.RayError):  # the cluster may be what failed
+                take(10)
         ray.kill(mailbox)
+    if failed:
+        raise failed[0]
 
 
 def _cause(error: BaseException) -> HeadraceError | None:

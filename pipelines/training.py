@@ -122,7 +122,7 @@ def build(job: Job, rank: Rank) -> Any:
     base = models.load(job.model, dtype, config.attention).to(rank.device)
     models.prove_isolation(base, job.base)
     if config.gradient_checkpointing:
-        base.gradient_checkpointing_enable({"use_reentrant": False})
+        base.activation_checkpointing_enable({"use_reentrant": False})
     torch.manual_seed(job.seed)
     model = fitted(base, config, job.base)
     for parameter in trained(model).values():  # on different machines kernels may draw differently

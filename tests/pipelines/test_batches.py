@@ -107,7 +107,7 @@ def test_weights_decide_how_often_each_sample_carries_loss(tmp_path: Path) -> No
         for row, place in zip(labels, chosen.places, strict=True):
             ends = np.count_nonzero(row == toys.END)  # one a sample that carries loss
             trained[int(place >= half)] += ends
-            answers += ends
+            answers += int(ends)
     assert trained[0] / 200 == pytest.approx(0.5, abs=0.1)
     assert trained[1] == 400
     assert answers == trained.sum()
