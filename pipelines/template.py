@@ -12,7 +12,8 @@ Cost: a handful of renderings (~50 us each) a new shape; nothing for a row of a 
 
 Loss marks (`Part.loss`, bits): ASSISTANT is set on what an assistant turn must produce: everything
 after the generation prompt up to and with the token that ends the turn. ALL is set on the contents
-of every message and on what ends them. No bit is set on role headers or default system prompts.
+of every message and on what ends them. No bit is set on role headers or default system prompts, nor on
+a turn that says nothing.
 """
 
 import datetime

@@ -15,7 +15,7 @@ from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers, train
 DIRECTORY = Path(__file__).parent / "tokenizer"
 SIZE = 4096
 SEED = 20240726
-SENTENCES = 60_000
+SENTENCES = 80_000
 SPECIAL = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
 
 # Words, numbers in groups of up to three digits, punctuation with its line break, white space.
@@ -31,7 +31,11 @@ TEMPLATE = (
     "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
 )
 
-ENDINGS = ["", "", "", *"s ed ing er ly ion ment ness able al ity ful less 's".split()]  # noqa: SIM905
+ENDINGS = {
+    "nouns": ("", "", "", "s", "s", "'s"),
+    "verbs": ("", "", "s", "ed", "ing", "ing"),
+    "adjectives": ("", "", "", "ly", "er", "ness"),
+}
 FOLDER = Path(__file__).parent
 
 
@@ -57,11 +61,11 @@ def texts(seed: int = SEED, count: int = SENTENCES) -> Iterator[str]:
 
 def _word(random_: random.Random) -> str:
     kind = random_.random()
-    if kind < 0.45:
+    if kind < 0.4:
         return random_.choice(WORDS["small"])
-    stem = random_.choice(WORDS["nouns" if kind < 0.7 else "verbs" if kind < 0.88 else "adjectives"])
-    ending = random_.choice(ENDINGS)
-    return (stem[:-1] if stem.endswith("e") and ending[:1] in ("e", "i", "a") else stem) + ending
+    name = "nouns" if kind < 0.7 else "verbs" if kind < 0.88 else "adjectives"
+    stem, ending = random_.choice(WORDS[name]), random_.choice(ENDINGS[name])
+    return (stem[:-1] if stem.endswith("e") and ending[:1] in ("e", "i") else stem) + ending
 
 
 def _sentence(random_: random.Random) -> str:

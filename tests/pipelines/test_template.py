@@ -207,8 +207,9 @@ def test_ids_are_those_of_apply_chat_template(
     make: Make, name: str, engine: str, data: st.DataObject
 ) -> None:
     chat = make(name, engine)
-    text = st.text(st.sampled_from(" \n\tab.,A1é漢\u3000<>/|[]'#\u0301"), min_size=1, max_size=12)
-    thought = st.tuples(text, text).map(lambda t: f"<think>{t[0]}</think>{t[1]}")
+    letters = st.text(st.sampled_from(" \n\tab.,A1é漢\u3000<>/|[]'#\u0301"), min_size=1, max_size=12)
+    text = letters.filter(str.strip)
+    thought = st.tuples(letters, letters).map(lambda t: f"<think>{t[0]}</think>{t[1]}")
     turns = data.draw(st.lists(st.tuples(text, text | thought), min_size=1, max_size=3))
     conversation = [m for ask, say in turns for m in (("user", ask), ("assistant", say))]
     config = tokenise.Config(max_length=4096)
@@ -219,6 +220,13 @@ def test_ids_are_those_of_apply_chat_template(
     assert found in (wanted, [*wanted, chat.eos_id] if name == "alpaca" else wanted)
     assert None not in chat._programs.values()  # none fell back to being rendered
     assert chat.engine == ("tokenizers" if engine == "tokenizers" else "gigatoken")
+
+
+def test_a_content_of_white_space_alone_carries_no_loss(make: Make) -> None:
+    rows = table([ASK, ("assistant", " \n")])
+    marked, samples = tokenise.apply(rows, tokenise.Config(), make("llama3"), {})
+    assert marked["drop"].to_pylist() == ["tokenise.no_target"]
+    assert samples.num_rows == 0
 
 
 @pytest.mark.parametrize("name", ["chatml", "llama3", "gemma", "qwen3", "mistral", "llama2"])
