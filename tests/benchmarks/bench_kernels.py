@@ -6,8 +6,9 @@ data. Texts are made from a seed (a vocabulary with Zipf's frequencies; one set 
     python tests/benchmarks/bench_kernels.py [--out FILE] [--threads N] [--million] [--faiss]
 
 writes a CSV with a line a measurement: kernel, case, figure, unit, its ratio to blake2b (for texts), and
-date, commit, processor and threads. `--million` adds Hamming tables over 1 and 10 million signatures,
-`--faiss` the range search of Faiss over the same 100,000 signatures. The default run takes half a minute.
+date, commit, processor, threads and the load of the machine. `--million` adds Hamming tables over 1 and 10
+million signatures, `--faiss` the range search of Faiss over the same 100,000 signatures. The default run
+takes half a minute.
 """
 
 import argparse
@@ -172,6 +173,16 @@ def processor() -> str:
     return f"{model[0] if model else platform.processor()}{' avx512' if 'avx512f' in text else ''}"
 
 
+def commit() -> str:
+    """Commit of the working tree, marked where the kernels in it have changed since."""
+
+    def git(*arguments: str) -> str:
+        done = subprocess.run(["git", *arguments], cwd=HERE.parents[1], capture_output=True, text=True)
+        return done.stdout.strip()
+
+    return git("rev-parse", "--short", "HEAD") + ("-dirty" if git("status", "--porcelain", "kernels") else "")
+
+
 def main() -> None:
     """Check, measure, print and write."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
@@ -181,8 +192,8 @@ def main() -> None:
     parser.add_argument("--faiss", action="store_true")
     options = parser.parse_args()
     os.environ["OMP_NUM_THREADS"] = str(options.threads)
-    git = subprocess.run(["git", "describe", "--always", "--dirty"], cwd=HERE, capture_output=True, text=True)
-    place = (datetime.now(UTC).date(), git.stdout.strip(), processor(), options.threads)
+    load = f"{os.getloadavg()[0]:.1f}"  # others on the machine slow what is timed by the clock
+    place = (datetime.now(UTC).date(), commit(), processor(), options.threads, load)
     kernels.warm()
     ascii_letters, chinese = "etaoinshrdlucmfwypvbgkjqxz", "".join(map(chr, range(0x4E00, 0x5000)))
     figures = [
@@ -195,7 +206,7 @@ def main() -> None:
     with options.out.open("w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(
-            ["kernel", "case", "figure", "unit", "blake2b_ratio", "date", "commit", "cpu", "threads"]
+            ["kernel", "case", "figure", "unit", "blake2b_ratio", "date", "commit", "cpu", "threads", "load"]
         )
         for kernel, case, value, unit, ratio in figures:
             shown = "" if ratio is None else f"{ratio:.2f}"
