@@ -19,7 +19,7 @@ import xxhash
 
 from cluster.fragments import Fragment, Range
 from pipelines import formats, schema, shapes
-from pipelines.records import Batch, ReadError
+from pipelines.records import Batch, ReadError, encodable
 
 if TYPE_CHECKING:  # sources.py stands on this module
     from pipelines.sources import Source
@@ -112,6 +112,11 @@ def rows(
     """
     errors = dict(errors)
     turns = _turns(records, errors, source)
+    try:
+        messages = _messages(turns, errors)
+    except UnicodeEncodeError:
+        _drop_half_pairs(turns, errors)
+        messages = _messages(turns, errors)
     n = len(turns)
     bad = [errors.get(i) for i in range(n)] if errors else [None] * n
     return pa.table(
@@ -121,7 +126,7 @@ def rows(
             pa.repeat(pa.scalar(source.name, pa.string()), n),
             files,
             where,
-            _messages(turns, errors),
+            messages,
             _groups(records, source.group, seed, n),
             _times(records, source.time, n),
             _meta(records, source.meta, n),
@@ -152,24 +157,15 @@ def _turns(
         except RecursionError:
             errors[i] = ReadError("read.malformed_json", "nested too deeply")
             turns.append([])
-    # JSON can spell half a surrogate pair, which no UTF-8 text can hold. Rare, so looked for only
-    # where Arrow would refuse the whole batch.
-    try:
-        "".join(content for row in turns for _, content in row).encode()
-    except UnicodeEncodeError:
-        for i, row in enumerate(turns):
-            if not all(_encodable(content) for _, content in row):
-                errors[i] = ReadError("read.bad_utf8", "half of a surrogate pair")
-                turns[i] = []
     return turns
 
 
-def _encodable(content: str) -> bool:
-    try:
-        content.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
+def _drop_half_pairs(turns: list[list[shapes.Turn]], errors: dict[int, ReadError]) -> None:
+    """Mark rows with half of a surrogate pair, which JSON can spell and UTF-8 text cannot hold."""
+    for i, row in enumerate(turns):
+        if not all(encodable(content) for _, content in row):
+            errors[i] = ReadError("read.bad_utf8", "half of a surrogate pair")
+            turns[i] = []
 
 
 def _messages(turns: list[list[shapes.Turn]], errors: dict[int, ReadError]) -> pa.Array:

@@ -34,6 +34,7 @@ ROLES = {
     **dict.fromkeys(("tool", "function", "observation", "ipython", "function_response"), "tool"),
 }
 ANY = "*"
+CALLS = ("tool_calls", "function_call")
 _SPEAKERS = ("role", "from", "speaker")
 MISSING = object()
 
@@ -226,7 +227,7 @@ def _turn(turn: Record, columns: Columns, roles: Mapping[str, str]) -> Turn:
     if type(turn) is not dict:
         raise ReadError("read.wrong_type", "a turn that is not a mapping")
     role = _role(turn.get(columns.role), roles)
-    calls = turn.get("tool_calls") or turn.get("function_call")
+    calls = next((turn[key] for key in CALLS if turn.get(key)), None)
     value = turn.get(columns.content, MISSING)
     if value is MISSING and not calls:
         raise ReadError("read.missing_field", f"a turn without {columns.content!r}")
@@ -250,7 +251,18 @@ def _turns(record: Record, columns: Columns, roles: Mapping[str, str]) -> list[T
             raise ReadError("read.wrong_type", f"{columns.messages!r} is text that is no JSON") from None
     if type(turns) is not list:
         raise ReadError("read.wrong_type", f"{columns.messages!r} is not a list")
-    return [*_opening(record, columns), *[_turn(t, columns, roles) for t in turns]]
+    found = _opening(record, columns)
+    special = {columns.reasoning, *CALLS}
+    for turn in turns:
+        # The plain turn, by far the most usual, without a call.
+        try:
+            name, content = turn[columns.role], turn[columns.content]
+            plain = type(name) is type(content) is str and (len(turn) == 2 or special.isdisjoint(turn))
+            role = roles.get(name) if plain else None
+        except (KeyError, TypeError, IndexError):
+            role = None
+        found.append((role, content) if role else _turn(turn, columns, roles))
+    return found
 
 
 def _one_turn(record: Record, columns: Columns, roles: Mapping[str, str]) -> list[Turn]:
