@@ -9,6 +9,7 @@ from typing import Any
 import ftfy
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -249,7 +250,7 @@ def test_ftfy_changes_nothing_where_it_is_not_asked(
     content: str, quotes: bool, widths: bool, entities: bool
 ) -> None:
     repair = clean._repair(Config(quotes=quotes, widths=widths, entities=entities))
-    suspected = pa.compute.match_substring_regex(pa.array([content]), pattern=repair.suspects)[0].as_py()
+    suspected = pc.match_substring_regex(pa.array([content]), pattern=repair.suspects)[0].as_py()
     assert suspected or ftfy.fix_text(content, repair.ftfy) == content
 
 
@@ -257,7 +258,7 @@ def test_ftfy_changes_nothing_where_it_is_not_asked_in_pairs_of_all_its_characte
     repair = clean._repair(Config(quotes=True, widths=True))
     special = sorted({c for c in ftfy.badness.BADNESS_RE.pattern if ord(c) > 127} | set("aZ ?\x85\x9d"))
     texts = [a + b + tail for a in special for b in special for tail in ("", "a", "²")]
-    suspected = pa.compute.match_substring_regex(pa.array(texts), pattern=repair.suspects)
+    suspected = pc.match_substring_regex(pa.array(texts), pattern=repair.suspects)
     quiet = [texts[at] for at in np.flatnonzero(~suspected.to_numpy(zero_copy_only=False))]
     assert len(quiet) > 1000
     assert not [t for t in quiet if ftfy.badness.is_bad(t)]
