@@ -52,16 +52,27 @@ def read_grouped(
     held: list[pa.Table] = []
     size = 0
     any_table = False
-    for part in fragment.ranges:
-        for batch in reading.batches(part, source):
-            table = _records(batch, part.relative, source, buckets, seed)
-            held.append(table)
-            size += table.nbytes
-            if size >= fragment_size:
-                yield pa.concat_tables(held).combine_chunks()
-                any_table, held, size = True, [], 0
+    for table in _tables(fragment, source, buckets, seed):
+        held.append(table)
+        size += table.nbytes
+        if size >= fragment_size:
+            yield pa.concat_tables(held).combine_chunks()
+            any_table, held, size = True, [], 0
     if held or not any_table:
         yield pa.concat_tables([RECORD.empty_table(), *held]).combine_chunks()
+
+
+def _tables(fragment: Fragment, source: "Source", buckets: int, seed: int) -> Iterator[pa.Table]:
+    """Every batch of a fragment as a table of `RECORD`."""
+    for part in fragment.ranges:
+        following = reading.batches(part, source)
+        while True:
+            with reading.uncollected():
+                batch = next(following, None)
+                if batch is None:
+                    break
+                table = _records(batch, part.relative, source, buckets, seed)
+            yield table
 
 
 def _records(batch: Batch, relative: str, source: "Source", buckets: int, seed: int) -> pa.Table:
@@ -128,6 +139,12 @@ def assemble(table: pa.Table, fragment: Fragment, source: "Source", seed: int) -
     of its first record that has them.
     """
     lying = table.sort_by([("relative", "ascending"), ("index", "ascending")]).combine_chunks()
+    with reading.uncollected():
+        return _assembled(lying, fragment, source, seed)
+
+
+def _assembled(lying: pa.Table, fragment: Fragment, source: "Source", seed: int) -> pa.Table:
+    """`assemble`, of records sorted as they lie."""
     records = json.loads(b"[" + b",".join(p or b"{}" for p in lying["payload"].to_pylist()) + b"]")
     where = reading.places(lying["unit"].combine_chunks(), lying["index"].combine_chunks())
     single = reading.rows(records, _errors(lying), lying["relative"].combine_chunks(), where, source, seed)
