@@ -1,12 +1,15 @@
 """Records that together make one conversation."""
 
+import gzip
 import json
 import random
+import tarfile
 from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -173,3 +176,37 @@ def test_arrival_order_changes_nothing(
     ]
     assert sum(books.records(t) for t in one) == len(records)
     assert sum(map(len, said(one).values())) == len(records)
+
+
+@pytest.mark.data
+def test_flattened_and_shuffled_dialogues_come_back_whole(shared_data: Path, tmp_path: Path) -> None:
+    nested = json.loads(gzip.decompress((shared_data / "dialogue/taskmaster4/data_00.json.gz").read_bytes()))
+    flat: list[dict[str, Any] | str] = [
+        turn(d["conversation_id"], u["index"], u["text"], u["speaker"])
+        for d in nested
+        for u in d["utterances"]
+    ]
+    random.Random(3).shuffle(flat)
+    for i in range(5):
+        put(tmp_path / f"{i}.jsonl", flat[i::5])
+    tables = conversations(of_talks(tmp_path), fragment_size=2**16, shuffle=4)
+    found = [[m["content"] for m in r["messages"]] for t in tables for r in t.to_pylist()]
+    expected = [[u["text"] for u in sorted(d["utterances"], key=lambda u: u["index"])] for d in nested]
+    assert sorted(found) == sorted(e for e in expected if e)
+    assert sum(books.records(t) for t in tables) == len(flat)
+
+
+@pytest.mark.data
+def test_turns_of_one_speaker_in_quoted_tsv(shared_data: Path, tmp_path: Path) -> None:
+    with tarfile.open(shared_data / "dialogue/multidogo/multidogo_turn_level.tar.gz") as archive:
+        members = [m for m in archive if m.name.startswith("fastfood/")]
+        archive.extractall(tmp_path, members, filter="data")
+    columns: dict[str, Any] = {"content": "utterance", "roles": {"*": "user"}}
+    source = Source(
+        path=str(tmp_path), group_by="conversationId", order_by="turnNumber", loss="all", columns=columns
+    )
+    tables = conversations(source, fragment_size=2**19, shuffle=1)
+    assert sum(books.records(t) for t in tables) == 20_050
+    assert not any(pc.any(pc.is_valid(t["error"])).as_py() for t in tables)
+    roles = {m["role"] for t in tables for row in t["messages"].to_pylist() for m in row}
+    assert roles == {"user"}
