@@ -1,4 +1,4 @@
-"""Jitted loops of tokenise: texts of rows into segments, tokens of segments into samples.
+"""Jitted loops of tokenise and pack: texts into segments, tokens into samples, samples into rows.
 
 A shape of conversation is a short program of *operations*: put out a constant token, or the tokens of
 a *segment*, the text between two special tokens, which is a row of constant and slot *parts*. All
@@ -231,3 +231,35 @@ def gather(ids, loss, modes, starts, offsets):  # type: ignore[no-untyped-def]
             labels[place] = token if wanted else IGNORE
             targets[sample] += wanted and place > offsets[sample]
     return out, labels, targets
+
+
+@njit(nogil=True, cache=True)
+def lay(ids, labels, offsets, order, row, rows, capacity, pad_id):  # type: ignore[no-untyped-def]
+    """Tokens, labels, positions and segments, each ``int32[rows, capacity]``; `order` is by row."""
+    out = np.full((rows, capacity), pad_id, np.int32)
+    targets = np.full((rows, capacity), IGNORE, np.int32)
+    positions = np.empty((rows, capacity), np.int32)
+    segments = np.zeros((rows, capacity), np.int32)
+    at, segment = 0, 0
+    for place in range(len(order)):
+        if place == 0 or row[place] != row[place - 1]:
+            at, segment = 0, 0
+        segment += 1
+        first, last = offsets[order[place]], offsets[order[place] + 1]
+        for token in range(first, last):
+            out[row[place], at] = ids[token]
+            targets[row[place], at] = labels[token] if token > first else IGNORE
+            positions[row[place], at] = token - first
+            segments[row[place], at] = segment
+            at += 1
+        if place + 1 == len(order) or row[place + 1] != row[place]:
+            for rest in range(at, capacity):
+                positions[row[place], rest] = rest - at
+    return out, targets, positions, segments
+
+
+def warm() -> None:
+    """Compile `lay`, or load it from Numba's cache, with arrays of the kinds that Arrow gives."""
+    ids, one = np.zeros(1, np.int32), np.zeros(1, np.int64)
+    ids.flags.writeable = False
+    lay(ids, ids, np.array([0, 1]), one, one, 1, 1, 0)

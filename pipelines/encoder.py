@@ -115,12 +115,12 @@ class Encoder:
             for t in SAMPLES
         )
 
-    def _sizes(self) -> tuple[NDArray[np.int64], bool]:
+    def _sizes(self) -> tuple[NDArray[np.int32], bool]:
         """Bytes of text that each token stands for, and whether a text gets a space put before it."""
         vocabulary = self._core.get_vocab(with_added_tokens=True)
         added = {t["content"] for t in self.state["added_tokens"]} | {MARKER}
         byte_level = "ByteLevel" in json.dumps([self.state["pre_tokenizer"], self.state["decoder"]])
-        sizes = np.zeros(max(vocabulary.values(), default=0) + 1, np.int64)
+        sizes = np.zeros(max(vocabulary.values(), default=0) + 1, np.int32)
         for token, number in vocabulary.items():
             if token in added:
                 sizes[number] = len(token.encode())

@@ -16,14 +16,12 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import xxhash
-from numba import njit
 from numpy.typing import NDArray
 from pydantic import Field
 
 import kernels
 from cluster.errors import RecipeError
-from pipelines import tokenise
-from pipelines.assembly import IGNORE
+from pipelines import assembly, tokenise
 from pipelines.settings import Section
 
 VERSION = 1
@@ -75,7 +73,7 @@ def apply(samples: pa.Table, config: Config, tokenised: tokenise.Config, *, pad_
     rank = np.argsort(np.argsort(first))  # packed row of each bin: in the order of first samples
     row = rank[bins]
     order = np.argsort(row, kind="stable")
-    columns = _lay(ids, labels, offsets, order, row[order], len(first), capacity, pad_id)
+    columns = assembly.lay(ids, labels, offsets, order, row[order], len(first), capacity, pad_id)
     ends = np.concatenate([[0], np.cumsum(np.bincount(row, minlength=len(first)))]).astype(np.int32)
     lists = [
         pa.ListArray.from_arrays(pa.array(ends), samples[name].combine_chunks().take(pa.array(order)))
@@ -91,31 +89,6 @@ def _values(column: pa.ChunkedArray) -> tuple[NDArray[np.int32], NDArray[np.int6
     lists = column.combine_chunks()
     sizes = pc.list_value_length(lists).to_numpy(zero_copy_only=False)
     return lists.flatten().to_numpy(), np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
-
-
-@njit(nogil=True, cache=True)
-def _lay(ids, labels, offsets, order, row, rows, capacity, pad_id):  # type: ignore[no-untyped-def]
-    """Tokens, labels, positions and segments, each ``int32[rows, capacity]``; `order` is by row."""
-    out = np.full((rows, capacity), pad_id, np.int32)
-    targets = np.full((rows, capacity), IGNORE, np.int32)
-    positions = np.empty((rows, capacity), np.int32)
-    segments = np.zeros((rows, capacity), np.int32)
-    at, segment = 0, 0
-    for place in range(len(order)):
-        if place == 0 or row[place] != row[place - 1]:
-            at, segment = 0, 0
-        segment += 1
-        first, last = offsets[order[place]], offsets[order[place] + 1]
-        for token in range(first, last):
-            out[row[place], at] = ids[token]
-            targets[row[place], at] = labels[token] if token > first else IGNORE
-            positions[row[place], at] = token - first
-            segments[row[place], at] = segment
-            at += 1
-        if place + 1 == len(order) or row[place + 1] != row[place]:
-            for rest in range(at, capacity):
-                positions[row[place], rest] = rest - at
-    return out, targets, positions, segments
 
 
 def row_hashes(table: pa.Table) -> bytes:

@@ -75,9 +75,6 @@ class Template:
         self.sees_edges = edges or _trims(tree) or any(t.isspace() for t in triggers)
         self.triggers = sorted((t for t in triggers if not t.isspace()), key=lambda t: (-len(t), t))
         self.forbidden = [t for t in self.triggers if specials.search(t)]
-        self._splitter = (
-            re.compile("|".join(f"({re.escape(t)})" for t in self.triggers)) if self.triggers else None
-        )
         self._tails: dict[tuple[Shape, bool], str | None] = {}
 
     def render(self, messages: list[dict[str, str]], generation: bool = False) -> str:
@@ -100,11 +97,8 @@ class Template:
 
     def skeleton(self, content: str) -> tuple[str, list[tuple[int, int]]]:
         """What the template can see of `content`, and the byte range in it of each slot."""
-        pieces = [content]
-        if self._splitter is not None:
-            pieces = [p for p in self._splitter.split(content) if p]
         built, slots, at = [], [], 0
-        for piece in pieces:
+        for piece in self._pieces(content):
             size = len(piece.encode())
             core = piece.strip() if self.sees_edges else piece
             if piece in self.triggers or not core:
@@ -116,6 +110,17 @@ class Template:
                 built += [lead, SLOT, piece[len(lead) + len(core) :]]
             at += size
         return "".join(built), slots
+
+    def _pieces(self, content: str) -> list[str]:
+        """`content` cut before and after every trigger, the longest of those that begin together."""
+        found = [(content.find(trigger), trigger) for trigger in self.triggers]
+        pieces, at = [], 0
+        while ahead := [f for f in found if f[0] >= 0]:
+            place, trigger = min(ahead, key=lambda f: f[0])  # `triggers` has longer ones first
+            pieces += [content[at:place], trigger]
+            at = place + len(trigger)
+            found = [(p if p >= at else content.find(t, at), t) for p, t in ahead]
+        return [piece for piece in (*pieces, content[at:]) if piece]
 
     def cut(self, shape: Shape) -> list[Part]:
         """The rendering of `shape` as constants and slots, with loss marks; slots count by row.

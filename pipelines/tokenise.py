@@ -13,6 +13,7 @@ fits). Quarantine: `tokenise.error` (the template refuses the conversation; `det
 Cost: the encoder's and two copies of the text; memory ~10 bytes a byte of text.
 """
 
+from functools import lru_cache
 from typing import Literal
 
 import numpy as np
@@ -59,8 +60,22 @@ class Config(Section):
 
 
 def tokenizer(name: str | None, config: Config) -> Tokenizer:
-    """The tokenizer of a recipe (`name` as in `model`), built once a process. Raises: ModelError."""
-    return load(name, config.engine, config.add_eos)
+    """The tokenizer of a recipe (`name` as in `model`), built once a process, with all loops compiled.
+
+    Raises: ModelError.
+    """
+    found = load(name, config.engine, config.add_eos)
+    _warm(found)
+    return found
+
+
+@lru_cache(maxsize=8)
+def _warm(tokenizer: Tokenizer) -> None:
+    """Compile what `apply` and `pack.apply` run, or load it from Numba's cache, so that it is not timed."""
+    message = {"role": "text", "content": "warm"}
+    row = {"row_id": 0, "n_records": 1, "source": "", "file": "", "place": "", "messages": [message]}
+    apply(schema.from_rows([row]), Config(), tokenizer, {})
+    assembly.warm()
 
 
 def apply(

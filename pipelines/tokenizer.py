@@ -15,6 +15,7 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
+import huggingface_hub
 import jinja2
 import numpy as np
 import tokenizers
@@ -29,6 +30,7 @@ from pipelines.template import ALL, ASSISTANT, SLOT, Part, Refusal, Shape, Templ
 SHIPPED = Path(__file__).parent / "assets" / "tokenizer"
 TEXT: Shape = (("text", SLOT),)
 VOCABULARIES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "spiece.model")
+HUB_SECONDS = 10
 SUFFIXES = (".json", ".jinja", ".model", ".txt")  # weights stay where they are
 
 Operation = tuple[int | tuple[Part, ...], int, int]  # token or segment, loss, message
@@ -287,7 +289,9 @@ def _pretrained(name: str | None) -> Any:
     elif os.path.exists(path) or path.startswith(("/", "./", "../", "~")):
         raise ModelError(f"{name!r} is not a directory; give a model directory, an s3:// one or a hub name")
     try:
-        found = transformers.AutoTokenizer.from_pretrained(path, trust_remote_code=False)
+        found = _from_pretrained(path)
+    except ModelError:
+        raise
     except Exception as error:
         first = str(error).strip().partition("\n")[0]
         raise ModelError(
@@ -296,6 +300,25 @@ def _pretrained(name: str | None) -> Any:
     if not isinstance(getattr(found, "backend_tokenizer", None), tokenizers.Tokenizer):
         raise ModelError(f"the tokenizer of {name!r} is not a fast one: it gives no tokenizer.json")
     return found
+
+
+def _from_pretrained(path: str) -> Any:
+    """A directory, or a hub name: what is in the local cache first, then the hub."""
+    try:
+        return transformers.AutoTokenizer.from_pretrained(
+            path, trust_remote_code=False, local_files_only=True
+        )
+    except Exception:
+        if os.path.isdir(path):
+            raise
+    try:  # one short request, as the hub's client would go on trying for a minute
+        huggingface_hub.model_info(path, timeout=HUB_SECONDS)
+    except Exception as error:
+        raise ModelError(
+            f"no tokenizer could be loaded from {path!r}: it is no directory here, and the hub does not give it "
+            f"({str(error).partition(chr(10))[0]})"
+        ) from error
+    return transformers.AutoTokenizer.from_pretrained(path, trust_remote_code=False)
 
 
 def _local_copy(url: str) -> str:

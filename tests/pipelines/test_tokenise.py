@@ -365,6 +365,17 @@ def test_the_shipped_tokenizer_is_what_its_script_makes(tmp_path: Path) -> None:
         assert (tmp_path / name).read_bytes() == (SHIPPED / name).read_bytes()
 
 
+def test_a_name_that_is_neither_here_nor_on_the_hub(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(name: str, timeout: float) -> None:
+        raise OSError(f"no route to the hub within {timeout} s\nmore")
+
+    monkeypatch.setattr("huggingface_hub.model_info", refuse)
+    with pytest.raises(
+        ModelError, match=r"'no/model': it is no directory here.* \(no route to the hub within 10 s\)"
+    ):
+        Chat("no/model")
+
+
 @pytest.mark.s3
 def test_a_tokenizer_on_s3_is_fetched_and_fetched_anew_when_it_changes(
     s3: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, shipped: Chat
