@@ -78,6 +78,8 @@ def shelf(run: str, split: str) -> Shelf:
             footer = pq.read_metadata(file)
         for group in range(footer.num_row_groups):
             described = footer.row_group(group)
+            if not described.num_rows:
+                continue
             chunks.append(Chunk(entry.path, group, described.num_rows))
             digest.update(repr(described.to_dict()["columns"]).encode())
     return Shelf(tuple(chunks), digest.hexdigest())
@@ -241,13 +243,27 @@ class Reader:
             return self._held[number]
         chunk = self._plan.shelf.chunks[number]
         table = _read(chunk, [*COLUMNS, "row_ids"])
-        decoded = {n: _values(table[n].combine_chunks()).reshape(chunk.rows, -1) for n in COLUMNS}
-        self._held[number] = decoded
+        self._held[number] = _matrices(table)
         self._row_ids[number] = table["row_ids"].combine_chunks()
         while len(self._held) > MIXED:
             oldest, _ = self._held.popitem(last=False)
             del self._row_ids[oldest]
-        return decoded
+        return self._held[number]
+
+
+def segments(chunk: Chunk) -> list[int]:
+    """How many samples each row of a chunk holds."""
+    lists = _read(chunk, ["row_ids"])["row_ids"].combine_chunks()
+    return [int(n) for n in lists.value_lengths().to_numpy()]
+
+
+def decoded(chunk: Chunk) -> dict[str, NDArray[np.int32]]:
+    """The token columns of a chunk, ``int32[rows, length]`` each."""
+    return _matrices(_read(chunk, COLUMNS))
+
+
+def _matrices(table: pa.Table) -> dict[str, NDArray[np.int32]]:
+    return {n: _values(table[n].combine_chunks()).reshape(table.num_rows, -1) for n in COLUMNS}
 
 
 def _read(chunk: Chunk, columns: Sequence[str]) -> pa.Table:

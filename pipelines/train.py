@@ -21,7 +21,9 @@ import os
 import signal
 import tempfile
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict
 from typing import Any, Literal
 
 import ray
@@ -38,7 +40,10 @@ from pipelines.training import Job, Step, fitted, on_worker
 VERSION = 1
 ADAPTER = "adapter"
 CARD = "headrace.json"
-TOLD_EVERY = 0.5  # seconds between two looks for finished steps
+LOOK_EVERY = 0.5  # seconds between two looks for finished steps
+TOLD_EVERY = 5.0  # seconds between two steps that are told, but for validations
+Progress = Callable[[str, dict[str, Any]], None]
+
 SHARE = 10  # validations and checkpoints of a training, unless the recipe says how often
 
 # What a result does not depend on: a training that goes on may have these changed.
@@ -131,12 +136,14 @@ def run(
     *,
     seed: int,
     weights: Mapping[str, float] | None = None,
-    progress: Callable[[Step], None] | None = None,
+    sources: Mapping[int, str] | None = None,
+    progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Train on `packed/train`, write `checkpoints/` and `adapter/`; returns the history.
 
     model: directory, s3:// directory or hub name. weights: sampling weight by name of source, 1.0
-    where it has none. progress: called, in a thread, after each step.
+    where it has none. sources: name of source by ordinal, which weights need. progress: called in a
+    thread with a line of text and the same as fields, every few seconds and after each validation.
 
     The history holds steps, loss (nats a target token, by step), learning_rate, validation (loss, at
     validation_steps), best_step, best_validation, tokens (targets trained on), tokens_per_second.
@@ -147,17 +154,22 @@ def run(
     check(config, model)
     assert model is not None, "check refuses it"
     session.start(config.workers + 1)
-    job = plan(run_directory, model, config, seed, weights or {})
+    job = plan(run_directory, model, config, seed, by_ordinal(weights or {}, sources or {}))
     held = _finished(job)
     if held is None:
         _clear(job)
-        _fit(job, progress or (lambda step: None))
+        _fit(job, progress or (lambda text, fields: None))
         held = _publish(job)
     return held
 
 
-def plan(run_directory: str, model: str, config: Config, seed: int, weights: Mapping[str, float]) -> Job:
-    """Everything that the ranks need to know. Raises: SourceError, StorageError."""
+def by_ordinal(weights: Mapping[str, float], sources: Mapping[int, str]) -> dict[int, float]:
+    """Weights of sources as weights of their fragments, those of 1.0 left out."""
+    return {o: weights[s] for o, s in sorted(sources.items()) if weights.get(s, 1.0) != 1.0}
+
+
+def plan(run_directory: str, model: str, config: Config, seed: int, weights: Mapping[int, float]) -> Job:
+    """Everything that the ranks need to know; `weights` by ordinal. Raises: SourceError, StorageError."""
     directory = run_directory if storage.is_remote(run_directory) else os.path.abspath(run_directory)
     shelf = batches.shelf(directory, "train")
     if not shelf.rows:
@@ -165,19 +177,20 @@ def plan(run_directory: str, model: str, config: Config, seed: int, weights: Map
             f"nothing is packed for training in {run_directory!r}; run `headrace prepare` first"
         )
     validation = batches.shelf(directory, "validation")
-    by_ordinal = _by_ordinal(directory, weights) if config.use_weights else {}
+    heeded = dict(weights) if config.use_weights else {}
     rows = config.workers * config.batch_size * config.gradient_accumulation
-    planned = batches.Plan(shelf, seed, rows, by_ordinal)
+    planned = batches.Plan(shelf, seed, rows, heeded)
     epochs = tuple(planned.epochs(config.epochs, config.max_steps))
     every = config.validate_every or max(1, sum(epochs) // SHARE)
+    mark = models.mark(model)
     key = ledger.key(
         VERSION,
-        models.mark(model),
+        mark,
         config.model_dump(mode="json", exclude=FREE),
         seed,
         shelf.mark,
         validation.mark,
-        sorted(by_ordinal.items()),
+        sorted(heeded.items()),
     )
     return Job(
         run=directory,
@@ -186,19 +199,13 @@ def plan(run_directory: str, model: str, config: Config, seed: int, weights: Map
         config=config,
         seed=seed,
         key=key,
+        mark=mark,
         plan=planned,
         epochs=epochs,
         validation=validation,
         validate_every=every,
         checkpoint_every=config.checkpoint_every or every,
     )
-
-
-def _by_ordinal(run: str, weights: Mapping[str, float]) -> dict[int, float]:
-    """Weights by ordinal of the fragment, from the run's own plans; empty where all are 1.0."""
-    if all(w == 1.0 for w in weights.values()):
-        return {}
-    return {f.ordinal: weights[f.source] for one in ledger.plans(run) for f in one if f.source in weights}
 
 
 def _finished(job: Job) -> dict[str, Any] | None:
@@ -221,7 +228,7 @@ def _clear(job: Job) -> None:
             return
 
 
-def _fit(job: Job, progress: Callable[[Step], None]) -> None:
+def _fit(job: Job, progress: Progress) -> None:
     """Run the ranks to the end. Raises: HeadraceError of a rank, UserError (the cluster is too small)."""
     from ray.train import FailureConfig, RunConfig, ScalingConfig
     from ray.train.torch import TorchTrainer
@@ -246,7 +253,7 @@ def _fit(job: Job, progress: Callable[[Step], None]) -> None:
         try:
             trainer.fit()
         except ray.train.TrainingFailedError as error:
-            ours = _cause(error)
+            ours = cause(error)
             if ours is None:
                 raise
             raise ours from error
@@ -295,22 +302,36 @@ class Mailbox:
         return held
 
 
+def _line(step: Step) -> tuple[str, dict[str, Any]]:
+    """A step as a line for people and as fields for machines."""
+    text = f"train: step {step.step} of {step.steps}, loss {step.loss:.4f}"
+    if step.validation is not None:
+        text += f", validation {step.validation:.4f}"
+    return text, asdict(step)
+
+
 @contextlib.contextmanager
-def _told(mailbox: Any, progress: Callable[[Step], None]) -> Iterator[None]:
-    """Call `progress` with each finished step while the context is open, in a thread of its own.
+def _told(mailbox: Any, progress: Progress) -> Iterator[None]:
+    """Tell `progress` of finished steps while the context is open, in a thread of its own.
 
     What `progress` raises ends the telling, not the training, and is raised at the end.
     """
     over = threading.Event()
     failed: list[Exception] = []
 
+    told = time.monotonic()
+
     def take(timeout: float | None) -> None:
+        nonlocal told
         for step in ray.get(mailbox.take.remote(), timeout=timeout):
-            progress(step)
+            due = time.monotonic() - told >= TOLD_EVERY
+            if due or step.validation is not None or step.step == step.steps:
+                told = time.monotonic()
+                progress(*_line(step))
 
     def look() -> None:
         try:
-            while not over.wait(TOLD_EVERY):
+            while not over.wait(LOOK_EVERY):
                 take(None)
         except Exception as error:  # noqa: BLE001  it is raised below
             failed.append(error)
@@ -330,8 +351,8 @@ def _told(mailbox: Any, progress: Callable[[Step], None]) -> Iterator[None]:
         raise failed[0]
 
 
-def _cause(error: BaseException) -> HeadraceError | None:
-    """The error of ours that made a training fail, from wherever Ray has put it."""
+def cause(error: BaseException) -> HeadraceError | None:
+    """The error of ours behind one of Ray's, from wherever Ray has put it; None where there is none."""
     waiting: list[BaseException | None] = [error]
     seen: set[int] = set()
     while waiting:
@@ -369,6 +390,7 @@ def _publish(job: Job) -> dict[str, Any]:
     card = {
         "key": job.key,
         "base": job.base,
+        "base_mark": job.mark,
         "step": best["step"],
         "validation_loss": best["validation_loss"],
     }

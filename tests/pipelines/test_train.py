@@ -125,11 +125,11 @@ def test_loss_and_gradients_are_normalised_over_all_targets(base: str) -> None:
         optimizer = torch.optim.SGD(training.trained(model).values(), lr=1.0)
         micro = [batch_of(part, toys.LENGTH) for part in parts]
         loss, count = training._step(model, optimizer, micro, ALONE, 1.0, 0.0)
-        assert count == 4 + 27
+        assert count == 5 + 27
         weights = torch.cat([p.detach().flatten() for p in training.trained(model).values()])
         found.append((loss, weights))
     assert found[0][0] == pytest.approx(found[1][0], abs=1e-5)
-    torch.testing.assert_close(found[0][1], found[1][1], atol=1e-6, rtol=0)
+    torch.testing.assert_close(found[0][1], found[1][1], atol=1e-6, rtol=1e-5)
 
 
 def test_the_learning_rate_rises_and_then_falls_by_a_cosine() -> None:
@@ -201,8 +201,8 @@ def test_the_best_adapter_by_validation_is_published(base: str, tmp_path: Path) 
     run = toys.run(tmp_path, {"train": 48})
     wrong = []
     for ids, _ in toys.samples(24):
-        ids[9] = toys.WORDS.index("tree" if toys.WORDS[ids[9]] == "fish" else "fish")
-        wrong.append((ids, [-100] * 6 + ids[6:]))
+        backwards = [*ids[:5], *reversed(ids[5:])]
+        wrong.append((backwards, [-100] * 5 + backwards[5:]))
     path = storage.join(run, "packed", "validation", "part-00000000.parquet")
     storage.write_table(path, toys.pack(wrong, list(range(24))))
     history, _ = outcome(alone(run, base, SMALL.model_copy(update={"max_steps": 18})))
@@ -249,7 +249,7 @@ def test_plain_peft_loads_the_adapter(base: str, tmp_path: Path) -> None:
         loss = plain_loss(tuned, given) / int(training.targets(batch_of(given, toys.LENGTH)))
         assert loss == pytest.approx(history["best_validation"], abs=1e-4)
         with tuned.disable_adapter():
-            assert plain_loss(tuned, given) / (4 * len(given)) > loss
+            assert plain_loss(tuned, given) / (5 * len(given)) > loss
 
 
 def test_errors_name_what_is_wrong(base: str, tmp_path: Path) -> None:
@@ -283,28 +283,29 @@ def test_two_workers_learn_and_survive_a_kill(base: str, tmp_path: Path) -> None
     config = SMALL.model_copy(update={"dropout": 0.0, "max_steps": 60, "learning_rate": 1e-3})
     run = toys.run(tmp_path / "two", {"train": 48, "validation": 12})
     key = train.plan(run, base, config, 7, {}).key
-    told: list[Step] = []
+    told: list[int] = []
     left: list[int] = []  # step of the newest checkpoint when the worker was killed
 
-    def kill_once(step: Step) -> None:
-        told.append(step)
-        if step.step >= 5 and not left:
+    def kill_once(text: str, fields: dict[str, Any]) -> None:
+        told.append(fields["step"])
+        assert text.startswith(f"train: step {told[-1]} of 60, loss ")
+        if told[-1] >= 5 and not left:
             worker = next(p for p in psutil.process_iter(["cmdline"]) if _is_worker_of_ours(p))
             os.kill(worker.pid, signal.SIGKILL)
             newest = checkpoints.newest(run, key)
             left.append(newest["step"] if newest else 0)
 
     history = train.run(run, base, config, seed=7, progress=kill_once)
-    counted = [s.step for s in told]
     assert 0 < left[0] < 60, "killed midway"
-    assert set(counted) == set(range(1, 61))
-    assert counted[-1] == 60
+    assert set(told) >= set(range(3, 61, 3)), "every validation is told"
+    assert told[-1] == 60
+    counted = len(told)
     assert history["loss"][-1] < 0.7 * history["loss"][0]
     one = outcome(alone(toys.run(tmp_path / "one", {"train": 48, "validation": 12}), base, config))[0]
     assert history["loss"] == pytest.approx(one["loss"], abs=1e-5)
     assert history["validation"] == pytest.approx(one["validation"], abs=1e-5)
-    assert train.run(run, base, config, seed=7, progress=told.append) == history
-    assert len(told) == len(counted), "a finished training is not done again"
+    assert train.run(run, base, config, seed=7, progress=kill_once) == history
+    assert len(told) == counted, "a finished training is not done again"
 
 
 def _is_worker_of_ours(process: psutil.Process) -> bool:

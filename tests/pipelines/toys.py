@@ -51,7 +51,7 @@ def model(directory: Path, seed: int = 1) -> str:
 def sample(thing: str) -> Sample:
     """A question with loss on its answer alone."""
     ids = [WORDS.index(w) for w in f"what is a {thing} ? it is a {KINDS[thing]} <end>".split()]
-    return ids, [-100] * 6 + ids[6:]
+    return ids, [-100] * 5 + ids[5:]
 
 
 def samples(count: int, seed: int = 0) -> list[Sample]:

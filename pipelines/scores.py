@@ -1,0 +1,141 @@
+"""How good answers are, and whether one set of answers is better than another: pure functions.
+
+Every metric is a function of sums over samples (a mean: of values and ones; the loss: of nats and
+targets; BLEU: of n-gram counts), so that one paired bootstrap serves them all: the same samples,
+drawn with replacement, go into the metric of both sides, and the interval of the difference says
+what may be claimed.
+
+ROUGE by rouge-score over words of any script (its own tokenizer knows a to z and 0 to 9 alone), BLEU
+by sacrebleu over the corpus.
+Source: https://aclanthology.org/W04-1013, https://aclanthology.org/P02-1040,
+https://aclanthology.org/W18-6319, https://aclanthology.org/W04-3250 (paired bootstrap)
+
+Cost: ~0.2 ms a sample for ROUGE and BLEU, `RESAMPLES` draws of all samples for an interval.
+"""
+
+import math
+import re
+import unicodedata
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+from rouge_score.rouge_scorer import RougeScorer
+from sacrebleu.metrics import BLEU
+
+Floats = NDArray[np.float64]
+Verdict = Literal["better", "worse", "no clear difference"]
+
+RESAMPLES = 1000
+CONFIDENCE = 0.95
+ORDER = 4  # longest n-gram of BLEU
+
+# A word, or one character of a script that writes no spaces.
+UNSPACED = "\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff"
+WORD = re.compile(f"[{UNSPACED}]|[^\\W{UNSPACED}]+")
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A metric of both sides over the same samples; low and high: interval of tuned - base."""
+
+    base: float
+    tuned: float
+    low: float
+    high: float
+
+    def verdict(self, *, lower_is_better: bool) -> Verdict:
+        """What may be claimed: nothing where the interval holds 0."""
+        if not (self.low > 0 or self.high < 0):
+            return "no clear difference"
+        return "better" if (self.high < 0) == lower_is_better else "worse"
+
+
+def normalise(text: str) -> str:
+    """Text as exact match compares it: NFKC, folded case, one space for white space, none at the ends.
+
+    Punctuation and articles stay: "-3" is not "3".
+    """
+    return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
+
+
+def exact_match(answers: Sequence[str], references: Sequence[str]) -> Floats:
+    """1.0 where an answer equals its reference after `normalise`: ``float64[N]``."""
+    pairs = zip(answers, references, strict=True)
+    return np.array([normalise(a) == normalise(r) for a, r in pairs], np.float64)
+
+
+class _Words:
+    """Words of any script, as rouge-score asks for them."""
+
+    def tokenize(self, text: str) -> list[str]:
+        return WORD.findall(normalise(text))
+
+
+def rouge(answers: Sequence[str], references: Sequence[str]) -> dict[str, Floats]:
+    """F-measures of unigrams and of the longest common subsequence, by name: ``float64[N]`` each."""
+    scorer = RougeScorer(["rouge1", "rougeL"], tokenizer=_Words())
+    scored = [scorer.score(r, a) for a, r in zip(answers, references, strict=True)]
+    return {name: np.array([s[name].fmeasure for s in scored], np.float64) for name in ("rouge1", "rougeL")}
+
+
+def bleu_counts(answers: Sequence[str], references: Sequence[str], tokenize: str = "13a") -> Floats:
+    """What BLEU needs of each pair: matched and all n-grams by order, and both lengths, ``float64[N, 10]``.
+
+    `tokenize` is sacrebleu's name of a tokenizer: 13a, intl, char, zh, ...
+    """
+    scorer = BLEU(tokenize=tokenize, max_ngram_order=ORDER)
+    rows = []
+    for answer, reference in zip(answers, references, strict=True):
+        found = scorer.corpus_score([answer], [[reference]])
+        rows.append([*found.counts, *found.totals, found.sys_len, found.ref_len])
+    return np.array(rows, np.float64).reshape(-1, 2 * ORDER + 2)
+
+
+def bleu(sums: Floats) -> Floats:
+    """Corpus BLEU, 0 to 100, of summed counts: ``float64[..., 10] -> float64[...]``."""
+    whole = sums.reshape(-1, 2 * ORDER + 2).astype(np.int64)
+    found = [
+        BLEU.compute_bleu(list(row[:ORDER]), list(row[ORDER:-2]), int(row[-2]), int(row[-1]), "exp").score
+        for row in whole.tolist()
+    ]
+    return np.array(found, np.float64).reshape(sums.shape[:-1])
+
+
+def ratio(sums: Floats) -> Floats:
+    """First sum over second: ``float64[..., 2] -> float64[...]``; nan where the second is 0."""
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return np.asarray(sums[..., 0] / sums[..., 1], np.float64)
+
+
+def perplexity(sums: Floats) -> Floats:
+    """exp of nats a token, of (nats, tokens): ``float64[..., 2] -> float64[...]``."""
+    with np.errstate(over="ignore"):
+        return np.exp(ratio(sums))
+
+
+def mean_of(values: Floats) -> Floats:
+    """Values as sums that `ratio` makes a mean of: ``float64[N] -> float64[N, 2]``."""
+    return np.stack([values, np.ones_like(values)], axis=1)
+
+
+def compare(
+    metric: Callable[[Floats], Floats], base: Floats, tuned: Floats, *, seed: int, resamples: int = RESAMPLES
+) -> Comparison:
+    """A metric of both sides and the bootstrap interval of tuned - base.
+
+    `base` and `tuned`, ``float64[N, K]``, hold what `metric` takes sums of, row i of both being of the
+    same sample. Percentile interval at `CONFIDENCE`; the same seed gives the same.
+    """
+    assert base.shape == tuned.shape, (base.shape, tuned.shape)
+    assert len(base), "nothing to compare"
+    generator = np.random.default_rng(seed)
+    share = np.full(len(base), 1 / len(base))
+    drawn = generator.multinomial(len(base), share, size=resamples).astype(np.float64)
+    moved = metric(drawn @ tuned) - metric(drawn @ base)
+    moved = moved[np.isfinite(moved)]
+    edge = (1 - CONFIDENCE) / 2
+    low, high = np.quantile(moved, [edge, 1 - edge]) if len(moved) else (math.nan, math.nan)
+    return Comparison(float(metric(base.sum(0))), float(metric(tuned.sum(0))), float(low), float(high))
