@@ -29,6 +29,7 @@ from phonenumbers import phonenumbermatcher as library
 from phonenumbers.phonenumberutil import _SECOND_NUMBER_START_PATTERN as SECOND_NUMBER
 
 MOST = 1000
+LONGEST = 1 << 10  # more digits than any candidate has
 REMEMBERED = 1 << 16
 Span = tuple[int, int]
 # Candidates of nothing but digits and what stands between them: only these are judged by their digits
@@ -39,22 +40,26 @@ KNOWN = "f5af5fee4448fcd045acfd4d2a9ccfe4ecc4cf8e842f4f14b3d6210bfa913fbb"  # SH
 GOOD, BAD, MINUTES = " ", "a", ":00"  # what may touch a candidate, for all that the matcher can tell
 
 
-def fewest_digits() -> int:
-    """Digits below which no candidate can be a valid number of any region.
+@functools.cache
+def fewest_digits(regions: tuple[str, ...]) -> dict[int, int]:
+    """By country calling code, digits below which no number dialled from abroad or at home is valid.
 
-    A number needs its region's fewest digits; with a plus also its country's code, while a few small
-    countries add their area code to what is dialled.
+    At home a number needs the fewest digits of any area of that code, less what the metadata adds when a
+    subscriber leaves out the area's code; that is also what must follow the calling code from abroad. Only
+    the metadata of `regions` and of each code's main region are ever asked to add something.
     """
     areas = [PhoneMetadata.metadata_for_region(region, None) for region in phonenumbers.SUPPORTED_REGIONS]
     codes = phonenumbers.COUNTRY_CODES_FOR_NON_GEO_REGIONS
     areas += [PhoneMetadata.metadata_for_nongeo_region(code, None) for code in codes]
-    least = []
+    fewest: dict[int, int] = {}
     for area in areas:
         lengths = area.general_desc.possible_length if area and area.general_desc else ()
-        if area and lengths:
-            added = re.sub(r"\\\d", "", area.national_prefix_transform_rule or "")
-            least += [min(lengths), len(str(area.country_code)) + min(lengths) - len(added)]
-    return min(least)
+        if area and area.country_code and lengths:
+            main = phonenumbers.region_code_for_country_code(area.country_code)
+            rule = area.national_prefix_transform_rule if area.id in (main, *regions) else None
+            least = max(1, min(lengths) - len(re.sub(r"\\\d", "", rule or "")))
+            fewest[area.country_code] = min(least, fewest.get(area.country_code, least))
+    return fewest
 
 
 def gate(fewest: int) -> str:
@@ -81,7 +86,14 @@ class Phones:
     def __init__(self, regions: tuple[str, ...], leniency: int) -> None:
         self.regions = regions
         self.leniency = leniency
-        self.fewest = fewest_digits()
+        fewest = fewest_digits(regions)
+        abroad = min(len(str(code)) + least for code, least in fewest.items())
+        prefix = 2  # digits of the shortest international prefix, as in 00
+        home = [fewest[phonenumbers.country_code_for_region(region)] for region in regions]
+        self.fewest = min(*home, abroad)
+        self.least = {
+            region: min(least, prefix + abroad) for region, least in zip(regions, home, strict=True)
+        }
         self.gate = gate(self.fewest)
         self.verdicts = functools.lru_cache(REMEMBERED)(self._verdicts)
 
@@ -119,8 +131,13 @@ class Phones:
 
     def _verdicts(self, before: str, candidate: str, after: str) -> tuple[tuple[str, Span], ...]:
         """(region, span in the candidate) of each region's first match in the candidate."""
+        digits = len(DIGIT.findall(candidate))
+        if "+" in candidate or not PLAIN.fullmatch(candidate):
+            digits = LONGEST
         results = []
         for region in self.regions:
+            if digits < self.least[region]:
+                continue
             matcher = PhoneNumberMatcher(before + candidate + after, region, leniency=self.leniency)
             match = matcher._extract_match(candidate, 1)
             if match is not None:
