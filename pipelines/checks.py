@@ -31,7 +31,9 @@ def check(recipe: Recipe, mode: Mode, *, training: bool) -> None:
     _room(recipe.output, total)
     _writable(recipe.output)
     tokenizer = tokenise.tokenizer(resolved.model, resolved.tokenise)
-    say(mode, "tokenizer", f"tokenizer: {tokenizer.describe()}")
+    name = resolved.model or "shipped with headrace"
+    text = f"tokenizer: {name}, {tokenizer.vocab_size:,} tokens, {tokenizer.engine}"
+    say(mode, "tokenizer", text, engine=tokenizer.engine, vocabulary=tokenizer.vocab_size)
     if training and resolved.model is not None:
         train.check(resolved.train, resolved.model)
         say(mode, "model", f"model: {resolved.model}")

@@ -10,7 +10,6 @@ import traceback
 from collections.abc import Callable, Sequence
 from typing import Annotated, Any
 
-import click
 import typer
 
 from cluster.errors import HeadraceError, OutputError
@@ -191,20 +190,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
     call: Callable[..., Any] = typer.main.get_command(app)
     mode: Mode = "json" if "--json" in (arguments or sys.argv[1:]) else "plain"
     try:
-        result = call(args=list(arguments) if arguments is not None else None, standalone_mode=False)
-        return result if isinstance(result, int) else 0
-    except click.ClickException as error:
-        error.show()
-        return 2
-    except (click.Abort, KeyboardInterrupt):
+        call(args=list(arguments) if arguments is not None else None)
+    except SystemExit as ended:  # how typer ends, after telling of a wrong argument itself
+        return ended.code if isinstance(ended.code, int) else 0
+    except KeyboardInterrupt:
         say(mode, "error", "interrupted: the same command goes on where it was")
         return 130
     except HeadraceError as error:
         say(mode, "error", f"error: {error}", exit_code=error.exit_code)
+        if os.environ.get("HEADRACE_DEBUG"):
+            traceback.print_exception(error)
         return error.exit_code
     except Exception as error:  # noqa: BLE001 - the last line of defence
         say(mode, "error", _fault(error), exit_code=1)
         return 1
+    return 0
 
 
 def _fault(error: Exception) -> str:

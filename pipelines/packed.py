@@ -86,14 +86,11 @@ def marks(run: str) -> dict[str, dict[str, str]]:
     found: dict[str, dict[str, str]] = {}
     for name, column in (("removed", "removed"), ("sides", "row_id")):
         table = storage.read_table(storage.join(run, f"duplicates/{name}.parquet")).combine_chunks()
-        ordinals = schema.ordinal(table[column].to_numpy())
-        starts = (
-            np.flatnonzero(np.diff(ordinals, prepend=ordinals[:1] - np.uint64(1))) if len(ordinals) else []
-        )
-        ends = [*list(starts[1:]), len(ordinals)]
+        ordinals, starts = np.unique(schema.ordinal(table[column].to_numpy()), return_index=True)
+        ends = [*starts[1:], table.num_rows]
         found[name] = {
-            str(ordinals[a]): xxhash.xxh3_64_hexdigest(ledger.dumps(table.slice(a, b - a).to_pydict()))
-            for a, b in zip(starts, ends, strict=True)
+            str(o): xxhash.xxh3_64_hexdigest(ledger.dumps(table.slice(a, b - a).to_pydict()))
+            for o, a, b in zip(ordinals, starts, ends[: len(ordinals)], strict=True)
         }
     return found
 
@@ -110,7 +107,7 @@ def work(window: Window, job: Job) -> ledger.Record:
     table, timings["split"] = _split(table, window, recipe)
     size = books.timing(0.0, table.filter(schema.live(table)))
     started = time.process_time()
-    loss = {s.name: s.loss for s in recipe.sources}
+    loss: dict[str, str] = {s.name: s.loss for s in recipe.sources}
     table, samples = tokenise.apply(table, recipe.tokenise, tokenizer, loss)
     timings["tokenise"] = {**size, "seconds": time.process_time() - started}
     kept = table.filter(schema.live(table))
@@ -121,7 +118,7 @@ def work(window: Window, job: Job) -> ledger.Record:
     if marked.num_rows:
         path = f"rejected/pack-{window.unit}.parquet"
         outputs.append(prepared.write(recipe.output, path, prepared.rejected(marked, withhold=())))
-    record = {
+    record: ledger.Record = {
         "window": window.number,
         "key": job.keys[window.number],
         "books": books.of(table),

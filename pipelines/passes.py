@@ -16,7 +16,9 @@ from typing import Any
 from cluster import fragments, ledger, session, storage, stream
 from cluster.errors import BooksError, QuarantineError
 from cluster.fragments import Fragment
-from pipelines import books, dedup, packed, prepared, sources, split, tokenise
+from cluster.metrics import Recorder
+from pipelines import books, dedup, dedup_tasks, packed, prepared, sources, split, tokenise
+from pipelines import pack as packing
 from pipelines.progress import Mode, Progress, say
 from pipelines.rundir import Run
 
@@ -47,11 +49,15 @@ def prepare(run: Run, stages: Sequence[ModuleType], mode: Mode) -> list[ledger.R
     held = _current(ledger.load(run.path, prepared.NAME), keys)
     todo = [f for f in run.fragments if not _complete(held.get(f.ordinal, {}))]
     _say_skipped(mode, prepared.NAME, len(run.fragments) - len(todo), len(run.fragments))
-    with Progress(prepared.NAME, sum(f.bytes for f in todo), len(todo), mode) as bar:
+    metrics = Recorder()
+    sizes = {f.ordinal: f.bytes for f in todo}
+    with Progress(prepared.NAME, sum(sizes.values()), len(todo), mode) as bar:
         for record in _prepare(run, todo, job, held):
-            held.setdefault(record["ordinal"], {})[record["part"]] = record
-            whole = _complete(held[record["ordinal"]])
-            _tell(bar, [record], next(f for f in todo if f.ordinal == record["ordinal"]) if whole else None)
+            parts = held.setdefault(record["ordinal"], {})
+            parts[record["part"]] = record
+            whole = _complete(parts)
+            _tell(bar, metrics, record, sizes[record["ordinal"]] if whole else 0, int(whole))
+            metrics.units(prepared.NAME, len(run.fragments) - len(todo) + bar.fragments, len(run.fragments))
     records = [held[f.ordinal][p] for f in run.fragments for p in _parts(held[f.ordinal], f)]
     _finish(run, prepared.NAME, {prepared.unit(r["ordinal"], r["part"]): r for r in records})
     _judge_quarantine(run, records)
@@ -121,16 +127,17 @@ def _say_skipped(mode: Mode, name: str, done: int, units: int) -> None:
         say(mode, "resumed", f"{name}: {done} of {units} units were done before", done=done, units=units)
 
 
-def _tell(bar: Progress, records: Sequence[ledger.Record], done: Fragment | None) -> None:
-    book = books.total(r["books"] for r in records)
-    bar.update(
-        rows=book["in"],
-        bytes=done.bytes if done else 0,
-        kept=book["kept"],
-        dropped=sum(book["dropped"].values()),
-        quarantined=sum(book["quarantined"].values()),
-        fragments=1 if done else 0,
-    )
+def _tell(bar: Progress, metrics: Recorder, record: ledger.Record, size: int, fragments: int) -> None:
+    """Show and count one commit; `size` is the stored bytes that it finished, `fragments` its units."""
+    book = record["books"]
+    counts = {
+        "kept": book["kept"],
+        "dropped": sum(book["dropped"].values()),
+        "quarantined": sum(book["quarantined"].values()),
+    }
+    bar.update(rows=book["in"], bytes=size, fragments=fragments, **counts)
+    entered = next(iter(record["stages"].values()))["bytes"]
+    metrics.commit(bar.pass_name, **counts, bytes=int(entered), stages=record["stages"])
 
 
 def _finish(run: Run, name: str, live: dict[str, ledger.Record]) -> None:
@@ -167,29 +174,27 @@ def deduplicate(run: Run, records: Sequence[ledger.Record], mode: Mode) -> ledge
     key = ledger.key(
         inputs,
         sorted(order.items()),
-        [dedup.VERSION, recipe.dedup.model_dump(mode="json")],
+        [dedup.VERSION, recipe.dedup.model_dump(mode="json"), recipe.fingerprint.ngram],
         [split.VERSION, recipe.split.model_dump(mode="json")],
-        recipe.seed,
-        versions(("pyarrow", "polars")),
+        [recipe.seed, sorted(run.epochs.items())],
+        versions(("pyarrow", "numba")),
     )
     held = ledger.load(run.path, "dedup").get("all")
     if held is not None and held["key"] == key:
         _say_skipped(mode, "dedup", 1, 1)
         return held
-    parts = [
-        (storage.join(run.path, r["outputs"][0]["path"]), r["rows"]["kept"])
-        for r in records
-        if r["rows"]["kept"]
-    ]
+    paths = [storage.join(run.path, r["outputs"][0]["path"]) for r in records if r["rows"]["kept"]]
     output = storage.join(run.path, "duplicates")
+    firsts = sorted(
+        {e: min(o for o, n in run.epochs.items() if n == e) for e in run.epochs.values()}.values()
+    )
     with Progress("dedup", 0, 0, mode) as bar:
         each = partial(stream.each, workers=workers(run))
-        report = dedup.run(parts, output, recipe.dedup, order=order, each=each, seed=recipe.seed)
-        rows = sum(rows for _, rows in parts)
-        sides = split.assign(output, recipe.split, seed=recipe.seed, rows_total=rows)
-        bar.update(
-            rows=rows, kept=rows - report["exact"] - report["near"], dropped=report["exact"] + report["near"]
-        )
+        ngram = recipe.fingerprint.ngram
+        report = dedup_tasks.run(paths, output, recipe.dedup, order=order, ngram=ngram, each=each)
+        sides = split.assign(output, recipe.split, seed=recipe.seed, rows=report["rows"], firsts=firsts)
+        gone = report["exact"] + report["near"]
+        bar.update(rows=report["rows"], kept=report["rows"] - gone, dropped=gone)
     marks = next(iter(stream.each(packed.marks, [run.path], workers=1, name="marks")))
     record = {"key": key, "outputs": [], "report": report, "sides": sides, "marks": marks}
     ledger.commit(run.path, "dedup", "all", record)
@@ -216,13 +221,15 @@ def pack(
     sizes = {w.number: sum(by_unit[u]["outputs"][0]["size"] for u in w.units) for w in cut}
     todo = [w for w in cut if w.number not in held]
     _say_skipped(mode, packed.NAME, len(held), len(cut))
+    metrics = Recorder()
     with Progress(packed.NAME, sum(sizes[w.number] for w in todo), len(todo), mode) as bar:
         job = packed.Job(recipe, keys)
         for record in stream.each(
             partial(packed.work, job=job), todo, workers=workers(run), name=packed.NAME
         ):
             held[record["window"]] = record
-            _tell_window(bar, record, sizes)
+            _tell(bar, metrics, record, sizes[record["window"]], 1)
+            metrics.units(packed.NAME, len(held), len(cut))
     done = [held[w.number] for w in cut]
     kept = books.total(r["books"] for r in records)["kept"]
     books.check(books.total(r["books"] for r in done), kept, f"pass {packed.NAME}")
@@ -245,20 +252,8 @@ def _pack_key(
         [[name, o, by_ordinal.get(str(o))] for name, by_ordinal in sorted(marks.items()) for o in touched],
         [split.VERSION, recipe.split.model_dump(mode="json")],
         [tokenise.VERSION, recipe.tokenise.model_dump(mode="json"), fingerprint],
-        [packed.pack.VERSION, recipe.pack.model_dump(mode="json")],
+        [packing.VERSION, recipe.pack.model_dump(mode="json")],
         sorted((str(s.name), s.loss) for s in recipe.sources),
         recipe.seed,
         versions(PACK_LIBRARIES),
-    )
-
-
-def _tell_window(bar: Progress, record: ledger.Record, sizes: dict[int, int]) -> None:
-    book = record["books"]
-    bar.update(
-        rows=book["in"],
-        bytes=sizes[record["window"]],
-        kept=book["kept"],
-        dropped=sum(book["dropped"].values()),
-        quarantined=sum(book["quarantined"].values()),
-        fragments=1,
     )

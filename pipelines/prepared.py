@@ -124,7 +124,7 @@ def work(fragment: Fragment, part: int, last: bool, table: pa.Table, job: Job) -
     if marked.num_rows:
         text = rejected(marked, withhold=() if recipe.quarantine.text else BEFORE_MASKING)
         outputs.append(write(recipe.output, f"rejected/part-{name}.parquet", text))
-    record = {
+    record: ledger.Record = {
         "ordinal": fragment.ordinal,
         "part": part,
         "last": last,
@@ -236,12 +236,12 @@ def _content_hash(table: pa.Table) -> str:
     digest = xxhash.xxh3_128()
     for array in (roles, texts):
         lengths = pc.binary_length(array).to_numpy(zero_copy_only=False)
-        digest.update(np.ascontiguousarray(np.nan_to_num(lengths), dtype=np.int64))
+        digest.update(np.nan_to_num(lengths).astype(np.int64).tobytes())
         for value in pa.chunked_array([array.cast(pa.large_binary())]).chunks:
             offsets = np.frombuffer(value.buffers()[1], np.int64)[
                 value.offset : value.offset + len(value) + 1
             ]
             if value.buffers()[2] is not None and len(value):
                 digest.update(memoryview(value.buffers()[2])[int(offsets[0]) : int(offsets[-1])])
-    digest.update(rows)
+    digest.update(rows.tobytes())
     return digest.hexdigest()

@@ -14,20 +14,18 @@ from pydantic import BaseModel, BeforeValidator, Field, ValidationError
 
 from cluster import storage
 from cluster.errors import RecipeError
-from pipelines import (
-    clean,
-    dedup,
-    evaluate,
-    fingerprint,
-    pack,
-    pii,
-    quality,
-    sources,
-    split,
-    tokenise,
-    train,
-)
+from pipelines.clean import Config as Clean
+from pipelines.dedup import Config as Dedup
+from pipelines.evaluate import Config as Evaluate
+from pipelines.fingerprint import Config as Fingerprint
+from pipelines.pack import Config as Pack
+from pipelines.pii import Config as Pii
+from pipelines.quality import Config as Quality
 from pipelines.settings import Section
+from pipelines.sources import Source
+from pipelines.split import Config as Split
+from pipelines.tokenise import Config as Tokenise
+from pipelines.train import Config as Train
 
 FORMAT = 1  # of the run directory; another number is refused
 UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
@@ -61,7 +59,7 @@ class Recipe(Section):
 
     output: str
     """Run directory, local or s3://. Ours alone: refused where something else lies in it."""
-    sources: tuple[sources.Source, ...] = Field(min_length=1)
+    sources: tuple[Source, ...] = Field(min_length=1)
     """Where the raw text is."""
     model: str | None = None
     """Model directory or hub name; its tokenizer and chat template are used. Left out: `prepare`
@@ -73,16 +71,16 @@ class Recipe(Section):
     fragment_size: Size = Field(32 * 2**20, ge=LEAST_FRAGMENT)
     """Bytes of input a unit of work; also `256KiB`, `32MiB`."""
     quarantine: Quarantine = Quarantine()
-    clean: clean.Config = clean.Config()
-    quality: quality.Config = quality.Config()
-    pii: pii.Config = pii.Config()
-    fingerprint: fingerprint.Config = fingerprint.Config()
-    dedup: dedup.Config = dedup.Config()
-    split: split.Config = split.Config()
-    tokenise: tokenise.Config = tokenise.Config()
-    pack: pack.Config = pack.Config()
-    train: train.Config = train.Config()
-    evaluate: evaluate.Config = evaluate.Config()
+    clean: Clean = Clean()
+    quality: Quality = Quality()
+    pii: Pii = Pii()
+    fingerprint: Fingerprint = Fingerprint()
+    dedup: Dedup = Dedup()
+    split: Split = Split()
+    tokenise: Tokenise = Tokenise()
+    pack: Pack = Pack()
+    train: Train = Train()
+    evaluate: Evaluate = Evaluate()
 
 
 def load(path: str, overrides: Sequence[str] = ()) -> Recipe:

@@ -88,16 +88,9 @@ def writable(recipe: Recipe) -> Recipe | None:
 
 def resolve(recipe: Recipe, earlier: Recipe | None) -> Recipe:
     """The recipe with names, formats and shapes filled in; what an earlier run found stays."""
-    frozen = {s.name: s for s in earlier.sources} if earlier else {}
-    held = [_freeze(s, frozen.get(s.name)) for s in sources.named(recipe.sources)]
+    before = {s.name: s for s in earlier.sources} if earlier else {}
+    held = [sources.frozen(s, before.get(s.name)) for s in sources.named(recipe.sources)]
     return recipe.model_copy(update={"sources": tuple(sources.resolve(held))})
-
-
-def _freeze(source: sources.Source, earlier: sources.Source | None) -> sources.Source:
-    if earlier is None:
-        return source
-    same = {n: getattr(earlier, n) for n in ("shape", "format") if getattr(source, n) is None}
-    return source.model_copy(update=same)
 
 
 def source_of_ordinals(path: str) -> dict[int, str]:

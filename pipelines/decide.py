@@ -1,0 +1,99 @@
+"""Which rows go: a row is removed only if it has a verified match that stays.
+
+Rows are numbered by their rank in the total order (higher source priority, higher quality score,
+longer, lower row_id), so that "better" is "less". Walking from the best, a row goes where one of
+its verified partners is better and stays, and it names the most similar of those. No chain can
+swallow a corpus: A ~ B ~ C without A ~ C removes B and keeps C.
+
+Cost: sorting the verified pairs; 40 bytes a row.
+"""
+
+from typing import NamedTuple
+
+import numba
+import numpy as np
+from numpy.typing import NDArray
+
+Pairs = NDArray[np.int64]  # [M, 2]: rank of the better row, rank of the worse
+EXACT, NEAR = 0, 1
+RULES = ("exact", "near")
+
+
+class Verdict(NamedTuple):
+    """For each removed row, by rank: the row that stays, how alike they are, and by which rule."""
+
+    removed: NDArray[np.int64]
+    kept: NDArray[np.int64]
+    similarity: NDArray[np.float64]
+    rule: NDArray[np.int8]
+
+
+def total_order(
+    priority: NDArray[np.int64],
+    score: NDArray[np.float32],
+    size: NDArray[np.uint32],
+    row_id: NDArray[np.uint64],
+) -> NDArray[np.int64]:
+    """Rank of each row, 0 the best: priority, then quality, then length, all descending; then row_id."""
+    order = np.lexsort((row_id, -size.astype(np.int64), -score.astype(np.float64), -priority))
+    rank = np.empty(len(order), np.int64)
+    rank[order] = np.arange(len(order))
+    return rank
+
+
+def equal_pairs(keys: tuple[NDArray[np.uint64], ...], rank: NDArray[np.int64]) -> Pairs:
+    """Each row with the best row that has the same keys, as pairs of ranks, sorted by the worse."""
+    order = np.lexsort((rank, *keys))
+    same = np.ones(max(len(order) - 1, 0), np.bool_)
+    for key in keys:
+        same &= key[order[1:]] == key[order[:-1]]
+    start = np.concatenate([[True], ~same])[: len(order)]
+    best = order[np.flatnonzero(start)][np.cumsum(start) - 1]
+    others = np.flatnonzero(~start)
+    pairs = np.stack([rank[best[others]], rank[order[others]]], axis=1)
+    return pairs[np.argsort(pairs[:, 1])]
+
+
+def decide(
+    n: int,
+    exact: Pairs,
+    pairs: Pairs,
+    similarity: NDArray[np.float64],
+    rule: NDArray[np.int8],
+    threshold: float,
+) -> Verdict:
+    """Walk the rows from the best and remove those with a match that stays.
+
+    `exact` holds each exact copy with the best row of its group; `pairs` are verified between the best
+    rows of groups, with their similarity and rule. Of an exact copy whose best row goes, the row that
+    best row gave way to is the kept one: the texts are equal, so it was verified against that too.
+    """
+    enough = similarity >= threshold
+    pairs, similarity, rule = pairs[enough], similarity[enough], rule[enough]
+    order = np.lexsort((pairs[:, 0], -similarity, pairs[:, 1]))
+    keeper = np.full(n, -1, np.int64)
+    chosen = np.full(n, -1, np.int64)
+    _walk(pairs, order, keeper, chosen)
+    near = np.flatnonzero(keeper >= 0)
+    best, copy = exact[:, 0], exact[:, 1]
+    gone = keeper[best] >= 0
+    values = np.concatenate([similarity[chosen[near]], np.where(gone, _at(similarity, chosen[best]), 1.0)])
+    rules = np.concatenate([rule[chosen[near]], np.where(gone, _at(rule, chosen[best]), EXACT)])
+    removed = np.concatenate([near, copy])
+    kept = np.concatenate([keeper[near], np.where(gone, keeper[best], best)])
+    return Verdict(removed, kept, values.astype(np.float64), rules.astype(np.int8))
+
+
+def _at(values: NDArray[np.generic], index: NDArray[np.int64]) -> NDArray[np.generic]:
+    """`values[index]`, anything where the index is -1 (the caller does not look there)."""
+    return values[np.maximum(index, 0)] if len(values) else np.zeros(len(index), values.dtype)
+
+
+@numba.njit(cache=True, nogil=True)
+def _walk(pairs, order, keeper, chosen):  # type: ignore[no-untyped-def]
+    """Pairs come by their worse row and, for each, by falling similarity: the first that stays wins."""
+    for at in order:
+        better, worse = pairs[at, 0], pairs[at, 1]
+        if keeper[worse] < 0 and keeper[better] < 0:
+            keeper[worse] = better
+            chosen[worse] = at
