@@ -12,7 +12,7 @@ A row whose text could not be examined to the end is quarantined as ``pii.error`
 `meta` are removed: nothing unmasked goes on.
 
 Cost: `find` looks through all texts at about 50 MB/s and shows Presidio only those that could hold
-something (`pipelines.pii_presidio`); 1 to 5 MB/s on chats, by how many long numbers they hold.
+something (`pipelines.pii_presidio`); 0.7 to 5 MB/s, by how many long numbers a text holds.
 """
 
 from collections import Counter
