@@ -4,7 +4,8 @@ Every message gets a class (its role, and what the template can see of its conte
 the same classes have the same shape, and share a program. Messages that the template may look into
 (edge white space, markers) are looked at one by one in Python; all others, and all else, in arrays.
 
-Cost: that of the encoder and two copies of the text; ~2 us more for a message that is looked at.
+Cost: that of the encoder and two copies of the text; ~10 us more for a message that is looked at, and
+~1 ms for a conversation of thirty turns whose shape was never met.
 """
 
 from dataclasses import dataclass, replace
@@ -18,9 +19,7 @@ from kernels.arrow import Spans, one_span
 from pipelines import assembly, schema
 from pipelines.assembly import Ints, Programs, Slots
 from pipelines.template import ALL, ASSISTANT, SLOT, Refusal, Shape
-from pipelines.tokenizer import Program, Tokenizer
-
-PROOFS = 200  # shapes a process that are held against Jinja and Hugging Face on a real row
+from pipelines.tokenizer import PROOFS, Program, Tokenizer
 
 # First and last bytes of the characters that Python's str.strip takes off.
 OPENS = np.isin(np.arange(256), [*range(9, 14), *range(28, 33), 0xC2, 0xE1, 0xE2, 0xE3])

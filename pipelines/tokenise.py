@@ -10,7 +10,7 @@ A token belongs to where its first byte lies. Strings of special tokens in conte
 Drops: `tokenise.no_target` (nothing to learn), `tokenise.too_long` (by policy, or no exchange of it
 fits). Quarantine: `tokenise.error` (the template refuses the conversation; `detail` says how).
 
-Cost: the encoder's and two copies of the text; memory ~10 bytes a byte of text.
+Cost: 35 to 75 MB/s a core, most of it the encoder's and two copies of the text.
 """
 
 from functools import lru_cache
@@ -214,7 +214,7 @@ def _split_conversations(
 
     As many exchanges as their tokens in the whole say will fit; a piece that comes out too long after
     all (its template looks back) is halved. Returns the rows that lost an exchange, ``bool[N]``. A
-    Python loop, over over-long rows alone: ~20 us for each `limit` tokens.
+    Python loop, over over-long rows alone: 10 to 60 us a piece.
     """
     lost = np.zeros(len(whole.start), np.bool_)
     roles = np.array([role for role, _ in messages.classes])

@@ -9,7 +9,7 @@ import json
 import os
 import re
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import lru_cache
 from itertools import groupby
 from pathlib import Path
@@ -25,9 +25,11 @@ import xxhash
 from cluster import storage
 from cluster.errors import ModelError
 from pipelines.encoder import SAMPLES, Encoder, Engine
-from pipelines.template import ALL, ASSISTANT, SLOT, Part, Refusal, Shape, Template, filled
+from pipelines.template import ALL, ASSISTANT, SLOT, Part, Refusal, Shape, Template, bounded, filled
 
 SHIPPED = Path(__file__).parent / "assets" / "tokenizer"
+PROOFS = 200  # shapes a process whose cuts are proved on made-up and on real contents
+SPOT = 16  # of the shapes after them, one in so many is proved on made-up contents
 TEXT: Shape = (("text", SLOT),)
 VOCABULARIES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "spiece.model")
 HUB_SECONDS = 10
@@ -83,6 +85,9 @@ class Tokenizer:
         }
         self.template = self._template()
         self._programs: dict[Shape, Program | Refusal | None] = {}
+        self._constants: dict[Any, list[tuple[int, int]]] = {}
+        self._distrusted: set[Shape] = set()
+        self._met = 0  # shapes that were cut
         self.proved: set[Shape] = set()
         state = [self.encoder.state, self.hf.special_tokens_map, self._source(), self.pad_id, add_eos]
         self.fingerprint: str = xxhash.xxh3_128_hexdigest(
@@ -105,11 +110,15 @@ class Tokenizer:
 
         Raises: Refusal where the template refuses such a conversation; ModelError without a template.
         """
+        if shape in self._distrusted:
+            return None
         if shape not in self._programs:
+            found: Program | Refusal | None
             try:
-                self._programs[shape] = self._text() if shape == TEXT else self._cut(shape)
+                found = self._text() if shape == TEXT else self._cut(shape)
             except Refusal as refusal:
-                self._programs[shape] = refusal
+                found = refusal
+            bounded(self._programs)[shape] = found
         found = self._programs[shape]
         if isinstance(found, Refusal):
             raise found
@@ -121,7 +130,7 @@ class Tokenizer:
         gigatoken goes first where the text was right; otherwise such rows are rendered one by one.
         """
         if not (text_agrees and self.encoder.distrust()):
-            self._programs[shape] = None
+            self._distrusted.add(shape)
 
     def reference(self, messages: list[dict[str, str]]) -> tuple[str, list[int]]:
         """Rendered text and ids of one row as Jinja and Hugging Face's encoder give them."""
@@ -155,11 +164,9 @@ class Tokenizer:
         if not shape or any(role == "text" for role, _ in shape):
             raise Refusal("no messages" if not shape else "a text among other messages")
         parts = self.template.cut(shape)
-        for sample in SAMPLES[:2]:
-            texts = [f"x{k} {sample} y" for k in range(sum(s.count(SLOT) for _, s in shape))]
-            text = "".join(texts[p.slot] if p.slot >= 0 else p.text for p in parts)
-            if text != self.template.render(filled(shape, texts.__getitem__)):
-                return None
+        self._met += 1
+        if (self._met <= PROOFS or self._met % SPOT == 0) and not self._holds(shape, parts):
+            return None
         last = max((i for i, p in enumerate(parts) if p.slot >= 0), default=-1)
         ended = not any(self.specials.search(p.text) for p in parts[last + 1 :])
         ended = ended and shape[-1][0] == "assistant" and self._arguments[2] and self.eos_id is not None
@@ -167,6 +174,16 @@ class Tokenizer:
         if ended:
             operations.append((int(self.hf.eos_token_id), ASSISTANT | ALL, len(shape) - 1))
         return Program(tuple(parts), tuple(operations), ended, led=True)
+
+    def _holds(self, shape: Shape, parts: list[Part]) -> bool:
+        """Whether the cut gives what the template renders of made-up contents."""
+        assert self.template is not None
+        for sample in SAMPLES[:2]:
+            texts = [f"x{k} {sample} y" for k in range(sum(s.count(SLOT) for _, s in shape))]
+            text = "".join(texts[p.slot] if p.slot >= 0 else p.text for p in parts)
+            if text != self.template.render(filled(shape, texts.__getitem__)):
+                return False
+        return True
 
     def _text(self) -> Program:
         """A plain text: between what the tokenizer itself puts around one, loss on all but its start."""
@@ -209,20 +226,22 @@ class Tokenizer:
                         _strip_end(atoms)
                     atoms.append((self.special[text], part.loss, part.message))
                 elif rest := text.lstrip() if eats else text:
-                    atoms.append(replace(part, text=rest))
+                    atoms.append(Part(rest, -1, part.loss, part.message))
                     eats = False
         return atoms
 
     def _constant(self, segment: Sequence[Part], first: bool) -> list[Operation]:
         """Tokens of a segment without slots, each with the loss of the part that it starts in."""
-        lead = "" if first else self.encoder.marker.decode()
-        ids, starts = self.encoder.places(lead + "".join(p.text for p in segment))
-        ends = np.cumsum([len(p.text.encode()) for p in segment]) + len(lead.encode())
-        owners = np.searchsorted(ends, starts, side="right").clip(max=len(segment) - 1)
-        found: list[Operation] = [
-            (i, segment[o].loss, segment[o].message) for i, o in zip(ids, owners, strict=True)
-        ]
-        return found[1:] if lead else found
+        texts = tuple(part.text for part in segment)
+        key = (first, texts)
+        if key not in self._constants:
+            lead = "" if first else self.encoder.marker.decode()
+            ids, starts = self.encoder.places(lead + "".join(texts))
+            ends = np.cumsum([len(text.encode()) for text in texts]) + len(lead.encode())
+            owners = np.searchsorted(ends, starts, side="right").clip(max=len(segment) - 1)
+            found = list(zip(ids, owners.tolist(), strict=True))
+            bounded(self._constants)[key] = found[1:] if lead else found
+        return [(i, segment[o].loss, segment[o].message) for i, o in self._constants[key]]
 
     def _source(self) -> str | None:
         if self.hf.chat_template is None:
@@ -265,7 +284,7 @@ def _strip_end(atoms: list[Any]) -> None:
     while atoms and isinstance(atoms[-1], Part) and atoms[-1].slot < 0:
         last = atoms.pop()
         if kept := last.text.rstrip():
-            atoms.append(replace(last, text=kept))
+            atoms.append(last._replace(text=kept))
             return
 
 
@@ -315,8 +334,8 @@ def _from_pretrained(path: str) -> Any:
         huggingface_hub.model_info(path, timeout=HUB_SECONDS)
     except Exception as error:
         raise ModelError(
-            f"no tokenizer could be loaded from {path!r}: it is no directory here, and the hub does not give it "
-            f"({str(error).partition(chr(10))[0]})"
+            f"no tokenizer could be loaded from {path!r}: it is no directory here, and the hub does not give "
+            f"it ({str(error).partition(chr(10))[0]})"
         ) from error
     return transformers.AutoTokenizer.from_pretrained(path, trust_remote_code=False)
 

@@ -218,7 +218,8 @@ def test_ids_are_those_of_apply_chat_template(
     wanted = native(chat, conversation)
     (found,) = samples["input_ids"].to_pylist()
     assert found in (wanted, [*wanted, chat.eos_id] if name == "alpaca" else wanted)
-    assert None not in chat._programs.values()  # none fell back to being rendered
+    assert not chat._distrusted  # none fell back to being rendered
+    assert None not in chat._programs.values()
     assert chat.engine == ("tokenizers" if engine == "tokenizers" else "gigatoken")
 
 
@@ -306,3 +307,22 @@ def test_a_directory_without_a_tokenizer_is_named(tmp_path: Path) -> None:
 def test_a_path_that_does_not_exist_is_named(tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="missing"):
         Chat(str(tmp_path / "missing"))
+
+
+def test_shapes_never_met_before_are_cut_right_after_proofs_have_ended(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Hundreds of orders of roles: cuts are remembered by the words between two turns, and stay exact."""
+    monkeypatch.setattr("pipelines.tokenizer.PROOFS", 5)
+    monkeypatch.setattr("pipelines.template.REMEMBERED", 50)
+    chat = make("chatml", template=CHATML)
+    conversations = [
+        [ASK, *(("tool", "4") if number >> bit & 1 else SAY for bit in range(7)), SAY]
+        for number in range(128)
+    ]
+    found = tokens(chat, *conversations)
+    for sample, conversation in zip(found, conversations, strict=True):
+        assert sample["input_ids"] == native(chat, conversation)
+        answers = sum(role == "assistant" for role, _ in conversation)
+        assert spans(chat, sample) == ["It is 4.<|im_end|>"] * answers
+    assert len(chat._programs) <= 50
