@@ -200,3 +200,30 @@ def test_a_task_measures_what_this_process_does(base: str, tuned_run: str) -> No
     np.testing.assert_allclose(here.base.forced, there.base.forced, atol=1e-5)
     with pytest.raises(ModelError, match="no model could be loaded"):
         evaluate._compute(tuned_run, tuned_run, SMALL, shelf, 3)
+
+
+@pytest.mark.s3
+def test_all_of_it_on_s3(base: str, s3: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Run directory and model on s3://: the same adapter as on a disk, with checkpoints gone on from."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    counts = {"train": 24, "validation": 12, "test": 12}
+    config = train.Config(max_steps=4, batch_size=2, rank=4, validate_every=2, keep_checkpoints=1)
+    model = storage.join(s3, "model")
+    for file in Path(base).iterdir():
+        storage.put(storage.join(model, file.name), file.read_bytes())
+    adapters = []
+    for where, name in (
+        (toys.run(tmp_path / "run", counts), base),
+        (toys.run(storage.join(s3, "run"), counts), model),
+    ):
+        train.check(config, name)
+        job = train.plan(where, name, config, 0, {})
+        for _ in range(2):  # the second goes on from the last step: nothing is left to do
+            training.train(job, Rank(0, 1, torch.device("cpu")), lambda step: None)
+        train._publish(job)
+        assert train._finished(job) is not None
+        adapters.append(storage.read_bytes(storage.join(where, "adapter", "adapter_model.safetensors")))
+    assert adapters[0] == adapters[1]
+    found = evaluate.run(storage.join(s3, "run"), model, SMALL, seed=0)
+    assert found == evaluate.run(str(tmp_path / "run"), base, SMALL, seed=0)
+    assert storage.exists(storage.join(s3, "run", "evaluation", "samples.json"))
