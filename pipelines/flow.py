@@ -72,16 +72,15 @@ def judge(recipe: Recipe, mode: Mode) -> dict[str, Any]:
         failed, result = error, evaluate.scores(recipe.output)
     told = summary.write(recipe.output, {"evaluate": result})
     for metric, pair in result.items():
-        say(
-            mode,
-            "score",
-            f"  {metric}: base {pair['base']:.4g}, tuned {pair['tuned']:.4g}",
-            metric=metric,
-            **pair,
-        )
+        say(mode, "score", _score(metric, pair), metric=metric, **pair)
     if failed is not None:
         raise failed
     return told
+
+
+def _score(metric: str, pair: dict[str, Any]) -> str:
+    numbers = [f"{name} {pair[name]:.4g}" for name in ("base", "tuned") if pair[name] is not None]
+    return f"  {metric}: {', '.join(numbers) or 'not measured'} ({pair['verdict']})"
 
 
 def run(recipe: Recipe, mode: Mode) -> dict[str, Any]:

@@ -77,6 +77,7 @@ def _prepare_key(run: Run, fragment: Fragment, stages: Sequence[ModuleType]) -> 
         fragment.identity,
         [sources.VERSION, reading, recipe.fragment_size, recipe.seed, recipe.quarantine.text],
         configs,
+        [m.versions() for m in stages if hasattr(m, "versions")],
         versions(PREPARE_LIBRARIES),
     )
 
