@@ -186,7 +186,7 @@ def _first_turns(seen: Look, column: str) -> list[set[str]] | None:
             try:
                 turns = json.loads(turns)
             except (ValueError, RecursionError):
-                return None
+                continue  # one bad record says nothing of the others; reading it will quarantine it
         if isinstance(turns, list):
             keys += [set(t) for t in turns if isinstance(t, dict)]
     return keys or None

@@ -374,3 +374,10 @@ def test_real_sets_are_read_without_loss(shared_data: Path) -> None:
         found = rows(source, 2**20)
         assert len(found) == expected
         assert not [r for r in found if r["error"]]
+
+
+def test_one_bad_record_does_not_hide_the_shape_of_the_others(tmp_path: Path) -> None:
+    good = {"messages": [{"role": "user", "content": "hello"}, {"role": "assistant", "content": "hi"}]}
+    put(tmp_path, "a.jsonl", lines([good, {"messages": "none"}, good]))
+    found = rows(Source(path=str(tmp_path)))
+    assert [r["error"] for r in found] == [None, "read.wrong_type", None]
