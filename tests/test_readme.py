@@ -3,6 +3,7 @@
 `python tests/test_readme.py` writes its reference of recipe keys anew.
 """
 
+import json
 import re
 import types
 import typing
@@ -47,6 +48,8 @@ def keys(model: type[BaseModel], prefix: str = "") -> list[tuple[str, str, str]]
 
 
 def as_yaml(value: Any) -> str:
+    if isinstance(value, str) and "\n" in value:
+        return json.dumps(value)
     plain = list(value) if isinstance(value, tuple | set | frozenset) else value
     text = yaml.safe_dump(plain, default_flow_style=True, width=10_000).removesuffix("...\n").strip()
     return text.replace("|", "\\|")
