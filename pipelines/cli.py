@@ -7,6 +7,7 @@ import json
 import os
 import sys
 import traceback
+import warnings
 from collections.abc import Callable, Sequence
 from typing import Annotated, Any
 
@@ -189,6 +190,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit code."""
     call: Callable[..., Any] = typer.main.get_command(app)
     mode: Mode = "json" if "--json" in (arguments or sys.argv[1:]) else "plain"
+    # Inside transformers, of its own attributes: nothing that a user could act on.
+    warnings.filterwarnings("ignore", category=FutureWarning, module="transformers")
     try:
         call(args=list(arguments) if arguments is not None else None)
     except SystemExit as ended:  # how typer ends, after telling of a wrong argument itself

@@ -7,8 +7,9 @@ no live record names are removed.
 
 import importlib.metadata
 import platform
+import time
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from types import ModuleType
 from typing import Any
@@ -190,16 +191,33 @@ def deduplicate(run: Run, records: Sequence[ledger.Record], mode: Mode) -> ledge
         {e: min(o for o, n in run.epochs.items() if n == e) for e in run.epochs.values()}.values()
     )
     with Progress("dedup", 0, 0, mode) as bar:
-        each = partial(stream.each, workers=workers(run))
+        spent: list[float] = []
+        each = partial(_each, workers=workers(run), spent=spent)
         ngram = recipe.fingerprint.ngram
         report = dedup_tasks.run(paths, output, recipe.dedup, order=order, ngram=ngram, each=each)
         sides = split.assign(output, recipe.split, seed=recipe.seed, rows=report["rows"], firsts=firsts)
         gone = report["exact"] + report["near"]
         bar.update(rows=report["rows"], kept=report["rows"] - gone, dropped=gone)
     marks = next(iter(stream.each(packed.marks, [run.path], workers=1, name="marks")))
-    record = {"key": key, "outputs": [], "report": report, "sides": sides, "marks": marks}
+    size = sum(r["stages"]["fingerprint"]["bytes"] for r in records)
+    stages = {"dedup": {"seconds": sum(spent), "rows": report["rows"], "bytes": size}}
+    record = {"key": key, "stages": stages, "report": report, "sides": sides, "marks": marks}
     ledger.commit(run.path, "dedup", "all", record)
     return record
+
+
+def _each(
+    function: Callable[[Any], Any], items: Iterable[Any], *, name: str, workers: int, spent: list[float]
+) -> Iterator[Any]:
+    """`stream.each`, adding the CPU seconds of every task to `spent`."""
+    for result, seconds in stream.each(partial(_measured, function), items, workers=workers, name=name):
+        spent.append(seconds)
+        yield result
+
+
+def _measured(function: Callable[[Any], Any], item: Any) -> tuple[Any, float]:
+    started = time.process_time()
+    return function(item), time.process_time() - started
 
 
 def pack(

@@ -224,9 +224,9 @@ def rejected(marked: pa.Table, withhold: Sequence[str]) -> pa.Table:
     )
 
 
-def write(run: str, relative: str, table: pa.Table) -> dict[str, Any]:
+def write(run: str, relative: str, table: pa.Table, row_group: int | None = None) -> dict[str, Any]:
     """Write one output of a pass; returns what the commit record says of it."""
-    size, digest = storage.write_table(storage.join(run, relative), table)
+    size, digest = storage.write_table(storage.join(run, relative), table, row_group)
     return {"path": relative, "size": size, "xxh3": digest, "rows": table.num_rows}
 
 

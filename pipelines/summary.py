@@ -43,7 +43,7 @@ def prepare(
     return {
         "rows": whole,
         "packed": _packed(run, windows),
-        "stages": books.add_timings([*(r["stages"] for r in rows), *(r["stages"] for r in windows)]),
+        "stages": books.add_timings(r["stages"] for r in [*rows, duplicates, *windows]),
         "digest": digest(run.path, workers=workers),
         "versions": {"python": passes.versions(())["python"], **{n: version(n) for n in LIBRARIES}},
         "sources": _sources(run, rows, windows),
