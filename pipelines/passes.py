@@ -10,7 +10,7 @@ import platform
 import time
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from functools import partial
+from functools import cache, partial
 from types import ModuleType
 from typing import Any
 
@@ -33,7 +33,8 @@ def workers(run: Run) -> int:
     return run.recipe.workers or session.cpus()
 
 
-def versions(libraries: Sequence[str]) -> dict[str, str]:
+@cache
+def versions(libraries: tuple[str, ...]) -> dict[str, str]:
     """Installed versions, with Python's and Unicode's."""
     found = {name: importlib.metadata.version(name) for name in libraries}
     return {**found, "python": platform.python_version(), "unicode": unicodedata.unidata_version}
@@ -45,14 +46,14 @@ def prepare(run: Run, stages: Sequence[ModuleType], mode: Mode) -> list[ledger.R
     Raises: QuarantineError after the pass, where a source has more bad records than allowed.
     """
     recipe = run.recipe
-    keys = {f.ordinal: _prepare_key(run, f, stages) for f in run.fragments}
+    keys = _prepare_keys(run, stages)
     job = prepared.Job(recipe, tuple(m.__name__ for m in stages), keys)
     held = _current(ledger.load(run.path, prepared.NAME), keys)
     todo = [f for f in run.fragments if not _complete(held.get(f.ordinal, {}))]
     _say_skipped(mode, prepared.NAME, len(run.fragments) - len(todo), len(run.fragments))
     metrics = Recorder()
     sizes = {f.ordinal: f.bytes for f in todo}
-    with Progress(prepared.NAME, sum(sizes.values()), len(todo), mode) as bar:
+    with Progress(prepared.NAME, sum(sizes.values()), len(todo), mode if todo else "quiet") as bar:
         for record in _prepare(run, todo, job, held):
             parts = held.setdefault(record["ordinal"], {})
             parts[record["part"]] = record
@@ -65,22 +66,24 @@ def prepare(run: Run, stages: Sequence[ModuleType], mode: Mode) -> list[ledger.R
     return records
 
 
-def _prepare_key(run: Run, fragment: Fragment, stages: Sequence[ModuleType]) -> str:
-    """Pass key of a fragment: what it is, how it is read, every stage's version and config."""
+def _prepare_keys(run: Run, stages: Sequence[ModuleType]) -> dict[int, str]:
+    """Pass key of each fragment: what it is, how it is read, every stage's version and config."""
     recipe = run.recipe
-    source = next(s for s in recipe.sources if s.name == fragment.source)
-    reading = source.model_dump(mode="json", exclude={"path", "weight", "priority", "loss"})
+    readings = {
+        s.name: s.model_dump(mode="json", exclude={"path", "weight", "priority", "loss"})
+        for s in recipe.sources
+    }
     configs = [
         [m.__name__, m.VERSION, getattr(recipe, m.__name__.rsplit(".", 1)[-1]).model_dump(mode="json")]
         for m in stages
     ]
-    return ledger.key(
-        fragment.identity,
-        [sources.VERSION, reading, recipe.fragment_size, recipe.seed, recipe.quarantine.text],
+    common = ledger.key(
+        [sources.VERSION, recipe.fragment_size, recipe.seed, recipe.quarantine.text],
         configs,
         [m.versions() for m in stages if hasattr(m, "versions")],
         versions(PREPARE_LIBRARIES),
     )
+    return {f.ordinal: ledger.key(f.identity, readings[f.source], common) for f in run.fragments}
 
 
 def _current(records: dict[str, ledger.Record], keys: dict[int, str]) -> dict[int, dict[int, ledger.Record]]:
@@ -241,7 +244,8 @@ def pack(
     todo = [w for w in cut if w.number not in held]
     _say_skipped(mode, packed.NAME, len(held), len(cut))
     metrics = Recorder()
-    with Progress(packed.NAME, sum(sizes[w.number] for w in todo), len(todo), mode) as bar:
+    total = sum(sizes[w.number] for w in todo)
+    with Progress(packed.NAME, total, len(todo), mode if todo else "quiet") as bar:
         job = packed.Job(recipe, keys)
         for record in stream.each(
             partial(packed.work, job=job), todo, workers=workers(run), name=packed.NAME
