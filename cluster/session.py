@@ -23,7 +23,13 @@ THREADS = {
     "NUMBA_NUM_THREADS": "1",
     "TOKENIZERS_PARALLELISM": "false",
 }
-OFFLINE = {"RAY_USAGE_STATS_ENABLED": "0", "RAY_TRAIN_V2_ENABLED": "1", "RAY_DATA_DISABLE_PROGRESS_BARS": "1"}
+OFFLINE = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_TRAIN_V2_ENABLED": "1",
+    "RAY_DATA_DISABLE_PROGRESS_BARS": "1",
+    # A task that failed beside the one that is told would print its whole traceback.
+    "RAY_IGNORE_UNHANDLED_ERRORS": "1",
+}
 
 
 def start(cpus: int) -> None:
