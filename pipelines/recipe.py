@@ -86,8 +86,9 @@ class Recipe(Section):
 def load(path: str, overrides: Sequence[str] = ()) -> Recipe:
     """The recipe in file `path` with `key=value` overrides.
 
-    Raises: RecipeError (a missing file, bad YAML, an unknown key, a wrong value).
+    Raises: RecipeError (a missing file, bad YAML, an unknown key, a wrong value), StorageError.
     """
+    storage.probe(path)
     try:
         text = storage.read_bytes(path).decode()
     except (FileNotFoundError, IsADirectoryError) as error:
@@ -120,7 +121,10 @@ def validate(data: dict[str, Any], where: str) -> Recipe:
     try:
         return Recipe.model_validate(data)
     except ValidationError as error:
-        lines = [_explain(e["loc"], e["type"], e["msg"], e.get("input")) for e in error.errors()]
+        wrong = [e["loc"] for e in error.errors()]
+        # A list whose items are wrong counts as empty: what is said of the items is enough.
+        told = [e for e in error.errors() if not any(w[: len(e["loc"])] == e["loc"] != w for w in wrong)]
+        lines = [_explain(e["loc"], e["type"], e["msg"], e.get("input")) for e in told]
         raise RecipeError("\n".join(f"{where}: {line}" for line in lines)) from error
 
 
