@@ -52,14 +52,14 @@ def main(directory: str) -> int:
     """
     from pipelines import cli  # the command imports this module in turn
 
-    typer.echo(f"demo: made-up support tickets in {os.path.join(directory, 'sample')}")
-    sample.write(os.path.join(directory, "sample"), seed=SEED)
-    model = os.path.join(directory, "model")
-    if not storage.exists(os.path.join(model, "config.json")):
+    path = os.path.join(directory, "recipe.yaml")
+    if not storage.exists(path):  # written last: a demo that was killed goes on with the same files
+        typer.echo(f"demo: made-up support tickets in {os.path.join(directory, 'sample')}")
+        sample.write(os.path.join(directory, "sample"), seed=SEED)
+        model = os.path.join(directory, "model")
         typer.echo(f"demo: a tiny model made from nothing in {model}; this takes about 40 s")
         build_model(model, sample.documents(SEED + 1, DOCUMENTS), SEED)
-    path = os.path.join(directory, "recipe.yaml")
-    storage.put(path, recipe(directory).encode())
+        storage.put(path, recipe(directory).encode())
     typer.echo(f"demo: headrace run {path}")
     code = cli.main(["run", path])
     if code == 0:
