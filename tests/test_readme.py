@@ -111,12 +111,15 @@ def test_every_link_leads_somewhere() -> None:
             assert (page.parent / link).exists(), f"{page.name}: {link}"
 
 
-def test_every_stage_that_drops_is_told() -> None:
+def test_the_stages_are_told() -> None:
     from pipelines.report import STAGES
 
-    text = README.read_text()
-    told = set(re.findall(r"^\| ([a-z]+) \|", text, re.MULTILINE))
-    assert told - {"key", "shape", "command", "stage"} <= {*STAGES, "train", "evaluate"}
+    table = README.read_text().partition("## What happens to a record")[2].partition("The run directory")[0]
+    told = re.findall(r"^\| ([a-z]+) \|", table, re.MULTILINE)
+    built = [
+        stage for stage in STAGES if (REPOSITORY / "pipelines" / f"{stage}.py").exists() or stage == "read"
+    ]
+    assert told == ["stage", *built, "train", "evaluate"]
 
 
 if __name__ == "__main__":
