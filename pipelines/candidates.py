@@ -1,33 +1,59 @@
 """Which pairs of rows are worth verifying: the blocking half of near-duplicate search.
 
 Both parts of two near-duplicates are alike (see `pipelines.fingerprint`), so a block need only be
-found by one of them:
+found by one of them, the *leading* part: the answer, or the prompt where the answer is short.
 
-- a part under the feature minimum must be *equal*, so its key is mixed into the block of the other
-  part: a thousand rows that answer "true" fall apart by that answer without any loss of recall;
-- of two long parts the answer's bands make the block: rows that share a long preamble differ there;
-- a block over `LARGEST` rows (a stock answer) is cut again by each band of the prompt (of the answer,
-  where there is no long prompt): two near-duplicates share one of them as surely as they share a block;
-- what is still over `LARGEST` is a template: each row is paired with the `FIRST` best rows of its
-  block and the `BEFORE` rows before it, in the total order. Such blocks are counted and reported.
+- The leading part's band makes the block. A short part must be *equal*, so its key is mixed in: a
+  thousand rows that answer "true" fall apart by that answer, those under one preamble by theirs,
+  without any loss of recall.
+- A block over `LARGEST` rows (a stock answer) is cut again by each band of the prompt (where one part
+  is short, by the other bands of the leading part): two near-duplicates share one of them as surely as
+  they share a block.
+- What is still over `LARGEST` is a template or one large cluster: each row is paired with the `FIRST`
+  best rows of its block and with the `BEFORE` rows before it in the order of its next bands, where
+  likely partners stand together. Such blocks are counted and reported.
+- A pair is dropped at once where the leading parts' sketches agree in fewer bins than a pair at the
+  least similarity would in all but some 1 of 30,000 cases: in a large corpus, chance meetings are most
+  of all pairs.
 
-Everything is decided by the rows' rank in the total order, never by how they lie.
+A pair at Jaccard J shares a block with a chance of 1 - (1 - J^4)^8: .997 at .85, .985 at .80, .95 at
+.75, .89 at .70, .67 at .60. Rows are numbered by the total order, and nothing
+depends on how they lie.
 
-Cost: a band at a time, 40 bytes a row; sorting dominates. Pairs at most rows * (FIRST + BEFORE).
+Cost: sorting a band and its pairs; 40 bytes a row. Pairs at most rows * (FIRST + BEFORE) * 9 a band.
 """
 
 from collections.abc import Callable
+from typing import NamedTuple
 
-import numba
 import numpy as np
+from numba import njit
 from numpy.typing import NDArray
+
+from kernels.bits import popcount
 
 U64 = NDArray[np.uint64]
 LARGEST = 64  # rows of a block that are paired with each other, all with all
 FIRST = 8
 BEFORE = 24
-REFINEMENTS = 8
+BINS = 32
 SPREAD = np.uint64(0x9E3779B97F4A7C15)
+LOW_BITS, LOW_HALF = np.uint64(0x1111111111111111), np.uint64(2**32 - 1)
+S1, S2, S32 = np.uint64(1), np.uint64(2), np.uint64(32)
+
+
+class Sketches(NamedTuple):
+    """Leading parts' sketches, ``uint64[N]`` twice (16 bins of 4 bits each), and the bins that must agree."""
+
+    low: U64
+    high: U64
+    least: int
+
+
+def bins_in_common(similarity: float) -> int:
+    """Bins that nearly all pairs at `similarity` share: four standard deviations below the mean."""
+    chance = similarity + (1 - similarity) / 16  # different bins agree in 4 bits once in 16
+    return max(0, int(BINS * chance - 4 * np.sqrt(BINS * chance * (1 - chance))))
 
 
 def mix(a: U64, b: U64) -> U64:
@@ -52,29 +78,46 @@ def block_keys(
 
 
 def pairs(
-    blocks: U64, refine: Callable[[int], U64], rank: NDArray[np.int64]
+    blocks: U64, refine: Callable[[NDArray[np.int64]], U64], sketches: Sketches
 ) -> tuple[NDArray[np.int64], int]:
-    """Pairs of rows that share a block: ``int64[M, 2]`` of rank (better, worse), and blocks cut short.
+    """Pairs of rows that share a block: ``int64[M, 2]`` of (better, worse), and blocks cut short.
 
-    `blocks` 0 is no block; `refine(j)` for j in 0..7 gives the keys by which blocks that are too
-    large are cut again; `rank` is the place of each row in the total order. Each pair once.
+    Rows are numbered by their rank. `blocks` 0 is no block; `refine(rows)`, ``int64[R] -> uint64[R, 8]``,
+    gives the keys by which blocks that are too large are cut again. Each pair once, sorted.
     """
     rows = np.flatnonzero(blocks)
-    order = rows[np.lexsort((rank[rows], blocks[rows]))]
+    order = rows[np.argsort(blocks[rows], kind="stable")]  # by block, then by rank
     starts, sizes = _runs(blocks[order])
     small = sizes <= LARGEST
-    found = [_all_pairs(order, starts[small], sizes[small])]
-    large = _members(order, starts[~small], sizes[~small])
+    found = [_neighbours(order, starts[small], sizes[small], 0, LARGEST, *sketches)]
+    large, owner = _members(order, starts[~small], sizes[~small])
+    keys = refine(large) if len(large) else np.zeros((0, 0), np.uint64)
     capped = 0
-    for j in range(REFINEMENTS if len(large) else 0):
-        again = mix(blocks[large], refine(j)[large])
-        by_key = np.lexsort((rank[large], again))
-        starts, sizes = _runs(again[by_key])
+    for j in range(keys.shape[1]):
+        again = mix(owner, keys[:, j])
+        place = np.argsort(again, kind="stable")
+        starts, sizes = _runs(again[place])
         small = sizes <= LARGEST
-        found.append(_all_pairs(large[by_key], starts[small], sizes[small]))
-        found.append(_windows(large[by_key], starts[~small], sizes[~small]))
+        found.append(_neighbours(large[place], starts[small], sizes[small], 0, LARGEST, *sketches))
+        found.append(_neighbours(large[place], starts[~small], sizes[~small], FIRST, 0, *sketches))
+        template, block = _members(place, starts[~small], sizes[~small])
+        following = [keys[template, (j + step) % keys.shape[1]] for step in (1, 2, 3)]
+        alike = large[template[np.lexsort((*reversed(following), block))]]
+        starts = np.concatenate([[0], np.cumsum(sizes[~small])])[:-1]
+        found.append(_neighbours(alike, starts, sizes[~small], 0, BEFORE, *sketches))
         capped += int((~small).sum())
-    return np.unique(rank[np.concatenate(found)].reshape(-1, 2), axis=0), capped
+    return unpack(np.unique(np.concatenate(found))), capped
+
+
+def unique(found: list[NDArray[np.int64]]) -> NDArray[np.int64]:
+    """Pairs of several bands, each once, sorted."""
+    every = np.concatenate([np.zeros((0, 2), np.int64), *found]).astype(np.uint64)
+    return unpack(np.unique(every[:, 0] << S32 | every[:, 1]))
+
+
+def unpack(codes: U64) -> NDArray[np.int64]:
+    """Pairs from ``better << 32 | worse``: ``uint64[M] -> int64[M, 2]``."""
+    return np.stack([codes >> S32, codes & LOW_HALF], axis=1).astype(np.int64)
 
 
 def _runs(keys: U64) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -88,41 +131,40 @@ def _runs(keys: U64) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
 
 def _members(
     order: NDArray[np.int64], starts: NDArray[np.int64], sizes: NDArray[np.int64]
-) -> NDArray[np.int64]:
-    pieces = [order[a : a + n] for a, n in zip(starts, sizes, strict=True)]
-    return np.concatenate(pieces) if pieces else np.zeros(0, np.int64)
+) -> tuple[NDArray[np.int64], U64]:
+    """Rows of the runs, one run after the other, and the number of the run of each."""
+    run = np.repeat(np.arange(len(starts)), sizes)
+    inside = np.arange(len(run)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
+    return order[starts[run] + inside], run.astype(np.uint64)
 
 
-@numba.njit(cache=True, nogil=True)
-def _all_pairs(order, starts, sizes):  # type: ignore[no-untyped-def]
-    """Every pair within each run, better rank first."""
-    total = 0
-    for n in sizes:
-        total += n * (n - 1) // 2
-    out = np.empty((total, 2), np.int64)
+@njit(cache=True, nogil=True)
+def _agree(low, high, a, b):  # type: ignore[no-untyped-def]
+    """Bins of 32 in which two sketches have the same four bits."""
+    x, y = low[a] ^ low[b], high[a] ^ high[b]
+    x |= x >> S2
+    y |= y >> S2
+    different = popcount((x | (x >> S1)) & LOW_BITS) + popcount((y | (y >> S1)) & LOW_BITS)
+    return BINS - np.int64(different)
+
+
+@njit(cache=True, nogil=True)
+def _neighbours(order, starts, sizes, first, before, low, high, least):  # type: ignore[no-untyped-def]
+    """Each row with the `first` rows of its run and the `before` rows before it, if their sketches agree."""
+    out = np.empty(1024, np.uint64)
     at = 0
     for run in range(len(starts)):
-        for i in range(starts[run], starts[run] + sizes[run]):
-            for j in range(i + 1, starts[run] + sizes[run]):
-                out[at, 0], out[at, 1] = order[i], order[j]
-                at += 1
-    return out
-
-
-@numba.njit(cache=True, nogil=True)
-def _windows(order, starts, sizes):  # type: ignore[no-untyped-def]
-    """Each row with the `FIRST` rows of its run and the `BEFORE` rows before it."""
-    total = 0
-    for n in sizes:
-        for j in range(n):
-            total += min(j, FIRST) + max(0, min(j, BEFORE + FIRST) - FIRST)
-    out = np.empty((total, 2), np.int64)
-    at = 0
-    for run in range(len(starts)):
-        first = starts[run]
-        for j in range(sizes[run]):
-            for i in range(j):
-                if i < FIRST or i >= j - BEFORE:
-                    out[at, 0], out[at, 1] = order[first + i], order[first + j]
+        begin = starts[run]
+        for j in range(begin + 1, begin + sizes[run]):
+            if at + j - begin > len(out):
+                grown = np.empty(2 * len(out) + j - begin, np.uint64)
+                grown[:at] = out[:at]
+                out = grown
+            for i in range(begin, j):
+                if i - begin >= first and i < j - before:
+                    continue
+                a, b = min(order[i], order[j]), max(order[i], order[j])
+                if _agree(low, high, a, b) >= least:
+                    out[at] = np.uint64(a) << S32 | np.uint64(b)
                     at += 1
-    return out[:at]
+    return out[:at].copy()

@@ -19,6 +19,25 @@ EXACT, NEAR = 0, 1
 RULES = ("exact", "near")
 
 
+class Matches(NamedTuple):
+    """All that is known to be alike, by rank."""
+
+    exact: Pairs  # each exact copy with the best row of its group
+    pairs: Pairs  # verified pairs between the best rows of such groups
+    similarity: NDArray[np.float64]  # of each pair
+    rule: NDArray[np.int8]  # of each pair
+
+    @classmethod
+    def of(cls, exact: Pairs, equal: Pairs, near: Pairs, similarity: NDArray[np.float64]) -> "Matches":
+        """`equal` are pairs of short rows, equal after folding; `near` have the similarity given."""
+        return cls(
+            exact,
+            np.concatenate([near, equal]),
+            np.concatenate([similarity, np.ones(len(equal))]),
+            np.concatenate([np.full(len(near), NEAR, np.int8), np.full(len(equal), EXACT, np.int8)]),
+        )
+
+
 class Verdict(NamedTuple):
     """For each removed row, by rank: the row that stays, how alike they are, and by which rule."""
 
@@ -41,44 +60,37 @@ def total_order(
     return rank
 
 
-def equal_pairs(keys: tuple[NDArray[np.uint64], ...], rank: NDArray[np.int64]) -> Pairs:
-    """Each row with the best row that has the same keys, as pairs of ranks, sorted by the worse."""
-    order = np.lexsort((rank, *keys))
+def equal_pairs(keys: tuple[NDArray[np.uint64], ...]) -> Pairs:
+    """Each row with the best row that has the same keys, sorted by the worse; keys are by rank."""
+    order = np.lexsort(keys)  # stable: by rank within equal keys
     same = np.ones(max(len(order) - 1, 0), np.bool_)
     for key in keys:
         same &= key[order[1:]] == key[order[:-1]]
     start = np.concatenate([[True], ~same])[: len(order)]
     best = order[np.flatnonzero(start)][np.cumsum(start) - 1]
-    others = np.flatnonzero(~start)
-    pairs = np.stack([rank[best[others]], rank[order[others]]], axis=1)
+    pairs = np.stack([best[~start], order[~start]], axis=1)
     return pairs[np.argsort(pairs[:, 1])]
 
 
-def decide(
-    n: int,
-    exact: Pairs,
-    pairs: Pairs,
-    similarity: NDArray[np.float64],
-    rule: NDArray[np.int8],
-    threshold: float,
-) -> Verdict:
-    """Walk the rows from the best and remove those with a match that stays.
+def decide(n: int, matches: Matches, threshold: float, copies: int | None = EXACT) -> Verdict:
+    """Walk `n` rows from the best and remove those with a match of at least `threshold` that stays.
 
-    `exact` holds each exact copy with the best row of its group; `pairs` are verified between the best
-    rows of groups, with their similarity and rule. Of an exact copy whose best row goes, the row that
-    best row gave way to is the kept one: the texts are equal, so it was verified against that too.
+    `copies` is the rule by which exact copies go; None: they stay. Of an exact copy whose best row goes,
+    the row that best row gave way to is the kept one: the texts are equal, so it was verified against
+    that too.
     """
-    enough = similarity >= threshold
-    pairs, similarity, rule = pairs[enough], similarity[enough], rule[enough]
+    enough = matches.similarity >= threshold
+    pairs, similarity, rule = matches.pairs[enough], matches.similarity[enough], matches.rule[enough]
     order = np.lexsort((pairs[:, 0], -similarity, pairs[:, 1]))
     keeper = np.full(n, -1, np.int64)
     chosen = np.full(n, -1, np.int64)
     _walk(pairs, order, keeper, chosen)
     near = np.flatnonzero(keeper >= 0)
+    exact = matches.exact if copies is not None else matches.exact[:0]
     best, copy = exact[:, 0], exact[:, 1]
     gone = keeper[best] >= 0
     values = np.concatenate([similarity[chosen[near]], np.where(gone, _at(similarity, chosen[best]), 1.0)])
-    rules = np.concatenate([rule[chosen[near]], np.where(gone, _at(rule, chosen[best]), EXACT)])
+    rules = np.concatenate([rule[chosen[near]], np.where(gone, _at(rule, chosen[best]), copies or EXACT)])
     removed = np.concatenate([near, copy])
     kept = np.concatenate([keeper[near], np.where(gone, keeper[best], best)])
     return Verdict(removed, kept, values.astype(np.float64), rules.astype(np.int8))

@@ -10,7 +10,7 @@ runs the same steps over the files of a run.
 Cost: sorting bands dominates; verification reads only what is part of a candidate.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -23,6 +23,7 @@ from pipelines import candidates, decide, fingerprint, schema, verify
 from pipelines.settings import Section
 
 VERSION = 1
+Columns = dict[str, NDArray[Any]]
 REMOVED = pa.schema(
     [
         ("removed", pa.uint64()),
@@ -40,43 +41,51 @@ class Config(Section):
     exact: bool = True
     """Remove rows with the same roles and contents."""
     near: bool = True
-    """Remove rows whose prompt and answer are each alike."""
+    """Remove rows whose prompt and answer are each alike (exact copies among them)."""
     threshold: float = Field(0.8, gt=0, le=1)
-    """Least Jaccard similarity of both parts, over 8-byte windows of the folded text."""
+    """Least Jaccard similarity of both parts, over windows of the folded text. Below .7 many pairs are
+    never looked at: see `pipelines.candidates` for the share that is found."""
     margin: float = Field(0.05, ge=0, lt=1)
     """Pairs this far below the threshold are listed as borderline, and share a side of the split."""
-    min_features: int = Field(32, ge=1)
+    min_features: int = Field(32, ge=1, le=fingerprint.KEYED)
     """Parts with fewer windows are compared as they are, after folding case and spaces."""
 
 
-class Rows:
-    """The small columns of all rows, by rank: what blocking and deciding need.
+def rule_of_copies(config: Config) -> int | None:
+    """By which rule exact copies go: they are near ones too, where those are asked for alone."""
+    if config.exact:
+        return decide.EXACT
+    return decide.NEAR if config.near else None
 
-    Built from the fingerprint columns; `row_id`, `simhash` and the like are in the order of rank.
+
+class Rows:
+    """The small columns of all rows by rank, the best first: what blocking and deciding need.
+
+    `place[r]` is where the row of rank r stands in the table that this was built from, whose
+    fingerprint columns are read; `priority` int64[N] is of that table.
     """
 
     def __init__(self, table: pa.Table, priority: NDArray[np.int64]) -> None:
-        score = scores(table)
         ids, size = table["row_id"].to_numpy(), table["size"].to_numpy()
-        rank = decide.total_order(priority, score, size, ids)
-        by_rank = np.argsort(rank)
-        self.n = len(rank)
-        self.rank = np.arange(self.n)
-        self.columns = {
-            name: np.ascontiguousarray(table[name].to_numpy()[by_rank])
+        self.place = np.argsort(decide.total_order(priority, scores(table), size, ids))
+        self.n = len(self.place)
+        self._columns = {
+            name: table[name].to_numpy()
             for name in table.column_names
-            if name not in ("source", "quality", "group")
+            if name == "row_id" or name in FINGERPRINT
         }
 
     def __getitem__(self, name: str) -> NDArray[Any]:
-        return self.columns[name]
+        """A column by rank."""
+        values: NDArray[Any] = self._columns[name][self.place]
+        return values
 
-    def column(self, name: str) -> NDArray[Any]:
-        """A column in the order of rank."""
-        return self.columns[name]
+
+FINGERPRINT = {name for name, _ in fingerprint.COLUMNS}
 
 
 def scores(table: pa.Table) -> NDArray[np.float32]:
+    """Quality of each row, ``float32[N]``, 0 where none was given."""
     if "quality" not in table.column_names:
         return np.zeros(table.num_rows, np.float32)
     score = pc.struct_field(table["quality"].combine_chunks(), "score")
@@ -86,99 +95,120 @@ def scores(table: pa.Table) -> NDArray[np.float32]:
 def duplicates(texts: pa.Array, config: Config | None = None) -> pa.Table:
     """Duplicates among texts in memory: which go, for which, and why.
 
-    texts: Arrow string or large_string array. Returns a table `removed, kept` (row numbers), `distance,
-    similarity, rule`, sorted by `removed`; the same answer as the pass gives on the same rows.
+    texts: Arrow string or large_string array; a null is no text and never a duplicate. Returns a table
+    `removed, kept` (row numbers), `distance, similarity, rule`, sorted by `removed`: the same answer as
+    the pass gives on the same rows.
     """
     config = config or Config()
-    flat = texts.combine_chunks() if isinstance(texts, pa.ChunkedArray) else texts
-    n = len(flat)
-    values = pa.StructArray.from_arrays(
-        [pa.array(["text"] * n, pa.string()), flat.cast(pa.large_string()).fill_null("")],
-        fields=list(schema.MESSAGE),
+    table = fingerprint.apply(_as_rows(texts), fingerprint.Config())
+    rows = Rows(table, np.zeros(table.num_rows, np.int64))
+    exact, representative = exact_copies(rows)
+    pairs = candidate_pairs(rows, representative, config)
+    concerned, local = np.unique(pairs, return_inverse=True)
+    similarity = verify.similarities(
+        table.take(pa.array(rows.place[concerned])),
+        local.reshape(-1, 2),
+        min_features=config.min_features,
+        ngram=fingerprint.Config().ngram,
     )
-    messages = pa.ListArray.from_arrays(pa.array(np.arange(n + 1), pa.int32()), values, type=schema.MESSAGES)
-    table = pa.table(
+    equal = short_equal(rows, representative, config)
+    matches = decide.Matches.of(exact, equal, pairs, similarity)
+    verdict = decide.decide(rows.n, matches, config.threshold, rule_of_copies(config))
+    return removed_table(rows["row_id"], rows["simhash"], verdict)
+
+
+def _as_rows(texts: pa.Array) -> pa.Table:
+    """Rows of one message of role `text` each; nulls are left out, so `row_id` is the text's number."""
+    flat = texts.combine_chunks() if isinstance(texts, pa.ChunkedArray) else texts
+    valid = flat.is_valid().to_numpy(zero_copy_only=False)
+    flat = (flat if valid.all() else flat.drop_null()).cast(pa.large_string())
+    n = len(flat)
+    message = pa.StructArray.from_arrays([pa.repeat("text", n), flat], fields=list(schema.MESSAGE))
+    offsets = pa.array(np.arange(n + 1), pa.int32())
+    return pa.table(
         {
-            "row_id": pa.array(np.arange(n), pa.uint64()),
-            "messages": messages,
+            "row_id": pa.array(np.flatnonzero(valid), pa.uint64()),
+            "messages": pa.ListArray.from_arrays(offsets, message, type=schema.MESSAGES),
             "drop": pa.nulls(n, pa.string()),
             "error": pa.nulls(n, pa.string()),
         }
     )
-    sketch = fingerprint.Config()
-    table = fingerprint.apply(table, sketch)
-    rows = Rows(table.drop_columns(["messages", "drop", "error"]), np.zeros(n, np.int64))
-    exact, representative = exact_copies(rows, config)
-    pairs, _ = _candidates(rows, representative, config)
-    place = rows["row_id"].astype(np.int64)
-    similarity = verify.similarities(
-        table, place[pairs], min_features=config.min_features, ngram=sketch.ngram
-    )
-    near = decide.NEAR * np.ones(len(pairs), np.int8)
-    equal = short_equal(rows, representative, config)
-    verdict = decide.decide(
-        rows.n,
-        exact,
-        np.concatenate([pairs, equal]),
-        np.concatenate([similarity, np.ones(len(equal))]),
-        np.concatenate([near, np.full(len(equal), decide.EXACT, np.int8)]),
-        config.threshold,
-    )
-    return removed_table(rows["row_id"], rows["simhash"], verdict)
 
 
-def exact_copies(rows: Rows, config: Config) -> tuple[decide.Pairs, NDArray[np.bool_]]:
+def exact_copies(rows: Rows) -> tuple[decide.Pairs, NDArray[np.bool_]]:
     """Exact copies with the best of each group, and which rows are the best of theirs."""
-    exact = decide.equal_pairs((rows["exact_lo"], rows["exact_hi"]), rows.rank)
+    exact = decide.equal_pairs((rows["exact_lo"], rows["exact_hi"]))
     representative = np.ones(rows.n, np.bool_)
-    if not config.exact:
-        return exact[:0], representative
     representative[exact[:, 1]] = False
     return exact, representative
 
 
-def _long(rows: Rows, config: Config) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    return (
-        rows["prompt_features"] >= config.min_features,
-        rows["answer_features"] >= config.min_features,
-    )
-
-
 def short_equal(rows: Rows, representative: NDArray[np.bool_], config: Config) -> decide.Pairs:
     """Rows whose parts are all too short to compare and equal after folding, with the best such row."""
-    prompt_long, answer_long = _long(rows, config)
-    chosen = np.flatnonzero(representative & ~prompt_long & ~answer_long)
     if not config.near:
         return np.zeros((0, 2), np.int64)
+    short = representative
+    for part in fingerprint.PARTS:
+        short = short & (rows[f"{part}_features"] < config.min_features)
+    chosen = np.flatnonzero(short)
     keys = (rows["prompt_key"][chosen], rows["answer_key"][chosen])
-    return chosen[decide.equal_pairs(keys, np.arange(len(chosen)))]
+    return chosen[decide.equal_pairs(keys)]
 
 
-def _candidates(rows: Rows, representative: NDArray[np.bool_], config: Config) -> tuple[decide.Pairs, int]:
-    """All candidate pairs, over every band, and how many blocks were cut short."""
-    found, capped = [np.zeros((0, 2), np.int64)], 0
-    for k in range(fingerprint.BANDS if config.near else 0):
-        pairs, cut = band_pairs(rows.column, representative, k, config)
-        found.append(pairs)
-        capped += cut
-    return np.unique(np.concatenate(found), axis=0), capped
+def candidate_pairs(rows: Rows, representative: NDArray[np.bool_], config: Config) -> decide.Pairs:
+    """Candidate pairs of all bands, each once."""
+
+    def some(names: Sequence[str], chosen: NDArray[np.int64] | None = None) -> Columns:
+        return {name: rows[name] if chosen is None else rows[name][chosen] for name in names}
+
+    bands = range(fingerprint.BANDS if config.near else 0)
+    return candidates.unique([band_pairs(some, representative, k, config)[0] for k in bands])
 
 
 def band_pairs(
-    column: Callable[[str], NDArray[Any]], representative: NDArray[np.bool_], k: int, config: Config
+    some: Callable[..., Columns], representative: NDArray[np.bool_], k: int, config: Config
 ) -> tuple[decide.Pairs, int]:
-    """Candidate pairs of one band and blocks cut short; `column(name)` gives a column by rank."""
-    prompt_long = column("prompt_features") >= config.min_features
-    answer_long = column("answer_features") >= config.min_features
-    keys = (column("prompt_key"), column("answer_key"))
-    bands = (column(f"prompt_band_{k}"), column(f"answer_band_{k}"))
+    """Candidate pairs of one band and blocks cut short.
+
+    `some(names)` gives columns by rank, `some(names, rows)` those of some rows only.
+    """
+    kinds = ("features", "key", f"band_{k}", *(f"sketch_{w}" for w in range(fingerprint.WORDS)))
+    held = some([f"{part}_{kind}" for part in fingerprint.PARTS for kind in kinds])
+    prompt_long = held["prompt_features"] >= config.min_features
+    answer_long = held["answer_features"] >= config.min_features
+    keys = (held["prompt_key"], held["answer_key"])
+    bands = (held[f"prompt_band_{k}"], held[f"answer_band_{k}"])
     blocks = candidates.block_keys(bands, keys, (prompt_long, answer_long))
     blocks = np.where(representative, blocks, np.uint64(0))
+    low, high = (
+        np.where(answer_long, held[f"answer_sketch_{w}"], held[f"prompt_sketch_{w}"])
+        for w in range(fingerprint.WORDS)
+    )
 
-    def refine(j: int) -> NDArray[np.uint64]:
-        return np.where(prompt_long, column(f"prompt_band_{j}"), column(f"answer_band_{j}"))
+    def refine(rows: NDArray[np.int64]) -> NDArray[np.uint64]:
+        return _other_bands(some, rows, prompt_long[rows], answer_long[rows], k)
 
-    return candidates.pairs(blocks, refine, np.arange(len(blocks)))
+    least = candidates.bins_in_common(max(0.0, config.threshold - config.margin))
+    return candidates.pairs(blocks, refine, candidates.Sketches(low, high, least))
+
+
+def _other_bands(
+    some: Callable[..., Columns],
+    rows: NDArray[np.int64],
+    prompt_long: NDArray[np.bool_],
+    answer_long: NDArray[np.bool_],
+    k: int,
+) -> NDArray[np.uint64]:
+    """Keys that cut a large block of band k again, ``uint64[R, 8]``: the prompt's bands, or the other
+    bands of the leading part where one part is short."""
+    bands = range(fingerprint.BANDS)
+    found = some([f"{part}_band_{j}" for part in fingerprint.PARTS for j in bands], rows)
+    columns = []
+    for j in bands:
+        other = j if j != k else (k + 1) % fingerprint.BANDS
+        leading = np.where(answer_long, found[f"answer_band_{other}"], found[f"prompt_band_{other}"])
+        columns.append(np.where(prompt_long & answer_long, found[f"prompt_band_{j}"], leading))
+    return np.stack(columns, axis=1)
 
 
 def removed_table(ids: NDArray[np.uint64], simhash: NDArray[np.uint64], verdict: decide.Verdict) -> pa.Table:

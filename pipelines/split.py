@@ -6,22 +6,24 @@ training. The side is a hash of `seed` and of the cluster's earliest row (its gr
 content), so it does not depend on what else is in the run. A cluster larger than half of a side's
 share goes to train and is reported. Shares are targets.
 
-Inputs that were added later cannot move a row that stood before: sides are assigned plan by plan,
-and a new row that would join two sides is dropped as `split.bridge`.
+Inputs that were added later cannot move a row that stood before: sides are assigned plan by plan
+with what was there then, and a new row that would join two sides is dropped as `split.bridge`.
 
-Cost: O(clustered rows), one task; a row that is in no cluster costs one hash in pass 3.
+Cost: O(clustered rows and their pairs), in the driver; a row that is in no cluster costs one hash in
+pass 3.
 """
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numba import njit
 from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
-import kernels
 from cluster import storage
 from pipelines import schema
 from pipelines.settings import Section
@@ -73,80 +75,86 @@ def side_of(keys: NDArray[np.uint64], config: Config, seed: int) -> NDArray[np.i
 def assign(output: str, config: Config, *, seed: int, rows: int, firsts: Sequence[int]) -> dict[str, Any]:
     """Give every clustered row its side and write `sides.parquet` [row_id, side, bridge] in `output`.
 
-    `rows` is the size of the run, `firsts` the first ordinal of each plan. Returns counts and the
-    clusters that were too large for their side.
+    `rows` is the size of the run, `firsts` the first ordinal of each plan, ascending. Returns counts and
+    the clusters that were too large for their side.
     """
-    table = storage.read_table(storage.join(output, "clusters.parquet")).combine_chunks()
-    ids, keys = table["row_id"].to_numpy(), table["key"].to_numpy()
-    epoch = np.searchsorted(np.array(firsts), schema.ordinal(ids).astype(np.int64), side="right") - 1
-    cluster = table["cluster"].to_numpy()
-    by_key = side_of(keys, config, seed)
-    too_large = _too_large(cluster, by_key, config, rows)
-    sides = np.where(np.isin(cluster, too_large), TRAIN, by_key).astype(np.int8)
+    clusters, joined, ordinals = (
+        storage.read_table(storage.join(output, f"{name}.parquet"))
+        for name in ("clusters", "joined", "ordinals")
+    )
+    ids, own = clusters["row_id"].to_numpy(), clusters["own"].to_numpy()
+    counts = ordinals["rows"].to_numpy()
+    assert counts.sum() == rows, (counts.sum(), rows)
+    earlier, later = (np.searchsorted(ids, joined[end].to_numpy()) for end in ("a", "b"))
+    starts = np.searchsorted(later, np.arange(len(ids) + 1))
+    root, side = np.arange(len(ids)), np.full(len(ids), -1, np.int8)
     bridge = np.zeros(len(ids), np.bool_)
-    if len(set(epoch.tolist())) > 1:
-        sides, bridge = _by_epoch(output, ids, epoch, config, seed, rows)
+    too_large: list[dict[str, int]] = []
+    for first, stop in pairwise([*firsts, 2**32]):
+        begin, end = np.searchsorted(schema.ordinal(ids), np.array([first, stop], np.uint64))
+        _join(earlier, starts, begin, end, root, side, bridge)
+        present = int(counts[ordinals["ordinal"].to_numpy() < stop].sum())
+        heads, sizes = np.unique(root[begin:end][~bridge[begin:end]], return_counts=True)
+        fresh = side[heads] < 0
+        heads, sizes = heads[fresh], sizes[fresh]
+        side[heads] = side_of(own[heads], config, seed)
+        large = _too_large(side[heads], sizes, config, present)
+        side[heads[large]] = TRAIN
+        too_large += [{"kept": int(ids[heads[i]]), "rows": int(sizes[i])} for i in large]
+    sides = np.where(bridge, np.int8(TRAIN), side[root])
     written = pa.table({"row_id": ids, "side": sides, "bridge": bridge})
     storage.write_table(storage.join(output, "sides.parquet"), written, row_group=RANGE_GROUP)
     return {
-        "clusters": len(np.unique(cluster)),
+        "clusters": len(np.unique(clusters["cluster"].to_numpy())),
         "rows": len(ids),
         "bridges": int(bridge.sum()),
-        "too_large": [{"kept": int(c), "rows": int((cluster == c).sum())} for c in too_large[:LISTED]],
+        "too_large": sorted(too_large, key=lambda c: (-c["rows"], c["kept"]))[:LISTED],
     }
 
 
 def _too_large(
-    cluster: NDArray[np.uint64], sides: NDArray[np.int8], config: Config, rows: int
-) -> NDArray[np.uint64]:
-    """Clusters of over half of their held-out side's share, the largest first."""
-    names, first, sizes = np.unique(cluster, return_index=True, return_counts=True)
-    shares = np.array([getattr(config, s) for s in SIDES])[sides[first]]
-    large = np.flatnonzero((sizes > shares * rows / 2) & (sides[first] != TRAIN))
-    return names[large[np.argsort(-sizes[large], kind="stable")]]
+    sides: NDArray[np.int8], sizes: NDArray[np.int64], config: Config, rows: int
+) -> NDArray[np.int64]:
+    """Which clusters are over half of their held-out side's share of `rows`.
 
-
-def _by_epoch(
-    output: str, ids: NDArray[np.uint64], epoch: NDArray[np.int64], config: Config, seed: int, rows: int
-) -> tuple[NDArray[np.int8], NDArray[np.bool_]]:
-    """Sides plan by plan: what stood before stays, what would join two sides is a bridge.
-
-    Works on the pairs themselves: a component of all plans may be several of the first.
+    A row alone stays where it is: most rows are in no cluster and are never looked at here.
     """
-    joined = storage.read_table(storage.join(output, "joined.parquet"))
-    pairs = np.searchsorted(ids, np.stack([joined["a"].to_numpy(), joined["b"].to_numpy()], axis=1))
-    own = storage.read_table(storage.join(output, "clusters.parquet"), ["own"])["own"].to_numpy()
-    sides = np.full(len(ids), -1, np.int8)
-    bridge = np.zeros(len(ids), np.bool_)
-    for number in range(int(epoch.max()) + 1):
-        here = epoch <= number
-        held = pairs[here[pairs].all(axis=1) & ~bridge[pairs].any(axis=1)]
-        label = kernels.components(held, len(ids))
-        new = np.flatnonzero(epoch == number)
-        least, most = _span(label, sides, len(ids))
-        torn = least[label[new]] < most[label[new]]
-        bridge[new[torn]] = True
-        fresh = new[~torn]
-        earliest = np.full(len(ids), -1, np.int64)
-        members = np.flatnonzero(here & ~bridge)[::-1]
-        earliest[label[members]] = members  # ids ascend, so the last write is the earliest row
-        by_key = side_of(own[earliest[label[fresh]]], config, seed)
-        large = _too_large(label[fresh].astype(np.uint64), by_key, config, rows)
-        by_key = np.where(np.isin(label[fresh], large.astype(np.int64)), TRAIN, by_key)
-        standing = most[label[fresh]]
-        sides[fresh] = np.where(standing >= 0, standing, by_key)
-    return np.maximum(sides, TRAIN).astype(np.int8), bridge
+    shares = np.array([getattr(config, s) for s in SIDES])[sides]
+    return np.flatnonzero((sizes > 1) & (sides != TRAIN) & (sizes > shares * rows / 2))
 
 
-def _span(
-    label: NDArray[np.int64], sides: NDArray[np.int8], n: int
-) -> tuple[NDArray[np.int8], NDArray[np.int8]]:
-    """Least and greatest side that stands in each component; (127, -1) where none does."""
-    least, most = np.full(n, 127, np.int8), np.full(n, -1, np.int8)
-    standing = np.flatnonzero(sides >= 0)
-    np.minimum.at(least, label[standing], sides[standing])
-    np.maximum.at(most, label[standing], sides[standing])
-    return least, most
+@njit(cache=True, nogil=True)
+def _join(earlier, starts, begin, end, root, side, bridge):  # type: ignore[no-untyped-def]
+    """Let rows `begin` to `end` join their earlier partners, each by itself, unless that joins two sides.
+
+    Row b is paired with ``earlier[starts[b]:starts[b + 1]]``. `root` is the first row of a row's
+    component; the side of a component stands at its root, -1 where it has none yet.
+    """
+    for row in range(begin, end):
+        standing = np.int8(-1)
+        for at in range(starts[row], starts[row + 1]):
+            if bridge[earlier[at]]:
+                continue
+            one = side[_root(root, earlier[at])]
+            bridge[row] |= one >= 0 and standing >= 0 and one != standing
+            standing = max(standing, one)
+        if bridge[row]:
+            continue
+        for at in range(starts[row], starts[row + 1]):
+            if not bridge[earlier[at]]:
+                a, b = _root(root, earlier[at]), _root(root, row)
+                root[max(a, b)] = min(a, b)
+        side[_root(root, row)] = standing
+    for row in range(end):
+        root[row] = _root(root, row)
+
+
+@njit(cache=True, nogil=True)
+def _root(root, row):  # type: ignore[no-untyped-def]
+    while root[row] != row:
+        root[row] = root[root[row]]
+        row = root[row]
+    return row
 
 
 def apply(table: pa.Table, sides: pa.Table, config: Config, seed: int) -> pa.Table:

@@ -25,16 +25,14 @@ def similarities(
     """
     roles, rows, texts = schema.contents(table)
     joined = fingerprint.parts(roles, rows, texts, table.num_rows)
+    left, right = pairs[:, 0], pairs[:, 1]
     least = np.ones(len(pairs))
     for number, name in enumerate(fingerprint.PARTS):
-        features = table[f"{name}_features"].to_numpy()
+        long = table[f"{name}_features"].to_numpy() >= min_features
         keys = table[f"{name}_key"].to_numpy()
-        left, right = pairs[:, 0], pairs[:, 1]
-        equal = keys[left] == keys[right]
-        compared = (features[left] >= min_features) & (features[right] >= min_features)
-        alike = equal.astype(np.float64)
-        open_pairs = compared & ~equal
-        alike[open_pairs] = kernels.jaccard(joined.part(number), pairs[open_pairs], ngram=ngram)
+        alike = (~long[left] & ~long[right] & (keys[left] == keys[right])).astype(np.float64)
+        both = long[left] & long[right] & (least > 0)
+        alike[both] = kernels.jaccard(joined.both, pairs[both] * 2 + number, ngram=ngram)
         least = np.minimum(least, alike)
     return least
 

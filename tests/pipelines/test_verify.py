@@ -1,0 +1,68 @@
+"""Verification: both parts must be alike, short parts equal, whatever the candidates say."""
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+import kernels
+from pipelines import fingerprint, schema, verify
+
+PROMPT = "Summarise the following report on the harvest of apples in the northern valleys, please."
+ANSWER = "Apples did well in the north this year, as spring came early and the frost stayed away."
+OTHER = "Nothing of what was planned has come to pass; the committee will meet again in December."
+
+
+def similarity(left: list[tuple[str, str]], right: list[tuple[str, str]], *, min_features: int = 32) -> float:
+    made = [
+        {
+            "row_id": at,
+            "n_records": 1,
+            "source": "s",
+            "file": "f",
+            "place": "p",
+            "messages": [{"role": r, "content": c} for r, c in turns],
+        }
+        for at, turns in enumerate((left, right))
+    ]
+    table: pa.Table = fingerprint.apply(schema.from_rows(made), fingerprint.Config())
+    pairs = np.array([[0, 1]])
+    return float(verify.similarities(table, pairs, min_features=min_features, ngram=8)[0])
+
+
+def turn(prompt: str, answer: str) -> list[tuple[str, str]]:
+    return [("user", prompt), ("assistant", answer)]
+
+
+def test_same_prompt_with_another_answer_is_no_duplicate() -> None:
+    assert similarity(turn(PROMPT, ANSWER), turn(PROMPT, OTHER)) < 0.2
+    assert similarity(turn(PROMPT, ANSWER), turn(OTHER, ANSWER)) < 0.2
+    assert similarity(turn(PROMPT, "Yes."), turn(PROMPT, "No.")) == 0
+
+
+def test_the_lower_part_counts() -> None:
+    near = ANSWER.replace("spring", "summer")
+    folded = [text + " " for text in kernels.fold([ANSWER, near]).to_pylist()]
+    expected = kernels.jaccard(folded, [[0, 1]])[0]
+    assert similarity(turn(PROMPT, ANSWER), turn(PROMPT.upper(), near)) == pytest.approx(expected)
+
+
+def test_short_parts_are_equal_or_not() -> None:
+    assert similarity(turn(PROMPT, "It is 3.5"), turn(PROMPT, "it  is 3.5")) == 1
+    assert similarity(turn(PROMPT, "It is 3.5"), turn(PROMPT, "It is 35")) == 0
+    assert similarity([("text", "Hello there")], [("text", "hello there")]) == 1
+
+
+def test_a_short_part_is_not_alike_to_a_long_one() -> None:
+    assert similarity(turn(PROMPT, ANSWER), [("assistant", ANSWER)]) == 0
+    assert similarity(turn(PROMPT * 5, ANSWER), [("assistant", ANSWER)]) == 0  # a long part has no key
+
+
+def test_the_minimum_is_the_callers() -> None:
+    near = ANSWER.replace("spring", "summer")
+    assert 0 < similarity([("text", ANSWER)], [("text", near)]) < 1
+    assert similarity([("text", ANSWER)], [("text", near)], min_features=200) == 0
+
+
+def test_distances_count_bits() -> None:
+    simhash = np.array([0, 2**64 - 1, 2**63 + 1], np.uint64)
+    assert verify.distances(simhash, np.array([[0, 1], [0, 2], [1, 2]])).tolist() == [64, 2, 62]
