@@ -47,8 +47,10 @@ class Config(Section):
     never looked at: see `pipelines.candidates` for the share that is found."""
     margin: float = Field(0.05, ge=0, lt=1)
     """Pairs this far below the threshold are listed as borderline, and share a side of the split."""
-    min_features: int = Field(32, ge=1, le=fingerprint.KEYED)
-    """Parts with fewer windows are compared as they are, after folding case and spaces."""
+    min_features: int = Field(72, ge=1, le=fingerprint.KEYED)
+    """Parts with fewer windows are compared as they are, after folding case and spaces. A letter changed
+    inside a part of fewer than 72 already costs more than a threshold of .8 allows, so that all that could
+    pass are changes at its ends: he or she, 42 or 43."""
 
 
 def rule_of_copies(config: Config) -> int | None:
@@ -100,7 +102,7 @@ def duplicates(texts: pa.Array, config: Config | None = None) -> pa.Table:
     the pass gives on the same rows.
     """
     config = config or Config()
-    table = fingerprint.apply(_as_rows(texts), fingerprint.Config())
+    table = fingerprint.apply(as_rows(texts), fingerprint.Config())
     rows = Rows(table, np.zeros(table.num_rows, np.int64))
     exact, representative = exact_copies(rows)
     pairs = candidate_pairs(rows, representative, config)
@@ -117,7 +119,7 @@ def duplicates(texts: pa.Array, config: Config | None = None) -> pa.Table:
     return removed_table(rows["row_id"], rows["simhash"], verdict)
 
 
-def _as_rows(texts: pa.Array) -> pa.Table:
+def as_rows(texts: pa.Array) -> pa.Table:
     """Rows of one message of role `text` each; nulls are left out, so `row_id` is the text's number."""
     flat = texts.combine_chunks() if isinstance(texts, pa.ChunkedArray) else texts
     valid = flat.is_valid().to_numpy(zero_copy_only=False)
