@@ -6,7 +6,7 @@ import uuid
 
 from cluster import storage
 from cluster.errors import StorageError
-from pipelines import rundir, sources, tokenise, train
+from pipelines import rundir, sources, tokenise
 from pipelines.progress import Mode, say
 from pipelines.recipe import Recipe
 
@@ -35,6 +35,8 @@ def check(recipe: Recipe, mode: Mode, *, training: bool) -> None:
     text = f"tokenizer: {name}, {tokenizer.vocab_size:,} tokens, {tokenizer.engine}"
     say(mode, "tokenizer", text, engine=tokenizer.engine, vocabulary=tokenizer.vocab_size)
     if training and resolved.model is not None:
+        from pipelines import train  # torch takes seconds to import
+
         train.check(resolved.train, resolved.model)
         say(mode, "model", f"model: {resolved.model}")
     say(mode, "output", f"output: {recipe.output} ({'goes on' if earlier else 'new'})")

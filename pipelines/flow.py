@@ -6,7 +6,6 @@ from cluster import session, storage
 from cluster.errors import GateError, ModelError
 from pipelines import (
     clean,
-    evaluate,
     fingerprint,
     packed,
     passes,
@@ -15,7 +14,6 @@ from pipelines import (
     report,
     rundir,
     summary,
-    train,
 )
 from pipelines.progress import Mode, say
 from pipelines.recipe import Recipe
@@ -40,6 +38,8 @@ def prepare(recipe: Recipe, mode: Mode) -> dict[str, Any]:
 
 def tune(recipe: Recipe, mode: Mode) -> dict[str, Any]:
     """packed/ to adapter/; returns run.json."""
+    from pipelines import train  # torch and peft take seconds to import, and `prepare` needs neither
+
     model = _model(recipe)
     train.check(recipe.train, model)
     session.start(_logical_cpus(recipe))
@@ -63,6 +63,8 @@ def judge(recipe: Recipe, mode: Mode) -> dict[str, Any]:
 
     Raises: GateError where the recipe asks for a gain that is not there (run.json is written first).
     """
+    from pipelines import evaluate  # as above
+
     session.start(_logical_cpus(recipe))
     say(mode, "evaluating", f"evaluate: base beside tuned on {recipe.evaluate.split}")
     failed: GateError | None = None

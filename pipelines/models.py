@@ -15,7 +15,7 @@ import os
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -25,9 +25,8 @@ import xxhash
 from cluster import storage
 from cluster.errors import ModelError
 from pipelines.attention import additive, block_causal_mask
+from pipelines.tuning import Attention, Precision
 
-Attention = Literal["sdpa", "eager"]
-Precision = Literal["auto", "float32", "bfloat16"]
 IGNORE = -100
 NO_MODEL = "no model is set; set `model:` in the recipe to a model directory, an s3:// one or a hub name"
 LEAK = 1e-3  # share of the largest logit by which another sample may move it (rounding moves far less)

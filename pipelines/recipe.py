@@ -16,7 +16,6 @@ from cluster import storage
 from cluster.errors import RecipeError
 from pipelines.clean import Config as Clean
 from pipelines.dedup import Config as Dedup
-from pipelines.evaluate import Config as Evaluate
 from pipelines.fingerprint import Config as Fingerprint
 from pipelines.pack import Config as Pack
 from pipelines.pii import Config as Pii
@@ -25,7 +24,7 @@ from pipelines.settings import Section
 from pipelines.sources import Source
 from pipelines.split import Config as Split
 from pipelines.tokenise import Config as Tokenise
-from pipelines.train import Config as Train
+from pipelines.tuning import Evaluate, Train
 
 FORMAT = 1  # of the run directory; another number is refused
 UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}

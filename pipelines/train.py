@@ -24,18 +24,17 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict
-from typing import Any, Literal
+from typing import Any
 
 import ray
 import torch
 import transformers
-from pydantic import Field, model_validator
 
 from cluster import ledger, session, storage
 from cluster.errors import HeadraceError, ModelError, RecipeError, SourceError, UserError
 from pipelines import batches, checkpoints, models
-from pipelines.settings import Section
 from pipelines.training import Job, Step, fitted, on_worker
+from pipelines.tuning import Train as Config
 
 VERSION = 1
 ADAPTER = "adapter"
@@ -48,68 +47,6 @@ SHARE = 10  # validations and checkpoints of a training, unless the recipe says 
 
 # What a result does not depend on: a training that goes on may have these changed.
 FREE = {"checkpoint_every", "keep_checkpoints", "max_failures", "use_gpu", "cpus_per_worker"}
-
-
-class Config(Section):
-    """How the adapter is trained."""
-
-    rank: int = Field(default=16, ge=1)
-    """Rank of the adapter's matrices (LoRA's r)."""
-    alpha: float = Field(default=32, gt=0)
-    """Scale of the adapter: its output counts `alpha / rank` times."""
-    dropout: float = Field(default=0.0, ge=0, lt=1)
-    """Share of the adapter's inputs that is left out at random."""
-    target_modules: Literal["auto", "all-linear"] | tuple[str, ...] = "all-linear"
-    """Layers that get an adapter: all linear ones but the output; auto: those that peft names for the
-    architecture (mostly queries and values); or a list of names."""
-    learning_rate: float = Field(default=2e-4, gt=0)
-    """Highest learning rate, reached after warm-up."""
-    epochs: int = Field(default=3, ge=1)
-    """How often each packed row is trained on; `max_steps` takes precedence."""
-    max_steps: int | None = Field(default=None, ge=1)
-    """Steps of the whole training; left out: as many as `epochs` takes."""
-    batch_size: int = Field(default=4, ge=1)
-    """Packed rows that a worker computes at once."""
-    gradient_accumulation: int = Field(default=1, ge=1)
-    """Batches of each worker in a step: a step has workers x batch_size x this packed rows."""
-    warmup: float = Field(default=0.03, ge=0, le=1)
-    """Share of the steps in which the learning rate rises."""
-    schedule: Literal["cosine", "constant"] = "cosine"
-    """How the learning rate goes on after warm-up: to 0 by half a cosine, or as it is."""
-    weight_decay: float = Field(default=0.0, ge=0)
-    """Decoupled weight decay of AdamW."""
-    max_grad_norm: float = Field(default=1.0, ge=0)
-    """Gradients are scaled down to this norm; 0: never."""
-    precision: models.Precision = "auto"
-    """float32, bfloat16 (the adapter stays float32), or auto: bfloat16 on GPUs that compute in it."""
-    attention: models.Attention = "sdpa"
-    """Implementation of attention: sdpa (fast) or eager (plain). Both keep samples apart."""
-    gradient_checkpointing: bool = False
-    """Compute activations a second time instead of keeping them: less memory, ~30% slower."""
-    workers: int = Field(default=2, ge=1)
-    """Ranks. With fewer GPUs than that, one a GPU, which then take the others' batches as well."""
-    use_gpu: Literal["auto"] | bool = "auto"
-    """Train on GPUs: one a worker; auto: where the cluster has any."""
-    cpus_per_worker: float = Field(default=1, gt=0)
-    """CPUs that each rank reserves."""
-    validate_every: int | None = Field(default=None, ge=1)
-    """Steps between validations; left out: a tenth of all steps. The last step validates always."""
-    validation_rows: int = Field(default=512, ge=1)
-    """Most packed rows that a validation reads."""
-    checkpoint_every: int | None = Field(default=None, ge=1)
-    """Steps between checkpoints; left out: as `validate_every`. The last step leaves one always."""
-    keep_checkpoints: int = Field(default=2, ge=1)
-    """Checkpoints that are kept, the newest ones; the best adapter is kept beside them."""
-    max_failures: int = Field(default=3, ge=0)
-    """How often workers that died are restarted before the training fails."""
-    use_weights: bool = True
-    """Heed the weights of the sources; otherwise each sample is trained on once an epoch."""
-
-    @model_validator(mode="after")
-    def _named(self) -> "Config":
-        if self.target_modules == ():
-            raise ValueError('target_modules is empty; name layers, or write "auto" or "all-linear"')
-        return self
 
 
 def check(config: Config, model: str | None) -> None:

@@ -31,7 +31,7 @@ from cluster.errors import ModelError
 from pipelines import batches, checkpoints, models
 
 if TYPE_CHECKING:
-    from pipelines.train import Config
+    from pipelines.tuning import Train as Config
 
 ADAM = {"betas": (0.9, 0.999), "eps": 1e-8}
 History = dict[str, Any]

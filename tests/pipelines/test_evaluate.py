@@ -12,9 +12,11 @@ from torch.nn import functional
 
 from cluster import storage
 from cluster.errors import GateError, ModelError, SourceError
-from pipelines import batches, evaluate, models, train, training
-from pipelines.evaluate import Config, Gate, Sample
+from pipelines import batches, evaluate, measuring, models, train, training
+from pipelines.evaluate import Config
+from pipelines.measuring import Sample
 from pipelines.training import Rank
+from pipelines.tuning import METRICS, Gate
 from tests.pipelines import toys
 
 SMALL = Config(samples=24, max_new_tokens=8, batch_size=5, examples=3)
@@ -53,18 +55,18 @@ def test_the_last_target_span_is_found() -> None:
 def test_samples_are_unpacked_as_they_were(tuned_run: str) -> None:
     shelf = batches.shelf(tuned_run, "test")
     packed = [s for part in range(2) for s in toys.samples(20, seed=200 + part)]
-    found = evaluate.drawn(shelf, 1000, 0)
+    found = measuring.drawn(shelf, 1000, 0)
     assert [list(s.ids) for s in found] == [ids for ids, _ in packed]
     assert [list(s.labels) for s in found] == [labels for _, labels in packed]
-    few = [list(s.ids) for s in evaluate.drawn(shelf, 7, 3)]
+    few = [list(s.ids) for s in measuring.drawn(shelf, 7, 3)]
     assert len(few) == 7
-    assert few == [list(s.ids) for s in evaluate.drawn(shelf, 7, 3)]
-    assert few != [list(s.ids) for s in evaluate.drawn(shelf, 7, 4)]
+    assert few == [list(s.ids) for s in measuring.drawn(shelf, 7, 3)]
+    assert few != [list(s.ids) for s in measuring.drawn(shelf, 7, 4)]
 
 
 def test_the_tuned_model_is_told_to_be_better(base: str, tuned_run: str) -> None:
     found = evaluate.run(tuned_run, base, SMALL, seed=1)
-    assert set(found) == set(evaluate.METRICS)
+    assert set(found) == set(METRICS)
     assert {m["verdict"] for m in found.values()} == {"better"}
     assert {m["n"] for m in found.values()} == {24}
     assert found["exact_match"]["base"] == 0
@@ -94,7 +96,7 @@ def test_the_loss_is_that_of_each_sample_alone(base: str, tuned_run: str) -> Non
     assert set(found) == {"loss", "token_accuracy"}
     model = models.load(base, torch.float32, "eager")
     nats, right, count = 0.0, 0, 0
-    for sample in evaluate.drawn(batches.shelf(tuned_run, "test"), 24, 2):
+    for sample in measuring.drawn(batches.shelf(tuned_run, "test"), 24, 2):
         labels = torch.from_numpy(sample.labels)[1:]
         with torch.no_grad():
             logits = model(input_ids=torch.from_numpy(sample.ids)[None]).logits[0, :-1]
@@ -118,7 +120,7 @@ def test_answers_are_greedy_whatever_batch_they_are_in(base: str) -> None:
         wanted.append([int(i) for i in ids[len(prompt) :]])
     for size in (1, 4):
         config = SMALL.model_copy(update={"batch_size": size})
-        assert evaluate._generated(model, prompts, config, {toys.END}, tokenizer) == wanted
+        assert measuring._generated(model, prompts, config, {toys.END}, tokenizer) == wanted
 
 
 def test_plain_text_counts_for_the_loss_alone(base: str, tuned_run: str, tmp_path: Path) -> None:
@@ -194,7 +196,7 @@ def test_errors_name_what_is_wrong(base: str, tuned_run: str, tmp_path: Path) ->
 @pytest.mark.usefixtures("ray_local")
 def test_a_task_measures_what_this_process_does(base: str, tuned_run: str) -> None:
     shelf = batches.shelf(tuned_run, "test")
-    here = evaluate.measure(tuned_run, base, SMALL, shelf, 3)
+    here = measuring.measure(tuned_run, base, SMALL, shelf, 3)
     there = evaluate._compute(tuned_run, base, SMALL, shelf, 3)
     assert here.tuned.answers == there.tuned.answers
     np.testing.assert_allclose(here.base.forced, there.base.forced, atol=1e-5)
