@@ -55,6 +55,8 @@ def start(cpus: int) -> None:
                 "start one, or unset RAY_ADDRESS to run locally"
             ) from error
     else:
+        # One node cannot be partitioned from itself: a machine under load must not be declared dead.
+        os.environ.setdefault("RAY_health_check_failure_threshold", "100")
         logical = max(os.cpu_count() or 1, cpus)
         ray.init(num_cpus=logical, include_dashboard=False, **options)
     _configure_data()

@@ -1,9 +1,9 @@
 """Which rows go: a row is removed only if it has a verified match that stays.
 
-Rows are numbered by their rank in the total order (higher source priority, higher quality score,
-longer, lower row_id), so that "better" is "less". Walking from the best, a row goes where one of
-its verified partners is better and stays, and it names the most similar of those. No chain can
-swallow a corpus: A ~ B ~ C without A ~ C removes B and keeps C.
+Rows are numbered by their rank in the total order (inputs that were there before others, then higher
+source priority, higher quality score, longer, lower row_id), so that "better" is "less". Walking from
+the best, a row goes where one of its verified partners is better and stays, and it names the most
+similar of those. No chain can swallow a corpus: A ~ B ~ C without A ~ C removes B and keeps C.
 
 Cost: sorting the verified pairs; 40 bytes a row.
 """
@@ -52,9 +52,14 @@ def total_order(
     score: NDArray[np.float32],
     size: NDArray[np.uint32],
     row_id: NDArray[np.uint64],
+    plan: NDArray[np.int64],
 ) -> NDArray[np.int64]:
-    """Rank of each row, 0 the best: priority, then quality, then length, all descending; then row_id."""
-    order = np.lexsort((row_id, -size.astype(np.int64), -score.astype(np.float64), -priority))
+    """Rank of each row, 0 the best: the earlier plan, then priority, quality, length; then row_id.
+
+    `plan` is 0 for the inputs that a run began with: what was added later never displaces a row that
+    stood, so that the windows and sides of a run stay as they are when it grows.
+    """
+    order = np.lexsort((row_id, -size.astype(np.int64), -score.astype(np.float64), -priority, plan))
     rank = np.empty(len(order), np.int64)
     rank[order] = np.arange(len(order))
     return rank

@@ -64,12 +64,20 @@ class Rows:
     """The small columns of all rows by rank, the best first: what blocking and deciding need.
 
     `place[r]` is where the row of rank r stands in the table that this was built from, whose
-    fingerprint columns are read; `priority` int64[N] is of that table.
+    fingerprint columns are read; `priority` and `plan` (of the row's fragment), int64[N], are of that
+    table, 0 where they are not given.
     """
 
-    def __init__(self, table: pa.Table, priority: NDArray[np.int64]) -> None:
+    def __init__(
+        self,
+        table: pa.Table,
+        priority: NDArray[np.int64] | None = None,
+        plan: NDArray[np.int64] | None = None,
+    ) -> None:
         ids, size = table["row_id"].to_numpy(), table["size"].to_numpy()
-        self.place = np.argsort(decide.total_order(priority, scores(table), size, ids))
+        none = np.zeros(table.num_rows, np.int64)
+        given = (none if priority is None else priority, none if plan is None else plan)
+        self.place = np.argsort(decide.total_order(given[0], scores(table), size, ids, given[1]))
         self.n = len(self.place)
         self._columns = {
             name: table[name].to_numpy()
@@ -103,7 +111,7 @@ def duplicates(texts: pa.Array, config: Config | None = None) -> pa.Table:
     """
     config = config or Config()
     table = fingerprint.apply(as_rows(texts), fingerprint.Config())
-    rows = Rows(table, np.zeros(table.num_rows, np.int64))
+    rows = Rows(table)
     exact, representative = exact_copies(rows)
     pairs = candidate_pairs(rows, representative, config)
     concerned, local = np.unique(pairs, return_inverse=True)

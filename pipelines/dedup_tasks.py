@@ -42,11 +42,19 @@ IDENTITY = tuple(name for name in STAGED if "_band_" not in name and "_sketch_" 
 
 
 def run(
-    paths: Sequence[str], output: str, config: Config, *, order: dict[str, int], ngram: int, each: Each
+    paths: Sequence[str],
+    output: str,
+    config: Config,
+    *,
+    order: dict[str, int],
+    ngram: int,
+    each: Each,
+    firsts: Sequence[int] = (0,),
 ) -> dict[str, Any]:
     """Find the duplicates among the rows of the prepared files at `paths` and write `output`.
 
-    `order` holds the priority of each source; `each(function, items, name=...)` runs tasks. Writes
+    `order` holds the priority of each source, `firsts` the first ordinal of each plan; `each(function,
+    items, name=...)` runs tasks. Writes
     removed.parquet, borderline.parquet, and what `split.assign` needs: joined.parquet (pairs that share
     a side), clusters.parquet, ordinals.parquet (rows of each fragment). Returns counts. Nothing depends
     on the order of the paths, nor on that in which tasks end.
@@ -56,7 +64,11 @@ def run(
     groups = [list(enumerate(paths))[at : at + GROUP] for at in range(0, len(paths), GROUP)]
     staged = list(each(partial(_stage, work=work), groups, name="dedup stage"))
     first = next(
-        each(partial(_order, work=work, config=config, priority=order), [staged], name="dedup order")
+        each(
+            partial(_order, work=work, config=config, priority=order, firsts=firsts),
+            [staged],
+            name="dedup order",
+        )
     )
     bands = range(fingerprint.BANDS) if config.near and first["rows"] else range(0)
     blocked = list(each(partial(_block, staged=staged, work=work, config=config), bands, name="dedup block"))
@@ -95,12 +107,16 @@ def _read(staged: Sequence[str], columns: Sequence[str]) -> pa.Table:
     return pa.concat_tables([storage.read_table(p, list(columns)) for p in staged]).combine_chunks()
 
 
-def _order(staged: Sequence[str], work: str, config: Config, priority: dict[str, int]) -> dict[str, int]:
+def _order(
+    staged: Sequence[str], work: str, config: Config, priority: dict[str, int], firsts: Sequence[int]
+) -> dict[str, int]:
     """Rank all rows, find exact copies and short equal ones; write what the next steps need by rank."""
     table = _read(staged, [*IDENTITY, "file"])
     names = table["source"].combine_chunks().cast(pa.string()).dictionary_encode()
     weights = np.array([priority.get(n, 0) for n in names.dictionary.to_pylist()], np.int64)
-    rows = Rows(table, weights[names.indices.to_numpy(zero_copy_only=False)])
+    ordinals = schema.ordinal(table["row_id"].to_numpy())
+    plan = np.searchsorted(np.array(firsts, np.uint64), ordinals, side="right")
+    rows = Rows(table, weights[names.indices.to_numpy(zero_copy_only=False)], plan)
     exact, representative = exact_copies(rows)
     known = {
         "row_id": rows["row_id"],

@@ -197,7 +197,9 @@ def deduplicate(run: Run, records: Sequence[ledger.Record], mode: Mode) -> ledge
         spent: list[float] = []
         each = partial(_each, workers=workers(run), spent=spent)
         ngram = recipe.fingerprint.ngram
-        report = dedup_tasks.run(paths, output, recipe.dedup, order=order, ngram=ngram, each=each)
+        report = dedup_tasks.run(
+            paths, output, recipe.dedup, order=order, ngram=ngram, each=each, firsts=firsts
+        )
         sides = split.assign(output, recipe.split, seed=recipe.seed, rows=report["rows"], firsts=firsts)
         gone = report["exact"] + report["near"]
         bar.update(rows=report["rows"], kept=report["rows"] - gone, dropped=gone)

@@ -101,6 +101,7 @@ def assign(output: str, config: Config, *, seed: int, rows: int, firsts: Sequenc
         large = _too_large(side[heads], sizes, config, present)
         side[heads[large]] = TRAIN
         too_large += [{"kept": int(ids[heads[i]]), "rows": int(sizes[i])} for i in large]
+    orphans = _orphans(output, ids, bridge)
     sides = np.where(bridge, np.int8(TRAIN), side[root])
     written = pa.table({"row_id": ids, "side": sides, "bridge": bridge})
     storage.write_table(storage.join(output, "sides.parquet"), written, row_group=RANGE_GROUP)
@@ -108,8 +109,25 @@ def assign(output: str, config: Config, *, seed: int, rows: int, firsts: Sequenc
         "clusters": len(np.unique(clusters["cluster"].to_numpy())),
         "rows": len(ids),
         "bridges": int(bridge.sum()),
+        "orphans": orphans,
         "too_large": sorted(too_large, key=lambda c: (-c["rows"], c["kept"]))[:LISTED],
     }
+
+
+def _orphans(output: str, ids: NDArray[np.uint64], bridge: NDArray[np.bool_]) -> int:
+    """Make bridges of the rows that were removed for a bridge; returns how many.
+
+    They came with it (a row that stood before is never removed for a later one), and the row that
+    they name goes: they are told as what they are, and are taken out of `removed.parquet`.
+    """
+    if not bridge.any():
+        return 0
+    path = storage.join(output, "removed.parquet")
+    removed = storage.read_table(path)
+    orphaned = np.isin(removed["kept"].to_numpy(), ids[bridge])
+    bridge |= np.isin(ids, removed["removed"].to_numpy()[orphaned])
+    storage.write_table(path, removed.filter(pa.array(~orphaned)), row_group=RANGE_GROUP)
+    return int(orphaned.sum())
 
 
 def _too_large(

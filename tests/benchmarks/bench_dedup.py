@@ -187,7 +187,7 @@ def _looked_at(texts: list[str], truth: NDArray[np.float64]) -> list[tuple[float
     """Similarity of each pair from .7 up, and whether it is a candidate (with the sketch's cut at .65)."""
     config = dedup.Config(threshold=0.7)
     table = fingerprint.apply(dedup.as_rows(pa.array(texts)), fingerprint.Config())
-    rows = dedup.Rows(table, np.zeros(table.num_rows, np.int64))
+    rows = dedup.Rows(table)
     _, representative = dedup.exact_copies(rows)
     pairs = rows.place[dedup.candidate_pairs(rows, representative, config)]
     found = {(int(a), int(b)) for a, b in np.sort(pairs, axis=1)}

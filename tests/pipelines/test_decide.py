@@ -97,7 +97,10 @@ def test_total_order_is_priority_quality_length_row_id() -> None:
     score = np.array([0.9, 0.1, 0.5, 0.5, 0.5], np.float32)
     size = np.array([1, 1, 7, 9, 9], np.uint32)
     row_id = np.array([0, 1, 2, 2**63 + 4, 2**63 + 3], np.uint64)
-    assert decide.total_order(priority, score, size, row_id).tolist() == [1, 0, 4, 3, 2]
+    none = np.zeros(5, np.int64)
+    assert decide.total_order(priority, score, size, row_id, none).tolist() == [1, 0, 4, 3, 2]
+    later = np.array([1, 0, 0, 0, 0])
+    assert decide.total_order(priority, score, size, row_id, later).tolist() == [4, 0, 3, 2, 1]
 
 
 def test_equal_rows_point_to_the_best_of_them() -> None:

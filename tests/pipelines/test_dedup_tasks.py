@@ -197,3 +197,16 @@ def test_thresholds_count_what_would_go(tmp_path: Path) -> None:
     assert by_threshold[0.8] == report["exact"] + report["near"]
     assert sum(c["rows"] - 1 for c in report["clusters"]) <= by_threshold[0.8]
     assert by_threshold[0.9] == dedup.duplicates(pa.array(texts), Config(threshold=0.9)).num_rows
+
+
+def test_a_row_that_was_added_never_displaces_one_that_stood(tmp_path: Path) -> None:
+    words = " ".join(f"word{n}" for n in range(60))
+    before, after = words, words + " and one more to be longer"
+    table = rows([before, after])
+    ids = pa.array([0, 1 << 32], pa.uint64())
+    table = table.set_column(table.schema.get_field_index("row_id"), "row_id", ids)
+    paths = written(tmp_path, table, [1])
+    for firsts, kept in (((0,), 1 << 32), ((0, 1), 0)):
+        dedup_tasks.run(paths, str(tmp_path / "out"), Config(), order={}, ngram=8, each=each, firsts=firsts)
+        removed = storage.read_table(str(tmp_path / "out" / "removed.parquet"))
+        assert removed["kept"].to_pylist() == [kept]

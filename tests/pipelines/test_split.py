@@ -25,6 +25,7 @@ def assigned(
     firsts: tuple[int, ...] = (0,),
     config: Config | None = None,
     seed: int = 7,
+    removed: dict[int, int] | None = None,
 ) -> tuple[dict[str, Any], dict[int, tuple[str, bool]]]:
     """Run `assign` over the clustered rows of `edges`; `own` gives each its key. Sides by row id."""
     ids = np.array(sorted({row for edge in edges for row in edge}), np.uint64)
@@ -40,7 +41,15 @@ def assigned(
         {"a": pa.array([a for _, a in pairs], pa.uint64()), "b": pa.array([b for b, _ in pairs], pa.uint64())}
     )
     sizes = pa.table({"ordinal": pa.array(range(len(filled)), pa.uint64()), "rows": filled})
-    for name, table in (("clusters", clusters), ("joined", joined), ("ordinals", sizes)):
+    gone = sorted((removed or {}).items())
+    removals = pa.table(
+        {
+            "removed": pa.array([r for r, _ in gone], pa.uint64()),
+            "kept": pa.array([k for _, k in gone], pa.uint64()),
+        }
+    )
+    tables = {"clusters": clusters, "joined": joined, "ordinals": sizes, "removed": removals}
+    for name, table in tables.items():
         storage.write_table(str(folder / f"{name}.parquet"), table)
     report = split.assign(str(folder), config or Config(**HALVES), seed=seed, rows=rows, firsts=firsts)
     found = storage.read_table(str(folder / "sides.parquet")).to_pylist()
@@ -92,7 +101,7 @@ def test_a_cluster_too_large_for_its_side_goes_to_train(tmp_path: Path) -> None:
     assert report["too_large"] == [{"kept": 0, "rows": 20}]
     report, sides = assigned(tmp_path, edges, own, rows=122)
     assert {side for side, _ in sides.values()} == {"test"}
-    assert report == {"clusters": 20, "rows": 20, "bridges": 0, "too_large": []}
+    assert report == {"clusters": 20, "rows": 20, "bridges": 0, "orphans": 0, "too_large": []}
 
 
 def later(row: int, ordinal: int = 1) -> int:
@@ -115,6 +124,16 @@ def test_a_new_row_that_would_join_two_sides_is_a_bridge(tmp_path: Path) -> None
     # In one plan nothing stands yet: they all go to one side.
     _, sides = assigned(tmp_path, edges, old | new, firsts=(0,))
     assert set(sides.values()) == {("train", False)}
+
+
+def test_rows_removed_for_a_bridge_are_told_as_bridges(tmp_path: Path) -> None:
+    own = {0: key_on("train"), 1: key_on("test"), later(0): 1, later(1): 2, later(2): 3}
+    edges = [(0, later(0)), (1, later(0)), (later(0), later(1)), (0, later(2))]
+    removed = {later(1): later(0), later(2): 0}
+    report, sides = assigned(tmp_path, edges, own, firsts=(0, 1), removed=removed)
+    assert [row for row, (_, bridge) in sides.items() if bridge] == [later(0), later(1)]
+    assert (report["bridges"], report["orphans"]) == (2, 1)
+    assert storage.read_table(str(tmp_path / "removed.parquet"))["removed"].to_pylist() == [later(2)]
 
 
 def test_only_the_row_that_joins_is_dropped(tmp_path: Path) -> None:
@@ -196,4 +215,4 @@ def test_apply_without_sides_or_rows() -> None:
 
 def test_assign_of_nothing(tmp_path: Path) -> None:
     report, sides = assigned(tmp_path, [], {}, rows=0, firsts=())
-    assert (report, sides) == ({"clusters": 0, "rows": 0, "bridges": 0, "too_large": []}, {})
+    assert (report, sides) == ({"clusters": 0, "rows": 0, "bridges": 0, "orphans": 0, "too_large": []}, {})
