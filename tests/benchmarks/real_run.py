@@ -21,7 +21,7 @@ import tarfile
 import time
 import uuid
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, cast
 
 import psutil
 import pyarrow as pa
@@ -33,18 +33,19 @@ DATA = Path(os.environ.get("HEADRACE_TEST_DATA", ROOT.parent / "shared" / "data"
 HEADRACE = [sys.executable, "-m", "pipelines"]
 
 
+def opened(path: Path, mode: str) -> IO[str]:
+    """A text file, gzipped where its name says so."""
+    return cast(IO[str], (gzip.open if path.suffix == ".gz" else open)(path, mode, encoding="utf-8"))
+
+
 def read_json(path: Path) -> Any:
-    opened = gzip.open(path, "rt", encoding="utf-8") if path.suffix == ".gz" else path.open(encoding="utf-8")
-    with opened as file:
+    with opened(path, "rt") as file:
         return json.load(file)
 
 
 def write_jsonl(path: Path, rows: list[dict[str, Any]]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    opened = (
-        gzip.open(path, "wt", encoding="utf-8") if path.suffix == ".gz" else path.open("w", encoding="utf-8")
-    )
-    with opened as file:
+    with opened(path, "wt") as file:
         file.writelines(json.dumps(r, ensure_ascii=False) + "\n" for r in rows)
 
 
