@@ -30,6 +30,9 @@ OFFLINE = {
     # A task that failed beside the one that is told would print its whole traceback.
     "RAY_IGNORE_UNHANDLED_ERRORS": "1",
 }
+# Ray ends a worker that idles for a second where there are more than CPUs; ours take seconds of imports to
+# start again, and passes need them in turns.
+PATIENT = {"RAY_idle_worker_killing_time_threshold_ms": "60000"}
 
 
 def start(cpus: int) -> None:
@@ -57,6 +60,7 @@ def start(cpus: int) -> None:
     else:
         # One node cannot be partitioned from itself: a machine under load must not be declared dead.
         os.environ.setdefault("RAY_health_check_failure_threshold", "100")
+        os.environ.update({**PATIENT, **os.environ})
         logical = max(os.cpu_count() or 1, cpus)
         ray.init(num_cpus=logical, include_dashboard=False, **options)
     _configure_data()
