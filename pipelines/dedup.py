@@ -43,7 +43,8 @@ class Config(Section):
     near: bool = True
     """Remove rows whose prompt and answer are each alike (exact copies among them)."""
     threshold: float = Field(0.8, gt=0, le=1)
-    """Least Jaccard similarity of both parts, over windows of the folded text. Below .7 many pairs are
+    """Least Jaccard similarity of both parts, over windows of the folded text; where one part is too short
+    to compare and equal, what differs in the other counts double (.8 asks for .9). Below .7 many pairs are
     never looked at: see `pipelines.candidates` for the share that is found."""
     margin: float = Field(0.05, ge=0, lt=1)
     """Pairs this far below the threshold are listed as borderline, and share a side of the split."""

@@ -52,6 +52,17 @@ def test_short_parts_are_equal_or_not() -> None:
     assert similarity([("text", "Hello there")], [("text", "hello there")]) == 1
 
 
+def test_beside_a_short_equal_part_differences_count_double() -> None:
+    other = PROMPT.replace("apples", "plums")
+    folded = [text + " " for text in kernels.fold([PROMPT, other]).to_pylist()]
+    expected = kernels.jaccard(folded, [[0, 1]])[0]
+    assert 0.5 < expected < 0.9
+    assert similarity(turn(PROMPT, "True."), turn(other, "True.")) == pytest.approx(2 * expected - 1)
+    # An empty part is no part: a prompt alone, or an answer alone, is compared as it is.
+    assert similarity([("user", PROMPT)], [("user", other)]) == pytest.approx(expected)
+    assert similarity(turn(PROMPT, "True."), turn(PROMPT.upper(), "true.")) == 1
+
+
 def test_a_short_part_is_not_alike_to_a_long_one() -> None:
     assert similarity(turn(PROMPT, ANSWER), [("assistant", ANSWER)]) == 0
     assert similarity(turn(PROMPT * 5, ANSWER), [("assistant", ANSWER)]) == 0  # a long part has no key
