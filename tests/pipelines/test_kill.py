@@ -1,0 +1,156 @@
+"""Runs that are killed: whatever dies and whenever, the same command goes on and ends with the same bytes.
+
+A driver is killed as a process of its own with a Ray of its own, a worker under a driver in this
+process. Kills are aimed by what lies in the run directory: the plan, commits, the files of pass 2.
+"""
+
+import os
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import psutil
+import pytest
+
+from tests.conftest import REPOSITORY
+from tests.pipelines.test_cli import commits, make, prepare, save, write_inputs
+
+pytestmark = pytest.mark.ray
+PATIENCE = 300  # seconds until a point is reached, from a cold start on a busy machine
+POLL = 0.002
+
+
+def committed(run: Path, name: str) -> int:
+    """Units of a pass that are committed."""
+    return len(list((run / "ledger" / name).glob("0*.json")))
+
+
+POINTS: dict[str, Callable[[Path], bool]] = {
+    "plan": lambda run: committed(run, "plan") == 1,
+    "first commit": lambda run: committed(run, "prepare") >= 1,
+    "five commits": lambda run: committed(run, "prepare") >= 5,
+    "dedup": lambda run: any((run / "duplicates/work").glob("*.parquet")),
+    "decided": lambda run: (run / "ledger/dedup/all.json").exists(),
+    "pack": lambda run: committed(run, "pack") >= 1,
+}
+
+
+class Driver:
+    """`headrace prepare` in a process of its own."""
+
+    def __init__(self, recipe: str) -> None:
+        environment = {k: v for k, v in os.environ.items() if not k.startswith("RAY_")}
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "pipelines", "prepare", recipe],
+            env={**environment, "PYTHONPATH": str(REPOSITORY)},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+
+    def wait_for(self, reached: Callable[[], bool]) -> None:
+        """Return as soon as `reached`; the process must still be at work then."""
+        end = time.monotonic() + PATIENCE
+        while not reached():
+            assert self.process.poll() is None, "it ended before it could be killed"
+            assert time.monotonic() < end, "the point was never reached"
+            time.sleep(POLL)
+
+    def kill(self) -> None:
+        """kill -9 of the driver alone; its Ray follows by itself (what does not is ended after a while)."""
+        family = psutil.Process(self.process.pid).children(recursive=True)
+        self.process.kill()
+        self.process.wait()
+        for left in psutil.wait_procs(family, timeout=30)[1]:
+            left.kill()
+
+
+class Runs:
+    """Inputs, and the digest of a run over them that nobody disturbed."""
+
+    def __init__(self, folder: Path) -> None:
+        self.inputs = folder / "in"
+        write_inputs(self.inputs)
+        self.digest = prepare(folder / "recipe.yaml", make(self.inputs, folder / "run"))["digest"]
+
+
+@pytest.fixture(scope="module")
+def runs(ray_local: None, tmp_path_factory: pytest.TempPathFactory) -> Runs:
+    return Runs(tmp_path_factory.mktemp("kill"))
+
+
+def killed_at(points: list[str], runs: Runs, tmp_path: Path) -> None:
+    """Kill the driver at each of `points`, one start after the other, then let it end."""
+    run = tmp_path / "run"
+    data = make(runs.inputs, run, workers=2)
+    recipe = save(tmp_path / "recipe.yaml", data)
+    done: dict[str, dict[str, tuple[int, int]]] = {}
+    for point in points:
+        driver = Driver(recipe)
+        try:
+            driver.wait_for(lambda reached=POINTS[point]: reached(run))
+        finally:
+            driver.kill()
+        assert not (run / "run.json").exists()
+        for name, before in done.items():
+            assert {unit: commits(run, name)[unit] for unit in before} == before, f"{name} was done again"
+        done = {name: commits(run, name) for name in ("plan", "prepare", "pack")}
+    found = prepare(Path(recipe), data)
+    assert found["digest"] == runs.digest
+    for name, before in done.items():
+        assert {unit: commits(run, name)[unit] for unit in before} == before, f"{name} was done again"
+    assert not list(run.rglob(".headrace-*/")), "a temporary directory was left"
+    assert not (run / "duplicates/work").exists()
+
+
+def test_a_driver_killed_in_pass_1_and_in_pass_3(runs: Runs, tmp_path: Path) -> None:
+    killed_at(["five commits", "pack"], runs, tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif("HEADRACE_SLOW" not in os.environ, reason="takes minutes; set HEADRACE_SLOW=1")
+def test_a_driver_killed_everywhere(runs: Runs, tmp_path: Path) -> None:
+    killed_at(list(POINTS), runs, tmp_path)
+
+
+class Killer(threading.Thread):
+    """Kills one busy Ray worker below this process at each of `points` of the run."""
+
+    def __init__(self, run: Path, points: list[str]) -> None:
+        super().__init__(daemon=True)
+        self.run_directory, self.points = run, points
+        self.killed: list[str] = []
+        self.stopped = threading.Event()
+
+    def run(self) -> None:
+        for point in self.points:
+            while not (POINTS[point](self.run_directory) and self.kill_one()):
+                if self.stopped.wait(POLL):
+                    return
+
+    def kill_one(self) -> bool:
+        """kill -9 of a worker that is in a task of ours; whether there was one."""
+        for process in psutil.Process().children(recursive=True):
+            try:
+                title = process.cmdline()[0] if process.cmdline() else ""
+                if title.startswith(("ray::MapBatches", "ray::pack", "ray::dedup")):
+                    process.kill()
+                    self.killed.append(title)
+                    return True
+            except psutil.NoSuchProcess:
+                continue
+        return False
+
+
+def test_killed_workers(runs: Runs, tmp_path: Path) -> None:
+    killer = Killer(tmp_path / "run", ["first commit", "five commits", "dedup"])
+    killer.start()
+    try:
+        found = prepare(tmp_path / "recipe.yaml", make(runs.inputs, tmp_path / "run"))
+    finally:
+        killer.stopped.set()
+        killer.join()
+    assert any(title.startswith("ray::MapBatches") for title in killer.killed), killer.killed
+    assert found["digest"] == runs.digest
