@@ -193,11 +193,8 @@ def killed(path: Path, who: str, *, after: int, overrides: tuple[str, ...] = ())
         driver.send_signal(signal.SIGKILL)
         driver.wait()
         return
-    workers = [
-        p
-        for p in psutil.Process(driver.pid).children(recursive=True)
-        if "ray::" in " ".join(p.cmdline()) and "IDLE" not in " ".join(p.cmdline())
-    ]
+    children = psutil.Process(driver.pid).children(recursive=True)
+    workers = [p for p in children if "".join(p.cmdline()).startswith("ray::MapBatches")]
     for worker in workers[:1]:
         worker.kill()
     print(f"--- killed {len(workers[:1])} worker; driver exit {driver.wait()}", flush=True)
