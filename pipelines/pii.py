@@ -114,7 +114,7 @@ def apply(table: pa.Table, config: Config) -> pa.Table:
     failed: list[str | None] = [None] * table.num_rows
     for text, cause in masked.failures.items():
         failed[owners[text]] = cause
-    fine = np.array([cause is None for cause in failed])
+    fine = np.array([cause is None for cause in failed], np.bool_)
     table = schema.rebuild(table, rows, roles, masked.texts.slice(0, len(texts)))
     table = _withheld(_with_meta(table, meta, masked.texts.slice(len(texts))), fine)
     counts = _counts([int(owners[text]) for text in masked.tagged], masked.entities, live & fine)

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cluster.errors import StorageError
-from pipelines import prepared, schema
+from pipelines import flow, prepared, schema
 
 
 def table(texts: list[str]) -> pa.Table:
@@ -74,3 +74,15 @@ def test_text_that_was_never_masked_is_withheld() -> None:
     assert kept["error"].to_pylist() == [None, None, "pii.error"]
     shown = prepared.rejected(rows, withhold=())
     assert shown["messages"].null_count == 0
+
+
+@pytest.mark.parametrize("rows", [[], [{"error": "read.binary", "messages": None}]])
+def test_stages_take_parts_without_a_readable_row(rows: list[dict[str, Any]]) -> None:
+    given = {"row_id": 7, "n_records": 1, "source": "s", "file": "f", "place": "line 1"}
+    table = schema.from_rows([{**given, **row} for row in rows])
+    for module in flow.ROW_STAGES:
+        table = module.apply(table, module.Config())
+    assert table["row_id"].to_pylist() == [7] * len(rows)
+    kept = table.filter(schema.live(table))
+    assert kept.num_rows == 0
+    assert prepared.rejected(table, withhold=prepared.BEFORE_MASKING).num_rows == len(rows)
