@@ -162,6 +162,8 @@ def digest(run_path: RunPath) -> None:
     from pipelines import summary
 
     storage.probe(run_path)
+    if not summary.files(run_path):
+        raise OutputError(f"nothing is packed in {run_path!r}; run `headrace prepare` on its recipe first")
     session.start(1)
     sys.stdout.write(summary.digest(run_path, workers=session.cpus()) + "\n")
 

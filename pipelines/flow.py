@@ -3,7 +3,7 @@
 from typing import Any
 
 from cluster import session, storage
-from cluster.errors import GateError, ModelError
+from cluster.errors import GateError, ModelError, SourceError
 from pipelines import (
     clean,
     fingerprint,
@@ -33,6 +33,11 @@ def prepare(recipe: Recipe, mode: Mode) -> dict[str, Any]:
     windows = passes.pack(run, rows, duplicates, mode)
     told = summary.write(run.path, summary.prepare(run, rows, duplicates, windows, passes.workers(run)))
     _say_prepared(told, mode)
+    if not told["rows"]["kept"]:
+        raise SourceError(
+            f"nothing is left to pack: none of {told['rows']['in']:,} records was kept. The reasons are "
+            f"above and, record by record, in {storage.join(run.path, 'rejected')}; look at shape and columns first"
+        )
     return told
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import xxhash
 
 from cluster import ledger, storage, stream
-from cluster.errors import BooksError, OutputError
+from cluster.errors import BooksError
 from pipelines import books, pack, packed, passes, prepared
 from pipelines.rundir import Run
 
@@ -110,21 +110,22 @@ def _splits(windows: Sequence[ledger.Record]) -> dict[str, dict[str, int]]:
     }
 
 
+def files(path: str) -> list[tuple[str, str]]:
+    """(split, path) of every packed file, in the order of the digest."""
+    sides = ((side, storage.listing(storage.join(path, "packed", side))) for side in packed.SPLITS)
+    return [(side, entry.path) for side, entries in sides for entry in entries]
+
+
 def digest(path: str, *, workers: int) -> str:
     """One hash of all of `packed/`: split, ordinal, row over ids, labels, positions and segments.
 
     Cost: reads `packed/` once in tasks; the driver sees 16 bytes a packed row.
-    Raises: OutputError where nothing is packed.
     """
     whole = xxhash.xxh3_128()
-    files = []
-    for side in packed.SPLITS:
-        files += [(side, e.path) for e in storage.listing(storage.join(path, "packed", side))]
-    if not files:
-        raise OutputError(f"nothing is packed in {path!r}; run `headrace prepare` on its recipe first")
-    hashes = stream.each(_row_hashes, [p for _, p in files], workers=workers, name="digest")
+    found = files(path)
+    hashes = stream.each(_row_hashes, [p for _, p in found], workers=workers, name="digest")
     side_before = None
-    for (side, _), rows in zip(files, hashes, strict=True):
+    for (side, _), rows in zip(found, hashes, strict=True):
         if side != side_before:
             whole.update(side.encode())
             side_before = side
