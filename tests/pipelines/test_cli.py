@@ -69,7 +69,8 @@ def told(arguments: list[str]) -> tuple[int, str, str]:
 def prepare(path: Path, data: dict[str, Any]) -> dict[str, Any]:
     """`headrace prepare` on recipe `data`, saved at `path`; returns run.json."""
     code, _, err = told(["prepare", save(path, data)])
-    assert (code, err) == (0, "")
+    assert not code, err
+    assert err == ""
     found: dict[str, Any] = json.loads(storage.read_bytes(storage.join(data["output"], "run.json")))
     return found
 
