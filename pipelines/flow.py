@@ -36,7 +36,8 @@ def prepare(recipe: Recipe, mode: Mode) -> dict[str, Any]:
     if not told["rows"]["kept"]:
         raise SourceError(
             f"nothing is left to pack: none of {told['rows']['in']:,} records was kept. The reasons are "
-            f"above and, record by record, in {storage.join(run.path, 'rejected')}; look at shape and columns first"
+            f"above and, record by record, in {storage.join(run.path, 'rejected')}; look at shape and "
+            "columns first"
         )
     return told
 
