@@ -35,7 +35,7 @@ def test_everything_but_output_and_sources_may_be_left_out(file: Path) -> None:
         ("workers: none", "'workers': Input should be a valid integer"),
         ("workers: 0", "'workers': Input should be greater than or equal to 1 (is 0)"),
         ("fragment_size: 3 bananas", "'fragment_size': Value error, not a size"),
-        ("fragment_size: 1KiB", "'fragment_size': Input should be greater than or equal to 4096 (is '1KiB')"),
+        ("fragment_size: 1KiB", "'fragment_size': Input should be greater than or equal to 4096 (is 1024)"),
     ],
 )
 def test_a_wrong_key_or_value_is_named_with_its_path(file: Path, text: str, told: str) -> None:
@@ -60,7 +60,7 @@ def test_every_mistake_is_told_at_once(file: Path) -> None:
 
 
 def test_bad_yaml_is_placed(file: Path) -> None:
-    with pytest.raises(RecipeError, match=r"recipe.yaml, line 2, column \d+: not valid YAML"):
+    with pytest.raises(RecipeError, match=r"recipe.yaml, line 3, column \d+: not valid YAML"):
         load(file, "output: out\nsources: [\n")
 
 
