@@ -87,10 +87,23 @@ def writable(recipe: Recipe) -> Recipe | None:
 
 
 def resolve(recipe: Recipe, earlier: Recipe | None) -> Recipe:
-    """The recipe with names, formats and shapes filled in; what an earlier run found stays."""
+    """The recipe with names, formats and shapes filled in; what an earlier run found stays.
+
+    A source that is read as it was is not looked at again: a file that was added to it and does not fit
+    is told record by record, and the run goes on.
+    """
     before = {s.name: s for s in earlier.sources} if earlier else {}
-    held = [sources.frozen(s, before.get(s.name)) for s in sources.named(recipe.sources)]
-    return recipe.model_copy(update={"sources": tuple(sources.resolve(held))})
+    found = []
+    for source in sources.named(recipe.sources):
+        held = sources.frozen(source, before.get(source.name))
+        same = source.name in before and _reading(held) == _reading(before[source.name])
+        found.append(held if same else sources.resolve([held])[0])
+    return recipe.model_copy(update={"sources": tuple(found)})
+
+
+def _reading(source: sources.Source) -> dict[str, object]:
+    """What decides how records are read."""
+    return source.model_dump(mode="json", exclude={"path", "weight", "priority", "loss"})
 
 
 def source_of_ordinals(path: str) -> dict[int, str]:
