@@ -108,6 +108,9 @@ def ray_local(s3_plan: dict[str, str]) -> Iterator[None]:
     patch = pytest.MonkeyPatch()
     patch.setenv("PYTHONPATH", os.pathsep.join([str(REPOSITORY), os.environ.get("PYTHONPATH", "")]))
     patch.setenv("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    # As `cluster.session` starts its own: a busy machine is not dead, and a worker costs seconds to start.
+    patch.setenv("RAY_health_check_failure_threshold", "100")
+    patch.setenv("RAY_idle_worker_killing_time_threshold_ms", "60000")
     for name, value in s3_plan.items():  # raylet and workers inherit what stands here at init
         patch.setenv(name, value)
     ray.init(
