@@ -141,8 +141,3 @@ def _say_prepared(told: dict[str, Any], mode: Mode) -> None:
         text = f"packed {side}: {size}"
         say(mode, "packed", text, split=side, **counts)
     say(mode, "digest", f"digest: {told['digest']}", digest=told["digest"])
-
-
-def exists(path: str) -> bool:
-    """Whether `path` is a run directory of ours."""
-    return storage.exists(storage.join(path, "recipe.yaml"))

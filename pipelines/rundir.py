@@ -7,7 +7,7 @@ perhaps with a changed recipe, and whatever still fits its pass keys is left as 
 
 from dataclasses import dataclass
 
-from cluster import fragments, ledger, storage
+from cluster import ledger, storage
 from cluster.errors import OutputError
 from cluster.fragments import Fragment
 from pipelines import recipe as recipes
@@ -41,15 +41,13 @@ def claim(recipe: Recipe) -> Run:
     if earlier is None or recipes.dump(earlier).encode() != text:
         storage.put(target, text)
     plans = ledger.plans(recipe.output)
-    known = [f for plan in plans for f in plan]
-    by_name = {s.name: s for s in resolved.sources}
-    cut = fragments.cut(
-        [f for s in resolved.sources for f in sources.files(s)],
-        resolved.fragment_size,
-        lambda f: sources.cuttable(by_name[f.source], f),
-        grouped={s.name for s in resolved.sources if s.group_by},
-        known=known,
-    )
+    cut = [
+        fragment
+        for source in sorted(resolved.sources, key=lambda s: s.name)
+        for fragment in sources.plan(
+            source, resolved.fragment_size, [f for plan in plans for f in plan if f.source == source.name]
+        )
+    ]
     live = [f for f in cut if f.ordinal >= 0]
     new = [f for f in cut if f.ordinal < 0]
     claimed = ledger.claim(recipe.output, plans, new)

@@ -118,3 +118,4 @@ def test_dead_endpoint_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_probe_leaves_local_paths_alone(tmp_path: Path) -> None:
     storage.probe(str(tmp_path / "absent"))
+    assert not (tmp_path / "absent").exists()
