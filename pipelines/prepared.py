@@ -33,6 +33,8 @@ MARKS = ("drop", "error", "detail", "bytes_lost")
 READ_SECONDS = b"headrace.read_seconds"
 # Rows that these stages mark have not been masked yet: their text is withheld.
 BEFORE_MASKING = ("read", "clean", "quality", "pii")
+# So many rows do not all break a stage by what they hold: then it is the stage, and the run stops.
+ROWS_AT_FAULT = 100
 
 
 @dataclass(frozen=True)
@@ -168,19 +170,22 @@ def _timed(stage: ModuleType, table: pa.Table, config: Any) -> tuple[pa.Table, d
 def isolated(stage: ModuleType, table: pa.Table, config: Any) -> pa.Table:
     """`stage.apply`, with rows that make it raise set apart as quarantined.
 
-    Raises: what the stage raised, where it raised on every row (then it is no row's fault).
+    Raises: what the stage raised, where it raised on every one of `ROWS_AT_FAULT` rows or more (a
+    part of fewer is quarantined whole, and the source's limit judges it).
     """
     try:
         return stage.apply(table, config)
     except (HeadraceError, MemoryError):
         raise
     except Exception as error:
-        if table.num_rows < 2:
+        live = pc.sum(schema.live(table)).as_py() or 0
+        if not live:  # it cannot be a row: none was looked at
             raise
-        pieces = [_bisected(stage, half, config) for half in _halves(table)]
+        # The stage over no row at all gives the columns that it adds, also where every row breaks it.
+        pieces = [stage.apply(table.slice(0, 0), config), _bisected(stage, table, config)]
         result = pa.concat_tables(pieces, promote_options="default")
-        failed = pc.equal(result["error"], f"{_short(stage)}.error")
-        if pc.sum(failed).as_py() == pc.sum(schema.live(table)).as_py():
+        failed = pc.sum(pc.equal(result["error"], f"{_short(stage)}.error")).as_py()
+        if failed == live >= ROWS_AT_FAULT:
             raise error
         return result
 
