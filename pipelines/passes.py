@@ -201,7 +201,10 @@ def deduplicate(run: Run, records: Sequence[ledger.Record], mode: Mode) -> ledge
         report = dedup_tasks.run(
             paths, output, recipe.dedup, order=order, ngram=ngram, each=each, firsts=firsts
         )
-        sides = split.assign(output, recipe.split, seed=recipe.seed, rows=report["rows"], firsts=firsts)
+        assign = partial(
+            split.assign, config=recipe.split, seed=recipe.seed, rows=report["rows"], firsts=firsts
+        )
+        sides = next(each(assign, [output], name="split assign"))
         gone = report["exact"] + report["near"]
         bar.update(rows=report["rows"], kept=report["rows"] - gone, dropped=gone)
     marks = next(iter(stream.each(packed.marks, [run.path], workers=1, name="marks")))

@@ -9,7 +9,7 @@ share goes to train and is reported. Shares are targets.
 Inputs that were added later cannot move a row that stood before: sides are assigned plan by plan
 with what was there then, and a new row that would join two sides is dropped as `split.bridge`.
 
-Cost: O(clustered rows and their pairs), in the driver; a row that is in no cluster costs one hash in
+Cost: O(clustered rows and their pairs), in one task; a row that is in no cluster costs one hash in
 pass 3.
 """
 
