@@ -128,6 +128,7 @@ def work(window: Window, job: Job) -> ledger.Record:
         "stages": timings,
         "packed": packed,
         "splits": _splits(kept),
+        "shortened": pc.sum(kept["shortened"]).as_py() or 0,
         "histograms": {"tokens": books.histogram(_token_lengths(samples))},
         "engine": tokenizer.engine,
         "memory": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,

@@ -34,6 +34,8 @@ STEPS = 14  # reasons in the flow plot, the rest is summed up
 PAIRS = {"removed": 10, "borderline": 4}
 CLUSTERS = 10
 RECIPE = 60_000  # characters
+# What run.json says of the run as a whole and the page shows as it is.
+FACTS = ("digest", "versions", "memory", "bytes_lost", "fragments", "tokenizer", "shortened")
 
 # The stages of the flow, in order, and what each one judges.
 STAGES = {
@@ -84,7 +86,7 @@ def render(run_directory: str) -> str:
         metrics=scoreboard.metrics(run.get("evaluate"), outputs),
         samples=scoreboard.samples(outputs),
         stages=_stages(run),
-        run={k: run.get(k) for k in ("digest", "versions", "memory", "bytes_lost", "fragments", "tokenizer")},
+        run={k: run.get(k) for k in FACTS},
         recipe=recipe and recipe[:RECIPE],
         recipe_cut=max(0, len(recipe or "") - RECIPE),
     )

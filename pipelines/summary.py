@@ -53,6 +53,7 @@ def prepare(
         "duplicates": duplicates["report"],
         "splits": {**_splits(windows), "assignment": duplicates["sides"]},
         "bytes_lost": sum(r["bytes_lost"] for r in rows),
+        "shortened": sum(r["shortened"] for r in windows),
         "tokenizer": {"engine": sorted({r["engine"] for r in windows})},
         "memory": {
             "driver": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,

@@ -84,7 +84,8 @@ def apply(
     """Mark the rows that give no sample, and give the samples of the others.
 
     `loss` says of each source "assistant" or "all" (default "assistant"). Returns the table, of the
-    same length, and samples (schema `SAMPLES`) in the order of rows and, within a row, of pieces.
+    same length and with a column `shortened` (bool: a part of the row was too long and is in no
+    sample), and samples (schema `SAMPLES`) in the order of rows and, within a row, of pieces.
 
     Raises: ModelError where conversations meet a tokenizer without a chat template.
     """
@@ -98,8 +99,10 @@ def apply(
     none = np.ones(part.num_rows, np.bool_)
     none[index] = False
     none[list(whole.refusals)] = False
-    table = schema.mark_where(table, _spread(none & lost, rows, table), "tokenise.too_long")
-    table = schema.mark_where(table, _spread(none & ~lost, rows, table), "tokenise.no_target")
+    table = table.append_column("shortened", pa.array(_spread(lost, rows, table)))
+    long = none & lost & (config.overlong != "truncate")  # a row cut off has no target in what is left
+    table = schema.mark_where(table, _spread(long, rows, table), "tokenise.too_long")
+    table = schema.mark_where(table, _spread(none & ~long, rows, table), "tokenise.no_target")
     table = _quarantine(table, {int(rows[row]): text for row, text in whole.refusals.items()})
     ids = part["row_id"].combine_chunks().take(pa.array(index))
     return table, pa.Table.from_arrays([ids.cast(pa.uint64()), *samples], schema=SAMPLES)
@@ -182,7 +185,7 @@ def _policy(
     rows = np.flatnonzero(long)
     if config.overlong == "truncate":
         cuts.add(whole, rows, np.zeros_like(rows), whole.start[rows], whole.start[rows] + config.max_length)
-        return np.zeros_like(long)
+        return long
     text = messages.codes[first[rows]] == schema.ROLES.index("text")
     _split_texts(cuts, rows[text], whole, config.max_length)
     return _split_conversations(cuts, rows[~text], messages, first, whole, config.max_length, tokenizer)

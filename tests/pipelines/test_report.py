@@ -111,6 +111,7 @@ def prepared_run() -> dict[str, Any]:
             "assignment": {"clusters": 33000},
         },
         "bytes_lost": 12288,
+        "shortened": 37,
         "memory": {"driver": 412_000_000, "worker": 655_000_000},
         "tokenizer": {"engine": ["gigatoken"]},
         "fragments": 42,
@@ -249,6 +250,7 @@ def test_verdict_comes_first_in_plain_words(full: Page) -> None:
         "What was kept fills 5,719 sequences with 2,904,908 tokens; 99.2% of their room is used."
     )
     assert full.text.index(lead) < 80
+    assert "37 of the rows that were kept are not there whole:" in full.text
     assert "Yes. On held-out data it is better on 5 of 5 metrics." in full.text
     assert "Exact match went from 0.000 to 0.613 (change +0.613, interval +0.571 to +0.655);" in full.text
 

@@ -141,7 +141,8 @@ LONG = [
 
 def test_long_conversations_are_split_between_exchanges_each_led_by_the_system_turn(shipped: Chat) -> None:
     _, (whole,) = run(shipped, table(LONG))
-    _, samples = run(shipped, table([ASK, SAY], LONG, [ASK, SAY]), max_length=70)
+    marked, samples = run(shipped, table([ASK, SAY], LONG, [ASK, SAY]), max_length=70)
+    assert marked["shortened"].to_pylist() == [False] * 3, "all of it is in some piece"
     pieces = [s for s in samples if s["row_id"] == 7 << 32 | 1]
     assert [s["row_id"] & 3 for s in samples] == [0, *[1] * len(pieces), 2]
     assert [s["piece"] for s in pieces] == list(range(len(pieces)))
@@ -163,6 +164,7 @@ def test_an_exchange_that_does_not_fit_alone_is_left_out(shipped: Chat) -> None:
     rows = table([ASK, SAY, big, SAY, ASK, ("assistant", "Four.")], [big, SAY])
     marked, samples = run(shipped, rows, max_length=64)
     assert marked["drop"].to_pylist() == [None, "tokenise.too_long"]
+    assert marked["shortened"].to_pylist() == [True, True]
     assert [learned(shipped, s) for s in samples] == ["It is 4.<|im_end|>", "Four.<|im_end|>"]
     assert [s["piece"] for s in samples] == [0, 1]
 
@@ -185,6 +187,7 @@ def test_truncate_cuts_the_end_and_drops_what_has_no_target_left(shipped: Chat) 
     rows = table([ASK, ("assistant", "one two three " * 20)], [("user", "very " * 100), SAY])
     marked, samples = run(shipped, rows, max_length=32, overlong="truncate")
     assert marked["drop"].to_pylist() == [None, "tokenise.no_target"]
+    assert marked["shortened"].to_pylist() == [True, True]
     _, whole = run(shipped, rows)
     assert samples[0]["input_ids"] == whole[0]["input_ids"][:32]
     assert samples[0]["labels"] == whole[0]["labels"][:32]
