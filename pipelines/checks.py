@@ -31,6 +31,8 @@ def check(recipe: Recipe, mode: Mode, *, training: bool) -> None:
     _room(recipe.output, total)
     _writable(recipe.output)
     tokenizer = tokenise.tokenizer(resolved.model, resolved.tokenise)
+    if any(source.shape != "text" for source in resolved.sources):
+        tokenizer.require_template()
     name = resolved.model or "shipped with headrace"
     text = f"tokenizer: {name}, {tokenizer.vocab_size:,} tokens, {tokenizer.engine}"
     say(mode, "tokenizer", text, engine=tokenizer.engine, vocabulary=tokenizer.vocab_size)

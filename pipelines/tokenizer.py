@@ -124,6 +124,14 @@ class Tokenizer:
             raise found
         return found
 
+    def require_template(self) -> None:
+        """Raises: ModelError where the tokenizer has no chat template: conversations need one."""
+        if self.template is None:
+            raise ModelError(
+                f"tokenizer {self.name!r} has no chat template, and the data holds conversations; "
+                "add chat_template.jinja to its directory, or take the model's instruct version"
+            )
+
     def distrust(self, shape: Shape, text_agrees: bool) -> None:
         """A real row of `shape` came out otherwise than Hugging Face has it: what to change.
 
@@ -156,11 +164,8 @@ class Tokenizer:
 
     def _cut(self, shape: Shape) -> Program | None:
         """The program of a conversation, proved on made-up contents; None where they disprove it."""
-        if self.template is None:
-            raise ModelError(
-                f"tokenizer {self.name!r} has no chat template, and the data holds conversations; "
-                "add chat_template.jinja to its directory, or take the model's instruct version"
-            )
+        self.require_template()
+        assert self.template is not None
         if not shape or any(role == "text" for role, _ in shape):
             raise Refusal("no messages" if not shape else "a text among other messages")
         parts = self.template.cut(shape)

@@ -10,15 +10,15 @@ from typing import Any
 import pytest
 
 from cluster.errors import ModelError, OutputError, SourceError, StorageError
-from pipelines import checks, recipe
+from pipelines import checks, recipe, tokenise
 
 
 def make(tmp_path: Path, **more: Any) -> recipe.Recipe:
     (tmp_path / "in").mkdir(exist_ok=True)
     lines = [json.dumps({"question": f"what is {n}?", "answer": "a number"}) + "\n" for n in range(20)]
     (tmp_path / "in/a.jsonl").write_text("".join(lines), encoding="utf-8")
-    sources = [{"name": "sums", "path": str(tmp_path / "in")}]
-    return recipe.validate({"output": str(tmp_path / "run"), "sources": sources, **more}, "recipe.yaml")
+    data = {"output": str(tmp_path / "run"), "sources": [{"name": "sums", "path": str(tmp_path / "in")}]}
+    return recipe.validate({**data, **more}, "recipe.yaml")
 
 
 def test_it_says_what_was_found_and_leaves_nothing(
@@ -85,3 +85,14 @@ def test_every_bucket_is_looked_at_once(tmp_path: Path, monkeypatch: pytest.Monk
     sources = [{"name": f"s{n}", "path": p} for n, p in enumerate(paths[1:])] + [{"name": "s", "path": paths}]
     checks.reachable(recipe.validate({"output": "s3://three/run", "sources": sources}, "recipe.yaml"))
     assert sorted(p.split("/")[2] for p in seen) == ["one", "three", "two"]
+
+
+def test_conversations_need_a_chat_template_before_any_work(tmp_path: Path) -> None:
+    base = tmp_path / "base"
+    shutil.copytree(Path(tokenise.__file__).parent / "assets" / "tokenizer", base)
+    (base / "chat_template.jinja").unlink()
+    given = make(tmp_path, model=str(base))
+    with pytest.raises(ModelError, match="has no chat template, and the data holds conversations"):
+        checks.check(given, "quiet", training=False)
+    texts = {"path": str(tmp_path / "in"), "shape": "text", "columns": {"text": "question"}}
+    checks.check(make(tmp_path, model=str(base), sources=[texts]), "quiet", training=False)
