@@ -224,10 +224,19 @@ def _ranks(config: Config) -> tuple[bool, int]:
 
 
 class Mailbox:
-    """Steps that rank 0 has finished, until the driver asks."""
+    """Steps that rank 0 has finished, until the driver asks; and why a rank has refused to train."""
 
     def __init__(self) -> None:
         self._held: list[Step] = []
+        self._refusal: ModelError | None = None
+
+    def refuse(self, error: ModelError) -> None:
+        """Leave what only the user can mend: no other start will do better."""
+        self._refusal = error
+
+    def refusal(self) -> ModelError | None:
+        """What a rank of an earlier start has left."""
+        return self._refusal
 
     def put(self, step: Step) -> None:
         """Leave a step."""

@@ -379,5 +379,13 @@ def on_worker(config: dict[str, Any]) -> None:
     job, mailbox = config["job"], config["mailbox"]
     context = ray.train.get_context()
     rank = Rank(context.get_world_rank(), context.get_world_size(), ray.train.torch.get_device())
-    train(job, rank, lambda step: mailbox.put.remote(step))
+    refusal = ray.get(mailbox.refusal.remote())
+    if refusal is not None:
+        raise refusal
+    try:
+        train(job, rank, lambda step: mailbox.put.remote(step))
+    except ModelError as error:
+        # Ray starts the ranks again whatever has failed: let them not load the model again for it.
+        ray.get(mailbox.refuse.remote(error.with_traceback(None)))
+        raise
     ray.train.report({"steps": job.steps})

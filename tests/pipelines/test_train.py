@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -306,6 +307,21 @@ def test_two_workers_learn_and_survive_a_kill(base: str, tmp_path: Path) -> None
     assert history["validation"] == pytest.approx(one["validation"], abs=1e-5)
     assert train.run(run, base, config, seed=7, progress=kill_once) == history
     assert len(told) == counted, "a finished training is not done again"
+
+
+@pytest.mark.ray
+@pytest.mark.usefixtures("ray_local")
+def test_a_rank_that_cannot_use_the_model_says_why(base: str, tmp_path: Path) -> None:
+    """Weights are read by the ranks alone; a later start raises what the first one found."""
+    shutil.copytree(base, tmp_path / "broken")
+    (tmp_path / "broken" / "model.safetensors").write_bytes(b"cut short")
+    run = toys.run(tmp_path / "run", {"train": 8, "validation": 2})
+    with pytest.raises(ModelError, match="broken"):
+        train.run(run, str(tmp_path / "broken"), SMALL.model_copy(update={"max_failures": 1}), seed=7)
+    mailbox = train.Mailbox()
+    assert mailbox.refusal() is None
+    mailbox.refuse(ModelError("weights"))
+    assert str(mailbox.refusal()) == "weights"
 
 
 def _is_worker_of_ours(process: psutil.Process) -> bool:
