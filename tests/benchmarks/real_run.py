@@ -6,7 +6,8 @@
 
 `matrix` runs the same recipe with 1, 2 and 4 workers, with the shards listed in another order,
 with `kill -9` of the driver and of a worker midway, and with input and output on S3 (where
-AWS_ENDPOINT_URL is set); all must give one digest. Data: HEADRACE_TEST_DATA, default ../shared/data.
+AWS_ENDPOINT_URL is set; once with the driver killed); all must give one digest.
+Data: HEADRACE_TEST_DATA, default ../shared/data.
 """
 
 import csv
@@ -181,14 +182,17 @@ def prepare(path: Path, *overrides: str) -> tuple[int, float]:
 
 def killed(path: Path, who: str, *, after: int, overrides: tuple[str, ...] = ()) -> None:
     """Start `headrace prepare`, wait for `after` commits, then `kill -9` the driver or a worker."""
+    from cluster import storage
+
     output = yaml.safe_load(path.read_text(encoding="utf-8"))["output"]
     driver = subprocess.Popen([*HEADRACE, "prepare", str(path), *overrides])
-    commits = Path(output) / "ledger" / "prepare"
-    while driver.poll() is None and len(list(commits.glob("*.json"))) < after:
-        time.sleep(0.1)
+    commits = 0
+    while driver.poll() is None and commits < after:
+        time.sleep(0.2)
+        commits = len(storage.listing(storage.join(output, "ledger/prepare")))
     if driver.poll() is not None:
         raise SystemExit(f"the run ended before {after} commits: nothing was killed")
-    print(f"--- killing the {who} after {len(list(commits.glob('*.json')))} commits", flush=True)
+    print(f"--- killing the {who} after {commits} commits", flush=True)
     if who == "driver":
         driver.send_signal(signal.SIGKILL)
         driver.wait()
@@ -236,7 +240,7 @@ def matrix(directory: Path) -> None:
         killed(path, who, after=20, overrides=("workers=2",))
         digests[name] = run_as(directory, name, content, ["workers=2"])
     if os.environ.get("AWS_ENDPOINT_URL"):
-        digests["s3"] = on_s3(directory)
+        digests |= on_s3(directory)
     print(json.dumps(digests, indent=1))
     if len(set(digests.values())) != 1:
         raise SystemExit("the digests differ")
@@ -251,8 +255,8 @@ def run_as(directory: Path, name: str, content: dict[str, Any], overrides: list[
     return digest
 
 
-def on_s3(directory: Path) -> str:
-    """The same with shards and run directory in a fresh bucket."""
+def on_s3(directory: Path) -> dict[str, str]:
+    """The same with shards and run directory in a fresh bucket: left alone, and with the driver killed."""
     from cluster import storage
 
     bucket = f"headrace-{uuid.uuid4().hex[:12]}"
@@ -261,12 +265,16 @@ def on_s3(directory: Path) -> str:
         for path in sorted((directory / folder).rglob("*")):
             if path.is_file():
                 storage.put(f"s3://{bucket}/in/{path.relative_to(directory)}", path.read_bytes())
-    content = recipe(f"s3://{bucket}/in", f"s3://{bucket}/run")
-    path = write_recipe(directory / "recipes" / "s3.yaml", content)
-    code, seconds = prepare(path, "workers=2")
-    digest = json.loads(storage.read_bytes(f"s3://{bucket}/run/run.json"))["digest"]
-    print(f"=== s3: exit {code}, {seconds:.0f} s, digest {digest}", flush=True)
-    return str(digest)
+    digests = {}
+    for name in ("s3", "s3-kill-driver"):
+        output = f"s3://{bucket}/{name}"
+        path = write_recipe(directory / "recipes" / f"{name}.yaml", recipe(f"s3://{bucket}/in", output))
+        if name == "s3-kill-driver":
+            killed(path, "driver", after=20, overrides=("workers=2",))
+        code, seconds = prepare(path, "workers=2")
+        digests[name] = str(json.loads(storage.read_bytes(f"{output}/run.json"))["digest"])
+        print(f"=== {name}: exit {code}, {seconds:.0f} s, digest {digests[name]}", flush=True)
+    return digests
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ process. Kills are aimed by what lies in the run directory: the plan, commits, t
 """
 
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -107,6 +108,38 @@ def killed_at(points: list[str], runs: Runs, tmp_path: Path) -> None:
 
 def test_a_driver_killed_in_pass_1_and_in_pass_3(runs: Runs, tmp_path: Path) -> None:
     killed_at(["five commits", "pack"], runs, tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.skipif("HEADRACE_SLOW" not in os.environ, reason="takes minutes; set HEADRACE_SLOW=1")
+def test_a_driver_killed_over_a_file_that_was_added(runs: Runs, tmp_path: Path) -> None:
+    """The same history twice, the second time with a kill while what is new is prepared."""
+    inputs = tmp_path / "in"
+    shutil.copytree(runs.inputs, inputs)
+    late = inputs / "chat/0.jsonl"
+    held = tmp_path / "late.jsonl"
+    late.rename(held)
+    digests = {}
+    for name in ("left", "killed"):
+        late.unlink(missing_ok=True)
+        run = tmp_path / name
+        data = make(inputs, run, workers=2)
+        recipe = save(tmp_path / f"{name}.yaml", data)
+        prepare(Path(recipe), data)
+        before = commits(run, "prepare")
+        more = len(before) + 1
+        shutil.copy2(held, late)
+        if name == "killed":
+            driver = Driver(recipe)
+            try:
+                driver.wait_for(lambda run=run, n=more: committed(run, "prepare") >= n)
+            finally:
+                driver.kill()
+        digests[name] = prepare(Path(recipe), data)["digest"]
+        after = commits(run, "prepare")
+        assert {unit: after[unit] for unit in before} == before, "what stood was done again"
+        assert len(after) > len(before)
+    assert digests["killed"] == digests["left"] != runs.digest
 
 
 @pytest.mark.slow
