@@ -10,6 +10,7 @@ from pkgutil import iter_modules
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from kernels.bottom import bottom_jaccard, bottom_sketches
     from kernels.content import content_hash, content_hash_lists
     from kernels.folding import fold
     from kernels.graph import components
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 __version__ = "0"
 
 _HOME = {
+    "bottom_jaccard": "bottom",
+    "bottom_sketches": "bottom",
     "components": "graph",
     "containment": "similarity",
     "content_hash": "content",
@@ -57,6 +60,8 @@ def warm() -> None:
 
 
 __all__ = [
+    "bottom_jaccard",
+    "bottom_sketches",
     "components",
     "containment",
     "content_hash",

@@ -1,9 +1,10 @@
 """Which rows go: a row is removed only if it has a verified match that stays.
 
-Rows are numbered by their rank in the total order (inputs that were there before others, then higher
-source priority, higher quality score, longer, lower row_id), so that "better" is "less". Walking from
-the best, a row goes where one of its verified partners is better and stays, and it names the most
-similar of those. No chain can swallow a corpus: A ~ B ~ C without A ~ C removes B and keeps C.
+Rows are numbered by their rank in the total order (rows of earlier runs, which are never removed, then
+inputs that were there before others, then higher source priority, higher quality score, longer, lower
+row_id), so that "better" is "less". Walking from the best, a row goes where one of its verified partners is
+better and stays, and it names the most similar of those. No chain can swallow a corpus: A ~ B ~ C without A
+~ C removes B and keeps C.
 
 Cost: sorting the verified pairs; 40 bytes a row.
 """
@@ -15,8 +16,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 Pairs = NDArray[np.int64]  # [M, 2]: rank of the better row, rank of the worse
-EXACT, NEAR = 0, 1
-RULES = ("exact", "near")
+EXACT, NEAR, SKETCH = 0, 1, 2
+RULES = ("exact", "near", "sketch")  # sketch: a near one whose kept row is known by its sketch alone
 
 
 class Matches(NamedTuple):
@@ -28,14 +29,29 @@ class Matches(NamedTuple):
     rule: NDArray[np.int8]  # of each pair
 
     @classmethod
-    def of(cls, exact: Pairs, equal: Pairs, near: Pairs, similarity: NDArray[np.float64]) -> "Matches":
-        """`equal` are pairs of short rows, equal after folding; `near` have the similarity given."""
+    def of(
+        cls,
+        exact: Pairs,
+        equal: Pairs,
+        near: Pairs,
+        similarity: NDArray[np.float64],
+        rule: NDArray[np.int8] | None = None,
+    ) -> "Matches":
+        """`equal` are pairs of short rows, equal after folding; `near` have the similarity given, and the
+        rule by which it is known (left out: from the texts)."""
+        by = np.full(len(near), NEAR, np.int8) if rule is None else rule
         return cls(
             exact,
             np.concatenate([near, equal]),
             np.concatenate([similarity, np.ones(len(equal))]),
-            np.concatenate([np.full(len(near), NEAR, np.int8), np.full(len(equal), EXACT, np.int8)]),
+            np.concatenate([by, np.full(len(equal), EXACT, np.int8)]),
         )
+
+    def among(self, first: int) -> "Matches":
+        """The matches between rows of rank `first` and worse, their ranks counted from there."""
+        inside = self.pairs[:, 0] >= first
+        exact = self.exact[self.exact[:, 0] >= first] - first
+        return Matches(exact, self.pairs[inside] - first, self.similarity[inside], self.rule[inside])
 
 
 class Verdict(NamedTuple):

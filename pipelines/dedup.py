@@ -11,13 +11,13 @@ Cost: sorting bands dominates; verification reads only what is part of a candida
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from pipelines import candidates, decide, fingerprint, schema, verify
 from pipelines.settings import Section
@@ -52,6 +52,19 @@ class Config(Section):
     """Parts with fewer windows are compared as they are, after folding case and spaces. A letter changed
     inside a part of fewer than 72 already costs more than a threshold of .8 allows, so that all that could
     pass are changes at its ends: he or she, 42 or 43."""
+    against: tuple[str, ...] = ()
+    """Earlier runs and fingerprint directories (`headrace fingerprints`), local or s3://: rows like one
+    that those hold are removed, and name the run and the row."""
+    alarm: float = Field(0.5, gt=0, le=1)
+    """Share of a source's rows; where more than that goes as duplicates, the run says so."""
+    on_alarm: Literal["warn", "stop"] = "warn"
+    """stop: end the run then (exit 3) before anything is packed; it goes on where `alarm` is raised."""
+
+    @model_validator(mode="after")
+    def _something_to_compare(self) -> "Config":
+        if self.against and not (self.exact or self.near):
+            raise ValueError("against needs exact or near: nothing is compared without them")
+        return self
 
 
 def rule_of_copies(config: Config) -> int | None:

@@ -30,6 +30,7 @@ def prepare(recipe: Recipe, mode: Mode) -> dict[str, Any]:
     session.start(_logical_cpus(run.recipe))
     rows = passes.prepare(run, ROW_STAGES, mode)
     duplicates = passes.deduplicate(run, rows, mode)
+    passes.alarm(run, duplicates, mode)
     windows = passes.pack(run, rows, duplicates, mode)
     told = summary.write(run.path, summary.prepare(run, rows, duplicates, windows, passes.workers(run)))
     _say_prepared(told, mode)

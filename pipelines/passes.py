@@ -16,10 +16,10 @@ from typing import Any
 
 import kernels
 from cluster import fragments, ledger, session, storage, stream
-from cluster.errors import BooksError, QuarantineError
+from cluster.errors import BooksError, GateError, QuarantineError
 from cluster.fragments import Fragment
 from cluster.metrics import Recorder
-from pipelines import books, dedup, dedup_tasks, packed, prepared, sources, split, tokenise
+from pipelines import against, books, dedup, dedup_tasks, packed, prepared, sources, split, tokenise
 from pipelines import pack as packing
 from pipelines.progress import Mode, Progress, say
 from pipelines.rundir import Run
@@ -177,10 +177,13 @@ def deduplicate(run: Run, records: Sequence[ledger.Record], mode: Mode) -> ledge
     recipe = run.recipe
     order = {str(s.name): s.priority for s in recipe.sources}
     inputs = [[r["ordinal"], r["part"], r["outputs"][0]["xxh3"]] for r in records]
+    corpora = against.opened(recipe.dedup.against, run.path, recipe.fingerprint.ngram)
+    judging = {"alarm", "on_alarm"}  # these change what is said, not what goes
     key = ledger.key(
         inputs,
         sorted(order.items()),
-        [dedup.VERSION, recipe.dedup.model_dump(mode="json"), recipe.fingerprint.ngram],
+        [dedup.VERSION, recipe.dedup.model_dump(mode="json", exclude=judging), recipe.fingerprint.ngram],
+        [c.mark for c in corpora],
         [split.VERSION, recipe.split.model_dump(mode="json")],
         [recipe.seed, sorted(run.epochs.items())],
         versions(("pyarrow", "numba")),
@@ -199,13 +202,20 @@ def deduplicate(run: Run, records: Sequence[ledger.Record], mode: Mode) -> ledge
         each = partial(_each, workers=workers(run), spent=spent)
         ngram = recipe.fingerprint.ngram
         report = dedup_tasks.run(
-            paths, output, recipe.dedup, order=order, ngram=ngram, each=each, firsts=firsts
+            paths,
+            output,
+            recipe.dedup,
+            order=order,
+            ngram=ngram,
+            each=each,
+            firsts=firsts,
+            corpora=corpora,
         )
         assign = partial(
             split.assign, config=recipe.split, seed=recipe.seed, rows=report["rows"], firsts=firsts
         )
         sides = next(each(assign, [output], name="split assign"))
-        gone = report["exact"] + report["near"]
+        gone = report["removed"]
         bar.update(rows=report["rows"], kept=report["rows"] - gone, dropped=gone)
     marks = next(iter(stream.each(packed.marks, [run.path], workers=1, name="marks")))
     size = sum(r["stages"]["fingerprint"]["bytes"] for r in records)
@@ -213,6 +223,26 @@ def deduplicate(run: Run, records: Sequence[ledger.Record], mode: Mode) -> ledge
     record = {"key": key, "stages": stages, "report": report, "sides": sides, "marks": marks}
     ledger.commit(run.path, "dedup", "all", record)
     return record
+
+
+def alarm(run: Run, duplicates: ledger.Record, mode: Mode) -> None:
+    """Say which sources lost more than `dedup.alarm` of their rows as duplicates.
+
+    Raises: GateError where the recipe asks for that.
+    """
+    config = run.recipe.dedup
+    for name, count in duplicates["report"]["by_source"].items():
+        share = count["removed"] / max(count["rows"], 1)
+        if share <= config.alarm:
+            continue
+        text = (
+            f"source {name!r} loses {count['removed']:,} of {count['rows']:,} rows ({share:.1%}) as "
+            f"duplicates, over dedup.alarm {config.alarm:.1%}; `headrace duplicates {run.path}` shows them "
+            "beside what stays"
+        )
+        if config.on_alarm == "stop":
+            raise GateError(text + ". To go on, raise dedup.alarm or set dedup.on_alarm to warn")
+        say(mode, "warning", text, source=name, **count)
 
 
 def _each(

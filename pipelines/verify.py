@@ -13,8 +13,11 @@ threshold of .8 asks for .9.
 Cost: the texts of the rows concerned, folded once, and 6 to 8 ns a byte and pair.
 """
 
+from collections.abc import Callable
+
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 import kernels
@@ -28,8 +31,58 @@ def similarities(
 
     `table` has messages and the columns of `fingerprint`.
     """
+    joined = _parts(table)
+
+    def jaccard(number: int, chosen: NDArray[np.int64]) -> NDArray[np.float64]:
+        return kernels.jaccard(joined, chosen * 2 + number, ngram=ngram)
+
+    return _least(table, pairs, min_features, jaccard)
+
+
+def estimates(
+    table: pa.Table,
+    sketches: pa.Table,
+    pairs: NDArray[np.int64],
+    *,
+    min_features: int,
+    ngram: int,
+    k: int,
+) -> NDArray[np.float64]:
+    """Similarity of rows of `sketches` to rows of `table`, by bottom-k sketches: ``-> float64[M]``.
+
+    pairs: int64[M, 2] of (row of `sketches`, row of `table`). `sketches` has the columns of `fingerprint`
+    and one of sketches a part, `table` what `similarities` needs.
+    """
+    offsets, values = kernels.bottom_sketches(_parts(table), k=k, ngram=ngram)
+    theirs = [sketches[f"{name}_bottom"].combine_chunks() for name in fingerprint.PARTS]
+    sizes = np.stack([pc.list_value_length(t).to_numpy() for t in theirs], axis=1).ravel()
+    n = sketches.num_rows
+    order = np.arange(2 * n).reshape(2, n).T.ravel()  # prompt of row 0, answer of row 0, ...
+    flat = pc.list_flatten(pa.concat_arrays(theirs).take(pa.array(order))).to_numpy()
+    every = np.concatenate([[0], np.cumsum(sizes), np.sum(sizes) + offsets[1:]]).astype(np.int64)
+    held = np.concatenate([flat, values]).astype(np.uint32)
+    fields = [f"{p}_{w}" for p in fingerprint.PARTS for w in ("key", "features")]
+    both = pa.concat_tables([sketches.select(fields), table.select(fields)])
+
+    def jaccard(number: int, chosen: NDArray[np.int64]) -> NDArray[np.float64]:
+        return kernels.bottom_jaccard(every, held, chosen * 2 + number, k=k)
+
+    return _least(both, pairs + np.array([0, n]), min_features, jaccard)
+
+
+def _parts(table: pa.Table) -> pa.LargeStringArray:
+    """Folded prompt and answer of every row, one after the other."""
     roles, rows, texts = schema.contents(table)
-    joined = fingerprint.parts(roles, rows, texts, table.num_rows)
+    return fingerprint.parts(roles, rows, texts, table.num_rows).both
+
+
+def _least(
+    table: pa.Table,
+    pairs: NDArray[np.int64],
+    min_features: int,
+    jaccard: Callable[[int, NDArray[np.int64]], NDArray[np.float64]],
+) -> NDArray[np.float64]:
+    """The lower of both parts' similarities; ``jaccard(part, pairs)`` tells those of long parts."""
     left, right = pairs[:, 0], pairs[:, 1]
     least = np.ones(len(pairs))
     framed = np.zeros(len(pairs), np.bool_)
@@ -40,7 +93,7 @@ def similarities(
         framed |= equal & (keys[left] != 0)  # an empty part has key 0 and stands in nobody's way
         alike = equal.astype(np.float64)
         both = long[left] & long[right] & (least > 0)
-        alike[both] = kernels.jaccard(joined.both, pairs[both] * 2 + number, ngram=ngram)
+        alike[both] = jaccard(number, pairs[both])
         least = np.minimum(least, alike)
     return np.where(framed, np.maximum(2 * least - 1, 0.0), least)
 
