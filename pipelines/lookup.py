@@ -9,7 +9,7 @@ Cost: every shard of the index is read and searched, 2 G sketches a second a cor
 """
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -20,7 +20,8 @@ import pyarrow as pa
 import kernels
 from cluster import storage
 from cluster.errors import OutputError
-from pipelines import clean, examples, fingerprint, index, pii, recipe, schema
+from pipelines import clean, duplicates, examples, fingerprint, index, pii, recipe, schema
+from pipelines.progress import Line
 
 NEAREST = 32  # parts of each shard that are looked at closer
 ROLES = ("text", "user", "assistant")  # as which a stored message of one part may have been hashed
@@ -52,8 +53,9 @@ def lookup(run: str, text: str, *, count: int, least: float, each: Each) -> list
     shards = [e.path.removesuffix(".parquet") for e in storage.listing(folder) if e.path.endswith(".parquet")]
     if not shards:
         raise OutputError(f"nothing is indexed in {run!r}; run `headrace prepare` on its recipe first")
-    held = recipe.parse(storage.read_bytes(storage.join(run, "recipe.yaml")).decode(), "recipe.yaml")
-    config = recipe.validate(held, "recipe.yaml")
+    _, config = recipe.kept(run)
+    if config is None:
+        raise OutputError(f"{run!r} was written by another version of headrace")
     asked = _rows(text, config)
     if not asked.num_rows:
         return []
@@ -69,7 +71,7 @@ def lookup(run: str, text: str, *, count: int, least: float, each: Each) -> list
     return best[:count]
 
 
-def _rows(text: str, config: Any) -> pa.Table:
+def _rows(text: str, config: recipe.Recipe) -> pa.Table:
     """The text as a run with this recipe would have kept it, once for each of `ROLES`; no row if dropped."""
     row = {"row_id": 0, "n_records": 1, "source": "asked", "file": "", "place": ""}
     table = schema.from_rows([{**row, "messages": [{"role": "text", "content": text}]}])
@@ -100,6 +102,19 @@ def _hit(row_id: int, part: int, row: examples.Stored, asked: str, ngram: int) -
     containment = max(equal, float(kernels.containment(texts, pairs, ngram=ngram)[0]))
     pieces = examples.differences(asked, row.parts[part])[1]
     return Hit(row_id, fingerprint.PARTS[part], similarity, containment, row, pieces)
+
+
+def told(hits: Sequence[Hit]) -> Iterator[Line]:
+    """A line a hit and its text, with what differs from the text asked for marked `{+so+}`."""
+    for hit in hits:
+        text = (
+            f"{hit.part} of row {hit.row_id}: similarity {hit.similarity:.3f}, holds {hit.containment:.1%} "
+            f"of the text; {hit.row.source}: {hit.row.place}"
+        )
+        shown = duplicates.marked(hit.pieces, "{+", "+}")
+        fields = {k: getattr(hit, k) for k in ("row_id", "part", "similarity", "containment")}
+        yield Line(text, {**fields, "source": hit.row.source, "place": hit.row.place, "shown": shown})
+        yield Line(shown)
 
 
 def read(text_or_file: str) -> str:
