@@ -11,7 +11,7 @@ Cost: sorting bands dominates; verification reads only what is part of a candida
 """
 
 from collections.abc import Callable, Sequence
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -196,24 +196,50 @@ def band_pairs(
 
     `some(names)` gives columns by rank, `some(names, rows)` those of some rows only.
     """
+    blocks = blocks_of(some(band_columns(k)), k, config)
+    return pairs_of(blocks._replace(key=np.where(representative, blocks.key, np.uint64(0))), some, k, config)
+
+
+class Blocks(NamedTuple):
+    """What a band needs to know of each row: its block (0: none), its leading part's sketch, what is long."""
+
+    key: NDArray[np.uint64]
+    low: NDArray[np.uint64]
+    high: NDArray[np.uint64]
+    long: NDArray[np.uint8]  # bit 0: the prompt is long, bit 1: the answer
+
+
+def band_columns(k: int) -> list[str]:
+    """Columns of fingerprints from which `blocks_of` makes blocks of band k."""
     kinds = ("features", "key", f"band_{k}", *(f"sketch_{w}" for w in range(fingerprint.WORDS)))
-    held = some([f"{part}_{kind}" for part in fingerprint.PARTS for kind in kinds])
+    return [f"{part}_{kind}" for part in fingerprint.PARTS for kind in kinds]
+
+
+def blocks_of(held: Columns, k: int, config: Config) -> Blocks:
+    """Blocks of band k of the rows whose columns are given."""
     prompt_long = held["prompt_features"] >= config.min_features
     answer_long = held["answer_features"] >= config.min_features
     keys = (held["prompt_key"], held["answer_key"])
     bands = (held[f"prompt_band_{k}"], held[f"answer_band_{k}"])
-    blocks = candidates.block_keys(bands, keys, (prompt_long, answer_long))
-    blocks = np.where(representative, blocks, np.uint64(0))
+    key = candidates.block_keys(bands, keys, (prompt_long, answer_long))
     low, high = (
         np.where(answer_long, held[f"answer_sketch_{w}"], held[f"prompt_sketch_{w}"])
         for w in range(fingerprint.WORDS)
     )
+    return Blocks(key, low, high, prompt_long.astype(np.uint8) | answer_long.astype(np.uint8) << np.uint8(1))
+
+
+def pairs_of(
+    blocks: Blocks, some: Callable[..., Columns], k: int, config: Config
+) -> tuple[decide.Pairs, int]:
+    """Candidate pairs among rows that stand by rank, as their places, and blocks cut short."""
 
     def refine(rows: NDArray[np.int64]) -> NDArray[np.uint64]:
-        return _other_bands(some, rows, prompt_long[rows], answer_long[rows], k)
+        long = blocks.long[rows]
+        return _other_bands(some, rows, (long & 1).astype(np.bool_), (long & 2).astype(np.bool_), k)
 
     least = candidates.bins_in_common(max(0.0, config.threshold - config.margin))
-    return candidates.pairs(blocks, refine, candidates.Sketches(low, high, least))
+    return candidates.pairs(blocks.key, refine, candidates.Sketches(blocks.low, blocks.high, least))
 
 
 def _other_bands(

@@ -1,11 +1,13 @@
 """Pass 2 as tasks: the steps of `pipelines.dedup` over the files of a run.
 
-Stage the fingerprints (a task for `GROUP` files), order the rows (one), block them (a task a band),
-gather the candidate pairs (one), verify them (a task for each `CHUNK` bytes of text), decide (one). What
+Stage the fingerprints (a task for `GROUP` files), order the rows (one), scatter them by block (a task a
+staged file), pair them (`pipelines.blocking`), gather the candidate pairs (one), verify
+them (a task for each `CHUNK` bytes of text), decide (one), index what stays (a task a staged file). What
 one step hands to the next lies in `duplicates/work/`; the driver sees counts and paths.
 
-Cost: a task holds about 40 bytes a row and one band; verification reads only the files that hold a
-row of a candidate pair, and at most `CHUNK` bytes of text at once where pairs allow it.
+Cost: a blocking task holds 41 bytes a row of its partition; ordering and deciding hold small columns of
+all rows. Verification reads only the files that hold a row of a candidate pair, and at most `CHUNK` bytes
+of text at once where pairs allow it. Measured and extrapolated in tests/benchmarks/COST.md.
 """
 
 from collections.abc import Callable, Iterator, Sequence
@@ -19,13 +21,22 @@ from numpy.typing import NDArray
 
 import kernels
 from cluster import storage
-from pipelines import against, candidates, clusters, decide, dedup, fingerprint, index, schema, verify
+from pipelines import (
+    against,
+    blocking,
+    candidates,
+    clusters,
+    decide,
+    dedup,
+    fingerprint,
+    index,
+    schema,
+    verify,
+)
 from pipelines.against import Corpus
 from pipelines.dedup import (
-    Columns,
     Config,
     Rows,
-    band_pairs,
     exact_copies,
     removed_table,
     rule_of_copies,
@@ -91,10 +102,16 @@ def run(
         )
     )
     bands = range(fingerprint.BANDS) if config.near and first["rows"] else range(0)
-    blocked = list(each(partial(_block, staged=staged, work=work, config=config), bands, name="dedup block"))
+    partitions = -(-first["rows"] // blocking.PARTITION)
+    scatter = partial(blocking.scatter, work=work, config=config, partitions=partitions)
+    list(each(scatter, enumerate(staged) if bands else (), name="dedup scatter"))
+    blocks = [(k, p) for k in bands for p in range(partitions)]
+    blocked = list(
+        each(partial(blocking.block, staged=staged, work=work, config=config), blocks, name="dedup block")
+    )
     foreign = first["foreign"]
     gather = partial(_gather, files=files, work=work, foreign=foreign)
-    chunks = next(each(gather, [len(blocked)], name="dedup gather"))
+    chunks = next(each(gather, [blocks], name="dedup gather"))
     verified = list(
         each(partial(_verify, work=work, config=config, ngram=ngram), chunks, name="dedup verify")
     )
@@ -163,69 +180,29 @@ def _order(
     exact, representative = exact_copies(rows)
     known = {
         "row_id": rows["row_id"],
-        "place": rows.place,
         "file": table["file"].to_numpy()[rows.place],
         "simhash": rows["simhash"],
         "size": rows["size"],
         "exact_lo": rows["exact_lo"],
-        "representative": representative,
         "group": table["group"].combine_chunks().take(pa.array(rows.place)),
         "source": names.take(pa.array(rows.place)),
     }
     storage.write_table(storage.join(work, "rows.parquet"), pa.table(known))
+    blocking.write_ranks(staged, work, rows.place, representative)
     for name, pairs in (("exact", exact), ("equal", short_equal(rows, representative, config))):
-        _write_pairs(work, name, pairs[pairs[:, 1] >= foreign])
+        blocking.write_pairs(work, name, pairs[pairs[:, 1] >= foreign])
     return {"rows": rows.n, "foreign": foreign}
 
 
-def _block(k: int, staged: Sequence[str], work: str, config: Config) -> dict[str, int]:
-    """Candidate pairs of one band."""
-    known = storage.read_table(storage.join(work, "rows.parquet"), ["place", "representative"])
-    place, representative = known["place"].to_numpy(), known["representative"].to_numpy()
-
-    def some(names: Sequence[str], rows: NDArray[np.int64] | None = None) -> Columns:
-        if rows is None:
-            table = _read(staged, names)
-            return {name: table[name].to_numpy()[place] for name in names}
-        order = np.argsort(place[rows])  # a file at a time: all bands of some rows, not of all
-        taken, at = [], 0
-        for path in staged:
-            table = storage.read_table(path, list(names))
-            inside = np.searchsorted(place[rows][order], [at, at + table.num_rows])
-            taken.append(table.take(pa.array(place[rows][order][slice(*inside)] - at)))
-            at += table.num_rows
-        back = np.argsort(order)
-        return {
-            name: column.to_numpy()[back]
-            for name, column in zip(names, pa.concat_tables(taken).columns, strict=True)
-        }
-
-    pairs, capped = band_pairs(some, representative, k, config)
-    _write_pairs(work, f"band-{k}", pairs)
-    return {"capped": capped}
-
-
-def _write_pairs(work: str, name: str, pairs: decide.Pairs) -> None:
-    table = pa.table({"better": pairs[:, 0], "worse": pairs[:, 1]})
-    storage.write_table(storage.join(work, f"{name}.parquet"), table)
-
-
-def _read_pairs(work: str, name: str) -> decide.Pairs:
-    return _pairs(storage.read_table(storage.join(work, f"{name}.parquet")))
-
-
-def _pairs(table: pa.Table) -> decide.Pairs:
-    pairs: decide.Pairs = np.stack([table["better"].to_numpy(), table["worse"].to_numpy()], axis=1)
-    return pairs
-
-
-def _gather(bands: int, files: Sequence[File], work: str, foreign: int) -> list[dict[str, Any]]:
+def _gather(
+    blocks: Sequence[tuple[int, int]], files: Sequence[File], work: str, foreign: int
+) -> list[dict[str, Any]]:
     """Candidate pairs of all bands, once each, cut into chunks of about `CHUNK` bytes of text."""
-    pairs = candidates.unique([_read_pairs(work, f"band-{k}") for k in range(bands)])
+    pairs = candidates.unique([blocking.read_pairs(work, f"band-{k}-{p}") for k, p in blocks])
     pairs = pairs[pairs[:, 1] >= foreign]  # what earlier runs hold is not judged again
     if not len(pairs):
         return []
-    known = storage.read_table(storage.join(work, "rows.parquet"), ["file", "size"])
+    known = storage.read_table(storage.join(work, "rows.parquet"), ["row_id", "file", "size"])
     file, size = known["file"].to_numpy(), known["size"].to_numpy().astype(np.int64)
     # Pairs of one component stand together, so that a text is read by as few chunks as can be.
     label = kernels.components(pairs, len(size))[pairs[:, 0]]
@@ -233,22 +210,24 @@ def _gather(bands: int, files: Sequence[File], work: str, foreign: int) -> list[
     weight = np.cumsum(size[pairs].sum(axis=1))
     chunks = []
     for number, chosen in enumerate(np.split(pairs, np.flatnonzero(np.diff(weight // CHUNK)) + 1)):
-        _write_pairs(work, f"chunk-{number}", chosen)
+        blocking.write_pairs(work, f"chunk-{number}", chosen)
+        ranks = np.unique(chosen)
+        rows = known.select(["row_id", "file"]).take(pa.array(ranks)).append_column("rank", pa.array(ranks))
+        storage.write_table(storage.join(work, f"concerned-{number}.parquet"), rows)
         chunks.append({"number": number, "files": [(int(f), files[f]) for f in np.unique(file[chosen])]})
     return chunks
 
 
 def _verify(chunk: dict[str, Any], work: str, config: Config, ngram: int) -> dict[str, Any]:
     """Similarities of one chunk's pairs, from the texts, or from sketches where there are no texts."""
-    pairs = _read_pairs(work, f"chunk-{chunk['number']}")
-    known = storage.read_table(storage.join(work, "rows.parquet"), ["row_id", "file"])
-    ranks, local = np.unique(pairs, return_inverse=True)
-    ids, file = known["row_id"].to_numpy()[ranks], known["file"].to_numpy()[ranks]
+    pairs = blocking.read_pairs(work, f"chunk-{chunk['number']}")
+    known = storage.read_table(storage.join(work, f"concerned-{chunk['number']}.parquet"))
+    ranks, ids, file = (known[name].to_numpy() for name in ("rank", "row_id", "file"))
+    local = np.searchsorted(ranks, pairs)
     texts, sketches = (_concerned(chunk["files"], ids, file, sketched) for sketched in (False, True))
     place = np.empty(len(ranks), np.int64)
     for at in (texts[1], sketches[1]):
         place[at] = np.arange(len(at))
-    local = local.reshape(-1, 2)
     by_sketch = np.isin(local[:, 0], sketches[1])
     similarity = np.empty(len(pairs))
     same = {"min_features": config.min_features, "ngram": ngram}
@@ -293,12 +272,16 @@ def _decide(
     known = storage.read_table(storage.join(work, "rows.parquet")).combine_chunks()
     n, ids = known.num_rows, known["row_id"].to_numpy()
     tables = [storage.read_table(v["path"]) for v in verified]
-    pairs = np.concatenate([np.zeros((0, 2), np.int64), *(_pairs(t) for t in tables)])
+    pairs = np.concatenate([np.zeros((0, 2), np.int64), *(blocking.as_pairs(t) for t in tables)])
     similarity = np.concatenate([np.zeros(0), *(t["similarity"].to_numpy() for t in tables)])
     by_sketch = [t["sketch"].to_numpy(zero_copy_only=False) for t in tables]
     rule = np.where(np.concatenate([np.zeros(0, np.bool_), *by_sketch]), decide.SKETCH, decide.NEAR)
     matches = decide.Matches.of(
-        _read_pairs(work, "exact"), _read_pairs(work, "equal"), pairs, similarity, rule.astype(np.int8)
+        blocking.read_pairs(work, "exact"),
+        blocking.read_pairs(work, "equal"),
+        pairs,
+        similarity,
+        rule.astype(np.int8),
     )
     copies = rule_of_copies(config)
     verdict = decide.decide(n, matches, config.threshold, copies)

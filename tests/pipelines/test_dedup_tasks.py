@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cluster import storage
-from pipelines import dedup, dedup_tasks, fingerprint, schema
+from pipelines import blocking, dedup, dedup_tasks, fingerprint, schema
 from pipelines.dedup import Config
 
 OUTPUTS = ("removed", "borderline", "clusters", "joined", "ordinals")
@@ -119,6 +119,16 @@ def test_files_and_tasks_change_nothing(
     assert told == report
     assert shuffled == straight
     assert not (folder / "two" / "work").exists()
+
+
+def test_partitions_change_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    paths = written(tmp_path, rows(corpus(11)), [20, 50])
+    report, whole = ran(paths, tmp_path / "whole")
+    monkeypatch.setattr(blocking, "PARTITION", 7)
+    told, parted = ran(paths, tmp_path / "parted", each=backwards)
+    assert told == report
+    assert parted == whole
+    assert whole["removed"].num_rows > 10
 
 
 def test_no_files_and_no_rows(tmp_path: Path) -> None:
