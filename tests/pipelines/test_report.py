@@ -101,6 +101,7 @@ def prepared_run() -> dict[str, Any]:
             "exact": 2960,
             "near": 1412,
             "borderline": 307,
+            "by_source": {"tickets": {"rows": 1000, "removed": 620}, "forms": {"rows": 9, "removed": 1}},
             "clusters": [{"rows": n, "kept": kept} for n, kept in ((804, 2), (97, (1 << 32) | 5), (31, 77))],
             "thresholds": [{"threshold": t, "rows": r} for t, r in points],
         },
@@ -141,7 +142,7 @@ def write_run(path: str, run: dict[str, Any], *, rows: bool = True) -> str:
     storage.put(storage.join(path, "run.json"), json.dumps(run).encode())
     storage.put(
         storage.join(path, "recipe.yaml"),
-        b"output: out\nsources:\n- name: tickets\ndedup:\n  threshold: 0.75\n",
+        b"output: out\nsources:\n- name: tickets\ndedup:\n  threshold: 0.75\n  alarm: 0.5\n",
     )
     if rows:
         write_rows(path)
@@ -189,8 +190,9 @@ def write_rows(path: str) -> None:
 
 
 def write_pairs(path: str, name: str, pairs: list[tuple[int, int, int, float, str]]) -> None:
-    types = [pa.uint64(), pa.uint64(), pa.int32(), pa.float32(), pa.string()]
-    columns = zip(examples.COLUMNS, zip(*pairs, strict=True), types, strict=True)
+    types = [pa.uint64(), pa.uint64(), pa.int32(), pa.float32(), pa.string(), pa.string(), pa.float64()]
+    whole = [(*pair, None, 0.0) for pair in pairs]  # of this run, by the texts
+    columns = zip(examples.COLUMNS, zip(*whole, strict=True), types, strict=True)
     table = pa.table({c: pa.array(values, t) for c, values, t in columns})
     storage.write_table(storage.join(path, f"duplicates/{name}.parquet"), table)
 
@@ -355,6 +357,32 @@ def test_duplicates_are_shown_beside_what_was_kept(full: Page) -> None:
     marked = [t for t, _ in full.tags if t in ("del", "ins")]
     assert marked.count("del") > 4
     assert marked.count("ins") > 4
+    assert "tickets lost 62% of its rows as duplicates" in full.text
+    assert "forms lost" not in full.text
+
+
+def test_rows_of_earlier_runs_are_named_as_such(tmp_path: Path) -> None:
+    run = prepared_run()
+    run["duplicates"] |= {"sketch": 40, "against": 9000}
+    run["duplicates"]["clusters"] = [{"rows": 12, "kept": 2, "run": "s3://bucket/<earlier>"}]
+    path = write_run(str(tmp_path / "run"), run)
+    pairs = pa.table(
+        {
+            "removed": pa.array([0], pa.uint64()),
+            "kept": pa.array([2], pa.uint64()),
+            "distance": pa.array([3], pa.int32()),
+            "similarity": [0.84],
+            "rule": ["sketch"],
+            "run": [str(tmp_path / "prints")],
+            "error": [0.023],
+        }
+    )
+    storage.write_table(storage.join(path, "duplicates/removed.parquet"), pairs)
+    page = Page(Path(report.build(path)).read_text(encoding="utf-8"))
+    assert "compared with 9,000 rows of earlier runs as well; 40 more are like one" in page.text
+    assert "row 2 of s3://bucket/<earlier>" in page.text
+    assert "± 0.023, told by sketches" in page.text
+    assert "kept by an earlier run" in page.text
 
 
 def test_after_prepare_alone_the_page_says_so(tmp_path: Path) -> None:
