@@ -76,9 +76,9 @@ def cpus() -> int:
     return max(1, int(ray.cluster_resources().get("CPU", 1)))
 
 
-def has_gpu() -> bool:
-    """Whether any node of the cluster has a GPU."""
-    return bool(ray.cluster_resources().get("GPU", 0) >= 1)
+def gpus() -> int:
+    """Whole GPUs of the cluster."""
+    return int(ray.cluster_resources().get("GPU", 0))
 
 
 def single_threaded() -> None:

@@ -60,6 +60,10 @@ class Config(Section):
     on_alarm: Literal["warn", "stop"] = "warn"
     """stop: end the run then (exit 3) before anything is packed; it goes on where `alarm` is raised."""
 
+    device: Literal["auto", "cpu", "gpu"] = "auto"
+    """What sketches texts: auto takes the cluster's GPUs where it has any, by a pool of actors with one
+    each; gpu refuses to run without. The result is the same to the bit."""
+
     @model_validator(mode="after")
     def _something_to_compare(self) -> "Config":
         if self.against and not (self.exact or self.near):

@@ -16,7 +16,7 @@ from typing import Any
 
 import kernels
 from cluster import fragments, ledger, session, storage, stream
-from cluster.errors import BooksError, GateError, QuarantineError
+from cluster.errors import BooksError, GateError, QuarantineError, RecipeError
 from cluster.fragments import Fragment
 from cluster.metrics import Recorder
 from pipelines import against, books, dedup, dedup_tasks, packed, prepared, sources, split, tokenise
@@ -116,7 +116,7 @@ def _prepare(
     """Records of the fragments in `todo`, as they are done."""
     alone = [(f, sorted(held.get(f.ordinal, {}))) for f in todo if f.kind != "grouped"]
     read, work = partial(prepared.read, job=job), partial(prepared.work, job=job)
-    yield from stream.fragments(alone, read, work, workers=workers(run))
+    yield from stream.fragments(alone, read, work, workers=workers(run), pool=_pool(run, job, prepared.begin))
     for name in sorted({f.source for f in todo if f.kind == "grouped"}):
         buckets = [f for f in todo if f.kind == "grouped" and f.source == name]
         yield from stream.grouped(
@@ -125,7 +125,22 @@ def _prepare(
             partial(prepared.read_grouped, job=job),
             partial(prepared.work_grouped, job=job),
             workers=workers(run),
+            pool=_pool(run, job, prepared.begin_grouped),
         )
+
+
+def _pool(run: Run, job: prepared.Job, begin: Callable[..., Any]) -> stream.Pool | None:
+    """Actors that sketch on the cluster's GPUs; None where CPUs do.
+
+    Raises: RecipeError where the recipe asks for a GPU and the cluster has none.
+    """
+    device = run.recipe.dedup.device
+    gpus = session.gpus() if device != "cpu" else 0
+    if device == "gpu" and not gpus:
+        raise RecipeError("dedup.device: gpu, and this cluster has no GPU; use auto or cpu")
+    if not gpus:
+        return None
+    return stream.Pool(partial(begin, job=job), partial(prepared.finish, job=job), size=gpus, gpus=1)
 
 
 def _say_skipped(mode: Mode, name: str, done: int, units: int) -> None:
@@ -178,7 +193,7 @@ def deduplicate(run: Run, records: Sequence[ledger.Record], mode: Mode) -> ledge
     order = {str(s.name): s.priority for s in recipe.sources}
     inputs = [[r["ordinal"], r["part"], r["outputs"][0]["xxh3"]] for r in records]
     corpora = against.opened(recipe.dedup.against, run.path, recipe.fingerprint.ngram)
-    judging = {"alarm", "on_alarm"}  # these change what is said, not what goes
+    judging = {"alarm", "on_alarm", "device"}  # these change what is said and where, not what goes
     key = ledger.key(
         inputs,
         sorted(order.items()),
