@@ -25,7 +25,7 @@ def streams(count: int) -> list[torch.cuda.Stream | None]:
 
 
 def view(array: NDArray[Any]) -> torch.Tensor:
-    """`array` as a tensor of bytes, ``uint8[nbytes]``, without a copy; for reading, and while the array lives."""
+    """Bytes of `array`, ``uint8[nbytes]``, without a copy: to be read, and only while the array lives."""
     if not array.nbytes:
         return torch.empty(0, dtype=torch.uint8)
     # By address, for torch warns of every array that must not be written.

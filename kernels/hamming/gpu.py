@@ -103,6 +103,11 @@ def _ones(word):  # type: ignore[no-untyped-def]
 
 
 @triton.jit
+def _append(items, item):  # type: ignore[no-untyped-def]
+    return items + (item,)  # noqa: RUF005 - Triton knows no unpacking
+
+
+@triton.jit
 def compare(  # type: ignore[no-untyped-def]
     words,
     ends,
@@ -132,7 +137,7 @@ def compare(  # type: ignore[no-untyped-def]
     slot = row.to(tl.int64) * strips + strip
     own = ()
     for word in tl.static_range(width):
-        own = own + (tl.load(words + word * n + row, mask=live, other=0),)  # noqa: RUF005 - no unpacking
+        own = _append(own, tl.load(words + word * n + row, mask=live, other=0))
     found = tl.zeros((block,), tl.int32)
     at = slot
     number = slot

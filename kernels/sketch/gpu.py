@@ -3,7 +3,7 @@
 Texts go through pinned memory (those that are pinned already are copied from where they lie). Rows of any
 length share the work evenly, for its unit is not the row but the chunk of 128 windows (see `warps`).
 
-Cost: some two bytes of device memory moved a byte of text, and ``24 * bins`` a row; the host waits for
+Cost: some two bytes of device memory moved a byte of text, and ``40 * bins`` a row; the host waits for
 nothing but the oldest of three batches.
 """
 
@@ -68,14 +68,20 @@ def sketch(
 
 
 def sketch_tensors(
-    data: torch.Tensor, offsets: torch.Tensor, *, ngram: int = 8, bits: int = 64, bins: int = 32, bands: int = 8
+    data: torch.Tensor,
+    offsets: torch.Tensor,
+    *,
+    ngram: int = 8,
+    bits: int = 64,
+    bins: int = 32,
+    bands: int = 8,
 ) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
     """`kernels.fingerprint` of texts that lie on the device, on the current stream.
 
     data uint8[bytes], offsets int64[N + 1], ascending within it ``-> (simhash uint64[N, bits // 64], bands
     uint64[N, bands], features uint32[N])`` on the device. With `bins` and `bands` 0 the SimHash alone.
     `data` is copied first unless it begins and ends at a multiple of 8 bytes. Scratch memory: about 0.7
-    bytes a byte of text, ``8 * bins + 200`` a row.
+    bytes a byte of text, ``16 * bins + 200`` a row.
     """
     if data.numel() % 8 or data.data_ptr() % 8:
         whole = _room(data.numel(), data.device)
@@ -167,7 +173,9 @@ def _rows(
         signatures[:, word] = signature
     if bands:
         filled = (least != -1).any(dim=1).view(torch.uint8)
+        dense, key = torch.empty_like(held), keys.view(torch.uint64)
+        warps.densify[(triton.cdiv(n * bins, block),)](held, filled, dense, n * bins, bins=bins, block=block)
         warps.band_keys[(triton.cdiv(n * bands, block),)](
-            held, filled, keys.view(torch.uint64), n * bands, bins=bins, bands=bands, block=block
+            dense, filled, key, n * bands, bins=bins, bands=bands, block=block
         )
     return signatures, keys

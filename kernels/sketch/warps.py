@@ -68,6 +68,11 @@ def _add(a, b, c):  # type: ignore[no-untyped-def]
 
 
 @triton.jit
+def _append(items, item):  # type: ignore[no-untyped-def]
+    return items + (item,)  # noqa: RUF005 - Triton knows no unpacking
+
+
+@triton.jit
 def _add_eight(planes, words):  # type: ignore[no-untyped-def]
     """Count the bits of eight words into the planes."""
     ones, a = _add(planes[0], words[0], words[1])
@@ -77,9 +82,9 @@ def _add_eight(planes, words):  # type: ignore[no-untyped-def]
     twos, a = _add(planes[1], a, b)
     twos, b = _add(twos, c, d)
     fours, carry = _add(planes[2], a, b)
-    counted = (ones, twos, fours)
+    counted = ones, twos, fours
     for p in tl.static_range(3, 8):
-        counted = counted + (planes[p] ^ carry,)  # noqa: RUF005 - Triton has no unpacking
+        counted = _append(counted, planes[p] ^ carry)
         carry = planes[p] & carry
     return counted
 
@@ -131,12 +136,12 @@ def count_chunks(  # type: ignore[no-untyped-def]
         counted, binned, seen = (), (), ()
         for k in tl.static_range(8):
             value, mark = _feature(first, second, third, low - at, high - at, k, ngram)
-            counted = counted + (_mix(value, M4) if upper else value,)  # noqa: RUF005
-            binned = binned + (mark,)  # noqa: RUF005
+            counted = _append(counted, _mix(value, M4) if upper else value)
+            binned = _append(binned, mark)
             if bins > 0:
                 # Past the first-level cache, which would go on showing what has long been lowered.
                 place = held + (mark >> shift).to(tl.int64)
-                seen = seen + (tl.load(place, cache_modifier=".cg"),)  # noqa: RUF005
+                seen = _append(seen, tl.load(place, cache_modifier=".cg"))
         if bins > 0:
             for k in tl.static_range(8):
                 place = held + (binned[k] >> shift).to(tl.int64)
@@ -150,7 +155,7 @@ def count_chunks(  # type: ignore[no-untyped-def]
 
 @triton.jit
 def join_chunks(planes, ends, rows, n, chunks, step, width, block: tl.constexpr):  # type: ignore[no-untyped-def]
-    """Add chunk ``i + step`` of a row to its chunk i, a multiple of ``2 * step``; `width` planes become one more."""
+    """Add chunk ``i + step`` of a row to chunk i, a multiple of ``2 * step``: one plane more than `width`."""
     chunk = tl.program_id(0) * block + tl.arange(0, block)
     row = tl.load(rows + chunk, mask=chunk < chunks, other=n)
     live = row < n
@@ -176,7 +181,9 @@ def majority(  # type: ignore[no-untyped-def]
     row = tl.program_id(0) * block + tl.arange(0, block)
     live = row < n
     begin = tl.load(ends + row - 1, mask=live & (row > 0), other=0)
-    windows = tl.load(stops + row, mask=live, other=0) - tl.load(starts + row, mask=live, other=0) - (ngram - 1)
+    windows = (
+        tl.load(stops + row, mask=live, other=0) - tl.load(starts + row, mask=live, other=0) - (ngram - 1)
+    )
     some = live & (windows > 0)
     half = tl.where(some, windows, 0) >> 1
     # From the lowest plane up: a word is more than the threshold if it is so in its highest differing bit.
@@ -190,25 +197,31 @@ def majority(  # type: ignore[no-untyped-def]
 
 
 @triton.jit
+def densify(least, filled, dense, total, bins: tl.constexpr, block: tl.constexpr):  # type: ignore[no-untyped-def]
+    """Let empty bins borrow: least and dense uint64[n, bins], filled uint8[n] (whether any bin is)."""
+    at = tl.program_id(0).to(tl.int64) * block + tl.arange(0, block)
+    row, place = at // bins, (at % bins).to(tl.uint64)
+    some = tl.load(filled + row, mask=at < total, other=0) != 0
+    held = least + row * bins
+    value = tl.load(least + at, mask=some, other=0)
+    attempt = 0
+    while tl.max((value == EMPTY).to(tl.int32), 0) > 0:
+        attempt += 1
+        lender = _mix(_mix((place << 32) | attempt, M1), M2) & (bins - 1)
+        missing = value == EMPTY
+        value = tl.where(missing, tl.load(held + lender.to(tl.int64), mask=missing, other=0), value)
+    tl.store(dense + at, value, mask=at < total)
+
+
+@triton.jit
 def band_keys(  # type: ignore[no-untyped-def]
-    least, filled, keys, total, bins: tl.constexpr, bands: tl.constexpr, block: tl.constexpr
+    dense, filled, keys, total, bins: tl.constexpr, bands: tl.constexpr, block: tl.constexpr
 ):
-    """Key of each band of each row: least uint64[n, bins], filled uint8[n] (any bin), keys uint64[n, bands]."""
+    """Key of each band of each row: dense uint64[n, bins], filled uint8[n], keys uint64[n, bands]."""
     at = tl.program_id(0).to(tl.int64) * block + tl.arange(0, block)
     row, band = at // bands, at % bands
     some = tl.load(filled + row, mask=at < total, other=0) != 0
-    held = least + row * bins
     key = (band + 1).to(tl.uint64)
     for j in range(bins // bands):
-        place = band * (bins // bands) + j
-        value = tl.load(held + place, mask=some, other=0)
-        missing = value == EMPTY
-        attempt = 0
-        while tl.max(missing.to(tl.int32), 0) > 0:
-            attempt += 1
-            sequence = (place.to(tl.uint64) << 32) | attempt
-            lender = _mix(_mix(sequence, M1), M2) & (bins - 1)
-            value = tl.where(missing, tl.load(held + lender.to(tl.int64), mask=missing, other=0), value)
-            missing = value == EMPTY
-        key = _mix((key * M3) ^ value, M1)
+        key = _mix((key * M3) ^ tl.load(dense + at * (bins // bands) + j, mask=some, other=0), M1)
     tl.store(keys + at, tl.where(some, key, 0), mask=at < total)
