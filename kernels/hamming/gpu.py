@@ -103,11 +103,6 @@ def _ones(word):  # type: ignore[no-untyped-def]
 
 
 @triton.jit
-def _append(items, item):  # type: ignore[no-untyped-def]
-    return items + (item,)  # noqa: RUF005 - Triton knows no unpacking
-
-
-@triton.jit
 def compare(  # type: ignore[no-untyped-def]
     words,
     ends,
@@ -137,7 +132,7 @@ def compare(  # type: ignore[no-untyped-def]
     slot = row.to(tl.int64) * strips + strip
     own = ()
     for word in tl.static_range(width):
-        own = _append(own, tl.load(words + word * n + row, mask=live, other=0))
+        own += (tl.load(words + word * n + row, mask=live, other=0),)  # type: ignore[assignment]
     found = tl.zeros((block,), tl.int32)
     at = slot
     number = slot

@@ -20,7 +20,7 @@ from kernels.arrow import Spans
 from kernels.device import device, pinned, staged, streams, view
 from kernels.sketch import warps
 
-BATCH = 1 << 26  # bytes of text: a millisecond on the wire, and chunks enough to fill the largest GPU
+BATCH = 1 << 27  # bytes of text: two milliseconds on the wire, well above what starting a batch costs
 HELD = 1 << 25  # bins of a batch, 8 bytes each
 STREAMS = 3  # one copies in, one computes, one copies out
 

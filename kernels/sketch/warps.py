@@ -68,11 +68,6 @@ def _add(a, b, c):  # type: ignore[no-untyped-def]
 
 
 @triton.jit
-def _append(items, item):  # type: ignore[no-untyped-def]
-    return items + (item,)  # noqa: RUF005 - Triton knows no unpacking
-
-
-@triton.jit
 def _add_eight(planes, words):  # type: ignore[no-untyped-def]
     """Count the bits of eight words into the planes."""
     ones, a = _add(planes[0], words[0], words[1])
@@ -84,7 +79,7 @@ def _add_eight(planes, words):  # type: ignore[no-untyped-def]
     fours, carry = _add(planes[2], a, b)
     counted = ones, twos, fours
     for p in tl.static_range(3, 8):
-        counted = _append(counted, planes[p] ^ carry)
+        counted += (planes[p] ^ carry,)  # type: ignore[assignment]
         carry = planes[p] & carry
     return counted
 
@@ -136,12 +131,12 @@ def count_chunks(  # type: ignore[no-untyped-def]
         counted, binned, seen = (), (), ()
         for k in tl.static_range(8):
             value, mark = _feature(first, second, third, low - at, high - at, k, ngram)
-            counted = _append(counted, _mix(value, M4) if upper else value)
-            binned = _append(binned, mark)
+            counted += (_mix(value, M4) if upper else value,)  # type: ignore[assignment]
+            binned += (mark,)  # type: ignore[assignment]
             if bins > 0:
                 # Past the first-level cache, which would go on showing what has long been lowered.
                 place = held + (mark >> shift).to(tl.int64)
-                seen = _append(seen, tl.load(place, cache_modifier=".cg"))
+                seen += (tl.load(place, cache_modifier=".cg"),)  # type: ignore[assignment]
         if bins > 0:
             for k in tl.static_range(8):
                 place = held + (binned[k] >> shift).to(tl.int64)

@@ -46,7 +46,7 @@ def test_parity() -> None:
     assert "skipped" not in printed
 
 
-COMPILED = """
+COMPILED = '''
 import triton
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
@@ -59,6 +59,7 @@ KINDS = {**dict.fromkeys(WORDS, "*u64"), **dict.fromkeys(LONGS, "*i64")}
 KINDS |= {"rows": "*i32", "counts": "*i32", "filled": "*u8", "keep": "*i1"}
 
 def compiled(kernel, **fixed):
+    """PTX; a count of 1 is a constant to Triton's launcher, as it is here where `fixed` holds it."""
     fixed["block"] = 128
     kinds = {name: "constexpr" if name in fixed else KINDS.get(name, "i32") for name in kernel.arg_names}
     made = triton.compile(ASTSource(kernel, kinds, fixed), target=GPUTarget("cuda", 90, 32))
@@ -69,16 +70,23 @@ def compiled(kernel, **fixed):
 for ngram, bins, upper in ((8, 32, False), (8, 0, True), (3, 64, False), (16, 1024, False)):
     ptx = compiled(warps.count_chunks, ngram=ngram, bins=bins, shift=65 - bins.bit_length(), upper=upper)
     assert ptx.count("min.u64") == (8 if bins else 0) and ptx.count(".cg.b64") == (8 if bins else 0)
-compiled(warps.join_chunks)
+compiled(warps.count_chunks, ngram=8, bins=32, shift=59, upper=False, n=1, chunks=1)
+for few in ({}, {"n": 1, "chunks": 1, "step": 1}):
+    compiled(warps.join_chunks, **few)
 compiled(warps.majority, ngram=8)
+compiled(warps.majority, ngram=8, n=1, chunks=1)
 compiled(warps.densify, bins=32)
+compiled(warps.band_keys, bins=2, bands=1, total=1)
 compiled(warps.band_keys, bins=32, bands=8)
 for width in (1, 2):
     for fill in (False, True):
         assert compiled(hamming.compare, width=width, fill=fill).count("popc.b64") == 8 * width
-    compiled(hamming.found_first, width=width)
+        compiled(hamming.compare, width=width, fill=fill, strips=1, span=1, max_distance=1)
+    compiled(hamming.found_first, width=width, total=1, table=1)
+KINDS["words"] = "*i64"
+compiled(hamming.found_first, width=2)
 print("compiled")
-"""
+'''
 
 
 def test_kernels_compile_for_hopper(tmp_path: Path) -> None:
