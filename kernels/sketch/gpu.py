@@ -25,15 +25,17 @@ HELD = 1 << 25  # bins of a batch, 8 bytes each
 STREAMS = 3  # one copies in, one computes, one copies out
 
 
+Results = tuple[torch.Tensor, torch.Tensor, torch.Tensor]  # signatures, keys (int64) and features (int32)
+
+
 @dataclass(frozen=True)
 class _Batch:
-    """Rows ``first:last`` under way, and the pinned memory in which their signatures and keys arrive."""
+    """Rows ``first:last`` under way, and the pinned memory in which what is found of them arrives."""
 
     stream: torch.cuda.Stream | None
     first: int
     last: int
-    signatures: torch.Tensor
-    keys: torch.Tensor
+    results: list[torch.Tensor]
 
 
 def sketch(
@@ -45,8 +47,10 @@ def sketch(
     features: NDArray[np.uint32],
 ) -> None:
     """Fill ``signatures[N, words]``, ``keys[N, bands]`` (untouched if bands is 0) and ``features[N]``."""
-    features[:] = np.maximum(texts.stops - texts.starts - (ngram - 1), 0)
     shape = ngram, signatures.shape[1], bins, keys.shape[1]
+    # As tensors, for PyTorch copies on many threads: at 200 bytes a row results are a third of the text.
+    outputs = [torch.from_numpy(array.view(np.int64)) for array in (signatures, keys)]
+    outputs.append(torch.from_numpy(features.view(np.int32)))
     available = streams(STREAMS)
     under_way: deque[_Batch] = deque()
 
@@ -54,15 +58,15 @@ def sketch(
         batch = under_way.popleft()
         if batch.stream is not None:
             batch.stream.synchronize()
-        signatures[batch.first : batch.last] = batch.signatures.numpy().view(np.uint64)
-        keys[batch.first : batch.last] = batch.keys.numpy().view(np.uint64)
+        for output, result in zip(outputs, batch.results, strict=True):
+            output[batch.first : batch.last].copy_(result)
 
     for turn, (first, last) in enumerate(_batches(texts, bins)):
         if len(under_way) == STREAMS:
             finish()
         stream = available[turn % STREAMS]
         with torch.cuda.stream(stream):
-            under_way.append(_Batch(stream, first, last, *_send(texts, first, last, *shape)))
+            under_way.append(_Batch(stream, first, last, _send(texts, first, last, *shape)))
     while under_way:
         finish()
 
@@ -75,7 +79,7 @@ def sketch_tensors(
     bits: int = 64,
     bins: int = 32,
     bands: int = 8,
-) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+) -> Results:
     """`kernels.fingerprint` of texts that lie on the device, on the current stream.
 
     data uint8[bytes], offsets int64[N + 1], ascending within it ``-> (simhash uint64[N, bits // 64], bands
@@ -88,10 +92,9 @@ def sketch_tensors(
         whole[: data.numel()].copy_(data)
         data = whole
     starts, stops = offsets[:-1], offsets[1:]
-    features = (stops - starts - (ngram - 1)).clamp(min=0)
-    longest = int(features.max()) if len(starts) else 0
-    signatures, keys = _rows(data, starts, stops, longest, ngram, bits // 64, bins, bands)
-    return signatures.view(torch.uint64), keys.view(torch.uint64), features.to(torch.int32).view(torch.uint32)
+    longest = int((stops - starts).max()) if len(starts) else 0
+    signatures, keys, features = _rows(data, starts, stops, longest, ngram, bits // 64, bins, bands)
+    return signatures.view(torch.uint64), keys.view(torch.uint64), features.view(torch.uint32)
 
 
 def _batches(texts: Spans, bins: int) -> Iterator[tuple[int, int]]:
@@ -111,8 +114,8 @@ def _room(size: int, where: torch.device) -> torch.Tensor:
 
 def _send(
     texts: Spans, first: int, last: int, ngram: int, words: int, bins: int, bands: int
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Queue a batch on the current stream: copy in, compute, copy out. Returns (signatures, keys)."""
+) -> list[torch.Tensor]:
+    """Queue a batch on the current stream: copy in, compute, copy out. Returns `Results` in pinned memory."""
     begin, end = int(texts.starts[first]), int(texts.stops[last - 1])
     data = _room(end - begin, device())
     data[: end - begin].copy_(staged(view(texts.data[begin:end])), non_blocking=True)
@@ -122,10 +125,7 @@ def _send(
     starts, stops = edges.to(device(), non_blocking=True) - begin
     longest = int(np.max(texts.stops[first:last] - texts.starts[first:last]))
     results = _rows(data, starts, stops, longest, ngram, words, bins, bands)
-    signatures, keys = (
-        pinned(tuple(result.shape), torch.int64).copy_(result, non_blocking=True) for result in results
-    )
-    return signatures, keys
+    return [pinned(tuple(result.shape), result.dtype).copy_(result, non_blocking=True) for result in results]
 
 
 def _rows(
@@ -137,14 +137,15 @@ def _rows(
     words: int,
     bins: int,
     bands: int,
-) -> tuple[torch.Tensor, torch.Tensor]:
-    """Signatures int64[N, words] and keys int64[N, bands]; `longest` bounds the windows of a row."""
+) -> Results:
+    """Signatures int64[N, words], keys int64[N, bands], features int32[N]; no row has more than `longest`."""
     n, where = len(starts), data.device
     signatures = torch.empty((n, words), dtype=torch.int64, device=where)
     keys = torch.empty((n, bands), dtype=torch.int64, device=where)
-    if n == 0:
-        return signatures, keys
     windows = (stops - starts - (ngram - 1)).clamp(min=0)
+    features = windows.to(torch.int32)
+    if n == 0:
+        return signatures, keys, features
     spread = ((starts & 7) + windows + (warps.CHUNK - 1)) // warps.CHUNK
     ends = torch.where(windows > 0, spread, 0).cumsum(0)
     # As many as there can be, so that the host need not wait for how many there are.
@@ -178,4 +179,4 @@ def _rows(
         warps.band_keys[(triton.cdiv(n * bands, block),)](
             dense, filled, key, n * bands, bins=bins, bands=bands, block=block
         )
-    return signatures, keys
+    return signatures, keys, features
