@@ -29,6 +29,8 @@ OFFLINE = {
     "RAY_DATA_DISABLE_PROGRESS_BARS": "1",
     # A task that failed beside the one that is told would print its whole traceback.
     "RAY_IGNORE_UNHANDLED_ERRORS": "1",
+    # A task that asks for no GPU sees none: kernels take the one that they are given, and no other.
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "1",
 }
 # Ray ends a worker that idles for a second where there are more than CPUs; ours take seconds of imports to
 # start again, and passes need them in turns.
