@@ -11,6 +11,7 @@ Cost: sorting bands dominates; verification reads only what is part of a candida
 """
 
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 from pydantic import Field
 
+from kernels.dispatch import threads
 from pipelines import candidates, decide, fingerprint, schema, verify
 from pipelines.settings import Section
 
@@ -88,11 +90,20 @@ class Rows:
 
     def __getitem__(self, name: str) -> NDArray[Any]:
         """A column by rank."""
-        values: NDArray[Any] = self._columns[name][self.place]
+        return self.at(name, slice(None))
+
+    def at(self, name: str, ranks: NDArray[np.int64] | slice) -> NDArray[Any]:
+        """A column at some ranks."""
+        values: NDArray[Any] = self._columns[name][self.place[ranks]]
         return values
 
 
 FINGERPRINT = {name for name, _ in fingerprint.COLUMNS}
+OF_ALL_BANDS = [
+    f"{part}_{kind}"
+    for part in fingerprint.PARTS
+    for kind in ("features", "key", *(f"sketch_{w}" for w in range(fingerprint.WORDS)))
+]
 
 
 def scores(table: pa.Table) -> NDArray[np.float32]:
@@ -167,13 +178,19 @@ def short_equal(rows: Rows, representative: NDArray[np.bool_], config: Config) -
 
 
 def candidate_pairs(rows: Rows, representative: NDArray[np.bool_], config: Config) -> decide.Pairs:
-    """Candidate pairs of all bands, each once."""
+    """Candidate pairs of all bands, each once; as many bands at a time as there are cores."""
+    shared: Columns = {}  # by rank, for all bands: reading a column in that order is half of the work
 
     def some(names: Sequence[str], chosen: NDArray[np.int64] | None = None) -> Columns:
-        return {name: rows[name] if chosen is None else rows[name][chosen] for name in names}
+        if chosen is not None:
+            return {name: rows.at(name, chosen) for name in names}
+        return {name: rows[name] if "_band_" in name else shared[name] for name in names}
 
+    shared |= {name: rows[name] for name in OF_ALL_BANDS}
     bands = range(fingerprint.BANDS if config.near else 0)
-    return candidates.unique([band_pairs(some, representative, k, config)[0] for k in bands])
+    with ThreadPoolExecutor(threads()) as pool:
+        found = pool.map(lambda k: band_pairs(some, representative, k, config)[0], bands)
+        return candidates.unique(list(found))
 
 
 def band_pairs(
@@ -183,8 +200,7 @@ def band_pairs(
 
     `some(names)` gives columns by rank, `some(names, rows)` those of some rows only.
     """
-    kinds = ("features", "key", f"band_{k}", *(f"sketch_{w}" for w in range(fingerprint.WORDS)))
-    held = some([f"{part}_{kind}" for part in fingerprint.PARTS for kind in kinds])
+    held = some([*OF_ALL_BANDS, *(f"{part}_band_{k}" for part in fingerprint.PARTS)])
     prompt_long = held["prompt_features"] >= config.min_features
     answer_long = held["answer_features"] >= config.min_features
     keys = (held["prompt_key"], held["answer_key"])

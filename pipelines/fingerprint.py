@@ -137,8 +137,8 @@ def _columns(
     """The `COLUMNS` of n rows from the flat view of `schema.contents`."""
     joined = parts(roles, rows, texts, n)
     simhash, keys, features = kernels.fingerprint(joined.both, ngram=config.ngram, bins=BINS, bands=BINS)
-    bands, sketch = np.empty((2 * n, BANDS), np.uint64), np.zeros((2 * n, WORDS), np.uint64)
-    _squeeze(keys, bands, sketch)
+    bands, sketch = np.zeros((2 * n, BANDS), np.uint64), np.zeros((2 * n, WORDS), np.uint64)
+    _squeeze(keys, features, bands, sketch)
     found = _exact(roles, rows, texts, features)
     found["simhash"] = _simhash(joined, simhash[:, 0], config.ngram)
     for number, name in enumerate(PARTS):
@@ -170,10 +170,10 @@ def _simhash(joined: Parts, of_parts: NDArray[np.uint64], ngram: int) -> NDArray
 
 
 @njit(cache=True, nogil=True)
-def _squeeze(keys, bands, sketch):  # type: ignore[no-untyped-def]
-    """From a key a bin to a key a band and four bits a bin; all 0 where there is no feature."""
+def _squeeze(keys, features, bands, sketch):  # type: ignore[no-untyped-def]
+    """From a key a bin to a key a band and four bits a bin; all stay 0 where there is no feature."""
     size, held = keys.shape[1] // bands.shape[1], keys.shape[1] // sketch.shape[1]
-    for row in range(len(keys)):
+    for row in np.flatnonzero(features):
         for band in range(bands.shape[1]):
             key = np.uint64(0)
             for place in range(band * size, (band + 1) * size):
