@@ -122,7 +122,7 @@ def apply(table: pa.Table, config: Config) -> pa.Table:
 
 
 def _by_steps(run: Callable[[int, int], None], bytes_before: NDArray[np.int64]) -> None:
-    """Call ``run(first row, last row)`` for steps of about `STEP` bytes, as many at once as there are cores."""
+    """Call ``run(first row, last row)`` for steps of about `STEP` bytes, one on each core at a time."""
     n = len(bytes_before) - 1
     marks = np.arange(bytes_before[0] + STEP, bytes_before[-1], STEP)
     edges = np.unique(np.concatenate([[0], np.searchsorted(bytes_before, marks), [n]]))

@@ -1,8 +1,9 @@
 """Folding through a table of all code points, in one pass over the UTF-8 bytes.
 
 ASCII bytes go eight at a time in one machine word, and are written at once where no two spaces meet;
-other characters are decoded, looked up in a table and encoded again. The result may be longer than the text (U+023A has two bytes, its
-lower case three) but never by more than half. Bytes that are no UTF-8 are copied as they are.
+other characters are decoded, looked up in a table and encoded again. The result may be longer than the
+text (U+023A has two bytes, its lower case three) but never by more than half. Bytes that are no UTF-8 are
+copied as they are.
 """
 
 import functools

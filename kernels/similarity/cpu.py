@@ -59,7 +59,11 @@ def _overlap(data, starts, stops, ngram, lead, partner, known, room, found, firs
         )
         if known[b] < 0:
             known[b] = shared + _distinct(rest[:others], theirs) + max_theirs
-        found[pair, 0], found[pair, 1], found[pair, 2] = shared + (max_ours and max_theirs), known[a], known[b]
+        found[pair, 0], found[pair, 1], found[pair, 2] = (
+            shared + (max_ours and max_theirs),
+            known[a],
+            known[b],
+        )
 
 
 @njit(nogil=True, cache=True)

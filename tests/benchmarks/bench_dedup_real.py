@@ -53,8 +53,8 @@ def measure_articles(data: Path) -> Iterator[Figure]:
         yield "false removals", path.stem, len(found - truth), "rows"
 
 
-def declarations(data: Path) -> list[str]:
-    """Paragraphs of the declaration of human rights in all its languages."""
+def declarations(data: Path) -> list[list[str]]:
+    """The declaration of human rights in all its languages, by paragraph."""
     found = []
     with tarfile.open(data / "web/udhr/udhr_html.tar.gz") as archive:
         for member in archive:
@@ -62,8 +62,9 @@ def declarations(data: Path) -> list[str]:
             if file is not None:
                 page = re.sub(r"(?is)<(script|style|head).*?</\1>", " ", file.read().decode("utf-8"))
                 parts = re.split(r"(?i)</?(?:p|h\d|li|div|ol|ul|body|article|header|section)\b[^>]*>", page)
-                found += [" ".join(unescape(re.sub(r"<[^>]*>", "", part)).split()) for part in parts]
-    return [text for text in found if text]
+                texts = (" ".join(unescape(re.sub(r"<[^>]*>", "", part)).split()) for part in parts)
+                found.append([text for text in texts if text])
+    return found
 
 
 def sentences(data: Path) -> list[str]:
@@ -219,9 +220,11 @@ def main() -> None:
         print(f"no data at {options.data}")
         return
     kernels.warm()
+    pages = declarations(options.data)
     figures = [
         *measure_articles(options.data),
-        *measure_sentences("udhr", declarations(options.data), options.show),
+        *measure_sentences("udhr, whole", [" ".join(page) for page in pages], options.show),
+        *measure_sentences("udhr, paragraphs", [text for page in pages for text in page], options.show),
         *measure_sentences("tatoeba", sentences(options.data), options.show),
         *measure_instructions(options.data, options.show),
     ]
