@@ -1,7 +1,7 @@
-"""Machine words for jitted code: unaligned loads, population count, trailing zeros.
+"""Machine words for jitted code: unaligned loads and stores, population count, trailing zeros.
 
-Cost: one instruction each. A load reads 8 bytes from any address, little-endian on every platform that
-Numba serves; the caller keeps it inside the array (nothing is checked).
+Cost: one instruction each. A load reads 8 bytes from any address, a store writes them, little-endian on
+every platform that Numba serves; the caller keeps them inside the array (nothing is checked).
 """
 
 from typing import Any
@@ -22,6 +22,19 @@ def load64(typing: Any, data: Any, at: Any) -> Any:
         return builder.load(builder.bitcast(place, ir.IntType(64).as_pointer()), align=1)
 
     return types.uint64(data, types.intp), codegen
+
+
+@intrinsic
+def store64(typing: Any, data: Any, at: Any, word: Any) -> Any:
+    """Write a ``uint64`` to the bytes ``data[at:at + 8]`` of a contiguous uint8 array."""
+
+    def codegen(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> Any:
+        array = cgutils.create_struct_proxy(signature.args[0])(context, builder, value=args[0])
+        place = builder.gep(array.data, [args[1]])
+        builder.store(args[2], builder.bitcast(place, ir.IntType(64).as_pointer()), align=1)
+        return context.get_dummy_value()
+
+    return types.void(data, types.intp, types.uint64), codegen
 
 
 @intrinsic

@@ -83,7 +83,8 @@ def total_order(
 
 def equal_pairs(keys: tuple[NDArray[np.uint64], ...]) -> Pairs:
     """Each row with the best row that has the same keys, sorted by the worse; keys are by rank."""
-    order = np.lexsort(keys)  # stable: by rank within equal keys
+    order = _repeated(keys[-1])
+    order = order[np.lexsort([key[order] for key in keys])]  # stable: by rank within equal keys
     same = np.ones(max(len(order) - 1, 0), np.bool_)
     for key in keys:
         same &= key[order[1:]] == key[order[:-1]]
@@ -91,6 +92,16 @@ def equal_pairs(keys: tuple[NDArray[np.uint64], ...]) -> Pairs:
     best = order[np.flatnonzero(start)][np.cumsum(start) - 1]
     pairs = np.stack([best[~start], order[~start]], axis=1)
     return pairs[np.argsort(pairs[:, 1])]
+
+
+def _repeated(key: NDArray[np.uint64]) -> NDArray[np.int64]:
+    """Rows whose key another row has too, ascending: one sort of keys instead of one of rows."""
+    ordered = np.sort(key)
+    twice = np.unique(ordered[1:][ordered[1:] == ordered[:-1]])
+    if not len(twice):
+        return np.zeros(0, np.int64)
+    place = np.minimum(np.searchsorted(twice, key), len(twice) - 1)
+    return np.flatnonzero(twice[place] == key)
 
 
 def decide(n: int, matches: Matches, threshold: float, copies: int | None = EXACT) -> Verdict:

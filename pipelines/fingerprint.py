@@ -15,6 +15,9 @@ Source: `kernels.sketch`, `kernels.folding`, `kernels.content`; Li & Koenig 2010
 https://arxiv.org/abs/0910.3349.
 """
 
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -25,6 +28,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 import kernels
+from kernels.dispatch import threads
 from pipelines import schema
 from pipelines.settings import Section
 
@@ -32,6 +36,7 @@ VERSION = 1
 BINS = 32
 BANDS = 8
 WORDS = 2  # of a part's sketch: 4 bits a bin
+STEP = 3 << 19  # bytes of text at a time: what is made of them stays in a cache, on memory used before
 KEYED = 256  # parts with as many features or more are never so short that their exact key is asked for
 ANSWERS = ("assistant", "text")  # every other role belongs to the prompt
 
@@ -101,10 +106,39 @@ def apply(table: pa.Table, config: Config) -> pa.Table:
     part = table if live.all() else table.filter(pa.array(live))
     n = part.num_rows
     roles, rows, texts = schema.contents(part)
+    found = {name: np.zeros(n, kind.to_pandas_dtype()) for name, kind in COLUMNS}
+    ends = np.concatenate([[0], np.cumsum(np.bincount(rows, minlength=n))])
+
+    def run(first: int, last: int) -> None:
+        begin, end = int(ends[first]), int(ends[last])
+        piece = roles.slice(begin, end - begin), rows[begin:end] - first, texts.slice(begin, end - begin)
+        for name, values in _columns(*piece, last - first, config).items():
+            found[name][first:last] = values
+
+    _by_steps(run, _offsets(texts)[ends])
+    added = [pa.array(_spread(found[name], live), kind) for name, kind in COLUMNS]
+    names = [name for name, _ in COLUMNS]
+    return pa.table([*table.columns, *added], names=[*table.column_names, *names])
+
+
+def _by_steps(run: Callable[[int, int], None], bytes_before: NDArray[np.int64]) -> None:
+    """Call ``run(first row, last row)`` for steps of about `STEP` bytes, one on each core at a time."""
+    n = len(bytes_before) - 1
+    marks = np.arange(bytes_before[0] + STEP, bytes_before[-1], STEP)
+    edges = np.unique(np.concatenate([[0], np.searchsorted(bytes_before, marks), [n]]))
+    with ThreadPoolExecutor(threads()) as pool:
+        for done in [pool.submit(run, int(a), int(b)) for a, b in pairwise(edges)]:
+            done.result()
+
+
+def _columns(
+    roles: pa.Array, rows: NDArray[np.int64], texts: pa.Array, n: int, config: Config
+) -> dict[str, NDArray[Any]]:
+    """The `COLUMNS` of n rows from the flat view of `schema.contents`."""
     joined = parts(roles, rows, texts, n)
     simhash, keys, features = kernels.fingerprint(joined.both, ngram=config.ngram, bins=BINS, bands=BINS)
-    bands, sketch = np.empty((2 * n, BANDS), np.uint64), np.zeros((2 * n, WORDS), np.uint64)
-    _squeeze(keys, bands, sketch)
+    bands, sketch = np.zeros((2 * n, BANDS), np.uint64), np.zeros((2 * n, WORDS), np.uint64)
+    _squeeze(keys, features, bands, sketch)
     found = _exact(roles, rows, texts, features)
     found["simhash"] = _simhash(joined, simhash[:, 0], config.ngram)
     for number, name in enumerate(PARTS):
@@ -113,9 +147,7 @@ def apply(table: pa.Table, config: Config) -> pa.Table:
             found[f"{name}_band_{k}"] = bands[number::2, k]
         for k in range(WORDS):
             found[f"{name}_sketch_{k}"] = sketch[number::2, k]
-    added = [pa.array(_spread(found[name], live), kind) for name, kind in COLUMNS]
-    names = [name for name, _ in COLUMNS]
-    return pa.table([*table.columns, *added], names=[*table.column_names, *names])
+    return found
 
 
 def _spread(values: NDArray[Any], live: NDArray[np.bool_]) -> NDArray[Any]:
@@ -138,10 +170,10 @@ def _simhash(joined: Parts, of_parts: NDArray[np.uint64], ngram: int) -> NDArray
 
 
 @njit(cache=True, nogil=True)
-def _squeeze(keys, bands, sketch):  # type: ignore[no-untyped-def]
-    """From a key a bin to a key a band and four bits a bin; all 0 where there is no feature."""
+def _squeeze(keys, features, bands, sketch):  # type: ignore[no-untyped-def]
+    """From a key a bin to a key a band and four bits a bin; all stay 0 where there is no feature."""
     size, held = keys.shape[1] // bands.shape[1], keys.shape[1] // sketch.shape[1]
-    for row in range(len(keys)):
+    for row in np.flatnonzero(features):
         for band in range(bands.shape[1]):
             key = np.uint64(0)
             for place in range(band * size, (band + 1) * size):

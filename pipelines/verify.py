@@ -5,9 +5,10 @@ windows of the folded text. A part under the feature minimum counts 1 where its 
 equal (case and spaces folded, punctuation kept) and 0 where it is not. A pair whose both parts are
 that short was decided by equality alone: rule `exact`, otherwise `near`.
 
-Where one part is short, not empty and equal ("true", "answer 2"), it says nothing of how alike the rows
-are, and the other is often a question in a frame that thousands share: one word in another place is
-another question at a Jaccard of .85. What differs there counts double: 1 - 2 (1 - Jaccard), so that a
+Where the answer is short, not empty and equal ("true", "answer 2"), it says nothing of how alike the rows
+are, and the prompt is often a question beside a passage that many share: another question at a Jaccard of
+.98. There the prompts must have the same windows, or the similarity is 0. Where the prompt is short, not
+empty and equal ("write a poem"), what differs in the answer counts double: 1 - 2 (1 - Jaccard), so that a
 threshold of .8 asks for .9.
 
 Cost: the texts of the rows concerned, folded once, and 6 to 8 ns a byte and pair.
@@ -85,17 +86,19 @@ def _least(
     """The lower of both parts' similarities; ``jaccard(part, pairs)`` tells those of long parts."""
     left, right = pairs[:, 0], pairs[:, 1]
     least = np.ones(len(pairs))
-    framed = np.zeros(len(pairs), np.bool_)
+    settled = []  # for each part: short, not empty and equal
     for number, name in enumerate(fingerprint.PARTS):
         long = table[f"{name}_features"].to_numpy() >= min_features
         keys = table[f"{name}_key"].to_numpy()
         equal = ~long[left] & ~long[right] & (keys[left] == keys[right])
-        framed |= equal & (keys[left] != 0)  # an empty part has key 0 and stands in nobody's way
+        settled.append(equal & (keys[left] != 0))  # an empty part has key 0 and stands in nobody's way
         alike = equal.astype(np.float64)
         both = long[left] & long[right] & (least > 0)
         alike[both] = jaccard(number, pairs[both])
         least = np.minimum(least, alike)
-    return np.where(framed, np.maximum(2 * least - 1, 0.0), least)
+    of_prompt, of_answer = settled
+    least = np.where(of_prompt, np.maximum(2 * least - 1, 0.0), least)
+    return np.where(of_answer & (least < 1), 0.0, least)
 
 
 def distances(simhash: NDArray[np.uint64], pairs: NDArray[np.int64]) -> NDArray[np.int32]:

@@ -1,8 +1,9 @@
 """Folding through a table of all code points, in one pass over the UTF-8 bytes.
 
-ASCII bytes go eight at a time through a table, without a branch on what they are; other characters are
-decoded, looked up and encoded again. The result may be longer than the text (U+023A has two bytes, its
-lower case three) but never by more than half. Bytes that are no UTF-8 are copied as they are.
+ASCII bytes go eight at a time in one machine word, and are written at once where no two spaces meet;
+other characters are decoded, looked up in a table and encoded again. The result may be longer than the
+text (U+023A has two bytes, its lower case three) but never by more than half. Bytes that are no UTF-8 are
+copied as they are.
 """
 
 import functools
@@ -12,13 +13,14 @@ from numba import njit
 from numpy.typing import NDArray
 
 from kernels.arrow import Spans
-from kernels.bits import load64
+from kernels.bits import load64, store64
 from kernels.dispatch import cut, each
 from kernels.folding.reference import fold_character
 
 SPACE, GONE = np.int32(32), np.int32(-1)
-HIGH, LOW = np.uint64(0x8080808080808080), np.uint64(0x7F)
-ONE, EIGHT = np.uint64(1), np.uint64(8)
+HIGH, EACH = np.uint64(0x8080808080808080), np.uint64(0x0101010101010101)
+SPACES, BYTE = np.uint64(0x2020202020202020), np.uint64(0xFF)
+ZERO, ONE, TWO, SEVEN, EIGHT, LAST = (np.uint64(n) for n in (0, 1, 2, 7, 8, 63))
 # Where a code point may fold to anything but itself; between them lie ideographs and Hangul.
 MUTABLE = ((0, 0x3400), (0x4DC0, 0x4E00), (0xA000, 0xAC00), (0xE000, 0x20000), (0xE0000, 0xE1000))
 LEAST = 1 << 20  # bytes below which a thread of its own does not pay
@@ -46,7 +48,8 @@ def fold(texts: Spans, keep_punctuation: bool) -> list[tuple[NDArray[np.uint8], 
     def run(first: int, last: int) -> None:
         room = int((texts.stops[first:last] - texts.starts[first:last]).sum()) * 3 // 2 + 8
         out, ends = np.empty(room, np.uint8), np.empty(last - first, np.int64)
-        _fold(texts.data, texts.starts[first:last], texts.stops[first:last], codes, out, ends)
+        given = texts.data, texts.starts[first:last], texts.stops[first:last]
+        _fold(*given, codes, keep_punctuation, out, ends)
         pieces[first] = out[: ends[-1]], ends
 
     each(run, ranges)
@@ -99,8 +102,27 @@ def _put(out, to, byte, blank):  # type: ignore[no-untyped-def]
     return to + np.uint64(not (space and blank)), space
 
 
+@njit(inline="always")
+def _between(word, first, last):  # type: ignore[no-untyped-def]
+    """The high bit of each ASCII byte of `word` that lies in ``first..last``."""
+    above = word + EACH * np.uint64(0x80 - first)
+    return above & ~(word + EACH * np.uint64(0x7F - last)) & HIGH
+
+
+@njit(inline="always")
+def _fold_word(word, keep_punctuation):  # type: ignore[no-untyped-def]
+    """Eight ASCII bytes folded, and the high bit of each that has become a space."""
+    word |= _between(word, 0x41, 0x5A) >> TWO
+    if keep_punctuation:
+        blank = HIGH ^ _between(word, 0x21, 0x7E)
+    else:
+        blank = HIGH ^ (_between(word, 0x61, 0x7A) | _between(word, 0x30, 0x39))
+    mask = (blank >> SEVEN) * BYTE
+    return (word & ~mask) | (SPACES & mask), blank
+
+
 @njit(nogil=True, cache=True)
-def _fold(data, starts, stops, codes, out, ends):  # type: ignore[no-untyped-def]
+def _fold(data, starts, stops, codes, keep_punctuation, out, ends):  # type: ignore[no-untyped-def]
     ascii = codes[:128].astype(np.uint8)
     to = np.uint64(0)  # unsigned, as a signed index costs a look at its sign
     for row in range(len(starts)):
@@ -109,9 +131,14 @@ def _fold(data, starts, stops, codes, out, ends):  # type: ignore[no-untyped-def
         while at < stop:
             word = load64(data, at) if at + 8 <= stop else HIGH
             if not word & HIGH:
-                for _ in range(8):
-                    to, blank = _put(out, to, ascii[word & LOW], blank)
-                    word >>= EIGHT
+                word, blanks = _fold_word(word, keep_punctuation)
+                if blanks & (blanks << EIGHT | np.uint64(blank) << SEVEN):
+                    for _ in range(8):
+                        to, blank = _put(out, to, np.uint8(word & BYTE), blank)
+                        word >>= EIGHT
+                else:
+                    store64(out, to, word)
+                    to, blank = to + EIGHT, blanks >> LAST != ZERO
                 at += 8
                 continue
             byte = data[at]

@@ -1,7 +1,7 @@
 """Overlap by open addressing: a table for the set that leads a group of pairs, one for a new partner.
 
-A partner met for the first time is entered into a table of its own, to count its distinct features; met
-again, its windows are only looked up in the leader's table.
+A partner's windows are looked up in the leader's table; when it is met for the first time, those that are
+not there are entered into a table of their own, to count its distinct features.
 """
 
 import numpy as np
@@ -44,24 +44,26 @@ def overlap(texts: Spans, pairs: NDArray[np.int64], ngram: int, sizes: NDArray[n
 @njit(nogil=True, cache=True)
 def _overlap(data, starts, stops, ngram, lead, partner, known, room, found, first, last):  # type: ignore[no-untyped-def]
     ours, theirs = np.empty(room, np.uint64), np.empty(room, np.uint64)
-    marks, hashes = np.full(room, -1, np.int64), np.empty(BLOCK, np.uint64)
+    marks, hashes = np.full(room, -1, np.int32), np.empty(BLOCK, np.uint64)
+    rest = np.empty(room, np.uint64)
     shift, max_ours = np.uint64(0), False
     for pair in range(first, last):
         a, b = lead[pair], partner[pair]
         if pair == first or lead[pair - 1] != a:
             windows = max(0, stops[a] - starts[a] - ngram + 1)
-            shift, none = _clear(ours, windows), _clear(theirs, 0)
-            known[a], _, max_ours = _enter(data, starts[a], windows, ngram, hashes, ours, shift, theirs, none)
+            shift = _clear(ours, windows)
+            known[a], max_ours = _enter(data, starts[a], windows, ngram, hashes, ours, shift)
         windows = max(0, stops[b] - starts[b] - ngram + 1)
+        shared, others, max_theirs = _look_up(
+            data, starts[b], windows, ngram, hashes, ours, shift, marks, pair - first, rest
+        )
         if known[b] < 0:
-            wide = _clear(theirs, windows)
-            known[b], shared, max_theirs = _enter(
-                data, starts[b], windows, ngram, hashes, theirs, wide, ours, shift
-            )
-            shared += max_ours and max_theirs
-        else:
-            shared = _stream(data, starts[b], windows, ngram, hashes, ours, shift, max_ours, marks, pair)
-        found[pair, 0], found[pair, 1], found[pair, 2] = shared, known[a], known[b]
+            known[b] = shared + _distinct(rest[:others], theirs) + max_theirs
+        found[pair, 0], found[pair, 1], found[pair, 2] = (
+            shared + (max_ours and max_theirs),
+            known[a],
+            known[b],
+        )
 
 
 @njit(nogil=True, cache=True)
@@ -85,38 +87,52 @@ def _find(table, shift, h):  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True, cache=True)
-def _enter(data, start, windows, ngram, hashes, table, shift, other, other_shift):  # type: ignore[no-untyped-def]
-    """Enter a text's features; returns (how many distinct, of those in `other`, is `FREE` one)."""
-    distinct, shared, has_max = 0, 0, False
+def _enter(data, start, windows, ngram, hashes, table, shift):  # type: ignore[no-untyped-def]
+    """Enter a text's features; returns (how many distinct, whether `FREE` is one)."""
+    distinct, has_max = 0, False
     for done in range(0, windows, BLOCK):
         count = min(BLOCK, windows - done)
         window_hashes(data, start + done, count, ngram, hashes)
         for i in range(count):
             h = hashes[i]
             place = _find(table, shift, h)
-            new = table[place] != h
+            distinct += table[place] != h
             table[place] = h
-            distinct += new
-            shared += new and other[_find(other, other_shift, h)] != FREE
             has_max |= h == FREE
-    return distinct + has_max, shared, has_max
+    return distinct + has_max, has_max
 
 
 @njit(nogil=True, cache=True)
-def _stream(data, start, windows, ngram, hashes, table, shift, max_ours, marks, pair):  # type: ignore[no-untyped-def]
-    """Distinct features of a text that the table holds."""
-    shared, has_max = 0, False
+def _look_up(data, start, windows, ngram, hashes, table, shift, marks, mark, rest):  # type: ignore[no-untyped-def]
+    """(Distinct features of a text that the table holds, windows that it does not, whether `FREE` is one).
+
+    The windows that it does not hold are written to `rest`, with repeats and without `FREE`.
+    """
+    shared, others, has_max = 0, 0, False
     for done in range(0, windows, BLOCK):
         count = min(BLOCK, windows - done)
         window_hashes(data, start + done, count, ngram, hashes)
         for i in range(count):
             h = hashes[i]
             place = _find(table, shift, h)
-            if table[place] != FREE:
-                shared += marks[place] != pair
-                marks[place] = pair
+            held = table[place] != FREE
+            shared += held and marks[place] != mark
+            marks[place] = mark if held else marks[place]
+            rest[others] = h
+            others += not held and h != FREE
             has_max |= h == FREE
-    return shared + (has_max and max_ours)
+    return shared, others, has_max
+
+
+@njit(nogil=True, cache=True)
+def _distinct(hashes, table):  # type: ignore[no-untyped-def]
+    """How many different hashes there are; none of them is `FREE`."""
+    shift, distinct = _clear(table, len(hashes)), 0
+    for h in hashes:
+        place = _find(table, shift, h)
+        distinct += table[place] != h
+        table[place] = h
+    return distinct
 
 
 def warm() -> None:

@@ -16,7 +16,7 @@ from kernels.sketch.lanes import BLOCK, CARRY, LANES, READ, add_block, hash_bloc
 
 M1, M2, M3 = np.uint64(reference.M1), np.uint64(reference.M2), np.uint64(reference.M3)
 EMPTY, ONE, ZERO, S32 = np.uint64(reference.EMPTY), np.uint64(1), np.uint64(0), np.uint64(32)
-LEAST = 1 << 18  # bytes below which a thread of its own does not pay
+LEAST = 1 << 20  # bytes below which a thread of its own does not pay
 
 
 def sketch(

@@ -52,15 +52,25 @@ def test_short_parts_are_equal_or_not() -> None:
     assert similarity([("text", "Hello there")], [("text", "hello there")]) == 1
 
 
-def test_beside_a_short_equal_part_differences_count_double() -> None:
+def test_beside_a_short_equal_part_differences_count_more() -> None:
     other = PROMPT.replace("apples", "plums")
     folded = [text + " " for text in kernels.fold([PROMPT, other]).to_pylist()]
     expected = kernels.jaccard(folded, [[0, 1]])[0]
     assert 0.5 < expected < 0.9
-    assert similarity(turn(PROMPT, "True."), turn(other, "True.")) == pytest.approx(2 * expected - 1)
+    # The same short prompt: answers may differ, but half as much. The same short answer: no other question.
+    assert similarity(turn("Go on.", PROMPT), turn("Go on.", other)) == pytest.approx(2 * expected - 1)
+    assert similarity(turn(PROMPT, "True."), turn(other, "True.")) == 0
     # An empty part is no part: a prompt alone, or an answer alone, is compared as it is.
     assert similarity([("user", PROMPT)], [("user", other)]) == pytest.approx(expected)
     assert similarity(turn(PROMPT, "True."), turn(PROMPT.upper(), "true.")) == 1
+
+
+def test_another_question_about_one_passage_with_the_same_answer_stays() -> None:
+    passage = " ".join(f"In year {year} the harvest came to {year * 7 % 90} tons." for year in range(40))
+    questions = [f"{passage} {question}" for question in ("Who ordered warmer water?", "Whose cup is empty?")]
+    folded = [text + " " for text in kernels.fold(questions).to_pylist()]
+    assert kernels.jaccard(folded, [[0, 1]])[0] > 0.9
+    assert similarity(turn(questions[0], "Steve"), turn(questions[1], "Steve")) == 0
 
 
 def test_a_short_part_is_not_alike_to_a_long_one() -> None:
