@@ -10,6 +10,7 @@ from pkgutil import iter_modules
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from kernels.chunking import chunks
     from kernels.content import content_hash, content_hash_lists
     from kernels.folding import fold
     from kernels.graph import components
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 __version__ = "0"
 
 _HOME = {
+    "chunks": "chunking",
     "components": "graph",
     "containment": "similarity",
     "content_hash": "content",
@@ -57,6 +59,7 @@ def warm() -> None:
 
 
 __all__ = [
+    "chunks",
     "components",
     "containment",
     "content_hash",
