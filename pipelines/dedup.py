@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from pydantic import Field
 
 from pipelines import candidates, decide, fingerprint, schema, verify
+from pipelines.passages import Config as Passages
 from pipelines.settings import Section
 
 VERSION = 1
@@ -52,6 +53,7 @@ class Config(Section):
     """Parts with fewer windows are compared as they are, after folding case and spaces. A letter changed
     inside a part of fewer than 72 already costs more than a threshold of .8 allows, so that all that could
     pass are changes at its ends: he or she, 42 or 43."""
+    passages: Passages = Passages()
 
 
 def rule_of_copies(config: Config) -> int | None:
