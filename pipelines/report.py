@@ -79,6 +79,7 @@ def render(run_directory: str) -> str:
         sources=_sources(run),
         lengths=_lengths(run),
         duplicates=_duplicates(run_directory, run, recipe),
+        passages=_passages(run_directory, run),
         pii=_pii(run),
         splits=_splits(run),
         packed=_packed(run),
@@ -286,6 +287,23 @@ def _clusters(run_directory: str, clusters: list[dict[str, Any]]) -> list[dict[s
     return [
         {"rows": c["rows"], "row_id": c.get("kept"), "kept": kept.get(c.get("kept", -1))} for c in clusters
     ]
+
+
+def _passages(run_directory: str, run: Run) -> dict[str, Any] | None:
+    """Repeated passages, those first that filled the most; None where none were looked for."""
+    told = run.get("passages")
+    if not told:
+        return None
+    largest = [p for p in told.get("largest") or [] if isinstance(p.get("kept"), int)]
+    kept = examples.find(run_directory, [p["kept"] for p in largest])
+    for passage in largest:
+        row = kept.get(passage["kept"])
+        cut = row.text.encode()[passage["start"] : passage["stop"]] if row and not passage["message"] else b""
+        passage |= {
+            "place": f"{row.source}: {row.place}" if row else "",
+            "text": cut.decode("utf-8", "replace"),
+        }
+    return {**told, "largest": largest}
 
 
 def _threshold(recipe: str | None) -> float | None:

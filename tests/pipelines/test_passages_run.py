@@ -149,6 +149,13 @@ def test_asking_for_it_later_does_again_only_the_windows_that_change(runs: Runs,
     assert (run / "ledger/dedup/all.json").stat().st_mtime_ns == duplicates
     again = {name for name, stat in commits(run, "pack").items() if stat != before["pack"][name]}
     assert again == {"00000000.json", "00000001.json"}
+    # As if killed midway: files that no record speaks for.
+    (run / "ledger/dedup/passages.json").unlink()
+    (run / "duplicates/cuts/part-00000007-0000.parquet").write_bytes(b"half")
+    windows = commits(run, "pack")
+    assert prepare(tmp_path / "r.yaml", make(runs.inputs, run, enabled=True))["digest"] == runs.json["digest"]
+    assert commits(run, "pack") == windows
+    assert not (run / "duplicates/cuts/part-00000007-0000.parquet").exists()
     # Only listed, or not looked for any more: what was cut comes back, and nothing is counted anew.
     found = prepare(tmp_path / "r.yaml", make(runs.inputs, run, enabled=True, action="mark"))
     assert found["digest"] == runs.plain["digest"]
