@@ -167,6 +167,18 @@ def test_rows_that_others_were_removed_for_are_told(tmp_path: Path) -> None:
     }
 
 
+def test_a_row_counts_once_however_often_it_holds_a_passage(tmp_path: Path) -> None:
+    decided(tmp_path)
+    shared = story(70, 400)
+    often = f"{shared}\n{story(71, 9)}\n{shared}\n{story(72, 9)}\n{shared}"
+    paths = written(tmp_path, rows([often, f"{story(73, 1500)}\n{shared}"]), [1])
+    assert ran(paths, tmp_path)[0]["report"]["passages"] == 0
+    told, cuts, listed = ran(paths, tmp_path, Config(enabled=True, copies=2))
+    assert set(cuts["row_id"].to_pylist()) == {0}  # the other is longer
+    assert told["report"]["bytes"] > 2 * len(shared)
+    assert set(listed["rows"].to_pylist()) == {2}
+
+
 def test_large_row_ids_and_adjacent_chunks_are_one_stretch(tmp_path: Path) -> None:
     decided(tmp_path)
     table = shared_by(30, 20, 10)
