@@ -43,6 +43,7 @@ class Config(Section):
     """Remove rows with the same roles and contents."""
     near: bool = True
     """Remove rows whose prompt and answer are each alike (exact copies among them)."""
+    passages: Passages = Passages()
     threshold: float = Field(0.8, gt=0, le=1)
     """Least Jaccard similarity of both parts, over windows of the folded text; where one part is too short
     to compare and equal, what differs in the other counts double (.8 asks for .9). Below .7 many pairs are
@@ -53,7 +54,6 @@ class Config(Section):
     """Parts with fewer windows are compared as they are, after folding case and spaces. A letter changed
     inside a part of fewer than 72 already costs more than a threshold of .8 allows, so that all that could
     pass are changes at its ends: he or she, 42 or 43."""
-    passages: Passages = Passages()
 
 
 def rule_of_copies(config: Config) -> int | None:

@@ -223,6 +223,21 @@ def deduplicate(run: Run, records: Sequence[ledger.Record], mode: Mode) -> ledge
     return record
 
 
+def _each(
+    function: Callable[[Any], Any], items: Iterable[Any], *, name: str, workers: int, spent: list[float]
+) -> Iterator[Any]:
+    """`stream.each`, adding the CPU seconds of every task to `spent`."""
+    for result, seconds in stream.each(partial(_measured, function), items, workers=workers, name=name):
+        spent.append(seconds)
+        yield result
+
+
+def _measured(function: Callable[[Any], Any], item: Any) -> tuple[Any, float]:
+    kernels.warm()  # compilation is no work of the pass
+    started = time.process_time()
+    return function(item), time.process_time() - started
+
+
 def _kept_files(run: Run, records: Sequence[ledger.Record]) -> list[str]:
     """Files of prepared/ that hold a row."""
     return [storage.join(run.path, r["outputs"][0]["path"]) for r in records if r["rows"]["kept"]]
@@ -267,21 +282,6 @@ def find_passages(
     record = {"key": key, "stages": stages, "report": found["report"], "cuts": found["cuts"]}
     ledger.commit(run.path, "dedup", "passages", record)
     return record
-
-
-def _each(
-    function: Callable[[Any], Any], items: Iterable[Any], *, name: str, workers: int, spent: list[float]
-) -> Iterator[Any]:
-    """`stream.each`, adding the CPU seconds of every task to `spent`."""
-    for result, seconds in stream.each(partial(_measured, function), items, workers=workers, name=name):
-        spent.append(seconds)
-        yield result
-
-
-def _measured(function: Callable[[Any], Any], item: Any) -> tuple[Any, float]:
-    kernels.warm()  # compilation is no work of the pass
-    started = time.process_time()
-    return function(item), time.process_time() - started
 
 
 def pack(
