@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from kernels.bottom import bottom_jaccard, bottom_sketches
+    from kernels.chunking import chunks
     from kernels.content import content_hash, content_hash_lists
     from kernels.folding import fold
     from kernels.graph import components
@@ -26,6 +27,7 @@ __version__ = "0"
 _HOME = {
     "bottom_jaccard": "bottom",
     "bottom_sketches": "bottom",
+    "chunks": "chunking",
     "components": "graph",
     "containment": "similarity",
     "content_hash": "content",
@@ -62,6 +64,7 @@ def warm() -> None:
 __all__ = [
     "bottom_jaccard",
     "bottom_sketches",
+    "chunks",
     "components",
     "containment",
     "content_hash",

@@ -22,6 +22,7 @@ from pydantic import Field, model_validator
 
 from kernels.dispatch import threads
 from pipelines import candidates, decide, fingerprint, schema, verify
+from pipelines.passages import Config as Passages
 from pipelines.settings import Section
 
 VERSION = 2
@@ -44,6 +45,7 @@ class Config(Section):
     """Remove rows with the same roles and contents."""
     near: bool = True
     """Remove rows whose prompt and answer are each alike (exact copies among them)."""
+    passages: Passages = Passages()
     threshold: float = Field(0.8, gt=0, le=1)
     """Least Jaccard similarity of both parts, over windows of the folded text; beside an answer that is too
     short to compare the prompts must be the same, beside such a prompt what differs in the answers counts

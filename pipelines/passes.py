@@ -19,7 +19,19 @@ from cluster import fragments, ledger, session, storage, stream
 from cluster.errors import BooksError, GateError, QuarantineError, RecipeError
 from cluster.fragments import Fragment
 from cluster.metrics import Recorder
-from pipelines import against, books, dedup, dedup_tasks, packed, prepared, sources, split, tokenise
+from pipelines import (
+    against,
+    books,
+    dedup,
+    dedup_tasks,
+    packed,
+    passage_tasks,
+    passages,
+    prepared,
+    sources,
+    split,
+    tokenise,
+)
 from pipelines import pack as packing
 from pipelines.progress import Mode, Progress, say
 from pipelines.rundir import Run
@@ -197,7 +209,11 @@ def deduplicate(run: Run, records: Sequence[ledger.Record], mode: Mode) -> ledge
     key = ledger.key(
         inputs,
         sorted(order.items()),
-        [dedup.VERSION, recipe.dedup.model_dump(mode="json", exclude=judging), recipe.fingerprint.ngram],
+        [
+            dedup.VERSION,
+            recipe.dedup.model_dump(mode="json", exclude=judging | {"passages"}),
+            recipe.fingerprint.ngram,
+        ],
         [c.mark for c in corpora],
         [split.VERSION, recipe.split.model_dump(mode="json")],
         [recipe.seed, sorted(run.epochs.items())],
@@ -207,11 +223,8 @@ def deduplicate(run: Run, records: Sequence[ledger.Record], mode: Mode) -> ledge
     if held is not None and held["key"] == key:
         _say_skipped(mode, "dedup", 1, 1)
         return held
-    paths = [storage.join(run.path, r["outputs"][0]["path"]) for r in records if r["rows"]["kept"]]
+    paths, firsts = _kept_files(run, records), _firsts(run)
     output = storage.join(run.path, "duplicates")
-    firsts = sorted(
-        {e: min(o for o, n in run.epochs.items() if n == e) for e in run.epochs.values()}.values()
-    )
     with Progress("dedup", 0, 0, mode) as bar:
         spent: list[float] = []
         each = partial(_each, workers=workers(run), spent=spent)
@@ -275,8 +288,58 @@ def _measured(function: Callable[[Any], Any], item: Any) -> tuple[Any, float]:
     return function(item), time.process_time() - started
 
 
-def pack(
+def _kept_files(run: Run, records: Sequence[ledger.Record]) -> list[str]:
+    """Files of prepared/ that hold a row."""
+    return [storage.join(run.path, r["outputs"][0]["path"]) for r in records if r["rows"]["kept"]]
+
+
+def _firsts(run: Run) -> list[int]:
+    """First ordinal of each plan, ascending."""
+    plans = set(run.epochs.values())
+    return sorted(min(o for o, n in run.epochs.items() if n == plan) for plan in plans)
+
+
+def find_passages(
     run: Run, records: Sequence[ledger.Record], duplicates: ledger.Record, mode: Mode
+) -> ledger.Record:
+    """Pass 2, its last part: passages that many texts share, where the recipe asks for them.
+
+    A record of its own, so that asking for it does not search for duplicates again.
+    """
+    config = run.recipe.dedup.passages
+    held = ledger.load(run.path, "dedup").get("passages")
+    asked = config.model_dump(mode="json", exclude={"enabled", "action"})
+    key = ledger.key(duplicates["key"], [passages.VERSION, asked], versions(("pyarrow", "numba")))
+    if config.enabled and held is not None and held["key"] == key:
+        _say_skipped(mode, "passages", 1, 1)
+        return held
+    output = storage.join(run.path, "duplicates")
+    if held is not None:  # first, for what it says of the files is true no more
+        storage.delete(storage.join(run.path, ledger.FOLDER, "dedup", "passages.json"))
+        for folder in ("passages", "cuts"):
+            storage.delete(storage.join(output, folder))
+    if not config.enabled:
+        return {"report": None, "cuts": {}, "stages": {}}
+    order = {str(s.name): s.priority for s in run.recipe.sources}
+    with Progress("passages", 0, 0, mode) as bar:
+        spent: list[float] = []
+        each = partial(_each, workers=workers(run), spent=spent)
+        found = passage_tasks.run(
+            _kept_files(run, records), output, config, order=order, each=each, firsts=_firsts(run)
+        )
+        bar.update(rows=found["read"]["rows"], kept=found["read"]["rows"])
+    stages = {"passages": {"seconds": sum(spent), **found["read"]}}
+    record = {"key": key, "stages": stages, "report": found["report"], "cuts": found["cuts"]}
+    ledger.commit(run.path, "dedup", "passages", record)
+    return record
+
+
+def pack(
+    run: Run,
+    records: Sequence[ledger.Record],
+    duplicates: ledger.Record,
+    shared: ledger.Record,
+    mode: Mode,
 ) -> list[ledger.Record]:
     """Pass 3: every window tokenised and packed. Returns the commit records in order.
 
@@ -286,7 +349,8 @@ def pack(
     cut = packed.windows(records, run.epochs, recipe.pack.window)
     by_unit = {prepared.unit(r["ordinal"], r["part"]): r for r in records}
     tokenizer = tokenise.tokenizer(recipe.model, recipe.tokenise)
-    keys = {w.number: _pack_key(run, w, by_unit, duplicates, tokenizer.fingerprint) for w in cut}
+    cuts = shared["cuts"] if recipe.dedup.passages.action == "cut" else {}
+    keys = {w.number: _pack_key(run, w, by_unit, duplicates, cuts, tokenizer.fingerprint) for w in cut}
     held = {
         r["window"]: r
         for r in ledger.load(run.path, packed.NAME).values()
@@ -298,7 +362,7 @@ def pack(
     metrics = Recorder()
     total = sum(sizes[w.number] for w in todo)
     with Progress(packed.NAME, total, len(todo), mode if todo else "quiet") as bar:
-        job = packed.Job(recipe, keys)
+        job = packed.Job(recipe, keys, frozenset(cuts))
         for record in stream.each(
             partial(packed.work, job=job), todo, workers=workers(run), name=packed.NAME
         ):
@@ -317,11 +381,13 @@ def _pack_key(
     window: packed.Window,
     by_unit: dict[str, ledger.Record],
     duplicates: ledger.Record,
+    cuts: dict[str, str],
     fingerprint: str,
 ) -> str:
     recipe = run.recipe
     marks = duplicates["marks"]
     touched = range(window.first, window.last + 1)
+    cut = [[u, cuts[u]] for u in window.units if u in cuts]
     return ledger.key(
         [[u, by_unit[u]["outputs"][0]["xxh3"]] for u in window.units],
         [[name, o, by_ordinal.get(str(o))] for name, by_ordinal in sorted(marks.items()) for o in touched],
@@ -331,4 +397,6 @@ def _pack_key(
         sorted((str(s.name), s.loss) for s in recipe.sources),
         recipe.seed,
         versions(PACK_LIBRARIES),
+        # Nothing at all where nothing is cut: such a window is as if passages had never been looked for.
+        *([[passages.VERSION, cut]] if cut else []),
     )

@@ -79,6 +79,7 @@ def render(run_directory: str) -> str:
         sources=_sources(run),
         lengths=_lengths(run),
         duplicates=_duplicates(run_directory, run, recipe),
+        passages=_passages(run_directory, run),
         pii=_pii(run),
         splits=_splits(run),
         packed=_packed(run),
@@ -300,6 +301,23 @@ def _alarms(told: dict[str, Any], most: float | None) -> list[tuple[str, float]]
     """Sources that lost more than `most` of their rows, with that share, the greatest first."""
     shares = [(name, n["removed"] / max(n["rows"], 1)) for name, n in (told.get("by_source") or {}).items()]
     return sorted((s for s in shares if most is not None and s[1] > most), key=lambda s: (-s[1], s[0]))
+
+
+def _passages(run_directory: str, run: Run) -> dict[str, Any] | None:
+    """Repeated passages, those first that filled the most; None where none were looked for."""
+    told = run.get("passages")
+    if not told:
+        return None
+    largest = [p for p in told.get("largest") or [] if isinstance(p.get("kept"), int)]
+    kept = examples.find(run_directory, [p["kept"] for p in largest])
+    for passage in largest:
+        row = kept.get(passage["kept"])
+        cut = row.text.encode()[passage["start"] : passage["stop"]] if row and not passage["message"] else b""
+        passage |= {
+            "place": f"{row.source}: {row.place}" if row else "",
+            "text": cut.decode("utf-8", "replace"),
+        }
+    return {**told, "largest": largest}
 
 
 def _number(recipe: str | None, key: str) -> float | None:

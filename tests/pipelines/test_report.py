@@ -385,6 +385,24 @@ def test_rows_of_earlier_runs_are_named_as_such(tmp_path: Path) -> None:
     assert "kept by an earlier run" in page.text
 
 
+def test_passages_are_shown_as_the_row_that_keeps_them_holds_them(tmp_path: Path) -> None:
+    place = {"message": 0, "start": 0, "stop": 9, "rows": 40, "hash": 2**64 - 1}
+    kept = [{**place, "kept": 2, "copied": 351}, {**place, "kept": 99 << 32, "copied": 12}]
+    told = {"passages": 71, "rows": 1234, "bytes": 5_600_000, "largest": kept}
+    for cut, said in (
+        ({"rows": 1200, "bytes": 5_500_000}, "5.5 MB were cut from 1,200"),
+        ({"rows": 0}, "nothing was"),
+    ):
+        run = {**prepared_run(), "passages": {**told, "cut": cut}}
+        page = Page(Path(report.build(write_run(str(tmp_path / said), run))).read_text("utf-8"))
+        assert "71 passages stand in as many plain texts as dedup.passages.copies says" in page.text
+        assert f"1,234 rows repeat 5.6 MB of what a better row holds; {said}" in page.text
+        assert "tickets: part-0.jsonl, line 3 [user] " in page.text
+        assert f"row {99 << 32} " in page.text
+        assert page.faults == []
+        assert "passages" in [a["id"] for t, a in page.tags if t == "section"]
+
+
 def test_after_prepare_alone_the_page_says_so(tmp_path: Path) -> None:
     page = Page(Path(report.build(write_run(str(tmp_path / "run"), prepared_run()))).read_text("utf-8"))
     assert "No model has been trained yet: this report covers the preparation of the data alone." in page.text
