@@ -15,6 +15,7 @@ from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
+import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
@@ -337,12 +338,11 @@ def _with_run(
 
 def _by_source(known: pa.Table, verdict: decide.Verdict, foreign: int) -> dict[str, dict[str, int]]:
     """Rows and removed rows of each source."""
-    names = known["source"].combine_chunks().cast(pa.string()).dictionary_encode()
-    codes = pc.fill_null(names.indices, 0).to_numpy()
-    rows = np.bincount(codes[foreign:], minlength=len(names.dictionary))
-    removed = np.bincount(codes[verdict.removed], minlength=len(names.dictionary))
-    every = zip(names.dictionary.to_pylist(), rows.tolist(), removed.tolist(), strict=True)
-    return {name: {"rows": n, "removed": gone} for name, n, gone in sorted(every)}
+    gone = np.zeros(known.num_rows, np.bool_)
+    gone[verdict.removed] = True
+    own = pl.DataFrame({"source": pl.from_arrow(known["source"].cast(pa.string())), "gone": gone})[foreign:]
+    sums = own.group_by("source").agg(pl.len().alias("rows"), pl.col("gone").sum().alias("removed"))
+    return {r["source"]: {"rows": r["rows"], "removed": r["removed"]} for r in sums.sort("source").to_dicts()}
 
 
 def _borderline(matches: decide.Matches, config: Config) -> decide.Verdict:
