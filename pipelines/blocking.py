@@ -20,21 +20,6 @@ PARTITION = 2**23  # rows that one blocking task looks at, about
 RANGE_GROUP = 65_536  # rows of a row group in tables that are read by range
 
 
-def write_ranks(
-    staged: Sequence[str], work: str, place: NDArray[np.int64], representative: NDArray[np.bool_]
-) -> None:
-    """Write for each staged file the rank of its rows, and whether each is the best of its exact copies."""
-    rank = np.empty(len(place), np.int64)
-    rank[place] = np.arange(len(place))
-    at = 0
-    for number, path in enumerate(staged):
-        size = storage.read_table(path, ["row_id"]).num_rows
-        mine = rank[at : at + size]
-        table = pa.table({"rank": mine, "representative": representative[mine]})
-        storage.write_table(storage.join(work, f"ranks-{number}.parquet"), table)
-        at += size
-
-
 def scatter(item: tuple[int, str], work: str, config: Config, partitions: int) -> None:
     """Blocks of every band of one staged file, each row under the partition of its block."""
     number, path = item

@@ -9,7 +9,7 @@ better and stays, and it names the most similar of those. No chain can swallow a
 Cost: sorting the verified pairs; 40 bytes a row.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numba
 import numpy as np
@@ -63,19 +63,31 @@ class Verdict(NamedTuple):
     rule: NDArray[np.int8]
 
 
-def total_order(
-    priority: NDArray[np.int64],
+def best_first(
+    priority: NDArray[np.integer[Any]],
     score: NDArray[np.float32],
     size: NDArray[np.uint32],
     row_id: NDArray[np.uint64],
-    plan: NDArray[np.int64],
+    plan: NDArray[np.integer[Any]],
 ) -> NDArray[np.int64]:
-    """Rank of each row, 0 the best: the earlier plan, then priority, quality, length; then row_id.
+    """Rows in the total order, the best first: the earlier plan, then priority, quality, length, row_id.
 
     `plan` is 0 for the inputs that a run began with: what was added later never displaces a row that
-    stood, so that the windows and sides of a run stay as they are when it grows.
+    stood, so that the windows and sides of a run stay as they are when it grows. All are [N]; integers as
+    small as they are given, for all rows of a run are sorted at once.
     """
-    order = np.lexsort((row_id, -size.astype(np.int64), -score.astype(np.float64), -priority, plan))
+    return np.lexsort((row_id, ~size, -score, -priority, plan))
+
+
+def total_order(
+    priority: NDArray[np.integer[Any]],
+    score: NDArray[np.float32],
+    size: NDArray[np.uint32],
+    row_id: NDArray[np.uint64],
+    plan: NDArray[np.integer[Any]],
+) -> NDArray[np.int64]:
+    """Rank of each row, 0 the best: the place of each in `best_first`."""
+    order = best_first(priority, score, size, row_id, plan)
     rank = np.empty(len(order), np.int64)
     rank[order] = np.arange(len(order))
     return rank

@@ -12,7 +12,7 @@ Cost: sorting bands dominates; verification reads only what is part of a candida
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal, NamedTuple, Protocol
 
 import numpy as np
 import pyarrow as pa
@@ -83,6 +83,15 @@ def rule_of_copies(config: Config) -> int | None:
     return decide.NEAR if config.near else None
 
 
+class ByRank(Protocol):
+    """Columns of `n` rows by rank."""
+
+    n: int
+
+    def __getitem__(self, name: str) -> NDArray[Any]:
+        """A column."""
+
+
 class Rows:
     """The small columns of all rows by rank, the best first: what blocking and deciding need.
 
@@ -100,7 +109,7 @@ class Rows:
         ids, size = table["row_id"].to_numpy(), table["size"].to_numpy()
         none = np.zeros(table.num_rows, np.int64)
         given = (none if priority is None else priority, none if plan is None else plan)
-        self.place = np.argsort(decide.total_order(given[0], scores(table), size, ids, given[1]))
+        self.place = decide.best_first(given[0], scores(table), size, ids, given[1])
         self.n = len(self.place)
         self._columns = {
             name: table[name].to_numpy()
@@ -177,7 +186,7 @@ def as_rows(texts: pa.Array) -> pa.Table:
     )
 
 
-def exact_copies(rows: Rows) -> tuple[decide.Pairs, NDArray[np.bool_]]:
+def exact_copies(rows: ByRank) -> tuple[decide.Pairs, NDArray[np.bool_]]:
     """Exact copies with the best of each group, and which rows are the best of theirs."""
     exact = decide.equal_pairs((rows["exact_lo"], rows["exact_hi"]))
     representative = np.ones(rows.n, np.bool_)
@@ -185,7 +194,7 @@ def exact_copies(rows: Rows) -> tuple[decide.Pairs, NDArray[np.bool_]]:
     return exact, representative
 
 
-def short_equal(rows: Rows, representative: NDArray[np.bool_], config: Config) -> decide.Pairs:
+def short_equal(rows: ByRank, representative: NDArray[np.bool_], config: Config) -> decide.Pairs:
     """Rows whose parts are all too short to compare and equal after folding, with the best such row."""
     if not config.near:
         return np.zeros((0, 2), np.int64)

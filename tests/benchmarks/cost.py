@@ -90,7 +90,7 @@ def text() -> str:
         + ", ".join(f"{n} {h:.0f} bytes a row" for n, h in held.items())
         + ". They set the ceiling of this form, for they run on one core and in one node's memory. "
         f"All others held {bounded:.0f} MiB at most here and grow no further than their share: blocking 41 "
-        "bytes a row of 8 million rows, verification 256 MiB of text.",
+        "bytes a row of 8 million rows, verification 64 MiB of text.",
         "",
         "Beside what others have published, on their own data and machines, reading and writing of text "
         "included:",

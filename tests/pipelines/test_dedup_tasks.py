@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cluster import storage
-from pipelines import blocking, dedup, dedup_tasks, fingerprint, schema
+from pipelines import blocking, dedup, dedup_tasks, fingerprint, schema, verifying
 from pipelines.dedup import Config
 
 OUTPUTS = ("removed", "borderline", "clusters", "joined", "ordinals")
@@ -121,10 +121,13 @@ def test_files_and_tasks_change_nothing(
     assert not (folder / "two" / "work").exists()
 
 
-def test_partitions_change_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_partitions_and_chunks_change_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     paths = written(tmp_path, rows(corpus(11)), [20, 50])
     report, whole = ran(paths, tmp_path / "whole")
     monkeypatch.setattr(blocking, "PARTITION", 7)
+    monkeypatch.setattr(verifying, "CHUNK", 500)
+    monkeypatch.setattr(verifying, "RANGE_GROUP", 2)
+    monkeypatch.setattr(dedup_tasks, "GROUP", 2)
     told, parted = ran(paths, tmp_path / "parted", each=backwards)
     assert told == report
     assert parted == whole
