@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import kernels
-from pipelines import dedup
+from pipelines import dedup, fingerprint, schema
 from pipelines.dedup import Config
 
 WORDS = [
@@ -162,3 +162,49 @@ def test_removals_are_verified_and_complete(seed: int) -> None:
         assert row["similarity"] == pytest.approx(truth[row["removed"], row["kept"]])
         assert row["similarity"] >= 0.8
     windows = [len(text.encode()) - 6 for text in kernels.fold(texts).to_pylist()]
+    kept = [at for at, n in enumerate(windows) if n >= Config().min_features and at not in gone]
+    left = np.triu(truth[np.ix_(kept, kept)], 1)
+    # Blocking finds a pair at .95 but for one in a million; at .85 it would miss one in a thousand.
+    assert not (left >= 0.95).any()
+
+
+@settings(max_examples=8)
+@given(st.integers(0, 10**6))
+def test_order_changes_nothing(seed: int) -> None:
+    """Texts of distinct lengths have one total order, so a permutation must permute the answer."""
+    lengthened = [text + "z" * at for at, text in enumerate(corpus(seed, 60))]
+    texts = list({len(text): text for text in lengthened}.values())
+    order = np.random.default_rng(seed).permutation(len(texts))
+    straight = dedup.duplicates(pa.array(texts)).to_pylist()
+    permuted = dedup.duplicates(pa.array([texts[i] for i in order])).to_pylist()
+    back = [{**r, "removed": int(order[r["removed"]]), "kept": int(order[r["kept"]])} for r in permuted]
+    assert sorted(back, key=lambda r: r["removed"]) == straight
+
+
+def test_mark_sets_the_reason_of_live_rows() -> None:
+    made = [
+        {"row_id": at + 2**63, "n_records": 1, "source": "s", "file": "f", "place": "p", "drop": drop}
+        for at, drop in enumerate([None, None, "quality.too_short", None])
+    ]
+    table = schema.from_rows(made)
+    gone = pa.table(
+        {
+            "removed": pa.array([2**63, 2**63 + 1, 2**63 + 2, 5], pa.uint64()),
+            "rule": ["exact", "near", "near", "near"],
+        }
+    )
+    marked = dedup.mark(table, gone)
+    assert marked["drop"].to_pylist() == ["dedup.exact", "dedup.near", "quality.too_short", None]
+    assert dedup.mark(table, gone.slice(0, 0)).equals(table)
+    assert dedup.mark(table.slice(0, 0), gone).num_rows == 0
+
+
+def test_config_refuses_what_cannot_be() -> None:
+    for wrong in (
+        {"threshold": 0},
+        {"threshold": 1.1},
+        {"margin": -0.1},
+        {"min_features": fingerprint.KEYED + 1},
+    ):
+        with pytest.raises(ValueError, match="Input should be"):
+            Config(**wrong)
