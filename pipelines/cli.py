@@ -10,7 +10,7 @@ import traceback
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -154,6 +154,39 @@ def init(
         sys.stdout.write(text)
     elif not storage.put_new(output, text.encode()):
         raise OutputError(f"{output!r} exists; name another file, or remove it")
+
+
+@app.command()
+def submit(
+    recipe: RecipePath,
+    overrides: Overrides = None,
+    address: Annotated[
+        str,
+        typer.Option(
+            envvar="RAY_API_SERVER_ADDRESS", help="The cluster's dashboard, such as http://HEAD:8265."
+        ),
+    ] = "http://127.0.0.1:8265",
+    command: Annotated[
+        Literal["run", "prepare", "train", "evaluate", "report", "check"],
+        typer.Option(help="What the cluster is to do with the recipe."),
+    ] = "run",
+    detach: Annotated[bool, typer.Option("--detach", help="Print the job's id and leave it.")] = False,
+) -> None:
+    """Run a recipe on a Ray cluster that is already there, and show what it prints."""
+    from cluster import jobs, storage
+    from pipelines.recipe import load
+
+    load(recipe, overrides or ())  # a bad recipe fails here, not there
+    job = jobs.submit(address, storage.read_bytes(recipe), command, overrides or ())
+    if detach:
+        sys.stdout.write(job + "\n")
+        return
+    say("plain", "submitted", f"job {job} on {address}; `ray job stop --address {address} {job}` ends it")
+    for text in jobs.follow(address, job):
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    if code := jobs.exit_code(address, job):
+        raise typer.Exit(code)
 
 
 @app.command()
