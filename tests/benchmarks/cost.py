@@ -91,7 +91,8 @@ def text() -> str:
         "Three steps are one task over small columns of all rows; their memory grows by "
         + ", ".join(f"{n} {h:.0f} bytes a row" for n, h in held.items())
         + ". They set the ceiling of this form, for they run on one core (together "
-        f"{sum(steps[n]['us_a_row'] for n in WHOLE) * 1e9 / 6e7:.0f} minutes at 1e9 rows) and in one node's memory. "
+        f"{sum(steps[n]['us_a_row'] for n in WHOLE) * 1e9 / 6e7:.0f} minutes at 1e9 rows) and in one node's "
+        "memory. "
         f"All others held {bounded:.0f} MiB at most here and grow no further than their share: blocking 41 "
         "bytes a row of 8 million rows, verification 64 MiB of text.",
         "",
