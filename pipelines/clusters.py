@@ -41,7 +41,7 @@ def write(
     del every
     group = group.take(pa.array(concerned))
     exact, pairs = (np.searchsorted(concerned, p) for p in (matches.exact, matches.pairs))
-    near = matches.rule == decide.NEAR
+    near = matches.rule != decide.EXACT
     equal = kernels.components(np.concatenate([exact, pairs[~near]]), len(ids))
     earliest = _earliest(equal, ids)
     grouped = np.flatnonzero(group.is_valid().to_numpy(zero_copy_only=False))

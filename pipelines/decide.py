@@ -16,8 +16,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 Pairs = NDArray[np.int64]  # [M, 2]: rank of the better row, rank of the worse
-EXACT, NEAR, SKETCH = 0, 1, 2
-RULES = ("exact", "near", "sketch")  # sketch: a near one whose kept row is known by its sketch alone
+EXACT, NEAR, SKETCH, ALIKE = 0, 1, 2, 3
+# sketch: near, but the kept row is known by its sketch alone. alike: both stay (see `pipelines.verify`).
+RULES = ("exact", "near", "sketch", "alike")
 
 
 class Matches(NamedTuple):
@@ -123,7 +124,7 @@ def decide(n: int, matches: Matches, threshold: float, copies: int | None = EXAC
     the row that best row gave way to is the kept one: the texts are equal, so it was verified against
     that too.
     """
-    enough = matches.similarity >= threshold
+    enough = (matches.similarity >= threshold) & (matches.rule != ALIKE)
     pairs, similarity, rule = matches.pairs[enough], matches.similarity[enough], matches.rule[enough]
     order = np.lexsort((pairs[:, 0], -similarity, pairs[:, 1]))
     keeper = np.full(n, -1, np.int64)

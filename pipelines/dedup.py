@@ -47,10 +47,10 @@ class Config(Section):
     """Remove rows whose prompt and answer are each alike (exact copies among them)."""
     passages: Passages = Passages()
     threshold: float = Field(0.8, gt=0, le=1)
-    """Least Jaccard similarity of both parts, over windows of the folded text; beside an answer that is too
-    short to compare the prompts must be the same, beside such a prompt what differs in the answers counts
-    double (.8 asks for .9). Below .7 many pairs are never looked at: see `pipelines.candidates` for the share
-    that is found."""
+    """Least Jaccard similarity of both parts, over windows of the folded text; where one part is too short to
+    compare and equal, what differs in the other counts double (.8 asks for .9), and beside such an answer
+    only the same prompt goes: others are listed as alike and share a side of the split. Below .7 many pairs
+    are never looked at: see `pipelines.candidates` for the share that is found."""
     margin: float = Field(0.05, ge=0, lt=1)
     """Pairs this far below the threshold are listed as borderline, and share a side of the split."""
     min_features: int = Field(160, ge=1, le=fingerprint.KEYED)
@@ -151,21 +151,26 @@ def duplicates(texts: pa.Array, config: Config | None = None) -> pa.Table:
     the pass gives on the same rows.
     """
     config = config or Config()
-    table = fingerprint.apply(as_rows(texts), fingerprint.Config())
+    rows, matches = matched(fingerprint.apply(as_rows(texts), fingerprint.Config()), config)
+    verdict = decide.decide(rows.n, matches, config.threshold, rule_of_copies(config))
+    return removed_table(rows["row_id"], rows["simhash"], verdict)
+
+
+def matched(table: pa.Table, config: Config) -> tuple[Rows, decide.Matches]:
+    """All that is alike among the fingerprinted rows of `table`, and the rows by rank."""
     rows = Rows(table)
     exact, representative = exact_copies(rows)
     pairs = candidate_pairs(rows, representative, config)
     concerned, local = np.unique(pairs, return_inverse=True)
-    similarity = verify.similarities(
+    measured = verify.similarities(
         table.take(pa.array(rows.place[concerned])),
         local.reshape(-1, 2),
         min_features=config.min_features,
         ngram=fingerprint.Config().ngram,
     )
     equal = short_equal(rows, representative, config)
-    matches = decide.Matches.of(exact, equal, pairs, similarity)
-    verdict = decide.decide(rows.n, matches, config.threshold, rule_of_copies(config))
-    return removed_table(rows["row_id"], rows["simhash"], verdict)
+    rule = np.where(measured.alike, decide.ALIKE, decide.NEAR).astype(np.int8)
+    return rows, decide.Matches.of(exact, equal, pairs, measured.similarity, rule)
 
 
 def as_rows(texts: pa.Array) -> pa.Table:
@@ -259,8 +264,6 @@ def blocks_of(held: Columns, k: int, config: Config) -> Blocks:
         np.where(answer_long, held[f"answer_sketch_{w}"], held[f"prompt_sketch_{w}"])
         for w in range(fingerprint.WORDS)
     )
-    settled = ~answer_long & prompt_long & (keys[1] != 0)  # the prompts must be the same: see `verify`
-    key = np.where(settled, candidates.mix(candidates.mix(key, low), high), key)
     return Blocks(key, low, high, prompt_long.astype(np.uint8) | answer_long.astype(np.uint8) << np.uint8(1))
 
 

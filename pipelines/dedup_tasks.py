@@ -151,14 +151,13 @@ def _decide(
     tables = [storage.read_table(v["path"]) for v in verified]
     pairs = np.concatenate([np.zeros((0, 2), np.int64), *(blocking.as_pairs(t) for t in tables)])
     similarity = np.concatenate([np.zeros(0), *(t["similarity"].to_numpy() for t in tables)])
-    by_sketch = [t["sketch"].to_numpy(zero_copy_only=False) for t in tables]
-    rule = np.where(np.concatenate([np.zeros(0, np.bool_), *by_sketch]), decide.SKETCH, decide.NEAR)
+    rule = np.concatenate([np.zeros(0, np.int8), *(t["rule"].to_numpy() for t in tables)])
     matches = decide.Matches.of(
         blocking.read_pairs(work, "exact"),
         blocking.read_pairs(work, "equal"),
         pairs,
         similarity,
-        rule.astype(np.int8),
+        rule,
     )
     copies = rule_of_copies(config)
     verdict = decide.decide(n, matches, config.threshold, copies)
@@ -178,7 +177,8 @@ def _decide(
     return {
         "rows": n - foreign,
         "against": foreign,
-        **{name: int(count) for name, count in zip(decide.RULES, by_rule, strict=True)},
+        **{name: int(count) for name, count in zip(decide.RULES, by_rule, strict=True) if name != "alike"},
+        "alike": int((close.rule == decide.ALIKE).sum()),
         "removed": len(verdict.removed),
         "by_source": _by_source(ordering.arrow(work, "source"), verdict, foreign),
         "borderline": len(close.removed),
@@ -224,9 +224,10 @@ def _by_source(sources: pa.Array, verdict: decide.Verdict, foreign: int) -> dict
 
 
 def _borderline(matches: decide.Matches, config: Config) -> decide.Verdict:
-    """Pairs just under the threshold, in the form of a verdict: nothing of them is removed by it."""
+    """Pairs just under the threshold, and those that are alike but stay, in the form of a verdict: nothing
+    is removed by it."""
     close = matches.similarity >= config.threshold - config.margin
-    close &= matches.similarity < config.threshold
+    close &= (matches.similarity < config.threshold) | (matches.rule == decide.ALIKE)
     pairs = matches.pairs[close]
     return decide.Verdict(pairs[:, 1], pairs[:, 0], matches.similarity[close], matches.rule[close])
 

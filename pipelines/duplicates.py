@@ -41,8 +41,11 @@ def _counts(report: dict[str, Any]) -> Iterator[Line]:
         text = f"  source {name}: {count['removed']:,} of {count['rows']:,} rows ({share:.1%})"
         yield Line(text, {"source": name, **count})
     yield Line(
-        f"{report['borderline']:,} pairs just under the threshold", {"borderline": report["borderline"]}
+        f"{report['borderline']:,} pairs that came close and stay", {"borderline": report["borderline"]}
     )
+    if report["alike"]:
+        text = f"  {report['alike']:,} of them have the same short answer to another question"
+        yield Line(text, {"alike": report["alike"]})
     if report["capped"]:
         text = (
             f"{report['capped']:,} blocks were too large to compare all with all (templates or one cluster)"

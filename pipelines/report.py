@@ -270,7 +270,9 @@ def _duplicates(run_directory: str, run: Run, recipe: str | None) -> dict[str, A
     used = _number(recipe, "threshold")
     points = [(float(p["threshold"]), float(p["rows"])) for p in told.get("thresholds") or []]
     clusters = sorted(told.get("clusters") or [], key=lambda c: (-c["rows"], str(c.get("kept"))))
-    counts = {k: int(told[k]) for k in ("exact", "near", "sketch", "borderline", "against") if k in told}
+    counts = {
+        k: int(told[k]) for k in ("exact", "near", "sketch", "borderline", "alike", "against") if k in told
+    }
     return {
         "counts": counts,
         "removed": sum(counts.get(rule, 0) for rule in ("exact", "near", "sketch")),

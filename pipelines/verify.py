@@ -5,16 +5,17 @@ windows of the folded text. A part under the feature minimum counts 1 where its 
 equal (case and spaces folded, punctuation kept) and 0 where it is not. A pair whose both parts are
 that short was decided by equality alone: rule `exact`, otherwise `near`.
 
-Where the answer is short, not empty and equal ("true", "answer 2"), it says nothing of how alike the rows
-are, and the prompt is often a question beside a passage that many share: another question at a Jaccard of
-.98. There the prompts must have the same windows, or the similarity is 0. Where the prompt is short, not
-empty and equal ("write a poem"), what differs in the answer counts double: 1 - 2 (1 - Jaccard), so that a
-threshold of .8 asks for .9.
+Where one part is short, not empty and equal ("true", "write a poem"), it says nothing of how alike the rows
+are, and what differs in the other counts double: 1 - 2 (1 - Jaccard), so that a threshold of .8 asks for .9.
+Where it is the answer, even that is not enough to remove a row: the prompt is often a question beside a
+passage that many share, another question at a Jaccard of .98. Such pairs are *alike* and both stay, on the
+same side of the split, unless their prompts have the same windows.
 
 Cost: the texts of the rows concerned, folded once, and 6 to 8 ns a byte and pair.
 """
 
 from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -25,10 +26,15 @@ import kernels
 from pipelines import fingerprint, schema
 
 
-def similarities(
-    table: pa.Table, pairs: NDArray[np.int64], *, min_features: int, ngram: int
-) -> NDArray[np.float64]:
-    """Similarity of each pair of rows of `table`: ``int64[M, 2] -> float64[M]``.
+class Measured(NamedTuple):
+    """How similar pairs are, ``float64[M]``, and which are alike but both stay, ``bool[M]``."""
+
+    similarity: NDArray[np.float64]
+    alike: NDArray[np.bool_]
+
+
+def similarities(table: pa.Table, pairs: NDArray[np.int64], *, min_features: int, ngram: int) -> Measured:
+    """Similarity of each pair, int64[M, 2], of rows of `table`.
 
     `table` has messages and the columns of `fingerprint`.
     """
@@ -48,8 +54,8 @@ def estimates(
     min_features: int,
     ngram: int,
     k: int,
-) -> NDArray[np.float64]:
-    """Similarity of rows of `sketches` to rows of `table`, by bottom-k sketches: ``-> float64[M]``.
+) -> Measured:
+    """Similarity of rows of `sketches` to rows of `table`, by bottom-k sketches.
 
     pairs: int64[M, 2] of (row of `sketches`, row of `table`). `sketches` has the columns of `fingerprint`
     and one of sketches a part, `table` what `similarities` needs.
@@ -82,7 +88,7 @@ def _least(
     pairs: NDArray[np.int64],
     min_features: int,
     jaccard: Callable[[int, NDArray[np.int64]], NDArray[np.float64]],
-) -> NDArray[np.float64]:
+) -> Measured:
     """The lower of both parts' similarities; ``jaccard(part, pairs)`` tells those of long parts."""
     left, right = pairs[:, 0], pairs[:, 1]
     least = np.ones(len(pairs))
@@ -96,9 +102,9 @@ def _least(
         both = long[left] & long[right] & (least > 0)
         alike[both] = jaccard(number, pairs[both])
         least = np.minimum(least, alike)
-    of_prompt, of_answer = settled
-    least = np.where(of_prompt, np.maximum(2 * least - 1, 0.0), least)
-    return np.where(of_answer & (least < 1), 0.0, least)
+    framed = settled[0] | settled[1]
+    least = np.where(framed, np.maximum(2 * least - 1, 0.0), least)
+    return Measured(least, settled[1] & (least < 1))
 
 
 def distances(simhash: NDArray[np.uint64], pairs: NDArray[np.int64]) -> NDArray[np.int32]:

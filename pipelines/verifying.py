@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 
 import kernels
 from cluster import storage
-from pipelines import against, blocking, candidates, fingerprint, ordering, verify
+from pipelines import against, blocking, candidates, decide, fingerprint, ordering, verify
 from pipelines.dedup import Config
 
 CHUNK = 2**26  # bytes of text that one task compares, where pairs allow it
@@ -99,16 +99,19 @@ def compare(
     pairs = blocking.read_pairs(work, f"chunk-{chunk}")
     texts, sketches = (_read(collected, kind, chunk) for kind in ("texts", "sketches"))
     by_sketch = np.isin(pairs[:, 0], sketches["rank"].to_numpy())
-    similarity = np.empty(len(pairs))
     same = {"min_features": config.min_features, "ngram": ngram}
     ranks = texts["rank"].to_numpy()
-    local = np.searchsorted(ranks, pairs[~by_sketch])
-    similarity[~by_sketch] = verify.similarities(texts, local, **same)
+    similarity, rule = np.empty(len(pairs)), np.where(by_sketch, decide.SKETCH, decide.NEAR).astype(np.int8)
+    local = np.searchsorted(ranks, pairs)
+    measured = [(~by_sketch, verify.similarities(texts, local[~by_sketch], **same))]
     if by_sketch.any():
-        theirs = np.searchsorted(sketches["rank"].to_numpy(), pairs[by_sketch, 0])
-        local = np.stack([theirs, np.searchsorted(ranks, pairs[by_sketch, 1])], axis=1)
-        similarity[by_sketch] = verify.estimates(texts, sketches, local, k=against.K, **same)
-    columns = {"better": pairs[:, 0], "worse": pairs[:, 1], "similarity": similarity, "sketch": by_sketch}
+        better = np.searchsorted(sketches["rank"].to_numpy(), pairs[by_sketch, 0])
+        local = np.stack([better, local[by_sketch, 1]], axis=1)
+        measured.append((by_sketch, verify.estimates(texts, sketches, local, k=against.K, **same)))
+    for chosen, found in measured:
+        similarity[chosen] = found.similarity
+        rule[np.flatnonzero(chosen)[found.alike]] = decide.ALIKE
+    columns = {"better": pairs[:, 0], "worse": pairs[:, 1], "similarity": similarity, "rule": rule}
     path = storage.join(work, f"verified-{chunk}.parquet")
     storage.write_table(path, pa.table(columns))
     return {"path": path, "pairs": len(pairs)}
