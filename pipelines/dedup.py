@@ -48,9 +48,9 @@ class Config(Section):
     passages: Passages = Passages()
     threshold: float = Field(0.8, gt=0, le=1)
     """Least Jaccard similarity of both parts, over windows of the folded text; where one part is too short to
-    compare and equal, what differs in the other counts double (.8 asks for .9), and beside such an answer
-    only the same prompt goes: others are listed as alike and share a side of the split. Below .7 many pairs
-    are never looked at: see `pipelines.candidates` for the share that is found."""
+    compare and equal, what differs in the other counts double (.8 asks for .9), and beside a very short answer
+    ("true") only the same prompt goes: others are listed as alike and share a side of the split. Below .7 many
+    pairs are never looked at: see `pipelines.candidates` for the share that is found."""
     margin: float = Field(0.05, ge=0, lt=1)
     """Pairs this far below the threshold are listed as borderline, and share a side of the split."""
     min_features: int = Field(160, ge=1, le=fingerprint.KEYED)

@@ -7,9 +7,10 @@ that short was decided by equality alone: rule `exact`, otherwise `near`.
 
 Where one part is short, not empty and equal ("true", "write a poem"), it says nothing of how alike the rows
 are, and what differs in the other counts double: 1 - 2 (1 - Jaccard), so that a threshold of .8 asks for .9.
-Where it is the answer, even that is not enough to remove a row: the prompt is often a question beside a
-passage that many share, another question at a Jaccard of .98. Such pairs are *alike* and both stay, on the
-same side of the split, unless their prompts have the same windows.
+Where it is an answer of fewer than `TELLING` windows, even that is not enough to remove a row: the prompt
+is often a question beside a passage that many share, another question at a Jaccard of .98. Such pairs are
+*alike* and both stay, on the same side of the split, unless their prompts have the same windows. A longer
+answer that is equal says that the questions are the same as well.
 
 Cost: the texts of the rows concerned, folded once, and 6 to 8 ns a byte and pair.
 """
@@ -24,6 +25,10 @@ from numpy.typing import NDArray
 
 import kernels
 from pipelines import fingerprint, schema
+
+
+# Windows of an equal answer from which on it says that the questions are the same as well.
+TELLING = 48
 
 
 class Measured(NamedTuple):
@@ -93,18 +98,20 @@ def _least(
     left, right = pairs[:, 0], pairs[:, 1]
     least = np.ones(len(pairs))
     settled = []  # for each part: short, not empty and equal
+    telling = np.zeros(len(pairs), np.bool_)
     for number, name in enumerate(fingerprint.PARTS):
         long = table[f"{name}_features"].to_numpy() >= min_features
         keys = table[f"{name}_key"].to_numpy()
         equal = ~long[left] & ~long[right] & (keys[left] == keys[right])
         settled.append(equal & (keys[left] != 0))  # an empty part has key 0 and stands in nobody's way
+        telling = table[f"{name}_features"].to_numpy()[left] >= TELLING
         alike = equal.astype(np.float64)
         both = long[left] & long[right] & (least > 0)
         alike[both] = jaccard(number, pairs[both])
         least = np.minimum(least, alike)
     framed = settled[0] | settled[1]
     least = np.where(framed, np.maximum(2 * least - 1, 0.0), least)
-    return Measured(least, settled[1] & (least < 1))
+    return Measured(least, settled[1] & ~telling & (least < 1))
 
 
 def distances(simhash: NDArray[np.uint64], pairs: NDArray[np.int64]) -> NDArray[np.int32]:
