@@ -129,7 +129,7 @@ def duplicates(texts: pa.Array, config: Config | None = None) -> pa.Table:
     pairs = candidate_pairs(rows, representative, config)
     concerned, local = np.unique(pairs, return_inverse=True)
     similarity = verify.similarities(
-        table.take(pa.array(rows.place[concerned])),
+        table.select(verify.COLUMNS).take(pa.array(rows.place[concerned])),
         local.reshape(-1, 2),
         min_features=config.min_features,
         ngram=fingerprint.Config().ngram,

@@ -21,13 +21,15 @@ from numpy.typing import NDArray
 import kernels
 from pipelines import fingerprint, schema
 
+COLUMNS = ["messages", *(f"{part}_{kind}" for part in fingerprint.PARTS for kind in ("features", "key"))]
+
 
 def similarities(
     table: pa.Table, pairs: NDArray[np.int64], *, min_features: int, ngram: int
 ) -> NDArray[np.float64]:
     """Similarity of each pair of rows of `table`: ``int64[M, 2] -> float64[M]``.
 
-    `table` has messages and the columns of `fingerprint`.
+    `table` has the `COLUMNS`.
     """
     roles, rows, texts = schema.contents(table)
     joined = fingerprint.parts(roles, rows, texts, table.num_rows)
