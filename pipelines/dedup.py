@@ -48,9 +48,9 @@ class Config(Section):
     passages: Passages = Passages()
     threshold: float = Field(0.8, gt=0, le=1)
     """Least Jaccard similarity of both parts, over windows of the folded text; where one part is too short to
-    compare and equal, what differs in the other counts double (.8 asks for .9), and beside a very short answer
-    ("true") only the same prompt goes: others are listed as alike and share a side of the split. Below .7 many
-    pairs are never looked at: see `pipelines.candidates` for the share that is found."""
+    compare and equal, what differs in the other counts double (.8 asks for .9), and beside a very short
+    answer ("true") only the same prompt goes: others are listed as alike and share a side of the split. Below
+    .7 many pairs are never looked at: see `pipelines.candidates` for the share that is found."""
     margin: float = Field(0.05, ge=0, lt=1)
     """Pairs this far below the threshold are listed as borderline, and share a side of the split."""
     min_features: int = Field(160, ge=1, le=fingerprint.KEYED)
@@ -163,7 +163,7 @@ def matched(table: pa.Table, config: Config) -> tuple[Rows, decide.Matches]:
     pairs = candidate_pairs(rows, representative, config)
     concerned, local = np.unique(pairs, return_inverse=True)
     measured = verify.similarities(
-        table.take(pa.array(rows.place[concerned])),
+        table.select(verify.COLUMNS).take(pa.array(rows.place[concerned])),
         local.reshape(-1, 2),
         min_features=config.min_features,
         ngram=fingerprint.Config().ngram,

@@ -113,7 +113,8 @@ def apply(table: pa.Table, config: Config) -> pa.Table:
         begin, end = int(ends[first]), int(ends[last])
         piece = roles.slice(begin, end - begin), rows[begin:end] - first, texts.slice(begin, end - begin)
         for name, values in _columns(*piece, last - first, config).items():
-            found[name][first:last] = values
+            if values.any():  # zeros are there already: what is never written to takes no memory
+                found[name][first:last] = values
 
     _by_steps(run, _offsets(texts)[ends])
     added = [pa.array(_spread(found[name], live), kind) for name, kind in COLUMNS]

@@ -26,6 +26,8 @@ from numpy.typing import NDArray
 import kernels
 from pipelines import fingerprint, schema
 
+COLUMNS = ["messages", *(f"{part}_{kind}" for part in fingerprint.PARTS for kind in ("features", "key"))]
+
 
 # Windows of an equal answer from which on it says that the questions are the same as well.
 TELLING = 48
@@ -41,7 +43,7 @@ class Measured(NamedTuple):
 def similarities(table: pa.Table, pairs: NDArray[np.int64], *, min_features: int, ngram: int) -> Measured:
     """Similarity of each pair, int64[M, 2], of rows of `table`.
 
-    `table` has messages and the columns of `fingerprint`.
+    `table` has the `COLUMNS`.
     """
     joined = _parts(table)
 

@@ -80,7 +80,7 @@ def _by_band(space: str, counts: Counts) -> Iterator[Figure]:
         case = f"Jaccard {low:.2f} to {min(high, 1):.2f}"
         yield f"pairs parted ({space})", case, gone / max(1, pairs), "share"
         yield f"pairs ({space})", case, int(pairs), "pairs"
-        if low >= THRESHOLD + MARGIN:
+        if low > THRESHOLD + MARGIN - 1e-9:
             precision, recall = counts.scores[0], gone / max(1, pairs)
             yield f"F1 ({space})", case, 2 * precision * recall / (precision + recall), "share"
 

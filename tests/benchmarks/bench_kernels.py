@@ -3,12 +3,12 @@
 Nothing is timed before it is right: each kernel is first compared with its reference on a part of the very
 data. Texts are made from a seed (a vocabulary with Zipf's frequencies; one set of Chinese characters).
 
-    python tests/benchmarks/bench_kernels.py [--out FILE] [--threads N] [--million] [--faiss]
+    python tests/benchmarks/bench_kernels.py [--out FILE] [--threads N] [--million] [--faiss [ROWS]]
 
 writes a CSV with a line a measurement: kernel, case, figure, unit, its ratio to blake2b (for texts), and
-date, commit, processor, threads and the load of the machine. `--million` adds Hamming tables over 1 and 10
-million signatures, `--faiss` the range search of Faiss over the same 100,000 signatures. The default run
-takes half a minute.
+date, commit, processor, threads and the load of the machine. Hamming searches run on all cores. `--million`
+adds tables over 1 and 10 million signatures, `--faiss` the range search of Faiss over the same signatures
+(quadratic: a million take minutes). The default run takes half a minute.
 """
 
 import argparse
@@ -19,7 +19,9 @@ import platform
 import subprocess
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ProcessPoolExecutor
 from datetime import UTC, datetime
+from multiprocessing import get_context
 from pathlib import Path
 
 import numpy as np
@@ -121,36 +123,90 @@ def make_signatures(count: int) -> NDArray[np.uint64]:
     return rng.permutation(np.unique(np.concatenate([base, twins])))
 
 
-def measure_hamming(million: bool, with_faiss: bool) -> Iterator[Figure]:
-    """Exact search, and tables whose recall the exact search measures."""
+def measure_hamming(million: bool, with_faiss: int, cores: int) -> Iterator[Figure]:
+    """Exact search, and tables whose recall the exact search measures, on `cores` cores."""
     small = make_signatures(3000)
     assert np.array_equal(
         kernels.hamming_pairs(small, 8), kernels.hamming_pairs(small, 8, implementation="reference")
     )
+    on = f"{cores} cores"
     signatures = make_signatures(100_000)
     every: list[NDArray[np.int64]] = []
     seconds = best(lambda: every.append(kernels.hamming_pairs(signatures, 8)), 1)
-    yield "hamming_pairs", "100k, all", seconds, "s", None
-    found = kernels.hamming_pairs(signatures, 8, 0.99)
-    truth = set(map(tuple, every[0].tolist()))
-    assert set(map(tuple, found.tolist())) <= truth
-    distances = np.bitwise_count(np.bitwise_xor(*signatures[every[0].T]))
-    far = {tuple(pair) for pair in every[0][distances == 8].tolist()}
-    yield "hamming_pairs", "100k, recall", len(found) / len(truth), "share", None
-    missed = len(far - set(map(tuple, found.tolist())))
-    yield "hamming_pairs", "100k, recall at 8", 1 - missed / len(far), "share", None
-    for count in (100_000, *((1_000_000, 10_000_000) if million else ())):
+    yield "hamming_pairs", f"100k, all, {on}", seconds, "s", None
+    yield from _recall("100k", signatures, kernels.hamming_pairs(signatures, 8, 0.99), every[0])
+    for count in (100_000, *((1_000_000,) if million else ())):
         rows = make_signatures(count)
-        seconds = best(lambda rows=rows: kernels.hamming_pairs(rows, 8, 0.99), 1 if count > 1_000_000 else 3)  # type: ignore[misc]
-        yield "hamming_pairs", f"{count // 1000}k, recall .99", seconds, "s", None
+        found: list[NDArray[np.int64]] = []
+        seconds = best(lambda rows=rows, found=found: found.append(kernels.hamming_pairs(rows, 8, 0.99)), 3)  # type: ignore[misc]
+        yield "hamming_pairs", f"{count // 1000}k, recall .99, {on}", seconds, "s", None
+        if million and count == 1_000_000:
+            yield from _recall("1000k, 1,000 rows", rows, *_of_some(rows, found[0], 1000))
+    if million:
+        with ProcessPoolExecutor(1, get_context("spawn")) as pool:
+            seconds, used, before, peak = pool.submit(large, 10_000_000).result()
+        yield "hamming_pairs", f"10M, recall .99, {on}", seconds, "s", None
+        yield "hamming_pairs", "10M, recall .99, CPU time", used, "s", None
+        yield "hamming_pairs", "10M, memory at the peak", peak, "GB", None
+        yield "hamming_pairs", "10M, memory before the call", before, "GB", None
     if with_faiss:
-        import faiss
+        yield from measure_faiss(with_faiss, cores)
 
-        faiss.omp_set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
-        index = faiss.IndexBinaryFlat(64)
-        codes = signatures.view(np.uint8).reshape(-1, 8)
-        index.add(codes)
-        yield "faiss range_search", "100k", best(lambda: index.range_search(codes, 9), 1), "s", None
+
+def _recall(
+    case: str, rows: NDArray[np.uint64], found: NDArray[np.int64], truth: NDArray[np.int64]
+) -> Iterator[Figure]:
+    """Share of the true pairs that were found, and of those at exactly distance 8; none may be false."""
+    known, held = set(map(tuple, truth.tolist())), set(map(tuple, found.tolist()))
+    assert held <= known
+    distances = np.bitwise_count(np.bitwise_xor(*rows[truth.T]))
+    far = {tuple(pair) for pair in truth[distances == 8].tolist()}
+    yield "hamming_pairs", f"{case}, recall", len(held) / len(known), "share", None
+    yield "hamming_pairs", f"{case}, recall at 8", len(far & held) / len(far), "share", None
+    assert len(held) / len(known) >= 0.99
+
+
+def _of_some(
+    rows: NDArray[np.uint64], found: NDArray[np.int64], some: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The pairs of the first `some` rows with all others: those found, and those that there are."""
+    truth = []
+    for row in range(some):
+        near = np.flatnonzero(np.bitwise_count(rows ^ rows[row]) <= 8)
+        truth += [(row, int(other)) for other in near if other > row]
+    return found[found[:, 0] < some], np.array(truth)
+
+
+def large(count: int) -> tuple[float, float, float, float]:
+    """Seconds of one search by the clock and of the processor, and GB of memory before it and at the peak."""
+    rows = make_signatures(count)
+    kernels.hamming_pairs(rows[:1000], 8, 0.99)
+    status = Path("/proc/self/status").read_text()  # of the process now: making rows took more
+    before = next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmRSS")) / 1e6
+    Path("/proc/self/clear_refs").write_text("5")  # the peak begins anew
+    began = time.perf_counter(), time.process_time()
+    kernels.hamming_pairs(rows, 8, 0.99)
+    seconds = time.perf_counter() - began[0], time.process_time() - began[1]
+    status = Path("/proc/self/status").read_text()
+    peak = next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM")) / 1e6
+    return *seconds, before, peak
+
+
+def measure_faiss(count: int, cores: int) -> Iterator[Figure]:
+    """Faiss over the same signatures on the same cores, right after ours."""
+    import faiss
+
+    faiss.omp_set_num_threads(cores)
+    rows = make_signatures(count)
+    ours = best(lambda: kernels.hamming_pairs(rows, 8, 0.99), 3)
+    index = faiss.IndexBinaryFlat(64)
+    codes = rows.view(np.uint8).reshape(-1, 8)
+    index.add(codes)
+    theirs = best(lambda: index.range_search(codes, 9), 1)  # its radius is exclusive
+    case = f"{count // 1000}k, {cores} cores"
+    yield "hamming_pairs", f"beside Faiss, {case}", ours, "s", None
+    yield "faiss range_search", case, theirs, "s", None
+    yield "hamming_pairs", f"times as fast as Faiss, {case}", theirs / ours, "x", None
 
 
 def measure_rest() -> Iterator[Figure]:
@@ -193,20 +249,22 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=HERE / "kernels.csv")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--million", action="store_true")
-    parser.add_argument("--faiss", action="store_true")
+    parser.add_argument("--faiss", type=int, nargs="?", const=100_000, default=0, metavar="ROWS")
     options = parser.parse_args()
     os.environ["OMP_NUM_THREADS"] = str(options.threads)
     load = f"{os.getloadavg()[0]:.1f}"  # others on the machine slow what is timed by the clock
     place = (datetime.now(UTC).date(), commit(), processor(), options.threads, load)
     kernels.warm()
     ascii_letters, chinese = "etaoinshrdlucmfwypvbgkjqxz", "".join(map(chr, range(0x4E00, 0x5000)))
+    cores = len(os.sched_getaffinity(0))
     figures = [
         *measure_texts("2 KB", make_documents(6000, 2048, ascii_letters, 1)),
         *measure_texts("200 B", make_documents(60_000, 200, ascii_letters, 2)),
         *measure_texts("2 KB Chinese", make_documents(3000, 2048, chinese, 3)),
-        *measure_hamming(options.million, options.faiss),
         *measure_rest(),
     ]
+    os.environ["OMP_NUM_THREADS"] = str(cores)
+    figures += measure_hamming(options.million, options.faiss, cores)
     with options.out.open("w", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(

@@ -134,7 +134,7 @@ KINDS: dict[str, Kind] = {
     "code": Kind("latin", 100, 250, PLAIN),
     "short": Kind("latin", 8, 40, PLAIN),
 }
-LANGUAGE = {"chinese": "zh", "arabic": "ar", "hindi": "hi"}  # else "en"; for tools that ask
+LANGUAGE = {"chinese": "zh", "arabic": "ar", "hindi": "hin_Deva"}  # else "en"; for tools that ask
 CODE = (
     "def {}({}, {}):",
     "    {} = {}.{}(x)",
