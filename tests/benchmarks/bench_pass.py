@@ -1,12 +1,12 @@
 """Pass 2 over files: cost a row and memory of every step, and what that means for larger runs.
 
-    python tests/benchmarks/bench_pass.py DIRECTORY [--documents N ...] [--rows-per-file N]
+    python tests/benchmarks/bench_pass.py [DIRECTORY] [--documents N ...] [--rows-per-file N]
 
 Documents of 1 to 2 KB, a tenth of them edits of another, are fingerprinted to files as pass 1 writes them;
 then the steps of `pipelines.dedup_tasks` run, each task in a process of its own, as on Ray: CPU seconds
 without compilation, peak memory beside that of an empty task, and bytes that a step leaves in work/. The
 answer must be that of `pipelines.dedup.duplicates` in memory (up to 200,000 documents) and the planted
-pairs above the threshold must be found. Writes pass.csv, and COST.md from its largest case.
+pairs above the threshold must be found. Writes pass.csv, from which `cost.py` writes COST.md.
 """
 
 import argparse
@@ -14,6 +14,7 @@ import csv
 import multiprocessing
 import os
 import shutil
+import tempfile
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
@@ -198,7 +199,7 @@ def table_of(spent: Spent, told: dict[str, float]) -> list[dict[str, Any]]:
 def main() -> None:
     """Measure, print and write."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
-    parser.add_argument("directory", type=Path)
+    parser.add_argument("directory", type=Path, nargs="?", help="scratch; a temporary one if left out")
     parser.add_argument("--documents", type=int, nargs="+", default=[20_000, 100_000])
     parser.add_argument("--rows-per-file", type=int, default=20_000)
     options = parser.parse_args()
@@ -206,8 +207,9 @@ def main() -> None:
     warm()
     place = {"date": datetime.now(UTC).date(), "commit": commit(), "cpu": processor()}
     written = []
+    scratch = options.directory or Path(tempfile.mkdtemp(prefix="headrace-bench-"))
     for count in options.documents:
-        spent, told = measure(options.directory / "pass", count, options.rows_per_file)
+        spent, told = measure(scratch / "pass", count, options.rows_per_file)
         for line in table_of(spent, told):
             print(
                 f"{count:>10,} {line['step']:<22} {line['us_a_row']:8.2f} us a row "
