@@ -1,7 +1,7 @@
 """Running a recipe on a Ray cluster that is already there, through its job API.
 
-`ray job submit --working-dir DIR -- headrace run recipe.yaml` does the same from a shell. The
-recipe alone is sent; headrace itself has to be installed on the nodes (see infra/Dockerfile),
+`headrace submit RECIPE` stands on it; `ray job submit --working-dir DIR -- headrace run recipe.yaml` does
+the same. The recipe alone is sent; headrace itself has to be installed on the nodes (see infra/Dockerfile),
 and what the recipe names has to be where every node can read it: on `s3://` or on a shared disk.
 
 A cluster with `RAY_AUTH_MODE=token` asks for its token: Ray's client takes it from
@@ -54,14 +54,27 @@ def logs(address: str, job: str) -> str:
         return str(_client(address).get_job_logs(job))
 
 
-def wait(address: str, job: str, seconds: float, every: float = 1.0) -> str:
-    """Status of the job once it has ended, or the last one seen after `seconds`. Raises: UserError."""
-    end = time.monotonic() + seconds
-    while True:
-        seen = status(address, job)
-        if JobStatus(seen).is_terminal() or time.monotonic() > end:
-            return seen
-        time.sleep(every)
+def follow(address: str, job: str, every: float = 1.0) -> Iterator[str]:
+    """What the job prints, piece by piece, until it has ended. Raises: UserError."""
+    shown = 0
+    ended = False
+    while not ended:
+        ended = JobStatus(status(address, job)).is_terminal()  # asked first: nothing printed is missed
+        text = logs(address, job)
+        if len(text) > shown:
+            yield text[shown:]
+            shown = len(text)
+        if not ended:
+            time.sleep(every)
+
+
+def exit_code(address: str, job: str) -> int:
+    """What the job's command returned; 1 where it was stopped or never began. Raises: UserError."""
+    with _explained(address, job):
+        told = _client(address).get_job_info(job)
+    if told.status == JobStatus.SUCCEEDED:
+        return 0
+    return int(told.driver_exit_code or 1)
 
 
 def _client(address: str) -> Any:

@@ -29,6 +29,8 @@ OFFLINE = {
     "RAY_DATA_DISABLE_PROGRESS_BARS": "1",
     # A task that failed beside the one that is told would print its whole traceback.
     "RAY_IGNORE_UNHANDLED_ERRORS": "1",
+    # A task that asks for no GPU sees none: kernels take the one that they are given, and no other.
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "1",
 }
 # Ray ends a worker that idles for a second where there are more than CPUs; ours take seconds of imports to
 # start again, and passes need them in turns.
@@ -76,9 +78,9 @@ def cpus() -> int:
     return max(1, int(ray.cluster_resources().get("CPU", 1)))
 
 
-def has_gpu() -> bool:
-    """Whether any node of the cluster has a GPU."""
-    return bool(ray.cluster_resources().get("GPU", 0) >= 1)
+def gpus() -> int:
+    """Whole GPUs of the cluster."""
+    return int(ray.cluster_resources().get("GPU", 0))
 
 
 def single_threaded() -> None:

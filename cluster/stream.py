@@ -20,13 +20,13 @@ one small record, and Ray may run a task twice.
 import json
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, TypeVar
 
 import pyarrow as pa
 import ray
-from ray.data import DataContext, Dataset, TaskPoolStrategy
+from ray.data import ActorPoolStrategy, DataContext, Dataset, TaskPoolStrategy
 from ray.exceptions import RayError, RayTaskError
 
 from cluster import session
@@ -36,6 +36,8 @@ from cluster.fragments import Fragment
 Record = dict[str, Any]
 Read = Callable[[Fragment], Iterator[pa.Table]]
 Work = Callable[[Fragment, int, bool, pa.Table], Record]
+Begin = Callable[[Fragment, int, bool, pa.Table], tuple[pa.Table, Record]]
+Finish = Callable[[Fragment, int, bool, pa.Table, Record], Record]
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
@@ -48,19 +50,39 @@ PART = pa.schema(
         pa.field("payload", pa.large_binary()),  # an Arrow stream of one table
     ]
 )
+BEGUN = PART.append(pa.field("state", pa.large_string()))
 RECORD = pa.schema([pa.field("record", pa.large_string())])
 SHUFFLE_BLOCK = 32 * 2**20  # bytes
 READER_CPUS = 0.1  # a reader mostly waits; unequal to a worker's 1, which also keeps Ray from fusing the two
 
 
+@dataclass(frozen=True)
+class Pool:
+    """Actors that end the work on parts, where it takes a device that not every worker has.
+
+    `begin` takes the place of the work and hands a table and a small state on; `finish` writes and
+    commits. size: actors. gpus: that each of them holds.
+    """
+
+    begin: Begin
+    finish: Finish
+    size: int
+    gpus: float
+
+
 def fragments(
-    todo: Sequence[tuple[Fragment, Sequence[int]]], read: Read, work: Work, *, workers: int
+    todo: Sequence[tuple[Fragment, Sequence[int]]],
+    read: Read,
+    work: Work,
+    *,
+    workers: int,
+    pool: Pool | None = None,
 ) -> Iterator[Record]:
     """Read and work on every fragment; yields the record of each part as it is done.
 
     `todo` holds each fragment with the parts of it that are done already. `read` gives the parts
     of a fragment as tables, in an order that never changes (at least one, if only an empty one);
-    `work(fragment, part, last, table)` writes and commits one of them.
+    `work(fragment, part, last, table)` writes and commits one of them, or `pool` does in two steps.
     """
     if not todo:
         return
@@ -69,22 +91,80 @@ def fragments(
         for f, done in todo
     ]
     source = ray.data.from_items(items, override_num_blocks=len(items))
-    pool = TaskPoolStrategy(size=min(workers, len(items)))
     parts = source.map_batches(
         partial(_hand_out, read=read),
         batch_size=None,
         batch_format="pyarrow",
-        compute=pool,
+        compute=TaskPoolStrategy(size=min(workers, len(items))),
         num_cpus=READER_CPUS,
     )
     worked = parts.map_batches(
-        partial(_work, read=read, work=work),
+        partial(_work, read=read, done=_commits(work) if pool is None else _hands_on(pool.begin)),
         batch_size=None,
         batch_format="pyarrow",
         compute=TaskPoolStrategy(size=workers),
         num_cpus=1,
     )
-    yield from _records(worked)
+    yield from _records(_pooled(worked, pool))
+
+
+def _pooled(worked: Dataset, pool: Pool | None) -> Dataset:
+    """The records of what was worked on; with a pool, after its second step."""
+    if pool is None:
+        return worked
+    return worked.map_batches(
+        _Finisher,
+        fn_constructor_args=(pool.finish,),
+        batch_size=None,
+        batch_format="pyarrow",
+        compute=ActorPoolStrategy(size=pool.size),
+        num_cpus=1 if pool.gpus < 1 else 0,
+        num_gpus=pool.gpus,
+    )
+
+
+class _Finisher:
+    """An actor of a pool; what it loads onto its device stays there."""
+
+    def __init__(self, finish: Finish) -> None:
+        session.single_threaded()
+        self.finish = finish
+
+    def __call__(self, batch: pa.Table) -> Iterator[pa.Table]:
+        for item in batch.to_pylist():
+            fragment = Fragment.from_json(json.loads(item["fragment"]))
+            table, state = _unpack(item["payload"]), json.loads(item["state"])
+            yield _record(self.finish(fragment, item["part"], item["last"], table, state))
+
+
+Done = Callable[[Fragment, int, bool, pa.Table], pa.Table]
+
+
+def _commits(work: Work) -> Done:
+    """`work`, its record as the block that is given back."""
+    return partial(_committed, work=work)
+
+
+def _committed(fragment: Fragment, part: int, last: bool, table: pa.Table, work: Work) -> pa.Table:
+    return _record(work(fragment, part, last, table))
+
+
+def _hands_on(begin: Begin) -> Done:
+    """`begin`, its table and state as a block for the pool."""
+    return partial(_handed_on, begin=begin)
+
+
+def _handed_on(fragment: Fragment, part: int, last: bool, table: pa.Table, begin: Begin) -> pa.Table:
+    begun, state = begin(fragment, part, last, table)
+    item = {
+        "fragment": json.dumps(replace(fragment, ranges=()).to_json()),
+        "done": [],
+        "part": part,
+        "last": last,
+        "payload": _pack(begun),
+        "state": json.dumps(state),
+    }
+    return pa.Table.from_pylist([item], schema=BEGUN)
 
 
 def _hand_out(batch: pa.Table, read: Read) -> Iterator[pa.Table]:
@@ -101,16 +181,16 @@ def _hand_out(batch: pa.Table, read: Read) -> Iterator[pa.Table]:
                 yield pa.Table.from_pylist([sent], schema=PART)
 
 
-def _work(batch: pa.Table, read: Read, work: Work) -> Iterator[pa.Table]:
+def _work(batch: pa.Table, read: Read, done: Done) -> Iterator[pa.Table]:
     session.single_threaded()
     for item in batch.to_pylist():
         fragment = Fragment.from_json(json.loads(item["fragment"]))
         if item["part"] >= 0:
-            yield _record(work(fragment, item["part"], item["last"], _unpack(item["payload"])))
+            yield done(fragment, item["part"], item["last"], _unpack(item["payload"]))
             continue
         for part, last, table in _numbered(read(fragment)):
             if part not in (item["done"] or ()):
-                yield _record(work(fragment, part, last, table))
+                yield done(fragment, part, last, table)
 
 
 def _numbered(tables: Iterator[pa.Table]) -> Iterator[tuple[int, bool, pa.Table]]:
@@ -145,6 +225,7 @@ def grouped(
     work: Work,
     *,
     workers: int,
+    pool: Pool | None = None,
 ) -> Iterator[Record]:
     """Shuffle the records of `inputs` by bucket and work on every bucket in `buckets`.
 
@@ -168,13 +249,17 @@ def grouped(
         # A bucket is worked on from what the shuffle brings: the source's ranges need not travel.
         by_bucket = {f.bucket: json.dumps(replace(f, ranges=()).to_json()) for f in buckets}
         worked = records.groupby("bucket", num_partitions=min(len(buckets), 200)).map_groups(
-            partial(_work_group, work=work, by_bucket=by_bucket),
+            partial(
+                _work_group,
+                by_bucket=by_bucket,
+                work=_commits(work) if pool is None else _hands_on(pool.begin),
+            ),
             batch_format="pyarrow",
             compute=TaskPoolStrategy(size=workers),
             num_cpus=1,
         )
         done = set()
-        for record in _records(worked):
+        for record in _records(_pooled(worked, pool)):
             done.add(record["ordinal"])
             yield record
     finally:
@@ -192,10 +277,10 @@ def _read_grouped(batch: pa.Table, read: Read, wanted: set[int]) -> Iterator[pa.
             yield table.filter(pa.compute.is_in(table["bucket"], pa.array(sorted(wanted), pa.int32())))
 
 
-def _work_group(group: pa.Table, work: Work, by_bucket: dict[int, str]) -> pa.Table:
+def _work_group(group: pa.Table, work: Done, by_bucket: dict[int, str]) -> pa.Table:
     session.single_threaded()
     fragment = Fragment.from_json(json.loads(by_bucket[group["bucket"][0].as_py()]))
-    return _record(work(fragment, 0, True, group.combine_chunks()))
+    return work(fragment, 0, True, group.combine_chunks())
 
 
 def _records(dataset: Dataset) -> Iterator[Record]:

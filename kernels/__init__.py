@@ -10,6 +10,8 @@ from pkgutil import iter_modules
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from kernels.bottom import bottom_jaccard, bottom_sketches
+    from kernels.chunking import chunks
     from kernels.content import content_hash, content_hash_lists
     from kernels.folding import fold
     from kernels.graph import components
@@ -23,6 +25,9 @@ if TYPE_CHECKING:
 __version__ = "0"
 
 _HOME = {
+    "bottom_jaccard": "bottom",
+    "bottom_sketches": "bottom",
+    "chunks": "chunking",
     "components": "graph",
     "containment": "similarity",
     "content_hash": "content",
@@ -57,6 +62,9 @@ def warm() -> None:
 
 
 __all__ = [
+    "bottom_jaccard",
+    "bottom_sketches",
+    "chunks",
     "components",
     "containment",
     "content_hash",

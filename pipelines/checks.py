@@ -6,7 +6,7 @@ import uuid
 
 from cluster import storage
 from cluster.errors import StorageError
-from pipelines import rundir, sources, tokenise
+from pipelines import against, rundir, sources, tokenise
 from pipelines.progress import Mode, say
 from pipelines.recipe import Recipe
 
@@ -28,6 +28,7 @@ def check(recipe: Recipe, mode: Mode, *, training: bool) -> None:
         total += size
         text = f"source {source.name}: {len(files)} files, {size:,} bytes, {source.format}, {source.shape}"
         say(mode, "source", text, source=source.name, files=len(files), bytes=size)
+    against.opened(resolved.dedup.against, recipe.output, resolved.fingerprint.ngram)
     _room(recipe.output, total)
     _writable(recipe.output)
     tokenizer = tokenise.tokenizer(resolved.model, resolved.tokenise)

@@ -8,8 +8,9 @@ import os
 import sys
 import traceback
 import warnings
-from collections.abc import Callable, Sequence
-from typing import Annotated, Any
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
+from typing import Annotated, Any, Literal
 
 import typer
 
@@ -153,6 +154,118 @@ def init(
         sys.stdout.write(text)
     elif not storage.put_new(output, text.encode()):
         raise OutputError(f"{output!r} exists; name another file, or remove it")
+
+
+@app.command()
+def submit(
+    recipe: RecipePath,
+    overrides: Overrides = None,
+    address: Annotated[
+        str,
+        typer.Option(
+            envvar="RAY_API_SERVER_ADDRESS", help="The cluster's dashboard, such as http://HEAD:8265."
+        ),
+    ] = "http://127.0.0.1:8265",
+    command: Annotated[
+        Literal["run", "prepare", "train", "evaluate", "report", "check"],
+        typer.Option(help="What the cluster is to do with the recipe."),
+    ] = "run",
+    detach: Annotated[bool, typer.Option("--detach", help="Print the job's id and leave it.")] = False,
+) -> None:
+    """Run a recipe on a Ray cluster that is already there, and show what it prints."""
+    from cluster import jobs, storage
+    from pipelines.recipe import load
+
+    load(recipe, overrides or ())  # a bad recipe fails here, not there
+    job = jobs.submit(address, storage.read_bytes(recipe), command, overrides or ())
+    if detach:
+        sys.stdout.write(job + "\n")
+        return
+    say("plain", "submitted", f"job {job} on {address}; `ray job stop --address {address} {job}` ends it")
+    for text in jobs.follow(address, job):
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    if code := jobs.exit_code(address, job):
+        raise typer.Exit(code)
+
+
+@app.command()
+def duplicates(
+    run_path: RunPath,
+    pairs: Annotated[int, typer.Option(min=0, help="Removed rows to show beside what stays.")] = 5,
+    borderline: Annotated[int, typer.Option(min=0, help="Pairs just under the threshold to show.")] = 3,
+    json_lines: Json = False,
+) -> None:
+    """What went as duplicates, what would go at other thresholds, and pairs to look at."""
+    from cluster import storage
+    from pipelines import duplicates as removals
+
+    storage.probe(run_path)
+    for line in removals.told(run_path, pairs=pairs, borderline=borderline):
+        say(choose(json_lines=json_lines), "duplicates", line.text, **line.fields)
+
+
+@app.command()
+def explain(
+    run_path: RunPath,
+    row_id: Annotated[int, typer.Argument(metavar="ROW_ID", min=0, help="As in rejected/ or row_ids.")],
+    json_lines: Json = False,
+) -> None:
+    """The whole story of one row: each stage's verdict, its duplicate, the tokens it became."""
+    from cluster import storage
+    from pipelines import story
+
+    storage.probe(run_path)
+    for line in story.told(run_path, row_id):
+        say(choose(json_lines=json_lines), "explain", line.text, **line.fields)
+
+
+@app.command()
+def lookup(
+    run_path: RunPath,
+    text: Annotated[str, typer.Argument(metavar="TEXT|FILE", help="A text, or a file that holds one.")],
+    count: Annotated[int, typer.Option(min=1, help="Most rows to show.")] = 5,
+    least: Annotated[float, typer.Option(min=0, max=1, help="Least similarity of a row shown.")] = 0.3,
+    json_lines: Json = False,
+) -> None:
+    """Is this text, or one like it, among the rows that a run kept?"""
+    from cluster import session, storage
+    from pipelines import lookup as looking
+
+    storage.probe(run_path)
+    session.start(1)
+    mode = choose(json_lines=json_lines)
+    each = partial(_tasks, workers=session.cpus())
+    hits = looking.lookup(run_path, looking.read(text), count=count, least=least, each=each)
+    for line in looking.told(hits):
+        say(mode, "lookup", line.text, **line.fields)
+    if not hits:
+        say(mode, "lookup", f"no row is like it by {least:g} or more")
+
+
+@app.command()
+def fingerprints(
+    run_path: RunPath,
+    directory: Annotated[str, typer.Argument(help="Where to write them, local or s3://.")],
+    json_lines: Json = False,
+) -> None:
+    """Write a run's fingerprints, without any text, for another run's dedup.against."""
+    from cluster import session, storage
+    from pipelines import against
+
+    for path in (run_path, directory):
+        storage.probe(path)
+    session.start(1)
+    done = against.export(run_path, directory, partial(_tasks, workers=session.cpus()))
+    text = f"fingerprints of {done['rows']:,} rows in {directory}"
+    say(choose(json_lines=json_lines), "fingerprints", text, **done)
+
+
+def _tasks(function: Callable[[Any], Any], items: Iterable[Any], *, name: str, workers: int) -> Iterator[Any]:
+    """Run tasks on Ray, at most `workers` at once."""
+    from cluster import stream
+
+    return stream.each(function, items, workers=workers, name=name)
 
 
 @app.command()

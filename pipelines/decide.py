@@ -1,22 +1,24 @@
 """Which rows go: a row is removed only if it has a verified match that stays.
 
-Rows are numbered by their rank in the total order (inputs that were there before others, then higher
-source priority, higher quality score, longer, lower row_id), so that "better" is "less". Walking from
-the best, a row goes where one of its verified partners is better and stays, and it names the most
-similar of those. No chain can swallow a corpus: A ~ B ~ C without A ~ C removes B and keeps C.
+Rows are numbered by their rank in the total order (rows of earlier runs, which are never removed, then
+inputs that were there before others, then higher source priority, higher quality score, longer, lower
+row_id), so that "better" is "less". Walking from the best, a row goes where one of its verified partners is
+better and stays, and it names the most similar of those. No chain can swallow a corpus: A ~ B ~ C without A
+~ C removes B and keeps C.
 
 Cost: sorting the verified pairs; 40 bytes a row.
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numba
 import numpy as np
 from numpy.typing import NDArray
 
 Pairs = NDArray[np.int64]  # [M, 2]: rank of the better row, rank of the worse
-EXACT, NEAR = 0, 1
-RULES = ("exact", "near")
+EXACT, NEAR, SKETCH, ALIKE = 0, 1, 2, 3
+# sketch: near, but the kept row is known by its sketch alone. alike: both stay (see `pipelines.verify`).
+RULES = ("exact", "near", "sketch", "alike")
 
 
 class Matches(NamedTuple):
@@ -28,14 +30,29 @@ class Matches(NamedTuple):
     rule: NDArray[np.int8]  # of each pair
 
     @classmethod
-    def of(cls, exact: Pairs, equal: Pairs, near: Pairs, similarity: NDArray[np.float64]) -> "Matches":
-        """`equal` are pairs of short rows, equal after folding; `near` have the similarity given."""
+    def of(
+        cls,
+        exact: Pairs,
+        equal: Pairs,
+        near: Pairs,
+        similarity: NDArray[np.float64],
+        rule: NDArray[np.int8] | None = None,
+    ) -> "Matches":
+        """`equal` are pairs of short rows, equal after folding; `near` have the similarity given, and the
+        rule by which it is known (left out: from the texts)."""
+        by = np.full(len(near), NEAR, np.int8) if rule is None else rule
         return cls(
             exact,
             np.concatenate([near, equal]),
             np.concatenate([similarity, np.ones(len(equal))]),
-            np.concatenate([np.full(len(near), NEAR, np.int8), np.full(len(equal), EXACT, np.int8)]),
+            np.concatenate([by, np.full(len(equal), EXACT, np.int8)]),
         )
+
+    def among(self, first: int) -> "Matches":
+        """The matches between rows of rank `first` and worse, their ranks counted from there."""
+        inside = self.pairs[:, 0] >= first
+        exact = self.exact[self.exact[:, 0] >= first] - first
+        return Matches(exact, self.pairs[inside] - first, self.similarity[inside], self.rule[inside])
 
 
 class Verdict(NamedTuple):
@@ -47,19 +64,31 @@ class Verdict(NamedTuple):
     rule: NDArray[np.int8]
 
 
-def total_order(
-    priority: NDArray[np.int64],
+def best_first(
+    priority: NDArray[np.integer[Any]],
     score: NDArray[np.float32],
     size: NDArray[np.uint32],
     row_id: NDArray[np.uint64],
-    plan: NDArray[np.int64],
+    plan: NDArray[np.integer[Any]],
 ) -> NDArray[np.int64]:
-    """Rank of each row, 0 the best: the earlier plan, then priority, quality, length; then row_id.
+    """Rows in the total order, the best first: the earlier plan, then priority, quality, length, row_id.
 
     `plan` is 0 for the inputs that a run began with: what was added later never displaces a row that
-    stood, so that the windows and sides of a run stay as they are when it grows.
+    stood, so that the windows and sides of a run stay as they are when it grows. All are [N]; integers as
+    small as they are given, for all rows of a run are sorted at once.
     """
-    order = np.lexsort((row_id, -size.astype(np.int64), -score.astype(np.float64), -priority, plan))
+    return np.lexsort((row_id, ~size, -score, -priority, plan))
+
+
+def total_order(
+    priority: NDArray[np.integer[Any]],
+    score: NDArray[np.float32],
+    size: NDArray[np.uint32],
+    row_id: NDArray[np.uint64],
+    plan: NDArray[np.integer[Any]],
+) -> NDArray[np.int64]:
+    """Rank of each row, 0 the best: the place of each in `best_first`."""
+    order = best_first(priority, score, size, row_id, plan)
     rank = np.empty(len(order), np.int64)
     rank[order] = np.arange(len(order))
     return rank
@@ -95,7 +124,7 @@ def decide(n: int, matches: Matches, threshold: float, copies: int | None = EXAC
     the row that best row gave way to is the kept one: the texts are equal, so it was verified against
     that too.
     """
-    enough = matches.similarity >= threshold
+    enough = (matches.similarity >= threshold) & (matches.rule != ALIKE)
     pairs, similarity, rule = matches.pairs[enough], matches.similarity[enough], matches.rule[enough]
     order = np.lexsort((pairs[:, 0], -similarity, pairs[:, 1]))
     keeper = np.full(n, -1, np.int64)

@@ -12,16 +12,17 @@ Cost: sorting bands dominates; verification reads only what is part of a candida
 
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import Any, Literal, NamedTuple, Protocol
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from kernels.dispatch import threads
 from pipelines import candidates, decide, fingerprint, schema, verify
+from pipelines.passages import Config as Passages
 from pipelines.settings import Section
 
 VERSION = 2
@@ -44,17 +45,35 @@ class Config(Section):
     """Remove rows with the same roles and contents."""
     near: bool = True
     """Remove rows whose prompt and answer are each alike (exact copies among them)."""
+    passages: Passages = Passages()
     threshold: float = Field(0.8, gt=0, le=1)
-    """Least Jaccard similarity of both parts, over windows of the folded text; beside an answer that is too
-    short to compare the prompts must be the same, beside such a prompt what differs in the answers counts
-    double (.8 asks for .9). Below .7 many pairs are never looked at: see `pipelines.candidates` for the share
-    that is found."""
+    """Least Jaccard similarity of both parts, over windows of the folded text; where one part is too short to
+    compare and equal, what differs in the other counts double (.8 asks for .9), and beside a very short
+    answer ("true") only the same prompt goes: others are listed as alike and share a side of the split. Below
+    .7 many pairs are never looked at: see `pipelines.candidates` for the share that is found."""
     margin: float = Field(0.05, ge=0, lt=1)
     """Pairs this far below the threshold are listed as borderline, and share a side of the split."""
     min_features: int = Field(160, ge=1, le=fingerprint.KEYED)
     """Parts with fewer windows are compared as they are, after folding case and spaces: in a sentence one
     word, often a short one, makes another statement and would pass a threshold of .8 (with 72 windows, 20 of
     158,000 different sentences of 112 languages did, a "not" among them; with 160 none)."""
+    against: tuple[str, ...] = ()
+    """Earlier runs and fingerprint directories (`headrace fingerprints`), local or s3://: rows like one
+    that those hold are removed, and name the run and the row."""
+    alarm: float = Field(0.5, gt=0, le=1)
+    """Share of a source's rows; where more than that goes as duplicates, the run says so."""
+    on_alarm: Literal["warn", "stop"] = "warn"
+    """stop: end the run then (exit 3) before anything is packed; it goes on where `alarm` is raised."""
+
+    device: Literal["auto", "cpu", "gpu"] = "auto"
+    """What sketches texts: auto takes the cluster's GPUs where it has any, by a pool of actors with one
+    each; gpu refuses to run without. The result is the same to the bit."""
+
+    @model_validator(mode="after")
+    def _something_to_compare(self) -> "Config":
+        if self.against and not (self.exact or self.near):
+            raise ValueError("against needs exact or near: nothing is compared without them")
+        return self
 
 
 def rule_of_copies(config: Config) -> int | None:
@@ -62,6 +81,15 @@ def rule_of_copies(config: Config) -> int | None:
     if config.exact:
         return decide.EXACT
     return decide.NEAR if config.near else None
+
+
+class ByRank(Protocol):
+    """Columns of `n` rows by rank."""
+
+    n: int
+
+    def __getitem__(self, name: str) -> NDArray[Any]:
+        """A column."""
 
 
 class Rows:
@@ -81,7 +109,7 @@ class Rows:
         ids, size = table["row_id"].to_numpy(), table["size"].to_numpy()
         none = np.zeros(table.num_rows, np.int64)
         given = (none if priority is None else priority, none if plan is None else plan)
-        self.place = np.argsort(decide.total_order(given[0], scores(table), size, ids, given[1]))
+        self.place = decide.best_first(given[0], scores(table), size, ids, given[1])
         self.n = len(self.place)
         self._columns = {
             name: table[name].to_numpy()
@@ -123,21 +151,26 @@ def duplicates(texts: pa.Array, config: Config | None = None) -> pa.Table:
     the pass gives on the same rows.
     """
     config = config or Config()
-    table = fingerprint.apply(as_rows(texts), fingerprint.Config())
+    rows, matches = matched(fingerprint.apply(as_rows(texts), fingerprint.Config()), config)
+    verdict = decide.decide(rows.n, matches, config.threshold, rule_of_copies(config))
+    return removed_table(rows["row_id"], rows["simhash"], verdict)
+
+
+def matched(table: pa.Table, config: Config) -> tuple[Rows, decide.Matches]:
+    """All that is alike among the fingerprinted rows of `table`, and the rows by rank."""
     rows = Rows(table)
     exact, representative = exact_copies(rows)
     pairs = candidate_pairs(rows, representative, config)
     concerned, local = np.unique(pairs, return_inverse=True)
-    similarity = verify.similarities(
+    measured = verify.similarities(
         table.select(verify.COLUMNS).take(pa.array(rows.place[concerned])),
         local.reshape(-1, 2),
         min_features=config.min_features,
         ngram=fingerprint.Config().ngram,
     )
     equal = short_equal(rows, representative, config)
-    matches = decide.Matches.of(exact, equal, pairs, similarity)
-    verdict = decide.decide(rows.n, matches, config.threshold, rule_of_copies(config))
-    return removed_table(rows["row_id"], rows["simhash"], verdict)
+    rule = np.where(measured.alike, decide.ALIKE, decide.NEAR).astype(np.int8)
+    return rows, decide.Matches.of(exact, equal, pairs, measured.similarity, rule)
 
 
 def as_rows(texts: pa.Array) -> pa.Table:
@@ -158,7 +191,7 @@ def as_rows(texts: pa.Array) -> pa.Table:
     )
 
 
-def exact_copies(rows: Rows) -> tuple[decide.Pairs, NDArray[np.bool_]]:
+def exact_copies(rows: ByRank) -> tuple[decide.Pairs, NDArray[np.bool_]]:
     """Exact copies with the best of each group, and which rows are the best of theirs."""
     exact = decide.equal_pairs((rows["exact_lo"], rows["exact_hi"]))
     representative = np.ones(rows.n, np.bool_)
@@ -166,7 +199,7 @@ def exact_copies(rows: Rows) -> tuple[decide.Pairs, NDArray[np.bool_]]:
     return exact, representative
 
 
-def short_equal(rows: Rows, representative: NDArray[np.bool_], config: Config) -> decide.Pairs:
+def short_equal(rows: ByRank, representative: NDArray[np.bool_], config: Config) -> decide.Pairs:
     """Rows whose parts are all too short to compare and equal after folding, with the best such row."""
     if not config.near:
         return np.zeros((0, 2), np.int64)
@@ -201,25 +234,50 @@ def band_pairs(
 
     `some(names)` gives columns by rank, `some(names, rows)` those of some rows only.
     """
-    held = some([*OF_ALL_BANDS, *(f"{part}_band_{k}" for part in fingerprint.PARTS)])
+    blocks = blocks_of(some(band_columns(k)), k, config)
+    return pairs_of(blocks._replace(key=np.where(representative, blocks.key, np.uint64(0))), some, k, config)
+
+
+class Blocks(NamedTuple):
+    """What a band needs to know of each row: its block (0: none), its leading part's sketch, what is long."""
+
+    key: NDArray[np.uint64]
+    low: NDArray[np.uint64]
+    high: NDArray[np.uint64]
+    long: NDArray[np.uint8]  # bit 0: the prompt is long, bit 1: the answer
+
+
+def band_columns(k: int) -> list[str]:
+    """Columns of fingerprints from which `blocks_of` makes blocks of band k."""
+    kinds = ("features", "key", f"band_{k}", *(f"sketch_{w}" for w in range(fingerprint.WORDS)))
+    return [f"{part}_{kind}" for part in fingerprint.PARTS for kind in kinds]
+
+
+def blocks_of(held: Columns, k: int, config: Config) -> Blocks:
+    """Blocks of band k of the rows whose columns are given."""
     prompt_long = held["prompt_features"] >= config.min_features
     answer_long = held["answer_features"] >= config.min_features
     keys = (held["prompt_key"], held["answer_key"])
     bands = (held[f"prompt_band_{k}"], held[f"answer_band_{k}"])
+    key = candidates.block_keys(bands, keys, (prompt_long, answer_long))
     low, high = (
         np.where(answer_long, held[f"answer_sketch_{w}"], held[f"prompt_sketch_{w}"])
         for w in range(fingerprint.WORDS)
     )
-    blocks = candidates.block_keys(bands, keys, (prompt_long, answer_long))
-    settled = ~answer_long & prompt_long & (keys[1] != 0)  # the prompts must be the same: see `verify`
-    blocks = np.where(settled, candidates.mix(candidates.mix(blocks, low), high), blocks)
-    blocks = np.where(representative, blocks, np.uint64(0))
+    return Blocks(key, low, high, prompt_long.astype(np.uint8) | answer_long.astype(np.uint8) << np.uint8(1))
+
+
+def pairs_of(
+    blocks: Blocks, some: Callable[..., Columns], k: int, config: Config
+) -> tuple[decide.Pairs, int]:
+    """Candidate pairs among rows that stand by rank, as their places, and blocks cut short."""
 
     def refine(rows: NDArray[np.int64]) -> NDArray[np.uint64]:
-        return _other_bands(some, rows, prompt_long[rows], answer_long[rows], k)
+        long = blocks.long[rows]
+        return _other_bands(some, rows, (long & 1).astype(np.bool_), (long & 2).astype(np.bool_), k)
 
     least = candidates.bins_in_common(max(0.0, config.threshold - config.margin))
-    return candidates.pairs(blocks, refine, candidates.Sketches(low, high, least))
+    return candidates.pairs(blocks.key, refine, candidates.Sketches(blocks.low, blocks.high, least))
 
 
 def _other_bands(

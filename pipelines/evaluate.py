@@ -121,7 +121,7 @@ def _compute(run: str, model: str, config: Config, shelf: batches.Shelf, seed: i
     """`measure` in a task where Ray is up, else here."""
     if not ray.is_initialized():
         return measure(run, model, config, shelf, seed)
-    task = ray.remote(num_cpus=1, num_gpus=1 if session.has_gpu() else 0)(measure)
+    task = ray.remote(num_cpus=1, num_gpus=1 if session.gpus() else 0)(measure)
     try:
         found: Outcome = ray.get(task.remote(run, model, config, shelf, seed))
     except ray.exceptions.RayTaskError as error:

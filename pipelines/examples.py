@@ -22,9 +22,9 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from cluster import storage
-from pipelines import schema
+from pipelines import fingerprint, schema
 
-COLUMNS = ["removed", "kept", "distance", "similarity", "rule"]
+COLUMNS = ["removed", "kept", "distance", "similarity", "rule", "run", "error"]
 LISTED = 1_000_000  # duplicates among which pairs are picked
 COMPARED = 12_000  # characters of a text that are compared
 SHOWN = 1_400  # characters of a text that are shown
@@ -44,17 +44,24 @@ class Stored:
     source: str
     place: str  # "file, line 12"
     text: str
+    parts: tuple[str, str] = ("", "")  # prompt and answer, as `fingerprint` tells them apart
 
 
 @dataclass(frozen=True)
 class Pair:
-    """Two rows side by side; a row that is not in `prepared/` (any more) is None and has no pieces."""
+    """Two rows side by side; a row that is not in `prepared/` (any more) is None and has no pieces.
+
+    run: the earlier run that the kept row is of; None for this one. error: standard error of a
+    similarity that was told by a sketch.
+    """
 
     rule: str
     similarity: float | None
+    error: float
     distance: int | None
     removed_id: int
     kept_id: int
+    run: str | None
     removed: Stored | None
     kept: Stored | None
     removed_pieces: tuple[Piece, ...]
@@ -74,9 +81,16 @@ def pairs(run: str, prefix: str, count: int) -> list[Pair]:
     table = _listed(run, prefix)
     if table is None or not table.num_rows:
         return []
-    picked = _pick(table, count).to_pylist()
-    rows = find(run, [r[c] for r in picked for c in ("removed", "kept")])
-    return [_pair(p, rows) for p in picked]
+    return beside(run, _pick(table, count).to_pylist())
+
+
+def beside(run: str, listed: Sequence[dict[str, Any]]) -> list[Pair]:
+    """Rows of `removed.parquet` or `borderline.parquet` with both texts. Raises: StorageError."""
+    rows = find(run, [r["removed"] for r in listed])
+    kept: dict[str | None, dict[int, Stored]] = {}
+    for where in sorted({r["run"] for r in listed}, key=str):
+        kept[where] = find(where or run, [r["kept"] for r in listed if r["run"] == where])
+    return [_pair(r, rows.get(r["removed"]), kept[r["run"]].get(r["kept"])) for r in listed]
 
 
 def _listed(run: str, prefix: str) -> pa.Table | None:
@@ -129,10 +143,18 @@ def find(run: str, row_ids: Iterable[int]) -> dict[int, Stored]:
         table = storage.read_table(path, columns=columns)
         hits = table.filter(pc.is_in(table["row_id"], pa.array(wanted, pa.uint64())))
         for row in hits.to_pylist():
+            messages = row["messages"]
             found[row["row_id"]] = Stored(
-                row["source"], f"{row['file']}, {row['place']}", as_text(row["messages"])
+                row["source"], f"{row['file']}, {row['place']}", as_text(messages), _parts(messages)
             )
     return found
+
+
+def _parts(messages: Sequence[dict[str, str]] | None) -> tuple[str, str]:
+    sides: tuple[list[str], list[str]] = ([], [])
+    for message in messages or ():
+        sides[message["role"] in fingerprint.ANSWERS].append(message["content"] or "")
+    return "\n".join(sides[0]), "\n".join(sides[1])
 
 
 def as_text(messages: Sequence[dict[str, str]] | None) -> str:
@@ -143,9 +165,7 @@ def as_text(messages: Sequence[dict[str, str]] | None) -> str:
     return "\n\n".join(f"[{role}] {content}" for role, content in turns)
 
 
-def _pair(listed: dict[str, Any], rows: dict[int, Stored]) -> Pair:
-    removed_id, kept_id = listed["removed"], listed["kept"]
-    removed, kept = rows.get(removed_id), rows.get(kept_id)
+def _pair(listed: dict[str, Any], removed: Stored | None, kept: Stored | None) -> Pair:
     left: tuple[Piece, ...] = ()
     right: tuple[Piece, ...] = ()
     if removed and kept:
@@ -153,15 +173,17 @@ def _pair(listed: dict[str, Any], rows: dict[int, Stored]) -> Pair:
     elif removed or kept:
         left, right = (tuple(_shorten([("same", row.text)])) if row else () for row in (removed, kept))
     return Pair(
-        listed["rule"],
-        listed["similarity"],
-        listed["distance"],
-        removed_id,
-        kept_id,
-        removed,
-        kept,
-        left,
-        right,
+        rule=listed["rule"],
+        similarity=listed["similarity"],
+        error=listed["error"] or 0.0,
+        distance=listed["distance"],
+        removed_id=listed["removed"],
+        kept_id=listed["kept"],
+        run=listed["run"],
+        removed=removed,
+        kept=kept,
+        removed_pieces=left,
+        kept_pieces=right,
     )
 
 

@@ -20,8 +20,9 @@ from pipelines.recipe import Recipe
 
 # Pass 1, after reading: every part of every fragment goes through these.
 ROW_STAGES = (clean, quality, pii, fingerprint)
-# Pass 2 (`passes.deduplicate`): exact, near, clusters, sides, over the whole run.
-# Pass 3 (`packed.work`), every window: dedup marks, split, tokenise, pack.
+# Pass 2 (`passes.deduplicate`): exact, near, clusters, sides, over the whole run; then, where asked for,
+# repeated passages (`passes.find_passages`).
+# Pass 3 (`packed.work`), every window: dedup marks, passages cut, split, tokenise, pack.
 
 
 def prepare(recipe: Recipe, mode: Mode) -> dict[str, Any]:
@@ -30,8 +31,12 @@ def prepare(recipe: Recipe, mode: Mode) -> dict[str, Any]:
     session.start(_logical_cpus(run.recipe))
     rows = passes.prepare(run, ROW_STAGES, mode)
     duplicates = passes.deduplicate(run, rows, mode)
-    windows = passes.pack(run, rows, duplicates, mode)
-    told = summary.write(run.path, summary.prepare(run, rows, duplicates, windows, passes.workers(run)))
+    passes.alarm(run, duplicates, mode)
+    shared = passes.find_passages(run, rows, duplicates, mode)
+    windows = passes.pack(run, rows, duplicates, shared, mode)
+    told = summary.write(
+        run.path, summary.prepare(run, rows, duplicates, shared, windows, passes.workers(run))
+    )
     _say_prepared(told, mode)
     if not told["rows"]["kept"]:
         raise SourceError(

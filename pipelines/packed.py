@@ -22,7 +22,7 @@ import xxhash
 
 import kernels
 from cluster import ledger, storage
-from pipelines import books, dedup, pack, prepared, schema, split, tokenise
+from pipelines import books, dedup, pack, passages, prepared, schema, split, tokenise
 from pipelines.recipe import Recipe
 
 NAME = "pack"
@@ -51,6 +51,7 @@ class Job:
 
     recipe: Recipe
     keys: dict[int, str] = field(default_factory=dict)  # window -> pass key
+    cuts: frozenset[str] = frozenset()  # units of `prepared/` that repeated passages are cut from
 
 
 def windows(records: Sequence[ledger.Record], epochs: dict[int, int], rows: int) -> list[Window]:
@@ -105,6 +106,8 @@ def work(window: Window, job: Job) -> ledger.Record:
     entering = books.records(table)
     timings = {}
     table, timings["dedup"] = _marked(table, window, recipe)
+    table, cut, spent = _without_passages(table, window, job)
+    timings |= spent
     table, timings["split"] = _split(table, window, recipe)
     size = books.timing(0.0, table.filter(schema.live(table)))
     started = time.process_time()
@@ -126,6 +129,7 @@ def work(window: Window, job: Job) -> ledger.Record:
         "by_source": _by_source(table),
         "outputs": outputs,
         "stages": timings,
+        "passages": cut,
         "packed": packed,
         "splits": _splits(kept),
         "shortened": pc.sum(kept["shortened"]).as_py() or 0,
@@ -153,6 +157,21 @@ def _marked(table: pa.Table, window: Window, recipe: Recipe) -> tuple[pa.Table, 
     table = dedup.mark(table, _slice(recipe.output, "removed", "removed", window))
     # Rows and bytes are those of pass 2, which decided; here only its seconds grow.
     return table, {"seconds": time.process_time() - started, "rows": 0, "bytes": 0}
+
+
+def _without_passages(
+    table: pa.Table, window: Window, job: Job
+) -> tuple[pa.Table, dict[str, int], dict[str, dict[str, float]]]:
+    """The window's rows less the passages that others keep, what was cut, and the time that it took."""
+    paths = [f"duplicates/cuts/part-{u}.parquet" for u in window.units if u in job.cuts]
+    if not paths:
+        return table, {}, {}
+    started = time.process_time()
+    cuts = pa.concat_tables([storage.read_table(storage.join(job.recipe.output, p)) for p in paths])
+    done = passages.cut(table, cuts)
+    # Rows and bytes are those of pass 2, as above.
+    spent = {"passages": {"seconds": time.process_time() - started, "rows": 0, "bytes": 0}}
+    return done.table, {"rows": done.rows, "bytes": done.bytes}, spent
 
 
 def _split(table: pa.Table, window: Window, recipe: Recipe) -> tuple[pa.Table, dict[str, float]]:

@@ -16,10 +16,22 @@ from typing import Any
 
 import kernels
 from cluster import fragments, ledger, session, storage, stream
-from cluster.errors import BooksError, QuarantineError
+from cluster.errors import BooksError, GateError, QuarantineError, RecipeError
 from cluster.fragments import Fragment
 from cluster.metrics import Recorder
-from pipelines import books, dedup, dedup_tasks, packed, prepared, sources, split, tokenise
+from pipelines import (
+    against,
+    books,
+    dedup,
+    dedup_tasks,
+    packed,
+    passage_tasks,
+    passages,
+    prepared,
+    sources,
+    split,
+    tokenise,
+)
 from pipelines import pack as packing
 from pipelines.progress import Mode, Progress, say
 from pipelines.rundir import Run
@@ -116,7 +128,7 @@ def _prepare(
     """Records of the fragments in `todo`, as they are done."""
     alone = [(f, sorted(held.get(f.ordinal, {}))) for f in todo if f.kind != "grouped"]
     read, work = partial(prepared.read, job=job), partial(prepared.work, job=job)
-    yield from stream.fragments(alone, read, work, workers=workers(run))
+    yield from stream.fragments(alone, read, work, workers=workers(run), pool=_pool(run, job, prepared.begin))
     for name in sorted({f.source for f in todo if f.kind == "grouped"}):
         buckets = [f for f in todo if f.kind == "grouped" and f.source == name]
         yield from stream.grouped(
@@ -125,7 +137,22 @@ def _prepare(
             partial(prepared.read_grouped, job=job),
             partial(prepared.work_grouped, job=job),
             workers=workers(run),
+            pool=_pool(run, job, prepared.begin_grouped),
         )
+
+
+def _pool(run: Run, job: prepared.Job, begin: Callable[..., Any]) -> stream.Pool | None:
+    """Actors that sketch on the cluster's GPUs; None where CPUs do.
+
+    Raises: RecipeError where the recipe asks for a GPU and the cluster has none.
+    """
+    device = run.recipe.dedup.device
+    gpus = session.gpus() if device != "cpu" else 0
+    if device == "gpu" and not gpus:
+        raise RecipeError("dedup.device: gpu, and this cluster has no GPU; use auto or cpu")
+    if not gpus:
+        return None
+    return stream.Pool(partial(begin, job=job), partial(prepared.finish, job=job), size=gpus, gpus=1)
 
 
 def _say_skipped(mode: Mode, name: str, done: int, units: int) -> None:
@@ -177,10 +204,17 @@ def deduplicate(run: Run, records: Sequence[ledger.Record], mode: Mode) -> ledge
     recipe = run.recipe
     order = {str(s.name): s.priority for s in recipe.sources}
     inputs = [[r["ordinal"], r["part"], r["outputs"][0]["xxh3"]] for r in records]
+    corpora = against.opened(recipe.dedup.against, run.path, recipe.fingerprint.ngram)
+    judging = {"alarm", "on_alarm", "device"}  # these change what is said and where, not what goes
     key = ledger.key(
         inputs,
         sorted(order.items()),
-        [dedup.VERSION, recipe.dedup.model_dump(mode="json"), recipe.fingerprint.ngram],
+        [
+            dedup.VERSION,
+            recipe.dedup.model_dump(mode="json", exclude=judging | {"passages"}),
+            recipe.fingerprint.ngram,
+        ],
+        [c.mark for c in corpora],
         [split.VERSION, recipe.split.model_dump(mode="json")],
         [recipe.seed, sorted(run.epochs.items())],
         versions(("pyarrow", "numba")),
@@ -189,23 +223,27 @@ def deduplicate(run: Run, records: Sequence[ledger.Record], mode: Mode) -> ledge
     if held is not None and held["key"] == key:
         _say_skipped(mode, "dedup", 1, 1)
         return held
-    paths = [storage.join(run.path, r["outputs"][0]["path"]) for r in records if r["rows"]["kept"]]
+    paths, firsts = _kept_files(run, records), _firsts(run)
     output = storage.join(run.path, "duplicates")
-    firsts = sorted(
-        {e: min(o for o, n in run.epochs.items() if n == e) for e in run.epochs.values()}.values()
-    )
     with Progress("dedup", 0, 0, mode) as bar:
         spent: list[float] = []
         each = partial(_each, workers=workers(run), spent=spent)
         ngram = recipe.fingerprint.ngram
         report = dedup_tasks.run(
-            paths, output, recipe.dedup, order=order, ngram=ngram, each=each, firsts=firsts
+            paths,
+            output,
+            recipe.dedup,
+            order=order,
+            ngram=ngram,
+            each=each,
+            firsts=firsts,
+            corpora=corpora,
         )
         assign = partial(
             split.assign, config=recipe.split, seed=recipe.seed, rows=report["rows"], firsts=firsts
         )
         sides = next(each(assign, [output], name="split assign"))
-        gone = report["exact"] + report["near"]
+        gone = report["removed"]
         bar.update(rows=report["rows"], kept=report["rows"] - gone, dropped=gone)
     marks = next(iter(stream.each(packed.marks, [run.path], workers=1, name="marks")))
     size = sum(r["stages"]["fingerprint"]["bytes"] for r in records)
@@ -213,6 +251,26 @@ def deduplicate(run: Run, records: Sequence[ledger.Record], mode: Mode) -> ledge
     record = {"key": key, "stages": stages, "report": report, "sides": sides, "marks": marks}
     ledger.commit(run.path, "dedup", "all", record)
     return record
+
+
+def alarm(run: Run, duplicates: ledger.Record, mode: Mode) -> None:
+    """Say which sources lost more than `dedup.alarm` of their rows as duplicates.
+
+    Raises: GateError where the recipe asks for that.
+    """
+    config = run.recipe.dedup
+    for name, count in duplicates["report"]["by_source"].items():
+        share = count["removed"] / max(count["rows"], 1)
+        if share <= config.alarm:
+            continue
+        text = (
+            f"source {name!r} loses {count['removed']:,} of {count['rows']:,} rows ({share:.1%}) as "
+            f"duplicates, over dedup.alarm {config.alarm:.1%}; `headrace duplicates {run.path}` shows them "
+            "beside what stays"
+        )
+        if config.on_alarm == "stop":
+            raise GateError(text + ". To go on, raise dedup.alarm or set dedup.on_alarm to warn")
+        say(mode, "warning", text, source=name, **count)
 
 
 def _each(
@@ -230,8 +288,58 @@ def _measured(function: Callable[[Any], Any], item: Any) -> tuple[Any, float]:
     return function(item), time.process_time() - started
 
 
-def pack(
+def _kept_files(run: Run, records: Sequence[ledger.Record]) -> list[str]:
+    """Files of prepared/ that hold a row."""
+    return [storage.join(run.path, r["outputs"][0]["path"]) for r in records if r["rows"]["kept"]]
+
+
+def _firsts(run: Run) -> list[int]:
+    """First ordinal of each plan, ascending."""
+    plans = set(run.epochs.values())
+    return sorted(min(o for o, n in run.epochs.items() if n == plan) for plan in plans)
+
+
+def find_passages(
     run: Run, records: Sequence[ledger.Record], duplicates: ledger.Record, mode: Mode
+) -> ledger.Record:
+    """Pass 2, its last part: passages that many texts share, where the recipe asks for them.
+
+    A record of its own, so that asking for it does not search for duplicates again.
+    """
+    config = run.recipe.dedup.passages
+    held = ledger.load(run.path, "dedup").get("passages")
+    asked = config.model_dump(mode="json", exclude={"enabled", "action"})
+    key = ledger.key(duplicates["key"], [passages.VERSION, asked], versions(("pyarrow", "numba")))
+    if config.enabled and held is not None and held["key"] == key:
+        _say_skipped(mode, "passages", 1, 1)
+        return held
+    output = storage.join(run.path, "duplicates")
+    if held is not None:  # first, for what it says of the files is true no more
+        storage.delete(storage.join(run.path, ledger.FOLDER, "dedup", "passages.json"))
+        for folder in ("passages", "cuts"):
+            storage.delete(storage.join(output, folder))
+    if not config.enabled:
+        return {"report": None, "cuts": {}, "stages": {}}
+    order = {str(s.name): s.priority for s in run.recipe.sources}
+    with Progress("passages", 0, 0, mode) as bar:
+        spent: list[float] = []
+        each = partial(_each, workers=workers(run), spent=spent)
+        found = passage_tasks.run(
+            _kept_files(run, records), output, config, order=order, each=each, firsts=_firsts(run)
+        )
+        bar.update(rows=found["read"]["rows"], kept=found["read"]["rows"])
+    stages = {"passages": {"seconds": sum(spent), **found["read"]}}
+    record = {"key": key, "stages": stages, "report": found["report"], "cuts": found["cuts"]}
+    ledger.commit(run.path, "dedup", "passages", record)
+    return record
+
+
+def pack(
+    run: Run,
+    records: Sequence[ledger.Record],
+    duplicates: ledger.Record,
+    shared: ledger.Record,
+    mode: Mode,
 ) -> list[ledger.Record]:
     """Pass 3: every window tokenised and packed. Returns the commit records in order.
 
@@ -241,7 +349,8 @@ def pack(
     cut = packed.windows(records, run.epochs, recipe.pack.window)
     by_unit = {prepared.unit(r["ordinal"], r["part"]): r for r in records}
     tokenizer = tokenise.tokenizer(recipe.model, recipe.tokenise)
-    keys = {w.number: _pack_key(run, w, by_unit, duplicates, tokenizer.fingerprint) for w in cut}
+    cuts = shared["cuts"] if recipe.dedup.passages.action == "cut" else {}
+    keys = {w.number: _pack_key(run, w, by_unit, duplicates, cuts, tokenizer.fingerprint) for w in cut}
     held = {
         r["window"]: r
         for r in ledger.load(run.path, packed.NAME).values()
@@ -253,7 +362,7 @@ def pack(
     metrics = Recorder()
     total = sum(sizes[w.number] for w in todo)
     with Progress(packed.NAME, total, len(todo), mode if todo else "quiet") as bar:
-        job = packed.Job(recipe, keys)
+        job = packed.Job(recipe, keys, frozenset(cuts))
         for record in stream.each(
             partial(packed.work, job=job), todo, workers=workers(run), name=packed.NAME
         ):
@@ -272,11 +381,13 @@ def _pack_key(
     window: packed.Window,
     by_unit: dict[str, ledger.Record],
     duplicates: ledger.Record,
+    cuts: dict[str, str],
     fingerprint: str,
 ) -> str:
     recipe = run.recipe
     marks = duplicates["marks"]
     touched = range(window.first, window.last + 1)
+    cut = [[u, cuts[u]] for u in window.units if u in cuts]
     return ledger.key(
         [[u, by_unit[u]["outputs"][0]["xxh3"]] for u in window.units],
         [[name, o, by_ordinal.get(str(o))] for name, by_ordinal in sorted(marks.items()) for o in touched],
@@ -286,4 +397,6 @@ def _pack_key(
         sorted((str(s.name), s.loss) for s in recipe.sources),
         recipe.seed,
         versions(PACK_LIBRARIES),
+        # Nothing at all where nothing is cut: such a window is as if passages had never been looked for.
+        *([[passages.VERSION, cut]] if cut else []),
     )

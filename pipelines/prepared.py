@@ -99,27 +99,58 @@ def _with_seconds(table: pa.Table, seconds: float) -> pa.Table:
 
 def work_grouped(fragment: Fragment, part: int, last: bool, records: pa.Table, job: Job) -> ledger.Record:
     """Join a bucket's records to conversations, then do as with any other part."""
+    return work(fragment, part, last, _assembled(fragment, records, job), job)
+
+
+def begin_grouped(
+    fragment: Fragment, part: int, last: bool, records: pa.Table, job: Job
+) -> tuple[pa.Table, ledger.Record]:
+    """As `work_grouped`, up to the stages that a pool of actors runs."""
+    return begin(fragment, part, last, _assembled(fragment, records, job), job)
+
+
+def _assembled(fragment: Fragment, records: pa.Table, job: Job) -> pa.Table:
     started = time.process_time()
     table = sources.assemble(records, fragment, job.source(fragment), seed=job.recipe.seed)
     seconds = time.process_time() - started
     if "seconds" in records.column_names:
         seconds += pc.sum(records["seconds"]).as_py() or 0.0
-    return work(fragment, part, last, _with_seconds(table, seconds), job)
+    return _with_seconds(table, seconds)
 
 
 def work(fragment: Fragment, part: int, last: bool, table: pa.Table, job: Job) -> ledger.Record:
     """Run the stages over one part, write kept and marked rows, commit; returns the record."""
+    return finish(fragment, part, last, *begin(fragment, part, last, table, job), job)
+
+
+def begin(
+    fragment: Fragment, part: int, last: bool, table: pa.Table, job: Job
+) -> tuple[pa.Table, ledger.Record]:
+    """Run the stages but for the last; returns the rows and what is known of them so far."""
     kernels.warm()
-    recipe = job.recipe
-    name = unit(fragment.ordinal, part)
     entering = books.records(table)
     read_seconds = float((table.schema.metadata or {}).get(READ_SECONDS, b"0"))
     table = table.replace_schema_metadata(None)
-    histograms = {"characters.in": books.lengths(table)}
-    content = _content_hash(table)
-    timings = {"read": books.timing(read_seconds, table)}
-    for stage in _modules(job.stages):
-        table, timings[_short(stage)] = _timed(stage, table, getattr(recipe, _short(stage)))
+    state: ledger.Record = {
+        "entering": entering,
+        "content": _content_hash(table),
+        "characters.in": books.lengths(table),
+        "stages": {"read": books.timing(read_seconds, table)},
+    }
+    for stage in _modules(job.stages[:-1]):
+        table, state["stages"][_short(stage)] = _timed(stage, table, getattr(job.recipe, _short(stage)))
+    return table, state
+
+
+def finish(
+    fragment: Fragment, part: int, last: bool, table: pa.Table, state: ledger.Record, job: Job
+) -> ledger.Record:
+    """Run the last stage, write kept and marked rows, commit; returns the record."""
+    kernels.warm()
+    recipe = job.recipe
+    name = unit(fragment.ordinal, part)
+    for stage in _modules(job.stages[-1:]):
+        table, state["stages"][_short(stage)] = _timed(stage, table, getattr(recipe, _short(stage)))
     kept = table.filter(schema.live(table)).drop_columns(list(MARKS))
     marked = table.filter(pc.invert(schema.live(table)))
     outputs = [write(recipe.output, f"prepared/part-{name}.parquet", kept)]
@@ -132,17 +163,17 @@ def work(fragment: Fragment, part: int, last: bool, table: pa.Table, job: Job) -
         "last": last,
         "key": job.keys[fragment.ordinal],
         "source": fragment.source,
-        "content": content,
+        "content": state["content"],
         "rows": {"in": table.num_rows, "kept": kept.num_rows},
         "books": books.of(table),
         "bytes_lost": pc.sum(table["bytes_lost"]).as_py() or 0,
         "outputs": outputs,
-        "stages": timings,
-        "histograms": {**histograms, "characters.kept": books.lengths(kept)},
+        "stages": state["stages"],
+        "histograms": {"characters.in": state["characters.in"], "characters.kept": books.lengths(kept)},
         "pii": books.entities(table),
         "memory": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
     }
-    books.check(record["books"], entering, f"{NAME} {name} of source {fragment.source!r}")
+    books.check(record["books"], state["entering"], f"{NAME} {name} of source {fragment.source!r}")
     ledger.commit(recipe.output, NAME, name, record)
     return record
 

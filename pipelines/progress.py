@@ -16,6 +16,7 @@ import json
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Literal, Self, TextIO
 
@@ -28,6 +29,14 @@ EVERY = 5.0  # seconds between two lines of "plain" and "json"
 MEGA = 1_000_000
 BAR = 12  # cells of the bar
 OUT_OF_BAND = ("warning", "error")  # events that go to standard error, in every mode
+
+
+@dataclass(frozen=True)
+class Line:
+    """Something that a command tells: text for people, fields for machines."""
+
+    text: str
+    fields: dict[str, Any] = field(default_factory=dict)
 
 
 def choose(*, json_lines: bool = False, quiet: bool = False, stream: TextIO | None = None) -> Mode:

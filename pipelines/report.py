@@ -79,6 +79,7 @@ def render(run_directory: str) -> str:
         sources=_sources(run),
         lengths=_lengths(run),
         duplicates=_duplicates(run_directory, run, recipe),
+        passages=_passages(run_directory, run),
         pii=_pii(run),
         splits=_splits(run),
         packed=_packed(run),
@@ -266,13 +267,16 @@ def _duplicates(run_directory: str, run: Run, recipe: str | None) -> dict[str, A
     if not told and not any(shown.values()):
         return None
     told = told or {}
-    used = _threshold(recipe)
+    used = _number(recipe, "threshold")
     points = [(float(p["threshold"]), float(p["rows"])) for p in told.get("thresholds") or []]
     clusters = sorted(told.get("clusters") or [], key=lambda c: (-c["rows"], str(c.get("kept"))))
-    counts = {k: int(told[k]) for k in ("exact", "near", "borderline") if k in told}
+    counts = {
+        k: int(told[k]) for k in ("exact", "near", "sketch", "borderline", "alike", "against") if k in told
+    }
     return {
         "counts": counts,
-        "removed": counts.get("exact", 0) + counts.get("near", 0),
+        "removed": sum(counts.get(rule, 0) for rule in ("exact", "near", "sketch")),
+        "alarms": _alarms(told, _number(recipe, "alarm")),
         "threshold": used,
         "curve": plots.thresholds(points, used) if len(points) > 1 else None,
         "clusters": _clusters(run_directory, clusters[:CLUSTERS]),
@@ -282,16 +286,47 @@ def _duplicates(run_directory: str, run: Run, recipe: str | None) -> dict[str, A
 
 def _clusters(run_directory: str, clusters: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Clusters with the place and the first words of the row that stands for each."""
-    kept = examples.find(run_directory, [c["kept"] for c in clusters if isinstance(c.get("kept"), int)])
+    own = [c["kept"] for c in clusters if isinstance(c.get("kept"), int) and not c.get("run")]
+    kept = examples.find(run_directory, own)
     return [
-        {"rows": c["rows"], "row_id": c.get("kept"), "kept": kept.get(c.get("kept", -1))} for c in clusters
+        {
+            "rows": c["rows"],
+            "row_id": c.get("kept"),
+            "run": c.get("run"),
+            "kept": None if c.get("run") else kept.get(c.get("kept", -1)),
+        }
+        for c in clusters
     ]
 
 
-def _threshold(recipe: str | None) -> float | None:
+def _alarms(told: dict[str, Any], most: float | None) -> list[tuple[str, float]]:
+    """Sources that lost more than `most` of their rows, with that share, the greatest first."""
+    shares = [(name, n["removed"] / max(n["rows"], 1)) for name, n in (told.get("by_source") or {}).items()]
+    return sorted((s for s in shares if most is not None and s[1] > most), key=lambda s: (-s[1], s[0]))
+
+
+def _passages(run_directory: str, run: Run) -> dict[str, Any] | None:
+    """Repeated passages, those first that filled the most; None where none were looked for."""
+    told = run.get("passages")
+    if not told:
+        return None
+    largest = [p for p in told.get("largest") or [] if isinstance(p.get("kept"), int)]
+    kept = examples.find(run_directory, [p["kept"] for p in largest])
+    for passage in largest:
+        row = kept.get(passage["kept"])
+        cut = row.text.encode()[passage["start"] : passage["stop"]] if row and not passage["message"] else b""
+        passage |= {
+            "place": f"{row.source}: {row.place}" if row else "",
+            "text": cut.decode("utf-8", "replace"),
+        }
+    return {**told, "largest": largest}
+
+
+def _number(recipe: str | None, key: str) -> float | None:
+    """A number of the recipe's section `dedup`; None where it cannot be told."""
     try:
         section = (yaml.safe_load(recipe or "") or {}).get("dedup") or {}
-        return float(section["threshold"])
+        return float(section[key])
     except (yaml.YAMLError, AttributeError, KeyError, TypeError, ValueError):
         return None
 

@@ -124,7 +124,8 @@ def _orphans(output: str, ids: NDArray[np.uint64], bridge: NDArray[np.bool_]) ->
         return 0
     path = storage.join(output, "removed.parquet")
     removed = storage.read_table(path)
-    orphaned = np.isin(removed["kept"].to_numpy(), ids[bridge])
+    own = removed["run"].is_null().to_numpy(zero_copy_only=False)  # not what an earlier run keeps
+    orphaned = own & np.isin(removed["kept"].to_numpy(), ids[bridge])
     bridge |= np.isin(ids, removed["removed"].to_numpy()[orphaned])
     storage.write_table(path, removed.filter(pa.array(~orphaned)), row_group=RANGE_GROUP)
     return int(orphaned.sum())

@@ -1,19 +1,11 @@
 """How far a run is, read from its ledger: nothing is started and nothing is written."""
 
-from dataclasses import dataclass
 from typing import Any
 
 from cluster import ledger, storage
 from cluster.errors import OutputError
 from pipelines import books, packed, prepared, recipe
-
-
-@dataclass(frozen=True)
-class Line:
-    """One line of `headrace status`: text for people, fields for machines."""
-
-    text: str
-    fields: dict[str, Any]
+from pipelines.progress import Line
 
 
 def status(path: str) -> list[Line]:

@@ -32,6 +32,7 @@ def prepare(
     run: Run,
     rows: Sequence[ledger.Record],
     duplicates: ledger.Record,
+    shared: ledger.Record,
     windows: Sequence[ledger.Record],
     workers: int,
 ) -> dict[str, Any]:
@@ -43,7 +44,7 @@ def prepare(
     return {
         "rows": whole,
         "packed": _packed(run, windows),
-        "stages": books.add_timings(r["stages"] for r in [*rows, duplicates, *windows]),
+        "stages": books.add_timings(r["stages"] for r in [*rows, duplicates, shared, *windows]),
         "digest": digest(run.path, workers=workers),
         "versions": {"python": passes.versions(())["python"], **{n: version(n) for n in LIBRARIES}},
         "sources": _sources(run, rows, windows),
@@ -51,6 +52,7 @@ def prepare(
         "histograms": _histograms(rows, windows),
         "pii": books.add_counts(r["pii"] for r in rows),
         "duplicates": duplicates["report"],
+        "passages": _passages(shared, windows),
         "splits": {**_splits(windows), "assignment": duplicates["sides"]},
         "bytes_lost": sum(r["bytes_lost"] for r in rows),
         "shortened": sum(r["shortened"] for r in windows),
@@ -67,6 +69,14 @@ def _whole(first: books.Books, last: books.Books) -> books.Books:
     """Books of the run: what pass 1 took in, what pass 3 kept, and every reason of both."""
     both = books.total([first, last])
     return {**both, "in": first["in"], "kept": last["kept"]}
+
+
+def _passages(shared: ledger.Record, windows: Sequence[ledger.Record]) -> dict[str, Any] | None:
+    """Repeated passages, and what pass 3 cut of them; None where none were looked for."""
+    if shared["report"] is None:
+        return None
+    cut = {n: sum(r.get("passages", {}).get(n, 0) for r in windows) for n in ("rows", "bytes")}
+    return {**shared["report"], "cut": cut}
 
 
 def _packed(run: Run, windows: Sequence[ledger.Record]) -> dict[str, dict[str, Any]]:

@@ -55,7 +55,7 @@ def check(config: Config, model: str | None) -> None:
     Raises: ModelError, StorageError.
     """
     _check_adapter(config, models.configuration(model), str(model))
-    if config.use_gpu is True and ray.is_initialized() and not session.has_gpu():
+    if config.use_gpu is True and ray.is_initialized() and not session.gpus():
         raise RecipeError("train.use_gpu is true and the cluster has no GPU; leave it out to train on CPUs")
 
 

@@ -13,6 +13,9 @@ the answer is always the same. Cost: linear in N x T while signatures are spread
 A table gives a pair only if no earlier table groups it, so tables are independent tasks whose results
 join without duplicates: `hamming_tables` plans, `hamming_table` runs one.
 
+A GPU gives the same pairs (`kernels.dispatch` says when it is taken); signatures that lie on one already,
+in buckets, go through `kernels.hamming.gpu.pairs_in_buckets`.
+
 Source: Indyk & Motwani 1998 (bit sampling), https://doi.org/10.1145/276698.276876; Manku, Jain & Das
 Sarma 2007 (SimHash tables), https://doi.org/10.1145/1242572.1242592.
 """

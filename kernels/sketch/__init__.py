@@ -13,6 +13,9 @@ band with a chance of about J ** (bins / bands).
 
 A text shorter than `ngram` bytes has no feature: its counts, signature and bands are 0 and say nothing.
 
+A GPU gives the same bits (`kernels.dispatch` says when it is taken); texts that lie on one already go
+through `kernels.sketch.gpu.sketch_tensors`.
+
 Source: Charikar 2002 (SimHash), https://doi.org/10.1145/509907.509965; Li, Owen & Zhang 2012 (one
 permutation), https://arxiv.org/abs/1208.1259; Shrivastava 2017 (optimal densification),
 https://arxiv.org/abs/1703.04664.

@@ -31,7 +31,7 @@ import pyarrow as pa
 from bench_kernels import commit, processor
 
 import kernels
-from pipelines import decide, dedup, fingerprint, schema, verify
+from pipelines import decide, dedup, fingerprint, schema
 
 HERE = Path(__file__).resolve().parent
 Figure = tuple[str, str, float, str]
@@ -153,19 +153,10 @@ def removals(table: pa.Table) -> tuple[pa.Table, decide.Pairs]:
     that are alike, exact and verified."""
     config = dedup.Config()
     table = fingerprint.apply(table, fingerprint.Config())
-    rows = dedup.Rows(table)
-    exact, representative = dedup.exact_copies(rows)
-    pairs = dedup.candidate_pairs(rows, representative, config)
-    concerned, local = np.unique(pairs, return_inverse=True)
-    found = verify.similarities(
-        table.take(pa.array(rows.place[concerned])),
-        local.reshape(-1, 2),
-        min_features=config.min_features,
-        ngram=fingerprint.Config().ngram,
-    )
-    matches = decide.Matches.of(exact, dedup.short_equal(rows, representative, config), pairs, found)
+    rows, matches = dedup.matched(table, config)
     verdict = decide.decide(rows.n, matches, config.threshold, dedup.rule_of_copies(config))
-    alike = np.concatenate([exact, matches.pairs[matches.similarity >= config.threshold]])
+    near = (matches.similarity >= config.threshold) & (matches.rule != decide.ALIKE)
+    alike = np.concatenate([matches.exact, matches.pairs[near]])
     return dedup.removed_table(rows["row_id"], rows["simhash"], verdict), rows.place[alike]
 
 

@@ -30,6 +30,7 @@ from numpy.typing import NDArray
 
 import kernels
 
+CHUNKS = {"smallest": 64, "average": 128, "largest": 512}  # as the stage has them by default
 HERE = Path(__file__).resolve().parent
 Figure = tuple[str, str, float, str, float | None]
 
@@ -71,6 +72,8 @@ def check_texts(documents: pa.Array) -> None:
         for fast, slow in zip(ours, plain, strict=True):
             np.testing.assert_array_equal(fast, slow)
     assert np.array_equal(kernels.content_hash(some), kernels.content_hash(some, implementation="reference"))
+    chunked = (kernels.chunks(some, **CHUNKS, implementation=name) for name in ("cpu", "reference"))
+    assert all(map(np.array_equal, *chunked))
     pairs = np.stack(np.triu_indices(len(some), 1), axis=1)
     assert np.array_equal(
         kernels.overlap(folded, pairs), kernels.overlap(folded, pairs, implementation="reference")
@@ -100,6 +103,7 @@ def measure_texts(case: str, documents: pa.Array) -> Iterator[Figure]:
         ("fold + simhash", size, lambda: kernels.simhash(kernels.fold(documents))),
         ("fold + fingerprint", size, lambda: kernels.fingerprint(kernels.fold(documents))),
         ("content_hash", size, lambda: kernels.content_hash(documents)),
+        ("chunks", size, lambda: kernels.chunks(documents, **CHUNKS)),
         ("jaccard", folded_size, lambda: kernels.jaccard(folded, pairs)),
     ]
     for name, megabytes, run in runs:

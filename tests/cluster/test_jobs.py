@@ -162,31 +162,59 @@ def test_ray_job_submit_runs_a_recipe(head: Head, recipe: Path) -> None:
     check_prepared(recipe.parents[1] / "run")
 
 
-@pytest.mark.ray
-def test_submit_runs_a_recipe(head: Head, recipe: Path) -> None:
-    again = _python(
-        head,
-        "import sys; from cluster import jobs; a, p, o = sys.argv[1:];"
-        "job = jobs.submit(a, open(p, 'rb').read(), 'prepare', [o]);"
-        "print(jobs.wait(a, job, 240)); print(jobs.logs(a, job))",
+def headrace_submit(head: Head, recipe: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    command = [
+        sys.executable,
+        "-m",
+        "pipelines",
+        "submit",
         str(recipe),
-        f"output={recipe.parents[1]}/other run",
+        "--address",
+        head.address,
+        *arguments,
+    ]
+    return subprocess.run(
+        command, env=head.environment, cwd=recipe.parent, capture_output=True, text=True, timeout=300
     )
-    assert again.stdout.splitlines()[0] == "SUCCEEDED", again.stdout[-3000:] + again.stderr[-1000:]
+
+
+@pytest.mark.ray
+def test_submit_runs_a_recipe_and_shows_what_it_prints(head: Head, recipe: Path) -> None:
+    output = f"output={recipe.parents[1]}/other run"
+    done = headrace_submit(head, recipe, output, "--command", "prepare")
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-1000:]
+    assert "records: 64 in = 64 kept" in done.stdout
     check_prepared(recipe.parents[1] / "other run")
 
 
 @pytest.mark.ray
-def test_a_user_error_fails_the_job_and_its_log_says_why(head: Head, recipe: Path) -> None:
-    done = _python(
+def test_submit_ends_with_what_the_command_returned(head: Head, recipe: Path) -> None:
+    (recipe.parents[1] / "sums.jsonl").unlink()
+    done = headrace_submit(head, recipe, "--command", "prepare")
+    assert done.returncode == 2, done.stdout[-3000:] + done.stderr[-1000:]
+    assert "path matched no files" in done.stdout
+
+
+@pytest.mark.ray
+def test_a_bad_recipe_is_not_submitted(head: Head, recipe: Path) -> None:
+    done = headrace_submit(head, recipe, "dedupe.threshold=0.9")
+    assert done.returncode == 2
+    assert "dedupe" in done.stderr
+    assert "job" not in done.stdout
+
+
+@pytest.mark.ray
+def test_a_detached_job_goes_on_by_itself(head: Head, recipe: Path) -> None:
+    done = headrace_submit(head, recipe, "--command", "check", "--detach")
+    assert done.returncode == 0, done.stderr[-1000:]
+    told = _python(
         head,
-        "import sys; from cluster import jobs; a, p = sys.argv[1:];"
-        "job = jobs.submit(a, open(p, 'rb').read(), 'prepare', ['dedupe.threshold=0.9']);"
-        "print(jobs.wait(a, job, 120)); print(jobs.logs(a, job))",
-        str(recipe),
+        "import sys; from cluster import jobs; a, job = sys.argv[1:];"
+        "print(*jobs.follow(a, job)); print(jobs.exit_code(a, job))",
+        done.stdout.strip(),
     )
-    assert done.stdout.splitlines()[0] == "FAILED"
-    assert "dedupe" in done.stdout
+    assert "everything that the run leans on is there" in told.stdout
+    assert told.stdout.splitlines()[-1] == "0"
 
 
 @pytest.mark.ray

@@ -87,6 +87,7 @@ large = pa.array(words, pa.large_string())
 for texts in (words, pa.array(words), large[1:], pa.chunked_array([large[:2], large])):
     folded = kernels.fold(texts)
     kernels.simhash(folded, bits=128), kernels.fingerprint(folded, ngram=5), kernels.content_hash(texts)
+    kernels.chunks(texts, smallest=16, average=64, largest=256)
     kernels.jaccard(folded, [[0, 1]]), kernels.containment(texts, np.array([[0, 2], [0, 1]]))
     kernels.content_hash_lists([0, 1, 3], [1] * len(texts), texts)
 kernels.components([[0, 1]], 3), kernels.pack([1, 2], 4), kernels.pack(np.arange(3, dtype=np.int32), 100_000)

@@ -5,6 +5,7 @@ import os
 import shutil
 import sys
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -13,10 +14,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 
-from cluster import ledger, storage
+from cluster import ledger, storage, stream
 from cluster.errors import BooksError
 from cluster.fragments import Fragment, Range
-from pipelines import prepared, recipe, schema
+from pipelines import passes, prepared, recipe, schema
 from tests.pipelines.test_cli import commits, make, prepare, save, told, write_inputs
 
 PASSES = ("prepare", "dedup", "pack")
@@ -115,7 +116,7 @@ def test_input_and_output_on_s3_give_the_same_digest(base: Base, tmp_path: Path,
     ("change", "again"),
     [
         ({"tokenise": {"max_length": 200}, "pack": {"window": 40, "length": 320}}, {"pack"}),
-        ({"dedup": {"threshold": 0.95, "margin": 0.01}}, {"dedup", "pack"}),
+        ({"dedup": {"near": False}}, {"dedup", "pack"}),
         ({"split": {"validation": 0.2, "test": 0.2}}, {"dedup", "pack"}),
         ({"clean": {"separator": " // "}, "quality": {"shortest": 20}}, {"prepare", "dedup", "pack"}),
     ],
@@ -172,6 +173,31 @@ def test_an_added_file_leaves_earlier_fragments_as_they_are(base: Base, tmp_path
     prepare(tmp_path / "again.yaml", make(inputs, tmp_path / "again"))
     late.write_bytes(data)
     assert prepare(tmp_path / "again.yaml", make(inputs, tmp_path / "again"))["digest"] == found["digest"]
+
+
+@pytest.mark.ray
+def test_a_pool_of_actors_sketches_the_same(
+    base: Base, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on a cluster with GPUs, but that the actors hold none."""
+    pools = []
+
+    def pool(run: Any, job: prepared.Job, begin: Any) -> stream.Pool:
+        pools.append(begin.__name__)
+        return stream.Pool(partial(begin, job=job), partial(prepared.finish, job=job), size=2, gpus=0)
+
+    monkeypatch.setattr(passes, "_pool", pool)
+    found = prepare(tmp_path / "recipe.yaml", make(base.inputs, tmp_path / "run"))
+    assert without_figures(found) == without_figures(base.json)
+    assert pools == ["begin", "begin_grouped"]
+
+
+@pytest.mark.ray
+def test_a_recipe_that_asks_for_a_gpu_is_refused_without(base: Base, tmp_path: Path) -> None:
+    data = make(base.inputs, tmp_path / "run", dedup={"device": "gpu"})
+    code, _, err = told(["prepare", save(tmp_path / "recipe.yaml", data)])
+    assert code == 2
+    assert "dedup.device: gpu, and this cluster has no GPU; use auto or cpu" in err
 
 
 @pytest.mark.ray

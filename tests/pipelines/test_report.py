@@ -101,6 +101,7 @@ def prepared_run() -> dict[str, Any]:
             "exact": 2960,
             "near": 1412,
             "borderline": 307,
+            "by_source": {"tickets": {"rows": 1000, "removed": 620}, "forms": {"rows": 9, "removed": 1}},
             "clusters": [{"rows": n, "kept": kept} for n, kept in ((804, 2), (97, (1 << 32) | 5), (31, 77))],
             "thresholds": [{"threshold": t, "rows": r} for t, r in points],
         },
@@ -141,7 +142,7 @@ def write_run(path: str, run: dict[str, Any], *, rows: bool = True) -> str:
     storage.put(storage.join(path, "run.json"), json.dumps(run).encode())
     storage.put(
         storage.join(path, "recipe.yaml"),
-        b"output: out\nsources:\n- name: tickets\ndedup:\n  threshold: 0.75\n",
+        b"output: out\nsources:\n- name: tickets\ndedup:\n  threshold: 0.75\n  alarm: 0.5\n",
     )
     if rows:
         write_rows(path)
@@ -189,8 +190,9 @@ def write_rows(path: str) -> None:
 
 
 def write_pairs(path: str, name: str, pairs: list[tuple[int, int, int, float, str]]) -> None:
-    types = [pa.uint64(), pa.uint64(), pa.int32(), pa.float32(), pa.string()]
-    columns = zip(examples.COLUMNS, zip(*pairs, strict=True), types, strict=True)
+    types = [pa.uint64(), pa.uint64(), pa.int32(), pa.float32(), pa.string(), pa.string(), pa.float64()]
+    whole = [(*pair, None, 0.0) for pair in pairs]  # of this run, by the texts
+    columns = zip(examples.COLUMNS, zip(*whole, strict=True), types, strict=True)
     table = pa.table({c: pa.array(values, t) for c, values, t in columns})
     storage.write_table(storage.join(path, f"duplicates/{name}.parquet"), table)
 
@@ -355,6 +357,50 @@ def test_duplicates_are_shown_beside_what_was_kept(full: Page) -> None:
     marked = [t for t, _ in full.tags if t in ("del", "ins")]
     assert marked.count("del") > 4
     assert marked.count("ins") > 4
+    assert "tickets lost 62% of its rows as duplicates" in full.text
+    assert "forms lost" not in full.text
+
+
+def test_rows_of_earlier_runs_are_named_as_such(tmp_path: Path) -> None:
+    run = prepared_run()
+    run["duplicates"] |= {"sketch": 40, "against": 9000}
+    run["duplicates"]["clusters"] = [{"rows": 12, "kept": 2, "run": "s3://bucket/<earlier>"}]
+    path = write_run(str(tmp_path / "run"), run)
+    pairs = pa.table(
+        {
+            "removed": pa.array([0], pa.uint64()),
+            "kept": pa.array([2], pa.uint64()),
+            "distance": pa.array([3], pa.int32()),
+            "similarity": [0.84],
+            "rule": ["sketch"],
+            "run": [str(tmp_path / "prints")],
+            "error": [0.023],
+        }
+    )
+    storage.write_table(storage.join(path, "duplicates/removed.parquet"), pairs)
+    page = Page(Path(report.build(path)).read_text(encoding="utf-8"))
+    assert "compared with 9,000 rows of earlier runs as well; 40 more are like one" in page.text
+    assert "row 2 of s3://bucket/<earlier>" in page.text
+    assert "± 0.023, told by sketches" in page.text
+    assert "kept by an earlier run" in page.text
+
+
+def test_passages_are_shown_as_the_row_that_keeps_them_holds_them(tmp_path: Path) -> None:
+    place = {"message": 0, "start": 0, "stop": 9, "rows": 40, "hash": 2**64 - 1}
+    kept = [{**place, "kept": 2, "copied": 351}, {**place, "kept": 99 << 32, "copied": 12}]
+    told = {"passages": 71, "rows": 1234, "bytes": 5_600_000, "largest": kept}
+    for cut, said in (
+        ({"rows": 1200, "bytes": 5_500_000}, "5.5 MB were cut from 1,200"),
+        ({"rows": 0}, "nothing was"),
+    ):
+        run = {**prepared_run(), "passages": {**told, "cut": cut}}
+        page = Page(Path(report.build(write_run(str(tmp_path / said), run))).read_text("utf-8"))
+        assert "71 passages stand in as many plain texts as dedup.passages.copies says" in page.text
+        assert f"1,234 rows repeat 5.6 MB of what a better row holds; {said}" in page.text
+        assert "tickets: part-0.jsonl, line 3 [user] " in page.text
+        assert f"row {99 << 32} " in page.text
+        assert page.faults == []
+        assert "passages" in [a["id"] for t, a in page.tags if t == "section"]
 
 
 def test_after_prepare_alone_the_page_says_so(tmp_path: Path) -> None:

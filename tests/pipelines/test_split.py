@@ -46,6 +46,7 @@ def assigned(
         {
             "removed": pa.array([r for r, _ in gone], pa.uint64()),
             "kept": pa.array([k for _, k in gone], pa.uint64()),
+            "run": pa.nulls(len(gone), pa.string()),
         }
     )
     tables = {"clusters": clusters, "joined": joined, "ordinals": sizes, "removed": removals}
