@@ -1,9 +1,8 @@
 """Speed of the text stages (clean, quality, pii) on one core over real conversations.
 
 Nothing is timed before it is right: cleaning twice is cleaning once and ftfy, asked for every text, agrees;
-quality drops none of these rows; what pii finds in a sample equals Presidio's own engine, whose speed on
-the same sample stands beside. Reads gsm8k, gpteacher, sgd and multidogo from HEADRACE_TEST_DATA (default
-../shared/data).
+quality drops none of these rows; what pii finds is compared by `bench_pii`. Reads gsm8k, gpteacher, sgd and
+multidogo from HEADRACE_TEST_DATA (default ../shared/data).
 
     python tests/benchmarks/bench_stages.py [--out FILE] [--all]
 
@@ -32,13 +31,12 @@ import ftfy
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipelines import clean, pii, pii_presidio, quality, schema
-from pipelines.pii_presidio import Finding
+from pipelines import clean, pii, quality, schema
+from pipelines.pii_engine import scanner
 
 HERE = Path(__file__).resolve().parent
 DATA = Path(os.environ.get("HEADRACE_TEST_DATA", HERE.parents[2] / "shared" / "data"))
 BULK = 20e6  # bytes that clean and quality are timed on: rows are repeated up to there
-SAMPLE = 60_000  # bytes on which Presidio itself is timed
 Figure = tuple[str, str, float, str]
 Turn = tuple[str, str]
 
@@ -135,18 +133,6 @@ def check_clean(came: pa.Table) -> pa.Table:
     return done
 
 
-def plain(texts: list[str]) -> list[list[Finding]]:
-    """What Presidio's own engine finds."""
-    engine, name = pii_presidio.engine(), "recognizer_name"
-    return [
-        sorted(
-            Finding(r.start, r.end, r.entity_type, float(r.score), r.recognition_metadata[name])
-            for r in engine.analyze(text, "en")
-        )
-        for text in texts
-    ]
-
-
 def measure_bulk(case: str, rows: pa.Table) -> Iterator[Figure]:
     """MB/s of the vectorised stages over rows repeated to `BULK` bytes."""
     many = pa.concat_tables([rows] * max(1, round(BULK / size(rows)))).combine_chunks()
@@ -159,26 +145,14 @@ def measure_bulk(case: str, rows: pa.Table) -> Iterator[Figure]:
 
 
 def measure_pii(case: str, rows: pa.Table) -> Iterator[Figure]:
-    """MB/s of pii, of the gate alone, and of Presidio on a sample of the same texts."""
-    config, scanner = pii.Config(), pii_presidio.scanner(False)
-    texts = schema.contents(rows)[2]
-    sample = schema.contents(first(rows, SAMPLE))[2]
-    due: list[list[list[Finding]]] = []
-    slow = seconds(lambda: due.append(plain(sample.to_pylist())), 1)
-    found: list[list[Finding]] = [[] for _ in range(len(sample))]
-    for row in pii.find(sample, config).to_pylist():
-        found[row.pop("row")].append(Finding(**row))
-    assert found == due[0], "findings differ from Presidio's"
-    for phones in scanner.phones.values():
-        phones.verdicts.cache_clear()
-    own = size(rows) / 1e6 / seconds(lambda: pii.apply(rows, config), 1)
-    theirs = float(pc.sum(pc.binary_length(sample)).as_py()) / 1e6 / slow
-    possible = scanner.candidates(texts)
-    yield "pii", case, own, "MB/s"
-    yield "pii gate", case, size(rows) / 1e6 / seconds(lambda: scanner.candidates(texts), 2), "MB/s"
-    yield "pii, share of texts shown to Presidio", case, float(possible.any(axis=1).mean()), "1"
-    yield "presidio", case, theirs, "MB/s"
-    yield "pii / presidio", case, own / theirs, "1"
+    """MB/s of pii with nothing remembered of telephone numbers; `bench_pii` says more."""
+    config = pii.Config()
+    pii.apply(rows, config)
+    phone = scanner(config.context).phone
+    if phone:
+        phone[1].verdict.cache_clear()
+        phone[1].window.cache_clear()
+    yield "pii", case, size(rows) / 1e6 / seconds(lambda: pii.apply(rows, config), 1), "MB/s"
 
 
 def save(path: Path, figures: list[Figure]) -> None:

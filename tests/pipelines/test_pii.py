@@ -9,14 +9,14 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-import phonenumbers
 import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipelines import pii, pii_gate, pii_phone, pii_presidio, pii_replace, schema
+from pipelines import pii, pii_presidio, pii_replace, schema
 from pipelines.pii import Config
+from pipelines.pii_engine import scanner
 from pipelines.pii_presidio import Finding
 
 Message = tuple[str, str]
@@ -45,7 +45,13 @@ def texts_of(done: pa.Table) -> list[list[str]]:
 
 def plain(text: str, *, context: bool) -> list[Finding]:
     """What Presidio's own engine finds; with `context`, over tokens that have their text as lemma."""
-    artifacts = pii_presidio.scanner(True)._artifacts(text) if context else None
+    artifacts = None
+    if context:
+        nlp = pii_presidio.engine().nlp_engine
+        document = nlp.nlp["en"](text)
+        for token in document:
+            token.lemma_ = token.text
+        artifacts = nlp._doc_to_nlp_artifact(document, "en")
     results = pii_presidio.engine().analyze(text, "en", nlp_artifacts=artifacts)
     return sorted(
         Finding(r.start, r.end, r.entity_type, float(r.score), r.recognition_metadata["recognizer_name"])
@@ -244,9 +250,9 @@ def test_marked_rows_are_not_touched() -> None:
 def test_a_failure_costs_its_row_and_hides_it(
     late: bool, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    scanner = pii_presidio.scanner(False)
-    at = next(i for i, r in enumerate(scanner.recognizers) if r.name == "EmailRecognizer")
-    real = scanner.recognizers[at].validate_result
+    recognizers = scanner(True).recognizers
+    at = next(i for i, r in enumerate(recognizers) if r.name == "EmailRecognizer")
+    real = recognizers[at].validate_result
 
     def fail(found: str) -> Any:
         if "fatal" in found and late:
@@ -255,7 +261,7 @@ def test_a_failure_costs_its_row_and_hides_it(
             raise ValueError(found)
         return real(found)
 
-    monkeypatch.setattr(scanner.recognizers[at], "validate_result", fail)
+    monkeypatch.setattr(recognizers[at], "validate_result", fail)
     came = table([("user", "fatal@example.com")], [("user", MAIL)], meta={"k": "v"})
     done = pii.apply(came, Config())
     assert done["error"].to_pylist() == ["pii.error", None]
@@ -285,66 +291,3 @@ def test_nothing_is_logged_and_nothing_is_fetched(
 
 def test_versions_name_what_decides() -> None:
     assert {"presidio-analyzer", "phonenumbers", "tldextract", "regex", "spacy"} <= set(pii.versions())
-
-
-# The gate's proof, apart from Presidio's patterns.
-
-
-@pytest.mark.parametrize(
-    ("pattern", "text", "possible"),
-    [
-        (r"\b\d{3}-\d{2}\b", "12-345", False),
-        (r"\b\d{3}-\d{2}\b", "x123-45", True),
-        (r"(?:cat|dog)s?\d", "cats and 1 dog", False),
-        (r"(?i)[a-c]{2,4}@x", "Ab@X", True),
-        (r"\w+@\w+", "é@é", True),
-        (r"\w+@\w+", "no at", False),
-    ],
-)
-def test_factors_prove_absence(pattern: str, text: str, possible: bool) -> None:
-    from kernels.factors import factors
-
-    group = pii_gate.factors_of([(pattern, 0)])
-    assert group
-    assert factors(pa.array([text]), [sorted(group, key=str)])[0, 0] == possible
-
-
-@pytest.mark.parametrize(
-    "pattern", [r"\d*", r"(?:)", r"a{0,3}", r"(?P<x>a)(?(x)b|c)", r"(?-i:a)", r"(?>\p{L})"]
-)
-def test_a_pattern_without_proof_is_always_asked(pattern: str) -> None:
-    assert pii_gate.factors_of([("abc", 0), (pattern, 0)]) is None
-
-
-def test_no_default_recogniser_but_phones_is_asked_always() -> None:
-    scanner = pii_presidio.scanner(False)
-    asked = {r.name for r, always in zip(scanner.recognizers, scanner.always, strict=True) if always}
-    assert asked == {"PhoneRecognizer"}
-    assert len(scanner.recognizers) > 15
-
-
-@given(text=st.text(st.sampled_from("0123456789 -./()+[]x#;,:\t~extinaoéд–\u00a0１"), max_size=30))
-@settings(max_examples=300, deadline=None)
-def test_what_the_phone_gate_stops_holds_no_number(text: str) -> None:
-    scanner = pii_presidio.scanner(False)
-    at, phones = next(iter(scanner.phones.items()))
-    spans = {
-        (match.start, match.end)
-        for region in phones.regions
-        for match in phonenumbers.PhoneNumberMatcher(text, region, leniency=phones.leniency)
-    }
-    assert phones.spans(text) == spans
-    if not scanner.candidates(pa.array([text]))[0, at]:
-        assert not spans
-
-
-def test_an_unknown_phone_pattern_opens_the_gate(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pii_phone, "KNOWN", "another")
-    assert pii_phone.gate(4) == "[0-9]"
-
-
-def test_texts_with_very_many_candidates_are_left_to_the_library() -> None:
-    phones = next(iter(pii_presidio.scanner(False).phones.values()))
-    text = "\n".join(["12345, "] * (pii_phone.MOST + 1)) + PHONE
-    assert phones.spans(text) is None
-    assert assert_same([text], context=False) > 0

@@ -1,0 +1,344 @@
+"""The findings of Presidio's recognisers, by trying their patterns only where they could match.
+
+What: all patterns become one automaton (`pipelines.pii_automaton`) that is run over the Arrow buffer
+(`kernels.scan`). It says from which characters which pattern could match; there, and nowhere else, the
+pattern itself is tried, on the same text, so that it sees what is around. Trying the places in order, and
+none inside a match, is what a search does. What Presidio makes of matches follows: checksums, duplicates
+removed inside a recogniser, scores raised by context words (`pipelines.pii_context`), duplicates removed
+again. Telephone numbers have no pattern but a library: `pipelines.pii_phone`.
+
+Exact: findings are those of `AnalyzerEngine.analyze`, to the last score. Nothing here knows Presidio's
+patterns; they are read when the process starts. A recogniser that cannot be read (another class, a pattern
+beyond what the automaton understands) is asked about whole texts, with a warning.
+
+Cost: the automaton 80 to 120 MB/s; then some 10 microseconds a match. A process learns the automaton's
+states on the way, a second or two altogether.
+"""
+
+import functools
+import re
+import warnings
+from collections.abc import Iterable, Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from kernels.scan import Places, scan, scan_from
+from pipelines.pii_automaton import Machine, Pattern, Run, run_of
+from pipelines.pii_context import Pieces, Words
+from pipelines.pii_phone import Phones, region_gate
+from pipelines.pii_presidio import LANGUAGE, Finding, RanOutOfTimeError, engine, quiet
+from pipelines.pii_symbols import Symbols, UnreadableError, named
+
+TIMEOUT = 60  # seconds for one match, as Presidio has it
+READABLE = re.IGNORECASE | re.MULTILINE | re.DOTALL | re.VERBOSE | re.UNICODE
+Result = tuple[int, int, float, str, int]  # start, end, score, entity, number of the recogniser
+
+
+class Searched(NamedTuple):
+    """A pattern, compiled."""
+
+    owner: int  # number of its recogniser
+    match: Any
+    score: float
+    run: tuple[frozenset[str], int] | None  # characters it begins with, and at most how many
+    parts: bool  # whether it is of the recogniser of bank accounts, which shortens matches group by group
+
+
+class Found(NamedTuple):
+    """Findings of many texts, ``findings[i]`` of text ``rows[i]``, and why a text could not be examined."""
+
+    rows: list[int]
+    findings: list[Finding]
+    failures: dict[int, str]
+
+
+class Scanner:
+    """All recognisers of Presidio's default registry."""
+
+    def __init__(self, *, context: bool) -> None:
+        self.watch = quiet()
+        presidio = engine()
+        self.recognizers = presidio.registry.get_recognizers(language=LANGUAGE, all_fields=True)
+        self.entities = presidio.get_supported_entities(language=LANGUAGE)
+        self.enhancer = presidio.context_aware_enhancer
+        contexts = [recognizer.context for recognizer in self.recognizers]
+        self.words = Words(presidio.nlp_engine, self.enhancer, contexts, LANGUAGE) if context else None
+        self.whole: list[int] = []
+        self.phone: tuple[int, Phones] | None = None
+        patterns: list[tuple[int, Any, Pattern]] = []
+        for at, recognizer in enumerate(self.recognizers):
+            read = _read(recognizer)
+            if read is not None:
+                patterns += [(at, of, pattern) for of, pattern in read]
+            elif _is_phones(recognizer) and self.phone is None:
+                self.phone = at, Phones(tuple(recognizer.supported_regions), recognizer.leniency)
+            else:
+                self.whole.append(at)
+                warnings.warn(f"{recognizer.name} is unknown: it is asked about whole texts", stacklevel=2)
+        gates = self.phone[1].gates if self.phone else []
+        sources = [pattern for _, _, pattern in patterns] + gates
+        symbols = Symbols(set().union(*(named(p.source + p.between) for p in sources)))
+        self.machine = Machine(sources, symbols)
+        self.searched = [
+            _searched(self.recognizers[at], at, of, pattern, symbols) for at, of, pattern in patterns
+        ]
+        self.dialled = _dialled(self.phone[1].regions) if self.phone else []
+
+    def find(self, texts: pa.Array) -> Found:
+        """Findings of all texts (large_string[N]) in order; equal texts are examined once."""
+        places = self._places(texts)
+        found = Found([], [], {})
+        known: dict[str, list[Finding]] = {}
+        for row, text, inside in _by_row(texts, places, everywhere=bool(self.whole)):
+            if text not in known:
+                try:
+                    known[text] = self._examine(text, inside)
+                except Exception as error:  # noqa: BLE001 - whatever it is, it costs this row only
+                    found.failures[row] = type(error).__name__
+                    continue
+            found.rows.extend([row] * len(known[text]))
+            found.findings.extend(known[text])
+        return found
+
+    def _places(self, texts: pa.Array) -> Places:
+        """Where which pattern could match; the bits above those of the patterns are of telephone numbers.
+
+        There the first three are `pii_phone.gates`; for the last of them those of the regions follow.
+        """
+        places = scan(texts, self.machine.tables, self.machine.learn)
+        shift = len(self.searched)
+        home = np.flatnonzero(places.accepted >> np.uint64(shift + 2) & np.uint64(1))
+        bits = np.zeros(len(home), np.uint64)
+        for region_bits, machine in self.dialled:
+            taken = scan_from(texts, places.row[home], places.start[home], machine.tables, machine.learn)
+            bits |= np.where(taken > 0, np.uint64(region_bits << shift + 2), np.uint64(0))
+        accepted = places.accepted & ~np.uint64(1 << shift + 2)
+        accepted[home] |= bits
+        kept = accepted > 0
+        return Places(places.row[kept], places.start[kept], places.stop[kept], accepted[kept])
+
+    def _examine(self, text: str, places: list[tuple[int, int]]) -> list[Finding]:
+        """Findings in one text, sorted by place; `places` are (character, bits).
+
+        Raises: whatever a recogniser raises; RanOutOfTimeError.
+        """
+        self.watch.late = False
+        results = list(self._matches(text, places))
+        for at in self.whole:
+            results += _asked(self.recognizers[at], at, self.entities, text)
+        if self.watch.late:
+            raise RanOutOfTimeError
+        if self.words and results:
+            results = self._raised(text, results, self.words)
+        return sorted(
+            Finding(start, end, entity, float(score), self.recognizers[owner].name)
+            for start, end, score, entity, owner in _kept(results)
+        )
+
+    def _matches(self, text: str, places: list[tuple[int, int]]) -> Iterator[Result]:
+        """Results of all recognisers, each's duplicates removed."""
+        shift = len(self.searched)
+        below = (1 << shift) - 1
+        ends = [0] * shift
+        found: dict[int, list[Result]] = {}
+        for start, bits in places:
+            left = bits & below
+            while left:
+                at = (left & -left).bit_length() - 1
+                left &= left - 1
+                if start >= ends[at]:
+                    searched = self.searched[at]
+                    ends[at] = self._try(text, start, searched, found.setdefault(searched.owner, []))
+        for owner, results in found.items():
+            parts = any(one.parts for one in self.searched if one.owner == owner)
+            yield from results if parts else _kept(results)
+        dialled = [(start, bits >> shift) for start, bits in places if bits >> shift]
+        if dialled and self.phone:
+            at, phones = self.phone
+            recognizer = self.recognizers[at]
+            entity = recognizer.supported_entities[0]
+            spans = phones.spans(text, dialled)
+            yield from _kept([(start, end, recognizer.SCORE, entity, at) for start, end in spans])
+
+    def _try(self, text: str, start: int, searched: Searched, results: list[Result]) -> int:
+        """Put what a pattern finds from `start` on, and inside the run that begins there, into `results`.
+
+        Returns where the last match ends.
+        """
+        recognizer = self.recognizers[searched.owner]
+        end = start
+        while True:
+            match = searched.match(text, start, timeout=TIMEOUT)
+            if match:
+                start = end = match.end()
+                made = _shortened if searched.parts else _judged
+                results += made(recognizer, searched, match)
+            elif searched.run is None or not _goes_on(text, start, searched.run):
+                return end
+            else:
+                start += 1
+            if searched.run is None or not 0 < start < len(text):
+                return end
+            if text[start - 1] not in searched.run[0] or text[start] not in searched.run[0]:
+                return end
+
+    def _raised(self, text: str, results: list[Result], words: Words) -> list[Result]:
+        """`results` with the scores of those that have a context word nearby raised."""
+        pieces = Pieces(words, text)
+        near: dict[int, int] = {}
+        raised = []
+        for start, end, score, entity, owner in results:
+            if words.contexts[owner]:
+                if start not in near:
+                    near[start] = words.near(text, start, pieces)
+                if near[start] >> owner & 1:
+                    score += self.enhancer.context_similarity_factor
+                    score = min(max(score, self.enhancer.min_score_with_context_similarity), 1.0)
+            raised.append((start, end, score, entity, owner))
+        return raised
+
+
+@functools.cache
+def scanner(context: bool) -> Scanner:
+    """The scanner of this process."""
+    return Scanner(context=context)
+
+
+def _read(recognizer: Any) -> list[tuple[Any, Pattern]] | None:
+    """Patterns of a recogniser that does what its patterns say; null where that is not known."""
+    from presidio_analyzer import EntityRecognizer, PatternRecognizer
+
+    kind = type(recognizer)
+    if not isinstance(recognizer, PatternRecognizer) or not recognizer.patterns:
+        return None
+    if kind.enhance_using_context is not EntityRecognizer.enhance_using_context:
+        return None
+    if kind.analyze is not PatternRecognizer.analyze and not _shortens(recognizer):
+        return None
+    flags = int(recognizer.global_regex_flags)
+    read = [(of, Pattern(of.regex, flags)) for of in recognizer.patterns]
+    try:
+        if flags & ~READABLE:
+            raise UnreadableError("flags")
+        for _, pattern in read:
+            Machine([pattern], Symbols(named(pattern.source)))
+    except UnreadableError:
+        return None
+    return read
+
+
+def _shortens(recognizer: Any) -> bool:
+    """Whether it is the recogniser of bank accounts, which has a way of its own."""
+    from presidio_analyzer.predefined_recognizers import IbanRecognizer
+
+    return type(recognizer).analyze is IbanRecognizer.analyze
+
+
+def _is_phones(recognizer: Any) -> bool:
+    from presidio_analyzer.predefined_recognizers import PhoneRecognizer
+
+    return type(recognizer) is PhoneRecognizer
+
+
+def _searched(recognizer: Any, at: int, of: Any, pattern: Pattern, symbols: Symbols) -> Searched:
+    import regex  # type: ignore[import-untyped]
+
+    compiled = regex.compile(pattern.source, pattern.flags)
+    run = run_of(pattern, symbols)
+    inside = (frozenset(symbols.texts(run.symbols)), run.most) if run else None
+    return Searched(at, compiled.match, of.score, inside, _shortens(recognizer))
+
+
+def _dialled(regions: tuple[str, ...]) -> list[tuple[int, Machine]]:
+    """Automata of the regions' numbers; the bits of the regions that each stands for."""
+    bits: dict[Pattern, int] = {}
+    for at, region in enumerate(regions):
+        gate = region_gate(region)
+        if gate is not None:
+            bits[gate] = bits.get(gate, 0) | 1 << at
+    return [
+        (of, Machine([gate], Symbols(named(gate.source + gate.between)), values=True))
+        for gate, of in bits.items()
+    ]
+
+
+def _by_row(
+    texts: pa.Array, places: Places, *, everywhere: bool
+) -> Iterator[tuple[int, str, list[tuple[int, int]]]]:
+    """(row, text, its places) of the texts that have any, or of all that are not null."""
+    rows: NDArray[np.int64] = np.unique(places.row)
+    if everywhere:
+        rows = np.flatnonzero(texts.is_valid().to_numpy(zero_copy_only=False))
+    first = np.searchsorted(places.row, rows, "left").tolist()
+    last = np.searchsorted(places.row, rows, "right").tolist()
+    inside = list(zip(places.start.tolist(), places.accepted.tolist(), strict=True))
+    chosen = texts.take(pa.array(rows)).to_pylist()
+    for row, text, start, stop in zip(rows.tolist(), chosen, first, last, strict=True):
+        yield row, text, inside[start:stop]
+
+
+def _judged(recognizer: Any, searched: Searched, match: Any) -> Iterator[Result]:
+    """What Presidio's recognisers make of a match."""
+    start, end = match.span()
+    text = match.group()
+    score = searched.score
+    valid = recognizer.validate_result(text)
+    if valid is not None:
+        score = 1.0 if valid else 0
+    if recognizer.invalidate_result(text):
+        score = 0
+    if score > 0:
+        yield start, end, score, recognizer.supported_entities[0], searched.owner
+
+
+def _shortened(recognizer: Any, searched: Searched, match: Any) -> Iterator[Result]:
+    """What the recogniser of bank accounts makes of a match: the longest of its groups that is valid."""
+    start = match.start()
+    for group in range(len(match.groups()), 0, -1):
+        end = match.end(group) if match.end(group) > 0 else match.end()
+        text = match.string[start:end]
+        if not text:
+            continue
+        valid = recognizer.validate_result(text)
+        score = searched.score if valid is None else 1.0 if valid else 0
+        if score > 0:
+            yield start, end, score, recognizer.supported_entities[0], searched.owner
+            return
+
+
+def _asked(recognizer: Any, at: int, entities: list[str], text: str) -> list[Result]:
+    results = recognizer.analyze(text=text, entities=entities, nlp_artifacts=None) or []
+    return [(r.start, r.end, r.score, r.entity_type, at) for r in results]
+
+
+def _goes_on(text: str, start: int, run: tuple[frozenset[str], int]) -> bool:
+    """Whether more characters of a run follow from `start` on than its pattern can take."""
+    characters, most = run
+    ahead = text[start : start + most + 1]
+    return len(ahead) > most and all(c in characters for c in ahead)
+
+
+def _kept(results: Iterable[Result]) -> list[Result]:
+    """Results without those that lie in one of the same entity with no lower score."""
+    unique = {result[:4]: result for result in results}
+    if len(unique) < 2:
+        return [result for result in unique.values() if result[2] != 0]
+    kept: list[Result] = []
+    active: list[Result] = []
+    entity = ""
+    for result in sorted(unique.values(), key=lambda r: (r[3], r[0], r[0] - r[1], -r[2])):
+        if result[3] != entity:
+            entity, active = result[3], []
+        if result[2] == 0:
+            continue
+        active = [one for one in active if one[1] >= result[0]]
+        if not any(one[0] <= result[0] and result[1] <= one[1] and result[2] <= one[2] for one in active):
+            kept.append(result)
+            active.append(result)
+    return kept
+
+
+__all__ = ["Found", "Run", "Scanner", "scanner"]
