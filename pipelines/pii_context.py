@@ -16,19 +16,25 @@ from typing import Any, NamedTuple
 
 REMEMBERED = 1 << 16
 STRETCH = re.compile(r"\S+|\s+")
-BORDER = re.compile(r"\s(?=\S)")
 AROUND = 96  # characters looked at first
 KEYWORD, PERHAPS, NEVER = range(3)
 
 
 class Token(NamedTuple):
-    """Token ``start:end`` of a stretch, whether it is a keyword, and recognisers (bits) it speaks for."""
+    """A token that ends at `end` of its stretch, whether it is a keyword, and recognisers it speaks for."""
 
-    start: int
     end: int
     kind: int
     bits: int
     lowered: str
+
+
+class Stretch(NamedTuple):
+    """Tokens of a stretch of text, and of its keywords how many there are and all their bits."""
+
+    tokens: tuple[Token, ...]
+    keywords: int
+    bits: int
 
 
 class Words:
@@ -43,84 +49,89 @@ class Words:
         self.behind = enhancer.context_suffix_count + 1
         self.whole = enhancer.context_matching_mode == "whole_word"
         self.contexts = [[word.lower() for word in words or ()] for words in contexts]
-        self.tokens = functools.lru_cache(REMEMBERED)(self._tokens)
+        self.stretch = functools.lru_cache(REMEMBERED)(self._stretch)
 
     def near(self, text: str, start: int, pieces: "Pieces") -> int:
         """Recognisers (bits) that have a context word near what was found at character `start`."""
         reach = AROUND
         while True:
-            first = self._border(text, start - reach)
-            tokens, at = self._around(text, first, start)
-            bits, missing = self._gather(tokens[at::-1], self.before, pieces)
-            if not missing or first == 0:
-                break
+            first = max(0, start - reach)
+            before = STRETCH.findall(text, first, start)
+            if first:
+                before = before[1:]  # may have been cut
             reach *= 4
-        forward, missing = self._gather(tokens[at:], self.behind, pieces)
-        place = tokens[-1].end if tokens else 0
-        while missing and place < len(text):
-            stop = min(len(text), place + AROUND)
-            more = self._cut(text, place, stop)
-            place = more[-1].end if more else stop
-            found, missing = self._gather(more, missing, pieces)
-            forward |= found
-        return bits | forward
+            if first and not before:
+                continue
+            whole = STRETCH.match(text, start)
+            end = whole.end() if whole else start
+            head = before.pop() if before and before[-1].isspace() == text[start].isspace() else ""
+            at = start - len(head)
+            stretch, skipped = self._placed(text, at, text[at:end])
+            tokens, after = stretch.tokens, start - at - skipped
+            own = next((number for number, token in enumerate(tokens) if after < token.end), -1)
+            if own < 0:  # a space, which belongs to the word before: the next word counts
+                return self.near(text, end, pieces)
+            bits, missing = self._gather(tokens[own::-1], self.before, pieces)
+            found, missing = self._backward(text, at, before, missing, pieces)
+            if missing and first:
+                continue
+            ahead, wanted = self._gather(tokens[own:], self.behind, pieces)
+            return bits | found | ahead | self._forward(text, end, wanted, pieces)
 
-    def _border(self, text: str, at: int) -> int:
-        """The next place at or before `at`, or at the start, at which a stretch of no white space begins."""
-        while at > 0:
-            if not text[at].isspace() and text[at - 1].isspace():
-                return at
-            at -= 1
-        return 0
-
-    def _around(self, text: str, first: int, start: int) -> tuple[list[Token], int]:
-        """Tokens from `first` until one lies at or behind `start`, and the number of that one."""
-        tokens: list[Token] = []
-        for stretch in STRETCH.finditer(text, first):
-            before = len(tokens)
-            tokens += self._placed(text, stretch.start(), stretch.end())
-            for at in range(before, len(tokens)):
-                if start < tokens[at].end or start == tokens[at].start:
-                    return tokens, at
-        raise ValueError("no token at a finding")
-
-    def _cut(self, text: str, start: int, stop: int) -> list[Token]:
-        """Tokens of the stretches that begin in ``start:stop``; the first begins at `start`."""
-        tokens: list[Token] = []
-        for stretch in STRETCH.finditer(text, start):
-            if stretch.start() >= stop:
+    def _backward(
+        self, text: str, at: int, before: list[str], missing: int, pieces: "Pieces"
+    ) -> tuple[int, int]:
+        """(bits, how many are missing) of the last `missing` keywords of the stretches that end at `at`."""
+        bits = 0
+        for one in reversed(before):
+            if not missing:
                 break
-            tokens += self._placed(text, stretch.start(), stretch.end())
-        return tokens
+            at -= len(one)
+            if one == " " and at:
+                continue
+            stretch, _ = self._placed(text, at, one)
+            if stretch.keywords <= missing and not pieces.all:
+                bits |= stretch.bits
+                missing -= stretch.keywords
+            else:
+                found, missing = self._gather(stretch.tokens[::-1], missing, pieces)
+                bits |= found
+        return bits, missing
 
-    def _placed(self, text: str, start: int, stop: int) -> list[Token]:
-        """Tokens of one stretch; a space between two words belongs to the first of them."""
-        if start and text[start] == " ":
-            start += 1
-        if start == stop:
-            return []
-        return [
-            token._replace(start=token.start + start, end=token.end + start)
-            for token in self.tokens(text[start:stop])
-        ]
+    def _forward(self, text: str, at: int, wanted: int, pieces: "Pieces") -> int:
+        """Bits of the first `wanted` keywords from a stretch's begin on."""
+        bits = 0
+        for one in STRETCH.finditer(text, at) if wanted else ():
+            stretch, _ = self._placed(text, one.start(), one.group())
+            found, wanted = self._gather(stretch.tokens, wanted, pieces)
+            bits |= found
+            if not wanted:
+                break
+        return bits
+
+    def _placed(self, text: str, at: int, one: str) -> tuple[Stretch, int]:
+        """The stretch `one` at `at`, and how much of it belongs to the word before: a space, if any."""
+        if at and one[0] == " ":
+            return self.stretch(one[1:]), 1
+        return self.stretch(one), 0
 
     def _gather(self, tokens: Iterable[Token], count: int, pieces: "Pieces") -> tuple[int, int]:
         """(bits of the first `count` keywords, how many of them are missing)."""
         bits = 0
         for token in tokens:
+            if not count:
+                break
             if token.kind == KEYWORD or (token.kind == PERHAPS and token.lowered in pieces.all):
                 bits |= token.bits
                 count -= 1
-                if not count:
-                    break
         return bits, count
 
-    def _tokens(self, stretch: str) -> tuple[Token, ...]:
-        """Tokens of a stretch."""
-        return tuple(
-            Token(token.idx, token.idx + len(token), *self._judged(token.text))
-            for token in self.tokenizer(stretch)
+    def _stretch(self, text: str) -> Stretch:
+        tokens = tuple(
+            Token(token.idx + len(token), *self._judged(token.text)) for token in self.tokenizer(text)
         )
+        keywords = [token.bits for token in tokens if token.kind == KEYWORD]
+        return Stretch(tokens, len(keywords), functools.reduce(int.__or__, keywords, 0))
 
     def _judged(self, text: str) -> tuple[int, int, str]:
         lowered = text.lower()
@@ -152,7 +163,9 @@ class Pieces:
         found: set[str] = set()
         for stretch in STRETCH.findall(self.text):
             if ":" in stretch:
-                for token in self.words.tokens(stretch):
-                    if token.kind == NEVER and self.words.counts(stretch[token.start : token.end]):
+                begin = 0
+                for token in self.words.stretch(stretch).tokens:
+                    if token.kind == NEVER and self.words.counts(stretch[begin : token.end]):
                         found.update(token.lowered.split(":"))
+                    begin = token.end
         return frozenset(found)

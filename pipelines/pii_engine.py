@@ -85,6 +85,7 @@ class Scanner:
         self.searched = [
             _searched(self.recognizers[at], at, of, pattern, symbols) for at, of, pattern in patterns
         ]
+        self.shortening = {one.owner for one in self.searched if one.parts}
         self.dialled = _dialled(self.phone[1].regions) if self.phone else []
 
     def find(self, texts: pa.Array) -> Found:
@@ -153,8 +154,7 @@ class Scanner:
                     searched = self.searched[at]
                     ends[at] = self._try(text, start, searched, found.setdefault(searched.owner, []))
         for owner, results in found.items():
-            parts = any(one.parts for one in self.searched if one.owner == owner)
-            yield from results if parts else _kept(results)
+            yield from results if owner in self.shortening else _kept(results)
         dialled = [(start, bits >> shift) for start, bits in places if bits >> shift]
         if dialled and self.phone:
             at, phones = self.phone
@@ -325,15 +325,13 @@ def _kept(results: Iterable[Result]) -> list[Result]:
     """Results without those that lie in one of the same entity with no lower score."""
     unique = {result[:4]: result for result in results}
     if len(unique) < 2:
-        return [result for result in unique.values() if result[2] != 0]
+        return list(unique.values())
     kept: list[Result] = []
     active: list[Result] = []
     entity = ""
     for result in sorted(unique.values(), key=lambda r: (r[3], r[0], r[0] - r[1], -r[2])):
         if result[3] != entity:
             entity, active = result[3], []
-        if result[2] == 0:
-            continue
         active = [one for one in active if one[1] >= result[0]]
         if not any(one[0] <= result[0] and result[1] <= one[1] and result[2] <= one[2] for one in active):
             kept.append(result)

@@ -24,12 +24,13 @@ from collections.abc import Iterable
 from typing import Any
 
 import phonenumbers
-from phonenumbers import PhoneMetadata, PhoneNumberMatcher
+from phonenumbers import PhoneMetadata
 from phonenumbers import phonenumbermatcher as library
 from phonenumbers.phonenumberutil import _SECOND_NUMBER_START_PATTERN as SECOND_NUMBER
 from phonenumbers.phonenumberutil import _VALID_PUNCTUATION as PUNCTUATION
 
 from pipelines.pii_automaton import Pattern, alphabet
+from pipelines.pii_numbers import TYPES, Matcher
 from pipelines.pii_symbols import Symbols, named
 
 Span = tuple[int, int]
@@ -51,8 +52,6 @@ ODD = (
 )
 # Candidates whose end is the end of all that begin inside them.
 PLAIN = re.compile(r"[+(\[]*[0-9]{1,20}(?:[-. ()\[\]/]{1,4}[0-9]{1,20}){0,12}")
-TYPES = ["fixed_line", "mobile", "toll_free", "premium_rate", "shared_cost", "voip", "personal_number"]
-TYPES += ["pager", "uan", "voicemail"]
 
 
 def gates(regions: tuple[str, ...]) -> list[Pattern]:
@@ -152,7 +151,7 @@ class Phones:
         return [
             (match.start, match.end)
             for region in self.regions
-            for match in PhoneNumberMatcher(text, region, leniency=self.leniency)
+            for match in Matcher(text, region, self.leniency)
         ]
 
     def _found(self, text: str, start: int, stop: int, places: list[tuple[int, int]]) -> list[Span]:
@@ -192,12 +191,14 @@ class Phones:
             return ()
         text, start = before + candidate + behind, len(before)
         for region in self._regions(whole):
-            matcher = PhoneNumberMatcher(text, region, leniency=self.leniency)
+            matcher = Matcher(text, region, self.leniency)
             if matcher._parse_and_verify(candidate, start) is not None:
                 return ((0, len(candidate)),)
-        found = set()
+        found: set[Span] = set()
+        if candidate.isdecimal():
+            return ()  # the matcher goes on with parts of it, and there are none
         for region in self._regions(some):
-            for match in PhoneNumberMatcher(text, region, leniency=self.leniency):
+            for match in Matcher(text, region, self.leniency):
                 if start <= match.start < start + len(candidate):
                     found.add((match.start - start, match.end - start))
         return tuple(sorted(found))
