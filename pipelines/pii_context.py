@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 REMEMBERED = 1 << 16
 STRETCH = re.compile(r"\S+|\s+")
-AROUND = 96  # characters looked at first
+AROUND = 72  # characters looked at first
 KEYWORD, PERHAPS, NEVER = range(3)
 
 
@@ -49,6 +49,11 @@ class Words:
         self.behind = enhancer.context_suffix_count + 1
         self.whole = enhancer.context_matching_mode == "whole_word"
         self.contexts = [[word.lower() for word in words or ()] for words in contexts]
+        every = {word for words in self.contexts for word in words}
+        self.any = re.compile("|".join(map(re.escape, sorted(every))) or "(?!)")
+        digits = "".join(str(number) for number in range(40))
+        numbers = [digits[start : start + size] for start in range(40) for size in range(1, 30)]
+        self.whole_numbers = all(len(self.tokenizer(number)) == 1 for number in numbers)
         self.stretch = functools.lru_cache(REMEMBERED)(self._stretch)
 
     def near(self, text: str, start: int, pieces: "Pieces") -> int:
@@ -56,40 +61,39 @@ class Words:
         reach = AROUND
         while True:
             first = max(0, start - reach)
-            before = STRETCH.findall(text, first, start)
+            reach *= 4
+            before = _stretches(text[first:start])
             if first:
                 before = before[1:]  # may have been cut
-            reach *= 4
-            if first and not before:
-                continue
+                if not before:
+                    continue
             whole = STRETCH.match(text, start)
             end = whole.end() if whole else start
             head = before.pop() if before and before[-1].isspace() == text[start].isspace() else ""
             at = start - len(head)
-            stretch, skipped = self._placed(text, at, text[at:end])
+            stretch, skipped = self._placed(at, text[at:end])
             tokens, after = stretch.tokens, start - at - skipped
             own = next((number for number, token in enumerate(tokens) if after < token.end), -1)
             if own < 0:  # a space, which belongs to the word before: the next word counts
                 return self.near(text, end, pieces)
             bits, missing = self._gather(tokens[own::-1], self.before, pieces)
-            found, missing = self._backward(text, at, before, missing, pieces)
+            found, missing = self._backward(at, before, missing, pieces)
             if missing and first:
                 continue
             ahead, wanted = self._gather(tokens[own:], self.behind, pieces)
             return bits | found | ahead | self._forward(text, end, wanted, pieces)
 
-    def _backward(
-        self, text: str, at: int, before: list[str], missing: int, pieces: "Pieces"
-    ) -> tuple[int, int]:
+    def _backward(self, at: int, before: list[str], missing: int, pieces: "Pieces") -> tuple[int, int]:
         """(bits, how many are missing) of the last `missing` keywords of the stretches that end at `at`."""
         bits = 0
+        stretches = self.stretch
         for one in reversed(before):
             if not missing:
                 break
             at -= len(one)
             if one == " " and at:
                 continue
-            stretch, _ = self._placed(text, at, one)
+            stretch = stretches(one) if one[0] != " " else self._placed(at, one)[0]
             if stretch.keywords <= missing and not pieces.all:
                 bits |= stretch.bits
                 missing -= stretch.keywords
@@ -102,15 +106,17 @@ class Words:
         """Bits of the first `wanted` keywords from a stretch's begin on."""
         bits = 0
         for one in STRETCH.finditer(text, at) if wanted else ():
-            stretch, _ = self._placed(text, one.start(), one.group())
+            stretch, _ = self._placed(one.start(), one.group())
             found, wanted = self._gather(stretch.tokens, wanted, pieces)
             bits |= found
             if not wanted:
                 break
         return bits
 
-    def _placed(self, text: str, at: int, one: str) -> tuple[Stretch, int]:
+    def _placed(self, at: int, one: str) -> tuple[Stretch, int]:
         """The stretch `one` at `at`, and how much of it belongs to the word before: a space, if any."""
+        if one.isdecimal() and one.isascii() and self.whole_numbers:
+            return Stretch((Token(len(one), KEYWORD, 0, one),), 1, 0), 0
         if at and one[0] == " ":
             return self.stretch(one[1:]), 1
         return self.stretch(one), 0
@@ -136,7 +142,7 @@ class Words:
     def _judged(self, text: str) -> tuple[int, int, str]:
         lowered = text.lower()
         bits = 0
-        for at, words in enumerate(self.contexts):
+        for at, words in enumerate(self.contexts if self.any.search(lowered) else ()):
             if any(word == lowered if self.whole else word in lowered for word in words):
                 bits |= 1 << at
         kind = KEYWORD if self.counts(text) else PERHAPS
@@ -147,6 +153,21 @@ class Words:
         engine, language = self.nlp_engine, self.language
         said = not engine.is_stopword(text, language) and not engine.is_punct(text, language)
         return said and text not in ("-PRON-", "be")
+
+
+def _stretches(text: str) -> list[str]:
+    """Stretches of white space and of none in turn."""
+    if text.isprintable():  # no white space but spaces
+        words = text.split(" ")
+        if "" not in words:
+            made = [" "] * (2 * len(words) - 1)
+            made[::2] = words
+            return made
+        if words[-1] == "" and "" not in words[:-1]:
+            made = [" "] * (2 * len(words) - 2)
+            made[::2] = words[:-1]
+            return made
+    return STRETCH.findall(text)
 
 
 class Pieces:

@@ -85,6 +85,8 @@ class Scanner:
         self.searched = [
             _searched(self.recognizers[at], at, of, pattern, symbols) for at, of, pattern in patterns
         ]
+        offered = [entity for recognizer in self.recognizers for entity in recognizer.supported_entities]
+        self.shared = len(set(offered)) < len(offered)
         self.shortening = {one.owner for one in self.searched if one.parts}
         self.dialled = _dialled(self.phone[1].regions) if self.phone else []
 
@@ -130,13 +132,15 @@ class Scanner:
         results = list(self._matches(text, places))
         for at in self.whole:
             results += _asked(self.recognizers[at], at, self.entities, text)
+        if self.shared:
+            results = _kept(results)
         if self.watch.late:
             raise RanOutOfTimeError
         if self.words and results:
             results = self._raised(text, results, self.words)
         return sorted(
             Finding(start, end, entity, float(score), self.recognizers[owner].name)
-            for start, end, score, entity, owner in _kept(results)
+            for start, end, score, entity, owner in results
         )
 
     def _matches(self, text: str, places: list[tuple[int, int]]) -> Iterator[Result]:
@@ -150,11 +154,18 @@ class Scanner:
             while left:
                 at = (left & -left).bit_length() - 1
                 left &= left - 1
-                if start >= ends[at]:
-                    searched = self.searched[at]
-                    ends[at] = self._try(text, start, searched, found.setdefault(searched.owner, []))
+                if start < ends[at]:
+                    continue
+                one = self.searched[at]
+                if one.run is not None:
+                    ends[at] = self._run(text, start, one, found.setdefault(one.owner, []))
+                    continue
+                match = one.match(text, start, timeout=TIMEOUT)
+                if match:
+                    ends[at] = match.end()
+                    self._judge(one, match, found.setdefault(one.owner, []))
         for owner, results in found.items():
-            yield from results if owner in self.shortening else _kept(results)
+            yield from results if len(results) < 2 or owner in self.shortening else _kept(results)
         dialled = [(start, bits >> shift) for start, bits in places if bits >> shift]
         if dialled and self.phone:
             at, phones = self.phone
@@ -163,27 +174,40 @@ class Scanner:
             spans = phones.spans(text, dialled)
             yield from _kept([(start, end, recognizer.SCORE, entity, at) for start, end in spans])
 
-    def _try(self, text: str, start: int, searched: Searched, results: list[Result]) -> int:
-        """Put what a pattern finds from `start` on, and inside the run that begins there, into `results`.
-
-        Returns where the last match ends.
-        """
-        recognizer = self.recognizers[searched.owner]
+    def _run(self, text: str, start: int, one: Searched, results: list[Result]) -> int:
+        """Put what a pattern finds inside the run that begins at `start` into `results`; where it ends."""
+        characters, most = one.run or (frozenset(), 0)
         end = start
         while True:
-            match = searched.match(text, start, timeout=TIMEOUT)
+            match = one.match(text, start, timeout=TIMEOUT)
             if match:
                 start = end = match.end()
-                made = _shortened if searched.parts else _judged
-                results += made(recognizer, searched, match)
-            elif searched.run is None or not _goes_on(text, start, searched.run):
-                return end
+                self._judge(one, match, results)
+            elif all(c in characters for c in text[start : start + most + 1]) and len(text) > start + most:
+                start += 1  # the run is longer than the pattern takes
             else:
-                start += 1
-            if searched.run is None or not 0 < start < len(text):
                 return end
-            if text[start - 1] not in searched.run[0] or text[start] not in searched.run[0]:
+            if start == len(text) or text[start - 1] not in characters or text[start] not in characters:
                 return end
+
+    def _judge(self, one: Searched, match: Any, results: list[Result]) -> None:
+        """Put what Presidio's recognisers make of a match into `results`."""
+        recognizer = self.recognizers[one.owner]
+        start, end = match.span()
+        if one.parts:  # the longest of its groups that is valid
+            groups = range(len(match.groups()), 0, -1)
+            ends = [match.end(group) if match.end(group) > 0 else end for group in groups]
+        else:
+            ends = [end]
+        for end in ends:
+            text = match.string[start:end]
+            valid = recognizer.validate_result(text) if text else False
+            score = one.score if valid is None else 1.0 if valid else 0
+            if not one.parts and recognizer.invalidate_result(text):
+                score = 0
+            if score > 0:
+                results.append((start, end, score, recognizer.supported_entities[0], one.owner))
+                return
 
     def _raised(self, text: str, results: list[Result], words: Words) -> list[Result]:
         """`results` with the scores of those that have a context word nearby raised."""
@@ -198,7 +222,7 @@ class Scanner:
                     score += self.enhancer.context_similarity_factor
                     score = min(max(score, self.enhancer.min_score_with_context_similarity), 1.0)
             raised.append((start, end, score, entity, owner))
-        return raised
+        return raised if len(raised) < 2 else _kept(raised)
 
 
 @functools.cache
@@ -280,45 +304,9 @@ def _by_row(
         yield row, text, inside[start:stop]
 
 
-def _judged(recognizer: Any, searched: Searched, match: Any) -> Iterator[Result]:
-    """What Presidio's recognisers make of a match."""
-    start, end = match.span()
-    text = match.group()
-    score = searched.score
-    valid = recognizer.validate_result(text)
-    if valid is not None:
-        score = 1.0 if valid else 0
-    if recognizer.invalidate_result(text):
-        score = 0
-    if score > 0:
-        yield start, end, score, recognizer.supported_entities[0], searched.owner
-
-
-def _shortened(recognizer: Any, searched: Searched, match: Any) -> Iterator[Result]:
-    """What the recogniser of bank accounts makes of a match: the longest of its groups that is valid."""
-    start = match.start()
-    for group in range(len(match.groups()), 0, -1):
-        end = match.end(group) if match.end(group) > 0 else match.end()
-        text = match.string[start:end]
-        if not text:
-            continue
-        valid = recognizer.validate_result(text)
-        score = searched.score if valid is None else 1.0 if valid else 0
-        if score > 0:
-            yield start, end, score, recognizer.supported_entities[0], searched.owner
-            return
-
-
 def _asked(recognizer: Any, at: int, entities: list[str], text: str) -> list[Result]:
     results = recognizer.analyze(text=text, entities=entities, nlp_artifacts=None) or []
     return [(r.start, r.end, r.score, r.entity_type, at) for r in results]
-
-
-def _goes_on(text: str, start: int, run: tuple[frozenset[str], int]) -> bool:
-    """Whether more characters of a run follow from `start` on than its pattern can take."""
-    characters, most = run
-    ahead = text[start : start + most + 1]
-    return len(ahead) > most and all(c in characters for c in ahead)
 
 
 def _kept(results: Iterable[Result]) -> list[Result]:

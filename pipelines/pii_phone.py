@@ -29,12 +29,14 @@ from phonenumbers import phonenumbermatcher as library
 from phonenumbers.phonenumberutil import _SECOND_NUMBER_START_PATTERN as SECOND_NUMBER
 from phonenumbers.phonenumberutil import _VALID_PUNCTUATION as PUNCTUATION
 
+from kernels.scan import CODE_POINTS
 from pipelines.pii_automaton import Pattern, alphabet
 from pipelines.pii_numbers import TYPES, Matcher
 from pipelines.pii_symbols import Symbols, named
 
 Span = tuple[int, int]
 REMEMBERED = 1 << 16
+AROUND = 64  # characters looked at in one go
 BLOCKS = 1000  # of digits in a text; fewer never make the matcher give up
 LONGEST = 17  # digits of a national number, and more than any has after its country's code
 # What the matcher refuses next to a number, as far as it cannot be part of a candidate: letters but for x,
@@ -216,19 +218,28 @@ def _moved(spans: Iterable[Span], by: int) -> list[Span]:
 
 
 @functools.cache
-def _alphabet() -> frozenset[str]:
-    """Characters, but for digits beyond ASCII, of which a candidate may consist."""
+def _alphabet() -> tuple[str, str]:
+    """Characters of which a candidate may consist: those of ASCII, and all."""
     pattern = Pattern(library._PATTERN.pattern, library._PATTERN.flags)
     symbols = Symbols(named(pattern.source))
-    return frozenset(symbols.texts(alphabet(pattern, symbols)))
+    known = symbols.texts(alphabet(pattern, symbols))
+    digits = "".join(filter(str.isdecimal, map(chr, range(128, CODE_POINTS))))
+    return "".join(filter(str.isascii, known)), known + digits
 
 
 def _stretch(text: str, at: int) -> Span:
     """The characters around `at` of which candidates may be made."""
-    known = _alphabet()
-    start = stop = at
-    while start > 0 and (text[start - 1] in known or text[start - 1].isdecimal()):
-        start -= 1
-    while stop < len(text) and (text[stop] in known or text[stop].isdecimal()):
-        stop += 1
-    return start, stop
+    ascii_, every = _alphabet()
+    known = ascii_ if text.isascii() else every
+    start, stop = at, at
+    while True:
+        first = max(0, start - AROUND)
+        start = first + len(text[first:start].rstrip(known))
+        if start > first or not first:
+            break
+    while True:
+        part = text[stop : stop + AROUND]
+        rest = len(part.lstrip(known))
+        stop += len(part) - rest
+        if rest or stop == len(text):
+            return start, stop
