@@ -57,6 +57,13 @@ def run_of(pattern: Pattern, symbols: Symbols) -> Run | None:
     return found and Run(symbols.members(*found[0], folds=folds), found[1])
 
 
+def is_endless(pattern: Pattern, symbols: Symbols) -> bool:
+    """Whether a match of `pattern` may have any length."""
+    graph = Graph(symbols)
+    graph.pattern(0, pattern)
+    return graph.endless
+
+
 def alphabet(pattern: Pattern, symbols: Symbols) -> int:
     """Symbols of which a match of `pattern` may consist."""
     graph = Graph(symbols)
@@ -76,6 +83,7 @@ class Graph:
         self.owner, self.folds = 0, False
         self.between = 0
         self.groups: dict[int, Any] = {}
+        self.endless = False
 
     def pattern(self, owner: int, pattern: Pattern) -> list[int]:
         """Add a pattern; its first nodes."""
@@ -177,6 +185,7 @@ class Graph:
         for _ in range(min(least, COPIES)):
             start = self._sequence(inner, start)
         if most is op.MAXREPEAT or most - least > COPIES or least > COPIES:
+            self.endless |= most is op.MAXREPEAT
             again = self._skip(start)
             self._skip(self._sequence(inner, again), to=again)
             return self._skip(again)

@@ -45,6 +45,7 @@ class Words:
     ) -> None:
         self.nlp_engine, self.language = nlp_engine, language
         self.tokenizer = nlp_engine.nlp[language].tokenizer
+        self.rules = frozenset(self.tokenizer.rules)
         self.before = enhancer.context_prefix_count + 1
         self.behind = enhancer.context_suffix_count + 1
         self.whole = enhancer.context_matching_mode == "whole_word"
@@ -133,11 +134,21 @@ class Words:
         return bits, count
 
     def _stretch(self, text: str) -> Stretch:
-        tokens = tuple(
-            Token(token.idx + len(token), *self._judged(token.text)) for token in self.tokenizer(text)
-        )
+        if self._is_one(text):
+            tokens: tuple[Token, ...] = (Token(len(text), *self._judged(text)),)
+        else:
+            tokens = tuple(
+                Token(token.idx + len(token), *self._judged(token.text)) for token in self.tokenizer(text)
+            )
         keywords = [token.bits for token in tokens if token.kind == KEYWORD]
         return Stretch(tokens, len(keywords), functools.reduce(int.__or__, keywords, 0))
+
+    def _is_one(self, text: str) -> bool:
+        """Whether a word of ASCII letters is one token: no rule of the tokenizer applies to it."""
+        rules = self.tokenizer
+        if not (text.isascii() and text.isalpha()) or text in self.rules:
+            return False
+        return not (rules.prefix_search(text) or rules.suffix_search(text) or any(rules.infix_finditer(text)))
 
     def _judged(self, text: str) -> tuple[int, int, str]:
         lowered = text.lower()

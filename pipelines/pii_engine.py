@@ -26,7 +26,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from kernels.scan import Places, scan, scan_from
-from pipelines.pii_automaton import Machine, Pattern, Run, run_of
+from pipelines.pii_automaton import Machine, Pattern, Run, is_endless, run_of
 from pipelines.pii_context import Pieces, Words
 from pipelines.pii_phone import Phones, region_gate
 from pipelines.pii_presidio import LANGUAGE, Finding, RanOutOfTimeError, engine, quiet
@@ -160,7 +160,7 @@ class Scanner:
                 if one.run is not None:
                     ends[at] = self._run(text, start, one, found.setdefault(one.owner, []))
                     continue
-                match = one.match(text, start, timeout=TIMEOUT)
+                match = one.match(text, start)
                 if match:
                     ends[at] = match.end()
                     self._judge(one, match, found.setdefault(one.owner, []))
@@ -179,7 +179,7 @@ class Scanner:
         characters, most = one.run or (frozenset(), 0)
         end = start
         while True:
-            match = one.match(text, start, timeout=TIMEOUT)
+            match = one.match(text, start)
             if match:
                 start = end = match.end()
                 self._judge(one, match, results)
@@ -270,10 +270,12 @@ def _is_phones(recognizer: Any) -> bool:
 def _searched(recognizer: Any, at: int, of: Any, pattern: Pattern, symbols: Symbols) -> Searched:
     import regex  # type: ignore[import-untyped]
 
-    compiled = regex.compile(pattern.source, pattern.flags)
+    match = regex.compile(pattern.source, pattern.flags).match
+    if is_endless(pattern, symbols):  # others cannot take long, and a limit costs more than they do
+        match = functools.partial(match, timeout=TIMEOUT)
     run = run_of(pattern, symbols)
     inside = (frozenset(symbols.texts(run.symbols)), run.most) if run else None
-    return Searched(at, compiled.match, of.score, inside, _shortens(recognizer))
+    return Searched(at, match, of.score, inside, _shortens(recognizer))
 
 
 def _dialled(regions: tuple[str, ...]) -> list[tuple[int, Machine]]:

@@ -43,23 +43,14 @@ class Area:
         self.prefix = re.compile(metadata.national_prefix_for_parsing or "(?!)")
         self.rule = metadata.national_prefix_transform_rule
         self.leading = metadata.leading_digits is not None and re.compile(metadata.leading_digits)
-        kinds = [metadata.general_desc, *(getattr(metadata, kind) for kind in TYPES)]
-        self.kinds = [
-            (frozenset(kind.possible_length), re.compile(kind.national_number_pattern))
-            for kind in kinds
-            if kind and kind.national_number_pattern
-        ]
-        self.formats = [
-            (re.compile(one.leading_digits_pattern[-1] if one.leading_digits_pattern else ""), one)
-            for one in metadata.number_format
-        ]
+        kinds = [_described(getattr(metadata, kind)) for kind in TYPES]
+        self.any = re.compile(f"(?={_described(metadata.general_desc)}$)(?:{'|'.join(kinds)})")
+        self.formats = [_format(one) for one in metadata.number_format]
+        self.format = re.compile("|".join(f"(?:{source})()" for source, _ in self.formats) or "(?!)")
 
     def has(self, number: str) -> bool:
         """Whether `number` is of any type."""
-        (lengths, general), *kinds = self.kinds
-        if (lengths and len(number) not in lengths) or not general.fullmatch(number):
-            return False
-        return any((not ls or len(number) in ls) and kind.fullmatch(number) for ls, kind in kinds)
+        return self.any.fullmatch(number) is not None
 
     def stripped(self, number: str) -> tuple[str, bool]:
         """`number` without the prefix of calls inside the country, and whether there was one."""
@@ -85,13 +76,31 @@ class Area:
 
     def wants_prefix(self, number: str) -> bool:
         """Whether `number` is usually written with the prefix of calls inside the country."""
-        for leading, one in self.formats:
-            if leading.match(number) and re.fullmatch(one.pattern, number):
-                rule = one.national_prefix_formatting_rule
-                if not rule or one.national_prefix_optional_when_formatting:
-                    return False
-                return not util._formatting_rule_has_first_group_only(rule)
-        return False
+        match = self.format.fullmatch(number)
+        return match is not None and self.formats[(match.lastindex or 0) - 1][1]
+
+
+def _described(kind: Any) -> str:
+    """Pattern of the numbers that a description allows."""
+    if kind is None or not kind.national_number_pattern:
+        return "(?!)"
+    lengths = "|".join(rf"\d{{{length}}}" for length in kind.possible_length if length > 0)
+    if kind.possible_length and not lengths:
+        return "(?!)"
+    return (
+        f"(?:(?=(?:{lengths})$)(?:{kind.national_number_pattern}))"
+        if lengths
+        else (f"(?:{kind.national_number_pattern})")
+    )
+
+
+def _format(one: Any) -> tuple[str, bool]:
+    """Pattern of the numbers that are written in a format, and whether that wants the prefix."""
+    leading = one.leading_digits_pattern[-1] if one.leading_digits_pattern else ""
+    rule = one.national_prefix_formatting_rule
+    wants = rule and not one.national_prefix_optional_when_formatting
+    source = re.sub(r"\((?!\?)", "(?:", f"(?={leading})(?:{one.pattern})")
+    return source, bool(wants and not util._formatting_rule_has_first_group_only(rule))
 
 
 class Dialled:
@@ -192,7 +201,11 @@ def dialled(region: str) -> Dialled | None:
 def unchanged() -> bool:
     """Whether the library's functions are those that were read."""
     functions = [util.parse, util._maybe_extract_country_code, util._maybe_strip_i18n_prefix_and_normalize]
-    functions += [util._maybe_strip_national_prefix_carrier_code, util._test_number_length, util.is_valid_number]
+    functions += [
+        util._maybe_strip_national_prefix_carrier_code,
+        util._test_number_length,
+        util.is_valid_number,
+    ]
     functions += [util.is_valid_number_for_region, util.region_code_for_number, util._number_type_helper]
     functions += [util._region_code_for_number_from_list, util._is_number_matching_desc, util._match]
     functions += [util._build_national_number_for_parsing, util._is_viable_phone_number, util._normalize]
