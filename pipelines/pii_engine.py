@@ -90,9 +90,16 @@ class Scanner:
         self.shortening = {one.owner for one in self.searched if one.parts}
         self.dialled = _dialled(self.phone[1].regions) if self.phone else []
 
+    def forget(self) -> None:
+        """Forget numbers and words that were met, as at the start of a process."""
+        if self.words:
+            self.words.stretch.cache_clear()
+        if self.phone:
+            self.phone[1].forget()
+
     def find(self, texts: pa.Array) -> Found:
         """Findings of all texts (large_string[N]) in order; equal texts are examined once."""
-        places = self._places(texts)
+        places = self.places(texts)
         found = Found([], [], {})
         known: dict[str, list[Finding]] = {}
         for row, text, inside in _by_row(texts, places, everywhere=bool(self.whole)):
@@ -106,7 +113,7 @@ class Scanner:
             found.findings.extend(known[text])
         return found
 
-    def _places(self, texts: pa.Array) -> Places:
+    def places(self, texts: pa.Array) -> Places:
         """Where which pattern could match; the bits above those of the patterns are of telephone numbers.
 
         There the first three are `pii_phone.gates`; for the last of them those of the regions follow.

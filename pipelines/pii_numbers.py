@@ -25,7 +25,8 @@ from phonenumbers import phonenumbermatcher as library
 from phonenumbers import phonenumberutil as util
 
 REMEMBERED = 1 << 16
-KNOWN = "dab5b0c3db6ac59547247b34494f1e92e07b27ab0a201993badbb8fd82ca9c7e"  # SHA-256 of the functions that were read, in 9.0
+# SHA-256 of the functions that were read, in 9.0.
+KNOWN = "dab5b0c3db6ac59547247b34494f1e92e07b27ab0a201993badbb8fd82ca9c7e"
 LIMIT = 250  # characters that the library parses
 SIMPLE = re.compile(r"[-. ()\[\]/0-9]*")
 NO_DIGIT = re.compile(r"[^0-9]+")
@@ -107,9 +108,11 @@ class Dialled:
     """Numbers as they are dialled in a region."""
 
     def __init__(self, region: str) -> None:
-        metadata = PhoneMetadata.metadata_for_region(region, None)
+        metadata: Any = PhoneMetadata.metadata_for_region(region, None)
         country = metadata.country_code
-        main = PhoneMetadata.metadata_for_region(phonenumbers.region_code_for_country_code(country), None)
+        main: Any = PhoneMetadata.metadata_for_region(
+            phonenumbers.region_code_for_country_code(country), None
+        )
         regions = phonenumbers.COUNTRY_CODE_TO_REGION_CODE[country]
         areas = [PhoneMetadata.metadata_for_region(area, None) for area in regions]
         self.code = str(country)
@@ -152,7 +155,7 @@ class Dialled:
         return False
 
 
-class Matcher(PhoneNumberMatcher):  # type: ignore[misc]
+class Matcher(PhoneNumberMatcher):
     """The library's matcher for a region; numbers that it yields have a place, but no value."""
 
     def __init__(self, text: str, region: str, leniency: int) -> None:
@@ -170,7 +173,7 @@ class Matcher(PhoneNumberMatcher):  # type: ignore[misc]
             return super()._parse_and_verify(candidate, offset)
         if not taken or not self._stands_free(candidate, offset):
             return None
-        return PhoneNumberMatch(offset, candidate, digits)
+        return PhoneNumberMatch(offset, candidate, phonenumbers.PhoneNumber())
 
     def _stands_free(self, candidate: str, offset: int) -> bool:
         """Whether brackets, pages and neighbours allow for a number."""
@@ -200,7 +203,11 @@ def dialled(region: str) -> Dialled | None:
 @functools.cache
 def unchanged() -> bool:
     """Whether the library's functions are those that were read."""
-    functions = [util.parse, util._maybe_extract_country_code, util._maybe_strip_i18n_prefix_and_normalize]
+    functions: list[Any] = [
+        util.parse,
+        util._maybe_extract_country_code,
+        util._maybe_strip_i18n_prefix_and_normalize,
+    ]
     functions += [
         util._maybe_strip_national_prefix_carrier_code,
         util._test_number_length,

@@ -31,7 +31,7 @@ from phonenumbers.phonenumberutil import _VALID_PUNCTUATION as PUNCTUATION
 
 from kernels.scan import CODE_POINTS
 from pipelines.pii_automaton import Pattern, alphabet
-from pipelines.pii_numbers import TYPES, Matcher
+from pipelines.pii_numbers import TYPES, Matcher, dialled
 from pipelines.pii_symbols import Symbols, named
 
 Span = tuple[int, int]
@@ -134,6 +134,13 @@ class Phones:
         self.gates = gates(regions)
         self.window = functools.lru_cache(REMEMBERED)(self._window)
         self.verdict = functools.lru_cache(REMEMBERED)(self._verdict)
+
+    def forget(self) -> None:
+        """Forget all numbers that were met."""
+        self.window.cache_clear()
+        self.verdict.cache_clear()
+        for region in filter(None, map(dialled, self.regions)):
+            region.takes.cache_clear()
 
     def spans(self, text: str, places: Iterable[tuple[int, int]]) -> list[Span]:
         """Spans of numbers in `text`; `places` are (character, bits of the gates accepted there)."""

@@ -3,7 +3,6 @@
 import gzip
 import json
 import logging
-import random
 import socket
 from collections import Counter
 from pathlib import Path
@@ -14,10 +13,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipelines import pii, pii_presidio, pii_replace, schema
+from pipelines import pii, pii_replace, schema
 from pipelines.pii import Config
 from pipelines.pii_engine import scanner
 from pipelines.pii_presidio import Finding
+from tests.pipelines.identifiers import SAMPLES, fuzz, plain
 
 Message = tuple[str, str]
 MAIL, PHONE = "ann.lee@example.com", "(425) 882-8080"
@@ -43,22 +43,6 @@ def texts_of(done: pa.Table) -> list[list[str]]:
     return [[m["content"] for m in row or []] for row in done["messages"].to_pylist()]
 
 
-def plain(text: str, *, context: bool) -> list[Finding]:
-    """What Presidio's own engine finds; with `context`, over tokens that have their text as lemma."""
-    artifacts = None
-    if context:
-        nlp = pii_presidio.engine().nlp_engine
-        document = nlp.nlp["en"](text)
-        for token in document:
-            token.lemma_ = token.text
-        artifacts = nlp._doc_to_nlp_artifact(document, "en")
-    results = pii_presidio.engine().analyze(text, "en", nlp_artifacts=artifacts)
-    return sorted(
-        Finding(r.start, r.end, r.entity_type, float(r.score), r.recognition_metadata["recognizer_name"])
-        for r in results
-    )
-
-
 def ours(texts: list[str], *, context: bool) -> list[list[Finding]]:
     found: list[list[Finding]] = [[] for _ in texts]
     for row in pii.find(pa.array(texts), Config(context=context)).to_pylist():
@@ -75,37 +59,9 @@ def assert_same(texts: list[str], *, context: bool) -> int:
     return sum(map(len, due))
 
 
-PIECES = """
-4111 1111 1111 1111|4111-1111-1111-1111|5500005555555559|378282246310005|30569309025904|123456789|078-05-1120
-078 05.1120|987-65-4320|912-70-1234|912701234|401 023 2137|GB82 WEST 1234 5698 7654 32|DE89370400440532013000
-1BvBMSEYstWetqTFn5Au4m4GFg7xJaNVN2|bc1qar0srrr7xfkvy5l643lydnw9re59gtzzwf5mdq|192.168.10.1|::1|fe80::1ff:fe23
-2001:db8:0:1:1:1:1:1|00:1A:2B:3C:4D:5E|0012.3456.789A|123e4567-e89b-42d3-a456-426614174000|B1234567|AB12345
-2024-02-30|12/31/1999|31.12.99|5-MAY-2020|1/20|2012-01-02T08:00:00Z|2012-01-02 08:00|a.b+c@mail.example.co.uk
-x@y|user@xn--80ak6aa92e.com|http://www.example.com/a?b=c|'https://t.co'|self.name|end.So|www.a.b
-+1 425 882 8080|(020) 7946 0958|030 1234|+49 30 123456|425-882-8080 x123|425 882 8080 ext. 5|1-800-555-0199
-+91 98765 43210
-12345|1234|00 44 20 7946 0958|$1200|50%|3 + 4|10 - 20 - 30|call|phone|ssn|card|passport|license|bank|iban|date
-|:|/|-|.| |  |\t|\n|,|(|)|+|#|x|é|ſ|K|İ|ı|٣٤٥|१२३|１２３|–|\u00a0|\u200b|日本|user|and|1|23|456|7890|A|b|Z9
-""".replace("\n", "|").split("|")
-
-
-def fuzz(seed: int, count: int) -> list[str]:
-    """Texts of known identifiers, parts of them, digits in many forms and what may touch them."""
-    draw = random.Random(seed)
-    made = []
-    for _ in range(count):
-        parts = [draw.choice(PIECES) for _ in range(draw.randint(1, 9))]
-        if draw.random() < 0.5:
-            at = draw.randrange(len(parts))
-            cut = draw.randint(0, len(parts[at]))
-            parts[at] = parts[at][:cut] + draw.choice(["", "1", "a", " ", "-", ".", "٧"]) + parts[at][cut:]
-        made.append(draw.choice(["", " ", " ", "-"]).join(parts))
-    return made
-
-
 @pytest.mark.parametrize("context", [False, True])
 def test_findings_equal_presidio_on_made_up_identifiers(context: bool) -> None:
-    assert assert_same(fuzz(seed=11, count=2500), context=context) > 2000
+    assert assert_same(fuzz(seed=11, count=600), context=context) > 1000
 
 
 @given(text=st.text(st.sampled_from("0123456789 -./()+:@x#aAfcom,\t٣é–"), max_size=40))
@@ -150,7 +106,7 @@ def test_context_words_raise_scores_only_when_asked() -> None:
     assert scores == [{0.5}, {0.85}]
 
 
-@given(texts=st.lists(st.sampled_from(PIECES), max_size=8))
+@given(texts=st.lists(st.sampled_from(SAMPLES), max_size=8))
 @settings(max_examples=60, deadline=None)
 def test_spans_are_valid_and_equal_texts_are_alike(texts: list[str]) -> None:
     doubled = pii.find(texts + texts).to_pylist()
@@ -223,7 +179,7 @@ def test_overlaps_become_one_tag_of_the_strongest(
     assert [(f.start, f.end, f.entity) for f in pii_replace.stretches(given[::-1])] == due
 
 
-@given(rows=st.lists(st.lists(st.sampled_from(PIECES), min_size=1, max_size=5), min_size=1, max_size=4))
+@given(rows=st.lists(st.lists(st.sampled_from(SAMPLES), min_size=1, max_size=5), min_size=1, max_size=4))
 @settings(max_examples=60, deadline=None)
 def test_invariants(rows: list[list[str]]) -> None:
     came = table(*[[("text", " ".join(row))] for row in rows])
