@@ -30,11 +30,15 @@ class Token(NamedTuple):
 
 
 class Stretch(NamedTuple):
-    """Tokens of a stretch of text, and of its keywords how many there are and all their bits."""
+    """Tokens of a stretch of text, and of its keywords how many there are and all their bits.
+
+    `pieces`: what keywords with a colon in them make keywords, of that which would be none by itself.
+    """
 
     tokens: tuple[Token, ...]
     keywords: int
     bits: int
+    pieces: frozenset[str]
 
 
 class Words:
@@ -43,8 +47,11 @@ class Words:
     def __init__(
         self, nlp_engine: Any, enhancer: Any, contexts: Sequence[Iterable[str]], language: str
     ) -> None:
-        self.nlp_engine, self.language = nlp_engine, language
+        from spacy.attrs import IS_PUNCT, IS_STOP
+
         self.tokenizer = nlp_engine.nlp[language].tokenizer
+        judges = nlp_engine.nlp[language].vocab.lex_attr_getters
+        self.is_stop, self.is_punct = judges[IS_STOP], judges[IS_PUNCT]
         self.rules = frozenset(self.tokenizer.rules)
         self.before = enhancer.context_prefix_count + 1
         self.behind = enhancer.context_suffix_count + 1
@@ -56,6 +63,11 @@ class Words:
         numbers = [digits[start : start + size] for start in range(40) for size in range(1, 30)]
         self.whole_numbers = all(len(self.tokenizer(number)) == 1 for number in numbers)
         self.stretch = functools.lru_cache(REMEMBERED)(self._stretch)
+
+    def said(self, text: str, owners: Iterable[int]) -> set[int]:
+        """Which recognisers have a context word anywhere in `text`; the others have none near anything."""
+        lowered = text.lower()
+        return {owner for owner in owners if any(word in lowered for word in self.contexts[owner])}
 
     def near(self, text: str, start: int, pieces: "Pieces") -> int:
         """Recognisers (bits) that have a context word near what was found at character `start`."""
@@ -117,7 +129,7 @@ class Words:
     def _placed(self, at: int, one: str) -> tuple[Stretch, int]:
         """The stretch `one` at `at`, and how much of it belongs to the word before: a space, if any."""
         if one.isdecimal() and one.isascii() and self.whole_numbers:
-            return Stretch((Token(len(one), KEYWORD, 0, one),), 1, 0), 0
+            return Stretch((Token(len(one), KEYWORD, 0, one),), 1, 0, frozenset()), 0
         if at and one[0] == " ":
             return self.stretch(one[1:]), 1
         return self.stretch(one), 0
@@ -141,12 +153,24 @@ class Words:
                 Token(token.idx + len(token), *self._judged(token.text)) for token in self.tokenizer(text)
             )
         keywords = [token.bits for token in tokens if token.kind == KEYWORD]
-        return Stretch(tokens, len(keywords), functools.reduce(int.__or__, keywords, 0))
+        bits = functools.reduce(int.__or__, keywords, 0)
+        return Stretch(
+            tokens, len(keywords), bits, self._pieces(text, tokens) if ":" in text else frozenset()
+        )
+
+    def _pieces(self, text: str, tokens: Iterable[Token]) -> frozenset[str]:
+        found: set[str] = set()
+        begin = 0
+        for token in tokens:
+            if token.kind == NEVER and self.counts(text[begin : token.end]):
+                found.update(token.lowered.split(":"))
+            begin = token.end
+        return frozenset(piece for piece in found if not self.counts(piece))
 
     def _is_one(self, text: str) -> bool:
-        """Whether a word of ASCII letters is one token: no rule of the tokenizer applies to it."""
+        """Whether letters and digits are one token, as no rule of the tokenizer applies to them."""
         rules = self.tokenizer
-        if not (text.isascii() and text.isalpha()) or text in self.rules:
+        if not text.isalnum() or text in self.rules:
             return False
         return not (rules.prefix_search(text) or rules.suffix_search(text) or any(rules.infix_finditer(text)))
 
@@ -161,9 +185,7 @@ class Words:
 
     def counts(self, text: str) -> bool:
         """Whether a token makes keywords."""
-        engine, language = self.nlp_engine, self.language
-        said = not engine.is_stopword(text, language) and not engine.is_punct(text, language)
-        return said and text not in ("-PRON-", "be")
+        return not self.is_stop(text) and not self.is_punct(text) and text not in ("-PRON-", "be")
 
 
 def _stretches(text: str) -> list[str]:
@@ -182,7 +204,7 @@ def _stretches(text: str) -> list[str]:
 
 
 class Pieces:
-    """Of one text, the pieces of keywords that have a colon in them."""
+    """What keywords with a colon in them make keywords in all of a text."""
 
     def __init__(self, words: Words, text: str) -> None:
         self.words, self.text = words, text
@@ -190,14 +212,14 @@ class Pieces:
     @functools.cached_property
     def all(self) -> frozenset[str]:
         """The pieces, in lower case."""
-        if ":" not in self.text:
-            return frozenset()
-        found: set[str] = set()
-        for stretch in STRETCH.findall(self.text):
-            if ":" in stretch:
-                begin = 0
-                for token in self.words.stretch(stretch).tokens:
-                    if token.kind == NEVER and self.words.counts(stretch[begin : token.end]):
-                        found.update(token.lowered.split(":"))
-                    begin = token.end
-        return frozenset(found)
+        found: frozenset[str] = frozenset()
+        at = self.text.find(":")
+        while at >= 0:
+            before = self.text[:at].rsplit(None, 1)[-1:] if at and not self.text[at - 1].isspace() else []
+            start = at - len("".join(before))
+            end = at + 1
+            while end < len(self.text) and not self.text[end].isspace():
+                end += 1
+            found |= self.words.stretch(self.text[start:end]).pieces
+            at = self.text.find(":", end)
+        return found

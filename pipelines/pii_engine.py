@@ -220,9 +220,10 @@ class Scanner:
         """`results` with the scores of those that have a context word nearby raised."""
         pieces = Pieces(words, text)
         near: dict[int, int] = {}
+        said = words.said(text, {result[4] for result in results})
         raised = []
         for start, end, score, entity, owner in results:
-            if words.contexts[owner]:
+            if owner in said:
                 if start not in near:
                     near[start] = words.near(text, start, pieces)
                 if near[start] >> owner & 1:

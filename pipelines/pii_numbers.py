@@ -28,8 +28,8 @@ REMEMBERED = 1 << 16
 # SHA-256 of the functions that were read, in 9.0.
 KNOWN = "dab5b0c3db6ac59547247b34494f1e92e07b27ab0a201993badbb8fd82ca9c7e"
 LIMIT = 250  # characters that the library parses
-SIMPLE = re.compile(r"[-. ()\[\]/0-9]*")
-NO_DIGIT = re.compile(r"[^0-9]+")
+SIMPLE = re.compile(r"[-. ()\[\]/\d]*")
+NO_DIGIT = re.compile(r"\D+")
 TYPES = ["fixed_line", "mobile", "toll_free", "premium_rate", "shared_cost", "voip", "personal_number"]
 TYPES += ["pager", "uan", "voicemail"]
 
@@ -166,7 +166,9 @@ class Matcher(PhoneNumberMatcher):
         if self._dialled is None or len(candidate) > LIMIT or not SIMPLE.fullmatch(candidate):
             return super()._parse_and_verify(candidate, offset)
         digits = NO_DIGIT.sub("", candidate)
-        if len(digits) < 3:
+        if not digits.isascii():
+            digits = util.normalize_digits_only(digits)
+        if len(digits) < 3 or not digits.isascii():
             return super()._parse_and_verify(candidate, offset)
         taken = self._dialled.takes(digits)
         if taken is None:

@@ -24,14 +24,14 @@ from collections.abc import Iterable
 from typing import Any
 
 import phonenumbers
-from phonenumbers import PhoneMetadata
+from phonenumbers import Leniency, PhoneMetadata
 from phonenumbers import phonenumbermatcher as library
 from phonenumbers.phonenumberutil import _SECOND_NUMBER_START_PATTERN as SECOND_NUMBER
 from phonenumbers.phonenumberutil import _VALID_PUNCTUATION as PUNCTUATION
 
 from kernels.scan import CODE_POINTS
 from pipelines.pii_automaton import Pattern, alphabet
-from pipelines.pii_numbers import TYPES, Matcher, dialled
+from pipelines.pii_numbers import TYPES, Matcher, dialled, unchanged
 from pipelines.pii_symbols import Symbols, named
 
 Span = tuple[int, int]
@@ -53,7 +53,7 @@ ODD = (
     rf"|\d[ \u00a0\t,]*{CROSS}[:.．]?[ \u00a0,-]*[:．\t,]|\d[ \u00a0]*[\t,][ \u00a0\t,]*{CROSS}"
 )
 # Candidates whose end is the end of all that begin inside them.
-PLAIN = re.compile(r"[+(\[]*[0-9]{1,20}(?:[-. ()\[\]/]{1,4}[0-9]{1,20}){0,12}")
+PLAIN = re.compile(r"[+(\[]*\d{1,20}(?:[-. ()\[\]/]{1,4}\d{1,20}){0,12}")
 
 
 def gates(regions: tuple[str, ...]) -> list[Pattern]:
@@ -169,7 +169,7 @@ class Phones:
             return []
         found: list[Span] = []
         at = start
-        while match := library._PATTERN.search(text, at, stop):
+        while at <= places[-1][0] and (match := library._PATTERN.search(text, at, stop)):
             first, at = match.span()
             second = SECOND_NUMBER.search(match.group())
             if second:
@@ -199,10 +199,8 @@ class Phones:
         if library._TIME_STAMPS.search(candidate) and library._TIME_STAMPS_SUFFIX.match(behind):
             return ()
         text, start = before + candidate + behind, len(before)
-        for region in self._regions(whole):
-            matcher = Matcher(text, region, self.leniency)
-            if matcher._parse_and_verify(candidate, start) is not None:
-                return ((0, len(candidate)),)
+        if any(self._takes_all(text, candidate, start, region) for region in self._regions(whole)):
+            return ((0, len(candidate)),)
         found: set[Span] = set()
         if candidate.isdecimal():
             return ()  # the matcher goes on with parts of it, and there are none
@@ -211,6 +209,15 @@ class Phones:
                 if start <= match.start < start + len(candidate):
                     found.add((match.start - start, match.end - start))
         return tuple(sorted(found))
+
+    def _takes_all(self, text: str, candidate: str, start: int, region: str) -> bool:
+        """Whether the candidate at `start` of `text` is a number of `region`."""
+        if candidate.isdecimal() and candidate.isascii() and len(candidate) > 2:
+            known = dialled(region) if unchanged() and self.leniency == Leniency.VALID else None
+            if known and known.takes(candidate) is False:
+                return False  # most are none, and a matcher need not be made for them
+        matcher = Matcher(text, region, self.leniency)
+        return matcher._parse_and_verify(candidate, start) is not None
 
     def _regions(self, bits: int) -> list[str]:
         return [region for at, region in enumerate(self.regions) if bits & 3 or bits >> (at + 2) & 1]

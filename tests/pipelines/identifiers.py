@@ -18,9 +18,11 @@ SAMPLES = """
 a.b+c@mail.example.co.uk|x@y|user@xn--80ak6aa92e.com|'o'neil@a-b.org|http://www.example.com/a?b=c|'https://t.co'
 "x.info"|self.name|end.So|www.a.b|www9.x.community|a.comfort.com|B1234567|AB12345|H12345678|A1B2C|A-Z]A-Z]12|
 12345|1234|+ 12|00 44 20 7946 0958|$1200|50%|3 + 4|10 - 20 - 30|1x2x3x4567|5 ext 5551234567
-212-555-0100 ext. 5|4|1|23|456|7890|A|b|Z9|x|user|and|the|be|call|my phone|number|ssn|social security|credit card|passport|license
-bank account|iban|date|birthday|us|tax|ip|mac|uuid|wallet|medical|nhs|check|url|email|a:1|is:2|:)|8-)
-don't|e.g.|:|/|-|.|,|(|)|+|#|;ext=3|~|%|$|€|\\n|\\t|  |\u00a0|\u200b|–|é|ſ|K|İ|ı|ß|日本|٣٤٥|१२३|１２３|－|＋|доб
+212-555-0100 ext. 5|4|1|23|456|7890|A|b|Z9|x|user|and|the|be|call|my phone|number|ssn
+social security|credit card|passport|license|bank account|iban|date|birthday|us|tax|ip
+mac|uuid|wallet|medical|nhs|check|url|email
+a:1|is:2|:)|8-)|don't|e.g.|:|/|-|.|,|(|)|+|#|;ext=3|~|%|$|€|\\n|\\t|  |\u00a0|\u200b|–|é|ſ|K|İ|ı|ß|日本
+٣٤٥|१२३|１２３|－|＋|доб
 """.replace("\n", "|").replace("\\n", "\n").replace("\\t", "\t").split("|")  # fmt: skip
 CHARACTERS = string.digits * 3 + "aAbFxzZ -./()+:@#,\t\n'\"~%$" + "é٣１–ſKİı日\u00a0"
 GLUE = ["", "", " ", " ", " ", " ", "-", ".", ":", "\n", ", "]
