@@ -26,7 +26,8 @@ from phonenumbers import phonenumberutil as util
 
 REMEMBERED = 1 << 16
 # SHA-256 of the functions that were read, in 9.0.
-KNOWN = "dab5b0c3db6ac59547247b34494f1e92e07b27ab0a201993badbb8fd82ca9c7e"
+KNOWN = "5e34644b37c44b63f0222b25ebb1fab6e3c4fff5d1ce5c8ac055bc02192318e6"
+TRIES = 65_535  # at numbers that are none, after which the library gives a text up
 LIMIT = 250  # characters that the library parses
 SIMPLE = re.compile(r"[-. ()\[\]/\d]*")
 NO_DIGIT = re.compile(r"\D+")
@@ -156,11 +157,41 @@ class Dialled:
 
 
 class Matcher(PhoneNumberMatcher):
-    """The library's matcher for a region; numbers that it yields have a place, but no value."""
+    """The library's matcher for a region over ``start:stop`` of a text, with so many tries.
 
-    def __init__(self, text: str, region: str, leniency: int) -> None:
-        super().__init__(text, region, leniency=leniency)
+    Numbers that it yields have a place, but no value.
+    """
+
+    def __init__(
+        self,
+        text: str,
+        region: str,
+        leniency: int,
+        start: int = 0,
+        stop: int | None = None,
+        tries: int = TRIES,
+    ) -> None:
+        super().__init__(text, region, leniency=leniency, max_tries=tries)
+        self._search_index = start
+        self._stop = len(text) if stop is None else stop
         self._dialled = dialled(region) if leniency == Leniency.VALID and unchanged() else None
+
+    @property
+    def left(self) -> int:
+        """Tries that are left."""
+        return self._max_tries
+
+    def _find(self, index: int) -> Any:
+        match = library._PATTERN.search(self.text, index, self._stop)
+        while self._max_tries > 0 and match is not None:
+            start = match.start()
+            candidate = self._trim_after_first_match(util._SECOND_NUMBER_START_PATTERN, match.group())
+            found = self._extract_match(candidate, start)
+            if found is not None:
+                return found
+            self._max_tries -= 1
+            match = library._PATTERN.search(self.text, start + len(candidate), self._stop)
+        return None
 
     def _parse_and_verify(self, candidate: str, offset: int) -> Any:
         if self._dialled is None or len(candidate) > LIMIT or not SIMPLE.fullmatch(candidate):
@@ -196,6 +227,21 @@ def touches(character: str) -> bool:
     )
 
 
+@functools.lru_cache(REMEMBERED)
+def tries(candidate: str) -> int:
+    """How many tries the matcher spends on a candidate in which no number is found."""
+    if library._SLASH_SEPARATED_DATES.search(candidate):
+        return 1
+    spent = 1
+    for pattern in library._INNER_MATCHES:
+        match = pattern.search(candidate)
+        spent += match is not None
+        while match:
+            spent += 1
+            match = pattern.search(candidate, match.start() + 1)
+    return spent
+
+
 @functools.cache
 def dialled(region: str) -> Dialled | None:
     """What is known of a region; null where it is none."""
@@ -220,7 +266,11 @@ def unchanged() -> bool:
     functions += [util._build_national_number_for_parsing, util._is_viable_phone_number, util._normalize]
     functions += [util._choose_formatting_pattern_for_number, util._maybe_strip_extension]
     functions += [library._verify, library._is_national_prefix_present_if_required]
-    functions += [library._contains_only_valid_x_chars, PhoneNumberMatcher._parse_and_verify]
+    functions += [
+        library._contains_only_valid_x_chars,
+        PhoneNumberMatcher._parse_and_verify,
+        PhoneNumberMatcher._find,
+    ]
     source = "".join(inspect.getsource(function) for function in functions)
     same = hashlib.sha256(source.encode()).hexdigest() == KNOWN
     if not same:

@@ -20,6 +20,7 @@ Source: https://github.com/daviddrysdale/python-phonenumbers
 
 import functools
 import re
+from bisect import bisect_left
 from collections.abc import Iterable
 from typing import Any
 
@@ -31,14 +32,13 @@ from phonenumbers.phonenumberutil import _VALID_PUNCTUATION as PUNCTUATION
 
 from kernels.scan import CODE_POINTS
 from pipelines.pii_automaton import Pattern, alphabet
-from pipelines.pii_numbers import TYPES, Matcher, dialled, unchanged
+from pipelines.pii_numbers import NO_DIGIT, TRIES, TYPES, Matcher, dialled, tries, unchanged
 from pipelines.pii_symbols import Symbols, named
 
 Span = tuple[int, int]
 REMEMBERED = 1 << 16
 AROUND = 64  # characters looked at in one go
-BLOCKS = 1000  # of digits in a text; fewer never make the matcher give up
-LONGEST = 17  # digits of a national number, and more than any has after its country's code
+SAFE = 10_000  # characters in which the matcher cannot come to its last try
 # What the matcher refuses next to a number, as far as it cannot be part of a candidate: letters but for x,
 # which stands between digits, and behind a number but for those with which an extension begins.
 BEFORE = r"(?<![\dA-WYZa-wyz%$])"
@@ -132,6 +132,7 @@ class Phones:
         self.regions = regions
         self.leniency = leniency
         self.gates = gates(regions)
+        self._chosen: dict[int, list[str]] = {}
         self.window = functools.lru_cache(REMEMBERED)(self._window)
         self.verdict = functools.lru_cache(REMEMBERED)(self._verdict)
 
@@ -144,6 +145,9 @@ class Phones:
 
     def spans(self, text: str, places: Iterable[tuple[int, int]]) -> list[Span]:
         """Spans of numbers in `text`; `places` are (character, bits of the gates accepted there)."""
+        places = list(places)
+        if len(text) > SAFE and _tries(text, [at for at, _ in places]) >= TRIES:
+            return self._long(text, places)
         found: list[Span] = []
         start, stop = 0, -1
         inside: list[tuple[int, int]] = []
@@ -174,19 +178,56 @@ class Phones:
             second = SECOND_NUMBER.search(match.group())
             if second:
                 at = first + second.start()
-            bits = [(place - first, taken) for place, taken in places if first <= place < at]
-            if not bits:
-                continue
             candidate = text[first:at]
-            if second or any(taken & 2 for _, taken in bits) or not PLAIN.fullmatch(candidate):
+            lead = first + len(candidate) - len(candidate.lstrip("([+ -.)"))
+            whole = some = 0
+            for place, taken in places:
+                if first <= place < at:
+                    some |= taken
+                    whole |= taken if place <= lead else 0
+            if not some:
+                continue
+            if second or some & 2 or not PLAIN.fullmatch(candidate):
                 edge = max(start - 1, 0)
                 return _moved(self.window(text[edge : stop + 3], start - edge, stop - edge), edge)
-            lead = len(candidate) - len(candidate.lstrip("([+ -.)"))
-            whole = _united(taken for place, taken in bits if place <= lead)
             before = text[first - 1] if first else ""
-            some = _united(taken for _, taken in bits)
             found += _moved(self.verdict(before, candidate, text[at : at + 3], whole, some), first)
         return found
+
+    def _long(self, text: str, places: list[tuple[int, int]]) -> list[Span]:
+        """Spans in a text in which the matcher may come to its last try, which is counted for each region."""
+        left = dict.fromkeys(self.regions, TRIES)
+        found: list[Span] = []
+        at, following = 0, 0
+        while (match := library._PATTERN.search(text, at)) and any(count > 0 for count in left.values()):
+            start, stop = match.span()
+            candidate = match.group()
+            second = SECOND_NUMBER.search(candidate)
+            if second:
+                stop = start + second.start()
+            some = 0
+            while following < len(places) and places[following][0] < stop:
+                some |= places[following][1] if places[following][0] >= start else 0
+                following += 1
+            asked = self._regions(some)
+            if some and (second or some & 2 or not PLAIN.fullmatch(candidate)):
+                asked, stop = list(self.regions), _stretch(text, start)[1]
+            spent = 0 if some and stop > match.end() else self._spent(text, start, stop)
+            for region, count in left.items():
+                if region in asked and count > 0:
+                    matcher = Matcher(text, region, self.leniency, start, stop, count)
+                    found += [(number.start, number.end) for number in matcher]
+                    left[region] = matcher.left
+                else:
+                    left[region] = count - spent
+            at = stop
+        return found
+
+    def _spent(self, text: str, start: int, stop: int) -> int:
+        """Tries for the candidate ``start:stop`` if there is no number in it."""
+        candidate = text[start:stop]
+        stamped = library._TIME_STAMPS.search(candidate) and library._TIME_STAMPS_SUFFIX.match(text, stop)
+        return 1 if stamped else tries(candidate)
 
     def _window(self, text: str, start: int, stop: int) -> list[Span]:
         """Spans by the library alone; what is outside ``start:stop`` is only there to be looked at."""
@@ -220,11 +261,22 @@ class Phones:
         return matcher._parse_and_verify(candidate, start) is not None
 
     def _regions(self, bits: int) -> list[str]:
-        return [region for at, region in enumerate(self.regions) if bits & 3 or bits >> (at + 2) & 1]
+        if bits not in self._chosen:
+            every = enumerate(self.regions)
+            self._chosen[bits] = [region for at, region in every if bits & 3 or bits >> (at + 2) & 1]
+        return self._chosen[bits]
 
 
-def _united(bits: Iterable[int]) -> int:
-    return functools.reduce(lambda found, taken: found | taken, bits, 0)
+def _tries(text: str, places: list[int]) -> int:
+    """At most how many tries the matcher needs in `text`: each candidate as a whole and in parts, and again
+    behind every number that is found in it."""
+    needed = 0
+    for match in library._PATTERN.finditer(text):
+        start, stop = match.span()
+        parts = len(NO_DIGIT.findall(match.group())) + 1
+        again = parts if bisect_left(places, start) < bisect_left(places, stop) else 0
+        needed += tries(match.group()) * (1 + again)
+    return needed
 
 
 def _moved(spans: Iterable[Span], by: int) -> list[Span]:
