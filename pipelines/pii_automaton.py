@@ -30,6 +30,7 @@ from pipelines.pii_symbols import EDGE, Symbols, UnreadableError
 
 COPIES = 128  # of a repeated part that are written out; more are taken as endless
 MOST = 50_000  # states that are kept
+FUZZY = re.compile(r"\{(?:[idse][,}]|[^{}\[\]]*<)")  # which the module regex knows and re takes for text
 Items = frozenset[int]
 State = tuple[Items, int, int]  # nodes, symbol before or -1 where it does not matter, patterns accepted
 
@@ -96,8 +97,9 @@ class Graph:
             return [self._whole(parsed, self._node())]
         start = self._node()
         only = self._skip(start, "before", self.symbols.surely(*run[0], folds=self.folds))
-        self._whole(_opened(parsed, least=0), only)
-        return [start, self._whole(_opened(parsed, least=1), self._node())]
+        bare, full = _opened(parsed, least=0), _opened(parsed, least=1)
+        self._whole(bare, only)
+        return [start] if bare == full else [start, self._whole(full, self._node())]
 
     def _members(self, source: str) -> int:
         ((kind, argument),) = _parser.parse(source)
@@ -321,6 +323,8 @@ def _classes(graph: Graph) -> tuple[list[int], list[int]]:
 
 
 def _parse(pattern: Pattern) -> Any:
+    if FUZZY.search(pattern.source):
+        raise UnreadableError("approximate matching")
     try:
         return _parser.parse(pattern.source, pattern.flags & re.IGNORECASE)
     except re.error as error:
@@ -357,7 +361,8 @@ def _leading(items: Any) -> tuple[tuple[Any, Any], int] | None:
 
 
 def _opened(items: Any, least: int) -> list[Any]:
-    """`items`, which begin as `_leading` says, with the optional parts there left out or (1) made to stay."""
+    """`items`, which begin as `_leading` says, with an endless run and the optional parts before it left out
+    or (1) made to stay."""
     made: list[Any] = []
     rest = list(items)
     while rest:
@@ -365,8 +370,8 @@ def _opened(items: Any, least: int) -> list[Any]:
         if kind is op.SUBPATTERN:
             inner = _opened(argument[3], least)
             return [*made, (kind, (*argument[:3], inner)), *rest[1:]]
-        if argument[:2] != (0, 1):
-            break
+        if argument[:2] != (0, 1):  # the run itself, which may be longer than the pattern takes
+            return [*made, (kind, (argument[0], op.MAXREPEAT, argument[2])), *rest[1:]]
         made += list(argument[2]) if least else []
         rest = rest[1:]
     return made + rest
