@@ -23,11 +23,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from kernels.scan import Places, scan, scan_from
-from pipelines.pii_automaton import Machine, Pattern, Run, is_endless, run_of
+from pipelines.pii_automaton import Machine
 from pipelines.pii_context import Pieces, Words
+from pipelines.pii_graph import Pattern, is_endless, needed, run_of
 from pipelines.pii_phone import Phones, region_gate
 from pipelines.pii_presidio import LANGUAGE, Finding, RanOutOfTimeError, engine, quiet
 from pipelines.pii_symbols import Symbols, UnreadableError, named
@@ -42,6 +44,7 @@ class Searched(NamedTuple):
 
     owner: int  # number of its recogniser
     match: Any
+    search: Any
     score: float
     run: tuple[frozenset[str], int] | None  # characters it begins with, and at most how many
     parts: bool  # whether it is of the recogniser of bank accounts, which shortens matches group by group
@@ -81,7 +84,7 @@ class Scanner:
         gates = self.phone[1].gates if self.phone else []
         sources = [pattern for _, _, pattern in patterns] + gates
         symbols = Symbols(set().union(*(named(p.source + p.between) for p in sources)))
-        self.machine = Machine(sources, symbols)
+        self.machines = _machines(sources, symbols)
         self.searched = [
             _searched(self.recognizers[at], at, of, pattern, symbols) for at, of, pattern in patterns
         ]
@@ -118,7 +121,7 @@ class Scanner:
 
         There the first three are `pii_phone.gates`; for the last of them those of the regions follow.
         """
-        places = scan(texts, self.machine.tables, self.machine.learn)
+        places = _joined([_scanned(texts, character, machine) for character, machine in self.machines])
         shift = len(self.searched)
         home = np.flatnonzero(places.accepted >> np.uint64(shift + 2) & np.uint64(1))
         bits = np.zeros(len(home), np.uint64)
@@ -184,16 +187,21 @@ class Scanner:
     def _run(self, text: str, start: int, one: Searched, results: list[Result]) -> int:
         """Put what a pattern finds inside the run that begins at `start` into `results`; where it ends."""
         characters, most = one.run or (frozenset(), 0)
-        end = start
+        end: int = start
         while True:
             match = one.match(text, start)
             if match:
                 start = end = match.end()
                 self._judge(one, match, results)
-            elif all(c in characters for c in text[start : start + most + 1]) and len(text) > start + most:
-                start += 1  # the run is longer than the pattern takes
             else:
-                return end
+                ahead = text[start : start + most + 1]
+                if len(ahead) <= most or not all(c in characters for c in ahead):
+                    return end
+                match = one.search(text, start + 1)  # the run is longer than the pattern takes
+                if match is None or not all(c in characters for c in text[start : match.start()]):
+                    return end
+                start = match.start()
+                continue
             if start == len(text) or text[start - 1] not in characters or text[start] not in characters:
                 return end
 
@@ -278,12 +286,42 @@ def _is_phones(recognizer: Any) -> bool:
 def _searched(recognizer: Any, at: int, of: Any, pattern: Pattern, symbols: Symbols) -> Searched:
     import regex  # type: ignore[import-untyped]
 
-    match = regex.compile(pattern.source, pattern.flags).match
+    compiled = regex.compile(pattern.source, pattern.flags)
+    match, search = compiled.match, functools.partial(compiled.search, timeout=TIMEOUT)
     if is_endless(pattern, symbols):  # others cannot take long, and a limit costs more than they do
         match = functools.partial(match, timeout=TIMEOUT)
     run = run_of(pattern, symbols)
     inside = (frozenset(symbols.texts(run.symbols)), run.most) if run else None
-    return Searched(at, match, of.score, inside, _shortens(recognizer))
+    return Searched(at, match, search, of.score, inside, _shortens(recognizer))
+
+
+def _machines(patterns: list[Pattern], symbols: Symbols) -> list[tuple[str | None, Machine]]:
+    """Automata, each with a character that a text must have for it; bit `i` stands for ``patterns[i]``."""
+    groups: dict[str | None, list[int]] = {}
+    for bit, pattern in enumerate(patterns):
+        groups.setdefault(needed(pattern, symbols), []).append(bit)
+    return [
+        (character, Machine([patterns[bit] for bit in bits], symbols, bits=bits))
+        for character, bits in groups.items()
+    ]
+
+
+def _scanned(texts: pa.Array, character: str | None, machine: Machine) -> Places:
+    """Places of an automaton in the texts that hold `character`."""
+    if character is None:
+        return scan(texts, machine.tables, machine.learn)
+    rows = np.flatnonzero(
+        pc.match_substring(texts, character).fill_null(False).to_numpy(zero_copy_only=False)
+    )
+    found = scan(texts.take(pa.array(rows)), machine.tables, machine.learn)
+    return found._replace(row=rows[found.row])
+
+
+def _joined(parts: list[Places]) -> Places:
+    """All places in order of (row, start)."""
+    columns = [np.concatenate(column) for column in zip(*parts, strict=True)]
+    order = np.lexsort((columns[1], columns[0])) if len(parts) > 1 else slice(None)
+    return Places(*(column[order] for column in columns))
 
 
 def _dialled(regions: tuple[str, ...]) -> list[tuple[int, Machine]]:
@@ -337,4 +375,4 @@ def _kept(results: Iterable[Result]) -> list[Result]:
     return kept
 
 
-__all__ = ["Found", "Run", "Scanner", "scanner"]
+__all__ = ["Found", "Scanner", "scanner"]

@@ -120,7 +120,8 @@ class Dialled:
         self.abroad = re.compile(metadata.international_prefix)
         self.own, self.main = Area(metadata), Area(main)
         self.areas = [Area(area) for area in areas if area is not None]
-        self.least = min(area.possible[0] for area in self.areas)
+        lengthens = any(area.rule and re.search(r"(?<!\\)\d", area.rule) for area in (self.own, self.main))
+        self.least = 0 if lengthens else min(area.possible[0] for area in self.areas)
         self.takes = functools.lru_cache(REMEMBERED)(self._takes)
 
     def _takes(self, digits: str) -> bool | None:
@@ -199,6 +200,8 @@ class Matcher(PhoneNumberMatcher):
         digits = NO_DIGIT.sub("", candidate)
         if not digits.isascii():
             digits = util.normalize_digits_only(digits)
+        if len(digits) < self._dialled.least:
+            return None
         if len(digits) < 3 or not digits.isascii():
             return super()._parse_and_verify(candidate, offset)
         taken = self._dialled.takes(digits)

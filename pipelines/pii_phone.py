@@ -1,7 +1,7 @@
 """Telephone numbers as Presidio finds them, with the library asked only where a number could be.
 
 Presidio runs phonenumbers' matcher over the text once for each of its eight regions. Here each region
-becomes a pattern of `pipelines.pii_automaton`, made from the library's metadata (`gates`): the digits of
+becomes a pattern of `pipelines.pii_graph`, made from the library's metadata (`gates`): the digits of
 every number that is valid there, dialled in any way, with anything that may stand between digits. Only where
 one is accepted is the library asked.
 
@@ -31,7 +31,7 @@ from phonenumbers.phonenumberutil import _SECOND_NUMBER_START_PATTERN as SECOND_
 from phonenumbers.phonenumberutil import _VALID_PUNCTUATION as PUNCTUATION
 
 from kernels.scan import CODE_POINTS
-from pipelines.pii_automaton import Pattern, alphabet
+from pipelines.pii_graph import Pattern, alphabet
 from pipelines.pii_numbers import NO_DIGIT, TRIES, TYPES, Matcher, dialled, tries, unchanged
 from pipelines.pii_symbols import Symbols, named
 
@@ -49,11 +49,12 @@ CROSS = "[xｘ#＃~～]"
 # Where letters of a candidate may count as digits (a label behind one or two digits, or three times x), or
 # more than `BETWEEN` stands between them.
 ODD = (
-    rf"\d{BETWEEN}*(?:\d{BETWEEN}*)?[ \u00a0\t,]*{LABEL}|\d(?:[{PUNCTUATION}\d]*x){{3}}|\d{{100}}"
-    rf"|\d[ \u00a0\t,]*{CROSS}[:.．]?[ \u00a0,-]*[:．\t,]|\d[ \u00a0]*[\t,][ \u00a0\t,]*{CROSS}"
+    rf"(?<!\d)(?:\d{BETWEEN}*(?:\d{BETWEEN}*)?[ \u00a0\t,]*{LABEL}|\d{{100}}"
+    rf"|\d[ \u00a0\t,]*{CROSS}[:.．]?[ \u00a0,-]*[:．\t,]|\d[ \u00a0]*[\t,][ \u00a0\t,]*{CROSS})"
+    rf"|x(?:[{PUNCTUATION}\d]*x){{2}}"
 )
 # Candidates whose end is the end of all that begin inside them.
-PLAIN = re.compile(r"[+(\[]*\d{1,20}(?:[-. ()\[\]/]{1,4}\d{1,20}){0,12}")
+PLAIN = re.compile(r"[+(\[]*\d{1,20}(?:[-. ()\[\]/]{1,4}\d{1,20}){0,19}")
 
 
 def gates(regions: tuple[str, ...]) -> list[Pattern]:
@@ -66,7 +67,7 @@ def gates(regions: tuple[str, ...]) -> list[Pattern]:
     least = min([*home, abroad])
     return [
         Pattern(rf"[+＋]\d{{{abroad},}}", 0, BETWEEN),
-        Pattern(rf"(?<!\d)(?:{ODD})", re.IGNORECASE),
+        Pattern(ODD, re.IGNORECASE),
         Pattern(rf"{BEFORE}\d{{{least},}}{BEHIND}", 0, BETWEEN),
     ]
 
@@ -159,14 +160,6 @@ class Phones:
             inside.append((at, bits))
         return found + self._found(text, start, stop, inside)
 
-    def every(self, text: str) -> list[Span]:
-        """Spans of numbers in `text` by the library alone."""
-        return [
-            (match.start, match.end)
-            for region in self.regions
-            for match in Matcher(text, region, self.leniency)
-        ]
-
     def _found(self, text: str, start: int, stop: int, places: list[tuple[int, int]]) -> list[Span]:
         """Spans in the window ``start:stop``."""
         if not places:
@@ -189,7 +182,8 @@ class Phones:
                 continue
             if second or some & 2 or not PLAIN.fullmatch(candidate):
                 edge = max(start - 1, 0)
-                return _moved(self.window(text[edge : stop + 3], start - edge, stop - edge), edge)
+                bits = functools.reduce(lambda all_, place: all_ | place[1], places, 0)
+                return _moved(self.window(text[edge : stop + 3], start - edge, stop - edge, bits), edge)
             before = text[first - 1] if first else ""
             found += _moved(self.verdict(before, candidate, text[at : at + 3], whole, some), first)
         return found
@@ -229,9 +223,13 @@ class Phones:
         stamped = library._TIME_STAMPS.search(candidate) and library._TIME_STAMPS_SUFFIX.match(text, stop)
         return 1 if stamped else tries(candidate)
 
-    def _window(self, text: str, start: int, stop: int) -> list[Span]:
+    def _window(self, text: str, start: int, stop: int, bits: int) -> list[Span]:
         """Spans by the library alone; what is outside ``start:stop`` is only there to be looked at."""
-        return sorted({span for span in self.every(text) if start <= span[0] < stop})
+        found = set()
+        for region in self._regions(bits):
+            for match in Matcher(text, region, self.leniency, start, stop):
+                found.add((match.start, match.end))
+        return sorted(found)
 
     def _verdict(self, before: str, candidate: str, behind: str, whole: int, some: int) -> tuple[Span, ...]:
         """Spans in a `PLAIN` candidate; regions whose bit is in `whole` may take it as a whole."""

@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 
 from kernels.scan import scan
 from pipelines import pii, pii_engine, pii_numbers, pii_phone
-from pipelines.pii_automaton import Machine, Pattern
+from pipelines.pii_automaton import Machine
 from pipelines.pii_engine import Scanner, scanner
+from pipelines.pii_graph import Pattern, needed
 from pipelines.pii_presidio import engine
 from pipelines.pii_symbols import Symbols, UnreadableError, named
 from tests.pipelines.identifiers import plain
@@ -74,6 +75,8 @@ def _ours(text: str, *, context: bool) -> list[pii_engine.Finding]:
         "the " * 60 + "phone " + "of the " * 40 + "425-882-8080",
         "w" * 400 + " passport 123456789",
         "ssn:078-05-1121 is the ssn 078-05-1121",
+        "call 1x2x3x45678901 or 1xxx5551234567 now",
+        "12 " * 300 + "425 882 8080 " + "1 x 2 " * 40,
         "1x2x3x4567 or 5 ext 5551234567 or +49 (0)30 123456; 12 # 425 882 8080",
         "٤٢٥ ٨٨٢ ٨٠٨٠ and ４２５-882-8080 or $4258828080 4258828080% K4258828080",
         "2012-01-02 08:00 2012-01-02 08 3/10/2011 211-227 (2003) (425) 882-8080 / x12 4258828080",
@@ -125,6 +128,15 @@ def test_a_changed_pattern_that_is_readable_is_followed(monkeypatch: pytest.Monk
 def test_what_is_not_understood_is_refused(source: str) -> None:
     with pytest.raises(UnreadableError):
         Machine([Pattern(source)], Symbols(named(source)))
+
+
+def test_only_what_begins_anywhere_needs_a_character() -> None:
+    assert [character for character, _ in scanner(False).machines] == [None, "@"]
+    symbols = Symbols([])
+    assert needed(Pattern(r"\w+-?\w*@\w+"), symbols) is None  # it has a run
+    assert needed(Pattern(r"\b(?:\w|\w\w*)@\w"), symbols) == "@"
+    assert needed(Pattern(r"\b(?:\w|\w\w*)(?:@|-)\w"), symbols) is None
+    assert needed(Pattern(r"x\w*@"), symbols) is None
 
 
 def test_states_are_forgotten_when_there_is_no_room(monkeypatch: pytest.MonkeyPatch) -> None:
