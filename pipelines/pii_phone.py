@@ -1,52 +1,116 @@
-"""Telephone numbers as Presidio finds them, without trying every region on every number.
+"""Telephone numbers as Presidio finds them, with the library asked only where a number could be.
 
-Presidio runs phonenumbers' matcher over the text once for each of its eight regions. Until a region has its
-first match all of them walk through the same candidates, and whether a candidate is a number depends on
-nothing but the candidate, whether letters or currency touch it, and whether a colon and minutes follow. So
-the candidates are walked through once, one that has too few digits for any region is passed over, and the
-verdict on each of the others, for all regions at once, is remembered. After a region's first match in a
-text the library's own matcher goes on for that region.
+Presidio runs phonenumbers' matcher over the text once for each of its eight regions. Here each region
+becomes a pattern of `pipelines.pii_graph`, made from the library's metadata (`gates`): the digits of
+every number that is valid there, dialled in any way, with anything that may stand between digits. Only where
+one is accepted is the library asked.
 
-Exact: the candidates, the verdicts and the matching are the library's. A text with more than `MOST`
-candidates is left to it altogether, because it gives up after a number of tries.
+It is asked about windows: a stretch of characters of which the library's candidates are made. No candidate
+crosses the edge of one. Within a window the library's own pattern gives the candidates; one in which no
+region was accepted holds no number. All regions' numbers have one score, and one that lies inside another
+is removed; so where one region takes a whole candidate the others need not be asked, provided that no
+candidate could reach beyond its end (`PLAIN`). Every other window is left to the library's matcher.
 
-Before that `Phones.gate` tells by one RE2 pattern over whole columns which texts have such a candidate at
-all. It was read off the library's own pattern: where that is another one, every text with a digit passes.
+The matcher gives up after a number of tries a text; one that has digits enough to come there is left to the
+library altogether.
 
-Cost: the gate 300 MB/s; then a scan by the library's pattern, and about a millisecond for a candidate that
-was never seen.
+Cost: a tenth of a millisecond for a number that was never seen, one for a window left to the library.
 Source: https://github.com/daviddrysdale/python-phonenumbers
 """
 
 import functools
-import hashlib
 import re
+from bisect import bisect_left
+from collections.abc import Iterable
 from typing import Any
 
 import phonenumbers
-from phonenumbers import PhoneMetadata, PhoneNumberMatcher
+from phonenumbers import Leniency, PhoneMetadata
 from phonenumbers import phonenumbermatcher as library
 from phonenumbers.phonenumberutil import _SECOND_NUMBER_START_PATTERN as SECOND_NUMBER
+from phonenumbers.phonenumberutil import _VALID_PUNCTUATION as PUNCTUATION
 
-MOST = 1000
-LONGEST = 1 << 10  # more digits than any candidate has
-REMEMBERED = 1 << 16
+from kernels.scan import CODE_POINTS
+from pipelines.pii_graph import Pattern, alphabet
+from pipelines.pii_numbers import NO_DIGIT, TRIES, TYPES, Matcher, dialled, tries, unchanged
+from pipelines.pii_symbols import Symbols, named
+
 Span = tuple[int, int]
-# Candidates of nothing but digits and what stands between them: only these are judged by their digits
-# (an "x" or "ext" may turn letters into digits).
-PLAIN = re.compile(r"[\d\s\-()./\[\]~+]*")
-DIGIT = re.compile(r"\d")
-KNOWN = "f5af5fee4448fcd045acfd4d2a9ccfe4ecc4cf8e842f4f14b3d6210bfa913fbb"  # SHA-256 of the pattern of 9.0
-GOOD, BAD, MINUTES = " ", "a", ":00"  # what may touch a candidate, for all that the matcher can tell
+REMEMBERED = 1 << 16
+AROUND = 64  # characters looked at in one go
+SAFE = 10_000  # characters in which the matcher cannot come to its last try
+# What the matcher refuses next to a number, as far as it cannot be part of a candidate: letters but for x,
+# which stands between digits, and behind a number but for those with which an extension begins.
+BEFORE = r"(?<![\dA-WYZa-wyz%$])"
+BEHIND = r"(?![\dB-DF-HJ-WYZb-df-hj-wyz%$])"
+BETWEEN = rf"[{PUNCTUATION}X#＃Ｘ]"
+LABEL = "(?:;ext|e?xt|ｅ?ｘｔ|доб|anexo|int|ｉｎｔ)"
+CROSS = "[xｘ#＃~～]"
+# Where letters of a candidate may count as digits (a label behind one or two digits, or three times x), or
+# more than `BETWEEN` stands between them.
+ODD = (
+    rf"(?<!\d)(?:\d{BETWEEN}*(?:\d{BETWEEN}*)?[ \u00a0\t,]*{LABEL}|\d{{100}}"
+    rf"|\d[ \u00a0\t,]*{CROSS}[:.．]?[ \u00a0,-]*[:．\t,]|\d[ \u00a0]*[\t,][ \u00a0\t,]*{CROSS})"
+    rf"|x(?:[{PUNCTUATION}\d]*x){{2}}"
+)
+# Candidates whose end is the end of all that begin inside them.
+PLAIN = re.compile(r"[+(\[]*\d{1,20}(?:[-. ()\[\]/]{1,4}\d{1,20}){0,19}")
+
+
+def gates(regions: tuple[str, ...]) -> list[Pattern]:
+    """Patterns of which each number that the matcher finds follows one.
+
+    Dialled from abroad, spelled in an odd way, and dialled at home: for these alone `region_gate` says more.
+    """
+    abroad = _abroad()
+    home = [fewest_digits()[phonenumbers.country_code_for_region(r)] for r in regions if _metadata(r)]
+    least = min([*home, abroad])
+    return [
+        Pattern(rf"[+＋]\d{{{abroad},}}", 0, BETWEEN),
+        Pattern(ODD, re.IGNORECASE),
+        Pattern(rf"{BEFORE}\d{{{least},}}{BEHIND}", 0, BETWEEN),
+    ]
+
+
+def region_gate(region: str) -> Pattern | None:
+    """Pattern of the numbers as they may be dialled in `region`; null for a region that is unknown."""
+    metadata = _metadata(region)
+    if metadata is None:
+        return None
+    foreign = rf"(?:{metadata.international_prefix})\d{{{_abroad()},}}"
+    return Pattern(f"{BEFORE}(?:{_home(metadata)}|{foreign}){BEHIND}", 0, BETWEEN)
+
+
+def _metadata(region: str) -> Any:
+    return PhoneMetadata.metadata_for_region(region, None)
+
+
+def _abroad() -> int:
+    """Fewest digits of a number with its country's code."""
+    return min(len(str(code)) + least for code, least in fewest_digits().items())
+
+
+def _home(metadata: Any) -> str:
+    """Digits of the valid numbers of a region's country as they may be dialled at home."""
+    code = metadata.country_code
+    numbers = []
+    for region in phonenumbers.COUNTRY_CODE_TO_REGION_CODE[code]:
+        area = PhoneMetadata.metadata_for_region(region, None)
+        described = [getattr(area, kind) for kind in TYPES] if area else []
+        numbers += [kind.national_number_pattern for kind in described if kind]
+    valid = "|".join(dict.fromkeys(number for number in numbers if number))
+    prefix = metadata.national_prefix_for_parsing or ""
+    if metadata.national_prefix_transform_rule:
+        prefix = re.sub(r"\(\\d\{[0-9,]+\}\)", "", prefix)  # the group that the rule keeps
+    return f"(?:{code})?(?:{prefix})?(?:{prefix})?(?:{valid})"
 
 
 @functools.cache
-def fewest_digits(regions: tuple[str, ...]) -> dict[int, int]:
-    """By country calling code, digits below which no number dialled from abroad or at home is valid.
+def fewest_digits() -> dict[int, int]:
+    """By country calling code, digits below which no number behind that code is valid.
 
-    At home a number needs the fewest digits of any area of that code, less what the metadata adds when a
-    subscriber leaves out the area's code; that is also what must follow the calling code from abroad. Only
-    the metadata of `regions` and of each code's main region are ever asked to add something.
+    A number has as many digits as the metadata of any area of that code allow, less what they add when a
+    subscriber leaves out the area's code.
     """
     areas = [PhoneMetadata.metadata_for_region(region, None) for region in phonenumbers.SUPPORTED_REGIONS]
     codes = phonenumbers.COUNTRY_CODES_FOR_NON_GEO_REGIONS
@@ -56,28 +120,10 @@ def fewest_digits(regions: tuple[str, ...]) -> dict[int, int]:
         lengths = area.general_desc.possible_length if area and area.general_desc else ()
         if area and area.country_code and lengths:
             main = phonenumbers.region_code_for_country_code(area.country_code)
-            rule = area.national_prefix_transform_rule if area.id in (main, *regions) else None
+            rule = area.national_prefix_transform_rule if area.id == main else None
             least = max(1, min(lengths) - len(re.sub(r"\\\d", "", rule or "")))
             fewest[area.country_code] = min(least, fewest.get(area.country_code, least))
     return fewest
-
-
-def gate(fewest: int) -> str:
-    """RE2 pattern found in every text with a candidate of `fewest` digits, or one that is not `PLAIN`.
-
-    The digits are ASCII ones. A candidate that is not plain has an x or a character beyond ASCII before a
-    digit of its own, or an extension's label or # behind one.
-    """
-    pattern = library._PATTERN.pattern
-    if hashlib.sha256(pattern.encode()).hexdigest() != KNOWN:
-        return "[0-9]"
-    wide = "".join(sorted({character for character in pattern if ord(character) > 127}))
-    between = rf"[-x ()./\[\]~{wide}]{{0,4}}"
-    return (
-        rf"(?i)[0-9](?:{between}[0-9]){{{fewest - 1}}}"
-        rf"|[x{wide}][-x +()./\[\]~:,;\t{wide}]*[0-9]"
-        rf"|[0-9][ \t,{wide}]*(?:;ext|e?xt|anexo|int|#)"
-    )
 
 
 class Phones:
@@ -86,73 +132,178 @@ class Phones:
     def __init__(self, regions: tuple[str, ...], leniency: int) -> None:
         self.regions = regions
         self.leniency = leniency
-        fewest = fewest_digits(regions)
-        abroad = min(len(str(code)) + least for code, least in fewest.items())
-        prefix = 2  # digits of the shortest international prefix, as in 00
-        home = [fewest[phonenumbers.country_code_for_region(region)] for region in regions]
-        self.fewest = min(*home, abroad)
-        self.least = {
-            region: min(least, prefix + abroad) for region, least in zip(regions, home, strict=True)
-        }
-        self.gate = gate(self.fewest)
-        self.verdicts = functools.lru_cache(REMEMBERED)(self._verdicts)
+        self.gates = gates(regions)
+        self._chosen: dict[int, list[str]] = {}
+        self.window = functools.lru_cache(REMEMBERED)(self._window)
+        self.verdict = functools.lru_cache(REMEMBERED)(self._verdict)
 
-    def spans(self, text: str) -> set[Span] | None:
-        """Character spans of numbers in `text`; null where only the library's own loop is exact."""
-        found: set[Span] = set()
-        waiting = set(self.regions)
-        tried, match = 0, library._PATTERN.search(text)
-        while match is not None and waiting:
-            start = match.start()
+    def forget(self) -> None:
+        """Forget all numbers that were met."""
+        self.window.cache_clear()
+        self.verdict.cache_clear()
+        for region in filter(None, map(dialled, self.regions)):
+            region.takes.cache_clear()
+
+    def spans(self, text: str, places: Iterable[tuple[int, int]]) -> list[Span]:
+        """Spans of numbers in `text`; `places` are (character, bits of the gates accepted there)."""
+        places = list(places)
+        if len(text) > SAFE and _tries(text, [at for at, _ in places]) >= TRIES:
+            return self._long(text, places)
+        found: list[Span] = []
+        start, stop = 0, -1
+        inside: list[tuple[int, int]] = []
+        for at, bits in places:
+            if at >= stop:
+                found += self._found(text, start, stop, inside)
+                start, stop = _stretch(text, at)
+                inside = []
+            inside.append((at, bits))
+        return found + self._found(text, start, stop, inside)
+
+    def _found(self, text: str, start: int, stop: int, places: list[tuple[int, int]]) -> list[Span]:
+        """Spans in the window ``start:stop``."""
+        if not places:
+            return []
+        found: list[Span] = []
+        at = start
+        while at <= places[-1][0] and (match := library._PATTERN.search(text, at, stop)):
+            first, at = match.span()
             second = SECOND_NUMBER.search(match.group())
-            candidate = match.group()[: second.start()] if second else match.group()
-            stop = start + len(candidate)
-            if not self._too_short(candidate):
-                tried += 1
-                if tried > MOST:
-                    return None
-                for region, span in self._verdict(text, candidate, start, stop):
-                    if region in waiting:
-                        waiting.remove(region)
-                        found.add((start + span[0], start + span[1]))
-                        found |= self._rest(text, region, start + span[1])
-            match = library._PATTERN.search(text, stop)
+            if second:
+                at = first + second.start()
+            candidate = text[first:at]
+            lead = first + len(candidate) - len(candidate.lstrip("([+ -.)"))
+            whole = some = 0
+            for place, taken in places:
+                if first <= place < at:
+                    some |= taken
+                    whole |= taken if place <= lead else 0
+            if not some:
+                continue
+            if second or some & 2 or not PLAIN.fullmatch(candidate):
+                edge = max(start - 1, 0)
+                bits = functools.reduce(lambda all_, place: all_ | place[1], places, 0)
+                return _moved(self.window(text[edge : stop + 3], start - edge, stop - edge, bits), edge)
+            before = text[first - 1] if first else ""
+            found += _moved(self.verdict(before, candidate, text[at : at + 3], whole, some), first)
         return found
 
-    def _too_short(self, candidate: str) -> bool:
-        return bool(PLAIN.fullmatch(candidate)) and len(DIGIT.findall(candidate)) < self.fewest
+    def _long(self, text: str, places: list[tuple[int, int]]) -> list[Span]:
+        """Spans in a text in which the matcher may come to its last try, which is counted for each region."""
+        left = dict.fromkeys(self.regions, TRIES)
+        found: list[Span] = []
+        at, following = 0, 0
+        while (match := library._PATTERN.search(text, at)) and any(count > 0 for count in left.values()):
+            start, stop = match.span()
+            candidate = match.group()
+            second = SECOND_NUMBER.search(candidate)
+            if second:
+                stop = start + second.start()
+            some = 0
+            while following < len(places) and places[following][0] < stop:
+                some |= places[following][1] if places[following][0] >= start else 0
+                following += 1
+            asked = self._regions(some)
+            if some and (second or some & 2 or not PLAIN.fullmatch(candidate)):
+                asked, stop = list(self.regions), _stretch(text, start)[1]
+            spent = 0 if some and stop > match.end() else self._spent(text, start, stop)
+            for region, count in left.items():
+                if region in asked and count > 0:
+                    matcher = Matcher(text, region, self.leniency, start, stop, count)
+                    found += [(number.start, number.end) for number in matcher]
+                    left[region] = matcher.left
+                else:
+                    left[region] = count - spent
+            at = stop
+        return found
 
-    def _verdict(self, text: str, candidate: str, start: int, stop: int) -> tuple[tuple[str, Span], ...]:
-        before = BAD if start > 0 and _touches(text[start - 1]) else GOOD
-        after = BAD if stop < len(text) and _touches(text[stop]) else GOOD
-        if library._TIME_STAMPS_SUFFIX.match(text, stop):
-            after = MINUTES
-        return self.verdicts(before, candidate, after)
+    def _spent(self, text: str, start: int, stop: int) -> int:
+        """Tries for the candidate ``start:stop`` if there is no number in it."""
+        candidate = text[start:stop]
+        stamped = library._TIME_STAMPS.search(candidate) and library._TIME_STAMPS_SUFFIX.match(text, stop)
+        return 1 if stamped else tries(candidate)
 
-    def _verdicts(self, before: str, candidate: str, after: str) -> tuple[tuple[str, Span], ...]:
-        """(region, span in the candidate) of each region's first match in the candidate."""
-        digits = len(DIGIT.findall(candidate))
-        if "+" in candidate or not PLAIN.fullmatch(candidate):
-            digits = LONGEST
-        results = []
-        for region in self.regions:
-            if digits < self.least[region]:
-                continue
-            matcher = PhoneNumberMatcher(before + candidate + after, region, leniency=self.leniency)
-            match = matcher._extract_match(candidate, 1)
-            if match is not None:
-                results.append((region, (match.start - 1, match.end - 1)))
-        return tuple(results)
+    def _window(self, text: str, start: int, stop: int, bits: int) -> list[Span]:
+        """Spans by the library alone; what is outside ``start:stop`` is only there to be looked at."""
+        found = set()
+        for region in self._regions(bits):
+            for match in Matcher(text, region, self.leniency, start, stop):
+                found.add((match.start, match.end))
+        return sorted(found)
 
-    def _rest(self, text: str, region: str, index: int) -> set[Span]:
-        matcher: Any = PhoneNumberMatcher(text, region, leniency=self.leniency)
-        matcher._search_index = index
-        return {(match.start, match.end) for match in matcher}
+    def _verdict(self, before: str, candidate: str, behind: str, whole: int, some: int) -> tuple[Span, ...]:
+        """Spans in a `PLAIN` candidate; regions whose bit is in `whole` may take it as a whole."""
+        if library._SLASH_SEPARATED_DATES.search(candidate):
+            return ()
+        if library._TIME_STAMPS.search(candidate) and library._TIME_STAMPS_SUFFIX.match(behind):
+            return ()
+        text, start = before + candidate + behind, len(before)
+        if any(self._takes_all(text, candidate, start, region) for region in self._regions(whole)):
+            return ((0, len(candidate)),)
+        found: set[Span] = set()
+        if candidate.isdecimal():
+            return ()  # the matcher goes on with parts of it, and there are none
+        for region in self._regions(some):
+            for match in Matcher(text, region, self.leniency):
+                if start <= match.start < start + len(candidate):
+                    found.add((match.start - start, match.end - start))
+        return tuple(sorted(found))
+
+    def _takes_all(self, text: str, candidate: str, start: int, region: str) -> bool:
+        """Whether the candidate at `start` of `text` is a number of `region`."""
+        if candidate.isdecimal() and candidate.isascii() and len(candidate) > 2:
+            known = dialled(region) if unchanged() and self.leniency == Leniency.VALID else None
+            if known and known.takes(candidate) is False:
+                return False  # most are none, and a matcher need not be made for them
+        matcher = Matcher(text, region, self.leniency)
+        return matcher._parse_and_verify(candidate, start) is not None
+
+    def _regions(self, bits: int) -> list[str]:
+        if bits not in self._chosen:
+            every = enumerate(self.regions)
+            self._chosen[bits] = [region for at, region in every if bits & 3 or bits >> (at + 2) & 1]
+        return self._chosen[bits]
 
 
-def _touches(character: str) -> bool:
-    """Whether a character next to a number means that it is none."""
-    return bool(
-        PhoneNumberMatcher._is_invalid_punctuation_symbol(character)
-        or PhoneNumberMatcher._is_latin_letter(character)
-    )
+def _tries(text: str, places: list[int]) -> int:
+    """At most how many tries the matcher needs in `text`: each candidate as a whole and in parts, and again
+    behind every number that is found in it."""
+    needed = 0
+    for match in library._PATTERN.finditer(text):
+        start, stop = match.span()
+        parts = len(NO_DIGIT.findall(match.group())) + 1
+        again = parts if bisect_left(places, start) < bisect_left(places, stop) else 0
+        needed += tries(match.group()) * (1 + again)
+    return needed
+
+
+def _moved(spans: Iterable[Span], by: int) -> list[Span]:
+    return [(start + by, stop + by) for start, stop in spans]
+
+
+@functools.cache
+def _alphabet() -> tuple[str, str]:
+    """Characters of which a candidate may consist: those of ASCII, and all."""
+    pattern = Pattern(library._PATTERN.pattern, library._PATTERN.flags)
+    symbols = Symbols(named(pattern.source))
+    known = symbols.texts(alphabet(pattern, symbols))
+    digits = "".join(filter(str.isdecimal, map(chr, range(128, CODE_POINTS))))
+    return "".join(filter(str.isascii, known)), known + digits
+
+
+def _stretch(text: str, at: int) -> Span:
+    """The characters around `at` of which candidates may be made."""
+    ascii_, every = _alphabet()
+    known = ascii_ if text.isascii() else every
+    start, stop = at, at
+    while True:
+        first = max(0, start - AROUND)
+        start = first + len(text[first:start].rstrip(known))
+        if start > first or not first:
+            break
+    while True:
+        part = text[stop : stop + AROUND]
+        rest = len(part.lstrip(known))
+        stop += len(part) - rest
+        if rest or stop == len(text):
+            return start, stop

@@ -1,15 +1,14 @@
 """Speed of the text stages (clean, quality, pii) on one core over real conversations.
 
 Nothing is timed before it is right: cleaning twice is cleaning once and ftfy, asked for every text, agrees;
-quality drops none of these rows; what pii finds in a sample equals Presidio's own engine, whose speed on
-the same sample stands beside. Reads gsm8k, gpteacher, sgd and multidogo from HEADRACE_TEST_DATA (default
-../shared/data).
+quality drops none of these rows; what pii finds is compared by `bench_pii`. Reads gsm8k, gpteacher, sgd and
+multidogo from HEADRACE_TEST_DATA (default ../shared/data).
 
     python tests/benchmarks/bench_stages.py [--out FILE] [--all]
 
 writes a CSV with a line a measurement: stage, case, figure, unit, date, commit, processor and load. MB are
 UTF-8 bytes of content entering; seconds are CPU seconds. Stages run with a warm process (compiled kernels,
-set-up recognisers), pii with no remembered phone numbers. `--all` takes whole corpora for pii instead of
+set-up recognisers), pii with no remembered numbers and words. `--all` takes whole corpora for pii instead of
 their first 2 MB. The default run takes under a minute.
 """
 
@@ -32,13 +31,12 @@ import ftfy
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipelines import clean, pii, pii_presidio, quality, schema
-from pipelines.pii_presidio import Finding
+from pipelines import clean, pii, quality, schema
+from pipelines.pii_engine import scanner
 
 HERE = Path(__file__).resolve().parent
 DATA = Path(os.environ.get("HEADRACE_TEST_DATA", HERE.parents[2] / "shared" / "data"))
 BULK = 20e6  # bytes that clean and quality are timed on: rows are repeated up to there
-SAMPLE = 60_000  # bytes on which Presidio itself is timed
 Figure = tuple[str, str, float, str]
 Turn = tuple[str, str]
 
@@ -135,18 +133,6 @@ def check_clean(came: pa.Table) -> pa.Table:
     return done
 
 
-def plain(texts: list[str]) -> list[list[Finding]]:
-    """What Presidio's own engine finds."""
-    engine, name = pii_presidio.engine(), "recognizer_name"
-    return [
-        sorted(
-            Finding(r.start, r.end, r.entity_type, float(r.score), r.recognition_metadata[name])
-            for r in engine.analyze(text, "en")
-        )
-        for text in texts
-    ]
-
-
 def measure_bulk(case: str, rows: pa.Table) -> Iterator[Figure]:
     """MB/s of the vectorised stages over rows repeated to `BULK` bytes."""
     many = pa.concat_tables([rows] * max(1, round(BULK / size(rows)))).combine_chunks()
@@ -159,41 +145,30 @@ def measure_bulk(case: str, rows: pa.Table) -> Iterator[Figure]:
 
 
 def measure_pii(case: str, rows: pa.Table) -> Iterator[Figure]:
-    """MB/s of pii, of the gate alone, and of Presidio on a sample of the same texts."""
-    config, scanner = pii.Config(), pii_presidio.scanner(False)
-    texts = schema.contents(rows)[2]
-    sample = schema.contents(first(rows, SAMPLE))[2]
-    due: list[list[list[Finding]]] = []
-    slow = seconds(lambda: due.append(plain(sample.to_pylist())), 1)
-    found: list[list[Finding]] = [[] for _ in range(len(sample))]
-    for row in pii.find(sample, config).to_pylist():
-        found[row.pop("row")].append(Finding(**row))
-    assert found == due[0], "findings differ from Presidio's"
-    for phones in scanner.phones.values():
-        phones.verdicts.cache_clear()
-    own = size(rows) / 1e6 / seconds(lambda: pii.apply(rows, config), 1)
-    theirs = float(pc.sum(pc.binary_length(sample)).as_py()) / 1e6 / slow
-    possible = scanner.candidates(texts)
-    yield "pii", case, own, "MB/s"
-    yield "pii gate", case, size(rows) / 1e6 / seconds(lambda: scanner.candidates(texts), 2), "MB/s"
-    yield "pii, share of texts shown to Presidio", case, float(possible.any(axis=1).mean()), "1"
-    yield "presidio", case, theirs, "MB/s"
-    yield "pii / presidio", case, own / theirs, "1"
+    """MB/s of pii with nothing remembered; `bench_pii` says more."""
+    config = pii.Config()
+    pii.apply(rows, config)
+    scanner(config.context).forget()
+    yield "pii", case, size(rows) / 1e6 / seconds(lambda: pii.apply(rows, config), 1), "MB/s"
 
 
-def save(path: Path, figures: list[Figure]) -> None:
-    """The CSV with where and when."""
+def place() -> list[str]:
+    """Date, commit, processor and load."""
     command = ["git", "rev-parse", "--short", "HEAD"]
     commit = subprocess.run(command, cwd=HERE, capture_output=True, text=True, check=True).stdout.strip()
     info = Path("/proc/cpuinfo")
     names = [line for line in info.read_text().splitlines() if "model name" in line] if info.exists() else []
     cpu = names[0].partition(":")[2].strip() if names else platform.processor()
-    place = [datetime.now(UTC).date().isoformat(), commit, cpu, f"{os.getloadavg()[0]:.1f}"]
+    return [datetime.now(UTC).date().isoformat(), commit, cpu, f"{os.getloadavg()[0]:.1f}"]
+
+
+def save(path: Path, figures: list[Figure]) -> None:
+    """The CSV with where and when."""
     with path.open("w", newline="") as stream:
         writer = csv.writer(stream, lineterminator="\n")
         writer.writerow(["stage", "case", "figure", "unit", "date", "commit", "cpu", "load"])
         writer.writerows(
-            [stage, case, f"{figure:.4g}", unit, *place] for stage, case, figure, unit in figures
+            [stage, case, f"{figure:.4g}", unit, *place()] for stage, case, figure, unit in figures
         )
 
 

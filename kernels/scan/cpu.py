@@ -1,0 +1,158 @@
+"""Scan in one pass: a text is decoded into classes once, then walked from every character."""
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from kernels.arrow import Spans
+
+UNKNOWN = 0xFFFF
+ROOM = 1 << 14  # places that are collected before they are put aside
+
+
+def scan(texts: Spans, automaton: Any, learn: Callable[[int], None]) -> tuple[NDArray[Any], ...]:
+    """(row, start, stop int64[M], accepted uint64[M]) of all places where `automaton` accepts."""
+    longest = int((texts.stops - texts.starts).max(initial=0))
+    classes = np.zeros(longest + 2, np.uint8)
+    tables = (automaton.classes, automaton.steps, automaton.accepts, automaton.starts, automaton.edge)
+    parts, row, at = [], 0, 0
+    while row < len(texts):
+        spans = np.empty((3, ROOM), np.int64)
+        accepted = np.empty(ROOM, np.uint64)
+        first = automaton.steps[automaton.starts]  # by the classes of two characters: most walks end there
+        row, at, size, unknown = _scan(
+            texts.data, texts.starts, texts.stops, *tables, first, classes, row, at, spans, accepted
+        )
+        parts.append((*spans[:, :size], accepted[:size]))
+        if unknown >= 0:
+            learn(unknown)
+    if not parts:
+        return (*np.zeros((3, 0), np.int64), np.zeros(0, np.uint64))
+    return tuple(np.concatenate(column) for column in zip(*parts, strict=True))
+
+
+@njit(nogil=True, cache=True)
+def _scan(  # type: ignore[no-untyped-def]
+    data, begins, ends, table, steps, accepts, starts, edge, first, classes, row, at, spans, accepted
+):
+    """Places from character `at` of text `row` on: (next row, next at, places, state of unknown steps or -1).
+
+    It returns when all texts are done, there is no room for a place, or steps are unknown.
+    """
+    size, room = 0, len(accepted)
+    while row < len(begins):
+        length = _classes(data, begins[row], ends[row], table, edge, classes)
+        while at < length:
+            state = first[classes[at], classes[at + 1]]
+            if state == 0:
+                at += 1
+                continue
+            if size == room:
+                return row, at, size, -1
+            if state == UNKNOWN:
+                return row, at, size, np.int64(starts[classes[at]])
+            gathered, place = accepts[state], at + 1
+            while place <= length:
+                following = steps[state, classes[place + 1]]
+                if following == 0:
+                    break
+                if following == UNKNOWN:
+                    return row, at, size, np.int64(state)
+                state = following
+                gathered |= accepts[state]
+                place += 1
+            if gathered:
+                spans[0, size] = row
+                spans[1, size] = at
+                spans[2, size] = min(place, length)
+                accepted[size] = gathered
+                size += 1
+            at += 1
+        row, at = row + 1, 0
+    return row, at, size, -1
+
+
+def scan_from(
+    texts: Spans,
+    rows: NDArray[np.int64],
+    places: NDArray[np.int64],
+    automaton: Any,
+    learn: Callable[[int], None],
+) -> NDArray[np.uint64]:
+    """What `automaton` accepts from each character ``places[i]`` of text ``rows[i]``: ``uint64[M]``."""
+    accepted = np.zeros(len(rows), np.uint64)
+    classes = np.zeros(int((texts.stops - texts.starts).max(initial=0)) + 2, np.uint8)
+    tables = (automaton.classes, automaton.steps, automaton.accepts, automaton.starts, automaton.edge)
+    at = 0
+    while at < len(rows):
+        at, unknown = _scan_from(
+            texts.data, texts.starts, texts.stops, *tables, classes, rows, places, at, accepted
+        )
+        if unknown >= 0:
+            learn(unknown)
+    return accepted
+
+
+@njit(nogil=True, cache=True)
+def _scan_from(  # type: ignore[no-untyped-def]
+    data, begins, ends, table, steps, accepts, starts, edge, classes, rows, places, at, accepted
+):
+    """Walk from place `at` on: (next place, state of unknown steps or -1)."""
+    row = length = -1
+    while at < len(rows):
+        if rows[at] != row:
+            row = rows[at]
+            length = _classes(data, begins[row], ends[row], table, edge, classes)
+        place = places[at]
+        state, gathered = np.int64(starts[classes[place]]), np.uint64(0)
+        while place <= length:
+            following = steps[state, classes[place + 1]]
+            if following == 0:
+                break
+            if following == UNKNOWN:
+                return at, state
+            state = np.int64(following)
+            gathered |= accepts[state]
+            place += 1
+        accepted[at] = gathered
+        at += 1
+    return at, np.int64(-1)
+
+
+@njit(nogil=True, cache=True)
+def _classes(data, start, stop, table, edge, classes):  # type: ignore[no-untyped-def]
+    """Put `edge`, the class of each character and `edge` into `classes`; how many characters there are."""
+    classes[0] = edge
+    size, at = 1, start
+    while at < stop:
+        byte = np.int64(data[at])
+        if byte < 0x80:
+            at += 1
+        elif byte < 0xE0:
+            byte = (byte & 0x1F) << 6 | (data[at + 1] & 0x3F)
+            at += 2
+        elif byte < 0xF0:
+            byte = (byte & 0x0F) << 12 | np.int64(data[at + 1] & 0x3F) << 6 | (data[at + 2] & 0x3F)
+            at += 3
+        else:
+            byte = (byte & 0x07) << 18 | np.int64(data[at + 1] & 0x3F) << 12
+            byte |= np.int64(data[at + 2] & 0x3F) << 6 | np.int64(data[at + 3] & 0x3F)
+            at += 4
+        classes[size] = table[byte]
+        size += 1
+    classes[size] = edge
+    return size - 1
+
+
+def warm() -> None:
+    """Compile, or load from Numba's cache."""
+    from kernels.scan import CODE_POINTS, Automaton
+
+    text = Spans(np.full(1, 65, np.uint8), np.zeros(1, np.int64), np.ones(1, np.int64), None)
+    steps, accepts = np.zeros((2, 2), np.uint16), np.zeros(2, np.uint64)
+    automaton = Automaton(np.zeros(CODE_POINTS, np.uint8), steps, accepts, np.zeros(2, np.uint16), 1)
+    scan(text, automaton, print)
+    scan_from(text, np.zeros(1, np.int64), np.zeros(1, np.int64), automaton, print)

@@ -1,0 +1,378 @@
+"""The findings of Presidio's recognisers, by trying their patterns only where they could match.
+
+What: all patterns become one automaton (`pipelines.pii_automaton`) that is run over the Arrow buffer
+(`kernels.scan`). It says from which characters which pattern could match; there, and nowhere else, the
+pattern itself is tried, on the same text, so that it sees what is around. Trying the places in order, and
+none inside a match, is what a search does. What Presidio makes of matches follows: checksums, duplicates
+removed inside a recogniser, scores raised by context words (`pipelines.pii_context`), duplicates removed
+again. Telephone numbers have no pattern but a library: `pipelines.pii_phone`.
+
+Exact: findings are those of `AnalyzerEngine.analyze`, to the last score. Nothing here knows Presidio's
+patterns; they are read when the process starts. A recogniser that cannot be read (another class, a pattern
+beyond what the automaton understands) is asked about whole texts, with a warning.
+
+Cost: the automaton 80 to 120 MB/s; then some 10 microseconds a match. A process learns the automaton's
+states on the way, a second or two altogether.
+"""
+
+import functools
+import re
+import warnings
+from collections.abc import Iterable, Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from kernels.scan import Places, scan, scan_from
+from pipelines.pii_automaton import Machine
+from pipelines.pii_context import Pieces, Words
+from pipelines.pii_graph import Pattern, is_endless, needed, run_of
+from pipelines.pii_phone import Phones, region_gate
+from pipelines.pii_presidio import LANGUAGE, Finding, RanOutOfTimeError, engine, quiet
+from pipelines.pii_symbols import Symbols, UnreadableError, named
+
+TIMEOUT = 60  # seconds for one match, as Presidio has it
+READABLE = re.IGNORECASE | re.MULTILINE | re.DOTALL | re.VERBOSE | re.UNICODE
+Result = tuple[int, int, float, str, int]  # start, end, score, entity, number of the recogniser
+
+
+class Searched(NamedTuple):
+    """A pattern, compiled."""
+
+    owner: int  # number of its recogniser
+    match: Any
+    search: Any
+    score: float
+    run: tuple[frozenset[str], int] | None  # characters it begins with, and at most how many
+    parts: bool  # whether it is of the recogniser of bank accounts, which shortens matches group by group
+
+
+class Found(NamedTuple):
+    """Findings of many texts, ``findings[i]`` of text ``rows[i]``, and why a text could not be examined."""
+
+    rows: list[int]
+    findings: list[Finding]
+    failures: dict[int, str]
+
+
+class Scanner:
+    """All recognisers of Presidio's default registry."""
+
+    def __init__(self, *, context: bool) -> None:
+        self.watch = quiet()
+        presidio = engine()
+        self.recognizers = presidio.registry.get_recognizers(language=LANGUAGE, all_fields=True)
+        self.entities = presidio.get_supported_entities(language=LANGUAGE)
+        self.enhancer = presidio.context_aware_enhancer
+        contexts = [recognizer.context for recognizer in self.recognizers]
+        self.words = Words(presidio.nlp_engine, self.enhancer, contexts, LANGUAGE) if context else None
+        self.whole: list[int] = []
+        self.phone: tuple[int, Phones] | None = None
+        patterns: list[tuple[int, Any, Pattern]] = []
+        for at, recognizer in enumerate(self.recognizers):
+            read = _read(recognizer)
+            if read is not None:
+                patterns += [(at, of, pattern) for of, pattern in read]
+            elif _is_phones(recognizer) and self.phone is None:
+                self.phone = at, Phones(tuple(recognizer.supported_regions), recognizer.leniency)
+            else:
+                self.whole.append(at)
+                warnings.warn(f"{recognizer.name} is unknown: it is asked about whole texts", stacklevel=2)
+        gates = self.phone[1].gates if self.phone else []
+        sources = [pattern for _, _, pattern in patterns] + gates
+        symbols = Symbols(set().union(*(named(p.source + p.between) for p in sources)))
+        self.machines = _machines(sources, symbols)
+        self.searched = [
+            _searched(self.recognizers[at], at, of, pattern, symbols) for at, of, pattern in patterns
+        ]
+        offered = [entity for recognizer in self.recognizers for entity in recognizer.supported_entities]
+        self.shared = len(set(offered)) < len(offered)
+        self.shortening = {one.owner for one in self.searched if one.parts}
+        self.dialled = _dialled(self.phone[1].regions) if self.phone else []
+
+    def forget(self) -> None:
+        """Forget numbers and words that were met, as at the start of a process."""
+        if self.words:
+            self.words.stretch.cache_clear()
+        if self.phone:
+            self.phone[1].forget()
+
+    def find(self, texts: pa.Array) -> Found:
+        """Findings of all texts (large_string[N]) in order; equal texts are examined once."""
+        places = self.places(texts)
+        found = Found([], [], {})
+        known: dict[str, list[Finding]] = {}
+        for row, text, inside in _by_row(texts, places, everywhere=bool(self.whole)):
+            if text not in known:
+                try:
+                    known[text] = self._examine(text, inside)
+                except Exception as error:  # noqa: BLE001 - whatever it is, it costs this row only
+                    found.failures[row] = type(error).__name__
+                    continue
+            found.rows.extend([row] * len(known[text]))
+            found.findings.extend(known[text])
+        return found
+
+    def places(self, texts: pa.Array) -> Places:
+        """Where which pattern could match; the bits above those of the patterns are of telephone numbers.
+
+        There the first three are `pii_phone.gates`; for the last of them those of the regions follow.
+        """
+        places = _joined([_scanned(texts, character, machine) for character, machine in self.machines])
+        shift = len(self.searched)
+        home = np.flatnonzero(places.accepted >> np.uint64(shift + 2) & np.uint64(1))
+        bits = np.zeros(len(home), np.uint64)
+        for region_bits, machine in self.dialled:
+            taken = scan_from(texts, places.row[home], places.start[home], machine.tables, machine.learn)
+            bits |= np.where(taken > 0, np.uint64(region_bits << shift + 2), np.uint64(0))
+        accepted = places.accepted & ~np.uint64(1 << shift + 2)
+        accepted[home] |= bits
+        kept = accepted > 0
+        return Places(places.row[kept], places.start[kept], places.stop[kept], accepted[kept])
+
+    def _examine(self, text: str, places: list[tuple[int, int]]) -> list[Finding]:
+        """Findings in one text, sorted by place; `places` are (character, bits).
+
+        Raises: whatever a recogniser raises; RanOutOfTimeError.
+        """
+        self.watch.late = False
+        results = list(self._matches(text, places))
+        for at in self.whole:
+            results += _asked(self.recognizers[at], at, self.entities, text)
+        if self.shared:
+            results = _kept(results)
+        if self.watch.late:
+            raise RanOutOfTimeError
+        if self.words and results:
+            results = self._raised(text, results, self.words)
+        return sorted(
+            Finding(start, end, entity, float(score), self.recognizers[owner].name)
+            for start, end, score, entity, owner in results
+        )
+
+    def _matches(self, text: str, places: list[tuple[int, int]]) -> Iterator[Result]:
+        """Results of all recognisers, each's duplicates removed."""
+        shift = len(self.searched)
+        below = (1 << shift) - 1
+        ends = [0] * shift
+        found: dict[int, list[Result]] = {}
+        for start, bits in places:
+            left = bits & below
+            while left:
+                at = (left & -left).bit_length() - 1
+                left &= left - 1
+                if start < ends[at]:
+                    continue
+                one = self.searched[at]
+                if one.run is not None:
+                    ends[at] = self._run(text, start, one, found.setdefault(one.owner, []))
+                    continue
+                match = one.match(text, start)
+                if match:
+                    ends[at] = match.end()
+                    self._judge(one, match, found.setdefault(one.owner, []))
+        for owner, results in found.items():
+            yield from results if len(results) < 2 or owner in self.shortening else _kept(results)
+        dialled = [(start, bits >> shift) for start, bits in places if bits >> shift]
+        if dialled and self.phone:
+            at, phones = self.phone
+            recognizer = self.recognizers[at]
+            entity = recognizer.supported_entities[0]
+            spans = phones.spans(text, dialled)
+            yield from _kept([(start, end, recognizer.SCORE, entity, at) for start, end in spans])
+
+    def _run(self, text: str, start: int, one: Searched, results: list[Result]) -> int:
+        """Put what a pattern finds inside the run that begins at `start` into `results`; where it ends."""
+        characters, most = one.run or (frozenset(), 0)
+        end: int = start
+        while True:
+            match = one.match(text, start)
+            if match:
+                start = end = match.end()
+                self._judge(one, match, results)
+            else:
+                ahead = text[start : start + most + 1]
+                if len(ahead) <= most or not all(c in characters for c in ahead):
+                    return end
+                match = one.search(text, start + 1)  # the run is longer than the pattern takes
+                if match is None or not all(c in characters for c in text[start : match.start()]):
+                    return end
+                start = match.start()
+                continue
+            if start == len(text) or text[start - 1] not in characters or text[start] not in characters:
+                return end
+
+    def _judge(self, one: Searched, match: Any, results: list[Result]) -> None:
+        """Put what Presidio's recognisers make of a match into `results`."""
+        recognizer = self.recognizers[one.owner]
+        start, end = match.span()
+        if one.parts:  # the longest of its groups that is valid
+            groups = range(len(match.groups()), 0, -1)
+            ends = [match.end(group) if match.end(group) > 0 else end for group in groups]
+        else:
+            ends = [end]
+        for end in ends:
+            text = match.string[start:end]
+            valid = recognizer.validate_result(text) if text else False
+            score = one.score if valid is None else 1.0 if valid else 0
+            if not one.parts and recognizer.invalidate_result(text):
+                score = 0
+            if score > 0:
+                results.append((start, end, score, recognizer.supported_entities[0], one.owner))
+                return
+
+    def _raised(self, text: str, results: list[Result], words: Words) -> list[Result]:
+        """`results` with the scores of those that have a context word nearby raised."""
+        pieces = Pieces(words, text)
+        near: dict[int, int] = {}
+        said = words.said(text, {result[4] for result in results})
+        raised = []
+        for start, end, score, entity, owner in results:
+            if owner in said:
+                if start not in near:
+                    near[start] = words.near(text, start, pieces)
+                if near[start] >> owner & 1:
+                    score += self.enhancer.context_similarity_factor
+                    score = min(max(score, self.enhancer.min_score_with_context_similarity), 1.0)
+            raised.append((start, end, score, entity, owner))
+        return raised if len(raised) < 2 else _kept(raised)
+
+
+@functools.cache
+def scanner(context: bool) -> Scanner:
+    """The scanner of this process."""
+    return Scanner(context=context)
+
+
+def _read(recognizer: Any) -> list[tuple[Any, Pattern]] | None:
+    """Patterns of a recogniser that does what its patterns say; null where that is not known."""
+    from presidio_analyzer import EntityRecognizer, PatternRecognizer
+
+    kind = type(recognizer)
+    if not isinstance(recognizer, PatternRecognizer) or not recognizer.patterns:
+        return None
+    if kind.enhance_using_context is not EntityRecognizer.enhance_using_context:
+        return None
+    if kind.analyze is not PatternRecognizer.analyze and not _shortens(recognizer):
+        return None
+    flags = int(recognizer.global_regex_flags)
+    read = [(of, Pattern(of.regex, flags)) for of in recognizer.patterns]
+    try:
+        if flags & ~READABLE:
+            raise UnreadableError("flags")
+        for _, pattern in read:
+            Machine([pattern], Symbols(named(pattern.source)))
+    except UnreadableError:
+        return None
+    return read
+
+
+def _shortens(recognizer: Any) -> bool:
+    """Whether it is the recogniser of bank accounts, which has a way of its own."""
+    from presidio_analyzer.predefined_recognizers import IbanRecognizer
+
+    return type(recognizer).analyze is IbanRecognizer.analyze
+
+
+def _is_phones(recognizer: Any) -> bool:
+    from presidio_analyzer.predefined_recognizers import PhoneRecognizer
+
+    return type(recognizer) is PhoneRecognizer
+
+
+def _searched(recognizer: Any, at: int, of: Any, pattern: Pattern, symbols: Symbols) -> Searched:
+    import regex  # type: ignore[import-untyped]
+
+    compiled = regex.compile(pattern.source, pattern.flags)
+    match, search = compiled.match, functools.partial(compiled.search, timeout=TIMEOUT)
+    if is_endless(pattern, symbols):  # others cannot take long, and a limit costs more than they do
+        match = functools.partial(match, timeout=TIMEOUT)
+    run = run_of(pattern, symbols)
+    inside = (frozenset(symbols.texts(run.symbols)), run.most) if run else None
+    return Searched(at, match, search, of.score, inside, _shortens(recognizer))
+
+
+def _machines(patterns: list[Pattern], symbols: Symbols) -> list[tuple[str | None, Machine]]:
+    """Automata, each with a character that a text must have for it; bit `i` stands for ``patterns[i]``."""
+    groups: dict[str | None, list[int]] = {}
+    for bit, pattern in enumerate(patterns):
+        groups.setdefault(needed(pattern, symbols), []).append(bit)
+    return [
+        (character, Machine([patterns[bit] for bit in bits], symbols, bits=bits))
+        for character, bits in groups.items()
+    ]
+
+
+def _scanned(texts: pa.Array, character: str | None, machine: Machine) -> Places:
+    """Places of an automaton in the texts that hold `character`."""
+    if character is None:
+        return scan(texts, machine.tables, machine.learn)
+    rows = np.flatnonzero(
+        pc.match_substring(texts, character).fill_null(False).to_numpy(zero_copy_only=False)
+    )
+    found = scan(texts.take(pa.array(rows)), machine.tables, machine.learn)
+    return found._replace(row=rows[found.row])
+
+
+def _joined(parts: list[Places]) -> Places:
+    """All places in order of (row, start)."""
+    columns = [np.concatenate(column) for column in zip(*parts, strict=True)]
+    order = np.lexsort((columns[1], columns[0])) if len(parts) > 1 else slice(None)
+    return Places(*(column[order] for column in columns))
+
+
+def _dialled(regions: tuple[str, ...]) -> list[tuple[int, Machine]]:
+    """Automata of the regions' numbers; the bits of the regions that each stands for."""
+    bits: dict[Pattern, int] = {}
+    for at, region in enumerate(regions):
+        gate = region_gate(region)
+        if gate is not None:
+            bits[gate] = bits.get(gate, 0) | 1 << at
+    return [
+        (of, Machine([gate], Symbols(named(gate.source + gate.between)), values=True))
+        for gate, of in bits.items()
+    ]
+
+
+def _by_row(
+    texts: pa.Array, places: Places, *, everywhere: bool
+) -> Iterator[tuple[int, str, list[tuple[int, int]]]]:
+    """(row, text, its places) of the texts that have any, or of all that are not null."""
+    rows: NDArray[np.int64] = np.unique(places.row)
+    if everywhere:
+        rows = np.flatnonzero(texts.is_valid().to_numpy(zero_copy_only=False))
+    first = np.searchsorted(places.row, rows, "left").tolist()
+    last = np.searchsorted(places.row, rows, "right").tolist()
+    inside = list(zip(places.start.tolist(), places.accepted.tolist(), strict=True))
+    chosen = texts.take(pa.array(rows)).to_pylist()
+    for row, text, start, stop in zip(rows.tolist(), chosen, first, last, strict=True):
+        yield row, text, inside[start:stop]
+
+
+def _asked(recognizer: Any, at: int, entities: list[str], text: str) -> list[Result]:
+    results = recognizer.analyze(text=text, entities=entities, nlp_artifacts=None) or []
+    return [(r.start, r.end, r.score, r.entity_type, at) for r in results]
+
+
+def _kept(results: Iterable[Result]) -> list[Result]:
+    """Results without those that lie in one of the same entity with no lower score."""
+    unique = {result[:4]: result for result in results}
+    if len(unique) < 2:
+        return list(unique.values())
+    kept: list[Result] = []
+    active: list[Result] = []
+    entity = ""
+    for result in sorted(unique.values(), key=lambda r: (r[3], r[0], r[0] - r[1], -r[2])):
+        if result[3] != entity:
+            entity, active = result[3], []
+        active = [one for one in active if one[1] >= result[0]]
+        if not any(one[0] <= result[0] and result[1] <= one[1] and result[2] <= one[2] for one in active):
+            kept.append(result)
+            active.append(result)
+    return kept
+
+
+__all__ = ["Found", "Scanner", "scanner"]

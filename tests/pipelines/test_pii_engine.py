@@ -1,0 +1,238 @@
+"""The engine: an automaton never rules out a match; numbers and context words are judged as elsewhere."""
+
+import random
+import re
+import warnings
+
+import numpy as np
+import phonenumbers
+import pyarrow as pa
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from kernels.scan import scan
+from pipelines import pii, pii_engine, pii_numbers, pii_phone
+from pipelines.pii_automaton import Machine
+from pipelines.pii_engine import Scanner, scanner
+from pipelines.pii_graph import Pattern, needed
+from pipelines.pii_presidio import engine
+from pipelines.pii_symbols import Symbols, UnreadableError, named
+from tests.pipelines.identifiers import plain
+
+
+def accepted(pattern: Pattern, text: str) -> list[int]:
+    """Characters from which the automaton of `pattern` accepts."""
+    machine = Machine([pattern], Symbols(named(pattern.source + pattern.between)))
+    return scan([text], machine.tables, machine.learn).start.tolist()
+
+
+@pytest.mark.parametrize(
+    ("source", "text", "due"),
+    [
+        (r"\b\d{3}-\d{2}\b", "x123-45 123-456 123-45", [16]),
+        (r"\b\d{2}\b", "12é 34 ٣٤", [4, 7]),
+        (r"(?<![a-z])b+(?!\d)", "ab b1 b", [6]),
+        (r"(?:cat|car|cot)s?\b", "cats carx cot", [0, 10]),
+        (r"(?i)[a-c]k", "aK bK xk", [0, 3]),
+        (r"\w+@\w+", "ab@c é@é", [0, 5]),
+        (r"[a-z.]{1,3}\.(?:de|com)", "xx.abcd.de a.com", [0, 11]),  # where a run begins
+        (r"(x\d)?[a-c]+!", "x1ab! dab!", [0, 2, 7]),
+        (r"(a|b)-\1", "a-b b-b", [0, 4]),  # weaker than the pattern
+        (r"-a{200}", "-" + "a" * 200, [0]),
+    ],
+)
+def test_an_automaton_accepts_where_a_pattern_may_match(source: str, text: str, due: list[int]) -> None:
+    found = accepted(Pattern(source), text)
+    assert found == due
+
+
+SOURCES = st.sampled_from([p.regex for r in scanner(False).recognizers for p in getattr(r, "patterns", [])])
+
+
+@given(data=st.data(), chosen=SOURCES)
+@settings(max_examples=150, deadline=None)
+def test_what_follows_a_pattern_is_found_as_presidio_does(data: st.DataObject, chosen: str) -> None:
+    flags = re.IGNORECASE | re.MULTILINE | re.DOTALL
+    found = data.draw(st.from_regex(re.compile(chosen, flags)).filter(lambda text: len(text) < 200))
+    text = data.draw(st.sampled_from(["", " ", "a", "1", "(", "é", "K"])) + found
+    assert _ours(text, context=False) == plain(text, context=False)
+
+
+def _ours(text: str, *, context: bool) -> list[pii_engine.Finding]:
+    found = scanner(context).find(pa.array([text], pa.large_string()))
+    assert not found.failures
+    return found.findings
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "x" * 300 + ".com and " + "y." * 200 + "com",
+        "a.comfort.com/b.de'c.org",
+        "call me :- a:1 the phone is a 425 882 8080",
+        "number\n\n  \t4258828080  x",
+        "the " * 60 + "phone " + "of the " * 40 + "425-882-8080",
+        "w" * 400 + " passport 123456789",
+        "ssn:078-05-1121 is the ssn 078-05-1121",
+        "call 1x2x3x45678901 or 1xxx5551234567 now",
+        "12 " * 300 + "425 882 8080 " + "1 x 2 " * 40,
+        "1x2x3x4567 or 5 ext 5551234567 or +49 (0)30 123456; 12 # 425 882 8080",
+        "٤٢٥ ٨٨٢ ٨٠٨٠ and ４２５-882-8080 or $4258828080 4258828080% K4258828080",
+        "2012-01-02 08:00 2012-01-02 08 3/10/2011 211-227 (2003) (425) 882-8080 / x12 4258828080",
+        "İGB82 WEST 1234 5698 7654 32 ſ12345678 K1234567",
+    ],
+)
+@pytest.mark.parametrize("context", [False, True])
+def test_hard_texts_are_as_with_presidio(text: str, context: bool) -> None:
+    assert _ours(text, context=context) == plain(text, context=context)
+
+
+def test_no_default_recogniser_is_asked_about_whole_texts() -> None:
+    assert scanner(False).whole == []
+    assert scanner(False).phone is not None
+    assert len(scanner(False).searched) > 40
+
+
+@pytest.mark.parametrize("source", [r"\bQ(?>\p{Lu})\d\b", r"(?:Q){e<=1}\d{3}", r"(?r)Q\d{3}"])
+def test_an_unreadable_pattern_is_searched_for_in_whole_texts_with_a_warning(
+    source: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recognizer = next(r for r in engine().registry.recognizers if r.name == "UsItinRecognizer")
+    pattern = recognizer.patterns[0]
+    monkeypatch.setattr(pattern, "regex", source)
+    monkeypatch.setattr(pattern, "compiled_regex", None)
+    with pytest.warns(UserWarning, match="UsItinRecognizer is unknown"):
+        changed = Scanner(context=False)
+    text = "Q123 QÉ1 912-70-1234 078-05-1121 4258828080"
+    assert changed.find(pa.array([text], pa.large_string())).findings == plain(text, context=False)
+    monkeypatch.undo()
+    pattern.compiled_regex = None
+
+
+def test_a_changed_pattern_that_is_readable_is_followed(monkeypatch: pytest.MonkeyPatch) -> None:
+    recognizer = next(r for r in engine().registry.recognizers if r.name == "UsItinRecognizer")
+    pattern = recognizer.patterns[0]
+    monkeypatch.setattr(pattern, "regex", r"\bQ-\d{3}\b")
+    monkeypatch.setattr(pattern, "compiled_regex", None)
+    changed = Scanner(context=False)
+    text = "Q-123 912-70-1234"
+    found = changed.find(pa.array([text], pa.large_string())).findings
+    assert found == plain(text, context=False)
+    assert ("US_ITIN", 0, 5) in {(f.entity, f.start, f.end) for f in found}
+    monkeypatch.undo()
+    pattern.compiled_regex = None
+
+
+@pytest.mark.parametrize("source", [r"a(?i:b)", r"\X", "a[b", r"(?P<x>a)(?(x)b|c)", "[Ā-ɏ]"])
+def test_what_is_not_understood_is_refused(source: str) -> None:
+    with pytest.raises(UnreadableError):
+        Machine([Pattern(source)], Symbols(named(source)))
+
+
+def test_only_what_begins_anywhere_needs_a_character() -> None:
+    assert [character for character, _ in scanner(False).machines] == [None, "@"]
+    symbols = Symbols([])
+    assert needed(Pattern(r"\w+-?\w*@\w+"), symbols) is None  # it has a run
+    assert needed(Pattern(r"\b(?:\w|\w\w*)@\w"), symbols) == "@"
+    assert needed(Pattern(r"\b(?:\w|\w\w*)(?:@|-)\w"), symbols) is None
+    assert needed(Pattern(r"x\w*@"), symbols) is None
+
+
+def test_states_are_forgotten_when_there_is_no_room(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pipelines.pii_automaton.MOST", 40)
+    machine = Machine([Pattern(r"\b[a-f]{2,9}\d?\b")], Symbols([]))
+    texts = ["abc1 fed xyz aaaa", "b2 bb2"] * 3
+    found = scan(texts, machine.tables, machine.learn)
+    whole = Machine([Pattern(r"\b[a-f]{2,9}\d?\b")], Symbols([]))
+    np.testing.assert_array_equal(found.start, scan(texts, whole.tables, whole.learn).start)
+
+
+# Telephone numbers
+
+
+def numbers(seed: int, count: int) -> list[tuple[str, str]]:
+    """(region, digits): of valid numbers with some changed, and any."""
+    draw = random.Random(seed)
+    regions = ("US", "GB", "DE", "FR", "IL", "IN", "CA", "BR")
+    made = []
+    for _ in range(count):
+        region = draw.choice(regions)
+        number = phonenumbers.example_number_for_type(region, draw.choice([0, 1, 2, 3, 4]))
+        digits = list(phonenumbers.national_significant_number(number)) if number else []
+        digits += draw.choices("0123456789", k=draw.choice([0, 0, 0, 1]) if digits else draw.randint(3, 16))
+        for _ in range(draw.randint(0, 4)):
+            digits[draw.randrange(len(digits))] = draw.choice("0123456789")
+        code = str(phonenumbers.country_code_for_region(region))
+        prefix = draw.choice(["", "", "0", "1", code, code + "0", "90", "031", "00", "011"])
+        made.append((draw.choice([region, draw.choice(regions)]), prefix + "".join(digits)))
+    return made
+
+
+def test_digits_are_judged_as_by_the_library() -> None:
+    assert pii_numbers.unchanged()
+    taken = 0
+    for region, digits in numbers(seed=5, count=4000):
+        matcher = phonenumbers.PhoneNumberMatcher(digits, region, leniency=1)
+        due = matcher._parse_and_verify(digits, 0) is not None
+        known = pii_numbers.dialled(region)
+        assert known is not None
+        got = known.takes(digits)
+        assert got is None or got == due, (region, digits)
+        taken += due
+    assert taken > 400
+
+
+def test_another_library_is_asked_itself(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pii_numbers, "KNOWN", "another")
+    pii_numbers.unchanged.cache_clear()
+    with pytest.warns(UserWarning, match="another phonenumbers"):
+        assert not pii_numbers.unchanged()
+    assert _ours("(425) 882-8080 or 030 123456", context=False) == plain(
+        "(425) 882-8080 or 030 123456", context=False
+    )
+    monkeypatch.undo()
+    pii_numbers.unchanged.cache_clear()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert pii_numbers.unchanged()
+
+
+PHONE_TEXT = st.text(st.sampled_from("0123456789 -./()+[]x#;,:\t~extinaoéд–\u00a0１"), max_size=40)
+
+
+@given(text=PHONE_TEXT)
+@settings(max_examples=300, deadline=None)
+def test_spans_of_numbers_are_the_librarys(text: str) -> None:
+    engine_ = scanner(False)
+    assert engine_.phone is not None
+    _, phones = engine_.phone
+    due = {
+        (match.start, match.end)
+        for region in phones.regions
+        for match in phonenumbers.PhoneNumberMatcher(text, region, leniency=phones.leniency)
+    }
+    outermost = {one for one in due if not any(o != one and o[0] <= one[0] and one[1] <= o[1] for o in due)}
+    found = {(f.start, f.end) for f in _ours(text, context=False) if f.entity == "PHONE_NUMBER"}
+    assert found == outermost
+
+
+@pytest.mark.parametrize("count", [30, 11_000])
+def test_the_matcher_gives_up_as_the_library_does(count: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pii_phone, "SAFE", 100)
+    draw = random.Random(count)
+    lines = [f"{draw.randint(1, 999)} - {draw.randint(0, 99)}" for _ in range(count)]
+    text = "\n".join([*lines, "call 425-882-8080 now", "1x2x3x4567, (030) 1234567"])
+    found = [(f.start, f.end) for f in _ours(text, context=False) if f.entity == "PHONE_NUMBER"]
+    results = engine().registry.get_recognizers(language="en", entities=["PHONE_NUMBER"])
+    due = results[0].analyze(text, ["PHONE_NUMBER"])
+    assert found == sorted((r.start, r.end) for r in due)
+    assert (len(text) - len("425-882-8080 now\n1x2x3x4567, (030) 1234567") < found[-1][0]) == (count == 30)
+
+
+def test_find_takes_nulls_slices_and_chunks() -> None:
+    texts = pa.array([None, "x", "4258828080", None, "a.b@c.com"], pa.string())
+    whole = pii.find(texts).to_pylist()
+    assert {row["row"] for row in whole} == {2, 4}
+    sliced = pii.find(pa.chunked_array([texts.slice(1, 2), texts.slice(3)])).to_pylist()
+    assert [{**row, "row": row["row"] + 1} for row in sliced] == whole
