@@ -317,3 +317,9 @@ def read_table(
     """
     with explained(path, "read"), open_input(path) as file:
         return pq.read_table(file, columns=columns, filters=filters)
+
+
+def rows(path: str) -> int:
+    """Rows of one Parquet object, from its footer alone. Raises: FileNotFoundError, StorageError."""
+    with explained(path, "read"), open_input(path) as file:
+        return int(pq.ParquetFile(file).metadata.num_rows)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 import kernels
 from cluster import storage
-from pipelines import decide, schema
+from pipelines import decide
 
 RANGE_GROUP = 65_536  # rows of a row group, for these tables are read by range
 
@@ -24,21 +24,20 @@ def write(
     foreign: int,
     matches: decide.Matches,
     least: float,
+    ordinals: pa.Table,
 ) -> None:
     """Write which rows share a side of the split, whatever is removed: exact copies (also where they
     stay), matches of at least `least`, rows of one `group`.
 
     `column(name)` gives a column of all rows by rank, of which the first `foreign` are left out; the ranks
-    of `matches` count from there. Pairs go by the earliest row of those that are equal: so the pairs among
-    the rows of any earlier state of the run join the rows that they joined then.
+    of `matches` count from there; `ordinals` says how many rows each fragment has. Pairs go by the earliest
+    row of those that are equal: so the pairs among the rows of any earlier state of the run join the rows
+    that they joined then.
     """
     group = column("group").slice(foreign)
     concerned = np.unique(np.concatenate([matches.exact.ravel(), matches.pairs.ravel(), _repeated(group)]))
-    every = column("row_id").slice(foreign).to_numpy()
-    ordinals, counts = np.unique(schema.ordinal(every), return_counts=True)
-    _write(output, "ordinals", pa.table({"ordinal": ordinals, "rows": counts}))
-    ids = every[concerned]
-    del every
+    _write(output, "ordinals", ordinals)
+    ids = column("row_id").slice(foreign).to_numpy()[concerned]
     group = group.take(pa.array(concerned))
     exact, pairs = (np.searchsorted(concerned, p) for p in (matches.exact, matches.pairs))
     near = matches.rule != decide.EXACT

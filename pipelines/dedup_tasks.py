@@ -130,7 +130,7 @@ def _stage(group: Sequence[tuple[int, File]], work: str) -> str:
             table = table.select(STAGED)
         else:
             table = storage.read_table(file.path, list(STAGED))
-        tables.append(table.append_column("file", pa.array(np.full(table.num_rows, number))))
+        tables.append(table.append_column("file", pa.array(np.full(table.num_rows, number, np.int32))))
     path = storage.join(work, f"staged-{group[0][0]}.parquet")
     storage.write_table(path, pa.concat_tables(tables))
     return path
@@ -170,7 +170,8 @@ def _decide(
     _write(output, "borderline", of_run(removed_table(ids, simhash, close), close))
     del simhash
     least = config.threshold - config.margin
-    clusters.write(output, partial(ordering.arrow, work), foreign, matches.among(foreign), least)
+    ordinals = storage.read_table(storage.join(work, "ordinals.parquet"))
+    clusters.write(output, partial(ordering.arrow, work), foreign, matches.among(foreign), least, ordinals)
     kept, counts = np.unique(verdict.kept, return_counts=True)
     largest = np.lexsort((ids[kept], -counts))[:LISTED]
     by_rule = np.bincount(verdict.rule, minlength=len(decide.RULES))
@@ -215,7 +216,7 @@ def _with_run(
 
 
 def _by_source(sources: pa.Array, verdict: decide.Verdict, foreign: int) -> dict[str, dict[str, int]]:
-    """Rows and removed rows of each source."""
+    """Rows and removed rows of each source (a dictionary array: four bytes a row)."""
     gone = np.zeros(len(sources), np.bool_)
     gone[verdict.removed] = True
     own = pl.DataFrame({"source": pl.from_arrow(sources), "gone": gone})[foreign:]

@@ -3,10 +3,11 @@
 Every other step of pass 2 names rows by their rank, the best first. Columns lie in files of their own, so
 that a step reads those that it needs, and here one is held at a time.
 
-Cost: one task for all rows: 24 bytes a row of keys, 8 of the order and what sorting them takes.
+Cost: one task for all rows: 24 bytes a row of keys, 8 of the order and some 20 while they are sorted.
 """
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -58,8 +59,9 @@ def order(
             _write(work, name, pa.array([], kinds[name]))
         for name in ("exact", "equal"):
             blocking.write_pairs(work, name, np.zeros((0, 2), np.int64))
+        _write_ordinals(work, {})
         return {"rows": 0, "foreign": 0}
-    place, foreign = _sorted(staged, priority, firsts, files)
+    place, foreign = _sorted(staged, work, priority, firsts, files)
     rows = Staged(staged, place)
     for name in COLUMNS:
         _write(work, name, pa.array(rows[name]))
@@ -73,24 +75,40 @@ def order(
 
 
 def _sorted(
-    staged: Sequence[str], priority: dict[str, int], firsts: Sequence[int], files: Sequence[Any]
+    staged: Sequence[str], work: str, priority: dict[str, int], firsts: Sequence[int], files: Sequence[Any]
 ) -> tuple[NDArray[np.int64], int]:
-    """Places of the rows in the total order, and how many are of earlier runs."""
+    """Places of the rows in the total order, and how many are of earlier runs; counts rows by fragment."""
     corpora = np.array([f.corpus for f in files], np.int32)
     before = np.array(firsts, np.uint64)
-    keys: list[list[NDArray[Any]]] = [[], [], [], [], []]
-    foreign = 0
-    for path in staged:
+    sizes = [storage.rows(path) for path in staged]
+    kinds = (np.int32, np.float32, np.uint32, np.uint64, np.int32)  # as `decide.best_first` takes them
+    keys: list[NDArray[Any]] = [np.empty(sum(sizes), kind) for kind in kinds]
+    ordinals: Counter[int] = Counter()
+    at = foreign = 0
+    for path, size in zip(staged, sizes, strict=True):
         table = storage.read_table(path, list(KEYS)).combine_chunks()
         ids, corpus = table["row_id"].to_numpy(), corpora[table["file"].to_numpy()]
-        plan = np.searchsorted(before, schema.ordinal(ids), side="right").astype(np.int32)
+        fragments = schema.ordinal(ids)
+        plan = np.searchsorted(before, fragments, side="right").astype(np.int32)
         # Earlier runs stand before all plans, in the order of the recipe.
         plan = np.where(corpus > 0, corpus - np.int32(len(files) + 1), plan)
         foreign += int((corpus > 0).sum())
+        own, counts = np.unique(fragments[corpus == 0], return_counts=True)
+        ordinals.update(dict(zip(own.tolist(), counts.tolist(), strict=True)))
         found = (_weights(table["source"], priority), scores(table), table["size"].to_numpy(), ids, plan)
         for held, values in zip(keys, found, strict=True):
-            held.append(values)
-    return decide.best_first(*(np.concatenate(held) for held in keys)), foreign
+            held[at : at + size] = values
+        at += size
+    _write_ordinals(work, ordinals)
+    return decide.best_first(*keys), foreign
+
+
+def _write_ordinals(work: str, counts: Mapping[int, int]) -> None:
+    """Rows of each fragment, for the shares of a split."""
+    found = sorted(counts.items())
+    columns = [[o for o, _ in found], [n for _, n in found]]
+    table = pa.table({"ordinal": pa.array(columns[0], pa.uint64()), "rows": pa.array(columns[1], pa.int64())})
+    storage.write_table(storage.join(work, "ordinals.parquet"), table)
 
 
 def _weights(sources: pa.ChunkedArray, priority: dict[str, int]) -> NDArray[np.int32]:

@@ -44,10 +44,12 @@ def gather(
     pairs = pairs[pairs[:, 1] >= foreign]  # what earlier runs hold is not judged again
     if not len(pairs):
         return {"chunks": 0, "groups": []}
-    size = ordering.column(work, "size")
     # Pairs of one component stand together, so that a text is wanted by as few chunks as can be.
-    label = kernels.components(pairs, len(size))[pairs[:, 0]]
+    concerned = np.unique(pairs)
+    local = np.searchsorted(concerned, pairs)
+    label = kernels.components(local, len(concerned))[local[:, 0]]
     pairs = pairs[np.lexsort((pairs[:, 1], pairs[:, 0], label))]
+    size = ordering.column(work, "size")
     weight = np.cumsum(size[pairs].sum(axis=1, dtype=np.int64))
     chunk = np.unique(weight // CHUNK, return_inverse=True)[1]
     chunks = int(chunk[-1]) + 1

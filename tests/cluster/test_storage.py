@@ -73,6 +73,7 @@ def test_a_table_comes_back_by_columns_and_by_range(place: str) -> None:
     assert storage.read_table(path).equals(table)
     chosen = storage.read_table(path, ["id"], [("id", ">=", 42), ("id", "<", 45)])
     assert chosen.to_pydict() == {"id": [42, 43, 44]}
+    assert storage.rows(path) == 100
 
 
 def test_missing_object_is_file_not_found(place: str) -> None:
