@@ -216,12 +216,15 @@ def _with_run(
 
 
 def _by_source(sources: pa.Array, verdict: decide.Verdict, foreign: int) -> dict[str, dict[str, int]]:
-    """Rows and removed rows of each source (a dictionary array: four bytes a row)."""
+    """Rows and removed rows of each source (a dictionary array: its codes are counted, not its names)."""
     gone = np.zeros(len(sources), np.bool_)
     gone[verdict.removed] = True
-    own = pl.DataFrame({"source": pl.from_arrow(sources), "gone": gone})[foreign:]
-    sums = own.group_by("source").agg(pl.len().alias("rows"), pl.col("gone").sum().alias("removed"))
-    return {r["source"]: {"rows": r["rows"], "removed": r["removed"]} for r in sums.sort("source").to_dicts()}
+    codes = sources.slice(foreign).indices.to_numpy()
+    own = pl.DataFrame({"code": codes, "gone": gone[foreign:]})
+    sums = own.group_by("code").agg(pl.len().alias("rows"), pl.col("gone").sum().alias("removed"))
+    names = sources.dictionary.to_pylist()
+    counts = {names[r["code"]]: {"rows": r["rows"], "removed": r["removed"]} for r in sums.to_dicts()}
+    return dict(sorted(counts.items()))
 
 
 def _borderline(matches: decide.Matches, config: Config) -> decide.Verdict:

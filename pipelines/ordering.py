@@ -56,7 +56,7 @@ def order(
     if not staged:
         kinds = {f.name: f.type for f in schema.ROW} | dict(fingerprint.COLUMNS) | {"file": pa.int64()}
         for name in (*COLUMNS, *NULLABLE):
-            _write(work, name, pa.array([], kinds[name]))
+            _write(work, name, _coded(pa.chunked_array([], kinds[name])).combine_chunks())
         for name in ("exact", "equal"):
             blocking.write_pairs(work, name, np.zeros((0, 2), np.int64))
         _write_ordinals(work, {})
@@ -66,7 +66,7 @@ def order(
     for name in COLUMNS:
         _write(work, name, pa.array(rows[name]))
     for name in NULLABLE:
-        _write(work, name, rows.arrow(name).combine_chunks().take(pa.array(place)))
+        _write(work, name, _coded(rows.arrow(name)).combine_chunks().take(pa.array(place)))
     exact, representative = exact_copies(rows)
     _write_ranks(staged, work, place, representative)
     for name, pairs in (("exact", exact), ("equal", short_equal(rows, representative, config))):
@@ -119,6 +119,13 @@ def _weights(sources: pa.ChunkedArray, priority: dict[str, int]) -> NDArray[np.i
     return chosen
 
 
+def _coded(values: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Names as codes; numbers as they are."""
+    if pa.types.is_dictionary(values.type):
+        values = values.cast(values.type.value_type)
+    return values.dictionary_encode() if pa.types.is_string(values.type) else values
+
+
 def _write_ranks(
     staged: Sequence[str], work: str, place: NDArray[np.int64], representative: NDArray[np.bool_]
 ) -> None:
@@ -135,7 +142,9 @@ def _write_ranks(
 
 
 def _write(work: str, name: str, values: pa.Array) -> None:
-    storage.write_table(storage.join(work, f"rows-{name}.parquet"), pa.table({name: values}))
+    # In groups, so that the writer encodes a part of the column at a time.
+    path = storage.join(work, f"rows-{name}.parquet")
+    storage.write_table(path, pa.table({name: values}), row_group=blocking.RANGE_GROUP)
 
 
 def arrow(work: str, name: str) -> pa.Array:
