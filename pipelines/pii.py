@@ -17,20 +17,19 @@ Cost: an automaton reads all texts at about 100 MB/s and patterns are tried only
 
 from collections import Counter
 from collections.abc import Sequence
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
-from pydantic import Field
 
 from pipelines import pii_presidio, schema
-from pipelines.pii_engine import Found, scanner
+from pipelines.pii_config import Config
+from pipelines.pii_find import found_in
 from pipelines.pii_presidio import Finding
 from pipelines.pii_replace import replaced, stretches
 from pipelines.quarantine import quarantine
-from pipelines.settings import Section
 
 VERSION = 2
 ROUNDS = 10  # a text is done after two; one that is not is set aside
@@ -44,23 +43,6 @@ FINDINGS = pa.schema(
         pa.field("recognizer", pa.string()),
     ]
 )
-
-
-class Config(Section):
-    """What is looked for and what is replaced."""
-
-    enabled: bool = True
-    """Look for PII at all; without it rows pass as they are."""
-    threshold: float = Field(default=0.4, ge=0, le=1)
-    """Lowest score that is replaced."""
-    entities: tuple[str, ...] | None = None
-    """Entities that are replaced; null: all that are found, but for those of `keep`."""
-    keep: tuple[str, ...] = ("DATE_TIME", "URL")
-    """Entities that are found but stay."""
-    context: bool = True
-    """Let words nearby ("phone", "passport") raise scores, as Presidio does over a full language model."""
-    recognizers: Literal["presidio"] = "presidio"
-    """What looks: `presidio` stands for exactly its default English pattern recognisers."""
 
 
 class UnexaminedError(Exception):
@@ -87,7 +69,7 @@ def find(texts: pa.Array | Sequence[str | None], config: Config | None = None) -
     """
     if isinstance(texts, pa.ChunkedArray):
         texts = texts.combine_chunks()
-    found = _find(
+    found = found_in(
         texts if isinstance(texts, pa.Array) else pa.array(texts, pa.large_string()), config or Config()
     )
     if found.failures:
@@ -134,7 +116,7 @@ def _masked(texts: pa.Array, live: NDArray[np.bool_], config: Config) -> Masked:
     for _ in range(ROUNDS):
         if not len(pending):
             return Masked(texts, tagged, entities, failures)
-        found = _find(texts.take(pa.array(pending)), config)
+        found = found_in(texts.take(pa.array(pending)), config)
         failures |= {int(pending[at]): cause for at, cause in found.failures.items()}
         due: dict[int, list[Finding]] = {}
         for at, finding in zip(found.rows, found.findings, strict=True):
@@ -149,11 +131,6 @@ def _masked(texts: pa.Array, live: NDArray[np.bool_], config: Config) -> Masked:
             new.append(replaced(content, joined))
         texts = _put(texts, list(due), new)
     return Masked(texts, tagged, entities, failures | {int(text): "does not settle" for text in pending})
-
-
-def _find(texts: pa.Array, config: Config) -> Found:
-    """Findings of all texts in order."""
-    return scanner(config.context).find(texts.cast(pa.large_string()))
 
 
 def _is_due(finding: Finding, config: Config) -> bool:
@@ -213,3 +190,6 @@ def _counts(rows: list[int], entities: list[str], shown: NDArray[np.bool_]) -> p
     keys = pa.array([entity for (_, entity), _ in counted], pa.string())
     items = pa.array([count for _, count in counted], pa.int32())
     return pa.MapArray.from_arrays(pa.array(offsets), keys, items, mask=pa.array(~shown)).cast(schema.PII)
+
+
+__all__ = ["FINDINGS", "VERSION", "Config", "UnexaminedError", "apply", "find", "versions"]

@@ -18,7 +18,7 @@ from pipelines.clean import Config as Clean
 from pipelines.dedup import Config as Dedup
 from pipelines.fingerprint import Config as Fingerprint
 from pipelines.pack import Config as Pack
-from pipelines.pii import Config as Pii
+from pipelines.pii_config import Config as Pii
 from pipelines.quality import Config as Quality
 from pipelines.settings import Section
 from pipelines.sources import Source
