@@ -1,9 +1,10 @@
-"""PII: what Presidio's pattern recognisers find, replaced by tags such as ``<PHONE_NUMBER>``.
+"""PII: what is found is replaced, by tags such as ``<PHONE_NUMBER_1>`` or as the recipe says.
 
-What: every message and every `meta` value of a live row is looked through. Findings at or above `threshold`
-are replaced, but for the entities of `keep`; a kept finding does not protect another one inside it. A text
-that changed is looked through again until nothing to be replaced is left. The column `pii` counts the tags
-of each row by entity.
+What: every message and every `meta` value of a live row is looked through, and the paths of its files.
+Findings at or above `threshold` are replaced by what `kind`, `kinds` and `roles` say; a kept finding does
+not protect another one inside it. The same value is given the same stand-in throughout its conversation,
+also where it was not found (`pipelines.pii_replace`). A text that changed is looked through again until
+nothing but stand-ins and kept values is found.
 
 Why: what a model was trained on, it can say. Patterns find what has a form (numbers, addresses of all
 kinds); names of people and places need a model and are not found here.
@@ -15,7 +16,6 @@ Cost: an automaton reads all texts at about 100 MB/s and patterns are tried only
 (`pipelines.pii_engine`): 10 to 40 MB/s together, by how many long numbers a text holds.
 """
 
-from collections import Counter
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -24,14 +24,16 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from pipelines import pii_presidio, schema
+from pipelines import pii_columns, pii_presidio, pii_surrogates, schema
+from pipelines.pii_columns import Story, Told
 from pipelines.pii_config import Config
 from pipelines.pii_find import found_in
 from pipelines.pii_presidio import Finding
-from pipelines.pii_replace import replaced, stretches
+from pipelines.pii_replace import Conversation
+from pipelines.pii_surrogates import Surrogates
 from pipelines.quarantine import quarantine
 
-VERSION = 2
+VERSION = 3
 ROUNDS = 10  # a text is done after two; one that is not is set aside
 FINDINGS = pa.schema(
     [
@@ -55,7 +57,7 @@ class UnexaminedError(Exception):
 
 def versions() -> dict[str, str]:
     """Libraries that decide what this stage writes."""
-    return {"pyarrow": pa.__version__, **pii_presidio.versions()}
+    return {"pyarrow": pa.__version__, **pii_presidio.versions(), **pii_surrogates.versions()}
 
 
 def find(texts: pa.Array | Sequence[str | None], config: Config | None = None) -> pa.Table:
@@ -79,64 +81,118 @@ def find(texts: pa.Array | Sequence[str | None], config: Config | None = None) -
 
 
 def apply(table: pa.Table, config: Config) -> pa.Table:
-    """`table` with tags for what was found and the column `pii` (``schema.PII``, null for marked rows)."""
+    """`table` with stand-ins for what was found, and what is said of it in columns; null for marked rows.
+
+    `pii` (``schema.PII``): replaced values by entity; `spans` (``schema.SPANS``): where stand-ins and kept
+    values are in the messages; `found` (``schema.FOUND``): all findings by entity, role, recogniser and
+    what became of them; `values` (``schema.VALUES``): keyed digests of the values that were replaced, where
+    there is a key.
+    """
     live = schema.live(table).to_numpy(zero_copy_only=False)
     if not config.enabled:
-        return table.append_column("pii", _counts([], [], live))
-    roles, rows, texts = schema.contents(table)
+        return pii_columns.add(table, {}, live)
+    roles, rows, contents = schema.contents(table)
     meta = table["meta"].combine_chunks()
-    values = meta.items.slice(*_inside(meta)).cast(pa.large_string())
-    owners = np.concatenate([rows, _owners(meta)])
-    masked = _masked(pa.concat_arrays([texts, values]), live[owners], config)
+    beside = meta.items.slice(*_inside(meta)).cast(pa.large_string())
+    texts = Texts(
+        pa.concat_arrays([contents, beside]),
+        [*roles.to_pylist(), *["meta"] * len(beside)],
+        np.concatenate([rows, _owners(meta)]),
+    )
+    masked = _masked(texts, live[texts.rows], config)
     failed: list[str | None] = [None] * table.num_rows
     for text, cause in masked.failures.items():
-        failed[owners[text]] = cause
+        failed[texts.rows[text]] = cause
     fine = np.array([cause is None for cause in failed], np.bool_)
-    table = schema.rebuild(table, rows, roles, masked.texts.slice(0, len(texts)))
-    table = _withheld(_with_meta(table, meta, masked.texts.slice(len(texts))), fine)
-    counts = _counts([int(owners[text]) for text in masked.tagged], masked.entities, live & fine)
-    return quarantine(table.append_column("pii", counts), failed, "pii.error")
+    table = schema.rebuild(table, rows, roles, masked.texts.slice(0, len(rows)))
+    table = _with_paths(_with_meta(table, meta, masked.texts.slice(len(rows))), config)
+    stories = _stories(masked, texts, len(rows), table["row_id"].to_pylist(), config)
+    return quarantine(pii_columns.add(_withheld(table, fine), stories, live & fine), failed, "pii.error")
+
+
+class Texts(NamedTuple):
+    """large_string[N], the role that says each, and the row that it belongs to (int64[N])."""
+
+    contents: pa.Array
+    roles: list[str]
+    rows: NDArray[np.int64]
 
 
 class Masked(NamedTuple):
-    """Texts with their tags; for each tag the text it stands in and its entity; failures by text."""
+    """Texts with stand-ins; rows that have some, with their texts; findings in, and failures of, texts."""
 
     texts: pa.Array
-    tagged: list[int]
-    entities: list[str]
+    conversations: dict[int, tuple[Conversation, list[int]]]
+    found: dict[int, list[Finding]]
     failures: dict[int, str]
 
 
-def _masked(texts: pa.Array, live: NDArray[np.bool_], config: Config) -> Masked:
-    """`texts` (large_string[N]) with tags in those that are `live`, looked through until none is left."""
-    tagged: list[int] = []
-    entities: list[str] = []
-    failures: dict[int, str] = {}
+def _masked(texts: Texts, live: NDArray[np.bool_], config: Config) -> Masked:
+    """`texts` with stand-ins in those that are `live`, looked through until nothing is left to replace."""
+    done = Masked(texts.contents, {}, {}, {})
+    surrogates = Surrogates(config) if config.secret else None
+    order = np.argsort(texts.rows, kind="stable")
+    sorted_rows = texts.rows[order]
     pending = np.flatnonzero(live)
     for _ in range(ROUNDS):
         if not len(pending):
-            return Masked(texts, tagged, entities, failures)
-        found = found_in(texts.take(pa.array(pending)), config)
-        failures |= {int(pending[at]): cause for at, cause in found.failures.items()}
-        due: dict[int, list[Finding]] = {}
+            return done
+        found = found_in(done.texts.take(pa.array(pending)), config)
+        done.failures.update((int(pending[at]), cause) for at, cause in found.failures.items())
+        now: dict[int, list[Finding]] = {text: [] for text in pending.tolist()}
         for at, finding in zip(found.rows, found.findings, strict=True):
-            if _is_due(finding, config) and at not in found.failures:
-                due.setdefault(int(pending[at]), []).append(finding)
-        pending = np.array(sorted(due), np.int64)
-        new = []
-        for text, content in zip(due, texts.take(pa.array(list(due), pa.int64())).to_pylist(), strict=True):
-            joined = stretches(due[text])
-            tagged += [text] * len(joined)
-            entities += [finding.entity for finding in joined]
-            new.append(replaced(content, joined))
-        texts = _put(texts, list(due), new)
-    return Masked(texts, tagged, entities, failures | {int(text): "does not settle" for text in pending})
+            if at not in found.failures:
+                now[int(pending[at])].append(finding)
+        done.found.update(now)
+        due = {t for t, findings in now.items() if _is_any_due(findings, texts.roles[t], config)}
+        changed: dict[int, str] = {}
+        for row in sorted({int(texts.rows[text]) for text in due}):
+            if row not in done.conversations:
+                numbers = order[slice(*np.searchsorted(sorted_rows, [row, row + 1]))].tolist()
+                said = [text or "" for text in texts.contents.take(pa.array(numbers)).to_pylist()]
+                roles = [texts.roles[number] for number in numbers]
+                done.conversations[row] = Conversation(said, roles, config, surrogates), numbers
+            changed |= _replaced(*done.conversations[row], now)
+        done = done._replace(texts=_put(done.texts, list(changed), list(changed.values())))
+        pending = np.array(sorted(changed), np.int64)
+    done.failures.update((int(text), "does not settle") for text in pending)
+    return done
 
 
-def _is_due(finding: Finding, config: Config) -> bool:
-    """Whether a finding is to be replaced."""
-    wanted = config.entities is None or finding.entity in config.entities
-    return wanted and finding.entity not in config.keep and finding.score >= config.threshold
+def _is_any_due(findings: Sequence[Finding], role: str, config: Config) -> bool:
+    return any(f.score >= config.threshold and config.kind_of(f.entity, role) != "keep" for f in findings)
+
+
+def _replaced(
+    conversation: Conversation, numbers: list[int], now: dict[int, list[Finding]]
+) -> dict[int, str]:
+    """The texts (`numbers`) of a conversation in which something was replaced, as they are then."""
+    due = {at: conversation.due(at, now[n]) for at, n in enumerate(numbers) if now.get(n)}
+    changed = conversation.replace({at: findings for at, findings in due.items() if findings})
+    return {numbers[at]: conversation.texts[at] for at in changed}
+
+
+def _stories(
+    masked: Masked, texts: Texts, messages: int, row_ids: list[int], config: Config
+) -> dict[int, Story]:
+    """What is to be said of the rows in which something was found; the first `messages` texts are such."""
+    issued = {
+        number: conversation.issued[at]
+        for conversation, numbers in masked.conversations.values()
+        for at, number in enumerate(numbers)
+    }
+    told: dict[int, list[Told]] = {}
+    for text in sorted(
+        t for t in masked.found.keys() | issued.keys() if masked.found.get(t) or issued.get(t)
+    ):
+        row = int(texts.rows[text])
+        place = text - int(np.searchsorted(texts.rows[:messages], row)) if text < messages else -1
+        one = Told(place, texts.roles[text], issued.get(text, []), masked.found.get(text, []))
+        told.setdefault(row, []).append(one)
+    stories = {row: pii_columns.story(ones, config) for row, ones in told.items()}
+    for row, (conversation, _) in masked.conversations.items():
+        stories[row] = stories[row]._replace(values=pii_columns.values(conversation, row_ids[row], config))
+    return stories
 
 
 def _put(texts: pa.Array, places: list[int], values: list[str]) -> pa.Array:
@@ -180,16 +236,15 @@ def _withheld(table: pa.Table, fine: NDArray[np.bool_]) -> pa.Table:
     return table
 
 
-def _counts(rows: list[int], entities: list[str], shown: NDArray[np.bool_]) -> pa.Array:
-    """Tags of each row by entity: ``map<string, int32>[rows]`` with sorted keys, null where not `shown`."""
-    counted = sorted(
-        Counter((row, entity) for row, entity in zip(rows, entities, strict=True) if shown[row]).items()
-    )
-    sizes = np.bincount(np.array([row for (row, _), _ in counted], np.int64), minlength=len(shown))
-    offsets = np.concatenate([[0], np.cumsum(sizes)]).astype(np.int32)
-    keys = pa.array([entity for (_, entity), _ in counted], pa.string())
-    items = pa.array([count for _, count in counted], pa.int32())
-    return pa.MapArray.from_arrays(pa.array(offsets), keys, items, mask=pa.array(~shown)).cast(schema.PII)
+def _with_paths(table: pa.Table, config: Config) -> pa.Table:
+    """`table` with stand-ins in its column `file`, also of marked rows: a path can name somebody, too."""
+    coded = table["file"].combine_chunks().dictionary_encode()
+    each = np.arange(len(coded.dictionary))
+    paths = Texts(coded.dictionary.cast(pa.large_string()), ["meta"] * len(each), each)
+    masked = _masked(paths, np.ones(len(each), np.bool_), config)
+    hidden = pa.array(np.isin(each, list(masked.failures)))
+    shown = pc.if_else(hidden, pa.scalar("(withheld)"), masked.texts.cast(pa.string())).take(coded.indices)
+    return table.set_column(table.schema.get_field_index("file"), schema.ROW.field("file"), shown)
 
 
 __all__ = ["FINDINGS", "VERSION", "Config", "UnexaminedError", "apply", "find", "versions"]

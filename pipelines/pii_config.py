@@ -1,10 +1,19 @@
 """What the recipe says of PII."""
 
-from typing import Literal
+import os
+from collections.abc import Mapping
+from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, PrivateAttr, field_validator
 
+from cluster.errors import RecipeError
 from pipelines.settings import Section
+
+Kind = Literal["tag", "mask", "redact", "hash", "surrogate", "keep"]
+KEPT: dict[str, Kind] = {"DATE_TIME": "keep", "URL": "keep"}
+LEAST = {"PERSON": 5, "LOCATION": 5, "": 6}  # "" stands for all other entities
+KEYED = ("hash", "surrogate")
+KEY_LENGTH = 16  # characters; a shorter one can be tried out
 
 
 class Config(Section):
@@ -14,11 +23,83 @@ class Config(Section):
     """Look for PII at all; without it rows pass as they are."""
     threshold: float = Field(default=0.4, ge=0, le=1)
     """Lowest score that is replaced."""
+    kind: Kind = "tag"
+    """What stands for a value. tag: `<PERSON_1>`, numbered within a conversation; mask: a `*` for each
+    letter and digit; redact: nothing; hash: `<PERSON_...>` with a keyed hash, the same in all rows;
+    surrogate: a made-up value of the same form, the same in all rows; keep: the value itself."""
+    kinds: dict[str, Kind] = Field(default_factory=lambda: dict(KEPT))
+    """Kind by entity, where it is not `kind`. DATE_TIME and URL are kept unless they are named here."""
+    roles: dict[str, Kind | dict[str, Kind]] = Field(default_factory=dict)
+    """Kind by role (`system`, `user`, `assistant`, `tool`, `text`, and `meta` for columns beside the text):
+    one for all entities that `kinds` does not name, or one by entity; `keep` exempts the role."""
     entities: tuple[str, ...] | None = None
-    """Entities that are replaced; null: all that are found, but for those of `keep`."""
-    keep: tuple[str, ...] = ("DATE_TIME", "URL")
-    """Entities that are found but stay."""
+    """Entities that are replaced; null: all that are found, but for those that are kept."""
+    least: dict[str, int] = Field(default_factory=lambda: dict(LEAST))
+    """Letters and digits that a value must have to be replaced wherever its conversation says it again, by
+    entity ("" for all others), in any letter case and spacing. One fewer does in the same letter case."""
+    key: str = "HEADRACE_PII_KEY"
+    """Environment variable with the secret of `hash` and `surrogate`, 16 characters or more."""
     context: bool = True
     """Let words nearby ("phone", "passport") raise scores, as Presidio does over a full language model."""
     recognizers: Literal["presidio"] = "presidio"
     """What looks: `presidio` stands for exactly its default English pattern recognisers."""
+
+    # Read where the recipe is, carried to the workers inside the config, never written.
+    _secret: bytes | None = PrivateAttr(default=None)
+
+    @field_validator("kinds")
+    @classmethod
+    def _keep_what_is_not_named(cls, kinds: dict[str, Kind]) -> dict[str, Kind]:
+        return {**KEPT, **kinds}
+
+    @field_validator("least")
+    @classmethod
+    def _fill_least(cls, least: dict[str, int]) -> dict[str, int]:
+        return {**LEAST, **least}
+
+    @field_validator("roles")
+    @classmethod
+    def _know_roles(cls, roles: dict[str, Any]) -> dict[str, Any]:
+        from pipelines.schema import ROLES
+
+        for role in roles:
+            if role not in (*ROLES, "meta"):
+                raise ValueError(f"{role!r} is no role; roles are {', '.join(ROLES)} and meta")
+        return roles
+
+    def model_post_init(self, context: object) -> None:
+        """Take the secret from the environment."""
+        self._secret = os.environ.get(self.key, "").encode() or None
+
+    @property
+    def secret(self) -> bytes | None:
+        """The secret of `hash` and `surrogate`; None where there is none."""
+        return self._secret
+
+    def kind_of(self, entity: str, role: str) -> Kind:
+        """What becomes of a value of `entity` in a message of `role`."""
+        by_role = self.roles.get(role)
+        if by_role == "keep" or (self.entities is not None and entity not in self.entities):
+            return "keep"
+        if isinstance(by_role, Mapping) and entity in by_role:
+            return by_role[entity]
+        if entity in self.kinds:
+            return self.kinds[entity]
+        return by_role if isinstance(by_role, str) else self.kind
+
+    def least_of(self, entity: str) -> int:
+        """Letters and digits from which a value of `entity` is replaced wherever it is said again."""
+        return self.least.get(entity, self.least[""])
+
+    def require_key(self) -> None:
+        """Raises: RecipeError where a kind needs the secret and there is none, or one that is too short."""
+        kinds = {self.kind, *self.kinds.values()}
+        for by_role in self.roles.values():
+            kinds |= set(by_role.values()) if isinstance(by_role, Mapping) else {by_role}
+        asked = sorted(kinds & set(KEYED))
+        if self.enabled and asked and len(self._secret or b"") < KEY_LENGTH:
+            state = "is not set" if self._secret is None else f"is shorter than {KEY_LENGTH} characters"
+            raise RecipeError(
+                f"pii: {' and '.join(asked)} need a secret, and the environment variable {self.key} {state}; "
+                f"set it to {KEY_LENGTH} or more random characters, the same for every run that shall agree"
+            )

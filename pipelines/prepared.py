@@ -151,6 +151,7 @@ def finish(
     name = unit(fragment.ordinal, part)
     for stage in _modules(job.stages[-1:]):
         table, state["stages"][_short(stage)] = _timed(stage, table, getattr(recipe, _short(stage)))
+    table, audit = audited(table)
     kept = table.filter(schema.live(table)).drop_columns(list(MARKS))
     marked = table.filter(pc.invert(schema.live(table)))
     outputs = [write(recipe.output, f"prepared/part-{name}.parquet", kept)]
@@ -171,6 +172,7 @@ def finish(
         "stages": state["stages"],
         "histograms": {"characters.in": state["characters.in"], "characters.kept": books.lengths(kept)},
         "pii": books.entities(table),
+        "audit": audit,
         "memory": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
     }
     books.check(record["books"], state["entering"], f"{NAME} {name} of source {fragment.source!r}")

@@ -42,6 +42,35 @@ ROW = pa.schema(
 # Columns that stages add, in the order of the flow.
 QUALITY = pa.struct([pa.field("score", pa.float32())])
 PII = pa.map_(pa.string(), pa.int32())
+SPANS = pa.list_(
+    pa.struct(
+        [
+            pa.field("message", pa.int32()),  # its number in the row
+            pa.field("start", pa.int32()),  # in characters
+            pa.field("end", pa.int32()),
+            pa.field("entity", pa.string()),
+            pa.field("kind", pa.string()),  # what stands there; "keep": the value itself
+        ]
+    )
+)
+FOUND = pa.list_(
+    pa.struct(
+        [
+            *(pa.field(name, pa.string()) for name in ("entity", "role", "recognizer")),
+            pa.field("kind", pa.string()),  # what became of it; "below": under the threshold, so nothing
+            pa.field("n", pa.int32()),
+        ]
+    )
+)
+VALUES = pa.list_(
+    pa.struct(
+        [
+            pa.field("entity", pa.string()),
+            pa.field("size", pa.int32()),  # letters and digits
+            pa.field("digest", pa.binary(8)),  # keyed, with the row in it
+        ]
+    )
+)
 BANDS = pa.list_(pa.uint64(), 16)
 
 
