@@ -18,6 +18,7 @@ def check(recipe: Recipe, mode: Mode, *, training: bool) -> None:
 
     Raises: the UserError of the first thing that is wrong.
     """
+    recipe.pii.require_key()
     reachable(recipe)
     earlier = rundir.writable(recipe)
     resolved = rundir.resolve(recipe, earlier)

@@ -11,7 +11,6 @@ hold a picked row, one at a time. Texts are compared up to `COMPARED` characters
 
 import difflib
 import re
-from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -130,24 +129,28 @@ def _pick(table: pa.Table, count: int) -> pa.Table:
 
 def find(run: str, row_ids: Iterable[int]) -> dict[int, Stored]:
     """Rows of `prepared/` by row_id; those that are not there are left out. Raises: StorageError."""
+    found = {}
+    for row in stored(run, row_ids, ["source", "file", "place", "messages"]):
+        messages = row["messages"]
+        place = f"{row['file']}, {row['place']}"
+        found[row["row_id"]] = Stored(row["source"], place, as_text(messages), _parts(messages))
+    return found
+
+
+def stored(run: str, row_ids: Iterable[int], columns: Sequence[str]) -> list[dict[str, Any]]:
+    """Rows of `prepared/` with these columns and `row_id`, sorted. Raises: StorageError."""
     wanted = sorted(set(row_ids))
     ordinals = {row_id >> 32 for row_id in wanted}
-    files = defaultdict(list)
-    for entry in storage.listing(storage.join(run, "prepared")):
+    paths = []
+    for entry in storage.listing(storage.join(run, "prepared")) if wanted else ():
         match = re.match(r"part-(\d+)", entry.path.rsplit("/", 1)[-1])
         if match and int(match[1]) in ordinals:
-            files[int(match[1])].append(entry.path)
-    columns = ["row_id", "source", "file", "place", "messages"]
-    found = {}
-    for path in (p for ordinal in sorted(files) for p in files[ordinal]):
-        table = storage.read_table(path, columns=columns)
-        hits = table.filter(pc.is_in(table["row_id"], pa.array(wanted, pa.uint64())))
-        for row in hits.to_pylist():
-            messages = row["messages"]
-            found[row["row_id"]] = Stored(
-                row["source"], f"{row['file']}, {row['place']}", as_text(messages), _parts(messages)
-            )
-    return found
+            paths.append(entry.path)
+    found = []
+    for path in paths:
+        table = storage.read_table(path, columns=["row_id", *columns])
+        found += table.filter(pc.is_in(table["row_id"], pa.array(wanted, pa.uint64()))).to_pylist()
+    return sorted(found, key=lambda row: row["row_id"])
 
 
 def _parts(messages: Sequence[dict[str, str]] | None) -> tuple[str, str]:

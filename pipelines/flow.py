@@ -7,9 +7,11 @@ from cluster.errors import GateError, ModelError, SourceError
 from pipelines import (
     clean,
     fingerprint,
+    gate,
     packed,
     passes,
     pii,
+    pii_audit,
     quality,
     report,
     rundir,
@@ -23,10 +25,15 @@ ROW_STAGES = (clean, quality, pii, fingerprint)
 # Pass 2 (`passes.deduplicate`): exact, near, clusters, sides, over the whole run; then, where asked for,
 # repeated passages (`passes.find_passages`).
 # Pass 3 (`packed.work`), every window: dedup marks, passages cut, split, tokenise, pack.
+# Then the gate (`pii_gate.work`) looks through what every window wrote.
 
 
 def prepare(recipe: Recipe, mode: Mode) -> dict[str, Any]:
-    """Passes 1 to 3: raw shards to packed/; returns run.json."""
+    """Passes 1 to 3: raw shards to packed/; returns run.json.
+
+    Raises: GateError where PII is found in packed/ and the recipe says so (run.json is written first).
+    """
+    recipe.pii.require_key()
     run = rundir.claim(recipe)
     session.start(_logical_cpus(run.recipe))
     rows = passes.prepare(run, ROW_STAGES, mode)
@@ -34,10 +41,13 @@ def prepare(recipe: Recipe, mode: Mode) -> dict[str, Any]:
     passes.alarm(run, duplicates, mode)
     shared = passes.find_passages(run, rows, duplicates, mode)
     windows = passes.pack(run, rows, duplicates, shared, mode)
+    seen = gate.summary(gate.scan(run, rows, windows, mode))
+    pii_audit.build(run.path, rows, run.recipe.pii, seen)
     told = summary.write(
         run.path, summary.prepare(run, rows, duplicates, shared, windows, passes.workers(run))
     )
     _say_prepared(told, mode)
+    gate.judge(run, seen, mode)
     if not told["rows"]["kept"]:
         raise SourceError(
             f"nothing is left to pack: none of {told['rows']['in']:,} records was kept. The reasons are "

@@ -95,6 +95,7 @@ def _prepare_keys(run: Run, stages: Sequence[ModuleType]) -> dict[int, str]:
         configs,
         [m.versions() for m in stages if hasattr(m, "versions")],
         versions(PREPARE_LIBRARIES),
+        recipe.pii.secret_mark if recipe.pii.enabled else "",
     )
     return {f.ordinal: ledger.key(f.identity, readings[f.source], common) for f in run.fragments}
 

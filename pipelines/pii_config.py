@@ -1,5 +1,7 @@
 """What the recipe says of PII."""
 
+import hashlib
+import hmac
 import os
 from collections.abc import Mapping
 from typing import Any, Literal
@@ -39,6 +41,8 @@ class Config(Section):
     entity ("" for all others), in any letter case and spacing. One fewer does in the same letter case."""
     key: str = "HEADRACE_PII_KEY"
     """Environment variable with the secret of `hash` and `surrogate`, 16 characters or more."""
+    gate: Literal["fail", "warn", "off"] = "fail"
+    """What happens when PII is found in the packed token shards: exit 3, a warning, or nobody looks."""
     context: bool = True
     """Let words nearby ("phone", "passport") raise scores, as Presidio does over a full language model."""
     recognizers: Literal["presidio"] = "presidio"
@@ -75,6 +79,12 @@ class Config(Section):
     def secret(self) -> bytes | None:
         """The secret of `hash` and `surrogate`; None where there is none."""
         return self._secret
+
+    @property
+    def secret_mark(self) -> str:
+        """Tells one secret from another, and nothing else of it."""
+        raw = self._secret or b""
+        return hmac.new(raw, b"headrace", hashlib.sha256).hexdigest()[:8] if raw else ""
 
     def kind_of(self, entity: str, role: str) -> Kind:
         """What becomes of a value of `entity` in a message of `role`."""

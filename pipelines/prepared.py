@@ -25,7 +25,7 @@ import kernels
 from cluster import ledger, storage
 from cluster.errors import BooksError, HeadraceError
 from cluster.fragments import Fragment
-from pipelines import books, schema, sources
+from pipelines import books, pii_audit, schema, sources
 from pipelines.recipe import Recipe
 
 NAME = "prepare"
@@ -151,8 +151,8 @@ def finish(
     name = unit(fragment.ordinal, part)
     for stage in _modules(job.stages[-1:]):
         table, state["stages"][_short(stage)] = _timed(stage, table, getattr(recipe, _short(stage)))
-    table, audit = audited(table)
-    kept = table.filter(schema.live(table)).drop_columns(list(MARKS))
+    audit = pii_audit.of(table)
+    kept = table.filter(schema.live(table)).drop_columns([*MARKS, "found"])
     marked = table.filter(pc.invert(schema.live(table)))
     outputs = [write(recipe.output, f"prepared/part-{name}.parquet", kept)]
     if marked.num_rows:

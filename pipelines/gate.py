@@ -1,0 +1,84 @@
+"""The pass after packing: every window's token shards looked through for PII (`pipelines.pii_gate`)."""
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+from cluster import ledger, stream
+from cluster.errors import GateError
+from pipelines import packed, passes, pii, pii_gate, tokenise
+from pipelines.progress import Mode, Progress, say
+from pipelines.rundir import Run
+
+
+def scan(
+    run: Run, rows: Sequence[ledger.Record], windows: Sequence[ledger.Record], mode: Mode
+) -> list[ledger.Record]:
+    """Look through what packing wrote (`rows`, `windows`: commits of passes 1 and 3); commits in order.
+
+    Empty where the recipe has no PII stage or no gate.
+    """
+    recipe = run.recipe
+    if not recipe.pii.enabled or recipe.pii.gate == "off":
+        return []
+    cut = packed.windows(rows, run.epochs, recipe.pack.window)
+    fingerprint = tokenise.tokenizer(recipe.model, recipe.tokenise).fingerprint
+    shards = {w["window"]: [o for o in w["outputs"] if "split" in o] for w in windows}
+    keys = {number: _key(run, outputs, fingerprint) for number, outputs in shards.items()}
+    held = {
+        r["window"]: r
+        for r in ledger.load(run.path, pii_gate.NAME).values()
+        if keys.get(r["window"]) == r["key"]
+    }
+    todo = [(w, shards[w.number]) for w in cut if w.number not in held]
+    sizes = {w.number: sum(o["size"] for o in outputs) for w, outputs in todo}
+    with Progress(pii_gate.NAME, sum(sizes.values()), len(todo), mode if todo else "quiet") as bar:
+        work = partial(pii_gate.work, job=pii_gate.Job(recipe, keys))
+        for record in stream.each(work, todo, workers=passes.workers(run), name=pii_gate.NAME):
+            held[record["window"]] = record
+            bar.update(rows=record["rows"], kept=record["rows"], bytes=sizes[record["window"]], fragments=1)
+    ledger.compact(run.path, pii_gate.NAME, {w.unit: held[w.number] for w in cut})
+    return [held[w.number] for w in cut]
+
+
+def _key(run: Run, outputs: Sequence[dict[str, Any]], fingerprint: str) -> str:
+    config = run.recipe.pii
+    return ledger.key(
+        [[o["path"], o["xxh3"]] for o in outputs],
+        [pii_gate.VERSION, pii.VERSION, config.model_dump(mode="json"), config.secret_mark],
+        [pii.versions(), fingerprint],
+    )
+
+
+def summary(records: Sequence[ledger.Record]) -> dict[str, Any] | None:
+    """What the gate saw over all windows; None where it did not look."""
+    if not records:
+        return None
+    leaks: dict[tuple[str, str], dict[str, Any]] = {}
+    for leak in (leak for record in records for leak in record["leaks"]):
+        held = leaks.setdefault((leak["split"], leak["entity"]), {**leak, "n": 0, "rows": []})
+        held["n"] += leak["n"]
+        held["rows"] = [*held["rows"], *leak["rows"]][: pii_gate.NAMED]
+    counts = {name: sum(r[name] for r in records) for name in ("messages", "bytes")}
+    return {**counts, "leaks": [leaks[key] for key in sorted(leaks)]}
+
+
+def judge(run: Run, seen: dict[str, Any] | None, mode: Mode) -> None:
+    """Say what the gate saw.
+
+    Raises: GateError where something leaks and the recipe says so (after everything else was written).
+    """
+    if seen is None:
+        return
+    if not seen["leaks"]:
+        text = f"gate: no PII in {seen['messages']:,} decoded messages ({seen['bytes']:,} bytes)"
+        say(mode, "gate", text, **seen)
+        return
+    text = (
+        f"gate: PII in the packed shards: {pii_gate.note(seen['leaks'])}. Nothing shows the values; "
+        f"`headrace explain {run.path} ROW` shows such a row as it is stored. Mend pii in the recipe, or set "
+        "pii.gate: warn"
+    )
+    if run.recipe.pii.gate == "fail":
+        raise GateError(text)
+    say(mode, "warning", text, **seen)

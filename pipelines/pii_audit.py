@@ -1,0 +1,143 @@
+"""The audit of PII: what was looked for, what was found and what became of it, and places to look at.
+
+Parts of pass 1 say it in numbers (`of`), which travel in their commit records: no text. `build` adds them
+up and fetches, for each entity, a few of the rows in which something was replaced, to judge it by what
+stands around; the values are not there any more, and stand-ins and kept values are masked.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import xxhash
+
+from cluster import ledger, storage
+from pipelines import examples, schema
+from pipelines.pii_config import Config
+from pipelines.pii_find import looked_for
+
+FILE = "pii.json"
+FORMAT = 1
+SHOWN = 5  # places an entity
+AROUND = 60  # characters before and behind
+KEYS = ("source", "entity", "role", "recognizer", "kind")
+
+
+def of(table: pa.Table) -> dict[str, Any]:
+    """Numbers of one part: rows looked through, rows touched, findings, places to look at."""
+    looked = table.filter(schema.live(table))
+    found: Counter[tuple[str, ...]] = Counter()
+    for one in _flat(looked["found"]).to_pylist():
+        found[tuple(one[name] for name in KEYS[1:])] += one["n"]
+    sizes = np.diff(looked["pii"].combine_chunks().cast(schema.PII).offsets.to_numpy(zero_copy_only=False))
+    return {
+        "rows": looked.num_rows,
+        "touched": int((sizes > 0).sum()),
+        "found": [[*key, n] for key, n in sorted(found.items())],
+        "places": _best(_places(looked)),
+    }
+
+
+def _flat(column: pa.ChunkedArray) -> pa.Array:
+    return column.combine_chunks().flatten()
+
+
+def _places(table: pa.Table) -> Iterator[list[Any]]:
+    """[entity, rank, row_id, message, start, end] of every stand-in; ranks are drawn by where it stands."""
+    spans = table["spans"].combine_chunks()
+    rows = table["row_id"].combine_chunks().take(pc.list_parent_indices(spans)).to_pylist()
+    for row_id, one in zip(rows, spans.flatten().to_pylist(), strict=True):
+        if one["kind"] != "keep":
+            where = [row_id, one["message"], one["start"], one["end"]]
+            yield [one["entity"], xxhash.xxh3_64_intdigest(ledger.dumps(where)), *where]
+
+
+def _best(places: Iterable[list[Any]]) -> list[list[Any]]:
+    """The `SHOWN` places of each entity with the lowest ranks."""
+    held: dict[str, list[list[Any]]] = {}
+    for place in sorted(places):
+        ranked = held.setdefault(place[0], [])
+        if len(ranked) < SHOWN:
+            ranked.append(place)
+    return [place for ranked in held.values() for place in ranked]
+
+
+def build(
+    run: str, records: Sequence[ledger.Record], config: Config, gate: dict[str, Any] | None
+) -> dict[str, Any] | None:
+    """Add up the parts' numbers (`records` of pass 1), write `FILE` into the run; None without the stage."""
+    if not config.enabled:
+        return None
+    found: Counter[tuple[str, ...]] = Counter()
+    for record in records:
+        for *key, n in record["audit"]["found"]:
+            found[(record["source"], *key)] += n
+    counts = [dict(zip((*KEYS, "n"), (*key, n), strict=True)) for key, n in sorted(found.items())]
+    best = _best(place for record in records for place in record["audit"]["places"])
+    told = {
+        "format": FORMAT,
+        "settings": config.model_dump(mode="json"),
+        "rows": {name: sum(r["audit"][name] for r in records) for name in ("rows", "touched")},
+        "entities": _by_entity(counts),
+        "counts": counts,
+        "looked_for": looked_for(config),
+        "not_looked_for": list(_gaps(config)),
+        "gate": gate,
+        "review": list(_review(run, best)),
+    }
+    storage.put(storage.join(run, FILE), ledger.dumps(told))
+    return told
+
+
+def _by_entity(counts: Iterable[dict[str, Any]]) -> dict[str, dict[str, int]]:
+    """Findings that were replaced, kept, and below the threshold, by entity."""
+    sums: dict[str, dict[str, int]] = {}
+    for one in counts:
+        fate = one["kind"] if one["kind"] in ("keep", "below") else "replaced"
+        held = sums.setdefault(one["entity"], {"replaced": 0, "keep": 0, "below": 0})
+        held[fate] += one["n"]
+    return dict(sorted(sums.items()))
+
+
+def _gaps(config: Config) -> Iterator[str]:
+    """What nobody looked for, in words."""
+    yield "Pictures, sound and files inside texts."
+    yield "What tells who somebody is without naming them (a rare job in a small town)."
+    if config.context:
+        yield "Context words of other languages than English."
+    kept = [f"{role} messages" for role, kind in sorted(config.roles.items()) if kind == "keep"]
+    if kept:
+        yield f"Exempt by the recipe: {', '.join(kept)}."
+    if config.secret is None:
+        yield f"Replaced values, again after packing: that takes a key in {config.key}."
+
+
+def _review(run: str, places: Sequence[Sequence[Any]]) -> Iterator[dict[str, Any]]:
+    """The places with what stands around them, values masked."""
+    columns = ["source", "messages", "spans"]
+    rows = {row["row_id"]: row for row in examples.stored(run, [p[2] for p in places], columns)}
+    for entity, _, row_id, number, start, end in places:
+        row = rows[row_id]
+        message = row["messages"][number]
+        spans = [s for s in row["spans"] if s["message"] == number]
+        yield {
+            "entity": entity,
+            "source": row["source"],
+            "row_id": str(row_id),  # JSON's numbers are too short for it
+            "role": message["role"],
+            "before": _masked(message["content"], max(0, start - AROUND), start, spans),
+            "behind": _masked(message["content"], end, end + AROUND, spans),
+        }
+
+
+def _masked(content: str, start: int, end: int, spans: Iterable[dict[str, Any]]) -> str:
+    """Characters `start` to `end` with every stand-in and kept value in them as its entity."""
+    parts, at = [], start
+    for span in spans:
+        if span["start"] < end and at < span["end"]:
+            parts += [content[at : max(at, span["start"])], f"[{span['entity']}]"]
+            at = span["end"]
+    return "".join([*parts, content[at:end]])

@@ -1,0 +1,235 @@
+"""The gate: is there PII in what a model will read?
+
+What: the token shards of one window are read back, decoded (`pipelines.decode`), and the contents of
+messages looked through one by one (what the chat template puts around them is taken off by
+`pipelines.pii_frames`). A finding at or above the threshold is no leak if its entity is kept there, if it
+lies in a stand-in that was issued in its row, or in a message of an exempt role. Everything else is. Where
+there is a key, the values that were replaced in a row are looked for in that row, too, by keyed digests.
+
+A leak is told by entity, split and row; a value never leaves this module.
+
+Cost: that of decoding and of `pii.find`; rows of `prepared/` are read where something was found.
+"""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from cluster import ledger, storage
+from pipelines import tokenise
+from pipelines.decode import Decoder, Runs
+from pipelines.packed import Window
+from pipelines.pii_columns import value_digest
+from pipelines.pii_config import Config
+from pipelines.pii_find import found_in
+from pipelines.pii_frames import Frames, frames
+from pipelines.pii_presidio import Finding
+from pipelines.pii_values import Folded, folded
+from pipelines.recipe import Recipe
+
+NAME = "gate"
+VERSION = 1
+NAMED = 20  # leaking rows of a window that are named
+
+
+class Leak(NamedTuple):
+    """A finding that nothing excuses: in which split and row, and of what entity."""
+
+    split: str
+    row_id: int
+    entity: str
+
+
+@dataclass(frozen=True)
+class Job:
+    """What every task of the pass needs."""
+
+    recipe: Recipe
+    keys: dict[int, str] = field(default_factory=dict)  # window -> pass key
+
+
+class Row(NamedTuple):
+    """A row as it was prepared: its messages, where stand-ins and kept values are, digests of values."""
+
+    messages: list[dict[str, str]]
+    spans: list[dict[str, Any]]
+    values: list[dict[str, Any]]
+
+
+class Message(NamedTuple):
+    """The content of one decoded message, whose row it is, and what was found in it."""
+
+    text: str
+    row_id: int
+    found: list[Finding]
+
+
+def work(item: tuple[Window, list[dict[str, Any]]], job: Job) -> ledger.Record:
+    """Look through the shards (`outputs` of the window's pack record), commit; returns the record."""
+    window, outputs = item
+    recipe = job.recipe
+    tokenizer = tokenise.tokenizer(recipe.model, recipe.tokenise)
+    decoder = Decoder(tokenizer)
+    around = frames(tokenizer)
+    judge = Judge(recipe, window)
+    leaks: list[Leak] = []
+    counts = {"rows": 0, "messages": 0, "bytes": 0}
+    for output in outputs:
+        packed = storage.read_table(storage.join(recipe.output, output["path"]))
+        said = _said(decoder.runs(packed), packed, around)
+        counts["rows"] += packed.num_rows
+        counts["messages"] += len(said.texts)
+        counts["bytes"] += pc.sum(pc.binary_length(said.texts)).as_py() or 0
+        found = leaking(_read(said, recipe.pii), judge)
+        leaks += [Leak(output["split"], row_id, entity) for row_id, entity in found]
+    record: ledger.Record = {"window": window.number, "key": job.keys[window.number], "outputs": [], **counts}
+    record["leaks"] = _counted(leaks)
+    ledger.commit(recipe.output, NAME, window.unit, record)
+    return record
+
+
+def _counted(leaks: list[Leak]) -> list[dict[str, Any]]:
+    """Leaks by split and entity: how many, and the first rows that have one."""
+    groups: dict[tuple[str, str], list[int]] = {}
+    for leak in leaks:
+        groups.setdefault((leak.split, leak.entity), []).append(leak.row_id)
+    return [
+        {"split": split, "entity": entity, "n": len(rows), "rows": sorted(set(rows))[:NAMED]}
+        for (split, entity), rows in sorted(groups.items())
+    ]
+
+
+class Said(NamedTuple):
+    """Contents of decoded messages (large_string[N]) and the row of each."""
+
+    texts: pa.Array
+    row_ids: list[int]
+
+
+def _said(runs: Runs, packed: pa.Table, around: Frames) -> Said:
+    """Contents of all runs of packed rows."""
+    owners = packed["row_ids"].combine_chunks()
+    first = owners.offsets.to_numpy()[runs.rows] + runs.segments
+    row_ids = owners.values.to_numpy()[first].tolist()
+    found = [
+        (content, row_id)
+        for text, row_id in zip(runs.texts.to_pylist(), row_ids, strict=True)
+        for content in around.contents(text)
+    ]
+    return Said(pa.array([content for content, _ in found], pa.large_string()), [r for _, r in found])
+
+
+def _read(said: Said, config: Config) -> Iterator[Message]:
+    """All contents with what is found in them at or above the threshold."""
+    found = found_in(said.texts, config)
+    if found.failures:
+        raise RuntimeError(f"{len(found.failures)} decoded messages could not be examined")
+    inside: dict[int, list[Finding]] = {}
+    for at, finding in zip(found.rows, found.findings, strict=True):
+        if finding.score >= config.threshold:
+            inside.setdefault(at, []).append(finding)
+    for at, (text, row_id) in enumerate(zip(said.texts.to_pylist(), said.row_ids, strict=True)):
+        yield Message(text, row_id, inside.get(at, []))
+
+
+class Judge:
+    """What excuses a finding; rows of the window's part of `prepared/` are read when they are asked for."""
+
+    def __init__(self, recipe: Recipe, window: Window) -> None:
+        self.config = recipe.pii
+        self._recipe, self._window = recipe, window
+        self._rows: dict[int, Row] | None = None
+
+    def row(self, row_id: int) -> Row:
+        """A row as it was prepared."""
+        if self._rows is None:
+            self._rows = dict(_prepared(self._recipe.output, self._window))
+        return self._rows[row_id]
+
+    def leaks(self, message: Message) -> Iterator[str]:
+        """Entities of what the message must not hold."""
+        asked = [f for f in message.found if not self._is_kept_everywhere(f.entity)]
+        if not asked and self.config.secret is None:
+            return
+        row, text = self.row(message.row_id), Folded(message.text)
+        for finding in asked:
+            if not self._is_excused(finding, text, row):
+                yield finding.entity
+        yield from self._known(text, row, message.row_id)
+
+    def _is_kept_everywhere(self, entity: str) -> bool:
+        config = self.config
+        return all(config.kind_of(entity, role) == "keep" for role in ("", *config.roles))
+
+    def _is_excused(self, finding: Finding, text: Folded, row: Row) -> bool:
+        span = finding.start, finding.end
+        return any(_inside(span, text, said) for said in self._excuses(finding.entity, row))
+
+    def _excuses(self, entity: str, row: Row) -> Iterator[str]:
+        """Stretches of a row in which a finding of `entity` is no leak."""
+        for span in row.spans:
+            if span["kind"] != "keep" or span["entity"] == entity:
+                yield row.messages[span["message"]]["content"][span["start"] : span["end"]]
+        for message in row.messages:
+            if self.config.kind_of(entity, message["role"]) == "keep":
+                yield message["content"]
+
+    def _known(self, text: Folded, row: Row, row_id: int) -> Iterator[str]:
+        """Entities of values that were replaced in the row and are said in it all the same."""
+        if self.config.secret is None or not row.values:
+            return
+        wanted = {(v["size"], v["digest"]): v["entity"] for v in row.values}
+        for size in sorted({size for size, _ in wanted}):
+            for value in set(_wholes(text, size)):
+                entity = wanted.get((size, value_digest(self.config.secret, row_id, value)))
+                if entity and not any(value in folded(said) for said in self._exempt(entity, row)):
+                    yield entity
+
+    def _exempt(self, entity: str, row: Row) -> list[str]:
+        kind = self.config.kind_of
+        return [m["content"] for m in row.messages if kind(entity, m["role"]) == "keep"]
+
+
+def leaking(messages: Iterable[Message], judge: Judge) -> list[tuple[int, str]]:
+    """(row_id, entity) of every leak in the messages, in order."""
+    return [(message.row_id, entity) for message in messages for entity in judge.leaks(message)]
+
+
+def _inside(span: tuple[int, int], text: Folded, said: str) -> bool:
+    """Whether a span of `text` lies in what is `said` there, or `text` is a piece of that."""
+    value = folded(said)
+    if not value or folded(text.text[slice(*span)]) not in value:
+        return False
+    if text.letters in value:
+        return True
+    return any(start <= span[0] and span[1] <= end for start, end in text.places(value))
+
+
+def _wholes(text: Folded, size: int) -> Iterator[str]:
+    """Stretches of `size` letters and digits that begin and end at token boundaries."""
+    letters, origins, content = text.letters, text.origins, text.text
+    for at in range(len(origins) - size + 1):
+        start, end = origins[at], origins[at + size - 1] + 1
+        if (not start or not content[start - 1].isalnum()) and not content[end : end + 1].isalnum():
+            yield letters[at : at + size]
+
+
+def _prepared(run: str, window: Window) -> Iterator[tuple[int, Row]]:
+    columns = ["row_id", "messages", "spans", "values"]
+    for unit in window.units:
+        table = storage.read_table(storage.join(run, f"prepared/part-{unit}.parquet"), columns=columns)
+        for row in table.to_pylist():
+            yield row["row_id"], Row(row["messages"] or [], row["spans"] or [], row["values"] or [])
+
+
+def note(leaks: Iterable[dict[str, Any]]) -> str:
+    """Leaks in words: how many of what, where, and in which rows."""
+    lines = []
+    for leak in leaks:
+        rows = ", ".join(str(row) for row in leak["rows"][:3])
+        more = ", ..." if len(leak["rows"]) > 3 else ""
+        lines.append(f"{leak['n']} {leak['entity']} in {leak['split']} (rows {rows}{more})")
+    return "; ".join(lines)
