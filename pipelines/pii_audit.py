@@ -141,3 +141,34 @@ def _masked(content: str, start: int, end: int, spans: Iterable[dict[str, Any]])
             parts += [content[at : max(at, span["start"])], f"[{span['entity']}]"]
             at = span["end"]
     return "".join([*parts, content[at:end]])
+
+
+def view(replaced: dict[str, int] | None, audit: Any, most: int) -> dict[str, Any] | None:
+    """What the report shows: `replaced` by entity (of run.json), and what the `audit` has (`most` lines)."""
+    if replaced is None:
+        return None
+    told = audit if isinstance(audit, dict) and audit.get("format") == FORMAT else {}
+    fates: dict[str, dict[str, int]] = {
+        e: {"replaced": n, "keep": 0, "below": 0} for e, n in replaced.items()
+    }
+    fates |= told.get("entities", {})
+    listed = sorted(fates.items(), key=lambda pair: (-pair[1]["replaced"], -pair[1]["keep"], pair[0]))
+    places: Counter[tuple[str, str]] = Counter()
+    finders: Counter[str] = Counter()
+    for one in told.get("counts", ()):
+        finders[one["recognizer"]] += one["n"]
+        if one["kind"] not in ("keep", "below"):
+            places[one["source"], one["role"]] += one["n"]
+    return {
+        "entities": listed[:most],
+        "most": max((fate["replaced"] for _, fate in listed), default=0) or 1,
+        "total": sum(replaced.values()),
+        "rows": told.get("rows"),
+        "places": sorted(places.items(), key=lambda pair: (-pair[1], pair[0]))[:most],
+        "looked_for": [
+            (name, entities, finders[name]) for name, entities in told.get("looked_for", {}).items()
+        ],
+        "not_looked_for": told.get("not_looked_for", []),
+        "gate": told.get("gate"),
+        "review": told.get("review", [])[: 4 * most],
+    }

@@ -23,50 +23,56 @@ SHAPES = (
 
 
 class Frames(NamedTuple):
-    """Heads and tails of runs, runs without a content, and what stands between contents in one run."""
+    """Heads and tails of runs, runs without a content, and what stands between contents in one run.
 
-    heads: tuple[str, ...]
+    Each head with the role that speaks after it, or "" where several do.
+    """
+
+    heads: tuple[tuple[str, str], ...]
     tails: tuple[str, ...]
     alone: frozenset[str]
     between: re.Pattern[str] | None
 
-    def contents(self, run: str) -> list[str]:
-        """What a run holds but for its frame."""
+    def contents(self, run: str) -> list[tuple[str, str]]:
+        """What a run holds but for its frame, each with its role, or "" where that cannot be told."""
         if run in self.alone:
             return []
-        head = next((h for h in self.heads if run.startswith(h)), "")
+        head, role = next((h for h in self.heads if run.startswith(h[0])), ("", ""))
         run = run[len(head) :]
         tail = next((t for t in self.tails if run.endswith(t)), "")
         run = run[: len(run) - len(tail)]
-        return [part for part in (self.between.split(run) if self.between else [run]) if part]
+        parts = self.between.split(run) if self.between else [run]
+        return [(role if len(parts) == 1 else "", part) for part in parts if part]
 
 
 def frames(tokenizer: Tokenizer) -> Frames:
     """The frames of the tokenizer's chat template."""
-    heads, tails, alone, between = set[str](), set[str](), set[str](), set[str]()
-    for constants in _constants(tokenizer):
+    heads: dict[str, set[str]] = {}
+    tails, alone, between = set[str](), set[str](), set[str]()
+    for roles, constants in _constants(tokenizer):
         for place, constant in enumerate(constants):
             first, *rest = tokenizer.specials.split(constant) if tokenizer.special else [constant]
+            last = place == len(constants) - 1
             if rest:
                 tails.add(first)
-                alone |= set(rest[:-1])
-                (alone if place == len(constants) - 1 else heads).add(rest[-1])
-            elif place == 0:
-                heads.add(constant)
-            elif place == len(constants) - 1:
+                alone |= {*rest[:-1], *(rest[-1:] if last else ())}
+            elif last:
                 tails.add(constant)
-            elif not constant.isspace():
+            elif place and not constant.isspace():
                 between.add(constant)
+            if not last and (rest or not place):
+                heads.setdefault((rest or [constant])[-1], set()).add(roles[place])
     cut = re.compile("|".join(map(re.escape, _long_first(between)))) if between - {""} else None
-    return Frames(_long_first(heads), _long_first(tails), frozenset(alone), cut)
+    said = [(head, min(heads[head]) if len(heads[head]) == 1 else "") for head in _long_first(set(heads))]
+    return Frames(tuple(said), _long_first(tails), frozenset(alone), cut)
 
 
 def _long_first(texts: set[str]) -> tuple[str, ...]:
     return tuple(sorted(texts - {""}, key=lambda text: (-len(text), text)))
 
 
-def _constants(tokenizer: Tokenizer) -> Iterator[list[str]]:
-    """Of each shape that the template takes, what stands before, between and behind the contents."""
+def _constants(tokenizer: Tokenizer) -> Iterator[tuple[tuple[str, ...], list[str]]]:
+    """Roles of each shape that the template takes, and what stands before, between and behind contents."""
     for roles in SHAPES if tokenizer.template is not None else ():
         assert tokenizer.template is not None
         try:
@@ -79,4 +85,4 @@ def _constants(tokenizer: Tokenizer) -> Iterator[list[str]]:
                 constants.append("")
             else:
                 constants[-1] += part.text
-        yield constants
+        yield roles, constants

@@ -29,6 +29,7 @@ from pipelines.pii_frames import Frames, frames
 from pipelines.pii_presidio import Finding
 from pipelines.pii_values import Folded, folded
 from pipelines.recipe import Recipe
+from pipelines.schema import ROLES
 
 NAME = "gate"
 VERSION = 1
@@ -60,9 +61,10 @@ class Row(NamedTuple):
 
 
 class Message(NamedTuple):
-    """The content of one decoded message, whose row it is, and what was found in it."""
+    """The content of one decoded message, its role ("": not known), whose row it is, what was found in it."""
 
     text: str
+    role: str
     row_id: int
     found: list[Finding]
 
@@ -103,23 +105,25 @@ def _counted(leaks: list[Leak]) -> list[dict[str, Any]]:
 
 
 class Said(NamedTuple):
-    """Contents of decoded messages (large_string[N]) and the row of each."""
+    """Contents of decoded messages (large_string[N]), and the role and the row of each."""
 
     texts: pa.Array
+    roles: list[str]
     row_ids: list[int]
 
 
 def _said(runs: Runs, packed: pa.Table, around: Frames) -> Said:
     """Contents of all runs of packed rows."""
-    owners = packed["row_ids"].combine_chunks()
-    first = owners.offsets.to_numpy()[runs.rows] + runs.segments
-    row_ids = owners.values.to_numpy()[first].tolist()
+    lists = packed["row_ids"].combine_chunks()
+    first = lists.offsets.to_numpy()[runs.rows] + runs.segments
+    row_ids = lists.values.to_numpy()[first].tolist()
     found = [
-        (content, row_id)
+        (content, role, row_id)
         for text, row_id in zip(runs.texts.to_pylist(), row_ids, strict=True)
-        for content in around.contents(text)
+        for role, content in around.contents(text)
     ]
-    return Said(pa.array([content for content, _ in found], pa.large_string()), [r for _, r in found])
+    contents, roles, owners = zip(*found, strict=True) if found else ((), (), ())
+    return Said(pa.array(contents, pa.large_string()), list(roles), list(owners))
 
 
 def _read(said: Said, config: Config) -> Iterator[Message]:
@@ -131,8 +135,9 @@ def _read(said: Said, config: Config) -> Iterator[Message]:
     for at, finding in zip(found.rows, found.findings, strict=True):
         if finding.score >= config.threshold:
             inside.setdefault(at, []).append(finding)
-    for at, (text, row_id) in enumerate(zip(said.texts.to_pylist(), said.row_ids, strict=True)):
-        yield Message(text, row_id, inside.get(at, []))
+    told = zip(said.texts.to_pylist(), said.roles, said.row_ids, strict=True)
+    for at, (text, role, row_id) in enumerate(told):
+        yield Message(text, role, row_id, inside.get(at, []))
 
 
 class Judge:
@@ -151,46 +156,46 @@ class Judge:
 
     def leaks(self, message: Message) -> Iterator[str]:
         """Entities of what the message must not hold."""
-        asked = [f for f in message.found if not self._is_kept_everywhere(f.entity)]
+        role = message.role
+        asked = [f for f in message.found if not self._is_kept(f.entity, role)]
         if not asked and self.config.secret is None:
             return
         row, text = self.row(message.row_id), Folded(message.text)
         for finding in asked:
-            if not self._is_excused(finding, text, row):
+            span = finding.start, finding.end
+            if not any(_inside(span, text, said) for said in self._excuses(finding.entity, role, row)):
                 yield finding.entity
-        yield from self._known(text, row, message.row_id)
+        yield from self._known(text, message, row)
 
-    def _is_kept_everywhere(self, entity: str) -> bool:
-        config = self.config
-        return all(config.kind_of(entity, role) == "keep" for role in ("", *config.roles))
+    def _is_kept(self, entity: str, role: str) -> bool:
+        """Whether `entity` is kept in messages of `role`; where that is not known, in those of any."""
+        roles = (role,) if role else ("", *ROLES)
+        return all(self.config.kind_of(entity, one) == "keep" for one in roles)
 
-    def _is_excused(self, finding: Finding, text: Folded, row: Row) -> bool:
-        span = finding.start, finding.end
-        return any(_inside(span, text, said) for said in self._excuses(finding.entity, row))
-
-    def _excuses(self, entity: str, row: Row) -> Iterator[str]:
+    def _excuses(self, entity: str, role: str, row: Row) -> Iterator[str]:
         """Stretches of a row in which a finding of `entity` is no leak."""
         for span in row.spans:
-            if span["kind"] != "keep" or span["entity"] == entity:
+            if span["kind"] != "keep" or (not role and span["entity"] == entity):
                 yield row.messages[span["message"]]["content"][span["start"] : span["end"]]
-        for message in row.messages:
-            if self.config.kind_of(entity, message["role"]) == "keep":
-                yield message["content"]
+        if not role:
+            yield from self._exempt(entity, row)
 
-    def _known(self, text: Folded, row: Row, row_id: int) -> Iterator[str]:
+    def _exempt(self, entity: str, row: Row) -> list[str]:
+        """What messages of exempt roles say."""
+        return [m["content"] for m in row.messages if self._is_kept(entity, m["role"])]
+
+    def _known(self, text: Folded, message: Message, row: Row) -> Iterator[str]:
         """Entities of values that were replaced in the row and are said in it all the same."""
         if self.config.secret is None or not row.values:
             return
         wanted = {(v["size"], v["digest"]): v["entity"] for v in row.values}
         for size in sorted({size for size, _ in wanted}):
-            for value in set(_wholes(text, size)):
-                entity = wanted.get((size, value_digest(self.config.secret, row_id, value)))
-                if entity and not any(value in folded(said) for said in self._exempt(entity, row)):
+            for value in sorted(set(_wholes(text, size))):
+                entity = wanted.get((size, value_digest(self.config.secret, message.row_id, value)))
+                if entity is None or self._is_kept(entity, message.role):
+                    continue
+                if message.role or not any(value in folded(said) for said in self._exempt(entity, row)):
                     yield entity
-
-    def _exempt(self, entity: str, row: Row) -> list[str]:
-        kind = self.config.kind_of
-        return [m["content"] for m in row.messages if kind(entity, m["role"]) == "keep"]
 
 
 def leaking(messages: Iterable[Message], judge: Judge) -> list[tuple[int, str]]:
@@ -200,12 +205,20 @@ def leaking(messages: Iterable[Message], judge: Judge) -> list[tuple[int, str]]:
 
 def _inside(span: tuple[int, int], text: Folded, said: str) -> bool:
     """Whether a span of `text` lies in what is `said` there, or `text` is a piece of that."""
-    value = folded(said)
-    if not value or folded(text.text[slice(*span)]) not in value:
+    start, end = span
+    at = text.text.find(said) if said else -1
+    while at >= 0:
+        if at <= start and end <= at + len(said):
+            return True
+        at = text.text.find(said, at + 1)
+    value = folded(said)  # a tokenizer that normalises gives other letters back
+    found = text.text[start:end]
+    if not value or folded(found) not in value:
         return False
     if text.letters in value:
         return True
-    return any(start <= span[0] and span[1] <= end for start, end in text.places(value))
+    edges = [at for at in range(start, end) if text.text[at].isalnum()] or [start]
+    return any(a <= edges[0] and edges[-1] < b for a, b in text.places(value))
 
 
 def _wholes(text: Folded, size: int) -> Iterator[str]:

@@ -22,7 +22,7 @@ import yaml
 
 from cluster import storage
 from cluster.errors import OutputError
-from pipelines import examples, plots, scoreboard
+from pipelines import examples, pii_audit, plots, scoreboard
 from pipelines.progress import duration
 
 Run = dict[str, Any]
@@ -80,7 +80,7 @@ def render(run_directory: str) -> str:
         lengths=_lengths(run),
         duplicates=_duplicates(run_directory, run, recipe),
         passages=_passages(run_directory, run),
-        pii=_pii(run),
+        pii=pii_audit.view(run.get("pii"), _json(storage.join(run_directory, pii_audit.FILE)), ROWS),
         splits=_splits(run),
         packed=_packed(run),
         training=scoreboard.training(run.get("train"), history),
@@ -329,14 +329,6 @@ def _number(recipe: str | None, key: str) -> float | None:
         return float(section[key])
     except (yaml.YAMLError, AttributeError, KeyError, TypeError, ValueError):
         return None
-
-
-def _pii(run: Run) -> dict[str, Any] | None:
-    if run.get("pii") is None:
-        return None
-    found = sorted(((str(k), int(n)) for k, n in run["pii"].items()), key=lambda p: (-p[1], p[0]))
-    most = max((n for _, n in found), default=1)
-    return {"entities": found[:ROWS], "most": most, "total": sum(n for _, n in found)}
 
 
 def _splits(run: Run) -> dict[str, Any] | None:

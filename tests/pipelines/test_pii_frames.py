@@ -1,0 +1,57 @@
+"""Frames: what templates written after real models' put around contents comes off again."""
+
+import pytest
+
+from pipelines import pack, schema, tokenise
+from pipelines.decode import Decoder
+from pipelines.pii_frames import frames
+from tests.pipelines.test_template import TEMPLATES, Make, make
+
+__all__ = ["make"]
+TALKS = [
+    [("user", "what is\nnew?"), ("assistant", "user of 12"), ("user", "ok"), ("assistant", "bye")],
+    [("system", "be brief"), ("user", "one\n\ntwo"), ("assistant", "fine")],
+]
+
+
+def contents(make: Make, name: str, template: str, talk: list[tuple[str, str]]) -> list[str]:
+    """Contents of a conversation that was tokenised, packed and decoded."""
+    tokenizer = make(name, template=template)
+    row = {"row_id": 1, "n_records": 1, "source": "s", "file": "", "place": ""}
+    table = schema.from_rows([{**row, "messages": [{"role": r, "content": c} for r, c in talk]}])
+    config = tokenise.Config(max_length=256)
+    table, samples = tokenise.apply(table, config, tokenizer, {"s": "all"})
+    if table["error"][0].as_py():
+        pytest.skip("the template refuses such a conversation")
+    rows = pack.apply(samples, pack.Config(), config, pad_id=tokenizer.pad_id)
+    around = frames(tokenizer)
+    return [c for run in Decoder(tokenizer).runs(rows).texts.to_pylist() for _, c in around.contents(run)]
+
+
+@pytest.mark.parametrize("talk", TALKS)
+@pytest.mark.parametrize("name", sorted(TEMPLATES))
+def test_contents_come_back(make: Make, name: str, talk: list[tuple[str, str]]) -> None:
+    due = [content for _, content in talk]
+    got = [c.strip() for c in contents(make, name, "", talk)]
+    if (
+        name in ("gemma_folds", "mistral") and talk[0][0] == "system"
+    ):  # which puts the system turn into the user's
+        due = [f"{due[0]}\n\n{due[1]}", *due[2:]]
+    assert [c for c in got if c] == due
+
+
+def test_separators_part_messages_where_there_are_no_special_tokens(make: Make) -> None:
+    alpaca = (
+        "{% for m in messages %}{{ '### ' + m.role + ':\n' }}"
+        "{% generation %}{{ m.content }}{% endgeneration %}{{ '\n\n' }}{% endfor %}"
+    )
+    got = contents(make, "alpaca", alpaca, TALKS[0])
+    assert [c.strip() for c in got] == [content for _, content in TALKS[0]]
+
+
+def test_heads_tell_who_speaks(make: Make) -> None:
+    around = frames(make("chatml"))
+    assert around.contents("user\nhi") == [("user", "hi")]
+    assert around.contents("assistant\nuser\n") == [("assistant", "user\n")]
+    assert around.contents("\n") == []
+    assert around.contents("no frame") == [("", "no frame")]

@@ -1,0 +1,101 @@
+"""The gate: what stands in token shards and is no stand-in, kept entity or exempt role is a leak."""
+
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+from cluster import ledger, storage
+from pipelines import gate, pack, packed, pii, pii_gate, schema, tokenise
+from pipelines.pii_gate import note
+from pipelines.recipe import Recipe
+from tests.pipelines.test_pii import MAIL, PHONE, Message, table
+
+SECRET = "correct horse battery staple"
+DRESSED = "425_882_8080"  # which no recogniser knows
+
+
+@pytest.fixture
+def key(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HEADRACE_PII_KEY", SECRET)
+
+
+def scanned(
+    folder: Path, talk: list[Message], said: list[str] | None = None, **switches: Any
+) -> list[dict[str, Any]]:
+    """Leaks of a window with one row, packed as prepared, or with `said` as its contents."""
+    recipe = Recipe.model_validate({"output": str(folder), "sources": [{"path": "in"}], "pii": switches})
+    tokenizer = tokenise.tokenizer(None, recipe.tokenise)
+    done = pii.apply(table(talk), recipe.pii)
+    window = packed.Window(0, ("00000000-0000",), 0, 0)
+    storage.write_table(str(folder / "prepared/part-00000000-0000.parquet"), done)
+    if said is not None:
+        roles, rows, _ = schema.contents(done)
+        done = schema.rebuild(done, rows, roles, pa.array(said, pa.large_string()))
+    _, samples = tokenise.apply(done, recipe.tokenise, tokenizer, {"s": "all"})
+    shard = pack.apply(samples, recipe.pack, recipe.tokenise, pad_id=tokenizer.pad_id)
+    storage.write_table(str(folder / "packed/train/part-00000000.parquet"), shard)
+    output = {"path": "packed/train/part-00000000.parquet", "split": "train"}
+    record = pii_gate.work((window, [output]), pii_gate.Job(recipe, {0: "k"}))
+    assert ledger.load(str(folder), pii_gate.NAME)["00000000"] == record
+    assert record["messages"] == len(talk)
+    leaks: list[dict[str, Any]] = record["leaks"]
+    return leaks
+
+
+TALK = [("user", f"hi, {PHONE} or {MAIL} on 12/01/2020"), ("assistant", "noted")]
+
+
+@pytest.mark.parametrize("kind", ["tag", "mask", "redact", "hash", "surrogate"])
+def test_what_was_issued_is_no_leak(tmp_path: Path, key: None, kind: str) -> None:
+    assert scanned(tmp_path, TALK, kind=kind) == []
+
+
+def test_a_planted_value_is_a_leak(tmp_path: Path) -> None:
+    leaks = scanned(tmp_path, TALK, ["hi", f"call {PHONE}, {PHONE}"])
+    assert leaks == [{"split": "train", "entity": "PHONE_NUMBER", "n": 2, "rows": [0]}]
+    assert note(leaks) == "2 PHONE_NUMBER in train (rows 0)"
+
+
+def test_another_rows_stand_in_is_a_leak(tmp_path: Path, key: None) -> None:
+    other = tmp_path / "other"
+    assert scanned(other, [("user", PHONE), ("assistant", "x")], kind="surrogate") == []
+    stand_in = storage.read_table(str(other / "prepared/part-00000000-0000.parquet"))
+    said = stand_in["messages"][0].as_py()[0]["content"]
+    leaks = scanned(tmp_path / "own", [("user", MAIL), ("assistant", "x")], [said, "x"], kind="surrogate")
+    assert [leak["entity"] for leak in leaks] == ["PHONE_NUMBER"]
+
+
+def test_kept_entities_and_exempt_roles_are_no_leaks(tmp_path: Path) -> None:
+    talk = [("user", "on 12/01/2020 see http://example.com"), ("assistant", f"call {PHONE}")]
+    assert scanned(tmp_path, talk, roles={"assistant": "keep"}) == []
+    swapped = [f"call {PHONE} now, please", "on 12/01/2020"]  # in a role that is not exempt
+    leaks = scanned(tmp_path / "b", talk, swapped, roles={"assistant": "keep"})
+    assert [leak["entity"] for leak in leaks] == ["PHONE_NUMBER"]
+
+
+def test_role_names_are_no_context(tmp_path: Path) -> None:
+    assert scanned(tmp_path, [("user", "raj\n653893893\n5"), ("assistant", "ok")]) == []
+
+
+def test_a_replaced_value_is_known_under_a_key(
+    tmp_path: Path, key: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = ["hi", f"call {DRESSED}"]
+    leaks = scanned(tmp_path / "with", TALK, said)
+    assert leaks == [{"split": "train", "entity": "PHONE_NUMBER", "n": 1, "rows": [0]}]
+    assert scanned(tmp_path / "kept", TALK, said, roles={"assistant": "keep"}) == []
+    monkeypatch.delenv("HEADRACE_PII_KEY")
+    assert scanned(tmp_path / "without", TALK, said) == []
+
+
+def test_summary_adds_windows_up() -> None:
+    leak = {"split": "test", "entity": "X", "n": 2, "rows": [1, 2]}
+    record = {"messages": 3, "bytes": 10, "leaks": [leak]}
+    assert gate.summary([record, {**record, "leaks": []}, record]) == {
+        "messages": 9,
+        "bytes": 30,
+        "leaks": [{**leak, "n": 4, "rows": [1, 2, 1, 2]}],
+    }
+    assert gate.summary([]) is None
