@@ -22,7 +22,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 from pydantic import Field
 
-from pipelines import assembly, conversations, schema
+from pipelines import assembly, conversations, cutting, schema
 from pipelines.assembly import Ints
 from pipelines.conversations import Encoded, Messages
 from pipelines.encoder import Engine
@@ -30,7 +30,7 @@ from pipelines.settings import Section
 from pipelines.template import ALL, ASSISTANT
 from pipelines.tokenizer import Tokenizer, load
 
-VERSION = 1
+VERSION = 2
 
 SAMPLES = pa.schema(
     [
@@ -50,7 +50,8 @@ class Config(Section):
 
     overlong: Literal["split", "truncate", "drop"] = "split"
     """Rows over `max_length`. split: conversations between exchanges, each piece led by the system
-    turn, plain texts every `max_length` tokens; truncate: cut off the end; drop: leave the row out."""
+    turn, plain texts every `max_length` tokens; truncate: cut off the end; drop: leave the row out.
+    No cut goes through a value that PII found, nor through what stands for one."""
 
     add_eos: bool = True
     """End plain texts, and conversations whose template has no end-of-turn token, by the end token."""
@@ -94,7 +95,7 @@ def apply(
     messages, first = conversations.read(part, tokenizer)
     whole = conversations.encode(messages, first, np.arange(first[-1]), tokenizer)
     cuts = _Cuts()
-    lost = _policy(cuts, messages, first, whole, config, tokenizer)
+    lost = _policy(cuts, part, messages, first, whole, config, tokenizer)
     index, samples = cuts.gather(_modes(part, loss))
     none = np.ones(part.num_rows, np.bool_)
     none[index] = False
@@ -173,9 +174,15 @@ class _Cuts:
 
 
 def _policy(
-    cuts: _Cuts, messages: Messages, first: Ints, whole: Encoded, config: Config, tokenizer: Tokenizer
+    cuts: _Cuts,
+    table: pa.Table,
+    messages: Messages,
+    first: Ints,
+    whole: Encoded,
+    config: Config,
+    tokenizer: Tokenizer,
 ) -> NDArray[np.bool_]:
-    """Add the samples of all rows to `cuts`; returns which rows lost something to their length."""
+    """Add the samples of all rows of `table` to `cuts`; returns which rows lost something to their length."""
     size = whole.stop - whole.start
     long = size > config.max_length
     rows = np.flatnonzero(~long & (size > 0))
@@ -183,12 +190,30 @@ def _policy(
     if config.overlong == "drop":
         return long
     rows = np.flatnonzero(long)
-    if config.overlong == "truncate":
-        cuts.add(whole, rows, np.zeros_like(rows), whole.start[rows], whole.start[rows] + config.max_length)
-        return long
     text = messages.codes[first[rows]] == schema.ROLES.index("text")
-    _split_texts(cuts, rows[text], whole, config.max_length)
+    cut = rows if config.overlong == "truncate" else rows[text]
+    said = cutting.values(table, cut)
+    plain = cut[~np.isin(cut, list(said))]
+    for row, values in said.items():
+        _cut_between(cuts, row, values, whole, config, tokenizer)
+    if config.overlong == "truncate":
+        starts = whole.start[plain]
+        cuts.add(whole, plain, np.zeros_like(plain), starts, starts + config.max_length)
+        return long
+    _split_texts(cuts, plain, whole, config.max_length)
     return _split_conversations(cuts, rows[~text], messages, first, whole, config.max_length, tokenizer)
+
+
+def _cut_between(
+    cuts: _Cuts, row: int, values: list[str], whole: Encoded, config: Config, tokenizer: Tokenizer
+) -> None:
+    """One row that holds values, cut between them: its first stretch, or all where texts are split."""
+    begin = int(whole.start[row])
+    ids = whole.ids[begin : int(whole.stop[row])].tolist()
+    found = np.array(cutting.stretches(ids, config.max_length, values, tokenizer.decode), np.int64)
+    found = found[:1] if config.overlong == "truncate" else found
+    order = np.arange(len(found))
+    cuts.add(whole, np.full_like(order, row), order, begin + found[:, 0], begin + found[:, 1])
 
 
 def _split_texts(cuts: _Cuts, rows: Ints, whole: Encoded, limit: int) -> None:

@@ -140,6 +140,10 @@ class Tokenizer:
         if not (text_agrees and self.encoder.distrust()):
             self._distrusted.add(shape)
 
+    def decode(self, ids: Sequence[int]) -> str:
+        """Text of ids, special tokens as their strings."""
+        return str(self.hf.backend_tokenizer.decode(ids, skip_special_tokens=False))
+
     def reference(self, messages: list[dict[str, str]]) -> tuple[str, list[int]]:
         """Rendered text and ids of one row as Jinja and Hugging Face's encoder give them."""
         if messages[0]["role"] == "text":
