@@ -19,6 +19,16 @@ A message says what is wrong, the value (of a recipe key, never of a row), where
 to do. No message holds a row's content or a secret.
 """
 
+import os
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+AGAIN = (
+    "Nothing that was committed is lost; the same command goes on where it was. HEADRACE_DEBUG=1 prints the "
+    "whole traceback, which may quote your data"
+)
+
 
 class HeadraceError(Exception):
     """Base of all errors raised on purpose; `exit_code` is what the command returns."""
@@ -74,3 +84,25 @@ class BooksError(Fault):
 
 class LedgerError(Fault):
     """A commit record that contradicts what it stands for."""
+
+
+@contextmanager
+def discreet() -> Iterator[None]:
+    """Let no foreign error leave a task with its message, which may quote what was read: Ray logs it.
+
+    Also a decorator of plain functions. HEADRACE_DEBUG=1 lets errors through as they are.
+    """
+    try:
+        yield
+    except HeadraceError:
+        raise
+    except Exception as error:
+        if os.environ.get("HEADRACE_DEBUG"):
+            raise
+        raise Fault(f"a task failed: {place(error)}. {AGAIN}") from None
+
+
+def place(error: BaseException) -> str:
+    """An error without its message: its type, and where it was raised."""
+    last = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{type(error).__name__} in {last.name} ({os.path.basename(last.filename)}:{last.lineno})"

@@ -30,7 +30,7 @@ from ray.data import ActorPoolStrategy, DataContext, Dataset, TaskPoolStrategy
 from ray.exceptions import RayError, RayTaskError
 
 from cluster import session
-from cluster.errors import Fault, HeadraceError
+from cluster.errors import Fault, HeadraceError, discreet
 from cluster.fragments import Fragment
 
 Record = dict[str, Any]
@@ -131,10 +131,11 @@ class _Finisher:
         self.finish = finish
 
     def __call__(self, batch: pa.Table) -> Iterator[pa.Table]:
-        for item in batch.to_pylist():
-            fragment = Fragment.from_json(json.loads(item["fragment"]))
-            table, state = _unpack(item["payload"]), json.loads(item["state"])
-            yield _record(self.finish(fragment, item["part"], item["last"], table, state))
+        with discreet():
+            for item in batch.to_pylist():
+                fragment = Fragment.from_json(json.loads(item["fragment"]))
+                table, state = _unpack(item["payload"]), json.loads(item["state"])
+                yield _record(self.finish(fragment, item["part"], item["last"], table, state))
 
 
 Done = Callable[[Fragment, int, bool, pa.Table], pa.Table]
@@ -170,27 +171,29 @@ def _handed_on(fragment: Fragment, part: int, last: bool, table: pa.Table, begin
 def _hand_out(batch: pa.Table, read: Read) -> Iterator[pa.Table]:
     """Parts of the fragments that only one reader can read; other fragments pass as they are."""
     session.single_threaded()
-    for item in batch.to_pylist():
-        fragment = Fragment.from_json(json.loads(item["fragment"]))
-        if fragment.kind != "stream":
-            yield pa.Table.from_pylist([item], schema=PART)
-            continue
-        for part, last, table in _numbered(read(fragment)):
-            if part not in (item["done"] or ()):
-                sent = {**item, "part": part, "last": last, "payload": _pack(table)}
-                yield pa.Table.from_pylist([sent], schema=PART)
+    with discreet():
+        for item in batch.to_pylist():
+            fragment = Fragment.from_json(json.loads(item["fragment"]))
+            if fragment.kind != "stream":
+                yield pa.Table.from_pylist([item], schema=PART)
+                continue
+            for part, last, table in _numbered(read(fragment)):
+                if part not in (item["done"] or ()):
+                    sent = {**item, "part": part, "last": last, "payload": _pack(table)}
+                    yield pa.Table.from_pylist([sent], schema=PART)
 
 
 def _work(batch: pa.Table, read: Read, done: Done) -> Iterator[pa.Table]:
     session.single_threaded()
-    for item in batch.to_pylist():
-        fragment = Fragment.from_json(json.loads(item["fragment"]))
-        if item["part"] >= 0:
-            yield done(fragment, item["part"], item["last"], _unpack(item["payload"]))
-            continue
-        for part, last, table in _numbered(read(fragment)):
-            if part not in (item["done"] or ()):
-                yield done(fragment, part, last, table)
+    with discreet():
+        for item in batch.to_pylist():
+            fragment = Fragment.from_json(json.loads(item["fragment"]))
+            if item["part"] >= 0:
+                yield done(fragment, item["part"], item["last"], _unpack(item["payload"]))
+                continue
+            for part, last, table in _numbered(read(fragment)):
+                if part not in (item["done"] or ()):
+                    yield done(fragment, part, last, table)
 
 
 def _numbered(tables: Iterator[pa.Table]) -> Iterator[tuple[int, bool, pa.Table]]:
@@ -272,11 +275,13 @@ def grouped(
 
 def _read_grouped(batch: pa.Table, read: Read, wanted: set[int]) -> Iterator[pa.Table]:
     session.single_threaded()
-    for text in batch["fragment"].to_pylist():
-        for table in read(Fragment.from_json(json.loads(text))):
-            yield table.filter(pa.compute.is_in(table["bucket"], pa.array(sorted(wanted), pa.int32())))
+    with discreet():
+        for text in batch["fragment"].to_pylist():
+            for table in read(Fragment.from_json(json.loads(text))):
+                yield table.filter(pa.compute.is_in(table["bucket"], pa.array(sorted(wanted), pa.int32())))
 
 
+@discreet()
 def _work_group(group: pa.Table, work: Done, by_bucket: dict[int, str]) -> pa.Table:
     session.single_threaded()
     fragment = Fragment.from_json(json.loads(by_bucket[group["bucket"][0].as_py()]))
@@ -336,6 +341,7 @@ def each(
                     ready[running.pop(reference)] = ray.get(reference)
 
 
+@discreet()
 def _call(function: Callable[[Item], Result], item: Item) -> Result:
     session.single_threaded()
     return function(item)

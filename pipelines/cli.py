@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from cluster.errors import HeadraceError, OutputError
+from cluster.errors import AGAIN, HeadraceError, OutputError, place
 from pipelines.progress import Mode, choose, say
 
 app = typer.Typer(
@@ -329,9 +329,4 @@ def _fault(error: Exception) -> str:
     """An unforeseen error without its message, which may quote what was read."""
     if os.environ.get("HEADRACE_DEBUG"):
         return "".join(traceback.format_exception(error))
-    last = traceback.extract_tb(error.__traceback__)[-1]
-    return (
-        f"fault: {type(error).__name__} in {last.name} ({os.path.basename(last.filename)}:{last.lineno}). "
-        "Nothing that was committed is lost; the same command goes on where it was. "
-        "HEADRACE_DEBUG=1 prints the whole traceback, which may quote your data"
-    )
+    return f"fault: {place(error)}. {AGAIN}"

@@ -27,7 +27,7 @@ import torch.distributed as dist
 from torch.nn import functional
 
 from cluster import session
-from cluster.errors import ModelError
+from cluster.errors import ModelError, discreet
 from pipelines import batches, checkpoints, models
 
 if TYPE_CHECKING:
@@ -370,6 +370,7 @@ def _checkpoint(job: Job, model: Any, optimizer: torch.optim.Optimizer, history:
     checkpoints.prune(job.run, job.config.keep_checkpoints)
 
 
+@discreet()
 def on_worker(config: dict[str, Any]) -> None:
     """The training function that Ray Train runs on every worker; `config` holds job and mailbox."""
     session.single_threaded()

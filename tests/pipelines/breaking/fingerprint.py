@@ -1,0 +1,16 @@
+"""The stage `fingerprint`, which raises on rows with its marker."""
+
+from typing import Any
+
+import pyarrow as pa
+
+from pipelines import fingerprint as real
+from tests.pipelines.breaking import quote
+
+VERSION = real.VERSION
+
+
+def apply(table: pa.Table, config: Any) -> pa.Table:
+    """As the real stage, after a look for the marker."""
+    quote(table, "fingerprint")
+    return real.apply(table, config)
