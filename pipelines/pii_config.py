@@ -13,7 +13,7 @@ from pipelines.settings import Section
 
 Kind = Literal["tag", "mask", "redact", "hash", "surrogate", "keep"]
 KEPT: dict[str, Kind] = {"DATE_TIME": "keep", "URL": "keep"}
-LEAST = {"PERSON": 5, "LOCATION": 5, "": 6}  # "" stands for all other entities
+LEAST = {"PERSON": 5, "LOCATION": 5, "OTHER": 6}
 KEYED = ("hash", "surrogate")
 KEY_LENGTH = 16  # characters; a shorter one can be tried out
 
@@ -38,7 +38,7 @@ class Config(Section):
     """Entities that are replaced; null: all that are found, but for those that are kept."""
     least: dict[str, int] = Field(default_factory=lambda: dict(LEAST))
     """Letters and digits that a value must have to be replaced wherever its conversation says it again, by
-    entity ("" for all others), in any letter case and spacing. One fewer does in the same letter case."""
+    entity (OTHER: all others), in any letter case and spacing. One fewer does in the same letter case."""
     key: str = "HEADRACE_PII_KEY"
     """Environment variable with the secret of `hash` and `surrogate`, 16 characters or more."""
     gate: Literal["fail", "warn", "off"] = "fail"
@@ -99,7 +99,7 @@ class Config(Section):
 
     def least_of(self, entity: str) -> int:
         """Letters and digits from which a value of `entity` is replaced wherever it is said again."""
-        return self.least.get(entity, self.least[""])
+        return self.least.get(entity, self.least["OTHER"])
 
     def require_key(self) -> None:
         """Raises: RecipeError where a kind needs the secret and there is none, or one that is too short."""
