@@ -41,11 +41,11 @@ def prepare(recipe: Recipe, mode: Mode) -> dict[str, Any]:
     passes.alarm(run, duplicates, mode)
     shared = passes.find_passages(run, rows, duplicates, mode)
     windows = passes.pack(run, rows, duplicates, shared, mode)
-    seen = gate.summary(gate.scan(run, rows, windows, mode))
+    scanned = gate.scan(run, rows, windows, mode)
+    seen = gate.summary(scanned)
     pii_audit.build(run.path, rows, run.recipe.pii, seen)
-    told = summary.write(
-        run.path, summary.prepare(run, rows, duplicates, shared, windows, passes.workers(run))
-    )
+    workers = passes.workers(run)
+    told = summary.write(run.path, summary.prepare(run, rows, duplicates, shared, windows, scanned, workers))
     _say_prepared(told, mode)
     gate.judge(run, seen, mode)
     if not told["rows"]["kept"]:

@@ -11,6 +11,7 @@ A leak is told by entity, split and row; a value never leaves this module.
 Cost: that of decoding and of `pii.find`; rows of `prepared/` are read where something was found.
 """
 
+import time
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -73,6 +74,7 @@ def work(item: tuple[Window, list[dict[str, Any]]], job: Job) -> ledger.Record:
     """Look through the shards (`outputs` of the window's pack record), commit; returns the record."""
     window, outputs = item
     recipe = job.recipe
+    started = time.process_time()
     tokenizer = tokenise.tokenizer(recipe.model, recipe.tokenise)
     decoder = Decoder(tokenizer)
     around = frames(tokenizer)
@@ -87,8 +89,15 @@ def work(item: tuple[Window, list[dict[str, Any]]], job: Job) -> ledger.Record:
         counts["bytes"] += pc.sum(pc.binary_length(said.texts)).as_py() or 0
         found = leaking(_read(said, recipe.pii), judge)
         leaks += [Leak(output["split"], row_id, entity) for row_id, entity in found]
-    record: ledger.Record = {"window": window.number, "key": job.keys[window.number], "outputs": [], **counts}
-    record["leaks"] = _counted(leaks)
+    timing = {"seconds": time.process_time() - started, "rows": counts["rows"], "bytes": counts["bytes"]}
+    record: ledger.Record = {
+        "window": window.number,
+        "key": job.keys[window.number],
+        "outputs": [],
+        **counts,
+        "stages": {NAME: timing},
+        "leaks": _counted(leaks),
+    }
     ledger.commit(recipe.output, NAME, window.unit, record)
     return record
 

@@ -49,6 +49,7 @@ STAGES = {
     "decontaminate": "rows that an evaluation set holds",
     "tokenise": "rows with nothing to learn from",
     "pack": "rows that fit into no sequence",
+    "gate": "personal data in what was packed",
 }
 CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
 

@@ -34,9 +34,10 @@ def prepare(
     duplicates: ledger.Record,
     shared: ledger.Record,
     windows: Sequence[ledger.Record],
+    scanned: Sequence[ledger.Record],
     workers: int,
 ) -> dict[str, Any]:
-    """Everything that passes 1 to 3 have to say, with the run's books. Raises: BooksError."""
+    """Everything that passes 1 to 3 and the gate have to say, with the run's books. Raises: BooksError."""
     first = books.total(r["books"] for r in rows)
     last = books.total(r["books"] for r in windows)
     whole = _whole(first, last)
@@ -44,7 +45,7 @@ def prepare(
     return {
         "rows": whole,
         "packed": _packed(run, windows),
-        "stages": books.add_timings(r["stages"] for r in [*rows, duplicates, shared, *windows]),
+        "stages": books.add_timings(r["stages"] for r in [*rows, duplicates, shared, *windows, *scanned]),
         "digest": digest(run.path, workers=workers),
         "versions": {"python": passes.versions(())["python"], **{n: version(n) for n in LIBRARIES}},
         "sources": _sources(run, rows, windows),
