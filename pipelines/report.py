@@ -22,7 +22,7 @@ import yaml
 
 from cluster import storage
 from cluster.errors import OutputError
-from pipelines import examples, plots, scoreboard
+from pipelines import examples, pii_coverage, plots, scoreboard
 from pipelines.progress import duration
 
 Run = dict[str, Any]
@@ -336,7 +336,15 @@ def _pii(run: Run) -> dict[str, Any] | None:
         return None
     found = sorted(((str(k), int(n)) for k, n in run["pii"].items()), key=lambda p: (-p[1], p[0]))
     most = max((n for _, n in found), default=1)
-    return {"entities": found[:ROWS], "most": most, "total": sum(n for _, n in found)}
+    covered = run.get("pii_coverage") or {"names": "context"}
+    told = pii_coverage.told(covered)
+    return {
+        "entities": found[:ROWS],
+        "most": most,
+        "total": sum(n for _, n in found),
+        "by": covered["names"],
+        "covered": f"{told[:1].upper()}{told[1:]}.",
+    }
 
 
 def _splits(run: Run) -> dict[str, Any] | None:
