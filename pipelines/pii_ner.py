@@ -3,7 +3,7 @@
 What: `names` gives every text to the model that the recipe names and returns what Presidio's recogniser
 makes of its answer, with places in characters. Equal texts are asked about once, texts of like length
 together. A text longer than `PIECE` is given in pieces that end at a paragraph, line, sentence or word and
-overlap, so that a name at an end stands whole in one of them.
+overlap, so that a name at an end stands whole in one of them. A tag such as `<PERSON_1>` holds no name.
 
 Why: a name has no form that a pattern could know.
 
@@ -13,6 +13,7 @@ Source: https://microsoft.github.io/presidio/analyzer/nlp_engines/
 """
 
 import functools
+import re
 from collections.abc import Iterator, Sequence
 
 import pyarrow as pa
@@ -20,11 +21,12 @@ import pyarrow as pa
 from pipelines import pii_models
 from pipelines.pii_config import Ner
 from pipelines.pii_engine import Found
-from pipelines.pii_presidio import LANGUAGE, Finding
+from pipelines.pii_presidio import LANGUAGE, Finding, engine
 
 PIECE = 20_000  # characters; spaCy needs some 10 KB of memory for one
 OVERLAP = 200  # characters that two pieces of a text share
 BATCH = 100_000  # characters given to the model at once, at most
+TAG_LENGTH = 64  # characters, at most
 BREAKS = ("\n\n", "\n", ". ", "。", " ")
 
 
@@ -37,6 +39,8 @@ class Asker:
         self.engine = pii_models.load(ner, device=pii_models.device(ner))
         self.batch = ner.batch
         self.entities = sorted({*pii_models.LABELS.values(), *ner.labels.values()})
+        replaced = sorted({*self.entities, *engine().get_supported_entities(LANGUAGE)})
+        self.tag = re.compile(f"<(?:{'|'.join(map(re.escape, replaced))})(?:_[0-9]+)?>")
         kind = SpacyRecognizer if ner.engine == "spacy" else TransformersRecognizer
         self.recognizer = kind(supported_entities=self.entities, supported_language=LANGUAGE)
 
@@ -76,7 +80,8 @@ def names(texts: pa.Array, ner: Ner) -> Found:
                 continue
             for one in findings:
                 moved = one._replace(start=one.start + start, end=one.end + start)
-                known[at].setdefault(moved[:3], moved)
+                for left in _untagged(unique[at], moved, asker.tag):
+                    known[at].setdefault(left[:3], left)
     codes = coded.indices.fill_null(-1).to_pylist()
     for row, code in enumerate(codes):
         if code in failed:
@@ -114,6 +119,25 @@ def _answers(asker: Asker, texts: Sequence[str]) -> list[list[Finding] | str]:
         if len(texts) == 1:
             return [type(error).__name__]  # the type alone: a message may quote the text
         return [answer for text in texts for answer in _answers(asker, [text])]
+
+
+def _untagged(text: str, finding: Finding, tag: re.Pattern[str]) -> Iterator[Finding]:
+    """The parts of a finding outside of tags such as `<PERSON>`, which models take for names."""
+    start = finding.start
+    for first, last in (*_tags(text, finding, tag), (finding.end, finding.end)):
+        inside = text[start:first]
+        begin = start + len(inside) - len(inside.lstrip())
+        if any(map(str.isalnum, inside)):
+            yield finding._replace(start=begin, end=start + len(inside.rstrip()))
+        start = max(start, last)
+
+
+def _tags(text: str, finding: Finding, tag: re.Pattern[str]) -> Iterator[tuple[int, int]]:
+    """(start, end) of the tags that overlap a finding, cut to it."""
+    around = max(0, finding.start - TAG_LENGTH)
+    for match in tag.finditer(text, around, finding.end + TAG_LENGTH):
+        if match.start() < finding.end and finding.start < match.end():
+            yield max(match.start(), finding.start), min(match.end(), finding.end)
 
 
 def _batches(pieces: Sequence[tuple[int, int, str]], count: int) -> Iterator[list[tuple[int, int, str]]]:

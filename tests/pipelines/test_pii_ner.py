@@ -19,7 +19,18 @@ from presidio_analyzer.predefined_recognizers import SpacyRecognizer
 
 from cluster import session
 from cluster.errors import ModelError, RecipeError
-from pipelines import passes, pii, pii_coverage, pii_models, pii_ner, pools, recipe, schema
+from pipelines import (
+    clean,
+    passes,
+    pii,
+    pii_coverage,
+    pii_models,
+    pii_ner,
+    pii_presidio,
+    pools,
+    recipe,
+    schema,
+)
 from pipelines.pii_config import Config, Ner
 from tests.pipelines import name_models
 from tests.pipelines.test_cli import commits, prepare, save, told
@@ -124,16 +135,46 @@ def test_model_and_patterns_find_side_by_side(ner: Ner) -> None:
     assert [(f["row"], f["start"]) for f in found] == sorted((f["row"], f["start"]) for f in found)
 
 
+def test_a_tag_holds_no_name(models: dict[str, str]) -> None:
+    tag = pii_ner.Asker(Ner(engine="spacy", model=models["spacy"], labels={"X": "PET"})).tag
+
+    def left(text: str, start: int, end: int) -> list[str]:
+        finding = pii_presidio.Finding(start, end, "PERSON", 0.9, "model")
+        return [text[f.start : f.end] for f in pii_ner._untagged(text, finding, tag)]
+
+    text = "According to <PERSON_12> Kowal , <US_SSN>"
+    assert left(text, 13, 24) == left(text, 14, 23) == left(text, 15, 17) == []
+    assert left(text, 13, 30) == ["Kowal"]
+    assert left(text, 0, 41) == ["According to", "Kowal ,"]
+    assert left(text, 10, 16) == ["to"]
+    assert left("Anna <PET> Bo", 0, 13) == ["Anna", "Bo"]
+    assert left("Anna <KOWAL> <b>", 0, 16) == ["Anna <KOWAL> <b>"]
+    assert left("  Anna ", 0, 7) == ["Anna"]
+
+
+def test_what_was_replaced_is_not_found_again(ner: Ner) -> None:
+    texts = [text for text, _ in name_models.sentences(40, seed=3)]
+    row = {"n_records": 1, "source": "s", "file": "", "place": ""}
+    rows = [{**row, "row_id": i, "messages": [{"role": "text", "content": t}]} for i, t in enumerate(texts)]
+    table = pii.apply(schema.from_rows(rows), Config(ner=ner))
+    assert table["error"].null_count == len(texts)
+    masked = schema.contents(table)[2]
+    assert "<PERSON" in str(masked)
+    found = pii.find(masked, Config(ner=ner)).to_pylist()
+    assert [f for f in found if f["score"] >= 0.4] == []
+
+
 # Long texts.
 
 
-@pytest.mark.parametrize("filler", ["well , ", "so .\n", "nothing .\n\n", "и так далее . "])
+@pytest.mark.parametrize("filler", ["please ask about it , ", "so .\n", "и так далее . "])
 def test_a_long_text_is_looked_through_to_its_end(ner: Ner, filler: str) -> None:
     """Names all over it, by the ends of pieces too; the tiny transformer sees 64 tokens at once."""
     text = ANNA.join([filler * 200] * (200 // len(filler)))
     assert len(text) > 1.2 * pii_ner.PIECE
     places = [i for i in range(len(text)) if text.startswith("Anna", i)]
-    assert [s[1:3] for s in spans([text], ner) if s[3] == "PERSON"] == [(i, i + 10) for i in places]
+    found = {s[1:] for s in spans([text], ner)}
+    assert {(i, i + 10, "PERSON") for i in places} <= found
 
 
 def test_pieces_cover_a_text_and_end_between_words() -> None:
@@ -405,26 +446,78 @@ def kept(run: Path) -> str:
     )
 
 
-@pytest.mark.ray
-@pytest.mark.parametrize("engine", ["spacy", "transformers"])
-def test_actors_change_nothing_and_names_are_gone(
-    ray_local: None, tmp_path: Path, models: dict[str, str], engine: str
-) -> None:
-    write(tmp_path / "in")
-    model = {"engine": engine, "model": models[engine]}
-    one = prepare(tmp_path / "1.yaml", make(tmp_path / "in", tmp_path / "one", **model))
-    two = prepare(tmp_path / "2.yaml", make(tmp_path / "in", tmp_path / "two", **model, actors=2))
-    assert one["digest"] == two["digest"]
-    for path in sorted((tmp_path / "one/prepared").iterdir()):
-        assert path.read_bytes() == (tmp_path / "two/prepared" / path.name).read_bytes()
-    text = kept(tmp_path / "one")
+@pytest.fixture(scope="module")
+def base(
+    ray_local: None, tmp_path_factory: pytest.TempPathFactory, models: dict[str, str]
+) -> Iterator[tuple[Path, dict[str, Any]]]:
+    """A run with the spaCy model and one actor, with its run.json."""
+    folder = tmp_path_factory.mktemp("named")
+    write(folder / "in")
+    yield (
+        folder,
+        prepare(
+            folder / "r.yaml", make(folder / "in", folder / "run", engine="spacy", model=models["spacy"])
+        ),
+    )
+    shutil.rmtree(folder)
+
+
+def assert_names_are_gone(run: Path) -> None:
+    text = kept(run)
     held = sum(text.count(f"{name} ") for name in name_models.FIRST)
-    assert text.count("<PERSON") > 50
+    assert text.count("<PERSON") > 30
     assert held <= 0.03 * text.count("<PERSON")
+
+
+@pytest.mark.ray
+def test_actors_change_nothing_and_names_are_gone(
+    base: tuple[Path, dict[str, Any]], tmp_path: Path, models: dict[str, str]
+) -> None:
+    folder, one = base
+    data = make(folder / "in", tmp_path / "run", engine="spacy", model=models["spacy"], actors=2)
+    two = prepare(tmp_path / "recipe.yaml", data)
+    assert one["digest"] == two["digest"]
+    assert one["pii"] == two["pii"]
+    for path in sorted((folder / "run/prepared").iterdir()):
+        assert path.read_bytes() == (tmp_path / "run/prepared" / path.name).read_bytes()
+    assert_names_are_gone(folder / "run")
     covered = one["pii_coverage"]
-    assert (covered["names"], covered["engine"], covered["model"]) == ("model", engine, models[engine])
-    page = (tmp_path / "one/report.html").read_text()
-    assert f"found by the {engine} model" in page
+    assert (covered["names"], covered["engine"], covered["model"]) == ("model", "spacy", models["spacy"])
+    assert "Names: found by the spacy model" in (folder / "run/report.html").read_text()
+
+
+@pytest.mark.ray
+@pytest.mark.parametrize(
+    "actors",
+    [
+        1,
+        pytest.param(
+            2,
+            marks=[
+                pytest.mark.slow,
+                pytest.mark.skipif("HEADRACE_SLOW" not in os.environ, reason="a minute; set HEADRACE_SLOW=1"),
+            ],
+        ),
+    ],
+)
+def test_a_transformer_in_actors_writes_what_it_does_here(
+    ray_local: None, tmp_path: Path, models: dict[str, str], actors: int
+) -> None:
+    """Also with the batches of other parts: places of names do not hang on what is read together."""
+    write(tmp_path / "in")
+    data = make(tmp_path / "in", tmp_path / "run", engine="transformers", model=models["transformers"])
+    data["sources"] = data["sources"][:1]
+    data["pii"]["ner"]["actors"] = actors
+    prepare(tmp_path / "recipe.yaml", data)
+    assert_names_are_gone(tmp_path / "run")
+    row = {"n_records": 1, "source": "s", "file": "", "place": "", "row_id": 0}
+    read = [
+        json.loads(t) for p in sorted((tmp_path / "in/whole").iterdir()) for t in p.read_text().splitlines()
+    ]
+    given = schema.from_rows([{**row, "messages": r["messages"]} for r in read])
+    here = pii.apply(clean.apply(given, recipe.validate(data, "r").clean), recipe.validate(data, "r").pii)
+    written = pa.concat_tables(pq.read_table(p) for p in sorted((tmp_path / "run/prepared").iterdir()))
+    assert written["messages"].to_pylist() == here["messages"].to_pylist()
 
 
 @pytest.mark.ray
@@ -434,6 +527,7 @@ def test_a_changed_model_is_asked_again_and_a_moved_one_is_not(
     write(tmp_path / "in")
     model = Path(shutil.copytree(models["spacy"], tmp_path / "model"))
     data = make(tmp_path / "in", tmp_path / "run", engine="spacy", model=str(model))
+    data["sources"] = data["sources"][:1]
     prepare(tmp_path / "recipe.yaml", data)
     before = commits(tmp_path / "run", "prepare")
     data["pii"]["ner"] |= {"model": str(model.rename(tmp_path / "moved")), "actors": 2}
@@ -446,12 +540,10 @@ def test_a_changed_model_is_asked_again_and_a_moved_one_is_not(
 
 
 @pytest.mark.ray
-def test_a_run_with_a_model_can_be_looked_up(ray_local: None, tmp_path: Path, models: dict[str, str]) -> None:
-    write(tmp_path / "in")
-    data = make(tmp_path / "in", tmp_path / "run", engine="spacy", model=models["spacy"])
-    prepare(tmp_path / "recipe.yaml", data)
-    asked = json.loads((tmp_path / "in/whole/1.jsonl").read_text().splitlines()[0])["messages"][0]["content"]
-    code, out, err = told(["lookup", str(tmp_path / "run"), asked])
+def test_a_run_with_a_model_can_be_looked_up(base: tuple[Path, dict[str, Any]]) -> None:
+    folder, _ = base
+    asked = json.loads((folder / "in/whole/1.jsonl").read_text().splitlines()[0])["messages"][0]["content"]
+    code, out, err = told(["lookup", str(folder / "run"), asked])
     assert (code, err) == (0, "")
     assert "similarity 1.000" in out
 
