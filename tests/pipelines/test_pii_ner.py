@@ -28,6 +28,7 @@ from pipelines import (
     pii_ner,
     pii_presidio,
     pools,
+    quality,
     recipe,
     schema,
 )
@@ -515,7 +516,9 @@ def test_a_transformer_in_actors_writes_what_it_does_here(
         json.loads(t) for p in sorted((tmp_path / "in/whole").iterdir()) for t in p.read_text().splitlines()
     ]
     given = schema.from_rows([{**row, "messages": r["messages"]} for r in read])
-    here = pii.apply(clean.apply(given, recipe.validate(data, "r").clean), recipe.validate(data, "r").pii)
+    of = recipe.validate(data, "r")
+    here = pii.apply(quality.apply(clean.apply(given, of.clean), of.quality), of.pii)
+    here = here.filter(schema.live(here))
     written = pa.concat_tables(pq.read_table(p) for p in sorted((tmp_path / "run/prepared").iterdir()))
     assert written["messages"].to_pylist() == here["messages"].to_pylist()
 
