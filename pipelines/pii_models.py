@@ -15,6 +15,7 @@ a finding that begins inside the token where another ended: ours does neither.
 Source: https://microsoft.github.io/presidio/analyzer/nlp_engines/transformers/
 """
 
+import contextlib
 import functools
 import importlib.util
 import os
@@ -170,18 +171,19 @@ def _from_hub(model: str) -> str:
     fetch = functools.partial(
         huggingface_hub.snapshot_download, model, allow_patterns=list(HUB_FILES), ignore_patterns=["*/*"]
     )
+    with contextlib.suppress(huggingface_hub.errors.LocalEntryNotFoundError, ValueError):
+        directory = str(fetch(local_files_only=True))
+        if any(name.endswith(".safetensors") for name in os.listdir(directory)):  # else another tool's share
+            return directory
     try:
-        try:
-            directory = fetch(local_files_only=True)
-        except huggingface_hub.errors.LocalEntryNotFoundError:
-            directory = fetch(etag_timeout=HUB_SECONDS)
+        directory = str(fetch(etag_timeout=HUB_SECONDS))
     except Exception as error:
         raise ModelError(
             f"{KEY}: {model!r} is no directory, is not in the hub's cache and could not be fetched "
             f"({type(error).__name__}); give a directory, or run `hf download {model}` on every node"
         ) from error
     _require_safetensors(model, set(os.listdir(directory)))
-    return str(directory)
+    return directory
 
 
 def _require_safetensors(model: str, names: set[str]) -> None:
@@ -271,9 +273,9 @@ def _pipe(nlp: Language, name: str, place: str, device: str, batch: int, spans_k
     if not tokenizer.is_fast:
         raise ValueError("it has no fast tokenizer, which is needed to know places in a text")
     # Without a limit of its own a tokenizer cuts nothing, and the model fails beyond its positions.
-    most = getattr(model.config, "max_position_embeddings", None) or WINDOW
-    special = 2 if most > WINDOW else 0  # RoBERTa counts positions from 2
-    tokenizer.model_max_length = min(tokenizer.model_max_length, most - special)
+    most = getattr(model.config, "max_position_embeddings", None) or 0
+    most = WINDOW if most <= 0 else most - 2 if most > WINDOW else most  # RoBERTa counts positions from 2
+    tokenizer.model_max_length = min(tokenizer.model_max_length, most)
     asked = transformers.pipeline(
         "token-classification",
         model=model.eval(),

@@ -15,6 +15,7 @@ Source: https://microsoft.github.io/presidio/analyzer/nlp_engines/
 import functools
 import re
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import pyarrow as pa
 
@@ -47,15 +48,14 @@ class Asker:
     def ask(self, texts: Sequence[str]) -> list[list[Finding]]:
         """Findings in each text. Raises: whatever the model raises."""
         found = []
-        for text, artifacts in self.engine.process_batch(list(texts), LANGUAGE, batch_size=len(texts)):
-            results = self.recognizer.analyze(text, self.entities, artifacts)
-            found.append(
-                [
-                    Finding(r.start, r.end, r.entity_type, float(r.score), self.recognizer.name)
-                    for r in results
-                ]
-            )
+        with self.engine.nlp[LANGUAGE].memory_zone():  # else spaCy keeps every word that it has ever met
+            for text, artifacts in self.engine.process_batch(list(texts), LANGUAGE, batch_size=len(texts)):
+                results = self.recognizer.analyze(text, self.entities, artifacts)
+                found.append([self._finding(result) for result in results])
         return found
+
+    def _finding(self, result: Any) -> Finding:
+        return Finding(result.start, result.end, result.entity_type, result.score, self.recognizer.name)
 
 
 def names(texts: pa.Array, ner: Ner) -> Found:

@@ -165,6 +165,19 @@ def test_what_was_replaced_is_not_found_again(ner: Ner) -> None:
     assert [f for f in found if f["score"] >= 0.4] == []
 
 
+def test_words_that_were_met_are_not_kept(ner: Ner) -> None:
+    asker = pii_ner.Asker(ner)
+    vocabulary = asker.engine.nlp["en"].vocab
+    draw = random.Random(2)
+    asker.ask([ANNA])
+    before = sum(1 for _ in vocabulary), len(vocabulary.strings)
+    for _ in range(20):
+        words = ["".join(draw.choices("abcdefgh", k=9)) for _ in range(30)]
+        assert len(asker.ask([f"{ANNA} {' '.join(words)}", ANNA])) == 2
+    assert (sum(1 for _ in vocabulary), len(vocabulary.strings)) == before
+    assert [f[:3] for f in asker.ask([ANNA])[0]] == [(13, 23, "PERSON")]
+
+
 # Long texts.
 
 
@@ -296,6 +309,23 @@ def test_a_missing_model_is_named_with_what_to_do(
     with pytest.raises(ModelError, match=r"^pii\.ner\.model: ") as raised:
         pii_ner.unused(Ner(engine=engine, model=model))
     assert all(word in str(raised.value) for word in words), str(raised.value)
+
+
+def test_a_hub_name_is_read_from_the_cache(
+    tmp_path: Path, models: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_CACHE", str(tmp_path))
+    monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
+    of = tmp_path / "models--some--names"
+    shutil.copytree(models["transformers"], of / "snapshots/0123456789")
+    (of / "refs").mkdir()
+    (of / "refs/main").write_text("0123456789")
+    ner = Ner(engine="transformers", model="some/names")
+    assert pii_ner.unused(ner) == []
+    assert pii_models.mark(ner) == pii_models.mark(ner.model_copy(update={"model": models["transformers"]}))
+    (of / "snapshots/0123456789/model.safetensors").unlink()  # as by a tool that wanted the rest alone
+    with pytest.raises(ModelError, match=r"'some/names' .*safetensors|could not be fetched"):
+        pii_models.mark(ner)
 
 
 def test_a_directory_that_is_no_model_is_refused(tmp_path: Path, models: dict[str, str]) -> None:
