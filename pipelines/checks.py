@@ -48,14 +48,15 @@ def check(recipe: Recipe, mode: Mode, *, training: bool) -> None:
 
 def _names(recipe: Recipe, mode: Mode) -> None:
     """Load the model of names, where there is one. Raises: ModelError."""
-    text = pii_coverage.told(pii_coverage.coverage(recipe.pii))
+    covered = pii_coverage.coverage(recipe.pii)
+    text = pii_coverage.told(covered)
     if recipe.pii.has_model:
         from pipelines import pii_ner  # what it imports takes seconds
 
         left = pii_ner.unused(recipe.pii.ner)
         if left:
             text += f"; its labels {', '.join(left)} stand for no entity (pii.ner.labels)"
-    say(mode, "coverage", text)
+    say(mode, "coverage", text, **covered)
 
 
 def reachable(recipe: Recipe) -> None:

@@ -27,6 +27,7 @@ from pipelines import (
     packed,
     passage_tasks,
     passages,
+    pii_coverage,
     pools,
     prepared,
     sources,
@@ -34,7 +35,6 @@ from pipelines import (
     tokenise,
 )
 from pipelines import pack as packing
-from pipelines.pii_coverage import coverage
 from pipelines.progress import Mode, Progress, say
 from pipelines.rundir import Run
 
@@ -95,7 +95,7 @@ def _prepare_keys(run: Run, stages: Sequence[ModuleType]) -> dict[int, str]:
     common = ledger.key(
         [sources.VERSION, recipe.fragment_size, recipe.seed, recipe.quarantine.text],
         [[name, number, c.model_dump(mode="json", exclude=PLACES)] for name, number, c in configs],
-        coverage(recipe.pii).get("mark"),
+        pii_coverage.mark(recipe.pii),
         [m.versions() for m in stages if hasattr(m, "versions")],
         versions(PREPARE_LIBRARIES),
     )

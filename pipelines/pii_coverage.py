@@ -8,17 +8,25 @@ from pipelines.pii_config import Config
 def coverage(config: Config) -> dict[str, Any]:
     """How names are found: `names` is "model", "context" or, where PII is not looked for, "off".
 
-    With a model also `engine`, `model` as the recipe names it and `mark`, what it was (hash of its files or
-    version of its package, then libraries). Raises: ModelError.
+    With a model also `engine`, and `model` as the recipe names it.
     """
     if not config.enabled:
         return {"names": "off"}
     if not config.has_model:
         return {"names": "context"}
+    return {"names": "model", "engine": config.ner.engine, "model": config.ner.model}
+
+
+def mark(config: Config) -> list[str]:
+    """What the model is: hash of its files or version of its package, then libraries; empty without one.
+
+    Cost: reads the files of the model. Raises: ModelError.
+    """
+    if not config.has_model:
+        return []
     from pipelines import pii_models  # what it imports takes seconds
 
-    ner = config.ner
-    return {"names": "model", "engine": ner.engine, "model": ner.model, "mark": pii_models.mark(ner)}
+    return pii_models.mark(config.ner)
 
 
 def told(found: dict[str, Any]) -> str:

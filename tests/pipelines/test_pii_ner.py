@@ -514,6 +514,7 @@ def test_actors_change_nothing_and_names_are_gone(
     assert_names_are_gone(folder / "run")
     covered = one["pii_coverage"]
     assert (covered["names"], covered["engine"], covered["model"]) == ("model", "spacy", models["spacy"])
+    assert covered["mark"] == pii_models.mark(Ner(engine="spacy", model=models["spacy"]))
     assert "Names: found by the spacy model" in (folder / "run/report.html").read_text()
 
 
@@ -610,5 +611,6 @@ def test_without_a_model_the_run_says_so(ray_local: None, tmp_path: Path) -> Non
     line = pii_coverage.told({"names": "context"})
     assert "not by a model" in line
     assert out.count(line) == 1
-    assert json.loads((tmp_path / "run/run.json").read_text())["pii_coverage"] == {"names": "context"}
+    covered = json.loads((tmp_path / "run/run.json").read_text())["pii_coverage"]
+    assert covered == {"names": "context", "mark": []}
     assert "not by a model" in (tmp_path / "run/report.html").read_text()
