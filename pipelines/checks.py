@@ -6,7 +6,7 @@ import uuid
 
 from cluster import storage
 from cluster.errors import StorageError
-from pipelines import against, rundir, sources, tokenise
+from pipelines import against, pii_coverage, rundir, sources, tokenise
 from pipelines.progress import Mode, say
 from pipelines.recipe import Recipe
 
@@ -38,12 +38,26 @@ def check(recipe: Recipe, mode: Mode, *, training: bool) -> None:
     name = resolved.model or "shipped with headrace"
     text = f"tokenizer: {name}, {tokenizer.vocab_size:,} tokens, {tokenizer.engine}"
     say(mode, "tokenizer", text, engine=tokenizer.engine, vocabulary=tokenizer.vocab_size)
+    _names(resolved, mode)
     if training and resolved.model is not None:
         from pipelines import train  # torch takes seconds to import
 
         train.check(resolved.train, resolved.model)
         say(mode, "model", f"model: {resolved.model}")
     say(mode, "output", f"output: {recipe.output} ({'goes on' if earlier else 'new'})")
+
+
+def _names(recipe: Recipe, mode: Mode) -> None:
+    """Load the model of names, where there is one. Raises: ModelError."""
+    covered = pii_coverage.coverage(recipe.pii)
+    text = pii_coverage.told(covered)
+    if recipe.pii.has_model:
+        from pipelines import pii_ner  # what it imports takes seconds
+
+        left = pii_ner.unused(recipe.pii.ner)
+        if left:
+            text += f"; its labels {', '.join(left)} stand for no entity (pii.ner.labels)"
+    say(mode, "coverage", text, **covered)
 
 
 def reachable(recipe: Recipe) -> None:

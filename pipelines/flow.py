@@ -12,6 +12,7 @@ from pipelines import (
     passes,
     pii,
     pii_audit,
+    pii_coverage,
     quality,
     report,
     rundir,
@@ -138,8 +139,11 @@ def _model(recipe: Recipe) -> str:
 
 
 def _logical_cpus(recipe: Recipe) -> int:
-    """What a local Ray needs: every worker's task, and all training workers with their driver."""
-    return max(recipe.workers or 1, recipe.train.workers + 1)
+    """What a local Ray needs: every worker's task and the actors beside them; all training workers with their
+    driver.
+    """
+    actors = recipe.pii.ner.actors if recipe.pii.has_model and recipe.pii.ner.gpus < 1 else 0
+    return max((recipe.workers or 1) + actors, recipe.train.workers + 1)
 
 
 def _say_prepared(told: dict[str, Any], mode: Mode) -> None:
@@ -150,6 +154,8 @@ def _say_prepared(told: dict[str, Any], mode: Mode) -> None:
     for kind in ("dropped", "quarantined"):
         for reason, count in sorted(rows[kind].items(), key=lambda p: (-p[1], p[0])):
             say(mode, "reason", f"  {kind} {reason}: {count:,}", kind=kind, reason=reason, count=count)
+    covered = told["pii_coverage"]
+    say(mode, "coverage", pii_coverage.told(covered), **covered)
     for side in packed.SPLITS:
         counts = told["packed"][side]
         size = f"{counts['samples']:,} samples in {counts['rows']:,} rows, fill {counts['fill']:.1%}"

@@ -6,7 +6,7 @@ from typing import Any
 
 from cluster import ledger, stream
 from cluster.errors import GateError
-from pipelines import packed, passes, pii, pii_gate, tokenise
+from pipelines import packed, passes, pii, pii_coverage, pii_gate, tokenise
 from pipelines.progress import Mode, Progress, say
 from pipelines.rundir import Run
 
@@ -45,8 +45,13 @@ def _key(run: Run, outputs: Sequence[dict[str, Any]], fingerprint: str) -> str:
     config = run.recipe.pii
     return ledger.key(
         [[o["path"], o["xxh3"]] for o in outputs],
-        [pii_gate.VERSION, pii.VERSION, config.model_dump(mode="json"), config.secret_mark],
-        [pii.versions(), fingerprint],
+        [
+            pii_gate.VERSION,
+            pii.VERSION,
+            config.model_dump(mode="json", exclude=passes.PLACES),
+            config.secret_mark,
+        ],
+        [pii.versions(), pii_coverage.mark(config), fingerprint],
     )
 
 

@@ -16,7 +16,7 @@ from typing import Any
 
 import kernels
 from cluster import fragments, ledger, session, storage, stream
-from cluster.errors import BooksError, GateError, QuarantineError, RecipeError
+from cluster.errors import BooksError, GateError, QuarantineError
 from cluster.fragments import Fragment
 from cluster.metrics import Recorder
 from pipelines import (
@@ -27,6 +27,8 @@ from pipelines import (
     packed,
     passage_tasks,
     passages,
+    pii_coverage,
+    pools,
     prepared,
     sources,
     split,
@@ -38,6 +40,9 @@ from pipelines.rundir import Run
 
 # Libraries whose version can change the bytes of a pass.
 PREPARE_LIBRARIES = ("ftfy", "presidio-analyzer", "phonenumbers", "spacy", "tldextract", "pyarrow")
+# Keys of a stage that do not say what it writes: where it runs, where a model lies that is hashed, what a later
+# look at the outcome leads to.
+PLACES: dict[str, Any] = {"ner": {"model", "actors", "gpus"}, "gate": True, "key": True}
 PACK_LIBRARIES = ("tokenizers", "gigatoken", "transformers", "jinja2", "pyarrow")
 
 
@@ -60,7 +65,8 @@ def prepare(run: Run, stages: Sequence[ModuleType], mode: Mode) -> list[ledger.R
     """
     recipe = run.recipe
     keys = _prepare_keys(run, stages)
-    job = prepared.Job(recipe, tuple(m.__name__ for m in stages), keys)
+    names = tuple(m.__name__ for m in stages)
+    job = prepared.Job(recipe, names, keys, pools.cut(recipe, names))
     held = _current(ledger.load(run.path, prepared.NAME), keys)
     todo = [f for f in run.fragments if not _complete(held.get(f.ordinal, {}))]
     _say_skipped(mode, prepared.NAME, len(run.fragments) - len(todo), len(run.fragments))
@@ -86,13 +92,11 @@ def _prepare_keys(run: Run, stages: Sequence[ModuleType]) -> dict[int, str]:
         s.name: s.model_dump(mode="json", exclude={"path", "weight", "priority", "loss"})
         for s in recipe.sources
     }
-    configs = [
-        [m.__name__, m.VERSION, getattr(recipe, m.__name__.rsplit(".", 1)[-1]).model_dump(mode="json")]
-        for m in stages
-    ]
+    configs = [[m.__name__, m.VERSION, getattr(recipe, m.__name__.rsplit(".", 1)[-1])] for m in stages]
     common = ledger.key(
         [sources.VERSION, recipe.fragment_size, recipe.seed, recipe.quarantine.text],
-        configs,
+        [[name, number, c.model_dump(mode="json", exclude=PLACES)] for name, number, c in configs],
+        pii_coverage.mark(recipe.pii),
         [m.versions() for m in stages if hasattr(m, "versions")],
         versions(PREPARE_LIBRARIES),
         recipe.pii.secret_mark if recipe.pii.enabled else "",
@@ -127,9 +131,12 @@ def _prepare(
     run: Run, todo: list[Fragment], job: prepared.Job, held: dict[int, dict[int, ledger.Record]]
 ) -> Any:
     """Records of the fragments in `todo`, as they are done."""
+    recipe = run.recipe
     alone = [(f, sorted(held.get(f.ordinal, {}))) for f in todo if f.kind != "grouped"]
     read, work = partial(prepared.read, job=job), partial(prepared.work, job=job)
-    yield from stream.fragments(alone, read, work, workers=workers(run), pool=_pool(run, job, prepared.begin))
+    yield from stream.fragments(
+        alone, read, work, workers=workers(run), pool=pools.pool(recipe, job, prepared.begin)
+    )
     for name in sorted({f.source for f in todo if f.kind == "grouped"}):
         buckets = [f for f in todo if f.kind == "grouped" and f.source == name]
         yield from stream.grouped(
@@ -138,22 +145,8 @@ def _prepare(
             partial(prepared.read_grouped, job=job),
             partial(prepared.work_grouped, job=job),
             workers=workers(run),
-            pool=_pool(run, job, prepared.begin_grouped),
+            pool=pools.pool(recipe, job, prepared.begin_grouped),
         )
-
-
-def _pool(run: Run, job: prepared.Job, begin: Callable[..., Any]) -> stream.Pool | None:
-    """Actors that sketch on the cluster's GPUs; None where CPUs do.
-
-    Raises: RecipeError where the recipe asks for a GPU and the cluster has none.
-    """
-    device = run.recipe.dedup.device
-    gpus = session.gpus() if device != "cpu" else 0
-    if device == "gpu" and not gpus:
-        raise RecipeError("dedup.device: gpu, and this cluster has no GPU; use auto or cpu")
-    if not gpus:
-        return None
-    return stream.Pool(partial(begin, job=job), partial(prepared.finish, job=job), size=gpus, gpus=1)
 
 
 def _say_skipped(mode: Mode, name: str, done: int, units: int) -> None:

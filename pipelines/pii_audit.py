@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 import xxhash
 
 from cluster import ledger, storage
-from pipelines import examples, schema
+from pipelines import examples, pii_coverage, schema
 from pipelines.pii_config import Config
 from pipelines.pii_find import looked_for
 
@@ -105,6 +105,8 @@ def _by_entity(counts: Iterable[dict[str, Any]]) -> dict[str, dict[str, int]]:
 def _gaps(config: Config) -> Iterator[str]:
     """What nobody looked for, in words."""
     yield "Pictures, sound and files inside texts."
+    if not config.has_model:
+        yield _sentence(pii_coverage.told(pii_coverage.coverage(config)))
     yield "What tells who somebody is without naming them (a rare job in a small town)."
     if config.context:
         yield "Context words of other languages than English."
@@ -143,10 +145,16 @@ def _masked(content: str, start: int, end: int, spans: Iterable[dict[str, Any]])
     return "".join([*parts, content[at:end]])
 
 
-def view(replaced: dict[str, int] | None, audit: Any, most: int) -> dict[str, Any] | None:
-    """What the report shows: `replaced` by entity (of run.json), and what the `audit` has (`most` lines)."""
+def _sentence(words: str) -> str:
+    return f"{words[:1].upper()}{words[1:]}."
+
+
+def view(run: dict[str, Any], audit: Any, most: int) -> dict[str, Any] | None:
+    """What the report shows of run.json and the `audit` (`most` lines a table); None without the stage."""
+    replaced = run.get("pii")
     if replaced is None:
         return None
+    covered = run.get("pii_coverage") or {"names": "context"}
     told = audit if isinstance(audit, dict) and audit.get("format") == FORMAT else {}
     fates: dict[str, dict[str, int]] = {
         e: {"replaced": n, "keep": 0, "below": 0} for e, n in replaced.items()
@@ -170,5 +178,7 @@ def view(replaced: dict[str, int] | None, audit: Any, most: int) -> dict[str, An
         ],
         "not_looked_for": told.get("not_looked_for", []),
         "gate": told.get("gate"),
+        "by": covered["names"],
+        "covered": _sentence(pii_coverage.told(covered)),
         "review": told.get("review", [])[: 4 * most],
     }

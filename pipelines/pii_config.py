@@ -4,9 +4,9 @@ import hashlib
 import hmac
 import os
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
-from pydantic import Field, PrivateAttr, field_validator
+from pydantic import Field, PrivateAttr, field_validator, model_validator
 
 from cluster.errors import RecipeError
 from pipelines.settings import Section
@@ -16,6 +16,36 @@ KEPT: dict[str, Kind] = {"DATE_TIME": "keep", "URL": "keep"}
 LEAST = {"PERSON": 5, "LOCATION": 5, "OTHER": 6}
 KEYED = ("hash", "surrogate")
 KEY_LENGTH = 16  # characters; a shorter one can be tried out
+
+
+class Ner(Section):
+    """The model that finds names."""
+
+    engine: Literal["spacy", "transformers", "none"] = "none"
+    """What finds names of people and places, through Presidio. `none`: words around them alone."""
+    model: str | None = None
+    """spacy: an installed package (`en_core_web_lg`) or a directory; transformers: a directory, local or
+    s3://, or a hub name. A directory has to be readable from every node. Weights as safetensors only."""
+    labels: dict[str, str] = Field({})
+    """The model's labels to entities, beside those that Presidio knows: `{PRODUCT: ORGANIZATION}`. Labels
+    that are in neither are left alone."""
+    ignore: tuple[str, ...] = ()
+    """Labels or entities that are not taken from the model."""
+    doubtful: tuple[str, ...] = ("ORGANIZATION", "ID")
+    """Entities that models often get wrong: their score is multiplied by 0.4, as Presidio does it, so that
+    they are found but, at the usual `pii.threshold`, stay."""
+    batch: int = Field(default=32, ge=1)
+    """Most texts that the model is given at once."""
+    actors: int = Field(default=1, ge=1)
+    """Processes that hold the model. Changes nothing in the output."""
+    gpus: float = Field(default=0, ge=0, le=1)
+    """Share of a GPU that each of them holds; 0: a CPU."""
+
+    @model_validator(mode="after")
+    def _model_and_engine(self) -> Self:
+        if (self.engine == "none") != (self.model is None):
+            raise ValueError("engine and model go together: name both, or neither to have no model")
+        return self
 
 
 class Config(Section):
@@ -47,6 +77,7 @@ class Config(Section):
     """Let words nearby ("phone", "passport") raise scores, as Presidio does over a full language model."""
     recognizers: Literal["presidio"] = "presidio"
     """What looks: `presidio` stands for exactly its default English pattern recognisers."""
+    ner: Ner = Ner()
 
     # Read where the recipe is, carried to the workers inside the config, never written.
     _secret: bytes | None = PrivateAttr(default=None)
@@ -113,3 +144,8 @@ class Config(Section):
                 f"pii: {' and '.join(asked)} need a secret, and the environment variable {self.key} {state}; "
                 f"set it to {KEY_LENGTH} or more random characters, the same for every run that shall agree"
             )
+
+    @property
+    def has_model(self) -> bool:
+        """Whether a model is asked for names."""
+        return self.enabled and self.ner.engine != "none"

@@ -1,4 +1,4 @@
-"""All findings in texts: of Presidio's recognisers, as the recipe's `pii` asks for them."""
+"""All findings in texts, of recognisers and of the model of names, as the recipe's `pii` asks for them."""
 
 import pyarrow as pa
 
@@ -8,7 +8,12 @@ from pipelines.pii_engine import Found, scanner
 
 def found_in(texts: pa.Array, config: Config) -> Found:
     """Findings of all texts (string or large_string[N]) in order, whatever their score."""
-    return scanner(config.context).find(texts.cast(pa.large_string()))
+    found = scanner(config.context).find(texts.cast(pa.large_string()))
+    if config.ner.engine == "none":
+        return found
+    from pipelines import pii_ner  # what it imports takes seconds
+
+    return pii_ner.joined(found, pii_ner.names(texts, config.ner))
 
 
 def looked_for(config: Config) -> dict[str, list[str]]:

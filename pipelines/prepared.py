@@ -44,6 +44,7 @@ class Job:
     recipe: Recipe
     stages: tuple[str, ...]  # module names, in the order of the flow
     keys: dict[int, str]  # ordinal -> pass key
+    cut: int = -1  # the first of the stages that a pool of actors runs, where there is one
 
     def source(self, fragment: Fragment) -> sources.Source:
         """The source that `fragment` is cut from."""
@@ -126,7 +127,7 @@ def work(fragment: Fragment, part: int, last: bool, table: pa.Table, job: Job) -
 def begin(
     fragment: Fragment, part: int, last: bool, table: pa.Table, job: Job
 ) -> tuple[pa.Table, ledger.Record]:
-    """Run the stages but for the last; returns the rows and what is known of them so far."""
+    """Run the stages before the cut; returns the rows and what is known of them so far."""
     kernels.warm()
     entering = books.records(table)
     read_seconds = float((table.schema.metadata or {}).get(READ_SECONDS, b"0"))
@@ -137,7 +138,7 @@ def begin(
         "characters.in": books.lengths(table),
         "stages": {"read": books.timing(read_seconds, table)},
     }
-    for stage in _modules(job.stages[:-1]):
+    for stage in _modules(job.stages[: job.cut]):
         table, state["stages"][_short(stage)] = _timed(stage, table, getattr(job.recipe, _short(stage)))
     return table, state
 
@@ -145,11 +146,11 @@ def begin(
 def finish(
     fragment: Fragment, part: int, last: bool, table: pa.Table, state: ledger.Record, job: Job
 ) -> ledger.Record:
-    """Run the last stage, write kept and marked rows, commit; returns the record."""
+    """Run the stages from the cut on, write kept and marked rows, commit; returns the record."""
     kernels.warm()
     recipe = job.recipe
     name = unit(fragment.ordinal, part)
-    for stage in _modules(job.stages[-1:]):
+    for stage in _modules(job.stages[job.cut :]):
         table, state["stages"][_short(stage)] = _timed(stage, table, getattr(recipe, _short(stage)))
     audit = pii_audit.of(table)
     kept = table.filter(schema.live(table)).drop_columns([*MARKS, "found"])

@@ -81,7 +81,7 @@ def render(run_directory: str) -> str:
         lengths=_lengths(run),
         duplicates=_duplicates(run_directory, run, recipe),
         passages=_passages(run_directory, run),
-        pii=pii_audit.view(run.get("pii"), _json(storage.join(run_directory, pii_audit.FILE)), ROWS),
+        pii=pii_audit.view(run, _json(storage.join(run_directory, pii_audit.FILE)), ROWS),
         splits=_splits(run),
         packed=_packed(run),
         training=scoreboard.training(run.get("train"), history),

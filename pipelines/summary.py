@@ -14,6 +14,7 @@ import xxhash
 from cluster import ledger, storage, stream
 from cluster.errors import BooksError
 from pipelines import books, pack, packed, passes, prepared
+from pipelines.pii_coverage import coverage, mark
 from pipelines.rundir import Run
 
 LIBRARIES = (
@@ -52,6 +53,7 @@ def prepare(
         "passes": {prepared.NAME: first, packed.NAME: last},
         "histograms": _histograms(rows, windows),
         "pii": books.add_counts(r["pii"] for r in rows),
+        "pii_coverage": {**coverage(run.recipe.pii), "mark": mark(run.recipe.pii)},
         "duplicates": duplicates["report"],
         "passages": _passages(shared, windows),
         "splits": {**_splits(windows), "assignment": duplicates["sides"]},

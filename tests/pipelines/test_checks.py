@@ -30,14 +30,15 @@ def test_it_says_what_was_found_and_leaves_nothing(
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == f"source sums: 1 files, {size:,} bytes, jsonl, question_answer"
     assert lines[1].startswith("tokenizer: shipped with headrace, ")
-    assert lines[2:] == [f"output: {tmp_path / 'run'} (new)"]
+    assert lines[2].startswith("names: found only by the words around them")
+    assert lines[3:] == [f"output: {tmp_path / 'run'} (new)"]
     assert not list((tmp_path / "run").iterdir())
 
 
 def test_machines_get_the_same_as_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     checks.check(make(tmp_path), "json", training=False)
     events = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    assert [e["event"] for e in events] == ["source", "tokenizer", "output"]
+    assert [e["event"] for e in events] == ["source", "tokenizer", "coverage", "output"]
     assert (events[0]["source"], events[0]["files"]) == ("sums", 1)
 
 

@@ -17,7 +17,7 @@ import pytest
 from cluster import ledger, storage, stream
 from cluster.errors import BooksError
 from cluster.fragments import Fragment, Range
-from pipelines import passes, prepared, recipe, schema
+from pipelines import pools, prepared, recipe, schema
 from tests.pipelines.test_cli import commits, make, prepare, save, told, write_inputs
 
 PASSES = ("prepare", "dedup", "pack")
@@ -180,16 +180,16 @@ def test_a_pool_of_actors_sketches_the_same(
     base: Base, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As on a cluster with GPUs, but that the actors hold none."""
-    pools = []
+    made = []
 
-    def pool(run: Any, job: prepared.Job, begin: Any) -> stream.Pool:
-        pools.append(begin.__name__)
+    def pool(_: recipe.Recipe, job: prepared.Job, begin: Any) -> stream.Pool:
+        made.append(begin.__name__)
         return stream.Pool(partial(begin, job=job), partial(prepared.finish, job=job), size=2, gpus=0)
 
-    monkeypatch.setattr(passes, "_pool", pool)
+    monkeypatch.setattr(pools, "pool", pool)
     found = prepare(tmp_path / "recipe.yaml", make(base.inputs, tmp_path / "run"))
     assert without_figures(found) == without_figures(base.json)
-    assert pools == ["begin", "begin_grouped"]
+    assert made == ["begin", "begin_grouped"]
 
 
 @pytest.mark.ray

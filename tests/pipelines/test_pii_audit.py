@@ -66,8 +66,8 @@ def test_the_file_adds_up_and_shows_no_value(
 
 
 def test_the_report_takes_what_there_is() -> None:
-    assert pii_audit.view(None, None, 10) is None
-    bare = pii_audit.view({"X": 2}, None, 10)
+    assert pii_audit.view({}, None, 10) is None
+    bare = pii_audit.view({"pii": {"X": 2}}, None, 10)
     assert bare is not None
     assert (bare["total"], bare["entities"], bare["gate"]) == (
         2,
