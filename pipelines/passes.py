@@ -40,8 +40,8 @@ from pipelines.rundir import Run
 
 # Libraries whose version can change the bytes of a pass.
 PREPARE_LIBRARIES = ("ftfy", "presidio-analyzer", "phonenumbers", "spacy", "tldextract", "pyarrow")
-# Keys of a stage that do not say what it writes: where it runs, where a model lies that is hashed, what a later
-# look at the outcome leads to.
+# Keys of a stage that do not say what it writes: where it runs, where a model lies that is hashed, what a
+# later look at the outcome leads to.
 PLACES: dict[str, Any] = {"ner": {"model", "actors", "gpus"}, "gate": True, "key": True}
 PACK_LIBRARIES = ("tokenizers", "gigatoken", "transformers", "jinja2", "pyarrow")
 

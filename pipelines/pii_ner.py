@@ -23,6 +23,7 @@ from pipelines import pii_models
 from pipelines.pii_config import Ner
 from pipelines.pii_engine import Found
 from pipelines.pii_presidio import LANGUAGE, Finding, engine
+from pipelines.pii_replace import TAG
 
 PIECE = 20_000  # characters; spaCy needs some 10 KB of memory for one
 OVERLAP = 200  # characters that two pieces of a text share
@@ -41,7 +42,7 @@ class Asker:
         self.batch = ner.batch
         self.entities = sorted({*pii_models.LABELS.values(), *ner.labels.values()})
         replaced = sorted({*self.entities, *engine().get_supported_entities(LANGUAGE)})
-        self.tag = re.compile(f"<(?:{'|'.join(map(re.escape, replaced))})(?:_[0-9]+)?>")
+        self.tag = re.compile(f"{TAG}|<(?:{'|'.join(map(re.escape, replaced))})>")
         kind = SpacyRecognizer if ner.engine == "spacy" else TransformersRecognizer
         self.recognizer = kind(supported_entities=self.entities, supported_language=LANGUAGE)
 

@@ -22,6 +22,7 @@ from pipelines.pii_surrogates import Surrogates
 from pipelines.pii_values import BETWEEN, Folded, folded
 
 LETTER = re.compile(r"[^\W_]")
+TAG = r"<[A-Z][A-Z_]*_(?:[0-9]+|[a-p]{16})>"  # of any kind: a number or a hash
 
 
 class Issued(NamedTuple):

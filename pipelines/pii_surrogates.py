@@ -23,7 +23,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from pipelines.pii_config import Config
+from pipelines.pii_config import Config, Ner
 from pipelines.pii_find import found_in
 from pipelines.pii_values import BETWEEN, folded
 
@@ -60,7 +60,9 @@ class Surrogates:
 
     def __init__(self, config: Config) -> None:
         assert config.secret is not None, "asked for before any work"
-        self.config, self.secret = config, config.secret
+        self.secret = config.secret
+        # What has a form is found by patterns: no model is asked whether a number is one.
+        self.patterns = config.model_copy(update={"ner": Ner()})
         self._made: dict[tuple[str, str], str] = {}
 
     def hashed(self, entity: str, value: str) -> str:
@@ -96,7 +98,7 @@ class Surrogates:
     def _strengths(self, entity: str, texts: list[str]) -> list[float]:
         """Best score at which each text is found as `entity` from end to end; 0 where it is not."""
         best = [0.0] * len(texts)
-        found = found_in(pa.array(texts, pa.large_string()), self.config)
+        found = found_in(pa.array(texts, pa.large_string()), self.patterns)
         for at, finding in zip(found.rows, found.findings, strict=True):
             if finding.entity == entity and finding.end - finding.start >= len(texts[at].lstrip("+")):
                 best[at] = max(best[at], finding.score)
