@@ -134,18 +134,21 @@ def _masked(texts: Texts, live: NDArray[np.bool_], config: Config) -> Masked:
     order = np.argsort(texts.rows, kind="stable")
     sorted_rows = texts.rows[order]
     pending = np.flatnonzero(live)
+    changed: dict[int, str] = {}
     for _ in range(ROUNDS):
         if not len(pending):
             return done
         found = found_in(done.texts.take(pa.array(pending)), config)
         done.failures.update((int(pending[at]), cause) for at, cause in found.failures.items())
-        now: dict[int, list[Finding]] = {text: [] for text in pending.tolist()}
-        for at, finding in zip(found.rows, found.findings, strict=True):
-            if at not in found.failures:
-                now[int(pending[at])].append(finding)
+        now: dict[int, list[Finding]] = {}
+        for text, finding in zip(pending[found.rows].tolist(), found.findings, strict=True):
+            if text not in done.failures:
+                now.setdefault(text, []).append(finding)
+        for text in changed:  # as they were
+            done.found.pop(text, None)
         done.found.update(now)
         due = {t for t, findings in now.items() if _is_any_due(findings, texts.roles[t], config)}
-        changed: dict[int, str] = {}
+        changed = {}
         for row in sorted({int(texts.rows[text]) for text in due}):
             if row not in done.conversations:
                 numbers = order[slice(*np.searchsorted(sorted_rows, [row, row + 1]))].tolist()
