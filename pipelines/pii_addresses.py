@@ -15,20 +15,21 @@ from typing import Any
 from pipelines.pii_recognizer import LETTER, Recognizer, Span, before, span, words
 
 ENGLISH = (
-    "street|st|avenue|ave|av|road|rd|boulevard|blvd|drive|dr|lane|ln|court|ct|place|pl|square|sq|highway|hwy|"
-    "parkway|pkwy|terrace|ter|circle|cir|crescent|close|grove|gardens|row|trail|trl|turnpike|expressway|"
-    "alley|plaza|loop|walk|way|mews|quay|esplanade|parade"
+    "street|st|avenue|ave|road|rd|boulevard|blvd|drive|dr|lane|ln|highway|hwy|parkway|pkwy|terrace|"
+    "crescent|expressway"
 )
-CERTAIN = words(
-    "street avenue ave road rd boulevard blvd drive lane ln highway hwy parkway pkwy terrace crescent "
-    "expressway st dr"
+TITLED = (
+    "Court|Ct|COURT|CT|Place|Pl|PLACE|PL|Square|Sq|SQUARE|Ter|Circle|Cir|CIRCLE|Close|CLOSE|Grove|GROVE|"
+    "Gardens|Row|"
+    "Trail|Trl|TRAIL|Turnpike|Alley|ALLEY|Plaza|PLAZA|Loop|Walk|WALK|Way|WAY|Mews|Quay|Esplanade|Parade|Av|AV"
 )
+CERTAIN = words(ENGLISH.replace("|", " "))
 FIRST = (
-    "rua|rúa|rue|via|viale|calle|avenida|avenue|av|ul|ulica|plaza|piazza|trg|strada|chemin|boulevard|bd|"
-    "camino|"
-    "camiño|"
-    "paseo|travessa|corso|carrer|praça|largo|vicolo|impasse|allée|quai|route|am|an der|auf der|unter den"
+    "rua|rúa|rue|calle|avenida|avenue|av|ul|ulica|trg|strada|chemin|boulevard|bd|camino|camiño|paseo|"
+    "travessa|"
+    "corso|carrer|praça|vicolo|allée|via dei|via del|via della|via di"
 )
+CAPITALS = "Via|Viale|Plaza|Piazza|Route|Largo|Impasse|Quai|Rue|Rua|Calle|Corso"
 LAST = (
     "straße|strasse|str\\.|gasse|weg|allee|platz|damm|ufer|laan|straat|plein|gracht|steenweg|dreef|"
     "gatan|gata|vägen|väg|vegen|veien|vej|stræde|katu|kuja|utca|körút|ulice|ulica|náměstí|třída|"
@@ -71,9 +72,11 @@ CODE = (
 PLACE = r"[^\W\d_][\w'’.()-]*(?: [^\W\d_][\w'’.()-]*){0,5}(?: \d{1,2}(?!\d))?"
 JOIN = r"(?:[ ]?,[\s>?]{0,9}|[\s>?]{1,9})"
 TAIL = re.compile(
+    rf"{JOIN}(?:{CODE})[ ][^\W\d_a-z][\w'’.-]*(?:[ -][^\W\d_a-z][\w'’-]*){{0,2}}(?!\w)|"
     rf"(?:{JOIN}(?:{PLACE}|nan)){{0,3}}{JOIN}(?P<code>{CODE})(?![\w])|{JOIN}(?:{CODE}){JOIN}(?:{PLACE})"
 )
 LINES = re.compile(rf"(?:[ ]?,?[ ]?\r?\n[\s>?,]{{0,9}}|, )(?P<place>{PLACE})(?=\s*[.,;\n?]|\s*\Z)")
+SENTENCE = re.compile(r"[^\W\d_]{4,}\. ")
 LINKS = re.compile(r"(?<=\w) (?:of|and)(?: the)? (?=[^\W\d_a-z])")
 TOWN = re.compile(
     r"(?: [^\W\d_a-z][\w'’.()-]*(?: (?:of|and)(?: the)?(?= [^\W\d_a-z]))?){1,6}(?=\s*(?:[.,;\n?]|\Z| for\b|"
@@ -107,18 +110,13 @@ def is_place(text: str) -> bool:
 
 
 def street(match: Any, score: float) -> Span | None:
-    """A number and a street; where it is written without capitals only certain kinds of streets."""
+    """A number and a street, unless the words between are those of a sentence."""
     text, (start, end) = match.string, span(match)
     name = match["name"]
-    if not is_place(name) or not name.strip():
-        return None
-    if re.search(r"[^\W\d_]{4,}\. ", name):
+    if not is_place(name) or not name.strip() or SENTENCE.search(name):
         return None
     lower = not any(word[:1].isupper() for word in WORDS.findall(name))
-    kind = match["kind"].lower().rstrip(".")
-    if lower and kind not in CERTAIN:
-        return None
-    end -= len(text[start:end]) - len(text[start:end].rstrip())
+    end -= len(text[start:end]) - len(text[start:end].rstrip(" .,"))
     return start, tail(text, start, end), score if not lower else score - 0.1
 
 
@@ -142,14 +140,10 @@ def numbered(match: Any, score: float) -> Span | None:
     name, said = match["name"], match[0]
     if not is_place(name) or not any(c.isalpha() for c in name):
         return None
-    if (
-        match[0].islower()
-        and not TAIL_UNIT.search(match.string, start, end + 20)
-        and not STATED.search(match[0])
-    ):
-        return None
     if STATED.search(said):
         return start, end, score
+    if said.islower() and not TAIL_UNIT.search(text, start, end + 20):
+        return None
     stop = tail(text, start, end)
     return (start, stop, score) if stop > end or TAIL_UNIT.search(text, start, stop) else None
 
@@ -206,15 +200,25 @@ RECOGNIZERS = (
         (
             (
                 rf"(?i){HOUSE},?[ ](?:\d{{1,4}}[ ])?(?P<name>(?:\d{{1,3}}(?:st|nd|rd|th)"
-                rf"[ ]|{NAME}[ ]){{1,4}})(?P<kind>{ENGLISH})(?!\w)",
+                rf"[ ]|{NAME}[ ]){{1,4}})(?:{ENGLISH})(?!\w)",
                 0.6,
             ),
             (
-                rf"(?i){HOUSE},?[ ](?:\d{{1,4}},?[ ])?(?:bis[ ])?(?P<kind>{FIRST})\.?[ ](?P<name>"
+                rf"(?i){HOUSE},?[ ](?:\d{{1,4}},?[ ])?(?:bis[ ])?(?:{FIRST})\.?[ ](?P<name>"
                 rf"(?:{NAME}[ ]?){{1,4}})(?:\d{{1,4}}(?!\d))?",
                 0.6,
             ),
-            (rf"(?<!\w)(?P<kind>{KINDS})\.?[ ](?P<name>(?:{NAME}[ ]){{1,4}})\d{{1,4}}(?!\w)", 0.5),
+            (
+                rf"{HOUSE},?[ ](?:\d{{1,4}}[ ])?(?P<name>(?:\d{{1,3}}(?:st|nd|rd|th)[ ]|{NAME}[ ]){{1,4}})"
+                rf"(?:{TITLED})(?!\w)",
+                0.6,
+            ),
+            (
+                rf"{HOUSE},?[ ](?:\d{{1,4}},?[ ])?(?:bis[ ])?(?:{CAPITALS})[ ](?P<name>(?:{NAME}[ ]?){{1,4}})"
+                rf"(?:\d{{1,4}}(?!\d))?",
+                0.6,
+            ),
+            (rf"(?<!\w)(?:{KINDS})\.?[ ](?P<name>(?:{NAME}[ ]){{1,4}})\d{{1,4}}(?!\w)", 0.5),
         ),
         street,
     ),
@@ -228,10 +232,14 @@ RECOGNIZERS = (
         "numbered_places",
         "STREET_ADDRESS",
         (
-            (rf"{HOUSE}[ ](?P<name>(?:\d{{1,4}}[ ])?{NAMED}\d{{1,4}})(?![\w.%])", 0.6),
             (
-                rf"{HOUSE}[ ](?P<name>(?:\d{{1,4}}[ ])?{NAME}(?:[ ]{NAME}){{0,4}}){BETWEEN}(?:[Aa]pt|"
-                rf"[Ss]uite|[Aa]partment|APT|SUITE)\b",
+                rf"(?P<it>{HOUSE}[ ](?P<name>(?:\d{{1,4}}[ ])?{NAMED}\d{{1,4}}))"
+                rf"(?:[ ]?,|[ >]{{0,3}}\r?\n|[ ](?:[Aa]pt|[Ss]uite|APT|SUITE|[Uu]nit|#|[A-Z]{{2}}[ ]\d))",
+                0.6,
+            ),
+            (
+                rf"(?P<it>{HOUSE}[ ](?P<name>(?:\d{{1,4}}[ ])?{NAME}(?:[ ]{NAME}){{0,4}})){BETWEEN}"
+                rf"(?:[Aa]pt|[Ss]uite|[Aa]partment|APT|SUITE)\b",
                 0.6,
             ),
             (rf"(?i){HOUSE},?[ ](?P<name>(?:{NAME},?[ ]){{1,7}})(?:{PLAIN_STATES}),?[ ]\d{{4,5}}(?!\w)", 0.6),

@@ -4,6 +4,7 @@
 years, months and weekdays are none.
 """
 
+import re
 from typing import Any
 
 from pipelines.pii_recognizer import Recognizer, Span, before, span
@@ -20,6 +21,7 @@ ORDINALS = (
 DAY = r"(?:0?[1-9]|[12]\d|3[01])"
 YEAR = r"(?:1[6-9]|20|21)\d\d"
 TIME = r"(?:[1-9]|0\d|1\d|2[0-3])"
+VERBS = re.compile(r"\b(?:may|march|mar)\b")
 SUFFIX = r"(?:[ ]?(?:st|nd|rd|th))?"
 
 
@@ -27,7 +29,7 @@ def dated(match: Any, score: float) -> Span | None:
     """Unless "may" or "march" is the verb: "they may 3 times", "4 may be"."""
     start, end = span(match)
     said = match[0].lower()
-    if "may" in said.split() or "march" in said.split() or "mar" in said.split():
+    if "ma" in said and VERBS.search(said):
         named = any(word in match[0] for word in ("May", "MAY", "March", "MARCH", "Mar"))
         clear = any(mark in said for mark in (" of ", "st", "nd", "rd", "th ", ",")) or said.endswith("th")
         if not named and not clear and not before(match.string, start, 4).lower().endswith(("on ", "by ")):

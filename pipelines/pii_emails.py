@@ -96,7 +96,7 @@ RECOGNIZERS = (
                 rf"(?i)(?<!\w)(?:e[ -]?)?mail[ ]?(?:address|id)?(?:[ ]is|[ ]its|:)?[ ]{STRIPPED_FORM}(?!\w)",
                 0.6,
             ),
-            (rf"(?<![^\n]){STRIPPED_FORM}(?![^\n])", 0.5),
+            (rf"(?<![^\n\r]){STRIPPED_FORM}(?![^\n\r])", 0.5),
         ),
         stripped,
     ),

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from pipelines.pii_recognizer import CAPITAL, LETTER, Recognizer, Span, span, words
+from pipelines.pii_recognizer import CAPITAL, LETTER, Recognizer, Span, before, span, words
 
 GIVEN = words(
     "aaron abigail adam adrian ahmed aisha alan albert alejandro alex alexander alexandra alexis ali alice "
@@ -117,6 +117,13 @@ LABELS = words(
 MOST = 4  # words of a name
 PARTICLES = words("van von der den de del della di da dos das du la le bin ibn al el ter ten zu af av y")
 INITIAL = re.compile(rf"{CAPITAL}\.?\Z")
+OWNER = re.compile(r"([\w'’]+) \Z")
+OWNERS = words(
+    "my his her your our their the full first last middle maiden nick family whose is and it's its yes "
+    "sure ok yeah "
+    "well hi hello hey sorry so also but that's that customer patient client contact manager agent i me a "
+    "good morning"
+)
 PIECES = re.compile(rf"(?:{LETTER}+(?:['’-]{LETTER}+)*)\.?")
 GAP = re.compile(r"[ ]?")
 
@@ -153,13 +160,18 @@ def named(text: str, start: int, end: int, *, capitals: bool) -> tuple[int, int]
         if word.lower() in PARTICLES and word.islower():
             continue
         first = begin if first < 0 else first
-        stop = until
+        stop = until - 2 if word.endswith(("'s", "’s")) else until
+        if stop < until:
+            break
     return (start, stop) if stop > start and first >= 0 else None
 
 
 def introduced(match: Any, score: float) -> Span | None:
     """A name behind "my name is" or the like, in any case where the text knows no capitals."""
     text, (start, end) = match.string, span(match)
+    owner = OWNER.search(before(text, match.start(), 20)) if match[0][:4].lower() == "name" else None
+    if owner and owner[1].lower() not in OWNERS and not owner[1].endswith(("'s", "’s")):
+        return None
     found = named(text, start, end, capitals=True)
     if found is None and not is_capital(text[start:]):
         both = list(taken(text, start, end, 2))
@@ -177,7 +189,8 @@ def known(match: Any, score: float) -> Span | None:
             return None
         return *more(text, *found, end), score
     first = text[slice(*found)].split()[0]
-    if first.lower() in GIVEN or (first.istitle() and len(first) > 2 and not match[0].istitle()):
+    sure = not match[0].lower().startswith(("called ", "named "))
+    if first.lower() in GIVEN or (sure and first.istitle() and len(first) > 2 and not match[0].istitle()):
         return *found, score
     return None
 
@@ -203,10 +216,11 @@ def labelled(match: Any, score: float) -> Span | None:
     found = named(match.string, *span(match), capitals=True)
     if found is None or found[1] != match.end("it"):
         return None
-    if match["role"] and match["role"].strip().lower() in LABELS:
+    if match["role"].strip().lower() in LABELS:
         return *found, score
-    first = match.string[found[0] : found[1]].split()[0].lower().split("-")[0]
-    return (*found, score) if not match["role"] and first in GIVEN else None
+    start = match.start("role")
+    first = match.string[start : found[1]].split()[0].split("-")[0]
+    return (start, found[1], score) if first.lower() in GIVEN and is_capital(first) else None
 
 
 def greeted(match: Any, score: float) -> Span | None:
@@ -214,9 +228,10 @@ def greeted(match: Any, score: float) -> Span | None:
     found = named(match.string, *span(match), capitals=True)
     if found is None:
         return None
-    behind = match.string[found[1] : found[1] + 2]
-    known = match.string[slice(*found)].split()[0].lower() in GIVEN
-    return (*found, score) if known or not behind or behind[0] in ",!.:\n-–?" else None
+    behind, first = match.string[found[1] : found[1] + 1], match.string[slice(*found)].split()[0]
+    if first.lower() in GIVEN:
+        return *found, score
+    return (*found, score) if not first.isupper() and (not behind or behind in ",!.:\n-–?") else None
 
 
 def signed(match: Any, score: float) -> Span | None:
@@ -250,8 +265,8 @@ RECOGNIZERS = (
         (
             (rf"(?i)(?<!\w)name(?:['’]s|[ ](?:here[ ])?is|[ ]was)[ ](?P<it>{ANY})", 0.8),
             (rf"(?i)(?<!\w)my[ ](?:full[ ]|first[ ]|last[ ])?name[ ](?P<it>{ANY})", 0.6),
-            (rf"(?<!\w)(?:[Mm]y|[Tt]he) [Nn]ame (?:on|in) (?:the|my) \w+\?? (?:is )?(?P<it>{NAME})", 0.6),
-            (rf"(?<!\w)(?:[Ii]['’ ]?[Mm]|[Ii] [Aa][Mm])[ ](?P<it>{NAME})(?!\w)", 0.6),
+            (rf"(?<!\w)(?:[Mm]y|[Tt]he) [Nn]ame (?:on|in) (?:the|my) \w{{1,16}}\?? (?:is )?(?P<it>{NAME})", 0.6),
+            (rf"(?<!\w)(?:[Ii]['’ ]?[Mm]|I am|i am|I AM)[ ](?P<it>{NAME})(?!\w)", 0.6),
             (
                 rf"(?<!\w)(?:[Tt]his is|[Ii]t['’]s|[Ii]t is|[Hh]ere is)[ ](?P<it>{NAME})(?:,? (?:speaking|"
                 rf"calling|here|from)\b|[.,] (?:I|[Ww]ho|[Hh]ow|[Mm]ay)\b)",

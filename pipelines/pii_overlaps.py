@@ -41,7 +41,7 @@ INNER = re.compile(
 COUNTING = re.compile(r"(\d{1,2})(?: \d{1,2}){4,}")
 FRACTION = re.compile(r"\d{1,2}/\d{1,2}")
 TOLD = {
-    "US_DRIVER_LICENSE": r"licen[cs]es?|driver'?s?|driving|permit|dl|lic|dmv|identification|id",
+    "US_DRIVER_LICENSE": r"licen[cs]es?|driver'?s?|driving|permit|dl|dmv",
     "US_PASSPORT": r"passports?|travel|visa|nationality",
     "US_BANK_NUMBER": r"accounts?|acct|acc|ac|bank\w*|checking|savings?|debit|deposit\w*|routing|iban|"
     r"account_\w+|\w+account",

@@ -65,8 +65,11 @@ def assigned(match: Any, score: float) -> Span | None:
 def told(match: Any, score: float) -> Span | None:
     """A password that follows the word, unless it is prose, code or a placeholder."""
     start, end = span(match)
-    value = match.string[start:end].rstrip(".,!?;:)\"'")
+    value = match.string[start:end]
+    value = value if match[0].endswith("@") else value.rstrip(".,!?;:)\"'")
     if not value or value.lower() in NO_PASSWORDS or PLACEHOLDER.search(value) or CODE.fullmatch(value):
+        return None
+    if value.isidentifier() and re.search(r"(?i)passw|pwd|hash", value):
         return None
     plain = value.isalpha() and (value.islower() or value.istitle())
     rest = match.string[start + len(value) : start + len(value) + 2]
@@ -102,7 +105,7 @@ RECOGNIZERS = (
         "API_KEY",
         (
             (rf"(?<![\w.-])(?:{KEYS})(?![\w-])", 0.95),
-            (r"(?i)(?<!\w)bearer[ ]+(?P<it>[\w.~+/-]{20,2000}=*)", 0.8),
+            (r"(?i)(?<!\w)bearer[ ]{1,4}(?P<it>[\w.~+/-]{20,2000}={0,2})", 0.8),
         ),
         token,
     ),
