@@ -182,7 +182,7 @@ def tailed(match: Any, score: float) -> Span | None:
     return start, tail(match.string, start, end), score
 
 
-NAME = rf"{LETTER}[\w'’.-]{{0,24}}"
+NAME = rf"{LETTER}[\w'’.-]*"
 NAMED = rf"(?:{NAME}[ ]){{1,5}}"
 KINDS = (
     "Rua|Rúa|Rue|rue|Via|Viale|Calle|Avenida|Avenue|Av|Ul|ul|Plaza|Piazza|Trg|Strada|Chemin|Boulevard|Paseo|"

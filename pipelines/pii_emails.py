@@ -64,7 +64,7 @@ def stripped(match: Any, score: float) -> Span | None:
     return (start, end, score) if match["last"].lower() not in NO_ADDRESSES else None
 
 
-STRIPPED_FORM = r"(?P<it>(?:[a-z][a-z0-9]{0,24}[ ]\d{1,8}[ ])?(?P<last>[a-z0-9]{2,40}(?:com|net|org)|com))"
+STRIPPED_FORM = r"(?P<it>(?:[a-z][a-z0-9]*[ ]\d{1,8}[ ])?(?P<last>[a-z0-9]+(?:com|net|org)|com))"
 AT = r"(?:[ ]?[\[(<{][ ]?(?:at|@)[ ]?[\])}>][ ]?|[ ]at[ ])"
 DOT = r"(?:[ ]?[\[(<{][ ]?(?:dot|\.)[ ]?[\])}>][ ]?|[ ]dot[ ])"
 RECOGNIZERS = (
@@ -72,10 +72,10 @@ RECOGNIZERS = (
         "spelled_emails",
         "EMAIL_ADDRESS",
         (
-            (rf"(?i){AT}(?:[a-z0-9-]{{1,40}}{DOT}){{1,3}}(?:{ENDINGS})\b", 0.9),
+            (rf"(?i){AT}(?:[a-z0-9-]+{DOT}){{1,3}}(?:{ENDINGS})\b", 0.9),
             (r"(?i)[ ]?[\[(<{][ ]?at[ ]?[\])}>][ ]?(?:[a-z0-9-]{1,40}\.){1,3}[a-z]{2,6}\b", 0.9),
             (rf"(?i)[ ]at[ ](?:{PROVIDERS})\.(?:com|net|org|co\.uk|in|de|fr)\b", 0.8),
-            (rf"(?i)@[ ]?(?:[a-z0-9-]{{1,40}}{DOT}){{1,3}}(?:{ENDINGS})\b", 0.9),
+            (rf"(?i)@[ ]?(?:[a-z0-9-]+{DOT}){{1,3}}(?:{ENDINGS})\b", 0.9),
         ),
         spelled,
     ),

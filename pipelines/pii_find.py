@@ -22,11 +22,12 @@ def found_in(texts: pa.Array, config: Config) -> Found:
         parts.append(own_scanner(off).find(texts))
     if len(parts) == 1 and not off:
         return parts[0]
-    return _together(texts, parts, off, judged=config.recognizers == "all")
+    return _together(texts, parts, config)
 
 
-def _together(texts: pa.Array, parts: list[Found], off: frozenset[str], *, judged: bool) -> Found:
-    """Findings of several scanners by text but those of recognisers that are off; resolved if `judged`."""
+def _together(texts: pa.Array, parts: list[Found], config: Config) -> Found:
+    """Findings of several scanners by text but those of recognisers that are off; resolved if ours look."""
+    off, judged = frozenset(config.without), config.recognizers == "all"
     failures = functools.reduce(lambda known, part: known | part.failures, parts, dict[int, str]())
     by_row: dict[int, list[Finding]] = {}
     for part in parts:
@@ -34,10 +35,14 @@ def _together(texts: pa.Array, parts: list[Found], off: frozenset[str], *, judge
             if finding.recognizer not in off and row not in failures:
                 by_row.setdefault(row, []).append(finding)
     rows = sorted(by_row)
+    entities = {finding.entity for findings in by_row.values() for finding in findings}
+    idle = frozenset(
+        one for one in entities if one in config.keep or (config.entities and one not in config.entities)
+    )
     chosen = texts.take(pa.array(rows, pa.int64())).to_pylist() if judged else [""] * len(rows)
     found = Found([], [], failures)
     for row, text in zip(rows, chosen, strict=True):
-        kept = resolved(text, by_row[row], off) if judged else sorted(by_row[row])
+        kept = resolved(text, by_row[row], off, idle) if judged else sorted(by_row[row])
         found.rows.extend([row] * len(kept))
         found.findings.extend(kept)
     return found

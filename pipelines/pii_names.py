@@ -252,9 +252,9 @@ def titled(match: Any, score: float) -> Span | None:
     return found and (*found, score)
 
 
-WORD = rf"{LETTER}{{1,24}}(?:['’-]{LETTER}{{1,24}}){{0,3}}"
+WORD = rf"{LETTER}+(?:['’-]{LETTER}+){{0,3}}"
 ANY = rf"{WORD}\.?(?:[ ]{WORD}\.?){{0,4}}"
-UPPER = rf"{CAPITAL}{LETTER}{{0,24}}(?:['’-]{LETTER}{{1,24}}){{0,3}}\.?"
+UPPER = rf"{CAPITAL}{LETTER}*(?:['’-]{LETTER}+){{0,3}}\.?"
 NAME = (
     rf"{UPPER}(?:[ ](?:{UPPER}|van|von|der|den|de|del|della|di|da|dos|du|la|le|bin|al|el|ter|ten|zu)){{0,4}}"
 )
@@ -265,7 +265,10 @@ RECOGNIZERS = (
         (
             (rf"(?i)(?<!\w)name(?:['’]s|[ ](?:here[ ])?is|[ ]was)[ ](?P<it>{ANY})", 0.8),
             (rf"(?i)(?<!\w)my[ ](?:full[ ]|first[ ]|last[ ])?name[ ](?P<it>{ANY})", 0.6),
-            (rf"(?<!\w)(?:[Mm]y|[Tt]he) [Nn]ame (?:on|in) (?:the|my) \w{{1,16}}\?? (?:is )?(?P<it>{NAME})", 0.6),
+            (
+                rf"(?<!\w)(?:[Mm]y|[Tt]he) [Nn]ame (?:on|in) (?:the|my) \w{{1,16}}\?? (?:is )?(?P<it>{NAME})",
+                0.6,
+            ),
             (rf"(?<!\w)(?:[Ii]['’ ]?[Mm]|I am|i am|I AM)[ ](?P<it>{NAME})(?!\w)", 0.6),
             (
                 rf"(?<!\w)(?:[Tt]his is|[Ii]t['’]s|[Ii]t is|[Hh]ere is)[ ](?P<it>{NAME})(?:,? (?:speaking|"

@@ -17,9 +17,10 @@ telephone number meets one time in eleven (UK_NHS) proves nothing unless a word 
 
 No step uncovers a character that a finding at the default threshold covered, but where it says that there
 is no PII: whatever removes another by `overlaps` spans it, is not weaker than the threshold if that is not,
-and is not of an entity that stays by default (DATE_TIME, URL) unless it is a date written out.
+and is not of an entity that the recipe lets stay unless it is a date written out.
 """
 
+import itertools
 import re
 from collections.abc import Iterable
 
@@ -27,7 +28,8 @@ from pipelines.pii_presidio import Finding
 from pipelines.pii_recognizer import words
 
 THRESHOLD = 0.4  # the default of the recipe
-RAISED = 0.35  # what a word nearby adds at least
+WRITTEN = 0.6  # the score of a date with its month or year written out
+SPOKEN = ("EMAIL_ADDRESS", "IP_ADDRESS", "IBAN_CODE")  # which a site or a date is never more than
 NUMBERS = words(
     "PHONE_NUMBER US_BANK_NUMBER US_DRIVER_LICENSE US_PASSPORT US_ITIN US_SSN UK_NHS DATE_TIME CREDIT_CARD"
 )
@@ -61,8 +63,10 @@ WEIGHT = {
 }  # fmt: skip
 
 
-def resolved(text: str, found: Iterable[Finding], without: frozenset[str]) -> list[Finding]:
-    """The findings in `text` that stay, sorted."""
+def resolved(
+    text: str, found: Iterable[Finding], without: frozenset[str], idle: frozenset[str]
+) -> list[Finding]:
+    """The findings in `text` that stay, sorted; those of the entities `idle` will not be replaced."""
     kept = list(found)
     if "sums" not in without:
         kept = [one for one in kept if not (one.entity in NUMBERS and is_operand(text, one))]
@@ -72,7 +76,7 @@ def resolved(text: str, found: Iterable[Finding], without: frozenset[str]) -> li
     if "licences" not in without:
         kept = [one for one in kept if one.entity not in TOLD or is_told(text, one)]
     if "overlaps" not in without and len(kept) > 1:
-        kept = without_weaker(text, kept)
+        kept = without_weaker(text, kept, idle)
     return sorted(kept)
 
 
@@ -131,15 +135,22 @@ def strength(text: str, one: Finding) -> tuple[float, int, int]:
     return score, WEIGHT.get(one.entity, 1), one.end - one.start
 
 
-def without_weaker(text: str, found: list[Finding]) -> list[Finding]:
+def without_weaker(text: str, found: list[Finding], idle: frozenset[str]) -> list[Finding]:
     """Findings that no other one, which spans them, makes needless."""
     strengths = {one: strength(text, one) for one in found}
-    return [
-        one for one in found if not any(beats(other, one, strengths) for other in found if other is not one)
-    ]
+    kept: list[Finding] = []
+    active: list[Finding] = []  # that reach into what is looked at; whatever spans a finding comes before it
+    ordered = sorted(strengths, key=lambda one: (one.start, -one.end))
+    for (start, _), group in itertools.groupby(ordered, key=lambda one: (one.start, one.end)):
+        same = list(group)
+        active = [other for other in active if other.end > start] + same
+        kept += [one for one in same if not any(beats(other, one, strengths, idle) for other in active)]
+    return kept
 
 
-def beats(other: Finding, one: Finding, strengths: dict[Finding, tuple[float, int, int]]) -> bool:
+def beats(
+    other: Finding, one: Finding, strengths: dict[Finding, tuple[float, int, int]], idle: frozenset[str]
+) -> bool:
     """Whether `other` spans `one` and is stronger."""
     if not (other.start <= one.start and one.end <= other.end) or other == one:
         return False
@@ -149,14 +160,12 @@ def beats(other: Finding, one: Finding, strengths: dict[Finding, tuple[float, in
         same = (other.start, other.end) == (one.start, one.end)
         mine, theirs = (other.score, other.recognizer), (one.score, one.recognizer)
         return mine > theirs if same else True
-    if other.entity == "URL" or (other.entity == "DATE_TIME" and (other.score < 0.6 or one.score > 0.4)):
+    if other.entity == "DATE_TIME" and one.entity in NUMBERS:
+        return other.score >= WRITTEN and one.score <= THRESHOLD  # a date, not a number
+    if other.entity in idle and one.entity not in idle:
         return False
-    if one.entity in ("DATE_TIME", "URL") and other.entity not in (
-        "EMAIL_ADDRESS",
-        "IP_ADDRESS",
-        "IBAN_CODE",
-    ):
-        return one.score < THRESHOLD or strengths[other][0] > one.score
+    if one.entity in ("DATE_TIME", "URL") and other.entity not in SPOKEN:
+        return one.score < THRESHOLD or other.score > one.score
     a, b = strengths[other], strengths[one]
     if (other.start, other.end) == (one.start, one.end):
         return (a, other.entity) > (b, one.entity)

@@ -4,8 +4,8 @@ What: as in `pipelines.pii_engine`, patterns become automata over the Arrow buff
 pattern is tried and its recogniser's judge decides on span and score. A recogniser is data
 (`pipelines.pii_recognizer`); all are listed in `pipelines.pii_catalogue`.
 
-Patterns say how often a part may be repeated, so that none takes long (a limit of time would cost more than
-the matching itself).
+Patterns repeat words a few times at most, and characters without another way to match them, so that none
+takes long (a limit of time would cost more than the matching itself).
 
 Cost: one more reading of the texts, and some microseconds a match.
 """
@@ -28,7 +28,7 @@ from pipelines.pii_presidio import Finding
 from pipelines.pii_recognizer import Recognizer, span
 from pipelines.pii_symbols import Symbols, named
 
-BITS = 64  # patterns of an automaton
+BITS = 48  # patterns of an automaton; fewer states together than with 64 in one
 
 
 class Tried(NamedTuple):

@@ -7,6 +7,8 @@ Criterion: a finding counts from score 0.4. A gold span is found if findings of 
 its type (`STANDS`) cover at least half of its characters that are letters or digits; a finding is right if
 at least half of its own lie in gold spans of a type that it stands for. Recall is of gold spans, precision of
 findings: what is of no labelled type is wrong, even where it is some number that the corpus does not label.
+Left out are dates that stand in a sentence's template itself: they are dates, but only what was filled in
+is labelled.
 `micro` is over all gold types but ORGANIZATION, TITLE and PREFIX, which neither side looks for.
 
 Findable: gold spans that patterns can know of, by rules of this file's own (`findable`): all numbers,
@@ -92,6 +94,7 @@ BEFORE = re.compile(
     r"named him|call me)"
     r"|\bname:) *$"
 )
+WRITTEN = re.compile(r"\d{1,2} [A-Z][a-z]+ \d{4}")
 WEEKDAY = re.compile(r"(?i)(?:mon|tues|wednes|thurs|fri|satur|sun)day|(?:1[6-9]|20)\d\d")
 
 
@@ -216,6 +219,9 @@ class Tally:
             if findable(row, gold):
                 self.findable[gold.kind].append(hit)
         for one in spans:
+            said = row.text[one.start : one.end]
+            if one.kind == "DATE_TIME" and WRITTEN.fullmatch(said) and said in row.template:
+                continue
             kinds = TYPES.get(one.kind, set())
             self.made[one.kind].append(
                 covered(row.text, one, (gold for gold in row.gold if gold.kind in kinds))
@@ -283,9 +289,10 @@ def measure_slots() -> Iterator[Figure]:
 def measure_sums() -> Iterator[Figure]:
     """Share of gsm8k's rows (question and answer) in which something is found, by entity."""
     rows: list[list[str]] = []
-    for part in ("train", "test"):
-        with gzip.open(DATA / f"instruct/gsm8k/{part}.jsonl.gz", "rt", encoding="utf-8") as lines:
-            rows += [[row["question"], row["answer"]] for row in map(json.loads, lines)]
+    for part in ("train.jsonl.gz", "test.jsonl"):
+        raw = (DATA / "instruct/gsm8k" / part).read_bytes()
+        lines = (gzip.decompress(raw) if part.endswith(".gz") else raw).splitlines()
+        rows += [[row["question"], row["answer"]] for row in map(json.loads, lines)]
     texts = [text for row in rows for text in row]
     owners = [at for at, row in enumerate(rows) for _ in row]
     for engine, config in ENGINES.items():
@@ -298,8 +305,8 @@ def measure_sums() -> Iterator[Figure]:
                     hits[name, "share of rows"].add(owners[one["row"]])
             if due and one["entity"] not in ("PERSON", "DATE_TIME", "URL"):
                 hits["numbers and the like", "share of rows"].add(owners[one["row"]])
-        for (name, figure), found_in in sorted(hits.items()):
-            yield "gsm8k", "rows", engine, name, figure, len(found_in) / len(rows)
+        for (name, figure), owned in sorted(hits.items()):
+            yield "gsm8k", "rows", engine, name, figure, len(owned) / len(rows)
 
 
 def measure_speed() -> Iterator[Figure]:
@@ -313,7 +320,7 @@ def measure_speed() -> Iterator[Figure]:
             found_in(texts, config)
             scanner(config.context).forget()
             gc.collect()
-            taken = seconds(lambda config=config, texts=texts: found_in(texts, config), 2)  # type: ignore[misc]
+            taken = seconds(lambda config=config, texts=texts: found_in(texts, config), 1)  # type: ignore[misc]
             yield corpus.__name__, "turns", engine, "all", "MB/s", size / taken
         states = sum(len(machine.order) for machine in own_scanner(frozenset()).machines)
         yield corpus.__name__, "turns", "all", "all", "states of ours so far", float(states)
