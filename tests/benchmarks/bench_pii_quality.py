@@ -194,11 +194,11 @@ def found(rows: list[Row], config: Config) -> list[list[Span]]:
     return spans
 
 
-def covered(text: str, one: Span, others: Iterable[Span]) -> bool:
-    """Whether at least half of the letters and digits of `one` lie in `others`."""
+def covered(text: str, one: Span, others: Iterable[Span], least: float = 0.5) -> bool:
+    """Whether at least that share of the letters and digits of `one` lies in `others`."""
     marks = {at for at in range(one.start, one.end) if text[at].isalnum()}
     inside = {at for other in others for at in range(max(one.start, other.start), min(one.end, other.end))}
-    return bool(marks) and 2 * len(marks & inside) >= len(marks)
+    return bool(marks) and len(marks & inside) >= least * len(marks)
 
 
 class Tally:
@@ -207,6 +207,7 @@ class Tally:
     def __init__(self) -> None:
         self.gold: dict[str, list[bool]] = defaultdict(list)
         self.findable: dict[str, list[bool]] = defaultdict(list)
+        self.whole: list[bool] = []
         self.made: dict[str, list[bool]] = defaultdict(list)
 
     def add(self, row: Row, spans: list[Span]) -> None:
@@ -216,6 +217,7 @@ class Tally:
                 continue
             hit = covered(row.text, gold, (s for s in spans if s.kind in STANDS[gold.kind]))
             self.gold[gold.kind].append(hit)
+            self.whole.append(covered(row.text, gold, (s for s in spans if s.kind in STANDS[gold.kind]), 1.0))
             if findable(row, gold):
                 self.findable[gold.kind].append(hit)
         for one in spans:
@@ -236,6 +238,7 @@ class Tally:
         hits = [hit for kind in STANDS for hit in self.gold[kind]]
         yield from self._of("micro", hits, [hit for made in self.made.values() for hit in made])
         some = [hit for kind in STANDS for hit in self.findable[kind]]
+        yield "micro", "recall of whole spans", share(self.whole)
         yield "micro", "findable spans", float(len(some))
         yield "micro", "recall of findable", share(some)
 
