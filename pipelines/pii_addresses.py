@@ -76,6 +76,7 @@ TAIL = re.compile(
     rf"(?:{JOIN}(?:{PLACE}|nan)){{0,3}}{JOIN}(?P<code>{CODE})(?![\w])|{JOIN}(?:{CODE}){JOIN}(?:{PLACE})"
 )
 LINES = re.compile(rf"(?:[ ]?,?[ ]?\r?\n[\s>?,]{{0,9}}|, )(?P<place>{PLACE})(?=\s*[.,;\n?]|\s*\Z)")
+APART = re.compile(r"(?<!\w)(?:[^\W\d_a-z][\w'’-]+ ){1,2}\Z")
 SENTENCE = re.compile(r"[^\W\d_]{4,}\. ")
 LINKS = re.compile(r"(?<=\w) (?:of|and)(?: the)? (?=[^\W\d_a-z])")
 TOWN = re.compile(
@@ -125,6 +126,11 @@ def glued(match: Any, score: float) -> Span | None:
     text, start = match.string, match.start()
     while start > 0 and (text[start - 1].isalpha() or text[start - 1] in "-'’"):
         start -= 1
+    apart = (
+        APART.search(before(text, start, 40)) if start == match.start() and text[start].isupper() else None
+    )
+    if apart and is_place(apart[0]):  # "Kärntner Straße 12"
+        return start - len(apart[0]), tail(text, start, match.end()), score
     if match.start() - start < 3 or text[start : match.start()].lower() in NO_PLACES:
         return None
     number = re.search(r"(?<![\w.])\d{1,5}[ ](?:[^\W\d_]+\.?[ ]){0,2}\Z", before(text, start, 40))

@@ -163,6 +163,11 @@ RECOGNIZERS = (
                 0.5,
             ),
             (
+                rf"(?i)(?<!\w)(?:policy|claim){LINK}{{0,8}}{SEPARATOR}{{1,3}}"
+                rf"(?P<it>(?:[a-z]{{2,4}}[ -]?)?\d{{6,14}})(?![\w%]|\.\d)",
+                0.5,
+            ),
+            (
                 rf"(?i)(?<!\w)last[ ](?:4|four)(?:[ ]digits?)?{LINK}{{0,8}}{SEPARATOR}{{1,3}}(?P<it>\d{{4}})"
                 rf"(?![\w%]|\.\d)",
                 0.5,
