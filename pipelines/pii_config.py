@@ -1,14 +1,17 @@
 """What the recipe says of PII."""
 
+import difflib
 import hashlib
 import hmac
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Literal, Self
 
 from pydantic import Field, PrivateAttr, field_validator, model_validator
 
 from cluster.errors import RecipeError
+from pipelines.pii_catalogue import RECOGNIZERS, STEPS
+from pipelines.pii_locales import LOCALES, PRESIDIO
 from pipelines.settings import Section
 
 Kind = Literal["tag", "mask", "redact", "hash", "surrogate", "keep"]
@@ -75,12 +78,29 @@ class Config(Section):
     """What happens when PII is found in the packed token shards: exit 3, a warning, or nobody looks."""
     context: bool = True
     """Let words nearby ("phone", "passport") raise scores, as Presidio does over a full language model."""
-    recognizers: Literal["presidio"] = "presidio"
-    """What looks: `presidio` stands for exactly its default English pattern recognisers."""
+    recognizers: Literal["all", "presidio"] = "all"
+    """What looks: `all` is Presidio's default English pattern recognisers, ours, and the steps that resolve
+    overlaps; `presidio` exactly the former."""
+    without: tuple[str, ...] = ()
+    """Recognisers that do not look, as they stand in the column `recognizer` (`PhoneRecognizer`,
+    `greetings`), and steps that are not taken: `overlaps`, `sums`, `domains`, `licences`."""
+    locales: tuple[str, ...] = ()
+    """Countries whose identifiers are looked for too, by Presidio's own recognisers: `de`, `in`, `it`."""
     ner: Ner = Ner()
 
     # Read where the recipe is, carried to the workers inside the config, never written.
     _secret: bytes | None = PrivateAttr(default=None)
+
+    @field_validator("without")
+    @classmethod
+    def _known_names(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        names = [*(one.name for one in RECOGNIZERS), *STEPS, *PRESIDIO, *sum(LOCALES.values(), ())]
+        return _known(value, names, "recogniser")
+
+    @field_validator("locales")
+    @classmethod
+    def _known_locales(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        return _known(value, LOCALES, "locale")
 
     @field_validator("kinds")
     @classmethod
@@ -149,3 +169,14 @@ class Config(Section):
     def has_model(self) -> bool:
         """Whether a model is asked for names."""
         return self.enabled and self.ner.engine != "none"
+
+
+def _known(value: tuple[str, ...], names: Iterable[str], what: str) -> tuple[str, ...]:
+    """`value`, all of whose items are in `names`. Raises: ValueError with the nearest name or all of them."""
+    known = sorted(names)
+    for one in value:
+        if one not in known:
+            near = difflib.get_close_matches(one, known, n=1, cutoff=0.5)
+            hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known)}"
+            raise ValueError(f"unknown {what} {one!r}; {hint}")
+    return value

@@ -59,13 +59,14 @@ class Found(NamedTuple):
 
 
 class Scanner:
-    """All recognisers of Presidio's default registry."""
+    """All recognisers of Presidio's default registry, or those that are given."""
 
-    def __init__(self, *, context: bool) -> None:
+    def __init__(self, *, context: bool, recognizers: list[Any] | None = None) -> None:
         self.watch = quiet()
         presidio = engine()
-        self.recognizers = presidio.registry.get_recognizers(language=LANGUAGE, all_fields=True)
-        self.entities = presidio.get_supported_entities(language=LANGUAGE)
+        default = presidio.registry.get_recognizers(language=LANGUAGE, all_fields=True)
+        self.recognizers = default if recognizers is None else recognizers
+        self.entities = sorted({entity for one in self.recognizers for entity in one.supported_entities})
         self.enhancer = presidio.context_aware_enhancer
         contexts = [recognizer.context for recognizer in self.recognizers]
         self.words = Words(presidio.nlp_engine, self.enhancer, contexts, LANGUAGE) if context else None

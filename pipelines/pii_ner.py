@@ -93,12 +93,10 @@ def names(texts: pa.Array, ner: Ner) -> Found:
     return found
 
 
-def joined(one: Found, other: Found) -> Found:
-    """Findings of both, by row and place, without those of texts that either could not examine."""
-    failures = {**one.failures, **other.failures}
-    pairs = [*zip(one.rows, one.findings, strict=True), *zip(other.rows, other.findings, strict=True)]
-    pairs = sorted(pair for pair in pairs if pair[0] not in failures)
-    return Found([row for row, _ in pairs], [finding for _, finding in pairs], failures)
+def entities(ner: Ner) -> list[str]:
+    """Entities that are taken from the model."""
+    labels = {**pii_models.LABELS, **ner.labels}
+    return sorted({e for label, e in labels.items() if not {label, e} & set(ner.ignore)})
 
 
 def unused(ner: Ner) -> list[str]:

@@ -46,7 +46,7 @@ def texts_of(done: pa.Table) -> list[list[str]]:
 
 def ours(texts: list[str], *, context: bool) -> list[list[Finding]]:
     found: list[list[Finding]] = [[] for _ in texts]
-    for row in pii.find(pa.array(texts), Config(context=context)).to_pylist():
+    for row in pii.find(pa.array(texts), Config(context=context, recognizers="presidio")).to_pylist():
         found[row.pop("row")].append(Finding(**row))
     return found
 
@@ -87,7 +87,9 @@ def test_findings_equal_presidio_on_real_texts(shared_data: Path, context: bool)
 
 def test_find_gives_sorted_character_spans() -> None:
     text = f"naïve 😀 {MAIL}"
-    found = pii.find(pa.array(["1.2.3.4", None, text, "nothing"], pa.string()))
+    found = pii.find(
+        pa.array(["1.2.3.4", None, text, "nothing"], pa.string()), Config(recognizers="presidio")
+    )
     assert found.schema == pii.FINDINGS
     rows = found.to_pylist()
     assert [(r["row"], r["entity"], r["score"], r["recognizer"]) for r in rows] == [
@@ -102,7 +104,10 @@ def test_find_gives_sorted_character_spans() -> None:
 
 def test_context_words_raise_scores_only_when_asked() -> None:
     text = ["my ssn is 078-05-1121"]
-    low, high = (pii.find(text, Config(context=context)).to_pylist() for context in (False, True))
+    low, high = (
+        pii.find(text, Config(context=context, recognizers="presidio")).to_pylist()
+        for context in (False, True)
+    )
     scores = [{r["score"] for r in rows if r["entity"] == "US_SSN"} for rows in (low, high)]
     assert scores == [{0.5}, {0.85}]
 

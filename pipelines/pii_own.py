@@ -1,0 +1,128 @@
+"""The findings of our own recognisers, by trying their patterns only where they could match.
+
+What: as in `pipelines.pii_engine`, patterns become automata over the Arrow buffer; where one accepts, the
+pattern is tried and its recogniser's judge decides on span and score. A recogniser is data
+(`pipelines.pii_recognizer`); all are listed in `pipelines.pii_catalogue`.
+
+Patterns repeat words a few times at most, and characters without another way to match them, so that none
+takes long (a limit of time would cost more than the matching itself).
+
+Cost: one more reading of the texts, and some microseconds a match.
+"""
+
+import functools
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import regex  # type: ignore[import-untyped]
+from numpy.typing import NDArray
+
+from kernels.scan import scan
+from pipelines.pii_automaton import Machine
+from pipelines.pii_catalogue import RECOGNIZERS
+from pipelines.pii_engine import Found
+from pipelines.pii_graph import Pattern
+from pipelines.pii_presidio import Finding
+from pipelines.pii_recognizer import Recognizer, span
+from pipelines.pii_symbols import Symbols, named
+
+BITS = 48  # patterns of an automaton; fewer states together than with 64 in one
+
+
+class Tried(NamedTuple):
+    """A pattern, compiled, and whose it is."""
+
+    owner: Recognizer
+    match: Any
+    score: float
+
+
+class OwnScanner:
+    """The recognisers `chosen`."""
+
+    def __init__(self, chosen: Sequence[Recognizer]) -> None:
+        listed = [(owner, Pattern(source), score) for owner in chosen for source, score in owner.patterns]
+        symbols = Symbols(set().union(*(named(pattern.source) for _, pattern, _ in listed)))
+        self.tried = [Tried(owner, regex.compile(of.source).match, score) for owner, of, score in listed]
+        patterns = [pattern for _, pattern, _ in listed]
+        self.machines = [Machine(patterns[at : at + BITS], symbols) for at in range(0, len(patterns), BITS)]
+
+    def find(self, texts: pa.Array) -> Found:
+        """Findings of all texts (large_string[N]) in order; equal texts are examined once."""
+        found = Found([], [], {})
+        known: dict[str, list[Finding]] = {}
+        for row, text, places in self._by_row(texts):
+            if text not in known:
+                try:
+                    known[text] = self._examine(text, places)
+                except Exception as error:  # noqa: BLE001 - whatever it is, it costs this row only
+                    found.failures[row] = type(error).__name__
+                    continue
+            found.rows.extend([row] * len(known[text]))
+            found.findings.extend(known[text])
+        return found
+
+    def _by_row(self, texts: pa.Array) -> Iterator[tuple[int, str, list[tuple[int, int]]]]:
+        """(row, text, its places) of the texts that have any; a place is (character, pattern)."""
+        rows, starts, patterns = self._places(texts)
+        some: NDArray[np.int64] = np.unique(rows)
+        first = np.searchsorted(rows, some, "left").tolist()
+        last = np.searchsorted(rows, some, "right").tolist()
+        inside = list(zip(starts.tolist(), patterns.tolist(), strict=True))
+        chosen = texts.take(pa.array(some)).to_pylist()
+        for row, text, start, stop in zip(some.tolist(), chosen, first, last, strict=True):
+            yield row, text, inside[start:stop]
+
+    def _places(self, texts: pa.Array) -> tuple[NDArray[np.int64], ...]:
+        """(row, character, pattern) of all places, in order of row, pattern, character."""
+        parts = []
+        for number, machine in enumerate(self.machines):
+            found = scan(texts, machine.tables, machine.learn)
+            for bit in range(min(BITS, len(self.tried) - number * BITS)):
+                at = np.flatnonzero(found.accepted >> np.uint64(bit) & np.uint64(1))
+                parts.append((found.row[at], found.start[at], np.full(len(at), number * BITS + bit)))
+        rows, starts, patterns = (np.concatenate(column) for column in zip(*parts, strict=True))
+        order = np.lexsort((starts, patterns, rows))
+        return rows[order], starts[order], patterns[order]
+
+    def _examine(self, text: str, places: list[tuple[int, int]]) -> list[Finding]:
+        """Findings in one text, sorted, without those inside others of the same recogniser.
+
+        Raises: whatever a judge raises.
+        """
+        results: dict[str, list[Finding]] = {}
+        last, end = -1, 0
+        for start, number in places:
+            one = self.tried[number]
+            if number == last and start < end:
+                continue
+            match = one.match(text, start)
+            if match is None:
+                continue
+            judge = one.owner.judge
+            judged = judge(match, one.score) if judge else (*span(match), one.score)
+            if judged is None:
+                continue
+            last, end = number, judged[1]
+            finding = Finding(judged[0], judged[1], one.owner.entity, judged[2], one.owner.name)
+            results.setdefault(one.owner.name, []).append(finding)
+        return sorted(finding for found in results.values() for finding in _widest(found))
+
+
+def _widest(found: list[Finding]) -> list[Finding]:
+    """Findings of one recogniser without those inside another; of equal ones the highest score."""
+    if len(found) < 2:
+        return found
+    kept: list[Finding] = []
+    for finding in sorted(found, key=lambda f: (f.start, -f.end, -f.score)):
+        if not kept or finding.end > kept[-1].end:
+            kept.append(finding)
+    return kept
+
+
+@functools.cache
+def own_scanner(without: frozenset[str]) -> OwnScanner:
+    """The scanner of this process for all recognisers of ours but some."""
+    return OwnScanner([one for one in RECOGNIZERS if one.name not in without])
