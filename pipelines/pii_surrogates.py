@@ -23,6 +23,7 @@ from typing import Any
 
 import pyarrow as pa
 
+from pipelines.pii_catalogue import STEPS
 from pipelines.pii_config import Config, Ner
 from pipelines.pii_find import found_in
 from pipelines.pii_values import BETWEEN, folded
@@ -61,8 +62,8 @@ class Surrogates:
     def __init__(self, config: Config) -> None:
         assert config.secret is not None, "asked for before any work"
         self.secret = config.secret
-        # What has a form is found by patterns: no model is asked whether a number is one.
-        self.patterns = config.model_copy(update={"ner": Ner()})
+        # What has a form is found by patterns, whatever else the same digits could be: no model is asked.
+        self.patterns = config.model_copy(update={"ner": Ner(), "without": (*config.without, *STEPS)})
         self._made: dict[tuple[str, str], str] = {}
 
     def hashed(self, entity: str, value: str) -> str:
