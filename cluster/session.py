@@ -5,6 +5,8 @@ otherwise a local Ray is started with as many logical CPUs as the recipe's caps 
 `workers: 4` means four tasks at once on a laptop of two cores as well.
 """
 
+import functools
+import gc
 import logging
 import os
 import warnings
@@ -81,6 +83,12 @@ def cpus() -> int:
 def gpus() -> int:
     """Whole GPUs of the cluster."""
     return int(ray.cluster_resources().get("GPU", 0))
+
+
+@functools.cache
+def settle() -> None:
+    """Tell this process' garbage collector that what is loaded stays: it need not walk it again and again."""
+    gc.freeze()
 
 
 def single_threaded() -> None:

@@ -7,7 +7,8 @@ nearby raised goes if it stands beside an operator with another number at its ot
 behind ``####``, ``$`` or a decimal point, or if it is itself a calculation ("0.87 / 1000").
 `domains`: an address of a site without "www", scheme or path is none where its last part is cut off from a
 longer word (``date.ge|tSeconds``), is called or gone on with (``os.path.join``), or is an ordinary word
-(``self.name``, "end.So"), and none inside an e-mail address.
+(``self.name``, "end.So"), and none inside an e-mail address. Addresses of no machine in particular (``::``
+in a slice, 0.0.0.0, 127.0.0.1) are nobody's.
 `licences`: a licence, passport or account number that only words nearby made likely, where none of those
 words is one as a whole ("lic" also stands in "Alice" and "policy", "us" in "customer"), goes.
 `overlaps`: a finding inside another one, or equal to it, goes where the other is stronger: of the same
@@ -20,6 +21,7 @@ is no PII: whatever removes another by `overlaps` spans it, is not weaker than t
 and is not of an entity that the recipe lets stay unless it is a date written out.
 """
 
+import ipaddress
 import itertools
 import re
 from collections.abc import Iterable
@@ -33,7 +35,7 @@ SPOKEN = ("EMAIL_ADDRESS", "IP_ADDRESS", "IBAN_CODE")  # which a site or a date 
 NUMBERS = words(
     "PHONE_NUMBER US_BANK_NUMBER US_DRIVER_LICENSE US_PASSPORT US_ITIN US_SSN UK_NHS DATE_TIME CREDIT_CARD"
 )
-DOUBTED = NUMBERS | {"URL"}
+DOUBTED = NUMBERS | {"URL", "IP_ADDRESS"}
 BASE = {"PHONE_NUMBER": 0.5, "DATE_TIME": 0.3, "UK_NHS": 1.0, "CREDIT_CARD": 0.5}  # not raised up to there
 OPERAND = r"[\d)%.]"
 LEFT = re.compile(rf"(?:{OPERAND}\s?[-–*×÷/+x=^]\s?[$€£]?|[$€£]\s?|##\s?|<<|>>|\d\.|=\s?[$€£]?)\(?\Z")
@@ -76,6 +78,7 @@ def resolved(
     if "domains" not in without:
         mails = [one for one in kept if one.entity == "EMAIL_ADDRESS"]
         kept = [one for one in kept if one.entity != "URL" or not is_no_domain(text, one, mails)]
+        kept = [one for one in kept if one.entity != "IP_ADDRESS" or not is_nobodys(text, one)]
     if "licences" not in without:
         kept = [one for one in kept if one.entity not in TOLD or is_told(text, one)]
     if "overlaps" not in without and len(kept) > 1:
@@ -118,6 +121,15 @@ def is_no_domain(text: str, one: Finding, mails: list[Finding]) -> bool:
         ending[1:] != ending[1:].lower() and not ending.isupper()
     )
     return mixed or ("/" not in said and ending.lower() not in SURE)
+
+
+def is_nobodys(text: str, one: Finding) -> bool:
+    """Whether an address is the unspecified one or this very machine's."""
+    try:
+        address = ipaddress.ip_address(text[one.start : one.end])
+    except ValueError:  # with a port or a prefix
+        return False
+    return address.is_unspecified or address.is_loopback
 
 
 def is_told(text: str, one: Finding) -> bool:

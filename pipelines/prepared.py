@@ -22,7 +22,7 @@ import pyarrow.compute as pc
 import xxhash
 
 import kernels
-from cluster import ledger, storage
+from cluster import ledger, session, storage
 from cluster.errors import BooksError, HeadraceError
 from cluster.fragments import Fragment
 from pipelines import books, pii_audit, schema, sources
@@ -140,6 +140,7 @@ def begin(
     }
     for stage in _modules(job.stages[: job.cut]):
         table, state["stages"][_short(stage)] = _timed(stage, table, getattr(job.recipe, _short(stage)))
+    session.settle()
     return table, state
 
 

@@ -178,6 +178,8 @@ def test_no_step_but_for_what_it_says_uncovers_anything(parts: list[str]) -> Non
         ("see self.name and so on", "URL", "domains"),
         ("that was the end.So it goes", "URL", "domains"),
         ("now ann@example.com writes", "URL", "domains"),
+        ("words[::2] and so on", "IP_ADDRESS", "domains"),
+        ("bind to 0.0.0.0 please", "IP_ADDRESS", "domains"),
         ("x = count.get(word, 0)", "URL", "domains"),
         ("Alice has the policy 348779634", "US_DRIVER_LICENSE", "licences"),
     ],
