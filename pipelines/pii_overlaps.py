@@ -8,7 +8,7 @@ behind ``####``, ``$`` or a decimal point, or if it is itself a calculation ("0.
 `domains`: an address of a site without "www", scheme or path is none where its last part is cut off from a
 longer word (``date.ge|tSeconds``), is called or gone on with (``os.path.join``), or is an ordinary word
 (``self.name``, "end.So"), and none inside an e-mail address. Addresses of no machine in particular (``::``
-in a slice, 0.0.0.0, 127.0.0.1) are nobody's.
+and ``::2`` of slices, 0.0.0.0, 127.0.0.1) are nobody's.
 `licences`: a licence, passport or account number that only words nearby made likely, where none of those
 words is one as a whole ("lic" also stands in "Alice" and "policy", "us" in "customer"), goes.
 `overlaps`: a finding inside another one, or equal to it, goes where the other is stronger: of the same
@@ -124,12 +124,12 @@ def is_no_domain(text: str, one: Finding, mails: list[Finding]) -> bool:
 
 
 def is_nobodys(text: str, one: Finding) -> bool:
-    """Whether an address is the unspecified one or this very machine's."""
+    """Whether an address is the unspecified one, this very machine's, or too short to be one."""
     try:
         address = ipaddress.ip_address(text[one.start : one.end])
     except ValueError:  # with a port or a prefix
         return False
-    return address.is_unspecified or address.is_loopback
+    return address.is_unspecified or address.is_loopback or (address.version == 6 and int(address) < 1 << 32)
 
 
 def is_told(text: str, one: Finding) -> bool:
