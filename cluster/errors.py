@@ -94,8 +94,10 @@ def discreet() -> Iterator[None]:
     """
     try:
         yield
-    except HeadraceError:
-        raise
+    except HeadraceError as error:
+        if os.environ.get("HEADRACE_DEBUG"):
+            raise
+        raise error from None  # what led to it may quote, too
     except Exception as error:
         if os.environ.get("HEADRACE_DEBUG"):
             raise

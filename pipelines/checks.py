@@ -6,7 +6,7 @@ import uuid
 
 from cluster import storage
 from cluster.errors import StorageError
-from pipelines import against, pii_coverage, rundir, sources, tokenise
+from pipelines import against, pii_coverage, pii_find, rundir, sources, tokenise
 from pipelines.progress import Mode, say
 from pipelines.recipe import Recipe
 
@@ -19,6 +19,7 @@ def check(recipe: Recipe, mode: Mode, *, training: bool) -> None:
     Raises: the UserError of the first thing that is wrong.
     """
     recipe.pii.require_key()
+    pii_find.require_known(recipe.pii)
     reachable(recipe)
     earlier = rundir.writable(recipe)
     resolved = rundir.resolve(recipe, earlier)

@@ -21,11 +21,14 @@ Ints = NDArray[np.int64]
 
 
 class Runs(NamedTuple):
-    """Decoded runs (large_string[N]) and, of each, its packed row and the number of its segment from 0."""
+    """Decoded runs (large_string[N]) and, of each, its packed row, the number of its segment from 0, and the
+    special token before it (-1 where it begins the segment).
+    """
 
     texts: pa.Array
     rows: Ints
     segments: Ints
+    before: Ints
 
 
 class Decoder:
@@ -55,7 +58,9 @@ class Decoder:
             texts = self._by_table(ids, starts, stops)
         else:
             texts = self._by_core([ids[a:b].tolist() for a, b in zip(starts, stops, strict=True)])
-        return Runs(pa.array(texts, pa.large_string()), rows[starts], segments[starts] - 1)
+        inner = (starts % max(length, 1) > 0) & (segments[starts - 1] == segments[starts])
+        before = np.where(inner, ids[starts - 1], -1)
+        return Runs(pa.array(texts, pa.large_string()), rows[starts], segments[starts] - 1, before)
 
     def _bytes(self) -> pa.Array | None:
         """Bytes of each token, large_binary[vocabulary]; None where tokens are not made of bytes."""

@@ -13,6 +13,7 @@ from pipelines import (
     pii,
     pii_audit,
     pii_coverage,
+    pii_find,
     quality,
     report,
     rundir,
@@ -35,6 +36,7 @@ def prepare(recipe: Recipe, mode: Mode) -> dict[str, Any]:
     Raises: GateError where PII is found in packed/ and the recipe says so (run.json is written first).
     """
     recipe.pii.require_key()
+    pii_find.require_known(recipe.pii)
     run = rundir.claim(recipe)
     session.start(_logical_cpus(run.recipe))
     rows = passes.prepare(run, ROW_STAGES, mode)

@@ -7,7 +7,7 @@ also where it was not found (`pipelines.pii_replace`). A text that changed is lo
 nothing but stand-ins and kept values is found.
 
 Why: what a model was trained on, it can say. Patterns find what has a form (numbers, addresses of all
-kinds); names of people and places need a model and are not found here.
+kinds); names are found by the words around them, and by a model where there is one (`pii.ner`).
 
 A row whose text could not be examined to the end is quarantined as ``pii.error``, and its messages and
 `meta` are removed: nothing unmasked goes on.
@@ -148,8 +148,10 @@ def _masked(texts: Texts, live: NDArray[np.bool_], config: Config) -> Masked:
             done.found.pop(text, None)
         done.found.update(now)
         due = {t for t, findings in now.items() if _is_any_due(findings, texts.roles[t], config)}
+        # In a text that changed, values may stand together that did not.
+        rows = {int(texts.rows[text]) for text in due | changed.keys()}
         changed = {}
-        for row in sorted({int(texts.rows[text]) for text in due}):
+        for row in sorted(rows):
             if row not in done.conversations:
                 numbers = order[slice(*np.searchsorted(sorted_rows, [row, row + 1]))].tolist()
                 said = [text or "" for text in texts.contents.take(pa.array(numbers)).to_pylist()]
@@ -163,7 +165,9 @@ def _masked(texts: Texts, live: NDArray[np.bool_], config: Config) -> Masked:
 
 
 def _is_any_due(findings: Sequence[Finding], role: str, config: Config) -> bool:
-    return any(f.score >= config.threshold and config.kind_of(f.entity, role) != "keep" for f in findings)
+    """Whether any is to be replaced, here or where another role says it."""
+    strong = {f.entity for f in findings if f.score >= config.threshold}
+    return any(config.kind_of(e, role) != "keep" or config.kind_of(e, "") != "keep" for e in strong)
 
 
 def _replaced(

@@ -17,7 +17,7 @@ import xxhash
 from cluster import ledger, storage
 from pipelines import examples, pii_coverage, schema
 from pipelines.pii_config import Config
-from pipelines.pii_find import looked_for
+from pipelines.pii_find import found_in, looked_for
 
 FILE = "pii.json"
 FORMAT = 1
@@ -86,7 +86,7 @@ def build(
         "looked_for": looked_for(config),
         "not_looked_for": list(_gaps(config)),
         "gate": gate,
-        "review": list(_review(run, best)),
+        "review": list(_review(run, best, config)),
     }
     storage.put(storage.join(run, FILE), ledger.dumps(told))
     return told
@@ -117,7 +117,7 @@ def _gaps(config: Config) -> Iterator[str]:
         yield f"Replaced values, again after packing: that takes a key in {config.key}."
 
 
-def _review(run: str, places: Sequence[Sequence[Any]]) -> Iterator[dict[str, Any]]:
+def _review(run: str, places: Sequence[Sequence[Any]], config: Config) -> Iterator[dict[str, Any]]:
     """The places with what stands around them, values masked."""
     columns = ["source", "messages", "spans"]
     rows = {row["row_id"]: row for row in examples.stored(run, [p[2] for p in places], columns)}
@@ -130,18 +130,21 @@ def _review(run: str, places: Sequence[Sequence[Any]]) -> Iterator[dict[str, Any
             "source": row["source"],
             "row_id": str(row_id),  # JSON's numbers are too short for it
             "role": message["role"],
-            "before": _masked(message["content"], max(0, start - AROUND), start, spans),
-            "behind": _masked(message["content"], end, end + AROUND, spans),
+            "before": _masked(message["content"], max(0, start - AROUND), start, spans, config),
+            "behind": _masked(message["content"], end, end + AROUND, spans, config),
         }
 
 
-def _masked(content: str, start: int, end: int, spans: Iterable[dict[str, Any]]) -> str:
-    """Characters `start` to `end` with every stand-in and kept value in them as its entity."""
+def _masked(content: str, start: int, end: int, spans: Iterable[dict[str, Any]], config: Config) -> str:
+    """Characters `start` to `end` with every stand-in, kept value and weak finding in them as its entity."""
+    held = [(s["start"], s["end"], s["entity"]) for s in spans]
+    found = found_in(pa.array([content], pa.large_string()), config)
+    held += [(f.start, f.end, f.entity) for f in found.findings]
     parts, at = [], start
-    for span in spans:
-        if span["start"] < end and at < span["end"]:
-            parts += [content[at : max(at, span["start"])], f"[{span['entity']}]"]
-            at = span["end"]
+    for first, last, entity in sorted(held):
+        if first < end and at < last and at < end:
+            parts += [content[at : max(at, first)], f"[{entity}]"]
+            at = last
     return "".join([*parts, content[at:end]])
 
 

@@ -19,6 +19,7 @@ KEPT: dict[str, Kind] = {"DATE_TIME": "keep", "URL": "keep"}
 LEAST = {"PERSON": 5, "LOCATION": 5, "OTHER": 6}
 KEYED = ("hash", "surrogate")
 KEY_LENGTH = 16  # characters; a shorter one can be tried out
+KEY_VARIETY = 6  # of them that differ
 
 
 class Ner(Section):
@@ -124,7 +125,7 @@ class Config(Section):
 
     def model_post_init(self, context: object) -> None:
         """Take the secret from the environment."""
-        self._secret = os.environ.get(self.key, "").encode() or None
+        self._secret = os.fsencode(os.environ.get(self.key, "")) or None
 
     @property
     def secret(self) -> bytes | None:
@@ -153,17 +154,29 @@ class Config(Section):
         return self.least.get(entity, self.least["OTHER"])
 
     def require_key(self) -> None:
-        """Raises: RecipeError where a kind needs the secret and there is none, or one that is too short."""
+        """Raises: RecipeError where a kind needs the secret and there is none, or one that can be guessed."""
         kinds = {self.kind, *self.kinds.values()}
         for by_role in self.roles.values():
             kinds |= set(by_role.values()) if isinstance(by_role, Mapping) else {by_role}
         asked = sorted(kinds & set(KEYED))
-        if self.enabled and asked and len(self._secret or b"") < KEY_LENGTH:
-            state = "is not set" if self._secret is None else f"is shorter than {KEY_LENGTH} characters"
-            raise RecipeError(
-                f"pii: {' and '.join(asked)} need a secret, and the environment variable {self.key} {state}; "
-                f"set it to {KEY_LENGTH} or more random characters, the same for every run that shall agree"
-            )
+        if not self.enabled or not (asked or self._secret):
+            return
+        secret = self._secret or b""
+        if len(secret) >= KEY_LENGTH and len(set(secret)) >= KEY_VARIETY:
+            return
+        need = f"{' and '.join(asked)} need a secret, and " if asked else ""
+        state = "can be guessed" if secret else "is not set"
+        raise RecipeError(
+            f"pii: {need}the environment variable {self.key} {state}; set it to {KEY_LENGTH} or more random "
+            "characters, the same for every run that shall agree"
+        )
+
+    @property
+    def named(self) -> dict[str, set[str]]:
+        """Entities that the recipe names, by key, beyond the defaults."""
+        by_role = {f"roles.{r}": set(k) for r, k in self.roles.items() if isinstance(k, Mapping)}
+        found = {"entities": set(self.entities or ()), "kinds": self.kinds.keys() - KEPT.keys()}
+        return {**found, "least": self.least.keys() - LEAST.keys(), **by_role}
 
     @property
     def has_model(self) -> bool:

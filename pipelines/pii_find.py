@@ -1,9 +1,11 @@
 """All findings in texts: Presidio's recognisers and ours together, as the recipe's `pii` asks for them."""
 
+import difflib
 import functools
 
 import pyarrow as pa
 
+from cluster.errors import RecipeError
 from pipelines.pii_catalogue import RECOGNIZERS
 from pipelines.pii_config import Config
 from pipelines.pii_engine import Found, Scanner, scanner
@@ -58,6 +60,18 @@ def _abroad(locale: str, context: bool) -> Scanner:
 
     kinds = [getattr(predefined_recognizers, name) for name in LOCALES[locale]]
     return Scanner(context=context, recognizers=[kind(supported_language=LANGUAGE) for kind in kinds])
+
+
+def require_known(config: Config) -> None:
+    """Raises: RecipeError for an entity that the recipe names and nothing finds: it would do nothing."""
+    if not config.enabled or not any(config.named.values()):
+        return
+    known = sorted({entity for entities in looked_for(config).values() for entity in entities})
+    for key, named in config.named.items():
+        for entity in sorted(named - set(known)):
+            near = difflib.get_close_matches(entity, known, n=1, cutoff=0.5)
+            hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known)}"
+            raise RecipeError(f"pii.{key}: nothing looks for {entity!r}; {hint}")
 
 
 def looked_for(config: Config) -> dict[str, list[str]]:

@@ -25,19 +25,24 @@ SHAPES = (
 class Frames(NamedTuple):
     """Heads and tails of runs, runs without a content, and what stands between contents in one run.
 
-    Each head with the role that speaks after it, or "" where several do.
+    Each head with the special token before it (-1: none) and the role that speaks after it, or "" where
+    several do.
     """
 
-    heads: tuple[tuple[str, str], ...]
+    heads: tuple[tuple[str, int, str], ...]
     tails: tuple[str, ...]
     alone: frozenset[str]
     between: re.Pattern[str] | None
 
-    def contents(self, run: str) -> list[tuple[str, str]]:
-        """What a run holds but for its frame, each with its role, or "" where that cannot be told."""
+    def contents(self, run: str, before: int) -> list[tuple[str, str]]:
+        """What a run behind special token `before` holds but for its frame, each with its role.
+
+        The role is "" where it cannot be told.
+        """
         if run in self.alone:
             return []
-        head, role = next((h for h in self.heads if run.startswith(h[0])), ("", ""))
+        matching = (h for h in self.heads if h[1] == before and run.startswith(h[0]))
+        head, _, role = next(matching, ("", before, ""))
         run = run[len(head) :]
         tail = next((t for t in self.tails if run.endswith(t)), "")
         run = run[: len(run) - len(tail)]
@@ -47,7 +52,7 @@ class Frames(NamedTuple):
 
 def frames(tokenizer: Tokenizer) -> Frames:
     """The frames of the tokenizer's chat template."""
-    heads: dict[str, set[str]] = {}
+    heads: dict[tuple[str, int], set[str]] = {}
     tails, alone, between = set[str](), set[str](), set[str]()
     for roles, constants in _constants(tokenizer):
         for place, constant in enumerate(constants):
@@ -61,14 +66,13 @@ def frames(tokenizer: Tokenizer) -> Frames:
             elif place and not constant.isspace():
                 between.add(constant)
             if not last and (rest or not place):
-                heads.setdefault((rest or [constant])[-1], set()).add(roles[place])
+                token = tokenizer.specials.findall(constant)[-1] if rest else None
+                key = (rest or [constant])[-1], tokenizer.special[token] if token else -1
+                heads.setdefault(key, set()).add(roles[place])
     cut = re.compile("|".join(map(re.escape, _long_first(between)))) if between - {""} else None
-    said = [(head, min(heads[head]) if len(heads[head]) == 1 else "") for head in _long_first(set(heads))]
+    ordered = sorted(heads, key=lambda key: (-len(key[0]), key))
+    said = [(*key, min(heads[key]) if len(heads[key]) == 1 else "") for key in ordered]
     return Frames(tuple(said), _long_first(tails), frozenset(alone), cut)
-
-
-def _long_first(texts: set[str]) -> tuple[str, ...]:
-    return tuple(sorted(texts - {""}, key=lambda text: (-len(text), text)))
 
 
 def _constants(tokenizer: Tokenizer) -> Iterator[tuple[tuple[str, ...], list[str]]]:
@@ -86,3 +90,7 @@ def _constants(tokenizer: Tokenizer) -> Iterator[tuple[tuple[str, ...], list[str
             else:
                 constants[-1] += part.text
         yield roles, constants
+
+
+def _long_first(texts: set[str]) -> tuple[str, ...]:
+    return tuple(sorted(texts - {""}, key=lambda text: (-len(text), text)))

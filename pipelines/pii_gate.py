@@ -35,6 +35,8 @@ from pipelines.schema import ROLES
 NAME = "gate"
 VERSION = 1
 NAMED = 20  # leaking rows of a window that are named
+EDGE = 64  # characters at an end of a piece
+UNEXAMINED = "UNEXAMINED"  # a message that a recogniser failed on
 
 
 class Leak(NamedTuple):
@@ -128,8 +130,8 @@ def _said(runs: Runs, packed: pa.Table, around: Frames) -> Said:
     row_ids = lists.values.to_numpy()[first].tolist()
     found = [
         (content, role, row_id)
-        for text, row_id in zip(runs.texts.to_pylist(), row_ids, strict=True)
-        for role, content in around.contents(text)
+        for text, before, row_id in zip(runs.texts.to_pylist(), runs.before.tolist(), row_ids, strict=True)
+        for role, content in around.contents(text, before)
     ]
     contents, roles, owners = zip(*found, strict=True) if found else ((), (), ())
     return Said(pa.array(contents, pa.large_string()), list(roles), list(owners))
@@ -138,9 +140,8 @@ def _said(runs: Runs, packed: pa.Table, around: Frames) -> Said:
 def _read(said: Said, config: Config) -> Iterator[Message]:
     """All contents with what is found in them at or above the threshold."""
     found = found_in(said.texts, config)
-    if found.failures:
-        raise RuntimeError(f"{len(found.failures)} decoded messages could not be examined")
-    inside: dict[int, list[Finding]] = {}
+    failed = Finding(0, 0, UNEXAMINED, 1.0, "")
+    inside: dict[int, list[Finding]] = {at: [failed] for at in found.failures}
     for at, finding in zip(found.rows, found.findings, strict=True):
         if finding.score >= config.threshold:
             inside.setdefault(at, []).append(finding)
@@ -165,14 +166,20 @@ class Judge:
 
     def leaks(self, message: Message) -> Iterator[str]:
         """Entities of what the message must not hold."""
-        role = message.role
-        asked = [f for f in message.found if not self._is_kept(f.entity, role)]
+        asked = [f for f in message.found if not self._is_kept(f.entity, message.role)]
         if not asked and self.config.secret is None:
             return
-        row, text = self.row(message.row_id), Folded(message.text)
+        row = self.row(message.row_id)
+        if not message.role and len(row.messages) == 1:
+            message = message._replace(role=row.messages[0]["role"])
+            asked = [f for f in asked if not self._is_kept(f.entity, message.role)]
+        if not asked and not row.values:
+            return
+        text, excuses = Folded(message.text), {f.entity: self._excuses(f.entity, message, row) for f in asked}
         for finding in asked:
             span = finding.start, finding.end
-            if not any(_inside(span, text, said) for said in self._excuses(finding.entity, role, row)):
+            excused = any(_inside(span, text, said) for said in excuses[finding.entity])
+            if not excused and not _is_cut(span, message.text, row):
                 yield finding.entity
         yield from self._known(text, message, row)
 
@@ -181,13 +188,11 @@ class Judge:
         roles = (role,) if role else ("", *ROLES)
         return all(self.config.kind_of(entity, one) == "keep" for one in roles)
 
-    def _excuses(self, entity: str, role: str, row: Row) -> Iterator[str]:
-        """Stretches of a row in which a finding of `entity` is no leak."""
-        for span in row.spans:
-            if span["kind"] != "keep" or (not role and span["entity"] == entity):
-                yield row.messages[span["message"]]["content"][span["start"] : span["end"]]
-        if not role:
-            yield from self._exempt(entity, row)
+    def _excuses(self, entity: str, message: Message, row: Row) -> list[str]:
+        """What a row says in which a finding of `entity` is no leak."""
+        kept = [s for s in row.spans if s["kind"] == "keep" and s["entity"] == entity and not message.role]
+        exempt = [] if message.role else self._exempt(entity, row)
+        return [*_issued(row), *(_said_at(row, span) for span in kept), *exempt]
 
     def _exempt(self, entity: str, row: Row) -> list[str]:
         """What messages of exempt roles say."""
@@ -198,13 +203,37 @@ class Judge:
         if self.config.secret is None or not row.values:
             return
         wanted = {(v["size"], v["digest"]): v["entity"] for v in row.values}
+        told: dict[str, str | None] = {}  # entity of each stretch that was looked up
         for size in sorted({size for size, _ in wanted}):
-            for value in sorted(set(_wholes(text, size))):
-                entity = wanted.get((size, value_digest(self.config.secret, message.row_id, value)))
+            for start, end, value in text.wholes(size):
+                if value not in told:
+                    mark = value_digest(self.config.secret, message.row_id, value)
+                    told[value] = wanted.get((size, mark))
+                entity = told[value]
                 if entity is None or self._is_kept(entity, message.role):
                     continue
-                if message.role or not any(value in folded(said) for said in self._exempt(entity, row)):
+                excuses = [*_issued(row), *([] if message.role else self._exempt(entity, row))]
+                if not any(_inside((start, end), text, said) for said in excuses):
                     yield entity
+
+
+def _issued(row: Row) -> list[str]:
+    """The stand-ins of a row."""
+    return [_said_at(row, span) for span in row.spans if span["kind"] != "keep"]
+
+
+def _said_at(row: Row, span: dict[str, Any]) -> str:
+    content: str = row.messages[span["message"]]["content"]
+    return content[span["start"] : span["end"]]
+
+
+def _is_cut(span: tuple[int, int], text: str, row: Row) -> bool:
+    """Whether a span lies at an end of a piece of an over-long message: there, digits stand without their
+    neighbours and are found as what they are not. The whole message was looked through when it was prepared.
+    """
+    if span[0] >= EDGE and span[1] <= len(text) - EDGE:
+        return False
+    return any(len(text) < len(m["content"]) and text in m["content"] for m in row.messages)
 
 
 def leaking(messages: Iterable[Message], judge: Judge) -> list[tuple[int, str]]:
@@ -221,22 +250,12 @@ def _inside(span: tuple[int, int], text: Folded, said: str) -> bool:
             return True
         at = text.text.find(said, at + 1)
     value = folded(said)  # a tokenizer that normalises gives other letters back
-    found = text.text[start:end]
-    if not value or folded(found) not in value:
+    if not value or folded(text.text[start:end]) not in value:
         return False
     if text.letters in value:
         return True
     edges = [at for at in range(start, end) if text.text[at].isalnum()] or [start]
-    return any(a <= edges[0] and edges[-1] < b for a, b in text.places(value))
-
-
-def _wholes(text: Folded, size: int) -> Iterator[str]:
-    """Stretches of `size` letters and digits that begin and end at token boundaries."""
-    letters, origins, content = text.letters, text.origins, text.text
-    for at in range(len(origins) - size + 1):
-        start, end = origins[at], origins[at + size - 1] + 1
-        if (not start or not content[start - 1].isalnum()) and not content[end : end + 1].isalnum():
-            yield letters[at : at + size]
+    return any(a <= edges[0] and edges[-1] < b for a, b in text.find(value))
 
 
 def _prepared(run: str, window: Window) -> Iterator[tuple[int, Row]]:

@@ -12,6 +12,7 @@ Cost: a Python step a finding; conversations without one are never touched.
 """
 
 import re
+from bisect import bisect_right
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
@@ -19,10 +20,14 @@ from typing import NamedTuple
 from pipelines.pii_config import Config, Kind
 from pipelines.pii_presidio import Finding
 from pipelines.pii_surrogates import Surrogates
-from pipelines.pii_values import BETWEEN, Folded, folded
+from pipelines.pii_values import BETWEEN, Folded, folded, identity
 
 LETTER = re.compile(r"[^\W_]")
 TAG = r"<[A-Z][A-Z_]*_(?:[0-9]+|[a-p]{16})>"  # of any kind: a number or a hash
+
+
+OLD = -1.0  # score of what was issued, among findings
+FEW = 64  # values that are searched for one by one before texts are cut into tokens
 
 
 class Issued(NamedTuple):
@@ -36,10 +41,27 @@ class Issued(NamedTuple):
 
 
 class Value(NamedTuple):
-    """A value of a conversation: the finding that names it, and the value as that has it."""
+    """A value of a conversation: the finding that names it, the value as that has it, and what it is part of.
+
+    `whole`: identity of the stretch that it was replaced with; they share a tag.
+    """
 
     finding: Finding
     said: str
+    whole: str
+
+
+class Spans:
+    """Spans apart from each other, to tell what lies in one of them."""
+
+    def __init__(self, spans: Iterable[Finding | Issued]) -> None:
+        pairs = sorted((one.start, one.end) for one in spans)
+        self.starts, self.ends = [start for start, _ in pairs], [end for _, end in pairs]
+
+    def hold(self, start: int, end: int) -> bool:
+        """Whether characters ``start:end`` lie in one span."""
+        at = bisect_right(self.starts, start) - 1
+        return at >= 0 and end <= self.ends[at]
 
 
 def stretches(findings: Iterable[Finding]) -> list[Finding]:
@@ -79,18 +101,24 @@ class Conversation:
         self.seen: Counter[str] = Counter()
 
     def due(self, text: int, findings: Iterable[Finding]) -> list[Finding]:
-        """Those of the findings in text `text` that are to be replaced."""
-        return [finding for finding in findings if self._is_due(text, finding)]
+        """Those of the findings in text `text` that are to be replaced.
 
-    def _is_due(self, text: int, finding: Finding) -> bool:
-        kind = self.config.kind_of(finding.entity, self.roles[text])
-        if finding.score < self.config.threshold or kind == "keep":
-            return False
-        return not any(one.start <= finding.start and finding.end <= one.end for one in self.issued[text])
+        A value that stays because of its role alone is remembered: where other roles say it, it goes.
+        """
+        issued, found = Spans(self.issued[text]), []
+        for finding in findings:
+            if finding.score < self.config.threshold or issued.hold(finding.start, finding.end):
+                continue
+            if self.config.kind_of(finding.entity, self.roles[text]) != "keep":
+                found.append(finding)
+            elif self.config.kind_of(finding.entity, "") != "keep":
+                self._note(finding, self.texts[text])
+        return found
 
     def gone(self) -> dict[str, Value]:
-        """Values (folded) that may not be said any more: those that are replaced wherever they are said."""
-        return {value: held for value, held in self.values.items() if len(value) >= self._least(held)}
+        """Values (by letters and digits) that are replaced wherever they are said, so that none is left."""
+        found = {folded(held.said): held for held in self.values.values()}
+        return {value: held for value, held in found.items() if len(value) >= self._least(held)}
 
     def replace(self, due: dict[int, list[Finding]]) -> list[int]:
         """Replace what is `due` (by text), and its values elsewhere; the texts that have changed.
@@ -99,8 +127,13 @@ class Conversation:
         """
         joined = {text: self._joined(text, findings) for text, findings in due.items()}
         for text, found in joined.items():
-            for finding in found:
-                self._note(finding, self.texts[text][finding.start : finding.end])
+            inner = iter(sorted(due[text]))
+            finding = next(inner, None)
+            for stretch in found:
+                whole = self._note(stretch, self.texts[text])
+                while finding is not None and finding.start < stretch.end:
+                    self._note(finding, self.texts[text], whole)
+                    finding = next(inner, None)
         for text, findings in self._said_again(joined):
             joined[text] = self._joined(text, [*joined.get(text, ()), *findings])
         for text in sorted(joined):
@@ -109,35 +142,48 @@ class Conversation:
 
     def _joined(self, text: int, findings: Iterable[Finding]) -> list[Finding]:
         """Stretches of the findings; what was issued is replaced again as a whole or not at all."""
-        found = list(findings)
-        issued = [Finding(i.start, i.end, i.entity, 0.0, i.recognizer) for i in self.issued[text]]
-        return [one for one in stretches([*found, *issued]) if any(_meet(one, f) for f in found)]
+        issued = [Finding(i.start, i.end, i.entity, OLD, i.recognizer) for i in self.issued[text]]
+        return [one for one in stretches([*findings, *issued]) if one.score > OLD]
 
-    def _note(self, finding: Finding, said: str) -> None:
-        held = self.values.get(folded(said) or said)
+    def _note(self, finding: Finding, text: str, whole: str | None = None) -> str:
+        """Remember a value; returns its identity."""
+        said = text[finding.start : finding.end]
+        value = identity(finding.entity, said)
+        held = self.values.get(value)
         if held is None or _weight(finding) < _weight(held.finding):
-            self.values[folded(said) or said] = Value(finding, said)
+            self.values[value] = Value(finding, said, held.whole if held else whole or value)
+        return value
 
     def _said_again(self, joined: dict[int, list[Finding]]) -> Iterator[tuple[int, list[Finding]]]:
         """Places of known values that are in no stretch yet, by text."""
-        known = {f: v for f, v in self.values.items() if len(f) >= self._least(v) - 1}
-        if not known:
-            return
-        for number, content in enumerate(self.texts):
-            text, taken = Folded(content), [*joined.get(number, ()), *self.issued[number]]
-            found = []
-            for value, (finding, said) in known.items():
-                if (
-                    value not in text.letters
-                    or self.config.kind_of(finding.entity, self.roles[number]) == "keep"
-                ):
-                    continue
-                exact = BETWEEN.sub("", said) if len(value) < self.config.least_of(finding.entity) else None
-                for start, end in text.places(value, exact):
-                    if not any(one.start <= start and end <= one.end for one in taken):
-                        found.append(finding._replace(start=start, end=end))
+        known: dict[str, list[tuple[str, Value]]] = {}
+        for value, held in self.values.items():
+            for letters in {folded(held.said), folded(value)}:
+                if len(letters) >= self._least(held) - 1 > 0:
+                    known.setdefault(letters, []).append((value, held))
+        sizes = {len(letters) for letters in known}
+        for number, content in enumerate(self.texts) if known else ():
+            text = Folded(content)
+            if len(known) < FEW and not any(letters in text.letters for letters in known):
+                continue
+            taken, found = Spans([*joined.get(number, ()), *self.issued[number]]), []
+            for start, end, letters in text.places(known, sizes):
+                meant = self._meant(known[letters], content[start:end], self.roles[number])
+                if meant is not None and not taken.hold(start, end):
+                    found.append(meant.finding._replace(start=start, end=end))
             if found:
                 yield number, found
+
+    def _meant(self, known: list[tuple[str, Value]], said: str, role: str) -> Value | None:
+        """Which of the values that have the letters of `said` it is, where `role` may not say that."""
+        for value, held in known:
+            entity = held.finding.entity
+            if self.config.kind_of(entity, role) == "keep" or identity(entity, said) != value:
+                continue
+            short = len(folded(said)) < self._least(held)
+            if not short or BETWEEN.sub("", said) == BETWEEN.sub("", held.said):
+                return held
+        return None
 
     def _least(self, value: Value) -> int:
         return self.config.least_of(value.finding.entity)
@@ -146,34 +192,35 @@ class Conversation:
         """Replace the stretches `found` (apart, sorted) in one text; what was issued before moves along."""
         content, parts, at, shift = self.texts[text], [], 0, 0
         issued: list[Issued] = []
-        shifts: list[tuple[int, int]] = []  # (end of a stretch, by how much all behind it moves)
+        ends, shifts = [0], [0]  # of each stretch, and by how much what follows it moves
         for finding in found:
-            entity, kind, new = self._stand_in(
-                content[finding.start : finding.end], finding, self.roles[text]
-            )
+            said = content[finding.start : finding.end]
+            entity, kind, new = self._stand_in(said, finding, self.roles[text])
             start = finding.start + shift
             issued.append(Issued(start, start + len(new), entity, kind, finding.recognizer))
             parts += [content[at : finding.start], new]
             at = finding.end
             shift += len(new) - (finding.end - finding.start)
-            shifts.append((at, shift))
+            ends.append(at)
+            shifts.append(shift)
         self.texts[text] = "".join([*parts, content[at:]])
+        swallowed = Spans(found)
         for one in self.issued[text]:
-            if not any(_meet(finding, one) for finding in found):
-                by = max((moved for moved in shifts if moved[0] <= one.start), default=(0, 0))[1]
+            if not swallowed.hold(one.start, max(one.end, one.start + 1)):
+                by = shifts[bisect_right(ends, one.start) - 1]
                 issued.append(one._replace(start=one.start + by, end=one.end + by))
         self.issued[text] = sorted(issued)
 
     def _stand_in(self, said: str, finding: Finding, role: str) -> tuple[str, Kind, str]:
         """(entity, kind, what stands there) for the value `said`."""
-        value = folded(said) or said
+        value = identity(finding.entity, said)
         held = self.values.get(value)
         entity = held.finding.entity if held else finding.entity
         kind = self.config.kind_of(entity, role)
         if kind == "keep":  # another role names the value by an entity that this one keeps
             entity = finding.entity
             kind = self.config.kind_of(entity, role)
-        return entity, kind, self._made(kind, entity, value, said)
+        return entity, kind, self._made(kind, entity, held.whole if held else value, said)
 
     def _made(self, kind: Kind, entity: str, value: str, said: str) -> str:
         if kind == "mask":
@@ -189,11 +236,3 @@ class Conversation:
         if kind == "hash":
             return f"<{entity}_{self.surrogates.hashed(entity, said)}>"
         return self.surrogates.surrogate(entity, said)
-
-
-def _meet(one: Finding, other: Finding | Issued) -> bool:
-    """Whether two spans have a character in common, or are the same."""
-    return (one.start < other.end and other.start < one.end) or (one.start, one.end) == (
-        other.start,
-        other.end,
-    )

@@ -251,9 +251,13 @@ def rejected(marked: pa.Table, withhold: Sequence[str]) -> pa.Table:
     stage = pc.list_element(pc.split_pattern(reason, ".", max_splits=1), 0)
     hidden = pc.is_in(stage, pa.array(list(withhold), pa.string()))
     messages = pc.if_else(hidden, pa.scalar(None, schema.MESSAGES), marked["messages"])
+    # Where the stage that masks paths broke, the path is what it was.
+    file = pc.if_else(pc.equal(stage, "pii"), pa.scalar("(withheld)"), marked["file"])
     return pa.table(
         {
-            **{c: marked[c] for c in ("row_id", "n_records", "source", "file", "place")},
+            **{c: marked[c] for c in ("row_id", "n_records", "source")},
+            "file": file,
+            "place": marked["place"],
             "stage": stage,
             "reason": marked["drop"],
             "error": marked["error"],

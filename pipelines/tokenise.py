@@ -192,38 +192,23 @@ def _policy(
     rows = np.flatnonzero(long)
     text = messages.codes[first[rows]] == schema.ROLES.index("text")
     cut = rows if config.overlong == "truncate" else rows[text]
-    said = cutting.values(table, cut)
-    plain = cut[~np.isin(cut, list(said))]
-    for row, values in said.items():
+    for row, values in cutting.values(table, cut).items():
         _cut_between(cuts, row, values, whole, config, tokenizer)
     if config.overlong == "truncate":
-        starts = whole.start[plain]
-        cuts.add(whole, plain, np.zeros_like(plain), starts, starts + config.max_length)
         return long
-    _split_texts(cuts, plain, whole, config.max_length)
     return _split_conversations(cuts, rows[~text], messages, first, whole, config.max_length, tokenizer)
 
 
 def _cut_between(
     cuts: _Cuts, row: int, values: list[str], whole: Encoded, config: Config, tokenizer: Tokenizer
 ) -> None:
-    """One row that holds values, cut between them: its first stretch, or all where texts are split."""
+    """One row cut between the values in it: its first stretch, or all where texts are split."""
     begin = int(whole.start[row])
     ids = whole.ids[begin : int(whole.stop[row])].tolist()
     found = np.array(cutting.stretches(ids, config.max_length, values, tokenizer.decode), np.int64)
     found = found[:1] if config.overlong == "truncate" else found
     order = np.arange(len(found))
     cuts.add(whole, np.full_like(order, row), order, begin + found[:, 0], begin + found[:, 1])
-
-
-def _split_texts(cuts: _Cuts, rows: Ints, whole: Encoded, limit: int) -> None:
-    """Plain texts, every `limit` tokens."""
-    size = whole.stop[rows] - whole.start[rows]
-    counts = -(-size // limit)
-    order = conversations.ranges(np.zeros_like(rows), counts)
-    row = np.repeat(rows, counts)
-    start = whole.start[row] + order * limit
-    cuts.add(whole, row, order, start, np.minimum(start + limit, whole.stop[row]))
 
 
 Stretch = tuple[int, list[int], list[list[int]]]  # row, messages of the system turn, exchanges

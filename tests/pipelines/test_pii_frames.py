@@ -25,7 +25,9 @@ def contents(make: Make, name: str, template: str, talk: list[tuple[str, str]]) 
         pytest.skip("the template refuses such a conversation")
     rows = pack.apply(samples, pack.Config(), config, pad_id=tokenizer.pad_id)
     around = frames(tokenizer)
-    return [c for run in Decoder(tokenizer).runs(rows).texts.to_pylist() for _, c in around.contents(run)]
+    runs = Decoder(tokenizer).runs(rows)
+    each = zip(runs.texts.to_pylist(), runs.before.tolist(), strict=True)
+    return [content for text, before in each for _, content in around.contents(text, before)]
 
 
 @pytest.mark.parametrize("talk", TALKS)
@@ -50,8 +52,10 @@ def test_separators_part_messages_where_there_are_no_special_tokens(make: Make) 
 
 
 def test_heads_tell_who_speaks(make: Make) -> None:
-    around = frames(make("chatml"))
-    assert around.contents("user\nhi") == [("user", "hi")]
-    assert around.contents("assistant\nuser\n") == [("assistant", "user\n")]
-    assert around.contents("\n") == []
-    assert around.contents("no frame") == [("", "no frame")]
+    tokenizer = make("chatml")
+    around, start = frames(tokenizer), tokenizer.special["<|im_start|>"]
+    assert around.contents("user\nhi", start) == [("user", "hi")]
+    assert around.contents("assistant\nuser\n", start) == [("assistant", "user\n")]
+    assert around.contents("\n", tokenizer.special["<|im_end|>"]) == []
+    assert around.contents("no frame", start) == [("", "no frame")]
+    assert around.contents("user\nhi", -1) == [("", "user\nhi")]  # a plain text that begins so

@@ -22,10 +22,11 @@ def key(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def scanned(
-    folder: Path, talk: list[Message], said: list[str] | None = None, **switches: Any
+    folder: Path, talk: list[Message], said: list[str] | None = None, *, pieces: bool = False, **switches: Any
 ) -> list[dict[str, Any]]:
     """Leaks of a window with one row, packed as prepared, or with `said` as its contents."""
-    recipe = Recipe.model_validate({"output": str(folder), "sources": [{"path": "in"}], "pii": switches})
+    data = {"output": str(folder), "sources": [{"path": "in"}], "pii": switches}
+    recipe = Recipe.model_validate({**data, "tokenise": {"max_length": 32}} if pieces else data)
     tokenizer = tokenise.tokenizer(None, recipe.tokenise)
     done = pii.apply(table(talk), recipe.pii)
     window = packed.Window(0, ("00000000-0000",), 0, 0)
@@ -39,7 +40,7 @@ def scanned(
     output = {"path": "packed/train/part-00000000.parquet", "split": "train"}
     record = pii_gate.work((window, [output]), pii_gate.Job(recipe, {0: "k"}))
     assert ledger.load(str(folder), pii_gate.NAME)["00000000"] == record
-    assert record["messages"] == len(talk)
+    assert record["messages"] == len(talk) or pieces
     leaks: list[dict[str, Any]] = record["leaks"]
     return leaks
 
@@ -73,6 +74,38 @@ def test_kept_entities_and_exempt_roles_are_no_leaks(tmp_path: Path) -> None:
     swapped = [f"call {PHONE} now, please", "on 12/01/2020"]  # in a role that is not exempt
     leaks = scanned(tmp_path / "b", talk, swapped, roles={"assistant": "keep"})
     assert [leak["entity"] for leak in leaks] == ["PHONE_NUMBER"]
+
+
+def test_other_gaps_are_other_words(tmp_path: Path, key: None) -> None:
+    talk = [("user", f"call {PHONE}"), ("assistant", "table | 425   | 882    | 8080 |")]
+    assert scanned(tmp_path, talk) == []
+
+
+def test_a_stand_in_that_is_somebody_elses_name_is_no_leak(tmp_path: Path, key: None) -> None:
+    assert scanned(tmp_path, [("user", "Hello, my name is Person."), ("assistant", "Hello")]) == []
+
+
+def test_pieces_of_long_texts_are_no_leaks(tmp_path: Path) -> None:
+    numbers = "\n".join(f"{n * 7919 % 10**13:013d} x=0.{n * 104729 % 10**9}e-7;" for n in range(400))
+    assert scanned(tmp_path, [("text", numbers)], pieces=True) == []
+
+
+def test_a_text_is_of_its_own_role(tmp_path: Path) -> None:
+    talk = [("text", f"user\n{PHONE}")]
+    assert scanned(tmp_path, talk, roles={"text": "keep"}) == []
+    leaks = scanned(tmp_path / "b", [("text", "user\nhello")], [f"user\n{PHONE}"], roles={"user": "keep"})
+    assert [leak["entity"] for leak in leaks] == ["PHONE_NUMBER"]
+
+
+def test_a_message_that_cannot_be_examined_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = pii_gate.found_in
+
+    def failing(texts: pa.Array, config: Any) -> Any:
+        return real(texts, config)._replace(failures={1: "ValueError"})
+
+    monkeypatch.setattr(pii_gate, "found_in", failing)
+    leaks = scanned(tmp_path, [("user", "hi"), ("assistant", "noted")])
+    assert leaks == [{"split": "train", "entity": "UNEXAMINED", "n": 1, "rows": [0]}]
 
 
 def test_role_names_are_no_context(tmp_path: Path) -> None:

@@ -36,6 +36,7 @@ def entities(text: str) -> dict[str, float]:
         ("PHONE_NUMBER", "+44 20 7946 0958"),
         ("US_SSN", "078-05-1121"),
         ("US_ITIN", "911-70-1234"),
+        ("MAC_ADDRESS", "00:1B:44:11:3A:B7"),
     ],
 )
 def test_form_and_checksum_stay(made: Surrogates, entity: str, value: str) -> None:
@@ -80,6 +81,36 @@ def test_addresses_are_made_up_ones(made: Surrogates) -> None:
     assert re.fullmatch(r"[\w.]+@example\.(com|org|net)", made.surrogate("EMAIL_ADDRESS", "ann@x.org"))
     assert re.fullmatch(r"\d+(\.\d+){3}", made.surrogate("IP_ADDRESS", "1.2.3.4"))
     assert made.surrogate("IP_ADDRESS", "fe80::1").count(":") == 7
+
+
+def test_no_value_stands_for_itself(made: Surrogates) -> None:
+    import faker
+
+    fake = faker.Faker("en_US")
+    fake.seed_instance(1)
+    names = [fake.first_name() for _ in range(300)] + ["Van", "Sir", "De Van", "J"]
+    assert all(made.surrogate("PERSON", name).lower() != name.lower() for name in names)
+
+
+@pytest.mark.parametrize(
+    ("value", "form"),
+    [
+        ("12/01/2020", r"\d\d/\d\d/\d{4}"),
+        ("2020-12-01", r"\d{4}-\d\d-\d\d"),
+        ("May 3, 2021", r"[A-Z][a-z]+ \d\d, \d{4}"),
+    ],
+)
+def test_dates_are_other_days_of_the_same_form(made: Surrogates, value: str, form: str) -> None:
+    assert re.fullmatch(form, made.surrogate("DATE_TIME", value))
+
+
+def test_a_wallet_has_its_checksum(made: Surrogates) -> None:
+    value = "1A1zP1eP5QGefi2DMPTfTL5SLmv7DivfNa"
+    assert entities(made.surrogate("CRYPTO", value))["CRYPTO"] == 1.0
+
+
+def test_what_cannot_be_scrambled_stays_and_ends(made: Surrogates) -> None:
+    assert made.surrogate("X_NUMBER", "½") == "½"
 
 
 @given(value=st.text(st.sampled_from("AbÉ٣7 -._+"), min_size=1, max_size=12))
