@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 from kernels.scan import Places, scan, scan_from
 from pipelines.pii_automaton import Machine
 from pipelines.pii_context import Pieces, Words
-from pipelines.pii_graph import Pattern, is_endless, needed, run_of
+from pipelines.pii_graph import Added, Graph, Pattern
 from pipelines.pii_phone import Phones, region_gate
 from pipelines.pii_presidio import LANGUAGE, Finding, RanOutOfTimeError, engine, quiet
 from pipelines.pii_symbols import Symbols, UnreadableError, named
@@ -71,27 +71,31 @@ class Scanner:
         self.words = Words(presidio.nlp_engine, self.enhancer, contexts, LANGUAGE) if context else None
         self.whole: list[int] = []
         self.phone: tuple[int, Phones] | None = None
-        patterns: list[tuple[int, Any, Pattern]] = []
+        read = [_patterns(recognizer) for recognizer in self.recognizers]
         for at, recognizer in enumerate(self.recognizers):
-            read = _read(recognizer)
-            if read is not None:
-                patterns += [(at, of, pattern) for of, pattern in read]
-            elif _is_phones(recognizer) and self.phone is None:
+            if _is_phones(recognizer) and self.phone is None:
                 self.phone = at, Phones(tuple(recognizer.supported_regions), recognizer.leniency)
-            else:
+        gates = self.phone[1].gates if self.phone else []
+        dialled = _dialled(self.phone[1].regions) if self.phone else {}
+        sources = [*(pattern for patterns in read for pattern in patterns or ()), *gates, *dialled]
+        symbols = Symbols(set().union(*(named(p.source + p.between) for p in sources)))
+        graph = Graph(symbols)
+        self.searched: list[Searched] = []
+        added: list[Added] = []
+        for at, recognizer in enumerate(self.recognizers):
+            made = _added(graph, len(added), read[at])
+            if made:
+                self.searched += [_searched(recognizer, at, *one, symbols) for one in made]
+                added += [one for _, _, one in made]
+            elif self.phone is None or self.phone[0] != at:
                 self.whole.append(at)
                 warnings.warn(f"{recognizer.name} is unknown: it is asked about whole texts", stacklevel=2)
-        gates = self.phone[1].gates if self.phone else []
-        sources = [pattern for _, _, pattern in patterns] + gates
-        symbols = Symbols(set().union(*(named(p.source + p.between) for p in sources)))
-        self.machines = _machines(sources, symbols)
-        self.searched = [
-            _searched(self.recognizers[at], at, of, pattern, symbols) for at, of, pattern in patterns
-        ]
+        added += [graph.pattern(len(added) + at, gate) for at, gate in enumerate(gates)]
+        self.machines = _machines(graph, added)
+        self.dialled = [(bits, _machine(gate, symbols)) for gate, bits in dialled.items()]
         offered = [entity for recognizer in self.recognizers for entity in recognizer.supported_entities]
         self.shared = len(set(offered)) < len(offered)
         self.shortening = {one.owner for one in self.searched if one.parts}
-        self.dialled = _dialled(self.phone[1].regions) if self.phone else []
 
     def forget(self) -> None:
         """Forget numbers and words that were met, as at the start of a process."""
@@ -247,7 +251,7 @@ def scanner(context: bool) -> Scanner:
     return Scanner(context=context)
 
 
-def _read(recognizer: Any) -> list[tuple[Any, Pattern]] | None:
+def _patterns(recognizer: Any) -> list[Pattern] | None:
     """Patterns of a recogniser that does what its patterns say; null where that is not known."""
     from presidio_analyzer import EntityRecognizer, PatternRecognizer
 
@@ -259,15 +263,16 @@ def _read(recognizer: Any) -> list[tuple[Any, Pattern]] | None:
     if kind.analyze is not PatternRecognizer.analyze and not _shortens(recognizer):
         return None
     flags = int(recognizer.global_regex_flags)
-    read = [(of, Pattern(of.regex, flags)) for of in recognizer.patterns]
+    return [Pattern(of.regex, flags) for of in recognizer.patterns] if not flags & ~READABLE else None
+
+
+def _added(graph: Graph, bit: int, patterns: list[Pattern] | None) -> list[tuple[int, Pattern, Added]] | None:
+    """(number, pattern, what it is in the graph) of a recogniser's patterns from `bit` on; null if one of
+    them is not understood."""
     try:
-        if flags & ~READABLE:
-            raise UnreadableError("flags")
-        for _, pattern in read:
-            Machine([pattern], Symbols(named(pattern.source)))
+        return [(at, one, graph.pattern(bit + at, one)) for at, one in enumerate(patterns or ())]
     except UnreadableError:
         return None
-    return read
 
 
 def _shortens(recognizer: Any) -> bool:
@@ -283,27 +288,32 @@ def _is_phones(recognizer: Any) -> bool:
     return type(recognizer) is PhoneRecognizer
 
 
-def _searched(recognizer: Any, at: int, of: Any, pattern: Pattern, symbols: Symbols) -> Searched:
+def _searched(
+    recognizer: Any, at: int, number: int, pattern: Pattern, added: Added, symbols: Symbols
+) -> Searched:
     import regex  # type: ignore[import-untyped]
 
     compiled = regex.compile(pattern.source, pattern.flags)
     match, search = compiled.match, functools.partial(compiled.search, timeout=TIMEOUT)
-    if is_endless(pattern, symbols):  # others cannot take long, and a limit costs more than they do
+    if added.endless:  # others cannot take long, and a limit costs more than they do
         match = functools.partial(match, timeout=TIMEOUT)
-    run = run_of(pattern, symbols)
-    inside = (frozenset(symbols.texts(run.symbols)), run.most) if run else None
-    return Searched(at, match, search, of.score, inside, _shortens(recognizer))
+    inside = (frozenset(symbols.texts(added.run.symbols)), added.run.most) if added.run else None
+    score = recognizer.patterns[number].score
+    return Searched(at, match, search, score, inside, _shortens(recognizer))
 
 
-def _machines(patterns: list[Pattern], symbols: Symbols) -> list[tuple[str | None, Machine]]:
-    """Automata, each with a character that a text must have for it; bit `i` stands for ``patterns[i]``."""
+def _machines(graph: Graph, added: list[Added]) -> list[tuple[str | None, Machine]]:
+    """Automata, each with a character that a text must have for it."""
     groups: dict[str | None, list[int]] = {}
-    for bit, pattern in enumerate(patterns):
-        groups.setdefault(needed(pattern, symbols), []).append(bit)
-    return [
-        (character, Machine([patterns[bit] for bit in bits], symbols, bits=bits))
-        for character, bits in groups.items()
-    ]
+    for one in added:
+        groups.setdefault(graph.needed(one), []).extend(one.starts)
+    return [(character, Machine(graph, begin)) for character, begin in groups.items()]
+
+
+def _machine(pattern: Pattern, symbols: Symbols) -> Machine:
+    """Automaton of a pattern of digits, which may be any script's."""
+    graph = Graph(symbols)
+    return Machine(graph, graph.pattern(0, pattern).starts, values=True)
 
 
 def _scanned(texts: pa.Array, character: str | None, machine: Machine) -> Places:
@@ -324,17 +334,14 @@ def _joined(parts: list[Places]) -> Places:
     return Places(*(column[order] for column in columns))
 
 
-def _dialled(regions: tuple[str, ...]) -> list[tuple[int, Machine]]:
-    """Automata of the regions' numbers; the bits of the regions that each stands for."""
+def _dialled(regions: tuple[str, ...]) -> dict[Pattern, int]:
+    """Patterns of the regions' numbers, with the bits of the regions that each stands for."""
     bits: dict[Pattern, int] = {}
     for at, region in enumerate(regions):
         gate = region_gate(region)
         if gate is not None:
             bits[gate] = bits.get(gate, 0) | 1 << at
-    return [
-        (of, Machine([gate], Symbols(named(gate.source + gate.between)), values=True))
-        for gate, of in bits.items()
-    ]
+    return bits
 
 
 def _by_row(

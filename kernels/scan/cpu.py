@@ -18,49 +18,53 @@ def scan(texts: Spans, automaton: Any, learn: Callable[[int], None]) -> tuple[ND
     longest = int((texts.stops - texts.starts).max(initial=0))
     classes = np.zeros(longest + 2, np.uint8)
     tables = (automaton.classes, automaton.steps, automaton.accepts, automaton.starts, automaton.edge)
-    parts, row, at = [], 0, 0
+    parts, row, at, length, size = [], 0, 0, -1, 0
+    spans, accepted = np.empty((3, ROOM), np.int64), np.empty(ROOM, np.uint64)
     while row < len(texts):
-        spans = np.empty((3, ROOM), np.int64)
-        accepted = np.empty(ROOM, np.uint64)
         first = automaton.steps[automaton.starts]  # by the classes of two characters: most walks end there
-        row, at, size, unknown = _scan(
-            texts.data, texts.starts, texts.stops, *tables, first, classes, row, at, spans, accepted
-        )
-        parts.append((*spans[:, :size], accepted[:size]))
+        row, at, length, size, unknown = _scan(
+            texts.data, texts.starts, texts.stops, *tables, first, classes,
+            row, at, length, spans, accepted, size,
+        )  # fmt: skip
         if unknown >= 0:
             learn(unknown)
-    if not parts:
-        return (*np.zeros((3, 0), np.int64), np.zeros(0, np.uint64))
+        elif row < len(texts):
+            parts.append((*spans, accepted))
+            spans, accepted, size = np.empty((3, ROOM), np.int64), np.empty(ROOM, np.uint64), 0
+    parts.append((*spans[:, :size], accepted[:size]))
     return tuple(np.concatenate(column) for column in zip(*parts, strict=True))
 
 
 @njit(nogil=True, cache=True)
 def _scan(  # type: ignore[no-untyped-def]
-    data, begins, ends, table, steps, accepts, starts, edge, first, classes, row, at, spans, accepted
-):
-    """Places from character `at` of text `row` on: (next row, next at, places, state of unknown steps or -1).
+    data, begins, ends, table, steps, accepts, starts, edge, first, classes,
+    row, at, length, spans, accepted, size,
+):  # fmt: skip
+    """Places from character `at` of text `row` on, whose `length` classes are known, or -1:
+    (next row, next at, its length, places, state of unknown steps or -1).
 
     It returns when all texts are done, there is no room for a place, or steps are unknown.
     """
-    size, room = 0, len(accepted)
+    room = len(accepted)
     while row < len(begins):
-        length = _classes(data, begins[row], ends[row], table, edge, classes)
+        if length < 0:
+            length = _classes(data, begins[row], ends[row], table, edge, classes)
         while at < length:
             state = first[classes[at], classes[at + 1]]
             if state == 0:
                 at += 1
                 continue
             if size == room:
-                return row, at, size, -1
+                return row, at, length, size, -1
             if state == UNKNOWN:
-                return row, at, size, np.int64(starts[classes[at]])
+                return row, at, length, size, np.int64(starts[classes[at]])
             gathered, place = accepts[state], at + 1
             while place <= length:
                 following = steps[state, classes[place + 1]]
                 if following == 0:
                     break
                 if following == UNKNOWN:
-                    return row, at, size, np.int64(state)
+                    return row, at, length, size, np.int64(state)
                 state = following
                 gathered |= accepts[state]
                 place += 1
@@ -71,8 +75,8 @@ def _scan(  # type: ignore[no-untyped-def]
                 accepted[size] = gathered
                 size += 1
             at += 1
-        row, at = row + 1, 0
-    return row, at, size, -1
+        row, at, length = row + 1, 0, -1
+    return row, at, length, size, -1
 
 
 def scan_from(
@@ -86,10 +90,10 @@ def scan_from(
     accepted = np.zeros(len(rows), np.uint64)
     classes = np.zeros(int((texts.stops - texts.starts).max(initial=0)) + 2, np.uint8)
     tables = (automaton.classes, automaton.steps, automaton.accepts, automaton.starts, automaton.edge)
-    at = 0
+    at, row, length = 0, -1, 0
     while at < len(rows):
-        at, unknown = _scan_from(
-            texts.data, texts.starts, texts.stops, *tables, classes, rows, places, at, accepted
+        at, row, length, unknown = _scan_from(
+            texts.data, texts.starts, texts.stops, *tables, classes, rows, places, at, row, length, accepted
         )
         if unknown >= 0:
             learn(unknown)
@@ -98,10 +102,10 @@ def scan_from(
 
 @njit(nogil=True, cache=True)
 def _scan_from(  # type: ignore[no-untyped-def]
-    data, begins, ends, table, steps, accepts, starts, edge, classes, rows, places, at, accepted
-):
-    """Walk from place `at` on: (next place, state of unknown steps or -1)."""
-    row = length = -1
+    data, begins, ends, table, steps, accepts, starts, edge, classes, rows, places, at,
+    row, length, accepted,
+):  # fmt: skip
+    """Walk from place `at` on: (next place, row that is decoded, its length, state of unknown steps or -1)."""
     while at < len(rows):
         if rows[at] != row:
             row = rows[at]
@@ -113,13 +117,13 @@ def _scan_from(  # type: ignore[no-untyped-def]
             if following == 0:
                 break
             if following == UNKNOWN:
-                return at, state
+                return at, row, length, state
             state = np.int64(following)
             gathered |= accepts[state]
             place += 1
         accepted[at] = gathered
         at += 1
-    return at, np.int64(-1)
+    return at, row, length, np.int64(-1)
 
 
 @njit(nogil=True, cache=True)
