@@ -46,10 +46,13 @@ BEHIND = r"(?![\dB-DF-HJ-WYZb-df-hj-wyz%$])"
 BETWEEN = rf"[{PUNCTUATION}X#＃Ｘ]"
 LABEL = "(?:;ext|e?xt|ｅ?ｘｔ|доб|anexo|int|ｉｎｔ)"
 CROSS = "[xｘ#＃~～]"
-# Where letters of a candidate may count as digits (a label behind one or two digits, or three times x), or
-# more than `BETWEEN` stands between them.
+EXTENSION = rf"(?:{CROSS}|;ext=|e?xt(?:ensi(?:o.?|ó))?n?|ｅ?ｘｔｎ?|доб|anexo|int|ｉｎｔ)"
+# Where letters of a candidate may count as digits (a label behind one or two digits, or three times x), more
+# than `BETWEEN` stands between them, or a candidate ends and another begins among digits (an extension has at
+# most 9 or 20, a candidate at most 21 groups of 20).
 ODD = (
-    rf"(?<!\d)(?:\d{BETWEEN}*(?:\d{BETWEEN}*)?[ \u00a0\t,]*{LABEL}|\d{{100}}"
+    rf"\d[ \u00a0\t,]*{EXTENSION}[:.．]?[ \u00a0\t,-]*\d{{10}}"
+    rf"|(?<!\d)(?:\d{BETWEEN}*(?:\d{BETWEEN}*)?[ \u00a0\t,]*{LABEL}|(?:\d{BETWEEN}*){{41}}"
     rf"|\d[ \u00a0\t,]*{CROSS}[:.．]?[ \u00a0,-]*[:．\t,]|\d[ \u00a0]*[\t,][ \u00a0\t,]*{CROSS})"
     rf"|x(?:[{PUNCTUATION}\d]*x){{2}}"
 )
