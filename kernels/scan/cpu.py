@@ -105,7 +105,7 @@ def _scan_from(  # type: ignore[no-untyped-def]
     data, begins, ends, table, steps, accepts, starts, edge, classes, rows, places, at,
     row, length, accepted,
 ):  # fmt: skip
-    """Walk from place `at` on: (next place, row that is decoded, its length, state of unknown steps or -1)."""
+    """Walk from place `at` on: (next place, row that is decoded, its length, unknown state or -1)."""
     while at < len(rows):
         if rows[at] != row:
             row = rows[at]

@@ -1,7 +1,10 @@
 """The engine: an automaton never rules out a match; numbers and context words are judged as elsewhere."""
 
+import os
 import random
 import re
+import subprocess
+import sys
 import warnings
 
 import numpy as np
@@ -160,6 +163,24 @@ def test_states_are_forgotten_when_there_is_no_room(monkeypatch: pytest.MonkeyPa
     whole = made(Pattern(r"\b[a-f]{2,9}\d?\b"))
     np.testing.assert_array_equal(found.start, scan(texts, whole.tables, whole.learn).start)
     assert whole.states.used[0] > 14
+
+
+def test_a_process_that_only_looks_for_patterns_imports_no_models_until_asked() -> None:
+    code = """
+import sys
+from pipelines import pii_presidio
+pii_presidio.engine()
+assert not {"torch", "transformers"} & set(sys.modules)
+import torch
+pii_presidio.complete()
+from presidio_analyzer.nlp_engine import transformers_nlp_engine
+from thinc.api import get_torch_default_device
+assert transformers_nlp_engine.is_available()
+assert get_torch_default_device() == torch.device("cpu")
+"""
+    environment = {**os.environ, "CUDA_VISIBLE_DEVICES": ""}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-2000:]
 
 
 # Telephone numbers
