@@ -161,23 +161,28 @@ class Scanner:
         """Results of all recognisers, each's duplicates removed."""
         shift = len(self.searched)
         below = (1 << shift) - 1
-        ends = [0] * shift
+        ends: dict[int, int] = {}
         found: dict[int, list[Result]] = {}
+        busy, free = 0, len(text)  # patterns that go on, and where the first of them ends
         for start, bits in places:
-            left = bits & below
+            if start >= free:
+                ends = {at: end for at, end in ends.items() if end > start}
+                busy, free = sum(1 << at for at in ends), min(ends.values(), default=len(text))
+            left = bits & below & ~busy
             while left:
                 at = (left & -left).bit_length() - 1
                 left &= left - 1
-                if start < ends[at]:
-                    continue
                 one = self.searched[at]
+                end = 0
                 if one.run is not None:
-                    ends[at] = self._run(text, start, one, found.setdefault(one.owner, []))
-                    continue
-                match = one.match(text, start)
-                if match:
-                    ends[at] = match.end()
+                    end = self._run(text, start, one, found.setdefault(one.owner, []))
+                elif match := one.match(text, start):
+                    end = match.end()
                     self._judge(one, match, found.setdefault(one.owner, []))
+                if end > start:
+                    ends[at] = end
+                    busy |= 1 << at
+                    free = min(free, end)
         for owner, results in found.items():
             yield from results if len(results) < 2 or owner in self.shortening else _kept(results)
         dialled = [(start, bits >> shift) for start, bits in places if bits >> shift]

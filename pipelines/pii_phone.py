@@ -32,13 +32,15 @@ from phonenumbers.phonenumberutil import _VALID_PUNCTUATION as PUNCTUATION
 
 from kernels.scan import CODE_POINTS
 from pipelines.pii_graph import Pattern, alphabet
-from pipelines.pii_numbers import NO_DIGIT, TRIES, TYPES, Matcher, dialled, tries, unchanged
+from pipelines.pii_numbers import LIMIT, NO_DIGIT, TRIES, TYPES, Matcher, dialled, parts, tries, unchanged
 from pipelines.pii_symbols import Symbols, named
 
 Span = tuple[int, int]
 REMEMBERED = 1 << 16
 AROUND = 64  # characters looked at in one go
 SAFE = 10_000  # characters in which the matcher cannot come to its last try
+FEW = 30  # runs of digits in which it cannot: 22 times over, seven tries and two for each of 15 characters
+DIGITS = re.compile(r"\d+")
 # What the matcher refuses next to a number, as far as it cannot be part of a candidate: letters but for x,
 # which stands between digits, and behind a number but for those with which an extension begins.
 BEFORE = r"(?<![\dA-WYZa-wyz%$])"
@@ -58,6 +60,9 @@ ODD = (
 )
 # Candidates whose end is the end of all that begin inside them.
 PLAIN = re.compile(r"[+(\[]*\d{1,20}(?:[-. ()\[\]/]{1,4}\d{1,20}){0,19}")
+
+
+LONGEST = next(match.end() for match in library._PATTERN.finditer("0" * 9999))  # digits of a candidate
 
 
 def gates(regions: tuple[str, ...]) -> list[Pattern]:
@@ -146,6 +151,8 @@ class Phones:
         self.verdict.cache_clear()
         for region in filter(None, map(dialled, self.regions)):
             region.takes.cache_clear()
+        parts.cache_clear()
+        tries.cache_clear()
 
     def spans(self, text: str, places: Iterable[tuple[int, int]]) -> list[Span]:
         """Spans of numbers in `text`; `places` are (character, bits of the gates accepted there)."""
@@ -168,20 +175,30 @@ class Phones:
         if not places:
             return []
         found: list[Span] = []
-        at = start
-        while at <= places[-1][0] and (match := library._PATTERN.search(text, at, stop)):
+        at, cut = start, False
+        while cut or at <= places[-1][0]:
+            while cut and at + LONGEST < stop and text[at : at + LONGEST + 1].isdecimal():
+                at += LONGEST  # a candidate of so many digits is no number
+            match = library._PATTERN.search(text, at, stop)
+            if match is None:
+                break
+            begun = 3 if cut else 0  # inside of digits, where no place is: all regions may
             first, at = match.span()
             second = SECOND_NUMBER.search(match.group())
             if second:
                 at = first + second.start()
             candidate = text[first:at]
             lead = first + len(candidate) - len(candidate.lstrip("([+ -.)"))
-            whole = some = 0
+            whole = some = begun
             for place, taken in places:
                 if first <= place < at:
                     some |= taken
                     whole |= taken if place <= lead else 0
+            cut = text[at : at + 1].isdecimal()
             if not some:
+                continue
+            if candidate.isdecimal():
+                found += _moved(self._run(text, first, at, whole), first)
                 continue
             if second or some & 2 or not PLAIN.fullmatch(candidate):
                 edge = max(start - 1, 0)
@@ -190,6 +207,13 @@ class Phones:
             before = text[first - 1] if first else ""
             found += _moved(self.verdict(before, candidate, text[at : at + 3], whole, some), first)
         return found
+
+    def _run(self, text: str, start: int, stop: int, whole: int) -> Iterable[Span]:
+        """Spans in a candidate of nothing but digits, which is a number as a whole or has none."""
+        if stop - start > LIMIT:
+            return ()
+        before = text[start - 1] if start else ""
+        return self.verdict(before, text[start:stop], text[stop : stop + 3], whole, whole)
 
     def _long(self, text: str, places: list[tuple[int, int]]) -> list[Span]:
         """Spans in a text in which the matcher may come to its last try, which is counted for each region."""
@@ -270,8 +294,10 @@ class Phones:
 
 def _tries(text: str, places: list[int]) -> int:
     """At most how many tries the matcher needs in `text`: each candidate as a whole and in parts, and again
-    behind every number that is found in it."""
+    behind every number that is found in it; 0 where few digits stand together, which cannot need many."""
     needed = 0
+    if len(DIGITS.findall(text)) < FEW:
+        return needed
     for match in library._PATTERN.finditer(text):
         start, stop = match.span()
         parts = len(NO_DIGIT.findall(match.group())) + 1

@@ -83,16 +83,17 @@ def _hidden() -> Iterator[None]:
     What is imported already is seen all the same. `complete` takes it back.
     """
     absent = [name for name in OPTIONAL if name not in sys.modules]
-    sys.modules.update(dict.fromkeys(absent))  # null means that there is no such module
+    modules: dict[str, Any] = sys.modules
+    modules.update(dict.fromkeys(absent))  # null means that there is no such module
     try:
         yield
     finally:
         for name in absent:
-            del sys.modules[name]
+            del modules[name]
 
 
 def complete() -> None:
-    """Let spaCy and Presidio see torch and transformers after all: for those who run models in this process."""
+    """Let spaCy and Presidio see torch and transformers after all, for whoever runs models here."""
     engine()
     from presidio_analyzer.nlp_engine import huggingface_token_pipe
     from thinc import compat
