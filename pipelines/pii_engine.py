@@ -16,9 +16,10 @@ states on the way, a second or two altogether.
 """
 
 import functools
-import re
+import gc
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -32,22 +33,10 @@ from pipelines.pii_context import Pieces, Words
 from pipelines.pii_graph import Added, Graph, Pattern
 from pipelines.pii_phone import Phones, region_gate
 from pipelines.pii_presidio import LANGUAGE, Finding, RanOutOfTimeError, engine, quiet
-from pipelines.pii_symbols import Symbols, UnreadableError, named
+from pipelines.pii_recognizers import Searched, graphed, is_phones, patterns_of, searched
+from pipelines.pii_symbols import Symbols, named
 
-TIMEOUT = 60  # seconds for one match, as Presidio has it
-READABLE = re.IGNORECASE | re.MULTILINE | re.DOTALL | re.VERBOSE | re.UNICODE
 Result = tuple[int, int, float, str, int]  # start, end, score, entity, number of the recogniser
-
-
-class Searched(NamedTuple):
-    """A pattern, compiled."""
-
-    owner: int  # number of its recogniser
-    match: Any
-    search: Any
-    score: float
-    run: tuple[frozenset[str], int] | None  # characters it begins with, and at most how many
-    parts: bool  # whether it is of the recogniser of bank accounts, which shortens matches group by group
 
 
 class Found(NamedTuple):
@@ -65,15 +54,16 @@ class Scanner:
         self.watch = quiet()
         presidio = engine()
         self.recognizers = presidio.registry.get_recognizers(language=LANGUAGE, all_fields=True)
+        self.names = [recognizer.name for recognizer in self.recognizers]
         self.entities = presidio.get_supported_entities(language=LANGUAGE)
         self.enhancer = presidio.context_aware_enhancer
         contexts = [recognizer.context for recognizer in self.recognizers]
         self.words = Words(presidio.nlp_engine, self.enhancer, contexts, LANGUAGE) if context else None
         self.whole: list[int] = []
         self.phone: tuple[int, Phones] | None = None
-        read = [_patterns(recognizer) for recognizer in self.recognizers]
+        read = [patterns_of(recognizer) for recognizer in self.recognizers]
         for at, recognizer in enumerate(self.recognizers):
-            if _is_phones(recognizer) and self.phone is None:
+            if is_phones(recognizer) and self.phone is None:
                 self.phone = at, Phones(tuple(recognizer.supported_regions), recognizer.leniency)
         gates = self.phone[1].gates if self.phone else []
         dialled = _dialled(self.phone[1].regions) if self.phone else {}
@@ -83,9 +73,9 @@ class Scanner:
         self.searched: list[Searched] = []
         added: list[Added] = []
         for at, recognizer in enumerate(self.recognizers):
-            made = _added(graph, len(added), read[at])
+            made = graphed(graph, len(added), read[at])
             if made:
-                self.searched += [_searched(recognizer, at, *one, symbols) for one in made]
+                self.searched += [searched(recognizer, at, *one, symbols) for one in made]
                 added += [one for _, _, one in made]
             elif self.phone is None or self.phone[0] != at:
                 self.whole.append(at)
@@ -107,6 +97,11 @@ class Scanner:
     def find(self, texts: pa.Array) -> Found:
         """Findings of all texts (large_string[N]) in order; equal texts are examined once."""
         places = self.places(texts)
+        with _uncollected():
+            return self._found(texts, places)
+
+    def _found(self, texts: pa.Array, places: Places) -> Found:
+        """Findings at the places."""
         found = Found([], [], {})
         known: dict[str, list[Finding]] = {}
         for row, text, inside in _by_row(texts, places, everywhere=bool(self.whole)):
@@ -152,8 +147,9 @@ class Scanner:
             raise RanOutOfTimeError
         if self.words and results:
             results = self._raised(text, results, self.words)
+        names = self.names
         return sorted(
-            Finding(start, end, entity, float(score), self.recognizers[owner].name)
+            Finding(start, end, entity, float(score), names[owner])
             for start, end, score, entity, owner in results
         )
 
@@ -216,7 +212,6 @@ class Scanner:
 
     def _judge(self, one: Searched, match: Any, results: list[Result]) -> None:
         """Put what Presidio's recognisers make of a match into `results`."""
-        recognizer = self.recognizers[one.owner]
         start, end = match.span()
         if one.parts:  # the longest of its groups that is valid
             groups = range(len(match.groups()), 0, -1)
@@ -224,20 +219,23 @@ class Scanner:
         else:
             ends = [end]
         for end in ends:
-            text = match.string[start:end]
-            valid = recognizer.validate_result(text) if text else False
-            score = one.score if valid is None else 1.0 if valid else 0
-            if not one.parts and recognizer.invalidate_result(text):
+            score = one.score if end > start else 0
+            if one.validates and score:
+                valid = self.recognizers[one.owner].validate_result(match.string[start:end])
+                score = score if valid is None else 1.0 if valid else 0
+            if one.invalidates and self.recognizers[one.owner].invalidate_result(match.string[start:end]):
                 score = 0
             if score > 0:
-                results.append((start, end, score, recognizer.supported_entities[0], one.owner))
+                results.append((start, end, score, one.entity, one.owner))
                 return
 
     def _raised(self, text: str, results: list[Result], words: Words) -> list[Result]:
         """`results` with the scores of those that have a context word nearby raised."""
+        said = words.said(text, {result[4] for result in results})
+        if not said:
+            return results
         pieces = Pieces(words, text)
         near: dict[int, int] = {}
-        said = words.said(text, {result[4] for result in results})
         raised = []
         for start, end, score, entity, owner in results:
             if owner in said:
@@ -247,64 +245,25 @@ class Scanner:
                     score += self.enhancer.context_similarity_factor
                     score = min(max(score, self.enhancer.min_score_with_context_similarity), 1.0)
             raised.append((start, end, score, entity, owner))
-        return raised if len(raised) < 2 else _kept(raised)
+        return _kept(raised) if raised != results else results
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """Without looking for cycles of garbage, a tenth of the time: findings make none, Presidio is large."""
+    collects = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collects:
+            gc.enable()
 
 
 @functools.cache
 def scanner(context: bool) -> Scanner:
     """The scanner of this process."""
     return Scanner(context=context)
-
-
-def _patterns(recognizer: Any) -> list[Pattern] | None:
-    """Patterns of a recogniser that does what its patterns say; null where that is not known."""
-    from presidio_analyzer import EntityRecognizer, PatternRecognizer
-
-    kind = type(recognizer)
-    if not isinstance(recognizer, PatternRecognizer) or not recognizer.patterns:
-        return None
-    if kind.enhance_using_context is not EntityRecognizer.enhance_using_context:
-        return None
-    if kind.analyze is not PatternRecognizer.analyze and not _shortens(recognizer):
-        return None
-    flags = int(recognizer.global_regex_flags)
-    return [Pattern(of.regex, flags) for of in recognizer.patterns] if not flags & ~READABLE else None
-
-
-def _added(graph: Graph, bit: int, patterns: list[Pattern] | None) -> list[tuple[int, Pattern, Added]] | None:
-    """(number, pattern, what it is in the graph) of a recogniser's patterns from `bit` on; null if one of
-    them is not understood."""
-    try:
-        return [(at, one, graph.pattern(bit + at, one)) for at, one in enumerate(patterns or ())]
-    except UnreadableError:
-        return None
-
-
-def _shortens(recognizer: Any) -> bool:
-    """Whether it is the recogniser of bank accounts, which has a way of its own."""
-    from presidio_analyzer.predefined_recognizers import IbanRecognizer
-
-    return type(recognizer).analyze is IbanRecognizer.analyze
-
-
-def _is_phones(recognizer: Any) -> bool:
-    from presidio_analyzer.predefined_recognizers import PhoneRecognizer
-
-    return type(recognizer) is PhoneRecognizer
-
-
-def _searched(
-    recognizer: Any, at: int, number: int, pattern: Pattern, added: Added, symbols: Symbols
-) -> Searched:
-    import regex  # type: ignore[import-untyped]
-
-    compiled = regex.compile(pattern.source, pattern.flags)
-    match, search = compiled.match, functools.partial(compiled.search, timeout=TIMEOUT)
-    if added.endless:  # others cannot take long, and a limit costs more than they do
-        match = functools.partial(match, timeout=TIMEOUT)
-    inside = (frozenset(symbols.texts(added.run.symbols)), added.run.most) if added.run else None
-    score = recognizer.patterns[number].score
-    return Searched(at, match, search, score, inside, _shortens(recognizer))
 
 
 def _machines(graph: Graph, added: list[Added]) -> list[tuple[str | None, Machine]]:
@@ -369,22 +328,31 @@ def _asked(recognizer: Any, at: int, entities: list[str], text: str) -> list[Res
     return [(r.start, r.end, r.score, r.entity_type, at) for r in results]
 
 
-def _kept(results: Iterable[Result]) -> list[Result]:
+def _kept(results: list[Result]) -> list[Result]:
     """Results without those that lie in one of the same entity with no lower score."""
-    unique = {result[:4]: result for result in results}
-    if len(unique) < 2:
-        return list(unique.values())
+    if len(results) < 2:
+        return results
+    unique = list({result[:4]: result for result in results}.values())
+    unique.sort(key=_order)
     kept: list[Result] = []
     active: list[Result] = []
     entity = ""
-    for result in sorted(unique.values(), key=lambda r: (r[3], r[0], r[0] - r[1], -r[2])):
+    for result in unique:
         if result[3] != entity:
             entity, active = result[3], []
-        active = [one for one in active if one[1] >= result[0]]
-        if not any(one[0] <= result[0] and result[1] <= one[1] and result[2] <= one[2] for one in active):
+        start, end, score = result[:3]
+        for one in active:
+            if end <= one[1] and score <= one[2]:  # none begins behind it
+                break
+        else:
             kept.append(result)
+            active = [one for one in active if one[1] >= start]
             active.append(result)
     return kept
+
+
+def _order(result: Result) -> tuple[str, int, int, float]:
+    return result[3], result[0], result[0] - result[1], -result[2]
 
 
 __all__ = ["Found", "Scanner", "scanner"]

@@ -195,7 +195,7 @@ class Matcher(PhoneNumberMatcher):
         return None
 
     def _parse_and_verify(self, candidate: str, offset: int) -> Any:
-        digits = _digits(candidate)
+        digits = digits_of(candidate)
         if self._dialled is None or digits is None:
             return super()._parse_and_verify(candidate, offset)
         if len(digits) < self._dialled.least:
@@ -205,7 +205,7 @@ class Matcher(PhoneNumberMatcher):
         taken = self._dialled.takes(digits)
         if taken is None:
             return super()._parse_and_verify(candidate, offset)
-        if not taken or not self._stands_free(candidate, offset):
+        if not taken or not stands_free(self.text, candidate, offset):
             return None
         return PhoneNumberMatch(offset, candidate, phonenumbers.PhoneNumber())
 
@@ -224,14 +224,15 @@ class Matcher(PhoneNumberMatcher):
         self._max_tries -= known.tries
         return None
 
-    def _stands_free(self, candidate: str, offset: int) -> bool:
-        """Whether brackets, pages and neighbours allow for a number."""
-        if not library._MATCHING_BRACKETS.fullmatch(candidate) or library._PUB_PAGES.search(candidate):
-            return False
-        if offset > 0 and candidate[0] not in "([" and touches(self.text[offset - 1]):
-            return False
-        end = offset + len(candidate)
-        return end >= len(self.text) or not touches(self.text[end])
+
+def stands_free(text: str, candidate: str, offset: int) -> bool:
+    """Whether brackets, pages and neighbours of the candidate at `offset` allow for a number."""
+    if not library._MATCHING_BRACKETS.fullmatch(candidate) or library._PUB_PAGES.search(candidate):
+        return False
+    if offset > 0 and candidate[0] not in "([" and touches(text[offset - 1]):
+        return False
+    end = offset + len(candidate)
+    return end >= len(text) or not touches(text[end])
 
 
 class Parts(NamedTuple):
@@ -257,14 +258,14 @@ def parts(candidate: str) -> Parts:
             for start, part in [*places, (match.start(1), match.group(1))]:
                 unwanted = util._UNWANTED_END_CHAR_PATTERN.search(part)
                 part = part[: unwanted.start()] if unwanted else part
-                found.setdefault((start, part), (tries, start, part, _digits(part)))
+                found.setdefault((start, part), (tries, start, part, digits_of(part)))
                 tries += 1
             first = False
             match = pattern.search(candidate, match.start() + 1)
     return Parts(tries, tuple(found.values()))
 
 
-def _digits(candidate: str) -> str | None:
+def digits_of(candidate: str) -> str | None:
     """The digits of a candidate as ASCII's; null if there is more in it that matters."""
     if len(candidate) > LIMIT or not SIMPLE.fullmatch(candidate):
         return None

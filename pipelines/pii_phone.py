@@ -32,7 +32,19 @@ from phonenumbers.phonenumberutil import _VALID_PUNCTUATION as PUNCTUATION
 
 from kernels.scan import CODE_POINTS
 from pipelines.pii_graph import Pattern, alphabet
-from pipelines.pii_numbers import LIMIT, NO_DIGIT, TRIES, TYPES, Matcher, dialled, parts, tries, unchanged
+from pipelines.pii_numbers import (
+    LIMIT,
+    NO_DIGIT,
+    TRIES,
+    TYPES,
+    Matcher,
+    dialled,
+    digits_of,
+    parts,
+    stands_free,
+    tries,
+    unchanged,
+)
 from pipelines.pii_symbols import Symbols, named
 
 Span = tuple[int, int]
@@ -260,15 +272,16 @@ class Phones:
 
     def _verdict(self, before: str, candidate: str, behind: str, whole: int, some: int) -> tuple[Span, ...]:
         """Spans in a `PLAIN` candidate; regions whose bit is in `whole` may take it as a whole."""
-        if library._SLASH_SEPARATED_DATES.search(candidate):
+        run = candidate.isdecimal()
+        if not run and library._SLASH_SEPARATED_DATES.search(candidate):
             return ()
-        if library._TIME_STAMPS.search(candidate) and library._TIME_STAMPS_SUFFIX.match(behind):
+        if not run and library._TIME_STAMPS.search(candidate) and library._TIME_STAMPS_SUFFIX.match(behind):
             return ()
         text, start = before + candidate + behind, len(before)
-        if any(self._takes_all(text, candidate, start, region) for region in self._regions(whole)):
+        if self._takes_all(text, candidate, start, whole):
             return ((0, len(candidate)),)
         found: set[Span] = set()
-        if candidate.isdecimal():
+        if run:
             return ()  # the matcher goes on with parts of it, and there are none
         for region in self._regions(some):
             for match in Matcher(text, region, self.leniency):
@@ -276,14 +289,19 @@ class Phones:
                     found.add((match.start - start, match.end - start))
         return tuple(sorted(found))
 
-    def _takes_all(self, text: str, candidate: str, start: int, region: str) -> bool:
-        """Whether the candidate at `start` of `text` is a number of `region`."""
-        if candidate.isdecimal() and candidate.isascii() and len(candidate) > 2:
-            known = dialled(region) if unchanged() and self.leniency == Leniency.VALID else None
-            if known and known.takes(candidate) is False:
-                return False  # most are none, and a matcher need not be made for them
-        matcher = Matcher(text, region, self.leniency)
-        return matcher._parse_and_verify(candidate, start) is not None
+    def _takes_all(self, text: str, candidate: str, start: int, bits: int) -> bool:
+        """Whether the candidate at `start` of `text` is a number of one of the regions."""
+        digits = digits_of(candidate) if self.leniency == Leniency.VALID and unchanged() else None
+        for region in self._regions(bits):
+            known = dialled(region) if digits is not None and len(digits) > 2 else None
+            taken = known.takes(digits) if known and digits else None  # most are none: no matcher is made
+            if taken is None:
+                taken = Matcher(text, region, self.leniency)._parse_and_verify(candidate, start) is not None
+            elif taken:
+                taken = stands_free(text, candidate, start)
+            if taken:
+                return True
+        return False
 
     def _regions(self, bits: int) -> list[str]:
         if bits not in self._chosen:
