@@ -158,14 +158,19 @@ def test_only_what_begins_anywhere_needs_a_character() -> None:
 
 
 def test_states_are_forgotten_when_there_is_no_room(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pipelines.pii_automaton.MOST", 14)
-    machine = made(Pattern(r"\b[a-f]{2,9}\d?\b"))
-    texts = ["abc1 fed xyz aaaa", "b2 bb2"] * 3
-    found = scan(texts, machine.tables, machine.learn)
-    monkeypatch.undo()
-    whole = made(Pattern(r"\b[a-f]{2,9}\d?\b"))
-    np.testing.assert_array_equal(found.start, scan(texts, whole.tables, whole.learn).start)
-    assert whole.states.used[0] > 14
+    pattern = Pattern(r"\b(?:[a-f]{2,9}\d?|x[a-z]{6}y|0[0-9]{8})\b")
+    texts = ["abc1 fed xyz aaaa", "b2 bb2 xabcdefy 012345678"] * 3
+    whole, learned = made(pattern), []
+    due = scan(texts, whole.tables, whole.learn)
+    monkeypatch.setattr("pipelines.pii_automaton.MOST", 30)
+    machine = made(pattern)
+
+    def learn(state: int) -> None:
+        learned.append(state)
+        machine.learn(state)
+
+    np.testing.assert_array_equal(scan(texts, machine.tables, learn).start, due.start)
+    assert len(learned) > 2 * whole.states.used[0]
 
 
 def test_a_process_that_only_looks_for_patterns_imports_no_models_until_asked() -> None:
