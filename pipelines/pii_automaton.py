@@ -12,99 +12,79 @@ inside it; so text is walked through about once, however long its runs.
 Cost: a tenth of a millisecond a state; Presidio's patterns come to some 5,000 on real texts.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Mapping
 
 import numpy as np
+from numpy.typing import NDArray
 
-from kernels.scan import UNKNOWN, Automaton
-from pipelines.pii_graph import Graph, Pattern
-from pipelines.pii_symbols import EDGE, Symbols
+from kernels import subsets
+from kernels.scan import Automaton
+from pipelines.pii_graph import Graph
+from pipelines.pii_symbols import EDGE
 
 MOST = 50_000  # states that are kept
-Items = frozenset[int]
-State = tuple[Items, int, int]  # nodes, symbol before or -1 where it does not matter, patterns accepted
+CONDITIONS = {
+    "": subsets.ALWAYS,
+    "boundary": subsets.BOUNDARY,
+    "before": subsets.BEFORE,
+    "behind": subsets.BEHIND,
+}
 
 
 class Machine:
-    """The deterministic automaton over `patterns`; bit ``bits[i]`` (else `i`) stands for ``patterns[i]``.
+    """The deterministic automaton over the patterns of `graph` that begin with the nodes `begin`.
 
     A state is a set of nodes. Its steps are worked out when a text first comes there (`learn`); most never
     are. When there is no room for another state all are forgotten. With `values` all scripts' digits are
     read as ASCII's.
-
-    Raises: UnreadableError for a pattern that it does not understand.
     """
 
-    def __init__(
-        self,
-        patterns: Sequence[Pattern],
-        symbols: Symbols,
-        *,
-        bits: Sequence[int] | None = None,
-        values: bool = False,
-    ) -> None:
-        self.graph = Graph(symbols)
-        numbered = zip(bits or range(len(patterns)), patterns, strict=True)
-        added = [self.graph.pattern(bit, pattern) for bit, pattern in numbered]
-        self.begin = frozenset(start for starts in added for start in starts)
-        kinds, self.shown = _classes(self.graph)
-        size = len(self.shown)
+    def __init__(self, graph: Graph, begin: Iterable[int], *, values: bool = False) -> None:
+        self.begin = np.array(sorted(begin), np.int32)
+        kinds, shown = _classes(graph)
+        self.graph = _arrays(graph, shown)
+        self.states = subsets.states(self.graph, MOST)
         self.tables = Automaton(
-            classes=np.array(kinds, np.uint8)[symbols.table(values=values)],
-            steps=np.zeros((MOST, size), np.uint16),
-            accepts=np.zeros(MOST, np.uint64),
-            starts=np.zeros(size, np.uint16),
-            edge=size - 1,
+            classes=np.array(kinds, np.uint8)[graph.symbols.table(values=values)],
+            steps=self.states.steps,
+            accepts=self.states.accepts,
+            starts=subsets.enter(self.graph, self.states, self.begin),
+            edge=len(shown) - 1,
         )
-        self._forget()
 
     def learn(self, state: int) -> None:
         """Work out where `state` leads to."""
-        if len(self.order) > MOST - len(self.shown) - 1:
-            self._forget()
-            return
-        items, before, _ = self.order[state]
-        row = np.zeros(len(self.shown), np.uint16)
-        for read, (targets, accepted) in self._following(items, before):
-            row[read] = self._number(targets, self.shown[read], accepted)
-        self.tables.steps[state] = row
+        if not subsets.learn(self.graph, self.states, state):
+            subsets.forget(self.states)
+            self.tables.starts[:] = subsets.enter(self.graph, self.states, self.begin)
 
-    def _forget(self) -> None:
-        dead: State = (frozenset(), -1, 0)
-        self.states: dict[State, int] = {dead: 0}
-        self.order: list[State] = [dead]
-        self.looks: dict[Items, tuple[bool, bool]] = {frozenset(): (False, False)}
-        self.tables.steps[:] = UNKNOWN
-        self.tables.steps[0] = 0
-        self.tables.starts[:] = [self._number(self.begin, symbol, 0) for symbol in self.shown]
 
-    def _number(self, items: Items, before: int, accepted: int) -> int:
-        if items not in self.looks:
-            self.looks[items] = self.graph.looks(items)
-        state = items, before if self.looks[items][0] else -1, accepted
-        if state not in self.states:
-            self.states[state] = at = len(self.order)
-            self.order.append(state)
-            self.tables.accepts[at] = accepted
-        return self.states[state]
+def _arrays(graph: Graph, shown: list[int]) -> subsets.Graph:
+    """The graph over classes, of each of which `shown` has a symbol."""
+    masks = {read[0]: at for at, read in enumerate(filter(None, graph.reads))}
+    masks |= {members: 0 for skips in graph.skips for _, condition, members in skips if condition}
+    words = graph.symbols.categories["WORD"]
+    sets: Mapping[int, int] = {mask: at for at, mask in enumerate({**masks, words: 0})}
+    edges = [edge for skips in graph.skips for edge in skips]
+    ends = np.zeros(len(graph.reads), np.bool_)
+    ends[list(graph.ends)] = True
+    return subsets.Graph(
+        reads=np.array([sets[read[0]] if read else -1 for read in graph.reads], np.int32),
+        targets=np.array([read[1] if read else 0 for read in graph.reads], np.int32),
+        owners=np.array(graph.owners, np.uint8),
+        ends=ends,
+        firsts=np.cumsum([0, *map(len, graph.skips)], dtype=np.int32),
+        skips=np.array([to for to, _, _ in edges], np.int32),
+        conditions=np.array([CONDITIONS[condition] for _, condition, _ in edges], np.uint8),
+        among=np.array([sets[members] if condition else 0 for _, condition, members in edges], np.int32),
+        sets=np.array([_bits(mask, shown) for mask in sets]),
+        words=_bits(words, shown),
+    )
 
-    def _following(self, items: Items, before: int) -> Iterator[tuple[int, tuple[Items, int]]]:
-        """(class, (nodes, patterns accepted)) of each next state that is not dead.
 
-        Patterns that are accepted by then are followed no longer.
-        """
-        graph, every = self.graph, range(len(self.shown))
-        for group in [[kind] for kind in every] if self.looks[items][1] else [every]:
-            nodes = graph.reachable(items, before if before >= 0 else EDGE, self.shown[group[0]])
-            accepted = 0
-            for node in nodes & graph.ends.keys():
-                accepted |= 1 << graph.ends[node]
-            edges = [graph.reads[node] for node in nodes if not accepted >> graph.owners[node] & 1]
-            for kind in group:
-                symbol = self.shown[kind]
-                targets = frozenset([edge[1] for edge in edges if edge and edge[0] >> symbol & 1])
-                if targets or accepted:
-                    yield kind, (targets, accepted)
+def _bits(mask: int, shown: list[int]) -> NDArray[np.bool_]:
+    """Whether each class is in a set of symbols."""
+    return np.array([mask >> symbol & 1 for symbol in shown], np.bool_)
 
 
 def _classes(graph: Graph) -> tuple[list[int], list[int]]:

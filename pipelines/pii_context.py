@@ -67,7 +67,13 @@ class Words:
     def said(self, text: str, owners: Iterable[int]) -> set[int]:
         """Which recognisers have a context word anywhere in `text`; the others have none near anything."""
         lowered = text.lower()
-        return {owner for owner in owners if any(word in lowered for word in self.contexts[owner])}
+        found = set()
+        for owner in owners:
+            for word in self.contexts[owner]:
+                if word in lowered:
+                    found.add(owner)
+                    break
+        return found
 
     def near(self, text: str, start: int, pieces: "Pieces") -> int:
         """Recognisers (bits) that have a context word near what was found at character `start`."""

@@ -16,9 +16,10 @@ states on the way, a second or two altogether.
 """
 
 import functools
-import re
+import gc
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -29,25 +30,13 @@ from numpy.typing import NDArray
 from kernels.scan import Places, scan, scan_from
 from pipelines.pii_automaton import Machine
 from pipelines.pii_context import Pieces, Words
-from pipelines.pii_graph import Pattern, is_endless, needed, run_of
+from pipelines.pii_graph import Added, Graph, Pattern
 from pipelines.pii_phone import Phones, region_gate
 from pipelines.pii_presidio import LANGUAGE, Finding, RanOutOfTimeError, engine, quiet
-from pipelines.pii_symbols import Symbols, UnreadableError, named
+from pipelines.pii_recognizers import Searched, graphed, is_phones, patterns_of, searched
+from pipelines.pii_symbols import Symbols, named
 
-TIMEOUT = 60  # seconds for one match, as Presidio has it
-READABLE = re.IGNORECASE | re.MULTILINE | re.DOTALL | re.VERBOSE | re.UNICODE
 Result = tuple[int, int, float, str, int]  # start, end, score, entity, number of the recogniser
-
-
-class Searched(NamedTuple):
-    """A pattern, compiled."""
-
-    owner: int  # number of its recogniser
-    match: Any
-    search: Any
-    score: float
-    run: tuple[frozenset[str], int] | None  # characters it begins with, and at most how many
-    parts: bool  # whether it is of the recogniser of bank accounts, which shortens matches group by group
 
 
 class Found(NamedTuple):
@@ -66,33 +55,38 @@ class Scanner:
         presidio = engine()
         default = presidio.registry.get_recognizers(language=LANGUAGE, all_fields=True)
         self.recognizers = default if recognizers is None else recognizers
+        self.names = [recognizer.name for recognizer in self.recognizers]
         self.entities = sorted({entity for one in self.recognizers for entity in one.supported_entities})
         self.enhancer = presidio.context_aware_enhancer
         contexts = [recognizer.context for recognizer in self.recognizers]
         self.words = Words(presidio.nlp_engine, self.enhancer, contexts, LANGUAGE) if context else None
         self.whole: list[int] = []
         self.phone: tuple[int, Phones] | None = None
-        patterns: list[tuple[int, Any, Pattern]] = []
+        read = [patterns_of(recognizer) for recognizer in self.recognizers]
         for at, recognizer in enumerate(self.recognizers):
-            read = _read(recognizer)
-            if read is not None:
-                patterns += [(at, of, pattern) for of, pattern in read]
-            elif _is_phones(recognizer) and self.phone is None:
+            if is_phones(recognizer) and self.phone is None:
                 self.phone = at, Phones(tuple(recognizer.supported_regions), recognizer.leniency)
-            else:
+        gates = self.phone[1].gates if self.phone else []
+        dialled = _dialled(self.phone[1].regions) if self.phone else {}
+        sources = [*(pattern for patterns in read for pattern in patterns or ()), *gates, *dialled]
+        symbols = Symbols(set().union(*(named(p.source + p.between) for p in sources)))
+        graph = Graph(symbols)
+        self.searched: list[Searched] = []
+        added: list[Added] = []
+        for at, recognizer in enumerate(self.recognizers):
+            made = graphed(graph, len(added), read[at])
+            if made:
+                self.searched += [searched(recognizer, at, *one, symbols) for one in made]
+                added += [one for _, _, one in made]
+            elif self.phone is None or self.phone[0] != at:
                 self.whole.append(at)
                 warnings.warn(f"{recognizer.name} is unknown: it is asked about whole texts", stacklevel=2)
-        gates = self.phone[1].gates if self.phone else []
-        sources = [pattern for _, _, pattern in patterns] + gates
-        symbols = Symbols(set().union(*(named(p.source + p.between) for p in sources)))
-        self.machines = _machines(sources, symbols)
-        self.searched = [
-            _searched(self.recognizers[at], at, of, pattern, symbols) for at, of, pattern in patterns
-        ]
+        added += [graph.pattern(len(added) + at, gate) for at, gate in enumerate(gates)]
+        self.machines = _machines(graph, added)
+        self.dialled = [(bits, _machine(gate, symbols)) for gate, bits in dialled.items()]
         offered = [entity for recognizer in self.recognizers for entity in recognizer.supported_entities]
         self.shared = len(set(offered)) < len(offered)
         self.shortening = {one.owner for one in self.searched if one.parts}
-        self.dialled = _dialled(self.phone[1].regions) if self.phone else []
 
     def forget(self) -> None:
         """Forget numbers and words that were met, as at the start of a process."""
@@ -104,6 +98,11 @@ class Scanner:
     def find(self, texts: pa.Array) -> Found:
         """Findings of all texts (large_string[N]) in order; equal texts are examined once."""
         places = self.places(texts)
+        with _uncollected():
+            return self._found(texts, places)
+
+    def _found(self, texts: pa.Array, places: Places) -> Found:
+        """Findings at the places."""
         found = Found([], [], {})
         known: dict[str, list[Finding]] = {}
         for row, text, inside in _by_row(texts, places, everywhere=bool(self.whole)):
@@ -149,8 +148,9 @@ class Scanner:
             raise RanOutOfTimeError
         if self.words and results:
             results = self._raised(text, results, self.words)
+        names = self.names
         return sorted(
-            Finding(start, end, entity, float(score), self.recognizers[owner].name)
+            Finding(start, end, entity, float(score), names[owner])
             for start, end, score, entity, owner in results
         )
 
@@ -158,23 +158,28 @@ class Scanner:
         """Results of all recognisers, each's duplicates removed."""
         shift = len(self.searched)
         below = (1 << shift) - 1
-        ends = [0] * shift
+        ends: dict[int, int] = {}
         found: dict[int, list[Result]] = {}
+        busy, free = 0, len(text)  # patterns that go on, and where the first of them ends
         for start, bits in places:
-            left = bits & below
+            if start >= free:
+                ends = {at: end for at, end in ends.items() if end > start}
+                busy, free = sum(1 << at for at in ends), min(ends.values(), default=len(text))
+            left = bits & below & ~busy
             while left:
                 at = (left & -left).bit_length() - 1
                 left &= left - 1
-                if start < ends[at]:
-                    continue
                 one = self.searched[at]
+                end = 0
                 if one.run is not None:
-                    ends[at] = self._run(text, start, one, found.setdefault(one.owner, []))
-                    continue
-                match = one.match(text, start)
-                if match:
-                    ends[at] = match.end()
+                    end = self._run(text, start, one, found.setdefault(one.owner, []))
+                elif match := one.match(text, start):
+                    end = match.end()
                     self._judge(one, match, found.setdefault(one.owner, []))
+                if end > start:
+                    ends[at] = end
+                    busy |= 1 << at
+                    free = min(free, end)
         for owner, results in found.items():
             yield from results if len(results) < 2 or owner in self.shortening else _kept(results)
         dialled = [(start, bits >> shift) for start, bits in places if bits >> shift]
@@ -208,7 +213,6 @@ class Scanner:
 
     def _judge(self, one: Searched, match: Any, results: list[Result]) -> None:
         """Put what Presidio's recognisers make of a match into `results`."""
-        recognizer = self.recognizers[one.owner]
         start, end = match.span()
         if one.parts:  # the longest of its groups that is valid
             groups = range(len(match.groups()), 0, -1)
@@ -216,20 +220,23 @@ class Scanner:
         else:
             ends = [end]
         for end in ends:
-            text = match.string[start:end]
-            valid = recognizer.validate_result(text) if text else False
-            score = one.score if valid is None else 1.0 if valid else 0
-            if not one.parts and recognizer.invalidate_result(text):
+            score = one.score if end > start else 0
+            if one.validates and score:
+                valid = self.recognizers[one.owner].validate_result(match.string[start:end])
+                score = score if valid is None else 1.0 if valid else 0
+            if one.invalidates and self.recognizers[one.owner].invalidate_result(match.string[start:end]):
                 score = 0
             if score > 0:
-                results.append((start, end, score, recognizer.supported_entities[0], one.owner))
+                results.append((start, end, score, one.entity, one.owner))
                 return
 
     def _raised(self, text: str, results: list[Result], words: Words) -> list[Result]:
         """`results` with the scores of those that have a context word nearby raised."""
+        said = words.said(text, {result[4] for result in results})
+        if not said:
+            return results
         pieces = Pieces(words, text)
         near: dict[int, int] = {}
-        said = words.said(text, {result[4] for result in results})
         raised = []
         for start, end, score, entity, owner in results:
             if owner in said:
@@ -239,7 +246,19 @@ class Scanner:
                     score += self.enhancer.context_similarity_factor
                     score = min(max(score, self.enhancer.min_score_with_context_similarity), 1.0)
             raised.append((start, end, score, entity, owner))
-        return raised if len(raised) < 2 else _kept(raised)
+        return _kept(raised) if raised != results else results
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """Without looking for cycles of garbage, a tenth of the time: findings make none, Presidio is large."""
+    collects = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collects:
+            gc.enable()
 
 
 @functools.cache
@@ -248,63 +267,18 @@ def scanner(context: bool) -> Scanner:
     return Scanner(context=context)
 
 
-def _read(recognizer: Any) -> list[tuple[Any, Pattern]] | None:
-    """Patterns of a recogniser that does what its patterns say; null where that is not known."""
-    from presidio_analyzer import EntityRecognizer, PatternRecognizer
-
-    kind = type(recognizer)
-    if not isinstance(recognizer, PatternRecognizer) or not recognizer.patterns:
-        return None
-    if kind.enhance_using_context is not EntityRecognizer.enhance_using_context:
-        return None
-    if kind.analyze is not PatternRecognizer.analyze and not _shortens(recognizer):
-        return None
-    flags = int(recognizer.global_regex_flags)
-    read = [(of, Pattern(of.regex, flags)) for of in recognizer.patterns]
-    try:
-        if flags & ~READABLE:
-            raise UnreadableError("flags")
-        for _, pattern in read:
-            Machine([pattern], Symbols(named(pattern.source)))
-    except UnreadableError:
-        return None
-    return read
-
-
-def _shortens(recognizer: Any) -> bool:
-    """Whether it is the recogniser of bank accounts, which has a way of its own."""
-    from presidio_analyzer.predefined_recognizers import IbanRecognizer
-
-    return type(recognizer).analyze is IbanRecognizer.analyze
-
-
-def _is_phones(recognizer: Any) -> bool:
-    from presidio_analyzer.predefined_recognizers import PhoneRecognizer
-
-    return type(recognizer) is PhoneRecognizer
-
-
-def _searched(recognizer: Any, at: int, of: Any, pattern: Pattern, symbols: Symbols) -> Searched:
-    import regex  # type: ignore[import-untyped]
-
-    compiled = regex.compile(pattern.source, pattern.flags)
-    match, search = compiled.match, functools.partial(compiled.search, timeout=TIMEOUT)
-    if is_endless(pattern, symbols):  # others cannot take long, and a limit costs more than they do
-        match = functools.partial(match, timeout=TIMEOUT)
-    run = run_of(pattern, symbols)
-    inside = (frozenset(symbols.texts(run.symbols)), run.most) if run else None
-    return Searched(at, match, search, of.score, inside, _shortens(recognizer))
-
-
-def _machines(patterns: list[Pattern], symbols: Symbols) -> list[tuple[str | None, Machine]]:
-    """Automata, each with a character that a text must have for it; bit `i` stands for ``patterns[i]``."""
+def _machines(graph: Graph, added: list[Added]) -> list[tuple[str | None, Machine]]:
+    """Automata, each with a character that a text must have for it."""
     groups: dict[str | None, list[int]] = {}
-    for bit, pattern in enumerate(patterns):
-        groups.setdefault(needed(pattern, symbols), []).append(bit)
-    return [
-        (character, Machine([patterns[bit] for bit in bits], symbols, bits=bits))
-        for character, bits in groups.items()
-    ]
+    for one in added:
+        groups.setdefault(graph.needed(one), []).extend(one.starts)
+    return [(character, Machine(graph, begin)) for character, begin in groups.items()]
+
+
+def _machine(pattern: Pattern, symbols: Symbols) -> Machine:
+    """Automaton of a pattern of digits, which may be any script's."""
+    graph = Graph(symbols)
+    return Machine(graph, graph.pattern(0, pattern).starts, values=True)
 
 
 def _scanned(texts: pa.Array, character: str | None, machine: Machine) -> Places:
@@ -325,17 +299,14 @@ def _joined(parts: list[Places]) -> Places:
     return Places(*(column[order] for column in columns))
 
 
-def _dialled(regions: tuple[str, ...]) -> list[tuple[int, Machine]]:
-    """Automata of the regions' numbers; the bits of the regions that each stands for."""
+def _dialled(regions: tuple[str, ...]) -> dict[Pattern, int]:
+    """Patterns of the regions' numbers, with the bits of the regions that each stands for."""
     bits: dict[Pattern, int] = {}
     for at, region in enumerate(regions):
         gate = region_gate(region)
         if gate is not None:
             bits[gate] = bits.get(gate, 0) | 1 << at
-    return [
-        (of, Machine([gate], Symbols(named(gate.source + gate.between)), values=True))
-        for gate, of in bits.items()
-    ]
+    return bits
 
 
 def _by_row(
@@ -358,22 +329,31 @@ def _asked(recognizer: Any, at: int, entities: list[str], text: str) -> list[Res
     return [(r.start, r.end, r.score, r.entity_type, at) for r in results]
 
 
-def _kept(results: Iterable[Result]) -> list[Result]:
+def _kept(results: list[Result]) -> list[Result]:
     """Results without those that lie in one of the same entity with no lower score."""
-    unique = {result[:4]: result for result in results}
-    if len(unique) < 2:
-        return list(unique.values())
+    if len(results) < 2:
+        return results
+    unique = list({result[:4]: result for result in results}.values())
+    unique.sort(key=_order)
     kept: list[Result] = []
     active: list[Result] = []
     entity = ""
-    for result in sorted(unique.values(), key=lambda r: (r[3], r[0], r[0] - r[1], -r[2])):
+    for result in unique:
         if result[3] != entity:
             entity, active = result[3], []
-        active = [one for one in active if one[1] >= result[0]]
-        if not any(one[0] <= result[0] and result[1] <= one[1] and result[2] <= one[2] for one in active):
+        start, end, score = result[:3]
+        for one in active:
+            if end <= one[1] and score <= one[2]:  # none begins behind it
+                break
+        else:
             kept.append(result)
+            active = [one for one in active if one[1] >= start]
             active.append(result)
     return kept
+
+
+def _order(result: Result) -> tuple[str, int, int, float]:
+    return result[3], result[0], result[0] - result[1], -result[2]
 
 
 __all__ = ["Found", "Scanner", "scanner"]

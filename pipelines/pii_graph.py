@@ -39,44 +39,19 @@ class Run(NamedTuple):
     most: int
 
 
-def run_of(pattern: Pattern, symbols: Symbols) -> Run | None:
-    """The repeated class with which `pattern` begins, apart from optional parts before it."""
-    parsed = _parse(pattern)
-    folds = bool((pattern.flags | parsed.state.flags) & re.IGNORECASE)
-    found = _leading(parsed)
-    return found and Run(symbols.members(*found[0], folds=folds), found[1])
+class Added(NamedTuple):
+    """A pattern in a graph: its first nodes, what it begins with, and whether a match may have any length."""
 
-
-def is_endless(pattern: Pattern, symbols: Symbols) -> bool:
-    """Whether a match of `pattern` may have any length."""
-    graph = Graph(symbols)
-    graph.pattern(0, pattern)
-    return graph.endless
-
-
-def needed(pattern: Pattern, symbols: Symbols) -> str | None:
-    """A character without which `pattern` does not match, if it may begin anywhere and have any length.
-
-    Walking such a pattern from everywhere in a long stretch is quadratic; it need not be done without that.
-    """
-    graph = Graph(symbols)
-    starts = graph.pattern(0, pattern)
-    first = [graph.reads[node] for node in graph.anywhere(starts)]
-    broad = functools.reduce(lambda found, read: found | (read[0] if read else 0), first, 0)
-    if not graph.endless or broad.bit_count() < BROAD or _leading(_parse(pattern)):
-        return None
-    for character in map(chr, range(127, 32, -1)):  # an @ is rarer than a dot
-        only = 1 << symbols.of[character]
-        if not graph.ends.keys() & graph.anywhere(starts, without=only):
-            return character
-    return None
+    starts: list[int]
+    run: Run | None
+    endless: bool
 
 
 def alphabet(pattern: Pattern, symbols: Symbols) -> int:
     """Symbols of which a match of `pattern` may consist."""
     graph = Graph(symbols)
     graph.pattern(0, pattern)
-    return functools.reduce(lambda found, read: found | (read[0] if read else 0), graph.reads, 0)
+    return graph.read(range(len(graph.reads)))
 
 
 class Graph:
@@ -93,20 +68,25 @@ class Graph:
         self.groups: dict[int, Any] = {}
         self.endless = False
 
-    def pattern(self, owner: int, pattern: Pattern) -> list[int]:
-        """Add a pattern; its first nodes."""
+    def pattern(self, owner: int, pattern: Pattern) -> Added:
+        """Add a pattern.
+
+        Raises: UnreadableError for one that is not understood; what was added of it leads nowhere.
+        """
         parsed = _parse(pattern)
-        self.owner, self.groups = owner, {}
+        self.owner, self.groups, self.endless = owner, {}, False
         self.folds = bool((pattern.flags | parsed.state.flags) & re.IGNORECASE)
         self.between = self._members(pattern.between) if pattern.between else 0
         run = _leading(parsed)
         if run is None:
-            return [self._whole(parsed, self._node())]
+            return Added([self._whole(parsed, self._node())], None, self.endless)
+        characters = Run(self.symbols.members(*run[0], folds=self.folds), run[1])
         start = self._node()
         only = self._skip(start, "before", self.symbols.surely(*run[0], folds=self.folds))
         bare, full = _opened(parsed, least=0), _opened(parsed, least=1)
         self._whole(bare, only)
-        return [start] if bare == full else [start, self._whole(full, self._node())]
+        starts = [start] if bare == full else [start, self._whole(full, self._node())]
+        return Added(starts, characters, self.endless)
 
     def _members(self, source: str) -> int:
         ((kind, argument),) = _parser.parse(source)
@@ -204,26 +184,24 @@ class Graph:
             self._skip(start, to=end)
         return end
 
-    def reachable(self, items: Iterable[int], before: int, behind: int) -> set[int]:
-        """Nodes that are reached from `items` without reading, between two symbols."""
-        words = self.symbols.categories["WORD"]
-        boundary = (words >> before ^ words >> behind) & 1
-        found = set(items)
-        pending = list(found)
-        while pending:
-            for node, condition, members in self.skips[pending.pop()]:
-                if node in found:
-                    continue
-                if condition == "boundary":
-                    holds = boundary
-                elif condition:
-                    holds = not members >> (before if condition == "before" else behind) & 1
-                else:
-                    holds = True
-                if holds:
-                    found.add(node)
-                    pending.append(node)
-        return found
+    def needed(self, added: Added) -> str | None:
+        """A character without which a pattern does not match, if it may begin anywhere and have any length.
+
+        Walking such a pattern from everywhere in a long stretch is quadratic; without that it need not be.
+        """
+        broad = self.read(self.anywhere(added.starts))
+        if not added.endless or broad.bit_count() < BROAD or added.run:
+            return None
+        for character in map(chr, range(127, 32, -1)):  # an @ is rarer than a dot
+            only = 1 << self.symbols.of[character]
+            if not self.ends.keys() & self.anywhere(added.starts, without=only):
+                return character
+        return None
+
+    def read(self, nodes: Iterable[int]) -> int:
+        """Symbols that any of the nodes reads."""
+        edges = (self.reads[node] for node in nodes)
+        return functools.reduce(lambda found, read: found | (read[0] if read else 0), edges, 0)
 
     def anywhere(self, items: Iterable[int], without: int = 0) -> set[int]:
         """Nodes that are reached from `items`: without reading, or (`without`) by any but these symbols."""
@@ -238,20 +216,6 @@ class Graph:
                     found.add(to)
                     pending.append(to)
         return found
-
-    def looks(self, items: Iterable[int]) -> tuple[bool, bool]:
-        """Whether what is reached from `items` depends on the symbol before, and on the one behind."""
-        found = set(items)
-        pending = list(found)
-        conditions = set()
-        while pending:
-            for node, condition, _ in self.skips[pending.pop()]:
-                conditions.add(condition)
-                if node not in found:
-                    found.add(node)
-                    pending.append(node)
-        either = "boundary" in conditions
-        return either or "before" in conditions, either or "behind" in conditions
 
 
 def _parse(pattern: Pattern) -> Any:

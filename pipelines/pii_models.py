@@ -34,7 +34,7 @@ from cluster import storage
 from cluster.errors import ModelError
 from kernels import dispatch
 from pipelines.pii_config import Ner
-from pipelines.pii_presidio import LANGUAGE, quiet
+from pipelines.pii_presidio import LANGUAGE, complete, quiet
 
 # What Presidio's configurations of spaCy and of transformers map, taken together.
 LABELS = {
@@ -60,6 +60,7 @@ KEY = "pii.ner.model"
 def load(ner: Ner, *, device: str) -> Any:
     """Presidio's NLP engine with the model in it. device: "cpu" or "cuda". Raises: ModelError."""
     quiet()
+    complete()
     place = located(ner)
     labels = {**LABELS, **ner.labels}
     configuration = NerModelConfiguration(

@@ -17,7 +17,7 @@ import hashlib
 import inspect
 import re
 import warnings
-from typing import Any
+from typing import Any, NamedTuple
 
 import phonenumbers
 from phonenumbers import Leniency, PhoneMetadata, PhoneNumberMatch, PhoneNumberMatcher
@@ -26,7 +26,7 @@ from phonenumbers import phonenumberutil as util
 
 REMEMBERED = 1 << 16
 # SHA-256 of the functions that were read, in 9.0.
-KNOWN = "5e34644b37c44b63f0222b25ebb1fab6e3c4fff5d1ce5c8ac055bc02192318e6"
+KNOWN = "851a8a3c2fece40c64dc2550bfe61e0317a6085b809011e1adac353378745e83"
 TRIES = 65_535  # at numbers that are none, after which the library gives a text up
 LIMIT = 250  # characters that the library parses
 SIMPLE = re.compile(r"[-. ()\[\]/\d]*")
@@ -195,30 +195,84 @@ class Matcher(PhoneNumberMatcher):
         return None
 
     def _parse_and_verify(self, candidate: str, offset: int) -> Any:
-        if self._dialled is None or len(candidate) > LIMIT or not SIMPLE.fullmatch(candidate):
+        digits = digits_of(candidate)
+        if self._dialled is None or digits is None:
             return super()._parse_and_verify(candidate, offset)
-        digits = NO_DIGIT.sub("", candidate)
-        if not digits.isascii():
-            digits = util.normalize_digits_only(digits)
         if len(digits) < self._dialled.least:
             return None
-        if len(digits) < 3 or not digits.isascii():
+        if len(digits) < 3:
             return super()._parse_and_verify(candidate, offset)
         taken = self._dialled.takes(digits)
         if taken is None:
             return super()._parse_and_verify(candidate, offset)
-        if not taken or not self._stands_free(candidate, offset):
+        if not taken or not stands_free(self.text, candidate, offset):
             return None
         return PhoneNumberMatch(offset, candidate, phonenumbers.PhoneNumber())
 
-    def _stands_free(self, candidate: str, offset: int) -> bool:
-        """Whether brackets, pages and neighbours allow for a number."""
-        if not library._MATCHING_BRACKETS.fullmatch(candidate) or library._PUB_PAGES.search(candidate):
-            return False
-        if offset > 0 and candidate[0] not in "([" and touches(self.text[offset - 1]):
-            return False
-        end = offset + len(candidate)
-        return end >= len(self.text) or not touches(self.text[end])
+    def _extract_inner_match(self, candidate: str, offset: int) -> Any:
+        known = parts(candidate)
+        if self._dialled is None or self._max_tries <= known.tries:
+            return super()._extract_inner_match(candidate, offset)
+        least, takes = self._dialled.least, self._dialled.takes
+        for spent, start, part, digits in known.parts:
+            if digits is not None and (len(digits) < least or (len(digits) > 2 and takes(digits) is False)):
+                continue
+            match = self._parse_and_verify(part, offset + start)
+            if match is not None:
+                self._max_tries -= spent
+                return match
+        self._max_tries -= known.tries
+        return None
+
+
+def stands_free(text: str, candidate: str, offset: int) -> bool:
+    """Whether brackets, pages and neighbours of the candidate at `offset` allow for a number."""
+    if not library._MATCHING_BRACKETS.fullmatch(candidate) or library._PUB_PAGES.search(candidate):
+        return False
+    if offset > 0 and candidate[0] not in "([" and touches(text[offset - 1]):
+        return False
+    end = offset + len(candidate)
+    return end >= len(text) or not touches(text[end])
+
+
+class Parts(NamedTuple):
+    """Parts of a candidate that the matcher tries one after the other, and how many tries it takes them for.
+
+    parts: (tries before it, where it begins, the part, its digits as ASCII's if they alone decide). A part
+    that was tried already is left out.
+    """
+
+    tries: int
+    parts: tuple[tuple[int, int, str, str | None], ...]
+
+
+@functools.lru_cache(1 << 12)
+def parts(candidate: str) -> Parts:
+    """The parts of a candidate, in order."""
+    found: dict[tuple[int, str], tuple[int, int, str, str | None]] = {}
+    tries = 0
+    for pattern in library._INNER_MATCHES:
+        match, first = pattern.search(candidate), True
+        while match:
+            places = [(0, candidate[: match.start()])] if first else []
+            for start, part in [*places, (match.start(1), match.group(1))]:
+                unwanted = util._UNWANTED_END_CHAR_PATTERN.search(part)
+                part = part[: unwanted.start()] if unwanted else part
+                found.setdefault((start, part), (tries, start, part, digits_of(part)))
+                tries += 1
+            first = False
+            match = pattern.search(candidate, match.start() + 1)
+    return Parts(tries, tuple(found.values()))
+
+
+def digits_of(candidate: str) -> str | None:
+    """The digits of a candidate as ASCII's; null if there is more in it that matters."""
+    if len(candidate) > LIMIT or not SIMPLE.fullmatch(candidate):
+        return None
+    digits = NO_DIGIT.sub("", candidate)
+    if not digits.isascii():
+        digits = str(util.normalize_digits_only(digits))
+    return digits if digits.isascii() else None
 
 
 @functools.lru_cache(1 << 10)
@@ -273,6 +327,7 @@ def unchanged() -> bool:
         library._contains_only_valid_x_chars,
         PhoneNumberMatcher._parse_and_verify,
         PhoneNumberMatcher._find,
+        PhoneNumberMatcher._extract_inner_match,
     ]
     source = "".join(inspect.getsource(function) for function in functions)
     same = hashlib.sha256(source.encode()).hexdigest() == KNOWN

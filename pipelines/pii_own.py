@@ -23,7 +23,7 @@ from kernels.scan import scan
 from pipelines.pii_automaton import Machine
 from pipelines.pii_catalogue import RECOGNIZERS
 from pipelines.pii_engine import Found
-from pipelines.pii_graph import Pattern
+from pipelines.pii_graph import Graph, Pattern
 from pipelines.pii_presidio import Finding
 from pipelines.pii_recognizer import Recognizer, span
 from pipelines.pii_symbols import Symbols, named
@@ -47,7 +47,7 @@ class OwnScanner:
         symbols = Symbols(set().union(*(named(pattern.source) for _, pattern, _ in listed)))
         self.tried = [Tried(owner, regex.compile(of.source).match, score) for owner, of, score in listed]
         patterns = [pattern for _, pattern, _ in listed]
-        self.machines = [Machine(patterns[at : at + BITS], symbols) for at in range(0, len(patterns), BITS)]
+        self.machines = [_machine(patterns[at : at + BITS], symbols) for at in range(0, len(patterns), BITS)]
 
     def find(self, texts: pa.Array) -> Found:
         """Findings of all texts (large_string[N]) in order; equal texts are examined once."""
@@ -109,6 +109,13 @@ class OwnScanner:
             finding = Finding(judged[0], judged[1], one.owner.entity, judged[2], one.owner.name)
             results.setdefault(one.owner.name, []).append(finding)
         return sorted(finding for found in results.values() for finding in _widest(found))
+
+
+def _machine(patterns: Sequence[Pattern], symbols: Symbols) -> Machine:
+    """One automaton of some patterns; bit `i` stands for ``patterns[i]``."""
+    graph = Graph(symbols)
+    added = [graph.pattern(bit, pattern) for bit, pattern in enumerate(patterns)]
+    return Machine(graph, [start for one in added for start in one.starts])
 
 
 def _widest(found: list[Finding]) -> list[Finding]:

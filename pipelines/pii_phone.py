@@ -32,13 +32,27 @@ from phonenumbers.phonenumberutil import _VALID_PUNCTUATION as PUNCTUATION
 
 from kernels.scan import CODE_POINTS
 from pipelines.pii_graph import Pattern, alphabet
-from pipelines.pii_numbers import NO_DIGIT, TRIES, TYPES, Matcher, dialled, tries, unchanged
+from pipelines.pii_numbers import (
+    LIMIT,
+    NO_DIGIT,
+    TRIES,
+    TYPES,
+    Matcher,
+    dialled,
+    digits_of,
+    parts,
+    stands_free,
+    tries,
+    unchanged,
+)
 from pipelines.pii_symbols import Symbols, named
 
 Span = tuple[int, int]
 REMEMBERED = 1 << 16
 AROUND = 64  # characters looked at in one go
 SAFE = 10_000  # characters in which the matcher cannot come to its last try
+FEW = 30  # runs of digits in which it cannot: 22 times over, seven tries and two for each of 15 characters
+DIGITS = re.compile(r"\d+")
 # What the matcher refuses next to a number, as far as it cannot be part of a candidate: letters but for x,
 # which stands between digits, and behind a number but for those with which an extension begins.
 BEFORE = r"(?<![\dA-WYZa-wyz%$])"
@@ -46,15 +60,21 @@ BEHIND = r"(?![\dB-DF-HJ-WYZb-df-hj-wyz%$])"
 BETWEEN = rf"[{PUNCTUATION}X#＃Ｘ]"
 LABEL = "(?:;ext|e?xt|ｅ?ｘｔ|доб|anexo|int|ｉｎｔ)"
 CROSS = "[xｘ#＃~～]"
-# Where letters of a candidate may count as digits (a label behind one or two digits, or three times x), or
-# more than `BETWEEN` stands between them.
+EXTENSION = rf"(?:{CROSS}|;ext=|e?xt(?:ensi(?:o.?|ó))?n?|ｅ?ｘｔｎ?|доб|anexo|int|ｉｎｔ)"
+# Where letters of a candidate may count as digits (a label behind one or two digits, or three times x), more
+# than `BETWEEN` stands between them, or a candidate ends and another begins among digits (an extension has at
+# most 9 or 20, a candidate at most 21 groups of 20).
 ODD = (
-    rf"(?<!\d)(?:\d{BETWEEN}*(?:\d{BETWEEN}*)?[ \u00a0\t,]*{LABEL}|\d{{100}}"
+    rf"\d[ \u00a0\t,]*{EXTENSION}[:.．]?[ \u00a0\t,-]*\d{{10}}"
+    rf"|(?<!\d)(?:\d{BETWEEN}*(?:\d{BETWEEN}*)?[ \u00a0\t,]*{LABEL}|(?:\d{BETWEEN}*){{41}}"
     rf"|\d[ \u00a0\t,]*{CROSS}[:.．]?[ \u00a0,-]*[:．\t,]|\d[ \u00a0]*[\t,][ \u00a0\t,]*{CROSS})"
     rf"|x(?:[{PUNCTUATION}\d]*x){{2}}"
 )
 # Candidates whose end is the end of all that begin inside them.
 PLAIN = re.compile(r"[+(\[]*\d{1,20}(?:[-. ()\[\]/]{1,4}\d{1,20}){0,19}")
+
+
+LONGEST = next(match.end() for match in library._PATTERN.finditer("0" * 9999))  # digits of a candidate
 
 
 def gates(regions: tuple[str, ...]) -> list[Pattern]:
@@ -143,6 +163,8 @@ class Phones:
         self.verdict.cache_clear()
         for region in filter(None, map(dialled, self.regions)):
             region.takes.cache_clear()
+        parts.cache_clear()
+        tries.cache_clear()
 
     def spans(self, text: str, places: Iterable[tuple[int, int]]) -> list[Span]:
         """Spans of numbers in `text`; `places` are (character, bits of the gates accepted there)."""
@@ -165,20 +187,30 @@ class Phones:
         if not places:
             return []
         found: list[Span] = []
-        at = start
-        while at <= places[-1][0] and (match := library._PATTERN.search(text, at, stop)):
+        at, cut = start, False
+        while cut or at <= places[-1][0]:
+            while cut and at + LONGEST < stop and text[at : at + LONGEST + 1].isdecimal():
+                at += LONGEST  # a candidate of so many digits is no number
+            match = library._PATTERN.search(text, at, stop)
+            if match is None:
+                break
+            begun = 3 if cut else 0  # inside of digits, where no place is: all regions may
             first, at = match.span()
             second = SECOND_NUMBER.search(match.group())
             if second:
                 at = first + second.start()
             candidate = text[first:at]
             lead = first + len(candidate) - len(candidate.lstrip("([+ -.)"))
-            whole = some = 0
+            whole = some = begun
             for place, taken in places:
                 if first <= place < at:
                     some |= taken
                     whole |= taken if place <= lead else 0
+            cut = text[at : at + 1].isdecimal()
             if not some:
+                continue
+            if candidate.isdecimal():
+                found += _moved(self._run(text, first, at, whole), first)
                 continue
             if second or some & 2 or not PLAIN.fullmatch(candidate):
                 edge = max(start - 1, 0)
@@ -187,6 +219,13 @@ class Phones:
             before = text[first - 1] if first else ""
             found += _moved(self.verdict(before, candidate, text[at : at + 3], whole, some), first)
         return found
+
+    def _run(self, text: str, start: int, stop: int, whole: int) -> Iterable[Span]:
+        """Spans in a candidate of nothing but digits, which is a number as a whole or has none."""
+        if stop - start > LIMIT:
+            return ()
+        before = text[start - 1] if start else ""
+        return self.verdict(before, text[start:stop], text[stop : stop + 3], whole, whole)
 
     def _long(self, text: str, places: list[tuple[int, int]]) -> list[Span]:
         """Spans in a text in which the matcher may come to its last try, which is counted for each region."""
@@ -233,15 +272,16 @@ class Phones:
 
     def _verdict(self, before: str, candidate: str, behind: str, whole: int, some: int) -> tuple[Span, ...]:
         """Spans in a `PLAIN` candidate; regions whose bit is in `whole` may take it as a whole."""
-        if library._SLASH_SEPARATED_DATES.search(candidate):
+        run = candidate.isdecimal()
+        if not run and library._SLASH_SEPARATED_DATES.search(candidate):
             return ()
-        if library._TIME_STAMPS.search(candidate) and library._TIME_STAMPS_SUFFIX.match(behind):
+        if not run and library._TIME_STAMPS.search(candidate) and library._TIME_STAMPS_SUFFIX.match(behind):
             return ()
         text, start = before + candidate + behind, len(before)
-        if any(self._takes_all(text, candidate, start, region) for region in self._regions(whole)):
+        if self._takes_all(text, candidate, start, whole):
             return ((0, len(candidate)),)
         found: set[Span] = set()
-        if candidate.isdecimal():
+        if run:
             return ()  # the matcher goes on with parts of it, and there are none
         for region in self._regions(some):
             for match in Matcher(text, region, self.leniency):
@@ -249,14 +289,19 @@ class Phones:
                     found.add((match.start - start, match.end - start))
         return tuple(sorted(found))
 
-    def _takes_all(self, text: str, candidate: str, start: int, region: str) -> bool:
-        """Whether the candidate at `start` of `text` is a number of `region`."""
-        if candidate.isdecimal() and candidate.isascii() and len(candidate) > 2:
-            known = dialled(region) if unchanged() and self.leniency == Leniency.VALID else None
-            if known and known.takes(candidate) is False:
-                return False  # most are none, and a matcher need not be made for them
-        matcher = Matcher(text, region, self.leniency)
-        return matcher._parse_and_verify(candidate, start) is not None
+    def _takes_all(self, text: str, candidate: str, start: int, bits: int) -> bool:
+        """Whether the candidate at `start` of `text` is a number of one of the regions."""
+        digits = digits_of(candidate) if self.leniency == Leniency.VALID and unchanged() else None
+        for region in self._regions(bits):
+            known = dialled(region) if digits is not None and len(digits) > 2 else None
+            taken = known.takes(digits) if known and digits else None  # most are none: no matcher is made
+            if taken is None:
+                taken = Matcher(text, region, self.leniency)._parse_and_verify(candidate, start) is not None
+            elif taken:
+                taken = stands_free(text, candidate, start)
+            if taken:
+                return True
+        return False
 
     def _regions(self, bits: int) -> list[str]:
         if bits not in self._chosen:
@@ -267,8 +312,10 @@ class Phones:
 
 def _tries(text: str, places: list[int]) -> int:
     """At most how many tries the matcher needs in `text`: each candidate as a whole and in parts, and again
-    behind every number that is found in it."""
+    behind every number that is found in it; 0 where few digits stand together, which cannot need many."""
     needed = 0
+    if len(DIGITS.findall(text)) < FEW:
+        return needed
     for match in library._PATTERN.finditer(text):
         start, stop = match.span()
         parts = len(NO_DIGIT.findall(match.group())) + 1

@@ -9,11 +9,16 @@ Source: https://microsoft.github.io/presidio/
 """
 
 import functools
+import importlib
 import logging
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib.metadata import version
 from typing import Any, NamedTuple
 
 LANGUAGE = "en"
+OPTIONAL = ("torch", "transformers")  # which spaCy and Presidio import where they are installed
 
 
 class Finding(NamedTuple):
@@ -52,11 +57,12 @@ def versions() -> dict[str, str]:
 def engine() -> Any:
     """Presidio's `AnalyzerEngine` over the pattern recognisers and a blank tokenizer."""
     quiet()
-    import spacy
-    import tldextract.tldextract
-    from presidio_analyzer import AnalyzerEngine
-    from presidio_analyzer.nlp_engine import SpacyNlpEngine
-    from presidio_analyzer.recognizer_registry import RecognizerRegistryProvider
+    with _hidden():
+        import spacy
+        import tldextract.tldextract
+        from presidio_analyzer import AnalyzerEngine
+        from presidio_analyzer.nlp_engine import SpacyNlpEngine
+        from presidio_analyzer.recognizer_registry import RecognizerRegistryProvider
 
     # The recogniser of e-mail addresses asks the module's own extractor, which would fetch the list.
     offline = tldextract.TLDExtract(suffix_list_urls=(), cache_dir=None)
@@ -68,6 +74,38 @@ def engine() -> Any:
     return AnalyzerEngine(
         registry=provider.create_recognizer_registry(), nlp_engine=nlp, supported_languages=[LANGUAGE]
     )
+
+
+@contextmanager
+def _hidden() -> Iterator[None]:
+    """Import without `OPTIONAL`, which take three seconds of four and of which no pattern has any use.
+
+    What is imported already is seen all the same. `complete` takes it back.
+    """
+    absent = [name for name in OPTIONAL if name not in sys.modules]
+    modules: dict[str, Any] = sys.modules
+    modules.update(dict.fromkeys(absent))  # null means that there is no such module
+    try:
+        yield
+    finally:
+        for name in absent:
+            del modules[name]
+
+
+def complete() -> None:
+    """Let spaCy and Presidio see torch and transformers after all, for whoever runs models here."""
+    engine()
+    from presidio_analyzer.nlp_engine import huggingface_token_pipe
+    from thinc import compat
+
+    if not compat.has_torch:
+        importlib.reload(compat)
+        seen = {name: value for name, value in vars(compat).items() if "torch" in name}
+        for name, module in list(sys.modules.items()):
+            if name.startswith("thinc."):  # they took over what it said
+                vars(module).update((key, seen[key]) for key in seen.keys() & vars(module).keys())
+    if not huggingface_token_pipe.is_available():
+        importlib.reload(huggingface_token_pipe)
 
 
 @functools.cache

@@ -50,7 +50,7 @@ class Symbols:
     def members(self, kind: Any, argument: Any, *, folds: bool) -> int:
         """Symbols that one place of a parsed pattern matches."""
         if kind is op.LITERAL:
-            return self._folded(1 << self._symbol(argument), folds)
+            return self._literal(argument, folds)
         if kind is op.NOT_LITERAL:
             return self.characters & ~self._folded(1 << self._symbol(argument), folds)
         if kind is op.ANY:
@@ -94,6 +94,10 @@ class Symbols:
         """The ASCII and special characters among the symbols `members`."""
         return "".join(c for c, symbol in self.of.items() if members >> symbol & 1)
 
+    def _literal(self, code: int, folds: bool) -> int:
+        symbol = self._symbol(code)
+        return 1 << symbol | (self._equal.get(symbol, 0) if folds else 0)
+
     def _symbol(self, code: int) -> int:
         if chr(code) not in self.of:
             raise UnreadableError(f"character {code}")
@@ -131,12 +135,12 @@ class Symbols:
     @functools.cached_property
     def _equal(self) -> dict[int, int]:
         """By symbol, those that equal it when case is ignored."""
-        every = "".join(self.of)
+        every = "".join(c for c in self.of if c.isalpha() or c in self.special)
         return {
-            symbol: sum(
+            self.of[c]: sum(
                 1 << self.of[same] for same in regex.findall(regex.escape(c), every, regex.IGNORECASE)
             )
-            for c, symbol in self.of.items()
+            for c in every
         }
 
 
@@ -151,10 +155,11 @@ def named(source: str) -> set[str]:
 @functools.cache
 def _all(pattern: str) -> NDArray[np.int64]:
     """Code points beyond ASCII that match `pattern`: ``int64[N]``."""
-    found = "".join(regex.findall(pattern, _beyond()))
+    found = "".join(regex.findall(f"(?:{pattern})+", _beyond()))
     return np.frombuffer(found.encode("utf-32-le"), np.uint32).astype(np.int64)
 
 
 @functools.cache
 def _beyond() -> str:
-    return "".join(chr(c) for c in range(128, CODE_POINTS) if not 0xD800 <= c < 0xE000)
+    codes = np.arange(128, CODE_POINTS, dtype=np.uint32)
+    return codes[(codes < 0xD800) | (codes >= 0xE000)].tobytes().decode("utf-32-le")

@@ -11,59 +11,72 @@ from kernels.arrow import Spans
 
 UNKNOWN = 0xFFFF
 ROOM = 1 << 14  # places that are collected before they are put aside
+SHORT = 24  # characters of a walk that are not remembered
 
 
 def scan(texts: Spans, automaton: Any, learn: Callable[[int], None]) -> tuple[NDArray[Any], ...]:
     """(row, start, stop int64[M], accepted uint64[M]) of all places where `automaton` accepts."""
     longest = int((texts.stops - texts.starts).max(initial=0))
     classes = np.zeros(longest + 2, np.uint8)
+    trail = np.empty(longest + 2, np.uint16), np.empty(longest + 2, np.uint64)
     tables = (automaton.classes, automaton.steps, automaton.accepts, automaton.starts, automaton.edge)
-    parts, row, at = [], 0, 0
+    parts, row, at, length, size = [], 0, 0, -1, 0
+    spans, accepted = np.empty((3, ROOM), np.int64), np.empty(ROOM, np.uint64)
     while row < len(texts):
-        spans = np.empty((3, ROOM), np.int64)
-        accepted = np.empty(ROOM, np.uint64)
         first = automaton.steps[automaton.starts]  # by the classes of two characters: most walks end there
-        row, at, size, unknown = _scan(
-            texts.data, texts.starts, texts.stops, *tables, first, classes, row, at, spans, accepted
-        )
-        parts.append((*spans[:, :size], accepted[:size]))
+        row, at, length, size, unknown = _scan(
+            texts.data, texts.starts, texts.stops, *tables, first, classes,
+            *trail, row, at, length, spans, accepted, size,
+        )  # fmt: skip
         if unknown >= 0:
             learn(unknown)
-    if not parts:
-        return (*np.zeros((3, 0), np.int64), np.zeros(0, np.uint64))
+        elif row < len(texts):
+            parts.append((*spans, accepted))
+            spans, accepted, size = np.empty((3, ROOM), np.int64), np.empty(ROOM, np.uint64), 0
+    parts.append((*spans[:, :size], accepted[:size]))
     return tuple(np.concatenate(column) for column in zip(*parts, strict=True))
 
 
 @njit(nogil=True, cache=True)
 def _scan(  # type: ignore[no-untyped-def]
-    data, begins, ends, table, steps, accepts, starts, edge, first, classes, row, at, spans, accepted
-):
-    """Places from character `at` of text `row` on: (next row, next at, places, state of unknown steps or -1).
+    data, begins, ends, table, steps, accepts, starts, edge, first, classes,
+    states, later, row, at, length, spans, accepted, size,
+):  # fmt: skip
+    """Places from character `at` of text `row` on, whose `length` classes are known, or -1:
+    (next row, next at, its length, places, state of unknown steps or -1).
 
-    It returns when all texts are done, there is no room for a place, or steps are unknown.
+    It returns when all texts are done, there is no room for a place, or steps are unknown. A walk goes no
+    further than to where it meets the one before in the same state: `states` has that one's states at the
+    characters from `begin` to `end`, `later` what it accepted from there on.
     """
-    size, room = 0, len(accepted)
+    room, begin, end = len(accepted), 0, -1
     while row < len(begins):
-        length = _classes(data, begins[row], ends[row], table, edge, classes)
+        if length < 0:
+            length = _classes(data, begins[row], ends[row], table, edge, classes)
         while at < length:
             state = first[classes[at], classes[at + 1]]
             if state == 0:
                 at += 1
                 continue
             if size == room:
-                return row, at, size, -1
+                return row, at, length, size, -1
             if state == UNKNOWN:
-                return row, at, size, np.int64(starts[classes[at]])
-            gathered, place = accepts[state], at + 1
-            while place <= length:
+                return row, at, length, size, np.int64(starts[classes[at]])
+            gathered, place, soon = accepts[state], at + 1, min(at + SHORT, length + 1)
+            while place < soon:
                 following = steps[state, classes[place + 1]]
                 if following == 0:
                     break
                 if following == UNKNOWN:
-                    return row, at, size, np.int64(state)
+                    return row, at, length, size, np.int64(state)
                 state = following
                 gathered |= accepts[state]
                 place += 1
+            if place == soon and place <= length:
+                end, unknown = _walk(steps, accepts, classes, length, place, state, states, later, begin, end)
+                if unknown >= 0:
+                    return row, at, length, size, unknown
+                begin, gathered, place = place, gathered | later[place], end
             if gathered:
                 spans[0, size] = row
                 spans[1, size] = at
@@ -71,8 +84,35 @@ def _scan(  # type: ignore[no-untyped-def]
                 accepted[size] = gathered
                 size += 1
             at += 1
-        row, at = row + 1, 0
-    return row, at, size, -1
+        row, at, length, begin, end = row + 1, 0, -1, 0, -1
+    return row, at, length, size, -1
+
+
+@njit(nogil=True, cache=True)
+def _walk(  # type: ignore[no-untyped-def]
+    steps, accepts, classes, length, start, state, states, later, begin, end
+):
+    """Walk on from `state` before character `start`: (where it dies, state of unknown steps or -1).
+
+    It goes no further than to where it meets the walk that is remembered from `begin` to `end`, and is
+    remembered itself.
+    """
+    place, met = start, False
+    while True:
+        met = begin <= place <= end and states[place] == state
+        if met:
+            break
+        states[place], later[place] = state, 0
+        following = steps[state, classes[place + 1]] if place <= length else np.uint16(0)
+        if following == 0:
+            break
+        if following == UNKNOWN:
+            return place, np.int64(state)
+        state = following
+        place += 1
+    for at in range(place - 1, start - 1, -1):
+        later[at] = later[at + 1] | accepts[states[at + 1]]
+    return end if met else place, np.int64(-1)
 
 
 def scan_from(
@@ -85,12 +125,14 @@ def scan_from(
     """What `automaton` accepts from each character ``places[i]`` of text ``rows[i]``: ``uint64[M]``."""
     accepted = np.zeros(len(rows), np.uint64)
     classes = np.zeros(int((texts.stops - texts.starts).max(initial=0)) + 2, np.uint8)
+    trail = np.empty(len(classes), np.uint16), np.empty(len(classes), np.uint64)
     tables = (automaton.classes, automaton.steps, automaton.accepts, automaton.starts, automaton.edge)
-    at = 0
+    at, row, length = 0, -1, 0
     while at < len(rows):
-        at, unknown = _scan_from(
-            texts.data, texts.starts, texts.stops, *tables, classes, rows, places, at, accepted
-        )
+        at, row, length, unknown = _scan_from(
+            texts.data, texts.starts, texts.stops, *tables, classes,
+            *trail, rows, places, at, row, length, accepted,
+        )  # fmt: skip
         if unknown >= 0:
             learn(unknown)
     return accepted
@@ -98,28 +140,34 @@ def scan_from(
 
 @njit(nogil=True, cache=True)
 def _scan_from(  # type: ignore[no-untyped-def]
-    data, begins, ends, table, steps, accepts, starts, edge, classes, rows, places, at, accepted
-):
-    """Walk from place `at` on: (next place, state of unknown steps or -1)."""
-    row = length = -1
+    data, begins, ends, table, steps, accepts, starts, edge, classes,
+    states, later, rows, places, at, row, length, accepted,
+):  # fmt: skip
+    """Walk from place `at` on: (next place, row that is decoded, its length, unknown state or -1)."""
+    begin, end = 0, -1
     while at < len(rows):
         if rows[at] != row:
-            row = rows[at]
+            row, begin, end = rows[at], 0, -1
             length = _classes(data, begins[row], ends[row], table, edge, classes)
         place = places[at]
-        state, gathered = np.int64(starts[classes[place]]), np.uint64(0)
-        while place <= length:
+        state, gathered, soon = starts[classes[place]], np.uint64(0), min(place + SHORT, length + 1)
+        while place < soon:
             following = steps[state, classes[place + 1]]
             if following == 0:
                 break
             if following == UNKNOWN:
-                return at, state
-            state = np.int64(following)
+                return at, row, length, np.int64(state)
+            state = following
             gathered |= accepts[state]
             place += 1
+        if place == soon and place <= length:
+            end, unknown = _walk(steps, accepts, classes, length, place, state, states, later, begin, end)
+            if unknown >= 0:
+                return at, row, length, unknown
+            begin, gathered = place, gathered | later[place]
         accepted[at] = gathered
         at += 1
-    return at, np.int64(-1)
+    return at, row, length, np.int64(-1)
 
 
 @njit(nogil=True, cache=True)

@@ -37,11 +37,12 @@ def automata(draw: st.DrawFn) -> Automaton:
     return automaton(steps, accepts, draw(rows))
 
 
+LONG = st.lists(st.text("ab-", max_size=90), max_size=3)
 TEXTS = st.lists(st.one_of(st.none(), st.text(LETTERS + "z", max_size=12)), max_size=6)
 
 
-@given(texts=TEXTS, machine=automata())
-@settings(max_examples=150, deadline=None)
+@given(texts=st.one_of(TEXTS, LONG), machine=automata())
+@settings(max_examples=250, deadline=None)
 def test_fast_equals_plain(texts: list[str | None], machine: Automaton) -> None:
     array = pa.array(texts, pa.string())
     fast, slow = scan(array, machine), scan(array, machine, implementation="reference")

@@ -44,15 +44,15 @@ def plain(text: str, *, context: bool) -> list[Finding]:
     )
 
 
-def fuzz(seed: int, count: int) -> list[str]:
-    """`count` texts."""
+def fuzz(seed: int, count: int, parts: int = 9) -> list[str]:
+    """`count` texts of at most so many parts."""
     draw = random.Random(seed)
-    return [_text(draw) for _ in range(count)]
+    return [_text(draw, parts) for _ in range(count)]
 
 
-def _text(draw: random.Random) -> str:
+def _text(draw: random.Random, most: int) -> str:
     parts = []
-    for _ in range(draw.randint(1, 9)):
+    for _ in range(draw.randint(1, most)):
         part = draw.choice(MAKERS)(draw) if draw.random() < 0.4 else draw.choice(SAMPLES)
         if draw.random() < 0.1:
             at = draw.randint(0, len(part))

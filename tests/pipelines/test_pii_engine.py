@@ -1,7 +1,10 @@
 """The engine: an automaton never rules out a match; numbers and context words are judged as elsewhere."""
 
+import os
 import random
 import re
+import subprocess
+import sys
 import warnings
 
 import numpy as np
@@ -15,7 +18,7 @@ from kernels.scan import scan
 from pipelines import pii, pii_engine, pii_numbers, pii_phone
 from pipelines.pii_automaton import Machine
 from pipelines.pii_engine import Scanner, scanner
-from pipelines.pii_graph import Pattern, needed
+from pipelines.pii_graph import Graph, Pattern
 from pipelines.pii_presidio import engine
 from pipelines.pii_symbols import Symbols, UnreadableError, named
 from tests.pipelines.identifiers import plain
@@ -23,8 +26,14 @@ from tests.pipelines.identifiers import plain
 
 def accepted(pattern: Pattern, text: str) -> list[int]:
     """Characters from which the automaton of `pattern` accepts."""
-    machine = Machine([pattern], Symbols(named(pattern.source + pattern.between)))
+    machine = made(pattern)
     return scan([text], machine.tables, machine.learn).start.tolist()
+
+
+def made(pattern: Pattern) -> Machine:
+    """The automaton of `pattern`."""
+    graph = Graph(Symbols(named(pattern.source + pattern.between)))
+    return Machine(graph, graph.pattern(0, pattern).starts)
 
 
 @pytest.mark.parametrize(
@@ -80,6 +89,11 @@ def _ours(text: str, *, context: bool) -> list[pii_engine.Finding]:
         "1x2x3x4567 or 5 ext 5551234567 or +49 (0)30 123456; 12 # 425 882 8080",
         "٤٢٥ ٨٨٢ ٨٠٨٠ and ４２５-882-8080 or $4258828080 4258828080% K4258828080",
         "2012-01-02 08:00 2012-01-02 08 3/10/2011 211-227 (2003) (425) 882-8080 / x12 4258828080",
+        "326-889#7920384808478746745 and 5 ext 123456789012345678908478746745",  # behind extensions
+        "1-" * 20 + "9" * 20 + "8478746745 now",
+        "1" * 840 + "4258828080, " + "1" * 419 + "4258828080 " + "3" * 500,
+        "10 - 20 . 30 425-882-8080/12.5 (030) 123456 / 7 8 9",
+        "a." * 60 + "a@b." * 40 + "com and " + "x.y@" * 30 + "example.org",
         "İGB82 WEST 1234 5698 7654 32 ſ12345678 K1234567",
     ],
 )
@@ -127,25 +141,54 @@ def test_a_changed_pattern_that_is_readable_is_followed(monkeypatch: pytest.Monk
 @pytest.mark.parametrize("source", [r"a(?i:b)", r"\X", "a[b", r"(?P<x>a)(?(x)b|c)", "[Ā-ɏ]"])
 def test_what_is_not_understood_is_refused(source: str) -> None:
     with pytest.raises(UnreadableError):
-        Machine([Pattern(source)], Symbols(named(source)))
+        made(Pattern(source))
 
 
 def test_only_what_begins_anywhere_needs_a_character() -> None:
     assert [character for character, _ in scanner(False).machines] == [None, "@"]
-    symbols = Symbols([])
-    assert needed(Pattern(r"\w+-?\w*@\w+"), symbols) is None  # it has a run
-    assert needed(Pattern(r"\b(?:\w|\w\w*)@\w"), symbols) == "@"
-    assert needed(Pattern(r"\b(?:\w|\w\w*)(?:@|-)\w"), symbols) is None
-    assert needed(Pattern(r"x\w*@"), symbols) is None
+
+    def needed(source: str) -> str | None:
+        graph = Graph(Symbols([]))
+        return graph.needed(graph.pattern(0, Pattern(source)))
+
+    assert needed(r"\w+-?\w*@\w+") is None  # it has a run
+    assert needed(r"\b(?:\w|\w\w*)@\w") == "@"
+    assert needed(r"\b(?:\w|\w\w*)(?:@|-)\w") is None
+    assert needed(r"x\w*@") is None
 
 
 def test_states_are_forgotten_when_there_is_no_room(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pipelines.pii_automaton.MOST", 40)
-    machine = Machine([Pattern(r"\b[a-f]{2,9}\d?\b")], Symbols([]))
-    texts = ["abc1 fed xyz aaaa", "b2 bb2"] * 3
-    found = scan(texts, machine.tables, machine.learn)
-    whole = Machine([Pattern(r"\b[a-f]{2,9}\d?\b")], Symbols([]))
-    np.testing.assert_array_equal(found.start, scan(texts, whole.tables, whole.learn).start)
+    pattern = Pattern(r"\b(?:[a-f]{2,9}\d?|x[a-z]{6}y|0[0-9]{8})\b")
+    texts = ["abc1 fed xyz aaaa", "b2 bb2 xabcdefy 012345678"] * 3
+    whole, learned = made(pattern), []
+    due = scan(texts, whole.tables, whole.learn)
+    monkeypatch.setattr("pipelines.pii_automaton.MOST", 30)
+    machine = made(pattern)
+
+    def learn(state: int) -> None:
+        learned.append(state)
+        machine.learn(state)
+
+    np.testing.assert_array_equal(scan(texts, machine.tables, learn).start, due.start)
+    assert len(learned) > 2 * whole.states.used[0]
+
+
+def test_a_process_that_only_looks_for_patterns_imports_no_models_until_asked() -> None:
+    code = """
+import sys
+from pipelines import pii_presidio
+pii_presidio.engine()
+assert not {"torch", "transformers"} & set(sys.modules)
+import torch
+pii_presidio.complete()
+from presidio_analyzer.nlp_engine import transformers_nlp_engine
+from thinc.api import get_torch_default_device
+assert transformers_nlp_engine.is_available()
+assert get_torch_default_device() == torch.device("cpu")
+"""
+    environment = {**os.environ, "CUDA_VISIBLE_DEVICES": ""}
+    done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr[-2000:]
 
 
 # Telephone numbers
