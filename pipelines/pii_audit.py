@@ -28,6 +28,8 @@ KEYS = ("source", "entity", "role", "recognizer", "kind")
 
 def of(table: pa.Table) -> dict[str, Any]:
     """Numbers of one part: rows looked through, rows touched, findings, places to look at."""
+    if "found" not in table.column_names:  # a flow without the stage
+        return {"rows": 0, "touched": 0, "found": [], "places": []}
     looked = table.filter(schema.live(table))
     found: Counter[tuple[str, ...]] = Counter()
     for one in _flat(looked["found"]).to_pylist():

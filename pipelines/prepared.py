@@ -154,7 +154,8 @@ def finish(
     for stage in _modules(job.stages[job.cut :]):
         table, state["stages"][_short(stage)] = _timed(stage, table, getattr(recipe, _short(stage)))
     audit = pii_audit.of(table)
-    kept = table.filter(schema.live(table)).drop_columns([*MARKS, "found"])
+    kept = table.filter(schema.live(table))
+    kept = kept.drop_columns([name for name in (*MARKS, "found") if name in kept.column_names])
     marked = table.filter(pc.invert(schema.live(table)))
     outputs = [write(recipe.output, f"prepared/part-{name}.parquet", kept)]
     if marked.num_rows:
