@@ -28,7 +28,9 @@ class Automaton(NamedTuple):
     classes uint8[CODE_POINTS]: class of each character, below `edge`; steps uint16[S, C]: next state, or
     UNKNOWN where that has not been worked out yet;
     accepts uint64[S]: what is accepted on entering a state; starts uint16[C]: first state by the class of
-    the character before; edge: C - 1.
+    the character before; edge: C - 1; every: bits that it may accept.
+
+    A walk that asks for more steps than there are states accepts `every`: it would ask for ever.
     """
 
     classes: NDArray[np.uint8]
@@ -36,6 +38,7 @@ class Automaton(NamedTuple):
     accepts: NDArray[np.uint64]
     starts: NDArray[np.uint16]
     edge: int
+    every: int = 2**64 - 1
 
 
 class Places(NamedTuple):

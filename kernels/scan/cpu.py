@@ -11,6 +11,7 @@ from kernels.arrow import Spans
 
 UNKNOWN = 0xFFFF
 ROOM = 1 << 14  # places that are collected before they are put aside
+IMPATIENT = 64  # steps that a walk may ask for in a text where one asked for more than there is room for
 SHORT = 24  # characters of a walk that are not remembered
 
 
@@ -22,6 +23,8 @@ def scan(texts: Spans, automaton: Any, learn: Callable[[int], None]) -> tuple[ND
     tables = (automaton.classes, automaton.steps, automaton.accepts, automaton.starts, automaton.edge)
     parts, row, at, length, size = [], 0, 0, -1, 0
     spans, accepted = np.empty((3, ROOM), np.int64), np.empty(ROOM, np.uint64)
+    asked, place = 0, (-1, -1)  # how often the walk from a place has asked
+    patience = len(automaton.steps)
     while row < len(texts):
         first = automaton.steps[automaton.starts]  # by the classes of two characters: most walks end there
         row, at, length, size, unknown = _scan(
@@ -29,8 +32,14 @@ def scan(texts: Spans, automaton: Any, learn: Callable[[int], None]) -> tuple[ND
             *trail, row, at, length, spans, accepted, size,
         )  # fmt: skip
         if unknown >= 0:
-            learn(unknown)
-        elif row < len(texts):
+            asked, place = asked + 1 if place == (row, at) else 1, (row, at)
+            if asked <= patience:
+                learn(unknown)
+                continue
+            patience = IMPATIENT
+            spans[:, size], accepted[size] = (row, at, length), automaton.every
+            size, at = size + 1, at + 1
+        if size == ROOM:
             parts.append((*spans, accepted))
             spans, accepted, size = np.empty((3, ROOM), np.int64), np.empty(ROOM, np.uint64), 0
     parts.append((*spans[:, :size], accepted[:size]))
@@ -128,13 +137,18 @@ def scan_from(
     trail = np.empty(len(classes), np.uint16), np.empty(len(classes), np.uint64)
     tables = (automaton.classes, automaton.steps, automaton.accepts, automaton.starts, automaton.edge)
     at, row, length = 0, -1, 0
+    asked, place, patience = 0, -1, len(automaton.steps)
     while at < len(rows):
         at, row, length, unknown = _scan_from(
             texts.data, texts.starts, texts.stops, *tables, classes,
             *trail, rows, places, at, row, length, accepted,
         )  # fmt: skip
         if unknown >= 0:
-            learn(unknown)
+            asked, place = asked + 1 if place == at else 1, at
+            if asked <= patience:
+                learn(unknown)
+            else:
+                accepted[at], at, patience = automaton.every, at + 1, IMPATIENT
     return accepted
 
 

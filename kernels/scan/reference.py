@@ -44,14 +44,17 @@ def scan_from(
 
 def walk(automaton: Any, classes: list[int], at: int, learn: Callable[[int], None]) -> tuple[int, int]:
     """What is accepted from character `at`, and the character at which the automaton dies."""
-    state, accepted = int(automaton.starts[classes[at]]), 0
-    for place in range(at + 1, len(classes)):
-        following = int(automaton.steps[state, classes[place]])
-        if following == UNKNOWN:
-            learn(state)
-            return walk(automaton, classes, at, learn)
-        if following == 0:
-            return accepted, place - 1
-        state = following
-        accepted |= int(automaton.accepts[state])
-    return accepted, len(classes) - 2
+    for _ in range(len(automaton.steps) + 1):
+        state, accepted = int(automaton.starts[classes[at]]), 0
+        for place in range(at + 1, len(classes)):
+            following = int(automaton.steps[state, classes[place]])
+            if following == UNKNOWN:
+                break
+            if following == 0:
+                return accepted, place - 1
+            state = following
+            accepted |= int(automaton.accepts[state])
+        else:
+            return accepted, len(classes) - 2
+        learn(state)
+    return automaton.every, len(classes) - 2

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kernels.scan import scan
+from kernels.scan import scan, scan_from
 from pipelines import pii, pii_engine, pii_numbers, pii_phone
 from pipelines.pii_automaton import Machine
 from pipelines.pii_engine import Scanner, scanner
@@ -171,6 +171,23 @@ def test_states_are_forgotten_when_there_is_no_room(monkeypatch: pytest.MonkeyPa
 
     np.testing.assert_array_equal(scan(texts, machine.tables, learn).start, due.start)
     assert len(learned) > 2 * whole.states.used[0]
+
+
+def test_a_walk_that_needs_more_states_than_there_is_room_for_accepts_all(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("pipelines.pii_automaton.MOST", 14)
+    pattern = Pattern(r"(?:ab?c?d?e?f?){2,9}[0-9]")
+    machine, text = made(pattern), "abcdefabcdefabcdefabcdef1 aa7"
+    places = scan([text], machine.tables, machine.learn)
+    found = [
+        (m.start(), m.end()) for at in range(len(text)) if (m := re.compile(pattern.source).match(text, at))
+    ]
+    assert {start for start, _ in found} <= set(places.start.tolist())
+    assert set(places.accepted.tolist()) == {1}
+    rows = np.zeros(len(text), np.int64)
+    taken = scan_from([text], rows, np.arange(len(text)), machine.tables, machine.learn)
+    assert all(taken[start] == 1 for start, _ in found)
 
 
 def test_a_process_that_only_looks_for_patterns_imports_no_models_until_asked() -> None:
