@@ -319,6 +319,17 @@ def read_table(
         return pq.read_table(file, columns=columns, filters=filters)
 
 
+def row_groups(path: str, columns: list[str] | None = None) -> Iterator[pa.Table]:
+    """The row groups of one Parquet object as tables, one held at a time.
+
+    Raises: FileNotFoundError, StorageError.
+    """
+    with explained(path, "read"), open_input(path) as file:
+        held = pq.ParquetFile(file)
+        for number in range(held.num_row_groups):
+            yield held.read_row_group(number, columns=columns)
+
+
 def rows(path: str) -> int:
     """Rows of one Parquet object, from its footer alone. Raises: FileNotFoundError, StorageError."""
     with explained(path, "read"), open_input(path) as file:

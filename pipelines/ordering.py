@@ -7,7 +7,7 @@ Cost: one task for all rows: 24 bytes a row of keys, 8 of the order and some 20 
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -147,12 +147,18 @@ def _write(work: str, name: str, values: pa.Array) -> None:
     storage.write_table(path, pa.table({name: values}), row_group=blocking.RANGE_GROUP)
 
 
-def arrow(work: str, name: str) -> pa.Array:
-    """One of `COLUMNS` and `NULLABLE` of all rows, by rank."""
-    return storage.read_table(storage.join(work, f"rows-{name}.parquet"))[name].combine_chunks()
+def ranges(work: str, name: str) -> Iterator[tuple[int, pa.Array]]:
+    """One of `COLUMNS` and `NULLABLE` by rank, some rows at a time: the rank of the first and the values."""
+    at = 0
+    for table in storage.row_groups(storage.join(work, f"rows-{name}.parquet"), [name]):
+        yield at, table[name].combine_chunks()
+        at += table.num_rows
 
 
-def column(work: str, name: str) -> NDArray[Any]:
-    """One of `COLUMNS` of all rows, by rank."""
-    values: NDArray[Any] = arrow(work, name).to_numpy()
-    return values
+def column(work: str, name: str, ranks: NDArray[np.int64]) -> pa.Array:
+    """One of `COLUMNS` and `NULLABLE` at some ranks, ascending; no more of it is held than a row group."""
+    found = []
+    for first, values in ranges(work, name):
+        begin, end = np.searchsorted(ranks, [first, first + len(values)])
+        found.append(values.take(pa.array(ranks[begin:end] - first)))
+    return pa.chunked_array(found).combine_chunks()
