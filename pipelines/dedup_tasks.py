@@ -132,7 +132,7 @@ def _stage(group: Sequence[tuple[int, File]], work: str) -> str:
             table = storage.read_table(file.path, list(STAGED))
         tables.append(table.append_column("file", pa.array(np.full(table.num_rows, number, np.int32))))
     path = storage.join(work, f"staged-{group[0][0]}.parquet")
-    storage.write_table(path, pa.concat_tables(tables))
+    storage.write_table(path, pa.concat_tables(tables), dictionary=["source"])
     return path
 
 

@@ -137,14 +137,14 @@ def _write_ranks(
         size = storage.read_table(path, ["row_id"]).num_rows
         mine = rank[at : at + size]
         table = pa.table({"rank": mine, "representative": representative[mine]})
-        storage.write_table(storage.join(work, f"ranks-{number}.parquet"), table)
+        storage.write_table(storage.join(work, f"ranks-{number}.parquet"), table, dictionary=False)
         at += size
 
 
 def _write(work: str, name: str, values: pa.Array) -> None:
     # In groups, so that the writer encodes a part of the column at a time.
     path = storage.join(work, f"rows-{name}.parquet")
-    storage.write_table(path, pa.table({name: values}), row_group=blocking.RANGE_GROUP)
+    storage.write_table(path, pa.table({name: values}), blocking.RANGE_GROUP, dictionary=name == "source")
 
 
 def ranges(work: str, name: str) -> Iterator[tuple[int, pa.Array]]:

@@ -67,7 +67,8 @@ def gather(
     table = pa.table({"row_id": ids, "file": file, "rank": concerned[place], "chunk": chunk})
     groups = np.unique(group).tolist()
     for one in groups:
-        storage.write_table(storage.join(work, f"wanted-{one}.parquet"), table.filter(pa.array(group == one)))
+        path = storage.join(work, f"wanted-{one}.parquet")
+        storage.write_table(path, table.filter(pa.array(group == one)), dictionary=False)
     return {"chunks": chunks, "groups": groups}
 
 
@@ -90,7 +91,7 @@ def collect(item: tuple[int, Sequence[tuple[int, File]]], work: str) -> dict[str
             path = storage.join(work, f"{kind}-{number}.parquet")
             whole = pa.concat_tables(tables)
             order = np.argsort(whole["chunk"].to_numpy(), kind="stable")
-            storage.write_table(path, whole.take(pa.array(order)), row_group=RANGE_GROUP)
+            storage.write_table(path, whole.take(pa.array(order)), RANGE_GROUP, dictionary=False)
             written[kind] = path
     return written
 
@@ -116,7 +117,7 @@ def compare(
         rule[np.flatnonzero(chosen)[found.alike]] = decide.ALIKE
     columns = {"better": pairs[:, 0], "worse": pairs[:, 1], "similarity": similarity, "rule": rule}
     path = storage.join(work, f"verified-{chunk}.parquet")
-    storage.write_table(path, pa.table(columns))
+    storage.write_table(path, pa.table(columns), dictionary=False)
     return {"path": path, "pairs": len(pairs)}
 
 
