@@ -132,7 +132,7 @@ def _stage(group: Sequence[tuple[int, File]], work: str) -> str:
             table = storage.read_table(file.path, list(STAGED))
         tables.append(table.append_column("file", pa.array(np.full(table.num_rows, number, np.int32))))
     path = storage.join(work, f"staged-{group[0][0]}.parquet")
-    storage.write_table(path, pa.concat_tables(tables), dictionary=["source"])
+    storage.write_table(path, pa.concat_tables(tables), blocking.RANGE_GROUP, dictionary=["source"])
     return path
 
 
@@ -228,7 +228,7 @@ def _by_source(work: str, removed: NDArray[np.int64], foreign: int) -> dict[str,
         begin, end = np.searchsorted(removed, [first, first + len(sources)])
         taken = sources.take(pa.array(removed[begin:end] - first))
         for counts, values in ((rows, sources.slice(max(0, foreign - first))), (gone, taken)):
-            found = pc.value_counts(values.dictionary_decode())
+            found = pc.value_counts(values.cast(pa.string()))
             counts.update(dict(zip(*(found.field(f).to_pylist() for f in ("values", "counts")), strict=True)))
     return {name: {"rows": rows[name], "removed": gone[name]} for name in sorted(rows)}
 
