@@ -347,6 +347,7 @@ def write_table(
                     table, sink, compression="zstd", row_group_size=group, use_dictionary=dictionary
                 )
             os.replace(temporary, key)
+    pa.default_memory_pool().release_unused()  # tens of MiB of the encoder's tables
     return sink.size, sink.hash.hexdigest()
 
 

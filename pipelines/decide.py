@@ -77,18 +77,14 @@ def best_first(
     `plan` is 0 for the inputs that a run began with: what was added later never displaces a row that
     stood, so that the windows and sides of a run stay as they are when it grows. All are [N].
     """
-    return np.lexsort(ascending(priority, score, size, row_id, plan))
+    return np.lexsort((*ascending(score, size, row_id), -priority, plan))
 
 
 def ascending(
-    priority: NDArray[np.integer[Any]],
-    score: NDArray[np.float32],
-    size: NDArray[np.uint32],
-    row_id: NDArray[np.uint64],
-    plan: NDArray[np.integer[Any]],
+    score: NDArray[np.float32], size: NDArray[np.uint32], row_id: NDArray[np.uint64]
 ) -> tuple[NDArray[Any], ...]:
-    """The keys of `best_first` as `np.lexsort` takes them: the last decides first, and less is better."""
-    return row_id, ~size, -score, -priority, plan
+    """The last keys of `best_first` as `np.lexsort` takes them: less is better, the last counts most."""
+    return row_id, ~size, -score
 
 
 def total_order(

@@ -107,6 +107,8 @@ def run(
     names = tuple(c.name for c in corpora)
     decided = partial(_decide, work=work, output=output, config=config, **first, files=files, names=names)
     told = next(each(decided, [verified], name="dedup decide"))
+    cluster = partial(_cluster, work=work, output=output, config=config, foreign=foreign)
+    next(each(cluster, [verified], name="dedup cluster"))
     own = [path for path, group in zip(staged, groups, strict=True) if not group[0][1].corpus]
     indexed = list(each(partial(index.build, output=output), enumerate(own), name="dedup index"))
     storage.delete(work)
@@ -146,7 +148,7 @@ def _decide(
     files: Sequence[File],
     names: Sequence[str],
 ) -> dict[str, Any]:
-    """Decide what goes; write removed, borderline, joined, clusters and ordinals; count.
+    """Decide what goes; write removed and borderline; count.
 
     Only rows of some pair are looked at, and numbered anew in the same order.
     """
@@ -162,7 +164,7 @@ def _decide(
     kept, counts = np.unique(verdict.kept, return_counts=True)
     largest = np.lexsort((ids[kept], -counts))[:LISTED]
     by_rule = np.bincount(verdict.rule, minlength=len(decide.RULES))
-    told = {
+    return {
         "rows": rows - foreign,
         "against": foreign,
         **{name: int(count) for name, count in zip(decide.RULES, by_rule, strict=True) if name != "alike"},
@@ -179,11 +181,15 @@ def _decide(
             for t in sorted({*THRESHOLDS, config.threshold})
         ],
     }
-    ordinals = storage.read_table(storage.join(work, "ordinals.parquet"))
+
+
+def _cluster(verified: list[dict[str, Any]], work: str, output: str, config: Config, foreign: int) -> None:
+    """Write joined, clusters and ordinals."""
+    ranks, matches = _matches(work, verified)
     own = matches.among(int(np.searchsorted(ranks, foreign)))
-    mine = ranks[ranks >= foreign]
-    clusters.write(output, work, foreign, mine, own, config.threshold - config.margin, ordinals)
-    return told
+    ordinals = storage.read_table(storage.join(work, "ordinals.parquet"))
+    least = config.threshold - config.margin
+    clusters.write(output, work, foreign, ranks[ranks >= foreign], own, least, ordinals)
 
 
 def _matches(work: str, verified: Sequence[dict[str, Any]]) -> tuple[NDArray[np.int64], decide.Matches]:

@@ -3,7 +3,7 @@
 Every other step of pass 2 names rows by their rank, the best first. Columns lie in files of their own, so
 that a step reads those that it needs, and here one is held at a time.
 
-Cost: one task for all rows: 24 bytes a row of keys and 12 while they are sorted, after that 4 of the order
+Cost: one task for all rows: 20 bytes a row of keys and 12 while they are sorted, after that 4 of the order
 and two or three columns of 8.
 """
 
@@ -110,10 +110,10 @@ def _sorted(
     corpora = np.array([f.corpus for f in files], np.int32)
     before = np.array(firsts, np.uint64)
     n = sum(storage.rows(path) for path in staged)
-    # As `decide.ascending` gives them, which is how they are sorted: nothing is copied but the order.
-    keys: list[NDArray[Any]] = [
-        np.empty(n, kind) for kind in (np.uint64, np.uint32, np.float32, np.int32, np.int32)
-    ]
+    # As `np.lexsort` takes them, the plan and priority in one: nothing is copied but the order.
+    keys: list[NDArray[Any]] = [np.empty(n, kind) for kind in (np.uint64, np.uint32, np.float32, np.int32)]
+    levels = {p: place for place, p in enumerate(sorted({0, *priority.values()}))}
+    level = {name: levels[p] for name, p in priority.items()}
     ordinals: Counter[int] = Counter()
     at = foreign = 0
     for table in (t.combine_chunks() for path in staged for t in storage.row_groups(path, list(KEYS))):
@@ -125,8 +125,9 @@ def _sorted(
         foreign += int((corpus > 0).sum())
         own, counts = np.unique(fragments[corpus == 0], return_counts=True)
         ordinals.update(dict(zip(own.tolist(), counts.tolist(), strict=True)))
-        weights, size = _weights(table["source"], priority), table["size"].to_numpy()
-        for held, values in zip(keys, decide.ascending(weights, scores(table), size, ids, plan), strict=True):
+        first = plan * np.int32(len(levels)) - _levels(table["source"], level, levels[0])
+        last = decide.ascending(scores(table), table["size"].to_numpy(), ids)
+        for held, values in zip(keys, (*last, first), strict=True):
             held[at : at + len(ids)] = values
         at += len(ids)
     _write_ordinals(work, ordinals)
@@ -141,11 +142,11 @@ def _write_ordinals(work: str, counts: Mapping[int, int]) -> None:
     storage.write_table(storage.join(work, "ordinals.parquet"), table)
 
 
-def _weights(sources: pa.ChunkedArray, priority: dict[str, int]) -> NDArray[np.int32]:
-    """Priority of each row's source; 0 for rows of earlier runs, which have none."""
+def _levels(sources: pa.ChunkedArray, level: dict[str, int], none: int) -> NDArray[np.int32]:
+    """Level of each row's source; `none` for others and for rows of earlier runs, which have none."""
     names = sources.combine_chunks().cast(pa.string()).dictionary_encode()
-    weights = np.array([*(priority.get(n, 0) for n in names.dictionary.to_pylist()), 0], np.int32)
-    chosen: NDArray[np.int32] = weights[pc.fill_null(names.indices, len(names.dictionary)).to_numpy()]
+    levels = np.array([*(level.get(n, none) for n in names.dictionary.to_pylist()), none], np.int32)
+    chosen: NDArray[np.int32] = levels[pc.fill_null(names.indices, len(names.dictionary)).to_numpy()]
     return chosen
 
 

@@ -13,8 +13,8 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 ROW = 1500  # bytes of text of a row, as in the benchmark
 CORES = 64  # of a node
-SORTING = ("order", "block", "gather", "decide")  # n log n; the others walk rows once
-WHOLE = ("order", "gather", "decide")  # one task over small columns of all rows
+SORTING = ("order", "block", "gather", "decide", "cluster")  # n log n; the others walk rows once
+WHOLE = ("order", "gather", "decide", "cluster")  # one task over small columns of all rows
 SIZES = (10**8, 10**9, 10**10)
 PUBLISHED = """\
 | NeMo Curator, fuzzy deduplication (published) | 8 TB | 0.5 h on 4 nodes of 8 H100 | 16 GPU-hours |
