@@ -52,14 +52,15 @@ def write(
             *(np.stack([first, row], axis=1)[first != row] for first, row in stars),
         ]
     )
-    labels = kernels.components(joined, len(ids))
-    rows = candidates.distinct(joined.ravel().copy())
-    first = ids[_earliest(labels, ids)]
-    table = pa.table({"row_id": ids[rows], "cluster": first[rows], "own": own[rows]})
-    _write(output, "clusters", table.sort_by("row_id"))
+    del exact, pairs, near, equal, earliest, grouped, same_group, stars
     edges = np.sort(ids[joined], axis=1)
-    table = pa.table({"a": edges[:, 0], "b": edges[:, 1]})
-    _write(output, "joined", table.sort_by([("b", "ascending"), ("a", "ascending")]))
+    edges = edges[np.lexsort((edges[:, 0], edges[:, 1]))]
+    _write(output, "joined", pa.table({"a": edges[:, 0], "b": edges[:, 1]}))
+    del edges
+    first = ids[_earliest(kernels.components(joined, len(ids)), ids)]
+    rows = candidates.distinct(joined.ravel())
+    rows = rows[np.argsort(ids[rows])]
+    _write(output, "clusters", pa.table({"row_id": ids[rows], "cluster": first[rows], "own": own[rows]}))
 
 
 def _repeated(work: str, foreign: int) -> NDArray[np.int64]:
