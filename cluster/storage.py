@@ -283,14 +283,18 @@ def _write_temporary(key: str, data: bytes) -> str:
 
 @contextmanager
 def _temporary(key: str) -> Iterator[tuple[str, IO[bytes]]]:
-    """Name and file of a new temporary in the target's directory, synced at the end."""
+    """Name and file of a new temporary in the target's directory, synced at the end; gone if that fails."""
     folder = os.path.dirname(key)
     os.makedirs(folder, exist_ok=True)
     name = os.path.join(folder, f"{TEMPORARY}{uuid.uuid4().hex}")
-    with open(name, "wb") as file:
-        yield name, file
-        file.flush()
-        os.fsync(file.fileno())
+    try:
+        with open(name, "wb") as file:
+            yield name, file
+            file.flush()
+            os.fsync(file.fileno())
+    except BaseException:
+        os.unlink(name)
+        raise
 
 
 class _Hashed(io.RawIOBase):

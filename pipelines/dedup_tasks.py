@@ -2,11 +2,12 @@
 
 Stage the fingerprints (a task for `GROUP` files), order the rows (one task, `pipelines.ordering`), scatter
 them by block and pair them (many, `pipelines.blocking`), gather the candidate pairs (one), bring their texts
-together and compare them (many, `pipelines.verifying`), decide (one), index what stays (a task a staged
-file). What one step hands to the next lies in `duplicates/work/`; the driver sees counts and paths.
+together and compare them (many, `pipelines.verifying`), decide (one), cluster (one), index what stays (a task
+a staged file). What one step hands to the next lies in `duplicates/work/`; the driver sees counts and paths.
 
-Cost: ordering and deciding hold some 40 bytes a row of the run, every other task its share. Measured and
-extrapolated in tests/benchmarks/COST.md.
+Cost: ordering holds some 40 bytes a row of the run, gathering, deciding and clustering some 200 a row that
+stands in a pair or repeated group, every other task its share. Measured and extrapolated in
+tests/benchmarks/COST.md.
 """
 
 from collections import Counter

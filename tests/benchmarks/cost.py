@@ -88,7 +88,8 @@ def text() -> str:
         lines.append(f"| {rows:.0e} | {size(rows * ROW)} | {spent} | {needed} |")
     lines += [
         "",
-        "Three steps are one task over small columns of all rows; their memory grows by "
+        "Four steps are one task for the whole run, the first over small columns of all rows, the others "
+        "over rows of pairs; their memory grows by "
         + ", ".join(f"{n} {h:.0f} bytes a row" for n, h in held.items())
         + ". They set the ceiling of this form, for they run on one core (together "
         f"{sum(steps[n]['us_a_row'] for n in WHOLE) * 1e9 / 6e7:.0f} minutes at 1e9 rows) and in one node's "
