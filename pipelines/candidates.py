@@ -23,8 +23,8 @@ depends on how they lie.
 Cost: sorting a band and its pairs; 40 bytes a row. Pairs at most rows * (FIRST + BEFORE) * 9 a band.
 """
 
-from collections.abc import Callable
-from typing import NamedTuple
+from collections.abc import Callable, Iterable
+from typing import Any, NamedTuple
 
 import numpy as np
 from numba import njit
@@ -108,10 +108,24 @@ def pairs(
     return unpack(np.unique(np.concatenate(found))), capped
 
 
-def unique(found: list[NDArray[np.int64]]) -> NDArray[np.int64]:
-    """Pairs of several bands, each once, sorted."""
-    every = np.concatenate([np.zeros((0, 2), np.int64), *found]).astype(np.uint64)
-    return unpack(np.unique(every[:, 0] << S32 | every[:, 1]))
+def unique(found: Iterable[NDArray[np.int64]]) -> NDArray[np.int64]:
+    """Pairs of several bands, each once, sorted. `found` is read one by one: most bands find a pair again,
+    so what is held is the distinct pairs and at most as many that may be among them."""
+    held, pending, waiting = np.zeros(0, np.uint64), [], 0
+    for pairs in found:
+        pending.append(pairs[:, 0].astype(np.uint64) << S32 | pairs[:, 1].astype(np.uint64))
+        waiting += len(pairs)
+        if waiting > len(held):
+            held, pending, waiting = distinct(np.concatenate([held, *pending])), [], 0
+    return unpack(distinct(np.concatenate([held, *pending])))
+
+
+def distinct(values: NDArray[Any]) -> NDArray[Any]:
+    """Each value once, sorted; `values` is sorted in place (`np.unique` keeps a table of hashes)."""
+    values.sort()
+    first = np.concatenate([[True], values[1:] != values[:-1]])[: len(values)]
+    found: NDArray[Any] = values[first]
+    return found
 
 
 def unpack(codes: U64) -> NDArray[np.int64]:

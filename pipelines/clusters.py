@@ -3,7 +3,7 @@
 Cost: sorting the rows that are matched or grouped; of the others the row ids are counted by fragment.
 """
 
-from collections.abc import Callable
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -13,15 +13,16 @@ from numpy.typing import NDArray
 
 import kernels
 from cluster import storage
-from pipelines import decide
+from pipelines import candidates, decide, ordering
 
 RANGE_GROUP = 65_536  # rows of a row group, for these tables are read by range
 
 
 def write(
     output: str,
-    column: Callable[[str], pa.Array],
+    work: str,
     foreign: int,
+    ranks: NDArray[np.int64],
     matches: decide.Matches,
     least: float,
     ordinals: pa.Table,
@@ -29,17 +30,16 @@ def write(
     """Write which rows share a side of the split, whatever is removed: exact copies (also where they
     stay), matches of at least `least`, rows of one `group`.
 
-    `column(name)` gives a column of all rows by rank, of which the first `foreign` are left out; the ranks
-    of `matches` count from there; `ordinals` says how many rows each fragment has. Pairs go by the earliest
-    row of those that are equal: so the pairs among the rows of any earlier state of the run join the rows
-    that they joined then.
+    `work` holds the columns of all rows by rank, of which the first `foreign` are left out; `matches` are
+    between places in `ranks`, ascending; `ordinals` says how many rows each fragment has. Pairs go by the
+    earliest row of those that are equal: so the pairs among the rows of any earlier state of the run join
+    the rows that they joined then.
     """
-    group = column("group").slice(foreign)
-    concerned = np.unique(np.concatenate([matches.exact.ravel(), matches.pairs.ravel(), _repeated(group)]))
     _write(output, "ordinals", ordinals)
-    ids = column("row_id").slice(foreign).to_numpy()[concerned]
-    group = group.take(pa.array(concerned))
-    exact, pairs = (np.searchsorted(concerned, p) for p in (matches.exact, matches.pairs))
+    concerned = candidates.distinct(np.concatenate([ranks, _repeated(work, foreign)]))
+    exact, pairs = (np.searchsorted(concerned, ranks)[p] for p in (matches.exact, matches.pairs))
+    ids, group, exact_lo = (ordering.column(work, c, concerned) for c in ("row_id", "group", "exact_lo"))
+    ids, own = ids.to_numpy(), pc.coalesce(group, exact_lo).to_numpy()
     near = matches.rule != decide.EXACT
     equal = kernels.components(np.concatenate([exact, pairs[~near]]), len(ids))
     earliest = _earliest(equal, ids)
@@ -52,27 +52,33 @@ def write(
             *(np.stack([first, row], axis=1)[first != row] for first, row in stars),
         ]
     )
-    labels = kernels.components(joined, len(ids))
-    rows = np.unique(joined)
-    exact_lo = column("exact_lo").slice(foreign).take(pa.array(concerned))
-    own = pc.coalesce(group, exact_lo).to_numpy()
-    first = ids[_earliest(labels, ids)]
-    table = pa.table({"row_id": ids[rows], "cluster": first[rows], "own": own[rows]})
-    _write(output, "clusters", table.sort_by("row_id"))
+    del exact, pairs, near, equal, earliest, grouped, same_group, stars
     edges = np.sort(ids[joined], axis=1)
-    table = pa.table({"a": edges[:, 0], "b": edges[:, 1]})
-    _write(output, "joined", table.sort_by([("b", "ascending"), ("a", "ascending")]))
+    edges = edges[np.lexsort((edges[:, 0], edges[:, 1]))]
+    _write(output, "joined", pa.table({"a": edges[:, 0], "b": edges[:, 1]}))
+    del edges
+    first = ids[_earliest(kernels.components(joined, len(ids)), ids)]
+    rows = candidates.distinct(joined.ravel())
+    rows = rows[np.argsort(ids[rows])]
+    _write(output, "clusters", pa.table({"row_id": ids[rows], "cluster": first[rows], "own": own[rows]}))
 
 
-def _repeated(group: pa.Array) -> NDArray[np.int64]:
-    """Rows whose group another row has too."""
-    held = np.flatnonzero(group.is_valid().to_numpy(zero_copy_only=False))
-    values = group.drop_null().to_numpy()
-    order = np.argsort(values)
-    same = values[order][1:] == values[order][:-1]
-    twice = np.concatenate([[False], same]) | np.concatenate([same, [False]]) if len(order) else same
-    rows: NDArray[np.int64] = held[order[twice[: len(order)]]]
-    return rows
+def _repeated(work: str, foreign: int) -> NDArray[np.int64]:
+    """Ranks of the rows from `foreign` on whose group another of them has too."""
+    values = np.concatenate([np.zeros(0, np.uint64), *(groups for _, groups in _groups(work, foreign))])
+    values.sort()
+    twice = candidates.distinct(values[1:][values[1:] == values[:-1]])
+    del values
+    found = (ranks[np.isin(groups, twice)] for ranks, groups in _groups(work, foreign) if len(twice))
+    return np.concatenate([np.zeros(0, np.int64), *found])
+
+
+def _groups(work: str, foreign: int) -> Iterator[tuple[NDArray[np.int64], NDArray[np.uint64]]]:
+    """Ranks and groups of the rows from `foreign` on that have one, some at a time."""
+    for first, groups in ordering.ranges(work, "group"):
+        own = groups.slice(max(0, foreign - first))
+        held = np.flatnonzero(own.is_valid().to_numpy(zero_copy_only=False))
+        yield held + max(first, foreign), own.drop_null().to_numpy()
 
 
 def _earliest(labels: NDArray[Any], ids: NDArray[np.uint64]) -> NDArray[np.int64]:

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 Pairs = NDArray[np.int64]  # [M, 2]: rank of the better row, rank of the worse
 EXACT, NEAR, SKETCH, ALIKE = 0, 1, 2, 3
+STEP = 2**16  # rows that are looked up at a time
 # sketch: near, but the kept row is known by its sketch alone. alike: both stay (see `pipelines.verify`).
 RULES = ("exact", "near", "sketch", "alike")
 
@@ -74,10 +75,16 @@ def best_first(
     """Rows in the total order, the best first: the earlier plan, then priority, quality, length, row_id.
 
     `plan` is 0 for the inputs that a run began with: what was added later never displaces a row that
-    stood, so that the windows and sides of a run stay as they are when it grows. All are [N]; integers as
-    small as they are given, for all rows of a run are sorted at once.
+    stood, so that the windows and sides of a run stay as they are when it grows. All are [N].
     """
-    return np.lexsort((row_id, ~size, -score, -priority, plan))
+    return np.lexsort((*ascending(score, size, row_id), -priority, plan))
+
+
+def ascending(
+    score: NDArray[np.float32], size: NDArray[np.uint32], row_id: NDArray[np.uint64]
+) -> tuple[NDArray[Any], ...]:
+    """The last keys of `best_first` as `np.lexsort` takes them: less is better, the last counts most."""
+    return row_id, ~size, -score
 
 
 def total_order(
@@ -111,10 +118,13 @@ def _repeated(key: NDArray[np.uint64]) -> NDArray[np.int64]:
     """Rows whose key another row has too, ascending: one sort of keys instead of one of rows."""
     ordered = np.sort(key)
     twice = np.unique(ordered[1:][ordered[1:] == ordered[:-1]])
-    if not len(twice):
-        return np.zeros(0, np.int64)
-    place = np.minimum(np.searchsorted(twice, key), len(twice) - 1)
-    return np.flatnonzero(twice[place] == key)
+    del ordered
+    found = [np.zeros(0, np.int64)]
+    for at in range(0, len(key) if len(twice) else 0, STEP):  # a place in `twice` is as large as a key
+        part = key[at : at + STEP]
+        place = np.minimum(np.searchsorted(twice, part), len(twice) - 1)
+        found.append(at + np.flatnonzero(twice[place] == part))
+    return np.concatenate(found)
 
 
 def decide(n: int, matches: Matches, threshold: float, copies: int | None = EXACT) -> Verdict:

@@ -2,26 +2,29 @@
 
 Stage the fingerprints (a task for `GROUP` files), order the rows (one task, `pipelines.ordering`), scatter
 them by block and pair them (many, `pipelines.blocking`), gather the candidate pairs (one), bring their texts
-together and compare them (many, `pipelines.verifying`), decide (one), index what stays (a task a staged
-file). What one step hands to the next lies in `duplicates/work/`; the driver sees counts and paths.
+together and compare them (many, `pipelines.verifying`), decide (one), cluster (one), index what stays (a task
+a staged file). What one step hands to the next lies in `duplicates/work/`; the driver sees counts and paths.
 
-Cost: ordering and deciding hold some 40 bytes a row of the run, every other task its share. Measured and
-extrapolated in tests/benchmarks/COST.md.
+Cost: ordering holds some 40 bytes a row of the run, gathering, deciding and clustering some 200 a row that
+stands in a pair or repeated group, every other task its share. Measured and extrapolated in
+tests/benchmarks/COST.md.
 """
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any
 
 import numpy as np
-import polars as pl
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from cluster import storage
 from pipelines import (
     against,
     blocking,
+    candidates,
     clusters,
     decide,
     dedup,
@@ -103,10 +106,10 @@ def run(
     compare = partial(verifying.compare, collected=collected, work=work, config=config, ngram=ngram)
     verified = list(each(compare, range(gathered["chunks"]), name="dedup verify"))
     names = tuple(c.name for c in corpora)
-    decided = partial(
-        _decide, work=work, output=output, config=config, foreign=foreign, files=files, names=names
-    )
+    decided = partial(_decide, work=work, output=output, config=config, **first, files=files, names=names)
     told = next(each(decided, [verified], name="dedup decide"))
+    cluster = partial(_cluster, work=work, output=output, config=config, foreign=foreign)
+    next(each(cluster, [verified], name="dedup cluster"))
     own = [path for path, group in zip(staged, groups, strict=True) if not group[0][1].corpus]
     indexed = list(each(partial(index.build, output=output), enumerate(own), name="dedup index"))
     storage.delete(work)
@@ -132,7 +135,7 @@ def _stage(group: Sequence[tuple[int, File]], work: str) -> str:
             table = storage.read_table(file.path, list(STAGED))
         tables.append(table.append_column("file", pa.array(np.full(table.num_rows, number, np.int32))))
     path = storage.join(work, f"staged-{group[0][0]}.parquet")
-    storage.write_table(path, pa.concat_tables(tables))
+    storage.write_table(path, pa.concat_tables(tables), blocking.RANGE_GROUP, dictionary=["source"])
     return path
 
 
@@ -141,57 +144,66 @@ def _decide(
     work: str,
     output: str,
     config: Config,
+    rows: int,
     foreign: int,
     files: Sequence[File],
     names: Sequence[str],
 ) -> dict[str, Any]:
-    """Decide what goes; write removed, borderline, joined, clusters and ordinals; count."""
-    ids = ordering.column(work, "row_id")
-    n = len(ids)
-    tables = [storage.read_table(v["path"]) for v in verified]
-    pairs = np.concatenate([np.zeros((0, 2), np.int64), *(blocking.as_pairs(t) for t in tables)])
-    similarity = np.concatenate([np.zeros(0), *(t["similarity"].to_numpy() for t in tables)])
-    rule = np.concatenate([np.zeros(0, np.int8), *(t["rule"].to_numpy() for t in tables)])
-    matches = decide.Matches.of(
-        blocking.read_pairs(work, "exact"),
-        blocking.read_pairs(work, "equal"),
-        pairs,
-        similarity,
-        rule,
-    )
+    """Decide what goes; write removed and borderline; count.
+
+    Only rows of some pair are looked at, and numbered anew in the same order.
+    """
+    ranks, matches = _matches(work, verified)
+    ids, simhash, file = (ordering.column(work, c, ranks).to_numpy() for c in ("row_id", "simhash", "file"))
     copies = rule_of_copies(config)
-    verdict = decide.decide(n, matches, config.threshold, copies)
-    corpora = np.array([0, *(f.corpus for f in files)], np.int32)
-    corpus = corpora[ordering.column(work, "file") + 1]
+    verdict = decide.decide(len(ranks), matches, config.threshold, copies)
+    corpus = np.array([0, *(f.corpus for f in files)], np.int32)[file + 1]
     of_run = partial(_with_run, ranks=ids, corpus=corpus, names=names)
-    simhash = ordering.column(work, "simhash")
     _write(output, "removed", of_run(removed_table(ids, simhash, verdict), verdict))
     close = _borderline(matches, config)
     _write(output, "borderline", of_run(removed_table(ids, simhash, close), close))
-    del simhash
-    least = config.threshold - config.margin
-    ordinals = storage.read_table(storage.join(work, "ordinals.parquet"))
-    clusters.write(output, partial(ordering.arrow, work), foreign, matches.among(foreign), least, ordinals)
     kept, counts = np.unique(verdict.kept, return_counts=True)
     largest = np.lexsort((ids[kept], -counts))[:LISTED]
     by_rule = np.bincount(verdict.rule, minlength=len(decide.RULES))
     return {
-        "rows": n - foreign,
+        "rows": rows - foreign,
         "against": foreign,
         **{name: int(count) for name, count in zip(decide.RULES, by_rule, strict=True) if name != "alike"},
         "alike": int((close.rule == decide.ALIKE).sum()),
         "removed": len(verdict.removed),
-        "by_source": _by_source(ordering.arrow(work, "source"), verdict, foreign),
+        "by_source": _by_source(work, np.sort(ranks[verdict.removed]), foreign),
         "borderline": len(close.removed),
         "clusters": [
             {"rows": int(counts[i]) + 1, "kept": int(ids[kept[i]]), "run": _name(names, corpus[kept[i]])}
             for i in largest
         ],
         "thresholds": [
-            {"threshold": t, "rows": len(decide.decide(n, matches, t, copies).removed)}
+            {"threshold": t, "rows": len(decide.decide(len(ranks), matches, t, copies).removed)}
             for t in sorted({*THRESHOLDS, config.threshold})
         ],
     }
+
+
+def _cluster(verified: list[dict[str, Any]], work: str, output: str, config: Config, foreign: int) -> None:
+    """Write joined, clusters and ordinals."""
+    ranks, matches = _matches(work, verified)
+    own = matches.among(int(np.searchsorted(ranks, foreign)))
+    ordinals = storage.read_table(storage.join(work, "ordinals.parquet"))
+    least = config.threshold - config.margin
+    clusters.write(output, work, foreign, ranks[ranks >= foreign], own, least, ordinals)
+
+
+def _matches(work: str, verified: Sequence[dict[str, Any]]) -> tuple[NDArray[np.int64], decide.Matches]:
+    """The ranks of all rows in some pair, ascending, and the pairs as places among those."""
+    tables = [storage.read_table(v["path"]) for v in verified]
+    pairs = np.concatenate([np.zeros((0, 2), np.int64), *(blocking.as_pairs(t) for t in tables)])
+    similarity = np.concatenate([np.zeros(0), *(t["similarity"].to_numpy() for t in tables)])
+    rule = np.concatenate([np.zeros(0, np.int8), *(t["rule"].to_numpy() for t in tables)])
+    del tables
+    held = [blocking.read_pairs(work, "exact"), blocking.read_pairs(work, "equal"), pairs]
+    ranks = candidates.distinct(np.concatenate([p.ravel() for p in held]))
+    exact, equal, near = (np.searchsorted(ranks, p) for p in held)
+    return ranks, decide.Matches.of(exact, equal, near, similarity, rule)
 
 
 def _name(names: Sequence[str], corpus: int) -> str | None:
@@ -215,16 +227,17 @@ def _with_run(
     return pa.Table.from_arrays([*table.columns, runs, pa.array(error)], schema=LISTING)
 
 
-def _by_source(sources: pa.Array, verdict: decide.Verdict, foreign: int) -> dict[str, dict[str, int]]:
-    """Rows and removed rows of each source (a dictionary array: its codes are counted, not its names)."""
-    gone = np.zeros(len(sources), np.bool_)
-    gone[verdict.removed] = True
-    codes = sources.slice(foreign).indices.to_numpy()
-    own = pl.DataFrame({"code": codes, "gone": gone[foreign:]})
-    sums = own.group_by("code").agg(pl.len().alias("rows"), pl.col("gone").sum().alias("removed"))
-    names = sources.dictionary.to_pylist()
-    counts = {names[r["code"]]: {"rows": r["rows"], "removed": r["removed"]} for r in sums.to_dicts()}
-    return dict(sorted(counts.items()))
+def _by_source(work: str, removed: NDArray[np.int64], foreign: int) -> dict[str, dict[str, int]]:
+    """Rows and removed rows (ranks, ascending) of each source."""
+    rows: Counter[str] = Counter()
+    gone: Counter[str] = Counter()
+    for first, sources in ordering.ranges(work, "source"):
+        begin, end = np.searchsorted(removed, [first, first + len(sources)])
+        taken = sources.take(pa.array(removed[begin:end] - first))
+        for counts, values in ((rows, sources.slice(max(0, foreign - first))), (gone, taken)):
+            found = pc.value_counts(values.cast(pa.string()))
+            counts.update(dict(zip(*(found.field(f).to_pylist() for f in ("values", "counts")), strict=True)))
+    return {name: {"rows": rows[name], "removed": gone[name]} for name in sorted(rows)}
 
 
 def _borderline(matches: decide.Matches, config: Config) -> decide.Verdict:

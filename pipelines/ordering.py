@@ -3,11 +3,12 @@
 Every other step of pass 2 names rows by their rank, the best first. Columns lie in files of their own, so
 that a step reads those that it needs, and here one is held at a time.
 
-Cost: one task for all rows: 24 bytes a row of keys, 8 of the order and some 20 while they are sorted.
+Cost: one task for all rows: 20 bytes a row of keys and 12 while they are sorted, after that 4 of the order
+and two or three columns of 8.
 """
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -20,24 +21,52 @@ from pipelines import blocking, decide, fingerprint, schema
 from pipelines.dedup import Config, exact_copies, scores, short_equal
 
 KEYS = ("row_id", "source", "quality", "size", "file")
-COLUMNS = ("row_id", "file", "simhash", "size", "exact_lo")  # by rank, for the steps that follow
-NULLABLE = ("group", "source")
+# By rank, for the steps that follow; beside them "group" and "source", which have nulls.
+COLUMNS = ("row_id", "file", "simhash", "size", "exact_lo")
 
 
 class Staged:
-    """Columns of the staged rows by rank, read anew whenever they are asked for."""
+    """Columns of the staged rows by rank, read anew whenever they are asked for, a row group at a time."""
 
-    def __init__(self, paths: Sequence[str], place: NDArray[np.int64]) -> None:
+    def __init__(self, paths: Sequence[str], place: NDArray[np.integer[Any]]) -> None:
         self.paths, self.place, self.n = paths, place, len(place)
 
     def __getitem__(self, name: str) -> NDArray[Any]:
         """A column without nulls, by rank."""
-        values: NDArray[Any] = self.arrow(name).to_numpy()
-        return values[self.place]
+        held: NDArray[Any] | None = None
+        for at, values in self._parts(name):
+            held = np.empty(self.n, values.type.to_pandas_dtype()) if held is None else held
+            held[at : at + len(values)] = values.to_numpy()
+        assert held is not None
+        by_rank: NDArray[Any] = held[self.place]
+        return by_rank
 
-    def arrow(self, name: str) -> pa.ChunkedArray:
-        """A column in the order of the files."""
-        return pa.chunked_array([c for p in self.paths for c in storage.read_table(p, [name])[name].chunks])
+    def numbers(self, name: str) -> pa.Array:
+        """A column of integers with nulls, by rank."""
+        held, null = np.zeros(self.n, np.uint64), np.ones(self.n, np.bool_)
+        for at, values in self._parts(name):
+            valid = at + np.flatnonzero(values.is_valid().to_numpy(zero_copy_only=False))
+            held[valid], null[valid] = values.drop_null().to_numpy(), False
+        held = held[self.place]
+        return pa.array(held, mask=null[self.place])
+
+    def names(self, name: str) -> pa.DictionaryArray:
+        """A column of strings with nulls, by rank, as codes."""
+        held, codes = np.full(self.n, -1, np.int32), dict[str, int]()
+        for at, values in self._parts(name):
+            found = values.cast(pa.string()).dictionary_encode()
+            code = [codes.setdefault(n, len(codes)) for n in found.dictionary.to_pylist()]
+            indices = pc.fill_null(found.indices, len(code)).to_numpy()
+            held[at : at + len(values)] = np.array([*code, -1], np.int32)[indices]
+        held = held[self.place]
+        return pa.DictionaryArray.from_arrays(pa.array(held, mask=held < 0), pa.array(codes, pa.string()))
+
+    def _parts(self, name: str) -> Iterator[tuple[int, pa.Array]]:
+        at = 0
+        for path in self.paths:
+            for table in storage.row_groups(path, [name]):
+                yield at, table[name].combine_chunks()
+                at += table.num_rows
 
 
 def order(
@@ -55,8 +84,8 @@ def order(
     """
     if not staged:
         kinds = {f.name: f.type for f in schema.ROW} | dict(fingerprint.COLUMNS) | {"file": pa.int64()}
-        for name in (*COLUMNS, *NULLABLE):
-            _write(work, name, _coded(pa.chunked_array([], kinds[name])).combine_chunks())
+        for name in (*COLUMNS, "group", "source"):
+            _write(work, name, pa.array([], kinds[name]))
         for name in ("exact", "equal"):
             blocking.write_pairs(work, name, np.zeros((0, 2), np.int64))
         _write_ordinals(work, {})
@@ -65,8 +94,8 @@ def order(
     rows = Staged(staged, place)
     for name in COLUMNS:
         _write(work, name, pa.array(rows[name]))
-    for name in NULLABLE:
-        _write(work, name, _coded(rows.arrow(name)).combine_chunks().take(pa.array(place)))
+    _write(work, "group", rows.numbers("group"))
+    _write(work, "source", rows.names("source"))
     exact, representative = exact_copies(rows)
     _write_ranks(staged, work, place, representative)
     for name, pairs in (("exact", exact), ("equal", short_equal(rows, representative, config))):
@@ -76,17 +105,18 @@ def order(
 
 def _sorted(
     staged: Sequence[str], work: str, priority: dict[str, int], firsts: Sequence[int], files: Sequence[Any]
-) -> tuple[NDArray[np.int64], int]:
+) -> tuple[NDArray[np.integer[Any]], int]:
     """Places of the rows in the total order, and how many are of earlier runs; counts rows by fragment."""
     corpora = np.array([f.corpus for f in files], np.int32)
     before = np.array(firsts, np.uint64)
-    sizes = [storage.rows(path) for path in staged]
-    kinds = (np.int32, np.float32, np.uint32, np.uint64, np.int32)  # as `decide.best_first` takes them
-    keys: list[NDArray[Any]] = [np.empty(sum(sizes), kind) for kind in kinds]
+    n = sum(storage.rows(path) for path in staged)
+    # As `np.lexsort` takes them, the plan and priority in one: nothing is copied but the order.
+    keys: list[NDArray[Any]] = [np.empty(n, kind) for kind in (np.uint64, np.uint32, np.float32, np.int32)]
+    levels = {p: place for place, p in enumerate(sorted({0, *priority.values()}))}
+    level = {name: levels[p] for name, p in priority.items()}
     ordinals: Counter[int] = Counter()
     at = foreign = 0
-    for path, size in zip(staged, sizes, strict=True):
-        table = storage.read_table(path, list(KEYS)).combine_chunks()
+    for table in (t.combine_chunks() for path in staged for t in storage.row_groups(path, list(KEYS))):
         ids, corpus = table["row_id"].to_numpy(), corpora[table["file"].to_numpy()]
         fragments = schema.ordinal(ids)
         plan = np.searchsorted(before, fragments, side="right").astype(np.int32)
@@ -95,12 +125,13 @@ def _sorted(
         foreign += int((corpus > 0).sum())
         own, counts = np.unique(fragments[corpus == 0], return_counts=True)
         ordinals.update(dict(zip(own.tolist(), counts.tolist(), strict=True)))
-        found = (_weights(table["source"], priority), scores(table), table["size"].to_numpy(), ids, plan)
-        for held, values in zip(keys, found, strict=True):
-            held[at : at + size] = values
-        at += size
+        first = plan * np.int32(len(levels)) - _levels(table["source"], level, levels[0])
+        last = decide.ascending(scores(table), table["size"].to_numpy(), ids)
+        for held, values in zip(keys, (*last, first), strict=True):
+            held[at : at + len(ids)] = values
+        at += len(ids)
     _write_ordinals(work, ordinals)
-    return decide.best_first(*keys), foreign
+    return np.lexsort(keys).astype(np.uint32 if n < 2**32 else np.int64), foreign
 
 
 def _write_ordinals(work: str, counts: Mapping[int, int]) -> None:
@@ -111,48 +142,46 @@ def _write_ordinals(work: str, counts: Mapping[int, int]) -> None:
     storage.write_table(storage.join(work, "ordinals.parquet"), table)
 
 
-def _weights(sources: pa.ChunkedArray, priority: dict[str, int]) -> NDArray[np.int32]:
-    """Priority of each row's source; 0 for rows of earlier runs, which have none."""
+def _levels(sources: pa.ChunkedArray, level: dict[str, int], none: int) -> NDArray[np.int32]:
+    """Level of each row's source; `none` for others and for rows of earlier runs, which have none."""
     names = sources.combine_chunks().cast(pa.string()).dictionary_encode()
-    weights = np.array([*(priority.get(n, 0) for n in names.dictionary.to_pylist()), 0], np.int32)
-    chosen: NDArray[np.int32] = weights[pc.fill_null(names.indices, len(names.dictionary)).to_numpy()]
+    levels = np.array([*(level.get(n, none) for n in names.dictionary.to_pylist()), none], np.int32)
+    chosen: NDArray[np.int32] = levels[pc.fill_null(names.indices, len(names.dictionary)).to_numpy()]
     return chosen
 
 
-def _coded(values: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Names as codes; numbers as they are."""
-    if pa.types.is_dictionary(values.type):
-        values = values.cast(values.type.value_type)
-    return values.dictionary_encode() if pa.types.is_string(values.type) else values
-
-
 def _write_ranks(
-    staged: Sequence[str], work: str, place: NDArray[np.int64], representative: NDArray[np.bool_]
+    staged: Sequence[str], work: str, place: NDArray[np.integer[Any]], representative: NDArray[np.bool_]
 ) -> None:
     """Write for each staged file the rank of its rows, and whether each is the best of its exact copies."""
-    rank = np.empty(len(place), np.int64)
-    rank[place] = np.arange(len(place))
+    rank = np.empty_like(place)
+    rank[place] = np.arange(len(place), dtype=place.dtype)
     at = 0
     for number, path in enumerate(staged):
-        size = storage.read_table(path, ["row_id"]).num_rows
-        mine = rank[at : at + size]
+        mine = rank[at : at + storage.rows(path)].astype(np.int64)
         table = pa.table({"rank": mine, "representative": representative[mine]})
-        storage.write_table(storage.join(work, f"ranks-{number}.parquet"), table)
-        at += size
+        storage.write_table(storage.join(work, f"ranks-{number}.parquet"), table, dictionary=False)
+        at += len(mine)
 
 
 def _write(work: str, name: str, values: pa.Array) -> None:
     # In groups, so that the writer encodes a part of the column at a time.
     path = storage.join(work, f"rows-{name}.parquet")
-    storage.write_table(path, pa.table({name: values}), row_group=blocking.RANGE_GROUP)
+    storage.write_table(path, pa.table({name: values}), blocking.RANGE_GROUP, dictionary=name == "source")
 
 
-def arrow(work: str, name: str) -> pa.Array:
-    """One of `COLUMNS` and `NULLABLE` of all rows, by rank."""
-    return storage.read_table(storage.join(work, f"rows-{name}.parquet"))[name].combine_chunks()
+def ranges(work: str, name: str) -> Iterator[tuple[int, pa.Array]]:
+    """A column by rank, some rows at a time: the rank of the first and the values."""
+    at = 0
+    for table in storage.row_groups(storage.join(work, f"rows-{name}.parquet"), [name]):
+        yield at, table[name].combine_chunks()
+        at += table.num_rows
 
 
-def column(work: str, name: str) -> NDArray[Any]:
-    """One of `COLUMNS` of all rows, by rank."""
-    values: NDArray[Any] = arrow(work, name).to_numpy()
-    return values
+def column(work: str, name: str, ranks: NDArray[np.int64]) -> pa.Array:
+    """A column at some ranks, ascending; no more of it is held than a row group."""
+    found = []
+    for first, values in ranges(work, name):
+        begin, end = np.searchsorted(ranks, [first, first + len(values)])
+        found.append(values.take(pa.array(ranks[begin:end] - first)))
+    return pa.chunked_array(found).combine_chunks()

@@ -4,7 +4,7 @@ A pair's rows may lie in any two files. So pairs are cut into chunks of about `C
 file that holds a wanted row is read once and gives each chunk its rows, and each chunk is compared by
 itself: text is read twice, however many rows and chunks there are.
 
-Cost: gathering holds 20 bytes a row of the run and 24 a pair; a chunk its texts.
+Cost: gathering holds some 100 bytes a candidate pair, and nothing of rows in none; a chunk its texts.
 """
 
 from collections.abc import Sequence
@@ -40,33 +40,35 @@ def gather(
     `starts` are the numbers of the groups' first files. Returns how many chunks there are, and which
     groups hold wanted rows.
     """
-    pairs = candidates.unique([blocking.read_pairs(work, f"band-{k}-{p}") for k, p in blocks])
-    pairs = pairs[pairs[:, 1] >= foreign]  # what earlier runs hold is not judged again
+    found = (blocking.read_pairs(work, f"band-{k}-{p}") for k, p in blocks)
+    # What earlier runs hold is not judged again.
+    pairs = candidates.unique(pairs[pairs[:, 1] >= foreign] for pairs in found)
     if not len(pairs):
         return {"chunks": 0, "groups": []}
     # Pairs of one component stand together, so that a text is wanted by as few chunks as can be.
-    concerned = np.unique(pairs)
+    concerned = candidates.distinct(pairs.ravel().copy())
     local = np.searchsorted(concerned, pairs)
     label = kernels.components(local, len(concerned))[local[:, 0]]
-    pairs = pairs[np.lexsort((pairs[:, 1], pairs[:, 0], label))]
-    size = ordering.column(work, "size")
-    weight = np.cumsum(size[pairs].sum(axis=1, dtype=np.int64))
+    order = np.lexsort((pairs[:, 1], pairs[:, 0], label))
+    pairs, local = pairs[order], local[order]
+    size = ordering.column(work, "size", concerned).to_numpy()
+    weight = np.cumsum(size[local].sum(axis=1, dtype=np.int64))
     chunk = np.unique(weight // CHUNK, return_inverse=True)[1]
     chunks = int(chunk[-1]) + 1
     for number in range(chunks):
         blocking.write_pairs(
             work, f"chunk-{number}", pairs[slice(*np.searchsorted(chunk, [number, number + 1]))]
         )
-    wanted = np.unique((pairs * chunks + chunk[:, None]).ravel())
-    rank, chunk = wanted // chunks, wanted % chunks
-    file = ordering.column(work, "file")[rank]
+    wanted = candidates.distinct((local * chunks + chunk[:, None]).ravel())
+    place, chunk = wanted // chunks, wanted % chunks
+    file = ordering.column(work, "file", concerned).to_numpy()[place]
     group = np.searchsorted(np.array(starts), file, side="right") - 1
-    table = pa.table(
-        {"row_id": ordering.column(work, "row_id")[rank], "file": file, "rank": rank, "chunk": chunk}
-    )
+    ids = ordering.column(work, "row_id", concerned).to_numpy()[place]
+    table = pa.table({"row_id": ids, "file": file, "rank": concerned[place], "chunk": chunk})
     groups = np.unique(group).tolist()
     for one in groups:
-        storage.write_table(storage.join(work, f"wanted-{one}.parquet"), table.filter(pa.array(group == one)))
+        path = storage.join(work, f"wanted-{one}.parquet")
+        storage.write_table(path, table.filter(pa.array(group == one)), dictionary=False)
     return {"chunks": chunks, "groups": groups}
 
 
@@ -89,7 +91,7 @@ def collect(item: tuple[int, Sequence[tuple[int, File]]], work: str) -> dict[str
             path = storage.join(work, f"{kind}-{number}.parquet")
             whole = pa.concat_tables(tables)
             order = np.argsort(whole["chunk"].to_numpy(), kind="stable")
-            storage.write_table(path, whole.take(pa.array(order)), row_group=RANGE_GROUP)
+            storage.write_table(path, whole.take(pa.array(order)), RANGE_GROUP, dictionary=False)
             written[kind] = path
     return written
 
@@ -115,7 +117,7 @@ def compare(
         rule[np.flatnonzero(chosen)[found.alike]] = decide.ALIKE
     columns = {"better": pairs[:, 0], "worse": pairs[:, 1], "similarity": similarity, "rule": rule}
     path = storage.join(work, f"verified-{chunk}.parquet")
-    storage.write_table(path, pa.table(columns))
+    storage.write_table(path, pa.table(columns), dictionary=False)
     return {"path": path, "pairs": len(pairs)}
 
 

@@ -34,7 +34,7 @@ from cluster import storage
 from pipelines import dedup, dedup_tasks, fingerprint, schema
 
 HERE = Path(__file__).resolve().parent
-STEPS = ("stage", "order", "scatter", "block", "gather", "collect", "verify", "decide", "index")
+STEPS = ("stage", "order", "scatter", "block", "gather", "collect", "verify", "decide", "cluster", "index")
 Spent = dict[str, dict[str, float]]
 
 

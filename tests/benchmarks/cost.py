@@ -13,8 +13,8 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 ROW = 1500  # bytes of text of a row, as in the benchmark
 CORES = 64  # of a node
-SORTING = ("order", "block", "gather", "decide")  # n log n; the others walk rows once
-WHOLE = ("order", "gather", "decide")  # one task over small columns of all rows
+SORTING = ("order", "block", "gather", "decide", "cluster")  # n log n; the others walk rows once
+WHOLE = ("order", "gather", "decide", "cluster")  # one task over small columns of all rows
 SIZES = (10**8, 10**9, 10**10)
 PUBLISHED = """\
 | NeMo Curator, fuzzy deduplication (published) | 8 TB | 0.5 h on 4 nodes of 8 H100 | 16 GPU-hours |
@@ -88,7 +88,8 @@ def text() -> str:
         lines.append(f"| {rows:.0e} | {size(rows * ROW)} | {spent} | {needed} |")
     lines += [
         "",
-        "Three steps are one task over small columns of all rows; their memory grows by "
+        "Four steps are one task for the whole run, the first over small columns of all rows, the others "
+        "over rows of pairs; their memory grows by "
         + ", ".join(f"{n} {h:.0f} bytes a row" for n, h in held.items())
         + ". They set the ceiling of this form, for they run on one core (together "
         f"{sum(steps[n]['us_a_row'] for n in WHOLE) * 1e9 / 6e7:.0f} minutes at 1e9 rows) and in one node's "

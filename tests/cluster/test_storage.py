@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pyarrow as pa
 import pytest
+import xxhash
 
 from cluster import storage
 from cluster.errors import StorageError
@@ -120,3 +121,27 @@ def test_dead_endpoint_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_probe_leaves_local_paths_alone(tmp_path: Path) -> None:
     storage.probe(str(tmp_path / "absent"))
     assert not (tmp_path / "absent").exists()
+
+
+def test_a_table_reads_the_same_with_and_without_dictionaries_and_by_row_group(tmp_path: Path) -> None:
+    table = pa.table({"number": pa.array(range(10), pa.uint64()), "name": pa.array(["a", None] * 5)})
+    for dictionary in (True, False, ["name"]):
+        path = str(tmp_path / "t.parquet")
+        size, digest = storage.write_table(path, table, 4, dictionary=dictionary)
+        data = Path(path).read_bytes()
+        assert (size, digest) == (len(data), xxhash.xxh3_64_hexdigest(data))
+        groups = list(storage.row_groups(path, ["number"]))
+        assert [g["number"].to_pylist() for g in groups] == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9]]
+        assert storage.read_table(path).equals(table)
+    assert [p.name for p in tmp_path.iterdir()] == ["t.parquet"]
+
+
+def test_row_groups_of_no_file(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        next(storage.row_groups(str(tmp_path / "none.parquet")))
+
+
+def test_a_table_that_cannot_be_written_leaves_nothing(tmp_path: Path) -> None:
+    with pytest.raises(pa.ArrowNotImplementedError):
+        storage.write_table(str(tmp_path / "t.parquet"), pa.table({"a": pa.array([], pa.struct([]))}))
+    assert list(tmp_path.iterdir()) == []

@@ -115,3 +115,12 @@ def test_pairs_of_bands_are_merged_once_each_and_sorted() -> None:
     merged = candidates.unique([np.array([[3, 9], [0, 1]]), np.zeros((0, 2), np.int64), np.array([[3, 9]])])
     assert merged.tolist() == [[0, 1], [3, 9]]
     assert candidates.unique([]).shape == (0, 2)
+
+
+@settings(max_examples=40)
+@given(
+    st.lists(st.lists(st.tuples(st.integers(0, 9), st.integers(0, 2**32 - 1)), max_size=12), max_size=6),
+)
+def test_pairs_of_several_bands_come_once_and_sorted(bands: list[list[tuple[int, int]]]) -> None:
+    found = (np.array(band, np.int64).reshape(-1, 2) for band in bands)
+    assert list(map(tuple, candidates.unique(found).tolist())) == sorted({p for band in bands for p in band})

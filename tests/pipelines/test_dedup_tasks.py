@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cluster import storage
-from pipelines import blocking, dedup, dedup_tasks, fingerprint, schema, verifying
+from pipelines import blocking, decide, dedup, dedup_tasks, fingerprint, schema, verifying
 from pipelines.dedup import Config
 
 OUTPUTS = ("removed", "borderline", "clusters", "joined", "ordinals")
@@ -125,6 +125,8 @@ def test_partitions_and_chunks_change_nothing(tmp_path: Path, monkeypatch: pytes
     paths = written(tmp_path, rows(corpus(11)), [20, 50])
     report, whole = ran(paths, tmp_path / "whole")
     monkeypatch.setattr(blocking, "PARTITION", 7)
+    monkeypatch.setattr(blocking, "RANGE_GROUP", 9)
+    monkeypatch.setattr(decide, "STEP", 5)
     monkeypatch.setattr(verifying, "CHUNK", 500)
     monkeypatch.setattr(verifying, "RANGE_GROUP", 2)
     monkeypatch.setattr(dedup_tasks, "GROUP", 2)
@@ -190,7 +192,11 @@ def test_borderline_pairs_share_a_cluster_but_stay(tmp_path: Path) -> None:
     assert ran(written(tmp_path, rows(texts), []), tmp_path / "out", config)[1]["clusters"].num_rows == 0
 
 
-def test_groups_and_copies_share_a_cluster_whatever_is_removed(tmp_path: Path) -> None:
+@pytest.mark.parametrize("row_group", [1, 2, 100])
+def test_groups_and_copies_share_a_cluster_whatever_is_removed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, row_group: int
+) -> None:
+    monkeypatch.setattr(blocking, "RANGE_GROUP", row_group)
     texts = ["one", "two", "three", "three", "four", "five"]
     table = rows(texts, group=[8, None, 8, None, None, 2**64 - 1])
     config = Config(exact=False, near=False)
