@@ -79,9 +79,7 @@ def run(
     storage.delete(work)
     files = [File(path, 0, False) for path in paths]
     files += [File(p, n, c.sketched) for n, c in enumerate(corpora, 1) for p in c.files]
-    numbered = list(enumerate(files))
-    parts = (numbered[: len(paths)], numbered[len(paths) :])  # the run's own files stand in groups of theirs
-    groups = [part[at : at + GROUP] for part in parts for at in range(0, len(part), GROUP)]
+    groups = _groups(files, len(paths))
     staged = list(each(partial(_stage, work=work), groups, name="dedup stage"))
     first = next(
         each(
@@ -119,6 +117,13 @@ def run(
         "capped": sum(b["capped"] for b in blocked),
         "indexed": sum(indexed),
     }
+
+
+def _groups(files: Sequence[File], own: int) -> list[list[tuple[int, File]]]:
+    """Files with their numbers in groups of `GROUP`; the run's `own`, which come first, by themselves."""
+    numbered = list(enumerate(files))
+    parts = numbered[:own], numbered[own:]
+    return [part[at : at + GROUP] for part in parts for at in range(0, len(part), GROUP)]
 
 
 def _stage(group: Sequence[tuple[int, File]], work: str) -> str:

@@ -47,7 +47,7 @@ class Hit:
 def lookup(run: str, text: str, *, count: int, least: float, each: Each) -> list[Hit]:
     """Up to `count` rows of the run whose prompt or answer is like `text` by `least` or more, best first.
 
-    Raises: OutputError where the run has no index.
+    Raises: OutputError where the run has no index; RecipeError where its `pii` needs a secret.
     """
     folder = storage.join(run, "duplicates", index.FOLDER)
     shards = [e.path.removesuffix(".parquet") for e in storage.listing(folder) if e.path.endswith(".parquet")]
@@ -56,6 +56,7 @@ def lookup(run: str, text: str, *, count: int, least: float, each: Each) -> list
     _, config = recipe.kept(run)
     if config is None:
         raise OutputError(f"{run!r} was written by another version of headrace")
+    config.pii.require_key()
     asked = _rows(text, config)
     if not asked.num_rows:
         return []

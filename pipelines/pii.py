@@ -13,7 +13,7 @@ A row whose text could not be examined to the end is quarantined as ``pii.error`
 `meta` are removed: nothing unmasked goes on.
 
 Cost: an automaton reads all texts at about 100 MB/s and patterns are tried only where it says so
-(`pipelines.pii_engine`): 10 to 40 MB/s together, by how many long numbers a text holds.
+(`pipelines.pii_engine`): 10 to 40 MB/s where little is found, 4 where every other row holds something.
 """
 
 from collections.abc import Sequence

@@ -16,13 +16,14 @@ import xxhash
 
 from cluster import ledger, storage
 from pipelines import examples, pii_coverage, schema
-from pipelines.pii_config import Config
+from pipelines.pii_config import Config, Ner
 from pipelines.pii_find import found_in, looked_for
 
 FILE = "pii.json"
 FORMAT = 1
 SHOWN = 5  # places an entity
 AROUND = 60  # characters before and behind
+Span = tuple[int, int, str]  # start, end, entity
 KEYS = ("source", "entity", "role", "recognizer", "kind")
 
 
@@ -120,30 +121,38 @@ def _gaps(config: Config) -> Iterator[str]:
 
 
 def _review(run: str, places: Sequence[Sequence[Any]], config: Config) -> Iterator[dict[str, Any]]:
-    """The places with what stands around them, values masked."""
+    """The places with what stands around them: stand-ins, kept values and weak findings as their entity."""
     columns = ["source", "messages", "spans"]
     rows = {row["row_id"]: row for row in examples.stored(run, [p[2] for p in places], columns)}
-    for entity, _, row_id, number, start, end in places:
-        row = rows[row_id]
-        message = row["messages"][number]
-        spans = [s for s in row["spans"] if s["message"] == number]
+    messages = [rows[row_id]["messages"][number] for _, _, row_id, number, _, _ in places]
+    found = _found([message["content"] for message in messages], config)
+    for place, message, weak in zip(places, messages, found, strict=True):
+        entity, _, row_id, number, start, end = place
+        spans = [(s["start"], s["end"], s["entity"]) for s in rows[row_id]["spans"] if s["message"] == number]
         yield {
             "entity": entity,
-            "source": row["source"],
+            "source": rows[row_id]["source"],
             "row_id": str(row_id),  # JSON's numbers are too short for it
             "role": message["role"],
-            "before": _masked(message["content"], max(0, start - AROUND), start, spans, config),
-            "behind": _masked(message["content"], end, end + AROUND, spans, config),
+            "before": _masked(message["content"], max(0, start - AROUND), start, [*spans, *weak]),
+            "behind": _masked(message["content"], end, end + AROUND, [*spans, *weak]),
         }
 
 
-def _masked(content: str, start: int, end: int, spans: Iterable[dict[str, Any]], config: Config) -> str:
-    """Characters `start` to `end` with every stand-in, kept value and weak finding in them as its entity."""
-    held = [(s["start"], s["end"], s["entity"]) for s in spans]
-    found = found_in(pa.array([content], pa.large_string()), config)
-    held += [(f.start, f.end, f.entity) for f in found.findings]
+def _found(contents: list[str], config: Config) -> list[list[Span]]:
+    """What patterns find in each content. A model of names is not loaded here, in the driver."""
+    patterns = config.model_copy(update={"ner": Ner()})
+    found: list[list[Span]] = [[] for _ in contents]
+    all_of_them = found_in(pa.array(contents, pa.large_string()), patterns)
+    for at, finding in zip(all_of_them.rows, all_of_them.findings, strict=True):
+        found[at].append((finding.start, finding.end, finding.entity))
+    return found
+
+
+def _masked(content: str, start: int, end: int, spans: list[Span]) -> str:
+    """Characters `start` to `end` with every span in them as its entity."""
     parts, at = [], start
-    for first, last, entity in sorted(held):
+    for first, last, entity in sorted(spans):
         if first < end and at < last and at < end:
             parts += [content[at : max(at, first)], f"[{entity}]"]
             at = last

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from pipelines import schema
 from pipelines.pii_config import Config
 from pipelines.pii_presidio import Finding
-from pipelines.pii_replace import Conversation, Issued
+from pipelines.pii_replace import Conversation, Issued, Spans
 from pipelines.pii_surrogates import digest
 
 DIGEST = 8  # bytes: with the row in it, so short that two of a row are hardly ever the same
@@ -42,11 +42,12 @@ def story(texts: Iterable[Told], config: Config) -> Story:
     spans = []
     for message, role, issued, findings in texts:
         placed = [(one.start, one.end, one.entity, str(one.kind)) for one in issued]
+        inside = Spans(issued)
         for one in issued:
             replaced[one.entity] += 1
             found[one.entity, role, one.recognizer, one.kind] += 1
         for finding in findings:
-            if any(one.start <= finding.start and finding.end <= one.end for one in issued):
+            if inside.hold(finding.start, finding.end):
                 continue  # a stand-in that is found
             kind = "keep" if finding.score >= config.threshold else "below"
             found[finding.entity, role, finding.recognizer, kind] += 1

@@ -1,6 +1,5 @@
 """What the recipe says of PII."""
 
-import difflib
 import hashlib
 import hmac
 import os
@@ -12,7 +11,7 @@ from pydantic import Field, PrivateAttr, field_validator, model_validator
 from cluster.errors import RecipeError
 from pipelines.pii_catalogue import RECOGNIZERS, STEPS
 from pipelines.pii_locales import LOCALES, PRESIDIO
-from pipelines.settings import Section
+from pipelines.settings import Section, hint
 
 Kind = Literal["tag", "mask", "redact", "hash", "surrogate", "keep"]
 KEPT: dict[str, Kind] = {"DATE_TIME": "keep", "URL": "keep"}
@@ -186,10 +185,8 @@ class Config(Section):
 
 def _known(value: tuple[str, ...], names: Iterable[str], what: str) -> tuple[str, ...]:
     """`value`, all of whose items are in `names`. Raises: ValueError with the nearest name or all of them."""
-    known = sorted(names)
+    known = set(names)
     for one in value:
         if one not in known:
-            near = difflib.get_close_matches(one, known, n=1, cutoff=0.5)
-            hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known)}"
-            raise ValueError(f"unknown {what} {one!r}; {hint}")
+            raise ValueError(f"unknown {what} {one!r}; {hint(one, known)}")
     return value

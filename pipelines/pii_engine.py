@@ -18,7 +18,7 @@ states on the way, a second or two altogether.
 import functools
 import gc
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
@@ -98,23 +98,8 @@ class Scanner:
     def find(self, texts: pa.Array) -> Found:
         """Findings of all texts (large_string[N]) in order; equal texts are examined once."""
         places = self.places(texts)
-        with _uncollected():
-            return self._found(texts, places)
-
-    def _found(self, texts: pa.Array, places: Places) -> Found:
-        """Findings at the places."""
-        found = Found([], [], {})
-        known: dict[str, list[Finding]] = {}
-        for row, text, inside in _by_row(texts, places, everywhere=bool(self.whole)):
-            if text not in known:
-                try:
-                    known[text] = self._examine(text, inside)
-                except Exception as error:  # noqa: BLE001 - whatever it is, it costs this row only
-                    found.failures[row] = type(error).__name__
-                    continue
-            found.rows.extend([row] * len(known[text]))
-            found.findings.extend(known[text])
-        return found
+        inside = zip(places.start.tolist(), places.accepted.tolist(), strict=True)
+        return examined(by_row(texts, places.row, list(inside), everywhere=bool(self.whole)), self._examine)
 
     def places(self, texts: pa.Array) -> Places:
         """Where which pattern could match; the bits above those of the patterns are of telephone numbers.
@@ -309,19 +294,41 @@ def _dialled(regions: tuple[str, ...]) -> dict[Pattern, int]:
     return bits
 
 
-def _by_row(
-    texts: pa.Array, places: Places, *, everywhere: bool
+def by_row(
+    texts: pa.Array, row: NDArray[np.int64], inside: list[tuple[int, int]], *, everywhere: bool = False
 ) -> Iterator[tuple[int, str, list[tuple[int, int]]]]:
-    """(row, text, its places) of the texts that have any, or of all that are not null."""
-    rows: NDArray[np.int64] = np.unique(places.row)
+    """(row, text, its places) of the texts that have any, or of all that are not null.
+
+    ``inside[i]`` is a place in text ``row[i]``; `row` ascends.
+    """
+    rows: NDArray[np.int64] = np.unique(row)
     if everywhere:
         rows = np.flatnonzero(texts.is_valid().to_numpy(zero_copy_only=False))
-    first = np.searchsorted(places.row, rows, "left").tolist()
-    last = np.searchsorted(places.row, rows, "right").tolist()
-    inside = list(zip(places.start.tolist(), places.accepted.tolist(), strict=True))
+    first = np.searchsorted(row, rows, "left").tolist()
+    last = np.searchsorted(row, rows, "right").tolist()
     chosen = texts.take(pa.array(rows)).to_pylist()
-    for row, text, start, stop in zip(rows.tolist(), chosen, first, last, strict=True):
-        yield row, text, inside[start:stop]
+    for at, text, start, stop in zip(rows.tolist(), chosen, first, last, strict=True):
+        yield at, text, inside[start:stop]
+
+
+def examined(
+    rows: Iterable[tuple[int, str, list[tuple[int, int]]]],
+    examine: Callable[[str, list[tuple[int, int]]], list[Finding]],
+) -> Found:
+    """What `examine` finds in texts at their places; equal texts are examined once."""
+    found = Found([], [], {})
+    known: dict[str, list[Finding]] = {}
+    with _uncollected():
+        for row, text, places in rows:
+            if text not in known:
+                try:
+                    known[text] = examine(text, places)
+                except Exception as error:  # noqa: BLE001 - whatever it is, it costs this row only
+                    found.failures[row] = type(error).__name__
+                    continue
+            found.rows.extend([row] * len(known[text]))
+            found.findings.extend(known[text])
+    return found
 
 
 def _asked(recognizer: Any, at: int, entities: list[str], text: str) -> list[Result]:
@@ -356,4 +363,4 @@ def _order(result: Result) -> tuple[str, int, int, float]:
     return result[3], result[0], result[0] - result[1], -result[2]
 
 
-__all__ = ["Found", "Scanner", "scanner"]
+__all__ = ["Found", "Scanner", "by_row", "examined", "scanner"]

@@ -1,6 +1,5 @@
 """All findings in texts: Presidio's recognisers and ours together, as the recipe's `pii` asks for them."""
 
-import difflib
 import functools
 
 import pyarrow as pa
@@ -13,6 +12,7 @@ from pipelines.pii_locales import LOCALES
 from pipelines.pii_overlaps import resolved
 from pipelines.pii_own import own_scanner
 from pipelines.pii_presidio import LANGUAGE, Finding
+from pipelines.settings import hint
 
 
 def found_in(texts: pa.Array, config: Config) -> Found:
@@ -66,12 +66,10 @@ def require_known(config: Config) -> None:
     """Raises: RecipeError for an entity that the recipe names and nothing finds: it would do nothing."""
     if not config.enabled or not any(config.named.values()):
         return
-    known = sorted({entity for entities in looked_for(config).values() for entity in entities})
+    known = {entity for entities in looked_for(config).values() for entity in entities}
     for key, named in config.named.items():
-        for entity in sorted(named - set(known)):
-            near = difflib.get_close_matches(entity, known, n=1, cutoff=0.5)
-            hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(known)}"
-            raise RecipeError(f"pii.{key}: nothing looks for {entity!r}; {hint}")
+        for entity in sorted(named - known):
+            raise RecipeError(f"pii.{key}: nothing looks for {entity!r}; {hint(entity, known)}")
 
 
 def looked_for(config: Config) -> dict[str, list[str]]:

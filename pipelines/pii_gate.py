@@ -204,6 +204,7 @@ class Judge:
             return
         wanted = {(v["size"], v["digest"]): v["entity"] for v in row.values}
         told: dict[str, str | None] = {}  # entity of each stretch that was looked up
+        issued = _issued(row)
         for size in sorted({size for size, _ in wanted}):
             for start, end, value in text.wholes(size):
                 if value not in told:
@@ -212,7 +213,7 @@ class Judge:
                 entity = told[value]
                 if entity is None or self._is_kept(entity, message.role):
                     continue
-                excuses = [*_issued(row), *([] if message.role else self._exempt(entity, row))]
+                excuses = [*issued, *([] if message.role else self._exempt(entity, row))]
                 if not any(_inside((start, end), text, said) for said in excuses):
                     yield entity
 

@@ -11,7 +11,7 @@ Cost: one more reading of the texts, and some microseconds a match.
 """
 
 import functools
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -22,7 +22,7 @@ from numpy.typing import NDArray
 from kernels.scan import scan
 from pipelines.pii_automaton import Machine
 from pipelines.pii_catalogue import RECOGNIZERS
-from pipelines.pii_engine import Found
+from pipelines.pii_engine import Found, by_row, examined
 from pipelines.pii_graph import Graph, Pattern
 from pipelines.pii_presidio import Finding
 from pipelines.pii_recognizer import Recognizer, span
@@ -51,29 +51,9 @@ class OwnScanner:
 
     def find(self, texts: pa.Array) -> Found:
         """Findings of all texts (large_string[N]) in order; equal texts are examined once."""
-        found = Found([], [], {})
-        known: dict[str, list[Finding]] = {}
-        for row, text, places in self._by_row(texts):
-            if text not in known:
-                try:
-                    known[text] = self._examine(text, places)
-                except Exception as error:  # noqa: BLE001 - whatever it is, it costs this row only
-                    found.failures[row] = type(error).__name__
-                    continue
-            found.rows.extend([row] * len(known[text]))
-            found.findings.extend(known[text])
-        return found
-
-    def _by_row(self, texts: pa.Array) -> Iterator[tuple[int, str, list[tuple[int, int]]]]:
-        """(row, text, its places) of the texts that have any; a place is (character, pattern)."""
         rows, starts, patterns = self._places(texts)
-        some: NDArray[np.int64] = np.unique(rows)
-        first = np.searchsorted(rows, some, "left").tolist()
-        last = np.searchsorted(rows, some, "right").tolist()
         inside = list(zip(starts.tolist(), patterns.tolist(), strict=True))
-        chosen = texts.take(pa.array(some)).to_pylist()
-        for row, text, start, stop in zip(some.tolist(), chosen, first, last, strict=True):
-            yield row, text, inside[start:stop]
+        return examined(by_row(texts, rows, inside), self._examine)
 
     def _places(self, texts: pa.Array) -> tuple[NDArray[np.int64], ...]:
         """(row, character, pattern) of all places, in order of row, pattern, character."""

@@ -4,7 +4,6 @@ Unknown keys are refused with the nearest known one named, values with the key's
 are never part of a recipe: storage takes them from the environment.
 """
 
-import difflib
 import re
 from collections.abc import Iterable, Sequence
 from typing import Annotated, Any
@@ -20,13 +19,13 @@ from pipelines.fingerprint import Config as Fingerprint
 from pipelines.pack import Config as Pack
 from pipelines.pii_config import Config as Pii
 from pipelines.quality import Config as Quality
-from pipelines.settings import Section
+from pipelines.settings import Section, hint
 from pipelines.sources import Source
 from pipelines.split import Config as Split
 from pipelines.tokenise import Config as Tokenise
 from pipelines.tuning import Evaluate, Train
 
-FORMAT = 1  # of the run directory; another number is refused
+FORMAT = 2  # of the run directory; another number is refused
 UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
 LEAST_FRAGMENT = 2**12
 
@@ -156,9 +155,7 @@ def _explain(where: tuple[int | str, ...], kind: str, message: str, value: objec
     path = "".join(f"[{p}]" if isinstance(p, int) else f".{p}" for p in where).lstrip(".")
     if kind == "extra_forbidden":
         known = _keys(where[:-1])
-        near = difflib.get_close_matches(str(where[-1]), known, n=1, cutoff=0.5)
-        hint = f"; did you mean {near[0]!r}?" if near else f"; known keys: {', '.join(known)}"
-        return f"unknown key {path!r}{hint}"
+        return f"unknown key {path!r}; {hint(str(where[-1]), known, 'known keys')}"
     if kind == "missing":
         return f"{path!r} is missing"
     shown = f" (is {value!r})" if isinstance(value, str | int | float | bool) or value is None else ""

@@ -1,5 +1,6 @@
 """Replacement: exact stand-ins of every kind, by entity and role, the same throughout a conversation."""
 
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -7,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from cluster.errors import RecipeError
-from pipelines import pii, pii_find, recipe, schema
+from pipelines import index, lookup, pii, pii_find, recipe, schema
 from pipelines.pii import Config
 from tests.pipelines.identifiers import SAMPLES
 from tests.pipelines.test_pii import MAIL, PHONE, Message, table, texts_of
@@ -217,3 +218,20 @@ def test_nothing_is_left_but_stand_ins(turns: list[list[str]], kind: str) -> Non
     again = pii.apply(done.drop_columns(["pii", "spans", "found", "values"]), config)
     if kind in ("tag", "mask", "redact", "hash"):
         assert texts_of(again)[0] == texts
+
+
+def test_looking_up_in_a_run_with_hashes_takes_its_secret(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    data = {"output": str(tmp_path), "sources": [{"path": "p"}], "pii": {"kind": "hash"}}
+    (tmp_path / "recipe.yaml").write_text(recipe.dump(recipe.validate(data, "r.yaml")))
+    shard = tmp_path / "duplicates" / index.FOLDER / "0.parquet"
+    shard.parent.mkdir(parents=True)
+    shard.touch()
+    monkeypatch.delenv("HEADRACE_PII_KEY")
+    with pytest.raises(
+        RecipeError, match="hash need a secret, and the environment variable HEADRACE_PII_KEY is"
+    ):
+        lookup.lookup(
+            str(tmp_path), "text", count=1, least=0.5, each=lambda function, items, *, name: iter(())
+        )

@@ -75,7 +75,7 @@ def test_another_format_is_refused(tmp_path: Path) -> None:
     write_lines(tmp_path / "in/a.jsonl", 5)
     (tmp_path / "run").mkdir()
     (tmp_path / "run/recipe.yaml").write_text("headrace: 999\n", encoding="utf-8")
-    with pytest.raises(OutputError, match="has format 999, this version writes format 1"):
+    with pytest.raises(OutputError, match="has format 999, this version writes format 2"):
         rundir.claim(make(tmp_path))
 
 
