@@ -30,6 +30,7 @@ import sys
 import tarfile
 import tempfile
 import time
+import zipfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
@@ -93,6 +94,10 @@ def strings(path: Path) -> Iterator[str]:
                 stream = members.extractfile(member)
                 if stream:
                     yield from inside(Path(member.name), stream.read())
+    elif path.suffix == ".zip":
+        with zipfile.ZipFile(path) as packed:
+            for name in packed.namelist():
+                yield from inside(Path(name), packed.read(name))
     else:
         yield from inside(path, path.read_bytes())
 
