@@ -60,9 +60,9 @@ class OwnScanner:
         parts = []
         for number, machine in enumerate(self.machines):
             found = scan(texts, machine.tables, machine.learn)
-            for bit in range(min(BITS, len(self.tried) - number * BITS)):
-                at = np.flatnonzero(found.accepted >> np.uint64(bit) & np.uint64(1))
-                parts.append((found.row[at], found.start[at], np.full(len(at), number * BITS + bit)))
+            bits = np.unpackbits(found.accepted.astype("<u8").view(np.uint8), bitorder="little")
+            at, bit = np.nonzero(bits.reshape(-1, 64))
+            parts.append((found.row[at], found.start[at], number * BITS + bit))
         rows, starts, patterns = (np.concatenate(column) for column in zip(*parts, strict=True))
         order = np.lexsort((starts, patterns, rows))
         return rows[order], starts[order], patterns[order]

@@ -31,19 +31,22 @@ from phonenumbers.phonenumberutil import _SECOND_NUMBER_START_PATTERN as SECOND_
 from phonenumbers.phonenumberutil import _VALID_PUNCTUATION as PUNCTUATION
 
 from kernels.scan import CODE_POINTS
+from pipelines.pii_dialled import TYPES, abroad, dialled, unchanged
 from pipelines.pii_graph import Pattern, alphabet
 from pipelines.pii_numbers import (
+    AFTER,
     LIMIT,
     NO_DIGIT,
     TRIES,
-    TYPES,
     Matcher,
-    dialled,
+    Met,
+    dialled_abroad,
+    dialling,
     digits_of,
+    is_stamp,
     parts,
     stands_free,
     tries,
-    unchanged,
 )
 from pipelines.pii_symbols import Symbols, named
 
@@ -73,7 +76,10 @@ ODD = (
 # Candidates whose end is the end of all that begin inside them.
 PLAIN = re.compile(r"[+(\[]*\d{1,20}(?:[-. ()\[\]/]{1,4}\d{1,20}){0,19}")
 
+WILD = re.compile(r"[^-. ()\[\]/+\d]")  # with which a number may begin elsewhere than at a place
 
+ABROAD_BIT, ODD_BIT, HOME = 1, 2, 2  # bits of the gates; those of the regions follow from the last one on
+ANY = ABROAD_BIT | ODD_BIT
 LONGEST = next(match.end() for match in library._PATTERN.finditer("0" * 9999))  # digits of a candidate
 
 
@@ -163,6 +169,8 @@ class Phones:
         self.verdict.cache_clear()
         for region in filter(None, map(dialled, self.regions)):
             region.takes.cache_clear()
+        abroad.cache_clear()
+        dialling.cache_clear()
         parts.cache_clear()
         tries.cache_clear()
 
@@ -188,13 +196,14 @@ class Phones:
             return []
         found: list[Span] = []
         at, cut = start, False
-        while cut or at <= places[-1][0]:
+        begins = [place for place, _ in places]
+        while cut or at <= begins[-1]:
             while cut and at + LONGEST < stop and text[at : at + LONGEST + 1].isdecimal():
                 at += LONGEST  # a candidate of so many digits is no number
             match = library._PATTERN.search(text, at, stop)
             if match is None:
                 break
-            begun = 3 if cut else 0  # inside of digits, where no place is: all regions may
+            begun = ANY if cut else 0  # inside of digits, where no place is: all regions may
             first, at = match.span()
             second = SECOND_NUMBER.search(match.group())
             if second:
@@ -202,22 +211,21 @@ class Phones:
             candidate = text[first:at]
             lead = first + len(candidate) - len(candidate.lstrip("([+ -.)"))
             whole = some = begun
-            for place, taken in places:
-                if first <= place < at:
-                    some |= taken
-                    whole |= taken if place <= lead else 0
+            for place, taken in places[bisect_left(begins, first) : bisect_left(begins, at)]:
+                some |= taken
+                whole |= taken if place <= lead else 0
             cut = text[at : at + 1].isdecimal()
             if not some:
                 continue
             if candidate.isdecimal():
                 found += _moved(self._run(text, first, at, whole), first)
                 continue
-            if second or some & 2 or not PLAIN.fullmatch(candidate):
+            if second or some & ODD_BIT or not PLAIN.fullmatch(candidate):
                 edge = max(start - 1, 0)
-                bits = functools.reduce(lambda all_, place: all_ | place[1], places, 0)
-                return _moved(self.window(text[edge : stop + 3], start - edge, stop - edge, bits), edge)
+                inside = tuple((place - edge, bits) for place, bits in places)
+                return _moved(self.window(text[edge : stop + AFTER], start - edge, stop - edge, inside), edge)
             before = text[first - 1] if first else ""
-            found += _moved(self.verdict(before, candidate, text[at : at + 3], whole, some), first)
+            found += _moved(self.verdict(before, candidate, text[at : at + AFTER], whole, some), first)
         return found
 
     def _run(self, text: str, start: int, stop: int, whole: int) -> Iterable[Span]:
@@ -225,11 +233,12 @@ class Phones:
         if stop - start > LIMIT:
             return ()
         before = text[start - 1] if start else ""
-        return self.verdict(before, text[start:stop], text[stop : stop + 3], whole, whole)
+        return self.verdict(before, text[start:stop], text[stop : stop + AFTER], whole, whole)
 
     def _long(self, text: str, places: list[tuple[int, int]]) -> list[Span]:
         """Spans in a text in which the matcher may come to its last try, which is counted for each region."""
         left = dict.fromkeys(self.regions, TRIES)
+        begins = {region: self._begins(region, places) for region in self.regions}
         found: list[Span] = []
         at, following = 0, 0
         while (match := library._PATTERN.search(text, at)) and any(count > 0 for count in left.values()):
@@ -243,12 +252,23 @@ class Phones:
                 some |= places[following][1] if places[following][0] >= start else 0
                 following += 1
             asked = self._regions(some)
-            if some and (second or some & 2 or not PLAIN.fullmatch(candidate)):
+            if some and (second or some & ODD_BIT or not PLAIN.fullmatch(candidate)):
                 asked, stop = list(self.regions), _stretch(text, start)[1]
             spent = 0 if some and stop > match.end() else self._spent(text, start, stop)
+            tame = not WILD.search(text, start, stop)
+            met: Met = {}
             for region, count in left.items():
                 if region in asked and count > 0:
-                    matcher = Matcher(text, region, self.leniency, start, stop, count)
+                    matcher = Matcher(
+                        text,
+                        region,
+                        self.leniency,
+                        start,
+                        stop,
+                        tries=count,
+                        begins=begins[region] if tame else None,
+                        met=met,
+                    )
                     found += [(number.start, number.end) for number in matcher]
                     left[region] = matcher.left
                 else:
@@ -259,23 +279,29 @@ class Phones:
     def _spent(self, text: str, start: int, stop: int) -> int:
         """Tries for the candidate ``start:stop`` if there is no number in it."""
         candidate = text[start:stop]
-        stamped = library._TIME_STAMPS.search(candidate) and library._TIME_STAMPS_SUFFIX.match(text, stop)
-        return 1 if stamped else tries(candidate)
+        return 1 if is_stamp(candidate, text[stop : stop + AFTER]) else tries(candidate)
 
-    def _window(self, text: str, start: int, stop: int, bits: int) -> list[Span]:
+    def _window(self, text: str, start: int, stop: int, places: tuple[tuple[int, int], ...]) -> list[Span]:
         """Spans by the library alone; what is outside ``start:stop`` is only there to be looked at."""
-        found = set()
+        found: set[Span] = set()
+        met: Met = {}
+        tame = not WILD.search(text, start, stop)
+        bits = functools.reduce(lambda all_, place: all_ | place[1], places, 0)
         for region in self._regions(bits):
-            for match in Matcher(text, region, self.leniency, start, stop):
+            begins = self._begins(region, places) if tame else None
+            for match in Matcher(text, region, self.leniency, start, stop, begins=begins, met=met):
                 found.add((match.start, match.end))
         return sorted(found)
+
+    def _begins(self, region: str, places: Iterable[tuple[int, int]]) -> list[int]:
+        """Where numbers of a region may begin."""
+        taken = ABROAD_BIT | 1 << self.regions.index(region) + HOME
+        return [place for place, accepted in places if accepted & taken]
 
     def _verdict(self, before: str, candidate: str, behind: str, whole: int, some: int) -> tuple[Span, ...]:
         """Spans in a `PLAIN` candidate; regions whose bit is in `whole` may take it as a whole."""
         run = candidate.isdecimal()
-        if not run and library._SLASH_SEPARATED_DATES.search(candidate):
-            return ()
-        if not run and library._TIME_STAMPS.search(candidate) and library._TIME_STAMPS_SUFFIX.match(behind):
+        if not run and is_stamp(candidate, behind):
             return ()
         text, start = before + candidate + behind, len(before)
         if self._takes_all(text, candidate, start, whole):
@@ -283,15 +309,20 @@ class Phones:
         found: set[Span] = set()
         if run:
             return ()  # the matcher goes on with parts of it, and there are none
+        met: Met = {}
         for region in self._regions(some):
-            for match in Matcher(text, region, self.leniency):
+            for match in Matcher(text, region, self.leniency, met=met):
                 if start <= match.start < start + len(candidate):
                     found.add((match.start - start, match.end - start))
         return tuple(sorted(found))
 
     def _takes_all(self, text: str, candidate: str, start: int, bits: int) -> bool:
         """Whether the candidate at `start` of `text` is a number of one of the regions."""
-        digits = digits_of(candidate) if self.leniency == Leniency.VALID and unchanged() else None
+        read = self.leniency == Leniency.VALID and unchanged()
+        digits = digits_of(candidate) if read else None
+        anywhere = dialled_abroad(candidate) if read else None
+        if anywhere is not None:
+            return anywhere and stands_free(text, candidate, start)
         for region in self._regions(bits):
             known = dialled(region) if digits is not None and len(digits) > 2 else None
             taken = known.takes(digits) if known and digits else None  # most are none: no matcher is made
@@ -306,7 +337,7 @@ class Phones:
     def _regions(self, bits: int) -> list[str]:
         if bits not in self._chosen:
             every = enumerate(self.regions)
-            self._chosen[bits] = [region for at, region in every if bits & 3 or bits >> (at + 2) & 1]
+            self._chosen[bits] = [region for at, region in every if bits & ANY or bits >> (at + HOME) & 1]
         return self._chosen[bits]
 
 
@@ -318,9 +349,13 @@ def _tries(text: str, places: list[int]) -> int:
         return needed
     for match in library._PATTERN.finditer(text):
         start, stop = match.span()
-        parts = len(NO_DIGIT.findall(match.group())) + 1
-        again = parts if bisect_left(places, start) < bisect_left(places, stop) else 0
-        needed += tries(match.group()) * (1 + again)
+        candidate = match.group()
+        any_place = bisect_left(places, start) < bisect_left(places, stop)
+        if candidate.isdecimal():
+            needed += 2 if any_place else 1
+        else:
+            again = len(NO_DIGIT.findall(candidate)) + 1 if any_place else 0
+            needed += tries(candidate) * (1 + again)
     return needed
 
 

@@ -27,7 +27,6 @@ TAG = r"<[A-Z][A-Z_]*_(?:[0-9]+|[a-p]{16})>"  # of any kind: a number or a hash
 
 
 OLD = -1.0  # score of what was issued, among findings
-FEW = 64  # values that are searched for one by one before texts are cut into tokens
 
 
 class Issued(NamedTuple):
@@ -161,13 +160,10 @@ class Conversation:
             for letters in {folded(held.said), folded(value)}:
                 if len(letters) >= self._least(held) - 1 > 0:
                     known.setdefault(letters, []).append((value, held))
-        sizes = {len(letters) for letters in known}
         for number, content in enumerate(self.texts) if known else ():
-            text = Folded(content)
-            if len(known) < FEW and not any(letters in text.letters for letters in known):
-                continue
-            taken, found = Spans([*joined.get(number, ()), *self.issued[number]]), []
-            for start, end, letters in text.places(known, sizes):
+            places = list(Folded(content).places(known))
+            taken, found = Spans([*joined.get(number, ()), *self.issued[number]] if places else ()), []
+            for start, end, letters in places:
                 meant = self._meant(known[letters], content[start:end], self.roles[number])
                 if meant is not None and not taken.hold(start, end):
                     found.append(meant.finding._replace(start=start, end=end))

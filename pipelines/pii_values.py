@@ -13,13 +13,14 @@ import functools
 import itertools
 import re
 import unicodedata
-from collections.abc import Container, Iterator
+from collections.abc import Collection, Iterator
 
 import numpy as np
 
 BETWEEN = re.compile(r"[\W_]+")
 GAP = 3  # characters that may stand between two letters or digits of one value
 PARTED = ("IP_ADDRESS", "DATE_TIME", "MAC_ADDRESS")  # whose parts are not one number
+FEW = 64  # values that are searched for one by one before a text is cut into tokens
 NATIONAL = 10  # digits of a number without the country's 1
 
 
@@ -59,11 +60,19 @@ class Folded:
     @functools.cached_property
     def heads(self) -> list[int]:
         """Places in `letters` at which a token begins."""
-        before = [-1, *self.origins]
-        return [n for n, at in enumerate(self.origins) if at != before[n] and not self._word(at - 1)]
+        return [head for head in range(len(self.letters)) if self._is_head(head)]
 
-    def places(self, values: Container[str], sizes: set[int]) -> Iterator[tuple[int, int, str]]:
-        """(start, end, value) at token boundaries of those `values` (folded, of `sizes`) that are there."""
+    def places(self, values: Collection[str]) -> Iterator[tuple[int, int, str]]:
+        """(start, end, value) at token boundaries of those `values` (folded, none empty) that are there."""
+        if len(values) < FEW:
+            for value in values:
+                head = self.letters.find(value)
+                while head >= 0:
+                    if self._is_head(head) and self.is_whole(head, len(value)):
+                        yield self.origins[head], self.origins[head + len(value) - 1] + 1, value
+                    head = self.letters.find(value, head + 1)
+            return
+        sizes = {len(value) for value in values}
         for head in self.heads:
             for size in sizes:
                 value = self.letters[head : head + size]
@@ -72,9 +81,8 @@ class Folded:
 
     def find(self, value: str) -> Iterator[tuple[int, int]]:
         """Spans of one value (folded) at token boundaries."""
-        if value and value in self.letters:
-            for start, end, _ in self.places((value,), {len(value)}):
-                yield start, end
+        for start, end, _ in self.places([value] if value else []):
+            yield start, end
 
     def wholes(self, size: int) -> Iterator[tuple[int, int, str]]:
         """(start, end, letters) of all stretches of `size` letters that begin and end at token boundaries."""
@@ -82,6 +90,11 @@ class Folded:
             if head + size <= len(self.letters) and self.is_whole(head, size):
                 letters = self.letters[head : head + size]
                 yield self.origins[head], self.origins[head + size - 1] + 1, letters
+
+    def _is_head(self, head: int) -> bool:
+        """Whether a token begins with letter `head`."""
+        at = self.origins[head]
+        return not (head and self.origins[head - 1] == at) and not (at and self._word(at - 1))
 
     def is_whole(self, head: int, size: int) -> bool:
         """Whether `size` letters from `head` on stand together and end a token."""
