@@ -44,7 +44,7 @@ def prepare(recipe: Recipe, mode: Mode) -> dict[str, Any]:
     passes.alarm(run, duplicates, mode)
     shared = passes.find_passages(run, rows, duplicates, mode)
     windows = passes.pack(run, rows, duplicates, shared, mode)
-    scanned = gate.scan(run, rows, windows, mode)
+    scanned = gate.scan(run, rows, shared, windows, mode)
     seen = gate.summary(scanned)
     pii_audit.build(run.path, rows, run.recipe.pii, seen)
     workers = passes.workers(run)

@@ -12,9 +12,15 @@ from pipelines.rundir import Run
 
 
 def scan(
-    run: Run, rows: Sequence[ledger.Record], windows: Sequence[ledger.Record], mode: Mode
+    run: Run,
+    rows: Sequence[ledger.Record],
+    shared: ledger.Record,
+    windows: Sequence[ledger.Record],
+    mode: Mode,
 ) -> list[ledger.Record]:
-    """Look through what packing wrote (`rows`, `windows`: commits of passes 1 and 3); commits in order.
+    """Look through what packing wrote; commits in order.
+
+    `rows`, `windows`: commits of passes 1 and 3; `shared`: of the passages that rows have in common.
 
     Empty where the recipe has no PII stage or no gate.
     """
@@ -33,7 +39,7 @@ def scan(
     todo = [(w, shards[w.number]) for w in cut if w.number not in held]
     sizes = {w.number: sum(o["size"] for o in outputs) for w, outputs in todo}
     with Progress(pii_gate.NAME, sum(sizes.values()), len(todo), mode if todo else "quiet") as bar:
-        work = partial(pii_gate.work, job=pii_gate.Job(recipe, keys))
+        work = partial(pii_gate.work, job=pii_gate.Job(recipe, keys, frozenset(packed.cuts(recipe, shared))))
         for record in stream.each(work, todo, workers=passes.workers(run), name=pii_gate.NAME):
             held[record["window"]] = record
             bar.update(rows=record["rows"], kept=record["rows"], bytes=sizes[record["window"]], fragments=1)

@@ -97,12 +97,18 @@ def marks(run: str) -> dict[str, dict[str, str]]:
     return found
 
 
+def cuts(recipe: Recipe, shared: ledger.Record) -> dict[str, str]:
+    """A hash of the file of cuts of each unit that has any, of the record of pass 2's passages."""
+    found: dict[str, str] = shared["cuts"]
+    return found if recipe.dedup.passages.action == "cut" else {}
+
+
 def work(window: Window, job: Job) -> ledger.Record:
     """Tokenise and pack one window, write `packed/` and `rejected/`, commit; returns the record."""
     kernels.warm()
     recipe = job.recipe
     tokenizer = tokenise.tokenizer(recipe.model, recipe.tokenise)
-    table = _prepared(recipe.output, window)
+    table = rows(recipe.output, window)
     entering = books.records(table)
     timings = {}
     table, timings["dedup"] = _marked(table, window, recipe)
@@ -142,8 +148,8 @@ def work(window: Window, job: Job) -> ledger.Record:
     return record
 
 
-def _prepared(run: str, window: Window) -> pa.Table:
-    """The window's rows with empty marks."""
+def rows(run: str, window: Window) -> pa.Table:
+    """The window's part of `prepared/` with empty marks."""
     tables = [storage.read_table(storage.join(run, f"prepared/part-{u}.parquet")) for u in window.units]
     table = pa.concat_tables(tables).combine_chunks()
     for name in prepared.MARKS:
@@ -163,15 +169,20 @@ def _without_passages(
     table: pa.Table, window: Window, job: Job
 ) -> tuple[pa.Table, dict[str, int], dict[str, dict[str, float]]]:
     """The window's rows less the passages that others keep, what was cut, and the time that it took."""
-    paths = [f"duplicates/cuts/part-{u}.parquet" for u in window.units if u in job.cuts]
-    if not paths:
+    if job.cuts.isdisjoint(window.units):
         return table, {}, {}
     started = time.process_time()
-    cuts = pa.concat_tables([storage.read_table(storage.join(job.recipe.output, p)) for p in paths])
-    done = passages.cut(table, cuts)
+    done = passages.cut(table, read_cuts(job.recipe.output, window, job.cuts))
     # Rows and bytes are those of pass 2, as above.
     spent = {"passages": {"seconds": time.process_time() - started, "rows": 0, "bytes": 0}}
     return done.table, {"rows": done.rows, "bytes": done.bytes}, spent
+
+
+def read_cuts(run: str, window: Window, cuts: frozenset[str]) -> pa.Table:
+    """What is cut from the window's rows (``passages.CUTS``); `cuts` are the units that have any."""
+    paths = [f"duplicates/cuts/part-{u}.parquet" for u in window.units if u in cuts]
+    tables = [storage.read_table(storage.join(run, path)) for path in paths]
+    return pa.concat_tables([passages.CUTS.empty_table(), *tables])
 
 
 def _split(table: pa.Table, window: Window, recipe: Recipe) -> tuple[pa.Table, dict[str, float]]:

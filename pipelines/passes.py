@@ -343,7 +343,7 @@ def pack(
     cut = packed.windows(records, run.epochs, recipe.pack.window)
     by_unit = {prepared.unit(r["ordinal"], r["part"]): r for r in records}
     tokenizer = tokenise.tokenizer(recipe.model, recipe.tokenise)
-    cuts = shared["cuts"] if recipe.dedup.passages.action == "cut" else {}
+    cuts = packed.cuts(recipe, shared)
     keys = {w.number: _pack_key(run, w, by_unit, duplicates, cuts, tokenizer.fingerprint) for w in cut}
     held = {
         r["window"]: r

@@ -20,7 +20,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from cluster import ledger, storage
-from pipelines import tokenise
+from pipelines import packed, passages, tokenise
 from pipelines.decode import Decoder, Runs
 from pipelines.packed import Window
 from pipelines.pii_columns import value_digest
@@ -33,7 +33,7 @@ from pipelines.recipe import Recipe
 from pipelines.schema import ROLES
 
 NAME = "gate"
-VERSION = 1
+VERSION = 2
 NAMED = 20  # leaking rows of a window that are named
 EDGE = 64  # characters at an end of a piece
 UNEXAMINED = "UNEXAMINED"  # a message that a recogniser failed on
@@ -53,14 +53,18 @@ class Job:
 
     recipe: Recipe
     keys: dict[int, str] = field(default_factory=dict)  # window -> pass key
+    cuts: frozenset[str] = frozenset()  # units of `prepared/` that repeated passages are cut from
 
 
 class Row(NamedTuple):
-    """A row as it was prepared: its messages, where stand-ins and kept values are, digests of values."""
+    """A row as it was prepared: its messages, where stand-ins and kept values are, digests of values; and its
+    contents after repeated passages were cut, where any was.
+    """
 
     messages: list[dict[str, str]]
     spans: list[dict[str, Any]]
     values: list[dict[str, Any]]
+    cut: tuple[str, ...] = ()
 
 
 class Message(NamedTuple):
@@ -80,13 +84,13 @@ def work(item: tuple[Window, list[dict[str, Any]]], job: Job) -> ledger.Record:
     tokenizer = tokenise.tokenizer(recipe.model, recipe.tokenise)
     decoder = Decoder(tokenizer)
     around = frames(tokenizer)
-    judge = Judge(recipe, window)
+    judge = Judge(recipe, window, job.cuts)
     leaks: list[Leak] = []
     counts = {"rows": 0, "messages": 0, "bytes": 0}
     for output in outputs:
-        packed = storage.read_table(storage.join(recipe.output, output["path"]))
-        said = _said(decoder.runs(packed), packed, around)
-        counts["rows"] += packed.num_rows
+        shard = storage.read_table(storage.join(recipe.output, output["path"]))
+        said = _said(decoder.runs(shard), shard, around)
+        counts["rows"] += shard.num_rows
         counts["messages"] += len(said.texts)
         counts["bytes"] += pc.sum(pc.binary_length(said.texts)).as_py() or 0
         found = leaking(_read(said, recipe.pii), judge)
@@ -123,9 +127,9 @@ class Said(NamedTuple):
     row_ids: list[int]
 
 
-def _said(runs: Runs, packed: pa.Table, around: Frames) -> Said:
+def _said(runs: Runs, shard: pa.Table, around: Frames) -> Said:
     """Contents of all runs of packed rows."""
-    lists = packed["row_ids"].combine_chunks()
+    lists = shard["row_ids"].combine_chunks()
     first = lists.offsets.to_numpy()[runs.rows] + runs.segments
     row_ids = lists.values.to_numpy()[first].tolist()
     found = [
@@ -153,15 +157,15 @@ def _read(said: Said, config: Config) -> Iterator[Message]:
 class Judge:
     """What excuses a finding; rows of the window's part of `prepared/` are read when they are asked for."""
 
-    def __init__(self, recipe: Recipe, window: Window) -> None:
+    def __init__(self, recipe: Recipe, window: Window, cuts: frozenset[str]) -> None:
         self.config = recipe.pii
-        self._recipe, self._window = recipe, window
+        self._recipe, self._window, self._cuts = recipe, window, cuts
         self._rows: dict[int, Row] | None = None
 
     def row(self, row_id: int) -> Row:
         """A row as it was prepared."""
         if self._rows is None:
-            self._rows = dict(_prepared(self._recipe.output, self._window))
+            self._rows = dict(_prepared(self._recipe.output, self._window, self._cuts))
         return self._rows[row_id]
 
     def leaks(self, message: Message) -> Iterator[str]:
@@ -173,6 +177,8 @@ class Judge:
         if not message.role and len(row.messages) == 1:
             message = message._replace(role=row.messages[0]["role"])
             asked = [f for f in asked if not self._is_kept(f.entity, message.role)]
+        if asked and any(folded(message.text) in folded(content) for content in row.cut):
+            asked = []  # where passages were cut, what was looked through before stands side by side
         if not asked and not row.values:
             return
         text, excuses = Folded(message.text), {f.entity: self._excuses(f.entity, message, row) for f in asked}
@@ -259,12 +265,23 @@ def _inside(span: tuple[int, int], text: Folded, said: str) -> bool:
     return any(a <= edges[0] and edges[-1] < b for a, b in text.find(value))
 
 
-def _prepared(run: str, window: Window) -> Iterator[tuple[int, Row]]:
+def _prepared(run: str, window: Window, cuts: frozenset[str]) -> Iterator[tuple[int, Row]]:
+    shorter = dict(_shorter(run, window, cuts)) if not cuts.isdisjoint(window.units) else {}
     columns = ["row_id", "messages", "spans", "values"]
     for unit in window.units:
         table = storage.read_table(storage.join(run, f"prepared/part-{unit}.parquet"), columns=columns)
         for row in table.to_pylist():
-            yield row["row_id"], Row(row["messages"] or [], row["spans"] or [], row["values"] or [])
+            told = row["messages"] or [], row["spans"] or [], row["values"] or []
+            yield row["row_id"], Row(*told, shorter.get(row["row_id"], ()))
+
+
+def _shorter(run: str, window: Window, cuts: frozenset[str]) -> Iterator[tuple[int, tuple[str, ...]]]:
+    """Contents of the rows that passages are cut from, without them."""
+    cut = packed.read_cuts(run, window, cuts)
+    table = packed.rows(run, window)
+    table = passages.cut(table.filter(pc.is_in(table["row_id"], cut["row_id"])), cut).table
+    for row in table.select(["row_id", "messages"]).to_pylist():
+        yield row["row_id"], tuple(message["content"] for message in row["messages"] or ())
 
 
 def note(leaks: Iterable[dict[str, Any]]) -> str:

@@ -7,7 +7,7 @@ import pyarrow as pa
 import pytest
 
 from cluster import ledger, storage
-from pipelines import gate, pack, packed, pii, pii_gate, schema, tokenise
+from pipelines import gate, pack, packed, passages, pii, pii_gate, prepared, schema, tokenise
 from pipelines.pii_gate import note
 from pipelines.recipe import Recipe
 from tests.pipelines.test_pii import MAIL, PHONE, Message, table
@@ -22,7 +22,13 @@ def key(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def scanned(
-    folder: Path, talk: list[Message], said: list[str] | None = None, *, pieces: bool = False, **switches: Any
+    folder: Path,
+    talk: list[Message],
+    said: list[str] | None = None,
+    *,
+    pieces: bool = False,
+    cuts: frozenset[str] = frozenset(),
+    **switches: Any,
 ) -> list[dict[str, Any]]:
     """Leaks of a window with one row, packed as prepared, or with `said` as its contents."""
     data = {"output": str(folder), "sources": [{"path": "in"}], "pii": switches}
@@ -30,7 +36,8 @@ def scanned(
     tokenizer = tokenise.tokenizer(None, recipe.tokenise)
     done = pii.apply(table(talk), recipe.pii)
     window = packed.Window(0, ("00000000-0000",), 0, 0)
-    storage.write_table(str(folder / "prepared/part-00000000-0000.parquet"), done)
+    path = str(folder / "prepared/part-00000000-0000.parquet")
+    storage.write_table(path, done.drop_columns(list(prepared.MARKS)))
     if said is not None:
         roles, rows, _ = schema.contents(done)
         done = schema.rebuild(done, rows, roles, pa.array(said, pa.large_string()))
@@ -38,7 +45,7 @@ def scanned(
     shard = pack.apply(samples, recipe.pack, recipe.tokenise, pad_id=tokenizer.pad_id)
     storage.write_table(str(folder / "packed/train/part-00000000.parquet"), shard)
     output = {"path": "packed/train/part-00000000.parquet", "split": "train"}
-    record = pii_gate.work((window, [output]), pii_gate.Job(recipe, {0: "k"}))
+    record = pii_gate.work((window, [output]), pii_gate.Job(recipe, {0: "k"}, cuts))
     assert ledger.load(str(folder), pii_gate.NAME)["00000000"] == record
     assert record["messages"] == len(talk) or pieces
     leaks: list[dict[str, Any]] = record["leaks"]
@@ -57,6 +64,21 @@ def test_a_planted_value_is_a_leak(tmp_path: Path) -> None:
     leaks = scanned(tmp_path, TALK, ["hi", f"call {PHONE}, {PHONE}"])
     assert leaks == [{"split": "train", "entity": "PHONE_NUMBER", "n": 2, "rows": [0]}]
     assert note(leaks) == "2 PHONE_NUMBER in train (rows 0)"
+
+
+def test_what_a_cut_brings_together_is_no_leak_and_what_is_planted_beside_it_is(tmp_path: Path) -> None:
+    before, passage, behind = "call 425 882", " the same in many texts ", "8080 today"
+    talk = [("text", before + passage + behind)]
+    unit = "00000000-0000"
+    cut = {"row_id": 0, "message": 0, "start": len(before), "stop": len(before + passage), "stands": False}
+    for name in ("a", "b", "c"):
+        path = str(tmp_path / name / f"duplicates/cuts/part-{unit}.parquet")
+        storage.write_table(path, pa.Table.from_pylist([cut], passages.CUTS))
+    joined = f"{before} {behind}"
+    assert [leak["entity"] for leak in scanned(tmp_path / "a", talk, [joined])] == ["PHONE_NUMBER"]
+    assert scanned(tmp_path / "b", talk, [joined], cuts=frozenset([unit])) == []
+    leaks = scanned(tmp_path / "c", talk, [f"{joined} {MAIL}"], cuts=frozenset([unit]))
+    assert "EMAIL_ADDRESS" in [leak["entity"] for leak in leaks]
 
 
 def test_another_rows_stand_in_is_a_leak(tmp_path: Path, key: None) -> None:
