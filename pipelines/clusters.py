@@ -91,4 +91,4 @@ def _earliest(labels: NDArray[Any], ids: NDArray[np.uint64]) -> NDArray[np.int64
 
 
 def _write(output: str, name: str, table: pa.Table) -> None:
-    storage.write_table(storage.join(output, f"{name}.parquet"), table, row_group=RANGE_GROUP)
+    storage.write_table(storage.join(output, f"{name}.parquet"), table, RANGE_GROUP, dictionary=False)

@@ -255,4 +255,5 @@ def _borderline(matches: decide.Matches, config: Config) -> decide.Verdict:
 
 
 def _write(output: str, name: str, table: pa.Table) -> None:
-    storage.write_table(storage.join(output, f"{name}.parquet"), table, row_group=RANGE_GROUP)
+    strings = [field.name for field in table.schema if pa.types.is_string(field.type)]
+    storage.write_table(storage.join(output, f"{name}.parquet"), table, RANGE_GROUP, dictionary=strings)

@@ -104,7 +104,7 @@ def assign(output: str, config: Config, *, seed: int, rows: int, firsts: Sequenc
     orphans = _orphans(output, ids, bridge)
     sides = np.where(bridge, np.int8(TRAIN), side[root])
     written = pa.table({"row_id": ids, "side": sides, "bridge": bridge})
-    storage.write_table(storage.join(output, "sides.parquet"), written, row_group=RANGE_GROUP)
+    storage.write_table(storage.join(output, "sides.parquet"), written, RANGE_GROUP, dictionary=False)
     return {
         "clusters": len(np.unique(clusters["cluster"].to_numpy())),
         "rows": len(ids),
