@@ -12,6 +12,8 @@ Cost: about 5 microseconds a finding.
 import functools
 import re
 from collections.abc import Iterable, Sequence
+from re import _constants as op  # type: ignore[attr-defined]
+from re import _parser  # type: ignore[attr-defined]
 from typing import Any, NamedTuple
 
 REMEMBERED = 1 << 16
@@ -62,6 +64,8 @@ class Words:
         digits = "".join(str(number) for number in range(40))
         numbers = [digits[start : start + size] for start in range(40) for size in range(1, 30)]
         self.whole_numbers = all(len(self.tokenizer(number)) == 1 for number in numbers)
+        cutting = (self.tokenizer.prefix_search, self.tokenizer.suffix_search, self.tokenizer.infix_finditer)
+        self.whole_words = not any(takes_letters(search.__self__) for search in cutting)
         self.stretch = functools.lru_cache(REMEMBERED)(self._stretch)
 
     def said(self, text: str, owners: Iterable[int]) -> set[int]:
@@ -178,6 +182,8 @@ class Words:
         rules = self.tokenizer
         if not text.isalnum() or text in self.rules:
             return False
+        if self.whole_words and text.isascii() and text.isalpha():
+            return True
         return not (rules.prefix_search(text) or rules.suffix_search(text) or any(rules.infix_finditer(text)))
 
     def _judged(self, text: str) -> tuple[int, int, str]:
@@ -192,6 +198,39 @@ class Words:
     def counts(self, text: str) -> bool:
         """Whether a token makes keywords."""
         return not self.is_stop(text) and not self.is_punct(text) and text not in ("-PRON-", "be")
+
+
+def takes_letters(pattern: re.Pattern[str]) -> bool:
+    """Whether `pattern` could match something in a text of nothing but ASCII letters; true in doubt."""
+    if pattern.flags & re.IGNORECASE:
+        return True
+    return _takes_letters(_parser.parse(pattern.pattern, pattern.flags))
+
+
+def _takes_letters(items: Any) -> bool:
+    return all(_takes_letter(kind, argument) for kind, argument in items)
+
+
+def _takes_letter(kind: Any, argument: Any) -> bool:
+    if kind is op.LITERAL:
+        return _any_letter(argument, argument)
+    if kind is op.IN:
+        return any(
+            _any_letter(what, what) if one is op.LITERAL else one is not op.RANGE or _any_letter(*what)
+            for one, what in argument
+        )
+    if kind is op.BRANCH:
+        return any(map(_takes_letters, argument[1]))
+    if kind is op.SUBPATTERN or kind is op.ASSERT:
+        return _takes_letters(argument[-1])
+    if kind is op.MAX_REPEAT or kind is op.MIN_REPEAT:
+        return argument[0] == 0 or _takes_letters(argument[2])
+    return True
+
+
+def _any_letter(first: int, last: int) -> bool:
+    """Whether there is an ASCII letter among the code points from `first` to `last`."""
+    return any(first <= ord(end) and ord(begin) <= last for begin, end in ("AZ", "az"))
 
 
 def _stretches(text: str) -> list[str]:

@@ -124,7 +124,7 @@ class Scanner:
         Raises: whatever a recogniser raises; RanOutOfTimeError.
         """
         self.watch.late = False
-        results = list(self._matches(text, places))
+        results = self._matches(text, places)
         for at in self.whole:
             results += _asked(self.recognizers[at], at, self.entities, text)
         if self.shared:
@@ -139,7 +139,7 @@ class Scanner:
             for start, end, score, entity, owner in results
         )
 
-    def _matches(self, text: str, places: list[tuple[int, int]]) -> Iterator[Result]:
+    def _matches(self, text: str, places: list[tuple[int, int]]) -> list[Result]:
         """Results of all recognisers, each's duplicates removed."""
         shift = len(self.searched)
         below = (1 << shift) - 1
@@ -149,7 +149,7 @@ class Scanner:
         for start, bits in places:
             if start >= free:
                 ends = {at: end for at, end in ends.items() if end > start}
-                busy, free = sum(1 << at for at in ends), min(ends.values(), default=len(text))
+                busy, free = (sum(1 << at for at in ends), min(ends.values())) if ends else (0, len(text))
             left = bits & below & ~busy
             while left:
                 at = (left & -left).bit_length() - 1
@@ -165,15 +165,17 @@ class Scanner:
                     ends[at] = end
                     busy |= 1 << at
                     free = min(free, end)
+        every: list[Result] = []
         for owner, results in found.items():
-            yield from results if len(results) < 2 or owner in self.shortening else _kept(results)
+            every += results if len(results) < 2 or owner in self.shortening else _kept(results)
         dialled = [(start, bits >> shift) for start, bits in places if bits >> shift]
         if dialled and self.phone:
             at, phones = self.phone
             recognizer = self.recognizers[at]
             entity = recognizer.supported_entities[0]
             spans = phones.spans(text, dialled)
-            yield from _kept([(start, end, recognizer.SCORE, entity, at) for start, end in spans])
+            every += _kept([(start, end, recognizer.SCORE, entity, at) for start, end in spans])
+        return every
 
     def _run(self, text: str, start: int, one: Searched, results: list[Result]) -> int:
         """Put what a pattern finds inside the run that begins at `start` into `results`; where it ends."""

@@ -246,6 +246,8 @@ def most_digits(candidate: str) -> int:
 
 def digits_of(candidate: str) -> str | None:
     """The digits of a candidate as ASCII's; null if there is more in it that matters."""
+    if candidate.isdecimal() and candidate.isascii() and len(candidate) <= LIMIT:
+        return candidate
     if len(candidate) > LIMIT or not SIMPLE.fullmatch(candidate):
         return None
     digits = NO_DIGIT.sub("", candidate)

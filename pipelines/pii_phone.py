@@ -205,11 +205,14 @@ class Phones:
                 break
             begun = ANY if cut else 0  # inside of digits, where no place is: all regions may
             first, at = match.span()
-            second = SECOND_NUMBER.search(match.group())
-            if second:
-                at = first + second.start()
-            candidate = text[first:at]
-            lead = first + len(candidate) - len(candidate.lstrip("([+ -.)"))
+            candidate, lead, second = match.group(), first, None
+            run = candidate.isdecimal()
+            if not run:
+                second = SECOND_NUMBER.search(candidate)
+                if second:
+                    at = first + second.start()
+                    candidate = text[first:at]
+                lead += len(candidate) - len(candidate.lstrip("([+ -.)"))
             whole = some = begun
             for place, taken in places[bisect_left(begins, first) : bisect_left(begins, at)]:
                 some |= taken
@@ -217,7 +220,7 @@ class Phones:
             cut = text[at : at + 1].isdecimal()
             if not some:
                 continue
-            if candidate.isdecimal():
+            if run:
                 found += _moved(self._run(text, first, at, whole), first)
                 continue
             if second or some & ODD_BIT or not PLAIN.fullmatch(candidate):
