@@ -7,9 +7,13 @@ Templates without special tokens have separators, at which a run is cut.
 Left on, frames would change what is found: context words lie in role names.
 """
 
-import re
 from collections.abc import Iterator
 from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from pipelines.template import SLOT, Refusal
 from pipelines.tokenizer import Tokenizer
@@ -22,6 +26,15 @@ SHAPES = (
 )
 
 
+class Contents(NamedTuple):
+    """What runs hold but for their frames: large_string[M], the number of each one's role in `Frames.roles`,
+    and of its run, int64[M]."""
+
+    texts: pa.Array
+    roles: NDArray[np.int64]
+    runs: NDArray[np.int64]
+
+
 class Frames(NamedTuple):
     """Heads and tails of runs, runs without a content, and what stands between contents in one run.
 
@@ -32,22 +45,59 @@ class Frames(NamedTuple):
     heads: tuple[tuple[str, int, str], ...]
     tails: tuple[str, ...]
     alone: frozenset[str]
-    between: re.Pattern[str] | None
+    between: tuple[str, ...]
 
-    def contents(self, run: str, before: int) -> list[tuple[str, str]]:
-        """What a run behind special token `before` holds but for its frame, each with its role.
+    @property
+    def roles(self) -> tuple[str, ...]:
+        """Roles by number; the first is "", which says that it cannot be told."""
+        return ("", *sorted({role for _, _, role in self.heads} - {""}))
 
-        The role is "" where it cannot be told.
+    def contents(self, runs: pa.Array, before: NDArray[np.int64]) -> Contents:
+        """What runs (large_string[N]) hold but for their frames, empty ones left out.
+
+        `before` int64[N]: the special token before each.
         """
-        if run in self.alone:
-            return []
-        matching = (h for h in self.heads if h[1] == before and run.startswith(h[0]))
-        head, _, role = next(matching, ("", before, ""))
-        run = run[len(head) :]
-        tail = next((t for t in self.tails if run.endswith(t)), "")
-        run = run[: len(run) - len(tail)]
-        parts = self.between.split(run) if self.between else [run]
-        return [(role if len(parts) == 1 else "", part) for part in parts if part]
+        places = np.flatnonzero(~_mask(pc.is_in(runs, pa.array(sorted(self.alone), pa.large_string()))))
+        if len(places) < len(runs):
+            runs, before = runs.take(pa.array(places)), before[places]
+        heads, tails = np.zeros(len(runs), np.int64), np.zeros(len(runs), np.int64)
+        roles, headed = np.zeros(len(runs), np.int64), np.zeros(len(runs), np.bool_)
+        for head, token, role in self.heads:
+            here = ~headed & (before == token) & _mask(pc.starts_with(runs, head))
+            heads[here], roles[here] = len(head.encode()), self.roles.index(role)
+            headed |= here
+        left = pc.binary_length(runs).to_numpy() - heads
+        for tail in self.tails:
+            size = len(tail.encode())
+            tails[(tails == 0) & (left >= size) & _mask(pc.ends_with(runs, tail))] = size
+        texts = _trimmed(runs, heads, tails)
+        if self.between:
+            parts = pc.split_pattern_regex(texts, "|".join(map(_quoted, self.between)))
+            sizes = pc.list_value_length(parts).to_numpy().astype(np.int64)
+            texts = parts.flatten()
+            roles, places = np.repeat(np.where(sizes == 1, roles, 0), sizes), np.repeat(places, sizes)
+        said = _mask(pc.greater(pc.binary_length(texts), 0))
+        return Contents(texts.filter(pa.array(said)), roles[said], places[said])
+
+
+def _mask(found: pa.Array) -> NDArray[np.bool_]:
+    return np.asarray(found.to_numpy(zero_copy_only=False), np.bool_)
+
+
+def _trimmed(texts: pa.Array, heads: NDArray[np.int64], tails: NDArray[np.int64]) -> pa.Array:
+    """Texts (large_string[N], no nulls) less so many bytes at their begins and ends."""
+    if not len(texts) or not (heads.any() or tails.any()):
+        return texts
+    ends = np.frombuffer(texts.buffers()[1], np.int64)[texts.offset : texts.offset + len(texts) + 1]
+    cut = np.empty(2 * len(texts) + 1, np.int64)  # what is trimmed and what is left in turn
+    cut[0], cut[1::2], cut[2::2] = ends[0], ends[:-1] + heads, ends[1:] - tails
+    pieces = pa.LargeStringArray.from_buffers(len(cut) - 1, pa.py_buffer(cut), texts.buffers()[2])
+    return pieces.take(pa.array(np.arange(1, len(cut), 2)))
+
+
+def _quoted(text: str) -> str:
+    """Pattern of RE2 for nothing but `text`."""
+    return "".join(f"\\x{{{ord(character):x}}}" for character in text)
 
 
 def frames(tokenizer: Tokenizer) -> Frames:
@@ -69,10 +119,9 @@ def frames(tokenizer: Tokenizer) -> Frames:
                 token = tokenizer.specials.findall(constant)[-1] if rest else None
                 key = (rest or [constant])[-1], tokenizer.special[token] if token else -1
                 heads.setdefault(key, set()).add(roles[place])
-    cut = re.compile("|".join(map(re.escape, _long_first(between)))) if between - {""} else None
     ordered = sorted(heads, key=lambda key: (-len(key[0]), key))
     said = [(*key, min(heads[key]) if len(heads[key]) == 1 else "") for key in ordered]
-    return Frames(tuple(said), _long_first(tails), frozenset(alone), cut)
+    return Frames(tuple(said), _long_first(tails), frozenset(alone), _long_first(between))
 
 
 def _constants(tokenizer: Tokenizer) -> Iterator[tuple[tuple[str, ...], list[str]]]:

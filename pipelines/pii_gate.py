@@ -131,27 +131,24 @@ def _said(runs: Runs, shard: pa.Table, around: Frames) -> Said:
     """Contents of all runs of packed rows."""
     lists = shard["row_ids"].combine_chunks()
     first = lists.offsets.to_numpy()[runs.rows] + runs.segments
-    row_ids = lists.values.to_numpy()[first].tolist()
-    found = [
-        (content, role, row_id)
-        for text, before, row_id in zip(runs.texts.to_pylist(), runs.before.tolist(), row_ids, strict=True)
-        for role, content in around.contents(text, before)
-    ]
-    contents, roles, owners = zip(*found, strict=True) if found else ((), (), ())
-    return Said(pa.array(contents, pa.large_string()), list(roles), list(owners))
+    found = around.contents(runs.texts, runs.before)
+    roles = around.roles
+    row_ids = lists.values.to_numpy()[first[found.runs]]
+    return Said(found.texts, [roles[number] for number in found.roles.tolist()], row_ids.tolist())
 
 
 def _read(said: Said, config: Config) -> Iterator[Message]:
-    """All contents with what is found in them at or above the threshold."""
+    """Contents with what is found in them at or above the threshold; where there is a key, all of them."""
     found = found_in(said.texts, config)
     failed = Finding(0, 0, UNEXAMINED, 1.0, "")
     inside: dict[int, list[Finding]] = {at: [failed] for at in found.failures}
     for at, finding in zip(found.rows, found.findings, strict=True):
         if finding.score >= config.threshold:
             inside.setdefault(at, []).append(finding)
-    told = zip(said.texts.to_pylist(), said.roles, said.row_ids, strict=True)
-    for at, (text, role, row_id) in enumerate(told):
-        yield Message(text, role, row_id, inside.get(at, []))
+    asked = range(len(said.texts)) if config.secret else sorted(inside)
+    texts = said.texts.take(pa.array(asked, pa.int64())).to_pylist()
+    for at, text in zip(asked, texts, strict=True):
+        yield Message(text, said.roles[at], said.row_ids[at], inside.get(at, []))
 
 
 class Judge:

@@ -1,5 +1,7 @@
 """Frames: what templates written after real models' put around contents comes off again."""
 
+import numpy as np
+import pyarrow as pa
 import pytest
 
 from pipelines import pack, schema, tokenise
@@ -26,8 +28,8 @@ def contents(make: Make, name: str, template: str, talk: list[tuple[str, str]]) 
     rows = pack.apply(samples, pack.Config(), config, pad_id=tokenizer.pad_id)
     around = frames(tokenizer)
     runs = Decoder(tokenizer).runs(rows)
-    each = zip(runs.texts.to_pylist(), runs.before.tolist(), strict=True)
-    return [content for text, before in each for _, content in around.contents(text, before)]
+    texts: list[str] = around.contents(runs.texts, runs.before).texts.to_pylist()
+    return texts
 
 
 @pytest.mark.parametrize("talk", TALKS)
@@ -54,8 +56,21 @@ def test_separators_part_messages_where_there_are_no_special_tokens(make: Make) 
 def test_heads_tell_who_speaks(make: Make) -> None:
     tokenizer = make("chatml")
     around, start = frames(tokenizer), tokenizer.special["<|im_start|>"]
-    assert around.contents("user\nhi", start) == [("user", "hi")]
-    assert around.contents("assistant\nuser\n", start) == [("assistant", "user\n")]
-    assert around.contents("\n", tokenizer.special["<|im_end|>"]) == []
-    assert around.contents("no frame", start) == [("", "no frame")]
-    assert around.contents("user\nhi", -1) == [("", "user\nhi")]  # a plain text that begins so
+    runs = [
+        ("user\nhi", start),
+        ("assistant\nuser\n", start),
+        ("\n", tokenizer.special["<|im_end|>"]),
+        ("no frame", start),
+        ("user\nhé", -1),  # a plain text that begins so
+        ("user\nhé", start),
+    ]
+    texts = pa.array([text for text, _ in runs], pa.large_string())
+    found = around.contents(texts, np.array([before for _, before in runs]))
+    said = [
+        (around.roles[role], text) for role, text in zip(found.roles, found.texts.to_pylist(), strict=True)
+    ]
+    due = [("user", "hi"), ("assistant", "user\n"), ("", "no frame"), ("", "user\nhé"), ("user", "hé")]
+    assert said == due
+    assert found.runs.tolist() == [0, 1, 3, 4, 5]
+    later = around.contents(texts.slice(1, 3), np.array([before for _, before in runs[1:4]]))
+    assert (later.texts.to_pylist(), later.runs.tolist()) == (["user\n", "no frame"], [0, 2])
