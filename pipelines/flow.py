@@ -11,7 +11,6 @@ from pipelines import (
     packed,
     passes,
     pii,
-    pii_audit,
     pii_coverage,
     pii_find,
     quality,
@@ -46,7 +45,7 @@ def prepare(recipe: Recipe, mode: Mode) -> dict[str, Any]:
     windows = passes.pack(run, rows, duplicates, shared, mode)
     scanned = gate.scan(run, rows, shared, windows, mode)
     seen = gate.summary(scanned)
-    pii_audit.build(run.path, rows, run.recipe.pii, seen)
+    gate.audit(run, rows, seen)
     workers = passes.workers(run)
     told = summary.write(run.path, summary.prepare(run, rows, duplicates, shared, windows, scanned, workers))
     _say_prepared(told, mode)

@@ -6,7 +6,7 @@ from typing import Any
 
 from cluster import ledger, stream
 from cluster.errors import GateError
-from pipelines import packed, passes, pii, pii_coverage, pii_gate, tokenise
+from pipelines import packed, passes, pii, pii_audit, pii_coverage, pii_gate, tokenise
 from pipelines.progress import Mode, Progress, say
 from pipelines.rundir import Run
 
@@ -72,6 +72,14 @@ def summary(records: Sequence[ledger.Record]) -> dict[str, Any] | None:
         held["rows"] = [*held["rows"], *leak["rows"]][: pii_gate.NAMED]
     counts = {name: sum(r[name] for r in records) for name in ("messages", "bytes")}
     return {**counts, "leaks": [leaks[key] for key in sorted(leaks)]}
+
+
+def audit(run: Run, rows: Sequence[ledger.Record], seen: dict[str, Any] | None) -> None:
+    """Write ``pii.json``. What it shows of texts is read in a task: the driver holds none."""
+    show = partial(pii_audit.review, run=run.path, config=run.recipe.pii)
+    places = pii_audit.places(rows)
+    reviews = stream.each(show, [places] if places else [], workers=1, name="review")
+    pii_audit.build(run.path, rows, run.recipe.pii, seen, next(reviews, []))
 
 
 def judge(run: Run, seen: dict[str, Any] | None, mode: Mode) -> None:

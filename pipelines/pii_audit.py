@@ -58,6 +58,11 @@ def _places(table: pa.Table) -> Iterator[list[Any]]:
             yield [one["entity"], xxhash.xxh3_64_intdigest(ledger.dumps(where)), *where]
 
 
+def places(records: Iterable[ledger.Record]) -> list[list[Any]]:
+    """The places that a run shows, of those that its parts have put forward."""
+    return _best(place for record in records for place in record["audit"]["places"])
+
+
 def _best(places: Iterable[list[Any]]) -> list[list[Any]]:
     """The `SHOWN` places of each entity with the lowest ranks."""
     held: dict[str, list[list[Any]]] = {}
@@ -69,7 +74,11 @@ def _best(places: Iterable[list[Any]]) -> list[list[Any]]:
 
 
 def build(
-    run: str, records: Sequence[ledger.Record], config: Config, gate: dict[str, Any] | None
+    run: str,
+    records: Sequence[ledger.Record],
+    config: Config,
+    gate: dict[str, Any] | None,
+    review: list[dict[str, Any]],
 ) -> dict[str, Any] | None:
     """Add up the parts' numbers (`records` of pass 1), write `FILE` into the run; None without the stage."""
     if not config.enabled:
@@ -79,7 +88,6 @@ def build(
         for *key, n in record["audit"]["found"]:
             found[(record["source"], *key)] += n
     counts = [dict(zip((*KEYS, "n"), (*key, n), strict=True)) for key, n in sorted(found.items())]
-    best = _best(place for record in records for place in record["audit"]["places"])
     told = {
         "format": FORMAT,
         "settings": config.model_dump(mode="json"),
@@ -89,7 +97,7 @@ def build(
         "looked_for": looked_for(config),
         "not_looked_for": list(_gaps(config)),
         "gate": gate,
-        "review": list(_review(run, best, config)),
+        "review": review,
     }
     storage.put(storage.join(run, FILE), ledger.dumps(told))
     return told
@@ -120,8 +128,12 @@ def _gaps(config: Config) -> Iterator[str]:
         yield f"Replaced values, again after packing: that takes a key in {config.key}."
 
 
-def _review(run: str, places: Sequence[Sequence[Any]], config: Config) -> Iterator[dict[str, Any]]:
+def review(places: Sequence[Sequence[Any]], run: str, config: Config) -> list[dict[str, Any]]:
     """The places with what stands around them: stand-ins, kept values and weak findings as their entity."""
+    return list(_shown(places, run, config))
+
+
+def _shown(places: Sequence[Sequence[Any]], run: str, config: Config) -> Iterator[dict[str, Any]]:
     columns = ["source", "messages", "spans"]
     rows = {row["row_id"]: row for row in examples.stored(run, [p[2] for p in places], columns)}
     messages = [rows[row_id]["messages"][number] for _, _, row_id, number, _, _ in places]
@@ -140,7 +152,7 @@ def _review(run: str, places: Sequence[Sequence[Any]], config: Config) -> Iterat
 
 
 def _found(contents: list[str], config: Config) -> list[list[Span]]:
-    """What patterns find in each content. A model of names is not loaded here, in the driver."""
+    """What patterns find in each content. A model of names is not loaded for this."""
     patterns = config.model_copy(update={"ner": Ner()})
     found: list[list[Span]] = [[] for _ in contents]
     all_of_them = found_in(pa.array(contents, pa.large_string()), patterns)

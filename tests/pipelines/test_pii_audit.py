@@ -38,7 +38,7 @@ def test_places_are_few_and_the_same_in_any_order() -> None:
     told = pii_audit.of(pii.apply(table(*rows), Config()))["places"]
     assert len(told) == pii_audit.SHOWN
     every = [pii_audit.of(pii.apply(table(*rows).slice(at, 5), Config()))["places"] for at in (15, 0, 10, 5)]
-    assert pii_audit._best(place for part in every for place in part) == told
+    assert pii_audit.places([{"audit": {"places": part}} for part in every]) == told
 
 
 @pytest.mark.parametrize("kind", ["tag", "surrogate", "mask"])
@@ -52,7 +52,8 @@ def test_the_file_adds_up_and_shows_no_value(
     storage.write_table(str(tmp_path / "prepared/part-00000000-0000.parquet"), done)
     record = {"source": "s", "audit": pii_audit.of(done)}
     gate = {"messages": 2, "bytes": 9, "leaks": []}
-    told = pii_audit.build(str(tmp_path), [record, record], config, gate)
+    review = pii_audit.review(pii_audit.places([record, record]), str(tmp_path), config)
+    told = pii_audit.build(str(tmp_path), [record, record], config, gate, review)
     assert told == json.loads((tmp_path / pii_audit.FILE).read_text())
     assert told["entities"]["PHONE_NUMBER"]["replaced"] == 2
     assert told["entities"]["DATE_TIME"]["keep"] == 2
@@ -63,7 +64,7 @@ def test_the_file_adds_up_and_shows_no_value(
     phone = next(one for one in told["review"] if one["entity"] == "PHONE_NUMBER")
     assert (phone["before"], phone["behind"]) == ("call ", " on [DATE_TIME], or write [EMAIL_ADDRESS] now")
     assert SECRET not in json.dumps(told)
-    assert pii_audit.build(str(tmp_path), [record], Config(enabled=False), None) is None
+    assert pii_audit.build(str(tmp_path), [record], Config(enabled=False), None, []) is None
 
 
 def test_the_report_takes_what_there_is() -> None:
