@@ -77,6 +77,7 @@ ODD = (
 PLAIN = re.compile(r"[+(\[]*\d{1,20}(?:[-. ()\[\]/]{1,4}\d{1,20}){0,19}")
 
 WILD = re.compile(r"[^-. ()\[\]/+\d]")  # with which a number may begin elsewhere than at a place
+CUT = re.compile(r"\d{21}")  # where a candidate may begin or end among digits
 
 ABROAD_BIT, ODD_BIT, HOME = 1, 2, 2  # bits of the gates; those of the regions follow from the last one on
 ANY = ABROAD_BIT | ODD_BIT
@@ -290,6 +291,8 @@ class Phones:
         met: Met = {}
         tame = not WILD.search(text, start, stop)
         bits = functools.reduce(lambda all_, place: all_ | place[1], places, 0)
+        if tame and not CUT.search(text, start, stop):
+            bits &= ~ODD_BIT
         for region in self._regions(bits):
             begins = self._begins(region, places) if tame else None
             for match in Matcher(text, region, self.leniency, start, stop, begins=begins, met=met):
