@@ -9,12 +9,13 @@ It is asked about windows: a stretch of characters of which the library's candid
 crosses the edge of one. Within a window the library's own pattern gives the candidates; one in which no
 region was accepted holds no number. All regions' numbers have one score, and one that lies inside another
 is removed; so where one region takes a whole candidate the others need not be asked, provided that no
-candidate could reach beyond its end (`PLAIN`). Every other window is left to the library's matcher.
+candidate could reach beyond its end (`PLAIN`). Every other window is left to a matcher like the library's
+(`pipelines.pii_numbers`), which looks where a region's numbers may begin.
 
 The matcher gives up after a number of tries a text; one that has digits enough to come there is left to the
 library altogether.
 
-Cost: a tenth of a millisecond for a number that was never seen, one for a window left to the library.
+Cost: 25 microseconds for a number that was never seen; 100 in a list with nothing but blanks between.
 Source: https://github.com/daviddrysdale/python-phonenumbers
 """
 

@@ -4,7 +4,7 @@ Nothing is timed before it is right: on a sample of each corpus, and on seeded m
 equal those of Presidio's own engine, to the last score. Both sides have the same pinned list of suffixes.
 Corpora (from HEADRACE_TEST_DATA, default ../shared/data) are taken as single turns and as conversations of
 one text, with live context words and without. `dense` is presidio-research, `digits` dolma-tests with its
-digits in another script.
+digits in another script; the cases after them are single texts of 20 KB of one kind (`odd`).
 
     python tests/benchmarks/bench_pii.py [--out FILE] [--sample BYTES] [--fuzz COUNT] [--seed N]
         [--everything --cache DIR]
@@ -25,6 +25,7 @@ import gzip
 import io
 import json
 import os
+import random
 import sys
 import tarfile
 import tempfile
@@ -49,6 +50,7 @@ from tests.pipelines.identifiers import fuzz, plain
 Figure = tuple[str, str, bool, str, float, str]
 HEADER = ["case", "length", "context", "figure", "unit", "date", "commit", "cpu", "load"]
 ARABIC = str.maketrans("0123456789", "٠١٢٣٤٥٦٧٨٩")
+ODD = 20_000  # characters of a text of `odd`
 LONGEST = 20_000  # characters of a text of `everything`
 
 
@@ -78,6 +80,34 @@ def corpora() -> Iterator[tuple[str, str, list[str]]]:
     yield "dense", "turn", dense()
     yield "dense", "conversation", list(joined(dense(), 20))
     yield "digits", "conversation", digits()
+    yield from ((case, "text", [text]) for case, text in odd())
+
+
+def odd(seed: int = 5) -> Iterator[tuple[str, str]]:
+    """(case, text): texts of one kind, in which there is much to try."""
+    draw = random.Random(seed)
+
+    def drawn(alphabet: str) -> str:
+        return "".join(draw.choices(alphabet, k=ODD))
+
+    numbers = [(draw.randint(200, 999), draw.randint(200, 999), draw.randint(0, 9999)) for _ in range(1300)]
+    dialled = [f"({area}) {exchange}-{line:04d}" for area, exchange, line in numbers]
+    yield "telephone numbers, a line each", "\n".join(dialled)
+    yield "telephone numbers, a blank between", " ".join(dialled)
+    yield "telephone numbers with a plus", "; ".join(f"+1 {a} {e} {n:04d}" for a, e, n in numbers)
+    yield "numbers between commas", ",".join(str(draw.randint(0, 10 ** (at % 9 + 1))) for at in range(3400))
+    yield "fractions", " ".join(f"{draw.random():.6f}" for _ in range(2200))
+    yield "digits", drawn("0123456789")
+    yield "digits and a blank in 31", drawn("0123456789" * 3 + " ")
+    yield "digits and punctuation", drawn("0123456789" * 4 + " .-()+/")
+    yield "one digit at a time", "1-" * (ODD // 2)
+    yield "1x", "1x" * (ODD // 2)
+    yield "a@b.", "a@b." * (ODD // 4)
+    yield "a.b.", "a.b." * (ODD // 4)
+    yield "hexadecimal", drawn("0123456789abcdef")
+    yield "base 58", drawn("123456789ABCDEFGHJKLMNPQRSTUVWXYZabcdefghijkmnopqrstuvwxyz")
+    yield "odd letters", drawn("ſKİıabc 12")
+    yield "CJK and its digits", drawn("中文字０１２３４５６７８９ ")
 
 
 def joined(texts: list[str], count: int) -> Iterator[str]:
