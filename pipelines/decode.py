@@ -82,6 +82,8 @@ class Decoder:
 
     def _by_table(self, ids: Ints, starts: Ints, stops: Ints) -> pa.Array:
         assert self.table is not None
+        if len(ids) and (ids.min() < 0 or ids.max() >= len(self.table)):
+            raise ValueError("a token id is not of the tokenizer's vocabulary")
         _, offsets, data = self.table.buffers()
         tokens = np.frombuffer(offsets, np.int64), np.frombuffer(data, np.uint8)
         ends = np.zeros(len(starts) + 1, np.int64)

@@ -1,4 +1,7 @@
-"""The pass after packing: every window's token shards looked through for PII (`pipelines.pii_gate`)."""
+"""The pass after packing: every window's token shards looked through for PII (`pipelines.pii_gate`).
+
+And what a run says of PII (`pipelines.pii_audit`), the gate's verdict with it.
+"""
 
 from collections.abc import Sequence
 from functools import partial
@@ -75,7 +78,7 @@ def summary(records: Sequence[ledger.Record]) -> dict[str, Any] | None:
 
 
 def audit(run: Run, rows: Sequence[ledger.Record], seen: dict[str, Any] | None) -> None:
-    """Write ``pii.json``. What it shows of texts is read in a task: the driver holds none."""
+    """Write ``pii.json``. The rows that it shows pieces of are read in a task: the driver reads no file."""
     show = partial(pii_audit.review, run=run.path, config=run.recipe.pii)
     places = pii_audit.places(rows)
     reviews = stream.each(show, [places] if places else [], workers=1, name="review")

@@ -11,7 +11,7 @@ Cost: memory of one window; time is that of the tokenizer.
 
 import resource
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -98,7 +98,9 @@ def marks(run: str) -> dict[str, dict[str, str]]:
 
 
 def cuts(recipe: Recipe, shared: ledger.Record) -> dict[str, str]:
-    """A hash of the file of cuts of each unit that has any, of the record of pass 2's passages."""
+    """Units of `prepared/` that passages are cut from, each with a hash of what is cut; none where passages
+    are only listed. `shared` is the record of pass 2's search for them.
+    """
     found: dict[str, str] = shared["cuts"]
     return found if recipe.dedup.passages.action == "cut" else {}
 
@@ -108,7 +110,7 @@ def work(window: Window, job: Job) -> ledger.Record:
     kernels.warm()
     recipe = job.recipe
     tokenizer = tokenise.tokenizer(recipe.model, recipe.tokenise)
-    table = rows(recipe.output, window)
+    table = _prepared(recipe.output, window)
     entering = books.records(table)
     timings = {}
     table, timings["dedup"] = _marked(table, window, recipe)
@@ -148,14 +150,10 @@ def work(window: Window, job: Job) -> ledger.Record:
     return record
 
 
-def rows(run: str, window: Window) -> pa.Table:
-    """The window's part of `prepared/` with empty marks."""
+def _prepared(run: str, window: Window) -> pa.Table:
+    """The window's rows with empty marks."""
     tables = [storage.read_table(storage.join(run, f"prepared/part-{u}.parquet")) for u in window.units]
-    table = pa.concat_tables(tables).combine_chunks()
-    for name in prepared.MARKS:
-        nulls = pa.nulls(table.num_rows, schema.ROW.field(name).type)
-        table = table.append_column(schema.ROW.field(name), nulls)
-    return table
+    return prepared.unmarked(pa.concat_tables(tables).combine_chunks())
 
 
 def _marked(table: pa.Table, window: Window, recipe: Recipe) -> tuple[pa.Table, dict[str, float]]:
@@ -172,15 +170,15 @@ def _without_passages(
     if job.cuts.isdisjoint(window.units):
         return table, {}, {}
     started = time.process_time()
-    done = passages.cut(table, read_cuts(job.recipe.output, window, job.cuts))
+    done = passages.cut(table, read_cuts(job.recipe.output, [u for u in window.units if u in job.cuts]))
     # Rows and bytes are those of pass 2, as above.
     spent = {"passages": {"seconds": time.process_time() - started, "rows": 0, "bytes": 0}}
     return done.table, {"rows": done.rows, "bytes": done.bytes}, spent
 
 
-def read_cuts(run: str, window: Window, cuts: frozenset[str]) -> pa.Table:
-    """What is cut from the window's rows (``passages.CUTS``); `cuts` are the units that have any."""
-    paths = [f"duplicates/cuts/part-{u}.parquet" for u in window.units if u in cuts]
+def read_cuts(run: str, units: Iterable[str]) -> pa.Table:
+    """What is cut from the rows of some units of `prepared/`: ``passages.CUTS``."""
+    paths = [f"duplicates/cuts/part-{unit}.parquet" for unit in units]
     tables = [storage.read_table(storage.join(run, path)) for path in paths]
     return pa.concat_tables([passages.CUTS.empty_table(), *tables])
 

@@ -1,8 +1,8 @@
 """The audit of PII: what was looked for, what was found and what became of it, and places to look at.
 
 Parts of pass 1 say it in numbers (`of`), which travel in their commit records: no text. `build` adds them
-up and fetches, for each entity, a few of the rows in which something was replaced, to judge it by what
-stands around; the values are not there any more, and stand-ins and kept values are masked.
+up. `places` chooses, for each entity, a few rows in which something was replaced, and `review` fetches what
+stands around, to judge it by; the values are not there any more, and stand-ins and kept values are masked.
 """
 
 from collections import Counter
@@ -80,7 +80,10 @@ def build(
     gate: dict[str, Any] | None,
     review: list[dict[str, Any]],
 ) -> dict[str, Any] | None:
-    """Add up the parts' numbers (`records` of pass 1), write `FILE` into the run; None without the stage."""
+    """Add up the parts' numbers (`records` of pass 1), write `FILE` into the run; None without the stage.
+
+    `gate`: what the gate saw; `review`: what is shown of rows.
+    """
     if not config.enabled:
         return None
     found: Counter[tuple[str, ...]] = Counter()
@@ -130,18 +133,15 @@ def _gaps(config: Config) -> Iterator[str]:
 
 def review(places: Sequence[Sequence[Any]], run: str, config: Config) -> list[dict[str, Any]]:
     """The places with what stands around them: stand-ins, kept values and weak findings as their entity."""
-    return list(_shown(places, run, config))
-
-
-def _shown(places: Sequence[Sequence[Any]], run: str, config: Config) -> Iterator[dict[str, Any]]:
     columns = ["source", "messages", "spans"]
     rows = {row["row_id"]: row for row in examples.stored(run, [p[2] for p in places], columns)}
     messages = [rows[row_id]["messages"][number] for _, _, row_id, number, _, _ in places]
     found = _found([message["content"] for message in messages], config)
+    shown = []
     for place, message, weak in zip(places, messages, found, strict=True):
         entity, _, row_id, number, start, end = place
         spans = [(s["start"], s["end"], s["entity"]) for s in rows[row_id]["spans"] if s["message"] == number]
-        yield {
+        told = {
             "entity": entity,
             "source": rows[row_id]["source"],
             "row_id": str(row_id),  # JSON's numbers are too short for it
@@ -149,6 +149,8 @@ def _shown(places: Sequence[Sequence[Any]], run: str, config: Config) -> Iterato
             "before": _masked(message["content"], max(0, start - AROUND), start, [*spans, *weak]),
             "behind": _masked(message["content"], end, end + AROUND, [*spans, *weak]),
         }
+        shown.append(told)
+    return shown
 
 
 def _found(contents: list[str], config: Config) -> list[list[Span]]:

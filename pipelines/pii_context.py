@@ -65,7 +65,7 @@ class Words:
         numbers = [digits[start : start + size] for start in range(40) for size in range(1, 30)]
         self.whole_numbers = all(len(self.tokenizer(number)) == 1 for number in numbers)
         cutting = (self.tokenizer.prefix_search, self.tokenizer.suffix_search, self.tokenizer.infix_finditer)
-        self.whole_words = not any(takes_letters(search.__self__) for search in cutting)
+        self.whole_words = not any(takes_letters(getattr(search, "__self__", None)) for search in cutting)
         self.stretch = functools.lru_cache(REMEMBERED)(self._stretch)
 
     def said(self, text: str, owners: Iterable[int]) -> set[int]:
@@ -200,9 +200,9 @@ class Words:
         return not self.is_stop(text) and not self.is_punct(text) and text not in ("-PRON-", "be")
 
 
-def takes_letters(pattern: re.Pattern[str]) -> bool:
+def takes_letters(pattern: object) -> bool:
     """Whether `pattern` could match something in a text of nothing but ASCII letters; true in doubt."""
-    if pattern.flags & re.IGNORECASE:
+    if not isinstance(pattern, re.Pattern) or pattern.flags & re.IGNORECASE:
         return True
     return _takes_letters(_parser.parse(pattern.pattern, pattern.flags))
 
@@ -221,8 +221,10 @@ def _takes_letter(kind: Any, argument: Any) -> bool:
         )
     if kind is op.BRANCH:
         return any(map(_takes_letters, argument[1]))
-    if kind is op.SUBPATTERN or kind is op.ASSERT:
-        return _takes_letters(argument[-1])
+    if kind is op.SUBPATTERN:
+        return bool(argument[1] & re.IGNORECASE) or _takes_letters(argument[3])
+    if kind is op.ASSERT:
+        return _takes_letters(argument[1])
     if kind is op.MAX_REPEAT or kind is op.MIN_REPEAT:
         return argument[0] == 0 or _takes_letters(argument[2])
     return True

@@ -16,6 +16,7 @@ import hashlib
 import inspect
 import re
 import warnings
+from re import _parser  # type: ignore[attr-defined]
 from typing import Any
 
 import phonenumbers
@@ -116,8 +117,10 @@ class Dialled:
         self.abroad = re.compile(metadata.international_prefix)
         self.own, self.main = Area(metadata), Area(main)
         self.areas = [Area(area) for area in areas if area is not None]
+        # Fewest digits of a number as it is dialled here, at home or abroad.
         lengthens = any(area.rule and re.search(r"(?<!\\)\d", area.rule) for area in (self.own, self.main))
-        self.least = 0 if lengthens else min(area.possible[0] for area in self.areas)
+        home = 0 if lengthens else min(area.possible[0] for area in self.areas)
+        self.least = min(home, _parser.parse(metadata.international_prefix).getwidth()[0] + fewest_abroad())
         self.takes = functools.lru_cache(REMEMBERED)(self._takes)
 
     def _takes(self, digits: str) -> bool | None:
@@ -166,6 +169,32 @@ class Dialled:
 def dialled(region: str) -> Dialled | None:
     """What is known of a region; null where it is none."""
     return Dialled(region) if PhoneMetadata.metadata_for_region(region, None) else None
+
+
+@functools.cache
+def fewest_digits() -> dict[int, int]:
+    """By country calling code, digits below which no number behind that code is valid.
+
+    A number has as many digits as the metadata of any area of that code allow, less what they add when a
+    subscriber leaves out the area's code.
+    """
+    areas = [PhoneMetadata.metadata_for_region(region, None) for region in phonenumbers.SUPPORTED_REGIONS]
+    codes = phonenumbers.COUNTRY_CODES_FOR_NON_GEO_REGIONS
+    areas += [PhoneMetadata.metadata_for_nongeo_region(code, None) for code in codes]
+    fewest: dict[int, int] = {}
+    for area in areas:
+        lengths = area.general_desc.possible_length if area and area.general_desc else ()
+        if area and area.country_code and lengths:
+            main = phonenumbers.region_code_for_country_code(area.country_code)
+            rule = area.national_prefix_transform_rule if area.id == main else None
+            least = max(1, min(lengths) - len(re.sub(r"\\\d", "", rule or "")))
+            fewest[area.country_code] = min(least, fewest.get(area.country_code, least))
+    return fewest
+
+
+def fewest_abroad() -> int:
+    """Fewest digits of a number with its country's code."""
+    return min(len(str(code)) + least for code, least in fewest_digits().items())
 
 
 @functools.lru_cache(REMEMBERED)

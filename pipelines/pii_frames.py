@@ -27,11 +27,11 @@ SHAPES = (
 
 
 class Contents(NamedTuple):
-    """What runs hold but for their frames: large_string[M], the number of each one's role in `Frames.roles`,
-    and of its run, int64[M]."""
+    """What runs hold but for their frames: large_string[M], the place of each one's role in `Frames.roles`,
+    and of its run among the runs, int64[M]."""
 
     texts: pa.Array
-    roles: NDArray[np.int64]
+    speakers: NDArray[np.int64]
     runs: NDArray[np.int64]
 
 
@@ -61,10 +61,10 @@ class Frames(NamedTuple):
         if len(places) < len(runs):
             runs, before = runs.take(pa.array(places)), before[places]
         heads, tails = np.zeros(len(runs), np.int64), np.zeros(len(runs), np.int64)
-        roles, headed = np.zeros(len(runs), np.int64), np.zeros(len(runs), np.bool_)
+        speakers, headed = np.zeros(len(runs), np.int64), np.zeros(len(runs), np.bool_)
         for head, token, role in self.heads:
             here = ~headed & (before == token) & _mask(pc.starts_with(runs, head))
-            heads[here], roles[here] = len(head.encode()), self.roles.index(role)
+            heads[here], speakers[here] = len(head.encode()), self.roles.index(role)
             headed |= here
         left = pc.binary_length(runs).to_numpy() - heads
         for tail in self.tails:
@@ -75,9 +75,10 @@ class Frames(NamedTuple):
             parts = pc.split_pattern_regex(texts, "|".join(map(_quoted, self.between)))
             sizes = pc.list_value_length(parts).to_numpy().astype(np.int64)
             texts = parts.flatten()
-            roles, places = np.repeat(np.where(sizes == 1, roles, 0), sizes), np.repeat(places, sizes)
+            speakers = np.repeat(np.where(sizes == 1, speakers, 0), sizes)
+            places = np.repeat(places, sizes)
         said = _mask(pc.greater(pc.binary_length(texts), 0))
-        return Contents(texts.filter(pa.array(said)), roles[said], places[said])
+        return Contents(texts.filter(pa.array(said)), speakers[said], places[said])
 
 
 def _mask(found: pa.Array) -> NDArray[np.bool_]:

@@ -3,8 +3,10 @@
 What: the token shards of one window are read back, decoded (`pipelines.decode`), and the contents of
 messages looked through one by one (what the chat template puts around them is taken off by
 `pipelines.pii_frames`). A finding at or above the threshold is no leak if its entity is kept there, if it
-lies in a stand-in that was issued in its row, or in a message of an exempt role. Everything else is. Where
-there is a key, the values that were replaced in a row are looked for in that row, too, by keyed digests.
+lies in a stand-in that was issued in its row, or in a message of an exempt role, or where a cut brought
+together what was looked through apart (an end of a piece, a place where a passage was cut). Everything else
+is. Where there is a key, the values that were replaced in a row are looked for in that row, too, by keyed
+digests.
 
 A leak is told by entity, split and row; a value never leaves this module.
 
@@ -12,6 +14,7 @@ Cost: that of decoding and of `pii.find`; rows of `prepared/` are read where som
 """
 
 import time
+import unicodedata
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -20,7 +23,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from cluster import ledger, storage
-from pipelines import packed, passages, tokenise
+from pipelines import packed, passages, prepared, tokenise
 from pipelines.decode import Decoder, Runs
 from pipelines.packed import Window
 from pipelines.pii_columns import value_digest
@@ -36,6 +39,7 @@ NAME = "gate"
 VERSION = 2
 NAMED = 20  # leaking rows of a window that are named
 EDGE = 64  # characters at an end of a piece
+AROUND = 160  # characters beside a finding in which context words may be
 UNEXAMINED = "UNEXAMINED"  # a message that a recogniser failed on
 
 
@@ -134,7 +138,7 @@ def _said(runs: Runs, shard: pa.Table, around: Frames) -> Said:
     found = around.contents(runs.texts, runs.before)
     roles = around.roles
     row_ids = lists.values.to_numpy()[first[found.runs]]
-    return Said(found.texts, [roles[number] for number in found.roles.tolist()], row_ids.tolist())
+    return Said(found.texts, [roles[number] for number in found.speakers.tolist()], row_ids.tolist())
 
 
 def _read(said: Said, config: Config) -> Iterator[Message]:
@@ -174,8 +178,7 @@ class Judge:
         if not message.role and len(row.messages) == 1:
             message = message._replace(role=row.messages[0]["role"])
             asked = [f for f in asked if not self._is_kept(f.entity, message.role)]
-        if asked and any(folded(message.text) in folded(content) for content in row.cut):
-            asked = []  # where passages were cut, what was looked through before stands side by side
+        asked = [f for f in asked if f.entity == UNEXAMINED or not _is_joined((f.start, f.end), message, row)]
         if not asked and not row.values:
             return
         text, excuses = Folded(message.text), {f.entity: self._excuses(f.entity, message, row) for f in asked}
@@ -240,6 +243,24 @@ def _is_cut(span: tuple[int, int], text: str, row: Row) -> bool:
     return any(len(text) < len(m["content"]) and text in m["content"] for m in row.messages)
 
 
+def _is_joined(span: tuple[int, int], message: Message, row: Row) -> bool:
+    """Whether a span stands where a passage was cut: in what cutting gives, and with what is around it not in
+    what was prepared, which was looked through.
+    """
+    for how in (str, _normal):
+        text = how(message.text)
+        if text and any(text in how(content) for content in row.cut):
+            around = how(message.text[max(0, span[0] - AROUND) : span[1] + AROUND])
+            return not any(around in how(m["content"]) for m in row.messages)
+    return False
+
+
+def _normal(text: str) -> str:
+    """`text` as tokenizers that normalise may give it back: without case, accents and white space."""
+    letters = unicodedata.normalize("NFKD", text).casefold()
+    return "".join(c for c in letters if not c.isspace() and not unicodedata.combining(c))
+
+
 def leaking(messages: Iterable[Message], judge: Judge) -> list[tuple[int, str]]:
     """(row_id, entity) of every leak in the messages, in order."""
     return [(message.row_id, entity) for message in messages for entity in judge.leaks(message)]
@@ -263,7 +284,7 @@ def _inside(span: tuple[int, int], text: Folded, said: str) -> bool:
 
 
 def _prepared(run: str, window: Window, cuts: frozenset[str]) -> Iterator[tuple[int, Row]]:
-    shorter = dict(_shorter(run, window, cuts)) if not cuts.isdisjoint(window.units) else {}
+    shorter = dict(_shorter(run, window, cuts))
     columns = ["row_id", "messages", "spans", "values"]
     for unit in window.units:
         table = storage.read_table(storage.join(run, f"prepared/part-{unit}.parquet"), columns=columns)
@@ -274,11 +295,13 @@ def _prepared(run: str, window: Window, cuts: frozenset[str]) -> Iterator[tuple[
 
 def _shorter(run: str, window: Window, cuts: frozenset[str]) -> Iterator[tuple[int, tuple[str, ...]]]:
     """Contents of the rows that passages are cut from, without them."""
-    cut = packed.read_cuts(run, window, cuts)
-    table = packed.rows(run, window)
-    table = passages.cut(table.filter(pc.is_in(table["row_id"], cut["row_id"])), cut).table
-    for row in table.select(["row_id", "messages"]).to_pylist():
-        yield row["row_id"], tuple(message["content"] for message in row["messages"] or ())
+    for unit in sorted(cuts.intersection(window.units)):
+        cut = packed.read_cuts(run, [unit])
+        path = storage.join(run, f"prepared/part-{unit}.parquet")
+        table = storage.read_table(path, columns=["row_id", "messages"])
+        table = prepared.unmarked(table.filter(pc.is_in(table["row_id"], cut["row_id"])))
+        for row in passages.cut(table, cut).table.select(["row_id", "messages"]).to_pylist():
+            yield row["row_id"], tuple(message["content"] for message in row["messages"] or ())
 
 
 def note(leaks: Iterable[dict[str, Any]]) -> str:

@@ -115,7 +115,12 @@ class Matcher(PhoneNumberMatcher):
     def _parse_and_verify(self, candidate: str, offset: int) -> Any:
         if self._dialled is None:
             return super()._parse_and_verify(candidate, offset)
-        lead, digits, most = dialling(candidate)
+        return self._judged(candidate, offset, dialling(candidate))
+
+    def _judged(self, candidate: str, offset: int, how: "Dialling") -> Any:
+        """The number that a candidate is, if it is one."""
+        assert self._dialled is not None
+        lead, digits, most = how
         if most < self._dialled.least or not self._may_begin(offset, offset + lead):
             return None
         taken = self._dialled.takes(digits) if digits is not None and most > 2 else dialled_abroad(candidate)
@@ -128,18 +133,13 @@ class Matcher(PhoneNumberMatcher):
     def _extract_inner_match(self, candidate: str, offset: int) -> Any:
         if self._dialled is None or self._max_tries <= most_tries(candidate):
             return super()._extract_inner_match(candidate, offset)
-        least, takes = self._dialled.least, self._dialled.takes
         known = parts(candidate)
-        for spent, start, part, (lead, digits, most) in known:
-            if most < least or not self._may_begin(offset + start, offset + start + lead):
-                continue
-            if digits is not None and most > 2 and takes(digits) is False:
-                continue
-            match = self._parse_and_verify(part, offset + start)
+        for spent, start, part, how in known:
+            match = self._judged(part, offset + start, how)
             if match is not None:
                 self._max_tries -= spent
                 return match
-        self._max_tries -= known.tries
+        self._max_tries -= known.spent
         return None
 
 
@@ -190,7 +190,7 @@ def dialling(candidate: str) -> Dialling:
 class Part(NamedTuple):
     """A part of a candidate: how often the matcher tried before it, where it begins, and what it is."""
 
-    tries: int
+    spent: int
     start: int
     text: str
     dialling: Dialling
@@ -199,12 +199,12 @@ class Part(NamedTuple):
 class Parts:
     """Parts of a candidate that the matcher tries one after the other, but for those that it tried already.
 
-    They are cut when they are asked for, as a number is mostly the first of them. `tries`, when all were: how
-    many the matcher takes for them.
+    They are cut when they are asked for, as a number is mostly the first of them. `spent`, when all were: the
+    tries that the matcher takes for them. For one thread, which may not go through them twice at a time.
     """
 
     def __init__(self, candidate: str) -> None:
-        self.tries = 0
+        self.spent = 0
         self._cut: list[Part] = []
         self._left = self._parts(candidate)
 
@@ -225,8 +225,8 @@ class Parts:
                     part = part[: unwanted.start()] if unwanted else part
                     if (start, part) not in known:
                         known.add((start, part))
-                        yield Part(self.tries, start, part, dialling(part))
-                    self.tries += 1
+                        yield Part(self.spent, start, part, dialling(part))
+                    self.spent += 1
                 first = False
                 match = pattern.search(candidate, match.start() + 1)
 

@@ -12,8 +12,8 @@ is removed; so where one region takes a whole candidate the others need not be a
 candidate could reach beyond its end (`PLAIN`). Every other window is left to a matcher like the library's
 (`pipelines.pii_numbers`), which looks where a region's numbers may begin.
 
-The matcher gives up after a number of tries a text; one that has digits enough to come there is left to the
-library altogether.
+The matcher gives up after a number of tries a text; in one that has digits enough to come there they are
+counted, region by region (`_long`).
 
 Cost: 25 microseconds for a number that was never seen; 100 in a list with nothing but blanks between.
 Source: https://github.com/daviddrysdale/python-phonenumbers
@@ -32,7 +32,7 @@ from phonenumbers.phonenumberutil import _SECOND_NUMBER_START_PATTERN as SECOND_
 from phonenumbers.phonenumberutil import _VALID_PUNCTUATION as PUNCTUATION
 
 from kernels.scan import CODE_POINTS
-from pipelines.pii_dialled import TYPES, abroad, dialled, unchanged
+from pipelines.pii_dialled import TYPES, abroad, dialled, fewest_abroad, fewest_digits, unchanged
 from pipelines.pii_graph import Pattern, alphabet
 from pipelines.pii_numbers import (
     AFTER,
@@ -77,8 +77,12 @@ ODD = (
 # Candidates whose end is the end of all that begin inside them.
 PLAIN = re.compile(r"[+(\[]*\d{1,20}(?:[-. ()\[\]/]{1,4}\d{1,20}){0,19}")
 
-WILD = re.compile(r"[^-. ()\[\]/+\d]")  # with which a number may begin elsewhere than at a place
-CUT = re.compile(r"\d{21}")  # where a candidate may begin or end among digits
+# A number that the matcher finds follows a gate from its first digit or plus on, so it begins at a place that
+# its region's gate, or that of numbers with a plus, took. Not so where letters may count as digits or part an
+# extension (`WILD`, for which there is `ODD`), nor in a candidate that begins or ends among digits, before
+# and behind which the gates want none: the matcher cuts runs of more than 20 digits (`CUT`).
+WILD = re.compile(r"[^-. ()\[\]/+\d]")
+CUT = re.compile(r"\d{21}")
 
 ABROAD_BIT, ODD_BIT, HOME = 1, 2, 2  # bits of the gates; those of the regions follow from the last one on
 ANY = ABROAD_BIT | ODD_BIT
@@ -90,11 +94,11 @@ def gates(regions: tuple[str, ...]) -> list[Pattern]:
 
     Dialled from abroad, spelled in an odd way, and dialled at home: for these alone `region_gate` says more.
     """
-    abroad = _abroad()
+    fewest = fewest_abroad()
     home = [fewest_digits()[phonenumbers.country_code_for_region(r)] for r in regions if _metadata(r)]
-    least = min([*home, abroad])
+    least = min([*home, fewest])
     return [
-        Pattern(rf"[+＋]\d{{{abroad},}}", 0, BETWEEN),
+        Pattern(rf"[+＋]\d{{{fewest},}}", 0, BETWEEN),
         Pattern(ODD, re.IGNORECASE),
         Pattern(rf"{BEFORE}\d{{{least},}}{BEHIND}", 0, BETWEEN),
     ]
@@ -105,17 +109,12 @@ def region_gate(region: str) -> Pattern | None:
     metadata = _metadata(region)
     if metadata is None:
         return None
-    foreign = rf"(?:{metadata.international_prefix})\d{{{_abroad()},}}"
+    foreign = rf"(?:{metadata.international_prefix})\d{{{fewest_abroad()},}}"
     return Pattern(f"{BEFORE}(?:{_home(metadata)}|{foreign}){BEHIND}", 0, BETWEEN)
 
 
 def _metadata(region: str) -> Any:
     return PhoneMetadata.metadata_for_region(region, None)
-
-
-def _abroad() -> int:
-    """Fewest digits of a number with its country's code."""
-    return min(len(str(code)) + least for code, least in fewest_digits().items())
 
 
 def _home(metadata: Any) -> str:
@@ -131,27 +130,6 @@ def _home(metadata: Any) -> str:
     if metadata.national_prefix_transform_rule:
         prefix = re.sub(r"\(\\d\{[0-9,]+\}\)", "", prefix)  # the group that the rule keeps
     return f"(?:{code})?(?:{prefix})?(?:{prefix})?(?:{valid})"
-
-
-@functools.cache
-def fewest_digits() -> dict[int, int]:
-    """By country calling code, digits below which no number behind that code is valid.
-
-    A number has as many digits as the metadata of any area of that code allow, less what they add when a
-    subscriber leaves out the area's code.
-    """
-    areas = [PhoneMetadata.metadata_for_region(region, None) for region in phonenumbers.SUPPORTED_REGIONS]
-    codes = phonenumbers.COUNTRY_CODES_FOR_NON_GEO_REGIONS
-    areas += [PhoneMetadata.metadata_for_nongeo_region(code, None) for code in codes]
-    fewest: dict[int, int] = {}
-    for area in areas:
-        lengths = area.general_desc.possible_length if area and area.general_desc else ()
-        if area and area.country_code and lengths:
-            main = phonenumbers.region_code_for_country_code(area.country_code)
-            rule = area.national_prefix_transform_rule if area.id == main else None
-            least = max(1, min(lengths) - len(re.sub(r"\\\d", "", rule or "")))
-            fewest[area.country_code] = min(least, fewest.get(area.country_code, least))
-    return fewest
 
 
 class Phones:
@@ -287,7 +265,7 @@ class Phones:
         return 1 if is_stamp(candidate, text[stop : stop + AFTER]) else tries(candidate)
 
     def _window(self, text: str, start: int, stop: int, places: tuple[tuple[int, int], ...]) -> list[Span]:
-        """Spans by the library alone; what is outside ``start:stop`` is only there to be looked at."""
+        """Spans by a matcher a region; what is outside ``start:stop`` is only there to be looked at."""
         found: set[Span] = set()
         met: Met = {}
         tame = not WILD.search(text, start, stop)

@@ -72,11 +72,11 @@ class Folded:
                         yield self.origins[head], self.origins[head + len(value) - 1] + 1, value
                     head = self.letters.find(value, head + 1)
             return
-        sizes = {len(value) for value in values}
+        sizes, known = {len(value) for value in values}, frozenset(values)
         for head in self.heads:
             for size in sizes:
                 value = self.letters[head : head + size]
-                if len(value) == size and value in values and self.is_whole(head, size):
+                if len(value) == size and value in known and self.is_whole(head, size):
                     yield self.origins[head], self.origins[head + size - 1] + 1, value
 
     def find(self, value: str) -> Iterator[tuple[int, int]]:

@@ -269,6 +269,14 @@ def rejected(marked: pa.Table, withhold: Sequence[str]) -> pa.Table:
     )
 
 
+def unmarked(table: pa.Table) -> pa.Table:
+    """Rows of `prepared/` with the columns of marks, all empty."""
+    for name in MARKS:
+        nulls = pa.nulls(table.num_rows, schema.ROW.field(name).type)
+        table = table.append_column(schema.ROW.field(name), nulls)
+    return table
+
+
 def write(run: str, relative: str, table: pa.Table, row_group: int | None = None) -> dict[str, Any]:
     """Write one output of a pass; returns what the commit record says of it."""
     size, digest = storage.write_table(storage.join(run, relative), table, row_group)

@@ -5,8 +5,10 @@ import string
 from collections.abc import Callable
 
 import phonenumbers
+import pyarrow as pa
 
 from pipelines import pii_presidio
+from pipelines.pii_engine import scanner
 from pipelines.pii_presidio import Finding
 
 REGIONS = ("US", "GB", "DE", "FR", "IL", "IN", "CA", "BR", "IT", "AR", "JP")
@@ -26,6 +28,13 @@ a:1|is:2|:)|8-)|don't|e.g.|:|/|-|.|,|(|)|+|#|;ext=3|~|%|$|€|\\n|\\t|  |\u00a0|
 """.replace("\n", "|").replace("\\n", "\n").replace("\\t", "\t").split("|")  # fmt: skip
 CHARACTERS = string.digits * 3 + "aAbFxzZ -./()+:@#,\t\n'\"~%$" + "é٣１–ſKİı日\u00a0"
 GLUE = ["", "", " ", " ", " ", " ", "-", ".", ":", "\n", ", "]
+
+
+def ours(text: str, *, context: bool) -> list[Finding]:
+    """What the engine finds."""
+    found = scanner(context).find(pa.array([text], pa.large_string()))
+    assert not found.failures
+    return found.findings
 
 
 def plain(text: str, *, context: bool) -> list[Finding]:

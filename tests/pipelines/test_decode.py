@@ -53,6 +53,19 @@ def test_the_slow_way_gives_the_same() -> None:
     )
 
 
+def test_pieces_cut_inside_characters_and_foreign_ids() -> None:
+    tokenizer = load(None)
+    rows = packed(tokenizer, ["😀漢字ü" * 60], length=16)
+    slow = Decoder(tokenizer)
+    slow.table = None
+    pieces = decoded(slow, rows)
+    assert sum("\ufffd" in piece for piece in pieces[7]) > 5
+    assert decoded(Decoder(tokenizer), rows) == pieces
+    ids = pa.array([[100_000] * 16] * rows.num_rows, rows.schema.field("input_ids").type)
+    with pytest.raises(ValueError, match="vocabulary"):
+        Decoder(tokenizer).runs(rows.set_column(rows.schema.get_field_index("input_ids"), "input_ids", ids))
+
+
 def test_a_table_that_is_wrong_is_not_used(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Decoder, "_bytes", lambda self: pa.array([b"x"] * 100_000, pa.large_binary()))
     assert Decoder(load(None)).table is None

@@ -12,13 +12,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kernels.scan import scan, scan_from
-from pipelines import pii, pii_engine
+from pipelines import pii
 from pipelines.pii_automaton import Machine
+from pipelines.pii_context import takes_letters
 from pipelines.pii_engine import Scanner, scanner
 from pipelines.pii_graph import Graph, Pattern
 from pipelines.pii_presidio import engine
 from pipelines.pii_symbols import Symbols, UnreadableError, named
-from tests.pipelines.identifiers import plain
+from tests.pipelines.identifiers import ours, plain
 
 
 def accepted(pattern: Pattern, text: str) -> list[int]:
@@ -62,13 +63,7 @@ def test_what_follows_a_pattern_is_found_as_presidio_does(data: st.DataObject, c
     flags = re.IGNORECASE | re.MULTILINE | re.DOTALL
     found = data.draw(st.from_regex(re.compile(chosen, flags)).filter(lambda text: len(text) < 200))
     text = data.draw(st.sampled_from(["", " ", "a", "1", "(", "é", "K"])) + found
-    assert _ours(text, context=False) == plain(text, context=False)
-
-
-def _ours(text: str, *, context: bool) -> list[pii_engine.Finding]:
-    found = scanner(context).find(pa.array([text], pa.large_string()))
-    assert not found.failures
-    return found.findings
+    assert ours(text, context=False) == plain(text, context=False)
 
 
 @pytest.mark.parametrize(
@@ -96,7 +91,7 @@ def _ours(text: str, *, context: bool) -> list[pii_engine.Finding]:
 )
 @pytest.mark.parametrize("context", [False, True])
 def test_hard_texts_are_as_with_presidio(text: str, context: bool) -> None:
-    assert _ours(text, context=context) == plain(text, context=context)
+    assert ours(text, context=context) == plain(text, context=context)
 
 
 def test_no_default_recogniser_is_asked_about_whole_texts() -> None:
@@ -203,6 +198,34 @@ assert get_torch_default_device() == torch.device("cpu")
     environment = {**os.environ, "CUDA_VISIBLE_DEVICES": ""}
     done = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr[-2000:]
+
+
+@pytest.mark.parametrize(
+    ("source", "flags", "due"),
+    [
+        (r"^[§%$]|\.\.+", 0, False),
+        (r"(?<=[0-9])(?:km|m²)$|'s$", 0, False),
+        (r"(?<=[a-z]),(?=[a-z])", 0, False),
+        (r"[^0-9]", 0, True),
+        (r"1|$", 0, True),
+        (r"(?<!\d)", 0, True),
+        (r"", 0, True),
+        (r"[à-ÿm]", 0, True),
+        (r"[à-ÿ]+", 0, False),
+        (r"(?:-x)?", 0, True),
+        ("(?i:\u017f)", 0, True),  # which matches s
+        ("\u212a", re.IGNORECASE, True),
+    ],
+)
+def test_whether_a_rule_could_apply_to_words_of_letters(source: str, flags: int, due: bool) -> None:
+    assert takes_letters(re.compile(source, flags)) == due
+
+
+def test_spacys_rules_leave_words_of_letters_whole() -> None:
+    assert takes_letters(None)
+    words = scanner(True).words
+    assert words is not None
+    assert words.whole_words
 
 
 def test_find_takes_nulls_slices_and_chunks() -> None:

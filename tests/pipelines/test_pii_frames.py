@@ -67,7 +67,7 @@ def test_heads_tell_who_speaks(make: Make) -> None:
     texts = pa.array([text for text, _ in runs], pa.large_string())
     found = around.contents(texts, np.array([before for _, before in runs]))
     said = [
-        (around.roles[role], text) for role, text in zip(found.roles, found.texts.to_pylist(), strict=True)
+        (around.roles[role], text) for role, text in zip(found.speakers, found.texts.to_pylist(), strict=True)
     ]
     due = [("user", "hi"), ("assistant", "user\n"), ("", "no frame"), ("", "user\nhé"), ("user", "hé")]
     assert said == due

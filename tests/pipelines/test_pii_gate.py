@@ -9,10 +9,12 @@ import pytest
 from cluster import ledger, storage
 from pipelines import gate, pack, packed, passages, pii, pii_gate, prepared, schema, tokenise
 from pipelines.pii_gate import note
+from pipelines.pii_presidio import Finding
 from pipelines.recipe import Recipe
 from tests.pipelines.test_pii import MAIL, PHONE, Message, table
 
 SECRET = "correct horse battery staple"
+WINDOW, NONE = packed.Window(0, ("00000000-0000",), 0, 0), frozenset[str]()
 DRESSED = "425_882_8080"  # which no recogniser knows
 
 
@@ -27,7 +29,7 @@ def scanned(
     said: list[str] | None = None,
     *,
     pieces: bool = False,
-    cuts: frozenset[str] = frozenset(),
+    cuts: frozenset[str] = NONE,
     **switches: Any,
 ) -> list[dict[str, Any]]:
     """Leaks of a window with one row, packed as prepared, or with `said` as its contents."""
@@ -35,7 +37,7 @@ def scanned(
     recipe = Recipe.model_validate({**data, "tokenise": {"max_length": 32}} if pieces else data)
     tokenizer = tokenise.tokenizer(None, recipe.tokenise)
     done = pii.apply(table(talk), recipe.pii)
-    window = packed.Window(0, ("00000000-0000",), 0, 0)
+    window = WINDOW
     path = str(folder / "prepared/part-00000000-0000.parquet")
     storage.write_table(path, done.drop_columns(list(prepared.MARKS)))
     if said is not None:
@@ -79,6 +81,37 @@ def test_what_a_cut_brings_together_is_no_leak_and_what_is_planted_beside_it_is(
     assert scanned(tmp_path / "b", talk, [joined], cuts=frozenset([unit])) == []
     leaks = scanned(tmp_path / "c", talk, [f"{joined} {MAIL}"], cuts=frozenset([unit]))
     assert "EMAIL_ADDRESS" in [leak["entity"] for leak in leaks]
+
+
+@pytest.mark.parametrize(
+    ("said", "value", "due"),
+    [
+        ("{}", "425 882 8080", True),
+        ("{}", MAIL, False),  # far from where something was cut: it was there before
+        ("{} more", "425 882 8080", False),  # not what cutting gives
+        ("{}", "882 8080", True),
+    ],
+)
+@pytest.mark.parametrize("lowered", [False, True])
+def test_only_what_stands_where_something_was_cut_is_excused(
+    said: str, value: str, due: bool, lowered: bool
+) -> None:
+    before, behind = f"Mail {MAIL} {'so ' * 80}Call 425 882", "8080 today"
+    row = pii_gate.Row(
+        [{"role": "text", "content": f"{before} the same in many {behind}"}], [], [], (f"{before} {behind}",)
+    )
+    text = said.format(row.cut[0].lower() if lowered else row.cut[0])
+    start = text.index(value)
+    message = pii_gate.Message(text, "text", 0, [])
+    assert pii_gate._is_joined((start, start + len(value)), message, row) == due
+
+
+def test_what_could_not_be_looked_through_is_a_leak_beside_a_cut_too() -> None:
+    row = pii_gate.Row([{"role": "text", "content": "aaa P ccc"}], [], [], ("aaa ccc",))
+    judge = pii_gate.Judge(Recipe.model_validate({"output": "o", "sources": [{"path": "in"}]}), WINDOW, NONE)
+    judge._rows = {0: row}
+    failed = Finding(0, 0, pii_gate.UNEXAMINED, 1.0, "")
+    assert list(judge.leaks(pii_gate.Message("aaa ccc", "text", 0, [failed]))) == [pii_gate.UNEXAMINED]
 
 
 def test_another_rows_stand_in_is_a_leak(tmp_path: Path, key: None) -> None:

@@ -4,21 +4,14 @@ import random
 import warnings
 
 import phonenumbers
-import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipelines import pii_dialled, pii_phone
+from pipelines import pii_dialled, pii_numbers, pii_phone
 from pipelines.pii_engine import scanner
-from pipelines.pii_presidio import Finding, engine
-from tests.pipelines.identifiers import plain
-
-
-def _ours(text: str, *, context: bool) -> list[Finding]:
-    found = scanner(context).find(pa.array([text], pa.large_string()))
-    assert not found.failures
-    return found.findings
+from pipelines.pii_presidio import engine
+from tests.pipelines.identifiers import ours, plain
 
 
 def numbers(seed: int, count: int) -> list[tuple[str, str]]:
@@ -55,7 +48,11 @@ def test_digits_are_judged_as_by_the_library() -> None:
 
 def test_digits_behind_a_plus_are_judged_as_by_the_library() -> None:
     taken = refused = 0
-    for region, digits in [*numbers(seed=6, count=3000), ("US", "999123456"), ("DE", "0049301234567")]:
+    examples = [(region, phonenumbers.example_number(region)) for region in phonenumbers.SUPPORTED_REGIONS]
+    every = [(r, phonenumbers.national_significant_number(number)) for r, number in examples if number]
+    assert len(every) > 200
+    odd = [("US", "999123456"), ("DE", "0049301234567")]
+    for region, digits in [*every, *numbers(seed=6, count=3000), *odd]:
         code = str(phonenumbers.country_code_for_region(region))
         for dialled in (digits, code + digits):
             matcher = phonenumbers.PhoneNumberMatcher("+" + dialled, "DE", leniency=1)
@@ -73,7 +70,7 @@ def test_another_library_is_asked_itself(monkeypatch: pytest.MonkeyPatch) -> Non
     pii_dialled.unchanged.cache_clear()
     with pytest.warns(UserWarning, match="another phonenumbers"):
         assert not pii_dialled.unchanged()
-    assert _ours("(425) 882-8080 or 030 123456", context=False) == plain(
+    assert ours("(425) 882-8080 or 030 123456", context=False) == plain(
         "(425) 882-8080 or 030 123456", context=False
     )
     monkeypatch.undo()
@@ -102,6 +99,27 @@ def test_spans_in_lists_of_numbers_are_the_librarys(seed: int) -> None:
         _require_the_librarys("".join(one + draw.choice(between) for one in ["+", *cut]))
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "19721919#19191236568１3012255#22556 8002-2123456 x",
+        "4401int12123456782 74104701x0470123 x+011 ext 2015550123#",
+        "3 0 6 0 6 2 8 0 5 0 7 2 7 3 1 5 1 2 3 8 988528161099933738001939121458 031502345278 (1) ",
+        "1 9 0 4 6 5 8 1 3 4 6 8 3 1 5 5 9 6 8 3-6083868756349170100101235/30722459 (1) ",
+        "x+1-264-461-2345; +00 996 312 123 456, ++49 30 12345678",
+    ],
+)
+def test_a_number_may_begin_elsewhere_beside_letters_and_among_digits(text: str) -> None:
+    _require_the_librarys(text)
+
+
+@pytest.mark.parametrize("region", ["US", "FR", "DE", "IL", "IN", "BR"])
+@pytest.mark.parametrize("text", ["0043 1111", "011 43 1111", "12 (0043) 1111 / 0043 1111", "+43 1111, 1111"])
+def test_each_regions_matcher_is_the_librarys(region: str, text: str) -> None:
+    due = [(m.start, m.end) for m in phonenumbers.PhoneNumberMatcher(text, region, leniency=1)]
+    assert [(m.start, m.end) for m in pii_numbers.Matcher(text, region, 1)] == due
+
+
 def _require_the_librarys(text: str) -> None:
     engine_ = scanner(False)
     assert engine_.phone is not None
@@ -112,7 +130,7 @@ def _require_the_librarys(text: str) -> None:
         for match in phonenumbers.PhoneNumberMatcher(text, region, leniency=phones.leniency)
     }
     outermost = {one for one in due if not any(o != one and o[0] <= one[0] and one[1] <= o[1] for o in due)}
-    found = {(f.start, f.end) for f in _ours(text, context=False) if f.entity == "PHONE_NUMBER"}
+    found = {(f.start, f.end) for f in ours(text, context=False) if f.entity == "PHONE_NUMBER"}
     assert found == outermost
 
 
@@ -122,7 +140,7 @@ def test_the_matcher_gives_up_as_the_library_does(count: int, monkeypatch: pytes
     draw = random.Random(count)
     lines = [f"{draw.randint(1, 999)} - {draw.randint(0, 99)}" for _ in range(count)]
     text = "\n".join([*lines, "call 425-882-8080 now", "1x2x3x4567, (030) 1234567"])
-    found = [(f.start, f.end) for f in _ours(text, context=False) if f.entity == "PHONE_NUMBER"]
+    found = [(f.start, f.end) for f in ours(text, context=False) if f.entity == "PHONE_NUMBER"]
     results = engine().registry.get_recognizers(language="en", entities=["PHONE_NUMBER"])
     due = results[0].analyze(text, ["PHONE_NUMBER"])
     assert found == sorted((r.start, r.end) for r in due)
