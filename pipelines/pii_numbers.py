@@ -100,8 +100,8 @@ class Matcher(PhoneNumberMatcher):
             made = None
             if match is not None:
                 text = self._trim_after_first_match(util._SECOND_NUMBER_START_PATTERN, match.group())
-                behind = self.text[match.start() + len(text) :][:AFTER]
-                made = Candidate(match.start(), text, is_stamp(text, behind))
+                stop = match.start() + len(text)
+                made = Candidate(match.start(), text, is_stamp(text, self.text[stop : stop + AFTER]))
             self._met[index] = made
         return self._met[index]
 
