@@ -157,11 +157,12 @@ class Words:
 
     def _stretch(self, text: str) -> Stretch:
         if self._is_one(text):
-            tokens: tuple[Token, ...] = (Token(len(text), *self._judged(text)),)
-        else:
-            tokens = tuple(
-                Token(token.idx + len(token), *self._judged(token.text)) for token in self.tokenizer(text)
-            )
+            token = Token(len(text), *self._judged(text))
+            counts = token.kind == KEYWORD
+            return Stretch((token,), int(counts), token.bits if counts else 0, frozenset())
+        tokens = tuple(
+            Token(token.idx + len(token), *self._judged(token.text)) for token in self.tokenizer(text)
+        )
         keywords = [token.bits for token in tokens if token.kind == KEYWORD]
         bits = functools.reduce(int.__or__, keywords, 0)
         return Stretch(
@@ -180,10 +181,10 @@ class Words:
     def _is_one(self, text: str) -> bool:
         """Whether letters and digits are one token, as no rule of the tokenizer applies to them."""
         rules = self.tokenizer
+        if self.whole_words and text.isascii() and text.isalpha():
+            return text not in self.rules
         if not text.isalnum() or text in self.rules:
             return False
-        if self.whole_words and text.isascii() and text.isalpha():
-            return True
         return not (rules.prefix_search(text) or rules.suffix_search(text) or any(rules.infix_finditer(text)))
 
     def _judged(self, text: str) -> tuple[int, int, str]:
