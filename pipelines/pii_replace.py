@@ -162,7 +162,9 @@ class Conversation:
                     known.setdefault(letters, []).append((value, held))
         for number, content in enumerate(self.texts) if known else ():
             places = list(Folded(content).places(known))
-            taken, found = Spans([*joined.get(number, ()), *self.issued[number]] if places else ()), []
+            if not places:
+                continue
+            taken, found = Spans([*joined.get(number, ()), *self.issued[number]]), []
             for start, end, letters in places:
                 meant = self._meant(known[letters], content[start:end], self.roles[number])
                 if meant is not None and not taken.hold(start, end):
