@@ -81,21 +81,15 @@ def run(
     files += [File(p, n, c.sketched) for n, c in enumerate(corpora, 1) for p in c.files]
     groups = _groups(files, len(paths))
     staged = list(each(partial(_stage, work=work), groups, name="dedup stage"))
-    first = next(
-        each(
-            partial(ordering.order, work=work, config=config, priority=order, firsts=firsts, files=files),
-            [staged],
-            name="dedup order",
-        )
-    )
+    rank = partial(ordering.order, work=work, config=config, priority=order, firsts=firsts, files=files)
+    first = next(each(rank, [staged], name="dedup order"))
     bands = range(fingerprint.BANDS) if config.near and first["rows"] else range(0)
     partitions = -(-first["rows"] // blocking.PARTITION)
     scatter = partial(blocking.scatter, work=work, config=config, partitions=partitions)
     list(each(scatter, enumerate(staged) if bands else (), name="dedup scatter"))
     blocks = [(k, p) for k in bands for p in range(partitions)]
-    blocked = list(
-        each(partial(blocking.block, staged=staged, work=work, config=config), blocks, name="dedup block")
-    )
+    block = partial(blocking.block, staged=staged, work=work, config=config)
+    blocked = list(each(block, blocks, name="dedup block"))
     foreign = first["foreign"]
     gather = partial(verifying.gather, starts=[group[0][0] for group in groups], work=work, foreign=foreign)
     gathered = next(each(gather, [blocks], name="dedup gather"))

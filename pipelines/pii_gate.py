@@ -36,7 +36,7 @@ from pipelines.recipe import Recipe
 from pipelines.schema import ROLES
 
 NAME = "gate"
-VERSION = 2
+VERSION = 3
 NAMED = 20  # leaking rows of a window that are named
 EDGE = 64  # characters at an end of a piece
 AROUND = 160  # characters beside a finding in which context words may be
@@ -178,20 +178,25 @@ class Judge:
         if not message.role and len(row.messages) == 1:
             message = message._replace(role=row.messages[0]["role"])
             asked = [f for f in asked if not self._is_kept(f.entity, message.role)]
-        asked = [f for f in asked if f.entity == UNEXAMINED or not _is_joined((f.start, f.end), message, row)]
         if not asked and not row.values:
             return
         text, excuses = Folded(message.text), {f.entity: self._excuses(f.entity, message, row) for f in asked}
         for finding in asked:
             span = finding.start, finding.end
-            excused = any(_inside(span, text, said) for said in excuses[finding.entity])
-            if not excused and not _is_cut(span, message.text, row):
+            excused = (
+                any(_inside(span, text, said) for said in excuses[finding.entity])
+                or _is_cut(span, message.text, row)
+                or _is_joined(span, message, row)
+            )
+            if finding.entity == UNEXAMINED or not excused:
                 yield finding.entity
         yield from self._known(text, message, row)
 
     def _is_kept(self, entity: str, role: str) -> bool:
         """Whether `entity` is kept in messages of `role`; where that is not known, in those of any."""
         roles = (role,) if role else ("", *ROLES)
+        if entity == UNEXAMINED:  # which may hold anything
+            return all(self.config.roles.get(one) == "keep" for one in roles)
         return all(self.config.kind_of(entity, one) == "keep" for one in roles)
 
     def _excuses(self, entity: str, message: Message, row: Row) -> list[str]:

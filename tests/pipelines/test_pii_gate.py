@@ -106,12 +106,22 @@ def test_only_what_stands_where_something_was_cut_is_excused(
     assert pii_gate._is_joined((start, start + len(value)), message, row) == due
 
 
-def test_what_could_not_be_looked_through_is_a_leak_beside_a_cut_too() -> None:
-    row = pii_gate.Row([{"role": "text", "content": "aaa P ccc"}], [], [], ("aaa ccc",))
-    judge = pii_gate.Judge(Recipe.model_validate({"output": "o", "sources": [{"path": "in"}]}), WINDOW, NONE)
-    judge._rows = {0: row}
+@pytest.mark.parametrize("switches", [{}, {"entities": ["EMAIL_ADDRESS"]}, {"kind": "keep"}])
+@pytest.mark.parametrize("said", ["aaa P ccc", "aaa ccc and a piece of more"])  # beside a cut, and a piece
+def test_what_could_not_be_looked_through_is_a_leak(switches: dict[str, Any], said: str) -> None:
+    recipe = Recipe.model_validate({"output": "o", "sources": [{"path": "in"}], "pii": switches})
+    judge = pii_gate.Judge(recipe, WINDOW, NONE)
+    judge._rows = {0: pii_gate.Row([{"role": "text", "content": said}], [], [], ("aaa ccc",))}
     failed = Finding(0, 0, pii_gate.UNEXAMINED, 1.0, "")
     assert list(judge.leaks(pii_gate.Message("aaa ccc", "text", 0, [failed]))) == [pii_gate.UNEXAMINED]
+
+
+def test_an_exempt_role_may_stay_unexamined() -> None:
+    pii_config = {"roles": {"system": "keep"}}
+    recipe = Recipe.model_validate({"output": "o", "sources": [{"path": "in"}], "pii": pii_config})
+    failed = Finding(0, 0, pii_gate.UNEXAMINED, 1.0, "")
+    judge = pii_gate.Judge(recipe, WINDOW, NONE)
+    assert list(judge.leaks(pii_gate.Message("be brief", "system", 0, [failed]))) == []
 
 
 def test_another_rows_stand_in_is_a_leak(tmp_path: Path, key: None) -> None:
