@@ -43,6 +43,7 @@ from pipelines.clean_turns import REASONS, Turns, join, judge_content, judge_ord
 from pipelines.quarantine import quarantine
 from pipelines.settings import Section
 
+NAME = "clean"
 VERSION = 1
 
 

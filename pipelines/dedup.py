@@ -25,6 +25,7 @@ from pipelines import candidates, decide, fingerprint, schema, verify
 from pipelines.passages import Config as Passages
 from pipelines.settings import Section
 
+NAME = "dedup"
 VERSION = 2
 Columns = dict[str, NDArray[Any]]
 REMOVED = pa.schema(

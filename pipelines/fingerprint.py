@@ -32,6 +32,7 @@ from kernels.dispatch import threads
 from pipelines import schema
 from pipelines.settings import Section
 
+NAME = "fingerprint"
 VERSION = 1
 BINS = 32
 BANDS = 8

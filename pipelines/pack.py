@@ -24,6 +24,7 @@ from cluster.errors import RecipeError
 from pipelines import assembly, tokenise
 from pipelines.settings import Section
 
+NAME = "pack"
 VERSION = 1
 DIGEST_COLUMNS = ("input_ids", "labels", "position_ids", "segment_ids")
 

@@ -34,6 +34,7 @@ import kernels
 from pipelines import schema
 from pipelines.settings import Section
 
+NAME = "passages"
 VERSION = 1
 ROLE = "text"
 WORD = 64  # bytes within which a word's end is looked for

@@ -65,8 +65,8 @@ def prepare(run: Run, stages: Sequence[ModuleType], mode: Mode) -> list[ledger.R
     """
     recipe = run.recipe
     keys = _prepare_keys(run, stages)
-    names = tuple(m.__name__ for m in stages)
-    job = prepared.Job(recipe, names, keys, pools.cut(recipe, names))
+    modules = tuple(m.__name__ for m in stages)
+    job = prepared.Job(recipe, modules, keys, pools.cut(recipe, [m.NAME for m in stages]))
     held = _current(ledger.load(run.path, prepared.NAME), keys)
     todo = [f for f in run.fragments if not _complete(held.get(f.ordinal, {}))]
     _say_skipped(mode, prepared.NAME, len(run.fragments) - len(todo), len(run.fragments))
@@ -92,7 +92,7 @@ def _prepare_keys(run: Run, stages: Sequence[ModuleType]) -> dict[int, str]:
         s.name: s.model_dump(mode="json", exclude={"path", "weight", "priority", "loss"})
         for s in recipe.sources
     }
-    configs = [[m.__name__, m.VERSION, getattr(recipe, m.__name__.rsplit(".", 1)[-1])] for m in stages]
+    configs = [[m.NAME, m.VERSION, getattr(recipe, m.NAME)] for m in stages]
     common = ledger.key(
         [sources.VERSION, recipe.fragment_size, recipe.seed, recipe.quarantine.text],
         [[name, number, c.model_dump(mode="json", exclude=PLACES)] for name, number, c in configs],

@@ -33,6 +33,7 @@ from pipelines.pii_replace import Conversation
 from pipelines.pii_surrogates import Surrogates
 from pipelines.quarantine import quarantine
 
+NAME = "pii"
 VERSION = 3
 ROUNDS = 10  # a text is done after two; one that is not is set aside
 FINDINGS = pa.schema(

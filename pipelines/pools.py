@@ -4,7 +4,7 @@ With a model of names, PII and what follows run in its actors; without, and wher
 stage does, which sketches. Stages write the same bytes wherever they run.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Any
 
@@ -15,9 +15,9 @@ from pipelines.pii_config import Ner
 from pipelines.recipe import Recipe
 
 
-def cut(recipe: Recipe, stages: tuple[str, ...]) -> int:
-    """Place in `stages` (module names) of the first that a pool runs, where there is one."""
-    return stages.index(pii.__name__) if recipe.pii.has_model else -1
+def cut(recipe: Recipe, stages: Sequence[str]) -> int:
+    """Place in `stages` (their names) of the first that a pool runs, where there is one."""
+    return stages.index(pii.NAME) if recipe.pii.has_model else -1
 
 
 def pool(recipe: Recipe, job: prepared.Job, begin: Callable[..., Any]) -> stream.Pool | None:

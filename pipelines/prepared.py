@@ -1,6 +1,6 @@
 """Pass 1, one part at a time: raw records in, a file of `prepared/` and one of `rejected/` out.
 
-The stages come as modules with `VERSION` and `apply(table, config)`, in the order of the flow.
+The stages come as modules with `NAME`, `VERSION` and `apply(table, config)`, in the order of the flow.
 They mark rows and never remove one: after each the rows must be the same, and the writer here
 is the only place that parts kept rows from marked ones. A stage that raises on a row is given
 smaller and smaller pieces until that row stands alone; it is quarantined as ``<stage>.error`` and
@@ -139,7 +139,7 @@ def begin(
         "stages": {"read": books.timing(read_seconds, table)},
     }
     for stage in _modules(job.stages[: job.cut]):
-        table, state["stages"][_short(stage)] = _timed(stage, table, getattr(job.recipe, _short(stage)))
+        table, state["stages"][stage.NAME] = _timed(stage, table, getattr(job.recipe, stage.NAME))
     session.settle()
     return table, state
 
@@ -152,7 +152,7 @@ def finish(
     recipe = job.recipe
     name = unit(fragment.ordinal, part)
     for stage in _modules(job.stages[job.cut :]):
-        table, state["stages"][_short(stage)] = _timed(stage, table, getattr(recipe, _short(stage)))
+        table, state["stages"][stage.NAME] = _timed(stage, table, getattr(recipe, stage.NAME))
     audit = pii_audit.of(table)
     kept = table.filter(schema.live(table))
     kept = kept.drop_columns([name for name in (*MARKS, "found") if name in kept.column_names])
@@ -189,17 +189,13 @@ def _modules(names: Sequence[str]) -> list[ModuleType]:
     return [importlib.import_module(n) for n in names]
 
 
-def _short(stage: ModuleType) -> str:
-    return stage.__name__.rsplit(".", 1)[-1]
-
-
 def _timed(stage: ModuleType, table: pa.Table, config: Any) -> tuple[pa.Table, dict[str, float]]:
     """One stage over the table, with its CPU seconds and what entered it."""
     size = books.timing(0.0, table.filter(schema.live(table)))
     started = time.process_time()
     after = isolated(stage, table, config)
     if not after["row_id"].equals(table["row_id"]):
-        raise BooksError(f"stage {_short(stage)} changed the rows: {table.num_rows} in, {after.num_rows} out")
+        raise BooksError(f"stage {stage.NAME} changed the rows: {table.num_rows} in, {after.num_rows} out")
     return after.combine_chunks(), {**size, "seconds": time.process_time() - started}
 
 
@@ -220,7 +216,7 @@ def isolated(stage: ModuleType, table: pa.Table, config: Any) -> pa.Table:
         # The stage over no row at all gives the columns that it adds, also where every row breaks it.
         pieces = [stage.apply(table.slice(0, 0), config), _bisected(stage, table, config)]
         result = pa.concat_tables(pieces, promote_options="default")
-        failed = pc.sum(pc.equal(result["error"], f"{_short(stage)}.error")).as_py()
+        failed = pc.sum(pc.equal(result["error"], f"{stage.NAME}.error")).as_py()
         if failed == live >= ROWS_AT_FAULT:
             raise error
         return result
@@ -233,7 +229,7 @@ def _bisected(stage: ModuleType, table: pa.Table, config: Any) -> pa.Table:
         raise
     except Exception as error:  # noqa: BLE001 - whatever a row makes a stage raise
         if table.num_rows == 1:
-            marked = schema.mark(table, "error", [f"{_short(stage)}.error"])
+            marked = schema.mark(table, "error", [f"{stage.NAME}.error"])
             # The type alone: a message may quote the row.
             index = marked.schema.get_field_index("detail")
             return marked.set_column(index, "detail", pa.array([type(error).__name__], pa.string()))

@@ -46,6 +46,7 @@ from kernels.textstats import Statistics, measure
 from pipelines import schema
 from pipelines.settings import Section
 
+NAME = "quality"
 VERSION = 1
 LEAST_VISIBLE = 100  # characters from which on a share of symbols or lost characters means something
 LEAST_WINDOWS = 400  # windows (about bytes) from which on repetition means something

@@ -28,6 +28,7 @@ from cluster import storage
 from pipelines import schema
 from pipelines.settings import Section
 
+NAME = "split"
 VERSION = 1
 SIDES = ("train", "validation", "test")
 TRAIN = 0

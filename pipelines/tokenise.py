@@ -30,6 +30,7 @@ from pipelines.settings import Section
 from pipelines.template import ALL, ASSISTANT
 from pipelines.tokenizer import Tokenizer, load
 
+NAME = "tokenise"
 VERSION = 2
 
 SAMPLES = pa.schema(

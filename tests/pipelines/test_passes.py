@@ -17,7 +17,7 @@ import pytest
 from cluster import ledger, storage, stream
 from cluster.errors import BooksError
 from cluster.fragments import Fragment, Range
-from pipelines import pools, prepared, recipe, schema
+from pipelines import passes, pools, prepared, quality, recipe, rundir, schema
 from tests.pipelines.test_cli import commits, make, prepare, save, told, write_inputs
 
 PASSES = ("prepare", "dedup", "pack")
@@ -242,6 +242,7 @@ def test_a_run_whose_books_do_not_balance_fails(base: Base, tmp_path: Path) -> N
 def stage(monkeypatch: pytest.MonkeyPatch, apply: Any) -> str:
     """A module that stands in for the stage `clean`; returns its name."""
     module = ModuleType("stand_ins.clean")
+    module.__dict__["NAME"] = "clean"
     module.apply = apply  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "stand_ins.clean", module)
     return module.__name__
@@ -307,3 +308,15 @@ def test_a_stage_that_loses_or_makes_rows_fails_and_commits_nothing(
     with pytest.raises(BooksError):
         work(tmp_path, (stage(monkeypatch, change),), ["one text", "another"])
     assert ledger.load(str(tmp_path / "run"), "prepare") == {}
+
+
+def test_a_stage_that_moved_to_another_module_has_the_key_that_it_had(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in/a.txt").write_text("one text")
+    data = {"output": str(tmp_path / "run"), "sources": [{"path": str(tmp_path / "in")}]}
+    run = rundir.claim(recipe.validate(data, "recipe"))
+    moved = ModuleType("somewhere.else.altogether")
+    moved.__dict__.update({k: v for k, v in vars(quality).items() if k not in ("__name__", "__spec__")})
+    assert passes._prepare_keys(run, (quality,)) == passes._prepare_keys(run, (moved,))
+    moved.__dict__["VERSION"] = quality.VERSION + 1
+    assert passes._prepare_keys(run, (quality,)) != passes._prepare_keys(run, (moved,))

@@ -415,7 +415,7 @@ def test_the_pool_is_as_large_as_asked(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_the_pool_begins_where_names_are_found() -> None:
-    names = ("pipelines.clean", "pipelines.pii", "pipelines.fingerprint")
+    names = ("clean", "pii", "fingerprint")
     data: dict[str, Any] = {"output": "run", "sources": [{"path": "in"}]}
     assert names[pools.cut(recipe.validate(data, "r"), names) :] == names[2:]
     data["pii"] = {"ner": {"engine": "spacy", "model": "m"}}

@@ -30,8 +30,8 @@ def table(texts: list[str]) -> pa.Table:
 
 
 def stage(apply: Any) -> ModuleType:
-    module = ModuleType("pipelines.fragile")
-    module.apply = apply  # type: ignore[attr-defined]
+    module = ModuleType("fragile")
+    module.__dict__.update(NAME="fragile", apply=apply)
     return module
 
 

@@ -7,6 +7,7 @@ import pyarrow as pa
 from pipelines import pii as real
 from tests.pipelines.breaking import quote
 
+NAME = real.NAME
 VERSION = real.VERSION
 versions = real.versions
 
