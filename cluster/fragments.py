@@ -22,7 +22,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import xxhash
 
-from cluster import storage
+from headrace.cluster import storage
 
 Kind = Literal["ranges", "stream", "grouped"]
 Cut = Literal["bytes", "row_groups"]

@@ -21,7 +21,7 @@ import requests
 from ray.exceptions import AuthenticationError
 from ray.job_submission import JobStatus, JobSubmissionClient
 
-from cluster.errors import UserError
+from headrace.cluster.errors import UserError
 
 RECIPE = "recipe.yaml"
 

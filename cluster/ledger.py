@@ -21,9 +21,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any
 
-from cluster import storage
-from cluster.errors import LedgerError
-from cluster.fragments import Fragment
+from headrace.cluster import storage
+from headrace.cluster.errors import LedgerError
+from headrace.cluster.fragments import Fragment
 
 Record = dict[str, Any]
 FOLDER = "ledger"

@@ -15,7 +15,7 @@ from typing import Any
 import ray
 from ray.data import DataContext
 
-from cluster.errors import UserError
+from headrace.cluster.errors import UserError
 
 # One thread a task: parallelism comes from Ray, and results must not depend on thread counts.
 THREADS = {

@@ -21,7 +21,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import xxhash
 
-from cluster.errors import StorageError
+from headrace.cluster.errors import StorageError
 
 TEMPORARY = ".headrace-"  # prefix of our temporaries: a killed writer may leave one behind
 CONNECT_SECONDS = 10

@@ -29,9 +29,9 @@ import ray
 from ray.data import ActorPoolStrategy, DataContext, Dataset, TaskPoolStrategy
 from ray.exceptions import RayError, RayTaskError
 
-from cluster import session
-from cluster.errors import Fault, HeadraceError, discreet
-from cluster.fragments import Fragment
+from headrace.cluster import session
+from headrace.cluster.errors import Fault, HeadraceError, discreet
+from headrace.cluster.fragments import Fragment
 
 Record = dict[str, Any]
 Read = Callable[[Fragment], Iterator[pa.Table]]

@@ -10,15 +10,15 @@ from pkgutil import iter_modules
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from kernels.bottom import bottom_jaccard, bottom_sketches
-    from kernels.chunking import chunks
-    from kernels.content import content_hash, content_hash_lists
-    from kernels.folding import fold
-    from kernels.graph import components
-    from kernels.hamming import hamming_pairs, hamming_table, hamming_tables
-    from kernels.packing import pack
-    from kernels.similarity import containment, jaccard, overlap
-    from kernels.sketch import fingerprint, simhash
+    from headrace.kernels.bottom import bottom_jaccard, bottom_sketches
+    from headrace.kernels.chunking import chunks
+    from headrace.kernels.content import content_hash, content_hash_lists
+    from headrace.kernels.folding import fold
+    from headrace.kernels.graph import components
+    from headrace.kernels.hamming import hamming_pairs, hamming_table, hamming_tables
+    from headrace.kernels.packing import pack
+    from headrace.kernels.similarity import containment, jaccard, overlap
+    from headrace.kernels.sketch import fingerprint, simhash
 
 # transformers probes for a package of this name (Hugging Face's own `kernels`) and compares its
 # version; "0" reads as "too old", so that no hub kernel is ever looked for.

@@ -13,8 +13,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from cluster.errors import BooksError
-from pipelines import schema
+from headrace.cluster.errors import BooksError
+from headrace.pipelines import schema
 
 Books = dict[str, Any]
 

@@ -14,8 +14,8 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from cluster.errors import AGAIN, HeadraceError, OutputError, place
-from pipelines.progress import Mode, choose, say
+from headrace.cluster.errors import AGAIN, HeadraceError, OutputError, place
+from headrace.pipelines.console import Mode, choose, say
 
 app = typer.Typer(
     name="headrace",
@@ -38,7 +38,8 @@ RunPath = Annotated[str, typer.Argument(metavar="RUN", help="Run directory (`out
 
 def _with_recipe(path: str, overrides: list[str] | None, mode: Mode, *, training: bool) -> Any:
     """Load and check: a bad recipe fails before any work."""
-    from pipelines import checks, recipe  # heavy imports, not needed for --help
+    from headrace.pipelines import recipe  # heavy imports, not needed for --help
+    from headrace.pipelines.commands import check as checks
 
     loaded = recipe.load(path, overrides or ())
     checks.check(loaded, "quiet" if mode != "json" else mode, training=training)
@@ -50,7 +51,7 @@ def run(
     recipe: RecipePath, overrides: Overrides = None, json_lines: Json = False, quiet: Quiet = False
 ) -> None:
     """Prepare, train, evaluate, report: the whole way."""
-    from pipelines import flow
+    from headrace.pipelines import flow
 
     mode = choose(json_lines=json_lines, quiet=quiet)
     flow.run(_with_recipe(recipe, overrides, mode, training=True), mode)
@@ -61,7 +62,7 @@ def prepare(
     recipe: RecipePath, overrides: Overrides = None, json_lines: Json = False, quiet: Quiet = False
 ) -> None:
     """Passes 1 to 3: raw shards to packed token shards, with a report."""
-    from pipelines import flow
+    from headrace.pipelines import flow
 
     mode = choose(json_lines=json_lines, quiet=quiet)
     loaded = _with_recipe(recipe, overrides, mode, training=False)
@@ -74,7 +75,7 @@ def train(
     recipe: RecipePath, overrides: Overrides = None, json_lines: Json = False, quiet: Quiet = False
 ) -> None:
     """Train a LoRA adapter on what `prepare` has packed."""
-    from pipelines import flow
+    from headrace.pipelines import flow
 
     mode = choose(json_lines=json_lines, quiet=quiet)
     flow.tune(_prepared(recipe, overrides), mode)
@@ -85,7 +86,7 @@ def evaluate(
     recipe: RecipePath, overrides: Overrides = None, json_lines: Json = False, quiet: Quiet = False
 ) -> None:
     """Score the base model beside the tuned one on the held-out split."""
-    from pipelines import flow
+    from headrace.pipelines import flow
 
     mode = choose(json_lines=json_lines, quiet=quiet)
     flow.judge(_prepared(recipe, overrides), mode)
@@ -96,14 +97,16 @@ def report(
     recipe: RecipePath, overrides: Overrides = None, json_lines: Json = False, quiet: Quiet = False
 ) -> None:
     """Write report.html anew from what the run holds."""
-    from pipelines import flow
+    from headrace.pipelines import flow
 
     flow.tell(_prepared(recipe, overrides), choose(json_lines=json_lines, quiet=quiet))
 
 
 def _prepared(path: str, overrides: list[str] | None) -> Any:
     """The recipe of a run that has been prepared. Raises: OutputError where it has not."""
-    from pipelines import checks, recipe, summary
+    from headrace.pipelines import recipe
+    from headrace.pipelines.commands import check as checks
+    from headrace.pipelines.passes import summary
 
     loaded = recipe.load(path, overrides or ())
     checks.reachable(loaded)
@@ -115,8 +118,8 @@ def _prepared(path: str, overrides: list[str] | None) -> Any:
 @app.command()
 def check(recipe: RecipePath, overrides: Overrides = None, json_lines: Json = False) -> None:
     """Validate recipe, sources, credentials, model, tokenizer and disk; do no work."""
-    from pipelines import checks
-    from pipelines.recipe import load
+    from headrace.pipelines.commands import check as checks
+    from headrace.pipelines.recipe import load
 
     mode = choose(json_lines=json_lines)
     checks.check(load(recipe, overrides or ()), mode, training=True)
@@ -126,9 +129,9 @@ def check(recipe: RecipePath, overrides: Overrides = None, json_lines: Json = Fa
 @app.command()
 def status(recipe: RecipePath, overrides: Overrides = None, json_lines: Json = False) -> None:
     """How far a run is, from its ledger."""
-    from pipelines import checks
-    from pipelines import status as states
-    from pipelines.recipe import load
+    from headrace.pipelines.commands import check as checks
+    from headrace.pipelines.commands import status as states
+    from headrace.pipelines.recipe import load
 
     loaded = load(recipe, overrides or ())
     checks.reachable(loaded)
@@ -145,8 +148,8 @@ def init(
     ] = "-",
 ) -> None:
     """Look at data and write a commented starter recipe."""
-    from cluster import storage
-    from pipelines import starter
+    from headrace.cluster import storage
+    from headrace.pipelines.commands import init as starter
 
     storage.probe(path)
     text = starter.starter(path)
@@ -173,8 +176,8 @@ def submit(
     detach: Annotated[bool, typer.Option("--detach", help="Print the job's id and leave it.")] = False,
 ) -> None:
     """Run a recipe on a Ray cluster that is already there, and show what it prints."""
-    from cluster import jobs, storage
-    from pipelines.recipe import load
+    from headrace.cluster import jobs, storage
+    from headrace.pipelines.recipe import load
 
     load(recipe, overrides or ())  # a bad recipe fails here, not there
     job = jobs.submit(address, storage.read_bytes(recipe), command, overrides or ())
@@ -197,8 +200,8 @@ def duplicates(
     json_lines: Json = False,
 ) -> None:
     """What went as duplicates, what would go at other thresholds, and pairs to look at."""
-    from cluster import storage
-    from pipelines import duplicates as removals
+    from headrace.cluster import storage
+    from headrace.pipelines.commands import duplicates as removals
 
     storage.probe(run_path)
     for line in removals.told(run_path, pairs=pairs, borderline=borderline):
@@ -212,8 +215,8 @@ def explain(
     json_lines: Json = False,
 ) -> None:
     """The whole story of one row: each stage's verdict, its duplicate, the tokens it became."""
-    from cluster import storage
-    from pipelines import story
+    from headrace.cluster import storage
+    from headrace.pipelines.commands import explain as story
 
     storage.probe(run_path)
     for line in story.told(run_path, row_id):
@@ -229,8 +232,8 @@ def lookup(
     json_lines: Json = False,
 ) -> None:
     """Is this text, or one like it, among the rows that a run kept?"""
-    from cluster import session, storage
-    from pipelines import lookup as looking
+    from headrace.cluster import session, storage
+    from headrace.pipelines.commands import lookup as looking
 
     storage.probe(run_path)
     session.start(1)
@@ -250,8 +253,8 @@ def fingerprints(
     json_lines: Json = False,
 ) -> None:
     """Write a run's fingerprints, without any text, for another run's dedup.against."""
-    from cluster import session, storage
-    from pipelines import against
+    from headrace.cluster import session, storage
+    from headrace.pipelines.stages.dedup import against
 
     for path in (run_path, directory):
         storage.probe(path)
@@ -263,7 +266,7 @@ def fingerprints(
 
 def _tasks(function: Callable[[Any], Any], items: Iterable[Any], *, name: str, workers: int) -> Iterator[Any]:
     """Run tasks on Ray, at most `workers` at once."""
-    from cluster import stream
+    from headrace.cluster import stream
 
     return stream.each(function, items, workers=workers, name=name)
 
@@ -271,8 +274,8 @@ def _tasks(function: Callable[[Any], Any], items: Iterable[Any], *, name: str, w
 @app.command()
 def digest(run_path: RunPath) -> None:
     """One hash of the content of packed/, whatever files it lies in."""
-    from cluster import session, storage
-    from pipelines import summary
+    from headrace.cluster import session, storage
+    from headrace.pipelines.passes import summary
 
     storage.probe(run_path)
     if not summary.files(run_path):
@@ -286,7 +289,7 @@ def demo(
     directory: Annotated[str, typer.Argument(help="Where to write sample, model and run.")] = "demo",
 ) -> None:
     """Make a messy sample and a tiny model, and take them the whole way."""
-    from pipelines import demo as demonstration
+    from headrace.pipelines.commands.demo import build as demonstration
 
     code = demonstration.main(directory)
     if code:
@@ -296,7 +299,7 @@ def demo(
 @app.command()
 def schema() -> None:
     """The JSON schema of a recipe, for editors."""
-    from pipelines.recipe import Recipe
+    from headrace.pipelines.recipe import Recipe
 
     sys.stdout.write(json.dumps(Recipe.model_json_schema(), indent=1) + "\n")
 

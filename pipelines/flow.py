@@ -2,24 +2,20 @@
 
 from typing import Any
 
-from cluster import session, storage
-from cluster.errors import GateError, ModelError, SourceError
-from pipelines import (
-    clean,
-    fingerprint,
-    gate,
-    packed,
-    passes,
-    pii,
-    pii_coverage,
-    pii_find,
-    quality,
-    report,
-    rundir,
-    summary,
-)
-from pipelines.progress import Mode, say
-from pipelines.recipe import Recipe
+from headrace.cluster import session, storage
+from headrace.cluster.errors import GateError, ModelError, SourceError
+from headrace.pipelines import rundir
+from headrace.pipelines.console import Mode, say
+from headrace.pipelines.passes import gate, summary
+from headrace.pipelines.passes import pack_worker as packed
+from headrace.pipelines.passes import prepare as passes
+from headrace.pipelines.recipe import Recipe
+from headrace.pipelines.report import page as report
+from headrace.pipelines.stages import fingerprint, quality
+from headrace.pipelines.stages.clean import stage as clean
+from headrace.pipelines.stages.pii import coverage as pii_coverage
+from headrace.pipelines.stages.pii import search as pii_find
+from headrace.pipelines.stages.pii import stage as pii
 
 # Pass 1, after reading: every part of every fragment goes through these.
 ROW_STAGES = (clean, quality, pii, fingerprint)
@@ -61,7 +57,9 @@ def prepare(recipe: Recipe, mode: Mode) -> dict[str, Any]:
 
 def tune(recipe: Recipe, mode: Mode) -> dict[str, Any]:
     """packed/ to adapter/; returns run.json."""
-    from pipelines import train  # torch and peft take seconds to import, and `prepare` needs neither
+    from headrace.pipelines.train import (
+        driver as train,  # torch and peft take seconds to import, and `prepare` needs neither
+    )
 
     model = _model(recipe)
     train.check(recipe.train, model)
@@ -86,7 +84,7 @@ def judge(recipe: Recipe, mode: Mode) -> dict[str, Any]:
 
     Raises: GateError where the recipe asks for a gain that is not there (run.json is written first).
     """
-    from pipelines import evaluate  # as above
+    from headrace.pipelines.evaluate import run as evaluate  # as above
 
     session.start(_logical_cpus(recipe))
     say(mode, "evaluating", f"evaluate: base beside tuned on {recipe.evaluate.split}")

@@ -3,7 +3,7 @@
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from pipelines import schema
+from headrace.pipelines import schema
 
 
 def quarantine(table: pa.Table, causes: list[str | None], reason: str) -> pa.Table:

@@ -7,12 +7,12 @@ perhaps with a changed recipe, and whatever still fits its pass keys is left as 
 
 from dataclasses import dataclass
 
-from cluster import ledger, storage
-from cluster.errors import OutputError
-from cluster.fragments import Fragment
-from pipelines import recipe as recipes
-from pipelines import sources
-from pipelines.recipe import Recipe
+from headrace.cluster import ledger, storage
+from headrace.cluster.errors import OutputError
+from headrace.cluster.fragments import Fragment
+from headrace.pipelines import recipe as recipes
+from headrace.pipelines.recipe import Recipe
+from headrace.pipelines.stages.read import inputs as sources
 
 
 @dataclass(frozen=True)

@@ -57,7 +57,7 @@ def as_yaml(value: Any) -> str:
 
 def reference() -> str:
     """The table of every key that a recipe may have."""
-    from pipelines.recipe import Recipe
+    from headrace.pipelines.recipe import Recipe
 
     lines = [f"| `{key}` | {default} | {meaning} |" for key, default, meaning in keys(Recipe)]
     return "\n".join(["| key | default | meaning |", "|---|---|---|", *lines]) + "\n"
@@ -71,13 +71,13 @@ def test_the_reference_is_the_recipe() -> None:
 
 
 def test_every_key_says_what_it_means() -> None:
-    from pipelines.recipe import Recipe
+    from headrace.pipelines.recipe import Recipe
 
     assert [key for key, _, meaning in keys(Recipe) if not meaning] == []
 
 
 def test_the_recipes_of_the_readme_are_valid() -> None:
-    from pipelines import recipe
+    from headrace.pipelines import recipe
 
     found = re.findall(r"```yaml\n(.*?)```", README.read_text(), re.DOTALL)
     assert found
@@ -86,7 +86,7 @@ def test_the_recipes_of_the_readme_are_valid() -> None:
 
 
 def test_every_command_exists_and_is_told() -> None:
-    from pipelines.cli import app
+    from headrace.pipelines.cli import app
 
     commands = set(typer.main.get_group(app).commands)
     pages = [README, REPOSITORY / "infra" / "README.md", REPOSITORY / "CHANGELOG.md"]
@@ -112,7 +112,7 @@ def test_every_link_leads_somewhere() -> None:
 
 
 def test_the_stages_are_told() -> None:
-    from pipelines.report import STAGES
+    from headrace.pipelines.report.page import STAGES
 
     table = README.read_text().partition("## What happens to a record")[2].partition("The run directory")[0]
     told = re.findall(r"^\| ([a-z]+) \|", table, re.MULTILINE)

@@ -14,8 +14,8 @@ Source: Cohen & Kaplan 2007, "Summarizing data using bottom-k sketches", https:/
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from kernels.arrow import Texts, one_span
-from kernels.dispatch import Implementation, choose
+from headrace.kernels.arrow import Texts, one_span
+from headrace.kernels.dispatch import Implementation, choose
 
 
 def bottom_sketches(

@@ -8,10 +8,10 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from kernels.arrow import Spans
-from kernels.dispatch import cut, each
-from kernels.sketch.cpu import window_hashes
-from kernels.sketch.lanes import BLOCK
+from headrace.kernels.arrow import Spans
+from headrace.kernels.dispatch import cut, each
+from headrace.kernels.sketch.cpu import window_hashes
+from headrace.kernels.sketch.lanes import BLOCK
 
 LEAST = 1 << 17  # bytes of text below which a thread of its own does not pay
 S32 = np.uint64(32)

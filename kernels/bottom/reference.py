@@ -3,8 +3,8 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from kernels.arrow import Spans
-from kernels.sketch.reference import window_hashes
+from headrace.kernels.arrow import Spans
+from headrace.kernels.sketch.reference import window_hashes
 
 
 def sketches(

@@ -16,9 +16,9 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from kernels.arrow import Spans, Texts, spans
-from kernels.chunking.reference import WINDOW
-from kernels.dispatch import Implementation, choose
+from headrace.kernels.arrow import Spans, Texts, spans
+from headrace.kernels.chunking.reference import WINDOW
+from headrace.kernels.dispatch import Implementation, choose
 
 LEAST_AVERAGE, MOST_AVERAGE = 16, 1 << 24
 LARGEST_CHARACTER = 4  # bytes
@@ -56,7 +56,7 @@ def chunks(
         )
     if not LEAST_AVERAGE <= average <= MOST_AVERAGE:
         raise ValueError(f"average must be {LEAST_AVERAGE} to {MOST_AVERAGE} bytes, got {average}")
-    module, hashing = choose(__name__, implementation), choose("kernels.content", implementation)
+    module, hashing = choose(__name__, implementation), choose("headrace.kernels.content", implementation)
     found: list[tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64], NDArray[np.uint64]]] = []
     for part in spans(texts):
         counts, starts, stops = module.chunks(part, smallest, average, largest)

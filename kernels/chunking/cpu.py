@@ -6,9 +6,9 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from kernels.arrow import Spans
-from kernels.chunking.reference import WINDOW, gear, masks
-from kernels.dispatch import cut, each
+from headrace.kernels.arrow import Spans
+from headrace.kernels.chunking.reference import WINDOW, gear, masks
+from headrace.kernels.dispatch import cut, each
 
 LEAST = 1 << 20  # bytes below which a thread of its own does not pay
 ONE, ZERO = np.uint64(1), np.uint64(0)

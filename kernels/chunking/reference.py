@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from kernels.arrow import Spans
+from headrace.kernels.arrow import Spans
 
 WINDOW = 32  # bytes that a cut depends on: the hash moves one bit a byte, and bits below this one decide
 SEED = 0x6865616472616365

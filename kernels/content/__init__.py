@@ -10,8 +10,8 @@ Source: Austin Appleby, MurmurHash3, https://github.com/aappleby/smhasher.
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from kernels.arrow import Spans, Texts, spans
-from kernels.dispatch import Implementation, choose
+from headrace.kernels.arrow import Spans, Texts, spans
+from headrace.kernels.dispatch import Implementation, choose
 
 Hashes = tuple[NDArray[np.uint64], NDArray[np.uint64]]
 

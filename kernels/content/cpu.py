@@ -4,9 +4,9 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from kernels.arrow import Spans
-from kernels.bits import load64
-from kernels.dispatch import cut, each
+from headrace.kernels.arrow import Spans
+from headrace.kernels.bits import load64
+from headrace.kernels.dispatch import cut, each
 
 C1, C2 = np.uint64(0x87C37B91114253D5), np.uint64(0x4CF5AD432745937F)
 F1, F2 = np.uint64(0xFF51AFD7ED558CCD), np.uint64(0xC4CEB9FE1A85EC53)

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from kernels.arrow import Spans
+from headrace.kernels.arrow import Spans
 
 MASK = 2**64 - 1
 C1, C2 = 0x87C37B91114253D5, 0x4CF5AD432745937F

@@ -14,8 +14,8 @@ Cost: one pass; a nanosecond a byte for ASCII, two to three for other scripts.
 import numpy as np
 import pyarrow as pa
 
-from kernels.arrow import Texts, spans, strings
-from kernels.dispatch import Implementation, choose
+from headrace.kernels.arrow import Texts, spans, strings
+from headrace.kernels.dispatch import Implementation, choose
 
 
 def fold(

@@ -12,10 +12,10 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from kernels.arrow import Spans
-from kernels.bits import load64, store64
-from kernels.dispatch import cut, each
-from kernels.folding.reference import fold_character
+from headrace.kernels.arrow import Spans
+from headrace.kernels.bits import load64, store64
+from headrace.kernels.dispatch import cut, each
+from headrace.kernels.folding.reference import fold_character
 
 SPACE, GONE = np.int32(32), np.int32(-1)
 HIGH, EACH = np.uint64(0x8080808080808080), np.uint64(0x0101010101010101)

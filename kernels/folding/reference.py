@@ -5,7 +5,7 @@ import unicodedata
 import numpy as np
 from numpy.typing import NDArray
 
-from kernels.arrow import Spans
+from headrace.kernels.arrow import Spans
 
 # Scripts whose letters Unicode files under "symbol, other": Braille patterns and Sutton SignWriting.
 SYMBOL_SCRIPTS = ((0x2800, 0x28FF), (0x1D800, 0x1DAAF))

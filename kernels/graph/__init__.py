@@ -6,7 +6,7 @@ Cost: near-linear in pairs (union by smallest label with path halving).
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from kernels.dispatch import Implementation, choose
+from headrace.kernels.dispatch import Implementation, choose
 
 
 def components(pairs: ArrayLike, n: int, *, implementation: Implementation = "auto") -> NDArray[np.int64]:

@@ -25,7 +25,7 @@ import math
 import numpy as np
 from numpy.typing import NDArray
 
-from kernels.dispatch import Implementation, choose
+from headrace.kernels.dispatch import Implementation, choose
 
 Words = NDArray[np.uint64]
 

@@ -9,8 +9,8 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from kernels.bits import popcount
-from kernels.dispatch import cut, each
+from headrace.kernels.bits import popcount
+from headrace.kernels.dispatch import cut, each
 
 TILE = 1024  # rows a tile: 8 kB of 64-bit signatures
 LEAST = 1 << 24  # pairs below which a thread of its own does not pay

@@ -15,7 +15,7 @@ import triton
 import triton.language as tl
 from numpy.typing import NDArray
 
-from kernels.device import device, staged, view
+from headrace.kernels.device import device, staged, view
 
 BLOCK = 128  # rows a program
 UNROLL = 8  # comparisons a thread has in flight

@@ -11,7 +11,7 @@ Source: Johnson 1973, "Near-optimal bin packing algorithms"; for training sample
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from kernels.dispatch import Implementation, choose
+from headrace.kernels.dispatch import Implementation, choose
 
 
 def pack(lengths: ArrayLike, capacity: int, *, implementation: Implementation = "auto") -> NDArray[np.int64]:

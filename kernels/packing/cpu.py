@@ -9,7 +9,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from kernels.bits import trailing_zeros
+from headrace.kernels.bits import trailing_zeros
 
 ONE, FULL = np.uint64(1), np.uint64(2**64 - 1)
 

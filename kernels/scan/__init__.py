@@ -14,8 +14,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from kernels.arrow import Texts, one_span, spans
-from kernels.dispatch import Implementation, choose
+from headrace.kernels.arrow import Texts, one_span, spans
+from headrace.kernels.dispatch import Implementation, choose
 
 CODE_POINTS = 0x110000
 UNKNOWN = 0xFFFF

@@ -7,7 +7,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from kernels.arrow import Spans
+from headrace.kernels.arrow import Spans
 
 UNKNOWN = 0xFFFF
 ROOM = 1 << 14  # places that are collected before they are put aside
@@ -211,7 +211,7 @@ def _classes(data, start, stop, table, edge, classes):  # type: ignore[no-untype
 
 def warm() -> None:
     """Compile, or load from Numba's cache."""
-    from kernels.scan import CODE_POINTS, Automaton
+    from headrace.kernels.scan import CODE_POINTS, Automaton
 
     text = Spans(np.full(1, 65, np.uint8), np.zeros(1, np.int64), np.ones(1, np.int64), None)
     steps, accepts = np.zeros((2, 2), np.uint16), np.zeros(2, np.uint64)

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from kernels.arrow import Spans
+from headrace.kernels.arrow import Spans
 
 UNKNOWN = 0xFFFF
 

@@ -11,8 +11,8 @@ some 60 a pair, under 200 a byte of the longest text a thread. Cost: 6 to 8 ns a
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from kernels.arrow import Texts, one_span
-from kernels.dispatch import Implementation, choose
+from headrace.kernels.arrow import Texts, one_span
+from headrace.kernels.dispatch import Implementation, choose
 
 
 def overlap(

@@ -8,10 +8,10 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from kernels.arrow import Spans
-from kernels.dispatch import cut, each
-from kernels.sketch.cpu import window_hashes
-from kernels.sketch.lanes import BLOCK
+from headrace.kernels.arrow import Spans
+from headrace.kernels.dispatch import cut, each
+from headrace.kernels.sketch.cpu import window_hashes
+from headrace.kernels.sketch.lanes import BLOCK
 
 FREE = np.uint64(2**64 - 1)  # an unused place; the one window that hashes to it is kept beside the table
 SPARSE = 4  # places a feature: long probes would cost more in mispredictions than a larger table does

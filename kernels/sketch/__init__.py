@@ -24,8 +24,8 @@ https://arxiv.org/abs/1703.04664.
 import numpy as np
 from numpy.typing import NDArray
 
-from kernels.arrow import Texts, spans
-from kernels.dispatch import Implementation, choose
+from headrace.kernels.arrow import Texts, spans
+from headrace.kernels.dispatch import Implementation, choose
 
 Sketches = tuple[NDArray[np.uint64], NDArray[np.uint64], NDArray[np.uint32]]
 

@@ -8,11 +8,11 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from kernels.arrow import Spans
-from kernels.bits import load64
-from kernels.dispatch import cut, each
-from kernels.sketch import reference
-from kernels.sketch.lanes import BLOCK, CARRY, LANES, READ, add_block, hash_block, mix_block, ripple
+from headrace.kernels.arrow import Spans
+from headrace.kernels.bits import load64
+from headrace.kernels.dispatch import cut, each
+from headrace.kernels.sketch import reference
+from headrace.kernels.sketch.lanes import BLOCK, CARRY, LANES, READ, add_block, hash_block, mix_block, ripple
 
 M1, M2, M3 = np.uint64(reference.M1), np.uint64(reference.M2), np.uint64(reference.M3)
 EMPTY, ONE, ZERO, S32 = np.uint64(reference.EMPTY), np.uint64(1), np.uint64(0), np.uint64(32)

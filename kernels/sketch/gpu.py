@@ -16,9 +16,9 @@ import torch
 import triton
 from numpy.typing import NDArray
 
-from kernels.arrow import Spans
-from kernels.device import device, pinned, staged, streams, view
-from kernels.sketch import warps
+from headrace.kernels.arrow import Spans
+from headrace.kernels.device import device, pinned, staged, streams, view
+from headrace.kernels.sketch import warps
 
 BATCH = 1 << 27  # bytes of text: two milliseconds on the wire, well above what starting a batch costs
 HELD = 1 << 25  # bins of a batch, 8 bytes each

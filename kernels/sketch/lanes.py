@@ -17,7 +17,7 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from kernels.sketch.reference import M1, M2, M4
+from headrace.kernels.sketch.reference import M1, M2, M4
 
 LANES = 8
 BLOCK = 64  # features

@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from kernels.arrow import Spans
+from headrace.kernels.arrow import Spans
 
 MASK = 2**64 - 1
 # Odd multipliers: SplitMix64's and the golden ratio, then two of xxHash64's primes.

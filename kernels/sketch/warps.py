@@ -14,7 +14,7 @@ Source: Harley & Seal's carry-save adders as in Mula, Kurz & Lemire 2018, https:
 import triton
 import triton.language as tl
 
-from kernels.sketch import reference
+from headrace.kernels.sketch import reference
 
 CHUNK = 128  # places a thread
 PLANES = 8  # counts up to CHUNK

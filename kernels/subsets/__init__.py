@@ -14,7 +14,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from kernels.dispatch import Implementation, choose
+from headrace.kernels.dispatch import Implementation, choose
 
 ALWAYS, BOUNDARY, BEFORE, BEHIND = range(4)
 UNKNOWN = 0xFFFF

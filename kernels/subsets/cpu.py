@@ -182,7 +182,7 @@ def _looks(firsts, skips, conditions, found):  # type: ignore[no-untyped-def]
 
 def warm() -> None:
     """Compile, or load from Numba's cache."""
-    from kernels.subsets import Graph, enter, states
+    from headrace.kernels.subsets import Graph, enter, states
 
     number, flag = np.zeros(1, np.int32), np.ones(1, np.bool_)
     owner, sets = np.zeros(1, np.uint8), np.ones((1, 1), np.bool_)

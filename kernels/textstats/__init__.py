@@ -14,8 +14,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from kernels.arrow import Texts, spans
-from kernels.dispatch import Implementation, choose
+from headrace.kernels.arrow import Texts, spans
+from headrace.kernels.dispatch import Implementation, choose
 
 WINDOW = 16  # bytes of a window of `Statistics.repeated`
 

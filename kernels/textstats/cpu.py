@@ -11,9 +11,9 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from kernels.arrow import Spans
-from kernels.bits import load64
-from kernels.textstats.reference import LETTER, OTHER, WINDOW, kind
+from headrace.kernels.arrow import Spans
+from headrace.kernels.bits import load64
+from headrace.kernels.textstats.reference import LETTER, OTHER, WINDOW, kind
 
 MIXER = np.uint64(0x9E3779B97F4A7C15)
 # Beyond these planes nothing is assigned but tags, variation selectors (marks) and private use.

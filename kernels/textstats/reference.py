@@ -5,7 +5,7 @@ import unicodedata
 import numpy as np
 from numpy.typing import NDArray
 
-from kernels.arrow import Spans
+from headrace.kernels.arrow import Spans
 
 WINDOW = 16
 OTHER, LETTER, DIGIT, SPACE, REPLACEMENT = range(5)

@@ -28,8 +28,9 @@ from judging import BANDS, MARGIN, THRESHOLD, TRUTHS, Counts, Truth, headrace, j
 from labelled import KINDS, make_documents, pairs_of, templates
 from numpy.typing import NDArray
 
-import kernels
-from pipelines import dedup, fingerprint
+from headrace import kernels
+from headrace.pipelines.stages import fingerprint
+from headrace.pipelines.stages.dedup import stage as dedup
 
 HERE = Path(__file__).resolve().parent
 FLOOR = 0.995

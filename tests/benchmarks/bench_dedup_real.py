@@ -30,8 +30,11 @@ import numpy as np
 import pyarrow as pa
 from bench_kernels import commit, processor
 
-import kernels
-from pipelines import decide, dedup, fingerprint, schema
+from headrace import kernels
+from headrace.pipelines import schema
+from headrace.pipelines.stages import fingerprint
+from headrace.pipelines.stages.dedup import decide
+from headrace.pipelines.stages.dedup import stage as dedup
 
 HERE = Path(__file__).resolve().parent
 Figure = tuple[str, str, float, str]

@@ -30,8 +30,8 @@ import pyarrow as pa
 from bench_kernels import commit, make_signatures, processor
 from numpy.typing import NDArray
 
-import kernels
-from kernels.dispatch import gpu_missing
+from headrace import kernels
+from headrace.kernels.dispatch import gpu_missing
 
 HERE = Path(__file__).resolve().parent
 Figure = tuple[str, str, float, str, float | None]
@@ -122,8 +122,8 @@ def measure_texts(size: int) -> Iterator[Figure]:
     """GB/s on the device, then from pinned and from ordinary memory of the host."""
     import torch
 
-    from kernels.device import device, pinned
-    from kernels.sketch.gpu import sketch_tensors
+    from headrace.kernels.device import device, pinned
+    from headrace.kernels.sketch.gpu import sketch_tensors
 
     size -= size % 8
     text = pinned((size,), torch.uint8)
@@ -159,8 +159,8 @@ def measure_pairs(rows: int) -> Iterator[Figure]:
     """Comparisons a second of the exhaustive search, and seconds of the tables."""
     import torch
 
-    from kernels.device import device
-    from kernels.hamming.gpu import pairs_in_buckets
+    from headrace.kernels.device import device
+    from headrace.kernels.hamming.gpu import pairs_in_buckets
 
     one = make_signatures(rows)
     for words in (1, 2):

@@ -28,7 +28,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-import kernels
+from headrace import kernels
 
 CHUNKS = {"smallest": 64, "average": 128, "largest": 512}  # as the stage has them by default
 HERE = Path(__file__).resolve().parent

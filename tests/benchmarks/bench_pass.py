@@ -3,9 +3,9 @@
     python tests/benchmarks/bench_pass.py [DIRECTORY] [--documents N ...] [--rows-per-file N]
 
 Documents of 1 to 2 KB, a tenth of them edits of another, are fingerprinted to files as pass 1 writes them;
-then the steps of `pipelines.dedup_tasks` run, each task in a process of its own, as on Ray: CPU seconds
+then the steps of `stages.dedup.steps.run` run, each task in a process of its own, as on Ray: CPU seconds
 without compilation, peak memory beside that of an empty task, and bytes that a step leaves in work/. The
-answer must be that of `pipelines.dedup.duplicates` in memory (up to 200,000 documents) and the planted
+answer must be that of `stages.dedup.stage.duplicates` in memory (up to 200,000 documents) and the planted
 pairs above the threshold must be found. Writes pass.csv, from which `cost.py` writes COST.md.
 """
 
@@ -29,9 +29,12 @@ import numpy as np
 import pyarrow as pa
 from bench_kernels import commit, processor
 
-import kernels
-from cluster import storage
-from pipelines import dedup, dedup_tasks, fingerprint, schema
+from headrace import kernels
+from headrace.cluster import storage
+from headrace.pipelines import schema
+from headrace.pipelines.stages import fingerprint
+from headrace.pipelines.stages.dedup import stage as dedup
+from headrace.pipelines.stages.dedup.steps import run as dedup_tasks
 
 HERE = Path(__file__).resolve().parent
 STEPS = ("stage", "order", "scatter", "block", "gather", "collect", "verify", "decide", "cluster", "index")

@@ -26,9 +26,12 @@ from bench_dedup import draw, timed, vocabulary
 from bench_kernels import commit, processor
 from numpy.typing import NDArray
 
-import kernels
-from cluster import storage
-from pipelines import dedup, passage_tasks, passages, schema
+from headrace import kernels
+from headrace.cluster import storage
+from headrace.pipelines import schema
+from headrace.pipelines.stages.dedup import passages
+from headrace.pipelines.stages.dedup import stage as dedup
+from headrace.pipelines.stages.dedup.steps import passages as passage_tasks
 
 HERE = Path(__file__).resolve().parent
 LENGTHS = (300, 600, 1200, 2400, 4800)

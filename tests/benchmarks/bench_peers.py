@@ -30,8 +30,8 @@ from judging import BANDS, TRUTHS, Counts, Removals, headrace, judge
 from labelled import KINDS, LANGUAGE, make_documents, pairs_of, templates
 from peer_tools import TOOLS
 
-import kernels
-from pipelines import dedup
+from headrace import kernels
+from headrace.pipelines.stages.dedup import stage as dedup
 
 HERE = Path(__file__).resolve().parent
 OURS, VERSION = "headrace", "this commit"

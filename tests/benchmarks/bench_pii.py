@@ -45,8 +45,8 @@ sys.path.insert(0, str(HERE.parents[1]))
 
 from pii_equality import MODES, Compared
 
-from cluster.session import settle
-from pipelines.pii_engine import Scanner, scanner
+from headrace.cluster.session import settle
+from headrace.pipelines.stages.pii.presidio.scanner import Scanner, scanner
 from tests.pipelines.identifiers import fuzz, plain
 
 Figure = tuple[str, str, bool, str, float, str]

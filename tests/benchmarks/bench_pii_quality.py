@@ -44,11 +44,11 @@ from bench_stages import DATA, HERE, gpteacher, gsm8k, multidogo, place, seconds
 
 sys.path.insert(0, str(HERE.parents[1]))
 
-from pipelines import pii
-from pipelines.pii_config import Config
-from pipelines.pii_engine import scanner
-from pipelines.pii_find import found_in
-from pipelines.pii_own import own_scanner
+from headrace.pipelines.stages.pii import stage as pii
+from headrace.pipelines.stages.pii.config import Config
+from headrace.pipelines.stages.pii.own_scanner import own_scanner
+from headrace.pipelines.stages.pii.presidio.scanner import scanner
+from headrace.pipelines.stages.pii.search import found_in
 
 Figure = tuple[str, str, str, str, str, float]
 HEADER = ["corpus", "side", "engine", "entity", "figure", "value", "date", "commit", "cpu", "load"]

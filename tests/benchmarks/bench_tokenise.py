@@ -30,9 +30,11 @@ from tokenizers import AddedToken
 from tokenizers import Tokenizer as Core
 from transformers import PreTrainedTokenizerFast
 
-from pipelines import pack, schema, tokenise
-from pipelines.assets import build_tokenizer
-from pipelines.tokenizer import SHIPPED, Tokenizer
+from headrace.pipelines import schema
+from headrace.pipelines.stages import pack
+from headrace.pipelines.stages.tokenise import stage as tokenise
+from headrace.pipelines.stages.tokenise.assets import build_tokenizer
+from headrace.pipelines.stages.tokenise.tokenizer import SHIPPED, Tokenizer
 
 HERE = Path(__file__).resolve().parent
 DATA = Path(os.environ.get("HEADRACE_TEST_DATA", HERE.parents[2] / "shared" / "data"))

@@ -15,8 +15,9 @@ import pyarrow as pa
 from labelled import similarity, windows, word_3grams
 from numpy.typing import NDArray
 
-import kernels
-from pipelines import dedup, fingerprint
+from headrace import kernels
+from headrace.pipelines.stages import fingerprint
+from headrace.pipelines.stages.dedup import stage as dedup
 
 THRESHOLD, MARGIN = dedup.Config().threshold, 0.05
 BANDS = ((0.70, 0.75), (0.75, 0.80), (0.80, 0.85), (0.85, 0.90), (0.90, 0.95), (0.95, 1.01))

@@ -14,7 +14,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-import kernels
+from headrace import kernels
 
 Words = NDArray[np.int64]
 Generator = np.random.Generator

@@ -31,7 +31,7 @@ import yaml
 
 ROOT = Path(__file__).parents[2]
 DATA = Path(os.environ.get("HEADRACE_TEST_DATA", ROOT.parent / "shared" / "data"))
-HEADRACE = [sys.executable, "-m", "pipelines"]
+HEADRACE = [sys.executable, "-m", "headrace"]
 
 
 def opened(path: Path, mode: str) -> IO[str]:
@@ -182,7 +182,7 @@ def prepare(path: Path, *overrides: str) -> tuple[int, float]:
 
 def killed(path: Path, who: str, *, after: int, overrides: tuple[str, ...] = ()) -> None:
     """Start `headrace prepare`, wait for `after` commits, then `kill -9` the driver or a worker."""
-    from cluster import storage
+    from headrace.cluster import storage
 
     output = yaml.safe_load(path.read_text(encoding="utf-8"))["output"]
     driver = subprocess.Popen([*HEADRACE, "prepare", str(path), *overrides])
@@ -257,7 +257,7 @@ def run_as(directory: Path, name: str, content: dict[str, Any], overrides: list[
 
 def on_s3(directory: Path) -> dict[str, str]:
     """The same with shards and run directory in a fresh bucket: left alone, and with the driver killed."""
-    from cluster import storage
+    from headrace.cluster import storage
 
     bucket = f"headrace-{uuid.uuid4().hex[:12]}"
     storage.filesystem("s3://x")[0].mkdir(bucket)

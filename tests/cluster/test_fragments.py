@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from cluster.fragments import Cut, File, Fragment, cut, inputs
+from headrace.cluster.fragments import Cut, File, Fragment, cut, inputs
 
 
 def by_suffix(file: File) -> Cut | None:

@@ -16,8 +16,8 @@ import psutil  # type: ignore[import-untyped]
 import pytest
 import requests
 
-from cluster import jobs
-from cluster.errors import UserError
+from headrace.cluster import jobs
+from headrace.cluster.errors import UserError
 
 BIN = Path(sys.executable).parent
 REPOSITORY = Path(__file__).resolve().parents[2]

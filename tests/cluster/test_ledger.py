@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from cluster import ledger, storage
-from cluster.errors import LedgerError
-from cluster.fragments import Fragment, Range
+from headrace.cluster import ledger, storage
+from headrace.cluster.errors import LedgerError
+from headrace.cluster.fragments import Fragment, Range
 
 
 def fragment(name: str) -> Fragment:

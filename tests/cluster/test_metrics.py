@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from cluster import metrics
+from headrace.cluster import metrics
 
 INFRA = Path(__file__).resolve().parents[2] / "infra"
 SECONDS = 90  # a worker reports its metrics every few seconds; generous for a busy machine

@@ -8,8 +8,8 @@ import pyarrow as pa
 import pytest
 import xxhash
 
-from cluster import storage
-from cluster.errors import StorageError
+from headrace.cluster import storage
+from headrace.cluster.errors import StorageError
 
 
 @pytest.fixture(params=["disk", pytest.param("s3", marks=pytest.mark.s3)])

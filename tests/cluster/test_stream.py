@@ -8,9 +8,9 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from cluster import session, storage, stream
-from cluster.errors import Fault, StorageError
-from cluster.fragments import Fragment, Range
+from headrace.cluster import session, storage, stream
+from headrace.cluster.errors import Fault, StorageError
+from headrace.cluster.fragments import Fragment, Range
 
 pytestmark = pytest.mark.ray
 

@@ -83,7 +83,7 @@ def test_the_schema_is_strict(rayjob: Any, rayjob_schema: Any, path: tuple[str, 
 
 
 def test_the_entrypoint_is_a_command_that_headrace_has(rayjob: Any) -> None:
-    from pipelines.cli import app
+    from headrace.pipelines.cli import app
 
     program, command, recipe = shlex.split(rayjob["spec"]["entrypoint"])
     scripts = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]["scripts"]
@@ -101,7 +101,7 @@ def test_the_entrypoint_is_a_command_that_headrace_has(rayjob: Any) -> None:
 
 
 def test_the_mounted_recipe_is_one() -> None:
-    from pipelines import recipe
+    from headrace.pipelines import recipe
 
     loaded = recipe.load(str(KUBERAY / "recipe.yaml"))
     paths = [loaded.output, *(path for s in loaded.sources for path in [s.path])]

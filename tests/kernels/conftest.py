@@ -80,10 +80,10 @@ def two_threads(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", "2")
     for kernel in ("chunking", "content", "folding", "sketch", "similarity", "hamming"):
         monkeypatch.setattr(f"kernels.{kernel}.cpu.LEAST", 1)
-    monkeypatch.setattr("kernels.hamming.cpu.LEAST_ROWS", 1)
+    monkeypatch.setattr("headrace.kernels.hamming.cpu.LEAST_ROWS", 1)
 
 
 @pytest.fixture(autouse=True)
 def no_gpu_unasked(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let "auto" be the CPU on every machine; what tests a GPU asks for it."""
-    monkeypatch.setattr("kernels.dispatch.gpu_given", lambda: False)
+    monkeypatch.setattr("headrace.kernels.dispatch.gpu_given", lambda: False)

@@ -15,12 +15,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from kernels import fingerprint, hamming_pairs, hamming_table, hamming_tables, simhash
-from kernels.arrow import spans
-from kernels.device import INTERPRETED, device
-from kernels.dispatch import choose
-from kernels.hamming import gpu as hamming
-from kernels.sketch import gpu, reference, warps
+from headrace.kernels import fingerprint, hamming_pairs, hamming_table, hamming_tables, simhash
+from headrace.kernels.arrow import spans
+from headrace.kernels.device import INTERPRETED, device
+from headrace.kernels.dispatch import choose
+from headrace.kernels.hamming import gpu as hamming
+from headrace.kernels.sketch import gpu, reference, warps
 
 SHAPES = [(8, 64, 32, 8), (8, 128, 32, 8), (1, 64, 2, 2), (5, 64, 64, 4), (9, 128, 16, 16), (16, 64, 16, 1)]
 
@@ -53,11 +53,11 @@ def test_path_taken(monkeypatch: pytest.MonkeyPatch) -> None:
     assert not calls
     fingerprint(["some text"], implementation="gpu")
     assert len(calls) == 1
-    monkeypatch.setattr("kernels.dispatch.gpu_given", lambda: True)
+    monkeypatch.setattr("headrace.kernels.dispatch.gpu_given", lambda: True)
     fingerprint(["some text"])
     assert len(calls) == 2
-    assert choose("kernels.hamming", "auto") is hamming
-    assert choose("kernels.graph", "auto").__name__ == "kernels.graph.cpu"
+    assert choose("headrace.kernels.hamming", "auto") is hamming
+    assert choose("headrace.kernels.graph", "auto").__name__ == "headrace.kernels.graph.cpu"
 
 
 @pytest.mark.parametrize(("ngram", "bits", "bins", "bands"), SHAPES)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kernels import bottom_jaccard, bottom_sketches, jaccard
+from headrace.kernels import bottom_jaccard, bottom_sketches, jaccard
 
 
 def test_by_hand() -> None:

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kernels.chunking import Chunks, chunks
-from kernels.chunking.reference import WINDOW, gear, masks
-from kernels.content import content_hash
+from headrace.kernels.chunking import Chunks, chunks
+from headrace.kernels.chunking.reference import WINDOW, gear, masks
+from headrace.kernels.content import content_hash
 
 SIZES = {"smallest": 16, "average": 64, "largest": 256}
 TEXTS = st.lists(st.none() | st.text(max_size=60) | st.text("ab é世", max_size=600), max_size=8)

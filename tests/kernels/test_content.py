@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kernels import content_hash, content_hash_lists
-from kernels.content.reference import murmur3
+from headrace.kernels import content_hash, content_hash_lists
+from headrace.kernels.content.reference import murmur3
 
 
 def test_reference_is_murmur3() -> None:

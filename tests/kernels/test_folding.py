@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kernels import content_hash, fold
-from kernels.folding.cpu import GONE, MUTABLE, table
-from kernels.folding.reference import fold_character
+from headrace.kernels import content_hash, fold
+from headrace.kernels.folding.cpu import GONE, MUTABLE, table
+from headrace.kernels.folding.reference import fold_character
 
 TEXTS = st.lists(st.none() | st.text(max_size=40) | st.text("aA .,é世\u00ad\u0e49", max_size=40), max_size=12)
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from kernels import dispatch
+from headrace.kernels import dispatch
 
 HERE = Path(__file__).parent
 REPOSITORY = HERE.parents[1]
@@ -50,8 +50,8 @@ COMPILED = '''
 import triton
 from triton.backends.compiler import GPUTarget
 from triton.compiler import ASTSource
-from kernels.hamming import gpu as hamming
-from kernels.sketch import warps
+from headrace.kernels.hamming import gpu as hamming
+from headrace.kernels.sketch import warps
 
 WORDS = ("words", "least", "dense", "planes", "signatures", "keys")
 LONGS = ("starts", "stops", "ends", "order", "behind", "pairs", "masks")
@@ -125,9 +125,9 @@ def test_a_gpu_that_is_there_is_taken_only_if_given(monkeypatch: pytest.MonkeyPa
 def test_refuses_with_the_reason(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(dispatch, "gpu_missing", lambda: "PyTorch sees no CUDA device")
     with pytest.raises(RuntimeError, match=r"kernels\.sketch: PyTorch sees no CUDA device"):
-        dispatch.choose("kernels.sketch", "gpu")
+        dispatch.choose("headrace.kernels.sketch", "gpu")
     with pytest.raises(ValueError, match=r"kernels\.graph has no gpu"):
-        dispatch.choose("kernels.graph", "gpu")
+        dispatch.choose("headrace.kernels.graph", "gpu")
 
 
 def test_what_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> None:

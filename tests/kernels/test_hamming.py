@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from kernels import hamming_pairs, hamming_table, hamming_tables
+from headrace.kernels import hamming_pairs, hamming_table, hamming_tables
 
 
 def planted(n: int, words: int, distance: int, seed: int) -> NDArray[np.uint64]:

@@ -10,8 +10,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-import kernels
-from kernels.dispatch import choose, cut, threads
+from headrace import kernels
+from headrace.kernels.dispatch import choose, cut, threads
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -49,11 +49,11 @@ def test_every_kernel_has_both_implementations() -> None:
 
 
 def test_dispatch_takes_the_path_it_names() -> None:
-    assert choose("kernels.graph", "auto").__name__ == "kernels.graph.cpu"
-    assert choose("kernels.graph", "cpu").__name__ == "kernels.graph.cpu"
-    assert choose("kernels.graph", "reference").__name__ == "kernels.graph.reference"
+    assert choose("headrace.kernels.graph", "auto").__name__ == "headrace.kernels.graph.cpu"
+    assert choose("headrace.kernels.graph", "cpu").__name__ == "headrace.kernels.graph.cpu"
+    assert choose("headrace.kernels.graph", "reference").__name__ == "headrace.kernels.graph.reference"
     with pytest.raises(ValueError, match="gnu"):
-        choose("kernels.graph", "gnu")  # type: ignore[arg-type]
+        choose("headrace.kernels.graph", "gnu")  # type: ignore[arg-type]
 
 
 def test_threads_follow_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:

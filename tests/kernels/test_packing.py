@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kernels import pack
+from headrace.kernels import pack
 
 
 def test_by_hand() -> None:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kernels.scan import CODE_POINTS, UNKNOWN, Automaton, scan, scan_from
+from headrace.kernels.scan import CODE_POINTS, UNKNOWN, Automaton, scan, scan_from
 
 LETTERS = "ab-é日😀"
 

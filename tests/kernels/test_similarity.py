@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kernels import containment, fingerprint, fold, jaccard, overlap
-from kernels.sketch import reference
+from headrace.kernels import containment, fingerprint, fold, jaccard, overlap
+from headrace.kernels.sketch import reference
 
 
 def windows(text: str) -> set[bytes]:

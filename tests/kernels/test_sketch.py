@@ -9,10 +9,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from kernels import fingerprint, fold, jaccard, simhash
-from kernels.arrow import spans
-from kernels.sketch import cpu, reference
-from kernels.sketch.lanes import READ
+from headrace.kernels import fingerprint, fold, jaccard, simhash
+from headrace.kernels.arrow import spans
+from headrace.kernels.sketch import cpu, reference
+from headrace.kernels.sketch.lanes import READ
 
 SHAPES = [(8, 64, 32, 8), (8, 128, 32, 8), (1, 64, 2, 2), (5, 64, 64, 4), (9, 128, 16, 16), (16, 64, 1024, 8)]
 

@@ -4,8 +4,8 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kernels import subsets
-from kernels.subsets import BEFORE, BEHIND, BOUNDARY, Graph, States
+from headrace.kernels import subsets
+from headrace.kernels.subsets import BEFORE, BEHIND, BOUNDARY, Graph, States
 
 CLASSES = 4
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from kernels.textstats import byte_classes, measure
+from headrace.kernels.textstats import byte_classes, measure
 
 TEXTS = st.lists(st.one_of(st.none(), st.text(max_size=60), st.text("ab ", max_size=200)), max_size=12)
 

@@ -15,10 +15,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from cluster import errors, stream
-from cluster.errors import Fault
-from pipelines import flow, recipe, train
-from pipelines.tokenizer import SHIPPED
+from headrace.cluster import errors, stream
+from headrace.cluster.errors import Fault
+from headrace.pipelines import flow, recipe
+from headrace.pipelines.stages.tokenise.tokenizer import SHIPPED
+from headrace.pipelines.train import driver as train
 from tests.pipelines.breaking import clean, fingerprint, pii, quality
 
 VALUES = {

@@ -11,8 +11,8 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from cluster import storage
-from pipelines import sample
+from headrace.cluster import storage
+from headrace.pipelines.commands.demo import sample
 from tests.pipelines.test_cli import commits, make, prepare, save, told
 
 ROWS = [

@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from cluster.errors import BooksError
-from pipelines import books, schema
+from headrace.cluster.errors import BooksError
+from headrace.pipelines import books, schema
 
 MARK = st.sampled_from(
     [(None, None), ("clean.empty", None), ("quality.too_short", None), (None, "read.bad_utf8")]

@@ -12,7 +12,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from pipelines.tokenizer import load
+from headrace.pipelines.stages.tokenise.tokenizer import load
 from tests.conftest import REPOSITORY
 from tests.pipelines.canary import STAGES, VALUES
 

@@ -17,8 +17,9 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
-from cluster import storage
-from pipelines import cli, recipe, sample
+from headrace.cluster import storage
+from headrace.pipelines import cli, recipe
+from headrace.pipelines.commands.demo import sample
 
 pytestmark = pytest.mark.ray
 TURNS = {"role": "speaker", "content": "text", "roles": {"customer": "user", "agent": "assistant"}}

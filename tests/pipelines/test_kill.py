@@ -45,7 +45,7 @@ class Driver:
     def __init__(self, recipe: str) -> None:
         environment = {k: v for k, v in os.environ.items() if not k.startswith("RAY_")}
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "pipelines", "prepare", recipe],
+            [sys.executable, "-m", "headrace", "prepare", recipe],
             env={**environment, "PYTHONPATH": str(REPOSITORY)},
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from cluster.errors import RecipeError
-from pipelines import recipe
+from headrace.cluster.errors import RecipeError
+from headrace.pipelines import recipe
 
 LEAST = "output: out\nsources:\n  - path: data\n    shape: text\n"
 

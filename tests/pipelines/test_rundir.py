@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from cluster.errors import OutputError
-from pipelines import recipe, rundir
+from headrace.cluster.errors import OutputError
+from headrace.pipelines import recipe, rundir
 
 
 def write_lines(path: Path, n: int) -> None:

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer, models, pre_tokenizers
 from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from cluster import storage
+from headrace.cluster import storage
 
 KINDS = {"apple": "fruit", "plum": "fruit", "oak": "tree", "elm": "tree", "carp": "fish", "pike": "fish"}
 WORDS = ["<pad>", "<end>", "what", "is", "a", "?", "it", *KINDS, *sorted(set(KINDS.values()))]

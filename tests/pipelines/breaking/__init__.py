@@ -2,7 +2,7 @@
 
 import pyarrow as pa
 
-from pipelines import schema
+from headrace.pipelines import schema
 
 
 def quote(table: pa.Table, stage: str) -> None:

@@ -4,7 +4,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from pipelines import pii as real
+from headrace.pipelines.stages.pii import stage as real
 from tests.pipelines.breaking import quote
 
 NAME = real.NAME

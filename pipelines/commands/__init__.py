@@ -1,0 +1,1 @@
+"""A file a command of `headrace`, beside those that run a flow."""

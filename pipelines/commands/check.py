@@ -1,0 +1,98 @@
+"""What can be known to be wrong before any work: sources, credentials, model, tokenizer, disk."""
+
+import os
+import shutil
+import uuid
+
+from headrace.cluster import storage
+from headrace.cluster.errors import StorageError
+from headrace.pipelines import rundir
+from headrace.pipelines.console import Mode, say
+from headrace.pipelines.recipe import Recipe
+from headrace.pipelines.stages.dedup import against
+from headrace.pipelines.stages.pii import coverage as pii_coverage
+from headrace.pipelines.stages.pii import search as pii_find
+from headrace.pipelines.stages.read import inputs as sources
+from headrace.pipelines.stages.tokenise import stage as tokenise
+
+DISK_FACTOR = 1.5  # bytes that a run writes for a byte of input: masked rows, tokens, labels, positions
+
+
+def check(recipe: Recipe, mode: Mode, *, training: bool) -> None:
+    """Look at everything that the run will lean on, and say what was found.
+
+    Raises: the UserError of the first thing that is wrong.
+    """
+    recipe.pii.require_key()
+    pii_find.require_known(recipe.pii)
+    reachable(recipe)
+    earlier = rundir.writable(recipe)
+    resolved = rundir.resolve(recipe, earlier)
+    total = 0
+    for source in resolved.sources:
+        files = sources.files(source)
+        size = sum(f.size for f in files)
+        total += size
+        text = f"source {source.name}: {len(files)} files, {size:,} bytes, {source.format}, {source.shape}"
+        say(mode, "source", text, source=source.name, files=len(files), bytes=size)
+    against.opened(resolved.dedup.against, recipe.output, resolved.fingerprint.ngram)
+    _room(recipe.output, total)
+    _writable(recipe.output)
+    tokenizer = tokenise.tokenizer(resolved.model, resolved.tokenise)
+    if any(source.shape != "text" for source in resolved.sources):
+        tokenizer.require_template()
+    name = resolved.model or "shipped with headrace"
+    text = f"tokenizer: {name}, {tokenizer.vocab_size:,} tokens, {tokenizer.engine}"
+    say(mode, "tokenizer", text, engine=tokenizer.engine, vocabulary=tokenizer.vocab_size)
+    _names(resolved, mode)
+    if training and resolved.model is not None:
+        from headrace.pipelines.train import driver as train  # torch takes seconds to import
+
+        train.check(resolved.train, resolved.model)
+        say(mode, "model", f"model: {resolved.model}")
+    say(mode, "output", f"output: {recipe.output} ({'goes on' if earlier else 'new'})")
+
+
+def _names(recipe: Recipe, mode: Mode) -> None:
+    """Load the model of names, where there is one. Raises: ModelError."""
+    covered = pii_coverage.coverage(recipe.pii)
+    text = pii_coverage.told(covered)
+    if recipe.pii.has_model:
+        from headrace.pipelines.stages.pii.ner import search as pii_ner  # what it imports takes seconds
+
+        left = pii_ner.unused(recipe.pii.ner)
+        if left:
+            text += f"; its labels {', '.join(left)} stand for no entity (pii.ner.labels)"
+    say(mode, "coverage", text, **covered)
+
+
+def reachable(recipe: Recipe) -> None:
+    """One short look at every bucket, so that a dead endpoint is named in seconds."""
+    paths = [recipe.output]
+    for source in recipe.sources:
+        paths += [source.path] if isinstance(source.path, str) else list(source.path)
+    buckets = {p.split("/")[2]: p for p in paths if storage.is_remote(p)}
+    for path in buckets.values():
+        storage.probe(path)
+
+
+def _room(output: str, total: int) -> None:
+    """Raises: StorageError where the disk below a local output cannot hold what will be written."""
+    if storage.is_remote(output):
+        return
+    folder = os.path.abspath(output)
+    while not os.path.exists(folder):
+        folder = os.path.dirname(folder)
+    free = shutil.disk_usage(folder).free
+    if free < total * DISK_FACTOR:
+        raise StorageError(
+            f"output {output!r}: {free:,} bytes are free and about {int(total * DISK_FACTOR):,} are needed; "
+            "free some space or name another directory"
+        )
+
+
+def _writable(output: str) -> None:
+    """Write and remove one small object. Raises: StorageError."""
+    path = storage.join(output, f"{storage.TEMPORARY}check-{uuid.uuid4().hex}")
+    storage.put(path, b"headrace")
+    storage.delete(path)

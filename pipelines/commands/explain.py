@@ -1,0 +1,176 @@
+"""What `headrace explain` tells: the way of one row, from its file to the tokens it became.
+
+Cost: the run's commit records, the files of `prepared/` and `rejected/` of one fragment, and one packed
+window.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from headrace.cluster import ledger, storage
+from headrace.cluster.errors import OutputError
+from headrace.pipelines import recipe
+from headrace.pipelines import stored as examples
+from headrace.pipelines.commands import duplicates
+from headrace.pipelines.console import Line
+from headrace.pipelines.passes import pack_worker as packed
+from headrace.pipelines.passes import prepare_worker as prepared
+
+STAGES = ("read", "clean", "quality", "pii", "fingerprint")
+LISTED = 3  # pairs of each kind that are shown
+
+
+def told(run: str, row_id: int) -> Iterator[Line]:
+    """Every stage's verdict on row `row_id`; of a duplicate both texts with the differences marked.
+
+    Raises: OutputError where the run has no such row; StorageError.
+    """
+    ordinal = row_id >> 32
+    owner = next((f for plan in ledger.plans(run) for f in plan if f.ordinal == ordinal), None)
+    records = ledger.load(run, prepared.NAME)
+    units = [unit for unit, record in records.items() if record["ordinal"] == ordinal]
+    kept = _row(run, [f"prepared/part-{u}.parquet" for u in units], row_id)
+    lost = _row(run, [f"rejected/part-{u}.parquet" for u in units], row_id)
+    row = kept or lost
+    if owner is None or row is None:
+        raise OutputError(
+            f"{run!r} has no row {row_id}; ids stand in rejected/, duplicates/ and packed/ (row_ids)"
+        )
+    yield Line(f"row {row_id}: source {row['source']}, {row['file']}, {row['place']}", {"row_id": row_id})
+    if row["n_records"] != 1:
+        yield Line(f"  made of {row['n_records']} records", {"n_records": row["n_records"]})
+    yield from _first(row if kept is None else None, kept)
+    if kept is None:
+        return
+    yield Line(examples.as_text(kept["messages"]), {"messages": kept["messages"]})
+    lines, stays = _compared(run, row_id)
+    yield from lines
+    if stays:
+        yield from _last(run, row_id, records, units)
+
+
+def _row(run: str, paths: list[str], row_id: int) -> dict[str, Any] | None:
+    """The row with this id in one of the files, some of which may not be there."""
+    for path in paths:
+        try:
+            table = storage.read_table(storage.join(run, path), filters=[("row_id", "==", row_id)])
+        except FileNotFoundError:
+            continue
+        if table.num_rows:
+            found: dict[str, Any] = table.to_pylist()[0]
+            return found
+    return None
+
+
+def _verdict(row: dict[str, Any]) -> Line:
+    """What a row of `rejected/` says of itself."""
+    what = "dropped" if row["reason"] else "quarantined"
+    cause = row["reason"] or row["error"]
+    detail = f" ({row['detail']})" if row["detail"] else ""
+    fields = {k: row[k] for k in ("stage", "reason", "error", "detail", "bytes_lost")}
+    return Line(f"{row['stage']}: {what}, {cause}{detail}", fields)
+
+
+def _first(lost: dict[str, Any] | None, kept: dict[str, Any] | None) -> Iterator[Line]:
+    """Pass 1."""
+    if lost is not None:
+        before = STAGES[: STAGES.index(lost["stage"])] if lost["stage"] in STAGES else ()
+        for stage in before:
+            yield Line(f"{stage}: passed", {"stage": stage})
+        yield _verdict(lost)
+        if lost["messages"] is None:
+            yield Line("  its text is withheld: it was never masked (quarantine.text keeps it)")
+        return
+    assert kept is not None
+    scores = ", ".join(f"{k} {_figure(v)}" for k, v in (kept["quality"] or {}).items())
+    counts = dict(kept["pii"] or ())
+    found = ", ".join(f"{entity} {n}" for entity, n in sorted(counts.items())) or "nothing found"
+    sizes = {f"{part}_features": kept[f"{part}_features"] for part in ("prompt", "answer")}
+    yield Line("read: passed", {"stage": "read"})
+    yield Line("clean: passed", {"stage": "clean"})
+    yield Line(f"quality: passed; {scores}", {"stage": "quality", "quality": kept["quality"]})
+    yield Line(f"pii: {found}", {"stage": "pii", "pii": counts})
+    text = f"fingerprint: {kept['size']:,} bytes, SimHash {kept['simhash']:016x}"
+    yield Line(text, {"stage": "fingerprint", "simhash": f"{kept['simhash']:016x}", **sizes})
+
+
+def _figure(value: object) -> str:
+    return f"{value:.3f}" if isinstance(value, float) else str(value)
+
+
+def _compared(run: str, row_id: int) -> tuple[list[Line], bool]:
+    """Pass 2, and whether it leaves the row to pass 3."""
+    try:
+        removed = _pairs(run, "removed", "removed", row_id)
+    except FileNotFoundError:
+        return [Line("dedup: not decided yet", {"stage": "dedup"})], False
+    if removed:
+        reason = f"dedup.{removed[0]['rule']}"
+        lines = [Line(f"dedup: dropped, {reason}", {"stage": "dedup", "reason": reason})]
+        return [*lines, *duplicates.beside("removed", examples.beside(run, removed)[0])], False
+    lines = [Line("dedup: kept", {"stage": "dedup"})]
+    stood = [r for r in _pairs(run, "removed", "kept", row_id) if r["run"] is None]
+    if stood:
+        lines.append(Line(f"  {len(stood):,} rows were removed for it", {"stands_for": len(stood)}))
+    close = _pairs(run, "borderline", "removed", row_id)
+    close += [r for r in _pairs(run, "borderline", "kept", row_id) if r["run"] is None]
+    for title, listed in (("removed", stood), ("borderline", close)):
+        for pair in examples.beside(run, listed[:LISTED]):
+            lines += duplicates.beside(title, pair)
+    return lines, True
+
+
+def _pairs(run: str, name: str, column: str, row_id: int) -> list[dict[str, Any]]:
+    path = storage.join(run, "duplicates", f"{name}.parquet")
+    found: list[dict[str, Any]] = storage.read_table(path, filters=[(column, "==", row_id)]).to_pylist()
+    return found
+
+
+def _last(run: str, row_id: int, records: dict[str, Any], units: list[str]) -> Iterator[Line]:
+    """Pass 3: the window that the row stands in."""
+    _, held = recipe.kept(run)
+    if held is None:
+        raise OutputError(f"{run!r} was written by another version of headrace")
+    epochs = {f.ordinal: n for n, plan in enumerate(ledger.plans(run)) for f in plan}
+    cut = packed.windows(list(records.values()), epochs, held.pack.window)
+    done = ledger.load(run, packed.NAME)
+    for window in (w for w in cut if set(w.units) & set(units)):
+        if window.unit not in done:
+            continue
+        lost = _row(run, [f"rejected/pack-{window.unit}.parquet"], row_id)
+        if lost is not None:
+            yield _verdict(lost)
+            return
+        for side in packed.SPLITS:
+            found = _packed(run, f"packed/{side}/part-{window.unit}.parquet", row_id)
+            if found:
+                tokens = sum(n for _, n in found)
+                where = ", ".join(str(place) for place, _ in found)
+                yield Line(f"split: {side}", {"stage": "split", "split": side})
+                file = f"packed/{side}/part-{window.unit}.parquet"
+                text = f"pack: {len(found)} samples, {tokens:,} tokens, in {file}"
+                fields = {"stage": "pack", "samples": len(found), "tokens": tokens, "window": window.number}
+                yield Line(f"{text}, rows {where}", fields)
+                return
+    yield Line("pack: not done yet", {"stage": "pack"})
+
+
+def _packed(run: str, path: str, row_id: int) -> list[tuple[int, int]]:
+    """(packed row, tokens) of each sample of the row in one packed file."""
+    try:
+        table = storage.read_table(storage.join(run, path), ["row_ids", "segment_ids"]).combine_chunks()
+    except FileNotFoundError:
+        return []
+    owners = table["row_ids"].combine_chunks()
+    flat = pc.equal(pc.list_flatten(owners), pa.scalar(row_id, pa.uint64()))
+    rows = pc.unique(pc.list_parent_indices(owners).filter(flat)).to_pylist()
+    found = []
+    for place in rows:
+        segments = table["segment_ids"][place].as_py()
+        for segment, owner in enumerate(table["row_ids"][place].as_py()):
+            if owner == row_id:
+                found.append((int(place), segments.count(segment + 1)))  # 0 is padding
+    return found

@@ -1,0 +1,131 @@
+"""Is this text in the run already, or something like it? Looks a text up among the rows a run kept.
+
+The text goes the way of a row first (clean, PII, fingerprint, with the run's own recipe), for what is
+stored is masked. The index gives likely parts, their rows are read, and each is compared with the
+text itself: what is shown is measured, not guessed.
+
+Cost: every shard of the index is read and searched, 2 G sketches a second a core; then the files of
+`prepared/` that hold the best hits.
+"""
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from headrace import kernels
+from headrace.cluster import storage
+from headrace.cluster.errors import OutputError
+from headrace.pipelines import recipe, schema
+from headrace.pipelines import stored as examples
+from headrace.pipelines.commands import duplicates
+from headrace.pipelines.console import Line
+from headrace.pipelines.stages import fingerprint
+from headrace.pipelines.stages.clean import stage as clean
+from headrace.pipelines.stages.dedup import index
+from headrace.pipelines.stages.pii import stage as pii
+
+NEAREST = 32  # parts of each shard that are looked at closer
+ROLES = ("text", "user", "assistant")  # as which a stored message of one part may have been hashed
+Each = Callable[..., Iterator[Any]]
+
+
+@dataclass(frozen=True)
+class Hit:
+    """A kept row with a part like the text asked for.
+
+    part: "prompt" or "answer". similarity: Jaccard of hashed windows, 0 to 1. containment: share of the
+    text asked for that the part holds.
+    """
+
+    row_id: int
+    part: str
+    similarity: float
+    containment: float
+    row: examples.Stored
+    pieces: tuple[examples.Piece, ...]
+
+
+def lookup(run: str, text: str, *, count: int, least: float, each: Each) -> list[Hit]:
+    """Up to `count` rows of the run whose prompt or answer is like `text` by `least` or more, best first.
+
+    Raises: OutputError where the run has no index; RecipeError where its `pii` needs a secret.
+    """
+    folder = storage.join(run, "duplicates", index.FOLDER)
+    shards = [e.path.removesuffix(".parquet") for e in storage.listing(folder) if e.path.endswith(".parquet")]
+    if not shards:
+        raise OutputError(f"nothing is indexed in {run!r}; run `headrace prepare` on its recipe first")
+    _, config = recipe.kept(run)
+    if config is None:
+        raise OutputError(f"{run!r} was written by another version of headrace")
+    config.pii.require_key()
+    asked = _rows(text, config)
+    if not asked.num_rows:
+        return []
+    ngram = config.fingerprint.ngram
+    search = partial(_search, asked=asked)
+    found = pa.concat_tables(each(search, shards, name="lookup")).to_pylist()
+    found.sort(key=lambda r: (r["distance"], r["row_id"], r["part"]))
+    wanted = list(dict.fromkeys((r["row_id"], r["part"]) for r in found))[: max(NEAREST, 4 * count)]
+    rows = examples.find(run, [row_id for row_id, _ in wanted])
+    masked = str(schema.contents(asked)[2][0].as_py())
+    hits = [_hit(row_id, part, rows[row_id], masked, ngram) for row_id, part in wanted if row_id in rows]
+    best = sorted((h for h in hits if h.similarity >= least), key=lambda h: (-h.similarity, h.row_id, h.part))
+    return best[:count]
+
+
+def _rows(text: str, config: recipe.Recipe) -> pa.Table:
+    """The text as a run with this recipe would have kept it, once for each of `ROLES`; no row if dropped."""
+    row = {"row_id": 0, "n_records": 1, "source": "asked", "file": "", "place": ""}
+    table = schema.from_rows([{**row, "messages": [{"role": "text", "content": text}]}])
+    table = pii.apply(clean.apply(table, config.clean), config.pii)
+    table = table.filter(schema.live(table))
+    if not table.num_rows:
+        return table
+    content = schema.contents(table)[2][0].as_py()
+    rows = [{**row, "messages": [{"role": role, "content": content}]} for role in ROLES]
+    return fingerprint.apply(schema.from_rows(rows), config.fingerprint)
+
+
+def _search(shard: str, asked: pa.Table) -> pa.Table:
+    """Parts of one shard that are near the text, as any of the roles."""
+    sketches, keys = [], []
+    for place, role in enumerate(ROLES):
+        part = fingerprint.PARTS[role in fingerprint.ANSWERS]
+        sketches.append(index.bits(asked.slice(place, 1), part))
+        keys.append(asked[f"{part}_key"][place].as_py())
+    return index.search(shard, np.concatenate(sketches), np.array(keys, np.uint64), NEAREST)
+
+
+def _hit(row_id: int, part: int, row: examples.Stored, asked: str, ngram: int) -> Hit:
+    texts = kernels.fold(pa.array([asked, row.parts[part]], pa.large_string()))
+    pairs = [[0, 1]]
+    equal = float(texts[0].as_py() == texts[1].as_py())
+    similarity = max(equal, float(kernels.jaccard(texts, pairs, ngram=ngram)[0]))
+    containment = max(equal, float(kernels.containment(texts, pairs, ngram=ngram)[0]))
+    pieces = examples.differences(asked, row.parts[part])[1]
+    return Hit(row_id, fingerprint.PARTS[part], similarity, containment, row, pieces)
+
+
+def told(hits: Sequence[Hit]) -> Iterator[Line]:
+    """A line a hit and its text, with what differs from the text asked for marked `{+so+}`."""
+    for hit in hits:
+        text = (
+            f"{hit.part} of row {hit.row_id}: similarity {hit.similarity:.3f}, holds {hit.containment:.1%} "
+            f"of the text; {hit.row.source}: {hit.row.place}"
+        )
+        shown = duplicates.marked(hit.pieces, "{+", "+}")
+        fields = {k: getattr(hit, k) for k in ("row_id", "part", "similarity", "containment")}
+        yield Line(text, {**fields, "source": hit.row.source, "place": hit.row.place, "shown": shown})
+        yield Line(shown)
+
+
+def read(text_or_file: str) -> str:
+    """The text to look up: the content of a file where one has that name, else the argument itself."""
+    if storage.is_remote(text_or_file) or os.path.isfile(text_or_file):
+        return storage.read_bytes(text_or_file).decode("utf-8", "replace")
+    return text_or_file

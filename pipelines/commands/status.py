@@ -1,0 +1,63 @@
+"""How far a run is, read from its ledger: nothing is started and nothing is written."""
+
+from typing import Any
+
+from headrace.cluster import ledger, storage
+from headrace.cluster.errors import OutputError
+from headrace.pipelines import books, recipe
+from headrace.pipelines.console import Line
+from headrace.pipelines.passes import pack_worker as packed
+from headrace.pipelines.passes import prepare_worker as prepared
+
+
+def status(path: str) -> list[Line]:
+    """One line a pass. Raises: OutputError where `path` is no run of ours."""
+    number, _ = recipe.kept(path)
+    if number is None:
+        raise OutputError(f"{path!r} is not a run directory: it has no recipe.yaml of headrace")
+    fragments = [f for plan in ledger.plans(path) for f in plan]
+    parts = ledger.load(path, prepared.NAME)
+    ended = {r["ordinal"] for r in parts.values() if r["last"]}
+    first = books.total(r["books"] for r in parts.values())
+    windows = ledger.load(path, packed.NAME)
+    lines = [
+        _line("plan", f"{len(fragments)} fragments", fragments=len(fragments)),
+        _line(
+            prepared.NAME,
+            f"{len(ended)} of {len(fragments)} fragments, {first['in']:,} records in, {first['kept']:,} kept",
+            done=len(ended),
+            of=len(fragments),
+            records=first["in"],
+            kept=first["kept"],
+        ),
+        _dedup(ledger.load(path, "dedup").get("all")),
+        _line(packed.NAME, f"{len(windows)} windows", done=len(windows)),
+    ]
+    steps = {e.path.split("/checkpoints/")[1].split("/")[0] for e in _below(path, "checkpoints")}
+    saved = sorted(s for s in steps if s.startswith("step-"))
+    lines.append(
+        _line("train", f"{len(saved)} checkpoints" + (f", newest {saved[-1]}" if saved else ""), saved=saved)
+    )
+    lines += [_file(path, name) for name in ("adapter", "evaluation", "run.json", "report.html")]
+    return lines
+
+
+def _line(name: str, text: str, **fields: Any) -> Line:
+    return Line(f"{name}: {text}", {"pass": name, **fields})
+
+
+def _dedup(record: ledger.Record | None) -> Line:
+    if record is None:
+        return _line("dedup", "not done", done=False)
+    report = record["report"]
+    text = f"done, {report['exact']:,} exact and {report['near']:,} near duplicates"
+    return _line("dedup", text, done=True, exact=report["exact"], near=report["near"])
+
+
+def _below(path: str, folder: str) -> list[storage.Entry]:
+    return storage.listing(storage.join(path, folder))
+
+
+def _file(path: str, name: str) -> Line:
+    there = storage.exists(storage.join(path, name))
+    return _line(name, "there" if there else "not there", there=there)

@@ -1,0 +1,1 @@
+"""Scores the base model beside the tuned one."""

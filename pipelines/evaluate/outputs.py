@@ -1,0 +1,194 @@
+"""What evaluation asks of a model: teacher-forced losses and greedy answers, with and without its adapter.
+
+The torch half of `evaluate.run`, which draws the conclusions.
+
+Cost: two passes and two generations of each sample.
+"""
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import peft
+import torch
+from numpy.typing import NDArray
+from torch.nn import functional
+from transformers import GenerationConfig
+
+from headrace.cluster import storage
+from headrace.cluster.errors import ModelError, SourceError
+from headrace.pipelines.train import batches, models
+from headrace.pipelines.train.config import FORCED
+from headrace.pipelines.train.config import Evaluate as Config
+from headrace.pipelines.train.driver import ADAPTER
+
+FEWEST = 2  # tokens of a prompt: one alone is the tokenizer's start token
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One unpacked segment: ``int64[L]`` each; labels are -100 where there is no loss."""
+
+    ids: NDArray[np.int64]
+    labels: NDArray[np.int64]
+
+    def span(self) -> tuple[int, int]:
+        """Where the last run of target tokens starts and ends."""
+        places = np.flatnonzero(self.labels != batches.IGNORE)
+        breaks = np.flatnonzero(np.diff(places) > 1)
+        return int(places[breaks[-1] + 1 if len(breaks) else 0]), int(places[-1]) + 1
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One model on all samples. forced: nats, targets, right ones, ``float64[N, 3]``."""
+
+    forced: NDArray[np.float64]
+    answers: list[str]
+    unfinished: int
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """Both models on the samples, with prompts and references of those that have a prompt."""
+
+    base: Measured
+    tuned: Measured
+    prompts: list[str]
+    references: list[str]
+
+
+def measure(run: str, model: str, config: Config, shelf: batches.Shelf, seed: int) -> Outcome:
+    """Both models on the drawn samples. Raises: ModelError, SourceError, StorageError."""
+    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    base = models.load(model, models.precision(config.precision, device), config.attention).to(device)
+    folder = storage.join(run, ADAPTER)
+    tuned = peft.PeftModel.from_pretrained(base, models.local(folder)).eval()
+    tokenizer = models.load_tokenizer(model)
+    chosen = drawn(shelf, config.samples, seed)
+    asked = [s for s in chosen if s.span()[0] >= FEWEST] if set(config.metrics) - FORCED else []
+    stops = _stops(base, tokenizer, chosen)
+
+    def one() -> Measured:
+        forced = _forced(tuned, chosen, config.batch_size)
+        made = _generated(tuned, [s.ids[: s.span()[0]] for s in asked], config, stops, tokenizer)
+        texts = tokenizer.batch_decode(made, skip_special_tokens=True)
+        unfinished = sum(not (len(ids) and ids[-1] in stops) for ids in made)
+        return Measured(forced, texts, unfinished)
+
+    with tuned.disable_adapter():
+        before = one()
+    references = [s.ids[slice(*s.span())] for s in asked]
+    prompts = [s.ids[: s.span()[0]] for s in asked[: config.examples]]
+    return Outcome(
+        base=before,
+        tuned=one(),
+        prompts=tokenizer.batch_decode(prompts, skip_special_tokens=False),
+        references=tokenizer.batch_decode(references, skip_special_tokens=True),
+    )
+
+
+def drawn(shelf: batches.Shelf, most: int, seed: int) -> list[Sample]:
+    """At most `most` samples of a split, drawn without replacement, in the order of packed/.
+
+    Raises: SourceError where no sample has a target.
+    """
+    counts = [sum(batches.segments(chunk)) for chunk in shelf.chunks]
+    total = sum(counts)
+    generator = np.random.default_rng(seed)
+    chosen = np.sort(generator.choice(total, min(most, total), replace=False))
+    found: list[Sample] = []
+    for chunk, start, count in zip(shelf.chunks, np.cumsum([0, *counts]), counts, strict=False):
+        own = chosen[(chosen >= start) & (chosen < start + count)] - start
+        if len(own):
+            unpacked = list(_unpacked(chunk))
+            found += [unpacked[int(i)] for i in own]
+    found = [s for s in found if (s.labels != batches.IGNORE).any()]
+    if not found:
+        raise SourceError("no held-out sample has a token with loss")
+    return found
+
+
+def _unpacked(chunk: batches.Chunk) -> Iterator[Sample]:
+    """The samples of a chunk, row by row."""
+    rows = batches.decoded(chunk)
+    for ids, labels, segments in zip(rows["input_ids"], rows["labels"], rows["segment_ids"], strict=True):
+        for segment in range(1, int(segments.max(initial=0)) + 1):
+            own = segments == segment
+            yield Sample(ids[own].astype(np.int64), labels[own].astype(np.int64))
+
+
+def _by_length(lengths: Sequence[int], size: int) -> list[list[int]]:
+    """Indices in groups of `size` of about one length."""
+    order = sorted(range(len(lengths)), key=lambda i: (-lengths[i], i))
+    return [order[i : i + size] for i in range(0, len(order), size)]
+
+
+@torch.no_grad()
+def _forced(model: Any, samples: list[Sample], size: int) -> NDArray[np.float64]:
+    """Nats, targets and right guesses of each sample, ``float64[N, 3]``."""
+    found = np.zeros((len(samples), 3))
+    for group in _by_length([len(s.ids) for s in samples], size):
+        length = max(len(samples[i].ids) for i in group)
+        rows = {n: np.zeros((len(group), length), np.int64) for n in batches.COLUMNS}
+        rows["labels"][:] = batches.IGNORE
+        rows["position_ids"][:] = np.arange(length)
+        for row, i in enumerate(group):
+            own = slice(0, len(samples[i].ids))
+            rows["input_ids"][row, own], rows["labels"][row, own] = samples[i].ids, samples[i].labels
+            rows["segment_ids"][row, own] = 1
+        logits, labels = models.target_logits(model, models.tensors(rows, model.device))
+        nats = functional.cross_entropy(
+            logits.transpose(1, 2), labels, ignore_index=batches.IGNORE, reduction="none"
+        )
+        wanted = labels != batches.IGNORE
+        right = (logits.argmax(-1) == labels) & wanted
+        if not bool(torch.isfinite(nats).all()):
+            raise ModelError("the model gives no finite loss on held-out samples; try precision: float32")
+        found[group] = torch.stack([nats.sum(1), wanted.sum(1), right.sum(1)], 1).double().cpu().numpy()
+    return found
+
+
+def _stops(model: Any, tokenizer: Any, samples: list[Sample]) -> set[int]:
+    """Tokens that end an answer: those of model and tokenizer, and special ones that end targets."""
+    told = model.generation_config.eos_token_id
+    stops = {*(told if isinstance(told, list) else [told]), tokenizer.eos_token_id} - {None}
+    return stops | ({int(s.ids[s.span()[1] - 1]) for s in samples} & set(tokenizer.all_special_ids))
+
+
+@torch.no_grad()
+def _generated(
+    model: Any, prompts: list[NDArray[np.int64]], config: Config, stops: set[int], tokenizer: Any
+) -> list[list[int]]:
+    """Greedy answers, each up to and with its stop token or `max_new_tokens` long."""
+    padding = next((i for i in (tokenizer.pad_token_id, *sorted(stops)) if i is not None), 0)
+    limit = getattr(model.config.get_text_config(), "max_position_embeddings", None) or math.inf
+    answers: list[list[int]] = [[] for _ in prompts]
+    for group in _by_length([len(p) for p in prompts], config.batch_size):
+        length = len(prompts[group[0]])
+        ids = torch.full((len(group), length), padding, dtype=torch.int64)
+        mask = torch.zeros_like(ids)
+        for row, i in enumerate(group):
+            ids[row, length - len(prompts[i]) :] = torch.from_numpy(prompts[i])
+            mask[row, length - len(prompts[i]) :] = 1
+        settings = GenerationConfig(
+            do_sample=False,
+            num_beams=1,
+            max_new_tokens=int(max(1, min(config.max_new_tokens, limit - length))),
+            eos_token_id=sorted(stops) or None,
+            pad_token_id=padding,
+            use_cache=True,
+        )
+        made = model.generate(
+            input_ids=ids.to(model.device), attention_mask=mask.to(model.device), generation_config=settings
+        )
+        for row, i in enumerate(group):
+            answers[i] = _ended(made[row, length:].tolist(), stops)
+    return answers
+
+
+def _ended(ids: list[int], stops: set[int]) -> list[int]:
+    end = next((i for i, token in enumerate(ids) if token in stops), len(ids) - 1)
+    return ids[: end + 1]

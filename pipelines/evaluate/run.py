@@ -1,0 +1,190 @@
+"""Base beside tuned on held-out rows: the same samples, the same prompts, one model with and without adapter.
+
+What: samples drawn from packed/<split> are unpacked. Loss, perplexity and token accuracy are teacher
+forced over their target tokens. For the answers, the prompt is everything before a sample's last
+target span and the reference is that span; both models go on from the prompt greedily, and exact
+match, ROUGE and BLEU hold their answers against the reference. Samples without a prompt (plain text)
+count for the loss alone.
+
+Why an interval: on a few hundred samples a difference may be chance; every metric comes with a paired
+bootstrap interval (`evaluate.metrics`) and the verdict it allows.
+
+Cost: two passes and two generations of each sample; on a CPU for small models and samples only.
+"""
+
+import json
+import math
+import os
+from collections.abc import Callable
+from typing import Any
+
+import ray
+
+from headrace.cluster import ledger, session, storage
+from headrace.cluster.errors import GateError, ModelError, SourceError
+from headrace.pipelines.evaluate import metrics as measures
+from headrace.pipelines.evaluate.outputs import Outcome, measure
+from headrace.pipelines.train import batches, models
+from headrace.pipelines.train.config import LOWER_IS_BETTER
+from headrace.pipelines.train.config import Evaluate as Config
+from headrace.pipelines.train.driver import ADAPTER, CARD, cause
+
+VERSION = 1
+FOLDER = "evaluation"
+
+
+def run(run_directory: str, model: str | None, config: Config, *, seed: int) -> dict[str, Any]:
+    """Measure the model with and without `adapter/`; writes evaluation/scores.json and samples.json.
+
+    Returns, by metric: base, tuned, interval (95%, of tuned - base), verdict ("better", "worse",
+    "no clear difference") and n, the samples it is over. Runs as a task where Ray is up, on a GPU
+    where there is one.
+
+    Raises: ModelError (no model, no adapter, another model's adapter), SourceError (nothing held
+    out), StorageError; GateError where the recipe's gate is not passed, after all is written.
+    """
+    models.configuration(model)
+    assert model is not None, "configuration refuses it"
+    run_directory = run_directory if storage.is_remote(run_directory) else os.path.abspath(run_directory)
+    card = _card(run_directory, models.mark(model))
+    shelf = batches.shelf(run_directory, config.split)
+    if not shelf.rows:
+        raise SourceError(
+            f"packed/{config.split} holds nothing to evaluate on; give evaluate.split another split, or "
+            "split.* larger shares"
+        )
+    told = config.model_dump(mode="json", exclude={"gate"})
+    key = ledger.key(VERSION, card["key"], card["step"], card["base_mark"], told, seed, shelf.mark)
+    target = storage.join(run_directory, FOLDER, "scores.json")
+    held = _held(target)
+    if held.get("key") != key:
+        outcome = _compute(run_directory, model, config, shelf, seed)
+        held = _scored(outcome, config, seed)
+        held = {"key": key, "split": config.split, "adapter_step": card["step"], **held}
+        examples = {"samples": _examples(outcome, config.examples)}
+        storage.put(storage.join(run_directory, FOLDER, "samples.json"), _json(examples))
+        storage.put(target, _json(held))
+    _judge(held["metrics"], config)
+    return dict(held["metrics"])
+
+
+def scores(run_directory: str) -> dict[str, Any]:
+    """What `run` has written last, as it returns it; empty where there is nothing."""
+    return dict(_held(storage.join(run_directory, FOLDER, "scores.json")).get("metrics", {}))
+
+
+def _judge(metrics: dict[str, Any], config: Config) -> None:
+    """Hold what `run` returned against the gate. Raises: GateError where the tuned model fails it."""
+    if config.gate is None:
+        return
+    name = config.gate.metric
+    found = metrics.get(name, {"base": None, "tuned": None})
+    if found["base"] is None or found["tuned"] is None:
+        raise GateError(f"evaluate.gate: {name} could not be measured, so the tuned model cannot pass")
+    gain = (found["tuned"] - found["base"]) * (-1 if name in LOWER_IS_BETTER else 1)
+    if found["verdict"] != "better" or gain < config.gate.improvement:
+        raise GateError(
+            f"evaluate.gate: {name} went from {found['base']:.4g} to {found['tuned']:.4g} "
+            f"({found['verdict']}, over {found['n']} samples); asked for: better by at least "
+            f"{config.gate.improvement:g}"
+        )
+
+
+def _card(run: str, mark: str) -> dict[str, Any]:
+    """What training wrote of its adapter. Raises: ModelError."""
+    try:
+        card = json.loads(storage.read_bytes(storage.join(run, ADAPTER, CARD)))
+    except (FileNotFoundError, ValueError) as error:
+        raise ModelError(
+            f"{run} has no finished adapter; run `headrace train` on its recipe first"
+        ) from error
+    if card["base_mark"] != mark:
+        raise ModelError(
+            f"the adapter of {run} was trained on another model than the recipe's; "
+            "set `model:` back, or run `headrace train` again"
+        )
+    return dict(card)
+
+
+def _held(path: str) -> dict[str, Any]:
+    try:
+        return dict(json.loads(storage.read_bytes(path)))
+    except (FileNotFoundError, ValueError):
+        return {}
+
+
+def _json(value: object) -> bytes:
+    return json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False).encode()
+
+
+def _compute(run: str, model: str, config: Config, shelf: batches.Shelf, seed: int) -> Outcome:
+    """`measure` in a task where Ray is up, else here."""
+    if not ray.is_initialized():
+        return measure(run, model, config, shelf, seed)
+    task = ray.remote(num_cpus=1, num_gpus=1 if session.gpus() else 0)(measure)
+    try:
+        found: Outcome = ray.get(task.remote(run, model, config, shelf, seed))
+    except ray.exceptions.RayTaskError as error:
+        ours = cause(error)
+        raise ours or error from error
+    return found
+
+
+def _scored(outcome: Outcome, config: Config, seed: int) -> dict[str, Any]:
+    """Every metric with its interval and verdict, as scores.json holds them."""
+    found: dict[str, Any] = {}
+    for name, (metric, base, tuned) in _sums(outcome, config).items():
+        if name in config.metrics:
+            compared = measures.compare(metric, base, tuned, seed=seed)
+            found[name] = {
+                "base": _finite(compared.base),
+                "tuned": _finite(compared.tuned),
+                "interval": [_finite(compared.low), _finite(compared.high)],
+                "verdict": compared.verdict(lower_is_better=name in LOWER_IS_BETTER),
+                "n": len(base),
+            }
+    return {
+        "samples": len(outcome.base.forced),
+        "answers": len(outcome.references),
+        "targets": int(outcome.base.forced[:, 1].sum()),
+        "unfinished": {"base": outcome.base.unfinished, "tuned": outcome.tuned.unfinished},
+        "metrics": found,
+    }
+
+
+Sums = tuple[Callable[[measures.Floats], measures.Floats], measures.Floats, measures.Floats]
+
+
+def _sums(outcome: Outcome, config: Config) -> dict[str, Sums]:
+    """By metric: the function of sums, and what base and tuned bring to the sums."""
+    base, tuned = outcome.base.forced, outcome.tuned.forced
+    nats, right = [0, 1], [2, 1]
+    found: dict[str, Sums] = {
+        "loss": (measures.ratio, base[:, nats], tuned[:, nats]),
+        "perplexity": (measures.perplexity, base[:, nats], tuned[:, nats]),
+        "token_accuracy": (measures.ratio, base[:, right], tuned[:, right]),
+    }
+    if not outcome.references:
+        return found
+    told = [(m.answers, outcome.references) for m in (outcome.base, outcome.tuned)]
+    matched = [measures.mean_of(measures.exact_match(*t)) for t in told]
+    found["exact_match"] = (measures.ratio, matched[0], matched[1])
+    rouges = [measures.rouge(*t) for t in told]
+    for name in ("rouge1", "rougeL"):
+        found[name] = (measures.ratio, measures.mean_of(rouges[0][name]), measures.mean_of(rouges[1][name]))
+    counts = [measures.bleu_counts(*t, config.bleu_tokenizer) for t in told]
+    if counts[0][:, -1].max() >= measures.ORDER:  # of shorter references BLEU is 0 whatever is answered
+        found["bleu"] = (measures.bleu, counts[0], counts[1])
+    return found
+
+
+def _finite(value: float) -> float | None:
+    """JSON has no infinity: null where a number cannot be told."""
+    return value if math.isfinite(value) else None
+
+
+def _examples(outcome: Outcome, most: int) -> list[dict[str, str]]:
+    """Answers to be read; the texts come from packed/ and so are masked."""
+    rows = zip(outcome.prompts, outcome.references, outcome.base.answers, outcome.tuned.answers, strict=False)
+    names = ("prompt", "reference", "base", "tuned")
+    return [dict(zip(names, row, strict=True)) for row in list(rows)[:most]]

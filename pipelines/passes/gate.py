@@ -1,0 +1,112 @@
+"""The pass after packing: every window's token shards looked through for PII (`passes.gate_worker`).
+
+And what a run says of PII (`passes.pii_audit`), the gate's verdict with it.
+"""
+
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+from headrace.cluster import ledger, stream
+from headrace.cluster.errors import GateError
+from headrace.pipelines.console import Mode, Progress, say
+from headrace.pipelines.passes import gate_worker as pii_gate
+from headrace.pipelines.passes import pack_worker as packed
+from headrace.pipelines.passes import pii_audit
+from headrace.pipelines.passes import prepare as passes
+from headrace.pipelines.rundir import Run
+from headrace.pipelines.stages.pii import coverage as pii_coverage
+from headrace.pipelines.stages.pii import stage as pii
+from headrace.pipelines.stages.tokenise import stage as tokenise
+
+
+def scan(
+    run: Run,
+    rows: Sequence[ledger.Record],
+    shared: ledger.Record,
+    windows: Sequence[ledger.Record],
+    mode: Mode,
+) -> list[ledger.Record]:
+    """Look through what packing wrote; commits in order.
+
+    `rows`, `windows`: commits of passes 1 and 3; `shared`: of the passages that rows have in common.
+
+    Empty where the recipe has no PII stage or no gate.
+    """
+    recipe = run.recipe
+    if not recipe.pii.enabled or recipe.pii.gate == "off":
+        return []
+    cut = packed.windows(rows, run.epochs, recipe.pack.window)
+    fingerprint = tokenise.tokenizer(recipe.model, recipe.tokenise).fingerprint
+    shards = {w["window"]: [o for o in w["outputs"] if "split" in o] for w in windows}
+    keys = {number: _key(run, outputs, fingerprint) for number, outputs in shards.items()}
+    held = {
+        r["window"]: r
+        for r in ledger.load(run.path, pii_gate.NAME).values()
+        if keys.get(r["window"]) == r["key"]
+    }
+    todo = [(w, shards[w.number]) for w in cut if w.number not in held]
+    sizes = {w.number: sum(o["size"] for o in outputs) for w, outputs in todo}
+    with Progress(pii_gate.NAME, sum(sizes.values()), len(todo), mode if todo else "quiet") as bar:
+        work = partial(pii_gate.work, job=pii_gate.Job(recipe, keys, frozenset(packed.cuts(recipe, shared))))
+        for record in stream.each(work, todo, workers=passes.workers(run), name=pii_gate.NAME):
+            held[record["window"]] = record
+            bar.update(rows=record["rows"], kept=record["rows"], bytes=sizes[record["window"]], fragments=1)
+    ledger.compact(run.path, pii_gate.NAME, {w.unit: held[w.number] for w in cut})
+    return [held[w.number] for w in cut]
+
+
+def _key(run: Run, outputs: Sequence[dict[str, Any]], fingerprint: str) -> str:
+    config = run.recipe.pii
+    return ledger.key(
+        [[o["path"], o["xxh3"]] for o in outputs],
+        [
+            pii_gate.VERSION,
+            pii.VERSION,
+            config.model_dump(mode="json", exclude=passes.PLACES),
+            config.secret_mark,
+        ],
+        [pii.versions(), pii_coverage.mark(config), fingerprint],
+    )
+
+
+def summary(records: Sequence[ledger.Record]) -> dict[str, Any] | None:
+    """What the gate saw over all windows; None where it did not look."""
+    if not records:
+        return None
+    leaks: dict[tuple[str, str], dict[str, Any]] = {}
+    for leak in (leak for record in records for leak in record["leaks"]):
+        held = leaks.setdefault((leak["split"], leak["entity"]), {**leak, "n": 0, "rows": []})
+        held["n"] += leak["n"]
+        held["rows"] = [*held["rows"], *leak["rows"]][: pii_gate.NAMED]
+    counts = {name: sum(r[name] for r in records) for name in ("messages", "bytes")}
+    return {**counts, "leaks": [leaks[key] for key in sorted(leaks)]}
+
+
+def audit(run: Run, rows: Sequence[ledger.Record], seen: dict[str, Any] | None) -> None:
+    """Write ``pii.json``. The rows that it shows pieces of are read in a task: the driver reads no file."""
+    show = partial(pii_audit.review, run=run.path, config=run.recipe.pii)
+    places = pii_audit.places(rows)
+    reviews = stream.each(show, [places] if places else [], workers=1, name="review")
+    pii_audit.build(run.path, rows, run.recipe.pii, seen, next(reviews, []))
+
+
+def judge(run: Run, seen: dict[str, Any] | None, mode: Mode) -> None:
+    """Say what the gate saw.
+
+    Raises: GateError where something leaks and the recipe says so (after everything else was written).
+    """
+    if seen is None:
+        return
+    if not seen["leaks"]:
+        text = f"gate: no PII in {seen['messages']:,} decoded messages ({seen['bytes']:,} bytes)"
+        say(mode, "gate", text, **seen)
+        return
+    text = (
+        f"gate: PII in the packed shards: {pii_gate.note(seen['leaks'])}. Nothing shows the values; "
+        f"`headrace explain {run.path} ROW` shows such a row as it is stored. Mend pii in the recipe, or set "
+        "pii.gate: warn"
+    )
+    if run.recipe.pii.gate == "fail":
+        raise GateError(text)
+    say(mode, "warning", text, **seen)

@@ -1,0 +1,322 @@
+"""The gate: is there PII in what a model will read?
+
+What: the token shards of one window are read back, decoded (`stages.tokenise.decode`), and the contents of
+messages looked through one by one (what the chat template puts around them is taken off by
+`stages.tokenise.frames`). A finding at or above the threshold is no leak if its entity is kept there, if it
+lies in a stand-in that was issued in its row, or in a message of an exempt role, or where a cut brought
+together what was looked through apart (an end of a piece, a place where a passage was cut). Everything else
+is. Where there is a key, the values that were replaced in a row are looked for in that row, too, by keyed
+digests.
+
+A leak is told by entity, split and row; a value never leaves this module.
+
+Cost: that of decoding and of `pii.find`; rows of `prepared/` are read where something was found.
+"""
+
+import time
+import unicodedata
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from headrace.cluster import ledger, storage
+from headrace.pipelines.passes import pack_worker as packed
+from headrace.pipelines.passes import prepare_worker as prepared
+from headrace.pipelines.passes.pack_worker import Window
+from headrace.pipelines.recipe import Recipe
+from headrace.pipelines.schema import ROLES
+from headrace.pipelines.stages.dedup import passages
+from headrace.pipelines.stages.pii.columns import value_digest
+from headrace.pipelines.stages.pii.config import Config
+from headrace.pipelines.stages.pii.masking.values import Folded, folded
+from headrace.pipelines.stages.pii.presidio.setup import Finding
+from headrace.pipelines.stages.pii.search import found_in
+from headrace.pipelines.stages.tokenise import stage as tokenise
+from headrace.pipelines.stages.tokenise.decode import Decoder, Runs
+from headrace.pipelines.stages.tokenise.frames import Frames, frames
+
+NAME = "gate"
+VERSION = 3
+NAMED = 20  # leaking rows of a window that are named
+EDGE = 64  # characters at an end of a piece
+AROUND = 160  # characters beside a finding in which context words may be
+UNEXAMINED = "UNEXAMINED"  # a message that a recogniser failed on
+
+
+class Leak(NamedTuple):
+    """A finding that nothing excuses: in which split and row, and of what entity."""
+
+    split: str
+    row_id: int
+    entity: str
+
+
+@dataclass(frozen=True)
+class Job:
+    """What every task of the pass needs."""
+
+    recipe: Recipe
+    keys: dict[int, str] = field(default_factory=dict)  # window -> pass key
+    cuts: frozenset[str] = frozenset()  # units of `prepared/` that repeated passages are cut from
+
+
+class Row(NamedTuple):
+    """A row as it was prepared: its messages, where stand-ins and kept values are, digests of values; and its
+    contents after repeated passages were cut, where any was.
+    """
+
+    messages: list[dict[str, str]]
+    spans: list[dict[str, Any]]
+    values: list[dict[str, Any]]
+    cut: tuple[str, ...] = ()
+
+
+class Message(NamedTuple):
+    """The content of one decoded message, its role ("": not known), whose row it is, what was found in it."""
+
+    text: str
+    role: str
+    row_id: int
+    found: list[Finding]
+
+
+def work(item: tuple[Window, list[dict[str, Any]]], job: Job) -> ledger.Record:
+    """Look through the shards (`outputs` of the window's pack record), commit; returns the record."""
+    window, outputs = item
+    recipe = job.recipe
+    started = time.process_time()
+    tokenizer = tokenise.tokenizer(recipe.model, recipe.tokenise)
+    decoder = Decoder(tokenizer)
+    around = frames(tokenizer)
+    judge = Judge(recipe, window, job.cuts)
+    leaks: list[Leak] = []
+    counts = {"rows": 0, "messages": 0, "bytes": 0}
+    for output in outputs:
+        shard = storage.read_table(storage.join(recipe.output, output["path"]))
+        said = _said(decoder.runs(shard), shard, around)
+        counts["rows"] += shard.num_rows
+        counts["messages"] += len(said.texts)
+        counts["bytes"] += pc.sum(pc.binary_length(said.texts)).as_py() or 0
+        found = leaking(_read(said, recipe.pii), judge)
+        leaks += [Leak(output["split"], row_id, entity) for row_id, entity in found]
+    timing = {"seconds": time.process_time() - started, "rows": counts["rows"], "bytes": counts["bytes"]}
+    record: ledger.Record = {
+        "window": window.number,
+        "key": job.keys[window.number],
+        "outputs": [],
+        **counts,
+        "stages": {NAME: timing},
+        "leaks": _counted(leaks),
+    }
+    ledger.commit(recipe.output, NAME, window.unit, record)
+    return record
+
+
+def _counted(leaks: list[Leak]) -> list[dict[str, Any]]:
+    """Leaks by split and entity: how many, and the first rows that have one."""
+    groups: dict[tuple[str, str], list[int]] = {}
+    for leak in leaks:
+        groups.setdefault((leak.split, leak.entity), []).append(leak.row_id)
+    return [
+        {"split": split, "entity": entity, "n": len(rows), "rows": sorted(set(rows))[:NAMED]}
+        for (split, entity), rows in sorted(groups.items())
+    ]
+
+
+class Said(NamedTuple):
+    """Contents of decoded messages (large_string[N]), and the role and the row of each."""
+
+    texts: pa.Array
+    roles: list[str]
+    row_ids: list[int]
+
+
+def _said(runs: Runs, shard: pa.Table, around: Frames) -> Said:
+    """Contents of all runs of packed rows."""
+    lists = shard["row_ids"].combine_chunks()
+    first = lists.offsets.to_numpy()[runs.rows] + runs.segments
+    found = around.contents(runs.texts, runs.before)
+    roles = around.roles
+    row_ids = lists.values.to_numpy()[first[found.runs]]
+    return Said(found.texts, [roles[number] for number in found.speakers.tolist()], row_ids.tolist())
+
+
+def _read(said: Said, config: Config) -> Iterator[Message]:
+    """Contents with what is found in them at or above the threshold; where there is a key, all of them."""
+    found = found_in(said.texts, config)
+    failed = Finding(0, 0, UNEXAMINED, 1.0, "")
+    inside: dict[int, list[Finding]] = {at: [failed] for at in found.failures}
+    for at, finding in zip(found.rows, found.findings, strict=True):
+        if finding.score >= config.threshold:
+            inside.setdefault(at, []).append(finding)
+    asked = range(len(said.texts)) if config.secret else sorted(inside)
+    texts = said.texts.take(pa.array(asked, pa.int64())).to_pylist()
+    for at, text in zip(asked, texts, strict=True):
+        yield Message(text, said.roles[at], said.row_ids[at], inside.get(at, []))
+
+
+class Judge:
+    """What excuses a finding; rows of the window's part of `prepared/` are read when they are asked for."""
+
+    def __init__(self, recipe: Recipe, window: Window, cuts: frozenset[str]) -> None:
+        self.config = recipe.pii
+        self._recipe, self._window, self._cuts = recipe, window, cuts
+        self._rows: dict[int, Row] | None = None
+
+    def row(self, row_id: int) -> Row:
+        """A row as it was prepared."""
+        if self._rows is None:
+            self._rows = dict(_prepared(self._recipe.output, self._window, self._cuts))
+        return self._rows[row_id]
+
+    def leaks(self, message: Message) -> Iterator[str]:
+        """Entities of what the message must not hold."""
+        asked = [f for f in message.found if not self._is_kept(f.entity, message.role)]
+        if not asked and self.config.secret is None:
+            return
+        row = self.row(message.row_id)
+        if not message.role and len(row.messages) == 1:
+            message = message._replace(role=row.messages[0]["role"])
+            asked = [f for f in asked if not self._is_kept(f.entity, message.role)]
+        if not asked and not row.values:
+            return
+        text, excuses = Folded(message.text), {f.entity: self._excuses(f.entity, message, row) for f in asked}
+        for finding in asked:
+            span = finding.start, finding.end
+            excused = (
+                any(_inside(span, text, said) for said in excuses[finding.entity])
+                or _is_cut(span, message.text, row)
+                or _is_joined(span, message, row)
+            )
+            if finding.entity == UNEXAMINED or not excused:
+                yield finding.entity
+        yield from self._known(text, message, row)
+
+    def _is_kept(self, entity: str, role: str) -> bool:
+        """Whether `entity` is kept in messages of `role`; where that is not known, in those of any."""
+        roles = (role,) if role else ("", *ROLES)
+        if entity == UNEXAMINED:  # which may hold anything
+            return all(self.config.roles.get(one) == "keep" for one in roles)
+        return all(self.config.kind_of(entity, one) == "keep" for one in roles)
+
+    def _excuses(self, entity: str, message: Message, row: Row) -> list[str]:
+        """What a row says in which a finding of `entity` is no leak."""
+        kept = [s for s in row.spans if s["kind"] == "keep" and s["entity"] == entity and not message.role]
+        exempt = [] if message.role else self._exempt(entity, row)
+        return [*_issued(row), *(_said_at(row, span) for span in kept), *exempt]
+
+    def _exempt(self, entity: str, row: Row) -> list[str]:
+        """What messages of exempt roles say."""
+        return [m["content"] for m in row.messages if self._is_kept(entity, m["role"])]
+
+    def _known(self, text: Folded, message: Message, row: Row) -> Iterator[str]:
+        """Entities of values that were replaced in the row and are said in it all the same."""
+        if self.config.secret is None or not row.values:
+            return
+        wanted = {(v["size"], v["digest"]): v["entity"] for v in row.values}
+        told: dict[str, str | None] = {}  # entity of each stretch that was looked up
+        issued = _issued(row)
+        for size in sorted({size for size, _ in wanted}):
+            for start, end, value in text.wholes(size):
+                if value not in told:
+                    mark = value_digest(self.config.secret, message.row_id, value)
+                    told[value] = wanted.get((size, mark))
+                entity = told[value]
+                if entity is None or self._is_kept(entity, message.role):
+                    continue
+                excuses = [*issued, *([] if message.role else self._exempt(entity, row))]
+                if not any(_inside((start, end), text, said) for said in excuses):
+                    yield entity
+
+
+def _issued(row: Row) -> list[str]:
+    """The stand-ins of a row."""
+    return [_said_at(row, span) for span in row.spans if span["kind"] != "keep"]
+
+
+def _said_at(row: Row, span: dict[str, Any]) -> str:
+    content: str = row.messages[span["message"]]["content"]
+    return content[span["start"] : span["end"]]
+
+
+def _is_cut(span: tuple[int, int], text: str, row: Row) -> bool:
+    """Whether a span lies at an end of a piece of an over-long message: there, digits stand without their
+    neighbours and are found as what they are not. The whole message was looked through when it was prepared.
+    """
+    if span[0] >= EDGE and span[1] <= len(text) - EDGE:
+        return False
+    return any(len(text) < len(m["content"]) and text in m["content"] for m in row.messages)
+
+
+def _is_joined(span: tuple[int, int], message: Message, row: Row) -> bool:
+    """Whether a span stands where a passage was cut: in what cutting gives, and with what is around it not in
+    what was prepared, which was looked through.
+    """
+    for how in (str, _normal):
+        text = how(message.text)
+        if text and any(text in how(content) for content in row.cut):
+            around = how(message.text[max(0, span[0] - AROUND) : span[1] + AROUND])
+            return not any(around in how(m["content"]) for m in row.messages)
+    return False
+
+
+def _normal(text: str) -> str:
+    """`text` as tokenizers that normalise may give it back: without case, accents and white space."""
+    letters = unicodedata.normalize("NFKD", text).casefold()
+    return "".join(c for c in letters if not c.isspace() and not unicodedata.combining(c))
+
+
+def leaking(messages: Iterable[Message], judge: Judge) -> list[tuple[int, str]]:
+    """(row_id, entity) of every leak in the messages, in order."""
+    return [(message.row_id, entity) for message in messages for entity in judge.leaks(message)]
+
+
+def _inside(span: tuple[int, int], text: Folded, said: str) -> bool:
+    """Whether a span of `text` lies in what is `said` there, or `text` is a piece of that."""
+    start, end = span
+    at = text.text.find(said) if said else -1
+    while at >= 0:
+        if at <= start and end <= at + len(said):
+            return True
+        at = text.text.find(said, at + 1)
+    value = folded(said)  # a tokenizer that normalises gives other letters back
+    if not value or folded(text.text[start:end]) not in value:
+        return False
+    if text.letters in value:
+        return True
+    edges = [at for at in range(start, end) if text.text[at].isalnum()] or [start]
+    return any(a <= edges[0] and edges[-1] < b for a, b in text.find(value))
+
+
+def _prepared(run: str, window: Window, cuts: frozenset[str]) -> Iterator[tuple[int, Row]]:
+    shorter = dict(_shorter(run, window, cuts))
+    columns = ["row_id", "messages", "spans", "values"]
+    for unit in window.units:
+        table = storage.read_table(storage.join(run, f"prepared/part-{unit}.parquet"), columns=columns)
+        for row in table.to_pylist():
+            told = row["messages"] or [], row["spans"] or [], row["values"] or []
+            yield row["row_id"], Row(*told, shorter.get(row["row_id"], ()))
+
+
+def _shorter(run: str, window: Window, cuts: frozenset[str]) -> Iterator[tuple[int, tuple[str, ...]]]:
+    """Contents of the rows that passages are cut from, without them."""
+    for unit in sorted(cuts.intersection(window.units)):
+        cut = packed.read_cuts(run, [unit])
+        path = storage.join(run, f"prepared/part-{unit}.parquet")
+        table = storage.read_table(path, columns=["row_id", "messages"])
+        table = prepared.unmarked(table.filter(pc.is_in(table["row_id"], cut["row_id"])))
+        for row in passages.cut(table, cut).table.select(["row_id", "messages"]).to_pylist():
+            yield row["row_id"], tuple(message["content"] for message in row["messages"] or ())
+
+
+def note(leaks: Iterable[dict[str, Any]]) -> str:
+    """Leaks in words: how many of what, where, and in which rows."""
+    lines = []
+    for leak in leaks:
+        rows = ", ".join(str(row) for row in leak["rows"][:3])
+        more = ", ..." if len(leak["rows"]) > 3 else ""
+        lines.append(f"{leak['n']} {leak['entity']} in {leak['split']} (rows {rows}{more})")
+    return "; ".join(lines)

@@ -1,0 +1,243 @@
+"""Pass 3, one window at a time: prepared rows less duplicates in, packed token rows out.
+
+A window is a run of consecutive parts of `prepared/` that were claimed by the same plan, about
+`pack.window` rows long, so that packing fills its rows whatever the sizes of the files. It is
+derived, not recorded: it depends on the plan and on how many rows were *read* in each part, never
+on a stage's config, so an added input makes new windows and leaves the old ones as they are, and
+a run with a changed recipe gives the same bytes as a fresh one.
+
+Cost: memory of one window; time is that of the tokenizer.
+"""
+
+import resource
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import xxhash
+
+from headrace import kernels
+from headrace.cluster import ledger, storage
+from headrace.pipelines import books, schema
+from headrace.pipelines.passes import prepare_worker as prepared
+from headrace.pipelines.recipe import Recipe
+from headrace.pipelines.stages import pack, split
+from headrace.pipelines.stages.dedup import passages
+from headrace.pipelines.stages.dedup import stage as dedup
+from headrace.pipelines.stages.tokenise import stage as tokenise
+
+NAME = "pack"
+SPLITS = ("train", "validation", "test")
+ROW_GROUP = 256  # packed rows that a training rank reads at once
+
+
+@dataclass(frozen=True)
+class Window:
+    """Consecutive parts of `prepared/`: their units, and the ordinals that they span."""
+
+    number: int
+    units: tuple[str, ...]
+    first: int
+    last: int
+
+    @property
+    def unit(self) -> str:
+        """Name in the ledger and in file names."""
+        return f"{self.number:08d}"
+
+
+@dataclass(frozen=True)
+class Job:
+    """What every task of the pass needs."""
+
+    recipe: Recipe
+    keys: dict[int, str] = field(default_factory=dict)  # window -> pass key
+    cuts: frozenset[str] = frozenset()  # units of `prepared/` that repeated passages are cut from
+
+
+def windows(records: Sequence[ledger.Record], epochs: dict[int, int], rows: int) -> list[Window]:
+    """Cut parts, in the order of ordinal and part, into windows of at least `rows` rows read.
+
+    `records` are the commits of pass 1, `epochs` the number of the plan that claimed each ordinal:
+    no window spans two plans.
+    """
+    found: list[Window] = []
+    held: list[ledger.Record] = []
+    for record in sorted(records, key=lambda r: (r["ordinal"], r["part"])):
+        if held and (
+            epochs[record["ordinal"]] != epochs[held[0]["ordinal"]]
+            or sum(r["rows"]["in"] for r in held) >= rows
+        ):
+            found.append(_window(len(found), held))
+            held = []
+        held.append(record)
+    if held:
+        found.append(_window(len(found), held))
+    return found
+
+
+def _window(number: int, held: list[ledger.Record]) -> Window:
+    units = tuple(prepared.unit(r["ordinal"], r["part"]) for r in held)
+    return Window(number, units, held[0]["ordinal"], held[-1]["ordinal"])
+
+
+def marks(run: str) -> dict[str, dict[str, str]]:
+    """What pass 2 says of each fragment: a hash by table and ordinal (as text, for JSON).
+
+    A window whose fragments have the hashes they had need not be packed again.
+    """
+    found: dict[str, dict[str, str]] = {}
+    for name, column in (("removed", "removed"), ("sides", "row_id")):
+        table = storage.read_table(storage.join(run, f"duplicates/{name}.parquet")).combine_chunks()
+        ordinals, starts = np.unique(schema.ordinal(table[column].to_numpy()), return_index=True)
+        ends = [*starts[1:], table.num_rows]
+        found[name] = {
+            str(o): xxhash.xxh3_64_hexdigest(ledger.dumps(table.slice(a, b - a).to_pydict()))
+            for o, a, b in zip(ordinals, starts, ends[: len(ordinals)], strict=True)
+        }
+    return found
+
+
+def cuts(recipe: Recipe, shared: ledger.Record) -> dict[str, str]:
+    """Units of `prepared/` that passages are cut from, each with a hash of what is cut; none where passages
+    are only listed. `shared` is the record of pass 2's search for them.
+    """
+    found: dict[str, str] = shared["cuts"]
+    return found if recipe.dedup.passages.action == "cut" else {}
+
+
+def work(window: Window, job: Job) -> ledger.Record:
+    """Tokenise and pack one window, write `packed/` and `rejected/`, commit; returns the record."""
+    kernels.warm()
+    recipe = job.recipe
+    tokenizer = tokenise.tokenizer(recipe.model, recipe.tokenise)
+    table = _prepared(recipe.output, window)
+    entering = books.records(table)
+    timings = {}
+    table, timings["dedup"] = _marked(table, window, recipe)
+    table, cut, spent = _without_passages(table, window, job)
+    timings |= spent
+    table, timings["split"] = _split(table, window, recipe)
+    size = books.timing(0.0, table.filter(schema.live(table)))
+    started = time.process_time()
+    loss: dict[str, str] = {s.name: s.loss for s in recipe.sources}
+    table, samples = tokenise.apply(table, recipe.tokenise, tokenizer, loss)
+    timings["tokenise"] = {**size, "seconds": time.process_time() - started}
+    kept = table.filter(schema.live(table))
+    started = time.process_time()
+    outputs, packed = _packed(samples, kept, window, recipe, tokenizer.pad_id)
+    timings["pack"] = {**books.timing(0.0, kept), "seconds": time.process_time() - started}
+    marked = table.filter(pc.invert(schema.live(table)))
+    if marked.num_rows:
+        path = f"rejected/pack-{window.unit}.parquet"
+        outputs.append(prepared.write(recipe.output, path, prepared.rejected(marked, withhold=())))
+    record: ledger.Record = {
+        "window": window.number,
+        "key": job.keys[window.number],
+        "books": books.of(table),
+        "by_source": _by_source(table),
+        "outputs": outputs,
+        "stages": timings,
+        "passages": cut,
+        "packed": packed,
+        "splits": _splits(kept),
+        "shortened": pc.sum(kept["shortened"]).as_py() or 0,
+        "histograms": {"tokens": books.histogram(_token_lengths(samples))},
+        "engine": tokenizer.engine,
+        "memory": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+    }
+    books.check(record["books"], entering, f"{NAME} window {window.unit}")
+    ledger.commit(recipe.output, NAME, window.unit, record)
+    return record
+
+
+def _prepared(run: str, window: Window) -> pa.Table:
+    """The window's rows with empty marks."""
+    tables = [storage.read_table(storage.join(run, f"prepared/part-{u}.parquet")) for u in window.units]
+    return prepared.unmarked(pa.concat_tables(tables).combine_chunks())
+
+
+def _marked(table: pa.Table, window: Window, recipe: Recipe) -> tuple[pa.Table, dict[str, float]]:
+    started = time.process_time()
+    table = dedup.mark(table, _slice(recipe.output, "removed", "removed", window))
+    # Rows and bytes are those of pass 2, which decided; here only its seconds grow.
+    return table, {"seconds": time.process_time() - started, "rows": 0, "bytes": 0}
+
+
+def _without_passages(
+    table: pa.Table, window: Window, job: Job
+) -> tuple[pa.Table, dict[str, int], dict[str, dict[str, float]]]:
+    """The window's rows less the passages that others keep, what was cut, and the time that it took."""
+    if job.cuts.isdisjoint(window.units):
+        return table, {}, {}
+    started = time.process_time()
+    done = passages.cut(table, read_cuts(job.recipe.output, [u for u in window.units if u in job.cuts]))
+    # Rows and bytes are those of pass 2, as above.
+    spent = {"passages": {"seconds": time.process_time() - started, "rows": 0, "bytes": 0}}
+    return done.table, {"rows": done.rows, "bytes": done.bytes}, spent
+
+
+def read_cuts(run: str, units: Iterable[str]) -> pa.Table:
+    """What is cut from the rows of some units of `prepared/`: ``passages.CUTS``."""
+    paths = [f"duplicates/cuts/part-{unit}.parquet" for unit in units]
+    tables = [storage.read_table(storage.join(run, path)) for path in paths]
+    return pa.concat_tables([passages.CUTS.empty_table(), *tables])
+
+
+def _split(table: pa.Table, window: Window, recipe: Recipe) -> tuple[pa.Table, dict[str, float]]:
+    size = books.timing(0.0, table.filter(schema.live(table)))
+    started = time.process_time()
+    sides = _slice(recipe.output, "sides", "row_id", window)
+    table = split.apply(table, sides, recipe.split, recipe.seed)
+    return table, {**size, "seconds": time.process_time() - started}
+
+
+def _slice(run: str, name: str, column: str, window: Window) -> pa.Table:
+    """Rows of `duplicates/<name>.parquet` whose `column` lies in the window's ordinals."""
+    span = [(column, ">=", window.first << 32), (column, "<", (window.last + 1) << 32)]
+    return storage.read_table(storage.join(run, f"duplicates/{name}.parquet"), filters=span)
+
+
+def _packed(
+    samples: pa.Table, kept: pa.Table, window: Window, recipe: Recipe, pad_id: int
+) -> tuple[list[dict[str, Any]], dict[str, dict[str, int]]]:
+    """Pack the samples of each split and write them; returns outputs and counts by split."""
+    outputs, counts = [], {}
+    place = pc.index_in(samples["row_id"], kept["row_id"].combine_chunks())
+    sides = kept["split"].take(place) if samples.num_rows else pa.array([], pa.string())
+    for side in SPLITS:
+        chosen = samples.filter(pc.equal(sides, side))
+        if not chosen.num_rows:
+            continue
+        rows = pack.apply(chosen, recipe.pack, recipe.tokenise, pad_id=pad_id)
+        path = f"packed/{side}/part-{window.unit}.parquet"
+        outputs.append({**prepared.write(recipe.output, path, rows, ROW_GROUP), "split": side})
+        counts[side] = {
+            "rows": rows.num_rows,
+            "samples": chosen.num_rows,
+            "tokens": int(_token_lengths(chosen).sum()),
+        }
+    return outputs, counts
+
+
+def _token_lengths(samples: pa.Table) -> np.ndarray:
+    lengths = pc.list_value_length(samples["input_ids"])
+    return np.asarray(lengths.to_numpy(), dtype=np.int64)
+
+
+def _by_source(table: pa.Table) -> dict[str, books.Books]:
+    names = sorted(pc.unique(table["source"]).to_pylist())
+    return {n: books.of(table.filter(pc.equal(table["source"], n))) for n in names}
+
+
+def _splits(kept: pa.Table) -> dict[str, dict[str, int]]:
+    """Rows and records on each side."""
+    sides = {}
+    for side in SPLITS:
+        chosen = kept.filter(pc.equal(kept["split"], side))
+        sides[side] = {"rows": chosen.num_rows, "records": books.records(chosen)}
+    return sides

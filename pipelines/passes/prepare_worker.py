@@ -1,0 +1,298 @@
+"""Pass 1, one part at a time: raw records in, a file of `prepared/` and one of `rejected/` out.
+
+The stages come as modules with `NAME`, `VERSION` and `apply(table, config)`, in the order of the flow.
+They mark rows and never remove one: after each the rows must be the same, and the writer here
+is the only place that parts kept rows from marked ones. A stage that raises on a row is given
+smaller and smaller pieces until that row stands alone; it is quarantined as ``<stage>.error`` and
+the rest goes on.
+
+Cost: memory of one part; time is the stages' own.
+"""
+
+import resource
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from types import ModuleType
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import xxhash
+
+from headrace import kernels
+from headrace.cluster import ledger, session, storage
+from headrace.cluster.errors import BooksError, HeadraceError
+from headrace.cluster.fragments import Fragment
+from headrace.pipelines import books, schema
+from headrace.pipelines.passes import pii_audit
+from headrace.pipelines.recipe import Recipe
+from headrace.pipelines.stages.read import inputs as sources
+
+NAME = "prepare"
+MARKS = ("drop", "error", "detail", "bytes_lost")
+READ_SECONDS = b"headrace.read_seconds"
+# Rows that these stages mark have not been masked yet: their text is withheld.
+BEFORE_MASKING = ("read", "clean", "quality", "pii")
+# So many rows do not all break a stage by what they hold: then it is the stage, and the run stops.
+ROWS_AT_FAULT = 100
+
+
+@dataclass(frozen=True)
+class Job:
+    """What every task of the pass needs: small, and the same for all."""
+
+    recipe: Recipe
+    stages: tuple[str, ...]  # module names, in the order of the flow
+    keys: dict[int, str]  # ordinal -> pass key
+    cut: int = -1  # the first of the stages that a pool of actors runs, where there is one
+
+    def source(self, fragment: Fragment) -> sources.Source:
+        """The source that `fragment` is cut from."""
+        return next(s for s in self.recipe.sources if s.name == fragment.source)
+
+
+def unit(ordinal: int, part: int) -> str:
+    """Name of a part in the ledger and in file names."""
+    return f"{ordinal:08d}-{part:04d}"
+
+
+def read(fragment: Fragment, job: Job) -> Iterator[pa.Table]:
+    """Parts of a fragment that can be read on its own; at least one, each with its CPU seconds."""
+    tables = sources.read(
+        fragment, job.source(fragment), fragment_size=job.recipe.fragment_size, seed=job.recipe.seed
+    )
+    any_part = False
+    while True:
+        started = time.process_time()
+        table = next(tables, None)
+        if table is None:
+            break
+        any_part = True
+        yield _with_seconds(table, time.process_time() - started)
+    if not any_part:
+        yield _with_seconds(schema.ROW.empty_table(), 0.0)
+
+
+def read_grouped(fragment: Fragment, job: Job) -> Iterator[pa.Table]:
+    """Records of one input of a `group_by` source, with the bucket of each (for the shuffle)."""
+    tables = sources.read_grouped(
+        fragment,
+        job.source(fragment),
+        buckets=fragment.buckets,
+        fragment_size=job.recipe.fragment_size,
+        seed=job.recipe.seed,
+    )
+    while True:
+        started = time.process_time()
+        table = next(tables, None)
+        if table is None:
+            return
+        # CPU seconds travel in the first row of each table and are summed in the bucket.
+        seconds = np.zeros(table.num_rows)
+        if table.num_rows:
+            seconds[0] = time.process_time() - started
+        yield table.append_column("seconds", pa.array(seconds))
+
+
+def _with_seconds(table: pa.Table, seconds: float) -> pa.Table:
+    return table.replace_schema_metadata({READ_SECONDS: repr(seconds)})
+
+
+def work_grouped(fragment: Fragment, part: int, last: bool, records: pa.Table, job: Job) -> ledger.Record:
+    """Join a bucket's records to conversations, then do as with any other part."""
+    return work(fragment, part, last, _assembled(fragment, records, job), job)
+
+
+def begin_grouped(
+    fragment: Fragment, part: int, last: bool, records: pa.Table, job: Job
+) -> tuple[pa.Table, ledger.Record]:
+    """As `work_grouped`, up to the stages that a pool of actors runs."""
+    return begin(fragment, part, last, _assembled(fragment, records, job), job)
+
+
+def _assembled(fragment: Fragment, records: pa.Table, job: Job) -> pa.Table:
+    started = time.process_time()
+    table = sources.assemble(records, fragment, job.source(fragment), seed=job.recipe.seed)
+    seconds = time.process_time() - started
+    if "seconds" in records.column_names:
+        seconds += pc.sum(records["seconds"]).as_py() or 0.0
+    return _with_seconds(table, seconds)
+
+
+def work(fragment: Fragment, part: int, last: bool, table: pa.Table, job: Job) -> ledger.Record:
+    """Run the stages over one part, write kept and marked rows, commit; returns the record."""
+    return finish(fragment, part, last, *begin(fragment, part, last, table, job), job)
+
+
+def begin(
+    fragment: Fragment, part: int, last: bool, table: pa.Table, job: Job
+) -> tuple[pa.Table, ledger.Record]:
+    """Run the stages before the cut; returns the rows and what is known of them so far."""
+    kernels.warm()
+    entering = books.records(table)
+    read_seconds = float((table.schema.metadata or {}).get(READ_SECONDS, b"0"))
+    table = table.replace_schema_metadata(None)
+    state: ledger.Record = {
+        "entering": entering,
+        "content": _content_hash(table),
+        "characters.in": books.lengths(table),
+        "stages": {"read": books.timing(read_seconds, table)},
+    }
+    for stage in _modules(job.stages[: job.cut]):
+        table, state["stages"][stage.NAME] = _timed(stage, table, getattr(job.recipe, stage.NAME))
+    session.settle()
+    return table, state
+
+
+def finish(
+    fragment: Fragment, part: int, last: bool, table: pa.Table, state: ledger.Record, job: Job
+) -> ledger.Record:
+    """Run the stages from the cut on, write kept and marked rows, commit; returns the record."""
+    kernels.warm()
+    recipe = job.recipe
+    name = unit(fragment.ordinal, part)
+    for stage in _modules(job.stages[job.cut :]):
+        table, state["stages"][stage.NAME] = _timed(stage, table, getattr(recipe, stage.NAME))
+    audit = pii_audit.of(table)
+    kept = table.filter(schema.live(table))
+    kept = kept.drop_columns([name for name in (*MARKS, "found") if name in kept.column_names])
+    marked = table.filter(pc.invert(schema.live(table)))
+    outputs = [write(recipe.output, f"prepared/part-{name}.parquet", kept)]
+    if marked.num_rows:
+        text = rejected(marked, withhold=() if recipe.quarantine.text else BEFORE_MASKING)
+        outputs.append(write(recipe.output, f"rejected/part-{name}.parquet", text))
+    record: ledger.Record = {
+        "ordinal": fragment.ordinal,
+        "part": part,
+        "last": last,
+        "key": job.keys[fragment.ordinal],
+        "source": fragment.source,
+        "content": state["content"],
+        "rows": {"in": table.num_rows, "kept": kept.num_rows},
+        "books": books.of(table),
+        "bytes_lost": pc.sum(table["bytes_lost"]).as_py() or 0,
+        "outputs": outputs,
+        "stages": state["stages"],
+        "histograms": {"characters.in": state["characters.in"], "characters.kept": books.lengths(kept)},
+        "pii": books.entities(table),
+        "audit": audit,
+        "memory": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+    }
+    books.check(record["books"], state["entering"], f"{NAME} {name} of source {fragment.source!r}")
+    ledger.commit(recipe.output, NAME, name, record)
+    return record
+
+
+def _modules(names: Sequence[str]) -> list[ModuleType]:
+    import importlib
+
+    return [importlib.import_module(n) for n in names]
+
+
+def _timed(stage: ModuleType, table: pa.Table, config: Any) -> tuple[pa.Table, dict[str, float]]:
+    """One stage over the table, with its CPU seconds and what entered it."""
+    size = books.timing(0.0, table.filter(schema.live(table)))
+    started = time.process_time()
+    after = isolated(stage, table, config)
+    if not after["row_id"].equals(table["row_id"]):
+        raise BooksError(f"stage {stage.NAME} changed the rows: {table.num_rows} in, {after.num_rows} out")
+    return after.combine_chunks(), {**size, "seconds": time.process_time() - started}
+
+
+def isolated(stage: ModuleType, table: pa.Table, config: Any) -> pa.Table:
+    """`stage.apply`, with rows that make it raise set apart as quarantined.
+
+    Raises: what the stage raised, where it raised on every one of `ROWS_AT_FAULT` rows or more (a
+    part of fewer is quarantined whole, and the source's limit judges it).
+    """
+    try:
+        return stage.apply(table, config)
+    except (HeadraceError, MemoryError):
+        raise
+    except Exception as error:
+        live = pc.sum(schema.live(table)).as_py() or 0
+        if not live:  # it cannot be a row: none was looked at
+            raise
+        # The stage over no row at all gives the columns that it adds, also where every row breaks it.
+        pieces = [stage.apply(table.slice(0, 0), config), _bisected(stage, table, config)]
+        result = pa.concat_tables(pieces, promote_options="default")
+        failed = pc.sum(pc.equal(result["error"], f"{stage.NAME}.error")).as_py()
+        if failed == live >= ROWS_AT_FAULT:
+            raise error
+        return result
+
+
+def _bisected(stage: ModuleType, table: pa.Table, config: Any) -> pa.Table:
+    try:
+        return stage.apply(table, config)
+    except (HeadraceError, MemoryError):
+        raise
+    except Exception as error:  # noqa: BLE001 - whatever a row makes a stage raise
+        if table.num_rows == 1:
+            marked = schema.mark(table, "error", [f"{stage.NAME}.error"])
+            # The type alone: a message may quote the row.
+            index = marked.schema.get_field_index("detail")
+            return marked.set_column(index, "detail", pa.array([type(error).__name__], pa.string()))
+        pieces = [_bisected(stage, half, config) for half in _halves(table)]
+        return pa.concat_tables(pieces, promote_options="default")
+
+
+def _halves(table: pa.Table) -> tuple[pa.Table, pa.Table]:
+    half = table.num_rows // 2
+    return table.slice(0, half), table.slice(half)
+
+
+def rejected(marked: pa.Table, withhold: Sequence[str]) -> pa.Table:
+    """Marked rows as they are kept in `rejected/`; text only as masked, or where it may be shown."""
+    reason = pc.coalesce(marked["drop"], marked["error"])
+    stage = pc.list_element(pc.split_pattern(reason, ".", max_splits=1), 0)
+    hidden = pc.is_in(stage, pa.array(list(withhold), pa.string()))
+    messages = pc.if_else(hidden, pa.scalar(None, schema.MESSAGES), marked["messages"])
+    # Where the stage that masks paths broke, the path is what it was.
+    file = pc.if_else(pc.equal(stage, "pii"), pa.scalar("(withheld)"), marked["file"])
+    return pa.table(
+        {
+            **{c: marked[c] for c in ("row_id", "n_records", "source")},
+            "file": file,
+            "place": marked["place"],
+            "stage": stage,
+            "reason": marked["drop"],
+            "error": marked["error"],
+            "detail": marked["detail"],
+            "bytes_lost": marked["bytes_lost"],
+            "messages": messages,
+        }
+    )
+
+
+def unmarked(table: pa.Table) -> pa.Table:
+    """Rows of `prepared/` with the columns of marks, all empty."""
+    for name in MARKS:
+        nulls = pa.nulls(table.num_rows, schema.ROW.field(name).type)
+        table = table.append_column(schema.ROW.field(name), nulls)
+    return table
+
+
+def write(run: str, relative: str, table: pa.Table, row_group: int | None = None) -> dict[str, Any]:
+    """Write one output of a pass; returns what the commit record says of it."""
+    size, digest = storage.write_table(storage.join(run, relative), table, row_group)
+    return {"path": relative, "size": size, "xxh3": digest, "rows": table.num_rows}
+
+
+def _content_hash(table: pa.Table) -> str:
+    """Hash of what was read, for lineage: roles and contents with their lengths."""
+    roles, rows, texts = schema.contents(table)
+    digest = xxhash.xxh3_128()
+    for array in (roles, texts):
+        lengths = pc.binary_length(array).to_numpy(zero_copy_only=False)
+        digest.update(np.nan_to_num(lengths).astype(np.int64).tobytes())
+        for value in pa.chunked_array([array.cast(pa.large_binary())]).chunks:
+            offsets = np.frombuffer(value.buffers()[1], np.int64)[
+                value.offset : value.offset + len(value) + 1
+            ]
+            if value.buffers()[2] is not None and len(value):
+                digest.update(memoryview(value.buffers()[2])[int(offsets[0]) : int(offsets[-1])])
+    digest.update(rows.tobytes())
+    return digest.hexdigest()

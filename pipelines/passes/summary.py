@@ -1,0 +1,173 @@
+"""run.json: what the whole run did, for machines; built from commit records alone.
+
+And the digest: one hash of the content of `packed/`, whatever files it lies in.
+"""
+
+import json
+import resource
+from collections.abc import Sequence
+from importlib.metadata import version
+from typing import Any
+
+import xxhash
+
+from headrace.cluster import ledger, storage, stream
+from headrace.cluster.errors import BooksError
+from headrace.pipelines import books
+from headrace.pipelines.passes import pack_worker as packed
+from headrace.pipelines.passes import prepare as passes
+from headrace.pipelines.passes import prepare_worker as prepared
+from headrace.pipelines.rundir import Run
+from headrace.pipelines.stages import pack
+from headrace.pipelines.stages.pii.coverage import coverage, mark
+
+LIBRARIES = (
+    "headrace",
+    "ray",
+    "torch",
+    "peft",
+    "polars",
+    "numba",
+    *passes.PREPARE_LIBRARIES,
+    *passes.PACK_LIBRARIES,
+)
+
+
+def prepare(
+    run: Run,
+    rows: Sequence[ledger.Record],
+    duplicates: ledger.Record,
+    shared: ledger.Record,
+    windows: Sequence[ledger.Record],
+    scanned: Sequence[ledger.Record],
+    workers: int,
+) -> dict[str, Any]:
+    """Everything that passes 1 to 3 and the gate have to say, with the run's books. Raises: BooksError."""
+    first = books.total(r["books"] for r in rows)
+    last = books.total(r["books"] for r in windows)
+    whole = _whole(first, last)
+    books.check(whole, first["in"], "the run")
+    return {
+        "rows": whole,
+        "packed": _packed(run, windows),
+        "stages": books.add_timings(r["stages"] for r in [*rows, duplicates, shared, *windows, *scanned]),
+        "digest": digest(run.path, workers=workers),
+        "versions": {"python": passes.versions(())["python"], **{n: version(n) for n in LIBRARIES}},
+        "sources": _sources(run, rows, windows),
+        "passes": {prepared.NAME: first, packed.NAME: last},
+        "histograms": _histograms(rows, windows),
+        "pii": books.add_counts(r["pii"] for r in rows),
+        "pii_coverage": {**coverage(run.recipe.pii), "mark": mark(run.recipe.pii)},
+        "duplicates": duplicates["report"],
+        "passages": _passages(shared, windows),
+        "splits": {**_splits(windows), "assignment": duplicates["sides"]},
+        "bytes_lost": sum(r["bytes_lost"] for r in rows),
+        "shortened": sum(r["shortened"] for r in windows),
+        "tokenizer": {"engine": sorted({r["engine"] for r in windows})},
+        "memory": {
+            "driver": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+            "worker": max((r["memory"] for r in [*rows, *windows]), default=0),
+        },
+        "fragments": len(run.fragments),
+    }
+
+
+def _whole(first: books.Books, last: books.Books) -> books.Books:
+    """Books of the run: what pass 1 took in, what pass 3 kept, and every reason of both."""
+    both = books.total([first, last])
+    return {**both, "in": first["in"], "kept": last["kept"]}
+
+
+def _passages(shared: ledger.Record, windows: Sequence[ledger.Record]) -> dict[str, Any] | None:
+    """Repeated passages, and what pass 3 cut of them; None where none were looked for."""
+    if shared["report"] is None:
+        return None
+    cut = {n: sum(r.get("passages", {}).get(n, 0) for r in windows) for n in ("rows", "bytes")}
+    return {**shared["report"], "cut": cut}
+
+
+def _packed(run: Run, windows: Sequence[ledger.Record]) -> dict[str, dict[str, Any]]:
+    length = pack.length(run.recipe.pack, run.recipe.tokenise)
+    found = {}
+    for side in packed.SPLITS:
+        sums = {
+            n: sum(r["packed"].get(side, {}).get(n, 0) for r in windows)
+            for n in ("rows", "samples", "tokens")
+        }
+        fill = sums["tokens"] / (sums["rows"] * length) if sums["rows"] else 0.0
+        found[side] = {**sums, "fill": round(fill, 6)}
+    return found
+
+
+def _sources(
+    run: Run, rows: Sequence[ledger.Record], windows: Sequence[ledger.Record]
+) -> dict[str, dict[str, Any]]:
+    found = {}
+    for source in run.recipe.sources:
+        name = str(source.name)
+        first = books.total(r["books"] for r in rows if r["source"] == name)
+        last = books.total(r["by_source"][name] for r in windows if name in r["by_source"])
+        found[name] = _whole(first, last)
+        books.check(found[name], first["in"], f"source {name!r}")
+    return found
+
+
+def _histograms(rows: Sequence[ledger.Record], windows: Sequence[ledger.Record]) -> dict[str, Any]:
+    named = {
+        "characters.in": [r["histograms"]["characters.in"] for r in rows],
+        "characters.kept": [r["histograms"]["characters.kept"] for r in rows],
+        "tokens": [r["histograms"]["tokens"] for r in windows],
+    }
+    return {name: {"edges": books.EDGES, "counts": books.add(counts)} for name, counts in named.items()}
+
+
+def _splits(windows: Sequence[ledger.Record]) -> dict[str, dict[str, int]]:
+    return {
+        side: {n: sum(r["splits"][side][n] for r in windows) for n in ("rows", "records")}
+        for side in packed.SPLITS
+    }
+
+
+def files(path: str) -> list[tuple[str, str]]:
+    """(split, path) of every packed file, in the order of the digest."""
+    sides = ((side, storage.listing(storage.join(path, "packed", side))) for side in packed.SPLITS)
+    return [(side, entry.path) for side, entries in sides for entry in entries]
+
+
+def digest(path: str, *, workers: int) -> str:
+    """One hash of all of `packed/`: split, ordinal, row over ids, labels, positions and segments.
+
+    Cost: reads `packed/` once in tasks; the driver sees 16 bytes a packed row.
+    """
+    whole = xxhash.xxh3_128()
+    found = files(path)
+    hashes = stream.each(_row_hashes, [p for _, p in found], workers=workers, name="digest")
+    side_before = None
+    for (side, _), rows in zip(found, hashes, strict=True):
+        if side != side_before:
+            whole.update(side.encode())
+            side_before = side
+        whole.update(rows)
+    return whole.hexdigest()
+
+
+def _row_hashes(path: str) -> bytes:
+    return pack.row_hashes(storage.read_table(path, columns=list(pack.DIGEST_COLUMNS)))
+
+
+def write(path: str, section: dict[str, Any]) -> dict[str, Any]:
+    """Merge `section` into run.json and write it; returns the whole."""
+    whole = {**read(path), **section}
+    storage.put(storage.join(path, "run.json"), json.dumps(whole, indent=1, ensure_ascii=False).encode())
+    return whole
+
+
+def read(path: str) -> dict[str, Any]:
+    """run.json as it stands, empty where there is none yet. Raises: BooksError (not JSON)."""
+    try:
+        value = json.loads(storage.read_bytes(storage.join(path, "run.json")))
+    except FileNotFoundError:
+        return {}
+    except ValueError as error:
+        raise BooksError(f"{storage.join(path, 'run.json')} is not JSON; remove it and run again") from error
+    return dict(value)

@@ -1,0 +1,373 @@
+"""report.html: what a run did, on one page that needs no network, for people.
+
+What: reads what a run directory holds (run.json, recipe.yaml, evaluation/*.json,
+checkpoints/history.json, duplicates/, and of prepared/ only the rows shown as examples) and fills
+`page.html.j2`. What is not there yet is left out, and the page says so.
+
+Why: the verdict first, in plain words with numbers; then everything that it rests on.
+
+Cost: a few seconds. The page stays below about 2 MB whatever the run's size: tables, examples, curves
+and texts are all capped. Same run directory, same bytes. All text is escaped, the page carries no
+script, and a content policy forbids any: hostile rows stay text. Rows are shown as masked by PII.
+"""
+
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import yaml
+
+from headrace.cluster import storage
+from headrace.cluster.errors import OutputError
+from headrace.pipelines import stored as examples
+from headrace.pipelines.console import duration
+from headrace.pipelines.passes import pii_audit
+from headrace.pipelines.report import comparison as scoreboard
+from headrace.pipelines.report import plots
+
+Run = dict[str, Any]
+
+NAME = "report.html"
+SIDES = ("train", "validation", "test")
+ROWS = 40  # of a table
+STEPS = 14  # reasons in the flow plot, the rest is summed up
+PAIRS = {"removed": 10, "borderline": 4}
+CLUSTERS = 10
+RECIPE = 60_000  # characters
+# What run.json says of the run as a whole and the page shows as it is.
+FACTS = ("digest", "versions", "memory", "bytes_lost", "fragments", "tokenizer", "shortened")
+
+# The stages of the flow, in order, and what each one judges.
+STAGES = {
+    "read": "whether it can be read",
+    "clean": "what is left after repair",
+    "quality": "length, repetition, characters",
+    "pii": "masking of personal data",
+    "fingerprint": "sketches for finding duplicates",
+    "dedup": "duplicates of a row that is kept",
+    "split": "rows that belong on two sides",
+    "decontaminate": "rows that an evaluation set holds",
+    "tokenise": "rows with nothing to learn from",
+    "pack": "rows that fit into no sequence",
+    "gate": "personal data in what was packed",
+}
+CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
+
+
+def build(run_directory: str) -> str:
+    """Write the report of a run; returns its path, local or `s3://`.
+
+    Raises: OutputError where the directory holds no run.json that can be read; StorageError.
+    """
+    page = render(run_directory)
+    path = storage.join(run_directory, NAME)
+    storage.put(path, page.encode("utf-8"))
+    return path
+
+
+def render(run_directory: str) -> str:
+    """The page as text. Raises: OutputError, StorageError."""
+    run = _run(run_directory)
+    outputs = [_json(e.path) for e in _files(run_directory, "evaluation", ".json")]
+    history = _json(storage.join(run_directory, "checkpoints", "history.json"))
+    recipe = _text(storage.join(run_directory, "recipe.yaml"))
+    page = _template().render(
+        name=Path(run_directory.rstrip("/")).name,
+        rows=_rows(run),
+        passes=_passes(run),
+        flow=_flow(run),
+        reasons=_reasons(run),
+        sources=_sources(run),
+        lengths=_lengths(run),
+        duplicates=_duplicates(run_directory, run, recipe),
+        passages=_passages(run_directory, run),
+        pii=pii_audit.view(run, _json(storage.join(run_directory, pii_audit.FILE)), ROWS),
+        splits=_splits(run),
+        packed=_packed(run),
+        training=scoreboard.training(run.get("train"), history),
+        metrics=scoreboard.metrics(run.get("evaluate"), outputs),
+        samples=scoreboard.samples(outputs),
+        stages=_stages(run),
+        run={k: run.get(k) for k in FACTS},
+        recipe=recipe and recipe[:RECIPE],
+        recipe_cut=max(0, len(recipe or "") - RECIPE),
+    )
+    return str(_printable(page))
+
+
+def _template() -> jinja2.Template:
+    environment = jinja2.Environment(autoescape=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined)
+    environment.filters.update(
+        count=lambda n: f"{n:,}",
+        percent=percent,
+        size=size,
+        duration=duration,
+        figures=plots.figures,
+        signed=lambda n: f"{n:+.3g}".replace("-", "−"),
+        sentence=lambda words: words[:1].upper() + words[1:],
+    )
+    return environment.from_string(Path(__file__).with_name("page.html.j2").read_text(encoding="utf-8"))
+
+
+def percent(share: float) -> str:
+    """A share as people say it; what is not all or nothing is never shown as 100% or 0%."""
+    if 0 < share < 0.001:
+        return "under 0.1%"
+    if 0.999 < share < 1:
+        return "over 99.9%"
+    return f"{100 * share:.1f}%".replace(".0%", "%")
+
+
+def size(count: float) -> str:
+    """Bytes with a unit of thousands, as MB/s is meant everywhere."""
+    for unit, name in ((1e9, "GB"), (1e6, "MB"), (1e3, "kB")):
+        if count >= unit:
+            return f"{count / unit:.3g} {name}"
+    return f"{count:.0f} bytes"
+
+
+def _run(run_directory: str) -> Run:
+    path = storage.join(run_directory, "run.json")
+    run = _json(path)
+    if not isinstance(run, dict):
+        raise OutputError(f"{path} is not there or holds no run; run `headrace prepare` on the recipe first")
+    return run
+
+
+def _json(path: str) -> Any:
+    """What a JSON object holds; None where it is absent or broken, as every part is optional."""
+    text = _text(path)
+    try:
+        return None if text is None else _printable(json.loads(text))
+    except ValueError:
+        return None
+
+
+def _printable(value: Any) -> Any:
+    """`value` with what no page and no plot can show replaced, in keys too."""
+    if isinstance(value, str):
+        return CONTROL.sub("\N{REPLACEMENT CHARACTER}", value)
+    if isinstance(value, dict):
+        return {_printable(k): _printable(v) for k, v in value.items()}
+    return [_printable(v) for v in value] if isinstance(value, list) else value
+
+
+def _text(path: str) -> str | None:
+    try:
+        return storage.read_bytes(path).decode("utf-8", "replace")
+    except FileNotFoundError:
+        return None
+
+
+def _files(run_directory: str, folder: str, suffix: str) -> list[storage.Entry]:
+    entries = storage.listing(storage.join(run_directory, folder))
+    return [e for e in entries if e.path.endswith(suffix)]
+
+
+def _rows(run: Run) -> dict[str, Any] | None:
+    """Books of the whole run with their sums; None where there are none."""
+    return _book(run["rows"]) if run.get("rows") else None
+
+
+def _book(book: Mapping[str, Any]) -> dict[str, Any]:
+    dropped = {str(k): int(n) for k, n in (book.get("dropped") or {}).items()}
+    quarantined = {str(k): int(n) for k, n in (book.get("quarantined") or {}).items()}
+    entered, kept = int(book.get("in", 0)), int(book.get("kept", 0))
+    out = sum(dropped.values()) + sum(quarantined.values())
+    return {
+        "in": entered,
+        "kept": kept,
+        "dropped": dropped,
+        "quarantined": quarantined,
+        "n_dropped": sum(dropped.values()),
+        "n_quarantined": sum(quarantined.values()),
+        "share": kept / entered if entered else 0.0,
+        "balanced": entered == kept + out,
+        "missing": entered - kept - out,
+    }
+
+
+def _passes(run: Run) -> list[dict[str, Any]]:
+    books = {str(name): _book(book) for name, book in (run.get("passes") or {}).items()}
+    return [{"name": name, **book} for name, book in books.items()]
+
+
+def _marks(book: Mapping[str, Any]) -> list[tuple[str, int, str]]:
+    """(reason, records, kind) in the order of the stages, the largest of a stage first."""
+    order = list(STAGES)
+    found = [(r, n, "quarantined") for r, n in book["quarantined"].items()]
+    found += [(r, n, "dropped") for r, n in book["dropped"].items()]
+
+    def place(mark: tuple[str, int, str]) -> tuple[int, int, str]:
+        stage = mark[0].partition(".")[0]
+        return (order.index(stage) if stage in order else len(order), -mark[1], mark[0])
+
+    return sorted(found, key=place)
+
+
+def _flow(run: Run) -> Any:
+    rows = _rows(run)
+    if rows is None:
+        return None
+    marks = _marks(rows)
+    largest = sorted(marks, key=lambda m: -m[1])[:STEPS]
+    steps = [(_label(reason), n, kind) for reason, n, kind in marks if (reason, n, kind) in largest]
+    rest = sum(n for _, n, _ in marks) - sum(n for _, n, _ in largest)
+    if rest:
+        steps.append((f"{len(marks) - len(largest)} more reasons", rest, "dropped"))
+    return plots.waterfall([("records in", rows["in"], "in"), *steps, ("records kept", rows["kept"], "kept")])
+
+
+def _label(text: str) -> str:
+    return text if len(text) <= 36 else f"{text[:35]}…"
+
+
+def _reasons(run: Run) -> list[dict[str, Any]]:
+    """One entry a reason; what its stage judges is said at the first reason of each stage."""
+    rows = _rows(run)
+    marks = _marks(rows)[: 2 * ROWS] if rows else []
+    most = max((n for _, n, _ in marks), default=1) or 1
+    found, before = [], ""
+    for reason, n, kind in marks:
+        stage = reason.partition(".")[0]
+        share = n / rows["in"] if rows and rows["in"] else 0.0
+        entry = {"reason": reason, "kind": kind, "records": n, "share": share, "bar": n / most}
+        found.append({**entry, "means": STAGES.get(stage, "") if stage != before else ""})
+        before = stage
+    return found
+
+
+def _sources(run: Run) -> dict[str, Any]:
+    """Books by source, the largest first, and their reasons."""
+    books = [{"name": str(name), **_book(book)} for name, book in (run.get("sources") or {}).items()]
+    books.sort(key=lambda b: (-b["in"], b["name"]))
+    for book in books:
+        book["reasons"] = sorted(_marks(book), key=lambda m: -m[1])[:6]
+    return {"shown": books[:ROWS], "more": max(0, len(books) - ROWS)}
+
+
+def _lengths(run: Run) -> dict[str, Any]:
+    held = {name: h for name, h in (run.get("histograms") or {}).items() if sum(h.get("counts") or [])}
+    named = {"characters.in": "in", "characters.kept": "kept"}
+    characters = [(t, held[n]["edges"], held[n]["counts"]) for n, t in named.items() if n in held]
+    found: dict[str, Any] = {"characters": None, "tokens": None}
+    if characters:
+        title = "Rows by their length in characters, as they came in and as kept after pass 1."
+        found["characters"] = plots.lengths("characters", characters, "characters a row", "rows", title)
+    if "tokens" in held:
+        tokens = [("samples", held["tokens"]["edges"], held["tokens"]["counts"])]
+        found["tokens"] = plots.lengths(
+            "tokens", tokens, "tokens", "samples", "Samples by their length in tokens."
+        )
+    return found
+
+
+def _duplicates(run_directory: str, run: Run, recipe: str | None) -> dict[str, Any] | None:
+    told = run.get("duplicates")
+    shown = {kind: examples.pairs(run_directory, kind, count) for kind, count in PAIRS.items()}
+    if not told and not any(shown.values()):
+        return None
+    told = told or {}
+    used = _number(recipe, "threshold")
+    points = [(float(p["threshold"]), float(p["rows"])) for p in told.get("thresholds") or []]
+    clusters = sorted(told.get("clusters") or [], key=lambda c: (-c["rows"], str(c.get("kept"))))
+    counts = {
+        k: int(told[k]) for k in ("exact", "near", "sketch", "borderline", "alike", "against") if k in told
+    }
+    return {
+        "counts": counts,
+        "removed": sum(counts.get(rule, 0) for rule in ("exact", "near", "sketch")),
+        "alarms": _alarms(told, _number(recipe, "alarm")),
+        "threshold": used,
+        "curve": plots.thresholds(points, used) if len(points) > 1 else None,
+        "clusters": _clusters(run_directory, clusters[:CLUSTERS]),
+        "pairs": shown,
+    }
+
+
+def _clusters(run_directory: str, clusters: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Clusters with the place and the first words of the row that stands for each."""
+    own = [c["kept"] for c in clusters if isinstance(c.get("kept"), int) and not c.get("run")]
+    kept = examples.find(run_directory, own)
+    return [
+        {
+            "rows": c["rows"],
+            "row_id": c.get("kept"),
+            "run": c.get("run"),
+            "kept": None if c.get("run") else kept.get(c.get("kept", -1)),
+        }
+        for c in clusters
+    ]
+
+
+def _alarms(told: dict[str, Any], most: float | None) -> list[tuple[str, float]]:
+    """Sources that lost more than `most` of their rows, with that share, the greatest first."""
+    shares = [(name, n["removed"] / max(n["rows"], 1)) for name, n in (told.get("by_source") or {}).items()]
+    return sorted((s for s in shares if most is not None and s[1] > most), key=lambda s: (-s[1], s[0]))
+
+
+def _passages(run_directory: str, run: Run) -> dict[str, Any] | None:
+    """Repeated passages, those first that filled the most; None where none were looked for."""
+    told = run.get("passages")
+    if not told:
+        return None
+    largest = [p for p in told.get("largest") or [] if isinstance(p.get("kept"), int)]
+    kept = examples.find(run_directory, [p["kept"] for p in largest])
+    for passage in largest:
+        row = kept.get(passage["kept"])
+        cut = row.text.encode()[passage["start"] : passage["stop"]] if row and not passage["message"] else b""
+        passage |= {
+            "place": f"{row.source}: {row.place}" if row else "",
+            "text": cut.decode("utf-8", "replace"),
+        }
+    return {**told, "largest": largest}
+
+
+def _number(recipe: str | None, key: str) -> float | None:
+    """A number of the recipe's section `dedup`; None where it cannot be told."""
+    try:
+        section = (yaml.safe_load(recipe or "") or {}).get("dedup") or {}
+        return float(section[key])
+    except (yaml.YAMLError, AttributeError, KeyError, TypeError, ValueError):
+        return None
+
+
+def _splits(run: Run) -> dict[str, Any] | None:
+    told = run.get("splits") or {}
+    sides = {s: told[s] for s in SIDES if isinstance(told.get(s), dict)}
+    if not sides:
+        return None
+    columns = [c for c in ("rows", "records", "clusters", "samples") if any(c in v for v in sides.values())]
+    measure = columns[0] if columns else "rows"
+    total = sum(v.get(measure, 0) for v in sides.values()) or 1
+    shares = {s: v.get(measure, 0) / total for s, v in sides.items()}
+    return {"sides": sides, "columns": columns, "shares": shares}
+
+
+def _packed(run: Run) -> dict[str, Any] | None:
+    told = run.get("packed") or {}
+    sides = {s: told[s] for s in SIDES if isinstance(told.get(s), dict)}
+    if not sides:
+        return None
+    totals = {n: sum(v.get(n, 0) for v in sides.values()) for n in ("rows", "samples", "tokens")}
+    # fill = tokens / (rows x length), so rows / fill-weighted tokens give back the room of all sides.
+    room = sum(v["tokens"] / v["fill"] for v in sides.values() if v.get("fill"))
+    return {"sides": sides, **totals, "fill": totals["tokens"] / room if room else 0.0}
+
+
+def _stages(run: Run) -> dict[str, Any] | None:
+    told = run.get("stages")
+    if not told:
+        return None
+    shown = []
+    for name, spent in told.items():
+        seconds, entered = float(spent.get("seconds", 0)), float(spent.get("bytes", 0))
+        speed = entered / seconds / 1e6 if seconds > 0 and entered else None
+        shown.append(
+            {"name": name, "seconds": seconds, "rows": spent.get("rows"), "bytes": entered, "speed": speed}
+        )
+    total = sum(s["seconds"] for s in shown)
+    return {"shown": shown, "total": total, "most": max(s["seconds"] for s in shown) or 1.0}

@@ -1,0 +1,1 @@
+"""Repairs texts and turns."""

@@ -1,0 +1,145 @@
+"""Clean: broken text repaired, turns put in order, empty ones removed.
+
+What, for each row that no stage has marked:
+
+1. Every text is repaired (`text`): mojibake, HTML entities, control characters and terminal
+   escapes, line breaks, Unicode form, white space at the ends.
+2. Empty messages go.
+3. What stands before the first user turn goes, but for the system message (`opening`).
+4. Consecutive turns of one role become one, joined by `separator`. Tool turns stay apart: they are the
+   answers to several calls. A conversation of user turns alone becomes one user turn.
+5. The order is enforced (`alternation`): system first and only first, then user and assistant in turn;
+   tool turns follow an assistant or a tool turn. Plain texts (role `text`) are left alone.
+
+Chat templates refuse what breaks that order, or silently teach it. What cannot be mended is dropped:
+
+=========================  ==============================================================================
+``clean.empty``            nothing is left: no message had any content
+``clean.empty_answer``     the assistant turns are all empty, so there is nothing to learn
+``clean.no_user``          turns, but none of a user's (with `opening: remove`)
+``clean.late_system``      a system message after the conversation has begun
+``clean.stray_tool``       a tool turn that follows no assistant turn
+``clean.no_alternation``   the same role twice (with `merge: false`), or plain text among turns
+``clean.unknown_role``     a role that is none of system, user, assistant, tool, text
+=========================  ==============================================================================
+
+``clean.error`` quarantines a row whose text ftfy could not work on. A row that is dropped or quarantined
+here keeps its messages as they came.
+
+Cost: vectorised; see `text` for the repair, which is most of it.
+"""
+
+from importlib.metadata import version
+from typing import Literal
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from headrace.pipelines import schema
+from headrace.pipelines.quarantine import quarantine
+from headrace.pipelines.section import Section
+from headrace.pipelines.stages.clean.text import Repair
+from headrace.pipelines.stages.clean.turns import REASONS, Turns, join, judge_content, judge_order, opened
+
+NAME = "clean"
+VERSION = 1
+
+
+class Config(Section):
+    """What is repaired and what is enforced."""
+
+    ftfy: bool = True
+    """Repair mojibake and what the next four switches name."""
+    entities: bool = True
+    """Decode HTML entities, in a text up to its first `<` (ftfy's rule: then it is HTML itself)."""
+    ligatures: bool = True
+    """Take Latin ligatures apart, as PDFs leave them."""
+    widths: bool = False
+    """Turn full-width and half-width forms into the usual ones. Changes Chinese and Japanese punctuation."""
+    quotes: bool = False
+    """Turn curly quotation marks into straight ones."""
+    controls: bool = True
+    """Remove control characters and terminal escapes, make every line break `\\n`."""
+    normalise: Literal["NFC", "NFD", "NFKC", "NFKD"] | None = "NFC"
+    """Unicode normalisation form; null leaves texts as they are composed."""
+    strip: Literal["keep_indent", "all", "none"] = "keep_indent"
+    """White space at the ends. `keep_indent`: blank lines before the text, a single space before it and
+    everything blank after it go; the indentation of a first line stays, as code needs it. `all`: everything
+    blank goes. `none`: it stays."""
+    drop_empty: bool = True
+    """Remove messages without content."""
+    merge: bool = True
+    """Merge consecutive turns of one role."""
+    separator: str = "\n"
+    """What stands between merged turns."""
+    alternation: Literal["enforce", "keep"] = "enforce"
+    """Mend or drop conversations whose turns do not alternate, or keep them as they are."""
+    opening: Literal["remove", "keep"] = "remove"
+    """What stands before the first user turn (an agent's greeting answers nothing): remove it, or keep it
+    (then a conversation without a user turn is kept as well). Ignored with `alternation: keep`."""
+
+
+def versions() -> dict[str, str]:
+    """Libraries that decide what this stage writes."""
+    return {"ftfy": version("ftfy"), "pyarrow": pa.__version__}
+
+
+def apply(table: pa.Table, config: Config) -> pa.Table:
+    """`table` (``schema.ROW``) with its texts repaired and its turns in order; same length."""
+    live = schema.live(table).to_numpy(zero_copy_only=False)
+    roles, rows, texts = schema.contents(table)
+    ours = live[rows]
+    if not ours.all():
+        roles, rows, texts = roles.filter(pa.array(ours)), rows[ours], texts.filter(pa.array(ours))
+    texts, causes = _repair(config)(texts)
+    turns = Turns(rows, pc.index_in(roles, pa.array(schema.ROLES)).fill_null(-1).to_numpy(), texts)
+    turns, reasons = _order(turns, config, table.num_rows)
+    failed: list[str | None] = [None] * table.num_rows
+    for message, cause in causes.items():
+        failed[rows[message]] = cause
+    settled = live & (reasons == 0) & np.array([cause is None for cause in failed], np.bool_)
+    messages = _messages(table, turns, settled)
+    table = quarantine(table, failed, "clean.error")
+    names = pa.array([None if reason == "" else f"clean.{reason}" for reason in REASONS], pa.string())
+    return schema.mark(schema.replace_messages(table, messages), "drop", names.take(pa.array(reasons)))
+
+
+def _repair(config: Config) -> Repair:
+    return Repair(
+        mojibake=config.ftfy,
+        entities=config.entities,
+        ligatures=config.ligatures,
+        widths=config.widths,
+        quotes=config.quotes,
+        controls=config.controls,
+        form=config.normalise,
+        strip=config.strip,
+    )
+
+
+def _order(came: Turns, config: Config, n_rows: int) -> tuple[Turns, NDArray[np.int8]]:
+    """Turns after removing and merging, and for each row an index into `REASONS` (``int8[n_rows]``)."""
+    enforce = config.alternation == "enforce"
+    remove = enforce and config.opening == "remove"
+    kept = came.keep(came.filled()) if config.drop_empty else came
+    kept = opened(kept) if remove else kept
+    turns = join(kept, config.separator) if config.merge else kept
+    if turns is not kept and not (config.separator == "\n" and config.drop_empty):
+        # New neighbours on one line may look broken, an empty first turn leaves a blank line.
+        turns = Turns(turns.rows, turns.roles, _repair(config)(turns.texts)[0])
+    reasons = judge_content(came, n_rows, needs_answer=config.drop_empty)
+    if enforce:
+        reasons = np.where(reasons > 0, reasons, judge_order(turns, n_rows, needs_user=remove))
+    return turns, reasons
+
+
+def _messages(table: pa.Table, turns: Turns, settled: NDArray[np.bool_]) -> pa.Array:
+    """The messages column: of settled rows their turns, of all others what stood there."""
+    turns = turns.keep(settled[turns.rows])
+    roles = pa.array(schema.ROLES).take(pa.array(turns.roles))
+    rebuilt = schema.rebuild(table, turns.rows, roles, turns.texts)["messages"].combine_chunks()
+    if settled.all():
+        return rebuilt
+    return pc.if_else(pa.array(settled), rebuilt, table["messages"].combine_chunks())

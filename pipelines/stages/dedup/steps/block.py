@@ -1,0 +1,84 @@
+"""Blocking over files: the steps of pass 2 from ranked rows to candidate pairs.
+
+Rows are scattered by the hash of their block, so that a task meets whole blocks and `PARTITION` rows at the
+most, however many there are in all.
+
+Cost: 41 bytes a row and band, written and read once; a task holds those of its partition.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from headrace.cluster import storage
+from headrace.pipelines.stages import fingerprint
+from headrace.pipelines.stages.dedup import decide
+from headrace.pipelines.stages.dedup.stage import Blocks, Columns, Config, band_columns, blocks_of, pairs_of
+
+PARTITION = 2**23  # rows that one blocking task looks at, about
+RANGE_GROUP = 65_536  # rows of a row group in tables that are read by range
+
+
+def scatter(item: tuple[int, str], work: str, config: Config, partitions: int) -> None:
+    """Blocks of every band of one staged file, each row under the partition of its block."""
+    number, path = item
+    ranks = storage.read_table(storage.join(work, f"ranks-{number}.parquet"))
+    representative = ranks["representative"].to_numpy()
+    for k in range(fingerprint.BANDS):
+        table = storage.read_table(path, band_columns(k))
+        blocks = blocks_of({name: table[name].to_numpy() for name in table.column_names}, k, config)
+        rows = np.flatnonzero(representative & (blocks.key != 0))
+        partition = (blocks.key[rows] % np.uint64(partitions)).astype(np.uint32)
+        order = np.argsort(partition, kind="stable")
+        rows = rows[order]
+        columns = {name: values[rows] for name, values in blocks._asdict().items()}
+        columns |= {"partition": partition[order], "place": rows, "rank": ranks["rank"].to_numpy()[rows]}
+        # In groups, so that a reader of one partition leaves the others unread.
+        storage.write_table(_blocks(work, k, number), pa.table(columns), RANGE_GROUP, dictionary=False)
+
+
+def _blocks(work: str, k: int, number: int) -> str:
+    return storage.join(work, f"blocks-{k}-{number}.parquet")
+
+
+def block(item: tuple[int, int], staged: Sequence[str], work: str, config: Config) -> dict[str, int]:
+    """Candidate pairs of one partition of one band."""
+    k, partition = item
+    mine = [("partition", "==", partition)]
+    tables = [storage.read_table(_blocks(work, k, n), filters=mine) for n in range(len(staged))]
+    owner = np.repeat(np.arange(len(tables)), [t.num_rows for t in tables])
+    table = pa.concat_tables(tables).combine_chunks()
+    order = np.argsort(table["rank"].to_numpy())
+    owner, place, rank = owner[order], *(table[n].to_numpy()[order] for n in ("place", "rank"))
+
+    def some(names: Sequence[str], rows: NDArray[np.int64]) -> Columns:
+        taken, at = [], []
+        for number in np.unique(owner[rows]):  # a file at a time: all bands of some rows, not of all
+            here = np.flatnonzero(owner[rows] == number)
+            bands = storage.read_table(staged[number], list(names))
+            taken.append(bands.take(pa.array(place[rows[here]])))
+            at.append(here)
+        back = np.argsort(np.concatenate(at))
+        columns = zip(names, pa.concat_tables(taken).columns, strict=True)
+        return {name: column.to_numpy()[back] for name, column in columns}
+
+    blocks = Blocks(*(table[name].to_numpy()[order] for name in Blocks._fields))
+    pairs, capped = pairs_of(blocks, some, k, config)
+    write_pairs(work, f"band-{k}-{partition}", rank[pairs].astype(np.int64))
+    return {"capped": capped}
+
+
+def write_pairs(work: str, name: str, pairs: decide.Pairs) -> None:
+    table = pa.table({"better": pairs[:, 0], "worse": pairs[:, 1]})
+    storage.write_table(storage.join(work, f"{name}.parquet"), table, RANGE_GROUP, dictionary=False)
+
+
+def read_pairs(work: str, name: str) -> decide.Pairs:
+    return as_pairs(storage.read_table(storage.join(work, f"{name}.parquet")))
+
+
+def as_pairs(table: pa.Table) -> decide.Pairs:
+    pairs: decide.Pairs = np.stack([table["better"].to_numpy(), table["worse"].to_numpy()], axis=1)
+    return pairs

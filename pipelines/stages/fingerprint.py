@@ -1,0 +1,212 @@
+"""What pass 2 needs to know of a row without its text: hashes, sketches, lengths.
+
+A row has two parts: the *prompt* (all that is not the assistant's) and the *answer* (the
+assistant's turns, or a plain text). Two rows are near-duplicates only if both parts are, so each
+part is sketched by itself: a MinHash of 32 bins over its features (hashed windows of the folded
+text), kept as eight band keys of four bins each, by which partners are found, and as four bits a
+bin, by which a chance meeting is told from a likely partner without reading a text. A part with
+fewer features than `dedup.min_features` says too little to be compared by them; of such a part only
+an exact key counts, a hash of its messages after folding case and spaces (punctuation kept: 3.5 and
+35 are different answers).
+
+Cost: a pass of folding, one of both sketches and one of hashing over the text; where a part is short
+another of folding, where a row has two parts another of SimHash: see tests/benchmarks/dedup.csv.
+Source: `kernels.sketch`, `kernels.folding`, `kernels.content`; Li & Koenig 2010 (b-bit MinHash),
+https://arxiv.org/abs/0910.3349.
+"""
+
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from itertools import pairwise
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numba import njit
+from numpy.typing import NDArray
+from pydantic import Field
+
+from headrace import kernels
+from headrace.kernels.dispatch import threads
+from headrace.pipelines import schema
+from headrace.pipelines.section import Section
+
+NAME = "fingerprint"
+VERSION = 1
+BINS = 32
+BANDS = 8
+WORDS = 2  # of a part's sketch: 4 bits a bin
+STEP = 3 << 19  # bytes of text at a time: what is made of them stays in a cache, on memory used before
+KEYED = 256  # parts with as many features or more are never so short that their exact key is asked for
+ANSWERS = ("assistant", "text")  # every other role belongs to the prompt
+
+# Columns that `apply` adds; all are 0 for rows that were marked before. Band keys stand in columns
+# of their own so that a task of pass 2 reads one band and not all.
+PARTS = ("prompt", "answer")
+COLUMNS = (
+    ("exact_hi", pa.uint64()),
+    ("exact_lo", pa.uint64()),
+    ("simhash", pa.uint64()),
+    ("size", pa.uint32()),  # bytes of content, at most 4 GiB
+    *((f"{part}_key", pa.uint64()) for part in PARTS),  # 0 from `KEYED` features up
+    *((f"{part}_features", pa.uint32()) for part in PARTS),
+    *((f"{part}_band_{k}", pa.uint64()) for part in PARTS for k in range(BANDS)),
+    *((f"{part}_sketch_{k}", pa.uint64()) for part in PARTS for k in range(WORDS)),
+)
+
+
+class Config(Section):
+    """How rows are sketched."""
+
+    ngram: int = Field(8, ge=4, le=16)
+    """Bytes of a window, the feature that sketches and similarities are made of."""
+
+
+class Parts(NamedTuple):
+    """Folded texts of the parts of N rows; their 2N strings lie in one buffer, prompt before answer."""
+
+    both: pa.LargeStringArray  # 2N: prompt of row 0, answer of row 0, prompt of row 1, ...
+    whole: pa.LargeStringArray  # N: both parts of a row
+
+
+def parts(roles: pa.Array, rows: NDArray[np.int64], texts: pa.Array, n: int) -> Parts:
+    """Fold messages and join them by row and part.
+
+    `roles`, `rows` (ascending) and `texts` are the flat view of `schema.contents`; `n` the rows.
+    """
+    slot = rows * 2 + _is_answer(roles)
+    folded = kernels.fold(texts)
+    if np.any(slot[1:] < slot[:-1]):
+        folded = folded.take(pa.array(np.argsort(slot, kind="stable")))
+    # A space ends each message, so that no window spans two without saying so.
+    nothing, space = (pa.scalar(t, pa.large_string()) for t in ("", " "))
+    joined = pc.binary_join_element_wise(folded, nothing, space)
+    ends = np.concatenate([[0], np.cumsum(np.bincount(slot, minlength=2 * n))])
+    offsets = _offsets(joined)[ends]
+    values = joined.buffers()[2] if len(joined) else pa.py_buffer(b"")
+    both = pa.LargeStringArray.from_buffers(2 * n, pa.py_buffer(offsets), values)
+    whole = pa.LargeStringArray.from_buffers(n, pa.py_buffer(np.ascontiguousarray(offsets[::2])), values)
+    return Parts(both, whole)
+
+
+def _is_answer(roles: pa.Array) -> NDArray[np.bool_]:
+    answers: NDArray[np.bool_] = pc.is_in(roles, pa.array(ANSWERS)).to_numpy(zero_copy_only=False)
+    return answers
+
+
+def _offsets(texts: pa.Array) -> NDArray[np.int64]:
+    if not len(texts):
+        return np.zeros(1, np.int64)
+    return np.frombuffer(texts.buffers()[1], np.int64)[texts.offset : texts.offset + len(texts) + 1]
+
+
+def apply(table: pa.Table, config: Config) -> pa.Table:
+    """Add the `COLUMNS` to every row; the table keeps its length."""
+    live = schema.live(table).to_numpy(zero_copy_only=False)
+    part = table if live.all() else table.filter(pa.array(live))
+    n = part.num_rows
+    roles, rows, texts = schema.contents(part)
+    found = {name: np.zeros(n, kind.to_pandas_dtype()) for name, kind in COLUMNS}
+    ends = np.concatenate([[0], np.cumsum(np.bincount(rows, minlength=n))])
+
+    def run(first: int, last: int) -> None:
+        begin, end = int(ends[first]), int(ends[last])
+        piece = roles.slice(begin, end - begin), rows[begin:end] - first, texts.slice(begin, end - begin)
+        for name, values in _columns(*piece, last - first, config).items():
+            if values.any():  # zeros are there already: what is never written to takes no memory
+                found[name][first:last] = values
+
+    _by_steps(run, _offsets(texts)[ends])
+    added = [pa.array(_spread(found[name], live), kind) for name, kind in COLUMNS]
+    names = [name for name, _ in COLUMNS]
+    return pa.table([*table.columns, *added], names=[*table.column_names, *names])
+
+
+def _by_steps(run: Callable[[int, int], None], bytes_before: NDArray[np.int64]) -> None:
+    """Call ``run(first row, last row)`` for steps of about `STEP` bytes, one on each core at a time."""
+    n = len(bytes_before) - 1
+    marks = np.arange(bytes_before[0] + STEP, bytes_before[-1], STEP)
+    edges = np.unique(np.concatenate([[0], np.searchsorted(bytes_before, marks), [n]]))
+    with ThreadPoolExecutor(threads()) as pool:
+        for done in [pool.submit(run, int(a), int(b)) for a, b in pairwise(edges)]:
+            done.result()
+
+
+def _columns(
+    roles: pa.Array, rows: NDArray[np.int64], texts: pa.Array, n: int, config: Config
+) -> dict[str, NDArray[Any]]:
+    """The `COLUMNS` of n rows from the flat view of `schema.contents`."""
+    joined = parts(roles, rows, texts, n)
+    simhash, keys, features = kernels.fingerprint(joined.both, ngram=config.ngram, bins=BINS, bands=BINS)
+    bands, sketch = np.zeros((2 * n, BANDS), np.uint64), np.zeros((2 * n, WORDS), np.uint64)
+    _squeeze(keys, features, bands, sketch)
+    found = _exact(roles, rows, texts, features)
+    found["simhash"] = _simhash(joined, simhash[:, 0], config.ngram)
+    for number, name in enumerate(PARTS):
+        found[f"{name}_features"] = features[number::2]
+        for k in range(BANDS):
+            found[f"{name}_band_{k}"] = bands[number::2, k]
+        for k in range(WORDS):
+            found[f"{name}_sketch_{k}"] = sketch[number::2, k]
+    return found
+
+
+def _spread(values: NDArray[Any], live: NDArray[np.bool_]) -> NDArray[Any]:
+    """Values of the live rows at their places, 0 elsewhere."""
+    if len(values) == len(live):
+        return values
+    spread = np.zeros(len(live), values.dtype)
+    spread[live] = values
+    return spread
+
+
+def _simhash(joined: Parts, of_parts: NDArray[np.uint64], ngram: int) -> NDArray[np.uint64]:
+    """SimHash of whole rows; that of a row with one part is that part's."""
+    lengths = np.diff(_offsets(joined.both))
+    two = (lengths[0::2] > 0) & (lengths[1::2] > 0)
+    simhash = np.where(lengths[1::2] > 0, of_parts[1::2], of_parts[0::2])
+    if two.any():
+        simhash[two] = kernels.simhash(joined.whole.filter(pa.array(two)), ngram=ngram)[:, 0]
+    return simhash
+
+
+@njit(cache=True, nogil=True)
+def _squeeze(keys, features, bands, sketch):  # type: ignore[no-untyped-def]
+    """From a key a bin to a key a band and four bits a bin; all stay 0 where there is no feature."""
+    size, held = keys.shape[1] // bands.shape[1], keys.shape[1] // sketch.shape[1]
+    for row in np.flatnonzero(features):
+        for band in range(bands.shape[1]):
+            key = np.uint64(0)
+            for place in range(band * size, (band + 1) * size):
+                key = (key ^ keys[row, place]) * np.uint64(0x9E3779B97F4A7C15)
+                key ^= key >> np.uint64(32)
+            bands[row, band] = key
+        for place in range(keys.shape[1]):
+            sketch[row, place // held] |= (keys[row, place] & np.uint64(15)) << np.uint64(4 * (place % held))
+
+
+def _exact(
+    roles: pa.Array, rows: NDArray[np.int64], texts: pa.Array, features: NDArray[np.uint32]
+) -> dict[str, NDArray[Any]]:
+    """Hashes of (role, content) of whole rows, and of each short part after folding case and spaces."""
+    n = len(features) // 2
+    codes = pc.index_in(roles, pa.array(schema.ROLES)).to_numpy(zero_copy_only=False)
+    lengths = pc.fill_null(pc.binary_length(texts), 0).to_numpy(zero_copy_only=False)
+    ends = np.concatenate([[0], np.cumsum(np.bincount(rows, minlength=n))])
+    hi, lo = kernels.content_hash_lists(ends, codes, texts)
+    running = np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
+    size = np.minimum(running[ends[1:]] - running[ends[:-1]], 2**32 - 1).astype(np.uint32)
+    slot = rows * 2 + _is_answer(roles)
+    short = np.flatnonzero(features[slot] < KEYED)
+    short = short[np.argsort(slot[short], kind="stable")]
+    folded = kernels.fold(texts.take(pa.array(short)), keep_punctuation=True)
+    ends = np.concatenate([[0], np.cumsum(np.bincount(slot[short], minlength=2 * n))])
+    keys = kernels.content_hash_lists(ends, codes[short], folded)[1]
+    return {
+        "exact_hi": hi,
+        "exact_lo": lo,
+        "size": size,
+        "prompt_key": keys[0::2],
+        "answer_key": keys[1::2],
+    }

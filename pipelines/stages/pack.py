@@ -1,0 +1,105 @@
+"""Samples into packed rows of one length: no token is wasted, and no sample meets its neighbour.
+
+Best-fit decreasing over a window of samples (98.7% full at 256 samples, 99.95% at 10,000). Every sample
+is a *segment* of its row: `position_ids` begin at 0 in each, `segment_ids` count 1, 2, ... and are 0 on
+the padding at the end. The first label of a segment is -100: models shift labels by one, so it would
+be predicted from the last token of the sample before. A trainer that takes `position_ids` or a mask
+(`train.attention`) then has the same loss as on the samples alone.
+
+Packed rows stand in the order of their first sample, segments in the order of samples. Cost: ~1.6 us a
+sample of a few hundred tokens, nearly all of it the copy.
+
+Source: Ding et al. 2024, "Fewer Truncations Improve Language Modeling", https://arxiv.org/abs/2404.10830.
+"""
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import xxhash
+from numpy.typing import NDArray
+from pydantic import Field
+
+from headrace import kernels
+from headrace.cluster.errors import RecipeError
+from headrace.pipelines.section import Section
+from headrace.pipelines.stages.tokenise import programs as assembly
+from headrace.pipelines.stages.tokenise import stage as tokenise
+
+NAME = "pack"
+VERSION = 1
+DIGEST_COLUMNS = ("input_ids", "labels", "position_ids", "segment_ids")
+
+PACKED = pa.schema(
+    [
+        *(pa.field(name, pa.list_(pa.int32())) for name in DIGEST_COLUMNS),
+        pa.field("row_ids", pa.list_(pa.uint64())),  # one a segment
+        pa.field("pieces", pa.list_(pa.uint32())),  # one a segment
+    ]
+)
+
+
+class Config(Section):
+    """How samples share rows."""
+
+    length: int | None = Field(default=None, ge=8)
+    """Tokens of a packed row; `tokenise.max_length` where it is left out, never less."""
+
+    window: int = Field(default=10_000, ge=1)
+    """About how many rows are packed together: more fill rows better and take more memory."""
+
+
+def length(config: Config, tokenised: tokenise.Config) -> int:
+    """Tokens of a packed row. Raises: RecipeError where samples may be longer."""
+    chosen = config.length or tokenised.max_length
+    if chosen < tokenised.max_length:
+        raise RecipeError(
+            f"pack.length is {chosen}, less than tokenise.max_length {tokenised.max_length}: "
+            "make it at least as long, or lower tokenise.max_length"
+        )
+    return chosen
+
+
+def apply(samples: pa.Table, config: Config, tokenised: tokenise.Config, *, pad_id: int) -> pa.Table:
+    """Packed rows (schema `PACKED`) of `samples` (schema `tokenise.SAMPLES`).
+
+    The four token columns are lists of one length, so that each is a matrix; padding is `pad_id`,
+    label -100, segment 0, position 0, 1, ...
+
+    Raises: RecipeError where `pack.length` is less than `tokenise.max_length`.
+    """
+    capacity = length(config, tokenised)
+    ids, offsets = _values(samples["input_ids"])
+    labels, _ = _values(samples["labels"])
+    bins = kernels.pack(np.diff(offsets), capacity)
+    _, first = np.unique(bins, return_index=True)
+    rank = np.argsort(np.argsort(first))  # packed row of each bin: in the order of first samples
+    row = rank[bins]
+    order = np.argsort(row, kind="stable")
+    columns = assembly.lay(ids, labels, offsets, order, row[order], len(first), capacity, pad_id)
+    ends = np.concatenate([[0], np.cumsum(np.bincount(row, minlength=len(first)))]).astype(np.int32)
+    lists = [
+        pa.ListArray.from_arrays(pa.array(ends), samples[name].combine_chunks().take(pa.array(order)))
+        for name in ("row_id", "piece")
+    ]
+    starts = pa.array(np.arange(len(first) + 1, dtype=np.int32) * capacity)
+    tokens = [pa.ListArray.from_arrays(starts, pa.array(c.reshape(-1))) for c in columns]
+    return pa.Table.from_arrays([*tokens, *lists], schema=PACKED)
+
+
+def _values(column: pa.ChunkedArray) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+    """Values of a list column end to end, and offsets from 0."""
+    lists = column.combine_chunks()
+    sizes = pc.list_value_length(lists).to_numpy(zero_copy_only=False)
+    return lists.flatten().to_numpy(), np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
+
+
+def row_hashes(table: pa.Table) -> bytes:
+    """xxh3-128 of each packed row over its ids, labels, positions and segments, 16 bytes a row.
+
+    The bytes hashed are the int32 values in little-endian order, column after column.
+    """
+    if not table.num_rows:
+        return b""
+    matrices = [_values(table[name])[0].reshape(table.num_rows, -1) for name in DIGEST_COLUMNS]
+    rows = np.ascontiguousarray(np.stack(matrices, axis=1), dtype="<i4")
+    return b"".join(xxhash.xxh3_128_digest(row) for row in rows)

@@ -1,0 +1,1 @@
+"""Puts stand-ins in the place of what was found."""

@@ -1,0 +1,236 @@
+"""Replacing what was found in one conversation: the same value, the same stand-in, wherever it is said.
+
+What: of a text's findings, those to be replaced are joined where they overlap, and each such stretch is
+replaced as a whole, so that no digits of a weaker finding stay behind. The finding that counts most names
+it: higher score, then longer, then earlier, then by the entity's name. A value that was found once is
+replaced wherever its conversation says it again (`masking.values`), if it is long enough for that.
+
+`Conversation` holds the texts of one row and what was issued in them. It is given findings until there is
+nothing left to do: a finding inside what was issued is none.
+
+Cost: a Python step a finding; conversations without one are never touched.
+"""
+
+import re
+from bisect import bisect_right
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
+
+from headrace.pipelines.stages.pii.config import Config, Kind
+from headrace.pipelines.stages.pii.masking.surrogates import Surrogates
+from headrace.pipelines.stages.pii.masking.values import BETWEEN, Folded, folded, identity
+from headrace.pipelines.stages.pii.presidio.setup import Finding
+
+LETTER = re.compile(r"[^\W_]")
+TAG = r"<[A-Z][A-Z_]*_(?:[0-9]+|[a-p]{16})>"  # of any kind: a number or a hash
+
+
+OLD = -1.0  # score of what was issued, among findings
+
+
+class Issued(NamedTuple):
+    """What stands in characters ``start:end`` of a text."""
+
+    start: int
+    end: int
+    entity: str
+    kind: Kind
+    recognizer: str
+
+
+class Value(NamedTuple):
+    """A value of a conversation: the finding that names it, the value as that has it, and what it is part of.
+
+    `whole`: identity of the stretch that it was replaced with; they share a tag.
+    """
+
+    finding: Finding
+    said: str
+    whole: str
+
+
+class Spans:
+    """Spans apart from each other, to tell what lies in one of them."""
+
+    def __init__(self, spans: Iterable[Finding | Issued]) -> None:
+        pairs = sorted((one.start, one.end) for one in spans)
+        self.starts, self.ends = [start for start, _ in pairs], [end for _, end in pairs]
+
+    def hold(self, start: int, end: int) -> bool:
+        """Whether characters ``start:end`` lie in one span."""
+        at = bisect_right(self.starts, start) - 1
+        return at >= 0 and end <= self.ends[at]
+
+
+def stretches(findings: Iterable[Finding]) -> list[Finding]:
+    """Findings that overlap joined into one that spans them all, with the entity of the strongest; sorted."""
+    joined: list[list[Finding]] = []
+    end = -1
+    for finding in sorted(findings):
+        if finding.start < end:
+            joined[-1].append(finding)
+        else:
+            joined.append([finding])
+        end = max(end, finding.end)
+    return [_widened(group) for group in joined]
+
+
+def _widened(group: list[Finding]) -> Finding:
+    strongest = min(group, key=_weight)
+    return strongest._replace(start=min(f.start for f in group), end=max(f.end for f in group))
+
+
+def _weight(finding: Finding) -> tuple[float, int, int, str]:
+    """What counts most is least."""
+    return -finding.score, finding.start - finding.end, finding.start, finding.entity
+
+
+class Conversation:
+    """The texts of one row, each with the role that says it; what is done to them grows with `replace`."""
+
+    def __init__(
+        self, texts: Sequence[str], roles: Sequence[str], config: Config, surrogates: Surrogates | None
+    ) -> None:
+        self.texts, self.roles = list(texts), roles
+        self.config, self.surrogates = config, surrogates
+        self.issued: list[list[Issued]] = [[] for _ in texts]
+        self.values: dict[str, Value] = {}
+        self.numbers: dict[tuple[str, str], int] = {}
+        self.seen: Counter[str] = Counter()
+
+    def due(self, text: int, findings: Iterable[Finding]) -> list[Finding]:
+        """Those of the findings in text `text` that are to be replaced.
+
+        A value that stays because of its role alone is remembered: where other roles say it, it goes.
+        """
+        issued, found = Spans(self.issued[text]), []
+        for finding in findings:
+            if finding.score < self.config.threshold or issued.hold(finding.start, finding.end):
+                continue
+            if self.config.kind_of(finding.entity, self.roles[text]) != "keep":
+                found.append(finding)
+            elif self.config.kind_of(finding.entity, "") != "keep":
+                self._note(finding, self.texts[text])
+        return found
+
+    def gone(self) -> dict[str, Value]:
+        """Values (by letters and digits) that are replaced wherever they are said, so that none is left."""
+        found = {folded(held.said): held for held in self.values.values()}
+        return {value: held for value, held in found.items() if len(value) >= self._least(held)}
+
+    def replace(self, due: dict[int, list[Finding]]) -> list[int]:
+        """Replace what is `due` (by text), and its values elsewhere; the texts that have changed.
+
+        Texts are in the order of the conversation, so numbers follow the order in which values appear.
+        """
+        joined = {text: self._joined(text, findings) for text, findings in due.items()}
+        for text, found in joined.items():
+            inner = iter(sorted(due[text]))
+            finding = next(inner, None)
+            for stretch in found:
+                whole = self._note(stretch, self.texts[text])
+                while finding is not None and finding.start < stretch.end:
+                    self._note(finding, self.texts[text], whole)
+                    finding = next(inner, None)
+        for text, findings in self._said_again(joined):
+            joined[text] = self._joined(text, [*joined.get(text, ()), *findings])
+        for text in sorted(joined):
+            self._put(text, joined[text])
+        return sorted(joined)
+
+    def _joined(self, text: int, findings: Iterable[Finding]) -> list[Finding]:
+        """Stretches of the findings; what was issued is replaced again as a whole or not at all."""
+        issued = [Finding(i.start, i.end, i.entity, OLD, i.recognizer) for i in self.issued[text]]
+        return [one for one in stretches([*findings, *issued]) if one.score > OLD]
+
+    def _note(self, finding: Finding, text: str, whole: str | None = None) -> str:
+        """Remember a value; returns its identity."""
+        said = text[finding.start : finding.end]
+        value = identity(finding.entity, said)
+        held = self.values.get(value)
+        if held is None or _weight(finding) < _weight(held.finding):
+            self.values[value] = Value(finding, said, held.whole if held else whole or value)
+        return value
+
+    def _said_again(self, joined: dict[int, list[Finding]]) -> Iterator[tuple[int, list[Finding]]]:
+        """Places of known values that are in no stretch yet, by text."""
+        known: dict[str, list[tuple[str, Value]]] = {}
+        for value, held in self.values.items():
+            for letters in {folded(held.said), folded(value)}:
+                if len(letters) >= self._least(held) - 1 > 0:
+                    known.setdefault(letters, []).append((value, held))
+        for number, content in enumerate(self.texts) if known else ():
+            places = list(Folded(content).places(known))
+            if not places:
+                continue
+            taken, found = Spans([*joined.get(number, ()), *self.issued[number]]), []
+            for start, end, letters in places:
+                meant = self._meant(known[letters], content[start:end], self.roles[number])
+                if meant is not None and not taken.hold(start, end):
+                    found.append(meant.finding._replace(start=start, end=end))
+            if found:
+                yield number, found
+
+    def _meant(self, known: list[tuple[str, Value]], said: str, role: str) -> Value | None:
+        """Which of the values that have the letters of `said` it is, where `role` may not say that."""
+        for value, held in known:
+            entity = held.finding.entity
+            if self.config.kind_of(entity, role) == "keep" or identity(entity, said) != value:
+                continue
+            short = len(folded(said)) < self._least(held)
+            if not short or BETWEEN.sub("", said) == BETWEEN.sub("", held.said):
+                return held
+        return None
+
+    def _least(self, value: Value) -> int:
+        return self.config.least_of(value.finding.entity)
+
+    def _put(self, text: int, found: list[Finding]) -> None:
+        """Replace the stretches `found` (apart, sorted) in one text; what was issued before moves along."""
+        content, parts, at, shift = self.texts[text], [], 0, 0
+        issued: list[Issued] = []
+        ends, shifts = [0], [0]  # of each stretch, and by how much what follows it moves
+        for finding in found:
+            said = content[finding.start : finding.end]
+            entity, kind, new = self._stand_in(said, finding, self.roles[text])
+            start = finding.start + shift
+            issued.append(Issued(start, start + len(new), entity, kind, finding.recognizer))
+            parts += [content[at : finding.start], new]
+            at = finding.end
+            shift += len(new) - (finding.end - finding.start)
+            ends.append(at)
+            shifts.append(shift)
+        self.texts[text] = "".join([*parts, content[at:]])
+        swallowed = Spans(found)
+        for one in self.issued[text]:
+            if not swallowed.hold(one.start, max(one.end, one.start + 1)):
+                by = shifts[bisect_right(ends, one.start) - 1]
+                issued.append(one._replace(start=one.start + by, end=one.end + by))
+        self.issued[text] = sorted(issued)
+
+    def _stand_in(self, said: str, finding: Finding, role: str) -> tuple[str, Kind, str]:
+        """(entity, kind, what stands there) for the value `said`."""
+        value = identity(finding.entity, said)
+        held = self.values.get(value)
+        entity = held.finding.entity if held else finding.entity
+        kind = self.config.kind_of(entity, role)
+        if kind == "keep":  # another role names the value by an entity that this one keeps
+            entity = finding.entity
+            kind = self.config.kind_of(entity, role)
+        return entity, kind, self._made(kind, entity, held.whole if held else value, said)
+
+    def _made(self, kind: Kind, entity: str, value: str, said: str) -> str:
+        if kind == "mask":
+            return LETTER.sub("*", said)
+        if kind == "redact":
+            return ""
+        if kind == "tag":
+            if (entity, value) not in self.numbers:
+                self.seen[entity] += 1
+                self.numbers[entity, value] = self.seen[entity]
+            return f"<{entity}_{self.numbers[entity, value]}>"
+        assert self.surrogates is not None
+        if kind == "hash":
+            return f"<{entity}_{self.surrogates.hashed(entity, said)}>"
+        return self.surrogates.surrogate(entity, said)

@@ -1,0 +1,115 @@
+"""The findings of our own recognisers, by trying their patterns only where they could match.
+
+What: as in `presidio.scanner`, patterns become automata over the Arrow buffer; where one accepts, the
+pattern is tried and its recogniser's judge decides on span and score. A recogniser is data
+(`recognizers.recognizer`); all are listed in `recognizers.catalogue`.
+
+Patterns repeat words a few times at most, and characters without another way to match them, so that none
+takes long (a limit of time would cost more than the matching itself).
+
+Cost: one more reading of the texts, and some microseconds a match.
+"""
+
+import functools
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import regex  # type: ignore[import-untyped]
+from numpy.typing import NDArray
+
+from headrace.kernels.scan import scan
+from headrace.pipelines.stages.pii.automaton.graph import Graph, Pattern
+from headrace.pipelines.stages.pii.automaton.machine import Machine
+from headrace.pipelines.stages.pii.automaton.symbols import Symbols, named
+from headrace.pipelines.stages.pii.presidio.scanner import Found, by_row, examined
+from headrace.pipelines.stages.pii.presidio.setup import Finding
+from headrace.pipelines.stages.pii.recognizers.catalogue import RECOGNIZERS
+from headrace.pipelines.stages.pii.recognizers.recognizer import Recognizer, span
+
+BITS = 48  # patterns of an automaton; fewer states together than with 64 in one
+
+
+class Tried(NamedTuple):
+    """A pattern, compiled, and whose it is."""
+
+    owner: Recognizer
+    match: Any
+    score: float
+
+
+class OwnScanner:
+    """The recognisers `chosen`."""
+
+    def __init__(self, chosen: Sequence[Recognizer]) -> None:
+        listed = [(owner, Pattern(source), score) for owner in chosen for source, score in owner.patterns]
+        symbols = Symbols(set().union(*(named(pattern.source) for _, pattern, _ in listed)))
+        self.tried = [Tried(owner, regex.compile(of.source).match, score) for owner, of, score in listed]
+        patterns = [pattern for _, pattern, _ in listed]
+        self.machines = [_machine(patterns[at : at + BITS], symbols) for at in range(0, len(patterns), BITS)]
+
+    def find(self, texts: pa.Array) -> Found:
+        """Findings of all texts (large_string[N]) in order; equal texts are examined once."""
+        rows, starts, patterns = self._places(texts)
+        inside = list(zip(starts.tolist(), patterns.tolist(), strict=True))
+        return examined(by_row(texts, rows, inside), self._examine)
+
+    def _places(self, texts: pa.Array) -> tuple[NDArray[np.int64], ...]:
+        """(row, character, pattern) of all places, in order of row, pattern, character."""
+        parts = []
+        for number, machine in enumerate(self.machines):
+            found = scan(texts, machine.tables, machine.learn)
+            bits = np.unpackbits(found.accepted.astype("<u8").view(np.uint8), bitorder="little")
+            at, bit = np.nonzero(bits.reshape(-1, 64))
+            parts.append((found.row[at], found.start[at], number * BITS + bit))
+        rows, starts, patterns = (np.concatenate(column) for column in zip(*parts, strict=True))
+        order = np.lexsort((starts, patterns, rows))
+        return rows[order], starts[order], patterns[order]
+
+    def _examine(self, text: str, places: list[tuple[int, int]]) -> list[Finding]:
+        """Findings in one text, sorted, without those inside others of the same recogniser.
+
+        Raises: whatever a judge raises.
+        """
+        results: dict[str, list[Finding]] = {}
+        last, end = -1, 0
+        for start, number in places:
+            one = self.tried[number]
+            if number == last and start < end:
+                continue
+            match = one.match(text, start)
+            if match is None:
+                continue
+            judge = one.owner.judge
+            judged = judge(match, one.score) if judge else (*span(match), one.score)
+            if judged is None:
+                continue
+            last, end = number, judged[1]
+            finding = Finding(judged[0], judged[1], one.owner.entity, judged[2], one.owner.name)
+            results.setdefault(one.owner.name, []).append(finding)
+        return sorted(finding for found in results.values() for finding in _widest(found))
+
+
+def _machine(patterns: Sequence[Pattern], symbols: Symbols) -> Machine:
+    """One automaton of some patterns; bit `i` stands for ``patterns[i]``."""
+    graph = Graph(symbols)
+    added = [graph.pattern(bit, pattern) for bit, pattern in enumerate(patterns)]
+    return Machine(graph, [start for one in added for start in one.starts])
+
+
+def _widest(found: list[Finding]) -> list[Finding]:
+    """Findings of one recogniser without those inside another; of equal ones the highest score."""
+    if len(found) < 2:
+        return found
+    kept: list[Finding] = []
+    for finding in sorted(found, key=lambda f: (f.start, -f.end, -f.score)):
+        if not kept or finding.end > kept[-1].end:
+            kept.append(finding)
+    return kept
+
+
+@functools.cache
+def own_scanner(without: frozenset[str]) -> OwnScanner:
+    """The scanner of this process for all recognisers of ours but some."""
+    return OwnScanner([one for one in RECOGNIZERS if one.name not in without])

@@ -1,0 +1,1 @@
+"""Telephone numbers as the phonenumbers library finds them, faster."""

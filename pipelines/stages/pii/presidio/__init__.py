@@ -1,0 +1,1 @@
+"""Presidio's recognisers, run where the automaton accepts, with the same findings."""

@@ -1,0 +1,1 @@
+"""Headrace's own recognisers: what each finds, a file a kind."""

@@ -1,0 +1,349 @@
+"""Names of people where the words around say that one stands there.
+
+`introductions`: "my name is ...", "I'm ...", "this is ... speaking". `labels`: "Agent John:" and "John
+Smith:" at the start of a line, "Name: ...". `greetings`: "Hi Anna,". `signoffs`: "Best regards,\\nJohn".
+`titles`: "Dr. Smith". Other names need a model.
+"""
+
+import re
+from collections.abc import Iterator
+from typing import Any
+
+from headrace.pipelines.stages.pii.recognizers.recognizer import (
+    CAPITAL,
+    LETTER,
+    Recognizer,
+    Span,
+    before,
+    span,
+    words,
+)
+
+GIVEN = words(
+    "aaron abigail adam adrian ahmed aisha alan albert alejandro alex alexander alexandra alexis ali alice "
+    "alicia "
+    "alison allison amanda amber amelia amir amit amy ana andrea andreas andrew angel angela anil anita "
+    "ann anna anne "
+    "annie anthony antonio arjun arthur arun ashley asha astrid audrey austin ava barbara beatrice ben "
+    "benjamin "
+    "bernard beth betty beverly bill billy bob bobby bonnie brad bradley brandon brenda brian bruce bryan "
+    "caleb "
+    "cameron carl carla carlos carmen carol caroline carolyn catherine charles charlie charlotte chen "
+    "cheryl chloe "
+    "chris christian christina christine christopher claire clara claudia clara colin connor craig crystal "
+    "cynthia "
+    "daisy dan daniel daniela danielle danny dave david dawn dean deborah debra denise dennis derek diana "
+    "diane diego "
+    "dmitri donald donna doris dorothy doug douglas dylan ed eddie edward eileen elaine eleanor elena eli "
+    "elijah "
+    "elizabeth ella ellen emily emma eric erica erik erin ernest ethan eugene eva evan evelyn fatima felix "
+    "fernando "
+    "fiona florence frances francis francisco frank fred gabriel gareth gary george georgia gerald gina "
+    "giovanni gloria "
+    "gordon grace graham greg gregory hannah hans harold harriet harry hassan heather hector helen helena "
+    "henry "
+    "howard hugo ian ibrahim ida igor ingrid irene isaac isabel isabella ivan jack jackie jackson jacob "
+    "jacqueline "
+    "jade jake james jamie jan jane janet janice jasmine jason javier jay jean jeff jeffrey jenna jennifer "
+    "jenny "
+    "jeremy jerry jesse jessica jill jim jimmy joan joanna joe joel johan johanna john johnny jon jonas "
+    "jonathan jordan "
+    "jorge jose joseph joshua joy joyce juan judith judy julia julian julie justin kai karen karl kate "
+    "katherine "
+    "kathleen kathryn katie kayla keith kelly ken kenneth kevin kim klaus kumar kurt kyle larry lars laura "
+    "lauren "
+    "laurie lawrence leah lee lena leo leon leonard leslie liam lilian lily linda lisa lois lorenzo louis "
+    "louise luca "
+    "lucas lucia lucy luis luke lynn madison maggie manuel marco marcus margaret maria marie marilyn mario "
+    "mark marta "
+    "martha martin mary mateo matt matthew maurice max megan mei melanie melissa mia michael michelle "
+    "miguel mike "
+    "mohamed mohammed molly monica muhammad nadia nancy naomi natalie natasha nathan neha neil nicholas "
+    "nicole nick "
+    "nikhil nina noah noel nora norman oliver olivia omar oscar pablo pamela patricia patrick paul paula "
+    "pedro peggy "
+    "peter phil philip phyllis pierre pooja priya rachel rahul raj rajesh ralph ramesh raul ravi ray "
+    "raymond rebecca "
+    "ricardo richard rick rita rob robert roberto robin roger ron ronald rosa rose rosemary ross roy ruby "
+    "russell ruth "
+    "ryan sally sam samantha samuel sandra sanjay sara sarah scott sean sebastian sergei sergio shannon "
+    "sharon shaun "
+    "sheila sherry shirley simon sofia sonia sophia sophie stacy stan stanley stefan stella stephanie "
+    "stephen steve "
+    "steven stuart sue sunil suresh susan suzanne sven sylvia tamara tania tanya tara ted teresa terry "
+    "theodore "
+    "theresa thomas tiffany tim timothy tina todd tom tommy tony tracy travis trevor tyler valerie vanessa "
+    "vera "
+    "veronica victor victoria vijay vincent viola violet virginia vivian vladimir walter wanda wayne wei "
+    "wendy "
+    "wilhelm will william xavier yan yasmin yolanda yuki yusuf yvonne zach zachary zoe"
+)
+NO_NAMES = words(
+    "a an the and or but if so not no yes i i'm im you he she it we they me him her us them my your his "
+    "its our their "
+    "mine yours this that these those here there who what when where why how which whose in on at to of "
+    "off for from "
+    "by with about into over under up down out as is am are was were be been being do does did have has "
+    "had will "
+    "would can could shall should may might must just now then very too also still already always never "
+    "ever only "
+    "really well ok okay please thanks thank hello hi hey dear sorry glad happy sad fine good great sure "
+    "afraid able "
+    "unable going gonna trying looking calling writing contacting interested ready done back new old all "
+    "everyone "
+    "everybody anyone someone nobody team folks guys friend friends sir madam ma'am mam miss customer user "
+    "client "
+    "sirs ladies gentlemen world kitty god lord diary reader readers colleague colleagues both again morning "
+    "afternoon evening night day today tomorrow yesterday monday tuesday wednesday thursday friday "
+    "saturday sunday "
+    "january february march april may june july august september october november december because since "
+    "while "
+    "after before until than more most less least some any each every other another one two three first "
+    "last next "
+    "american british english french german italian spanish russian chinese japanese indian mexican canadian "
+    "australian irish scottish welsh dutch swedish norwegian danish finnish polish greek turkish arab "
+    "african asian "
+    "european brazilian korean vietnamese thai portuguese jewish muslim christian hindu buddhist catholic "
+    "dr dr. mr mr. mrs mrs. ms ms. prof prof. st name names address phone email number id date time type "
+    "value key "
+    "unknown none null n/a na string text bot chatbot ai assistant gpt chatgpt speaking calling and/or "
+    "there's that's "
+    "let let's see get got make made want need like love know think say said tell told email e-mail ssn "
+    "account "
+    "password policy digits card booking confirmation incorrect wrong correct listed spelled under changed "
+    "john's "
+    "regards sincerely cheers best kind warm currently originally hereby writing sender recipient everyone's "
+    "appears appear shows show has isn't doesn't starts begins contains comes means sounds written "
+    "misspelled only "
+    "using used after above below back later tomorrow asap when if immediately"
+)
+LABELS = words(
+    "agent customer user assistant caller operator representative rep advisor manager doctor nurse patient "
+    "teacher "
+    "student interviewer host guest officer detective captain client support seller buyer speaker"
+)
+MOST = 4  # words of a name
+PARTICLES = words("van von der den de del della di da dos das du la le bin ibn al el ter ten zu af av y")
+INITIAL = re.compile(rf"{CAPITAL}\.?\Z")
+OWNER = re.compile(r"([\w'’]+) \Z")
+OWNERS = words(
+    "my his her your our their the full first last middle maiden nick family whose is and it's its yes "
+    "sure ok yeah "
+    "well hi hello hey sorry so also but that's that customer patient client contact manager agent i me a "
+    "good morning"
+)
+PIECES = re.compile(rf"(?:{LETTER}+(?:['’-]{LETTER}+)*)\.?")
+GAP = re.compile(r"[ ]?")
+
+
+def is_capital(word: str) -> bool:
+    """Whether a word is written as a name: its first letter, or all, in capitals."""
+    return word[:1].isupper()
+
+
+def taken(text: str, start: int, end: int, most: int = MOST) -> Iterator[tuple[int, int]]:
+    """The words in ``start:end``, one space apart, as far as they may be those of a name."""
+    at = start
+    for _ in range(most):
+        word = PIECES.match(text, at, end)
+        if word is None:
+            return
+        bare = word[0].rstrip(".")
+        if bare.lower() in NO_NAMES or (bare.lower().split("'")[0] in NO_NAMES and "'" in bare):
+            return
+        dotted = word[0].endswith(".") and bool(INITIAL.match(word[0]))
+        yield at, at + len(word[0] if dotted else bare)
+        if (word[0] != bare and not dotted) or text[word.end() : word.end() + 1] != " ":
+            return
+        at = word.end() + 1
+
+
+def named(text: str, start: int, end: int, *, capitals: bool) -> tuple[int, int] | None:
+    """The name that begins at `start`; with `capitals` all its words but particles have one."""
+    stop, first = start, -1
+    for begin, until in taken(text, start, end):
+        word = text[begin:until]
+        if not is_capital(word) and (capitals and word.lower() not in PARTICLES):
+            break
+        if word.lower() in PARTICLES and word.islower():
+            continue
+        first = begin if first < 0 else first
+        stop = until - 2 if word.endswith(("'s", "’s")) else until
+        if stop < until:
+            break
+    return (start, stop) if stop > start and first >= 0 else None
+
+
+def introduced(match: Any, score: float) -> Span | None:
+    """A name behind "my name is" or the like, in any case where the text knows no capitals."""
+    text, (start, end) = match.string, span(match)
+    owner = OWNER.search(before(text, match.start(), 20)) if match[0][:4].lower() == "name" else None
+    if owner and owner[1].lower() not in OWNERS and not owner[1].endswith(("'s", "’s")):
+        return None
+    found = named(text, start, end, capitals=True)
+    if found is None and not is_capital(text[start:]):
+        both = list(taken(text, start, end, 2))
+        found = (start, both[-1][1]) if both else None
+    return found and (*found, score)
+
+
+def known(match: Any, score: float) -> Span | None:
+    """A name that is known, or written with capitals behind words that are not."""
+    text, (start, end) = match.string, span(match)
+    found = named(text, start, end, capitals=True)
+    if found is None:
+        found = next(taken(text, start, end), None)
+        if found is None or text[slice(*found)].lower() not in GIVEN or is_capital(text[start:]):
+            return None
+        return *more(text, *found, end), score
+    first = text[slice(*found)].split()[0]
+    sure = not match[0].lower().startswith(("called ", "named "))
+    if first.lower() in GIVEN or (sure and first.istitle() and len(first) > 2 and not match[0].istitle()):
+        return *found, score
+    return None
+
+
+def more(text: str, start: int, stop: int, end: int) -> tuple[int, int]:
+    """The name ``start:stop`` in small letters with a second word if a sentence ends behind it."""
+    both = list(taken(text, start, end, 2))
+    if len(both) == 2 and (
+        text[start:stop].lower() in GIVEN or text[both[1][1] : both[1][1] + 1] in ".,?!;\n"
+    ):
+        stop = both[1][1]
+    return start, stop
+
+
+def capital(match: Any, score: float) -> Span | None:
+    """A name that is written with capitals."""
+    found = named(match.string, *span(match), capitals=True)
+    return found and (*found, score)
+
+
+def labelled(match: Any, score: float) -> Span | None:
+    """The label of a line: a role and a name, or a given name that is known, with or without more."""
+    found = named(match.string, *span(match), capitals=True)
+    if found is None or found[1] != match.end("it"):
+        return None
+    if match["role"].strip().lower() in LABELS:
+        return *found, score
+    start = match.start("role")
+    first = match.string[start : found[1]].split()[0].split("-")[0]
+    return (start, found[1], score) if first.lower() in GIVEN and is_capital(first) else None
+
+
+def greeted(match: Any, score: float) -> Span | None:
+    """A name between a greeting and a mark, or a known one before anything."""
+    found = named(match.string, *span(match), capitals=True)
+    if found is None:
+        return None
+    behind, first = match.string[found[1] : found[1] + 1], match.string[slice(*found)].split()[0]
+    if first.lower() in GIVEN:
+        return *found, score
+    return (*found, score) if not first.isupper() and (not behind or behind in ",!.:\n-–?") else None
+
+
+def signed(match: Any, score: float) -> Span | None:
+    """A name that fills the line below."""
+    found = named(match.string, *span(match), capitals=True)
+    if found is None or match.string[found[1] : found[1] + 1] not in ("", "\n", ",", ".", "\r"):
+        return None
+    return *found, score
+
+
+def titled(match: Any, score: float) -> Span | None:
+    """The name behind a title, in any case behind one with capitals or a dot."""
+    text, (start, end) = match.string, span(match)
+    found = named(text, start, end, capitals=True)
+    if found is None and not is_capital(text[start:]) and match[0].islower():
+        first = next(taken(text, start, end), None)
+        found = first and more(text, *first, end)
+    return found and (*found, score)
+
+
+WORD = rf"{LETTER}+(?:['’-]{LETTER}+){{0,3}}"
+ANY = rf"{WORD}\.?(?:[ ]{WORD}\.?){{0,4}}"
+UPPER = rf"{CAPITAL}{LETTER}*(?:['’-]{LETTER}+){{0,3}}\.?"
+NAME = (
+    rf"{UPPER}(?:[ ](?:{UPPER}|van|von|der|den|de|del|della|di|da|dos|du|la|le|bin|al|el|ter|ten|zu)){{0,4}}"
+)
+RECOGNIZERS = (
+    Recognizer(
+        "introductions",
+        "PERSON",
+        (
+            (rf"(?i)(?<!\w)name(?:['’]s|[ ](?:here[ ])?is|[ ]was)[ ](?P<it>{ANY})", 0.8),
+            (rf"(?i)(?<!\w)my[ ](?:full[ ]|first[ ]|last[ ])?name[ ](?P<it>{ANY})", 0.6),
+            (
+                rf"(?<!\w)(?:[Mm]y|[Tt]he) [Nn]ame (?:on|in) (?:the|my) \w{{1,16}}\?? (?:is )?(?P<it>{NAME})",
+                0.6,
+            ),
+            (rf"(?<!\w)(?:[Ii]['’ ]?[Mm]|I am|i am|I AM)[ ](?P<it>{NAME})(?!\w)", 0.6),
+            (
+                rf"(?<!\w)(?:[Tt]his is|[Ii]t['’]s|[Ii]t is|[Hh]ere is)[ ](?P<it>{NAME})(?:,? (?:speaking|"
+                rf"calling|here|from)\b|[.,] (?:I|[Ww]ho|[Hh]ow|[Mm]ay)\b)",
+                0.7,
+            ),
+            (
+                rf"(?<![^\n>])[ >]{{0,3}}(?:(?:[Ff]ull|[Ff]irst|[Ll]ast|[Cc]ustomer|[Pp]atient|[Uu]ser)"
+                rf"[ ])?(?:[Nn]ame|NAME)[ ]?:[ ]{{0,8}}(?P<it>{ANY})",
+                0.7,
+            ),
+        ),
+        introduced,
+    ),
+    Recognizer(
+        "namings",
+        "PERSON",
+        (
+            (rf"(?i)(?<!\w)(?:called|calls?[ ](?:me|him|her)|named(?:[ ](?:him|her))?)[ ](?P<it>{ANY})", 0.5),
+            (r"(?i)(?<!\w)(?:i['’]?m|i[ ]am)[ ](?P<it>[a-z]{2,24}(?:[ ][a-z]{2,24})?)(?!\w)", 0.5),
+            (rf"(?i)(?<!\w)speaking[ ](?:with|to)[ ](?P<it>{ANY})", 0.5),
+        ),
+        known,
+    ),
+    Recognizer(
+        "labels",
+        "PERSON",
+        ((rf"(?<![^\n>])[ >]{{0,3}}(?P<role>(?:[A-Za-z]{{3,14}}[ ])?)(?P<it>{NAME}):(?=[ \n\"])", 0.6),),
+        labelled,
+    ),
+    Recognizer(
+        "greetings",
+        "PERSON",
+        (
+            (
+                rf"(?<!\w)(?:[Hh]i|[Hh]ey|[Hh]ello|[Dd]ear|HI|HELLO|DEAR|[Gg]ood (?:morning|afternoon|"
+                rf"evening)|[Tt]hanks|[Tt]hank you|[Ww]elcome)(?:,)?[ ](?P<it>{NAME})",
+                0.6,
+            ),
+        ),
+        greeted,
+    ),
+    Recognizer(
+        "signoffs",
+        "PERSON",
+        (
+            (
+                rf"(?i)(?<!\w)(?:regards|sincerely|cheers|yours(?:[ ](?:truly|faithfully|sincerely))?|best"
+                rf"(?:[ ]wishes)?|thanks|thank you|respectfully|cordially|love|take care)"
+                rf"[,.!]?[ ]?\r?\n[\s-]{{0,6}}(?P<it>{ANY})",
+                0.6,
+            ),
+        ),
+        signed,
+    ),
+    Recognizer(
+        "titles",
+        "PERSON",
+        (
+            (
+                rf"(?<!\w)(?:M(?:r|rs|s|x)|Dr|Prof|Professor|Miss|Sir|Madam|Mister|Herr|Frau|Mme|Mlle|"
+                rf"Señora?|Rev|Judge|Officer|Detective|Captain|Senator|President|Nurse|Doctor)\.?[ ]"
+                rf"(?P<it>{NAME})",
+                0.7,
+            ),
+            (rf"(?i)(?<!\w)(?:mr|mrs|ms|dr|prof)\.?[ ](?P<it>{ANY})", 0.7),
+        ),
+        titled,
+    ),
+)

@@ -1,0 +1,261 @@
+"""PII: what is found is replaced, by tags such as ``<PHONE_NUMBER_1>`` or as the recipe says.
+
+What: every message and every `meta` value of a live row is looked through, and the paths of its files.
+Findings at or above `threshold` are replaced by what `kind`, `kinds` and `roles` say; a kept finding does
+not protect another one inside it. The same value is given the same stand-in throughout its conversation,
+also where it was not found (`masking.replace`). A text that changed is looked through again until
+nothing but stand-ins and kept values is found.
+
+Why: what a model was trained on, it can say. Patterns find what has a form (numbers, addresses of all
+kinds); names are found by the words around them, and by a model where there is one (`pii.ner`).
+
+A row whose text could not be examined to the end is quarantined as ``pii.error``, and its messages and
+`meta` are removed: nothing unmasked goes on.
+
+Cost: an automaton reads all texts at about 100 MB/s and patterns are tried only where it says so
+(`presidio.scanner`): 10 to 40 MB/s where little is found, 4 where every other row holds something.
+"""
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from headrace.pipelines import schema
+from headrace.pipelines.quarantine import quarantine
+from headrace.pipelines.stages.pii import columns as pii_columns
+from headrace.pipelines.stages.pii.columns import Story, Told
+from headrace.pipelines.stages.pii.config import Config
+from headrace.pipelines.stages.pii.masking import surrogates as pii_surrogates
+from headrace.pipelines.stages.pii.masking.replace import Conversation
+from headrace.pipelines.stages.pii.masking.surrogates import Surrogates
+from headrace.pipelines.stages.pii.presidio import setup as pii_presidio
+from headrace.pipelines.stages.pii.presidio.setup import Finding
+from headrace.pipelines.stages.pii.search import found_in
+
+NAME = "pii"
+VERSION = 3
+ROUNDS = 10  # a text is done after two; one that is not is set aside
+FINDINGS = pa.schema(
+    [
+        pa.field("row", pa.int64()),
+        pa.field("start", pa.int64()),
+        pa.field("end", pa.int64()),
+        pa.field("entity", pa.string()),
+        pa.field("score", pa.float64()),
+        pa.field("recognizer", pa.string()),
+    ]
+)
+
+
+class UnexaminedError(Exception):
+    """Texts that could not be looked through to the end; `rows` says which, never what they hold."""
+
+    def __init__(self, failures: dict[int, str]) -> None:
+        super().__init__(f"{len(failures)} texts could not be examined: rows {sorted(failures)[:10]}")
+        self.rows = sorted(failures)
+
+
+def versions() -> dict[str, str]:
+    """Libraries that decide what this stage writes."""
+    return {"pyarrow": pa.__version__, **pii_presidio.versions(), **pii_surrogates.versions()}
+
+
+def find(texts: pa.Array | Sequence[str | None], config: Config | None = None) -> pa.Table:
+    """All findings in `texts`, whatever their score: `FINDINGS`, sorted.
+
+    `texts`: Arrow string array (or chunked array, or sequence of str); null holds nothing. Columns: `row`
+    int64, index into `texts`; `start`, `end` int64, in characters; `entity` string; `score` float64;
+    `recognizer` string.
+
+    Raises: UnexaminedError where a recogniser failed on a text.
+    """
+    if isinstance(texts, pa.ChunkedArray):
+        texts = texts.combine_chunks()
+    found = found_in(
+        texts if isinstance(texts, pa.Array) else pa.array(texts, pa.large_string()), config or Config()
+    )
+    if found.failures:
+        raise UnexaminedError(found.failures)
+    columns = list(zip(*found.findings, strict=True)) or [()] * 5
+    return pa.table([found.rows, *map(list, columns)], schema=FINDINGS)
+
+
+def apply(table: pa.Table, config: Config) -> pa.Table:
+    """`table` with stand-ins for what was found, and what is said of it in columns; null for marked rows.
+
+    `pii` (``schema.PII``): replaced values by entity; `spans` (``schema.SPANS``): where stand-ins and kept
+    values are in the messages; `found` (``schema.FOUND``): all findings by entity, role, recogniser and
+    what became of them; `values` (``schema.VALUES``): keyed digests of the values that were replaced, where
+    there is a key.
+    """
+    live = schema.live(table).to_numpy(zero_copy_only=False)
+    if not config.enabled:
+        return pii_columns.add(table, {}, live)
+    roles, rows, contents = schema.contents(table)
+    meta = table["meta"].combine_chunks()
+    beside = meta.items.slice(*_inside(meta)).cast(pa.large_string())
+    texts = Texts(
+        pa.concat_arrays([contents, beside]),
+        [*roles.to_pylist(), *["meta"] * len(beside)],
+        np.concatenate([rows, _owners(meta)]),
+    )
+    masked = _masked(texts, live[texts.rows], config)
+    failed: list[str | None] = [None] * table.num_rows
+    for text, cause in masked.failures.items():
+        failed[texts.rows[text]] = cause
+    fine = np.array([cause is None for cause in failed], np.bool_)
+    table = schema.rebuild(table, rows, roles, masked.texts.slice(0, len(rows)))
+    table = _with_paths(_with_meta(table, meta, masked.texts.slice(len(rows))), config)
+    stories = _stories(masked, texts, len(rows), table["row_id"].to_pylist(), config)
+    return quarantine(pii_columns.add(_withheld(table, fine), stories, live & fine), failed, "pii.error")
+
+
+class Texts(NamedTuple):
+    """large_string[N], the role that says each, and the row that it belongs to (int64[N])."""
+
+    contents: pa.Array
+    roles: list[str]
+    rows: NDArray[np.int64]
+
+
+class Masked(NamedTuple):
+    """Texts with stand-ins; rows that have some, with their texts; findings in, and failures of, texts."""
+
+    texts: pa.Array
+    conversations: dict[int, tuple[Conversation, list[int]]]
+    found: dict[int, list[Finding]]
+    failures: dict[int, str]
+
+
+def _masked(texts: Texts, live: NDArray[np.bool_], config: Config) -> Masked:
+    """`texts` with stand-ins in those that are `live`, looked through until nothing is left to replace."""
+    done = Masked(texts.contents, {}, {}, {})
+    surrogates = Surrogates(config) if config.secret else None
+    order = np.argsort(texts.rows, kind="stable")
+    sorted_rows = texts.rows[order]
+    pending = np.flatnonzero(live)
+    changed: dict[int, str] = {}
+    for _ in range(ROUNDS):
+        if not len(pending):
+            return done
+        found = found_in(done.texts.take(pa.array(pending)), config)
+        done.failures.update((int(pending[at]), cause) for at, cause in found.failures.items())
+        now: dict[int, list[Finding]] = {}
+        for text, finding in zip(pending[found.rows].tolist(), found.findings, strict=True):
+            if text not in done.failures:
+                now.setdefault(text, []).append(finding)
+        for text in changed:  # as they were
+            done.found.pop(text, None)
+        done.found.update(now)
+        due = {t for t, findings in now.items() if _is_any_due(findings, texts.roles[t], config)}
+        # In a text that changed, values may stand together that did not.
+        rows = {int(texts.rows[text]) for text in due | changed.keys()}
+        changed = {}
+        for row in sorted(rows):
+            if row not in done.conversations:
+                numbers = order[slice(*np.searchsorted(sorted_rows, [row, row + 1]))].tolist()
+                said = [text or "" for text in texts.contents.take(pa.array(numbers)).to_pylist()]
+                roles = [texts.roles[number] for number in numbers]
+                done.conversations[row] = Conversation(said, roles, config, surrogates), numbers
+            changed |= _replaced(*done.conversations[row], now)
+        done = done._replace(texts=_put(done.texts, list(changed), list(changed.values())))
+        pending = np.array(sorted(changed), np.int64)
+    done.failures.update((int(text), "does not settle") for text in pending)
+    return done
+
+
+def _is_any_due(findings: Sequence[Finding], role: str, config: Config) -> bool:
+    """Whether any is to be replaced, here or where another role says it."""
+    strong = {f.entity for f in findings if f.score >= config.threshold}
+    return any(config.kind_of(e, role) != "keep" or config.kind_of(e, "") != "keep" for e in strong)
+
+
+def _replaced(
+    conversation: Conversation, numbers: list[int], now: dict[int, list[Finding]]
+) -> dict[int, str]:
+    """The texts (`numbers`) of a conversation in which something was replaced, as they are then."""
+    due = {at: conversation.due(at, now[n]) for at, n in enumerate(numbers) if now.get(n)}
+    changed = conversation.replace({at: findings for at, findings in due.items() if findings})
+    return {numbers[at]: conversation.texts[at] for at in changed}
+
+
+def _stories(
+    masked: Masked, texts: Texts, messages: int, row_ids: list[int], config: Config
+) -> dict[int, Story]:
+    """What is to be said of the rows in which something was found; the first `messages` texts are such."""
+    issued = {
+        number: conversation.issued[at]
+        for conversation, numbers in masked.conversations.values()
+        for at, number in enumerate(numbers)
+    }
+    told: dict[int, list[Told]] = {}
+    for text in sorted(
+        t for t in masked.found.keys() | issued.keys() if masked.found.get(t) or issued.get(t)
+    ):
+        row = int(texts.rows[text])
+        place = text - int(np.searchsorted(texts.rows[:messages], row)) if text < messages else -1
+        one = Told(place, texts.roles[text], issued.get(text, []), masked.found.get(text, []))
+        told.setdefault(row, []).append(one)
+    stories = {row: pii_columns.story(ones, config) for row, ones in told.items()}
+    for row, (conversation, _) in masked.conversations.items():
+        stories[row] = stories[row]._replace(values=pii_columns.values(conversation, row_ids[row], config))
+    return stories
+
+
+def _put(texts: pa.Array, places: list[int], values: list[str]) -> pa.Array:
+    if not places:
+        return texts
+    mask = np.zeros(len(texts), np.bool_)
+    mask[places] = True
+    return pc.replace_with_mask(texts, pa.array(mask), pa.array(values, pa.large_string()))
+
+
+def _inside(meta: pa.Array) -> tuple[int, int]:
+    """(offset, length) of the values that the map array `meta` refers to."""
+    first, last = (meta.offsets[at].as_py() for at in (0, len(meta.offsets) - 1))
+    return first, last - first
+
+
+def _owners(meta: pa.Array) -> NDArray[np.int64]:
+    """Row of each value of the map array `meta`: ``int64[values]``."""
+    sizes = np.diff(meta.offsets.to_numpy(zero_copy_only=False))
+    return np.repeat(np.arange(len(meta)), sizes).astype(np.int64)
+
+
+def _with_meta(table: pa.Table, meta: pa.Array, values: pa.Array) -> pa.Table:
+    """`table` with other values in its `meta` column."""
+    first, size = _inside(meta)
+    offsets = pa.array(meta.offsets.to_numpy(zero_copy_only=False) - first, pa.int32())
+    masked = pa.MapArray.from_arrays(
+        offsets, meta.keys.slice(first, size), values.cast(pa.string()), mask=meta.is_null()
+    )
+    return table.set_column(table.schema.get_field_index("meta"), "meta", masked.cast(schema.META))
+
+
+def _withheld(table: pa.Table, fine: NDArray[np.bool_]) -> pa.Table:
+    """`table` without the messages and `meta` of the rows that are not `fine`."""
+    if fine.all():
+        return table
+    for name in ("messages", "meta"):
+        column = table[name].combine_chunks()
+        kept = pc.if_else(pa.array(fine), column, pa.scalar(None, column.type))
+        table = table.set_column(table.schema.get_field_index(name), name, kept)
+    return table
+
+
+def _with_paths(table: pa.Table, config: Config) -> pa.Table:
+    """`table` with stand-ins in its column `file`, also of marked rows: a path can name somebody, too."""
+    coded = table["file"].combine_chunks().dictionary_encode()
+    each = np.arange(len(coded.dictionary))
+    paths = Texts(coded.dictionary.cast(pa.large_string()), ["meta"] * len(each), each)
+    masked = _masked(paths, np.ones(len(each), np.bool_), config)
+    hidden = pa.array(np.isin(each, list(masked.failures)))
+    shown = pc.if_else(hidden, pa.scalar("(withheld)"), masked.texts.cast(pa.string())).take(coded.indices)
+    return table.set_column(table.schema.get_field_index("file"), schema.ROW.field("file"), shown)
+
+
+__all__ = ["FINDINGS", "VERSION", "Config", "UnexaminedError", "apply", "find", "versions"]

@@ -1,0 +1,1 @@
+"""Raw records to rows: sources, formats, shapes, and records that belong together."""

@@ -1,0 +1,218 @@
+"""Format, shape and columns of a source, told by a look at its first records.
+
+The look is taken once, in the order of the relative paths, and what it finds is kept with the run.
+Nothing is guessed past what is there: where no shape fits, or a named column is absent, the error
+says which columns were seen.
+
+Cost: the first records of one file or a few.
+"""
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import TYPE_CHECKING, Any
+
+from headrace.cluster.errors import SourceError
+from headrace.cluster.fragments import File
+from headrace.pipelines.stages.read import formats, shapes, streams
+from headrace.pipelines.stages.read import json_text as jsontext
+from headrace.pipelines.stages.read.formats import Format
+from headrace.pipelines.stages.read.records import ReadError
+from headrace.pipelines.stages.read.shapes import NAMES, OPTIONAL, TURN_NAMES, Columns, Shape
+
+if TYPE_CHECKING:  # sources.py stands on this module
+    from headrace.pipelines.stages.read.inputs import Source
+
+RECORDS = 200  # looked at for shape and columns
+FILES = 5  # looked into until a readable record is found
+ANY_SHAPE = {"system", "reasoning", "roles"}
+
+
+@dataclass(frozen=True)
+class Look:
+    """What the first records of a source show."""
+
+    file: str
+    records: list[dict[str, Any]]
+    problem: ReadError | None  # why the first record that cannot be read cannot be
+
+    @property
+    def columns(self) -> list[str]:
+        """Columns seen, in the order in which they first appear."""
+        return list(dict.fromkeys(c for r in self.records for c in r))
+
+
+def file_format(source: "Source", files: Sequence[File]) -> Format | None:
+    """The one format of a source's files; None where every file's own suffix says it.
+
+    Raises: SourceError for files of several kinds, or of unknown ones beside known ones.
+    """
+    by_format: dict[Format | None, list[File]] = {}
+    for file in files:
+        by_format.setdefault(formats.of_name(file.relative), []).append(file)
+    if list(by_format) == ["json"]:
+        lined = [jsontext.has_lines(f.path) and not _array(f) for f in files[:FILES]]
+        return "jsonl" if all(lined) else "json"
+    if list(by_format) == [None]:
+        return formats.of_content(files[0].path)
+    if len(by_format) == 1:
+        return next(iter(by_format))
+    if None in by_format or "text" in by_format:
+        found = ", ".join(
+            f"{len(of)} {form or 'of no known suffix'} (such as {of[0].relative!r})"
+            for form, of in sorted(by_format.items(), key=lambda item: item[0] or "~")
+        )
+        raise SourceError(
+            f"source {source.name!r}: {source.shown} holds files of several formats: {found}; "
+            "set format:, or give a glob that matches only the data, such as '*.json'"
+        )
+    return None
+
+
+def _array(file: File) -> bool:
+    return streams.head(file.path).lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"[")
+
+
+def look(source: "Source", files: Iterable[File]) -> Look:
+    """The first records of the first file that has one that can be read."""
+    problem = None
+    name = ""
+    for file in islice((f for f in files if f.size), FILES):
+        name = name or file.relative
+        records: list[dict[str, Any]] = []
+        for batch in formats.read(file.path, file.size, source.format_of(file.relative)):
+            good = [r for i, r in enumerate(batch.records) if i not in batch.errors]
+            problem = problem or next(iter(batch.errors.values()), None)
+            records += good[: RECORDS - len(records)]
+            if len(records) == RECORDS:
+                break
+        if records:
+            return Look(file.relative, records, problem)
+    return Look(name, [], problem)
+
+
+def shape(source: "Source", seen: Look) -> "Source":
+    """`source` with its shape and the names of its columns filled in.
+
+    Raises: SourceError where no shape fits or a named column is not there.
+    """
+    if not seen.records:
+        if source.shape is None:
+            why = f": {seen.problem.cause}, {seen.problem.detail}" if seen.problem else ""
+            raise SourceError(
+                f"source {source.name!r}: no record of {seen.file!r} can be read, so its shape "
+                f"cannot be told{why}"
+            )
+        return source.model_copy(update={"columns": source.completed()})
+    candidates: Iterable[Shape] = [source.shape] if source.shape else _possible(source)
+    for candidate in candidates:
+        columns = _fitting(candidate, source, seen)
+        if columns is not None:
+            found = source.model_copy(update={"shape": candidate, "columns": columns})
+            _check(found, seen)
+            return found
+    if source.shape is not None:
+        # Say which of the shape's columns is missing.
+        _check(source.model_copy(update={"columns": source.completed()}), seen)
+    what = f"shape {source.shape}" if source.shape else "any known shape"
+    raise SourceError(
+        f"source {source.name!r}: the columns of {seen.file!r} do not fit {what}: {_listed(seen.columns)}; "
+        "set shape: and say under columns: which column holds what"
+    )
+
+
+def _possible(source: "Source") -> list[Shape]:
+    """Shapes to try: those that have all the columns that the recipe names."""
+    named = set(source.columns.model_dump(exclude_none=True)) - ANY_SHAPE
+    return [s for s in NAMES if named <= set(_fields(s))]
+
+
+def _fields(candidate: Shape) -> list[str]:
+    turn = ["role", "content"] if candidate in TURN_NAMES else []
+    return [*NAMES[candidate], *OPTIONAL.get(candidate, {}), *turn]
+
+
+def _fitting(candidate: Shape, source: "Source", seen: Look) -> Columns | None:
+    """Columns of the shape as the records have them; None where they do not fit."""
+    given = source.columns
+    if candidate in TURN_NAMES and source.group_by and given.messages is None:
+        names = (
+            _turn_names(given, [set(seen.columns)], TURN_NAMES[candidate])
+            if candidate == "messages"
+            else None
+        )
+        return _completed(candidate, source, names)
+    names = {}
+    for column, usual in NAMES[candidate].items():
+        wish = getattr(given, column)
+        name = next((n for n in ([wish] if wish else usual) if n in seen.columns), None)
+        if name is None:
+            return None
+        names[column] = name
+    if candidate in TURN_NAMES:
+        turns = _first_turns(seen, names["messages"])
+        keys = _turn_names(given, turns, TURN_NAMES[candidate]) if turns is not None else None
+        return _completed(candidate, source, keys and {**names, **keys})
+    return _completed(candidate, source, names)
+
+
+def _completed(candidate: Shape, source: "Source", names: dict[str, str] | None) -> Columns | None:
+    if names is None:
+        return None
+    columns = source.columns.model_copy(update=names)
+    return shapes.complete(candidate, columns, source.group_by is not None)
+
+
+def _turn_names(
+    given: Columns, turns: list[set[str]], usual: Sequence[tuple[str, str]]
+) -> dict[str, str] | None:
+    """Keys of speaker and text that the turns have: the recipe's own, then the usual pairs."""
+    for role, content in usual:
+        role, content = given.role or role, given.content or content
+        if shapes.ANY in given.roles and given.role is None and not any(role in keys for keys in turns):
+            if any(content in keys for keys in turns):
+                return {"content": content}
+        elif any(role in keys and content in keys for keys in turns):
+            return {"role": role, "content": content}
+    return None
+
+
+def _first_turns(seen: Look, column: str) -> list[set[str]] | None:
+    """Keys of the turns of the records that have some; None where the column holds no turns."""
+    keys = []
+    for record in seen.records:
+        turns = record.get(column)
+        if isinstance(turns, str):
+            try:
+                turns = json.loads(turns)
+            except (ValueError, RecursionError):
+                continue  # one bad record says nothing of the others; reading it will quarantine it
+        if isinstance(turns, list):
+            keys += [set(t) for t in turns if isinstance(t, dict)]
+    return keys or None
+
+
+def _check(source: "Source", seen: Look) -> None:
+    """Raises: SourceError for a column that the recipe needs and no record seen has."""
+    where: dict[str, Iterable[str | None]] = {
+        "columns": shapes.required(source.shape or "messages", source.columns),
+        "columns.system": [source.columns.system],
+        "group_by": [source.group_by],
+        "order_by": source.orders(),
+        "group": [source.group],
+        "time": [source.time],
+        "meta": source.meta,
+    }
+    for key, columns in where.items():
+        for column in columns:
+            if column is not None and column not in seen.columns:
+                raise SourceError(
+                    f"source {source.name!r}: no column {column!r} ({key}) in {seen.file!r}; "
+                    f"the columns there are {_listed(seen.columns)}"
+                )
+
+
+def _listed(columns: Sequence[str]) -> str:
+    shown = ", ".join(repr(c[:60]) for c in columns[:40])
+    return shown + (f" and {len(columns) - 40} more" if len(columns) > 40 else "") or "none"

@@ -1,0 +1,98 @@
+"""Which format a file has, and its records as batches of mappings.
+
+A reader is a generator of `Batch` over a byte range, a range of row groups or a whole file.
+Content never makes it raise: a record that cannot be read, or the remainder of a file, is one
+entry of `errors`. Memory is a few chunks and the largest record, also for a file of many GB.
+"""
+
+from collections.abc import Iterator
+from typing import Literal
+
+from headrace.pipelines.stages.read import json_text as jsontext
+from headrace.pipelines.stages.read import streams, tabular
+from headrace.pipelines.stages.read.records import RECORD_LIMIT, Batch, ReadError
+
+Format = Literal["jsonl", "json", "csv", "tsv", "parquet", "text"]
+SUFFIXES: dict[str, Format] = {
+    ".jsonl": "jsonl",
+    ".ndjson": "jsonl",
+    ".json": "json",
+    ".csv": "csv",
+    ".tsv": "tsv",
+    ".parquet": "parquet",
+    ".pq": "parquet",
+    ".txt": "text",
+}
+TEXT = "text"  # the one column of a plain text file
+
+
+def of_name(name: str) -> Format | None:
+    """Format by the suffix of a file's name, under the suffix of its compression."""
+    stem = streams.stem(name)
+    return next((form for suffix, form in SUFFIXES.items() if stem.endswith(suffix)), None)
+
+
+def of_content(path: str) -> Format:
+    """Format by a look into the file: Parquet, JSON or plain text."""
+    head = streams.head(path).removeprefix(b"\xef\xbb\xbf").lstrip()
+    if head.startswith(b"PAR1"):
+        return "parquet"
+    if head.startswith(b"["):
+        return "json"
+    if head.startswith(b"{"):
+        return "jsonl" if jsontext.has_lines(path) else "json"
+    return "text"
+
+
+def read(
+    path: str, size: int, form: Format, columns: list[str] | None = None, start: int = 0, stop: int = -1
+) -> Iterator[Batch]:
+    """Batches of the records of a range of a file (all of it by default).
+
+    `size`: the file's stored bytes. `columns`: the ones that anybody will look at (None: all).
+    [start, stop) are bytes of a jsonl file or row groups of a Parquet file. Raises: SourceError,
+    StorageError; never for content.
+    """
+    if form == "parquet":
+        yield from tabular.parquet(path, size, columns, start, stop)
+        return
+    head = streams.head(path)
+    problem = streams.unreadable(head)
+    if problem is not None:
+        # Only the range with the first byte speaks for the file: cutting changes nothing in the books.
+        if start == 0:
+            batch = Batch("byte")
+            batch.add(ReadError(*problem, size), 0)
+            yield batch
+    elif form == "jsonl":
+        yield from jsontext.lines(path, start, stop)
+    elif form == "json":
+        lined = not head.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"[") and jsontext.has_lines(path)
+        yield from jsontext.lines(path) if lined else jsontext.values(path)
+    elif form == "text":
+        yield _text(path)
+    else:
+        yield from tabular.separated(path, size, "," if form == "csv" else "\t", columns)
+
+
+def _text(path: str) -> Batch:
+    """A plain text file: one record."""
+    pieces: list[bytes] = []
+    size = 0
+    record: dict[str, str] | ReadError
+    try:
+        for chunk in streams.without_bom(streams.chunks(path)):
+            size += len(chunk)
+            if size <= RECORD_LIMIT:
+                pieces.append(chunk)
+        if size > RECORD_LIMIT:
+            record = ReadError("read.too_long", f"a text of {size} bytes", size)
+        else:
+            record = {TEXT: b"".join(pieces).decode()}
+    except UnicodeDecodeError as error:
+        record = ReadError("read.bad_utf8", f"invalid UTF-8 at byte {error.start + 1}", size)
+    except ReadError as bad:
+        record = ReadError(bad.cause, bad.detail, size + (bad.bytes_lost or 0))
+    batch = Batch("line")
+    batch.add(record, 1)
+    return batch

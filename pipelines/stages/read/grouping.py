@@ -1,0 +1,239 @@
+"""Conversations whose records stand apart: `group_by` and `order_by`.
+
+Records are hashed by their key to buckets; a shuffle brings each bucket together, in any order,
+and `assemble` sorts inside, so the result does not depend on how the records came. A record that
+could not be read stays a row of its own and the rest of its conversation goes on without it.
+
+Cost: a record crosses the shuffle once, as JSON of the columns that are looked at.
+"""
+
+import json
+import math
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import xxhash
+
+from headrace.cluster.fragments import Fragment
+from headrace.pipelines import schema
+from headrace.pipelines.stages.read import rows as reading
+from headrace.pipelines.stages.read import shapes
+from headrace.pipelines.stages.read.records import Batch, ReadError
+
+if TYPE_CHECKING:  # sources.py stands on this module
+    from headrace.pipelines.stages.read.inputs import Source
+
+RECORD = pa.schema(
+    [
+        pa.field("bucket", pa.int32(), nullable=False),
+        pa.field("key_hi", pa.uint64(), nullable=False),  # 128-bit hash of the key
+        pa.field("key_lo", pa.uint64(), nullable=False),
+        pa.field("relative", pa.string(), nullable=False),
+        pa.field("index", pa.int64(), nullable=False),  # ascending in the file
+        pa.field("unit", pa.string(), nullable=False),  # of the index: "line", "byte", ...
+        pa.field("payload", pa.large_binary()),  # JSON of the record; null where there is an error
+        pa.field("error", pa.string()),
+        pa.field("detail", pa.string()),
+        pa.field("bytes_lost", pa.uint64()),
+    ]
+)
+# In ASCII, which holds any string, also half a surrogate pair.
+_encode = json.JSONEncoder(separators=(",", ":"), default=shapes.text).encode
+
+
+def read_grouped(
+    fragment: Fragment, source: "Source", *, buckets: int, fragment_size: int, seed: int
+) -> Iterator[pa.Table]:
+    """Records of a fragment as tables of `RECORD`, about `fragment_size` bytes each, at least one.
+
+    `seed` keys the hashes. Raises: SourceError, StorageError; never for content.
+    """
+    held: list[pa.Table] = []
+    size = 0
+    any_table = False
+    for table in _tables(fragment, source, buckets, seed):
+        held.append(table)
+        size += table.nbytes
+        if size >= fragment_size:
+            yield pa.concat_tables(held).combine_chunks()
+            any_table, held, size = True, [], 0
+    if held or not any_table:
+        yield pa.concat_tables([RECORD.empty_table(), *held]).combine_chunks()
+
+
+def _tables(fragment: Fragment, source: "Source", buckets: int, seed: int) -> Iterator[pa.Table]:
+    """Every batch of a fragment as a table of `RECORD`."""
+    for part in fragment.ranges:
+        following = reading.batches(part, source)
+        while True:
+            with reading.uncollected():
+                batch = next(following, None)
+                if batch is None:
+                    break
+                table = _records(batch, part.relative, source, buckets, seed)
+            yield table
+
+
+def _records(batch: Batch, relative: str, source: "Source", buckets: int, seed: int) -> pa.Table:
+    """One batch as a table of `RECORD`."""
+    payloads: list[bytes | None] = []
+    keys = []
+    errors = dict(batch.errors)
+    wanted = source.wanted()
+    for i, record in enumerate(batch.records):
+        key = None
+        if i not in errors:
+            try:
+                key = _key(record, source.group_by or "")
+                payloads.append(_encode({c: record[c] for c in wanted if c in record}).encode())
+            except ReadError as bad:
+                errors[i] = bad
+        if i in errors:
+            # A key of its own, so that broken records spread over the buckets.
+            key = f"{relative}\0{batch.places[i]}"
+            payloads.append(None)
+        keys.append(key or "")
+    n = len(keys)
+    bad_ones = [errors.get(i) for i in range(n)]
+    high, low = _hashes(keys, seed)
+    return pa.table(
+        [
+            pa.array((high % np.uint64(buckets)).astype(np.int32)),
+            pa.array(high),
+            pa.array(low),
+            pa.repeat(pa.scalar(reading.clean(relative), pa.string()), n),
+            pa.array(batch.places, pa.int64()),
+            pa.repeat(pa.scalar(batch.unit, pa.string()), n),
+            pa.array(payloads, pa.large_binary()),
+            pa.array([e and e.cause for e in bad_ones], pa.string()),
+            pa.array([e and e.detail for e in bad_ones], pa.string()),
+            pa.array([e and e.bytes_lost for e in bad_ones], pa.uint64()),
+        ],
+        schema=RECORD,
+    )
+
+
+def _key(record: dict[str, Any], column: str) -> str:
+    """Text of a record's key. Raises: ReadError where there is none."""
+    key = reading.plain(record.get(column))
+    if not key:
+        raise ReadError("read.missing_field", f"no value of {column!r}")
+    return key
+
+
+def _hashes(keys: list[str], seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """High and low halves of the keys' hashes: ``uint64[N]`` each."""
+    digests = b"".join(
+        xxhash.xxh3_128_digest(k.encode("utf-8", "surrogatepass"), seed=seed % 2**64) for k in keys
+    )
+    pairs = np.frombuffer(digests, ">u8").astype(np.uint64).reshape(-1, 2)
+    return np.ascontiguousarray(pairs[:, 0]), np.ascontiguousarray(pairs[:, 1])
+
+
+def assemble(table: pa.Table, fragment: Fragment, source: "Source", seed: int) -> pa.Table:
+    """All records of a bucket (a table of `RECORD`, in any order) as rows of `schema.ROW`.
+
+    A conversation stands where its first record lies; its turns are ordered by `order_by`, then by
+    (file, place). `n_records` says of how many records it is made; `group`, `time` and `meta` are those
+    of its first record that has them.
+    """
+    lying = table.sort_by([("relative", "ascending"), ("index", "ascending")]).combine_chunks()
+    with reading.uncollected():
+        return _assembled(lying, fragment, source, seed)
+
+
+def _assembled(lying: pa.Table, fragment: Fragment, source: "Source", seed: int) -> pa.Table:
+    """`assemble`, of records sorted as they lie."""
+    records = json.loads(b"[" + b",".join(p or b"{}" for p in lying["payload"].to_pylist()) + b"]")
+    where = reading.places(lying["unit"].combine_chunks(), lying["index"].combine_chunks())
+    single = reading.rows(records, _errors(lying), lying["relative"].combine_chunks(), where, source, seed)
+    firsts = _firsts(lying, pc.is_valid(single["error"]).to_numpy())
+    order = _ordered(records, firsts, source.orders())
+    return _merged(single, firsts, order, fragment)
+
+
+def _errors(lying: pa.Table) -> dict[int, ReadError]:
+    found = {}
+    for i in np.flatnonzero(pc.is_valid(lying["error"]).to_numpy()):
+        cause, detail, lost = (lying[c][int(i)].as_py() for c in ("error", "detail", "bytes_lost"))
+        found[int(i)] = ReadError(cause, detail, lost)
+    return found
+
+
+def _firsts(lying: pa.Table, broken: np.ndarray) -> np.ndarray:
+    """For each record the index of the first one of its conversation: ``int64[N]``.
+
+    A broken record is alone.
+    """
+    n = lying.num_rows
+    pairs = np.empty(n, [("hi", np.uint64), ("lo", np.uint64)])
+    pairs["hi"], pairs["lo"] = lying["key_hi"].to_numpy(), lying["key_lo"].to_numpy()
+    firsts = np.arange(n)
+    whole = np.flatnonzero(~broken)
+    _, first, inverse = np.unique(pairs[whole], return_index=True, return_inverse=True)
+    firsts[whole] = whole[first[inverse]] if len(whole) else whole
+    return firsts
+
+
+def _ordered(records: list[dict[str, Any]], firsts: np.ndarray, columns: tuple[str, ...]) -> np.ndarray:
+    """Permutation that puts conversations in their order and their records in theirs."""
+    if not columns:
+        return np.argsort(firsts, kind="stable")
+    keys = [
+        (first, [_rank(record.get(c)) for c in columns])
+        for first, record in zip(firsts.tolist(), records, strict=True)
+    ]
+    return np.array(sorted(range(len(keys)), key=keys.__getitem__), dtype=np.int64)
+
+
+def _rank(value: Any) -> tuple[int, float, str]:
+    """Numbers (also as text) by value, then text, then what is absent."""
+    found = reading.plain(value)
+    if not found:
+        return (2, 0.0, "")
+    try:
+        number = float(found)
+    except ValueError:
+        return (1, 0.0, found)
+    return (1, 0.0, found) if math.isnan(number) else (0, number, "")
+
+
+def _merged(single: pa.Table, firsts: np.ndarray, order: np.ndarray, fragment: Fragment) -> pa.Table:
+    """One row a conversation from one row a record; row ids are given."""
+    heads, starts, counts = np.unique(firsts[order], return_index=True, return_counts=True)
+    turns = single["messages"].combine_chunks().take(pa.array(order))
+    lengths = pc.fill_null(pc.list_value_length(turns), 0).to_numpy()
+    offsets = np.concatenate([[0], np.cumsum(lengths)])
+    mask = pc.is_null(turns).take(pa.array(starts))
+    messages = pa.ListArray.from_arrays(
+        pa.array(offsets[[*starts, len(order)]].astype(np.int32)),
+        turns.flatten(),
+        type=schema.MESSAGES,
+        mask=mask,
+    )
+    rows = single.take(pa.array(heads))
+    ids = np.arange(len(heads), dtype=np.uint64) + (np.uint64(max(fragment.ordinal, 0)) << np.uint64(32))
+    replaced = {
+        "row_id": pa.array(ids),
+        "n_records": pa.array(counts.astype(np.uint32)),
+        "messages": messages,
+        **{c: _first_valid(single[c], order, starts) for c in ("group", "time", "meta")},
+    }
+    for name, column in replaced.items():
+        rows = rows.set_column(rows.schema.get_field_index(name), schema.ROW.field(name), column)
+    return rows.combine_chunks()
+
+
+def _first_valid(column: pa.ChunkedArray, order: np.ndarray, starts: np.ndarray) -> pa.Array:
+    """For each conversation the first value that is not null, in the order of its records."""
+    if not len(order):
+        return column.combine_chunks()
+    valid = pc.is_valid(column).to_numpy()[order]
+    places = np.where(valid, np.arange(len(order)), len(order))
+    first = np.minimum.reduceat(places, starts)
+    none = first == len(order)
+    indices = pa.array(order[np.where(none, 0, first)], mask=none)
+    return column.combine_chunks().take(indices)

@@ -1,0 +1,260 @@
+"""Where the raw text is: the sources of a recipe, their files, formats and shapes.
+
+`resolve` looks at the first records of every source once and freezes what it found (names,
+format, shape, columns) into the recipe that is kept with the run, so that a later look at other
+files cannot change the meaning of the ones before.
+"""
+
+import os
+from collections.abc import Callable, Sequence
+from typing import Literal
+
+from pydantic import Field
+
+from headrace.cluster import fragments, storage
+from headrace.cluster.errors import RecipeError, SourceError
+from headrace.cluster.fragments import Cut, File, Fragment, inputs
+from headrace.cluster.storage import Entry
+from headrace.pipelines.section import Section
+from headrace.pipelines.stages.read import detection, formats, shapes, streams
+from headrace.pipelines.stages.read.formats import Format
+from headrace.pipelines.stages.read.grouping import assemble, read_grouped
+from headrace.pipelines.stages.read.rows import VERSION, read
+from headrace.pipelines.stages.read.shapes import Columns, Shape
+
+__all__ = [
+    "VERSION",
+    "Columns",
+    "Source",
+    "assemble",
+    "files",
+    "frozen",
+    "inputs",
+    "named",
+    "plan",
+    "read",
+    "read_grouped",
+    "resolve",
+]
+PATTERN = "*?["
+
+
+class Source(Section):
+    """One source of records."""
+
+    name: str = ""
+    """Name in books and reports; left out: the last fixed part of the path."""
+    path: str | tuple[str, ...]
+    """File, directory (read recursively), glob, or a list of them; local or s3://."""
+    format: Format | None = None
+    """Left out: by the files' suffixes (under .gz or .zst), then by a look into them."""
+    shape: Shape | None = None
+    """How a record holds a conversation; left out: told by its columns."""
+    columns: Columns = Columns()
+    """Which column holds what, where the names are not the usual ones."""
+    group_by: str | None = None
+    """Column whose value several records of one conversation share."""
+    order_by: str | tuple[str, ...] = ()
+    """Columns that order the records of a conversation; numbers as numbers. Left out: as they lie."""
+    group: str | None = None
+    """Column of rows that must stand on one side of the split (a customer, a document)."""
+    time: str | None = None
+    """Column with the time of a record: ISO 8601 or a number since 1970."""
+    meta: tuple[str, ...] = ()
+    """Columns to carry along as text. They are scanned for PII too."""
+    weight: float = Field(default=1.0, ge=0)
+    """How often training draws a row of this source, beside the others' weights."""
+    priority: int = 0
+    """Of two duplicates the one from the source with the higher priority stays."""
+    loss: Literal["assistant", "all"] = "assistant"
+    """Which turns carry the loss."""
+    label_names: tuple[str, ...] = ()
+    """text_label: names of the labels that are given as numbers, from 0."""
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        """The path or paths."""
+        return (self.path,) if isinstance(self.path, str) else self.path
+
+    @property
+    def shown(self) -> str:
+        """The path or paths, for a message."""
+        return ", ".join(repr(p) for p in self.paths[:3]) + (", ..." if len(self.paths) > 3 else "")
+
+    def format_of(self, relative: str) -> Format:
+        """Format of one of the files."""
+        return self.format or formats.of_name(relative) or "text"
+
+    def completed(self) -> Columns:
+        """Columns with the shape's usual names where the recipe names none."""
+        return shapes.complete(self.shape or "messages", self.columns, self.group_by is not None)
+
+    def mapper(self) -> Callable[[shapes.Record], list[shapes.Turn]]:
+        """The function from a record to its turns."""
+        return shapes.mapper(self.shape or "messages", self.completed(), self.label_names)
+
+    def orders(self) -> tuple[str, ...]:
+        """Columns that order the records of a conversation."""
+        return (self.order_by,) if isinstance(self.order_by, str) else self.order_by
+
+    def wanted(self) -> list[str]:
+        """Every column that anybody looks at, in a fixed order."""
+        extra = [self.group_by, *self.orders(), self.group, self.time, *self.meta]
+        shaped = shapes.wanted(self.shape or "messages", self.completed())
+        return list(dict.fromkeys([*shaped, *(c for c in extra if c)]))
+
+
+def named(sources: Sequence[Source]) -> list[Source]:
+    """The sources with their names filled in.
+
+    A directory's or glob's last fixed component, a file's name without suffixes, for a list the
+    last component of the longest common directory. Raises: RecipeError for two of one name.
+    """
+    found = [s if s.name else s.model_copy(update={"name": _name(s)}) for s in sources]
+    names = [s.name for s in found]
+    for name in names:
+        if names.count(name) > 1:
+            raise RecipeError(f"two sources are called {name!r}; give each a name: of its own")
+    return found
+
+
+def _name(source: Source) -> str:
+    """Default name of a source."""
+    root = _root(source)
+    single = isinstance(source.path, str) and not _is_pattern(source.path)
+    if single and not storage.is_directory(_plain(source.paths[0])):
+        file = streams.stem(_plain(source.paths[0]).rsplit("/", 1)[-1]).split(".")[0]
+        return _plain(source.paths[0]).rsplit("/", 1)[-1][: len(file)] or "source"
+    return root.rstrip("/").rsplit("/", 1)[-1] or "source"
+
+
+def _plain(path: str) -> str:
+    """A path as listings spell it: absolute where it is local, without a slash at its end."""
+    if storage.is_remote(path):
+        return path.rstrip("/").replace("s3a://", "s3://", 1)
+    return os.path.abspath(path.removeprefix("file://"))
+
+
+def _is_pattern(path: str) -> bool:
+    """Whether a path is a glob; a file whose name has such characters is none."""
+    return any(c in path for c in PATTERN) and not storage.exists(path)
+
+
+def _root(source: Source) -> str:
+    """The directory below which the source's relative paths begin."""
+    roots = []
+    for path in source.paths:
+        plain = _plain(path)
+        if _is_pattern(path):
+            first = min(plain.index(c) for c in PATTERN if c in plain)
+            roots.append(plain[:first].rpartition("/")[0])
+        else:
+            roots.append(plain if storage.is_directory(plain) else plain.rpartition("/")[0])
+    parts = [r.split("/") for r in roots]
+    if len({storage.is_remote(r) for r in roots}) > 1:
+        raise RecipeError(f"source {source.shown}: local and remote paths in one list; make two sources")
+    common = 0
+    while all(len(p) > common for p in parts) and len({p[common] for p in parts}) == 1:
+        common += 1
+    return "/".join(parts[0][:common])
+
+
+def files(source: Source) -> list[File]:
+    """The files of a source, sorted by relative path.
+
+    A directory is searched recursively. In directories and globs, files with a component that begins
+    with "." or "_" below the root are left out: markers such as `_SUCCESS` and hidden files are not
+    data. Raises: SourceError (no such path, nothing in it, one file named twice), StorageError.
+    """
+    root = _root(source)
+    found: dict[str, File] = {}
+    for path in source.paths:
+        entries = _entries(path)
+        if not entries:
+            raise SourceError(f"source {source.name!r}: path matched no files: {path!r}")
+        for entry in entries:
+            relative = entry.path[len(root) :].lstrip("/")
+            if _is_marker(relative) and _plain(path) != entry.path:
+                continue
+            if relative in found:
+                raise SourceError(f"source {source.name!r}: {relative!r} is named twice by {source.shown}")
+            found[relative] = File(source.name, entry.path, relative, entry.size, entry.stamp)
+    if not found:
+        raise SourceError(f"source {source.name!r}: {source.shown} holds no data files")
+    if not any(f.size for f in found.values()):
+        raise SourceError(f"source {source.name!r} is empty: {len(found)} files of 0 bytes in {source.shown}")
+    return [found[r] for r in sorted(found)]
+
+
+def _is_marker(relative: str) -> bool:
+    return any(part.startswith((".", "_")) for part in relative.split("/"))
+
+
+def _entries(path: str) -> list[Entry]:
+    """What one path stands for; nothing where it matches nothing."""
+    if _is_pattern(path):
+        return storage.glob(_plain(path))
+    plain = _plain(path)
+    if storage.is_directory(plain):
+        return storage.listing(plain)
+    try:
+        return [storage.entry(plain)]
+    except FileNotFoundError:
+        return []
+
+
+def resolve(sources: Sequence[Source]) -> list[Source]:
+    """The sources with names, formats, shapes and columns filled in from a look at their files.
+
+    Raises: RecipeError, SourceError (missing, empty, of no known shape, a wrong column),
+    StorageError.
+    """
+    found = []
+    for source in named(sources):
+        _check_keys(source)
+        listed = files(source)
+        if source.format is None:
+            source = source.model_copy(update={"format": detection.file_format(source, listed)})
+        found.append(detection.shape(source, detection.look(source, listed)))
+    return found
+
+
+def _check_keys(source: Source) -> None:
+    """Raises: RecipeError for keys that say nothing together."""
+    if source.orders() and source.group_by is None:
+        raise RecipeError(
+            f"source {source.name!r}: order_by without group_by; say which records belong together"
+        )
+    if source.label_names and source.shape not in (None, "text_label"):
+        raise RecipeError(f"source {source.name!r}: label_names is for shape text_label, not {source.shape}")
+
+
+def frozen(source: Source, earlier: Source | None) -> Source:
+    """`source` with what an earlier run of it found, where the recipe still leaves it open."""
+    if earlier is None:
+        return source
+    same = {n: getattr(earlier, n) for n in ("shape", "format") if getattr(source, n) is None}
+    given = source.columns.model_dump(exclude_none=True, exclude_defaults=True)
+    held = earlier.columns.model_dump()
+    if source.shape in (None, earlier.shape) and all(held[n] == value for n, value in given.items()):
+        same["columns"] = earlier.columns
+    return source.model_copy(update=same)
+
+
+def plan(source: Source, fragment_size: int, known: Sequence[Fragment] = ()) -> list[Fragment]:
+    """The fragments of a resolved source: known ones as they are, what is new cut to fit.
+
+    Raises: SourceError, StorageError.
+    """
+    grouped = (source.name,) if source.group_by else ()
+    return fragments.cut(
+        files(source), fragment_size, lambda f: cuttable(source, f), grouped=grouped, known=known
+    )
+
+
+def cuttable(source: Source, file: File) -> Cut | None:
+    """How a big file of `source` may be cut."""
+    form = source.format_of(file.relative)
+    if streams.compression(file.relative) or form not in ("jsonl", "parquet"):
+        return None
+    return "row_groups" if form == "parquet" else "bytes"

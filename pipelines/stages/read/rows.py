@@ -1,0 +1,286 @@
+"""From a fragment to tables of rows: the first stage, which no configuration turns off.
+
+A fragment gives one table, or several where its text is larger than a fragment (a compressed file,
+a Parquet row group): a part ends with the row that fills it, so that the parts of a fragment
+depend on its content alone, never on how it was buffered.
+
+Cost: ~5 microseconds a record with JSON; memory of one part.
+"""
+
+import gc
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from itertools import chain
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import xxhash
+
+from headrace.cluster.fragments import Fragment, Range
+from headrace.pipelines import schema
+from headrace.pipelines.stages.read import formats, shapes
+from headrace.pipelines.stages.read.records import Batch, ReadError, encodable
+
+if TYPE_CHECKING:  # sources.py stands on this module
+    from headrace.pipelines.stages.read.inputs import Source
+
+VERSION = 1
+ROW_BYTES = 32  # what a row counts for beside its text when parts are measured
+
+
+def read(fragment: Fragment, source: "Source", *, fragment_size: int, seed: int) -> Iterator[pa.Table]:
+    """Parts of a fragment as tables of `schema.ROW`, at least one; row ids run on over the parts.
+
+    A part ends with the row at which its text reaches `fragment_size` bytes. Content never makes it
+    raise. Raises: SourceError (a file that is gone), StorageError.
+    """
+    first = fragment.ordinal << 32 if fragment.ordinal >= 0 else 0
+    number = 0
+    for part in parts(_tables(fragment, source, seed), fragment_size):
+        ids = np.arange(number, number + part.num_rows, dtype=np.uint64) + np.uint64(first)
+        number += part.num_rows
+        yield part.set_column(0, schema.ROW.field(0), pa.array(ids))
+
+
+def _tables(fragment: Fragment, source: "Source", seed: int) -> Iterator[pa.Table]:
+    """Every batch of a fragment as a table of rows."""
+    for part in fragment.ranges:
+        following = batches(part, source)
+        while True:
+            with uncollected():
+                batch = next(following, None)
+                if batch is None:
+                    break
+                table = of_batch(batch, part.relative, source, seed)
+            yield table
+
+
+@contextmanager
+def uncollected() -> Iterator[None]:
+    """Without the cycle collector: parsed records are many objects and have no cycles.
+
+    It would walk them again and again, for a third of the time with short turns.
+    """
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if enabled:
+            gc.enable()
+
+
+def batches(part: Range, source: "Source") -> Iterator[Batch]:
+    """Records of one range of a source's file."""
+    return formats.read(
+        part.path, part.size, source.format_of(part.relative), source.wanted(), part.start, part.stop
+    )
+
+
+def parts(tables: Iterator[pa.Table], fragment_size: int) -> Iterator[pa.Table]:
+    """`tables` joined and cut where the text since the last cut reaches `fragment_size` bytes."""
+    held: list[pa.Table] = []
+    filled = 0
+    any_part = False
+    for table in tables:
+        sums = np.cumsum(_sizes(table))
+        taken, base = 0, filled
+        while len(sums) and base + (sums[-1] if taken < len(sums) else 0) >= fragment_size:
+            end = int(np.searchsorted(sums, fragment_size - base)) + 1
+            yield _joined([*held, table.slice(taken, end - taken)])
+            any_part, held, taken = True, [], end
+            base = -int(sums[end - 1])
+            if taken == len(sums):
+                break
+        filled = base + (int(sums[-1]) if len(sums) else 0)
+        if taken < table.num_rows:
+            held.append(table.slice(taken))
+    if held or not any_part:
+        yield _joined(held)
+
+
+def _sizes(table: pa.Table) -> np.ndarray:
+    """Bytes that each row counts for: ``int64[N]``."""
+    _, owners, texts = schema.contents(table)
+    lengths = pc.binary_length(texts).to_numpy(zero_copy_only=False)
+    return ROW_BYTES + np.bincount(owners, weights=lengths, minlength=table.num_rows).astype(np.int64)
+
+
+def _joined(tables: list[pa.Table]) -> pa.Table:
+    return pa.concat_tables(tables).combine_chunks() if tables else schema.ROW.empty_table()
+
+
+def of_batch(batch: Batch, relative: str, source: "Source", seed: int) -> pa.Table:
+    """The records of one batch as rows."""
+    n = len(batch.records)
+    files = pa.repeat(pa.scalar(clean(relative), pa.string()), n)
+    return rows(batch.records, batch.errors, files, places(batch.unit, batch.places), source, seed)
+
+
+def places(unit: str | pa.Array, numbers: list[int] | pa.Array) -> pa.Array:
+    """Where records begin, in words: "line 12", "byte 4096"."""
+    return pc.binary_join_element_wise(unit, pa.array(numbers, pa.int64()).cast(pa.string()), " ")
+
+
+def rows(
+    records: list[dict[str, Any]],
+    errors: dict[int, ReadError],
+    files: pa.Array,
+    where: pa.Array,
+    source: "Source",
+    seed: int,
+) -> pa.Table:
+    """Records as rows of `schema.ROW`, one each, with row ids still to be given.
+
+    `files` and `where` (``string[N]``) say where they lie. A record in `errors`, or of another shape
+    than the source's, is marked in `error`.
+    """
+    errors = dict(errors)
+    turns = _turns(records, errors, source)
+    try:
+        messages = _messages(turns, errors)
+    except UnicodeEncodeError:
+        _drop_half_pairs(turns, errors)
+        messages = _messages(turns, errors)
+    n = len(turns)
+    bad = [errors.get(i) for i in range(n)] if errors else [None] * n
+    return pa.table(
+        [
+            pa.array(np.zeros(n, np.uint64)),
+            pa.array(np.ones(n, np.uint32)),
+            pa.repeat(pa.scalar(source.name, pa.string()), n),
+            files,
+            where,
+            messages,
+            _groups(records, source.group, seed, n),
+            _times(records, source.time, n),
+            _meta(records, source.meta, n),
+            pa.nulls(n, pa.string()),
+            pa.array([e and e.cause for e in bad], pa.string()),
+            pa.array([e and e.detail for e in bad], pa.string()),
+            pa.array([e and e.bytes_lost for e in bad], pa.uint64()),
+        ],
+        schema=schema.ROW,
+    )
+
+
+def _turns(
+    records: list[dict[str, Any]], errors: dict[int, ReadError], source: "Source"
+) -> list[list[shapes.Turn]]:
+    """The turns of every record; what cannot be mapped gets an entry in `errors` and no turns."""
+    turns_of = source.mapper()
+    turns: list[list[shapes.Turn]] = []
+    for i, record in enumerate(records):
+        if i in errors:
+            turns.append([])
+            continue
+        try:
+            turns.append(turns_of(record))
+        except ReadError as bad:
+            errors[i] = bad
+            turns.append([])
+        except RecursionError:
+            errors[i] = ReadError("read.malformed_json", "nested too deeply")
+            turns.append([])
+    return turns
+
+
+def _drop_half_pairs(turns: list[list[shapes.Turn]], errors: dict[int, ReadError]) -> None:
+    """Mark rows with half of a surrogate pair, which JSON can spell and UTF-8 text cannot hold."""
+    for i, row in enumerate(turns):
+        if not all(encodable(content) for _, content in row):
+            errors[i] = ReadError("read.bad_utf8", "half of a surrogate pair")
+            turns[i] = []
+
+
+def _messages(turns: list[list[shapes.Turn]], errors: dict[int, ReadError]) -> pa.Array:
+    """``messages`` of every row; null where the row is in `errors`."""
+    flat = list(chain.from_iterable(turns))
+    values = pa.StructArray.from_arrays(
+        [
+            pa.array([role for role, _ in flat], pa.string()),
+            pa.array([content for _, content in flat], pa.large_string()),
+        ],
+        fields=list(schema.MESSAGE),
+    )
+    offsets = np.zeros(len(turns) + 1, np.int32)
+    np.cumsum([len(t) for t in turns], out=offsets[1:])
+    mask = None
+    if errors:
+        mask = pa.array(np.isin(np.arange(len(turns)), list(errors)))
+    return pa.ListArray.from_arrays(pa.array(offsets), values, type=schema.MESSAGES, mask=mask)
+
+
+def _groups(records: list[dict[str, Any]], column: str | None, seed: int, n: int) -> pa.Array:
+    """Keyed hash of the grouping column: ``uint64[N]``, null where a record has none."""
+    if column is None:
+        return pa.nulls(n, pa.uint64())
+    return pa.array([keyed_hash(r.get(column), seed) for r in records], pa.uint64())
+
+
+def keyed_hash(value: Any, seed: int) -> int | None:
+    """64-bit hash of a value's text under `seed`; None for none."""
+    found = plain(value)
+    if found is None:
+        return None
+    return xxhash.xxh3_64_intdigest(found.encode("utf-8", "surrogatepass"), seed=seed % 2**64)
+
+
+def plain(value: Any) -> str | None:
+    """A value as text; None where there is none or it cannot be told."""
+    if value is None or type(value) is str:
+        return value
+    try:
+        return shapes.text(value)
+    except (ReadError, RecursionError):
+        return None
+
+
+def clean(value: str) -> str:
+    """`value` with what UTF-8 cannot hold replaced."""
+    return value.encode("utf-8", "replace").decode()
+
+
+def _times(records: list[dict[str, Any]], column: str | None, n: int) -> pa.Array:
+    """The time column: ``timestamp[us, UTC][N]``, null where there is none or it cannot be told."""
+    kind = schema.ROW.field("time").type
+    if column is None:
+        return pa.nulls(n, kind)
+    return pa.array([microseconds(r.get(column)) for r in records], pa.int64()).cast(kind)
+
+
+def microseconds(value: Any) -> int | None:
+    """Microseconds since 1970 of ISO 8601 text (UTC where it names no zone) or of a number.
+
+    A number is taken as seconds, milliseconds, microseconds or nanoseconds by its size: 1e11
+    seconds is the year 5138, 1e11 milliseconds 1973.
+    """
+    if isinstance(value, bool) or value is None:
+        return None
+    try:
+        if isinstance(value, str) and not value.strip().lstrip("+-").replace(".", "", 1).isdecimal():
+            value = datetime.fromisoformat(value.strip())
+        if isinstance(value, datetime):
+            aware = value if value.tzinfo else value.replace(tzinfo=UTC)
+            return round((aware - datetime(1970, 1, 1, tzinfo=UTC)).total_seconds() * 1e6)
+        number = float(value)
+        for limit, scale in ((1e11, 1e6), (1e14, 1e3), (1e17, 1.0), (1e19, 1e-3)):
+            if abs(number) < limit:
+                return round(number * scale)
+    except (ValueError, TypeError, OverflowError):
+        return None
+    return None
+
+
+def _meta(records: list[dict[str, Any]], columns: tuple[str, ...], n: int) -> pa.Array:
+    """The named columns as text: ``map<string, string>[N]``, null where none is named."""
+    if not columns:
+        return pa.nulls(n, schema.META)
+    found = []
+    for record in records:
+        pairs = ((c, plain(record.get(c))) for c in columns)
+        found.append([(c, clean(v)) for c, v in pairs if v is not None])
+    return pa.array(found, schema.META)

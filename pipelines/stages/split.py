@@ -1,0 +1,194 @@
+"""Train, validation and test: a side for every row, the same for all rows of a cluster.
+
+Rows that are duplicates, borderline pairs, or share a `group` form clusters (pass 2); a cluster
+stands on one side as a whole, removed rows included, so nothing of the test side was seen in
+training. The side is a hash of `seed` and of the cluster's earliest row (its group, else its
+content), so it does not depend on what else is in the run. A cluster larger than half of a side's
+share goes to train and is reported. Shares are targets.
+
+Inputs that were added later cannot move a row that stood before: sides are assigned plan by plan
+with what was there then, and a new row that would join two sides is dropped as `split.bridge`.
+
+Cost: O(clustered rows and their pairs), in one task; a row that is in no cluster costs one hash in
+pass 3.
+"""
+
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numba import njit
+from numpy.typing import NDArray
+from pydantic import Field, model_validator
+
+from headrace.cluster import storage
+from headrace.pipelines import schema
+from headrace.pipelines.section import Section
+
+NAME = "split"
+VERSION = 1
+SIDES = ("train", "validation", "test")
+TRAIN = 0
+LISTED = 20  # large clusters in the report
+RANGE_GROUP = 65_536
+
+
+class Config(Section):
+    """Shares of rows; they add up to 1."""
+
+    train: float = Field(0.9, gt=0, le=1)
+    """Share of rows to train on."""
+    validation: float = Field(0.05, ge=0, lt=1)
+    """Share of rows that choose the checkpoint."""
+    test: float = Field(0.05, ge=0, lt=1)
+    """Share of rows held out for the verdict."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _rest_is_train(cls, data: Any) -> Any:
+        """Where only the held-out shares are given, train takes the rest."""
+        if isinstance(data, dict) and "train" not in data:
+            held = [data.get(n, cls.model_fields[n].default) for n in ("validation", "test")]
+            if all(isinstance(h, int | float) for h in held):
+                return {**data, "train": 1 - sum(held)}
+        return data
+
+    @model_validator(mode="after")
+    def _whole(self) -> "Config":
+        if abs(self.train + self.validation + self.test - 1) > 1e-6:
+            raise ValueError("train, validation and test must add up to 1")
+        return self
+
+
+def side_of(keys: NDArray[np.uint64], config: Config, seed: int) -> NDArray[np.int8]:
+    """Side of each key, ``uint64[N] -> int8[N]`` (place in `SIDES`), by a hash with the seed."""
+    x = keys ^ np.uint64((seed * 0x9E3779B97F4A7C15 + 0x2545F4914F6CDD1D) & (2**64 - 1))
+    for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
+        x = (x ^ (x >> np.uint64(shift))) * np.uint64(factor)
+    share = ((x ^ (x >> np.uint64(31))) >> np.uint64(11)).astype(np.float64) / 2**53
+    held = np.array([config.test, config.test + config.validation])
+    return np.array([2, 1, 0], np.int8)[np.searchsorted(held, share, side="right")]
+
+
+def assign(output: str, config: Config, *, seed: int, rows: int, firsts: Sequence[int]) -> dict[str, Any]:
+    """Give every clustered row its side and write `sides.parquet` [row_id, side, bridge] in `output`.
+
+    `rows` is the size of the run, `firsts` the first ordinal of each plan, ascending. Returns counts and
+    the clusters that were too large for their side.
+    """
+    clusters, joined, ordinals = (
+        storage.read_table(storage.join(output, f"{name}.parquet"))
+        for name in ("clusters", "joined", "ordinals")
+    )
+    ids, own = clusters["row_id"].to_numpy(), clusters["own"].to_numpy()
+    counts = ordinals["rows"].to_numpy()
+    assert counts.sum() == rows, (counts.sum(), rows)
+    earlier, later = (np.searchsorted(ids, joined[end].to_numpy()) for end in ("a", "b"))
+    starts = np.searchsorted(later, np.arange(len(ids) + 1))
+    root, side = np.arange(len(ids)), np.full(len(ids), -1, np.int8)
+    bridge = np.zeros(len(ids), np.bool_)
+    too_large: list[dict[str, int]] = []
+    for first, stop in pairwise([*firsts, 2**32]):
+        begin, end = np.searchsorted(schema.ordinal(ids), np.array([first, stop], np.uint64))
+        _join(earlier, starts, begin, end, root, side, bridge)
+        present = int(counts[ordinals["ordinal"].to_numpy() < stop].sum())
+        heads, sizes = np.unique(root[begin:end][~bridge[begin:end]], return_counts=True)
+        fresh = side[heads] < 0
+        heads, sizes = heads[fresh], sizes[fresh]
+        side[heads] = side_of(own[heads], config, seed)
+        large = _too_large(side[heads], sizes, config, present)
+        side[heads[large]] = TRAIN
+        too_large += [{"kept": int(ids[heads[i]]), "rows": int(sizes[i])} for i in large]
+    orphans = _orphans(output, ids, bridge)
+    sides = np.where(bridge, np.int8(TRAIN), side[root])
+    written = pa.table({"row_id": ids, "side": sides, "bridge": bridge})
+    storage.write_table(storage.join(output, "sides.parquet"), written, RANGE_GROUP, dictionary=False)
+    return {
+        "clusters": len(np.unique(clusters["cluster"].to_numpy())),
+        "rows": len(ids),
+        "bridges": int(bridge.sum()),
+        "orphans": orphans,
+        "too_large": sorted(too_large, key=lambda c: (-c["rows"], c["kept"]))[:LISTED],
+    }
+
+
+def _orphans(output: str, ids: NDArray[np.uint64], bridge: NDArray[np.bool_]) -> int:
+    """Make bridges of the rows that were removed for a bridge; returns how many.
+
+    They came with it (a row that stood before is never removed for a later one), and the row that
+    they name goes: they are told as what they are, and are taken out of `removed.parquet`.
+    """
+    if not bridge.any():
+        return 0
+    path = storage.join(output, "removed.parquet")
+    removed = storage.read_table(path)
+    own = removed["run"].is_null().to_numpy(zero_copy_only=False)  # not what an earlier run keeps
+    orphaned = own & np.isin(removed["kept"].to_numpy(), ids[bridge])
+    bridge |= np.isin(ids, removed["removed"].to_numpy()[orphaned])
+    storage.write_table(path, removed.filter(pa.array(~orphaned)), row_group=RANGE_GROUP)
+    return int(orphaned.sum())
+
+
+def _too_large(
+    sides: NDArray[np.int8], sizes: NDArray[np.int64], config: Config, rows: int
+) -> NDArray[np.int64]:
+    """Which clusters are over half of their held-out side's share of `rows`.
+
+    A row alone stays where it is: most rows are in no cluster and are never looked at here.
+    """
+    shares = np.array([getattr(config, s) for s in SIDES])[sides]
+    return np.flatnonzero((sizes > 1) & (sides != TRAIN) & (sizes > shares * rows / 2))
+
+
+@njit(cache=True, nogil=True)
+def _join(earlier, starts, begin, end, root, side, bridge):  # type: ignore[no-untyped-def]
+    """Let rows `begin` to `end` join their earlier partners, each by itself, unless that joins two sides.
+
+    Row b is paired with ``earlier[starts[b]:starts[b + 1]]``. `root` is the first row of a row's
+    component; the side of a component stands at its root, -1 where it has none yet.
+    """
+    for row in range(begin, end):
+        standing = np.int8(-1)
+        for at in range(starts[row], starts[row + 1]):
+            if bridge[earlier[at]]:
+                continue
+            one = side[_root(root, earlier[at])]
+            bridge[row] |= one >= 0 and standing >= 0 and one != standing
+            standing = max(standing, one)
+        if bridge[row]:
+            continue
+        for at in range(starts[row], starts[row + 1]):
+            if not bridge[earlier[at]]:
+                a, b = _root(root, earlier[at]), _root(root, row)
+                root[max(a, b)] = min(a, b)
+        side[_root(root, row)] = standing
+    for row in range(end):
+        root[row] = _root(root, row)
+
+
+@njit(cache=True, nogil=True)
+def _root(root, row):  # type: ignore[no-untyped-def]
+    while root[row] != row:
+        root[row] = root[root[row]]
+        row = root[row]
+    return row
+
+
+def apply(table: pa.Table, sides: pa.Table, config: Config, seed: int) -> pa.Table:
+    """Add column `split` (train, validation or test) to every row and drop bridges.
+
+    `sides` holds the clustered rows among them (as `assign` wrote it); the others go by their own key.
+    """
+    keys = pc.coalesce(table["group"].combine_chunks(), table["exact_lo"].combine_chunks())
+    found = side_of(np.asarray(keys.to_numpy(zero_copy_only=False), np.uint64), config, seed)
+    place = pc.index_in(table["row_id"].combine_chunks(), sides["row_id"].combine_chunks())
+    clustered = place.is_valid().to_numpy(zero_copy_only=False)
+    index = place.filter(place.is_valid())
+    found[clustered] = sides["side"].combine_chunks().take(index).to_numpy()
+    bridge = np.zeros(table.num_rows, np.bool_)
+    bridge[clustered] = sides["bridge"].combine_chunks().take(index).to_numpy(zero_copy_only=False)
+    table = table.append_column("split", pa.array(np.array(SIDES, dtype=object)[found], pa.string()))
+    return schema.mark_where(table, bridge, "split.bridge")

@@ -1,0 +1,1 @@
+"""Rows to token ids and labels, by the chat template of the model."""

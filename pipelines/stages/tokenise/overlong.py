@@ -1,0 +1,67 @@
+"""Where an over-long row is cut: never inside a value that PII found, be it kept or a stand-in.
+
+Half a tag teaches a model to write half tags, and half a number is another one. A place is moved ahead of a
+value that would stand on both sides of it, and of digits; only what is as long as a whole sample is cut.
+
+Cost: a few decodings of some dozen tokens a cut; more where a value is long.
+"""
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from headrace.pipelines.stages.pii.masking.values import folded
+
+Ints = NDArray[np.int64]
+Decode = Callable[[Sequence[int]], str]
+NUMBER = 32  # tokens by which a place is moved for digits' sake
+
+
+def values(table: pa.Table, rows: Ints) -> dict[int, list[str]]:
+    """Values and stand-ins in each of the `rows`, as ``spans`` tell them."""
+    found: dict[int, list[str]] = {row: [] for row in rows.tolist()}
+    if "spans" not in table.column_names or not found:
+        return found
+    chosen = table.select(["messages", "spans"]).take(pa.array(rows)).to_pylist()
+    for row, one in zip(rows.tolist(), chosen, strict=True):
+        said = {one["messages"][s["message"]]["content"][s["start"] : s["end"]] for s in one["spans"] or ()}
+        found[row] = sorted(said - {""})
+    return found
+
+
+def stretches(ids: Sequence[int], limit: int, said: Sequence[str], decode: Decode) -> list[tuple[int, int]]:
+    """Consecutive stretches of at most `limit` tokens that cover `ids` and cut none of the values `said`."""
+    found, start = [], 0
+    while start < len(ids):
+        stop = min(start + limit, len(ids))
+        if stop < len(ids):
+            stop = _place(ids, start, stop, said, decode)
+        found.append((start, stop))
+        start = stop
+    return found
+
+
+def _place(ids: Sequence[int], start: int, stop: int, said: Sequence[str], decode: Decode) -> int:
+    """The last place up to `stop` that no value stands across, nor digits; `stop` where there is none."""
+    reach = max([NUMBER, *(len(value.encode()) for value in said)])
+    around = max(start, stop - reach), min(len(ids), stop + reach)
+    whole = decode(ids[around[0] : around[1]])
+    near = [(value, whole.count(value)) for value in said if value in whole]
+    letters = folded(whole)  # of tokenizers that give other characters back
+    near += [(v, letters.count(v)) for v in map(folded, said) if v and v in letters]
+    for place in range(stop, start, -1):
+        left, right = decode(ids[around[0] : place]), decode(ids[place : around[1]])
+        if stop - place < NUMBER and left[-1:].isdigit() and right[:1].isdigit():
+            continue
+        parts = left, right, folded(left), folded(right)
+        if all(count <= max(_count(value, parts[:2]), _count(value, parts[2:])) for value, count in near):
+            return place
+        if place <= around[0] + 1:
+            break
+    return stop
+
+
+def _count(value: str, parts: Sequence[str]) -> int:
+    return sum(part.count(value) for part in parts)

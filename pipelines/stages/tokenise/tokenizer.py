@@ -1,0 +1,374 @@
+"""The tokenizer that a run uses: its encoder, its chat template, and shapes cut into programs of ids.
+
+Ids are those of `apply_chat_template`: the text between two special tokens is one unit for the encoder.
+Only the string of a special token inside a content is ordinary text, so that nobody's message can end a
+turn. Added tokens that are not special (`<think>`) stay tokens: a model writes them itself.
+"""
+
+import json
+import os
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from itertools import groupby
+from pathlib import Path
+from typing import Any
+
+import huggingface_hub
+import jinja2
+import numpy as np
+import tokenizers
+import transformers
+import xxhash
+
+from headrace.cluster import storage
+from headrace.cluster.errors import ModelError
+from headrace.pipelines.stages.tokenise.encoder import SAMPLES, Encoder, Engine
+from headrace.pipelines.stages.tokenise.template import (
+    ALL,
+    ASSISTANT,
+    SLOT,
+    Part,
+    Refusal,
+    Shape,
+    Template,
+    bounded,
+    filled,
+)
+
+SHIPPED = Path(__file__).parent / "assets" / "tokenizer"
+PROOFS = 200  # shapes a process whose cuts are proved on made-up and on real contents
+SPOT = 16  # of the shapes after them, one in so many is proved on made-up contents
+TEXT: Shape = (("text", SLOT),)
+VOCABULARIES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "spiece.model")
+HUB_SECONDS = 10
+SUFFIXES = (".json", ".jinja", ".model", ".txt")  # weights stay where they are
+
+Operation = tuple[int | tuple[Part, ...], int, int]  # token or segment, loss, message
+
+
+@dataclass(frozen=True)
+class Program:
+    """One shape: its parts, and the same as operations; the loss of a segment stands in its parts.
+
+    ended: the last operation is an end token of ours; led: segments after the first operation stand
+    behind a special token in the encoder's input, too.
+    """
+
+    parts: tuple[Part, ...]
+    operations: tuple[Operation, ...]
+    ended: bool
+    led: bool
+
+
+@lru_cache(maxsize=8)
+def load(name: str | None, engine: Engine = "auto", add_eos: bool = True) -> "Tokenizer":
+    """The tokenizer `name`, built once a process (see `Tokenizer`)."""
+    return Tokenizer(name, engine, add_eos)
+
+
+class Tokenizer:
+    """A Hugging Face tokenizer with its chat template, cut and proved.
+
+    name: a directory (local or s3://), a hub name, or None for the one that ships with headrace.
+    engine: "auto" takes gigatoken where it gives the same ids on a sample, else `tokenizers`.
+    add_eos: end a text, and a conversation whose template ends it without a special token, by the
+    end token. It travels to workers as these three and is built again there.
+
+    Raises: ModelError where there is no tokenizer, none that is fast, or a template without a mask.
+    """
+
+    def __init__(self, name: str | None = None, engine: Engine = "auto", add_eos: bool = True) -> None:
+        self._arguments = (name, engine, add_eos)
+        self.name = name or "headrace"
+        self.hf = _pretrained(name)
+        self.encoder = Encoder(self.hf.backend_tokenizer, self.name, engine)
+        self.eos_id: int | None = self.hf.eos_token_id
+        self.pad_id: int = next((i for i in (self.hf.pad_token_id, self.eos_id) if i is not None), 0)
+        self.vocab_size: int = len(self.hf)
+        added = sorted(self.hf.added_tokens_decoder.items())
+        self.special: dict[str, int] = {t.content: i for i, t in added if t.special}
+        self.specials = _alternatives(self.special)
+        self._eaters = {
+            t.content: (t.lstrip, t.rstrip) for _, t in added if t.special and (t.lstrip or t.rstrip)
+        }
+        self.template = self._template()
+        self._programs: dict[Shape, Program | Refusal | None] = {}
+        self._constants: dict[Any, list[tuple[int, int]]] = {}
+        self._distrusted: set[Shape] = set()
+        self._met = 0  # shapes that were cut
+        self.proved: set[Shape] = set()
+        state = [self.encoder.state, self.hf.special_tokens_map, self._source(), self.pad_id, add_eos]
+        self.fingerprint: str = xxhash.xxh3_128_hexdigest(
+            json.dumps(state, sort_keys=True, default=str).encode()
+        )
+        if self.template is not None:
+            self._probe()
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return load, self._arguments
+
+    @property
+    def engine(self) -> str:
+        """The engine in use, with the reason where it is the slower one for one."""
+        warning = self.encoder.warning
+        return f"{self.encoder.engine} ({warning})" if warning else self.encoder.engine
+
+    def program(self, shape: Shape) -> Program | None:
+        """Operations of `shape`; None where it must be rendered row by row.
+
+        Raises: Refusal where the template refuses such a conversation; ModelError without a template.
+        """
+        if shape in self._distrusted:
+            return None
+        if shape not in self._programs:
+            found: Program | Refusal | None
+            try:
+                found = self._text() if shape == TEXT else self._cut(shape)
+            except Refusal as refusal:
+                found = refusal
+            bounded(self._programs)[shape] = found
+        found = self._programs[shape]
+        if isinstance(found, Refusal):
+            raise found
+        return found
+
+    def require_template(self) -> None:
+        """Raises: ModelError where the tokenizer has no chat template: conversations need one."""
+        if self.template is None:
+            raise ModelError(
+                f"tokenizer {self.name!r} has no chat template, and the data holds conversations; "
+                "add chat_template.jinja to its directory, or take the model's instruct version"
+            )
+
+    def distrust(self, shape: Shape, text_agrees: bool) -> None:
+        """A real row of `shape` came out otherwise than Hugging Face has it: what to change.
+
+        gigatoken goes first where the text was right; otherwise such rows are rendered one by one.
+        """
+        if not (text_agrees and self.encoder.distrust()):
+            self._distrusted.add(shape)
+
+    def decode(self, ids: Sequence[int]) -> str:
+        """Text of ids, special tokens as their strings."""
+        return str(self.hf.backend_tokenizer.decode(ids, skip_special_tokens=False))
+
+    def reference(self, messages: list[dict[str, str]]) -> tuple[str, list[int]]:
+        """Rendered text and ids of one row as Jinja and Hugging Face's encoder give them."""
+        if messages[0]["role"] == "text":
+            text = messages[0]["content"]
+            return text, list(self.hf(text)["input_ids"])
+        assert self.template is not None
+        text = self.template.render(messages)
+        return text, list(self.hf(text, add_special_tokens=False)["input_ids"])
+
+    def spans(self, messages: list[dict[str, str]], everything: bool) -> tuple[list[int], list[int]]:
+        """Ids and 0/1 loss of one conversation by rendering it and its prefixes: slow, any template.
+
+        Raises: Refusal where no mask can be told, or a content holds a special token's string.
+        """
+        assert self.template is not None
+        if any(self.specials.search(m["content"]) for m in messages):
+            raise Refusal("a content holds a special token, and this template cannot be cut")
+        text, spans = self.template.spans(messages, everything)
+        encoding = self.hf(text, add_special_tokens=False, return_offsets_mapping=True)
+        starts = [a for a, _ in encoding["offset_mapping"]]
+        return list(encoding["input_ids"]), [int(any(a <= s < b for a, b in spans)) for s in starts]
+
+    def _cut(self, shape: Shape) -> Program | None:
+        """The program of a conversation, proved on made-up contents; None where they disprove it."""
+        self.require_template()
+        assert self.template is not None
+        if not shape or any(role == "text" for role, _ in shape):
+            raise Refusal("no messages" if not shape else "a text among other messages")
+        parts = self.template.cut(shape)
+        self._met += 1
+        if (self._met <= PROOFS or self._met % SPOT == 0) and not self._holds(shape, parts):
+            return None
+        last = max((i for i, p in enumerate(parts) if p.slot >= 0), default=-1)
+        ended = not any(self.specials.search(p.text) for p in parts[last + 1 :])
+        ended = ended and shape[-1][0] == "assistant" and self._arguments[2] and self.eos_id is not None
+        operations = self._compile(parts)
+        if ended:
+            operations.append((int(self.hf.eos_token_id), ASSISTANT | ALL, len(shape) - 1))
+        return Program(tuple(parts), tuple(operations), ended, led=True)
+
+    def _holds(self, shape: Shape, parts: list[Part]) -> bool:
+        """Whether the cut gives what the template renders of made-up contents."""
+        assert self.template is not None
+        for sample in SAMPLES[:2]:
+            texts = [f"x{k} {sample} y" for k in range(sum(s.count(SLOT) for _, s in shape))]
+            text = "".join(texts[p.slot] if p.slot >= 0 else p.text for p in parts)
+            if text != self.template.render(filled(shape, texts.__getitem__)):
+                return False
+        return True
+
+    def _text(self) -> Program:
+        """A plain text: between what the tokenizer itself puts around one, loss on all but its start."""
+        bare, full = self.hf("a", add_special_tokens=False)["input_ids"], self.hf("a")["input_ids"]
+        at = next((i for i in range(len(full)) if full[i : i + len(bare)] == bare), 0)
+        lead, trail = full[:at], full[at + len(bare) :]
+        ended = self._arguments[2] and self.eos_id is not None and self.eos_id not in trail
+        trail = [*trail, self.eos_id] if ended else trail
+        body = (Part("", 0, ASSISTANT | ALL, 0),)
+        operations = [*((i, 0, 0) for i in lead), (body, 0, 0), *((i, ASSISTANT | ALL, 0) for i in trail)]
+        return Program(body, tuple(operations), ended, led=False)
+
+    def _compile(self, parts: Sequence[Part]) -> list[Operation]:
+        """Constants cut at special tokens; what lies between them is a segment."""
+        operations: list[Operation] = []
+        for is_text, run in groupby(self._atoms(parts), key=lambda atom: isinstance(atom, Part)):
+            atoms = list(run)
+            if not is_text:
+                operations += atoms
+            elif any(p.slot >= 0 for p in atoms):
+                owner = next(p.message for p in reversed(atoms) if p.slot >= 0)
+                operations.append((tuple(atoms), 0, owner))
+            else:
+                operations += self._constant(atoms, first=not operations)
+        return operations
+
+    def _atoms(self, parts: Sequence[Part]) -> list[Any]:
+        """Parts without special tokens, and special tokens as operations, in order."""
+        atoms: list[Any] = []
+        eats = False  # the last special token swallows the white space after it
+        for part in parts:
+            if part.slot >= 0:
+                atoms.append(part)
+                eats = False
+                continue
+            for place, text in enumerate(self.specials.split(part.text)):
+                if place % 2:
+                    left, eats = self._eaters.get(text, (False, False))
+                    if left:
+                        _strip_end(atoms)
+                    atoms.append((self.special[text], part.loss, part.message))
+                elif rest := text.lstrip() if eats else text:
+                    atoms.append(Part(rest, -1, part.loss, part.message))
+                    eats = False
+        return atoms
+
+    def _constant(self, segment: Sequence[Part], first: bool) -> list[Operation]:
+        """Tokens of a segment without slots, each with the loss of the part that it starts in."""
+        texts = tuple(part.text for part in segment)
+        key = (first, texts)
+        if key not in self._constants:
+            lead = "" if first else self.encoder.marker.decode()
+            ids, starts = self.encoder.places(lead + "".join(texts))
+            ends = np.cumsum([len(text.encode()) for text in texts]) + len(lead.encode())
+            owners = np.searchsorted(ends, starts, side="right").clip(max=len(segment) - 1)
+            found = list(zip(ids, owners.tolist(), strict=True))
+            bounded(self._constants)[key] = found[1:] if lead else found
+        return [(i, segment[o].loss, segment[o].message) for i, o in self._constants[key]]
+
+    def _source(self) -> str | None:
+        if self.hf.chat_template is None:
+            return None
+        try:
+            return str(self.hf.get_chat_template())
+        except ValueError as error:
+            raise ModelError(f"tokenizer {self.name!r}: {error}") from error
+
+    def _template(self) -> Template | None:
+        source = self._source()
+        if source is None:
+            return None
+        variables = {name: str(token) for name, token in self.hf.special_tokens_map.items()}
+        try:
+            return Template(source, variables, self.specials, edges=bool(self._eaters))
+        except jinja2.TemplateSyntaxError as error:
+            raise ModelError(f"the chat template of {self.name!r} is no Jinja: {error.message}") from error
+
+    def _probe(self) -> None:
+        """Refuse a template that gives an assistant turn nothing to learn. Raises: ModelError."""
+        shape: Shape = (("user", SLOT), ("assistant", SLOT))
+        try:
+            program = self.program(shape)
+            if program is None:
+                _, loss = self.spans(filled(shape, lambda k: f"text {k}"), everything=False)
+            else:
+                loss = [p.loss & ASSISTANT for p in program.parts if p.slot == 1]
+        except Refusal as refusal:
+            raise ModelError(
+                f"the chat template of {self.name!r} cannot be used: it refuses a question and its answer, "
+                f"or does not show which tokens the assistant says ({refusal})"
+            ) from refusal
+        if not any(loss):
+            raise ModelError(f"the chat template of {self.name!r} puts out nothing of what an assistant says")
+
+
+def _strip_end(atoms: list[Any]) -> None:
+    """Take the white space off the end of the constants that `atoms` end with."""
+    while atoms and isinstance(atoms[-1], Part) and atoms[-1].slot < 0:
+        last = atoms.pop()
+        if kept := last.text.rstrip():
+            atoms.append(last._replace(text=kept))
+            return
+
+
+def _alternatives(tokens: Iterable[str]) -> re.Pattern[str]:
+    """Matches the longest of `tokens`, as group 1; nothing where there are none."""
+    ordered = sorted(tokens, key=lambda t: (-len(t), t))
+    return re.compile("(" + "|".join(map(re.escape, ordered)) + ")" if ordered else "((?!))")
+
+
+def _pretrained(name: str | None) -> Any:
+    """`AutoTokenizer` of a directory, an s3:// directory, a hub name or the shipped one.
+
+    Raises: ModelError that says what is missing.
+    """
+    path = str(SHIPPED) if name is None else _local_copy(name) if storage.is_remote(name) else name
+    if os.path.isdir(path):
+        if not any(os.path.exists(os.path.join(path, file)) for file in VOCABULARIES):
+            raise ModelError(
+                f"{name!r} is not a tokenizer directory: it has none of {', '.join(VOCABULARIES)}"
+            )
+    elif os.path.exists(path) or path.startswith(("/", "./", "../", "~")):
+        raise ModelError(f"{name!r} is not a directory; give a model directory, an s3:// one or a hub name")
+    try:
+        found = _from_pretrained(path)
+    except ModelError:
+        raise
+    except Exception as error:
+        first = str(error).strip().partition("\n")[0]
+        raise ModelError(
+            f"no tokenizer could be loaded from {name!r}: {type(error).__name__}: {first}"
+        ) from error
+    if not isinstance(getattr(found, "backend_tokenizer", None), tokenizers.Tokenizer):
+        raise ModelError(f"the tokenizer of {name!r} is not a fast one: it gives no tokenizer.json")
+    return found
+
+
+def _from_pretrained(path: str) -> Any:
+    """A directory, or a hub name: what is in the local cache first, then the hub."""
+    try:
+        return transformers.AutoTokenizer.from_pretrained(
+            path, trust_remote_code=False, local_files_only=True
+        )
+    except Exception:
+        if os.path.isdir(path):
+            raise
+    try:  # one short request, as the hub's client would go on trying for a minute
+        huggingface_hub.model_info(path, timeout=HUB_SECONDS)
+    except Exception as error:
+        raise ModelError(
+            f"no tokenizer could be loaded from {path!r}: it is no directory here, and the hub does not give "
+            f"it ({str(error).partition(chr(10))[0]})"
+        ) from error
+    return transformers.AutoTokenizer.from_pretrained(path, trust_remote_code=False)
+
+
+def _local_copy(url: str) -> str:
+    """The small files of an s3:// model directory in the user's cache; fetched anew when they change."""
+    entries = [e for e in storage.listing(url) if e.path.endswith(SUFFIXES)]
+    if not entries:
+        raise ModelError(f"{url!r} holds no tokenizer: none of {', '.join(VOCABULARIES)} is below it")
+    stamp = xxhash.xxh3_128_hexdigest(repr([(e.path, e.size, e.stamp) for e in entries]).encode())
+    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "headrace" / "models" / stamp
+    prefix = url.rstrip("/") + "/"
+    for entry in entries:
+        below = entry.path.removeprefix(prefix)
+        if "/" not in below and not (home / below).exists():
+            storage.put(str(home / below), storage.read_bytes(entry.path))
+    return str(home)

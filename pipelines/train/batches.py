@@ -1,0 +1,276 @@
+"""Which rank reads which packed rows in which step, and the reading itself.
+
+What: everything about the order of training is a function of (seed, epoch): the plan is made up
+front, is the same on every rank and needs no state but the number of the step to go on after a kill.
+
+How: a *chunk* is one row group of a part of `packed/`. In an epoch the chunks are shuffled, taken
+`MIXED` at a time, and the rows of those are shuffled together; so a rank holds at most a few chunks,
+whatever the size of the data. A step takes the next rows of that order; what is missing in the last
+step of an epoch is filled with rows without loss (`PADDING`), so nothing is lost and every rank makes
+the same number of steps.
+
+Weights: a source's weight is how often a sample of it is trained on in an epoch, on average. Packed
+rows mix sources, so a weight cannot be had by repeating rows alone: a sample is *drawn*
+``floor(weight + u)`` times, with u in [0, 1) from a hash of (seed, epoch, row_id); its packed row is
+visited as often as its most drawn sample, and on visit v only samples drawn more than v times carry
+loss. With all weights 1.0 that is each packed row once and no draw is made. (Scaling the loss of each
+sample instead would have the same mean, but a weight of 0.1 would then train on everything, and one of
+5 would take one step five times as far.)
+
+Cost: 8 bytes a packed row for the order, `MIXED` decoded chunks a rank; with weights the `row_ids`
+column is read once an epoch.
+"""
+
+from collections import OrderedDict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import xxhash
+from numpy.typing import NDArray
+
+from headrace.cluster import storage
+from headrace.cluster.errors import SourceError
+
+COLUMNS = ("input_ids", "labels", "position_ids", "segment_ids")
+IGNORE = -100  # label of a token without loss
+PADDING = -1  # place of a row that fills up the last step of an epoch
+MIXED = 8  # chunks whose rows are shuffled together
+
+Batch = dict[str, NDArray[np.int64]]  # of COLUMNS, each [rows, length]
+
+
+@dataclass(frozen=True)
+class Chunk:
+    """One row group of a part of `packed/`: the unit of reading."""
+
+    path: str
+    group: int
+    rows: int
+
+
+@dataclass(frozen=True)
+class Shelf:
+    """The packed rows of one split. `mark` changes with their content."""
+
+    chunks: tuple[Chunk, ...]
+    mark: str
+
+    @property
+    def rows(self) -> int:
+        """Packed rows in all chunks."""
+        return sum(c.rows for c in self.chunks)
+
+
+def shelf(run: str, split: str) -> Shelf:
+    """Look at the footers of `packed/<split>/`; no row is read.
+
+    The mark hashes them: encoded sizes and least and greatest value of every column of every row
+    group, but no path and no time, so a moved or copied run has the marks it had.
+    """
+    chunks: list[Chunk] = []
+    digest = xxhash.xxh3_128()
+    for entry in storage.listing(storage.join(run, "packed", split)):
+        with storage.explained(entry.path, "read"), storage.open_input(entry.path) as file:
+            footer = pq.read_metadata(file)
+        for group in range(footer.num_row_groups):
+            described = footer.row_group(group)
+            if not described.num_rows:
+                continue
+            chunks.append(Chunk(entry.path, group, described.num_rows))
+            digest.update(repr(described.to_dict()["columns"]).encode())
+    return Shelf(tuple(chunks), digest.hexdigest())
+
+
+def draws(
+    row_ids: NDArray[np.uint64], weights: Mapping[int, float], seed: int, epoch: int
+) -> NDArray[np.int64]:
+    """How often each sample is trained on in `epoch`: ``uint64[N] -> int64[N]``.
+
+    `weights` is by ordinal (``row_id >> 32``), 1.0 where it has none. The mean over epochs is the
+    weight; a weight of 1.0 gives exactly 1.
+    """
+    ordinals, places = np.unique(row_ids >> np.uint64(32), return_inverse=True)
+    wanted = np.array([weights.get(int(o), 1.0) for o in ordinals], np.float64)[places]
+    salt = xxhash.xxh3_64_intdigest(f"{seed}/{epoch}".encode())
+    uniform = (_mix(row_ids ^ np.uint64(salt)) >> np.uint64(11)) * 2.0**-53
+    drawn: NDArray[np.int64] = np.floor(wanted + uniform).astype(np.int64)
+    return drawn
+
+
+def _mix(values: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """The finaliser of SplitMix64. Source: https://prng.di.unimi.it/splitmix64.c"""
+    with np.errstate(over="ignore"):
+        values = (values ^ (values >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
+        values = (values ^ (values >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
+    return values ^ (values >> np.uint64(31))
+
+
+@dataclass(frozen=True)
+class Order:
+    """The rows of one epoch as they are trained on; both ``int64[visits]``."""
+
+    places: NDArray[np.int64]  # row counted over all chunks
+    visits: NDArray[np.int64]  # 0 the first time that a row is met in the epoch, 1 the second, ...
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything that decides what a step reads.
+
+    rows_per_step: over all ranks and accumulation steps. weights: by ordinal; empty: all 1.0.
+    """
+
+    shelf: Shelf
+    seed: int
+    rows_per_step: int
+    weights: Mapping[int, float]
+
+    def order(self, epoch: int) -> Order:
+        """The order of `epoch`, the same on every machine."""
+        chunks = self.shelf.chunks
+        starts = np.cumsum([0, *(c.rows for c in chunks)])
+        generator = np.random.default_rng([self.seed, epoch])
+        shuffled = generator.permutation(len(chunks))
+        places, visits = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
+        for first in range(0, len(chunks), MIXED):
+            held = [int(c) for c in shuffled[first : first + MIXED]]
+            rows = np.concatenate([np.arange(starts[c], starts[c + 1]) for c in held])
+            times = np.concatenate([self._times(chunks[c], epoch) for c in held])
+            repeated = np.repeat(rows, times)
+            nth = np.arange(len(repeated)) - np.repeat(np.cumsum(times) - times, times)
+            mixed = generator.permutation(len(repeated))
+            places.append(repeated[mixed])
+            visits.append(nth[mixed])
+        return Order(np.concatenate(places), np.concatenate(visits))
+
+    def _times(self, chunk: Chunk, epoch: int) -> NDArray[np.int64]:
+        """How often each row of `chunk` is visited: ``int64[rows]``."""
+        if not self.weights:
+            return np.ones(chunk.rows, np.int64)
+        lists = _read(chunk, ["row_ids"])["row_ids"].combine_chunks()
+        drawn = draws(_values(lists), self.weights, self.seed, epoch)
+        times = np.zeros(chunk.rows, np.int64)
+        np.maximum.at(times, np.repeat(np.arange(chunk.rows), lists.value_lengths().to_numpy()), drawn)
+        return times
+
+    def steps(self, order: Order) -> int:
+        """Steps that an epoch of this order takes."""
+        return -(-len(order.places) // self.rows_per_step)
+
+    def epochs(self, epochs: int, max_steps: int | None) -> list[int]:
+        """Steps of each epoch: of `epochs` of them, or as many as make up `max_steps`.
+
+        Raises: SourceError where there is nothing to train on.
+        """
+        counts: list[int] = []
+        while len(counts) < epochs if max_steps is None else sum(counts) < max_steps:
+            same = bool(counts) and not self.weights  # without weights every epoch is as long
+            counts.append(counts[0] if same else self.steps(self.order(len(counts))))
+            if not counts[-1]:
+                raise SourceError(
+                    "there is nothing to train on: packed/train holds no rows, or every source that it "
+                    "holds has a weight near 0; look at split.* and sources[].weight"
+                )
+        if max_steps is not None:
+            counts[-1] -= sum(counts) - max_steps
+        return counts
+
+
+def share(order: Order, step: int, rows_per_step: int, rank: int, ranks: int, batch: int) -> Order:
+    """What `rank` reads in `step` of an epoch, filled up by PADDING to whole batches of `batch` rows.
+
+    A step's rows are dealt to the ranks like cards, so that a short last step is spread over them;
+    every rank gets the same number of rows: ``ceil(rows_per_step / ranks / batch) * batch``.
+    """
+    stop = min((step + 1) * rows_per_step, len(order.places))
+    cut = slice(step * rows_per_step + rank, stop, ranks)
+    rows = -(-rows_per_step // (ranks * batch)) * batch
+    places, visits = np.full(rows, PADDING, np.int64), np.zeros(rows, np.int64)
+    found = order.places[cut]
+    places[: len(found)], visits[: len(found)] = found, order.visits[cut]
+    return Order(places, visits)
+
+
+class Reader:
+    """Packed rows by place, with the chunks read last kept decoded."""
+
+    def __init__(self, plan: Plan, length: int | None = None) -> None:
+        self._plan = plan
+        self._starts = np.cumsum([0, *(c.rows for c in plan.shelf.chunks)])
+        self._held: OrderedDict[int, dict[str, NDArray[np.int32]]] = OrderedDict()
+        self._row_ids: dict[int, pa.ListArray] = {}
+        self.length = length or self._length()
+
+    def _length(self) -> int:
+        first = next((i for i, c in enumerate(self._plan.shelf.chunks) if c.rows), None)
+        return 0 if first is None else int(self._chunk(first)["input_ids"].shape[1])
+
+    def read(self, chosen: Order, epoch: int) -> Batch:
+        """The rows of `chosen`, in its order, with labels of samples that this visit leaves out put off.
+
+        A PADDING place becomes a row of one segment without loss.
+        """
+        rows = len(chosen.places)
+        batch = {name: np.zeros((rows, self.length), np.int64) for name in COLUMNS}
+        batch["labels"][:] = IGNORE
+        batch["segment_ids"][:] = 1
+        batch["position_ids"][:] = np.arange(self.length)
+        chunks = np.searchsorted(self._starts, chosen.places, side="right") - 1
+        for i, (chunk, place) in enumerate(zip(chunks, chosen.places, strict=True)):
+            if place == PADDING:
+                continue
+            row = int(place - self._starts[chunk])
+            held = self._chunk(int(chunk))
+            for name in COLUMNS:
+                batch[name][i] = held[name][row]
+            if self._plan.weights:
+                self._put_off(batch, i, int(chunk), row, int(chosen.visits[i]), epoch)
+        return batch
+
+    def _put_off(self, batch: Batch, i: int, chunk: int, row: int, visit: int, epoch: int) -> None:
+        ids = np.asarray(self._row_ids[chunk][row].values.to_numpy(), np.uint64)
+        drawn = draws(ids, self._plan.weights, self._plan.seed, epoch)
+        wanted = np.concatenate([[False], drawn > visit])  # segments count from 1, 0 is padding
+        batch["labels"][i][~wanted[batch["segment_ids"][i]]] = IGNORE
+
+    def _chunk(self, number: int) -> dict[str, NDArray[np.int32]]:
+        if number in self._held:
+            self._held.move_to_end(number)
+            return self._held[number]
+        chunk = self._plan.shelf.chunks[number]
+        table = _read(chunk, [*COLUMNS, "row_ids"])
+        self._held[number] = _matrices(table)
+        self._row_ids[number] = table["row_ids"].combine_chunks()
+        while len(self._held) > MIXED:
+            oldest, _ = self._held.popitem(last=False)
+            del self._row_ids[oldest]
+        return self._held[number]
+
+
+def segments(chunk: Chunk) -> list[int]:
+    """How many samples each row of a chunk holds."""
+    lists = _read(chunk, ["row_ids"])["row_ids"].combine_chunks()
+    return [int(n) for n in lists.value_lengths().to_numpy()]
+
+
+def decoded(chunk: Chunk) -> dict[str, NDArray[np.int32]]:
+    """The token columns of a chunk, ``int32[rows, length]`` each."""
+    return _matrices(_read(chunk, COLUMNS))
+
+
+def _matrices(table: pa.Table) -> dict[str, NDArray[np.int32]]:
+    return {n: _values(table[n].combine_chunks()).reshape(table.num_rows, -1) for n in COLUMNS}
+
+
+def _read(chunk: Chunk, columns: Sequence[str]) -> pa.Table:
+    with storage.explained(chunk.path, "read"), storage.open_input(chunk.path) as file:
+        return pq.ParquetFile(file).read_row_group(chunk.group, columns=list(columns))
+
+
+def _values(lists: pa.ListArray) -> NDArray[Any]:
+    """All values of a list column, one list after the other."""
+    return np.asarray(lists.flatten().to_numpy(zero_copy_only=False))

@@ -1,0 +1,144 @@
+"""Checkpoints of an adapter's training, so that a killed training goes on where it was.
+
+::
+
+    checkpoints/step-000120/adapter_config.json  adapter_model.safetensors   what peft loads
+                            optimizer.safetensors                            moments of AdamW
+                            checkpoint.json                                  written last
+    checkpoints/best/       the adapter of least validation loss so far, the same without optimizer
+    checkpoints/history.json
+
+`checkpoint.json` is the commit marker: it holds the key of the training, the step, the history up to
+it, and size and hash of the other files. A directory without it, or of other sizes, is no checkpoint.
+Nothing is pickled. No state of a random generator is kept: the order of rows and the dropout of a
+step are functions of (seed, step), and so is the learning rate.
+
+Cost: two moments and the adapter, in float32: 12 bytes a trained weight.
+"""
+
+import json
+from typing import Any
+
+import peft
+import torch
+import xxhash
+from safetensors.torch import load as load_tensors
+from safetensors.torch import save as save_tensors
+
+from headrace.cluster import ledger, storage
+from headrace.cluster.errors import Fault
+
+FOLDER = "checkpoints"
+BEST = "best"
+MARKER = "checkpoint.json"
+ADAPTER, ADAPTER_CONFIG, OPTIMIZER = (
+    "adapter_model.safetensors",
+    "adapter_config.json",
+    "optimizer.safetensors",
+)
+
+Record = dict[str, Any]
+
+
+def path(run: str, *parts: str) -> str:
+    """A path below the run's checkpoints."""
+    return storage.join(run, FOLDER, *parts)
+
+
+def name(step: int) -> str:
+    """Directory of the checkpoint after `step` steps."""
+    return f"step-{step:06d}"
+
+
+def write(run: str, folder: str, record: Record, files: dict[str, bytes]) -> None:
+    """Write `files` and then the marker with `record` (key, step, ...) into checkpoints/`folder`."""
+    told = {}
+    for file, data in sorted(files.items()):
+        storage.put(path(run, folder, file), data)
+        told[file] = {"size": len(data), "xxh3": xxhash.xxh3_64_hexdigest(data)}
+    storage.put(path(run, folder, MARKER), ledger.dumps({**record, "files": told}))
+
+
+def read(run: str, folder: str) -> Record | None:
+    """The marker of checkpoints/`folder`; None where there is none that is whole."""
+    try:
+        record = json.loads(storage.read_bytes(path(run, folder, MARKER)))
+    except (FileNotFoundError, ValueError):
+        return None
+    sizes = {e.path.rsplit("/", 1)[-1]: e.size for e in storage.listing(path(run, folder))}
+    whole = all(sizes.get(file) == told["size"] for file, told in record["files"].items())
+    return dict(record) if whole else None
+
+
+def fetch(run: str, folder: str, record: Record, file: str) -> bytes:
+    """One file of a checkpoint. Raises: Fault where it is not what the marker says."""
+    data = storage.read_bytes(path(run, folder, file))
+    if xxhash.xxh3_64_hexdigest(data) != record["files"][file]["xxh3"]:
+        raise Fault(f"{path(run, folder, file)} is damaged; remove that directory and start again")
+    return data
+
+
+def steps(run: str) -> list[int]:
+    """Steps that have a directory, oldest first, whole or not."""
+    folders = {e.path.rsplit("/", 2)[-2] for e in storage.listing(path(run))}
+    return sorted(int(f.removeprefix("step-")) for f in folders if f.startswith("step-"))
+
+
+def newest(run: str, key: str) -> Record | None:
+    """Marker of the newest whole checkpoint of the training `key`."""
+    for step in reversed(steps(run)):
+        record = read(run, name(step))
+        if record is not None and record["key"] == key:
+            return record
+    return None
+
+
+def prune(run: str, keep: int) -> None:
+    """Remove all but the newest `keep` checkpoints, markers first."""
+    for step in steps(run)[:-keep]:
+        storage.delete(path(run, name(step), MARKER))
+        storage.delete(path(run, name(step)))
+
+
+def adapter_files(model: Any, base: str) -> dict[str, bytes]:
+    """The adapter of a peft model as the files that peft loads; `base` is told as its base model.
+
+    The same adapter gives the same bytes: sets of the configuration are sorted.
+    """
+    state = peft.get_peft_model_state_dict(model, save_embedding_layers=False)
+    whole = {n: t.detach().to("cpu", torch.float32).contiguous() for n, t in sorted(state.items())}
+    config = {
+        **model.peft_config["default"].to_dict(),
+        "base_model_name_or_path": base,
+        "inference_mode": True,
+    }
+    config = {k: sorted(v) if isinstance(v, set) else v for k, v in config.items()}
+    text = json.dumps(config, indent=2, sort_keys=True, default=str)
+    return {ADAPTER: save_tensors(whole, {"format": "pt"}), ADAPTER_CONFIG: text.encode()}
+
+
+def load_adapter(model: Any, data: bytes) -> None:
+    """Set the adapter's weights from the bytes of a safetensors file."""
+    told = peft.set_peft_model_state_dict(model, load_tensors(data))
+    if told.unexpected_keys:
+        raise Fault("the checkpoint holds weights that this adapter has no place for")
+
+
+def optimizer_file(optimizer: torch.optim.Optimizer, names: list[str]) -> bytes:
+    """AdamW's state of each of its parameters, by the parameter's name, as a safetensors file."""
+    held = {}
+    for parameter, named in zip(optimizer.param_groups[0]["params"], names, strict=True):
+        for kind, value in optimizer.state[parameter].items():
+            held[f"{named}/{kind}"] = value.detach().to("cpu").contiguous()
+    return save_tensors(held)
+
+
+def load_optimizer(optimizer: torch.optim.Optimizer, names: list[str], data: bytes) -> None:
+    """Set AdamW's state from what `optimizer_file` gave."""
+    held = load_tensors(data)
+    for parameter, named in zip(optimizer.param_groups[0]["params"], names, strict=True):
+        kinds = {k.rsplit("/", 1)[1]: v for k, v in held.items() if k.rsplit("/", 1)[0] == named}
+        # The count of steps stays on the CPU, as AdamW itself keeps it.
+        optimizer.state[parameter] = {
+            k: v if k == "step" else v.to(parameter.device) for k, v in kinds.items()
+        }

@@ -1,0 +1,122 @@
+"""The config models of `train` and `evaluate`, apart from their code.
+
+A recipe holds them, and every task of every pass holds a recipe: torch and peft take seconds to
+import, which a task that cleans text must not pay.
+"""
+
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from headrace.pipelines.section import Section
+
+Attention = Literal["sdpa", "eager"]
+Precision = Literal["auto", "float32", "bfloat16"]
+Metric = Literal["loss", "perplexity", "token_accuracy", "exact_match", "rouge1", "rougeL", "bleu"]
+METRICS: tuple[Metric, ...] = (
+    "loss",
+    "perplexity",
+    "token_accuracy",
+    "exact_match",
+    "rouge1",
+    "rougeL",
+    "bleu",
+)
+LOWER_IS_BETTER = {"loss", "perplexity"}
+FORCED = {"loss", "perplexity", "token_accuracy"}  # need no generation
+
+
+class Train(Section):
+    """How the adapter is trained."""
+
+    rank: int = Field(default=16, ge=1)
+    """Rank of the adapter's matrices (LoRA's r)."""
+    alpha: float = Field(default=32, gt=0)
+    """Scale of the adapter: its output counts `alpha / rank` times."""
+    dropout: float = Field(default=0.0, ge=0, lt=1)
+    """Share of the adapter's inputs that is left out at random."""
+    target_modules: Literal["auto", "all-linear"] | tuple[str, ...] = "all-linear"
+    """Layers that get an adapter: all linear ones but the output; auto: those that peft names for the
+    architecture (mostly queries and values); or a list of names."""
+    learning_rate: float = Field(default=2e-4, gt=0)
+    """Highest learning rate, reached after warm-up."""
+    epochs: int = Field(default=3, ge=1)
+    """How often each packed row is trained on; `max_steps` takes precedence."""
+    max_steps: int | None = Field(default=None, ge=1)
+    """Steps of the whole training; left out: as many as `epochs` takes."""
+    batch_size: int = Field(default=4, ge=1)
+    """Packed rows that a worker computes at once."""
+    gradient_accumulation: int = Field(default=1, ge=1)
+    """Batches of each worker in a step: a step has workers x batch_size x this packed rows."""
+    warmup: float = Field(default=0.03, ge=0, le=1)
+    """Share of the steps in which the learning rate rises."""
+    schedule: Literal["cosine", "constant"] = "cosine"
+    """How the learning rate goes on after warm-up: to 0 by half a cosine, or as it is."""
+    weight_decay: float = Field(default=0.0, ge=0)
+    """Decoupled weight decay of AdamW."""
+    max_grad_norm: float = Field(default=1.0, ge=0)
+    """Gradients are scaled down to this norm; 0: never."""
+    precision: Precision = "auto"
+    """float32, bfloat16 (the adapter stays float32), or auto: bfloat16 on GPUs that compute in it."""
+    attention: Attention = "sdpa"
+    """Implementation of attention: sdpa (fast) or eager (plain). Both keep samples apart."""
+    gradient_checkpointing: bool = False
+    """Compute activations a second time instead of keeping them: less memory, ~30% slower."""
+    workers: int = Field(default=2, ge=1)
+    """Ranks. With fewer GPUs than that, one a GPU, which then take the others' batches as well."""
+    use_gpu: Literal["auto"] | bool = "auto"
+    """Train on GPUs: one a worker; auto: where the cluster has any."""
+    cpus_per_worker: float = Field(default=1, gt=0)
+    """CPUs that each rank reserves."""
+    validate_every: int | None = Field(default=None, ge=1)
+    """Steps between validations; left out: a tenth of all steps. The last step validates always."""
+    validation_rows: int = Field(default=512, ge=1)
+    """Most packed rows that a validation reads."""
+    checkpoint_every: int | None = Field(default=None, ge=1)
+    """Steps between checkpoints; left out: as `validate_every`. The last step leaves one always."""
+    keep_checkpoints: int = Field(default=2, ge=1)
+    """Checkpoints that are kept, the newest ones; the best adapter is kept beside them."""
+    max_failures: int = Field(default=3, ge=0)
+    """How often workers that died are restarted before the training fails."""
+    use_weights: bool = True
+    """Heed the weights of the sources; otherwise each sample is trained on once an epoch."""
+
+    @model_validator(mode="after")
+    def _named(self) -> "Train":
+        if self.target_modules == ():
+            raise ValueError('target_modules is empty; name layers, or write "auto" or "all-linear"')
+        return self
+
+
+class Gate(Section):
+    """What the tuned model must reach, or the command ends with exit code 3."""
+
+    metric: Metric = "loss"
+    """Metric in which it must be better than its base, clearly: the interval must not hold 0."""
+    improvement: float = Field(default=0.0, ge=0)
+    """Least gain, in the unit of the metric."""
+
+
+class Evaluate(Section):
+    """How base and tuned model are compared."""
+
+    split: Literal["test", "validation"] = "test"
+    """Which held-out rows."""
+    samples: int = Field(default=200, ge=1)
+    """Most samples, drawn at random by the recipe's seed."""
+    max_new_tokens: int = Field(default=128, ge=1)
+    """Longest answer; a longer one is cut and counted as unfinished."""
+    batch_size: int = Field(default=8, ge=1)
+    """Samples that are computed at once."""
+    metrics: tuple[Metric, ...] = Field(default=METRICS, min_length=1)
+    """What is measured; without those of answers nothing is generated."""
+    bleu_tokenizer: Literal["13a", "intl", "char", "zh", "none"] = "13a"
+    """How sacrebleu cuts words: `zh` for Chinese, `char` for other scripts without spaces."""
+    examples: int = Field(default=20, ge=0)
+    """Answers of both models that are kept to be read."""
+    precision: Precision = "auto"
+    """float32, bfloat16, or auto: bfloat16 on GPUs that compute in it."""
+    attention: Attention = "sdpa"
+    """Implementation of attention: sdpa or eager."""
+    gate: Gate | None = None
+    """Left out: the comparison is told and nothing depends on it."""

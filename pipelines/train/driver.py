@@ -1,0 +1,362 @@
+"""Fine-tune a LoRA adapter on packed/, on one or many machines, by Ray Train.
+
+What: N ranks each read the packed rows planned for them (`train.batches`), train a low-rank
+adapter of the recipe's model (`train.worker`) and leave checkpoints; the adapter of least
+validation loss goes to `adapter/`, with the tokenizer and headrace.json, which is written last.
+
+Why LoRA: a few per cent of the weights, so an adapter is megabytes and a node can tune what it can
+load. All linear layers by default: on attention alone it learns less.
+Source: https://arxiv.org/abs/2106.09685, https://arxiv.org/abs/2305.14314
+
+Going on: killed at any point, the same call goes on from the newest checkpoint; a training with
+another key (model, data, seed, anything that decides the result) starts over; a finished one is not
+done again. A worker that dies is restarted by Ray Train up to `max_failures` times.
+
+Cost: on a CPU for tests and demos only; memory of a rank is the model, one batch and a few chunks.
+"""
+
+import contextlib
+import json
+import os
+import signal
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import asdict
+from typing import Any
+
+import ray
+import torch
+import transformers
+
+from headrace.cluster import ledger, session, storage
+from headrace.cluster.errors import HeadraceError, ModelError, RecipeError, SourceError, UserError
+from headrace.pipelines.train import batches, checkpoints, models
+from headrace.pipelines.train.config import Train as Config
+from headrace.pipelines.train.worker import Job, Step, fitted, on_worker
+
+VERSION = 1
+ADAPTER = "adapter"
+CARD = "headrace.json"
+LOOK_EVERY = 0.5  # seconds between two looks for finished steps
+TOLD_EVERY = 5.0  # seconds between two steps that are told, but for validations
+Progress = Callable[[str, dict[str, Any]], None]
+
+SHARE = 10  # validations and checkpoints of a training, unless the recipe says how often
+
+# What a result does not depend on: a training that goes on may have these changed.
+FREE = {"checkpoint_every", "keep_checkpoints", "max_failures", "use_gpu", "cpus_per_worker"}
+
+
+def check(config: Config, model: str | None) -> None:
+    """Whether a training could start: the model is one, and the adapter fits it; reads no weights.
+
+    Raises: ModelError, StorageError.
+    """
+    _check_adapter(config, models.configuration(model), str(model))
+    if config.use_gpu is True and ray.is_initialized() and not session.gpus():
+        raise RecipeError("train.use_gpu is true and the cluster has no GPU; leave it out to train on CPUs")
+
+
+def _check_adapter(config: Config, described: Any, name: str) -> None:
+    """Fit the adapter to a model without weights. Raises: ModelError."""
+    with torch.device("meta"):
+        base = transformers.AutoModelForCausalLM.from_config(described, trust_remote_code=False)
+        fitted(base, config, name)
+
+
+def run(
+    run_directory: str,
+    model: str | None,
+    config: Config,
+    *,
+    seed: int,
+    weights: Mapping[str, float] | None = None,
+    sources: Mapping[int, str] | None = None,
+    progress: Progress | None = None,
+) -> dict[str, Any]:
+    """Train on `packed/train`, write `checkpoints/` and `adapter/`; returns the history.
+
+    model: directory, s3:// directory or hub name. weights: sampling weight by name of source, 1.0
+    where it has none. sources: name of source by ordinal, which weights need. progress: called in a
+    thread with a line of text and the same as fields, every few seconds and after each validation.
+
+    The history holds steps, loss (nats a target token, by step), learning_rate, validation (loss, at
+    validation_steps), best_step, best_validation, tokens (targets trained on), tokens_per_second.
+
+    Raises: ModelError, SourceError (nothing to train on), UserError (the cluster is too small),
+    StorageError.
+    """
+    check(config, model)
+    assert model is not None, "check refuses it"
+    session.start(config.workers + 1)
+    job = plan(run_directory, model, config, seed, by_ordinal(weights or {}, sources or {}))
+    held = _finished(job)
+    if held is None:
+        _clear(job)
+        _fit(job, progress or (lambda text, fields: None))
+        held = _publish(job)
+    return held
+
+
+def by_ordinal(weights: Mapping[str, float], sources: Mapping[int, str]) -> dict[int, float]:
+    """Weights of sources as weights of their fragments, those of 1.0 left out."""
+    return {o: weights[s] for o, s in sorted(sources.items()) if weights.get(s, 1.0) != 1.0}
+
+
+def plan(run_directory: str, model: str, config: Config, seed: int, weights: Mapping[int, float]) -> Job:
+    """Everything that the ranks need to know; `weights` by ordinal. Raises: SourceError, StorageError."""
+    directory = run_directory if storage.is_remote(run_directory) else os.path.abspath(run_directory)
+    shelf = batches.shelf(directory, "train")
+    if not shelf.rows:
+        raise SourceError(
+            f"nothing is packed for training in {run_directory!r}; run `headrace prepare` first"
+        )
+    validation = batches.shelf(directory, "validation")
+    heeded = dict(weights) if config.use_weights else {}
+    rows = config.workers * config.batch_size * config.gradient_accumulation
+    planned = batches.Plan(shelf, seed, rows, heeded)
+    epochs = tuple(planned.epochs(config.epochs, config.max_steps))
+    every = config.validate_every or max(1, sum(epochs) // SHARE)
+    mark = models.mark(model)
+    key = ledger.key(
+        VERSION,
+        mark,
+        config.model_dump(mode="json", exclude=FREE),
+        seed,
+        shelf.mark,
+        validation.mark,
+        sorted(heeded.items()),
+    )
+    return Job(
+        run=directory,
+        model=model if storage.is_remote(model) or not os.path.isdir(model) else os.path.abspath(model),
+        base=model,
+        config=config,
+        seed=seed,
+        key=key,
+        mark=mark,
+        plan=planned,
+        epochs=epochs,
+        validation=validation,
+        validate_every=every,
+        checkpoint_every=config.checkpoint_every or every,
+    )
+
+
+def _finished(job: Job) -> dict[str, Any] | None:
+    """The history of a training that is done; None where it is not, or was another one."""
+    try:
+        card = json.loads(storage.read_bytes(storage.join(job.run, ADAPTER, CARD)))
+        history = json.loads(storage.read_bytes(checkpoints.path(job.run, "history.json")))
+    except (FileNotFoundError, ValueError):
+        return None
+    return dict(history) if card.get("key") == job.key else None
+
+
+def _clear(job: Job) -> None:
+    """Remove the adapter, and checkpoints of another training."""
+    storage.delete(storage.join(job.run, ADAPTER))
+    for step in checkpoints.steps(job.run):
+        record = checkpoints.read(job.run, checkpoints.name(step))
+        if record is not None and record["key"] != job.key:
+            storage.delete(checkpoints.path(job.run))
+            return
+
+
+def _fit(job: Job, progress: Progress) -> None:
+    """Run the ranks to the end. Raises: HeadraceError of a rank, UserError (the cluster is too small)."""
+    from ray.train import FailureConfig, RunConfig, ScalingConfig
+    from ray.train.torch import TorchTrainer
+
+    gpu, ranks = _ranks(job.config)
+    mailbox = ray.remote(num_cpus=0)(Mailbox).remote()
+    # Ray keeps a marker file of its own there; checkpoints are ours, on the run's storage.
+    with tempfile.TemporaryDirectory(prefix="headrace-train-") as scratch, _told(mailbox, progress):
+        trainer = TorchTrainer(
+            on_worker,
+            train_loop_config={"job": job, "mailbox": mailbox},
+            scaling_config=ScalingConfig(
+                num_workers=ranks, use_gpu=gpu, resources_per_worker=_resources(job.config, gpu)
+            ),
+            run_config=RunConfig(
+                name=job.key,
+                storage_path=scratch,
+                failure_config=FailureConfig(max_failures=job.config.max_failures),
+            ),
+        )
+        handler = signal.getsignal(signal.SIGINT)
+        try:
+            trainer.fit()
+        except ray.train.TrainingFailedError as error:
+            ours = cause(error)
+            if ours is None:
+                raise
+            raise ours from error
+        finally:
+            if threading.current_thread() is threading.main_thread():
+                signal.signal(signal.SIGINT, handler)  # fit leaves its own
+
+
+def _resources(config: Config, gpu: bool) -> dict[str, float]:
+    return {"CPU": config.cpus_per_worker, **({"GPU": 1} if gpu else {})}
+
+
+def _ranks(config: Config) -> tuple[bool, int]:
+    """Whether to use GPUs, and how many ranks. Raises: UserError where a local Ray cannot hold them.
+
+    A cluster that is joined may grow, so it is not judged by what it has now.
+    """
+    gpus = int(ray.cluster_resources().get("GPU", 0))
+    gpu = gpus > 0 if config.use_gpu == "auto" else config.use_gpu
+    ranks = min(config.workers, gpus) if gpu and gpus else config.workers
+    needed = _resources(config, gpu)
+    if not os.environ.get("RAY_ADDRESS"):
+        for name, amount in needed.items():
+            there = ray.cluster_resources().get(name, 0)
+            if amount * ranks > there:
+                raise UserError(
+                    f"train.workers: {ranks} workers of {amount:g} {name} each, and this Ray has {there:g}; "
+                    "lower train.workers or train.cpus_per_worker"
+                )
+    return gpu, ranks
+
+
+class Mailbox:
+    """Steps that rank 0 has finished, until the driver asks; and why a rank has refused to train."""
+
+    def __init__(self) -> None:
+        self._held: list[Step] = []
+        self._refusal: ModelError | None = None
+
+    def refuse(self, error: ModelError) -> None:
+        """Leave what only the user can mend: no other start will do better."""
+        self._refusal = error
+
+    def refusal(self) -> ModelError | None:
+        """What a rank of an earlier start has left."""
+        return self._refusal
+
+    def put(self, step: Step) -> None:
+        """Leave a step."""
+        self._held.append(step)
+
+    def take(self) -> list[Step]:
+        """All steps since the last call."""
+        held, self._held = self._held, []
+        return held
+
+
+def _line(step: Step) -> tuple[str, dict[str, Any]]:
+    """A step as a line for people and as fields for machines."""
+    text = f"train: step {step.step} of {step.steps}, loss {step.loss:.4f}"
+    if step.validation is not None:
+        text += f", validation {step.validation:.4f}"
+    return text, asdict(step)
+
+
+@contextlib.contextmanager
+def _told(mailbox: Any, progress: Progress) -> Iterator[None]:
+    """Tell `progress` of finished steps while the context is open, in a thread of its own.
+
+    What `progress` raises ends the telling, not the training, and is raised at the end.
+    """
+    over = threading.Event()
+    failed: list[Exception] = []
+
+    told = time.monotonic()
+
+    def take(timeout: float | None) -> None:
+        nonlocal told
+        for step in ray.get(mailbox.take.remote(), timeout=timeout):
+            due = time.monotonic() - told >= TOLD_EVERY
+            if due or step.validation is not None or step.step == step.steps:
+                told = time.monotonic()
+                progress(*_line(step))
+
+    def look() -> None:
+        try:
+            while not over.wait(LOOK_EVERY):
+                take(None)
+        except Exception as error:  # noqa: BLE001  it is raised below
+            failed.append(error)
+
+    thread = threading.Thread(target=look, name="headrace-train-progress", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+        if not failed:
+            with contextlib.suppress(ray.exceptions.RayError):  # the cluster may be what failed
+                take(10)
+        ray.kill(mailbox)
+    if failed:
+        raise failed[0]
+
+
+def cause(error: BaseException) -> HeadraceError | None:
+    """The error of ours behind one of Ray's, from wherever Ray has put it; None where there is none."""
+    waiting: list[BaseException | None] = [error]
+    seen: set[int] = set()
+    while waiting:
+        current = waiting.pop()
+        if current is None or id(current) in seen:
+            continue
+        seen.add(id(current))
+        if isinstance(current, HeadraceError):
+            return current
+        waiting += [current.__cause__, current.__context__, getattr(current, "cause", None)]
+        waiting += [
+            *getattr(current, "worker_failures", {}).values(),
+            getattr(current, "controller_failure", None),
+        ]
+    return None
+
+
+def _publish(job: Job) -> dict[str, Any]:
+    """Write history.json and adapter/, its card last; returns the history."""
+    last = checkpoints.newest(job.run, job.key)
+    best = checkpoints.read(job.run, checkpoints.BEST)
+    if last is None or best is None or last["step"] != job.steps or best["key"] != job.key:
+        raise ModelError(
+            f"the training in {job.run} ended without its last checkpoint; another run may be writing there"
+        )
+    history = _history(job, last["history"], best)
+    storage.put(checkpoints.path(job.run, "history.json"), json.dumps(history, indent=1).encode())
+    target = storage.join(job.run, ADAPTER)
+    for file in sorted(best["files"]):
+        storage.put(storage.join(target, file), checkpoints.fetch(job.run, checkpoints.BEST, best, file))
+    with tempfile.TemporaryDirectory() as scratch:
+        models.load_tokenizer(job.model).save_pretrained(scratch)
+        for file in sorted(os.listdir(scratch)):
+            storage.put(storage.join(target, file), storage.read_bytes(os.path.join(scratch, file)))
+    card = {
+        "key": job.key,
+        "base": job.base,
+        "base_mark": job.mark,
+        "step": best["step"],
+        "validation_loss": best["validation_loss"],
+    }
+    storage.put(storage.join(target, CARD), json.dumps(card, indent=1).encode())
+    return history
+
+
+def _history(job: Job, raw: dict[str, list[Any]], best: dict[str, Any]) -> dict[str, Any]:
+    """What run.json and the report say of a training."""
+    seconds = sum(raw["seconds"])
+    return {
+        "steps": job.steps,
+        "epochs": len(job.epochs),
+        "loss": raw["loss"],
+        "learning_rate": raw["learning_rate"],
+        "validation": raw["validation"],
+        "validation_steps": raw["validation_steps"],
+        "best_step": best["step"],
+        "best_validation": best["validation_loss"],
+        "tokens": sum(raw["tokens"]),
+        "seconds": round(seconds, 3),
+        "tokens_per_second": round(sum(raw["tokens"]) / seconds, 1) if seconds else 0.0,
+    }

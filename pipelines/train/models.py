@@ -1,0 +1,242 @@
+"""Causal language models: look at one, load one, and run it over packed rows.
+
+What: a model is a directory (local or s3://) or a hub name. Weights come as safetensors only and no
+code of a model's is run. An s3:// directory is copied once to the user's cache.
+
+Loss on packed rows: `target_logits` gives every layer a mask by which no token sees another sample,
+and position ids that restart with each; `prove_isolation` shows on the loaded model that this is
+so, because not every architecture heeds a mask (recurrent ones pass on a state).
+
+Cost: logits are made only for positions with a target in some row of the batch; a prompt costs none.
+"""
+
+import inspect
+import os
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import transformers
+import xxhash
+
+from headrace.cluster import storage
+from headrace.cluster.errors import ModelError
+from headrace.pipelines.train.attention import additive, block_causal_mask
+from headrace.pipelines.train.config import Attention, Precision
+
+IGNORE = -100
+NO_MODEL = "no model is set; set `model:` in the recipe to a model directory, an s3:// one or a hub name"
+LEAK = 1e-3  # share of the largest logit by which another sample may move it (rounding moves far less)
+
+
+def configuration(model: str | None) -> Any:
+    """The configuration of a causal language model with safetensors; no weight is read.
+
+    Raises: ModelError that says what is missing, StorageError.
+    """
+    if not model:
+        raise ModelError(NO_MODEL)
+    if storage.is_remote(model) or os.path.isdir(model):
+        names = {e.path.rsplit("/", 1)[-1] for e in storage.listing(model)}
+        if "config.json" not in names:
+            raise ModelError(f"{model!r} is not a model directory: it has no config.json")
+        if not any(n.endswith(".safetensors") for n in names):
+            raise ModelError(
+                f"{model!r} has no *.safetensors; headrace loads no other weights, as they may run code. "
+                "Save the model again with transformers' save_pretrained"
+            )
+    elif os.path.exists(model) or model.startswith(("/", "./", "../", "~")):
+        raise ModelError(f"{model!r} is not a directory; give a model directory, an s3:// one or a hub name")
+    found = _described(model)
+    if type(found) not in transformers.MODEL_FOR_CAUSAL_LM_MAPPING:
+        raise ModelError(f"{model!r} is no causal language model; its model_type is {found.model_type!r}")
+    return found
+
+
+def _described(model: str) -> Any:
+    """What config.json says, of a directory or from the hub."""
+    with tempfile.TemporaryDirectory() as scratch:
+        place = model
+        if storage.is_remote(model):
+            place = scratch
+            storage.put(
+                storage.join(scratch, "config.json"), storage.read_bytes(storage.join(model, "config.json"))
+            )
+        try:
+            return transformers.AutoConfig.from_pretrained(place, trust_remote_code=False)
+        except Exception as error:
+            raise ModelError(
+                f"no model's configuration could be read from {model!r}: {_said(error)}"
+            ) from error
+
+
+def local(path: str) -> str:
+    """A local directory, or hub name, for `path`: s3:// is copied to the user's cache once.
+
+    Only names without a directory are copied; they are fetched anew when they change.
+    """
+    if not storage.is_remote(path):
+        return os.path.abspath(path) if os.path.isdir(path) else path
+    entries = [e for e in storage.listing(path) if not e.path.endswith((".bin", ".pt", ".pth"))]
+    stamp = xxhash.xxh3_128_hexdigest(repr([(e.path, e.size, e.stamp) for e in entries]).encode())
+    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "headrace" / "models" / stamp
+    for entry in entries:
+        below = entry.path.removeprefix(path.rstrip("/") + "/")
+        if "/" not in below and not (home / below).exists():
+            _copy(entry.path, home / below)
+    return str(home)
+
+
+def _copy(source: str, target: Path) -> None:
+    """Fetch one object, a block at a time: weights are larger than what `put` should hold."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = target.with_name(f"{storage.TEMPORARY}{os.getpid()}-{target.name}")
+    with storage.explained(source, "read"), storage.open_input(source) as file, open(temporary, "wb") as out:
+        while block := file.read(2**24):
+            out.write(block)
+    os.replace(temporary, target)
+
+
+def mark(model: str) -> str:
+    """Hash of what a model is: names and contents of a directory's files, or the hub name.
+
+    Cost: reads the weights once, ~1 s for each GB or so; loading them does so anyway.
+    """
+    directory = local(model)
+    if not os.path.isdir(directory):
+        return model
+    digest = xxhash.xxh3_128()
+    for path in sorted(Path(directory).iterdir()):
+        if path.is_file() and path.suffix in (".json", ".safetensors", ".jinja", ".model", ".txt"):
+            digest.update(path.name.encode())
+            with path.open("rb") as file:
+                while block := file.read(2**24):
+                    digest.update(block)
+    return digest.hexdigest()
+
+
+def load(model: str, dtype: torch.dtype, attention: Attention) -> Any:
+    """The model with its weights in `dtype`, in evaluation mode. Raises: ModelError, StorageError."""
+    transformers.utils.logging.set_verbosity_error()
+    transformers.utils.logging.disable_progress_bar()
+    try:
+        found = transformers.AutoModelForCausalLM.from_pretrained(
+            local(model),
+            dtype=dtype,
+            attn_implementation=attention,
+            use_safetensors=True,
+            trust_remote_code=False,
+        )
+    except Exception as error:
+        raise ModelError(f"no model could be loaded from {model!r}: {_said(error)}") from error
+    if "position_ids" not in inspect.signature(found.forward).parameters:
+        raise ModelError(f"{model!r} takes no position_ids, so samples in a packed row would not be apart")
+    found.config.use_cache = False
+    return found.eval()
+
+
+def load_tokenizer(model: str) -> Any:
+    """The model's tokenizer, for what is written beside an adapter and to decode. Raises: ModelError."""
+    try:
+        return transformers.AutoTokenizer.from_pretrained(local(model), trust_remote_code=False)
+    except Exception as error:
+        raise ModelError(f"no tokenizer could be loaded from {model!r}: {_said(error)}") from error
+
+
+def precision(wanted: Precision, device: torch.device) -> torch.dtype:
+    """Type of the weights: bfloat16 on a GPU that computes in it unless asked otherwise."""
+    if wanted != "auto":
+        return torch.float32 if wanted == "float32" else torch.bfloat16
+    able = device.type == "cuda" and torch.cuda.is_bf16_supported()
+    return torch.bfloat16 if able else torch.float32
+
+
+def tensors(batch: Mapping[str, Any], device: torch.device) -> dict[str, torch.Tensor]:
+    """Arrays of a batch as int64 tensors on `device`."""
+    return {name: torch.from_numpy(np.ascontiguousarray(a)).to(device) for name, a in batch.items()}
+
+
+def target_logits(model: Any, batch: Mapping[str, torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
+    """Logits and labels at the places that predict a target in some row of the batch.
+
+    `batch`: input_ids, labels, position_ids, segment_ids, each ``int64[B, L]``. Returns logits
+    ``float32[B, K, V]`` and labels ``int64[B, K]``, already shifted: logits[b, k] predicts
+    labels[b, k], which is -100 where this row has no target there. K is 1 where there is none at all.
+    """
+    labels = batch["labels"][:, 1:]
+    places = (labels != IGNORE).any(0).nonzero().squeeze(1)
+    if not len(places):
+        places = torch.zeros(1, dtype=torch.int64, device=labels.device)
+    found = model(
+        input_ids=batch["input_ids"],
+        position_ids=batch["position_ids"],
+        attention_mask=_masks(model, batch["segment_ids"]),
+        logits_to_keep=places,
+        use_cache=False,
+    )
+    return found.logits.float(), labels[:, places]
+
+
+def _masks(model: Any, segment_ids: torch.Tensor) -> Any:
+    """What the model takes as attention_mask: one mask, or one for each type of layer.
+
+    A ready mask is taken as it is, so sliding windows, too, are ours to put in.
+    """
+    config = model.config.get_text_config()
+    full = block_causal_mask(segment_ids)
+    length = segment_ids.shape[1]
+    window = getattr(config, "sliding_window", None)
+    types = set(getattr(config, "layer_types", None) or ())
+    if not window or window >= length or (types and "sliding_attention" not in types):
+        return _spelt(full, model)
+    places = torch.arange(length, device=segment_ids.device)
+    slid = full & (places[:, None] - places[None, :] < window)
+    if not types:
+        return _spelt(slid, model)
+    by_type = {"full_attention": full, "sliding_attention": slid}
+    if unknown := types - by_type.keys():
+        raise ModelError(
+            f"layers of type {', '.join(sorted(unknown))} cannot be held to one sample of a packed row"
+        )
+    return {name: _spelt(by_type[name], model) for name in sorted(types)}
+
+
+def _spelt(mask: torch.Tensor, model: Any) -> torch.Tensor:
+    """A boolean mask as the model's attention reads it: `eager` adds it to the scores."""
+    if model.config._attn_implementation == "sdpa":
+        return mask
+    return additive(mask, model.dtype)
+
+
+@torch.no_grad()
+def prove_isolation(model: Any, name: str) -> None:
+    """Show that a sample's logits do not change with the sample before it in a packed row.
+
+    Raises: ModelError where they do: this architecture or attention lets one sample see another.
+    """
+    device, length = model.device, 24
+    vocabulary = min(int(model.config.get_text_config().vocab_size), 1000)
+    ids = (torch.arange(length, device=device) * 7 + 3) % vocabulary
+    changed = ids.clone()
+    changed[: length // 2] = (changed[: length // 2] + vocabulary // 2) % vocabulary
+    places = torch.arange(length, device=device) % (length // 2)
+    segments = torch.arange(length, device=device) // (length // 2) + 1
+    found = []
+    for row in (ids, changed):
+        batch = {"input_ids": row, "labels": ids, "position_ids": places, "segment_ids": segments}
+        logits, _ = target_logits(model, {n: v[None] for n, v in batch.items()})
+        found.append(logits[0, length // 2 :])
+    moved = float((found[0] - found[1]).abs().max())
+    if not moved <= LEAK * float(found[0].abs().max()):
+        raise ModelError(
+            f"{name!r} lets one sample of a packed row see another (logits move by {moved:.2g}); "
+            "headrace trains models whose attention heeds a mask"
+        )
+
+
+def _said(error: BaseException) -> str:
+    """The first line of a library's error."""
+    return f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0][:300]}"

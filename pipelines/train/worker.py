@@ -1,0 +1,392 @@
+"""What one rank does: read its rows, step, validate, leave checkpoints.
+
+The loss of a step is the sum of the cross entropies of all its target tokens, over all ranks and
+accumulation steps, divided by their number (nats a token). Averaging the means of ranks or of
+micro-batches instead would weigh a target of a batch with few of them more than one of a full batch.
+Source: https://huggingface.co/blog/gradient_accumulation
+
+Gradients are summed by one collective a step over one flat tensor rather than by DDP's hooks: an
+adapter's gradients are a few megabytes, the order of the sum is the same after a restart as before,
+and ranks need not run as many micro-batches as each other.
+
+Everything random is a function of (seed, step, rank), so going on from a checkpoint gives what going
+through would have given: to the bit on a CPU with the same number of ranks.
+"""
+
+import math
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import peft
+import torch
+import torch.distributed as dist
+from torch.nn import functional
+
+from headrace.cluster import session
+from headrace.cluster.errors import ModelError, discreet
+from headrace.pipelines.train import batches, checkpoints, models
+
+if TYPE_CHECKING:
+    from headrace.pipelines.train.config import Train as Config
+
+ADAM = {"betas": (0.9, 0.999), "eps": 1e-8}
+History = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Job:
+    """A whole training, the same on every rank; plain data, so that it travels.
+
+    key: identifies the training: checkpoints with another one are not gone on from.
+    mark: of the model's content.
+    epochs: steps of each epoch. every: steps between two validations and checkpoints.
+    """
+
+    run: str
+    model: str
+    base: str  # the model as the user names it
+    config: "Config"
+    seed: int
+    key: str
+    mark: str
+    plan: batches.Plan
+    epochs: tuple[int, ...]
+    validation: batches.Shelf
+    validate_every: int
+    checkpoint_every: int
+
+    @property
+    def steps(self) -> int:
+        """Steps of the whole training."""
+        return sum(self.epochs)
+
+
+@dataclass(frozen=True)
+class Step:
+    """What is told of a step: how far, the loss in nats a token, target tokens, and the time it took.
+
+    validation: loss, where the step ended with one.
+    """
+
+    step: int
+    steps: int
+    loss: float
+    learning_rate: float
+    tokens: int
+    seconds: float
+    validation: float | None = None
+
+
+@dataclass(frozen=True)
+class Rank:
+    """Which of how many, and the device it computes on."""
+
+    number: int
+    count: int
+    device: torch.device
+
+    def total(self, values: torch.Tensor) -> torch.Tensor:
+        """Sum of `values` over all ranks, in place."""
+        if self.count > 1:
+            dist.all_reduce(values)
+        return values
+
+    def first(self, value: int) -> int:
+        """The value that rank 0 has."""
+        held = torch.tensor([value], dtype=torch.int64, device=self.device)
+        if self.count > 1:
+            dist.broadcast(held, 0)
+        return int(held)
+
+
+def learning_rate(step: int, steps: int, config: "Config") -> float:
+    """Rate of step `step` (from 0): linear warm-up, then half a cosine to 0, or constant.
+
+    Source: https://arxiv.org/abs/1608.03983
+    """
+    warmup = math.ceil(config.warmup * steps)
+    if step < warmup:
+        return config.learning_rate * (step + 1) / warmup
+    if config.schedule == "constant":
+        return config.learning_rate
+    done = (step - warmup) / max(1, steps - warmup)
+    return config.learning_rate * 0.5 * (1 + math.cos(math.pi * done))
+
+
+def build(job: Job, rank: Rank) -> Any:
+    """The model with a fresh adapter on the rank's device, the same on every rank. Raises: ModelError."""
+    config = job.config
+    dtype = models.precision(config.precision, rank.device)
+    base = models.load(job.model, dtype, config.attention).to(rank.device)
+    models.prove_isolation(base, job.base)
+    if config.gradient_checkpointing:
+        base.activation_checkpointing_enable({"use_reentrant": False})
+    torch.manual_seed(job.seed)
+    model = fitted(base, config, job.base)
+    for parameter in trained(model).values():  # on different machines kernels may draw differently
+        if rank.count > 1:
+            dist.broadcast(parameter.data, 0)
+    return model
+
+
+def fitted(base: Any, config: "Config", name: str) -> Any:
+    """`base` with a fresh adapter by peft, drawn from torch's generator. Raises: ModelError."""
+    known = peft.utils.TRANSFORMERS_MODELS_TO_LORA_TARGET_MODULES_MAPPING
+    wanted: Any = config.target_modules
+    if wanted == "auto":
+        wanted = known.get(base.config.model_type, "all-linear")
+    lora = peft.LoraConfig(
+        r=config.rank,
+        lora_alpha=config.alpha,
+        lora_dropout=config.dropout,
+        target_modules=wanted if isinstance(wanted, str) else list(wanted),
+        task_type="CAUSAL_LM",
+    )
+    try:
+        return peft.get_peft_model(base, lora)
+    except ValueError as error:
+        told = str(error).partition("\n")[0]
+        raise ModelError(
+            f"train.target_modules {config.target_modules!r} does not fit {name!r}: {told}"
+        ) from error
+
+
+def trained(model: Any) -> dict[str, torch.nn.Parameter]:
+    """The parameters that are trained, by name, sorted."""
+    return {n: p for n, p in sorted(model.named_parameters()) if p.requires_grad}
+
+
+def train(job: Job, rank: Rank, report: Callable[[Step], None]) -> None:
+    """Train from the newest checkpoint to the end; rank 0 writes and reports.
+
+    Raises: ModelError, StorageError, and what `report` raises.
+    """
+    model = build(job, rank)
+    parameters = trained(model)
+    optimizer = torch.optim.AdamW(
+        parameters.values(), lr=job.config.learning_rate, weight_decay=job.config.weight_decay, **ADAM
+    )
+    history = _resume(job, rank, model, optimizer)
+    validation = _Validation(job, rank)
+    for step, micro in _reading(job, rank, len(history["loss"])):
+        started = time.monotonic()
+        torch.manual_seed(_salt(job.seed, step, rank.number))
+        rate = learning_rate(step, job.steps, job.config)
+        loss, tokens = _step(model, optimizer, micro, rank, rate, job.config.max_grad_norm)
+        told = Step(step + 1, job.steps, loss, rate, tokens, time.monotonic() - started)
+        _note(history, told)
+        last = told.step == job.steps
+        if validation.shelf.rows and (last or told.step % job.validate_every == 0):
+            told = _validated(job, rank, model, validation, history, told)
+        if rank.number == 0:
+            report(told)
+            if last or told.step % job.checkpoint_every == 0:
+                _checkpoint(job, model, optimizer, history)
+
+
+def _salt(seed: int, step: int, rank: int) -> int:
+    return int(np.random.SeedSequence([seed, step, rank]).generate_state(1, np.uint64)[0] >> np.uint64(1))
+
+
+def _resume(job: Job, rank: Rank, model: Any, optimizer: torch.optim.Optimizer) -> History:
+    """Load the newest checkpoint that rank 0 sees; returns the history up to it."""
+    found = checkpoints.newest(job.run, job.key) if rank.number == 0 else None
+    step = rank.first(int(found["step"]) if found else 0)
+    if not step:
+        names = ("loss", "learning_rate", "tokens", "seconds", "validation", "validation_steps")
+        return {name: [] for name in names}
+    folder = checkpoints.name(step)
+    record = checkpoints.read(job.run, folder)
+    assert record is not None, "rank 0 has just read it"
+    checkpoints.load_adapter(model, checkpoints.fetch(job.run, folder, record, checkpoints.ADAPTER))
+    state = checkpoints.fetch(job.run, folder, record, checkpoints.OPTIMIZER)
+    checkpoints.load_optimizer(optimizer, list(trained(model)), state)
+    return dict(record["history"])
+
+
+def _reading(job: Job, rank: Rank, done: int) -> Iterator[tuple[int, list[dict[str, torch.Tensor]]]]:
+    """Each step after `done` and its micro-batches; the next step's are read while one is trained on."""
+    reader = batches.Reader(job.plan)
+    with ThreadPoolExecutor(1) as pool:
+        ahead: tuple[int, Any] | None = None
+        for step, epoch, chosen in _chosen(job, rank, done):
+            read = pool.submit(reader.read, chosen, epoch)
+            if ahead is not None:
+                yield ahead[0], _micro(ahead[1].result(), job.config.batch_size, rank.device)
+            ahead = step, read
+        if ahead is not None:
+            yield ahead[0], _micro(ahead[1].result(), job.config.batch_size, rank.device)
+
+
+def _chosen(job: Job, rank: Rank, done: int) -> Iterator[tuple[int, int, batches.Order]]:
+    """Step, epoch and the rows that this rank reads, for every step after `done`."""
+    first = 0
+    for epoch, steps in enumerate(job.epochs):
+        if first + steps > done:
+            order = job.plan.order(epoch)
+            for step in range(max(first, done), first + steps):
+                yield (
+                    step,
+                    epoch,
+                    batches.share(
+                        order,
+                        step - first,
+                        job.plan.rows_per_step,
+                        rank.number,
+                        rank.count,
+                        job.config.batch_size,
+                    ),
+                )
+        first += steps
+
+
+def _micro(batch: batches.Batch, rows: int, device: torch.device) -> list[dict[str, torch.Tensor]]:
+    whole = models.tensors(batch, device)
+    count = len(whole["input_ids"])
+    return [{n: t[i : i + rows] for n, t in whole.items()} for i in range(0, count, rows)]
+
+
+def loss_sum(model: Any, batch: dict[str, torch.Tensor]) -> torch.Tensor:
+    """Sum of the cross entropies of all targets of a batch of packed rows, in nats: ``float32[]``."""
+    device = batch["input_ids"].device
+    half = getattr(model, "dtype", torch.float32) == torch.bfloat16
+    with torch.autocast(device.type, torch.bfloat16, enabled=half):
+        logits, labels = models.target_logits(model, batch)
+    return functional.cross_entropy(
+        logits.flatten(0, 1), labels.flatten(), ignore_index=models.IGNORE, reduction="sum"
+    )
+
+
+def targets(batch: dict[str, torch.Tensor]) -> torch.Tensor:
+    """Number of targets of a batch, ``int64[]``: the first token of a row predicts nothing."""
+    return (batch["labels"][:, 1:] != models.IGNORE).sum()
+
+
+def _step(
+    model: Any,
+    optimizer: torch.optim.Optimizer,
+    micro: list[dict[str, torch.Tensor]],
+    rank: Rank,
+    rate: float,
+    max_norm: float,
+) -> tuple[float, int]:
+    """One optimizer step over the micro-batches of all ranks; (loss, targets) over all of them."""
+    model.train()
+    count = int(rank.total(torch.stack([targets(b) for b in micro]).sum()))
+    parameters = optimizer.param_groups[0]["params"]
+    loss = torch.zeros(1, device=rank.device)
+    for batch in micro:
+        part = loss_sum(model, batch) / max(1, count)
+        part.backward()
+        loss += part.detach()
+    _sum_gradients(parameters, loss, rank)
+    if max_norm:
+        torch.nn.utils.clip_grad_norm_(parameters, max_norm)
+    optimizer.param_groups[0]["lr"] = rate
+    optimizer.step()
+    optimizer.zero_grad()
+    return float(loss), count
+
+
+def _sum_gradients(parameters: list[torch.nn.Parameter], loss: torch.Tensor, rank: Rank) -> None:
+    """Sum gradients and loss over all ranks, in one collective."""
+    if rank.count == 1:
+        return
+    for parameter in parameters:
+        if parameter.grad is None:  # an expert that no token of this rank went to
+            parameter.grad = torch.zeros_like(parameter)
+    parts = [loss, *(p.grad.flatten() for p in parameters if p.grad is not None)]
+    whole = rank.total(torch.cat(parts)).split([len(p) for p in parts])
+    loss.copy_(whole[0])
+    for parameter, summed in zip(parameters, whole[1:], strict=True):
+        assert parameter.grad is not None
+        parameter.grad.copy_(summed.view_as(parameter.grad))
+
+
+class _Validation:
+    """The loss over the validation rows, or the first `validation_rows` of them in shuffled order."""
+
+    def __init__(self, job: Job, rank: Rank) -> None:
+        self.shelf = job.validation
+        plan = batches.Plan(job.validation, job.seed, max(1, job.validation.rows), {})
+        order = plan.order(0)
+        most = slice(0, job.config.validation_rows)
+        own = order.places[most][rank.number :: rank.count]
+        self._own = batches.Order(own, np.zeros_like(own))
+        self._reader = batches.Reader(plan)
+
+    @torch.no_grad()
+    def loss(self, model: Any, rank: Rank, rows: int) -> float:
+        """Nats a target token over all ranks' rows, `rows` at a time."""
+        model.eval()
+        sums = torch.zeros(2, dtype=torch.float64, device=rank.device)
+        for first in range(0, len(self._own.places), rows):
+            cut = slice(first, first + rows)
+            chosen = batches.Order(self._own.places[cut], self._own.visits[cut])
+            batch = models.tensors(self._reader.read(chosen, 0), rank.device)
+            sums += torch.stack([loss_sum(model, batch).double(), targets(batch).double()])
+        rank.total(sums)
+        return float(sums[0] / sums[1].clamp(min=1))
+
+
+def _note(history: History, told: Step) -> None:
+    history["loss"].append(told.loss)
+    history["learning_rate"].append(told.learning_rate)
+    history["tokens"].append(told.tokens)
+    history["seconds"].append(round(told.seconds, 4))
+
+
+def _validated(
+    job: Job, rank: Rank, model: Any, validation: _Validation, history: History, told: Step
+) -> Step:
+    """Validate, note it, and keep the adapter where it is the best so far."""
+    loss = validation.loss(model, rank, job.config.batch_size)
+    best = all(loss < earlier for earlier in history["validation"])
+    history["validation"].append(loss)
+    history["validation_steps"].append(told.step)
+    if best and rank.number == 0:
+        _keep_best(job, model, told.step, loss)
+    return Step(**{**vars(told), "validation": loss})
+
+
+def _keep_best(job: Job, model: Any, step: int, loss: float | None) -> None:
+    record = {"key": job.key, "step": step, "validation_loss": loss}
+    checkpoints.write(job.run, checkpoints.BEST, record, checkpoints.adapter_files(model, job.base))
+
+
+def _checkpoint(job: Job, model: Any, optimizer: torch.optim.Optimizer, history: History) -> None:
+    """Leave a checkpoint; without validation the last adapter is the best."""
+    step = len(history["loss"])
+    if not job.validation.rows and step == job.steps:
+        _keep_best(job, model, step, None)
+    record = {"key": job.key, "step": step, "history": history}
+    files = checkpoints.adapter_files(model, job.base)
+    files[checkpoints.OPTIMIZER] = checkpoints.optimizer_file(optimizer, list(trained(model)))
+    checkpoints.write(job.run, checkpoints.name(step), record, files)
+    checkpoints.prune(job.run, job.config.keep_checkpoints)
+
+
+@discreet()
+def on_worker(config: dict[str, Any]) -> None:
+    """The training function that Ray Train runs on every worker; `config` holds job and mailbox."""
+    session.single_threaded()
+    import ray.train
+    import ray.train.torch
+
+    job, mailbox = config["job"], config["mailbox"]
+    context = ray.train.get_context()
+    rank = Rank(context.get_world_rank(), context.get_world_size(), ray.train.torch.get_device())
+    refusal = ray.get(mailbox.refusal.remote())
+    if refusal is not None:
+        raise refusal
+    try:
+        train(job, rank, lambda step: mailbox.put.remote(step))
+    except ModelError as error:
+        # Ray starts the ranks again whatever has failed: let them not load the model again for it.
+        ray.get(mailbox.refuse.remote(error.with_traceback(None)))
+        raise
+    ray.train.report({"steps": job.steps})

@@ -1,0 +1,87 @@
+"""Scores against known values, and a bootstrap that claims what it may and no more."""
+
+import math
+
+import numpy as np
+import pytest
+import sacrebleu
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from headrace.pipelines.evaluate import metrics as scores
+
+words = st.text("abc de", max_size=30)
+
+
+def test_exact_match_folds_case_width_and_space_and_nothing_else() -> None:
+    answers = ["  The  Answer\n", "ＡＢＣ", "-3", "yes.", ""]
+    references = ["the answer", "abc", "3", "yes", ""]
+    assert list(scores.exact_match(answers, references)) == [1, 1, 0, 0, 1]
+
+
+def test_rouge_of_known_pairs() -> None:
+    found = scores.rouge(
+        ["the cat sat on the mat", "a b c d", ""], ["the cat was on the mat", "d c b a", "x"]
+    )
+    assert found["rouge1"] == pytest.approx([5 / 6, 1.0, 0.0])
+    assert found["rougeL"] == pytest.approx([5 / 6, 0.25, 0.0])
+
+
+def test_rouge_counts_words_of_any_script() -> None:
+    answers = ["привет мир", "我喜欢猫", "Straße heiß"]
+    references = ["привет друг", "我喜欢狗", "STRASSE HEISS"]
+    assert scores.rouge(answers, references)["rouge1"] == pytest.approx([0.5, 0.75, 1.0])
+
+
+@settings(max_examples=30)
+@given(st.lists(st.tuples(words, words), min_size=1, max_size=6))
+def test_bleu_of_summed_counts_is_sacrebleu_of_the_corpus(pairs: list[tuple[str, str]]) -> None:
+    answers, references = [a for a, _ in pairs], [r for _, r in pairs]
+    summed = scores.bleu(scores.bleu_counts(answers, references).sum(0))
+    assert float(summed) == pytest.approx(sacrebleu.corpus_bleu(answers, [references]).score)
+
+
+def test_bleu_of_a_known_corpus() -> None:
+    answers = ["the quick brown fox jumps over the lazy dog", "it is a guide to action"]
+    counts = scores.bleu_counts(answers, answers)
+    assert counts.shape == (2, 10)
+    assert float(scores.bleu(counts.sum(0))) == pytest.approx(100.0)
+
+
+def test_perplexity_is_exp_of_nats_a_token() -> None:
+    assert float(scores.perplexity(np.array([10 * math.log(7), 10.0]))) == pytest.approx(7)
+    assert np.isinf(scores.perplexity(np.array([1e6, 1.0])))
+
+
+def test_a_loss_is_weighted_by_tokens() -> None:
+    held = np.array([[1.0, 1.0], [30.0, 10.0]])
+    found = scores.compare(scores.ratio, held, held, seed=0)
+    assert found.base == pytest.approx(31 / 11)
+    assert (found.low, found.high) == (0, 0)
+    assert found.verdict(lower_is_better=True) == "no clear difference"
+
+
+def test_a_clear_gain_is_told_and_the_same_seed_tells_the_same() -> None:
+    drawn = np.random.default_rng(0)
+    base = drawn.random(200)
+    tuned = base + 0.1 + 0.05 * drawn.standard_normal(200)
+    found = scores.compare(scores.ratio, scores.mean_of(base), scores.mean_of(tuned), seed=1)
+    assert found == scores.compare(scores.ratio, scores.mean_of(base), scores.mean_of(tuned), seed=1)
+    gain, error = float((tuned - base).mean()), float((tuned - base).std() / np.sqrt(200))
+    assert found.tuned - found.base == pytest.approx(gain)
+    assert [found.low, found.high] == pytest.approx(
+        [gain - 1.96 * error, gain + 1.96 * error], abs=0.2 * error
+    )
+    assert found.verdict(lower_is_better=False) == "better"
+    assert found.verdict(lower_is_better=True) == "worse"
+
+
+def test_chance_is_not_taken_for_a_gain() -> None:
+    """Both sides from one distribution: the interval holds 0 about 95 times of 100."""
+    claimed = 0
+    for seed in range(100):
+        drawn = np.random.default_rng(seed)
+        base, tuned = scores.mean_of(drawn.random(60)), scores.mean_of(drawn.random(60))
+        found = scores.compare(scores.ratio, base, tuned, seed=seed, resamples=400)
+        claimed += found.verdict(lower_is_better=True) != "no clear difference"
+    assert 1 <= claimed <= 13

@@ -1,0 +1,235 @@
+"""Base beside tuned: the right tokens are scored, the right prompts are asked, and a gain is told."""
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional
+
+from headrace.cluster import storage
+from headrace.cluster.errors import GateError, ModelError, SourceError
+from headrace.pipelines.evaluate import outputs as measuring
+from headrace.pipelines.evaluate import run as evaluate
+from headrace.pipelines.evaluate.outputs import Sample
+from headrace.pipelines.evaluate.run import Config
+from headrace.pipelines.train import batches, models
+from headrace.pipelines.train import driver as train
+from headrace.pipelines.train import worker as training
+from headrace.pipelines.train.config import METRICS, Gate
+from headrace.pipelines.train.worker import Rank
+from tests.pipelines import toys
+
+SMALL = Config(samples=24, max_new_tokens=8, batch_size=5, examples=3)
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return toys.model(tmp_path_factory.mktemp("model"))
+
+
+@pytest.fixture(scope="module")
+def tuned_run(base: str, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A run that was trained until it knows the answers."""
+    run = toys.run(tmp_path_factory.mktemp("run"), {"train": 96, "validation": 12, "test": 40})
+    config = train.Config(learning_rate=1e-2, max_steps=80, batch_size=4, rank=8)
+    job = train.plan(run, base, config, 0, {})
+    training.train(job, Rank(0, 1, torch.device("cpu")), lambda step: None)
+    train._publish(job)
+    return run
+
+
+def test_the_last_target_span_is_found() -> None:
+    labels = np.array([-100, -100, 5, 6, -100, -100, 7, 8, 9, -100])
+    assert Sample(np.arange(10), labels).span() == (6, 9)
+    assert Sample(np.arange(4), np.array([-100, 1, 2, 3])).span() == (1, 4)
+
+
+def test_samples_are_unpacked_as_they_were(tuned_run: str) -> None:
+    shelf = batches.shelf(tuned_run, "test")
+    packed = [s for part in range(2) for s in toys.samples(20, seed=200 + part)]
+    found = measuring.drawn(shelf, 1000, 0)
+    assert [list(s.ids) for s in found] == [ids for ids, _ in packed]
+    assert [list(s.labels) for s in found] == [labels for _, labels in packed]
+    few = [list(s.ids) for s in measuring.drawn(shelf, 7, 3)]
+    assert len(few) == 7
+    assert few == [list(s.ids) for s in measuring.drawn(shelf, 7, 3)]
+    assert few != [list(s.ids) for s in measuring.drawn(shelf, 7, 4)]
+
+
+def test_the_tuned_model_is_told_to_be_better(base: str, tuned_run: str) -> None:
+    found = evaluate.run(tuned_run, base, SMALL, seed=1)
+    assert set(found) == set(METRICS)
+    assert {m["verdict"] for m in found.values()} == {"better"}
+    assert {m["n"] for m in found.values()} == {24}
+    assert found["exact_match"]["base"] == 0
+    assert found["exact_match"]["tuned"] == 1
+    assert found["loss"]["tuned"] < 0.1 < found["loss"]["base"]
+    assert found["perplexity"]["base"] == pytest.approx(np.exp(found["loss"]["base"]))
+    low, high = found["loss"]["interval"]
+    assert low < found["loss"]["tuned"] - found["loss"]["base"] < high < 0
+    told = json.loads(storage.read_bytes(storage.join(tuned_run, "evaluation", "scores.json")))
+    assert told["metrics"] == found
+    assert (told["samples"], told["answers"], told["targets"]) == (24, 24, 120)
+    assert told["unfinished"]["tuned"] == 0
+    examples = json.loads(storage.read_bytes(storage.join(tuned_run, "evaluation", "samples.json")))[
+        "samples"
+    ]
+    assert len(examples) == 3
+    for example in examples:
+        thing = example["prompt"].split()[3]
+        assert example["prompt"] == f"what is a {thing} ?"
+        assert example["tuned"] == example["reference"]
+        assert example["reference"] == f"it is a {toys.KINDS[thing]}"
+
+
+def test_the_loss_is_that_of_each_sample_alone(base: str, tuned_run: str) -> None:
+    config = SMALL.model_copy(update={"metrics": ("loss", "token_accuracy")})
+    found = evaluate.run(tuned_run, base, config, seed=2)
+    assert set(found) == {"loss", "token_accuracy"}
+    model = models.load(base, torch.float32, "eager")
+    nats, right, count = 0.0, 0, 0
+    for sample in measuring.drawn(batches.shelf(tuned_run, "test"), 24, 2):
+        labels = torch.from_numpy(sample.labels)[1:]
+        with torch.no_grad():
+            logits = model(input_ids=torch.from_numpy(sample.ids)[None]).logits[0, :-1]
+        nats += float(functional.cross_entropy(logits, labels, reduction="sum"))
+        right += int((logits.argmax(-1) == labels).sum())
+        count += int((labels != -100).sum())
+    assert found["loss"]["base"] == pytest.approx(nats / count, abs=1e-4)
+    assert found["token_accuracy"]["base"] == pytest.approx(right / count)
+
+
+def test_answers_are_greedy_whatever_batch_they_are_in(base: str) -> None:
+    """Padding on the left changes nothing: each prompt as if it were alone, up to the stop token."""
+    model, tokenizer = models.load(base, torch.float32, "sdpa"), models.load_tokenizer(base)
+    prompts = [np.array(ids) for ids in ([2, 3, 4], [2, 3, 4, 7, 5, 6, 3], [9, 2], [4, 4, 4, 4, 4])]
+    wanted = []
+    for prompt in prompts:
+        ids = list(prompt)
+        while len(ids) < len(prompt) + 8 and ids[-1] != toys.END:
+            with torch.no_grad():
+                ids.append(int(model(input_ids=torch.tensor([ids])).logits[0, -1].argmax()))
+        wanted.append([int(i) for i in ids[len(prompt) :]])
+    for size in (1, 4):
+        config = SMALL.model_copy(update={"batch_size": size})
+        assert measuring._generated(model, prompts, config, {toys.END}, tokenizer) == wanted
+
+
+def test_plain_text_counts_for_the_loss_alone(base: str, tuned_run: str, tmp_path: Path) -> None:
+    texts = [([*range(2, 12)], [*range(2, 12)])] * 3 + [toys.sample("oak")]
+    path = storage.join(str(tmp_path), "packed", "test", "part-00000000.parquet")
+    storage.write_table(path, toys.pack(texts, [0, 1, 2, 3]))
+    for entry in storage.listing(storage.join(tuned_run, "adapter")):
+        storage.put(
+            storage.join(str(tmp_path), "adapter", entry.path.rsplit("/", 1)[-1]),
+            storage.read_bytes(entry.path),
+        )
+    found = evaluate.run(str(tmp_path), base, SMALL, seed=0)
+    assert found["loss"]["n"] == 4
+    assert found["exact_match"]["n"] == 1
+
+
+def test_what_was_measured_is_not_measured_again(
+    base: str, tuned_run: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first = evaluate.run(tuned_run, base, SMALL, seed=5)
+
+    def never(*_: object) -> None:
+        raise AssertionError("measured again")
+
+    monkeypatch.setattr(evaluate, "measure", never)
+    gated = SMALL.model_copy(update={"gate": Gate()})
+    assert evaluate.run(tuned_run, base, gated, seed=5) == first, "the gate decides nothing that is measured"
+    with pytest.raises(GateError, match="better by at least 99"):
+        evaluate.run(tuned_run, base, SMALL.model_copy(update={"gate": Gate(improvement=99)}), seed=5)
+    assert evaluate.scores(tuned_run) == first, "what the gate refuses is told all the same"
+    with pytest.raises(AssertionError, match="measured again"):
+        evaluate.run(tuned_run, base, SMALL, seed=6)
+
+
+@pytest.mark.parametrize(
+    ("metric", "improvement", "verdict", "passes"),
+    [
+        ("loss", 0.0, "better", True),
+        ("loss", 0.5, "better", True),
+        ("loss", 0.6, "better", False),
+        ("loss", 0.0, "no clear difference", False),
+        ("bleu", 0.0, "better", False),
+    ],
+)
+def test_the_gate_asks_for_a_clear_gain(metric: Any, improvement: float, verdict: str, passes: bool) -> None:
+    metrics = {"loss": {"base": 2.0, "tuned": 1.5, "interval": [-1, 1], "verdict": verdict, "n": 9}}
+    config = Config(gate=Gate(metric=metric, improvement=improvement))
+    evaluate._judge(metrics, Config())
+    if passes:
+        evaluate._judge(metrics, config)
+        return
+    with pytest.raises(GateError, match=rf"evaluate\.gate: {metric}") as told:
+        evaluate._judge(metrics, config)
+    assert told.value.exit_code == 3
+
+
+def test_errors_name_what_is_wrong(base: str, tuned_run: str, tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="set `model:`"):
+        evaluate.run(tuned_run, None, SMALL, seed=0)
+    with pytest.raises(ModelError, match="headrace train"):
+        evaluate.run(str(tmp_path), base, SMALL, seed=0)
+    with pytest.raises(ModelError, match="another model"):
+        evaluate.run(tuned_run, toys.model(tmp_path / "other", seed=5), SMALL, seed=0)
+    storage.put(
+        storage.join(str(tmp_path), "adapter", "headrace.json"),
+        storage.read_bytes(storage.join(tuned_run, "adapter", "headrace.json")),
+    )
+    with pytest.raises(SourceError, match=r"evaluate\.split"):
+        evaluate.run(str(tmp_path), base, SMALL, seed=0)
+
+
+@pytest.mark.ray
+@pytest.mark.usefixtures("ray_local")
+def test_a_task_measures_what_this_process_does(base: str, tuned_run: str) -> None:
+    shelf = batches.shelf(tuned_run, "test")
+    here = measuring.measure(tuned_run, base, SMALL, shelf, 3)
+    there = evaluate._compute(tuned_run, base, SMALL, shelf, 3)
+    assert here.tuned.answers == there.tuned.answers
+    np.testing.assert_allclose(here.base.forced, there.base.forced, atol=1e-5)
+    with pytest.raises(ModelError, match="no model could be loaded"):
+        evaluate._compute(tuned_run, tuned_run, SMALL, shelf, 3)
+
+
+@pytest.mark.s3
+def test_all_of_it_on_s3(base: str, s3: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Run directory and model on s3://: the same adapter as on a disk, with checkpoints gone on from."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    counts = {"train": 24, "validation": 12, "test": 12}
+    config = train.Config(max_steps=4, batch_size=2, rank=4, validate_every=2, keep_checkpoints=1)
+    model = storage.join(s3, "model")
+    for file in Path(base).iterdir():
+        storage.put(storage.join(model, file.name), file.read_bytes())
+    adapters = []
+    for where, name in (
+        (toys.run(tmp_path / "run", counts), base),
+        (toys.run(storage.join(s3, "run"), counts), model),
+    ):
+        train.check(config, name)
+        job = train.plan(where, name, config, 0, {})
+        for _ in range(2):  # the second goes on from the last step: nothing is left to do
+            training.train(job, Rank(0, 1, torch.device("cpu")), lambda step: None)
+        train._publish(job)
+        assert train._finished(job) is not None
+        adapters.append(storage.read_bytes(storage.join(where, "adapter", "adapter_model.safetensors")))
+    assert adapters[0] == adapters[1]
+    found = evaluate.run(storage.join(s3, "run"), model, SMALL, seed=0)
+    assert found == evaluate.run(str(tmp_path / "run"), base, SMALL, seed=0)
+    assert storage.exists(storage.join(s3, "run", "evaluation", "samples.json"))

@@ -1,0 +1,627 @@
+"""The report of a made-up run directory: what it says, that it loads nothing and that text stays text."""
+
+import html.parser
+import json
+import random
+import re
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from headrace.cluster import storage
+from headrace.cluster.errors import OutputError
+from headrace.pipelines import schema
+from headrace.pipelines import stored as examples
+from headrace.pipelines.report import comparison as scoreboard
+from headrace.pipelines.report import page as report
+
+HOSTILE = "<script>alert('x')</script><img src=http://evil.example/x onerror=alert(1)>&amp;\"'"
+EDGES = [0, *(2**k for k in range(27))]
+LOG = "At 09:14 the sync job stopped, and every night since then it has stopped at the same step. " * 6
+TICKETS = [
+    (
+        "The invoice <INVOICE> arrived twice this month.\nPlease cancel one and write to <EMAIL_ADDRESS>.",
+        "category: billing\npriority: high",
+    ),
+    (
+        "The invoice <INVOICE> arrived three times this month.\nPlease cancel two, write to <EMAIL_ADDRESS>.",
+        "category: billing\npriority: high",
+    ),
+    (f"Sync fails on the tablet. {LOG}Since the update, nothing helps.", "category: sync\npriority: low"),
+    (f"Sync fails on the phone. {LOG}Since the last update, nothing helps!", "category: sync\npriority: low"),
+    ("التطبيق لا يفتح منذ الأمس", "category: crash\npriority: high"),
+    ("  التطبيق لا يفتح منذ الأمس", "category: crash\npriority: high"),
+    ("アプリが昨日から開きません。再起動もだめです。", "category: crash\npriority: high"),
+    ("アプリが今日から開きません。再起動でもだめです。", "category: crash\npriority: high"),
+    (HOSTILE, "category: other"),
+    (HOSTILE + " again", "category: other"),
+]
+
+
+def books(came: int, dropped: dict[str, int], quarantined: dict[str, int]) -> dict[str, Any]:
+    kept = came - sum(dropped.values()) - sum(quarantined.values())
+    return {"in": came, "kept": kept, "dropped": dropped, "quarantined": quarantined}
+
+
+def bell(centre: int, rows: int) -> list[int]:
+    return [
+        int(rows * 2 ** -abs(k - centre) / 3) if abs(k - centre) < 6 else 0 for k in range(len(EDGES) - 1)
+    ]
+
+
+def prepared_run() -> dict[str, Any]:
+    """run.json as passes 1 to 3 leave it."""
+    first = books(
+        48210,
+        {"clean.empty": 412, "quality.too_short": 1630, "quality.repetition": 288, "quality.too_long": 61},
+        {"read.malformed_json": 201, "read.wrong_type": 60, "read.undecodable": 31},
+    )
+    last = books(
+        first["kept"],
+        {"dedup.exact": 2960, "dedup.near": 1412, "split.bridge": 3, "tokenise.no_target": 148},
+        {},
+    )
+    whole = books(48210, {**first["dropped"], **last["dropped"]}, first["quarantined"])
+    points = ((0.7, 2300), (0.75, 1412), (0.8, 1320), (0.85, 1190), (0.9, 700), (0.95, 420))
+    tickets = {"quality.too_short": 1200, "dedup.exact": 2900, "dedup.near": 1100}
+    chats = {"clean.empty": 412, "dedup.exact": 60, "dedup.near": 312}
+    return {
+        "rows": whole,
+        "packed": {
+            "train": {"rows": 5120, "samples": 36100, "tokens": 2603008, "fill": 0.993},
+            "validation": {"rows": 301, "samples": 2200, "tokens": 151700, "fill": 0.984},
+            "test": {"rows": 298, "samples": 2104, "tokens": 150200, "fill": 0.9844},
+        },
+        "stages": {
+            "read": {"seconds": 1.9, "rows": 48210, "bytes": 31_200_000},
+            "clean": {"seconds": 0.8, "rows": 47918, "bytes": 31_100_000},
+            "quality": {"seconds": 0.6, "rows": 47506, "bytes": 31_000_000},
+            "pii": {"seconds": 6.1, "rows": 45527, "bytes": 30_800_000},
+            "fingerprint": {"seconds": 0.3, "rows": 45527, "bytes": 30_700_000},
+            "dedup": {"seconds": 0.9, "rows": 45527, "bytes": 30_700_000},
+            "tokenise": {"seconds": 1.4, "rows": 41152, "bytes": 27_000_000},
+            "pack": {"seconds": 0.2, "rows": 40404, "bytes": 0},
+        },
+        "digest": "5d1c7a0be63f4f0f9a4bd0c1c0ffee42",
+        "versions": {"python": "3.11.7", "headrace": "0.1.0", "ray": "2.60.0", "torch": "2.13.0"},
+        "sources": {
+            "tickets": books(30000, tickets, {"read.malformed_json": 201}),
+            "chats": books(18210, chats, {"read.wrong_type": 60}),
+        },
+        "passes": {"prepare": first, "pack": last},
+        "histograms": {
+            "characters.in": {"edges": EDGES, "counts": bell(9, 48000)},
+            "characters.kept": {"edges": EDGES, "counts": bell(9, 41000)},
+            "tokens": {"edges": EDGES, "counts": bell(7, 40000)},
+        },
+        "pii": {"EMAIL_ADDRESS": 2210, "PHONE_NUMBER": 904, "IBAN_CODE": 55, "CREDIT_CARD": 12},
+        "duplicates": {
+            "exact": 2960,
+            "near": 1412,
+            "borderline": 307,
+            "by_source": {"tickets": {"rows": 1000, "removed": 620}, "forms": {"rows": 9, "removed": 1}},
+            "clusters": [{"rows": n, "kept": kept} for n, kept in ((804, 2), (97, (1 << 32) | 5), (31, 77))],
+            "thresholds": [{"threshold": t, "rows": r} for t, r in points],
+        },
+        "splits": {
+            "train": {"rows": 36300, "records": 37000},
+            "validation": {"rows": 2240, "records": 2300},
+            "test": {"rows": 2146, "records": 2200},
+            "assignment": {"clusters": 33000},
+        },
+        "bytes_lost": 12288,
+        "shortened": 37,
+        "memory": {"driver": 412_000_000, "worker": 655_000_000},
+        "tokenizer": {"engine": ["gigatoken"]},
+        "fragments": 42,
+    }
+
+
+def trained_run() -> dict[str, Any]:
+    """What training and evaluation add to run.json."""
+    dice = random.Random(3)
+    loss = [3.6 * 0.985**k + 0.7 + 0.1 * dice.random() for k in range(240)]
+    validation = [{"step": s, "loss": 3.4 * 0.985**s + 0.85} for s in range(40, 241, 40)]
+    evaluated = {
+        "loss": {"base": 3.912, "tuned": 0.944, "interval": [-3.1, -2.85]},
+        "perplexity": {"base": 50.0, "tuned": 2.57, "interval": [-55.0, -41.0]},
+        "exact_match": {"base": 0.0, "tuned": 0.613, "interval": [0.571, 0.655]},
+        "rougeL": {"base": 0.112, "tuned": 0.831, "interval": [0.69, 0.75]},
+        "bleu": {"base": 2.14, "tuned": 61.7, "interval": [55.2, 63.9]},
+    }
+    return {
+        "train": {"steps": 240, "loss": loss, "validation": validation, "seconds": 81.5},
+        "evaluate": evaluated,
+    }
+
+
+def write_run(path: str, run: dict[str, Any], *, rows: bool = True) -> str:
+    """A run directory at `path` (local or s3://) with everything that the report can read."""
+    storage.put(storage.join(path, "run.json"), json.dumps(run).encode())
+    storage.put(
+        storage.join(path, "recipe.yaml"),
+        b"output: out\nsources:\n- name: tickets\ndedup:\n  threshold: 0.75\n  alarm: 0.5\n",
+    )
+    if rows:
+        write_rows(path)
+    if "train" in run:
+        history = {"lr": [2e-4 * min(1, k / 20) for k in range(240)]}
+        storage.put(storage.join(path, "checkpoints", "history.json"), json.dumps(history).encode())
+    if "evaluate" in run:
+        samples = [
+            {
+                "prompt": TICKETS[k][0],
+                "reference": TICKETS[k][1],
+                "base": "The the the",
+                "tuned": TICKETS[k][1] + HOSTILE * (k == 4),
+            }
+            for k in range(0, 10, 2)
+        ]
+        storage.put(
+            storage.join(path, "evaluation", "samples.json"), json.dumps({"samples": samples}).encode()
+        )
+    return path
+
+
+def write_rows(path: str) -> None:
+    """Two fragments of `prepared/` with the tickets, and the lists of `duplicates/`."""
+    for ordinal in (0, 1):
+        rows = [
+            {
+                "row_id": (ordinal << 32) | k,
+                "n_records": 1,
+                "source": "tickets",
+                "file": f"part-{ordinal}.jsonl",
+                "place": f"line {k + 1}",
+                "messages": [{"role": "user", "content": question}, {"role": "assistant", "content": answer}],
+            }
+            for k, (question, answer) in enumerate(TICKETS)
+            if k % 2 == ordinal
+        ]
+        table = schema.from_rows(rows).drop_columns(["drop", "error", "detail", "bytes_lost"])
+        storage.write_table(storage.join(path, f"prepared/part-{ordinal:08d}.parquet"), table)
+    removed = [((1 << 32) | k + 1, k, 3 * k, 0.76 + 0.02 * k, "near") for k in (0, 2, 6, 8)]
+    removed.append(((1 << 32) | 5, 4, 0, 1.0, "exact"))
+    removed.append((99 << 32, 2, 1, 0.9, "near"))  # its fragment is gone
+    write_pairs(path, "removed", removed)
+    write_pairs(path, "borderline", [((1 << 32) | 3, 0, 20, 0.71, "near")])
+
+
+def write_pairs(path: str, name: str, pairs: list[tuple[int, int, int, float, str]]) -> None:
+    types = [pa.uint64(), pa.uint64(), pa.int32(), pa.float32(), pa.string(), pa.string(), pa.float64()]
+    whole = [(*pair, None, 0.0) for pair in pairs]  # of this run, by the texts
+    columns = zip(examples.COLUMNS, zip(*whole, strict=True), types, strict=True)
+    table = pa.table({c: pa.array(values, t) for c, values, t in columns})
+    storage.write_table(storage.join(path, f"duplicates/{name}.parquet"), table)
+
+
+PARTS = tuple({**prepared_run(), **trained_run()})
+
+
+class Page(html.parser.HTMLParser):
+    """A page taken apart: tags with attributes, visible text, and whether tags nest properly."""
+
+    INLINE = ("b", "code", "del", "ins", "strong")
+    VOID = ("meta", "br", "img", "link", "input", "hr")
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.open: list[str] = []
+        self.faults: list[str] = []
+        self.words: list[str] = []
+        self.feed(text)
+        self.close()
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        self.words.append("" if tag in self.INLINE else " ")
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag: str) -> None:
+        if not self.open or self.open.pop() != tag:
+            self.faults.append(f"</{tag}> at {self.getpos()}")
+
+    def handle_data(self, data: str) -> None:
+        if "style" not in self.open[-1:]:
+            self.words.append(data)
+
+    @property
+    def text(self) -> str:
+        return " ".join("".join(self.words).split())
+
+
+@pytest.fixture
+def full(tmp_path: Path) -> Page:
+    path = write_run(str(tmp_path / "run"), {**prepared_run(), **trained_run()})
+    return Page(Path(report.build(path)).read_text(encoding="utf-8"))
+
+
+def test_verdict_comes_first_in_plain_words(full: Page) -> None:
+    lead = (
+        "48,210 records went in, 41,004 came out, and the tuned model is better than its base. "
+        "85.1% of the records were kept. 6,914 were dropped, for 8 named reasons, and 292 could not be used "
+        "and were quarantined (12.3 kB of damaged files with them). "
+        "The books balance: every record is kept, dropped or quarantined. "
+        "What was kept fills 5,719 sequences with 2,904,908 tokens; 99.2% of their room is used."
+    )
+    assert full.text.index(lead) < 80
+    assert "37 of the rows that were kept are not there whole:" in full.text
+    assert "Yes. On held-out data it is better on 5 of 5 metrics." in full.text
+    assert "Exact match went from 0.000 to 0.613 (change +0.613, interval +0.571 to +0.655);" in full.text
+
+
+def test_every_section_is_there(full: Page) -> None:
+    ids = [a["id"] for t, a in full.tags if t == "section"]
+    assert ids == [
+        "rows", "lengths", "duplicates", "pii", "splits", "training", "evaluation", "speed", "origin",
+    ]  # fmt: skip
+    links = [a["href"] for t, a in full.tags if t == "a"]
+    assert links == [f"#{i}" for i in ids]
+
+
+def test_numbers_of_each_part_are_told(full: Page) -> None:
+    for words in (
+        "quality.too_short length, repetition, characters 1,630 3.4% quality.repetition 288",
+        "read.malformed_json quarantined whether it can be read 201 0.4%",
+        "tickets 30,000 24,599 5,200 201 82% dedup.exact 2,900, quality.too_short 1,200",
+        "prepare 48,210 45,527 2,391 292 balanced",
+        "2,960 rows are exact copies of another row and 1,412 nearly so (similarity at least 0.75,",
+        "307 pairs came close and were kept",
+        "EMAIL_ADDRESS 2,210",
+        "No named-entity model is used, so names of people, places and organisations are found only where",
+        "train 36,300 37,000 89.2%",
+        "validation 301 2,200 151,700 98.4%",
+        "240 steps.",
+        "pii 45,527 30.8 MB 6.10 5.0",
+        "5d1c7a0be63f4f0f9a4bd0c1c0ffee42",
+        "threshold: 0.75",
+    ):
+        assert words in full.text, words
+
+
+def test_page_is_well_formed_and_loads_nothing(full: Page) -> None:
+    assert full.faults == []
+    assert full.open == []
+    names = {t for t, _ in full.tags}
+    assert not names & {
+        "script",
+        "link",
+        "img",
+        "iframe",
+        "object",
+        "embed",
+        "audio",
+        "video",
+        "form",
+        "base",
+    }
+    for tag, attributes in full.tags:
+        assert not any(
+            name.startswith("on") or name in ("src", "srcset", "xlink:href") for name in attributes
+        )
+        assert (attributes.get("href") or "#").startswith("#"), tag
+        assert "//" not in (attributes.get("style") or "")
+    policy = [a["content"] for t, a in full.tags if a.get("http-equiv") == "Content-Security-Policy"]
+    assert policy == ["default-src 'none'; style-src 'unsafe-inline'"]
+    ids = [a["id"] for _, a in full.tags if a.get("id")]
+    assert len(ids) == len(set(ids))
+
+
+def test_plots_have_a_name_and_tables_have_headed_columns(full: Page) -> None:
+    drawings = [a for t, a in full.tags if t == "svg"]
+    assert len(drawings) == 6
+    assert all(a["role"] == "img" and a["aria-label"] for a in drawings)
+    assert all(a.get("scope") or a.get("aria-hidden") for t, a in full.tags if t == "th")
+
+
+def test_hostile_text_stays_text(tmp_path: Path) -> None:
+    run = {**prepared_run(), **trained_run()}
+    run["rows"]["dropped"][HOSTILE] = 7
+    run["sources"][HOSTILE] = books(10, {HOSTILE: 3}, {HOSTILE: 1})
+    run["pii"][HOSTILE] = 3
+    run["versions"][HOSTILE] = HOSTILE
+    run["train"][HOSTILE] = HOSTILE
+    run["evaluate"][HOSTILE] = {"base": 0.1, "tuned": 0.2}
+    run["stages"][HOSTILE] = {"seconds": 1, "rows": 1, "bytes": 1}
+    path = write_run(str(tmp_path / HOSTILE.replace("/", "_")), run)
+    storage.put(storage.join(path, "recipe.yaml"), f"name: {HOSTILE}</pre>".encode())
+    text = Path(report.build(path)).read_text(encoding="utf-8")
+    page = Page(text)
+    assert page.faults == []
+    assert "script" not in {t for t, _ in page.tags}
+    assert "img" not in {t for t, _ in page.tags}
+    assert "<script" not in text.lower()
+    assert page.text.count(HOSTILE) > 8
+
+
+def test_control_characters_and_dollars_are_shown_as_they_are(tmp_path: Path) -> None:
+    run = prepared_run()
+    run["rows"]["dropped"] = {"quality.$x_1$ \x07 \ud800 中": 12}
+    text = Path(report.build(write_run(str(tmp_path / "run"), run))).read_text(encoding="utf-8")
+    assert text.count("quality.$x_1$ \ufffd \ufffd 中") == 2
+
+
+def test_duplicates_are_shown_beside_what_was_kept(full: Page) -> None:
+    assert "Near similarity 0.800 distance 6 bits" in full.text
+    assert "tickets: part-1.jsonl, line 2" in full.text
+    assert "row 425201762304 is not in prepared/ (any more), so its text is not shown" in full.text
+    assert "One" in full.text
+    assert "The other" in full.text
+    marked = [t for t, _ in full.tags if t in ("del", "ins")]
+    assert marked.count("del") > 4
+    assert marked.count("ins") > 4
+    assert "tickets lost 62% of its rows as duplicates" in full.text
+    assert "forms lost" not in full.text
+
+
+def test_rows_of_earlier_runs_are_named_as_such(tmp_path: Path) -> None:
+    run = prepared_run()
+    run["duplicates"] |= {"sketch": 40, "against": 9000}
+    run["duplicates"]["clusters"] = [{"rows": 12, "kept": 2, "run": "s3://bucket/<earlier>"}]
+    path = write_run(str(tmp_path / "run"), run)
+    pairs = pa.table(
+        {
+            "removed": pa.array([0], pa.uint64()),
+            "kept": pa.array([2], pa.uint64()),
+            "distance": pa.array([3], pa.int32()),
+            "similarity": [0.84],
+            "rule": ["sketch"],
+            "run": [str(tmp_path / "prints")],
+            "error": [0.023],
+        }
+    )
+    storage.write_table(storage.join(path, "duplicates/removed.parquet"), pairs)
+    page = Page(Path(report.build(path)).read_text(encoding="utf-8"))
+    assert "compared with 9,000 rows of earlier runs as well; 40 more are like one" in page.text
+    assert "row 2 of s3://bucket/<earlier>" in page.text
+    assert "± 0.023, told by sketches" in page.text
+    assert "kept by an earlier run" in page.text
+
+
+def test_passages_are_shown_as_the_row_that_keeps_them_holds_them(tmp_path: Path) -> None:
+    place = {"message": 0, "start": 0, "stop": 9, "rows": 40, "hash": 2**64 - 1}
+    kept = [{**place, "kept": 2, "copied": 351}, {**place, "kept": 99 << 32, "copied": 12}]
+    told = {"passages": 71, "rows": 1234, "bytes": 5_600_000, "largest": kept}
+    for cut, said in (
+        ({"rows": 1200, "bytes": 5_500_000}, "5.5 MB were cut from 1,200"),
+        ({"rows": 0}, "nothing was"),
+    ):
+        run = {**prepared_run(), "passages": {**told, "cut": cut}}
+        page = Page(Path(report.build(write_run(str(tmp_path / said), run))).read_text("utf-8"))
+        assert "71 passages stand in as many plain texts as dedup.passages.copies says" in page.text
+        assert f"1,234 rows repeat 5.6 MB of what a better row holds; {said}" in page.text
+        assert "tickets: part-0.jsonl, line 3 [user] " in page.text
+        assert f"row {99 << 32} " in page.text
+        assert page.faults == []
+        assert "passages" in [a["id"] for t, a in page.tags if t == "section"]
+
+
+def test_after_prepare_alone_the_page_says_so(tmp_path: Path) -> None:
+    page = Page(Path(report.build(write_run(str(tmp_path / "run"), prepared_run()))).read_text("utf-8"))
+    assert "No model has been trained yet: this report covers the preparation of the data alone." in page.text
+    assert "Nothing has been trained yet." in page.text
+    assert "There is no tuned model yet." in page.text
+    assert page.faults == []
+
+
+def test_trained_but_not_evaluated(tmp_path: Path) -> None:
+    run = {**prepared_run(), "train": trained_run()["train"]}
+    page = Page(Path(report.build(write_run(str(tmp_path / "run"), run))).read_text("utf-8"))
+    assert "Not measured yet: the model is trained but not evaluated." in page.text
+
+
+@given(st.fixed_dictionaries({name: st.sampled_from(("there", "empty", "gone")) for name in PARTS}))
+@settings(max_examples=20)
+@example(dict.fromkeys(PARTS, "empty"))
+@example(dict.fromkeys(PARTS, "gone"))
+def test_any_part_may_be_empty_or_missing(state: dict[str, str]) -> None:
+    whole = {**prepared_run(), **trained_run()}
+    run = {n: whole[n] if state[n] == "there" else {} for n in PARTS if state[n] != "gone"}
+    with tempfile.TemporaryDirectory() as path:
+        storage.put(storage.join(path, "run.json"), json.dumps(run).encode())
+        page = Page(report.render(path))
+    assert (page.faults, page.open) == ([], [])
+
+
+def test_books_that_do_not_balance_are_called_out(tmp_path: Path) -> None:
+    run = prepared_run()
+    run["rows"]["kept"] -= 5
+    run["passes"]["pack"]["kept"] -= 5
+    page = Page(Path(report.build(write_run(str(tmp_path / "run"), run))).read_text("utf-8"))
+    assert "The books do not balance: 5 records are not accounted for. Do not use this output." in page.text
+    assert "not balanced: 5 missing" in page.text
+
+
+def test_no_run_is_the_users_error(tmp_path: Path) -> None:
+    with pytest.raises(OutputError, match=r"run\.json is not there or holds no run; run `headrace prepare`"):
+        report.build(str(tmp_path))
+
+
+def test_same_run_same_bytes(tmp_path: Path) -> None:
+    run = {**prepared_run(), **trained_run()}
+    one, two = (Path(report.build(write_run(str(tmp_path / d / "run"), run))).read_bytes() for d in "ab")
+    assert one == two
+
+
+def test_size_is_bounded_whatever_the_run(tmp_path: Path) -> None:
+    run = {**prepared_run(), **trained_run()}
+    reasons = {f"quality.rule_{k:05d}": k + 1 for k in range(3000)}
+    run["rows"] = books(10**8, reasons, {})
+    run["sources"] = {
+        f"source-{k:05d}": books(1000, dict(list(reasons.items())[:9]), {}) for k in range(3000)
+    }
+    run["train"] = {
+        "steps": 50_000,
+        "loss": [1.0 / (k + 1) for k in range(50_000)],
+        "validation": [{"step": s, "loss": 1.0} for s in range(0, 50_000, 10)],
+    }
+    run["duplicates"]["clusters"] = [{"rows": k, "kept": k} for k in range(5000)]
+    path = write_run(str(tmp_path / "run"), run)
+    long = {"prompt": "p" * 10**6, "reference": "r" * 10**6, "base": "b" * 10**6, "tuned": "t" * 10**6}
+    storage.put(storage.join(path, "evaluation/more.json"), json.dumps({"samples": [long] * 3}).encode())
+    storage.put(storage.join(path, "recipe.yaml"), b"sources: []\n" + b"# x\n" * 10**6)
+    write_pairs(path, "removed", [((1 << 32) | 1, 0, 3, 0.8, "near")] * 20_000)
+    assert Path(report.build(path)).stat().st_size < 1_500_000
+
+
+@pytest.mark.s3
+def test_report_on_object_storage(s3: str) -> None:
+    path = write_run(f"{s3}/runs/one", {**prepared_run(), **trained_run()})
+    written = report.build(path)
+    assert written == f"{s3}/runs/one/report.html"
+    page = Page(storage.read_bytes(written).decode())
+    assert page.text.startswith("one: headrace report")
+    assert "tickets: part-1.jsonl, line 2" in page.text
+
+
+def test_examples_span_every_rule_and_the_whole_range(tmp_path: Path) -> None:
+    many = [((1 << 32) | k, 0, 1, 0.75 + 0.0001 * k, "near") for k in range(2000)]
+    many += [((2 << 32) | k, 0, 0, 1.0, "exact") for k in range(2000)]
+    write_pairs(str(tmp_path), "removed", many)
+    picked = examples.pairs(str(tmp_path), "removed", 6)
+    assert [p.rule for p in picked] == ["near"] * 3 + ["exact"] * 3
+    assert [round(p.similarity or 0, 3) for p in picked[:3]] == [0.75, 0.85, 0.95]
+    assert [p.removed for p in picked] == [None] * 6
+
+
+def test_differences_mark_what_differs_and_nothing_else() -> None:
+    left, right = examples.differences("Pay invoice 17 by Monday.", "Pay invoice 18 by Monday.")
+    assert left == (("same", "Pay invoice"), ("changed", " 17"), ("same", " by Monday."))
+    assert right == (("same", "Pay invoice"), ("changed", " 18"), ("same", " by Monday."))
+    left, right = examples.differences("開きません", "開けません")
+    assert [t for k, t in left if k == "changed"] == ["き"]
+    assert [t for k, t in right if k == "changed"] == ["け"]
+
+
+@given(st.text(max_size=300), st.text(max_size=300))
+@settings(max_examples=60)
+def test_differences_lose_no_character_of_a_short_text(left: str, right: str) -> None:
+    for pieces, text in zip(examples.differences(left, right), (left, right), strict=True):
+        whole = "".join(t for k, t in pieces if k != "gap")
+        hidden = sum(int(t.split()[1].replace(",", "")) for k, t in pieces if k == "gap")
+        assert len(whole) + hidden == len(text)
+        if not hidden:
+            assert whole == text
+
+
+def test_differences_of_long_texts_are_cut_and_say_how_much() -> None:
+    base = " ".join(f"word{k}" for k in range(40_000))
+    left, right = examples.differences(base, base.replace("word5 ", "other "))
+    for pieces, text in ((left, base), (right, base.replace("word5 ", "other "))):
+        shown = sum(len(t) for k, t in pieces if k != "gap")
+        hidden = sum(int(t.split()[1].replace(",", "")) for k, t in pieces if k == "gap")
+        assert shown + hidden == len(text)
+        assert shown <= examples.SHOWN
+
+
+@pytest.mark.parametrize(
+    ("name", "base", "tuned", "interval", "word"),
+    [
+        ("loss", 2.0, 1.0, None, "better"),
+        ("validation_loss", 1.0, 2.0, [0.5, 1.5], "worse"),
+        ("exact_match", 0.1, 0.2, [0.05, 0.15], "better"),
+        ("exact_match", 0.1, 0.2, {"low": -0.05, "high": 0.15}, "same"),
+        ("bleu", 10, 10, None, "same"),
+        ("bleu", 10, 9.0, [-1.5, -0.5], "worse"),
+    ],
+)
+def test_judgement_of_one_metric(name: str, base: float, tuned: float, interval: Any, word: str) -> None:
+    told = {name: {"base": base, "tuned": tuned, "interval": interval}}
+    found = scoreboard.metrics(told, [])
+    assert found is not None
+    assert found["verdict"] == word
+    assert found["shown"][0].verdict == word
+
+
+def test_better_and_worse_together_are_mixed() -> None:
+    told = {"bleu": {"base": 1.0, "tuned": 2.0}, "exact_match": {"base": 0.4, "tuned": 0.3}}
+    found = scoreboard.metrics(told, [])
+    assert found is not None
+    assert found["verdict"] == "mixed"
+    assert found["counts"] == {"better": 1, "worse": 1, "same": 0}
+
+
+def test_what_is_no_number_is_no_metric() -> None:
+    told = {"loss": {"base": float("nan"), "tuned": 1.0}, "n": 3, "bleu": {"base": None, "tuned": 1}}
+    assert scoreboard.metrics(told, []) is None
+
+
+CURVES = [
+    ({"steps": 6, "loss": [3.0, 2.0, 1.0], "validation": [2.5, 1.5]}, None),
+    ({"steps": 6, "loss": [[2, 3.0], [4, 2.0], [6, 1.0]], "validation": [[3, 2.5], [6, 1.5]]}, None),
+    (
+        {"steps": 6},
+        [
+            {"step": 2, "loss": 3.0},
+            {"step": 3, "validation_loss": 2.5},
+            {"step": 4, "loss": 2.0},
+            {"step": 6, "loss": 1.0, "validation_loss": 1.5},
+        ],
+    ),
+    ({"steps": 6}, {"loss": [3.0, 2.0, 1.0], "validation": [2.5, 1.5], "validation_steps": [2, 6]}),
+    (None, {"train_loss": [[2, 3.0], [6, 1.0]], "validation": [{"step": 6, "loss": 1.5}]}),
+]
+
+
+@pytest.mark.parametrize(("told", "history"), CURVES)
+def test_curves_of_every_form(told: Any, history: Any) -> None:
+    found = scoreboard.training(told, history)
+    assert found is not None
+    assert (found["steps"], found["first"], found["last"], found["best"]) == (6, 3.0, 1.0, (6.0, 1.5))
+
+
+def test_rising_validation_is_told(tmp_path: Path) -> None:
+    told = {"steps": 4, "loss": [3.0, 2.0, 1.5, 1.0], "validation": [2.0, 1.5, 1.6, 1.7]}
+    found = scoreboard.training(told, None)
+    assert found is not None
+    assert found["rising"]
+    assert found["best"] == (2.0, 1.5)
+
+
+@pytest.mark.parametrize(
+    ("share", "text"), [(0, "0%"), (0.0004, "under 0.1%"), (0.5, "50%"), (0.9999, "over 99.9%"), (1, "100%")]
+)
+def test_percent_never_rounds_to_all_or_nothing(share: float, text: str) -> None:
+    assert report.percent(share) == text
+
+
+def test_page_names_every_stage_of_a_reason() -> None:
+    words = re.findall(r"\b(\w+)\.\w+", " ".join(prepared_run()["rows"]["dropped"]))
+    assert set(words) <= set(report.STAGES)
+
+
+def luminance(colour: str) -> float:
+    """Relative luminance. Source: https://www.w3.org/TR/WCAG21/#dfn-relative-luminance"""
+    parts = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+    red, green, blue = (c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in parts)
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+def test_text_stands_out_in_light_and_dark() -> None:
+    template = Path(report.__file__).with_name("page.html.j2").read_text(encoding="utf-8")
+    themes = re.findall(r":root \{(.*?)\}", template, re.DOTALL)
+    assert len(themes) == 2
+    for theme in themes:
+        colours = dict(re.findall(r"--([\w-]+): (#[0-9a-f]{6});", theme))
+        pairs = [
+            (t, b) for t in ("ink", "muted", "accent", "good", "warn", "bad") for b in ("paper", "sheet")
+        ]
+        pairs += [("ink", b) for b in ("ins", "del", "good-back", "bad-back", "same-back")]
+        for text, back in pairs:
+            dark, light = sorted(luminance(colours[name]) for name in (text, back))
+            assert (light + 0.05) / (dark + 0.05) >= 4.2 + 0.3 * (back == "paper"), (text, back)
+
+
+def test_lists_of_another_form_are_left_alone(tmp_path: Path) -> None:
+    storage.write_table(f"{tmp_path}/duplicates/removed.parquet", pa.table({"left": [1], "right": [2]}))
+    assert examples.pairs(str(tmp_path), "removed", 3) == []

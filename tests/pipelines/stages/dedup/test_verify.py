@@ -1,0 +1,110 @@
+"""Verification: both parts must be alike, short parts equal, whatever the candidates say."""
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from headrace import kernels
+from headrace.pipelines import schema
+from headrace.pipelines.stages import fingerprint
+from headrace.pipelines.stages.dedup import verify
+
+PROMPT = "Summarise the following report on the harvest of apples in the northern valleys, please."
+ANSWER = "Apples did well in the north this year, as spring came early and the frost stayed away."
+OTHER = "Nothing of what was planned has come to pass; the committee will meet again in December."
+
+
+def similarity(left: list[tuple[str, str]], right: list[tuple[str, str]], *, min_features: int = 32) -> float:
+    """How similar two rows are that may replace each other."""
+    found = measured(left, right, min_features)
+    assert not found.alike[0]
+    return float(found.similarity[0])
+
+
+def alike(left: list[tuple[str, str]], right: list[tuple[str, str]]) -> float:
+    """How similar two rows are that are alike but both stay."""
+    found = measured(left, right, 32)
+    assert found.alike[0]
+    return float(found.similarity[0])
+
+
+def measured(left: list[tuple[str, str]], right: list[tuple[str, str]], min_features: int) -> verify.Measured:
+    made = [
+        {
+            "row_id": at,
+            "n_records": 1,
+            "source": "s",
+            "file": "f",
+            "place": "p",
+            "messages": [{"role": r, "content": c} for r, c in turns],
+        }
+        for at, turns in enumerate((left, right))
+    ]
+    table: pa.Table = fingerprint.apply(schema.from_rows(made), fingerprint.Config())
+    pairs = np.array([[0, 1]])
+    return verify.similarities(table, pairs, min_features=min_features, ngram=8)
+
+
+def turn(prompt: str, answer: str) -> list[tuple[str, str]]:
+    return [("user", prompt), ("assistant", answer)]
+
+
+def test_same_prompt_with_another_answer_is_no_duplicate() -> None:
+    assert similarity(turn(PROMPT, ANSWER), turn(PROMPT, OTHER)) < 0.2
+    assert similarity(turn(PROMPT, ANSWER), turn(OTHER, ANSWER)) < 0.2
+    assert similarity(turn(PROMPT, "Yes."), turn(PROMPT, "No.")) == 0
+
+
+def test_the_lower_part_counts() -> None:
+    near = ANSWER.replace("spring", "summer")
+    folded = [text + " " for text in kernels.fold([ANSWER, near]).to_pylist()]
+    expected = kernels.jaccard(folded, [[0, 1]])[0]
+    assert similarity(turn(PROMPT, ANSWER), turn(PROMPT.upper(), near)) == pytest.approx(expected)
+
+
+def test_short_parts_are_equal_or_not() -> None:
+    assert similarity(turn(PROMPT, "It is 3.5"), turn(PROMPT, "it  is 3.5")) == 1
+    assert similarity(turn(PROMPT, "It is 3.5"), turn(PROMPT, "It is 35")) == 0
+    assert similarity([("text", "Hello there")], [("text", "hello there")]) == 1
+
+
+def test_beside_a_short_equal_part_differences_count_more() -> None:
+    other = PROMPT.replace("apples", "plums")
+    folded = [text + " " for text in kernels.fold([PROMPT, other]).to_pylist()]
+    expected = kernels.jaccard(folded, [[0, 1]])[0]
+    assert 0.5 < expected < 0.9
+    # The same short prompt: answers may differ, but half as much. The same short answer: both questions stay.
+    assert similarity(turn("Go on.", PROMPT), turn("Go on.", other)) == pytest.approx(2 * expected - 1)
+    assert alike(turn(PROMPT, "True."), turn(other, "True.")) == pytest.approx(2 * expected - 1)
+    # An answer that says something: that it is the same leaves no doubt that the questions are.
+    said = "The nearest free table is the one below the old lime tree in the yard."
+    assert similarity(turn(PROMPT, said), turn(other, said), min_features=72) == pytest.approx(
+        2 * expected - 1
+    )
+    # An empty part is no part: a prompt alone, or an answer alone, is compared as it is.
+    assert similarity([("user", PROMPT)], [("user", other)]) == pytest.approx(expected)
+    assert similarity(turn(PROMPT, "True."), turn(PROMPT.upper(), "true.")) == 1
+
+
+def test_another_question_about_one_passage_with_the_same_answer_stays() -> None:
+    passage = " ".join(f"In year {year} the harvest came to {year * 7 % 90} tons." for year in range(40))
+    questions = [f"{passage} {question}" for question in ("Who ordered warmer water?", "Whose cup is empty?")]
+    folded = [text + " " for text in kernels.fold(questions).to_pylist()]
+    assert kernels.jaccard(folded, [[0, 1]])[0] > 0.9
+    assert alike(turn(questions[0], "Steve"), turn(questions[1], "Steve")) > 0.8
+
+
+def test_a_short_part_is_not_alike_to_a_long_one() -> None:
+    assert similarity(turn(PROMPT, ANSWER), [("assistant", ANSWER)]) == 0
+    assert similarity(turn(PROMPT * 5, ANSWER), [("assistant", ANSWER)]) == 0  # a long part has no key
+
+
+def test_the_minimum_is_the_callers() -> None:
+    near = ANSWER.replace("spring", "summer")
+    assert 0 < similarity([("text", ANSWER)], [("text", near)]) < 1
+    assert similarity([("text", ANSWER)], [("text", near)], min_features=200) == 0
+
+
+def test_distances_count_bits() -> None:
+    simhash = np.array([0, 2**64 - 1, 2**63 + 1], np.uint64)
+    assert verify.distances(simhash, np.array([[0, 1], [0, 2], [1, 2]])).tolist() == [64, 2, 62]

@@ -1,0 +1,213 @@
+"""Records that together make one conversation."""
+
+import gzip
+import json
+import random
+import tarfile
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from headrace.cluster.fragments import Fragment
+from headrace.pipelines import books, schema
+from headrace.pipelines.stages.read import inputs as sources
+from headrace.pipelines.stages.read.inputs import Source
+
+BUCKETS = 3
+
+
+def conversations(source: Source, fragment_size: int = 300, shuffle: int | None = None) -> list[pa.Table]:
+    """Every bucket of a source, its records in a shuffled order."""
+    (resolved,) = sources.resolve([source])
+    buckets = sources.plan(resolved, fragment_size)
+    records = pa.concat_tables(
+        [
+            table
+            for part in sources.inputs(buckets[0], 200)
+            for table in sources.read_grouped(
+                part, resolved, buckets=buckets[0].buckets, fragment_size=500, seed=1
+            )
+        ]
+    )
+    order = list(range(records.num_rows))
+    if shuffle is not None:
+        random.Random(shuffle).shuffle(order)
+    records = records.take(order)
+    found = []
+    for bucket in buckets:
+        own = records.filter(pc.equal(records["bucket"], bucket.bucket))
+        claimed = Fragment.from_json({**bucket.to_json(), "ordinal": bucket.bucket})
+        found.append(sources.assemble(own, claimed, resolved, seed=1))
+    return found
+
+
+def put(path: Path, records: list[dict[str, Any] | str]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lines = [r if isinstance(r, str) else json.dumps(r) for r in records]
+    path.write_text("\n".join(lines) + "\n")
+
+
+def turn(talk: str, number: Any, text: str, role: str = "user") -> dict[str, Any]:
+    return {"talk": talk, "turn": number, "role": role, "text": text}
+
+
+def of_talks(path: Path, **keys: Any) -> Source:
+    return Source(path=str(path), group_by="talk", order_by="turn", **keys)
+
+
+def said(tables: list[pa.Table]) -> dict[str, list[str]]:
+    """Contents of every conversation under its first."""
+    rows = [r for t in tables for r in t.to_pylist() if r["messages"] is not None]
+    return {r["messages"][0]["content"]: [m["content"] for m in r["messages"]] for r in rows}
+
+
+def test_records_shuffled_over_files_are_joined_in_order(tmp_path: Path) -> None:
+    talks = [
+        [turn(f"t{k}", n, f"t{k} n{n}", ["user", "assistant"][n % 2]) for n in range(12)] for k in range(9)
+    ]
+    records = [r for talk in talks for r in talk]
+    random.Random(5).shuffle(records)
+    for i in range(4):
+        put(tmp_path / f"{i}.jsonl", list(records[i::4]))
+    tables = conversations(of_talks(tmp_path), shuffle=7)
+    assert len(tables) > 3
+    assert said(tables) == {f"t{k} n0": [f"t{k} n{n}" for n in range(12)] for k in range(9)}
+    assert all(t.schema.equals(schema.ROW) for t in tables)
+    assert sum(books.records(t) for t in tables) == 108
+    for ordinal, table in enumerate(tables):
+        assert table["row_id"].to_pylist() == [(ordinal << 32) + i for i in range(table.num_rows)]
+    assert [t.to_pylist() for t in conversations(of_talks(tmp_path), shuffle=8)] == [
+        t.to_pylist() for t in tables
+    ]
+
+
+def test_numbers_order_as_numbers_then_text_then_nothing(tmp_path: Path) -> None:
+    numbers = ["10", 9, "2.0", None, "b", "", 10.5, "a", -1]
+    put(tmp_path / "a.jsonl", [turn("t", n, repr(n)) for n in numbers])
+    (found,) = said(conversations(of_talks(tmp_path))).values()
+    assert found == ["-1", "'2.0'", "9", "'10'", "10.5", "'a'", "'b'", "None", "''"]
+
+
+def test_without_order_records_stand_as_they_lie(tmp_path: Path) -> None:
+    put(tmp_path / "b.jsonl", [turn("t", 0, "3"), turn("t", 0, "4")])
+    put(tmp_path / "a.jsonl", [turn("t", 9, "1"), turn("t", 0, "2")])
+    for source in (Source(path=str(tmp_path), group_by="talk"), of_talks(tmp_path, meta=["turn"])):
+        (found,) = said(conversations(source, shuffle=3)).values()
+        assert found == (["1", "2", "3", "4"] if not source.order_by else ["2", "3", "4", "1"])
+
+
+def test_bad_records_are_rows_of_their_own(tmp_path: Path) -> None:
+    put(
+        tmp_path / "a.jsonl",
+        [
+            turn("t", 0, "one"),
+            "no JSON",
+            turn("t", 1, "who", role="Jane"),
+            {"turn": 2, "role": "user", "text": "no key"},
+            turn("t", 3, "two"),
+        ],
+    )
+    rows = [r for t in conversations(of_talks(tmp_path)) for r in t.to_pylist()]
+    whole = [r for r in rows if r["error"] is None]
+    assert [[m["content"] for m in r["messages"]] for r in whole] == [["one", "two"]]
+    assert (whole[0]["n_records"], whole[0]["place"]) == (2, "line 1")
+    bad = sorted((r["place"], r["error"], r["n_records"], r["messages"]) for r in rows if r["error"])
+    assert bad == [
+        ("line 2", "read.malformed_json", 1, None),
+        ("line 3", "read.unknown_role", 1, None),
+        ("line 4", "read.missing_field", 1, None),
+    ]
+
+
+def test_group_time_and_meta_are_of_the_first_record_that_has_them(tmp_path: Path) -> None:
+    first = {**turn("t", 1, "b"), "who": "x", "at": None, "tag": "one"}
+    second = {**turn("t", 0, "a"), "who": None, "at": "2024-05-01T00:00:00Z", "tag": None}
+    put(tmp_path / "a.jsonl", [first, second, turn("u", 0, "alone")])
+    source = of_talks(tmp_path, group="who", time="at", meta=["tag"])
+    rows = {
+        r["messages"][0]["content"]: r
+        for t in conversations(source)
+        for r in t.to_pylist()
+        if r["messages"] is not None
+    }
+    assert rows["a"]["group"] is not None
+    assert rows["a"]["time"].isoformat() == "2024-05-01T00:00:00+00:00"
+    assert rows["alone"]["group"] is None
+    assert rows["alone"]["time"] is None
+
+
+def test_several_turns_a_record_are_joined_too(tmp_path: Path) -> None:
+    records = [{"talk": "t", "turn": n, "question": f"q{n}", "answer": f"a{n}"} for n in (1, 0)]
+    put(tmp_path / "a.jsonl", list(records))
+    (found,) = said(conversations(of_talks(tmp_path))).values()
+    assert found == ["q0", "a0", "q1", "a1"]
+
+
+def test_an_empty_bucket_has_no_rows() -> None:
+    source = Source(name="s", path="x", shape="messages", group_by="k")
+    fragment = Fragment("s", "grouped", (), 0, 0, 1)
+    empty = next(sources.read_grouped(fragment, source, buckets=1, fragment_size=10, seed=0))
+    table = sources.assemble(empty, fragment, source, seed=0)
+    assert table.num_rows == 0
+    assert table.schema.equals(schema.ROW)
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    st.lists(
+        st.tuples(st.sampled_from("abc"), st.integers(0, 4), st.integers(0, 2)), min_size=1, max_size=25
+    ),
+    st.integers(0, 10**6),
+)
+def test_arrival_order_changes_nothing(
+    tmp_path_factory: Any, records: list[tuple[str, int, int]], shuffle: int
+) -> None:
+    folder = tmp_path_factory.mktemp("grouped")
+    for file in range(3):
+        own = [turn(k, n, f"{i}") for i, (k, n, f) in enumerate(records) if f == file]
+        put(folder / f"{file}.jsonl", list(own))
+    one = conversations(of_talks(folder))
+    assert [t.to_pylist() for t in conversations(of_talks(folder), shuffle=shuffle)] == [
+        t.to_pylist() for t in one
+    ]
+    assert sum(books.records(t) for t in one) == len(records)
+    assert sum(map(len, said(one).values())) == len(records)
+
+
+@pytest.mark.data
+def test_flattened_and_shuffled_dialogues_come_back_whole(shared_data: Path, tmp_path: Path) -> None:
+    nested = json.loads(gzip.decompress((shared_data / "dialogue/taskmaster4/data_00.json.gz").read_bytes()))
+    flat: list[dict[str, Any] | str] = [
+        turn(d["conversation_id"], u["index"], u["text"], u["speaker"])
+        for d in nested
+        for u in d["utterances"]
+    ]
+    random.Random(3).shuffle(flat)
+    for i in range(5):
+        put(tmp_path / f"{i}.jsonl", flat[i::5])
+    tables = conversations(of_talks(tmp_path), fragment_size=2**16, shuffle=4)
+    found = [[m["content"] for m in r["messages"]] for t in tables for r in t.to_pylist()]
+    expected = [[u["text"] for u in sorted(d["utterances"], key=lambda u: u["index"])] for d in nested]
+    assert sorted(found) == sorted(e for e in expected if e)
+    assert sum(books.records(t) for t in tables) == len(flat)
+
+
+@pytest.mark.data
+def test_turns_of_one_speaker_in_quoted_tsv(shared_data: Path, tmp_path: Path) -> None:
+    with tarfile.open(shared_data / "dialogue/multidogo/multidogo_turn_level.tar.gz") as archive:
+        members = [m for m in archive if m.name.startswith("fastfood/")]
+        archive.extractall(tmp_path, members, filter="data")
+    columns: dict[str, Any] = {"content": "utterance", "roles": {"*": "user"}}
+    source = Source(
+        path=str(tmp_path), group_by="conversationId", order_by="turnNumber", loss="all", columns=columns
+    )
+    tables = conversations(source, fragment_size=2**19, shuffle=1)
+    assert sum(books.records(t) for t in tables) == 20_050
+    assert not any(pc.any(pc.is_valid(t["error"])).as_py() for t in tables)
+    roles = {m["role"] for t in tables for row in t["messages"].to_pylist() for m in row}
+    assert roles == {"user"}

@@ -1,0 +1,329 @@
+"""Chat templates written after real models': ids as Hugging Face gives them, loss on exact spans."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tokenizers import AddedToken, Tokenizer
+from transformers import PreTrainedTokenizerFast
+
+from headrace.cluster.errors import ModelError
+from headrace.pipelines import schema
+from headrace.pipelines.stages.tokenise import stage as tokenise
+from headrace.pipelines.stages.tokenise.encoder import Engine
+from headrace.pipelines.stages.tokenise.tokenizer import SHIPPED
+from headrace.pipelines.stages.tokenise.tokenizer import Tokenizer as Chat
+
+FOLDER = Path(__file__).parent / "templates"
+TEMPLATES = {path.stem: path.read_text("utf-8") for path in sorted(FOLDER.glob("*.jinja"))}
+CHATML = TEMPLATES["chatml"]
+SPECIALS = {
+    "chatml": ["<|im_start|>", "<|im_end|>"],
+    "default_system": ["<|im_start|>", "<|im_end|>"],
+    "llama3": ["<|start_header_id|>", "<|end_header_id|>", "<|eot_id|>"],
+    "gemma": ["<start_of_turn>", "<end_of_turn>"],
+    "gemma_folds": ["<start_of_turn>", "<end_of_turn>"],
+    "qwen3": ["<|im_start|>", "<|im_end|>"],
+    "mistral": ["[INST]", "[/INST]"],
+    "deepseek": ["<|User|>", "<|Assistant|>", "<|end|>"],
+}
+
+Make = Callable[..., Chat]
+
+
+@pytest.fixture(scope="module")
+def make(tmp_path_factory: pytest.TempPathFactory) -> Make:
+    """The shipped vocabulary under a template; `<s>` and `</s>` special, `<think>` added but not special."""
+    made: dict[tuple[str, str], Chat] = {}
+
+    def build(name: str, engine: Engine = "auto", template: str = "", specials: Sequence[Any] = ()) -> Chat:
+        if template or (name, engine) not in made:
+            core = Tokenizer.from_file(str(SHIPPED / "tokenizer.json"))
+            core.add_special_tokens(["<s>", "</s>", *SPECIALS.get(name, []), *specials])
+            core.add_tokens([AddedToken(t, special=False) for t in ("<think>", "</think>")])
+            fast = PreTrainedTokenizerFast(tokenizer_object=core, bos_token="<s>", eos_token="</s>")
+            fast.chat_template = template or TEMPLATES[name]
+            path = tmp_path_factory.mktemp("tokenizer")
+            fast.save_pretrained(path)
+            made[name, engine] = Chat(str(path), engine)
+        return made[name, engine]
+
+    return build
+
+
+def table(*conversations: list[tuple[str, str]]) -> Any:
+    rows = [
+        {
+            "row_id": i,
+            "n_records": 1,
+            "source": "made",
+            "file": "f",
+            "place": "p",
+            "messages": [{"role": r, "content": c} for r, c in conversation],
+        }
+        for i, conversation in enumerate(conversations)
+    ]
+    return schema.from_rows(rows)
+
+
+def tokens(
+    chat: Chat, *conversations: list[tuple[str, str]], loss: str = "assistant"
+) -> list[dict[str, Any]]:
+    """Samples of `conversations`, none of which may be marked."""
+    config = tokenise.Config(max_length=4096)
+    marked, samples = tokenise.apply(table(*conversations), config, chat, {"made": loss})
+    assert marked["drop"].null_count == marked["error"].null_count == len(conversations), marked["detail"]
+    found: list[dict[str, Any]] = samples.to_pylist()
+    return found
+
+
+def spans(chat: Chat, sample: dict[str, Any]) -> list[str]:
+    """Decoded runs of tokens that carry loss."""
+    runs: list[list[int]] = [[]]
+    for token, label in zip(sample["input_ids"], sample["labels"], strict=True):
+        assert label in (-100, token)
+        if label >= 0:
+            runs[-1].append(token)
+        elif runs[-1]:
+            runs.append([])
+    return [chat.hf.decode(run, skip_special_tokens=False) for run in runs if run]
+
+
+def native(chat: Chat, conversation: list[tuple[str, str]]) -> list[int]:
+    """Ids by Hugging Face's own way, strings of special tokens as text."""
+    messages = [{"role": r, "content": c} for r, c in conversation]
+    found = chat.hf.apply_chat_template(messages, tokenize=True, return_dict=False)
+    return list(found)
+
+
+ASK, SAY = ("user", "What is 2 + 2?"), ("assistant", "It is 4.")
+SYSTEM = ("system", "You are terse.")
+
+
+@pytest.mark.parametrize(
+    ("name", "conversation", "wanted"),
+    [
+        ("chatml", [ASK, SAY], ["It is 4.<|im_end|>"]),
+        ("chatml", [SYSTEM, ASK, SAY, ASK, SAY], ["It is 4.<|im_end|>", "It is 4.<|im_end|>"]),
+        ("chatml", [ASK, SAY, ("tool", "4"), SAY], ["It is 4.<|im_end|>", "It is 4.<|im_end|>"]),
+        ("default_system", [ASK, SAY], ["It is 4.<|im_end|>"]),
+        (
+            "default_system",
+            [SYSTEM, ASK, SAY, ("tool", "x"), SAY],
+            ["It is 4.<|im_end|>", "It is 4.<|im_end|>"],
+        ),
+        ("llama3", [SYSTEM, ASK, SAY], ["It is 4.<|eot_id|>"]),
+        ("llama3", [("user", "  hi \n"), ("assistant", "\n\nYes. ")], ["Yes.<|eot_id|>"]),
+        ("gemma", [ASK, SAY, ASK, SAY], ["It is 4.<end_of_turn>", "It is 4.<end_of_turn>"]),
+        ("gemma_folds", [SYSTEM, ASK, SAY, ASK, SAY], ["It is 4.<end_of_turn>", "It is 4.<end_of_turn>"]),
+        ("mistral", [ASK, SAY, ASK, SAY], [" It is 4.</s>", " It is 4.</s>"]),
+        ("mistral", [SYSTEM, ASK, SAY, ASK, SAY], [" It is 4.</s>", " It is 4.</s>"]),
+        ("llama2", [SYSTEM, ASK, SAY, ASK, SAY], [" It is 4. </s>", " It is 4. </s>"]),
+        ("alpaca", [SYSTEM, ASK, SAY], ["It is 4.\n\n</s>"]),
+        ("alpaca", [ASK, SAY, ASK, SAY], ["It is 4.\n\n", "It is 4.\n\n</s>"]),
+        ("deepseek", [ASK, ("assistant", "<think>\nSum.\n</think>\n\n4")], ["\n\n4<|end|>"]),
+    ],
+)
+def test_loss_is_on_what_the_assistant_must_say(
+    make: Make, name: str, conversation: list[tuple[str, str]], wanted: list[str]
+) -> None:
+    chat = make(name)
+    (sample,) = tokens(chat, conversation)
+    assert spans(chat, sample) == wanted
+    ended = [chat.eos_id] if name == "alpaca" else []
+    assert sample["input_ids"] == native(chat, conversation) + ended
+
+
+REASONED = ("assistant", "<think>\nTwo and two.\n</think>\n\nIt is 4.")
+
+
+def test_reasoning_is_learned_in_the_last_turn_and_not_before(make: Make) -> None:
+    chat = make("qwen3")
+    conversation = [ASK, REASONED, ASK, REASONED]
+    (sample,) = tokens(chat, conversation)
+    assert spans(chat, sample) == [
+        "It is 4.<|im_end|>",
+        "<think>\nTwo and two.\n</think>\n\nIt is 4.<|im_end|>",
+    ]
+    assert sample["input_ids"] == native(chat, conversation)
+
+
+def test_an_empty_reasoning_block_that_the_template_adds_is_learned(make: Make) -> None:
+    chat = make("qwen3")
+    (sample,) = tokens(chat, [ASK, SAY])
+    assert spans(chat, sample) == ["<think>\n\n</think>\n\nIt is 4.<|im_end|>"]
+    assert sample["input_ids"] == native(chat, [ASK, SAY])
+
+
+def test_think_is_one_token(make: Make) -> None:
+    chat = make("qwen3")
+    (sample,) = tokens(chat, [ASK, REASONED])
+    assert sample["input_ids"].count(chat.hf.convert_tokens_to_ids("<think>")) == 1
+
+
+def test_conversations_that_differ_only_in_text_share_a_shape(make: Make) -> None:
+    chat = make("qwen3")
+    many = [[("user", f"q{i}"), ("assistant", f"<think>\nr{i}\n</think>\n\na{i}")] for i in range(50)]
+    before = len(chat._programs)
+    found = tokens(chat, *many)
+    assert len(chat._programs) - before <= 1
+    assert [s["input_ids"] for s in found] == [native(chat, c) for c in many]
+
+
+@pytest.mark.parametrize(
+    ("name", "wanted"),
+    [
+        ("chatml", ["You are terse.<|im_end|>", "What is 2 + 2?<|im_end|>", "It is 4.<|im_end|>"]),
+        ("llama3", ["You are terse.<|eot_id|>", "What is 2 + 2?<|eot_id|>", "It is 4.<|eot_id|>"]),
+        # ".\\n" is one token here, and belongs to the content that it starts in
+        ("gemma_folds", ["You are terse.\n", "What is 2 + 2?<end_of_turn>", "It is 4.<end_of_turn>"]),
+    ],
+)
+def test_loss_all_is_on_every_content_and_what_ends_it(make: Make, name: str, wanted: list[str]) -> None:
+    chat = make(name)
+    (sample,) = tokens(chat, [SYSTEM, ASK, SAY], loss="all")
+    assert spans(chat, sample) == wanted
+
+
+def test_a_template_that_refuses_gives_its_reason_and_no_sample(make: Make) -> None:
+    rows = table([SYSTEM, ASK, SAY], [ASK, SAY], [SAY, ASK])
+    marked, samples = tokenise.apply(rows, tokenise.Config(), make("gemma"), {})
+    assert marked["error"].to_pylist() == ["tokenise.error", None, "tokenise.error"]
+    assert marked["detail"].to_pylist() == [
+        "System role not supported",
+        None,
+        "Conversation roles must alternate user/assistant/user/assistant/...",
+    ]
+    assert samples["row_id"].to_pylist() == [1]
+
+
+@pytest.mark.parametrize("name", TEMPLATES)
+@pytest.mark.parametrize("engine", ["auto", "tokenizers"])
+@settings(max_examples=15, deadline=None)
+@given(data=st.data())
+def test_ids_are_those_of_apply_chat_template(
+    make: Make, name: str, engine: str, data: st.DataObject
+) -> None:
+    chat = make(name, engine)
+    letters = st.text(st.sampled_from(" \n\tab.,A1é漢\u3000<>/|[]'#\u0301"), min_size=1, max_size=12)
+    text = letters.filter(str.strip)
+    thought = st.tuples(letters, letters).map(lambda t: f"<think>{t[0]}</think>{t[1]}")
+    turns = data.draw(st.lists(st.tuples(text, text | thought), min_size=1, max_size=3))
+    conversation = [m for ask, say in turns for m in (("user", ask), ("assistant", say))]
+    config = tokenise.Config(max_length=4096)
+    marked, samples = tokenise.apply(table(conversation), config, chat, {"made": "all"})
+    assert marked["error"].null_count == 1
+    wanted = native(chat, conversation)
+    (found,) = samples["input_ids"].to_pylist()
+    assert found in (wanted, [*wanted, chat.eos_id] if name == "alpaca" else wanted)
+    assert not chat._distrusted  # none fell back to being rendered
+    assert None not in chat._programs.values()
+    assert chat.engine == ("tokenizers" if engine == "tokenizers" else "gigatoken")
+
+
+def test_a_content_of_white_space_alone_carries_no_loss(make: Make) -> None:
+    rows = table([ASK, ("assistant", " \n")])
+    marked, samples = tokenise.apply(rows, tokenise.Config(), make("llama3"), {})
+    assert marked["drop"].to_pylist() == ["tokenise.no_target"]
+    assert samples.num_rows == 0
+
+
+@pytest.mark.parametrize("name", ["chatml", "llama3", "gemma", "qwen3", "mistral", "llama2"])
+def test_a_special_token_written_by_a_user_is_text(make: Make, name: str) -> None:
+    chat = make(name)
+    mark = SPECIALS.get(name, ["</s>"])[-1]
+    conversation = [("user", f"ignore {mark}{mark} all"), ("assistant", f"no {mark} here")]
+    (plain,) = tokens(chat, [("user", "ignore all"), ("assistant", "no here")])
+    (sample,) = tokens(chat, conversation)
+    number = chat.hf.convert_tokens_to_ids(mark)
+    assert sample["input_ids"].count(number) == plain["input_ids"].count(number)
+    assert f"no {mark} here" in spans(chat, sample)[0]
+
+
+def test_white_space_that_a_special_token_swallows(make: Make) -> None:
+    """Phi-3's header tokens strip what follows them, also when that is the content's own."""
+    template = (
+        "{% for m in messages %}<|{{ m.role }}|>\n{{ m.content }}<|end|>\n{% endfor %}"
+        "{% if add_generation_prompt %}<|assistant|>\n{% endif %}"
+    )
+    marks = [AddedToken(t, rstrip=True, special=True) for t in ("<|user|>", "<|assistant|>", "<|end|>")]
+    chat = make("phi3", template=template, specials=marks)
+    conversation = [("user", " \n spaced"), ("assistant", "  said  "), ("user", "again"), ("assistant", "x")]
+    (sample,) = tokens(chat, conversation)
+    assert sample["input_ids"] == native(chat, conversation)
+    assert spans(chat, sample) == ["said  <|end|>", "x<|end|>"]
+
+
+def test_a_template_that_changes_contents_is_rendered_row_by_row(make: Make) -> None:
+    chat = make("upper", template=CHATML.replace("message.content", "message.content | upper"))
+    (sample,) = tokens(chat, [ASK, ("assistant", "It is four.")])
+    assert spans(chat, sample) == ["IT IS FOUR.<|im_end|>"]
+    assert sample["input_ids"] == native(chat, [ASK, ("assistant", "It is four.")])
+    (sample,) = tokens(chat, [ASK, ("assistant", "It is four.")], loss="all")
+    assert spans(chat, sample) == ["WHAT IS 2 + 2?<|im_end|>", "IT IS FOUR.<|im_end|>"]
+
+
+def test_a_content_that_could_forge_a_turn_is_quarantined_where_it_cannot_be_told_apart(make: Make) -> None:
+    chat = make("upper", template=CHATML.replace("message.content", "message.content | upper"))
+    marked, samples = tokenise.apply(
+        table([ASK, ("assistant", "no <|im_end|>")]), tokenise.Config(), chat, {}
+    )
+    assert marked["error"].to_pylist() == ["tokenise.error"]
+    assert samples.num_rows == 0
+
+
+def test_a_template_that_reads_the_clock_is_told_a_fixed_day(make: Make) -> None:
+    chat = make("dated", template="{{ strftime_now('%d %b %Y') }}\n" + CHATML)
+    (sample,) = tokens(chat, [ASK, SAY])
+    assert chat.hf.decode(sample["input_ids"]).startswith("26 Jul 2024\n")
+
+
+def test_a_template_without_the_answer_is_refused(make: Make) -> None:
+    with pytest.raises(ModelError, match="nothing of what an assistant says"):
+        make(
+            "mute",
+            template="{% for m in messages %}{% if m.role == 'user' %}{{ m.content }}{% endif %}{% endfor %}",
+        )
+
+
+def test_a_template_that_refuses_a_plain_exchange_is_refused(make: Make) -> None:
+    with pytest.raises(ModelError, match=r"refuses a question and its answer.*never"):
+        make("never", template="{{ raise_exception('never') }}")
+
+
+def test_a_broken_template_is_named(make: Make) -> None:
+    with pytest.raises(ModelError, match="is no Jinja"):
+        make("broken", template="{% for m in messages %}")
+
+
+def test_a_directory_without_a_tokenizer_is_named(tmp_path: Path) -> None:
+    (tmp_path / "config.json").write_text("{}")
+    with pytest.raises(ModelError, match=r"is not a tokenizer directory: it has none of tokenizer\.json"):
+        Chat(str(tmp_path))
+
+
+def test_a_path_that_does_not_exist_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="missing"):
+        Chat(str(tmp_path / "missing"))
+
+
+def test_shapes_never_met_before_are_cut_right_after_proofs_have_ended(
+    make: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Hundreds of orders of roles: cuts are remembered by the words between two turns, and stay exact."""
+    monkeypatch.setattr("headrace.pipelines.stages.tokenise.tokenizer.PROOFS", 5)
+    monkeypatch.setattr("headrace.pipelines.stages.tokenise.template.REMEMBERED", 50)
+    chat = make("chatml", template=CHATML)
+    conversations = [
+        [ASK, *(("tool", "4") if number >> bit & 1 else SAY for bit in range(7)), SAY]
+        for number in range(128)
+    ]
+    found = tokens(chat, *conversations)
+    for sample, conversation in zip(found, conversations, strict=True):
+        assert sample["input_ids"] == native(chat, conversation)
+        answers = sum(role == "assistant" for role, _ in conversation)
+        assert spans(chat, sample) == ["It is 4.<|im_end|>"] * answers
+    assert len(chat._programs) <= 50

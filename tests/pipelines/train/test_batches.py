@@ -1,0 +1,149 @@
+"""The plan of which rank reads which packed rows: nothing lost, nothing twice, the same everywhere."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from headrace.cluster.errors import SourceError
+from headrace.pipelines.train import batches
+from headrace.pipelines.train.batches import PADDING, Chunk, Order, Plan, Reader, Shelf
+from tests.pipelines import toys
+
+shapes = st.lists(st.integers(0, 9), min_size=1, max_size=30).filter(any)
+
+
+def shelf_of(sizes: list[int]) -> Shelf:
+    return Shelf(tuple(Chunk(f"part-{i}", 0, rows) for i, rows in enumerate(sizes)), "mark")
+
+
+def dealt(plan: Plan, epoch: int, ranks: int, batch: int) -> list[list[Order]]:
+    """What each rank reads in each step of an epoch."""
+    order = plan.order(epoch)
+    return [
+        [
+            batches.share(order, step, plan.rows_per_step, rank, ranks, batch)
+            for step in range(plan.steps(order))
+        ]
+        for rank in range(ranks)
+    ]
+
+
+@settings(max_examples=60)
+@given(shapes, st.integers(1, 4), st.integers(1, 3), st.integers(1, 3), st.integers(0, 5), st.integers(0, 3))
+def test_every_row_is_read_exactly_once_an_epoch(
+    sizes: list[int], ranks: int, batch: int, micro: int, seed: int, epoch: int
+) -> None:
+    plan = Plan(shelf_of(sizes), seed, ranks * batch * micro, {})
+    shares = dealt(plan, epoch, ranks, batch)
+    read = np.concatenate([o.places for rank in shares for o in rank])
+    assert sorted(read[read != PADDING]) == list(range(sum(sizes)))
+    assert {len(rank) for rank in shares} == {-(-sum(sizes) // (ranks * batch * micro))}
+    assert {len(o.places) for rank in shares for o in rank} == {batch * micro}
+    # Only the last step is short, and its rows are spread: no rank has two more than another.
+    full = [np.count_nonzero(o.places != PADDING) for rank in shares for o in rank[:-1]]
+    last = [np.count_nonzero(rank[-1].places != PADDING) for rank in shares]
+    assert set(full) <= {batch * micro}
+    assert max(last) - min(last) <= 1
+
+
+@settings(max_examples=30)
+@given(shapes, st.integers(1, 3), st.integers(1, 3), st.integers(1, 3), st.integers(1, 3))
+def test_a_step_reads_the_same_rows_on_any_number_of_ranks(
+    sizes: list[int], workers: int, batch: int, micro: int, ranks: int
+) -> None:
+    """Fewer ranks than workers take more batches each, and a step stays what it was."""
+    plan = Plan(shelf_of(sizes), 1, workers * batch * micro, {})
+
+    def by_step(count: int) -> list[list[int]]:
+        return [
+            sorted(int(p) for o in step for p in o.places if p != PADDING)
+            for step in zip(*dealt(plan, 0, count, batch), strict=True)
+        ]
+
+    assert by_step(ranks) == by_step(workers)
+
+
+def test_the_order_is_shuffled_by_seed_and_epoch_alone() -> None:
+    plan = Plan(shelf_of([50] * 12), 1, 4, {})
+    first = plan.order(0).places
+    assert list(first) == list(Plan(shelf_of([50] * 12), 1, 8, {}).order(0).places)
+    assert list(first) != sorted(first)
+    assert list(first) != list(plan.order(1).places)
+    assert list(first) != list(Plan(shelf_of([50] * 12), 2, 4, {}).order(0).places)
+
+
+def test_few_chunks_are_open_at_a_time() -> None:
+    places = Plan(shelf_of([10] * 40), 3, 4, {}).order(0).places
+    for first in range(0, 400, batches.MIXED * 10):
+        assert len(set(places[first : first + batches.MIXED * 10] // 10)) == batches.MIXED
+
+
+@pytest.mark.parametrize("weight", [0.0, 0.25, 1.0, 1.5, 3.0])
+def test_a_weight_is_the_mean_number_of_draws(weight: float) -> None:
+    ids = np.arange(4000, dtype=np.uint64) | np.uint64(7 << 32)
+    drawn = batches.draws(ids, {7: weight}, 5, 0)
+    assert set(drawn) <= {int(weight), int(np.ceil(weight))}
+    assert drawn.mean() == pytest.approx(weight, abs=0.03)
+    assert list(drawn) == list(batches.draws(ids, {7: weight}, 5, 0))
+    assert (list(drawn) == list(batches.draws(ids, {7: weight}, 5, 1))) == float(weight).is_integer()
+    assert set(batches.draws(ids, {8: weight}, 5, 0)) == {1}, "a source without a weight is drawn once"
+
+
+def test_weights_decide_how_often_each_sample_carries_loss(tmp_path: Path) -> None:
+    """Fragment 0 at weight 0.5, fragment 1 at 2: counted over what the ranks really read."""
+    run = toys.run(tmp_path, {"train": 400})
+    plan = Plan(batches.shelf(run, "train"), 9, 6, {0: 0.5, 1: 2.0})
+    reader = Reader(plan)
+    order = plan.order(0)
+    trained = np.zeros(2)
+    answers = 0
+    for step in range(plan.steps(order)):
+        chosen = batches.share(order, step, 6, 0, 1, 6)
+        labels = reader.read(chosen, 0)["labels"]
+        half = plan.shelf.rows // 2  # the parts are as long as each other
+        for row, place in zip(labels, chosen.places, strict=True):
+            ends = np.count_nonzero(row == toys.END)  # one a sample that carries loss
+            trained[int(place >= half)] += ends
+            answers += int(ends)
+    assert trained[0] / 200 == pytest.approx(0.5, abs=0.1)
+    assert trained[1] == 400
+    assert answers == trained.sum()
+
+
+def test_rows_are_read_as_they_are_packed(tmp_path: Path) -> None:
+    run = toys.run(tmp_path, {"train": 60})
+    shelf = batches.shelf(run, "train")
+    reader = Reader(Plan(shelf, 0, 4, {}))
+    tables = [toys.pack(toys.samples(30, seed=part), list(range(30))) for part in range(2)]
+    wanted = [row for table in tables for row in table["input_ids"].to_pylist()]
+    assert shelf.rows == len(wanted)
+    places = np.array([5, 0, PADDING, len(wanted) - 1])
+    batch = reader.read(Order(places, np.zeros(4, np.int64)), 0)
+    assert [list(batch["input_ids"][i]) for i in (0, 1, 3)] == [wanted[5], wanted[0], wanted[-1]]
+    assert set(batch["labels"][2]) == {batches.IGNORE}, "a filling row carries no loss"
+    assert set(batch["segment_ids"][2]) == {1}
+
+
+def test_the_mark_is_that_of_the_content(tmp_path: Path) -> None:
+    one = batches.shelf(toys.run(tmp_path / "one", {"train": 20}), "train")
+    same = batches.shelf(toys.run(tmp_path / "two", {"train": 20}), "train")
+    other = batches.shelf(toys.run(tmp_path / "three", {"train": 22}), "train")
+    assert one.mark == same.mark
+    assert one.mark != other.mark
+
+
+def test_epochs_make_up_the_steps_that_are_asked_for() -> None:
+    plan = Plan(shelf_of([10]), 0, 4, {})
+    assert plan.epochs(3, None) == [3, 3, 3]
+    assert plan.epochs(1, 7) == [3, 3, 1]
+    assert plan.epochs(9, 2) == [2]
+
+
+def test_nothing_to_train_on_is_said(tmp_path: Path) -> None:
+    run = toys.run(tmp_path, {"train": 20})
+    plan = Plan(batches.shelf(run, "train"), 0, 4, {0: 0.0, 1: 0.0})
+    with pytest.raises(SourceError, match=r"sources\[\]\.weight"):
+        plan.epochs(1, None)

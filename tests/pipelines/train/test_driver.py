@@ -1,0 +1,335 @@
+"""Training: the loss is right on packed rows, a killed training goes on, the adapter is peft's."""
+
+import json
+import os
+import shutil
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import peft
+import psutil  # type: ignore[import-untyped]
+import pytest
+import torch
+import transformers
+from torch.nn import functional
+
+from headrace.cluster import storage
+from headrace.cluster.errors import ModelError, SourceError
+from headrace.pipelines.train import checkpoints, models
+from headrace.pipelines.train import driver as train
+from headrace.pipelines.train import worker as training
+from headrace.pipelines.train.driver import Config
+from headrace.pipelines.train.worker import Job, Rank, Step
+from tests.pipelines import toys
+
+CPU = torch.device("cpu")
+ALONE = Rank(0, 1, CPU)
+SMALL = Config(learning_rate=1e-2, max_steps=8, batch_size=2, rank=4, dropout=0.1, validate_every=3)
+
+
+class Killed(BaseException):
+    """Stands for a kill: nothing catches it."""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _one_thread() -> Iterator[None]:
+    before = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(before)
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> str:
+    return toys.model(tmp_path_factory.mktemp("model"))
+
+
+def batch_of(given: list[toys.Sample], length: int) -> dict[str, torch.Tensor]:
+    table = toys.pack(given, list(range(len(given))), length)
+    names = ("input_ids", "labels", "position_ids", "segment_ids")
+    return {n: torch.tensor(table[n].to_pylist(), dtype=torch.int64) for n in names}
+
+
+def plain_loss(model: Any, given: list[toys.Sample]) -> float:
+    """Sum of the cross entropies of each sample alone, as transformers computes it."""
+    total = 0.0
+    for ids, labels in given:
+        logits = model(input_ids=torch.tensor([ids])).logits[0]
+        total += float(functional.cross_entropy(logits[:-1], torch.tensor(labels[1:]), reduction="sum"))
+    return total
+
+
+def varied(count: int) -> list[toys.Sample]:
+    """Samples of many lengths, some with loss on all tokens."""
+    drawn = np.random.default_rng(3)
+    made = []
+    for i in range(count):
+        ids = [int(t) for t in drawn.integers(2, len(toys.WORDS), drawn.integers(2, 20))]
+        made.append((ids, ids if i % 3 == 0 else [-100] * (len(ids) // 2) + ids[len(ids) // 2 :]))
+    return made
+
+
+@pytest.mark.parametrize("attention", ["sdpa", "eager"])
+def test_packed_loss_is_the_loss_of_the_samples_alone(base: str, attention: models.Attention) -> None:
+    model = models.load(base, torch.float32, attention)
+    given = varied(24)
+    with torch.no_grad():
+        packed = float(training.loss_sum(model, batch_of(given, 48)))
+        assert packed == pytest.approx(plain_loss(model, given), abs=1e-4 * len(given))
+    assert int(training.targets(batch_of(given, 48))) == sum(
+        sum(label != -100 for label in labels[1:]) for _, labels in given
+    )
+
+
+@pytest.mark.parametrize("kind", ["MistralConfig", "Gemma3TextConfig", "Qwen2Config"])
+def test_sliding_windows_are_kept_inside_samples(kind: str) -> None:
+    """A ready mask replaces the model's own: its window must be in it."""
+    torch.manual_seed(0)
+    described = getattr(transformers, kind)(
+        vocab_size=len(toys.WORDS),
+        hidden_size=32,
+        intermediate_size=48,
+        num_hidden_layers=7,
+        num_attention_heads=2,
+        num_key_value_heads=1,
+        head_dim=16,
+        sliding_window=4,
+        **({"use_sliding_window": True, "max_window_layers": 3} if kind == "Qwen2Config" else {}),
+    )
+    model = transformers.AutoModelForCausalLM.from_config(described, attn_implementation="sdpa").eval()
+    given = varied(12)
+    with torch.no_grad():
+        packed = float(training.loss_sum(model, batch_of(given, 48)))
+        assert packed == pytest.approx(plain_loss(model, given), abs=1e-4 * len(given))
+
+
+def test_a_model_that_lets_samples_see_each_other_is_refused(
+    base: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    model = models.load(base, torch.float32, "sdpa")
+    models.prove_isolation(model, base)
+    monkeypatch.setattr(
+        models, "block_causal_mask", lambda s: torch.ones(len(s), 1, s.shape[1], s.shape[1]).tril() > 0
+    )
+    with pytest.raises(ModelError, match="see another"):
+        models.prove_isolation(model, base)
+
+
+def test_loss_and_gradients_are_normalised_over_all_targets(base: str) -> None:
+    """Two micro-batches with very different numbers of targets: as one batch of all rows."""
+    few, many = toys.sample("oak"), ([2, 3, 4, 5] * 7, [2, 3, 4, 5] * 7)
+    found = []
+    for parts in ([[few], [many]], [[few, many]]):
+        torch.manual_seed(1)
+        model = training.fitted(models.load(base, torch.float32, "sdpa"), Config(rank=4), base)
+        optimizer = torch.optim.SGD(training.trained(model).values(), lr=1.0)
+        micro = [batch_of(part, toys.LENGTH) for part in parts]
+        loss, count = training._step(model, optimizer, micro, ALONE, 1.0, 0.0)
+        assert count == 5 + 27
+        weights = torch.cat([p.detach().flatten() for p in training.trained(model).values()])
+        found.append((loss, weights))
+    assert found[0][0] == pytest.approx(found[1][0], abs=1e-5)
+    torch.testing.assert_close(found[0][1], found[1][1], atol=1e-6, rtol=1e-5)
+
+
+def test_the_learning_rate_rises_and_then_falls_by_a_cosine() -> None:
+    config = Config(learning_rate=1.0, warmup=0.2)
+    rates = [training.learning_rate(step, 20, config) for step in range(20)]
+    assert rates[:5] == [0.25, 0.5, 0.75, 1.0, 1.0]
+    assert rates[12] == pytest.approx(0.5)
+    assert rates[-1] == pytest.approx(0.5 * (1 + np.cos(np.pi * 15 / 16)))
+    assert rates[4:] == sorted(rates[4:], reverse=True)
+    assert training.learning_rate(19, 20, Config(learning_rate=1.0, schedule="constant")) == 1.0
+
+
+def test_gradient_checkpointing_changes_nothing(base: str, tmp_path: Path) -> None:
+    run = toys.run(tmp_path, {"train": 24})
+    losses = []
+    for on in (False, True):
+        steps: list[Step] = []
+        config = SMALL.model_copy(update={"gradient_checkpointing": on, "max_steps": 2})
+        training.train(train.plan(run, base, config, 0, {}), ALONE, steps.append)
+        losses.append([s.loss for s in steps])
+    assert losses[0] == pytest.approx(losses[1], abs=1e-6)
+
+
+def alone(run: str, model: str, config: Config = SMALL, kill_at: int | None = None) -> Job:
+    """Train in this process on one rank, perhaps killed when step `kill_at` has been told."""
+    job = train.plan(run, model, config, 7, {})
+
+    def told(step: Step) -> None:
+        if step.step == kill_at:
+            raise Killed
+
+    training.train(job, ALONE, told)
+    return job
+
+
+def outcome(job: Job) -> tuple[dict[str, Any], bytes]:
+    """History but for the clock, and the adapter's bytes."""
+    history = train._publish(job)
+    for clock in ("seconds", "tokens_per_second"):
+        del history[clock]
+    return history, storage.read_bytes(storage.join(job.run, "adapter", checkpoints.ADAPTER))
+
+
+@pytest.mark.parametrize("kill_at", [2, 4, 8])
+def test_a_killed_training_ends_as_one_that_was_not(base: str, tmp_path: Path, kill_at: int) -> None:
+    through = toys.run(tmp_path / "through", {"train": 48, "validation": 12})
+    killed = toys.run(tmp_path / "killed", {"train": 48, "validation": 12})
+    wanted = outcome(alone(through, base))
+    with pytest.raises(Killed):
+        alone(killed, base, kill_at=kill_at)
+    assert checkpoints.steps(killed) == [s for s in (3, 6) if s < kill_at]
+    assert outcome(alone(killed, base)) == wanted
+
+
+def test_a_checkpoint_cut_short_is_passed_over(base: str, tmp_path: Path) -> None:
+    run = toys.run(tmp_path, {"train": 48, "validation": 12})
+    job = alone(run, base)
+    assert checkpoints.steps(run) == [6, 8], "the newest two are kept"
+    path = checkpoints.path(run, checkpoints.name(8), checkpoints.OPTIMIZER)
+    storage.put(path, storage.read_bytes(path)[:-1])
+    found = checkpoints.newest(run, job.key)
+    assert found is not None
+    assert found["step"] == 6
+    assert checkpoints.newest(run, "another key") is None
+
+
+def test_the_best_adapter_by_validation_is_published(base: str, tmp_path: Path) -> None:
+    """Validation on wrong answers: once training has learnt what is right, its loss rises again."""
+    run = toys.run(tmp_path, {"train": 48})
+    wrong = []
+    for ids, _ in toys.samples(24):
+        backwards = [*ids[:5], *reversed(ids[5:])]
+        wrong.append((backwards, [-100] * 5 + backwards[5:]))
+    path = storage.join(run, "packed", "validation", "part-00000000.parquet")
+    storage.write_table(path, toys.pack(wrong, list(range(24))))
+    history, _ = outcome(alone(run, base, SMALL.model_copy(update={"max_steps": 18})))
+    assert history["validation_steps"] == [3, 6, 9, 12, 15, 18]
+    best = int(np.argmin(history["validation"]))
+    assert history["best_step"] == history["validation_steps"][best] < 18
+    assert history["best_validation"] == min(history["validation"])
+
+
+def test_another_config_starts_over_and_a_finished_training_is_left(base: str, tmp_path: Path) -> None:
+    run = toys.run(tmp_path, {"train": 48})
+    job = alone(run, base)
+    history, _ = outcome(job)
+    assert history["validation"] == []
+    assert history["best_step"] == 8
+    again = train.plan(run, base, SMALL.model_copy(update={"keep_checkpoints": 5}), 7, {})
+    assert again.key == job.key, "how many checkpoints are kept decides nothing"
+    assert train._finished(again) is not None
+    for other in (
+        train.plan(run, base, SMALL.model_copy(update={"rank": 5}), 7, {}),
+        train.plan(run, base, SMALL, 8, {}),
+        train.plan(run, toys.model(tmp_path / "model", seed=9), SMALL, 7, {}),
+    ):
+        assert train._finished(other) is None
+    train._clear(train.plan(run, base, SMALL, 8, {}))
+    assert checkpoints.steps(run) == []
+    assert not storage.exists(storage.join(run, "adapter", "headrace.json"))
+
+
+def test_plain_peft_loads_the_adapter(base: str, tmp_path: Path) -> None:
+    run = toys.run(tmp_path, {"train": 48, "validation": 24})
+    history, _ = outcome(alone(run, base))
+    files = sorted(os.listdir(tmp_path / "adapter"))
+    assert {"adapter_config.json", "adapter_model.safetensors", "headrace.json", "tokenizer.json"} <= set(
+        files
+    )
+    assert not [f for f in files if f.endswith((".bin", ".pt", ".pkl"))]
+    card = json.loads((tmp_path / "adapter" / "headrace.json").read_text())
+    assert card["validation_loss"] == history["best_validation"]
+    plain = transformers.AutoModelForCausalLM.from_pretrained(base)
+    tuned = peft.PeftModel.from_pretrained(plain, tmp_path / "adapter").eval()
+    given = [s for part in range(2) for s in toys.samples(12, seed=100 + part)]  # what validation holds
+    with torch.no_grad():
+        loss = plain_loss(tuned, given) / int(training.targets(batch_of(given, toys.LENGTH)))
+        assert loss == pytest.approx(history["best_validation"], abs=1e-4)
+        with tuned.disable_adapter():
+            assert plain_loss(tuned, given) / (5 * len(given)) > loss
+
+
+def test_errors_name_what_is_wrong(base: str, tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match="set `model:`"):
+        train.check(Config(), None)
+    with pytest.raises(ModelError, match=r"no config\.json"):
+        train.check(Config(), str(tmp_path))
+    with pytest.raises(ModelError, match="is not a directory"):
+        train.check(Config(), str(tmp_path / "absent"))
+    (tmp_path / "config.json").write_text('{"model_type": "llama"}')
+    with pytest.raises(ModelError, match="safetensors"):
+        train.check(Config(), str(tmp_path))
+    (tmp_path / "model.safetensors").touch()
+    (tmp_path / "config.json").write_text('{"model_type": "clip"}')
+    with pytest.raises(ModelError, match="no causal language model"):
+        train.check(Config(), str(tmp_path))
+    with pytest.raises(ModelError, match=r"train\.target_modules"):
+        train.check(Config(target_modules=("absent_proj",)), base)
+    train.check(Config(target_modules=("q_proj",)), base)
+    with pytest.raises(SourceError, match="headrace prepare"):
+        train.plan(str(tmp_path), base, Config(), 0, {})
+
+
+@pytest.mark.ray
+@pytest.mark.usefixtures("ray_local")
+def test_two_workers_learn_and_survive_a_kill(base: str, tmp_path: Path) -> None:
+    """Two ranks, one killed midway, train what one rank does with the same rows a step.
+
+    The rate is low: at a high one, training itself lets differences in the last bit grow.
+    """
+    config = SMALL.model_copy(update={"dropout": 0.0, "max_steps": 60, "learning_rate": 1e-3})
+    run = toys.run(tmp_path / "two", {"train": 48, "validation": 12})
+    key = train.plan(run, base, config, 7, {}).key
+    told: list[int] = []
+    left: list[int] = []  # step of the newest checkpoint when the worker was killed
+
+    def kill_once(text: str, fields: dict[str, Any]) -> None:
+        told.append(fields["step"])
+        assert text.startswith(f"train: step {told[-1]} of 60, loss ")
+        if told[-1] >= 5 and not left:
+            worker = next(p for p in psutil.process_iter(["cmdline"]) if _is_worker_of_ours(p))
+            os.kill(worker.pid, signal.SIGKILL)
+            newest = checkpoints.newest(run, key)
+            left.append(newest["step"] if newest else 0)
+
+    history = train.run(run, base, config, seed=7, progress=kill_once)
+    assert 0 < left[0] < 60, "killed midway"
+    assert set(told) >= set(range(3, 61, 3)), "every validation is told"
+    assert told[-1] == 60
+    counted = len(told)
+    assert history["loss"][-1] < 0.7 * history["loss"][0]
+    one = outcome(alone(toys.run(tmp_path / "one", {"train": 48, "validation": 12}), base, config))[0]
+    assert history["loss"] == pytest.approx(one["loss"], abs=1e-5)
+    assert history["validation"] == pytest.approx(one["validation"], abs=1e-5)
+    assert train.run(run, base, config, seed=7, progress=kill_once) == history
+    assert len(told) == counted, "a finished training is not done again"
+
+
+@pytest.mark.ray
+@pytest.mark.usefixtures("ray_local")
+def test_a_rank_that_cannot_use_the_model_says_why(base: str, tmp_path: Path) -> None:
+    """Weights are read by the ranks alone; a later start raises what the first one found."""
+    shutil.copytree(base, tmp_path / "broken")
+    (tmp_path / "broken" / "model.safetensors").write_bytes(b"cut short")
+    run = toys.run(tmp_path / "run", {"train": 8, "validation": 2})
+    with pytest.raises(ModelError, match="broken"):
+        train.run(run, str(tmp_path / "broken"), SMALL.model_copy(update={"max_failures": 1}), seed=7)
+    mailbox = train.Mailbox()
+    assert mailbox.refusal() is None
+    mailbox.refuse(ModelError("weights"))
+    assert str(mailbox.refusal()) == "weights"
+
+
+def _is_worker_of_ours(process: psutil.Process) -> bool:
+    """A Ray Train worker below this process: the raylet that the fixture started is our child."""
+    try:
+        ours = os.getpid() in [parent.pid for parent in process.parents()]
+        return ours and any("RayTrainWorker" in part for part in process.info["cmdline"] or [])
+    except psutil.NoSuchProcess:
+        return False
