@@ -1,5 +1,85 @@
 """Raw text shards in; clean, private, duplicate-free packed tokens and an evaluated adapter out.
 
+    import headrace
+
+    headrace.prepare({"output": "run", "sources": [{"path": "chats.jsonl"}]})
+    headrace.open("run").kept
+
+Whole runs, of a recipe's path, a mapping or a `Recipe`: `check`, `prepare`, `train`, `evaluate`, `run`; what
+a run left: `open`, which gives a `Run`. Stages over texts in memory: `duplicates`, `find_pii`, `mask`.
+Kernels: `fold`, `simhash`, `hamming_pairs`. All load on first use, so that importing headrace costs nothing.
+
 The folders lie beside this one and are linked into it: `headrace.pipelines` (what happens to a row) stands on
 `headrace.cluster` (where things run and rest) and `headrace.kernels` (arrays).
 """
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from headrace.kernels import fold, hamming_pairs, simhash
+    from headrace.pipelines.python import (
+        Run,
+        check,
+        duplicates,
+        evaluate,
+        find_pii,
+        mask,
+        open,
+        prepare,
+        run,
+        train,
+    )
+    from headrace.pipelines.recipe import Recipe
+
+    __version__: str
+
+_HOME = {
+    "Recipe": "pipelines.recipe",
+    "Run": "pipelines.python",
+    "check": "pipelines.python",
+    "duplicates": "pipelines.python",
+    "evaluate": "pipelines.python",
+    "find_pii": "pipelines.python",
+    "fold": "kernels",
+    "hamming_pairs": "kernels",
+    "mask": "pipelines.python",
+    "open": "pipelines.python",
+    "prepare": "pipelines.python",
+    "run": "pipelines.python",
+    "simhash": "kernels",
+    "train": "pipelines.python",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("headrace")
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_HOME[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return list(__all__)
+
+
+__all__ = [
+    "Recipe",
+    "Run",
+    "__version__",
+    "check",
+    "duplicates",
+    "evaluate",
+    "find_pii",
+    "fold",
+    "hamming_pairs",
+    "mask",
+    "open",
+    "prepare",
+    "run",
+    "simhash",
+    "train",
+]

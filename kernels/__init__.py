@@ -2,7 +2,7 @@
 
 A folder a kernel: `__init__.py` states the contract and dispatches, `reference.py` is the plainest
 definition, `cpu.py` the fast one. All public functions are named here and load on first use, so that
-``import kernels`` costs nothing.
+importing it costs nothing.
 """
 
 from importlib import import_module
@@ -19,10 +19,6 @@ if TYPE_CHECKING:
     from headrace.kernels.packing import pack
     from headrace.kernels.similarity import containment, jaccard, overlap
     from headrace.kernels.sketch import fingerprint, simhash
-
-# transformers probes for a package of this name (Hugging Face's own `kernels`) and compares its
-# version; "0" reads as "too old", so that no hub kernel is ever looked for.
-__version__ = "0"
 
 _HOME = {
     "bottom_jaccard": "bottom",
@@ -51,7 +47,7 @@ def __getattr__(name: str) -> Any:
 
 
 def __dir__() -> list[str]:
-    return [*__all__, "__version__"]
+    return list(__all__)
 
 
 def warm() -> None:

@@ -289,11 +289,13 @@ def demo(
     directory: Annotated[str, typer.Argument(help="Where to write sample, model and run.")] = "demo",
 ) -> None:
     """Make a messy sample and a tiny model, and take them the whole way."""
-    from headrace.pipelines.commands.demo import build as demonstration
+    from headrace.pipelines.commands.demo import build
 
-    code = demonstration.main(directory)
-    if code:
+    path = build.build(directory)
+    say("plain", "demo", f"demo: headrace run {path}")
+    if code := main(["run", path]):
         raise typer.Exit(code)
+    build.compare(os.path.join(directory, "run"))
 
 
 @app.command()

@@ -13,17 +13,18 @@ from pydantic import BaseModel, BeforeValidator, Field, ValidationError
 
 from headrace.cluster import storage
 from headrace.cluster.errors import RecipeError
+from headrace.pipelines.evaluate.config import Config as Evaluate
 from headrace.pipelines.section import Section, hint
 from headrace.pipelines.stages.clean.stage import Config as Clean
-from headrace.pipelines.stages.dedup.stage import Config as Dedup
+from headrace.pipelines.stages.dedup.config import Config as Dedup
 from headrace.pipelines.stages.fingerprint import Config as Fingerprint
 from headrace.pipelines.stages.pack import Config as Pack
 from headrace.pipelines.stages.pii.config import Config as Pii
 from headrace.pipelines.stages.quality import Config as Quality
-from headrace.pipelines.stages.read.inputs import Source
+from headrace.pipelines.stages.read.source import Source
 from headrace.pipelines.stages.split import Config as Split
 from headrace.pipelines.stages.tokenise.stage import Config as Tokenise
-from headrace.pipelines.train.config import Evaluate, Train
+from headrace.pipelines.train.config import Config as Train
 
 FORMAT = 2  # of the run directory; another number is refused
 UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}

@@ -13,6 +13,7 @@ from headrace.cluster.fragments import Fragment
 from headrace.pipelines import recipe as recipes
 from headrace.pipelines.recipe import Recipe
 from headrace.pipelines.stages.read import inputs as sources
+from headrace.pipelines.stages.read.source import Source
 
 
 @dataclass(frozen=True)
@@ -99,7 +100,7 @@ def resolve(recipe: Recipe, earlier: Recipe | None) -> Recipe:
     return recipe.model_copy(update={"sources": tuple(found)})
 
 
-def _reading(source: sources.Source) -> dict[str, object]:
+def _reading(source: Source) -> dict[str, object]:
     """What decides how records are read."""
     return source.model_dump(mode="json", exclude={"path", "weight", "priority", "loss"})
 

@@ -106,6 +106,23 @@ def mark_where(table: pa.Table, mask: pa.Array | np.ndarray, reason: str) -> pa.
     return mark(table, "drop", pc.if_else(mask, text, pa.scalar(None, pa.string())))
 
 
+def quarantine(table: pa.Table, causes: list[str | None], reason: str) -> pa.Table:
+    """Set rows aside that a stage could not work on: such a row costs itself, not the batch.
+
+    Marks the live rows that have a cause as `reason` ("stage.error") and put the cause into `detail`.
+
+    `causes` has one entry a row: null, or words of ours such as an exception's class name; never its
+    message, which may quote the row.
+    """
+    if not any(causes):
+        return table
+    given = pa.array(causes, pa.string())
+    ours = pc.and_(live(table), given.is_valid())
+    detail = pc.if_else(ours, given, table["detail"].combine_chunks())
+    table = table.set_column(table.schema.get_field_index("detail"), "detail", detail)
+    return mark(table, "error", pc.if_else(ours, reason, pa.scalar(None, pa.string())))
+
+
 def replace_messages(table: pa.Table, messages: pa.Array) -> pa.Table:
     """`table` with another `messages` column of the same length."""
     return table.set_column(table.schema.get_field_index("messages"), "messages", messages)

@@ -22,8 +22,8 @@ from headrace.pipelines.recipe import Recipe
 from headrace.pipelines.section import Section
 from headrace.pipelines.stages.read import detection, formats
 from headrace.pipelines.stages.read import inputs as sources
-from headrace.pipelines.stages.read.inputs import Source
 from headrace.pipelines.stages.read.shapes import Columns
+from headrace.pipelines.stages.read.source import Source
 
 DATA = ("jsonl", "json", "csv", "tsv", "parquet")
 SHAPES = "messages, sharegpt, alpaca, prompt_completion, question_answer, text_label or text"

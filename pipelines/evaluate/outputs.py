@@ -19,9 +19,9 @@ from transformers import GenerationConfig
 
 from headrace.cluster import storage
 from headrace.cluster.errors import ModelError, SourceError
+from headrace.pipelines import model_files
+from headrace.pipelines.evaluate.config import FORCED, Config
 from headrace.pipelines.train import batches, models
-from headrace.pipelines.train.config import FORCED
-from headrace.pipelines.train.config import Evaluate as Config
 from headrace.pipelines.train.driver import ADAPTER
 
 FEWEST = 2  # tokens of a prompt: one alone is the tokenizer's start token
@@ -65,7 +65,7 @@ def measure(run: str, model: str, config: Config, shelf: batches.Shelf, seed: in
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     base = models.load(model, models.precision(config.precision, device), config.attention).to(device)
     folder = storage.join(run, ADAPTER)
-    tuned = peft.PeftModel.from_pretrained(base, models.local(folder)).eval()
+    tuned = peft.PeftModel.from_pretrained(base, model_files.local(folder)).eval()
     tokenizer = models.load_tokenizer(model)
     chosen = drawn(shelf, config.samples, seed)
     asked = [s for s in chosen if s.span()[0] >= FEWEST] if set(config.metrics) - FORCED else []

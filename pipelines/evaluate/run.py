@@ -22,11 +22,11 @@ import ray
 
 from headrace.cluster import ledger, session, storage
 from headrace.cluster.errors import GateError, ModelError, SourceError
+from headrace.pipelines import model_files
 from headrace.pipelines.evaluate import metrics as measures
+from headrace.pipelines.evaluate.config import LOWER_IS_BETTER, Config
 from headrace.pipelines.evaluate.outputs import Outcome, measure
 from headrace.pipelines.train import batches, models
-from headrace.pipelines.train.config import LOWER_IS_BETTER
-from headrace.pipelines.train.config import Evaluate as Config
 from headrace.pipelines.train.driver import ADAPTER, CARD, cause
 
 VERSION = 1
@@ -46,7 +46,7 @@ def run(run_directory: str, model: str | None, config: Config, *, seed: int) -> 
     models.configuration(model)
     assert model is not None, "configuration refuses it"
     run_directory = run_directory if storage.is_remote(run_directory) else os.path.abspath(run_directory)
-    card = _card(run_directory, models.mark(model))
+    card = _card(run_directory, model_files.mark(model))
     shelf = batches.shelf(run_directory, config.split)
     if not shelf.rows:
         raise SourceError(

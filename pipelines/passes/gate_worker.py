@@ -31,8 +31,8 @@ from headrace.pipelines.schema import ROLES
 from headrace.pipelines.stages.dedup import passages
 from headrace.pipelines.stages.pii.columns import value_digest
 from headrace.pipelines.stages.pii.config import Config
+from headrace.pipelines.stages.pii.findings import Finding
 from headrace.pipelines.stages.pii.masking.values import Folded, folded
-from headrace.pipelines.stages.pii.presidio.setup import Finding
 from headrace.pipelines.stages.pii.search import found_in
 from headrace.pipelines.stages.tokenise import stage as tokenise
 from headrace.pipelines.stages.tokenise.decode import Decoder, Runs

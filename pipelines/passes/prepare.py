@@ -32,7 +32,7 @@ from headrace.pipelines.stages.dedup import stage as dedup
 from headrace.pipelines.stages.dedup.steps import passages as passage_tasks
 from headrace.pipelines.stages.dedup.steps import run as dedup_tasks
 from headrace.pipelines.stages.pii import coverage as pii_coverage
-from headrace.pipelines.stages.read import inputs as sources
+from headrace.pipelines.stages.read import rows as reading
 from headrace.pipelines.stages.tokenise import stage as tokenise
 
 # Libraries whose version can change the bytes of a pass.
@@ -91,7 +91,7 @@ def _prepare_keys(run: Run, stages: Sequence[ModuleType]) -> dict[int, str]:
     }
     configs = [[m.NAME, m.VERSION, getattr(recipe, m.NAME)] for m in stages]
     common = ledger.key(
-        [sources.VERSION, recipe.fragment_size, recipe.seed, recipe.quarantine.text],
+        [reading.VERSION, recipe.fragment_size, recipe.seed, recipe.quarantine.text],
         [[name, number, c.model_dump(mode="json", exclude=PLACES)] for name, number, c in configs],
         pii_coverage.mark(recipe.pii),
         [m.versions() for m in stages if hasattr(m, "versions")],

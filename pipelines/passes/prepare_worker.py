@@ -28,7 +28,8 @@ from headrace.cluster.fragments import Fragment
 from headrace.pipelines import books, schema
 from headrace.pipelines.passes import pii_audit
 from headrace.pipelines.recipe import Recipe
-from headrace.pipelines.stages.read import inputs as sources
+from headrace.pipelines.stages.read import grouping, rows
+from headrace.pipelines.stages.read.source import Source
 
 NAME = "prepare"
 MARKS = ("drop", "error", "detail", "bytes_lost")
@@ -48,7 +49,7 @@ class Job:
     keys: dict[int, str]  # ordinal -> pass key
     cut: int = -1  # the first of the stages that a pool of actors runs, where there is one
 
-    def source(self, fragment: Fragment) -> sources.Source:
+    def source(self, fragment: Fragment) -> Source:
         """The source that `fragment` is cut from."""
         return next(s for s in self.recipe.sources if s.name == fragment.source)
 
@@ -60,7 +61,7 @@ def unit(ordinal: int, part: int) -> str:
 
 def read(fragment: Fragment, job: Job) -> Iterator[pa.Table]:
     """Parts of a fragment that can be read on its own; at least one, each with its CPU seconds."""
-    tables = sources.read(
+    tables = rows.read(
         fragment, job.source(fragment), fragment_size=job.recipe.fragment_size, seed=job.recipe.seed
     )
     any_part = False
@@ -77,7 +78,7 @@ def read(fragment: Fragment, job: Job) -> Iterator[pa.Table]:
 
 def read_grouped(fragment: Fragment, job: Job) -> Iterator[pa.Table]:
     """Records of one input of a `group_by` source, with the bucket of each (for the shuffle)."""
-    tables = sources.read_grouped(
+    tables = grouping.read_grouped(
         fragment,
         job.source(fragment),
         buckets=fragment.buckets,
@@ -114,7 +115,7 @@ def begin_grouped(
 
 def _assembled(fragment: Fragment, records: pa.Table, job: Job) -> pa.Table:
     started = time.process_time()
-    table = sources.assemble(records, fragment, job.source(fragment), seed=job.recipe.seed)
+    table = grouping.assemble(records, fragment, job.source(fragment), seed=job.recipe.seed)
     seconds = time.process_time() - started
     if "seconds" in records.column_names:
         seconds += pc.sum(records["seconds"]).as_py() or 0.0

@@ -32,8 +32,9 @@ import transformers
 
 from headrace.cluster import ledger, session, storage
 from headrace.cluster.errors import HeadraceError, ModelError, RecipeError, SourceError, UserError
+from headrace.pipelines import model_files
 from headrace.pipelines.train import batches, checkpoints, models
-from headrace.pipelines.train.config import Train as Config
+from headrace.pipelines.train.config import Config
 from headrace.pipelines.train.worker import Job, Step, fitted, on_worker
 
 VERSION = 1
@@ -119,7 +120,7 @@ def plan(run_directory: str, model: str, config: Config, seed: int, weights: Map
     planned = batches.Plan(shelf, seed, rows, heeded)
     epochs = tuple(planned.epochs(config.epochs, config.max_steps))
     every = config.validate_every or max(1, sum(epochs) // SHARE)
-    mark = models.mark(model)
+    mark = model_files.mark(model)
     key = ledger.key(
         VERSION,
         mark,

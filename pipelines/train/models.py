@@ -14,16 +14,15 @@ import inspect
 import os
 import tempfile
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 import transformers
-import xxhash
 
 from headrace.cluster import storage
 from headrace.cluster.errors import ModelError
+from headrace.pipelines import model_files
 from headrace.pipelines.train.attention import additive, block_causal_mask
 from headrace.pipelines.train.config import Attention, Precision
 
@@ -73,58 +72,13 @@ def _described(model: str) -> Any:
             ) from error
 
 
-def local(path: str) -> str:
-    """A local directory, or hub name, for `path`: s3:// is copied to the user's cache once.
-
-    Only names without a directory are copied; they are fetched anew when they change.
-    """
-    if not storage.is_remote(path):
-        return os.path.abspath(path) if os.path.isdir(path) else path
-    entries = [e for e in storage.listing(path) if not e.path.endswith((".bin", ".pt", ".pth"))]
-    stamp = xxhash.xxh3_128_hexdigest(repr([(e.path, e.size, e.stamp) for e in entries]).encode())
-    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "headrace" / "models" / stamp
-    for entry in entries:
-        below = entry.path.removeprefix(path.rstrip("/") + "/")
-        if "/" not in below and not (home / below).exists():
-            _copy(entry.path, home / below)
-    return str(home)
-
-
-def _copy(source: str, target: Path) -> None:
-    """Fetch one object, a block at a time: weights are larger than what `put` should hold."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    temporary = target.with_name(f"{storage.TEMPORARY}{os.getpid()}-{target.name}")
-    with storage.explained(source, "read"), storage.open_input(source) as file, open(temporary, "wb") as out:
-        while block := file.read(2**24):
-            out.write(block)
-    os.replace(temporary, target)
-
-
-def mark(model: str) -> str:
-    """Hash of what a model is: names and contents of a directory's files, or the hub name.
-
-    Cost: reads the weights once, ~1 s for each GB or so; loading them does so anyway.
-    """
-    directory = local(model)
-    if not os.path.isdir(directory):
-        return model
-    digest = xxhash.xxh3_128()
-    for path in sorted(Path(directory).iterdir()):
-        if path.is_file() and path.suffix in (".json", ".safetensors", ".jinja", ".model", ".txt"):
-            digest.update(path.name.encode())
-            with path.open("rb") as file:
-                while block := file.read(2**24):
-                    digest.update(block)
-    return digest.hexdigest()
-
-
 def load(model: str, dtype: torch.dtype, attention: Attention) -> Any:
     """The model with its weights in `dtype`, in evaluation mode. Raises: ModelError, StorageError."""
     transformers.utils.logging.set_verbosity_error()
     transformers.utils.logging.disable_progress_bar()
     try:
         found = transformers.AutoModelForCausalLM.from_pretrained(
-            local(model),
+            model_files.local(model),
             dtype=dtype,
             attn_implementation=attention,
             use_safetensors=True,
@@ -141,7 +95,7 @@ def load(model: str, dtype: torch.dtype, attention: Attention) -> Any:
 def load_tokenizer(model: str) -> Any:
     """The model's tokenizer, for what is written beside an adapter and to decode. Raises: ModelError."""
     try:
-        return transformers.AutoTokenizer.from_pretrained(local(model), trust_remote_code=False)
+        return transformers.AutoTokenizer.from_pretrained(model_files.local(model), trust_remote_code=False)
     except Exception as error:
         raise ModelError(f"no tokenizer could be loaded from {model!r}: {_said(error)}") from error
 

@@ -31,7 +31,7 @@ from headrace.cluster.errors import ModelError, discreet
 from headrace.pipelines.train import batches, checkpoints, models
 
 if TYPE_CHECKING:
-    from headrace.pipelines.train.config import Train as Config
+    from headrace.pipelines.train.config import Config
 
 ADAM = {"betas": (0.9, 0.999), "eps": 1e-8}
 History = dict[str, Any]

@@ -30,7 +30,8 @@ from numpy.typing import NDArray
 
 from headrace import kernels
 from headrace.pipelines.stages import fingerprint
-from headrace.pipelines.stages.dedup import stage as dedup
+from headrace.pipelines.stages.dedup import blocks, in_memory
+from headrace.pipelines.stages.dedup import config as dedup_config
 
 HERE = Path(__file__).resolve().parent
 FLOOR = 0.995
@@ -88,11 +89,11 @@ def _by_band(space: str, counts: Counts) -> Iterator[Figure]:
 
 def _looked_at(texts: list[str], truth: Truth) -> list[tuple[float, bool]]:
     """Similarity of each pair from .7 up, and whether it is a candidate (with the sketch's cut at .65)."""
-    config = dedup.Config(threshold=0.7)
-    table = fingerprint.apply(dedup.as_rows(pa.array(texts)), fingerprint.Config())
-    rows = dedup.Rows(table)
-    _, representative = dedup.exact_copies(rows)
-    pairs = rows.place[dedup.candidate_pairs(rows, representative, config)]
+    config = dedup_config.Config(threshold=0.7)
+    table = fingerprint.apply(in_memory.as_rows(pa.array(texts)), fingerprint.Config())
+    rows = blocks.Rows(table)
+    _, representative = blocks.exact_copies(rows)
+    pairs = rows.place[blocks.candidate_pairs(rows, representative, config)]
     found = {(int(a), int(b)) for a, b in np.sort(pairs, axis=1)}
     best = np.zeros(len(texts), np.bool_)  # copies are decided before near pairs are looked for
     best[rows.place[representative]] = True
@@ -120,13 +121,13 @@ def measure_speed(count: int) -> Iterator[Figure]:
     megabytes = documents.nbytes / 1e6
     case = f"{count:,} documents"
     repeats = 3 if count <= SMALL else 2
-    table, *whole = timed(lambda: dedup.duplicates(documents), repeats)
+    table, *whole = timed(lambda: in_memory.duplicates(documents), repeats)
     found, others = planted_found(documents, planted, table["removed"].to_numpy().astype(np.int64))
     yield "planted pairs found", case, found, "share"
     yield "removed, not planted", case, others, "rows"
     assert found >= FLOOR, found
     assert min(table["similarity"].to_pylist()) >= THRESHOLD
-    rows = dedup.as_rows(documents)
+    rows = in_memory.as_rows(documents)
     _, *sketched = timed(lambda: fingerprint.apply(rows, fingerprint.Config()), repeats)
     for name, (wall, processor_time) in (("whole pass", whole), ("fingerprint", sketched)):
         yield name, case, megabytes / wall, "MB/s"

@@ -33,7 +33,8 @@ from bench_kernels import commit, processor
 from headrace import kernels
 from headrace.pipelines import schema
 from headrace.pipelines.stages import fingerprint
-from headrace.pipelines.stages.dedup import decide
+from headrace.pipelines.stages.dedup import config as dedup_config
+from headrace.pipelines.stages.dedup import decide, in_memory
 from headrace.pipelines.stages.dedup import stage as dedup
 
 HERE = Path(__file__).resolve().parent
@@ -49,7 +50,7 @@ def measure_articles(data: Path) -> Iterator[Figure]:
         names, texts = zip(*(line.split(" ", 1) for line in raw.decode().splitlines()), strict=True)
         truth_file = path.with_name(name.partition(".")[0] + ".truth")
         truth = {frozenset(line.split()) for line in truth_file.read_text().splitlines() if line.strip()}
-        table = dedup.duplicates(pa.array(texts, pa.large_string()))
+        table = in_memory.duplicates(pa.array(texts, pa.large_string()))
         rows = zip(table["removed"].to_pylist(), table["kept"].to_pylist(), strict=True)
         found = {frozenset((names[r], names[k])) for r, k in rows}
         yield "true pairs found", path.stem, len(found & truth), f"of {len(truth)}"
@@ -110,7 +111,7 @@ def _marks_off(text: str) -> str:
 def measure_sentences(case: str, texts: list[str], show: bool) -> Iterator[Figure]:
     """Removals by what sets the two rows apart."""
     began = time.perf_counter()
-    table = dedup.duplicates(pa.array(texts, pa.large_string()))
+    table = in_memory.duplicates(pa.array(texts, pa.large_string()))
     yield "seconds", case, time.perf_counter() - began, "s"
     yield "texts", case, len(texts), "rows"
     yield "different texts", case, len(set(texts)), "rows"
@@ -152,11 +153,11 @@ def instructions(data: Path) -> pa.Table:
 
 
 def removals(table: pa.Table) -> tuple[pa.Table, decide.Pairs]:
-    """Removed rows of a table of rows (as `dedup.duplicates` does for texts), and all pairs of row numbers
+    """Removed rows of a table of rows (as `in_memory.duplicates` does for texts), and all pairs of rows
     that are alike, exact and verified."""
-    config = dedup.Config()
+    config = dedup_config.Config()
     table = fingerprint.apply(table, fingerprint.Config())
-    rows, matches = dedup.matched(table, config)
+    rows, matches = in_memory.matched(table, config)
     verdict = decide.decide(rows.n, matches, config.threshold, dedup.rule_of_copies(config))
     near = (matches.similarity >= config.threshold) & (matches.rule != decide.ALIKE)
     alike = np.concatenate([matches.exact, matches.pairs[near]])

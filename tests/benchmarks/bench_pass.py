@@ -33,7 +33,8 @@ from headrace import kernels
 from headrace.cluster import storage
 from headrace.pipelines import schema
 from headrace.pipelines.stages import fingerprint
-from headrace.pipelines.stages.dedup import stage as dedup
+from headrace.pipelines.stages.dedup import config as dedup_config
+from headrace.pipelines.stages.dedup import in_memory
 from headrace.pipelines.stages.dedup.steps import run as dedup_tasks
 
 HERE = Path(__file__).resolve().parent
@@ -62,7 +63,7 @@ def warm() -> int:
         ]
     )
     fingerprint.apply(one, fingerprint.Config())
-    dedup.duplicates(pa.array(["some words " * 60, "other words " * 60] * 40))
+    in_memory.duplicates(pa.array(["some words " * 60, "other words " * 60] * 40))
     Path("/proc/self/clear_refs").write_text("5", encoding="ascii")
     return peak()
 
@@ -108,7 +109,7 @@ def write_files(folder: Path, documents: pa.Array, rows: int) -> tuple[list[str]
     """Prepared files of `rows` rows each, one an ordinal; and the CPU seconds of fingerprinting."""
     paths, seconds = [], 0.0
     for number, first in enumerate(range(0, len(documents), rows)):
-        part = dedup.as_rows(documents.slice(first, rows))
+        part = in_memory.as_rows(documents.slice(first, rows))
         ids = np.arange(part.num_rows, dtype=np.uint64) + (np.uint64(number) << np.uint64(32))
         part = part.set_column(0, "row_id", pa.array(ids))
         started = time.process_time()
@@ -136,7 +137,7 @@ def measure(folder: Path, count: int, rows: int) -> tuple[Spent, dict[str, float
     report = dedup_tasks.run(
         paths,
         str(output),
-        dedup.Config(),
+        dedup_config.Config(),
         order={"s": 0},
         ngram=fingerprint.Config().ngram,
         each=partial(each, spent=spent, work=output),
@@ -154,14 +155,14 @@ def check(documents: pa.Array, planted: Any, removed: pa.Table, rows: int) -> No
     ids = {name: removed[name].to_numpy() for name in ("removed", "kept")}
     flat = {n: (v >> np.uint64(32)) * np.uint64(rows) + (v & np.uint64(2**32 - 1)) for n, v in ids.items()}
     if len(documents) <= 200_000:
-        table = dedup.duplicates(documents)
+        table = in_memory.duplicates(documents)
         for name, found in flat.items():
             assert np.array_equal(found, table[name].to_numpy()), name
     gone = np.zeros(len(documents), np.bool_)
     gone[flat["removed"].astype(np.int64)] = True
     folded = pa.array([t + " " for t in kernels.fold(documents.take(pa.array(planted.ravel()))).to_pylist()])
     truth = kernels.jaccard(folded, np.arange(planted.size).reshape(-1, 2))
-    wanted = planted[truth > dedup.Config().threshold + 0.05]
+    wanted = planted[truth > dedup_config.Config().threshold + 0.05]
     found = gone[wanted].any(axis=1).mean()
     assert found >= 0.995, found
 

@@ -29,7 +29,7 @@ from numpy.typing import NDArray
 from headrace import kernels
 from headrace.cluster import storage
 from headrace.pipelines import schema
-from headrace.pipelines.stages.dedup import passages
+from headrace.pipelines.stages.dedup import in_memory, passages
 from headrace.pipelines.stages.dedup import stage as dedup
 from headrace.pipelines.stages.dedup.steps import passages as passage_tasks
 
@@ -65,7 +65,7 @@ def make_texts(count: int, length: int, seed: int) -> tuple[list[str], NDArray[n
 
 def write(folder: str, texts: list[str], files: int = 4) -> tuple[list[str], pa.Table]:
     """Prepared files of the texts, and what the steps before leave in duplicates/, where nothing goes."""
-    table = dedup.as_rows(pa.array(texts)).drop_columns(["drop", "error"])
+    table = in_memory.as_rows(pa.array(texts)).drop_columns(["drop", "error"])
     size = pa.array([len(text.encode()) for text in texts], pa.uint32())
     table = table.append_column("source", pa.repeat("s", len(texts))).append_column("size", size)
     table = table.append_column("quality", pa.array([{"score": 1.0}] * len(texts), schema.QUALITY))

@@ -31,7 +31,7 @@ from labelled import KINDS, LANGUAGE, make_documents, pairs_of, templates
 from peer_tools import TOOLS
 
 from headrace import kernels
-from headrace.pipelines.stages.dedup import stage as dedup
+from headrace.pipelines.stages.dedup import in_memory
 
 HERE = Path(__file__).resolve().parent
 OURS, VERSION = "headrace", "this commit"
@@ -116,7 +116,7 @@ def measure_speed(
     for count in [TRIAL, *sizes]:
         documents, planted = make_documents(count, count)
         megabytes, case = documents.nbytes / 1e6, f"{count:,} documents"
-        table, wall, cpu = timed(lambda documents=documents: dedup.duplicates(documents), 2)  # type: ignore[misc]
+        table, wall, cpu = timed(lambda documents=documents: in_memory.duplicates(documents), 2)  # type: ignore[misc]
         answers = {OURS: Answer(table["removed"].to_pylist(), VERSION, wall, cpu)}
         for tool in tools:
             if foreseen[tool] * count > limit:

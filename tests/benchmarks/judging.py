@@ -17,9 +17,10 @@ from numpy.typing import NDArray
 
 from headrace import kernels
 from headrace.pipelines.stages import fingerprint
-from headrace.pipelines.stages.dedup import stage as dedup
+from headrace.pipelines.stages.dedup import config as dedup_config
+from headrace.pipelines.stages.dedup import in_memory
 
-THRESHOLD, MARGIN = dedup.Config().threshold, 0.05
+THRESHOLD, MARGIN = dedup_config.Config().threshold, 0.05
 BANDS = ((0.70, 0.75), (0.75, 0.80), (0.80, 0.85), (0.85, 0.90), (0.90, 0.95), (0.95, 1.01))
 Truth = NDArray[np.float32]
 
@@ -55,10 +56,10 @@ class Counts(NamedTuple):
 
 def truth_of_windows(texts: list[str]) -> Truth:
     """All pairs as the verifier defines it, ``float32[N, N]``: 1 or 0 for texts too short, else Jaccard."""
-    table = fingerprint.apply(dedup.as_rows(pa.array(texts)), fingerprint.Config())
+    table = fingerprint.apply(in_memory.as_rows(pa.array(texts)), fingerprint.Config())
     pairs = np.stack(np.triu_indices(len(texts), 1), axis=1)
     folded = pa.array([text + " " for text in kernels.fold(texts).to_pylist()], pa.large_string())
-    long = table["answer_features"].to_numpy() >= dedup.Config().min_features
+    long = table["answer_features"].to_numpy() >= dedup_config.Config().min_features
     keys = table["answer_key"].to_numpy()
     equal = ~long[pairs].any(axis=1) & (keys[pairs[:, 0]] == keys[pairs[:, 1]])
     return _square(len(texts), np.where(long[pairs].all(axis=1), kernels.jaccard(folded, pairs), equal))
@@ -116,5 +117,5 @@ def judge(removals: Removals, truth: Truth) -> Counts:
 
 def headrace(texts: list[str] | pa.Array) -> Removals:
     """Our own removals."""
-    table = dedup.duplicates(texts if isinstance(texts, pa.Array) else pa.array(texts, pa.large_string()))
+    table = in_memory.duplicates(texts if isinstance(texts, pa.Array) else pa.array(texts, pa.large_string()))
     return Removals(table["removed"].to_numpy().astype(np.int64), table["kept"].to_numpy().astype(np.int64))

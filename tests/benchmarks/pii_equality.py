@@ -17,8 +17,9 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from headrace.pipelines.stages.pii.findings import Finding
 from headrace.pipelines.stages.pii.presidio.scanner import scanner
-from headrace.pipelines.stages.pii.presidio.setup import Finding, engine, versions
+from headrace.pipelines.stages.pii.presidio.setup import engine, versions
 
 MODES = (False, True)  # context words: as with a bare blank tokenizer, and live
 TEXTS, BYTES = 2000, 400_000  # of a batch, at most

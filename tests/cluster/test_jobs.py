@@ -166,7 +166,7 @@ def headrace_submit(head: Head, recipe: Path, *arguments: str) -> subprocess.Com
     command = [
         sys.executable,
         "-m",
-        "pipelines",
+        "headrace",
         "submit",
         str(recipe),
         "--address",

@@ -96,7 +96,7 @@ def test_kernels_compile_for_hopper(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("home", HOMES)
 def test_same_functions_as_the_cpu(home: str) -> None:
-    cpu, gpu = (import_module(f"kernels.{home}.{name}") for name in ("cpu", "gpu"))
+    cpu, gpu = (import_module(f"headrace.kernels.{home}.{name}") for name in ("cpu", "gpu"))
     shared = ("sketch",) if home == "sketch" else ("all_pairs", "table_pairs")
     for name in shared:
         assert inspect.signature(getattr(gpu, name)) == inspect.signature(getattr(cpu, name))
@@ -104,7 +104,7 @@ def test_same_functions_as_the_cpu(home: str) -> None:
 
 def test_no_gpu_code_is_loaded_unasked() -> None:
     code = (
-        "import sys, numpy, kernels\n"
+        "import sys, numpy\nfrom headrace import kernels\n"
         "kernels.fingerprint(['some text']), kernels.hamming_pairs(numpy.arange(3, dtype='u8'), 1)\n"
         "print({'torch', 'triton'} & set(sys.modules))\n"
     )

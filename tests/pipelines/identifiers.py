@@ -7,9 +7,9 @@ from collections.abc import Callable
 import phonenumbers
 import pyarrow as pa
 
+from headrace.pipelines.stages.pii.findings import Finding
 from headrace.pipelines.stages.pii.presidio import setup as pii_presidio
 from headrace.pipelines.stages.pii.presidio.scanner import scanner
-from headrace.pipelines.stages.pii.presidio.setup import Finding
 
 REGIONS = ("US", "GB", "DE", "FR", "IL", "IN", "CA", "BR", "IT", "AR", "JP")
 SAMPLES = """

@@ -38,7 +38,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from headrace.pipelines import schema
-from headrace.pipelines.quarantine import quarantine
+from headrace.pipelines.schema import quarantine
 from headrace.pipelines.section import Section
 from headrace.pipelines.stages.clean.text import Repair
 from headrace.pipelines.stages.clean.turns import REASONS, Turns, join, judge_content, judge_order, opened

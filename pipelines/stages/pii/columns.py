@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from headrace.pipelines import schema
 from headrace.pipelines.stages.pii.config import Config
+from headrace.pipelines.stages.pii.findings import Finding
 from headrace.pipelines.stages.pii.masking.replace import Conversation, Issued, Spans
 from headrace.pipelines.stages.pii.masking.surrogates import digest
-from headrace.pipelines.stages.pii.presidio.setup import Finding
 
 DIGEST = 8  # bytes: with the row in it, so short that two of a row are hardly ever the same
 

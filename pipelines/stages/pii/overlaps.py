@@ -26,7 +26,7 @@ import itertools
 import re
 from collections.abc import Iterable
 
-from headrace.pipelines.stages.pii.presidio.setup import Finding
+from headrace.pipelines.stages.pii.findings import Finding
 from headrace.pipelines.stages.pii.recognizers.recognizer import words
 
 THRESHOLD = 0.4  # the default of the recipe

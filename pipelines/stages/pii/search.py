@@ -7,11 +7,12 @@ import pyarrow as pa
 from headrace.cluster.errors import RecipeError
 from headrace.pipelines.section import hint
 from headrace.pipelines.stages.pii.config import Config
+from headrace.pipelines.stages.pii.findings import Finding
 from headrace.pipelines.stages.pii.overlaps import resolved
 from headrace.pipelines.stages.pii.own_scanner import own_scanner
 from headrace.pipelines.stages.pii.presidio.recognizer_names import LOCALES
 from headrace.pipelines.stages.pii.presidio.scanner import Found, Scanner, scanner
-from headrace.pipelines.stages.pii.presidio.setup import LANGUAGE, Finding
+from headrace.pipelines.stages.pii.presidio.setup import LANGUAGE
 from headrace.pipelines.stages.pii.recognizers.catalogue import RECOGNIZERS
 
 

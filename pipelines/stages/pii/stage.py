@@ -25,15 +25,15 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from headrace.pipelines import schema
-from headrace.pipelines.quarantine import quarantine
+from headrace.pipelines.schema import quarantine
 from headrace.pipelines.stages.pii import columns as pii_columns
 from headrace.pipelines.stages.pii.columns import Story, Told
 from headrace.pipelines.stages.pii.config import Config
+from headrace.pipelines.stages.pii.findings import Finding
 from headrace.pipelines.stages.pii.masking import surrogates as pii_surrogates
 from headrace.pipelines.stages.pii.masking.replace import Conversation
 from headrace.pipelines.stages.pii.masking.surrogates import Surrogates
 from headrace.pipelines.stages.pii.presidio import setup as pii_presidio
-from headrace.pipelines.stages.pii.presidio.setup import Finding
 from headrace.pipelines.stages.pii.search import found_in
 
 NAME = "pii"

@@ -11,7 +11,7 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from headrace.cluster.errors import SourceError
 from headrace.cluster.fragments import File
@@ -20,9 +20,7 @@ from headrace.pipelines.stages.read import json_text as jsontext
 from headrace.pipelines.stages.read.formats import Format
 from headrace.pipelines.stages.read.records import ReadError
 from headrace.pipelines.stages.read.shapes import NAMES, OPTIONAL, TURN_NAMES, Columns, Shape
-
-if TYPE_CHECKING:  # sources.py stands on this module
-    from headrace.pipelines.stages.read.inputs import Source
+from headrace.pipelines.stages.read.source import Source
 
 RECORDS = 200  # looked at for shape and columns
 FILES = 5  # looked into until a readable record is found
@@ -43,7 +41,7 @@ class Look:
         return list(dict.fromkeys(c for r in self.records for c in r))
 
 
-def file_format(source: "Source", files: Sequence[File]) -> Format | None:
+def file_format(source: Source, files: Sequence[File]) -> Format | None:
     """The one format of a source's files; None where every file's own suffix says it.
 
     Raises: SourceError for files of several kinds, or of unknown ones beside known ones.
@@ -74,7 +72,7 @@ def _array(file: File) -> bool:
     return streams.head(file.path).lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"[")
 
 
-def look(source: "Source", files: Iterable[File]) -> Look:
+def look(source: Source, files: Iterable[File]) -> Look:
     """The first records of the first file that has one that can be read."""
     problem = None
     name = ""
@@ -92,7 +90,7 @@ def look(source: "Source", files: Iterable[File]) -> Look:
     return Look(name, [], problem)
 
 
-def shape(source: "Source", seen: Look) -> "Source":
+def shape(source: Source, seen: Look) -> Source:
     """`source` with its shape and the names of its columns filled in.
 
     Raises: SourceError where no shape fits or a named column is not there.
@@ -122,7 +120,7 @@ def shape(source: "Source", seen: Look) -> "Source":
     )
 
 
-def _possible(source: "Source") -> list[Shape]:
+def _possible(source: Source) -> list[Shape]:
     """Shapes to try: those that have all the columns that the recipe names."""
     named = set(source.columns.model_dump(exclude_none=True)) - ANY_SHAPE
     return [s for s in NAMES if named <= set(_fields(s))]
@@ -133,7 +131,7 @@ def _fields(candidate: Shape) -> list[str]:
     return [*NAMES[candidate], *OPTIONAL.get(candidate, {}), *turn]
 
 
-def _fitting(candidate: Shape, source: "Source", seen: Look) -> Columns | None:
+def _fitting(candidate: Shape, source: Source, seen: Look) -> Columns | None:
     """Columns of the shape as the records have them; None where they do not fit."""
     given = source.columns
     if candidate in TURN_NAMES and source.group_by and given.messages is None:
@@ -157,7 +155,7 @@ def _fitting(candidate: Shape, source: "Source", seen: Look) -> Columns | None:
     return _completed(candidate, source, names)
 
 
-def _completed(candidate: Shape, source: "Source", names: dict[str, str] | None) -> Columns | None:
+def _completed(candidate: Shape, source: Source, names: dict[str, str] | None) -> Columns | None:
     if names is None:
         return None
     columns = source.columns.model_copy(update=names)
@@ -193,7 +191,7 @@ def _first_turns(seen: Look, column: str) -> list[set[str]] | None:
     return keys or None
 
 
-def _check(source: "Source", seen: Look) -> None:
+def _check(source: Source, seen: Look) -> None:
     """Raises: SourceError for a column that the recipe needs and no record seen has."""
     where: dict[str, Iterable[str | None]] = {
         "columns": shapes.required(source.shape or "messages", source.columns),

@@ -10,7 +10,7 @@ Cost: a record crosses the shuffle once, as JSON of the columns that are looked 
 import json
 import math
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -22,9 +22,7 @@ from headrace.pipelines import schema
 from headrace.pipelines.stages.read import rows as reading
 from headrace.pipelines.stages.read import shapes
 from headrace.pipelines.stages.read.records import Batch, ReadError
-
-if TYPE_CHECKING:  # sources.py stands on this module
-    from headrace.pipelines.stages.read.inputs import Source
+from headrace.pipelines.stages.read.source import Source
 
 RECORD = pa.schema(
     [
@@ -45,7 +43,7 @@ _encode = json.JSONEncoder(separators=(",", ":"), default=shapes.text).encode
 
 
 def read_grouped(
-    fragment: Fragment, source: "Source", *, buckets: int, fragment_size: int, seed: int
+    fragment: Fragment, source: Source, *, buckets: int, fragment_size: int, seed: int
 ) -> Iterator[pa.Table]:
     """Records of a fragment as tables of `RECORD`, about `fragment_size` bytes each, at least one.
 
@@ -64,7 +62,7 @@ def read_grouped(
         yield pa.concat_tables([RECORD.empty_table(), *held]).combine_chunks()
 
 
-def _tables(fragment: Fragment, source: "Source", buckets: int, seed: int) -> Iterator[pa.Table]:
+def _tables(fragment: Fragment, source: Source, buckets: int, seed: int) -> Iterator[pa.Table]:
     """Every batch of a fragment as a table of `RECORD`."""
     for part in fragment.ranges:
         following = reading.batches(part, source)
@@ -77,7 +75,7 @@ def _tables(fragment: Fragment, source: "Source", buckets: int, seed: int) -> It
             yield table
 
 
-def _records(batch: Batch, relative: str, source: "Source", buckets: int, seed: int) -> pa.Table:
+def _records(batch: Batch, relative: str, source: Source, buckets: int, seed: int) -> pa.Table:
     """One batch as a table of `RECORD`."""
     payloads: list[bytes | None] = []
     keys = []
@@ -133,7 +131,7 @@ def _hashes(keys: list[str], seed: int) -> tuple[np.ndarray, np.ndarray]:
     return np.ascontiguousarray(pairs[:, 0]), np.ascontiguousarray(pairs[:, 1])
 
 
-def assemble(table: pa.Table, fragment: Fragment, source: "Source", seed: int) -> pa.Table:
+def assemble(table: pa.Table, fragment: Fragment, source: Source, seed: int) -> pa.Table:
     """All records of a bucket (a table of `RECORD`, in any order) as rows of `schema.ROW`.
 
     A conversation stands where its first record lies; its turns are ordered by `order_by`, then by
@@ -145,7 +143,7 @@ def assemble(table: pa.Table, fragment: Fragment, source: "Source", seed: int) -
         return _assembled(lying, fragment, source, seed)
 
 
-def _assembled(lying: pa.Table, fragment: Fragment, source: "Source", seed: int) -> pa.Table:
+def _assembled(lying: pa.Table, fragment: Fragment, source: Source, seed: int) -> pa.Table:
     """`assemble`, of records sorted as they lie."""
     records = json.loads(b"[" + b",".join(p or b"{}" for p in lying["payload"].to_pylist()) + b"]")
     where = reading.places(lying["unit"].combine_chunks(), lying["index"].combine_chunks())

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from itertools import chain
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -23,15 +23,13 @@ from headrace.cluster.fragments import Fragment, Range
 from headrace.pipelines import schema
 from headrace.pipelines.stages.read import formats, shapes
 from headrace.pipelines.stages.read.records import Batch, ReadError, encodable
-
-if TYPE_CHECKING:  # sources.py stands on this module
-    from headrace.pipelines.stages.read.inputs import Source
+from headrace.pipelines.stages.read.source import Source
 
 VERSION = 1
 ROW_BYTES = 32  # what a row counts for beside its text when parts are measured
 
 
-def read(fragment: Fragment, source: "Source", *, fragment_size: int, seed: int) -> Iterator[pa.Table]:
+def read(fragment: Fragment, source: Source, *, fragment_size: int, seed: int) -> Iterator[pa.Table]:
     """Parts of a fragment as tables of `schema.ROW`, at least one; row ids run on over the parts.
 
     A part ends with the row at which its text reaches `fragment_size` bytes. Content never makes it
@@ -45,7 +43,7 @@ def read(fragment: Fragment, source: "Source", *, fragment_size: int, seed: int)
         yield part.set_column(0, schema.ROW.field(0), pa.array(ids))
 
 
-def _tables(fragment: Fragment, source: "Source", seed: int) -> Iterator[pa.Table]:
+def _tables(fragment: Fragment, source: Source, seed: int) -> Iterator[pa.Table]:
     """Every batch of a fragment as a table of rows."""
     for part in fragment.ranges:
         following = batches(part, source)
@@ -73,7 +71,7 @@ def uncollected() -> Iterator[None]:
             gc.enable()
 
 
-def batches(part: Range, source: "Source") -> Iterator[Batch]:
+def batches(part: Range, source: Source) -> Iterator[Batch]:
     """Records of one range of a source's file."""
     return formats.read(
         part.path, part.size, source.format_of(part.relative), source.wanted(), part.start, part.stop
@@ -113,7 +111,7 @@ def _joined(tables: list[pa.Table]) -> pa.Table:
     return pa.concat_tables(tables).combine_chunks() if tables else schema.ROW.empty_table()
 
 
-def of_batch(batch: Batch, relative: str, source: "Source", seed: int) -> pa.Table:
+def of_batch(batch: Batch, relative: str, source: Source, seed: int) -> pa.Table:
     """The records of one batch as rows."""
     n = len(batch.records)
     files = pa.repeat(pa.scalar(clean(relative), pa.string()), n)
@@ -130,7 +128,7 @@ def rows(
     errors: dict[int, ReadError],
     files: pa.Array,
     where: pa.Array,
-    source: "Source",
+    source: Source,
     seed: int,
 ) -> pa.Table:
     """Records as rows of `schema.ROW`, one each, with row ids still to be given.
@@ -168,7 +166,7 @@ def rows(
 
 
 def _turns(
-    records: list[dict[str, Any]], errors: dict[int, ReadError], source: "Source"
+    records: list[dict[str, Any]], errors: dict[int, ReadError], source: Source
 ) -> list[list[shapes.Turn]]:
     """The turns of every record; what cannot be mapped gets an entry in `errors` and no turns."""
     turns_of = source.mapper()

@@ -24,6 +24,7 @@ import xxhash
 
 from headrace.cluster import storage
 from headrace.cluster.errors import ModelError
+from headrace.pipelines import model_files
 from headrace.pipelines.stages.tokenise.encoder import SAMPLES, Encoder, Engine
 from headrace.pipelines.stages.tokenise.template import (
     ALL,
@@ -318,7 +319,11 @@ def _pretrained(name: str | None) -> Any:
 
     Raises: ModelError that says what is missing.
     """
-    path = str(SHIPPED) if name is None else _local_copy(name) if storage.is_remote(name) else name
+    path = str(SHIPPED) if name is None else name
+    if storage.is_remote(path):
+        path = model_files.local(path, suffixes=SUFFIXES)
+        if not os.path.isdir(path):  # nothing was copied
+            raise ModelError(f"{name!r} holds no tokenizer: none of {', '.join(VOCABULARIES)} is below it")
     if os.path.isdir(path):
         if not any(os.path.exists(os.path.join(path, file)) for file in VOCABULARIES):
             raise ModelError(
@@ -357,18 +362,3 @@ def _from_pretrained(path: str) -> Any:
             f"it ({str(error).partition(chr(10))[0]})"
         ) from error
     return transformers.AutoTokenizer.from_pretrained(path, trust_remote_code=False)
-
-
-def _local_copy(url: str) -> str:
-    """The small files of an s3:// model directory in the user's cache; fetched anew when they change."""
-    entries = [e for e in storage.listing(url) if e.path.endswith(SUFFIXES)]
-    if not entries:
-        raise ModelError(f"{url!r} holds no tokenizer: none of {', '.join(VOCABULARIES)} is below it")
-    stamp = xxhash.xxh3_128_hexdigest(repr([(e.path, e.size, e.stamp) for e in entries]).encode())
-    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "headrace" / "models" / stamp
-    prefix = url.rstrip("/") + "/"
-    for entry in entries:
-        below = entry.path.removeprefix(prefix)
-        if "/" not in below and not (home / below).exists():
-            storage.put(str(home / below), storage.read_bytes(entry.path))
-    return str(home)

@@ -11,6 +11,7 @@ from headrace.cluster.errors import SourceError
 from headrace.pipelines import recipe
 from headrace.pipelines.commands.init import starter
 from headrace.pipelines.stages.read import inputs as sources
+from headrace.pipelines.stages.read.source import Source
 
 SECRET = "private words of a row"
 
@@ -61,7 +62,7 @@ def test_licences_beside_the_data_are_left_out_by_a_glob(tmp_path: Path) -> None
     assert "1 others there are left out" in text
     (entry,) = yaml.safe_load(text)["sources"]
     assert entry["path"] == f"{tmp_path}/d/**/*.json*"
-    assert sources.resolve([sources.Source(**entry)])[0].shape == "prompt_completion"
+    assert sources.resolve([Source(**entry)])[0].shape == "prompt_completion"
 
 
 def test_turns_under_other_names_are_found(tmp_path: Path) -> None:

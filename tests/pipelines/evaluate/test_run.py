@@ -14,12 +14,12 @@ from headrace.cluster import storage
 from headrace.cluster.errors import GateError, ModelError, SourceError
 from headrace.pipelines.evaluate import outputs as measuring
 from headrace.pipelines.evaluate import run as evaluate
+from headrace.pipelines.evaluate.config import METRICS, Gate
 from headrace.pipelines.evaluate.outputs import Sample
 from headrace.pipelines.evaluate.run import Config
 from headrace.pipelines.train import batches, models
 from headrace.pipelines.train import driver as train
 from headrace.pipelines.train import worker as training
-from headrace.pipelines.train.config import METRICS, Gate
 from headrace.pipelines.train.worker import Rank
 from tests.pipelines import toys
 

@@ -17,7 +17,7 @@ from headrace.pipelines.recipe import Recipe
 from headrace.pipelines.stages import pack
 from headrace.pipelines.stages.dedup import passages
 from headrace.pipelines.stages.pii import stage as pii
-from headrace.pipelines.stages.pii.presidio.setup import Finding
+from headrace.pipelines.stages.pii.findings import Finding
 from headrace.pipelines.stages.tokenise import stage as tokenise
 from tests.pipelines.stages.pii.test_stage import MAIL, PHONE, Message, table
 

@@ -20,7 +20,8 @@ from headrace.cluster import storage
 from headrace.pipelines import schema
 from headrace.pipelines.stages import fingerprint
 from headrace.pipelines.stages.dedup import decide
-from headrace.pipelines.stages.dedup.stage import Config, exact_copies, scores, short_equal
+from headrace.pipelines.stages.dedup.blocks import exact_copies, scores, short_equal
+from headrace.pipelines.stages.dedup.config import Config
 from headrace.pipelines.stages.dedup.steps import block as blocking
 
 KEYS = ("row_id", "source", "quality", "size", "file")

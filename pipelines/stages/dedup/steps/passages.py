@@ -24,8 +24,8 @@ from numpy.typing import NDArray
 from headrace.cluster import storage
 from headrace.pipelines import schema
 from headrace.pipelines.stages.dedup import decide, passages
+from headrace.pipelines.stages.dedup.blocks import Columns, scores
 from headrace.pipelines.stages.dedup.passages import Config
-from headrace.pipelines.stages.dedup.stage import Columns, scores
 
 GROUP = 16  # prepared files that are staged together
 SHARE = 2**21  # lines (a passage of a group) that one task counts

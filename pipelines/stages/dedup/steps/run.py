@@ -26,7 +26,8 @@ from headrace.pipelines.stages import fingerprint
 from headrace.pipelines.stages.dedup import against, candidates, decide, index
 from headrace.pipelines.stages.dedup import stage as dedup
 from headrace.pipelines.stages.dedup.against import Corpus
-from headrace.pipelines.stages.dedup.stage import Config, removed_table, rule_of_copies
+from headrace.pipelines.stages.dedup.config import Config
+from headrace.pipelines.stages.dedup.stage import removed_table, rule_of_copies
 from headrace.pipelines.stages.dedup.steps import block as blocking
 from headrace.pipelines.stages.dedup.steps import cluster as clusters
 from headrace.pipelines.stages.dedup.steps import order as ordering

@@ -18,7 +18,7 @@ from headrace import kernels
 from headrace.cluster import storage
 from headrace.pipelines.stages import fingerprint
 from headrace.pipelines.stages.dedup import against, candidates, decide, verify
-from headrace.pipelines.stages.dedup.stage import Config
+from headrace.pipelines.stages.dedup.config import Config
 from headrace.pipelines.stages.dedup.steps import block as blocking
 from headrace.pipelines.stages.dedup.steps import order as ordering
 

@@ -18,12 +18,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from headrace.pipelines.stages.pii.config import Config, Kind
+from headrace.pipelines.stages.pii.findings import Finding
 from headrace.pipelines.stages.pii.masking.surrogates import Surrogates
 from headrace.pipelines.stages.pii.masking.values import BETWEEN, Folded, folded, identity
-from headrace.pipelines.stages.pii.presidio.setup import Finding
 
 LETTER = re.compile(r"[^\W_]")
-TAG = r"<[A-Z][A-Z_]*_(?:[0-9]+|[a-p]{16})>"  # of any kind: a number or a hash
 
 
 OLD = -1.0  # score of what was issued, among findings

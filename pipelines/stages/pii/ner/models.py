@@ -33,6 +33,7 @@ from spacy.language import Language
 from headrace.cluster import storage
 from headrace.cluster.errors import ModelError
 from headrace.kernels import dispatch
+from headrace.pipelines import model_files
 from headrace.pipelines.stages.pii.config import Ner
 from headrace.pipelines.stages.pii.presidio.setup import LANGUAGE, complete, quiet
 
@@ -109,9 +110,7 @@ def mark(ner: Ner) -> list[str]:
     """
     place = located(ner)
     if ner.engine == "transformers":
-        from headrace.pipelines.train import models
-
-        what = models.mark(place)
+        what = model_files.mark(place)
         return [what, *_versions("transformers", "tokenizers", "torch")]
     what = _hash(Path(place)) if os.path.isdir(place) else f"{place}=={version(place)}"
     return [what, *_versions("spacy", "thinc")]
@@ -148,9 +147,7 @@ def located(ner: Ner) -> str:
         if ner.engine == "spacy":
             return os.path.abspath(model)
         _require_safetensors(model, names)
-        from headrace.pipelines.train import models
-
-        return models.local(model)
+        return model_files.local(model)
     if model.startswith(("/", "./", "../", "~")) or model.count("/") > 1 or os.path.exists(model):
         raise ModelError(f"{KEY}: {model!r} is not a directory")
     return _package(model) if ner.engine == "spacy" else _from_hub(model)

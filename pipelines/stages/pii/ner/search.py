@@ -20,10 +20,10 @@ from typing import Any
 import pyarrow as pa
 
 from headrace.pipelines.stages.pii.config import Ner
-from headrace.pipelines.stages.pii.masking.replace import TAG
+from headrace.pipelines.stages.pii.findings import TAG, Finding
 from headrace.pipelines.stages.pii.ner import models as pii_models
 from headrace.pipelines.stages.pii.presidio.scanner import Found
-from headrace.pipelines.stages.pii.presidio.setup import LANGUAGE, Finding, engine
+from headrace.pipelines.stages.pii.presidio.setup import LANGUAGE, engine
 
 PIECE = 20_000  # characters; spaCy needs some 10 KB of memory for one
 OVERLAP = 200  # characters that two pieces of a text share

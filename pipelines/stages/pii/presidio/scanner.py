@@ -31,6 +31,7 @@ from headrace.kernels.scan import Places, scan, scan_from
 from headrace.pipelines.stages.pii.automaton.graph import Added, Graph, Pattern
 from headrace.pipelines.stages.pii.automaton.machine import Machine
 from headrace.pipelines.stages.pii.automaton.symbols import Symbols, named
+from headrace.pipelines.stages.pii.findings import Finding
 from headrace.pipelines.stages.pii.phone.scanner import Phones, region_gate
 from headrace.pipelines.stages.pii.presidio.context import Pieces, Words
 from headrace.pipelines.stages.pii.presidio.patterns import (
@@ -40,7 +41,7 @@ from headrace.pipelines.stages.pii.presidio.patterns import (
     patterns_of,
     searched,
 )
-from headrace.pipelines.stages.pii.presidio.setup import LANGUAGE, Finding, RanOutOfTimeError, engine, quiet
+from headrace.pipelines.stages.pii.presidio.setup import LANGUAGE, RanOutOfTimeError, engine, quiet
 
 Result = tuple[int, int, float, str, int]  # start, end, score, entity, number of the recogniser
 

@@ -15,20 +15,10 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.metadata import version
-from typing import Any, NamedTuple
+from typing import Any
 
 LANGUAGE = "en"
 OPTIONAL = ("torch", "transformers")  # which spaCy and Presidio import where they are installed
-
-
-class Finding(NamedTuple):
-    """One finding: characters ``start:end`` of its text."""
-
-    start: int
-    end: int
-    entity: str
-    score: float
-    recognizer: str
 
 
 class RanOutOfTimeError(Exception):

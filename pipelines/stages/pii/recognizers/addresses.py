@@ -12,53 +12,18 @@ are a unit.
 import re
 from typing import Any
 
-from headrace.pipelines.stages.pii.recognizers.recognizer import LETTER, Recognizer, Span, before, span, words
+from headrace.pipelines.stages.pii.recognizers.lists import either, words
+from headrace.pipelines.stages.pii.recognizers.recognizer import LETTER, Recognizer, Span, before, span
 
-ENGLISH = (
-    "street|st|avenue|ave|road|rd|boulevard|blvd|drive|dr|lane|ln|highway|hwy|parkway|pkwy|terrace|"
-    "crescent|expressway"
-)
-TITLED = (
-    "Court|Ct|COURT|CT|Place|Pl|PLACE|PL|Square|Sq|SQUARE|Ter|Circle|Cir|CIRCLE|Close|CLOSE|Grove|GROVE|"
-    "Gardens|Row|"
-    "Trail|Trl|TRAIL|Turnpike|Alley|ALLEY|Plaza|PLAZA|Loop|Walk|WALK|Way|WAY|Mews|Quay|Esplanade|Parade|Av|AV"
-)
-CERTAIN = words(ENGLISH.replace("|", " "))
-FIRST = (
-    "rua|rúa|rue|calle|avenida|avenue|av|ul|ulica|trg|strada|chemin|boulevard|bd|camino|camiño|paseo|"
-    "travessa|"
-    "corso|carrer|praça|vicolo|allée|via dei|via del|via della|via di"
-)
-CAPITALS = "Via|Viale|Plaza|Piazza|Route|Largo|Impasse|Quai|Rue|Rua|Calle|Corso"
-LAST = (
-    "straße|strasse|str\\.|gasse|weg|allee|platz|damm|ufer|laan|straat|plein|gracht|steenweg|dreef|"
-    "gatan|gata|vägen|väg|vegen|veien|vej|stræde|katu|kuja|utca|körút|ulice|ulica|náměstí|třída|"
-    "utja|tér"
-)
-SURE = words("straße strasse str. gasse allee platz straat laan gatan vägen steenweg dreef utca katu")
-STATES = (
-    "AL|AK|AZ|AR|CA|CO|CT|DE|FL|GA|HI|ID|IL|IN|IA|KS|KY|LA|ME|MD|MA|MI|MN|MS|MO|MT|NE|NV|NH|NJ|NM|NY|NC|ND|"
-    "OH|OK|OR|"
-    "PA|RI|SC|SD|TN|TX|UT|VT|VA|WA|WV|WI|WY|DC|PR|AA|AE|AP"
-)
-NO_PLACES = words(
-    "the a an of to down up in on at from by for with and or but is are was were be it its i you he she we "
-    "they my your "
-    "his her our their this that these those per each every all some any no not than then when while if as "
-    "into over "
-    "under about after before until minute minutes hour hours day days week weeks month months year years "
-    "mile miles "
-    "km kilometers kilometres meter meters metre metres foot feet inch inches block blocks way one two "
-    "three four "
-    "five six seven eight nine ten more less times dollars percent people other another same main-memory "
-    "can could "
-    "will would has have had do does did does first second third next last most least only also "
-    "car cars "
-    "bike bus different cup cups lane lanes how what where which there here please call contact phone "
-    "number card "
-    "plus minus equals equal test men women boys girls january february march april may june july august "
-    "september october november december"
-)
+ENGLISH = either("streets_english")
+TITLED = either("streets_titled")
+CERTAIN = frozenset(words("streets_english"))
+FIRST = either("streets_first")
+CAPITALS = either("streets_first_titled")
+LAST = either("streets_glued")
+SURE = frozenset(words("streets_glued_sure"))
+STATES = either("states")
+NO_PLACES = frozenset(words("no_places"))
 UNIT = (
     r"(?:apt|apartment|suite|ste|unit|flat|room|rm|floor|fl|no)\b\.?[ ]?#?[ ]?\d{1,5}[a-z]?|"
     r"#[ ]?\d{1,5}[a-z]?"
@@ -190,12 +155,9 @@ def tailed(match: Any, score: float) -> Span | None:
 
 NAME = rf"{LETTER}[\w'’.-]*"
 NAMED = rf"(?:{NAME}[ ]){{1,5}}"
-KINDS = (
-    "Rua|Rúa|Rue|rue|Via|Viale|Calle|Avenida|Avenue|Av|Ul|ul|Plaza|Piazza|Trg|Strada|Chemin|Boulevard|Paseo|"
-    "Corso|Carrer"
-)
+KINDS = either("streets_first_number_last")
 PLAIN_STATES = "|".join(
-    state for state in STATES.split("|") if state not in {"IN", "OR", "ME", "HI", "OK", "OH"}
+    state for state in words("states") if state not in {"IN", "OR", "ME", "HI", "OK", "OH"}
 )
 STATED = re.compile(rf" (?:{PLAIN_STATES}),? \d{{4,5}}\Z", re.IGNORECASE)
 HOUSE = r"(?<![\w.,/$€£:=+*-])\d{1,6}[A-Za-z]?(?:[ ]?[-/][ ]?\d{1,4})?"

@@ -7,12 +7,10 @@ years, months and weekdays are none.
 import re
 from typing import Any
 
+from headrace.pipelines.stages.pii.recognizers.lists import either
 from headrace.pipelines.stages.pii.recognizers.recognizer import Recognizer, Span, before, span
 
-MONTHS = (
-    "january|february|march|april|may|june|july|august|september|october|november|december|"
-    "jan|feb|mar|apr|jun|jul|aug|sept|sep|oct|nov|dec"
-)
+MONTHS = either("months")
 ORDINALS = (
     "first|second|third|fourth|fifth|sixth|seventh|eighth|ninth|tenth|eleventh|twelfth|thirteenth|fourteenth|"
     "fifteenth|sixteenth|seventeenth|eighteenth|nineteenth|twentieth|twenty[- ](?:first|second|third|fourth|"

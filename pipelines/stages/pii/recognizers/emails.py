@@ -8,27 +8,18 @@ that end in "com", "net" or "org", behind "email" or alone in a line.
 import re
 from typing import Any
 
-from headrace.pipelines.stages.pii.recognizers.recognizer import Recognizer, Span, span, words
+from headrace.pipelines.stages.pii.recognizers.lists import either, words
+from headrace.pipelines.stages.pii.recognizers.recognizer import Recognizer, Span, span
 
-ENDINGS = "com|net|org|edu|gov|info|biz|io|co|uk|us|de|fr|it|es|nl|in|ca|au|ch|at|ru|br|jp|me"
-PROVIDERS = (
-    "gmail|googlemail|gmial|gamil|gmai|gmaill|gmal|gmil|ymail|yahoo|yaho|yahooo|hotmail|hotmial|outlook|aol|"
-    "icloud|protonmail|proton|rediffmail|rediff|zoho|gmx|comcast|verizon|msn|mail|email|live|yandex"
-)
+ENDINGS = either("email_endings")
+PROVIDERS = either("email_providers")
 GLUED = PROVIDERS.replace("|proton|", "|").replace("|rediff|", "|")
 LOCAL = re.compile(r"[\w.+-]*\w(?:[\[({ ]*(?:dot|underscore|dash)[\])} ]*[\w.+-]*\w){0,2}\Z", re.IGNORECASE)
 STRIPPED = re.compile(r"(?:[^\W\d_]+ )?\d{1,8} \Z")
 WORD = re.compile(r"\w+ \Z")
-NO_LOCALS = words(
-    "me us it is am are was be at the a an to look looks looking now here there him her them you email "
-    "mail arrive "
-    "available contact reach found site website that this and or of on in find shop buy order check out only "
-    "work works working store live stay just more start started starting sign up join page"
-)
+NO_LOCALS = frozenset(words("no_email_locals"))
 
-NO_ADDRESSES = words(
-    "telecom intercom sitcom romcom dotcom internet magnet planet cabinet bonnet hornet net org"
-)
+NO_ADDRESSES = frozenset(words("no_emails"))
 
 
 def spelled(match: Any, score: float) -> Span | None:

@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+from headrace.pipelines.stages.pii.recognizers.lists import words
 from headrace.pipelines.stages.pii.recognizers.recognizer import (
     CAPITAL,
     LETTER,
@@ -16,122 +17,16 @@ from headrace.pipelines.stages.pii.recognizers.recognizer import (
     Span,
     before,
     span,
-    words,
 )
 
-GIVEN = words(
-    "aaron abigail adam adrian ahmed aisha alan albert alejandro alex alexander alexandra alexis ali alice "
-    "alicia "
-    "alison allison amanda amber amelia amir amit amy ana andrea andreas andrew angel angela anil anita "
-    "ann anna anne "
-    "annie anthony antonio arjun arthur arun ashley asha astrid audrey austin ava barbara beatrice ben "
-    "benjamin "
-    "bernard beth betty beverly bill billy bob bobby bonnie brad bradley brandon brenda brian bruce bryan "
-    "caleb "
-    "cameron carl carla carlos carmen carol caroline carolyn catherine charles charlie charlotte chen "
-    "cheryl chloe "
-    "chris christian christina christine christopher claire clara claudia clara colin connor craig crystal "
-    "cynthia "
-    "daisy dan daniel daniela danielle danny dave david dawn dean deborah debra denise dennis derek diana "
-    "diane diego "
-    "dmitri donald donna doris dorothy doug douglas dylan ed eddie edward eileen elaine eleanor elena eli "
-    "elijah "
-    "elizabeth ella ellen emily emma eric erica erik erin ernest ethan eugene eva evan evelyn fatima felix "
-    "fernando "
-    "fiona florence frances francis francisco frank fred gabriel gareth gary george georgia gerald gina "
-    "giovanni gloria "
-    "gordon grace graham greg gregory hannah hans harold harriet harry hassan heather hector helen helena "
-    "henry "
-    "howard hugo ian ibrahim ida igor ingrid irene isaac isabel isabella ivan jack jackie jackson jacob "
-    "jacqueline "
-    "jade jake james jamie jan jane janet janice jasmine jason javier jay jean jeff jeffrey jenna jennifer "
-    "jenny "
-    "jeremy jerry jesse jessica jill jim jimmy joan joanna joe joel johan johanna john johnny jon jonas "
-    "jonathan jordan "
-    "jorge jose joseph joshua joy joyce juan judith judy julia julian julie justin kai karen karl kate "
-    "katherine "
-    "kathleen kathryn katie kayla keith kelly ken kenneth kevin kim klaus kumar kurt kyle larry lars laura "
-    "lauren "
-    "laurie lawrence leah lee lena leo leon leonard leslie liam lilian lily linda lisa lois lorenzo louis "
-    "louise luca "
-    "lucas lucia lucy luis luke lynn madison maggie manuel marco marcus margaret maria marie marilyn mario "
-    "mark marta "
-    "martha martin mary mateo matt matthew maurice max megan mei melanie melissa mia michael michelle "
-    "miguel mike "
-    "mohamed mohammed molly monica muhammad nadia nancy naomi natalie natasha nathan neha neil nicholas "
-    "nicole nick "
-    "nikhil nina noah noel nora norman oliver olivia omar oscar pablo pamela patricia patrick paul paula "
-    "pedro peggy "
-    "peter phil philip phyllis pierre pooja priya rachel rahul raj rajesh ralph ramesh raul ravi ray "
-    "raymond rebecca "
-    "ricardo richard rick rita rob robert roberto robin roger ron ronald rosa rose rosemary ross roy ruby "
-    "russell ruth "
-    "ryan sally sam samantha samuel sandra sanjay sara sarah scott sean sebastian sergei sergio shannon "
-    "sharon shaun "
-    "sheila sherry shirley simon sofia sonia sophia sophie stacy stan stanley stefan stella stephanie "
-    "stephen steve "
-    "steven stuart sue sunil suresh susan suzanne sven sylvia tamara tania tanya tara ted teresa terry "
-    "theodore "
-    "theresa thomas tiffany tim timothy tina todd tom tommy tony tracy travis trevor tyler valerie vanessa "
-    "vera "
-    "veronica victor victoria vijay vincent viola violet virginia vivian vladimir walter wanda wayne wei "
-    "wendy "
-    "wilhelm will william xavier yan yasmin yolanda yuki yusuf yvonne zach zachary zoe"
-)
-NO_NAMES = words(
-    "a an the and or but if so not no yes i i'm im you he she it we they me him her us them my your his "
-    "its our their "
-    "mine yours this that these those here there who what when where why how which whose in on at to of "
-    "off for from "
-    "by with about into over under up down out as is am are was were be been being do does did have has "
-    "had will "
-    "would can could shall should may might must just now then very too also still already always never "
-    "ever only "
-    "really well ok okay please thanks thank hello hi hey dear sorry glad happy sad fine good great sure "
-    "afraid able "
-    "unable going gonna trying looking calling writing contacting interested ready done back new old all "
-    "everyone "
-    "everybody anyone someone nobody team folks guys friend friends sir madam ma'am mam miss customer user "
-    "client "
-    "sirs ladies gentlemen world kitty god lord diary reader readers colleague colleagues both again morning "
-    "afternoon evening night day today tomorrow yesterday monday tuesday wednesday thursday friday "
-    "saturday sunday "
-    "january february march april may june july august september october november december because since "
-    "while "
-    "after before until than more most less least some any each every other another one two three first "
-    "last next "
-    "american british english french german italian spanish russian chinese japanese indian mexican canadian "
-    "australian irish scottish welsh dutch swedish norwegian danish finnish polish greek turkish arab "
-    "african asian "
-    "european brazilian korean vietnamese thai portuguese jewish muslim christian hindu buddhist catholic "
-    "dr dr. mr mr. mrs mrs. ms ms. prof prof. st name names address phone email number id date time type "
-    "value key "
-    "unknown none null n/a na string text bot chatbot ai assistant gpt chatgpt speaking calling and/or "
-    "there's that's "
-    "let let's see get got make made want need like love know think say said tell told email e-mail ssn "
-    "account "
-    "password policy digits card booking confirmation incorrect wrong correct listed spelled under changed "
-    "john's "
-    "regards sincerely cheers best kind warm currently originally hereby writing sender recipient everyone's "
-    "appears appear shows show has isn't doesn't starts begins contains comes means sounds written "
-    "misspelled only "
-    "using used after above below back later tomorrow asap when if immediately"
-)
-LABELS = words(
-    "agent customer user assistant caller operator representative rep advisor manager doctor nurse patient "
-    "teacher "
-    "student interviewer host guest officer detective captain client support seller buyer speaker"
-)
+GIVEN = frozenset(words("given_names"))
+NO_NAMES = frozenset(words("no_names"))
+LABELS = frozenset(words("roles"))
 MOST = 4  # words of a name
-PARTICLES = words("van von der den de del della di da dos das du la le bin ibn al el ter ten zu af av y")
+PARTICLES = frozenset(words("particles"))
 INITIAL = re.compile(rf"{CAPITAL}\.?\Z")
 OWNER = re.compile(r"([\w'’]+) \Z")
-OWNERS = words(
-    "my his her your our their the full first last middle maiden nick family whose is and it's its yes "
-    "sure ok yeah "
-    "well hi hello hey sorry so also but that's that customer patient client contact manager agent i me a "
-    "good morning"
-)
+OWNERS = frozenset(words("owners"))
 PIECES = re.compile(rf"(?:{LETTER}+(?:['’-]{LETTER}+)*)\.?")
 GAP = re.compile(r"[ ]?")
 

@@ -12,23 +12,13 @@ import re
 from collections import Counter
 from typing import Any
 
-from headrace.pipelines.stages.pii.recognizers.recognizer import Recognizer, Span, span, words
+from headrace.pipelines.stages.pii.recognizers.lists import words
+from headrace.pipelines.stages.pii.recognizers.recognizer import Recognizer, Span, span
 
 LEAST = 3.0  # bits a character of a value that looks random
 END = re.compile(r"-----END [A-Z0-9 ]{0,30}PRIVATE KEY(?: BLOCK)?-----")
 BODY = re.compile(r"(?:\\n|[\sA-Za-z0-9+/=:,-])*")
-NO_PASSWORDS = words(
-    "not no the a an my your his her its our their this that is are was were be been being and or but if "
-    "in on at to of "
-    "for from with by as it so too very also now wrong incorrect invalid correct valid required empty "
-    "missing "
-    "expired weak strong stronger secure unsafe long short changed reset reseted set hashed encrypted stored "
-    "protected safe same different forgotten lost unknown known given needed necessary optional null none "
-    "nil undefined true false string str int text password passwords user username input value what how "
-    "which when where why who case sensitive blank hidden never always only one all any used usually about "
-    "at least between expiring working accepted rejected saved please can will must should may might "
-    "could would need needs has have had does do did doesn't isn't"
-)
+NO_PASSWORDS = frozenset(words("no_passwords"))
 PLACEHOLDER = re.compile(
     r"(?i)x{4,}|\*{3,}|\.{3}|your|example|placeholder|insert|changeme|<|>|\{|\}|\$|%|redacted"
 )

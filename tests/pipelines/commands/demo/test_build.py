@@ -45,20 +45,29 @@ def test_the_recipe_is_valid(tmp_path: Path) -> None:
 
 
 def test_a_second_start_keeps_the_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    started: list[list[str]] = []
+    monkeypatch.setattr(demo, "STEPS", 1)
+    monkeypatch.setattr(demo, "DOCUMENTS", 100)
+    assert demo.build(str(tmp_path)) == str(tmp_path / "recipe.yaml")
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
+    assert demo.build(str(tmp_path)) == str(tmp_path / "recipe.yaml")
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")} == before
+
+
+@pytest.mark.parametrize("code", [0, 2])
+def test_the_command_runs_what_was_built(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, code: int) -> None:
+    started, compared, path = [], [], str(tmp_path / "recipe.yaml")
+    command = cli.main
 
     def run(arguments: list[str]) -> int:
         started.append(arguments)
-        return 2
+        return code
 
+    monkeypatch.setattr(demo, "build", lambda directory: path)
+    monkeypatch.setattr(demo, "compare", compared.append)
     monkeypatch.setattr(cli, "main", run)
-    monkeypatch.setattr(demo, "STEPS", 1)
-    monkeypatch.setattr(demo, "DOCUMENTS", 100)
-    assert demo.main(str(tmp_path)) == 2
-    before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
-    assert demo.main(str(tmp_path)) == 2
-    assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")} == before
-    assert started == [["run", str(tmp_path / "recipe.yaml")]] * 2
+    assert command(["demo", str(tmp_path)]) == code
+    assert started == [["run", path]]
+    assert compared == ([] if code else [str(tmp_path / "run")])
 
 
 def test_it_tells_base_beside_tuned(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -10,7 +10,7 @@ import pytest
 from headrace.cluster import ledger, storage
 from headrace.cluster.errors import OutputError, RecipeError
 from headrace.pipelines.stages.dedup import against
-from headrace.pipelines.stages.dedup.stage import Config
+from headrace.pipelines.stages.dedup.config import Config
 from headrace.pipelines.stages.dedup.steps import run as dedup_tasks
 from tests.pipelines.stages.dedup.steps.test_run import corpus, each, rows
 

@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 from headrace import kernels
 from headrace.pipelines import schema
 from headrace.pipelines.stages import fingerprint
+from headrace.pipelines.stages.dedup import in_memory
 from headrace.pipelines.stages.dedup import stage as dedup
-from headrace.pipelines.stages.dedup.stage import Config
+from headrace.pipelines.stages.dedup.config import Config
 
 WORDS = [
     "amber",
@@ -34,7 +35,7 @@ STORY = " ".join(f"{WORDS[i * 7 % 16]} {WORDS[i * i % 13]}{i}" for i in range(60
 
 
 def removed(texts: list[str | None], config: Config | None = None) -> dict[int, tuple[int, str]]:
-    table = dedup.duplicates(pa.array(texts, pa.string()), config)
+    table = in_memory.duplicates(pa.array(texts, pa.string()), config)
     assert table.schema.equals(dedup.REMOVED)
     return {r["removed"]: (r["kept"], r["rule"]) for r in table.to_pylist()}
 
@@ -72,10 +73,10 @@ def test_nothing_and_nulls() -> None:
     assert removed([]) == {}
     assert removed([None, None]) == {}
     assert removed([None, STORY, None, STORY]) == {3: (1, "exact")}
-    assert dedup.duplicates(pa.chunked_array([], pa.string())).num_rows == 0
+    assert in_memory.duplicates(pa.chunked_array([], pa.string())).num_rows == 0
     chunks = pa.chunked_array([pa.array([STORY]), pa.array([STORY])], pa.string())
-    assert dedup.duplicates(chunks)["removed"].to_pylist() == [1]
-    assert dedup.duplicates(pa.array([STORY, STORY], pa.large_string())).num_rows == 1
+    assert in_memory.duplicates(chunks)["removed"].to_pylist() == [1]
+    assert in_memory.duplicates(pa.array([STORY, STORY], pa.large_string())).num_rows == 1
 
 
 def test_each_kind_can_be_left_alone() -> None:
@@ -92,7 +93,7 @@ def test_threshold_is_met_from_above() -> None:
     folded = kernels.fold([t + " " for t in texts if t])
     similarity = kernels.jaccard([t + " " for t in folded.to_pylist()], [[0, 1]])[0]
     assert 0.7 < similarity < 1
-    table = dedup.duplicates(pa.array(texts), Config(threshold=similarity))
+    table = in_memory.duplicates(pa.array(texts), Config(threshold=similarity))
     assert table["similarity"].to_pylist() == [similarity]
     assert removed(texts, Config(threshold=float(np.nextafter(similarity, 1)))) == {}
 
@@ -156,7 +157,7 @@ def similarities(texts: list[str]) -> np.ndarray:
 def test_removals_are_verified_and_complete(seed: int) -> None:
     texts = corpus(seed)
     truth = similarities(texts)
-    table = dedup.duplicates(pa.array(texts)).to_pylist()
+    table = in_memory.duplicates(pa.array(texts)).to_pylist()
     gone = {r["removed"] for r in table}
     assert len(gone) == len(table)
     for row in table:
@@ -177,8 +178,8 @@ def test_order_changes_nothing(seed: int) -> None:
     lengthened = [text + "z" * at for at, text in enumerate(corpus(seed, 60))]
     texts = list({len(text): text for text in lengthened}.values())
     order = np.random.default_rng(seed).permutation(len(texts))
-    straight = dedup.duplicates(pa.array(texts)).to_pylist()
-    permuted = dedup.duplicates(pa.array([texts[i] for i in order])).to_pylist()
+    straight = in_memory.duplicates(pa.array(texts)).to_pylist()
+    permuted = in_memory.duplicates(pa.array([texts[i] for i in order])).to_pylist()
     back = [{**r, "removed": int(order[r["removed"]]), "kept": int(order[r["kept"]])} for r in permuted]
     assert sorted(back, key=lambda r: r["removed"]) == straight
 

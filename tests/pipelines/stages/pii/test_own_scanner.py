@@ -12,10 +12,11 @@ from pydantic import ValidationError
 
 from headrace.pipelines.stages.pii import stage as pii
 from headrace.pipelines.stages.pii.automaton.graph import Pattern
+from headrace.pipelines.stages.pii.findings import Finding
 from headrace.pipelines.stages.pii.own_scanner import OwnScanner
 from headrace.pipelines.stages.pii.presidio.recognizer_names import LOCALES, PRESIDIO
 from headrace.pipelines.stages.pii.presidio.scanner import scanner
-from headrace.pipelines.stages.pii.presidio.setup import LANGUAGE, Finding
+from headrace.pipelines.stages.pii.presidio.setup import LANGUAGE
 from headrace.pipelines.stages.pii.recognizers.catalogue import RECOGNIZERS, STEPS
 from headrace.pipelines.stages.pii.stage import Config
 from tests.pipelines.identifiers import SAMPLES, fuzz, plain

@@ -15,9 +15,9 @@ from hypothesis import strategies as st
 
 from headrace.pipelines import schema
 from headrace.pipelines.stages.pii import stage as pii
+from headrace.pipelines.stages.pii.findings import Finding
 from headrace.pipelines.stages.pii.masking import replace as pii_replace
 from headrace.pipelines.stages.pii.presidio.scanner import scanner
-from headrace.pipelines.stages.pii.presidio.setup import Finding
 from headrace.pipelines.stages.pii.stage import Config
 from tests.pipelines.identifiers import SAMPLES, fuzz, plain
 

@@ -13,10 +13,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from headrace.cluster import fragments
 from headrace.cluster.fragments import Fragment
 from headrace.pipelines import books, schema
+from headrace.pipelines.stages.read import grouping
 from headrace.pipelines.stages.read import inputs as sources
-from headrace.pipelines.stages.read.inputs import Source
+from headrace.pipelines.stages.read.source import Source
 
 BUCKETS = 3
 
@@ -28,8 +30,8 @@ def conversations(source: Source, fragment_size: int = 300, shuffle: int | None 
     records = pa.concat_tables(
         [
             table
-            for part in sources.inputs(buckets[0], 200)
-            for table in sources.read_grouped(
+            for part in fragments.inputs(buckets[0], 200)
+            for table in grouping.read_grouped(
                 part, resolved, buckets=buckets[0].buckets, fragment_size=500, seed=1
             )
         ]
@@ -42,7 +44,7 @@ def conversations(source: Source, fragment_size: int = 300, shuffle: int | None 
     for bucket in buckets:
         own = records.filter(pc.equal(records["bucket"], bucket.bucket))
         claimed = Fragment.from_json({**bucket.to_json(), "ordinal": bucket.bucket})
-        found.append(sources.assemble(own, claimed, resolved, seed=1))
+        found.append(grouping.assemble(own, claimed, resolved, seed=1))
     return found
 
 
@@ -151,8 +153,8 @@ def test_several_turns_a_record_are_joined_too(tmp_path: Path) -> None:
 def test_an_empty_bucket_has_no_rows() -> None:
     source = Source(name="s", path="x", shape="messages", group_by="k")
     fragment = Fragment("s", "grouped", (), 0, 0, 1)
-    empty = next(sources.read_grouped(fragment, source, buckets=1, fragment_size=10, seed=0))
-    table = sources.assemble(empty, fragment, source, seed=0)
+    empty = next(grouping.read_grouped(fragment, source, buckets=1, fragment_size=10, seed=0))
+    table = grouping.assemble(empty, fragment, source, seed=0)
     assert table.num_rows == 0
     assert table.schema.equals(schema.ROW)
 

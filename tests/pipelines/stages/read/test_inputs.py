@@ -16,7 +16,8 @@ from headrace.cluster.errors import RecipeError, SourceError
 from headrace.cluster.fragments import Fragment
 from headrace.pipelines import schema
 from headrace.pipelines.stages.read import inputs as sources
-from headrace.pipelines.stages.read.inputs import Source
+from headrace.pipelines.stages.read import rows as reading
+from headrace.pipelines.stages.read.source import Source
 
 PAIRS: list[dict[str, Any]] = [
     {"question": f"What is {i}?", "answer": f"It is {i}. " * (i % 9)} for i in range(60)
@@ -40,7 +41,7 @@ def rows(source: Source, fragment_size: int = 2**25) -> list[dict[str, Any]]:
     found = []
     for ordinal, fragment in enumerate(sources.plan(resolved, fragment_size)):
         claimed = Fragment.from_json({**fragment.to_json(), "ordinal": ordinal})
-        for table in sources.read(claimed, resolved, fragment_size=fragment_size, seed=0):
+        for table in reading.read(claimed, resolved, fragment_size=fragment_size, seed=0):
             assert table.schema.equals(schema.ROW)
             found += table.to_pylist()
     return found
@@ -250,7 +251,7 @@ def test_parts_end_with_the_row_that_fills_them(tmp_path: Path, monkeypatch: pyt
     (source,) = sources.resolve([Source(path=str(path))])
     (fragment,) = sources.plan(source, 200)
     assert fragment.kind == "stream"
-    parts = list(sources.read(fragment, source, fragment_size=200, seed=0))
+    parts = list(reading.read(fragment, source, fragment_size=200, seed=0))
     assert len(parts) > 10
 
     def size(table: pa.Table) -> int:
@@ -262,7 +263,7 @@ def test_parts_end_with_the_row_that_fills_them(tmp_path: Path, monkeypatch: pyt
     from headrace.pipelines.stages.read import streams
 
     monkeypatch.setattr(streams, "CHUNK", 50)  # how it is buffered changes nothing
-    assert [p.to_pylist() for p in sources.read(fragment, source, fragment_size=200, seed=0)] == [
+    assert [p.to_pylist() for p in reading.read(fragment, source, fragment_size=200, seed=0)] == [
         p.to_pylist() for p in parts
     ]
 
@@ -336,7 +337,7 @@ def test_a_file_that_vanishes_is_named(tmp_path: Path) -> None:
     (fragment,) = sources.plan(source, 2**20)
     os.unlink(path)
     with pytest.raises(SourceError, match=r"x\.jsonl was there when the run began and is gone"):
-        list(sources.read(fragment, source, fragment_size=2**20, seed=0))
+        list(reading.read(fragment, source, fragment_size=2**20, seed=0))
 
 
 @pytest.mark.s3

@@ -13,9 +13,8 @@ from hypothesis import strategies as st
 from headrace.cluster import storage
 from headrace.pipelines import schema
 from headrace.pipelines.stages import fingerprint
-from headrace.pipelines.stages.dedup import decide
-from headrace.pipelines.stages.dedup import stage as dedup
-from headrace.pipelines.stages.dedup.stage import Config
+from headrace.pipelines.stages.dedup import decide, in_memory
+from headrace.pipelines.stages.dedup.config import Config
 from headrace.pipelines.stages.dedup.steps import block as blocking
 from headrace.pipelines.stages.dedup.steps import run as dedup_tasks
 from headrace.pipelines.stages.dedup.steps import verify as verifying
@@ -111,7 +110,7 @@ def test_files_and_tasks_change_nothing(
     folder = tmp_path_factory.mktemp("pass")
     texts = corpus(seed)
     table = rows(texts)
-    memory = dedup.duplicates(pa.array(texts))
+    memory = in_memory.duplicates(pa.array(texts))
     (folder / "a").mkdir()
     report, straight = ran(written(folder / "a", table, []), folder / "one")
     assert straight["removed"].select(memory.column_names).equals(memory)
@@ -188,7 +187,7 @@ def test_priority_then_quality_then_length_decide_who_stays(tmp_path: Path) -> N
 def test_borderline_pairs_share_a_cluster_but_stay(tmp_path: Path) -> None:
     words = [f"word{i}" for i in range(40)]
     texts = [" ".join(words), " ".join([*words[:36], "quite", "another"])]
-    similarity = dedup.duplicates(pa.array(texts), Config(threshold=0.5))["similarity"][0].as_py()
+    similarity = in_memory.duplicates(pa.array(texts), Config(threshold=0.5))["similarity"][0].as_py()
     config = Config(threshold=min(1.0, similarity + 0.03), margin=0.05)
     report, tables = ran(written(tmp_path, rows(texts), []), tmp_path / "out", config)
     assert (report["near"], report["borderline"]) == (0, 1)
@@ -222,7 +221,7 @@ def test_thresholds_count_what_would_go(tmp_path: Path) -> None:
     by_threshold = {t["threshold"]: t["rows"] for t in report["thresholds"]}
     assert by_threshold[0.8] == report["exact"] + report["near"]
     assert sum(c["rows"] - 1 for c in report["clusters"]) <= by_threshold[0.8]
-    assert by_threshold[0.9] == dedup.duplicates(pa.array(texts), Config(threshold=0.9)).num_rows
+    assert by_threshold[0.9] == in_memory.duplicates(pa.array(texts), Config(threshold=0.9)).num_rows
 
 
 def test_a_row_that_was_added_never_displaces_one_that_stood(tmp_path: Path) -> None:

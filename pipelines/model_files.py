@@ -1,0 +1,61 @@
+"""The files of a model: a copy on this machine, and a hash of what they hold.
+
+What: a model is a directory (local or s3://) or a hub name. An s3:// directory is copied once to the user's
+cache, under a name that changes with what it holds.
+"""
+
+import os
+from pathlib import Path
+
+import xxhash
+
+from headrace.cluster import storage
+
+UNSAFE = (".bin", ".pt", ".pth")  # pickles
+
+
+def local(path: str, *, suffixes: tuple[str, ...] = ()) -> str:
+    """A local directory, or hub name, for `path`: s3:// is copied to the user's cache once.
+
+    Only names without a directory are copied, where `suffixes` are given those that end so; they are
+    fetched anew when they change. Weights that may run code are left where they are.
+    """
+    if not storage.is_remote(path):
+        return os.path.abspath(path) if os.path.isdir(path) else path
+    entries = [e for e in storage.listing(path) if not e.path.endswith(UNSAFE)]
+    entries = [e for e in entries if not suffixes or e.path.endswith(suffixes)]
+    stamp = xxhash.xxh3_128_hexdigest(repr([(e.path, e.size, e.stamp) for e in entries]).encode())
+    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "headrace" / "models" / stamp
+    for entry in entries:
+        below = entry.path.removeprefix(path.rstrip("/") + "/")
+        if "/" not in below and not (home / below).exists():
+            _copy(entry.path, home / below)
+    return str(home)
+
+
+def _copy(source: str, target: Path) -> None:
+    """Fetch one object, a block at a time: weights are larger than what `put` should hold."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    temporary = target.with_name(f"{storage.TEMPORARY}{os.getpid()}-{target.name}")
+    with storage.explained(source, "read"), storage.open_input(source) as file, open(temporary, "wb") as out:
+        while block := file.read(2**24):
+            out.write(block)
+    os.replace(temporary, target)
+
+
+def mark(model: str) -> str:
+    """Hash of what a model is: names and contents of a directory's files, or the hub name.
+
+    Cost: reads the weights once, ~1 s for each GB or so; loading them does so anyway.
+    """
+    directory = local(model)
+    if not os.path.isdir(directory):
+        return model
+    digest = xxhash.xxh3_128()
+    for path in sorted(Path(directory).iterdir()):
+        if path.is_file() and path.suffix in (".json", ".safetensors", ".jinja", ".model", ".txt"):
+            digest.update(path.name.encode())
+            with path.open("rb") as file:
+                while block := file.read(2**24):
+                    digest.update(block)
+    return digest.hexdigest()

@@ -1,0 +1,47 @@
+"""The config of `dedup`, apart from its code."""
+
+from typing import Literal
+
+from pydantic import Field, model_validator
+
+from headrace.pipelines.section import Section
+from headrace.pipelines.stages import fingerprint
+from headrace.pipelines.stages.dedup.passages import Config as Passages
+
+
+class Config(Section):
+    """What counts as a duplicate."""
+
+    exact: bool = True
+    """Remove rows with the same roles and contents."""
+    near: bool = True
+    """Remove rows whose prompt and answer are each alike (exact copies among them)."""
+    passages: Passages = Passages()
+    threshold: float = Field(0.8, gt=0, le=1)
+    """Least Jaccard similarity of both parts, over windows of the folded text; where one part is too short to
+    compare and equal, what differs in the other counts double (.8 asks for .9), and beside a very short
+    answer ("true") only the same prompt goes: others are listed as alike and share a side of the split. Below
+    .7 many pairs are never looked at: see `candidates` for the share that is found."""
+    margin: float = Field(0.05, ge=0, lt=1)
+    """Pairs this far below the threshold are listed as borderline, and share a side of the split."""
+    min_features: int = Field(160, ge=1, le=fingerprint.KEYED)
+    """Parts with fewer windows are compared as they are, after folding case and spaces: in a sentence one
+    word, often a short one, makes another statement and would pass a threshold of .8 (with 72 windows, 20 of
+    158,000 different sentences of 112 languages did, a "not" among them; with 160 none)."""
+    against: tuple[str, ...] = ()
+    """Earlier runs and fingerprint directories (`headrace fingerprints`), local or s3://: rows like one
+    that those hold are removed, and name the run and the row."""
+    alarm: float = Field(0.5, gt=0, le=1)
+    """Share of a source's rows; where more than that goes as duplicates, the run says so."""
+    on_alarm: Literal["warn", "stop"] = "warn"
+    """stop: end the run then (exit 3) before anything is packed; it goes on where `alarm` is raised."""
+
+    device: Literal["auto", "cpu", "gpu"] = "auto"
+    """What sketches texts: auto takes the cluster's GPUs where it has any, by a pool of actors with one
+    each; gpu refuses to run without. The result is the same to the bit."""
+
+    @model_validator(mode="after")
+    def _something_to_compare(self) -> "Config":
+        if self.against and not (self.exact or self.near):
+            raise ValueError("against needs exact or near: nothing is compared without them")
+        return self

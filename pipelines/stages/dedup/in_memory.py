@@ -1,0 +1,59 @@
+"""Duplicates among texts in memory, by the same steps and with the same answer as pass 2."""
+
+import numpy as np
+import pyarrow as pa
+
+from headrace.pipelines import schema
+from headrace.pipelines.stages import fingerprint
+from headrace.pipelines.stages.dedup import decide, verify
+from headrace.pipelines.stages.dedup.blocks import Rows, candidate_pairs, exact_copies, short_equal
+from headrace.pipelines.stages.dedup.config import Config
+from headrace.pipelines.stages.dedup.stage import removed_table, rule_of_copies
+
+
+def duplicates(texts: pa.Array, config: Config | None = None) -> pa.Table:
+    """Duplicates among texts in memory: which go, for which, and why.
+
+    texts: Arrow string or large_string array; a null is no text and never a duplicate. Returns a table
+    `removed, kept` (row numbers), `distance, similarity, rule`, sorted by `removed`: the same answer as
+    the pass gives on the same rows.
+    """
+    config = config or Config()
+    rows, matches = matched(fingerprint.apply(as_rows(texts), fingerprint.Config()), config)
+    verdict = decide.decide(rows.n, matches, config.threshold, rule_of_copies(config))
+    return removed_table(rows["row_id"], rows["simhash"], verdict)
+
+
+def matched(table: pa.Table, config: Config) -> tuple[Rows, decide.Matches]:
+    """All that is alike among the fingerprinted rows of `table`, and the rows by rank."""
+    rows = Rows(table)
+    exact, representative = exact_copies(rows)
+    pairs = candidate_pairs(rows, representative, config)
+    concerned, local = np.unique(pairs, return_inverse=True)
+    measured = verify.similarities(
+        table.select(verify.COLUMNS).take(pa.array(rows.place[concerned])),
+        local.reshape(-1, 2),
+        min_features=config.min_features,
+        ngram=fingerprint.Config().ngram,
+    )
+    equal = short_equal(rows, representative, config)
+    rule = np.where(measured.alike, decide.ALIKE, decide.NEAR).astype(np.int8)
+    return rows, decide.Matches.of(exact, equal, pairs, measured.similarity, rule)
+
+
+def as_rows(texts: pa.Array) -> pa.Table:
+    """Rows of one message of role `text` each; nulls are left out, so `row_id` is the text's number."""
+    flat = texts.combine_chunks() if isinstance(texts, pa.ChunkedArray) else texts
+    valid = flat.is_valid().to_numpy(zero_copy_only=False)
+    flat = (flat if valid.all() else flat.drop_null()).cast(pa.large_string())
+    n = len(flat)
+    message = pa.StructArray.from_arrays([pa.repeat("text", n), flat], fields=list(schema.MESSAGE))
+    offsets = pa.array(np.arange(n + 1), pa.int32())
+    return pa.table(
+        {
+            "row_id": pa.array(np.flatnonzero(valid), pa.uint64()),
+            "messages": pa.ListArray.from_arrays(offsets, message, type=schema.MESSAGES),
+            "drop": pa.nulls(n, pa.string()),
+            "error": pa.nulls(n, pa.string()),
+        }
+    )
