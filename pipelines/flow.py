@@ -6,7 +6,9 @@ from headrace.cluster import session, storage
 from headrace.cluster.errors import GateError, ModelError, SourceError
 from headrace.pipelines import rundir
 from headrace.pipelines.console import Mode, say
-from headrace.pipelines.passes import gate, summary
+from headrace.pipelines.passes import dedup as dedup_pass
+from headrace.pipelines.passes import gate, summary, units
+from headrace.pipelines.passes import pack as pack_pass
 from headrace.pipelines.passes import pack_worker as packed
 from headrace.pipelines.passes import prepare as passes
 from headrace.pipelines.recipe import Recipe
@@ -19,8 +21,8 @@ from headrace.pipelines.stages.pii import stage as pii
 
 # Pass 1, after reading: every part of every fragment goes through these.
 ROW_STAGES = (clean, quality, pii, fingerprint)
-# Pass 2 (`passes.deduplicate`): exact, near, clusters, sides, over the whole run; then, where asked for,
-# repeated passages (`passes.find_passages`).
+# Pass 2 (`dedup_pass.deduplicate`): exact, near, clusters, sides, over the whole run; then, where asked for,
+# repeated passages (`dedup_pass.find_passages`).
 # Pass 3 (`packed.work`), every window: dedup marks, passages cut, split, tokenise, pack.
 # Then the gate (`pii_gate.work`) looks through what every window wrote.
 
@@ -35,14 +37,14 @@ def prepare(recipe: Recipe, mode: Mode) -> dict[str, Any]:
     run = rundir.claim(recipe)
     session.start(_logical_cpus(run.recipe))
     rows = passes.prepare(run, ROW_STAGES, mode)
-    duplicates = passes.deduplicate(run, rows, mode)
-    passes.alarm(run, duplicates, mode)
-    shared = passes.find_passages(run, rows, duplicates, mode)
-    windows = passes.pack(run, rows, duplicates, shared, mode)
+    duplicates = dedup_pass.deduplicate(run, rows, mode)
+    dedup_pass.alarm(run, duplicates, mode)
+    shared = dedup_pass.find_passages(run, rows, duplicates, mode)
+    windows = pack_pass.pack(run, rows, duplicates, shared, mode)
     scanned = gate.scan(run, rows, shared, windows, mode)
     seen = gate.summary(scanned)
     gate.audit(run, rows, seen)
-    workers = passes.workers(run)
+    workers = units.workers(run)
     told = summary.write(run.path, summary.prepare(run, rows, duplicates, shared, windows, scanned, workers))
     _say_prepared(told, mode)
     gate.judge(run, seen, mode)

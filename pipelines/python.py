@@ -25,7 +25,9 @@ from headrace.pipelines.passes import summary
 from headrace.pipelines.passes.pack_worker import SPLITS
 from headrace.pipelines.recipe import Recipe
 from headrace.pipelines.section import Section
+from headrace.pipelines.stages.dedup import in_memory
 from headrace.pipelines.stages.dedup import stage as dedup
+from headrace.pipelines.stages.dedup.config import Config as Dedup
 from headrace.pipelines.stages.pii import search as pii_search
 from headrace.pipelines.stages.pii import stage as pii
 from headrace.pipelines.stages.pii.config import Config as Pii
@@ -125,7 +127,7 @@ class Run:
 
     @property
     def removed(self) -> pl.DataFrame:
-        """Duplicates: `removed`, `kept` (row_ids), `distance`, `similarity`, `rule`; `run`, if an earlier one."""
+        """Duplicates: `removed`, `kept` (row_ids), `distance`, `similarity`, `rule`, and an earlier `run`."""
         return self._below("duplicates/removed.parquet", dedup.REMOVED)
 
     @property
@@ -175,7 +177,7 @@ def _escaped(value: object) -> str:
     return html.escape(f"{value:,}" if isinstance(value, int) else str(value))
 
 
-def duplicates(texts: Texts, config: Mapping[str, Any] | dedup.Config | None = None) -> pl.DataFrame:
+def duplicates(texts: Texts, config: Mapping[str, Any] | Dedup | None = None) -> pl.DataFrame:
     """Duplicates among texts in memory: which go, for which, and why. No Ray, no files.
 
     texts: any sequence of str and None, or an Arrow string array; None is no text. config: what a recipe's
@@ -184,7 +186,7 @@ def duplicates(texts: Texts, config: Mapping[str, Any] | dedup.Config | None = N
 
     Raises: RecipeError for a key or a value that `dedup` cannot have.
     """
-    return pl.DataFrame(dedup.duplicates(_array(texts), _config("dedup", dedup.Config, config)))
+    return pl.DataFrame(in_memory.duplicates(_array(texts), _config("dedup", Dedup, config)))
 
 
 def find_pii(texts: Texts, config: Mapping[str, Any] | Pii | None = None) -> pl.DataFrame:

@@ -3,21 +3,22 @@
 And what a run says of PII (`passes.pii_audit`), the gate's verdict with it.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
 from headrace.cluster import ledger, stream
 from headrace.cluster.errors import GateError
-from headrace.pipelines.console import Mode, Progress, say
+from headrace.pipelines.console import Mode, say
 from headrace.pipelines.passes import gate_worker as pii_gate
 from headrace.pipelines.passes import pack_worker as packed
-from headrace.pipelines.passes import pii_audit
-from headrace.pipelines.passes import prepare as passes
+from headrace.pipelines.passes import pii_audit, units
 from headrace.pipelines.rundir import Run
 from headrace.pipelines.stages.pii import coverage as pii_coverage
 from headrace.pipelines.stages.pii import stage as pii
 from headrace.pipelines.stages.tokenise import stage as tokenise
+
+PASS = units.Pass(pii_gate.NAME, number="window", unit=lambda record: packed.unit(record["window"]))
 
 
 def scan(
@@ -40,20 +41,16 @@ def scan(
     fingerprint = tokenise.tokenizer(recipe.model, recipe.tokenise).fingerprint
     shards = {w["window"]: [o for o in w["outputs"] if "split" in o] for w in windows}
     keys = {number: _key(run, outputs, fingerprint) for number, outputs in shards.items()}
-    held = {
-        r["window"]: r
-        for r in ledger.load(run.path, pii_gate.NAME).values()
-        if keys.get(r["window"]) == r["key"]
-    }
-    todo = [(w, shards[w.number]) for w in cut if w.number not in held]
-    sizes = {w.number: sum(o["size"] for o in outputs) for w, outputs in todo}
-    with Progress(pii_gate.NAME, sum(sizes.values()), len(todo), mode if todo else "quiet") as bar:
-        work = partial(pii_gate.work, job=pii_gate.Job(recipe, keys, frozenset(packed.cuts(recipe, shared))))
-        for record in stream.each(work, todo, workers=passes.workers(run), name=pii_gate.NAME):
-            held[record["window"]] = record
-            bar.update(rows=record["rows"], kept=record["rows"], bytes=sizes[record["window"]], fragments=1)
-    ledger.compact(run.path, pii_gate.NAME, {w.unit: held[w.number] for w in cut})
-    return [held[w.number] for w in cut]
+    sizes = {number: sum(o["size"] for o in outputs) for number, outputs in shards.items()}
+    job = pii_gate.Job(recipe, keys, frozenset(packed.cuts(recipe, shared)))
+
+    def work(todo: Sequence[int], _: Mapping[int, units.Records]) -> Iterator[ledger.Record]:
+        chosen = [(cut[number], shards[number]) for number in todo]
+        return stream.each(
+            partial(pii_gate.work, job=job), chosen, workers=units.workers(run), name=pii_gate.NAME
+        )
+
+    return units.resume(run, PASS, keys, work, sizes=sizes, mode=mode)
 
 
 def _key(run: Run, outputs: Sequence[dict[str, Any]], fingerprint: str) -> str:
@@ -62,8 +59,7 @@ def _key(run: Run, outputs: Sequence[dict[str, Any]], fingerprint: str) -> str:
         [[o["path"], o["xxh3"]] for o in outputs],
         [
             pii_gate.VERSION,
-            pii.VERSION,
-            config.model_dump(mode="json", exclude=passes.PLACES),
+            *units.config_key(pii, config),
             config.secret_mark,
         ],
         [pii.versions(), pii_coverage.mark(config), fingerprint],

@@ -47,7 +47,12 @@ class Window:
     @property
     def unit(self) -> str:
         """Name in the ledger and in file names."""
-        return f"{self.number:08d}"
+        return unit(self.number)
+
+
+def unit(number: int) -> str:
+    """Name of a window in the ledger and in file names."""
+    return f"{number:08d}"
 
 
 @dataclass(frozen=True)

@@ -15,8 +15,8 @@ from headrace.cluster import ledger, storage, stream
 from headrace.cluster.errors import BooksError
 from headrace.pipelines import books
 from headrace.pipelines.passes import pack_worker as packed
-from headrace.pipelines.passes import prepare as passes
 from headrace.pipelines.passes import prepare_worker as prepared
+from headrace.pipelines.passes import units
 from headrace.pipelines.rundir import Run
 from headrace.pipelines.stages import pack
 from headrace.pipelines.stages.pii.coverage import coverage, mark
@@ -28,8 +28,8 @@ LIBRARIES = (
     "peft",
     "polars",
     "numba",
-    *passes.PREPARE_LIBRARIES,
-    *passes.PACK_LIBRARIES,
+    *units.PREPARE_LIBRARIES,
+    *units.PACK_LIBRARIES,
 )
 
 
@@ -52,7 +52,7 @@ def prepare(
         "packed": _packed(run, windows),
         "stages": books.add_timings(r["stages"] for r in [*rows, duplicates, shared, *windows, *scanned]),
         "digest": digest(run.path, workers=workers),
-        "versions": {"python": passes.versions(())["python"], **{n: version(n) for n in LIBRARIES}},
+        "versions": {"python": units.versions(())["python"], **{n: version(n) for n in LIBRARIES}},
         "sources": _sources(run, rows, windows),
         "passes": {prepared.NAME: first, packed.NAME: last},
         "histograms": _histograms(rows, windows),

@@ -49,7 +49,6 @@ STAGES = {
     "fingerprint": "sketches for finding duplicates",
     "dedup": "duplicates of a row that is kept",
     "split": "rows that belong on two sides",
-    "decontaminate": "rows that an evaluation set holds",
     "tokenise": "rows with nothing to learn from",
     "pack": "rows that fit into no sequence",
     "gate": "personal data in what was packed",

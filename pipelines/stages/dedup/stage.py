@@ -23,6 +23,8 @@ from headrace.pipelines.stages.dedup.config import Config
 
 NAME = "dedup"
 VERSION = 2
+# What is said and where it is worked out, not which rows go; passages have a key of their own.
+NOT_IN_KEY = {"alarm", "on_alarm", "device", "passages"}
 REMOVED = pa.schema(
     [
         ("removed", pa.uint64()),

@@ -321,6 +321,6 @@ def test_a_stage_that_moved_to_another_module_has_the_key_that_it_had(tmp_path: 
     run = rundir.claim(recipe.validate(data, "recipe"))
     moved = ModuleType("somewhere.else.altogether")
     moved.__dict__.update({k: v for k, v in vars(quality).items() if k not in ("__name__", "__spec__")})
-    assert passes._prepare_keys(run, (quality,)) == passes._prepare_keys(run, (moved,))
+    assert passes._keys(run, (quality,)) == passes._keys(run, (moved,))
     moved.__dict__["VERSION"] = quality.VERSION + 1
-    assert passes._prepare_keys(run, (quality,)) != passes._prepare_keys(run, (moved,))
+    assert passes._keys(run, (quality,)) != passes._keys(run, (moved,))

@@ -9,7 +9,8 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from headrace.cluster.errors import GateError
 from headrace.pipelines import cli, recipe
-from headrace.pipelines.commands.demo import build as demo, sample
+from headrace.pipelines.commands.demo import build as demo
+from headrace.pipelines.commands.demo import sample
 
 
 def scores(loss: tuple[float, float], exact: tuple[float, float]) -> str:

@@ -21,7 +21,7 @@ from headrace.cluster import session
 from headrace.cluster.errors import ModelError, RecipeError
 from headrace.pipelines import recipe, schema
 from headrace.pipelines.passes import pools
-from headrace.pipelines.passes import prepare as passes
+from headrace.pipelines.passes import prepare_worker as prepared
 from headrace.pipelines.stages import quality
 from headrace.pipelines.stages.clean import stage as clean
 from headrace.pipelines.stages.pii import coverage as pii_coverage
@@ -393,7 +393,7 @@ def test_the_pool_is_as_large_as_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     def pool(device: str = "auto", **ner: float) -> tuple[int, float]:
         given = {"pii": {"ner": {**data["pii"]["ner"], **ner}}, "dedup": {"device": device}}  # type: ignore[index]
         of = recipe.validate({**data, **given}, "recipe.yaml")
-        made = pools.pool(of, passes.prepared.Job(of, (), {}), passes.prepared.begin)
+        made = pools.pool(of, prepared.Job(of, (), {}), prepared.begin)
         assert made is not None
         return made.size, made.gpus
 

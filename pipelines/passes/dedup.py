@@ -1,0 +1,149 @@
+"""Pass 2, seen from the driver: duplicates, clusters and sides over the whole run, then repeated passages."""
+
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import partial
+from typing import Any
+
+from headrace import kernels
+from headrace.cluster import ledger, storage, stream
+from headrace.cluster.errors import GateError
+from headrace.pipelines.console import Mode, Progress, say
+from headrace.pipelines.passes import pack_worker as packed
+from headrace.pipelines.passes.units import config_key, say_skipped, versions, workers
+from headrace.pipelines.rundir import Run
+from headrace.pipelines.stages import split
+from headrace.pipelines.stages.dedup import against, passages
+from headrace.pipelines.stages.dedup import stage as dedup
+from headrace.pipelines.stages.dedup.steps import passages as passage_tasks
+from headrace.pipelines.stages.dedup.steps import run as dedup_tasks
+
+
+def deduplicate(run: Run, records: Sequence[ledger.Record], mode: Mode) -> ledger.Record:
+    """Pass 2: decide duplicates and sides over the whole run; one commit record."""
+    recipe = run.recipe
+    order = {str(s.name): s.priority for s in recipe.sources}
+    inputs = [[r["ordinal"], r["part"], r["outputs"][0]["xxh3"]] for r in records]
+    corpora = against.opened(recipe.dedup.against, run.path, recipe.fingerprint.ngram)
+    key = ledger.key(
+        inputs,
+        sorted(order.items()),
+        [config_key(dedup, recipe.dedup), recipe.fingerprint.ngram],
+        [c.mark for c in corpora],
+        [split.VERSION, recipe.split.model_dump(mode="json")],
+        [recipe.seed, sorted(run.epochs.items())],
+        versions(("pyarrow", "numba")),
+    )
+    held = ledger.load(run.path, "dedup").get("all")
+    if held is not None and held["key"] == key:
+        say_skipped(mode, "dedup", 1, 1)
+        return held
+    paths, firsts = _kept_files(run, records), _firsts(run)
+    output = storage.join(run.path, "duplicates")
+    with Progress("dedup", 0, 0, mode) as bar:
+        spent: list[float] = []
+        each = partial(_each, workers=workers(run), spent=spent)
+        ngram = recipe.fingerprint.ngram
+        report = dedup_tasks.run(
+            paths,
+            output,
+            recipe.dedup,
+            order=order,
+            ngram=ngram,
+            each=each,
+            firsts=firsts,
+            corpora=corpora,
+        )
+        assign = partial(
+            split.assign, config=recipe.split, seed=recipe.seed, rows=report["rows"], firsts=firsts
+        )
+        sides = next(each(assign, [output], name="split assign"))
+        gone = report["removed"]
+        bar.update(rows=report["rows"], kept=report["rows"] - gone, dropped=gone)
+    marks = next(iter(stream.each(packed.marks, [run.path], workers=1, name="marks")))
+    size = sum(r["stages"]["fingerprint"]["bytes"] for r in records)
+    stages = {"dedup": {"seconds": sum(spent), "rows": report["rows"], "bytes": size}}
+    record = {"key": key, "stages": stages, "report": report, "sides": sides, "marks": marks}
+    ledger.commit(run.path, "dedup", "all", record)
+    return record
+
+
+def alarm(run: Run, duplicates: ledger.Record, mode: Mode) -> None:
+    """Say which sources lost more than `dedup.alarm` of their rows as duplicates.
+
+    Raises: GateError where the recipe asks for that.
+    """
+    config = run.recipe.dedup
+    for name, count in duplicates["report"]["by_source"].items():
+        share = count["removed"] / max(count["rows"], 1)
+        if share <= config.alarm:
+            continue
+        text = (
+            f"source {name!r} loses {count['removed']:,} of {count['rows']:,} rows ({share:.1%}) as "
+            f"duplicates, over dedup.alarm {config.alarm:.1%}; `headrace duplicates {run.path}` shows them "
+            "beside what stays"
+        )
+        if config.on_alarm == "stop":
+            raise GateError(text + ". To go on, raise dedup.alarm or set dedup.on_alarm to warn")
+        say(mode, "warning", text, source=name, **count)
+
+
+def _each(
+    function: Callable[[Any], Any], items: Iterable[Any], *, name: str, workers: int, spent: list[float]
+) -> Iterator[Any]:
+    """`stream.each`, adding the CPU seconds of every task to `spent`."""
+    for result, seconds in stream.each(partial(_measured, function), items, workers=workers, name=name):
+        spent.append(seconds)
+        yield result
+
+
+def _measured(function: Callable[[Any], Any], item: Any) -> tuple[Any, float]:
+    kernels.warm()  # compilation is no work of the pass
+    started = time.process_time()
+    return function(item), time.process_time() - started
+
+
+def _kept_files(run: Run, records: Sequence[ledger.Record]) -> list[str]:
+    """Files of prepared/ that hold a row."""
+    return [storage.join(run.path, r["outputs"][0]["path"]) for r in records if r["rows"]["kept"]]
+
+
+def _firsts(run: Run) -> list[int]:
+    """First ordinal of each plan, ascending."""
+    plans = set(run.epochs.values())
+    return sorted(min(o for o, n in run.epochs.items() if n == plan) for plan in plans)
+
+
+def find_passages(
+    run: Run, records: Sequence[ledger.Record], duplicates: ledger.Record, mode: Mode
+) -> ledger.Record:
+    """Pass 2, its last part: passages that many texts share, where the recipe asks for them.
+
+    A record of its own, so that asking for it does not search for duplicates again.
+    """
+    config = run.recipe.dedup.passages
+    held = ledger.load(run.path, "dedup").get("passages")
+    asked = config.model_dump(mode="json", exclude={"enabled", "action"})
+    key = ledger.key(duplicates["key"], [passages.VERSION, asked], versions(("pyarrow", "numba")))
+    if config.enabled and held is not None and held["key"] == key:
+        say_skipped(mode, "passages", 1, 1)
+        return held
+    output = storage.join(run.path, "duplicates")
+    if held is not None:  # first, for what it says of the files is true no more
+        storage.delete(storage.join(run.path, ledger.FOLDER, "dedup", "passages.json"))
+        for folder in ("passages", "cuts"):
+            storage.delete(storage.join(output, folder))
+    if not config.enabled:
+        return {"report": None, "cuts": {}, "stages": {}}
+    order = {str(s.name): s.priority for s in run.recipe.sources}
+    with Progress("passages", 0, 0, mode) as bar:
+        spent: list[float] = []
+        each = partial(_each, workers=workers(run), spent=spent)
+        found = passage_tasks.run(
+            _kept_files(run, records), output, config, order=order, each=each, firsts=_firsts(run)
+        )
+        bar.update(rows=found["read"]["rows"], kept=found["read"]["rows"])
+    stages = {"passages": {"seconds": sum(spent), **found["read"]}}
+    record = {"key": key, "stages": stages, "report": found["report"], "cuts": found["cuts"]}
+    ledger.commit(run.path, "dedup", "passages", record)
+    return record

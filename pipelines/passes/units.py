@@ -1,0 +1,133 @@
+"""What every incremental pass does: leave out what is done, run the rest, show it, balance, tidy up.
+
+A pass says what its units are (fragments, windows), the key of each and how to work on some of them; `resume`
+does the rest. A record of a unit that has today's key stands for work that need not be done again.
+
+The driver holds one small record a part or window, never a row.
+"""
+
+import importlib.metadata
+import platform
+import unicodedata
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, Literal
+
+from headrace.cluster import ledger, session, storage
+from headrace.cluster.errors import BooksError
+from headrace.cluster.metrics import Recorder
+from headrace.pipelines.console import Mode, Progress, say
+from headrace.pipelines.rundir import Run
+
+# Libraries whose version can change the bytes of a pass.
+PREPARE_LIBRARIES = ("ftfy", "presidio-analyzer", "phonenumbers", "spacy", "tldextract", "pyarrow")
+PACK_LIBRARIES = ("tokenizers", "gigatoken", "transformers", "jinja2", "pyarrow")
+
+# Records of one unit by their name in the ledger: a fragment has one a part, a window one.
+Records = dict[str, ledger.Record]
+# Works on the units with these numbers, of which these records are done already; gives records as they come.
+Work = Callable[[Sequence[int], Mapping[int, Records]], Iterator[ledger.Record]]
+
+
+@dataclass(frozen=True)
+class Pass:
+    """An incremental pass: what it is called and how its records are told apart.
+
+    number: the field of a record that says of which unit it is. unit: a record's name in the ledger.
+    complete: whether the records of one unit are all of it. outputs: what its outputs' paths begin with;
+    other files there, which no live record names, are removed at the end.
+    """
+
+    name: str
+    number: Literal["ordinal", "window"]
+    unit: Callable[[ledger.Record], str]
+    complete: Callable[[Records], bool] = bool
+    outputs: tuple[str, ...] = ()
+
+
+def resume(
+    run: Run, which: Pass, keys: Mapping[int, str], work: Work, *, sizes: Mapping[int, int], mode: Mode
+) -> list[ledger.Record]:
+    """Run the units that have no record with their key; returns the records of all, in the order of `keys`.
+
+    keys: pass key by number of the unit; sizes: stored bytes that each reads, for progress.
+
+    Raises: BooksError where a unit has no complete record in the end; what `work` raises.
+    """
+    held: dict[int, Records] = {number: {} for number in keys}
+    for unit, record in ledger.load(run.path, which.name).items():
+        if keys.get(record[which.number]) == record["key"]:
+            held[record[which.number]][unit] = record
+    todo = [number for number in keys if not which.complete(held[number])]
+    if len(todo) < len(keys):
+        say_skipped(mode, which.name, len(keys) - len(todo), len(keys))
+    metrics = Recorder()
+    total = sum(sizes[number] for number in todo)
+    with Progress(which.name, total, len(todo), mode if todo else "quiet") as bar:
+        for record in work(todo, held) if todo else ():
+            number = record[which.number]
+            held[number][which.unit(record)] = record
+            whole = which.complete(held[number])
+            _show(bar, metrics, record, sizes[number] if whole else 0, int(whole))
+            metrics.units(which.name, len(keys) - len(todo) + bar.fragments, len(keys))
+    for number in keys:
+        if not which.complete(held[number]):
+            raise BooksError(f"pass {which.name}: unit {number} has parts that were not committed")
+    live = {unit: held[number][unit] for number in keys for unit in sorted(held[number])}
+    _tidy(run, which, live)
+    return list(live.values())
+
+
+def say_skipped(mode: Mode, name: str, done: int, units: int) -> None:
+    """Say how many units of a pass an earlier start has done."""
+    say(mode, "resumed", f"{name}: {done} of {units} units were done before", done=done, units=units)
+
+
+def _show(bar: Progress, metrics: Recorder, record: ledger.Record, size: int, units: int) -> None:
+    """Show and count one commit; `size`: the stored bytes, `units`: the units that it finished."""
+    entered = int(next(iter(record["stages"].values()))["bytes"])
+    book = record.get("books")
+    if book is None:  # a pass that looks and takes nothing in
+        bar.update(rows=record["rows"], kept=record["rows"], bytes=size, fragments=units)
+        metrics.commit(bar.pass_name, bytes=entered, stages=record["stages"])
+        return
+    counts = {
+        "kept": book["kept"],
+        "dropped": sum(book["dropped"].values()),
+        "quarantined": sum(book["quarantined"].values()),
+    }
+    bar.update(rows=book["in"], bytes=size, fragments=units, **counts)
+    metrics.commit(bar.pass_name, **counts, bytes=entered, stages=record["stages"])
+
+
+def _tidy(run: Run, which: Pass, live: Mapping[str, ledger.Record]) -> None:
+    """Compact the ledger and remove outputs that no live record names."""
+    ledger.compact(run.path, which.name, live)
+    named = {o["path"] for r in live.values() for o in r["outputs"]}
+    for folder in sorted({p.split("/")[0] for p in which.outputs}):
+        for entry in storage.listing(storage.join(run.path, folder)):
+            relative = folder + entry.path.rpartition(f"/{folder}")[2]
+            if relative.startswith(which.outputs) and relative not in named:
+                storage.delete(entry.path)
+
+
+def workers(run: Run) -> int:
+    """Most tasks at once."""
+    return run.recipe.workers or session.cpus()
+
+
+@cache
+def versions(libraries: tuple[str, ...]) -> dict[str, str]:
+    """Installed versions, with Python's and Unicode's."""
+    found = {name: importlib.metadata.version(name) for name in libraries}
+    return {**found, "python": platform.python_version(), "unicode": unicodedata.unidata_version}
+
+
+def config_key(stage: Any, config: Any) -> list[Any]:
+    """What a stage's version and config say of its bytes: keys in its `NOT_IN_KEY` say nothing of them."""
+    return [
+        stage.NAME,
+        stage.VERSION,
+        config.model_dump(mode="json", exclude=getattr(stage, "NOT_IN_KEY", None)),
+    ]
