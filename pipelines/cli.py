@@ -67,7 +67,7 @@ def prepare(
     mode = choose(json_lines=json_lines, quiet=quiet)
     loaded = _with_recipe(recipe, overrides, mode, training=False)
     flow.prepare(loaded, mode)
-    flow.tell(loaded, mode)
+    flow.report(loaded, mode)
 
 
 @app.command()
@@ -78,7 +78,7 @@ def train(
     from headrace.pipelines import flow
 
     mode = choose(json_lines=json_lines, quiet=quiet)
-    flow.tune(_prepared(recipe, overrides), mode)
+    flow.train(_prepared(recipe, overrides), mode)
 
 
 @app.command()
@@ -89,7 +89,7 @@ def evaluate(
     from headrace.pipelines import flow
 
     mode = choose(json_lines=json_lines, quiet=quiet)
-    flow.judge(_prepared(recipe, overrides), mode)
+    flow.evaluate(_prepared(recipe, overrides), mode)
 
 
 @app.command()
@@ -99,7 +99,7 @@ def report(
     """Write report.html anew from what the run holds."""
     from headrace.pipelines import flow
 
-    flow.tell(_prepared(recipe, overrides), choose(json_lines=json_lines, quiet=quiet))
+    flow.report(_prepared(recipe, overrides), choose(json_lines=json_lines, quiet=quiet))
 
 
 def _prepared(path: str, overrides: list[str] | None) -> Any:

@@ -12,7 +12,7 @@ from headrace.pipelines.passes import pack as pack_pass
 from headrace.pipelines.passes import pack_worker as packed
 from headrace.pipelines.passes import prepare as passes
 from headrace.pipelines.recipe import Recipe
-from headrace.pipelines.report import page as report
+from headrace.pipelines.report import page
 from headrace.pipelines.stages import fingerprint, quality
 from headrace.pipelines.stages.clean import stage as clean
 from headrace.pipelines.stages.pii import coverage as pii_coverage
@@ -21,10 +21,10 @@ from headrace.pipelines.stages.pii import stage as pii
 
 # Pass 1, after reading: every part of every fragment goes through these.
 ROW_STAGES = (clean, quality, pii, fingerprint)
-# Pass 2 (`dedup_pass.deduplicate`): exact, near, clusters, sides, over the whole run; then, where asked for,
-# repeated passages (`dedup_pass.find_passages`).
-# Pass 3 (`packed.work`), every window: dedup marks, passages cut, split, tokenise, pack.
-# Then the gate (`pii_gate.work`) looks through what every window wrote.
+# Pass 2 (`passes.dedup`): exact, near, clusters, sides, over the whole run; then, where asked for,
+# repeated passages.
+# Pass 3 (`pack_worker.work`), every window: dedup marks, passages cut, split, tokenise, pack.
+# Then the gate (`gate_worker.work`) looks through what every window wrote.
 
 
 def prepare(recipe: Recipe, mode: Mode) -> dict[str, Any]:
@@ -57,19 +57,17 @@ def prepare(recipe: Recipe, mode: Mode) -> dict[str, Any]:
     return told
 
 
-def tune(recipe: Recipe, mode: Mode) -> dict[str, Any]:
+def train(recipe: Recipe, mode: Mode) -> dict[str, Any]:
     """packed/ to adapter/; returns run.json."""
-    from headrace.pipelines.train import (
-        driver as train,  # torch and peft take seconds to import, and `prepare` needs neither
-    )
+    from headrace.pipelines.train import driver  # torch and peft take seconds to import
 
     model = _model(recipe)
-    train.check(recipe.train, model)
+    driver.check(recipe.train, model)
     session.start(_logical_cpus(recipe))
     weights = {str(s.name): s.weight for s in recipe.sources}
     sources_of = rundir.source_of_ordinals(recipe.output)
     say(mode, "training", f"train: LoRA on {recipe.train.workers} workers")
-    result = train.run(
+    result = driver.run(
         recipe.output,
         model,
         recipe.train,
@@ -81,20 +79,20 @@ def tune(recipe: Recipe, mode: Mode) -> dict[str, Any]:
     return summary.write(recipe.output, {"train": result})
 
 
-def judge(recipe: Recipe, mode: Mode) -> dict[str, Any]:
+def evaluate(recipe: Recipe, mode: Mode) -> dict[str, Any]:
     """Base beside tuned on the held-out split; returns run.json.
 
     Raises: GateError where the recipe asks for a gain that is not there (run.json is written first).
     """
-    from headrace.pipelines.evaluate import run as evaluate  # as above
+    from headrace.pipelines.evaluate import run as comparison  # as above
 
     session.start(_logical_cpus(recipe))
     say(mode, "evaluating", f"evaluate: base beside tuned on {recipe.evaluate.split}")
     failed: GateError | None = None
     try:
-        result = evaluate.run(recipe.output, _model(recipe), recipe.evaluate, seed=recipe.seed)
+        result = comparison.run(recipe.output, _model(recipe), recipe.evaluate, seed=recipe.seed)
     except GateError as error:
-        failed, result = error, evaluate.scores(recipe.output)
+        failed, result = error, comparison.scores(recipe.output)
     told = summary.write(recipe.output, {"evaluate": result})
     for metric, pair in result.items():
         say(mode, "score", _score(metric, pair), metric=metric, **pair)
@@ -115,20 +113,20 @@ def run(recipe: Recipe, mode: Mode) -> dict[str, Any]:
     if recipe.model is None:
         say(mode, "warning", "no model in the recipe: prepared and reported, nothing was trained")
     else:
-        tune(recipe, mode)
+        train(recipe, mode)
         try:
-            judge(recipe, mode)
+            evaluate(recipe, mode)
         except GateError as error:
             failed = error
-    tell(recipe, mode)
+    report(recipe, mode)
     if failed is not None:
         raise failed
     return summary.read(recipe.output)
 
 
-def tell(recipe: Recipe, mode: Mode) -> str:
+def report(recipe: Recipe, mode: Mode) -> str:
     """Build report.html from what the run has written so far; returns its path."""
-    path = report.build(recipe.output)
+    path = page.build(recipe.output)
     say(mode, "report", f"report: {path}", path=path)
     return path
 

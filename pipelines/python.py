@@ -58,7 +58,7 @@ def prepare(recipe: Given, *, quiet: bool = True) -> dict[str, Any]:
     mode = _mode(quiet)
     loaded = _checked(recipe, training=False, mode=mode)
     prepared = flow.prepare(loaded, mode)
-    flow.tell(loaded, mode)
+    flow.report(loaded, mode)
     return prepared
 
 
@@ -69,7 +69,7 @@ def train(recipe: Given, *, quiet: bool = True) -> dict[str, Any]:
 
     Raises: OutputError where nothing is prepared, ModelError, and what `run` raises.
     """
-    return flow.tune(_prepared(recipe), _mode(quiet))
+    return flow.train(_prepared(recipe), _mode(quiet))
 
 
 def evaluate(recipe: Given, *, quiet: bool = True) -> dict[str, Any]:
@@ -79,7 +79,7 @@ def evaluate(recipe: Given, *, quiet: bool = True) -> dict[str, Any]:
 
     Raises: OutputError where nothing is prepared, GateError, and what `run` raises.
     """
-    return flow.judge(_prepared(recipe), _mode(quiet))
+    return flow.evaluate(_prepared(recipe), _mode(quiet))
 
 
 def check(recipe: Given, *, quiet: bool = True) -> None:

@@ -147,7 +147,7 @@ def main(folder: Path) -> None:
     broken_passes(folder)
     train.on_worker = quoting_worker
     again = config(folder, "whole", str(folder / "in"), model=built, train={**small, "rank": 4})
-    failing("train", lambda: flow.tune(again, "plain"))
+    failing("train", lambda: flow.train(again, "plain"))
 
 
 if __name__ == "__main__":
