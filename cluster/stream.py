@@ -20,6 +20,7 @@ one small record, and Ray may run a task twice.
 import json
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, TypeVar
@@ -295,27 +296,38 @@ def _records(dataset: Dataset) -> Iterator[Record]:
                 yield json.loads(text)
 
 
-class own_errors:  # noqa: N801 - reads as a statement: `with own_errors():`
+@contextmanager
+def own_errors() -> Iterator[None]:
     """Raise the error of ours that a task ended with, instead of Ray's wrapping of it."""
-
-    def __enter__(self) -> None:
-        return None
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if error is None or not isinstance(error, RayError):
-            return
-        cause: BaseException | None = error
-        while cause is not None:
-            # Ray raises a class that is both its own and the cause's: look inside it first.
-            if isinstance(cause, RayTaskError):
-                cause = cause.cause
-                continue
-            if isinstance(cause, HeadraceError):
-                raise cause.with_traceback(None) from None
-            cause = cause.__cause__ or cause.__context__
+    try:
+        yield
+    except RayError as error:
+        if ours := own_cause(error):
+            raise ours.with_traceback(None) from None
         # Ray's message holds the whole remote traceback; ours names the kind of error alone.
         inner = error.cause if isinstance(error, RayTaskError) and error.cause is not None else error
         raise Fault(f"a task ended with {type(inner).__name__}; see Ray's logs for the traceback") from error
+
+
+def own_cause(error: BaseException) -> HeadraceError | None:
+    """The error of ours behind one of Ray's, from wherever Ray has put it; None where there is none."""
+    waiting: list[BaseException | None] = [error]
+    seen: set[int] = set()
+    while waiting:
+        current = waiting.pop()
+        if current is None or id(current) in seen:
+            continue
+        seen.add(id(current))
+        # Ray raises a class that is both its own and the cause's, whose message holds the traceback: look
+        # inside that.
+        if isinstance(current, HeadraceError) and not isinstance(current, RayError):
+            return current
+        waiting += [current.__cause__, current.__context__, getattr(current, "cause", None)]
+        waiting += [
+            *getattr(current, "worker_failures", {}).values(),
+            getattr(current, "controller_failure", None),
+        ]
+    return None
 
 
 def each(

@@ -9,10 +9,10 @@ from headrace.pipelines.console import Mode, say
 from headrace.pipelines.passes import dedup as dedup_pass
 from headrace.pipelines.passes import gate, summary, units
 from headrace.pipelines.passes import pack as pack_pass
-from headrace.pipelines.passes import pack_worker as packed
 from headrace.pipelines.passes import prepare as passes
 from headrace.pipelines.recipe import Recipe
 from headrace.pipelines.report import page
+from headrace.pipelines.schema import SPLITS
 from headrace.pipelines.stages import fingerprint, quality
 from headrace.pipelines.stages.clean import stage as clean
 from headrace.pipelines.stages.pii import coverage as pii_coverage
@@ -155,7 +155,7 @@ def _say_prepared(told: dict[str, Any], mode: Mode) -> None:
             say(mode, "reason", f"  {kind} {reason}: {count:,}", kind=kind, reason=reason, count=count)
     covered = told["pii_coverage"]
     say(mode, "coverage", pii_coverage.told(covered), **covered)
-    for side in packed.SPLITS:
+    for side in SPLITS:
         counts = told["packed"][side]
         size = f"{counts['samples']:,} samples in {counts['rows']:,} rows, fill {counts['fill']:.1%}"
         text = f"packed {side}: {size}"

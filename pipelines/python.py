@@ -22,8 +22,8 @@ from headrace.pipelines import recipe as recipes
 from headrace.pipelines.commands import check as checks
 from headrace.pipelines.console import Mode, choose
 from headrace.pipelines.passes import summary
-from headrace.pipelines.passes.pack_worker import SPLITS
 from headrace.pipelines.recipe import Recipe
+from headrace.pipelines.schema import SPLITS
 from headrace.pipelines.section import Section
 from headrace.pipelines.stages.dedup import in_memory
 from headrace.pipelines.stages.dedup import stage as dedup

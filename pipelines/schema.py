@@ -13,6 +13,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+SPLITS = ("train", "validation", "test")
+IGNORE = -100  # label of a token without loss
 ROLES = ("system", "user", "assistant", "tool", "text")
 
 # Roles are plain strings: Parquet dictionary-encodes them on disk anyway, while a dictionary

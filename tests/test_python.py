@@ -1,5 +1,6 @@
 """The door for notebooks: `import headrace` and what it gives."""
 
+import json
 import re
 import subprocess
 import sys
@@ -143,3 +144,10 @@ def test_kernels() -> None:
     words = np.array([0b1, 0b11, 0b11111111], np.uint64)
     assert headrace.hamming_pairs(words, 1).tolist() == [[0, 1]]
     assert headrace.hamming_pairs(words, 6).tolist() == [[0, 1], [1, 2]]
+
+
+def test_the_package_is_the_command() -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "headrace", "schema"], capture_output=True, text=True, check=True, timeout=300
+    )
+    assert json.loads(done.stdout)["title"] == "Recipe"

@@ -18,6 +18,7 @@ from headrace.pipelines.commands import duplicates
 from headrace.pipelines.console import Line
 from headrace.pipelines.passes import pack_worker as packed
 from headrace.pipelines.passes import prepare_worker as prepared
+from headrace.pipelines.schema import SPLITS
 
 STAGES = ("read", "clean", "quality", "pii", "fingerprint")
 LISTED = 3  # pairs of each kind that are shown
@@ -144,7 +145,7 @@ def _last(run: str, row_id: int, records: dict[str, Any], units: list[str]) -> I
         if lost is not None:
             yield _verdict(lost)
             return
-        for side in packed.SPLITS:
+        for side in SPLITS:
             found = _packed(run, f"packed/{side}/part-{window.unit}.parquet", row_id)
             if found:
                 tokens = sum(n for _, n in found)

@@ -21,6 +21,7 @@ from headrace.cluster import storage
 from headrace.cluster.errors import ModelError, SourceError
 from headrace.pipelines import model_files
 from headrace.pipelines.evaluate.config import FORCED, Config
+from headrace.pipelines.schema import IGNORE
 from headrace.pipelines.train import batches, models
 from headrace.pipelines.train.driver import ADAPTER
 
@@ -36,7 +37,7 @@ class Sample:
 
     def span(self) -> tuple[int, int]:
         """Where the last run of target tokens starts and ends."""
-        places = np.flatnonzero(self.labels != batches.IGNORE)
+        places = np.flatnonzero(self.labels != IGNORE)
         breaks = np.flatnonzero(np.diff(places) > 1)
         return int(places[breaks[-1] + 1 if len(breaks) else 0]), int(places[-1]) + 1
 
@@ -105,7 +106,7 @@ def drawn(shelf: batches.Shelf, most: int, seed: int) -> list[Sample]:
         if len(own):
             unpacked = list(_unpacked(chunk))
             found += [unpacked[int(i)] for i in own]
-    found = [s for s in found if (s.labels != batches.IGNORE).any()]
+    found = [s for s in found if (s.labels != IGNORE).any()]
     if not found:
         raise SourceError("no held-out sample has a token with loss")
     return found
@@ -133,17 +134,15 @@ def _forced(model: Any, samples: list[Sample], size: int) -> NDArray[np.float64]
     for group in _by_length([len(s.ids) for s in samples], size):
         length = max(len(samples[i].ids) for i in group)
         rows = {n: np.zeros((len(group), length), np.int64) for n in batches.COLUMNS}
-        rows["labels"][:] = batches.IGNORE
+        rows["labels"][:] = IGNORE
         rows["position_ids"][:] = np.arange(length)
         for row, i in enumerate(group):
             own = slice(0, len(samples[i].ids))
             rows["input_ids"][row, own], rows["labels"][row, own] = samples[i].ids, samples[i].labels
             rows["segment_ids"][row, own] = 1
         logits, labels = models.target_logits(model, models.tensors(rows, model.device))
-        nats = functional.cross_entropy(
-            logits.transpose(1, 2), labels, ignore_index=batches.IGNORE, reduction="none"
-        )
-        wanted = labels != batches.IGNORE
+        nats = functional.cross_entropy(logits.transpose(1, 2), labels, ignore_index=IGNORE, reduction="none")
+        wanted = labels != IGNORE
         right = (logits.argmax(-1) == labels) & wanted
         if not bool(torch.isfinite(nats).all()):
             raise ModelError("the model gives no finite loss on held-out samples; try precision: float32")

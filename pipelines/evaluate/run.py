@@ -20,14 +20,14 @@ from typing import Any
 
 import ray
 
-from headrace.cluster import ledger, session, storage
+from headrace.cluster import ledger, session, storage, stream
 from headrace.cluster.errors import GateError, ModelError, SourceError
 from headrace.pipelines import model_files
 from headrace.pipelines.evaluate import metrics as measures
 from headrace.pipelines.evaluate.config import LOWER_IS_BETTER, Config
 from headrace.pipelines.evaluate.outputs import Outcome, measure
 from headrace.pipelines.train import batches, models
-from headrace.pipelines.train.driver import ADAPTER, CARD, cause
+from headrace.pipelines.train.driver import ADAPTER, CARD
 
 VERSION = 1
 FOLDER = "evaluation"
@@ -122,11 +122,8 @@ def _compute(run: str, model: str, config: Config, shelf: batches.Shelf, seed: i
     if not ray.is_initialized():
         return measure(run, model, config, shelf, seed)
     task = ray.remote(num_cpus=1, num_gpus=1 if session.gpus() else 0)(measure)
-    try:
+    with stream.own_errors():
         found: Outcome = ray.get(task.remote(run, model, config, shelf, seed))
-    except ray.exceptions.RayTaskError as error:
-        ours = cause(error)
-        raise ours or error from error
     return found
 
 

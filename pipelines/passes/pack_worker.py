@@ -25,13 +25,13 @@ from headrace.cluster import ledger, storage
 from headrace.pipelines import books, schema
 from headrace.pipelines.passes import prepare_worker as prepared
 from headrace.pipelines.recipe import Recipe
+from headrace.pipelines.schema import SPLITS
 from headrace.pipelines.stages import pack, split
 from headrace.pipelines.stages.dedup import passages
 from headrace.pipelines.stages.dedup import stage as dedup
 from headrace.pipelines.stages.tokenise import stage as tokenise
 
 NAME = "pack"
-SPLITS = ("train", "validation", "test")
 ROW_GROUP = 256  # packed rows that a training rank reads at once
 
 

@@ -16,9 +16,9 @@ from headrace.pipelines.stages.pii import stage as pii
 from headrace.pipelines.stages.pii.config import Ner
 
 
-def cut(recipe: Recipe, stages: Sequence[str]) -> int:
+def first_stage(recipe: Recipe, stages: Sequence[str]) -> int:
     """Place in `stages` (their names) of the first that a pool runs, where there is one."""
-    return stages.index(pii.NAME) if recipe.pii.has_model else -1
+    return stages.index(pii.NAME) if recipe.pii.has_model else len(stages) - 1
 
 
 def pool(recipe: Recipe, job: prepared.Job, begin: Callable[..., Any]) -> stream.Pool | None:

@@ -22,7 +22,7 @@ def prepare(run: Run, stages: Sequence[ModuleType], mode: Mode) -> list[ledger.R
     """
     keys = _keys(run, stages)
     modules = tuple(m.__name__ for m in stages)
-    job = prepared.Job(run.recipe, modules, keys, pools.cut(run.recipe, [m.NAME for m in stages]))
+    job = prepared.Job(run.recipe, modules, keys, pools.first_stage(run.recipe, [m.NAME for m in stages]))
     sizes = {f.ordinal: f.bytes for f in run.fragments}
     records = units.resume(run, PASS, keys, partial(_work, run=run, job=job), sizes=sizes, mode=mode)
     _judge_quarantine(run, records)

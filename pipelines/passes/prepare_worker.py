@@ -47,7 +47,7 @@ class Job:
     recipe: Recipe
     stages: tuple[str, ...]  # module names, in the order of the flow
     keys: dict[int, str]  # ordinal -> pass key
-    cut: int = -1  # the first of the stages that a pool of actors runs, where there is one
+    pooled: int  # place in `stages` of the first that a pool of actors runs, where there is a pool
 
     def source(self, fragment: Fragment) -> Source:
         """The source that `fragment` is cut from."""
@@ -130,7 +130,7 @@ def work(fragment: Fragment, part: int, last: bool, table: pa.Table, job: Job) -
 def begin(
     fragment: Fragment, part: int, last: bool, table: pa.Table, job: Job
 ) -> tuple[pa.Table, ledger.Record]:
-    """Run the stages before the cut; returns the rows and what is known of them so far."""
+    """Run the stages that no pool runs; returns the rows and what is known of them so far."""
     kernels.warm()
     entering = books.records(table)
     read_seconds = float((table.schema.metadata or {}).get(READ_SECONDS, b"0"))
@@ -141,7 +141,7 @@ def begin(
         "characters.in": books.lengths(table),
         "stages": {"read": books.timing(read_seconds, table)},
     }
-    for stage in _modules(job.stages[: job.cut]):
+    for stage in _modules(job.stages[: job.pooled]):
         table, state["stages"][stage.NAME] = _timed(stage, table, getattr(job.recipe, stage.NAME))
     session.settle()
     return table, state
@@ -150,11 +150,11 @@ def begin(
 def finish(
     fragment: Fragment, part: int, last: bool, table: pa.Table, state: ledger.Record, job: Job
 ) -> ledger.Record:
-    """Run the stages from the cut on, write kept and marked rows, commit; returns the record."""
+    """Run the other stages, write kept and marked rows, commit; returns the record."""
     kernels.warm()
     recipe = job.recipe
     name = unit(fragment.ordinal, part)
-    for stage in _modules(job.stages[job.cut :]):
+    for stage in _modules(job.stages[job.pooled :]):
         table, state["stages"][stage.NAME] = _timed(stage, table, getattr(recipe, stage.NAME))
     audit = pii_audit.of(table)
     kept = table.filter(schema.live(table))

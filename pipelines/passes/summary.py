@@ -18,6 +18,7 @@ from headrace.pipelines.passes import pack_worker as packed
 from headrace.pipelines.passes import prepare_worker as prepared
 from headrace.pipelines.passes import units
 from headrace.pipelines.rundir import Run
+from headrace.pipelines.schema import SPLITS
 from headrace.pipelines.stages import pack
 from headrace.pipelines.stages.pii.coverage import coverage, mark
 
@@ -89,7 +90,7 @@ def _passages(shared: ledger.Record, windows: Sequence[ledger.Record]) -> dict[s
 def _packed(run: Run, windows: Sequence[ledger.Record]) -> dict[str, dict[str, Any]]:
     length = pack.length(run.recipe.pack, run.recipe.tokenise)
     found = {}
-    for side in packed.SPLITS:
+    for side in SPLITS:
         sums = {
             n: sum(r["packed"].get(side, {}).get(n, 0) for r in windows)
             for n in ("rows", "samples", "tokens")
@@ -123,14 +124,13 @@ def _histograms(rows: Sequence[ledger.Record], windows: Sequence[ledger.Record])
 
 def _splits(windows: Sequence[ledger.Record]) -> dict[str, dict[str, int]]:
     return {
-        side: {n: sum(r["splits"][side][n] for r in windows) for n in ("rows", "records")}
-        for side in packed.SPLITS
+        side: {n: sum(r["splits"][side][n] for r in windows) for n in ("rows", "records")} for side in SPLITS
     }
 
 
 def files(path: str) -> list[tuple[str, str]]:
     """(split, path) of every packed file, in the order of the digest."""
-    sides = ((side, storage.listing(storage.join(path, "packed", side))) for side in packed.SPLITS)
+    sides = ((side, storage.listing(storage.join(path, "packed", side))) for side in SPLITS)
     return [(side, entry.path) for side, entries in sides for entry in entries]
 
 

@@ -27,11 +27,11 @@ from headrace.pipelines.console import duration
 from headrace.pipelines.passes import pii_audit
 from headrace.pipelines.report import comparison as scoreboard
 from headrace.pipelines.report import plots
+from headrace.pipelines.schema import SPLITS
 
 Run = dict[str, Any]
 
 NAME = "report.html"
-SIDES = ("train", "validation", "test")
 ROWS = 40  # of a table
 STEPS = 14  # reasons in the flow plot, the rest is summed up
 PAIRS = {"removed": 10, "borderline": 4}
@@ -336,7 +336,7 @@ def _number(recipe: str | None, key: str) -> float | None:
 
 def _splits(run: Run) -> dict[str, Any] | None:
     told = run.get("splits") or {}
-    sides = {s: told[s] for s in SIDES if isinstance(told.get(s), dict)}
+    sides = {s: told[s] for s in SPLITS if isinstance(told.get(s), dict)}
     if not sides:
         return None
     columns = [c for c in ("rows", "records", "clusters", "samples") if any(c in v for v in sides.values())]
@@ -348,7 +348,7 @@ def _splits(run: Run) -> dict[str, Any] | None:
 
 def _packed(run: Run) -> dict[str, Any] | None:
     told = run.get("packed") or {}
-    sides = {s: told[s] for s in SIDES if isinstance(told.get(s), dict)}
+    sides = {s: told[s] for s in SPLITS if isinstance(told.get(s), dict)}
     if not sides:
         return None
     totals = {n: sum(v.get(n, 0) for v in sides.values()) for n in ("rows", "samples", "tokens")}

@@ -26,11 +26,11 @@ from pydantic import Field, model_validator
 
 from headrace.cluster import storage
 from headrace.pipelines import schema
+from headrace.pipelines.schema import SPLITS
 from headrace.pipelines.section import Section
 
 NAME = "split"
 VERSION = 1
-SIDES = ("train", "validation", "test")
 TRAIN = 0
 LISTED = 20  # large clusters in the report
 RANGE_GROUP = 65_536
@@ -64,7 +64,7 @@ class Config(Section):
 
 
 def side_of(keys: NDArray[np.uint64], config: Config, seed: int) -> NDArray[np.int8]:
-    """Side of each key, ``uint64[N] -> int8[N]`` (place in `SIDES`), by a hash with the seed."""
+    """Side of each key, ``uint64[N] -> int8[N]`` (place in `SPLITS`), by a hash with the seed."""
     x = keys ^ np.uint64((seed * 0x9E3779B97F4A7C15 + 0x2545F4914F6CDD1D) & (2**64 - 1))
     for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
         x = (x ^ (x >> np.uint64(shift))) * np.uint64(factor)
@@ -139,7 +139,7 @@ def _too_large(
 
     A row alone stays where it is: most rows are in no cluster and are never looked at here.
     """
-    shares = np.array([getattr(config, s) for s in SIDES])[sides]
+    shares = np.array([getattr(config, s) for s in SPLITS])[sides]
     return np.flatnonzero((sizes > 1) & (sides != TRAIN) & (sizes > shares * rows / 2))
 
 
@@ -190,5 +190,5 @@ def apply(table: pa.Table, sides: pa.Table, config: Config, seed: int) -> pa.Tab
     found[clustered] = sides["side"].combine_chunks().take(index).to_numpy()
     bridge = np.zeros(table.num_rows, np.bool_)
     bridge[clustered] = sides["bridge"].combine_chunks().take(index).to_numpy(zero_copy_only=False)
-    table = table.append_column("split", pa.array(np.array(SIDES, dtype=object)[found], pa.string()))
+    table = table.append_column("split", pa.array(np.array(SPLITS, dtype=object)[found], pa.string()))
     return schema.mark_where(table, bridge, "split.bridge")

@@ -34,9 +34,9 @@ from numpy.typing import NDArray
 
 from headrace.cluster import storage
 from headrace.cluster.errors import SourceError
+from headrace.pipelines.schema import IGNORE
 
 COLUMNS = ("input_ids", "labels", "position_ids", "segment_ids")
-IGNORE = -100  # label of a token without loss
 PADDING = -1  # place of a row that fills up the last step of an epoch
 MIXED = 8  # chunks whose rows are shuffled together
 

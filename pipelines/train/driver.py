@@ -30,8 +30,8 @@ import ray
 import torch
 import transformers
 
-from headrace.cluster import ledger, session, storage
-from headrace.cluster.errors import HeadraceError, ModelError, RecipeError, SourceError, UserError
+from headrace.cluster import ledger, session, storage, stream
+from headrace.cluster.errors import ModelError, RecipeError, SourceError, UserError
 from headrace.pipelines import model_files
 from headrace.pipelines.train import batches, checkpoints, models
 from headrace.pipelines.train.config import Config
@@ -191,7 +191,7 @@ def _fit(job: Job, progress: Progress) -> None:
         try:
             trainer.fit()
         except ray.train.TrainingFailedError as error:
-            ours = cause(error)
+            ours = stream.own_cause(error)
             if ours is None:
                 raise
             raise ours from error
@@ -296,25 +296,6 @@ def _told(mailbox: Any, progress: Progress) -> Iterator[None]:
         ray.kill(mailbox)
     if failed:
         raise failed[0]
-
-
-def cause(error: BaseException) -> HeadraceError | None:
-    """The error of ours behind one of Ray's, from wherever Ray has put it; None where there is none."""
-    waiting: list[BaseException | None] = [error]
-    seen: set[int] = set()
-    while waiting:
-        current = waiting.pop()
-        if current is None or id(current) in seen:
-            continue
-        seen.add(id(current))
-        if isinstance(current, HeadraceError):
-            return current
-        waiting += [current.__cause__, current.__context__, getattr(current, "cause", None)]
-        waiting += [
-            *getattr(current, "worker_failures", {}).values(),
-            getattr(current, "controller_failure", None),
-        ]
-    return None
 
 
 def _publish(job: Job) -> dict[str, Any]:

@@ -23,10 +23,10 @@ import transformers
 from headrace.cluster import storage
 from headrace.cluster.errors import ModelError
 from headrace.pipelines import model_files
+from headrace.pipelines.schema import IGNORE
 from headrace.pipelines.train.attention import additive, block_causal_mask
 from headrace.pipelines.train.config import Attention, Precision
 
-IGNORE = -100
 NO_MODEL = "no model is set; set `model:` in the recipe to a model directory, an s3:// one or a hub name"
 LEAK = 1e-3  # share of the largest logit by which another sample may move it (rounding moves far less)
 

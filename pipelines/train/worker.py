@@ -28,6 +28,7 @@ from torch.nn import functional
 
 from headrace.cluster import session
 from headrace.cluster.errors import ModelError, discreet
+from headrace.pipelines.schema import IGNORE
 from headrace.pipelines.train import batches, checkpoints, models
 
 if TYPE_CHECKING:
@@ -257,13 +258,13 @@ def loss_sum(model: Any, batch: dict[str, torch.Tensor]) -> torch.Tensor:
     with torch.autocast(device.type, torch.bfloat16, enabled=half):
         logits, labels = models.target_logits(model, batch)
     return functional.cross_entropy(
-        logits.flatten(0, 1), labels.flatten(), ignore_index=models.IGNORE, reduction="sum"
+        logits.flatten(0, 1), labels.flatten(), ignore_index=IGNORE, reduction="sum"
     )
 
 
 def targets(batch: dict[str, torch.Tensor]) -> torch.Tensor:
     """Number of targets of a batch, ``int64[]``: the first token of a row predicts nothing."""
-    return (batch["labels"][:, 1:] != models.IGNORE).sum()
+    return (batch["labels"][:, 1:] != IGNORE).sum()
 
 
 def _step(

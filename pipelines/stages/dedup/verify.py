@@ -101,18 +101,17 @@ def _least(
     left, right = pairs[:, 0], pairs[:, 1]
     least = np.ones(len(pairs))
     settled = []  # for each part: short, not empty and equal
-    telling = np.zeros(len(pairs), np.bool_)
     for number, name in enumerate(fingerprint.PARTS):
         long = table[f"{name}_features"].to_numpy() >= min_features
         keys = table[f"{name}_key"].to_numpy()
         equal = ~long[left] & ~long[right] & (keys[left] == keys[right])
         settled.append(equal & (keys[left] != 0))  # an empty part has key 0 and stands in nobody's way
-        telling = table[f"{name}_features"].to_numpy()[left] >= TELLING
         alike = equal.astype(np.float64)
         both = long[left] & long[right] & (least > 0)
         alike[both] = jaccard(number, pairs[both])
         least = np.minimum(least, alike)
     framed = settled[0] | settled[1]
+    telling = table["answer_features"].to_numpy()[left] >= TELLING
     least = np.where(framed, np.maximum(2 * least - 1, 0.0), least)
     return Measured(least, settled[1] & ~telling & (least < 1))
 

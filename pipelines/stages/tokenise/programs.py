@@ -13,7 +13,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-IGNORE = -100  # label of a token without loss
+from headrace.pipelines.schema import IGNORE
 
 Ints = NDArray[np.int64]
 

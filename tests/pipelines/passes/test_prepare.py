@@ -255,7 +255,7 @@ def stage(monkeypatch: pytest.MonkeyPatch, apply: Any) -> str:
 def work(tmp_path: Path, stages: tuple[str, ...], texts: list[str]) -> ledger.Record:
     """Pass 1 over one part of plain texts, in this process."""
     data = {"output": str(tmp_path / "run"), "sources": [{"name": "notes", "path": str(tmp_path)}]}
-    job = prepared.Job(recipe.validate(data, "recipe.yaml"), stages, {7: "key"})
+    job = prepared.Job(recipe.validate(data, "recipe.yaml"), stages, {7: "key"}, pooled=len(stages) - 1)
     rows = schema.from_rows(
         [
             {

@@ -55,14 +55,14 @@ def assigned(
         storage.write_table(str(folder / f"{name}.parquet"), table)
     report = split.assign(str(folder), config or Config(**HALVES), seed=seed, rows=rows, firsts=firsts)
     found = storage.read_table(str(folder / "sides.parquet")).to_pylist()
-    return report, {r["row_id"]: (split.SIDES[r["side"]], r["bridge"]) for r in found}
+    return report, {r["row_id"]: (schema.SPLITS[r["side"]], r["bridge"]) for r in found}
 
 
 def key_on(side: str, seed: int = 7, after: int = 0) -> int:
     """A key whose hash lies on `side`."""
     keys = np.arange(after, after + 200, dtype=np.uint64)
     found = split.side_of(keys, Config(**HALVES), seed)
-    return int(keys[found == split.SIDES.index(side)][0])
+    return int(keys[found == schema.SPLITS.index(side)][0])
 
 
 def test_shares_are_near_their_targets() -> None:
@@ -89,10 +89,10 @@ def test_config_adds_up() -> None:
 
 
 def test_a_cluster_goes_where_its_earliest_row_goes(tmp_path: Path) -> None:
-    for number, side in enumerate(split.SIDES):
+    for number, side in enumerate(schema.SPLITS):
         own = {5: key_on(side), 6: key_on("train", after=300), 9: key_on("test", after=300)}
         _, sides = assigned(tmp_path, [(6, 9), (5, 9)], own, seed=7)
-        assert sides == dict.fromkeys((5, 6, 9), (split.SIDES[number], False))
+        assert sides == dict.fromkeys((5, 6, 9), (schema.SPLITS[number], False))
 
 
 def test_a_cluster_too_large_for_its_side_goes_to_train(tmp_path: Path) -> None:
@@ -176,7 +176,7 @@ def test_adding_inputs_moves_no_row(
     assert {row: after[row] for row in before} == before
     alone = split.side_of(np.array([own[r] for r in range(12)], np.uint64), Config(**HALVES), seed)
     for row in set(range(12)) & set(after) - set(before):
-        assert after[row] == (split.SIDES[alone[row]], False)
+        assert after[row] == (schema.SPLITS[alone[row]], False)
     for a, b in edges:  # no cluster on two sides
         assert after[a][1] or after[b][1] or after[a][0] == after[b][0]
     assert report["bridges"] == sum(bridge for _, bridge in after.values())
@@ -204,14 +204,14 @@ def test_apply_gives_clustered_rows_their_side_and_drops_bridges() -> None:
     sides = sides_table([(2**63, 1, False), (2**63 + 3, 2, True), (99, 2, False)])
     done = split.apply(given_, sides, Config(**HALVES), 7)
     keys = [5, 5, 2**64 - 1, given_["exact_lo"][5].as_py()]
-    own = [split.SIDES[s] for s in split.side_of(np.array(keys, np.uint64), Config(**HALVES), 7)]
+    own = [schema.SPLITS[s] for s in split.side_of(np.array(keys, np.uint64), Config(**HALVES), 7)]
     assert done["split"].to_pylist() == ["validation", own[0], own[1], "test", own[2], own[3]]
     assert done["drop"].to_pylist() == [None, None, None, "split.bridge", None, None]
 
 
 def test_apply_without_sides_or_rows() -> None:
     done = split.apply(table(40, [None] * 40), sides_table([]), Config(**HALVES), 7)
-    assert set(done["split"].to_pylist()) == set(split.SIDES)
+    assert set(done["split"].to_pylist()) == set(schema.SPLITS)
     assert split.apply(table(0, []), sides_table([(1, 0, False)]), Config(), 7).num_rows == 0
 
 

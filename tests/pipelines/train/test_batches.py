@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from headrace.cluster.errors import SourceError
+from headrace.pipelines.schema import IGNORE
 from headrace.pipelines.train import batches
 from headrace.pipelines.train.batches import PADDING, Chunk, Order, Plan, Reader, Shelf
 from tests.pipelines import toys
@@ -123,7 +124,7 @@ def test_rows_are_read_as_they_are_packed(tmp_path: Path) -> None:
     places = np.array([5, 0, PADDING, len(wanted) - 1])
     batch = reader.read(Order(places, np.zeros(4, np.int64)), 0)
     assert [list(batch["input_ids"][i]) for i in (0, 1, 3)] == [wanted[5], wanted[0], wanted[-1]]
-    assert set(batch["labels"][2]) == {batches.IGNORE}, "a filling row carries no loss"
+    assert set(batch["labels"][2]) == {IGNORE}, "a filling row carries no loss"
     assert set(batch["segment_ids"][2]) == {1}
 
 

@@ -393,7 +393,7 @@ def test_the_pool_is_as_large_as_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     def pool(device: str = "auto", **ner: float) -> tuple[int, float]:
         given = {"pii": {"ner": {**data["pii"]["ner"], **ner}}, "dedup": {"device": device}}  # type: ignore[index]
         of = recipe.validate({**data, **given}, "recipe.yaml")
-        made = pools.pool(of, prepared.Job(of, (), {}), prepared.begin)
+        made = pools.pool(of, prepared.Job(of, (), {}, pooled=0), prepared.begin)
         assert made is not None
         return made.size, made.gpus
 
@@ -414,11 +414,11 @@ def test_the_pool_is_as_large_as_asked(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_pool_begins_where_names_are_found() -> None:
     names = ("clean", "pii", "fingerprint")
     data: dict[str, Any] = {"output": "run", "sources": [{"path": "in"}]}
-    assert names[pools.cut(recipe.validate(data, "r"), names) :] == names[2:]
+    assert names[pools.first_stage(recipe.validate(data, "r"), names) :] == names[2:]
     data["pii"] = {"ner": {"engine": "spacy", "model": "m"}}
-    assert names[pools.cut(recipe.validate(data, "r"), names) :] == names[1:]
+    assert names[pools.first_stage(recipe.validate(data, "r"), names) :] == names[1:]
     data["pii"]["enabled"] = False
-    assert names[pools.cut(recipe.validate(data, "r"), names) :] == names[2:]
+    assert names[pools.first_stage(recipe.validate(data, "r"), names) :] == names[2:]
 
 
 # Whole runs.
