@@ -209,7 +209,7 @@ def test_a_detached_job_goes_on_by_itself(head: Head, recipe: Path) -> None:
     assert done.returncode == 0, done.stderr[-1000:]
     told = _python(
         head,
-        "import sys; from cluster import jobs; a, job = sys.argv[1:];"
+        "import sys; from headrace.cluster import jobs; a, job = sys.argv[1:];"
         "print(*jobs.follow(a, job)); print(jobs.exit_code(a, job))",
         done.stdout.strip(),
     )
@@ -234,7 +234,7 @@ def test_no_job_without_the_token(head: Head, recipe: Path, token: str | None) -
 
 ATTEMPT = """
 import sys
-from cluster import jobs
+from headrace.cluster import jobs
 try:
     jobs.{call}
 except jobs.UserError as error:

@@ -27,9 +27,9 @@ from headrace.pipelines.stages.clean import stage as clean
 from headrace.pipelines.stages.pii import coverage as pii_coverage
 from headrace.pipelines.stages.pii import stage as pii
 from headrace.pipelines.stages.pii.config import Config, Ner
+from headrace.pipelines.stages.pii.findings import Finding
 from headrace.pipelines.stages.pii.ner import models as pii_models
 from headrace.pipelines.stages.pii.ner import search as pii_ner
-from headrace.pipelines.stages.pii.presidio import setup as pii_presidio
 from tests.pipelines import name_models
 from tests.pipelines.test_cli import commits, prepare, save, told
 
@@ -137,7 +137,7 @@ def test_a_tag_holds_no_name(models: dict[str, str]) -> None:
     tag = pii_ner.Asker(Ner(engine="spacy", model=models["spacy"], labels={"X": "PET"})).tag
 
     def left(text: str, start: int, end: int) -> list[str]:
-        finding = pii_presidio.Finding(start, end, "PERSON", 0.9, "model")
+        finding = Finding(start, end, "PERSON", 0.9, "model")
         return [text[f.start : f.end] for f in pii_ner._untagged(text, finding, tag)]
 
     text = "According to <PERSON_12> Kowal , <US_SSN>"

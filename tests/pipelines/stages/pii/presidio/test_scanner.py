@@ -185,7 +185,7 @@ def test_a_walk_that_needs_more_states_than_there_is_room_for_accepts_all(
 def test_a_process_that_only_looks_for_patterns_imports_no_models_until_asked() -> None:
     code = """
 import sys
-from pipelines import pii_presidio
+from headrace.pipelines.stages.pii.presidio import setup as pii_presidio
 pii_presidio.engine()
 assert not {"torch", "transformers"} & set(sys.modules)
 import torch
