@@ -22,6 +22,7 @@ from headrace.pipelines import recipe as recipes
 from headrace.pipelines.commands import check as checks
 from headrace.pipelines.console import Mode, choose
 from headrace.pipelines.passes import summary
+from headrace.pipelines.passes.prepare_worker import rejected
 from headrace.pipelines.recipe import Recipe
 from headrace.pipelines.schema import SPLITS
 from headrace.pipelines.section import Section
@@ -132,8 +133,8 @@ class Run:
 
     @property
     def rejected(self) -> pl.DataFrame:
-        """Rows that were not kept, with the reason in `drop` (dropped) or `error` (quarantined)."""
-        return self._below("rejected", schema.ROW)
+        """Rows that were not kept, with why in `reason` (dropped) or `error` (quarantined)."""
+        return self._below("rejected", rejected(schema.ROW.empty_table(), withhold=()).schema)
 
     def packed(self, split: str = "train") -> pl.DataFrame:
         """Packed rows of "train", "validation" or "test": input_ids, labels, position_ids, segment_ids, ...
@@ -230,26 +231,14 @@ def mask(texts: Texts, config: Mapping[str, Any] | Pii | None = None) -> pa.Arra
 
 def _rows(texts: pa.Array) -> pa.Table:
     """A row of `schema.ROW` a text (no nulls), of one message of role `text`."""
-    n = len(texts)
+    n, table = len(texts), in_memory.as_rows(texts)
     filled = {
-        "row_id": pa.array(np.arange(n), pa.uint64()),
+        **{name: table[name].combine_chunks() for name in ("row_id", "messages")},
         "n_records": pa.array(np.ones(n), pa.uint32()),
         **{name: pa.repeat("", n) for name in ("source", "file", "place")},
     }
     columns = [filled.get(field.name, pa.nulls(n, field.type)) for field in schema.ROW]
-    table = pa.Table.from_arrays(columns, schema=schema.ROW)
-    return schema.rebuild(
-        table.set_column(table.schema.get_field_index("messages"), "messages", _no_messages(n)),
-        np.arange(n),
-        pa.repeat("text", n),
-        texts,
-    )
-
-
-def _no_messages(n: int) -> pa.Array:
-    return pa.ListArray.from_arrays(
-        pa.array(np.zeros(n + 1), pa.int32()), pa.array([], schema.MESSAGE), type=schema.MESSAGES
-    )
+    return pa.Table.from_arrays(columns, schema=schema.ROW)
 
 
 def _array(texts: Texts) -> pa.Array:

@@ -151,3 +151,9 @@ def test_the_package_is_the_command() -> None:
         [sys.executable, "-m", "headrace", "schema"], capture_output=True, text=True, check=True, timeout=300
     )
     assert json.loads(done.stdout)["title"] == "Recipe"
+
+
+def test_a_run_that_rejected_nothing_has_the_columns_of_one_that_did(tmp_path: Path) -> None:
+    rejected = headrace.Run(str(tmp_path)).rejected
+    assert rejected.height == 0
+    assert {"row_id", "stage", "reason", "error", "messages"} <= set(rejected.columns)

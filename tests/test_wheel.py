@@ -19,6 +19,8 @@ WITHIN = (
     "headrace/cluster/__init__.py",
     "headrace/pipelines/report/page.html.j2",
     "headrace/pipelines/stages/tokenise/assets/tokenizer/tokenizer.json",
+    "headrace/pipelines/stages/pii/recognizers/words/given_names.txt",
+    "headrace/pipelines/commands/demo/phrases.toml",
 )
 
 

@@ -30,7 +30,7 @@ def deduplicate(run: Run, records: Sequence[ledger.Record], mode: Mode) -> ledge
         sorted(order.items()),
         [config_key(dedup, recipe.dedup), recipe.fingerprint.ngram],
         [c.mark for c in corpora],
-        [split.VERSION, recipe.split.model_dump(mode="json")],
+        config_key(split, recipe.split),
         [recipe.seed, sorted(run.epochs.items())],
         versions(("pyarrow", "numba")),
     )
@@ -123,8 +123,7 @@ def find_passages(
     """
     config = run.recipe.dedup.passages
     held = ledger.load(run.path, "dedup").get("passages")
-    asked = config.model_dump(mode="json", exclude={"enabled", "action"})
-    key = ledger.key(duplicates["key"], [passages.VERSION, asked], versions(("pyarrow", "numba")))
+    key = ledger.key(duplicates["key"], config_key(passages, config), versions(("pyarrow", "numba")))
     if config.enabled and held is not None and held["key"] == key:
         say_skipped(mode, "passages", 1, 1)
         return held

@@ -36,6 +36,7 @@ from headrace.pipelines.section import Section
 
 NAME = "passages"
 VERSION = 1
+NOT_IN_KEY = {"enabled", "action"}  # whether to look and what follows, not what is shared
 ROLE = "text"
 WORD = 64  # bytes within which a word's end is looked for
 WIDE = 0xE0  # first bytes from here on begin characters of three bytes: scripts without spaces are among them
