@@ -5,8 +5,6 @@ otherwise a local Ray is started with as many logical CPUs as the recipe's caps 
 `workers: 4` means four tasks at once on a laptop of two cores as well.
 """
 
-import functools
-import gc
 import logging
 import os
 import warnings
@@ -17,14 +15,6 @@ from ray.data import DataContext
 
 from headrace.cluster.errors import UserError
 
-# One thread a task: parallelism comes from Ray, and results must not depend on thread counts.
-THREADS = {
-    "OMP_NUM_THREADS": "1",
-    "RAYON_NUM_THREADS": "1",
-    "POLARS_MAX_THREADS": "1",
-    "NUMBA_NUM_THREADS": "1",
-    "TOKENIZERS_PARALLELISM": "false",
-}
 OFFLINE = {
     "RAY_USAGE_STATS_ENABLED": "0",
     "RAY_TRAIN_V2_ENABLED": "1",
@@ -83,22 +73,6 @@ def cpus() -> int:
 def gpus() -> int:
     """Whole GPUs of the cluster."""
     return int(ray.cluster_resources().get("GPU", 0))
-
-
-@functools.cache
-def settle() -> None:
-    """Tell this process' garbage collector that what is loaded stays: it need not walk it again and again."""
-    gc.freeze()
-
-
-def single_threaded() -> None:
-    """Hold this worker process to one thread a library; called first by every task."""
-    for name, value in THREADS.items():
-        os.environ.setdefault(name, value)
-    import pyarrow as pa  # after the environment, which its thread pools read
-
-    pa.set_cpu_count(1)
-    pa.set_io_thread_count(4)
 
 
 def _configure_data() -> None:

@@ -30,7 +30,7 @@ import ray
 from ray.data import ActorPoolStrategy, DataContext, Dataset, TaskPoolStrategy
 from ray.exceptions import RayError, RayTaskError
 
-from headrace.cluster import session
+from headrace.cluster import process
 from headrace.cluster.errors import Fault, HeadraceError, discreet
 from headrace.cluster.fragments import Fragment
 
@@ -128,7 +128,7 @@ class _Finisher:
     """An actor of a pool; what it loads onto its device stays there."""
 
     def __init__(self, finish: Finish) -> None:
-        session.single_threaded()
+        process.single_threaded()
         self.finish = finish
 
     def __call__(self, batch: pa.Table) -> Iterator[pa.Table]:
@@ -171,7 +171,7 @@ def _handed_on(fragment: Fragment, part: int, last: bool, table: pa.Table, begin
 
 def _hand_out(batch: pa.Table, read: Read) -> Iterator[pa.Table]:
     """Parts of the fragments that only one reader can read; other fragments pass as they are."""
-    session.single_threaded()
+    process.single_threaded()
     with discreet():
         for item in batch.to_pylist():
             fragment = Fragment.from_json(json.loads(item["fragment"]))
@@ -185,7 +185,7 @@ def _hand_out(batch: pa.Table, read: Read) -> Iterator[pa.Table]:
 
 
 def _work(batch: pa.Table, read: Read, done: Done) -> Iterator[pa.Table]:
-    session.single_threaded()
+    process.single_threaded()
     with discreet():
         for item in batch.to_pylist():
             fragment = Fragment.from_json(json.loads(item["fragment"]))
@@ -275,7 +275,7 @@ def grouped(
 
 
 def _read_grouped(batch: pa.Table, read: Read, wanted: set[int]) -> Iterator[pa.Table]:
-    session.single_threaded()
+    process.single_threaded()
     with discreet():
         for text in batch["fragment"].to_pylist():
             for table in read(Fragment.from_json(json.loads(text))):
@@ -284,7 +284,7 @@ def _read_grouped(batch: pa.Table, read: Read, wanted: set[int]) -> Iterator[pa.
 
 @discreet()
 def _work_group(group: pa.Table, work: Done, by_bucket: dict[int, str]) -> pa.Table:
-    session.single_threaded()
+    process.single_threaded()
     fragment = Fragment.from_json(json.loads(by_bucket[group["bucket"][0].as_py()]))
     return work(fragment, 0, True, group.combine_chunks())
 
@@ -355,5 +355,5 @@ def each(
 
 @discreet()
 def _call(function: Callable[[Item], Result], item: Item) -> Result:
-    session.single_threaded()
+    process.single_threaded()
     return function(item)

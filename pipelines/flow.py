@@ -13,11 +13,12 @@ from headrace.pipelines.passes import prepare as passes
 from headrace.pipelines.recipe import Recipe
 from headrace.pipelines.report import page
 from headrace.pipelines.schema import SPLITS
-from headrace.pipelines.stages import fingerprint, quality
 from headrace.pipelines.stages.clean import stage as clean
+from headrace.pipelines.stages.fingerprint import stage as fingerprint
 from headrace.pipelines.stages.pii import coverage as pii_coverage
 from headrace.pipelines.stages.pii import search as pii_find
 from headrace.pipelines.stages.pii import stage as pii
+from headrace.pipelines.stages.quality import stage as quality
 
 # Pass 1, after reading: every part of every fragment goes through these.
 ROW_STAGES = (clean, quality, pii, fingerprint)

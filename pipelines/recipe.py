@@ -15,15 +15,15 @@ from headrace.cluster import storage
 from headrace.cluster.errors import RecipeError
 from headrace.pipelines.evaluate.config import Config as Evaluate
 from headrace.pipelines.section import Section, hint
-from headrace.pipelines.stages.clean.stage import Config as Clean
+from headrace.pipelines.stages.clean.config import Config as Clean
 from headrace.pipelines.stages.dedup.config import Config as Dedup
-from headrace.pipelines.stages.fingerprint import Config as Fingerprint
-from headrace.pipelines.stages.pack import Config as Pack
+from headrace.pipelines.stages.fingerprint.config import Config as Fingerprint
+from headrace.pipelines.stages.pack.config import Config as Pack
 from headrace.pipelines.stages.pii.config import Config as Pii
-from headrace.pipelines.stages.quality import Config as Quality
+from headrace.pipelines.stages.quality.config import Config as Quality
 from headrace.pipelines.stages.read.source import Source
-from headrace.pipelines.stages.split import Config as Split
-from headrace.pipelines.stages.tokenise.stage import Config as Tokenise
+from headrace.pipelines.stages.split.config import Config as Split
+from headrace.pipelines.stages.tokenise.config import Config as Tokenise
 from headrace.pipelines.train.config import Config as Train
 
 FORMAT = 2  # of the run directory; another number is refused

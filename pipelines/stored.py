@@ -22,7 +22,7 @@ import pyarrow.parquet as pq
 
 from headrace.cluster import storage
 from headrace.pipelines import schema
-from headrace.pipelines.stages import fingerprint
+from headrace.pipelines.stages.fingerprint import stage as fingerprint
 
 COLUMNS = ["removed", "kept", "distance", "similarity", "rule", "run", "error"]
 LISTED = 1_000_000  # duplicates among which pairs are picked

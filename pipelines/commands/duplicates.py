@@ -10,6 +10,7 @@ from headrace.cluster import ledger
 from headrace.cluster.errors import OutputError
 from headrace.pipelines import stored as examples
 from headrace.pipelines.console import Line
+from headrace.pipelines.passes import parts
 
 WIDTH = 100
 
@@ -19,7 +20,7 @@ def told(run: str, *, pairs: int, borderline: int) -> Iterator[Line]:
 
     Raises: OutputError where no duplicates were decided in `run`; StorageError.
     """
-    record = ledger.load(run, "dedup").get("all")
+    record = ledger.load(run, parts.DEDUP).get("all")
     if record is None:
         raise OutputError(f"no duplicates are decided in {run!r}; run `headrace prepare` on its recipe first")
     yield from _counts(record["report"])

@@ -24,9 +24,9 @@ from headrace.pipelines import recipe, schema
 from headrace.pipelines import stored as examples
 from headrace.pipelines.commands import duplicates
 from headrace.pipelines.console import Line
-from headrace.pipelines.stages import fingerprint
 from headrace.pipelines.stages.clean import stage as clean
 from headrace.pipelines.stages.dedup import index
+from headrace.pipelines.stages.fingerprint import stage as fingerprint
 from headrace.pipelines.stages.pii import stage as pii
 
 NEAREST = 32  # parts of each shard that are looked at closer

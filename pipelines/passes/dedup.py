@@ -10,13 +10,14 @@ from headrace.cluster import ledger, storage, stream
 from headrace.cluster.errors import GateError
 from headrace.pipelines.console import Mode, Progress, say
 from headrace.pipelines.passes import pack_worker as packed
+from headrace.pipelines.passes import parts
 from headrace.pipelines.passes.units import config_key, say_skipped, versions, workers
 from headrace.pipelines.rundir import Run
-from headrace.pipelines.stages import split
 from headrace.pipelines.stages.dedup import against, passages
 from headrace.pipelines.stages.dedup import stage as dedup
 from headrace.pipelines.stages.dedup.steps import passages as passage_tasks
 from headrace.pipelines.stages.dedup.steps import run as dedup_tasks
+from headrace.pipelines.stages.split import stage as split
 
 
 def deduplicate(run: Run, records: Sequence[ledger.Record], mode: Mode) -> ledger.Record:
@@ -34,7 +35,7 @@ def deduplicate(run: Run, records: Sequence[ledger.Record], mode: Mode) -> ledge
         [recipe.seed, sorted(run.epochs.items())],
         versions(("pyarrow", "numba")),
     )
-    held = ledger.load(run.path, "dedup").get("all")
+    held = ledger.load(run.path, parts.DEDUP).get("all")
     if held is not None and held["key"] == key:
         say_skipped(mode, "dedup", 1, 1)
         return held
@@ -64,7 +65,7 @@ def deduplicate(run: Run, records: Sequence[ledger.Record], mode: Mode) -> ledge
     size = sum(r["stages"]["fingerprint"]["bytes"] for r in records)
     stages = {"dedup": {"seconds": sum(spent), "rows": report["rows"], "bytes": size}}
     record = {"key": key, "stages": stages, "report": report, "sides": sides, "marks": marks}
-    ledger.commit(run.path, "dedup", "all", record)
+    ledger.commit(run.path, parts.DEDUP, "all", record)
     return record
 
 
@@ -122,7 +123,7 @@ def find_passages(
     A record of its own, so that asking for it does not search for duplicates again.
     """
     config = run.recipe.dedup.passages
-    held = ledger.load(run.path, "dedup").get("passages")
+    held = ledger.load(run.path, parts.DEDUP).get("passages")
     key = ledger.key(duplicates["key"], config_key(passages, config), versions(("pyarrow", "numba")))
     if config.enabled and held is not None and held["key"] == key:
         say_skipped(mode, "passages", 1, 1)
@@ -144,5 +145,5 @@ def find_passages(
         bar.update(rows=found["read"]["rows"], kept=found["read"]["rows"])
     stages = {"passages": {"seconds": sum(spent), **found["read"]}}
     record = {"key": key, "stages": stages, "report": found["report"], "cuts": found["cuts"]}
-    ledger.commit(run.path, "dedup", "passages", record)
+    ledger.commit(run.path, parts.DEDUP, "passages", record)
     return record

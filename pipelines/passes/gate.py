@@ -12,13 +12,13 @@ from headrace.cluster.errors import GateError
 from headrace.pipelines.console import Mode, say
 from headrace.pipelines.passes import gate_worker as pii_gate
 from headrace.pipelines.passes import pack_worker as packed
-from headrace.pipelines.passes import pii_audit, units
+from headrace.pipelines.passes import parts, pii_audit, units
 from headrace.pipelines.rundir import Run
 from headrace.pipelines.stages.pii import coverage as pii_coverage
 from headrace.pipelines.stages.pii import stage as pii
 from headrace.pipelines.stages.tokenise import stage as tokenise
 
-PASS = units.Pass(pii_gate.NAME, number="window", unit=lambda record: packed.unit(record["window"]))
+PASS = units.Pass(pii_gate.NAME, number="window", unit=lambda record: parts.window(record["window"]))
 
 
 def scan(
@@ -37,7 +37,7 @@ def scan(
     recipe = run.recipe
     if not recipe.pii.enabled or recipe.pii.gate == "off":
         return []
-    cut = packed.windows(rows, run.epochs, recipe.pack.window)
+    cut = parts.windows(rows, run.epochs, recipe.pack.window)
     fingerprint = tokenise.tokenizer(recipe.model, recipe.tokenise).fingerprint
     shards = {w["window"]: [o for o in w["outputs"] if "split" in o] for w in windows}
     keys = {number: _key(run, outputs, fingerprint) for number, outputs in shards.items()}

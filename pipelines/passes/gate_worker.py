@@ -24,8 +24,9 @@ import pyarrow.compute as pc
 
 from headrace.cluster import ledger, storage
 from headrace.pipelines.passes import pack_worker as packed
+from headrace.pipelines.passes import parts
 from headrace.pipelines.passes import prepare_worker as prepared
-from headrace.pipelines.passes.pack_worker import Window
+from headrace.pipelines.passes.parts import Window
 from headrace.pipelines.recipe import Recipe
 from headrace.pipelines.schema import ROLES
 from headrace.pipelines.stages.dedup import passages
@@ -38,7 +39,7 @@ from headrace.pipelines.stages.tokenise import stage as tokenise
 from headrace.pipelines.stages.tokenise.decode import Decoder, Runs
 from headrace.pipelines.stages.tokenise.frames import Frames, frames
 
-NAME = "gate"
+NAME = parts.GATE
 VERSION = 3
 NAMED = 20  # leaking rows of a window that are named
 EDGE = 64  # characters at an end of a piece

@@ -7,18 +7,17 @@ from headrace.cluster import ledger, stream
 from headrace.pipelines import books
 from headrace.pipelines.console import Mode
 from headrace.pipelines.passes import pack_worker as packed
-from headrace.pipelines.passes import prepare_worker as prepared
-from headrace.pipelines.passes import units
+from headrace.pipelines.passes import parts, units
 from headrace.pipelines.rundir import Run
-from headrace.pipelines.stages import pack as packing
-from headrace.pipelines.stages import split
 from headrace.pipelines.stages.dedup import passages
+from headrace.pipelines.stages.pack import stage as packing
+from headrace.pipelines.stages.split import stage as split
 from headrace.pipelines.stages.tokenise import stage as tokenise
 
 PASS = units.Pass(
     packed.NAME,
     number="window",
-    unit=lambda record: packed.unit(record["window"]),
+    unit=lambda record: parts.window(record["window"]),
     outputs=("packed/", "rejected/pack-"),
 )
 
@@ -35,8 +34,8 @@ def pack(
     Raises: BooksError where the pass did not take in what pass 1 kept.
     """
     recipe = run.recipe
-    cut = packed.windows(records, run.epochs, recipe.pack.window)
-    by_unit = {prepared.unit(r["ordinal"], r["part"]): r for r in records}
+    cut = parts.windows(records, run.epochs, recipe.pack.window)
+    by_unit = {parts.part(r["ordinal"], r["part"]): r for r in records}
     tokenizer = tokenise.tokenizer(recipe.model, recipe.tokenise)
     cuts = packed.cuts(recipe, shared)
     keys = {w.number: _pack_key(run, w, by_unit, duplicates, cuts, tokenizer.fingerprint) for w in cut}
@@ -57,7 +56,7 @@ def pack(
 
 def _pack_key(
     run: Run,
-    window: packed.Window,
+    window: parts.Window,
     by_unit: dict[str, ledger.Record],
     duplicates: ledger.Record,
     cuts: dict[str, str],

@@ -1,17 +1,13 @@
 """Pass 3, one window at a time: prepared rows less duplicates in, packed token rows out.
 
-A window is a run of consecutive parts of `prepared/` that were claimed by the same plan, about
-`pack.window` rows long, so that packing fills its rows whatever the sizes of the files. It is
-derived, not recorded: it depends on the plan and on how many rows were *read* in each part, never
-on a stage's config, so an added input makes new windows and leaves the old ones as they are, and
-a run with a changed recipe gives the same bytes as a fresh one.
+The windows are those of `parts.windows`.
 
 Cost: memory of one window; time is that of the tokenizer.
 """
 
 import resource
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -23,36 +19,19 @@ import xxhash
 from headrace import kernels
 from headrace.cluster import ledger, storage
 from headrace.pipelines import books, schema
+from headrace.pipelines.passes import parts
 from headrace.pipelines.passes import prepare_worker as prepared
+from headrace.pipelines.passes.parts import Window
 from headrace.pipelines.recipe import Recipe
 from headrace.pipelines.schema import SPLITS
-from headrace.pipelines.stages import pack, split
 from headrace.pipelines.stages.dedup import passages
 from headrace.pipelines.stages.dedup import stage as dedup
+from headrace.pipelines.stages.pack import stage as pack
+from headrace.pipelines.stages.split import stage as split
 from headrace.pipelines.stages.tokenise import stage as tokenise
 
-NAME = "pack"
+NAME = parts.PACK
 ROW_GROUP = 256  # packed rows that a training rank reads at once
-
-
-@dataclass(frozen=True)
-class Window:
-    """Consecutive parts of `prepared/`: their units, and the ordinals that they span."""
-
-    number: int
-    units: tuple[str, ...]
-    first: int
-    last: int
-
-    @property
-    def unit(self) -> str:
-        """Name in the ledger and in file names."""
-        return unit(self.number)
-
-
-def unit(number: int) -> str:
-    """Name of a window in the ledger and in file names."""
-    return f"{number:08d}"
 
 
 @dataclass(frozen=True)
@@ -62,32 +41,6 @@ class Job:
     recipe: Recipe
     keys: dict[int, str] = field(default_factory=dict)  # window -> pass key
     cuts: frozenset[str] = frozenset()  # units of `prepared/` that repeated passages are cut from
-
-
-def windows(records: Sequence[ledger.Record], epochs: dict[int, int], rows: int) -> list[Window]:
-    """Cut parts, in the order of ordinal and part, into windows of at least `rows` rows read.
-
-    `records` are the commits of pass 1, `epochs` the number of the plan that claimed each ordinal:
-    no window spans two plans.
-    """
-    found: list[Window] = []
-    held: list[ledger.Record] = []
-    for record in sorted(records, key=lambda r: (r["ordinal"], r["part"])):
-        if held and (
-            epochs[record["ordinal"]] != epochs[held[0]["ordinal"]]
-            or sum(r["rows"]["in"] for r in held) >= rows
-        ):
-            found.append(_window(len(found), held))
-            held = []
-        held.append(record)
-    if held:
-        found.append(_window(len(found), held))
-    return found
-
-
-def _window(number: int, held: list[ledger.Record]) -> Window:
-    units = tuple(prepared.unit(r["ordinal"], r["part"]) for r in held)
-    return Window(number, units, held[0]["ordinal"], held[-1]["ordinal"])
 
 
 def marks(run: str) -> dict[str, dict[str, str]]:

@@ -8,7 +8,7 @@ from headrace.cluster import fragments, ledger, storage, stream
 from headrace.cluster.errors import QuarantineError
 from headrace.pipelines import books
 from headrace.pipelines.console import Mode
-from headrace.pipelines.passes import pools, units
+from headrace.pipelines.passes import parts, pools, units
 from headrace.pipelines.passes import prepare_worker as prepared
 from headrace.pipelines.rundir import Run
 from headrace.pipelines.stages.pii import coverage as pii_coverage
@@ -38,7 +38,7 @@ def _complete(records: units.Records) -> bool:
 PASS = units.Pass(
     prepared.NAME,
     number="ordinal",
-    unit=lambda record: prepared.unit(record["ordinal"], record["part"]),
+    unit=lambda record: parts.part(record["ordinal"], record["part"]),
     complete=_complete,
     outputs=("prepared/", "rejected/part-"),
 )

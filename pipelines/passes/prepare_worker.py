@@ -22,16 +22,16 @@ import pyarrow.compute as pc
 import xxhash
 
 from headrace import kernels
-from headrace.cluster import ledger, session, storage
+from headrace.cluster import ledger, process, storage
 from headrace.cluster.errors import BooksError, HeadraceError
 from headrace.cluster.fragments import Fragment
 from headrace.pipelines import books, schema
-from headrace.pipelines.passes import pii_audit
+from headrace.pipelines.passes import parts, pii_audit
 from headrace.pipelines.recipe import Recipe
 from headrace.pipelines.stages.read import grouping, rows
 from headrace.pipelines.stages.read.source import Source
 
-NAME = "prepare"
+NAME = parts.PREPARE
 MARKS = ("drop", "error", "detail", "bytes_lost")
 READ_SECONDS = b"headrace.read_seconds"
 # Rows that these stages mark have not been masked yet: their text is withheld.
@@ -52,11 +52,6 @@ class Job:
     def source(self, fragment: Fragment) -> Source:
         """The source that `fragment` is cut from."""
         return next(s for s in self.recipe.sources if s.name == fragment.source)
-
-
-def unit(ordinal: int, part: int) -> str:
-    """Name of a part in the ledger and in file names."""
-    return f"{ordinal:08d}-{part:04d}"
 
 
 def read(fragment: Fragment, job: Job) -> Iterator[pa.Table]:
@@ -143,7 +138,7 @@ def begin(
     }
     for stage in _modules(job.stages[: job.pooled]):
         table, state["stages"][stage.NAME] = _timed(stage, table, getattr(job.recipe, stage.NAME))
-    session.settle()
+    process.settle()
     return table, state
 
 
@@ -153,7 +148,7 @@ def finish(
     """Run the other stages, write kept and marked rows, commit; returns the record."""
     kernels.warm()
     recipe = job.recipe
-    name = unit(fragment.ordinal, part)
+    name = parts.part(fragment.ordinal, part)
     for stage in _modules(job.stages[job.pooled :]):
         table, state["stages"][stage.NAME] = _timed(stage, table, getattr(recipe, stage.NAME))
     audit = pii_audit.of(table)

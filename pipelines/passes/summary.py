@@ -14,12 +14,10 @@ import xxhash
 from headrace.cluster import ledger, storage, stream
 from headrace.cluster.errors import BooksError
 from headrace.pipelines import books
-from headrace.pipelines.passes import pack_worker as packed
-from headrace.pipelines.passes import prepare_worker as prepared
-from headrace.pipelines.passes import units
+from headrace.pipelines.passes import parts, units
 from headrace.pipelines.rundir import Run
 from headrace.pipelines.schema import SPLITS
-from headrace.pipelines.stages import pack
+from headrace.pipelines.stages.pack import stage as pack
 from headrace.pipelines.stages.pii.coverage import coverage, mark
 
 LIBRARIES = (
@@ -55,7 +53,7 @@ def prepare(
         "digest": digest(run.path, workers=workers),
         "versions": {"python": units.versions(())["python"], **{n: version(n) for n in LIBRARIES}},
         "sources": _sources(run, rows, windows),
-        "passes": {prepared.NAME: first, packed.NAME: last},
+        "passes": {parts.PREPARE: first, parts.PACK: last},
         "histograms": _histograms(rows, windows),
         "pii": books.add_counts(r["pii"] for r in rows),
         "pii_coverage": {**coverage(run.recipe.pii), "mark": mark(run.recipe.pii)},

@@ -26,7 +26,7 @@ import torch
 import torch.distributed as dist
 from torch.nn import functional
 
-from headrace.cluster import session
+from headrace.cluster import process
 from headrace.cluster.errors import ModelError, discreet
 from headrace.pipelines.schema import IGNORE
 from headrace.pipelines.train import batches, checkpoints, models
@@ -374,7 +374,7 @@ def _checkpoint(job: Job, model: Any, optimizer: torch.optim.Optimizer, history:
 @discreet()
 def on_worker(config: dict[str, Any]) -> None:
     """The training function that Ray Train runs on every worker; `config` holds job and mailbox."""
-    session.single_threaded()
+    process.single_threaded()
     import ray.train
     import ray.train.torch
 

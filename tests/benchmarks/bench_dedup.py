@@ -29,9 +29,9 @@ from labelled import KINDS, make_documents, pairs_of, templates
 from numpy.typing import NDArray
 
 from headrace import kernels
-from headrace.pipelines.stages import fingerprint
 from headrace.pipelines.stages.dedup import blocks, in_memory
 from headrace.pipelines.stages.dedup import config as dedup_config
+from headrace.pipelines.stages.fingerprint import stage as fingerprint
 
 HERE = Path(__file__).resolve().parent
 FLOOR = 0.995

@@ -32,10 +32,10 @@ from bench_kernels import commit, processor
 
 from headrace import kernels
 from headrace.pipelines import schema
-from headrace.pipelines.stages import fingerprint
 from headrace.pipelines.stages.dedup import config as dedup_config
 from headrace.pipelines.stages.dedup import decide, in_memory
 from headrace.pipelines.stages.dedup import stage as dedup
+from headrace.pipelines.stages.fingerprint import stage as fingerprint
 
 HERE = Path(__file__).resolve().parent
 Figure = tuple[str, str, float, str]

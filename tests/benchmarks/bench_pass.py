@@ -32,10 +32,10 @@ from bench_kernels import commit, processor
 from headrace import kernels
 from headrace.cluster import storage
 from headrace.pipelines import schema
-from headrace.pipelines.stages import fingerprint
 from headrace.pipelines.stages.dedup import config as dedup_config
 from headrace.pipelines.stages.dedup import in_memory
 from headrace.pipelines.stages.dedup.steps import run as dedup_tasks
+from headrace.pipelines.stages.fingerprint import stage as fingerprint
 
 HERE = Path(__file__).resolve().parent
 STEPS = ("stage", "order", "scatter", "block", "gather", "collect", "verify", "decide", "cluster", "index")

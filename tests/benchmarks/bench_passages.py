@@ -31,6 +31,7 @@ from headrace.cluster import storage
 from headrace.pipelines import schema
 from headrace.pipelines.stages.dedup import in_memory, passages
 from headrace.pipelines.stages.dedup import stage as dedup
+from headrace.pipelines.stages.dedup.config import Passages
 from headrace.pipelines.stages.dedup.steps import passages as passage_tasks
 
 HERE = Path(__file__).resolve().parent
@@ -81,7 +82,7 @@ def write(folder: str, texts: list[str], files: int = 4) -> tuple[list[str], pa.
 
 def found(folder: str, paths: list[str], average: int) -> pa.Table:
     """The cuts of all files."""
-    config = passages.Config(enabled=True, average=average)
+    config = Passages(enabled=True, average=average)
     told = passage_tasks.run(paths, folder, config, order={}, each=each)
     tables = [storage.read_table(f"{folder}/cuts/part-{unit}.parquet") for unit in sorted(told["cuts"])]
     return pa.concat_tables([passages.CUTS.empty_table(), *tables])
@@ -108,7 +109,7 @@ def measure_speed(megabytes: int) -> Iterator[Figure]:
     size = sum(len(text.encode()) for text in texts) / 1e6
     with tempfile.TemporaryDirectory() as folder:
         paths, table = write(folder, texts)
-        cuts, _, seconds = timed(lambda: found(folder, paths, passages.Config().average), 3)
+        cuts, _, seconds = timed(lambda: found(folder, paths, Passages().average), 3)
     yield "files to cuts", f"{size:.0f} MB", size / seconds, "MB/s a core"
     marks = {name: pa.nulls(table.num_rows, pa.string()) for name in ("drop", "error")}
     table = pa.table({**dict(zip(table.column_names, table.columns, strict=True)), **marks})

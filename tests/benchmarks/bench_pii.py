@@ -45,7 +45,7 @@ sys.path.insert(0, str(HERE.parents[1]))
 
 from pii_equality import MODES, Compared
 
-from headrace.cluster.session import settle
+from headrace.cluster.process import settle
 from headrace.pipelines.stages.pii.presidio.scanner import Scanner, scanner
 from tests.pipelines.identifiers import fuzz, plain
 

@@ -32,10 +32,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from headrace.pipelines import schema
-from headrace.pipelines.stages import quality
 from headrace.pipelines.stages.clean import stage as clean
 from headrace.pipelines.stages.pii import stage as pii
 from headrace.pipelines.stages.pii.presidio.scanner import scanner
+from headrace.pipelines.stages.quality import stage as quality
 
 HERE = Path(__file__).resolve().parent
 DATA = Path(os.environ.get("HEADRACE_TEST_DATA", HERE.parents[2] / "shared" / "data"))

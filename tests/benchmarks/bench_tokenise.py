@@ -31,7 +31,7 @@ from tokenizers import Tokenizer as Core
 from transformers import PreTrainedTokenizerFast
 
 from headrace.pipelines import schema
-from headrace.pipelines.stages import pack
+from headrace.pipelines.stages.pack import stage as pack
 from headrace.pipelines.stages.tokenise import stage as tokenise
 from headrace.pipelines.stages.tokenise.assets import build_tokenizer
 from headrace.pipelines.stages.tokenise.tokenizer import SHIPPED, Tokenizer

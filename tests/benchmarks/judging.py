@@ -16,9 +16,9 @@ from labelled import similarity, windows, word_3grams
 from numpy.typing import NDArray
 
 from headrace import kernels
-from headrace.pipelines.stages import fingerprint
 from headrace.pipelines.stages.dedup import config as dedup_config
 from headrace.pipelines.stages.dedup import in_memory
+from headrace.pipelines.stages.fingerprint import stage as fingerprint
 
 THRESHOLD, MARGIN = dedup_config.Config().threshold, 0.05
 BANDS = ((0.70, 0.75), (0.75, 0.80), (0.80, 0.85), (0.85, 0.90), (0.90, 0.95), (0.95, 1.01))

@@ -25,7 +25,7 @@ from headrace import kernels
 from headrace.cluster import ledger, storage
 from headrace.cluster.errors import OutputError, RecipeError
 from headrace.pipelines import schema
-from headrace.pipelines.stages import fingerprint
+from headrace.pipelines.stages.fingerprint import stage as fingerprint
 
 FORMAT = 1
 MANIFEST = "fingerprints.json"

@@ -13,9 +13,9 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from headrace.kernels.dispatch import threads
-from headrace.pipelines.stages import fingerprint
 from headrace.pipelines.stages.dedup import candidates, decide
 from headrace.pipelines.stages.dedup.config import Config
+from headrace.pipelines.stages.fingerprint import stage as fingerprint
 
 Columns = dict[str, NDArray[Any]]
 

@@ -5,8 +5,22 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from headrace.pipelines.section import Section
-from headrace.pipelines.stages import fingerprint
-from headrace.pipelines.stages.dedup.passages import Config as Passages
+from headrace.pipelines.stages.fingerprint.config import KEYED
+
+
+class Passages(Section):
+    """What becomes of passages that many plain texts share."""
+
+    enabled: bool = False
+    """Look for passages (boilerplate) that several texts share. Conversations are left alone."""
+    average: int = Field(128, ge=32, le=65536)
+    """About how many bytes a chunk has, by which passages are found; none shorter than half of it is. The
+    smaller, the more of short boilerplate is found."""
+    copies: int = Field(3, ge=2)
+    """Least number of rows that share a repeated passage. Two may quote one another."""
+    action: Literal["cut", "mark"] = "cut"
+    """cut: leave it in the first of the rows, by the order that decides which duplicate stays, and cut it
+    from the others; mark: only list it in duplicates/."""
 
 
 class Config(Section):
@@ -24,7 +38,7 @@ class Config(Section):
     .7 many pairs are never looked at: see `candidates` for the share that is found."""
     margin: float = Field(0.05, ge=0, lt=1)
     """Pairs this far below the threshold are listed as borderline, and share a side of the split."""
-    min_features: int = Field(160, ge=1, le=fingerprint.KEYED)
+    min_features: int = Field(160, ge=1, le=KEYED)
     """Parts with fewer windows are compared as they are, after folding case and spaces: in a sentence one
     word, often a short one, makes another statement and would pass a threshold of .8 (with 72 windows, 20 of
     158,000 different sentences of 112 languages did, a "not" among them; with 160 none)."""

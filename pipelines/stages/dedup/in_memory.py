@@ -4,11 +4,11 @@ import numpy as np
 import pyarrow as pa
 
 from headrace.pipelines import schema
-from headrace.pipelines.stages import fingerprint
 from headrace.pipelines.stages.dedup import decide, verify
 from headrace.pipelines.stages.dedup.blocks import Rows, candidate_pairs, exact_copies, short_equal
 from headrace.pipelines.stages.dedup.config import Config
 from headrace.pipelines.stages.dedup.stage import removed_table, rule_of_copies
+from headrace.pipelines.stages.fingerprint import stage as fingerprint
 
 
 def duplicates(texts: pa.Array, config: Config | None = None) -> pa.Table:

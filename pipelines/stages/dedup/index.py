@@ -16,8 +16,8 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from headrace.cluster import storage
-from headrace.pipelines.stages import fingerprint
 from headrace.pipelines.stages.dedup import against
+from headrace.pipelines.stages.fingerprint import stage as fingerprint
 
 FOLDER = "index"
 BITS = 64 * fingerprint.WORDS

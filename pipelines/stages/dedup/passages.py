@@ -21,18 +21,17 @@ Cost: about 90 MB/s from files to cuts, most of it reading; see tests/benchmarks
 Source: `kernels.chunking`.
 """
 
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numba import njit
 from numpy.typing import NDArray
-from pydantic import Field
 
 from headrace import kernels
 from headrace.pipelines import schema
-from headrace.pipelines.section import Section
+from headrace.pipelines.stages.dedup.config import Passages
 
 NAME = "passages"
 VERSION = 1
@@ -50,21 +49,6 @@ CUTS = pa.schema(
         ("stands", pa.bool_()),  # another row was removed for this one
     ]
 )
-
-
-class Config(Section):
-    """What becomes of passages that many plain texts share."""
-
-    enabled: bool = False
-    """Look for passages (boilerplate) that several texts share. Conversations are left alone."""
-    average: int = Field(128, ge=32, le=65536)
-    """About how many bytes a chunk has, by which passages are found; none shorter than half of it is. The
-    smaller, the more of short boilerplate is found."""
-    copies: int = Field(3, ge=2)
-    """Least number of rows that share a repeated passage. Two may quote one another."""
-    action: Literal["cut", "mark"] = "cut"
-    """cut: leave it in the first of the rows, by the order that decides which duplicate stays, and cut it
-    from the others; mark: only list it in duplicates/."""
 
 
 class Stretches(NamedTuple):
@@ -85,7 +69,7 @@ class Cut(NamedTuple):
     bytes: int
 
 
-def find(table: pa.Table, config: Config) -> Stretches:
+def find(table: pa.Table, config: Passages) -> Stretches:
     """Chunks of all messages of role `text`."""
     roles, rows, texts = schema.contents(table)
     plain = np.flatnonzero(pc.equal(roles, ROLE).to_numpy(zero_copy_only=False))

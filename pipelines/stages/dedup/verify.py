@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from headrace import kernels
 from headrace.pipelines import schema
-from headrace.pipelines.stages import fingerprint
+from headrace.pipelines.stages.fingerprint import stage as fingerprint
 
 COLUMNS = ["messages", *(f"{part}_{kind}" for part in fingerprint.PARTS for kind in ("features", "key"))]
 

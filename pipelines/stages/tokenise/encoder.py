@@ -8,7 +8,7 @@ is held against the other on a sample at start, and only then used.
 import json
 import re
 from itertools import pairwise
-from typing import Any, Literal
+from typing import Any
 
 import awkward as ak
 import gigatoken
@@ -17,8 +17,7 @@ import tokenizers
 from numpy.typing import NDArray
 
 from headrace.cluster.errors import ModelError
-
-Engine = Literal["auto", "gigatoken", "tokenizers"]
+from headrace.pipelines.stages.tokenise.config import Engine as Engine
 
 # A token of our own, ahead of a text that stands behind a special token, where that matters.
 MARKER = "\ue002"

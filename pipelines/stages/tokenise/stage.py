@@ -14,21 +14,18 @@ Cost: 35 to 75 MB/s a core, most of it the encoder's and two copies of the text.
 """
 
 from functools import lru_cache
-from typing import Literal
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
-from pydantic import Field
 
 from headrace.pipelines import schema
-from headrace.pipelines.section import Section
 from headrace.pipelines.stages.tokenise import conversations
 from headrace.pipelines.stages.tokenise import overlong as cutting
 from headrace.pipelines.stages.tokenise import programs as assembly
+from headrace.pipelines.stages.tokenise.config import Config as Config
 from headrace.pipelines.stages.tokenise.conversations import Encoded, Messages
-from headrace.pipelines.stages.tokenise.encoder import Engine
 from headrace.pipelines.stages.tokenise.programs import Ints
 from headrace.pipelines.stages.tokenise.template import ALL, ASSISTANT
 from headrace.pipelines.stages.tokenise.tokenizer import Tokenizer, load
@@ -44,24 +41,6 @@ SAMPLES = pa.schema(
         pa.field("labels", pa.list_(pa.int32())),  # -100: no loss
     ]
 )
-
-
-class Config(Section):
-    """How rows become tokens."""
-
-    max_length: int = Field(default=2048, ge=8)
-    """Most tokens that a sample may have; longer rows go by `overlong`."""
-
-    overlong: Literal["split", "truncate", "drop"] = "split"
-    """Rows over `max_length`. split: conversations between exchanges, each piece led by the system
-    turn, plain texts every `max_length` tokens; truncate: cut off the end; drop: leave the row out.
-    No cut goes through a value that PII found, nor through what stands for one."""
-
-    add_eos: bool = True
-    """End plain texts, and conversations whose template has no end-of-turn token, by the end token."""
-
-    engine: Engine = "auto"
-    """gigatoken, tokenizers, or auto: gigatoken where it gives the same ids on a sample."""
 
 
 def tokenizer(name: str | None, config: Config) -> Tokenizer:

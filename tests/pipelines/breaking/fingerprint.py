@@ -4,7 +4,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from headrace.pipelines.stages import fingerprint as real
+from headrace.pipelines.stages.fingerprint import stage as real
 from tests.pipelines.breaking import quote
 
 NAME = real.NAME

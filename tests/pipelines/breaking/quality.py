@@ -4,7 +4,7 @@ from typing import Any
 
 import pyarrow as pa
 
-from headrace.pipelines.stages import quality as real
+from headrace.pipelines.stages.quality import stage as real
 from tests.pipelines.breaking import quote
 
 NAME = real.NAME

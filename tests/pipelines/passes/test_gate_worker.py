@@ -8,21 +8,20 @@ import pytest
 
 from headrace.cluster import ledger, storage
 from headrace.pipelines import schema
-from headrace.pipelines.passes import gate
+from headrace.pipelines.passes import gate, parts
 from headrace.pipelines.passes import gate_worker as pii_gate
-from headrace.pipelines.passes import pack_worker as packed
 from headrace.pipelines.passes import prepare_worker as prepared
 from headrace.pipelines.passes.gate_worker import note
 from headrace.pipelines.recipe import Recipe
-from headrace.pipelines.stages import pack
 from headrace.pipelines.stages.dedup import passages
+from headrace.pipelines.stages.pack import stage as pack
 from headrace.pipelines.stages.pii import stage as pii
 from headrace.pipelines.stages.pii.findings import Finding
 from headrace.pipelines.stages.tokenise import stage as tokenise
 from tests.pipelines.stages.pii.test_stage import MAIL, PHONE, Message, table
 
 SECRET = "correct horse battery staple"
-WINDOW, NONE = packed.Window(0, ("00000000-0000",), 0, 0), frozenset[str]()
+WINDOW, NONE = parts.Window(0, ("00000000-0000",), 0, 0), frozenset[str]()
 DRESSED = "425_882_8080"  # which no recogniser knows
 
 

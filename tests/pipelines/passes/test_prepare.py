@@ -21,7 +21,7 @@ from headrace.pipelines import recipe, rundir, schema
 from headrace.pipelines.passes import pools
 from headrace.pipelines.passes import prepare as passes
 from headrace.pipelines.passes import prepare_worker as prepared
-from headrace.pipelines.stages import quality
+from headrace.pipelines.stages.quality import stage as quality
 from tests.pipelines.test_cli import commits, make, prepare, save, told, write_inputs
 
 PASSES = ("prepare", "dedup", "pack")
@@ -283,7 +283,7 @@ def breaks_on_bad(rows: pa.Table, config: Any) -> pa.Table:
 def test_a_row_that_makes_a_stage_raise_is_quarantined_and_the_run_goes_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    stages = (stage(monkeypatch, breaks_on_bad), "headrace.pipelines.stages.quality")
+    stages = (stage(monkeypatch, breaks_on_bad), "headrace.pipelines.stages.quality.stage")
     good = "A sentence of several words that nobody would want to drop from a corpus."
     record = work(tmp_path, stages, [good, f"bad {good}", good])
     assert record["books"] == {"in": 6, "kept": 4, "dropped": {}, "quarantined": {"clean.error": 2}}

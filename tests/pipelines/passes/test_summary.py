@@ -10,7 +10,7 @@ from headrace.cluster import storage
 from headrace.cluster.errors import BooksError
 from headrace.pipelines import cli
 from headrace.pipelines.passes import summary
-from headrace.pipelines.stages import pack
+from headrace.pipelines.stages.pack import stage as pack
 
 LENGTH = 8
 

@@ -13,10 +13,10 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from headrace.cluster import storage
-from headrace.pipelines.stages import fingerprint
 from headrace.pipelines.stages.dedup import decide
 from headrace.pipelines.stages.dedup.blocks import Blocks, Columns, band_columns, blocks_of, pairs_of
 from headrace.pipelines.stages.dedup.config import Config
+from headrace.pipelines.stages.fingerprint import stage as fingerprint
 
 PARTITION = 2**23  # rows that one blocking task looks at, about
 RANGE_GROUP = 65_536  # rows of a row group in tables that are read by range

@@ -18,11 +18,11 @@ from numpy.typing import NDArray
 
 from headrace.cluster import storage
 from headrace.pipelines import schema
-from headrace.pipelines.stages import fingerprint
 from headrace.pipelines.stages.dedup import decide
 from headrace.pipelines.stages.dedup.blocks import exact_copies, scores, short_equal
 from headrace.pipelines.stages.dedup.config import Config
 from headrace.pipelines.stages.dedup.steps import block as blocking
+from headrace.pipelines.stages.fingerprint import stage as fingerprint
 
 KEYS = ("row_id", "source", "quality", "size", "file")
 # By rank, for the steps that follow; beside them "group" and "source", which have nulls.

@@ -25,7 +25,7 @@ from headrace.cluster import storage
 from headrace.pipelines import schema
 from headrace.pipelines.stages.dedup import decide, passages
 from headrace.pipelines.stages.dedup.blocks import Columns, scores
-from headrace.pipelines.stages.dedup.passages import Config
+from headrace.pipelines.stages.dedup.config import Passages
 
 GROUP = 16  # prepared files that are staged together
 SHARE = 2**21  # lines (a passage of a group) that one task counts
@@ -41,7 +41,7 @@ READ = ("row_id", "source", "quality", "size", "messages")
 def run(
     paths: Sequence[str],
     output: str,
-    config: Config,
+    config: Passages,
     *,
     order: dict[str, int],
     each: Each,
@@ -101,7 +101,7 @@ def _stage(
     group: tuple[int, list[str]],
     output: str,
     work: str,
-    config: Config,
+    config: Passages,
     priority: dict[str, int],
     firsts: Sequence[int],
 ) -> dict[str, int]:
@@ -127,7 +127,7 @@ def _stage(
 
 
 def _chunks(
-    paths: Sequence[str], output: str, config: Config, priority: dict[str, int]
+    paths: Sequence[str], output: str, config: Passages, priority: dict[str, int]
 ) -> tuple[Columns, Columns]:
     """What orders the rows that stay, and their chunks; "row" counts from the first of the group."""
     rows: dict[str, list[NDArray[Any]]] = {name: [] for name in ORDER[:-1]}
@@ -179,7 +179,7 @@ def _changes(values: NDArray[Any]) -> NDArray[np.bool_]:
     return np.concatenate([[True], values[1:] != values[:-1]])[: len(values)]
 
 
-def _count(part: int, groups: int, parts: int, work: str, folder: str, config: Config) -> dict[str, Any]:
+def _count(part: int, groups: int, parts: int, work: str, folder: str, config: Passages) -> dict[str, Any]:
     """Repeated passages among the hashes of one range: list them, and tell each group which it holds."""
     span = _span("hash", HASHES * part // parts, HASHES * (part + 1) // parts - 1)
     tables = []

@@ -22,7 +22,6 @@ from numpy.typing import NDArray
 
 from headrace.cluster import storage
 from headrace.pipelines import schema
-from headrace.pipelines.stages import fingerprint
 from headrace.pipelines.stages.dedup import against, candidates, decide, index
 from headrace.pipelines.stages.dedup import stage as dedup
 from headrace.pipelines.stages.dedup.against import Corpus
@@ -33,6 +32,7 @@ from headrace.pipelines.stages.dedup.steps import cluster as clusters
 from headrace.pipelines.stages.dedup.steps import order as ordering
 from headrace.pipelines.stages.dedup.steps import verify as verifying
 from headrace.pipelines.stages.dedup.steps.verify import File
+from headrace.pipelines.stages.fingerprint import stage as fingerprint
 
 GROUP = 16  # prepared files whose fingerprints are staged in one: opening a file costs more than reading it
 LISTED = 20  # clusters in the report

@@ -16,11 +16,11 @@ import pyarrow.compute as pc
 
 from headrace import kernels
 from headrace.cluster import storage
-from headrace.pipelines.stages import fingerprint
 from headrace.pipelines.stages.dedup import against, candidates, decide, verify
 from headrace.pipelines.stages.dedup.config import Config
 from headrace.pipelines.stages.dedup.steps import block as blocking
 from headrace.pipelines.stages.dedup.steps import order as ordering
+from headrace.pipelines.stages.fingerprint import stage as fingerprint
 
 CHUNK = 2**26  # bytes of text that one task compares, where pairs allow it
 RANGE_GROUP = 1024  # rows of a row group of collected texts: about a megabyte

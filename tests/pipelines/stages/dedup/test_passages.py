@@ -11,7 +11,8 @@ from pydantic import ValidationError
 
 from headrace.pipelines import schema
 from headrace.pipelines.stages.dedup import passages
-from headrace.pipelines.stages.dedup.passages import CUTS, Config
+from headrace.pipelines.stages.dedup.config import Passages
+from headrace.pipelines.stages.dedup.passages import CUTS
 
 
 def rows(contents: list[Any], role: str = "text") -> pa.Table:
@@ -159,7 +160,7 @@ def story(seed: int, words: int = 200) -> str:
 def test_chunks_are_those_of_plain_texts_and_say_where_they_stand() -> None:
     shared = story(1)
     table = rows([[("user", shared), ("assistant", "yes")], [("text", "brief"), ("text", shared)], shared])
-    found = passages.find(table, Config())
+    found = passages.find(table, Passages())
     assert set(zip(found.row.tolist(), found.message.tolist(), strict=True)) == {(1, 1), (2, 0)}
     of_two = [found.hash[found.row == row] for row in (1, 2)]
     np.testing.assert_array_equal(*of_two)
@@ -170,11 +171,11 @@ def test_chunks_are_those_of_plain_texts_and_say_where_they_stand() -> None:
 
 
 def test_a_text_of_fewer_bytes_than_a_chunk_is_no_passage() -> None:
-    assert len(passages.find(rows(["x" * 63, "x" * 64, ""]), Config()).hash) == 1
-    assert len(passages.find(rows([]), Config()).hash) == 0
+    assert len(passages.find(rows(["x" * 63, "x" * 64, ""]), Passages()).hash) == 1
+    assert len(passages.find(rows([]), Passages()).hash) == 0
 
 
 @pytest.mark.parametrize("wrong", [{"copies": 1}, {"average": 8}, {"action": "drop"}])
 def test_settings_that_make_no_sense_are_refused(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValidationError):
-        Config(**wrong)
+        Passages(**wrong)

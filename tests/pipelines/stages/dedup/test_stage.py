@@ -8,10 +8,10 @@ from hypothesis import strategies as st
 
 from headrace import kernels
 from headrace.pipelines import schema
-from headrace.pipelines.stages import fingerprint
 from headrace.pipelines.stages.dedup import in_memory
 from headrace.pipelines.stages.dedup import stage as dedup
 from headrace.pipelines.stages.dedup.config import Config
+from headrace.pipelines.stages.fingerprint import stage as fingerprint
 
 WORDS = [
     "amber",

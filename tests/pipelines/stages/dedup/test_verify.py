@@ -6,8 +6,8 @@ import pytest
 
 from headrace import kernels
 from headrace.pipelines import schema
-from headrace.pipelines.stages import fingerprint
 from headrace.pipelines.stages.dedup import verify
+from headrace.pipelines.stages.fingerprint import stage as fingerprint
 
 PROMPT = "Summarise the following report on the harvest of apples in the northern valleys, please."
 ANSWER = "Apples did well in the north this year, as spring came early and the frost stayed away."

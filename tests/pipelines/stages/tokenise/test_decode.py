@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from headrace.pipelines import schema
-from headrace.pipelines.stages import pack
+from headrace.pipelines.stages.pack import stage as pack
 from headrace.pipelines.stages.tokenise import stage as tokenise
 from headrace.pipelines.stages.tokenise.decode import Decoder
 from headrace.pipelines.stages.tokenise.tokenizer import Tokenizer, load

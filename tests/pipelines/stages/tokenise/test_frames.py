@@ -5,7 +5,7 @@ import pyarrow as pa
 import pytest
 
 from headrace.pipelines import schema
-from headrace.pipelines.stages import pack
+from headrace.pipelines.stages.pack import stage as pack
 from headrace.pipelines.stages.tokenise import stage as tokenise
 from headrace.pipelines.stages.tokenise.decode import Decoder
 from headrace.pipelines.stages.tokenise.frames import frames

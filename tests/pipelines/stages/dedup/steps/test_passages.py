@@ -12,14 +12,15 @@ from hypothesis import strategies as st
 
 from headrace.cluster import storage
 from headrace.pipelines.stages.dedup import passages
-from headrace.pipelines.stages.dedup.passages import CUTS, Config
+from headrace.pipelines.stages.dedup.config import Passages
+from headrace.pipelines.stages.dedup.passages import CUTS
 from headrace.pipelines.stages.dedup.steps import passages as passage_tasks
 from headrace.pipelines.stages.dedup.steps.run import LISTING
 from tests.pipelines.stages.dedup.steps.test_run import backwards, each, rows, written
 from tests.pipelines.stages.dedup.test_passages import story
 
 BOILERPLATE = [story(n, 90) for n in range(3)]
-CONFIG = Config(enabled=True)
+CONFIG = Passages(enabled=True)
 
 
 def decided(output: Path, removed: dict[int, int] | None = None, bridges: tuple[int, ...] = ()) -> None:
@@ -37,7 +38,7 @@ def decided(output: Path, removed: dict[int, int] | None = None, bridges: tuple[
 
 
 def ran(
-    paths: list[str], output: Path, config: Config = CONFIG, each: Any = each, **order: int
+    paths: list[str], output: Path, config: Passages = CONFIG, each: Any = each, **order: int
 ) -> tuple[dict[str, Any], pa.Table, pa.Table]:
     """What is told, the cuts of all files by row, and the list of passages."""
     told = passage_tasks.run(paths, str(output), config, order=order, each=each)
@@ -86,7 +87,7 @@ def test_files_and_tasks_change_nothing(
     tmp_path_factory: pytest.TempPathFactory, seed: int, cut: list[int], copies: int
 ) -> None:
     folder = tmp_path_factory.mktemp("passages")
-    table, config = rows(corpus(seed)), Config(enabled=True, copies=copies)
+    table, config = rows(corpus(seed)), Passages(enabled=True, copies=copies)
     for name in ("one", "two", "a", "b"):
         (folder / name).mkdir()
     decided(folder / "one")
@@ -176,7 +177,7 @@ def test_a_row_counts_once_however_often_it_holds_a_passage(tmp_path: Path) -> N
     often = f"{shared}\n{story(71, 9)}\n{shared}\n{story(72, 9)}\n{shared}"
     paths = written(tmp_path, rows([often, f"{story(73, 1500)}\n{shared}"]), [1])
     assert ran(paths, tmp_path)[0]["report"]["passages"] == 0
-    told, cuts, listed = ran(paths, tmp_path, Config(enabled=True, copies=2))
+    told, cuts, listed = ran(paths, tmp_path, Passages(enabled=True, copies=2))
     assert set(cuts["row_id"].to_pylist()) == {0}  # the other is longer
     assert told["report"]["bytes"] > 2 * len(shared)
     assert set(listed["rows"].to_pylist()) == {2}

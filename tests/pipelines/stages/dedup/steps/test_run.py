@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 
 from headrace.cluster import storage
 from headrace.pipelines import schema
-from headrace.pipelines.stages import fingerprint
 from headrace.pipelines.stages.dedup import decide, in_memory
 from headrace.pipelines.stages.dedup.config import Config
 from headrace.pipelines.stages.dedup.steps import block as blocking
 from headrace.pipelines.stages.dedup.steps import run as dedup_tasks
 from headrace.pipelines.stages.dedup.steps import verify as verifying
+from headrace.pipelines.stages.fingerprint import stage as fingerprint
 
 OUTPUTS = ("removed", "borderline", "clusters", "joined", "ordinals")
 WORDS = [

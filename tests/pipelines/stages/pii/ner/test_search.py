@@ -22,7 +22,6 @@ from headrace.cluster.errors import ModelError, RecipeError
 from headrace.pipelines import recipe, schema
 from headrace.pipelines.passes import pools
 from headrace.pipelines.passes import prepare_worker as prepared
-from headrace.pipelines.stages import quality
 from headrace.pipelines.stages.clean import stage as clean
 from headrace.pipelines.stages.pii import coverage as pii_coverage
 from headrace.pipelines.stages.pii import stage as pii
@@ -30,6 +29,7 @@ from headrace.pipelines.stages.pii.config import Config, Ner
 from headrace.pipelines.stages.pii.findings import Finding
 from headrace.pipelines.stages.pii.ner import models as pii_models
 from headrace.pipelines.stages.pii.ner import search as pii_ner
+from headrace.pipelines.stages.quality import stage as quality
 from tests.pipelines import name_models
 from tests.pipelines.test_cli import commits, prepare, save, told
 

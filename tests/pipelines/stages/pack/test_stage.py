@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from headrace.cluster.errors import RecipeError
-from headrace.pipelines.stages import pack
+from headrace.pipelines.stages.pack import stage as pack
 from headrace.pipelines.stages.tokenise import stage as tokenise
 from headrace.pipelines.train.attention import additive, block_causal_mask
 

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from headrace.cluster import storage
 from headrace.pipelines import schema
-from headrace.pipelines.stages import split
-from headrace.pipelines.stages.split import Config
+from headrace.pipelines.stages.split import stage as split
+from headrace.pipelines.stages.split.config import Config
 
 HALVES = {"train": 0.34, "validation": 0.33, "test": 0.33}
 

@@ -6,8 +6,8 @@ import pytest
 
 from headrace import kernels
 from headrace.pipelines import schema
-from headrace.pipelines.stages import fingerprint
-from headrace.pipelines.stages.fingerprint import Config
+from headrace.pipelines.stages.fingerprint import stage as fingerprint
+from headrace.pipelines.stages.fingerprint.config import Config
 
 LONG = "The quick brown fox jumps over the lazy dog while forty-two engineers look on in silence. " * 2
 Message = tuple[str, str]

@@ -22,45 +22,17 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numba import njit
 from numpy.typing import NDArray
-from pydantic import Field, model_validator
 
 from headrace.cluster import storage
 from headrace.pipelines import schema
 from headrace.pipelines.schema import SPLITS
-from headrace.pipelines.section import Section
+from headrace.pipelines.stages.split.config import Config as Config
 
 NAME = "split"
 VERSION = 1
 TRAIN = 0
 LISTED = 20  # large clusters in the report
 RANGE_GROUP = 65_536
-
-
-class Config(Section):
-    """Shares of rows; they add up to 1."""
-
-    train: float = Field(0.9, gt=0, le=1)
-    """Share of rows to train on."""
-    validation: float = Field(0.05, ge=0, lt=1)
-    """Share of rows that choose the checkpoint."""
-    test: float = Field(0.05, ge=0, lt=1)
-    """Share of rows held out for the verdict."""
-
-    @model_validator(mode="before")
-    @classmethod
-    def _rest_is_train(cls, data: Any) -> Any:
-        """Where only the held-out shares are given, train takes the rest."""
-        if isinstance(data, dict) and "train" not in data:
-            held = [data.get(n, cls.model_fields[n].default) for n in ("validation", "test")]
-            if all(isinstance(h, int | float) for h in held):
-                return {**data, "train": 1 - sum(held)}
-        return data
-
-    @model_validator(mode="after")
-    def _whole(self) -> "Config":
-        if abs(self.train + self.validation + self.test - 1) > 1e-6:
-            raise ValueError("train, validation and test must add up to 1")
-        return self
 
 
 def side_of(keys: NDArray[np.uint64], config: Config, seed: int) -> NDArray[np.int8]:

@@ -14,8 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from headrace.pipelines import schema
-from headrace.pipelines.stages import quality
-from headrace.pipelines.stages.quality import Config
+from headrace.pipelines.stages.quality import stage as quality
+from headrace.pipelines.stages.quality.config import Config
 
 Message = tuple[str, str]
 LOOP = "and then he said that " * 40

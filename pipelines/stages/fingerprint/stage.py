@@ -25,12 +25,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numba import njit
 from numpy.typing import NDArray
-from pydantic import Field
 
 from headrace import kernels
 from headrace.kernels.dispatch import threads
 from headrace.pipelines import schema
-from headrace.pipelines.section import Section
+from headrace.pipelines.stages.fingerprint.config import KEYED as KEYED
+from headrace.pipelines.stages.fingerprint.config import Config as Config
 
 NAME = "fingerprint"
 VERSION = 1
@@ -38,7 +38,6 @@ BINS = 32
 BANDS = 8
 WORDS = 2  # of a part's sketch: 4 bits a bin
 STEP = 3 << 19  # bytes of text at a time: what is made of them stays in a cache, on memory used before
-KEYED = 256  # parts with as many features or more are never so short that their exact key is asked for
 ANSWERS = ("assistant", "text")  # every other role belongs to the prompt
 
 # Columns that `apply` adds; all are 0 for rows that were marked before. Band keys stand in columns
@@ -54,13 +53,6 @@ COLUMNS = (
     *((f"{part}_band_{k}", pa.uint64()) for part in PARTS for k in range(BANDS)),
     *((f"{part}_sketch_{k}", pa.uint64()) for part in PARTS for k in range(WORDS)),
 )
-
-
-class Config(Section):
-    """How rows are sketched."""
-
-    ngram: int = Field(8, ge=4, le=16)
-    """Bytes of a window, the feature that sketches and similarities are made of."""
 
 
 class Parts(NamedTuple):

@@ -17,11 +17,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import xxhash
 from numpy.typing import NDArray
-from pydantic import Field
 
 from headrace import kernels
 from headrace.cluster.errors import RecipeError
-from headrace.pipelines.section import Section
+from headrace.pipelines.stages.pack.config import Config as Config
 from headrace.pipelines.stages.tokenise import programs as assembly
 from headrace.pipelines.stages.tokenise import stage as tokenise
 
@@ -36,16 +35,6 @@ PACKED = pa.schema(
         pa.field("pieces", pa.list_(pa.uint32())),  # one a segment
     ]
 )
-
-
-class Config(Section):
-    """How samples share rows."""
-
-    length: int | None = Field(default=None, ge=8)
-    """Tokens of a packed row; `tokenise.max_length` where it is left out, never less."""
-
-    window: int = Field(default=10_000, ge=1)
-    """About how many rows are packed together: more fill rows better and take more memory."""
 
 
 def length(config: Config, tokenised: tokenise.Config) -> int:

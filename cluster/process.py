@@ -1,0 +1,33 @@
+"""What a worker process does to itself before it works: one thread a library, a garbage collector at rest.
+
+Ray is not imported here, so that whoever only reads what a pass has written need not load it.
+"""
+
+import functools
+import gc
+import os
+
+# One thread a task: parallelism comes from Ray, and results must not depend on thread counts.
+THREADS = {
+    "OMP_NUM_THREADS": "1",
+    "RAYON_NUM_THREADS": "1",
+    "POLARS_MAX_THREADS": "1",
+    "NUMBA_NUM_THREADS": "1",
+    "TOKENIZERS_PARALLELISM": "false",
+}
+
+
+@functools.cache
+def settle() -> None:
+    """Tell this process' garbage collector that what is loaded stays: it need not walk it again and again."""
+    gc.freeze()
+
+
+def single_threaded() -> None:
+    """Hold this worker process to one thread a library; called first by every task."""
+    for name, value in THREADS.items():
+        os.environ.setdefault(name, value)
+    import pyarrow as pa  # after the environment, which its thread pools read
+
+    pa.set_cpu_count(1)
+    pa.set_io_thread_count(4)

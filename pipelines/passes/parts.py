@@ -1,0 +1,69 @@
+"""What the passes cut a run into, and what they are called in the ledger and in file names.
+
+A *part* is a piece of a fragment that is worked on as one table. A *window* is a run of consecutive parts of
+`prepared/` that were claimed by the same plan, about `pack.window` rows long, so that packing fills its rows
+whatever the sizes of the files. It is derived, not recorded: it depends on the plan and on how many rows were
+*read* in each part, never on a stage's config, so an added input makes new windows and leaves the old ones
+as they are, and a run with a changed recipe gives the same bytes as a fresh one.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from headrace.cluster import ledger
+
+PREPARE = "prepare"
+DEDUP = "dedup"
+PACK = "pack"
+GATE = "gate"
+
+
+def part(ordinal: int, number: int) -> str:
+    """Name of a fragment's part in the ledger and in file names."""
+    return f"{ordinal:08d}-{number:04d}"
+
+
+@dataclass(frozen=True)
+class Window:
+    """Consecutive parts of `prepared/`: their units, and the ordinals that they span."""
+
+    number: int
+    units: tuple[str, ...]
+    first: int
+    last: int
+
+    @property
+    def unit(self) -> str:
+        """Name in the ledger and in file names."""
+        return window(self.number)
+
+
+def window(number: int) -> str:
+    """Name of a window in the ledger and in file names."""
+    return f"{number:08d}"
+
+
+def windows(records: Sequence[ledger.Record], epochs: dict[int, int], rows: int) -> list[Window]:
+    """Cut parts, in the order of ordinal and part, into windows of at least `rows` rows read.
+
+    `records` are the commits of pass 1, `epochs` the number of the plan that claimed each ordinal:
+    no window spans two plans.
+    """
+    cut: list[Window] = []
+    held: list[ledger.Record] = []
+    for record in sorted(records, key=lambda r: (r["ordinal"], r["part"])):
+        if held and (
+            epochs[record["ordinal"]] != epochs[held[0]["ordinal"]]
+            or sum(r["rows"]["in"] for r in held) >= rows
+        ):
+            cut.append(_window(len(cut), held))
+            held = []
+        held.append(record)
+    if held:
+        cut.append(_window(len(cut), held))
+    return cut
+
+
+def _window(number: int, held: list[ledger.Record]) -> Window:
+    units = tuple(part(r["ordinal"], r["part"]) for r in held)
+    return Window(number, units, held[0]["ordinal"], held[-1]["ordinal"])

@@ -1,0 +1,1 @@
+"""Samples into packed rows of one length."""

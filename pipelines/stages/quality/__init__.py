@@ -1,0 +1,1 @@
+"""Scores every row and drops what cannot be worth learning."""
