@@ -18,15 +18,15 @@ import re
 import unicodedata
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from rouge_score.rouge_scorer import RougeScorer
 from sacrebleu.metrics import BLEU
 
+from headrace.pipelines.evaluate.config import Verdict
+
 Floats = NDArray[np.float64]
-Verdict = Literal["better", "worse", "no clear difference"]
 
 RESAMPLES = 1000
 CONFIDENCE = 0.95

@@ -1,8 +1,8 @@
 """report.html: what a run did, on one page that needs no network, for people.
 
-What: reads what a run directory holds (run.json, recipe.yaml, evaluation/*.json,
-checkpoints/history.json, duplicates/, and of prepared/ only the rows shown as examples) and fills
-`page.html.j2`. What is not there yet is left out, and the page says so.
+What: reads what a run directory holds (run.json, recipe.yaml, evaluation/samples.json, duplicates/, and of
+prepared/ only the rows shown as examples) and fills `page.html.j2`. What is not there yet is left out, and
+the page says so.
 
 Why: the verdict first, in plain words with numbers; then everything that it rests on.
 
@@ -25,8 +25,7 @@ from headrace.cluster.errors import OutputError
 from headrace.pipelines import stored as examples
 from headrace.pipelines.console import duration
 from headrace.pipelines.passes import pii_audit
-from headrace.pipelines.report import comparison as scoreboard
-from headrace.pipelines.report import plots
+from headrace.pipelines.report import comparison, plots
 from headrace.pipelines.schema import SPLITS
 
 Run = dict[str, Any]
@@ -70,8 +69,7 @@ def build(run_directory: str) -> str:
 def render(run_directory: str) -> str:
     """The page as text. Raises: OutputError, StorageError."""
     run = _run(run_directory)
-    outputs = [_json(e.path) for e in _files(run_directory, "evaluation", ".json")]
-    history = _json(storage.join(run_directory, "checkpoints", "history.json"))
+    answers = _json(storage.join(run_directory, "evaluation", "samples.json"))
     recipe = _text(storage.join(run_directory, "recipe.yaml"))
     page = _template().render(
         name=Path(run_directory.rstrip("/")).name,
@@ -86,9 +84,9 @@ def render(run_directory: str) -> str:
         pii=pii_audit.view(run, _json(storage.join(run_directory, pii_audit.FILE)), ROWS),
         splits=_splits(run),
         packed=_packed(run),
-        training=scoreboard.training(run.get("train"), history),
-        metrics=scoreboard.metrics(run.get("evaluate"), outputs),
-        samples=scoreboard.samples(outputs),
+        training=comparison.training(run.get("train") or {}),
+        metrics=comparison.metrics(run.get("evaluate") or {}),
+        samples=comparison.samples(answers or {}),
         stages=_stages(run),
         run={k: run.get(k) for k in FACTS},
         recipe=recipe and recipe[:RECIPE],
@@ -159,11 +157,6 @@ def _text(path: str) -> str | None:
         return storage.read_bytes(path).decode("utf-8", "replace")
     except FileNotFoundError:
         return None
-
-
-def _files(run_directory: str, folder: str, suffix: str) -> list[storage.Entry]:
-    entries = storage.listing(storage.join(run_directory, folder))
-    return [e for e in entries if e.path.endswith(suffix)]
 
 
 def _rows(run: Run) -> dict[str, Any] | None:

@@ -2,6 +2,7 @@
 
 import html.parser
 import json
+import math
 import random
 import re
 import tempfile
@@ -17,7 +18,8 @@ from headrace.cluster import storage
 from headrace.cluster.errors import OutputError
 from headrace.pipelines import schema
 from headrace.pipelines import stored as examples
-from headrace.pipelines.report import comparison as scoreboard
+from headrace.pipelines.evaluate.config import METRICS, VERDICTS
+from headrace.pipelines.report import comparison
 from headrace.pipelines.report import page as report
 
 HOSTILE = "<script>alert('x')</script><img src=http://evil.example/x onerror=alert(1)>&amp;\"'"
@@ -125,19 +127,45 @@ def prepared_run() -> dict[str, Any]:
 def trained_run() -> dict[str, Any]:
     """What training and evaluation add to run.json."""
     dice = random.Random(3)
-    loss = [3.6 * 0.985**k + 0.7 + 0.1 * dice.random() for k in range(240)]
-    validation = [{"step": s, "loss": 3.4 * 0.985**s + 0.85} for s in range(40, 241, 40)]
-    evaluated = {
-        "loss": {"base": 3.912, "tuned": 0.944, "interval": [-3.1, -2.85]},
-        "perplexity": {"base": 50.0, "tuned": 2.57, "interval": [-55.0, -41.0]},
-        "exact_match": {"base": 0.0, "tuned": 0.613, "interval": [0.571, 0.655]},
-        "rougeL": {"base": 0.112, "tuned": 0.831, "interval": [0.69, 0.75]},
-        "bleu": {"base": 2.14, "tuned": 61.7, "interval": [55.2, 63.9]},
+    measured = {
+        "loss": (3.912, 0.944, [-3.1, -2.85]),
+        "perplexity": (50.0, 2.57, [-55.0, -41.0]),
+        "token_accuracy": (0.21, 0.84, [0.6, 0.66]),
+        "exact_match": (0.0, 0.613, [0.571, 0.655]),
+        "rouge1": (0.12, 0.83, [0.69, 0.75]),
+        "rougeL": (0.112, 0.831, [0.69, 0.75]),
+        "bleu": (2.14, 61.7, [55.2, 63.9]),
     }
+    train = history(
+        [3.6 * 0.985**k + 0.7 + 0.1 * dice.random() for k in range(240)],
+        {step: 3.4 * 0.985**step + 0.85 for step in range(40, 241, 40)},
+    )
+    return {"train": train, "evaluate": {name: score(*values) for name, values in measured.items()}}
+
+
+def history(loss: list[float], validation: dict[int, float]) -> dict[str, Any]:
+    """`train` of run.json: loss by step, and validation loss at some steps."""
+    best = min(validation, key=lambda step: validation[step]) if validation else len(loss)
     return {
-        "train": {"steps": 240, "loss": loss, "validation": validation, "seconds": 81.5},
-        "evaluate": evaluated,
+        "steps": len(loss),
+        "epochs": 3,
+        "loss": loss,
+        "learning_rate": [2e-4 * min(1, k / 20) for k in range(len(loss))],
+        "validation": list(validation.values()),
+        "validation_steps": list(validation),
+        "best_step": best,
+        "best_validation": validation.get(best),
+        "tokens": 91_000,
+        "seconds": 81.5,
+        "tokens_per_second": 1116.6,
     }
+
+
+def score(
+    base: float | None, tuned: float | None, interval: list[float | None], verdict: str = "better"
+) -> dict[str, Any]:
+    """A metric as `evaluate` of run.json holds it."""
+    return {"base": base, "tuned": tuned, "interval": interval, "verdict": verdict, "n": 200}
 
 
 def write_run(path: str, run: dict[str, Any], *, rows: bool = True) -> str:
@@ -149,9 +177,6 @@ def write_run(path: str, run: dict[str, Any], *, rows: bool = True) -> str:
     )
     if rows:
         write_rows(path)
-    if "train" in run:
-        history = {"lr": [2e-4 * min(1, k / 20) for k in range(240)]}
-        storage.put(storage.join(path, "checkpoints", "history.json"), json.dumps(history).encode())
     if "evaluate" in run:
         samples = [
             {
@@ -256,7 +281,7 @@ def test_verdict_comes_first_in_plain_words(full: Page) -> None:
     )
     assert full.text.index(lead) < 80
     assert "37 of the rows that were kept are not there whole:" in full.text
-    assert "Yes. On held-out data it is better on 5 of 5 metrics." in full.text
+    assert "Yes. On held-out data it is better on 7 of 7 metrics." in full.text
     assert "Exact match went from 0.000 to 0.613 (change +0.613, interval +0.571 to +0.655);" in full.text
 
 
@@ -330,8 +355,6 @@ def test_hostile_text_stays_text(tmp_path: Path) -> None:
     run["sources"][HOSTILE] = books(10, {HOSTILE: 3}, {HOSTILE: 1})
     run["pii"][HOSTILE] = 3
     run["versions"][HOSTILE] = HOSTILE
-    run["train"][HOSTILE] = HOSTILE
-    run["evaluate"][HOSTILE] = {"base": 0.1, "tuned": 0.2}
     run["stages"][HOSTILE] = {"seconds": 1, "rows": 1, "bytes": 1}
     path = write_run(str(tmp_path / HOSTILE.replace("/", "_")), run)
     storage.put(storage.join(path, "recipe.yaml"), f"name: {HOSTILE}</pre>".encode())
@@ -460,15 +483,12 @@ def test_size_is_bounded_whatever_the_run(tmp_path: Path) -> None:
     run["sources"] = {
         f"source-{k:05d}": books(1000, dict(list(reasons.items())[:9]), {}) for k in range(3000)
     }
-    run["train"] = {
-        "steps": 50_000,
-        "loss": [1.0 / (k + 1) for k in range(50_000)],
-        "validation": [{"step": s, "loss": 1.0} for s in range(0, 50_000, 10)],
-    }
+    run["train"] = history([1.0 / (k + 1) for k in range(50_000)], dict.fromkeys(range(10, 50_001, 10), 1.0))
     run["duplicates"]["clusters"] = [{"rows": k, "kept": k} for k in range(5000)]
     path = write_run(str(tmp_path / "run"), run)
     long = {"prompt": "p" * 10**6, "reference": "r" * 10**6, "base": "b" * 10**6, "tuned": "t" * 10**6}
-    storage.put(storage.join(path, "evaluation/more.json"), json.dumps({"samples": [long] * 3}).encode())
+    samples = {"samples": [long] * 30}
+    storage.put(storage.join(path, "evaluation/samples.json"), json.dumps(samples).encode())
     storage.put(storage.join(path, "recipe.yaml"), b"sources: []\n" + b"# x\n" * 10**6)
     write_pairs(path, "removed", [((1 << 32) | 1, 0, 3, 0.8, "near")] * 20_000)
     assert Path(report.build(path)).stat().st_size < 1_500_000
@@ -525,67 +545,58 @@ def test_differences_of_long_texts_are_cut_and_say_how_much() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "base", "tuned", "interval", "word"),
+    ("verdicts", "word"),
     [
-        ("loss", 2.0, 1.0, None, "better"),
-        ("validation_loss", 1.0, 2.0, [0.5, 1.5], "worse"),
-        ("exact_match", 0.1, 0.2, [0.05, 0.15], "better"),
-        ("exact_match", 0.1, 0.2, {"low": -0.05, "high": 0.15}, "same"),
-        ("bleu", 10, 10, None, "same"),
-        ("bleu", 10, 9.0, [-1.5, -0.5], "worse"),
+        (["better", "better"], "better"),
+        (["worse", "no clear difference"], "worse"),
+        (["better", "no clear difference"], "better"),
+        (["better", "worse"], "mixed"),
+        (["no clear difference", "no clear difference"], "no clear difference"),
     ],
 )
-def test_judgement_of_one_metric(name: str, base: float, tuned: float, interval: Any, word: str) -> None:
-    told = {name: {"base": base, "tuned": tuned, "interval": interval}}
-    found = scoreboard.metrics(told, [])
+def test_the_verdict_follows_those_of_evaluation(verdicts: list[str], word: str) -> None:
+    told = dict(zip(("loss", "bleu"), (score(2.0, 1.0, [-1, 1], v) for v in verdicts), strict=True))
+    found = comparison.metrics(told)
     assert found is not None
     assert found["verdict"] == word
-    assert found["shown"][0].verdict == word
+    assert found["counts"] == {v: verdicts.count(v) for v in VERDICTS}
+    assert [one.metric for one in found["shown"]] == ["bleu", "loss"]
+    assert [one.lower_is_better for one in found["shown"]] == [False, True]
 
 
-def test_better_and_worse_together_are_mixed() -> None:
-    told = {"bleu": {"base": 1.0, "tuned": 2.0}, "exact_match": {"base": 0.4, "tuned": 0.3}}
-    found = scoreboard.metrics(told, [])
+def test_every_metric_has_a_name_on_the_page() -> None:
+    assert set(comparison.NAMES) == set(METRICS)
+
+
+def test_what_is_not_finite_is_left_out(tmp_path: Path) -> None:
+    told = {"perplexity": score(None, 3.0, [None, None]), "loss": score(9.0, 1.1, [None, -7.0])}
+    found = comparison.metrics(told)
     assert found is not None
-    assert found["verdict"] == "mixed"
-    assert found["counts"] == {"better": 1, "worse": 1, "same": 0}
+    assert [(one.metric, one.interval) for one in found["shown"]] == [("loss", None)]
+    assert comparison.metrics({"perplexity": told["perplexity"]}) is None
+    run = {**prepared_run(), "train": history([2.0, math.nan, 1.0], {}), "evaluate": told}
+    page = Page(Path(report.build(write_run(str(tmp_path / "run"), run))).read_text("utf-8"))
+    assert "Training loss went from 2 to 1." in page.text
+    assert "loss less is better 9 1.1 −7.9 not measured better" in page.text
 
 
-def test_what_is_no_number_is_no_metric() -> None:
-    told = {"loss": {"base": float("nan"), "tuned": 1.0}, "n": 3, "bleu": {"base": None, "tuned": 1}}
-    assert scoreboard.metrics(told, []) is None
-
-
-CURVES = [
-    ({"steps": 6, "loss": [3.0, 2.0, 1.0], "validation": [2.5, 1.5]}, None),
-    ({"steps": 6, "loss": [[2, 3.0], [4, 2.0], [6, 1.0]], "validation": [[3, 2.5], [6, 1.5]]}, None),
-    (
-        {"steps": 6},
-        [
-            {"step": 2, "loss": 3.0},
-            {"step": 3, "validation_loss": 2.5},
-            {"step": 4, "loss": 2.0},
-            {"step": 6, "loss": 1.0, "validation_loss": 1.5},
-        ],
-    ),
-    ({"steps": 6}, {"loss": [3.0, 2.0, 1.0], "validation": [2.5, 1.5], "validation_steps": [2, 6]}),
-    (None, {"train_loss": [[2, 3.0], [6, 1.0]], "validation": [{"step": 6, "loss": 1.5}]}),
-]
-
-
-@pytest.mark.parametrize(("told", "history"), CURVES)
-def test_curves_of_every_form(told: Any, history: Any) -> None:
-    found = scoreboard.training(told, history)
+def test_curves_of_a_training() -> None:
+    found = comparison.training(history([3.0, 2.0, 1.5, 1.0], {2: 2.5, 4: 1.5}))
     assert found is not None
-    assert (found["steps"], found["first"], found["last"], found["best"]) == (6, 3.0, 1.0, (6.0, 1.5))
+    assert (found["steps"], found["first"], found["last"], found["best"]) == (4, 3.0, 1.0, (4, 1.5))
+    assert not found["rising"]
+    assert found["facts"]["tokens"] == 91_000
+    unvalidated = comparison.training(history([3.0, 2.0], {}))
+    assert unvalidated is not None
+    assert unvalidated["best"] is None
+    assert "best_validation" not in unvalidated["facts"]
 
 
-def test_rising_validation_is_told(tmp_path: Path) -> None:
-    told = {"steps": 4, "loss": [3.0, 2.0, 1.5, 1.0], "validation": [2.0, 1.5, 1.6, 1.7]}
-    found = scoreboard.training(told, None)
+def test_rising_validation_is_told() -> None:
+    found = comparison.training(history([3.0, 2.0, 1.5, 1.0], {1: 2.0, 2: 1.5, 3: 1.6, 4: 1.7}))
     assert found is not None
     assert found["rising"]
-    assert found["best"] == (2.0, 1.5)
+    assert found["best"] == (2, 1.5)
 
 
 @pytest.mark.parametrize(
