@@ -60,7 +60,7 @@ def unit(ordinal: int, part: int) -> str:
 
 
 def read(fragment: Fragment, job: Job) -> Iterator[pa.Table]:
-    """Parts of a fragment that can be read on its own; at least one, each with its CPU seconds."""
+    """Parts of a fragment that can be read on its own; at least one, each with the CPU seconds it took."""
     tables = rows.read(
         fragment, job.source(fragment), fragment_size=job.recipe.fragment_size, seed=job.recipe.seed
     )
@@ -77,7 +77,7 @@ def read(fragment: Fragment, job: Job) -> Iterator[pa.Table]:
 
 
 def read_grouped(fragment: Fragment, job: Job) -> Iterator[pa.Table]:
-    """Records of one input of a `group_by` source, with the bucket of each (for the shuffle)."""
+    """Records of one input of a `group_by` source, each with its bucket and the CPU seconds it took."""
     tables = grouping.read_grouped(
         fragment,
         job.source(fragment),
@@ -90,14 +90,13 @@ def read_grouped(fragment: Fragment, job: Job) -> Iterator[pa.Table]:
         table = next(tables, None)
         if table is None:
             return
-        # CPU seconds travel in the first row of each table and are summed in the bucket.
-        seconds = np.zeros(table.num_rows)
-        if table.num_rows:
-            seconds[0] = time.process_time() - started
-        yield table.append_column("seconds", pa.array(seconds))
+        # The shuffle cuts and joins tables: only what each record took by itself reaches its bucket.
+        share = (time.process_time() - started) / max(table.num_rows, 1)
+        yield table.append_column("read_seconds", pa.repeat(share, table.num_rows))
 
 
 def _with_seconds(table: pa.Table, seconds: float) -> pa.Table:
+    """`table`, with the CPU seconds it took to read beside it, in its schema's metadata."""
     return table.replace_schema_metadata({READ_SECONDS: repr(seconds)})
 
 
@@ -114,12 +113,13 @@ def begin_grouped(
 
 
 def _assembled(fragment: Fragment, records: pa.Table, job: Job) -> pa.Table:
+    """The rows of a bucket, with the CPU seconds that reading its records and joining them took."""
+    reading = pc.sum(records["read_seconds"]).as_py() or 0.0
     started = time.process_time()
-    table = grouping.assemble(records, fragment, job.source(fragment), seed=job.recipe.seed)
-    seconds = time.process_time() - started
-    if "seconds" in records.column_names:
-        seconds += pc.sum(records["seconds"]).as_py() or 0.0
-    return _with_seconds(table, seconds)
+    table = grouping.assemble(
+        records.drop_columns("read_seconds"), fragment, job.source(fragment), seed=job.recipe.seed
+    )
+    return _with_seconds(table, reading + time.process_time() - started)
 
 
 def work(fragment: Fragment, part: int, last: bool, table: pa.Table, job: Job) -> ledger.Record:

@@ -1,17 +1,25 @@
 """One part of pass 1: rows that break a stage are set apart, text that is not masked is withheld."""
 
+import json
+from dataclasses import replace
+from pathlib import Path
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from headrace.cluster import fragments
 from headrace.cluster.errors import StorageError
 from headrace.pipelines import flow, schema
 from headrace.pipelines.passes import prepare_worker as prepared
+from headrace.pipelines.recipe import Recipe
+from headrace.pipelines.stages.read import inputs
+from headrace.pipelines.stages.read.source import Source
 
 
 def table(texts: list[str]) -> pa.Table:
@@ -98,3 +106,23 @@ def test_stages_take_parts_without_a_readable_row(rows: list[dict[str, Any]]) ->
     kept = table.filter(schema.live(table))
     assert kept.num_rows == 0
     assert prepared.rejected(table, withhold=prepared.BEFORE_MASKING).num_rows == len(rows)
+
+
+def test_a_bucket_counts_what_its_records_took_to_read(tmp_path: Path) -> None:
+    turns = [{"talk": n % 7, "text": f"turn {n}", "role": "user"} for n in range(50)]
+    (tmp_path / "turns.jsonl").write_text("".join(f"{json.dumps(turn)}\n" for turn in turns))
+    columns = {"role": "role", "content": "text"}
+    source = Source(path=f"{tmp_path}/turns.jsonl", group_by="talk", columns=columns)
+    (resolved,) = inputs.resolve([source])
+    job = prepared.Job(Recipe(output=f"{tmp_path}/run", sources=[resolved]), (), {}, 0)
+    bucket = inputs.plan(resolved, 300)[0]
+    tables = [t for one in fragments.inputs(bucket) for t in prepared.read_grouped(one, job)]
+    took = pa.concat_tables(tables)["read_seconds"].to_numpy()
+    assert len(took) == len(turns)
+    assert took.min() > 0
+    # However the shuffle cut and joined them, the whole is what reading took, and joining is counted on top.
+    shuffled = pa.concat_tables(tables).take(pa.array(np.random.default_rng(0).permutation(len(turns))))
+    rows = prepared._assembled(replace(bucket, ordinal=0), shuffled, job)
+    assert rows.schema.names == schema.ROW.names
+    assert float(rows.schema.metadata[prepared.READ_SECONDS]) >= took.sum()
+    assert prepared._assembled(replace(bucket, ordinal=0), shuffled.slice(0, 0), job).num_rows == 0
