@@ -19,7 +19,7 @@ from transformers import GenerationConfig
 
 from headrace.cluster import storage
 from headrace.cluster.errors import ModelError, SourceError
-from headrace.pipelines import model_files
+from headrace.pipelines import arrays, model_files
 from headrace.pipelines.evaluate.config import FORCED, Config
 from headrace.pipelines.schema import IGNORE
 from headrace.pipelines.train import batches, models
@@ -101,7 +101,7 @@ def drawn(shelf: batches.Shelf, most: int, seed: int) -> list[Sample]:
     generator = np.random.default_rng(seed)
     chosen = np.sort(generator.choice(total, min(most, total), replace=False))
     found: list[Sample] = []
-    for chunk, start, count in zip(shelf.chunks, np.cumsum([0, *counts]), counts, strict=False):
+    for chunk, start, count in zip(shelf.chunks, arrays.offsets(counts), counts, strict=False):
         own = chosen[(chosen >= start) & (chosen < start + count)] - start
         if len(own):
             unpacked = list(_unpacked(chunk))

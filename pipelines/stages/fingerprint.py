@@ -29,7 +29,7 @@ from pydantic import Field
 
 from headrace import kernels
 from headrace.kernels.dispatch import threads
-from headrace.pipelines import schema
+from headrace.pipelines import arrays, schema
 from headrace.pipelines.section import Section
 
 NAME = "fingerprint"
@@ -82,7 +82,7 @@ def parts(roles: pa.Array, rows: NDArray[np.int64], texts: pa.Array, n: int) -> 
     # A space ends each message, so that no window spans two without saying so.
     nothing, space = (pa.scalar(t, pa.large_string()) for t in ("", " "))
     joined = pc.binary_join_element_wise(folded, nothing, space)
-    ends = np.concatenate([[0], np.cumsum(np.bincount(slot, minlength=2 * n))])
+    ends = arrays.offsets(np.bincount(slot, minlength=2 * n))
     offsets = _offsets(joined)[ends]
     values = joined.buffers()[2] if len(joined) else pa.py_buffer(b"")
     both = pa.LargeStringArray.from_buffers(2 * n, pa.py_buffer(offsets), values)
@@ -108,7 +108,7 @@ def apply(table: pa.Table, config: Config) -> pa.Table:
     n = part.num_rows
     roles, rows, texts = schema.contents(part)
     found = {name: np.zeros(n, kind.to_pandas_dtype()) for name, kind in COLUMNS}
-    ends = np.concatenate([[0], np.cumsum(np.bincount(rows, minlength=n))])
+    ends = arrays.offsets(np.bincount(rows, minlength=n))
 
     def run(first: int, last: int) -> None:
         begin, end = int(ends[first]), int(ends[last])
@@ -118,7 +118,7 @@ def apply(table: pa.Table, config: Config) -> pa.Table:
                 found[name][first:last] = values
 
     _by_steps(run, _offsets(texts)[ends])
-    added = [pa.array(_spread(found[name], live), kind) for name, kind in COLUMNS]
+    added = [pa.array(arrays.spread(found[name], live, len(live)), kind) for name, kind in COLUMNS]
     names = [name for name, _ in COLUMNS]
     return pa.table([*table.columns, *added], names=[*table.column_names, *names])
 
@@ -150,15 +150,6 @@ def _columns(
         for k in range(WORDS):
             found[f"{name}_sketch_{k}"] = sketch[number::2, k]
     return found
-
-
-def _spread(values: NDArray[Any], live: NDArray[np.bool_]) -> NDArray[Any]:
-    """Values of the live rows at their places, 0 elsewhere."""
-    if len(values) == len(live):
-        return values
-    spread = np.zeros(len(live), values.dtype)
-    spread[live] = values
-    return spread
 
 
 def _simhash(joined: Parts, of_parts: NDArray[np.uint64], ngram: int) -> NDArray[np.uint64]:
@@ -193,15 +184,15 @@ def _exact(
     n = len(features) // 2
     codes = pc.index_in(roles, pa.array(schema.ROLES)).to_numpy(zero_copy_only=False)
     lengths = pc.fill_null(pc.binary_length(texts), 0).to_numpy(zero_copy_only=False)
-    ends = np.concatenate([[0], np.cumsum(np.bincount(rows, minlength=n))])
+    ends = arrays.offsets(np.bincount(rows, minlength=n))
     hi, lo = kernels.content_hash_lists(ends, codes, texts)
-    running = np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
+    running = arrays.offsets(lengths)
     size = np.minimum(running[ends[1:]] - running[ends[:-1]], 2**32 - 1).astype(np.uint32)
     slot = rows * 2 + _is_answer(roles)
     short = np.flatnonzero(features[slot] < KEYED)
     short = short[np.argsort(slot[short], kind="stable")]
     folded = kernels.fold(texts.take(pa.array(short)), keep_punctuation=True)
-    ends = np.concatenate([[0], np.cumsum(np.bincount(slot[short], minlength=2 * n))])
+    ends = arrays.offsets(np.bincount(slot[short], minlength=2 * n))
     keys = kernels.content_hash_lists(ends, codes[short], folded)[1]
     return {
         "exact_hi": hi,

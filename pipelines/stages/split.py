@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from pydantic import Field, model_validator
 
 from headrace.cluster import storage
-from headrace.pipelines import schema
+from headrace.pipelines import arrays, schema
 from headrace.pipelines.schema import SPLITS
 from headrace.pipelines.section import Section
 
@@ -65,10 +65,8 @@ class Config(Section):
 
 def side_of(keys: NDArray[np.uint64], config: Config, seed: int) -> NDArray[np.int8]:
     """Side of each key, ``uint64[N] -> int8[N]`` (place in `SPLITS`), by a hash with the seed."""
-    x = keys ^ np.uint64((seed * 0x9E3779B97F4A7C15 + 0x2545F4914F6CDD1D) & (2**64 - 1))
-    for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
-        x = (x ^ (x >> np.uint64(shift))) * np.uint64(factor)
-    share = ((x ^ (x >> np.uint64(31))) >> np.uint64(11)).astype(np.float64) / 2**53
+    salt = np.uint64((seed * 0x9E3779B97F4A7C15 + 0x2545F4914F6CDD1D) & (2**64 - 1))
+    share = (arrays.finalised(keys ^ salt) >> np.uint64(11)).astype(np.float64) / 2**53
     held = np.array([config.test, config.test + config.validation])
     return np.array([2, 1, 0], np.int8)[np.searchsorted(held, share, side="right")]
 

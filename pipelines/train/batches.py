@@ -34,6 +34,7 @@ from numpy.typing import NDArray
 
 from headrace.cluster import storage
 from headrace.cluster.errors import SourceError
+from headrace.pipelines import arrays
 from headrace.pipelines.schema import IGNORE
 
 COLUMNS = ("input_ids", "labels", "position_ids", "segment_ids")
@@ -96,17 +97,9 @@ def draws(
     ordinals, places = np.unique(row_ids >> np.uint64(32), return_inverse=True)
     wanted = np.array([weights.get(int(o), 1.0) for o in ordinals], np.float64)[places]
     salt = xxhash.xxh3_64_intdigest(f"{seed}/{epoch}".encode())
-    uniform = (_mix(row_ids ^ np.uint64(salt)) >> np.uint64(11)) * 2.0**-53
+    uniform = (arrays.finalised(row_ids ^ np.uint64(salt)) >> np.uint64(11)) * 2.0**-53
     drawn: NDArray[np.int64] = np.floor(wanted + uniform).astype(np.int64)
     return drawn
-
-
-def _mix(values: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    """The finaliser of SplitMix64. Source: https://prng.di.unimi.it/splitmix64.c"""
-    with np.errstate(over="ignore"):
-        values = (values ^ (values >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-        values = (values ^ (values >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return values ^ (values >> np.uint64(31))
 
 
 @dataclass(frozen=True)
@@ -132,7 +125,7 @@ class Plan:
     def order(self, epoch: int) -> Order:
         """The order of `epoch`, the same on every machine."""
         chunks = self.shelf.chunks
-        starts = np.cumsum([0, *(c.rows for c in chunks)])
+        starts = arrays.offsets([c.rows for c in chunks])
         generator = np.random.default_rng([self.seed, epoch])
         shuffled = generator.permutation(len(chunks))
         places, visits = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
@@ -200,7 +193,7 @@ class Reader:
 
     def __init__(self, plan: Plan, length: int | None = None) -> None:
         self._plan = plan
-        self._starts = np.cumsum([0, *(c.rows for c in plan.shelf.chunks)])
+        self._starts = arrays.offsets([c.rows for c in plan.shelf.chunks])
         self._held: OrderedDict[int, dict[str, NDArray[np.int32]]] = OrderedDict()
         self._row_ids: dict[int, pa.ListArray] = {}
         self.length = length or self._length()

@@ -24,7 +24,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from headrace.pipelines import schema
+from headrace.pipelines import arrays, schema
 from headrace.pipelines.schema import quarantine
 from headrace.pipelines.stages.pii import columns as pii_columns
 from headrace.pipelines.stages.pii.columns import Story, Told
@@ -165,7 +165,9 @@ def _masked(texts: Texts, live: NDArray[np.bool_], config: Config) -> Masked:
                 roles = [texts.roles[number] for number in numbers]
                 done.conversations[row] = Conversation(said, roles, config, surrogates), numbers
             changed |= _replaced(*done.conversations[row], now)
-        done = done._replace(texts=_put(done.texts, list(changed), list(changed.values())))
+        done = done._replace(
+            texts=arrays.put(done.texts, list(changed), pa.array(changed.values(), pa.large_string()))
+        )
         pending = np.array(sorted(changed), np.int64)
     done.failures.update((int(text), "does not settle") for text in pending)
     return done
@@ -207,14 +209,6 @@ def _stories(
     for row, (conversation, _) in masked.conversations.items():
         stories[row] = stories[row]._replace(values=pii_columns.values(conversation, row_ids[row], config))
     return stories
-
-
-def _put(texts: pa.Array, places: list[int], values: list[str]) -> pa.Array:
-    if not places:
-        return texts
-    mask = np.zeros(len(texts), np.bool_)
-    mask[places] = True
-    return pc.replace_with_mask(texts, pa.array(mask), pa.array(values, pa.large_string()))
 
 
 def _inside(meta: pa.Array) -> tuple[int, int]:

@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 import xxhash
 
 from headrace.cluster.fragments import Fragment
-from headrace.pipelines import schema
+from headrace.pipelines import arrays, schema
 from headrace.pipelines.stages.read import rows as reading
 from headrace.pipelines.stages.read import shapes
 from headrace.pipelines.stages.read.records import Batch, ReadError
@@ -204,7 +204,7 @@ def _merged(single: pa.Table, firsts: np.ndarray, order: np.ndarray, fragment: F
     heads, starts, counts = np.unique(firsts[order], return_index=True, return_counts=True)
     turns = single["messages"].combine_chunks().take(pa.array(order))
     lengths = pc.fill_null(pc.list_value_length(turns), 0).to_numpy()
-    offsets = np.concatenate([[0], np.cumsum(lengths)])
+    offsets = arrays.offsets(lengths)
     mask = pc.is_null(turns).take(pa.array(starts))
     messages = pa.ListArray.from_arrays(
         pa.array(offsets[[*starts, len(order)]].astype(np.int32)),

@@ -20,7 +20,7 @@ import pyarrow.compute as pc
 import xxhash
 
 from headrace.cluster.fragments import Fragment, Range
-from headrace.pipelines import schema
+from headrace.pipelines import arrays, schema
 from headrace.pipelines.stages.read import formats, shapes
 from headrace.pipelines.stages.read.records import Batch, ReadError, encodable
 from headrace.pipelines.stages.read.source import Source
@@ -204,8 +204,7 @@ def _messages(turns: list[list[shapes.Turn]], errors: dict[int, ReadError]) -> p
         ],
         fields=list(schema.MESSAGE),
     )
-    offsets = np.zeros(len(turns) + 1, np.int32)
-    np.cumsum([len(t) for t in turns], out=offsets[1:])
+    offsets = arrays.offsets([len(t) for t in turns]).astype(np.int32)
     mask = None
     if errors:
         mask = pa.array(np.isin(np.arange(len(turns)), list(errors)))

@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from headrace.kernels.arrow import Spans, one_span
-from headrace.pipelines import schema
+from headrace.pipelines import arrays, schema
 from headrace.pipelines.stages.tokenise import programs as assembly
 from headrace.pipelines.stages.tokenise.programs import Ints, Programs, Slots
 from headrace.pipelines.stages.tokenise.template import ALL, ASSISTANT, SLOT, Refusal, Shape
@@ -83,14 +83,14 @@ def read(table: pa.Table, tokenizer: Tokenizer) -> tuple[Messages, Ints]:
         key, ranges = _look(str(roles[message]), str(texts[message]), tokenizer)
         codes[message] = index.setdefault(key, len(index))
         counts[message], odd[message] = len(ranges), ranges
-    first = _offsets(counts)
+    first = arrays.offsets(counts)
     start, stop = np.repeat(span.starts, counts), np.repeat(span.stops, counts)
     for message, ranges in odd.items():
         begin = span.starts[message]
         for slot, (a, b) in enumerate(ranges, first[message]):
             start[slot], stop[slot] = begin + a, begin + b
     found = Messages(codes, list(index), first, start, stop, span.data, roles, texts)
-    return found, _offsets(np.bincount(rows, minlength=table.num_rows))
+    return found, arrays.offsets(np.bincount(rows, minlength=table.num_rows))
 
 
 def _refused(
@@ -256,7 +256,7 @@ def _slots(messages: Messages, first: Ints, chosen: Ints, rows: Ints) -> Slots:
     counts = messages.first[mine + 1] - messages.first[mine]
     flat = ranges(messages.first[mine], counts)
     per_row = np.bincount(np.repeat(np.arange(len(rows)), first[rows + 1] - first[rows]), counts, len(rows))
-    return Slots(_offsets(per_row), messages.start[flat], messages.stop[flat], messages.data)
+    return Slots(arrays.offsets(per_row), messages.start[flat], messages.stop[flat], messages.data)
 
 
 def ranges(starts: Ints, counts: Ints) -> Ints:
@@ -264,11 +264,6 @@ def ranges(starts: Ints, counts: Ints) -> Ints:
     ends = np.cumsum(counts)
     total = int(ends[-1]) if len(ends) else 0
     return np.arange(total) + np.repeat(starts - ends + counts, counts)
-
-
-def _offsets(counts: NDArray[np.number]) -> Ints:
-    """Running sum of counts with 0 ahead, int64."""
-    return np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
 
 
 def _disproved(

@@ -15,6 +15,7 @@ import tokenizers.decoders
 from numba import njit
 from numpy.typing import NDArray
 
+from headrace.pipelines import arrays
 from headrace.pipelines.stages.tokenise.encoder import SAMPLES
 from headrace.pipelines.stages.tokenise.tokenizer import Tokenizer
 
@@ -40,7 +41,7 @@ class Decoder:
         self.special = np.array(sorted(tokenizer.special.values()), np.int64)
         self.table = self._bytes()
         ids = [self.core.encode(text, add_special_tokens=False).ids for text in SAMPLES]
-        ends = np.cumsum([0, *map(len, ids)])
+        ends = arrays.offsets([len(one) for one in ids])
         flat = np.array([i for one in ids for i in one], np.int64)
         if self.table is not None and not self._by_table(flat, ends[:-1], ends[1:]).equals(
             self._by_core(ids)

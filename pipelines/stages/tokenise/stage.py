@@ -22,7 +22,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 from pydantic import Field
 
-from headrace.pipelines import schema
+from headrace.pipelines import arrays, schema
 from headrace.pipelines.section import Section
 from headrace.pipelines.stages.tokenise import conversations
 from headrace.pipelines.stages.tokenise import overlong as cutting
@@ -94,8 +94,9 @@ def apply(
 
     Raises: ModelError where conversations meet a tokenizer without a chat template.
     """
+    n = table.num_rows
     rows = np.flatnonzero(schema.live(table).to_numpy(zero_copy_only=False))
-    part = table if len(rows) == table.num_rows else table.take(pa.array(rows))
+    part = table if len(rows) == n else table.take(pa.array(rows))
     messages, first = conversations.read(part, tokenizer)
     whole = conversations.encode(messages, first, np.arange(first[-1]), tokenizer)
     cuts = _Cuts()
@@ -104,10 +105,10 @@ def apply(
     none = np.ones(part.num_rows, np.bool_)
     none[index] = False
     none[list(whole.refusals)] = False
-    table = table.append_column("shortened", pa.array(_spread(lost, rows, table)))
+    table = table.append_column("shortened", pa.array(arrays.spread(lost, rows, n)))
     long = none & lost & (config.overlong != "truncate")  # a row cut off has no target in what is left
-    table = schema.mark_where(table, _spread(long, rows, table), "tokenise.too_long")
-    table = schema.mark_where(table, _spread(none & ~long, rows, table), "tokenise.no_target")
+    table = schema.mark_where(table, arrays.spread(long, rows, n), "tokenise.too_long")
+    table = schema.mark_where(table, arrays.spread(none & ~long, rows, n), "tokenise.no_target")
     table = _quarantine(table, {int(rows[row]): text for row, text in whole.refusals.items()})
     ids = part["row_id"].combine_chunks().take(pa.array(index))
     return table, pa.Table.from_arrays([ids.cast(pa.uint64()), *samples], schema=SAMPLES)
@@ -119,13 +120,6 @@ def _modes(table: pa.Table, loss: dict[str, str]) -> NDArray[np.uint8]:
     bits = [ALL if loss.get(name) == "all" else ASSISTANT for name in sources.dictionary.to_pylist()]
     modes: NDArray[np.uint8] = np.array(bits, np.uint8)[sources.indices.to_numpy(zero_copy_only=False)]
     return modes
-
-
-def _spread(mask: NDArray[np.bool_], rows: Ints, table: pa.Table) -> NDArray[np.bool_]:
-    """`mask` over the live rows as one over all rows."""
-    found = np.zeros(table.num_rows, np.bool_)
-    found[rows] = mask
-    return found
 
 
 def _quarantine(table: pa.Table, refusals: dict[int, str]) -> pa.Table:
@@ -162,7 +156,7 @@ class _Cuts:
         row, order, start, stop = np.concatenate(self._columns, axis=1)
         sort = np.lexsort((order, row))
         row, start, stop = row[sort], start[sort], stop[sort]
-        offsets = np.concatenate([[0], np.cumsum(stop - start)])
+        offsets = arrays.offsets(stop - start)
         ids = np.concatenate([b.ids for b in self._buffers])
         loss = np.concatenate([b.loss for b in self._buffers])
         tokens, labels, targets = assembly.gather(ids, loss, modes[row], start, offsets)
@@ -243,7 +237,7 @@ def _split_conversations(
         )
     while waiting:
         lists = [[*head, *(m for exchange in exchanges for m in exchange)] for _, head, exchanges in waiting]
-        ends = np.cumsum([0, *map(len, lists)])
+        ends = arrays.offsets([len(one) for one in lists])
         encoded = conversations.encode(messages, ends, np.concatenate(lists).astype(np.int64), tokenizer)
         size = encoded.stop - encoded.start
         good = np.flatnonzero((size > 0) & (size <= limit))
