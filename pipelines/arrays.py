@@ -29,12 +29,12 @@ def spread(values: NDArray[Any], rows: NDArray[Any], n: int) -> NDArray[Any]:
 
 
 def put(texts: pa.Array, rows: NDArray[np.int64] | Sequence[int], values: pa.Array) -> pa.Array:
-    """`texts` with ``texts[rows[i]] = values[i]``, both of one type; `rows` ascend."""
+    """`texts` with ``texts[rows[i]] = values[i]``, both of one type; `rows` in any order, each once."""
     if not len(rows):
         return texts
     mask = np.zeros(len(texts), np.bool_)
     mask[rows] = True
-    return pc.replace_with_mask(texts, pa.array(mask), values)
+    return pc.replace_with_mask(texts, pa.array(mask), values.take(pa.array(np.argsort(rows))))
 
 
 def finalised(values: NDArray[np.uint64]) -> NDArray[np.uint64]:

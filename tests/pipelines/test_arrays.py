@@ -35,6 +35,7 @@ def test_values_are_spread_by_a_mask_as_by_numbers(mask: list[bool]) -> None:
 def test_texts_are_put_where_they_belong() -> None:
     texts = pa.array(["a", None, "c"], pa.large_string())
     assert arrays.put(texts, [1, 2], pa.array(["x", None], pa.large_string())).to_pylist() == ["a", "x", None]
+    assert arrays.put(texts, [2, 0], pa.array(["x", "y"], pa.large_string())).to_pylist() == ["y", None, "x"]
     assert arrays.put(texts, [], pa.array([], pa.large_string())) is texts
 
 

@@ -37,7 +37,7 @@ from headrace.pipelines.stages.pii.presidio import setup as pii_presidio
 from headrace.pipelines.stages.pii.search import found_in
 
 NAME = "pii"
-VERSION = 3
+VERSION = 4
 # Where a model of names runs and lies (its content is hashed instead), what a later look at the outcome leads
 # to, and where the secret is.
 NOT_IN_KEY = {"ner": {"model", "actors", "gpus"}, "gate": True, "key": True}

@@ -160,6 +160,13 @@ def test_the_recipe_decides_what_is_replaced() -> None:
     assert off["pii"].to_pylist() == [[]]
 
 
+def test_every_masked_text_stays_in_its_row_and_column() -> None:
+    came = table(*([("user", f"write to {at}@example.com")] for at in range(4)), meta={"from": MAIL})
+    done = pii.apply(came, Config())
+    assert texts_of(done) == [["write to <EMAIL_ADDRESS_1>"]] * 4
+    assert done["meta"].to_pylist() == [[("from", "<EMAIL_ADDRESS_2>")]] * 4
+
+
 def test_meta_values_are_masked() -> None:
     came = table([("user", "a")], [("user", "b")], meta={"from": MAIL, "ticket": "T"})
     none = table([("user", PHONE)])
