@@ -216,10 +216,11 @@ def explain(
 ) -> None:
     """The whole story of one row: each stage's verdict, its duplicate, the tokens it became."""
     from headrace.cluster import storage
+    from headrace.pipelines import flow
     from headrace.pipelines.commands import explain as story
 
     storage.probe(run_path)
-    for line in story.told(run_path, row_id):
+    for line in story.lines(run_path, row_id, flow.STAGES):
         say(choose(json_lines=json_lines), "explain", line.text, **line.fields)
 
 

@@ -7,17 +7,21 @@ from headrace.cluster.errors import GateError, ModelError, SourceError
 from headrace.pipelines import rundir
 from headrace.pipelines.console import Mode, say
 from headrace.pipelines.passes import dedup as dedup_pass
-from headrace.pipelines.passes import gate, summary, units
+from headrace.pipelines.passes import gate as gate_pass
+from headrace.pipelines.passes import gate_worker, summary, units
 from headrace.pipelines.passes import pack as pack_pass
-from headrace.pipelines.passes import prepare as passes
+from headrace.pipelines.passes import prepare as prepare_pass
 from headrace.pipelines.recipe import Recipe
 from headrace.pipelines.report import page
 from headrace.pipelines.schema import SPLITS
-from headrace.pipelines.stages import fingerprint, quality
+from headrace.pipelines.stages import fingerprint, pack, quality, split
 from headrace.pipelines.stages.clean import stage as clean
+from headrace.pipelines.stages.dedup import stage as dedup
 from headrace.pipelines.stages.pii import coverage as pii_coverage
-from headrace.pipelines.stages.pii import search as pii_find
+from headrace.pipelines.stages.pii import search as pii_search
 from headrace.pipelines.stages.pii import stage as pii
+from headrace.pipelines.stages.read import rows as read
+from headrace.pipelines.stages.tokenise import stage as tokenise
 
 # Pass 1, after reading: every part of every fragment goes through these.
 ROW_STAGES = (clean, quality, pii, fingerprint)
@@ -25,6 +29,8 @@ ROW_STAGES = (clean, quality, pii, fingerprint)
 # repeated passages.
 # Pass 3 (`pack_worker.work`), every window: dedup marks, passages cut, split, tokenise, pack.
 # Then the gate (`gate_worker.work`) looks through what every window wrote.
+# All of them, in the order in which a row meets them: what report, `explain` and tests call stages.
+STAGES = tuple(stage.NAME for stage in (read, *ROW_STAGES, dedup, split, tokenise, pack, gate_worker))
 
 
 def prepare(recipe: Recipe, mode: Mode) -> dict[str, Any]:
@@ -33,21 +39,21 @@ def prepare(recipe: Recipe, mode: Mode) -> dict[str, Any]:
     Raises: GateError where PII is found in packed/ and the recipe says so (run.json is written first).
     """
     recipe.pii.require_key()
-    pii_find.require_known(recipe.pii)
+    pii_search.require_known(recipe.pii)
     run = rundir.claim(recipe)
     session.start(_logical_cpus(run.recipe))
-    rows = passes.prepare(run, ROW_STAGES, mode)
+    rows = prepare_pass.prepare(run, ROW_STAGES, mode)
     duplicates = dedup_pass.deduplicate(run, rows, mode)
     dedup_pass.alarm(run, duplicates, mode)
     shared = dedup_pass.find_passages(run, rows, duplicates, mode)
     windows = pack_pass.pack(run, rows, duplicates, shared, mode)
-    scanned = gate.scan(run, rows, shared, windows, mode)
-    seen = gate.summary(scanned)
-    gate.audit(run, rows, seen)
+    scanned = gate_pass.scan(run, rows, shared, windows, mode)
+    seen = gate_pass.summary(scanned)
+    gate_pass.audit(run, rows, seen)
     workers = units.workers(run)
     told = summary.write(run.path, summary.prepare(run, rows, duplicates, shared, windows, scanned, workers))
     _say_prepared(told, mode)
-    gate.judge(run, seen, mode)
+    gate_pass.judge(run, seen, mode)
     if not told["rows"]["kept"]:
         raise SourceError(
             f"nothing is left to pack: none of {told['rows']['in']:,} records was kept. The reasons are "
@@ -126,7 +132,7 @@ def run(recipe: Recipe, mode: Mode) -> dict[str, Any]:
 
 def report(recipe: Recipe, mode: Mode) -> str:
     """Build report.html from what the run has written so far; returns its path."""
-    path = page.build(recipe.output)
+    path = page.build(recipe.output, STAGES)
     say(mode, "report", f"report: {path}", path=path)
     return path
 

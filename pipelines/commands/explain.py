@@ -4,7 +4,7 @@ Cost: the run's commit records, the files of `prepared/` and `rejected/` of one 
 window.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -20,12 +20,13 @@ from headrace.pipelines.passes import pack_worker as packed
 from headrace.pipelines.passes import prepare_worker as prepared
 from headrace.pipelines.schema import SPLITS
 
-STAGES = ("read", "clean", "quality", "pii", "fingerprint")
 LISTED = 3  # pairs of each kind that are shown
 
 
-def told(run: str, row_id: int) -> Iterator[Line]:
+def lines(run: str, row_id: int, stages: Sequence[str]) -> Iterator[Line]:
     """Every stage's verdict on row `row_id`; of a duplicate both texts with the differences marked.
+
+    `stages`: names of the stages, in the order in which a row meets them.
 
     Raises: OutputError where the run has no such row; StorageError.
     """
@@ -43,12 +44,13 @@ def told(run: str, row_id: int) -> Iterator[Line]:
     yield Line(f"row {row_id}: source {row['source']}, {row['file']}, {row['place']}", {"row_id": row_id})
     if row["n_records"] != 1:
         yield Line(f"  made of {row['n_records']} records", {"n_records": row["n_records"]})
-    yield from _first(row if kept is None else None, kept)
     if kept is None:
+        yield from _lost(row, stages)
         return
+    yield from _first(kept)
     yield Line(examples.as_text(kept["messages"]), {"messages": kept["messages"]})
-    lines, stays = _compared(run, row_id)
-    yield from lines
+    compared, stays = _compared(run, row_id)
+    yield from compared
     if stays:
         yield from _last(run, row_id, records, units)
 
@@ -75,17 +77,17 @@ def _verdict(row: dict[str, Any]) -> Line:
     return Line(f"{row['stage']}: {what}, {cause}{detail}", fields)
 
 
-def _first(lost: dict[str, Any] | None, kept: dict[str, Any] | None) -> Iterator[Line]:
-    """Pass 1."""
-    if lost is not None:
-        before = STAGES[: STAGES.index(lost["stage"])] if lost["stage"] in STAGES else ()
-        for stage in before:
-            yield Line(f"{stage}: passed", {"stage": stage})
-        yield _verdict(lost)
-        if lost["messages"] is None:
-            yield Line("  its text is withheld: it was never masked (quarantine.text keeps it)")
-        return
-    assert kept is not None
+def _lost(row: dict[str, Any], stages: Sequence[str]) -> Iterator[Line]:
+    """Pass 1 of a row that it marked."""
+    for stage in stages[: stages.index(row["stage"])] if row["stage"] in stages else ():
+        yield Line(f"{stage}: passed", {"stage": stage})
+    yield _verdict(row)
+    if row["messages"] is None:
+        yield Line("  its text is withheld: it was never masked (quarantine.text keeps it)")
+
+
+def _first(kept: dict[str, Any]) -> Iterator[Line]:
+    """Pass 1 of a row that it kept."""
     scores = ", ".join(f"{k} {_figure(v)}" for k, v in (kept["quality"] or {}).items())
     counts = dict(kept["pii"] or ())
     found = ", ".join(f"{entity} {n}" for entity, n in sorted(counts.items())) or "nothing found"

@@ -3,7 +3,7 @@
 And what a run says of PII (`passes.pii_audit`), the gate's verdict with it.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -37,19 +37,14 @@ def scan(
     recipe = run.recipe
     if not recipe.pii.enabled or recipe.pii.gate == "off":
         return []
-    cut = packed.windows(rows, run.epochs, recipe.pack.window)
+    cut = {w.number: w for w in packed.windows(rows, run.epochs, recipe.pack.window)}
     fingerprint = tokenise.tokenizer(recipe.model, recipe.tokenise).fingerprint
     shards = {w["window"]: [o for o in w["outputs"] if "split" in o] for w in windows}
     keys = {number: _key(run, outputs, fingerprint) for number, outputs in shards.items()}
     sizes = {number: sum(o["size"] for o in outputs) for number, outputs in shards.items()}
     job = pii_gate.Job(recipe, keys, frozenset(packed.cuts(recipe, shared)))
-
-    def work(todo: Sequence[int], _: Mapping[int, units.Records]) -> Iterator[ledger.Record]:
-        chosen = [(cut[number], shards[number]) for number in todo]
-        return stream.each(
-            partial(pii_gate.work, job=job), chosen, workers=units.workers(run), name=pii_gate.NAME
-        )
-
+    items = {number: (cut[number], outputs) for number, outputs in shards.items()}
+    work = units.tasks(run, PASS, partial(pii_gate.work, job=job), items)
     return units.resume(run, PASS, keys, work, sizes=sizes, mode=mode)
 
 

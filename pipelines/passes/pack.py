@@ -1,9 +1,9 @@
 """Pass 3, seen from the driver: every window tokenised and packed."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from functools import partial
 
-from headrace.cluster import ledger, stream
+from headrace.cluster import ledger
 from headrace.pipelines import books
 from headrace.pipelines.console import Mode
 from headrace.pipelines.passes import pack_worker as packed
@@ -35,27 +35,21 @@ def pack(
     Raises: BooksError where the pass did not take in what pass 1 kept.
     """
     recipe = run.recipe
-    cut = packed.windows(records, run.epochs, recipe.pack.window)
+    windows = {w.number: w for w in packed.windows(records, run.epochs, recipe.pack.window)}
     by_unit = {prepared.unit(r["ordinal"], r["part"]): r for r in records}
     tokenizer = tokenise.tokenizer(recipe.model, recipe.tokenise)
     cuts = packed.cuts(recipe, shared)
-    keys = {w.number: _pack_key(run, w, by_unit, duplicates, cuts, tokenizer.fingerprint) for w in cut}
-    sizes = {w.number: sum(by_unit[u]["outputs"][0]["size"] for u in w.units) for w in cut}
+    keys = {n: _key(run, w, by_unit, duplicates, cuts, tokenizer.fingerprint) for n, w in windows.items()}
+    sizes = {n: sum(by_unit[u]["outputs"][0]["size"] for u in w.units) for n, w in windows.items()}
     job = packed.Job(recipe, keys, frozenset(cuts))
-
-    def work(todo: Sequence[int], _: Mapping[int, units.Records]) -> Iterator[ledger.Record]:
-        chosen = [cut[number] for number in todo]
-        return stream.each(
-            partial(packed.work, job=job), chosen, workers=units.workers(run), name=packed.NAME
-        )
-
+    work = units.tasks(run, PASS, partial(packed.work, job=job), windows)
     done = units.resume(run, PASS, keys, work, sizes=sizes, mode=mode)
     kept = books.total(r["books"] for r in records)["kept"]
     books.check(books.total(r["books"] for r in done), kept, f"pass {packed.NAME}")
     return done
 
 
-def _pack_key(
+def _key(
     run: Run,
     window: packed.Window,
     by_unit: dict[str, ledger.Record],

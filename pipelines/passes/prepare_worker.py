@@ -13,6 +13,7 @@ import resource
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from types import ModuleType
 from typing import Any
 
@@ -28,14 +29,14 @@ from headrace.cluster.fragments import Fragment
 from headrace.pipelines import books, schema
 from headrace.pipelines.passes import pii_audit
 from headrace.pipelines.recipe import Recipe
-from headrace.pipelines.stages.read import grouping, rows
+from headrace.pipelines.stages.pii import stage as pii
+from headrace.pipelines.stages.read import grouping
+from headrace.pipelines.stages.read import rows as reading
 from headrace.pipelines.stages.read.source import Source
 
 NAME = "prepare"
 MARKS = ("drop", "error", "detail", "bytes_lost")
 READ_SECONDS = b"headrace.read_seconds"
-# Rows that these stages mark have not been masked yet: their text is withheld.
-BEFORE_MASKING = ("read", "clean", "quality", "pii")
 # So many rows do not all break a stage by what they hold: then it is the stage, and the run stops.
 ROWS_AT_FAULT = 100
 
@@ -61,7 +62,7 @@ def unit(ordinal: int, part: int) -> str:
 
 def read(fragment: Fragment, job: Job) -> Iterator[pa.Table]:
     """Parts of a fragment that can be read on its own; at least one, each with the CPU seconds it took."""
-    tables = rows.read(
+    tables = reading.read(
         fragment, job.source(fragment), fragment_size=job.recipe.fragment_size, seed=job.recipe.seed
     )
     any_part = False
@@ -114,12 +115,12 @@ def begin_grouped(
 
 def _assembled(fragment: Fragment, records: pa.Table, job: Job) -> pa.Table:
     """The rows of a bucket, with the CPU seconds that reading its records and joining them took."""
-    reading = pc.sum(records["read_seconds"]).as_py() or 0.0
+    seconds = pc.sum(records["read_seconds"]).as_py() or 0.0
     started = time.process_time()
     table = grouping.assemble(
         records.drop_columns("read_seconds"), fragment, job.source(fragment), seed=job.recipe.seed
     )
-    return _with_seconds(table, reading + time.process_time() - started)
+    return _with_seconds(table, seconds + time.process_time() - started)
 
 
 def work(fragment: Fragment, part: int, last: bool, table: pa.Table, job: Job) -> ledger.Record:
@@ -139,7 +140,7 @@ def begin(
         "entering": entering,
         "content": _content_hash(table),
         "characters.in": books.lengths(table),
-        "stages": {"read": books.timing(read_seconds, table)},
+        "stages": {reading.NAME: books.timing(read_seconds, table)},
     }
     for stage in _modules(job.stages[: job.pooled]):
         table, state["stages"][stage.NAME] = _timed(stage, table, getattr(job.recipe, stage.NAME))
@@ -162,7 +163,8 @@ def finish(
     marked = table.filter(pc.invert(schema.live(table)))
     outputs = [write(recipe.output, f"prepared/part-{name}.parquet", kept)]
     if marked.num_rows:
-        text = rejected(marked, withhold=() if recipe.quarantine.text else BEFORE_MASKING)
+        withhold = () if recipe.quarantine.text else unmasked([s.NAME for s in _modules(job.stages)])
+        text = rejected(marked, withhold)
         outputs.append(write(recipe.output, f"rejected/part-{name}.parquet", text))
     record: ledger.Record = {
         "ordinal": fragment.ordinal,
@@ -245,6 +247,12 @@ def _halves(table: pa.Table) -> tuple[pa.Table, pa.Table]:
     return table.slice(0, half), table.slice(half)
 
 
+def unmasked(stages: Sequence[str]) -> tuple[str, ...]:
+    """The stages whose marked rows have not been masked: reading, and those of `stages` up to masking."""
+    first = takewhile(lambda name: name != pii.NAME, stages)
+    return (reading.NAME, *first, pii.NAME)
+
+
 def rejected(marked: pa.Table, withhold: Sequence[str]) -> pa.Table:
     """Marked rows as they are kept in `rejected/`; text only as masked, or where it may be shown."""
     reason = pc.coalesce(marked["drop"], marked["error"])
@@ -252,7 +260,7 @@ def rejected(marked: pa.Table, withhold: Sequence[str]) -> pa.Table:
     hidden = pc.is_in(stage, pa.array(list(withhold), pa.string()))
     messages = pc.if_else(hidden, pa.scalar(None, schema.MESSAGES), marked["messages"])
     # Where the stage that masks paths broke, the path is what it was.
-    file = pc.if_else(pc.equal(stage, "pii"), pa.scalar("(withheld)"), marked["file"])
+    file = pc.if_else(pc.equal(stage, pii.NAME), pa.scalar("(withheld)"), marked["file"])
     return pa.table(
         {
             **{c: marked[c] for c in ("row_id", "n_records", "source")},

@@ -12,9 +12,9 @@ import unicodedata
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
-from headrace.cluster import ledger, session, storage
+from headrace.cluster import ledger, session, storage, stream
 from headrace.cluster.errors import BooksError
 from headrace.cluster.metrics import Recorder
 from headrace.pipelines.console import Mode, Progress, say
@@ -26,6 +26,7 @@ PACK_LIBRARIES = ("tokenizers", "gigatoken", "transformers", "jinja2", "pyarrow"
 
 # Records of one unit by their name in the ledger: a fragment has one a part, a window one.
 Records = dict[str, ledger.Record]
+Item = TypeVar("Item")
 # Works on the units with these numbers, of which these records are done already; gives records as they come.
 Work = Callable[[Sequence[int], Mapping[int, Records]], Iterator[ledger.Record]]
 
@@ -77,6 +78,17 @@ def resume(
     live = {unit: held[number][unit] for number in keys for unit in sorted(held[number])}
     _tidy(run, which, live)
     return list(live.values())
+
+
+def tasks(
+    run: Run, which: Pass, function: Callable[[Item], ledger.Record], items: Mapping[int, Item]
+) -> Work:
+    """What `resume` calls where a unit is one task: `function` over the units' `items`, as many as fit."""
+
+    def work(todo: Sequence[int], done: Mapping[int, Records]) -> Iterator[ledger.Record]:
+        return stream.each(function, [items[n] for n in todo], workers=workers(run), name=which.name)
+
+    return work
 
 
 def say_skipped(mode: Mode, name: str, done: int, units: int) -> None:

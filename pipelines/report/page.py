@@ -13,7 +13,7 @@ script, and a content policy forbids any: hostile rows stay text. Rows are shown
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -39,8 +39,8 @@ RECIPE = 60_000  # characters
 # What run.json says of the run as a whole and the page shows as it is.
 FACTS = ("digest", "versions", "memory", "bytes_lost", "fragments", "tokenizer", "shortened")
 
-# The stages of the flow, in order, and what each one judges.
-STAGES = {
+# What each stage of the flow judges.
+JUDGED = {
     "read": "whether it can be read",
     "clean": "what is left after repair",
     "quality": "length, repetition, characters",
@@ -55,18 +55,18 @@ STAGES = {
 CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
 
 
-def build(run_directory: str) -> str:
-    """Write the report of a run; returns its path, local or `s3://`.
+def build(run_directory: str, stages: Sequence[str]) -> str:
+    """Write the report of a run; returns its path, local or `s3://`. `stages`: their names, in order.
 
     Raises: OutputError where the directory holds no run.json that can be read; StorageError.
     """
-    page = render(run_directory)
+    page = render(run_directory, stages)
     path = storage.join(run_directory, NAME)
     storage.put(path, page.encode("utf-8"))
     return path
 
 
-def render(run_directory: str) -> str:
+def render(run_directory: str, stages: Sequence[str]) -> str:
     """The page as text. Raises: OutputError, StorageError."""
     run = _run(run_directory)
     answers = _json(storage.join(run_directory, "evaluation", "samples.json"))
@@ -75,9 +75,9 @@ def render(run_directory: str) -> str:
         name=Path(run_directory.rstrip("/")).name,
         rows=_rows(run),
         passes=_passes(run),
-        flow=_flow(run),
-        reasons=_reasons(run),
-        sources=_sources(run),
+        flow=_flow(run, stages),
+        reasons=_reasons(run, stages),
+        sources=_sources(run, stages),
         lengths=_lengths(run),
         duplicates=_duplicates(run_directory, run, recipe),
         passages=_passages(run_directory, run),
@@ -187,24 +187,24 @@ def _passes(run: Run) -> list[dict[str, Any]]:
     return [{"name": name, **book} for name, book in books.items()]
 
 
-def _marks(book: Mapping[str, Any]) -> list[tuple[str, int, str]]:
+def _marks(book: Mapping[str, Any], stages: Sequence[str]) -> list[tuple[str, int, str]]:
     """(reason, records, kind) in the order of the stages, the largest of a stage first."""
-    order = list(STAGES)
-    found = [(r, n, "quarantined") for r, n in book["quarantined"].items()]
-    found += [(r, n, "dropped") for r, n in book["dropped"].items()]
+    marks = [(r, n, "quarantined") for r, n in book["quarantined"].items()]
+    marks += [(r, n, "dropped") for r, n in book["dropped"].items()]
 
-    def place(mark: tuple[str, int, str]) -> tuple[int, int, str]:
-        stage = mark[0].partition(".")[0]
-        return (order.index(stage) if stage in order else len(order), -mark[1], mark[0])
+    def order(mark: tuple[str, int, str]) -> tuple[int, int, str]:
+        reason, records, _ = mark
+        stage = reason.partition(".")[0]
+        return (stages.index(stage) if stage in stages else len(stages), -records, reason)
 
-    return sorted(found, key=place)
+    return sorted(marks, key=order)
 
 
-def _flow(run: Run) -> Any:
+def _flow(run: Run, stages: Sequence[str]) -> Any:
     rows = _rows(run)
     if rows is None:
         return None
-    marks = _marks(rows)
+    marks = _marks(rows, stages)
     largest = sorted(marks, key=lambda m: -m[1])[:STEPS]
     steps = [(_label(reason), n, kind) for reason, n, kind in marks if (reason, n, kind) in largest]
     rest = sum(n for _, n, _ in marks) - sum(n for _, n, _ in largest)
@@ -217,27 +217,27 @@ def _label(text: str) -> str:
     return text if len(text) <= 36 else f"{text[:35]}…"
 
 
-def _reasons(run: Run) -> list[dict[str, Any]]:
+def _reasons(run: Run, stages: Sequence[str]) -> list[dict[str, Any]]:
     """One entry a reason; what its stage judges is said at the first reason of each stage."""
     rows = _rows(run)
-    marks = _marks(rows)[: 2 * ROWS] if rows else []
+    marks = _marks(rows, stages)[: 2 * ROWS] if rows else []
     most = max((n for _, n, _ in marks), default=1) or 1
     found, before = [], ""
     for reason, n, kind in marks:
         stage = reason.partition(".")[0]
         share = n / rows["in"] if rows and rows["in"] else 0.0
         entry = {"reason": reason, "kind": kind, "records": n, "share": share, "bar": n / most}
-        found.append({**entry, "means": STAGES.get(stage, "") if stage != before else ""})
+        found.append({**entry, "means": JUDGED.get(stage, "") if stage != before else ""})
         before = stage
     return found
 
 
-def _sources(run: Run) -> dict[str, Any]:
+def _sources(run: Run, stages: Sequence[str]) -> dict[str, Any]:
     """Books by source, the largest first, and their reasons."""
     books = [{"name": str(name), **_book(book)} for name, book in (run.get("sources") or {}).items()]
     books.sort(key=lambda b: (-b["in"], b["name"]))
     for book in books:
-        book["reasons"] = sorted(_marks(book), key=lambda m: -m[1])[:6]
+        book["reasons"] = sorted(_marks(book, stages), key=lambda m: -m[1])[:6]
     return {"shown": books[:ROWS], "more": max(0, len(books) - ROWS)}
 
 

@@ -25,6 +25,7 @@ from headrace.pipelines.stages.read import formats, shapes
 from headrace.pipelines.stages.read.records import Batch, ReadError, encodable
 from headrace.pipelines.stages.read.source import Source
 
+NAME = "read"
 VERSION = 1
 ROW_BYTES = 32  # what a row counts for beside its text when parts are measured
 

@@ -21,6 +21,8 @@ from headrace.pipelines.recipe import Recipe
 from headrace.pipelines.stages.read import inputs
 from headrace.pipelines.stages.read.source import Source
 
+ROW_STAGES = [module.NAME for module in flow.ROW_STAGES]
+
 
 def table(texts: list[str]) -> pa.Table:
     return schema.from_rows(
@@ -87,7 +89,7 @@ def test_errors_of_ours_are_not_taken_for_bad_rows() -> None:
 def test_text_that_was_never_masked_is_withheld() -> None:
     rows = schema.mark(table(["a", "b", "c"]), "drop", ["quality.too_short", "dedup.exact", None])
     rows = schema.mark(rows, "error", [None, None, "pii.error"])
-    kept = prepared.rejected(rows, withhold=prepared.BEFORE_MASKING)
+    kept = prepared.rejected(rows, withhold=prepared.unmasked(ROW_STAGES))
     assert kept["messages"].to_pylist() == [None, [{"role": "text", "content": "b"}], None]
     assert kept["stage"].to_pylist() == ["quality", "dedup", "pii"]
     assert kept["reason"].to_pylist() == ["quality.too_short", "dedup.exact", None]
@@ -105,7 +107,7 @@ def test_stages_take_parts_without_a_readable_row(rows: list[dict[str, Any]]) ->
     assert table["row_id"].to_pylist() == [7] * len(rows)
     kept = table.filter(schema.live(table))
     assert kept.num_rows == 0
-    assert prepared.rejected(table, withhold=prepared.BEFORE_MASKING).num_rows == len(rows)
+    assert prepared.rejected(table, withhold=prepared.unmasked(ROW_STAGES)).num_rows == len(rows)
 
 
 def test_a_bucket_counts_what_its_records_took_to_read(tmp_path: Path) -> None:
