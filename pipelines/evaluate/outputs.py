@@ -11,19 +11,16 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import peft
 import torch
 from numpy.typing import NDArray
 from torch.nn import functional
 from transformers import GenerationConfig
 
-from headrace.cluster import storage
 from headrace.cluster.errors import ModelError, SourceError
-from headrace.pipelines import arrays, model_files
+from headrace.pipelines import arrays
 from headrace.pipelines.evaluate.config import FORCED, Config
 from headrace.pipelines.schema import IGNORE
-from headrace.pipelines.train import batches, models
-from headrace.pipelines.train.driver import ADAPTER
+from headrace.pipelines.train import adapter, batches, models
 
 FEWEST = 2  # tokens of a prompt: one alone is the tokenizer's start token
 
@@ -65,8 +62,7 @@ def measure(run: str, model: str, config: Config, shelf: batches.Shelf, seed: in
     """Both models on the drawn samples. Raises: ModelError, SourceError, StorageError."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     base = models.load(model, models.precision(config.precision, device), config.attention).to(device)
-    folder = storage.join(run, ADAPTER)
-    tuned = peft.PeftModel.from_pretrained(base, model_files.local(folder)).eval()
+    tuned = adapter.load(run, base)
     tokenizer = models.load_tokenizer(model)
     chosen = drawn(shelf, config.samples, seed)
     asked = [s for s in chosen if s.span()[0] >= FEWEST] if set(config.metrics) - FORCED else []

@@ -26,8 +26,7 @@ from headrace.pipelines import model_files
 from headrace.pipelines.evaluate import metrics as measures
 from headrace.pipelines.evaluate.config import LOWER_IS_BETTER, Config
 from headrace.pipelines.evaluate.outputs import Outcome, measure
-from headrace.pipelines.train import batches, models
-from headrace.pipelines.train.driver import ADAPTER, CARD
+from headrace.pipelines.train import adapter, batches, models
 
 VERSION = 1
 FOLDER = "evaluation"
@@ -92,18 +91,15 @@ def _judge(metrics: dict[str, Any], config: Config) -> None:
 
 def _card(run: str, mark: str) -> dict[str, Any]:
     """What training wrote of its adapter. Raises: ModelError."""
-    try:
-        card = json.loads(storage.read_bytes(storage.join(run, ADAPTER, CARD)))
-    except (FileNotFoundError, ValueError) as error:
-        raise ModelError(
-            f"{run} has no finished adapter; run `headrace train` on its recipe first"
-        ) from error
+    card = adapter.card(run)
+    if card is None:
+        raise ModelError(f"{run} has no finished adapter; run `headrace train` on its recipe first")
     if card["base_mark"] != mark:
         raise ModelError(
             f"the adapter of {run} was trained on another model than the recipe's; "
             "set `model:` back, or run `headrace train` again"
         )
-    return dict(card)
+    return card
 
 
 def _held(path: str) -> dict[str, Any]:

@@ -33,13 +33,11 @@ import transformers
 from headrace.cluster import ledger, session, storage, stream
 from headrace.cluster.errors import ModelError, RecipeError, SourceError, UserError
 from headrace.pipelines import model_files
-from headrace.pipelines.train import batches, checkpoints, models
+from headrace.pipelines.train import adapter, batches, checkpoints, models
 from headrace.pipelines.train.config import Config
-from headrace.pipelines.train.worker import Job, Step, fitted, on_worker
+from headrace.pipelines.train.worker import Job, Step, on_worker
 
 VERSION = 1
-ADAPTER = "adapter"
-CARD = "headrace.json"
 LOOK_EVERY = 0.5  # seconds between two looks for finished steps
 TOLD_EVERY = 5.0  # seconds between two steps that are told, but for validations
 Progress = Callable[[str, dict[str, Any]], None]
@@ -64,7 +62,7 @@ def _check_adapter(config: Config, described: Any, name: str) -> None:
     """Fit the adapter to a model without weights. Raises: ModelError."""
     with torch.device("meta"):
         base = transformers.AutoModelForCausalLM.from_config(described, trust_remote_code=False)
-        fitted(base, config, name)
+        adapter.fitted(base, config, name)
 
 
 def run(
@@ -148,17 +146,18 @@ def plan(run_directory: str, model: str, config: Config, seed: int, weights: Map
 
 def _finished(job: Job) -> dict[str, Any] | None:
     """The history of a training that is done; None where it is not, or was another one."""
+    card = adapter.card(job.run)
+    if card is None or card.get("key") != job.key:
+        return None
     try:
-        card = json.loads(storage.read_bytes(storage.join(job.run, ADAPTER, CARD)))
-        history = json.loads(storage.read_bytes(checkpoints.path(job.run, "history.json")))
+        return dict(json.loads(storage.read_bytes(checkpoints.path(job.run, "history.json"))))
     except (FileNotFoundError, ValueError):
         return None
-    return dict(history) if card.get("key") == job.key else None
 
 
 def _clear(job: Job) -> None:
     """Remove the adapter, and checkpoints of another training."""
-    storage.delete(storage.join(job.run, ADAPTER))
+    storage.delete(adapter.path(job.run))
     for step in checkpoints.steps(job.run):
         record = checkpoints.read(job.run, checkpoints.name(step))
         if record is not None and record["key"] != job.key:
@@ -308,13 +307,7 @@ def _publish(job: Job) -> dict[str, Any]:
         )
     history = _history(job, last["history"], best)
     storage.put(checkpoints.path(job.run, "history.json"), json.dumps(history, indent=1).encode())
-    target = storage.join(job.run, ADAPTER)
-    for file in sorted(best["files"]):
-        storage.put(storage.join(target, file), checkpoints.fetch(job.run, checkpoints.BEST, best, file))
-    with tempfile.TemporaryDirectory() as scratch:
-        models.load_tokenizer(job.model).save_pretrained(scratch)
-        for file in sorted(os.listdir(scratch)):
-            storage.put(storage.join(target, file), storage.read_bytes(os.path.join(scratch, file)))
+    files = {file: checkpoints.fetch(job.run, checkpoints.BEST, best, file) for file in best["files"]}
     card = {
         "key": job.key,
         "base": job.base,
@@ -322,7 +315,7 @@ def _publish(job: Job) -> dict[str, Any]:
         "step": best["step"],
         "validation_loss": best["validation_loss"],
     }
-    storage.put(storage.join(target, CARD), json.dumps(card, indent=1).encode())
+    adapter.write(job.run, files, job.model, card)
     return history
 
 

@@ -21,7 +21,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import peft
 import torch
 import torch.distributed as dist
 from torch.nn import functional
@@ -29,7 +28,7 @@ from torch.nn import functional
 from headrace.cluster import session
 from headrace.cluster.errors import ModelError, discreet
 from headrace.pipelines.schema import IGNORE
-from headrace.pipelines.train import batches, checkpoints, models
+from headrace.pipelines.train import adapter, batches, checkpoints, models
 
 if TYPE_CHECKING:
     from headrace.pipelines.train.config import Config
@@ -127,33 +126,11 @@ def build(job: Job, rank: Rank) -> Any:
     if config.gradient_checkpointing:
         base.activation_checkpointing_enable({"use_reentrant": False})
     torch.manual_seed(job.seed)
-    model = fitted(base, config, job.base)
+    model = adapter.fitted(base, config, job.base)
     for parameter in trained(model).values():  # on different machines kernels may draw differently
         if rank.count > 1:
             dist.broadcast(parameter.data, 0)
     return model
-
-
-def fitted(base: Any, config: "Config", name: str) -> Any:
-    """`base` with a fresh adapter by peft, drawn from torch's generator. Raises: ModelError."""
-    known = peft.utils.TRANSFORMERS_MODELS_TO_LORA_TARGET_MODULES_MAPPING
-    wanted: Any = config.target_modules
-    if wanted == "auto":
-        wanted = known.get(base.config.model_type, "all-linear")
-    lora = peft.LoraConfig(
-        r=config.rank,
-        lora_alpha=config.alpha,
-        lora_dropout=config.dropout,
-        target_modules=wanted if isinstance(wanted, str) else list(wanted),
-        task_type="CAUSAL_LM",
-    )
-    try:
-        return peft.get_peft_model(base, lora)
-    except ValueError as error:
-        told = str(error).partition("\n")[0]
-        raise ModelError(
-            f"train.target_modules {config.target_modules!r} does not fit {name!r}: {told}"
-        ) from error
 
 
 def trained(model: Any) -> dict[str, torch.nn.Parameter]:
@@ -203,7 +180,7 @@ def _resume(job: Job, rank: Rank, model: Any, optimizer: torch.optim.Optimizer) 
     folder = checkpoints.name(step)
     record = checkpoints.read(job.run, folder)
     assert record is not None, "rank 0 has just read it"
-    checkpoints.load_adapter(model, checkpoints.fetch(job.run, folder, record, checkpoints.ADAPTER))
+    adapter.set_weights(model, checkpoints.fetch(job.run, folder, record, adapter.WEIGHTS))
     state = checkpoints.fetch(job.run, folder, record, checkpoints.OPTIMIZER)
     checkpoints.load_optimizer(optimizer, list(trained(model)), state)
     return dict(record["history"])
@@ -356,7 +333,7 @@ def _validated(
 
 def _keep_best(job: Job, model: Any, step: int, loss: float | None) -> None:
     record = {"key": job.key, "step": step, "validation_loss": loss}
-    checkpoints.write(job.run, checkpoints.BEST, record, checkpoints.adapter_files(model, job.base))
+    checkpoints.write(job.run, checkpoints.BEST, record, adapter.files(model, job.base))
 
 
 def _checkpoint(job: Job, model: Any, optimizer: torch.optim.Optimizer, history: History) -> None:
@@ -365,7 +342,7 @@ def _checkpoint(job: Job, model: Any, optimizer: torch.optim.Optimizer, history:
     if not job.validation.rows and step == job.steps:
         _keep_best(job, model, step, None)
     record = {"key": job.key, "step": step, "history": history}
-    files = checkpoints.adapter_files(model, job.base)
+    files = adapter.files(model, job.base)
     files[checkpoints.OPTIMIZER] = checkpoints.optimizer_file(optimizer, list(trained(model)))
     checkpoints.write(job.run, checkpoints.name(step), record, files)
     checkpoints.prune(job.run, job.config.keep_checkpoints)

@@ -18,7 +18,7 @@ from torch.nn import functional
 
 from headrace.cluster import storage
 from headrace.cluster.errors import ModelError, SourceError
-from headrace.pipelines.train import checkpoints, models
+from headrace.pipelines.train import adapter, checkpoints, models
 from headrace.pipelines.train import driver as train
 from headrace.pipelines.train import worker as training
 from headrace.pipelines.train.driver import Config
@@ -124,7 +124,7 @@ def test_loss_and_gradients_are_normalised_over_all_targets(base: str) -> None:
     found = []
     for parts in ([[few], [many]], [[few, many]]):
         torch.manual_seed(1)
-        model = training.fitted(models.load(base, torch.float32, "sdpa"), Config(rank=4), base)
+        model = adapter.fitted(models.load(base, torch.float32, "sdpa"), Config(rank=4), base)
         optimizer = torch.optim.SGD(training.trained(model).values(), lr=1.0)
         micro = [batch_of(part, toys.LENGTH) for part in parts]
         loss, count = training._step(model, optimizer, micro, ALONE, 1.0, 0.0)
@@ -173,7 +173,7 @@ def outcome(job: Job) -> tuple[dict[str, Any], bytes]:
     history = train._publish(job)
     for clock in ("seconds", "tokens_per_second"):
         del history[clock]
-    return history, storage.read_bytes(storage.join(job.run, "adapter", checkpoints.ADAPTER))
+    return history, storage.read_bytes(adapter.path(job.run, adapter.WEIGHTS))
 
 
 @pytest.mark.parametrize("kill_at", [2, 4, 8])
