@@ -33,7 +33,6 @@ NAME = "split"
 VERSION = 1
 TRAIN = 0
 LISTED = 20  # large clusters in the report
-RANGE_GROUP = 65_536
 
 
 class Config(Section):
@@ -103,7 +102,7 @@ def assign(output: str, config: Config, *, seed: int, rows: int, firsts: Sequenc
     orphans = _orphans(output, ids, bridge)
     sides = np.where(bridge, np.int8(TRAIN), side[root])
     written = pa.table({"row_id": ids, "side": sides, "bridge": bridge})
-    storage.write_table(storage.join(output, "sides.parquet"), written, RANGE_GROUP, dictionary=False)
+    storage.write_ranges(storage.join(output, "sides.parquet"), written, dictionary=False)
     return {
         "clusters": len(np.unique(clusters["cluster"].to_numpy())),
         "rows": len(ids),
@@ -126,7 +125,7 @@ def _orphans(output: str, ids: NDArray[np.uint64], bridge: NDArray[np.bool_]) ->
     own = removed["run"].is_null().to_numpy(zero_copy_only=False)  # not what an earlier run keeps
     orphaned = own & np.isin(removed["kept"].to_numpy(), ids[bridge])
     bridge |= np.isin(ids, removed["removed"].to_numpy()[orphaned])
-    storage.write_table(path, removed.filter(pa.array(~orphaned)), row_group=RANGE_GROUP)
+    storage.write_ranges(path, removed.filter(pa.array(~orphaned)))
     return int(orphaned.sum())
 
 
