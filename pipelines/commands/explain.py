@@ -12,12 +12,12 @@ import pyarrow.compute as pc
 
 from headrace.cluster import ledger, storage
 from headrace.cluster.errors import OutputError
-from headrace.pipelines import recipe
-from headrace.pipelines import stored as examples
+from headrace.pipelines import recipe, stored
 from headrace.pipelines.commands import duplicates
 from headrace.pipelines.console import Line
 from headrace.pipelines.passes import pack_worker as packed
 from headrace.pipelines.passes import prepare_worker as prepared
+from headrace.pipelines.report import pairs
 from headrace.pipelines.schema import SPLITS
 
 LISTED = 3  # pairs of each kind that are shown
@@ -48,7 +48,7 @@ def lines(run: str, row_id: int, stages: Sequence[str]) -> Iterator[Line]:
         yield from _lost(row, stages)
         return
     yield from _first(kept)
-    yield Line(examples.as_text(kept["messages"]), {"messages": kept["messages"]})
+    yield Line(stored.as_text(kept["messages"]), {"messages": kept["messages"]})
     compared, stays = _compared(run, row_id)
     yield from compared
     if stays:
@@ -113,7 +113,7 @@ def _compared(run: str, row_id: int) -> tuple[list[Line], bool]:
     if removed:
         reason = f"dedup.{removed[0]['rule']}"
         lines = [Line(f"dedup: dropped, {reason}", {"stage": "dedup", "reason": reason})]
-        return [*lines, *duplicates.beside("removed", examples.beside(run, removed)[0])], False
+        return [*lines, *duplicates.beside("removed", pairs.beside(run, removed)[0])], False
     lines = [Line("dedup: kept", {"stage": "dedup"})]
     stood = [r for r in _pairs(run, "removed", "kept", row_id) if r["run"] is None]
     if stood:
@@ -121,7 +121,7 @@ def _compared(run: str, row_id: int) -> tuple[list[Line], bool]:
     close = _pairs(run, "borderline", "removed", row_id)
     close += [r for r in _pairs(run, "borderline", "kept", row_id) if r["run"] is None]
     for title, listed in (("removed", stood), ("borderline", close)):
-        for pair in examples.beside(run, listed[:LISTED]):
+        for pair in pairs.beside(run, listed[:LISTED]):
             lines += duplicates.beside(title, pair)
     return lines, True
 

@@ -15,8 +15,7 @@ import pyarrow.compute as pc
 import xxhash
 
 from headrace.cluster import ledger, storage
-from headrace.pipelines import schema
-from headrace.pipelines import stored as examples
+from headrace.pipelines import schema, stored
 from headrace.pipelines.stages.pii import coverage as pii_coverage
 from headrace.pipelines.stages.pii.config import Config, Ner
 from headrace.pipelines.stages.pii.search import found_in, looked_for
@@ -136,7 +135,7 @@ def _gaps(config: Config) -> Iterator[str]:
 def review(places: Sequence[Sequence[Any]], run: str, config: Config) -> list[dict[str, Any]]:
     """The places with what stands around them: stand-ins, kept values and weak findings as their entity."""
     columns = ["source", "messages", "spans"]
-    rows = {row["row_id"]: row for row in examples.stored(run, [p[2] for p in places], columns)}
+    rows = {row["row_id"]: row for row in stored.rows(run, [p[2] for p in places], columns)}
     messages = [rows[row_id]["messages"][number] for _, _, row_id, number, _, _ in places]
     found = _found([message["content"] for message in messages], config)
     shown = []

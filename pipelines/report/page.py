@@ -22,10 +22,10 @@ import yaml
 
 from headrace.cluster import storage
 from headrace.cluster.errors import OutputError
-from headrace.pipelines import stored as examples
+from headrace.pipelines import stored
 from headrace.pipelines.console import duration
 from headrace.pipelines.passes import pii_audit
-from headrace.pipelines.report import comparison, plots
+from headrace.pipelines.report import comparison, pairs, plots
 from headrace.pipelines.schema import SPLITS
 
 Run = dict[str, Any]
@@ -259,7 +259,7 @@ def _lengths(run: Run) -> dict[str, Any]:
 
 def _duplicates(run_directory: str, run: Run, recipe: str | None) -> dict[str, Any] | None:
     told = run.get("duplicates")
-    shown = {kind: examples.pairs(run_directory, kind, count) for kind, count in PAIRS.items()}
+    shown = {kind: pairs.pairs(run_directory, kind, count) for kind, count in PAIRS.items()}
     if not told and not any(shown.values()):
         return None
     told = told or {}
@@ -283,7 +283,7 @@ def _duplicates(run_directory: str, run: Run, recipe: str | None) -> dict[str, A
 def _clusters(run_directory: str, clusters: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Clusters with the place and the first words of the row that stands for each."""
     own = [c["kept"] for c in clusters if isinstance(c.get("kept"), int) and not c.get("run")]
-    kept = examples.find(run_directory, own)
+    kept = stored.find(run_directory, own)
     return [
         {
             "rows": c["rows"],
@@ -307,7 +307,7 @@ def _passages(run_directory: str, run: Run) -> dict[str, Any] | None:
     if not told:
         return None
     largest = [p for p in told.get("largest") or [] if isinstance(p.get("kept"), int)]
-    kept = examples.find(run_directory, [p["kept"] for p in largest])
+    kept = stored.find(run_directory, [p["kept"] for p in largest])
     for passage in largest:
         row = kept.get(passage["kept"])
         cut = row.text.encode()[passage["start"] : passage["stop"]] if row and not passage["message"] else b""

@@ -17,10 +17,10 @@ from hypothesis import strategies as st
 from headrace.cluster import storage
 from headrace.cluster.errors import OutputError
 from headrace.pipelines import flow, schema
-from headrace.pipelines import stored as examples
 from headrace.pipelines.evaluate.config import METRICS, VERDICTS
 from headrace.pipelines.report import comparison
 from headrace.pipelines.report import page as report
+from tests.pipelines.report.lists import write_pairs
 
 HOSTILE = "<script>alert('x')</script><img src=http://evil.example/x onerror=alert(1)>&amp;\"'"
 EDGES = [0, *(2**k for k in range(27))]
@@ -215,14 +215,6 @@ def write_rows(path: str) -> None:
     removed.append((99 << 32, 2, 1, 0.9, "near"))  # its fragment is gone
     write_pairs(path, "removed", removed)
     write_pairs(path, "borderline", [((1 << 32) | 3, 0, 20, 0.71, "near")])
-
-
-def write_pairs(path: str, name: str, pairs: list[tuple[int, int, int, float, str]]) -> None:
-    types = [pa.uint64(), pa.uint64(), pa.int32(), pa.float32(), pa.string(), pa.string(), pa.float64()]
-    whole = [(*pair, None, 0.0) for pair in pairs]  # of this run, by the texts
-    columns = zip(examples.COLUMNS, zip(*whole, strict=True), types, strict=True)
-    table = pa.table({c: pa.array(values, t) for c, values, t in columns})
-    storage.write_table(storage.join(path, f"duplicates/{name}.parquet"), table)
 
 
 PARTS = tuple({**prepared_run(), **trained_run()})
@@ -508,46 +500,6 @@ def test_report_on_object_storage(s3: str) -> None:
     assert "tickets: part-1.jsonl, line 2" in page.text
 
 
-def test_examples_span_every_rule_and_the_whole_range(tmp_path: Path) -> None:
-    many = [((1 << 32) | k, 0, 1, 0.75 + 0.0001 * k, "near") for k in range(2000)]
-    many += [((2 << 32) | k, 0, 0, 1.0, "exact") for k in range(2000)]
-    write_pairs(str(tmp_path), "removed", many)
-    picked = examples.pairs(str(tmp_path), "removed", 6)
-    assert [p.rule for p in picked] == ["near"] * 3 + ["exact"] * 3
-    assert [round(p.similarity or 0, 3) for p in picked[:3]] == [0.75, 0.85, 0.95]
-    assert [p.removed for p in picked] == [None] * 6
-
-
-def test_differences_mark_what_differs_and_nothing_else() -> None:
-    left, right = examples.differences("Pay invoice 17 by Monday.", "Pay invoice 18 by Monday.")
-    assert left == (("same", "Pay invoice"), ("changed", " 17"), ("same", " by Monday."))
-    assert right == (("same", "Pay invoice"), ("changed", " 18"), ("same", " by Monday."))
-    left, right = examples.differences("開きません", "開けません")
-    assert [t for k, t in left if k == "changed"] == ["き"]
-    assert [t for k, t in right if k == "changed"] == ["け"]
-
-
-@given(st.text(max_size=300), st.text(max_size=300))
-@settings(max_examples=60)
-def test_differences_lose_no_character_of_a_short_text(left: str, right: str) -> None:
-    for pieces, text in zip(examples.differences(left, right), (left, right), strict=True):
-        whole = "".join(t for k, t in pieces if k != "gap")
-        hidden = sum(int(t.split()[1].replace(",", "")) for k, t in pieces if k == "gap")
-        assert len(whole) + hidden == len(text)
-        if not hidden:
-            assert whole == text
-
-
-def test_differences_of_long_texts_are_cut_and_say_how_much() -> None:
-    base = " ".join(f"word{k}" for k in range(40_000))
-    left, right = examples.differences(base, base.replace("word5 ", "other "))
-    for pieces, text in ((left, base), (right, base.replace("word5 ", "other "))):
-        shown = sum(len(t) for k, t in pieces if k != "gap")
-        hidden = sum(int(t.split()[1].replace(",", "")) for k, t in pieces if k == "gap")
-        assert shown + hidden == len(text)
-        assert shown <= examples.SHOWN
-
-
 @pytest.mark.parametrize(
     ("verdicts", "word"),
     [
@@ -634,8 +586,3 @@ def test_text_stands_out_in_light_and_dark() -> None:
         for text, back in pairs:
             dark, light = sorted(luminance(colours[name]) for name in (text, back))
             assert (light + 0.05) / (dark + 0.05) >= 4.2 + 0.3 * (back == "paper"), (text, back)
-
-
-def test_lists_of_another_form_are_left_alone(tmp_path: Path) -> None:
-    storage.write_table(f"{tmp_path}/duplicates/removed.parquet", pa.table({"left": [1], "right": [2]}))
-    assert examples.pairs(str(tmp_path), "removed", 3) == []
