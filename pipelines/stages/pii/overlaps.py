@@ -27,14 +27,12 @@ import re
 from collections.abc import Iterable
 
 from headrace.pipelines.stages.pii.findings import Finding
-from headrace.pipelines.stages.pii.recognizers.recognizer import words
+from headrace.pipelines.stages.pii.recognizers.lists import words
 
 THRESHOLD = 0.4  # the default of the recipe
 WRITTEN = 0.6  # the score of a date with its month or year written out
 SPOKEN = ("EMAIL_ADDRESS", "IP_ADDRESS", "IBAN_CODE")  # which a site or a date is never more than
-NUMBERS = words(
-    "PHONE_NUMBER US_BANK_NUMBER US_DRIVER_LICENSE US_PASSPORT US_ITIN US_SSN UK_NHS DATE_TIME CREDIT_CARD"
-)
+NUMBERS = frozenset(words("number_entities"))
 DOUBTED = NUMBERS | {"URL", "IP_ADDRESS"}
 BASE = {"PHONE_NUMBER": 0.5, "DATE_TIME": 0.3, "UK_NHS": 1.0, "CREDIT_CARD": 0.5}  # not raised up to there
 OPERAND = r"[\d)%.]"
@@ -53,11 +51,7 @@ TOLD = {
     "UK_NHS": r"nhs|national health|health service|patient|medical",
 }
 NEAR = 80  # characters before a finding in which such a word counts
-SURE = words(
-    "com net org edu gov mil int info biz de uk fr es nl ca au ch at ru br jp cn kr se dk fi cz hu ro gr "
-    "tr mx ar cl co "
-    "nz za ie eu ua il hk tw sg th vn ph pk ng ke eg sa ae ir tv cc"
-)
+SURE = frozenset(words("site_endings"))
 WEIGHT = {
     "PRIVATE_KEY": 9, "IBAN_CODE": 8, "EMAIL_ADDRESS": 8, "CREDIT_CARD": 7, "CRYPTO": 7, "API_KEY": 7,
     "UUID": 6, "MAC_ADDRESS": 6, "IP_ADDRESS": 6, "US_SSN": 5, "STREET_ADDRESS": 5, "PASSWORD": 4,
