@@ -90,15 +90,15 @@ def evaluate(recipe: Recipe, mode: Mode) -> dict[str, Any]:
 
     Raises: GateError where the recipe asks for a gain that is not there (run.json is written first).
     """
-    from headrace.pipelines.evaluate import run as comparison  # as above
+    from headrace.pipelines.evaluate import run as evaluation  # as above
 
     session.start(_logical_cpus(recipe))
     say(mode, "evaluating", f"evaluate: base beside tuned on {recipe.evaluate.split}")
     failed: GateError | None = None
     try:
-        result = comparison.run(recipe.output, _model(recipe), recipe.evaluate, seed=recipe.seed)
+        result = evaluation.run(recipe.output, _model(recipe), recipe.evaluate, seed=recipe.seed)
     except GateError as error:
-        failed, result = error, comparison.scores(recipe.output)
+        failed, result = error, evaluation.scores(recipe.output)
     told = summary.write(recipe.output, {"evaluate": result})
     for metric, pair in result.items():
         say(mode, "score", _score(metric, pair), metric=metric, **pair)

@@ -15,8 +15,7 @@ from headrace.cluster.errors import OutputError
 from headrace.pipelines import recipe, stored
 from headrace.pipelines.commands import duplicates
 from headrace.pipelines.console import Line
-from headrace.pipelines.passes import pack_worker as packed
-from headrace.pipelines.passes import prepare_worker as prepared
+from headrace.pipelines.passes import pack_worker, prepare_worker
 from headrace.pipelines.report import pairs
 from headrace.pipelines.schema import SPLITS
 
@@ -32,7 +31,7 @@ def lines(run: str, row_id: int, stages: Sequence[str]) -> Iterator[Line]:
     """
     ordinal = row_id >> 32
     owner = next((f for plan in ledger.plans(run) for f in plan if f.ordinal == ordinal), None)
-    records = ledger.load(run, prepared.NAME)
+    records = ledger.load(run, prepare_worker.NAME)
     units = [unit for unit, record in records.items() if record["ordinal"] == ordinal]
     kept = _row(run, [f"prepared/part-{u}.parquet" for u in units], row_id)
     lost = _row(run, [f"rejected/part-{u}.parquet" for u in units], row_id)
@@ -138,8 +137,8 @@ def _last(run: str, row_id: int, records: dict[str, Any], units: list[str]) -> I
     if held is None:
         raise OutputError(f"{run!r} was written by another version of headrace")
     epochs = {f.ordinal: n for n, plan in enumerate(ledger.plans(run)) for f in plan}
-    cut = packed.windows(list(records.values()), epochs, held.pack.window)
-    done = ledger.load(run, packed.NAME)
+    cut = pack_worker.windows(list(records.values()), epochs, held.pack.window)
+    done = ledger.load(run, pack_worker.NAME)
     for window in (w for w in cut if set(w.units) & set(units)):
         if window.unit not in done:
             continue

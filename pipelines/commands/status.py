@@ -6,8 +6,7 @@ from headrace.cluster import ledger, storage
 from headrace.cluster.errors import OutputError
 from headrace.pipelines import books, recipe
 from headrace.pipelines.console import Line
-from headrace.pipelines.passes import pack_worker as packed
-from headrace.pipelines.passes import prepare_worker as prepared
+from headrace.pipelines.passes import pack_worker, prepare_worker
 
 
 def status(path: str) -> list[Line]:
@@ -16,14 +15,14 @@ def status(path: str) -> list[Line]:
     if number is None:
         raise OutputError(f"{path!r} is not a run directory: it has no recipe.yaml of headrace")
     fragments = [f for plan in ledger.plans(path) for f in plan]
-    parts = ledger.load(path, prepared.NAME)
+    parts = ledger.load(path, prepare_worker.NAME)
     ended = {r["ordinal"] for r in parts.values() if r["last"]}
     first = books.total(r["books"] for r in parts.values())
-    windows = ledger.load(path, packed.NAME)
+    windows = ledger.load(path, pack_worker.NAME)
     lines = [
         _line("plan", f"{len(fragments)} fragments", fragments=len(fragments)),
         _line(
-            prepared.NAME,
+            prepare_worker.NAME,
             f"{len(ended)} of {len(fragments)} fragments, {first['in']:,} records in, {first['kept']:,} kept",
             done=len(ended),
             of=len(fragments),
@@ -31,7 +30,7 @@ def status(path: str) -> list[Line]:
             kept=first["kept"],
         ),
         _dedup(ledger.load(path, "dedup").get("all")),
-        _line(packed.NAME, f"{len(windows)} windows", done=len(windows)),
+        _line(pack_worker.NAME, f"{len(windows)} windows", done=len(windows)),
     ]
     steps = {e.path.split("/checkpoints/")[1].split("/")[0] for e in _below(path, "checkpoints")}
     saved = sorted(s for s in steps if s.startswith("step-"))

@@ -23,8 +23,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from headrace.cluster import ledger, storage
-from headrace.pipelines.passes import pack_worker as packed
-from headrace.pipelines.passes import prepare_worker as prepared
+from headrace.pipelines.passes import pack_worker, prepare_worker
 from headrace.pipelines.passes.pack_worker import Window
 from headrace.pipelines.recipe import Recipe
 from headrace.pipelines.schema import ROLES
@@ -304,10 +303,10 @@ def _prepared(run: str, window: Window, cuts: frozenset[str]) -> Iterator[tuple[
 def _shorter(run: str, window: Window, cuts: frozenset[str]) -> Iterator[tuple[int, tuple[str, ...]]]:
     """Contents of the rows that passages are cut from, without them."""
     for unit in sorted(cuts.intersection(window.units)):
-        cut = packed.read_cuts(run, [unit])
+        cut = pack_worker.read_cuts(run, [unit])
         path = storage.join(run, f"prepared/part-{unit}.parquet")
         table = storage.read_table(path, columns=["row_id", "messages"])
-        table = prepared.unmarked(table.filter(pc.is_in(table["row_id"], cut["row_id"])))
+        table = prepare_worker.unmarked(table.filter(pc.is_in(table["row_id"], cut["row_id"])))
         for row in passages.cut(table, cut).table.select(["row_id", "messages"]).to_pylist():
             yield row["row_id"], tuple(message["content"] for message in row["messages"] or ())
 

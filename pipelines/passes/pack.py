@@ -6,19 +6,17 @@ from functools import partial
 from headrace.cluster import ledger
 from headrace.pipelines import books
 from headrace.pipelines.console import Mode
-from headrace.pipelines.passes import pack_worker as packed
-from headrace.pipelines.passes import prepare_worker as prepared
-from headrace.pipelines.passes import units
+from headrace.pipelines.passes import pack_worker, prepare_worker, units
 from headrace.pipelines.rundir import Run
-from headrace.pipelines.stages import pack as packing
+from headrace.pipelines.stages import pack as pack_stage
 from headrace.pipelines.stages import split
 from headrace.pipelines.stages.dedup import passages
 from headrace.pipelines.stages.tokenise import stage as tokenise
 
 PASS = units.Pass(
-    packed.NAME,
+    pack_worker.NAME,
     number="window",
-    unit=lambda record: packed.unit(record["window"]),
+    unit=lambda record: pack_worker.unit(record["window"]),
     outputs=("packed/", "rejected/pack-"),
 )
 
@@ -35,23 +33,23 @@ def pack(
     Raises: BooksError where the pass did not take in what pass 1 kept.
     """
     recipe = run.recipe
-    windows = {w.number: w for w in packed.windows(records, run.epochs, recipe.pack.window)}
-    by_unit = {prepared.unit(r["ordinal"], r["part"]): r for r in records}
+    windows = {w.number: w for w in pack_worker.windows(records, run.epochs, recipe.pack.window)}
+    by_unit = {prepare_worker.unit(r["ordinal"], r["part"]): r for r in records}
     tokenizer = tokenise.tokenizer(recipe.model, recipe.tokenise)
-    cuts = packed.cuts(recipe, shared)
+    cuts = pack_worker.cuts(recipe, shared)
     keys = {n: _key(run, w, by_unit, duplicates, cuts, tokenizer.fingerprint) for n, w in windows.items()}
     sizes = {n: sum(by_unit[u]["outputs"][0]["size"] for u in w.units) for n, w in windows.items()}
-    job = packed.Job(recipe, keys, frozenset(cuts))
-    work = units.tasks(run, PASS, partial(packed.work, job=job), windows)
+    job = pack_worker.Job(recipe, keys, frozenset(cuts))
+    work = units.tasks(run, PASS, partial(pack_worker.work, job=job), windows)
     done = units.resume(run, PASS, keys, work, sizes=sizes, mode=mode)
     kept = books.total(r["books"] for r in records)["kept"]
-    books.check(books.total(r["books"] for r in done), kept, f"pass {packed.NAME}")
+    books.check(books.total(r["books"] for r in done), kept, f"pass {pack_worker.NAME}")
     return done
 
 
 def _key(
     run: Run,
-    window: packed.Window,
+    window: pack_worker.Window,
     by_unit: dict[str, ledger.Record],
     duplicates: ledger.Record,
     cuts: dict[str, str],
@@ -66,7 +64,7 @@ def _key(
         [[name, o, by_ordinal.get(str(o))] for name, by_ordinal in sorted(marks.items()) for o in touched],
         units.config_key(split, recipe.split),
         [*units.config_key(tokenise, recipe.tokenise), fingerprint],
-        units.config_key(packing, recipe.pack),
+        units.config_key(pack_stage, recipe.pack),
         sorted((str(s.name), s.loss) for s in recipe.sources),
         recipe.seed,
         units.versions(units.PACK_LIBRARIES),

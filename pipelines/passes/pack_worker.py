@@ -23,7 +23,7 @@ import xxhash
 from headrace import kernels
 from headrace.cluster import ledger, storage
 from headrace.pipelines import books, schema
-from headrace.pipelines.passes import prepare_worker as prepared
+from headrace.pipelines.passes import prepare_worker
 from headrace.pipelines.recipe import Recipe
 from headrace.pipelines.schema import SPLITS
 from headrace.pipelines.stages import pack, split
@@ -86,7 +86,7 @@ def windows(records: Sequence[ledger.Record], epochs: dict[int, int], rows: int)
 
 
 def _window(number: int, held: list[ledger.Record]) -> Window:
-    units = tuple(prepared.unit(r["ordinal"], r["part"]) for r in held)
+    units = tuple(prepare_worker.unit(r["ordinal"], r["part"]) for r in held)
     return Window(number, units, held[0]["ordinal"], held[-1]["ordinal"])
 
 
@@ -139,7 +139,9 @@ def work(window: Window, job: Job) -> ledger.Record:
     marked = table.filter(pc.invert(schema.live(table)))
     if marked.num_rows:
         path = f"rejected/pack-{window.unit}.parquet"
-        outputs.append(prepared.write(recipe.output, path, prepared.rejected(marked, withhold=())))
+        outputs.append(
+            prepare_worker.write(recipe.output, path, prepare_worker.rejected(marked, withhold=()))
+        )
     record: ledger.Record = {
         "window": window.number,
         "key": job.keys[window.number],
@@ -163,7 +165,7 @@ def work(window: Window, job: Job) -> ledger.Record:
 def _prepared(run: str, window: Window) -> pa.Table:
     """The window's rows with empty marks."""
     tables = [storage.read_table(storage.join(run, f"prepared/part-{u}.parquet")) for u in window.units]
-    return prepared.unmarked(pa.concat_tables(tables).combine_chunks())
+    return prepare_worker.unmarked(pa.concat_tables(tables).combine_chunks())
 
 
 def _marked(table: pa.Table, window: Window, recipe: Recipe) -> tuple[pa.Table, dict[str, float]]:
@@ -220,7 +222,7 @@ def _packed(
             continue
         rows = pack.apply(chosen, recipe.pack, recipe.tokenise, pad_id=pad_id)
         path = f"packed/{side}/part-{window.unit}.parquet"
-        outputs.append({**prepared.write(recipe.output, path, rows, ROW_GROUP), "split": side})
+        outputs.append({**prepare_worker.write(recipe.output, path, rows, ROW_GROUP), "split": side})
         counts[side] = {
             "rows": rows.num_rows,
             "samples": chosen.num_rows,

@@ -31,7 +31,7 @@ from headrace.pipelines.passes import pii_audit
 from headrace.pipelines.recipe import Recipe
 from headrace.pipelines.stages.pii import stage as pii
 from headrace.pipelines.stages.read import grouping
-from headrace.pipelines.stages.read import rows as reading
+from headrace.pipelines.stages.read import rows as read_rows
 from headrace.pipelines.stages.read.source import Source
 
 NAME = "prepare"
@@ -62,7 +62,7 @@ def unit(ordinal: int, part: int) -> str:
 
 def read(fragment: Fragment, job: Job) -> Iterator[pa.Table]:
     """Parts of a fragment that can be read on its own; at least one, each with the CPU seconds it took."""
-    tables = reading.read(
+    tables = read_rows.read(
         fragment, job.source(fragment), fragment_size=job.recipe.fragment_size, seed=job.recipe.seed
     )
     any_part = False
@@ -140,7 +140,7 @@ def begin(
         "entering": entering,
         "content": _content_hash(table),
         "characters.in": books.lengths(table),
-        "stages": {reading.NAME: books.timing(read_seconds, table)},
+        "stages": {read_rows.NAME: books.timing(read_seconds, table)},
     }
     for stage in _modules(job.stages[: job.pooled]):
         table, state["stages"][stage.NAME] = _timed(stage, table, getattr(job.recipe, stage.NAME))
@@ -250,7 +250,7 @@ def _halves(table: pa.Table) -> tuple[pa.Table, pa.Table]:
 def unmasked(stages: Sequence[str]) -> tuple[str, ...]:
     """The stages whose marked rows have not been masked: reading, and those of `stages` up to masking."""
     first = takewhile(lambda name: name != pii.NAME, stages)
-    return (reading.NAME, *first, pii.NAME)
+    return (read_rows.NAME, *first, pii.NAME)
 
 
 def rejected(marked: pa.Table, withhold: Sequence[str]) -> pa.Table:

@@ -14,9 +14,7 @@ import xxhash
 from headrace.cluster import ledger, storage, stream
 from headrace.cluster.errors import BooksError
 from headrace.pipelines import books
-from headrace.pipelines.passes import pack_worker as packed
-from headrace.pipelines.passes import prepare_worker as prepared
-from headrace.pipelines.passes import units
+from headrace.pipelines.passes import pack_worker, prepare_worker, units
 from headrace.pipelines.rundir import Run
 from headrace.pipelines.schema import SPLITS
 from headrace.pipelines.stages import pack
@@ -55,7 +53,7 @@ def prepare(
         "digest": digest(run.path, workers=workers),
         "versions": {"python": units.versions(())["python"], **{n: version(n) for n in LIBRARIES}},
         "sources": _sources(run, rows, windows),
-        "passes": {prepared.NAME: first, packed.NAME: last},
+        "passes": {prepare_worker.NAME: first, pack_worker.NAME: last},
         "histograms": _histograms(rows, windows),
         "pii": books.add_counts(r["pii"] for r in rows),
         "pii_coverage": {**coverage(run.recipe.pii), "mark": mark(run.recipe.pii)},

@@ -23,7 +23,7 @@ from headrace import kernels
 from headrace.cluster.errors import RecipeError
 from headrace.pipelines import arrays
 from headrace.pipelines.section import Section
-from headrace.pipelines.stages.tokenise import programs as assembly
+from headrace.pipelines.stages.tokenise import programs
 from headrace.pipelines.stages.tokenise import stage as tokenise
 
 NAME = "pack"
@@ -76,7 +76,7 @@ def apply(samples: pa.Table, config: Config, tokenised: tokenise.Config, *, pad_
     rank = np.argsort(np.argsort(first))  # packed row of each bin: in the order of first samples
     row = rank[bins]
     order = np.argsort(row, kind="stable")
-    columns = assembly.lay(ids, labels, offsets, order, row[order], len(first), capacity, pad_id)
+    columns = programs.lay(ids, labels, offsets, order, row[order], len(first), capacity, pad_id)
     ends = arrays.offsets(np.bincount(row, minlength=len(first))).astype(np.int32)
     lists = [
         pa.ListArray.from_arrays(pa.array(ends), samples[name].combine_chunks().take(pa.array(order)))

@@ -24,9 +24,9 @@ def mark(config: Config) -> list[str]:
     """
     if not config.has_model:
         return []
-    from headrace.pipelines.stages.pii.ner import models as pii_models  # what it imports takes seconds
+    from headrace.pipelines.stages.pii.ner import models  # what it imports takes seconds
 
-    return pii_models.mark(config.ner)
+    return models.mark(config.ner)
 
 
 def told(found: dict[str, Any]) -> str:

@@ -25,9 +25,9 @@ def found_in(texts: pa.Array, config: Config) -> Found:
     if config.recognizers == "all":
         parts.append(own_scanner(off).find(texts))
     if config.has_model:
-        from headrace.pipelines.stages.pii.ner import search as pii_ner  # what it imports takes seconds
+        from headrace.pipelines.stages.pii.ner import search as ner_search  # what it imports takes seconds
 
-        parts.append(pii_ner.names(texts, config.ner))
+        parts.append(ner_search.names(texts, config.ner))
     if len(parts) == 1 and not off:
         return parts[0]
     return _together(texts, parts, config)
@@ -80,7 +80,7 @@ def looked_for(config: Config) -> dict[str, list[str]]:
     if config.recognizers == "all":
         found |= {one.name: [one.entity] for one in RECOGNIZERS}
     if config.has_model:
-        from headrace.pipelines.stages.pii.ner import search as pii_ner  # as above
+        from headrace.pipelines.stages.pii.ner import search as ner_search  # as above
 
-        found[f"{config.ner.engine} model"] = pii_ner.entities(config.ner)
+        found[f"{config.ner.engine} model"] = ner_search.entities(config.ner)
     return {name: found[name] for name in sorted(found.keys() - set(config.without))}

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from headrace.kernels.arrow import Spans, one_span
 from headrace.pipelines import arrays, schema
-from headrace.pipelines.stages.tokenise import programs as assembly
+from headrace.pipelines.stages.tokenise import programs
 from headrace.pipelines.stages.tokenise.programs import Ints, Programs, Slots
 from headrace.pipelines.stages.tokenise.template import ALL, ASSISTANT, SLOT, Refusal, Shape
 from headrace.pipelines.stages.tokenise.tokenizer import PROOFS, Program, Tokenizer
@@ -134,8 +134,8 @@ def encode(messages: Messages, first: Ints, chosen: Ints, tokenizer: Tokenizer) 
     Raises: ModelError where there is no chat template for them.
     """
     shapes, of_row = _shapes(messages, first, chosen)
-    programs: list[Program] = []
-    local = np.full(len(shapes), -1, np.int64)  # place in `programs`; -1 refused, -2 row by row
+    compiled: list[Program] = []
+    local = np.full(len(shapes), -1, np.int64)  # place in `compiled`; -1 refused, -2 row by row
     reasons = {}
     for number, shape in enumerate(shapes):
         try:
@@ -143,10 +143,10 @@ def encode(messages: Messages, first: Ints, chosen: Ints, tokenizer: Tokenizer) 
         except Refusal as refusal:
             reasons[number] = str(refusal)
             continue
-        local[number] = -2 if program is None else len(programs)
-        programs += [] if program is None else [program]
+        local[number] = -2 if program is None else len(compiled)
+        compiled += [] if program is None else [program]
     quick = np.flatnonzero(local[of_row] >= 0)
-    found = _assemble(messages, first, chosen, quick, local[of_row[quick]], programs, tokenizer)
+    found = _assemble(messages, first, chosen, quick, local[of_row[quick]], compiled, tokenizer)
     if _disproved(found, messages, first, chosen, shapes, of_row, local, tokenizer):
         return encode(messages, first, chosen, tokenizer)
     refusals = {int(row): reasons[of_row[row]] for row in np.flatnonzero(local[of_row] == -1)}
@@ -177,23 +177,23 @@ def _assemble(
     chosen: Ints,
     rows: Ints,
     shapes: Ints,
-    programs: list[Program],
+    compiled: list[Program],
     tokenizer: Tokenizer,
 ) -> Encoded:
     """The rows whose shapes have a program; all others stay empty."""
     encoder = tokenizer.encoder
-    flat, slots = _flatten(programs), _slots(messages, first, chosen, rows)
+    flat, slots = _flatten(compiled), _slots(messages, first, chosen, rows)
     marker = np.frombuffer(encoder.marker, np.uint8)
     marked = len(marker) > 0
-    segments = assembly.count_segments(flat, shapes)
-    offsets = assembly.segment_offsets(flat, shapes, slots, segments, len(marker))
-    texts = assembly.segment_texts(flat, shapes, slots, segments, offsets, marker)
+    segments = programs.count_segments(flat, shapes)
+    offsets = programs.segment_offsets(flat, shapes, slots, segments, len(marker))
+    texts = programs.segment_texts(flat, shapes, slots, segments, offsets, marker)
     tokens, ends = encoder.encode(texts, offsets)
-    places = assembly.sample_offsets(flat, shapes, segments, ends, marked)
+    places = programs.sample_offsets(flat, shapes, segments, ends, marked)
     turns = np.zeros(len(chosen), np.int64)
     sizes = encoder.sizes[tokens]
     for _ in range(2):
-        ids, loss, unknown = assembly.assemble(
+        ids, loss, unknown = programs.assemble(
             flat, shapes, slots, segments, tokens, ends, marked, sizes, encoder.prefixed, places
         )
         if not unknown.any():
@@ -205,18 +205,18 @@ def _assemble(
             at = np.array([*starts[lead:], len(text)], np.int64)
             at[0] = len(encoder.marker) * lead
             sizes[ends[segment] + lead : ends[segment + 1]] = np.diff(at)
-    assembly.turn_lengths(flat, shapes, segments, ends, marked, first[rows], turns)
+    programs.turn_lengths(flat, shapes, segments, ends, marked, first[rows], turns)
     start = np.zeros(len(first) - 1, np.int64)
     stop = np.zeros(len(first) - 1, np.int64)
     start[rows], stop[rows] = places[:-1], places[1:]
     return Encoded(ids, loss, start, stop, turns, {})
 
 
-def _flatten(programs: list[Program]) -> Programs:
+def _flatten(compiled: list[Program]) -> Programs:
     """Programs end to end, as arrays."""
     ops, parts, constants, size = [], [], [], 0
     bounds, ends = [0], [0]
-    for program in programs:
+    for program in compiled:
         for place, (what, loss, message) in enumerate(program.operations):
             if isinstance(what, int):
                 ops.append((what, 0, 0, loss, message))

@@ -24,9 +24,7 @@ from pydantic import Field
 
 from headrace.pipelines import arrays, schema
 from headrace.pipelines.section import Section
-from headrace.pipelines.stages.tokenise import conversations
-from headrace.pipelines.stages.tokenise import overlong as cutting
-from headrace.pipelines.stages.tokenise import programs as assembly
+from headrace.pipelines.stages.tokenise import conversations, overlong, programs
 from headrace.pipelines.stages.tokenise.conversations import Encoded, Messages
 from headrace.pipelines.stages.tokenise.encoder import Engine
 from headrace.pipelines.stages.tokenise.programs import Ints
@@ -80,7 +78,7 @@ def _warm(tokenizer: Tokenizer) -> None:
     message = {"role": "text", "content": "warm"}
     row = {"row_id": 0, "n_records": 1, "source": "", "file": "", "place": "", "messages": [message]}
     apply(schema.from_rows([row]), Config(), tokenizer, {})
-    assembly.warm()
+    programs.warm()
 
 
 def apply(
@@ -159,7 +157,7 @@ class _Cuts:
         offsets = arrays.offsets(stop - start)
         ids = np.concatenate([b.ids for b in self._buffers])
         loss = np.concatenate([b.loss for b in self._buffers])
-        tokens, labels, targets = assembly.gather(ids, loss, modes[row], start, offsets)
+        tokens, labels, targets = programs.gather(ids, loss, modes[row], start, offsets)
         index = row[targets > 0]
         new = np.diff(index, prepend=-1) != 0
         piece = np.arange(len(index)) - np.maximum.accumulate(np.where(new, np.arange(len(index)), 0))
@@ -190,7 +188,7 @@ def _policy(
     rows = np.flatnonzero(long)
     text = messages.codes[first[rows]] == schema.ROLES.index("text")
     cut = rows if config.overlong == "truncate" else rows[text]
-    for row, values in cutting.values(table, cut).items():
+    for row, values in overlong.values(table, cut).items():
         _cut_between(cuts, row, values, whole, config, tokenizer)
     if config.overlong == "truncate":
         return long
@@ -203,7 +201,7 @@ def _cut_between(
     """One row cut between the values in it: its first stretch, or all where texts are split."""
     begin = int(whole.start[row])
     ids = whole.ids[begin : int(whole.stop[row])].tolist()
-    found = np.array(cutting.stretches(ids, config.max_length, values, tokenizer.decode), np.int64)
+    found = np.array(overlong.stretches(ids, config.max_length, values, tokenizer.decode), np.int64)
     found = found[:1] if config.overlong == "truncate" else found
     order = np.arange(len(found))
     cuts.add(whole, np.full_like(order, row), order, begin + found[:, 0], begin + found[:, 1])

@@ -21,7 +21,7 @@ import pyarrow as pa
 
 from headrace.pipelines.stages.pii.config import Ner
 from headrace.pipelines.stages.pii.findings import TAG, Finding
-from headrace.pipelines.stages.pii.ner import models as pii_models
+from headrace.pipelines.stages.pii.ner import models
 from headrace.pipelines.stages.pii.presidio.scanner import Found
 from headrace.pipelines.stages.pii.presidio.setup import LANGUAGE, engine
 
@@ -38,9 +38,9 @@ class Asker:
     def __init__(self, ner: Ner) -> None:
         from presidio_analyzer.predefined_recognizers import SpacyRecognizer, TransformersRecognizer
 
-        self.engine = pii_models.load(ner, device=pii_models.device(ner))
+        self.engine = models.load(ner, device=models.device(ner))
         self.batch = ner.batch
-        self.entities = sorted({*pii_models.LABELS.values(), *ner.labels.values()})
+        self.entities = sorted({*models.LABELS.values(), *ner.labels.values()})
         replaced = sorted({*self.entities, *engine().get_supported_entities(LANGUAGE)})
         self.tag = re.compile(f"{TAG}|<(?:{'|'.join(map(re.escape, replaced))})>")
         kind = SpacyRecognizer if ner.engine == "spacy" else TransformersRecognizer
@@ -95,14 +95,14 @@ def names(texts: pa.Array, ner: Ner) -> Found:
 
 def entities(ner: Ner) -> list[str]:
     """Entities that are taken from the model."""
-    labels = {**pii_models.LABELS, **ner.labels}
+    labels = {**models.LABELS, **ner.labels}
     return sorted({e for label, e in labels.items() if not {label, e} & set(ner.ignore)})
 
 
 def unused(ner: Ner) -> list[str]:
     """Labels that the model gives and that stand for no entity. Loads it, on a CPU. Raises: ModelError."""
-    taken = {**pii_models.LABELS, **ner.labels}
-    return [label for label in pii_models.known(pii_models.load(ner, device="cpu")) if label not in taken]
+    taken = {**models.LABELS, **ner.labels}
+    return [label for label in models.known(models.load(ner, device="cpu")) if label not in taken]
 
 
 @functools.cache
