@@ -51,16 +51,18 @@ def prepare(recipe: Recipe, mode: Mode) -> dict[str, Any]:
     seen = gate_pass.summary(scanned)
     gate_pass.audit(run, rows, seen)
     workers = units.workers(run)
-    told = summary.write(run.path, summary.prepare(run, rows, duplicates, shared, windows, scanned, workers))
-    _say_prepared(told, mode)
+    run_json = summary.write(
+        run.path, summary.prepare(run, rows, duplicates, shared, windows, scanned, workers)
+    )
+    _say_prepared(run_json, mode)
     gate_pass.judge(run, seen, mode)
-    if not told["rows"]["kept"]:
+    if not run_json["rows"]["kept"]:
         raise SourceError(
-            f"nothing is left to pack: none of {told['rows']['in']:,} records was kept. The reasons are "
+            f"nothing is left to pack: none of {run_json['rows']['in']:,} records was kept. The reasons are "
             f"above and, record by record, in {storage.join(run.path, 'rejected')}; look at shape and "
             "columns first"
         )
-    return told
+    return run_json
 
 
 def train(recipe: Recipe, mode: Mode) -> dict[str, Any]:
@@ -99,12 +101,12 @@ def evaluate(recipe: Recipe, mode: Mode) -> dict[str, Any]:
         result = evaluation.run(recipe.output, _model(recipe), recipe.evaluate, seed=recipe.seed)
     except GateError as error:
         failed, result = error, evaluation.scores(recipe.output)
-    told = summary.write(recipe.output, {"evaluate": result})
+    run_json = summary.write(recipe.output, {"evaluate": result})
     for metric, pair in result.items():
         say(mode, "score", _score(metric, pair), metric=metric, **pair)
     if failed is not None:
         raise failed
-    return told
+    return run_json
 
 
 def _score(metric: str, pair: dict[str, Any]) -> str:
@@ -151,19 +153,19 @@ def _logical_cpus(recipe: Recipe) -> int:
     return max((recipe.workers or 1) + actors, recipe.train.workers + 1)
 
 
-def _say_prepared(told: dict[str, Any], mode: Mode) -> None:
-    rows = told["rows"]
+def _say_prepared(run_json: dict[str, Any], mode: Mode) -> None:
+    rows = run_json["rows"]
     dropped, bad = sum(rows["dropped"].values()), sum(rows["quarantined"].values())
     line = f"records: {rows['in']:,} in = {rows['kept']:,} kept + {dropped:,} dropped + {bad:,} quarantined"
     say(mode, "books", line, **rows)
     for kind in ("dropped", "quarantined"):
         for reason, count in sorted(rows[kind].items(), key=lambda p: (-p[1], p[0])):
             say(mode, "reason", f"  {kind} {reason}: {count:,}", kind=kind, reason=reason, count=count)
-    covered = told["pii_coverage"]
-    say(mode, "coverage", pii_coverage.told(covered), **covered)
+    covered = run_json["pii_coverage"]
+    say(mode, "coverage", pii_coverage.sentence(covered), **covered)
     for side in SPLITS:
-        counts = told["packed"][side]
+        counts = run_json["packed"][side]
         size = f"{counts['samples']:,} samples in {counts['rows']:,} rows, fill {counts['fill']:.1%}"
         text = f"packed {side}: {size}"
         say(mode, "packed", text, split=side, **counts)
-    say(mode, "digest", f"digest: {told['digest']}", digest=told["digest"])
+    say(mode, "digest", f"digest: {run_json['digest']}", digest=run_json["digest"])

@@ -86,18 +86,18 @@ def writable(recipe: Recipe) -> Recipe | None:
 
 
 def resolve(recipe: Recipe, earlier: Recipe | None) -> Recipe:
-    """The recipe with names, formats and shapes filled in; what an earlier run found stays.
+    """The recipe with names, formats and shapes filled in; what an earlier run resolved stays.
 
     A source that is read as it was is not looked at again: a file that was added to it and does not fit
     is told record by record, and the run goes on.
     """
     before = {s.name: s for s in earlier.sources} if earlier else {}
-    found = []
+    resolved = []
     for source in inputs.named(recipe.sources):
-        held = inputs.frozen(source, before.get(source.name))
-        same = source.name in before and _reading(held) == _reading(before[source.name])
-        found.append(held if same else inputs.resolve([held])[0])
-    return recipe.model_copy(update={"sources": tuple(found)})
+        settled = inputs.frozen(source, before.get(source.name))
+        same = source.name in before and _reading(settled) == _reading(before[source.name])
+        resolved.append(settled if same else inputs.resolve([settled])[0])
+    return recipe.model_copy(update={"sources": tuple(resolved)})
 
 
 def _reading(source: Source) -> dict[str, object]:

@@ -28,12 +28,12 @@ class Stored:
 
 def find(run: str, row_ids: Iterable[int]) -> dict[int, Stored]:
     """Rows of `prepared/` by row_id; those that are not there are left out. Raises: StorageError."""
-    found = {}
+    by_id = {}
     for row in rows(run, row_ids, ["source", "file", "place", "messages"]):
         messages = row["messages"]
         place = f"{row['file']}, {row['place']}"
-        found[row["row_id"]] = Stored(row["source"], place, as_text(messages), _parts(messages))
-    return found
+        by_id[row["row_id"]] = Stored(row["source"], place, as_text(messages), _parts(messages))
+    return by_id
 
 
 def rows(run: str, row_ids: Iterable[int], columns: Sequence[str]) -> list[dict[str, Any]]:
@@ -45,11 +45,11 @@ def rows(run: str, row_ids: Iterable[int], columns: Sequence[str]) -> list[dict[
         match = re.match(r"part-(\d+)", entry.path.rsplit("/", 1)[-1])
         if match and int(match[1]) in ordinals:
             paths.append(entry.path)
-    found = []
+    listed = []
     for path in paths:
         table = storage.read_table(path, columns=["row_id", *columns])
-        found += table.filter(pc.is_in(table["row_id"], pa.array(wanted, pa.uint64()))).to_pylist()
-    return sorted(found, key=lambda row: row["row_id"])
+        listed += table.filter(pc.is_in(table["row_id"], pa.array(wanted, pa.uint64()))).to_pylist()
+    return sorted(listed, key=lambda row: row["row_id"])
 
 
 def _parts(messages: Sequence[dict[str, str]] | None) -> tuple[str, str]:

@@ -56,7 +56,7 @@ def check(recipe: Recipe, mode: Mode, *, training: bool) -> None:
 def _names(recipe: Recipe, mode: Mode) -> None:
     """Load the model of names, where there is one. Raises: ModelError."""
     covered = pii_coverage.coverage(recipe.pii)
-    text = pii_coverage.told(covered)
+    text = pii_coverage.sentence(covered)
     if recipe.pii.has_model:
         from headrace.pipelines.stages.pii.ner import search as ner_search  # what it imports takes seconds
 

@@ -62,8 +62,8 @@ def _row(run: str, paths: list[str], row_id: int) -> dict[str, Any] | None:
         except FileNotFoundError:
             continue
         if table.num_rows:
-            found: dict[str, Any] = table.to_pylist()[0]
-            return found
+            row: dict[str, Any] = table.to_pylist()[0]
+            return row
     return None
 
 
@@ -89,12 +89,12 @@ def _first(kept: dict[str, Any]) -> Iterator[Line]:
     """Pass 1 of a row that it kept."""
     scores = ", ".join(f"{k} {_figure(v)}" for k, v in (kept["quality"] or {}).items())
     counts = dict(kept["pii"] or ())
-    found = ", ".join(f"{entity} {n}" for entity, n in sorted(counts.items())) or "nothing found"
+    entities = ", ".join(f"{entity} {n}" for entity, n in sorted(counts.items())) or "nothing found"
     sizes = {f"{part}_features": kept[f"{part}_features"] for part in ("prompt", "answer")}
     yield Line("read: passed", {"stage": "read"})
     yield Line("clean: passed", {"stage": "clean"})
     yield Line(f"quality: passed; {scores}", {"stage": "quality", "quality": kept["quality"]})
-    yield Line(f"pii: {found}", {"stage": "pii", "pii": counts})
+    yield Line(f"pii: {entities}", {"stage": "pii", "pii": counts})
     text = f"fingerprint: {kept['size']:,} bytes, SimHash {kept['simhash']:016x}"
     yield Line(text, {"stage": "fingerprint", "simhash": f"{kept['simhash']:016x}", **sizes})
 
@@ -127,17 +127,17 @@ def _compared(run: str, row_id: int) -> tuple[list[Line], bool]:
 
 def _pairs(run: str, name: str, column: str, row_id: int) -> list[dict[str, Any]]:
     path = storage.join(run, "duplicates", f"{name}.parquet")
-    found: list[dict[str, Any]] = storage.read_table(path, filters=[(column, "==", row_id)]).to_pylist()
-    return found
+    listed: list[dict[str, Any]] = storage.read_table(path, filters=[(column, "==", row_id)]).to_pylist()
+    return listed
 
 
 def _last(run: str, row_id: int, records: dict[str, Any], units: list[str]) -> Iterator[Line]:
     """Pass 3: the window that the row stands in."""
-    _, held = recipe.kept(run)
-    if held is None:
+    _, settings = recipe.kept(run)
+    if settings is None:
         raise OutputError(f"{run!r} was written by another version of headrace")
     epochs = {f.ordinal: n for n, plan in enumerate(ledger.plans(run)) for f in plan}
-    cut = pack_worker.windows(list(records.values()), epochs, held.pack.window)
+    cut = pack_worker.windows(list(records.values()), epochs, settings.pack.window)
     done = ledger.load(run, pack_worker.NAME)
     for window in (w for w in cut if set(w.units) & set(units)):
         if window.unit not in done:
@@ -147,14 +147,14 @@ def _last(run: str, row_id: int, records: dict[str, Any], units: list[str]) -> I
             yield _verdict(lost)
             return
         for side in SPLITS:
-            found = _packed(run, f"packed/{side}/part-{window.unit}.parquet", row_id)
-            if found:
-                tokens = sum(n for _, n in found)
-                where = ", ".join(str(place) for place, _ in found)
+            samples = _packed(run, f"packed/{side}/part-{window.unit}.parquet", row_id)
+            if samples:
+                tokens = sum(n for _, n in samples)
+                where = ", ".join(str(place) for place, _ in samples)
                 yield Line(f"split: {side}", {"stage": "split", "split": side})
                 file = f"packed/{side}/part-{window.unit}.parquet"
-                text = f"pack: {len(found)} samples, {tokens:,} tokens, in {file}"
-                fields = {"stage": "pack", "samples": len(found), "tokens": tokens, "window": window.number}
+                text = f"pack: {len(samples)} samples, {tokens:,} tokens, in {file}"
+                fields = {"stage": "pack", "samples": len(samples), "tokens": tokens, "window": window.number}
                 yield Line(f"{text}, rows {where}", fields)
                 return
     yield Line("pack: not done yet", {"stage": "pack"})
@@ -169,10 +169,10 @@ def _packed(run: str, path: str, row_id: int) -> list[tuple[int, int]]:
     owners = table["row_ids"].combine_chunks()
     flat = pc.equal(pc.list_flatten(owners), pa.scalar(row_id, pa.uint64()))
     rows = pc.unique(pc.list_parent_indices(owners).filter(flat)).to_pylist()
-    found = []
-    for place in rows:
-        segments = table["segment_ids"][place].as_py()
-        for segment, owner in enumerate(table["row_ids"][place].as_py()):
+    samples = []
+    for row in rows:
+        segments = table["segment_ids"][row].as_py()
+        for segment, owner in enumerate(table["row_ids"][row].as_py()):
             if owner == row_id:
-                found.append((int(place), segments.count(segment + 1)))  # 0 is padding
-    return found
+                samples.append((int(row), segments.count(segment + 1)))  # 0 is padding
+    return samples

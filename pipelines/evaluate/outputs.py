@@ -34,9 +34,9 @@ class Sample:
 
     def span(self) -> tuple[int, int]:
         """Where the last run of target tokens starts and ends."""
-        places = np.flatnonzero(self.labels != IGNORE)
-        breaks = np.flatnonzero(np.diff(places) > 1)
-        return int(places[breaks[-1] + 1 if len(breaks) else 0]), int(places[-1]) + 1
+        targets = np.flatnonzero(self.labels != IGNORE)
+        breaks = np.flatnonzero(np.diff(targets) > 1)
+        return int(targets[breaks[-1] + 1 if len(breaks) else 0]), int(targets[-1]) + 1
 
 
 @dataclass(frozen=True)
@@ -96,16 +96,16 @@ def drawn(shelf: batches.Shelf, most: int, seed: int) -> list[Sample]:
     total = sum(counts)
     generator = np.random.default_rng(seed)
     chosen = np.sort(generator.choice(total, min(most, total), replace=False))
-    found: list[Sample] = []
+    samples: list[Sample] = []
     for chunk, start, count in zip(shelf.chunks, arrays.offsets(counts), counts, strict=False):
         own = chosen[(chosen >= start) & (chosen < start + count)] - start
         if len(own):
             unpacked = list(_unpacked(chunk))
-            found += [unpacked[int(i)] for i in own]
-    found = [s for s in found if (s.labels != IGNORE).any()]
-    if not found:
+            samples += [unpacked[int(i)] for i in own]
+    samples = [s for s in samples if (s.labels != IGNORE).any()]
+    if not samples:
         raise SourceError("no held-out sample has a token with loss")
-    return found
+    return samples
 
 
 def _unpacked(chunk: batches.Chunk) -> Iterator[Sample]:
@@ -126,7 +126,7 @@ def _by_length(lengths: Sequence[int], size: int) -> list[list[int]]:
 @torch.no_grad()
 def _forced(model: Any, samples: list[Sample], size: int) -> NDArray[np.float64]:
     """Nats, targets and right guesses of each sample, ``float64[N, 3]``."""
-    found = np.zeros((len(samples), 3))
+    sums = np.zeros((len(samples), 3))
     for group in _by_length([len(s.ids) for s in samples], size):
         length = max(len(samples[i].ids) for i in group)
         rows = {n: np.zeros((len(group), length), np.int64) for n in batches.COLUMNS}
@@ -142,14 +142,14 @@ def _forced(model: Any, samples: list[Sample], size: int) -> NDArray[np.float64]
         right = (logits.argmax(-1) == labels) & wanted
         if not bool(torch.isfinite(nats).all()):
             raise ModelError("the model gives no finite loss on held-out samples; try precision: float32")
-        found[group] = torch.stack([nats.sum(1), wanted.sum(1), right.sum(1)], 1).double().cpu().numpy()
-    return found
+        sums[group] = torch.stack([nats.sum(1), wanted.sum(1), right.sum(1)], 1).double().cpu().numpy()
+    return sums
 
 
 def _stops(model: Any, tokenizer: Any, samples: list[Sample]) -> set[int]:
     """Tokens that end an answer: those of model and tokenizer, and special ones that end targets."""
-    told = model.generation_config.eos_token_id
-    stops = {*(told if isinstance(told, list) else [told]), tokenizer.eos_token_id} - {None}
+    configured = model.generation_config.eos_token_id
+    stops = {*(configured if isinstance(configured, list) else [configured]), tokenizer.eos_token_id} - {None}
     return stops | ({int(s.ids[s.span()[1] - 1]) for s in samples} & set(tokenizer.all_special_ids))
 
 

@@ -65,9 +65,9 @@ def summary(records: Sequence[ledger.Record]) -> dict[str, Any] | None:
         return None
     leaks: dict[tuple[str, str], dict[str, Any]] = {}
     for leak in (leak for record in records for leak in record["leaks"]):
-        held = leaks.setdefault((leak["split"], leak["entity"]), {**leak, "n": 0, "rows": []})
-        held["n"] += leak["n"]
-        held["rows"] = [*held["rows"], *leak["rows"]][: gate_worker.NAMED]
+        total = leaks.setdefault((leak["split"], leak["entity"]), {**leak, "n": 0, "rows": []})
+        total["n"] += leak["n"]
+        total["rows"] = [*total["rows"], *leak["rows"]][: gate_worker.NAMED]
     counts = {name: sum(r[name] for r in records) for name in ("messages", "bytes")}
     return {**counts, "leaks": [leaks[key] for key in sorted(leaks)]}
 

@@ -70,24 +70,24 @@ def windows(records: Sequence[ledger.Record], epochs: dict[int, int], rows: int)
     `records` are the commits of pass 1, `epochs` the number of the plan that claimed each ordinal:
     no window spans two plans.
     """
-    found: list[Window] = []
-    held: list[ledger.Record] = []
+    closed: list[Window] = []
+    waiting: list[ledger.Record] = []
     for record in sorted(records, key=lambda r: (r["ordinal"], r["part"])):
-        if held and (
-            epochs[record["ordinal"]] != epochs[held[0]["ordinal"]]
-            or sum(r["rows"]["in"] for r in held) >= rows
+        if waiting and (
+            epochs[record["ordinal"]] != epochs[waiting[0]["ordinal"]]
+            or sum(r["rows"]["in"] for r in waiting) >= rows
         ):
-            found.append(_window(len(found), held))
-            held = []
-        held.append(record)
-    if held:
-        found.append(_window(len(found), held))
-    return found
+            closed.append(_window(len(closed), waiting))
+            waiting = []
+        waiting.append(record)
+    if waiting:
+        closed.append(_window(len(closed), waiting))
+    return closed
 
 
-def _window(number: int, held: list[ledger.Record]) -> Window:
-    units = tuple(prepare_worker.unit(r["ordinal"], r["part"]) for r in held)
-    return Window(number, units, held[0]["ordinal"], held[-1]["ordinal"])
+def _window(number: int, parts: list[ledger.Record]) -> Window:
+    units = tuple(prepare_worker.unit(r["ordinal"], r["part"]) for r in parts)
+    return Window(number, units, parts[0]["ordinal"], parts[-1]["ordinal"])
 
 
 def marks(run: str) -> dict[str, dict[str, str]]:
@@ -95,24 +95,24 @@ def marks(run: str) -> dict[str, dict[str, str]]:
 
     A window whose fragments have the hashes they had need not be packed again.
     """
-    found: dict[str, dict[str, str]] = {}
+    hashes: dict[str, dict[str, str]] = {}
     for name, column in (("removed", "removed"), ("sides", "row_id")):
         table = storage.read_table(storage.join(run, f"duplicates/{name}.parquet")).combine_chunks()
         ordinals, starts = np.unique(schema.ordinal(table[column].to_numpy()), return_index=True)
         ends = [*starts[1:], table.num_rows]
-        found[name] = {
+        hashes[name] = {
             str(o): xxhash.xxh3_64_hexdigest(ledger.dumps(table.slice(a, b - a).to_pydict()))
             for o, a, b in zip(ordinals, starts, ends[: len(ordinals)], strict=True)
         }
-    return found
+    return hashes
 
 
 def cuts(recipe: Recipe, shared: ledger.Record) -> dict[str, str]:
     """Units of `prepared/` that passages are cut from, each with a hash of what is cut; none where passages
     are only listed. `shared` is the record of pass 2's search for them.
     """
-    found: dict[str, str] = shared["cuts"]
-    return found if recipe.dedup.passages.action == "cut" else {}
+    hashes: dict[str, str] = shared["cuts"]
+    return hashes if recipe.dedup.passages.action == "cut" else {}
 
 
 def work(window: Window, job: Job) -> ledger.Record:

@@ -56,26 +56,26 @@ def resume(
 
     Raises: BooksError where a unit has no complete record in the end; what `work` raises.
     """
-    held: dict[int, Records] = {number: {} for number in keys}
+    records: dict[int, Records] = {number: {} for number in keys}
     for unit, record in ledger.load(run.path, which.name).items():
         if keys.get(record[which.number]) == record["key"]:
-            held[record[which.number]][unit] = record
-    todo = [number for number in keys if not which.complete(held[number])]
+            records[record[which.number]][unit] = record
+    todo = [number for number in keys if not which.complete(records[number])]
     if len(todo) < len(keys):
         say_skipped(mode, which.name, len(keys) - len(todo), len(keys))
     metrics = Recorder()
     total = sum(sizes[number] for number in todo)
     with Progress(which.name, total, len(todo), mode if todo else "quiet") as bar:
-        for record in work(todo, held) if todo else ():
+        for record in work(todo, records) if todo else ():
             number = record[which.number]
-            held[number][which.unit(record)] = record
-            whole = which.complete(held[number])
+            records[number][which.unit(record)] = record
+            whole = which.complete(records[number])
             _show(bar, metrics, record, sizes[number] if whole else 0, int(whole))
             metrics.units(which.name, len(keys) - len(todo) + bar.fragments, len(keys))
     for number in keys:
-        if not which.complete(held[number]):
+        if not which.complete(records[number]):
             raise BooksError(f"pass {which.name}: unit {number} has parts that were not committed")
-    live = {unit: held[number][unit] for number in keys for unit in sorted(held[number])}
+    live = {unit: records[number][unit] for number in keys for unit in sorted(records[number])}
     _tidy(run, which, live)
     return list(live.values())
 
@@ -132,8 +132,8 @@ def workers(run: Run) -> int:
 @cache
 def versions(libraries: tuple[str, ...]) -> dict[str, str]:
     """Installed versions, with Python's and Unicode's."""
-    found = {name: importlib.metadata.version(name) for name in libraries}
-    return {**found, "python": platform.python_version(), "unicode": unicodedata.unidata_version}
+    installed = {name: importlib.metadata.version(name) for name in libraries}
+    return {**installed, "python": platform.python_version(), "unicode": unicodedata.unidata_version}
 
 
 def config_key(stage: Any, config: Any) -> list[Any]:

@@ -222,14 +222,14 @@ def _reasons(run: Run, stages: Sequence[str]) -> list[dict[str, Any]]:
     rows = _rows(run)
     marks = _marks(rows, stages)[: 2 * ROWS] if rows else []
     most = max((n for _, n, _ in marks), default=1) or 1
-    found, before = [], ""
+    entries, before = [], ""
     for reason, n, kind in marks:
         stage = reason.partition(".")[0]
         share = n / rows["in"] if rows and rows["in"] else 0.0
         entry = {"reason": reason, "kind": kind, "records": n, "share": share, "bar": n / most}
-        found.append({**entry, "means": JUDGED.get(stage, "") if stage != before else ""})
+        entries.append({**entry, "means": JUDGED.get(stage, "") if stage != before else ""})
         before = stage
-    return found
+    return entries
 
 
 def _sources(run: Run, stages: Sequence[str]) -> dict[str, Any]:
@@ -242,37 +242,39 @@ def _sources(run: Run, stages: Sequence[str]) -> dict[str, Any]:
 
 
 def _lengths(run: Run) -> dict[str, Any]:
-    held = {name: h for name, h in (run.get("histograms") or {}).items() if sum(h.get("counts") or [])}
+    filled = {name: h for name, h in (run.get("histograms") or {}).items() if sum(h.get("counts") or [])}
     named = {"characters.in": "in", "characters.kept": "kept"}
-    characters = [(t, held[n]["edges"], held[n]["counts"]) for n, t in named.items() if n in held]
-    found: dict[str, Any] = {"characters": None, "tokens": None}
+    characters = [(t, filled[n]["edges"], filled[n]["counts"]) for n, t in named.items() if n in filled]
+    shown: dict[str, Any] = {"characters": None, "tokens": None}
     if characters:
         title = "Rows by their length in characters, as they came in and as kept after pass 1."
-        found["characters"] = plots.lengths("characters", characters, "characters a row", "rows", title)
-    if "tokens" in held:
-        tokens = [("samples", held["tokens"]["edges"], held["tokens"]["counts"])]
-        found["tokens"] = plots.lengths(
+        shown["characters"] = plots.lengths("characters", characters, "characters a row", "rows", title)
+    if "tokens" in filled:
+        tokens = [("samples", filled["tokens"]["edges"], filled["tokens"]["counts"])]
+        shown["tokens"] = plots.lengths(
             "tokens", tokens, "tokens", "samples", "Samples by their length in tokens."
         )
-    return found
+    return shown
 
 
 def _duplicates(run_directory: str, run: Run, recipe: str | None) -> dict[str, Any] | None:
-    told = run.get("duplicates")
+    duplicates = run.get("duplicates")
     shown = {kind: pairs.pairs(run_directory, kind, count) for kind, count in PAIRS.items()}
-    if not told and not any(shown.values()):
+    if not duplicates and not any(shown.values()):
         return None
-    told = told or {}
+    duplicates = duplicates or {}
     used = _number(recipe, "threshold")
-    points = [(float(p["threshold"]), float(p["rows"])) for p in told.get("thresholds") or []]
-    clusters = sorted(told.get("clusters") or [], key=lambda c: (-c["rows"], str(c.get("kept"))))
+    points = [(float(p["threshold"]), float(p["rows"])) for p in duplicates.get("thresholds") or []]
+    clusters = sorted(duplicates.get("clusters") or [], key=lambda c: (-c["rows"], str(c.get("kept"))))
     counts = {
-        k: int(told[k]) for k in ("exact", "near", "sketch", "borderline", "alike", "against") if k in told
+        k: int(duplicates[k])
+        for k in ("exact", "near", "sketch", "borderline", "alike", "against")
+        if k in duplicates
     }
     return {
         "counts": counts,
         "removed": sum(counts.get(rule, 0) for rule in ("exact", "near", "sketch")),
-        "alarms": _alarms(told, _number(recipe, "alarm")),
+        "alarms": _alarms(duplicates, _number(recipe, "alarm")),
         "threshold": used,
         "curve": plots.thresholds(points, used) if len(points) > 1 else None,
         "clusters": _clusters(run_directory, clusters[:CLUSTERS]),
@@ -295,18 +297,20 @@ def _clusters(run_directory: str, clusters: list[dict[str, Any]]) -> list[dict[s
     ]
 
 
-def _alarms(told: dict[str, Any], most: float | None) -> list[tuple[str, float]]:
+def _alarms(duplicates: dict[str, Any], most: float | None) -> list[tuple[str, float]]:
     """Sources that lost more than `most` of their rows, with that share, the greatest first."""
-    shares = [(name, n["removed"] / max(n["rows"], 1)) for name, n in (told.get("by_source") or {}).items()]
+    shares = [
+        (name, n["removed"] / max(n["rows"], 1)) for name, n in (duplicates.get("by_source") or {}).items()
+    ]
     return sorted((s for s in shares if most is not None and s[1] > most), key=lambda s: (-s[1], s[0]))
 
 
 def _passages(run_directory: str, run: Run) -> dict[str, Any] | None:
     """Repeated passages, those first that filled the most; None where none were looked for."""
-    told = run.get("passages")
-    if not told:
+    passages = run.get("passages")
+    if not passages:
         return None
-    largest = [p for p in told.get("largest") or [] if isinstance(p.get("kept"), int)]
+    largest = [p for p in passages.get("largest") or [] if isinstance(p.get("kept"), int)]
     kept = stored.find(run_directory, [p["kept"] for p in largest])
     for passage in largest:
         row = kept.get(passage["kept"])
@@ -315,7 +319,7 @@ def _passages(run_directory: str, run: Run) -> dict[str, Any] | None:
             "place": f"{row.source}: {row.place}" if row else "",
             "text": cut.decode("utf-8", "replace"),
         }
-    return {**told, "largest": largest}
+    return {**passages, "largest": largest}
 
 
 def _number(recipe: str | None, key: str) -> float | None:
@@ -328,8 +332,8 @@ def _number(recipe: str | None, key: str) -> float | None:
 
 
 def _splits(run: Run) -> dict[str, Any] | None:
-    told = run.get("splits") or {}
-    sides = {s: told[s] for s in SPLITS if isinstance(told.get(s), dict)}
+    splits = run.get("splits") or {}
+    sides = {s: splits[s] for s in SPLITS if isinstance(splits.get(s), dict)}
     if not sides:
         return None
     columns = [c for c in ("rows", "records", "clusters", "samples") if any(c in v for v in sides.values())]
@@ -340,8 +344,8 @@ def _splits(run: Run) -> dict[str, Any] | None:
 
 
 def _packed(run: Run) -> dict[str, Any] | None:
-    told = run.get("packed") or {}
-    sides = {s: told[s] for s in SPLITS if isinstance(told.get(s), dict)}
+    packed = run.get("packed") or {}
+    sides = {s: packed[s] for s in SPLITS if isinstance(packed.get(s), dict)}
     if not sides:
         return None
     totals = {n: sum(v.get(n, 0) for v in sides.values()) for n in ("rows", "samples", "tokens")}
@@ -351,11 +355,11 @@ def _packed(run: Run) -> dict[str, Any] | None:
 
 
 def _stages(run: Run) -> dict[str, Any] | None:
-    told = run.get("stages")
-    if not told:
+    stages = run.get("stages")
+    if not stages:
         return None
     shown = []
-    for name, spent in told.items():
+    for name, spent in stages.items():
         seconds, entered = float(spent.get("seconds", 0)), float(spent.get("bytes", 0))
         speed = entered / seconds / 1e6 if seconds > 0 and entered else None
         shown.append(

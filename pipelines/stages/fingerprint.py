@@ -107,7 +107,7 @@ def apply(table: pa.Table, config: Config) -> pa.Table:
     part = table if live.all() else table.filter(pa.array(live))
     n = part.num_rows
     roles, rows, texts = schema.contents(part)
-    found = {name: np.zeros(n, kind.to_pandas_dtype()) for name, kind in COLUMNS}
+    columns = {name: np.zeros(n, kind.to_pandas_dtype()) for name, kind in COLUMNS}
     ends = arrays.offsets(np.bincount(rows, minlength=n))
 
     def run(first: int, last: int) -> None:
@@ -115,10 +115,10 @@ def apply(table: pa.Table, config: Config) -> pa.Table:
         piece = roles.slice(begin, end - begin), rows[begin:end] - first, texts.slice(begin, end - begin)
         for name, values in _columns(*piece, last - first, config).items():
             if values.any():  # zeros are there already: what is never written to takes no memory
-                found[name][first:last] = values
+                columns[name][first:last] = values
 
     _by_steps(run, _offsets(texts)[ends])
-    added = [pa.array(arrays.spread(found[name], live, len(live)), kind) for name, kind in COLUMNS]
+    added = [pa.array(arrays.spread(columns[name], live, len(live)), kind) for name, kind in COLUMNS]
     names = [name for name, _ in COLUMNS]
     return pa.table([*table.columns, *added], names=[*table.column_names, *names])
 
@@ -141,15 +141,15 @@ def _columns(
     simhash, keys, features = kernels.fingerprint(joined.both, ngram=config.ngram, bins=BINS, bands=BINS)
     bands, sketch = np.zeros((2 * n, BANDS), np.uint64), np.zeros((2 * n, WORDS), np.uint64)
     _squeeze(keys, features, bands, sketch)
-    found = _exact(roles, rows, texts, features)
-    found["simhash"] = _simhash(joined, simhash[:, 0], config.ngram)
+    columns = _exact(roles, rows, texts, features)
+    columns["simhash"] = _simhash(joined, simhash[:, 0], config.ngram)
     for number, name in enumerate(PARTS):
-        found[f"{name}_features"] = features[number::2]
+        columns[f"{name}_features"] = features[number::2]
         for k in range(BANDS):
-            found[f"{name}_band_{k}"] = bands[number::2, k]
+            columns[f"{name}_band_{k}"] = bands[number::2, k]
         for k in range(WORDS):
-            found[f"{name}_sketch_{k}"] = sketch[number::2, k]
-    return found
+            columns[f"{name}_sketch_{k}"] = sketch[number::2, k]
+    return columns
 
 
 def _simhash(joined: Parts, of_parts: NDArray[np.uint64], ngram: int) -> NDArray[np.uint64]:

@@ -50,9 +50,9 @@ class Config(Section):
     def _rest_is_train(cls, data: Any) -> Any:
         """Where only the held-out shares are given, train takes the rest."""
         if isinstance(data, dict) and "train" not in data:
-            held = [data.get(n, cls.model_fields[n].default) for n in ("validation", "test")]
-            if all(isinstance(h, int | float) for h in held):
-                return {**data, "train": 1 - sum(held)}
+            held_out = [data.get(n, cls.model_fields[n].default) for n in ("validation", "test")]
+            if all(isinstance(h, int | float) for h in held_out):
+                return {**data, "train": 1 - sum(held_out)}
         return data
 
     @model_validator(mode="after")
@@ -66,8 +66,8 @@ def side_of(keys: NDArray[np.uint64], config: Config, seed: int) -> NDArray[np.i
     """Side of each key, ``uint64[N] -> int8[N]`` (place in `SPLITS`), by a hash with the seed."""
     salt = np.uint64((seed * 0x9E3779B97F4A7C15 + 0x2545F4914F6CDD1D) & (2**64 - 1))
     share = (arrays.finalised(keys ^ salt) >> np.uint64(11)).astype(np.float64) / 2**53
-    held = np.array([config.test, config.test + config.validation])
-    return np.array([2, 1, 0], np.int8)[np.searchsorted(held, share, side="right")]
+    held_out = np.array([config.test, config.test + config.validation])
+    return np.array([2, 1, 0], np.int8)[np.searchsorted(held_out, share, side="right")]
 
 
 def assign(output: str, config: Config, *, seed: int, rows: int, firsts: Sequence[int]) -> dict[str, Any]:
@@ -180,12 +180,12 @@ def apply(table: pa.Table, sides: pa.Table, config: Config, seed: int) -> pa.Tab
     `sides` holds the clustered rows among them (as `assign` wrote it); the others go by their own key.
     """
     keys = pc.coalesce(table["group"].combine_chunks(), table["exact_lo"].combine_chunks())
-    found = side_of(np.asarray(keys.to_numpy(zero_copy_only=False), np.uint64), config, seed)
-    place = pc.index_in(table["row_id"].combine_chunks(), sides["row_id"].combine_chunks())
-    clustered = place.is_valid().to_numpy(zero_copy_only=False)
-    index = place.filter(place.is_valid())
-    found[clustered] = sides["side"].combine_chunks().take(index).to_numpy()
+    sides_of_rows = side_of(np.asarray(keys.to_numpy(zero_copy_only=False), np.uint64), config, seed)
+    at = pc.index_in(table["row_id"].combine_chunks(), sides["row_id"].combine_chunks())
+    clustered = at.is_valid().to_numpy(zero_copy_only=False)
+    index = at.filter(at.is_valid())
+    sides_of_rows[clustered] = sides["side"].combine_chunks().take(index).to_numpy()
     bridge = np.zeros(table.num_rows, np.bool_)
     bridge[clustered] = sides["bridge"].combine_chunks().take(index).to_numpy(zero_copy_only=False)
-    table = table.append_column("split", pa.array(np.array(SPLITS, dtype=object)[found], pa.string()))
+    table = table.append_column("split", pa.array(np.array(SPLITS, dtype=object)[sides_of_rows], pa.string()))
     return schema.mark_where(table, bridge, "split.bridge")

@@ -47,11 +47,11 @@ def name(step: int) -> str:
 
 def write(run: str, folder: str, record: Record, files: dict[str, bytes]) -> None:
     """Write `files` and then the marker with `record` (key, step, ...) into checkpoints/`folder`."""
-    told = {}
+    written = {}
     for file, data in sorted(files.items()):
         storage.put(path(run, folder, file), data)
-        told[file] = {"size": len(data), "xxh3": xxhash.xxh3_64_hexdigest(data)}
-    storage.put(path(run, folder, MARKER), ledger.dumps({**record, "files": told}))
+        written[file] = {"size": len(data), "xxh3": xxhash.xxh3_64_hexdigest(data)}
+    storage.put(path(run, folder, MARKER), ledger.dumps({**record, "files": written}))
 
 
 def read(run: str, folder: str) -> Record | None:
@@ -61,7 +61,7 @@ def read(run: str, folder: str) -> Record | None:
     except (FileNotFoundError, ValueError):
         return None
     sizes = {e.path.rsplit("/", 1)[-1]: e.size for e in storage.listing(path(run, folder))}
-    whole = all(sizes.get(file) == told["size"] for file, told in record["files"].items())
+    whole = all(sizes.get(file) == about["size"] for file, about in record["files"].items())
     return dict(record) if whole else None
 
 

@@ -39,7 +39,7 @@ from headrace.pipelines.train.worker import Job, Step, on_worker
 
 VERSION = 1
 LOOK_EVERY = 0.5  # seconds between two looks for finished steps
-TOLD_EVERY = 5.0  # seconds between two steps that are told, but for validations
+REPORT_EVERY = 5.0  # seconds between two steps that are reported, but for validations
 Progress = Callable[[str, dict[str, Any]], None]
 
 SHARE = 10  # validations and checkpoints of a training, unless the recipe says how often
@@ -91,12 +91,12 @@ def run(
     assert model is not None, "check refuses it"
     session.start(config.workers + 1)
     job = plan(run_directory, model, config, seed, by_ordinal(weights or {}, sources or {}))
-    held = _finished(job)
-    if held is None:
+    history = _finished(job)
+    if history is None:
         _clear(job)
         _fit(job, progress or (lambda text, fields: None))
-        held = _publish(job)
-    return held
+        history = _publish(job)
+    return history
 
 
 def by_ordinal(weights: Mapping[str, float], sources: Mapping[int, str]) -> dict[int, float]:
@@ -173,7 +173,7 @@ def _fit(job: Job, progress: Progress) -> None:
     gpu, ranks = _ranks(job.config)
     mailbox = ray.remote(num_cpus=0)(Mailbox).remote()
     # Ray keeps a marker file of its own there; checkpoints are ours, on the run's storage.
-    with tempfile.TemporaryDirectory(prefix="headrace-train-") as scratch, _told(mailbox, progress):
+    with tempfile.TemporaryDirectory(prefix="headrace-train-") as scratch, _reporting(mailbox, progress):
         trainer = TorchTrainer(
             on_worker,
             train_loop_config={"job": job, "mailbox": mailbox},
@@ -227,7 +227,7 @@ class Mailbox:
     """Steps that rank 0 has finished, until the driver asks; and why a rank has refused to train."""
 
     def __init__(self) -> None:
-        self._held: list[Step] = []
+        self._steps: list[Step] = []
         self._refusal: ModelError | None = None
 
     def refuse(self, error: ModelError) -> None:
@@ -240,12 +240,12 @@ class Mailbox:
 
     def put(self, step: Step) -> None:
         """Leave a step."""
-        self._held.append(step)
+        self._steps.append(step)
 
     def take(self) -> list[Step]:
         """All steps since the last call."""
-        held, self._held = self._held, []
-        return held
+        steps, self._steps = self._steps, []
+        return steps
 
 
 def _line(step: Step) -> tuple[str, dict[str, Any]]:
@@ -257,7 +257,7 @@ def _line(step: Step) -> tuple[str, dict[str, Any]]:
 
 
 @contextlib.contextmanager
-def _told(mailbox: Any, progress: Progress) -> Iterator[None]:
+def _reporting(mailbox: Any, progress: Progress) -> Iterator[None]:
     """Tell `progress` of finished steps while the context is open, in a thread of its own.
 
     What `progress` raises ends the telling, not the training, and is raised at the end.
@@ -265,14 +265,14 @@ def _told(mailbox: Any, progress: Progress) -> Iterator[None]:
     over = threading.Event()
     failed: list[Exception] = []
 
-    told = time.monotonic()
+    reported = time.monotonic()
 
     def take(timeout: float | None) -> None:
-        nonlocal told
+        nonlocal reported
         for step in ray.get(mailbox.take.remote(), timeout=timeout):
-            due = time.monotonic() - told >= TOLD_EVERY
+            due = time.monotonic() - reported >= REPORT_EVERY
             if due or step.validation is not None or step.step == step.steps:
-                told = time.monotonic()
+                reported = time.monotonic()
                 progress(*_line(step))
 
     def look() -> None:

@@ -97,10 +97,10 @@ class Rank:
 
     def first(self, value: int) -> int:
         """The value that rank 0 has."""
-        held = torch.tensor([value], dtype=torch.int64, device=self.device)
+        shared = torch.tensor([value], dtype=torch.int64, device=self.device)
         if self.count > 1:
-            dist.broadcast(held, 0)
-        return int(held)
+            dist.broadcast(shared, 0)
+        return int(shared)
 
 
 def learning_rate(step: int, steps: int, config: "Config") -> float:
@@ -155,14 +155,14 @@ def train(job: Job, rank: Rank, report: Callable[[Step], None]) -> None:
         torch.manual_seed(_salt(job.seed, step, rank.number))
         rate = learning_rate(step, job.steps, job.config)
         loss, tokens = _step(model, optimizer, micro, rank, rate, job.config.max_grad_norm)
-        told = Step(step + 1, job.steps, loss, rate, tokens, time.monotonic() - started)
-        _note(history, told)
-        last = told.step == job.steps
-        if validation.shelf.rows and (last or told.step % job.validate_every == 0):
-            told = _validated(job, rank, model, validation, history, told)
+        finished = Step(step + 1, job.steps, loss, rate, tokens, time.monotonic() - started)
+        _note(history, finished)
+        last = finished.step == job.steps
+        if validation.shelf.rows and (last or finished.step % job.validate_every == 0):
+            finished = _validated(job, rank, model, validation, history, finished)
         if rank.number == 0:
-            report(told)
-            if last or told.step % job.checkpoint_every == 0:
+            report(finished)
+            if last or finished.step % job.checkpoint_every == 0:
                 _checkpoint(job, model, optimizer, history)
 
 
@@ -172,8 +172,8 @@ def _salt(seed: int, step: int, rank: int) -> int:
 
 def _resume(job: Job, rank: Rank, model: Any, optimizer: torch.optim.Optimizer) -> History:
     """Load the newest checkpoint that rank 0 sees; returns the history up to it."""
-    found = checkpoints.newest(job.run, job.key) if rank.number == 0 else None
-    step = rank.first(int(found["step"]) if found else 0)
+    newest = checkpoints.newest(job.run, job.key) if rank.number == 0 else None
+    step = rank.first(int(newest["step"]) if newest else 0)
     if not step:
         names = ("loss", "learning_rate", "tokens", "seconds", "validation", "validation_steps")
         return {name: [] for name in names}
@@ -311,24 +311,24 @@ class _Validation:
         return float(sums[0] / sums[1].clamp(min=1))
 
 
-def _note(history: History, told: Step) -> None:
-    history["loss"].append(told.loss)
-    history["learning_rate"].append(told.learning_rate)
-    history["tokens"].append(told.tokens)
-    history["seconds"].append(round(told.seconds, 4))
+def _note(history: History, step: Step) -> None:
+    history["loss"].append(step.loss)
+    history["learning_rate"].append(step.learning_rate)
+    history["tokens"].append(step.tokens)
+    history["seconds"].append(round(step.seconds, 4))
 
 
 def _validated(
-    job: Job, rank: Rank, model: Any, validation: _Validation, history: History, told: Step
+    job: Job, rank: Rank, model: Any, validation: _Validation, history: History, step: Step
 ) -> Step:
     """Validate, note it, and keep the adapter where it is the best so far."""
     loss = validation.loss(model, rank, job.config.batch_size)
     best = all(loss < earlier for earlier in history["validation"])
     history["validation"].append(loss)
-    history["validation_steps"].append(told.step)
+    history["validation_steps"].append(step.step)
     if best and rank.number == 0:
-        _keep_best(job, model, told.step, loss)
-    return Step(**{**vars(told), "validation": loss})
+        _keep_best(job, model, step.step, loss)
+    return Step(**{**vars(step), "validation": loss})
 
 
 def _keep_best(job: Job, model: Any, step: int, loss: float | None) -> None:

@@ -29,13 +29,13 @@ def mark(config: Config) -> list[str]:
     return models.mark(config.ner)
 
 
-def told(found: dict[str, Any]) -> str:
+def sentence(covered: dict[str, Any]) -> str:
     """`coverage` as a sentence."""
-    if found["names"] == "off":
+    if covered["names"] == "off":
         return "personal data: not looked for (pii.enabled is false)"
-    if found["names"] == "context":
+    if covered["names"] == "context":
         return (
             "names: found only by the words around them (introduction, label, greeting), not by a model "
             "(pii.ner): the text can still hold names"
         )
-    return f"names: found by the {found['engine']} model {found['model']}"
+    return f"names: found by the {covered['engine']} model {covered['model']}"

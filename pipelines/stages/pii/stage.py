@@ -27,14 +27,14 @@ from numpy.typing import NDArray
 from headrace.pipelines import arrays, schema
 from headrace.pipelines.schema import quarantine
 from headrace.pipelines.stages.pii import columns
-from headrace.pipelines.stages.pii.columns import Story, Told
+from headrace.pipelines.stages.pii.columns import Outcome, Story
 from headrace.pipelines.stages.pii.config import Config
 from headrace.pipelines.stages.pii.findings import Finding
 from headrace.pipelines.stages.pii.masking import surrogates
 from headrace.pipelines.stages.pii.masking.replace import Conversation
 from headrace.pipelines.stages.pii.masking.surrogates import Surrogates
 from headrace.pipelines.stages.pii.presidio import setup
-from headrace.pipelines.stages.pii.search import found_in
+from headrace.pipelines.stages.pii.search import findings_in
 
 NAME = "pii"
 VERSION = 4
@@ -78,7 +78,7 @@ def find(texts: pa.Array | Sequence[str | None], config: Config | None = None) -
     """
     if isinstance(texts, pa.ChunkedArray):
         texts = texts.combine_chunks()
-    found = found_in(
+    found = findings_in(
         texts if isinstance(texts, pa.Array) else pa.array(texts, pa.large_string()), config or Config()
     )
     if found.failures:
@@ -145,7 +145,7 @@ def _masked(texts: Texts, live: NDArray[np.bool_], config: Config) -> Masked:
     for _ in range(ROUNDS):
         if not len(pending):
             return done
-        found = found_in(done.texts.take(pa.array(pending)), config)
+        found = findings_in(done.texts.take(pa.array(pending)), config)
         done.failures.update((int(pending[at]), cause) for at, cause in found.failures.items())
         now: dict[int, list[Finding]] = {}
         for text, finding in zip(pending[found.rows].tolist(), found.findings, strict=True):
@@ -161,9 +161,9 @@ def _masked(texts: Texts, live: NDArray[np.bool_], config: Config) -> Masked:
         for row in sorted(rows):
             if row not in done.conversations:
                 numbers = order[slice(*np.searchsorted(sorted_rows, [row, row + 1]))].tolist()
-                said = [text or "" for text in texts.contents.take(pa.array(numbers)).to_pylist()]
+                contents = [text or "" for text in texts.contents.take(pa.array(numbers)).to_pylist()]
                 roles = [texts.roles[number] for number in numbers]
-                done.conversations[row] = Conversation(said, roles, config, stand_ins), numbers
+                done.conversations[row] = Conversation(contents, roles, config, stand_ins), numbers
             changed |= _replaced(*done.conversations[row], now)
         done = done._replace(
             texts=arrays.put(done.texts, list(changed), pa.array(changed.values(), pa.large_string()))
@@ -197,15 +197,15 @@ def _stories(
         for conversation, numbers in masked.conversations.values()
         for at, number in enumerate(numbers)
     }
-    told: dict[int, list[Told]] = {}
+    outcomes: dict[int, list[Outcome]] = {}
     for text in sorted(
         t for t in masked.found.keys() | issued.keys() if masked.found.get(t) or issued.get(t)
     ):
         row = int(texts.rows[text])
-        place = text - int(np.searchsorted(texts.rows[:messages], row)) if text < messages else -1
-        one = Told(place, texts.roles[text], issued.get(text, []), masked.found.get(text, []))
-        told.setdefault(row, []).append(one)
-    stories = {row: columns.story(ones, config) for row, ones in told.items()}
+        message = text - int(np.searchsorted(texts.rows[:messages], row)) if text < messages else -1
+        one = Outcome(message, texts.roles[text], issued.get(text, []), masked.found.get(text, []))
+        outcomes.setdefault(row, []).append(one)
+    stories = {row: columns.story(ones, config) for row, ones in outcomes.items()}
     for row, (conversation, _) in masked.conversations.items():
         stories[row] = stories[row]._replace(values=columns.values(conversation, row_ids[row], config))
     return stories

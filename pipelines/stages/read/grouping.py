@@ -49,17 +49,17 @@ def read_grouped(
 
     `seed` keys the hashes. Raises: SourceError, StorageError; never for content.
     """
-    held: list[pa.Table] = []
+    waiting: list[pa.Table] = []
     size = 0
     any_table = False
     for table in _tables(fragment, source, buckets, seed):
-        held.append(table)
+        waiting.append(table)
         size += table.nbytes
         if size >= fragment_size:
-            yield pa.concat_tables(held).combine_chunks()
-            any_table, held, size = True, [], 0
-    if held or not any_table:
-        yield pa.concat_tables([RECORD.empty_table(), *held]).combine_chunks()
+            yield pa.concat_tables(waiting).combine_chunks()
+            any_table, waiting, size = True, [], 0
+    if waiting or not any_table:
+        yield pa.concat_tables([RECORD.empty_table(), *waiting]).combine_chunks()
 
 
 def _tables(fragment: Fragment, source: Source, buckets: int, seed: int) -> Iterator[pa.Table]:
@@ -154,11 +154,11 @@ def _assembled(lying: pa.Table, fragment: Fragment, source: Source, seed: int) -
 
 
 def _errors(lying: pa.Table) -> dict[int, ReadError]:
-    found = {}
+    errors = {}
     for i in np.flatnonzero(pc.is_valid(lying["error"]).to_numpy()):
         cause, detail, lost = (lying[c][int(i)].as_py() for c in ("error", "detail", "bytes_lost"))
-        found[int(i)] = ReadError(cause, detail, lost)
-    return found
+        errors[int(i)] = ReadError(cause, detail, lost)
+    return errors
 
 
 def _firsts(lying: pa.Table, broken: np.ndarray) -> np.ndarray:

@@ -200,7 +200,7 @@ def _assemble(
             break
         for segment in np.flatnonzero(unknown):  # the encoder changed the text: ask it for places
             text = texts[offsets[segment] : offsets[segment + 1]].tobytes()
-            _, starts = encoder.places(text.decode())
+            _, starts = encoder.ids_and_starts(text.decode())
             lead = int(marked and text.startswith(encoder.marker))
             at = np.array([*starts[lead:], len(text)], np.int64)
             at[0] = len(encoder.marker) * lead

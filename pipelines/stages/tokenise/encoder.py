@@ -83,7 +83,7 @@ class Encoder:
         ends = arrays.offsets([len(ids) for ids in found])
         return np.fromiter((i for ids in found for i in ids), np.uint32, int(ends[-1])), ends
 
-    def places(self, text: str) -> tuple[list[int], list[int]]:
+    def ids_and_starts(self, text: str) -> tuple[list[int], list[int]]:
         """Ids of one text and the byte at which each starts, by `tokenizers`' own offsets."""
         encoding = self._core.encode(text, add_special_tokens=False)
         before = arrays.offsets([len(c.encode()) for c in text])

@@ -140,14 +140,16 @@ class _Cuts:
     def __init__(self) -> None:
         self._buffers: list[Encoded] = []
         self._columns: list[Ints] = []  # int64[4, n] each: row, order within the row, start, stop
-        self._held = 0
+        self._before = 0
 
     def add(self, encoded: Encoded, row: Ints, order: Ints, start: Ints, stop: Ints) -> None:
         """Stretches ``ids[start:stop]`` of `encoded`, one a sample."""
         if not self._buffers or self._buffers[-1] is not encoded:
-            self._held += len(self._buffers[-1].ids) if self._buffers else 0
+            self._before += len(self._buffers[-1].ids) if self._buffers else 0
             self._buffers.append(encoded)
-        self._columns.append(np.stack([row, order, start + self._held, stop + self._held]).astype(np.int64))
+        self._columns.append(
+            np.stack([row, order, start + self._before, stop + self._before]).astype(np.int64)
+        )
 
     def gather(self, modes: NDArray[np.uint8]) -> tuple[Ints, list[pa.Array]]:
         """Row of each sample with a target, and its piece, ids and labels; `modes` uint8[rows]."""

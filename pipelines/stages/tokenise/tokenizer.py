@@ -256,7 +256,7 @@ class Tokenizer:
         key = (first, texts)
         if key not in self._constants:
             lead = "" if first else self.encoder.marker.decode()
-            ids, starts = self.encoder.places(lead + "".join(texts))
+            ids, starts = self.encoder.ids_and_starts(lead + "".join(texts))
             ends = np.cumsum([len(text.encode()) for text in texts]) + len(lead.encode())
             owners = np.searchsorted(ends, starts, side="right").clip(max=len(segment) - 1)
             found = list(zip(ids, owners.tolist(), strict=True))

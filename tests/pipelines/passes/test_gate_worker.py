@@ -171,12 +171,12 @@ def test_a_text_is_of_its_own_role(tmp_path: Path) -> None:
 
 
 def test_a_message_that_cannot_be_examined_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    real = pii_gate.found_in
+    real = pii_gate.findings_in
 
     def failing(texts: pa.Array, config: Any) -> Any:
         return real(texts, config)._replace(failures={1: "ValueError"})
 
-    monkeypatch.setattr(pii_gate, "found_in", failing)
+    monkeypatch.setattr(pii_gate, "findings_in", failing)
     leaks = scanned(tmp_path, [("user", "hi"), ("assistant", "noted")])
     assert leaks == [{"split": "train", "entity": "UNEXAMINED", "n": 1, "rows": [0]}]
 

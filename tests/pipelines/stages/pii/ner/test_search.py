@@ -605,7 +605,7 @@ def test_without_a_model_the_run_says_so(ray_local: None, tmp_path: Path) -> Non
     path = save(tmp_path / "recipe.yaml", make(tmp_path / "in", tmp_path / "run"))
     code, out, _ = told(["prepare", path])
     assert code == 0
-    line = pii_coverage.told({"names": "context"})
+    line = pii_coverage.sentence({"names": "context"})
     assert "not by a model" in line
     assert out.count(line) == 1
     covered = json.loads((tmp_path / "run/run.json").read_text())["pii_coverage"]
