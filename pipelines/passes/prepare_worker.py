@@ -234,10 +234,7 @@ def _bisected(stage: ModuleType, table: pa.Table, config: Any) -> pa.Table:
         raise
     except Exception as error:  # noqa: BLE001 - whatever a row makes a stage raise
         if table.num_rows == 1:
-            marked = schema.mark(table, "error", [f"{stage.NAME}.error"])
-            # The type alone: a message may quote the row.
-            index = marked.schema.get_field_index("detail")
-            return marked.set_column(index, "detail", pa.array([type(error).__name__], pa.string()))
+            return schema.quarantine(table, [type(error).__name__], f"{stage.NAME}.error")
         pieces = [_bisected(stage, half, config) for half in _halves(table)]
         return pa.concat_tables(pieces, promote_options="default")
 

@@ -89,8 +89,8 @@ def read(table: pa.Table, tokenizer: Tokenizer) -> tuple[Messages, Ints]:
         begin = span.starts[message]
         for slot, (a, b) in enumerate(ranges, first[message]):
             start[slot], stop[slot] = begin + a, begin + b
-    found = Messages(codes, list(index), first, start, stop, span.data, roles, texts)
-    return found, arrays.offsets(np.bincount(rows, minlength=table.num_rows))
+    messages = Messages(codes, list(index), first, start, stop, span.data, roles, texts)
+    return messages, arrays.offsets(np.bincount(rows, minlength=table.num_rows))
 
 
 def _refused(
@@ -146,12 +146,12 @@ def encode(messages: Messages, first: Ints, chosen: Ints, tokenizer: Tokenizer) 
         local[number] = -2 if program is None else len(compiled)
         compiled += [] if program is None else [program]
     quick = np.flatnonzero(local[of_row] >= 0)
-    found = _assemble(messages, first, chosen, quick, local[of_row[quick]], compiled, tokenizer)
-    if _disproved(found, messages, first, chosen, shapes, of_row, local, tokenizer):
+    encoded = _assemble(messages, first, chosen, quick, local[of_row[quick]], compiled, tokenizer)
+    if _disproved(encoded, messages, first, chosen, shapes, of_row, local, tokenizer):
         return encode(messages, first, chosen, tokenizer)
     refusals = {int(row): reasons[of_row[row]] for row in np.flatnonzero(local[of_row] == -1)}
     slow = np.flatnonzero(local[of_row] == -2)
-    return _rendered(found, messages, first, chosen, slow, refusals, tokenizer)
+    return _rendered(encoded, messages, first, chosen, slow, refusals, tokenizer)
 
 
 def _program(shape: Shape, tokenizer: Tokenizer) -> Program | None:
@@ -217,11 +217,11 @@ def _flatten(compiled: list[Program]) -> Programs:
     ops, parts, constants, size = [], [], [], 0
     bounds, ends = [0], [0]
     for program in compiled:
-        for place, (what, loss, message) in enumerate(program.operations):
+        for number, (what, loss, message) in enumerate(program.operations):
             if isinstance(what, int):
                 ops.append((what, 0, 0, loss, message))
                 continue
-            ops.append((-1, len(bounds) - 1, int(program.led and place > 0), 0, message))
+            ops.append((-1, len(bounds) - 1, int(program.led and number > 0), 0, message))
             for part in what:
                 text = part.text.encode()
                 parts.append((part.slot, size, size + len(text), part.loss))
@@ -267,7 +267,7 @@ def ranges(starts: Ints, counts: Ints) -> Ints:
 
 
 def _disproved(
-    found: Encoded,
+    encoded: Encoded,
     messages: Messages,
     first: Ints,
     chosen: Ints,
@@ -290,7 +290,7 @@ def _disproved(
             continue
         program = tokenizer.program(shape)
         assert program is not None
-        ids = found.ids[found.start[row] : found.stop[row]].tolist()
+        ids = encoded.ids[encoded.start[row] : encoded.stop[row]].tolist()
         text, wanted = tokenizer.reference(plain)
         if (ids[:-1] if program.ended else ids) != wanted:
             tokenizer.distrust(shape, _text(program, messages, mine) == text)
@@ -307,7 +307,7 @@ def _text(program: Program, messages: Messages, mine: Ints) -> str:
 
 
 def _rendered(
-    found: Encoded,
+    encoded: Encoded,
     messages: Messages,
     first: Ints,
     chosen: Ints,
@@ -315,8 +315,8 @@ def _rendered(
     refusals: dict[int, str],
     tokenizer: Tokenizer,
 ) -> Encoded:
-    """`found` with the rows that are rendered one by one."""
-    ids, loss, at = [found.ids], [found.loss], len(found.ids)
+    """`encoded` with the rows that are rendered one by one."""
+    ids, loss, at = [encoded.ids], [encoded.loss], len(encoded.ids)
     for row in slow:
         mine = slice(first[row], first[row + 1])
         plain = messages.plain(chosen[mine])
@@ -328,8 +328,8 @@ def _rendered(
             continue
         ids.append(np.array(tokens, np.int32))
         loss.append(np.array(assistant, np.uint8) * ASSISTANT | np.array(contents, np.uint8) * ALL)
-        found.start[row], found.stop[row] = at, at + len(tokens)
+        encoded.start[row], encoded.stop[row] = at, at + len(tokens)
         sizes = np.array([len(m["content"].encode()) for m in plain])
-        found.turns[mine] = sizes * len(tokens) // max(int(sizes.sum()), 1)
+        encoded.turns[mine] = sizes * len(tokens) // max(int(sizes.sum()), 1)
         at += len(tokens)
-    return replace(found, ids=np.concatenate(ids), loss=np.concatenate(loss), refusals=refusals)
+    return replace(encoded, ids=np.concatenate(ids), loss=np.concatenate(loss), refusals=refusals)

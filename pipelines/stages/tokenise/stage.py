@@ -18,7 +18,6 @@ from typing import Literal
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 from pydantic import Field
 
@@ -67,9 +66,9 @@ def tokenizer(name: str | None, config: Config) -> Tokenizer:
 
     Raises: ModelError.
     """
-    found = load(name, config.engine, config.add_eos)
-    _warm(found)
-    return found
+    loaded = load(name, config.engine, config.add_eos)
+    _warm(loaded)
+    return loaded
 
 
 @lru_cache(maxsize=8)
@@ -107,7 +106,11 @@ def apply(
     long = none & lost & (config.overlong != "truncate")  # a row cut off has no target in what is left
     table = schema.mark_where(table, arrays.spread(long, rows, n), "tokenise.too_long")
     table = schema.mark_where(table, arrays.spread(none & ~long, rows, n), "tokenise.no_target")
-    table = _quarantine(table, {int(rows[row]): text for row, text in whole.refusals.items()})
+    if whole.refusals:
+        causes: list[str | None] = [None] * n
+        for row, text in whole.refusals.items():
+            causes[int(rows[row])] = text
+        table = schema.quarantine(table, causes, "tokenise.error")
     ids = part["row_id"].combine_chunks().take(pa.array(index))
     return table, pa.Table.from_arrays([ids.cast(pa.uint64()), *samples], schema=SAMPLES)
 
@@ -118,20 +121,6 @@ def _modes(table: pa.Table, loss: dict[str, str]) -> NDArray[np.uint8]:
     bits = [ALL if loss.get(name) == "all" else ASSISTANT for name in sources.dictionary.to_pylist()]
     modes: NDArray[np.uint8] = np.array(bits, np.uint8)[sources.indices.to_numpy(zero_copy_only=False)]
     return modes
-
-
-def _quarantine(table: pa.Table, refusals: dict[int, str]) -> pa.Table:
-    """Mark the rows that the template refuses, and say how where the table has a `detail`."""
-    if not refusals:
-        return table
-    errors: list[str | None] = [None] * table.num_rows
-    details = list(errors)
-    for row, text in refusals.items():
-        errors[row], details[row] = "tokenise.error", text
-    if "detail" in table.column_names:
-        said = pc.coalesce(pa.array(details, pa.string()), table["detail"].combine_chunks())
-        table = table.set_column(table.schema.get_field_index("detail"), schema.ROW.field("detail"), said)
-    return schema.mark(table, "error", errors)
 
 
 class _Cuts:
@@ -203,10 +192,10 @@ def _cut_between(
     """One row cut between the values in it: its first stretch, or all where texts are split."""
     begin = int(whole.start[row])
     ids = whole.ids[begin : int(whole.stop[row])].tolist()
-    found = np.array(overlong.stretches(ids, config.max_length, values, tokenizer.decode), np.int64)
-    found = found[:1] if config.overlong == "truncate" else found
-    order = np.arange(len(found))
-    cuts.add(whole, np.full_like(order, row), order, begin + found[:, 0], begin + found[:, 1])
+    cuts_of_row = np.array(overlong.stretches(ids, config.max_length, values, tokenizer.decode), np.int64)
+    cuts_of_row = cuts_of_row[:1] if config.overlong == "truncate" else cuts_of_row
+    order = np.arange(len(cuts_of_row))
+    cuts.add(whole, np.full_like(order, row), order, begin + cuts_of_row[:, 0], begin + cuts_of_row[:, 1])
 
 
 Stretch = tuple[int, list[int], list[list[int]]]  # row, messages of the system turn, exchanges
@@ -245,8 +234,8 @@ def _split_conversations(
         order = np.array([w[2][0][0] for w in waiting])[good]
         cuts.add(encoded, row, order, encoded.start[good], encoded.stop[good])
         again: list[Stretch] = []
-        for place in np.flatnonzero((size == 0) | (size > limit)):
-            number, head, exchanges = waiting[place]
+        for one in np.flatnonzero((size == 0) | (size > limit)):
+            number, head, exchanges = waiting[one]
             half = len(exchanges) // 2
             lost[number] |= half == 0
             again += [(number, head, part) for part in (exchanges[:half], exchanges[half:]) if half]
@@ -259,17 +248,17 @@ def _stretches(row: int, roles: NDArray[np.str_], turns: list[int], shift: int, 
     body = int(np.argmax(roles != "system")) if (roles != "system").any() else 0
     head = list(range(shift, shift + body))
     exchanges: list[list[int]] = []
-    for place in range(body, len(roles)):
-        if place == body or (roles[place] == "user" and roles[place - 1] != "user"):
+    for at in range(body, len(roles)):
+        if at == body or (roles[at] == "user" and roles[at - 1] != "user"):
             exchanges.append([])
-        exchanges[-1].append(shift + place)
-    found: list[Stretch] = []
+        exchanges[-1].append(shift + at)
+    stretches: list[Stretch] = []
     room = 0
     for exchange in exchanges:
         size = sum(turns[m - shift] for m in exchange)
-        if not found or size > room:
-            found.append((row, head, []))
+        if not stretches or size > room:
+            stretches.append((row, head, []))
             room = limit - sum(turns[:body])
-        found[-1][2].append(exchange)
+        stretches[-1][2].append(exchange)
         room -= size
-    return found
+    return stretches

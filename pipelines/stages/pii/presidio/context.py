@@ -100,11 +100,11 @@ class Words:
             if own < 0:  # a space, which belongs to the word before: the next word counts
                 return self.near(text, end, pieces)
             bits, missing = self._gather(tokens[own::-1], self.before, pieces)
-            found, missing = self._backward(at, before, missing, pieces)
+            earlier, missing = self._backward(at, before, missing, pieces)
             if missing and first:
                 continue
             ahead, wanted = self._gather(tokens[own:], self.behind, pieces)
-            return bits | found | ahead | self._forward(text, end, wanted, pieces)
+            return bits | earlier | ahead | self._forward(text, end, wanted, pieces)
 
     def _backward(self, at: int, before: list[str], missing: int, pieces: "Pieces") -> tuple[int, int]:
         """(bits, how many are missing) of the last `missing` keywords of the stretches that end at `at`."""
@@ -121,8 +121,8 @@ class Words:
                 bits |= stretch.bits
                 missing -= stretch.keywords
             else:
-                found, missing = self._gather(stretch.tokens[::-1], missing, pieces)
-                bits |= found
+                more, missing = self._gather(stretch.tokens[::-1], missing, pieces)
+                bits |= more
         return bits, missing
 
     def _forward(self, text: str, at: int, wanted: int, pieces: "Pieces") -> int:
@@ -130,8 +130,8 @@ class Words:
         bits = 0
         for one in STRETCH.finditer(text, at) if wanted else ():
             stretch, _ = self._stretch_at(one.start(), one.group())
-            found, wanted = self._gather(stretch.tokens, wanted, pieces)
-            bits |= found
+            more, wanted = self._gather(stretch.tokens, wanted, pieces)
+            bits |= more
             if not wanted:
                 break
         return bits
