@@ -3,8 +3,7 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headrace.pipelines.passes import pack_worker as packed
-from headrace.pipelines.passes import prepare_worker as prepared
+from headrace.pipelines.passes import pack_worker, prepare_worker
 
 
 def records(sizes: list[int]) -> list[dict]:
@@ -15,26 +14,26 @@ def records(sizes: list[int]) -> list[dict]:
 def test_windows_hold_every_part_once_in_order(sizes: list[int], rows: int, random) -> None:
     given_records = records(sizes)
     shuffled = random.sample(given_records, len(given_records))
-    cut = packed.windows(shuffled, dict.fromkeys(range(len(sizes)), 0), rows)
-    assert [u for w in cut for u in w.units] == [prepared.unit(n, 0) for n in range(len(sizes))]
+    cut = pack_worker.windows(shuffled, dict.fromkeys(range(len(sizes)), 0), rows)
+    assert [u for w in cut for u in w.units] == [prepare_worker.unit(n, 0) for n in range(len(sizes))]
     assert [w.number for w in cut] == list(range(len(cut)))
     for window in cut[:-1]:
         assert sum(sizes[window.first : window.last + 1]) >= rows
 
 
 def test_a_window_never_spans_two_plans() -> None:
-    cut = packed.windows(records([5, 5, 5, 5]), {0: 0, 1: 0, 2: 1, 3: 1}, 100)
+    cut = pack_worker.windows(records([5, 5, 5, 5]), {0: 0, 1: 0, 2: 1, 3: 1}, 100)
     assert [(w.first, w.last) for w in cut] == [(0, 1), (2, 3)]
 
 
 def test_an_added_input_leaves_the_windows_before_as_they_are() -> None:
-    before = packed.windows(records([60, 60, 10]), dict.fromkeys(range(3), 0), 100)
-    after = packed.windows(records([60, 60, 10, 70]), {0: 0, 1: 0, 2: 0, 3: 1}, 100)
+    before = pack_worker.windows(records([60, 60, 10]), dict.fromkeys(range(3), 0), 100)
+    after = pack_worker.windows(records([60, 60, 10, 70]), {0: 0, 1: 0, 2: 0, 3: 1}, 100)
     assert after[: len(before)] == before
 
 
 def test_parts_of_one_fragment_may_stand_in_two_windows() -> None:
     parts = [{"ordinal": 3, "part": p, "rows": {"in": 80, "kept": 80}} for p in range(3)]
-    cut = packed.windows(parts, {3: 0}, 100)
+    cut = pack_worker.windows(parts, {3: 0}, 100)
     assert [w.units for w in cut] == [("00000003-0000", "00000003-0001"), ("00000003-0002",)]
     assert [(w.first, w.last) for w in cut] == [(3, 3), (3, 3)]

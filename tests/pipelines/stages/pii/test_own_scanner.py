@@ -266,9 +266,9 @@ def test_the_automaton_accepts_wherever_a_pattern_matches() -> None:
 
 
 def test_the_table_names_all() -> None:
-    from headrace.pipelines.stages.pii.recognizers import catalogue as pii_catalogue
+    from headrace.pipelines.stages.pii.recognizers import catalogue
 
-    told = re.findall(r"^\| `(\w+)` \| (\w+) \|", pii_catalogue.__doc__ or "", re.MULTILINE)
+    told = re.findall(r"^\| `(\w+)` \| (\w+) \|", catalogue.__doc__ or "", re.MULTILINE)
     assert told == [(one.name, one.entity) for one in RECOGNIZERS]
 
 

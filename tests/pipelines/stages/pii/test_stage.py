@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from headrace.pipelines import schema
 from headrace.pipelines.stages.pii import stage as pii
 from headrace.pipelines.stages.pii.findings import Finding
-from headrace.pipelines.stages.pii.masking import replace as pii_replace
+from headrace.pipelines.stages.pii.masking import replace
 from headrace.pipelines.stages.pii.presidio.scanner import scanner
 from headrace.pipelines.stages.pii.stage import Config
 from tests.pipelines.identifiers import SAMPLES, fuzz, plain
@@ -193,8 +193,8 @@ def finding(start: int, end: int, score: float, entity: str = "A") -> Finding:
 def test_overlaps_become_one_tag_of_the_strongest(
     given: list[Finding], due: list[tuple[int, int, str]]
 ) -> None:
-    assert [(f.start, f.end, f.entity) for f in pii_replace.stretches(given)] == due
-    assert [(f.start, f.end, f.entity) for f in pii_replace.stretches(given[::-1])] == due
+    assert [(f.start, f.end, f.entity) for f in replace.stretches(given)] == due
+    assert [(f.start, f.end, f.entity) for f in replace.stretches(given[::-1])] == due
 
 
 @given(rows=st.lists(st.lists(st.sampled_from(SAMPLES), min_size=1, max_size=5), min_size=1, max_size=4))
