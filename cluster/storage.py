@@ -27,6 +27,7 @@ TEMPORARY = ".headrace-"  # prefix of our temporaries: a killed writer may leave
 CONNECT_SECONDS = 10
 READ_SECONDS = 30
 ATTEMPTS = 3
+RANGE_ROWS = 65_536  # of a row group, in tables that are read by range
 PROBE_SECONDS = 8  # first contact fails fast; later calls may wait out a storm
 
 
@@ -353,6 +354,11 @@ def write_table(
             os.replace(temporary, key)
     pa.default_memory_pool().release_unused()  # tens of MiB of the encoder's tables
     return sink.size, sink.hash.hexdigest()
+
+
+def write_ranges(path: str, table: pa.Table, dictionary: bool | list[str] = True) -> tuple[int, str]:
+    """`write_table` for a table of which readers want ranges of rows: groups of `RANGE_ROWS` rows."""
+    return write_table(path, table, RANGE_ROWS, dictionary)
 
 
 def read_table(

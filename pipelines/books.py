@@ -78,8 +78,8 @@ def lengths(table: pa.Table) -> list[int]:
     _, rows, texts = schema.contents(table)
     sizes = pc.fill_null(pc.utf8_length(texts), 0).to_numpy(zero_copy_only=False)
     per_row = np.bincount(rows, weights=sizes, minlength=table.num_rows) if len(rows) else np.zeros(0)
-    held = table["messages"].combine_chunks().is_valid().to_numpy(zero_copy_only=False)
-    return histogram(per_row[held] if len(per_row) else per_row)
+    readable = table["messages"].combine_chunks().is_valid().to_numpy(zero_copy_only=False)
+    return histogram(per_row[readable] if len(per_row) else per_row)
 
 
 def histogram(values: np.ndarray) -> list[int]:
@@ -108,9 +108,9 @@ def add_timings(each: Iterable[dict[str, dict[str, float]]]) -> dict[str, dict[s
     sums: dict[str, dict[str, float]] = {}
     for timings in each:
         for stage, values in timings.items():
-            held = sums.setdefault(stage, {"seconds": 0.0, "rows": 0, "bytes": 0})
-            for name in held:
-                held[name] += values[name]
+            total = sums.setdefault(stage, {"seconds": 0.0, "rows": 0, "bytes": 0})
+            for name in total:
+                total[name] += values[name]
     return sums
 
 

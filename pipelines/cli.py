@@ -216,10 +216,11 @@ def explain(
 ) -> None:
     """The whole story of one row: each stage's verdict, its duplicate, the tokens it became."""
     from headrace.cluster import storage
+    from headrace.pipelines import flow
     from headrace.pipelines.commands import explain as story
 
     storage.probe(run_path)
-    for line in story.told(run_path, row_id):
+    for line in story.lines(run_path, row_id, flow.STAGES):
         say(choose(json_lines=json_lines), "explain", line.text, **line.fields)
 
 
@@ -253,15 +254,13 @@ def fingerprints(
     json_lines: Json = False,
 ) -> None:
     """Write a run's fingerprints, without any text, for another run's dedup.against."""
-    from headrace.cluster import session, storage
-    from headrace.pipelines.stages.dedup import against
+    from headrace.cluster import storage
+    from headrace.pipelines.commands import fingerprints
 
     for path in (run_path, directory):
         storage.probe(path)
-    session.start(1)
-    done = against.export(run_path, directory, partial(_tasks, workers=session.cpus()))
-    text = f"fingerprints of {done['rows']:,} rows in {directory}"
-    say(choose(json_lines=json_lines), "fingerprints", text, **done)
+    line = fingerprints.export(run_path, directory)
+    say(choose(json_lines=json_lines), "fingerprints", line.text, **line.fields)
 
 
 def _tasks(function: Callable[[Any], Any], items: Iterable[Any], *, name: str, workers: int) -> Iterator[Any]:
@@ -274,14 +273,11 @@ def _tasks(function: Callable[[Any], Any], items: Iterable[Any], *, name: str, w
 @app.command()
 def digest(run_path: RunPath) -> None:
     """One hash of the content of packed/, whatever files it lies in."""
-    from headrace.cluster import session, storage
-    from headrace.pipelines.passes import summary
+    from headrace.cluster import storage
+    from headrace.pipelines.commands import digest
 
     storage.probe(run_path)
-    if not summary.files(run_path):
-        raise OutputError(f"nothing is packed in {run_path!r}; run `headrace prepare` on its recipe first")
-    session.start(1)
-    sys.stdout.write(summary.digest(run_path, workers=session.cpus()) + "\n")
+    sys.stdout.write(digest.digest(run_path) + "\n")
 
 
 @app.command()

@@ -7,18 +7,24 @@ from headrace.cluster.errors import GateError, ModelError, SourceError
 from headrace.pipelines import rundir
 from headrace.pipelines.console import Mode, say
 from headrace.pipelines.passes import dedup as dedup_pass
-from headrace.pipelines.passes import gate, summary, units
+from headrace.pipelines.passes import gate as gate_pass
+from headrace.pipelines.passes import gate_worker, summary, units
 from headrace.pipelines.passes import pack as pack_pass
-from headrace.pipelines.passes import prepare as passes
+from headrace.pipelines.passes import prepare as prepare_pass
 from headrace.pipelines.recipe import Recipe
 from headrace.pipelines.report import page
 from headrace.pipelines.schema import SPLITS
 from headrace.pipelines.stages.clean import stage as clean
+from headrace.pipelines.stages.dedup import stage as dedup
 from headrace.pipelines.stages.fingerprint import stage as fingerprint
+from headrace.pipelines.stages.pack import stage as pack
 from headrace.pipelines.stages.pii import coverage as pii_coverage
-from headrace.pipelines.stages.pii import search as pii_find
+from headrace.pipelines.stages.pii import search as pii_search
 from headrace.pipelines.stages.pii import stage as pii
 from headrace.pipelines.stages.quality import stage as quality
+from headrace.pipelines.stages.read import rows as read
+from headrace.pipelines.stages.split import stage as split
+from headrace.pipelines.stages.tokenise import stage as tokenise
 
 # Pass 1, after reading: every part of every fragment goes through these.
 ROW_STAGES = (clean, quality, pii, fingerprint)
@@ -26,6 +32,8 @@ ROW_STAGES = (clean, quality, pii, fingerprint)
 # repeated passages.
 # Pass 3 (`pack_worker.work`), every window: dedup marks, passages cut, split, tokenise, pack.
 # Then the gate (`gate_worker.work`) looks through what every window wrote.
+# All of them, in the order in which a row meets them: what report, `explain` and tests call stages.
+STAGES = tuple(stage.NAME for stage in (read, *ROW_STAGES, dedup, split, tokenise, pack, gate_worker))
 
 
 def prepare(recipe: Recipe, mode: Mode) -> dict[str, Any]:
@@ -34,28 +42,30 @@ def prepare(recipe: Recipe, mode: Mode) -> dict[str, Any]:
     Raises: GateError where PII is found in packed/ and the recipe says so (run.json is written first).
     """
     recipe.pii.require_key()
-    pii_find.require_known(recipe.pii)
+    pii_search.require_known(recipe.pii)
     run = rundir.claim(recipe)
     session.start(_logical_cpus(run.recipe))
-    rows = passes.prepare(run, ROW_STAGES, mode)
+    rows = prepare_pass.prepare(run, ROW_STAGES, mode)
     duplicates = dedup_pass.deduplicate(run, rows, mode)
     dedup_pass.alarm(run, duplicates, mode)
     shared = dedup_pass.find_passages(run, rows, duplicates, mode)
     windows = pack_pass.pack(run, rows, duplicates, shared, mode)
-    scanned = gate.scan(run, rows, shared, windows, mode)
-    seen = gate.summary(scanned)
-    gate.audit(run, rows, seen)
+    scanned = gate_pass.scan(run, rows, shared, windows, mode)
+    seen = gate_pass.summary(scanned)
+    gate_pass.audit(run, rows, seen)
     workers = units.workers(run)
-    told = summary.write(run.path, summary.prepare(run, rows, duplicates, shared, windows, scanned, workers))
-    _say_prepared(told, mode)
-    gate.judge(run, seen, mode)
-    if not told["rows"]["kept"]:
+    run_json = summary.write(
+        run.path, summary.prepare(run, rows, duplicates, shared, windows, scanned, workers)
+    )
+    _say_prepared(run_json, mode)
+    gate_pass.judge(run, seen, mode)
+    if not run_json["rows"]["kept"]:
         raise SourceError(
-            f"nothing is left to pack: none of {told['rows']['in']:,} records was kept. The reasons are "
+            f"nothing is left to pack: none of {run_json['rows']['in']:,} records was kept. The reasons are "
             f"above and, record by record, in {storage.join(run.path, 'rejected')}; look at shape and "
             "columns first"
         )
-    return told
+    return run_json
 
 
 def train(recipe: Recipe, mode: Mode) -> dict[str, Any]:
@@ -85,21 +95,21 @@ def evaluate(recipe: Recipe, mode: Mode) -> dict[str, Any]:
 
     Raises: GateError where the recipe asks for a gain that is not there (run.json is written first).
     """
-    from headrace.pipelines.evaluate import run as comparison  # as above
+    from headrace.pipelines.evaluate import run as evaluation  # as above
 
     session.start(_logical_cpus(recipe))
     say(mode, "evaluating", f"evaluate: base beside tuned on {recipe.evaluate.split}")
     failed: GateError | None = None
     try:
-        result = comparison.run(recipe.output, _model(recipe), recipe.evaluate, seed=recipe.seed)
+        result = evaluation.run(recipe.output, _model(recipe), recipe.evaluate, seed=recipe.seed)
     except GateError as error:
-        failed, result = error, comparison.scores(recipe.output)
-    told = summary.write(recipe.output, {"evaluate": result})
+        failed, result = error, evaluation.scores(recipe.output)
+    run_json = summary.write(recipe.output, {"evaluate": result})
     for metric, pair in result.items():
         say(mode, "score", _score(metric, pair), metric=metric, **pair)
     if failed is not None:
         raise failed
-    return told
+    return run_json
 
 
 def _score(metric: str, pair: dict[str, Any]) -> str:
@@ -127,7 +137,7 @@ def run(recipe: Recipe, mode: Mode) -> dict[str, Any]:
 
 def report(recipe: Recipe, mode: Mode) -> str:
     """Build report.html from what the run has written so far; returns its path."""
-    path = page.build(recipe.output)
+    path = page.build(recipe.output, STAGES)
     say(mode, "report", f"report: {path}", path=path)
     return path
 
@@ -146,19 +156,19 @@ def _logical_cpus(recipe: Recipe) -> int:
     return max((recipe.workers or 1) + actors, recipe.train.workers + 1)
 
 
-def _say_prepared(told: dict[str, Any], mode: Mode) -> None:
-    rows = told["rows"]
+def _say_prepared(run_json: dict[str, Any], mode: Mode) -> None:
+    rows = run_json["rows"]
     dropped, bad = sum(rows["dropped"].values()), sum(rows["quarantined"].values())
     line = f"records: {rows['in']:,} in = {rows['kept']:,} kept + {dropped:,} dropped + {bad:,} quarantined"
     say(mode, "books", line, **rows)
     for kind in ("dropped", "quarantined"):
         for reason, count in sorted(rows[kind].items(), key=lambda p: (-p[1], p[0])):
             say(mode, "reason", f"  {kind} {reason}: {count:,}", kind=kind, reason=reason, count=count)
-    covered = told["pii_coverage"]
-    say(mode, "coverage", pii_coverage.told(covered), **covered)
+    covered = run_json["pii_coverage"]
+    say(mode, "coverage", pii_coverage.sentence(covered), **covered)
     for side in SPLITS:
-        counts = told["packed"][side]
+        counts = run_json["packed"][side]
         size = f"{counts['samples']:,} samples in {counts['rows']:,} rows, fill {counts['fill']:.1%}"
         text = f"packed {side}: {size}"
         say(mode, "packed", text, split=side, **counts)
-    say(mode, "digest", f"digest: {told['digest']}", digest=told["digest"])
+    say(mode, "digest", f"digest: {run_json['digest']}", digest=run_json["digest"])

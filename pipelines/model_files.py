@@ -59,3 +59,8 @@ def mark(model: str) -> str:
                 while block := file.read(2**24):
                     digest.update(block)
     return digest.hexdigest()
+
+
+def first_line(error: BaseException) -> str:
+    """What a library's error says, in one line that is not too long: type and message."""
+    return f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0][:300]}"

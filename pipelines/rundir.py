@@ -12,7 +12,7 @@ from headrace.cluster.errors import OutputError
 from headrace.cluster.fragments import Fragment
 from headrace.pipelines import recipe as recipes
 from headrace.pipelines.recipe import Recipe
-from headrace.pipelines.stages.read import inputs as sources
+from headrace.pipelines.stages.read import inputs
 from headrace.pipelines.stages.read.source import Source
 
 
@@ -45,7 +45,7 @@ def claim(recipe: Recipe) -> Run:
     cut = [
         fragment
         for source in sorted(resolved.sources, key=lambda s: s.name)
-        for fragment in sources.plan(
+        for fragment in inputs.plan(
             source, resolved.fragment_size, [f for plan in plans for f in plan if f.source == source.name]
         )
     ]
@@ -75,7 +75,7 @@ def writable(recipe: Recipe) -> Recipe | None:
             f"output {path!r} has format {number}, this version writes format {recipes.FORMAT}; "
             "name another directory"
         )
-    ours = {s.name for s in sources.named(recipe.sources)}
+    ours = {s.name for s in inputs.named(recipe.sources)}
     theirs = {str(s.name) for s in earlier.sources}
     if not ours & theirs:
         raise OutputError(
@@ -86,18 +86,18 @@ def writable(recipe: Recipe) -> Recipe | None:
 
 
 def resolve(recipe: Recipe, earlier: Recipe | None) -> Recipe:
-    """The recipe with names, formats and shapes filled in; what an earlier run found stays.
+    """The recipe with names, formats and shapes filled in; what an earlier run resolved stays.
 
     A source that is read as it was is not looked at again: a file that was added to it and does not fit
     is told record by record, and the run goes on.
     """
     before = {s.name: s for s in earlier.sources} if earlier else {}
-    found = []
-    for source in sources.named(recipe.sources):
-        held = sources.frozen(source, before.get(source.name))
-        same = source.name in before and _reading(held) == _reading(before[source.name])
-        found.append(held if same else sources.resolve([held])[0])
-    return recipe.model_copy(update={"sources": tuple(found)})
+    resolved = []
+    for source in inputs.named(recipe.sources):
+        settled = inputs.frozen(source, before.get(source.name))
+        same = source.name in before and _reading(settled) == _reading(before[source.name])
+        resolved.append(settled if same else inputs.resolve([settled])[0])
+    return recipe.model_copy(update={"sources": tuple(resolved)})
 
 
 def _reading(source: Source) -> dict[str, object]:

@@ -13,6 +13,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from headrace.pipelines import arrays
+
 SPLITS = ("train", "validation", "test")
 IGNORE = -100  # label of a token without loss
 ROLES = ("system", "user", "assistant", "tool", "text")
@@ -149,7 +151,7 @@ def rebuild(table: pa.Table, rows: np.ndarray, roles: pa.Array, texts: pa.Array)
     null messages must own none and stay null; other rows may end with none.
     """
     counts = np.bincount(rows, minlength=table.num_rows) if len(rows) else np.zeros(table.num_rows, np.int64)
-    offsets = np.concatenate([[0], np.cumsum(counts)]).astype(np.int32)
+    offsets = arrays.offsets(counts).astype(np.int32)
     values = pa.StructArray.from_arrays(
         [roles.cast(pa.string()), texts.cast(pa.large_string())], fields=list(MESSAGE)
     )

@@ -1,40 +1,19 @@
-"""Pairs of rows for people to look at: a removed duplicate beside the row that stands for it.
+"""Rows of a run found again in `prepared/`, with their text as PII has masked it; nothing else is read.
 
-What: picks a few pairs that show the whole range of similarity, finds their rows in `prepared/`
-(text as masked by PII; nothing else is ever read) and marks where the two texts differ.
-
-Why: a removal that nobody can look at is a removal that nobody can trust.
-
-Cost: reads `duplicates/` up to `LISTED` rows (about 40 bytes each) and only those files of `prepared/` that
-hold a picked row, one at a time. Texts are compared up to `COMPARED` characters.
+Cost: those files of `prepared/` that hold one of the rows, one at a time.
 """
 
-import difflib
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from headrace.cluster import storage
 from headrace.pipelines import schema
 from headrace.pipelines.stages.fingerprint import stage as fingerprint
-
-COLUMNS = ["removed", "kept", "distance", "similarity", "rule", "run", "error"]
-LISTED = 1_000_000  # duplicates among which pairs are picked
-COMPARED = 12_000  # characters of a text that are compared
-SHOWN = 1_400  # characters of a text that are shown
-CONTEXT = 70  # characters kept on either side of a difference
-
-# Words with the space before them, single marks; scripts written without spaces by the character.
-UNSPACED = r"\u3040-\u30ff\u3400-\u9fff\uac00-\ud7af"
-TOKENS = re.compile(rf"\s*(?:[{UNSPACED}]|[^\W{UNSPACED}]+|[^\w\s])|\s+")
-
-Piece = tuple[str, str]  # ("same" | "changed" | "gap", text)
 
 
 @dataclass(frozen=True)
@@ -47,98 +26,17 @@ class Stored:
     parts: tuple[str, str] = ("", "")  # prompt and answer, as `fingerprint` tells them apart
 
 
-@dataclass(frozen=True)
-class Pair:
-    """Two rows side by side; a row that is not in `prepared/` (any more) is None and has no pieces.
-
-    run: the earlier run that the kept row is of; None for this one. error: standard error of a
-    similarity that was told by a sketch.
-    """
-
-    rule: str
-    similarity: float | None
-    error: float
-    distance: int | None
-    removed_id: int
-    kept_id: int
-    run: str | None
-    removed: Stored | None
-    kept: Stored | None
-    removed_pieces: tuple[Piece, ...]
-    kept_pieces: tuple[Piece, ...]
-
-    @property
-    def identical(self) -> bool:
-        """Whether both texts are there and the same, to the character."""
-        return self.removed is not None and self.kept is not None and self.removed.text == self.kept.text
-
-
-def pairs(run: str, prefix: str, count: int) -> list[Pair]:
-    """Up to `count` pairs from `duplicates/<prefix>*.parquet`, every rule in turn, least alike first.
-
-    Raises: StorageError.
-    """
-    table = _listed(run, prefix)
-    if table is None or not table.num_rows:
-        return []
-    return beside(run, _pick(table, count).to_pylist())
-
-
-def beside(run: str, listed: Sequence[dict[str, Any]]) -> list[Pair]:
-    """Rows of `removed.parquet` or `borderline.parquet` with both texts. Raises: StorageError."""
-    rows = find(run, [r["removed"] for r in listed])
-    kept: dict[str | None, dict[int, Stored]] = {}
-    for where in sorted({r["run"] for r in listed}, key=str):
-        kept[where] = find(where or run, [r["kept"] for r in listed if r["run"] == where])
-    return [_pair(r, rows.get(r["removed"]), kept[r["run"]].get(r["kept"])) for r in listed]
-
-
-def _listed(run: str, prefix: str) -> pa.Table | None:
-    """Rows of the files of `duplicates/` that begin with `prefix`, the first `LISTED` or so."""
-    files = [
-        e.path
-        for e in storage.listing(storage.join(run, "duplicates"))
-        if e.path.rsplit("/", 1)[-1].startswith(prefix) and e.path.endswith(".parquet")
-    ]
-    batches: list[pa.RecordBatch] = []
-    for path in files:
-        with storage.open_input(path) as file:
-            opened = pq.ParquetFile(file)
-            if not set(COLUMNS) <= set(opened.schema_arrow.names):
-                continue  # of another version: examples are a courtesy, no reason to fail
-            for batch in opened.iter_batches(columns=COLUMNS):
-                batches.append(batch)
-                if sum(b.num_rows for b in batches) >= LISTED:
-                    return pa.Table.from_batches(batches)
-    return pa.Table.from_batches(batches) if batches else None
-
-
-def _pick(table: pa.Table, count: int) -> pa.Table:
-    """`count` rows: an equal share for each rule, evenly spread from the least to the most alike."""
-    order = [("similarity", "ascending"), ("removed", "ascending"), ("kept", "ascending")]
-    groups = []
-    rules = sorted(pc.unique(table["rule"]).to_pylist(), key=lambda r: (r == "exact", str(r)))
-    left = count
-    for position, rule in enumerate(rules):
-        group = table.filter(pc.equal(table["rule"], rule)).sort_by(order)
-        share = min(group.num_rows, -(-left // (len(rules) - position)))
-        places = np.unique(np.linspace(0, group.num_rows - 1, share).round().astype(np.int64))
-        groups.append(group.take(pa.array(places)))
-        left -= len(places)
-    return pa.concat_tables(groups)
-
-
 def find(run: str, row_ids: Iterable[int]) -> dict[int, Stored]:
     """Rows of `prepared/` by row_id; those that are not there are left out. Raises: StorageError."""
-    found = {}
-    for row in stored(run, row_ids, ["source", "file", "place", "messages"]):
+    by_id = {}
+    for row in rows(run, row_ids, ["source", "file", "place", "messages"]):
         messages = row["messages"]
         place = f"{row['file']}, {row['place']}"
-        found[row["row_id"]] = Stored(row["source"], place, as_text(messages), _parts(messages))
-    return found
+        by_id[row["row_id"]] = Stored(row["source"], place, as_text(messages), _parts(messages))
+    return by_id
 
 
-def stored(run: str, row_ids: Iterable[int], columns: Sequence[str]) -> list[dict[str, Any]]:
+def rows(run: str, row_ids: Iterable[int], columns: Sequence[str]) -> list[dict[str, Any]]:
     """Rows of `prepared/` with these columns and `row_id`, sorted. Raises: StorageError."""
     wanted = sorted(set(row_ids))
     ordinals = {row_id >> 32 for row_id in wanted}
@@ -147,11 +45,11 @@ def stored(run: str, row_ids: Iterable[int], columns: Sequence[str]) -> list[dic
         match = re.match(r"part-(\d+)", entry.path.rsplit("/", 1)[-1])
         if match and int(match[1]) in ordinals:
             paths.append(entry.path)
-    found = []
+    listed = []
     for path in paths:
         table = storage.read_table(path, columns=["row_id", *columns])
-        found += table.filter(pc.is_in(table["row_id"], pa.array(wanted, pa.uint64()))).to_pylist()
-    return sorted(found, key=lambda row: row["row_id"])
+        listed += table.filter(pc.is_in(table["row_id"], pa.array(wanted, pa.uint64()))).to_pylist()
+    return sorted(listed, key=lambda row: row["row_id"])
 
 
 def _parts(messages: Sequence[dict[str, str]] | None) -> tuple[str, str]:
@@ -167,70 +65,3 @@ def as_text(messages: Sequence[dict[str, str]] | None) -> str:
     if [role for role, _ in turns] == [schema.ROLES[-1]]:
         return turns[0][1]
     return "\n\n".join(f"[{role}] {content}" for role, content in turns)
-
-
-def _pair(listed: dict[str, Any], removed: Stored | None, kept: Stored | None) -> Pair:
-    left: tuple[Piece, ...] = ()
-    right: tuple[Piece, ...] = ()
-    if removed and kept:
-        left, right = differences(removed.text, kept.text)
-    elif removed or kept:
-        left, right = (tuple(_shorten([("same", row.text)])) if row else () for row in (removed, kept))
-    return Pair(
-        rule=listed["rule"],
-        similarity=listed["similarity"],
-        error=listed["error"] or 0.0,
-        distance=listed["distance"],
-        removed_id=listed["removed"],
-        kept_id=listed["kept"],
-        run=listed["run"],
-        removed=removed,
-        kept=kept,
-        removed_pieces=left,
-        kept_pieces=right,
-    )
-
-
-def differences(left: str, right: str) -> tuple[tuple[Piece, ...], tuple[Piece, ...]]:
-    """Both texts in pieces: "same", "changed", or "gap" (how many characters are not shown).
-
-    Long stretches that are the same, and what is beyond the limits, become gaps.
-    """
-    a, b = TOKENS.findall(left[:COMPARED]), TOKENS.findall(right[:COMPARED])
-    ours: list[Piece] = []
-    theirs: list[Piece] = []
-    for kind, i, j, k, m in difflib.SequenceMatcher(None, a, b, autojunk=len(a) > 1000).get_opcodes():
-        name = "same" if kind == "equal" else "changed"
-        if j > i:
-            ours.append((name, "".join(a[i:j])))
-        if m > k:
-            theirs.append((name, "".join(b[k:m])))
-    for pieces, text in ((ours, left), (theirs, right)):
-        if len(text) > COMPARED:
-            pieces.append(("gap", _gap(len(text) - COMPARED)))
-    return tuple(_shorten(ours)), tuple(_shorten(theirs))
-
-
-def _shorten(pieces: Sequence[Piece]) -> list[Piece]:
-    """Cut the middle out of long equal pieces, and all that is beyond the limit."""
-    shorter: list[Piece] = []
-    room = SHOWN
-    for position, (kind, text) in enumerate(pieces):
-        if room <= 0:
-            rest = sum(len(t) for k, t in pieces[position:] if k != "gap")
-            return [*shorter, ("gap", _gap(rest))] if rest else shorter
-        if kind == "same" and len(pieces) > 1 and len(text) > 4 * CONTEXT:
-            head = text[:CONTEXT] if position else ""
-            tail = text[-CONTEXT:] if position < len(pieces) - 1 else ""
-            cut = [("same", head), ("gap", _gap(len(text) - len(head) - len(tail))), ("same", tail)]
-        elif kind != "gap" and len(text) > room:
-            cut = [(kind, text[:room]), ("gap", _gap(len(text) - room))]
-        else:
-            cut = [(kind, text)]
-        shorter += [piece for piece in cut if piece[1]]
-        room -= sum(len(t) for k, t in cut if k != "gap")
-    return shorter
-
-
-def _gap(characters: int) -> str:
-    return f"… {characters:,} characters …"

@@ -15,6 +15,7 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 LEVELS = {
     "cluster": 0,
     "kernels": 0,
+    "pipelines.arrays": 1,
     "pipelines.schema": 1,
     "pipelines.section": 1,
     "pipelines.model_files": 1,
@@ -37,6 +38,7 @@ LEVELS = {
 }
 # What may import what of its own level, beside its own folder: longest names first.
 BESIDE = {
+    ("pipelines.schema", "pipelines.arrays"),
     ("pipelines.recipe", "pipelines.train.config"),
     ("pipelines.recipe", "pipelines.evaluate.config"),
     ("pipelines.stages.dedup", "pipelines.stages.fingerprint"),

@@ -112,7 +112,7 @@ def test_every_link_leads_somewhere() -> None:
 
 
 def test_the_stages_are_told() -> None:
-    from headrace.pipelines.report.page import STAGES
+    from headrace.pipelines.flow import STAGES
 
     table = README.read_text().partition("## What happens to a record")[2].partition("The run directory")[0]
     told = re.findall(r"^\| ([a-z]+) \|", table, re.MULTILINE)

@@ -11,8 +11,8 @@ from headrace.pipelines.console import Mode, say
 from headrace.pipelines.recipe import Recipe
 from headrace.pipelines.stages.dedup import against
 from headrace.pipelines.stages.pii import coverage as pii_coverage
-from headrace.pipelines.stages.pii import search as pii_find
-from headrace.pipelines.stages.read import inputs as sources
+from headrace.pipelines.stages.pii import search as pii_search
+from headrace.pipelines.stages.read import inputs
 from headrace.pipelines.stages.tokenise import stage as tokenise
 
 DISK_FACTOR = 1.5  # bytes that a run writes for a byte of input: masked rows, tokens, labels, positions
@@ -24,13 +24,13 @@ def check(recipe: Recipe, mode: Mode, *, training: bool) -> None:
     Raises: the UserError of the first thing that is wrong.
     """
     recipe.pii.require_key()
-    pii_find.require_known(recipe.pii)
+    pii_search.require_known(recipe.pii)
     reachable(recipe)
     earlier = rundir.writable(recipe)
     resolved = rundir.resolve(recipe, earlier)
     total = 0
     for source in resolved.sources:
-        files = sources.files(source)
+        files = inputs.files(source)
         size = sum(f.size for f in files)
         total += size
         text = f"source {source.name}: {len(files)} files, {size:,} bytes, {source.format}, {source.shape}"
@@ -56,11 +56,11 @@ def check(recipe: Recipe, mode: Mode, *, training: bool) -> None:
 def _names(recipe: Recipe, mode: Mode) -> None:
     """Load the model of names, where there is one. Raises: ModelError."""
     covered = pii_coverage.coverage(recipe.pii)
-    text = pii_coverage.told(covered)
+    text = pii_coverage.sentence(covered)
     if recipe.pii.has_model:
-        from headrace.pipelines.stages.pii.ner import search as pii_ner  # what it imports takes seconds
+        from headrace.pipelines.stages.pii.ner import search as ner_search  # what it imports takes seconds
 
-        left = pii_ner.unused(recipe.pii.ner)
+        left = ner_search.unused(recipe.pii.ner)
         if left:
             text += f"; its labels {', '.join(left)} stand for no entity (pii.ner.labels)"
     say(mode, "coverage", text, **covered)

@@ -8,9 +8,9 @@ from typing import Any
 
 from headrace.cluster import ledger
 from headrace.cluster.errors import OutputError
-from headrace.pipelines import stored as examples
 from headrace.pipelines.console import Line
 from headrace.pipelines.passes import parts
+from headrace.pipelines.report import pairs as examples
 
 WIDTH = 100
 

@@ -4,7 +4,7 @@ Cost: the run's commit records, the files of `prepared/` and `rejected/` of one 
 window.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -12,19 +12,20 @@ import pyarrow.compute as pc
 
 from headrace.cluster import ledger, storage
 from headrace.cluster.errors import OutputError
-from headrace.pipelines import recipe
-from headrace.pipelines import stored as examples
+from headrace.pipelines import recipe, stored
 from headrace.pipelines.commands import duplicates
 from headrace.pipelines.console import Line
 from headrace.pipelines.passes import parts
+from headrace.pipelines.report import pairs
 from headrace.pipelines.schema import SPLITS
 
-STAGES = ("read", "clean", "quality", "pii", "fingerprint")
 LISTED = 3  # pairs of each kind that are shown
 
 
-def told(run: str, row_id: int) -> Iterator[Line]:
+def lines(run: str, row_id: int, stages: Sequence[str]) -> Iterator[Line]:
     """Every stage's verdict on row `row_id`; of a duplicate both texts with the differences marked.
+
+    `stages`: names of the stages, in the order in which a row meets them.
 
     Raises: OutputError where the run has no such row; StorageError.
     """
@@ -42,12 +43,13 @@ def told(run: str, row_id: int) -> Iterator[Line]:
     yield Line(f"row {row_id}: source {row['source']}, {row['file']}, {row['place']}", {"row_id": row_id})
     if row["n_records"] != 1:
         yield Line(f"  made of {row['n_records']} records", {"n_records": row["n_records"]})
-    yield from _first(row if kept is None else None, kept)
     if kept is None:
+        yield from _lost(row, stages)
         return
-    yield Line(examples.as_text(kept["messages"]), {"messages": kept["messages"]})
-    lines, stays = _compared(run, row_id)
-    yield from lines
+    yield from _first(kept)
+    yield Line(stored.as_text(kept["messages"]), {"messages": kept["messages"]})
+    compared, stays = _compared(run, row_id)
+    yield from compared
     if stays:
         yield from _last(run, row_id, records, units)
 
@@ -60,8 +62,8 @@ def _row(run: str, paths: list[str], row_id: int) -> dict[str, Any] | None:
         except FileNotFoundError:
             continue
         if table.num_rows:
-            found: dict[str, Any] = table.to_pylist()[0]
-            return found
+            row: dict[str, Any] = table.to_pylist()[0]
+            return row
     return None
 
 
@@ -74,25 +76,25 @@ def _verdict(row: dict[str, Any]) -> Line:
     return Line(f"{row['stage']}: {what}, {cause}{detail}", fields)
 
 
-def _first(lost: dict[str, Any] | None, kept: dict[str, Any] | None) -> Iterator[Line]:
-    """Pass 1."""
-    if lost is not None:
-        before = STAGES[: STAGES.index(lost["stage"])] if lost["stage"] in STAGES else ()
-        for stage in before:
-            yield Line(f"{stage}: passed", {"stage": stage})
-        yield _verdict(lost)
-        if lost["messages"] is None:
-            yield Line("  its text is withheld: it was never masked (quarantine.text keeps it)")
-        return
-    assert kept is not None
+def _lost(row: dict[str, Any], stages: Sequence[str]) -> Iterator[Line]:
+    """Pass 1 of a row that it marked."""
+    for stage in stages[: stages.index(row["stage"])] if row["stage"] in stages else ():
+        yield Line(f"{stage}: passed", {"stage": stage})
+    yield _verdict(row)
+    if row["messages"] is None:
+        yield Line("  its text is withheld: it was never masked (quarantine.text keeps it)")
+
+
+def _first(kept: dict[str, Any]) -> Iterator[Line]:
+    """Pass 1 of a row that it kept."""
     scores = ", ".join(f"{k} {_figure(v)}" for k, v in (kept["quality"] or {}).items())
     counts = dict(kept["pii"] or ())
-    found = ", ".join(f"{entity} {n}" for entity, n in sorted(counts.items())) or "nothing found"
+    entities = ", ".join(f"{entity} {n}" for entity, n in sorted(counts.items())) or "nothing found"
     sizes = {f"{part}_features": kept[f"{part}_features"] for part in ("prompt", "answer")}
     yield Line("read: passed", {"stage": "read"})
     yield Line("clean: passed", {"stage": "clean"})
     yield Line(f"quality: passed; {scores}", {"stage": "quality", "quality": kept["quality"]})
-    yield Line(f"pii: {found}", {"stage": "pii", "pii": counts})
+    yield Line(f"pii: {entities}", {"stage": "pii", "pii": counts})
     text = f"fingerprint: {kept['size']:,} bytes, SimHash {kept['simhash']:016x}"
     yield Line(text, {"stage": "fingerprint", "simhash": f"{kept['simhash']:016x}", **sizes})
 
@@ -110,7 +112,7 @@ def _compared(run: str, row_id: int) -> tuple[list[Line], bool]:
     if removed:
         reason = f"dedup.{removed[0]['rule']}"
         lines = [Line(f"dedup: dropped, {reason}", {"stage": "dedup", "reason": reason})]
-        return [*lines, *duplicates.beside("removed", examples.beside(run, removed)[0])], False
+        return [*lines, *duplicates.beside("removed", pairs.beside(run, removed)[0])], False
     lines = [Line("dedup: kept", {"stage": "dedup"})]
     stood = [r for r in _pairs(run, "removed", "kept", row_id) if r["run"] is None]
     if stood:
@@ -118,24 +120,24 @@ def _compared(run: str, row_id: int) -> tuple[list[Line], bool]:
     close = _pairs(run, "borderline", "removed", row_id)
     close += [r for r in _pairs(run, "borderline", "kept", row_id) if r["run"] is None]
     for title, listed in (("removed", stood), ("borderline", close)):
-        for pair in examples.beside(run, listed[:LISTED]):
+        for pair in pairs.beside(run, listed[:LISTED]):
             lines += duplicates.beside(title, pair)
     return lines, True
 
 
 def _pairs(run: str, name: str, column: str, row_id: int) -> list[dict[str, Any]]:
     path = storage.join(run, "duplicates", f"{name}.parquet")
-    found: list[dict[str, Any]] = storage.read_table(path, filters=[(column, "==", row_id)]).to_pylist()
-    return found
+    listed: list[dict[str, Any]] = storage.read_table(path, filters=[(column, "==", row_id)]).to_pylist()
+    return listed
 
 
 def _last(run: str, row_id: int, records: dict[str, Any], units: list[str]) -> Iterator[Line]:
     """Pass 3: the window that the row stands in."""
-    _, held = recipe.kept(run)
-    if held is None:
+    _, settings = recipe.kept(run)
+    if settings is None:
         raise OutputError(f"{run!r} was written by another version of headrace")
     epochs = {f.ordinal: n for n, plan in enumerate(ledger.plans(run)) for f in plan}
-    cut = parts.windows(list(records.values()), epochs, held.pack.window)
+    cut = parts.windows(list(records.values()), epochs, settings.pack.window)
     done = ledger.load(run, parts.PACK)
     for window in (w for w in cut if set(w.units) & set(units)):
         if window.unit not in done:
@@ -145,14 +147,14 @@ def _last(run: str, row_id: int, records: dict[str, Any], units: list[str]) -> I
             yield _verdict(lost)
             return
         for side in SPLITS:
-            found = _packed(run, f"packed/{side}/part-{window.unit}.parquet", row_id)
-            if found:
-                tokens = sum(n for _, n in found)
-                where = ", ".join(str(place) for place, _ in found)
+            samples = _packed(run, f"packed/{side}/part-{window.unit}.parquet", row_id)
+            if samples:
+                tokens = sum(n for _, n in samples)
+                where = ", ".join(str(place) for place, _ in samples)
                 yield Line(f"split: {side}", {"stage": "split", "split": side})
                 file = f"packed/{side}/part-{window.unit}.parquet"
-                text = f"pack: {len(found)} samples, {tokens:,} tokens, in {file}"
-                fields = {"stage": "pack", "samples": len(found), "tokens": tokens, "window": window.number}
+                text = f"pack: {len(samples)} samples, {tokens:,} tokens, in {file}"
+                fields = {"stage": "pack", "samples": len(samples), "tokens": tokens, "window": window.number}
                 yield Line(f"{text}, rows {where}", fields)
                 return
     yield Line("pack: not done yet", {"stage": "pack"})
@@ -167,10 +169,10 @@ def _packed(run: str, path: str, row_id: int) -> list[tuple[int, int]]:
     owners = table["row_ids"].combine_chunks()
     flat = pc.equal(pc.list_flatten(owners), pa.scalar(row_id, pa.uint64()))
     rows = pc.unique(pc.list_parent_indices(owners).filter(flat)).to_pylist()
-    found = []
-    for place in rows:
-        segments = table["segment_ids"][place].as_py()
-        for segment, owner in enumerate(table["row_ids"][place].as_py()):
+    samples = []
+    for row in rows:
+        segments = table["segment_ids"][row].as_py()
+        for segment, owner in enumerate(table["row_ids"][row].as_py()):
             if owner == row_id:
-                found.append((int(place), segments.count(segment + 1)))  # 0 is padding
-    return found
+                samples.append((int(row), segments.count(segment + 1)))  # 0 is padding
+    return samples

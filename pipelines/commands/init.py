@@ -20,8 +20,7 @@ from headrace.cluster.errors import SourceError
 from headrace.cluster.fragments import File
 from headrace.pipelines.recipe import Recipe
 from headrace.pipelines.section import Section
-from headrace.pipelines.stages.read import detection, formats
-from headrace.pipelines.stages.read import inputs as sources
+from headrace.pipelines.stages.read import detection, formats, inputs
 from headrace.pipelines.stages.read.shapes import Columns
 from headrace.pipelines.stages.read.source import Source
 
@@ -34,8 +33,8 @@ def starter(path: str) -> str:
 
     Raises: SourceError (nothing there, nothing that can be read), StorageError.
     """
-    source = sources.named([Source(path=path)])[0]
-    files = sources.files(source)
+    source = inputs.named([Source(path=path)])[0]
+    files = inputs.files(source)
     source, chosen = _of_one_kind(source, files)
     source = source.model_copy(update={"format": detection.file_format(source, chosen)})
     look = detection.look(source, chosen)
@@ -72,7 +71,7 @@ def _of_one_kind(source: Source, files: list[File]) -> tuple[Source, list[File]]
     best = max(sorted(data), key=lambda form: by_format[form])
     pattern = storage.join(source.paths[0], f"**/*.{'jsonl' if best == 'jsonl' else best}*")
     globbed = source.model_copy(update={"path": pattern})
-    return globbed, sources.files(globbed)
+    return globbed, inputs.files(globbed)
 
 
 def _source(source: Source, files: list[File], chosen: list[File], look: detection.Look) -> list[str]:

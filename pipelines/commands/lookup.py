@@ -24,6 +24,7 @@ from headrace.pipelines import recipe, schema
 from headrace.pipelines import stored as examples
 from headrace.pipelines.commands import duplicates
 from headrace.pipelines.console import Line
+from headrace.pipelines.report import pairs
 from headrace.pipelines.stages.clean import stage as clean
 from headrace.pipelines.stages.dedup import index
 from headrace.pipelines.stages.fingerprint import stage as fingerprint
@@ -47,7 +48,7 @@ class Hit:
     similarity: float
     containment: float
     row: examples.Stored
-    pieces: tuple[examples.Piece, ...]
+    pieces: tuple[pairs.Piece, ...]
 
 
 def lookup(run: str, text: str, *, count: int, least: float, each: Each) -> list[Hit]:
@@ -103,11 +104,11 @@ def _search(shard: str, asked: pa.Table) -> pa.Table:
 
 def _hit(row_id: int, part: int, row: examples.Stored, asked: str, ngram: int) -> Hit:
     texts = kernels.fold(pa.array([asked, row.parts[part]], pa.large_string()))
-    pairs = [[0, 1]]
+    both = [[0, 1]]
     equal = float(texts[0].as_py() == texts[1].as_py())
-    similarity = max(equal, float(kernels.jaccard(texts, pairs, ngram=ngram)[0]))
-    containment = max(equal, float(kernels.containment(texts, pairs, ngram=ngram)[0]))
-    pieces = examples.differences(asked, row.parts[part])[1]
+    similarity = max(equal, float(kernels.jaccard(texts, both, ngram=ngram)[0]))
+    containment = max(equal, float(kernels.containment(texts, both, ngram=ngram)[0]))
+    pieces = pairs.differences(asked, row.parts[part])[1]
     return Hit(row_id, fingerprint.PARTS[part], similarity, containment, row, pieces)
 
 

@@ -18,6 +18,8 @@ METRICS: tuple[Metric, ...] = (
     "bleu",
 )
 LOWER_IS_BETTER = {"loss", "perplexity"}
+Verdict = Literal["better", "worse", "no clear difference"]
+VERDICTS: tuple[Verdict, ...] = ("better", "worse", "no clear difference")
 FORCED = {"loss", "perplexity", "token_accuracy"}  # need no generation
 
 

@@ -18,15 +18,15 @@ import re
 import unicodedata
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from rouge_score.rouge_scorer import RougeScorer
 from sacrebleu.metrics import BLEU
 
+from headrace.pipelines.evaluate.config import Verdict
+
 Floats = NDArray[np.float64]
-Verdict = Literal["better", "worse", "no clear difference"]
 
 RESAMPLES = 1000
 CONFIDENCE = 0.95
@@ -89,19 +89,19 @@ def bleu_counts(answers: Sequence[str], references: Sequence[str], tokenize: str
     scorer = BLEU(tokenize=tokenize, max_ngram_order=ORDER)
     rows = []
     for answer, reference in zip(answers, references, strict=True):
-        found = scorer.corpus_score([answer], [[reference]])
-        rows.append([*found.counts, *found.totals, found.sys_len, found.ref_len])
+        score = scorer.corpus_score([answer], [[reference]])
+        rows.append([*score.counts, *score.totals, score.sys_len, score.ref_len])
     return np.array(rows, np.float64).reshape(-1, 2 * ORDER + 2)
 
 
 def bleu(sums: Floats) -> Floats:
     """Corpus BLEU, 0 to 100, of summed counts: ``float64[..., 10] -> float64[...]``."""
     whole = sums.reshape(-1, 2 * ORDER + 2).astype(np.int64)
-    found = [
+    scores = [
         BLEU.compute_bleu(list(row[:ORDER]), list(row[ORDER:-2]), int(row[-2]), int(row[-1]), "exp").score
         for row in whole.tolist()
     ]
-    return np.array(found, np.float64).reshape(sums.shape[:-1])
+    return np.array(scores, np.float64).reshape(sums.shape[:-1])
 
 
 def ratio(sums: Floats) -> Floats:

@@ -11,19 +11,16 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import peft
 import torch
 from numpy.typing import NDArray
 from torch.nn import functional
 from transformers import GenerationConfig
 
-from headrace.cluster import storage
 from headrace.cluster.errors import ModelError, SourceError
-from headrace.pipelines import model_files
+from headrace.pipelines import arrays
 from headrace.pipelines.evaluate.config import FORCED, Config
 from headrace.pipelines.schema import IGNORE
-from headrace.pipelines.train import batches, models
-from headrace.pipelines.train.driver import ADAPTER
+from headrace.pipelines.train import adapter, batches, models
 
 FEWEST = 2  # tokens of a prompt: one alone is the tokenizer's start token
 
@@ -37,9 +34,9 @@ class Sample:
 
     def span(self) -> tuple[int, int]:
         """Where the last run of target tokens starts and ends."""
-        places = np.flatnonzero(self.labels != IGNORE)
-        breaks = np.flatnonzero(np.diff(places) > 1)
-        return int(places[breaks[-1] + 1 if len(breaks) else 0]), int(places[-1]) + 1
+        targets = np.flatnonzero(self.labels != IGNORE)
+        breaks = np.flatnonzero(np.diff(targets) > 1)
+        return int(targets[breaks[-1] + 1 if len(breaks) else 0]), int(targets[-1]) + 1
 
 
 @dataclass(frozen=True)
@@ -65,8 +62,7 @@ def measure(run: str, model: str, config: Config, shelf: batches.Shelf, seed: in
     """Both models on the drawn samples. Raises: ModelError, SourceError, StorageError."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     base = models.load(model, models.precision(config.precision, device), config.attention).to(device)
-    folder = storage.join(run, ADAPTER)
-    tuned = peft.PeftModel.from_pretrained(base, model_files.local(folder)).eval()
+    tuned = adapter.load(run, base)
     tokenizer = models.load_tokenizer(model)
     chosen = drawn(shelf, config.samples, seed)
     asked = [s for s in chosen if s.span()[0] >= FEWEST] if set(config.metrics) - FORCED else []
@@ -100,16 +96,16 @@ def drawn(shelf: batches.Shelf, most: int, seed: int) -> list[Sample]:
     total = sum(counts)
     generator = np.random.default_rng(seed)
     chosen = np.sort(generator.choice(total, min(most, total), replace=False))
-    found: list[Sample] = []
-    for chunk, start, count in zip(shelf.chunks, np.cumsum([0, *counts]), counts, strict=False):
+    samples: list[Sample] = []
+    for chunk, start, count in zip(shelf.chunks, arrays.offsets(counts), counts, strict=False):
         own = chosen[(chosen >= start) & (chosen < start + count)] - start
         if len(own):
             unpacked = list(_unpacked(chunk))
-            found += [unpacked[int(i)] for i in own]
-    found = [s for s in found if (s.labels != IGNORE).any()]
-    if not found:
+            samples += [unpacked[int(i)] for i in own]
+    samples = [s for s in samples if (s.labels != IGNORE).any()]
+    if not samples:
         raise SourceError("no held-out sample has a token with loss")
-    return found
+    return samples
 
 
 def _unpacked(chunk: batches.Chunk) -> Iterator[Sample]:
@@ -130,7 +126,7 @@ def _by_length(lengths: Sequence[int], size: int) -> list[list[int]]:
 @torch.no_grad()
 def _forced(model: Any, samples: list[Sample], size: int) -> NDArray[np.float64]:
     """Nats, targets and right guesses of each sample, ``float64[N, 3]``."""
-    found = np.zeros((len(samples), 3))
+    sums = np.zeros((len(samples), 3))
     for group in _by_length([len(s.ids) for s in samples], size):
         length = max(len(samples[i].ids) for i in group)
         rows = {n: np.zeros((len(group), length), np.int64) for n in batches.COLUMNS}
@@ -146,14 +142,14 @@ def _forced(model: Any, samples: list[Sample], size: int) -> NDArray[np.float64]
         right = (logits.argmax(-1) == labels) & wanted
         if not bool(torch.isfinite(nats).all()):
             raise ModelError("the model gives no finite loss on held-out samples; try precision: float32")
-        found[group] = torch.stack([nats.sum(1), wanted.sum(1), right.sum(1)], 1).double().cpu().numpy()
-    return found
+        sums[group] = torch.stack([nats.sum(1), wanted.sum(1), right.sum(1)], 1).double().cpu().numpy()
+    return sums
 
 
 def _stops(model: Any, tokenizer: Any, samples: list[Sample]) -> set[int]:
     """Tokens that end an answer: those of model and tokenizer, and special ones that end targets."""
-    told = model.generation_config.eos_token_id
-    stops = {*(told if isinstance(told, list) else [told]), tokenizer.eos_token_id} - {None}
+    configured = model.generation_config.eos_token_id
+    stops = {*(configured if isinstance(configured, list) else [configured]), tokenizer.eos_token_id} - {None}
     return stops | ({int(s.ids[s.span()[1] - 1]) for s in samples} & set(tokenizer.all_special_ids))
 
 

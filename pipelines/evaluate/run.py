@@ -26,8 +26,7 @@ from headrace.pipelines import model_files
 from headrace.pipelines.evaluate import metrics as measures
 from headrace.pipelines.evaluate.config import LOWER_IS_BETTER, Config
 from headrace.pipelines.evaluate.outputs import Outcome, measure
-from headrace.pipelines.train import batches, models
-from headrace.pipelines.train.driver import ADAPTER, CARD
+from headrace.pipelines.train import adapter, batches, models
 
 VERSION = 1
 FOLDER = "evaluation"
@@ -53,24 +52,24 @@ def run(run_directory: str, model: str | None, config: Config, *, seed: int) -> 
             f"packed/{config.split} holds nothing to evaluate on; give evaluate.split another split, or "
             "split.* larger shares"
         )
-    told = config.model_dump(mode="json", exclude={"gate"})
-    key = ledger.key(VERSION, card["key"], card["step"], card["base_mark"], told, seed, shelf.mark)
+    settings = config.model_dump(mode="json", exclude={"gate"})
+    key = ledger.key(VERSION, card["key"], card["step"], card["base_mark"], settings, seed, shelf.mark)
     target = storage.join(run_directory, FOLDER, "scores.json")
-    held = _held(target)
-    if held.get("key") != key:
+    result = _written(target)
+    if result.get("key") != key:
         outcome = _compute(run_directory, model, config, shelf, seed)
-        held = _scored(outcome, config, seed)
-        held = {"key": key, "split": config.split, "adapter_step": card["step"], **held}
+        result = _scored(outcome, config, seed)
+        result = {"key": key, "split": config.split, "adapter_step": card["step"], **result}
         examples = {"samples": _examples(outcome, config.examples)}
         storage.put(storage.join(run_directory, FOLDER, "samples.json"), _json(examples))
-        storage.put(target, _json(held))
-    _judge(held["metrics"], config)
-    return dict(held["metrics"])
+        storage.put(target, _json(result))
+    _judge(result["metrics"], config)
+    return dict(result["metrics"])
 
 
 def scores(run_directory: str) -> dict[str, Any]:
     """What `run` has written last, as it returns it; empty where there is nothing."""
-    return dict(_held(storage.join(run_directory, FOLDER, "scores.json")).get("metrics", {}))
+    return dict(_written(storage.join(run_directory, FOLDER, "scores.json")).get("metrics", {}))
 
 
 def _judge(metrics: dict[str, Any], config: Config) -> None:
@@ -78,35 +77,32 @@ def _judge(metrics: dict[str, Any], config: Config) -> None:
     if config.gate is None:
         return
     name = config.gate.metric
-    found = metrics.get(name, {"base": None, "tuned": None})
-    if found["base"] is None or found["tuned"] is None:
+    score = metrics.get(name, {"base": None, "tuned": None})
+    if score["base"] is None or score["tuned"] is None:
         raise GateError(f"evaluate.gate: {name} could not be measured, so the tuned model cannot pass")
-    gain = (found["tuned"] - found["base"]) * (-1 if name in LOWER_IS_BETTER else 1)
-    if found["verdict"] != "better" or gain < config.gate.improvement:
+    gain = (score["tuned"] - score["base"]) * (-1 if name in LOWER_IS_BETTER else 1)
+    if score["verdict"] != "better" or gain < config.gate.improvement:
         raise GateError(
-            f"evaluate.gate: {name} went from {found['base']:.4g} to {found['tuned']:.4g} "
-            f"({found['verdict']}, over {found['n']} samples); asked for: better by at least "
+            f"evaluate.gate: {name} went from {score['base']:.4g} to {score['tuned']:.4g} "
+            f"({score['verdict']}, over {score['n']} samples); asked for: better by at least "
             f"{config.gate.improvement:g}"
         )
 
 
 def _card(run: str, mark: str) -> dict[str, Any]:
     """What training wrote of its adapter. Raises: ModelError."""
-    try:
-        card = json.loads(storage.read_bytes(storage.join(run, ADAPTER, CARD)))
-    except (FileNotFoundError, ValueError) as error:
-        raise ModelError(
-            f"{run} has no finished adapter; run `headrace train` on its recipe first"
-        ) from error
+    card = adapter.card(run)
+    if card is None:
+        raise ModelError(f"{run} has no finished adapter; run `headrace train` on its recipe first")
     if card["base_mark"] != mark:
         raise ModelError(
             f"the adapter of {run} was trained on another model than the recipe's; "
             "set `model:` back, or run `headrace train` again"
         )
-    return dict(card)
+    return card
 
 
-def _held(path: str) -> dict[str, Any]:
+def _written(path: str) -> dict[str, Any]:
     try:
         return dict(json.loads(storage.read_bytes(path)))
     except (FileNotFoundError, ValueError):
@@ -123,17 +119,17 @@ def _compute(run: str, model: str, config: Config, shelf: batches.Shelf, seed: i
         return measure(run, model, config, shelf, seed)
     task = ray.remote(num_cpus=1, num_gpus=1 if session.gpus() else 0)(measure)
     with stream.own_errors():
-        found: Outcome = ray.get(task.remote(run, model, config, shelf, seed))
-    return found
+        outcome: Outcome = ray.get(task.remote(run, model, config, shelf, seed))
+    return outcome
 
 
 def _scored(outcome: Outcome, config: Config, seed: int) -> dict[str, Any]:
     """Every metric with its interval and verdict, as scores.json holds them."""
-    found: dict[str, Any] = {}
+    scores: dict[str, Any] = {}
     for name, (metric, base, tuned) in _sums(outcome, config).items():
         if name in config.metrics:
             compared = measures.compare(metric, base, tuned, seed=seed)
-            found[name] = {
+            scores[name] = {
                 "base": _finite(compared.base),
                 "tuned": _finite(compared.tuned),
                 "interval": [_finite(compared.low), _finite(compared.high)],
@@ -145,7 +141,7 @@ def _scored(outcome: Outcome, config: Config, seed: int) -> dict[str, Any]:
         "answers": len(outcome.references),
         "targets": int(outcome.base.forced[:, 1].sum()),
         "unfinished": {"base": outcome.base.unfinished, "tuned": outcome.tuned.unfinished},
-        "metrics": found,
+        "metrics": scores,
     }
 
 
@@ -156,23 +152,23 @@ def _sums(outcome: Outcome, config: Config) -> dict[str, Sums]:
     """By metric: the function of sums, and what base and tuned bring to the sums."""
     base, tuned = outcome.base.forced, outcome.tuned.forced
     nats, right = [0, 1], [2, 1]
-    found: dict[str, Sums] = {
+    sums: dict[str, Sums] = {
         "loss": (measures.ratio, base[:, nats], tuned[:, nats]),
         "perplexity": (measures.perplexity, base[:, nats], tuned[:, nats]),
         "token_accuracy": (measures.ratio, base[:, right], tuned[:, right]),
     }
     if not outcome.references:
-        return found
-    told = [(m.answers, outcome.references) for m in (outcome.base, outcome.tuned)]
-    matched = [measures.mean_of(measures.exact_match(*t)) for t in told]
-    found["exact_match"] = (measures.ratio, matched[0], matched[1])
-    rouges = [measures.rouge(*t) for t in told]
+        return sums
+    answers = [(m.answers, outcome.references) for m in (outcome.base, outcome.tuned)]
+    matched = [measures.mean_of(measures.exact_match(*t)) for t in answers]
+    sums["exact_match"] = (measures.ratio, matched[0], matched[1])
+    rouges = [measures.rouge(*t) for t in answers]
     for name in ("rouge1", "rougeL"):
-        found[name] = (measures.ratio, measures.mean_of(rouges[0][name]), measures.mean_of(rouges[1][name]))
-    counts = [measures.bleu_counts(*t, config.bleu_tokenizer) for t in told]
+        sums[name] = (measures.ratio, measures.mean_of(rouges[0][name]), measures.mean_of(rouges[1][name]))
+    counts = [measures.bleu_counts(*t, config.bleu_tokenizer) for t in answers]
     if counts[0][:, -1].max() >= measures.ORDER:  # of shorter references BLEU is 0 whatever is answered
-        found["bleu"] = (measures.bleu, counts[0], counts[1])
-    return found
+        sums["bleu"] = (measures.bleu, counts[0], counts[1])
+    return sums
 
 
 def _finite(value: float) -> float | None:

@@ -3,22 +3,20 @@
 And what a run says of PII (`passes.pii_audit`), the gate's verdict with it.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
 from headrace.cluster import ledger, stream
 from headrace.cluster.errors import GateError
 from headrace.pipelines.console import Mode, say
-from headrace.pipelines.passes import gate_worker as pii_gate
-from headrace.pipelines.passes import pack_worker as packed
-from headrace.pipelines.passes import parts, pii_audit, units
+from headrace.pipelines.passes import gate_worker, pack_worker, parts, pii_audit, units
 from headrace.pipelines.rundir import Run
 from headrace.pipelines.stages.pii import coverage as pii_coverage
 from headrace.pipelines.stages.pii import stage as pii
 from headrace.pipelines.stages.tokenise import stage as tokenise
 
-PASS = units.Pass(pii_gate.NAME, number="window", unit=lambda record: parts.window(record["window"]))
+PASS = units.Pass(parts.GATE, number="window", unit=lambda record: parts.window(record["window"]))
 
 
 def scan(
@@ -37,19 +35,14 @@ def scan(
     recipe = run.recipe
     if not recipe.pii.enabled or recipe.pii.gate == "off":
         return []
-    cut = parts.windows(rows, run.epochs, recipe.pack.window)
+    cut = {w.number: w for w in parts.windows(rows, run.epochs, recipe.pack.window)}
     fingerprint = tokenise.tokenizer(recipe.model, recipe.tokenise).fingerprint
     shards = {w["window"]: [o for o in w["outputs"] if "split" in o] for w in windows}
     keys = {number: _key(run, outputs, fingerprint) for number, outputs in shards.items()}
     sizes = {number: sum(o["size"] for o in outputs) for number, outputs in shards.items()}
-    job = pii_gate.Job(recipe, keys, frozenset(packed.cuts(recipe, shared)))
-
-    def work(todo: Sequence[int], _: Mapping[int, units.Records]) -> Iterator[ledger.Record]:
-        chosen = [(cut[number], shards[number]) for number in todo]
-        return stream.each(
-            partial(pii_gate.work, job=job), chosen, workers=units.workers(run), name=pii_gate.NAME
-        )
-
+    job = gate_worker.Job(recipe, keys, frozenset(pack_worker.cuts(recipe, shared)))
+    items = {number: (cut[number], outputs) for number, outputs in shards.items()}
+    work = units.tasks(run, PASS, partial(gate_worker.work, job=job), items)
     return units.resume(run, PASS, keys, work, sizes=sizes, mode=mode)
 
 
@@ -58,7 +51,7 @@ def _key(run: Run, outputs: Sequence[dict[str, Any]], fingerprint: str) -> str:
     return ledger.key(
         [[o["path"], o["xxh3"]] for o in outputs],
         [
-            pii_gate.VERSION,
+            gate_worker.VERSION,
             *units.config_key(pii, config),
             config.secret_mark,
         ],
@@ -72,9 +65,9 @@ def summary(records: Sequence[ledger.Record]) -> dict[str, Any] | None:
         return None
     leaks: dict[tuple[str, str], dict[str, Any]] = {}
     for leak in (leak for record in records for leak in record["leaks"]):
-        held = leaks.setdefault((leak["split"], leak["entity"]), {**leak, "n": 0, "rows": []})
-        held["n"] += leak["n"]
-        held["rows"] = [*held["rows"], *leak["rows"]][: pii_gate.NAMED]
+        total = leaks.setdefault((leak["split"], leak["entity"]), {**leak, "n": 0, "rows": []})
+        total["n"] += leak["n"]
+        total["rows"] = [*total["rows"], *leak["rows"]][: gate_worker.NAMED]
     counts = {name: sum(r[name] for r in records) for name in ("messages", "bytes")}
     return {**counts, "leaks": [leaks[key] for key in sorted(leaks)]}
 
@@ -99,7 +92,7 @@ def judge(run: Run, seen: dict[str, Any] | None, mode: Mode) -> None:
         say(mode, "gate", text, **seen)
         return
     text = (
-        f"gate: PII in the packed shards: {pii_gate.note(seen['leaks'])}. Nothing shows the values; "
+        f"gate: PII in the packed shards: {gate_worker.note(seen['leaks'])}. Nothing shows the values; "
         f"`headrace explain {run.path} ROW` shows such a row as it is stored. Mend pii in the recipe, or set "
         "pii.gate: warn"
     )

@@ -23,9 +23,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from headrace.cluster import ledger, storage
-from headrace.pipelines.passes import pack_worker as packed
-from headrace.pipelines.passes import parts
-from headrace.pipelines.passes import prepare_worker as prepared
+from headrace.pipelines.passes import pack_worker, parts, prepare_worker
 from headrace.pipelines.passes.parts import Window
 from headrace.pipelines.recipe import Recipe
 from headrace.pipelines.schema import ROLES
@@ -34,7 +32,7 @@ from headrace.pipelines.stages.pii.columns import value_digest
 from headrace.pipelines.stages.pii.config import Config
 from headrace.pipelines.stages.pii.findings import Finding
 from headrace.pipelines.stages.pii.masking.values import Folded, folded
-from headrace.pipelines.stages.pii.search import found_in
+from headrace.pipelines.stages.pii.search import findings_in
 from headrace.pipelines.stages.tokenise import stage as tokenise
 from headrace.pipelines.stages.tokenise.decode import Decoder, Runs
 from headrace.pipelines.stages.tokenise.frames import Frames, frames
@@ -97,12 +95,12 @@ def work(item: tuple[Window, list[dict[str, Any]]], job: Job) -> ledger.Record:
     counts = {"rows": 0, "messages": 0, "bytes": 0}
     for output in outputs:
         shard = storage.read_table(storage.join(recipe.output, output["path"]))
-        said = _said(decoder.runs(shard), shard, around)
+        contents = _contents(decoder.runs(shard), shard, around)
         counts["rows"] += shard.num_rows
-        counts["messages"] += len(said.texts)
-        counts["bytes"] += pc.sum(pc.binary_length(said.texts)).as_py() or 0
-        found = leaking(_read(said, recipe.pii), judge)
-        leaks += [Leak(output["split"], row_id, entity) for row_id, entity in found]
+        counts["messages"] += len(contents.texts)
+        counts["bytes"] += pc.sum(pc.binary_length(contents.texts)).as_py() or 0
+        leaking_rows = leaking(_messages(contents, recipe.pii), judge)
+        leaks += [Leak(output["split"], row_id, entity) for row_id, entity in leaking_rows]
     timing = {"seconds": time.process_time() - started, "rows": counts["rows"], "bytes": counts["bytes"]}
     record: ledger.Record = {
         "window": window.number,
@@ -127,7 +125,7 @@ def _counted(leaks: list[Leak]) -> list[dict[str, Any]]:
     ]
 
 
-class Said(NamedTuple):
+class Contents(NamedTuple):
     """Contents of decoded messages (large_string[N]), and the role and the row of each."""
 
     texts: pa.Array
@@ -135,28 +133,28 @@ class Said(NamedTuple):
     row_ids: list[int]
 
 
-def _said(runs: Runs, shard: pa.Table, around: Frames) -> Said:
+def _contents(runs: Runs, shard: pa.Table, around: Frames) -> Contents:
     """Contents of all runs of packed rows."""
     lists = shard["row_ids"].combine_chunks()
     first = lists.offsets.to_numpy()[runs.rows] + runs.segments
-    found = around.contents(runs.texts, runs.before)
+    parts = around.contents(runs.texts, runs.before)
     roles = around.roles
-    row_ids = lists.values.to_numpy()[first[found.runs]]
-    return Said(found.texts, [roles[number] for number in found.speakers.tolist()], row_ids.tolist())
+    row_ids = lists.values.to_numpy()[first[parts.runs]]
+    return Contents(parts.texts, [roles[number] for number in parts.speakers.tolist()], row_ids.tolist())
 
 
-def _read(said: Said, config: Config) -> Iterator[Message]:
+def _messages(contents: Contents, config: Config) -> Iterator[Message]:
     """Contents with what is found in them at or above the threshold; where there is a key, all of them."""
-    found = found_in(said.texts, config)
+    found = findings_in(contents.texts, config)
     failed = Finding(0, 0, UNEXAMINED, 1.0, "")
     inside: dict[int, list[Finding]] = {at: [failed] for at in found.failures}
     for at, finding in zip(found.rows, found.findings, strict=True):
         if finding.score >= config.threshold:
             inside.setdefault(at, []).append(finding)
-    asked = range(len(said.texts)) if config.secret else sorted(inside)
-    texts = said.texts.take(pa.array(asked, pa.int64())).to_pylist()
+    asked = range(len(contents.texts)) if config.secret else sorted(inside)
+    texts = contents.texts.take(pa.array(asked, pa.int64())).to_pylist()
     for at, text in zip(asked, texts, strict=True):
-        yield Message(text, said.roles[at], said.row_ids[at], inside.get(at, []))
+        yield Message(text, contents.roles[at], contents.row_ids[at], inside.get(at, []))
 
 
 class Judge:
@@ -188,7 +186,7 @@ class Judge:
         for finding in asked:
             span = finding.start, finding.end
             excused = (
-                any(_inside(span, text, said) for said in excuses[finding.entity])
+                any(_inside(span, text, excuse) for excuse in excuses[finding.entity])
                 or _is_cut(span, message.text, row)
                 or _is_joined(span, message, row)
             )
@@ -207,38 +205,38 @@ class Judge:
         """What a row says in which a finding of `entity` is no leak."""
         kept = [s for s in row.spans if s["kind"] == "keep" and s["entity"] == entity and not message.role]
         exempt = [] if message.role else self._exempt(entity, row)
-        return [*_issued(row), *(_said_at(row, span) for span in kept), *exempt]
+        return [*_issued(row), *(_text_at(row, span) for span in kept), *exempt]
 
     def _exempt(self, entity: str, row: Row) -> list[str]:
         """What messages of exempt roles say."""
         return [m["content"] for m in row.messages if self._is_kept(entity, m["role"])]
 
     def _known(self, text: Folded, message: Message, row: Row) -> Iterator[str]:
-        """Entities of values that were replaced in the row and are said in it all the same."""
+        """Entities of values that were replaced in the row and stand in it all the same."""
         if self.config.secret is None or not row.values:
             return
         wanted = {(v["size"], v["digest"]): v["entity"] for v in row.values}
-        told: dict[str, str | None] = {}  # entity of each stretch that was looked up
+        entities: dict[str, str | None] = {}  # entity of each stretch that was looked up
         issued = _issued(row)
         for size in sorted({size for size, _ in wanted}):
             for start, end, value in text.wholes(size):
-                if value not in told:
+                if value not in entities:
                     mark = value_digest(self.config.secret, message.row_id, value)
-                    told[value] = wanted.get((size, mark))
-                entity = told[value]
+                    entities[value] = wanted.get((size, mark))
+                entity = entities[value]
                 if entity is None or self._is_kept(entity, message.role):
                     continue
                 excuses = [*issued, *([] if message.role else self._exempt(entity, row))]
-                if not any(_inside((start, end), text, said) for said in excuses):
+                if not any(_inside((start, end), text, excuse) for excuse in excuses):
                     yield entity
 
 
 def _issued(row: Row) -> list[str]:
     """The stand-ins of a row."""
-    return [_said_at(row, span) for span in row.spans if span["kind"] != "keep"]
+    return [_text_at(row, span) for span in row.spans if span["kind"] != "keep"]
 
 
-def _said_at(row: Row, span: dict[str, Any]) -> str:
+def _text_at(row: Row, span: dict[str, Any]) -> str:
     content: str = row.messages[span["message"]]["content"]
     return content[span["start"] : span["end"]]
 
@@ -275,15 +273,15 @@ def leaking(messages: Iterable[Message], judge: Judge) -> list[tuple[int, str]]:
     return [(message.row_id, entity) for message in messages for entity in judge.leaks(message)]
 
 
-def _inside(span: tuple[int, int], text: Folded, said: str) -> bool:
-    """Whether a span of `text` lies in what is `said` there, or `text` is a piece of that."""
+def _inside(span: tuple[int, int], text: Folded, excuse: str) -> bool:
+    """Whether a span of `text` lies in `excuse` where that stands in it, or `text` is a piece of that."""
     start, end = span
-    at = text.text.find(said) if said else -1
+    at = text.text.find(excuse) if excuse else -1
     while at >= 0:
-        if at <= start and end <= at + len(said):
+        if at <= start and end <= at + len(excuse):
             return True
-        at = text.text.find(said, at + 1)
-    value = folded(said)  # a tokenizer that normalises gives other letters back
+        at = text.text.find(excuse, at + 1)
+    value = folded(excuse)  # a tokenizer that normalises gives other letters back
     if not value or folded(text.text[start:end]) not in value:
         return False
     if text.letters in value:
@@ -298,17 +296,17 @@ def _prepared(run: str, window: Window, cuts: frozenset[str]) -> Iterator[tuple[
     for unit in window.units:
         table = storage.read_table(storage.join(run, f"prepared/part-{unit}.parquet"), columns=columns)
         for row in table.to_pylist():
-            told = row["messages"] or [], row["spans"] or [], row["values"] or []
-            yield row["row_id"], Row(*told, shorter.get(row["row_id"], ()))
+            parts = row["messages"] or [], row["spans"] or [], row["values"] or []
+            yield row["row_id"], Row(*parts, shorter.get(row["row_id"], ()))
 
 
 def _shorter(run: str, window: Window, cuts: frozenset[str]) -> Iterator[tuple[int, tuple[str, ...]]]:
     """Contents of the rows that passages are cut from, without them."""
     for unit in sorted(cuts.intersection(window.units)):
-        cut = packed.read_cuts(run, [unit])
+        cut = pack_worker.read_cuts(run, [unit])
         path = storage.join(run, f"prepared/part-{unit}.parquet")
         table = storage.read_table(path, columns=["row_id", "messages"])
-        table = prepared.unmarked(table.filter(pc.is_in(table["row_id"], cut["row_id"])))
+        table = prepare_worker.unmarked(table.filter(pc.is_in(table["row_id"], cut["row_id"])))
         for row in passages.cut(table, cut).table.select(["row_id", "messages"]).to_pylist():
             yield row["row_id"], tuple(message["content"] for message in row["messages"] or ())
 

@@ -19,8 +19,7 @@ import xxhash
 from headrace import kernels
 from headrace.cluster import ledger, storage
 from headrace.pipelines import books, schema
-from headrace.pipelines.passes import parts
-from headrace.pipelines.passes import prepare_worker as prepared
+from headrace.pipelines.passes import parts, prepare_worker
 from headrace.pipelines.passes.parts import Window
 from headrace.pipelines.recipe import Recipe
 from headrace.pipelines.schema import SPLITS
@@ -48,24 +47,24 @@ def marks(run: str) -> dict[str, dict[str, str]]:
 
     A window whose fragments have the hashes they had need not be packed again.
     """
-    found: dict[str, dict[str, str]] = {}
+    hashes: dict[str, dict[str, str]] = {}
     for name, column in (("removed", "removed"), ("sides", "row_id")):
         table = storage.read_table(storage.join(run, f"duplicates/{name}.parquet")).combine_chunks()
         ordinals, starts = np.unique(schema.ordinal(table[column].to_numpy()), return_index=True)
         ends = [*starts[1:], table.num_rows]
-        found[name] = {
+        hashes[name] = {
             str(o): xxhash.xxh3_64_hexdigest(ledger.dumps(table.slice(a, b - a).to_pydict()))
             for o, a, b in zip(ordinals, starts, ends[: len(ordinals)], strict=True)
         }
-    return found
+    return hashes
 
 
 def cuts(recipe: Recipe, shared: ledger.Record) -> dict[str, str]:
     """Units of `prepared/` that passages are cut from, each with a hash of what is cut; none where passages
     are only listed. `shared` is the record of pass 2's search for them.
     """
-    found: dict[str, str] = shared["cuts"]
-    return found if recipe.dedup.passages.action == "cut" else {}
+    hashes: dict[str, str] = shared["cuts"]
+    return hashes if recipe.dedup.passages.action == "cut" else {}
 
 
 def work(window: Window, job: Job) -> ledger.Record:
@@ -92,7 +91,9 @@ def work(window: Window, job: Job) -> ledger.Record:
     marked = table.filter(pc.invert(schema.live(table)))
     if marked.num_rows:
         path = f"rejected/pack-{window.unit}.parquet"
-        outputs.append(prepared.write(recipe.output, path, prepared.rejected(marked, withhold=())))
+        outputs.append(
+            prepare_worker.write(recipe.output, path, prepare_worker.rejected(marked, withhold=()))
+        )
     record: ledger.Record = {
         "window": window.number,
         "key": job.keys[window.number],
@@ -116,7 +117,7 @@ def work(window: Window, job: Job) -> ledger.Record:
 def _prepared(run: str, window: Window) -> pa.Table:
     """The window's rows with empty marks."""
     tables = [storage.read_table(storage.join(run, f"prepared/part-{u}.parquet")) for u in window.units]
-    return prepared.unmarked(pa.concat_tables(tables).combine_chunks())
+    return prepare_worker.unmarked(pa.concat_tables(tables).combine_chunks())
 
 
 def _marked(table: pa.Table, window: Window, recipe: Recipe) -> tuple[pa.Table, dict[str, float]]:
@@ -173,7 +174,7 @@ def _packed(
             continue
         rows = pack.apply(chosen, recipe.pack, recipe.tokenise, pad_id=pad_id)
         path = f"packed/{side}/part-{window.unit}.parquet"
-        outputs.append({**prepared.write(recipe.output, path, rows, ROW_GROUP), "split": side})
+        outputs.append({**prepare_worker.write(recipe.output, path, rows, ROW_GROUP), "split": side})
         counts[side] = {
             "rows": rows.num_rows,
             "samples": chosen.num_rows,

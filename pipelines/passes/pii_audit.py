@@ -15,11 +15,10 @@ import pyarrow.compute as pc
 import xxhash
 
 from headrace.cluster import ledger, storage
-from headrace.pipelines import schema
-from headrace.pipelines import stored as examples
+from headrace.pipelines import schema, stored
 from headrace.pipelines.stages.pii import coverage as pii_coverage
 from headrace.pipelines.stages.pii.config import Config, Ner
-from headrace.pipelines.stages.pii.search import found_in, looked_for
+from headrace.pipelines.stages.pii.search import findings_in, looked_for
 
 FILE = "pii.json"
 FORMAT = 1
@@ -34,14 +33,14 @@ def of(table: pa.Table) -> dict[str, Any]:
     if "found" not in table.column_names:  # a flow without the stage
         return {"rows": 0, "touched": 0, "found": [], "places": []}
     looked = table.filter(schema.live(table))
-    found: Counter[tuple[str, ...]] = Counter()
+    findings: Counter[tuple[str, ...]] = Counter()
     for one in _flat(looked["found"]).to_pylist():
-        found[tuple(one[name] for name in KEYS[1:])] += one["n"]
+        findings[tuple(one[name] for name in KEYS[1:])] += one["n"]
     sizes = np.diff(looked["pii"].combine_chunks().cast(schema.PII).offsets.to_numpy(zero_copy_only=False))
     return {
         "rows": looked.num_rows,
         "touched": int((sizes > 0).sum()),
-        "found": [[*key, n] for key, n in sorted(found.items())],
+        "found": [[*key, n] for key, n in sorted(findings.items())],
         "places": _best(_places(looked)),
     }
 
@@ -67,12 +66,12 @@ def places(records: Iterable[ledger.Record]) -> list[list[Any]]:
 
 def _best(places: Iterable[list[Any]]) -> list[list[Any]]:
     """The `SHOWN` places of each entity with the lowest ranks."""
-    held: dict[str, list[list[Any]]] = {}
+    best: dict[str, list[list[Any]]] = {}
     for place in sorted(places):
-        ranked = held.setdefault(place[0], [])
+        ranked = best.setdefault(place[0], [])
         if len(ranked) < SHOWN:
             ranked.append(place)
-    return [place for ranked in held.values() for place in ranked]
+    return [place for ranked in best.values() for place in ranked]
 
 
 def build(
@@ -88,12 +87,12 @@ def build(
     """
     if not config.enabled:
         return None
-    found: Counter[tuple[str, ...]] = Counter()
+    findings: Counter[tuple[str, ...]] = Counter()
     for record in records:
         for *key, n in record["audit"]["found"]:
-            found[(record["source"], *key)] += n
-    counts = [dict(zip((*KEYS, "n"), (*key, n), strict=True)) for key, n in sorted(found.items())]
-    told = {
+            findings[(record["source"], *key)] += n
+    counts = [dict(zip((*KEYS, "n"), (*key, n), strict=True)) for key, n in sorted(findings.items())]
+    audit = {
         "format": FORMAT,
         "settings": config.model_dump(mode="json"),
         "rows": {name: sum(r["audit"][name] for r in records) for name in ("rows", "touched")},
@@ -104,8 +103,8 @@ def build(
         "gate": gate,
         "review": review,
     }
-    storage.put(storage.join(run, FILE), ledger.dumps(told))
-    return told
+    storage.put(storage.join(run, FILE), ledger.dumps(audit))
+    return audit
 
 
 def _by_entity(counts: Iterable[dict[str, Any]]) -> dict[str, dict[str, int]]:
@@ -113,8 +112,8 @@ def _by_entity(counts: Iterable[dict[str, Any]]) -> dict[str, dict[str, int]]:
     sums: dict[str, dict[str, int]] = {}
     for one in counts:
         fate = one["kind"] if one["kind"] in ("keep", "below") else "replaced"
-        held = sums.setdefault(one["entity"], {"replaced": 0, "keep": 0, "below": 0})
-        held[fate] += one["n"]
+        fates = sums.setdefault(one["entity"], {"replaced": 0, "keep": 0, "below": 0})
+        fates[fate] += one["n"]
     return dict(sorted(sums.items()))
 
 
@@ -122,7 +121,7 @@ def _gaps(config: Config) -> Iterator[str]:
     """What nobody looked for, in words."""
     yield "Pictures, sound and files inside texts."
     if not config.has_model:
-        yield _sentence(pii_coverage.told(pii_coverage.coverage(config)))
+        yield _sentence(pii_coverage.sentence(pii_coverage.coverage(config)))
     yield "What tells who somebody is without naming them (a rare job in a small town)."
     if config.context:
         yield "Context words of other languages than English."
@@ -136,14 +135,14 @@ def _gaps(config: Config) -> Iterator[str]:
 def review(places: Sequence[Sequence[Any]], run: str, config: Config) -> list[dict[str, Any]]:
     """The places with what stands around them: stand-ins, kept values and weak findings as their entity."""
     columns = ["source", "messages", "spans"]
-    rows = {row["row_id"]: row for row in examples.stored(run, [p[2] for p in places], columns)}
+    rows = {row["row_id"]: row for row in stored.rows(run, [p[2] for p in places], columns)}
     messages = [rows[row_id]["messages"][number] for _, _, row_id, number, _, _ in places]
-    found = _found([message["content"] for message in messages], config)
+    weak_findings = _weak([message["content"] for message in messages], config)
     shown = []
-    for place, message, weak in zip(places, messages, found, strict=True):
+    for place, message, weak in zip(places, messages, weak_findings, strict=True):
         entity, _, row_id, number, start, end = place
         spans = [(s["start"], s["end"], s["entity"]) for s in rows[row_id]["spans"] if s["message"] == number]
-        told = {
+        entry = {
             "entity": entity,
             "source": rows[row_id]["source"],
             "row_id": str(row_id),  # JSON's numbers are too short for it
@@ -151,18 +150,18 @@ def review(places: Sequence[Sequence[Any]], run: str, config: Config) -> list[di
             "before": _masked(message["content"], max(0, start - AROUND), start, [*spans, *weak]),
             "behind": _masked(message["content"], end, end + AROUND, [*spans, *weak]),
         }
-        shown.append(told)
+        shown.append(entry)
     return shown
 
 
-def _found(contents: list[str], config: Config) -> list[list[Span]]:
+def _weak(contents: list[str], config: Config) -> list[list[Span]]:
     """What patterns find in each content. A model of names is not loaded for this."""
     patterns = config.model_copy(update={"ner": Ner()})
-    found: list[list[Span]] = [[] for _ in contents]
-    all_of_them = found_in(pa.array(contents, pa.large_string()), patterns)
+    spans: list[list[Span]] = [[] for _ in contents]
+    all_of_them = findings_in(pa.array(contents, pa.large_string()), patterns)
     for at, finding in zip(all_of_them.rows, all_of_them.findings, strict=True):
-        found[at].append((finding.start, finding.end, finding.entity))
-    return found
+        spans[at].append((finding.start, finding.end, finding.entity))
+    return spans
 
 
 def _masked(content: str, start: int, end: int, spans: list[Span]) -> str:
@@ -185,15 +184,15 @@ def view(run: dict[str, Any], audit: Any, most: int) -> dict[str, Any] | None:
     if replaced is None:
         return None
     covered = run.get("pii_coverage") or {"names": "context"}
-    told = audit if isinstance(audit, dict) and audit.get("format") == FORMAT else {}
+    audited = audit if isinstance(audit, dict) and audit.get("format") == FORMAT else {}
     fates: dict[str, dict[str, int]] = {
         e: {"replaced": n, "keep": 0, "below": 0} for e, n in replaced.items()
     }
-    fates |= told.get("entities", {})
+    fates |= audited.get("entities", {})
     listed = sorted(fates.items(), key=lambda pair: (-pair[1]["replaced"], -pair[1]["keep"], pair[0]))
     places: Counter[tuple[str, str]] = Counter()
     finders: Counter[str] = Counter()
-    for one in told.get("counts", ()):
+    for one in audited.get("counts", ()):
         finders[one["recognizer"]] += one["n"]
         if one["kind"] not in ("keep", "below"):
             places[one["source"], one["role"]] += one["n"]
@@ -201,14 +200,14 @@ def view(run: dict[str, Any], audit: Any, most: int) -> dict[str, Any] | None:
         "entities": listed[:most],
         "most": max((fate["replaced"] for _, fate in listed), default=0) or 1,
         "total": sum(replaced.values()),
-        "rows": told.get("rows"),
+        "rows": audited.get("rows"),
         "places": sorted(places.items(), key=lambda pair: (-pair[1], pair[0]))[:most],
         "looked_for": [
-            (name, entities, finders[name]) for name, entities in told.get("looked_for", {}).items()
+            (name, entities, finders[name]) for name, entities in audited.get("looked_for", {}).items()
         ],
-        "not_looked_for": told.get("not_looked_for", []),
-        "gate": told.get("gate"),
+        "not_looked_for": audited.get("not_looked_for", []),
+        "gate": audited.get("gate"),
         "by": covered["names"],
-        "covered": _sentence(pii_coverage.told(covered)),
-        "review": told.get("review", [])[: 4 * most],
+        "covered": _sentence(pii_coverage.sentence(covered)),
+        "review": audited.get("review", [])[: 4 * most],
     }

@@ -10,7 +10,7 @@ from typing import Any
 
 from headrace.cluster import session, stream
 from headrace.cluster.errors import RecipeError
-from headrace.pipelines.passes import prepare_worker as prepared
+from headrace.pipelines.passes import prepare_worker
 from headrace.pipelines.recipe import Recipe
 from headrace.pipelines.stages.pii import stage as pii
 from headrace.pipelines.stages.pii.config import Ner
@@ -21,7 +21,7 @@ def first_stage(recipe: Recipe, stages: Sequence[str]) -> int:
     return stages.index(pii.NAME) if recipe.pii.has_model else len(stages) - 1
 
 
-def pool(recipe: Recipe, job: prepared.Job, begin: Callable[..., Any]) -> stream.Pool | None:
+def pool(recipe: Recipe, job: prepare_worker.Job, begin: Callable[..., Any]) -> stream.Pool | None:
     """Actors that hold the model of names, or sketch on the cluster's GPUs; None where tasks do it all.
 
     Raises: RecipeError where the recipe asks for more than the cluster has.
@@ -41,7 +41,9 @@ def pool(recipe: Recipe, job: prepared.Job, begin: Callable[..., Any]) -> stream
             )
     if not size:
         return None
-    return stream.Pool(partial(begin, job=job), partial(prepared.finish, job=job), size=size, gpus=share)
+    return stream.Pool(
+        partial(begin, job=job), partial(prepare_worker.finish, job=job), size=size, gpus=share
+    )
 
 
 def _fits(ner: Ner) -> None:

@@ -8,11 +8,10 @@ from headrace.cluster import fragments, ledger, storage, stream
 from headrace.cluster.errors import QuarantineError
 from headrace.pipelines import books
 from headrace.pipelines.console import Mode
-from headrace.pipelines.passes import parts, pools, units
-from headrace.pipelines.passes import prepare_worker as prepared
+from headrace.pipelines.passes import parts, pools, prepare_worker, units
 from headrace.pipelines.rundir import Run
 from headrace.pipelines.stages.pii import coverage as pii_coverage
-from headrace.pipelines.stages.read import rows as reading
+from headrace.pipelines.stages.read import rows as read_rows
 
 
 def prepare(run: Run, stages: Sequence[ModuleType], mode: Mode) -> list[ledger.Record]:
@@ -22,7 +21,9 @@ def prepare(run: Run, stages: Sequence[ModuleType], mode: Mode) -> list[ledger.R
     """
     keys = _keys(run, stages)
     modules = tuple(m.__name__ for m in stages)
-    job = prepared.Job(run.recipe, modules, keys, pools.first_stage(run.recipe, [m.NAME for m in stages]))
+    job = prepare_worker.Job(
+        run.recipe, modules, keys, pools.first_stage(run.recipe, [m.NAME for m in stages])
+    )
     sizes = {f.ordinal: f.bytes for f in run.fragments}
     records = units.resume(run, PASS, keys, partial(_work, run=run, job=job), sizes=sizes, mode=mode)
     _judge_quarantine(run, records)
@@ -36,7 +37,7 @@ def _complete(records: units.Records) -> bool:
 
 
 PASS = units.Pass(
-    prepared.NAME,
+    parts.PREPARE,
     number="ordinal",
     unit=lambda record: parts.part(record["ordinal"], record["part"]),
     complete=_complete,
@@ -52,7 +53,7 @@ def _keys(run: Run, stages: Sequence[ModuleType]) -> dict[int, str]:
         for s in recipe.sources
     }
     common = ledger.key(
-        [reading.VERSION, recipe.fragment_size, recipe.seed, recipe.quarantine.text],
+        [read_rows.VERSION, recipe.fragment_size, recipe.seed, recipe.quarantine.text],
         [units.config_key(m, getattr(recipe, m.NAME)) for m in stages],
         pii_coverage.mark(recipe.pii),
         [m.versions() for m in stages if hasattr(m, "versions")],
@@ -63,26 +64,26 @@ def _keys(run: Run, stages: Sequence[ModuleType]) -> dict[int, str]:
 
 
 def _work(
-    todo: Sequence[int], done: Mapping[int, units.Records], *, run: Run, job: prepared.Job
+    todo: Sequence[int], done: Mapping[int, units.Records], *, run: Run, job: prepare_worker.Job
 ) -> Iterator[ledger.Record]:
     """Records of some fragments, as they are done."""
     recipe, wanted, workers = run.recipe, set(todo), units.workers(run)
     chosen = [f for f in run.fragments if f.ordinal in wanted]
     parts = {ordinal: sorted(r["part"] for r in done[ordinal].values()) for ordinal in todo}
     alone = [(f, parts[f.ordinal]) for f in chosen if f.kind != "grouped"]
-    read, work = partial(prepared.read, job=job), partial(prepared.work, job=job)
+    read, work = partial(prepare_worker.read, job=job), partial(prepare_worker.work, job=job)
     yield from stream.fragments(
-        alone, read, work, workers=workers, pool=pools.pool(recipe, job, prepared.begin)
+        alone, read, work, workers=workers, pool=pools.pool(recipe, job, prepare_worker.begin)
     )
     for name in sorted({f.source for f in chosen if f.kind == "grouped"}):
         buckets = [f for f in chosen if f.kind == "grouped" and f.source == name]
         yield from stream.grouped(
             fragments.inputs(buckets[0]),
             buckets,
-            partial(prepared.read_grouped, job=job),
-            partial(prepared.work_grouped, job=job),
+            partial(prepare_worker.read_grouped, job=job),
+            partial(prepare_worker.work_grouped, job=job),
             workers=workers,
-            pool=pools.pool(recipe, job, prepared.begin_grouped),
+            pool=pools.pool(recipe, job, prepare_worker.begin_grouped),
         )
 
 

@@ -13,6 +13,7 @@ import resource
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import takewhile
 from types import ModuleType
 from typing import Any
 
@@ -28,14 +29,14 @@ from headrace.cluster.fragments import Fragment
 from headrace.pipelines import books, schema
 from headrace.pipelines.passes import parts, pii_audit
 from headrace.pipelines.recipe import Recipe
-from headrace.pipelines.stages.read import grouping, rows
+from headrace.pipelines.stages.pii import stage as pii
+from headrace.pipelines.stages.read import grouping
+from headrace.pipelines.stages.read import rows as read_rows
 from headrace.pipelines.stages.read.source import Source
 
 NAME = parts.PREPARE
 MARKS = ("drop", "error", "detail", "bytes_lost")
 READ_SECONDS = b"headrace.read_seconds"
-# Rows that these stages mark have not been masked yet: their text is withheld.
-BEFORE_MASKING = ("read", "clean", "quality", "pii")
 # So many rows do not all break a stage by what they hold: then it is the stage, and the run stops.
 ROWS_AT_FAULT = 100
 
@@ -55,8 +56,8 @@ class Job:
 
 
 def read(fragment: Fragment, job: Job) -> Iterator[pa.Table]:
-    """Parts of a fragment that can be read on its own; at least one, each with its CPU seconds."""
-    tables = rows.read(
+    """Parts of a fragment that can be read on its own; at least one, each with the CPU seconds it took."""
+    tables = read_rows.read(
         fragment, job.source(fragment), fragment_size=job.recipe.fragment_size, seed=job.recipe.seed
     )
     any_part = False
@@ -72,7 +73,7 @@ def read(fragment: Fragment, job: Job) -> Iterator[pa.Table]:
 
 
 def read_grouped(fragment: Fragment, job: Job) -> Iterator[pa.Table]:
-    """Records of one input of a `group_by` source, with the bucket of each (for the shuffle)."""
+    """Records of one input of a `group_by` source, each with its bucket and the CPU seconds it took."""
     tables = grouping.read_grouped(
         fragment,
         job.source(fragment),
@@ -85,14 +86,13 @@ def read_grouped(fragment: Fragment, job: Job) -> Iterator[pa.Table]:
         table = next(tables, None)
         if table is None:
             return
-        # CPU seconds travel in the first row of each table and are summed in the bucket.
-        seconds = np.zeros(table.num_rows)
-        if table.num_rows:
-            seconds[0] = time.process_time() - started
-        yield table.append_column("seconds", pa.array(seconds))
+        # The shuffle cuts and joins tables: only what each record took by itself reaches its bucket.
+        share = (time.process_time() - started) / max(table.num_rows, 1)
+        yield table.append_column("read_seconds", pa.repeat(share, table.num_rows))
 
 
 def _with_seconds(table: pa.Table, seconds: float) -> pa.Table:
+    """`table`, with the CPU seconds it took to read beside it, in its schema's metadata."""
     return table.replace_schema_metadata({READ_SECONDS: repr(seconds)})
 
 
@@ -109,12 +109,13 @@ def begin_grouped(
 
 
 def _assembled(fragment: Fragment, records: pa.Table, job: Job) -> pa.Table:
+    """The rows of a bucket, with the CPU seconds that reading its records and joining them took."""
+    seconds = pc.sum(records["read_seconds"]).as_py() or 0.0
     started = time.process_time()
-    table = grouping.assemble(records, fragment, job.source(fragment), seed=job.recipe.seed)
-    seconds = time.process_time() - started
-    if "seconds" in records.column_names:
-        seconds += pc.sum(records["seconds"]).as_py() or 0.0
-    return _with_seconds(table, seconds)
+    table = grouping.assemble(
+        records.drop_columns("read_seconds"), fragment, job.source(fragment), seed=job.recipe.seed
+    )
+    return _with_seconds(table, seconds + time.process_time() - started)
 
 
 def work(fragment: Fragment, part: int, last: bool, table: pa.Table, job: Job) -> ledger.Record:
@@ -134,7 +135,7 @@ def begin(
         "entering": entering,
         "content": _content_hash(table),
         "characters.in": books.lengths(table),
-        "stages": {"read": books.timing(read_seconds, table)},
+        "stages": {read_rows.NAME: books.timing(read_seconds, table)},
     }
     for stage in _modules(job.stages[: job.pooled]):
         table, state["stages"][stage.NAME] = _timed(stage, table, getattr(job.recipe, stage.NAME))
@@ -157,7 +158,8 @@ def finish(
     marked = table.filter(pc.invert(schema.live(table)))
     outputs = [write(recipe.output, f"prepared/part-{name}.parquet", kept)]
     if marked.num_rows:
-        text = rejected(marked, withhold=() if recipe.quarantine.text else BEFORE_MASKING)
+        withhold = () if recipe.quarantine.text else unmasked([s.NAME for s in _modules(job.stages)])
+        text = rejected(marked, withhold)
         outputs.append(write(recipe.output, f"rejected/part-{name}.parquet", text))
     record: ledger.Record = {
         "ordinal": fragment.ordinal,
@@ -227,10 +229,7 @@ def _bisected(stage: ModuleType, table: pa.Table, config: Any) -> pa.Table:
         raise
     except Exception as error:  # noqa: BLE001 - whatever a row makes a stage raise
         if table.num_rows == 1:
-            marked = schema.mark(table, "error", [f"{stage.NAME}.error"])
-            # The type alone: a message may quote the row.
-            index = marked.schema.get_field_index("detail")
-            return marked.set_column(index, "detail", pa.array([type(error).__name__], pa.string()))
+            return schema.quarantine(table, [type(error).__name__], f"{stage.NAME}.error")
         pieces = [_bisected(stage, half, config) for half in _halves(table)]
         return pa.concat_tables(pieces, promote_options="default")
 
@@ -240,6 +239,12 @@ def _halves(table: pa.Table) -> tuple[pa.Table, pa.Table]:
     return table.slice(0, half), table.slice(half)
 
 
+def unmasked(stages: Sequence[str]) -> tuple[str, ...]:
+    """The stages whose marked rows have not been masked: reading, and those of `stages` up to masking."""
+    first = takewhile(lambda name: name != pii.NAME, stages)
+    return (read_rows.NAME, *first, pii.NAME)
+
+
 def rejected(marked: pa.Table, withhold: Sequence[str]) -> pa.Table:
     """Marked rows as they are kept in `rejected/`; text only as masked, or where it may be shown."""
     reason = pc.coalesce(marked["drop"], marked["error"])
@@ -247,7 +252,7 @@ def rejected(marked: pa.Table, withhold: Sequence[str]) -> pa.Table:
     hidden = pc.is_in(stage, pa.array(list(withhold), pa.string()))
     messages = pc.if_else(hidden, pa.scalar(None, schema.MESSAGES), marked["messages"])
     # Where the stage that masks paths broke, the path is what it was.
-    file = pc.if_else(pc.equal(stage, "pii"), pa.scalar("(withheld)"), marked["file"])
+    file = pc.if_else(pc.equal(stage, pii.NAME), pa.scalar("(withheld)"), marked["file"])
     return pa.table(
         {
             **{c: marked[c] for c in ("row_id", "n_records", "source")},

@@ -87,28 +87,28 @@ def _passages(shared: ledger.Record, windows: Sequence[ledger.Record]) -> dict[s
 
 def _packed(run: Run, windows: Sequence[ledger.Record]) -> dict[str, dict[str, Any]]:
     length = pack.length(run.recipe.pack, run.recipe.tokenise)
-    found = {}
+    sides = {}
     for side in SPLITS:
         sums = {
             n: sum(r["packed"].get(side, {}).get(n, 0) for r in windows)
             for n in ("rows", "samples", "tokens")
         }
         fill = sums["tokens"] / (sums["rows"] * length) if sums["rows"] else 0.0
-        found[side] = {**sums, "fill": round(fill, 6)}
-    return found
+        sides[side] = {**sums, "fill": round(fill, 6)}
+    return sides
 
 
 def _sources(
     run: Run, rows: Sequence[ledger.Record], windows: Sequence[ledger.Record]
 ) -> dict[str, dict[str, Any]]:
-    found = {}
+    sources = {}
     for source in run.recipe.sources:
         name = str(source.name)
         first = books.total(r["books"] for r in rows if r["source"] == name)
         last = books.total(r["by_source"][name] for r in windows if name in r["by_source"])
-        found[name] = _whole(first, last)
-        books.check(found[name], first["in"], f"source {name!r}")
-    return found
+        sources[name] = _whole(first, last)
+        books.check(sources[name], first["in"], f"source {name!r}")
+    return sources
 
 
 def _histograms(rows: Sequence[ledger.Record], windows: Sequence[ledger.Record]) -> dict[str, Any]:
@@ -138,10 +138,10 @@ def digest(path: str, *, workers: int) -> str:
     Cost: reads `packed/` once in tasks; the driver sees 16 bytes a packed row.
     """
     whole = xxhash.xxh3_128()
-    found = files(path)
-    hashes = stream.each(_row_hashes, [p for _, p in found], workers=workers, name="digest")
+    shards = files(path)
+    hashes = stream.each(_row_hashes, [p for _, p in shards], workers=workers, name="digest")
     side_before = None
-    for (side, _), rows in zip(found, hashes, strict=True):
+    for (side, _), rows in zip(shards, hashes, strict=True):
         if side != side_before:
             whole.update(side.encode())
             side_before = side

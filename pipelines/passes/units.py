@@ -12,9 +12,9 @@ import unicodedata
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
-from headrace.cluster import ledger, session, storage
+from headrace.cluster import ledger, session, storage, stream
 from headrace.cluster.errors import BooksError
 from headrace.cluster.metrics import Recorder
 from headrace.pipelines.console import Mode, Progress, say
@@ -26,6 +26,7 @@ PACK_LIBRARIES = ("tokenizers", "gigatoken", "transformers", "jinja2", "pyarrow"
 
 # Records of one unit by their name in the ledger: a fragment has one a part, a window one.
 Records = dict[str, ledger.Record]
+Item = TypeVar("Item")
 # Works on the units with these numbers, of which these records are done already; gives records as they come.
 Work = Callable[[Sequence[int], Mapping[int, Records]], Iterator[ledger.Record]]
 
@@ -55,28 +56,39 @@ def resume(
 
     Raises: BooksError where a unit has no complete record in the end; what `work` raises.
     """
-    held: dict[int, Records] = {number: {} for number in keys}
+    records: dict[int, Records] = {number: {} for number in keys}
     for unit, record in ledger.load(run.path, which.name).items():
         if keys.get(record[which.number]) == record["key"]:
-            held[record[which.number]][unit] = record
-    todo = [number for number in keys if not which.complete(held[number])]
+            records[record[which.number]][unit] = record
+    todo = [number for number in keys if not which.complete(records[number])]
     if len(todo) < len(keys):
         say_skipped(mode, which.name, len(keys) - len(todo), len(keys))
     metrics = Recorder()
     total = sum(sizes[number] for number in todo)
     with Progress(which.name, total, len(todo), mode if todo else "quiet") as bar:
-        for record in work(todo, held) if todo else ():
+        for record in work(todo, records) if todo else ():
             number = record[which.number]
-            held[number][which.unit(record)] = record
-            whole = which.complete(held[number])
+            records[number][which.unit(record)] = record
+            whole = which.complete(records[number])
             _show(bar, metrics, record, sizes[number] if whole else 0, int(whole))
             metrics.units(which.name, len(keys) - len(todo) + bar.fragments, len(keys))
     for number in keys:
-        if not which.complete(held[number]):
+        if not which.complete(records[number]):
             raise BooksError(f"pass {which.name}: unit {number} has parts that were not committed")
-    live = {unit: held[number][unit] for number in keys for unit in sorted(held[number])}
+    live = {unit: records[number][unit] for number in keys for unit in sorted(records[number])}
     _tidy(run, which, live)
     return list(live.values())
+
+
+def tasks(
+    run: Run, which: Pass, function: Callable[[Item], ledger.Record], items: Mapping[int, Item]
+) -> Work:
+    """What `resume` calls where a unit is one task: `function` over the units' `items`, as many as fit."""
+
+    def work(todo: Sequence[int], done: Mapping[int, Records]) -> Iterator[ledger.Record]:
+        return stream.each(function, [items[n] for n in todo], workers=workers(run), name=which.name)
+
+    return work
 
 
 def say_skipped(mode: Mode, name: str, done: int, units: int) -> None:
@@ -120,8 +132,8 @@ def workers(run: Run) -> int:
 @cache
 def versions(libraries: tuple[str, ...]) -> dict[str, str]:
     """Installed versions, with Python's and Unicode's."""
-    found = {name: importlib.metadata.version(name) for name in libraries}
-    return {**found, "python": platform.python_version(), "unicode": unicodedata.unidata_version}
+    installed = {name: importlib.metadata.version(name) for name in libraries}
+    return {**installed, "python": platform.python_version(), "unicode": unicodedata.unidata_version}
 
 
 def config_key(stage: Any, config: Any) -> list[Any]:

@@ -1,51 +1,53 @@
 """Training curves and the judgement of tuned beside base, for the report.
 
-What: brings what training and evaluation wrote to one form, and says in plain words whether the
+What: takes what training and evaluation wrote into run.json, draws it, and says in plain words whether the
 tuned model is better than its base.
 
-The judgement: a metric counts as better or worse only where the bootstrap interval of its gain does
-not hold zero; without an interval the sign alone is told, and the report says so.
+The judgement of one metric is evaluation's (`evaluate.metrics`): better or worse only where the bootstrap
+interval of its gain does not hold zero.
 """
 
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import Any, TypeGuard
+from typing import Any
 
+from headrace.pipelines.evaluate.config import LOWER_IS_BETTER, VERDICTS, Metric, Verdict
 from headrace.pipelines.report import plots
 
-LOWER = ("loss", "perplexity")  # the smaller the better
-FIRST = ("exact_match", "rougeL", "rouge_l", "rouge", "bleu", "loss", "perplexity")  # told in this order
-NAMES = {
+# What the page calls each metric, in the order in which it shows them: first what people read.
+NAMES: dict[Metric, str] = {
+    "exact_match": "exact match",
     "rougeL": "ROUGE-L",
-    "rouge_l": "ROUGE-L",
-    "rouge1": "ROUGE-1",
-    "rouge2": "ROUGE-2",
-    "rouge": "ROUGE",
     "bleu": "BLEU",
+    "rouge1": "ROUGE-1",
+    "token_accuracy": "token accuracy",
+    "loss": "loss",
+    "perplexity": "perplexity",
 }
-# Names that curves go by, in run.json and in a training's history.
-LOSS = ("loss", "train_loss")
-VALIDATION = ("validation", "validation_loss", "eval_loss")
-RATE = ("lr", "learning_rate", "rate")
+# What is told of a training beside its curves.
+FACTS = ("epochs", "best_step", "best_validation", "tokens", "seconds", "tokens_per_second")
 SAMPLES = 8
 CHARACTERS = 1200  # of one text of a sample
-METRICS = 24
-FACTS = 30
 
 Curve = list[tuple[float, float]]
 
 
 @dataclass(frozen=True)
-class Metric:
-    """One metric of both models; `interval` is that of `tuned - base`, None where not measured."""
+class Compared:
+    """One metric of both models; `interval` is that of `tuned - base`, None where it is not finite."""
 
-    name: str
+    metric: Metric
     base: float
     tuned: float
     interval: tuple[float, float] | None
-    lower_is_better: bool
+    verdict: Verdict
+
+    @property
+    def name(self) -> str:
+        """What the page calls it."""
+        return NAMES[self.metric]
 
     @property
     def change(self) -> float:
@@ -53,158 +55,83 @@ class Metric:
         return self.tuned - self.base
 
     @property
-    def verdict(self) -> str:
-        """ "better", "worse" or "same" (no difference that the interval allows to claim)."""
-        if self.change == 0 or (self.interval and self.interval[0] <= 0 <= self.interval[1]):
-            return "same"
-        return "better" if (self.change < 0) == self.lower_is_better else "worse"
+    def lower_is_better(self) -> bool:
+        """Whether less of it is better."""
+        return self.metric in LOWER_IS_BETTER
 
 
-def metrics(told: Any, outputs: Sequence[Any]) -> dict[str, Any] | None:
+def metrics(scores: Mapping[str, Any]) -> dict[str, Any] | None:
     """The table of metrics, their plot and the verdict; None before evaluation.
 
-    `told` is run.json's `evaluate` ({metric: {base, tuned, interval?}}), `outputs` what
-    evaluation/*.json hold: their "metrics" add what run.json leaves out.
+    `scores` is run.json's `evaluate`: by metric base, tuned, interval, verdict and n. A metric that is not
+    finite for one of the models has null there and is left out.
     """
-    merged: dict[str, dict[str, Any]] = {}
-    for part in [*(o.get("metrics") for o in outputs if isinstance(o, dict)), told]:
-        for name, values in (part or {}).items() if isinstance(part, dict) else ():
-            if isinstance(values, dict):
-                merged.setdefault(str(name), {}).update(values)
-    found = [m for m in (_metric(n, v) for n, v in merged.items()) if m]
-    if not found:
+    shown = [
+        _compared(metric, scores[metric])
+        for metric in NAMES
+        if metric in scores and None not in (scores[metric]["base"], scores[metric]["tuned"])
+    ]
+    if not shown:
         return None
-    found = sorted(found, key=lambda m: (_rank(m.name), m.name))[:METRICS]
     return {
-        "shown": found,
-        "names": {m.name: NAMES.get(m.name, m.name.replace("_", " ")) for m in found},
-        "plot": plots.comparison(
-            [(NAMES.get(m.name, m.name.replace("_", " "))[:40], m.base, m.tuned) for m in found]
-        ),
-        "intervals": any(m.interval for m in found),
-        **verdict(found),
+        "shown": shown,
+        "plot": plots.comparison([(one.name, one.base, one.tuned) for one in shown]),
+        **_judged(shown),
     }
 
 
-def _rank(name: str) -> int:
-    return FIRST.index(name) if name in FIRST else len(FIRST) - len(LOWER)
+def _compared(metric: Metric, score: Mapping[str, Any]) -> Compared:
+    low, high = score["interval"]
+    interval = None if low is None or high is None else (low, high)
+    return Compared(metric, score["base"], score["tuned"], interval, score["verdict"])
 
 
-def _metric(name: str, values: Mapping[str, Any]) -> Metric | None:
-    base, tuned = values.get("base"), values.get("tuned")
-    if not _number(base) or not _number(tuned):
-        return None
-    interval = values.get("interval")
-    if isinstance(interval, Mapping):
-        interval = (interval.get("low"), interval.get("high"))
-    ends = [float(x) for x in interval or () if _number(x)]
-    lower = any(name == word or name.endswith(f"_{word}") for word in LOWER)
-    return Metric(name, float(base), float(tuned), (ends[0], ends[1]) if len(ends) == 2 else None, lower)
-
-
-def verdict(found: Sequence[Metric]) -> dict[str, Any]:
-    """Whether the tuned model is better than its base, in one word and with the counts."""
-    counts = {word: sum(m.verdict == word for m in found) for word in ("better", "worse", "same")}
-    if counts["better"] and counts["worse"]:
-        word = "mixed"
-    elif counts["better"] or counts["worse"]:
-        word = "better" if counts["better"] else "worse"
-    else:
-        word = "same"
+def _judged(shown: Sequence[Compared]) -> dict[str, Any]:
+    """Whether the tuned model is better than its base: in one word, "mixed" or a verdict, and with counts."""
+    counts = {verdict: sum(one.verdict == verdict for one in shown) for verdict in VERDICTS}
+    given = [verdict for verdict in VERDICTS[:2] if counts[verdict]]
+    word = VERDICTS[2] if not given else given[0] if len(given) == 1 else "mixed"
     return {"verdict": word, "counts": counts}
 
 
-def training(told: Any, history: Any) -> dict[str, Any] | None:
-    """Curves of a training, from checkpoints/history.json, else run.json's `train`; None before training.
-
-    Either may hold a curve as plain numbers (with `<name>_steps` beside them where not every step has
-    one), as [step, value] pairs or as records with `step`; the history may also be one list of records
-    that hold several values of a step.
-    """
-    told = told if isinstance(told, dict) else {}
-    held = _columns(history)
-    steps = told.get("steps") if isinstance(told.get("steps"), int) else None
-    loss, validation, rate = (_first((held, told), names, steps) for names in (LOSS, VALIDATION, RATE))
-    if not loss and not validation:
+def training(history: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Curves of a training, of run.json's `train` as `train.driver.run` returns it; None before training."""
+    if not history:
         return None
-    facts = {k: v for k, v in told.items() if k != "steps" and isinstance(v, int | float | str)}
+    loss, rate = (_curve(range(1, history["steps"] + 1), history[name]) for name in ("loss", "learning_rate"))
+    validation = _curve(history["validation_steps"], history["validation"])
+    best = (history["best_step"], history["best_validation"])
     return {
-        "steps": steps or int(max(x for x, _ in [*loss, *validation])),
+        "steps": history["steps"],
         "first": loss[0][1] if loss else None,
         "last": loss[-1][1] if loss else None,
-        "best": min(validation, key=lambda p: p[1]) if validation else None,
+        "best": best if best[1] is not None else None,
         "rising": _rises(validation),
         "plot": plots.training(loss, validation, rate),
-        "facts": {k: facts[k] for k in list(facts)[:FACTS]},
+        "facts": {name: history[name] for name in FACTS if history[name] is not None},
     }
 
 
-def _columns(history: Any) -> dict[str, Any]:
-    """A history by name: as it is, or from a list of records that hold several values of a step."""
-    if isinstance(history, dict):
-        return history
-    columns: dict[str, Any] = {}
-    for record in history if isinstance(history, list) else ():
-        for name, value in record.items() if isinstance(record, dict) else ():
-            columns.setdefault(str(name), []).append([record.get("step"), value])
-    return columns
+def _curve(steps: Sequence[int], values: Sequence[float]) -> Curve:
+    """(step, value) pairs; what is not finite cannot be drawn and is left out."""
+    pairs = zip(steps, values, strict=True)
+    return [(float(step), float(value)) for step, value in pairs if math.isfinite(value)]
 
 
-def _first(places: Sequence[Mapping[str, Any]], names: Sequence[str], steps: int | None) -> Curve:
-    """The first curve that is there, by place and then by name."""
-    for place in places:
-        for name in names:
-            found = _curve(place.get(name), place.get(f"{name}_steps"), steps)
-            if found:
-                return found
-    return []
-
-
-def _curve(values: Any, at: Any, steps: int | None) -> Curve:
-    """(step, value) pairs; plain numbers stand at the steps `at`, or evenly over all `steps`."""
-    if not isinstance(values, list) or not values:
-        return []
-    if isinstance(at, list) and len(at) == len(values):
-        values = [[x, y] for x, y in zip(at, values, strict=True)]
-    if all(_number(v) for v in values):
-        every = (steps or len(values)) / len(values)
-        return [((i + 1) * every, float(v)) for i, v in enumerate(values)]
-    found = []
-    for value in values:
-        if isinstance(value, dict):
-            measured = next((value[n] for n in (*LOSS, *VALIDATION, *RATE) if n in value), None)
-            value = [value.get("step"), measured]
-        if isinstance(value, list) and len(value) == 2 and all(_number(v) for v in value):
-            found.append((float(value[0]), float(value[1])))
-    return found
-
-
-def _number(value: Any) -> TypeGuard[float]:
-    """Whether `value` can be drawn and compared: JSON may hold NaN, and true is no number here."""
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-
-
-def _rises(validation: Sequence[tuple[float, float]]) -> bool:
+def _rises(validation: Curve) -> bool:
     """Whether validation loss rose at each of the last two measurements: a sign of overfitting."""
     return len(validation) > 2 and all(b[1] > a[1] for a, b in pairwise(validation[-3:]))
 
 
-def samples(outputs: Sequence[Any]) -> list[dict[str, str]]:
-    """Some answers of both models: {prompt, reference, base, tuned}, cut to a readable length."""
-    found = []
-    for output in outputs:
-        rows = output.get("samples") if isinstance(output, dict) else output
-        for row in rows if isinstance(rows, list) else ():
-            if isinstance(row, dict) and {"base", "tuned"} <= row.keys():
-                names = ("prompt", "reference", "base", "tuned")
-                found.append({n: _cut(row.get(n)) for n in names})
-    return found[:SAMPLES]
+def samples(written: Mapping[str, Any]) -> list[dict[str, str]]:
+    """Some answers of both models: {prompt, reference, base, tuned}, cut to a readable length.
+
+    `written` is evaluation/samples.json; empty before evaluation.
+    """
+    rows = written.get("samples", ())
+    return [{name: _cut(text) for name, text in row.items()} for row in rows[:SAMPLES]]
 
 
-def _cut(text: Any) -> str:
-    text = "" if text is None else str(text)
-    return (
-        text
-        if len(text) <= CHARACTERS
-        else f"{text[:CHARACTERS]} … {len(text) - CHARACTERS:,} characters more"
-    )
+def _cut(text: str) -> str:
+    more = len(text) - CHARACTERS
+    return text if more <= 0 else f"{text[:CHARACTERS]} … {more:,} characters more"

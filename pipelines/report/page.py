@@ -1,8 +1,8 @@
 """report.html: what a run did, on one page that needs no network, for people.
 
-What: reads what a run directory holds (run.json, recipe.yaml, evaluation/*.json,
-checkpoints/history.json, duplicates/, and of prepared/ only the rows shown as examples) and fills
-`page.html.j2`. What is not there yet is left out, and the page says so.
+What: reads what a run directory holds (run.json, recipe.yaml, evaluation/samples.json, duplicates/, and of
+prepared/ only the rows shown as examples) and fills `page.html.j2`. What is not there yet is left out, and
+the page says so.
 
 Why: the verdict first, in plain words with numbers; then everything that it rests on.
 
@@ -13,7 +13,7 @@ script, and a content policy forbids any: hostile rows stay text. Rows are shown
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +22,10 @@ import yaml
 
 from headrace.cluster import storage
 from headrace.cluster.errors import OutputError
-from headrace.pipelines import stored as examples
+from headrace.pipelines import stored
 from headrace.pipelines.console import duration
 from headrace.pipelines.passes import pii_audit
-from headrace.pipelines.report import comparison as scoreboard
-from headrace.pipelines.report import plots
+from headrace.pipelines.report import comparison, pairs, plots
 from headrace.pipelines.schema import SPLITS
 
 Run = dict[str, Any]
@@ -40,8 +39,8 @@ RECIPE = 60_000  # characters
 # What run.json says of the run as a whole and the page shows as it is.
 FACTS = ("digest", "versions", "memory", "bytes_lost", "fragments", "tokenizer", "shortened")
 
-# The stages of the flow, in order, and what each one judges.
-STAGES = {
+# What each stage of the flow judges.
+JUDGED = {
     "read": "whether it can be read",
     "clean": "what is left after repair",
     "quality": "length, repetition, characters",
@@ -56,39 +55,38 @@ STAGES = {
 CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
 
 
-def build(run_directory: str) -> str:
-    """Write the report of a run; returns its path, local or `s3://`.
+def build(run_directory: str, stages: Sequence[str]) -> str:
+    """Write the report of a run; returns its path, local or `s3://`. `stages`: their names, in order.
 
     Raises: OutputError where the directory holds no run.json that can be read; StorageError.
     """
-    page = render(run_directory)
+    page = render(run_directory, stages)
     path = storage.join(run_directory, NAME)
     storage.put(path, page.encode("utf-8"))
     return path
 
 
-def render(run_directory: str) -> str:
+def render(run_directory: str, stages: Sequence[str]) -> str:
     """The page as text. Raises: OutputError, StorageError."""
     run = _run(run_directory)
-    outputs = [_json(e.path) for e in _files(run_directory, "evaluation", ".json")]
-    history = _json(storage.join(run_directory, "checkpoints", "history.json"))
+    answers = _json(storage.join(run_directory, "evaluation", "samples.json"))
     recipe = _text(storage.join(run_directory, "recipe.yaml"))
     page = _template().render(
         name=Path(run_directory.rstrip("/")).name,
         rows=_rows(run),
         passes=_passes(run),
-        flow=_flow(run),
-        reasons=_reasons(run),
-        sources=_sources(run),
+        flow=_flow(run, stages),
+        reasons=_reasons(run, stages),
+        sources=_sources(run, stages),
         lengths=_lengths(run),
         duplicates=_duplicates(run_directory, run, recipe),
         passages=_passages(run_directory, run),
         pii=pii_audit.view(run, _json(storage.join(run_directory, pii_audit.FILE)), ROWS),
         splits=_splits(run),
         packed=_packed(run),
-        training=scoreboard.training(run.get("train"), history),
-        metrics=scoreboard.metrics(run.get("evaluate"), outputs),
-        samples=scoreboard.samples(outputs),
+        training=comparison.training(run.get("train") or {}),
+        metrics=comparison.metrics(run.get("evaluate") or {}),
+        samples=comparison.samples(answers or {}),
         stages=_stages(run),
         run={k: run.get(k) for k in FACTS},
         recipe=recipe and recipe[:RECIPE],
@@ -161,11 +159,6 @@ def _text(path: str) -> str | None:
         return None
 
 
-def _files(run_directory: str, folder: str, suffix: str) -> list[storage.Entry]:
-    entries = storage.listing(storage.join(run_directory, folder))
-    return [e for e in entries if e.path.endswith(suffix)]
-
-
 def _rows(run: Run) -> dict[str, Any] | None:
     """Books of the whole run with their sums; None where there are none."""
     return _book(run["rows"]) if run.get("rows") else None
@@ -194,24 +187,24 @@ def _passes(run: Run) -> list[dict[str, Any]]:
     return [{"name": name, **book} for name, book in books.items()]
 
 
-def _marks(book: Mapping[str, Any]) -> list[tuple[str, int, str]]:
+def _marks(book: Mapping[str, Any], stages: Sequence[str]) -> list[tuple[str, int, str]]:
     """(reason, records, kind) in the order of the stages, the largest of a stage first."""
-    order = list(STAGES)
-    found = [(r, n, "quarantined") for r, n in book["quarantined"].items()]
-    found += [(r, n, "dropped") for r, n in book["dropped"].items()]
+    marks = [(r, n, "quarantined") for r, n in book["quarantined"].items()]
+    marks += [(r, n, "dropped") for r, n in book["dropped"].items()]
 
-    def place(mark: tuple[str, int, str]) -> tuple[int, int, str]:
-        stage = mark[0].partition(".")[0]
-        return (order.index(stage) if stage in order else len(order), -mark[1], mark[0])
+    def order(mark: tuple[str, int, str]) -> tuple[int, int, str]:
+        reason, records, _ = mark
+        stage = reason.partition(".")[0]
+        return (stages.index(stage) if stage in stages else len(stages), -records, reason)
 
-    return sorted(found, key=place)
+    return sorted(marks, key=order)
 
 
-def _flow(run: Run) -> Any:
+def _flow(run: Run, stages: Sequence[str]) -> Any:
     rows = _rows(run)
     if rows is None:
         return None
-    marks = _marks(rows)
+    marks = _marks(rows, stages)
     largest = sorted(marks, key=lambda m: -m[1])[:STEPS]
     steps = [(_label(reason), n, kind) for reason, n, kind in marks if (reason, n, kind) in largest]
     rest = sum(n for _, n, _ in marks) - sum(n for _, n, _ in largest)
@@ -224,62 +217,64 @@ def _label(text: str) -> str:
     return text if len(text) <= 36 else f"{text[:35]}…"
 
 
-def _reasons(run: Run) -> list[dict[str, Any]]:
+def _reasons(run: Run, stages: Sequence[str]) -> list[dict[str, Any]]:
     """One entry a reason; what its stage judges is said at the first reason of each stage."""
     rows = _rows(run)
-    marks = _marks(rows)[: 2 * ROWS] if rows else []
+    marks = _marks(rows, stages)[: 2 * ROWS] if rows else []
     most = max((n for _, n, _ in marks), default=1) or 1
-    found, before = [], ""
+    entries, before = [], ""
     for reason, n, kind in marks:
         stage = reason.partition(".")[0]
         share = n / rows["in"] if rows and rows["in"] else 0.0
         entry = {"reason": reason, "kind": kind, "records": n, "share": share, "bar": n / most}
-        found.append({**entry, "means": STAGES.get(stage, "") if stage != before else ""})
+        entries.append({**entry, "means": JUDGED.get(stage, "") if stage != before else ""})
         before = stage
-    return found
+    return entries
 
 
-def _sources(run: Run) -> dict[str, Any]:
+def _sources(run: Run, stages: Sequence[str]) -> dict[str, Any]:
     """Books by source, the largest first, and their reasons."""
     books = [{"name": str(name), **_book(book)} for name, book in (run.get("sources") or {}).items()]
     books.sort(key=lambda b: (-b["in"], b["name"]))
     for book in books:
-        book["reasons"] = sorted(_marks(book), key=lambda m: -m[1])[:6]
+        book["reasons"] = sorted(_marks(book, stages), key=lambda m: -m[1])[:6]
     return {"shown": books[:ROWS], "more": max(0, len(books) - ROWS)}
 
 
 def _lengths(run: Run) -> dict[str, Any]:
-    held = {name: h for name, h in (run.get("histograms") or {}).items() if sum(h.get("counts") or [])}
+    filled = {name: h for name, h in (run.get("histograms") or {}).items() if sum(h.get("counts") or [])}
     named = {"characters.in": "in", "characters.kept": "kept"}
-    characters = [(t, held[n]["edges"], held[n]["counts"]) for n, t in named.items() if n in held]
-    found: dict[str, Any] = {"characters": None, "tokens": None}
+    characters = [(t, filled[n]["edges"], filled[n]["counts"]) for n, t in named.items() if n in filled]
+    shown: dict[str, Any] = {"characters": None, "tokens": None}
     if characters:
         title = "Rows by their length in characters, as they came in and as kept after pass 1."
-        found["characters"] = plots.lengths("characters", characters, "characters a row", "rows", title)
-    if "tokens" in held:
-        tokens = [("samples", held["tokens"]["edges"], held["tokens"]["counts"])]
-        found["tokens"] = plots.lengths(
+        shown["characters"] = plots.lengths("characters", characters, "characters a row", "rows", title)
+    if "tokens" in filled:
+        tokens = [("samples", filled["tokens"]["edges"], filled["tokens"]["counts"])]
+        shown["tokens"] = plots.lengths(
             "tokens", tokens, "tokens", "samples", "Samples by their length in tokens."
         )
-    return found
+    return shown
 
 
 def _duplicates(run_directory: str, run: Run, recipe: str | None) -> dict[str, Any] | None:
-    told = run.get("duplicates")
-    shown = {kind: examples.pairs(run_directory, kind, count) for kind, count in PAIRS.items()}
-    if not told and not any(shown.values()):
+    duplicates = run.get("duplicates")
+    shown = {kind: pairs.pairs(run_directory, kind, count) for kind, count in PAIRS.items()}
+    if not duplicates and not any(shown.values()):
         return None
-    told = told or {}
+    duplicates = duplicates or {}
     used = _number(recipe, "threshold")
-    points = [(float(p["threshold"]), float(p["rows"])) for p in told.get("thresholds") or []]
-    clusters = sorted(told.get("clusters") or [], key=lambda c: (-c["rows"], str(c.get("kept"))))
+    points = [(float(p["threshold"]), float(p["rows"])) for p in duplicates.get("thresholds") or []]
+    clusters = sorted(duplicates.get("clusters") or [], key=lambda c: (-c["rows"], str(c.get("kept"))))
     counts = {
-        k: int(told[k]) for k in ("exact", "near", "sketch", "borderline", "alike", "against") if k in told
+        k: int(duplicates[k])
+        for k in ("exact", "near", "sketch", "borderline", "alike", "against")
+        if k in duplicates
     }
     return {
         "counts": counts,
         "removed": sum(counts.get(rule, 0) for rule in ("exact", "near", "sketch")),
-        "alarms": _alarms(told, _number(recipe, "alarm")),
+        "alarms": _alarms(duplicates, _number(recipe, "alarm")),
         "threshold": used,
         "curve": plots.thresholds(points, used) if len(points) > 1 else None,
         "clusters": _clusters(run_directory, clusters[:CLUSTERS]),
@@ -290,7 +285,7 @@ def _duplicates(run_directory: str, run: Run, recipe: str | None) -> dict[str, A
 def _clusters(run_directory: str, clusters: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Clusters with the place and the first words of the row that stands for each."""
     own = [c["kept"] for c in clusters if isinstance(c.get("kept"), int) and not c.get("run")]
-    kept = examples.find(run_directory, own)
+    kept = stored.find(run_directory, own)
     return [
         {
             "rows": c["rows"],
@@ -302,19 +297,21 @@ def _clusters(run_directory: str, clusters: list[dict[str, Any]]) -> list[dict[s
     ]
 
 
-def _alarms(told: dict[str, Any], most: float | None) -> list[tuple[str, float]]:
+def _alarms(duplicates: dict[str, Any], most: float | None) -> list[tuple[str, float]]:
     """Sources that lost more than `most` of their rows, with that share, the greatest first."""
-    shares = [(name, n["removed"] / max(n["rows"], 1)) for name, n in (told.get("by_source") or {}).items()]
+    shares = [
+        (name, n["removed"] / max(n["rows"], 1)) for name, n in (duplicates.get("by_source") or {}).items()
+    ]
     return sorted((s for s in shares if most is not None and s[1] > most), key=lambda s: (-s[1], s[0]))
 
 
 def _passages(run_directory: str, run: Run) -> dict[str, Any] | None:
     """Repeated passages, those first that filled the most; None where none were looked for."""
-    told = run.get("passages")
-    if not told:
+    passages = run.get("passages")
+    if not passages:
         return None
-    largest = [p for p in told.get("largest") or [] if isinstance(p.get("kept"), int)]
-    kept = examples.find(run_directory, [p["kept"] for p in largest])
+    largest = [p for p in passages.get("largest") or [] if isinstance(p.get("kept"), int)]
+    kept = stored.find(run_directory, [p["kept"] for p in largest])
     for passage in largest:
         row = kept.get(passage["kept"])
         cut = row.text.encode()[passage["start"] : passage["stop"]] if row and not passage["message"] else b""
@@ -322,7 +319,7 @@ def _passages(run_directory: str, run: Run) -> dict[str, Any] | None:
             "place": f"{row.source}: {row.place}" if row else "",
             "text": cut.decode("utf-8", "replace"),
         }
-    return {**told, "largest": largest}
+    return {**passages, "largest": largest}
 
 
 def _number(recipe: str | None, key: str) -> float | None:
@@ -335,8 +332,8 @@ def _number(recipe: str | None, key: str) -> float | None:
 
 
 def _splits(run: Run) -> dict[str, Any] | None:
-    told = run.get("splits") or {}
-    sides = {s: told[s] for s in SPLITS if isinstance(told.get(s), dict)}
+    splits = run.get("splits") or {}
+    sides = {s: splits[s] for s in SPLITS if isinstance(splits.get(s), dict)}
     if not sides:
         return None
     columns = [c for c in ("rows", "records", "clusters", "samples") if any(c in v for v in sides.values())]
@@ -347,8 +344,8 @@ def _splits(run: Run) -> dict[str, Any] | None:
 
 
 def _packed(run: Run) -> dict[str, Any] | None:
-    told = run.get("packed") or {}
-    sides = {s: told[s] for s in SPLITS if isinstance(told.get(s), dict)}
+    packed = run.get("packed") or {}
+    sides = {s: packed[s] for s in SPLITS if isinstance(packed.get(s), dict)}
     if not sides:
         return None
     totals = {n: sum(v.get(n, 0) for v in sides.values()) for n in ("rows", "samples", "tokens")}
@@ -358,11 +355,11 @@ def _packed(run: Run) -> dict[str, Any] | None:
 
 
 def _stages(run: Run) -> dict[str, Any] | None:
-    told = run.get("stages")
-    if not told:
+    stages = run.get("stages")
+    if not stages:
         return None
     shown = []
-    for name, spent in told.items():
+    for name, spent in stages.items():
         seconds, entered = float(spent.get("seconds", 0)), float(spent.get("bytes", 0))
         speed = entered / seconds / 1e6 if seconds > 0 and entered else None
         shown.append(

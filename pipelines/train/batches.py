@@ -34,6 +34,7 @@ from numpy.typing import NDArray
 
 from headrace.cluster import storage
 from headrace.cluster.errors import SourceError
+from headrace.pipelines import arrays
 from headrace.pipelines.schema import IGNORE
 
 COLUMNS = ("input_ids", "labels", "position_ids", "segment_ids")
@@ -96,17 +97,9 @@ def draws(
     ordinals, places = np.unique(row_ids >> np.uint64(32), return_inverse=True)
     wanted = np.array([weights.get(int(o), 1.0) for o in ordinals], np.float64)[places]
     salt = xxhash.xxh3_64_intdigest(f"{seed}/{epoch}".encode())
-    uniform = (_mix(row_ids ^ np.uint64(salt)) >> np.uint64(11)) * 2.0**-53
+    uniform = (arrays.finalised(row_ids ^ np.uint64(salt)) >> np.uint64(11)) * 2.0**-53
     drawn: NDArray[np.int64] = np.floor(wanted + uniform).astype(np.int64)
     return drawn
-
-
-def _mix(values: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    """The finaliser of SplitMix64. Source: https://prng.di.unimi.it/splitmix64.c"""
-    with np.errstate(over="ignore"):
-        values = (values ^ (values >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)
-        values = (values ^ (values >> np.uint64(27))) * np.uint64(0x94D049BB133111EB)
-    return values ^ (values >> np.uint64(31))
 
 
 @dataclass(frozen=True)
@@ -132,14 +125,14 @@ class Plan:
     def order(self, epoch: int) -> Order:
         """The order of `epoch`, the same on every machine."""
         chunks = self.shelf.chunks
-        starts = np.cumsum([0, *(c.rows for c in chunks)])
+        starts = arrays.offsets([c.rows for c in chunks])
         generator = np.random.default_rng([self.seed, epoch])
         shuffled = generator.permutation(len(chunks))
         places, visits = [np.zeros(0, np.int64)], [np.zeros(0, np.int64)]
         for first in range(0, len(chunks), MIXED):
-            held = [int(c) for c in shuffled[first : first + MIXED]]
-            rows = np.concatenate([np.arange(starts[c], starts[c + 1]) for c in held])
-            times = np.concatenate([self._times(chunks[c], epoch) for c in held])
+            taken = [int(c) for c in shuffled[first : first + MIXED]]
+            rows = np.concatenate([np.arange(starts[c], starts[c + 1]) for c in taken])
+            times = np.concatenate([self._times(chunks[c], epoch) for c in taken])
             repeated = np.repeat(rows, times)
             nth = np.arange(len(repeated)) - np.repeat(np.cumsum(times) - times, times)
             mixed = generator.permutation(len(repeated))
@@ -190,8 +183,8 @@ def share(order: Order, step: int, rows_per_step: int, rank: int, ranks: int, ba
     cut = slice(step * rows_per_step + rank, stop, ranks)
     rows = -(-rows_per_step // (ranks * batch)) * batch
     places, visits = np.full(rows, PADDING, np.int64), np.zeros(rows, np.int64)
-    found = order.places[cut]
-    places[: len(found)], visits[: len(found)] = found, order.visits[cut]
+    own = order.places[cut]
+    places[: len(own)], visits[: len(own)] = own, order.visits[cut]
     return Order(places, visits)
 
 
@@ -200,8 +193,8 @@ class Reader:
 
     def __init__(self, plan: Plan, length: int | None = None) -> None:
         self._plan = plan
-        self._starts = np.cumsum([0, *(c.rows for c in plan.shelf.chunks)])
-        self._held: OrderedDict[int, dict[str, NDArray[np.int32]]] = OrderedDict()
+        self._starts = arrays.offsets([c.rows for c in plan.shelf.chunks])
+        self._decoded: OrderedDict[int, dict[str, NDArray[np.int32]]] = OrderedDict()
         self._row_ids: dict[int, pa.ListArray] = {}
         self.length = length or self._length()
 
@@ -224,9 +217,9 @@ class Reader:
             if place == PADDING:
                 continue
             row = int(place - self._starts[chunk])
-            held = self._chunk(int(chunk))
+            decoded = self._chunk(int(chunk))
             for name in COLUMNS:
-                batch[name][i] = held[name][row]
+                batch[name][i] = decoded[name][row]
             if self._plan.weights:
                 self._put_off(batch, i, int(chunk), row, int(chosen.visits[i]), epoch)
         return batch
@@ -238,17 +231,17 @@ class Reader:
         batch["labels"][i][~wanted[batch["segment_ids"][i]]] = IGNORE
 
     def _chunk(self, number: int) -> dict[str, NDArray[np.int32]]:
-        if number in self._held:
-            self._held.move_to_end(number)
-            return self._held[number]
+        if number in self._decoded:
+            self._decoded.move_to_end(number)
+            return self._decoded[number]
         chunk = self._plan.shelf.chunks[number]
         table = _read(chunk, [*COLUMNS, "row_ids"])
-        self._held[number] = _matrices(table)
+        self._decoded[number] = _matrices(table)
         self._row_ids[number] = table["row_ids"].combine_chunks()
-        while len(self._held) > MIXED:
-            oldest, _ = self._held.popitem(last=False)
+        while len(self._decoded) > MIXED:
+            oldest, _ = self._decoded.popitem(last=False)
             del self._row_ids[oldest]
-        return self._held[number]
+        return self._decoded[number]
 
 
 def segments(chunk: Chunk) -> list[int]:

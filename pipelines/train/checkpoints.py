@@ -19,7 +19,6 @@ Cost: two moments and the adapter, in float32: 12 bytes a trained weight.
 import json
 from typing import Any
 
-import peft
 import torch
 import xxhash
 from safetensors.torch import load as load_tensors
@@ -31,11 +30,7 @@ from headrace.cluster.errors import Fault
 FOLDER = "checkpoints"
 BEST = "best"
 MARKER = "checkpoint.json"
-ADAPTER, ADAPTER_CONFIG, OPTIMIZER = (
-    "adapter_model.safetensors",
-    "adapter_config.json",
-    "optimizer.safetensors",
-)
+OPTIMIZER = "optimizer.safetensors"
 
 Record = dict[str, Any]
 
@@ -52,11 +47,11 @@ def name(step: int) -> str:
 
 def write(run: str, folder: str, record: Record, files: dict[str, bytes]) -> None:
     """Write `files` and then the marker with `record` (key, step, ...) into checkpoints/`folder`."""
-    told = {}
+    written = {}
     for file, data in sorted(files.items()):
         storage.put(path(run, folder, file), data)
-        told[file] = {"size": len(data), "xxh3": xxhash.xxh3_64_hexdigest(data)}
-    storage.put(path(run, folder, MARKER), ledger.dumps({**record, "files": told}))
+        written[file] = {"size": len(data), "xxh3": xxhash.xxh3_64_hexdigest(data)}
+    storage.put(path(run, folder, MARKER), ledger.dumps({**record, "files": written}))
 
 
 def read(run: str, folder: str) -> Record | None:
@@ -66,7 +61,7 @@ def read(run: str, folder: str) -> Record | None:
     except (FileNotFoundError, ValueError):
         return None
     sizes = {e.path.rsplit("/", 1)[-1]: e.size for e in storage.listing(path(run, folder))}
-    whole = all(sizes.get(file) == told["size"] for file, told in record["files"].items())
+    whole = all(sizes.get(file) == about["size"] for file, about in record["files"].items())
     return dict(record) if whole else None
 
 
@@ -98,30 +93,6 @@ def prune(run: str, keep: int) -> None:
     for step in steps(run)[:-keep]:
         storage.delete(path(run, name(step), MARKER))
         storage.delete(path(run, name(step)))
-
-
-def adapter_files(model: Any, base: str) -> dict[str, bytes]:
-    """The adapter of a peft model as the files that peft loads; `base` is told as its base model.
-
-    The same adapter gives the same bytes: sets of the configuration are sorted.
-    """
-    state = peft.get_peft_model_state_dict(model, save_embedding_layers=False)
-    whole = {n: t.detach().to("cpu", torch.float32).contiguous() for n, t in sorted(state.items())}
-    config = {
-        **model.peft_config["default"].to_dict(),
-        "base_model_name_or_path": base,
-        "inference_mode": True,
-    }
-    config = {k: sorted(v) if isinstance(v, set) else v for k, v in config.items()}
-    text = json.dumps(config, indent=2, sort_keys=True, default=str)
-    return {ADAPTER: save_tensors(whole, {"format": "pt"}), ADAPTER_CONFIG: text.encode()}
-
-
-def load_adapter(model: Any, data: bytes) -> None:
-    """Set the adapter's weights from the bytes of a safetensors file."""
-    told = peft.set_peft_model_state_dict(model, load_tensors(data))
-    if told.unexpected_keys:
-        raise Fault("the checkpoint holds weights that this adapter has no place for")
 
 
 def optimizer_file(optimizer: torch.optim.Optimizer, names: list[str]) -> bytes:

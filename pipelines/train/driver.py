@@ -33,15 +33,13 @@ import transformers
 from headrace.cluster import ledger, session, storage, stream
 from headrace.cluster.errors import ModelError, RecipeError, SourceError, UserError
 from headrace.pipelines import model_files
-from headrace.pipelines.train import batches, checkpoints, models
+from headrace.pipelines.train import adapter, batches, checkpoints, models
 from headrace.pipelines.train.config import Config
-from headrace.pipelines.train.worker import Job, Step, fitted, on_worker
+from headrace.pipelines.train.worker import Job, Step, on_worker
 
 VERSION = 1
-ADAPTER = "adapter"
-CARD = "headrace.json"
 LOOK_EVERY = 0.5  # seconds between two looks for finished steps
-TOLD_EVERY = 5.0  # seconds between two steps that are told, but for validations
+REPORT_EVERY = 5.0  # seconds between two steps that are reported, but for validations
 Progress = Callable[[str, dict[str, Any]], None]
 
 SHARE = 10  # validations and checkpoints of a training, unless the recipe says how often
@@ -64,7 +62,7 @@ def _check_adapter(config: Config, described: Any, name: str) -> None:
     """Fit the adapter to a model without weights. Raises: ModelError."""
     with torch.device("meta"):
         base = transformers.AutoModelForCausalLM.from_config(described, trust_remote_code=False)
-        fitted(base, config, name)
+        adapter.fitted(base, config, name)
 
 
 def run(
@@ -93,12 +91,12 @@ def run(
     assert model is not None, "check refuses it"
     session.start(config.workers + 1)
     job = plan(run_directory, model, config, seed, by_ordinal(weights or {}, sources or {}))
-    held = _finished(job)
-    if held is None:
+    history = _finished(job)
+    if history is None:
         _clear(job)
         _fit(job, progress or (lambda text, fields: None))
-        held = _publish(job)
-    return held
+        history = _publish(job)
+    return history
 
 
 def by_ordinal(weights: Mapping[str, float], sources: Mapping[int, str]) -> dict[int, float]:
@@ -148,17 +146,18 @@ def plan(run_directory: str, model: str, config: Config, seed: int, weights: Map
 
 def _finished(job: Job) -> dict[str, Any] | None:
     """The history of a training that is done; None where it is not, or was another one."""
+    card = adapter.card(job.run)
+    if card is None or card.get("key") != job.key:
+        return None
     try:
-        card = json.loads(storage.read_bytes(storage.join(job.run, ADAPTER, CARD)))
-        history = json.loads(storage.read_bytes(checkpoints.path(job.run, "history.json")))
+        return dict(json.loads(storage.read_bytes(checkpoints.path(job.run, "history.json"))))
     except (FileNotFoundError, ValueError):
         return None
-    return dict(history) if card.get("key") == job.key else None
 
 
 def _clear(job: Job) -> None:
     """Remove the adapter, and checkpoints of another training."""
-    storage.delete(storage.join(job.run, ADAPTER))
+    storage.delete(adapter.path(job.run))
     for step in checkpoints.steps(job.run):
         record = checkpoints.read(job.run, checkpoints.name(step))
         if record is not None and record["key"] != job.key:
@@ -174,7 +173,7 @@ def _fit(job: Job, progress: Progress) -> None:
     gpu, ranks = _ranks(job.config)
     mailbox = ray.remote(num_cpus=0)(Mailbox).remote()
     # Ray keeps a marker file of its own there; checkpoints are ours, on the run's storage.
-    with tempfile.TemporaryDirectory(prefix="headrace-train-") as scratch, _told(mailbox, progress):
+    with tempfile.TemporaryDirectory(prefix="headrace-train-") as scratch, _reporting(mailbox, progress):
         trainer = TorchTrainer(
             on_worker,
             train_loop_config={"job": job, "mailbox": mailbox},
@@ -228,7 +227,7 @@ class Mailbox:
     """Steps that rank 0 has finished, until the driver asks; and why a rank has refused to train."""
 
     def __init__(self) -> None:
-        self._held: list[Step] = []
+        self._steps: list[Step] = []
         self._refusal: ModelError | None = None
 
     def refuse(self, error: ModelError) -> None:
@@ -241,12 +240,12 @@ class Mailbox:
 
     def put(self, step: Step) -> None:
         """Leave a step."""
-        self._held.append(step)
+        self._steps.append(step)
 
     def take(self) -> list[Step]:
         """All steps since the last call."""
-        held, self._held = self._held, []
-        return held
+        steps, self._steps = self._steps, []
+        return steps
 
 
 def _line(step: Step) -> tuple[str, dict[str, Any]]:
@@ -258,7 +257,7 @@ def _line(step: Step) -> tuple[str, dict[str, Any]]:
 
 
 @contextlib.contextmanager
-def _told(mailbox: Any, progress: Progress) -> Iterator[None]:
+def _reporting(mailbox: Any, progress: Progress) -> Iterator[None]:
     """Tell `progress` of finished steps while the context is open, in a thread of its own.
 
     What `progress` raises ends the telling, not the training, and is raised at the end.
@@ -266,14 +265,14 @@ def _told(mailbox: Any, progress: Progress) -> Iterator[None]:
     over = threading.Event()
     failed: list[Exception] = []
 
-    told = time.monotonic()
+    reported = time.monotonic()
 
     def take(timeout: float | None) -> None:
-        nonlocal told
+        nonlocal reported
         for step in ray.get(mailbox.take.remote(), timeout=timeout):
-            due = time.monotonic() - told >= TOLD_EVERY
+            due = time.monotonic() - reported >= REPORT_EVERY
             if due or step.validation is not None or step.step == step.steps:
-                told = time.monotonic()
+                reported = time.monotonic()
                 progress(*_line(step))
 
     def look() -> None:
@@ -308,13 +307,7 @@ def _publish(job: Job) -> dict[str, Any]:
         )
     history = _history(job, last["history"], best)
     storage.put(checkpoints.path(job.run, "history.json"), json.dumps(history, indent=1).encode())
-    target = storage.join(job.run, ADAPTER)
-    for file in sorted(best["files"]):
-        storage.put(storage.join(target, file), checkpoints.fetch(job.run, checkpoints.BEST, best, file))
-    with tempfile.TemporaryDirectory() as scratch:
-        models.load_tokenizer(job.model).save_pretrained(scratch)
-        for file in sorted(os.listdir(scratch)):
-            storage.put(storage.join(target, file), storage.read_bytes(os.path.join(scratch, file)))
+    files = {file: checkpoints.fetch(job.run, checkpoints.BEST, best, file) for file in best["files"]}
     card = {
         "key": job.key,
         "base": job.base,
@@ -322,7 +315,7 @@ def _publish(job: Job) -> dict[str, Any]:
         "step": best["step"],
         "validation_loss": best["validation_loss"],
     }
-    storage.put(storage.join(target, CARD), json.dumps(card, indent=1).encode())
+    adapter.write(job.run, files, job.model, card)
     return history
 
 

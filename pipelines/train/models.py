@@ -49,10 +49,10 @@ def configuration(model: str | None) -> Any:
             )
     elif os.path.exists(model) or model.startswith(("/", "./", "../", "~")):
         raise ModelError(f"{model!r} is not a directory; give a model directory, an s3:// one or a hub name")
-    found = _described(model)
-    if type(found) not in transformers.MODEL_FOR_CAUSAL_LM_MAPPING:
-        raise ModelError(f"{model!r} is no causal language model; its model_type is {found.model_type!r}")
-    return found
+    described = _described(model)
+    if type(described) not in transformers.MODEL_FOR_CAUSAL_LM_MAPPING:
+        raise ModelError(f"{model!r} is no causal language model; its model_type is {described.model_type!r}")
+    return described
 
 
 def _described(model: str) -> Any:
@@ -68,7 +68,7 @@ def _described(model: str) -> Any:
             return transformers.AutoConfig.from_pretrained(place, trust_remote_code=False)
         except Exception as error:
             raise ModelError(
-                f"no model's configuration could be read from {model!r}: {_said(error)}"
+                f"no model's configuration could be read from {model!r}: {model_files.first_line(error)}"
             ) from error
 
 
@@ -77,7 +77,7 @@ def load(model: str, dtype: torch.dtype, attention: Attention) -> Any:
     transformers.utils.logging.set_verbosity_error()
     transformers.utils.logging.disable_progress_bar()
     try:
-        found = transformers.AutoModelForCausalLM.from_pretrained(
+        loaded = transformers.AutoModelForCausalLM.from_pretrained(
             model_files.local(model),
             dtype=dtype,
             attn_implementation=attention,
@@ -85,11 +85,13 @@ def load(model: str, dtype: torch.dtype, attention: Attention) -> Any:
             trust_remote_code=False,
         )
     except Exception as error:
-        raise ModelError(f"no model could be loaded from {model!r}: {_said(error)}") from error
-    if "position_ids" not in inspect.signature(found.forward).parameters:
+        raise ModelError(
+            f"no model could be loaded from {model!r}: {model_files.first_line(error)}"
+        ) from error
+    if "position_ids" not in inspect.signature(loaded.forward).parameters:
         raise ModelError(f"{model!r} takes no position_ids, so samples in a packed row would not be apart")
-    found.config.use_cache = False
-    return found.eval()
+    loaded.config.use_cache = False
+    return loaded.eval()
 
 
 def load_tokenizer(model: str) -> Any:
@@ -97,7 +99,9 @@ def load_tokenizer(model: str) -> Any:
     try:
         return transformers.AutoTokenizer.from_pretrained(model_files.local(model), trust_remote_code=False)
     except Exception as error:
-        raise ModelError(f"no tokenizer could be loaded from {model!r}: {_said(error)}") from error
+        raise ModelError(
+            f"no tokenizer could be loaded from {model!r}: {model_files.first_line(error)}"
+        ) from error
 
 
 def precision(wanted: Precision, device: torch.device) -> torch.dtype:
@@ -124,14 +128,14 @@ def target_logits(model: Any, batch: Mapping[str, torch.Tensor]) -> tuple[torch.
     places = (labels != IGNORE).any(0).nonzero().squeeze(1)
     if not len(places):
         places = torch.zeros(1, dtype=torch.int64, device=labels.device)
-    found = model(
+    output = model(
         input_ids=batch["input_ids"],
         position_ids=batch["position_ids"],
         attention_mask=_masks(model, batch["segment_ids"]),
         logits_to_keep=places,
         use_cache=False,
     )
-    return found.logits.float(), labels[:, places]
+    return output.logits.float(), labels[:, places]
 
 
 def _masks(model: Any, segment_ids: torch.Tensor) -> Any:
@@ -178,19 +182,14 @@ def prove_isolation(model: Any, name: str) -> None:
     changed[: length // 2] = (changed[: length // 2] + vocabulary // 2) % vocabulary
     places = torch.arange(length, device=device) % (length // 2)
     segments = torch.arange(length, device=device) // (length // 2) + 1
-    found = []
+    logits_by_row = []
     for row in (ids, changed):
         batch = {"input_ids": row, "labels": ids, "position_ids": places, "segment_ids": segments}
         logits, _ = target_logits(model, {n: v[None] for n, v in batch.items()})
-        found.append(logits[0, length // 2 :])
-    moved = float((found[0] - found[1]).abs().max())
-    if not moved <= LEAK * float(found[0].abs().max()):
+        logits_by_row.append(logits[0, length // 2 :])
+    moved = float((logits_by_row[0] - logits_by_row[1]).abs().max())
+    if not moved <= LEAK * float(logits_by_row[0].abs().max()):
         raise ModelError(
             f"{name!r} lets one sample of a packed row see another (logits move by {moved:.2g}); "
             "headrace trains models whose attention heeds a mask"
         )
-
-
-def _said(error: BaseException) -> str:
-    """The first line of a library's error."""
-    return f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0][:300]}"

@@ -21,7 +21,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import peft
 import torch
 import torch.distributed as dist
 from torch.nn import functional
@@ -29,7 +28,7 @@ from torch.nn import functional
 from headrace.cluster import process
 from headrace.cluster.errors import ModelError, discreet
 from headrace.pipelines.schema import IGNORE
-from headrace.pipelines.train import batches, checkpoints, models
+from headrace.pipelines.train import adapter, batches, checkpoints, models
 
 if TYPE_CHECKING:
     from headrace.pipelines.train.config import Config
@@ -98,10 +97,10 @@ class Rank:
 
     def first(self, value: int) -> int:
         """The value that rank 0 has."""
-        held = torch.tensor([value], dtype=torch.int64, device=self.device)
+        shared = torch.tensor([value], dtype=torch.int64, device=self.device)
         if self.count > 1:
-            dist.broadcast(held, 0)
-        return int(held)
+            dist.broadcast(shared, 0)
+        return int(shared)
 
 
 def learning_rate(step: int, steps: int, config: "Config") -> float:
@@ -127,33 +126,11 @@ def build(job: Job, rank: Rank) -> Any:
     if config.gradient_checkpointing:
         base.activation_checkpointing_enable({"use_reentrant": False})
     torch.manual_seed(job.seed)
-    model = fitted(base, config, job.base)
+    model = adapter.fitted(base, config, job.base)
     for parameter in trained(model).values():  # on different machines kernels may draw differently
         if rank.count > 1:
             dist.broadcast(parameter.data, 0)
     return model
-
-
-def fitted(base: Any, config: "Config", name: str) -> Any:
-    """`base` with a fresh adapter by peft, drawn from torch's generator. Raises: ModelError."""
-    known = peft.utils.TRANSFORMERS_MODELS_TO_LORA_TARGET_MODULES_MAPPING
-    wanted: Any = config.target_modules
-    if wanted == "auto":
-        wanted = known.get(base.config.model_type, "all-linear")
-    lora = peft.LoraConfig(
-        r=config.rank,
-        lora_alpha=config.alpha,
-        lora_dropout=config.dropout,
-        target_modules=wanted if isinstance(wanted, str) else list(wanted),
-        task_type="CAUSAL_LM",
-    )
-    try:
-        return peft.get_peft_model(base, lora)
-    except ValueError as error:
-        told = str(error).partition("\n")[0]
-        raise ModelError(
-            f"train.target_modules {config.target_modules!r} does not fit {name!r}: {told}"
-        ) from error
 
 
 def trained(model: Any) -> dict[str, torch.nn.Parameter]:
@@ -178,14 +155,14 @@ def train(job: Job, rank: Rank, report: Callable[[Step], None]) -> None:
         torch.manual_seed(_salt(job.seed, step, rank.number))
         rate = learning_rate(step, job.steps, job.config)
         loss, tokens = _step(model, optimizer, micro, rank, rate, job.config.max_grad_norm)
-        told = Step(step + 1, job.steps, loss, rate, tokens, time.monotonic() - started)
-        _note(history, told)
-        last = told.step == job.steps
-        if validation.shelf.rows and (last or told.step % job.validate_every == 0):
-            told = _validated(job, rank, model, validation, history, told)
+        finished = Step(step + 1, job.steps, loss, rate, tokens, time.monotonic() - started)
+        _note(history, finished)
+        last = finished.step == job.steps
+        if validation.shelf.rows and (last or finished.step % job.validate_every == 0):
+            finished = _validated(job, rank, model, validation, history, finished)
         if rank.number == 0:
-            report(told)
-            if last or told.step % job.checkpoint_every == 0:
+            report(finished)
+            if last or finished.step % job.checkpoint_every == 0:
                 _checkpoint(job, model, optimizer, history)
 
 
@@ -195,15 +172,15 @@ def _salt(seed: int, step: int, rank: int) -> int:
 
 def _resume(job: Job, rank: Rank, model: Any, optimizer: torch.optim.Optimizer) -> History:
     """Load the newest checkpoint that rank 0 sees; returns the history up to it."""
-    found = checkpoints.newest(job.run, job.key) if rank.number == 0 else None
-    step = rank.first(int(found["step"]) if found else 0)
+    newest = checkpoints.newest(job.run, job.key) if rank.number == 0 else None
+    step = rank.first(int(newest["step"]) if newest else 0)
     if not step:
         names = ("loss", "learning_rate", "tokens", "seconds", "validation", "validation_steps")
         return {name: [] for name in names}
     folder = checkpoints.name(step)
     record = checkpoints.read(job.run, folder)
     assert record is not None, "rank 0 has just read it"
-    checkpoints.load_adapter(model, checkpoints.fetch(job.run, folder, record, checkpoints.ADAPTER))
+    adapter.set_weights(model, checkpoints.fetch(job.run, folder, record, adapter.WEIGHTS))
     state = checkpoints.fetch(job.run, folder, record, checkpoints.OPTIMIZER)
     checkpoints.load_optimizer(optimizer, list(trained(model)), state)
     return dict(record["history"])
@@ -334,29 +311,29 @@ class _Validation:
         return float(sums[0] / sums[1].clamp(min=1))
 
 
-def _note(history: History, told: Step) -> None:
-    history["loss"].append(told.loss)
-    history["learning_rate"].append(told.learning_rate)
-    history["tokens"].append(told.tokens)
-    history["seconds"].append(round(told.seconds, 4))
+def _note(history: History, step: Step) -> None:
+    history["loss"].append(step.loss)
+    history["learning_rate"].append(step.learning_rate)
+    history["tokens"].append(step.tokens)
+    history["seconds"].append(round(step.seconds, 4))
 
 
 def _validated(
-    job: Job, rank: Rank, model: Any, validation: _Validation, history: History, told: Step
+    job: Job, rank: Rank, model: Any, validation: _Validation, history: History, step: Step
 ) -> Step:
     """Validate, note it, and keep the adapter where it is the best so far."""
     loss = validation.loss(model, rank, job.config.batch_size)
     best = all(loss < earlier for earlier in history["validation"])
     history["validation"].append(loss)
-    history["validation_steps"].append(told.step)
+    history["validation_steps"].append(step.step)
     if best and rank.number == 0:
-        _keep_best(job, model, told.step, loss)
-    return Step(**{**vars(told), "validation": loss})
+        _keep_best(job, model, step.step, loss)
+    return Step(**{**vars(step), "validation": loss})
 
 
 def _keep_best(job: Job, model: Any, step: int, loss: float | None) -> None:
     record = {"key": job.key, "step": step, "validation_loss": loss}
-    checkpoints.write(job.run, checkpoints.BEST, record, checkpoints.adapter_files(model, job.base))
+    checkpoints.write(job.run, checkpoints.BEST, record, adapter.files(model, job.base))
 
 
 def _checkpoint(job: Job, model: Any, optimizer: torch.optim.Optimizer, history: History) -> None:
@@ -365,7 +342,7 @@ def _checkpoint(job: Job, model: Any, optimizer: torch.optim.Optimizer, history:
     if not job.validation.rows and step == job.steps:
         _keep_best(job, model, step, None)
     record = {"key": job.key, "step": step, "history": history}
-    files = checkpoints.adapter_files(model, job.base)
+    files = adapter.files(model, job.base)
     files[checkpoints.OPTIMIZER] = checkpoints.optimizer_file(optimizer, list(trained(model)))
     checkpoints.write(job.run, checkpoints.name(step), record, files)
     checkpoints.prune(job.run, job.config.keep_checkpoints)

@@ -48,7 +48,7 @@ from headrace.pipelines.stages.pii import stage as pii
 from headrace.pipelines.stages.pii.config import Config
 from headrace.pipelines.stages.pii.own_scanner import own_scanner
 from headrace.pipelines.stages.pii.presidio.scanner import scanner
-from headrace.pipelines.stages.pii.search import found_in
+from headrace.pipelines.stages.pii.search import findings_in
 
 Figure = tuple[str, str, str, str, str, float]
 HEADER = ["corpus", "side", "engine", "entity", "figure", "value", "date", "commit", "cpu", "load"]
@@ -320,10 +320,10 @@ def measure_speed() -> Iterator[Figure]:
         texts = pa.array(said, pa.large_string())
         size = sum(len(text.encode()) for text in said) / 1e6
         for engine, config in ENGINES.items():
-            found_in(texts, config)
+            findings_in(texts, config)
             scanner(config.context).forget()
             gc.collect()
-            taken = seconds(lambda config=config, texts=texts: found_in(texts, config), 1)  # type: ignore[misc]
+            taken = seconds(lambda config=config, texts=texts: findings_in(texts, config), 1)  # type: ignore[misc]
             yield corpus.__name__, "turns", engine, "all", "MB/s", size / taken
         states = sum(int(machine.states.used[0]) for machine in own_scanner(frozenset()).machines)
         yield corpus.__name__, "turns", "all", "all", "states of ours so far", float(states)

@@ -136,6 +136,12 @@ def test_a_table_reads_the_same_with_and_without_dictionaries_and_by_row_group(t
     assert [p.name for p in tmp_path.iterdir()] == ["t.parquet"]
 
 
+def test_a_table_that_is_read_by_range_has_groups_of_so_many_rows(tmp_path: Path) -> None:
+    path = str(tmp_path / "t.parquet")
+    storage.write_ranges(path, pa.table({"n": range(storage.RANGE_ROWS + 1)}), dictionary=False)
+    assert [g.num_rows for g in storage.row_groups(path)] == [storage.RANGE_ROWS, 1]
+
+
 def test_row_groups_of_no_file(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         next(storage.row_groups(str(tmp_path / "none.parquet")))

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from headrace.pipelines import console as progress
+from headrace.pipelines import console
 from headrace.pipelines.console import Progress
 
 
@@ -171,20 +171,20 @@ def test_no_time_passed_is_no_division_by_zero() -> None:
     ],
 )
 def test_mode_follows_flags_then_the_stream(json_lines: bool, quiet: bool, stream: Any, mode: str) -> None:
-    assert progress.choose(json_lines=json_lines, quiet=quiet, stream=stream) == mode
+    assert console.choose(json_lines=json_lines, quiet=quiet, stream=stream) == mode
 
 
 @pytest.mark.parametrize("mode", ["terminal", "plain"])
-def test_say_to_people(mode: progress.Mode, capsys: pytest.CaptureFixture[str]) -> None:
-    progress.say(mode, "done", "All is well.", digest="abc")
-    progress.say(mode, "warning", "Mind the gap.")
+def test_say_to_people(mode: console.Mode, capsys: pytest.CaptureFixture[str]) -> None:
+    console.say(mode, "done", "All is well.", digest="abc")
+    console.say(mode, "warning", "Mind the gap.")
     shown = capsys.readouterr()
     assert (shown.out, shown.err) == ("All is well.\n", "Mind the gap.\n")
 
 
 def test_say_to_machines(capsys: pytest.CaptureFixture[str]) -> None:
-    progress.say("json", "done", 'All is "well".\nReally.', digest="abc", rows=3)
-    progress.say("json", "error", "No.", exit_code=2)
+    console.say("json", "done", 'All is "well".\nReally.', digest="abc", rows=3)
+    console.say("json", "error", "No.", exit_code=2)
     shown = capsys.readouterr()
     assert json.loads(shown.out) == {
         "event": "done",
@@ -197,8 +197,8 @@ def test_say_to_machines(capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_quiet_says_warnings_and_errors_alone(capsys: pytest.CaptureFixture[str]) -> None:
-    progress.say("quiet", "done", "All is well.")
-    progress.say("quiet", "error", "No.")
+    console.say("quiet", "done", "All is well.")
+    console.say("quiet", "error", "No.")
     shown = capsys.readouterr()
     assert (shown.out, shown.err) == ("", "No.\n")
 
@@ -215,4 +215,4 @@ def test_quiet_says_warnings_and_errors_alone(capsys: pytest.CaptureFixture[str]
     ],
 )
 def test_duration(seconds: float, text: str) -> None:
-    assert progress.duration(seconds) == text
+    assert console.duration(seconds) == text

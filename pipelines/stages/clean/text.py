@@ -35,6 +35,7 @@ from numpy.typing import NDArray
 
 from headrace.kernels.arrow import one_span
 from headrace.kernels.textstats import byte_classes
+from headrace.pipelines import arrays
 
 ROUNDS = 10  # texts settle after one or two; one that does not is set aside
 CONTROL, RETURN, AMPERSAND, WIDE = (np.uint64(1 << bit) for bit in range(4))
@@ -141,7 +142,7 @@ class Repair:
             failures |= {int(pending[at]): cause for at, cause in failed.items()}
             changed = pc.not_equal(after, before).to_numpy(zero_copy_only=False)
             pending = pending[changed]
-            texts = _put(texts, pending, after.filter(pa.array(changed)))
+            texts = arrays.put(texts, pending, after.filter(pa.array(changed)))
         return texts, failures | {int(at): "does not settle" for at in pending}
 
     def _dirty(self, texts: pa.Array) -> NDArray[np.bool_]:
@@ -184,7 +185,7 @@ class Repair:
             except Exception as error:  # noqa: BLE001 - whatever it is, it costs this row only
                 failures[int(at)] = type(error).__name__
                 repaired.append(text)
-        return _put(texts, suspects, pa.array(repaired, pa.large_string())), failures
+        return arrays.put(texts, suspects, pa.array(repaired, pa.large_string())), failures
 
     def _stripped(self, texts: pa.Array) -> pa.Array:
         if self.strip == "none":
@@ -194,12 +195,3 @@ class Repair:
         texts = pc.utf8_rtrim_whitespace(texts)
         texts = pc.replace_substring_regex(texts, pattern=r"\A\s*\n", replacement="")
         return pc.replace_substring_regex(texts, pattern=r"\A ([^ \t])", replacement=r"\1")
-
-
-def _put(texts: pa.Array, places: NDArray[np.int64], values: pa.Array) -> pa.Array:
-    """`texts` with ``texts[places[i]] = values[i]``; `places` ascend."""
-    if not len(places):
-        return texts
-    mask = np.zeros(len(texts), np.bool_)
-    mask[places] = True
-    return pc.replace_with_mask(texts, pa.array(mask), values)

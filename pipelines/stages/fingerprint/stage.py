@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 
 from headrace import kernels
 from headrace.kernels.dispatch import threads
-from headrace.pipelines import schema
+from headrace.pipelines import arrays, schema
 from headrace.pipelines.stages.fingerprint.config import KEYED as KEYED
 from headrace.pipelines.stages.fingerprint.config import Config as Config
 
@@ -74,7 +74,7 @@ def parts(roles: pa.Array, rows: NDArray[np.int64], texts: pa.Array, n: int) -> 
     # A space ends each message, so that no window spans two without saying so.
     nothing, space = (pa.scalar(t, pa.large_string()) for t in ("", " "))
     joined = pc.binary_join_element_wise(folded, nothing, space)
-    ends = np.concatenate([[0], np.cumsum(np.bincount(slot, minlength=2 * n))])
+    ends = arrays.offsets(np.bincount(slot, minlength=2 * n))
     offsets = _offsets(joined)[ends]
     values = joined.buffers()[2] if len(joined) else pa.py_buffer(b"")
     both = pa.LargeStringArray.from_buffers(2 * n, pa.py_buffer(offsets), values)
@@ -99,18 +99,18 @@ def apply(table: pa.Table, config: Config) -> pa.Table:
     part = table if live.all() else table.filter(pa.array(live))
     n = part.num_rows
     roles, rows, texts = schema.contents(part)
-    found = {name: np.zeros(n, kind.to_pandas_dtype()) for name, kind in COLUMNS}
-    ends = np.concatenate([[0], np.cumsum(np.bincount(rows, minlength=n))])
+    columns = {name: np.zeros(n, kind.to_pandas_dtype()) for name, kind in COLUMNS}
+    ends = arrays.offsets(np.bincount(rows, minlength=n))
 
     def run(first: int, last: int) -> None:
         begin, end = int(ends[first]), int(ends[last])
         piece = roles.slice(begin, end - begin), rows[begin:end] - first, texts.slice(begin, end - begin)
         for name, values in _columns(*piece, last - first, config).items():
             if values.any():  # zeros are there already: what is never written to takes no memory
-                found[name][first:last] = values
+                columns[name][first:last] = values
 
     _by_steps(run, _offsets(texts)[ends])
-    added = [pa.array(_spread(found[name], live), kind) for name, kind in COLUMNS]
+    added = [pa.array(arrays.spread(columns[name], live, len(live)), kind) for name, kind in COLUMNS]
     names = [name for name, _ in COLUMNS]
     return pa.table([*table.columns, *added], names=[*table.column_names, *names])
 
@@ -133,24 +133,15 @@ def _columns(
     simhash, keys, features = kernels.fingerprint(joined.both, ngram=config.ngram, bins=BINS, bands=BINS)
     bands, sketch = np.zeros((2 * n, BANDS), np.uint64), np.zeros((2 * n, WORDS), np.uint64)
     _squeeze(keys, features, bands, sketch)
-    found = _exact(roles, rows, texts, features)
-    found["simhash"] = _simhash(joined, simhash[:, 0], config.ngram)
+    columns = _exact(roles, rows, texts, features)
+    columns["simhash"] = _simhash(joined, simhash[:, 0], config.ngram)
     for number, name in enumerate(PARTS):
-        found[f"{name}_features"] = features[number::2]
+        columns[f"{name}_features"] = features[number::2]
         for k in range(BANDS):
-            found[f"{name}_band_{k}"] = bands[number::2, k]
+            columns[f"{name}_band_{k}"] = bands[number::2, k]
         for k in range(WORDS):
-            found[f"{name}_sketch_{k}"] = sketch[number::2, k]
-    return found
-
-
-def _spread(values: NDArray[Any], live: NDArray[np.bool_]) -> NDArray[Any]:
-    """Values of the live rows at their places, 0 elsewhere."""
-    if len(values) == len(live):
-        return values
-    spread = np.zeros(len(live), values.dtype)
-    spread[live] = values
-    return spread
+            columns[f"{name}_sketch_{k}"] = sketch[number::2, k]
+    return columns
 
 
 def _simhash(joined: Parts, of_parts: NDArray[np.uint64], ngram: int) -> NDArray[np.uint64]:
@@ -185,15 +176,15 @@ def _exact(
     n = len(features) // 2
     codes = pc.index_in(roles, pa.array(schema.ROLES)).to_numpy(zero_copy_only=False)
     lengths = pc.fill_null(pc.binary_length(texts), 0).to_numpy(zero_copy_only=False)
-    ends = np.concatenate([[0], np.cumsum(np.bincount(rows, minlength=n))])
+    ends = arrays.offsets(np.bincount(rows, minlength=n))
     hi, lo = kernels.content_hash_lists(ends, codes, texts)
-    running = np.concatenate([[0], np.cumsum(lengths, dtype=np.int64)])
+    running = arrays.offsets(lengths)
     size = np.minimum(running[ends[1:]] - running[ends[:-1]], 2**32 - 1).astype(np.uint32)
     slot = rows * 2 + _is_answer(roles)
     short = np.flatnonzero(features[slot] < KEYED)
     short = short[np.argsort(slot[short], kind="stable")]
     folded = kernels.fold(texts.take(pa.array(short)), keep_punctuation=True)
-    ends = np.concatenate([[0], np.cumsum(np.bincount(slot[short], minlength=2 * n))])
+    ends = arrays.offsets(np.bincount(slot[short], minlength=2 * n))
     keys = kernels.content_hash_lists(ends, codes[short], folded)[1]
     return {
         "exact_hi": hi,

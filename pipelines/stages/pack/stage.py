@@ -20,8 +20,9 @@ from numpy.typing import NDArray
 
 from headrace import kernels
 from headrace.cluster.errors import RecipeError
+from headrace.pipelines import arrays
 from headrace.pipelines.stages.pack.config import Config as Config
-from headrace.pipelines.stages.tokenise import programs as assembly
+from headrace.pipelines.stages.tokenise import programs
 from headrace.pipelines.stages.tokenise import stage as tokenise
 
 NAME = "pack"
@@ -64,8 +65,8 @@ def apply(samples: pa.Table, config: Config, tokenised: tokenise.Config, *, pad_
     rank = np.argsort(np.argsort(first))  # packed row of each bin: in the order of first samples
     row = rank[bins]
     order = np.argsort(row, kind="stable")
-    columns = assembly.lay(ids, labels, offsets, order, row[order], len(first), capacity, pad_id)
-    ends = np.concatenate([[0], np.cumsum(np.bincount(row, minlength=len(first)))]).astype(np.int32)
+    columns = programs.lay(ids, labels, offsets, order, row[order], len(first), capacity, pad_id)
+    ends = arrays.offsets(np.bincount(row, minlength=len(first))).astype(np.int32)
     lists = [
         pa.ListArray.from_arrays(pa.array(ends), samples[name].combine_chunks().take(pa.array(order)))
         for name in ("row_id", "piece")
@@ -79,7 +80,7 @@ def _values(column: pa.ChunkedArray) -> tuple[NDArray[np.int32], NDArray[np.int6
     """Values of a list column end to end, and offsets from 0."""
     lists = column.combine_chunks()
     sizes = pc.list_value_length(lists).to_numpy(zero_copy_only=False)
-    return lists.flatten().to_numpy(), np.concatenate([[0], np.cumsum(sizes)]).astype(np.int64)
+    return lists.flatten().to_numpy(), arrays.offsets(sizes)
 
 
 def row_hashes(table: pa.Table) -> bytes:

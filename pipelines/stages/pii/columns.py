@@ -17,7 +17,7 @@ from headrace.pipelines.stages.pii.masking.surrogates import digest
 DIGEST = 8  # bytes: with the row in it, so short that two of a row are hardly ever the same
 
 
-class Told(NamedTuple):
+class Outcome(NamedTuple):
     """One text of a row: its number among the row's messages (-1: beside them), and what is in it."""
 
     message: int
@@ -35,27 +35,27 @@ class Story(NamedTuple):
     values: list[dict[str, Any]]
 
 
-def story(texts: Iterable[Told], config: Config) -> Story:
+def story(texts: Iterable[Outcome], config: Config) -> Story:
     """What is to be said of a row with these texts, but for its values."""
     replaced: Counter[str] = Counter()
     found: Counter[tuple[str, str, str, str]] = Counter()
     spans = []
     for message, role, issued, findings in texts:
-        placed = [(one.start, one.end, one.entity, str(one.kind)) for one in issued]
+        marked = [(one.start, one.end, one.entity, str(one.kind)) for one in issued]
         inside = Spans(issued)
         for one in issued:
             replaced[one.entity] += 1
             found[one.entity, role, one.recognizer, one.kind] += 1
         for finding in findings:
-            if inside.hold(finding.start, finding.end):
+            if inside.cover(finding.start, finding.end):
                 continue  # a stand-in that is found
             kind = "keep" if finding.score >= config.threshold else "below"
             found[finding.entity, role, finding.recognizer, kind] += 1
             if kind == "keep":
-                placed.append((finding.start, finding.end, finding.entity, kind))
+                marked.append((finding.start, finding.end, finding.entity, kind))
         if message >= 0:
             names = ("start", "end", "entity", "kind")
-            spans += [{"message": message, **dict(zip(names, p, strict=True))} for p in sorted(placed)]
+            spans += [{"message": message, **dict(zip(names, p, strict=True))} for p in sorted(marked)]
     fields = ("entity", "role", "recognizer", "kind", "n")
     counts = [dict(zip(fields, (*key, n), strict=True)) for key, n in sorted(found.items())]
     return Story(sorted(replaced.items()), spans, counts, [])
@@ -66,8 +66,8 @@ def values(conversation: Conversation, row_id: int, config: Config) -> list[dict
     if config.secret is None:
         return []
     digests = [
-        (value_digest(config.secret, row_id, value), held.finding.entity, len(value))
-        for value, held in conversation.gone().items()
+        (value_digest(config.secret, row_id, value), known.finding.entity, len(value))
+        for value, known in conversation.gone().items()
     ]
     # In the order of digests: that of the values would say something of them.
     return [{"entity": entity, "size": size, "digest": raw} for raw, entity, size in sorted(digests)]
@@ -81,9 +81,9 @@ def value_digest(secret: bytes, row_id: int, value: str) -> bytes:
 def add(table: pa.Table, stories: dict[int, Story], shown: NDArray[np.bool_]) -> pa.Table:
     """`table` with the columns; empty where there is no story, null where not `shown`."""
     nothing = Story([], [], [], [])
-    told = [stories.get(row, nothing) if shown[row] else None for row in range(table.num_rows)]
+    shown_stories = [stories.get(row, nothing) if shown[row] else None for row in range(table.num_rows)]
     kinds = {"pii": schema.PII, "spans": schema.SPANS, "found": schema.FOUND, "values": schema.VALUES}
     for name, kind in kinds.items():
-        column = [None if one is None else getattr(one, name) for one in told]
+        column = [None if one is None else getattr(one, name) for one in shown_stories]
         table = table.append_column(name, pa.array(column, kind))
     return table

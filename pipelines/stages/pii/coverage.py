@@ -24,18 +24,18 @@ def mark(config: Config) -> list[str]:
     """
     if not config.has_model:
         return []
-    from headrace.pipelines.stages.pii.ner import models as pii_models  # what it imports takes seconds
+    from headrace.pipelines.stages.pii.ner import models  # what it imports takes seconds
 
-    return pii_models.mark(config.ner)
+    return models.mark(config.ner)
 
 
-def told(found: dict[str, Any]) -> str:
+def sentence(covered: dict[str, Any]) -> str:
     """`coverage` as a sentence."""
-    if found["names"] == "off":
+    if covered["names"] == "off":
         return "personal data: not looked for (pii.enabled is false)"
-    if found["names"] == "context":
+    if covered["names"] == "context":
         return (
             "names: found only by the words around them (introduction, label, greeting), not by a model "
             "(pii.ner): the text can still hold names"
         )
-    return f"names: found by the {found['engine']} model {found['model']}"
+    return f"names: found by the {covered['engine']} model {covered['model']}"

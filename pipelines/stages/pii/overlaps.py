@@ -27,14 +27,12 @@ import re
 from collections.abc import Iterable
 
 from headrace.pipelines.stages.pii.findings import Finding
-from headrace.pipelines.stages.pii.recognizers.recognizer import words
+from headrace.pipelines.stages.pii.recognizers.lists import words
 
 THRESHOLD = 0.4  # the default of the recipe
 WRITTEN = 0.6  # the score of a date with its month or year written out
 SPOKEN = ("EMAIL_ADDRESS", "IP_ADDRESS", "IBAN_CODE")  # which a site or a date is never more than
-NUMBERS = words(
-    "PHONE_NUMBER US_BANK_NUMBER US_DRIVER_LICENSE US_PASSPORT US_ITIN US_SSN UK_NHS DATE_TIME CREDIT_CARD"
-)
+NUMBERS = frozenset(words("number_entities"))
 DOUBTED = NUMBERS | {"URL", "IP_ADDRESS"}
 BASE = {"PHONE_NUMBER": 0.5, "DATE_TIME": 0.3, "UK_NHS": 1.0, "CREDIT_CARD": 0.5}  # not raised up to there
 OPERAND = r"[\d)%.]"
@@ -45,7 +43,7 @@ INNER = re.compile(
 )
 COUNTING = re.compile(r"(\d{1,2})(?: \d{1,2}){4,}")
 FRACTION = re.compile(r"\d{1,2}/\d{1,2}")
-TOLD = {
+MEANT = {
     "US_DRIVER_LICENSE": r"licen[cs]es?|driver'?s?|driving|permit|dl|dmv",
     "US_PASSPORT": r"passports?|travel|visa|nationality",
     "US_BANK_NUMBER": r"accounts?|acct|acc|ac|bank\w*|checking|savings?|debit|deposit\w*|routing|iban|"
@@ -53,11 +51,7 @@ TOLD = {
     "UK_NHS": r"nhs|national health|health service|patient|medical",
 }
 NEAR = 80  # characters before a finding in which such a word counts
-SURE = words(
-    "com net org edu gov mil int info biz de uk fr es nl ca au ch at ru br jp cn kr se dk fi cz hu ro gr "
-    "tr mx ar cl co "
-    "nz za ie eu ua il hk tw sg th vn ph pk ng ke eg sa ae ir tv cc"
-)
+SURE = frozenset(words("site_endings"))
 WEIGHT = {
     "PRIVATE_KEY": 9, "IBAN_CODE": 8, "EMAIL_ADDRESS": 8, "CREDIT_CARD": 7, "CRYPTO": 7, "API_KEY": 7,
     "UUID": 6, "MAC_ADDRESS": 6, "IP_ADDRESS": 6, "US_SSN": 5, "STREET_ADDRESS": 5, "PASSWORD": 4,
@@ -67,10 +61,10 @@ WEIGHT = {
 
 
 def resolved(
-    text: str, found: Iterable[Finding], without: frozenset[str], idle: frozenset[str]
+    text: str, findings: Iterable[Finding], without: frozenset[str], idle: frozenset[str]
 ) -> list[Finding]:
     """The findings in `text` that stay, sorted; those of the entities `idle` will not be replaced."""
-    kept = list(found)
+    kept = list(findings)
     if len(kept) == 1 and kept[0].entity not in DOUBTED:  # most texts
         return kept
     if "sums" not in without:
@@ -80,7 +74,7 @@ def resolved(
         kept = [one for one in kept if one.entity != "URL" or not is_no_domain(text, one, mails)]
         kept = [one for one in kept if one.entity != "IP_ADDRESS" or not is_nobodys(text, one)]
     if "licences" not in without:
-        kept = [one for one in kept if one.entity not in TOLD or is_told(text, one)]
+        kept = [one for one in kept if one.entity not in MEANT or has_word_for(text, one)]
     if "overlaps" not in without and len(kept) > 1:
         kept = without_weaker(text, kept, idle)
     return sorted(kept)
@@ -88,26 +82,26 @@ def resolved(
 
 def is_operand(text: str, one: Finding) -> bool:
     """Whether a finding of digits belongs to a calculation."""
-    said = text[one.start : one.end]
-    if one.score > BASE.get(one.entity, THRESHOLD) or said.startswith("+"):
+    number = text[one.start : one.end]
+    if one.score > BASE.get(one.entity, THRESHOLD) or number.startswith("+"):
         return False
-    if one.entity == "DATE_TIME" and not FRACTION.fullmatch(said):
+    if one.entity == "DATE_TIME" and not FRACTION.fullmatch(number):
         return False
     left, right = text[max(0, one.start - 8) : one.start], text[one.end : one.end + 6]
     if LEFT.search(left) or RIGHT.match(right):
         return one.entity != "DATE_TIME" or bool(
             re.search(r"[-*+=<(]\s?\Z", left) or re.match(r"\s?[-*+=)]", right)
         )
-    return bool(INNER.fullmatch(said) or COUNTING.fullmatch(said))
+    return bool(INNER.fullmatch(number) or COUNTING.fullmatch(number))
 
 
 def is_no_domain(text: str, one: Finding, mails: list[Finding]) -> bool:
     """Whether what was taken for a site is part of a mail address, of code, or of a sentence."""
     if any(mail.start <= one.start and one.end <= mail.end for mail in mails):
         return True
-    said = text[one.start : one.end].strip("'\"")
-    host = said.partition("/")[0]
-    if "//" in said or said[:4].lower().startswith("www") or (one.start > 2 and text[one.start - 1] == "@"):
+    site = text[one.start : one.end].strip("'\"")
+    host = site.partition("/")[0]
+    if "//" in site or site[:4].lower().startswith("www") or (one.start > 2 and text[one.start - 1] == "@"):
         return False
     behind = text[one.end : one.end + 1]
     if behind and (behind.isalnum() or behind in "_(["):
@@ -120,7 +114,7 @@ def is_no_domain(text: str, one: Finding, mails: list[Finding]) -> bool:
     mixed = (ending[:1].isupper() and host[:1].islower()) or (
         ending[1:] != ending[1:].lower() and not ending.isupper()
     )
-    return mixed or ("/" not in said and ending.lower() not in SURE)
+    return mixed or ("/" not in site and ending.lower() not in SURE)
 
 
 def is_nobodys(text: str, one: Finding) -> bool:
@@ -132,27 +126,27 @@ def is_nobodys(text: str, one: Finding) -> bool:
     return address.is_unspecified or address.is_loopback or (address.version == 6 and int(address) < 1 << 32)
 
 
-def is_told(text: str, one: Finding) -> bool:
+def has_word_for(text: str, one: Finding) -> bool:
     """Whether a number that words nearby raised has a word nearby that is meant."""
     if one.entity == "UK_NHS" or one.score < THRESHOLD:
         return True
     around = text[max(0, one.start - NEAR) : one.start] + " " + text[one.end : one.end + 20]
-    return bool(re.search(rf"(?i)(?<![^\W_])(?:{TOLD[one.entity]})(?![^\W_])", around))
+    return bool(re.search(rf"(?i)(?<![^\W_])(?:{MEANT[one.entity]})(?![^\W_])", around))
 
 
 def strength(text: str, one: Finding) -> tuple[float, int, int]:
     """What a finding counts against others: (score, weight of its entity, length)."""
     score = one.score
     if one.entity == "UK_NHS" and not re.search(
-        rf"(?i)\b(?:{TOLD['UK_NHS']})\b", text[max(0, one.start - NEAR) : one.start]
+        rf"(?i)\b(?:{MEANT['UK_NHS']})\b", text[max(0, one.start - NEAR) : one.start]
     ):
         score = min(score, 0.3)
     return score, WEIGHT.get(one.entity, 1), one.end - one.start
 
 
-def without_weaker(text: str, found: list[Finding], idle: frozenset[str]) -> list[Finding]:
+def without_weaker(text: str, findings: list[Finding], idle: frozenset[str]) -> list[Finding]:
     """Findings that no other one, which spans them, makes needless."""
-    strengths = {one: strength(text, one) for one in found}
+    strengths = {one: strength(text, one) for one in findings}
     kept: list[Finding] = []
     active: list[Finding] = []  # that reach into what is looked at; whatever spans a finding comes before it
     ordered = sorted(strengths, key=lambda one: (one.start, -one.end))

@@ -24,7 +24,7 @@ from headrace.pipelines.stages.pii.automaton.graph import Graph, Pattern
 from headrace.pipelines.stages.pii.automaton.machine import Machine
 from headrace.pipelines.stages.pii.automaton.symbols import Symbols, named
 from headrace.pipelines.stages.pii.findings import Finding
-from headrace.pipelines.stages.pii.presidio.scanner import Found, by_row, examined
+from headrace.pipelines.stages.pii.presidio.scanner import Findings, by_row, examined
 from headrace.pipelines.stages.pii.recognizers.catalogue import RECOGNIZERS
 from headrace.pipelines.stages.pii.recognizers.recognizer import Recognizer, span
 
@@ -49,13 +49,13 @@ class OwnScanner:
         patterns = [pattern for _, pattern, _ in listed]
         self.machines = [_machine(patterns[at : at + BITS], symbols) for at in range(0, len(patterns), BITS)]
 
-    def find(self, texts: pa.Array) -> Found:
+    def find(self, texts: pa.Array) -> Findings:
         """Findings of all texts (large_string[N]) in order; equal texts are examined once."""
-        rows, starts, patterns = self._places(texts)
+        rows, starts, patterns = self._candidates(texts)
         inside = list(zip(starts.tolist(), patterns.tolist(), strict=True))
         return examined(by_row(texts, rows, inside), self._examine)
 
-    def _places(self, texts: pa.Array) -> tuple[NDArray[np.int64], ...]:
+    def _candidates(self, texts: pa.Array) -> tuple[NDArray[np.int64], ...]:
         """(row, character, pattern) of all places, in order of row, pattern, character."""
         parts = []
         for number, machine in enumerate(self.machines):

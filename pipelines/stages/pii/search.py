@@ -11,12 +11,12 @@ from headrace.pipelines.stages.pii.findings import Finding
 from headrace.pipelines.stages.pii.overlaps import resolved
 from headrace.pipelines.stages.pii.own_scanner import own_scanner
 from headrace.pipelines.stages.pii.presidio.recognizer_names import LOCALES
-from headrace.pipelines.stages.pii.presidio.scanner import Found, Scanner, scanner
+from headrace.pipelines.stages.pii.presidio.scanner import Findings, Scanner, scanner
 from headrace.pipelines.stages.pii.presidio.setup import LANGUAGE
 from headrace.pipelines.stages.pii.recognizers.catalogue import RECOGNIZERS
 
 
-def found_in(texts: pa.Array, config: Config) -> Found:
+def findings_in(texts: pa.Array, config: Config) -> Findings:
     """Findings of all texts (string or large_string[N]) in order, whatever their score."""
     texts = texts.cast(pa.large_string())
     off = frozenset(config.without)
@@ -25,15 +25,15 @@ def found_in(texts: pa.Array, config: Config) -> Found:
     if config.recognizers == "all":
         parts.append(own_scanner(off).find(texts))
     if config.has_model:
-        from headrace.pipelines.stages.pii.ner import search as pii_ner  # what it imports takes seconds
+        from headrace.pipelines.stages.pii.ner import search as ner_search  # what it imports takes seconds
 
-        parts.append(pii_ner.names(texts, config.ner))
+        parts.append(ner_search.names(texts, config.ner))
     if len(parts) == 1 and not off:
         return parts[0]
     return _together(texts, parts, config)
 
 
-def _together(texts: pa.Array, parts: list[Found], config: Config) -> Found:
+def _together(texts: pa.Array, parts: list[Findings], config: Config) -> Findings:
     """Findings of several scanners by text but those of recognisers that are off; resolved if ours look."""
     off, judged = frozenset(config.without), config.recognizers == "all"
     failures = functools.reduce(lambda known, part: known | part.failures, parts, dict[int, str]())
@@ -46,12 +46,12 @@ def _together(texts: pa.Array, parts: list[Found], config: Config) -> Found:
     entities = {finding.entity for findings in by_row.values() for finding in findings}
     idle = frozenset(entity for entity in entities if config.kind_of(entity, "") == "keep")
     chosen = texts.take(pa.array(rows, pa.int64())).to_pylist() if judged else [""] * len(rows)
-    found = Found([], [], failures)
+    together = Findings([], [], failures)
     for row, text in zip(rows, chosen, strict=True):
         kept = resolved(text, by_row[row], off, idle) if judged else sorted(by_row[row])
-        found.rows.extend([row] * len(kept))
-        found.findings.extend(kept)
-    return found
+        together.rows.extend([row] * len(kept))
+        together.findings.extend(kept)
+    return together
 
 
 @functools.cache
@@ -76,11 +76,11 @@ def require_known(config: Config) -> None:
 def looked_for(config: Config) -> dict[str, list[str]]:
     """Entities that each recogniser looks for, by its name."""
     scanners = [scanner(config.context), *(_abroad(locale, config.context) for locale in config.locales)]
-    found = {one.name: sorted(one.supported_entities) for scan in scanners for one in scan.recognizers}
+    entities = {one.name: sorted(one.supported_entities) for scan in scanners for one in scan.recognizers}
     if config.recognizers == "all":
-        found |= {one.name: [one.entity] for one in RECOGNIZERS}
+        entities |= {one.name: [one.entity] for one in RECOGNIZERS}
     if config.has_model:
-        from headrace.pipelines.stages.pii.ner import search as pii_ner  # as above
+        from headrace.pipelines.stages.pii.ner import search as ner_search  # as above
 
-        found[f"{config.ner.engine} model"] = pii_ner.entities(config.ner)
-    return {name: found[name] for name in sorted(found.keys() - set(config.without))}
+        entities[f"{config.ner.engine} model"] = ner_search.entities(config.ner)
+    return {name: entities[name] for name in sorted(entities.keys() - set(config.without))}

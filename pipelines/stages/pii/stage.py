@@ -24,20 +24,20 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from headrace.pipelines import schema
+from headrace.pipelines import arrays, schema
 from headrace.pipelines.schema import quarantine
-from headrace.pipelines.stages.pii import columns as pii_columns
-from headrace.pipelines.stages.pii.columns import Story, Told
+from headrace.pipelines.stages.pii import columns
+from headrace.pipelines.stages.pii.columns import Outcome, Story
 from headrace.pipelines.stages.pii.config import Config
 from headrace.pipelines.stages.pii.findings import Finding
-from headrace.pipelines.stages.pii.masking import surrogates as pii_surrogates
+from headrace.pipelines.stages.pii.masking import surrogates
 from headrace.pipelines.stages.pii.masking.replace import Conversation
 from headrace.pipelines.stages.pii.masking.surrogates import Surrogates
-from headrace.pipelines.stages.pii.presidio import setup as pii_presidio
-from headrace.pipelines.stages.pii.search import found_in
+from headrace.pipelines.stages.pii.presidio import setup
+from headrace.pipelines.stages.pii.search import findings_in
 
 NAME = "pii"
-VERSION = 3
+VERSION = 4
 # Where a model of names runs and lies (its content is hashed instead), what a later look at the outcome leads
 # to, and where the secret is.
 NOT_IN_KEY = {"ner": {"model", "actors", "gpus"}, "gate": True, "key": True}
@@ -64,7 +64,7 @@ class UnexaminedError(Exception):
 
 def versions() -> dict[str, str]:
     """Libraries that decide what this stage writes."""
-    return {"pyarrow": pa.__version__, **pii_presidio.versions(), **pii_surrogates.versions()}
+    return {"pyarrow": pa.__version__, **setup.versions(), **surrogates.versions()}
 
 
 def find(texts: pa.Array | Sequence[str | None], config: Config | None = None) -> pa.Table:
@@ -78,13 +78,13 @@ def find(texts: pa.Array | Sequence[str | None], config: Config | None = None) -
     """
     if isinstance(texts, pa.ChunkedArray):
         texts = texts.combine_chunks()
-    found = found_in(
+    found = findings_in(
         texts if isinstance(texts, pa.Array) else pa.array(texts, pa.large_string()), config or Config()
     )
     if found.failures:
         raise UnexaminedError(found.failures)
-    columns = list(zip(*found.findings, strict=True)) or [()] * 5
-    return pa.table([found.rows, *map(list, columns)], schema=FINDINGS)
+    fields = list(zip(*found.findings, strict=True)) or [()] * 5
+    return pa.table([found.rows, *map(list, fields)], schema=FINDINGS)
 
 
 def apply(table: pa.Table, config: Config) -> pa.Table:
@@ -97,7 +97,7 @@ def apply(table: pa.Table, config: Config) -> pa.Table:
     """
     live = schema.live(table).to_numpy(zero_copy_only=False)
     if not config.enabled:
-        return pii_columns.add(table, {}, live)
+        return columns.add(table, {}, live)
     roles, rows, contents = schema.contents(table)
     meta = table["meta"].combine_chunks()
     beside = meta.items.slice(*_inside(meta)).cast(pa.large_string())
@@ -114,7 +114,7 @@ def apply(table: pa.Table, config: Config) -> pa.Table:
     table = schema.rebuild(table, rows, roles, masked.texts.slice(0, len(rows)))
     table = _with_paths(_with_meta(table, meta, masked.texts.slice(len(rows))), config)
     stories = _stories(masked, texts, len(rows), table["row_id"].to_pylist(), config)
-    return quarantine(pii_columns.add(_withheld(table, fine), stories, live & fine), failed, "pii.error")
+    return quarantine(columns.add(_withheld(table, fine), stories, live & fine), failed, "pii.error")
 
 
 class Texts(NamedTuple):
@@ -137,7 +137,7 @@ class Masked(NamedTuple):
 def _masked(texts: Texts, live: NDArray[np.bool_], config: Config) -> Masked:
     """`texts` with stand-ins in those that are `live`, looked through until nothing is left to replace."""
     done = Masked(texts.contents, {}, {}, {})
-    surrogates = Surrogates(config) if config.secret else None
+    stand_ins = Surrogates(config) if config.secret else None
     order = np.argsort(texts.rows, kind="stable")
     sorted_rows = texts.rows[order]
     pending = np.flatnonzero(live)
@@ -145,7 +145,7 @@ def _masked(texts: Texts, live: NDArray[np.bool_], config: Config) -> Masked:
     for _ in range(ROUNDS):
         if not len(pending):
             return done
-        found = found_in(done.texts.take(pa.array(pending)), config)
+        found = findings_in(done.texts.take(pa.array(pending)), config)
         done.failures.update((int(pending[at]), cause) for at, cause in found.failures.items())
         now: dict[int, list[Finding]] = {}
         for text, finding in zip(pending[found.rows].tolist(), found.findings, strict=True):
@@ -161,11 +161,13 @@ def _masked(texts: Texts, live: NDArray[np.bool_], config: Config) -> Masked:
         for row in sorted(rows):
             if row not in done.conversations:
                 numbers = order[slice(*np.searchsorted(sorted_rows, [row, row + 1]))].tolist()
-                said = [text or "" for text in texts.contents.take(pa.array(numbers)).to_pylist()]
+                contents = [text or "" for text in texts.contents.take(pa.array(numbers)).to_pylist()]
                 roles = [texts.roles[number] for number in numbers]
-                done.conversations[row] = Conversation(said, roles, config, surrogates), numbers
+                done.conversations[row] = Conversation(contents, roles, config, stand_ins), numbers
             changed |= _replaced(*done.conversations[row], now)
-        done = done._replace(texts=_put(done.texts, list(changed), list(changed.values())))
+        done = done._replace(
+            texts=arrays.put(done.texts, list(changed), pa.array(changed.values(), pa.large_string()))
+        )
         pending = np.array(sorted(changed), np.int64)
     done.failures.update((int(text), "does not settle") for text in pending)
     return done
@@ -195,26 +197,18 @@ def _stories(
         for conversation, numbers in masked.conversations.values()
         for at, number in enumerate(numbers)
     }
-    told: dict[int, list[Told]] = {}
+    outcomes: dict[int, list[Outcome]] = {}
     for text in sorted(
         t for t in masked.found.keys() | issued.keys() if masked.found.get(t) or issued.get(t)
     ):
         row = int(texts.rows[text])
-        place = text - int(np.searchsorted(texts.rows[:messages], row)) if text < messages else -1
-        one = Told(place, texts.roles[text], issued.get(text, []), masked.found.get(text, []))
-        told.setdefault(row, []).append(one)
-    stories = {row: pii_columns.story(ones, config) for row, ones in told.items()}
+        message = text - int(np.searchsorted(texts.rows[:messages], row)) if text < messages else -1
+        one = Outcome(message, texts.roles[text], issued.get(text, []), masked.found.get(text, []))
+        outcomes.setdefault(row, []).append(one)
+    stories = {row: columns.story(ones, config) for row, ones in outcomes.items()}
     for row, (conversation, _) in masked.conversations.items():
-        stories[row] = stories[row]._replace(values=pii_columns.values(conversation, row_ids[row], config))
+        stories[row] = stories[row]._replace(values=columns.values(conversation, row_ids[row], config))
     return stories
-
-
-def _put(texts: pa.Array, places: list[int], values: list[str]) -> pa.Array:
-    if not places:
-        return texts
-    mask = np.zeros(len(texts), np.bool_)
-    mask[places] = True
-    return pc.replace_with_mask(texts, pa.array(mask), pa.array(values, pa.large_string()))
 
 
 def _inside(meta: pa.Array) -> tuple[int, int]:

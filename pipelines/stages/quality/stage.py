@@ -42,7 +42,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from headrace.kernels.textstats import Statistics, measure
-from headrace.pipelines import schema
+from headrace.pipelines import arrays, schema
 from headrace.pipelines.stages.quality.config import Config as Config
 
 NAME = "quality"
@@ -162,7 +162,7 @@ def _reasons(broken: dict[str, NDArray[np.bool_]], n_rows: int) -> pa.Array:
 
 def _per_row(counts: NDArray[np.int64], rows: NDArray[np.int64], n_rows: int) -> NDArray[np.int64]:
     """Sums of message counts by row: ``int64[n_rows]``; `rows` ascend."""
-    running = np.concatenate([[0], np.cumsum(counts)])
+    running = arrays.offsets(counts)
     edges = np.searchsorted(rows, np.arange(n_rows + 1))
     sums: NDArray[np.int64] = np.diff(running[edges])
     return sums

@@ -15,8 +15,7 @@ from typing import Any
 
 from headrace.cluster.errors import SourceError
 from headrace.cluster.fragments import File
-from headrace.pipelines.stages.read import formats, shapes, streams
-from headrace.pipelines.stages.read import json_text as jsontext
+from headrace.pipelines.stages.read import formats, json_text, shapes, streams
 from headrace.pipelines.stages.read.formats import Format
 from headrace.pipelines.stages.read.records import ReadError
 from headrace.pipelines.stages.read.shapes import NAMES, OPTIONAL, TURN_NAMES, Columns, Shape
@@ -50,7 +49,7 @@ def file_format(source: Source, files: Sequence[File]) -> Format | None:
     for file in files:
         by_format.setdefault(formats.of_name(file.relative), []).append(file)
     if list(by_format) == ["json"]:
-        lined = [jsontext.has_lines(f.path) and not _array(f) for f in files[:FILES]]
+        lined = [json_text.has_lines(f.path) and not _array(f) for f in files[:FILES]]
         return "jsonl" if all(lined) else "json"
     if list(by_format) == [None]:
         return formats.of_content(files[0].path)

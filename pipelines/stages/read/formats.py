@@ -8,8 +8,7 @@ entry of `errors`. Memory is a few chunks and the largest record, also for a fil
 from collections.abc import Iterator
 from typing import Literal
 
-from headrace.pipelines.stages.read import json_text as jsontext
-from headrace.pipelines.stages.read import streams, tabular
+from headrace.pipelines.stages.read import json_text, streams, tabular
 from headrace.pipelines.stages.read.records import RECORD_LIMIT, Batch, ReadError
 
 Format = Literal["jsonl", "json", "csv", "tsv", "parquet", "text"]
@@ -40,7 +39,7 @@ def of_content(path: str) -> Format:
     if head.startswith(b"["):
         return "json"
     if head.startswith(b"{"):
-        return "jsonl" if jsontext.has_lines(path) else "json"
+        return "jsonl" if json_text.has_lines(path) else "json"
     return "text"
 
 
@@ -65,10 +64,10 @@ def read(
             batch.add(ReadError(*problem, size), 0)
             yield batch
     elif form == "jsonl":
-        yield from jsontext.lines(path, start, stop)
+        yield from json_text.lines(path, start, stop)
     elif form == "json":
-        lined = not head.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"[") and jsontext.has_lines(path)
-        yield from jsontext.lines(path) if lined else jsontext.values(path)
+        lined = not head.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"[") and json_text.has_lines(path)
+        yield from json_text.lines(path) if lined else json_text.values(path)
     elif form == "text":
         yield _text(path)
     else:

@@ -18,8 +18,8 @@ import pyarrow.compute as pc
 import xxhash
 
 from headrace.cluster.fragments import Fragment
-from headrace.pipelines import schema
-from headrace.pipelines.stages.read import rows as reading
+from headrace.pipelines import arrays, schema
+from headrace.pipelines.stages.read import rows as read_rows
 from headrace.pipelines.stages.read import shapes
 from headrace.pipelines.stages.read.records import Batch, ReadError
 from headrace.pipelines.stages.read.source import Source
@@ -49,25 +49,25 @@ def read_grouped(
 
     `seed` keys the hashes. Raises: SourceError, StorageError; never for content.
     """
-    held: list[pa.Table] = []
+    waiting: list[pa.Table] = []
     size = 0
     any_table = False
     for table in _tables(fragment, source, buckets, seed):
-        held.append(table)
+        waiting.append(table)
         size += table.nbytes
         if size >= fragment_size:
-            yield pa.concat_tables(held).combine_chunks()
-            any_table, held, size = True, [], 0
-    if held or not any_table:
-        yield pa.concat_tables([RECORD.empty_table(), *held]).combine_chunks()
+            yield pa.concat_tables(waiting).combine_chunks()
+            any_table, waiting, size = True, [], 0
+    if waiting or not any_table:
+        yield pa.concat_tables([RECORD.empty_table(), *waiting]).combine_chunks()
 
 
 def _tables(fragment: Fragment, source: Source, buckets: int, seed: int) -> Iterator[pa.Table]:
     """Every batch of a fragment as a table of `RECORD`."""
     for part in fragment.ranges:
-        following = reading.batches(part, source)
+        following = read_rows.batches(part, source)
         while True:
-            with reading.uncollected():
+            with read_rows.uncollected():
                 batch = next(following, None)
                 if batch is None:
                     break
@@ -102,7 +102,7 @@ def _records(batch: Batch, relative: str, source: Source, buckets: int, seed: in
             pa.array((high % np.uint64(buckets)).astype(np.int32)),
             pa.array(high),
             pa.array(low),
-            pa.repeat(pa.scalar(reading.clean(relative), pa.string()), n),
+            pa.repeat(pa.scalar(read_rows.clean(relative), pa.string()), n),
             pa.array(batch.places, pa.int64()),
             pa.repeat(pa.scalar(batch.unit, pa.string()), n),
             pa.array(payloads, pa.large_binary()),
@@ -116,7 +116,7 @@ def _records(batch: Batch, relative: str, source: Source, buckets: int, seed: in
 
 def _key(record: dict[str, Any], column: str) -> str:
     """Text of a record's key. Raises: ReadError where there is none."""
-    key = reading.plain(record.get(column))
+    key = read_rows.plain(record.get(column))
     if not key:
         raise ReadError("read.missing_field", f"no value of {column!r}")
     return key
@@ -139,26 +139,26 @@ def assemble(table: pa.Table, fragment: Fragment, source: Source, seed: int) -> 
     of its first record that has them.
     """
     lying = table.sort_by([("relative", "ascending"), ("index", "ascending")]).combine_chunks()
-    with reading.uncollected():
+    with read_rows.uncollected():
         return _assembled(lying, fragment, source, seed)
 
 
 def _assembled(lying: pa.Table, fragment: Fragment, source: Source, seed: int) -> pa.Table:
     """`assemble`, of records sorted as they lie."""
     records = json.loads(b"[" + b",".join(p or b"{}" for p in lying["payload"].to_pylist()) + b"]")
-    where = reading.places(lying["unit"].combine_chunks(), lying["index"].combine_chunks())
-    single = reading.rows(records, _errors(lying), lying["relative"].combine_chunks(), where, source, seed)
+    where = read_rows.places(lying["unit"].combine_chunks(), lying["index"].combine_chunks())
+    single = read_rows.rows(records, _errors(lying), lying["relative"].combine_chunks(), where, source, seed)
     firsts = _firsts(lying, pc.is_valid(single["error"]).to_numpy())
     order = _ordered(records, firsts, source.orders())
     return _merged(single, firsts, order, fragment)
 
 
 def _errors(lying: pa.Table) -> dict[int, ReadError]:
-    found = {}
+    errors = {}
     for i in np.flatnonzero(pc.is_valid(lying["error"]).to_numpy()):
         cause, detail, lost = (lying[c][int(i)].as_py() for c in ("error", "detail", "bytes_lost"))
-        found[int(i)] = ReadError(cause, detail, lost)
-    return found
+        errors[int(i)] = ReadError(cause, detail, lost)
+    return errors
 
 
 def _firsts(lying: pa.Table, broken: np.ndarray) -> np.ndarray:
@@ -189,7 +189,7 @@ def _ordered(records: list[dict[str, Any]], firsts: np.ndarray, columns: tuple[s
 
 def _rank(value: Any) -> tuple[int, float, str]:
     """Numbers (also as text) by value, then text, then what is absent."""
-    found = reading.plain(value)
+    found = read_rows.plain(value)
     if not found:
         return (2, 0.0, "")
     try:
@@ -204,7 +204,7 @@ def _merged(single: pa.Table, firsts: np.ndarray, order: np.ndarray, fragment: F
     heads, starts, counts = np.unique(firsts[order], return_index=True, return_counts=True)
     turns = single["messages"].combine_chunks().take(pa.array(order))
     lengths = pc.fill_null(pc.list_value_length(turns), 0).to_numpy()
-    offsets = np.concatenate([[0], np.cumsum(lengths)])
+    offsets = arrays.offsets(lengths)
     mask = pc.is_null(turns).take(pa.array(starts))
     messages = pa.ListArray.from_arrays(
         pa.array(offsets[[*starts, len(order)]].astype(np.int32)),

@@ -24,12 +24,12 @@ def named(sources: Sequence[Source]) -> list[Source]:
     A directory's or glob's last fixed component, a file's name without suffixes, for a list the
     last component of the longest common directory. Raises: RecipeError for two of one name.
     """
-    found = [s if s.name else s.model_copy(update={"name": _name(s)}) for s in sources]
-    names = [s.name for s in found]
+    with_names = [s if s.name else s.model_copy(update={"name": _name(s)}) for s in sources]
+    names = [s.name for s in with_names]
     for name in names:
         if names.count(name) > 1:
             raise RecipeError(f"two sources are called {name!r}; give each a name: of its own")
-    return found
+    return with_names
 
 
 def _name(source: Source) -> str:
@@ -81,7 +81,7 @@ def files(source: Source) -> list[File]:
     data. Raises: SourceError (no such path, nothing in it, one file named twice), StorageError.
     """
     root = _root(source)
-    found: dict[str, File] = {}
+    by_path: dict[str, File] = {}
     for path in source.paths:
         entries = _entries(path)
         if not entries:
@@ -90,14 +90,16 @@ def files(source: Source) -> list[File]:
             relative = entry.path[len(root) :].lstrip("/")
             if _is_marker(relative) and _plain(path) != entry.path:
                 continue
-            if relative in found:
+            if relative in by_path:
                 raise SourceError(f"source {source.name!r}: {relative!r} is named twice by {source.shown}")
-            found[relative] = File(source.name, entry.path, relative, entry.size, entry.stamp)
-    if not found:
+            by_path[relative] = File(source.name, entry.path, relative, entry.size, entry.stamp)
+    if not by_path:
         raise SourceError(f"source {source.name!r}: {source.shown} holds no data files")
-    if not any(f.size for f in found.values()):
-        raise SourceError(f"source {source.name!r} is empty: {len(found)} files of 0 bytes in {source.shown}")
-    return [found[r] for r in sorted(found)]
+    if not any(f.size for f in by_path.values()):
+        raise SourceError(
+            f"source {source.name!r} is empty: {len(by_path)} files of 0 bytes in {source.shown}"
+        )
+    return [by_path[r] for r in sorted(by_path)]
 
 
 def _is_marker(relative: str) -> bool:
@@ -123,14 +125,14 @@ def resolve(sources: Sequence[Source]) -> list[Source]:
     Raises: RecipeError, SourceError (missing, empty, of no known shape, a wrong column),
     StorageError.
     """
-    found = []
+    resolved = []
     for source in named(sources):
         _check_keys(source)
         listed = files(source)
         if source.format is None:
             source = source.model_copy(update={"format": detection.file_format(source, listed)})
-        found.append(detection.shape(source, detection.look(source, listed)))
-    return found
+        resolved.append(detection.shape(source, detection.look(source, listed)))
+    return resolved
 
 
 def _check_keys(source: Source) -> None:
@@ -149,8 +151,8 @@ def frozen(source: Source, earlier: Source | None) -> Source:
         return source
     same = {n: getattr(earlier, n) for n in ("shape", "format") if getattr(source, n) is None}
     given = source.columns.model_dump(exclude_none=True, exclude_defaults=True)
-    held = earlier.columns.model_dump()
-    if source.shape in (None, earlier.shape) and all(held[n] == value for n, value in given.items()):
+    columns = earlier.columns.model_dump()
+    if source.shape in (None, earlier.shape) and all(columns[n] == value for n, value in given.items()):
         same["columns"] = earlier.columns
     return source.model_copy(update=same)
 

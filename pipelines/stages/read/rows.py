@@ -20,11 +20,12 @@ import pyarrow.compute as pc
 import xxhash
 
 from headrace.cluster.fragments import Fragment, Range
-from headrace.pipelines import schema
+from headrace.pipelines import arrays, schema
 from headrace.pipelines.stages.read import formats, shapes
 from headrace.pipelines.stages.read.records import Batch, ReadError, encodable
 from headrace.pipelines.stages.read.source import Source
 
+NAME = "read"
 VERSION = 1
 ROW_BYTES = 32  # what a row counts for beside its text when parts are measured
 
@@ -80,7 +81,7 @@ def batches(part: Range, source: Source) -> Iterator[Batch]:
 
 def parts(tables: Iterator[pa.Table], fragment_size: int) -> Iterator[pa.Table]:
     """`tables` joined and cut where the text since the last cut reaches `fragment_size` bytes."""
-    held: list[pa.Table] = []
+    waiting: list[pa.Table] = []
     filled = 0
     any_part = False
     for table in tables:
@@ -88,16 +89,16 @@ def parts(tables: Iterator[pa.Table], fragment_size: int) -> Iterator[pa.Table]:
         taken, base = 0, filled
         while len(sums) and base + (sums[-1] if taken < len(sums) else 0) >= fragment_size:
             end = int(np.searchsorted(sums, fragment_size - base)) + 1
-            yield _joined([*held, table.slice(taken, end - taken)])
-            any_part, held, taken = True, [], end
+            yield _joined([*waiting, table.slice(taken, end - taken)])
+            any_part, waiting, taken = True, [], end
             base = -int(sums[end - 1])
             if taken == len(sums):
                 break
         filled = base + (int(sums[-1]) if len(sums) else 0)
         if taken < table.num_rows:
-            held.append(table.slice(taken))
-    if held or not any_part:
-        yield _joined(held)
+            waiting.append(table.slice(taken))
+    if waiting or not any_part:
+        yield _joined(waiting)
 
 
 def _sizes(table: pa.Table) -> np.ndarray:
@@ -204,8 +205,7 @@ def _messages(turns: list[list[shapes.Turn]], errors: dict[int, ReadError]) -> p
         ],
         fields=list(schema.MESSAGE),
     )
-    offsets = np.zeros(len(turns) + 1, np.int32)
-    np.cumsum([len(t) for t in turns], out=offsets[1:])
+    offsets = arrays.offsets([len(t) for t in turns]).astype(np.int32)
     mask = None
     if errors:
         mask = pa.array(np.isin(np.arange(len(turns)), list(errors)))

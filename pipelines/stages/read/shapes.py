@@ -121,19 +121,19 @@ def wanted(shape: Shape, columns: Columns) -> list[str]:
         names = ["system", "messages"]
     else:
         names = ["system", "reasoning", *NAMES[shape], *OPTIONAL.get(shape, {})]
-    found = [getattr(columns, n) for n in names]
-    return list(dict.fromkeys(c for c in found if c is not None))
+    chosen = [getattr(columns, n) for n in names]
+    return list(dict.fromkeys(c for c in chosen if c is not None))
 
 
 def required(shape: Shape, columns: Columns) -> list[str]:
     """Columns without which no record of the shape can be read."""
     if shape in TURN_NAMES and columns.messages is None:
-        found = [columns.role, columns.content]
+        asked = [columns.role, columns.content]
     elif shape in TURN_NAMES:
-        found = [columns.messages]
+        asked = [columns.messages]
     else:
-        found = [getattr(columns, c) for c in NAMES[shape]]
-    return [c for c in found if c is not None]
+        asked = [getattr(columns, c) for c in NAMES[shape]]
+    return [c for c in asked if c is not None]
 
 
 def mapper(shape: Shape, columns: Columns, label_names: Sequence[str] = ()) -> Callable[[Record], list[Turn]]:
@@ -181,10 +181,10 @@ def compact(value: Any) -> str:
 
 def _parts(parts: list[dict[str, Any]]) -> str:
     """The text of OpenAI content parts."""
-    found = [p.get("text") for p in parts if p["type"] in ("text", "input_text", "output_text")]
-    if len(found) < len(parts) or not all(isinstance(t, str) for t in found):
+    texts = [p.get("text") for p in parts if p["type"] in ("text", "input_text", "output_text")]
+    if len(texts) < len(parts) or not all(isinstance(t, str) for t in texts):
         raise ReadError("read.wrong_type", "a content part that is not text")
-    return "".join(str(t) for t in found)
+    return "".join(str(t) for t in texts)
 
 
 def _field(record: Record, column: str | None) -> str:
@@ -251,7 +251,7 @@ def _turns(record: Record, columns: Columns, roles: Mapping[str, str]) -> list[T
             raise ReadError("read.wrong_type", f"{columns.messages!r} is text that is no JSON") from None
     if type(turns) is not list:
         raise ReadError("read.wrong_type", f"{columns.messages!r} is not a list")
-    found = _opening(record, columns)
+    turns_of_row = _opening(record, columns)
     special = {columns.reasoning, *CALLS}
     for turn in turns:
         # The plain turn, by far the most usual, without a call.
@@ -261,8 +261,8 @@ def _turns(record: Record, columns: Columns, roles: Mapping[str, str]) -> list[T
             role = roles.get(name) if plain else None
         except (KeyError, TypeError, IndexError):
             role = None
-        found.append((role, content) if role else _turn(turn, columns, roles))
-    return found
+        turns_of_row.append((role, content) if role else _turn(turn, columns, roles))
+    return turns_of_row
 
 
 def _one_turn(record: Record, columns: Columns, roles: Mapping[str, str]) -> list[Turn]:

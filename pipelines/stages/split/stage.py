@@ -24,7 +24,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from headrace.cluster import storage
-from headrace.pipelines import schema
+from headrace.pipelines import arrays, schema
 from headrace.pipelines.schema import SPLITS
 from headrace.pipelines.stages.split.config import Config as Config
 
@@ -32,17 +32,14 @@ NAME = "split"
 VERSION = 1
 TRAIN = 0
 LISTED = 20  # large clusters in the report
-RANGE_GROUP = 65_536
 
 
 def side_of(keys: NDArray[np.uint64], config: Config, seed: int) -> NDArray[np.int8]:
     """Side of each key, ``uint64[N] -> int8[N]`` (place in `SPLITS`), by a hash with the seed."""
-    x = keys ^ np.uint64((seed * 0x9E3779B97F4A7C15 + 0x2545F4914F6CDD1D) & (2**64 - 1))
-    for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
-        x = (x ^ (x >> np.uint64(shift))) * np.uint64(factor)
-    share = ((x ^ (x >> np.uint64(31))) >> np.uint64(11)).astype(np.float64) / 2**53
-    held = np.array([config.test, config.test + config.validation])
-    return np.array([2, 1, 0], np.int8)[np.searchsorted(held, share, side="right")]
+    salt = np.uint64((seed * 0x9E3779B97F4A7C15 + 0x2545F4914F6CDD1D) & (2**64 - 1))
+    share = (arrays.finalised(keys ^ salt) >> np.uint64(11)).astype(np.float64) / 2**53
+    held_out = np.array([config.test, config.test + config.validation])
+    return np.array([2, 1, 0], np.int8)[np.searchsorted(held_out, share, side="right")]
 
 
 def assign(output: str, config: Config, *, seed: int, rows: int, firsts: Sequence[int]) -> dict[str, Any]:
@@ -77,7 +74,7 @@ def assign(output: str, config: Config, *, seed: int, rows: int, firsts: Sequenc
     orphans = _orphans(output, ids, bridge)
     sides = np.where(bridge, np.int8(TRAIN), side[root])
     written = pa.table({"row_id": ids, "side": sides, "bridge": bridge})
-    storage.write_table(storage.join(output, "sides.parquet"), written, RANGE_GROUP, dictionary=False)
+    storage.write_ranges(storage.join(output, "sides.parquet"), written, dictionary=False)
     return {
         "clusters": len(np.unique(clusters["cluster"].to_numpy())),
         "rows": len(ids),
@@ -100,7 +97,7 @@ def _orphans(output: str, ids: NDArray[np.uint64], bridge: NDArray[np.bool_]) ->
     own = removed["run"].is_null().to_numpy(zero_copy_only=False)  # not what an earlier run keeps
     orphaned = own & np.isin(removed["kept"].to_numpy(), ids[bridge])
     bridge |= np.isin(ids, removed["removed"].to_numpy()[orphaned])
-    storage.write_table(path, removed.filter(pa.array(~orphaned)), row_group=RANGE_GROUP)
+    storage.write_ranges(path, removed.filter(pa.array(~orphaned)))
     return int(orphaned.sum())
 
 
@@ -155,12 +152,12 @@ def apply(table: pa.Table, sides: pa.Table, config: Config, seed: int) -> pa.Tab
     `sides` holds the clustered rows among them (as `assign` wrote it); the others go by their own key.
     """
     keys = pc.coalesce(table["group"].combine_chunks(), table["exact_lo"].combine_chunks())
-    found = side_of(np.asarray(keys.to_numpy(zero_copy_only=False), np.uint64), config, seed)
-    place = pc.index_in(table["row_id"].combine_chunks(), sides["row_id"].combine_chunks())
-    clustered = place.is_valid().to_numpy(zero_copy_only=False)
-    index = place.filter(place.is_valid())
-    found[clustered] = sides["side"].combine_chunks().take(index).to_numpy()
+    sides_of_rows = side_of(np.asarray(keys.to_numpy(zero_copy_only=False), np.uint64), config, seed)
+    at = pc.index_in(table["row_id"].combine_chunks(), sides["row_id"].combine_chunks())
+    clustered = at.is_valid().to_numpy(zero_copy_only=False)
+    index = at.filter(at.is_valid())
+    sides_of_rows[clustered] = sides["side"].combine_chunks().take(index).to_numpy()
     bridge = np.zeros(table.num_rows, np.bool_)
     bridge[clustered] = sides["bridge"].combine_chunks().take(index).to_numpy(zero_copy_only=False)
-    table = table.append_column("split", pa.array(np.array(SPLITS, dtype=object)[found], pa.string()))
+    table = table.append_column("split", pa.array(np.array(SPLITS, dtype=object)[sides_of_rows], pa.string()))
     return schema.mark_where(table, bridge, "split.bridge")

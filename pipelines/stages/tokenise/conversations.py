@@ -16,8 +16,8 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from headrace.kernels.arrow import Spans, one_span
-from headrace.pipelines import schema
-from headrace.pipelines.stages.tokenise import programs as assembly
+from headrace.pipelines import arrays, schema
+from headrace.pipelines.stages.tokenise import programs
 from headrace.pipelines.stages.tokenise.programs import Ints, Programs, Slots
 from headrace.pipelines.stages.tokenise.template import ALL, ASSISTANT, SLOT, Refusal, Shape
 from headrace.pipelines.stages.tokenise.tokenizer import PROOFS, Program, Tokenizer
@@ -83,14 +83,14 @@ def read(table: pa.Table, tokenizer: Tokenizer) -> tuple[Messages, Ints]:
         key, ranges = _look(str(roles[message]), str(texts[message]), tokenizer)
         codes[message] = index.setdefault(key, len(index))
         counts[message], odd[message] = len(ranges), ranges
-    first = _offsets(counts)
+    first = arrays.offsets(counts)
     start, stop = np.repeat(span.starts, counts), np.repeat(span.stops, counts)
     for message, ranges in odd.items():
         begin = span.starts[message]
         for slot, (a, b) in enumerate(ranges, first[message]):
             start[slot], stop[slot] = begin + a, begin + b
-    found = Messages(codes, list(index), first, start, stop, span.data, roles, texts)
-    return found, _offsets(np.bincount(rows, minlength=table.num_rows))
+    messages = Messages(codes, list(index), first, start, stop, span.data, roles, texts)
+    return messages, arrays.offsets(np.bincount(rows, minlength=table.num_rows))
 
 
 def _refused(
@@ -134,8 +134,8 @@ def encode(messages: Messages, first: Ints, chosen: Ints, tokenizer: Tokenizer) 
     Raises: ModelError where there is no chat template for them.
     """
     shapes, of_row = _shapes(messages, first, chosen)
-    programs: list[Program] = []
-    local = np.full(len(shapes), -1, np.int64)  # place in `programs`; -1 refused, -2 row by row
+    compiled: list[Program] = []
+    local = np.full(len(shapes), -1, np.int64)  # place in `compiled`; -1 refused, -2 row by row
     reasons = {}
     for number, shape in enumerate(shapes):
         try:
@@ -143,15 +143,15 @@ def encode(messages: Messages, first: Ints, chosen: Ints, tokenizer: Tokenizer) 
         except Refusal as refusal:
             reasons[number] = str(refusal)
             continue
-        local[number] = -2 if program is None else len(programs)
-        programs += [] if program is None else [program]
+        local[number] = -2 if program is None else len(compiled)
+        compiled += [] if program is None else [program]
     quick = np.flatnonzero(local[of_row] >= 0)
-    found = _assemble(messages, first, chosen, quick, local[of_row[quick]], programs, tokenizer)
-    if _disproved(found, messages, first, chosen, shapes, of_row, local, tokenizer):
+    encoded = _assemble(messages, first, chosen, quick, local[of_row[quick]], compiled, tokenizer)
+    if _disproved(encoded, messages, first, chosen, shapes, of_row, local, tokenizer):
         return encode(messages, first, chosen, tokenizer)
     refusals = {int(row): reasons[of_row[row]] for row in np.flatnonzero(local[of_row] == -1)}
     slow = np.flatnonzero(local[of_row] == -2)
-    return _rendered(found, messages, first, chosen, slow, refusals, tokenizer)
+    return _rendered(encoded, messages, first, chosen, slow, refusals, tokenizer)
 
 
 def _program(shape: Shape, tokenizer: Tokenizer) -> Program | None:
@@ -177,51 +177,51 @@ def _assemble(
     chosen: Ints,
     rows: Ints,
     shapes: Ints,
-    programs: list[Program],
+    compiled: list[Program],
     tokenizer: Tokenizer,
 ) -> Encoded:
     """The rows whose shapes have a program; all others stay empty."""
     encoder = tokenizer.encoder
-    flat, slots = _flatten(programs), _slots(messages, first, chosen, rows)
+    flat, slots = _flatten(compiled), _slots(messages, first, chosen, rows)
     marker = np.frombuffer(encoder.marker, np.uint8)
     marked = len(marker) > 0
-    segments = assembly.count_segments(flat, shapes)
-    offsets = assembly.segment_offsets(flat, shapes, slots, segments, len(marker))
-    texts = assembly.segment_texts(flat, shapes, slots, segments, offsets, marker)
+    segments = programs.count_segments(flat, shapes)
+    offsets = programs.segment_offsets(flat, shapes, slots, segments, len(marker))
+    texts = programs.segment_texts(flat, shapes, slots, segments, offsets, marker)
     tokens, ends = encoder.encode(texts, offsets)
-    places = assembly.sample_offsets(flat, shapes, segments, ends, marked)
+    places = programs.sample_offsets(flat, shapes, segments, ends, marked)
     turns = np.zeros(len(chosen), np.int64)
     sizes = encoder.sizes[tokens]
     for _ in range(2):
-        ids, loss, unknown = assembly.assemble(
+        ids, loss, unknown = programs.assemble(
             flat, shapes, slots, segments, tokens, ends, marked, sizes, encoder.prefixed, places
         )
         if not unknown.any():
             break
         for segment in np.flatnonzero(unknown):  # the encoder changed the text: ask it for places
             text = texts[offsets[segment] : offsets[segment + 1]].tobytes()
-            _, starts = encoder.places(text.decode())
+            _, starts = encoder.ids_and_starts(text.decode())
             lead = int(marked and text.startswith(encoder.marker))
             at = np.array([*starts[lead:], len(text)], np.int64)
             at[0] = len(encoder.marker) * lead
             sizes[ends[segment] + lead : ends[segment + 1]] = np.diff(at)
-    assembly.turn_lengths(flat, shapes, segments, ends, marked, first[rows], turns)
+    programs.turn_lengths(flat, shapes, segments, ends, marked, first[rows], turns)
     start = np.zeros(len(first) - 1, np.int64)
     stop = np.zeros(len(first) - 1, np.int64)
     start[rows], stop[rows] = places[:-1], places[1:]
     return Encoded(ids, loss, start, stop, turns, {})
 
 
-def _flatten(programs: list[Program]) -> Programs:
+def _flatten(compiled: list[Program]) -> Programs:
     """Programs end to end, as arrays."""
     ops, parts, constants, size = [], [], [], 0
     bounds, ends = [0], [0]
-    for program in programs:
-        for place, (what, loss, message) in enumerate(program.operations):
+    for program in compiled:
+        for number, (what, loss, message) in enumerate(program.operations):
             if isinstance(what, int):
                 ops.append((what, 0, 0, loss, message))
                 continue
-            ops.append((-1, len(bounds) - 1, int(program.led and place > 0), 0, message))
+            ops.append((-1, len(bounds) - 1, int(program.led and number > 0), 0, message))
             for part in what:
                 text = part.text.encode()
                 parts.append((part.slot, size, size + len(text), part.loss))
@@ -256,7 +256,7 @@ def _slots(messages: Messages, first: Ints, chosen: Ints, rows: Ints) -> Slots:
     counts = messages.first[mine + 1] - messages.first[mine]
     flat = ranges(messages.first[mine], counts)
     per_row = np.bincount(np.repeat(np.arange(len(rows)), first[rows + 1] - first[rows]), counts, len(rows))
-    return Slots(_offsets(per_row), messages.start[flat], messages.stop[flat], messages.data)
+    return Slots(arrays.offsets(per_row), messages.start[flat], messages.stop[flat], messages.data)
 
 
 def ranges(starts: Ints, counts: Ints) -> Ints:
@@ -266,13 +266,8 @@ def ranges(starts: Ints, counts: Ints) -> Ints:
     return np.arange(total) + np.repeat(starts - ends + counts, counts)
 
 
-def _offsets(counts: NDArray[np.number]) -> Ints:
-    """Running sum of counts with 0 ahead, int64."""
-    return np.concatenate([[0], np.cumsum(counts)]).astype(np.int64)
-
-
 def _disproved(
-    found: Encoded,
+    encoded: Encoded,
     messages: Messages,
     first: Ints,
     chosen: Ints,
@@ -295,7 +290,7 @@ def _disproved(
             continue
         program = tokenizer.program(shape)
         assert program is not None
-        ids = found.ids[found.start[row] : found.stop[row]].tolist()
+        ids = encoded.ids[encoded.start[row] : encoded.stop[row]].tolist()
         text, wanted = tokenizer.reference(plain)
         if (ids[:-1] if program.ended else ids) != wanted:
             tokenizer.distrust(shape, _text(program, messages, mine) == text)
@@ -312,7 +307,7 @@ def _text(program: Program, messages: Messages, mine: Ints) -> str:
 
 
 def _rendered(
-    found: Encoded,
+    encoded: Encoded,
     messages: Messages,
     first: Ints,
     chosen: Ints,
@@ -320,8 +315,8 @@ def _rendered(
     refusals: dict[int, str],
     tokenizer: Tokenizer,
 ) -> Encoded:
-    """`found` with the rows that are rendered one by one."""
-    ids, loss, at = [found.ids], [found.loss], len(found.ids)
+    """`encoded` with the rows that are rendered one by one."""
+    ids, loss, at = [encoded.ids], [encoded.loss], len(encoded.ids)
     for row in slow:
         mine = slice(first[row], first[row + 1])
         plain = messages.plain(chosen[mine])
@@ -333,8 +328,8 @@ def _rendered(
             continue
         ids.append(np.array(tokens, np.int32))
         loss.append(np.array(assistant, np.uint8) * ASSISTANT | np.array(contents, np.uint8) * ALL)
-        found.start[row], found.stop[row] = at, at + len(tokens)
+        encoded.start[row], encoded.stop[row] = at, at + len(tokens)
         sizes = np.array([len(m["content"].encode()) for m in plain])
-        found.turns[mine] = sizes * len(tokens) // max(int(sizes.sum()), 1)
+        encoded.turns[mine] = sizes * len(tokens) // max(int(sizes.sum()), 1)
         at += len(tokens)
-    return replace(found, ids=np.concatenate(ids), loss=np.concatenate(loss), refusals=refusals)
+    return replace(encoded, ids=np.concatenate(ids), loss=np.concatenate(loss), refusals=refusals)

@@ -15,6 +15,7 @@ import tokenizers.decoders
 from numba import njit
 from numpy.typing import NDArray
 
+from headrace.pipelines import arrays
 from headrace.pipelines.stages.tokenise.encoder import SAMPLES
 from headrace.pipelines.stages.tokenise.tokenizer import Tokenizer
 
@@ -40,7 +41,7 @@ class Decoder:
         self.special = np.array(sorted(tokenizer.special.values()), np.int64)
         self.table = self._bytes()
         ids = [self.core.encode(text, add_special_tokens=False).ids for text in SAMPLES]
-        ends = np.cumsum([0, *map(len, ids)])
+        ends = arrays.offsets([len(one) for one in ids])
         flat = np.array([i for one in ids for i in one], np.int64)
         if self.table is not None and not self._by_table(flat, ends[:-1], ends[1:]).equals(
             self._by_core(ids)
@@ -53,10 +54,10 @@ class Decoder:
         segments = packed["segment_ids"].combine_chunks().flatten().to_numpy().astype(np.int64)
         length = len(ids) // max(packed.num_rows, 1)
         rows = np.repeat(np.arange(packed.num_rows), length)
-        said = (segments > 0) & ~np.isin(ids, self.special)
-        joined = (rows[1:] == rows[:-1]) & (segments[1:] == segments[:-1]) & said[:-1]
-        starts = np.flatnonzero(said & np.concatenate([[True], ~joined])[: len(ids)])
-        stops = np.flatnonzero(said & np.concatenate([~(joined & said[1:]), [True]])[: len(ids)]) + 1
+        is_text = (segments > 0) & ~np.isin(ids, self.special)
+        joined = (rows[1:] == rows[:-1]) & (segments[1:] == segments[:-1]) & is_text[:-1]
+        starts = np.flatnonzero(is_text & np.concatenate([[True], ~joined])[: len(ids)])
+        stops = np.flatnonzero(is_text & np.concatenate([~(joined & is_text[1:]), [True]])[: len(ids)]) + 1
         if self.table is not None:
             texts = self._by_table(ids, starts, stops)
         else:
@@ -95,8 +96,8 @@ class Decoder:
         try:
             texts.validate(full=True)
         except pa.ArrowInvalid:  # a piece of an over-long text may begin or end inside a character
-            held = texts.cast(pa.large_binary()).to_pylist()
-            texts = pa.array([one.decode(errors="replace") for one in held], pa.large_string())
+            pieces = texts.cast(pa.large_binary()).to_pylist()
+            texts = pa.array([one.decode(errors="replace") for one in pieces], pa.large_string())
         return texts
 
     def _by_core(self, ids: list[list[int]]) -> pa.Array:

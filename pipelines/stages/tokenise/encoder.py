@@ -17,6 +17,7 @@ import tokenizers
 from numpy.typing import NDArray
 
 from headrace.cluster.errors import ModelError
+from headrace.pipelines import arrays
 from headrace.pipelines.stages.tokenise.config import Engine as Engine
 
 # A token of our own, ahead of a text that stands behind a special token, where that matters.
@@ -78,13 +79,13 @@ class Encoder:
         raw = data.tobytes()
         texts = [raw[a:b].decode() for a, b in pairwise(offsets)]
         found = [e.ids for e in self._core.encode_batch_fast(texts, add_special_tokens=False)]
-        ends = np.cumsum([0, *(len(ids) for ids in found)], dtype=np.int64)
+        ends = arrays.offsets([len(ids) for ids in found])
         return np.fromiter((i for ids in found for i in ids), np.uint32, int(ends[-1])), ends
 
-    def places(self, text: str) -> tuple[list[int], list[int]]:
+    def ids_and_starts(self, text: str) -> tuple[list[int], list[int]]:
         """Ids of one text and the byte at which each starts, by `tokenizers`' own offsets."""
         encoding = self._core.encode(text, add_special_tokens=False)
-        before = np.cumsum([0, *(len(c.encode()) for c in text)])
+        before = arrays.offsets([len(c.encode()) for c in text])
         return encoding.ids, [int(before[start]) for start, _ in encoding.offsets]
 
     def distrust(self) -> bool:
@@ -137,7 +138,7 @@ class Encoder:
         state["post_processor"] = None
         texts = [self.marker.decode() + t for t in (*SAMPLES, *(f"x{t} {t}y" for t in special))]
         raw = [t.encode() for t in texts]
-        offsets = np.cumsum([0, *map(len, raw)], dtype=np.int64)
+        offsets = arrays.offsets([len(t) for t in raw])
         try:
             fast = gigatoken.Tokenizer.from_json(json.dumps(state)).backend
             ids, ends = _fast_encode(fast, np.frombuffer(b"".join(raw), np.uint8), offsets)

@@ -21,44 +21,44 @@ NUMBER = 32  # tokens by which a place is moved for digits' sake
 
 def values(table: pa.Table, rows: Ints) -> dict[int, list[str]]:
     """Values and stand-ins in each of the `rows`, as ``spans`` tell them."""
-    found: dict[int, list[str]] = {row: [] for row in rows.tolist()}
-    if "spans" not in table.column_names or not found:
-        return found
+    values_of: dict[int, list[str]] = {row: [] for row in rows.tolist()}
+    if "spans" not in table.column_names or not values_of:
+        return values_of
     chosen = table.select(["messages", "spans"]).take(pa.array(rows)).to_pylist()
     for row, one in zip(rows.tolist(), chosen, strict=True):
-        said = {one["messages"][s["message"]]["content"][s["start"] : s["end"]] for s in one["spans"] or ()}
-        found[row] = sorted(said - {""})
-    return found
+        texts = {one["messages"][s["message"]]["content"][s["start"] : s["end"]] for s in one["spans"] or ()}
+        values_of[row] = sorted(texts - {""})
+    return values_of
 
 
-def stretches(ids: Sequence[int], limit: int, said: Sequence[str], decode: Decode) -> list[tuple[int, int]]:
-    """Consecutive stretches of at most `limit` tokens that cover `ids` and cut none of the values `said`."""
-    found, start = [], 0
+def stretches(ids: Sequence[int], limit: int, values: Sequence[str], decode: Decode) -> list[tuple[int, int]]:
+    """Consecutive stretches of at most `limit` tokens that cover `ids` and cut none of the `values`."""
+    cuts, start = [], 0
     while start < len(ids):
         stop = min(start + limit, len(ids))
         if stop < len(ids):
-            stop = _place(ids, start, stop, said, decode)
-        found.append((start, stop))
+            stop = _last_cut(ids, start, stop, values, decode)
+        cuts.append((start, stop))
         start = stop
-    return found
+    return cuts
 
 
-def _place(ids: Sequence[int], start: int, stop: int, said: Sequence[str], decode: Decode) -> int:
-    """The last place up to `stop` that no value stands across, nor digits; `stop` where there is none."""
-    reach = max([NUMBER, *(len(value.encode()) for value in said)])
+def _last_cut(ids: Sequence[int], start: int, stop: int, values: Sequence[str], decode: Decode) -> int:
+    """The last cut up to `stop` that no value stands across, nor digits; `stop` where there is none."""
+    reach = max([NUMBER, *(len(value.encode()) for value in values)])
     around = max(start, stop - reach), min(len(ids), stop + reach)
     whole = decode(ids[around[0] : around[1]])
-    near = [(value, whole.count(value)) for value in said if value in whole]
+    near = [(value, whole.count(value)) for value in values if value in whole]
     letters = folded(whole)  # of tokenizers that give other characters back
-    near += [(v, letters.count(v)) for v in map(folded, said) if v and v in letters]
-    for place in range(stop, start, -1):
-        left, right = decode(ids[around[0] : place]), decode(ids[place : around[1]])
-        if stop - place < NUMBER and left[-1:].isdigit() and right[:1].isdigit():
+    near += [(v, letters.count(v)) for v in map(folded, values) if v and v in letters]
+    for cut in range(stop, start, -1):
+        left, right = decode(ids[around[0] : cut]), decode(ids[cut : around[1]])
+        if stop - cut < NUMBER and left[-1:].isdigit() and right[:1].isdigit():
             continue
         parts = left, right, folded(left), folded(right)
         if all(count <= max(_count(value, parts[:2]), _count(value, parts[2:])) for value, count in near):
-            return place
-        if place <= around[0] + 1:
+            return cut
+        if cut <= around[0] + 1:
             break
     return stop
 

@@ -17,13 +17,10 @@ from functools import lru_cache
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from headrace.pipelines import schema
-from headrace.pipelines.stages.tokenise import conversations
-from headrace.pipelines.stages.tokenise import overlong as cutting
-from headrace.pipelines.stages.tokenise import programs as assembly
+from headrace.pipelines import arrays, schema
+from headrace.pipelines.stages.tokenise import conversations, overlong, programs
 from headrace.pipelines.stages.tokenise.config import Config as Config
 from headrace.pipelines.stages.tokenise.conversations import Encoded, Messages
 from headrace.pipelines.stages.tokenise.programs import Ints
@@ -48,9 +45,9 @@ def tokenizer(name: str | None, config: Config) -> Tokenizer:
 
     Raises: ModelError.
     """
-    found = load(name, config.engine, config.add_eos)
-    _warm(found)
-    return found
+    loaded = load(name, config.engine, config.add_eos)
+    _warm(loaded)
+    return loaded
 
 
 @lru_cache(maxsize=8)
@@ -59,7 +56,7 @@ def _warm(tokenizer: Tokenizer) -> None:
     message = {"role": "text", "content": "warm"}
     row = {"row_id": 0, "n_records": 1, "source": "", "file": "", "place": "", "messages": [message]}
     apply(schema.from_rows([row]), Config(), tokenizer, {})
-    assembly.warm()
+    programs.warm()
 
 
 def apply(
@@ -73,8 +70,9 @@ def apply(
 
     Raises: ModelError where conversations meet a tokenizer without a chat template.
     """
+    n = table.num_rows
     rows = np.flatnonzero(schema.live(table).to_numpy(zero_copy_only=False))
-    part = table if len(rows) == table.num_rows else table.take(pa.array(rows))
+    part = table if len(rows) == n else table.take(pa.array(rows))
     messages, first = conversations.read(part, tokenizer)
     whole = conversations.encode(messages, first, np.arange(first[-1]), tokenizer)
     cuts = _Cuts()
@@ -83,11 +81,15 @@ def apply(
     none = np.ones(part.num_rows, np.bool_)
     none[index] = False
     none[list(whole.refusals)] = False
-    table = table.append_column("shortened", pa.array(_spread(lost, rows, table)))
+    table = table.append_column("shortened", pa.array(arrays.spread(lost, rows, n)))
     long = none & lost & (config.overlong != "truncate")  # a row cut off has no target in what is left
-    table = schema.mark_where(table, _spread(long, rows, table), "tokenise.too_long")
-    table = schema.mark_where(table, _spread(none & ~long, rows, table), "tokenise.no_target")
-    table = _quarantine(table, {int(rows[row]): text for row, text in whole.refusals.items()})
+    table = schema.mark_where(table, arrays.spread(long, rows, n), "tokenise.too_long")
+    table = schema.mark_where(table, arrays.spread(none & ~long, rows, n), "tokenise.no_target")
+    if whole.refusals:
+        causes: list[str | None] = [None] * n
+        for row, text in whole.refusals.items():
+            causes[int(rows[row])] = text
+        table = schema.quarantine(table, causes, "tokenise.error")
     ids = part["row_id"].combine_chunks().take(pa.array(index))
     return table, pa.Table.from_arrays([ids.cast(pa.uint64()), *samples], schema=SAMPLES)
 
@@ -100,51 +102,32 @@ def _modes(table: pa.Table, loss: dict[str, str]) -> NDArray[np.uint8]:
     return modes
 
 
-def _spread(mask: NDArray[np.bool_], rows: Ints, table: pa.Table) -> NDArray[np.bool_]:
-    """`mask` over the live rows as one over all rows."""
-    found = np.zeros(table.num_rows, np.bool_)
-    found[rows] = mask
-    return found
-
-
-def _quarantine(table: pa.Table, refusals: dict[int, str]) -> pa.Table:
-    """Mark the rows that the template refuses, and say how where the table has a `detail`."""
-    if not refusals:
-        return table
-    errors: list[str | None] = [None] * table.num_rows
-    details = list(errors)
-    for row, text in refusals.items():
-        errors[row], details[row] = "tokenise.error", text
-    if "detail" in table.column_names:
-        said = pc.coalesce(pa.array(details, pa.string()), table["detail"].combine_chunks())
-        table = table.set_column(table.schema.get_field_index("detail"), schema.ROW.field("detail"), said)
-    return schema.mark(table, "error", errors)
-
-
 class _Cuts:
     """Samples as stretches of encoded conversations, gathered at the end."""
 
     def __init__(self) -> None:
         self._buffers: list[Encoded] = []
         self._columns: list[Ints] = []  # int64[4, n] each: row, order within the row, start, stop
-        self._held = 0
+        self._before = 0
 
     def add(self, encoded: Encoded, row: Ints, order: Ints, start: Ints, stop: Ints) -> None:
         """Stretches ``ids[start:stop]`` of `encoded`, one a sample."""
         if not self._buffers or self._buffers[-1] is not encoded:
-            self._held += len(self._buffers[-1].ids) if self._buffers else 0
+            self._before += len(self._buffers[-1].ids) if self._buffers else 0
             self._buffers.append(encoded)
-        self._columns.append(np.stack([row, order, start + self._held, stop + self._held]).astype(np.int64))
+        self._columns.append(
+            np.stack([row, order, start + self._before, stop + self._before]).astype(np.int64)
+        )
 
     def gather(self, modes: NDArray[np.uint8]) -> tuple[Ints, list[pa.Array]]:
         """Row of each sample with a target, and its piece, ids and labels; `modes` uint8[rows]."""
         row, order, start, stop = np.concatenate(self._columns, axis=1)
         sort = np.lexsort((order, row))
         row, start, stop = row[sort], start[sort], stop[sort]
-        offsets = np.concatenate([[0], np.cumsum(stop - start)])
+        offsets = arrays.offsets(stop - start)
         ids = np.concatenate([b.ids for b in self._buffers])
         loss = np.concatenate([b.loss for b in self._buffers])
-        tokens, labels, targets = assembly.gather(ids, loss, modes[row], start, offsets)
+        tokens, labels, targets = programs.gather(ids, loss, modes[row], start, offsets)
         index = row[targets > 0]
         new = np.diff(index, prepend=-1) != 0
         piece = np.arange(len(index)) - np.maximum.accumulate(np.where(new, np.arange(len(index)), 0))
@@ -175,7 +158,7 @@ def _policy(
     rows = np.flatnonzero(long)
     text = messages.codes[first[rows]] == schema.ROLES.index("text")
     cut = rows if config.overlong == "truncate" else rows[text]
-    for row, values in cutting.values(table, cut).items():
+    for row, values in overlong.values(table, cut).items():
         _cut_between(cuts, row, values, whole, config, tokenizer)
     if config.overlong == "truncate":
         return long
@@ -188,10 +171,10 @@ def _cut_between(
     """One row cut between the values in it: its first stretch, or all where texts are split."""
     begin = int(whole.start[row])
     ids = whole.ids[begin : int(whole.stop[row])].tolist()
-    found = np.array(cutting.stretches(ids, config.max_length, values, tokenizer.decode), np.int64)
-    found = found[:1] if config.overlong == "truncate" else found
-    order = np.arange(len(found))
-    cuts.add(whole, np.full_like(order, row), order, begin + found[:, 0], begin + found[:, 1])
+    cuts_of_row = np.array(overlong.stretches(ids, config.max_length, values, tokenizer.decode), np.int64)
+    cuts_of_row = cuts_of_row[:1] if config.overlong == "truncate" else cuts_of_row
+    order = np.arange(len(cuts_of_row))
+    cuts.add(whole, np.full_like(order, row), order, begin + cuts_of_row[:, 0], begin + cuts_of_row[:, 1])
 
 
 Stretch = tuple[int, list[int], list[list[int]]]  # row, messages of the system turn, exchanges
@@ -222,7 +205,7 @@ def _split_conversations(
         )
     while waiting:
         lists = [[*head, *(m for exchange in exchanges for m in exchange)] for _, head, exchanges in waiting]
-        ends = np.cumsum([0, *map(len, lists)])
+        ends = arrays.offsets([len(one) for one in lists])
         encoded = conversations.encode(messages, ends, np.concatenate(lists).astype(np.int64), tokenizer)
         size = encoded.stop - encoded.start
         good = np.flatnonzero((size > 0) & (size <= limit))
@@ -230,8 +213,8 @@ def _split_conversations(
         order = np.array([w[2][0][0] for w in waiting])[good]
         cuts.add(encoded, row, order, encoded.start[good], encoded.stop[good])
         again: list[Stretch] = []
-        for place in np.flatnonzero((size == 0) | (size > limit)):
-            number, head, exchanges = waiting[place]
+        for one in np.flatnonzero((size == 0) | (size > limit)):
+            number, head, exchanges = waiting[one]
             half = len(exchanges) // 2
             lost[number] |= half == 0
             again += [(number, head, part) for part in (exchanges[:half], exchanges[half:]) if half]
@@ -244,17 +227,17 @@ def _stretches(row: int, roles: NDArray[np.str_], turns: list[int], shift: int, 
     body = int(np.argmax(roles != "system")) if (roles != "system").any() else 0
     head = list(range(shift, shift + body))
     exchanges: list[list[int]] = []
-    for place in range(body, len(roles)):
-        if place == body or (roles[place] == "user" and roles[place - 1] != "user"):
+    for at in range(body, len(roles)):
+        if at == body or (roles[at] == "user" and roles[at - 1] != "user"):
             exchanges.append([])
-        exchanges[-1].append(shift + place)
-    found: list[Stretch] = []
+        exchanges[-1].append(shift + at)
+    stretches: list[Stretch] = []
     room = 0
     for exchange in exchanges:
         size = sum(turns[m - shift] for m in exchange)
-        if not found or size > room:
-            found.append((row, head, []))
+        if not stretches or size > room:
+            stretches.append((row, head, []))
             room = limit - sum(turns[:body])
-        found[-1][2].append(exchange)
+        stretches[-1][2].append(exchange)
         room -= size
-    return found
+    return stretches

@@ -147,7 +147,7 @@ class Template:
         ends_all = before is not None and before + 1 == len(shape)
         key = (constant, None if before is None else shape[before], None if after is None else shape[after])
         if (*key, ends_all) not in self._cuts:  # the same words between the same turns are cut alike
-            bounded(self._cuts)[*key, ends_all] = self._places(shape, constant, before, after)
+            bounded(self._cuts)[*key, ends_all] = self._edges(shape, constant, before, after)
         end, start = self._cuts[*key, ends_all]
         owner = after if after is not None else before if before is not None else 0
         cuts = [
@@ -157,7 +157,7 @@ class Template:
         ]
         return [part for part in cuts if part.text]
 
-    def _places(self, shape: Shape, constant: str, before: int | None, after: int | None) -> tuple[int, int]:
+    def _edges(self, shape: Shape, constant: str, before: int | None, after: int | None) -> tuple[int, int]:
         """Where in `constant` the turn of `before` ends, and where that of an assistant begins to be said."""
         end = self._closing(shape, before, constant) if before is not None else 0
         start = len(constant)

@@ -124,16 +124,16 @@ class Tokenizer:
         if shape in self._distrusted:
             return None
         if shape not in self._programs:
-            found: Program | Refusal | None
+            program: Program | Refusal | None
             try:
-                found = self._text() if shape == TEXT else self._cut(shape)
+                program = self._text() if shape == TEXT else self._cut(shape)
             except Refusal as refusal:
-                found = refusal
-            bounded(self._programs)[shape] = found
-        found = self._programs[shape]
-        if isinstance(found, Refusal):
-            raise found
-        return found
+                program = refusal
+            bounded(self._programs)[shape] = program
+        program = self._programs[shape]
+        if isinstance(program, Refusal):
+            raise program
+        return program
 
     def require_template(self) -> None:
         """Raises: ModelError where the tokenizer has no chat template: conversations need one."""
@@ -256,11 +256,11 @@ class Tokenizer:
         key = (first, texts)
         if key not in self._constants:
             lead = "" if first else self.encoder.marker.decode()
-            ids, starts = self.encoder.places(lead + "".join(texts))
+            ids, starts = self.encoder.ids_and_starts(lead + "".join(texts))
             ends = np.cumsum([len(text.encode()) for text in texts]) + len(lead.encode())
             owners = np.searchsorted(ends, starts, side="right").clip(max=len(segment) - 1)
-            found = list(zip(ids, owners.tolist(), strict=True))
-            bounded(self._constants)[key] = found[1:] if lead else found
+            tokens = list(zip(ids, owners.tolist(), strict=True))
+            bounded(self._constants)[key] = tokens[1:] if lead else tokens
         return [(i, segment[o].loss, segment[o].message) for i, o in self._constants[key]]
 
     def _source(self) -> str | None:
@@ -332,7 +332,7 @@ def _pretrained(name: str | None) -> Any:
     elif os.path.exists(path) or path.startswith(("/", "./", "../", "~")):
         raise ModelError(f"{name!r} is not a directory; give a model directory, an s3:// one or a hub name")
     try:
-        found = _from_pretrained(path)
+        loaded = _from_pretrained(path)
     except ModelError:
         raise
     except Exception as error:
@@ -340,9 +340,9 @@ def _pretrained(name: str | None) -> Any:
         raise ModelError(
             f"no tokenizer could be loaded from {name!r}: {type(error).__name__}: {first}"
         ) from error
-    if not isinstance(getattr(found, "backend_tokenizer", None), tokenizers.Tokenizer):
+    if not isinstance(getattr(loaded, "backend_tokenizer", None), tokenizers.Tokenizer):
         raise ModelError(f"the tokenizer of {name!r} is not a fast one: it gives no tokenizer.json")
-    return found
+    return loaded
 
 
 def _from_pretrained(path: str) -> Any:

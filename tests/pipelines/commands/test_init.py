@@ -10,7 +10,7 @@ import yaml
 from headrace.cluster.errors import SourceError
 from headrace.pipelines import recipe
 from headrace.pipelines.commands.init import starter
-from headrace.pipelines.stages.read import inputs as sources
+from headrace.pipelines.stages.read import inputs
 from headrace.pipelines.stages.read.source import Source
 
 SECRET = "private words of a row"
@@ -39,7 +39,7 @@ def test_a_starter_runs_as_it_is_and_tells_no_content(tmp_path: Path) -> None:
         "columns": {"output": "response"},
     }
     loaded = recipe.validate(data, "starter")
-    (resolved,) = sources.resolve(loaded.sources)
+    (resolved,) = inputs.resolve(loaded.sources)
     assert resolved.columns.output == "response"
 
 
@@ -62,7 +62,7 @@ def test_licences_beside_the_data_are_left_out_by_a_glob(tmp_path: Path) -> None
     assert "1 others there are left out" in text
     (entry,) = yaml.safe_load(text)["sources"]
     assert entry["path"] == f"{tmp_path}/d/**/*.json*"
-    assert sources.resolve([Source(**entry)])[0].shape == "prompt_completion"
+    assert inputs.resolve([Source(**entry)])[0].shape == "prompt_completion"
 
 
 def test_turns_under_other_names_are_found(tmp_path: Path) -> None:

@@ -12,14 +12,13 @@ from torch.nn import functional
 
 from headrace.cluster import storage
 from headrace.cluster.errors import GateError, ModelError, SourceError
-from headrace.pipelines.evaluate import outputs as measuring
+from headrace.pipelines.evaluate import outputs
 from headrace.pipelines.evaluate import run as evaluate
 from headrace.pipelines.evaluate.config import METRICS, Gate
 from headrace.pipelines.evaluate.outputs import Sample
 from headrace.pipelines.evaluate.run import Config
-from headrace.pipelines.train import batches, models
+from headrace.pipelines.train import batches, models, worker
 from headrace.pipelines.train import driver as train
-from headrace.pipelines.train import worker as training
 from headrace.pipelines.train.worker import Rank
 from tests.pipelines import toys
 
@@ -45,7 +44,7 @@ def tuned_run(base: str, tmp_path_factory: pytest.TempPathFactory) -> str:
     run = toys.run(tmp_path_factory.mktemp("run"), {"train": 96, "validation": 12, "test": 40})
     config = train.Config(learning_rate=1e-2, max_steps=80, batch_size=4, rank=8)
     job = train.plan(run, base, config, 0, {})
-    training.train(job, Rank(0, 1, torch.device("cpu")), lambda step: None)
+    worker.train(job, Rank(0, 1, torch.device("cpu")), lambda step: None)
     train._publish(job)
     return run
 
@@ -59,13 +58,13 @@ def test_the_last_target_span_is_found() -> None:
 def test_samples_are_unpacked_as_they_were(tuned_run: str) -> None:
     shelf = batches.shelf(tuned_run, "test")
     packed = [s for part in range(2) for s in toys.samples(20, seed=200 + part)]
-    found = measuring.drawn(shelf, 1000, 0)
+    found = outputs.drawn(shelf, 1000, 0)
     assert [list(s.ids) for s in found] == [ids for ids, _ in packed]
     assert [list(s.labels) for s in found] == [labels for _, labels in packed]
-    few = [list(s.ids) for s in measuring.drawn(shelf, 7, 3)]
+    few = [list(s.ids) for s in outputs.drawn(shelf, 7, 3)]
     assert len(few) == 7
-    assert few == [list(s.ids) for s in measuring.drawn(shelf, 7, 3)]
-    assert few != [list(s.ids) for s in measuring.drawn(shelf, 7, 4)]
+    assert few == [list(s.ids) for s in outputs.drawn(shelf, 7, 3)]
+    assert few != [list(s.ids) for s in outputs.drawn(shelf, 7, 4)]
 
 
 def test_the_tuned_model_is_told_to_be_better(base: str, tuned_run: str) -> None:
@@ -100,7 +99,7 @@ def test_the_loss_is_that_of_each_sample_alone(base: str, tuned_run: str) -> Non
     assert set(found) == {"loss", "token_accuracy"}
     model = models.load(base, torch.float32, "eager")
     nats, right, count = 0.0, 0, 0
-    for sample in measuring.drawn(batches.shelf(tuned_run, "test"), 24, 2):
+    for sample in outputs.drawn(batches.shelf(tuned_run, "test"), 24, 2):
         labels = torch.from_numpy(sample.labels)[1:]
         with torch.no_grad():
             logits = model(input_ids=torch.from_numpy(sample.ids)[None]).logits[0, :-1]
@@ -124,7 +123,7 @@ def test_answers_are_greedy_whatever_batch_they_are_in(base: str) -> None:
         wanted.append([int(i) for i in ids[len(prompt) :]])
     for size in (1, 4):
         config = SMALL.model_copy(update={"batch_size": size})
-        assert measuring._generated(model, prompts, config, {toys.END}, tokenizer) == wanted
+        assert outputs._generated(model, prompts, config, {toys.END}, tokenizer) == wanted
 
 
 def test_plain_text_counts_for_the_loss_alone(base: str, tuned_run: str, tmp_path: Path) -> None:
@@ -200,7 +199,7 @@ def test_errors_name_what_is_wrong(base: str, tuned_run: str, tmp_path: Path) ->
 @pytest.mark.usefixtures("ray_local")
 def test_a_task_measures_what_this_process_does(base: str, tuned_run: str) -> None:
     shelf = batches.shelf(tuned_run, "test")
-    here = measuring.measure(tuned_run, base, SMALL, shelf, 3)
+    here = outputs.measure(tuned_run, base, SMALL, shelf, 3)
     there = evaluate._compute(tuned_run, base, SMALL, shelf, 3)
     assert here.tuned.answers == there.tuned.answers
     np.testing.assert_allclose(here.base.forced, there.base.forced, atol=1e-5)
@@ -225,7 +224,7 @@ def test_all_of_it_on_s3(base: str, s3: str, tmp_path: Path, monkeypatch: pytest
         train.check(config, name)
         job = train.plan(where, name, config, 0, {})
         for _ in range(2):  # the second goes on from the last step: nothing is left to do
-            training.train(job, Rank(0, 1, torch.device("cpu")), lambda step: None)
+            worker.train(job, Rank(0, 1, torch.device("cpu")), lambda step: None)
         train._publish(job)
         assert train._finished(job) is not None
         adapters.append(storage.read_bytes(storage.join(where, "adapter", "adapter_model.safetensors")))

@@ -8,9 +8,7 @@ import pytest
 
 from headrace.cluster import ledger, storage
 from headrace.pipelines import schema
-from headrace.pipelines.passes import gate, parts
-from headrace.pipelines.passes import gate_worker as pii_gate
-from headrace.pipelines.passes import prepare_worker as prepared
+from headrace.pipelines.passes import gate, gate_worker, parts, prepare_worker
 from headrace.pipelines.passes.gate_worker import note
 from headrace.pipelines.recipe import Recipe
 from headrace.pipelines.stages.dedup import passages
@@ -46,7 +44,7 @@ def scanned(
     done = pii.apply(table(talk), recipe.pii)
     window = WINDOW
     path = str(folder / "prepared/part-00000000-0000.parquet")
-    storage.write_table(path, done.drop_columns(list(prepared.MARKS)))
+    storage.write_table(path, done.drop_columns(list(prepare_worker.MARKS)))
     if said is not None:
         roles, rows, _ = schema.contents(done)
         done = schema.rebuild(done, rows, roles, pa.array(said, pa.large_string()))
@@ -54,8 +52,8 @@ def scanned(
     shard = pack.apply(samples, recipe.pack, recipe.tokenise, pad_id=tokenizer.pad_id)
     storage.write_table(str(folder / "packed/train/part-00000000.parquet"), shard)
     output = {"path": "packed/train/part-00000000.parquet", "split": "train"}
-    record = pii_gate.work((window, [output]), pii_gate.Job(recipe, {0: "k"}, cuts))
-    assert ledger.load(str(folder), pii_gate.NAME)["00000000"] == record
+    record = gate_worker.work((window, [output]), gate_worker.Job(recipe, {0: "k"}, cuts))
+    assert ledger.load(str(folder), parts.GATE)["00000000"] == record
     assert record["messages"] == len(talk) or pieces
     leaks: list[dict[str, Any]] = record["leaks"]
     return leaks
@@ -104,31 +102,31 @@ def test_only_what_stands_where_something_was_cut_is_excused(
     said: str, value: str, due: bool, lowered: bool
 ) -> None:
     before, behind = f"Mail {MAIL} {'so ' * 80}Call 425 882", "8080 today"
-    row = pii_gate.Row(
+    row = gate_worker.Row(
         [{"role": "text", "content": f"{before} the same in many {behind}"}], [], [], (f"{before} {behind}",)
     )
     text = said.format(row.cut[0].lower() if lowered else row.cut[0])
     start = text.index(value)
-    message = pii_gate.Message(text, "text", 0, [])
-    assert pii_gate._is_joined((start, start + len(value)), message, row) == due
+    message = gate_worker.Message(text, "text", 0, [])
+    assert gate_worker._is_joined((start, start + len(value)), message, row) == due
 
 
 @pytest.mark.parametrize("switches", [{}, {"entities": ["EMAIL_ADDRESS"]}, {"kind": "keep"}])
 @pytest.mark.parametrize("said", ["aaa P ccc", "aaa ccc and a piece of more"])  # beside a cut, and a piece
 def test_what_could_not_be_looked_through_is_a_leak(switches: dict[str, Any], said: str) -> None:
     recipe = Recipe.model_validate({"output": "o", "sources": [{"path": "in"}], "pii": switches})
-    judge = pii_gate.Judge(recipe, WINDOW, NONE)
-    judge._rows = {0: pii_gate.Row([{"role": "text", "content": said}], [], [], ("aaa ccc",))}
-    failed = Finding(0, 0, pii_gate.UNEXAMINED, 1.0, "")
-    assert list(judge.leaks(pii_gate.Message("aaa ccc", "text", 0, [failed]))) == [pii_gate.UNEXAMINED]
+    judge = gate_worker.Judge(recipe, WINDOW, NONE)
+    judge._rows = {0: gate_worker.Row([{"role": "text", "content": said}], [], [], ("aaa ccc",))}
+    failed = Finding(0, 0, gate_worker.UNEXAMINED, 1.0, "")
+    assert list(judge.leaks(gate_worker.Message("aaa ccc", "text", 0, [failed]))) == [gate_worker.UNEXAMINED]
 
 
 def test_an_exempt_role_may_stay_unexamined() -> None:
     pii_config = {"roles": {"system": "keep"}}
     recipe = Recipe.model_validate({"output": "o", "sources": [{"path": "in"}], "pii": pii_config})
-    failed = Finding(0, 0, pii_gate.UNEXAMINED, 1.0, "")
-    judge = pii_gate.Judge(recipe, WINDOW, NONE)
-    assert list(judge.leaks(pii_gate.Message("be brief", "system", 0, [failed]))) == []
+    failed = Finding(0, 0, gate_worker.UNEXAMINED, 1.0, "")
+    judge = gate_worker.Judge(recipe, WINDOW, NONE)
+    assert list(judge.leaks(gate_worker.Message("be brief", "system", 0, [failed]))) == []
 
 
 def test_another_rows_stand_in_is_a_leak(tmp_path: Path, key: None) -> None:
@@ -170,12 +168,12 @@ def test_a_text_is_of_its_own_role(tmp_path: Path) -> None:
 
 
 def test_a_message_that_cannot_be_examined_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    real = pii_gate.found_in
+    real = gate_worker.findings_in
 
     def failing(texts: pa.Array, config: Any) -> Any:
         return real(texts, config)._replace(failures={1: "ValueError"})
 
-    monkeypatch.setattr(pii_gate, "found_in", failing)
+    monkeypatch.setattr(gate_worker, "findings_in", failing)
     leaks = scanned(tmp_path, [("user", "hi"), ("assistant", "noted")])
     assert leaks == [{"split": "train", "entity": "UNEXAMINED", "n": 1, "rows": [0]}]
 

@@ -33,7 +33,7 @@ def test_an_added_input_leaves_the_windows_before_as_they_are() -> None:
 
 
 def test_parts_of_one_fragment_may_stand_in_two_windows() -> None:
-    parts = [{"ordinal": 3, "part": p, "rows": {"in": 80, "kept": 80}} for p in range(3)]
-    cut = parts.windows(parts, {3: 0}, 100)
+    commits = [{"ordinal": 3, "part": p, "rows": {"in": 80, "kept": 80}} for p in range(3)]
+    cut = parts.windows(commits, {3: 0}, 100)
     assert [w.units for w in cut] == [("00000003-0000", "00000003-0001"), ("00000003-0002",)]
     assert [(w.first, w.last) for w in cut] == [(3, 3), (3, 3)]

@@ -18,9 +18,8 @@ from headrace.cluster import ledger, storage, stream
 from headrace.cluster.errors import BooksError
 from headrace.cluster.fragments import Fragment, Range
 from headrace.pipelines import recipe, rundir, schema
-from headrace.pipelines.passes import pools
-from headrace.pipelines.passes import prepare as passes
-from headrace.pipelines.passes import prepare_worker as prepared
+from headrace.pipelines.passes import pools, prepare_worker
+from headrace.pipelines.passes import prepare as prepare_pass
 from headrace.pipelines.stages.quality import stage as quality
 from tests.pipelines.test_cli import commits, make, prepare, save, told, write_inputs
 
@@ -186,9 +185,9 @@ def test_a_pool_of_actors_sketches_the_same(
     """As on a cluster with GPUs, but that the actors hold none."""
     made = []
 
-    def pool(_: recipe.Recipe, job: prepared.Job, begin: Any) -> stream.Pool:
+    def pool(_: recipe.Recipe, job: prepare_worker.Job, begin: Any) -> stream.Pool:
         made.append(begin.__name__)
-        return stream.Pool(partial(begin, job=job), partial(prepared.finish, job=job), size=2, gpus=0)
+        return stream.Pool(partial(begin, job=job), partial(prepare_worker.finish, job=job), size=2, gpus=0)
 
     monkeypatch.setattr(pools, "pool", pool)
     found = prepare(tmp_path / "recipe.yaml", make(base.inputs, tmp_path / "run"))
@@ -255,7 +254,7 @@ def stage(monkeypatch: pytest.MonkeyPatch, apply: Any) -> str:
 def work(tmp_path: Path, stages: tuple[str, ...], texts: list[str]) -> ledger.Record:
     """Pass 1 over one part of plain texts, in this process."""
     data = {"output": str(tmp_path / "run"), "sources": [{"name": "notes", "path": str(tmp_path)}]}
-    job = prepared.Job(recipe.validate(data, "recipe.yaml"), stages, {7: "key"}, pooled=len(stages) - 1)
+    job = prepare_worker.Job(recipe.validate(data, "recipe.yaml"), stages, {7: "key"}, pooled=len(stages) - 1)
     rows = schema.from_rows(
         [
             {
@@ -270,7 +269,7 @@ def work(tmp_path: Path, stages: tuple[str, ...], texts: list[str]) -> ledger.Re
         ]
     )
     fragment = Fragment("notes", "ranges", (Range("notes.txt", "notes.txt", 1, "0"),), 7)
-    return prepared.work(fragment, 0, True, rows, job)
+    return prepare_worker.work(fragment, 0, True, rows, job)
 
 
 def breaks_on_bad(rows: pa.Table, config: Any) -> pa.Table:
@@ -321,6 +320,6 @@ def test_a_stage_that_moved_to_another_module_has_the_key_that_it_had(tmp_path: 
     run = rundir.claim(recipe.validate(data, "recipe"))
     moved = ModuleType("somewhere.else.altogether")
     moved.__dict__.update({k: v for k, v in vars(quality).items() if k not in ("__name__", "__spec__")})
-    assert passes._keys(run, (quality,)) == passes._keys(run, (moved,))
+    assert prepare_pass._keys(run, (quality,)) == prepare_pass._keys(run, (moved,))
     moved.__dict__["VERSION"] = quality.VERSION + 1
-    assert passes._keys(run, (quality,)) != passes._keys(run, (moved,))
+    assert prepare_pass._keys(run, (quality,)) != prepare_pass._keys(run, (moved,))

@@ -2,6 +2,7 @@
 
 import html.parser
 import json
+import math
 import random
 import re
 import tempfile
@@ -15,10 +16,11 @@ from hypothesis import strategies as st
 
 from headrace.cluster import storage
 from headrace.cluster.errors import OutputError
-from headrace.pipelines import schema
-from headrace.pipelines import stored as examples
-from headrace.pipelines.report import comparison as scoreboard
+from headrace.pipelines import flow, schema
+from headrace.pipelines.evaluate.config import METRICS, VERDICTS
+from headrace.pipelines.report import comparison
 from headrace.pipelines.report import page as report
+from tests.pipelines.report.lists import write_pairs
 
 HOSTILE = "<script>alert('x')</script><img src=http://evil.example/x onerror=alert(1)>&amp;\"'"
 EDGES = [0, *(2**k for k in range(27))]
@@ -125,19 +127,45 @@ def prepared_run() -> dict[str, Any]:
 def trained_run() -> dict[str, Any]:
     """What training and evaluation add to run.json."""
     dice = random.Random(3)
-    loss = [3.6 * 0.985**k + 0.7 + 0.1 * dice.random() for k in range(240)]
-    validation = [{"step": s, "loss": 3.4 * 0.985**s + 0.85} for s in range(40, 241, 40)]
-    evaluated = {
-        "loss": {"base": 3.912, "tuned": 0.944, "interval": [-3.1, -2.85]},
-        "perplexity": {"base": 50.0, "tuned": 2.57, "interval": [-55.0, -41.0]},
-        "exact_match": {"base": 0.0, "tuned": 0.613, "interval": [0.571, 0.655]},
-        "rougeL": {"base": 0.112, "tuned": 0.831, "interval": [0.69, 0.75]},
-        "bleu": {"base": 2.14, "tuned": 61.7, "interval": [55.2, 63.9]},
+    measured = {
+        "loss": (3.912, 0.944, [-3.1, -2.85]),
+        "perplexity": (50.0, 2.57, [-55.0, -41.0]),
+        "token_accuracy": (0.21, 0.84, [0.6, 0.66]),
+        "exact_match": (0.0, 0.613, [0.571, 0.655]),
+        "rouge1": (0.12, 0.83, [0.69, 0.75]),
+        "rougeL": (0.112, 0.831, [0.69, 0.75]),
+        "bleu": (2.14, 61.7, [55.2, 63.9]),
     }
+    train = history(
+        [3.6 * 0.985**k + 0.7 + 0.1 * dice.random() for k in range(240)],
+        {step: 3.4 * 0.985**step + 0.85 for step in range(40, 241, 40)},
+    )
+    return {"train": train, "evaluate": {name: score(*values) for name, values in measured.items()}}
+
+
+def history(loss: list[float], validation: dict[int, float]) -> dict[str, Any]:
+    """`train` of run.json: loss by step, and validation loss at some steps."""
+    best = min(validation, key=lambda step: validation[step]) if validation else len(loss)
     return {
-        "train": {"steps": 240, "loss": loss, "validation": validation, "seconds": 81.5},
-        "evaluate": evaluated,
+        "steps": len(loss),
+        "epochs": 3,
+        "loss": loss,
+        "learning_rate": [2e-4 * min(1, k / 20) for k in range(len(loss))],
+        "validation": list(validation.values()),
+        "validation_steps": list(validation),
+        "best_step": best,
+        "best_validation": validation.get(best),
+        "tokens": 91_000,
+        "seconds": 81.5,
+        "tokens_per_second": 1116.6,
     }
+
+
+def score(
+    base: float | None, tuned: float | None, interval: list[float | None], verdict: str = "better"
+) -> dict[str, Any]:
+    """A metric as `evaluate` of run.json holds it."""
+    return {"base": base, "tuned": tuned, "interval": interval, "verdict": verdict, "n": 200}
 
 
 def write_run(path: str, run: dict[str, Any], *, rows: bool = True) -> str:
@@ -149,9 +177,6 @@ def write_run(path: str, run: dict[str, Any], *, rows: bool = True) -> str:
     )
     if rows:
         write_rows(path)
-    if "train" in run:
-        history = {"lr": [2e-4 * min(1, k / 20) for k in range(240)]}
-        storage.put(storage.join(path, "checkpoints", "history.json"), json.dumps(history).encode())
     if "evaluate" in run:
         samples = [
             {
@@ -190,14 +215,6 @@ def write_rows(path: str) -> None:
     removed.append((99 << 32, 2, 1, 0.9, "near"))  # its fragment is gone
     write_pairs(path, "removed", removed)
     write_pairs(path, "borderline", [((1 << 32) | 3, 0, 20, 0.71, "near")])
-
-
-def write_pairs(path: str, name: str, pairs: list[tuple[int, int, int, float, str]]) -> None:
-    types = [pa.uint64(), pa.uint64(), pa.int32(), pa.float32(), pa.string(), pa.string(), pa.float64()]
-    whole = [(*pair, None, 0.0) for pair in pairs]  # of this run, by the texts
-    columns = zip(examples.COLUMNS, zip(*whole, strict=True), types, strict=True)
-    table = pa.table({c: pa.array(values, t) for c, values, t in columns})
-    storage.write_table(storage.join(path, f"duplicates/{name}.parquet"), table)
 
 
 PARTS = tuple({**prepared_run(), **trained_run()})
@@ -243,7 +260,7 @@ class Page(html.parser.HTMLParser):
 @pytest.fixture
 def full(tmp_path: Path) -> Page:
     path = write_run(str(tmp_path / "run"), {**prepared_run(), **trained_run()})
-    return Page(Path(report.build(path)).read_text(encoding="utf-8"))
+    return Page(Path(report.build(path, flow.STAGES)).read_text(encoding="utf-8"))
 
 
 def test_verdict_comes_first_in_plain_words(full: Page) -> None:
@@ -256,7 +273,7 @@ def test_verdict_comes_first_in_plain_words(full: Page) -> None:
     )
     assert full.text.index(lead) < 80
     assert "37 of the rows that were kept are not there whole:" in full.text
-    assert "Yes. On held-out data it is better on 5 of 5 metrics." in full.text
+    assert "Yes. On held-out data it is better on 7 of 7 metrics." in full.text
     assert "Exact match went from 0.000 to 0.613 (change +0.613, interval +0.571 to +0.655);" in full.text
 
 
@@ -330,12 +347,10 @@ def test_hostile_text_stays_text(tmp_path: Path) -> None:
     run["sources"][HOSTILE] = books(10, {HOSTILE: 3}, {HOSTILE: 1})
     run["pii"][HOSTILE] = 3
     run["versions"][HOSTILE] = HOSTILE
-    run["train"][HOSTILE] = HOSTILE
-    run["evaluate"][HOSTILE] = {"base": 0.1, "tuned": 0.2}
     run["stages"][HOSTILE] = {"seconds": 1, "rows": 1, "bytes": 1}
     path = write_run(str(tmp_path / HOSTILE.replace("/", "_")), run)
     storage.put(storage.join(path, "recipe.yaml"), f"name: {HOSTILE}</pre>".encode())
-    text = Path(report.build(path)).read_text(encoding="utf-8")
+    text = Path(report.build(path, flow.STAGES)).read_text(encoding="utf-8")
     page = Page(text)
     assert page.faults == []
     assert "script" not in {t for t, _ in page.tags}
@@ -347,7 +362,7 @@ def test_hostile_text_stays_text(tmp_path: Path) -> None:
 def test_control_characters_and_dollars_are_shown_as_they_are(tmp_path: Path) -> None:
     run = prepared_run()
     run["rows"]["dropped"] = {"quality.$x_1$ \x07 \ud800 中": 12}
-    text = Path(report.build(write_run(str(tmp_path / "run"), run))).read_text(encoding="utf-8")
+    text = Path(report.build(write_run(str(tmp_path / "run"), run), flow.STAGES)).read_text(encoding="utf-8")
     assert text.count("quality.$x_1$ \ufffd \ufffd 中") == 2
 
 
@@ -381,7 +396,7 @@ def test_rows_of_earlier_runs_are_named_as_such(tmp_path: Path) -> None:
         }
     )
     storage.write_table(storage.join(path, "duplicates/removed.parquet"), pairs)
-    page = Page(Path(report.build(path)).read_text(encoding="utf-8"))
+    page = Page(Path(report.build(path, flow.STAGES)).read_text(encoding="utf-8"))
     assert "compared with 9,000 rows of earlier runs as well; 40 more are like one" in page.text
     assert "row 2 of s3://bucket/<earlier>" in page.text
     assert "± 0.023, told by sketches" in page.text
@@ -397,7 +412,7 @@ def test_passages_are_shown_as_the_row_that_keeps_them_holds_them(tmp_path: Path
         ({"rows": 0}, "nothing was"),
     ):
         run = {**prepared_run(), "passages": {**told, "cut": cut}}
-        page = Page(Path(report.build(write_run(str(tmp_path / said), run))).read_text("utf-8"))
+        page = Page(Path(report.build(write_run(str(tmp_path / said), run), flow.STAGES)).read_text("utf-8"))
         assert "71 passages stand in as many plain texts as dedup.passages.copies says" in page.text
         assert f"1,234 rows repeat 5.6 MB of what a better row holds; {said}" in page.text
         assert "tickets: part-0.jsonl, line 3 [user] " in page.text
@@ -407,7 +422,9 @@ def test_passages_are_shown_as_the_row_that_keeps_them_holds_them(tmp_path: Path
 
 
 def test_after_prepare_alone_the_page_says_so(tmp_path: Path) -> None:
-    page = Page(Path(report.build(write_run(str(tmp_path / "run"), prepared_run()))).read_text("utf-8"))
+    page = Page(
+        Path(report.build(write_run(str(tmp_path / "run"), prepared_run()), flow.STAGES)).read_text("utf-8")
+    )
     assert "No model has been trained yet: this report covers the preparation of the data alone." in page.text
     assert "Nothing has been trained yet." in page.text
     assert "There is no tuned model yet." in page.text
@@ -416,7 +433,7 @@ def test_after_prepare_alone_the_page_says_so(tmp_path: Path) -> None:
 
 def test_trained_but_not_evaluated(tmp_path: Path) -> None:
     run = {**prepared_run(), "train": trained_run()["train"]}
-    page = Page(Path(report.build(write_run(str(tmp_path / "run"), run))).read_text("utf-8"))
+    page = Page(Path(report.build(write_run(str(tmp_path / "run"), run), flow.STAGES)).read_text("utf-8"))
     assert "Not measured yet: the model is trained but not evaluated." in page.text
 
 
@@ -429,7 +446,7 @@ def test_any_part_may_be_empty_or_missing(state: dict[str, str]) -> None:
     run = {n: whole[n] if state[n] == "there" else {} for n in PARTS if state[n] != "gone"}
     with tempfile.TemporaryDirectory() as path:
         storage.put(storage.join(path, "run.json"), json.dumps(run).encode())
-        page = Page(report.render(path))
+        page = Page(report.render(path, flow.STAGES))
     assert (page.faults, page.open) == ([], [])
 
 
@@ -437,19 +454,21 @@ def test_books_that_do_not_balance_are_called_out(tmp_path: Path) -> None:
     run = prepared_run()
     run["rows"]["kept"] -= 5
     run["passes"]["pack"]["kept"] -= 5
-    page = Page(Path(report.build(write_run(str(tmp_path / "run"), run))).read_text("utf-8"))
+    page = Page(Path(report.build(write_run(str(tmp_path / "run"), run), flow.STAGES)).read_text("utf-8"))
     assert "The books do not balance: 5 records are not accounted for. Do not use this output." in page.text
     assert "not balanced: 5 missing" in page.text
 
 
 def test_no_run_is_the_users_error(tmp_path: Path) -> None:
     with pytest.raises(OutputError, match=r"run\.json is not there or holds no run; run `headrace prepare`"):
-        report.build(str(tmp_path))
+        report.build(str(tmp_path), flow.STAGES)
 
 
 def test_same_run_same_bytes(tmp_path: Path) -> None:
     run = {**prepared_run(), **trained_run()}
-    one, two = (Path(report.build(write_run(str(tmp_path / d / "run"), run))).read_bytes() for d in "ab")
+    one, two = (
+        Path(report.build(write_run(str(tmp_path / d / "run"), run), flow.STAGES)).read_bytes() for d in "ab"
+    )
     assert one == two
 
 
@@ -460,132 +479,80 @@ def test_size_is_bounded_whatever_the_run(tmp_path: Path) -> None:
     run["sources"] = {
         f"source-{k:05d}": books(1000, dict(list(reasons.items())[:9]), {}) for k in range(3000)
     }
-    run["train"] = {
-        "steps": 50_000,
-        "loss": [1.0 / (k + 1) for k in range(50_000)],
-        "validation": [{"step": s, "loss": 1.0} for s in range(0, 50_000, 10)],
-    }
+    run["train"] = history([1.0 / (k + 1) for k in range(50_000)], dict.fromkeys(range(10, 50_001, 10), 1.0))
     run["duplicates"]["clusters"] = [{"rows": k, "kept": k} for k in range(5000)]
     path = write_run(str(tmp_path / "run"), run)
     long = {"prompt": "p" * 10**6, "reference": "r" * 10**6, "base": "b" * 10**6, "tuned": "t" * 10**6}
-    storage.put(storage.join(path, "evaluation/more.json"), json.dumps({"samples": [long] * 3}).encode())
+    samples = {"samples": [long] * 30}
+    storage.put(storage.join(path, "evaluation/samples.json"), json.dumps(samples).encode())
     storage.put(storage.join(path, "recipe.yaml"), b"sources: []\n" + b"# x\n" * 10**6)
     write_pairs(path, "removed", [((1 << 32) | 1, 0, 3, 0.8, "near")] * 20_000)
-    assert Path(report.build(path)).stat().st_size < 1_500_000
+    assert Path(report.build(path, flow.STAGES)).stat().st_size < 1_500_000
 
 
 @pytest.mark.s3
 def test_report_on_object_storage(s3: str) -> None:
     path = write_run(f"{s3}/runs/one", {**prepared_run(), **trained_run()})
-    written = report.build(path)
+    written = report.build(path, flow.STAGES)
     assert written == f"{s3}/runs/one/report.html"
     page = Page(storage.read_bytes(written).decode())
     assert page.text.startswith("one: headrace report")
     assert "tickets: part-1.jsonl, line 2" in page.text
 
 
-def test_examples_span_every_rule_and_the_whole_range(tmp_path: Path) -> None:
-    many = [((1 << 32) | k, 0, 1, 0.75 + 0.0001 * k, "near") for k in range(2000)]
-    many += [((2 << 32) | k, 0, 0, 1.0, "exact") for k in range(2000)]
-    write_pairs(str(tmp_path), "removed", many)
-    picked = examples.pairs(str(tmp_path), "removed", 6)
-    assert [p.rule for p in picked] == ["near"] * 3 + ["exact"] * 3
-    assert [round(p.similarity or 0, 3) for p in picked[:3]] == [0.75, 0.85, 0.95]
-    assert [p.removed for p in picked] == [None] * 6
-
-
-def test_differences_mark_what_differs_and_nothing_else() -> None:
-    left, right = examples.differences("Pay invoice 17 by Monday.", "Pay invoice 18 by Monday.")
-    assert left == (("same", "Pay invoice"), ("changed", " 17"), ("same", " by Monday."))
-    assert right == (("same", "Pay invoice"), ("changed", " 18"), ("same", " by Monday."))
-    left, right = examples.differences("開きません", "開けません")
-    assert [t for k, t in left if k == "changed"] == ["き"]
-    assert [t for k, t in right if k == "changed"] == ["け"]
-
-
-@given(st.text(max_size=300), st.text(max_size=300))
-@settings(max_examples=60)
-def test_differences_lose_no_character_of_a_short_text(left: str, right: str) -> None:
-    for pieces, text in zip(examples.differences(left, right), (left, right), strict=True):
-        whole = "".join(t for k, t in pieces if k != "gap")
-        hidden = sum(int(t.split()[1].replace(",", "")) for k, t in pieces if k == "gap")
-        assert len(whole) + hidden == len(text)
-        if not hidden:
-            assert whole == text
-
-
-def test_differences_of_long_texts_are_cut_and_say_how_much() -> None:
-    base = " ".join(f"word{k}" for k in range(40_000))
-    left, right = examples.differences(base, base.replace("word5 ", "other "))
-    for pieces, text in ((left, base), (right, base.replace("word5 ", "other "))):
-        shown = sum(len(t) for k, t in pieces if k != "gap")
-        hidden = sum(int(t.split()[1].replace(",", "")) for k, t in pieces if k == "gap")
-        assert shown + hidden == len(text)
-        assert shown <= examples.SHOWN
-
-
 @pytest.mark.parametrize(
-    ("name", "base", "tuned", "interval", "word"),
+    ("verdicts", "word"),
     [
-        ("loss", 2.0, 1.0, None, "better"),
-        ("validation_loss", 1.0, 2.0, [0.5, 1.5], "worse"),
-        ("exact_match", 0.1, 0.2, [0.05, 0.15], "better"),
-        ("exact_match", 0.1, 0.2, {"low": -0.05, "high": 0.15}, "same"),
-        ("bleu", 10, 10, None, "same"),
-        ("bleu", 10, 9.0, [-1.5, -0.5], "worse"),
+        (["better", "better"], "better"),
+        (["worse", "no clear difference"], "worse"),
+        (["better", "no clear difference"], "better"),
+        (["better", "worse"], "mixed"),
+        (["no clear difference", "no clear difference"], "no clear difference"),
     ],
 )
-def test_judgement_of_one_metric(name: str, base: float, tuned: float, interval: Any, word: str) -> None:
-    told = {name: {"base": base, "tuned": tuned, "interval": interval}}
-    found = scoreboard.metrics(told, [])
+def test_the_verdict_follows_those_of_evaluation(verdicts: list[str], word: str) -> None:
+    told = dict(zip(("loss", "bleu"), (score(2.0, 1.0, [-1, 1], v) for v in verdicts), strict=True))
+    found = comparison.metrics(told)
     assert found is not None
     assert found["verdict"] == word
-    assert found["shown"][0].verdict == word
+    assert found["counts"] == {v: verdicts.count(v) for v in VERDICTS}
+    assert [one.metric for one in found["shown"]] == ["bleu", "loss"]
+    assert [one.lower_is_better for one in found["shown"]] == [False, True]
 
 
-def test_better_and_worse_together_are_mixed() -> None:
-    told = {"bleu": {"base": 1.0, "tuned": 2.0}, "exact_match": {"base": 0.4, "tuned": 0.3}}
-    found = scoreboard.metrics(told, [])
+def test_every_metric_has_a_name_on_the_page() -> None:
+    assert set(comparison.NAMES) == set(METRICS)
+
+
+def test_what_is_not_finite_is_left_out(tmp_path: Path) -> None:
+    told = {"perplexity": score(None, 3.0, [None, None]), "loss": score(9.0, 1.1, [None, -7.0])}
+    found = comparison.metrics(told)
     assert found is not None
-    assert found["verdict"] == "mixed"
-    assert found["counts"] == {"better": 1, "worse": 1, "same": 0}
+    assert [(one.metric, one.interval) for one in found["shown"]] == [("loss", None)]
+    assert comparison.metrics({"perplexity": told["perplexity"]}) is None
+    run = {**prepared_run(), "train": history([2.0, math.nan, 1.0], {}), "evaluate": told}
+    page = Page(Path(report.build(write_run(str(tmp_path / "run"), run), flow.STAGES)).read_text("utf-8"))
+    assert "Training loss went from 2 to 1." in page.text
+    assert "loss less is better 9 1.1 −7.9 not measured better" in page.text
 
 
-def test_what_is_no_number_is_no_metric() -> None:
-    told = {"loss": {"base": float("nan"), "tuned": 1.0}, "n": 3, "bleu": {"base": None, "tuned": 1}}
-    assert scoreboard.metrics(told, []) is None
-
-
-CURVES = [
-    ({"steps": 6, "loss": [3.0, 2.0, 1.0], "validation": [2.5, 1.5]}, None),
-    ({"steps": 6, "loss": [[2, 3.0], [4, 2.0], [6, 1.0]], "validation": [[3, 2.5], [6, 1.5]]}, None),
-    (
-        {"steps": 6},
-        [
-            {"step": 2, "loss": 3.0},
-            {"step": 3, "validation_loss": 2.5},
-            {"step": 4, "loss": 2.0},
-            {"step": 6, "loss": 1.0, "validation_loss": 1.5},
-        ],
-    ),
-    ({"steps": 6}, {"loss": [3.0, 2.0, 1.0], "validation": [2.5, 1.5], "validation_steps": [2, 6]}),
-    (None, {"train_loss": [[2, 3.0], [6, 1.0]], "validation": [{"step": 6, "loss": 1.5}]}),
-]
-
-
-@pytest.mark.parametrize(("told", "history"), CURVES)
-def test_curves_of_every_form(told: Any, history: Any) -> None:
-    found = scoreboard.training(told, history)
+def test_curves_of_a_training() -> None:
+    found = comparison.training(history([3.0, 2.0, 1.5, 1.0], {2: 2.5, 4: 1.5}))
     assert found is not None
-    assert (found["steps"], found["first"], found["last"], found["best"]) == (6, 3.0, 1.0, (6.0, 1.5))
+    assert (found["steps"], found["first"], found["last"], found["best"]) == (4, 3.0, 1.0, (4, 1.5))
+    assert not found["rising"]
+    assert found["facts"]["tokens"] == 91_000
+    unvalidated = comparison.training(history([3.0, 2.0], {}))
+    assert unvalidated is not None
+    assert unvalidated["best"] is None
+    assert "best_validation" not in unvalidated["facts"]
 
 
-def test_rising_validation_is_told(tmp_path: Path) -> None:
-    told = {"steps": 4, "loss": [3.0, 2.0, 1.5, 1.0], "validation": [2.0, 1.5, 1.6, 1.7]}
-    found = scoreboard.training(told, None)
+def test_rising_validation_is_told() -> None:
+    found = comparison.training(history([3.0, 2.0, 1.5, 1.0], {1: 2.0, 2: 1.5, 3: 1.6, 4: 1.7}))
     assert found is not None
     assert found["rising"]
-    assert found["best"] == (2.0, 1.5)
+    assert found["best"] == (2, 1.5)
 
 
 @pytest.mark.parametrize(
@@ -595,9 +562,8 @@ def test_percent_never_rounds_to_all_or_nothing(share: float, text: str) -> None
     assert report.percent(share) == text
 
 
-def test_page_names_every_stage_of_a_reason() -> None:
-    words = re.findall(r"\b(\w+)\.\w+", " ".join(prepared_run()["rows"]["dropped"]))
-    assert set(words) <= set(report.STAGES)
+def test_the_page_says_what_every_stage_judges() -> None:
+    assert set(report.JUDGED) == set(flow.STAGES)
 
 
 def luminance(colour: str) -> float:
@@ -620,8 +586,3 @@ def test_text_stands_out_in_light_and_dark() -> None:
         for text, back in pairs:
             dark, light = sorted(luminance(colours[name]) for name in (text, back))
             assert (light + 0.05) / (dark + 0.05) >= 4.2 + 0.3 * (back == "paper"), (text, back)
-
-
-def test_lists_of_another_form_are_left_alone(tmp_path: Path) -> None:
-    storage.write_table(f"{tmp_path}/duplicates/removed.parquet", pa.table({"left": [1], "right": [2]}))
-    assert examples.pairs(str(tmp_path), "removed", 3) == []

@@ -18,9 +18,9 @@ from torch.nn import functional
 
 from headrace.cluster import storage
 from headrace.cluster.errors import ModelError, SourceError
-from headrace.pipelines.train import checkpoints, models
+from headrace.pipelines.train import adapter, checkpoints, models
 from headrace.pipelines.train import driver as train
-from headrace.pipelines.train import worker as training
+from headrace.pipelines.train import worker as train_worker
 from headrace.pipelines.train.driver import Config
 from headrace.pipelines.train.worker import Job, Rank, Step
 from tests.pipelines import toys
@@ -77,9 +77,9 @@ def test_packed_loss_is_the_loss_of_the_samples_alone(base: str, attention: mode
     model = models.load(base, torch.float32, attention)
     given = varied(24)
     with torch.no_grad():
-        packed = float(training.loss_sum(model, batch_of(given, 48)))
+        packed = float(train_worker.loss_sum(model, batch_of(given, 48)))
         assert packed == pytest.approx(plain_loss(model, given), abs=1e-4 * len(given))
-    assert int(training.targets(batch_of(given, 48))) == sum(
+    assert int(train_worker.targets(batch_of(given, 48))) == sum(
         sum(label != -100 for label in labels[1:]) for _, labels in given
     )
 
@@ -102,7 +102,7 @@ def test_sliding_windows_are_kept_inside_samples(kind: str) -> None:
     model = transformers.AutoModelForCausalLM.from_config(described, attn_implementation="sdpa").eval()
     given = varied(12)
     with torch.no_grad():
-        packed = float(training.loss_sum(model, batch_of(given, 48)))
+        packed = float(train_worker.loss_sum(model, batch_of(given, 48)))
         assert packed == pytest.approx(plain_loss(model, given), abs=1e-4 * len(given))
 
 
@@ -124,12 +124,12 @@ def test_loss_and_gradients_are_normalised_over_all_targets(base: str) -> None:
     found = []
     for parts in ([[few], [many]], [[few, many]]):
         torch.manual_seed(1)
-        model = training.fitted(models.load(base, torch.float32, "sdpa"), Config(rank=4), base)
-        optimizer = torch.optim.SGD(training.trained(model).values(), lr=1.0)
+        model = adapter.fitted(models.load(base, torch.float32, "sdpa"), Config(rank=4), base)
+        optimizer = torch.optim.SGD(train_worker.trained(model).values(), lr=1.0)
         micro = [batch_of(part, toys.LENGTH) for part in parts]
-        loss, count = training._step(model, optimizer, micro, ALONE, 1.0, 0.0)
+        loss, count = train_worker._step(model, optimizer, micro, ALONE, 1.0, 0.0)
         assert count == 5 + 27
-        weights = torch.cat([p.detach().flatten() for p in training.trained(model).values()])
+        weights = torch.cat([p.detach().flatten() for p in train_worker.trained(model).values()])
         found.append((loss, weights))
     assert found[0][0] == pytest.approx(found[1][0], abs=1e-5)
     torch.testing.assert_close(found[0][1], found[1][1], atol=1e-6, rtol=1e-5)
@@ -137,12 +137,12 @@ def test_loss_and_gradients_are_normalised_over_all_targets(base: str) -> None:
 
 def test_the_learning_rate_rises_and_then_falls_by_a_cosine() -> None:
     config = Config(learning_rate=1.0, warmup=0.2)
-    rates = [training.learning_rate(step, 20, config) for step in range(20)]
+    rates = [train_worker.learning_rate(step, 20, config) for step in range(20)]
     assert rates[:5] == [0.25, 0.5, 0.75, 1.0, 1.0]
     assert rates[12] == pytest.approx(0.5)
     assert rates[-1] == pytest.approx(0.5 * (1 + np.cos(np.pi * 15 / 16)))
     assert rates[4:] == sorted(rates[4:], reverse=True)
-    assert training.learning_rate(19, 20, Config(learning_rate=1.0, schedule="constant")) == 1.0
+    assert train_worker.learning_rate(19, 20, Config(learning_rate=1.0, schedule="constant")) == 1.0
 
 
 def test_gradient_checkpointing_changes_nothing(base: str, tmp_path: Path) -> None:
@@ -151,7 +151,7 @@ def test_gradient_checkpointing_changes_nothing(base: str, tmp_path: Path) -> No
     for on in (False, True):
         steps: list[Step] = []
         config = SMALL.model_copy(update={"gradient_checkpointing": on, "max_steps": 2})
-        training.train(train.plan(run, base, config, 0, {}), ALONE, steps.append)
+        train_worker.train(train.plan(run, base, config, 0, {}), ALONE, steps.append)
         losses.append([s.loss for s in steps])
     assert losses[0] == pytest.approx(losses[1], abs=1e-6)
 
@@ -164,7 +164,7 @@ def alone(run: str, model: str, config: Config = SMALL, kill_at: int | None = No
         if step.step == kill_at:
             raise Killed
 
-    training.train(job, ALONE, told)
+    train_worker.train(job, ALONE, told)
     return job
 
 
@@ -173,7 +173,7 @@ def outcome(job: Job) -> tuple[dict[str, Any], bytes]:
     history = train._publish(job)
     for clock in ("seconds", "tokens_per_second"):
         del history[clock]
-    return history, storage.read_bytes(storage.join(job.run, "adapter", checkpoints.ADAPTER))
+    return history, storage.read_bytes(adapter.path(job.run, adapter.WEIGHTS))
 
 
 @pytest.mark.parametrize("kill_at", [2, 4, 8])
@@ -249,7 +249,7 @@ def test_plain_peft_loads_the_adapter(base: str, tmp_path: Path) -> None:
     tuned = peft.PeftModel.from_pretrained(plain, tmp_path / "adapter").eval()
     given = [s for part in range(2) for s in toys.samples(12, seed=100 + part)]  # what validation holds
     with torch.no_grad():
-        loss = plain_loss(tuned, given) / int(training.targets(batch_of(given, toys.LENGTH)))
+        loss = plain_loss(tuned, given) / int(train_worker.targets(batch_of(given, toys.LENGTH)))
         assert loss == pytest.approx(history["best_validation"], abs=1e-4)
         with tuned.disable_adapter():
             assert plain_loss(tuned, given) / (5 * len(given)) > loss

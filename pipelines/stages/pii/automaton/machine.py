@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from headrace.kernels import subsets
 from headrace.kernels.scan import Automaton
+from headrace.pipelines import arrays
 from headrace.pipelines.stages.pii.automaton.graph import Graph
 from headrace.pipelines.stages.pii.automaton.symbols import EDGE
 
@@ -75,7 +76,7 @@ def _arrays(graph: Graph, shown: list[int]) -> subsets.Graph:
         targets=np.array([read[1] if read else 0 for read in graph.reads], np.int32),
         owners=np.array(graph.owners, np.uint8),
         ends=ends,
-        firsts=np.cumsum([0, *map(len, graph.skips)], dtype=np.int32),
+        firsts=arrays.offsets([len(skips) for skips in graph.skips]).astype(np.int32),
         skips=np.array([to for to, _, _ in edges], np.int32),
         conditions=np.array([CONDITIONS[condition] for _, condition, _ in edges], np.uint8),
         among=np.array([sets[members] if condition else 0 for _, condition, members in edges], np.int32),

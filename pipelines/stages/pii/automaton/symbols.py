@@ -57,19 +57,19 @@ class Symbols:
             return self.characters
         if kind is not op.IN:
             raise UnreadableError(str(kind))
-        found, negated = 0, False
+        members, negated = 0, False
         for part, value in argument:
             if part is op.NEGATE:
                 negated = True
             elif part is op.LITERAL:
-                found |= 1 << self._symbol(value)
+                members |= 1 << self._symbol(value)
             elif part is op.RANGE:
-                found |= self._range(*value)
+                members |= self._range(*value)
             else:
-                found |= self._named(str(value).removeprefix("CATEGORY_"))
+                members |= self._named(str(value).removeprefix("CATEGORY_"))
         if negated:
-            return self.characters & ~self._surely(found, folds)
-        return self._folded(found, folds)
+            return self.characters & ~self._surely(members, folds)
+        return self._folded(members, folds)
 
     def surely(self, kind: Any, argument: Any, *, folds: bool) -> int:
         """Symbols that one place matches, without those that may equal a letter when case is ignored."""
@@ -107,18 +107,18 @@ class Symbols:
         if last > 127 and last - first > LARGEST:
             raise UnreadableError("a long range beyond ASCII")
         return functools.reduce(
-            lambda found, code: found | 1 << self._symbol(code), range(first, last + 1), 0
+            lambda symbols, code: symbols | 1 << self._symbol(code), range(first, last + 1), 0
         )
 
     def _named(self, name: str) -> int:
         if name.removeprefix("NOT_") not in self.categories:
             raise UnreadableError(name)
-        found = self.categories[name.removeprefix("NOT_")]
-        return self.characters & ~found if name.startswith("NOT_") else found
+        members = self.categories[name.removeprefix("NOT_")]
+        return self.characters & ~members if name.startswith("NOT_") else members
 
     def _category(self, pattern: str, others: tuple[int, ...]) -> int:
-        found = sum(1 << symbol for c, symbol in self.of.items() if regex.match(pattern, c))
-        return found | sum(1 << symbol for symbol in others)
+        members = sum(1 << symbol for c, symbol in self.of.items() if regex.match(pattern, c))
+        return members | sum(1 << symbol for symbol in others)
 
     def _folded(self, members: int, folds: bool) -> int:
         if not folds:
@@ -146,10 +146,10 @@ class Symbols:
 
 def named(source: str) -> set[str]:
     """Characters beyond ASCII that the pattern `source` names, those of short ranges included."""
-    found = {c for c in source if ord(c) > 127}
+    characters = {c for c in source if ord(c) > 127}
     for first, last in re.findall(r"([^\x00-\x7f])-([^\x00-\x7f])", source):
-        found |= {chr(c) for c in range(ord(first), min(ord(last), ord(first) + LARGEST) + 1)}
-    return found
+        characters |= {chr(c) for c in range(ord(first), min(ord(last), ord(first) + LARGEST) + 1)}
+    return characters
 
 
 @functools.cache

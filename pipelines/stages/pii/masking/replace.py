@@ -45,7 +45,7 @@ class Value(NamedTuple):
     """
 
     finding: Finding
-    said: str
+    text: str
     whole: str
 
 
@@ -56,7 +56,7 @@ class Spans:
         pairs = sorted((one.start, one.end) for one in spans)
         self.starts, self.ends = [start for start, _ in pairs], [end for _, end in pairs]
 
-    def hold(self, start: int, end: int) -> bool:
+    def cover(self, start: int, end: int) -> bool:
         """Whether characters ``start:end`` lie in one span."""
         at = bisect_right(self.starts, start) - 1
         return at >= 0 and end <= self.ends[at]
@@ -103,20 +103,20 @@ class Conversation:
 
         A value that stays because of its role alone is remembered: where other roles say it, it goes.
         """
-        issued, found = Spans(self.issued[text]), []
+        issued, due = Spans(self.issued[text]), []
         for finding in findings:
-            if finding.score < self.config.threshold or issued.hold(finding.start, finding.end):
+            if finding.score < self.config.threshold or issued.cover(finding.start, finding.end):
                 continue
             if self.config.kind_of(finding.entity, self.roles[text]) != "keep":
-                found.append(finding)
+                due.append(finding)
             elif self.config.kind_of(finding.entity, "") != "keep":
                 self._note(finding, self.texts[text])
-        return found
+        return due
 
     def gone(self) -> dict[str, Value]:
         """Values (by letters and digits) that are replaced wherever they are said, so that none is left."""
-        found = {folded(held.said): held for held in self.values.values()}
-        return {value: held for value, held in found.items() if len(value) >= self._least(held)}
+        replaced = {folded(known.text): known for known in self.values.values()}
+        return {value: known for value, known in replaced.items() if len(value) >= self._least(known)}
 
     def replace(self, due: dict[int, list[Finding]]) -> list[int]:
         """Replace what is `due` (by text), and its values elsewhere; the texts that have changed.
@@ -124,18 +124,18 @@ class Conversation:
         Texts are in the order of the conversation, so numbers follow the order in which values appear.
         """
         joined = {text: self._joined(text, findings) for text, findings in due.items()}
-        for text, found in joined.items():
+        for text, widened in joined.items():
             inner = iter(sorted(due[text]))
             finding = next(inner, None)
-            for stretch in found:
+            for stretch in widened:
                 whole = self._note(stretch, self.texts[text])
                 while finding is not None and finding.start < stretch.end:
                     self._note(finding, self.texts[text], whole)
                     finding = next(inner, None)
-        for text, findings in self._said_again(joined):
+        for text, findings in self._repeated(joined):
             joined[text] = self._joined(text, [*joined.get(text, ()), *findings])
         for text in sorted(joined):
-            self._put(text, joined[text])
+            self._write(text, joined[text])
         return sorted(joined)
 
     def _joined(self, text: int, findings: Iterable[Finding]) -> list[Finding]:
@@ -145,54 +145,54 @@ class Conversation:
 
     def _note(self, finding: Finding, text: str, whole: str | None = None) -> str:
         """Remember a value; returns its identity."""
-        said = text[finding.start : finding.end]
-        value = identity(finding.entity, said)
-        held = self.values.get(value)
-        if held is None or _weight(finding) < _weight(held.finding):
-            self.values[value] = Value(finding, said, held.whole if held else whole or value)
+        spelt = text[finding.start : finding.end]
+        value = identity(finding.entity, spelt)
+        known = self.values.get(value)
+        if known is None or _weight(finding) < _weight(known.finding):
+            self.values[value] = Value(finding, spelt, known.whole if known else whole or value)
         return value
 
-    def _said_again(self, joined: dict[int, list[Finding]]) -> Iterator[tuple[int, list[Finding]]]:
+    def _repeated(self, joined: dict[int, list[Finding]]) -> Iterator[tuple[int, list[Finding]]]:
         """Places of known values that are in no stretch yet, by text."""
         known: dict[str, list[tuple[str, Value]]] = {}
-        for value, held in self.values.items():
-            for letters in {folded(held.said), folded(value)}:
-                if len(letters) >= self._least(held) - 1 > 0:
-                    known.setdefault(letters, []).append((value, held))
+        for value, remembered in self.values.items():
+            for letters in {folded(remembered.text), folded(value)}:
+                if len(letters) >= self._least(remembered) - 1 > 0:
+                    known.setdefault(letters, []).append((value, remembered))
         for number, content in enumerate(self.texts) if known else ():
-            places = list(Folded(content).places(known))
-            if not places:
+            occurrences = list(Folded(content).occurrences(known))
+            if not occurrences:
                 continue
-            taken, found = Spans([*joined.get(number, ()), *self.issued[number]]), []
-            for start, end, letters in places:
+            taken, repeats = Spans([*joined.get(number, ()), *self.issued[number]]), []
+            for start, end, letters in occurrences:
                 meant = self._meant(known[letters], content[start:end], self.roles[number])
-                if meant is not None and not taken.hold(start, end):
-                    found.append(meant.finding._replace(start=start, end=end))
-            if found:
-                yield number, found
+                if meant is not None and not taken.cover(start, end):
+                    repeats.append(meant.finding._replace(start=start, end=end))
+            if repeats:
+                yield number, repeats
 
-    def _meant(self, known: list[tuple[str, Value]], said: str, role: str) -> Value | None:
-        """Which of the values that have the letters of `said` it is, where `role` may not say that."""
-        for value, held in known:
-            entity = held.finding.entity
-            if self.config.kind_of(entity, role) == "keep" or identity(entity, said) != value:
+    def _meant(self, known: list[tuple[str, Value]], spelt: str, role: str) -> Value | None:
+        """Which of the values that have the letters of `spelt` it is, where `role` may not say that."""
+        for value, one in known:
+            entity = one.finding.entity
+            if self.config.kind_of(entity, role) == "keep" or identity(entity, spelt) != value:
                 continue
-            short = len(folded(said)) < self._least(held)
-            if not short or BETWEEN.sub("", said) == BETWEEN.sub("", held.said):
-                return held
+            short = len(folded(spelt)) < self._least(one)
+            if not short or BETWEEN.sub("", spelt) == BETWEEN.sub("", one.text):
+                return one
         return None
 
     def _least(self, value: Value) -> int:
         return self.config.least_of(value.finding.entity)
 
-    def _put(self, text: int, found: list[Finding]) -> None:
-        """Replace the stretches `found` (apart, sorted) in one text; what was issued before moves along."""
+    def _write(self, text: int, replaced: list[Finding]) -> None:
+        """Replace these stretches (apart, sorted) of one text; what was issued before moves along."""
         content, parts, at, shift = self.texts[text], [], 0, 0
         issued: list[Issued] = []
         ends, shifts = [0], [0]  # of each stretch, and by how much what follows it moves
-        for finding in found:
-            said = content[finding.start : finding.end]
-            entity, kind, new = self._stand_in(said, finding, self.roles[text])
+        for finding in replaced:
+            spelt = content[finding.start : finding.end]
+            entity, kind, new = self._stand_in(spelt, finding, self.roles[text])
             start = finding.start + shift
             issued.append(Issued(start, start + len(new), entity, kind, finding.recognizer))
             parts += [content[at : finding.start], new]
@@ -201,27 +201,27 @@ class Conversation:
             ends.append(at)
             shifts.append(shift)
         self.texts[text] = "".join([*parts, content[at:]])
-        swallowed = Spans(found)
+        swallowed = Spans(replaced)
         for one in self.issued[text]:
-            if not swallowed.hold(one.start, max(one.end, one.start + 1)):
+            if not swallowed.cover(one.start, max(one.end, one.start + 1)):
                 by = shifts[bisect_right(ends, one.start) - 1]
                 issued.append(one._replace(start=one.start + by, end=one.end + by))
         self.issued[text] = sorted(issued)
 
-    def _stand_in(self, said: str, finding: Finding, role: str) -> tuple[str, Kind, str]:
-        """(entity, kind, what stands there) for the value `said`."""
-        value = identity(finding.entity, said)
-        held = self.values.get(value)
-        entity = held.finding.entity if held else finding.entity
+    def _stand_in(self, spelt: str, finding: Finding, role: str) -> tuple[str, Kind, str]:
+        """(entity, kind, what stands there) for the value `spelt`."""
+        value = identity(finding.entity, spelt)
+        known = self.values.get(value)
+        entity = known.finding.entity if known else finding.entity
         kind = self.config.kind_of(entity, role)
         if kind == "keep":  # another role names the value by an entity that this one keeps
             entity = finding.entity
             kind = self.config.kind_of(entity, role)
-        return entity, kind, self._made(kind, entity, held.whole if held else value, said)
+        return entity, kind, self._made(kind, entity, known.whole if known else value, spelt)
 
-    def _made(self, kind: Kind, entity: str, value: str, said: str) -> str:
+    def _made(self, kind: Kind, entity: str, value: str, spelt: str) -> str:
         if kind == "mask":
-            return LETTER.sub("*", said)
+            return LETTER.sub("*", spelt)
         if kind == "redact":
             return ""
         if kind == "tag":
@@ -231,5 +231,5 @@ class Conversation:
             return f"<{entity}_{self.numbers[entity, value]}>"
         assert self.surrogates is not None
         if kind == "hash":
-            return f"<{entity}_{self.surrogates.hashed(entity, said)}>"
-        return self.surrogates.surrogate(entity, said)
+            return f"<{entity}_{self.surrogates.hashed(entity, spelt)}>"
+        return self.surrogates.surrogate(entity, spelt)

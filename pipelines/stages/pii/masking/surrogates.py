@@ -27,7 +27,7 @@ import pyarrow as pa
 from headrace.pipelines.stages.pii.config import Config, Ner
 from headrace.pipelines.stages.pii.masking.values import BETWEEN, folded, identity
 from headrace.pipelines.stages.pii.recognizers.catalogue import STEPS
-from headrace.pipelines.stages.pii.search import found_in
+from headrace.pipelines.stages.pii.search import findings_in
 
 LETTERS = "abcdefghijklmnop"
 DIGEST = 16  # letters of a hash: 64 bits
@@ -115,7 +115,7 @@ class Surrogates:
     def _strengths(self, entity: str, texts: list[str]) -> list[float]:
         """Best score at which each text is found as `entity` from end to end; 0 where it is not."""
         best = [0.0] * len(texts)
-        found = found_in(pa.array(texts, pa.large_string()), self.patterns)
+        found = findings_in(pa.array(texts, pa.large_string()), self.patterns)
         for at, finding in zip(found.rows, found.findings, strict=True):
             if finding.entity == entity and finding.end - finding.start >= len(texts[at].lstrip("+")):
                 best[at] = max(best[at], finding.score)

@@ -2,8 +2,8 @@
 
 What: "Ann Lee", "ANN LEE" and "ann  lee" are one value; so are "(425) 882-8080", "425.882.8080" and
 "+1 425 882 8080". Where what stands between says which value it is (1.23.45.67 is not 12.3.45.67), it counts
-(`identity`). `Folded.places` finds values in a text at token boundaries. Replacement uses it to replace a
-value wherever its conversation says it again, the gate to look for one that is left.
+(`identity`). `Folded.occurrences` finds values in a text at token boundaries. Replacement uses it to replace
+a value wherever its conversation says it again, the gate to look for one that is left.
 
 Cost: folding runs at about 50 MB/s; where each letter stands is worked out when it is asked for, in ASCII at
 some 20 MB/s, else at 1 MB/s.
@@ -62,7 +62,7 @@ class Folded:
         """Places in `letters` at which a token begins."""
         return [head for head in range(len(self.letters)) if self._is_head(head)]
 
-    def places(self, values: Collection[str]) -> Iterator[tuple[int, int, str]]:
+    def occurrences(self, values: Collection[str]) -> Iterator[tuple[int, int, str]]:
         """(start, end, value) at token boundaries of those `values` (folded, none empty) that are there."""
         if len(values) < FEW:
             for value in values:
@@ -81,7 +81,7 @@ class Folded:
 
     def find(self, value: str) -> Iterator[tuple[int, int]]:
         """Spans of one value (folded) at token boundaries."""
-        for start, end, _ in self.places([value] if value else []):
+        for start, end, _ in self.occurrences([value] if value else []):
             yield start, end
 
     def wholes(self, size: int) -> Iterator[tuple[int, int, str]]:

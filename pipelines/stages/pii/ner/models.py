@@ -219,7 +219,7 @@ def _spacy(ner: Ner, place: str, configuration: NerModelConfiguration, device: s
         engine.load()
     except Exception as error:
         raise ModelError(
-            f"{KEY}: no spaCy model could be loaded from {ner.model!r}: {_said(error)}"
+            f"{KEY}: no spaCy model could be loaded from {ner.model!r}: {model_files.first_line(error)}"
         ) from error
     nlp = engine.nlp[LANGUAGE]
     if not any("doc.ents" in nlp.get_pipe_meta(name).assigns for name in nlp.pipe_names):
@@ -309,11 +309,7 @@ def _transformers(
         engine.load()
     except Exception as error:
         raise ModelError(
-            f"{KEY}: no model that classifies tokens could be loaded from {ner.model!r}: {_said(error)}"
+            f"{KEY}: no model that classifies tokens could be loaded from {ner.model!r}: "
+            f"{model_files.first_line(error)}"
         ) from error
     return engine
-
-
-def _said(error: BaseException) -> str:
-    """The first line of a library's error."""
-    return f"{type(error).__name__}: {str(error).strip().partition(chr(10))[0][:300]}"

@@ -21,8 +21,8 @@ import pyarrow as pa
 
 from headrace.pipelines.stages.pii.config import Ner
 from headrace.pipelines.stages.pii.findings import TAG, Finding
-from headrace.pipelines.stages.pii.ner import models as pii_models
-from headrace.pipelines.stages.pii.presidio.scanner import Found
+from headrace.pipelines.stages.pii.ner import models
+from headrace.pipelines.stages.pii.presidio.scanner import Findings
 from headrace.pipelines.stages.pii.presidio.setup import LANGUAGE, engine
 
 PIECE = 20_000  # characters; spaCy needs some 10 KB of memory for one
@@ -38,9 +38,9 @@ class Asker:
     def __init__(self, ner: Ner) -> None:
         from presidio_analyzer.predefined_recognizers import SpacyRecognizer, TransformersRecognizer
 
-        self.engine = pii_models.load(ner, device=pii_models.device(ner))
+        self.engine = models.load(ner, device=models.device(ner))
         self.batch = ner.batch
-        self.entities = sorted({*pii_models.LABELS.values(), *ner.labels.values()})
+        self.entities = sorted({*models.LABELS.values(), *ner.labels.values()})
         replaced = sorted({*self.entities, *engine().get_supported_entities(LANGUAGE)})
         self.tag = re.compile(f"{TAG}|<(?:{'|'.join(map(re.escape, replaced))})>")
         kind = SpacyRecognizer if ner.engine == "spacy" else TransformersRecognizer
@@ -59,17 +59,17 @@ class Asker:
         return Finding(result.start, result.end, result.entity_type, result.score, self.recognizer.name)
 
 
-def names(texts: pa.Array, ner: Ner) -> Found:
+def names(texts: pa.Array, ner: Ner) -> Findings:
     """Findings of the model in all texts (string or large_string[N]), by row and place.
 
     Null holds nothing. A text that the model fails on is in `failures` with the error's type.
     Raises: ModelError where there is no such model.
     """
-    found = Found([], [], {})
+    of_rows = Findings([], [], {})
     coded = texts.cast(pa.large_string()).dictionary_encode()
     unique: list[str] = coded.dictionary.to_pylist()
     if not any(unique):
-        return found
+        return of_rows
     pieces = [(at, start, piece) for at, text in enumerate(unique) for start, piece in _pieces(text)]
     known: list[dict[tuple[int, int, str], Finding]] = [{} for _ in unique]
     failed: dict[int, str] = {}
@@ -86,23 +86,23 @@ def names(texts: pa.Array, ner: Ner) -> Found:
     codes = coded.indices.fill_null(-1).to_pylist()
     for row, code in enumerate(codes):
         if code in failed:
-            found.failures[row] = failed[code]
+            of_rows.failures[row] = failed[code]
         elif code >= 0:
-            found.rows.extend([row] * len(known[code]))
-            found.findings.extend(sorted(known[code].values()))
-    return found
+            of_rows.rows.extend([row] * len(known[code]))
+            of_rows.findings.extend(sorted(known[code].values()))
+    return of_rows
 
 
 def entities(ner: Ner) -> list[str]:
     """Entities that are taken from the model."""
-    labels = {**pii_models.LABELS, **ner.labels}
+    labels = {**models.LABELS, **ner.labels}
     return sorted({e for label, e in labels.items() if not {label, e} & set(ner.ignore)})
 
 
 def unused(ner: Ner) -> list[str]:
     """Labels that the model gives and that stand for no entity. Loads it, on a CPU. Raises: ModelError."""
-    taken = {**pii_models.LABELS, **ner.labels}
-    return [label for label in pii_models.known(pii_models.load(ner, device="cpu")) if label not in taken]
+    taken = {**models.LABELS, **ner.labels}
+    return [label for label in models.known(models.load(ner, device="cpu")) if label not in taken]
 
 
 @functools.cache

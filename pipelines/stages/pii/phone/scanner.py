@@ -166,22 +166,22 @@ class Phones:
         places = list(places)
         if len(text) > SAFE and _tries(text, [at for at, _ in places]) >= TRIES:
             return self._long(text, places)
-        found: list[Span] = []
+        spans: list[Span] = []
         start, stop = 0, -1
         inside: list[tuple[int, int]] = []
         for at, bits in places:
             if at >= stop:
-                found += self._found(text, start, stop, inside)
+                spans += self._in_window(text, start, stop, inside)
                 start, stop = _stretch(text, at)
                 inside = []
             inside.append((at, bits))
-        return found + self._found(text, start, stop, inside)
+        return spans + self._in_window(text, start, stop, inside)
 
-    def _found(self, text: str, start: int, stop: int, places: list[tuple[int, int]]) -> list[Span]:
+    def _in_window(self, text: str, start: int, stop: int, places: list[tuple[int, int]]) -> list[Span]:
         """Spans in the window ``start:stop``."""
         if not places:
             return []
-        found: list[Span] = []
+        spans: list[Span] = []
         at, cut = start, False
         begins = [place for place, _ in places]
         while cut or at <= begins[-1]:
@@ -208,15 +208,15 @@ class Phones:
             if not some:
                 continue
             if run:
-                found += _moved(self._run(text, first, at, whole), first)
+                spans += _moved(self._run(text, first, at, whole), first)
                 continue
             if second or some & ODD_BIT or not PLAIN.fullmatch(candidate):
                 edge = max(start - 1, 0)
                 inside = tuple((place - edge, bits) for place, bits in places)
                 return _moved(self.window(text[edge : stop + AFTER], start - edge, stop - edge, inside), edge)
             before = text[first - 1] if first else ""
-            found += _moved(self.verdict(before, candidate, text[at : at + AFTER], whole, some), first)
-        return found
+            spans += _moved(self.verdict(before, candidate, text[at : at + AFTER], whole, some), first)
+        return spans
 
     def _run(self, text: str, start: int, stop: int, whole: int) -> Iterable[Span]:
         """Spans in a candidate of nothing but digits, which is a number as a whole or has none."""
@@ -229,7 +229,7 @@ class Phones:
         """Spans in a text in which the matcher may come to its last try, which is counted for each region."""
         left = dict.fromkeys(self.regions, TRIES)
         begins = {region: self._begins(region, places) for region in self.regions}
-        found: list[Span] = []
+        spans: list[Span] = []
         at, following = 0, 0
         while (match := library._PATTERN.search(text, at)) and any(count > 0 for count in left.values()):
             start, stop = match.span()
@@ -259,12 +259,12 @@ class Phones:
                         begins=begins[region] if tame else None,
                         met=met,
                     )
-                    found += [(number.start, number.end) for number in matcher]
+                    spans += [(number.start, number.end) for number in matcher]
                     left[region] = matcher.left
                 else:
                     left[region] = count - spent
             at = stop
-        return found
+        return spans
 
     def _spent(self, text: str, start: int, stop: int) -> int:
         """Tries for the candidate ``start:stop`` if there is no number in it."""
@@ -273,7 +273,7 @@ class Phones:
 
     def _window(self, text: str, start: int, stop: int, places: tuple[tuple[int, int], ...]) -> list[Span]:
         """Spans by a matcher a region; what is outside ``start:stop`` is only there to be looked at."""
-        found: set[Span] = set()
+        spans: set[Span] = set()
         met: Met = {}
         tame = not WILD.search(text, start, stop)
         bits = functools.reduce(lambda all_, place: all_ | place[1], places, 0)
@@ -282,8 +282,8 @@ class Phones:
         for region in self._regions(bits):
             begins = self._begins(region, places) if tame else None
             for match in Matcher(text, region, self.leniency, start, stop, begins=begins, met=met):
-                found.add((match.start, match.end))
-        return sorted(found)
+                spans.add((match.start, match.end))
+        return sorted(spans)
 
     def _begins(self, region: str, places: Iterable[tuple[int, int]]) -> list[int]:
         """Where numbers of a region may begin."""
@@ -298,15 +298,15 @@ class Phones:
         text, start = before + candidate + behind, len(before)
         if self._takes_all(text, candidate, start, whole):
             return ((0, len(candidate)),)
-        found: set[Span] = set()
+        spans: set[Span] = set()
         if run:
             return ()  # the matcher goes on with parts of it, and there are none
         met: Met = {}
         for region in self._regions(some):
             for match in Matcher(text, region, self.leniency, met=met):
                 if start <= match.start < start + len(candidate):
-                    found.add((match.start - start, match.end - start))
-        return tuple(sorted(found))
+                    spans.add((match.start - start, match.end - start))
+        return tuple(sorted(spans))
 
     def _takes_all(self, text: str, candidate: str, start: int, bits: int) -> bool:
         """Whether the candidate at `start` of `text` is a number of one of the regions."""

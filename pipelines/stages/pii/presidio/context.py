@@ -68,16 +68,16 @@ class Words:
         self.whole_words = not any(takes_letters(getattr(search, "__self__", None)) for search in cutting)
         self.stretch = functools.lru_cache(REMEMBERED)(self._stretch)
 
-    def said(self, text: str, owners: Iterable[int]) -> set[int]:
+    def owners_in(self, text: str, owners: Iterable[int]) -> set[int]:
         """Which recognisers have a context word anywhere in `text`; the others have none near anything."""
         lowered = text.lower()
-        found = set()
+        present = set()
         for owner in owners:
             for word in self.contexts[owner]:
                 if word in lowered:
-                    found.add(owner)
+                    present.add(owner)
                     break
-        return found
+        return present
 
     def near(self, text: str, start: int, pieces: "Pieces") -> int:
         """Recognisers (bits) that have a context word near what was found at character `start`."""
@@ -94,17 +94,17 @@ class Words:
             end = whole.end() if whole else start
             head = before.pop() if before and before[-1].isspace() == text[start].isspace() else ""
             at = start - len(head)
-            stretch, skipped = self._placed(at, text[at:end])
+            stretch, skipped = self._stretch_at(at, text[at:end])
             tokens, after = stretch.tokens, start - at - skipped
             own = next((number for number, token in enumerate(tokens) if after < token.end), -1)
             if own < 0:  # a space, which belongs to the word before: the next word counts
                 return self.near(text, end, pieces)
             bits, missing = self._gather(tokens[own::-1], self.before, pieces)
-            found, missing = self._backward(at, before, missing, pieces)
+            earlier, missing = self._backward(at, before, missing, pieces)
             if missing and first:
                 continue
             ahead, wanted = self._gather(tokens[own:], self.behind, pieces)
-            return bits | found | ahead | self._forward(text, end, wanted, pieces)
+            return bits | earlier | ahead | self._forward(text, end, wanted, pieces)
 
     def _backward(self, at: int, before: list[str], missing: int, pieces: "Pieces") -> tuple[int, int]:
         """(bits, how many are missing) of the last `missing` keywords of the stretches that end at `at`."""
@@ -116,27 +116,27 @@ class Words:
             at -= len(one)
             if one == " " and at:
                 continue
-            stretch = stretches(one) if one[0] != " " else self._placed(at, one)[0]
+            stretch = stretches(one) if one[0] != " " else self._stretch_at(at, one)[0]
             if stretch.keywords <= missing and not pieces.all:
                 bits |= stretch.bits
                 missing -= stretch.keywords
             else:
-                found, missing = self._gather(stretch.tokens[::-1], missing, pieces)
-                bits |= found
+                more, missing = self._gather(stretch.tokens[::-1], missing, pieces)
+                bits |= more
         return bits, missing
 
     def _forward(self, text: str, at: int, wanted: int, pieces: "Pieces") -> int:
         """Bits of the first `wanted` keywords from a stretch's begin on."""
         bits = 0
         for one in STRETCH.finditer(text, at) if wanted else ():
-            stretch, _ = self._placed(one.start(), one.group())
-            found, wanted = self._gather(stretch.tokens, wanted, pieces)
-            bits |= found
+            stretch, _ = self._stretch_at(one.start(), one.group())
+            more, wanted = self._gather(stretch.tokens, wanted, pieces)
+            bits |= more
             if not wanted:
                 break
         return bits
 
-    def _placed(self, at: int, one: str) -> tuple[Stretch, int]:
+    def _stretch_at(self, at: int, one: str) -> tuple[Stretch, int]:
         """The stretch `one` at `at`, and how much of it belongs to the word before: a space, if any."""
         if one.isdecimal() and one.isascii() and self.whole_numbers:
             return Stretch((Token(len(one), KEYWORD, 0, one),), 1, 0, frozenset()), 0

@@ -46,7 +46,7 @@ from headrace.pipelines.stages.pii.presidio.setup import LANGUAGE, RanOutOfTimeE
 Result = tuple[int, int, float, str, int]  # start, end, score, entity, number of the recogniser
 
 
-class Found(NamedTuple):
+class Findings(NamedTuple):
     """Findings of many texts, ``findings[i]`` of text ``rows[i]``, and why a text could not be examined."""
 
     rows: list[int]
@@ -102,7 +102,7 @@ class Scanner:
         if self.phone:
             self.phone[1].forget()
 
-    def find(self, texts: pa.Array) -> Found:
+    def find(self, texts: pa.Array) -> Findings:
         """Findings of all texts (large_string[N]) in order; equal texts are examined once."""
         places = self.places(texts)
         inside = zip(places.start.tolist(), places.accepted.tolist(), strict=True)
@@ -226,14 +226,14 @@ class Scanner:
 
     def _raised(self, text: str, results: list[Result], words: Words) -> list[Result]:
         """`results` with the scores of those that have a context word nearby raised."""
-        said = words.said(text, {result[4] for result in results})
-        if not said:
+        owners = words.owners_in(text, {result[4] for result in results})
+        if not owners:
             return results
         pieces = Pieces(words, text)
         near: dict[int, int] = {}
         raised = []
         for start, end, score, entity, owner in results:
-            if owner in said:
+            if owner in owners:
                 if start not in near:
                     near[start] = words.near(text, start, pieces)
                 if near[start] >> owner & 1:
@@ -323,9 +323,9 @@ def by_row(
 def examined(
     rows: Iterable[tuple[int, str, list[tuple[int, int]]]],
     examine: Callable[[str, list[tuple[int, int]]], list[Finding]],
-) -> Found:
+) -> Findings:
     """What `examine` finds in texts at their places; equal texts are examined once."""
-    found = Found([], [], {})
+    found = Findings([], [], {})
     known: dict[str, list[Finding]] = {}
     with _uncollected():
         for row, text, places in rows:
@@ -372,4 +372,4 @@ def _order(result: Result) -> tuple[str, int, int, float]:
     return result[3], result[0], result[0] - result[1], -result[2]
 
 
-__all__ = ["Found", "Scanner", "by_row", "examined", "scanner"]
+__all__ = ["Findings", "Scanner", "by_row", "examined", "scanner"]

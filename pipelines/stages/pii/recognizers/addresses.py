@@ -108,23 +108,23 @@ def glued(match: Any, score: float) -> Span | None:
 def numbered(match: Any, score: float) -> Span | None:
     """A number, words, perhaps a number, then a unit or a postal code: nothing else looks like that."""
     text, (start, end) = match.string, span(match)
-    name, said = match["name"], match[0]
+    name, written = match["name"], match[0]
     if not is_place(name) or not any(c.isalpha() for c in name):
         return None
-    if STATED.search(said):
+    if STATED.search(written):
         return start, end, score
-    if said.islower() and not TAIL_UNIT.search(text, start, end + 20):
+    if written.islower() and not TAIL_UNIT.search(text, start, end + 20):
         return None
     stop = tail(text, start, end)
     return (start, stop, score) if stop > end or TAIL_UNIT.search(text, start, stop) else None
 
 
-def told(match: Any, score: float) -> Span | None:
+def announced(match: Any, score: float) -> Span | None:
     """Behind a word that tells of an address: words that may be a place, with a number."""
     text, (start, end) = match.string, span(match)
-    said = text[start:end]
-    if not is_place(re.sub(r"\d+", "", said)) or (
-        not any(c.isupper() for c in said) and "address" not in match[0].lower()
+    address = text[start:end]
+    if not is_place(re.sub(r"\d+", "", address)) or (
+        not any(c.isupper() for c in address) and "address" not in match[0].lower()
     ):
         return None
     return start, tail(text, start, end), score
@@ -230,7 +230,7 @@ RECOGNIZERS = (
                 0.6,
             ),
         ),
-        told,
+        announced,
     ),
     Recognizer(
         "boxes",

@@ -35,20 +35,15 @@
 `STEPS` follow on all findings together (`overlaps`).
 """
 
-from headrace.pipelines.stages.pii.recognizers import addresses as pii_addresses
-from headrace.pipelines.stages.pii.recognizers import dates as pii_dates
-from headrace.pipelines.stages.pii.recognizers import emails as pii_emails
-from headrace.pipelines.stages.pii.recognizers import names as pii_names
-from headrace.pipelines.stages.pii.recognizers import numbers as pii_digits
-from headrace.pipelines.stages.pii.recognizers import secrets as pii_secrets
+from headrace.pipelines.stages.pii.recognizers import addresses, dates, emails, names, numbers, secrets
 from headrace.pipelines.stages.pii.recognizers.recognizer import Recognizer
 
 RECOGNIZERS: tuple[Recognizer, ...] = (
-    *pii_emails.RECOGNIZERS,
-    *pii_digits.RECOGNIZERS,
-    *pii_dates.RECOGNIZERS,
-    *pii_names.RECOGNIZERS,
-    *pii_addresses.RECOGNIZERS,
-    *pii_secrets.RECOGNIZERS,
+    *emails.RECOGNIZERS,
+    *numbers.RECOGNIZERS,
+    *dates.RECOGNIZERS,
+    *names.RECOGNIZERS,
+    *addresses.RECOGNIZERS,
+    *secrets.RECOGNIZERS,
 )
 STEPS = ("overlaps", "sums", "domains", "licences")

@@ -14,12 +14,12 @@ def words(name: str) -> tuple[str, ...]:
     Raises: ValueError for a list that is empty or holds a word twice.
     """
     lines = (FOLDER / f"{name}.txt").read_text("utf-8").splitlines()
-    found = tuple(line for line in lines if line and not line.startswith("# "))
-    twice = sorted({word for word in found if found.count(word) > 1})
-    if twice or not found:
+    listed = tuple(line for line in lines if line and not line.startswith("# "))
+    twice = sorted({word for word in listed if listed.count(word) > 1})
+    if twice or not listed:
         wrong = f"holds {', '.join(map(repr, twice))} more than once" if twice else "holds no word"
         raise ValueError(f"the list {FOLDER / name}.txt {wrong}: correct the file")
-    return found
+    return listed
 
 
 def either(name: str) -> str:

@@ -75,26 +75,26 @@ def introduced(match: Any, score: float) -> Span | None:
     owner = OWNER.search(before(text, match.start(), 20)) if match[0][:4].lower() == "name" else None
     if owner and owner[1].lower() not in OWNERS and not owner[1].endswith(("'s", "’s")):
         return None
-    found = named(text, start, end, capitals=True)
-    if found is None and not is_capital(text[start:]):
+    name = named(text, start, end, capitals=True)
+    if name is None and not is_capital(text[start:]):
         both = list(taken(text, start, end, 2))
-        found = (start, both[-1][1]) if both else None
-    return found and (*found, score)
+        name = (start, both[-1][1]) if both else None
+    return name and (*name, score)
 
 
 def known(match: Any, score: float) -> Span | None:
     """A name that is known, or written with capitals behind words that are not."""
     text, (start, end) = match.string, span(match)
-    found = named(text, start, end, capitals=True)
-    if found is None:
-        found = next(taken(text, start, end), None)
-        if found is None or text[slice(*found)].lower() not in GIVEN or is_capital(text[start:]):
+    name = named(text, start, end, capitals=True)
+    if name is None:
+        name = next(taken(text, start, end), None)
+        if name is None or text[slice(*name)].lower() not in GIVEN or is_capital(text[start:]):
             return None
-        return *more(text, *found, end), score
-    first = text[slice(*found)].split()[0]
+        return *more(text, *name, end), score
+    first = text[slice(*name)].split()[0]
     sure = not match[0].lower().startswith(("called ", "named "))
     if first.lower() in GIVEN or (sure and first.istitle() and len(first) > 2 and not match[0].istitle()):
-        return *found, score
+        return *name, score
     return None
 
 
@@ -110,49 +110,49 @@ def more(text: str, start: int, stop: int, end: int) -> tuple[int, int]:
 
 def capital(match: Any, score: float) -> Span | None:
     """A name that is written with capitals."""
-    found = named(match.string, *span(match), capitals=True)
-    return found and (*found, score)
+    name = named(match.string, *span(match), capitals=True)
+    return name and (*name, score)
 
 
 def labelled(match: Any, score: float) -> Span | None:
     """The label of a line: a role and a name, or a given name that is known, with or without more."""
-    found = named(match.string, *span(match), capitals=True)
-    if found is None or found[1] != match.end("it"):
+    name = named(match.string, *span(match), capitals=True)
+    if name is None or name[1] != match.end("it"):
         return None
     if match["role"].strip().lower() in LABELS:
-        return *found, score
+        return *name, score
     start = match.start("role")
-    first = match.string[start : found[1]].split()[0].split("-")[0]
-    return (start, found[1], score) if first.lower() in GIVEN and is_capital(first) else None
+    first = match.string[start : name[1]].split()[0].split("-")[0]
+    return (start, name[1], score) if first.lower() in GIVEN and is_capital(first) else None
 
 
 def greeted(match: Any, score: float) -> Span | None:
     """A name between a greeting and a mark, or a known one before anything."""
-    found = named(match.string, *span(match), capitals=True)
-    if found is None:
+    name = named(match.string, *span(match), capitals=True)
+    if name is None:
         return None
-    behind, first = match.string[found[1] : found[1] + 1], match.string[slice(*found)].split()[0]
+    behind, first = match.string[name[1] : name[1] + 1], match.string[slice(*name)].split()[0]
     if first.lower() in GIVEN:
-        return *found, score
-    return (*found, score) if not first.isupper() and (not behind or behind in ",!.:\n-–?") else None
+        return *name, score
+    return (*name, score) if not first.isupper() and (not behind or behind in ",!.:\n-–?") else None
 
 
 def signed(match: Any, score: float) -> Span | None:
     """A name that fills the line below."""
-    found = named(match.string, *span(match), capitals=True)
-    if found is None or match.string[found[1] : found[1] + 1] not in ("", "\n", ",", ".", "\r"):
+    name = named(match.string, *span(match), capitals=True)
+    if name is None or match.string[name[1] : name[1] + 1] not in ("", "\n", ",", ".", "\r"):
         return None
-    return *found, score
+    return *name, score
 
 
 def titled(match: Any, score: float) -> Span | None:
     """The name behind a title, in any case behind one with capitals or a dot."""
     text, (start, end) = match.string, span(match)
-    found = named(text, start, end, capitals=True)
-    if found is None and not is_capital(text[start:]) and match[0].islower():
+    name = named(text, start, end, capitals=True)
+    if name is None and not is_capital(text[start:]) and match[0].islower():
         first = next(taken(text, start, end), None)
-        found = first and more(text, *first, end)
-    return found and (*found, score)
+        name = first and more(text, *first, end)
+    return name and (*name, score)
 
 
 WORD = rf"{LETTER}+(?:['’-]{LETTER}+){{0,3}}"

@@ -28,11 +28,6 @@ def span(match: Any) -> tuple[int, int]:
     return found
 
 
-def words(text: str) -> frozenset[str]:
-    """The words of a list in a string."""
-    return frozenset(text.split())
-
-
 def before(text: str, start: int, size: int = 40) -> str:
     """At most `size` characters before `start`."""
     return text[max(0, start - size) : start]

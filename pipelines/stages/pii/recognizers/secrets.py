@@ -52,7 +52,7 @@ def assigned(match: Any, score: float) -> Span | None:
     return start, start + len(value), score
 
 
-def told(match: Any, score: float) -> Span | None:
+def announced(match: Any, score: float) -> Span | None:
     """A password that follows the word, unless it is prose, code or a placeholder."""
     start, end = span(match)
     value = match.string[start:end]
@@ -132,7 +132,7 @@ RECOGNIZERS = (
             ),
             (r"(?<!\w)[a-z][a-z0-9+.-]{1,15}://[^\s:/@]{1,64}:(?P<it>[^\s:/@]{3,128})(?P<how>)@", 0.8),
         ),
-        told,
+        announced,
     ),
     Recognizer(
         "private_keys",

@@ -256,7 +256,7 @@ def test_the_automaton_accepts_wherever_a_pattern_matches() -> None:
 
     texts = [*fuzz(seed=5, count=150), *(c[2] for c in CASES), *NONE, PEM]
     engine = OwnScanner(RECOGNIZERS)
-    rows, starts, numbers = engine._places(pa.array(texts, pa.large_string()))
+    rows, starts, numbers = engine._candidates(pa.array(texts, pa.large_string()))
     accepted = set(zip(rows.tolist(), starts.tolist(), numbers.tolist(), strict=True))
     sources = [Pattern(source) for one in RECOGNIZERS for source, _ in one.patterns]
     for row, text in enumerate(texts):
@@ -266,9 +266,9 @@ def test_the_automaton_accepts_wherever_a_pattern_matches() -> None:
 
 
 def test_the_table_names_all() -> None:
-    from headrace.pipelines.stages.pii.recognizers import catalogue as pii_catalogue
+    from headrace.pipelines.stages.pii.recognizers import catalogue
 
-    told = re.findall(r"^\| `(\w+)` \| (\w+) \|", pii_catalogue.__doc__ or "", re.MULTILINE)
+    told = re.findall(r"^\| `(\w+)` \| (\w+) \|", catalogue.__doc__ or "", re.MULTILINE)
     assert told == [(one.name, one.entity) for one in RECOGNIZERS]
 
 

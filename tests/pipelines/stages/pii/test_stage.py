@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from headrace.pipelines import schema
 from headrace.pipelines.stages.pii import stage as pii
 from headrace.pipelines.stages.pii.findings import Finding
-from headrace.pipelines.stages.pii.masking import replace as pii_replace
+from headrace.pipelines.stages.pii.masking import replace
 from headrace.pipelines.stages.pii.presidio.scanner import scanner
 from headrace.pipelines.stages.pii.stage import Config
 from tests.pipelines.identifiers import SAMPLES, fuzz, plain
@@ -160,6 +160,13 @@ def test_the_recipe_decides_what_is_replaced() -> None:
     assert off["pii"].to_pylist() == [[]]
 
 
+def test_every_masked_text_stays_in_its_row_and_column() -> None:
+    came = table(*([("user", f"write to {at}@example.com")] for at in range(4)), meta={"from": MAIL})
+    done = pii.apply(came, Config())
+    assert texts_of(done) == [["write to <EMAIL_ADDRESS_1>"]] * 4
+    assert done["meta"].to_pylist() == [[("from", "<EMAIL_ADDRESS_2>")]] * 4
+
+
 def test_meta_values_are_masked() -> None:
     came = table([("user", "a")], [("user", "b")], meta={"from": MAIL, "ticket": "T"})
     none = table([("user", PHONE)])
@@ -186,8 +193,8 @@ def finding(start: int, end: int, score: float, entity: str = "A") -> Finding:
 def test_overlaps_become_one_tag_of_the_strongest(
     given: list[Finding], due: list[tuple[int, int, str]]
 ) -> None:
-    assert [(f.start, f.end, f.entity) for f in pii_replace.stretches(given)] == due
-    assert [(f.start, f.end, f.entity) for f in pii_replace.stretches(given[::-1])] == due
+    assert [(f.start, f.end, f.entity) for f in replace.stretches(given)] == due
+    assert [(f.start, f.end, f.entity) for f in replace.stretches(given[::-1])] == due
 
 
 @given(rows=st.lists(st.lists(st.sampled_from(SAMPLES), min_size=1, max_size=5), min_size=1, max_size=4))

@@ -16,8 +16,7 @@ import zstandard
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from headrace.pipelines.stages.read import formats, records, streams, tabular
-from headrace.pipelines.stages.read import json_text as jsontext
+from headrace.pipelines.stages.read import formats, json_text, records, streams, tabular
 from headrace.pipelines.stages.read.formats import Format
 
 Seen = list[tuple[str, Any]]  # (place, record or cause)
@@ -261,7 +260,7 @@ def test_a_truncated_compressed_array_keeps_what_came_before(tmp_path: Path) -> 
 
 
 def test_an_element_over_the_limit_ends_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(jsontext, "RECORD_LIMIT", 100)
+    monkeypatch.setattr(json_text, "RECORD_LIMIT", 100)
     monkeypatch.setattr(streams, "CHUNK", 64)
     data = json.dumps([{"a": 1}, {"a": "x" * 1000}, {"a": 2}]).encode()
     assert values(read(put(tmp_path, "x.json", data), "json")) == [{"a": 1}, "read.too_long"]

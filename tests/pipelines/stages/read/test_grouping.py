@@ -16,8 +16,7 @@ from hypothesis import strategies as st
 from headrace.cluster import fragments
 from headrace.cluster.fragments import Fragment
 from headrace.pipelines import books, schema
-from headrace.pipelines.stages.read import grouping
-from headrace.pipelines.stages.read import inputs as sources
+from headrace.pipelines.stages.read import grouping, inputs
 from headrace.pipelines.stages.read.source import Source
 
 BUCKETS = 3
@@ -25,8 +24,8 @@ BUCKETS = 3
 
 def conversations(source: Source, fragment_size: int = 300, shuffle: int | None = None) -> list[pa.Table]:
     """Every bucket of a source, its records in a shuffled order."""
-    (resolved,) = sources.resolve([source])
-    buckets = sources.plan(resolved, fragment_size)
+    (resolved,) = inputs.resolve([source])
+    buckets = inputs.plan(resolved, fragment_size)
     records = pa.concat_tables(
         [
             table

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from headrace.cluster.errors import RecipeError, SourceError
 from headrace.cluster.fragments import Fragment
 from headrace.pipelines import schema
-from headrace.pipelines.stages.read import inputs as sources
-from headrace.pipelines.stages.read import rows as reading
+from headrace.pipelines.stages.read import inputs
+from headrace.pipelines.stages.read import rows as read_rows
 from headrace.pipelines.stages.read.source import Source
 
 PAIRS: list[dict[str, Any]] = [
@@ -37,11 +37,11 @@ def put(folder: Path, name: str, text: str | bytes = lines(PAIRS)) -> Path:
 
 def rows(source: Source, fragment_size: int = 2**25) -> list[dict[str, Any]]:
     """All rows of a source, its fragments claimed in order."""
-    (resolved,) = sources.resolve([source])
+    (resolved,) = inputs.resolve([source])
     found = []
-    for ordinal, fragment in enumerate(sources.plan(resolved, fragment_size)):
+    for ordinal, fragment in enumerate(inputs.plan(resolved, fragment_size)):
         claimed = Fragment.from_json({**fragment.to_json(), "ordinal": ordinal})
-        for table in reading.read(claimed, resolved, fragment_size=fragment_size, seed=0):
+        for table in read_rows.read(claimed, resolved, fragment_size=fragment_size, seed=0):
             assert table.schema.equals(schema.ROW)
             found += table.to_pylist()
     return found
@@ -75,41 +75,41 @@ def test_files_of_a_directory_a_glob_a_file_and_a_list(tmp_path: Path) -> None:
     for path, name, relatives in cases:
         below = str(tmp_path / path) + "/" if path == "d/" else path
         full = [str(tmp_path / p) for p in path] if isinstance(path, list) else str(tmp_path / below)
-        (source,) = sources.named([Source(path=full)])  # type: ignore[arg-type]
-        assert (source.name, [f.relative for f in sources.files(source)]) == (name, relatives)
+        (source,) = inputs.named([Source(path=full)])  # type: ignore[arg-type]
+        assert (source.name, [f.relative for f in inputs.files(source)]) == (name, relatives)
 
 
 def test_relative_paths_work_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     put(tmp_path, "a.jsonl")
     monkeypatch.chdir(tmp_path)
-    (source,) = sources.named([Source(path="*.jsonl")])
-    assert (source.name, [f.relative for f in sources.files(source)]) == (tmp_path.name, ["a.jsonl"])
+    (source,) = inputs.named([Source(path="*.jsonl")])
+    assert (source.name, [f.relative for f in inputs.files(source)]) == (tmp_path.name, ["a.jsonl"])
 
 
 @pytest.mark.parametrize("path", ["missing", "missing.jsonl", "*.nothing"])
 def test_missing_paths(tmp_path: Path, path: str) -> None:
     with pytest.raises(SourceError, match=r"path matched no files: '.*(missing|nothing)"):
-        sources.resolve([Source(path=str(tmp_path / path))])
+        inputs.resolve([Source(path=str(tmp_path / path))])
 
 
 def test_empty_sources(tmp_path: Path) -> None:
     put(tmp_path, "a.jsonl", "")
     with pytest.raises(SourceError, match="is empty: 1 files of 0 bytes"):
-        sources.resolve([Source(path=str(tmp_path))])
+        inputs.resolve([Source(path=str(tmp_path))])
     put(tmp_path, "b/_SUCCESS", "x")
     with pytest.raises(SourceError, match="holds no data files"):
-        sources.resolve([Source(path=str(tmp_path / "b"))])
+        inputs.resolve([Source(path=str(tmp_path / "b"))])
     put(tmp_path, "c.jsonl", "\n\n")
     with pytest.raises(SourceError, match=r"no record of 'c\.jsonl' can be read"):
-        sources.resolve([Source(path=str(tmp_path / "c.jsonl"))])
+        inputs.resolve([Source(path=str(tmp_path / "c.jsonl"))])
 
 
 def test_clashing_names(tmp_path: Path) -> None:
     a, b = put(tmp_path, "a/x.jsonl"), put(tmp_path, "b/x.jsonl")
     with pytest.raises(RecipeError, match="two sources are called 'x'"):
-        sources.resolve([Source(path=str(a)), Source(path=str(b))])
+        inputs.resolve([Source(path=str(a)), Source(path=str(b))])
     with pytest.raises(SourceError, match=r"'x\.jsonl' is named twice"):
-        sources.files(Source(name="s", path=(str(a), str(tmp_path / "a/*.jsonl"))))
+        inputs.files(Source(name="s", path=(str(a), str(tmp_path / "a/*.jsonl"))))
 
 
 # ---- what is found
@@ -134,10 +134,10 @@ def test_shapes_are_detected(
     tmp_path: Path, record: dict[str, Any], shape: str, named: dict[str, str]
 ) -> None:
     path = put(tmp_path, "x.jsonl", lines([record] * 3))
-    (found,) = sources.resolve([Source(path=str(path))])
+    (found,) = inputs.resolve([Source(path=str(path))])
     assert (found.format, found.shape) == ("jsonl", shape)
     assert found.columns.model_dump().items() >= named.items()
-    assert sources.resolve([found]) == [found]
+    assert inputs.resolve([found]) == [found]
     assert all(isinstance(s, list) and s for s in said(rows(found)))
 
 
@@ -146,7 +146,7 @@ def test_nothing_fits(tmp_path: Path) -> None:
     with pytest.raises(
         SourceError, match=r"'x\.jsonl' do not fit any known shape: 'one', 'two'; set shape:"
     ) as e:
-        sources.resolve([Source(path=str(path))])
+        inputs.resolve([Source(path=str(path))])
     assert "secret" not in str(e.value)
 
 
@@ -165,7 +165,7 @@ def test_nothing_fits(tmp_path: Path) -> None:
 def test_wrong_columns_are_named(tmp_path: Path, keys: dict[str, Any], key: str) -> None:
     path = put(tmp_path, "x.jsonl")
     with pytest.raises(SourceError, match=r"'question', 'answer'") as error:
-        sources.resolve([Source(path=str(path), **keys)])
+        inputs.resolve([Source(path=str(path), **keys)])
     if key != "columns" or "shape" in keys:
         assert f"({key.replace(chr(92), '')}) in 'x.jsonl'" in str(error.value)
 
@@ -173,40 +173,40 @@ def test_wrong_columns_are_named(tmp_path: Path, keys: dict[str, Any], key: str)
 def test_formats_are_detected(tmp_path: Path) -> None:
     put(tmp_path, "a/x.json", lines(PAIRS))
     put(tmp_path, "a/y.json.gz", gzip.compress(lines(PAIRS).encode()))
-    assert sources.resolve([Source(path=str(tmp_path / "a"))])[0].format == "jsonl"
+    assert inputs.resolve([Source(path=str(tmp_path / "a"))])[0].format == "jsonl"
     put(tmp_path, "a/z.json", json.dumps(PAIRS))
-    (mixed,) = sources.resolve([Source(path=str(tmp_path / "a"))])
+    (mixed,) = inputs.resolve([Source(path=str(tmp_path / "a"))])
     assert mixed.format == "json"
     assert len(rows(mixed)) == 180
     put(tmp_path, "b/x.train", lines(PAIRS))
-    assert sources.resolve([Source(path=str(tmp_path / "b"))])[0].format == "jsonl"
+    assert inputs.resolve([Source(path=str(tmp_path / "b"))])[0].format == "jsonl"
     put(tmp_path, "c/x.jsonl")
     put(tmp_path, "c/y.csv", "question,answer\na,b\n")
-    (both,) = sources.resolve([Source(path=str(tmp_path / "c"))])
+    (both,) = inputs.resolve([Source(path=str(tmp_path / "c"))])
     assert both.format is None
     assert len(rows(both)) == 61
     put(tmp_path, "c/LICENSE", "words")
     with pytest.raises(SourceError, match=r"several formats: 1 csv .* 1 of no known suffix"):
-        sources.resolve([Source(path=str(tmp_path / "c"))])
+        inputs.resolve([Source(path=str(tmp_path / "c"))])
 
 
 def test_keys_that_say_nothing_together() -> None:
     with pytest.raises(RecipeError, match="order_by without group_by"):
-        sources.resolve([Source(name="s", path="x", order_by="n")])
+        inputs.resolve([Source(name="s", path="x", order_by="n")])
     with pytest.raises(RecipeError, match="label_names is for shape text_label"):
-        sources.resolve([Source(name="s", path="x", shape="text", label_names=("a",))])
+        inputs.resolve([Source(name="s", path="x", shape="text", label_names=("a",))])
 
 
 def test_what_was_found_once_stays(tmp_path: Path) -> None:
     path = put(tmp_path, "x/b.jsonl", lines([{"instruction": "x", "response": "y"}]))
     asked = Source(name="s", path=str(path.parent))
-    (first,) = sources.resolve([asked])
+    (first,) = inputs.resolve([asked])
     put(tmp_path, "x/a.jsonl", lines([{"instruction": "x", "output": "z", "response": "y"}]))
-    assert sources.resolve([asked])[0].columns.output == "output"
-    (again,) = sources.resolve([sources.frozen(asked, first)])
+    assert inputs.resolve([asked])[0].columns.output == "output"
+    (again,) = inputs.resolve([inputs.frozen(asked, first)])
     assert again.columns == first.columns
     other = Source(name="s", path=str(path.parent), columns={"output": "output"})  # type: ignore[arg-type]
-    assert sources.frozen(other, first).columns == other.columns
+    assert inputs.frozen(other, first).columns == other.columns
 
 
 # ---- reading
@@ -248,10 +248,10 @@ def test_every_format_gives_the_same_rows_however_it_is_cut(
 
 def test_parts_end_with_the_row_that_fills_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = put(tmp_path, "x.jsonl.gz", gzip.compress(lines(PAIRS).encode()))
-    (source,) = sources.resolve([Source(path=str(path))])
-    (fragment,) = sources.plan(source, 200)
+    (source,) = inputs.resolve([Source(path=str(path))])
+    (fragment,) = inputs.plan(source, 200)
     assert fragment.kind == "stream"
-    parts = list(reading.read(fragment, source, fragment_size=200, seed=0))
+    parts = list(read_rows.read(fragment, source, fragment_size=200, seed=0))
     assert len(parts) > 10
 
     def size(table: pa.Table) -> int:
@@ -263,7 +263,7 @@ def test_parts_end_with_the_row_that_fills_them(tmp_path: Path, monkeypatch: pyt
     from headrace.pipelines.stages.read import streams
 
     monkeypatch.setattr(streams, "CHUNK", 50)  # how it is buffered changes nothing
-    assert [p.to_pylist() for p in reading.read(fragment, source, fragment_size=200, seed=0)] == [
+    assert [p.to_pylist() for p in read_rows.read(fragment, source, fragment_size=200, seed=0)] == [
         p.to_pylist() for p in parts
     ]
 
@@ -333,11 +333,11 @@ def test_group_time_and_meta(tmp_path: Path) -> None:
 
 def test_a_file_that_vanishes_is_named(tmp_path: Path) -> None:
     path = put(tmp_path, "x.jsonl")
-    (source,) = sources.resolve([Source(path=str(path))])
-    (fragment,) = sources.plan(source, 2**20)
+    (source,) = inputs.resolve([Source(path=str(path))])
+    (fragment,) = inputs.plan(source, 2**20)
     os.unlink(path)
     with pytest.raises(SourceError, match=r"x\.jsonl was there when the run began and is gone"):
-        list(reading.read(fragment, source, fragment_size=2**20, seed=0))
+        list(read_rows.read(fragment, source, fragment_size=2**20, seed=0))
 
 
 @pytest.mark.s3
@@ -355,11 +355,11 @@ def test_a_bucket_reads_as_a_directory_does(s3: str, tmp_path: Path) -> None:
         storage.put(storage.join(s3, "in", name), data.encode() if isinstance(data, str) else data)
     for path in ("in/a", "in/a/*.jsonl*", "in/b", "in/b/[odd] é.csv", "in/**/*.parquet"):
         here, there = Source(path=str(tmp_path / path)), Source(path=f"{s3}/{path}")
-        assert sources.named([here])[0].name == sources.named([there])[0].name
+        assert inputs.named([here])[0].name == inputs.named([there])[0].name
         for size in (500, 2**25):
             assert rows(here, size) == rows(there, size)
     with pytest.raises(SourceError, match="path matched no files"):
-        sources.resolve([Source(path=f"{s3}/nothing")])
+        inputs.resolve([Source(path=f"{s3}/nothing")])
 
 
 @pytest.mark.data

@@ -11,7 +11,7 @@ from headrace.cluster.errors import RecipeError
 from headrace.pipelines import recipe, schema
 from headrace.pipelines.commands import lookup
 from headrace.pipelines.stages.dedup import index
-from headrace.pipelines.stages.pii import search as pii_find
+from headrace.pipelines.stages.pii import search as pii_search
 from headrace.pipelines.stages.pii import stage as pii
 from headrace.pipelines.stages.pii.stage import Config
 from tests.pipelines.identifiers import SAMPLES
@@ -197,8 +197,8 @@ def test_many_findings_in_one_text() -> None:
 )
 def test_an_entity_that_nothing_finds_is_refused(switches: dict[str, Any]) -> None:
     with pytest.raises(RecipeError, match=r"pii\.(entities|kinds|roles\.user): nothing looks for '\w+'; "):
-        pii_find.require_known(Config(**switches))
-    pii_find.require_known(Config(kinds={"PERSON": "hash", "API_KEY": "mask"}))
+        pii_search.require_known(Config(**switches))
+    pii_search.require_known(Config(kinds={"PERSON": "hash", "API_KEY": "mask"}))
 
 
 @given(

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from headrace.pipelines.stages.pii.config import Config
 from headrace.pipelines.stages.pii.masking.surrogates import Surrogates
-from headrace.pipelines.stages.pii.search import found_in
+from headrace.pipelines.stages.pii.search import findings_in
 
 SECRET = "correct horse battery staple"
 
@@ -21,7 +21,7 @@ def made(monkeypatch: pytest.MonkeyPatch) -> Surrogates:
 
 
 def entities(text: str) -> dict[str, float]:
-    found = found_in(pa.array([text], pa.large_string()), Config(recognizers="presidio"))
+    found = findings_in(pa.array([text], pa.large_string()), Config(recognizers="presidio"))
     return {f.entity: f.score for f in found.findings if (f.start, f.end) == (0, len(text))}
 
 

@@ -29,7 +29,7 @@ def test_places(value: str, text: str, places: list[str]) -> None:
 
 def test_many_values_are_found_at_once() -> None:
     text = Folded("Ann Lee, 425.882.8080; ann")
-    found = list(text.places(["annlee", "ann", "4258828080"]))
+    found = list(text.occurrences(["annlee", "ann", "4258828080"]))
     assert sorted(text.text[a:b] for a, b, _ in found) == ["425.882.8080", "Ann", "Ann Lee", "ann"]
 
 

@@ -20,15 +20,14 @@ from presidio_analyzer.predefined_recognizers import SpacyRecognizer
 from headrace.cluster import session
 from headrace.cluster.errors import ModelError, RecipeError
 from headrace.pipelines import recipe, schema
-from headrace.pipelines.passes import pools
-from headrace.pipelines.passes import prepare_worker as prepared
+from headrace.pipelines.passes import pools, prepare_worker
 from headrace.pipelines.stages.clean import stage as clean
 from headrace.pipelines.stages.pii import coverage as pii_coverage
 from headrace.pipelines.stages.pii import stage as pii
 from headrace.pipelines.stages.pii.config import Config, Ner
 from headrace.pipelines.stages.pii.findings import Finding
-from headrace.pipelines.stages.pii.ner import models as pii_models
-from headrace.pipelines.stages.pii.ner import search as pii_ner
+from headrace.pipelines.stages.pii.ner import models as ner_models
+from headrace.pipelines.stages.pii.ner import search as ner_search
 from headrace.pipelines.stages.quality import stage as quality
 from tests.pipelines import name_models
 from tests.pipelines.test_cli import commits, prepare, save, told
@@ -56,7 +55,7 @@ def ner(request: pytest.FixtureRequest, models: dict[str, str]) -> Ner:
 
 def spans(texts: list[str | None], ner: Ner) -> list[tuple[int, int, int, str]]:
     """(row, start, end, entity) of what the model finds."""
-    found = pii_ner.names(pa.array(texts, pa.large_string()), ner)
+    found = ner_search.names(pa.array(texts, pa.large_string()), ner)
     assert found.failures == {}
     return [(row, *finding[:3]) for row, finding in zip(found.rows, found.findings, strict=True)]
 
@@ -87,7 +86,7 @@ def test_places_are_counted_in_characters(ner: Ner) -> None:
 @pytest.mark.parametrize("given", [pa.string(), pa.large_string()])
 def test_a_slice_of_an_array_is_read_as_such(ner: Ner, given: pa.DataType) -> None:
     texts = pa.array(["Anna Kowal", ANNA, "nothing here"], given).slice(1)
-    assert pii_ner.names(texts, ner).rows == [0]
+    assert ner_search.names(texts, ner).rows == [0]
 
 
 def test_organisations_are_found_but_score_too_low_to_go(ner: Ner) -> None:
@@ -119,7 +118,7 @@ def test_findings_are_those_of_plain_presidio(models: dict[str, str]) -> None:
         for r in recognizer.analyze(text, recognizer.supported_entities, plain.process_text(text, "en"))
     ]
     ner = Ner(engine="spacy", model=models["spacy"], batch=7)
-    found = pii_ner.names(pa.array(texts), ner)
+    found = ner_search.names(pa.array(texts), ner)
     assert list(zip(found.rows, map(tuple, found.findings), strict=True)) == wanted
 
 
@@ -134,11 +133,11 @@ def test_model_and_patterns_find_side_by_side(ner: Ner) -> None:
 
 
 def test_a_tag_holds_no_name(models: dict[str, str]) -> None:
-    tag = pii_ner.Asker(Ner(engine="spacy", model=models["spacy"], labels={"X": "PET"})).tag
+    tag = ner_search.Asker(Ner(engine="spacy", model=models["spacy"], labels={"X": "PET"})).tag
 
     def left(text: str, start: int, end: int) -> list[str]:
         finding = Finding(start, end, "PERSON", 0.9, "model")
-        return [text[f.start : f.end] for f in pii_ner._untagged(text, finding, tag)]
+        return [text[f.start : f.end] for f in ner_search._untagged(text, finding, tag)]
 
     text = "According to <PERSON_12> Kowal , <US_SSN>"
     assert left(text, 13, 24) == left(text, 14, 23) == left(text, 15, 17) == []
@@ -163,7 +162,7 @@ def test_what_was_replaced_is_not_found_again(ner: Ner) -> None:
 
 
 def test_words_that_were_met_are_not_kept(ner: Ner) -> None:
-    asker = pii_ner.Asker(ner)
+    asker = ner_search.Asker(ner)
     vocabulary = asker.engine.nlp["en"].vocab
     draw = random.Random(2)
     asker.ask([ANNA])
@@ -182,7 +181,7 @@ def test_words_that_were_met_are_not_kept(ner: Ner) -> None:
 def test_a_long_text_is_looked_through_to_its_end(ner: Ner, filler: str) -> None:
     """Names all over it, by the ends of pieces too; the tiny transformer sees 64 tokens at once."""
     text = ANNA.join([filler * 200] * (200 // len(filler)))
-    assert len(text) > 1.2 * pii_ner.PIECE
+    assert len(text) > 1.2 * ner_search.PIECE
     places = [i for i in range(len(text)) if text.startswith("Anna", i)]
     found = {s[1:] for s in spans([text], ner)}
     assert {(i, i + 10, "PERSON") for i in places} <= found
@@ -192,25 +191,25 @@ def test_pieces_cover_a_text_and_end_between_words() -> None:
     draw = random.Random(5)
     text = " ".join("".join(draw.choices("abcdefg", k=draw.randint(1, 12))) for _ in range(12_000))
     end = 0
-    for start, piece in pii_ner._pieces(text):
-        assert len(piece) <= pii_ner.PIECE
+    for start, piece in ner_search._pieces(text):
+        assert len(piece) <= ner_search.PIECE
         assert text[start : start + len(piece)] == piece
-        assert start <= end - pii_ner.OVERLAP or not start
+        assert start <= end - ner_search.OVERLAP or not start
         assert not start or text[start - 1] == " "
         end = start + len(piece)
     assert end == len(text)
 
 
 def test_a_text_without_a_break_is_cut_all_the_same() -> None:
-    pieces = list(pii_ner._pieces("x" * 70_001))
+    pieces = list(ner_search._pieces("x" * 70_001))
     assert pieces[-1][0] + len(pieces[-1][1]) == 70_001
     assert all(after[0] < before[0] + len(before[1]) for before, after in itertools.pairwise(pieces))
 
 
 def test_a_name_beside_one_in_the_same_token_is_not_lost(models: dict[str, str]) -> None:
     """ "Anna_Berta Kowal": what is behind the first finding's token is a finding of its own."""
-    engine = pii_models.load(Ner(engine="transformers", model=models["transformers"]), device="cpu")
-    pipe = engine.nlp["en"].get_pipe(pii_models.PIPE)
+    engine = ner_models.load(Ner(engine="transformers", model=models["transformers"]), device="cpu")
+    pipe = engine.nlp["en"].get_pipe(ner_models.PIPE)
     text = "anna_berta kowal came"
     given = [
         {"entity_group": "PER", "score": 0.9, "start": 0, "end": 4},
@@ -230,7 +229,7 @@ def test_a_name_beside_one_in_the_same_token_is_not_lost(models: dict[str, str])
 
 def failing(monkeypatch: pytest.MonkeyPatch, ner: Ner, word: str) -> None:
     """Have the model fail on texts that hold `word`."""
-    asker = pii_ner._asker(ner.model_dump_json())
+    asker = ner_search._asker(ner.model_dump_json())
     nlp = asker.engine.nlp["en"]
     if ner.engine == "spacy":
 
@@ -243,7 +242,7 @@ def failing(monkeypatch: pytest.MonkeyPatch, ner: Ner, word: str) -> None:
         nlp.add_pipe("failing", last=True)
         monkeypatch.setattr(nlp, "_components", nlp._components)
         return
-    pipe = nlp.get_pipe(pii_models.PIPE)
+    pipe = nlp.get_pipe(ner_models.PIPE)
     sound = pipe.pipeline
 
     def broken(texts: Any) -> Any:
@@ -260,7 +259,7 @@ def test_a_text_that_the_model_fails_on_is_set_aside(
     ner = ner.model_copy(update={"batch": 5})  # an asker of its own
     failing(monkeypatch, ner, "xyzzy")
     texts = [ANNA, "xyzzy and Anna Kowal", None, "nothing here", "xyzzy and Anna Kowal"]
-    found = pii_ner.names(pa.array(texts), ner)
+    found = ner_search.names(pa.array(texts), ner)
     assert found.failures == {1: "ValueError", 4: "ValueError"}
     assert found.rows == [0]
     with pytest.raises(pii.UnexaminedError, match=r"rows \[1, 4\]") as raised:
@@ -277,7 +276,7 @@ def test_a_text_that_the_model_fails_on_is_set_aside(
     assert table["error"].to_pylist() == ["pii.error", None]
     assert table["detail"].to_pylist()[0] == "ValueError"
     assert "Anna" not in str(table["messages"].to_pylist())
-    pii_ner._asker.cache_clear()
+    ner_search._asker.cache_clear()
 
 
 # What is wrong with a model.
@@ -304,7 +303,7 @@ def test_a_missing_model_is_named_with_what_to_do(
 ) -> None:
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", True)
     with pytest.raises(ModelError, match=r"^pii\.ner\.model: ") as raised:
-        pii_ner.unused(Ner(engine=engine, model=model))
+        ner_search.unused(Ner(engine=engine, model=model))
     assert all(word in str(raised.value) for word in words), str(raised.value)
 
 
@@ -318,17 +317,17 @@ def test_a_hub_name_is_read_from_the_cache(
     (of / "refs").mkdir()
     (of / "refs/main").write_text("0123456789")
     ner = Ner(engine="transformers", model="some/names")
-    assert pii_ner.unused(ner) == []
-    assert pii_models.mark(ner) == pii_models.mark(ner.model_copy(update={"model": models["transformers"]}))
+    assert ner_search.unused(ner) == []
+    assert ner_models.mark(ner) == ner_models.mark(ner.model_copy(update={"model": models["transformers"]}))
     (of / "snapshots/0123456789/model.safetensors").unlink()  # as by a tool that wanted the rest alone
     with pytest.raises(ModelError, match=r"'some/names' .*safetensors|could not be fetched"):
-        pii_models.mark(ner)
+        ner_models.mark(ner)
 
 
 def test_a_directory_that_is_no_model_is_refused(tmp_path: Path, models: dict[str, str]) -> None:
     def refused(engine: Engine, model: Path | str) -> str:
         with pytest.raises(ModelError, match=r"^pii\.ner\.model: ") as raised:
-            pii_ner.unused(Ner(engine=engine, model=str(model)))
+            ner_search.unused(Ner(engine=engine, model=str(model)))
         return str(raised.value)
 
     assert "it has no config.cfg" in refused("spacy", models["transformers"])
@@ -357,12 +356,12 @@ def test_labels_that_nobody_knows_are_told(tmp_path: Path, models: dict[str, str
     config["id2label"] = {k: v.replace("LOC", "PLANET") for k, v in config["id2label"].items()}
     (tmp_path / "other/config.json").write_text(json.dumps(config))
     ner = Ner(engine="transformers", model=str(tmp_path / "other"))
-    assert pii_ner.unused(ner) == ["PLANET"]
-    assert pii_ner.unused(ner.model_copy(update={"labels": {"PLANET": "LOCATION"}})) == []
+    assert ner_search.unused(ner) == ["PLANET"]
+    assert ner_search.unused(ner.model_copy(update={"labels": {"PLANET": "LOCATION"}})) == []
     config["id2label"] = {k: f"LABEL_{k}" for k in config["id2label"]}
     (tmp_path / "other/config.json").write_text(json.dumps(config))
     with pytest.raises(ModelError, match=r"its labels are LABEL_0, .* Map them with pii\.ner\.labels"):
-        pii_ner.unused(ner)
+        ner_search.unused(ner)
 
 
 @pytest.mark.parametrize("given", [{"engine": "spacy"}, {"model": "en_core_web_sm"}])
@@ -375,11 +374,11 @@ def test_engine_and_model_go_together(given: dict[str, str]) -> None:
 def test_a_mark_says_what_a_model_is(tmp_path: Path, models: dict[str, str], ner: Ner) -> None:
     moved = Path(shutil.copytree(str(ner.model), tmp_path / "moved"))
     here, there = ner, ner.model_copy(update={"model": str(moved)})
-    assert pii_models.mark(here) == pii_models.mark(there)
+    assert ner_models.mark(here) == ner_models.mark(there)
     changed = moved / ("meta.json" if ner.engine == "spacy" else "config.json")
     changed.write_text(changed.read_text() + "\n")
-    assert pii_models.mark(here)[0] != pii_models.mark(there)[0]
-    assert pii_models.mark(here)[1:] == pii_models.mark(there)[1:]
+    assert ner_models.mark(here)[0] != ner_models.mark(there)[0]
+    assert ner_models.mark(here)[1:] == ner_models.mark(there)[1:]
 
 
 # Pools.
@@ -393,7 +392,7 @@ def test_the_pool_is_as_large_as_asked(monkeypatch: pytest.MonkeyPatch) -> None:
     def pool(device: str = "auto", **ner: float) -> tuple[int, float]:
         given = {"pii": {"ner": {**data["pii"]["ner"], **ner}}, "dedup": {"device": device}}  # type: ignore[index]
         of = recipe.validate({**data, **given}, "recipe.yaml")
-        made = pools.pool(of, prepared.Job(of, (), {}, pooled=0), prepared.begin)
+        made = pools.pool(of, prepare_worker.Job(of, (), {}, pooled=0), prepare_worker.begin)
         assert made is not None
         return made.size, made.gpus
 
@@ -511,7 +510,7 @@ def test_actors_change_nothing_and_names_are_gone(
     assert_names_are_gone(folder / "run")
     covered = one["pii_coverage"]
     assert (covered["names"], covered["engine"], covered["model"]) == ("model", "spacy", models["spacy"])
-    assert covered["mark"] == pii_models.mark(Ner(engine="spacy", model=models["spacy"]))
+    assert covered["mark"] == ner_models.mark(Ner(engine="spacy", model=models["spacy"]))
     assert "Names: found by the spacy model" in (folder / "run/report.html").read_text()
 
 
@@ -605,7 +604,7 @@ def test_without_a_model_the_run_says_so(ray_local: None, tmp_path: Path) -> Non
     path = save(tmp_path / "recipe.yaml", make(tmp_path / "in", tmp_path / "run"))
     code, out, _ = told(["prepare", path])
     assert code == 0
-    line = pii_coverage.told({"names": "context"})
+    line = pii_coverage.sentence({"names": "context"})
     assert "not by a model" in line
     assert out.count(line) == 1
     covered = json.loads((tmp_path / "run/run.json").read_text())["pii_coverage"]

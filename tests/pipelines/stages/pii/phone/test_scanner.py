@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from headrace.pipelines.stages.pii.phone import matcher as pii_numbers
-from headrace.pipelines.stages.pii.phone import scanner as pii_phone
-from headrace.pipelines.stages.pii.phone import validity as pii_dialled
+from headrace.pipelines.stages.pii.phone import matcher as phone_matcher
+from headrace.pipelines.stages.pii.phone import scanner as phone_scanner
+from headrace.pipelines.stages.pii.phone import validity
 from headrace.pipelines.stages.pii.presidio.scanner import scanner
 from headrace.pipelines.stages.pii.presidio.setup import engine
 from tests.pipelines.identifiers import ours, plain
@@ -35,12 +35,12 @@ def numbers(seed: int, count: int) -> list[tuple[str, str]]:
 
 
 def test_digits_are_judged_as_by_the_library() -> None:
-    assert pii_dialled.unchanged()
+    assert validity.unchanged()
     taken = 0
     for region, digits in numbers(seed=5, count=4000):
         matcher = phonenumbers.PhoneNumberMatcher(digits, region, leniency=1)
         due = matcher._parse_and_verify(digits, 0) is not None
-        known = pii_dialled.dialled(region)
+        known = validity.dialled(region)
         assert known is not None
         got = known.takes(digits)
         assert got is None or got == due, (region, digits)
@@ -59,7 +59,7 @@ def test_digits_behind_a_plus_are_judged_as_by_the_library() -> None:
         for dialled in (digits, code + digits):
             matcher = phonenumbers.PhoneNumberMatcher("+" + dialled, "DE", leniency=1)
             due = matcher._parse_and_verify("+" + dialled, 0) is not None
-            got = pii_dialled.abroad(dialled)
+            got = validity.abroad(dialled)
             assert got is None or got == due, dialled
             taken += got is True
             refused += got is False
@@ -68,18 +68,18 @@ def test_digits_behind_a_plus_are_judged_as_by_the_library() -> None:
 
 
 def test_another_library_is_asked_itself(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pii_dialled, "KNOWN", "another")
-    pii_dialled.unchanged.cache_clear()
+    monkeypatch.setattr(validity, "KNOWN", "another")
+    validity.unchanged.cache_clear()
     with pytest.warns(UserWarning, match="another phonenumbers"):
-        assert not pii_dialled.unchanged()
+        assert not validity.unchanged()
     assert ours("(425) 882-8080 or 030 123456", context=False) == plain(
         "(425) 882-8080 or 030 123456", context=False
     )
     monkeypatch.undo()
-    pii_dialled.unchanged.cache_clear()
+    validity.unchanged.cache_clear()
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        assert pii_dialled.unchanged()
+        assert validity.unchanged()
 
 
 PHONE_TEXT = st.text(st.sampled_from("0123456789 -./()+[]x#;,:\t~extinaoéд–\u00a0１"), max_size=40)
@@ -119,7 +119,7 @@ def test_a_number_may_begin_elsewhere_beside_letters_and_among_digits(text: str)
 @pytest.mark.parametrize("text", ["0043 1111", "011 43 1111", "12 (0043) 1111 / 0043 1111", "+43 1111, 1111"])
 def test_each_regions_matcher_is_the_librarys(region: str, text: str) -> None:
     due = [(m.start, m.end) for m in phonenumbers.PhoneNumberMatcher(text, region, leniency=1)]
-    assert [(m.start, m.end) for m in pii_numbers.Matcher(text, region, 1)] == due
+    assert [(m.start, m.end) for m in phone_matcher.Matcher(text, region, 1)] == due
 
 
 def _require_the_librarys(text: str) -> None:
@@ -138,7 +138,7 @@ def _require_the_librarys(text: str) -> None:
 
 @pytest.mark.parametrize("count", [30, 11_000])
 def test_the_matcher_gives_up_as_the_library_does(count: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(pii_phone, "SAFE", 100)
+    monkeypatch.setattr(phone_scanner, "SAFE", 100)
     draw = random.Random(count)
     lines = [f"{draw.randint(1, 999)} - {draw.randint(0, 99)}" for _ in range(count)]
     text = "\n".join([*lines, "call 425-882-8080 now", "1x2x3x4567, (030) 1234567"])

@@ -185,11 +185,11 @@ def test_a_walk_that_needs_more_states_than_there_is_room_for_accepts_all(
 def test_a_process_that_only_looks_for_patterns_imports_no_models_until_asked() -> None:
     code = """
 import sys
-from headrace.pipelines.stages.pii.presidio import setup as pii_presidio
-pii_presidio.engine()
+from headrace.pipelines.stages.pii.presidio import setup
+setup.engine()
 assert not {"torch", "transformers"} & set(sys.modules)
 import torch
-pii_presidio.complete()
+setup.complete()
 from presidio_analyzer.nlp_engine import transformers_nlp_engine
 from thinc.api import get_torch_default_device
 assert transformers_nlp_engine.is_available()

@@ -4,6 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from headrace.pipelines.stages import pii
+from headrace.pipelines.stages.pii import overlaps
 from headrace.pipelines.stages.pii.recognizers import addresses, lists, names
 
 FILES = sorted(lists.FOLDER.glob("*.txt"))
@@ -28,7 +30,7 @@ def test_a_list_says_what_it_is_and_where_it_comes_from(file: Path) -> None:
 
 
 def test_every_list_is_read_and_the_folder_holds_nothing_else() -> None:
-    code = "".join(file.read_text("utf-8") for file in sorted(lists.FOLDER.parent.glob("*.py")))
+    code = "".join(file.read_text("utf-8") for file in sorted(Path(pii.__file__).parent.rglob("*.py")))
     assert LISTS
     assert not [name for name in LISTS if f'words("{name}")' not in code and f'either("{name}")' not in code]
     assert sorted(lists.FOLDER.iterdir()) == FILES
@@ -57,3 +59,9 @@ def test_the_sets_of_streets_and_names_are_what_the_lists_hold() -> None:
     assert set(lists.words("streets_glued_sure")) <= set(lists.words("streets_glued"))
     assert set(lists.words("streets_english")) == addresses.CERTAIN
     assert not names.GIVEN & names.LABELS
+
+
+def test_the_sets_of_sites_and_numbers_are_what_the_lists_hold() -> None:
+    assert set(lists.words("site_endings")) == overlaps.SURE
+    assert set(lists.words("number_entities")) == overlaps.NUMBERS
+    assert "DATE_TIME" in overlaps.NUMBERS < overlaps.DOUBTED

@@ -1,0 +1,113 @@
+"""The adapter: fitted to a model by peft, as files, and as a finished training leaves it in `adapter/`.
+
+::
+
+    adapter/adapter_config.json  adapter_model.safetensors   what peft loads
+            tokenizer.json ...                               the model's tokenizer
+            headrace.json                                    the card, written last
+
+Without its card an adapter is not finished. The card holds the key of the training, the model that the
+adapter is of (its name and the mark of its content), the step and the validation loss there.
+"""
+
+import json
+import os
+import tempfile
+from typing import TYPE_CHECKING, Any
+
+import peft
+import torch
+from safetensors.torch import load as load_tensors
+from safetensors.torch import save as save_tensors
+
+from headrace.cluster import storage
+from headrace.cluster.errors import Fault, ModelError
+from headrace.pipelines import model_files
+from headrace.pipelines.train import models
+
+if TYPE_CHECKING:
+    from headrace.pipelines.train.config import Config
+
+FOLDER = "adapter"
+CARD = "headrace.json"
+WEIGHTS, CONFIG = "adapter_model.safetensors", "adapter_config.json"
+
+Card = dict[str, Any]
+
+
+def path(run: str, *parts: str) -> str:
+    """A path below the run's adapter."""
+    return storage.join(run, FOLDER, *parts)
+
+
+def fitted(base: Any, config: "Config", name: str) -> Any:
+    """`base` with a fresh adapter by peft, drawn from torch's generator. Raises: ModelError."""
+    known = peft.utils.TRANSFORMERS_MODELS_TO_LORA_TARGET_MODULES_MAPPING
+    wanted: Any = config.target_modules
+    if wanted == "auto":
+        wanted = known.get(base.config.model_type, "all-linear")
+    lora = peft.LoraConfig(
+        r=config.rank,
+        lora_alpha=config.alpha,
+        lora_dropout=config.dropout,
+        target_modules=wanted if isinstance(wanted, str) else list(wanted),
+        task_type="CAUSAL_LM",
+    )
+    try:
+        return peft.get_peft_model(base, lora)
+    except ValueError as error:
+        reason = str(error).partition("\n")[0]
+        raise ModelError(
+            f"train.target_modules {config.target_modules!r} does not fit {name!r}: {reason}"
+        ) from error
+
+
+def files(model: Any, base: str) -> dict[str, bytes]:
+    """The adapter of a peft model as the files that peft loads; `base` is named there as its base model.
+
+    The same adapter gives the same bytes: sets of the configuration are sorted.
+    """
+    state = peft.get_peft_model_state_dict(model, save_embedding_layers=False)
+    whole = {n: t.detach().to("cpu", torch.float32).contiguous() for n, t in sorted(state.items())}
+    config = {
+        **model.peft_config["default"].to_dict(),
+        "base_model_name_or_path": base,
+        "inference_mode": True,
+    }
+    config = {k: sorted(v) if isinstance(v, set) else v for k, v in config.items()}
+    text = json.dumps(config, indent=2, sort_keys=True, default=str)
+    return {WEIGHTS: save_tensors(whole, {"format": "pt"}), CONFIG: text.encode()}
+
+
+def set_weights(model: Any, data: bytes) -> None:
+    """Set the weights of a peft model's adapter from the bytes of `WEIGHTS`."""
+    outcome = peft.set_peft_model_state_dict(model, load_tensors(data))
+    if outcome.unexpected_keys:
+        raise Fault("the checkpoint holds weights that this adapter has no place for")
+
+
+def write(run: str, written: dict[str, bytes], model: str, card: Card) -> None:
+    """Write `adapter/`: the adapter's files, the tokenizer of `model`, and at last the card.
+
+    Raises: ModelError (no tokenizer), StorageError.
+    """
+    for file, data in sorted(written.items()):
+        storage.put(path(run, file), data)
+    with tempfile.TemporaryDirectory() as scratch:
+        models.load_tokenizer(model).save_pretrained(scratch)
+        for file in sorted(os.listdir(scratch)):
+            storage.put(path(run, file), storage.read_bytes(os.path.join(scratch, file)))
+    storage.put(path(run, CARD), json.dumps(card, indent=1).encode())
+
+
+def card(run: str) -> Card | None:
+    """The card of the run's adapter; None where there is no finished one."""
+    try:
+        return dict(json.loads(storage.read_bytes(path(run, CARD))))
+    except (FileNotFoundError, ValueError):
+        return None
+
+
+def load(run: str, base: Any) -> Any:
+    """`base` with the run's adapter, in evaluation mode. Raises: StorageError."""
+    return peft.PeftModel.from_pretrained(base, model_files.local(path(run))).eval()

@@ -1,0 +1,37 @@
+"""The adapter as a run holds it: finished by its card, and the same when it is loaded again."""
+
+from pathlib import Path
+
+import torch
+
+from headrace.cluster import storage
+from headrace.pipelines.train import adapter, models
+from headrace.pipelines.train.config import Config
+from tests.pipelines import toys
+
+
+def test_what_is_written_is_loaded_again_and_its_card_comes_last(tmp_path: Path) -> None:
+    base, run = toys.model(tmp_path / "base"), str(tmp_path / "run")
+    torch.manual_seed(3)
+    model = adapter.fitted(models.load(base, torch.float32, "sdpa"), Config(rank=4), base)
+    for name, weight in model.named_parameters():
+        if "lora_B" in name:
+            torch.nn.init.normal_(weight)  # an untrained adapter changes nothing
+    written = adapter.files(model, base)
+    assert written == adapter.files(model, base)
+    assert adapter.card(run) is None
+    adapter.write(run, written, base, {"key": "k", "step": 8})
+    assert adapter.card(run) == {"key": "k", "step": 8}
+    there = {entry.path.rsplit("/", 1)[-1] for entry in storage.listing(adapter.path(run))}
+    assert there > {adapter.WEIGHTS, adapter.CONFIG, adapter.CARD, "tokenizer.json"}
+    ids = torch.tensor([toys.sample("oak")[0]])
+    loaded = adapter.load(run, models.load(base, torch.float32, "sdpa"))
+    assert torch.equal(loaded(ids).logits, model.eval()(ids).logits)
+    fresh = adapter.fitted(models.load(base, torch.float32, "sdpa"), Config(rank=4), base)
+    adapter.set_weights(fresh, written[adapter.WEIGHTS])
+    assert torch.equal(fresh.eval()(ids).logits, loaded(ids).logits)
+
+
+def test_a_card_that_is_cut_short_is_none(tmp_path: Path) -> None:
+    storage.put(adapter.path(str(tmp_path), adapter.CARD), b'{"key": "k"')
+    assert adapter.card(str(tmp_path)) is None
