@@ -22,6 +22,7 @@ $(STAMP): requirements.lock pyproject.toml
 	$(PYTHON) -m venv .venv
 	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements.lock
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
+	$(BIN)/headrace warm
 	@touch $@
 
 demo: setup  ## made-up support tickets to an adapter and demo/report.html (a few minutes)

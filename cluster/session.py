@@ -8,6 +8,7 @@ otherwise a local Ray is started with as many logical CPUs as the recipe's caps 
 import logging
 import os
 import warnings
+from collections.abc import Callable
 from typing import Any
 
 import ray
@@ -29,26 +30,30 @@ OFFLINE = {
 PATIENT = {"RAY_idle_worker_killing_time_threshold_ms": "60000"}
 
 
-def start(cpus: int) -> None:
+def start(cpus: int, say: Callable[[str], None] = lambda text: None) -> None:
     """Join the cluster of `RAY_ADDRESS`, or start a local Ray with at least `cpus` logical CPUs.
 
-    Does nothing where this process is connected already. Raises: UserError (no such cluster).
+    Does nothing where this process is connected already. `say` is told at once what takes the next seconds.
+
+    Raises: UserError (no such cluster).
     """
     if ray.is_initialized():
         _configure_data()
         return
+    address = os.environ.get("RAY_ADDRESS")
+    say(f"joining Ray at {address}" if address else "starting Ray")
     os.environ.update(OFFLINE)
     options: dict[str, Any] = {
         "log_to_driver": False,
         "logging_level": logging.ERROR,
         "configure_logging": True,
     }
-    if os.environ.get("RAY_ADDRESS"):
+    if address:
         try:
             ray.init(runtime_env={"env_vars": {**OFFLINE}}, **options)
         except ConnectionError as error:
             raise UserError(
-                f"no Ray cluster answers at RAY_ADDRESS={os.environ['RAY_ADDRESS']!r}; "
+                f"no Ray cluster answers at RAY_ADDRESS={address!r}; "
                 "start one, or unset RAY_ADDRESS to run locally"
             ) from error
     else:

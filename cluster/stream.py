@@ -29,6 +29,7 @@ import pyarrow as pa
 import ray
 from ray.data import ActorPoolStrategy, DataContext, Dataset, TaskPoolStrategy
 from ray.exceptions import RayError, RayTaskError
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from headrace.cluster import process
 from headrace.cluster.errors import Fault, HeadraceError, discreet
@@ -351,6 +352,18 @@ def each(
                 finished, _ = ray.wait(list(running), num_returns=1)
                 for reference in finished:
                     ready[running.pop(reference)] = ray.get(reference)
+
+
+def on_nodes(function: Callable[[str], Result], nodes: Sequence[str], *, name: str) -> Iterator[Result]:
+    """`function` once on each node, all at once, called with the node's id; results in the nodes' order."""
+    remote = ray.remote(num_cpus=1, max_retries=3)(_call)
+    with own_errors():
+        there = [NodeAffinitySchedulingStrategy(node, soft=True) for node in nodes]
+        tasks = [
+            remote.options(name=name, scheduling_strategy=one).remote(function, node)
+            for node, one in zip(nodes, there, strict=True)
+        ]
+        yield from map(ray.get, tasks)
 
 
 @discreet()

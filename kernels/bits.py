@@ -6,7 +6,7 @@ every platform that Numba serves; the caller keeps them inside the array (nothin
 
 from typing import Any
 
-from llvmlite import ir  # type: ignore[import-untyped]
+from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic

@@ -39,9 +39,10 @@ RunPath = Annotated[str, typer.Argument(metavar="RUN", help="Run directory (`out
 def _with_recipe(path: str, overrides: list[str] | None, mode: Mode, *, training: bool) -> Any:
     """Load and check: a bad recipe fails before any work."""
     from headrace.pipelines import recipe  # heavy imports, not needed for --help
-    from headrace.pipelines.commands import check as checks
 
     loaded = recipe.load(path, overrides or ())
+    from headrace.pipelines.commands import check as checks  # heavier ones, not needed for a wrong recipe
+
     checks.check(loaded, "quiet" if mode != "json" else mode, training=training)
     return loaded
 
@@ -104,12 +105,12 @@ def report(
 
 def _prepared(path: str, overrides: list[str] | None) -> Any:
     """The recipe of a run that has been prepared. Raises: OutputError where it has not."""
-    from headrace.pipelines import recipe
-    from headrace.pipelines.commands import check as checks
-    from headrace.pipelines.passes import summary
+    from headrace.pipelines import recipe, rundir
 
     loaded = recipe.load(path, overrides or ())
-    checks.reachable(loaded)
+    rundir.reachable(loaded)
+    from headrace.pipelines.passes import summary
+
     if "digest" not in summary.read(loaded.output):
         raise OutputError(f"nothing is prepared in {loaded.output!r}; run `headrace prepare {path}` first")
     return loaded
@@ -118,23 +119,24 @@ def _prepared(path: str, overrides: list[str] | None) -> Any:
 @app.command()
 def check(recipe: RecipePath, overrides: Overrides = None, json_lines: Json = False) -> None:
     """Validate recipe, sources, credentials, model, tokenizer and disk; do no work."""
-    from headrace.pipelines.commands import check as checks
     from headrace.pipelines.recipe import load
 
-    mode = choose(json_lines=json_lines)
-    checks.check(load(recipe, overrides or ()), mode, training=True)
+    mode, loaded = choose(json_lines=json_lines), load(recipe, overrides or ())
+    from headrace.pipelines.commands import check as checks  # as above
+
+    checks.check(loaded, mode, training=True)
     say(mode, "done", "everything that the run leans on is there")
 
 
 @app.command()
 def status(recipe: RecipePath, overrides: Overrides = None, json_lines: Json = False) -> None:
     """How far a run is, from its ledger."""
-    from headrace.pipelines.commands import check as checks
+    from headrace.pipelines import rundir
     from headrace.pipelines.commands import status as states
     from headrace.pipelines.recipe import load
 
     loaded = load(recipe, overrides or ())
-    checks.reachable(loaded)
+    rundir.reachable(loaded)
     mode = choose(json_lines=json_lines)
     for line in states.status(loaded.output):
         say(mode, "status", line.text, **line.fields)
@@ -292,6 +294,20 @@ def demo(
     if code := main(["run", path]):
         raise typer.Exit(code)
     build.compare(os.path.join(directory, "run"))
+
+
+@app.command()
+def warm(json_lines: Json = False, quiet: Quiet = False) -> None:
+    """Compile all kernels ahead of the first run: for an image, or a fresh checkout."""
+    from headrace.pipelines.passes import compiling
+
+    mode = choose(json_lines=json_lines, quiet=quiet)
+    compiled = compiling.warm(partial(compiling.say_compiling, mode))
+    say(
+        mode,
+        "done",
+        f"kernels: {compiled} modules compiled" if compiled else "kernels: all were compiled before",
+    )
 
 
 @app.command()

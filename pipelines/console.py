@@ -1,6 +1,6 @@
 """What the command says while it works, in one of four ways.
 
-- "terminal": a live line a pass (records, MB/s, kept, dropped, quarantined, time left), by rich;
+- "terminal": a live line a pass (records, MB/s or rows/s, kept, dropped, quarantined, time left), by rich;
 - "plain": a line every few seconds and one at the end of a pass, for logs and pipes;
 - "json": one JSON object a line, for machines;
 - "quiet": nothing but warnings and errors.
@@ -202,12 +202,18 @@ class Progress:
         parts = [f"{self.pass_name}:"]
         if self.share is not None and self._end is None:
             parts.append(f"{self.share:.0%},")
-        parts.append(f"{self.rows:,} rows, {self.speed / MEGA:.1f} MB/s, {self._outcomes()}")
+        parts.append(f"{self.rows:,} rows, {self._rate()}, {self._outcomes()}")
         if self._end is not None:
             parts.append(f", {self._state} in {duration(self.seconds)}")
         elif self.seconds_left is not None:
             parts.append(f", {duration(self.seconds_left)} left")
         return " ".join(parts).replace(" ,", ",")
+
+    def _rate(self) -> str:
+        """MB/s; rows a second where that would read 0.0."""
+        if self.speed >= MEGA / 20:
+            return f"{self.speed / MEGA:.1f} MB/s"
+        return f"{self.rows / self.seconds if self.seconds > 0 else 0.0:,.0f} rows/s"
 
     def _outcomes(self) -> str:
         text = f"{self.kept:,} kept, {self.dropped:,} dropped"
@@ -219,7 +225,7 @@ class Progress:
         line.append(f"{self.pass_name:<12} ", style="bold")
         line.append("━" * done, style="green")
         line.append("━" * (BAR - done), style="bright_black")
-        line.append(f" {self.rows:,} rows, {self.speed / MEGA:.1f} MB/s, ")
+        line.append(f" {self.rows:,} rows, {self._rate()}, ")
         line.append(f"{self.kept:,} kept", style="green")
         line.append(f", {self.dropped:,} dropped", style="yellow" if self.dropped else "")
         if self.quarantined:

@@ -1,39 +1,28 @@
-"""The flow: which stages a row goes through, which passes a run is made of, in order."""
+"""The flow: which stages a row goes through, which passes a run is made of, in order.
 
+The passes are imported where they are run: Ray Data and the stages' code take seconds, which whoever asks
+only for the order of the stages need not pay.
+"""
+
+from functools import partial
 from typing import Any
 
-from headrace.cluster import session, storage
+from headrace.cluster import storage
 from headrace.cluster.errors import GateError, ModelError, SourceError
 from headrace.pipelines import rundir
 from headrace.pipelines.console import Mode, say
-from headrace.pipelines.passes import dedup as dedup_pass
-from headrace.pipelines.passes import gate as gate_pass
-from headrace.pipelines.passes import gate_worker, summary, units
-from headrace.pipelines.passes import pack as pack_pass
-from headrace.pipelines.passes import prepare as prepare_pass
 from headrace.pipelines.recipe import Recipe
-from headrace.pipelines.report import page
 from headrace.pipelines.schema import SPLITS
-from headrace.pipelines.stages.clean import stage as clean
-from headrace.pipelines.stages.dedup import stage as dedup
-from headrace.pipelines.stages.fingerprint import stage as fingerprint
-from headrace.pipelines.stages.pack import stage as pack
 from headrace.pipelines.stages.pii import coverage as pii_coverage
-from headrace.pipelines.stages.pii import search as pii_search
-from headrace.pipelines.stages.pii import stage as pii
-from headrace.pipelines.stages.quality import stage as quality
-from headrace.pipelines.stages.read import rows as read
-from headrace.pipelines.stages.split import stage as split
-from headrace.pipelines.stages.tokenise import stage as tokenise
 
-# Pass 1, after reading: every part of every fragment goes through these.
-ROW_STAGES = (clean, quality, pii, fingerprint)
+# All stages, in the order in which a row meets them: what report, `explain` and tests call stages.
+STAGES = ("read", "clean", "quality", "pii", "fingerprint", "dedup", "split", "tokenise", "pack", "gate")
+# Pass 1, after reading: every part of every fragment goes through these modules.
+ROW_STAGES = tuple(f"headrace.pipelines.stages.{name}.stage" for name in STAGES[1:5])
 # Pass 2 (`passes.dedup`): exact, near, clusters, sides, over the whole run; then, where asked for,
 # repeated passages.
 # Pass 3 (`pack_worker.work`), every window: dedup marks, passages cut, split, tokenise, pack.
 # Then the gate (`gate_worker.work`) looks through what every window wrote.
-# All of them, in the order in which a row meets them: what report, `explain` and tests call stages.
-STAGES = tuple(stage.NAME for stage in (read, *ROW_STAGES, dedup, split, tokenise, pack, gate_worker))
 
 
 def prepare(recipe: Recipe, mode: Mode) -> dict[str, Any]:
@@ -41,10 +30,18 @@ def prepare(recipe: Recipe, mode: Mode) -> dict[str, Any]:
 
     Raises: GateError where PII is found in packed/ and the recipe says so (run.json is written first).
     """
+    from headrace.cluster import stream
+    from headrace.pipelines.passes import dedup as dedup_pass
+    from headrace.pipelines.passes import digest, summary, units
+    from headrace.pipelines.passes import gate as gate_pass
+    from headrace.pipelines.passes import pack as pack_pass
+    from headrace.pipelines.passes import prepare as prepare_pass
+    from headrace.pipelines.stages.pii import search as pii_search
+
     recipe.pii.require_key()
     pii_search.require_known(recipe.pii)
     run = rundir.claim(recipe)
-    session.start(_logical_cpus(run.recipe))
+    _start(run.recipe, mode)
     rows = prepare_pass.prepare(run, ROW_STAGES, mode)
     duplicates = dedup_pass.deduplicate(run, rows, mode)
     dedup_pass.alarm(run, duplicates, mode)
@@ -53,10 +50,9 @@ def prepare(recipe: Recipe, mode: Mode) -> dict[str, Any]:
     scanned = gate_pass.scan(run, rows, shared, windows, mode)
     seen = gate_pass.summary(scanned)
     gate_pass.audit(run, rows, seen)
-    workers = units.workers(run)
-    run_json = summary.write(
-        run.path, summary.prepare(run, rows, duplicates, shared, windows, scanned, workers)
-    )
+    packed = digest.digest(run.path, partial(stream.each, workers=units.workers(run)))
+    sections = summary.prepare(run, rows, duplicates, shared, windows, scanned, packed)
+    run_json = summary.write(run.path, sections)
     _say_prepared(run_json, mode)
     gate_pass.judge(run, seen, mode)
     if not run_json["rows"]["kept"]:
@@ -70,11 +66,12 @@ def prepare(recipe: Recipe, mode: Mode) -> dict[str, Any]:
 
 def train(recipe: Recipe, mode: Mode) -> dict[str, Any]:
     """packed/ to adapter/; returns run.json."""
-    from headrace.pipelines.train import driver  # torch and peft take seconds to import
+    from headrace.pipelines.passes import summary
+    from headrace.pipelines.train import driver
 
     model = _model(recipe)
     driver.check(recipe.train, model)
-    session.start(_logical_cpus(recipe))
+    _start(recipe, mode)
     weights = {str(s.name): s.weight for s in recipe.sources}
     sources_of = rundir.source_of_ordinals(recipe.output)
     say(mode, "training", f"train: LoRA on {recipe.train.workers} workers")
@@ -95,9 +92,10 @@ def evaluate(recipe: Recipe, mode: Mode) -> dict[str, Any]:
 
     Raises: GateError where the recipe asks for a gain that is not there (run.json is written first).
     """
-    from headrace.pipelines.evaluate import run as evaluation  # as above
+    from headrace.pipelines.evaluate import run as evaluation
+    from headrace.pipelines.passes import summary
 
-    session.start(_logical_cpus(recipe))
+    _start(recipe, mode)
     say(mode, "evaluating", f"evaluate: base beside tuned on {recipe.evaluate.split}")
     failed: GateError | None = None
     try:
@@ -119,6 +117,8 @@ def _score(metric: str, pair: dict[str, Any]) -> str:
 
 def run(recipe: Recipe, mode: Mode) -> dict[str, Any]:
     """The whole way: prepare, train and evaluate where there is a model, report."""
+    from headrace.pipelines.passes import summary
+
     prepare(recipe, mode)
     failed: GateError | None = None
     if recipe.model is None:
@@ -137,6 +137,8 @@ def run(recipe: Recipe, mode: Mode) -> dict[str, Any]:
 
 def report(recipe: Recipe, mode: Mode) -> str:
     """Build report.html from what the run has written so far; returns its path."""
+    from headrace.pipelines.report import page  # matplotlib
+
     path = page.build(recipe.output, STAGES)
     say(mode, "report", f"report: {path}", path=path)
     return path
@@ -146,6 +148,15 @@ def _model(recipe: Recipe) -> str:
     if recipe.model is None:
         raise ModelError("the recipe names no model: set `model:` to a directory or a hub name to train")
     return recipe.model
+
+
+def _start(recipe: Recipe, mode: Mode) -> None:
+    """Start Ray, or join it, and have what Numba compiles in its cache before the first task asks for it."""
+    from headrace.cluster import session
+    from headrace.pipelines.passes import compiling
+
+    session.start(_logical_cpus(recipe), say=partial(say, mode, "starting"))
+    compiling.everywhere(mode)
 
 
 def _logical_cpus(recipe: Recipe) -> int:

@@ -17,7 +17,7 @@ import pyarrow as pa
 
 from headrace.cluster import storage
 from headrace.cluster.errors import OutputError
-from headrace.pipelines import flow, schema
+from headrace.pipelines import flow, rundir, schema
 from headrace.pipelines import recipe as recipes
 from headrace.pipelines.commands import check as checks
 from headrace.pipelines.console import Mode, choose
@@ -288,7 +288,7 @@ def _checked(given: Given, *, training: bool, mode: Mode) -> Recipe:
 def _prepared(given: Given) -> Recipe:
     """The recipe of a run that has been prepared. Raises: OutputError where it has not."""
     loaded = _recipe(given)
-    checks.reachable(loaded)
+    rundir.reachable(loaded)
     open(loaded.output)
     return loaded
 

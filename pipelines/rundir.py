@@ -30,6 +30,16 @@ class Run:
         return self.recipe.output
 
 
+def reachable(recipe: Recipe) -> None:
+    """One short look at every bucket, so that a dead endpoint is named in seconds."""
+    paths = [recipe.output]
+    for source in recipe.sources:
+        paths += [source.path] if isinstance(source.path, str) else list(source.path)
+    buckets = {p.split("/")[2]: p for p in paths if storage.is_remote(p)}
+    for path in buckets.values():
+        storage.probe(path)
+
+
 def claim(recipe: Recipe) -> Run:
     """Look at the inputs, make the run directory ours and plan what is new.
 

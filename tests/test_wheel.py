@@ -11,6 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from headrace.pipelines.passes import compiling
+
 REPOSITORY = Path(__file__).resolve().parents[1]
 SECONDS = 180
 WITHIN = (
@@ -112,9 +114,20 @@ def test_prepare_works_from_the_wheel(python: Path, tmp_path: Path) -> None:
     ]
     (tmp_path / "lines.jsonl").write_text("\n".join(lines))
     (tmp_path / "recipe.yaml").write_text("output: run\nsources: [{path: lines.jsonl}]\nworkers: 1\n")
-    code = "import sys; from headrace.pipelines.cli import main; sys.exit(main(['prepare', 'recipe.yaml']))"
-    done = call(python, "-c", code, cwd=tmp_path, env=clean())
+    code = "import sys; from headrace.pipelines.cli import main; sys.exit(main(sys.argv[1:]))"
+    headrace = (python, "-c", code)
+    done = call(*headrace, "warm", cwd=tmp_path, env=clean())
     assert done.returncode == 0, (done.stdout + done.stderr)[-3000:]
+    of = len(compiling.modules())
+    counted = [f"compiling kernels, once: {n} of {of}" for n in range(of + 1)]
+    assert done.stdout.splitlines() == [*counted, "kernels: compiled"]
+    compiled = {path.name for path in site_of(python.parents[1]).rglob("headrace/**/*.nbc")}
+    done = call(*headrace, "prepare", "recipe.yaml", cwd=tmp_path, env=clean())
+    assert done.returncode == 0, (done.stdout + done.stderr)[-3000:]
+    assert "compiling" not in done.stdout
+    assert {path.name for path in site_of(python.parents[1]).rglob("headrace/**/*.nbc")} == compiled, (
+        "what prepare runs was compiled by warm"
+    )
     told = json.loads((tmp_path / "run" / "run.json").read_text())
     assert len(told["digest"]) == 32
     assert told["rows"]["in"] == 20

@@ -12,7 +12,7 @@ AVX2 instructions", https://arxiv.org/abs/1611.07612.
 
 from typing import Any
 
-from llvmlite import ir  # type: ignore[import-untyped]
+from llvmlite import ir
 from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic

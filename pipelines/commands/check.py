@@ -25,7 +25,7 @@ def check(recipe: Recipe, mode: Mode, *, training: bool) -> None:
     """
     recipe.pii.require_key()
     pii_search.require_known(recipe.pii)
-    reachable(recipe)
+    rundir.reachable(recipe)
     earlier = rundir.writable(recipe)
     resolved = rundir.resolve(recipe, earlier)
     total = 0
@@ -64,16 +64,6 @@ def _names(recipe: Recipe, mode: Mode) -> None:
         if left:
             text += f"; its labels {', '.join(left)} stand for no entity (pii.ner.labels)"
     say(mode, "coverage", text, **covered)
-
-
-def reachable(recipe: Recipe) -> None:
-    """One short look at every bucket, so that a dead endpoint is named in seconds."""
-    paths = [recipe.output]
-    for source in recipe.sources:
-        paths += [source.path] if isinstance(source.path, str) else list(source.path)
-    buckets = {p.split("/")[2]: p for p in paths if storage.is_remote(p)}
-    for path in buckets.values():
-        storage.probe(path)
 
 
 def _room(output: str, total: int) -> None:

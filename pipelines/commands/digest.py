@@ -1,16 +1,19 @@
 """What `headrace digest` prints: one hash of the content of `packed/`, whatever files it lies in.
 
-Cost: reads `packed/` once, in tasks.
+Cost: reads `packed/` once; in tasks, where it is large.
 """
 
-from headrace.cluster import session
+from functools import partial
+
+from headrace.cluster import process
 from headrace.cluster.errors import OutputError
-from headrace.pipelines.passes import summary
+from headrace.pipelines.passes.digest import digest as digest_of
+from headrace.pipelines.passes.digest import files
 
 
 def digest(run: str) -> str:
     """The digest of a run. Raises: OutputError where nothing is packed in it; StorageError."""
-    if not summary.files(run):
+    shards = files(run)
+    if not shards:
         raise OutputError(f"nothing is packed in {run!r}; run `headrace prepare` on its recipe first")
-    session.start(1)
-    return summary.digest(run, workers=session.cpus())
+    return digest_of(run, partial(process.each, size=sum(entry.size for _, entry in shards)))

@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from typing import Any
 
-from headrace import kernels
 from headrace.cluster import ledger, storage, stream
 from headrace.cluster.errors import GateError
 from headrace.pipelines.console import Mode, Progress, say
@@ -99,7 +98,6 @@ def _each(
 
 
 def _measured(function: Callable[[Any], Any], item: Any) -> tuple[Any, float]:
-    kernels.warm()  # compilation is no work of the pass
     started = time.process_time()
     return function(item), time.process_time() - started
 

@@ -73,11 +73,17 @@ def summary(records: Sequence[ledger.Record]) -> dict[str, Any] | None:
 
 
 def audit(run: Run, rows: Sequence[ledger.Record], seen: dict[str, Any] | None) -> None:
-    """Write ``pii.json``. The rows that it shows pieces of are read in a task: the driver reads no file."""
-    show = partial(pii_audit.review, run=run.path, config=run.recipe.pii)
-    places = pii_audit.places(rows)
-    reviews = stream.each(show, [places] if places else [], workers=1, name="review")
-    pii_audit.build(run.path, rows, run.recipe.pii, seen, next(reviews, []))
+    """Write ``pii.json``.
+
+    What was looked for and the rows that it shows pieces of come from a task: the driver reads no file, and
+    recognisers, which take seconds to set up, are there already.
+    """
+    config = run.recipe.pii
+    if not config.enabled:
+        return
+    look = partial(pii_audit.shown, run=run.path, config=config)
+    shown = next(stream.each(look, [pii_audit.places(rows)], workers=1, name="review"))
+    pii_audit.build(run.path, rows, config, seen, shown)
 
 
 def judge(run: Run, seen: dict[str, Any] | None, mode: Mode) -> None:

@@ -16,7 +16,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import xxhash
 
-from headrace import kernels
 from headrace.cluster import ledger, storage
 from headrace.pipelines import books, schema
 from headrace.pipelines.passes import parts, prepare_worker
@@ -69,7 +68,6 @@ def cuts(recipe: Recipe, shared: ledger.Record) -> dict[str, str]:
 
 def work(window: Window, job: Job) -> ledger.Record:
     """Tokenise and pack one window, write `packed/` and `rejected/`, commit; returns the record."""
-    kernels.warm()
     recipe = job.recipe
     tokenizer = tokenise.tokenizer(recipe.model, recipe.tokenise)
     table = _prepared(recipe.output, window)

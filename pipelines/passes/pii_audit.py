@@ -79,14 +79,12 @@ def build(
     records: Sequence[ledger.Record],
     config: Config,
     gate: dict[str, Any] | None,
-    review: list[dict[str, Any]],
-) -> dict[str, Any] | None:
-    """Add up the parts' numbers (`records` of pass 1), write `FILE` into the run; None without the stage.
+    shown: dict[str, Any],
+) -> dict[str, Any]:
+    """Add up the parts' numbers (`records` of pass 1) and write `FILE` into the run.
 
-    `gate`: what the gate saw; `review`: what is shown of rows.
+    `gate`: what the gate saw; `shown`: what the function of that name gives.
     """
-    if not config.enabled:
-        return None
     findings: Counter[tuple[str, ...]] = Counter()
     for record in records:
         for *key, n in record["audit"]["found"]:
@@ -98,10 +96,10 @@ def build(
         "rows": {name: sum(r["audit"][name] for r in records) for name in ("rows", "touched")},
         "entities": _by_entity(counts),
         "counts": counts,
-        "looked_for": looked_for(config),
+        "looked_for": shown["looked_for"],
         "not_looked_for": list(_gaps(config)),
         "gate": gate,
-        "review": review,
+        "review": shown["review"],
     }
     storage.put(storage.join(run, FILE), ledger.dumps(audit))
     return audit
@@ -130,6 +128,11 @@ def _gaps(config: Config) -> Iterator[str]:
         yield f"Exempt by the recipe: {', '.join(kept)}."
     if config.secret is None:
         yield f"Replaced values, again after packing: that takes a key in {config.key}."
+
+
+def shown(places: Sequence[Sequence[Any]], run: str, config: Config) -> dict[str, Any]:
+    """What only a process with recognisers can say: what each looks for, and the places to look at."""
+    return {"looked_for": looked_for(config), "review": review(places, run, config) if places else []}
 
 
 def review(places: Sequence[Sequence[Any]], run: str, config: Config) -> list[dict[str, Any]]:

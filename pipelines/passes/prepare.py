@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
+from importlib import import_module
 from types import ModuleType
 
 from headrace.cluster import fragments, ledger, storage, stream
@@ -14,16 +15,17 @@ from headrace.pipelines.stages.pii import coverage as pii_coverage
 from headrace.pipelines.stages.read import rows as read_rows
 
 
-def prepare(run: Run, stages: Sequence[ModuleType], mode: Mode) -> list[ledger.Record]:
+def prepare(run: Run, stages: Sequence[str], mode: Mode) -> list[ledger.Record]:
     """Pass 1: every fragment through the row stages. Returns the commit records in order.
+
+    stages: names of their modules, in the order of the flow.
 
     Raises: QuarantineError after the pass, where a source has more bad records than allowed.
     """
-    keys = _keys(run, stages)
-    modules = tuple(m.__name__ for m in stages)
-    job = prepare_worker.Job(
-        run.recipe, modules, keys, pools.first_stage(run.recipe, [m.NAME for m in stages])
-    )
+    modules = [import_module(name) for name in stages]
+    keys = _keys(run, modules)
+    pooled = pools.first_stage(run.recipe, [m.NAME for m in modules])
+    job = prepare_worker.Job(run.recipe, tuple(stages), keys, pooled)
     sizes = {f.ordinal: f.bytes for f in run.fragments}
     records = units.resume(run, PASS, keys, partial(_work, run=run, job=job), sizes=sizes, mode=mode)
     _judge_quarantine(run, records)

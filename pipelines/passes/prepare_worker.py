@@ -22,7 +22,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import xxhash
 
-from headrace import kernels
 from headrace.cluster import ledger, process, storage
 from headrace.cluster.errors import BooksError, HeadraceError
 from headrace.cluster.fragments import Fragment
@@ -127,7 +126,6 @@ def begin(
     fragment: Fragment, part: int, last: bool, table: pa.Table, job: Job
 ) -> tuple[pa.Table, ledger.Record]:
     """Run the stages that no pool runs; returns the rows and what is known of them so far."""
-    kernels.warm()
     entering = books.records(table)
     read_seconds = float((table.schema.metadata or {}).get(READ_SECONDS, b"0"))
     table = table.replace_schema_metadata(None)
@@ -147,7 +145,6 @@ def finish(
     fragment: Fragment, part: int, last: bool, table: pa.Table, state: ledger.Record, job: Job
 ) -> ledger.Record:
     """Run the other stages, write kept and marked rows, commit; returns the record."""
-    kernels.warm()
     recipe = job.recipe
     name = parts.part(fragment.ordinal, part)
     for stage in _modules(job.stages[job.pooled :]):

@@ -1,7 +1,4 @@
-"""run.json: what the whole run did, for machines; built from commit records alone.
-
-And the digest: one hash of the content of `packed/`, whatever files it lies in.
-"""
+"""run.json: what the whole run did, for machines; built from commit records alone."""
 
 import json
 import resource
@@ -9,9 +6,7 @@ from collections.abc import Sequence
 from importlib.metadata import version
 from typing import Any
 
-import xxhash
-
-from headrace.cluster import ledger, storage, stream
+from headrace.cluster import ledger, storage
 from headrace.cluster.errors import BooksError
 from headrace.pipelines import books
 from headrace.pipelines.passes import parts, units
@@ -39,7 +34,7 @@ def prepare(
     shared: ledger.Record,
     windows: Sequence[ledger.Record],
     scanned: Sequence[ledger.Record],
-    workers: int,
+    digest: str,
 ) -> dict[str, Any]:
     """Everything that passes 1 to 3 and the gate have to say, with the run's books. Raises: BooksError."""
     first = books.total(r["books"] for r in rows)
@@ -50,7 +45,7 @@ def prepare(
         "rows": whole,
         "packed": _packed(run, windows),
         "stages": books.add_timings(r["stages"] for r in [*rows, duplicates, shared, *windows, *scanned]),
-        "digest": digest(run.path, workers=workers),
+        "digest": digest,
         "versions": {"python": units.versions(())["python"], **{n: version(n) for n in LIBRARIES}},
         "sources": _sources(run, rows, windows),
         "passes": {parts.PREPARE: first, parts.PACK: last},
@@ -124,33 +119,6 @@ def _splits(windows: Sequence[ledger.Record]) -> dict[str, dict[str, int]]:
     return {
         side: {n: sum(r["splits"][side][n] for r in windows) for n in ("rows", "records")} for side in SPLITS
     }
-
-
-def files(path: str) -> list[tuple[str, str]]:
-    """(split, path) of every packed file, in the order of the digest."""
-    sides = ((side, storage.listing(storage.join(path, "packed", side))) for side in SPLITS)
-    return [(side, entry.path) for side, entries in sides for entry in entries]
-
-
-def digest(path: str, *, workers: int) -> str:
-    """One hash of all of `packed/`: split, ordinal, row over ids, labels, positions and segments.
-
-    Cost: reads `packed/` once in tasks; the driver sees 16 bytes a packed row.
-    """
-    whole = xxhash.xxh3_128()
-    shards = files(path)
-    hashes = stream.each(_row_hashes, [p for _, p in shards], workers=workers, name="digest")
-    side_before = None
-    for (side, _), rows in zip(shards, hashes, strict=True):
-        if side != side_before:
-            whole.update(side.encode())
-            side_before = side
-        whole.update(rows)
-    return whole.hexdigest()
-
-
-def _row_hashes(path: str) -> bytes:
-    return pack.row_hashes(storage.read_table(path, columns=list(pack.DIGEST_COLUMNS)))
 
 
 def write(path: str, section: dict[str, Any]) -> dict[str, Any]:

@@ -129,7 +129,7 @@ def test_close_twice_prints_once() -> None:
     shown.close()
     clock.now += 3
     shown.close()
-    assert out.getvalue() == "prepare: 0 rows, 0.0 MB/s, 0 kept, 0 dropped, done in 3 s\n"
+    assert out.getvalue() == "prepare: 0 rows, 0 rows/s, 0 kept, 0 dropped, done in 3 s\n"
 
 
 @pytest.mark.parametrize(

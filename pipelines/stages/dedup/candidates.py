@@ -200,3 +200,10 @@ def _neighbours(order, starts, sizes, first, before, low, high, least):  # type:
                     out[at] = np.uint64(a) << S32 | np.uint64(b)
                     at += 1
     return out[:at].copy()
+
+
+def warm() -> None:
+    """Compile, or load from Numba's cache."""
+    order, low = np.array([1, 0]), np.zeros(2, np.uint64)
+    starts, sizes = np.array([0]), np.array([2])
+    _neighbours(order, starts, sizes, FIRST, BEFORE, low, low, 1)

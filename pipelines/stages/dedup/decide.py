@@ -164,3 +164,8 @@ def _walk(pairs, order, keeper, chosen):  # type: ignore[no-untyped-def]
         if keeper[worse] < 0 and keeper[better] < 0:
             keeper[worse] = better
             chosen[worse] = at
+
+
+def warm() -> None:
+    """Compile, or load from Numba's cache."""
+    _walk(np.array([[0, 1]]), np.array([0]), np.full(2, -1), np.full(2, -1))

@@ -221,3 +221,8 @@ def _append(data, origin, before, low, high, out, begin, to):  # type: ignore[no
                 to += 1
     out[to : to + high - low] = data[low:high]
     return to + high - low, high
+
+
+def warm() -> None:
+    """Compile, or load from Numba's cache."""
+    without(pa.array(["warm"], pa.large_string()), np.array([0, 1]), np.array([0]), np.array([1]))

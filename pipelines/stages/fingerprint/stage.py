@@ -193,3 +193,9 @@ def _exact(
         "prompt_key": keys[0::2],
         "answer_key": keys[1::2],
     }
+
+
+def warm() -> None:
+    """Compile, or load from Numba's cache."""
+    keys, features = np.zeros((1, BINS), np.uint64), np.zeros(1, np.uint32)
+    _squeeze(keys, features, np.zeros((1, BANDS), np.uint64), np.zeros((1, WORDS), np.uint64))

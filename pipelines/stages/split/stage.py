@@ -161,3 +161,17 @@ def apply(table: pa.Table, sides: pa.Table, config: Config, seed: int) -> pa.Tab
     bridge[clustered] = sides["bridge"].combine_chunks().take(index).to_numpy(zero_copy_only=False)
     table = table.append_column("split", pa.array(np.array(SPLITS, dtype=object)[sides_of_rows], pa.string()))
     return schema.mark_where(table, bridge, "split.bridge")
+
+
+def warm() -> None:
+    """Compile, or load from Numba's cache."""
+    none, root = np.zeros(0, np.int64), np.zeros(1, np.int64)
+    _join(
+        none,
+        np.zeros(2, np.int64),
+        np.int64(0),
+        np.int64(1),
+        root,
+        np.zeros(1, np.int8),
+        np.zeros(1, np.bool_),
+    )

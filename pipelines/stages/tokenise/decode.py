@@ -131,3 +131,13 @@ def _letters() -> dict[str, int]:
     shown = [*range(33, 127), *range(161, 173), *range(174, 256)]
     hidden = [byte for byte in range(256) if byte not in shown]
     return {chr(b): b for b in shown} | {chr(256 + n): b for n, b in enumerate(hidden)}
+
+
+def warm() -> None:
+    """Compile, or load from Numba's cache, with arrays of the kinds that Arrow gives."""
+    ids = pa.array([0], pa.int32()).to_numpy()
+    _, offsets, data = pa.array([b"warm"], pa.large_binary()).buffers()
+    tokens = np.frombuffer(offsets, np.int64)[:2], np.frombuffer(data, np.uint8)
+    start, stop, ends = np.zeros(1, np.int64), np.ones(1, np.int64), np.zeros(2, np.int64)
+    _sizes(ids, start, stop, tokens[0], ends)
+    _joined(ids, start, stop, *tokens, np.array([0, 4]), np.empty(4, np.uint8))

@@ -13,8 +13,6 @@ fits). Quarantine: `tokenise.error` (the template refuses the conversation; `det
 Cost: 35 to 75 MB/s a core, most of it the encoder's and two copies of the text.
 """
 
-from functools import lru_cache
-
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
@@ -41,21 +39,18 @@ SAMPLES = pa.schema(
 
 
 def tokenizer(name: str | None, config: Config) -> Tokenizer:
-    """The tokenizer of a recipe (`name` as in `model`), built once a process, with all loops compiled.
+    """The tokenizer of a recipe (`name` as in `model`), built once a process.
 
     Raises: ModelError.
     """
-    loaded = load(name, config.engine, config.add_eos)
-    _warm(loaded)
-    return loaded
+    return load(name, config.engine, config.add_eos)
 
 
-@lru_cache(maxsize=8)
-def _warm(tokenizer: Tokenizer) -> None:
-    """Compile what `apply` and `pack.apply` run, or load it from Numba's cache, so that it is not timed."""
+def warm() -> None:
+    """Compile what `apply` and `pack.apply` run, or load it from Numba's cache."""
     message = {"role": "text", "content": "warm"}
     row = {"row_id": 0, "n_records": 1, "source": "", "file": "", "place": "", "messages": [message]}
-    apply(schema.from_rows([row]), Config(), tokenizer, {})
+    apply(schema.from_rows([row]), Config(), tokenizer(None, Config()), {})
     programs.warm()
 
 

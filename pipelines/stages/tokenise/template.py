@@ -23,7 +23,6 @@ from typing import Any, NamedTuple
 
 import jinja2
 from jinja2 import nodes
-from transformers.utils import chat_template_utils
 
 ASSISTANT, ALL = 1, 2  # bits of Part.loss
 
@@ -67,6 +66,8 @@ class Template:
     def __init__(
         self, source: str, variables: dict[str, str], specials: re.Pattern[str], edges: bool
     ) -> None:
+        from transformers.utils import chat_template_utils  # takes a second
+
         self.source = source
         self._variables = {**variables, "strftime_now": TODAY.strftime}
         self._specials = specials

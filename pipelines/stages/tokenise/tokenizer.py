@@ -15,11 +15,9 @@ from itertools import groupby
 from pathlib import Path
 from typing import Any
 
-import huggingface_hub
 import jinja2
 import numpy as np
 import tokenizers
-import transformers
 import xxhash
 
 from headrace.cluster import storage
@@ -347,6 +345,10 @@ def _pretrained(name: str | None) -> Any:
 
 def _from_pretrained(path: str) -> Any:
     """A directory, or a hub name: what is in the local cache first, then the hub."""
+    import transformers  # takes a second
+
+    if _names_no_model(path):
+        return transformers.PreTrainedTokenizerFast.from_pretrained(path)
     try:
         return transformers.AutoTokenizer.from_pretrained(
             path, trust_remote_code=False, local_files_only=True
@@ -354,6 +356,8 @@ def _from_pretrained(path: str) -> Any:
     except Exception:
         if os.path.isdir(path):
             raise
+    import huggingface_hub
+
     try:  # one short request, as the hub's client would go on trying for a minute
         huggingface_hub.model_info(path, timeout=HUB_SECONDS)
     except Exception as error:
@@ -362,3 +366,16 @@ def _from_pretrained(path: str) -> Any:
             f"it ({str(error).partition(chr(10))[0]})"
         ) from error
     return transformers.AutoTokenizer.from_pretrained(path, trust_remote_code=False)
+
+
+def _names_no_model(path: str) -> bool:
+    """Whether a directory asks for the plain fast tokenizer, as the shipped one does.
+
+    `AutoTokenizer` would take the same class, after importing PyTorch to look for the model's own.
+    """
+    try:
+        with open(os.path.join(path, "tokenizer_config.json"), "rb") as file:
+            config = json.load(file)
+    except (OSError, ValueError):
+        return False
+    return config.get("tokenizer_class") == "PreTrainedTokenizerFast" and "auto_map" not in config

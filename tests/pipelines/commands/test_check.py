@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from headrace.cluster.errors import ModelError, OutputError, SourceError, StorageError
-from headrace.pipelines import recipe
+from headrace.pipelines import recipe, rundir
 from headrace.pipelines.commands import check as checks
 from headrace.pipelines.stages.tokenise import stage as tokenise
 
@@ -86,7 +86,7 @@ def test_every_bucket_is_looked_at_once(tmp_path: Path, monkeypatch: pytest.Monk
     monkeypatch.setattr(checks.storage, "probe", seen.append)
     paths = ["s3://one/a", "s3://one/b", "s3://two/c", str(tmp_path)]
     sources = [{"name": f"s{n}", "path": p} for n, p in enumerate(paths[1:])] + [{"name": "s", "path": paths}]
-    checks.reachable(recipe.validate({"output": "s3://three/run", "sources": sources}, "recipe.yaml"))
+    rundir.reachable(recipe.validate({"output": "s3://three/run", "sources": sources}, "recipe.yaml"))
     assert sorted(p.split("/")[2] for p in seen) == ["one", "three", "two"]
 
 

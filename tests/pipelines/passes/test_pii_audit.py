@@ -54,8 +54,8 @@ def test_the_file_adds_up_and_shows_no_value(
     storage.write_table(str(tmp_path / "prepared/part-00000000-0000.parquet"), done)
     record = {"source": "s", "audit": pii_audit.of(done)}
     gate = {"messages": 2, "bytes": 9, "leaks": []}
-    review = pii_audit.review(pii_audit.places([record, record]), str(tmp_path), config)
-    told = pii_audit.build(str(tmp_path), [record, record], config, gate, review)
+    shown = pii_audit.shown(pii_audit.places([record, record]), str(tmp_path), config)
+    told = pii_audit.build(str(tmp_path), [record, record], config, gate, shown)
     assert told == json.loads((tmp_path / pii_audit.FILE).read_text())
     assert told["entities"]["PHONE_NUMBER"]["replaced"] == 2
     assert told["entities"]["DATE_TIME"]["keep"] == 2
@@ -66,7 +66,6 @@ def test_the_file_adds_up_and_shows_no_value(
     phone = next(one for one in told["review"] if one["entity"] == "PHONE_NUMBER")
     assert (phone["before"], phone["behind"]) == ("call ", " on [DATE_TIME], or write [EMAIL_ADDRESS] now")
     assert SECRET not in json.dumps(told)
-    assert pii_audit.build(str(tmp_path), [record], Config(enabled=False), None, []) is None
 
 
 def test_the_report_takes_what_there_is() -> None:
