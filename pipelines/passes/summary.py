@@ -18,7 +18,7 @@ from headrace.pipelines.passes import pack_worker, prepare_worker, units
 from headrace.pipelines.rundir import Run
 from headrace.pipelines.schema import SPLITS
 from headrace.pipelines.stages import pack
-from headrace.pipelines.stages.pii.coverage import coverage, mark
+from headrace.pipelines.stages.pii.coverage import coverage, model_digest
 
 LIBRARIES = (
     "headrace",
@@ -56,7 +56,7 @@ def prepare(
         "passes": {prepare_worker.NAME: first, pack_worker.NAME: last},
         "histograms": _histograms(rows, windows),
         "pii": books.add_counts(r["pii"] for r in rows),
-        "pii_coverage": {**coverage(run.recipe.pii), "mark": mark(run.recipe.pii)},
+        "pii_coverage": {**coverage(run.recipe.pii), "mark": model_digest(run.recipe.pii)},
         "duplicates": duplicates["report"],
         "passages": _passages(shared, windows),
         "splits": {**_splits(windows), "assignment": duplicates["sides"]},

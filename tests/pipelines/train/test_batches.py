@@ -17,7 +17,7 @@ shapes = st.lists(st.integers(0, 9), min_size=1, max_size=30).filter(any)
 
 
 def shelf_of(sizes: list[int]) -> Shelf:
-    return Shelf(tuple(Chunk(f"part-{i}", 0, rows) for i, rows in enumerate(sizes)), "mark")
+    return Shelf(tuple(Chunk(f"part-{i}", 0, rows) for i, rows in enumerate(sizes)), "digest")
 
 
 def dealt(plan: Plan, epoch: int, ranks: int, batch: int) -> list[list[Order]]:
@@ -82,7 +82,7 @@ def test_few_chunks_are_open_at_a_time() -> None:
         assert len(set(places[first : first + batches.MIXED * 10] // 10)) == batches.MIXED
 
 
-@pytest.mark.parametrize("weight", [0.0, 0.25, 1.0, 1.5, 3.0])
+@pytest.digest.parametrize("weight", [0.0, 0.25, 1.0, 1.5, 3.0])
 def test_a_weight_is_the_mean_number_of_draws(weight: float) -> None:
     ids = np.arange(4000, dtype=np.uint64) | np.uint64(7 << 32)
     drawn = batches.draws(ids, {7: weight}, 5, 0)
@@ -132,8 +132,8 @@ def test_the_mark_is_that_of_the_content(tmp_path: Path) -> None:
     one = batches.shelf(toys.run(tmp_path / "one", {"train": 20}), "train")
     same = batches.shelf(toys.run(tmp_path / "two", {"train": 20}), "train")
     other = batches.shelf(toys.run(tmp_path / "three", {"train": 22}), "train")
-    assert one.mark == same.mark
-    assert one.mark != other.mark
+    assert one.digest == same.digest
+    assert one.digest != other.digest
 
 
 def test_epochs_make_up_the_steps_that_are_asked_for() -> None:
