@@ -29,6 +29,7 @@ ROW_STAGES = (clean, quality, pii, fingerprint)
 # repeated passages.
 # Pass 3 (`pack_worker.work`), every window: dedup marks, passages cut, split, tokenise, pack.
 # Then the gate (`gate_worker.work`) looks through what every window wrote.
+
 # All of them, in the order in which a row meets them: what report, `explain` and tests call stages.
 STAGES = tuple(stage.NAME for stage in (read, *ROW_STAGES, dedup, split, tokenise, pack, gate_worker))
 
