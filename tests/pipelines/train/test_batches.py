@@ -82,7 +82,7 @@ def test_few_chunks_are_open_at_a_time() -> None:
         assert len(set(places[first : first + batches.MIXED * 10] // 10)) == batches.MIXED
 
 
-@pytest.digest.parametrize("weight", [0.0, 0.25, 1.0, 1.5, 3.0])
+@pytest.mark.parametrize("weight", [0.0, 0.25, 1.0, 1.5, 3.0])
 def test_a_weight_is_the_mean_number_of_draws(weight: float) -> None:
     ids = np.arange(4000, dtype=np.uint64) | np.uint64(7 << 32)
     drawn = batches.draws(ids, {7: weight}, 5, 0)
