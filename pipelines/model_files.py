@@ -43,7 +43,7 @@ def _copy(source: str, target: Path) -> None:
     os.replace(temporary, target)
 
 
-def mark(model: str) -> str:
+def digest(model: str) -> str:
     """Hash of what a model is: names and contents of a directory's files, or the hub name.
 
     Cost: reads the weights once, ~1 s for each GB or so; loading them does so anyway.
@@ -51,14 +51,14 @@ def mark(model: str) -> str:
     directory = local(model)
     if not os.path.isdir(directory):
         return model
-    digest = xxhash.xxh3_128()
+    whole = xxhash.xxh3_128()
     for path in sorted(Path(directory).iterdir()):
         if path.is_file() and path.suffix in (".json", ".safetensors", ".jinja", ".model", ".txt"):
-            digest.update(path.name.encode())
+            whole.update(path.name.encode())
             with path.open("rb") as file:
                 while block := file.read(2**24):
-                    digest.update(block)
-    return digest.hexdigest()
+                    whole.update(block)
+    return whole.hexdigest()
 
 
 def first_line(error: BaseException) -> str:

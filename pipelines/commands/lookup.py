@@ -24,7 +24,7 @@ from headrace.pipelines import recipe, schema
 from headrace.pipelines import stored as examples
 from headrace.pipelines.commands import duplicates
 from headrace.pipelines.console import Line
-from headrace.pipelines.report import pairs
+from headrace.pipelines.report.pairs import Piece, differences
 from headrace.pipelines.stages.clean import stage as clean
 from headrace.pipelines.stages.dedup import index
 from headrace.pipelines.stages.fingerprint import stage as fingerprint
@@ -48,7 +48,7 @@ class Hit:
     similarity: float
     containment: float
     row: examples.Stored
-    pieces: tuple[pairs.Piece, ...]
+    pieces: tuple[Piece, ...]
 
 
 def lookup(run: str, text: str, *, count: int, least: float, each: Each) -> list[Hit]:
@@ -108,7 +108,7 @@ def _hit(row_id: int, part: int, row: examples.Stored, asked: str, ngram: int) -
     equal = float(texts[0].as_py() == texts[1].as_py())
     similarity = max(equal, float(kernels.jaccard(texts, both, ngram=ngram)[0]))
     containment = max(equal, float(kernels.containment(texts, both, ngram=ngram)[0]))
-    pieces = pairs.differences(asked, row.parts[part])[1]
+    pieces = differences(asked, row.parts[part])[1]
     return Hit(row_id, fingerprint.PARTS[part], similarity, containment, row, pieces)
 
 

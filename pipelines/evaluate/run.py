@@ -45,7 +45,7 @@ def run(run_directory: str, model: str | None, config: Config, *, seed: int) -> 
     models.configuration(model)
     assert model is not None, "configuration refuses it"
     run_directory = run_directory if storage.is_remote(run_directory) else os.path.abspath(run_directory)
-    card = _card(run_directory, model_files.mark(model))
+    card = _card(run_directory, model_files.digest(model))
     shelf = batches.shelf(run_directory, config.split)
     if not shelf.rows:
         raise SourceError(
@@ -53,7 +53,7 @@ def run(run_directory: str, model: str | None, config: Config, *, seed: int) -> 
             "split.* larger shares"
         )
     settings = config.model_dump(mode="json", exclude={"gate"})
-    key = ledger.key(VERSION, card["key"], card["step"], card["base_mark"], settings, seed, shelf.mark)
+    key = ledger.key(VERSION, card["key"], card["step"], card["base_mark"], settings, seed, shelf.digest)
     target = storage.join(run_directory, FOLDER, "scores.json")
     result = _written(target)
     if result.get("key") != key:
@@ -89,12 +89,12 @@ def _judge(metrics: dict[str, Any], config: Config) -> None:
         )
 
 
-def _card(run: str, mark: str) -> dict[str, Any]:
+def _card(run: str, model_digest: str) -> dict[str, Any]:
     """What training wrote of its adapter. Raises: ModelError."""
     card = adapter.card(run)
     if card is None:
         raise ModelError(f"{run} has no finished adapter; run `headrace train` on its recipe first")
-    if card["base_mark"] != mark:
+    if card["base_mark"] != model_digest:
         raise ModelError(
             f"the adapter of {run} was trained on another model than the recipe's; "
             "set `model:` back, or run `headrace train` again"

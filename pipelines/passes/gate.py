@@ -53,9 +53,9 @@ def _key(run: Run, outputs: Sequence[dict[str, Any]], fingerprint: str) -> str:
         [
             gate_worker.VERSION,
             *units.config_key(pii, config),
-            config.secret_mark,
+            config.secret_digest,
         ],
-        [pii.versions(), pii_coverage.mark(config), fingerprint],
+        [pii.versions(), pii_coverage.model_digest(config), fingerprint],
     )
 
 

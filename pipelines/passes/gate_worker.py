@@ -221,8 +221,8 @@ class Judge:
         for size in sorted({size for size, _ in wanted}):
             for start, end, value in text.wholes(size):
                 if value not in entities:
-                    mark = value_digest(self.config.secret, message.row_id, value)
-                    entities[value] = wanted.get((size, mark))
+                    digest = value_digest(self.config.secret, message.row_id, value)
+                    entities[value] = wanted.get((size, digest))
                 entity = entities[value]
                 if entity is None or self._is_kept(entity, message.role):
                     continue

@@ -57,10 +57,10 @@ def _keys(run: Run, stages: Sequence[ModuleType]) -> dict[int, str]:
     common = ledger.key(
         [read_rows.VERSION, recipe.fragment_size, recipe.seed, recipe.quarantine.text],
         [units.config_key(m, getattr(recipe, m.NAME)) for m in stages],
-        pii_coverage.mark(recipe.pii),
+        pii_coverage.model_digest(recipe.pii),
         [m.versions() for m in stages if hasattr(m, "versions")],
         units.versions(units.PREPARE_LIBRARIES),
-        recipe.pii.secret_mark if recipe.pii.enabled else "",
+        recipe.pii.secret_digest if recipe.pii.enabled else "",
     )
     return {f.ordinal: ledger.key(f.identity, readings[f.source], common) for f in run.fragments}
 

@@ -13,7 +13,7 @@ from headrace.pipelines.passes import parts, units
 from headrace.pipelines.rundir import Run
 from headrace.pipelines.schema import SPLITS
 from headrace.pipelines.stages.pack import stage as pack
-from headrace.pipelines.stages.pii.coverage import coverage, mark
+from headrace.pipelines.stages.pii.coverage import coverage, model_digest
 
 LIBRARIES = (
     "headrace",
@@ -51,7 +51,7 @@ def prepare(
         "passes": {parts.PREPARE: first, parts.PACK: last},
         "histograms": _histograms(rows, windows),
         "pii": books.add_counts(r["pii"] for r in rows),
-        "pii_coverage": {**coverage(run.recipe.pii), "mark": mark(run.recipe.pii)},
+        "pii_coverage": {**coverage(run.recipe.pii), "mark": model_digest(run.recipe.pii)},
         "duplicates": duplicates["report"],
         "passages": _passages(shared, windows),
         "splits": {**_splits(windows), "assignment": duplicates["sides"]},

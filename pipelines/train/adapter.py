@@ -7,7 +7,7 @@
             headrace.json                                    the card, written last
 
 Without its card an adapter is not finished. The card holds the key of the training, the model that the
-adapter is of (its name and the mark of its content), the step and the validation loss there.
+adapter is of (its name and the digest of its content), the step and the validation loss there.
 """
 
 import json

@@ -55,10 +55,10 @@ class Chunk:
 
 @dataclass(frozen=True)
 class Shelf:
-    """The packed rows of one split. `mark` changes with their content."""
+    """The packed rows of one split. `digest` changes with their content."""
 
     chunks: tuple[Chunk, ...]
-    mark: str
+    digest: str
 
     @property
     def rows(self) -> int:
@@ -69,8 +69,8 @@ class Shelf:
 def shelf(run: str, split: str) -> Shelf:
     """Look at the footers of `packed/<split>/`; no row is read.
 
-    The mark hashes them: encoded sizes and least and greatest value of every column of every row
-    group, but no path and no time, so a moved or copied run has the marks it had.
+    The digest is of these: encoded sizes and least and greatest value of every column of every row
+    group, but no path and no time, so a moved or copied run has the digests it had.
     """
     chunks: list[Chunk] = []
     digest = xxhash.xxh3_128()

@@ -118,14 +118,14 @@ def plan(run_directory: str, model: str, config: Config, seed: int, weights: Map
     planned = batches.Plan(shelf, seed, rows, heeded)
     epochs = tuple(planned.epochs(config.epochs, config.max_steps))
     every = config.validate_every or max(1, sum(epochs) // SHARE)
-    mark = model_files.mark(model)
+    model_digest = model_files.digest(model)
     key = ledger.key(
         VERSION,
-        mark,
+        model_digest,
         config.model_dump(mode="json", exclude=FREE),
         seed,
-        shelf.mark,
-        validation.mark,
+        shelf.digest,
+        validation.digest,
         sorted(heeded.items()),
     )
     return Job(
@@ -135,7 +135,7 @@ def plan(run_directory: str, model: str, config: Config, seed: int, weights: Map
         config=config,
         seed=seed,
         key=key,
-        mark=mark,
+        model_digest=model_digest,
         plan=planned,
         epochs=epochs,
         validation=validation,
@@ -311,7 +311,7 @@ def _publish(job: Job) -> dict[str, Any]:
     card = {
         "key": job.key,
         "base": job.base,
-        "base_mark": job.mark,
+        "base_mark": job.model_digest,
         "step": best["step"],
         "validation_loss": best["validation_loss"],
     }

@@ -42,7 +42,7 @@ class Job:
     """A whole training, the same on every rank; plain data, so that it travels.
 
     key: identifies the training: checkpoints with another one are not gone on from.
-    mark: of the model's content.
+    model_digest: of the model's content.
     epochs: steps of each epoch. every: steps between two validations and checkpoints.
     """
 
@@ -52,7 +52,7 @@ class Job:
     config: "Config"
     seed: int
     key: str
-    mark: str
+    model_digest: str
     plan: batches.Plan
     epochs: tuple[int, ...]
     validation: batches.Shelf

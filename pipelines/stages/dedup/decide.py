@@ -1,10 +1,14 @@
-"""Which rows go: a row is removed only if it has a verified match that stays.
+"""Which rows go: a row is removed only where it is verified to be like a better row, and that row stays.
 
-Rows are numbered by their rank in the total order (rows of earlier runs, which are never removed, then
-inputs that were there before others, then higher source priority, higher quality score, longer, lower
-row_id), so that "better" is "less". Walking from the best, a row goes where one of its verified partners is
-better and stays, and it names the most similar of those. No chain can swallow a corpus: A ~ B ~ C without A
-~ C removes B and keeps C.
+In: pairs of rows that are verified to be alike. Out: for each removed row, the row that stays for it.
+
+"Better" is one total order over all rows. Rows of earlier runs come first (they are never removed), then
+inputs that were there before others, then higher source priority, higher quality score, greater length, lower
+row_id. The place of a row in that order is its *rank*, 0 for the best; all rows are named by their rank here.
+
+The rows are gone through from the best to the worst. A row is removed where one of its partners is better and
+stays; it names the most similar such partner. So there are no chains: where A is like B and B like C, but A
+is not like C, B goes for A, and C stays, because B, its only better partner, is gone.
 
 Cost: sorting the verified pairs; 40 bytes a row.
 """
@@ -17,13 +21,14 @@ from numpy.typing import NDArray
 
 Pairs = NDArray[np.int64]  # [M, 2]: rank of the better row, rank of the worse
 EXACT, NEAR, SKETCH, ALIKE = 0, 1, 2, 3
-STEP = 2**16  # rows that are looked up at a time
-# sketch: near, but the kept row is known by its sketch alone. alike: both stay (see `verify`).
+STEP = 2**16  # rows that `_repeated` looks up at a time
+# near: verified on the texts. sketch: near, but of the kept row only a sketch is known, not its text. alike:
+# so much alike that they share a side of the split, but both stay (see `verify`).
 RULES = ("exact", "near", "sketch", "alike")
 
 
 class Matches(NamedTuple):
-    """All that is known to be alike, by rank."""
+    """All pairs that are known to be alike; rows are given by their rank."""
 
     exact: Pairs  # each exact copy with the best row of its group
     pairs: Pairs  # verified pairs between the best rows of such groups
@@ -39,8 +44,11 @@ class Matches(NamedTuple):
         similarity: NDArray[np.float64],
         rule: NDArray[np.int8] | None = None,
     ) -> "Matches":
-        """`equal` are pairs of short rows, equal after folding; `near` have the similarity given, and the
-        rule by which it is known (left out: from the texts)."""
+        """All matches, of those that were found in several ways.
+
+        exact: as the field. equal: pairs of short rows that are equal after folding case and spaces. near:
+        the other pairs, with the similarity of each, and the rule of each (left out: NEAR).
+        """
         by = np.full(len(near), NEAR, np.int8) if rule is None else rule
         return cls(
             exact,
@@ -50,7 +58,7 @@ class Matches(NamedTuple):
         )
 
     def among(self, first: int) -> "Matches":
-        """The matches between rows of rank `first` and worse, their ranks counted from there."""
+        """The matches between rows of rank `first` or worse, whose ranks then count from 0."""
         inside = self.pairs[:, 0] >= first
         exact = self.exact[self.exact[:, 0] >= first] - first
         return Matches(exact, self.pairs[inside] - first, self.similarity[inside], self.rule[inside])
@@ -74,8 +82,9 @@ def best_first(
 ) -> NDArray[np.int64]:
     """Rows in the total order, the best first: the earlier plan, then priority, quality, length, row_id.
 
-    `plan` is 0 for the inputs that a run began with: what was added later never displaces a row that
-    stood, so that the windows and sides of a run stay as they are when it grows. All are [N].
+    `plan` is 0 for the inputs that a run began with, 1 for those added next, and so on. It counts first, so
+    that a row that is added later never displaces one that stood: a run that grows keeps its windows and
+    sides. All arguments are [N].
     """
     return np.lexsort((*ascending(score, size, row_id), -priority, plan))
 
@@ -83,7 +92,7 @@ def best_first(
 def ascending(
     score: NDArray[np.float32], size: NDArray[np.uint32], row_id: NDArray[np.uint64]
 ) -> tuple[NDArray[Any], ...]:
-    """The last keys of `best_first` as `np.lexsort` takes them: less is better, the last counts most."""
+    """Score, size and row_id as keys for `np.lexsort`, which sorts by the last one first; less is better."""
     return row_id, ~size, -score
 
 
@@ -94,7 +103,7 @@ def total_order(
     row_id: NDArray[np.uint64],
     plan: NDArray[np.integer[Any]],
 ) -> NDArray[np.int64]:
-    """Rank of each row, 0 the best: the place of each in `best_first`."""
+    """Rank of each row, ``int64[N]``, 0 for the best; arguments as for `best_first`."""
     order = best_first(priority, score, size, row_id, plan)
     rank = np.empty(len(order), np.int64)
     rank[order] = np.arange(len(order))
@@ -102,7 +111,10 @@ def total_order(
 
 
 def equal_pairs(keys: tuple[NDArray[np.uint64], ...]) -> Pairs:
-    """Each row with the best row that has the same keys, sorted by the worse; keys are by rank."""
+    """Pairs (best row, other row) of rows that have the same keys, sorted by the other row.
+
+    Each of `keys` has one entry a rank. Of k rows with the same keys the best one stands in k - 1 pairs.
+    """
     order = _repeated(keys[-1])
     order = order[np.lexsort([key[order] for key in keys])]  # stable: by rank within equal keys
     same = np.ones(max(len(order) - 1, 0), np.bool_)
@@ -115,12 +127,17 @@ def equal_pairs(keys: tuple[NDArray[np.uint64], ...]) -> Pairs:
 
 
 def _repeated(key: NDArray[np.uint64]) -> NDArray[np.int64]:
-    """Rows whose key another row has too, ascending: one sort of keys instead of one of rows."""
+    """Rows whose key some other row has too, ascending.
+
+    Most rows are the only one with their key. To find that out, keys are sorted, which is cheaper than to
+    sort rows by several keys, as has to be done for those that are left.
+    """
     ordered = np.sort(key)
     twice = np.unique(ordered[1:][ordered[1:] == ordered[:-1]])
     del ordered
     found = [np.zeros(0, np.int64)]
-    for at in range(0, len(key) if len(twice) else 0, STEP):  # a place in `twice` is as large as a key
+    # In steps: where each key stands in `twice` would take as much memory as the keys themselves.
+    for at in range(0, len(key) if len(twice) else 0, STEP):
         part = key[at : at + STEP]
         place = np.minimum(np.searchsorted(twice, part), len(twice) - 1)
         found.append(at + np.flatnonzero(twice[place] == part))
@@ -128,11 +145,14 @@ def _repeated(key: NDArray[np.uint64]) -> NDArray[np.int64]:
 
 
 def decide(n: int, matches: Matches, threshold: float, copies: int | None = EXACT) -> Verdict:
-    """Walk `n` rows from the best and remove those with a match of at least `threshold` that stays.
+    """Go through `n` rows from the best to the worst; remove each that is like a better row that stays.
 
-    `copies` is the rule by which exact copies go; None: they stay. Of an exact copy whose best row goes,
-    the row that best row gave way to is the kept one: the texts are equal, so it was verified against
-    that too.
+    threshold: least similarity that counts. copies: the rule that removed exact copies are given; None: exact
+    copies stay.
+
+    Pairs are only verified between the best rows of groups of exact copies. Where such a best row is removed,
+    its copies are removed for the row that it was removed for: their texts are the same, so what was verified
+    for it holds for them.
     """
     enough = (matches.similarity >= threshold) & (matches.rule != ALIKE)
     pairs, similarity, rule = matches.pairs[enough], matches.similarity[enough], matches.rule[enough]
@@ -152,13 +172,17 @@ def decide(n: int, matches: Matches, threshold: float, copies: int | None = EXAC
 
 
 def _at(values: NDArray[np.generic], index: NDArray[np.int64]) -> NDArray[np.generic]:
-    """`values[index]`, anything where the index is -1 (the caller does not look there)."""
+    """`values[index]`; where the index is -1, whatever value: the caller does not use it there."""
     return values[np.maximum(index, 0)] if len(values) else np.zeros(len(index), values.dtype)
 
 
 @numba.njit(cache=True, nogil=True)
 def _walk(pairs, order, keeper, chosen):  # type: ignore[no-untyped-def]
-    """Pairs come by their worse row and, for each, by falling similarity: the first that stays wins."""
+    """Fill in `keeper` (the row that each removed row goes for) and `chosen` (the pair that says so).
+
+    `order` gives the pairs by their worse row and, of one row, the most similar first: the first pair whose
+    better row stays decides. When a row is looked at, all better rows are decided.
+    """
     for at in order:
         better, worse = pairs[at, 0], pairs[at, 1]
         if keeper[worse] < 0 and keeper[better] < 0:

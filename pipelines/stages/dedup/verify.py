@@ -1,18 +1,30 @@
-"""Are two rows near-duplicates? The verifying half: exact Jaccard of both parts, from the texts.
+"""Are two rows near-duplicates? The half that verifies: the exact similarity of pairs, from their texts.
 
-The similarity of two rows is the lower of their parts' Jaccard similarities, over sets of hashed
-windows of the folded text. A part under the feature minimum counts 1 where its exact key is
-equal (case and spaces folded, punctuation kept) and 0 where it is not. A pair whose both parts are
-that short was decided by equality alone: rule `exact`, otherwise `near`.
+In: rows, and pairs of them that may be alike. Out: the similarity of each pair, and which pairs are *alike*
+but both stay.
 
-Where one part is short, not empty and equal ("true", "write a poem"), it says nothing of how alike the rows
-are, and what differs in the other counts double: 1 - 2 (1 - Jaccard), so that a threshold of .8 asks for .9.
-Where it is an answer of fewer than `TELLING` windows, even that is not enough to remove a row: the prompt
-is often a question beside a passage that many share, another question at a Jaccard of .98. Such pairs are
-*alike* and both stay, on the same side of the split, unless their prompts have the same windows. A longer
-answer that is equal says that the questions are the same as well.
+A row has two parts, prompt and answer. Each part is compared by itself, and the lower similarity counts for
+the pair. For two parts it is
 
-Cost: the texts of the rows concerned, folded once, and 6 to 8 ns a byte and pair.
+- where both have at least `min_features` windows: the Jaccard similarity of their sets of hashed windows of
+  the folded text;
+- where both have fewer: 1 if they are equal after folding case and spaces (punctuation counts), else 0;
+- where one has fewer and the other has not: 0.
+
+A pair whose parts are all that short was decided by equality alone. Its rule is `exact`; that of others is
+`near`.
+
+A short part that is equal says little: "true" or "write a poem" stands in many rows that have nothing else in
+common. So where one part is short, not empty, and equal in both rows, what differs in the other part counts
+double: the similarity is 1 - 2 (1 - Jaccard), and a threshold of .8 asks for a Jaccard of .9.
+
+Where the part that is equal is an answer of fewer than `TELLING` windows, not even that is enough to remove a
+row. The prompt is then often a passage that many rows share with a question behind it: another question, at a
+Jaccard of .98. Such pairs are *alike*: both rows stay, on the same side of the split. If their prompts have
+the very same windows, they are duplicates after all. An equal answer of `TELLING` windows or more says by
+itself that the questions are the same.
+
+Cost: the texts of the rows concerned are folded once; then 6 to 8 ns for each byte of each pair.
 """
 
 from collections.abc import Callable
@@ -30,21 +42,22 @@ from headrace.pipelines.stages.fingerprint import stage as fingerprint
 COLUMNS = ["messages", *(f"{part}_{kind}" for part in fingerprint.PARTS for kind in ("features", "key"))]
 
 
-# Windows of an equal answer from which on it says that the questions are the same as well.
+# An equal answer of so many windows or more says that the questions are the same as well.
 TELLING = 48
 
 
 class Measured(NamedTuple):
-    """How similar pairs are, ``float64[M]``, and which are alike but both stay, ``bool[M]``."""
+    """Similarity of pairs, ``float64[M]``, and which are alike, so that both rows stay, ``bool[M]``."""
 
     similarity: NDArray[np.float64]
     alike: NDArray[np.bool_]
 
 
 def similarities(table: pa.Table, pairs: NDArray[np.int64], *, min_features: int, ngram: int) -> Measured:
-    """Similarity of each pair, int64[M, 2], of rows of `table`.
+    """Similarity of each pair of rows of `table`, from their texts.
 
-    `table` has the `COLUMNS`.
+    pairs: int64[M, 2]. `table` has the `COLUMNS`. min_features: windows from which on a part is compared by
+    its windows. ngram: bytes of a window.
     """
     joined = _parts(table)
 
@@ -63,16 +76,17 @@ def estimates(
     ngram: int,
     k: int,
 ) -> Measured:
-    """Similarity of rows of `sketches` to rows of `table`, by bottom-k sketches.
+    """Similarity of rows of `sketches`, whose texts are not there, to rows of `table`, by bottom-k sketches.
 
     pairs: int64[M, 2] of (row of `sketches`, row of `table`). `sketches` has the columns of `fingerprint`
-    and one of sketches a part, `table` what `similarities` needs.
+    and, for each part, one of sketches; `table` has the `COLUMNS`. k: hashes of a sketch.
     """
     offsets, values = kernels.bottom_sketches(_parts(table), k=k, ngram=ngram)
     theirs = [sketches[f"{name}_bottom"].combine_chunks() for name in fingerprint.PARTS]
     sizes = np.stack([pc.list_value_length(t).to_numpy() for t in theirs], axis=1).ravel()
     n = sketches.num_rows
-    order = np.arange(2 * n).reshape(2, n).T.ravel()  # prompt of row 0, answer of row 0, ...
+    # From all prompts, then all answers, to prompt of row 0, answer of row 0, prompt of row 1, ...
+    order = np.arange(2 * n).reshape(2, n).T.ravel()
     flat = pc.list_flatten(pa.concat_arrays(theirs).take(pa.array(order))).to_numpy()
     every = np.concatenate([[0], np.cumsum(sizes), np.sum(sizes) + offsets[1:]]).astype(np.int64)
     held = np.concatenate([flat, values]).astype(np.uint32)
@@ -86,7 +100,7 @@ def estimates(
 
 
 def _parts(table: pa.Table) -> pa.LargeStringArray:
-    """Folded prompt and answer of every row, one after the other."""
+    """Folded texts, large_string[2N]: prompt of row 0, answer of row 0, prompt of row 1, ..."""
     roles, rows, texts = schema.contents(table)
     return fingerprint.parts(roles, rows, texts, table.num_rows).both
 
@@ -97,7 +111,10 @@ def _least(
     min_features: int,
     jaccard: Callable[[int, NDArray[np.int64]], NDArray[np.float64]],
 ) -> Measured:
-    """The lower of both parts' similarities; ``jaccard(part, pairs)`` tells those of long parts."""
+    """The similarity of pairs as the module says it.
+
+    ``jaccard(part, pairs)`` gives the similarity of pairs of which both have that part long enough.
+    """
     left, right = pairs[:, 0], pairs[:, 1]
     least = np.ones(len(pairs))
     settled = []  # for each part: short, not empty and equal

@@ -1,13 +1,18 @@
-"""Samples into packed rows of one length: no token is wasted, and no sample meets its neighbour.
+"""Puts samples together into packed rows of one length; no token is lost, and samples do not see each other.
 
-Best-fit decreasing over a window of samples (98.7% full at 256 samples, 99.95% at 10,000). Every sample
-is a *segment* of its row: `position_ids` begin at 0 in each, `segment_ids` count 1, 2, ... and are 0 on
-the padding at the end. The first label of a segment is -100: models shift labels by one, so it would
-be predicted from the last token of the sample before. A trainer that takes `position_ids` or a mask
-(`train.attention`) then has the same loss as on the samples alone.
+In: samples of one window (`tokenise.SAMPLES`). Out: packed rows (`PACKED`).
 
-Packed rows stand in the order of their first sample, segments in the order of samples. Cost: ~1.6 us a
-sample of a few hundred tokens, nearly all of it the copy.
+Which samples share a row is decided by best-fit decreasing: the longest sample first, each into the row that
+it fills best. Over 256 samples rows come out 98.7% full, over 10,000 samples 99.95%.
+
+A sample in a row is a *segment*. `position_ids` begin at 0 in every segment; `segment_ids` are 1 in the first
+one, 2 in the next, and 0 in the padding at the end. The first label of a segment is -100, no loss: models
+predict each token from the one before, and that would be the last token of another sample. A trainer that
+heeds `position_ids`, or takes a mask (`train.attention`), has then the same loss as on each sample alone.
+
+Packed rows stand in the order of their first samples; inside a row segments keep the order of the samples.
+
+Cost: ~1.6 us for a sample of a few hundred tokens, nearly all of it the copying.
 
 Source: Ding et al. 2024, "Fewer Truncations Improve Language Modeling", https://arxiv.org/abs/2404.10830.
 """
@@ -52,8 +57,8 @@ def length(config: Config, tokenised: tokenise.Config) -> int:
 def apply(samples: pa.Table, config: Config, tokenised: tokenise.Config, *, pad_id: int) -> pa.Table:
     """Packed rows (schema `PACKED`) of `samples` (schema `tokenise.SAMPLES`).
 
-    The four token columns are lists of one length, so that each is a matrix; padding is `pad_id`,
-    label -100, segment 0, position 0, 1, ...
+    Every list of the four token columns has the same length, so that a column is a matrix. In the padding ids
+    are `pad_id`, labels -100, segments 0, positions 0, 1, ...
 
     Raises: RecipeError where `pack.length` is less than `tokenise.max_length`.
     """
@@ -62,7 +67,8 @@ def apply(samples: pa.Table, config: Config, tokenised: tokenise.Config, *, pad_
     labels, _ = _values(samples["labels"])
     bins = kernels.pack(np.diff(offsets), capacity)
     _, first = np.unique(bins, return_index=True)
-    rank = np.argsort(np.argsort(first))  # packed row of each bin: in the order of first samples
+    # Number of each bin as a packed row: bins are numbered anew, in the order of their first samples.
+    rank = np.argsort(np.argsort(first))
     row = rank[bins]
     order = np.argsort(row, kind="stable")
     columns = programs.lay(ids, labels, offsets, order, row[order], len(first), capacity, pad_id)
@@ -77,7 +83,7 @@ def apply(samples: pa.Table, config: Config, tokenised: tokenise.Config, *, pad_
 
 
 def _values(column: pa.ChunkedArray) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
-    """Values of a list column end to end, and offsets from 0."""
+    """All values of a list column end to end, and where each list begins in them (``int64[N + 1]``)."""
     lists = column.combine_chunks()
     sizes = pc.list_value_length(lists).to_numpy(zero_copy_only=False)
     return lists.flatten().to_numpy(), arrays.offsets(sizes)

@@ -132,7 +132,7 @@ class Config(Section):
         return self._secret
 
     @property
-    def secret_mark(self) -> str:
+    def secret_digest(self) -> str:
         """Tells one secret from another, and nothing else of it."""
         raw = self._secret or b""
         return hmac.new(raw, b"headrace", hashlib.sha256).hexdigest()[:8] if raw else ""

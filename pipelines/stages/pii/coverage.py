@@ -17,7 +17,7 @@ def coverage(config: Config) -> dict[str, Any]:
     return {"names": "model", "engine": config.ner.engine, "model": config.ner.model}
 
 
-def mark(config: Config) -> list[str]:
+def model_digest(config: Config) -> list[str]:
     """What the model is: hash of its files or version of its package, then libraries; empty without one.
 
     Cost: reads the files of the model. Raises: ModelError.
@@ -26,7 +26,7 @@ def mark(config: Config) -> list[str]:
         return []
     from headrace.pipelines.stages.pii.ner import models  # what it imports takes seconds
 
-    return models.mark(config.ner)
+    return models.digest(config.ner)
 
 
 def sentence(covered: dict[str, Any]) -> str:

@@ -1,24 +1,35 @@
-"""What findings of many recognisers together mean: which of them are no PII, and which say the same twice.
+"""What the findings of all recognisers mean together: some are no personal data, some say the same twice.
 
-Four steps, each with a name for the key `without`, in this order:
+In: a text and all findings in it. Out: those that stay. Four steps, in this order; the recipe's `pii.without`
+can leave each of them out by its name:
 
-`sums`: an operand or a result of a calculation is no number of a person. A finding of digits that no word
-nearby raised goes if it stands beside an operator with another number at its other side (``<<18000-3000=``),
-behind ``####``, ``$`` or a decimal point, or if it is itself a calculation ("0.87 / 1000").
-`domains`: an address of a site without "www", scheme or path is none where its last part is cut off from a
-longer word (``date.ge|tSeconds``), is called or gone on with (``os.path.join``), or is an ordinary word
-(``self.name``, "end.So"), and none inside an e-mail address. Addresses of no machine in particular (``::``
-and ``::2`` of slices, 0.0.0.0, 127.0.0.1) are nobody's.
-`licences`: a licence, passport or account number that only words nearby made likely, where none of those
-words is one as a whole ("lic" also stands in "Alice" and "policy", "us" in "customer"), goes.
-`overlaps`: a finding inside another one, or equal to it, goes where the other is stronger: of the same
-entity, any that spans it; of another, one that says more (`strength`): proved by a checksum or a form, told
-by a word nearby, likely by form, then mere numbers of so many digits. A checksum of one digit that a
-telephone number meets one time in eleven (UK_NHS) proves nothing unless a word says so.
+`sums`: numbers of a calculation are no numbers of a person. A finding of digits goes where no word nearby
+raised its score and it
+- stands beside an operator that has another number at its other side (``<<18000-3000=``), or
+- stands behind ``####``, ``$`` or a decimal point, or
+- is a calculation itself ("0.87 / 1000").
 
-No step uncovers a character that a finding at the default threshold covered, but where it says that there
-is no PII: whatever removes another by `overlaps` spans it, is not weaker than the threshold if that is not,
-and is not of an entity that the recipe lets stay unless it is a date written out.
+`domains`: what looks like a site or an address is none. A site without "www", scheme or path goes where its
+last part
+- is cut off from a longer word (``date.ge|tSeconds``), or
+- is called, or followed by another part (``os.path.join``), or
+- is an ordinary word (``self.name``, "end.So").
+It goes inside an e-mail address as well, and so do addresses that belong to nobody: ``::`` and ``::2`` of
+slices, 0.0.0.0, 127.0.0.1.
+
+`licences`: the number of a licence, a passport or an account is likely only because of a word nearby. It goes
+where that word is only a part of another: "lic" also stands in "Alice" and "policy", "us" in "customer".
+
+`overlaps`: a finding goes where another spans it (or has the same span) and is stronger. Of the same entity,
+any that spans it is stronger. Of another entity, the one that says more is (`strength`): first what a
+checksum or a form proves, then what a word nearby announces, then what its form makes likely, then a mere
+number of so many digits. A checksum of one digit (UK_NHS) proves nothing without a word nearby: one telephone
+number in eleven has it right.
+
+What was covered stays covered: a character in a finding at the default threshold or above is still in one
+after all steps, unless a step says that there is no personal data at all. For that, a finding can be beaten
+only by one that spans it, that is not below the threshold unless the beaten one is too, and that is not of an
+entity which the recipe keeps (but for a date with its month written out).
 """
 
 import ipaddress
@@ -31,13 +42,17 @@ from headrace.pipelines.stages.pii.recognizers.lists import words
 
 THRESHOLD = 0.4  # the default of the recipe
 WRITTEN = 0.6  # the score of a date with its month or year written out
-SPOKEN = ("EMAIL_ADDRESS", "IP_ADDRESS", "IBAN_CODE")  # which a site or a date is never more than
+# A site or a date inside one of these never counts more than it.
+SPOKEN = ("EMAIL_ADDRESS", "IP_ADDRESS", "IBAN_CODE")
 NUMBERS = frozenset(words("number_entities"))
 DOUBTED = NUMBERS | {"URL", "IP_ADDRESS"}
-BASE = {"PHONE_NUMBER": 0.5, "DATE_TIME": 0.3, "UK_NHS": 1.0, "CREDIT_CARD": 0.5}  # not raised up to there
-OPERAND = r"[\d)%.]"
+# Highest score that a finding has without a word nearby; `THRESHOLD` for other entities.
+BASE = {"PHONE_NUMBER": 0.5, "DATE_TIME": 0.3, "UK_NHS": 1.0, "CREDIT_CARD": 0.5}
+OPERAND = r"[\d)%.]"  # what an operand ends with
+# What stands directly before, or directly behind, a number of a calculation.
 LEFT = re.compile(rf"(?:{OPERAND}\s?[-–*×÷/+x=^]\s?[$€£]?|[$€£]\s?|##\s?|<<|>>|\d\.|=\s?[$€£]?)\(?\Z")
 RIGHT = re.compile(r"\)?(?:\s?[-–*×÷/+^=]\s?[$€£]?[\d(.<]|\s?=|\s?[%€£]|>>|\s?[-–*×/+]\s?[$€£])")
+# A finding that is itself a calculation; one that counts ("1 2 3 4 5"); a fraction, which may be a date.
 INNER = re.compile(
     r"\(?\d+(?:\.\d+)?\)? ?[-*+/] ?\d+\.\d+|\(?\d+\.\d+\)?(?: ?[-*+/] ?\(?\d+\)?)?|\(?\d+\)? / \(?\d+\)?"
 )
@@ -50,7 +65,7 @@ MEANT = {
     r"account_\w+|\w+account",
     "UK_NHS": r"nhs|national health|health service|patient|medical",
 }
-NEAR = 80  # characters before a finding in which such a word counts
+NEAR = 80  # characters before a finding in which a word of `MEANT` counts
 SURE = frozenset(words("site_endings"))
 WEIGHT = {
     "PRIVATE_KEY": 9, "IBAN_CODE": 8, "EMAIL_ADDRESS": 8, "CREDIT_CARD": 7, "CRYPTO": 7, "API_KEY": 7,
@@ -63,7 +78,11 @@ WEIGHT = {
 def resolved(
     text: str, findings: Iterable[Finding], without: frozenset[str], idle: frozenset[str]
 ) -> list[Finding]:
-    """The findings in `text` that stay, sorted; those of the entities `idle` will not be replaced."""
+    """The findings in `text` that stay, sorted.
+
+    without: names of steps to leave out. idle: entities that the recipe keeps, so that they will not be
+    replaced.
+    """
     kept = list(findings)
     if len(kept) == 1 and kept[0].entity not in DOUBTED:  # most texts
         return kept
@@ -81,7 +100,7 @@ def resolved(
 
 
 def is_operand(text: str, one: Finding) -> bool:
-    """Whether a finding of digits belongs to a calculation."""
+    """Whether a finding of digits is an operand or a result of a calculation, or is one itself."""
     number = text[one.start : one.end]
     if one.score > BASE.get(one.entity, THRESHOLD) or number.startswith("+"):
         return False
@@ -96,7 +115,7 @@ def is_operand(text: str, one: Finding) -> bool:
 
 
 def is_no_domain(text: str, one: Finding, mails: list[Finding]) -> bool:
-    """Whether what was taken for a site is part of a mail address, of code, or of a sentence."""
+    """Whether what was taken for a site belongs to one of `mails`, to code, or to a sentence."""
     if any(mail.start <= one.start and one.end <= mail.end for mail in mails):
         return True
     site = text[one.start : one.end].strip("'\"")
@@ -118,7 +137,7 @@ def is_no_domain(text: str, one: Finding, mails: list[Finding]) -> bool:
 
 
 def is_nobodys(text: str, one: Finding) -> bool:
-    """Whether an address is the unspecified one, this very machine's, or too short to be one."""
+    """Whether an IP address is nobody's: the unspecified one, this very machine's, or a slice (``::2``)."""
     try:
         address = ipaddress.ip_address(text[one.start : one.end])
     except ValueError:  # with a port or a prefix
@@ -127,7 +146,7 @@ def is_nobodys(text: str, one: Finding) -> bool:
 
 
 def has_word_for(text: str, one: Finding) -> bool:
-    """Whether a number that words nearby raised has a word nearby that is meant."""
+    """Whether a number that a word nearby made likely has a whole word nearby that names what it is."""
     if one.entity == "UK_NHS" or one.score < THRESHOLD:
         return True
     around = text[max(0, one.start - NEAR) : one.start] + " " + text[one.end : one.end + 20]
@@ -135,7 +154,10 @@ def has_word_for(text: str, one: Finding) -> bool:
 
 
 def strength(text: str, one: Finding) -> tuple[float, int, int]:
-    """What a finding counts against others: (score, weight of its entity, length)."""
+    """How much a finding counts against others: (score, weight of its entity, length), more is stronger.
+
+    The score of a UK_NHS without a word nearby counts as 0.3 at most.
+    """
     score = one.score
     if one.entity == "UK_NHS" and not re.search(
         rf"(?i)\b(?:{MEANT['UK_NHS']})\b", text[max(0, one.start - NEAR) : one.start]
@@ -145,10 +167,12 @@ def strength(text: str, one: Finding) -> tuple[float, int, int]:
 
 
 def without_weaker(text: str, findings: list[Finding], idle: frozenset[str]) -> list[Finding]:
-    """Findings that no other one, which spans them, makes needless."""
+    """Findings that no stronger one spans."""
     strengths = {one: strength(text, one) for one in findings}
     kept: list[Finding] = []
-    active: list[Finding] = []  # that reach into what is looked at; whatever spans a finding comes before it
+    # Findings come by their start, the longest first: whatever spans one has come before it. `active` are
+    # those that reach as far as what is looked at.
+    active: list[Finding] = []
     ordered = sorted(strengths, key=lambda one: (one.start, -one.end))
     for (start, _), group in itertools.groupby(ordered, key=lambda one: (one.start, one.end)):
         same = list(group)
@@ -170,7 +194,8 @@ def beats(
         mine, theirs = (other.score, other.recognizer), (one.score, one.recognizer)
         return mine > theirs if same else True
     if other.entity == "DATE_TIME" and one.entity in NUMBERS:
-        return other.score >= WRITTEN and one.score <= THRESHOLD  # a date, not a number
+        # A date with its month written out beats the numbers in it, which are weak.
+        return other.score >= WRITTEN and one.score <= THRESHOLD
     if other.entity in idle and one.entity not in idle:
         return False
     if one.entity in ("DATE_TIME", "URL") and other.entity not in SPOKEN:

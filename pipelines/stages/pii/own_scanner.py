@@ -1,11 +1,16 @@
-"""The findings of our own recognisers, by trying their patterns only where they could match.
+"""Finds what our own recognisers look for, and tries a pattern only where it could match.
 
-What: as in `presidio.scanner`, patterns become automata over the Arrow buffer; where one accepts, the
-pattern is tried and its recogniser's judge decides on span and score. A recogniser is data
-(`recognizers.recognizer`); all are listed in `recognizers.catalogue`.
+In: texts as one Arrow array. Out: findings (span, entity, score, recogniser) by text, as from
+`presidio.scanner`.
 
-Patterns repeat words a few times at most, and characters without another way to match them, so that none
-takes long (a limit of time would cost more than the matching itself).
+How: all patterns are made into automata, which read the Arrow buffer once and say at which characters which
+pattern could match. There the pattern itself is tried. What it matches goes to the judge of its recogniser,
+which returns span and score, or None for "no". A recogniser is data (`recognizers.recognizer`); all of them
+are listed in `recognizers.catalogue`.
+
+Why no limit of time: it would cost more than the matching. Instead every pattern is written so that it
+cannot take long: words are repeated a few times at most, and a repeated character can be matched in one way
+only.
 
 Cost: one more reading of the texts, and some microseconds a match.
 """
@@ -28,11 +33,11 @@ from headrace.pipelines.stages.pii.presidio.scanner import Findings, by_row, exa
 from headrace.pipelines.stages.pii.recognizers.catalogue import RECOGNIZERS
 from headrace.pipelines.stages.pii.recognizers.recognizer import Recognizer, span
 
-BITS = 48  # patterns of an automaton; fewer states together than with 64 in one
+BITS = 48  # patterns in one automaton: several automata of 48 have fewer states in all than those of 64
 
 
 class Tried(NamedTuple):
-    """A pattern, compiled, and whose it is."""
+    """A pattern: whose it is, its compiled `match`, and the score of what it matches."""
 
     owner: Recognizer
     match: Any
@@ -40,7 +45,7 @@ class Tried(NamedTuple):
 
 
 class OwnScanner:
-    """The recognisers `chosen`."""
+    """Looks for what the recognisers `chosen` look for."""
 
     def __init__(self, chosen: Sequence[Recognizer]) -> None:
         listed = [(owner, Pattern(source), score) for owner in chosen for source, score in owner.patterns]
@@ -50,13 +55,16 @@ class OwnScanner:
         self.machines = [_machine(patterns[at : at + BITS], symbols) for at in range(0, len(patterns), BITS)]
 
     def find(self, texts: pa.Array) -> Findings:
-        """Findings of all texts (large_string[N]) in order; equal texts are examined once."""
+        """Findings in all texts (large_string[N]), by text; of equal texts one is examined for all."""
         rows, starts, patterns = self._candidates(texts)
         inside = list(zip(starts.tolist(), patterns.tolist(), strict=True))
         return examined(by_row(texts, rows, inside), self._examine)
 
     def _candidates(self, texts: pa.Array) -> tuple[NDArray[np.int64], ...]:
-        """(row, character, pattern) of all places, in order of row, pattern, character."""
+        """Where which pattern is to be tried: row, character, number of the pattern, ``int64[M]`` each.
+
+        In the order of row, pattern and character, so that a pattern meets its places from left to right.
+        """
         parts = []
         for number, machine in enumerate(self.machines):
             found = scan(texts, machine.tables, machine.learn)
@@ -68,7 +76,10 @@ class OwnScanner:
         return rows[order], starts[order], patterns[order]
 
     def _examine(self, text: str, places: list[tuple[int, int]]) -> list[Finding]:
-        """Findings in one text, sorted, without those inside others of the same recogniser.
+        """Findings in one text, sorted; of one recogniser none lies inside another.
+
+        `places` are (character, number of the pattern). A place inside what the same pattern has just matched
+        is passed over, as a search from left to right would do.
 
         Raises: whatever a judge raises.
         """
@@ -92,14 +103,14 @@ class OwnScanner:
 
 
 def _machine(patterns: Sequence[Pattern], symbols: Symbols) -> Machine:
-    """One automaton of some patterns; bit `i` stands for ``patterns[i]``."""
+    """One automaton of some patterns; where bit `i` of its answer is set, ``patterns[i]`` could match."""
     graph = Graph(symbols)
     added = [graph.pattern(bit, pattern) for bit, pattern in enumerate(patterns)]
     return Machine(graph, [start for one in added for start in one.starts])
 
 
 def _widest(found: list[Finding]) -> list[Finding]:
-    """Findings of one recogniser without those inside another; of equal ones the highest score."""
+    """Findings of one recogniser, none inside another; of the same span the highest score stays."""
     if len(found) < 2:
         return found
     kept: list[Finding] = []

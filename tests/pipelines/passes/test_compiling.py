@@ -1,4 +1,4 @@
-"""Kernels are compiled once: all of them, counted as they are done, and never again where the stamp stands."""
+"""Kernels are compiled once: all of them, counted as they are done, and never again with a stamp."""
 
 import re
 import sys

@@ -17,7 +17,7 @@ shapes = st.lists(st.integers(0, 9), min_size=1, max_size=30).filter(any)
 
 
 def shelf_of(sizes: list[int]) -> Shelf:
-    return Shelf(tuple(Chunk(f"part-{i}", 0, rows) for i, rows in enumerate(sizes)), "mark")
+    return Shelf(tuple(Chunk(f"part-{i}", 0, rows) for i, rows in enumerate(sizes)), "digest")
 
 
 def dealt(plan: Plan, epoch: int, ranks: int, batch: int) -> list[list[Order]]:
@@ -132,8 +132,8 @@ def test_the_mark_is_that_of_the_content(tmp_path: Path) -> None:
     one = batches.shelf(toys.run(tmp_path / "one", {"train": 20}), "train")
     same = batches.shelf(toys.run(tmp_path / "two", {"train": 20}), "train")
     other = batches.shelf(toys.run(tmp_path / "three", {"train": 22}), "train")
-    assert one.mark == same.mark
-    assert one.mark != other.mark
+    assert one.digest == same.digest
+    assert one.digest != other.digest
 
 
 def test_epochs_make_up_the_steps_that_are_asked_for() -> None:

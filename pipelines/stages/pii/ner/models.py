@@ -1,7 +1,7 @@
 """Models that find names: where they are, what they are, and how Presidio's engines get hold of them.
 
 What: `load` gives one of Presidio's NLP engines with a model in it, `located` the place that it is loaded
-from and `mark` what it is, for the pass key. Everything that can be wrong with a model is a ModelError that
+from and `digest` what it is, for the pass key. Everything that can be wrong with a model is a ModelError that
 names the key of the recipe.
 
 Safe: nothing is downloaded but from the hub, and that with a time limit. Weights of transformers are
@@ -103,14 +103,14 @@ def known(engine: Any) -> list[str]:
     return sorted(found)
 
 
-def mark(ner: Ner) -> list[str]:
+def digest(ner: Ner) -> list[str]:
     """What decides the names that are found: hash of the model's files or version of its package, libraries.
 
     Cost: reads the files once. Raises: ModelError.
     """
     place = located(ner)
     if ner.engine == "transformers":
-        what = model_files.mark(place)
+        what = model_files.digest(place)
         return [what, *_versions("transformers", "tokenizers", "torch")]
     what = _hash(Path(place)) if os.path.isdir(place) else f"{place}=={version(place)}"
     return [what, *_versions("spacy", "thinc")]

@@ -1,19 +1,25 @@
-"""Telephone numbers as Presidio finds them, with the library asked only where a number could be.
+"""Finds the telephone numbers that Presidio finds, and asks the library only where a number could be.
 
-Presidio runs phonenumbers' matcher over the text once for each of its eight regions. Here each region
-becomes a pattern of `automaton.graph`, made from the library's metadata (`gates`): the digits of
-every number that is valid there, dialled in any way, with anything that may stand between digits. Only where
-one is accepted is the library asked.
+In: a text, and the characters at which a number could begin (from `presidio.scanner`). Out: spans.
 
-It is asked about windows: a stretch of characters of which the library's candidates are made. No candidate
-crosses the edge of one. Within a window the library's own pattern gives the candidates; one in which no
-region was accepted holds no number. All regions' numbers have one score, and one that lies inside another
-is removed; so where one region takes a whole candidate the others need not be asked, provided that no
-candidate could reach beyond its end (`PLAIN`). Every other window is left to a matcher like the library's
-(`phone.matcher`), which looks where a region's numbers may begin.
+Presidio runs the matcher of the library phonenumbers over the whole text once for each of its eight regions.
+That is slow, and nearly all of it is spent where no number is. Here it goes so:
 
-The matcher gives up after a number of tries a text; in one that has digits enough to come there they are
-counted, region by region (`_long`).
+1. For each region a pattern is made from the library's metadata: the digits of every number that is valid
+   there, however it is dialled, with whatever may stand between digits (`gates`, `region_gate`). The
+   automaton of all patterns says where one of these could match. Elsewhere there is no number.
+2. Around such a character a *window* is taken: all characters of which the library's candidates are made.
+   No candidate crosses the edge of a window.
+3. In a window the library's own pattern gives the *candidates*. One in which no region's pattern could match
+   holds no number.
+4. A candidate of digits and plain punctuation (`PLAIN`) ends where all that begin inside it end. All numbers
+   have the same score, and one inside another is dropped; so as soon as one region takes the whole
+   candidate, the others need not be asked.
+5. Every other window goes to a matcher like the library's (`phone.matcher`), which tries only where a number
+   of its region may begin.
+
+The library gives a text up after a number of tries. Where a text has so many digits that this could happen,
+the tries are counted, region by region (`_long`), so that the result is still the library's.
 
 Cost: 25 microseconds for a number that was never seen; 100 in a list with nothing but blanks between.
 Source: https://github.com/daviddrysdale/python-phonenumbers
@@ -61,45 +67,54 @@ from headrace.pipelines.stages.pii.phone.validity import (
 Span = tuple[int, int]
 REMEMBERED = 1 << 16
 AROUND = 64  # characters looked at in one go
-SAFE = 10_000  # characters in which the matcher cannot come to its last try
-FEW = 30  # runs of digits in which it cannot: 22 times over, seven tries and two for each of 15 characters
+SAFE = 10_000  # characters: in a shorter text the matcher cannot use up its tries
+FEW = 30  # runs of digits: with fewer it cannot either (22 times over, 7 tries, and 2 for 15 characters each)
 DIGITS = re.compile(r"\d+")
-# What the matcher refuses next to a number, as far as it cannot be part of a candidate: letters but for x,
-# which stands between digits, and behind a number but for those with which an extension begins.
+# What must not stand directly before or behind a number. The matcher refuses letters there. Left out are
+# those that may belong to the candidate: x, which may stand between digits, and behind a number the letters
+# with which an extension ("ext", "anexo") begins.
 BEFORE = r"(?<![\dA-WYZa-wyz%$])"
 BEHIND = r"(?![\dB-DF-HJ-WYZb-df-hj-wyz%$])"
 BETWEEN = rf"[{PUNCTUATION}X#＃Ｘ]"
 LABEL = "(?:;ext|e?xt|ｅ?ｘｔ|доб|anexo|int|ｉｎｔ)"
 CROSS = "[xｘ#＃~～]"
 EXTENSION = rf"(?:{CROSS}|;ext=|e?xt(?:ensi(?:o.?|ó))?n?|ｅ?ｘｔｎ?|доб|anexo|int|ｉｎｔ)"
-# Where letters of a candidate may count as digits (a label behind one or two digits, or three times x), more
-# than `BETWEEN` stands between them, or a candidate ends and another begins among digits (an extension has at
-# most 9 or 20, a candidate at most 21 groups of 20).
+# Numbers that the regions' patterns do not see, because they are spelled in an odd way. In these the matcher
+# may
+# - count letters as digits: a label ("ext") behind one or two digits, or three times x;
+# - read on over more than `BETWEEN` allows between two digits;
+# - end a candidate, and begin the next, in the middle of digits: an extension has at most 9 or 20 of them, a
+#   candidate at most 21 groups of 20.
 ODD = (
     rf"\d[ \u00a0\t,]*{EXTENSION}[:.．]?[ \u00a0\t,-]*\d{{10}}"
     rf"|(?<!\d)(?:\d{BETWEEN}*(?:\d{BETWEEN}*)?[ \u00a0\t,]*{LABEL}|(?:\d{BETWEEN}*){{41}}"
     rf"|\d[ \u00a0\t,]*{CROSS}[:.．]?[ \u00a0,-]*[:．\t,]|\d[ \u00a0]*[\t,][ \u00a0\t,]*{CROSS})"
     rf"|x(?:[{PUNCTUATION}\d]*x){{2}}"
 )
-# Candidates whose end is the end of all that begin inside them.
+# Candidates of digits and plain punctuation: any candidate that begins inside one ends where it ends.
 PLAIN = re.compile(r"[+(\[]*\d{1,20}(?:[-. ()\[\]/]{1,4}\d{1,20}){0,19}")
 
-# A number that the matcher finds follows a gate from its first digit or plus on, so it begins at a place that
-# its region's gate, or that of numbers with a plus, took. Not so where letters may count as digits or part an
-# extension (`WILD`, for which there is `ODD`), nor in a candidate that begins or ends among digits, before
-# and behind which the gates want none: the matcher cuts runs of more than 20 digits (`CUT`).
+# A number begins where the pattern of its region, or that of numbers with a plus, could match: at its first
+# digit or its plus. There are two exceptions:
+# - `WILD`: other characters than digits and plain punctuation. Letters may count as digits there, or begin an
+#   extension; `ODD` is the pattern for these.
+# - `CUT`: more than 20 digits in a row. The matcher cuts such a run, and a candidate then begins or ends
+#   beside a digit, where the patterns want none.
 WILD = re.compile(r"[^-. ()\[\]/+\d]")
 CUT = re.compile(r"\d{21}")
 
-ABROAD_BIT, ODD_BIT, HOME = 1, 2, 2  # bits of the gates; those of the regions follow from the last one on
-ANY = ABROAD_BIT | ODD_BIT
-LONGEST = next(match.end() for match in library._PATTERN.finditer("0" * 9999))  # digits of a candidate
+# Bits of a place: a number with a plus, an odd one, then one bit for each region, from bit number `HOME` on.
+ABROAD_BIT, ODD_BIT, HOME = 1, 2, 2
+ANY = ABROAD_BIT | ODD_BIT  # with either of these, all regions are asked
+# The most digits in a row that the library takes for one candidate.
+LONGEST = next(match.end() for match in library._PATTERN.finditer("0" * 9999))
 
 
 def gates(regions: tuple[str, ...]) -> list[Pattern]:
-    """Patterns of which each number that the matcher finds follows one.
+    """Three patterns; every number that the matcher finds in one of the regions matches at least one of them.
 
-    Dialled from abroad, spelled in an odd way, and dialled at home: for these alone `region_gate` says more.
+    Numbers with a plus; numbers spelled in an odd way (`ODD`); and numbers as they are dialled at home, by
+    how many digits they have alone. Where the last one could match, `region_gate` says in which regions.
     """
     fewest = fewest_abroad()
     home = [fewest_digits()[phonenumbers.country_code_for_region(r)] for r in regions if _metadata(r)]
@@ -112,7 +127,7 @@ def gates(regions: tuple[str, ...]) -> list[Pattern]:
 
 
 def region_gate(region: str) -> Pattern | None:
-    """Pattern of the numbers as they may be dialled in `region`; null for a region that is unknown."""
+    """Pattern of all numbers as they may be dialled in `region`; None for a region that is unknown."""
     metadata = _metadata(region)
     if metadata is None:
         return None
@@ -125,7 +140,7 @@ def _metadata(region: str) -> Any:
 
 
 def _home(metadata: Any) -> str:
-    """Digits of the valid numbers of a region's country as they may be dialled at home."""
+    """Pattern of the digits of all valid numbers of a region's country, as they may be dialled at home."""
     code = metadata.country_code
     numbers = []
     for region in phonenumbers.COUNTRY_CODE_TO_REGION_CODE[code]:
@@ -151,7 +166,7 @@ class Phones:
         self.verdict = functools.lru_cache(REMEMBERED)(self._verdict)
 
     def forget(self) -> None:
-        """Forget all numbers that were met."""
+        """Empty the caches, so that the next number costs what the first one did."""
         self.window.cache_clear()
         self.verdict.cache_clear()
         for region in filter(None, map(dialled, self.regions)):
@@ -162,7 +177,7 @@ class Phones:
         tries.cache_clear()
 
     def spans(self, text: str, places: Iterable[tuple[int, int]]) -> list[Span]:
-        """Spans of numbers in `text`; `places` are (character, bits of the gates accepted there)."""
+        """Spans of numbers in `text`; `places` are (character, bits of what could match there)."""
         places = list(places)
         if len(text) > SAFE and _tries(text, [at for at, _ in places]) >= TRIES:
             return self._long(text, places)
@@ -178,7 +193,7 @@ class Phones:
         return spans + self._in_window(text, start, stop, inside)
 
     def _in_window(self, text: str, start: int, stop: int, places: list[tuple[int, int]]) -> list[Span]:
-        """Spans in the window ``start:stop``."""
+        """Spans in the window ``start:stop``; `places` are those inside it."""
         if not places:
             return []
         spans: list[Span] = []
@@ -186,11 +201,11 @@ class Phones:
         begins = [place for place, _ in places]
         while cut or at <= begins[-1]:
             while cut and at + LONGEST < stop and text[at : at + LONGEST + 1].isdecimal():
-                at += LONGEST  # a candidate of so many digits is no number
+                at += LONGEST  # so many digits in a row are a candidate by themselves, and no number
             match = library._PATTERN.search(text, at, stop)
             if match is None:
                 break
-            begun = ANY if cut else 0  # inside of digits, where no place is: all regions may
+            begun = ANY if cut else 0  # it begins among digits, where no pattern could match: ask all regions
             first, at = match.span()
             candidate, lead, second = match.group(), first, None
             run = candidate.isdecimal()
@@ -219,14 +234,20 @@ class Phones:
         return spans
 
     def _run(self, text: str, start: int, stop: int, whole: int) -> Iterable[Span]:
-        """Spans in a candidate of nothing but digits, which is a number as a whole or has none."""
+        """Spans in a candidate of digits alone, which is a number as a whole or holds none.
+
+        `whole`: bits of the regions that may take it.
+        """
         if stop - start > LIMIT:
             return ()
         before = text[start - 1] if start else ""
         return self.verdict(before, text[start:stop], text[stop : stop + AFTER], whole, whole)
 
     def _long(self, text: str, places: list[tuple[int, int]]) -> list[Span]:
-        """Spans in a text in which the matcher may come to its last try, which is counted for each region."""
+        """Spans in a text in which the matcher may use up its tries, which are counted for each region.
+
+        A region that has none left finds nothing more, as in the library.
+        """
         left = dict.fromkeys(self.regions, TRIES)
         begins = {region: self._begins(region, places) for region in self.regions}
         spans: list[Span] = []
@@ -267,12 +288,15 @@ class Phones:
         return spans
 
     def _spent(self, text: str, start: int, stop: int) -> int:
-        """Tries for the candidate ``start:stop`` if there is no number in it."""
+        """How many tries the candidate ``start:stop`` costs where it holds no number."""
         candidate = text[start:stop]
         return 1 if is_stamp(candidate, text[stop : stop + AFTER]) else tries(candidate)
 
     def _window(self, text: str, start: int, stop: int, places: tuple[tuple[int, int], ...]) -> list[Span]:
-        """Spans by a matcher a region; what is outside ``start:stop`` is only there to be looked at."""
+        """Spans in ``start:stop``, by one matcher for each region that may find one there.
+
+        What stands outside is only looked at, to see what a number is next to.
+        """
         spans: set[Span] = set()
         met: Met = {}
         tame = not WILD.search(text, start, stop)
@@ -291,7 +315,11 @@ class Phones:
         return [place for place, accepted in places if accepted & taken]
 
     def _verdict(self, before: str, candidate: str, behind: str, whole: int, some: int) -> tuple[Span, ...]:
-        """Spans in a `PLAIN` candidate; regions whose bit is in `whole` may take it as a whole."""
+        """Spans in a `PLAIN` candidate, from its own beginning.
+
+        before, behind: what stands next to it. whole: bits of the regions that may take it as a whole. some:
+        bits of those that may take a part of it.
+        """
         run = candidate.isdecimal()
         if not run and is_stamp(candidate, behind):
             return ()
@@ -300,7 +328,7 @@ class Phones:
             return ((0, len(candidate)),)
         spans: set[Span] = set()
         if run:
-            return ()  # the matcher goes on with parts of it, and there are none
+            return ()  # the matcher would try parts of it, and a run of digits has none
         met: Met = {}
         for region in self._regions(some):
             for match in Matcher(text, region, self.leniency, met=met):
@@ -317,7 +345,8 @@ class Phones:
             return anywhere and stands_free(text, candidate, start)
         for region in self._regions(bits):
             known = dialled(region) if digits is not None and len(digits) > 2 else None
-            taken = known.takes(digits) if known and digits else None  # most are none: no matcher is made
+            # Most candidates are no number, and this says so without making a matcher.
+            taken = known.takes(digits) if known and digits else None
             if taken is None:
                 taken = Matcher(text, region, self.leniency)._parse_and_verify(candidate, start) is not None
             elif taken:
@@ -334,8 +363,10 @@ class Phones:
 
 
 def _tries(text: str, places: list[int]) -> int:
-    """At most how many tries the matcher needs in `text`: each candidate as a whole and in parts, and again
-    behind every number that is found in it; 0 where few digits stand together, which cannot need many."""
+    """How many tries the matcher needs in `text` at most; 0 where it has so few digits that they suffice.
+
+    Each candidate is tried as a whole and in parts, and what is left of it again behind every number found.
+    """
     needed = 0
     if len(DIGITS.findall(text)) < FEW:
         return needed

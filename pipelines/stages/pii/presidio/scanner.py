@@ -1,18 +1,25 @@
-"""The findings of Presidio's recognisers, by trying their patterns only where they could match.
+"""Gives exactly what Presidio's recognisers find, but tries a pattern only where it could match.
 
-What: all patterns become one automaton (`automaton.machine`) that is run over the Arrow buffer
-(`kernels.scan`). It says from which characters which pattern could match; there, and nowhere else, the
-pattern itself is tried, on the same text, so that it sees what is around. Trying the places in order, and
-none inside a match, is what a search does. What Presidio makes of matches follows: checksums, duplicates
-removed inside a recogniser, scores raised by context words (`presidio.context`), duplicates removed
-again. Telephone numbers have no pattern but a library: `phone.scanner`.
+In: texts as one Arrow array. Out: findings (span, entity, score, recogniser) by text, those of
+`AnalyzerEngine.analyze` to the last score.
 
-Exact: findings are those of `AnalyzerEngine.analyze`, to the last score. Nothing here knows Presidio's
-patterns; they are read when the process starts. A recogniser that cannot be read (another class, a pattern
-beyond what the automaton understands) is asked about whole texts, with a warning.
+How, in this order:
 
-Cost: the automaton some 130 MB/s; then some 10 microseconds a match. To set a process up takes 2 CPU seconds,
-half of them imports; it learns the automaton's states on the way, some tenths of a second altogether.
+1. All patterns become one automaton (`automaton.machine`). It reads the Arrow buffer (`kernels.scan`) and
+   says at which characters which pattern could match. It may name a character too many, never one too few.
+2. At these characters, and nowhere else, the pattern itself is tried on the whole text, so that it sees what
+   stands around. They are tried from left to right, and none inside a match: that is what a search does.
+3. With the matches goes on what Presidio does with them: checksums are tested, duplicates within a
+   recogniser go, words nearby raise scores (`presidio.context`), and duplicates go once more.
+4. Telephone numbers have no pattern; a library finds them (`phone.scanner`).
+
+Nothing here is written for a certain pattern of Presidio's: all are read when the process starts. A
+recogniser that cannot be read (of another class, or with a pattern that the automaton does not understand) is
+asked about whole texts instead, and a warning says so.
+
+Cost: the automaton runs at some 130 MB/s; then some 10 microseconds a match. Setting a process up takes 2 CPU
+seconds, half of them imports, and the automaton's states are worked out when a text first needs them, which
+takes some tenths of a second altogether.
 """
 
 import functools
@@ -47,7 +54,7 @@ Result = tuple[int, int, float, str, int]  # start, end, score, entity, number o
 
 
 class Findings(NamedTuple):
-    """Findings of many texts, ``findings[i]`` of text ``rows[i]``, and why a text could not be examined."""
+    """Findings in many texts: ``findings[i]`` is in text ``rows[i]``. `failures`: why a text has none."""
 
     rows: list[int]
     findings: list[Finding]
@@ -55,7 +62,10 @@ class Findings(NamedTuple):
 
 
 class Scanner:
-    """All recognisers of Presidio's default registry, or those that are given."""
+    """Finds what the recognisers of Presidio's default registry find, or those that are given.
+
+    `context`: whether words nearby raise scores.
+    """
 
     def __init__(self, *, context: bool, recognizers: list[Any] | None = None) -> None:
         self.watch = quiet()
@@ -96,22 +106,23 @@ class Scanner:
         self.shortening = {one.owner for one in self.searched if one.parts}
 
     def forget(self) -> None:
-        """Forget numbers and words that were met, as at the start of a process."""
+        """Empty the caches of numbers and words, so that the next text costs what the first one did."""
         if self.words:
             self.words.stretch.cache_clear()
         if self.phone:
             self.phone[1].forget()
 
     def find(self, texts: pa.Array) -> Findings:
-        """Findings of all texts (large_string[N]) in order; equal texts are examined once."""
+        """Findings in all texts (large_string[N]), by text; of equal texts one is examined for all."""
         places = self.places(texts)
         inside = zip(places.start.tolist(), places.accepted.tolist(), strict=True)
         return examined(by_row(texts, places.row, list(inside), everywhere=bool(self.whole)), self._examine)
 
     def places(self, texts: pa.Array) -> Places:
-        """Where which pattern could match; the bits above those of the patterns are of telephone numbers.
+        """Where which pattern could match: bit `i` of `accepted` stands for pattern `i` of `searched`.
 
-        There the first three are `pii_phone.gates`; for the last of them those of the regions follow.
+        The bits above those stand for telephone numbers, as `phone.scanner` reads them: dialled from abroad,
+        spelled in an odd way, and one for each region in which it may be dialled at home.
         """
         places = _joined([_scanned(texts, character, machine) for character, machine in self.machines])
         shift = len(self.searched)
@@ -126,7 +137,7 @@ class Scanner:
         return Places(places.row[kept], places.start[kept], places.stop[kept], accepted[kept])
 
     def _examine(self, text: str, places: list[tuple[int, int]]) -> list[Finding]:
-        """Findings in one text, sorted by place; `places` are (character, bits).
+        """Findings in one text, sorted; `places` are (character, bits of what could match there).
 
         Raises: whatever a recogniser raises; RanOutOfTimeError.
         """
@@ -147,12 +158,14 @@ class Scanner:
         )
 
     def _matches(self, text: str, places: list[tuple[int, int]]) -> list[Result]:
-        """Results of all recognisers, each's duplicates removed."""
+        """Results of all recognisers; within each of them duplicates are removed."""
         shift = len(self.searched)
         below = (1 << shift) - 1
         ends: dict[int, int] = {}
         found: dict[int, list[Result]] = {}
-        busy, free = 0, len(text)  # patterns that go on, and where the first of them ends
+        # Bits of the patterns whose last match reaches beyond `start` (they are not tried inside it), and
+        # where the first of these matches ends.
+        busy, free = 0, len(text)
         for start, bits in places:
             if start >= free:
                 ends = {at: end for at, end in ends.items() if end > start}
@@ -185,7 +198,11 @@ class Scanner:
         return every
 
     def _run(self, text: str, start: int, one: Searched, results: list[Result]) -> int:
-        """Put what a pattern finds inside the run that begins at `start` into `results`; where it ends."""
+        """Search with a pattern inside a run of characters, and put what it finds into `results`.
+
+        Of such a pattern ("letters, then a dot") the automaton names only the beginning of a run, `start`,
+        not every character in it. Returns where the search ended, `start` where nothing was found.
+        """
         characters, most = one.run or (frozenset(), 0)
         end: int = start
         while True:
@@ -197,7 +214,8 @@ class Scanner:
                 ahead = text[start : start + most + 1]
                 if len(ahead) <= most or not all(c in characters for c in ahead):
                     return end
-                match = one.search(text, start + 1)  # the run is longer than the pattern takes
+                # The run is longer than the pattern can match from its beginning: search on inside it.
+                match = one.search(text, start + 1)
                 if match is None or not all(c in characters for c in text[start : match.start()]):
                     return end
                 start = match.start()
@@ -206,9 +224,9 @@ class Scanner:
                 return end
 
     def _judge(self, one: Searched, match: Any, results: list[Result]) -> None:
-        """Put what Presidio's recognisers make of a match into `results`."""
+        """Do with a match what Presidio's recognisers do, checksums too; a result of no score is left out."""
         start, end = match.span()
-        if one.parts:  # the longest of its groups that is valid
+        if one.parts:  # a bank account: the longest run of its groups whose checksum is right
             groups = range(len(match.groups()), 0, -1)
             ends = [match.end(group) if match.end(group) > 0 else end for group in groups]
         else:
@@ -225,7 +243,7 @@ class Scanner:
                 return
 
     def _raised(self, text: str, results: list[Result], words: Words) -> list[Result]:
-        """`results` with the scores of those that have a context word nearby raised."""
+        """`results`, with a higher score for those that have a context word of their recogniser nearby."""
         owners = words.owners_in(text, {result[4] for result in results})
         if not owners:
             return results
@@ -245,7 +263,9 @@ class Scanner:
 
 @contextmanager
 def _uncollected() -> Iterator[None]:
-    """Without looking for cycles of garbage, a tenth of the time: findings make none, Presidio is large."""
+    """Without the search for garbage in cycles: findings make none, and Presidio is so large that the search
+    takes a tenth of the time.
+    """
     collects = gc.isenabled()
     gc.disable()
     try:
@@ -262,7 +282,10 @@ def scanner(context: bool) -> Scanner:
 
 
 def _machines(graph: Graph, added: list[Added]) -> list[tuple[str | None, Machine]]:
-    """Automata, each with a character that a text must have for it."""
+    """The automata of the patterns, each with a character without which none of its patterns can match.
+
+    A text without that character is not read by it; None: there is no such character.
+    """
     groups: dict[str | None, list[int]] = {}
     for one in added:
         groups.setdefault(graph.needed(one), []).extend(one.starts)
@@ -270,13 +293,13 @@ def _machines(graph: Graph, added: list[Added]) -> list[tuple[str | None, Machin
 
 
 def _machine(pattern: Pattern, symbols: Symbols) -> Machine:
-    """Automaton of a pattern of digits, which may be any script's."""
+    """The automaton of one pattern of digits; digits of all scripts count."""
     graph = Graph(symbols)
     return Machine(graph, graph.pattern(0, pattern).starts, values=True)
 
 
 def _scanned(texts: pa.Array, character: str | None, machine: Machine) -> Places:
-    """Places of an automaton in the texts that hold `character`."""
+    """What an automaton accepts in those texts that hold `character`, in all where it is None."""
     if character is None:
         return scan(texts, machine.tables, machine.learn)
     rows = np.flatnonzero(
@@ -287,14 +310,14 @@ def _scanned(texts: pa.Array, character: str | None, machine: Machine) -> Places
 
 
 def _joined(parts: list[Places]) -> Places:
-    """All places in order of (row, start)."""
+    """The places of several automata as one list, in the order of row and start."""
     columns = [np.concatenate(column) for column in zip(*parts, strict=True)]
     order = np.lexsort((columns[1], columns[0])) if len(parts) > 1 else slice(None)
     return Places(*(column[order] for column in columns))
 
 
 def _dialled(regions: tuple[str, ...]) -> dict[Pattern, int]:
-    """Patterns of the regions' numbers, with the bits of the regions that each stands for."""
+    """Patterns of numbers dialled at home; regions with the same pattern share it. The value: their bits."""
     bits: dict[Pattern, int] = {}
     for at, region in enumerate(regions):
         gate = region_gate(region)
@@ -324,7 +347,10 @@ def examined(
     rows: Iterable[tuple[int, str, list[tuple[int, int]]]],
     examine: Callable[[str, list[tuple[int, int]]], list[Finding]],
 ) -> Findings:
-    """What `examine` finds in texts at their places; equal texts are examined once."""
+    """What `examine` finds in texts at their places; of equal texts one is examined for all.
+
+    A text on which it raises is in `failures`, with the type of the error alone: a message may quote it.
+    """
     found = Findings([], [], {})
     known: dict[str, list[Finding]] = {}
     with _uncollected():
@@ -346,7 +372,7 @@ def _asked(recognizer: Any, at: int, entities: list[str], text: str) -> list[Res
 
 
 def _kept(results: list[Result]) -> list[Result]:
-    """Results without those that lie in one of the same entity with no lower score."""
+    """Results without those that lie inside another of the same entity whose score is as high or higher."""
     if len(results) < 2:
         return results
     unique = list({result[:4]: result for result in results}.values())
@@ -359,7 +385,7 @@ def _kept(results: list[Result]) -> list[Result]:
             entity, active = result[3], []
         start, end, score = result[:3]
         for one in active:
-            if end <= one[1] and score <= one[2]:  # none begins behind it
+            if end <= one[1] and score <= one[2]:  # `one` begins no later: results come by their start
                 break
         else:
             kept.append(result)

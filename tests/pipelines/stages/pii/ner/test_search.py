@@ -318,10 +318,12 @@ def test_a_hub_name_is_read_from_the_cache(
     (of / "refs/main").write_text("0123456789")
     ner = Ner(engine="transformers", model="some/names")
     assert ner_search.unused(ner) == []
-    assert ner_models.mark(ner) == ner_models.mark(ner.model_copy(update={"model": models["transformers"]}))
+    assert ner_models.digest(ner) == ner_models.digest(
+        ner.model_copy(update={"model": models["transformers"]})
+    )
     (of / "snapshots/0123456789/model.safetensors").unlink()  # as by a tool that wanted the rest alone
     with pytest.raises(ModelError, match=r"'some/names' .*safetensors|could not be fetched"):
-        ner_models.mark(ner)
+        ner_models.digest(ner)
 
 
 def test_a_directory_that_is_no_model_is_refused(tmp_path: Path, models: dict[str, str]) -> None:
@@ -374,11 +376,11 @@ def test_engine_and_model_go_together(given: dict[str, str]) -> None:
 def test_a_mark_says_what_a_model_is(tmp_path: Path, models: dict[str, str], ner: Ner) -> None:
     moved = Path(shutil.copytree(str(ner.model), tmp_path / "moved"))
     here, there = ner, ner.model_copy(update={"model": str(moved)})
-    assert ner_models.mark(here) == ner_models.mark(there)
+    assert ner_models.digest(here) == ner_models.digest(there)
     changed = moved / ("meta.json" if ner.engine == "spacy" else "config.json")
     changed.write_text(changed.read_text() + "\n")
-    assert ner_models.mark(here)[0] != ner_models.mark(there)[0]
-    assert ner_models.mark(here)[1:] == ner_models.mark(there)[1:]
+    assert ner_models.digest(here)[0] != ner_models.digest(there)[0]
+    assert ner_models.digest(here)[1:] == ner_models.digest(there)[1:]
 
 
 # Pools.
@@ -510,7 +512,7 @@ def test_actors_change_nothing_and_names_are_gone(
     assert_names_are_gone(folder / "run")
     covered = one["pii_coverage"]
     assert (covered["names"], covered["engine"], covered["model"]) == ("model", "spacy", models["spacy"])
-    assert covered["mark"] == ner_models.mark(Ner(engine="spacy", model=models["spacy"]))
+    assert covered["mark"] == ner_models.digest(Ner(engine="spacy", model=models["spacy"]))
     assert "Names: found by the spacy model" in (folder / "run/report.html").read_text()
 
 
