@@ -1,4 +1,4 @@
-"""This process: one thread a library, a garbage collector at rest, and small work that needs no other.
+"""What a worker process does to itself before it works: one thread a library, a garbage collector at rest.
 
 Ray is not imported here, so that whoever only reads what a pass has written need not load it.
 """
@@ -6,10 +6,7 @@ Ray is not imported here, so that whoever only reads what a pass has written nee
 import functools
 import gc
 import os
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any
 
-HERE = 256 * 2**20
 # One thread a task: parallelism comes from Ray, and results must not depend on thread counts.
 THREADS = {
     "OMP_NUM_THREADS": "1",
@@ -34,16 +31,3 @@ def single_threaded() -> None:
 
     pa.set_cpu_count(1)
     pa.set_io_thread_count(4)
-
-
-def each(function: Callable[[Any], Any], items: Sequence[Any], *, name: str, size: int) -> Iterator[Any]:
-    """`function` over `items`, results in their order: here where `size` bytes are few, else as Ray tasks.
-
-    Starting Ray takes longer than reading up to `HERE` bytes.
-    """
-    if size <= HERE:
-        return map(function, items)
-    from headrace.cluster import session, stream
-
-    session.start(1)
-    return stream.each(function, items, workers=session.cpus(), name=name)

@@ -111,8 +111,7 @@ def _prepared(path: str, overrides: list[str] | None) -> Any:
     rundir.reachable(loaded)
     from headrace.pipelines.passes import summary
 
-    if "digest" not in summary.read(loaded.output):
-        raise OutputError(f"nothing is prepared in {loaded.output!r}; run `headrace prepare {path}` first")
+    summary.require_prepared(loaded.output)
     return loaded
 
 

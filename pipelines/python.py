@@ -16,7 +16,6 @@ import polars as pl
 import pyarrow as pa
 
 from headrace.cluster import storage
-from headrace.cluster.errors import OutputError
 from headrace.pipelines import flow, rundir, schema
 from headrace.pipelines import recipe as recipes
 from headrace.pipelines.commands import check as checks
@@ -98,8 +97,7 @@ def open(run_directory: str | os.PathLike[str]) -> "Run":
     """
     path = os.fspath(run_directory)
     storage.probe(path)
-    if "digest" not in summary.read(path):
-        raise OutputError(f"nothing is prepared in {path!r}; run `headrace prepare` on its recipe first")
+    summary.require_prepared(path)
     return Run(path)
 
 
@@ -289,7 +287,7 @@ def _prepared(given: Given) -> Recipe:
     """The recipe of a run that has been prepared. Raises: OutputError where it has not."""
     loaded = _recipe(given)
     rundir.reachable(loaded)
-    open(loaded.output)
+    summary.require_prepared(loaded.output)
     return loaded
 
 

@@ -4,12 +4,11 @@ Unknown keys are refused with the nearest known one named, values with the key's
 are never part of a recipe: storage takes them from the environment.
 """
 
-import re
 from collections.abc import Iterable, Sequence
-from typing import Annotated, Any
+from typing import Any
 
 import yaml
-from pydantic import BaseModel, BeforeValidator, Field, ValidationError
+from pydantic import BaseModel, ByteSize, Field, ValidationError
 
 from headrace.cluster import storage
 from headrace.cluster.errors import RecipeError
@@ -27,21 +26,7 @@ from headrace.pipelines.stages.tokenise.config import Config as Tokenise
 from headrace.pipelines.train.config import Config as Train
 
 FORMAT = 2  # of the run directory; another number is refused
-UNITS = {"": 1, "B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "KIB": 2**10, "MIB": 2**20, "GIB": 2**30}
 LEAST_FRAGMENT = 2**12
-
-
-def _size(value: object) -> object:
-    """Bytes from a number with a unit ("256KiB"); anything else is left to pydantic."""
-    if not isinstance(value, str):
-        return value
-    found = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([A-Za-z]*)\s*", value)
-    if not found or found[2].upper() not in UNITS:
-        raise ValueError("not a size; write bytes or a number with a unit, such as 256KiB or 32MiB")
-    return int(float(found[1]) * UNITS[found[2].upper()])
-
-
-Size = Annotated[int, BeforeValidator(_size)]
 
 
 class Quarantine(Section):
@@ -67,7 +52,7 @@ class Recipe(Section):
     """Most tasks at once; left out: the cluster's CPUs. Changes nothing in the output."""
     seed: int = 0
     """Everything random is seeded from it."""
-    fragment_size: Size = Field(32 * 2**20, ge=LEAST_FRAGMENT)
+    fragment_size: ByteSize = Field(ByteSize(32 * 2**20), ge=LEAST_FRAGMENT)
     """Bytes of input a unit of work; also `256KiB`, `32MiB`."""
     quarantine: Quarantine = Quarantine()
     clean: Clean = Clean()

@@ -5,7 +5,7 @@ Cost: reads `packed/` once; in tasks, where it is large.
 
 from functools import partial
 
-from headrace.cluster import process
+from headrace.cluster import here
 from headrace.cluster.errors import OutputError
 from headrace.pipelines.passes.digest import digest as digest_of
 from headrace.pipelines.passes.digest import files
@@ -16,4 +16,4 @@ def digest(run: str) -> str:
     shards = files(run)
     if not shards:
         raise OutputError(f"nothing is packed in {run!r}; run `headrace prepare` on its recipe first")
-    return digest_of(run, partial(process.each, size=sum(entry.size for _, entry in shards)))
+    return digest_of(run, partial(here.each, size=sum(entry.size for _, entry in shards)))

@@ -7,7 +7,7 @@ from importlib.metadata import version
 from typing import Any
 
 from headrace.cluster import ledger, storage
-from headrace.cluster.errors import BooksError
+from headrace.cluster.errors import BooksError, OutputError
 from headrace.pipelines import books
 from headrace.pipelines.passes import parts, units
 from headrace.pipelines.rundir import Run
@@ -126,6 +126,12 @@ def write(path: str, section: dict[str, Any]) -> dict[str, Any]:
     whole = {**read(path), **section}
     storage.put(storage.join(path, "run.json"), json.dumps(whole, indent=1, ensure_ascii=False).encode())
     return whole
+
+
+def require_prepared(path: str) -> None:
+    """Raises: OutputError where run directory `path` has not been prepared to the end."""
+    if "digest" not in read(path):
+        raise OutputError(f"nothing is prepared in {path!r}; run `headrace prepare` on its recipe first")
 
 
 def read(path: str) -> dict[str, Any]:

@@ -34,7 +34,7 @@ def test_everything_but_output_and_sources_may_be_left_out(file: Path) -> None:
         ("quarantine: {xyzzy: 1}", "unknown key 'quarantine.xyzzy'; known keys: limit, text"),
         ("workers: none", "'workers': Input should be a valid integer"),
         ("workers: 0", "'workers': Input should be greater than or equal to 1 (is 0)"),
-        ("fragment_size: 3 bananas", "'fragment_size': Value error, not a size"),
+        ("fragment_size: 3 bananas", "'fragment_size': could not interpret byte unit: bananas"),
         ("fragment_size: 1KiB", "'fragment_size': Input should be greater than or equal to 4096 (is 1024)"),
     ],
 )
