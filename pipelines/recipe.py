@@ -52,7 +52,7 @@ class Recipe(Section):
     """Most tasks at once; left out: the cluster's CPUs. Changes nothing in the output."""
     seed: int = 0
     """Everything random is seeded from it."""
-    fragment_size: ByteSize = Field(ByteSize(32 * 2**20), ge=LEAST_FRAGMENT)
+    fragment_size: ByteSize = Field(32 * 2**20, ge=LEAST_FRAGMENT, validate_default=True)
     """Bytes of input a unit of work; also `256KiB`, `32MiB`."""
     quarantine: Quarantine = Quarantine()
     clean: Clean = Clean()

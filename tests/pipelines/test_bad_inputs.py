@@ -141,7 +141,7 @@ def test_commands_that_need_a_run_say_which_comes_first(tmp_path: Path) -> None:
     run = str(tmp_path / "run")
     for command in ("train", "evaluate", "report"):
         message = refusal([command, path])
-        assert message == f"nothing is prepared in {run!r}; run `headrace prepare {path}` first"
+        assert message == f"nothing is prepared in {run!r}; run `headrace prepare` on its recipe first"
     assert "is not a run directory" in refusal(["status", path])
 
 

@@ -35,7 +35,7 @@ def test_everything_but_output_and_sources_may_be_left_out(file: Path) -> None:
         ("workers: none", "'workers': Input should be a valid integer"),
         ("workers: 0", "'workers': Input should be greater than or equal to 1 (is 0)"),
         ("fragment_size: 3 bananas", "'fragment_size': could not interpret byte unit: bananas"),
-        ("fragment_size: 1KiB", "'fragment_size': Input should be greater than or equal to 4096 (is 1024)"),
+        ("fragment_size: 1KiB", "'fragment_size': Input should be greater than or equal to 4096 (is '1KiB')"),
     ],
 )
 def test_a_wrong_key_or_value_is_named_with_its_path(file: Path, text: str, told: str) -> None:
