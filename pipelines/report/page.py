@@ -278,6 +278,7 @@ def _duplicates(run_directory: str, run: Run, recipe: str | None) -> dict[str, A
     }
     return {
         "counts": counts,
+        "signatures": told.get("signatures"),
         "removed": sum(counts.get(rule, 0) for rule in ("exact", "near", "sketch")),
         "alarms": _alarms(told, _number(recipe, "alarm")),
         "threshold": used,
