@@ -21,7 +21,8 @@ TILE = 1024  # rows a tile: 8 kB of 64-bit signatures
 LEAST = 1 << 24  # pairs below which a thread of its own does not pay
 LEAST_ROWS = 1 << 16  # the same for rows times tables
 MOST_TABLES = 4096  # of an exact search
-TABLE_ROW = 64.0  # what a table takes for a row, in comparisons
+TABLE_ROW = 64.0  # what a table takes for a row, in comparisons of a tile
+LOOPED = 4.0  # and a comparison in a bucket
 NEAR = 6  # rows of one bucket that are this close are compared in vectors
 RUN = 64  # rows at a time
 FINE = 11  # bits of the bucket that are told apart within a part: some thousand rows
@@ -56,7 +57,7 @@ def covering(n: int, bits: int, max_distance: int) -> NDArray[np.uint64]:
         if tables > MOST_TABLES:
             break
         sampled = (blocks - max_distance) * (bits // blocks)
-        cost = tables * n * (TABLE_ROW + n / 2**sampled)
+        cost = tables * n * (TABLE_ROW + LOOPED * n / 2**sampled)
         if cost < least:
             least, chosen = cost, blocks
     if not chosen:

@@ -196,8 +196,8 @@ def main() -> None:
     place = (datetime.now(UTC).date(), commit(), processor(), threads)
     measures = [
         measure_recall(options.pairs),
-        *map(measure_faiss, options.faiss),
         *map(measure_ways, options.documents),
+        *map(measure_faiss, options.faiss),
     ]
     with options.out.open("w", newline="") as file:
         writer = csv.writer(file)

@@ -60,6 +60,7 @@ def test_exact_by_tables(words: int, distance: int, monkeypatch: pytest.MonkeyPa
     np.testing.assert_array_equal(hamming_pairs(signatures, distance), plain)
     monkeypatch.setattr(cpu, "MOST_TABLES", 4096)
     monkeypatch.setattr(cpu, "TABLE_ROW", 0.0)
+    monkeypatch.setattr(cpu, "LOOPED", 0.0)
     assert len(cpu.covering(len(signatures), 64 * words, distance))
     np.testing.assert_array_equal(hamming_pairs(signatures, distance), plain)
 

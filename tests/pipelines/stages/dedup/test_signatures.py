@@ -103,7 +103,7 @@ def test_above_95_the_same_rows_go_as_by_bands(kind: str) -> None:
     gone = {way: in_memory.duplicates(pa.array(texts), Config(candidates=way)).to_pylist() for way in WAYS}
     rows = {way: {r["removed"]: r for r in found} for way, found in gone.items()}
     alike = {r["removed"] for r in gone["bands"] if r["similarity"] >= 0.95}
-    assert len(alike) > 5
+    assert len(alike) >= 5
     for way in ("simhash", "both"):
         assert alike <= rows[way].keys()
         assert all(rows[way][row]["similarity"] >= 0.95 for row in alike)
