@@ -332,10 +332,13 @@ def own_cause(error: BaseException) -> HeadraceError | None:
 
 
 def each(
-    function: Callable[[Item], Result], items: Iterable[Item], *, workers: int, name: str
+    function: Callable[[Item], Result], items: Iterable[Item], *, workers: int, name: str, gpus: float = 0
 ) -> Iterator[Result]:
-    """`function` over `items` as Ray tasks, at most `workers` at once; results in the items' order."""
-    remote = ray.remote(num_cpus=1, max_retries=3)(_call).options(name=name)
+    """`function` over `items` as Ray tasks, at most `workers` at once; results in the items' order.
+
+    gpus: that each task holds.
+    """
+    remote = ray.remote(num_cpus=1, num_gpus=gpus, max_retries=3)(_call).options(name=name)
     waiting = deque(enumerate(items))
     running: dict[Any, int] = {}
     ready: dict[int, Result] = {}

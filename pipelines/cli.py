@@ -8,7 +8,7 @@ import os
 import sys
 import traceback
 import warnings
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Annotated, Any, Literal
 
@@ -231,21 +231,32 @@ def lookup(
     text: Annotated[str, typer.Argument(metavar="TEXT|FILE", help="A text, or a file that holds one.")],
     count: Annotated[int, typer.Option(min=1, help="Most rows to show.")] = 5,
     least: Annotated[float, typer.Option(min=0, max=1, help="Least similarity of a row shown.")] = 0.3,
+    distance: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            max=64,
+            help="Rows whose SimHash lies so many bits away at most, instead of by `least`.",
+        ),
+    ] = None,
     json_lines: Json = False,
 ) -> None:
     """Is this text, or one like it, among the rows that a run kept?"""
-    from headrace.cluster import session, storage
+    from headrace.cluster import here, storage
     from headrace.pipelines.commands import lookup as looking
 
     storage.probe(run_path)
-    session.start(1)
     mode = choose(json_lines=json_lines)
-    each = partial(_tasks, workers=session.cpus())
-    hits = looking.lookup(run_path, looking.read(text), count=count, least=least, each=each)
+    asked = looking.read(text)
+    if distance is None:
+        hits = looking.lookup(run_path, asked, count=count, least=least, each=here.each)
+    else:
+        hits = looking.within(run_path, asked, distance=distance, count=count, each=here.each)
     for line in looking.told(hits):
         say(mode, "lookup", line.text, **line.fields)
     if not hits:
-        say(mode, "lookup", f"no row is like it by {least:g} or more")
+        how = f"is like it by {least:g} or more" if distance is None else f"lies within {distance} bits of it"
+        say(mode, "lookup", f"no row {how}")
 
 
 @app.command()
@@ -262,13 +273,6 @@ def fingerprints(
         storage.probe(path)
     line = fingerprints.export(run_path, directory)
     say(choose(json_lines=json_lines), "fingerprints", line.text, **line.fields)
-
-
-def _tasks(function: Callable[[Any], Any], items: Iterable[Any], *, name: str, workers: int) -> Iterator[Any]:
-    """Run tasks on Ray, at most `workers` at once."""
-    from headrace.cluster import stream
-
-    return stream.each(function, items, workers=workers, name=name)
 
 
 @app.command()

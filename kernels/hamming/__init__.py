@@ -1,7 +1,7 @@
 """All pairs of signatures within a Hamming distance: exactly, or by sampled-bit tables.
 
-Exact (`recall` 1): every pair is compared, in tiles that stay in cache. Quadratic; a second for some
-hundred thousand 64-bit signatures.
+Exact (`recall` 1): every pair is compared, or, on CPUs where that costs less, those that agree in one of
+so many tables that no near pair can differ in all of them.
 
 Tables (`recall` below 1): each table groups the signatures by a sample of their bits, and compares within
 the groups. A pair at distance d agrees on B sampled bits of W with the chance p = C(W - d, B) / C(W, B);
@@ -11,7 +11,8 @@ at exactly `max_distance` is found (nearer ones are found more surely). The choi
 the answer is always the same. Cost: linear in N x T while signatures are spread; 24 bytes a signature.
 
 A table gives a pair only if no earlier table groups it, so tables are independent tasks whose results
-join without duplicates: `hamming_tables` plans, `hamming_table` runs one.
+join without duplicates: `hamming_tables` plans, `hamming_table` runs one. Where very many signatures stand
+close together (texts of one template), pairs grow with the square of the crowd: `crowd` bounds them.
 
 A GPU gives the same pairs (`kernels.dispatch` says when it is taken); signatures that lie on one already,
 in buckets, go through `kernels.hamming.gpu.pairs_in_buckets`.
@@ -28,6 +29,7 @@ from numpy.typing import NDArray
 from headrace.kernels.dispatch import Implementation, choose
 
 Words = NDArray[np.uint64]
+EQUAL = "signatures must be distinct: group equal ones before"
 
 
 def hamming_pairs(
@@ -45,7 +47,8 @@ def hamming_pairs(
         pairs = choose(__name__, implementation).all_pairs(words, max_distance)
     else:
         masks = hamming_tables(len(words), words.shape[1] * 64, max_distance, recall)
-        pairs = choose(__name__, implementation).table_pairs(words, masks, 0, len(masks), max_distance)
+        run = choose(__name__, implementation).table_pairs
+        pairs = run(words, masks, 0, len(masks), max_distance, max(len(words), 1))
     ordered: NDArray[np.int64] = pairs[np.lexsort((pairs[:, 1], pairs[:, 0]))]
     return ordered
 
@@ -76,31 +79,49 @@ def hamming_tables(n: int, bits: int, max_distance: int, recall: float) -> Words
 
 
 def hamming_table(
-    signatures: Words, masks: Words, table: int, max_distance: int, *, implementation: Implementation = "auto"
+    signatures: Words,
+    masks: Words,
+    table: int,
+    max_distance: int,
+    *,
+    crowd: int | None = None,
+    implementation: Implementation = "auto",
 ) -> NDArray[np.int64]:
     """Pairs that table number `table` of `masks` is the first to find: ``-> int64[M, 2]``, i < j, ascending.
 
-    `masks` are those of `hamming_tables`; the union over all tables is `hamming_pairs`.
+    `masks` are those of `hamming_tables`; the union over all tables is `hamming_pairs`. With `crowd`, of the
+    signatures that agree in the table's bits only the first `crowd` are compared with all behind them.
 
-    Raises: ValueError as `hamming_pairs`, or for a table that `masks` has not.
+    Raises: ValueError for equal signatures (told by the first table), a negative distance, a `crowd` below 1
+    or a table that `masks` has not.
     """
-    words = _checked(signatures, max_distance)
+    words = _words(signatures, max_distance)
     if not 0 <= table < len(masks):
         raise ValueError(f"table must be 0..{len(masks) - 1}, got {table}")
-    pairs = choose(__name__, implementation).table_pairs(words, masks, table, table + 1, max_distance)
+    if crowd is not None and crowd < 1:
+        raise ValueError(f"crowd must be 1 or more, got {crowd}")
+    run = choose(__name__, implementation).table_pairs
+    pairs = run(words, masks, table, table + 1, max_distance, crowd or max(len(words), 1))
+    # Whatever the bits, equal signatures are a pair of the first table: sorting all for each would cost more.
+    if np.any((words[pairs[:, 0]] == words[pairs[:, 1]]).all(axis=1)):
+        raise ValueError(EQUAL)
     ordered: NDArray[np.int64] = pairs[np.lexsort((pairs[:, 1], pairs[:, 0]))]
     return ordered
 
 
-def _checked(signatures: Words, max_distance: int) -> Words:
+def _words(signatures: Words, max_distance: int) -> Words:
     words = np.ascontiguousarray(signatures, np.uint64)
-    words = words.reshape(len(words), -1) if words.size else words.reshape(0, 1)
     if max_distance < 0:
         raise ValueError(f"max_distance must not be negative, got {max_distance}")
+    return words.reshape(len(words), -1) if words.size else words.reshape(0, 1)
+
+
+def _checked(signatures: Words, max_distance: int) -> Words:
+    words = _words(signatures, max_distance)
     ordered = np.sort(words[:, 0]) if words.shape[1] == 1 else words[np.lexsort(words.T)]
     same = ordered[1:] == ordered[:-1]
     if np.any(same if same.ndim == 1 else same.all(axis=1)):
-        raise ValueError("signatures must be distinct: group equal ones before")
+        raise ValueError(EQUAL)
     return words
 
 

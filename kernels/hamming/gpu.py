@@ -33,11 +33,19 @@ def all_pairs(words: NDArray[np.uint64], max_distance: int) -> NDArray[np.int64]
 
 
 def table_pairs(
-    words: NDArray[np.uint64], masks: NDArray[np.uint64], first: int, last: int, max_distance: int
+    words: NDArray[np.uint64],
+    masks: NDArray[np.uint64],
+    first: int,
+    last: int,
+    max_distance: int,
+    crowd: int,
 ) -> NDArray[np.int64]:
-    """Pairs that agree on the bits of a mask of ``masks[first:last]`` and on those of no earlier mask."""
+    """Pairs that agree on the bits of a mask of ``masks[first:last]`` and on those of no earlier mask.
+
+    Of the rows that agree on its bits only the first `crowd` are paired with those behind them.
+    """
     rows, sampled = _send(words), _send(masks)
-    found = [_table(rows, sampled, table, max_distance) for table in range(first, last)]
+    found = [_table(rows, sampled, table, max_distance, crowd) for table in range(first, last)]
     return _fetch(torch.cat(found))
 
 
@@ -54,13 +62,19 @@ def pairs_in_buckets(words: torch.Tensor, starts: torch.Tensor, max_distance: in
     return _within(words.view(torch.int64), ends, every, max_distance)
 
 
-def _table(words: torch.Tensor, masks: torch.Tensor, table: int, max_distance: int) -> torch.Tensor:
+def _table(
+    words: torch.Tensor, masks: torch.Tensor, table: int, max_distance: int, crowd: int
+) -> torch.Tensor:
     key = torch.zeros(len(words), dtype=torch.int64, device=words.device)
     for word in range(words.shape[1]):
         key = (key + (words[:, word] & masks[table, word])) * MULTIPLIER
-    key, order = key.sort()
+    key, order = key.sort(stable=True)
     # Unequal samples with one key of 64 bits share a bucket, and are parted by what looks at the pairs.
-    pairs = _within(words[order], torch.searchsorted(key, key, right=True), order, max_distance)
+    ends = torch.searchsorted(key, key, right=True)
+    if crowd < len(words):
+        every = torch.arange(len(words), device=words.device)
+        ends = torch.where(every - torch.searchsorted(key, key) < crowd, ends, every + 1)
+    pairs = _within(words[order], ends, order, max_distance)
     keep = torch.empty(len(pairs), dtype=torch.bool, device=words.device)
     if len(pairs):
         found_first[(triton.cdiv(len(pairs), BLOCK),)](

@@ -17,15 +17,27 @@ def all_pairs(words: NDArray[np.uint64], max_distance: int) -> NDArray[np.int64]
 
 
 def table_pairs(
-    words: NDArray[np.uint64], masks: NDArray[np.uint64], first: int, last: int, max_distance: int
+    words: NDArray[np.uint64],
+    masks: NDArray[np.uint64],
+    first: int,
+    last: int,
+    max_distance: int,
+    crowd: int,
 ) -> NDArray[np.int64]:
-    """Pairs that agree on the bits of a mask of ``masks[first:last]`` and on those of no earlier mask."""
+    """Pairs that agree on the bits of a mask of ``masks[first:last]`` and on those of no earlier mask.
+
+    Of the rows that agree on its bits only the first `crowd` are paired with those behind them.
+    """
     values, samples = [_number(row) for row in words], [_number(row) for row in masks]
     kept = []
     for i, j in all_pairs(words, max_distance).tolist():
         difference = values[i] ^ values[j]
         agreeing = [t for t, sample in enumerate(samples) if difference & sample == 0]
-        if agreeing and first <= agreeing[0] < last:
+        if not agreeing or not first <= agreeing[0] < last:
+            continue
+        sample = samples[agreeing[0]]
+        before = sum((values[i] ^ value) & sample == 0 for value in values[:i])
+        if before < crowd:
             kept.append((i, j))
     return np.array(kept, np.int64).reshape(-1, 2)
 

@@ -47,6 +47,12 @@ def _counts(report: dict[str, Any]) -> Iterator[Line]:
     if report["alike"]:
         text = f"  {report['alike']:,} of them have the same short answer to another question"
         yield Line(text, {"alike": report["alike"]})
+    if signatures := report.get("signatures"):
+        text = (
+            f"looked for by SimHash, within {signatures['distance']} of 64 bits: "
+            f"{signatures['recall']:g} of the pairs just so far apart are found, of nearer ones more"
+        )
+        yield Line(text, {"signatures": signatures})
     if report["capped"]:
         text = (
             f"{report['capped']:,} blocks were too large to compare all with all (templates or one cluster)"

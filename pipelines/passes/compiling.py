@@ -27,6 +27,7 @@ STAGES = (
     "dedup.candidates",
     "dedup.decide",
     "dedup.passages",
+    "dedup.signatures",
     "fingerprint.stage",
     "split.stage",
     "tokenise.decode",

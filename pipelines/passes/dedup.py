@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import partial
 from typing import Any
 
-from headrace.cluster import ledger, storage, stream
+from headrace.cluster import ledger, session, storage, stream
 from headrace.cluster.errors import GateError
 from headrace.pipelines.console import Mode, Progress, say
 from headrace.pipelines.passes import pack_worker as packed
@@ -14,6 +14,7 @@ from headrace.pipelines.passes.units import config_key, say_skipped, versions, w
 from headrace.pipelines.rundir import Run
 from headrace.pipelines.stages.dedup import against, passages
 from headrace.pipelines.stages.dedup import stage as dedup
+from headrace.pipelines.stages.dedup.config import Config
 from headrace.pipelines.stages.dedup.steps import passages as passage_tasks
 from headrace.pipelines.stages.dedup.steps import run as dedup_tasks
 from headrace.pipelines.stages.split import stage as split
@@ -33,6 +34,7 @@ def deduplicate(run: Run, records: Sequence[ledger.Record], mode: Mode) -> ledge
         config_key(split, recipe.split),
         [recipe.seed, sorted(run.epochs.items())],
         versions(("pyarrow", "numba")),
+        *([] if recipe.dedup.candidates == "bands" else [recipe.dedup.candidates]),
     )
     held = ledger.load(run.path, parts.DEDUP).get("all")
     if held is not None and held["key"] == key:
@@ -53,6 +55,7 @@ def deduplicate(run: Run, records: Sequence[ledger.Record], mode: Mode) -> ledge
             each=each,
             firsts=firsts,
             corpora=corpora,
+            each_table=partial(each, gpus=1) if _on_gpus(recipe.dedup) else None,
         )
         assign = partial(
             split.assign, config=recipe.split, seed=recipe.seed, rows=report["rows"], firsts=firsts
@@ -66,6 +69,11 @@ def deduplicate(run: Run, records: Sequence[ledger.Record], mode: Mode) -> ledge
     record = {"key": key, "stages": stages, "report": report, "sides": sides, "marks": marks}
     ledger.commit(run.path, parts.DEDUP, "all", record)
     return record
+
+
+def _on_gpus(config: Config) -> bool:
+    """Whether tables of signatures are made on GPUs: `dedup.device`, as for sketching."""
+    return config.device != "cpu" and session.gpus() > 0
 
 
 def alarm(run: Run, duplicates: ledger.Record, mode: Mode) -> None:
@@ -89,10 +97,17 @@ def alarm(run: Run, duplicates: ledger.Record, mode: Mode) -> None:
 
 
 def _each(
-    function: Callable[[Any], Any], items: Iterable[Any], *, name: str, workers: int, spent: list[float]
+    function: Callable[[Any], Any],
+    items: Iterable[Any],
+    *,
+    name: str,
+    workers: int,
+    spent: list[float],
+    gpus: float = 0,
 ) -> Iterator[Any]:
     """`stream.each`, adding the CPU seconds of every task to `spent`."""
-    for result, seconds in stream.each(partial(_measured, function), items, workers=workers, name=name):
+    measured = partial(_measured, function)
+    for result, seconds in stream.each(measured, items, workers=workers, name=name, gpus=gpus):
         spent.append(seconds)
         yield result
 

@@ -273,6 +273,7 @@ def _duplicates(run_directory: str, run: Run, recipe: str | None) -> dict[str, A
     }
     return {
         "counts": counts,
+        "signatures": duplicates.get("signatures"),
         "removed": sum(counts.get(rule, 0) for rule in ("exact", "near", "sketch")),
         "alarms": _alarms(duplicates, _number(recipe, "alarm")),
         "threshold": used,

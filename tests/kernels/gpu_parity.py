@@ -225,6 +225,20 @@ def test_one_table() -> None:
         np.testing.assert_array_equal(ours, plain)
 
 
+@pytest.mark.parametrize("crowd", [1, 3])
+def test_one_table_with_a_crowd(crowd: int) -> None:
+    """Eight varying bits, and a second word on which all bits must agree."""
+    values = np.random.default_rng(4).permutation(np.arange(120, dtype=np.uint64))
+    signatures = np.column_stack([values, values % np.uint64(2)])
+    masks = hamming_tables(len(signatures), 64, 4, 0.9)
+    masks = np.column_stack([masks, np.full(len(masks), 2**64 - 1, np.uint64)])
+    for table in (0, 1):
+        ours = hamming_table(signatures, masks, table, 4, crowd=crowd, implementation="gpu")
+        plain = hamming_table(signatures, masks, table, 4, crowd=crowd, implementation="reference")
+        np.testing.assert_array_equal(ours, plain)
+        assert table or len(ours)
+
+
 def test_few_signatures() -> None:
     for recall in (1.0, 0.9):
         for signatures in (np.empty(0, np.uint64), np.array([5], np.uint64)):

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from headrace.kernels import hamming_pairs, hamming_table, hamming_tables
+from headrace.kernels.hamming import cpu
 
 
 def planted(n: int, words: int, distance: int, seed: int) -> NDArray[np.uint64]:
@@ -51,6 +52,29 @@ def test_exact_over_many_tiles() -> None:
     np.testing.assert_array_equal(pairs, expected)
 
 
+@pytest.mark.parametrize(("words", "distance"), [(1, 0), (1, 3), (1, 5), (2, 4)])
+def test_exact_by_tables(words: int, distance: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    signatures = planted(400, words, max(distance, 1), 9)
+    plain = hamming_pairs(signatures, distance, implementation="reference")
+    monkeypatch.setattr(cpu, "MOST_TABLES", 0)
+    np.testing.assert_array_equal(hamming_pairs(signatures, distance), plain)
+    monkeypatch.setattr(cpu, "MOST_TABLES", 4096)
+    monkeypatch.setattr(cpu, "TABLE_ROW", 0.0)
+    monkeypatch.setattr(cpu, "LOOPED", 0.0)
+    assert len(cpu.covering(len(signatures), 64 * words, distance))
+    np.testing.assert_array_equal(hamming_pairs(signatures, distance), plain)
+
+
+@pytest.mark.parametrize(("n", "distance"), [(10_000, 3), (1_000_000, 3), (1_000_000, 8)])
+def test_tables_of_an_exact_search_cover_every_difference(n: int, distance: int) -> None:
+    masks = cpu.covering(n, 64, distance)[:, 0]
+    assert len(masks)
+    for _ in range(200):
+        places = np.random.default_rng(_).permutation(64)[:distance]
+        difference = np.bitwise_or.reduce(np.uint64(1) << places.astype(np.uint64))
+        assert (masks & difference == 0).any()
+
+
 def test_tables_join_to_the_whole() -> None:
     signatures = planted(2000, 1, 7, 5)[:, 0]
     masks = hamming_tables(len(signatures), 64, 8, 0.95)
@@ -61,6 +85,41 @@ def test_tables_join_to_the_whole() -> None:
     np.testing.assert_array_equal(joined[np.lexsort((joined[:, 1], joined[:, 0]))], whole)
     plain = hamming_table(signatures[:300], masks, 2, 8, implementation="reference")
     np.testing.assert_array_equal(hamming_table(signatures[:300], masks, 2, 8), plain)
+
+
+@given(
+    st.sets(st.integers(0, 2**10 - 1), max_size=60),
+    st.integers(0, 6),
+    st.sampled_from([1, 2, 7]),
+    st.sampled_from([1, 2]),
+)
+def test_of_a_crowd_the_first_are_compared(values: set[int], distance: int, crowd: int, words: int) -> None:
+    signatures = np.array(sorted(values, key=hash), np.uint64).reshape(-1, 1)
+    masks = hamming_tables(len(signatures), 64, distance, 0.9)
+    if words == 2:  # a second word on which all bits must agree
+        signatures = np.column_stack([signatures, signatures[:, 0] % np.uint64(2)])
+        masks = np.column_stack([masks, np.full(len(masks), 2**64 - 1, np.uint64)])
+    for table in range(len(masks)):
+        fast, plain = (
+            hamming_table(signatures, masks, table, distance, crowd=crowd, implementation=name)  # type: ignore[arg-type]
+            for name in ("cpu", "reference")
+        )
+        np.testing.assert_array_equal(fast, plain)
+
+
+def test_a_crowd_is_linear() -> None:
+    """Twenty bits at the end of 64: a table groups those that agree in the few of them that it samples."""
+    signatures = np.random.default_rng(2).permutation(np.arange(4096, dtype=np.uint64))
+    masks = np.array([[2**64 - 2**20], [2**40]], np.uint64)
+    pairs = hamming_table(signatures, masks, 0, 64, crowd=3)
+    assert len(pairs) == sum(4096 - 1 - leader for leader in range(3))
+    assert set(pairs[:, 0].tolist()) == {0, 1, 2}
+    assert len(hamming_table(signatures, masks, 1, 64, crowd=3)) == 0
+    small = signatures[:300]
+    np.testing.assert_array_equal(
+        hamming_table(small, masks, 0, 64, crowd=3),
+        hamming_table(small, masks, 0, 64, crowd=3, implementation="reference"),
+    )
 
 
 @pytest.mark.parametrize(("words", "recall"), [(1, 0.9), (1, 0.99), (2, 0.95)])
@@ -100,3 +159,7 @@ def test_refuses() -> None:
     masks = hamming_tables(10, 64, 3, 0.9)
     with pytest.raises(ValueError, match="table"):
         hamming_table(np.array([1], np.uint64), masks, len(masks), 3)
+    with pytest.raises(ValueError, match="crowd"):
+        hamming_table(np.array([1], np.uint64), masks, 0, 3, crowd=0)
+    with pytest.raises(ValueError, match="distinct"):
+        hamming_table(np.array([1, 2, 1], np.uint64), masks, 0, 3)

@@ -17,6 +17,8 @@ from headrace.pipelines.stages.dedup import candidates, decide
 from headrace.pipelines.stages.dedup.config import Config
 from headrace.pipelines.stages.fingerprint import stage as fingerprint
 
+SIGNATURE = fingerprint.BANDS  # number of the band whose key is the SimHash; see `signatures`
+LONG = np.uint64(2**64 - 1)  # stands for the exact key of a long part
 Columns = dict[str, NDArray[Any]]
 
 
@@ -109,13 +111,19 @@ def candidate_pairs(rows: Rows, representative: NDArray[np.bool_], config: Confi
     def some(names: Sequence[str], chosen: NDArray[np.int64] | None = None) -> Columns:
         if chosen is not None:
             return {name: rows.at(name, chosen) for name in names}
-        return {name: rows[name] if "_band_" in name else shared[name] for name in names}
+        return {name: shared[name] if name in shared else rows[name] for name in names}
 
     shared |= {name: rows[name] for name in OF_ALL_BANDS}
-    bands = range(fingerprint.BANDS if config.near else 0)
     with ThreadPoolExecutor(threads()) as pool:
-        found = pool.map(lambda k: band_pairs(some, representative, k, config)[0], bands)
+        found = pool.map(lambda k: band_pairs(some, representative, k, config)[0], bands(config))
         return candidates.unique(list(found))
+
+
+def bands(config: Config) -> list[int]:
+    """Bands whose blocks give candidates: those of MinHash, the SimHash, or both."""
+    minhash = [*range(fingerprint.BANDS)] if config.candidates != "simhash" else []
+    simhash = [SIGNATURE] if config.candidates != "bands" else []
+    return minhash + simhash if config.near else []
 
 
 def band_pairs(
@@ -140,7 +148,10 @@ class Blocks(NamedTuple):
 
 def band_columns(k: int) -> list[str]:
     """Columns of fingerprints from which `blocks_of` makes blocks of band k."""
-    kinds = ("features", "key", f"band_{k}", *(f"sketch_{w}" for w in range(fingerprint.WORDS)))
+    kinds = ["features", "key", *(f"sketch_{w}" for w in range(fingerprint.WORDS))]
+    if k == SIGNATURE:
+        return ["simhash", *(f"{part}_{kind}" for part in fingerprint.PARTS for kind in kinds)]
+    kinds.append(f"band_{k}")
     return [f"{part}_{kind}" for part in fingerprint.PARTS for kind in kinds]
 
 
@@ -148,14 +159,28 @@ def blocks_of(held: Columns, k: int, config: Config) -> Blocks:
     """Blocks of band k of the rows whose columns are given."""
     prompt_long = held["prompt_features"] >= config.min_features
     answer_long = held["answer_features"] >= config.min_features
-    keys = (held["prompt_key"], held["answer_key"])
-    bands = (held[f"prompt_band_{k}"], held[f"answer_band_{k}"])
-    key = candidates.block_keys(bands, keys, (prompt_long, answer_long))
+    if k == SIGNATURE:
+        mixed = np.maximum(candidates.mix(held["simhash"], meeting(held, config)), np.uint64(1))
+        key = np.where(prompt_long | answer_long, mixed, np.uint64(0))
+    else:
+        keys = (held["prompt_key"], held["answer_key"])
+        both = (held[f"prompt_band_{k}"], held[f"answer_band_{k}"])
+        key = candidates.block_keys(both, keys, (prompt_long, answer_long))
     low, high = (
         np.where(answer_long, held[f"answer_sketch_{w}"], held[f"prompt_sketch_{w}"])
         for w in range(fingerprint.WORDS)
     )
     return Blocks(key, low, high, prompt_long.astype(np.uint8) | answer_long.astype(np.uint8) << np.uint8(1))
+
+
+def meeting(held: Columns, config: Config) -> NDArray[np.uint64]:
+    """Hash of what two rows must have in common to be alike at all: which parts are long, and the exact keys
+    of those that are not."""
+    prompt, answer = (
+        np.where(held[f"{part}_features"] >= config.min_features, LONG, held[f"{part}_key"])
+        for part in fingerprint.PARTS
+    )
+    return candidates.mix(prompt, answer)
 
 
 def pairs_of(

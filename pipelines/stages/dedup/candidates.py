@@ -89,7 +89,7 @@ def pairs(
     starts, sizes = _runs(blocks[order])
     small = sizes <= LARGEST
     found = [_neighbours(order, starts[small], sizes[small], 0, LARGEST, *sketches)]
-    large, owner = _members(order, starts[~small], sizes[~small])
+    large, owner = members(order, starts[~small], sizes[~small])
     keys = refine(large) if len(large) else np.zeros((0, 0), np.uint64)
     capped = 0
     for j in range(keys.shape[1]):
@@ -99,7 +99,7 @@ def pairs(
         small = sizes <= LARGEST
         found.append(_neighbours(large[place], starts[small], sizes[small], 0, LARGEST, *sketches))
         found.append(_neighbours(large[place], starts[~small], sizes[~small], FIRST, 0, *sketches))
-        template, block = _members(place, starts[~small], sizes[~small])
+        template, block = members(place, starts[~small], sizes[~small])
         following = [keys[template, (j + step) % keys.shape[1]] for step in (1, 2, 3)]
         alike = large[template[np.lexsort((*reversed(following), block))]]
         starts = np.concatenate([[0], np.cumsum(sizes[~small])])[:-1]
@@ -161,7 +161,7 @@ def _runs(keys: U64) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     return starts[sizes > 1], sizes[sizes > 1]
 
 
-def _members(
+def members(
     order: NDArray[np.int64], starts: NDArray[np.int64], sizes: NDArray[np.int64]
 ) -> tuple[NDArray[np.int64], U64]:
     """Rows of the runs, one run after the other, and the number of the run of each."""
@@ -171,7 +171,7 @@ def _members(
 
 
 @njit(cache=True, nogil=True)
-def _agree(low, high, a, b):  # type: ignore[no-untyped-def]
+def agree(low, high, a, b):  # type: ignore[no-untyped-def]
     """Bins of 32 in which two sketches have the same four bits."""
     x, y = low[a] ^ low[b], high[a] ^ high[b]
     x |= x >> S2
@@ -196,7 +196,7 @@ def _neighbours(order, starts, sizes, first, before, low, high, least):  # type:
                 if i - begin >= first and i < j - before:
                     continue
                 a, b = min(order[i], order[j]), max(order[i], order[j])
-                if _agree(low, high, a, b) >= least:
+                if agree(low, high, a, b) >= least:
                     out[at] = np.uint64(a) << S32 | np.uint64(b)
                     at += 1
     return out[:at].copy()

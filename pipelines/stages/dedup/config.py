@@ -36,6 +36,11 @@ class Config(Section):
     compare and equal, what differs in the other counts double (.8 asks for .9), and beside a very short
     answer ("true") only the same prompt goes: others are listed as alike and share a side of the split. Below
     .7 many pairs are never looked at: see `candidates` for the share that is found."""
+    candidates: Literal["bands", "simhash", "both"] = "bands"
+    """How rows that may be alike are found; all of them are then compared by their texts. bands: rows that
+    share a band of the MinHash of a part, .985 of the pairs at a similarity of .80, nearly all above .85.
+    simhash: rows whose SimHashes differ in few bits of 64 (up to 12, by `threshold`), nearly all pairs above
+    .9, some 9 of 10 at .80, fewer of texts that share a template. both: what either finds."""
     margin: float = Field(0.05, ge=0, lt=1)
     """Pairs this far below the threshold are listed as borderline, and share a side of the split."""
     min_features: int = Field(160, ge=1, le=KEYED)

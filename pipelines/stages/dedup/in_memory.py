@@ -1,11 +1,24 @@
 """Duplicates among texts in memory, by the same steps and with the same answer as pass 2."""
 
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from itertools import chain
+
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
+from headrace.kernels.dispatch import threads
 from headrace.pipelines import schema
-from headrace.pipelines.stages.dedup import decide, verify
-from headrace.pipelines.stages.dedup.blocks import Rows, candidate_pairs, exact_copies, short_equal
+from headrace.pipelines.stages.dedup import candidates, decide, signatures, verify
+from headrace.pipelines.stages.dedup.blocks import (
+    SIGNATURE,
+    Rows,
+    band_columns,
+    candidate_pairs,
+    exact_copies,
+    short_equal,
+)
 from headrace.pipelines.stages.dedup.config import Config
 from headrace.pipelines.stages.dedup.stage import removed_table, rule_of_copies
 from headrace.pipelines.stages.fingerprint import stage as fingerprint
@@ -28,7 +41,7 @@ def matched(table: pa.Table, config: Config) -> tuple[Rows, decide.Matches]:
     """All that is alike among the fingerprinted rows of `table`, and the rows by rank."""
     rows = Rows(table)
     exact, representative = exact_copies(rows)
-    pairs = candidate_pairs(rows, representative, config)
+    pairs = all_candidates(rows, representative, config)
     concerned, local = np.unique(pairs, return_inverse=True)
     measured = verify.similarities(
         table.select(verify.COLUMNS).take(pa.array(rows.place[concerned])),
@@ -39,6 +52,24 @@ def matched(table: pa.Table, config: Config) -> tuple[Rows, decide.Matches]:
     equal = short_equal(rows, representative, config)
     rule = np.where(measured.alike, decide.ALIKE, decide.NEAR).astype(np.int8)
     return rows, decide.Matches.of(exact, equal, pairs, measured.similarity, rule)
+
+
+def all_candidates(rows: Rows, representative: NDArray[np.bool_], config: Config) -> decide.Pairs:
+    """Pairs worth verifying, by bands, SimHash or both, each once."""
+    pairs = candidate_pairs(rows, representative, config)
+    if not signatures.wanted(config):
+        return pairs
+    return candidates.unique(chain([pairs], near_signatures(rows, representative, config)))
+
+
+def near_signatures(rows: Rows, representative: NDArray[np.bool_], config: Config) -> Iterator[decide.Pairs]:
+    """Candidate pairs of each table of signatures; as many tables at a time as there are cores."""
+    ranks = np.flatnonzero(representative)
+    held = {name: rows.at(name, ranks) for name in band_columns(SIGNATURE)}
+    found = signatures.distinct(signatures.signed(held, ranks, config))
+    masks = signatures.tables(len(found.words), config)
+    with ThreadPoolExecutor(threads()) as pool:
+        yield from pool.map(lambda table: signatures.pairs(found, masks, table, config), range(len(masks)))
 
 
 def as_rows(texts: pa.Array) -> pa.Table:

@@ -130,6 +130,66 @@ def test_lookup_finds_a_text_again_and_what_is_like_it(finished: Finished, tmp_p
     assert [x["text"] for x in nothing] == ["no row is like it by 0.3 or more"]
 
 
+def test_lookup_by_simhash(finished: Finished, tmp_path: Path) -> None:
+    gone = {r["removed"] for r in table(finished.path, "removed")}
+    kept = [r for r in rows(finished.path, "prepared") if r["row_id"] not in gone]
+    row = max(kept, key=lambda r: r["size"])
+    sides: tuple[list[str], list[str]] = ([], [])
+    for message in row["messages"]:
+        sides[message["role"] in ("assistant", "text")].append(message["content"])
+    whole = "\n".join([*sides[0], *sides[1]])
+    near = lines(["lookup", str(finished.path), whole, "--distance", "3"])
+    found = [x for x in near if "row_id" in x]
+    assert (found[0]["row_id"], found[0]["part"]) == (row["row_id"], "row")
+    assert found[0]["similarity"] > 0.9
+    signatures = {r["row_id"]: r["simhash"] for r in kept}
+    far = [
+        x
+        for x in lines(["lookup", str(finished.path), whole, "--distance", "40", "--count", "5"])
+        if "row_id" in x
+    ]
+    assert len(far) == 5
+    assert [x["distance"] for x in far] == sorted(x["distance"] for x in far)
+    for hit in far:  # the text lies `found[0]["distance"]` bits from the row itself
+        apart = (signatures[hit["row_id"]] ^ row["simhash"]).bit_count()
+        assert abs(apart - hit["distance"]) <= found[0]["distance"]
+    nothing = lines(["lookup", str(finished.path), "zzz qqq xxx " * 20, "--distance", "2"])
+    assert [x["text"] for x in nothing] == ["no row lies within 2 bits of it"]
+    code, _, err = told(["lookup", str(finished.path), "hm", "--distance", "2"])
+    assert code == 2
+    assert "the text has no SimHash" in err
+    code, _, err = told(["lookup", str(tmp_path), "anything at all", "--distance", "2"])
+    assert code == 2
+    assert "nothing is prepared" in err
+
+
+def test_a_run_without_simhashes(finished: Finished, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(finished.path, run)
+    for path in (run / "prepared").glob("*.parquet"):
+        held = storage.read_table(str(path))
+        path.unlink()
+        storage.write_table(str(path), held.drop_columns(["simhash"]))
+    code, _, err = told(["lookup", str(run), "a text that is long enough", "--distance", "2"])
+    assert code == 2
+    assert "holds no SimHashes; run `headrace prepare`" in err
+
+
+def test_candidates_by_simhash_repeat_pass_2_and_say_so(finished: Finished, tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    shutil.copytree(finished.path, run)
+    data = make(Path(finished.recipe).parent / "in", run, dedup={"candidates": "simhash"})
+    code, _, err = told(["prepare", save(tmp_path / "a.yaml", data)])
+    assert (code, err) == (0, "")
+    found = json.loads((run / "run.json").read_bytes())["duplicates"]
+    assert (found["signatures"]["distance"], found["signatures"]["recall"]) == (12, 0.95)
+    assert found["exact"] == finished.json["duplicates"]["exact"]
+    assert found["near"] > 0.9 * finished.json["duplicates"]["near"]
+    said = lines(["duplicates", str(run), "--pairs", "0", "--borderline", "0"])
+    assert [x["signatures"]["distance"] for x in said if "signatures" in x] == [12]
+    assert "looked for by SimHash, within 12 of 64 bits" in (run / "report.html").read_text()
+
+
 def test_a_run_drops_what_an_earlier_run_and_its_fingerprints_hold(
     finished: Finished, tmp_path: Path
 ) -> None:

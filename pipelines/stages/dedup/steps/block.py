@@ -14,9 +14,8 @@ from numpy.typing import NDArray
 
 from headrace.cluster import storage
 from headrace.pipelines.stages.dedup import decide
-from headrace.pipelines.stages.dedup.blocks import Blocks, Columns, band_columns, blocks_of, pairs_of
+from headrace.pipelines.stages.dedup.blocks import Blocks, Columns, band_columns, bands, blocks_of, pairs_of
 from headrace.pipelines.stages.dedup.config import Config
-from headrace.pipelines.stages.fingerprint import stage as fingerprint
 
 PARTITION = 2**23  # rows that one blocking task looks at, about
 RANGE_GROUP = 65_536  # rows of a row group in tables that are read by range
@@ -27,7 +26,7 @@ def scatter(item: tuple[int, str], work: str, config: Config, partitions: int) -
     number, path = item
     ranks = storage.read_table(storage.join(work, f"ranks-{number}.parquet"))
     representative = ranks["representative"].to_numpy()
-    for k in range(fingerprint.BANDS):
+    for k in bands(config):
         table = storage.read_table(path, band_columns(k))
         blocks = blocks_of({name: table[name].to_numpy() for name in table.column_names}, k, config)
         rows = np.flatnonzero(representative & (blocks.key != 0))
@@ -58,8 +57,8 @@ def block(item: tuple[int, int], staged: Sequence[str], work: str, config: Confi
         taken, at = [], []
         for number in np.unique(owner[rows]):  # a file at a time: all bands of some rows, not of all
             here = np.flatnonzero(owner[rows] == number)
-            bands = storage.read_table(staged[number], list(names))
-            taken.append(bands.take(pa.array(place[rows[here]])))
+            table = storage.read_table(staged[number], list(names))
+            taken.append(table.take(pa.array(place[rows[here]])))
             at.append(here)
         back = np.argsort(np.concatenate(at))
         columns = zip(names, pa.concat_tables(taken).columns, strict=True)

@@ -1,9 +1,10 @@
 """Pass 2 as tasks: the steps of `stage` over the files of a run.
 
 Stage the fingerprints (a task for `GROUP` files), order the rows (one task, `steps.order`), scatter
-them by block and pair them (many, `steps.block`), gather the candidate pairs (one), bring their texts
-together and compare them (many, `steps.verify`), decide (one), cluster (one), index what stays (a task
-a staged file). What one step hands to the next lies in `duplicates/work/`; the driver sees counts and paths.
+them by block and pair them (many, `steps.block`), or by SimHash (one and many, `steps.signatures`), gather
+the candidate pairs (one), bring their texts together and compare them (many, `steps.verify`), decide (one),
+cluster (one), index what stays (a task a staged file). What one step hands to the next lies in
+`duplicates/work/`; the driver sees counts and paths.
 
 Cost: ordering holds some 40 bytes a row of the run, gathering, deciding and clustering some 200 a row that
 stands in a pair or repeated group, every other task its share. Measured and extrapolated in
@@ -13,7 +14,7 @@ tests/benchmarks/COST.md.
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -22,7 +23,7 @@ from numpy.typing import NDArray
 
 from headrace.cluster import storage
 from headrace.pipelines import schema
-from headrace.pipelines.stages.dedup import against, candidates, decide, index
+from headrace.pipelines.stages.dedup import against, blocks, candidates, decide, index, signatures
 from headrace.pipelines.stages.dedup import stage as dedup
 from headrace.pipelines.stages.dedup.against import Corpus
 from headrace.pipelines.stages.dedup.config import Config
@@ -30,6 +31,7 @@ from headrace.pipelines.stages.dedup.stage import removed_table, rule_of_copies
 from headrace.pipelines.stages.dedup.steps import block as blocking
 from headrace.pipelines.stages.dedup.steps import cluster as clusters
 from headrace.pipelines.stages.dedup.steps import order as ordering
+from headrace.pipelines.stages.dedup.steps import signatures as signing
 from headrace.pipelines.stages.dedup.steps import verify as verifying
 from headrace.pipelines.stages.dedup.steps.verify import File
 from headrace.pipelines.stages.fingerprint import stage as fingerprint
@@ -58,11 +60,13 @@ def run(
     each: Each,
     firsts: Sequence[int] = (0,),
     corpora: Sequence[Corpus] = (),
+    each_table: Each | None = None,
 ) -> dict[str, Any]:
     """Find the duplicates among the rows of the prepared files at `paths` and write `output`.
 
     `order` holds the priority of each source, `firsts` the first ordinal of each plan, `corpora` what
-    the rows are compared with; `each(function, items, name=...)` runs tasks. Writes
+    the rows are compared with; `each(function, items, name=...)` runs tasks, `each_table` (left out: the
+    same) those that compare signatures. Writes
     removed.parquet, borderline.parquet, the index (see `index`), and what `split.assign`
     needs: joined.parquet (pairs that share a side), clusters.parquet, ordinals.parquet (rows of each
     fragment). Returns counts. Nothing depends on the order of the paths, nor on that in which tasks end.
@@ -75,16 +79,18 @@ def run(
     staged = list(each(partial(_stage, work=work), groups, name="dedup stage"))
     rank = partial(ordering.order, work=work, config=config, priority=order, firsts=firsts, files=files)
     first = next(each(rank, [staged], name="dedup order"))
-    bands = range(fingerprint.BANDS) if config.near and first["rows"] else range(0)
+    bands = blocks.bands(config) if first["rows"] else []
     partitions = -(-first["rows"] // blocking.PARTITION)
     scatter = partial(blocking.scatter, work=work, config=config, partitions=partitions)
     list(each(scatter, enumerate(staged) if bands else (), name="dedup scatter"))
-    blocks = [(k, p) for k in bands for p in range(partitions)]
+    parted = [(k, p) for k in bands for p in range(partitions)]
     block = partial(blocking.block, staged=staged, work=work, config=config)
-    blocked = list(each(block, blocks, name="dedup block"))
+    blocked = list(each(block, parted, name="dedup block"))
     foreign = first["foreign"]
+    signed = _signed(staged if bands else [], work, config, foreign, each, each_table or each)
+    names_of_pairs = [f"band-{k}-{p}" for k, p in parted] + signed.names
     gather = partial(verifying.gather, starts=[group[0][0] for group in groups], work=work, foreign=foreign)
-    gathered = next(each(gather, [blocks], name="dedup gather"))
+    gathered = next(each(gather, [names_of_pairs], name="dedup gather"))
     wanted = [(g, groups[g]) for g in gathered["groups"]]
     collected = list(each(partial(verifying.collect, work=work), wanted, name="dedup collect"))
     compare = partial(verifying.compare, collected=collected, work=work, config=config, ngram=ngram)
@@ -102,7 +108,36 @@ def run(
         "candidates": sum(v["pairs"] for v in verified),
         "capped": sum(b["capped"] for b in blocked),
         "indexed": sum(indexed),
+        **({"signatures": signed.report} if signatures.wanted(config) else {}),
     }
+
+
+class _Signed(NamedTuple):
+    """Names of the files of pairs that tables found, and what the report says of the search."""
+
+    names: list[str]
+    report: dict[str, Any]
+
+
+def _signed(
+    staged: Sequence[str], work: str, config: Config, foreign: int, each: Each, each_table: Each
+) -> _Signed:
+    """Find candidates by SimHash, where the recipe asks for that."""
+    if not staged or not signatures.wanted(config):
+        count = 0
+    else:
+        sign = partial(signing.sign, work=work, config=config)
+        count = int(next(each(sign, [staged], name="dedup sign")))
+    tables = len(signatures.tables(count, config))
+    near = partial(signing.near, work=work, config=config, foreign=foreign)
+    names = list(each_table(near, range(0, tables, signing.TABLES), name="dedup tables"))
+    report = {
+        "distinct": count,
+        "distance": signatures.farthest(config.threshold),
+        "recall": signatures.RECALL,
+        "tables": tables,
+    }
+    return _Signed(names, report)
 
 
 def _groups(files: Sequence[File], own: int) -> list[list[tuple[int, File]]]:

@@ -35,15 +35,13 @@ class File(NamedTuple):
     sketched: bool
 
 
-def gather(
-    blocks: Sequence[tuple[int, int]], starts: Sequence[int], work: str, foreign: int
-) -> dict[str, Any]:
-    """Candidate pairs of all blocks, once each, in chunks; and the rows that each group of files must give.
+def gather(names: Sequence[str], starts: Sequence[int], work: str, foreign: int) -> dict[str, Any]:
+    """All candidate pairs, once each, in chunks; and the rows that each group of files must give.
 
-    `starts` are the numbers of the groups' first files. Returns how many chunks there are, and which
-    groups hold wanted rows.
+    `names` are those of the files of pairs, `starts` the numbers of the groups' first files. Returns how many
+    chunks there are, and which groups hold wanted rows.
     """
-    found = (blocking.read_pairs(work, f"band-{k}-{p}") for k, p in blocks)
+    found = (blocking.read_pairs(work, name) for name in names)
     # What earlier runs hold is not judged again.
     pairs = candidates.unique(pairs[pairs[:, 1] >= foreign] for pairs in found)
     if not len(pairs):
