@@ -19,21 +19,15 @@ from headrace.pipelines.stages.dedup import passages
 from headrace.pipelines.stages.pii import stage as pii
 from headrace.pipelines.stages.pii.findings import Finding
 from headrace.pipelines.stages.tokenise import stage as tokenise
-from tests.pipelines.stages.pii.test_stage import MAIL, PHONE, Message, table
+from tests.builders import MAIL, PHONE, Turn, table
 
-SECRET = "correct horse battery staple"
 WINDOW, NONE = packed.Window(0, ("00000000-0000",), 0, 0), frozenset[str]()
 DRESSED = "425_882_8080"  # which no recogniser knows
 
 
-@pytest.fixture
-def key(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HEADRACE_PII_KEY", SECRET)
-
-
 def scanned(
     folder: Path,
-    talk: list[Message],
+    talk: list[Turn],
     said: list[str] | None = None,
     *,
     pieces: bool = False,
@@ -66,7 +60,7 @@ TALK = [("user", f"hi, {PHONE} or {MAIL} on 12/01/2020"), ("assistant", "noted")
 
 
 @pytest.mark.parametrize("kind", ["tag", "mask", "redact", "hash", "surrogate"])
-def test_what_was_issued_is_no_leak(tmp_path: Path, key: None, kind: str) -> None:
+def test_what_was_issued_is_no_leak(tmp_path: Path, pii_key: None, kind: str) -> None:
     assert scanned(tmp_path, TALK, kind=kind) == []
 
 
@@ -132,7 +126,7 @@ def test_an_exempt_role_may_stay_unexamined() -> None:
     assert list(judge.leaks(pii_gate.Message("be brief", "system", 0, [failed]))) == []
 
 
-def test_another_rows_stand_in_is_a_leak(tmp_path: Path, key: None) -> None:
+def test_another_rows_stand_in_is_a_leak(tmp_path: Path, pii_key: None) -> None:
     other = tmp_path / "other"
     assert scanned(other, [("user", PHONE), ("assistant", "x")], kind="surrogate") == []
     stand_in = storage.read_table(str(other / "prepared/part-00000000-0000.parquet"))
@@ -149,12 +143,12 @@ def test_kept_entities_and_exempt_roles_are_no_leaks(tmp_path: Path) -> None:
     assert [leak["entity"] for leak in leaks] == ["PHONE_NUMBER"]
 
 
-def test_other_gaps_are_other_words(tmp_path: Path, key: None) -> None:
+def test_other_gaps_are_other_words(tmp_path: Path, pii_key: None) -> None:
     talk = [("user", f"call {PHONE}"), ("assistant", "table | 425   | 882    | 8080 |")]
     assert scanned(tmp_path, talk) == []
 
 
-def test_a_stand_in_that_is_somebody_elses_name_is_no_leak(tmp_path: Path, key: None) -> None:
+def test_a_stand_in_that_is_somebody_elses_name_is_no_leak(tmp_path: Path, pii_key: None) -> None:
     assert scanned(tmp_path, [("user", "Hello, my name is Person."), ("assistant", "Hello")]) == []
 
 
@@ -186,7 +180,7 @@ def test_role_names_are_no_context(tmp_path: Path) -> None:
 
 
 def test_a_replaced_value_is_known_under_a_key(
-    tmp_path: Path, key: None, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, pii_key: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     said = ["hi", f"call {DRESSED}"]
     leaks = scanned(tmp_path / "with", TALK, said)

@@ -1,6 +1,6 @@
 """One part of pass 1: rows that break a stage are set apart, text that is not masked is withheld."""
 
-from types import ModuleType, SimpleNamespace
+from types import SimpleNamespace
 from typing import Any
 
 import pyarrow as pa
@@ -12,28 +12,7 @@ from hypothesis import strategies as st
 from headrace.cluster.errors import StorageError
 from headrace.pipelines import flow, schema
 from headrace.pipelines.passes import prepare_worker as prepared
-
-
-def table(texts: list[str]) -> pa.Table:
-    return schema.from_rows(
-        [
-            {
-                "row_id": i,
-                "n_records": 1,
-                "source": "s",
-                "file": "f",
-                "place": f"line {i}",
-                "messages": [{"role": "text", "content": t}],
-            }
-            for i, t in enumerate(texts)
-        ]
-    )
-
-
-def stage(apply: Any) -> ModuleType:
-    module = ModuleType("fragile")
-    module.__dict__.update(NAME="fragile", apply=apply)
-    return module
+from tests.builders import stand_in, text_table
 
 
 def breaks_on_bad(rows: pa.Table, config: Any) -> pa.Table:
@@ -43,9 +22,12 @@ def breaks_on_bad(rows: pa.Table, config: Any) -> pa.Table:
     return rows.append_column("added", pa.array([1] * rows.num_rows, pa.int64()))
 
 
+FRAGILE = stand_in("fragile", breaks_on_bad)
+
+
 @given(st.lists(st.sampled_from(["good", "bad"]), min_size=1, max_size=30))
 def test_only_the_rows_that_break_a_stage_are_quarantined(texts: list[str]) -> None:
-    after = prepared.isolated(stage(breaks_on_bad), table(texts), SimpleNamespace())
+    after = prepared.isolated(FRAGILE, text_table(texts), SimpleNamespace())
     assert after["row_id"].to_pylist() == list(range(len(texts)))
     assert after["error"].to_pylist() == ["fragile.error" if t == "bad" else None for t in texts]
     assert after["added"].to_pylist() == [None if t == "bad" else 1 for t in texts]
@@ -53,16 +35,16 @@ def test_only_the_rows_that_break_a_stage_are_quarantined(texts: list[str]) -> N
 
 
 def test_a_stage_that_breaks_on_every_row_of_many_is_no_rows_fault() -> None:
-    many = table(["bad"] * prepared.ROWS_AT_FAULT)
+    many = text_table(["bad"] * prepared.ROWS_AT_FAULT)
     with pytest.raises(ValueError, match="bad"):
-        prepared.isolated(stage(breaks_on_bad), many, SimpleNamespace())
+        prepared.isolated(FRAGILE, many, SimpleNamespace())
     with pytest.raises(ValueError, match="bad"):
-        prepared.isolated(stage(breaks_on_bad), schema.mark(many, "drop", ["read.x"] * len(many)), None)
+        prepared.isolated(FRAGILE, schema.mark(many, "drop", ["read.x"] * len(many)), None)
 
 
 @pytest.mark.parametrize("rows", [1, 5])
 def test_a_part_whose_few_rows_all_break_a_stage_is_quarantined(rows: int) -> None:
-    after = prepared.isolated(stage(breaks_on_bad), table(["bad"] * rows), SimpleNamespace())
+    after = prepared.isolated(FRAGILE, text_table(["bad"] * rows), SimpleNamespace())
     assert after["error"].to_pylist() == ["fragile.error"] * rows
     assert after["detail"].to_pylist() == ["ValueError"] * rows
     assert after["added"].null_count == rows
@@ -73,11 +55,11 @@ def test_errors_of_ours_are_not_taken_for_bad_rows() -> None:
         raise StorageError("cannot read s3://bucket/model")
 
     with pytest.raises(StorageError):
-        prepared.isolated(stage(unreachable), table(["good", "good"]), SimpleNamespace())
+        prepared.isolated(stand_in("fragile", unreachable), text_table(["good", "good"]), SimpleNamespace())
 
 
 def test_text_that_was_never_masked_is_withheld() -> None:
-    rows = schema.mark(table(["a", "b", "c"]), "drop", ["quality.too_short", "dedup.exact", None])
+    rows = schema.mark(text_table(["a", "b", "c"]), "drop", ["quality.too_short", "dedup.exact", None])
     rows = schema.mark(rows, "error", [None, None, "pii.error"])
     kept = prepared.rejected(rows, withhold=prepared.BEFORE_MASKING)
     assert kept["messages"].to_pylist() == [None, [{"role": "text", "content": "b"}], None]
@@ -91,10 +73,10 @@ def test_text_that_was_never_masked_is_withheld() -> None:
 @pytest.mark.parametrize("rows", [[], [{"error": "read.binary", "messages": None}]])
 def test_stages_take_parts_without_a_readable_row(rows: list[dict[str, Any]]) -> None:
     given = {"row_id": 7, "n_records": 1, "source": "s", "file": "f", "place": "line 1"}
-    table = schema.from_rows([{**given, **row} for row in rows])
+    part = schema.from_rows([{**given, **row} for row in rows])
     for module in flow.ROW_STAGES:
-        table = module.apply(table, module.Config())
-    assert table["row_id"].to_pylist() == [7] * len(rows)
-    kept = table.filter(schema.live(table))
+        part = module.apply(part, module.Config())
+    assert part["row_id"].to_pylist() == [7] * len(rows)
+    kept = part.filter(schema.live(part))
     assert kept.num_rows == 0
-    assert prepared.rejected(table, withhold=prepared.BEFORE_MASKING).num_rows == len(rows)
+    assert prepared.rejected(part, withhold=prepared.BEFORE_MASKING).num_rows == len(rows)

@@ -10,19 +10,14 @@ from headrace.pipelines.stages import pack
 from headrace.pipelines.stages.tokenise import stage as tokenise
 from headrace.pipelines.stages.tokenise.decode import Decoder
 from headrace.pipelines.stages.tokenise.tokenizer import Tokenizer, load
-from tests.pipelines.stages.tokenise.test_template import Make, make
-
-__all__ = ["make"]
+from tests.builders import text_table
+from tests.pipelines.stages.tokenise.chats import Make
 
 
 def packed(tokenizer: Tokenizer, texts: list[str], length: int = 64) -> pa.Table:
     """Texts, one a row, tokenised and packed."""
-    row = {"n_records": 1, "source": "s", "file": "", "place": ""}
-    rows = [
-        {**row, "row_id": 7 + i, "messages": [{"role": "text", "content": t}]} for i, t in enumerate(texts)
-    ]
     config = tokenise.Config(max_length=length)
-    _, samples = tokenise.apply(schema.from_rows(rows), config, tokenizer, {})
+    _, samples = tokenise.apply(text_table(texts, first=7), config, tokenizer, {})
     return pack.apply(samples, pack.Config(), config, pad_id=tokenizer.pad_id)
 
 

@@ -30,11 +30,12 @@ from headrace.pipelines.stages.pii.config import Config, Ner
 from headrace.pipelines.stages.pii.findings import Finding
 from headrace.pipelines.stages.pii.ner import models as pii_models
 from headrace.pipelines.stages.pii.ner import search as pii_ner
+from tests.builders import commits, prepare, run_command, save_recipe, write_jsonl
 from tests.pipelines import name_models
-from tests.pipelines.test_cli import commits, prepare, save, told
 
 Engine = Literal["spacy", "transformers"]
 ENTITIES = {"PERSON": "PERSON", "GPE": "LOCATION", "ORG": "ORGANIZATION"}
+FULL = "HEADRACE_SLOW" in os.environ
 ANNA = "According to Anna Kowal , the printer is broken again ."
 
 
@@ -424,11 +425,11 @@ def test_the_pool_begins_where_names_are_found() -> None:
 # Whole runs.
 
 
-def write(folder: Path) -> None:
-    """Conversations in whole, and others one turn a record."""
-    given = iter(name_models.sentences(120, seed=11))
+def write(folder: Path, conversations: int = 40) -> None:
+    """Conversations in whole, in two files, and others one turn a record."""
+    given = iter(name_models.sentences(2 * conversations + 40, seed=11))
     whole = []
-    for _ in range(40):
+    for _ in range(conversations):
         asked, answered = next(given)[0], next(given)[0]
         whole.append(
             {"messages": [{"role": "user", "content": asked}, {"role": "assistant", "content": answered}]}
@@ -437,13 +438,9 @@ def write(folder: Path) -> None:
         {"conversation": f"c{i // 2}", "turn": i % 2, "speaker": ("user", "assistant")[i % 2], "text": text}
         for i, (text, _) in enumerate(given)
     ]
-    for name, records in (
-        ("whole/1.jsonl", whole[:20]),
-        ("whole/2.jsonl", whole[20:]),
-        ("turns/1.jsonl", turns),
-    ):
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_text("".join(json.dumps(r) + "\n" for r in records))
+    write_jsonl(folder / "whole/1.jsonl", whole[: conversations // 2])
+    write_jsonl(folder / "whole/2.jsonl", whole[conversations // 2 :])
+    write_jsonl(folder / "turns/1.jsonl", turns)
 
 
 def make(inputs: Path, run: Path, **ner: Any) -> dict[str, Any]:
@@ -490,10 +487,11 @@ def base(
     shutil.rmtree(folder)
 
 
-def assert_names_are_gone(run: Path) -> None:
+def assert_names_are_gone(run: Path, least: int = 30) -> None:
+    """At least so many names are replaced, and hardly one is left."""
     text = kept(run)
     held = sum(text.count(f"{name} ") for name in name_models.FIRST)
-    assert text.count("<PERSON") > 30
+    assert text.count("<PERSON") > least
     assert held <= 0.03 * text.count("<PERSON")
 
 
@@ -516,29 +514,19 @@ def test_actors_change_nothing_and_names_are_gone(
 
 
 @pytest.mark.ray
-@pytest.mark.parametrize(
-    "actors",
-    [
-        1,
-        pytest.param(
-            2,
-            marks=[
-                pytest.mark.slow,
-                pytest.mark.skipif("HEADRACE_SLOW" not in os.environ, reason="a minute; set HEADRACE_SLOW=1"),
-            ],
-        ),
-    ],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("actors", [1, 2])
 def test_a_transformer_in_actors_writes_what_it_does_here(
     ray_local: None, tmp_path: Path, models: dict[str, str], actors: int
 ) -> None:
     """Also with the batches of other parts: places of names do not hang on what is read together."""
-    write(tmp_path / "in")
+    conversations = 40 if FULL else 16
+    write(tmp_path / "in", conversations)
     data = make(tmp_path / "in", tmp_path / "run", engine="transformers", model=models["transformers"])
     data["sources"] = data["sources"][:1]
     data["pii"]["ner"]["actors"] = actors
     prepare(tmp_path / "recipe.yaml", data)
-    assert_names_are_gone(tmp_path / "run")
+    assert_names_are_gone(tmp_path / "run", least=conversations // 2)
     row = {"n_records": 1, "source": "s", "file": "", "place": "", "row_id": 0}
     read = [
         json.loads(t) for p in sorted((tmp_path / "in/whole").iterdir()) for t in p.read_text().splitlines()
@@ -574,7 +562,7 @@ def test_a_changed_model_is_asked_again_and_a_moved_one_is_not(
 def test_a_run_with_a_model_can_be_looked_up(base: tuple[Path, dict[str, Any]]) -> None:
     folder, _ = base
     asked = json.loads((folder / "in/whole/1.jsonl").read_text().splitlines()[0])["messages"][0]["content"]
-    code, out, err = told(["lookup", str(folder / "run"), asked])
+    code, out, err = run_command(["lookup", str(folder / "run"), asked])
     assert (code, err) == (0, "")
     assert "similarity 1.000" in out
 
@@ -585,16 +573,16 @@ def test_a_recipe_is_refused_before_work(ray_local: None, tmp_path: Path, models
     path = tmp_path / "recipe.yaml"
     missing = make(tmp_path / "in", tmp_path / "run", engine="spacy", model=str(tmp_path / "gone"))
     for command in ("check", "prepare"):
-        code, _, err = told([command, save(path, missing)])
+        code, _, err = run_command([command, save_recipe(path, missing)])
         assert code == 2
         assert f"pii.ner.model: '{tmp_path / 'gone'}' is not a directory" in err
     gpu = make(tmp_path / "in", tmp_path / "run", engine="transformers", model=models["transformers"], gpus=1)
-    code, _, err = told(["prepare", save(path, gpu)])
+    code, _, err = run_command(["prepare", save_recipe(path, gpu)])
     assert code == 2
     assert "pii.ner.gpus: 1, and this cluster has no GPU; set it to 0" in err
     assert commits(tmp_path / "run", "prepare") == {}
     missing["pii"]["enabled"] = False
-    code, out, _ = told(["check", save(path, missing)])
+    code, out, _ = run_command(["check", save_recipe(path, missing)])
     assert code == 0
     assert "personal data: not looked for" in out
 
@@ -602,8 +590,8 @@ def test_a_recipe_is_refused_before_work(ray_local: None, tmp_path: Path, models
 @pytest.mark.ray
 def test_without_a_model_the_run_says_so(ray_local: None, tmp_path: Path) -> None:
     write(tmp_path / "in")
-    path = save(tmp_path / "recipe.yaml", make(tmp_path / "in", tmp_path / "run"))
-    code, out, _ = told(["prepare", path])
+    path = save_recipe(tmp_path / "recipe.yaml", make(tmp_path / "in", tmp_path / "run"))
+    code, out, _ = run_command(["prepare", path])
     assert code == 0
     line = pii_coverage.told({"names": "context"})
     assert "not by a model" in line
