@@ -23,6 +23,9 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 S3_SERVER = REPOSITORY.parent / "shared" / "tools" / "s3-server"
 S3_SECONDS = 180  # installation of the packages included
 
+# Processes share the cores: threads of one wait for those of the other many times as long as they work.
+os.environ["OMP_NUM_THREADS"] = "1"
+
 settings.register_profile("local", deadline=None)
 settings.register_profile("ci", deadline=None, derandomize=True)
 settings.load_profile("ci" if os.environ.get("CI") else "local")

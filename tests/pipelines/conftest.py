@@ -28,14 +28,3 @@ def toy_model(tmp_path_factory: pytest.TempPathFactory) -> str:
     from tests.pipelines import toys  # torch takes seconds to import
 
     return toys.model(tmp_path_factory.mktemp("model"))
-
-
-@pytest.fixture(scope="module")
-def one_thread() -> Iterator[None]:
-    """Torch on one thread: its sums are the same every time, and other tests keep their cores."""
-    import torch  # as above
-
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)

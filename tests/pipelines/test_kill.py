@@ -69,8 +69,10 @@ class Driver:
             left.kill()
 
 
-def killed_at(points: list[str], finished: Finished, tmp_path: Path) -> None:
-    """Kill the driver at each of `points`, one start after the other, then let it end."""
+@pytest.mark.slow
+def test_a_driver_killed_again_and_again(finished: Finished, tmp_path: Path) -> None:
+    """In passes 1, 2 and 3, one start after the other; then it is let end."""
+    points = list(POINTS) if FULL else ["five commits", "decided", "pack"]
     run = tmp_path / "run"
     data = messy_recipe(finished.inputs, run, workers=2)
     recipe = save_recipe(tmp_path / "recipe.yaml", data)
@@ -91,10 +93,6 @@ def killed_at(points: list[str], finished: Finished, tmp_path: Path) -> None:
         assert {unit: commits(run, name)[unit] for unit in before} == before, f"{name} was done again"
     assert not list(run.rglob(".headrace-*/")), "a temporary directory was left"
     assert not (run / "duplicates/work").exists()
-
-
-def test_a_driver_killed_in_pass_1_and_in_pass_3(finished: Finished, tmp_path: Path) -> None:
-    killed_at(["five commits", "pack"], finished, tmp_path)
 
 
 @pytest.mark.slow
@@ -125,11 +123,6 @@ def test_a_driver_killed_over_a_file_that_was_added(ray_local: None, tmp_path: P
         assert {unit: after[unit] for unit in before} == before, "what stood was done again"
         assert len(after) > len(before)
     assert digests["killed"] == digests["left"]
-
-
-@pytest.mark.slow
-def test_a_driver_killed_everywhere(finished: Finished, tmp_path: Path) -> None:
-    killed_at(list(POINTS) if FULL else ["plan", "decided"], finished, tmp_path)
 
 
 class Killer(threading.Thread):

@@ -22,7 +22,6 @@ from headrace.pipelines.train import worker as training
 from headrace.pipelines.train.worker import Rank
 from tests.pipelines import toys
 
-pytestmark = pytest.mark.usefixtures("one_thread")
 SMALL = Config(samples=24, max_new_tokens=8, batch_size=5, examples=3)
 
 

@@ -24,7 +24,6 @@ from headrace.pipelines.train.driver import Config
 from headrace.pipelines.train.worker import Job, Rank, Step
 from tests.pipelines import toys
 
-pytestmark = pytest.mark.usefixtures("one_thread")
 CPU = torch.device("cpu")
 ALONE = Rank(0, 1, CPU)
 SMALL = Config(learning_rate=1e-2, max_steps=8, batch_size=2, rank=4, dropout=0.1, validate_every=3)
