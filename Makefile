@@ -24,7 +24,7 @@ $(STAMP): requirements.lock pyproject.toml
 	$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $@
 
-demo: setup  ## made-up support tickets to an adapter and demo/run/report.html (a few minutes; ROWS=400: sooner)
+demo: setup  ## made-up support tickets to an adapter and demo/run/report.html (a few minutes; ROWS=600: sooner)
 	$(BIN)/headrace demo $(DEMO)$(if $(ROWS), --rows $(ROWS))
 
 test: setup  ## all tests, in two processes; those without their server or data say why they skip

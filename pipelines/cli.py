@@ -287,7 +287,7 @@ def digest(run_path: RunPath) -> None:
 @app.command()
 def demo(
     directory: Annotated[str, typer.Argument(help="Where to write sample, model and run.")] = "demo",
-    rows: Annotated[int, typer.Option(min=300, help="Made-up tickets; fewer are done sooner.")] = 2400,
+    rows: Annotated[int, typer.Option(min=600, help="Made-up tickets; fewer are done sooner.")] = 2400,
 ) -> None:
     """Make a messy sample and a tiny model, and take them the whole way."""
     from headrace.pipelines.commands.demo import build

@@ -30,7 +30,7 @@ from headrace.cluster.errors import GateError
 from headrace.pipelines.commands.demo import sample
 
 SEED = 17
-ROWS = 2400  # tickets of the whole demo
+TICKETS = 2400  # of the whole demo
 LEAST = 0.4  # share of documents and steps below which the base would not know the words
 DOCUMENTS = 6000
 VOCABULARY = 1024
@@ -48,17 +48,17 @@ TEMPLATE = (
 )
 
 
-def build(directory: str, rows: int = ROWS) -> str:
+def build(directory: str, tickets: int = TICKETS) -> str:
     """Write the sample, a tiny model and a recipe below a local `directory`; returns the recipe's path.
 
-    `rows` is the number of made-up tickets; below a whole demo's the model is pre-trained less, too. What a
+    `tickets` are made up; below a whole demo's number the model is pre-trained less, too. What a
     directory holds already stays, whatever its size.
     """
     path = os.path.join(directory, "recipe.yaml")
     if not storage.exists(path):  # written last: a demo that was killed goes on with the same files
-        share = min(1.0, max(LEAST, rows / ROWS))
+        share = min(1.0, max(LEAST, tickets / TICKETS))
         typer.echo(f"demo: made-up support tickets in {os.path.join(directory, 'sample')}")
-        sample.write(os.path.join(directory, "sample"), seed=SEED, tickets=rows)
+        sample.write(os.path.join(directory, "sample"), seed=SEED, tickets=tickets)
         model = os.path.join(directory, "model")
         typer.echo(f"demo: a tiny model made from nothing in {model}; this takes about {40 * share:.0f} s")
         texts = sample.documents(SEED + 1, round(DOCUMENTS * share))
@@ -110,7 +110,7 @@ def compare(run: str) -> None:
     for metric, score in scores.items():
         typer.echo(f"{metric:<20}{score['base']:>10.3f}{score['tuned']:>10.3f}")
     typer.echo(f"\nreport: {storage.join(run, 'report.html')}")
-    exact, whole = scores["exact_match"], books["rows"]["in"] >= ROWS
+    exact, whole = scores["exact_match"], books["rows"]["in"] >= TICKETS
     if scores["loss"]["verdict"] != "better" or (whole and exact["tuned"] <= exact["base"]):
         raise GateError(f"demo: the tuned model is not better than its base; see {run}/report.html")
 

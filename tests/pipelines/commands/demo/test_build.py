@@ -61,7 +61,7 @@ def test_a_second_start_keeps_the_files(tmp_path: Path, monkeypatch: pytest.Monk
 
 @pytest.mark.ray
 def test_a_small_demo_goes_the_whole_way_and_tuned_beats_base(ray_local: None, tmp_path: Path) -> None:
-    code, out, err = run_command(["demo", str(tmp_path), "--rows", "400"])
+    code, out, err = run_command(["demo", str(tmp_path), "--rows", "600"])
     assert (code, err) == (0, "")
     assert "held-out metric" in out
     written = json.loads((tmp_path / "run/run.json").read_bytes())
@@ -74,12 +74,12 @@ def test_a_small_demo_goes_the_whole_way_and_tuned_beats_base(ray_local: None, t
     assert "better" in (tmp_path / "run/report.html").read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("given", [[], ["ROWS=400"]])
+@pytest.mark.parametrize("given", [[], ["ROWS=600"]])
 def test_make_demo_is_the_command(given: list[str]) -> None:
     shown = subprocess.run(
         ["make", "-n", "demo", *given], cwd=REPOSITORY, capture_output=True, text=True, check=True
     )
-    wanted = ".venv/bin/headrace demo demo" + (" --rows 400" if given else "")
+    wanted = ".venv/bin/headrace demo demo" + (" --rows 600" if given else "")
     assert shown.stdout.splitlines()[-1] == wanted
 
 
