@@ -19,7 +19,7 @@ from headrace.pipelines.stages.dedup import passages
 from headrace.pipelines.stages.pii import stage as pii
 from headrace.pipelines.stages.pii.findings import Finding
 from headrace.pipelines.stages.tokenise import stage as tokenise
-from tests.builders import MAIL, PHONE, Turn, table
+from tests.builders import MAIL, PHONE, Turn, recipe_of, table
 
 WINDOW, NONE = packed.Window(0, ("00000000-0000",), 0, 0), frozenset[str]()
 DRESSED = "425_882_8080"  # which no recogniser knows
@@ -35,7 +35,7 @@ def scanned(
     **switches: Any,
 ) -> list[dict[str, Any]]:
     """Leaks of a window with one row, packed as prepared, or with `said` as its contents."""
-    data = {"output": str(folder), "sources": [{"path": "in"}], "pii": switches}
+    data = recipe_of(folder, "in", "s", pii=switches)
     recipe = Recipe.model_validate({**data, "tokenise": {"max_length": 32}} if pieces else data)
     tokenizer = tokenise.tokenizer(None, recipe.tokenise)
     done = pii.apply(table(talk), recipe.pii)

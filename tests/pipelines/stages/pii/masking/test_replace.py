@@ -14,7 +14,7 @@ from headrace.pipelines.stages.dedup import index
 from headrace.pipelines.stages.pii import search as pii_find
 from headrace.pipelines.stages.pii import stage as pii
 from headrace.pipelines.stages.pii.stage import Config
-from tests.builders import MAIL, PHONE, PII_KEY, Turn, contents_of, table
+from tests.builders import MAIL, PHONE, PII_KEY, Turn, contents_of, recipe_of, table
 from tests.pipelines.identifiers import SAMPLES
 
 pytestmark = pytest.mark.usefixtures("pii_key")
@@ -222,7 +222,7 @@ def test_nothing_is_left_but_stand_ins(turns: list[list[str]], kind: str) -> Non
 def test_looking_up_in_a_run_with_hashes_takes_its_secret(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    data = {"output": str(tmp_path), "sources": [{"path": "p"}], "pii": {"kind": "hash"}}
+    data = recipe_of(tmp_path, "p", pii={"kind": "hash"})
     (tmp_path / "recipe.yaml").write_text(recipe.dump(recipe.validate(data, "r.yaml")))
     shard = tmp_path / "duplicates" / index.FOLDER / "0.parquet"
     shard.parent.mkdir(parents=True)

@@ -30,7 +30,7 @@ from headrace.pipelines.stages.pii.config import Config, Ner
 from headrace.pipelines.stages.pii.findings import Finding
 from headrace.pipelines.stages.pii.ner import models as pii_models
 from headrace.pipelines.stages.pii.ner import search as pii_ner
-from tests.builders import commits, prepare, run_command, save_recipe, write_jsonl
+from tests.builders import commits, prepare, run_command, save_recipe, table, text_table, write_jsonl
 from tests.pipelines import name_models
 
 Engine = Literal["spacy", "transformers"]
@@ -153,11 +153,9 @@ def test_a_tag_holds_no_name(models: dict[str, str]) -> None:
 
 def test_what_was_replaced_is_not_found_again(ner: Ner) -> None:
     texts = [text for text, _ in name_models.sentences(40, seed=3)]
-    row = {"n_records": 1, "source": "s", "file": "", "place": ""}
-    rows = [{**row, "row_id": i, "messages": [{"role": "text", "content": t}]} for i, t in enumerate(texts)]
-    table = pii.apply(schema.from_rows(rows), Config(ner=ner))
-    assert table["error"].null_count == len(texts)
-    masked = schema.contents(table)[2]
+    done = pii.apply(text_table(texts), Config(ner=ner))
+    assert done["error"].null_count == len(texts)
+    masked = schema.contents(done)[2]
     assert "<PERSON" in str(masked)
     found = pii.find(masked, Config(ner=ner)).to_pylist()
     assert [f for f in found if f["score"] >= 0.4] == []
@@ -267,17 +265,10 @@ def test_a_text_that_the_model_fails_on_is_set_aside(
     with pytest.raises(pii.UnexaminedError, match=r"rows \[1, 4\]") as raised:
         pii.find(texts, Config(ner=ner))
     assert "xyzzy" not in str(raised.value)
-    rows = schema.from_rows(
-        [
-            {"row_id": i, "n_records": 1, "source": "s", "file": "", "place": ""}
-            | {"messages": [{"role": "text", "content": text}]}
-            for i, text in enumerate(["xyzzy and Anna Kowal", ANNA])
-        ]
-    )
-    table = pii.apply(rows, Config(ner=ner))
-    assert table["error"].to_pylist() == ["pii.error", None]
-    assert table["detail"].to_pylist()[0] == "ValueError"
-    assert "Anna" not in str(table["messages"].to_pylist())
+    done = pii.apply(text_table(["xyzzy and Anna Kowal", ANNA]), Config(ner=ner))
+    assert done["error"].to_pylist() == ["pii.error", None]
+    assert done["detail"].to_pylist()[0] == "ValueError"
+    assert "Anna" not in str(done["messages"].to_pylist())
     pii_ner._asker.cache_clear()
 
 
@@ -527,11 +518,9 @@ def test_a_transformer_in_actors_writes_what_it_does_here(
     data["pii"]["ner"]["actors"] = actors
     prepare(tmp_path / "recipe.yaml", data)
     assert_names_are_gone(tmp_path / "run", least=conversations // 2)
-    row = {"n_records": 1, "source": "s", "file": "", "place": "", "row_id": 0}
-    read = [
-        json.loads(t) for p in sorted((tmp_path / "in/whole").iterdir()) for t in p.read_text().splitlines()
-    ]
-    given = schema.from_rows([{**row, "messages": r["messages"]} for r in read])
+    lines = [t for p in sorted((tmp_path / "in/whole").iterdir()) for t in p.read_text().splitlines()]
+    talks = [[(m["role"], m["content"]) for m in json.loads(line)["messages"]] for line in lines]
+    given = table(*talks)
     of = recipe.validate(data, "r")
     here = pii.apply(quality.apply(clean.apply(given, of.clean), of.quality), of.pii)
     here = here.filter(schema.live(here))
