@@ -25,11 +25,11 @@ $(STAMP): requirements.lock pyproject.toml
 	$(BIN)/headrace warm
 	@touch $@
 
-demo: setup  ## made-up support tickets to an adapter and demo/report.html (a few minutes)
-	$(BIN)/headrace demo $(DEMO)
+demo: setup  ## made-up support tickets to an adapter and demo/run/report.html (a few minutes; ROWS=600: sooner)
+	$(BIN)/headrace demo $(DEMO)$(if $(ROWS), --rows $(ROWS))
 
-test: setup  ## all tests; those without their server or data say why they skip
-	$(BIN)/pytest
+test: setup  ## all tests, in two processes; those without their server or data say why they skip
+	$(BIN)/pytest -n 2
 
 check: setup  ## what CI runs: format, lint, types, tests
 	$(BIN)/ruff format --check

@@ -288,11 +288,12 @@ def digest(run_path: RunPath) -> None:
 @app.command()
 def demo(
     directory: Annotated[str, typer.Argument(help="Where to write sample, model and run.")] = "demo",
+    rows: Annotated[int, typer.Option(min=600, help="Made-up tickets; fewer are done sooner.")] = 2400,
 ) -> None:
     """Make a messy sample and a tiny model, and take them the whole way."""
     from headrace.pipelines.commands.demo import build
 
-    path = build.build(directory)
+    path = build.build(directory, rows)
     say("plain", "demo", f"demo: headrace run {path}")
     if code := main(["run", path]):
         raise typer.Exit(code)

@@ -1,4 +1,9 @@
-"""Fixtures that every test may ask for: the shared data, an S3 bucket, a local Ray."""
+"""Fixtures that every test may ask for, and the order in which two processes share the tests.
+
+Tests that use Ray come first. Of two processes (`make test`) the first takes files from the front, the second
+from the end: so one local Ray, one finished run and one set of warm workers serve nearly all tests, and what
+needs one core runs beside them.
+"""
 
 import fcntl
 import logging
@@ -9,6 +14,7 @@ import subprocess
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import settings
@@ -17,9 +23,33 @@ REPOSITORY = Path(__file__).resolve().parents[1]
 S3_SERVER = REPOSITORY.parent / "shared" / "tools" / "s3-server"
 S3_SECONDS = 180  # installation of the packages included
 
+# Processes share the cores: threads of one wait for those of the other many times as long as they work.
+os.environ["OMP_NUM_THREADS"] = "1"
+
 settings.register_profile("local", deadline=None)
 settings.register_profile("ci", deadline=None, derandomize=True)
 settings.load_profile("ci" if os.environ.get("CI") else "local")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files with a test that uses Ray come first; else the order stays."""
+    with_ray = {item.path for item in items if item.get_closest_marker("ray")}
+    items.sort(key=lambda item: item.path not in with_ray)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Whole files to each process, to the first from the front and to the others from the end."""
+    from xdist.scheduler import LoadFileScheduling
+
+    class FromBothEnds(LoadFileScheduling):  # type: ignore[misc]
+        def _assign_work_unit(self, node: Any) -> None:
+            if node is not self.nodes[0]:
+                self.workqueue.move_to_end(next(reversed(self.workqueue)), last=False)
+            super()._assign_work_unit(node)
+
+    config.option.loadscopereorder = False
+    return FromBothEnds(config, log)
 
 
 @pytest.fixture(scope="session")

@@ -5,6 +5,7 @@ one level a module imports its own folder, and what `BESIDE` says.
 """
 
 import ast
+import re
 from collections.abc import Iterator
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
@@ -143,6 +144,13 @@ def test_a_package_only_says_what_it_is() -> None:
         if path.name == "__init__.py" and not module.startswith("kernels"):
             (only,) = ast.parse(path.read_text()).body
             assert isinstance(only, ast.Expr), module
+
+
+def test_no_test_imports_from_another() -> None:
+    """What two of them need stands in `builders`, or beside them in a file of its own."""
+    for path in sorted((REPOSITORY / "tests").rglob("*.py")):
+        wrong = [name for name in imports(path) if re.search(r"^tests\..*\btest_", name)]
+        assert not wrong, path
 
 
 def test_a_folder_can_be_taken_in_at_a_glance() -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from headrace.pipelines.passes import compiling
+from tests.builders import write_jsonl
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 SECONDS = 180
@@ -108,11 +109,8 @@ print(json.dumps([headrace.__file__, headrace.kernels.__file__, importlib.util.f
 
 @pytest.mark.ray
 def test_prepare_works_from_the_wheel(python: Path, tmp_path: Path) -> None:
-    lines = [
-        json.dumps({"text": f"This is line {n} of a file, and the answer to {n * 7} is {n}."})
-        for n in range(20)
-    ]
-    (tmp_path / "lines.jsonl").write_text("\n".join(lines))
+    texts = [f"This is line {n} of a file, and the answer to {n * 7} is {n}." for n in range(20)]
+    write_jsonl(tmp_path / "lines.jsonl", [{"text": text} for text in texts])
     (tmp_path / "recipe.yaml").write_text("output: run\nsources: [{path: lines.jsonl}]\nworkers: 1\n")
     code = "import sys; from headrace.pipelines.cli import main; sys.exit(main(sys.argv[1:]))"
     headrace = (python, "-c", code)

@@ -18,6 +18,7 @@ import requests
 
 from headrace.cluster import jobs
 from headrace.cluster.errors import UserError
+from tests.builders import balanced, write_jsonl
 
 BIN = Path(sys.executable).parent
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -128,7 +129,7 @@ def recipe(tmp_path: Path) -> Path:
         for a in range(8)
         for b in range(8)
     )
-    (tmp_path / "sums.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    write_jsonl(tmp_path / "sums.jsonl", rows)
     path = tmp_path / "job" / "recipe.yaml"
     path.parent.mkdir()
     path.write_text(
@@ -142,7 +143,7 @@ def recipe(tmp_path: Path) -> Path:
 def check_prepared(run: Path) -> None:
     rows = json.loads((run / "run.json").read_text())["rows"]
     assert rows["in"] == 64
-    assert rows["in"] == rows["kept"] + sum(rows["dropped"].values()) + sum(rows["quarantined"].values())
+    assert balanced(rows)
     assert list((run / "packed" / "train").glob("*.parquet"))
 
 

@@ -79,7 +79,7 @@ def two_threads(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let every kernel cut its work in two, however small."""
     monkeypatch.setenv("OMP_NUM_THREADS", "2")
     for kernel in ("chunking", "content", "folding", "sketch", "similarity", "hamming"):
-        monkeypatch.setattr(f"kernels.{kernel}.cpu.LEAST", 1)
+        monkeypatch.setattr(f"headrace.kernels.{kernel}.cpu.LEAST", 1)
     monkeypatch.setattr("headrace.kernels.hamming.cpu.LEAST_ROWS", 1)
 
 

@@ -13,27 +13,25 @@ import pytest
 
 from headrace.cluster import storage
 from headrace.pipelines.commands.demo import sample
-from tests.pipelines.test_cli import commits, make, prepare, save, told
-
-ROWS = [
-    {"question": f"what is {n} plus {n}?", "answer": f"it is {2 * n}, of course"} for n in range(100, 200)
-]
-
-
-def write_rows(path: Path, rows: list[dict[str, str]] | None = None) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    lines = [json.dumps(r) + "\n" for r in (rows if rows is not None else ROWS)]
-    path.write_text("".join(lines), encoding="utf-8")
-    return path
+from tests.builders import (
+    commits,
+    messy_recipe,
+    prepare,
+    recipe_of,
+    run_command,
+    save_recipe,
+    sums,
+    write_jsonl,
+)
 
 
 def refused(tmp_path: Path, data: dict[str, Any], *arguments: str) -> str:
     """`prepare` on recipe `data` must be refused as the user's error; returns what is said of it."""
-    return refusal(["prepare", save(tmp_path / "recipe.yaml", data), *arguments])
+    return refusal(["prepare", save_recipe(tmp_path / "recipe.yaml", data), *arguments])
 
 
 def refusal(arguments: list[str]) -> str:
-    code, _, err = told(arguments)
+    code, _, err = run_command(arguments)
     assert code == 2, err
     assert err.startswith("error: ")
     assert "Traceback" not in err
@@ -41,7 +39,10 @@ def refusal(arguments: list[str]) -> str:
 
 
 def simple(tmp_path: Path, path: object, **source: Any) -> dict[str, Any]:
-    return {"output": str(tmp_path / "run"), "sources": [{"name": "sums", "path": str(path), **source}]}
+    """A recipe over one source that has these keys."""
+    data = recipe_of(tmp_path / "run", path)
+    data["sources"][0] |= source
+    return data
 
 
 def tree(folder: Path) -> dict[str, bytes]:
@@ -50,7 +51,7 @@ def tree(folder: Path) -> dict[str, bytes]:
 
 def test_an_unknown_key_names_the_nearest(tmp_path: Path) -> None:
     path = tmp_path / "recipe.yaml"
-    data = simple(tmp_path, write_rows(tmp_path / "in.jsonl"), shap="messages")
+    data = simple(tmp_path, write_jsonl(tmp_path / "in.jsonl", sums(100)), shap="messages")
     message = refused(tmp_path, {**data, "dedup": {"treshold": 0.8}, "sede": 1})
     assert message.splitlines() == [
         f"{path}: unknown key 'sources[0].shap'; did you mean 'shape'?",
@@ -61,7 +62,7 @@ def test_an_unknown_key_names_the_nearest(tmp_path: Path) -> None:
 
 
 def test_an_unknown_override_is_no_less_wrong(tmp_path: Path) -> None:
-    data = simple(tmp_path, write_rows(tmp_path / "in.jsonl"))
+    data = simple(tmp_path, write_jsonl(tmp_path / "in.jsonl", sums(100)))
     assert "unknown key 'dedup.treshold'" in refused(tmp_path, data, "dedup.treshold=0.8")
     assert "write key=value" in refused(tmp_path, data, "dedup.threshold")
 
@@ -82,7 +83,7 @@ def test_a_missing_file(tmp_path: Path) -> None:
 
 
 def test_a_wrong_column_lists_those_that_are_there(tmp_path: Path) -> None:
-    data = simple(tmp_path, write_rows(tmp_path / "in.jsonl"), shape="question_answer")
+    data = simple(tmp_path, write_jsonl(tmp_path / "in.jsonl", sums(100)), shape="question_answer")
     data["sources"][0]["columns"] = {"question": "frage"}
     assert refused(tmp_path, data) == (
         "source 'sums': no column 'frage' (columns) in 'in.jsonl'; the columns there are 'question', 'answer'"
@@ -90,7 +91,7 @@ def test_a_wrong_column_lists_those_that_are_there(tmp_path: Path) -> None:
 
 
 def test_a_shape_that_does_not_fit(tmp_path: Path) -> None:
-    data = simple(tmp_path, write_rows(tmp_path / "in.jsonl", [{"colour": "red"}]))
+    data = simple(tmp_path, write_jsonl(tmp_path / "in.jsonl", [{"colour": "red"}]))
     assert "do not fit any known shape: 'colour'; set shape:" in refused(tmp_path, data)
 
 
@@ -115,7 +116,7 @@ def test_a_source_of_blank_lines(tmp_path: Path) -> None:
 
 def test_a_directory_that_is_no_model(tmp_path: Path) -> None:
     (tmp_path / "model").mkdir()
-    data = simple(tmp_path, write_rows(tmp_path / "in.jsonl"))
+    data = simple(tmp_path, write_jsonl(tmp_path / "in.jsonl", sums(100)))
     message = refused(tmp_path, {**data, "model": str(tmp_path / "model")})
     assert str(tmp_path / "model") in message
     assert "okenizer" in message
@@ -125,19 +126,21 @@ def test_a_directory_that_is_no_model(tmp_path: Path) -> None:
 def test_a_directory_of_somebody_else(tmp_path: Path) -> None:
     (tmp_path / "run").mkdir()
     (tmp_path / "run/thesis.tex").write_text("years of work", encoding="utf-8")
-    data = simple(tmp_path, write_rows(tmp_path / "in.jsonl"))
+    data = simple(tmp_path, write_jsonl(tmp_path / "in.jsonl", sums(100)))
     assert "is not empty and holds no recipe.yaml of headrace" in refused(tmp_path, data)
     assert tree(tmp_path / "run") == {"thesis.tex": b"years of work"}
 
 
 def test_a_source_in_two_formats(tmp_path: Path) -> None:
-    write_rows(tmp_path / "in/a.jsonl")
+    write_jsonl(tmp_path / "in/a.jsonl", sums(100))
     (tmp_path / "in/README").write_text("words", encoding="utf-8")
     assert "holds files of several formats" in refused(tmp_path, simple(tmp_path, tmp_path / "in"))
 
 
 def test_commands_that_need_a_run_say_which_comes_first(tmp_path: Path) -> None:
-    path = save(tmp_path / "recipe.yaml", simple(tmp_path, write_rows(tmp_path / "in.jsonl")))
+    path = save_recipe(
+        tmp_path / "recipe.yaml", simple(tmp_path, write_jsonl(tmp_path / "in.jsonl", sums(100)))
+    )
     run = str(tmp_path / "run")
     for command in ("train", "evaluate", "report"):
         message = refusal([command, path])
@@ -190,7 +193,7 @@ def test_an_endpoint_that_does_not_answer(
 ) -> None:
     url = request.getfixturevalue(endpoint)
     monkeypatch.setenv("AWS_ENDPOINT_URL", url)
-    data = simple(tmp_path, write_rows(tmp_path / "in.jsonl"))
+    data = simple(tmp_path, write_jsonl(tmp_path / "in.jsonl", sums(100)))
     if where == "recipe":
         message = refusal(["prepare", "s3://bucket/recipe.yaml"])
     elif where == "input":
@@ -295,15 +298,15 @@ def test_unreadable_files_beside_good_ones(tmp_path: Path, messy: Path, ray_loca
     good = pq.read_metadata(turns / "0.parquet").num_rows
     truncate(turns / "1.parquet")
     lines = tmp_path / "sums"
-    write_rows(lines / "0.jsonl")
+    write_jsonl(lines / "0.jsonl", sums(100))
     noise = binary(lines / "1.jsonl").read_bytes()
-    data = make(tmp_path, tmp_path / "run", quarantine={"limit": 0.9})
+    data = messy_recipe(tmp_path, tmp_path / "run", quarantine={"limit": 0.9})
     data["sources"] = [data["sources"][3], {"name": "sums", "path": str(lines)}]
     found = prepare(tmp_path / "recipe.yaml", data)
     assert found["sources"]["turns"]["quarantined"] == {"read.truncated": 1}
     assert found["sources"]["turns"]["in"] == good + 1
     bad = found["sources"]["sums"]["quarantined"]
-    assert sum(bad.values()) == found["sources"]["sums"]["in"] - len(ROWS)
+    assert sum(bad.values()) == found["sources"]["sums"]["in"] - 100
     assert 1 <= sum(bad.values()) <= noise.count(b"\n") + 1
     assert found["bytes_lost"] >= (turns / "1.parquet").stat().st_size
     rows = [r for p in sorted((tmp_path / "run/rejected").iterdir()) for r in pq.read_table(p).to_pylist()]
@@ -315,9 +318,8 @@ def test_unreadable_files_beside_good_ones(tmp_path: Path, messy: Path, ray_loca
 
 @pytest.mark.ray
 def test_over_the_limit_the_run_stops_and_goes_on_where_it_is_raised(tmp_path: Path, ray_local: None) -> None:
-    lines = write_rows(tmp_path / "in.jsonl").read_text(encoding="utf-8").splitlines()
-    broken = [x[:20] if n % 4 == 0 else x for n, x in enumerate(lines)]
-    (tmp_path / "in.jsonl").write_text("\n".join(broken) + "\n", encoding="utf-8")
+    lines = [json.dumps(record) for record in sums(100)]
+    write_jsonl(tmp_path / "in.jsonl", [x[:20] if n % 4 == 0 else x for n, x in enumerate(lines)])
     data = {**simple(tmp_path, tmp_path / "in.jsonl"), "fragment_size": "4KiB"}
     run = tmp_path / "run"
     assert refused(tmp_path, data) == (

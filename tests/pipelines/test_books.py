@@ -1,38 +1,31 @@
 """Books: counted in records, and never out of balance in silence."""
 
+import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from headrace.cluster.errors import BooksError
-from headrace.pipelines import books, schema
+from headrace.pipelines import books
+from tests.builders import table
 
 MARK = st.sampled_from(
     [(None, None), ("clean.empty", None), ("quality.too_short", None), (None, "read.bad_utf8")]
 )
 
 
-def rows(marks: list[tuple[tuple[str | None, str | None], int]]):
-    return schema.from_rows(
-        [
-            {
-                "row_id": i,
-                "n_records": n,
-                "source": "s",
-                "file": "f",
-                "place": f"line {i}",
-                "messages": None if error else [{"role": "user", "content": "é" * n}],
-                "drop": drop,
-                "error": error,
-            }
-            for i, ((drop, error), n) in enumerate(marks)
-        ]
-    )
+def rows(marks: list[tuple[tuple[str | None, str | None], int]]) -> pa.Table:
+    """Rows of (drop reason, error) and so many records, with a letter for each record."""
+    errors = [error for (_, error), _ in marks]
+    counts = [n for _, n in marks]
+    turns = [None if e else [("user", "é" * n)] for e, n in zip(errors, counts, strict=True)]
+    drops = [drop for (drop, _), _ in marks]
+    return table(*turns, n_records=counts, drop=drops, error=errors)
 
 
 def test_books_count_records_by_reason() -> None:
-    table = rows([((None, None), 3), (("clean.empty", None), 8), ((None, "read.bad_utf8"), 1)])
-    assert books.of(table) == {
+    came = rows([((None, None), 3), (("clean.empty", None), 8), ((None, "read.bad_utf8"), 1)])
+    assert books.of(came) == {
         "in": 12,
         "kept": 3,
         "dropped": {"clean.empty": 8},
@@ -42,10 +35,10 @@ def test_books_count_records_by_reason() -> None:
 
 @given(st.lists(st.tuples(MARK, st.integers(1, 9)), max_size=20), st.integers(0, 20))
 def test_books_always_balance_and_add_up(marks: list, cut: int) -> None:
-    table = rows(marks)
-    whole = books.of(table)
-    books.check(whole, books.records(table), "here")
-    assert books.total([books.of(table.slice(0, cut)), books.of(table.slice(cut))]) == whole
+    came = rows(marks)
+    whole = books.of(came)
+    books.check(whole, books.records(came), "here")
+    assert books.total([books.of(came.slice(0, cut)), books.of(came.slice(cut))]) == whole
 
 
 def test_a_lost_record_fails_with_the_place_and_the_numbers() -> None:

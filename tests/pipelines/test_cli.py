@@ -1,113 +1,22 @@
-"""The command from end to end: `prepare` over a small messy sample, and what can be asked of its run.
+"""The command from end to end: `prepare` over a small messy sample, and what can be asked of its run."""
 
-The other tests of whole runs take their inputs and recipes from here.
-"""
-
-import contextlib
 import gzip
-import io
 import json
 import re
-import shutil
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pyarrow.parquet as pq
 import pytest
 import yaml
 
-from headrace.cluster import storage
-from headrace.pipelines import cli, recipe
-from headrace.pipelines.commands.demo import sample
+from headrace.pipelines import recipe
+from tests.builders import Finished, balanced, commits, run_command
 
 pytestmark = pytest.mark.ray
-TURNS = {"role": "speaker", "content": "text", "roles": {"customer": "user", "agent": "assistant"}}
 STAGES = {"read", "clean", "quality", "pii", "fingerprint", "dedup", "split", "tokenise", "pack", "gate"}
 
 
-def write_inputs(folder: Path, tickets: int = 240) -> None:
-    """The messy sample, one of its JSONL files gzipped."""
-    sample.write(str(folder), seed=5, tickets=tickets)
-    last = folder / "chat/2.jsonl"
-    (folder / "chat/2.jsonl.gz").write_bytes(gzip.compress(last.read_bytes(), mtime=0))
-    last.unlink()
-
-
-def make(inputs: object, output: object, **more: Any) -> dict[str, Any]:
-    """A recipe over what `write_inputs` wrote, cut into many fragments."""
-    sources = [
-        {"name": "chat", "path": f"{inputs}/chat", "shape": "messages"},
-        {"name": "forms", "path": f"{inputs}/forms"},
-        {"name": "archive", "path": f"{inputs}/archive.json"},
-        {
-            "name": "turns",
-            "path": f"{inputs}/turns",
-            "group_by": "conversation",
-            "order_by": "turn",
-            "columns": TURNS,
-        },
-    ]
-    data: dict[str, Any] = {"output": str(output), "sources": sources, "fragment_size": "4KiB"}
-    usual = {"quarantine": {"limit": 0.2}, "tokenise": {"max_length": 256}, "pack": {"window": 40}}
-    return {**data, **usual, **more}
-
-
-def save(path: Path, data: dict[str, Any]) -> str:
-    """Write a recipe file; returns its path."""
-    path.write_text(yaml.safe_dump(data), encoding="utf-8")
-    return str(path)
-
-
-def told(arguments: list[str]) -> tuple[int, str, str]:
-    """Run the command in this process; returns exit code, standard output and standard error."""
-    out, err = io.StringIO(), io.StringIO()
-    with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
-        code = cli.main(arguments)
-    return code, out.getvalue(), err.getvalue()
-
-
-def prepare(path: Path, data: dict[str, Any]) -> dict[str, Any]:
-    """`headrace prepare` on recipe `data`, saved at `path`; returns run.json."""
-    code, _, err = told(["prepare", save(path, data)])
-    assert not code, err
-    assert err == ""
-    found: dict[str, Any] = json.loads(storage.read_bytes(storage.join(data["output"], "run.json")))
-    return found
-
-
-def commits(run: object, name: str) -> dict[str, tuple[int, int]]:
-    """Commit records of a pass in a local run: (mtime in ns, inode) by file name."""
-    found = {p.name: p.stat() for p in sorted(Path(str(run), "ledger", name).glob("0*.json"))}
-    return {n: (s.st_mtime_ns, s.st_ino) for n, s in found.items()}
-
-
-class Finished:
-    """A run that is done: where it lies, its recipe file, run.json and what `--json` printed."""
-
-    def __init__(self, folder: Path) -> None:
-        self.path, self.recipe = folder / "run", str(folder / "recipe.yaml")
-        write_inputs(folder / "in")
-        save(Path(self.recipe), make(folder / "in", self.path))
-        self.code, self.out, self.err = told(["prepare", self.recipe, "--json"])
-
-    @property
-    def json(self) -> dict[str, Any]:
-        """run.json as it stands."""
-        found: dict[str, Any] = json.loads((self.path / "run.json").read_bytes())
-        return found
-
-
-@pytest.fixture(scope="module")
-def finished(ray_local: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Finished]:
-    """One run for all tests of this file."""
-    folder = tmp_path_factory.mktemp("cli")
-    yield Finished(folder)
-    shutil.rmtree(folder)
-
-
 def test_prepare_ends_with_0_and_every_line_of_json_can_be_read(finished: Finished) -> None:
-    assert (finished.code, finished.err) == (0, "")
     lines = [json.loads(line) for line in finished.out.splitlines()]
     assert {"progress", "books", "packed", "digest", "report"} <= {x["event"] for x in lines}
     done = [x["pass"] for x in lines if x["event"] == "progress" and x["state"] == "done"]
@@ -133,12 +42,6 @@ def test_run_json_has_its_keys_and_forms(finished: Finished) -> None:
     assert {"python", "headrace", "ray", "pyarrow", "tokenizers"} <= set(found["versions"])
     for histogram in found["histograms"].values():
         assert len(histogram["edges"]) == len(histogram["counts"]) + 1
-
-
-def balanced(book: dict[str, Any]) -> bool:
-    """Whether what came in is kept, dropped or quarantined."""
-    total: int = book["kept"] + sum(book["dropped"].values()) + sum(book["quarantined"].values())
-    return total == book["in"]
 
 
 def test_books_balance_for_the_run_every_pass_and_every_source(finished: Finished) -> None:
@@ -167,7 +70,7 @@ def test_the_faults_of_the_sample_are_all_found(finished: Finished) -> None:
 
 
 def test_records_in_are_the_records_of_the_files(finished: Finished) -> None:
-    folder = finished.path.parent / "in"
+    folder = finished.inputs
     lines = sum(len((folder / f"chat/{n}.jsonl").read_bytes().splitlines()) for n in (0, 1))
     lines += len(gzip.decompress((folder / "chat/2.jsonl.gz").read_bytes()).splitlines())
     turns = sum(pq.read_metadata(p).num_rows for p in (folder / "turns").glob("*.parquet"))
@@ -193,7 +96,7 @@ def test_rejected_rows_have_a_reason_and_only_masked_text(finished: Finished) ->
 
 def test_nothing_unmasked_is_stored(finished: Finished) -> None:
     marks = ("@example.", "4000 00", ") 555-01")
-    raw = b"".join(p.read_bytes() for p in sorted(finished.path.parent.glob("in/chat/*.jsonl")))
+    raw = b"".join(p.read_bytes() for p in sorted(finished.inputs.glob("chat/*.jsonl")))
     assert all(mark.encode() in raw for mark in marks)
     texts = []
     for folder in ("prepared", "rejected"):
@@ -207,14 +110,14 @@ def test_nothing_unmasked_is_stored(finished: Finished) -> None:
 
 
 def test_digest_of_the_command_is_that_of_run_json(finished: Finished) -> None:
-    assert told(["digest", str(finished.path)]) == (0, finished.json["digest"] + "\n", "")
+    assert run_command(["digest", str(finished.path)]) == (0, finished.json["digest"] + "\n", "")
 
 
 def test_a_second_run_finds_all_done_and_does_nothing(finished: Finished) -> None:
     before = {n: commits(finished.path, n) for n in ("plan", "prepare", "pack")}
     outputs = {p: p.stat().st_mtime_ns for p in finished.path.rglob("*.parquet")}
     digest = finished.json["digest"]
-    code, out, err = told(["prepare", finished.recipe])
+    code, out, err = run_command(["prepare", finished.recipe])
     assert (code, err) == (0, "")
     units, windows = len({n[:8] for n in before["prepare"]}), len(before["pack"])
     assert f"prepare: {units} of {units} units were done before" in out
@@ -226,11 +129,11 @@ def test_a_second_run_finds_all_done_and_does_nothing(finished: Finished) -> Non
 
 
 def test_quiet_says_nothing(finished: Finished) -> None:
-    assert told(["prepare", finished.recipe, "--quiet"]) == (0, "", "")
+    assert run_command(["prepare", finished.recipe, "--quiet"]) == (0, "", "")
 
 
 def test_check_says_what_the_run_leans_on(finished: Finished) -> None:
-    code, out, err = told(["check", finished.recipe])
+    code, out, err = run_command(["check", finished.recipe])
     assert (code, err) == (0, "")
     assert re.search(r"^source chat: 3 files, [\d,]+ bytes, jsonl, messages$", out, re.MULTILINE)
     assert f"output: {finished.path} (goes on)" in out
@@ -238,13 +141,13 @@ def test_check_says_what_the_run_leans_on(finished: Finished) -> None:
 
 
 def test_status_tells_how_far_the_run_is(finished: Finished) -> None:
-    code, out, _ = told(["status", finished.recipe])
+    code, out, _ = run_command(["status", finished.recipe])
     assert code == 0
     units = finished.json["fragments"]
     assert f"prepare: {units} of {units} fragments, {finished.json['rows']['in']:,} records in" in out
     assert "run.json: there" in out
     assert "adapter: not there" in out
-    code, out, _ = told(["status", finished.recipe, "--json"])
+    code, out, _ = run_command(["status", finished.recipe, "--json"])
     lines = [json.loads(line) for line in out.splitlines()]
     assert next(x for x in lines if x["pass"] == "prepare")["done"] == units
 
@@ -252,7 +155,7 @@ def test_status_tells_how_far_the_run_is(finished: Finished) -> None:
 def test_report_is_written_anew(finished: Finished) -> None:
     page = finished.path / "report.html"
     page.unlink()
-    code, out, err = told(["report", finished.recipe])
+    code, out, err = run_command(["report", finished.recipe])
     assert (code, out, err) == (0, f"report: {page}\n", "")
     assert finished.json["digest"] in page.read_text(encoding="utf-8")
 
@@ -270,13 +173,15 @@ def test_the_kept_recipe_names_what_was_found(finished: Finished) -> None:
 
 def test_the_starter_recipe_prepares_once_output_is_set(finished: Finished, tmp_path: Path) -> None:
     written = tmp_path / "starter.yaml"
-    code, _, err = told(["init", str(finished.path.parent / "in/forms"), "-o", str(written)])
+    code, _, err = run_command(["init", str(finished.inputs / "forms"), "-o", str(written)])
     assert (code, err) == (0, "")
-    code, _, err = told(["prepare", str(written), f"output={tmp_path / 'run'}", "quarantine.limit=0.2"])
+    code, _, err = run_command(
+        ["prepare", str(written), f"output={tmp_path / 'run'}", "quarantine.limit=0.2"]
+    )
     assert (code, err) == (0, "")
     found = json.loads((tmp_path / "run/run.json").read_bytes())
     assert found["rows"]["in"] == finished.json["sources"]["forms"]["in"]
-    code, _, err = told(["init", str(finished.path.parent / "in/forms"), "-o", str(written)])
+    code, _, err = run_command(["init", str(finished.inputs / "forms"), "-o", str(written)])
     assert code == 2
     assert err == f"error: {str(written)!r} exists; name another file, or remove it\n"
 
@@ -284,7 +189,7 @@ def test_the_starter_recipe_prepares_once_output_is_set(finished: Finished, tmp_
 def test_schema_is_one_that_the_recipe_keeps(finished: Finished) -> None:
     import jsonschema
 
-    code, out, _ = told(["schema"])
+    code, out, _ = run_command(["schema"])
     assert code == 0
     schema = json.loads(out)
     data = yaml.safe_load(Path(finished.recipe).read_text(encoding="utf-8"))
@@ -295,10 +200,10 @@ def test_schema_is_one_that_the_recipe_keeps(finished: Finished) -> None:
 
 @pytest.mark.parametrize("arguments", [["nonsense"], ["prepare"], ["prepare", "--no-such-option", "x"]])
 def test_a_wrong_argument_is_a_user_error(arguments: list[str]) -> None:
-    assert told(arguments)[0] == 2
+    assert run_command(arguments)[0] == 2
 
 
 def test_help_tells_the_exit_codes() -> None:
-    code, out, _ = told(["--help"])
+    code, out, _ = run_command(["--help"])
     assert code == 0
     assert "0 done, 1 fault, 2 user error, 3 gate failed" in " ".join(out.split())

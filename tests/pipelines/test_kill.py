@@ -16,12 +16,13 @@ from pathlib import Path
 import psutil
 import pytest
 
+from tests.builders import Finished, commits, messy_recipe, prepare, save_recipe, write_messy
 from tests.conftest import REPOSITORY
-from tests.pipelines.test_cli import commits, make, prepare, save, write_inputs
 
 pytestmark = pytest.mark.ray
 PATIENCE = 300  # seconds until a point is reached, from a cold start on a busy machine
 POLL = 0.002
+FULL = "HEADRACE_SLOW" in os.environ
 
 
 def committed(run: Path, name: str) -> int:
@@ -68,25 +69,13 @@ class Driver:
             left.kill()
 
 
-class Runs:
-    """Inputs, and the digest of a run over them that nobody disturbed."""
-
-    def __init__(self, folder: Path) -> None:
-        self.inputs = folder / "in"
-        write_inputs(self.inputs)
-        self.digest = prepare(folder / "recipe.yaml", make(self.inputs, folder / "run"))["digest"]
-
-
-@pytest.fixture(scope="module")
-def runs(ray_local: None, tmp_path_factory: pytest.TempPathFactory) -> Runs:
-    return Runs(tmp_path_factory.mktemp("kill"))
-
-
-def killed_at(points: list[str], runs: Runs, tmp_path: Path) -> None:
-    """Kill the driver at each of `points`, one start after the other, then let it end."""
+@pytest.mark.slow
+def test_a_driver_killed_again_and_again(finished: Finished, tmp_path: Path) -> None:
+    """In passes 1, 2 and 3, one start after the other; then it is let end."""
+    points = list(POINTS) if FULL else ["five commits", "decided", "pack"]
     run = tmp_path / "run"
-    data = make(runs.inputs, run, workers=2)
-    recipe = save(tmp_path / "recipe.yaml", data)
+    data = messy_recipe(finished.inputs, run, workers=2)
+    recipe = save_recipe(tmp_path / "recipe.yaml", data)
     done: dict[str, dict[str, tuple[int, int]]] = {}
     for point in points:
         driver = Driver(recipe)
@@ -99,23 +88,17 @@ def killed_at(points: list[str], runs: Runs, tmp_path: Path) -> None:
             assert {unit: commits(run, name)[unit] for unit in before} == before, f"{name} was done again"
         done = {name: commits(run, name) for name in ("plan", "prepare", "pack")}
     found = prepare(Path(recipe), data)
-    assert found["digest"] == runs.digest
+    assert found["digest"] == finished.digest
     for name, before in done.items():
         assert {unit: commits(run, name)[unit] for unit in before} == before, f"{name} was done again"
     assert not list(run.rglob(".headrace-*/")), "a temporary directory was left"
     assert not (run / "duplicates/work").exists()
 
 
-def test_a_driver_killed_in_pass_1_and_in_pass_3(runs: Runs, tmp_path: Path) -> None:
-    killed_at(["five commits", "pack"], runs, tmp_path)
-
-
 @pytest.mark.slow
-@pytest.mark.skipif("HEADRACE_SLOW" not in os.environ, reason="takes minutes; set HEADRACE_SLOW=1")
-def test_a_driver_killed_over_a_file_that_was_added(runs: Runs, tmp_path: Path) -> None:
+def test_a_driver_killed_over_a_file_that_was_added(ray_local: None, tmp_path: Path) -> None:
     """The same history twice, the second time with a kill while what is new is prepared."""
-    inputs = tmp_path / "in"
-    shutil.copytree(runs.inputs, inputs)
+    inputs = write_messy(tmp_path / "in", tickets=240 if FULL else 60)
     late = inputs / "chat/0.jsonl"
     held = tmp_path / "late.jsonl"
     late.rename(held)
@@ -123,8 +106,8 @@ def test_a_driver_killed_over_a_file_that_was_added(runs: Runs, tmp_path: Path) 
     for name in ("left", "killed"):
         late.unlink(missing_ok=True)
         run = tmp_path / name
-        data = make(inputs, run, workers=2)
-        recipe = save(tmp_path / f"{name}.yaml", data)
+        data = messy_recipe(inputs, run, workers=2)
+        recipe = save_recipe(tmp_path / f"{name}.yaml", data)
         prepare(Path(recipe), data)
         before = commits(run, "prepare")
         more = len(before) + 1
@@ -139,13 +122,7 @@ def test_a_driver_killed_over_a_file_that_was_added(runs: Runs, tmp_path: Path) 
         after = commits(run, "prepare")
         assert {unit: after[unit] for unit in before} == before, "what stood was done again"
         assert len(after) > len(before)
-    assert digests["killed"] == digests["left"] != runs.digest
-
-
-@pytest.mark.slow
-@pytest.mark.skipif("HEADRACE_SLOW" not in os.environ, reason="takes minutes; set HEADRACE_SLOW=1")
-def test_a_driver_killed_everywhere(runs: Runs, tmp_path: Path) -> None:
-    killed_at(list(POINTS), runs, tmp_path)
+    assert digests["killed"] == digests["left"]
 
 
 class Killer(threading.Thread):
@@ -177,13 +154,13 @@ class Killer(threading.Thread):
         return False
 
 
-def test_killed_workers(runs: Runs, tmp_path: Path) -> None:
+def test_killed_workers(finished: Finished, tmp_path: Path) -> None:
     killer = Killer(tmp_path / "run", ["first commit", "five commits", "dedup"])
     killer.start()
     try:
-        found = prepare(tmp_path / "recipe.yaml", make(runs.inputs, tmp_path / "run"))
+        found = prepare(tmp_path / "recipe.yaml", messy_recipe(finished.inputs, tmp_path / "run"))
     finally:
         killer.stopped.set()
         killer.join()
     assert any(title.startswith("ray::MapBatches") for title in killer.killed), killer.killed
-    assert found["digest"] == runs.digest
+    assert found["digest"] == finished.digest

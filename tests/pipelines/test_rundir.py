@@ -1,28 +1,20 @@
 """Whose run directory is it, and which fragments does a run have?"""
 
-import json
 from pathlib import Path
 
 import pytest
 
 from headrace.cluster.errors import OutputError
 from headrace.pipelines import recipe, rundir
-
-
-def write_lines(path: Path, n: int) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(
-        "".join(json.dumps({"text": f"line {i} of {path.name}"}) + "\n" for i in range(n)), encoding="utf-8"
-    )
+from tests.builders import recipe_of, write_jsonl
 
 
 def make(tmp_path: Path, name: str = "notes", **more: object) -> recipe.Recipe:
-    data = {
-        "output": str(tmp_path / "run"),
-        "sources": [{"name": name, "path": str(tmp_path / "in")}],
-        **more,
-    }
-    return recipe.validate(data, "recipe.yaml")
+    return recipe.validate(recipe_of(tmp_path / "run", tmp_path / "in", name, **more), "recipe.yaml")
+
+
+def write_lines(path: Path, n: int) -> None:
+    write_jsonl(path, [{"text": f"line {i} of {path.name}"} for i in range(n)])
 
 
 def test_the_recipe_is_kept_with_what_was_found(tmp_path: Path) -> None:

@@ -13,14 +13,12 @@ from headrace.cluster.errors import ModelError, OutputError, SourceError, Storag
 from headrace.pipelines import recipe, rundir
 from headrace.pipelines.commands import check as checks
 from headrace.pipelines.stages.tokenise import stage as tokenise
+from tests.builders import recipe_of, sums, write_jsonl
 
 
 def make(tmp_path: Path, **more: Any) -> recipe.Recipe:
-    (tmp_path / "in").mkdir(exist_ok=True)
-    lines = [json.dumps({"question": f"what is {n}?", "answer": "a number"}) + "\n" for n in range(20)]
-    (tmp_path / "in/a.jsonl").write_text("".join(lines), encoding="utf-8")
-    data = {"output": str(tmp_path / "run"), "sources": [{"name": "sums", "path": str(tmp_path / "in")}]}
-    return recipe.validate({**data, **more}, "recipe.yaml")
+    write_jsonl(tmp_path / "in/a.jsonl", sums(20))
+    return recipe.validate({**recipe_of(tmp_path / "run", tmp_path / "in"), **more}, "recipe.yaml")
 
 
 def test_it_says_what_was_found_and_leaves_nothing(
@@ -53,18 +51,19 @@ def test_a_full_disk_is_told_before_any_work(tmp_path: Path, monkeypatch: pytest
     assert not (tmp_path / "run").exists()
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere")
-def test_an_output_that_may_not_be_written(tmp_path: Path) -> None:
-    given = make(tmp_path)
-    (tmp_path / "run").mkdir(mode=0o500)
-    with pytest.raises(StorageError, match=r"cannot write .*: access denied"):
-        checks.check(given, "quiet", training=False)
-
-
 def test_an_output_below_a_file(tmp_path: Path) -> None:
     (tmp_path / "taken").write_text("a file", encoding="utf-8")
     with pytest.raises(StorageError, match="taken"):
         checks.check(make(tmp_path, output=str(tmp_path / "taken/run")), "quiet", training=False)
+
+
+def test_an_output_that_may_not_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(source: str, target: str) -> None:  # root may write everywhere, so modes would not do
+        raise PermissionError(13, "Permission denied", target)
+
+    monkeypatch.setattr(os, "replace", refuse)
+    with pytest.raises(StorageError, match=r"cannot write .*run.*: access denied"):
+        checks.check(make(tmp_path), "quiet", training=False)
 
 
 def test_the_first_thing_that_is_wrong_is_named(tmp_path: Path) -> None:

@@ -2,31 +2,20 @@
 
 import json
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from headrace.cluster import storage
-from tests.pipelines.test_cli import Finished, make, save, told
+from tests.builders import Finished, messy_recipe, run_command, save_recipe
 
 pytestmark = pytest.mark.ray
 
 
-@pytest.fixture(scope="module")
-def finished(ray_local: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Finished]:
-    """One run for all tests of this file."""
-    folder = tmp_path_factory.mktemp("story")
-    found = Finished(folder)
-    assert found.code == 0, found.err
-    yield found
-    shutil.rmtree(folder)
-
-
 def lines(arguments: list[str]) -> list[dict[str, Any]]:
     """What a command prints with `--json`."""
-    code, out, err = told([*arguments, "--json"])
+    code, out, err = run_command([*arguments, "--json"])
     assert (code, err) == (0, "")
     return [json.loads(line) for line in out.splitlines()]
 
@@ -106,7 +95,7 @@ def test_the_story_of_a_rejected_row_withholds_what_was_never_masked(finished: F
 
 
 def test_a_row_that_is_not_there(finished: Finished) -> None:
-    code, _, err = told(["explain", str(finished.path), str(2**40)])
+    code, _, err = run_command(["explain", str(finished.path), str(2**40)])
     assert code == 2
     assert f"has no row {2**40}" in err
 
@@ -155,10 +144,10 @@ def test_lookup_by_simhash(finished: Finished, tmp_path: Path) -> None:
         assert abs(apart - hit["distance"]) <= found[0]["distance"]
     nothing = lines(["lookup", str(finished.path), "zzz qqq xxx " * 20, "--distance", "2"])
     assert [x["text"] for x in nothing] == ["no row lies within 2 bits of it"]
-    code, _, err = told(["lookup", str(finished.path), "hm", "--distance", "2"])
+    code, _, err = run_command(["lookup", str(finished.path), "hm", "--distance", "2"])
     assert code == 2
     assert "the text has no SimHash" in err
-    code, _, err = told(["lookup", str(tmp_path), "anything at all", "--distance", "2"])
+    code, _, err = run_command(["lookup", str(tmp_path), "anything at all", "--distance", "2"])
     assert code == 2
     assert "nothing is prepared" in err
 
@@ -170,7 +159,7 @@ def test_a_run_without_simhashes(finished: Finished, tmp_path: Path) -> None:
         held = storage.read_table(str(path))
         path.unlink()
         storage.write_table(str(path), held.drop_columns(["simhash"]))
-    code, _, err = told(["lookup", str(run), "a text that is long enough", "--distance", "2"])
+    code, _, err = run_command(["lookup", str(run), "a text that is long enough", "--distance", "2"])
     assert code == 2
     assert "holds no SimHashes; run `headrace prepare`" in err
 
@@ -178,8 +167,8 @@ def test_a_run_without_simhashes(finished: Finished, tmp_path: Path) -> None:
 def test_candidates_by_simhash_repeat_pass_2_and_say_so(finished: Finished, tmp_path: Path) -> None:
     run = tmp_path / "run"
     shutil.copytree(finished.path, run)
-    data = make(Path(finished.recipe).parent / "in", run, dedup={"candidates": "simhash"})
-    code, _, err = told(["prepare", save(tmp_path / "a.yaml", data)])
+    data = messy_recipe(Path(finished.recipe).parent / "in", run, dedup={"candidates": "simhash"})
+    code, _, err = run_command(["prepare", save_recipe(tmp_path / "a.yaml", data)])
     assert (code, err) == (0, "")
     found = json.loads((run / "run.json").read_bytes())["duplicates"]
     assert (found["signatures"]["distance"], found["signatures"]["recall"]) == (12, 0.95)
@@ -194,13 +183,13 @@ def test_a_run_drops_what_an_earlier_run_and_its_fingerprints_hold(
     finished: Finished, tmp_path: Path
 ) -> None:
     """The same chats once more, against the run itself and against its fingerprints."""
-    assert told(["fingerprints", str(finished.path), str(tmp_path / "prints")])[0] == 0
-    inputs = Path(finished.recipe).parent / "in"
+    assert run_command(["fingerprints", str(finished.path), str(tmp_path / "prints")])[0] == 0
+    inputs = finished.inputs
     counts = {}
     for name, corpus in (("beside", str(finished.path)), ("sketched", str(tmp_path / "prints"))):
-        data = make(inputs, tmp_path / name, dedup={"against": [corpus]})
+        data = messy_recipe(inputs, tmp_path / name, dedup={"against": [corpus]})
         data["sources"] = data["sources"][:1]
-        code, _, err = told(["prepare", save(tmp_path / f"{name}.yaml", data)])
+        code, _, err = run_command(["prepare", save_recipe(tmp_path / f"{name}.yaml", data)])
         assert code == 2
         assert "nothing is left to pack" in err
         found = json.loads((tmp_path / name / "run.json").read_bytes())
@@ -221,13 +210,17 @@ def test_a_run_drops_what_an_earlier_run_and_its_fingerprints_hold(
 def test_the_alarm_warns_or_stops_before_packing(finished: Finished, tmp_path: Path) -> None:
     run = tmp_path / "run"
     shutil.copytree(finished.path, run)
-    inputs = Path(finished.recipe).parent / "in"
+    inputs = finished.inputs
     loud = {"alarm": 0.0001, "on_alarm": "stop"}
-    code, _, err = told(["prepare", save(tmp_path / "a.yaml", make(inputs, run, dedup=loud))])
+    code, _, err = run_command(
+        ["prepare", save_recipe(tmp_path / "a.yaml", messy_recipe(inputs, run, dedup=loud))]
+    )
     assert code == 3
     assert "over dedup.alarm 0.0%" in err
     assert "set dedup.on_alarm to warn" in err
-    code, _, err = told(["prepare", save(tmp_path / "b.yaml", make(inputs, run, dedup={"alarm": 0.0001}))])
+    code, _, err = run_command(
+        ["prepare", save_recipe(tmp_path / "b.yaml", messy_recipe(inputs, run, dedup={"alarm": 0.0001}))]
+    )
     assert code == 0
     assert "rows (" in err
     assert json.loads((run / "run.json").read_bytes())["digest"] == finished.json["digest"]
@@ -249,6 +242,6 @@ def test_the_index_holds_no_text(finished: Finished) -> None:
 def test_a_run_without_an_index(tmp_path: Path, finished: Finished) -> None:
     shutil.copytree(finished.path, tmp_path / "run")
     shutil.rmtree(tmp_path / "run/duplicates/index")
-    code, _, err = told(["lookup", str(tmp_path / "run"), "anything"])
+    code, _, err = run_command(["lookup", str(tmp_path / "run"), "anything"])
     assert code == 2
     assert "nothing is indexed" in err

@@ -1,7 +1,6 @@
 """Base beside tuned: the right tokens are scored, the right prompts are asked, and a gain is told."""
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,25 +24,12 @@ from tests.pipelines import toys
 SMALL = Config(samples=24, max_new_tokens=8, batch_size=5, examples=3)
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
 @pytest.fixture(scope="module")
-def base(tmp_path_factory: pytest.TempPathFactory) -> str:
-    return toys.model(tmp_path_factory.mktemp("model"))
-
-
-@pytest.fixture(scope="module")
-def tuned_run(base: str, tmp_path_factory: pytest.TempPathFactory) -> str:
+def tuned_run(toy_model: str, tmp_path_factory: pytest.TempPathFactory) -> str:
     """A run that was trained until it knows the answers."""
     run = toys.run(tmp_path_factory.mktemp("run"), {"train": 96, "validation": 12, "test": 40})
     config = train.Config(learning_rate=1e-2, max_steps=80, batch_size=4, rank=8)
-    job = train.plan(run, base, config, 0, {})
+    job = train.plan(run, toy_model, config, 0, {})
     worker.train(job, Rank(0, 1, torch.device("cpu")), lambda step: None)
     train._publish(job)
     return run
@@ -67,8 +53,8 @@ def test_samples_are_unpacked_as_they_were(tuned_run: str) -> None:
     assert few != [list(s.ids) for s in outputs.drawn(shelf, 7, 4)]
 
 
-def test_the_tuned_model_is_told_to_be_better(base: str, tuned_run: str) -> None:
-    found = evaluate.run(tuned_run, base, SMALL, seed=1)
+def test_the_tuned_model_is_told_to_be_better(toy_model: str, tuned_run: str) -> None:
+    found = evaluate.run(tuned_run, toy_model, SMALL, seed=1)
     assert set(found) == set(METRICS)
     assert {m["verdict"] for m in found.values()} == {"better"}
     assert {m["n"] for m in found.values()} == {24}
@@ -93,11 +79,11 @@ def test_the_tuned_model_is_told_to_be_better(base: str, tuned_run: str) -> None
         assert example["reference"] == f"it is a {toys.KINDS[thing]}"
 
 
-def test_the_loss_is_that_of_each_sample_alone(base: str, tuned_run: str) -> None:
+def test_the_loss_is_that_of_each_sample_alone(toy_model: str, tuned_run: str) -> None:
     config = SMALL.model_copy(update={"metrics": ("loss", "token_accuracy")})
-    found = evaluate.run(tuned_run, base, config, seed=2)
+    found = evaluate.run(tuned_run, toy_model, config, seed=2)
     assert set(found) == {"loss", "token_accuracy"}
-    model = models.load(base, torch.float32, "eager")
+    model = models.load(toy_model, torch.float32, "eager")
     nats, right, count = 0.0, 0, 0
     for sample in outputs.drawn(batches.shelf(tuned_run, "test"), 24, 2):
         labels = torch.from_numpy(sample.labels)[1:]
@@ -110,9 +96,9 @@ def test_the_loss_is_that_of_each_sample_alone(base: str, tuned_run: str) -> Non
     assert found["token_accuracy"]["base"] == pytest.approx(right / count)
 
 
-def test_answers_are_greedy_whatever_batch_they_are_in(base: str) -> None:
+def test_answers_are_greedy_whatever_batch_they_are_in(toy_model: str) -> None:
     """Padding on the left changes nothing: each prompt as if it were alone, up to the stop token."""
-    model, tokenizer = models.load(base, torch.float32, "sdpa"), models.load_tokenizer(base)
+    model, tokenizer = models.load(toy_model, torch.float32, "sdpa"), models.load_tokenizer(toy_model)
     prompts = [np.array(ids) for ids in ([2, 3, 4], [2, 3, 4, 7, 5, 6, 3], [9, 2], [4, 4, 4, 4, 4])]
     wanted = []
     for prompt in prompts:
@@ -126,7 +112,7 @@ def test_answers_are_greedy_whatever_batch_they_are_in(base: str) -> None:
         assert outputs._generated(model, prompts, config, {toys.END}, tokenizer) == wanted
 
 
-def test_plain_text_counts_for_the_loss_alone(base: str, tuned_run: str, tmp_path: Path) -> None:
+def test_plain_text_counts_for_the_loss_alone(toy_model: str, tuned_run: str, tmp_path: Path) -> None:
     texts = [([*range(2, 12)], [*range(2, 12)])] * 3 + [toys.sample("oak")]
     path = storage.join(str(tmp_path), "packed", "test", "part-00000000.parquet")
     storage.write_table(path, toys.pack(texts, [0, 1, 2, 3]))
@@ -135,27 +121,29 @@ def test_plain_text_counts_for_the_loss_alone(base: str, tuned_run: str, tmp_pat
             storage.join(str(tmp_path), "adapter", entry.path.rsplit("/", 1)[-1]),
             storage.read_bytes(entry.path),
         )
-    found = evaluate.run(str(tmp_path), base, SMALL, seed=0)
+    found = evaluate.run(str(tmp_path), toy_model, SMALL, seed=0)
     assert found["loss"]["n"] == 4
     assert found["exact_match"]["n"] == 1
 
 
 def test_what_was_measured_is_not_measured_again(
-    base: str, tuned_run: str, monkeypatch: pytest.MonkeyPatch
+    toy_model: str, tuned_run: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    first = evaluate.run(tuned_run, base, SMALL, seed=5)
+    first = evaluate.run(tuned_run, toy_model, SMALL, seed=5)
 
     def never(*_: object) -> None:
         raise AssertionError("measured again")
 
     monkeypatch.setattr(evaluate, "_compute", never)  # of this process, whether Ray is up or not
     gated = SMALL.model_copy(update={"gate": Gate()})
-    assert evaluate.run(tuned_run, base, gated, seed=5) == first, "the gate decides nothing that is measured"
+    assert evaluate.run(tuned_run, toy_model, gated, seed=5) == first, (
+        "the gate decides nothing that is measured"
+    )
     with pytest.raises(GateError, match="better by at least 99"):
-        evaluate.run(tuned_run, base, SMALL.model_copy(update={"gate": Gate(improvement=99)}), seed=5)
+        evaluate.run(tuned_run, toy_model, SMALL.model_copy(update={"gate": Gate(improvement=99)}), seed=5)
     assert evaluate.scores(tuned_run) == first, "what the gate refuses is told all the same"
     with pytest.raises(AssertionError, match="measured again"):
-        evaluate.run(tuned_run, base, SMALL, seed=6)
+        evaluate.run(tuned_run, toy_model, SMALL, seed=6)
 
 
 @pytest.mark.parametrize(
@@ -180,11 +168,11 @@ def test_the_gate_asks_for_a_clear_gain(metric: Any, improvement: float, verdict
     assert told.value.exit_code == 3
 
 
-def test_errors_name_what_is_wrong(base: str, tuned_run: str, tmp_path: Path) -> None:
+def test_errors_name_what_is_wrong(toy_model: str, tuned_run: str, tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="set `model:`"):
         evaluate.run(tuned_run, None, SMALL, seed=0)
     with pytest.raises(ModelError, match="headrace train"):
-        evaluate.run(str(tmp_path), base, SMALL, seed=0)
+        evaluate.run(str(tmp_path), toy_model, SMALL, seed=0)
     with pytest.raises(ModelError, match="another model"):
         evaluate.run(tuned_run, toys.model(tmp_path / "other", seed=5), SMALL, seed=0)
     storage.put(
@@ -192,15 +180,15 @@ def test_errors_name_what_is_wrong(base: str, tuned_run: str, tmp_path: Path) ->
         storage.read_bytes(storage.join(tuned_run, "adapter", "headrace.json")),
     )
     with pytest.raises(SourceError, match=r"evaluate\.split"):
-        evaluate.run(str(tmp_path), base, SMALL, seed=0)
+        evaluate.run(str(tmp_path), toy_model, SMALL, seed=0)
 
 
 @pytest.mark.ray
 @pytest.mark.usefixtures("ray_local")
-def test_a_task_measures_what_this_process_does(base: str, tuned_run: str) -> None:
+def test_a_task_measures_what_this_process_does(toy_model: str, tuned_run: str) -> None:
     shelf = batches.shelf(tuned_run, "test")
-    here = outputs.measure(tuned_run, base, SMALL, shelf, 3)
-    there = evaluate._compute(tuned_run, base, SMALL, shelf, 3)
+    here = outputs.measure(tuned_run, toy_model, SMALL, shelf, 3)
+    there = evaluate._compute(tuned_run, toy_model, SMALL, shelf, 3)
     assert here.tuned.answers == there.tuned.answers
     np.testing.assert_allclose(here.base.forced, there.base.forced, atol=1e-5)
     with pytest.raises(ModelError, match="no model could be loaded"):
@@ -208,17 +196,17 @@ def test_a_task_measures_what_this_process_does(base: str, tuned_run: str) -> No
 
 
 @pytest.mark.s3
-def test_all_of_it_on_s3(base: str, s3: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_all_of_it_on_s3(toy_model: str, s3: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Run directory and model on s3://: the same adapter as on a disk, with checkpoints gone on from."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     counts = {"train": 24, "validation": 12, "test": 12}
     config = train.Config(max_steps=4, batch_size=2, rank=4, validate_every=2, keep_checkpoints=1)
     model = storage.join(s3, "model")
-    for file in Path(base).iterdir():
+    for file in Path(toy_model).iterdir():
         storage.put(storage.join(model, file.name), file.read_bytes())
     adapters = []
     for where, name in (
-        (toys.run(tmp_path / "run", counts), base),
+        (toys.run(tmp_path / "run", counts), toy_model),
         (toys.run(storage.join(s3, "run"), counts), model),
     ):
         train.check(config, name)
@@ -230,5 +218,5 @@ def test_all_of_it_on_s3(base: str, s3: str, tmp_path: Path, monkeypatch: pytest
         adapters.append(storage.read_bytes(storage.join(where, "adapter", "adapter_model.safetensors")))
     assert adapters[0] == adapters[1]
     found = evaluate.run(storage.join(s3, "run"), model, SMALL, seed=0)
-    assert found == evaluate.run(str(tmp_path / "run"), base, SMALL, seed=0)
+    assert found == evaluate.run(str(tmp_path / "run"), toy_model, SMALL, seed=0)
     assert storage.exists(storage.join(s3, "run", "evaluation", "samples.json"))

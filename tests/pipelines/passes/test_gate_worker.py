@@ -16,21 +16,15 @@ from headrace.pipelines.stages.pack import stage as pack
 from headrace.pipelines.stages.pii import stage as pii
 from headrace.pipelines.stages.pii.findings import Finding
 from headrace.pipelines.stages.tokenise import stage as tokenise
-from tests.pipelines.stages.pii.test_stage import MAIL, PHONE, Message, table
+from tests.builders import MAIL, PHONE, Turn, recipe_of, table
 
-SECRET = "correct horse battery staple"
 WINDOW, NONE = parts.Window(0, ("00000000-0000",), 0, 0), frozenset[str]()
 DRESSED = "425_882_8080"  # which no recogniser knows
 
 
-@pytest.fixture
-def key(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HEADRACE_PII_KEY", SECRET)
-
-
 def scanned(
     folder: Path,
-    talk: list[Message],
+    talk: list[Turn],
     said: list[str] | None = None,
     *,
     pieces: bool = False,
@@ -38,7 +32,7 @@ def scanned(
     **switches: Any,
 ) -> list[dict[str, Any]]:
     """Leaks of a window with one row, packed as prepared, or with `said` as its contents."""
-    data = {"output": str(folder), "sources": [{"path": "in"}], "pii": switches}
+    data = recipe_of(folder, "in", "s", pii=switches)
     recipe = Recipe.model_validate({**data, "tokenise": {"max_length": 32}} if pieces else data)
     tokenizer = tokenise.tokenizer(None, recipe.tokenise)
     done = pii.apply(table(talk), recipe.pii)
@@ -63,7 +57,7 @@ TALK = [("user", f"hi, {PHONE} or {MAIL} on 12/01/2020"), ("assistant", "noted")
 
 
 @pytest.mark.parametrize("kind", ["tag", "mask", "redact", "hash", "surrogate"])
-def test_what_was_issued_is_no_leak(tmp_path: Path, key: None, kind: str) -> None:
+def test_what_was_issued_is_no_leak(tmp_path: Path, pii_key: None, kind: str) -> None:
     assert scanned(tmp_path, TALK, kind=kind) == []
 
 
@@ -129,7 +123,7 @@ def test_an_exempt_role_may_stay_unexamined() -> None:
     assert list(judge.leaks(gate_worker.Message("be brief", "system", 0, [failed]))) == []
 
 
-def test_another_rows_stand_in_is_a_leak(tmp_path: Path, key: None) -> None:
+def test_another_rows_stand_in_is_a_leak(tmp_path: Path, pii_key: None) -> None:
     other = tmp_path / "other"
     assert scanned(other, [("user", PHONE), ("assistant", "x")], kind="surrogate") == []
     stand_in = storage.read_table(str(other / "prepared/part-00000000-0000.parquet"))
@@ -146,12 +140,12 @@ def test_kept_entities_and_exempt_roles_are_no_leaks(tmp_path: Path) -> None:
     assert [leak["entity"] for leak in leaks] == ["PHONE_NUMBER"]
 
 
-def test_other_gaps_are_other_words(tmp_path: Path, key: None) -> None:
+def test_other_gaps_are_other_words(tmp_path: Path, pii_key: None) -> None:
     talk = [("user", f"call {PHONE}"), ("assistant", "table | 425   | 882    | 8080 |")]
     assert scanned(tmp_path, talk) == []
 
 
-def test_a_stand_in_that_is_somebody_elses_name_is_no_leak(tmp_path: Path, key: None) -> None:
+def test_a_stand_in_that_is_somebody_elses_name_is_no_leak(tmp_path: Path, pii_key: None) -> None:
     assert scanned(tmp_path, [("user", "Hello, my name is Person."), ("assistant", "Hello")]) == []
 
 
@@ -183,7 +177,7 @@ def test_role_names_are_no_context(tmp_path: Path) -> None:
 
 
 def test_a_replaced_value_is_known_under_a_key(
-    tmp_path: Path, key: None, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, pii_key: None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     said = ["hi", f"call {DRESSED}"]
     leaks = scanned(tmp_path / "with", TALK, said)

@@ -10,9 +10,7 @@ from headrace.pipelines import schema
 from headrace.pipelines.passes import pii_audit
 from headrace.pipelines.stages.pii import stage as pii
 from headrace.pipelines.stages.pii.stage import Config
-from tests.pipelines.stages.pii.test_stage import MAIL, PHONE, table
-
-SECRET = "correct horse battery staple"
+from tests.builders import MAIL, PHONE, PII_KEY, table
 
 
 def test_parts_say_it_in_numbers() -> None:
@@ -47,7 +45,7 @@ def test_places_are_few_and_the_same_in_any_order() -> None:
 def test_the_file_adds_up_and_shows_no_value(
     tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("HEADRACE_PII_KEY", SECRET)
+    monkeypatch.setenv("HEADRACE_PII_KEY", PII_KEY)
     config = Config(kind=kind, roles={"system": "keep"})
     talk = [("system", "be brief"), ("user", f"call {PHONE} on 12/01/2020, or write {MAIL} now")]
     done = pii.apply(table(talk), config)
@@ -65,7 +63,8 @@ def test_the_file_adds_up_and_shows_no_value(
     assert "Exempt by the recipe: system messages." in told["not_looked_for"]
     phone = next(one for one in told["review"] if one["entity"] == "PHONE_NUMBER")
     assert (phone["before"], phone["behind"]) == ("call ", " on [DATE_TIME], or write [EMAIL_ADDRESS] now")
-    assert SECRET not in json.dumps(told)
+    assert PII_KEY not in json.dumps(told)
+    assert pii_audit.build(str(tmp_path), [record], Config(enabled=False), None, []) is None
 
 
 def test_the_report_takes_what_there_is() -> None:

@@ -4,7 +4,6 @@ import json
 import os
 import shutil
 import sys
-from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from types import ModuleType
@@ -21,30 +20,19 @@ from headrace.pipelines import recipe, rundir, schema
 from headrace.pipelines.passes import pools, prepare_worker
 from headrace.pipelines.passes import prepare as prepare_pass
 from headrace.pipelines.stages.quality import stage as quality
-from tests.pipelines.test_cli import commits, make, prepare, save, told, write_inputs
+from tests.builders import (
+    Finished,
+    commits,
+    messy_recipe,
+    prepare,
+    recipe_of,
+    run_command,
+    save_recipe,
+    stand_in,
+    text_table,
+)
 
 PASSES = ("prepare", "dedup", "pack")
-
-
-class Base:
-    """A finished run that the others are compared with."""
-
-    def __init__(self, folder: Path) -> None:
-        self.folder, self.inputs, self.run = folder, folder / "in", folder / "run"
-        write_inputs(self.inputs)
-        self.json = prepare(folder / "recipe.yaml", make(self.inputs, self.run, workers=4))
-
-    @property
-    def digest(self) -> str:
-        """Digest of the run as it was made."""
-        return str(self.json["digest"])
-
-
-@pytest.fixture(scope="module")
-def base(ray_local: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Base]:
-    folder = tmp_path_factory.mktemp("passes")
-    yield Base(folder)
-    shutil.rmtree(folder)
 
 
 def state(run: object) -> dict[str, dict[str, tuple[int, int]]]:
@@ -66,22 +54,24 @@ def without_figures(found: dict[str, Any]) -> dict[str, Any]:
 @pytest.mark.ray
 @pytest.mark.parametrize("workers", [1, 2])
 def test_workers_places_times_and_listing_order_change_nothing(
-    base: Base, tmp_path: Path, workers: int
+    finished: Finished, tmp_path: Path, workers: int
 ) -> None:
     elsewhere = tmp_path / "another/place"
-    shutil.copytree(base.inputs, elsewhere)
+    shutil.copytree(finished.inputs, elsewhere)
     for n, path in enumerate(sorted(p for p in elsewhere.rglob("*") if p.is_file())):
         os.utime(path, (1_600_000_000 - n, 1_600_000_000 - n))
-    data = make(elsewhere, tmp_path / "run", workers=workers)
+    data = messy_recipe(elsewhere, tmp_path / "run", workers=workers)
     data["sources"].reverse()
     for source in data["sources"]:
         if source["name"] in ("chat", "turns"):
             source["path"] = [str(p) for p in sorted(Path(source["path"]).iterdir(), reverse=True)]
     found = prepare(tmp_path / "recipe.yaml", data)
-    assert found["digest"] == base.digest
-    assert found["rows"] == base.json["rows"]
+    assert found["digest"] == finished.digest
+    assert found["rows"] == finished.json["rows"]
     for folder in ("prepared", "rejected", "duplicates", "packed"):
-        ours = {p.relative_to(base.run): p.read_bytes() for p in (base.run / folder).rglob("*.parquet")}
+        ours = {
+            p.relative_to(finished.path): p.read_bytes() for p in (finished.path / folder).rglob("*.parquet")
+        }
         theirs = {
             p.relative_to(tmp_path / "run"): p.read_bytes()
             for p in (tmp_path / "run" / folder).rglob("*.parquet")
@@ -91,22 +81,22 @@ def test_workers_places_times_and_listing_order_change_nothing(
 
 @pytest.mark.ray
 @pytest.mark.s3
-def test_input_and_output_on_s3_give_the_same_digest(base: Base, tmp_path: Path, s3: str) -> None:
-    for path in sorted(p for p in base.inputs.rglob("*") if p.is_file()):
-        storage.put(storage.join(s3, "in", str(path.relative_to(base.inputs))), path.read_bytes())
-    data = make(storage.join(s3, "in"), storage.join(s3, "run"))
+def test_input_and_output_on_s3_give_the_same_digest(finished: Finished, tmp_path: Path, s3: str) -> None:
+    for path in sorted(p for p in finished.inputs.rglob("*") if p.is_file()):
+        storage.put(storage.join(s3, "in", str(path.relative_to(finished.inputs))), path.read_bytes())
+    data = messy_recipe(storage.join(s3, "in"), storage.join(s3, "run"))
     path = tmp_path / "recipe.yaml"
     found = prepare(path, data)
-    assert found["digest"] == base.digest
-    assert found["rows"] == base.json["rows"]
-    assert told(["digest", data["output"]]) == (0, base.digest + "\n", "")
+    assert found["digest"] == finished.digest
+    assert found["rows"] == finished.json["rows"]
+    assert run_command(["digest", data["output"]]) == (0, finished.digest + "\n", "")
     before = {e.path: e.stamp for e in storage.listing(storage.join(s3, "run/ledger"))}
-    code, out, _ = told(["prepare", str(path)])
+    code, out, _ = run_command(["prepare", str(path)])
     assert code == 0
     assert f"prepare: {found['fragments']} of {found['fragments']} units were done before" in out
     after = {e.path: e.stamp for e in storage.listing(storage.join(s3, "run/ledger"))}
     assert after == before
-    code, out, _ = told(["status", str(path)])
+    code, out, _ = run_command(["status", str(path)])
     assert code == 0
     assert "report.html: there" in out
 
@@ -126,61 +116,64 @@ def test_input_and_output_on_s3_give_the_same_digest(base: Base, tmp_path: Path,
     ids=lambda value: "-".join(value) if isinstance(value, dict) else None,
 )
 def test_a_change_runs_its_pass_and_what_follows_and_nothing_before(
-    base: Base, tmp_path: Path, change: dict[str, Any], again: set[str]
+    finished: Finished, tmp_path: Path, change: dict[str, Any], again: set[str]
 ) -> None:
     run = tmp_path / "run"
-    shutil.copytree(base.run, run)
+    shutil.copytree(finished.path, run)
     before = state(run)
-    found = prepare(tmp_path / "recipe.yaml", make(base.inputs, run, **change))
+    found = prepare(tmp_path / "recipe.yaml", messy_recipe(finished.inputs, run, **change))
     after = state(run)
     for name in PASSES:
         if name not in again:
             assert after[name] == before[name], name
         elif name != "pack":  # windows that a change leaves as they are need not be packed again
             assert not set(after[name].values()) & set(before[name].values()), name
-    fresh = prepare(tmp_path / "fresh.yaml", make(base.inputs, tmp_path / "fresh", **change))
-    assert fresh["digest"] != base.digest
+    fresh = prepare(tmp_path / "fresh.yaml", messy_recipe(finished.inputs, tmp_path / "fresh", **change))
+    assert fresh["digest"] != finished.digest
     assert without_figures(found) == without_figures(fresh)
 
 
 @pytest.mark.ray
-def test_what_decides_no_bytes_runs_nothing_again(base: Base, tmp_path: Path) -> None:
+def test_what_decides_no_bytes_runs_nothing_again(finished: Finished, tmp_path: Path) -> None:
     run = tmp_path / "run"
-    shutil.copytree(base.run, run)
+    shutil.copytree(finished.path, run)
     before = state(run)
-    data = make(base.inputs, run, workers=1, quarantine={"limit": 0.5})
+    data = messy_recipe(finished.inputs, run, workers=1, quarantine={"limit": 0.5})
     for source in data["sources"]:
         source["weight"] = 3.0
-    assert prepare(tmp_path / "recipe.yaml", data)["digest"] == base.digest
+    assert prepare(tmp_path / "recipe.yaml", data)["digest"] == finished.digest
     assert state(run) == before
 
 
 @pytest.mark.ray
-def test_an_added_file_leaves_earlier_fragments_as_they_are(base: Base, tmp_path: Path) -> None:
+def test_an_added_file_leaves_earlier_fragments_as_they_are(finished: Finished, tmp_path: Path) -> None:
     inputs = tmp_path / "in"
-    shutil.copytree(base.inputs, inputs)
+    shutil.copytree(finished.inputs, inputs)
     late = inputs / "chat/0.jsonl"
     data = late.read_bytes()
     late.unlink()
-    first = prepare(tmp_path / "recipe.yaml", make(inputs, tmp_path / "run"))
+    first = prepare(tmp_path / "recipe.yaml", messy_recipe(inputs, tmp_path / "run"))
     before = state(tmp_path / "run")
     late.write_bytes(data)
-    found = prepare(tmp_path / "recipe.yaml", make(inputs, tmp_path / "run"))
+    found = prepare(tmp_path / "recipe.yaml", messy_recipe(inputs, tmp_path / "run"))
     after = state(tmp_path / "run")
     assert {n: after["prepare"][n] for n in before["prepare"]} == before["prepare"]
     assert len(after["prepare"]) > len(before["prepare"])
-    assert found["rows"]["in"] == base.json["rows"]["in"] > first["rows"]["in"]
+    assert found["rows"]["in"] == finished.json["rows"]["in"] > first["rows"]["in"]
     assert found["digest"] != first["digest"]
     # The same history once more, without what the first run left: the same bytes.
     late.unlink()
-    prepare(tmp_path / "again.yaml", make(inputs, tmp_path / "again"))
+    prepare(tmp_path / "again.yaml", messy_recipe(inputs, tmp_path / "again"))
     late.write_bytes(data)
-    assert prepare(tmp_path / "again.yaml", make(inputs, tmp_path / "again"))["digest"] == found["digest"]
+    assert (
+        prepare(tmp_path / "again.yaml", messy_recipe(inputs, tmp_path / "again"))["digest"]
+        == found["digest"]
+    )
 
 
 @pytest.mark.ray
 def test_a_pool_of_actors_sketches_the_same(
-    base: Base, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    finished: Finished, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """As on a cluster with GPUs, but that the actors hold none."""
     made = []
@@ -190,27 +183,27 @@ def test_a_pool_of_actors_sketches_the_same(
         return stream.Pool(partial(begin, job=job), partial(prepare_worker.finish, job=job), size=2, gpus=0)
 
     monkeypatch.setattr(pools, "pool", pool)
-    found = prepare(tmp_path / "recipe.yaml", make(base.inputs, tmp_path / "run"))
-    assert without_figures(found) == without_figures(base.json)
+    found = prepare(tmp_path / "recipe.yaml", messy_recipe(finished.inputs, tmp_path / "run"))
+    assert without_figures(found) == without_figures(finished.json)
     assert made == ["begin", "begin_grouped"]
 
 
 @pytest.mark.ray
-def test_a_recipe_that_asks_for_a_gpu_is_refused_without(base: Base, tmp_path: Path) -> None:
-    data = make(base.inputs, tmp_path / "run", dedup={"device": "gpu"})
-    code, _, err = told(["prepare", save(tmp_path / "recipe.yaml", data)])
+def test_a_recipe_that_asks_for_a_gpu_is_refused_without(finished: Finished, tmp_path: Path) -> None:
+    data = messy_recipe(finished.inputs, tmp_path / "run", dedup={"device": "gpu"})
+    code, _, err = run_command(["prepare", save_recipe(tmp_path / "recipe.yaml", data)])
     assert code == 2
     assert "dedup.device: gpu, and this cluster has no GPU; use auto or cpu" in err
 
 
 @pytest.mark.ray
-def test_a_removed_file_is_gone_from_what_is_packed(base: Base, tmp_path: Path) -> None:
+def test_a_removed_file_is_gone_from_what_is_packed(finished: Finished, tmp_path: Path) -> None:
     run, inputs = tmp_path / "run", tmp_path / "in"
-    shutil.copytree(base.inputs, inputs)
-    prepare(tmp_path / "recipe.yaml", make(inputs, run))
+    shutil.copytree(finished.inputs, inputs)
+    prepare(tmp_path / "recipe.yaml", messy_recipe(inputs, run))
     (inputs / "chat/1.jsonl").unlink()
-    found = prepare(tmp_path / "recipe.yaml", make(inputs, run))
-    assert found["sources"]["chat"]["in"] < base.json["sources"]["chat"]["in"]
+    found = prepare(tmp_path / "recipe.yaml", messy_recipe(inputs, run))
+    assert found["sources"]["chat"]["in"] < finished.json["sources"]["chat"]["in"]
     named = {
         o["path"]
         for n in ("prepare", "pack")
@@ -229,45 +222,33 @@ def test_a_removed_file_is_gone_from_what_is_packed(base: Base, tmp_path: Path) 
 
 
 @pytest.mark.ray
-def test_a_run_whose_books_do_not_balance_fails(base: Base, tmp_path: Path) -> None:
+def test_a_run_whose_books_do_not_balance_fails(finished: Finished, tmp_path: Path) -> None:
     run = tmp_path / "run"
-    shutil.copytree(base.run, run)
+    shutil.copytree(finished.path, run)
     path = min((run / "ledger/pack").glob("0*.json"))
     record = json.loads(path.read_bytes())
     record["books"]["in"] -= 1
     record["books"]["kept"] -= 1
     path.write_bytes(ledger.dumps(record))
-    code, _, err = told(["prepare", save(tmp_path / "recipe.yaml", make(base.inputs, run))])
+    code, _, err = run_command(
+        ["prepare", save_recipe(tmp_path / "recipe.yaml", messy_recipe(finished.inputs, run))]
+    )
     assert code == 1
     assert err.startswith("error: pass pack: the books do not balance: ")
 
 
 def stage(monkeypatch: pytest.MonkeyPatch, apply: Any) -> str:
     """A module that stands in for the stage `clean`; returns its name."""
-    module = ModuleType("stand_ins.clean")
-    module.__dict__["NAME"] = "clean"
-    module.apply = apply  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "stand_ins.clean", module)
+    module = stand_in("clean", apply, "stand_ins.clean")
+    monkeypatch.setitem(sys.modules, module.__name__, module)
     return module.__name__
 
 
 def work(tmp_path: Path, stages: tuple[str, ...], texts: list[str]) -> ledger.Record:
     """Pass 1 over one part of plain texts, in this process."""
-    data = {"output": str(tmp_path / "run"), "sources": [{"name": "notes", "path": str(tmp_path)}]}
+    data = recipe_of(tmp_path / "run", tmp_path, "notes")
     job = prepare_worker.Job(recipe.validate(data, "recipe.yaml"), stages, {7: "key"}, pooled=len(stages) - 1)
-    rows = schema.from_rows(
-        [
-            {
-                "row_id": (7 << 32) + n,
-                "n_records": 2,
-                "source": "notes",
-                "file": "notes.txt",
-                "place": f"line {n}",
-                "messages": [{"role": "text", "content": text}],
-            }
-            for n, text in enumerate(texts)
-        ]
-    )
+    rows = text_table(texts, first=7 << 32, n_records=2, source="notes", file="notes.txt")
     fragment = Fragment("notes", "ranges", (Range("notes.txt", "notes.txt", 1, "0"),), 7)
     return prepare_worker.work(fragment, 0, True, rows, job)
 
@@ -291,7 +272,7 @@ def test_a_row_that_makes_a_stage_raise_is_quarantined_and_the_run_goes_on(
     assert kept["row_id"].to_pylist() == [7 << 32, (7 << 32) + 2]
     (row,) = rejected.to_pylist()
     assert (row["error"], row["detail"], row["messages"]) == ("clean.error", "ValueError", None)
-    assert row["place"] == "line 1"
+    assert row["place"] == "row 1"
     assert ledger.load(str(tmp_path / "run"), "prepare") == {"00000007-0000": record}
 
 
@@ -316,8 +297,7 @@ def test_a_stage_that_loses_or_makes_rows_fails_and_commits_nothing(
 def test_a_stage_that_moved_to_another_module_has_the_key_that_it_had(tmp_path: Path) -> None:
     (tmp_path / "in").mkdir()
     (tmp_path / "in/a.txt").write_text("one text")
-    data = {"output": str(tmp_path / "run"), "sources": [{"path": str(tmp_path / "in")}]}
-    run = rundir.claim(recipe.validate(data, "recipe"))
+    run = rundir.claim(recipe.validate(recipe_of(tmp_path / "run", tmp_path / "in"), "recipe"))
     moved = ModuleType("somewhere.else.altogether")
     moved.__dict__.update({k: v for k, v in vars(quality).items() if k not in ("__name__", "__spec__")})
     assert prepare_pass._keys(run, (quality,)) == prepare_pass._keys(run, (moved,))

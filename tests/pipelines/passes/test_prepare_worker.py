@@ -4,7 +4,7 @@ import json
 from dataclasses import replace
 from importlib import import_module
 from pathlib import Path
-from types import ModuleType, SimpleNamespace
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -21,31 +21,10 @@ from headrace.pipelines.passes import prepare_worker
 from headrace.pipelines.recipe import Recipe
 from headrace.pipelines.stages.read import inputs
 from headrace.pipelines.stages.read.source import Source
+from tests.builders import stand_in, table, text_table
 
 MODULES = [import_module(name) for name in flow.ROW_STAGES]
 ROW_STAGES = [module.NAME for module in MODULES]
-
-
-def table(texts: list[str]) -> pa.Table:
-    return schema.from_rows(
-        [
-            {
-                "row_id": i,
-                "n_records": 1,
-                "source": "s",
-                "file": "f",
-                "place": f"line {i}",
-                "messages": [{"role": "text", "content": t}],
-            }
-            for i, t in enumerate(texts)
-        ]
-    )
-
-
-def stage(apply: Any) -> ModuleType:
-    module = ModuleType("fragile")
-    module.__dict__.update(NAME="fragile", apply=apply)
-    return module
 
 
 def breaks_on_bad(rows: pa.Table, config: Any) -> pa.Table:
@@ -55,9 +34,12 @@ def breaks_on_bad(rows: pa.Table, config: Any) -> pa.Table:
     return rows.append_column("added", pa.array([1] * rows.num_rows, pa.int64()))
 
 
+FRAGILE = stand_in("fragile", breaks_on_bad)
+
+
 @given(st.lists(st.sampled_from(["good", "bad"]), min_size=1, max_size=30))
 def test_only_the_rows_that_break_a_stage_are_quarantined(texts: list[str]) -> None:
-    after = prepare_worker.isolated(stage(breaks_on_bad), table(texts), SimpleNamespace())
+    after = prepare_worker.isolated(FRAGILE, text_table(texts), SimpleNamespace())
     assert after["row_id"].to_pylist() == list(range(len(texts)))
     assert after["error"].to_pylist() == ["fragile.error" if t == "bad" else None for t in texts]
     assert after["added"].to_pylist() == [None if t == "bad" else 1 for t in texts]
@@ -65,16 +47,16 @@ def test_only_the_rows_that_break_a_stage_are_quarantined(texts: list[str]) -> N
 
 
 def test_a_stage_that_breaks_on_every_row_of_many_is_no_rows_fault() -> None:
-    many = table(["bad"] * prepare_worker.ROWS_AT_FAULT)
+    many = text_table(["bad"] * prepare_worker.ROWS_AT_FAULT)
     with pytest.raises(ValueError, match="bad"):
-        prepare_worker.isolated(stage(breaks_on_bad), many, SimpleNamespace())
+        prepare_worker.isolated(FRAGILE, many, SimpleNamespace())
     with pytest.raises(ValueError, match="bad"):
-        prepare_worker.isolated(stage(breaks_on_bad), schema.mark(many, "drop", ["read.x"] * len(many)), None)
+        prepare_worker.isolated(FRAGILE, schema.mark(many, "drop", ["read.x"] * len(many)), None)
 
 
 @pytest.mark.parametrize("rows", [1, 5])
 def test_a_part_whose_few_rows_all_break_a_stage_is_quarantined(rows: int) -> None:
-    after = prepare_worker.isolated(stage(breaks_on_bad), table(["bad"] * rows), SimpleNamespace())
+    after = prepare_worker.isolated(FRAGILE, text_table(["bad"] * rows), SimpleNamespace())
     assert after["error"].to_pylist() == ["fragile.error"] * rows
     assert after["detail"].to_pylist() == ["ValueError"] * rows
     assert after["added"].null_count == rows
@@ -85,11 +67,13 @@ def test_errors_of_ours_are_not_taken_for_bad_rows() -> None:
         raise StorageError("cannot read s3://bucket/model")
 
     with pytest.raises(StorageError):
-        prepare_worker.isolated(stage(unreachable), table(["good", "good"]), SimpleNamespace())
+        prepare_worker.isolated(
+            stand_in("fragile", unreachable), text_table(["good", "good"]), SimpleNamespace()
+        )
 
 
 def test_text_that_was_never_masked_is_withheld() -> None:
-    rows = schema.mark(table(["a", "b", "c"]), "drop", ["quality.too_short", "dedup.exact", None])
+    rows = schema.mark(text_table(["a", "b", "c"]), "drop", ["quality.too_short", "dedup.exact", None])
     rows = schema.mark(rows, "error", [None, None, "pii.error"])
     kept = prepare_worker.rejected(rows, withhold=prepare_worker.unmasked(ROW_STAGES))
     assert kept["messages"].to_pylist() == [None, [{"role": "text", "content": "b"}], None]
@@ -100,16 +84,15 @@ def test_text_that_was_never_masked_is_withheld() -> None:
     assert shown["messages"].null_count == 0
 
 
-@pytest.mark.parametrize("rows", [[], [{"error": "read.binary", "messages": None}]])
-def test_stages_take_parts_without_a_readable_row(rows: list[dict[str, Any]]) -> None:
-    given = {"row_id": 7, "n_records": 1, "source": "s", "file": "f", "place": "line 1"}
-    table = schema.from_rows([{**given, **row} for row in rows])
+@pytest.mark.parametrize("rows", [0, 1])
+def test_stages_take_parts_without_a_readable_row(rows: int) -> None:
+    part = table(*[None] * rows, first=7, error="read.binary")
     for module in MODULES:
-        table = module.apply(table, module.Config())
-    assert table["row_id"].to_pylist() == [7] * len(rows)
-    kept = table.filter(schema.live(table))
+        part = module.apply(part, module.Config())
+    assert part["row_id"].to_pylist() == [7] * rows
+    kept = part.filter(schema.live(part))
     assert kept.num_rows == 0
-    assert prepare_worker.rejected(table, withhold=prepare_worker.unmasked(ROW_STAGES)).num_rows == len(rows)
+    assert prepare_worker.rejected(part, withhold=prepare_worker.unmasked(ROW_STAGES)).num_rows == rows
 
 
 def test_a_bucket_counts_what_its_records_took_to_read(tmp_path: Path) -> None:

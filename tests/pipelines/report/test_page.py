@@ -16,10 +16,11 @@ from hypothesis import strategies as st
 
 from headrace.cluster import storage
 from headrace.cluster.errors import OutputError
-from headrace.pipelines import flow, schema
+from headrace.pipelines import flow
 from headrace.pipelines.evaluate.config import METRICS, VERDICTS
 from headrace.pipelines.report import comparison
 from headrace.pipelines.report import page as report
+from tests.builders import table
 from tests.pipelines.report.lists import write_pairs
 
 HOSTILE = "<script>alert('x')</script><img src=http://evil.example/x onerror=alert(1)>&amp;\"'"
@@ -196,20 +197,15 @@ def write_run(path: str, run: dict[str, Any], *, rows: bool = True) -> str:
 def write_rows(path: str) -> None:
     """Two fragments of `prepared/` with the tickets, and the lists of `duplicates/`."""
     for ordinal in (0, 1):
-        rows = [
-            {
-                "row_id": (ordinal << 32) | k,
-                "n_records": 1,
-                "source": "tickets",
-                "file": f"part-{ordinal}.jsonl",
-                "place": f"line {k + 1}",
-                "messages": [{"role": "user", "content": question}, {"role": "assistant", "content": answer}],
-            }
-            for k, (question, answer) in enumerate(TICKETS)
-            if k % 2 == ordinal
-        ]
-        table = schema.from_rows(rows).drop_columns(["drop", "error", "detail", "bytes_lost"])
-        storage.write_table(storage.join(path, f"prepared/part-{ordinal:08d}.parquet"), table)
+        numbers = list(range(ordinal, len(TICKETS), 2))
+        rows = table(
+            *[[("user", TICKETS[k][0]), ("assistant", TICKETS[k][1])] for k in numbers],
+            row_id=[(ordinal << 32) | k for k in numbers],
+            source="tickets",
+            file=f"part-{ordinal}.jsonl",
+            place=[f"line {k + 1}" for k in numbers],
+        ).drop_columns(["drop", "error", "detail", "bytes_lost"])
+        storage.write_table(storage.join(path, f"prepared/part-{ordinal:08d}.parquet"), rows)
     removed = [((1 << 32) | k + 1, k, 3 * k, 0.76 + 0.02 * k, "near") for k in (0, 2, 6, 8)]
     removed.append(((1 << 32) | 5, 4, 0, 1.0, "exact"))
     removed.append((99 << 32, 2, 1, 0.9, "near"))  # its fragment is gone

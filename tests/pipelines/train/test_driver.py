@@ -4,7 +4,6 @@ import json
 import os
 import shutil
 import signal
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -34,19 +33,6 @@ class Killed(BaseException):
     """Stands for a kill: nothing catches it."""
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _one_thread() -> Iterator[None]:
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(before)
-
-
-@pytest.fixture(scope="module")
-def base(tmp_path_factory: pytest.TempPathFactory) -> str:
-    return toys.model(tmp_path_factory.mktemp("model"))
-
-
 def batch_of(given: list[toys.Sample], length: int) -> dict[str, torch.Tensor]:
     table = toys.pack(given, list(range(len(given))), length)
     names = ("input_ids", "labels", "position_ids", "segment_ids")
@@ -73,8 +59,8 @@ def varied(count: int) -> list[toys.Sample]:
 
 
 @pytest.mark.parametrize("attention", ["sdpa", "eager"])
-def test_packed_loss_is_the_loss_of_the_samples_alone(base: str, attention: models.Attention) -> None:
-    model = models.load(base, torch.float32, attention)
+def test_packed_loss_is_the_loss_of_the_samples_alone(toy_model: str, attention: models.Attention) -> None:
+    model = models.load(toy_model, torch.float32, attention)
     given = varied(24)
     with torch.no_grad():
         packed = float(train_worker.loss_sum(model, batch_of(given, 48)))
@@ -107,24 +93,24 @@ def test_sliding_windows_are_kept_inside_samples(kind: str) -> None:
 
 
 def test_a_model_that_lets_samples_see_each_other_is_refused(
-    base: str, monkeypatch: pytest.MonkeyPatch
+    toy_model: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    model = models.load(base, torch.float32, "sdpa")
-    models.prove_isolation(model, base)
+    model = models.load(toy_model, torch.float32, "sdpa")
+    models.prove_isolation(model, toy_model)
     monkeypatch.setattr(
         models, "block_causal_mask", lambda s: torch.ones(len(s), 1, s.shape[1], s.shape[1]).tril() > 0
     )
     with pytest.raises(ModelError, match="see another"):
-        models.prove_isolation(model, base)
+        models.prove_isolation(model, toy_model)
 
 
-def test_loss_and_gradients_are_normalised_over_all_targets(base: str) -> None:
+def test_loss_and_gradients_are_normalised_over_all_targets(toy_model: str) -> None:
     """Two micro-batches with very different numbers of targets: as one batch of all rows."""
     few, many = toys.sample("oak"), ([2, 3, 4, 5] * 7, [2, 3, 4, 5] * 7)
     found = []
     for parts in ([[few], [many]], [[few, many]]):
         torch.manual_seed(1)
-        model = adapter.fitted(models.load(base, torch.float32, "sdpa"), Config(rank=4), base)
+        model = adapter.fitted(models.load(toy_model, torch.float32, "sdpa"), Config(rank=4), toy_model)
         optimizer = torch.optim.SGD(train_worker.trained(model).values(), lr=1.0)
         micro = [batch_of(part, toys.LENGTH) for part in parts]
         loss, count = train_worker._step(model, optimizer, micro, ALONE, 1.0, 0.0)
@@ -145,13 +131,13 @@ def test_the_learning_rate_rises_and_then_falls_by_a_cosine() -> None:
     assert train_worker.learning_rate(19, 20, Config(learning_rate=1.0, schedule="constant")) == 1.0
 
 
-def test_gradient_checkpointing_changes_nothing(base: str, tmp_path: Path) -> None:
+def test_gradient_checkpointing_changes_nothing(toy_model: str, tmp_path: Path) -> None:
     run = toys.run(tmp_path, {"train": 24})
     losses = []
     for on in (False, True):
         steps: list[Step] = []
         config = SMALL.model_copy(update={"gradient_checkpointing": on, "max_steps": 2})
-        train_worker.train(train.plan(run, base, config, 0, {}), ALONE, steps.append)
+        train_worker.train(train.plan(run, toy_model, config, 0, {}), ALONE, steps.append)
         losses.append([s.loss for s in steps])
     assert losses[0] == pytest.approx(losses[1], abs=1e-6)
 
@@ -177,19 +163,19 @@ def outcome(job: Job) -> tuple[dict[str, Any], bytes]:
 
 
 @pytest.mark.parametrize("kill_at", [2, 4, 8])
-def test_a_killed_training_ends_as_one_that_was_not(base: str, tmp_path: Path, kill_at: int) -> None:
+def test_a_killed_training_ends_as_one_that_was_not(toy_model: str, tmp_path: Path, kill_at: int) -> None:
     through = toys.run(tmp_path / "through", {"train": 48, "validation": 12})
     killed = toys.run(tmp_path / "killed", {"train": 48, "validation": 12})
-    wanted = outcome(alone(through, base))
+    wanted = outcome(alone(through, toy_model))
     with pytest.raises(Killed):
-        alone(killed, base, kill_at=kill_at)
+        alone(killed, toy_model, kill_at=kill_at)
     assert checkpoints.steps(killed) == [s for s in (3, 6) if s < kill_at]
-    assert outcome(alone(killed, base)) == wanted
+    assert outcome(alone(killed, toy_model)) == wanted
 
 
-def test_a_checkpoint_cut_short_is_passed_over(base: str, tmp_path: Path) -> None:
+def test_a_checkpoint_cut_short_is_passed_over(toy_model: str, tmp_path: Path) -> None:
     run = toys.run(tmp_path, {"train": 48, "validation": 12})
-    job = alone(run, base)
+    job = alone(run, toy_model)
     assert checkpoints.steps(run) == [6, 8], "the newest two are kept"
     path = checkpoints.path(run, checkpoints.name(8), checkpoints.OPTIMIZER)
     storage.put(path, storage.read_bytes(path)[:-1])
@@ -199,7 +185,7 @@ def test_a_checkpoint_cut_short_is_passed_over(base: str, tmp_path: Path) -> Non
     assert checkpoints.newest(run, "another key") is None
 
 
-def test_the_best_adapter_by_validation_is_published(base: str, tmp_path: Path) -> None:
+def test_the_best_adapter_by_validation_is_published(toy_model: str, tmp_path: Path) -> None:
     """Validation on wrong answers: once training has learnt what is right, its loss rises again."""
     run = toys.run(tmp_path, {"train": 48})
     wrong = []
@@ -208,36 +194,36 @@ def test_the_best_adapter_by_validation_is_published(base: str, tmp_path: Path) 
         wrong.append((backwards, [-100] * 5 + backwards[5:]))
     path = storage.join(run, "packed", "validation", "part-00000000.parquet")
     storage.write_table(path, toys.pack(wrong, list(range(24))))
-    history, _ = outcome(alone(run, base, SMALL.model_copy(update={"max_steps": 18})))
+    history, _ = outcome(alone(run, toy_model, SMALL.model_copy(update={"max_steps": 18})))
     assert history["validation_steps"] == [3, 6, 9, 12, 15, 18]
     best = int(np.argmin(history["validation"]))
     assert history["best_step"] == history["validation_steps"][best] < 18
     assert history["best_validation"] == min(history["validation"])
 
 
-def test_another_config_starts_over_and_a_finished_training_is_left(base: str, tmp_path: Path) -> None:
+def test_another_config_starts_over_and_a_finished_training_is_left(toy_model: str, tmp_path: Path) -> None:
     run = toys.run(tmp_path, {"train": 48})
-    job = alone(run, base)
+    job = alone(run, toy_model)
     history, _ = outcome(job)
     assert history["validation"] == []
     assert history["best_step"] == 8
-    again = train.plan(run, base, SMALL.model_copy(update={"keep_checkpoints": 5}), 7, {})
+    again = train.plan(run, toy_model, SMALL.model_copy(update={"keep_checkpoints": 5}), 7, {})
     assert again.key == job.key, "how many checkpoints are kept decides nothing"
     assert train._finished(again) is not None
     for other in (
-        train.plan(run, base, SMALL.model_copy(update={"rank": 5}), 7, {}),
-        train.plan(run, base, SMALL, 8, {}),
+        train.plan(run, toy_model, SMALL.model_copy(update={"rank": 5}), 7, {}),
+        train.plan(run, toy_model, SMALL, 8, {}),
         train.plan(run, toys.model(tmp_path / "model", seed=9), SMALL, 7, {}),
     ):
         assert train._finished(other) is None
-    train._clear(train.plan(run, base, SMALL, 8, {}))
+    train._clear(train.plan(run, toy_model, SMALL, 8, {}))
     assert checkpoints.steps(run) == []
     assert not storage.exists(storage.join(run, "adapter", "headrace.json"))
 
 
-def test_plain_peft_loads_the_adapter(base: str, tmp_path: Path) -> None:
+def test_plain_peft_loads_the_adapter(toy_model: str, tmp_path: Path) -> None:
     run = toys.run(tmp_path, {"train": 48, "validation": 24})
-    history, _ = outcome(alone(run, base))
+    history, _ = outcome(alone(run, toy_model))
     files = sorted(os.listdir(tmp_path / "adapter"))
     assert {"adapter_config.json", "adapter_model.safetensors", "headrace.json", "tokenizer.json"} <= set(
         files
@@ -245,7 +231,7 @@ def test_plain_peft_loads_the_adapter(base: str, tmp_path: Path) -> None:
     assert not [f for f in files if f.endswith((".bin", ".pt", ".pkl"))]
     card = json.loads((tmp_path / "adapter" / "headrace.json").read_text())
     assert card["validation_loss"] == history["best_validation"]
-    plain = transformers.AutoModelForCausalLM.from_pretrained(base)
+    plain = transformers.AutoModelForCausalLM.from_pretrained(toy_model)
     tuned = peft.PeftModel.from_pretrained(plain, tmp_path / "adapter").eval()
     given = [s for part in range(2) for s in toys.samples(12, seed=100 + part)]  # what validation holds
     with torch.no_grad():
@@ -255,7 +241,7 @@ def test_plain_peft_loads_the_adapter(base: str, tmp_path: Path) -> None:
             assert plain_loss(tuned, given) / (5 * len(given)) > loss
 
 
-def test_errors_name_what_is_wrong(base: str, tmp_path: Path) -> None:
+def test_errors_name_what_is_wrong(toy_model: str, tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="set `model:`"):
         train.check(Config(), None)
     with pytest.raises(ModelError, match=r"no config\.json"):
@@ -270,22 +256,22 @@ def test_errors_name_what_is_wrong(base: str, tmp_path: Path) -> None:
     with pytest.raises(ModelError, match="no causal language model"):
         train.check(Config(), str(tmp_path))
     with pytest.raises(ModelError, match=r"train\.target_modules"):
-        train.check(Config(target_modules=("absent_proj",)), base)
-    train.check(Config(target_modules=("q_proj",)), base)
+        train.check(Config(target_modules=("absent_proj",)), toy_model)
+    train.check(Config(target_modules=("q_proj",)), toy_model)
     with pytest.raises(SourceError, match="headrace prepare"):
-        train.plan(str(tmp_path), base, Config(), 0, {})
+        train.plan(str(tmp_path), toy_model, Config(), 0, {})
 
 
 @pytest.mark.ray
 @pytest.mark.usefixtures("ray_local")
-def test_two_workers_learn_and_survive_a_kill(base: str, tmp_path: Path) -> None:
+def test_two_workers_learn_and_survive_a_kill(toy_model: str, tmp_path: Path) -> None:
     """Two ranks, one killed midway, train what one rank does with the same rows a step.
 
     The rate is low: at a high one, training itself lets differences in the last bit grow.
     """
     config = SMALL.model_copy(update={"dropout": 0.0, "max_steps": 60, "learning_rate": 1e-3})
     run = toys.run(tmp_path / "two", {"train": 48, "validation": 12})
-    key = train.plan(run, base, config, 7, {}).key
+    key = train.plan(run, toy_model, config, 7, {}).key
     told: list[int] = []
     left: list[int] = []  # step of the newest checkpoint when the worker was killed
 
@@ -298,24 +284,24 @@ def test_two_workers_learn_and_survive_a_kill(base: str, tmp_path: Path) -> None
             newest = checkpoints.newest(run, key)
             left.append(newest["step"] if newest else 0)
 
-    history = train.run(run, base, config, seed=7, progress=kill_once)
+    history = train.run(run, toy_model, config, seed=7, progress=kill_once)
     assert 0 < left[0] < 60, "killed midway"
     assert set(told) >= set(range(3, 61, 3)), "every validation is told"
     assert told[-1] == 60
     counted = len(told)
     assert history["loss"][-1] < 0.7 * history["loss"][0]
-    one = outcome(alone(toys.run(tmp_path / "one", {"train": 48, "validation": 12}), base, config))[0]
+    one = outcome(alone(toys.run(tmp_path / "one", {"train": 48, "validation": 12}), toy_model, config))[0]
     assert history["loss"] == pytest.approx(one["loss"], abs=1e-5)
     assert history["validation"] == pytest.approx(one["validation"], abs=1e-5)
-    assert train.run(run, base, config, seed=7, progress=kill_once) == history
+    assert train.run(run, toy_model, config, seed=7, progress=kill_once) == history
     assert len(told) == counted, "a finished training is not done again"
 
 
 @pytest.mark.ray
 @pytest.mark.usefixtures("ray_local")
-def test_a_rank_that_cannot_use_the_model_says_why(base: str, tmp_path: Path) -> None:
+def test_a_rank_that_cannot_use_the_model_says_why(toy_model: str, tmp_path: Path) -> None:
     """Weights are read by the ranks alone; a later start raises what the first one found."""
-    shutil.copytree(base, tmp_path / "broken")
+    shutil.copytree(toy_model, tmp_path / "broken")
     (tmp_path / "broken" / "model.safetensors").write_bytes(b"cut short")
     run = toys.run(tmp_path / "run", {"train": 8, "validation": 2})
     with pytest.raises(ModelError, match="broken"):

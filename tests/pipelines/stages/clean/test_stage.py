@@ -19,27 +19,10 @@ from headrace.pipelines.stages.clean import stage as clean
 from headrace.pipelines.stages.clean import text as clean_text
 from headrace.pipelines.stages.clean import turns as clean_turns
 from headrace.pipelines.stages.clean.stage import Config
-
-Message = tuple[str, str | None]
-
-
-def table(*rows: list[Message] | None, **marks: Any) -> pa.Table:
-    made = [
-        {
-            "row_id": at,
-            "n_records": 1,
-            "source": "s",
-            "file": "f",
-            "place": f"row {at}",
-            "messages": None if row is None else [{"role": r, "content": c} for r, c in row],
-            **marks,
-        }
-        for at, row in enumerate(rows)
-    ]
-    return schema.from_rows(made)
+from tests.builders import Turn, table
 
 
-def turns(done: pa.Table, row: int = 0) -> list[Message]:
+def turns(done: pa.Table, row: int = 0) -> list[Turn]:
     return [(m["role"], m["content"]) for m in done["messages"][row].as_py() or []]
 
 
@@ -47,7 +30,7 @@ def text(content: str, config: Config | None = None) -> str:
     return turns(clean.apply(table([("text", f"|{content}|")]), config or Config()))[0][1][1:-1]  # type: ignore[index]
 
 
-def cleaned(*messages: Message, **switches: Any) -> tuple[str | None, list[Message]]:
+def cleaned(*messages: Turn, **switches: Any) -> tuple[str | None, list[Turn]]:
     done = clean.apply(table(list(messages)), Config(**switches))
     return done["drop"][0].as_py(), turns(done)
 
@@ -150,7 +133,7 @@ def test_what_stands_before_the_first_user_turn() -> None:
         ("unknown_role", [("bot", "b"), ("user", "q")]),
     ],
 )
-def test_what_cannot_be_mended_is_dropped_as_it_came(reason: str, messages: list[Message]) -> None:
+def test_what_cannot_be_mended_is_dropped_as_it_came(reason: str, messages: list[Turn]) -> None:
     assert cleaned(*messages) == (f"clean.{reason}", messages)
 
 
@@ -187,7 +170,7 @@ def test_a_failure_costs_its_row_only(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_marked_rows_are_not_touched() -> None:
-    dirty: list[Message] = [("assistant", "\x00doesnâ€™t"), ("tool", "")]
+    dirty: list[Turn] = [("assistant", "\x00doesnâ€™t"), ("tool", "")]
     came = table(dirty, drop="quality.x")
     assert clean.apply(came, Config()).equals(came)
     came = table(dirty, error="read.x")
@@ -223,7 +206,7 @@ SWITCHES = st.fixed_dictionaries(
 
 @given(rows=ROWS, switches=SWITCHES)
 @settings(max_examples=150, deadline=None)
-def test_invariants(rows: list[list[Message]], switches: dict[str, Any]) -> None:
+def test_invariants(rows: list[list[Turn]], switches: dict[str, Any]) -> None:
     came, config = table(*rows), Config(**switches)
     done = clean.apply(came, config)
     assert done.num_rows == came.num_rows

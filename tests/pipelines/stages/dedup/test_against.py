@@ -12,7 +12,9 @@ from headrace.cluster.errors import OutputError, RecipeError
 from headrace.pipelines.stages.dedup import against
 from headrace.pipelines.stages.dedup.config import Config
 from headrace.pipelines.stages.dedup.steps import run as dedup_tasks
-from tests.pipelines.stages.dedup.steps.test_run import corpus, each, rows
+from tests.builders import in_order as each
+from tests.builders import near_copies as corpus
+from tests.builders import prepared_table as rows
 
 
 def make_run(folder: Path, texts: list[str]) -> str:

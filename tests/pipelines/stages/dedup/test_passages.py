@@ -13,6 +13,7 @@ from headrace.pipelines import schema
 from headrace.pipelines.stages.dedup import passages
 from headrace.pipelines.stages.dedup.config import Passages
 from headrace.pipelines.stages.dedup.passages import CUTS
+from tests.builders import story
 
 
 def rows(contents: list[Any], role: str = "text") -> pa.Table:
@@ -150,11 +151,6 @@ def test_rows_in_any_order_and_several_messages() -> None:
     done = passages.cut(table, cuts((10, 0, 0, 7), (10, 1, 6, 11), (11, 0, 4, 10)))
     assert schema.contents(done.table)[2].to_pylist() == ["six eight", "", "three five"]
     assert done.table["drop"].to_pylist() == [None, None]
-
-
-def story(seed: int, words: int = 200) -> str:
-    draw = np.random.default_rng(seed)
-    return " ".join("".join(draw.choice(list("abcdefghijklmnop"), draw.integers(2, 9))) for _ in range(words))
 
 
 def test_chunks_are_those_of_plain_texts_and_say_where_they_stand() -> None:

@@ -19,31 +19,10 @@ from headrace.pipelines.stages.pii.findings import Finding
 from headrace.pipelines.stages.pii.masking import replace
 from headrace.pipelines.stages.pii.presidio.scanner import scanner
 from headrace.pipelines.stages.pii.stage import Config
+from tests.builders import MAIL, PHONE, contents_of, table
 from tests.pipelines.identifiers import SAMPLES, fuzz, plain
 
-Message = tuple[str, str]
 ADDED = ["pii", "spans", "found", "values"]
-MAIL, PHONE = "ann.lee@example.com", "(425) 882-8080"
-
-
-def table(*rows: list[Message], **fields: Any) -> pa.Table:
-    made = [
-        {
-            "row_id": at,
-            "n_records": 1,
-            "source": "s",
-            "file": "f",
-            "place": f"row {at}",
-            "messages": [{"role": r, "content": c} for r, c in row],
-            **fields,
-        }
-        for at, row in enumerate(rows)
-    ]
-    return schema.from_rows(made)
-
-
-def texts_of(done: pa.Table) -> list[list[str]]:
-    return [[m["content"] for m in row or []] for row in done["messages"].to_pylist()]
 
 
 def ours(texts: list[str], *, context: bool) -> list[list[Finding]]:
@@ -133,7 +112,7 @@ def test_tags_and_counts_are_exact() -> None:
         [("user", "nothing here")],
     )
     done = pii.apply(came, Config())
-    assert texts_of(done) == [
+    assert contents_of(done) == [
         [
             "I am at <PHONE_NUMBER_1> or <EMAIL_ADDRESS_1>, see http://x.com on 12/01/2020",
             "<EMAIL_ADDRESS_1>?",
@@ -149,21 +128,21 @@ def test_the_recipe_decides_what_is_replaced() -> None:
     said = f"{MAIL} 12/01/2020 1.2.3.4"
 
     def masked(**switches: Any) -> str:
-        return texts_of(pii.apply(table([("text", said)]), Config(**switches)))[0][0]
+        return contents_of(pii.apply(table([("text", said)]), Config(**switches)))[0][0]
 
     assert masked() == "<EMAIL_ADDRESS_1> 12/01/2020 <IP_ADDRESS_1>"
     assert masked(kinds={"DATE_TIME": "tag"}) == "<EMAIL_ADDRESS_1> <DATE_TIME_1> <IP_ADDRESS_1>"
     assert masked(entities=("IP_ADDRESS",)) == f"{MAIL} 12/01/2020 <IP_ADDRESS_1>"
     assert masked(threshold=0.9) == "<EMAIL_ADDRESS_1> 12/01/2020 1.2.3.4"
     off = pii.apply(table([("text", said)]), Config(enabled=False))
-    assert texts_of(off) == [[said]]
+    assert contents_of(off) == [[said]]
     assert off["pii"].to_pylist() == [[]]
 
 
 def test_every_masked_text_stays_in_its_row_and_column() -> None:
     came = table(*([("user", f"write to {at}@example.com")] for at in range(4)), meta={"from": MAIL})
     done = pii.apply(came, Config())
-    assert texts_of(done) == [["write to <EMAIL_ADDRESS_1>"]] * 4
+    assert contents_of(done) == [["write to <EMAIL_ADDRESS_1>"]] * 4
     assert done["meta"].to_pylist() == [[("from", "<EMAIL_ADDRESS_2>")]] * 4
 
 
@@ -204,7 +183,7 @@ def test_invariants(rows: list[list[str]]) -> None:
     done = pii.apply(came, Config(kinds={"DATE_TIME": "tag", "URL": "tag"}))
     assert done.num_rows == came.num_rows
     assert done["error"].null_count == came.num_rows
-    for row, counts in zip(texts_of(done), done["pii"].to_pylist(), strict=True):
+    for row, counts in zip(contents_of(done), done["pii"].to_pylist(), strict=True):
         tags = [part.split(">")[0] for part in row[0].split("<")[1:]]
         issued = Counter(tag.rpartition("_")[0] for tag in tags)
         assert dict(counts) == dict(issued)

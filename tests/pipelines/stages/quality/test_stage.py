@@ -16,29 +16,13 @@ from hypothesis import strategies as st
 from headrace.pipelines import schema
 from headrace.pipelines.stages.quality import stage as quality
 from headrace.pipelines.stages.quality.config import Config
+from tests.builders import Turn, table
 
-Message = tuple[str, str]
 LOOP = "and then he said that " * 40
 PROSE = " ".join(f"Word{at} follows word{at * 7 % 101}, as {at * at} does." for at in range(60))
 
 
-def table(*rows: list[Message], **marks: Any) -> pa.Table:
-    made = [
-        {
-            "row_id": at,
-            "n_records": 1,
-            "source": "s",
-            "file": "f",
-            "place": f"row {at}",
-            "messages": [{"role": r, "content": c} for r, c in row],
-            **marks,
-        }
-        for at, row in enumerate(rows)
-    ]
-    return schema.from_rows(made)
-
-
-def judged(*messages: Message, **switches: Any) -> str | None:
+def judged(*messages: Turn, **switches: Any) -> str | None:
     reason: str | None = quality.apply(table(list(messages)), Config(**switches))["drop"][0].as_py()
     return reason
 
@@ -48,7 +32,7 @@ def score(content: str) -> float:
     return float(done["quality"][0].as_py()["score"])
 
 
-BROKEN: list[tuple[str, dict[str, Any], list[Message]]] = [
+BROKEN: list[tuple[str, dict[str, Any], list[Turn]]] = [
     ("too_short", {"shortest": None}, [("text", "a \n")]),
     (
         "too_long",
@@ -70,7 +54,7 @@ BROKEN: list[tuple[str, dict[str, Any], list[Message]]] = [
 
 @pytest.mark.parametrize(("reason", "off", "messages"), BROKEN)
 def test_each_rule_drops_and_can_be_switched_off(
-    reason: str, off: dict[str, Any], messages: list[Message]
+    reason: str, off: dict[str, Any], messages: list[Turn]
 ) -> None:
     assert judged(*messages) == f"quality.{reason}"
     assert judged(*messages, **off) is None
@@ -107,7 +91,7 @@ def test_phrases_are_looked_for_in_answers_only() -> None:
         ],
     ],
 )
-def test_what_must_be_kept(messages: list[Message]) -> None:
+def test_what_must_be_kept(messages: list[Turn]) -> None:
     assert judged(*messages) is None
 
 
@@ -146,7 +130,7 @@ ROWS = st.lists(
 
 @given(rows=ROWS)
 @settings(max_examples=60, deadline=None)
-def test_invariants(rows: list[list[Message]]) -> None:
+def test_invariants(rows: list[list[Turn]]) -> None:
     came = table(*rows)
     done = quality.apply(came, Config())
     assert done.num_rows == came.num_rows
@@ -159,7 +143,7 @@ def test_invariants(rows: list[list[Message]]) -> None:
 
 @pytest.mark.data
 def test_real_instructions_are_kept(shared_data: Path) -> None:
-    rows: list[list[Message]] = []
+    rows: list[list[Turn]] = []
     with gzip.open(shared_data / "instruct/gsm8k/train.jsonl.gz", "rt", encoding="utf-8") as lines:
         solved = [json.loads(line) for line in lines]
     rows += [[("user", one["question"]), ("assistant", one["answer"])] for one in solved]

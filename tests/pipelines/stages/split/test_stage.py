@@ -13,6 +13,7 @@ from headrace.cluster import storage
 from headrace.pipelines import schema
 from headrace.pipelines.stages.split import stage as split
 from headrace.pipelines.stages.split.config import Config
+from tests.builders import table
 
 HALVES = {"train": 0.34, "validation": 0.33, "test": 0.33}
 
@@ -51,8 +52,8 @@ def assigned(
         }
     )
     tables = {"clusters": clusters, "joined": joined, "ordinals": sizes, "removed": removals}
-    for name, table in tables.items():
-        storage.write_table(str(folder / f"{name}.parquet"), table)
+    for name, written in tables.items():
+        storage.write_table(str(folder / f"{name}.parquet"), written)
     report = split.assign(str(folder), config or Config(**HALVES), seed=seed, rows=rows, firsts=firsts)
     found = storage.read_table(str(folder / "sides.parquet")).to_pylist()
     return report, {r["row_id"]: (schema.SPLITS[r["side"]], r["bridge"]) for r in found}
@@ -182,13 +183,11 @@ def test_adding_inputs_moves_no_row(
     assert report["bridges"] == sum(bridge for _, bridge in after.values())
 
 
-def table(n: int, group: list[int | None]) -> pa.Table:
-    made = [
-        {"row_id": at + 2**63, "n_records": 1, "source": "s", "file": "f", "place": "p", "group": group[at]}
-        for at in range(n)
-    ]
-    exact = np.random.default_rng(1).integers(0, 2**64, n, np.uint64)
-    return schema.from_rows(made).append_column("exact_lo", pa.array(exact))
+def grouped(groups: list[int | None]) -> pa.Table:
+    """Rows of these clusters, with random digests; their ids are those of late fragments."""
+    exact = np.random.default_rng(1).integers(0, 2**64, len(groups), np.uint64)
+    rows = table(*[None] * len(groups), first=2**63, group=groups)
+    return rows.append_column("exact_lo", pa.array(exact))
 
 
 def sides_table(rows: list[tuple[int, int, bool]]) -> pa.Table:
@@ -200,7 +199,7 @@ def sides_table(rows: list[tuple[int, int, bool]]) -> pa.Table:
 
 
 def test_apply_gives_clustered_rows_their_side_and_drops_bridges() -> None:
-    given_ = table(6, [None, 5, 5, None, 2**64 - 1, None])
+    given_ = grouped([None, 5, 5, None, 2**64 - 1, None])
     sides = sides_table([(2**63, 1, False), (2**63 + 3, 2, True), (99, 2, False)])
     done = split.apply(given_, sides, Config(**HALVES), 7)
     keys = [5, 5, 2**64 - 1, given_["exact_lo"][5].as_py()]
@@ -210,9 +209,9 @@ def test_apply_gives_clustered_rows_their_side_and_drops_bridges() -> None:
 
 
 def test_apply_without_sides_or_rows() -> None:
-    done = split.apply(table(40, [None] * 40), sides_table([]), Config(**HALVES), 7)
+    done = split.apply(grouped([None] * 40), sides_table([]), Config(**HALVES), 7)
     assert set(done["split"].to_pylist()) == set(schema.SPLITS)
-    assert split.apply(table(0, []), sides_table([(1, 0, False)]), Config(), 7).num_rows == 0
+    assert split.apply(grouped([]), sides_table([(1, 0, False)]), Config(), 7).num_rows == 0
 
 
 def test_assign_of_nothing(tmp_path: Path) -> None:

@@ -5,24 +5,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from headrace.pipelines import schema
 from headrace.pipelines.stages.pack import stage as pack
 from headrace.pipelines.stages.tokenise import stage as tokenise
 from headrace.pipelines.stages.tokenise.decode import Decoder
 from headrace.pipelines.stages.tokenise.tokenizer import Tokenizer, load
-from tests.pipelines.stages.tokenise.test_template import Make, make
-
-__all__ = ["make"]
+from tests.builders import table, text_table
+from tests.pipelines.stages.tokenise.chats import Make
 
 
 def packed(tokenizer: Tokenizer, texts: list[str], length: int = 64) -> pa.Table:
     """Texts, one a row, tokenised and packed."""
-    row = {"n_records": 1, "source": "s", "file": "", "place": ""}
-    rows = [
-        {**row, "row_id": 7 + i, "messages": [{"role": "text", "content": t}]} for i, t in enumerate(texts)
-    ]
     config = tokenise.Config(max_length=length)
-    _, samples = tokenise.apply(schema.from_rows(rows), config, tokenizer, {})
+    _, samples = tokenise.apply(text_table(texts, first=7), config, tokenizer, {})
     return pack.apply(samples, pack.Config(), config, pad_id=tokenizer.pad_id)
 
 
@@ -75,10 +69,9 @@ def test_a_table_that_is_wrong_is_not_used(monkeypatch: pytest.MonkeyPatch) -> N
 
 def test_special_tokens_part_runs(make: Make) -> None:
     tokenizer = make("chatml")
-    row = {"row_id": 1, "n_records": 1, "source": "s", "file": "", "place": ""}
-    talk = [{"role": "user", "content": "a <think> b"}, {"role": "assistant", "content": "c"}]
+    talk = [("user", "a <think> b"), ("assistant", "c")]
     config = tokenise.Config(max_length=64)
-    _, samples = tokenise.apply(schema.from_rows([{**row, "messages": talk}]), config, tokenizer, {})
+    _, samples = tokenise.apply(table(talk, first=1), config, tokenizer, {})
     rows = pack.apply(samples, pack.Config(), config, pad_id=tokenizer.pad_id)
     runs = decoded(Decoder(tokenizer), rows)[1]
     assert [run for run in runs if run.strip()] == ["user\na <think> b", "assistant\nc"]

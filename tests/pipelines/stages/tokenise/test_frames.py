@@ -4,29 +4,26 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from headrace.pipelines import schema
 from headrace.pipelines.stages.pack import stage as pack
 from headrace.pipelines.stages.tokenise import stage as tokenise
 from headrace.pipelines.stages.tokenise.decode import Decoder
 from headrace.pipelines.stages.tokenise.frames import frames
-from tests.pipelines.stages.tokenise.test_template import TEMPLATES, Make, make
+from tests.builders import table
+from tests.pipelines.stages.tokenise.chats import TEMPLATES, Make
 
-__all__ = ["make"]
 TALKS = [
     [("user", "what is\nnew?"), ("assistant", "user of 12"), ("user", "ok"), ("assistant", "bye")],
     [("system", "be brief"), ("user", "one\n\ntwo"), ("assistant", "fine")],
 ]
+REFUSED = ("gemma", TALKS[1])  # a template without a system turn
 
 
 def contents(make: Make, name: str, template: str, talk: list[tuple[str, str]]) -> list[str]:
     """Contents of a conversation that was tokenised, packed and decoded."""
     tokenizer = make(name, template=template)
-    row = {"row_id": 1, "n_records": 1, "source": "s", "file": "", "place": ""}
-    table = schema.from_rows([{**row, "messages": [{"role": r, "content": c} for r, c in talk]}])
     config = tokenise.Config(max_length=256)
-    table, samples = tokenise.apply(table, config, tokenizer, {"s": "all"})
-    if table["error"][0].as_py():
-        pytest.skip("the template refuses such a conversation")
+    marked, samples = tokenise.apply(table(talk), config, tokenizer, {"s": "all"})
+    assert marked["error"].null_count == 1, marked["detail"]
     rows = pack.apply(samples, pack.Config(), config, pad_id=tokenizer.pad_id)
     around = frames(tokenizer)
     runs = Decoder(tokenizer).runs(rows)
@@ -34,8 +31,9 @@ def contents(make: Make, name: str, template: str, talk: list[tuple[str, str]]) 
     return texts
 
 
-@pytest.mark.parametrize("talk", TALKS)
-@pytest.mark.parametrize("name", sorted(TEMPLATES))
+@pytest.mark.parametrize(
+    ("name", "talk"), [(n, t) for n in sorted(TEMPLATES) for t in TALKS if (n, t) != REFUSED]
+)
 def test_contents_come_back(make: Make, name: str, talk: list[tuple[str, str]]) -> None:
     due = [content for _, content in talk]
     got = [c.strip() for c in contents(make, name, "", talk)]

@@ -9,7 +9,7 @@ from headrace.pipelines.stages.pii.stage import Config
 from headrace.pipelines.stages.tokenise import overlong as cutting
 from headrace.pipelines.stages.tokenise import stage as tokenise
 from headrace.pipelines.stages.tokenise.tokenizer import load
-from tests.pipelines.stages.pii.test_stage import MAIL, PHONE, table
+from tests.builders import MAIL, PHONE, table
 
 VALUES = ["<PERSON_1>", "12/01/2020", "4258828080"]
 

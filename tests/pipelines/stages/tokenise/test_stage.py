@@ -4,7 +4,6 @@ import gzip
 import json
 import pickle
 import shutil
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +31,7 @@ from headrace.pipelines.stages.tokenise import stage as tokenise
 from headrace.pipelines.stages.tokenise.assets import build_tokenizer
 from headrace.pipelines.stages.tokenise.tokenizer import SHIPPED
 from headrace.pipelines.stages.tokenise.tokenizer import Tokenizer as Chat
+from tests.builders import table
 
 QWEN3 = (Path(__file__).parent / "templates" / "qwen3.jinja").read_text("utf-8")
 LLAMA2 = (Path(__file__).parent / "templates" / "llama2.jinja").read_text("utf-8")
@@ -43,19 +43,10 @@ def shipped() -> Chat:
     return Chat()
 
 
-def table(*conversations: Sequence[tuple[str, str | None]] | None) -> pa.Table:
-    rows = []
-    for number, conversation in enumerate(conversations):
-        messages = None if conversation is None else [{"role": r, "content": c} for r, c in conversation]
-        row = {"row_id": 7 << 32 | number, "n_records": 1, "source": "made", "file": "f", "place": "p"}
-        rows.append({**row, "messages": messages})
-    return schema.from_rows(rows)
-
-
 def run(
     chat: Chat, rows: pa.Table, loss: str = "assistant", **config: Any
 ) -> tuple[pa.Table, list[dict[str, Any]]]:
-    marked, samples = tokenise.apply(rows, tokenise.Config(**config), chat, {"made": loss})
+    marked, samples = tokenise.apply(rows, tokenise.Config(**config), chat, {"s": loss})
     assert marked.num_rows == rows.num_rows
     assert samples.schema == tokenise.SAMPLES
     return marked, samples.to_pylist()
@@ -74,7 +65,7 @@ ASK, SAY = ("user", "What is 2 + 2?"), ("assistant", "It is 4.")
 
 
 def test_exact_ids_and_labels(shipped: Chat) -> None:
-    _, (sample,) = run(shipped, table([("user", "hi"), ("assistant", "Yes")]))
+    _, (sample,) = run(shipped, table([("user", "hi"), ("assistant", "Yes")], first=7 << 32))
     vocabulary = shipped.hf.get_vocab()
     header = [
         vocabulary[t]
@@ -104,7 +95,7 @@ def test_rows_without_a_target_are_dropped_unless_their_source_asks_for_all(ship
 
 def test_rows_marked_before_are_passed_over(shipped: Chat) -> None:
     rows = schema.mark_where(
-        table([ASK, SAY], [ASK], [ASK, SAY]), np.array([True, True, False]), "dedup.exact"
+        table([ASK, SAY], [ASK], [ASK, SAY], first=7 << 32), np.array([True, True, False]), "dedup.exact"
     )
     marked, samples = run(shipped, rows)
     assert marked["drop"].to_pylist() == ["dedup.exact", "dedup.exact", None]
@@ -142,7 +133,7 @@ LONG = [
 
 def test_long_conversations_are_split_between_exchanges_each_led_by_the_system_turn(shipped: Chat) -> None:
     _, (whole,) = run(shipped, table(LONG))
-    marked, samples = run(shipped, table([ASK, SAY], LONG, [ASK, SAY]), max_length=70)
+    marked, samples = run(shipped, table([ASK, SAY], LONG, [ASK, SAY], first=7 << 32), max_length=70)
     assert marked["shortened"].to_pylist() == [False] * 3, "all of it is in some piece"
     pieces = [s for s in samples if s["row_id"] == 7 << 32 | 1]
     assert [s["row_id"] & 3 for s in samples] == [0, *[1] * len(pieces), 2]

@@ -1,72 +1,20 @@
 """Chat templates written after real models': ids as Hugging Face gives them, loss on exact spans."""
 
-from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tokenizers import AddedToken, Tokenizer
-from transformers import PreTrainedTokenizerFast
+from tokenizers import AddedToken
 
 from headrace.cluster.errors import ModelError
-from headrace.pipelines import schema
 from headrace.pipelines.stages.tokenise import stage as tokenise
-from headrace.pipelines.stages.tokenise.encoder import Engine
-from headrace.pipelines.stages.tokenise.tokenizer import SHIPPED
 from headrace.pipelines.stages.tokenise.tokenizer import Tokenizer as Chat
+from tests.builders import table
+from tests.pipelines.stages.tokenise.chats import SPECIALS, TEMPLATES, Make
 
-FOLDER = Path(__file__).parent / "templates"
-TEMPLATES = {path.stem: path.read_text("utf-8") for path in sorted(FOLDER.glob("*.jinja"))}
 CHATML = TEMPLATES["chatml"]
-SPECIALS = {
-    "chatml": ["<|im_start|>", "<|im_end|>"],
-    "default_system": ["<|im_start|>", "<|im_end|>"],
-    "llama3": ["<|start_header_id|>", "<|end_header_id|>", "<|eot_id|>"],
-    "gemma": ["<start_of_turn>", "<end_of_turn>"],
-    "gemma_folds": ["<start_of_turn>", "<end_of_turn>"],
-    "qwen3": ["<|im_start|>", "<|im_end|>"],
-    "mistral": ["[INST]", "[/INST]"],
-    "deepseek": ["<|User|>", "<|Assistant|>", "<|end|>"],
-}
-
-Make = Callable[..., Chat]
-
-
-@pytest.fixture(scope="module")
-def make(tmp_path_factory: pytest.TempPathFactory) -> Make:
-    """The shipped vocabulary under a template; `<s>` and `</s>` special, `<think>` added but not special."""
-    made: dict[tuple[str, str], Chat] = {}
-
-    def build(name: str, engine: Engine = "auto", template: str = "", specials: Sequence[Any] = ()) -> Chat:
-        if template or (name, engine) not in made:
-            core = Tokenizer.from_file(str(SHIPPED / "tokenizer.json"))
-            core.add_special_tokens(["<s>", "</s>", *SPECIALS.get(name, []), *specials])
-            core.add_tokens([AddedToken(t, special=False) for t in ("<think>", "</think>")])
-            fast = PreTrainedTokenizerFast(tokenizer_object=core, bos_token="<s>", eos_token="</s>")
-            fast.chat_template = template or TEMPLATES[name]
-            path = tmp_path_factory.mktemp("tokenizer")
-            fast.save_pretrained(path)
-            made[name, engine] = Chat(str(path), engine)
-        return made[name, engine]
-
-    return build
-
-
-def table(*conversations: list[tuple[str, str]]) -> Any:
-    rows = [
-        {
-            "row_id": i,
-            "n_records": 1,
-            "source": "made",
-            "file": "f",
-            "place": "p",
-            "messages": [{"role": r, "content": c} for r, c in conversation],
-        }
-        for i, conversation in enumerate(conversations)
-    ]
-    return schema.from_rows(rows)
 
 
 def tokens(
@@ -74,7 +22,7 @@ def tokens(
 ) -> list[dict[str, Any]]:
     """Samples of `conversations`, none of which may be marked."""
     config = tokenise.Config(max_length=4096)
-    marked, samples = tokenise.apply(table(*conversations), config, chat, {"made": loss})
+    marked, samples = tokenise.apply(table(*conversations), config, chat, {"s": loss})
     assert marked["drop"].null_count == marked["error"].null_count == len(conversations), marked["detail"]
     found: list[dict[str, Any]] = samples.to_pylist()
     return found
@@ -214,7 +162,7 @@ def test_ids_are_those_of_apply_chat_template(
     turns = data.draw(st.lists(st.tuples(text, text | thought), min_size=1, max_size=3))
     conversation = [m for ask, say in turns for m in (("user", ask), ("assistant", say))]
     config = tokenise.Config(max_length=4096)
-    marked, samples = tokenise.apply(table(conversation), config, chat, {"made": "all"})
+    marked, samples = tokenise.apply(table(conversation), config, chat, {"s": "all"})
     assert marked["error"].null_count == 1
     wanted = native(chat, conversation)
     (found,) = samples["input_ids"].to_pylist()

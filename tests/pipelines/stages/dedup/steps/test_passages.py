@@ -16,8 +16,10 @@ from headrace.pipelines.stages.dedup.config import Passages
 from headrace.pipelines.stages.dedup.passages import CUTS
 from headrace.pipelines.stages.dedup.steps import passages as passage_tasks
 from headrace.pipelines.stages.dedup.steps.run import LISTING
-from tests.pipelines.stages.dedup.steps.test_run import backwards, each, rows, written
-from tests.pipelines.stages.dedup.test_passages import story
+from tests.builders import backwards, story
+from tests.builders import in_order as each
+from tests.builders import prepared_table as rows
+from tests.builders import write_parts as written
 
 BOILERPLATE = [story(n, 90) for n in range(3)]
 CONFIG = Passages(enabled=True)

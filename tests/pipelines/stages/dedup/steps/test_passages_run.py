@@ -10,8 +10,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from headrace.pipelines.stages.tokenise import stage as tokenise
-from tests.pipelines.stages.dedup.test_passages import story
-from tests.pipelines.test_cli import balanced, commits, prepare
+from tests.builders import balanced, commits, prepare, story
 
 pytestmark = pytest.mark.ray
 SHARED = story(1, 220)

@@ -1,6 +1,5 @@
 """Pass 2 over files: the same answer as in memory, however rows lie in files and tasks run."""
 
-from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,63 +16,14 @@ from headrace.pipelines.stages.dedup.config import Config
 from headrace.pipelines.stages.dedup.steps import block as blocking
 from headrace.pipelines.stages.dedup.steps import run as dedup_tasks
 from headrace.pipelines.stages.dedup.steps import verify as verifying
-from headrace.pipelines.stages.fingerprint import stage as fingerprint
+from tests.builders import SYLLABLES as WORDS
+from tests.builders import backwards
+from tests.builders import in_order as each
+from tests.builders import near_copies as corpus
+from tests.builders import prepared_table as rows
+from tests.builders import write_parts as written
 
 OUTPUTS = ("removed", "borderline", "clusters", "joined", "ordinals")
-WORDS = [
-    "amber",
-    "basin",
-    "cedar",
-    "delta",
-    "ember",
-    "fjord",
-    "grove",
-    "haven",
-    "inlet",
-    "jetty",
-    "knoll",
-    "lagoon",
-    "meadow",
-    "nook",
-    "oasis",
-    "prairie",
-]
-
-
-def each(function: Callable[[Any], Any], items: Iterable[Any], *, name: str) -> Iterator[Any]:
-    return map(function, items)
-
-
-def backwards(function: Callable[[Any], Any], items: Iterable[Any], *, name: str) -> Iterator[Any]:
-    """Tasks run last first; their results come in order."""
-    return iter([function(item) for item in reversed(list(items))][::-1])
-
-
-def rows(texts: list[str], **columns: list[Any]) -> pa.Table:
-    """Prepared rows; an id a row, one fragment of ordinal 0."""
-    made = [
-        {
-            "row_id": at,
-            "n_records": 1,
-            "source": "s",
-            "file": "f",
-            "place": f"row {at}",
-            "messages": [{"role": "text", "content": text}],
-            **{name: values[at] for name, values in columns.items()},
-        }
-        for at, text in enumerate(texts)
-    ]
-    table = fingerprint.apply(schema.from_rows(made), fingerprint.Config())
-    quality = pa.array([{"score": 0.5}] * len(texts), schema.QUALITY)
-    return table.append_column("quality", quality).drop_columns(["drop", "error"])
-
-
-def written(folder: Path, table: pa.Table, cuts: list[int]) -> list[str]:
-    paths = []
-    for number, (first, last) in enumerate(zip([0, *cuts], [*cuts, table.num_rows], strict=True)):
-        paths.append(str(folder / f"part-{number}.parquet"))
-        storage.write_table(paths[-1], table.slice(first, last - first))
-    return paths
 
 
 def ran(
@@ -85,21 +35,6 @@ def ran(
 ) -> tuple[dict[str, Any], dict[str, pa.Table]]:
     report = dedup_tasks.run(paths, str(output), config or Config(), order=order or {}, ngram=8, each=each)
     return report, {name: storage.read_table(str(output / f"{name}.parquet")) for name in OUTPUTS}
-
-
-def corpus(seed: int, n: int = 80) -> list[str]:
-    """Texts of which half are near copies of earlier ones, some exact."""
-    rng = np.random.default_rng(seed)
-    found: list[list[str]] = []
-    for _ in range(n):
-        if found and rng.random() < 0.5:
-            words = list(found[int(rng.integers(len(found)))])
-            if rng.random() < 0.8:
-                words[int(rng.integers(len(words)))] = f"new{rng.integers(10**6)}"
-            found.append(words)
-        else:
-            found.append([f"{WORDS[w % 16]}{w % 101}" for w in rng.integers(0, 10**6, rng.integers(1, 60))])
-    return [" ".join(words) for words in found]
 
 
 @settings(max_examples=6)

@@ -14,20 +14,15 @@ from headrace.pipelines.stages.dedup import index
 from headrace.pipelines.stages.pii import search as pii_search
 from headrace.pipelines.stages.pii import stage as pii
 from headrace.pipelines.stages.pii.stage import Config
+from tests.builders import MAIL, PHONE, PII_KEY, Turn, contents_of, recipe_of, table
 from tests.pipelines.identifiers import SAMPLES
-from tests.pipelines.stages.pii.test_stage import MAIL, PHONE, Message, table, texts_of
 
-SECRET = "correct horse battery staple"
+pytestmark = pytest.mark.usefixtures("pii_key")
 PLAIN = "4258828080"
 
 
-@pytest.fixture(autouse=True)
-def key(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HEADRACE_PII_KEY", SECRET)
-
-
-def said(*messages: Message, **switches: Any) -> list[str]:
-    return texts_of(pii.apply(table(list(messages)), Config(**switches)))[0]
+def said(*messages: Turn, **switches: Any) -> list[str]:
+    return contents_of(pii.apply(table(list(messages)), Config(**switches)))[0]
 
 
 def test_the_same_value_is_the_same_tag_in_every_turn() -> None:
@@ -65,7 +60,7 @@ def test_kinds_without_a_key(kind: str, due: list[str]) -> None:
 def test_kinds_with_a_key_agree_over_rows() -> None:
     for kind in ("hash", "surrogate"):
         done = pii.apply(table([("user", f"at {PHONE}")], [("text", f"{PHONE}, {MAIL}")]), Config(kind=kind))
-        (one,), (two,) = texts_of(done)
+        (one,), (two,) = contents_of(done)
         assert one.removeprefix("at ") == two.split(", ")[0] != PHONE
         assert PHONE not in one
         assert MAIL not in two
@@ -118,15 +113,15 @@ def test_a_missing_key_is_named(secret: str | None, monkeypatch: pytest.MonkeyPa
 
 def test_the_key_is_never_written() -> None:
     config = Config()
-    assert config.secret == SECRET.encode()
-    assert SECRET not in repr(config) + str(config.model_dump()) + config.model_dump_json()
+    assert config.secret == PII_KEY.encode()
+    assert PII_KEY not in repr(config) + str(config.model_dump()) + config.model_dump_json()
 
 
 def test_columns_say_where_and_what() -> None:
     done = pii.apply(
         table([("user", "hi"), ("user", f"{MAIL}, {PHONE} on 12/01/2020")], [("user", "-")]), Config()
     )
-    text = texts_of(done)[0][1]
+    text = contents_of(done)[0][1]
     spans = done["spans"].to_pylist()
     shown = [(s["message"], text[s["start"] : s["end"]], s["entity"], s["kind"]) for s in spans[0]]
     assert shown == [
@@ -208,12 +203,12 @@ def test_an_entity_that_nothing_finds_is_refused(switches: dict[str, Any]) -> No
 @settings(max_examples=80, deadline=None)
 def test_nothing_is_left_but_stand_ins(turns: list[list[str]], kind: str) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("HEADRACE_PII_KEY", SECRET)
+        patch.setenv("HEADRACE_PII_KEY", PII_KEY)
         config = Config(kind=kind, kinds={"DATE_TIME": kind, "URL": kind})
     done = pii.apply(table([("user", " ".join(turn)) for turn in turns]), config)
     assert done["error"].to_pylist() == [None]
     (spans,) = done["spans"].to_pylist()
-    texts = texts_of(done)[0]
+    texts = contents_of(done)[0]
     for place in pii.find(texts, config).to_pylist():
         if place["score"] >= config.threshold:
             inside = [s for s in spans if s["message"] == place["row"] and s["start"] <= place["start"]]
@@ -221,13 +216,13 @@ def test_nothing_is_left_but_stand_ins(turns: list[list[str]], kind: str) -> Non
     assert sum(n for _, n in done["pii"].to_pylist()[0]) == len(spans)
     again = pii.apply(done.drop_columns(["pii", "spans", "found", "values"]), config)
     if kind in ("tag", "mask", "redact", "hash"):
-        assert texts_of(again)[0] == texts
+        assert contents_of(again)[0] == texts
 
 
 def test_looking_up_in_a_run_with_hashes_takes_its_secret(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    data = {"output": str(tmp_path), "sources": [{"path": "p"}], "pii": {"kind": "hash"}}
+    data = recipe_of(tmp_path, "p", pii={"kind": "hash"})
     (tmp_path / "recipe.yaml").write_text(recipe.dump(recipe.validate(data, "r.yaml")))
     shard = tmp_path / "duplicates" / index.FOLDER / "0.parquet"
     shard.parent.mkdir(parents=True)

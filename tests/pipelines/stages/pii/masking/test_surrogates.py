@@ -10,13 +10,12 @@ from hypothesis import strategies as st
 from headrace.pipelines.stages.pii.config import Config
 from headrace.pipelines.stages.pii.masking.surrogates import Surrogates
 from headrace.pipelines.stages.pii.search import findings_in
-
-SECRET = "correct horse battery staple"
+from tests.builders import PII_KEY
 
 
 @pytest.fixture
 def made(monkeypatch: pytest.MonkeyPatch) -> Surrogates:
-    monkeypatch.setenv("HEADRACE_PII_KEY", SECRET)
+    monkeypatch.setenv("HEADRACE_PII_KEY", PII_KEY)
     return Surrogates(Config())
 
 
@@ -66,7 +65,7 @@ def test_names_keep_their_parts(made: Surrogates) -> None:
 
 
 def test_another_key_makes_another_surrogate(made: Surrogates, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HEADRACE_PII_KEY", SECRET[::-1])
+    monkeypatch.setenv("HEADRACE_PII_KEY", PII_KEY[::-1])
     other = Surrogates(Config())
     for entity, value in (
         ("PERSON", "Ann Lee"),
@@ -117,7 +116,7 @@ def test_what_cannot_be_scrambled_stays_and_ends(made: Surrogates) -> None:
 @settings(max_examples=60, deadline=None)
 def test_any_value_keeps_its_form(value: str) -> None:
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("HEADRACE_PII_KEY", SECRET)
+        patch.setenv("HEADRACE_PII_KEY", PII_KEY)
         made = Surrogates(Config())
     other = made.surrogate("X_NUMBER", value)
     assert len(other) == len(value)

@@ -29,11 +29,12 @@ from headrace.pipelines.stages.pii.findings import Finding
 from headrace.pipelines.stages.pii.ner import models as ner_models
 from headrace.pipelines.stages.pii.ner import search as ner_search
 from headrace.pipelines.stages.quality import stage as quality
+from tests.builders import commits, prepare, run_command, save_recipe, table, text_table, write_jsonl
 from tests.pipelines import name_models
-from tests.pipelines.test_cli import commits, prepare, save, told
 
 Engine = Literal["spacy", "transformers"]
 ENTITIES = {"PERSON": "PERSON", "GPE": "LOCATION", "ORG": "ORGANIZATION"}
+FULL = "HEADRACE_SLOW" in os.environ
 ANNA = "According to Anna Kowal , the printer is broken again ."
 
 
@@ -151,11 +152,9 @@ def test_a_tag_holds_no_name(models: dict[str, str]) -> None:
 
 def test_what_was_replaced_is_not_found_again(ner: Ner) -> None:
     texts = [text for text, _ in name_models.sentences(40, seed=3)]
-    row = {"n_records": 1, "source": "s", "file": "", "place": ""}
-    rows = [{**row, "row_id": i, "messages": [{"role": "text", "content": t}]} for i, t in enumerate(texts)]
-    table = pii.apply(schema.from_rows(rows), Config(ner=ner))
-    assert table["error"].null_count == len(texts)
-    masked = schema.contents(table)[2]
+    done = pii.apply(text_table(texts), Config(ner=ner))
+    assert done["error"].null_count == len(texts)
+    masked = schema.contents(done)[2]
     assert "<PERSON" in str(masked)
     found = pii.find(masked, Config(ner=ner)).to_pylist()
     assert [f for f in found if f["score"] >= 0.4] == []
@@ -265,17 +264,10 @@ def test_a_text_that_the_model_fails_on_is_set_aside(
     with pytest.raises(pii.UnexaminedError, match=r"rows \[1, 4\]") as raised:
         pii.find(texts, Config(ner=ner))
     assert "xyzzy" not in str(raised.value)
-    rows = schema.from_rows(
-        [
-            {"row_id": i, "n_records": 1, "source": "s", "file": "", "place": ""}
-            | {"messages": [{"role": "text", "content": text}]}
-            for i, text in enumerate(["xyzzy and Anna Kowal", ANNA])
-        ]
-    )
-    table = pii.apply(rows, Config(ner=ner))
-    assert table["error"].to_pylist() == ["pii.error", None]
-    assert table["detail"].to_pylist()[0] == "ValueError"
-    assert "Anna" not in str(table["messages"].to_pylist())
+    done = pii.apply(text_table(["xyzzy and Anna Kowal", ANNA]), Config(ner=ner))
+    assert done["error"].to_pylist() == ["pii.error", None]
+    assert done["detail"].to_pylist()[0] == "ValueError"
+    assert "Anna" not in str(done["messages"].to_pylist())
     ner_search._asker.cache_clear()
 
 
@@ -425,11 +417,11 @@ def test_the_pool_begins_where_names_are_found() -> None:
 # Whole runs.
 
 
-def write(folder: Path) -> None:
-    """Conversations in whole, and others one turn a record."""
-    given = iter(name_models.sentences(120, seed=11))
+def write(folder: Path, conversations: int = 40) -> None:
+    """Conversations in whole, in two files, and others one turn a record."""
+    given = iter(name_models.sentences(2 * conversations + 40, seed=11))
     whole = []
-    for _ in range(40):
+    for _ in range(conversations):
         asked, answered = next(given)[0], next(given)[0]
         whole.append(
             {"messages": [{"role": "user", "content": asked}, {"role": "assistant", "content": answered}]}
@@ -438,13 +430,9 @@ def write(folder: Path) -> None:
         {"conversation": f"c{i // 2}", "turn": i % 2, "speaker": ("user", "assistant")[i % 2], "text": text}
         for i, (text, _) in enumerate(given)
     ]
-    for name, records in (
-        ("whole/1.jsonl", whole[:20]),
-        ("whole/2.jsonl", whole[20:]),
-        ("turns/1.jsonl", turns),
-    ):
-        (folder / name).parent.mkdir(parents=True, exist_ok=True)
-        (folder / name).write_text("".join(json.dumps(r) + "\n" for r in records))
+    write_jsonl(folder / "whole/1.jsonl", whole[: conversations // 2])
+    write_jsonl(folder / "whole/2.jsonl", whole[conversations // 2 :])
+    write_jsonl(folder / "turns/1.jsonl", turns)
 
 
 def make(inputs: Path, run: Path, **ner: Any) -> dict[str, Any]:
@@ -491,10 +479,11 @@ def base(
     shutil.rmtree(folder)
 
 
-def assert_names_are_gone(run: Path) -> None:
+def assert_names_are_gone(run: Path, least: int = 30) -> None:
+    """At least so many names are replaced, and hardly one is left."""
     text = kept(run)
     held = sum(text.count(f"{name} ") for name in name_models.FIRST)
-    assert text.count("<PERSON") > 30
+    assert text.count("<PERSON") > least
     assert held <= 0.03 * text.count("<PERSON")
 
 
@@ -517,34 +506,22 @@ def test_actors_change_nothing_and_names_are_gone(
 
 
 @pytest.mark.ray
-@pytest.mark.parametrize(
-    "actors",
-    [
-        1,
-        pytest.param(
-            2,
-            marks=[
-                pytest.mark.slow,
-                pytest.mark.skipif("HEADRACE_SLOW" not in os.environ, reason="a minute; set HEADRACE_SLOW=1"),
-            ],
-        ),
-    ],
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("actors", [1, 2])
 def test_a_transformer_in_actors_writes_what_it_does_here(
     ray_local: None, tmp_path: Path, models: dict[str, str], actors: int
 ) -> None:
     """Also with the batches of other parts: places of names do not hang on what is read together."""
-    write(tmp_path / "in")
+    conversations = 40 if FULL else 16
+    write(tmp_path / "in", conversations)
     data = make(tmp_path / "in", tmp_path / "run", engine="transformers", model=models["transformers"])
     data["sources"] = data["sources"][:1]
     data["pii"]["ner"]["actors"] = actors
     prepare(tmp_path / "recipe.yaml", data)
-    assert_names_are_gone(tmp_path / "run")
-    row = {"n_records": 1, "source": "s", "file": "", "place": "", "row_id": 0}
-    read = [
-        json.loads(t) for p in sorted((tmp_path / "in/whole").iterdir()) for t in p.read_text().splitlines()
-    ]
-    given = schema.from_rows([{**row, "messages": r["messages"]} for r in read])
+    assert_names_are_gone(tmp_path / "run", least=conversations // 2)
+    lines = [t for p in sorted((tmp_path / "in/whole").iterdir()) for t in p.read_text().splitlines()]
+    talks = [[(m["role"], m["content"]) for m in json.loads(line)["messages"]] for line in lines]
+    given = table(*talks)
     of = recipe.validate(data, "r")
     here = pii.apply(quality.apply(clean.apply(given, of.clean), of.quality), of.pii)
     here = here.filter(schema.live(here))
@@ -575,7 +552,7 @@ def test_a_changed_model_is_asked_again_and_a_moved_one_is_not(
 def test_a_run_with_a_model_can_be_looked_up(base: tuple[Path, dict[str, Any]]) -> None:
     folder, _ = base
     asked = json.loads((folder / "in/whole/1.jsonl").read_text().splitlines()[0])["messages"][0]["content"]
-    code, out, err = told(["lookup", str(folder / "run"), asked])
+    code, out, err = run_command(["lookup", str(folder / "run"), asked])
     assert (code, err) == (0, "")
     assert "similarity 1.000" in out
 
@@ -586,16 +563,16 @@ def test_a_recipe_is_refused_before_work(ray_local: None, tmp_path: Path, models
     path = tmp_path / "recipe.yaml"
     missing = make(tmp_path / "in", tmp_path / "run", engine="spacy", model=str(tmp_path / "gone"))
     for command in ("check", "prepare"):
-        code, _, err = told([command, save(path, missing)])
+        code, _, err = run_command([command, save_recipe(path, missing)])
         assert code == 2
         assert f"pii.ner.model: '{tmp_path / 'gone'}' is not a directory" in err
     gpu = make(tmp_path / "in", tmp_path / "run", engine="transformers", model=models["transformers"], gpus=1)
-    code, _, err = told(["prepare", save(path, gpu)])
+    code, _, err = run_command(["prepare", save_recipe(path, gpu)])
     assert code == 2
     assert "pii.ner.gpus: 1, and this cluster has no GPU; set it to 0" in err
     assert commits(tmp_path / "run", "prepare") == {}
     missing["pii"]["enabled"] = False
-    code, out, _ = told(["check", save(path, missing)])
+    code, out, _ = run_command(["check", save_recipe(path, missing)])
     assert code == 0
     assert "personal data: not looked for" in out
 
@@ -603,8 +580,8 @@ def test_a_recipe_is_refused_before_work(ray_local: None, tmp_path: Path, models
 @pytest.mark.ray
 def test_without_a_model_the_run_says_so(ray_local: None, tmp_path: Path) -> None:
     write(tmp_path / "in")
-    path = save(tmp_path / "recipe.yaml", make(tmp_path / "in", tmp_path / "run"))
-    code, out, _ = told(["prepare", path])
+    path = save_recipe(tmp_path / "recipe.yaml", make(tmp_path / "in", tmp_path / "run"))
+    code, out, _ = run_command(["prepare", path])
     assert code == 0
     line = pii_coverage.sentence({"names": "context"})
     assert "not by a model" in line
