@@ -42,8 +42,9 @@ class Config(Section):
     """stop: end the run then (exit 3) before anything is packed; it goes on where `alarm` is raised."""
 
     device: Literal["auto", "cpu", "gpu"] = "auto"
-    """What sketches texts: auto takes the cluster's GPUs where it has any, by a pool of actors with one
-    each; gpu refuses to run without. The result is the same to the bit."""
+    """What sketches texts, and compares their SimHashes where `candidates` asks for that: auto takes the
+    cluster's GPUs where it has any, for sketches by a pool of actors with one each; gpu refuses to run
+    without. The result is the same to the bit."""
 
     @model_validator(mode="after")
     def _something_to_compare(self) -> "Config":

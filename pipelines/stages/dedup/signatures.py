@@ -38,7 +38,7 @@ RECALL = 0.95
 meet more surely. What that makes by similarity is measured in tests/benchmarks/simhash.csv."""
 FARTHEST = 12
 """Bits beyond which nobody looks, whatever the threshold: at 14 a million rows take 2.4 times as many tables
-for 4 in 100 of the pairs at Jaccard .80 to .85."""
+for some 5 in 100 of the pairs at Jaccard .80 to .85."""
 CROWD = candidates.LARGEST
 FIRST = candidates.FIRST
 ALL = np.uint64(2**64 - 1)
