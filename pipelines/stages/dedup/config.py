@@ -40,7 +40,7 @@ class Config(Section):
     """How rows that may be alike are found; all of them are then compared by their texts. bands: rows that
     share a band of the MinHash of a part, .985 of the pairs at a similarity of .80, nearly all above .85.
     simhash: rows whose SimHashes differ in few bits of 64 (up to 12, by `threshold`), nearly all pairs above
-    .9, some 9 of 10 at .80, fewer of texts that share a template. both: what either finds."""
+    .9, some 9 of 10 from .80 to .85; takes longer. both: what either finds."""
     margin: float = Field(0.05, ge=0, lt=1)
     """Pairs this far below the threshold are listed as borderline, and share a side of the split."""
     min_features: int = Field(160, ge=1, le=KEYED)
@@ -56,8 +56,9 @@ class Config(Section):
     """stop: end the run then (exit 3) before anything is packed; it goes on where `alarm` is raised."""
 
     device: Literal["auto", "cpu", "gpu"] = "auto"
-    """What sketches texts: auto takes the cluster's GPUs where it has any, by a pool of actors with one
-    each; gpu refuses to run without. The result is the same to the bit."""
+    """What sketches texts, and compares their SimHashes where `candidates` asks for that: auto takes the
+    cluster's GPUs where it has any, for sketches by a pool of actors with one each; gpu refuses to run
+    without. The result is the same to the bit."""
 
     @model_validator(mode="after")
     def _something_to_compare(self) -> "Config":

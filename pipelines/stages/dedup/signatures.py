@@ -9,7 +9,7 @@ is that band's number); here are those whose SimHashes are near each other, foun
   a second word of the signature, on which every table wants all bits to agree: a thousand rows under one
   preamble that answer "true" and "false" fall apart.
 - Where more than `CROWD` signatures agree in a table's bits (texts of one template), each meets the `CROWD`
-  best of them. Texts of one template are told apart less well than by bands.
+  best of them.
 - Of the rows that share a signature, the `FIRST` best stand for it; a row meets those of every better
   signature near its own. So a signature that a million rows share stays linear.
 - A pair is dropped where the leading parts' sketches differ too much, as in `candidates`.
@@ -38,7 +38,7 @@ RECALL = 0.95
 meet more surely. What that makes by similarity is measured in tests/benchmarks/simhash.csv."""
 FARTHEST = 12
 """Bits beyond which nobody looks, whatever the threshold: at 14 a million rows take 2.4 times as many tables
-for 4 in 100 of the pairs at Jaccard .80 to .85."""
+for some 5 in 100 of the pairs at Jaccard .80 to .85."""
 CROWD = candidates.LARGEST
 FIRST = candidates.FIRST
 ALL = np.uint64(2**64 - 1)
