@@ -205,7 +205,7 @@ def duplicates(
     from headrace.pipelines.commands import duplicates as removals
 
     storage.probe(run_path)
-    for line in removals.told(run_path, pairs=pairs, borderline=borderline):
+    for line in removals.lines(run_path, pairs=pairs, borderline=borderline):
         say(choose(json_lines=json_lines), "duplicates", line.text, **line.fields)
 
 
@@ -252,7 +252,7 @@ def lookup(
         hits = looking.lookup(run_path, asked, count=count, least=least, each=here.each)
     else:
         hits = looking.within(run_path, asked, distance=distance, count=count, each=here.each)
-    for line in looking.told(hits):
+    for line in looking.lines(hits):
         say(mode, "lookup", line.text, **line.fields)
     if not hits:
         how = f"is like it by {least:g} or more" if distance is None else f"lies within {distance} bits of it"

@@ -15,7 +15,7 @@ from headrace.pipelines.report import pairs as examples
 WIDTH = 100
 
 
-def told(run: str, *, pairs: int, borderline: int) -> Iterator[Line]:
+def lines(run: str, *, pairs: int, borderline: int) -> Iterator[Line]:
     """Counts, sources, thresholds, clusters, then pairs with what differs marked `[-so-]` and `{+so+}`.
 
     Raises: OutputError where no duplicates were decided in `run`; StorageError.

@@ -181,7 +181,7 @@ def _hit(row_id: int, part: str, text: str, row: examples.Stored, asked: str, ng
     return Hit(row_id, part, similarity, containment, row, pieces)
 
 
-def told(hits: Sequence[Hit]) -> Iterator[Line]:
+def lines(hits: Sequence[Hit]) -> Iterator[Line]:
     """A line a hit and its text, with what differs from the text asked for marked `{+so+}`."""
     for hit in hits:
         where = f"{hit.part} of row {hit.row_id}" if hit.distance is None else f"row {hit.row_id}"

@@ -120,7 +120,7 @@ def _prepared(run: str, window: Window) -> pa.Table:
 
 def _marked(table: pa.Table, window: Window, recipe: Recipe) -> tuple[pa.Table, dict[str, float]]:
     started = time.process_time()
-    table = dedup.mark(table, _slice(recipe.output, "removed", "removed", window))
+    table = dedup.apply(table, _slice(recipe.output, "removed", "removed", window))
     # Rows and bytes are those of pass 2, which decided; here only its seconds grow.
     return table, {"seconds": time.process_time() - started, "rows": 0, "bytes": 0}
 

@@ -31,6 +31,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from headrace.kernels.bits import popcount
+from headrace.pipelines import arrays
 
 U64 = NDArray[np.uint64]
 LARGEST = 64  # rows of a block that are paired with each other, all with all
@@ -102,7 +103,7 @@ def pairs(
         template, block = members(place, starts[~small], sizes[~small])
         following = [keys[template, (j + step) % keys.shape[1]] for step in (1, 2, 3)]
         alike = large[template[np.lexsort((*reversed(following), block))]]
-        starts = np.concatenate([[0], np.cumsum(sizes[~small])])[:-1]
+        starts = arrays.offsets(sizes[~small])[:-1]
         found.append(_neighbours(alike, starts, sizes[~small], 0, BEFORE, *sketches))
         capped += int((~small).sum())
     return unpack(np.unique(np.concatenate(found))), capped

@@ -58,7 +58,7 @@ def removed_table(ids: NDArray[np.uint64], simhash: NDArray[np.uint64], verdict:
     return pa.Table.from_arrays([pa.array(c[order]) for c in columns], schema=REMOVED)
 
 
-def mark(table: pa.Table, removed: pa.Table) -> pa.Table:
+def apply(table: pa.Table, removed: pa.Table) -> pa.Table:
     """Drop the rows that `removed` (schema `REMOVED`) names, as `dedup.exact` or `dedup.near`."""
     place = pc.index_in(table["row_id"].combine_chunks(), removed["removed"].combine_chunks())
     rules = pc.binary_join_element_wise("dedup", removed["rule"].combine_chunks(), ".")

@@ -61,8 +61,7 @@ def test_a_stage_has_name_version_and_the_config_of_its_section(stage: ModuleTyp
 
 @pytest.mark.parametrize("stage", STAGES, ids=named)
 def test_a_stage_is_applied_to_a_table(stage: ModuleType) -> None:
-    # Which duplicates go is decided over the whole run: what is left for a table is to mark them.
-    first = next(iter(inspect.signature(stage.mark if stage is dedup else stage.apply).parameters))
+    first = next(iter(inspect.signature(stage.apply).parameters))
     assert first == ("samples" if stage is pack else "table")
 
 

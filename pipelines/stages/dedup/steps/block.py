@@ -18,7 +18,6 @@ from headrace.pipelines.stages.dedup.blocks import Blocks, Columns, band_columns
 from headrace.pipelines.stages.dedup.config import Config
 
 PARTITION = 2**23  # rows that one blocking task looks at, about
-RANGE_GROUP = 65_536  # rows of a row group in tables that are read by range
 
 
 def scatter(item: tuple[int, str], work: str, config: Config, partitions: int) -> None:
@@ -36,7 +35,7 @@ def scatter(item: tuple[int, str], work: str, config: Config, partitions: int) -
         columns = {name: values[rows] for name, values in blocks._asdict().items()}
         columns |= {"partition": partition[order], "place": rows, "rank": ranks["rank"].to_numpy()[rows]}
         # In groups, so that a reader of one partition leaves the others unread.
-        storage.write_table(_blocks(work, k, number), pa.table(columns), RANGE_GROUP, dictionary=False)
+        storage.write_ranges(_blocks(work, k, number), pa.table(columns), dictionary=False)
 
 
 def _blocks(work: str, k: int, number: int) -> str:
@@ -72,7 +71,7 @@ def block(item: tuple[int, int], staged: Sequence[str], work: str, config: Confi
 
 def write_pairs(work: str, name: str, pairs: decide.Pairs) -> None:
     table = pa.table({"better": pairs[:, 0], "worse": pairs[:, 1]})
-    storage.write_table(storage.join(work, f"{name}.parquet"), table, RANGE_GROUP, dictionary=False)
+    storage.write_ranges(storage.join(work, f"{name}.parquet"), table, dictionary=False)
 
 
 def read_pairs(work: str, name: str) -> decide.Pairs:

@@ -16,8 +16,6 @@ from headrace.cluster import storage
 from headrace.pipelines.stages.dedup import candidates, decide
 from headrace.pipelines.stages.dedup.steps import order as ordering
 
-RANGE_GROUP = 65_536  # rows of a row group, for these tables are read by range
-
 
 def write(
     output: str,
@@ -92,4 +90,4 @@ def _earliest(labels: NDArray[Any], ids: NDArray[np.uint64]) -> NDArray[np.int64
 
 
 def _write(output: str, name: str, table: pa.Table) -> None:
-    storage.write_table(storage.join(output, f"{name}.parquet"), table, RANGE_GROUP, dictionary=False)
+    storage.write_ranges(storage.join(output, f"{name}.parquet"), table, dictionary=False)

@@ -171,7 +171,7 @@ def _write_ranks(
 def _write(work: str, name: str, values: pa.Array) -> None:
     # In groups, so that the writer encodes a part of the column at a time.
     path = storage.join(work, f"rows-{name}.parquet")
-    storage.write_table(path, pa.table({name: values}), blocking.RANGE_GROUP, dictionary=name == "source")
+    storage.write_ranges(path, pa.table({name: values}), dictionary=name == "source")
 
 
 def ranges(work: str, name: str) -> Iterator[tuple[int, pa.Array]]:

@@ -30,7 +30,6 @@ from headrace.pipelines.stages.dedup.config import Passages
 GROUP = 16  # prepared files that are staged together
 SHARE = 2**21  # lines (a passage of a group) that one task counts
 LISTED = 10  # passages in the report
-RANGE_GROUP = 65_536  # rows of a row group in files that are read by range
 HASHES = 2**64
 Each = Callable[..., Iterator[Any]]
 ORDER = ("priority", "score", "size", "row_id", "plan")  # as `decide.total_order` takes them
@@ -94,7 +93,7 @@ def _stand(output: str, work: str) -> None:
     removed = storage.read_table(storage.join(output, "removed.parquet"), ["kept", "run"])
     kept = removed.filter(removed["run"].is_null())["kept"].to_numpy()  # not what an earlier run keeps
     table = pa.table({"row_id": np.unique(kept)})
-    storage.write_table(storage.join(work, "stand.parquet"), table, RANGE_GROUP)
+    storage.write_ranges(storage.join(work, "stand.parquet"), table)
 
 
 def _stage(
@@ -122,7 +121,7 @@ def _stage(
     storage.write_table(storage.join(work, f"chunks-{number}.parquet"), held)
     lines = {name: chunks[name][first] for name in ("hash", *PLACE)}
     lines |= {name: rows[name][row[first]] for name in ORDER} | {"rows": counts}
-    storage.write_table(storage.join(work, f"lines-{number}.parquet"), pa.table(lines), RANGE_GROUP)
+    storage.write_ranges(storage.join(work, f"lines-{number}.parquet"), pa.table(lines))
     return {"lines": len(counts), "rows": len(rows["row_id"]), "bytes": int(rows["size"].sum(dtype=np.int64))}
 
 
@@ -197,14 +196,14 @@ def _count(part: int, groups: int, parts: int, work: str, folder: str, config: P
     kept = starts[repeated]
     told = {"hash": lines["hash"][kept], "rows": rows[repeated], **{n: lines[n][kept] for n in PLACE}}
     listed = pa.table(told).rename_columns({"row_id": "kept"})
-    storage.write_table(storage.join(folder, f"part-{part:05d}.parquet"), listed, RANGE_GROUP)
+    storage.write_ranges(storage.join(folder, f"part-{part:05d}.parquet"), listed)
     # A group whose one row that holds a passage is the one that keeps it has nothing to cut.
     some = repeated[which] & ~(first & (lines["rows"] == 1))
     found = {name: lines[name][some] for name in ("group", "hash")}
     found["kept"] = lines["row_id"][starts[which[some]]]
     place = np.lexsort((found["hash"], found["group"]))
     table = pa.table({name: values[place] for name, values in found.items()})
-    storage.write_table(storage.join(work, f"found-{part}.parquet"), table, RANGE_GROUP)
+    storage.write_ranges(storage.join(work, f"found-{part}.parquet"), table)
     copied = (told["rows"] - 1) * (told["stop"] - told["start"])
     largest = np.lexsort((told["hash"], -copied))[:LISTED]
     named = listed.append_column("copied", pa.array(copied)).take(pa.array(largest))

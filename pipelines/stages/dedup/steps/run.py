@@ -38,7 +38,6 @@ from headrace.pipelines.stages.fingerprint import stage as fingerprint
 
 GROUP = 16  # prepared files whose fingerprints are staged in one: opening a file costs more than reading it
 LISTED = 20  # clusters in the report
-RANGE_GROUP = 65_536  # rows of a row group in outputs that are read by range
 THRESHOLDS = (0.70, 0.75, 0.80, 0.85, 0.90, 0.95)
 Each = Callable[..., Iterator[Any]]
 # What `removed.parquet` and `borderline.parquet` hold.
@@ -161,7 +160,7 @@ def _stage(group: Sequence[tuple[int, File]], work: str) -> str:
             table = storage.read_table(file.path, list(STAGED))
         tables.append(table.append_column("file", pa.array(np.full(table.num_rows, number, np.int32))))
     path = storage.join(work, f"staged-{group[0][0]}.parquet")
-    storage.write_table(path, pa.concat_tables(tables), blocking.RANGE_GROUP, dictionary=["source"])
+    storage.write_ranges(path, pa.concat_tables(tables), dictionary=["source"])
     return path
 
 
@@ -277,4 +276,4 @@ def _borderline(matches: decide.Matches, config: Config) -> decide.Verdict:
 
 def _write(output: str, name: str, table: pa.Table) -> None:
     strings = [field.name for field in table.schema if pa.types.is_string(field.type)]
-    storage.write_table(storage.join(output, f"{name}.parquet"), table, RANGE_GROUP, dictionary=strings)
+    storage.write_ranges(storage.join(output, f"{name}.parquet"), table, dictionary=strings)

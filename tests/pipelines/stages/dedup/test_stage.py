@@ -196,10 +196,10 @@ def test_mark_sets_the_reason_of_live_rows() -> None:
             "rule": ["exact", "near", "near", "near"],
         }
     )
-    marked = dedup.mark(table, gone)
+    marked = dedup.apply(table, gone)
     assert marked["drop"].to_pylist() == ["dedup.exact", "dedup.near", "quality.too_short", None]
-    assert dedup.mark(table, gone.slice(0, 0)).equals(table)
-    assert dedup.mark(table.slice(0, 0), gone).num_rows == 0
+    assert dedup.apply(table, gone.slice(0, 0)).equals(table)
+    assert dedup.apply(table.slice(0, 0), gone).num_rows == 0
 
 
 def test_config_refuses_what_cannot_be() -> None:

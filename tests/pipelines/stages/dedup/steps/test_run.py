@@ -65,7 +65,7 @@ def test_partitions_and_chunks_change_nothing(tmp_path: Path, monkeypatch: pytes
     paths = written(tmp_path, rows(corpus(11)), [20, 50])
     report, whole = ran(paths, tmp_path / "whole")
     monkeypatch.setattr(blocking, "PARTITION", 7)
-    monkeypatch.setattr(blocking, "RANGE_GROUP", 9)
+    monkeypatch.setattr(storage, "RANGE_ROWS", 9)
     monkeypatch.setattr(decide, "STEP", 5)
     monkeypatch.setattr(verifying, "CHUNK", 500)
     monkeypatch.setattr(verifying, "RANGE_GROUP", 2)
@@ -136,7 +136,7 @@ def test_borderline_pairs_share_a_cluster_but_stay(tmp_path: Path) -> None:
 def test_groups_and_copies_share_a_cluster_whatever_is_removed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, row_group: int
 ) -> None:
-    monkeypatch.setattr(blocking, "RANGE_GROUP", row_group)
+    monkeypatch.setattr(storage, "RANGE_ROWS", row_group)
     texts = ["one", "two", "three", "three", "four", "five"]
     table = rows(texts, group=[8, None, 8, None, None, 2**64 - 1])
     config = Config(exact=False, near=False)

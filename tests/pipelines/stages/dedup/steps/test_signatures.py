@@ -54,7 +54,7 @@ def test_partitions_and_tasks_change_nothing(tmp_path: Path, monkeypatch: pytest
     paths = written(tmp_path, rows(corpus(11)), [20, 50])
     report, whole = ran(paths, tmp_path / "whole", config)
     monkeypatch.setattr(blocking, "PARTITION", 7)
-    monkeypatch.setattr(blocking, "RANGE_GROUP", 9)
+    monkeypatch.setattr(storage, "RANGE_ROWS", 9)
     monkeypatch.setattr(verifying, "CHUNK", 500)
     monkeypatch.setattr(dedup_tasks, "GROUP", 2)
     monkeypatch.setattr(signing, "TABLES", 1)
