@@ -27,6 +27,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from headrace import kernels
+from headrace.pipelines import arrays
 from headrace.pipelines.stages.dedup import candidates, decide
 from headrace.pipelines.stages.dedup.blocks import SIGNATURE, Columns, bands, blocks_of, meeting
 from headrace.pipelines.stages.dedup.candidates import S32, agree
@@ -101,7 +102,7 @@ def distinct(rows: Signed) -> Signatures:
     chosen, _ = candidates.members(order, starts[best], sizes[best])
     first = order[starts[best]]
     words = np.stack([rows.simhash[first], rows.meeting[first]], axis=1)
-    ends = np.concatenate([[0], np.cumsum(sizes[best])]).astype(np.int64)
+    ends = arrays.offsets(sizes[best])
     return Signatures(words, ends, rows.rank[chosen], rows.low[chosen], rows.high[chosen])
 
 

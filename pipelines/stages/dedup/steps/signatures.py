@@ -13,6 +13,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from headrace.cluster import storage
+from headrace.pipelines import arrays
 from headrace.pipelines.stages.dedup import signatures
 from headrace.pipelines.stages.dedup.blocks import SIGNATURE, band_columns
 from headrace.pipelines.stages.dedup.config import Config
@@ -48,7 +49,7 @@ def near(first: int, work: str, config: Config, foreign: int) -> str:
     rows = storage.read_table(storage.join(work, "signed.parquet"))
     found = signatures.Signatures(
         np.stack([words["simhash"].to_numpy(), words["meeting"].to_numpy()], axis=1),
-        np.concatenate([[0], np.cumsum(words["rows"].to_numpy())]),
+        arrays.offsets(words["rows"].to_numpy()),
         *(rows[name].to_numpy() for name in ("rank", "low", "high")),
     )
     masks = signatures.tables(len(found.words), config)
