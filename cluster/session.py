@@ -80,6 +80,11 @@ def gpus() -> int:
     return int(ray.cluster_resources().get("GPU", 0))
 
 
+def nodes() -> list[str]:
+    """Ids of the nodes that run tasks."""
+    return [node["NodeID"] for node in ray.nodes() if node["Alive"] and node["Resources"].get("CPU")]
+
+
 def _configure_data() -> None:
     context = DataContext.get_current()
     context.enable_progress_bars = False

@@ -11,6 +11,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from functools import partial
 from hashlib import sha256
 from importlib.metadata import version
@@ -68,8 +69,9 @@ def warm(tell: Callable[[int, int], None]) -> int:
     with ThreadPoolExecutor(cores) as pool:
         for ended in [pool.submit(_compile, names[first::cores], tick) for first in range(cores)]:
             ended.result()
-    stamp.parent.mkdir(parents=True, exist_ok=True)
-    stamp.touch()
+    with suppress(OSError):  # nobody may write there: whoever comes next loads all of it again
+        stamp.parent.mkdir(parents=True, exist_ok=True)
+        stamp.touch()
     return len(names)
 
 
@@ -123,15 +125,13 @@ def _beside_numba() -> Path:
 
 
 def everywhere(mode: Mode) -> None:
-    """Compile on every machine of the cluster that Ray is connected to, and say so while it is done."""
-    import ray
-
-    from headrace.cluster import stream
-
-    nodes = [node["NodeID"] for node in ray.nodes() if node["Alive"] and node["Resources"].get("CPU")]
-    if len(nodes) < 2:  # this machine
+    """Compile on every machine that Ray runs tasks on, and say so while it is done."""
+    if not os.environ.get("RAY_ADDRESS"):  # a Ray of ours, on this machine alone
         warm(partial(say_compiling, mode))
         return
+    from headrace.cluster import session, stream
+
+    nodes = session.nodes()
     # What a node that joins later has not, its workers compile as they meet it.
     for number, _ in enumerate(stream.on_nodes(_quietly, nodes, name="compile"), 1):
         text = f"compiling kernels, once: {number} of {len(nodes)} nodes"

@@ -34,7 +34,6 @@ def deduplicate(run: Run, records: Sequence[ledger.Record], mode: Mode) -> ledge
         config_key(split, recipe.split),
         [recipe.seed, sorted(run.epochs.items())],
         versions(("pyarrow", "numba")),
-        *([] if recipe.dedup.candidates == "bands" else [recipe.dedup.candidates]),
     )
     held = ledger.load(run.path, parts.DEDUP).get("all")
     if held is not None and held["key"] == key:

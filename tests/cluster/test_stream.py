@@ -108,3 +108,10 @@ def failing_work(one: Fragment, part: int, last: bool, table: pa.Table) -> dict:
 def test_our_own_errors_come_back_from_the_stream() -> None:
     with pytest.raises(StorageError, match=r"^cannot write s3://bucket/y"):
         list(stream.fragments([(fragment(0), ())], read, failing_work, workers=1))
+
+
+@pytest.mark.ray
+def test_a_function_runs_once_on_each_node(ray_local: None) -> None:
+    nodes = session.nodes()
+    assert len(nodes) == 1
+    assert list(stream.on_nodes(str.upper, nodes, name="upper")) == [nodes[0].upper()]

@@ -23,9 +23,8 @@ from headrace.pipelines.stages.dedup.config import Config
 
 NAME = "dedup"
 VERSION = 2
-# What is said and where it is worked out, not which rows go; passages have a key of their own. `candidates`
-# stands in the key by itself, unless it is `bands`: so the key of such a run is what it was without it.
-NOT_IN_KEY = {"alarm", "on_alarm", "device", "passages", "candidates"}
+# What is said and where it is worked out, not which rows go; passages have a key of their own.
+NOT_IN_KEY = {"alarm", "on_alarm", "device", "passages"}
 REMOVED = pa.schema(
     [
         ("removed", pa.uint64()),
