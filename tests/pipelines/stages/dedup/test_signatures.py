@@ -13,7 +13,8 @@ from headrace.pipelines.stages.dedup.config import Config
 from headrace.pipelines.stages.dedup.signatures import CROWD, FIRST, Signatures, Signed
 from headrace.pipelines.stages.fingerprint import stage as fingerprint
 from tests.benchmarks.labelled import pairs_of
-from tests.pipelines.stages.dedup.test_stage import STORY, corpus
+from tests.builders import near_copies as corpus
+from tests.pipelines.stages.dedup.builders import MIXED as STORY
 
 WAYS: tuple[Literal["bands", "simhash", "both"], ...] = ("bands", "simhash", "both")
 

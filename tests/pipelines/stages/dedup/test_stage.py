@@ -12,6 +12,7 @@ from headrace.pipelines.stages.dedup import in_memory
 from headrace.pipelines.stages.dedup import stage as dedup
 from headrace.pipelines.stages.dedup.config import Config
 from headrace.pipelines.stages.fingerprint import stage as fingerprint
+from tests.pipelines.stages.dedup.builders import MIXED as STORY
 
 WORDS = [
     "amber",
@@ -31,7 +32,6 @@ WORDS = [
     "oasis",
     "prairie",
 ]
-STORY = " ".join(f"{WORDS[i * 7 % 16]} {WORDS[i * i % 13]}{i}" for i in range(60))
 
 
 def removed(texts: list[str | None], config: Config | None = None) -> dict[int, tuple[int, str]]:

@@ -1,7 +1,6 @@
 """Pass 2 over files: the same answer as in memory, however rows lie in files and tasks run."""
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -22,19 +21,7 @@ from tests.builders import in_order as each
 from tests.builders import near_copies as corpus
 from tests.builders import prepared_table as rows
 from tests.builders import write_parts as written
-
-OUTPUTS = ("removed", "borderline", "clusters", "joined", "ordinals")
-
-
-def ran(
-    paths: list[str],
-    output: Path,
-    config: Config | None = None,
-    order: dict[str, int] | None = None,
-    each: Any = each,
-) -> tuple[dict[str, Any], dict[str, pa.Table]]:
-    report = dedup_tasks.run(paths, str(output), config or Config(), order=order or {}, ngram=8, each=each)
-    return report, {name: storage.read_table(str(output / f"{name}.parquet")) for name in OUTPUTS}
+from tests.pipelines.stages.dedup.builders import ran
 
 
 @settings(max_examples=6)

@@ -19,8 +19,12 @@ from headrace.pipelines.stages.dedup.steps import block as blocking
 from headrace.pipelines.stages.dedup.steps import run as dedup_tasks
 from headrace.pipelines.stages.dedup.steps import signatures as signing
 from headrace.pipelines.stages.dedup.steps import verify as verifying
-from tests.pipelines.stages.dedup.steps.test_run import backwards, corpus, each, ran, rows, written
-from tests.pipelines.stages.dedup.test_against import OTHER, STORY, compare, listed, make_run, ours
+from tests.builders import backwards
+from tests.builders import in_order as each
+from tests.builders import near_copies as corpus
+from tests.builders import prepared_table as rows
+from tests.builders import write_parts as written
+from tests.pipelines.stages.dedup.builders import OTHER, STORY, compare, listed, make_run, ours, ran
 
 Way = Literal["simhash", "both"]
 
@@ -125,9 +129,9 @@ def test_earlier_runs_and_fingerprints_have_signatures_too(tmp_path: Path, way: 
         ]
 
 
-def test_the_key_of_a_run_by_bands_is_what_it_was() -> None:
-    _, _, config = units.config_key(dedup, Config())
-    assert "candidates" not in config
+def test_another_way_to_candidates_is_another_key() -> None:
+    keys = [units.config_key(dedup, Config(candidates=way)) for way in ("bands", "simhash", "both")]
+    assert len({str(key) for key in keys}) == 3
 
 
 def test_what_one_step_hands_to_the_next(tmp_path: Path) -> None:
