@@ -89,9 +89,9 @@ def test_ray_exports_what_was_recorded(ray_local: None) -> None:
         dropped=2,
         quarantined=1,
         bytes=1000,
-        stages={"clean": {"seconds": 0.5, "bytes": 900}},
+        stages={"probe": {"seconds": 0.5, "bytes": 900}},
     )
-    recorder.commit("probe", kept=3, bytes=500, stages={"clean": {"seconds": 0.25, "bytes": 400}})
+    recorder.commit("probe", kept=3, bytes=500, stages={"probe": {"seconds": 0.25, "bytes": 400}})
     node = ray.nodes()[0]
     url = f"http://{node['NodeManagerAddress']}:{node['MetricsExportPort']}/metrics"
     samples = scraped(url, set(metrics.exported()))
@@ -100,8 +100,8 @@ def test_ray_exports_what_was_recorded(ray_local: None) -> None:
     assert samples["ray_headrace_records_total", "quarantined"] == 1
     assert samples["ray_headrace_bytes_total", ""] == 1500
     assert samples["ray_headrace_commits_total", ""] == 2
-    assert samples["ray_headrace_stage_cpu_seconds_total", "clean"] == 0.75
-    assert samples["ray_headrace_stage_bytes_total", "clean"] == 1300
+    assert samples["ray_headrace_stage_cpu_seconds_total", "probe"] == 0.75
+    assert samples["ray_headrace_stage_bytes_total", "probe"] == 1300
     assert samples["ray_headrace_units_done", ""] == 1
     assert samples["ray_headrace_units", ""] == 4
 

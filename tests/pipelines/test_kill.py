@@ -106,7 +106,7 @@ def test_a_driver_killed_over_a_file_that_was_added(ray_local: None, tmp_path: P
     for name in ("left", "killed"):
         late.unlink(missing_ok=True)
         run = tmp_path / name
-        data = messy_recipe(inputs, run, workers=2)
+        data = messy_recipe(inputs, run, workers=2, quarantine={"limit": 0.5})
         recipe = save_recipe(tmp_path / f"{name}.yaml", data)
         prepare(Path(recipe), data)
         before = commits(run, "prepare")
