@@ -83,6 +83,11 @@ def compact(run: str, name: str, live: Iterable[str]) -> None:
     storage.put(storage.join(folder, SNAPSHOT), dumps(held))
 
 
+def forget(run: str, name: str) -> None:
+    """Remove all records of pass `name`: what they say of its files is about to be true no more."""
+    storage.delete(storage.join(run, FOLDER, name))
+
+
 def _parse(path: str, data: bytes) -> Record:
     try:
         value = json.loads(data)

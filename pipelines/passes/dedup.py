@@ -1,16 +1,15 @@
 """Pass 2, seen from the driver: duplicates, clusters and sides over the whole run, then repeated passages."""
 
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
 from headrace.cluster import ledger, session, storage, stream
 from headrace.cluster.errors import GateError
-from headrace.pipelines.console import Mode, Progress, say
-from headrace.pipelines.passes import pack_worker as packed
-from headrace.pipelines.passes import parts
-from headrace.pipelines.passes.units import config_key, say_skipped, versions, workers
+from headrace.pipelines.console import Mode, say
+from headrace.pipelines.passes import pack_worker, parts
+from headrace.pipelines.passes.units import Pass, Records, config_key, resume, versions, workers
 from headrace.pipelines.rundir import Run
 from headrace.pipelines.stages.dedup import against, passages
 from headrace.pipelines.stages.dedup import stage as dedup
@@ -18,6 +17,10 @@ from headrace.pipelines.stages.dedup.config import Config
 from headrace.pipelines.stages.dedup.steps import passages as passage_tasks
 from headrace.pipelines.stages.dedup.steps import run as dedup_tasks
 from headrace.pipelines.stages.split import stage as split
+
+WHOLE = "all"  # the one unit of each of these passes: the run
+DEDUP = Pass(parts.DEDUP, number="run", unit=lambda record: WHOLE)
+PASSAGES = Pass(parts.PASSAGES, number="run", unit=lambda record: WHOLE)
 
 
 def deduplicate(run: Run, records: Sequence[ledger.Record], mode: Mode) -> ledger.Record:
@@ -35,39 +38,48 @@ def deduplicate(run: Run, records: Sequence[ledger.Record], mode: Mode) -> ledge
         [recipe.seed, sorted(run.epochs.items())],
         versions(("pyarrow", "numba")),
     )
-    held = ledger.load(run.path, parts.DEDUP).get("all")
-    if held is not None and held["key"] == key:
-        say_skipped(mode, "dedup", 1, 1)
-        return held
+    work = partial(_deduplicated, run=run, records=records, corpora=corpora, key=key)
+    (record,) = resume(run, DEDUP, {0: key}, work, sizes={0: 0}, mode=mode)
+    return record
+
+
+def _deduplicated(
+    todo: Sequence[int],
+    done: Mapping[int, Records],
+    *,
+    run: Run,
+    records: Sequence[ledger.Record],
+    corpora: Sequence[against.Corpus],
+    key: str,
+) -> Iterator[ledger.Record]:
+    """The one record of the search for duplicates."""
+    recipe = run.recipe
+    ledger.forget(run.path, DEDUP.name)
     paths, firsts = _kept_files(run, records), _firsts(run)
     output = storage.join(run.path, "duplicates")
-    with Progress("dedup", 0, 0, mode) as bar:
-        spent: list[float] = []
-        each = partial(_each, workers=workers(run), spent=spent)
-        ngram = recipe.fingerprint.ngram
-        report = dedup_tasks.run(
-            paths,
-            output,
-            recipe.dedup,
-            order=order,
-            ngram=ngram,
-            each=each,
-            firsts=firsts,
-            corpora=corpora,
-            each_table=partial(each, gpus=1) if _on_gpus(recipe.dedup) else None,
-        )
-        assign = partial(
-            split.assign, config=recipe.split, seed=recipe.seed, rows=report["rows"], firsts=firsts
-        )
-        sides = next(each(assign, [output], name="split assign"))
-        gone = report["removed"]
-        bar.update(rows=report["rows"], kept=report["rows"] - gone, dropped=gone)
-    marks = next(iter(stream.each(packed.marks, [run.path], workers=1, name="marks")))
+    spent: list[float] = []
+    each = partial(_each, workers=workers(run), spent=spent)
+    report = dedup_tasks.run(
+        paths,
+        output,
+        recipe.dedup,
+        order={str(s.name): s.priority for s in recipe.sources},
+        ngram=recipe.fingerprint.ngram,
+        each=each,
+        firsts=firsts,
+        corpora=corpora,
+        each_table=partial(each, gpus=1) if _on_gpus(recipe.dedup) else None,
+    )
+    assign = partial(split.assign, config=recipe.split, seed=recipe.seed, rows=report["rows"], firsts=firsts)
+    sides = next(each(assign, [output], name="split assign"))
+    marks = next(iter(stream.each(pack_worker.marks, [run.path], workers=1, name="marks")))
     size = sum(r["stages"]["fingerprint"]["bytes"] for r in records)
     stages = {"dedup": {"seconds": sum(spent), "rows": report["rows"], "bytes": size}}
-    record = {"key": key, "stages": stages, "report": report, "sides": sides, "marks": marks}
-    ledger.commit(run.path, parts.DEDUP, "all", record)
-    return record
+    counts = {"rows": report["rows"], "removed": report["removed"], "outputs": []}
+    record = {"run": 0, "key": key, "stages": stages, **counts}
+    record |= {"report": report, "sides": sides, "marks": marks}
+    ledger.commit(run.path, DEDUP.name, WHOLE, record)
+    yield record
 
 
 def _on_gpus(config: Config) -> bool:
@@ -135,27 +147,44 @@ def find_passages(
     A record of its own, so that asking for it does not search for duplicates again.
     """
     config = run.recipe.dedup.passages
-    held = ledger.load(run.path, parts.DEDUP).get("passages")
-    key = ledger.key(duplicates["key"], config_key(passages, config), versions(("pyarrow", "numba")))
-    if config.enabled and held is not None and held["key"] == key:
-        say_skipped(mode, "passages", 1, 1)
-        return held
-    output = storage.join(run.path, "duplicates")
-    if held is not None:  # first, for what it says of the files is true no more
-        storage.delete(storage.join(run.path, ledger.FOLDER, "dedup", "passages.json"))
-        for folder in ("passages", "cuts"):
-            storage.delete(storage.join(output, folder))
     if not config.enabled:
+        _forget_passages(run)
         return {"report": None, "cuts": {}, "stages": {}}
-    order = {str(s.name): s.priority for s in run.recipe.sources}
-    with Progress("passages", 0, 0, mode) as bar:
-        spent: list[float] = []
-        each = partial(_each, workers=workers(run), spent=spent)
-        found = passage_tasks.run(
-            _kept_files(run, records), output, config, order=order, each=each, firsts=_firsts(run)
-        )
-        bar.update(rows=found["read"]["rows"], kept=found["read"]["rows"])
-    stages = {"passages": {"seconds": sum(spent), **found["read"]}}
-    record = {"key": key, "stages": stages, "report": found["report"], "cuts": found["cuts"]}
-    ledger.commit(run.path, parts.DEDUP, "passages", record)
+    key = ledger.key(duplicates["key"], config_key(passages, config), versions(("pyarrow", "numba")))
+    work = partial(_with_passages, run=run, records=records, key=key)
+    (record,) = resume(run, PASSAGES, {0: key}, work, sizes={0: 0}, mode=mode)
     return record
+
+
+def _with_passages(
+    todo: Sequence[int],
+    done: Mapping[int, Records],
+    *,
+    run: Run,
+    records: Sequence[ledger.Record],
+    key: str,
+) -> Iterator[ledger.Record]:
+    """The one record of the search for passages."""
+    _forget_passages(run)
+    spent: list[float] = []
+    found = passage_tasks.run(
+        _kept_files(run, records),
+        storage.join(run.path, "duplicates"),
+        run.recipe.dedup.passages,
+        order={str(s.name): s.priority for s in run.recipe.sources},
+        each=partial(_each, workers=workers(run), spent=spent),
+        firsts=_firsts(run),
+    )
+    stages = {"passages": {"seconds": sum(spent), **found["read"]}}
+    counts = {"rows": found["read"]["rows"], "outputs": []}
+    record = {"run": 0, "key": key, "stages": stages, **counts}
+    record |= {"report": found["report"], "cuts": found["cuts"]}
+    ledger.commit(run.path, PASSAGES.name, WHOLE, record)
+    yield record
+
+
+def _forget_passages(run: Run) -> None:
+    """Remove what an earlier start found, its record first."""
+    ledger.forget(run.path, PASSAGES.name)
+    for folder in ("passages", "cuts"):
+        storage.delete(storage.join(run.path, "duplicates", folder))

@@ -14,6 +14,7 @@ from headrace.cluster import ledger
 
 PREPARE = "prepare"
 DEDUP = "dedup"
+PASSAGES = "passages"
 PACK = "pack"
 GATE = "gate"
 

@@ -35,13 +35,13 @@ Work = Callable[[Sequence[int], Mapping[int, Records]], Iterator[ledger.Record]]
 class Pass:
     """An incremental pass: what it is called and how its records are told apart.
 
-    number: the field of a record that says of which unit it is. unit: a record's name in the ledger.
-    complete: whether the records of one unit are all of it. outputs: what its outputs' paths begin with;
-    other files there, which no live record names, are removed at the end.
+    number: the field of a record that says of which unit it is ("run": there is one unit, number 0). unit: a
+    record's name in the ledger. complete: whether the records of one unit are all of it. outputs: what its
+    outputs' paths begin with; other files there, which no live record names, are removed at the end.
     """
 
     name: str
-    number: Literal["ordinal", "window"]
+    number: Literal["ordinal", "window", "run"]
     unit: Callable[[ledger.Record], str]
     complete: Callable[[Records], bool] = bool
     outputs: tuple[str, ...] = ()
@@ -58,8 +58,9 @@ def resume(
     """
     records: dict[int, Records] = {number: {} for number in keys}
     for unit, record in ledger.load(run.path, which.name).items():
-        if keys.get(record[which.number]) == record["key"]:
-            records[record[which.number]][unit] = record
+        number = record.get(which.number)
+        if number is not None and keys.get(number) == record["key"]:
+            records[number][unit] = record
     todo = [number for number in keys if not which.complete(records[number])]
     if len(todo) < len(keys):
         say_skipped(mode, which.name, len(keys) - len(todo), len(keys))
@@ -101,7 +102,8 @@ def _show(bar: Progress, metrics: Recorder, record: ledger.Record, size: int, un
     entered = int(next(iter(record["stages"].values()))["bytes"])
     book = record.get("books")
     if book is None:  # a pass that looks and takes nothing in
-        bar.update(rows=record["rows"], kept=record["rows"], bytes=size, fragments=units)
+        gone = record.get("removed", 0)
+        bar.update(rows=record["rows"], kept=record["rows"] - gone, dropped=gone, bytes=size, fragments=units)
         metrics.commit(bar.pass_name, bytes=entered, stages=record["stages"])
         return
     counts = {

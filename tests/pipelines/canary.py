@@ -121,8 +121,8 @@ def broken_passes(folder: Path) -> None:
     whole = stream.each
     for name in ("dedup stage", "dedup gather", "split assign", "pack", "gate"):
 
-        def each(function: Any, items: Any, *, workers: int, name: str, broken: str = name) -> Any:
-            return whole(quoting if name == broken else function, items, workers=workers, name=name)
+        def each(function: Any, items: Any, *, name: str, broken: str = name, **how: Any) -> Any:
+            return whole(quoting if name == broken else function, items, name=name, **how)
 
         stream.each = each  # type: ignore[assignment]
         one = config(folder, name.replace(" ", "-"), str(folder / "in"))

@@ -149,7 +149,7 @@ def test_asking_for_it_later_does_again_only_the_windows_that_change(runs: Runs,
     again = {name for name, stat in commits(run, "pack").items() if stat != before["pack"][name]}
     assert again == {"00000000.json", "00000001.json"}
     # As if killed midway: files that no record speaks for.
-    (run / "ledger/dedup/passages.json").unlink()
+    (run / "ledger/passages/all.json").unlink()
     (run / "duplicates/cuts/part-00000007-0000.parquet").write_bytes(b"half")
     windows = commits(run, "pack")
     assert prepare(tmp_path / "r.yaml", make(runs.inputs, run, enabled=True))["digest"] == runs.json["digest"]
