@@ -7,6 +7,7 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -68,18 +69,20 @@ def _group(pid: int) -> int | None:
 
 
 @pytest.fixture(scope="module")
-def head(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Head]:
+def head() -> Iterator[Head]:
     """`ray start --head` with RAY_AUTH_MODE=token on free ports and a directory of its own."""
-    for attempt in range(2):  # a head gives up by itself where a busy machine is slow for a minute
-        home = tmp_path_factory.mktemp("r")  # short: socket paths below it have a limit
-        try:
-            process, head = _started(home)
-            break
-        except AssertionError:
-            if attempt:
-                raise
-    yield head
-    end(process)
+    # Not pytest's directory: the paths of sockets below it may have 107 bytes, and Ray takes 63 of them.
+    with tempfile.TemporaryDirectory(prefix="hr-", ignore_cleanup_errors=True) as name:
+        for attempt in ("a", "b"):  # a head gives up by itself where a busy machine is slow for a minute
+            (home := Path(name, attempt)).mkdir()
+            try:
+                process, head = _started(home)
+                break
+            except AssertionError:
+                if attempt == "b":
+                    raise
+        yield head
+        end(process)
 
 
 def _started(home: Path) -> tuple[subprocess.Popen[bytes], Head]:
