@@ -20,7 +20,7 @@ import numpy as np
 import pyarrow as pa
 
 from headrace import kernels
-from headrace.cluster import ledger, storage
+from headrace.cluster import storage
 from headrace.cluster.errors import OutputError
 from headrace.pipelines import recipe, schema
 from headrace.pipelines import stored as examples
@@ -94,8 +94,7 @@ def within(run: str, text: str, *, distance: int, count: int, each: Each) -> lis
     Raises: OutputError where the run holds no SimHashes, or the text is too short for one; RecipeError where
     its `pii` needs a secret.
     """
-    if ledger.load(run, "dedup").get("all") is None:
-        raise OutputError(f"nothing is prepared in {run!r}; run `headrace prepare` on its recipe first")
+    against.require_decided(run)
     config = _recipe(run)
     asked = _rows(text, config)
     if not asked.num_rows:
@@ -103,8 +102,8 @@ def within(run: str, text: str, *, distance: int, count: int, each: Each) -> lis
     ngram = config.fingerprint.ngram
     if not asked["answer_features"][0].as_py():
         raise OutputError(f"the text has no SimHash: case and marks folded, it is shorter than {ngram} bytes")
-    paths = [storage.join(run, output["path"]) for output in against.kept_files(run)]
-    size = sum(output["size"] for output in against.kept_files(run))
+    files = against.kept_files(run)
+    paths, size = [storage.join(run, f["path"]) for f in files], sum(f["size"] for f in files)
     groups = [paths[at : at + GROUP] for at in range(0, len(paths), GROUP)]
     search = partial(_within, run=run, signature=asked["simhash"][0].as_py(), distance=distance, count=count)
     found = sorted(pair for pairs in each(search, groups, name="lookup", size=size) for pair in pairs)[:count]

@@ -29,7 +29,7 @@ def status(path: str) -> list[Line]:
             records=first["in"],
             kept=first["kept"],
         ),
-        _dedup(ledger.load(path, "dedup").get("all")),
+        _dedup(ledger.load(path, parts.DEDUP).get("all")),
         _line(parts.PACK, f"{len(windows)} windows", done=len(windows)),
     ]
     steps = {e.path.split("/checkpoints/")[1].split("/")[0] for e in _below(path, "checkpoints")}

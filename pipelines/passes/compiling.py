@@ -91,7 +91,10 @@ def _compile(names: Sequence[str], tick: Callable[[], None]) -> None:
         for _ in child.stdout or ():
             tick()
     if child.returncode:
-        raise UserError(f"kernels could not be compiled, see the traceback above. If it says so: {UNCACHED}")
+        raise UserError(
+            "kernels could not be compiled, see the traceback above, or on a cluster in Ray's logs. If it "
+            f"says so: {UNCACHED}"
+        )
 
 
 def _stamp() -> Path:

@@ -95,6 +95,12 @@ def _json(path: str) -> dict[str, Any] | None:
         raise RecipeError(f"{path} is not JSON: the fingerprint directory is damaged") from error
 
 
+def require_decided(run: str) -> None:
+    """Raises: OutputError where it is not decided yet which rows of a run stay."""
+    if ledger.load(run, "dedup").get("all") is None:
+        raise OutputError(f"nothing is prepared in {run!r}; run `headrace prepare` on its recipe first")
+
+
 def kept_files(run: str) -> list[dict[str, Any]]:
     """Outputs of pass 1 of a run that hold a row, in the order of its parts."""
     records = sorted(ledger.load(run, "prepare").values(), key=lambda r: (r["ordinal"], r["part"]))
@@ -133,8 +139,7 @@ def export(run: str, directory: str, each: Each) -> dict[str, int]:
 
     Raises: OutputError where the run is not prepared or the directory holds something else.
     """
-    if ledger.load(run, "dedup").get("all") is None:
-        raise OutputError(f"nothing is prepared in {run!r}; run `headrace prepare` on its recipe first")
+    require_decided(run)
     names = [e.path.rsplit("/", 1)[-1] for e in storage.listing(directory)]
     if any(n != MANIFEST and not re.fullmatch(r"part-[\d-]+\.parquet", n) for n in names):
         raise OutputError(f"{directory!r} holds other things than fingerprints; name another directory")

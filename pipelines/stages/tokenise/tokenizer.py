@@ -347,7 +347,7 @@ def _from_pretrained(path: str) -> Any:
     """A directory, or a hub name: what is in the local cache first, then the hub."""
     import transformers  # takes a second
 
-    if _names_no_model(path):
+    if path == str(SHIPPED):  # of no model: `AutoTokenizer` would import PyTorch to ask which class it has
         return transformers.PreTrainedTokenizerFast.from_pretrained(path)
     try:
         return transformers.AutoTokenizer.from_pretrained(
@@ -366,16 +366,3 @@ def _from_pretrained(path: str) -> Any:
             f"it ({str(error).partition(chr(10))[0]})"
         ) from error
     return transformers.AutoTokenizer.from_pretrained(path, trust_remote_code=False)
-
-
-def _names_no_model(path: str) -> bool:
-    """Whether a directory asks for the plain fast tokenizer, as the shipped one does.
-
-    `AutoTokenizer` would take the same class, after importing PyTorch to look for the model's own.
-    """
-    try:
-        with open(os.path.join(path, "tokenizer_config.json"), "rb") as file:
-            config = json.load(file)
-    except (OSError, ValueError):
-        return False
-    return config.get("tokenizer_class") == "PreTrainedTokenizerFast" and "auto_map" not in config
