@@ -1,9 +1,15 @@
-"""Work so small that starting Ray for it would take longer than doing it."""
+"""What the driver does itself, and what it leaves to a task.
 
+Small work is done here, as starting Ray for it would take longer. And where Ray is up, what needs heavy
+libraries but little else goes to a task: a driver on a head node has little memory and seldom a core to give.
+"""
+
+import sys
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 SMALL = 256 * 2**20  # bytes
+Answer = TypeVar("Answer")
 
 
 def each(function: Callable[[Any], Any], items: Sequence[Any], *, name: str, size: int) -> Iterator[Any]:
@@ -17,3 +23,13 @@ def each(function: Callable[[Any], Any], items: Sequence[Any], *, name: str, siz
 
     session.start(1)
     return stream.each(function, items, workers=session.cpus(), name=name)
+
+
+def once(function: Callable[[], Answer], *, name: str) -> Answer:
+    """What `function` returns: from a task where Ray is up, else from this process."""
+    ray = sys.modules.get("ray")
+    if ray is None or not ray.is_initialized():
+        return function()
+    from headrace.cluster import stream
+
+    return next(stream.each(lambda _: function(), [None], workers=1, name=name))

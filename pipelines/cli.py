@@ -43,7 +43,7 @@ def _with_recipe(path: str, overrides: list[str] | None, mode: Mode, *, training
     loaded = recipe.load(path, overrides or ())
     from headrace.pipelines.commands import check as checks  # heavier ones, not needed for a wrong recipe
 
-    checks.check(loaded, "quiet" if mode != "json" else mode, training=training)
+    checks.check(loaded, "quiet" if mode != "json" else mode, training=training, ahead=True)
     return loaded
 
 

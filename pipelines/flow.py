@@ -7,7 +7,7 @@ only for the order of the stages need not pay.
 from functools import partial
 from typing import Any
 
-from headrace.cluster import storage
+from headrace.cluster import here, storage
 from headrace.cluster.errors import GateError, ModelError, SourceError
 from headrace.pipelines import rundir
 from headrace.pipelines.console import Mode, say
@@ -42,12 +42,14 @@ def prepare(recipe: Recipe, mode: Mode) -> dict[str, Any]:
     pii_search.require_known(recipe.pii)
     run = rundir.claim(recipe)
     _start(run.recipe, mode)
+    pack_pass.look(run, mode)
     rows = prepare_pass.prepare(run, ROW_STAGES, mode)
     duplicates = dedup_pass.deduplicate(run, rows, mode)
     dedup_pass.alarm(run, duplicates, mode)
     shared = dedup_pass.find_passages(run, rows, duplicates, mode)
-    windows = pack_pass.pack(run, rows, duplicates, shared, mode)
-    scanned = gate_pass.scan(run, rows, shared, windows, mode)
+    tokens = pack_pass.settle(run, rows)
+    windows = pack_pass.pack(run, rows, duplicates, shared, tokens, mode)
+    scanned = gate_pass.scan(run, rows, shared, windows, tokens, mode)
     seen = gate_pass.summary(scanned)
     gate_pass.audit(run, rows, seen)
     packed = digest.digest(run.path, partial(stream.each, workers=units.workers(run)))
@@ -137,11 +139,15 @@ def run(recipe: Recipe, mode: Mode) -> dict[str, Any]:
 
 def report(recipe: Recipe, mode: Mode) -> str:
     """Build report.html from what the run has written so far; returns its path."""
-    from headrace.pipelines.report import page  # matplotlib
-
-    path = page.build(recipe.output, STAGES)
+    path = here.once(partial(_built, recipe.output), name="report")
     say(mode, "report", f"report: {path}", path=path)
     return path
+
+
+def _built(run: str) -> str:
+    from headrace.pipelines.report import page  # matplotlib
+
+    return page.build(run, STAGES)
 
 
 def _model(recipe: Recipe) -> str:

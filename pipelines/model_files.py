@@ -10,7 +10,10 @@ from pathlib import Path
 import xxhash
 
 from headrace.cluster import storage
+from headrace.cluster.errors import ModelError
 
+VOCABULARIES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "spiece.model")
+OF_TOKENIZER = (".json", ".jinja", ".model", ".txt")  # weights stay where they are
 UNSAFE = (".bin", ".pt", ".pth")  # pickles
 
 
@@ -31,6 +34,26 @@ def local(path: str, *, suffixes: tuple[str, ...] = ()) -> str:
         if "/" not in below and not (home / below).exists():
             _copy(entry.path, home / below)
     return str(home)
+
+
+def tokenizer_directory(name: str) -> str:
+    """The local directory of the tokenizer `name`, or `name` where it is one of the hub's.
+
+    Raises: ModelError that says what is missing.
+    """
+    path = name
+    if storage.is_remote(path):
+        path = local(name, suffixes=OF_TOKENIZER)
+        if not os.path.isdir(path):  # nothing was copied
+            raise ModelError(f"{name!r} holds no tokenizer: none of {', '.join(VOCABULARIES)} is below it")
+    if os.path.isdir(path):
+        if not any(os.path.exists(os.path.join(path, file)) for file in VOCABULARIES):
+            raise ModelError(
+                f"{name!r} is not a tokenizer directory: it has none of {', '.join(VOCABULARIES)}"
+            )
+    elif os.path.exists(path) or path.startswith(("/", "./", "../", "~")):
+        raise ModelError(f"{name!r} is not a directory; give a model directory, an s3:// one or a hub name")
+    return path
 
 
 def _copy(source: str, target: Path) -> None:

@@ -87,7 +87,7 @@ def check(recipe: Given, *, quiet: bool = True) -> None:
 
     Takes what `run` does. Raises: the UserError of the first thing that is wrong.
     """
-    _checked(recipe, training=True, mode=_mode(quiet))
+    _checked(recipe, training=True, mode=_mode(quiet), ahead=False)
 
 
 def open(run_directory: str | os.PathLike[str]) -> "Run":
@@ -276,10 +276,10 @@ def _recipe(given: Given) -> Recipe:
     return recipes.load(os.fspath(given))
 
 
-def _checked(given: Given, *, training: bool, mode: Mode) -> Recipe:
+def _checked(given: Given, *, training: bool, mode: Mode, ahead: bool = True) -> Recipe:
     """The recipe, once all that the work leans on is known to be there."""
     loaded = _recipe(given)
-    checks.check(loaded, mode, training=training)
+    checks.check(loaded, mode, training=training, ahead=ahead)
     return loaded
 
 

@@ -6,20 +6,21 @@ import uuid
 
 from headrace.cluster import storage
 from headrace.cluster.errors import StorageError
-from headrace.pipelines import rundir
+from headrace.pipelines import model_files, rundir
 from headrace.pipelines.console import Mode, say
 from headrace.pipelines.recipe import Recipe
 from headrace.pipelines.stages.dedup import against
 from headrace.pipelines.stages.pii import coverage as pii_coverage
 from headrace.pipelines.stages.pii import search as pii_search
 from headrace.pipelines.stages.read import inputs
-from headrace.pipelines.stages.tokenise import stage as tokenise
 
 DISK_FACTOR = 1.5  # bytes that a run writes for a byte of input: masked rows, tokens, labels, positions
 
 
-def check(recipe: Recipe, mode: Mode, *, training: bool) -> None:
+def check(recipe: Recipe, mode: Mode, *, training: bool, ahead: bool = False) -> None:
     """Look at everything that the run will lean on, and say what was found.
+
+    training: at the model, too. ahead: of a run, which loads the tokenizer itself before any work.
 
     Raises: the UserError of the first thing that is wrong.
     """
@@ -38,12 +39,13 @@ def check(recipe: Recipe, mode: Mode, *, training: bool) -> None:
     against.opened(resolved.dedup.against, recipe.output, resolved.fingerprint.ngram)
     _room(recipe.output, total)
     _writable(recipe.output)
-    tokenizer = tokenise.tokenizer(resolved.model, resolved.tokenise)
-    if any(source.shape != "text" for source in resolved.sources):
-        tokenizer.require_template()
-    name = resolved.model or "shipped with headrace"
-    text = f"tokenizer: {name}, {tokenizer.vocab_size:,} tokens, {tokenizer.engine}"
-    say(mode, "tokenizer", text, engine=tokenizer.engine, vocabulary=tokenizer.vocab_size)
+    if resolved.model is not None:
+        model_files.tokenizer_directory(resolved.model)
+    if not ahead:
+        from headrace.pipelines.passes import pack_worker  # as below
+
+        seen = pack_worker.look(resolved)
+        say(mode, "tokenizer", seen.text, engine=seen.engine, vocabulary=seen.vocabulary)
     _names(resolved, mode)
     if training and resolved.model is not None:
         from headrace.pipelines.train import driver as train  # torch takes seconds to import

@@ -14,7 +14,6 @@ from headrace.pipelines.passes import gate_worker, pack_worker, parts, pii_audit
 from headrace.pipelines.rundir import Run
 from headrace.pipelines.stages.pii import coverage as pii_coverage
 from headrace.pipelines.stages.pii import stage as pii
-from headrace.pipelines.stages.tokenise import stage as tokenise
 
 PASS = units.Pass(parts.GATE, number="window", unit=lambda record: parts.window(record["window"]))
 
@@ -24,11 +23,13 @@ def scan(
     rows: Sequence[ledger.Record],
     shared: ledger.Record,
     windows: Sequence[ledger.Record],
+    tokens: pack_worker.Tokens,
     mode: Mode,
 ) -> list[ledger.Record]:
     """Look through what packing wrote; commits in order.
 
-    `rows`, `windows`: commits of passes 1 and 3; `shared`: of the passages that rows have in common.
+    `rows`, `windows`: commits of passes 1 and 3; `shared`: of the passages that rows have in common;
+    `tokens`: what was settled of the tokenizer.
 
     Empty where the recipe has no PII stage or no gate.
     """
@@ -36,9 +37,8 @@ def scan(
     if not recipe.pii.enabled or recipe.pii.gate == "off":
         return []
     cut = {w.number: w for w in parts.windows(rows, run.epochs, recipe.pack.window)}
-    fingerprint = tokenise.tokenizer(recipe.model, recipe.tokenise).fingerprint
     shards = {w["window"]: [o for o in w["outputs"] if "split" in o] for w in windows}
-    keys = {number: _key(run, outputs, fingerprint) for number, outputs in shards.items()}
+    keys = {number: _key(run, outputs, tokens.fingerprint) for number, outputs in shards.items()}
     sizes = {number: sum(o["size"] for o in outputs) for number, outputs in shards.items()}
     job = gate_worker.Job(recipe, keys, frozenset(pack_worker.cuts(recipe, shared)))
     items = {number: (cut[number], outputs) for number, outputs in shards.items()}

@@ -3,9 +3,9 @@
 from collections.abc import Sequence
 from functools import partial
 
-from headrace.cluster import ledger
+from headrace.cluster import here, ledger
 from headrace.pipelines import books
-from headrace.pipelines.console import Mode
+from headrace.pipelines.console import Mode, say
 from headrace.pipelines.passes import pack_worker, parts, units
 from headrace.pipelines.rundir import Run
 from headrace.pipelines.stages.dedup import passages
@@ -21,11 +21,36 @@ PASS = units.Pass(
 )
 
 
+def look(run: Run, mode: Mode) -> None:
+    """Load the tokenizer in a task and say what it is, before any row is read.
+
+    Not in the driver, which has no use for one; the worker that loads it will.
+
+    Raises: ModelError.
+    """
+    seen = here.once(partial(pack_worker.look, recipe=run.recipe), name="tokenizer")
+    say(mode, "tokenizer", seen.text, engine=seen.engine, vocabulary=seen.vocabulary)
+
+
+def settle(run: Run, records: Sequence[ledger.Record]) -> pack_worker.Tokens:
+    """What is true of the run's tokenizer for all workers (see `proof`), from the first rows of each source.
+
+    Raises: ModelError.
+    """
+    first: dict[str, str] = {}
+    for record in records:
+        if record["outputs"] and record["books"]["kept"]:
+            first.setdefault(record["source"], parts.part(record["ordinal"], record["part"]))
+    settled = partial(pack_worker.settle, units=list(first.values()), recipe=run.recipe)
+    return here.once(settled, name="tokenizer")
+
+
 def pack(
     run: Run,
     records: Sequence[ledger.Record],
     duplicates: ledger.Record,
     shared: ledger.Record,
+    tokens: pack_worker.Tokens,
     mode: Mode,
 ) -> list[ledger.Record]:
     """Pass 3: every window tokenised and packed. Returns the commit records in order.
@@ -35,11 +60,10 @@ def pack(
     recipe = run.recipe
     windows = {w.number: w for w in parts.windows(records, run.epochs, recipe.pack.window)}
     by_unit = {parts.part(r["ordinal"], r["part"]): r for r in records}
-    tokenizer = tokenise.tokenizer(recipe.model, recipe.tokenise)
     cuts = pack_worker.cuts(recipe, shared)
-    keys = {n: _key(run, w, by_unit, duplicates, cuts, tokenizer.fingerprint) for n, w in windows.items()}
+    keys = {n: _key(run, w, by_unit, duplicates, cuts, tokens) for n, w in windows.items()}
     sizes = {n: sum(by_unit[u]["outputs"][0]["size"] for u in w.units) for n, w in windows.items()}
-    job = pack_worker.Job(recipe, keys, frozenset(cuts))
+    job = pack_worker.Job(recipe, keys, frozenset(cuts), tokens.proof)
     work = units.tasks(run, PASS, partial(pack_worker.work, job=job), windows)
     done = units.resume(run, PASS, keys, work, sizes=sizes, mode=mode)
     kept = books.total(r["books"] for r in records)["kept"]
@@ -53,7 +77,7 @@ def _key(
     by_unit: dict[str, ledger.Record],
     duplicates: ledger.Record,
     cuts: dict[str, str],
-    fingerprint: str,
+    tokens: pack_worker.Tokens,
 ) -> str:
     recipe = run.recipe
     marks = duplicates["marks"]
@@ -63,11 +87,13 @@ def _key(
         [[u, by_unit[u]["outputs"][0]["xxh3"]] for u in window.units],
         [[name, o, by_ordinal.get(str(o))] for name, by_ordinal in sorted(marks.items()) for o in touched],
         units.config_key(split, recipe.split),
-        [*units.config_key(tokenise, recipe.tokenise), fingerprint],
+        [*units.config_key(tokenise, recipe.tokenise), tokens.fingerprint],
         units.config_key(pack_stage, recipe.pack),
         sorted((str(s.name), s.loss) for s in recipe.sources),
         recipe.seed,
         units.versions(units.PACK_LIBRARIES),
         # Nothing at all where nothing is cut: such a window is as if passages had never been looked for.
         *([[passages.VERSION, cut]] if cut else []),
+        # Nothing where the proof found nothing.
+        *([[tokens.proof.engine, tokens.proof.checked]] if tokens.proof.reason else []),
     )

@@ -7,8 +7,9 @@ Cost: memory of one window; time is that of the tokenizer.
 
 import resource
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -27,6 +28,8 @@ from headrace.pipelines.stages.dedup import stage as dedup
 from headrace.pipelines.stages.pack import stage as pack
 from headrace.pipelines.stages.split import stage as split
 from headrace.pipelines.stages.tokenise import stage as tokenise
+from headrace.pipelines.stages.tokenise.proof import ROWS, Proof, prove
+from headrace.pipelines.stages.tokenise.tokenizer import Tokenizer
 
 NAME = parts.PACK
 ROW_GROUP = 256  # packed rows that a training rank reads at once
@@ -39,6 +42,15 @@ class Job:
     recipe: Recipe
     keys: dict[int, str] = field(default_factory=dict)  # window -> pass key
     cuts: frozenset[str] = frozenset()  # units of `prepared/` that repeated passages are cut from
+    proof: Proof = field(default_factory=Proof)
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """What the driver must know of a run's tokenizer, which it does not load: transformers takes seconds."""
+
+    fingerprint: str
+    proof: Proof
 
 
 def marks(run: str) -> dict[str, dict[str, str]]:
@@ -66,10 +78,43 @@ def cuts(recipe: Recipe, shared: ledger.Record) -> dict[str, str]:
     return hashes if recipe.dedup.passages.action == "cut" else {}
 
 
+@dataclass(frozen=True)
+class Seen:
+    """What a tokenizer is, for people and for machines."""
+
+    text: str
+    engine: str
+    vocabulary: int
+
+
+def look(recipe: Recipe) -> Seen:
+    """Load the run's tokenizer. Raises: ModelError (conversations, and no chat template, too)."""
+    tokenizer = tokenise.tokenizer(recipe.model, recipe.tokenise)
+    if any(source.shape != "text" for source in recipe.sources):
+        tokenizer.require_template()
+    name = recipe.model or "shipped with headrace"
+    text = f"tokenizer: {name}, {tokenizer.vocab_size:,} tokens, {tokenizer.engine}"
+    return Seen(text, tokenizer.engine, tokenizer.vocab_size)
+
+
+def settle(units: Sequence[str], recipe: Recipe) -> Tokens:
+    """Hold the first rows of some units of `prepared/` against Hugging Face, before any is packed.
+
+    Raises: ModelError.
+    """
+    fingerprint = tokenise.tokenizer(recipe.model, recipe.tokenise).fingerprint
+    paths = [storage.join(recipe.output, f"prepared/part-{unit}.parquet") for unit in units]
+    tables = [table.slice(0, ROWS) for path in paths for table in islice(storage.row_groups(path), 1)]
+    if not tables:
+        return Tokens(fingerprint, Proof(recipe.tokenise.engine))
+    rows = prepare_worker.unmarked(pa.concat_tables(tables).combine_chunks())
+    return Tokens(fingerprint, prove(rows, recipe.model, recipe.tokenise))
+
+
 def work(window: Window, job: Job) -> ledger.Record:
     """Tokenise and pack one window, write `packed/` and `rejected/`, commit; returns the record."""
     recipe = job.recipe
-    tokenizer = tokenise.tokenizer(recipe.model, recipe.tokenise)
+    tokenizer = tokenise.tokenizer(recipe.model, recipe.tokenise, job.proof)
     table = _prepared(recipe.output, window)
     entering = books.records(table)
     timings = {}
@@ -104,12 +149,17 @@ def work(window: Window, job: Job) -> ledger.Record:
         "splits": _splits(kept),
         "shortened": pc.sum(kept["shortened"]).as_py() or 0,
         "histograms": {"tokens": books.histogram(_token_lengths(samples))},
-        "engine": tokenizer.engine,
+        "engine": _engine(tokenizer, job.proof),
         "memory": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
     }
     books.check(record["books"], entering, f"{NAME} window {window.unit}")
     ledger.commit(recipe.output, NAME, window.unit, record)
     return record
+
+
+def _engine(tokenizer: Tokenizer, proof: Proof) -> str:
+    """The engine in use, with the reason where it is the slower one for one."""
+    return f"{tokenizer.encoder.engine} ({proof.reason})" if proof.reason else tokenizer.engine
 
 
 def _prepared(run: str, window: Window) -> pa.Table:

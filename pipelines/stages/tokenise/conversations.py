@@ -20,7 +20,7 @@ from headrace.pipelines import arrays, schema
 from headrace.pipelines.stages.tokenise import programs
 from headrace.pipelines.stages.tokenise.programs import Ints, Programs, Slots
 from headrace.pipelines.stages.tokenise.template import ALL, ASSISTANT, SLOT, Refusal, Shape
-from headrace.pipelines.stages.tokenise.tokenizer import PROOFS, Program, Tokenizer
+from headrace.pipelines.stages.tokenise.tokenizer import Program, Tokenizer
 
 # First and last bytes of the characters that Python's str.strip takes off.
 OPENS = np.isin(np.arange(256), [*range(9, 14), *range(28, 33), 0xC2, 0xE1, 0xE2, 0xE3])
@@ -147,10 +147,10 @@ def encode(messages: Messages, first: Ints, chosen: Ints, tokenizer: Tokenizer) 
         compiled += [] if program is None else [program]
     quick = np.flatnonzero(local[of_row] >= 0)
     encoded = _assemble(messages, first, chosen, quick, local[of_row[quick]], compiled, tokenizer)
-    if _disproved(encoded, messages, first, chosen, shapes, of_row, local, tokenizer):
-        return encode(messages, first, chosen, tokenizer)
     refusals = {int(row): reasons[of_row[row]] for row in np.flatnonzero(local[of_row] == -1)}
     slow = np.flatnonzero(local[of_row] == -2)
+    wrong = _disproved(encoded, messages, first, chosen, quick, shapes, of_row, tokenizer)
+    slow = np.union1d(slow, np.array(wrong, np.int64))
     return _rendered(encoded, messages, first, chosen, slow, refusals, tokenizer)
 
 
@@ -271,32 +271,48 @@ def _disproved(
     messages: Messages,
     first: Ints,
     chosen: Ints,
+    rows: Ints,
     shapes: list[Shape],
     of_row: Ints,
-    local: Ints,
     tokenizer: Tokenizer,
-) -> bool:
-    """Hold the first row of every new shape against Jinja and Hugging Face; True if one came out otherwise.
+) -> list[int]:
+    """Those of `rows` that came out otherwise than the template has them, where each must be looked at.
 
-    Rows that hold a special token's string are passed over: there we mean to differ.
+    That is where the template sees more of a content than its shape tells, or where the run's first rows
+    have shown that ids differ (`proof`).
     """
-    for number, row in zip(*np.unique(of_row, return_index=True), strict=True):
-        shape = shapes[number]
-        if local[number] < 0 or shape in tokenizer.proved or len(tokenizer.proved) >= PROOFS:
-            continue
+    template = tokenizer.template
+    sees_anything = template is not None and template.sees_anything
+    if not (sees_anything or tokenizer.checked):
+        return []
+    wrong = []
+    for row in rows.tolist():
+        program = tokenizer.program(shapes[of_row[row]])
+        assert program is not None
         mine = chosen[first[row] : first[row + 1]]
         plain = messages.plain(mine)
-        if any(tokenizer.specials.search(m["content"]) for m in plain):
-            continue
-        program = tokenizer.program(shape)
-        assert program is not None
         ids = encoded.ids[encoded.start[row] : encoded.stop[row]].tolist()
-        text, wanted = tokenizer.reference(plain)
-        if (ids[:-1] if program.ended else ids) != wanted:
-            tokenizer.distrust(shape, _text(program, messages, mine) == text)
-            return True
-        tokenizer.proved.add(shape)
-    return False
+        if sees_anything and plain[0]["role"] != "text":
+            good = tokenizer.rendered(plain) == _text(program, messages, mine)
+        else:
+            good = True
+        if not good or (tokenizer.checked and not agrees(ids, plain, tokenizer)):
+            wrong.append(row)
+    return wrong
+
+
+def agrees(ids: list[int], plain: list[dict[str, str]], tokenizer: Tokenizer) -> bool:
+    """Whether these are Hugging Face's ids of a conversation, but for an end token of ours.
+
+    True where a content holds a special token's string: there we mean to differ.
+    """
+    if any(tokenizer.specials.search(m["content"]) for m in plain):
+        return True
+    try:
+        _, wanted = tokenizer.reference(plain)
+    except Refusal:
+        return False
+    return ids == wanted or (ids[:-1] == wanted and ids[-1:] == [tokenizer.eos_id])
 
 
 def _text(program: Program, messages: Messages, mine: Ints) -> str:

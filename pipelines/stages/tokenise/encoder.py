@@ -2,16 +2,16 @@
 
 Strings of special tokens are ordinary text here; whoever wants a special token puts its id. Two
 engines give the same ids: gigatoken (over 100 MB/s a core) and `tokenizers` (4 MB/s a core); gigatoken
-is held against the other on a sample at start, and only then used.
+is held against the other on a sample when it is set up, and on rows of the run before pass 3 (`proof`).
+Which one is used is settled then, once for all workers.
 """
 
 import json
+import random
 import re
 from itertools import pairwise
 from typing import Any
 
-import awkward as ak
-import gigatoken
 import numpy as np
 import tokenizers
 from numpy.typing import NDArray
@@ -22,6 +22,7 @@ from headrace.pipelines.stages.tokenise.config import Engine as Engine
 
 # A token of our own, ahead of a text that stands behind a special token, where that matters.
 MARKER = "\ue002"
+MIXED = 300  # made-up texts on which gigatoken must agree, besides `SAMPLES`
 BYTE = re.compile("<0x[0-9A-F]{2}>")  # a byte that has no token of its own
 
 # Texts on which engines, and cuts of a shape, must agree before they are used.
@@ -88,13 +89,10 @@ class Encoder:
         before = arrays.offsets([len(c.encode()) for c in text])
         return encoding.ids, [int(before[start]) for start, _ in encoding.offsets]
 
-    def distrust(self) -> bool:
-        """Leave gigatoken for good; False where it was not in use."""
-        used = self._fast is not None
-        self._fast = None
-        if used:
-            self.warning = "gigatoken gave other ids on a row"
-        return used
+    def plain_ids(self, text: str) -> list[int]:
+        """Ids of one text by `tokenizers`, whichever engine is in use."""
+        ids: list[int] = self._core.encode(text, add_special_tokens=False).ids
+        return ids
 
     def _neutral(self, marker: bool) -> tokenizers.Tokenizer:
         """The encoder that takes special tokens' strings as text, with `MARKER` as a token on demand."""
@@ -136,9 +134,12 @@ class Encoder:
         special = [t["content"] for t in state["added_tokens"] if t["special"]]
         state["added_tokens"] = [t for t in state["added_tokens"] if not t["special"]]
         state["post_processor"] = None
-        texts = [self.marker.decode() + t for t in (*SAMPLES, *(f"x{t} {t}y" for t in special))]
+        samples = (*SAMPLES, *_mixed(), *(f"x{t} {t}y" for t in special))
+        texts = [self.marker.decode() + t for t in samples]
         raw = [t.encode() for t in texts]
         offsets = arrays.offsets([len(t) for t in raw])
+        import gigatoken  # with awkward, which takes half a second
+
         try:
             fast = gigatoken.Tokenizer.from_json(json.dumps(state)).backend
             ids, ends = _fast_encode(fast, np.frombuffer(b"".join(raw), np.uint8), offsets)
@@ -152,9 +153,24 @@ class Encoder:
         return fast
 
 
+def _mixed() -> list[str]:
+    """Texts drawn from many scripts, signs and kinds of white space: the same ones always."""
+    blocks = [(32, 127), (9, 14), (160, 384), (0x300, 0x370), (0x370, 0x530), (0x590, 0x700), (0x900, 0xA00)]
+    blocks += [(0xE00, 0xE80), (0x1F00, 0x2000), (0x2000, 0x2070), (0x3000, 0x3100), (0x4E00, 0x5000)]
+    blocks += [(0xAC00, 0xAD00), (0xFF00, 0xFFA0), (0x1F300, 0x1F700), (0x20000, 0x20100)]
+    draw = random.Random(1)  # noqa: S311  nobody's secret
+    texts = []
+    for number in range(MIXED):
+        few = [blocks[0], *draw.sample(blocks, 1 + number % 3)]
+        texts.append("".join(chr(draw.randrange(*draw.choice(few))) for _ in range(number % 50)))
+    return texts
+
+
 def _fast_encode(
     fast: Any, data: NDArray[np.uint8], offsets: NDArray[np.int64]
 ) -> tuple[NDArray[np.uint32], NDArray[np.int64]]:
+    import awkward as ak
+
     characters = ak.contents.NumpyArray(data, parameters={"__array__": "char"})
     strings = ak.contents.ListOffsetArray(
         ak.index.Index64(offsets), characters, parameters={"__array__": "string"}

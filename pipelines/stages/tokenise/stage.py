@@ -22,11 +22,12 @@ from headrace.pipelines.stages.tokenise import conversations, overlong, programs
 from headrace.pipelines.stages.tokenise.config import Config as Config
 from headrace.pipelines.stages.tokenise.conversations import Encoded, Messages
 from headrace.pipelines.stages.tokenise.programs import Ints
+from headrace.pipelines.stages.tokenise.proof import Proof
 from headrace.pipelines.stages.tokenise.template import ALL, ASSISTANT
 from headrace.pipelines.stages.tokenise.tokenizer import Tokenizer, load
 
 NAME = "tokenise"
-VERSION = 2
+VERSION = 3
 
 SAMPLES = pa.schema(
     [
@@ -38,12 +39,13 @@ SAMPLES = pa.schema(
 )
 
 
-def tokenizer(name: str | None, config: Config) -> Tokenizer:
-    """The tokenizer of a recipe (`name` as in `model`), built once a process.
+def tokenizer(name: str | None, config: Config, proof: Proof | None = None) -> Tokenizer:
+    """The tokenizer of a recipe (`name` as in `model`), built once a process; as `proof` has it for a run.
 
     Raises: ModelError.
     """
-    return load(name, config.engine, config.add_eos)
+    engine, checked = (config.engine, False) if proof is None else (proof.engine, proof.checked)
+    return load(name, engine, config.add_eos, checked)
 
 
 def warm() -> None:

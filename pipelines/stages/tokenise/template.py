@@ -3,10 +3,11 @@
 A template is a program, but what it does with a content is nearly always the same: put it out as it
 is, trim it, or cut it at a marker such as `</think>`. So a conversation is reduced to its *shape*:
 roles, and of each content only what the template can see (edge white space where it trims, the
-strings it looks for), with a placeholder for every stretch of text between. The template renders the
-shape once; the rendering, split at the placeholders, is the list of constants between the *slots*
-that the texts of all rows of that shape go into. The caller proves each cut on other contents, so a
-template that looks at more than is said here (upper case, lengths, JSON quoting) is found out.
+strings it looks for: see `sight`), with a placeholder for every stretch of text between. The template
+renders the shape once; the rendering, split at the placeholders, is the list of constants between the
+*slots* that the texts of all rows of that shape go into. The caller proves each cut on made-up contents,
+so a template that changes them (upper case, JSON quoting) is found out; of one that looks at more, every
+row is proved. What a row becomes hangs on no row before it.
 
 Cost: a rendering of a new shape (10 to 55 us for two turns; ~1 ms in all for thirty), nothing for a row
 of a known one.
@@ -22,7 +23,9 @@ import re
 from typing import Any, NamedTuple
 
 import jinja2
-from jinja2 import nodes
+
+from headrace.pipelines.stages.tokenise import limits
+from headrace.pipelines.stages.tokenise.sight import sight
 
 ASSISTANT, ALL = 1, 2  # bits of Part.loss
 
@@ -37,8 +40,10 @@ NUMBERED = re.compile(f"{SLOT}([0-9]+){SLOT_END}")
 TODAY = datetime.date(2024, 7, 26)
 
 # What a template may raise on a conversation that it refuses, or is not written for.
-FAILURES = (jinja2.TemplateError, TypeError, ValueError, LookupError, AttributeError, ArithmeticError)
-EDGE_METHODS = {"strip", "lstrip", "rstrip", "split", "rsplit", "partition", "rpartition", "splitlines"}
+FAILURES = (
+    jinja2.TemplateError,
+    *(TypeError, ValueError, LookupError, AttributeError, ArithmeticError, RecursionError, MemoryError),
+)
 
 Shape = tuple[tuple[str, str], ...]  # (role, skeleton of the content) of each message
 
@@ -68,14 +73,15 @@ class Template:
     ) -> None:
         from transformers.utils import chat_template_utils  # takes a second
 
+        environment = chat_template_utils._compile_jinja_template("").environment
         self.source = source
         self._variables = {**variables, "strftime_now": TODAY.strftime}
         self._specials = specials
-        self._compiled = chat_template_utils._compile_jinja_template(source)
-        tree = self._compiled.environment.parse(source)
-        triggers = _triggers(tree)
-        self.sees_edges = edges or _trims(tree) or any(t.isspace() for t in triggers)
-        self.triggers = sorted((t for t in triggers if not t.isspace()), key=lambda t: (-len(t), t))
+        self._compiled, tree = limits.compiled(environment, source)
+        seen = sight(tree)
+        self.sees_edges = edges or seen.edges or any(t.isspace() for t in seen.strings)
+        self.triggers = sorted(seen.strings, key=lambda t: (-len(t), t))
+        self.sees_anything = seen.anything
         self.forbidden = [t for t in self.triggers if specials.search(t)]
         self._cuts: dict[Any, tuple[int, int]] = {}
 
@@ -86,7 +92,8 @@ class Template:
         """
         try:
             return str(
-                self._compiled.render(
+                limits.render(
+                    self._compiled,
                     messages=messages,
                     tools=None,
                     documents=None,
@@ -240,23 +247,3 @@ def _common(one: str, other: str) -> int:
     """Length of the common prefix."""
     size = min(len(one), len(other))
     return next((i for i in range(size) if one[i] != other[i]), size)
-
-
-def _triggers(tree: nodes.Template) -> set[str]:
-    """Strings that the template looks for or cuts at; names (`user`, `content`) are left out."""
-    found: list[Any] = []
-    for compare in tree.find_all(nodes.Compare):
-        found += [compare.expr, *(operand.expr for operand in compare.ops)]
-    for call in tree.find_all(nodes.Call):
-        if isinstance(call.node, nodes.Getattr):
-            found += call.args
-    for filtered in tree.find_all((nodes.Filter, nodes.Test)):
-        found += filtered.args
-    texts = {node.value for node in found if isinstance(node, nodes.Const) and isinstance(node.value, str)}
-    return {text for text in texts if text and not text.isidentifier()}
-
-
-def _trims(tree: nodes.Template) -> bool:
-    """Whether the template does anything that edge white space could decide."""
-    filters = any(f.name == "trim" for f in tree.find_all(nodes.Filter))
-    return filters or any(g.attr in EDGE_METHODS for g in tree.find_all(nodes.Getattr))

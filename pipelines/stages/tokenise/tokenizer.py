@@ -20,10 +20,9 @@ import numpy as np
 import tokenizers
 import xxhash
 
-from headrace.cluster import storage
 from headrace.cluster.errors import ModelError
 from headrace.pipelines import model_files
-from headrace.pipelines.stages.tokenise.encoder import SAMPLES, Encoder, Engine
+from headrace.pipelines.stages.tokenise.encoder import Encoder, Engine
 from headrace.pipelines.stages.tokenise.template import (
     ALL,
     ASSISTANT,
@@ -37,12 +36,14 @@ from headrace.pipelines.stages.tokenise.template import (
 )
 
 SHIPPED = Path(__file__).parent / "assets" / "tokenizer"
-PROOFS = 200  # shapes a process whose cuts are proved on made-up and on real contents
-SPOT = 16  # of the shapes after them, one in so many is proved on made-up contents
+# What stands in a slot while its cut is proved: whatever a template may change is in it.
+MADE_UP = (
+    "aB \"quoted\" \\ 'x' <b>&amp; {{ name }} {% if %} Ünïcödé straße 漢字 1.5\n\ttab\r\n\n\nand   spaces"
+)
+SHORT = 6  # messages of a shape whose ids are proved always; of longer ones one in `SPOT` is
+SPOT = 16
 TEXT: Shape = (("text", SLOT),)
-VOCABULARIES = ("tokenizer.json", "tokenizer.model", "vocab.json", "vocab.txt", "spiece.model")
 HUB_SECONDS = 10
-SUFFIXES = (".json", ".jinja", ".model", ".txt")  # weights stay where they are
 
 Operation = tuple[int | tuple[Part, ...], int, int]  # token or segment, loss, message
 
@@ -62,9 +63,11 @@ class Program:
 
 
 @lru_cache(maxsize=8)
-def load(name: str | None, engine: Engine = "auto", add_eos: bool = True) -> "Tokenizer":
+def load(
+    name: str | None, engine: Engine = "auto", add_eos: bool = True, checked: bool = False
+) -> "Tokenizer":
     """The tokenizer `name`, built once a process (see `Tokenizer`)."""
-    return Tokenizer(name, engine, add_eos)
+    return Tokenizer(name, engine, add_eos, checked)
 
 
 class Tokenizer:
@@ -73,13 +76,21 @@ class Tokenizer:
     name: a directory (local or s3://), a hub name, or None for the one that ships with headrace.
     engine: "auto" takes gigatoken where it gives the same ids on a sample, else `tokenizers`.
     add_eos: end a text, and a conversation whose template ends it without a special token, by the
-    end token. It travels to workers as these three and is built again there.
+    end token. checked: hold the ids of every row against Hugging Face's. It travels to workers as these four
+    and is built again there.
 
     Raises: ModelError where there is no tokenizer, none that is fast, or a template without a mask.
     """
 
-    def __init__(self, name: str | None = None, engine: Engine = "auto", add_eos: bool = True) -> None:
-        self._arguments = (name, engine, add_eos)
+    def __init__(
+        self,
+        name: str | None = None,
+        engine: Engine = "auto",
+        add_eos: bool = True,
+        checked: bool = False,
+    ) -> None:
+        self._arguments = (name, engine, add_eos, checked)
+        self.checked = checked
         self.name = name or "headrace"
         self.hf = _pretrained(name)
         self.encoder = Encoder(self.hf.backend_tokenizer, self.name, engine)
@@ -95,9 +106,6 @@ class Tokenizer:
         self.template = self._template()
         self._programs: dict[Shape, Program | Refusal | None] = {}
         self._constants: dict[Any, list[tuple[int, int]]] = {}
-        self._distrusted: set[Shape] = set()
-        self._met = 0  # shapes that were cut
-        self.proved: set[Shape] = set()
         state = [self.encoder.state, self.hf.special_tokens_map, self._source(), self.pad_id, add_eos]
         self.fingerprint: str = xxhash.xxh3_128_hexdigest(
             json.dumps(state, sort_keys=True, default=str).encode()
@@ -119,12 +127,10 @@ class Tokenizer:
 
         Raises: Refusal where the template refuses such a conversation; ModelError without a template.
         """
-        if shape in self._distrusted:
-            return None
         if shape not in self._programs:
             program: Program | Refusal | None
             try:
-                program = self._text() if shape == TEXT else self._cut(shape)
+                program = self._proved_text() if shape == TEXT else self._cut(shape)
             except Refusal as refusal:
                 program = refusal
             bounded(self._programs)[shape] = program
@@ -141,17 +147,17 @@ class Tokenizer:
                 "add chat_template.jinja to its directory, or take the model's instruct version"
             )
 
-    def distrust(self, shape: Shape, text_agrees: bool) -> None:
-        """A real row of `shape` came out otherwise than Hugging Face has it: what to change.
-
-        gigatoken goes first where the text was right; otherwise such rows are rendered one by one.
-        """
-        if not (text_agrees and self.encoder.distrust()):
-            self._distrusted.add(shape)
-
     def decode(self, ids: Sequence[int]) -> str:
         """Text of ids, special tokens as their strings."""
         return str(self.hf.backend_tokenizer.decode(ids, skip_special_tokens=False))
+
+    def rendered(self, messages: list[dict[str, str]]) -> str | None:
+        """The template's text of one conversation; None where it refuses it."""
+        assert self.template is not None
+        try:
+            return self.template.render(messages)
+        except Refusal:
+            return None
 
     def reference(self, messages: list[dict[str, str]]) -> tuple[str, list[int]]:
         """Rendered text and ids of one row as Jinja and Hugging Face's encoder give them."""
@@ -167,13 +173,31 @@ class Tokenizer:
 
         Raises: Refusal where no mask can be told, or a content holds a special token's string.
         """
-        assert self.template is not None
         if any(self.specials.search(m["content"]) for m in messages):
             raise Refusal("a content holds a special token, and this template cannot be cut")
+        if messages[0]["role"] == "text":
+            return self._whole_text(messages[0]["content"])
+        assert self.template is not None
         text, spans = self.template.spans(messages, everything)
         encoding = self.hf(text, add_special_tokens=False, return_offsets_mapping=True)
         starts = [a for a, _ in encoding["offset_mapping"]]
-        return list(encoding["input_ids"]), [int(any(a <= s < b for a, b in spans)) for s in starts]
+        ids = list(encoding["input_ids"])
+        loss = [int(any(a <= s < b for a, b in spans)) for s in starts]
+        # The last turn is an assistant's, so its span is the last: what the template ends it with is in it.
+        if self._ends(messages[-1]["role"]) and not self.specials.search(text, spans[-1][0]):
+            ids, loss = [*ids, self.eos_id], [*loss, 1]
+        return ids, loss
+
+    def _ends(self, role: str) -> bool:
+        """Whether a conversation whose last turn is `role`'s is to end by an end token."""
+        return role == "assistant" and self._arguments[2] and self.eos_id is not None
+
+    def _whole_text(self, text: str) -> tuple[list[int], list[int]]:
+        """Ids and loss of a plain text, as Hugging Face encodes it."""
+        program = self._text()
+        ids = list(self.hf(text)["input_ids"]) + [self.eos_id] * program.ended
+        lead = next(n for n, (what, _, _) in enumerate(program.operations) if not isinstance(what, int))
+        return ids, [0] * lead + [1] * (len(ids) - lead)
 
     def _cut(self, shape: Shape) -> Program | None:
         """The program of a conversation, proved on made-up contents; None where they disprove it."""
@@ -182,26 +206,56 @@ class Tokenizer:
         if not shape or any(role == "text" for role, _ in shape):
             raise Refusal("no messages" if not shape else "a text among other messages")
         parts = self.template.cut(shape)
-        self._met += 1
-        if (self._met <= PROOFS or self._met % SPOT == 0) and not self._holds(shape, parts):
+        made_up = self._made_up(shape)
+        if not all(self._same_text(shape, parts, texts) for texts in made_up):
             return None
         last = max((i for i, p in enumerate(parts) if p.slot >= 0), default=-1)
         ended = not any(self.specials.search(p.text) for p in parts[last + 1 :])
-        ended = ended and shape[-1][0] == "assistant" and self._arguments[2] and self.eos_id is not None
+        ended = ended and self._ends(shape[-1][0])
         operations = self._compile(parts)
         if ended:
             operations.append((int(self.hf.eos_token_id), ASSISTANT | ALL, len(shape) - 1))
-        return Program(tuple(parts), tuple(operations), ended, led=True)
+        program = Program(tuple(parts), tuple(operations), ended, led=True)
+        due = len(shape) <= SHORT or xxhash.xxh3_64_intdigest(repr(shape).encode()) % SPOT == 0
+        return program if not due or self._same_ids(shape, program, made_up[0]) else None
 
-    def _holds(self, shape: Shape, parts: list[Part]) -> bool:
-        """Whether the cut gives what the template renders of made-up contents."""
+    def _made_up(self, shape: Shape) -> list[list[str]]:
+        """Texts for the slots of `shape`, in which the template finds nothing that it looks for."""
         assert self.template is not None
-        for sample in SAMPLES[:2]:
-            texts = [f"x{k} {sample} y" for k in range(sum(s.count(SLOT) for _, s in shape))]
-            text = "".join(texts[p.slot] if p.slot >= 0 else p.text for p in parts)
-            if text != self.template.render(filled(shape, texts.__getitem__)):
-                return False
-        return True
+        plain = MADE_UP
+        for trigger in self.template.triggers:
+            plain = plain.replace(trigger, "-")
+        slots = range(sum(skeleton.count(SLOT) for _, skeleton in shape))
+        bare = [f"x{k} {plain} y" for k in slots]
+        return [bare] if self.template.sees_edges else [bare, [f" \n{text}\t " for text in bare]]
+
+    def _same_text(self, shape: Shape, parts: list[Part], texts: list[str]) -> bool:
+        """Whether the cut gives what the template renders where `texts` are in the slots."""
+        assert self.template is not None
+        text = "".join(texts[p.slot] if p.slot >= 0 else p.text for p in parts)
+        try:
+            return text == self.template.render(filled(shape, texts.__getitem__))
+        except Refusal:
+            return False
+
+    def _same_ids(self, shape: Shape, program: Program, texts: list[str]) -> bool:
+        """Whether a program's ids are Hugging Face's where `texts` are in the slots."""
+        if any(self.specials.search(text) for text in texts):
+            return True
+        ids: list[int] = []
+        for number, (what, _, _) in enumerate(program.operations):
+            if isinstance(what, int):
+                ids.append(what)
+                continue
+            led = self.encoder.marker.decode() if program.led and number else ""
+            text = "".join(texts[p.slot] if p.slot >= 0 else p.text for p in what)
+            ids += self.encoder.plain_ids(led + text)[len(led) :]
+        messages = filled(shape, texts.__getitem__)
+        return (ids[:-1] if program.ended else ids) == self.reference(messages)[1]
+
+    def _proved_text(self) -> Program | None:
+        program = self._text()
+        return program if self._same_ids(TEXT, program, [MADE_UP]) else None
 
     def _text(self) -> Program:
         """A plain text: between what the tokenizer itself puts around one, loss on all but its start."""
@@ -317,18 +371,7 @@ def _pretrained(name: str | None) -> Any:
 
     Raises: ModelError that says what is missing.
     """
-    path = str(SHIPPED) if name is None else name
-    if storage.is_remote(path):
-        path = model_files.local(path, suffixes=SUFFIXES)
-        if not os.path.isdir(path):  # nothing was copied
-            raise ModelError(f"{name!r} holds no tokenizer: none of {', '.join(VOCABULARIES)} is below it")
-    if os.path.isdir(path):
-        if not any(os.path.exists(os.path.join(path, file)) for file in VOCABULARIES):
-            raise ModelError(
-                f"{name!r} is not a tokenizer directory: it has none of {', '.join(VOCABULARIES)}"
-            )
-    elif os.path.exists(path) or path.startswith(("/", "./", "../", "~")):
-        raise ModelError(f"{name!r} is not a directory; give a model directory, an s3:// one or a hub name")
+    path = str(SHIPPED) if name is None else model_files.tokenizer_directory(name)
     try:
         loaded = _from_pretrained(path)
     except ModelError:

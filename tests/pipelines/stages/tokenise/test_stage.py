@@ -29,6 +29,7 @@ from headrace.cluster.errors import ModelError
 from headrace.pipelines import schema
 from headrace.pipelines.stages.tokenise import stage as tokenise
 from headrace.pipelines.stages.tokenise.assets import build_tokenizer
+from headrace.pipelines.stages.tokenise.proof import Proof, prove
 from headrace.pipelines.stages.tokenise.tokenizer import SHIPPED
 from headrace.pipelines.stages.tokenise.tokenizer import Tokenizer as Chat
 from tests.builders import table
@@ -308,8 +309,10 @@ def test_gigatoken_is_left_where_it_gives_other_ids(monkeypatch: pytest.MonkeyPa
         Chat(engine="gigatoken")
 
 
-def test_gigatoken_is_left_when_a_row_shows_it_wrong(monkeypatch: pytest.MonkeyPatch) -> None:
-    from headrace.pipelines.stages.tokenise import encoder
+def test_gigatoken_is_left_for_the_whole_run_when_a_row_shows_it_wrong(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from headrace.pipelines.stages.tokenise import encoder, tokenizer
 
     honest, right = encoder._fast_encode, Chat(engine="tokenizers")
 
@@ -321,10 +324,41 @@ def test_gigatoken_is_left_when_a_row_shows_it_wrong(monkeypatch: pytest.MonkeyP
         return ids, ends
 
     monkeypatch.setattr(encoder, "_fast_encode", wrong)
-    chat = Chat()
-    rows = table([ASK, ("assistant", "zebra")])
-    assert run(chat, rows)[1] == run(right, rows)[1]
-    assert chat.engine == "tokenizers (gigatoken gave other ids on a row)"
+    tokenizer.load.cache_clear()
+    good, bad = table([ASK, SAY]), table([ASK, SAY], [ASK, ("assistant", "zebra")])
+    assert prove(good, None, tokenise.Config()) == Proof("auto")
+    settled = prove(bad, None, tokenise.Config())
+    assert settled == Proof("tokenizers", reason="gigatoken gave other ids on a row")
+    chat = tokenise.tokenizer(None, tokenise.Config(), settled)
+    assert run(chat, bad)[1] == run(right, bad)[1]
+    with pytest.raises(ModelError, match="gave other ids on a row; use 'auto'"):
+        prove(bad, None, tokenise.Config(engine="gigatoken"))
+    tokenizer.load.cache_clear()
+
+
+def test_rows_that_come_out_otherwise_for_no_known_reason_are_checked_one_by_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """An encoder of ours that is wrong on some texts: every row has Hugging Face's ids all the same."""
+    from headrace.pipelines.stages.tokenise import encoder, tokenizer
+
+    honest = encoder.Encoder.encode
+
+    def wrong(self: Any, data: Any, offsets: Any) -> Any:
+        ids, ends = honest(self, data, offsets)
+        ids = ids.copy()
+        if b"zebra" in data.tobytes():
+            ids[-1] += 1
+        return ids, ends
+
+    right = run(Chat(), table([ASK, SAY], [ASK, ("assistant", "zebra")]))[1]
+    monkeypatch.setattr(encoder.Encoder, "encode", wrong)
+    tokenizer.load.cache_clear()
+    rows = table([ASK, SAY], [ASK, ("assistant", "zebra")])
+    settled = prove(rows, None, tokenise.Config())
+    assert (settled.engine, settled.checked) == ("tokenizers", True)
+    assert run(tokenise.tokenizer(None, tokenise.Config(), settled), rows)[1] == right
+    tokenizer.load.cache_clear()
 
 
 # Where tokenizers come from
