@@ -13,7 +13,8 @@
     ├── GateError             exit 3   the work is done and a gate says no
     └── Fault                 exit 1   ours: a defect or a broken machine
         ├── BooksError                 in != kept + dropped + quarantined
-        └── LedgerError                a commit record that cannot be right
+        ├── LedgerError                a commit record that cannot be right
+        └── DamagedError               a stored output that is not what was written
 
 A message says what is wrong, the value (of a recipe key, never of a row), where, and what
 to do. No message holds a row's content or a secret.
@@ -84,6 +85,20 @@ class BooksError(Fault):
 
 class LedgerError(Fault):
     """A commit record that contradicts what it stands for."""
+
+
+class DamagedError(Fault):
+    """A stored output that is gone, or does not hold the bytes that were written; `path` names it."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(path)  # the one argument, so that the error travels between processes
+        self.path = path
+
+    def __str__(self) -> str:
+        return (
+            f"{self.path} is damaged: it is not what was written there. `headrace verify RUN --deep` names "
+            "every such file; remove them, and `headrace prepare` on the recipe makes them again"
+        )
 
 
 @contextmanager

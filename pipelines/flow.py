@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 
 from headrace.cluster import storage
-from headrace.cluster.errors import GateError, ModelError, SourceError
+from headrace.cluster.errors import DamagedError, GateError, ModelError, SourceError
 from headrace.pipelines import rundir
 from headrace.pipelines.console import Mode, say
 from headrace.pipelines.recipe import Recipe
@@ -24,24 +24,42 @@ ROW_STAGES = tuple(f"headrace.pipelines.stages.{name}.stage" for name in STAGES[
 # Pass 3 (`pack_worker.work`), every window: dedup marks, passages cut, split, tokenise, pack.
 # Then the gate (`gate_worker.work`) looks through what every window wrote.
 
+# Passes that write outputs, by their names in the ledger.
+OUTPUTS = ("prepare", "dedup", "passages", "pack")
+MENDED = 3  # how often a start removes damaged outputs and makes them again
+
 
 def prepare(recipe: Recipe, mode: Mode) -> dict[str, Any]:
     """Passes 1 to 3: raw shards to packed/; returns run.json.
 
     Raises: GateError where PII is found in packed/ and the recipe says so (run.json is written first).
     """
-    from headrace.cluster import stream
-    from headrace.pipelines.passes import dedup as dedup_pass
-    from headrace.pipelines.passes import digest, summary, units
-    from headrace.pipelines.passes import gate as gate_pass
-    from headrace.pipelines.passes import pack as pack_pass
-    from headrace.pipelines.passes import prepare as prepare_pass
+    from headrace.pipelines.passes import outputs, units
     from headrace.pipelines.stages.pii import search as pii_search
 
     recipe.pii.require_key()
     pii_search.require_known(recipe.pii)
     run = rundir.claim(recipe)
     _start(run.recipe, mode)
+    for _ in range(MENDED):
+        try:
+            return _passes(run, mode)
+        except DamagedError as error:
+            outputs.discard(run, error, OUTPUTS, units.workers(run), mode)
+    return _passes(run, mode)
+
+
+def _passes(run: rundir.Run, mode: Mode) -> dict[str, Any]:
+    """What `prepare` does once the run is open. Raises: DamagedError of an output that has to be made
+    again.
+    """
+    from headrace.cluster import stream
+    from headrace.pipelines.passes import dedup as dedup_pass
+    from headrace.pipelines.passes import digest, outputs, summary, units
+    from headrace.pipelines.passes import gate as gate_pass
+    from headrace.pipelines.passes import pack as pack_pass
+    from headrace.pipelines.passes import prepare as prepare_pass
+
     rows = prepare_pass.prepare(run, ROW_STAGES, mode)
     duplicates = dedup_pass.deduplicate(run, rows, mode)
     dedup_pass.alarm(run, duplicates, mode)
@@ -50,8 +68,10 @@ def prepare(recipe: Recipe, mode: Mode) -> dict[str, Any]:
     scanned = gate_pass.scan(run, rows, shared, windows, mode)
     seen = gate_pass.summary(scanned)
     gate_pass.audit(run, rows, seen)
-    packed = digest.digest(run.path, partial(stream.each, workers=units.workers(run)))
+    sums = {o["path"]: o["xxh3"] for w in windows for o in w["outputs"] if "split" in o}
+    packed = digest.digest(run.path, partial(stream.each, workers=units.workers(run)), sums)
     sections = summary.prepare(run, rows, duplicates, shared, windows, scanned, packed)
+    sections["remade"] = outputs.remade(run)
     run_json = summary.write(run.path, sections)
     _say_prepared(run_json, mode)
     gate_pass.judge(run, seen, mode)

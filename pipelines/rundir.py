@@ -5,7 +5,7 @@ another format, or shares no source with the recipe is refused; otherwise it is 
 perhaps with a changed recipe, and whatever still fits its pass keys is left as it is.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from headrace.cluster import ledger, storage
 from headrace.cluster.errors import OutputError
@@ -23,6 +23,9 @@ class Run:
     recipe: Recipe
     fragments: tuple[Fragment, ...]
     epochs: dict[int, int]  # ordinal -> number of its plan
+    # Paths of the outputs that this start has written, and of those that it found damaged, and how.
+    written: set[str] = field(default_factory=set)
+    remade: dict[str, str] = field(default_factory=dict)
 
     @property
     def path(self) -> str:
@@ -56,13 +59,16 @@ def claim(recipe: Recipe) -> Run:
         fragment
         for source in sorted(resolved.sources, key=lambda s: s.name)
         for fragment in inputs.plan(
-            source, resolved.fragment_size, [f for plan in plans for f in plan if f.source == source.name]
+            source,
+            resolved.fragment_size,
+            [f for plan in plans.values() for f in plan if f.source == source.name],
         )
     ]
     live = [f for f in cut if f.ordinal >= 0]
     new = [f for f in cut if f.ordinal < 0]
     claimed = ledger.claim(recipe.output, plans, new)
-    epochs = {f.ordinal: number for number, plan in enumerate([*plans, claimed]) for f in plan}
+    in_order = sorted((p for p in (*plans.values(), claimed) if p), key=lambda plan: plan[0].ordinal)
+    epochs = {f.ordinal: number for number, plan in enumerate(in_order) for f in plan}
     return Run(resolved, tuple(sorted([*live, *claimed], key=lambda f: f.ordinal)), epochs)
 
 
@@ -117,4 +123,4 @@ def _reading(source: Source) -> dict[str, object]:
 
 def source_of_ordinals(path: str) -> dict[int, str]:
     """Source of each fragment that a run has claimed, by ordinal."""
-    return {f.ordinal: f.source for plan in ledger.plans(path) for f in plan}
+    return {f.ordinal: f.source for plan in ledger.plans(path).values() for f in plan}

@@ -30,7 +30,7 @@ def lines(run: str, row_id: int, stages: Sequence[str]) -> Iterator[Line]:
     Raises: OutputError where the run has no such row; StorageError.
     """
     ordinal = row_id >> 32
-    owner = next((f for plan in ledger.plans(run) for f in plan if f.ordinal == ordinal), None)
+    owner = next((f for plan in ledger.plans(run).values() for f in plan if f.ordinal == ordinal), None)
     records = ledger.load(run, parts.PREPARE)
     units = [unit for unit, record in records.items() if record["ordinal"] == ordinal]
     kept = _row(run, [f"prepared/part-{u}.parquet" for u in units], row_id)
@@ -136,7 +136,7 @@ def _last(run: str, row_id: int, records: dict[str, Any], units: list[str]) -> I
     _, settings = recipe.kept(run)
     if settings is None:
         raise OutputError(f"{run!r} was written by another version of headrace")
-    epochs = {f.ordinal: n for n, plan in enumerate(ledger.plans(run)) for f in plan}
+    epochs = {f.ordinal: n for n, plan in enumerate(ledger.plans(run).values()) for f in plan}
     cut = parts.windows(list(records.values()), epochs, settings.pack.window)
     done = ledger.load(run, parts.PACK)
     for window in (w for w in cut if set(w.units) & set(units)):

@@ -18,7 +18,7 @@ import xxhash
 
 from headrace.cluster import ledger, storage
 from headrace.pipelines import books, schema
-from headrace.pipelines.passes import parts, prepare_worker
+from headrace.pipelines.passes import outputs, parts, prepare_worker
 from headrace.pipelines.passes.parts import Window
 from headrace.pipelines.recipe import Recipe
 from headrace.pipelines.schema import SPLITS
@@ -84,12 +84,12 @@ def work(window: Window, job: Job) -> ledger.Record:
     timings["tokenise"] = {**size, "seconds": time.process_time() - started}
     kept = table.filter(schema.live(table))
     started = time.process_time()
-    outputs, packed = _packed(samples, kept, window, recipe, tokenizer.pad_id)
+    written, packed = _packed(samples, kept, window, recipe, tokenizer.pad_id)
     timings["pack"] = {**books.timing(0.0, kept), "seconds": time.process_time() - started}
     marked = table.filter(pc.invert(schema.live(table)))
     if marked.num_rows:
         path = f"rejected/pack-{window.unit}.parquet"
-        outputs.append(
+        written.append(
             prepare_worker.write(recipe.output, path, prepare_worker.rejected(marked, withhold=()))
         )
     record: ledger.Record = {
@@ -97,7 +97,7 @@ def work(window: Window, job: Job) -> ledger.Record:
         "key": job.keys[window.number],
         "books": books.of(table),
         "by_source": _by_source(table),
-        "outputs": outputs,
+        "outputs": written,
         "stages": timings,
         "passages": cut,
         "packed": packed,
@@ -114,7 +114,7 @@ def work(window: Window, job: Job) -> ledger.Record:
 
 def _prepared(run: str, window: Window) -> pa.Table:
     """The window's rows with empty marks."""
-    tables = [storage.read_table(storage.join(run, f"prepared/part-{u}.parquet")) for u in window.units]
+    tables = [outputs.read(run, path, xxh3) for path, xxh3 in window.parts]
     return prepare_worker.unmarked(pa.concat_tables(tables).combine_chunks())
 
 
@@ -163,7 +163,7 @@ def _packed(
     samples: pa.Table, kept: pa.Table, window: Window, recipe: Recipe, pad_id: int
 ) -> tuple[list[dict[str, Any]], dict[str, dict[str, int]]]:
     """Pack the samples of each split and write them; returns outputs and counts by split."""
-    outputs, counts = [], {}
+    written, counts = [], {}
     place = pc.index_in(samples["row_id"], kept["row_id"].combine_chunks())
     sides = kept["split"].take(place) if samples.num_rows else pa.array([], pa.string())
     for side in SPLITS:
@@ -172,13 +172,13 @@ def _packed(
             continue
         rows = pack.apply(chosen, recipe.pack, recipe.tokenise, pad_id=pad_id)
         path = f"packed/{side}/part-{window.unit}.parquet"
-        outputs.append({**prepare_worker.write(recipe.output, path, rows, ROW_GROUP), "split": side})
+        written.append({**prepare_worker.write(recipe.output, path, rows, ROW_GROUP), "split": side})
         counts[side] = {
             "rows": rows.num_rows,
             "samples": chosen.num_rows,
             "tokens": int(_token_lengths(chosen).sum()),
         }
-    return outputs, counts
+    return written, counts
 
 
 def _token_lengths(samples: pa.Table) -> np.ndarray:

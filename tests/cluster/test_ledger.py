@@ -59,7 +59,7 @@ def test_a_damaged_record_is_named(tmp_path: Path) -> None:
 
 def test_ordinals_go_on_where_the_last_plan_ended(tmp_path: Path) -> None:
     run = str(tmp_path)
-    first = ledger.claim(run, [], [fragment("a"), fragment("b")])
+    first = ledger.claim(run, {}, [fragment("a"), fragment("b")])
     second = ledger.claim(run, ledger.plans(run), [fragment("c")])
     assert [f.ordinal for f in [*first, *second]] == [0, 1, 2]
     assert ledger.plans(run) == [first, second]
@@ -72,14 +72,14 @@ def test_nothing_new_claims_nothing(tmp_path: Path) -> None:
 
 def test_claiming_the_same_again_is_the_same(tmp_path: Path) -> None:
     run = str(tmp_path)
-    assert ledger.claim(run, [], [fragment("a")]) == ledger.claim(run, [], [fragment("a")])
+    assert ledger.claim(run, {}, [fragment("a")]) == ledger.claim(run, [], [fragment("a")])
 
 
 def test_two_runs_that_plan_at_once_do_not_mix(tmp_path: Path) -> None:
     run = str(tmp_path)
-    ledger.claim(run, [], [fragment("a")])
+    ledger.claim(run, {}, [fragment("a")])
     with pytest.raises(LedgerError, match="another run is writing into"):
-        ledger.claim(run, [], [fragment("b")])
+        ledger.claim(run, {}, [fragment("b")])
 
 
 def test_keys_depend_on_values_alone() -> None:
@@ -91,6 +91,6 @@ def test_buckets_share_their_ranges_in_the_plan(tmp_path: Path) -> None:
     run = str(tmp_path)
     ranges = tuple(Range(f"/data/{n}", str(n), 10, "stamp") for n in range(50))
     buckets = [Fragment("g", "grouped", ranges, bucket=k, buckets=20) for k in range(20)]
-    claimed = ledger.claim(run, [], [fragment("a"), *buckets, fragment("z")])
+    claimed = ledger.claim(run, {}, [fragment("a"), *buckets, fragment("z")])
     assert ledger.plans(run) == [claimed]
     assert storage.entry(f"{run}/ledger/plan/00000.json").size < 10_000
