@@ -96,7 +96,7 @@ class DamagedError(Fault):
 
     def __str__(self) -> str:
         return (
-            f"{self.path} is damaged: it is not what was written there. `headrace verify RUN --deep` names "
+            f"{self.path} is damaged: it is not what was written there. `headrace verify RUN` names "
             "every such file; remove them, and `headrace prepare` on the recipe makes them again"
         )
 

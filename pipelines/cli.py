@@ -286,6 +286,26 @@ def digest(run_path: RunPath) -> None:
 
 
 @app.command()
+def verify(
+    run_path: RunPath,
+    deep: Annotated[
+        bool, typer.Option("--deep", help="Measure removed duplicates again, text against text.")
+    ] = False,
+    remove: Annotated[
+        bool, typer.Option("--remove", help="Remove damaged outputs; the next prepare makes them again.")
+    ] = False,
+    json_lines: Json = False,
+) -> None:
+    """Does what a run says stand? Files, books, packed rows, digest; exit 3 where not."""
+    from headrace.cluster import storage
+    from headrace.pipelines.commands import verify
+
+    storage.probe(run_path)
+    for line in verify.lines(run_path, deep=deep, remove=remove):
+        say(choose(json_lines=json_lines), "verify", line.text, **line.fields)
+
+
+@app.command()
 def demo(
     directory: Annotated[str, typer.Argument(help="Where to write sample, model and run.")] = "demo",
     rows: Annotated[int, typer.Option(min=600, help="Made-up tickets; fewer are done sooner.")] = 2400,

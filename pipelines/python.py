@@ -90,6 +90,21 @@ def check(recipe: Given, *, quiet: bool = True) -> None:
     _checked(recipe, training=True, mode=_mode(quiet))
 
 
+def verify(run_directory: str | os.PathLike[str], *, deep: bool = False) -> list[dict[str, Any]]:
+    """Whether what a run says stands: files, books, packed rows, digest; with `deep`, removals by their
+    texts.
+
+    Returns everything that does not stand, each with `check`, `path` and `text`; empty where all stands.
+
+    Raises: OutputError where the directory is no run; StorageError.
+    """
+    from headrace.pipelines.commands import verify as verifying  # PyTorch, for checkpoints
+
+    path = os.fspath(run_directory)
+    storage.probe(path)
+    return [finding._asdict() for finding in verifying.look(path, deep=deep).findings]
+
+
 def open(run_directory: str | os.PathLike[str]) -> "Run":
     """The prepared run in a directory, local or s3://.
 
@@ -295,4 +310,16 @@ def _mode(quiet: bool) -> Mode:
     return choose(quiet=quiet)
 
 
-__all__ = ["Run", "check", "duplicates", "evaluate", "find_pii", "mask", "open", "prepare", "run", "train"]
+__all__ = [
+    "Run",
+    "check",
+    "duplicates",
+    "evaluate",
+    "find_pii",
+    "mask",
+    "open",
+    "prepare",
+    "run",
+    "train",
+    "verify",
+]
