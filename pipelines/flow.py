@@ -26,7 +26,6 @@ ROW_STAGES = tuple(f"headrace.pipelines.stages.{name}.stage" for name in STAGES[
 
 # Passes that write outputs, by their names in the ledger.
 OUTPUTS = ("prepare", "dedup", "passages", "pack")
-MENDED = 3  # how often a start removes damaged outputs and makes them again
 
 
 def prepare(recipe: Recipe, mode: Mode) -> dict[str, Any]:
@@ -41,12 +40,11 @@ def prepare(recipe: Recipe, mode: Mode) -> dict[str, Any]:
     pii_search.require_known(recipe.pii)
     run = rundir.claim(recipe)
     _start(run.recipe, mode)
-    for _ in range(MENDED):
+    while True:  # `discard` raises of what this start has written itself
         try:
             return _passes(run, mode)
         except DamagedError as error:
             outputs.discard(run, error, OUTPUTS, units.workers(run), mode)
-    return _passes(run, mode)
 
 
 def _passes(run: rundir.Run, mode: Mode) -> dict[str, Any]:

@@ -32,6 +32,7 @@ from headrace.pipelines.schema import SPLITS
 
 PASSES = (prepare_pass.PASS, dedup_pass.DEDUP, dedup_pass.PASSAGES, pack_pass.PASS)
 CHECKS = ("ledger", "files", "books", "packed", "removals", "digest", "summary", "training")
+REMOVED = "duplicates/removed.parquet"
 PAIRS = 4096  # removed rows that one task measures
 Records = dict[str, dict[str, ledger.Record]]  # by pass and unit
 
@@ -83,10 +84,11 @@ def look(run: str, *, deep: bool) -> Report:
     stored = outputs.sizes(run, {folder for which in PASSES for folder in which.folders})
     _listed(records, stored, report)
     cut = _windows(run, settings, records, report)
-    readable = "duplicates/removed.parquet" in stored and not any(
-        f.path == "duplicates/removed.parquet" for f in report.findings
-    )
     each = partial(here.each, size=sum(stored.values()))
+    rest = [o for name in ("dedup", "passages") for r in records[name].values() for o in r["outputs"]]
+    sums = each(partial(tasks.sums, run=run), rest, name="checksums")
+    report.findings += [f for f in sums if f is not None]
+    readable = REMOVED in stored and not any(f.path == REMOVED for f in report.findings)
     windows = [
         tasks.Window(
             w.unit, tuple(records["prepare"][u] for u in w.units), records["pack"].get(w.unit), readable
@@ -96,13 +98,10 @@ def look(run: str, *, deep: bool) -> Report:
     seen = list(each(partial(tasks.window, run=run), windows, name="verify"))
     hashes = {path: rows for one in seen for path, rows in one.hashes.items()}
     report.findings += [f for one in seen for f in one.findings]
-    rest = [o for name in ("dedup", "passages") for r in records[name].values() for o in r["outputs"]]
-    wrong = [f for f in each(partial(tasks.sums, run=run), rest, name="checksums") if f is not None]
-    report.findings += wrong
     _files_note(seen, len(rest), records, report)
     _books(run, records, windows, report)
     _digest(run, records, hashes, report)
-    if readable and not any(f.path == "duplicates/removed.parquet" for f in wrong):
+    if readable:
         _removals(run, settings, each, report, deep=deep)
     _training(run, report)
     return report
@@ -143,8 +142,9 @@ def _listed(records: Records, stored: Mapping[str, int], report: Report) -> None
             named |= {o["path"] for o in written}
             for path, what in outputs.wrong(written, stored):
                 report.fail("files", path, f"{path} {outputs.WORDS[what]}")
-        done = records[which.name] and (record["outputs"] or not which.least)
-        for path in sorted(stored) if done else ():
+        # Of an older version's pass 2, all that lies there may be its.
+        silent = which.number == "run" and not any(r["outputs"] for r in records[which.name].values())
+        for path in sorted(stored) if not silent else ():
             if path.startswith(which.outputs) and path not in named:
                 report.fail("files", path, f"{path} is named by no commit record")
 
@@ -171,13 +171,12 @@ def _files_note(seen: Sequence[tasks.Seen], rest: int, records: Records, report:
     nameless = [
         which.name
         for which in PASSES
-        if which.least and any(not r["outputs"] for r in records[which.name].values())
+        if which.number == "run" and any(not r["outputs"] for r in records[which.name].values())
     ]
     if nameless:
         note += (
             f"; records of {', '.join(nameless)} are of an older version and have no hashes: of those "
-            "files it "
-            "was only seen that they are there"
+            "files it was only seen that they are there"
         )
     report.notes["files"] = note
 
@@ -247,7 +246,7 @@ def _digest(run: str, records: Records, hashes: Mapping[str, bytes], report: Rep
 
 def _removals(run: str, settings: Recipe, each: tasks.Each, report: Report, *, deep: bool) -> None:
     """Every removed row has one that stays and stands for it; with `deep`, so alike as was said."""
-    path = "duplicates/removed.parquet"
+    path = REMOVED
     table = storage.read_table(storage.join(run, path), [*tasks.REMOVED, "run"]).combine_chunks()
     own = table.filter(table["run"].is_null())
     gone = np.intersect1d(own["kept"].to_numpy(), table["removed"].to_numpy())

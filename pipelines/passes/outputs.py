@@ -145,9 +145,11 @@ def discard(run: Run, error: DamagedError, names: Sequence[str], workers: int, m
 
     names: the passes that have outputs.
 
-    Raises: `error` where the damage is none of this run's outputs.
+    Raises: `error` where the damage is in none of this run's outputs, or in one that this start has written.
     """
     path = _below(run.path, error.path)
+    if path in run.written:
+        raise error
     for name in names:
         outputs = [o for record in ledger.load(run.path, name).values() for o in record["outputs"]]
         if any(o["path"] == path for o in outputs):

@@ -122,8 +122,12 @@ def _splits(windows: Sequence[ledger.Record]) -> dict[str, dict[str, int]]:
 
 
 def write(path: str, section: dict[str, Any]) -> dict[str, Any]:
-    """Merge `section` into run.json and write it; returns the whole."""
-    whole = {**read(path), **section}
+    """Merge `section` into run.json and write it; returns the whole. One that is damaged is written anew."""
+    try:
+        earlier = read(path)
+    except BooksError:  # it holds nothing that the run's other files do not
+        earlier = {}
+    whole = {**earlier, **section}
     storage.put(storage.join(path, "run.json"), json.dumps(whole, indent=1, ensure_ascii=False).encode())
     return whole
 
@@ -135,11 +139,11 @@ def require_prepared(path: str) -> None:
 
 
 def read(path: str) -> dict[str, Any]:
-    """run.json as it stands, empty where there is none yet. Raises: BooksError (not JSON)."""
+    """run.json as it stands, empty where there is none yet. Raises: BooksError (no JSON object)."""
+    file = storage.join(path, "run.json")
     try:
-        value = json.loads(storage.read_bytes(storage.join(path, "run.json")))
+        return dict(json.loads(storage.read_bytes(file)))
     except FileNotFoundError:
         return {}
-    except ValueError as error:
-        raise BooksError(f"{storage.join(path, 'run.json')} is not JSON; remove it and run again") from error
-    return dict(value)
+    except (ValueError, TypeError) as error:
+        raise BooksError(f"{file} is damaged; `headrace prepare` on the recipe writes it anew") from error

@@ -151,6 +151,8 @@ def _tidy(run: Run, which: Pass, live: Mapping[str, ledger.Record], stored: Iter
     """Compact the ledger and remove outputs that no live record names, of those that lay there before."""
     ledger.compact(run.path, which.name, live)
     named = {o["path"] for r in live.values() for o in r["outputs"]}
+    if which.number == "run" and not named:  # of an older version: all that lies there may be its
+        return
     for path in stored:
         if path.startswith(which.outputs) and path not in named:
             storage.delete(storage.join(run.path, path))
