@@ -24,6 +24,7 @@ import os
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Self
 
 AGAIN = (
     "Nothing that was committed is lost; the same command goes on where it was. HEADRACE_DEBUG=1 prints the "
@@ -32,9 +33,18 @@ AGAIN = (
 
 
 class HeadraceError(Exception):
-    """Base of all errors raised on purpose; `exit_code` is what the command returns."""
+    """Base of all errors raised on purpose; `exit_code` is what the command returns.
+
+    `gate`: the recipe key, or the rule, that was not kept, where the work itself was done ("" elsewhere).
+    """
 
     exit_code = 1
+    gate = ""
+
+    def at(self, gate: str) -> Self:
+        """The same error, as that of a gate."""
+        self.gate = gate
+        return self
 
 
 class UserError(HeadraceError):

@@ -66,9 +66,7 @@ def prepare(
     from headrace.pipelines import flow
 
     mode = choose(json_lines=json_lines, quiet=quiet)
-    loaded = _with_recipe(recipe, overrides, mode, training=False)
-    flow.prepare(loaded, mode)
-    flow.report(loaded, mode)
+    flow.prepare(_with_recipe(recipe, overrides, mode, training=False), mode)
 
 
 @app.command()

@@ -56,10 +56,7 @@ def prepare(recipe: Given, *, quiet: bool = True) -> dict[str, Any]:
     Takes, returns and raises what `run` does.
     """
     mode = _mode(quiet)
-    loaded = _checked(recipe, training=False, mode=mode)
-    prepared = flow.prepare(loaded, mode)
-    flow.report(loaded, mode)
-    return prepared
+    return flow.prepare(_checked(recipe, training=False, mode=mode), mode)
 
 
 def train(recipe: Given, *, quiet: bool = True) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from headrace.pipelines.stages.split import stage as split
 WHOLE = "all"  # the one unit of each of these passes: the run
 LISTS = ("removed", "borderline", "sides", "joined", "clusters", "ordinals")
 INDEX = "duplicates/index/"
+ALARM = "dedup.alarm"
 DEDUP = Pass(
     parts.DEDUP,
     number="run",
@@ -121,7 +122,7 @@ def alarm(run: Run, duplicates: ledger.Record, mode: Mode) -> None:
             "beside what stays"
         )
         if config.on_alarm == "stop":
-            raise GateError(text + ". To go on, raise dedup.alarm or set dedup.on_alarm to warn")
+            raise GateError(text + ". To go on, raise dedup.alarm or set dedup.on_alarm to warn").at(ALARM)
         say(mode, "warning", text, source=name, **count)
 
 

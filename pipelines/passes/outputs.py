@@ -26,12 +26,13 @@ from headrace.pipelines.console import Mode, say
 from headrace.pipelines.rundir import Run
 
 Output = Mapping[str, Any]  # path below the run, and of newer records size, xxh3 (of its bytes), rows
-What = Literal["missing", "size", "content", "record"]
+What = Literal["missing", "size", "content", "record", "recipe"]
 WORDS: dict[str, str] = {
     "missing": "is gone",
     "size": "has another size than what was written",
     "content": "holds other bytes than what was written",
     "record": "is no commit record any more",
+    "recipe": "is gone or damaged: sources were looked at anew",
 }
 NAMED = 5  # of what failed is told line by line, the rest as a number
 BLOCK = 8 * 2**20

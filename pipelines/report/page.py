@@ -89,6 +89,8 @@ def render(run_directory: str, stages: Sequence[str]) -> str:
         samples=comparison.samples(answers or {}),
         stages=_stages(run),
         run={k: run.get(k) for k in FACTS},
+        ended=_ended(run),
+        gates=_gates(run),
         recipe=recipe and recipe[:RECIPE],
         recipe_cut=max(0, len(recipe or "") - RECIPE),
     )
@@ -182,6 +184,21 @@ def _book(book: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+def _ended(run: Run) -> dict[str, Any] | None:
+    """How the last command ended, where that was not well; `done`: all passes of `prepare` were."""
+    ended = run.get("ended")
+    if not isinstance(ended, dict) or not ended.get("code"):
+        return None
+    return {**ended, "done": "digest" in run}
+
+
+def _gates(run: Run) -> list[dict[str, Any]]:
+    """What the run was held against, what failed first."""
+    gates = run.get("gates") or {}
+    each = [{"name": name, "passed": gate["passed"], "words": gate["words"]} for name, gate in gates.items()]
+    return sorted(each, key=lambda gate: (gate["passed"], gate["name"]))
+
+
 def _passes(run: Run) -> list[dict[str, Any]]:
     books = {str(name): _book(book) for name, book in (run.get("passes") or {}).items()}
     return [{"name": name, **book} for name, book in books.items()]
@@ -259,6 +276,8 @@ def _lengths(run: Run) -> dict[str, Any]:
 
 def _duplicates(run_directory: str, run: Run, recipe: str | None) -> dict[str, Any] | None:
     duplicates = run.get("duplicates")
+    if duplicates is None and (run.get("ended") or {}).get("code"):
+        return None  # what lies in duplicates/ is of an earlier start
     shown = {kind: pairs.pairs(run_directory, kind, count) for kind, count in PAIRS.items()}
     if not duplicates and not any(shown.values()):
         return None
