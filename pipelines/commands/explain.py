@@ -46,7 +46,9 @@ def lines(run: str, row_id: int, stages: Sequence[str]) -> Iterator[Line]:
     if kept is None:
         yield from _lost(row, stages)
         return
-    yield from _first(kept)
+    changes = _changes(run, [f"changed/part-{u}.parquet" for u in units], row_id)
+    counted = all("changed" in records[u] for u in units)
+    yield from _first(kept, changes, counted=counted)
     yield Line(stored.as_text(kept["messages"]), {"messages": kept["messages"]})
     compared, stays = _compared(run, row_id)
     yield from compared
@@ -85,14 +87,32 @@ def _lost(row: dict[str, Any], stages: Sequence[str]) -> Iterator[Line]:
         yield Line("  its text is withheld: it was never masked (quarantine.text keeps it)")
 
 
-def _first(kept: dict[str, Any]) -> Iterator[Line]:
-    """Pass 1 of a row that it kept."""
+def _changes(run: str, paths: list[str], row_id: int) -> dict[str, int]:
+    """What was changed of a row, by kind; some of the files may not be there."""
+    changes: dict[str, int] = {}
+    for path in paths:
+        try:
+            table = storage.read_table(storage.join(run, path), filters=[("row_id", "==", row_id)])
+        except FileNotFoundError:
+            continue
+        changes |= dict(zip(table["kind"].to_pylist(), table["n"].to_pylist(), strict=True))
+    return changes
+
+
+def _changed(changes: dict[str, int]) -> str:
+    return ", ".join(f"{kind.partition('.')[2]} {n:,}" for kind, n in sorted(changes.items()))
+
+
+def _first(kept: dict[str, Any], changes: dict[str, int], *, counted: bool) -> Iterator[Line]:
+    """Pass 1 of a row that it kept. counted: whether its changes were."""
     scores = ", ".join(f"{k} {_figure(v)}" for k, v in (kept["quality"] or {}).items())
     counts = dict(kept["pii"] or ())
     entities = ", ".join(f"{entity} {n}" for entity, n in sorted(counts.items())) or "nothing found"
     sizes = {f"{part}_features": kept[f"{part}_features"] for part in ("prompt", "answer")}
     yield Line("read: passed", {"stage": "read"})
-    yield Line("clean: passed", {"stage": "clean"})
+    cleaned = {kind: n for kind, n in changes.items() if kind.startswith("clean.")}
+    how = f"; changed: {_changed(cleaned)}" if cleaned else "; nothing changed" if counted else ""
+    yield Line(f"clean: passed{how}", {"stage": "clean", "changed": cleaned})
     yield Line(f"quality: passed; {scores}", {"stage": "quality", "quality": kept["quality"]})
     yield Line(f"pii: {entities}", {"stage": "pii", "pii": counts})
     text = f"fingerprint: {kept['size']:,} bytes, SimHash {kept['simhash']:016x}"
@@ -152,6 +172,9 @@ def _last(run: str, row_id: int, records: dict[str, Any], units: list[str]) -> I
                 tokens = sum(n for _, n in samples)
                 where = ", ".join(str(place) for place, _ in samples)
                 yield Line(f"split: {side}", {"stage": "split", "split": side})
+                changes = _changes(run, [f"changed/pack-{window.unit}.parquet"], row_id)
+                if changes:
+                    yield Line(f"tokenise: {_changed(changes)}", {"stage": "tokenise", "changed": changes})
                 file = f"packed/{side}/part-{window.unit}.parquet"
                 text = f"pack: {len(samples)} samples, {tokens:,} tokens, in {file}"
                 fields = {"stage": "pack", "samples": len(samples), "tokens": tokens, "window": window.number}

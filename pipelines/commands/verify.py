@@ -9,7 +9,7 @@ Cost: every file of the run is read once (`deep`: those of `prepared/` again), i
 """
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -24,7 +24,7 @@ from headrace.pipelines.commands import verify_tasks as tasks
 from headrace.pipelines.commands.verify_tasks import Finding
 from headrace.pipelines.console import Line
 from headrace.pipelines.passes import dedup as dedup_pass
-from headrace.pipelines.passes import outputs, parts, summary
+from headrace.pipelines.passes import outputs, parts, pii_audit, summary
 from headrace.pipelines.passes import pack as pack_pass
 from headrace.pipelines.passes import prepare as prepare_pass
 from headrace.pipelines.recipe import Recipe
@@ -33,6 +33,12 @@ from headrace.pipelines.schema import SPLITS
 PASSES = (prepare_pass.PASS, dedup_pass.DEDUP, dedup_pass.PASSAGES, pack_pass.PASS)
 CHECKS = ("ledger", "files", "books", "packed", "removals", "digest", "summary", "training")
 REMOVED = "duplicates/removed.parquet"
+ANEW = "`headrace prepare` on the recipe writes it anew"
+# What is written at the end, and what raises ValueError where it is not whole.
+WRITTEN: dict[str, Callable[[str], Any]] = {
+    pii_audit.FILE: json.loads,
+    "report.html": lambda text: text.rindex("</html>"),
+}
 PAIRS = 4096  # removed rows that one task measures
 Records = dict[str, dict[str, ledger.Record]]  # by pass and unit
 
@@ -190,6 +196,9 @@ def _books(run: str, records: Records, windows: Sequence[tasks.Window], report: 
             if book["in"] != out:
                 path = f"{ledger.FOLDER}/{name}/{unit}.json"
                 report.fail("books", path, f"{path}: {book['in']:,} records came in, {out:,} went out")
+    if records["pack"] and not records["dedup"]:
+        path = f"{ledger.FOLDER}/dedup/all.json"
+        report.fail("ledger", path, f"{path} is gone; `headrace prepare` decides duplicates again")
     waiting = [w.unit for w in windows if w.packed is None]
     first = books.total(r["books"] for r in records["prepare"].values())
     if waiting:
@@ -200,11 +209,13 @@ def _books(run: str, records: Records, windows: Sequence[tasks.Window], report: 
         if windows and last["in"] != first["kept"]:
             text = f"pass 1 kept {first['kept']:,} records, pass 3 took in {last['in']:,}"
             report.fail("books", f"{ledger.FOLDER}/pack", text)
-        _summary(run, first, last, report)
+        _summary(run, first, last, windows, report)
     report.notes["books"] = f"{first['in']:,} records in, and the rows in the files are those of the books"
 
 
-def _summary(run: str, first: books.Books, last: books.Books, report: Report) -> None:
+def _summary(
+    run: str, first: books.Books, last: books.Books, windows: Sequence[tasks.Window], report: Report
+) -> None:
     """What run.json says, against the ledger."""
     try:
         said = summary.read(run)
@@ -212,17 +223,28 @@ def _summary(run: str, first: books.Books, last: books.Books, report: Report) ->
         report.fail(
             "summary",
             "run.json",
-            f"run.json cannot be read ({type(error).__name__}); prepare writes it again",
+            f"run.json cannot be read ({type(error).__name__}); {ANEW}",
         )
         return
     if "digest" not in said:
-        report.notes["summary"] = "run.json is not written to its end yet"
+        if said or not windows:
+            report.notes["summary"] = "run.json is not written to its end yet"
+        else:
+            report.fail("summary", "run.json", f"run.json is gone; {ANEW}")
         return
     whole = {**books.total([first, last]), "in": first["in"], "kept": last["kept"]}
     if said.get("rows") != whole:
         text = "run.json has other books than the ledger: `headrace prepare` on the recipe writes it anew"
         report.fail("summary", "run.json", text)
-    report.notes["summary"] = "run.json has the books of the ledger"
+    for file, whole in WRITTEN.items():
+        try:
+            whole(storage.read_bytes(storage.join(run, file)).decode())
+        except FileNotFoundError:
+            if file != pii_audit.FILE or said["pii_coverage"]["names"] != "off":
+                report.fail("summary", file, f"{file} is gone; {ANEW}")
+        except ValueError:
+            report.fail("summary", file, f"{file} is damaged; {ANEW}")
+    report.notes["summary"] = "run.json has the books of the ledger; pii.json and report are there"
 
 
 def _digest(run: str, records: Records, hashes: Mapping[str, bytes], report: Report) -> None:

@@ -74,9 +74,9 @@ def window(item: Window, run: str) -> Seen:
             kept.append(table["row_id"].to_numpy())
             _prepared(record, table, seen)
         for output in record["outputs"][1:]:
-            rejected = _file(run, output, seen)
-            if rejected is not None:
-                _reasons(record["books"], output["path"], rejected, seen)
+            beside = _file(run, output, seen)
+            if beside is not None:
+                _beside(record, output["path"], beside, seen)
     ids = np.concatenate([np.zeros(0, np.uint64), *kept])
     if item.packed is not None:
         _packed(run, item, ids if whole else None, seen)
@@ -116,6 +116,16 @@ def _prepared(record: ledger.Record, table: pa.Table, seen: Seen) -> None:
         seen.fail("books", path, text)
 
 
+def _beside(record: ledger.Record, path: str, table: pa.Table, seen: Seen) -> None:
+    """A file of rejected rows against the books, or one of changes against the record."""
+    if path.startswith("changed/"):
+        counted = books.changed(table, {})
+        if any(record["changed"].get(kind) != n for kind, n in counted.items()):
+            seen.fail("books", path, f"{path} holds other changes than its record says")
+    else:
+        _reasons(record["books"], path, table, seen)
+
+
 def _reasons(book: books.Books, path: str, table: pa.Table, seen: Seen) -> None:
     """Marked rows by reason against the books."""
     marked = table.rename_columns(["drop" if n == "reason" else n for n in table.column_names])
@@ -146,8 +156,9 @@ def _packed(run: str, item: Window, ids: NDArray[np.uint64] | None, seen: Seen) 
             seen.hashes[output["path"]] = pack.row_hashes(table)
             packed.append(_shard(record, output, table, seen))
         else:
-            _reasons(record["books"], output["path"], table, seen)
-            gone = table["row_id"].to_numpy()
+            _beside(record, output["path"], table, seen)
+            if output["path"].startswith("rejected/"):
+                gone = table["row_id"].to_numpy()
     if ids is None or not whole:
         return
     name = f"packed/*/part-{item.unit}.parquet"

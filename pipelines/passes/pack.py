@@ -17,7 +17,7 @@ PASS = units.Pass(
     parts.PACK,
     number="window",
     unit=lambda record: parts.window(record["window"]),
-    outputs=("packed/", "rejected/pack-"),
+    outputs=("packed/", "rejected/pack-", "changed/pack-"),
 )
 
 

@@ -92,6 +92,10 @@ def work(window: Window, job: Job) -> ledger.Record:
         written.append(
             prepare_worker.write(recipe.output, path, prepare_worker.rejected(marked, withhold=()))
         )
+    changes = _changes(kept, samples, window, job)
+    if changes.num_rows:
+        path = f"changed/pack-{window.unit}.parquet"
+        written.append(prepare_worker.write(recipe.output, path, changes))
     record: ledger.Record = {
         "window": window.number,
         "key": job.keys[window.number],
@@ -100,6 +104,7 @@ def work(window: Window, job: Job) -> ledger.Record:
         "outputs": written,
         "stages": timings,
         "passages": cut,
+        "changed": books.changed(changes, {}),
         "packed": packed,
         "splits": _splits(kept),
         "shortened": pc.sum(kept["shortened"]).as_py() or 0,
@@ -179,6 +184,31 @@ def _packed(
             "tokens": int(_token_lengths(chosen).sum()),
         }
     return written, counts
+
+
+def _changes(kept: pa.Table, samples: pa.Table, window: Window, job: Job) -> pa.Table:
+    """What was done to rows that are packed (``schema.CHANGES``): bytes of passages that were cut, rows of
+    which a part is in no sample, samples of rows that became several.
+    """
+    cut = read_cuts(job.recipe.output, [u for u in window.units if u in job.cuts])
+    sizes = pc.subtract(cut["stop"], cut["start"])
+    cut = pa.table({"row_id": cut["row_id"], "n": sizes}).group_by("row_id").aggregate([("n", "sum")])
+    pieces = samples.group_by("row_id").aggregate([("row_id", "count")])
+    lost = kept.filter(kept["shortened"])["row_id"]
+    kinds = {
+        "dedup.passages": (cut["row_id"], cut["n_sum"]),
+        "tokenise.shortened": (lost, pa.array(np.ones(len(lost), np.int64))),
+        "tokenise.pieces": (pieces["row_id"], pieces["row_id_count"]),
+    }
+    tables = [
+        pa.table({"row_id": ids, "kind": pa.repeat(kind, len(ids)), "n": n}).cast(schema.CHANGES)
+        for kind, (ids, n) in kinds.items()
+    ]
+    whole = pa.concat_tables(tables)
+    ours = pc.is_in(whole["row_id"], kept["row_id"].combine_chunks())
+    several = pc.or_(pc.not_equal(whole["kind"], "tokenise.pieces"), pc.greater(whole["n"], 1))
+    order = [("row_id", "ascending"), ("kind", "ascending")]
+    return whole.filter(pc.and_(ours, several)).sort_by(order).combine_chunks()
 
 
 def _token_lengths(samples: pa.Table) -> np.ndarray:

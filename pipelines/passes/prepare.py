@@ -57,7 +57,7 @@ PASS = units.Pass(
     number="ordinal",
     unit=lambda record: parts.part(record["ordinal"], record["part"]),
     complete=_complete,
-    outputs=("prepared/", "rejected/part-"),
+    outputs=("prepared/", "rejected/part-", "changed/part-"),
 )
 
 

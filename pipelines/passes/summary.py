@@ -57,6 +57,8 @@ def prepare(
         "passages": _passages(shared, windows),
         "splits": {**_splits(windows), "assignment": duplicates["sides"]},
         "bytes_lost": sum(r["bytes_lost"] for r in rows),
+        "changed": books.add_counts(r.get("changed", {}) for r in [*rows, *windows]),
+        "uncounted": sum("changed" not in r for r in [*rows, *windows]),
         "shortened": sum(r["shortened"] for r in windows),
         "tokenizer": {"engine": sorted({r["engine"] for r in windows})},
         "memory": {
@@ -89,6 +91,8 @@ def begun(
         },
         "passes": {parts.PREPARE: first, **({parts.PACK: last} if windows else {})},
         "pii": books.add_counts(r["pii"] for r in rows),
+        "changed": books.add_counts(r.get("changed", {}) for r in [*rows, *windows]),
+        "uncounted": sum("changed" not in r for r in [*rows, *windows]),
         "fragments": len(run.fragments),
         **({"duplicates": duplicates["report"]} if duplicates else {}),
     }

@@ -52,6 +52,21 @@ JUDGED = {
     "pack": "rows that fit into no sequence",
     "gate": "personal data in what was packed",
 }
+# What is counted of each kind of change.
+CHANGED = {
+    "clean.controls": "control characters and terminal escapes removed",
+    "clean.empty_turns": "turns without content removed",
+    "clean.line_breaks": "messages whose line breaks were made one kind",
+    "clean.merged_turns": "turns joined to the one before, of the same role",
+    "clean.normalised": "messages brought into one Unicode form",
+    "clean.opening_turns": "turns before the first of a user removed",
+    "clean.repaired": "messages with mojibake, entities or ligatures repaired",
+    "clean.stripped": "characters of white space removed at the ends of messages",
+    "dedup.passages": "bytes of passages cut that another row keeps",
+    "pii.masked": "pieces of personal data replaced",
+    "tokenise.pieces": "samples of rows that were too long for one",
+    "tokenise.shortened": "rows of which a part is in no sample",
+}
 CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
 
 
@@ -78,6 +93,8 @@ def render(run_directory: str, stages: Sequence[str]) -> str:
         flow=_flow(run, stages),
         reasons=_reasons(run, stages),
         sources=_sources(run, stages),
+        changed=_changes(run),
+        uncounted=run.get("uncounted") or 0,
         lengths=_lengths(run),
         duplicates=_duplicates(run_directory, run, recipe),
         passages=_passages(run_directory, run),
@@ -247,6 +264,12 @@ def _reasons(run: Run, stages: Sequence[str]) -> list[dict[str, Any]]:
         entries.append({**entry, "means": JUDGED.get(stage, "") if stage != before else ""})
         before = stage
     return entries
+
+
+def _changes(run: Run) -> list[tuple[str, int, str]]:
+    """What was changed of rows: kind, how many, of what."""
+    changed = run.get("changed") or {}
+    return [(str(kind), int(n), CHANGED.get(str(kind), "")) for kind, n in sorted(changed.items())]
 
 
 def _sources(run: Run, stages: Sequence[str]) -> dict[str, Any]:

@@ -25,6 +25,7 @@ OUTPUTS = {
     "index, entries": "duplicates/index/*.parquet",
     "passages": "duplicates/passages/*",
     "cuts": "duplicates/cuts/*",
+    "changes, pass 3": "changed/pack-*",
     "packed, train": "packed/train/*",
     "packed, test": "packed/test/*",
 }
@@ -41,7 +42,7 @@ BOOKS = {
 }
 KINDS = OUTPUTS | BOOKS
 # What nothing reads when all is done: a flipped bit there is seen by `verify`.
-UNREAD = {"prepared", "rejected, pass 1", "rejected, pass 3", "index", "index, entries"}
+UNREAD = {"prepared", "rejected, pass 1", "rejected, pass 3", "changes, pass 3", "index", "index, entries"}
 SHARED = (
     "Read the terms of service before you write to us, for they have changed.\n"
     "All prices are in euros and hold until the end of May, unless they are withdrawn before.\n"
