@@ -26,25 +26,45 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-RecipePath = Annotated[str, typer.Argument(metavar="RECIPE", help="Recipe file, local or s3://.")]
+RecipePath = Annotated[
+    str, typer.Argument(metavar="RECIPE", help="Recipe file, local or s3://; or the run directory of one.")
+]
 Overrides = Annotated[
     list[str] | None,
     typer.Argument(metavar="[KEY=VALUE]...", help="Override keys of the recipe, e.g. dedup.threshold=0.85."),
 ]
 Json = Annotated[bool, typer.Option("--json", help="One JSON object a line, for machines.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="Warnings and errors only.")]
-RunPath = Annotated[str, typer.Argument(metavar="RUN", help="Run directory (`output` of the recipe).")]
+RunPath = Annotated[
+    str, typer.Argument(metavar="RUN", help="Run directory (`output` of the recipe); or the recipe of one.")
+]
 
 
 def _with_recipe(path: str, overrides: list[str] | None, mode: Mode, *, training: bool) -> Any:
     """Load and check: a bad recipe fails before any work."""
-    from headrace.pipelines import recipe  # heavy imports, not needed for --help
-
-    loaded = recipe.load(path, overrides or ())
-    from headrace.pipelines.commands import check as checks  # heavier ones, not needed for a wrong recipe
+    loaded = _load(path, overrides)
+    from headrace.pipelines.commands import check as checks  # heavy imports, not needed for a wrong recipe
 
     checks.check(loaded, "quiet" if mode != "json" else mode, training=training)
     return loaded
+
+
+def _load(path: str, overrides: list[str] | None) -> Any:
+    """The recipe in a file, or that of a run directory, whose output is that directory."""
+    from headrace.pipelines import recipe  # heavy imports, not needed for --help
+
+    return recipe.load_of(path, overrides or ())
+
+
+def _run_of(path: str) -> str:
+    """The run directory itself, or the output of a recipe; known to answer. Raises: UserError."""
+    from headrace.cluster import storage
+
+    storage.probe(path)
+    if path.endswith((".yaml", ".yml")) or (not storage.is_remote(path) and os.path.isfile(path)):
+        path = _load(path, None).output
+        storage.probe(path)
+    return path
 
 
 @app.command()
@@ -103,9 +123,9 @@ def report(
 
 def _prepared(path: str, overrides: list[str] | None) -> Any:
     """The recipe of a run that has been prepared. Raises: OutputError where it has not."""
-    from headrace.pipelines import recipe, rundir
+    from headrace.pipelines import rundir
 
-    loaded = recipe.load(path, overrides or ())
+    loaded = _load(path, overrides)
     rundir.reachable(loaded)
     from headrace.pipelines.passes import summary
 
@@ -116,9 +136,7 @@ def _prepared(path: str, overrides: list[str] | None) -> Any:
 @app.command()
 def check(recipe: RecipePath, overrides: Overrides = None, json_lines: Json = False) -> None:
     """Validate recipe, sources, credentials, model, tokenizer and disk; do no work."""
-    from headrace.pipelines.recipe import load
-
-    mode, loaded = choose(json_lines=json_lines), load(recipe, overrides or ())
+    mode, loaded = choose(json_lines=json_lines), _load(recipe, overrides)
     from headrace.pipelines.commands import check as checks  # as above
 
     checks.check(loaded, mode, training=True)
@@ -130,9 +148,8 @@ def status(recipe: RecipePath, overrides: Overrides = None, json_lines: Json = F
     """How far a run is, from its ledger."""
     from headrace.pipelines import rundir
     from headrace.pipelines.commands import status as states
-    from headrace.pipelines.recipe import load
 
-    loaded = load(recipe, overrides or ())
+    loaded = _load(recipe, overrides)
     rundir.reachable(loaded)
     mode = choose(json_lines=json_lines)
     for line in states.status(loaded.output):
@@ -199,10 +216,9 @@ def duplicates(
     json_lines: Json = False,
 ) -> None:
     """What went as duplicates, what would go at other thresholds, and pairs to look at."""
-    from headrace.cluster import storage
     from headrace.pipelines.commands import duplicates as removals
 
-    storage.probe(run_path)
+    run_path = _run_of(run_path)
     for line in removals.lines(run_path, pairs=pairs, borderline=borderline):
         say(choose(json_lines=json_lines), "duplicates", line.text, **line.fields)
 
@@ -210,16 +226,20 @@ def duplicates(
 @app.command()
 def explain(
     run_path: RunPath,
-    row_id: Annotated[int, typer.Argument(metavar="ROW_ID", min=0, help="As in rejected/ or row_ids.")],
+    row: Annotated[
+        str,
+        typer.Argument(
+            metavar="ROW", help='Its id, as in rejected/ or row_ids, or its place: "chat/0.jsonl, line 12".'
+        ),
+    ],
     json_lines: Json = False,
 ) -> None:
     """The whole story of one row: each stage's verdict, its duplicate, the tokens it became."""
-    from headrace.cluster import storage
     from headrace.pipelines import flow
     from headrace.pipelines.commands import explain as story
 
-    storage.probe(run_path)
-    for line in story.lines(run_path, row_id, flow.STAGES):
+    run_path = _run_of(run_path)
+    for line in story.lines(run_path, story.row_id(run_path, row), flow.STAGES):
         say(choose(json_lines=json_lines), "explain", line.text, **line.fields)
 
 
@@ -237,15 +257,18 @@ def lookup(
             help="Rows whose SimHash lies so many bits away at most, instead of by `least`.",
         ),
     ] = None,
+    literal: Annotated[
+        bool, typer.Option("--text", help="The argument is a text, whatever it looks like.")
+    ] = False,
     json_lines: Json = False,
 ) -> None:
     """Is this text, or one like it, among the rows that a run kept?"""
-    from headrace.cluster import here, storage
+    from headrace.cluster import here
     from headrace.pipelines.commands import lookup as looking
 
-    storage.probe(run_path)
+    run_path = _run_of(run_path)
     mode = choose(json_lines=json_lines)
-    asked = looking.read(text)
+    asked = text if literal else looking.read(text)
     if distance is None:
         hits = looking.lookup(run_path, asked, count=count, least=least, each=here.each)
     else:
@@ -267,8 +290,8 @@ def fingerprints(
     from headrace.cluster import storage
     from headrace.pipelines.commands import fingerprints
 
-    for path in (run_path, directory):
-        storage.probe(path)
+    run_path = _run_of(run_path)
+    storage.probe(directory)
     line = fingerprints.export(run_path, directory)
     say(choose(json_lines=json_lines), "fingerprints", line.text, **line.fields)
 
@@ -276,11 +299,28 @@ def fingerprints(
 @app.command()
 def digest(run_path: RunPath) -> None:
     """One hash of the content of packed/, whatever files it lies in."""
-    from headrace.cluster import storage
     from headrace.pipelines.commands import digest
 
-    storage.probe(run_path)
-    sys.stdout.write(digest.digest(run_path) + "\n")
+    sys.stdout.write(digest.digest(_run_of(run_path)) + "\n")
+
+
+@app.command()
+def rejected(
+    run_path: RunPath,
+    reason: Annotated[
+        str | None, typer.Option(help="Of this reason, such as read.unknown_role, or stage, such as read.")
+    ] = None,
+    source: Annotated[str | None, typer.Option(help="Of this source.")] = None,
+    count: Annotated[int, typer.Option(min=0, help="Most rows to show.")] = 10,
+    json_lines: Json = False,
+) -> None:
+    """Rows that were not kept, as text: why, from which file and place."""
+    from headrace.pipelines import flow
+    from headrace.pipelines.commands import rejected as away
+
+    mode, stages = choose(json_lines=json_lines), flow.STAGES[1:5]
+    for line in away.lines(_run_of(run_path), stages, reason=reason, source=source, count=count):
+        say(mode, "rejected", line.text, **line.fields)
 
 
 @app.command()
@@ -295,11 +335,9 @@ def verify(
     json_lines: Json = False,
 ) -> None:
     """Does what a run says stand? Files, books, packed rows, digest; exit 3 where not."""
-    from headrace.cluster import storage
     from headrace.pipelines.commands import verify
 
-    storage.probe(run_path)
-    for line in verify.lines(run_path, deep=deep, remove=remove):
+    for line in verify.lines(_run_of(run_path), deep=deep, remove=remove):
         say(choose(json_lines=json_lines), "verify", line.text, **line.fields)
 
 

@@ -56,6 +56,37 @@ def lines(run: str, row_id: int, stages: Sequence[str]) -> Iterator[Line]:
         yield from _last(run, row_id, records, units)
 
 
+def row_id(run: str, row: str) -> int:
+    """The id of a row that is named by its id, or by its place as reports name it ("file, line 12").
+
+    Raises: OutputError where no row stands there, or several do; StorageError.
+    """
+    if row.strip().isdecimal():
+        return int(row)
+    file, _, place = row.rpartition(", ")
+    source, _, rest = file.partition(": ")  # "source: file", as some lines have it
+    found: list[tuple[int, str]] = []
+    for folder in ("prepared", "rejected"):
+        for entry in storage.listing(storage.join(run, folder)):
+            table = storage.read_table(entry.path, ["row_id", "source", "file", "place"])
+            here = pc.or_(
+                pc.equal(table["file"], file),
+                pc.and_(pc.equal(table["file"], rest), pc.equal(table["source"], source)),
+            )
+            table = table.filter(pc.and_(here, pc.equal(table["place"], place)))
+            found += zip(table["row_id"].to_pylist(), table["source"].to_pylist(), strict=True)
+    rows = dict(found)  # a row that pass 3 marked stands in both
+    if not rows:
+        raise OutputError(
+            f"{run!r} has no row at {row!r}: give an id, or file and place as the report has them, such as "
+            '"chat/0.jsonl, line 12"'
+        )
+    if len(rows) > 1:
+        each = ", ".join(f"{source}: row {number}" for number, source in sorted(rows.items()))
+        raise OutputError(f"{len(rows)} rows of {run!r} stand at {row!r} ({each}): give one of the ids")
+    return next(iter(rows))
+
+
 def _row(run: str, paths: list[str], row_id: int) -> dict[str, Any] | None:
     """The row with this id in one of the files, some of which may not be there."""
     for path in paths:

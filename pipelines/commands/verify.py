@@ -236,9 +236,9 @@ def _summary(
     if said.get("rows") != whole:
         text = "run.json has other books than the ledger: `headrace prepare` on the recipe writes it anew"
         report.fail("summary", "run.json", text)
-    for file, whole in WRITTEN.items():
+    for file, check_whole in WRITTEN.items():
         try:
-            whole(storage.read_bytes(storage.join(run, file)).decode())
+            check_whole(storage.read_bytes(storage.join(run, file)).decode())
         except FileNotFoundError:
             if file != pii_audit.FILE or said["pii_coverage"]["names"] != "off":
                 report.fail("summary", file, f"{file} is gone; {ANEW}")
