@@ -37,7 +37,7 @@ from headrace.cluster.fragments import Fragment
 Record = dict[str, Any]
 FOLDER = "ledger"
 SNAPSHOT = "snapshot"
-SNAPSHOT_EVERY = 256  # records that a start adds between two snapshots
+SNAPSHOT_EVERY = 512  # records that a start adds between two snapshots
 SEAL = "seal"
 READERS = 16
 
