@@ -22,9 +22,27 @@ app = typer.Typer(
     help="Raw text shards in; clean, private, duplicate-free packed tokens and an evaluated adapter out.",
     epilog="Exit codes: 0 done, 1 fault, 2 user error, 3 gate failed.",
     no_args_is_help=True,
-    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
 )
+
+
+def _version(asked: bool) -> None:
+    if asked:
+        from importlib.metadata import version
+
+        sys.stdout.write(f"headrace {version('headrace')}\n")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Raw text shards in; clean, private, duplicate-free packed tokens and an evaluated adapter out."""
+
 
 RecipePath = Annotated[
     str, typer.Argument(metavar="RECIPE", help="Recipe file, local or s3://; or the run directory of one.")
@@ -378,6 +396,9 @@ def schema() -> None:
     sys.stdout.write(json.dumps(Recipe.model_json_schema(), indent=1) + "\n")
 
 
+INTERRUPTED = "interrupted: the same command goes on where it was"
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit code."""
     call: Callable[..., Any] = typer.main.get_command(app)
@@ -387,9 +408,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         call(args=list(arguments) if arguments is not None else None)
     except SystemExit as ended:  # how typer ends, after telling of a wrong argument itself
+        if type(ended.__context__).__name__ == "Abort":  # what typer makes of Ctrl-C
+            say(mode, "error", INTERRUPTED)
+            return 130
         return ended.code if isinstance(ended.code, int) else 0
     except KeyboardInterrupt:
-        say(mode, "error", "interrupted: the same command goes on where it was")
+        say(mode, "error", INTERRUPTED)
         return 130
     except HeadraceError as error:
         say(mode, "error", f"error: {error}", exit_code=error.exit_code)
