@@ -13,7 +13,8 @@
     ├── GateError             exit 3   the work is done and a gate says no
     └── Fault                 exit 1   ours: a defect or a broken machine
         ├── BooksError                 in != kept + dropped + quarantined
-        └── LedgerError                a commit record that cannot be right
+        ├── LedgerError                a commit record that cannot be right
+        └── DamagedError               a stored output that is not what was written
 
 A message says what is wrong, the value (of a recipe key, never of a row), where, and what
 to do. No message holds a row's content or a secret.
@@ -23,6 +24,7 @@ import os
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager
+from typing import Self
 
 AGAIN = (
     "Nothing that was committed is lost; the same command goes on where it was. HEADRACE_DEBUG=1 prints the "
@@ -31,9 +33,18 @@ AGAIN = (
 
 
 class HeadraceError(Exception):
-    """Base of all errors raised on purpose; `exit_code` is what the command returns."""
+    """Base of all errors raised on purpose; `exit_code` is what the command returns.
+
+    `gate`: the recipe key, or the rule, that was not kept, where the work itself was done ("" elsewhere).
+    """
 
     exit_code = 1
+    gate = ""
+
+    def at(self, gate: str) -> Self:
+        """The same error, as that of a gate."""
+        self.gate = gate
+        return self
 
 
 class UserError(HeadraceError):
@@ -84,6 +95,20 @@ class BooksError(Fault):
 
 class LedgerError(Fault):
     """A commit record that contradicts what it stands for."""
+
+
+class DamagedError(Fault):
+    """A stored output that is gone, or does not hold the bytes that were written; `path` names it."""
+
+    def __init__(self, path: str) -> None:
+        super().__init__(path)  # the one argument, so that the error travels between processes
+        self.path = path
+
+    def __str__(self) -> str:
+        return (
+            f"{self.path} is damaged: it is not what was written there. `headrace verify RUN` names "
+            "every such file; remove them, and `headrace prepare` on the recipe makes them again"
+        )
 
 
 @contextmanager

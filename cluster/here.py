@@ -8,6 +8,8 @@ import sys
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any, TypeVar
 
+from headrace.cluster.errors import Fault
+
 SMALL = 256 * 2**20  # bytes
 Answer = TypeVar("Answer")
 
@@ -32,4 +34,9 @@ def once(function: Callable[[], Answer], *, name: str) -> Answer:
         return function()
     from headrace.cluster import stream
 
-    return next(stream.each(lambda _: function(), [None], workers=1, name=name))
+    try:
+        return next(stream.each(lambda _: function(), [None], workers=1, name=name))
+    except Fault as error:
+        if type(error) is not Fault:
+            raise
+        return function()  # Ray may be what failed

@@ -21,7 +21,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import xxhash
 
-from headrace.cluster.errors import StorageError
+from headrace.cluster.errors import DamagedError, StorageError
 
 TEMPORARY = ".headrace-"  # prefix of our temporaries: a killed writer may leave one behind
 CONNECT_SECONDS = 10
@@ -112,7 +112,7 @@ def explained(path: str, doing: str) -> Iterator[None]:
     """
     try:
         yield
-    except (FileNotFoundError, FileExistsError, StorageError):
+    except (FileNotFoundError, FileExistsError, StorageError, DamagedError):
         raise
     except PermissionError as error:
         raise StorageError(f"cannot {doing} {path}: access denied; {_access_hint(path)}") from error
@@ -232,7 +232,8 @@ def read_bytes(path: str) -> bytes:
     """All of one object. Raises: FileNotFoundError, StorageError."""
     fs, key = filesystem(path)
     with explained(path, "read"):
-        return bytes(fs.cat_file(key))
+        # On S3 without a look at the size first: that is a request more a read.
+        return bytes(fs.cat_file(key, max_concurrency=1) if is_remote(path) else fs.cat_file(key))
 
 
 def put(path: str, data: bytes) -> None:
@@ -361,6 +362,20 @@ def write_ranges(path: str, table: pa.Table, dictionary: bool | list[str] = True
     return write_table(path, table, RANGE_ROWS, dictionary)
 
 
+@contextmanager
+def intact(path: str) -> Iterator[None]:
+    """Turn what Arrow raises of a Parquet object that was cut or changed into a DamagedError."""
+    try:
+        yield
+    except pa.ArrowInvalid as error:
+        raise DamagedError(path) from error
+    except OSError as error:
+        # Arrow's own have no number; those of disks and networks have one, or are of a class of their own.
+        if type(error) is OSError and error.errno is None:
+            raise DamagedError(path) from error
+        raise
+
+
 def read_table(
     path: str, columns: list[str] | None = None, filters: list[tuple[str, str, Any]] | None = None
 ) -> pa.Table:
@@ -368,7 +383,7 @@ def read_table(
 
     Row groups that the filters rule out are not read. Raises: FileNotFoundError, StorageError.
     """
-    with explained(path, "read"), open_input(path) as file:
+    with explained(path, "read"), intact(path), open_input(path) as file:
         return pq.read_table(file, columns=columns, filters=filters)
 
 
@@ -377,7 +392,7 @@ def row_groups(path: str, columns: list[str] | None = None) -> Iterator[pa.Table
 
     Raises: FileNotFoundError, StorageError.
     """
-    with explained(path, "read"), open_input(path) as file:
+    with explained(path, "read"), intact(path), open_input(path) as file:
         held = pq.ParquetFile(file)
         for number in range(held.num_row_groups):
             yield held.read_row_group(number, columns=columns)
@@ -385,5 +400,5 @@ def row_groups(path: str, columns: list[str] | None = None) -> Iterator[pa.Table
 
 def rows(path: str) -> int:
     """Rows of one Parquet object, from its footer alone. Raises: FileNotFoundError, StorageError."""
-    with explained(path, "read"), open_input(path) as file:
+    with explained(path, "read"), intact(path), open_input(path) as file:
         return int(pq.ParquetFile(file).metadata.num_rows)

@@ -6,7 +6,8 @@
     headrace.open("run").kept
 
 Whole runs, of a recipe's path, a mapping or a `Recipe`: `check`, `prepare`, `train`, `evaluate`, `run`; what
-a run left: `open`, which gives a `Run`. Stages over texts in memory: `duplicates`, `find_pii`, `mask`.
+a run left: `open`, which gives a `Run`, and `verify`. Stages over texts in memory: `duplicates`, `find_pii`,
+`mask`.
 Kernels: `fold`, `simhash`, `hamming_pairs`. All load on first use, so that importing headrace costs nothing.
 
 The folders lie beside this one and are linked into it: `headrace.pipelines` (what happens to a row) stands on
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
         prepare,
         run,
         train,
+        verify,
     )
     from headrace.pipelines.recipe import Recipe
 
@@ -49,6 +51,7 @@ _HOME = {
     "run": "pipelines.python",
     "simhash": "kernels",
     "train": "pipelines.python",
+    "verify": "pipelines.python",
 }
 
 
@@ -82,4 +85,5 @@ __all__ = [
     "run",
     "simhash",
     "train",
+    "verify",
 ]

@@ -123,6 +123,13 @@ def entities(table: pa.Table) -> dict[str, int]:
     return dict(sorted(zip(sums["entity"].to_pylist(), sums["n_sum"].to_pylist(), strict=True)))
 
 
+def changed(changes: pa.Table, more: dict[str, int]) -> dict[str, int]:
+    """Sum of `schema.CHANGES` by kind, with `more` kinds; zeros are left out."""
+    sums = changes.group_by("kind").aggregate([("n", "sum")])
+    pairs = zip(sums["kind"].to_pylist(), sums["n_sum"].to_pylist(), strict=True)
+    return add_counts([dict(pairs), {kind: n for kind, n in more.items() if n}])
+
+
 def add_counts(each: Iterable[dict[str, int]]) -> dict[str, int]:
     """Sum of counters, keys sorted."""
     sums: Counter[str] = Counter()

@@ -22,29 +22,67 @@ app = typer.Typer(
     help="Raw text shards in; clean, private, duplicate-free packed tokens and an evaluated adapter out.",
     epilog="Exit codes: 0 done, 1 fault, 2 user error, 3 gate failed.",
     no_args_is_help=True,
-    add_completion=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
 )
 
-RecipePath = Annotated[str, typer.Argument(metavar="RECIPE", help="Recipe file, local or s3://.")]
+
+def _version(asked: bool) -> None:
+    if asked:
+        from importlib.metadata import version
+
+        sys.stdout.write(f"headrace {version('headrace')}\n")
+        raise typer.Exit
+
+
+@app.callback()
+def options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Raw text shards in; clean, private, duplicate-free packed tokens and an evaluated adapter out."""
+
+
+RecipePath = Annotated[
+    str, typer.Argument(metavar="RECIPE", help="Recipe file, local or s3://; or the run directory of one.")
+]
 Overrides = Annotated[
     list[str] | None,
     typer.Argument(metavar="[KEY=VALUE]...", help="Override keys of the recipe, e.g. dedup.threshold=0.85."),
 ]
 Json = Annotated[bool, typer.Option("--json", help="One JSON object a line, for machines.")]
 Quiet = Annotated[bool, typer.Option("--quiet", help="Warnings and errors only.")]
-RunPath = Annotated[str, typer.Argument(metavar="RUN", help="Run directory (`output` of the recipe).")]
+RunPath = Annotated[
+    str, typer.Argument(metavar="RUN", help="Run directory (`output` of the recipe); or the recipe of one.")
+]
 
 
 def _with_recipe(path: str, overrides: list[str] | None, mode: Mode, *, training: bool) -> Any:
     """Load and check: a bad recipe fails before any work."""
-    from headrace.pipelines import recipe  # heavy imports, not needed for --help
-
-    loaded = recipe.load(path, overrides or ())
-    from headrace.pipelines.commands import check as checks  # heavier ones, not needed for a wrong recipe
+    loaded = _load(path, overrides)
+    from headrace.pipelines.commands import check as checks  # heavy imports, not needed for a wrong recipe
 
     checks.check(loaded, "quiet" if mode != "json" else mode, training=training, ahead=True)
     return loaded
+
+
+def _load(path: str, overrides: list[str] | None) -> Any:
+    """The recipe in a file, or that of a run directory, whose output is that directory."""
+    from headrace.pipelines import recipe  # heavy imports, not needed for --help
+
+    return recipe.load_of(path, overrides or ())
+
+
+def _run_of(path: str) -> str:
+    """The run directory itself, or the output of a recipe; known to answer. Raises: UserError."""
+    from headrace.cluster import storage
+
+    storage.probe(path)
+    if path.endswith((".yaml", ".yml")) or (not storage.is_remote(path) and os.path.isfile(path)):
+        path = _load(path, None).output
+        storage.probe(path)
+    return path
 
 
 @app.command()
@@ -66,9 +104,7 @@ def prepare(
     from headrace.pipelines import flow
 
     mode = choose(json_lines=json_lines, quiet=quiet)
-    loaded = _with_recipe(recipe, overrides, mode, training=False)
-    flow.prepare(loaded, mode)
-    flow.report(loaded, mode)
+    flow.prepare(_with_recipe(recipe, overrides, mode, training=False), mode)
 
 
 @app.command()
@@ -105,9 +141,9 @@ def report(
 
 def _prepared(path: str, overrides: list[str] | None) -> Any:
     """The recipe of a run that has been prepared. Raises: OutputError where it has not."""
-    from headrace.pipelines import recipe, rundir
+    from headrace.pipelines import rundir
 
-    loaded = recipe.load(path, overrides or ())
+    loaded = _load(path, overrides)
     rundir.reachable(loaded)
     from headrace.pipelines.passes import summary
 
@@ -118,9 +154,7 @@ def _prepared(path: str, overrides: list[str] | None) -> Any:
 @app.command()
 def check(recipe: RecipePath, overrides: Overrides = None, json_lines: Json = False) -> None:
     """Validate recipe, sources, credentials, model, tokenizer and disk; do no work."""
-    from headrace.pipelines.recipe import load
-
-    mode, loaded = choose(json_lines=json_lines), load(recipe, overrides or ())
+    mode, loaded = choose(json_lines=json_lines), _load(recipe, overrides)
     from headrace.pipelines.commands import check as checks  # as above
 
     checks.check(loaded, mode, training=True)
@@ -132,9 +166,8 @@ def status(recipe: RecipePath, overrides: Overrides = None, json_lines: Json = F
     """How far a run is, from its ledger."""
     from headrace.pipelines import rundir
     from headrace.pipelines.commands import status as states
-    from headrace.pipelines.recipe import load
 
-    loaded = load(recipe, overrides or ())
+    loaded = _load(recipe, overrides)
     rundir.reachable(loaded)
     mode = choose(json_lines=json_lines)
     for line in states.status(loaded.output):
@@ -201,10 +234,9 @@ def duplicates(
     json_lines: Json = False,
 ) -> None:
     """What went as duplicates, what would go at other thresholds, and pairs to look at."""
-    from headrace.cluster import storage
     from headrace.pipelines.commands import duplicates as removals
 
-    storage.probe(run_path)
+    run_path = _run_of(run_path)
     for line in removals.lines(run_path, pairs=pairs, borderline=borderline):
         say(choose(json_lines=json_lines), "duplicates", line.text, **line.fields)
 
@@ -212,16 +244,20 @@ def duplicates(
 @app.command()
 def explain(
     run_path: RunPath,
-    row_id: Annotated[int, typer.Argument(metavar="ROW_ID", min=0, help="As in rejected/ or row_ids.")],
+    row: Annotated[
+        str,
+        typer.Argument(
+            metavar="ROW", help='Its id, as in rejected/ or row_ids, or its place: "chat/0.jsonl, line 12".'
+        ),
+    ],
     json_lines: Json = False,
 ) -> None:
     """The whole story of one row: each stage's verdict, its duplicate, the tokens it became."""
-    from headrace.cluster import storage
     from headrace.pipelines import flow
     from headrace.pipelines.commands import explain as story
 
-    storage.probe(run_path)
-    for line in story.lines(run_path, row_id, flow.STAGES):
+    run_path = _run_of(run_path)
+    for line in story.lines(run_path, story.row_id(run_path, row), flow.STAGES):
         say(choose(json_lines=json_lines), "explain", line.text, **line.fields)
 
 
@@ -239,15 +275,18 @@ def lookup(
             help="Rows whose SimHash lies so many bits away at most, instead of by `least`.",
         ),
     ] = None,
+    literal: Annotated[
+        bool, typer.Option("--text", help="The argument is a text, whatever it looks like.")
+    ] = False,
     json_lines: Json = False,
 ) -> None:
     """Is this text, or one like it, among the rows that a run kept?"""
-    from headrace.cluster import here, storage
+    from headrace.cluster import here
     from headrace.pipelines.commands import lookup as looking
 
-    storage.probe(run_path)
+    run_path = _run_of(run_path)
     mode = choose(json_lines=json_lines)
-    asked = looking.read(text)
+    asked = text if literal else looking.read(text)
     if distance is None:
         hits = looking.lookup(run_path, asked, count=count, least=least, each=here.each)
     else:
@@ -269,8 +308,8 @@ def fingerprints(
     from headrace.cluster import storage
     from headrace.pipelines.commands import fingerprints
 
-    for path in (run_path, directory):
-        storage.probe(path)
+    run_path = _run_of(run_path)
+    storage.probe(directory)
     line = fingerprints.export(run_path, directory)
     say(choose(json_lines=json_lines), "fingerprints", line.text, **line.fields)
 
@@ -278,11 +317,46 @@ def fingerprints(
 @app.command()
 def digest(run_path: RunPath) -> None:
     """One hash of the content of packed/, whatever files it lies in."""
-    from headrace.cluster import storage
     from headrace.pipelines.commands import digest
 
-    storage.probe(run_path)
-    sys.stdout.write(digest.digest(run_path) + "\n")
+    sys.stdout.write(digest.digest(_run_of(run_path)) + "\n")
+
+
+@app.command()
+def rejected(
+    run_path: RunPath,
+    reason: Annotated[
+        str | None, typer.Option(help="Of this reason, such as read.unknown_role, or stage, such as read.")
+    ] = None,
+    source: Annotated[str | None, typer.Option(help="Of this source.")] = None,
+    count: Annotated[int, typer.Option(min=0, help="Most rows to show.")] = 10,
+    json_lines: Json = False,
+) -> None:
+    """Rows that were not kept, as text: why, from which file and place."""
+    from headrace.pipelines import flow
+    from headrace.pipelines.commands import rejected as away
+
+    mode, stages = choose(json_lines=json_lines), flow.STAGES[1:5]
+    for line in away.lines(_run_of(run_path), stages, reason=reason, source=source, count=count):
+        say(mode, "rejected", line.text, **line.fields)
+
+
+@app.command()
+def verify(
+    run_path: RunPath,
+    deep: Annotated[
+        bool, typer.Option("--deep", help="Measure removed duplicates again, text against text.")
+    ] = False,
+    remove: Annotated[
+        bool, typer.Option("--remove", help="Remove damaged outputs; the next prepare makes them again.")
+    ] = False,
+    json_lines: Json = False,
+) -> None:
+    """Does what a run says stand? Files, books, packed rows, digest; exit 3 where not."""
+    from headrace.pipelines.commands import verify
+
+    for line in verify.lines(_run_of(run_path), deep=deep, remove=remove):
+        say(choose(json_lines=json_lines), "verify", line.text, **line.fields)
 
 
 @app.command()
@@ -322,6 +396,9 @@ def schema() -> None:
     sys.stdout.write(json.dumps(Recipe.model_json_schema(), indent=1) + "\n")
 
 
+INTERRUPTED = "interrupted: the same command goes on where it was"
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command; returns its exit code."""
     call: Callable[..., Any] = typer.main.get_command(app)
@@ -331,9 +408,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         call(args=list(arguments) if arguments is not None else None)
     except SystemExit as ended:  # how typer ends, after telling of a wrong argument itself
+        if type(ended.__context__).__name__ == "Abort":  # what typer makes of Ctrl-C
+            say(mode, "error", INTERRUPTED)
+            return 130
         return ended.code if isinstance(ended.code, int) else 0
     except KeyboardInterrupt:
-        say(mode, "error", "interrupted: the same command goes on where it was")
+        say(mode, "error", INTERRUPTED)
         return 130
     except HeadraceError as error:
         say(mode, "error", f"error: {error}", exit_code=error.exit_code)

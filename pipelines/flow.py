@@ -4,11 +4,20 @@ The passes are imported where they are run: Ray Data and the stages' code take s
 only for the order of the stages need not pay.
 """
 
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
 from headrace.cluster import here, storage
-from headrace.cluster.errors import GateError, ModelError, SourceError
+from headrace.cluster.errors import (
+    DamagedError,
+    GateError,
+    HeadraceError,
+    ModelError,
+    QuarantineError,
+    SourceError,
+)
 from headrace.pipelines import rundir
 from headrace.pipelines.console import Mode, say
 from headrace.pipelines.recipe import Recipe
@@ -24,56 +33,156 @@ ROW_STAGES = tuple(f"headrace.pipelines.stages.{name}.stage" for name in STAGES[
 # Pass 3 (`pack_worker.work`), every window: dedup marks, passages cut, split, tokenise, pack.
 # Then the gate (`gate_worker.work`) looks through what every window wrote.
 
+# Passes that write outputs, by their names in the ledger.
+OUTPUTS = ("prepare", "dedup", "passages", "pack")
+EVALUATED = "evaluate.gate"
+
 
 def prepare(recipe: Recipe, mode: Mode) -> dict[str, Any]:
-    """Passes 1 to 3: raw shards to packed/; returns run.json.
+    """Passes 1 to 3: raw shards to packed/, with a report; returns run.json.
 
-    Raises: GateError where PII is found in packed/ and the recipe says so (run.json is written first).
+    Raises: GateError where PII is found in packed/ and the recipe says so, QuarantineError where more
+    records of a source cannot be used than it allows, SourceError where nothing is left (run.json and the
+    report are written first).
     """
-    from headrace.cluster import stream
-    from headrace.pipelines.passes import dedup as dedup_pass
-    from headrace.pipelines.passes import digest, summary, units
-    from headrace.pipelines.passes import gate as gate_pass
-    from headrace.pipelines.passes import pack as pack_pass
-    from headrace.pipelines.passes import prepare as prepare_pass
+    run = _opened(recipe, mode)
+    with _ending("prepare", run.path, mode):
+        return _prepared(run, mode)
+
+
+def _opened(recipe: Recipe, mode: Mode) -> rundir.Run:
+    """Make the run directory ours and start Ray. Raises: what `rundir.claim` raises."""
     from headrace.pipelines.stages.pii import search as pii_search
 
     recipe.pii.require_key()
     pii_search.require_known(recipe.pii)
     run = rundir.claim(recipe)
+    for path in run.remade:
+        say(
+            mode,
+            "warning",
+            f"{run.path}/{path} was gone or damaged and is written anew: the sources were looked at again",
+        )
     _start(run.recipe, mode)
+    return run
+
+
+@contextmanager
+def _ending(command: str, path: str, mode: Mode) -> Iterator[None]:
+    """Say in run.json how the work within ends, and leave a report however that is."""
+    ended: dict[str, Any] = {"command": command, "code": 0, "gate": None, "words": ""}
+    try:
+        yield
+    except HeadraceError as error:
+        ended |= {"code": error.exit_code, "gate": error.gate or None, "words": str(error)}
+        try:
+            _end(path, ended, mode)
+        except HeadraceError as also:  # such as a disk that is full: what came first is what is told
+            say(mode, "warning", f"no report could be written: {also}")
+        raise
+    _end(path, ended, mode)
+
+
+def _end(path: str, ended: dict[str, Any], mode: Mode) -> None:
+    from headrace.pipelines.passes import summary
+
+    gates = summary.gates(path)
+    if ended["gate"]:
+        gates |= {ended["gate"]: {"passed": False, "words": ended["words"]}}
+    summary.write(path, {"ended": ended, "gates": gates})
+    _report(path, mode)
+
+
+def _prepared(run: rundir.Run, mode: Mode) -> dict[str, Any]:
+    """The passes, until none of their outputs is found to be damaged; returns run.json."""
+    from headrace.pipelines.passes import outputs, units
+    from headrace.pipelines.passes import pack as pack_pass
+
     pack_pass.look(run, mode)
+    while True:  # `discard` raises of what this start has written itself
+        try:
+            return _passes(run, mode)
+        except DamagedError as error:
+            outputs.discard(run, error, OUTPUTS, units.workers(run), mode)
+
+
+def _passes(run: rundir.Run, mode: Mode) -> dict[str, Any]:
+    """Passes 1 to 3 and the gate. Raises: DamagedError of an output that has to be made again."""
+    from headrace.cluster import stream
+    from headrace.pipelines.passes import dedup as dedup_pass
+    from headrace.pipelines.passes import digest, outputs, summary, units
+    from headrace.pipelines.passes import gate as gate_pass
+    from headrace.pipelines.passes import pack as pack_pass
+    from headrace.pipelines.passes import prepare as prepare_pass
+
     rows = prepare_pass.prepare(run, ROW_STAGES, mode)
+    with _stopping(run, rows):
+        prepare_pass.judge_quarantine(run, rows)
     duplicates = dedup_pass.deduplicate(run, rows, mode)
-    dedup_pass.alarm(run, duplicates, mode)
+    with _stopping(run, rows, duplicates):
+        dedup_pass.alarm(run, duplicates, mode)
     shared = dedup_pass.find_passages(run, rows, duplicates, mode)
     tokens = pack_pass.settle(run, rows)
     windows = pack_pass.pack(run, rows, duplicates, shared, tokens, mode)
+    with _stopping(run, rows, duplicates, windows):
+        prepare_pass.judge_quarantine(run, rows, windows)
     scanned = gate_pass.scan(run, rows, shared, windows, tokens, mode)
     seen = gate_pass.summary(scanned)
     gate_pass.audit(run, rows, seen)
-    packed = digest.digest(run.path, partial(stream.each, workers=units.workers(run)))
+    sums = {o["path"]: o["xxh3"] for w in windows for o in w["outputs"] if "split" in o}
+    packed = digest.digest(run.path, partial(stream.each, workers=units.workers(run)), sums)
     sections = summary.prepare(run, rows, duplicates, shared, windows, scanned, packed)
+    sections["remade"] = outputs.remade(run)
+    sections["gates"] = {**summary.gates(run.path), **summary.passed(run.recipe)}
     run_json = summary.write(run.path, sections)
     _say_prepared(run_json, mode)
     gate_pass.judge(run, seen, mode)
     if not run_json["rows"]["kept"]:
         raise SourceError(
             f"nothing is left to pack: none of {run_json['rows']['in']:,} records was kept. The reasons are "
-            f"above and, record by record, in {storage.join(run.path, 'rejected')}; look at shape and "
-            "columns first"
-        )
+            f"above; `headrace rejected {run.path}` shows the records. Look at shape and columns first"
+        ).at("kept")
     return run_json
 
 
+@contextmanager
+def _stopping(
+    run: rundir.Run, rows: Sequence[Any], duplicates: Any = None, windows: Sequence[Any] = ()
+) -> Iterator[None]:
+    """Write the books so far where a gate ends the run: what run.json said of later passes is true no
+    more.
+    """
+    from headrace.pipelines.passes import pii_audit, summary
+
+    try:
+        yield
+    except (GateError, QuarantineError):
+        section = {**summary.begun(run, rows, duplicates, windows), "gates": {}}
+        summary.write(run.path, section, without=summary.LATER)
+        storage.delete(storage.join(run.path, pii_audit.FILE))
+        raise
+
+
 def train(recipe: Recipe, mode: Mode) -> dict[str, Any]:
-    """packed/ to adapter/; returns run.json."""
-    from headrace.pipelines.passes import summary
+    """packed/ to adapter/, with a report; returns run.json."""
+    model = _checked_model(recipe)
+    _start(recipe, mode)
+    with _ending("train", recipe.output, mode):
+        return _trained(recipe, model, mode)
+
+
+def _checked_model(recipe: Recipe) -> str:
     from headrace.pipelines.train import driver
 
     model = _model(recipe)
     driver.check(recipe.train, model)
-    _start(recipe, mode)
+    return model
+
+
+def _trained(recipe: Recipe, model: str, mode: Mode) -> dict[str, Any]:
+    from headrace.pipelines.passes import summary
+    from headrace.pipelines.train import driver
+
     weights = {str(s.name): s.weight for s in recipe.sources}
     sources_of = rundir.source_of_ordinals(recipe.output)
     say(mode, "training", f"train: LoRA on {recipe.train.workers} workers")
@@ -90,21 +199,30 @@ def train(recipe: Recipe, mode: Mode) -> dict[str, Any]:
 
 
 def evaluate(recipe: Recipe, mode: Mode) -> dict[str, Any]:
-    """Base beside tuned on the held-out split; returns run.json.
+    """Base beside tuned on the held-out split, with a report; returns run.json.
 
     Raises: GateError where the recipe asks for a gain that is not there (run.json is written first).
     """
+    _start(recipe, mode)
+    with _ending("evaluate", recipe.output, mode):
+        return _evaluated(recipe, mode)
+
+
+def _evaluated(recipe: Recipe, mode: Mode) -> dict[str, Any]:
     from headrace.pipelines.evaluate import run as evaluation
     from headrace.pipelines.passes import summary
 
-    _start(recipe, mode)
     say(mode, "evaluating", f"evaluate: base beside tuned on {recipe.evaluate.split}")
     failed: GateError | None = None
     try:
         result = evaluation.run(recipe.output, _model(recipe), recipe.evaluate, seed=recipe.seed)
     except GateError as error:
-        failed, result = error, evaluation.scores(recipe.output)
-    run_json = summary.write(recipe.output, {"evaluate": result})
+        failed, result = error.at(EVALUATED), evaluation.scores(recipe.output)
+    gates = summary.gates(recipe.output)
+    gates.pop(EVALUATED, None)
+    if recipe.evaluate.gate is not None:
+        gates[EVALUATED] = {"passed": failed is None, "words": str(failed or "")}
+    run_json = summary.write(recipe.output, {"evaluate": result, "gates": gates})
     for metric, pair in result.items():
         say(mode, "score", _score(metric, pair), metric=metric, **pair)
     if failed is not None:
@@ -121,25 +239,24 @@ def run(recipe: Recipe, mode: Mode) -> dict[str, Any]:
     """The whole way: prepare, train and evaluate where there is a model, report."""
     from headrace.pipelines.passes import summary
 
-    prepare(recipe, mode)
-    failed: GateError | None = None
-    if recipe.model is None:
-        say(mode, "warning", "no model in the recipe: prepared and reported, nothing was trained")
-    else:
-        train(recipe, mode)
-        try:
-            evaluate(recipe, mode)
-        except GateError as error:
-            failed = error
-    report(recipe, mode)
-    if failed is not None:
-        raise failed
+    opened = _opened(recipe, mode)
+    with _ending("run", opened.path, mode):
+        _prepared(opened, mode)
+        if recipe.model is None:
+            say(mode, "warning", "no model in the recipe: prepared and reported, nothing was trained")
+        else:
+            _trained(recipe, _checked_model(recipe), mode)
+            _evaluated(recipe, mode)
     return summary.read(recipe.output)
 
 
 def report(recipe: Recipe, mode: Mode) -> str:
     """Build report.html from what the run has written so far; returns its path."""
-    path = here.once(partial(_built, recipe.output), name="report")
+    return _report(recipe.output, mode)
+
+
+def _report(run: str, mode: Mode) -> str:
+    path = here.once(partial(_built, run), name="report")
     say(mode, "report", f"report: {path}", path=path)
     return path
 

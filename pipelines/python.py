@@ -56,10 +56,7 @@ def prepare(recipe: Given, *, quiet: bool = True) -> dict[str, Any]:
     Takes, returns and raises what `run` does.
     """
     mode = _mode(quiet)
-    loaded = _checked(recipe, training=False, mode=mode)
-    prepared = flow.prepare(loaded, mode)
-    flow.report(loaded, mode)
-    return prepared
+    return flow.prepare(_checked(recipe, training=False, mode=mode), mode)
 
 
 def train(recipe: Given, *, quiet: bool = True) -> dict[str, Any]:
@@ -88,6 +85,21 @@ def check(recipe: Given, *, quiet: bool = True) -> None:
     Takes what `run` does. Raises: the UserError of the first thing that is wrong.
     """
     _checked(recipe, training=True, mode=_mode(quiet), ahead=False)
+
+
+def verify(run_directory: str | os.PathLike[str], *, deep: bool = False) -> list[dict[str, Any]]:
+    """Whether what a run says stands: files, books, packed rows, digest; with `deep`, removals by their
+    texts.
+
+    Returns everything that does not stand, each with `check`, `path` and `text`; empty where all stands.
+
+    Raises: OutputError where the directory is no run; StorageError.
+    """
+    from headrace.pipelines.commands import verify as verifying  # PyTorch, for checkpoints
+
+    path = os.fspath(run_directory)
+    storage.probe(path)
+    return [finding._asdict() for finding in verifying.look(path, deep=deep).findings]
 
 
 def open(run_directory: str | os.PathLike[str]) -> "Run":
@@ -295,4 +307,16 @@ def _mode(quiet: bool) -> Mode:
     return choose(quiet=quiet)
 
 
-__all__ = ["Run", "check", "duplicates", "evaluate", "find_pii", "mask", "open", "prepare", "run", "train"]
+__all__ = [
+    "Run",
+    "check",
+    "duplicates",
+    "evaluate",
+    "find_pii",
+    "mask",
+    "open",
+    "prepare",
+    "run",
+    "train",
+    "verify",
+]

@@ -85,6 +85,20 @@ def load(path: str, overrides: Sequence[str] = ()) -> Recipe:
     return validate(data, path)
 
 
+def load_of(path: str, overrides: Sequence[str] = ()) -> Recipe:
+    """As `load`; a run directory stands for the recipe that is kept in it, with itself as the output."""
+    kept_in = storage.join(path, "recipe.yaml")
+    if path.endswith((".yaml", ".yml")) or not storage.exists(kept_in):
+        return load(path, overrides)
+    _, settings = kept(path)
+    if settings is None:
+        raise RecipeError(f"{kept_in} was written by another version of headrace: name a recipe instead")
+    data = settings.model_copy(update={"output": path}).model_dump(mode="json")
+    for override in overrides:
+        _override(data, override)
+    return validate(data, kept_in)
+
+
 def parse(text: str, where: str) -> dict[str, Any]:
     """The mapping that a YAML text holds. Raises: RecipeError."""
     try:

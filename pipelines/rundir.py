@@ -5,15 +5,18 @@ another format, or shares no source with the recipe is refused; otherwise it is 
 perhaps with a changed recipe, and whatever still fits its pass keys is left as it is.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from headrace.cluster import ledger, storage
-from headrace.cluster.errors import OutputError
+from headrace.cluster.errors import OutputError, RecipeError
 from headrace.cluster.fragments import Fragment
 from headrace.pipelines import recipe as recipes
 from headrace.pipelines.recipe import Recipe
 from headrace.pipelines.stages.read import inputs
 from headrace.pipelines.stages.read.source import Source
+
+RECIPE = "recipe.yaml"
+LAST = list(Recipe.model_fields)[-1]  # section of a recipe.yaml
 
 
 @dataclass(frozen=True)
@@ -23,6 +26,9 @@ class Run:
     recipe: Recipe
     fragments: tuple[Fragment, ...]
     epochs: dict[int, int]  # ordinal -> number of its plan
+    # Paths of the outputs that this start has written, and of those that it found damaged, and how.
+    written: set[str] = field(default_factory=set)
+    remade: dict[str, str] = field(default_factory=dict)
 
     @property
     def path(self) -> str:
@@ -48,51 +54,71 @@ def claim(recipe: Recipe) -> Run:
     earlier = writable(recipe)
     resolved = resolve(recipe, earlier)
     text = recipes.dump(resolved).encode()
-    target = storage.join(recipe.output, "recipe.yaml")
+    target = storage.join(recipe.output, RECIPE)
+    plans = ledger.plans(recipe.output)
+    lost = {RECIPE: "recipe"} if earlier is None and plans else {}
     if earlier is None or recipes.dump(earlier).encode() != text:
         storage.put(target, text)
-    plans = ledger.plans(recipe.output)
     cut = [
         fragment
         for source in sorted(resolved.sources, key=lambda s: s.name)
         for fragment in inputs.plan(
-            source, resolved.fragment_size, [f for plan in plans for f in plan if f.source == source.name]
+            source,
+            resolved.fragment_size,
+            [f for plan in plans.values() for f in plan if f.source == source.name],
         )
     ]
     live = [f for f in cut if f.ordinal >= 0]
     new = [f for f in cut if f.ordinal < 0]
     claimed = ledger.claim(recipe.output, plans, new)
-    epochs = {f.ordinal: number for number, plan in enumerate([*plans, claimed]) for f in plan}
-    return Run(resolved, tuple(sorted([*live, *claimed], key=lambda f: f.ordinal)), epochs)
+    in_order = sorted((p for p in (*plans.values(), claimed) if p), key=lambda plan: plan[0].ordinal)
+    epochs = {f.ordinal: number for number, plan in enumerate(in_order) for f in plan}
+    return Run(resolved, tuple(sorted([*live, *claimed], key=lambda f: f.ordinal)), epochs, remade=lost)
 
 
 def writable(recipe: Recipe) -> Recipe | None:
-    """The recipe that the output directory was written with; None where it is empty.
+    """The recipe that the output directory was written with; None where it is empty, or that recipe is lost.
 
     Raises: OutputError where it is not ours, StorageError where it cannot be read.
     """
     path = recipe.output
-    number, earlier = recipes.kept(path)
-    if number is None:
-        if storage.listing(path):
-            raise OutputError(
-                f"output {path!r} is not empty and holds no recipe.yaml of headrace; "
-                "name another directory, or empty this one"
-            )
-        return None
-    if earlier is None:
+    number, earlier = _kept(path)
+    if number is not None and earlier is None:
         raise OutputError(
             f"output {path!r} has format {number}, this version writes format {recipes.FORMAT}; "
             "name another directory"
         )
+    if earlier is None:
+        if not storage.listing(path):
+            return None
+        theirs = {f.source for plan in ledger.plans(path).values() for f in plan}
+        if not theirs:
+            raise OutputError(
+                f"output {path!r} is not empty and holds no recipe.yaml of headrace; "
+                "name another directory, or empty this one"
+            )
+    else:
+        theirs = {str(s.name) for s in earlier.sources}
     ours = {s.name for s in inputs.named(recipe.sources)}
-    theirs = {str(s.name) for s in earlier.sources}
     if not ours & theirs:
         raise OutputError(
             f"output {path!r} belongs to another recipe: its sources are {', '.join(sorted(theirs))}, "
             f"this recipe's {', '.join(sorted(ours))}; name another directory"
         )
     return earlier
+
+
+def _kept(path: str) -> tuple[int | None, Recipe | None]:
+    """Format and recipe of a run; (None, None) where there is none, or one that was damaged or cut: its
+    sections are written in one order, and the last is not there.
+    """
+    try:
+        number, earlier = recipes.kept(path)
+    except RecipeError:
+        return None, None
+    if earlier is not None and LAST not in earlier.model_fields_set:
+        return None, None
+    return number, earlier
 
 
 def resolve(recipe: Recipe, earlier: Recipe | None) -> Recipe:
@@ -117,4 +143,4 @@ def _reading(source: Source) -> dict[str, object]:
 
 def source_of_ordinals(path: str) -> dict[int, str]:
     """Source of each fragment that a run has claimed, by ordinal."""
-    return {f.ordinal: f.source for plan in ledger.plans(path) for f in plan}
+    return {f.ordinal: f.source for plan in ledger.plans(path).values() for f in plan}

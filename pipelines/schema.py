@@ -46,6 +46,7 @@ ROW = pa.schema(
 # Columns that stages add, in the order of the flow.
 QUALITY = pa.struct([pa.field("score", pa.float32())])
 PII = pa.map_(pa.string(), pa.int32())
+CHANGES = pa.schema([("row_id", pa.uint64()), ("kind", pa.string()), ("n", pa.int64())])
 SPANS = pa.list_(
     pa.struct(
         [
@@ -101,6 +102,37 @@ def mark(table: pa.Table, column: str, reasons: Iterable[str | None] | pa.Array)
     old = table[column].combine_chunks()
     new = pc.if_else(live(table), pc.coalesce(old, given), old)
     return table.set_column(table.schema.get_field_index(column), column, new)
+
+
+def changed(table: pa.Table, stage: str, counts: dict[str, np.ndarray]) -> pa.Table:
+    """`table` with column `changed` (a map of kind to n): what `stage` did to each row, zeros left out.
+
+    counts: ``int64[N]`` by kind. No such column is added where nothing was done.
+    """
+    if not any(of_rows.any() for of_rows in counts.values()):
+        return table
+    names = [f"{stage}.{kind}" for kind in sorted(counts)]
+    dense = np.array([counts[kind] for kind in sorted(counts)], np.int64).reshape(len(names), table.num_rows)
+    rows, kinds = np.nonzero(dense.T)
+    offsets = arrays.offsets(np.bincount(rows, minlength=table.num_rows)).astype(np.int32)
+    keys = pa.array(names, pa.string()).take(pa.array(kinds, pa.int64()))
+    column = pa.MapArray.from_arrays(pa.array(offsets), keys, pa.array(dense.T[rows, kinds], pa.int64()))
+    at = table.schema.get_field_index("changed")
+    if at >= 0:
+        return table.set_column(at, "changed", column)
+    return table.append_column("changed", column)
+
+
+def changes(table: pa.Table) -> pa.Table:
+    """Column `changed` as a table of ``row_id``, ``kind``, ``n``; empty where there is no such column."""
+    if "changed" not in table.column_names:
+        return CHANGES.empty_table()
+    column = table["changed"].combine_chunks()
+    offsets = column.offsets.to_numpy()
+    rows = np.repeat(np.arange(table.num_rows), np.diff(offsets))
+    part = slice(int(offsets[0]), int(offsets[-1]))
+    ids = table["row_id"].combine_chunks().take(pa.array(rows, pa.int64()))
+    return pa.table({"row_id": ids, "kind": column.keys[part], "n": column.items[part]}, CHANGES)
 
 
 def mark_where(table: pa.Table, mask: pa.Array | np.ndarray, reason: str) -> pa.Table:

@@ -30,7 +30,7 @@ def lines(run: str, row_id: int, stages: Sequence[str]) -> Iterator[Line]:
     Raises: OutputError where the run has no such row; StorageError.
     """
     ordinal = row_id >> 32
-    owner = next((f for plan in ledger.plans(run) for f in plan if f.ordinal == ordinal), None)
+    owner = next((f for plan in ledger.plans(run).values() for f in plan if f.ordinal == ordinal), None)
     records = ledger.load(run, parts.PREPARE)
     units = [unit for unit, record in records.items() if record["ordinal"] == ordinal]
     kept = _row(run, [f"prepared/part-{u}.parquet" for u in units], row_id)
@@ -46,12 +46,45 @@ def lines(run: str, row_id: int, stages: Sequence[str]) -> Iterator[Line]:
     if kept is None:
         yield from _lost(row, stages)
         return
-    yield from _first(kept)
+    changes = _changes(run, [f"changed/part-{u}.parquet" for u in units], row_id)
+    counted = all("changed" in records[u] for u in units)
+    yield from _first(kept, changes, counted=counted)
     yield Line(stored.as_text(kept["messages"]), {"messages": kept["messages"]})
     compared, stays = _compared(run, row_id)
     yield from compared
     if stays:
         yield from _last(run, row_id, records, units)
+
+
+def row_id(run: str, row: str) -> int:
+    """The id of a row that is named by its id, or by its place as reports name it ("file, line 12").
+
+    Raises: OutputError where no row stands there, or several do; StorageError.
+    """
+    if row.strip().isdecimal():
+        return int(row)
+    file, _, place = row.rpartition(", ")
+    source, _, rest = file.partition(": ")  # "source: file", as some lines have it
+    found: list[tuple[int, str]] = []
+    for folder in ("prepared", "rejected"):
+        for entry in storage.listing(storage.join(run, folder)):
+            table = storage.read_table(entry.path, ["row_id", "source", "file", "place"])
+            here = pc.or_(
+                pc.equal(table["file"], file),
+                pc.and_(pc.equal(table["file"], rest), pc.equal(table["source"], source)),
+            )
+            table = table.filter(pc.and_(here, pc.equal(table["place"], place)))
+            found += zip(table["row_id"].to_pylist(), table["source"].to_pylist(), strict=True)
+    rows = dict(found)  # a row that pass 3 marked stands in both
+    if not rows:
+        raise OutputError(
+            f"{run!r} has no row at {row!r}: give an id, or file and place as the report has them, such as "
+            '"chat/0.jsonl, line 12"'
+        )
+    if len(rows) > 1:
+        each = ", ".join(f"{source}: row {number}" for number, source in sorted(rows.items()))
+        raise OutputError(f"{len(rows)} rows of {run!r} stand at {row!r} ({each}): give one of the ids")
+    return next(iter(rows))
 
 
 def _row(run: str, paths: list[str], row_id: int) -> dict[str, Any] | None:
@@ -85,14 +118,32 @@ def _lost(row: dict[str, Any], stages: Sequence[str]) -> Iterator[Line]:
         yield Line("  its text is withheld: it was never masked (quarantine.text keeps it)")
 
 
-def _first(kept: dict[str, Any]) -> Iterator[Line]:
-    """Pass 1 of a row that it kept."""
+def _changes(run: str, paths: list[str], row_id: int) -> dict[str, int]:
+    """What was changed of a row, by kind; some of the files may not be there."""
+    changes: dict[str, int] = {}
+    for path in paths:
+        try:
+            table = storage.read_table(storage.join(run, path), filters=[("row_id", "==", row_id)])
+        except FileNotFoundError:
+            continue
+        changes |= dict(zip(table["kind"].to_pylist(), table["n"].to_pylist(), strict=True))
+    return changes
+
+
+def _changed(changes: dict[str, int]) -> str:
+    return ", ".join(f"{kind.partition('.')[2]} {n:,}" for kind, n in sorted(changes.items()))
+
+
+def _first(kept: dict[str, Any], changes: dict[str, int], *, counted: bool) -> Iterator[Line]:
+    """Pass 1 of a row that it kept. counted: whether its changes were."""
     scores = ", ".join(f"{k} {_figure(v)}" for k, v in (kept["quality"] or {}).items())
     counts = dict(kept["pii"] or ())
     entities = ", ".join(f"{entity} {n}" for entity, n in sorted(counts.items())) or "nothing found"
     sizes = {f"{part}_features": kept[f"{part}_features"] for part in ("prompt", "answer")}
     yield Line("read: passed", {"stage": "read"})
-    yield Line("clean: passed", {"stage": "clean"})
+    cleaned = {kind: n for kind, n in changes.items() if kind.startswith("clean.")}
+    how = f"; changed: {_changed(cleaned)}" if cleaned else "; nothing changed" if counted else ""
+    yield Line(f"clean: passed{how}", {"stage": "clean", "changed": cleaned})
     yield Line(f"quality: passed; {scores}", {"stage": "quality", "quality": kept["quality"]})
     yield Line(f"pii: {entities}", {"stage": "pii", "pii": counts})
     text = f"fingerprint: {kept['size']:,} bytes, SimHash {kept['simhash']:016x}"
@@ -136,7 +187,7 @@ def _last(run: str, row_id: int, records: dict[str, Any], units: list[str]) -> I
     _, settings = recipe.kept(run)
     if settings is None:
         raise OutputError(f"{run!r} was written by another version of headrace")
-    epochs = {f.ordinal: n for n, plan in enumerate(ledger.plans(run)) for f in plan}
+    epochs = {f.ordinal: n for n, plan in enumerate(ledger.plans(run).values()) for f in plan}
     cut = parts.windows(list(records.values()), epochs, settings.pack.window)
     done = ledger.load(run, parts.PACK)
     for window in (w for w in cut if set(w.units) & set(units)):
@@ -152,6 +203,9 @@ def _last(run: str, row_id: int, records: dict[str, Any], units: list[str]) -> I
                 tokens = sum(n for _, n in samples)
                 where = ", ".join(str(place) for place, _ in samples)
                 yield Line(f"split: {side}", {"stage": "split", "split": side})
+                changes = _changes(run, [f"changed/pack-{window.unit}.parquet"], row_id)
+                if changes:
+                    yield Line(f"tokenise: {_changed(changes)}", {"stage": "tokenise", "changed": changes})
                 file = f"packed/{side}/part-{window.unit}.parquet"
                 text = f"pack: {len(samples)} samples, {tokens:,} tokens, in {file}"
                 fields = {"stage": "pack", "samples": len(samples), "tokens": tokens, "window": window.number}

@@ -11,6 +11,7 @@ for one text NumPy compares a million SimHashes in 3 ms, as long as Faiss takes 
 """
 
 import os
+import re
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -32,6 +33,8 @@ from headrace.pipelines.stages.dedup import against, index
 from headrace.pipelines.stages.fingerprint import stage as fingerprint
 from headrace.pipelines.stages.pii import stage as pii
 
+# One word with a slash in it, or a suffix at its end.
+FILE_NAME = re.compile(r"(?:s3a?|file)://.*|\S*/\S*|\S*[^\s.]\.[A-Za-z][A-Za-z0-9]{0,7}")
 GROUP = 16  # files of `prepared/` that one task looks through
 NEAREST = 32  # parts of each shard that are looked at closer
 ROLES = ("text", "user", "assistant")  # as which a stored message of one part may have been hashed
@@ -198,7 +201,19 @@ def lines(hits: Sequence[Hit]) -> Iterator[Line]:
 
 
 def read(text_or_file: str) -> str:
-    """The text to look up: the content of a file where one has that name, else the argument itself."""
-    if storage.is_remote(text_or_file) or os.path.isfile(text_or_file):
-        return storage.read_bytes(text_or_file).decode("utf-8", "replace")
+    """The text to look up: the content of a file where one has that name, else the argument itself.
+
+    Raises: OutputError where there is no such file and the argument looks like the name of one: an answer to
+    it would be an all-clear for a text that nobody looked at.
+    """
+    try:
+        if storage.is_remote(text_or_file) or os.path.isfile(text_or_file):
+            return storage.read_bytes(text_or_file).decode("utf-8", "replace")
+    except (FileNotFoundError, ValueError):  # ValueError: a text with a null byte is no name
+        pass
+    if FILE_NAME.fullmatch(text_or_file):
+        raise OutputError(
+            f"there is no file {text_or_file!r}; give its name as it is, or --text to look for these "
+            "very words"
+        )
     return text_or_file

@@ -14,7 +14,7 @@ def status(path: str) -> list[Line]:
     number, _ = recipe.kept(path)
     if number is None:
         raise OutputError(f"{path!r} is not a run directory: it has no recipe.yaml of headrace")
-    fragments = [f for plan in ledger.plans(path) for f in plan]
+    fragments = [f for plan in ledger.plans(path).values() for f in plan]
     committed = ledger.load(path, parts.PREPARE)
     ended = {r["ordinal"] for r in committed.values() if r["last"]}
     first = books.total(r["books"] for r in committed.values())

@@ -8,7 +8,7 @@ from typing import Any
 from headrace.cluster import ledger, session, storage, stream
 from headrace.cluster.errors import GateError
 from headrace.pipelines.console import Mode, say
-from headrace.pipelines.passes import pack_worker, parts
+from headrace.pipelines.passes import outputs, pack_worker, parts
 from headrace.pipelines.passes.units import Pass, Records, config_key, resume, versions, workers
 from headrace.pipelines.rundir import Run
 from headrace.pipelines.stages.dedup import against, passages
@@ -19,8 +19,22 @@ from headrace.pipelines.stages.dedup.steps import run as dedup_tasks
 from headrace.pipelines.stages.split import stage as split
 
 WHOLE = "all"  # the one unit of each of these passes: the run
-DEDUP = Pass(parts.DEDUP, number="run", unit=lambda record: WHOLE)
-PASSAGES = Pass(parts.PASSAGES, number="run", unit=lambda record: WHOLE)
+LISTS = ("removed", "borderline", "sides", "joined", "clusters", "ordinals")
+INDEX = "duplicates/index/"
+ALARM = "dedup.alarm"
+DEDUP = Pass(
+    parts.DEDUP,
+    number="run",
+    unit=lambda record: WHOLE,
+    outputs=(*(f"duplicates/{name}.parquet" for name in LISTS), INDEX),
+    least=tuple(f"duplicates/{name}.parquet" for name in LISTS),
+)
+PASSAGES = Pass(
+    parts.PASSAGES,
+    number="run",
+    unit=lambda record: WHOLE,
+    outputs=("duplicates/passages/", "duplicates/cuts/"),
+)
 
 
 def deduplicate(run: Run, records: Sequence[ledger.Record], mode: Mode) -> ledger.Record:
@@ -40,6 +54,8 @@ def deduplicate(run: Run, records: Sequence[ledger.Record], mode: Mode) -> ledge
     )
     work = partial(_deduplicated, run=run, records=records, corpora=corpora, key=key)
     (record,) = resume(run, DEDUP, {0: key}, work, sizes={0: 0}, mode=mode)
+    # What pass 3 and the report read pieces of; the index is for `lookup`.
+    outputs.require(run, [o for o in record["outputs"] if not o["path"].startswith(INDEX)], workers(run))
     return record
 
 
@@ -54,7 +70,9 @@ def _deduplicated(
 ) -> Iterator[ledger.Record]:
     """The one record of the search for duplicates."""
     recipe = run.recipe
+    outputs.require(run, [r["outputs"][0] for r in records if r["rows"]["kept"]], workers(run))
     ledger.forget(run.path, DEDUP.name)
+    storage.delete(storage.join(run.path, INDEX))  # that of more files may have more shards
     paths, firsts = _kept_files(run, records), _firsts(run)
     output = storage.join(run.path, "duplicates")
     spent: list[float] = []
@@ -75,7 +93,8 @@ def _deduplicated(
     marks = next(iter(stream.each(pack_worker.marks, [run.path], workers=1, name="marks")))
     size = sum(r["stages"]["fingerprint"]["bytes"] for r in records)
     stages = {"dedup": {"seconds": sum(spent), "rows": report["rows"], "bytes": size}}
-    counts = {"rows": report["rows"], "removed": report["removed"], "outputs": []}
+    described = outputs.described(run.path, DEDUP.outputs, workers(run))
+    counts = {"rows": report["rows"], "removed": report["removed"], "outputs": described}
     record = {"run": 0, "key": key, "stages": stages, **counts}
     record |= {"report": report, "sides": sides, "marks": marks}
     ledger.commit(run.path, DEDUP.name, WHOLE, record)
@@ -103,7 +122,7 @@ def alarm(run: Run, duplicates: ledger.Record, mode: Mode) -> None:
             "beside what stays"
         )
         if config.on_alarm == "stop":
-            raise GateError(text + ". To go on, raise dedup.alarm or set dedup.on_alarm to warn")
+            raise GateError(text + ". To go on, raise dedup.alarm or set dedup.on_alarm to warn").at(ALARM)
         say(mode, "warning", text, source=name, **count)
 
 
@@ -153,6 +172,7 @@ def find_passages(
     key = ledger.key(duplicates["key"], config_key(passages, config), versions(("pyarrow", "numba")))
     work = partial(_with_passages, run=run, records=records, key=key)
     (record,) = resume(run, PASSAGES, {0: key}, work, sizes={0: 0}, mode=mode)
+    outputs.require(run, record["outputs"], workers(run))
     return record
 
 
@@ -165,6 +185,7 @@ def _with_passages(
     key: str,
 ) -> Iterator[ledger.Record]:
     """The one record of the search for passages."""
+    outputs.require(run, [r["outputs"][0] for r in records if r["rows"]["kept"]], workers(run))
     _forget_passages(run)
     spent: list[float] = []
     found = passage_tasks.run(
@@ -176,7 +197,8 @@ def _with_passages(
         firsts=_firsts(run),
     )
     stages = {"passages": {"seconds": sum(spent), **found["read"]}}
-    counts = {"rows": found["read"]["rows"], "outputs": []}
+    described = outputs.described(run.path, PASSAGES.outputs, workers(run))
+    counts = {"rows": found["read"]["rows"], "outputs": described}
     record = {"run": 0, "key": key, "stages": stages, **counts}
     record |= {"report": found["report"], "cuts": found["cuts"]}
     ledger.commit(run.path, PASSAGES.name, WHOLE, record)

@@ -1,11 +1,14 @@
 """The digest: one hash of the content of `packed/`, whatever files it lies in."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from typing import Any
 
 import xxhash
 
 from headrace.cluster import storage
+from headrace.cluster.errors import DamagedError
+from headrace.pipelines.passes import outputs
 from headrace.pipelines.schema import SPLITS
 from headrace.pipelines.stages.pack import stage as pack
 
@@ -16,16 +19,22 @@ def files(path: str) -> list[tuple[str, storage.Entry]]:
     return [(side, entry) for side, entries in sides for entry in entries]
 
 
-def digest(path: str, each: Callable[..., Iterator[Any]]) -> str:
+def digest(path: str, each: Callable[..., Iterator[Any]], sums: Mapping[str, str] | None = None) -> str:
     """One hash of all of `packed/`: split, ordinal, row over ids, labels, positions and segments.
 
-    each: runs a function over paths, in order, as `stream.each` with its workers does.
+    each: runs a function over paths, in order, as `stream.each` with its workers does. sums: hashes of the
+    files' bytes by their paths below the run, as the commit records have them.
+
+    Raises: DamagedError where a file is not what was committed.
 
     Cost: reads `packed/` once in tasks; the driver sees 16 bytes a packed row.
     """
     whole = xxhash.xxh3_128()
-    shards = files(path)
-    hashes = each(_row_hashes, [entry.path for _, entry in shards], name="digest")
+    shards, known = files(path), sums or {}
+    below = [f"packed/{side}/{entry.path.rpartition('/')[2]}" for side, entry in shards]
+    for gone in sorted(known.keys() - set(below)):
+        raise DamagedError(storage.join(path, gone))
+    hashes = each(partial(_row_hashes, run=path), [(one, known.get(one)) for one in below], name="digest")
     side_before = None
     for (side, _), rows in zip(shards, hashes, strict=True):
         if side != side_before:
@@ -35,5 +44,5 @@ def digest(path: str, each: Callable[..., Iterator[Any]]) -> str:
     return whole.hexdigest()
 
 
-def _row_hashes(path: str) -> bytes:
-    return pack.row_hashes(storage.read_table(path, columns=list(pack.DIGEST_COLUMNS)))
+def _row_hashes(shard: tuple[str, str | None], run: str) -> bytes:
+    return pack.row_hashes(outputs.read(run, *shard, pack.DIGEST_COLUMNS))

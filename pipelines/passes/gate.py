@@ -103,5 +103,5 @@ def judge(run: Run, seen: dict[str, Any] | None, mode: Mode) -> None:
         "pii.gate: warn"
     )
     if run.recipe.pii.gate == "fail":
-        raise GateError(text)
+        raise GateError(text).at("pii.gate")
     say(mode, "warning", text, **seen)

@@ -23,7 +23,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from headrace.cluster import ledger, storage
-from headrace.pipelines.passes import pack_worker, parts, prepare_worker
+from headrace.pipelines.passes import outputs, pack_worker, parts, prepare_worker
 from headrace.pipelines.passes.parts import Window
 from headrace.pipelines.recipe import Recipe
 from headrace.pipelines.schema import ROLES
@@ -83,8 +83,8 @@ class Message(NamedTuple):
 
 
 def work(item: tuple[Window, list[dict[str, Any]]], job: Job) -> ledger.Record:
-    """Look through the shards (`outputs` of the window's pack record), commit; returns the record."""
-    window, outputs = item
+    """Look through the shards (outputs of the window's pack record), commit; returns the record."""
+    window, shards = item
     recipe = job.recipe
     started = time.process_time()
     tokenizer = tokenise.tokenizer(recipe.model, recipe.tokenise)
@@ -93,8 +93,8 @@ def work(item: tuple[Window, list[dict[str, Any]]], job: Job) -> ledger.Record:
     judge = Judge(recipe, window, job.cuts)
     leaks: list[Leak] = []
     counts = {"rows": 0, "messages": 0, "bytes": 0}
-    for output in outputs:
-        shard = storage.read_table(storage.join(recipe.output, output["path"]))
+    for output in shards:
+        shard = outputs.read(recipe.output, output["path"], output.get("xxh3"))
         contents = _contents(decoder.runs(shard), shard, around)
         counts["rows"] += shard.num_rows
         counts["messages"] += len(contents.texts)
@@ -293,8 +293,8 @@ def _inside(span: tuple[int, int], text: Folded, excuse: str) -> bool:
 def _prepared(run: str, window: Window, cuts: frozenset[str]) -> Iterator[tuple[int, Row]]:
     shorter = dict(_shorter(run, window, cuts))
     columns = ["row_id", "messages", "spans", "values"]
-    for unit in window.units:
-        table = storage.read_table(storage.join(run, f"prepared/part-{unit}.parquet"), columns=columns)
+    for path, xxh3 in window.parts:
+        table = outputs.read(run, path, xxh3, columns)
         for row in table.to_pylist():
             parts = row["messages"] or [], row["spans"] or [], row["values"] or []
             yield row["row_id"], Row(*parts, shorter.get(row["row_id"], ()))

@@ -17,7 +17,7 @@ PASS = units.Pass(
     parts.PACK,
     number="window",
     unit=lambda record: parts.window(record["window"]),
-    outputs=("packed/", "rejected/pack-"),
+    outputs=("packed/", "rejected/pack-", "changed/pack-"),
 )
 
 
@@ -35,13 +35,14 @@ def look(run: Run, mode: Mode) -> None:
 def settle(run: Run, records: Sequence[ledger.Record]) -> pack_worker.Tokens:
     """What is true of the run's tokenizer for all workers (see `proof`), from the first rows of each source.
 
-    Raises: ModelError.
+    Raises: ModelError, DamagedError.
     """
-    first: dict[str, str] = {}
+    first: dict[str, tuple[str, str | None]] = {}
     for record in records:
-        if record["outputs"] and record["books"]["kept"]:
-            first.setdefault(record["source"], parts.part(record["ordinal"], record["part"]))
-    settled = partial(pack_worker.settle, units=list(first.values()), recipe=run.recipe)
+        if record["books"]["kept"]:
+            output = record["outputs"][0]
+            first.setdefault(record["source"], (output["path"], output.get("xxh3")))
+    settled = partial(pack_worker.settle, first=list(first.values()), recipe=run.recipe)
     return here.once(settled, name="tokenizer")
 
 

@@ -9,7 +9,6 @@ import resource
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -19,7 +18,7 @@ import xxhash
 
 from headrace.cluster import ledger, storage
 from headrace.pipelines import books, schema
-from headrace.pipelines.passes import parts, prepare_worker
+from headrace.pipelines.passes import outputs, parts, prepare_worker
 from headrace.pipelines.passes.parts import Window
 from headrace.pipelines.recipe import Recipe
 from headrace.pipelines.schema import SPLITS
@@ -97,14 +96,13 @@ def look(recipe: Recipe) -> Seen:
     return Seen(text, tokenizer.engine, tokenizer.vocab_size)
 
 
-def settle(units: Sequence[str], recipe: Recipe) -> Tokens:
-    """Hold the first rows of some units of `prepared/` against Hugging Face, before any is packed.
+def settle(first: Sequence[tuple[str, str | None]], recipe: Recipe) -> Tokens:
+    """Hold the first rows of some files of `prepared/` (path and hash) against Hugging Face.
 
-    Raises: ModelError.
+    Raises: ModelError, DamagedError.
     """
     fingerprint = tokenise.tokenizer(recipe.model, recipe.tokenise).fingerprint
-    paths = [storage.join(recipe.output, f"prepared/part-{unit}.parquet") for unit in units]
-    tables = [table.slice(0, ROWS) for path in paths for table in islice(storage.row_groups(path), 1)]
+    tables = [outputs.read(recipe.output, path, xxh3).slice(0, ROWS) for path, xxh3 in first]
     if not tables:
         return Tokens(fingerprint, Proof(recipe.tokenise.engine))
     rows = prepare_worker.unmarked(pa.concat_tables(tables).combine_chunks())
@@ -129,22 +127,27 @@ def work(window: Window, job: Job) -> ledger.Record:
     timings["tokenise"] = {**size, "seconds": time.process_time() - started}
     kept = table.filter(schema.live(table))
     started = time.process_time()
-    outputs, packed = _packed(samples, kept, window, recipe, tokenizer.pad_id)
+    written, packed = _packed(samples, kept, window, recipe, tokenizer.pad_id)
     timings["pack"] = {**books.timing(0.0, kept), "seconds": time.process_time() - started}
     marked = table.filter(pc.invert(schema.live(table)))
     if marked.num_rows:
         path = f"rejected/pack-{window.unit}.parquet"
-        outputs.append(
+        written.append(
             prepare_worker.write(recipe.output, path, prepare_worker.rejected(marked, withhold=()))
         )
+    changes = _changes(kept, samples, window, job)
+    if changes.num_rows:
+        path = f"changed/pack-{window.unit}.parquet"
+        written.append(prepare_worker.write(recipe.output, path, changes))
     record: ledger.Record = {
         "window": window.number,
         "key": job.keys[window.number],
         "books": books.of(table),
         "by_source": _by_source(table),
-        "outputs": outputs,
+        "outputs": written,
         "stages": timings,
         "passages": cut,
+        "changed": books.changed(changes, {}),
         "packed": packed,
         "splits": _splits(kept),
         "shortened": pc.sum(kept["shortened"]).as_py() or 0,
@@ -164,7 +167,7 @@ def _engine(tokenizer: Tokenizer, proof: Proof) -> str:
 
 def _prepared(run: str, window: Window) -> pa.Table:
     """The window's rows with empty marks."""
-    tables = [storage.read_table(storage.join(run, f"prepared/part-{u}.parquet")) for u in window.units]
+    tables = [outputs.read(run, path, xxh3) for path, xxh3 in window.parts]
     return prepare_worker.unmarked(pa.concat_tables(tables).combine_chunks())
 
 
@@ -213,7 +216,7 @@ def _packed(
     samples: pa.Table, kept: pa.Table, window: Window, recipe: Recipe, pad_id: int
 ) -> tuple[list[dict[str, Any]], dict[str, dict[str, int]]]:
     """Pack the samples of each split and write them; returns outputs and counts by split."""
-    outputs, counts = [], {}
+    written, counts = [], {}
     place = pc.index_in(samples["row_id"], kept["row_id"].combine_chunks())
     sides = kept["split"].take(place) if samples.num_rows else pa.array([], pa.string())
     for side in SPLITS:
@@ -222,13 +225,38 @@ def _packed(
             continue
         rows = pack.apply(chosen, recipe.pack, recipe.tokenise, pad_id=pad_id)
         path = f"packed/{side}/part-{window.unit}.parquet"
-        outputs.append({**prepare_worker.write(recipe.output, path, rows, ROW_GROUP), "split": side})
+        written.append({**prepare_worker.write(recipe.output, path, rows, ROW_GROUP), "split": side})
         counts[side] = {
             "rows": rows.num_rows,
             "samples": chosen.num_rows,
             "tokens": int(_token_lengths(chosen).sum()),
         }
-    return outputs, counts
+    return written, counts
+
+
+def _changes(kept: pa.Table, samples: pa.Table, window: Window, job: Job) -> pa.Table:
+    """What was done to rows that are packed (``schema.CHANGES``): bytes of passages that were cut, rows of
+    which a part is in no sample, samples of rows that became several.
+    """
+    cut = read_cuts(job.recipe.output, [u for u in window.units if u in job.cuts])
+    sizes = pc.subtract(cut["stop"], cut["start"])
+    cut = pa.table({"row_id": cut["row_id"], "n": sizes}).group_by("row_id").aggregate([("n", "sum")])
+    pieces = samples.group_by("row_id").aggregate([("row_id", "count")])
+    lost = kept.filter(kept["shortened"])["row_id"]
+    kinds = {
+        "dedup.passages": (cut["row_id"], cut["n_sum"]),
+        "tokenise.shortened": (lost, pa.array(np.ones(len(lost), np.int64))),
+        "tokenise.pieces": (pieces["row_id"], pieces["row_id_count"]),
+    }
+    tables = [
+        pa.table({"row_id": ids, "kind": pa.repeat(kind, len(ids)), "n": n}).cast(schema.CHANGES)
+        for kind, (ids, n) in kinds.items()
+    ]
+    whole = pa.concat_tables(tables)
+    ours = pc.is_in(whole["row_id"], kept["row_id"].combine_chunks())
+    several = pc.or_(pc.not_equal(whole["kind"], "tokenise.pieces"), pc.greater(whole["n"], 1))
+    order = [("row_id", "ascending"), ("kind", "ascending")]
+    return whole.filter(pc.and_(ours, several)).sort_by(order).combine_chunks()
 
 
 def _token_lengths(samples: pa.Table) -> np.ndarray:

@@ -26,12 +26,21 @@ def part(ordinal: int, number: int) -> str:
 
 @dataclass(frozen=True)
 class Window:
-    """Consecutive parts of `prepared/`: their units, and the ordinals that they span."""
+    """Consecutive parts of `prepared/`: their units, the ordinals that they span, and the hash of each one's
+    file (None: its record does not tell).
+    """
 
     number: int
     units: tuple[str, ...]
     first: int
     last: int
+    sums: tuple[str | None, ...] = ()
+
+    @property
+    def parts(self) -> tuple[tuple[str, str | None], ...]:
+        """Path below the run of each part's file, and its hash."""
+        sums = self.sums or (None,) * len(self.units)
+        return tuple((f"prepared/part-{u}.parquet", s) for u, s in zip(self.units, sums, strict=True))
 
     @property
     def unit(self) -> str:
@@ -67,4 +76,5 @@ def windows(records: Sequence[ledger.Record], epochs: dict[int, int], rows: int)
 
 def _window(number: int, held: list[ledger.Record]) -> Window:
     units = tuple(part(r["ordinal"], r["part"]) for r in held)
-    return Window(number, units, held[0]["ordinal"], held[-1]["ordinal"])
+    sums = tuple(r["outputs"][0].get("xxh3") if r.get("outputs") else None for r in held)
+    return Window(number, units, held[0]["ordinal"], held[-1]["ordinal"], sums)

@@ -1,9 +1,13 @@
 """Pass 1, seen from the driver: every fragment through the row stages, then every source's quarantine."""
 
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from importlib import import_module
 from types import ModuleType
+from typing import Any
+
+import pyarrow.compute as pc
 
 from headrace.cluster import fragments, ledger, storage, stream
 from headrace.cluster.errors import QuarantineError
@@ -13,23 +17,33 @@ from headrace.pipelines.passes import parts, pools, prepare_worker, units
 from headrace.pipelines.rundir import Run
 from headrace.pipelines.stages.pii import coverage as pii_coverage
 from headrace.pipelines.stages.read import rows as read_rows
+from headrace.pipelines.stages.read.source import Source
+
+NAMED = 3  # details and files of a cause that are named
+# What to write into the recipe, where a line of it may be all that is missing.
+HINTS = {
+    "read.unknown_role": "in the source: `columns: {roles: {NAME: user}}`, with their names; "
+    '`columns: {roles: {"*": user}}` takes every other name',
+    "read.missing_field": "in the source: `columns: {...}` names the columns that its records have; "
+    "`headrace init PATH` looks at them",
+    "read.malformed_json": "in the source: `format:` says what its files are, where they are no JSON",
+    "read.wrong_columns": "in the source: `format: tsv`, or csv, where the other was guessed",
+    "tokenise.error": "the chat template refuses these conversations: `model:` names another, or "
+    "`clean: {alternation: enforce}` puts turns in the order that it asks for",
+}
 
 
 def prepare(run: Run, stages: Sequence[str], mode: Mode) -> list[ledger.Record]:
     """Pass 1: every fragment through the row stages. Returns the commit records in order.
 
     stages: names of their modules, in the order of the flow.
-
-    Raises: QuarantineError after the pass, where a source has more bad records than allowed.
     """
     modules = [import_module(name) for name in stages]
     keys = _keys(run, modules)
     pooled = pools.first_stage(run.recipe, [m.NAME for m in modules])
     job = prepare_worker.Job(run.recipe, tuple(stages), keys, pooled)
     sizes = {f.ordinal: f.bytes for f in run.fragments}
-    records = units.resume(run, PASS, keys, partial(_work, run=run, job=job), sizes=sizes, mode=mode)
-    _judge_quarantine(run, records)
-    return records
+    return units.resume(run, PASS, keys, partial(_work, run=run, job=job), sizes=sizes, mode=mode)
 
 
 def _complete(records: units.Records) -> bool:
@@ -43,7 +57,7 @@ PASS = units.Pass(
     number="ordinal",
     unit=lambda record: parts.part(record["ordinal"], record["part"]),
     complete=_complete,
-    outputs=("prepared/", "rejected/part-"),
+    outputs=("prepared/", "rejected/part-", "changed/part-"),
 )
 
 
@@ -89,15 +103,66 @@ def _work(
         )
 
 
-def _judge_quarantine(run: Run, records: Sequence[ledger.Record]) -> None:
+def judge_quarantine(run: Run, rows: Sequence[ledger.Record], windows: Sequence[ledger.Record] = ()) -> None:
+    """Hold what was quarantined of each source, in passes 1 and 3, against `quarantine.limit`.
+
+    Raises: QuarantineError.
+    """
     limit = run.recipe.quarantine.limit
     for source in run.recipe.sources:
-        book = books.total(r["books"] for r in records if r["source"] == source.name)
-        bad = sum(book["quarantined"].values())
-        if book["in"] and bad / book["in"] > limit:
-            reasons = ", ".join(f"{n} {why}" for why, n in book["quarantined"].items())
+        name = str(source.name)
+        first = books.total(r["books"] for r in rows if r["source"] == name)
+        later = books.total(r["by_source"][name] for r in windows if name in r["by_source"])
+        causes = books.add_counts([first["quarantined"], later["quarantined"]])
+        bad = sum(causes.values())
+        if first["in"] and bad / first["in"] > limit:
             raise QuarantineError(
-                f"source {source.name!r}: {bad} of {book['in']} records ({bad / book['in']:.1%}) could not "
-                f"be read ({reasons}), over quarantine.limit {limit:.1%}. Each is listed in "
-                f"{storage.join(run.path, 'rejected')}; mend the source, or raise quarantine.limit"
-            )
+                f"source {name!r}: {bad:,} of {first['in']:,} records ({bad / first['in']:.1%}) could not be "
+                f"used, over quarantine.limit {limit:.1%}:\n"
+                f"{causes_in_words(run, source, causes)}\n"
+                f"`headrace rejected {run.path} --source {name}` shows them; mend the source or the "
+                "recipe, or "
+                "raise quarantine.limit"
+            ).at("quarantine.limit")
+
+
+def causes_in_words(run: Run, source: Source, causes: Mapping[str, int]) -> str:
+    """A line a cause: how many records, what was wrong with them, in which files, and what to write
+    instead.
+    """
+    look = partial(_details, run=run.path, source=str(source.name))
+    seen: dict[str, Any] = next(iter(stream.each(look, [sorted(causes)], workers=1, name="causes")))
+    lines = []
+    for cause, count in sorted(causes.items(), key=lambda pair: (-pair[1], pair[0])):
+        about = seen.get(cause, {"details": [], "files": [], "more": 0})
+        what = f": {'; '.join(about['details'])}" if about["details"] else ""
+        more = f" and {about['more']:,} more" if about["more"] else ""
+        where = f" (in {', '.join(about['files'])}{more})" if about["files"] else ""
+        hint = HINTS.get(cause)
+        lines.append(f"  {count:,} {cause}{what}{where}" + (f"\n    {hint}" if hint else ""))
+    return "\n".join(lines)
+
+
+def _details(causes: Sequence[str], run: str, source: str) -> dict[str, dict[str, Any]]:
+    """Of each cause the details that are said of its rows and the files that they stand in, the most
+    first.
+    """
+    details: dict[str, Counter[str]] = {cause: Counter() for cause in causes}
+    files: dict[str, Counter[str]] = {cause: Counter() for cause in causes}
+    for entry in storage.listing(storage.join(run, "rejected")):
+        table = storage.read_table(entry.path, ["source", "file", "error", "detail"])
+        table = table.filter(pc.and_(pc.equal(table["source"], source), pc.is_valid(table["error"])))
+        for cause, file, detail in zip(
+            *(table[c].to_pylist() for c in ("error", "file", "detail")), strict=True
+        ):
+            if cause in details:
+                files[cause][file] += 1
+                details[cause][detail or ""] += 1
+    return {
+        cause: {
+            "details": [text for text, _ in details[cause].most_common(NAMED) if text],
+            "files": [name for name, _ in files[cause].most_common(NAMED)],
+            "more": max(0, len(files[cause]) - NAMED),
+        }
+        for cause in causes
+    }

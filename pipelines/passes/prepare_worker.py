@@ -151,13 +151,17 @@ def finish(
         table, state["stages"][stage.NAME] = _timed(stage, table, getattr(recipe, stage.NAME))
     audit = pii_audit.of(table)
     kept = table.filter(schema.live(table))
-    kept = kept.drop_columns([name for name in (*MARKS, "found") if name in kept.column_names])
+    kept = kept.drop_columns([name for name in (*MARKS, "found", "changed") if name in kept.column_names])
     marked = table.filter(pc.invert(schema.live(table)))
     outputs = [write(recipe.output, f"prepared/part-{name}.parquet", kept)]
     if marked.num_rows:
         withhold = () if recipe.quarantine.text else unmasked([s.NAME for s in _modules(job.stages)])
         text = rejected(marked, withhold)
         outputs.append(write(recipe.output, f"rejected/part-{name}.parquet", text))
+    changes = schema.changes(table)
+    if changes.num_rows:
+        outputs.append(write(recipe.output, f"changed/part-{name}.parquet", changes))
+    entities = books.entities(table)
     record: ledger.Record = {
         "ordinal": fragment.ordinal,
         "part": part,
@@ -171,7 +175,8 @@ def finish(
         "outputs": outputs,
         "stages": state["stages"],
         "histograms": {"characters.in": state["characters.in"], "characters.kept": books.lengths(kept)},
-        "pii": books.entities(table),
+        "pii": entities,
+        "changed": books.changed(changes, {"pii.masked": sum(entities.values())}),
         "audit": audit,
         "memory": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
     }

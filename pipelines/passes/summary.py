@@ -10,6 +10,7 @@ from headrace.cluster import ledger, storage
 from headrace.cluster.errors import BooksError, OutputError
 from headrace.pipelines import books
 from headrace.pipelines.passes import parts, units
+from headrace.pipelines.recipe import Recipe
 from headrace.pipelines.rundir import Run
 from headrace.pipelines.schema import SPLITS
 from headrace.pipelines.stages.pack import stage as pack
@@ -56,6 +57,8 @@ def prepare(
         "passages": _passages(shared, windows),
         "splits": {**_splits(windows), "assignment": duplicates["sides"]},
         "bytes_lost": sum(r["bytes_lost"] for r in rows),
+        "changed": books.add_counts(r.get("changed", {}) for r in [*rows, *windows]),
+        "uncounted": sum("changed" not in r for r in [*rows, *windows]),
         "shortened": sum(r["shortened"] for r in windows),
         "tokenizer": {"engine": sorted({r["engine"] for r in windows})},
         "memory": {
@@ -63,6 +66,35 @@ def prepare(
             "worker": max((r["memory"] for r in [*rows, *windows]), default=0),
         },
         "fragments": len(run.fragments),
+    }
+
+
+# What run.json says of passes that a start has not come to: true of an earlier one at most.
+LATER = ("packed", "digest", "duplicates", "passages", "splits", "shortened", "tokenizer", "histograms")
+
+
+def begun(
+    run: Run,
+    rows: Sequence[ledger.Record],
+    duplicates: ledger.Record | None,
+    windows: Sequence[ledger.Record],
+) -> dict[str, Any]:
+    """What a run that is stopped has to say: its books so far. Goes with `without` `LATER` into `write`."""
+    first = books.total(r["books"] for r in rows)
+    last = books.total(r["books"] for r in windows) if windows else first
+    return {
+        "rows": _whole(first, last) if windows else first,
+        "stages": books.add_timings(r["stages"] for r in [*rows, *windows]),
+        "sources": {
+            str(source.name): books.total(r["books"] for r in rows if r["source"] == source.name)
+            for source in run.recipe.sources
+        },
+        "passes": {parts.PREPARE: first, **({parts.PACK: last} if windows else {})},
+        "pii": books.add_counts(r["pii"] for r in rows),
+        "changed": books.add_counts(r.get("changed", {}) for r in [*rows, *windows]),
+        "uncounted": sum("changed" not in r for r in [*rows, *windows]),
+        "fragments": len(run.fragments),
+        **({"duplicates": duplicates["report"]} if duplicates else {}),
     }
 
 
@@ -121,11 +153,38 @@ def _splits(windows: Sequence[ledger.Record]) -> dict[str, dict[str, int]]:
     }
 
 
-def write(path: str, section: dict[str, Any]) -> dict[str, Any]:
-    """Merge `section` into run.json and write it; returns the whole."""
-    whole = {**read(path), **section}
+def write(path: str, section: dict[str, Any], without: Sequence[str] = ()) -> dict[str, Any]:
+    """Merge `section` into run.json and write it; returns the whole. One that is damaged is written anew.
+
+    without: sections of an earlier start that are not true any more.
+    """
+    try:
+        earlier = read(path)
+    except BooksError:  # it holds nothing that the run's other files do not
+        earlier = {}
+    whole = {**{k: v for k, v in earlier.items() if k not in without}, **section}
     storage.put(storage.join(path, "run.json"), json.dumps(whole, indent=1, ensure_ascii=False).encode())
     return whole
+
+
+def gates(path: str) -> dict[str, Any]:
+    """What run.json says of gates so far: by gate whether it was passed, and why not."""
+    try:
+        return dict(read(path).get("gates") or {})
+    except BooksError:
+        return {}
+
+
+def passed(recipe: Recipe) -> dict[str, Any]:
+    """Gates of `prepare` that a run has passed when it comes to its end; what then fails is told after."""
+    config = recipe.pii
+    asked = {
+        "quarantine.limit": True,
+        "dedup.alarm": recipe.dedup.on_alarm == "stop",
+        "pii.gate": config.enabled and config.gate == "fail",
+        "kept": True,
+    }
+    return {name: {"passed": True, "words": ""} for name, on in asked.items() if on}
 
 
 def require_prepared(path: str) -> None:
@@ -135,11 +194,11 @@ def require_prepared(path: str) -> None:
 
 
 def read(path: str) -> dict[str, Any]:
-    """run.json as it stands, empty where there is none yet. Raises: BooksError (not JSON)."""
+    """run.json as it stands, empty where there is none yet. Raises: BooksError (no JSON object)."""
+    file = storage.join(path, "run.json")
     try:
-        value = json.loads(storage.read_bytes(storage.join(path, "run.json")))
+        return dict(json.loads(storage.read_bytes(file)))
     except FileNotFoundError:
         return {}
-    except ValueError as error:
-        raise BooksError(f"{storage.join(path, 'run.json')} is not JSON; remove it and run again") from error
-    return dict(value)
+    except (ValueError, TypeError) as error:
+        raise BooksError(f"{file} is damaged; `headrace prepare` on the recipe writes it anew") from error

@@ -9,7 +9,7 @@ The driver holds one small record a part or window, never a row.
 import importlib.metadata
 import platform
 import unicodedata
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, Literal, TypeVar
@@ -18,6 +18,7 @@ from headrace.cluster import ledger, session, storage, stream
 from headrace.cluster.errors import BooksError
 from headrace.cluster.metrics import Recorder
 from headrace.pipelines.console import Mode, Progress, say
+from headrace.pipelines.passes import outputs as written
 from headrace.pipelines.rundir import Run
 
 # Libraries whose version can change the bytes of a pass.
@@ -37,7 +38,8 @@ class Pass:
 
     number: the field of a record that says of which unit it is ("run": there is one unit, number 0). unit: a
     record's name in the ledger. complete: whether the records of one unit are all of it. outputs: what its
-    outputs' paths begin with; other files there, which no live record names, are removed at the end.
+    outputs' paths begin with; other files there, which no live record names, are removed at the end. least:
+    what a record stands for that names no outputs, as those of older versions.
     """
 
     name: str
@@ -45,31 +47,37 @@ class Pass:
     unit: Callable[[ledger.Record], str]
     complete: Callable[[Records], bool] = bool
     outputs: tuple[str, ...] = ()
+    least: tuple[str, ...] = ()
+
+    @property
+    def folders(self) -> set[str]:
+        """Folders of the run that its outputs lie in."""
+        return {path.partition("/")[0] for path in self.outputs}
 
 
 def resume(
     run: Run, which: Pass, keys: Mapping[int, str], work: Work, *, sizes: Mapping[int, int], mode: Mode
 ) -> list[ledger.Record]:
-    """Run the units that have no record with their key; returns the records of all, in the order of `keys`.
+    """Run the units that have no record with their key, or not its outputs; returns the records of all, in
+    the order of `keys`.
 
     keys: pass key by number of the unit; sizes: stored bytes that each reads, for progress.
 
     Raises: BooksError where a unit has no complete record in the end; what `work` raises.
     """
-    records: dict[int, Records] = {number: {} for number in keys}
-    for unit, record in ledger.load(run.path, which.name).items():
-        number = record.get(which.number)
-        if number is not None and keys.get(number) == record["key"]:
-            records[number][unit] = record
+    stored = written.sizes(run.path, which.folders)
+    records = _standing(run, which, keys, stored, mode)
     todo = [number for number in keys if not which.complete(records[number])]
     if len(todo) < len(keys):
         say_skipped(mode, which.name, len(keys) - len(todo), len(keys))
-    metrics = Recorder()
+    metrics, snapshots = Recorder(), ledger.Snapshots(run.path, which.name)
     total = sum(sizes[number] for number in todo)
     with Progress(which.name, total, len(todo), mode if todo else "quiet") as bar:
         for record in work(todo, records) if todo else ():
             number = record[which.number]
             records[number][which.unit(record)] = record
+            run.written.update(output["path"] for output in record["outputs"])
+            snapshots.add(which.unit(record), record)
             whole = which.complete(records[number])
             _show(bar, metrics, record, sizes[number] if whole else 0, int(whole))
             metrics.units(which.name, len(keys) - len(todo) + bar.fragments, len(keys))
@@ -77,8 +85,32 @@ def resume(
         if not which.complete(records[number]):
             raise BooksError(f"pass {which.name}: unit {number} has parts that were not committed")
     live = {unit: records[number][unit] for number in keys for unit in sorted(records[number])}
-    _tidy(run, which, live)
+    _tidy(run, which, live, stored)
     return list(live.values())
+
+
+def _standing(
+    run: Run, which: Pass, keys: Mapping[int, str], stored: Mapping[str, int], mode: Mode
+) -> dict[int, Records]:
+    """Records with today's key whose outputs are there, by number of the unit; what fails is told.
+
+    stored: bytes by path of what lies in the pass's folders.
+    """
+    records: dict[int, Records] = {number: {} for number in keys}
+    held = ledger.read(run.path, which.name)
+    failed = [written.Wrong(path.removeprefix(f"{run.path}/"), "record") for path in held.damaged]
+    for unit, record in held.records.items():
+        number = record.get(which.number)
+        if number is None or keys.get(number) != record.get("key"):
+            continue
+        wrong = written.wrong(record["outputs"] or [{"path": path} for path in which.least], stored)
+        failed += wrong
+        if not wrong:
+            records[number][unit] = record
+    written.say_wrong(mode, which.name, [one for one in failed if one.path not in run.remade])
+    for one in failed:
+        run.remade.setdefault(one.path, one.what)
+    return records
 
 
 def tasks(
@@ -115,15 +147,15 @@ def _show(bar: Progress, metrics: Recorder, record: ledger.Record, size: int, un
     metrics.commit(bar.pass_name, **counts, bytes=entered, stages=record["stages"])
 
 
-def _tidy(run: Run, which: Pass, live: Mapping[str, ledger.Record]) -> None:
-    """Compact the ledger and remove outputs that no live record names."""
+def _tidy(run: Run, which: Pass, live: Mapping[str, ledger.Record], stored: Iterable[str]) -> None:
+    """Compact the ledger and remove outputs that no live record names, of those that lay there before."""
     ledger.compact(run.path, which.name, live)
     named = {o["path"] for r in live.values() for o in r["outputs"]}
-    for folder in sorted({p.split("/")[0] for p in which.outputs}):
-        for entry in storage.listing(storage.join(run.path, folder)):
-            relative = folder + entry.path.rpartition(f"/{folder}")[2]
-            if relative.startswith(which.outputs) and relative not in named:
-                storage.delete(entry.path)
+    if which.number == "run" and not named:  # of an older version: all that lies there may be its
+        return
+    for path in stored:
+        if path.startswith(which.outputs) and path not in named:
+            storage.delete(storage.join(run.path, path))
 
 
 def workers(run: Run) -> int:

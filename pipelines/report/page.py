@@ -52,6 +52,21 @@ JUDGED = {
     "pack": "rows that fit into no sequence",
     "gate": "personal data in what was packed",
 }
+# What is counted of each kind of change.
+CHANGED = {
+    "clean.controls": "control characters and terminal escapes removed",
+    "clean.empty_turns": "turns without content removed",
+    "clean.line_breaks": "messages whose line breaks were made one kind",
+    "clean.merged_turns": "turns joined to the one before, of the same role",
+    "clean.normalised": "messages brought into one Unicode form",
+    "clean.opening_turns": "turns before the first of a user removed",
+    "clean.repaired": "messages with mojibake, entities or ligatures repaired",
+    "clean.stripped": "characters of white space removed at the ends of messages",
+    "dedup.passages": "bytes of passages cut that another row keeps",
+    "pii.masked": "pieces of personal data replaced",
+    "tokenise.pieces": "samples of rows that were too long for one",
+    "tokenise.shortened": "rows of which a part is in no sample",
+}
 CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
 
 
@@ -78,6 +93,8 @@ def render(run_directory: str, stages: Sequence[str]) -> str:
         flow=_flow(run, stages),
         reasons=_reasons(run, stages),
         sources=_sources(run, stages),
+        changed=_changes(run),
+        uncounted=run.get("uncounted") or 0,
         lengths=_lengths(run),
         duplicates=_duplicates(run_directory, run, recipe),
         passages=_passages(run_directory, run),
@@ -89,6 +106,8 @@ def render(run_directory: str, stages: Sequence[str]) -> str:
         samples=comparison.samples(answers or {}),
         stages=_stages(run),
         run={k: run.get(k) for k in FACTS},
+        ended=_ended(run),
+        gates=_gates(run),
         recipe=recipe and recipe[:RECIPE],
         recipe_cut=max(0, len(recipe or "") - RECIPE),
     )
@@ -182,6 +201,21 @@ def _book(book: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
+def _ended(run: Run) -> dict[str, Any] | None:
+    """How the last command ended, where that was not well; `done`: all passes of `prepare` were."""
+    ended = run.get("ended")
+    if not isinstance(ended, dict) or not ended.get("code"):
+        return None
+    return {**ended, "done": "digest" in run}
+
+
+def _gates(run: Run) -> list[dict[str, Any]]:
+    """What the run was held against, what failed first."""
+    gates = run.get("gates") or {}
+    each = [{"name": name, "passed": gate["passed"], "words": gate["words"]} for name, gate in gates.items()]
+    return sorted(each, key=lambda gate: (gate["passed"], gate["name"]))
+
+
 def _passes(run: Run) -> list[dict[str, Any]]:
     books = {str(name): _book(book) for name, book in (run.get("passes") or {}).items()}
     return [{"name": name, **book} for name, book in books.items()]
@@ -232,6 +266,12 @@ def _reasons(run: Run, stages: Sequence[str]) -> list[dict[str, Any]]:
     return entries
 
 
+def _changes(run: Run) -> list[tuple[str, int, str]]:
+    """What was changed of rows: kind, how many, of what."""
+    changed = run.get("changed") or {}
+    return [(str(kind), int(n), CHANGED.get(str(kind), "")) for kind, n in sorted(changed.items())]
+
+
 def _sources(run: Run, stages: Sequence[str]) -> dict[str, Any]:
     """Books by source, the largest first, and their reasons."""
     books = [{"name": str(name), **_book(book)} for name, book in (run.get("sources") or {}).items()]
@@ -259,6 +299,8 @@ def _lengths(run: Run) -> dict[str, Any]:
 
 def _duplicates(run_directory: str, run: Run, recipe: str | None) -> dict[str, Any] | None:
     duplicates = run.get("duplicates")
+    if duplicates is None and (run.get("ended") or {}).get("code"):
+        return None  # what lies in duplicates/ is of an earlier start
     shown = {kind: pairs.pairs(run_directory, kind, count) for kind, count in PAIRS.items()}
     if not duplicates and not any(shown.values()):
         return None

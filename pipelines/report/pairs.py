@@ -92,7 +92,7 @@ def _listed(run: str, prefix: str) -> pa.Table | None:
     ]
     batches: list[pa.RecordBatch] = []
     for path in files:
-        with storage.open_input(path) as file:
+        with storage.intact(path), storage.open_input(path) as file:
             opened = pq.ParquetFile(file)
             if not set(COLUMNS) <= set(opened.schema_arrow.names):
                 continue  # of another version: examples are a courtesy, no reason to fail

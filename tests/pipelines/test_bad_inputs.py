@@ -322,16 +322,29 @@ def test_over_the_limit_the_run_stops_and_goes_on_where_it_is_raised(tmp_path: P
     write_jsonl(tmp_path / "in.jsonl", [x[:20] if n % 4 == 0 else x for n, x in enumerate(lines)])
     data = {**simple(tmp_path, tmp_path / "in.jsonl"), "fragment_size": "4KiB"}
     run = tmp_path / "run"
-    assert refused(tmp_path, data) == (
-        "source 'sums': 25 of 100 records (25.0%) could not be read (25 read.malformed_json), over "
-        f"quarantine.limit 5.0%. Each is listed in {run}/rejected; mend the source, or raise quarantine.limit"
+    said = refused(tmp_path, data).splitlines()
+    assert said[0] == (
+        "source 'sums': 25 of 100 records (25.0%) could not be used, over quarantine.limit 5.0%:"
     )
+    assert said[1].startswith("  25 read.malformed_json: ")
+    assert said[1].endswith(" (in in.jsonl)")
+    assert said[2].startswith("    in the source: `format:` ")
+    assert said[3].startswith(f"`headrace rejected {run} --source sums` shows them; ")
     rejected = [r for p in sorted((run / "rejected").iterdir()) for r in pq.read_table(p).to_pylist()]
     assert [r["place"] for r in rejected if r["error"]] == [
         r["place"] for r in sorted(rejected, key=lambda r: r["row_id"])
     ]
     assert len(rejected) == 25
-    assert not (run / "run.json").exists()
+    written = json.loads((run / "run.json").read_bytes())
+    assert written["ended"] == {
+        "command": "prepare",
+        "code": 2,
+        "gate": "quarantine.limit",
+        "words": "\n".join(said),
+    }
+    assert "digest" not in written
+    assert written["rows"]["quarantined"] == {"read.malformed_json": 25}
+    assert "quarantine.limit" in (run / "report.html").read_text()
     before = commits(run, "prepare")
     assert before
     found = prepare(tmp_path / "recipe.yaml", {**data, "quarantine": {"limit": 0.3}})

@@ -3,13 +3,14 @@
 import gzip
 import json
 import re
+from importlib.metadata import version
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
 import yaml
 
-from headrace.pipelines import recipe
+from headrace.pipelines import cli, recipe
 from tests.builders import Finished, balanced, commits, run_command
 
 pytestmark = pytest.mark.ray
@@ -207,3 +208,21 @@ def test_help_tells_the_exit_codes() -> None:
     code, out, _ = run_command(["--help"])
     assert code == 0
     assert "0 done, 1 fault, 2 user error, 3 gate failed" in " ".join(out.split())
+
+
+def test_version_and_short_help(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["--version"]) == 0
+    assert capsys.readouterr().out == f"headrace {version('headrace')}\n"
+    assert cli.main(["verify", "-h"]) == 0
+    assert "--deep" in capsys.readouterr().out
+
+
+def test_ctrl_c_says_that_the_same_command_goes_on(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def interrupted(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli, "_run_of", interrupted)
+    assert cli.main(["digest", "run"]) == 130
+    assert "interrupted: the same command goes on where it was" in capsys.readouterr().err

@@ -11,6 +11,10 @@ What, for each row that no stage has marked:
 5. The order is enforced (`alternation`): system first and only first, then user and assistant in turn;
    tool turns follow an assistant or a tool turn. Plain texts (role `text`) are left alone.
 
+What was done to a row stands in its column `changed`, by kind: messages whose `line_breaks` became ``\\n``,
+that were `repaired`, or `normalised`; characters that were `controls` or `stripped` from the ends; turns
+that were removed (`empty_turns`, `opening_turns`) or `merged_turns`.
+
 Chat templates refuse what breaks that order, or silently teach it. What cannot be mended is dropped:
 
 =========================  ==============================================================================
@@ -58,15 +62,17 @@ def apply(table: pa.Table, config: Config) -> pa.Table:
     ours = live[rows]
     if not ours.all():
         roles, rows, texts = roles.filter(pa.array(ours)), rows[ours], texts.filter(pa.array(ours))
-    texts, causes = _repair(config)(texts)
+    texts, causes, changes = _repair(config)(texts)
+    counts = {kind: _per_row(rows, of_texts, table.num_rows) for kind, of_texts in changes.items()}
     turns = Turns(rows, pc.index_in(roles, pa.array(schema.ROLES)).fill_null(-1).to_numpy(), texts)
-    turns, reasons = _order(turns, config, table.num_rows)
+    turns, reasons, moved = _order(turns, config, table.num_rows)
     failed: list[str | None] = [None] * table.num_rows
     for message, cause in causes.items():
         failed[rows[message]] = cause
     settled = live & (reasons == 0) & np.array([cause is None for cause in failed], np.bool_)
     messages = _messages(table, turns, settled)
     table = quarantine(table, failed, "clean.error")
+    table = schema.changed(table, NAME, {k: np.where(settled, n, 0) for k, n in {**counts, **moved}.items()})
     names = pa.array([None if reason == "" else f"clean.{reason}" for reason in REASONS], pa.string())
     return schema.mark(schema.replace_messages(table, messages), "drop", names.take(pa.array(reasons)))
 
@@ -84,20 +90,37 @@ def _repair(config: Config) -> Repair:
     )
 
 
-def _order(came: Turns, config: Config, n_rows: int) -> tuple[Turns, NDArray[np.int8]]:
-    """Turns after removing and merging, and for each row an index into `REASONS` (``int8[n_rows]``)."""
+def _per_row(rows: NDArray[np.int64], counts: NDArray[np.int64] | None, n_rows: int) -> NDArray[np.int64]:
+    """Sum of counts, or number of turns, of each row: ``int64[M], int64[M] -> int64[n_rows]``."""
+    if counts is not None and not counts.any():
+        return np.zeros(n_rows, np.int64)
+    return np.bincount(rows, counts, n_rows).astype(np.int64)
+
+
+def _order(
+    came: Turns, config: Config, n_rows: int
+) -> tuple[Turns, NDArray[np.int8], dict[str, NDArray[np.int64]]]:
+    """Turns after removing and merging, for each row an index into `REASONS` (``int8[n_rows]``), and how many
+    turns went how (``int64[n_rows]``).
+    """
     enforce = config.alternation == "enforce"
     remove = enforce and config.opening == "remove"
-    kept = came.keep(came.filled()) if config.drop_empty else came
-    kept = opened(kept) if remove else kept
+    filled = came.keep(came.filled()) if config.drop_empty else came
+    kept = opened(filled) if remove else filled
     turns = join(kept, config.separator) if config.merge else kept
+    steps = {"empty_turns": (came, filled), "opening_turns": (filled, kept), "merged_turns": (kept, turns)}
+    moved = {
+        kind: _per_row(before.rows, None, n_rows) - _per_row(after.rows, None, n_rows)
+        for kind, (before, after) in steps.items()
+        if len(after.rows) < len(before.rows)
+    }
     if turns is not kept and not (config.separator == "\n" and config.drop_empty):
         # New neighbours on one line may look broken, an empty first turn leaves a blank line.
-        turns = Turns(turns.rows, turns.roles, _repair(config)(turns.texts)[0])
+        turns = Turns(turns.rows, turns.roles, _repair(config)(turns.texts).texts)
     reasons = judge_content(came, n_rows, needs_answer=config.drop_empty)
     if enforce:
         reasons = np.where(reasons > 0, reasons, judge_order(turns, n_rows, needs_user=remove))
-    return turns, reasons
+    return turns, reasons, moved
 
 
 def _messages(table: pa.Table, turns: Turns, settled: NDArray[np.bool_]) -> pa.Array:

@@ -24,6 +24,7 @@ Source: https://ftfy.readthedocs.io
 
 import functools
 import re
+from typing import NamedTuple
 
 import ftfy
 import numpy as np
@@ -37,6 +38,10 @@ from headrace.kernels.arrow import one_span
 from headrace.kernels.textstats import byte_classes
 from headrace.pipelines import arrays
 
+# What is counted of a text: characters that went, or else 1 where the step changed it.
+CHARACTERS = ("controls", "stripped")
+CHANGES = ("line_breaks", *CHARACTERS, "repaired", "normalised")
+Changes = dict[str, NDArray[np.int64]]  # by kind, int64[N]
 ROUNDS = 10  # texts settle after one or two; one that does not is set aside
 CONTROL, RETURN, AMPERSAND, WIDE = (np.uint64(1 << bit) for bit in range(4))
 
@@ -95,6 +100,31 @@ def _suspects(entities: bool, ligatures: bool, widths: bool, quotes: bool) -> st
     return pattern
 
 
+class Repaired(NamedTuple):
+    """Texts, ``large_string[N]``; by index why some could not be repaired; what was changed of each."""
+
+    texts: pa.Array
+    failures: dict[int, str]
+    changes: Changes
+
+
+def _counted(kind: str, before: pa.Array, after: pa.Array, counts: Changes) -> pa.Array:
+    """`after`, once what makes it another than `before` is added to `counts`."""
+    if after is before:
+        return after
+    changed = pc.not_equal(before, after).to_numpy(zero_copy_only=False)
+    if changed.any():
+        number = changed.astype(np.int64)
+        if kind in CHARACTERS:
+            mask = pa.array(changed)
+            lengths = [pc.utf8_length(texts.filter(mask)).to_numpy() for texts in (before, after)]
+            number[changed] = lengths[0] - lengths[1]
+            counts[kind] = counts.get(kind, 0) + number
+        else:
+            counts[kind] = counts.get(kind, 0) | number
+    return after
+
+
 class Repair:
     """The steps, as configured; see `stage.Config` for what each switch means."""
 
@@ -126,24 +156,30 @@ class Repair:
         self.form = form
         self.strip = strip
 
-    def __call__(self, texts: pa.Array) -> tuple[pa.Array, dict[int, str]]:
-        """Repaired ``large_string[N]`` (null becomes empty) and, by index, why a text could not be.
+    def __call__(self, texts: pa.Array) -> Repaired:
+        """Repaired texts (null becomes empty), by index why a text could not be, and what was changed.
 
         A text that could not be repaired is given back as it is.
         """
         texts = texts.fill_null("") if texts.null_count else texts
         failures: dict[int, str] = {}
+        changes = {kind: np.zeros(len(texts), np.int64) for kind in CHANGES}
         pending = np.flatnonzero(self._dirty(texts))
         for _ in range(ROUNDS):
             if not len(pending):
-                return texts, failures
+                return Repaired(texts, failures, changes)
             before = texts.take(pa.array(pending))
-            after, failed = self._once(before)
+            after, failed, counts = self._once(before)
+            for kind, counted in counts.items():
+                if kind in CHARACTERS:
+                    changes[kind][pending] += counted
+                else:  # a text that two rounds work on was changed once
+                    changes[kind][pending] |= counted
             failures |= {int(pending[at]): cause for at, cause in failed.items()}
             changed = pc.not_equal(after, before).to_numpy(zero_copy_only=False)
             pending = pending[changed]
             texts = arrays.put(texts, pending, after.filter(pa.array(changed)))
-        return texts, failures | {int(at): "does not settle" for at in pending}
+        return Repaired(texts, failures | {int(at): "does not settle" for at in pending}, changes)
 
     def _dirty(self, texts: pa.Array) -> NDArray[np.bool_]:
         """Which texts any step could change: ``bool[N]``."""
@@ -158,22 +194,30 @@ class Repair:
             dirty[filled] |= blank[span.data[at]] | blank[span.data[last]]
         return dirty
 
-    def _once(self, texts: pa.Array) -> tuple[pa.Array, dict[int, str]]:
+    def _once(self, texts: pa.Array) -> tuple[pa.Array, dict[int, str], Changes]:
         flags = np.bitwise_or.reduce(byte_classes(texts, _table()), initial=np.uint64(0))
         failures: dict[int, str] = {}
+        counts: Changes = {}
+
+        def replaced(kind: str, pattern: str, by: str) -> pa.Array:
+            return _counted(
+                kind, texts, pc.replace_substring_regex(texts, pattern=pattern, replacement=by), counts
+            )
+
         if flags & RETURN and self.controls:
-            texts = pc.replace_substring_regex(texts, pattern=RETURNS, replacement="\n")
+            texts = replaced("line_breaks", RETURNS, "\n")
         if flags & CONTROL and self.controls:
-            texts = pc.replace_substring_regex(texts, pattern=ESCAPES, replacement="")
+            texts = replaced("controls", ESCAPES, "")
         if flags & (AMPERSAND | WIDE) and self.suspects:
-            texts, failures = self._ftfy(texts)
+            repaired, failures = self._ftfy(texts)
+            texts = _counted("repaired", texts, repaired, counts)
             flags |= WIDE  # an entity may stand for anything
         if flags & (CONTROL | WIDE) and self.controls:
-            texts = pc.replace_substring_regex(texts, pattern=BREAKS, replacement="\n")
-            texts = pc.replace_substring_regex(texts, pattern=CONTROLS, replacement="")
+            texts = replaced("line_breaks", BREAKS, "\n")
+            texts = replaced("controls", CONTROLS, "")
         if flags & WIDE and self.form:
-            texts = pc.utf8_normalize(texts, form=self.form)
-        return self._stripped(texts), failures
+            texts = _counted("normalised", texts, pc.utf8_normalize(texts, form=self.form), counts)
+        return _counted("stripped", texts, self._stripped(texts), counts), failures, counts
 
     def _ftfy(self, texts: pa.Array) -> tuple[pa.Array, dict[int, str]]:
         found = pc.match_substring_regex(texts, pattern=self.suspects).to_numpy(zero_copy_only=False)

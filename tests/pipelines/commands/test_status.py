@@ -21,7 +21,7 @@ def begin(path: Path, fragments: int) -> None:
     text = f"headrace: 1\noutput: {path}\nsources: [{{name: a, path: b}}]\n"
     storage.put(str(path / "recipe.yaml"), text.encode())
     one = Range("a", "a", 10, "0")
-    ledger.claim(str(path), [], [Fragment("a", "ranges", (one,), bucket=n) for n in range(fragments)])
+    ledger.claim(str(path), {}, [Fragment("a", "ranges", (one,), bucket=n) for n in range(fragments)])
 
 
 def commit(path: Path, ordinal: int, part: int, *, last: bool) -> None:

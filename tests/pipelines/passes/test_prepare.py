@@ -229,6 +229,7 @@ def test_a_run_whose_books_do_not_balance_fails(finished: Finished, tmp_path: Pa
     record = json.loads(path.read_bytes())
     record["books"]["in"] -= 1
     record["books"]["kept"] -= 1
+    del record["seal"]  # of an older version: one with a seal would be seen to be changed, and done again
     path.write_bytes(ledger.dumps(record))
     code, _, err = run_command(
         ["prepare", save_recipe(tmp_path / "recipe.yaml", messy_recipe(finished.inputs, run))]

@@ -1,0 +1,316 @@
+"""What `headrace verify` tells: whether what a run says that it has is what is stored.
+
+Looked at, and named where it does not stand: the ledger's own objects; every output by size and hash; the
+books against the rows in the files, of each part, of each window and of the run; packed rows against the
+rows that were kept; the digest; the rows that stand for removed ones; checkpoints. With `deep`, removed rows
+are measured again, text against text. Nothing is written, but that `remove` takes away what is damaged.
+
+Cost: every file of the run is read once (`deep`: those of `prepared/` again), in tasks where they are large.
+"""
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
+
+import numpy as np
+import xxhash
+
+from headrace.cluster import here, ledger, storage
+from headrace.cluster.errors import GateError, LedgerError, OutputError
+from headrace.pipelines import books, recipe
+from headrace.pipelines.commands import verify_tasks as tasks
+from headrace.pipelines.commands.verify_tasks import Finding
+from headrace.pipelines.console import Line
+from headrace.pipelines.passes import dedup as dedup_pass
+from headrace.pipelines.passes import outputs, parts, pii_audit, summary
+from headrace.pipelines.passes import pack as pack_pass
+from headrace.pipelines.passes import prepare as prepare_pass
+from headrace.pipelines.recipe import Recipe
+from headrace.pipelines.schema import SPLITS
+
+PASSES = (prepare_pass.PASS, dedup_pass.DEDUP, dedup_pass.PASSAGES, pack_pass.PASS)
+CHECKS = ("ledger", "files", "books", "packed", "removals", "digest", "summary", "training")
+REMOVED = "duplicates/removed.parquet"
+ANEW = "`headrace prepare` on the recipe writes it anew"
+# What is written at the end, and what raises ValueError where it is not whole.
+WRITTEN: dict[str, Callable[[str], Any]] = {
+    pii_audit.FILE: json.loads,
+    "report.html": lambda text: text.rindex("</html>"),
+}
+PAIRS = 4096  # removed rows that one task measures
+Records = dict[str, dict[str, ledger.Record]]  # by pass and unit
+
+
+@dataclass
+class Report:
+    """What a look at a run gives."""
+
+    findings: list[Finding] = field(default_factory=list)
+    notes: dict[str, str] = field(default_factory=dict)  # what was looked at, by check
+
+    def fail(self, check: str, path: str, text: str) -> None:
+        """Take note of something that does not stand."""
+        self.findings.append(Finding(check, path, text))
+
+
+def lines(run: str, *, deep: bool = False, remove: bool = False) -> Iterator[Line]:
+    """One line a check that stands, and one for everything that does not; at the end, what to do.
+
+    Raises: GateError where something does not stand; OutputError where `run` is no run; StorageError.
+    """
+    report = look(run, deep=deep)
+    for check in CHECKS:
+        failed = [f for f in report.findings if f.check == check]
+        for one in failed:
+            yield Line(f"{check}: {one.text}", {"check": check, "stands": False, "path": one.path})
+        if not failed and check in report.notes:
+            yield Line(f"{check}: {report.notes[check]}", {"check": check, "stands": True})
+    if not report.findings:
+        return
+    bad = sorted({f.path for f in report.findings if f.check == "files"})
+    if remove:
+        for path in bad:
+            storage.delete(storage.join(run, path))
+        how = f"{len(bad)} damaged files were removed: `headrace prepare` on its recipe makes them again"
+    else:
+        how = (
+            "Remove the files that are named under `files` (`headrace verify RUN --remove` does), then "
+            "`headrace prepare` on its recipe makes again, with the same bytes, what does not stand"
+        )
+    raise GateError(f"{len(report.findings)} things that {run} says do not stand. {how}")
+
+
+def look(run: str, *, deep: bool) -> Report:
+    """Look at everything. Raises: OutputError, StorageError."""
+    settings = _recipe(run)
+    report = Report()
+    records = _ledger(run, report)
+    stored = outputs.sizes(run, {folder for which in PASSES for folder in which.folders})
+    _listed(records, stored, report)
+    cut = _windows(run, settings, records, report)
+    each = partial(here.each, size=sum(stored.values()))
+    rest = [o for name in ("dedup", "passages") for r in records[name].values() for o in r["outputs"]]
+    sums = each(partial(tasks.sums, run=run), rest, name="checksums")
+    report.findings += [f for f in sums if f is not None]
+    readable = REMOVED in stored and not any(f.path == REMOVED for f in report.findings)
+    windows = [
+        tasks.Window(
+            w.unit, tuple(records["prepare"][u] for u in w.units), records["pack"].get(w.unit), readable
+        )
+        for w in cut
+    ]
+    seen = list(each(partial(tasks.window, run=run), windows, name="verify"))
+    hashes = {path: rows for one in seen for path, rows in one.hashes.items()}
+    report.findings += [f for one in seen for f in one.findings]
+    _files_note(seen, len(rest), records, report)
+    _books(run, records, windows, report)
+    _digest(run, records, hashes, report)
+    if readable:
+        _removals(run, settings, each, report, deep=deep)
+    _training(run, report)
+    return report
+
+
+def _recipe(run: str) -> Recipe:
+    number, settings = recipe.kept(run)
+    if number is None:
+        raise OutputError(f"{run!r} is not a run directory: it has no recipe.yaml of headrace")
+    if settings is None:
+        raise OutputError(f"{run!r} was written by another version of headrace (format {number})")
+    return settings
+
+
+def _ledger(run: str, report: Report) -> Records:
+    """The records of every pass; objects of the ledger that are damaged are told."""
+    records, count = {}, 0
+    for name in (*(which.name for which in PASSES), parts.GATE):
+        held = ledger.read(run, name)
+        records[name], count = held.records, count + len(held.records)
+        for path in held.damaged:
+            what = "its unit is done again by the next start"
+            report.fail("ledger", path, f"{path} is damaged; {what}, nothing has to be removed")
+    try:
+        count += len(ledger.plans(run))
+    except LedgerError as error:
+        report.fail("ledger", storage.join(run, ledger.FOLDER, "plan"), str(error))
+    report.notes["ledger"] = f"{count:,} records can be read"
+    return records
+
+
+def _listed(records: Records, stored: Mapping[str, int], report: Report) -> None:
+    """Existence and size of all outputs, and files that no record names."""
+    for which in PASSES:
+        named = set()
+        for record in records[which.name].values():
+            written = record["outputs"] or [{"path": path} for path in which.least]
+            named |= {o["path"] for o in written}
+            for path, what in outputs.wrong(written, stored):
+                report.fail("files", path, f"{path} {outputs.WORDS[what]}")
+        # Of an older version's pass 2, all that lies there may be its.
+        silent = which.number == "run" and not any(r["outputs"] for r in records[which.name].values())
+        for path in sorted(stored) if not silent else ():
+            if path.startswith(which.outputs) and path not in named:
+                report.fail("files", path, f"{path} is named by no commit record")
+
+
+def _windows(run: str, settings: Recipe, records: Records, report: Report) -> list[parts.Window]:
+    try:
+        plans = ledger.plans(run)
+    except LedgerError:
+        return []
+    epochs = {f.ordinal: n for n, plan in enumerate(plans.values()) for f in plan}
+    known = [r for r in records["prepare"].values() if r["ordinal"] in epochs]
+    for record in records["prepare"].values():
+        if record["ordinal"] not in epochs:
+            path = record["outputs"][0]["path"]
+            report.fail("ledger", path, f"{path}: no plan says which input it was made of")
+    return parts.windows(known, epochs, settings.pack.window)
+
+
+def _files_note(seen: Sequence[tasks.Seen], rest: int, records: Records, report: Report) -> None:
+    count, unsummed = sum(s.files for s in seen) + rest, sum(s.unsummed for s in seen)
+    note = f"{count:,} outputs hold the bytes that were written"
+    if unsummed:
+        note += f"; {unsummed:,} have no hash in their records, there rows alone were counted"
+    nameless = [
+        which.name
+        for which in PASSES
+        if which.number == "run" and any(not r["outputs"] for r in records[which.name].values())
+    ]
+    if nameless:
+        note += (
+            f"; records of {', '.join(nameless)} are of an older version and have no hashes: of those "
+            "files it was only seen that they are there"
+        )
+    report.notes["files"] = note
+
+
+def _books(run: str, records: Records, windows: Sequence[tasks.Window], report: Report) -> None:
+    """Books of every record, from pass to pass, and of run.json."""
+    for name in ("prepare", "pack"):
+        for unit, record in records[name].items():
+            book = record["books"]
+            out = book["kept"] + sum(book["dropped"].values()) + sum(book["quarantined"].values())
+            if book["in"] != out:
+                path = f"{ledger.FOLDER}/{name}/{unit}.json"
+                report.fail("books", path, f"{path}: {book['in']:,} records came in, {out:,} went out")
+    if records["pack"] and not records["dedup"]:
+        path = f"{ledger.FOLDER}/dedup/all.json"
+        report.fail("ledger", path, f"{path} is gone; `headrace prepare` decides duplicates again")
+    waiting = [w.unit for w in windows if w.packed is None]
+    first = books.total(r["books"] for r in records["prepare"].values())
+    if waiting:
+        report.notes["packed"] = f"{len(waiting):,} of {len(windows):,} windows are not packed yet"
+    else:
+        report.notes["packed"] = f"every row that was kept is packed once, in {len(windows):,} windows"
+        last = books.total(r["books"] for r in records["pack"].values())
+        if windows and last["in"] != first["kept"]:
+            text = f"pass 1 kept {first['kept']:,} records, pass 3 took in {last['in']:,}"
+            report.fail("books", f"{ledger.FOLDER}/pack", text)
+        _summary(run, first, last, windows, report)
+    report.notes["books"] = f"{first['in']:,} records in, and the rows in the files are those of the books"
+
+
+def _summary(
+    run: str, first: books.Books, last: books.Books, windows: Sequence[tasks.Window], report: Report
+) -> None:
+    """What run.json says, against the ledger."""
+    try:
+        said = summary.read(run)
+    except Exception as error:  # noqa: BLE001 - whatever it holds instead of a run
+        report.fail(
+            "summary",
+            "run.json",
+            f"run.json cannot be read ({type(error).__name__}); {ANEW}",
+        )
+        return
+    if "digest" not in said:
+        if said or not windows:
+            report.notes["summary"] = "run.json is not written to its end yet"
+        else:
+            report.fail("summary", "run.json", f"run.json is gone; {ANEW}")
+        return
+    whole = {**books.total([first, last]), "in": first["in"], "kept": last["kept"]}
+    if said.get("rows") != whole:
+        text = "run.json has other books than the ledger: `headrace prepare` on the recipe writes it anew"
+        report.fail("summary", "run.json", text)
+    for file, check_whole in WRITTEN.items():
+        try:
+            check_whole(storage.read_bytes(storage.join(run, file)).decode())
+        except FileNotFoundError:
+            if file != pii_audit.FILE or said["pii_coverage"]["names"] != "off":
+                report.fail("summary", file, f"{file} is gone; {ANEW}")
+        except ValueError:
+            report.fail("summary", file, f"{file} is damaged; {ANEW}")
+    report.notes["summary"] = "run.json has the books of the ledger; pii.json and report are there"
+
+
+def _digest(run: str, records: Records, hashes: Mapping[str, bytes], report: Report) -> None:
+    """The digest of run.json, against what is packed."""
+    try:
+        said = json.loads(storage.read_bytes(storage.join(run, "run.json"))).get("digest")
+    except (FileNotFoundError, ValueError, AttributeError):
+        return
+    shards = [o for r in records["pack"].values() for o in r["outputs"] if "split" in o]
+    if said is None or any(o["path"] not in hashes for o in shards):
+        return  # told above
+    whole = xxhash.xxh3_128()
+    for side in SPLITS:
+        mine = sorted(o["path"] for o in shards if o["split"] == side)
+        for number, path in enumerate(mine):
+            whole.update(hashes[path] if number else side.encode() + hashes[path])
+    if whole.hexdigest() != said:
+        report.fail("digest", "run.json", f"packed/ has the digest {whole.hexdigest()}, run.json says {said}")
+    report.notes["digest"] = f"packed/ has the digest that run.json says, {said}"
+
+
+def _removals(run: str, settings: Recipe, each: tasks.Each, report: Report, *, deep: bool) -> None:
+    """Every removed row has one that stays and stands for it; with `deep`, so alike as was said."""
+    path = REMOVED
+    table = storage.read_table(storage.join(run, path), [*tasks.REMOVED, "run"]).combine_chunks()
+    own = table.filter(table["run"].is_null())
+    gone = np.intersect1d(own["kept"].to_numpy(), table["removed"].to_numpy())
+    if len(gone):
+        report.fail(
+            "removals", path, f"{path}: {len(gone):,} rows stand for others and are removed themselves"
+        )
+    note = f"each of {table.num_rows:,} removed rows has a row that stands for it and stays"
+    if deep:
+        pairs = own.select(tasks.REMOVED).sort_by([("kept", "ascending")]).to_pylist()
+        chunks = [pairs[at : at + PAIRS] for at in range(0, len(pairs), PAIRS)]
+        measure = partial(
+            tasks.removals,
+            run=run,
+            min_features=settings.dedup.min_features,
+            ngram=settings.fingerprint.ngram,
+        )
+        report.findings += [f for found in each(measure, chunks, name="removals") for f in found]
+        note += ", as like as was said"
+        if table.num_rows > own.num_rows:
+            note += (
+                f"; {table.num_rows - own.num_rows:,} stand for rows of earlier runs and were not measured"
+            )
+    report.notes["removals"] = note
+
+
+def _training(run: str, report: Report) -> None:
+    """Checkpoints, against what their markers say."""
+    entries = storage.listing(storage.join(run, "checkpoints"))
+    folders = sorted({e.path.rsplit("/", 2)[-2] for e in entries if e.path.endswith("/checkpoint.json")})
+    if not folders:
+        return
+    from headrace.pipelines.train import checkpoints  # PyTorch
+
+    for folder in folders:
+        record: dict[str, Any] | None = checkpoints.read(run, folder)
+        good = record is not None and all(
+            outputs.checksum(checkpoints.path(run, folder, file)) == about["xxh3"]
+            for file, about in record["files"].items()
+        )
+        if not good:
+            path = f"{checkpoints.FOLDER}/{folder}"
+            text = f"{path} is not what its {checkpoints.MARKER} says: remove it, and run `headrace train`"
+            report.fail("training", path, text)
+    report.notes["training"] = f"{len(folders)} checkpoints are what their markers say"

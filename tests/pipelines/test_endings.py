@@ -1,0 +1,145 @@
+"""Every end leaves run.json and a report that say how it was: gates passed or failed, with words."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from headrace.cluster.errors import GateError
+from headrace.pipelines import flow, recipe
+from headrace.pipelines.evaluate import run as evaluation
+from tests.builders import recipe_of, run_command, save_recipe, story, sums, write_jsonl
+
+pytestmark = pytest.mark.ray
+
+
+def chats(count: int, bad: Callable[[int], bool]) -> list[dict[str, Any]]:
+    """Conversations, of which some begin with an assistant's turn."""
+    turns = [("user", "what is asked"), ("assistant", "what is said")]
+    return [
+        {
+            "messages": [
+                {"role": role, "content": f"{text} {story(n, 20)}"}
+                for role, text in (turns[::-1] if bad(n) else turns)
+            ]
+        }
+        for n in range(count)
+    ]
+
+
+@pytest.fixture
+def refusing(tmp_path: Path) -> str:
+    """A model whose chat template refuses a conversation that an assistant begins."""
+    import shutil
+
+    import headrace.pipelines.stages.tokenise.tokenizer as own
+
+    folder = tmp_path / "model"
+    shutil.copytree(Path(own.__file__).parent / "assets/tokenizer", folder)
+    template = folder / "chat_template.jinja"
+    guard = "{% if messages[0]['role'] == 'assistant' %}{{ raise_exception('no') }}{% endif %}"
+    template.write_text(guard + template.read_text())
+    return str(folder)
+
+
+def ended(run: Path) -> dict[str, Any]:
+    """run.json's `ended`."""
+    written: dict[str, Any] = json.loads((run / "run.json").read_bytes())
+    return dict(written["ended"])
+
+
+def test_the_limit_holds_for_what_pass_3_quarantines(ray_local: None, tmp_path: Path, refusing: str) -> None:
+    write_jsonl(tmp_path / "in.jsonl", chats(60, lambda n: n % 3 == 0))
+    keep = {"alternation": "keep", "opening": "keep"}
+    data = recipe_of(tmp_path / "run", tmp_path / "in.jsonl", "chats", model=refusing, clean=keep)
+    command = ["prepare", save_recipe(tmp_path / "recipe.yaml", data)]
+    code, _, err = run_command(command)
+    assert code == 2
+    assert "source 'chats': 20 of 60 records (33.3%) could not be used, over quarantine.limit 5.0%" in err
+    assert "20 tokenise.error: " in err
+    assert "in in.jsonl" in err
+    assert "chat template refuses" in err
+    told = ended(tmp_path / "run")
+    assert (told["code"], told["gate"]) == (2, "quarantine.limit")
+    written = json.loads((tmp_path / "run/run.json").read_bytes())
+    assert written["rows"]["quarantined"] == {"tokenise.error": 20}
+    assert written["gates"] == {"quarantine.limit": {"passed": False, "words": told["words"]}}
+    assert "digest" not in written
+    page = (tmp_path / "run/report.html").read_text()
+    assert "A gate failed: <code>quarantine.limit</code>" in page
+    assert "the run was stopped before it was done" in page
+    assert run_command(["train", command[1]])[0] == 2
+    code, _, err = run_command([*command, "quarantine.limit=0.5"])
+    assert (code, err) == (0, "")
+    assert ended(tmp_path / "run") == {"command": "prepare", "code": 0, "gate": None, "words": ""}
+    assert "A gate failed" not in (tmp_path / "run/report.html").read_text()
+
+
+def test_an_alarm_that_stops_leaves_a_report(ray_local: None, tmp_path: Path) -> None:
+    write_jsonl(tmp_path / "in.jsonl", [*sums(30), *sums(30)])
+    data = recipe_of(tmp_path / "run", tmp_path / "in.jsonl", dedup={"alarm": 0.1, "on_alarm": "stop"})
+    assert run_command(["prepare", save_recipe(tmp_path / "recipe.yaml", data)])[0] == 3
+    told = ended(tmp_path / "run")
+    assert (told["code"], told["gate"]) == (3, "dedup.alarm")
+    page = (tmp_path / "run/report.html").read_text()
+    assert "A gate failed: <code>dedup.alarm</code>" in page
+    assert "Removed rows beside the rows that stand for them" in page
+
+
+def test_a_run_that_keeps_nothing_leaves_a_report(ray_local: None, tmp_path: Path) -> None:
+    write_jsonl(tmp_path / "in.jsonl", [{"question": "?", "answer": ""} for _ in range(4)])
+    data = recipe_of(tmp_path / "run", tmp_path / "in.jsonl")
+    code, _, err = run_command(["prepare", save_recipe(tmp_path / "recipe.yaml", data)])
+    assert code == 2
+    assert "headrace rejected" in err
+    told = ended(tmp_path / "run")
+    assert (told["code"], told["gate"]) == (2, "kept")
+    assert json.loads((tmp_path / "run/run.json").read_bytes())["gates"]["kept"]["passed"] is False
+    assert (tmp_path / "run/report.html").exists()
+
+
+def test_personal_data_in_the_shards_is_told_everywhere(
+    ray_local: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from headrace.pipelines.passes import gate
+
+    def leaks(run: Any, seen: Any, mode: Any) -> None:
+        raise GateError("gate: PII in the packed shards: 1 EMAIL_ADDRESS").at("pii.gate")
+
+    monkeypatch.setattr(gate, "judge", leaks)
+    write_jsonl(tmp_path / "in.jsonl", sums(30))
+    data = recipe_of(tmp_path / "run", tmp_path / "in.jsonl")
+    assert run_command(["prepare", save_recipe(tmp_path / "recipe.yaml", data)])[0] == 3
+    assert ended(tmp_path / "run")["gate"] == "pii.gate"
+    assert "A gate failed: <code>pii.gate</code>" in (tmp_path / "run/report.html").read_text()
+
+
+def test_a_gate_of_evaluation_stands_in_run_json_and_report(
+    ray_local: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_jsonl(tmp_path / "in.jsonl", sums(30))
+    gate = {"metric": "loss", "improvement": 0.1}
+    data = recipe_of(tmp_path / "run", tmp_path / "in.jsonl", model="nowhere", evaluate={"gate": gate})
+    prepared = {**data, "model": None}
+    assert run_command(["prepare", save_recipe(tmp_path / "recipe.yaml", prepared)])[0] == 0
+    better = {"base": 2.0, "tuned": 1.95, "interval": [-0.06, -0.04], "verdict": "better", "n": 30}
+    loaded = recipe.validate(data, "recipe.yaml")
+
+    def fails(*_: Any, **__: Any) -> Any:
+        raise GateError("evaluate.gate: loss went from 2 to 1.95; asked for: better by at least 0.1")
+
+    monkeypatch.setattr(evaluation, "run", fails)
+    monkeypatch.setattr(evaluation, "scores", lambda path: {"loss": better})
+    with pytest.raises(GateError):
+        flow.evaluate(loaded, "quiet")
+    written = json.loads((tmp_path / "run/run.json").read_bytes())
+    assert written["gates"]["evaluate.gate"]["passed"] is False
+    assert written["ended"]["gate"] == "evaluate.gate"
+    assert "A gate failed: <code>evaluate.gate</code>" in (tmp_path / "run/report.html").read_text()
+    monkeypatch.setattr(evaluation, "run", lambda *_, **__: {"loss": better})
+    assert flow.evaluate(loaded, "quiet")["gates"]["evaluate.gate"] == {"passed": True, "words": ""}
+    page = (tmp_path / "run/report.html").read_text()
+    assert "A gate failed" not in page
+    assert '<code>evaluate.gate</code> <span class="good">passed</span>' in page
