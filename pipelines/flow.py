@@ -20,6 +20,7 @@ from headrace.cluster.errors import (
 )
 from headrace.pipelines import rundir
 from headrace.pipelines.console import Mode, say
+from headrace.pipelines.evaluate import standing
 from headrace.pipelines.recipe import Recipe
 from headrace.pipelines.schema import SPLITS
 from headrace.pipelines.stages.pii import coverage as pii_coverage
@@ -193,6 +194,7 @@ def _trained(recipe: Recipe, model: str, mode: Mode) -> dict[str, Any]:
         seed=recipe.seed,
         weights=weights,
         sources=sources_of,
+        packed=standing.digests(summary.read(recipe.output)),
         progress=lambda text, fields: say(mode, "progress", text, **fields),
     )
     return summary.write(recipe.output, {"train": result})
@@ -215,7 +217,13 @@ def _evaluated(recipe: Recipe, mode: Mode) -> dict[str, Any]:
     say(mode, "evaluating", f"evaluate: base beside tuned on {recipe.evaluate.split}")
     failed: GateError | None = None
     try:
-        result = evaluation.run(recipe.output, _model(recipe), recipe.evaluate, seed=recipe.seed)
+        result = evaluation.run(
+            recipe.output,
+            _model(recipe),
+            recipe.evaluate,
+            seed=recipe.seed,
+            packed=standing.digests(summary.read(recipe.output)),
+        )
     except GateError as error:
         failed, result = error.at(EVALUATED), evaluation.scores(recipe.output)
     gates = summary.gates(recipe.output)
@@ -256,6 +264,17 @@ def report(recipe: Recipe, mode: Mode) -> str:
 
 
 def _report(run: str, mode: Mode) -> str:
+    """Look at what still stands, and show that."""
+    from headrace.pipelines.passes import summary
+
+    said = standing.sections(run, summary.read(run))
+    gates = summary.gates(run)
+    if "evaluate" in said["stale"]:
+        gates.pop(EVALUATED, None)
+    summary.write(run, {**said, "gates": gates})
+    for name, why in said["stale"].items():
+        what = "the adapter" if name == "train" else "the evaluation"
+        say(mode, "warning", f"stale: {what} {why}", stale=name)
     path = here.once(partial(_built, run), name="report")
     say(mode, "report", f"report: {path}", path=path)
     return path

@@ -6,6 +6,7 @@ from headrace.cluster import ledger, storage
 from headrace.cluster.errors import OutputError
 from headrace.pipelines import books, recipe
 from headrace.pipelines.console import Line
+from headrace.pipelines.evaluate import standing
 from headrace.pipelines.passes import parts
 
 
@@ -32,13 +33,14 @@ def status(path: str) -> list[Line]:
         _dedup(ledger.load(path, parts.DEDUP).get("all")),
         _line(parts.PACK, f"{len(windows)} windows", done=len(windows)),
     ]
-    steps = {e.path.split("/checkpoints/")[1].split("/")[0] for e in _below(path, "checkpoints")}
-    saved = sorted(s for s in steps if s.startswith("step-"))
+    markers = [e.path for e in _below(path, "checkpoints") if e.path.endswith("/checkpoint.json")]
+    saved = sorted({m.rsplit("/", 2)[-2] for m in markers if "/step-" in m})
     lines.append(
         _line("train", f"{len(saved)} checkpoints" + (f", newest {saved[-1]}" if saved else ""), saved=saved)
     )
-    lines += [_file(path, name) for name in ("adapter", "evaluation", "run.json", "report.html")]
-    return lines
+    stale = standing.of_run(path)
+    lines += [_file(path, "adapter", stale.get("train")), _file(path, "evaluation", stale.get("evaluate"))]
+    return [*lines, _file(path, "run.json"), _file(path, "report.html")]
 
 
 def _line(name: str, text: str, **fields: Any) -> Line:
@@ -57,6 +59,8 @@ def _below(path: str, folder: str) -> list[storage.Entry]:
     return storage.listing(storage.join(path, folder))
 
 
-def _file(path: str, name: str) -> Line:
+def _file(path: str, name: str, stale: str | None = None) -> Line:
     there = storage.exists(storage.join(path, name))
+    if there and stale:
+        return _line(name, f"there, and stale: it {stale}", there=True, stale=stale)
     return _line(name, "there" if there else "not there", there=there)

@@ -297,16 +297,16 @@ def _removals(run: str, settings: Recipe, each: tasks.Each, report: Report, *, d
 
 def _training(run: str, report: Report) -> None:
     """Checkpoints, against what their markers say."""
-    entries = storage.listing(storage.join(run, "checkpoints"))
-    folders = sorted({e.path.rsplit("/", 2)[-2] for e in entries if e.path.endswith("/checkpoint.json")})
-    if not folders:
+    if not any(e.path.endswith(".json") for e in storage.listing(storage.join(run, "checkpoints"))):
         return
     from headrace.pipelines.train import checkpoints  # PyTorch
 
+    home = storage.join(run, checkpoints.FOLDER)
+    folders = checkpoints.found(run)
     for folder in folders:
-        record: dict[str, Any] | None = checkpoints.read(run, folder)
+        record: dict[str, Any] | None = checkpoints.read(home, folder)
         good = record is not None and all(
-            outputs.checksum(checkpoints.path(run, folder, file)) == about["xxh3"]
+            outputs.checksum(storage.join(home, folder, file)) == about["xxh3"]
             for file, about in record["files"].items()
         )
         if not good:

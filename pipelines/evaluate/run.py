@@ -15,7 +15,7 @@ Cost: two passes and two generations of each sample; on a CPU for small models a
 import json
 import math
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import ray
@@ -24,6 +24,7 @@ from headrace.cluster import ledger, session, storage, stream
 from headrace.cluster.errors import GateError, ModelError, SourceError
 from headrace.pipelines import model_files
 from headrace.pipelines.evaluate import metrics as measures
+from headrace.pipelines.evaluate import standing
 from headrace.pipelines.evaluate.config import LOWER_IS_BETTER, Config
 from headrace.pipelines.evaluate.outputs import Outcome, measure
 from headrace.pipelines.train import adapter, batches, models
@@ -32,20 +33,30 @@ VERSION = 1
 FOLDER = "evaluation"
 
 
-def run(run_directory: str, model: str | None, config: Config, *, seed: int) -> dict[str, Any]:
+def run(
+    run_directory: str,
+    model: str | None,
+    config: Config,
+    *,
+    seed: int,
+    packed: Mapping[str, str] | None = None,
+) -> dict[str, Any]:
     """Measure the model with and without `adapter/`; writes evaluation/scores.json and samples.json.
+
+    packed: digest of each side of packed/ as it is now.
 
     Returns, by metric: base, tuned, interval (95%, of tuned - base), verdict ("better", "worse",
     "no clear difference") and n, the samples it is over. Runs as a task where Ray is up, on a GPU
     where there is one.
 
-    Raises: ModelError (no model, no adapter, another model's adapter), SourceError (nothing held
+    Raises: ModelError (no model, no adapter, another model's adapter or one of other packed rows, some of
+    which may be held out now), SourceError (nothing held
     out), StorageError; GateError where the recipe's gate is not passed, after all is written.
     """
     models.configuration(model)
     assert model is not None, "configuration refuses it"
     run_directory = run_directory if storage.is_remote(run_directory) else os.path.abspath(run_directory)
-    card = _card(run_directory, model_files.digest(model))
+    card = _card(run_directory, model_files.digest(model), packed or {})
     shelf = batches.shelf(run_directory, config.split)
     if not shelf.rows:
         raise SourceError(
@@ -56,10 +67,11 @@ def run(run_directory: str, model: str | None, config: Config, *, seed: int) -> 
     key = ledger.key(VERSION, card["key"], card["step"], card["base_mark"], settings, seed, shelf.digest)
     target = storage.join(run_directory, FOLDER, "scores.json")
     result = _written(target)
-    if result.get("key") != key:
+    today = (packed or {}).get(config.split)
+    if (result.get("key"), result.get("adapter"), result.get("packed")) != (key, card["key"], today):
         outcome = _compute(run_directory, model, config, shelf, seed)
         result = _scored(outcome, config, seed)
-        result = {"key": key, "split": config.split, "adapter_step": card["step"], **result}
+        result = {"key": key, "split": config.split, "adapter": card["key"], "packed": today, **result}
         examples = {"samples": _examples(outcome, config.examples)}
         storage.put(storage.join(run_directory, FOLDER, "samples.json"), _json(examples))
         storage.put(target, _json(result))
@@ -89,7 +101,7 @@ def _judge(metrics: dict[str, Any], config: Config) -> None:
         )
 
 
-def _card(run: str, model_digest: str) -> dict[str, Any]:
+def _card(run: str, model_digest: str, packed: Mapping[str, str]) -> dict[str, Any]:
     """What training wrote of its adapter. Raises: ModelError."""
     card = adapter.card(run)
     if card is None:
@@ -99,6 +111,8 @@ def _card(run: str, model_digest: str) -> dict[str, Any]:
             f"the adapter of {run} was trained on another model than the recipe's; "
             "set `model:` back, or run `headrace train` again"
         )
+    if words := standing.of_adapter(card, packed):
+        raise ModelError(f"the adapter of {run} {words}")
     return card
 
 

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from importlib.metadata import version
 from typing import Any
 
+import xxhash
+
 from headrace.cluster import ledger, storage
 from headrace.cluster.errors import BooksError, OutputError
 from headrace.pipelines import books
@@ -121,7 +123,9 @@ def _packed(run: Run, windows: Sequence[ledger.Record]) -> dict[str, dict[str, A
             for n in ("rows", "samples", "tokens")
         }
         fill = sums["tokens"] / (sums["rows"] * length) if sums["rows"] else 0.0
-        sides[side] = {**sums, "fill": round(fill, 6)}
+        sums_of_files = [o["xxh3"] for r in windows for o in r["outputs"] if o.get("split") == side]
+        digest = xxhash.xxh3_128_hexdigest(ledger.dumps(sums_of_files))
+        sides[side] = {**sums, "fill": round(fill, 6), "digest": digest}
     return sides
 
 

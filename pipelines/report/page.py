@@ -102,6 +102,7 @@ def render(run_directory: str, stages: Sequence[str]) -> str:
         splits=_splits(run),
         packed=_packed(run),
         training=comparison.training(run.get("train") or {}),
+        stale=run.get("stale") or {},
         metrics=comparison.metrics(run.get("evaluate") or {}),
         samples=comparison.samples(answers or {}),
         stages=_stages(run),

@@ -7,7 +7,8 @@
             headrace.json                                    the card, written last
 
 Without its card an adapter is not finished. The card holds the key of the training, the model that the
-adapter is of (its name and the digest of its content), the step and the validation loss there.
+adapter is of (its name and the digest of its content), the step and the validation loss there, and the digest
+of each side of packed/ at the time. Adapters of other trainings of the run are kept in `adapters/<key>/`.
 """
 
 import json
@@ -28,7 +29,7 @@ from headrace.pipelines.train import models
 if TYPE_CHECKING:
     from headrace.pipelines.train.config import Config
 
-FOLDER = "adapter"
+FOLDER, EARLIER = "adapter", "adapters"
 CARD = "headrace.json"
 WEIGHTS, CONFIG = "adapter_model.safetensors", "adapter_config.json"
 
@@ -89,15 +90,38 @@ def set_weights(model: Any, data: bytes) -> None:
 def write(run: str, written: dict[str, bytes], model: str, card: Card) -> None:
     """Write `adapter/`: the adapter's files, the tokenizer of `model`, and at last the card.
 
+    Without a card meanwhile, as another's would stand beside these weights.
+
     Raises: ModelError (no tokenizer), StorageError.
     """
+    storage.delete(path(run))
     for file, data in sorted(written.items()):
         storage.put(path(run, file), data)
     with tempfile.TemporaryDirectory() as scratch:
         models.load_tokenizer(model).save_pretrained(scratch)
         for file in sorted(os.listdir(scratch)):
             storage.put(path(run, file), storage.read_bytes(os.path.join(scratch, file)))
+    write_card(run, card)
+
+
+def write_card(run: str, card: Card) -> None:
+    """Say of the adapter that it is finished, and what it is. Raises: StorageError."""
     storage.put(path(run, CARD), json.dumps(card, indent=1).encode())
+
+
+def put_aside(run: str, key: str) -> str | None:
+    """Keep the adapter of another training than `key` in ``adapters/<its key>/``; returns where.
+
+    None where there is no other, or it is there already. Raises: StorageError.
+    """
+    other = card(run)
+    if other is None or other["key"] == key:
+        return None
+    kept = storage.join(run, EARLIER, str(other["key"]))
+    files = [entry.path.rpartition(f"/{FOLDER}/")[2] for entry in storage.listing(path(run))]
+    for file in sorted(files, key=lambda name: name == CARD):
+        storage.put(storage.join(kept, file), storage.read_bytes(path(run, file)))
+    return kept
 
 
 def card(run: str) -> Card | None:

@@ -244,6 +244,19 @@ class Reader:
         return self._decoded[number]
 
 
+def row_ids(shelf: Shelf, places: Sequence[int], most: int) -> list[int]:
+    """Ids of the first rows whose samples lie in the packed rows at `places`, at most `most`."""
+    starts = arrays.offsets([c.rows for c in shelf.chunks])
+    found: list[int] = []
+    for place in places:
+        chunk = int(np.searchsorted(starts, place, side="right")) - 1
+        lists = _read(shelf.chunks[chunk], ["row_ids"])["row_ids"]
+        found += [int(i) for i in lists[int(place - starts[chunk])].values.to_pylist()]
+        if len(found) >= most:
+            break
+    return found[:most]
+
+
 def segments(chunk: Chunk) -> list[int]:
     """How many samples each row of a chunk holds."""
     lists = _read(chunk, ["row_ids"])["row_ids"].combine_chunks()

@@ -2,12 +2,13 @@
 
 ::
 
-    checkpoints/step-000120/adapter_config.json  adapter_model.safetensors   what peft loads
-                            optimizer.safetensors                            moments of AdamW
-                            checkpoint.json                                  written last
-    checkpoints/best/       the adapter of least validation loss so far, the same without optimizer
-    checkpoints/history.json
+    checkpoints/<key>/step-000120/adapter_config.json  adapter_model.safetensors   what peft loads
+                                  optimizer.safetensors                            moments of AdamW
+                                  checkpoint.json                                  written last
+    checkpoints/<key>/best/       the adapter of least validation loss so far, the same without optimizer
+    checkpoints/<key>/history.json
 
+Every training has a home of its own, by its key: another one takes nothing away.
 `checkpoint.json` is the commit marker: it holds the key of the training, the step, the history up to
 it, and size and hash of the other files. A directory without it, or of other sizes, is no checkpoint.
 Nothing is pickled. No state of a random generator is kept: the order of rows and the dropout of a
@@ -35,9 +36,16 @@ OPTIMIZER = "optimizer.safetensors"
 Record = dict[str, Any]
 
 
-def path(run: str, *parts: str) -> str:
-    """A path below the run's checkpoints."""
-    return storage.join(run, FOLDER, *parts)
+def home(run: str, key: str) -> str:
+    """Where the training `key` of a run leaves its checkpoints."""
+    return storage.join(run, FOLDER, key)
+
+
+def found(run: str) -> list[str]:
+    """Checkpoints of all trainings of a run, each as its directory below `checkpoints/`."""
+    entries = storage.listing(storage.join(run, FOLDER))
+    below = [e.path.rpartition(f"/{FOLDER}/")[2] for e in entries if e.path.endswith(f"/{MARKER}")]
+    return sorted(place.removesuffix(f"/{MARKER}") for place in below)
 
 
 def name(step: int) -> str:
@@ -45,54 +53,54 @@ def name(step: int) -> str:
     return f"step-{step:06d}"
 
 
-def write(run: str, folder: str, record: Record, files: dict[str, bytes]) -> None:
-    """Write `files` and then the marker with `record` (key, step, ...) into checkpoints/`folder`."""
+def write(home: str, folder: str, record: Record, files: dict[str, bytes]) -> None:
+    """Write `files` and then the marker with `record` (key, step, ...) into `folder` of a training's home."""
     written = {}
     for file, data in sorted(files.items()):
-        storage.put(path(run, folder, file), data)
+        storage.put(storage.join(home, folder, file), data)
         written[file] = {"size": len(data), "xxh3": xxhash.xxh3_64_hexdigest(data)}
-    storage.put(path(run, folder, MARKER), ledger.dumps({**record, "files": written}))
+    storage.put(storage.join(home, folder, MARKER), ledger.dumps({**record, "files": written}))
 
 
-def read(run: str, folder: str) -> Record | None:
-    """The marker of checkpoints/`folder`; None where there is none that is whole."""
+def read(home: str, folder: str) -> Record | None:
+    """The marker of `folder`; None where there is none that is whole."""
     try:
-        record = json.loads(storage.read_bytes(path(run, folder, MARKER)))
+        record = json.loads(storage.read_bytes(storage.join(home, folder, MARKER)))
     except (FileNotFoundError, ValueError):
         return None
-    sizes = {e.path.rsplit("/", 1)[-1]: e.size for e in storage.listing(path(run, folder))}
+    sizes = {e.path.rsplit("/", 1)[-1]: e.size for e in storage.listing(storage.join(home, folder))}
     whole = all(sizes.get(file) == about["size"] for file, about in record["files"].items())
     return dict(record) if whole else None
 
 
-def fetch(run: str, folder: str, record: Record, file: str) -> bytes:
+def fetch(home: str, folder: str, record: Record, file: str) -> bytes:
     """One file of a checkpoint. Raises: Fault where it is not what the marker says."""
-    data = storage.read_bytes(path(run, folder, file))
+    data = storage.read_bytes(storage.join(home, folder, file))
     if xxhash.xxh3_64_hexdigest(data) != record["files"][file]["xxh3"]:
-        raise Fault(f"{path(run, folder, file)} is damaged; remove that directory and start again")
+        raise Fault(f"{storage.join(home, folder, file)} is damaged; remove that directory and start again")
     return data
 
 
-def steps(run: str) -> list[int]:
+def steps(home: str) -> list[int]:
     """Steps that have a directory, oldest first, whole or not."""
-    folders = {e.path.rsplit("/", 2)[-2] for e in storage.listing(path(run))}
+    folders = {e.path.rsplit("/", 2)[-2] for e in storage.listing(home)}
     return sorted(int(f.removeprefix("step-")) for f in folders if f.startswith("step-"))
 
 
-def newest(run: str, key: str) -> Record | None:
+def newest(home: str, key: str) -> Record | None:
     """Marker of the newest whole checkpoint of the training `key`."""
-    for step in reversed(steps(run)):
-        record = read(run, name(step))
+    for step in reversed(steps(home)):
+        record = read(home, name(step))
         if record is not None and record["key"] == key:
             return record
     return None
 
 
-def prune(run: str, keep: int) -> None:
+def prune(home: str, keep: int) -> None:
     """Remove all but the newest `keep` checkpoints, markers first."""
-    for step in steps(run)[:-keep]:
-        storage.delete(path(run, name(step), MARKER))
-        storage.delete(path(run, name(step)))
+    for step in steps(home)[:-keep]:
+        storage.delete(storage.join(home, name(step), MARKER))
+        storage.delete(storage.join(home, name(step)))
 
 
 def optimizer_file(optimizer: torch.optim.Optimizer, names: list[str]) -> bytes:

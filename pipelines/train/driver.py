@@ -9,8 +9,9 @@ load. All linear layers by default: on attention alone it learns less.
 Source: https://arxiv.org/abs/2106.09685, https://arxiv.org/abs/2305.14314
 
 Going on: killed at any point, the same call goes on from the newest checkpoint; a training with
-another key (model, data, seed, anything that decides the result) starts over; a finished one is not
-done again. A worker that dies is restarted by Ray Train up to `max_failures` times.
+another key (model, data, seed, anything that decides the result) is another training, with checkpoints of
+its own; a finished one is not done again. `adapter/` is that of the training that ended last: the one before
+is kept in `adapters/<key>/`. A worker that dies is restarted by Ray Train up to `max_failures` times.
 
 Cost: on a CPU for tests and demos only; memory of a rank is the model, one batch and a few chunks.
 """
@@ -27,13 +28,11 @@ from dataclasses import asdict
 from typing import Any
 
 import ray
-import torch
-import transformers
 
 from headrace.cluster import ledger, session, storage, stream
-from headrace.cluster.errors import ModelError, RecipeError, SourceError, UserError
+from headrace.cluster.errors import HeadraceError, ModelError, RecipeError, SourceError, UserError
 from headrace.pipelines import model_files
-from headrace.pipelines.train import adapter, batches, checkpoints, models
+from headrace.pipelines.train import adapter, batches, checkpoints, foresight, models
 from headrace.pipelines.train.config import Config
 from headrace.pipelines.train.worker import Job, Step, on_worker
 
@@ -49,20 +48,14 @@ FREE = {"checkpoint_every", "keep_checkpoints", "max_failures", "use_gpu", "cpus
 
 
 def check(config: Config, model: str | None) -> None:
-    """Whether a training could start: the model is one, and the adapter fits it; reads no weights.
+    """Whether a training could start: the model is one, its tokenizer and the adapter fit it, its attention
+    is there and keeps samples of a row apart. Reads no weights.
 
     Raises: ModelError, StorageError.
     """
-    _check_adapter(config, models.configuration(model), str(model))
+    foresight.check(config, models.configuration(model), str(model))
     if config.use_gpu is True and ray.is_initialized() and not session.gpus():
         raise RecipeError("train.use_gpu is true and the cluster has no GPU; leave it out to train on CPUs")
-
-
-def _check_adapter(config: Config, described: Any, name: str) -> None:
-    """Fit the adapter to a model without weights. Raises: ModelError."""
-    with torch.device("meta"):
-        base = transformers.AutoModelForCausalLM.from_config(described, trust_remote_code=False)
-        adapter.fitted(base, config, name)
 
 
 def run(
@@ -73,29 +66,35 @@ def run(
     seed: int,
     weights: Mapping[str, float] | None = None,
     sources: Mapping[int, str] | None = None,
+    packed: Mapping[str, str] | None = None,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Train on `packed/train`, write `checkpoints/` and `adapter/`; returns the history.
 
     model: directory, s3:// directory or hub name. weights: sampling weight by name of source, 1.0
-    where it has none. sources: name of source by ordinal, which weights need. progress: called in a
-    thread with a line of text and the same as fields, every few seconds and after each validation.
+    where it has none. sources: name of source by ordinal, which weights need. packed: digest of each side
+    of packed/, by which the adapter can later be told to be of these rows. progress: called in a thread with
+    a line of text and the same as fields, every few seconds and after each validation.
 
     The history holds steps, loss (nats a target token, by step), learning_rate, validation (loss, at
-    validation_steps), best_step, best_validation, tokens (targets trained on), tokens_per_second.
+    validation_steps), best_step, best_validation, tokens (targets trained on), tokens_per_second, and the
+    key of the training.
 
     Raises: ModelError, SourceError (nothing to train on), UserError (the cluster is too small),
-    StorageError.
+    GateError (the loss is no number any more), StorageError.
     """
     check(config, model)
     assert model is not None, "check refuses it"
     session.start(config.workers + 1)
     job = plan(run_directory, model, config, seed, by_ordinal(weights or {}, sources or {}))
-    history = _finished(job)
+    tell = progress or (lambda text, fields: None)
+    history = _finished(job, packed or {})
     if history is None:
-        _clear(job)
-        _fit(job, progress or (lambda text, fields: None))
-        history = _publish(job)
+        _fit(job, tell)
+        kept = adapter.put_aside(job.run, job.key)
+        if kept:
+            tell(f"train: the adapter of the training before is kept in {kept}", {"kept": kept})
+        history = _publish(job, packed or {})
     return history
 
 
@@ -144,25 +143,21 @@ def plan(run_directory: str, model: str, config: Config, seed: int, weights: Map
     )
 
 
-def _finished(job: Job) -> dict[str, Any] | None:
-    """The history of a training that is done; None where it is not, or was another one."""
+def _finished(job: Job, packed: Mapping[str, str]) -> dict[str, Any] | None:
+    """The history of a training that is done; None where it is not, or was another one.
+
+    Its key says that it read the same rows, though others may be held out now: the card is told.
+    """
     card = adapter.card(job.run)
     if card is None or card.get("key") != job.key:
         return None
     try:
-        return dict(json.loads(storage.read_bytes(checkpoints.path(job.run, "history.json"))))
+        history = dict(json.loads(storage.read_bytes(storage.join(job.home, "history.json"))))
     except (FileNotFoundError, ValueError):
         return None
-
-
-def _clear(job: Job) -> None:
-    """Remove the adapter, and checkpoints of another training."""
-    storage.delete(adapter.path(job.run))
-    for step in checkpoints.steps(job.run):
-        record = checkpoints.read(job.run, checkpoints.name(step))
-        if record is not None and record["key"] != job.key:
-            storage.delete(checkpoints.path(job.run))
-            return
+    if card.get("packed") != dict(packed):
+        adapter.write_card(job.run, {**card, "packed": dict(packed)})
+    return history
 
 
 def _fit(job: Job, progress: Progress) -> None:
@@ -228,13 +223,13 @@ class Mailbox:
 
     def __init__(self) -> None:
         self._steps: list[Step] = []
-        self._refusal: ModelError | None = None
+        self._refusal: HeadraceError | None = None
 
-    def refuse(self, error: ModelError) -> None:
+    def refuse(self, error: HeadraceError) -> None:
         """Leave what only the user can mend: no other start will do better."""
         self._refusal = error
 
-    def refusal(self) -> ModelError | None:
+    def refusal(self) -> HeadraceError | None:
         """What a rank of an earlier start has left."""
         return self._refusal
 
@@ -297,23 +292,24 @@ def _reporting(mailbox: Any, progress: Progress) -> Iterator[None]:
         raise failed[0]
 
 
-def _publish(job: Job) -> dict[str, Any]:
+def _publish(job: Job, packed: Mapping[str, str]) -> dict[str, Any]:
     """Write history.json and adapter/, its card last; returns the history."""
-    last = checkpoints.newest(job.run, job.key)
-    best = checkpoints.read(job.run, checkpoints.BEST)
+    last = checkpoints.newest(job.home, job.key)
+    best = checkpoints.read(job.home, checkpoints.BEST)
     if last is None or best is None or last["step"] != job.steps or best["key"] != job.key:
         raise ModelError(
             f"the training in {job.run} ended without its last checkpoint; another run may be writing there"
         )
     history = _history(job, last["history"], best)
-    storage.put(checkpoints.path(job.run, "history.json"), json.dumps(history, indent=1).encode())
-    files = {file: checkpoints.fetch(job.run, checkpoints.BEST, best, file) for file in best["files"]}
+    storage.put(storage.join(job.home, "history.json"), json.dumps(history, indent=1).encode())
+    files = {file: checkpoints.fetch(job.home, checkpoints.BEST, best, file) for file in best["files"]}
     card = {
         "key": job.key,
         "base": job.base,
         "base_mark": job.model_digest,
         "step": best["step"],
         "validation_loss": best["validation_loss"],
+        "packed": dict(packed),
     }
     adapter.write(job.run, files, job.model, card)
     return history
@@ -323,6 +319,7 @@ def _history(job: Job, raw: dict[str, list[Any]], best: dict[str, Any]) -> dict[
     """What run.json and the report say of a training."""
     seconds = sum(raw["seconds"])
     return {
+        "key": job.key,
         "steps": job.steps,
         "epochs": len(job.epochs),
         "loss": raw["loss"],

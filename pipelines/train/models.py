@@ -28,7 +28,9 @@ from headrace.pipelines.train.attention import additive, block_causal_mask
 from headrace.pipelines.train.config import Attention, Precision
 
 NO_MODEL = "no model is set; set `model:` in the recipe to a model directory, an s3:// one or a hub name"
-LEAK = 1e-3  # share of the largest logit by which another sample may move it (rounding moves far less)
+# Share of the largest logit by which another sample may move it; rounding moves it far less, if at all.
+LEAKS = {torch.float32: 1e-5}
+LEAK = 1e-3  # of coarser types
 
 
 def configuration(model: str | None) -> Any:
@@ -88,10 +90,20 @@ def load(model: str, dtype: torch.dtype, attention: Attention) -> Any:
         raise ModelError(
             f"no model could be loaded from {model!r}: {model_files.first_line(error)}"
         ) from error
-    if "position_ids" not in inspect.signature(loaded.forward).parameters:
-        raise ModelError(f"{model!r} takes no position_ids, so samples in a packed row would not be apart")
-    loaded.config.use_cache = False
-    return loaded.eval()
+    return prepared(loaded, repr(model))
+
+
+def prepared(model: Any, name: str) -> Any:
+    """A model as it is run over packed rows: for its logits alone. Raises: ModelError."""
+    if "position_ids" not in inspect.signature(model.forward).parameters:
+        raise ModelError(f"{name} takes no position_ids, so samples in a packed row would not be apart")
+    for config in (model.config, model.config.get_text_config()):
+        config.use_cache = False
+        if hasattr(
+            config, "output_router_logits"
+        ):  # for a loss that is not ours, from a mask of another form
+            config.output_router_logits = False
+    return model.eval()
 
 
 def load_tokenizer(model: str) -> Any:
@@ -188,7 +200,7 @@ def prove_isolation(model: Any, name: str) -> None:
         logits, _ = target_logits(model, {n: v[None] for n, v in batch.items()})
         logits_by_row.append(logits[0, length // 2 :])
     moved = float((logits_by_row[0] - logits_by_row[1]).abs().max())
-    if not moved <= LEAK * float(logits_by_row[0].abs().max()):
+    if not moved <= LEAKS.get(model.dtype, LEAK) * float(logits_by_row[0].abs().max()):
         raise ModelError(
             f"{name!r} lets one sample of a packed row see another (logits move by {moved:.2g}); "
             "headrace trains models whose attention heeds a mask"

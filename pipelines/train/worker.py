@@ -1,14 +1,5 @@
 """What one rank does: read its rows, step, validate, leave checkpoints.
 
-The loss of a step is the sum of the cross entropies of all its target tokens, over all ranks and
-accumulation steps, divided by their number (nats a token). Averaging the means of ranks or of
-micro-batches instead would weigh a target of a batch with few of them more than one of a full batch.
-Source: https://huggingface.co/blog/gradient_accumulation
-
-Gradients are summed by one collective a step over one flat tensor rather than by DDP's hooks: an
-adapter's gradients are a few megabytes, the order of the sum is the same after a restart as before,
-and ranks need not run as many micro-batches as each other.
-
 Everything random is a function of (seed, step, rank), so going on from a checkpoint gives what going
 through would have given: to the bit on a CPU with the same number of ranks.
 """
@@ -23,12 +14,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 import torch.distributed as dist
-from torch.nn import functional
 
 from headrace.cluster import process
-from headrace.cluster.errors import ModelError, discreet
-from headrace.pipelines.schema import IGNORE
-from headrace.pipelines.train import adapter, batches, checkpoints, models
+from headrace.cluster.errors import GateError, ModelError, discreet
+from headrace.pipelines.train import adapter, batches, checkpoints, models, steps
+from headrace.pipelines.train.steps import Rank
 
 if TYPE_CHECKING:
     from headrace.pipelines.train.config import Config
@@ -60,6 +50,11 @@ class Job:
     checkpoint_every: int
 
     @property
+    def home(self) -> str:
+        """Where its checkpoints are."""
+        return checkpoints.home(self.run, self.key)
+
+    @property
     def steps(self) -> int:
         """Steps of the whole training."""
         return sum(self.epochs)
@@ -79,28 +74,6 @@ class Step:
     tokens: int
     seconds: float
     validation: float | None = None
-
-
-@dataclass(frozen=True)
-class Rank:
-    """Which of how many, and the device it computes on."""
-
-    number: int
-    count: int
-    device: torch.device
-
-    def total(self, values: torch.Tensor) -> torch.Tensor:
-        """Sum of `values` over all ranks, in place."""
-        if self.count > 1:
-            dist.all_reduce(values)
-        return values
-
-    def first(self, value: int) -> int:
-        """The value that rank 0 has."""
-        shared = torch.tensor([value], dtype=torch.int64, device=self.device)
-        if self.count > 1:
-            dist.broadcast(shared, 0)
-        return int(shared)
 
 
 def learning_rate(step: int, steps: int, config: "Config") -> float:
@@ -141,7 +114,7 @@ def trained(model: Any) -> dict[str, torch.nn.Parameter]:
 def train(job: Job, rank: Rank, report: Callable[[Step], None]) -> None:
     """Train from the newest checkpoint to the end; rank 0 writes and reports.
 
-    Raises: ModelError, StorageError, and what `report` raises.
+    Raises: ModelError, StorageError, GateError (a loss that is no number), and what `report` raises.
     """
     model = build(job, rank)
     parameters = trained(model)
@@ -150,11 +123,14 @@ def train(job: Job, rank: Rank, report: Callable[[Step], None]) -> None:
     )
     history = _resume(job, rank, model, optimizer)
     validation = _Validation(job, rank)
-    for step, micro in _reading(job, rank, len(history["loss"])):
+    for step, order, micro in _reading(job, rank, len(history["loss"])):
         started = time.monotonic()
         torch.manual_seed(_salt(job.seed, step, rank.number))
         rate = learning_rate(step, job.steps, job.config)
-        loss, tokens = _step(model, optimizer, micro, rank, rate, job.config.max_grad_norm)
+        try:
+            loss, tokens = steps.step(model, optimizer, micro, rank, rate, job.config.max_grad_norm)
+        except ArithmeticError as error:
+            raise steps.stopped(job, rank, model, step + 1, str(error), order, micro) from None
         finished = Step(step + 1, job.steps, loss, rate, tokens, time.monotonic() - started)
         _note(history, finished)
         last = finished.step == job.steps
@@ -172,41 +148,45 @@ def _salt(seed: int, step: int, rank: int) -> int:
 
 def _resume(job: Job, rank: Rank, model: Any, optimizer: torch.optim.Optimizer) -> History:
     """Load the newest checkpoint that rank 0 sees; returns the history up to it."""
-    newest = checkpoints.newest(job.run, job.key) if rank.number == 0 else None
+    newest = checkpoints.newest(job.home, job.key) if rank.number == 0 else None
     step = rank.first(int(newest["step"]) if newest else 0)
     if not step:
         names = ("loss", "learning_rate", "tokens", "seconds", "validation", "validation_steps")
         return {name: [] for name in names}
     folder = checkpoints.name(step)
-    record = checkpoints.read(job.run, folder)
+    record = checkpoints.read(job.home, folder)
     assert record is not None, "rank 0 has just read it"
-    adapter.set_weights(model, checkpoints.fetch(job.run, folder, record, adapter.WEIGHTS))
-    state = checkpoints.fetch(job.run, folder, record, checkpoints.OPTIMIZER)
+    adapter.set_weights(model, checkpoints.fetch(job.home, folder, record, adapter.WEIGHTS))
+    state = checkpoints.fetch(job.home, folder, record, checkpoints.OPTIMIZER)
     checkpoints.load_optimizer(optimizer, list(trained(model)), state)
     return dict(record["history"])
 
 
-def _reading(job: Job, rank: Rank, done: int) -> Iterator[tuple[int, list[dict[str, torch.Tensor]]]]:
-    """Each step after `done` and its micro-batches; the next step's are read while one is trained on."""
+def _reading(
+    job: Job, rank: Rank, done: int
+) -> Iterator[tuple[int, batches.Order, list[dict[str, torch.Tensor]]]]:
+    """Each step after `done`, its rows and its micro-batches; the next step's are read while one is trained
+    on.
+    """
     reader = batches.Reader(job.plan)
     with ThreadPoolExecutor(1) as pool:
-        ahead: tuple[int, Any] | None = None
+        ahead: tuple[int, batches.Order, Any] | None = None
         for step, epoch, chosen in _chosen(job, rank, done):
             read = pool.submit(reader.read, chosen, epoch)
             if ahead is not None:
-                yield ahead[0], _micro(ahead[1].result(), job.config.batch_size, rank.device)
-            ahead = step, read
+                yield *ahead[:2], _micro(ahead[2].result(), job.config.batch_size, rank.device)
+            ahead = step, chosen, read
         if ahead is not None:
-            yield ahead[0], _micro(ahead[1].result(), job.config.batch_size, rank.device)
+            yield *ahead[:2], _micro(ahead[2].result(), job.config.batch_size, rank.device)
 
 
 def _chosen(job: Job, rank: Rank, done: int) -> Iterator[tuple[int, int, batches.Order]]:
     """Step, epoch and the rows that this rank reads, for every step after `done`."""
     first = 0
-    for epoch, steps in enumerate(job.epochs):
-        if first + steps > done:
+    for epoch, count in enumerate(job.epochs):
+        if first + count > done:
             order = job.plan.order(epoch)
-            for step in range(max(first, done), first + steps):
+            for step in range(max(first, done), first + count):
                 yield (
                     step,
                     epoch,
@@ -219,70 +199,13 @@ def _chosen(job: Job, rank: Rank, done: int) -> Iterator[tuple[int, int, batches
                         job.config.batch_size,
                     ),
                 )
-        first += steps
+        first += count
 
 
 def _micro(batch: batches.Batch, rows: int, device: torch.device) -> list[dict[str, torch.Tensor]]:
     whole = models.tensors(batch, device)
     count = len(whole["input_ids"])
     return [{n: t[i : i + rows] for n, t in whole.items()} for i in range(0, count, rows)]
-
-
-def loss_sum(model: Any, batch: dict[str, torch.Tensor]) -> torch.Tensor:
-    """Sum of the cross entropies of all targets of a batch of packed rows, in nats: ``float32[]``."""
-    device = batch["input_ids"].device
-    half = getattr(model, "dtype", torch.float32) == torch.bfloat16
-    with torch.autocast(device.type, torch.bfloat16, enabled=half):
-        logits, labels = models.target_logits(model, batch)
-    return functional.cross_entropy(
-        logits.flatten(0, 1), labels.flatten(), ignore_index=IGNORE, reduction="sum"
-    )
-
-
-def targets(batch: dict[str, torch.Tensor]) -> torch.Tensor:
-    """Number of targets of a batch, ``int64[]``: the first token of a row predicts nothing."""
-    return (batch["labels"][:, 1:] != IGNORE).sum()
-
-
-def _step(
-    model: Any,
-    optimizer: torch.optim.Optimizer,
-    micro: list[dict[str, torch.Tensor]],
-    rank: Rank,
-    rate: float,
-    max_norm: float,
-) -> tuple[float, int]:
-    """One optimizer step over the micro-batches of all ranks; (loss, targets) over all of them."""
-    model.train()
-    count = int(rank.total(torch.stack([targets(b) for b in micro]).sum()))
-    parameters = optimizer.param_groups[0]["params"]
-    loss = torch.zeros(1, device=rank.device)
-    for batch in micro:
-        part = loss_sum(model, batch) / max(1, count)
-        part.backward()
-        loss += part.detach()
-    _sum_gradients(parameters, loss, rank)
-    if max_norm:
-        torch.nn.utils.clip_grad_norm_(parameters, max_norm)
-    optimizer.param_groups[0]["lr"] = rate
-    optimizer.step()
-    optimizer.zero_grad()
-    return float(loss), count
-
-
-def _sum_gradients(parameters: list[torch.nn.Parameter], loss: torch.Tensor, rank: Rank) -> None:
-    """Sum gradients and loss over all ranks, in one collective."""
-    if rank.count == 1:
-        return
-    for parameter in parameters:
-        if parameter.grad is None:  # an expert that no token of this rank went to
-            parameter.grad = torch.zeros_like(parameter)
-    parts = [loss, *(p.grad.flatten() for p in parameters if p.grad is not None)]
-    whole = rank.total(torch.cat(parts)).split([len(p) for p in parts])
-    loss.copy_(whole[0])
-    for parameter, summed in zip(parameters, whole[1:], strict=True):
-        assert parameter.grad is not None
-        parameter.grad.copy_(summed.view_as(parameter.grad))
 
 
 class _Validation:
@@ -306,7 +229,7 @@ class _Validation:
             cut = slice(first, first + rows)
             chosen = batches.Order(self._own.places[cut], self._own.visits[cut])
             batch = models.tensors(self._reader.read(chosen, 0), rank.device)
-            sums += torch.stack([loss_sum(model, batch).double(), targets(batch).double()])
+            sums += torch.stack([steps.loss_sum(model, batch).double(), steps.targets(batch).double()])
         rank.total(sums)
         return float(sums[0] / sums[1].clamp(min=1))
 
@@ -323,6 +246,11 @@ def _validated(
 ) -> Step:
     """Validate, note it, and keep the adapter where it is the best so far."""
     loss = validation.loss(model, rank, job.config.batch_size)
+    if not math.isfinite(loss):
+        raise GateError(
+            f"training stopped at step {step.step} of {job.steps}: the loss on validation rows is {loss}. "
+            "Nothing was published; look at the rows of packed/validation, or lower train.learning_rate"
+        ).at(steps.GATE)
     best = all(loss < earlier for earlier in history["validation"])
     history["validation"].append(loss)
     history["validation_steps"].append(step.step)
@@ -333,7 +261,7 @@ def _validated(
 
 def _keep_best(job: Job, model: Any, step: int, loss: float | None) -> None:
     record = {"key": job.key, "step": step, "validation_loss": loss}
-    checkpoints.write(job.run, checkpoints.BEST, record, adapter.files(model, job.base))
+    checkpoints.write(job.home, checkpoints.BEST, record, adapter.files(model, job.base))
 
 
 def _checkpoint(job: Job, model: Any, optimizer: torch.optim.Optimizer, history: History) -> None:
@@ -344,8 +272,8 @@ def _checkpoint(job: Job, model: Any, optimizer: torch.optim.Optimizer, history:
     record = {"key": job.key, "step": step, "history": history}
     files = adapter.files(model, job.base)
     files[checkpoints.OPTIMIZER] = checkpoints.optimizer_file(optimizer, list(trained(model)))
-    checkpoints.write(job.run, checkpoints.name(step), record, files)
-    checkpoints.prune(job.run, job.config.keep_checkpoints)
+    checkpoints.write(job.home, checkpoints.name(step), record, files)
+    checkpoints.prune(job.home, job.config.keep_checkpoints)
 
 
 @discreet()
@@ -363,7 +291,7 @@ def on_worker(config: dict[str, Any]) -> None:
         raise refusal
     try:
         train(job, rank, lambda step: mailbox.put.remote(step))
-    except ModelError as error:
+    except (ModelError, GateError) as error:
         # Ray starts the ranks again whatever has failed: let them not load the model again for it.
         ray.get(mailbox.refuse.remote(error.with_traceback(None)))
         raise

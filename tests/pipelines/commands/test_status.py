@@ -63,7 +63,7 @@ def test_later_passes_and_files(tmp_path: Path) -> None:
     ledger.commit(str(tmp_path), "dedup", "all", {"report": {"exact": 1200, "near": 3}})
     ledger.commit(str(tmp_path), "pack", "00000000", {"window": 0})
     for step in ("step-00000010", "step-00000020"):
-        storage.put(str(tmp_path / "checkpoints" / step / "state.json"), b"{}")
+        storage.put(str(tmp_path / "checkpoints" / "key" / step / "checkpoint.json"), b"{}")
     storage.put(str(tmp_path / "run.json"), b"{}")
     lines = [line.text for line in status.status(str(tmp_path))]
     assert "dedup: done, 1,200 exact and 3 near duplicates" in lines

@@ -18,7 +18,7 @@ from headrace.pipelines.evaluate.outputs import Sample
 from headrace.pipelines.evaluate.run import Config
 from headrace.pipelines.train import batches, models, worker
 from headrace.pipelines.train import driver as train
-from headrace.pipelines.train.worker import Rank
+from headrace.pipelines.train.steps import Rank
 from tests.pipelines import toys
 
 SMALL = Config(samples=24, max_new_tokens=8, batch_size=5, examples=3)
@@ -31,7 +31,7 @@ def tuned_run(toy_model: str, tmp_path_factory: pytest.TempPathFactory) -> str:
     config = train.Config(learning_rate=1e-2, max_steps=80, batch_size=4, rank=8)
     job = train.plan(run, toy_model, config, 0, {})
     worker.train(job, Rank(0, 1, torch.device("cpu")), lambda step: None)
-    train._publish(job)
+    train._publish(job, {})
     return run
 
 
@@ -213,7 +213,7 @@ def test_all_of_it_on_s3(toy_model: str, s3: str, tmp_path: Path, monkeypatch: p
         job = train.plan(where, name, config, 0, {})
         for _ in range(2):  # the second goes on from the last step: nothing is left to do
             worker.train(job, Rank(0, 1, torch.device("cpu")), lambda step: None)
-        train._publish(job)
+        train._publish(job, {})
         assert train._finished(job) is not None
         adapters.append(storage.read_bytes(storage.join(where, "adapter", "adapter_model.safetensors")))
     assert adapters[0] == adapters[1]

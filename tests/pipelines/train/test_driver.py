@@ -16,12 +16,13 @@ import transformers
 from torch.nn import functional
 
 from headrace.cluster import storage
-from headrace.cluster.errors import ModelError, SourceError
-from headrace.pipelines.train import adapter, checkpoints, models
+from headrace.cluster.errors import GateError, ModelError, SourceError
+from headrace.pipelines.train import adapter, checkpoints, models, steps
 from headrace.pipelines.train import driver as train
 from headrace.pipelines.train import worker as train_worker
 from headrace.pipelines.train.driver import Config
-from headrace.pipelines.train.worker import Job, Rank, Step
+from headrace.pipelines.train.steps import Rank
+from headrace.pipelines.train.worker import Job, Step
 from tests.pipelines import toys
 
 CPU = torch.device("cpu")
@@ -63,9 +64,9 @@ def test_packed_loss_is_the_loss_of_the_samples_alone(toy_model: str, attention:
     model = models.load(toy_model, torch.float32, attention)
     given = varied(24)
     with torch.no_grad():
-        packed = float(train_worker.loss_sum(model, batch_of(given, 48)))
+        packed = float(steps.loss_sum(model, batch_of(given, 48)))
         assert packed == pytest.approx(plain_loss(model, given), abs=1e-4 * len(given))
-    assert int(train_worker.targets(batch_of(given, 48))) == sum(
+    assert int(steps.targets(batch_of(given, 48))) == sum(
         sum(label != -100 for label in labels[1:]) for _, labels in given
     )
 
@@ -88,7 +89,7 @@ def test_sliding_windows_are_kept_inside_samples(kind: str) -> None:
     model = transformers.AutoModelForCausalLM.from_config(described, attn_implementation="sdpa").eval()
     given = varied(12)
     with torch.no_grad():
-        packed = float(train_worker.loss_sum(model, batch_of(given, 48)))
+        packed = float(steps.loss_sum(model, batch_of(given, 48)))
         assert packed == pytest.approx(plain_loss(model, given), abs=1e-4 * len(given))
 
 
@@ -113,7 +114,7 @@ def test_loss_and_gradients_are_normalised_over_all_targets(toy_model: str) -> N
         model = adapter.fitted(models.load(toy_model, torch.float32, "sdpa"), Config(rank=4), toy_model)
         optimizer = torch.optim.SGD(train_worker.trained(model).values(), lr=1.0)
         micro = [batch_of(part, toys.LENGTH) for part in parts]
-        loss, count = train_worker._step(model, optimizer, micro, ALONE, 1.0, 0.0)
+        loss, count = steps.step(model, optimizer, micro, ALONE, 1.0, 0.0)
         assert count == 5 + 27
         weights = torch.cat([p.detach().flatten() for p in train_worker.trained(model).values()])
         found.append((loss, weights))
@@ -135,10 +136,10 @@ def test_gradient_checkpointing_changes_nothing(toy_model: str, tmp_path: Path) 
     run = toys.run(tmp_path, {"train": 24})
     losses = []
     for on in (False, True):
-        steps: list[Step] = []
+        told: list[Step] = []
         config = SMALL.model_copy(update={"gradient_checkpointing": on, "max_steps": 2})
-        train_worker.train(train.plan(run, toy_model, config, 0, {}), ALONE, steps.append)
-        losses.append([s.loss for s in steps])
+        train_worker.train(train.plan(run, toy_model, config, 0, {}), ALONE, told.append)
+        losses.append([s.loss for s in told])
     assert losses[0] == pytest.approx(losses[1], abs=1e-6)
 
 
@@ -156,7 +157,7 @@ def alone(run: str, model: str, config: Config = SMALL, kill_at: int | None = No
 
 def outcome(job: Job) -> tuple[dict[str, Any], bytes]:
     """History but for the clock, and the adapter's bytes."""
-    history = train._publish(job)
+    history = train._publish(job, {})
     for clock in ("seconds", "tokens_per_second"):
         del history[clock]
     return history, storage.read_bytes(adapter.path(job.run, adapter.WEIGHTS))
@@ -169,20 +170,22 @@ def test_a_killed_training_ends_as_one_that_was_not(toy_model: str, tmp_path: Pa
     wanted = outcome(alone(through, toy_model))
     with pytest.raises(Killed):
         alone(killed, toy_model, kill_at=kill_at)
-    assert checkpoints.steps(killed) == [s for s in (3, 6) if s < kill_at]
+    assert checkpoints.steps(train.plan(killed, toy_model, SMALL, 7, {}).home) == [
+        s for s in (3, 6) if s < kill_at
+    ]
     assert outcome(alone(killed, toy_model)) == wanted
 
 
 def test_a_checkpoint_cut_short_is_passed_over(toy_model: str, tmp_path: Path) -> None:
     run = toys.run(tmp_path, {"train": 48, "validation": 12})
     job = alone(run, toy_model)
-    assert checkpoints.steps(run) == [6, 8], "the newest two are kept"
-    path = checkpoints.path(run, checkpoints.name(8), checkpoints.OPTIMIZER)
+    assert checkpoints.steps(job.home) == [6, 8], "the newest two are kept"
+    path = storage.join(job.home, checkpoints.name(8), checkpoints.OPTIMIZER)
     storage.put(path, storage.read_bytes(path)[:-1])
-    found = checkpoints.newest(run, job.key)
+    found = checkpoints.newest(job.home, job.key)
     assert found is not None
     assert found["step"] == 6
-    assert checkpoints.newest(run, "another key") is None
+    assert checkpoints.newest(job.home, "another key") is None
 
 
 def test_the_best_adapter_by_validation_is_published(toy_model: str, tmp_path: Path) -> None:
@@ -209,16 +212,70 @@ def test_another_config_starts_over_and_a_finished_training_is_left(toy_model: s
     assert history["best_step"] == 8
     again = train.plan(run, toy_model, SMALL.model_copy(update={"keep_checkpoints": 5}), 7, {})
     assert again.key == job.key, "how many checkpoints are kept decides nothing"
-    assert train._finished(again) is not None
+    assert train._finished(again, {}) is not None
     for other in (
         train.plan(run, toy_model, SMALL.model_copy(update={"rank": 5}), 7, {}),
         train.plan(run, toy_model, SMALL, 8, {}),
         train.plan(run, toys.model(tmp_path / "model", seed=9), SMALL, 7, {}),
     ):
-        assert train._finished(other) is None
-    train._clear(train.plan(run, toy_model, SMALL, 8, {}))
-    assert checkpoints.steps(run) == []
-    assert not storage.exists(storage.join(run, "adapter", "headrace.json"))
+        assert train._finished(other, {}) is None
+
+
+def test_another_training_takes_nothing_away(toy_model: str, tmp_path: Path) -> None:
+    """Checkpoints lie apart by key, and an adapter is put aside before another takes its place."""
+    run = toys.run(tmp_path, {"train": 48})
+    job = alone(run, toy_model)
+    before = outcome(job)
+    other = train.plan(run, toy_model, SMALL, 8, {})
+    assert adapter.put_aside(run, job.key) is None, "it is the same"
+    kept = adapter.put_aside(run, other.key)
+    train_worker.train(other, ALONE, lambda step: None)
+    train._publish(other, {})
+    card = adapter.card(run)
+    assert card is not None
+    assert card["key"] == other.key
+    assert kept == storage.join(run, "adapters", job.key)
+    weights = storage.read_bytes(storage.join(kept, adapter.WEIGHTS))
+    assert weights == before[1] != storage.read_bytes(adapter.path(run, adapter.WEIGHTS))
+    assert json.loads(storage.read_bytes(storage.join(kept, adapter.CARD)))["key"] == job.key
+    assert checkpoints.steps(job.home) == [6, 8]
+    assert checkpoints.found(run) == sorted(
+        f"{key}/{folder}"
+        for key in (job.key, other.key)
+        for folder in ("best", checkpoints.name(6), checkpoints.name(8))
+    )
+
+
+@pytest.mark.parametrize(("poisoned", "max_norm"), [(1, 1.0), (1, 0.0), (3, 1.0)])
+def test_a_loss_that_is_no_number_stops_the_training_and_names_its_rows(
+    toy_model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, poisoned: int, max_norm: float
+) -> None:
+    run = toys.run(tmp_path, {"train": 48, "validation": 12})
+    path = storage.join(run, "packed", "train", "part-00000000.parquet")
+    rows = storage.read_table(path)
+    bad = rows["input_ids"][2].as_py()
+    honest = steps.loss_sum
+
+    def poison(model: Any, batch: Any) -> Any:
+        hit = (batch["input_ids"] == torch.tensor(bad)).all(1).any()
+        return honest(model, batch) * (float("nan") if hit else 1.0)
+
+    monkeypatch.setattr(steps, "loss_sum", poison)
+    config = SMALL.model_copy(update={"max_grad_norm": max_norm, "gradient_accumulation": poisoned})
+    with pytest.raises(GateError, match=r"stopped at step \d of 8: the loss is nan\. 1 of its \d+ ") as told:
+        alone(run, toy_model, config)
+    named = ", ".join(str(i) for i in rows["row_ids"][2].as_py()[:8])
+    assert f"look at the rows {named} that are in them" in str(told.value)
+    assert (told.value.exit_code, told.value.gate) == (3, "train.loss")
+    assert adapter.card(run) is None
+
+
+def test_a_rate_that_is_far_too_high_stops_the_training(toy_model: str, tmp_path: Path) -> None:
+    run = toys.run(tmp_path, {"train": 48, "validation": 12})
+    config = SMALL.model_copy(update={"learning_rate": 1e30, "max_grad_norm": 0.0, "schedule": "constant"})
+    with pytest.raises(GateError, match=r"stopped at step \d of 8: the .* lower train\.learning_rate"):
+        alone(run, toy_model, config)
+    assert adapter.card(run) is None
 
 
 def test_plain_peft_loads_the_adapter(toy_model: str, tmp_path: Path) -> None:
@@ -235,7 +292,7 @@ def test_plain_peft_loads_the_adapter(toy_model: str, tmp_path: Path) -> None:
     tuned = peft.PeftModel.from_pretrained(plain, tmp_path / "adapter").eval()
     given = [s for part in range(2) for s in toys.samples(12, seed=100 + part)]  # what validation holds
     with torch.no_grad():
-        loss = plain_loss(tuned, given) / int(train_worker.targets(batch_of(given, toys.LENGTH)))
+        loss = plain_loss(tuned, given) / int(steps.targets(batch_of(given, toys.LENGTH)))
         assert loss == pytest.approx(history["best_validation"], abs=1e-4)
         with tuned.disable_adapter():
             assert plain_loss(tuned, given) / (5 * len(given)) > loss
@@ -281,7 +338,7 @@ def test_two_workers_learn_and_survive_a_kill(toy_model: str, tmp_path: Path) ->
         if told[-1] >= 5 and not left:
             worker = next(p for p in psutil.process_iter(["cmdline"]) if _is_worker_of_ours(p))
             os.kill(worker.pid, signal.SIGKILL)
-            newest = checkpoints.newest(run, key)
+            newest = checkpoints.newest(checkpoints.home(run, key), key)
             left.append(newest["step"] if newest else 0)
 
     history = train.run(run, toy_model, config, seed=7, progress=kill_once)

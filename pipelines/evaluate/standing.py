@@ -1,0 +1,91 @@
+"""Whether an adapter is of today's packed rows, and an evaluation of today's adapter and rows.
+
+What: a training and an evaluation say what they were made of (digests of the sides of packed/, the training's
+key). Where one of these has changed since, what they say is true of something that is not there any more: it
+is called stale, and why, and is not shown as a result.
+
+Reads run.json and two small files.
+"""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from headrace.cluster import storage
+
+AGAIN = "run `headrace train` again"
+
+
+def look(run: str, run_json: Mapping[str, Any]) -> dict[str, str]:
+    """What is stale in a run, "train" or "evaluate", and why: as the end of a sentence.
+
+    A result that is not there cannot be stale.
+    """
+    packed = digests(run_json)
+    stale: dict[str, str] = {}
+    card = _json(storage.join(run, "adapter", "headrace.json"))
+    if card and (words := of_adapter(card, packed)):
+        stale["train"] = words
+    elif run_json.get("train") and not card:
+        stale["train"] = f"left no adapter that is there; {AGAIN}"
+    scores = _json(storage.join(run, "evaluation", "scores.json"))
+    if scores and (words := _of_evaluation(scores, card, packed)):
+        stale["evaluate"] = words
+    return stale
+
+
+def of_run(run: str) -> dict[str, str]:
+    """`look`, by the run.json that is there."""
+    return look(run, _json(storage.join(run, "run.json")) or {})
+
+
+def sections(run: str, run_json: Mapping[str, Any]) -> dict[str, Any]:
+    """What run.json is to say now: `stale`, and `evaluate` as it is, or that it is stale and why."""
+    stale = look(run, run_json)
+    said: dict[str, Any] = {"stale": stale}
+    if "evaluate" in stale:
+        said["evaluate"] = {"stale": True, "why": stale["evaluate"]}
+    elif (run_json.get("evaluate") or {}).get("stale"):  # what it was of is there again
+        scores = _json(storage.join(run, "evaluation", "scores.json"))
+        said["evaluate"] = (scores or {}).get("metrics", {})
+    return said
+
+
+def digests(run_json: Mapping[str, Any]) -> dict[str, str]:
+    """Digest of each side of packed/, as run.json has them; empty where nothing is packed to the end."""
+    sides = run_json.get("packed") or {}
+    return {side: str(about["digest"]) for side, about in sides.items() if about.get("digest")}
+
+
+def of_adapter(card: Mapping[str, Any], packed: Mapping[str, str]) -> str | None:
+    """Why the adapter of this card is not one of the rows that are packed now; None where it is."""
+    of = card.get("packed")
+    if of is None:
+        return f"does not say which packed rows it was trained on (it is of an older version); {AGAIN}"
+    changed = [side for side in ("train", "validation", "test") if of.get(side) != packed.get(side)]
+    if not changed:
+        return None
+    return (
+        f"was trained when packed/{changed[0]} held other rows: what is held out now may be what it learned "
+        f"from; {AGAIN}, which does nothing where its own rows are the same"
+    )
+
+
+def _of_evaluation(
+    scores: Mapping[str, Any], card: Mapping[str, Any] | None, packed: Mapping[str, str]
+) -> str | None:
+    again = "run `headrace evaluate` again"
+    if card is None or scores.get("adapter") != card.get("key"):
+        return f"is of another adapter than the one that is there; {again}"
+    if of_adapter(card, packed):
+        return f"is of an adapter that was trained on other packed rows; {AGAIN}, and evaluate"
+    if scores.get("packed") != packed.get(str(scores.get("split"))):
+        return f"is of other rows than packed/{scores.get('split')} holds now; {again}"
+    return None
+
+
+def _json(path: str) -> dict[str, Any] | None:
+    try:
+        return dict(json.loads(storage.read_bytes(path)))
+    except (FileNotFoundError, ValueError, TypeError):
+        return None

@@ -1,0 +1,162 @@
+"""One optimizer step, over the micro-batches of all ranks, and what is said where it cannot be made.
+
+The loss of a step is the sum of the cross entropies of all its target tokens, over all ranks and
+accumulation steps, divided by their number (nats a token). Averaging the means of ranks or of
+micro-batches instead would weigh a target of a batch with few of them more than one of a full batch.
+Source: https://huggingface.co/blog/gradient_accumulation
+
+Gradients are summed by one collective a step over one flat tensor rather than by DDP's hooks: an
+adapter's gradients are a few megabytes, the order of the sum is the same after a restart as before,
+and ranks need not run as many micro-batches as each other.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import torch
+import torch.distributed as dist
+from torch.nn import functional
+
+from headrace.cluster.errors import GateError
+from headrace.pipelines.schema import IGNORE
+from headrace.pipelines.train import batches, models
+
+if TYPE_CHECKING:
+    from headrace.pipelines.train.worker import Job
+
+GATE = "train.loss"  # what a training that is stopped did not keep: its loss is a number
+NAMED = 8  # rows that are named of those that give no number
+
+Micro = list[dict[str, torch.Tensor]]
+
+
+@dataclass(frozen=True)
+class Rank:
+    """Which of how many, and the device it computes on."""
+
+    number: int
+    count: int
+    device: torch.device
+
+    def total(self, values: torch.Tensor) -> torch.Tensor:
+        """Sum of `values` over all ranks, in place."""
+        if self.count > 1:
+            dist.all_reduce(values)
+        return values
+
+    def first(self, value: int) -> int:
+        """The value that rank 0 has."""
+        shared = torch.tensor([value], dtype=torch.int64, device=self.device)
+        if self.count > 1:
+            dist.broadcast(shared, 0)
+        return int(shared)
+
+
+def loss_sum(model: Any, batch: dict[str, torch.Tensor]) -> torch.Tensor:
+    """Sum of the cross entropies of all targets of a batch of packed rows, in nats: ``float32[]``."""
+    device = batch["input_ids"].device
+    half = getattr(model, "dtype", torch.float32) == torch.bfloat16
+    with torch.autocast(device.type, torch.bfloat16, enabled=half):
+        logits, labels = models.target_logits(model, batch)
+    return functional.cross_entropy(
+        logits.flatten(0, 1), labels.flatten(), ignore_index=IGNORE, reduction="sum"
+    )
+
+
+def targets(batch: dict[str, torch.Tensor]) -> torch.Tensor:
+    """Number of targets of a batch, ``int64[]``: the first token of a row predicts nothing."""
+    return (batch["labels"][:, 1:] != IGNORE).sum()
+
+
+def step(
+    model: Any,
+    optimizer: torch.optim.Optimizer,
+    micro: Micro,
+    rank: Rank,
+    rate: float,
+    max_norm: float,
+) -> tuple[float, int]:
+    """One optimizer step over the micro-batches of all ranks; (loss, targets) over all of them.
+
+    Raises: ArithmeticError, on all ranks alike and before a weight is changed, where the loss or a gradient
+    is no number.
+    """
+    model.train()
+    count = int(rank.total(torch.stack([targets(b) for b in micro]).sum()))
+    parameters = optimizer.param_groups[0]["params"]
+    loss = torch.zeros(1, device=rank.device)
+    for batch in micro:
+        part = loss_sum(model, batch) / max(1, count)
+        part.backward()
+        loss += part.detach()
+    _sum_gradients(parameters, loss, rank)
+    norm = torch.nn.utils.clip_grad_norm_(parameters, max_norm or math.inf)
+    for what, value in (("loss", loss), ("gradient", norm)):
+        if not bool(torch.isfinite(value).all()):
+            raise ArithmeticError(f"the {what} is {float(value)}")
+    optimizer.param_groups[0]["lr"] = rate
+    optimizer.step()
+    optimizer.zero_grad()
+    return float(loss), count
+
+
+def _sum_gradients(parameters: list[torch.nn.Parameter], loss: torch.Tensor, rank: Rank) -> None:
+    """Sum gradients and loss over all ranks, in one collective."""
+    if rank.count == 1:
+        return
+    for parameter in parameters:
+        if parameter.grad is None:  # an expert that no token of this rank went to
+            parameter.grad = torch.zeros_like(parameter)
+    parts = [loss, *(p.grad.flatten() for p in parameters if p.grad is not None)]
+    whole = rank.total(torch.cat(parts)).split([len(p) for p in parts])
+    loss.copy_(whole[0])
+    for parameter, summed in zip(parameters, whole[1:], strict=True):
+        assert parameter.grad is not None
+        parameter.grad.copy_(summed.view_as(parameter.grad))
+
+
+def stopped(
+    job: "Job",
+    rank: Rank,
+    model: Any,
+    number: int,
+    what: str,
+    order: batches.Order,
+    micro: Micro,
+) -> GateError:
+    """The end of a training at a loss that is no number, with the rows that it comes from."""
+    batch = {name: torch.cat([one[name] for one in micro]) for name in micro[0]}
+    mine = []
+    with torch.no_grad():
+        for row, place in enumerate(order.places.tolist()):
+            one = {name: values[row : row + 1] for name, values in batch.items()}
+            if place != batches.PADDING and not bool(torch.isfinite(loss_sum(model, one)).all()):
+                mine.append(place)
+    found = (mine, int((order.places != batches.PADDING).sum()))
+    every = [found]
+    if rank.count > 1:
+        every = [found] * rank.count
+        dist.all_gather_object(every, found)
+    places = sorted({place for of_rank, _ in every for place in of_rank})
+    where = _where(job, number, places, sum(rows for _, rows in every))
+    return GateError(
+        f"training stopped at step {number} of {job.steps}: {what}. {where}. Nothing was published; what was "
+        "trained before is in checkpoints/"
+    ).at(GATE)
+
+
+def _where(job: "Job", number: int, places: list[int], rows: int) -> str:
+    """What such a loss comes from: `places` are those of the step's `rows` that give one alone."""
+    if 0 < len(places) < rows or (places and number > 1 and rows == 1):
+        ids = batches.row_ids(job.plan.shelf, places, NAMED)
+        return (
+            f"{len(places)} of its {rows} packed rows give such a loss on their own: look at the rows "
+            f"{', '.join(map(str, ids))} that are in them, by `headrace explain {job.run} ROW`"
+        )
+    if places and number == 1:
+        return "every row of it gives such a loss: the model itself does; try train.precision: float32"
+    return (
+        "it does not come from single rows, so the steps before have gone too far: lower "
+        "train.learning_rate, or set train.max_grad_norm"
+    )

@@ -1,0 +1,117 @@
+"""What would end a training is told before: by `check`, on no weights."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import transformers
+from tokenizers import AddedToken
+
+from headrace.cluster.errors import ModelError
+from headrace.pipelines.train import foresight, models
+from headrace.pipelines.train.config import Config
+from tests.pipelines import toys
+
+TINY = {
+    "vocab_size": len(toys.WORDS),
+    "hidden_size": 32,
+    "intermediate_size": 48,
+    "num_hidden_layers": 4,
+    "num_attention_heads": 2,
+    "num_key_value_heads": 1,
+}
+
+
+def described(kind: str, **more: Any) -> Any:
+    return getattr(transformers, kind)(**{**TINY, **more})
+
+
+def named(tmp_path: Path, more: int = 0) -> str:
+    """A directory with a tokenizer of the toys' words and `more` others."""
+    tokenizer = toys.tokenizer()
+    tokenizer.add_tokens([AddedToken(f"<more{i}>") for i in range(more)])
+    tokenizer.save_pretrained(tmp_path)
+    return str(tmp_path)
+
+
+def test_a_model_that_can_be_trained_passes(toy_model: str) -> None:
+    foresight.check(Config(), models.configuration(toy_model), toy_model)
+
+
+def test_a_tokenizer_larger_than_the_embedding_is_told(tmp_path: Path) -> None:
+    with pytest.raises(ModelError, match=r"18 tokens and the model 16 embeddings.*resize_token_embeddings"):
+        foresight.check(Config(), described("LlamaConfig"), named(tmp_path, 2))
+
+
+def test_an_embedding_larger_than_the_tokenizer_is_right(tmp_path: Path) -> None:
+    foresight.check(Config(), described("LlamaConfig", vocab_size=64), named(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("kind", "more"),
+    [
+        ("Qwen2Config", {}),
+        ("MistralConfig", {"sliding_window": 8}),
+        ("Gemma3TextConfig", {"head_dim": 16, "sliding_window": 8, "num_hidden_layers": 7}),
+        ("MixtralConfig", {"num_local_experts": 4, "output_router_logits": True}),
+        (
+            "Qwen3MoeConfig",
+            {"num_experts": 4, "num_experts_per_tok": 2, "head_dim": 16, "output_router_logits": True},
+        ),
+    ],
+)
+def test_families_that_keep_samples_apart_pass(tmp_path: Path, kind: str, more: dict[str, Any]) -> None:
+    foresight.check(Config(), described(kind, **more), named(tmp_path))
+
+
+@pytest.mark.parametrize(
+    ("kind", "more"),
+    [
+        ("Lfm2Config", {"layer_types": ["conv", "full_attention", "conv", "full_attention"]}),
+        (
+            "Qwen3NextConfig",
+            {
+                "head_dim": 16,
+                "layer_types": ["linear_attention", "linear_attention", "full_attention", "linear_attention"],
+                "num_experts": 4,
+                "num_experts_per_tok": 2,
+                "linear_num_key_heads": 2,
+                "linear_num_value_heads": 2,
+                "linear_key_head_dim": 16,
+                "linear_value_head_dim": 16,
+            },
+        ),
+        ("FalconH1Config", {"mamba_d_ssm": 32, "mamba_n_heads": 2, "mamba_d_head": 16, "mamba_d_state": 8}),
+    ],
+)
+def test_hybrids_that_cannot_be_isolated_are_told_ahead(
+    tmp_path: Path, kind: str, more: dict[str, Any]
+) -> None:
+    with pytest.raises(
+        ModelError, match=r"lets one sample of a packed row see another|cannot be held to one|does not fit"
+    ):
+        foresight.check(Config(), described(kind, **more), named(tmp_path))
+
+
+def test_an_attention_that_the_model_does_not_have_is_told(tmp_path: Path) -> None:
+    without = [
+        kind
+        for kind in ("BloomConfig", "GPTNeoConfig", "MptConfig", "CTRLConfig")
+        if not _has_sdpa(getattr(transformers, kind, None))
+    ]
+    assert without, "transformers has none left without sdpa: the check has nothing to find"
+    config = getattr(transformers, without[0])(vocab_size=64)
+    with pytest.raises(ModelError, match=r"train\.attention: sdpa.*try eager"):
+        foresight.check(Config(), config, named(tmp_path))
+
+
+def _has_sdpa(kind: Any) -> bool:
+    if kind is None:
+        return True
+    try:
+        with torch.device("meta"):
+            transformers.AutoModelForCausalLM.from_config(kind(vocab_size=64), attn_implementation="sdpa")
+    except ValueError:
+        return False
+    return True
