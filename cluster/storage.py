@@ -21,13 +21,16 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import xxhash
 
-from headrace.cluster.errors import StorageError
+from headrace.cluster.errors import HeadraceError, SourceError, StorageError
 
 TEMPORARY = ".headrace-"  # prefix of our temporaries: a killed writer may leave one behind
 CONNECT_SECONDS = 10
 READ_SECONDS = 30
 ATTEMPTS = 3
 RANGE_ROWS = 65_536  # of a row group, in tables that are read by range
+CHANGED = (
+    "nothing of it was kept: wait until it is written, then run the same command again, which plans it anew"
+)
 PROBE_SECONDS = 8  # first contact fails fast; later calls may wait out a storm
 
 
@@ -112,11 +115,13 @@ def explained(path: str, doing: str) -> Iterator[None]:
     """
     try:
         yield
-    except (FileNotFoundError, FileExistsError, StorageError):
+    except (FileNotFoundError, FileExistsError, HeadraceError):
         raise
     except PermissionError as error:
         raise StorageError(f"cannot {doing} {path}: access denied; {_access_hint(path)}") from error
     except Exception as error:
+        if any(type(e).__name__ == "FileExpired" for e in _chain(error)):  # s3fs' word for another etag
+            raise SourceError(f"{path} changed while it was read; {CHANGED}") from error
         hint = _hint(path, error)
         if hint is None:
             raise
@@ -176,6 +181,22 @@ def entry(path: str) -> Entry:
     with explained(path, "look up"):
         info = fs.info(key)
     return _entry(path, info)
+
+
+def unchanged(was: Entry) -> None:
+    """Hold an object against how it was listed.
+
+    Raises: SourceError where it is another or gone, StorageError.
+    """
+    try:
+        now = entry(was.path)
+    except FileNotFoundError as error:
+        raise SourceError(
+            f"{was.path} was there when the run began and is gone; start the run again"
+        ) from error
+    if (now.size, now.stamp) != (was.size, was.stamp):
+        what = f"from {was.size:,} to {now.size:,} bytes" if now.size != was.size else "and has another stamp"
+        raise SourceError(f"{was.path} changed while it was read ({what}); {CHANGED}")
 
 
 def _entry(path: str, info: dict[str, Any]) -> Entry:

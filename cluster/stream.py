@@ -55,6 +55,7 @@ PART = pa.schema(
 BEGUN = PART.append(pa.field("state", pa.large_string()))
 RECORD = pa.schema([pa.field("record", pa.large_string())])
 SHUFFLE_BLOCK = 32 * 2**20  # bytes
+RETRIES = 10  # of a task whose worker ended; Ray Data's own way is to start it again without end
 READER_CPUS = 0.1  # a reader mostly waits; unequal to a worker's 1, which also keeps Ray from fusing the two
 
 
@@ -99,6 +100,7 @@ def fragments(
         batch_format="pyarrow",
         compute=TaskPoolStrategy(size=min(workers, len(items))),
         num_cpus=READER_CPUS,
+        max_retries=RETRIES,
     )
     worked = parts.map_batches(
         partial(_work, read=read, done=_commits(work) if pool is None else _hands_on(pool.begin)),
@@ -106,6 +108,7 @@ def fragments(
         batch_format="pyarrow",
         compute=TaskPoolStrategy(size=workers),
         num_cpus=1,
+        max_retries=RETRIES,
     )
     yield from _records(_pooled(worked, pool))
 
@@ -172,7 +175,7 @@ def _handed_on(fragment: Fragment, part: int, last: bool, table: pa.Table, begin
 
 def _hand_out(batch: pa.Table, read: Read) -> Iterator[pa.Table]:
     """Parts of the fragments that only one reader can read; other fragments pass as they are."""
-    process.single_threaded()
+    _begin()
     with discreet():
         for item in batch.to_pylist():
             fragment = Fragment.from_json(json.loads(item["fragment"]))
@@ -186,7 +189,7 @@ def _hand_out(batch: pa.Table, read: Read) -> Iterator[pa.Table]:
 
 
 def _work(batch: pa.Table, read: Read, done: Done) -> Iterator[pa.Table]:
-    process.single_threaded()
+    _begin()
     with discreet():
         for item in batch.to_pylist():
             fragment = Fragment.from_json(json.loads(item["fragment"]))
@@ -196,6 +199,12 @@ def _work(batch: pa.Table, read: Read, done: Done) -> Iterator[pa.Table]:
             for part, last, table in _numbered(read(fragment)):
                 if part not in (item["done"] or ()):
                     yield done(fragment, part, last, table)
+
+
+def _begin() -> None:
+    """What every task does first. A task knows which attempt at it this is: see `process.deaths`."""
+    process.single_threaded()
+    process.began(ray._private.worker.global_worker.core_worker.get_current_task_attempt_number())
 
 
 def _numbered(tables: Iterator[pa.Table]) -> Iterator[tuple[int, bool, pa.Table]]:
@@ -250,6 +259,7 @@ def grouped(
             batch_format="pyarrow",
             compute=TaskPoolStrategy(size=min(workers, len(items))),
             num_cpus=1,
+            max_retries=RETRIES,
         )
         # A bucket is worked on from what the shuffle brings: the source's ranges need not travel.
         by_bucket = {f.bucket: json.dumps(replace(f, ranges=()).to_json()) for f in buckets}
@@ -262,6 +272,7 @@ def grouped(
             batch_format="pyarrow",
             compute=TaskPoolStrategy(size=workers),
             num_cpus=1,
+            max_retries=RETRIES,
         )
         done = set()
         for record in _records(_pooled(worked, pool)):
@@ -276,7 +287,7 @@ def grouped(
 
 
 def _read_grouped(batch: pa.Table, read: Read, wanted: set[int]) -> Iterator[pa.Table]:
-    process.single_threaded()
+    _begin()
     with discreet():
         for text in batch["fragment"].to_pylist():
             for table in read(Fragment.from_json(json.loads(text))):
@@ -285,7 +296,7 @@ def _read_grouped(batch: pa.Table, read: Read, wanted: set[int]) -> Iterator[pa.
 
 @discreet()
 def _work_group(group: pa.Table, work: Done, by_bucket: dict[int, str]) -> pa.Table:
-    process.single_threaded()
+    _begin()
     fragment = Fragment.from_json(json.loads(by_bucket[group["bucket"][0].as_py()]))
     return work(fragment, 0, True, group.combine_chunks())
 
@@ -371,5 +382,5 @@ def on_nodes(function: Callable[[str], Result], nodes: Sequence[str], *, name: s
 
 @discreet()
 def _call(function: Callable[[Item], Result], item: Item) -> Result:
-    process.single_threaded()
+    _begin()
     return function(item)

@@ -78,7 +78,8 @@ def look(source: Source, files: Iterable[File]) -> Look:
     for file in islice((f for f in files if f.size), FILES):
         name = name or file.relative
         records: list[dict[str, Any]] = []
-        for batch in formats.read(file.path, file.size, source.format_of(file.relative)):
+        form = source.format_of(file.relative)
+        for batch in formats.read(file.path, file.size, form, memory=source.memory, guarded=True):
             good = [r for i, r in enumerate(batch.records) if i not in batch.errors]
             problem = problem or next(iter(batch.errors.values()), None)
             records += good[: RECORDS - len(records)]

@@ -15,7 +15,7 @@ import zstandard
 
 from headrace.cluster import storage
 from headrace.cluster.errors import SourceError
-from headrace.pipelines.stages.read.records import RECORD_LIMIT, ReadError
+from headrace.pipelines.stages.read.records import EXPANSION, RECORD_LIMIT, SPARE, ReadError
 
 CHUNK = 2**20
 ZSTD_INPUT = 2**10  # a block of a few bytes may stand for 128 KiB: this bounds one step to ~32 MiB
@@ -94,6 +94,7 @@ def _unzstd(stored: Iterator[bytes]) -> Iterator[bytes]:
     """zstd frames one after the other."""
     frame = zstandard.ZstdDecompressor().decompressobj()
     fresh = True
+    taken = given = 0
     for data in stored:
         place = 0
         while place < len(data):
@@ -105,6 +106,12 @@ def _unzstd(stored: Iterator[bytes]) -> Iterator[bytes]:
             except zstandard.ZstdError:
                 lost = len(piece) + len(data) - place + sum(map(len, stored))
                 raise ReadError("read.corrupt", "damaged zstd data", lost) from None
+            taken, given = taken + len(piece), given + len(out)
+            if given > max(SPARE, EXPANSION * taken):
+                lost = len(data) - place + sum(map(len, stored))
+                raise ReadError(
+                    "read.corrupt", f"unpacks to more than {EXPANSION} times its stored bytes", lost
+                )
             if out:
                 yield out
             if frame.eof:
