@@ -20,7 +20,7 @@ LEAST = 12  # bytes: both magics and the footer's length
 DEPTH = 100  # columns in each other
 NAME_BYTES = 2**16
 SPARE_ROWS = 2**20  # rows and values that a file of any size may claim
-ROWS_A_BYTE = 1000  # and for each of its bytes: equal values take next to nothing
+ROWS_A_BYTE = 16  # and for each of its bytes: equal values take next to nothing
 BYTE_ARRAY, FIXED = 6, 7  # physical types
 TYPES = 8
 CODECS = 8
@@ -80,13 +80,9 @@ class Group:
 
     rows: int
     size: int  # bytes unpacked
+    stored: int  # bytes of all its columns
     chunks: tuple[Chunk, ...] = ()
     problem: str | None = None
-
-    @property
-    def stored(self) -> int:
-        """Stored bytes of all its columns."""
-        return sum(c.stored for c in self.chunks)
 
 
 @dataclass
@@ -141,9 +137,9 @@ def _checked(parsed: Struct, end: int) -> Footer:
     """`parsed` held against itself and against the file's bytes before `end`, where the footer begins."""
     if 8 in parsed:
         raise Damaged("the Parquet file is encrypted")
-    top = _picked(parsed, _FILE)
-    elements = [_picked(e, _ELEMENT) for e in _items(top, 2, STRUCT)]
+    elements = [_picked(e, _ELEMENT) for e in _items(_picked(parsed, {2: LIST}), 2, STRUCT)]
     leaves, columns = _leaves(elements)
+    top = _picked(parsed, _FILE)
     groups, structs = [], []
     for fields in _items(top, 4, STRUCT):
         group, struct = _group(_picked(fields, _GROUP), leaves, end)
@@ -156,7 +152,7 @@ def _checked(parsed: Struct, end: int) -> Footer:
         raise Damaged("its row groups do not have the rows that the footer claims")
     if rows > SPARE_ROWS + ROWS_A_BYTE * end:
         raise Damaged(f"{rows} rows are claimed in {end} bytes")
-    if sum(g.stored for g in groups) > end:
+    if sum(c.stored for g in groups for c in g.chunks) > end:
         raise Damaged("its columns claim more bytes than the file has")
     top[2] = (LIST, (STRUCT, elements))
     top[3] = (I64, rows)
@@ -232,8 +228,16 @@ def _group(fields: Struct, leaves: list[Leaf], end: int) -> tuple[Group, Struct]
             structs.append(struct)
     except Damaged as damage:
         # Arrow gets no column of it, and is never asked for it.
-        return Group(rows, 0, (), damage.detail), {1: (LIST, (STRUCT, [])), 2: (I64, 0), 3: (I64, rows)}
-    return Group(rows, size, tuple(chunks)), {**fields, 1: (LIST, (STRUCT, structs))}
+        stored = min(max(fields.get(6, (I64, 0))[1], 0), end)
+        return Group(rows, 0, stored, (), damage.detail), {
+            1: (LIST, (STRUCT, [])),
+            2: (I64, 0),
+            3: (I64, rows),
+        }
+    return Group(rows, size, sum(c.stored for c in chunks), tuple(chunks)), {
+        **fields,
+        1: (LIST, (STRUCT, structs)),
+    }
 
 
 def _chunk(column: Struct, leaf: Leaf, rows: int, end: int) -> tuple[Chunk, Struct]:
