@@ -259,7 +259,7 @@ def _chunk(column: Struct, leaf: Leaf, rows: int, end: int) -> tuple[Chunk, Stru
         start = inner[11][1]
     if kind != leaf.kind or not 0 <= codec < CODECS:
         raise Damaged("a column of another type than the schema says")
-    if min(values, size, stored) < 0 or start < len(MAGIC) or start + stored > end:
+    if min(values, size, stored) < 0 or start < len(MAGIC) or not start <= data <= start + stored <= end:
         raise Damaged("a column that lies outside of the file")
     if values < rows or (values > rows and not leaf.repetition):
         raise Damaged("a column with another number of values than rows")

@@ -223,7 +223,7 @@ def _even(size: int, fragment_size: int) -> list[tuple[int, int, int]]:
 
 
 def _row_groups(file: File, fragment_size: int) -> list[tuple[int, int, int]]:
-    """Ranges of row groups with their stored bytes; none where the footer is unreadable: its reader says why."""
+    """Ranges of row groups with their stored bytes; none where the footer is unreadable."""
     try:
         with storage.explained(file.path, "read"), storage.open_input(file.path) as stream:
             groups = footer.read(stream, file.size).groups

@@ -55,7 +55,7 @@ PART = pa.schema(
 BEGUN = PART.append(pa.field("state", pa.large_string()))
 RECORD = pa.schema([pa.field("record", pa.large_string())])
 SHUFFLE_BLOCK = 32 * 2**20  # bytes
-RETRIES = 10  # of a task whose worker ended; Ray Data's own way is to start it again without end
+RESTARTS = 10  # of a task whose process ended; Ray Data itself starts it again without end
 READER_CPUS = 0.1  # a reader mostly waits; unequal to a worker's 1, which also keeps Ray from fusing the two
 
 
@@ -100,7 +100,6 @@ def fragments(
         batch_format="pyarrow",
         compute=TaskPoolStrategy(size=min(workers, len(items))),
         num_cpus=READER_CPUS,
-        max_retries=RETRIES,
     )
     worked = parts.map_batches(
         partial(_work, read=read, done=_commits(work) if pool is None else _hands_on(pool.begin)),
@@ -108,7 +107,6 @@ def fragments(
         batch_format="pyarrow",
         compute=TaskPoolStrategy(size=workers),
         num_cpus=1,
-        max_retries=RETRIES,
     )
     yield from _records(_pooled(worked, pool))
 
@@ -175,10 +173,10 @@ def _handed_on(fragment: Fragment, part: int, last: bool, table: pa.Table, begin
 
 def _hand_out(batch: pa.Table, read: Read) -> Iterator[pa.Table]:
     """Parts of the fragments that only one reader can read; other fragments pass as they are."""
-    _begin()
     with discreet():
         for item in batch.to_pylist():
             fragment = Fragment.from_json(json.loads(item["fragment"]))
+            _begin(_named(fragment))
             if fragment.kind != "stream":
                 yield pa.Table.from_pylist([item], schema=PART)
                 continue
@@ -189,10 +187,10 @@ def _hand_out(batch: pa.Table, read: Read) -> Iterator[pa.Table]:
 
 
 def _work(batch: pa.Table, read: Read, done: Done) -> Iterator[pa.Table]:
-    _begin()
     with discreet():
         for item in batch.to_pylist():
             fragment = Fragment.from_json(json.loads(item["fragment"]))
+            _begin(_named(fragment))
             if item["part"] >= 0:
                 yield done(fragment, item["part"], item["last"], _unpack(item["payload"]))
                 continue
@@ -201,10 +199,25 @@ def _work(batch: pa.Table, read: Read, done: Done) -> Iterator[pa.Table]:
                     yield done(fragment, part, last, table)
 
 
-def _begin() -> None:
-    """What every task does first. A task knows which attempt at it this is: see `process.deaths`."""
+def _named(fragment: Fragment) -> str:
+    """A fragment, for a message: its source and its first file."""
+    files = [r.relative for r in fragment.ranges]
+    more = f" and {len(files) - 1} others" if len(files) > 1 else ""
+    return f"source {fragment.source!r}" + (f", {files[0]!r}{more}" if files else "")
+
+
+def _begin(what: str = "a task") -> None:
+    """What every task does first. A task knows which attempt at it this is: see `process.deaths`.
+
+    Raises: Fault where the processes of `what` have ended too often.
+    """
     process.single_threaded()
     process.began(ray._private.worker.global_worker.core_worker.get_current_task_attempt_number())
+    if process.deaths() > RESTARTS:
+        raise Fault(
+            f"{what}: the process that works on it has ended {process.deaths()} times, for want of memory or by "
+            "a fault in a library; run with fewer workers or a smaller fragment_size, and look into Ray's logs"
+        )
 
 
 def _numbered(tables: Iterator[pa.Table]) -> Iterator[tuple[int, bool, pa.Table]]:
@@ -259,7 +272,6 @@ def grouped(
             batch_format="pyarrow",
             compute=TaskPoolStrategy(size=min(workers, len(items))),
             num_cpus=1,
-            max_retries=RETRIES,
         )
         # A bucket is worked on from what the shuffle brings: the source's ranges need not travel.
         by_bucket = {f.bucket: json.dumps(replace(f, ranges=()).to_json()) for f in buckets}
@@ -272,7 +284,6 @@ def grouped(
             batch_format="pyarrow",
             compute=TaskPoolStrategy(size=workers),
             num_cpus=1,
-            max_retries=RETRIES,
         )
         done = set()
         for record in _records(_pooled(worked, pool)):
@@ -287,17 +298,18 @@ def grouped(
 
 
 def _read_grouped(batch: pa.Table, read: Read, wanted: set[int]) -> Iterator[pa.Table]:
-    _begin()
     with discreet():
         for text in batch["fragment"].to_pylist():
-            for table in read(Fragment.from_json(json.loads(text))):
+            fragment = Fragment.from_json(json.loads(text))
+            _begin(_named(fragment))
+            for table in read(fragment):
                 yield table.filter(pa.compute.is_in(table["bucket"], pa.array(sorted(wanted), pa.int32())))
 
 
 @discreet()
 def _work_group(group: pa.Table, work: Done, by_bucket: dict[int, str]) -> pa.Table:
-    _begin()
     fragment = Fragment.from_json(json.loads(by_bucket[group["bucket"][0].as_py()]))
+    _begin(_named(fragment))
     return work(fragment, 0, True, group.combine_chunks())
 
 

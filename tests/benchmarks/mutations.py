@@ -2,10 +2,10 @@
 
     python tests/benchmarks/mutations.py 20000 [FIRST SEED]
 
-Every seed stands for one file: which valid file is taken, made here, and what is done to it (bits flipped, bytes
-cut, inserted, overwritten or doubled; in Parquet files most often in the footer, where the sizes stand, or
-in a page's header). Each is planned and read as in pass 1, in a process that is watched: a file at which it
-raises, ends or is silent for long is told by its seed. The last line counts what was read.
+Every seed stands for one file: which valid file is taken, made here, and what is done to it (bits flipped,
+bytes cut, inserted, overwritten or doubled; in Parquet files most often in the footer, where the sizes stand,
+or in a page's header). Each is planned and read as in pass 1, in a process that is watched: a file at which
+it raises, ends or is silent for long is told by its seed. The last line counts what was read.
 
 Cost: 10 to 20 milliseconds a file.
 """
@@ -210,21 +210,19 @@ def watched(first: int, last: int) -> Iterator[tuple[str, int, str]]:
         command = [sys.executable, __file__, "work", str(first), str(last)]
         process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
         assert process.stdout is not None
-        silent = False
-        for line in iter(lambda: _line(process), None):
-            if line == "":
-                silent = process.poll() is None
-                break
+        while line := _line(process):
             what, seed, *more = line.split(maxsplit=2)
             if what == "begin":
                 first = int(seed)
                 continue
             yield what, int(seed), (more or [""])[0].strip()
             first = int(seed) + 1
+        silent = process.poll() is None and bool(first < last)
         process.kill()
-        process.wait()
+        code = process.wait()
+        process.stdout.close()
         if first < last:
-            yield "silent" if silent else "ended", first, "" if silent else f"with {process.returncode}"
+            yield ("silent", first, "") if silent else ("ended", first, f"with {code}")
             first += 1
 
 
