@@ -23,6 +23,7 @@ import xxhash
 
 from headrace.cluster.errors import HeadraceError, SourceError, StorageError
 
+PATTERN = "*?["
 TEMPORARY = ".headrace-"  # prefix of our temporaries: a killed writer may leave one behind
 CONNECT_SECONDS = 10
 READ_SECONDS = 30

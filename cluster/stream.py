@@ -215,8 +215,8 @@ def _begin(what: str = "a task") -> None:
     process.began(ray._private.worker.global_worker.core_worker.get_current_task_attempt_number())
     if process.deaths() > RESTARTS:
         raise Fault(
-            f"{what}: the process that works on it has ended {process.deaths()} times, for want of memory or by "
-            "a fault in a library; run with fewer workers or a smaller fragment_size, and look into Ray's logs"
+            f"{what}: the process that works on it has ended {process.deaths()} times, for want of memory or "
+            "by a fault in a library; use fewer workers or a smaller fragment_size, and look into Ray's logs"
         )
 
 

@@ -72,6 +72,7 @@ def writable(recipe: Recipe) -> Recipe | None:
     Raises: OutputError where it is not ours, StorageError where it cannot be read.
     """
     path = recipe.output
+    inputs.require_apart(recipe.sources, path)
     number, earlier = recipes.kept(path)
     if number is None:
         if storage.listing(path):

@@ -5,7 +5,7 @@ from typing import Literal
 
 from pydantic import ByteSize, Field
 
-from headrace.pipelines.section import Section
+from headrace.pipelines.section import Path, Section
 from headrace.pipelines.stages.read import formats, shapes
 from headrace.pipelines.stages.read.formats import Format
 from headrace.pipelines.stages.read.records import MEMORY_LIMIT
@@ -19,7 +19,7 @@ class Source(Section):
 
     name: str = ""
     """Name in books and reports; left out: the last fixed part of the path."""
-    path: str | tuple[str, ...]
+    path: Path | tuple[Path, ...]
     """File, directory (read recursively), glob, or a list of them; local or s3://."""
     format: Format | None = None
     """Left out: by the files' suffixes (under .gz or .zst), then by a look into them."""
