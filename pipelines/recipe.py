@@ -290,7 +290,7 @@ def kept(run: str) -> tuple[int | None, Recipe | None]:
         data = {}
     number = data.pop("headrace", None)
     # What was written before there was an end mark is whole where it has the last of its sections.
-    ours = text.startswith("headrace:") or isinstance(number, int)
+    ours = number == FORMAT or (number is None and text.startswith("headrace:"))
     if ours and not text.endswith(END) and "evaluate" not in data:
         raise OutputError(
             f"{where} is cut off: put it back from a copy, or put there the recipe that was run, with a line "
