@@ -142,7 +142,7 @@ def shape(source: Source, seen: Look) -> Source:
     if seen.unnamed:
         raise SourceError(
             f"source {source.name!r}: the {len(seen.columns)} columns of {seen.file!r} have names that look "
-            "like the values of a record: a table begins with a line of names; put one before the first record"
+            "like the values of a record: put a line with names before the first record"
         )
     what = f"shape {source.shape}" if source.shape else "any known shape"
     raise SourceError(

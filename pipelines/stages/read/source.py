@@ -46,7 +46,7 @@ class Source(Section):
     label_names: tuple[str, ...] = ()
     """text_label: names of the labels that are given as numbers, from 0."""
 
-    memory: ByteSize = Field(ByteSize(MEMORY_LIMIT), ge=LEAST_MEMORY)
+    memory: ByteSize = Field(MEMORY_LIMIT, ge=LEAST_MEMORY, validate_default=True)
     """Most memory that reading one file may take; a Parquet row group that takes more is quarantined."""
 
     @property
