@@ -21,6 +21,7 @@ from headrace.cluster.fragments import File
 from headrace.pipelines.recipe import Recipe
 from headrace.pipelines.section import Section
 from headrace.pipelines.stages.read import detection, formats, inputs
+from headrace.pipelines.stages.read.rows import clean
 from headrace.pipelines.stages.read.shapes import Columns
 from headrace.pipelines.stages.read.source import Source
 
@@ -90,7 +91,7 @@ def _source(source: Source, files: list[File], chosen: list[File], look: detecti
     size = sum(f.size for f in chosen)
     left = f", {len(files) - len(chosen)} others there are left out" if len(files) > len(chosen) else ""
     lines = [
-        f"  # {len(chosen)} file{'s' * (len(chosen) != 1)}, {size:,} bytes{left}. Columns of {look.file}:",
+        f"  # {len(chosen)} file{'s' * (len(chosen) != 1)}, {size:,} bytes{left}. Columns of {clean(look.file)}:",
         *(
             f"  #   {shown}: {_kind(look, c)}"
             for shown, c in list(zip(look.shown, look.columns, strict=True))[:40]
@@ -185,6 +186,6 @@ def _sections() -> list[str]:
 def _flow(value: Any) -> str:
     """A value in one line of YAML."""
     if isinstance(value, str) and not value.isprintable():
-        return json.dumps(value, ensure_ascii=False)
+        return json.dumps(value)  # in ASCII: a path need not be UTF-8
     text = yaml.safe_dump(value, sort_keys=False, allow_unicode=True, width=10_000, default_flow_style=True)
     return text.removesuffix("...\n").strip()

@@ -169,6 +169,20 @@ def test_a_name_that_is_no_utf8(tmp_path: Path) -> None:
     assert part["file"].to_pylist() == ["caf?.jsonl"]
 
 
+def test_a_folder_that_is_no_utf8_is_looked_at_and_named(tmp_path: Path) -> None:
+    folder = os.fsdecode(os.fsencode(tmp_path) + b"/caf\xe9")
+    os.mkdir(folder)
+    write_jsonl(Path(folder) / os.fsdecode(b"\xff.jsonl"), sums(100))
+    for path in (folder, f"{folder}/{os.fsdecode(bytes([255]))}.jsonl"):
+        text = starter(path).encode().decode()
+        assert yaml.safe_load(text)["sources"][0]["path"] == path
+        data = {**recipe_of(tmp_path / "run", path), "output": str(tmp_path / "run")}
+        del data["sources"][0]["name"]
+        code, out, err = run_command(["check", save_recipe(tmp_path / "r.yaml", data)])
+        assert code == 0, err
+        assert "source caf?:" in out or "source ?:" in out
+
+
 # ---- inputs that change
 
 

@@ -36,13 +36,14 @@ def named(sources: Sequence[Source]) -> list[Source]:
 
 
 def _name(source: Source) -> str:
-    """Default name of a source."""
+    """Default name of a source; a path need not be UTF-8, a name must."""
     root = _root(source)
     single = isinstance(source.path, str) and not _is_pattern(source.path)
+    last = root.rstrip("/").rsplit("/", 1)[-1]
     if single and not storage.is_directory(_plain(source.paths[0])):
-        file = streams.stem(_plain(source.paths[0]).rsplit("/", 1)[-1]).split(".")[0]
-        return _plain(source.paths[0]).rsplit("/", 1)[-1][: len(file)] or "source"
-    return root.rstrip("/").rsplit("/", 1)[-1] or "source"
+        whole = _plain(source.paths[0]).rsplit("/", 1)[-1]
+        last = whole[: len(streams.stem(whole).split(".")[0])]
+    return last.encode("utf-8", "replace").decode() or "source"
 
 
 def _plain(path: str) -> str:

@@ -14,7 +14,6 @@ from collections.abc import Iterator
 import zstandard
 
 from headrace.cluster import storage
-from headrace.cluster.errors import SourceError
 from headrace.pipelines.stages.read.records import EXPANSION, RECORD_LIMIT, SPARE, ReadError
 
 CHUNK = 2**20
@@ -60,7 +59,7 @@ def chunks(path: str, start: int = 0) -> Iterator[bytes]:
             kind = compression(path)
             yield from _inflated(stored) if kind == "gz" else _unzstd(stored) if kind == "zst" else stored
     except FileNotFoundError as error:
-        raise SourceError(f"{path} was there when the run began and is gone; start the run again") from error
+        raise storage.gone(path) from error
 
 
 def _inflated(stored: Iterator[bytes]) -> Iterator[bytes]:

@@ -19,7 +19,6 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from headrace.cluster import apart, footer, process, storage
-from headrace.cluster.errors import SourceError
 from headrace.cluster.footer import Damaged
 from headrace.pipelines.stages.read import pages, streams
 from headrace.pipelines.stages.read.records import (
@@ -225,9 +224,7 @@ def _opened(path: str, size: int) -> Iterator[tuple[IO[bytes], ReadError | None]
             with storage.explained(path, "read"), storage.open_input(path) as file:
                 yield file, None
         except FileNotFoundError as error:
-            raise SourceError(
-                f"{path} was there when the run began and is gone; start the run again"
-            ) from error
+            raise storage.gone(path) from error
         return
     with tempfile.TemporaryFile() as unpacked:
         broken = None
