@@ -90,8 +90,9 @@ def _source(source: Source, files: list[File], chosen: list[File], look: detecti
     """The one entry of `sources`."""
     size = sum(f.size for f in chosen)
     left = f", {len(files) - len(chosen)} others there are left out" if len(files) > len(chosen) else ""
+    count = f"{len(chosen)} file{'s' * (len(chosen) != 1)}"
     lines = [
-        f"  # {len(chosen)} file{'s' * (len(chosen) != 1)}, {size:,} bytes{left}. Columns of {clean(look.file)}:",
+        f"  # {count}, {size:,} bytes{left}. Columns of {clean(look.file)}:",
         *(
             f"  #   {shown}: {_kind(look, c)}"
             for shown, c in list(zip(look.shown, look.columns, strict=True))[:40]
