@@ -190,9 +190,10 @@ RUN_FILES = (
     "report.html",
     "prepared/part-0-0.parquet",
     "rejected/part-0-0.parquet",
-    "duplicates/part-0.parquet",
+    "pii.json",
     "packed/train/part-0.parquet",
-    "ledger/prepare/0-0.json",
+    "ledger/plan/00000.json",
+    "duplicates/removed.parquet",
 )
 
 
