@@ -268,5 +268,5 @@ def test_a_value_in_a_files_name_is_masked_whatever_follows_it(name: str, shown:
         "place": "line 1",
         "error": "read.corrupt",
     }
-    table = stage.apply(schema.from_rows([row]), Config())
-    assert table["file"].to_pylist() == [shown]
+    masked = pii.apply(schema.from_rows([row]), Config())
+    assert masked["file"].to_pylist() == [shown]
