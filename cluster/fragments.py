@@ -18,11 +18,9 @@ from dataclasses import asdict, dataclass, replace
 from itertools import pairwise
 from typing import Any, Literal
 
-import pyarrow as pa
-import pyarrow.parquet as pq
 import xxhash
 
-from headrace.cluster import storage
+from headrace.cluster import footer, storage
 
 Kind = Literal["ranges", "stream", "grouped"]
 Cut = Literal["bytes", "row_groups"]
@@ -225,36 +223,20 @@ def _even(size: int, fragment_size: int) -> list[tuple[int, int, int]]:
 
 
 def _row_groups(file: File, fragment_size: int) -> list[tuple[int, int, int]]:
-    """Ranges of row groups with their stored bytes; none where the footer cannot be read."""
-    footer = _footer(file)
-    if footer is None:
+    """Ranges of row groups with their stored bytes; none where the footer is unreadable."""
+    try:
+        with storage.explained(file.path, "read"), storage.open_input(file.path) as stream:
+            groups = footer.read(stream, file.size).groups
+    except footer.Damaged:
         return []
     bounds: list[tuple[int, int, int]] = []
     start, total = 0, 0
-    for i in range(footer.num_row_groups):
-        group = footer.row_group(i)
-        stored = sum(group.column(c).total_compressed_size for c in range(group.num_columns))
-        if i > start and total + stored > fragment_size:
+    for i, group in enumerate(groups):
+        if i > start and total + group.stored > fragment_size:
             bounds.append((start, i, total))
             start, total = i, 0
-        total += stored
-    return [*bounds, (start, footer.num_row_groups, total)] if footer.num_row_groups else []
-
-
-def _footer(file: File) -> pq.FileMetaData | None:
-    """Metadata of a Parquet file; None where there is none to read: its reader says why."""
-    with storage.explained(file.path, "read"), storage.open_input(file.path) as stream:
-        stream.seek(max(0, file.size - 8))
-        end = stream.read(8)
-        length = int.from_bytes(end[:4], "little") + 8
-        if end[4:] != b"PAR1" or length > file.size:
-            return None
-        stream.seek(file.size - length)
-        tail = stream.read(length)
-    try:
-        return pq.read_metadata(pa.BufferReader(tail))
-    except (pa.ArrowException, OSError):
-        return None
+        total += group.stored
+    return [*bounds, (start, len(groups), total)] if groups else []
 
 
 def _buckets(

@@ -17,6 +17,20 @@ THREADS = {
 }
 
 
+_attempt = 0
+
+
+def began(attempt: int) -> None:
+    """Remember which attempt at its task this process makes: 0 is the first one."""
+    global _attempt
+    _attempt = attempt
+
+
+def deaths() -> int:
+    """How often a process has ended at the task that this one works on."""
+    return _attempt
+
+
 @functools.cache
 def settle() -> None:
     """Tell this process' garbage collector that what is loaded stays: it need not walk it again and again."""

@@ -9,6 +9,8 @@ what to do, without a secret.
 
 import io
 import os
+import platform
+import time
 import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,13 +23,25 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import xxhash
 
-from headrace.cluster.errors import DamagedError, StorageError
+from headrace.cluster.errors import DamagedError, HeadraceError, SourceError, StorageError
 
+PATTERN = "*?["
 TEMPORARY = ".headrace-"  # prefix of our temporaries: a killed writer may leave one behind
 CONNECT_SECONDS = 10
 READ_SECONDS = 30
 ATTEMPTS = 3
 RANGE_ROWS = 65_536  # of a row group, in tables that are read by range
+CHANGED = (
+    "nothing of it was kept: wait until it is written, then run the same command again, which plans it anew"
+)
+PROBE_WAITS = (1, 3)  # seconds before the first contact is tried again, where the store says that it is busy
+BUSY = ("(503)", "SlowDown", "ServiceUnavailable", "InternalError", "please reduce your request rate")
+EXPIRED = (
+    "ExpiredToken",
+    "TokenRefreshRequired",
+    "token included in the request is expired",
+    "token has expired",
+)
 PROBE_SECONDS = 8  # first contact fails fast; later calls may wait out a storm
 
 
@@ -71,12 +85,18 @@ def probe(path: str) -> None:
     fs.retries = 1
     bucket = filesystem(path)[1].split("/", 1)[0]
     with explained(path, "reach"):
-        try:
-            fs.call_s3("list_objects_v2", Bucket=bucket, MaxKeys=1)
-        except FileNotFoundError as error:
-            raise StorageError(
-                f"cannot reach {path}: there is no bucket {bucket!r} at this endpoint"
-            ) from error
+        for waiting in (*PROBE_WAITS, None):
+            try:
+                fs.call_s3("list_objects_v2", Bucket=bucket, MaxKeys=1)
+                return
+            except FileNotFoundError as error:
+                raise StorageError(
+                    f"cannot reach {path}: there is no bucket {bucket!r} at this endpoint"
+                ) from error
+            except Exception as error:
+                if waiting is None or not _is_busy(error):
+                    raise
+                time.sleep(waiting)
 
 
 @lru_cache(maxsize=1)
@@ -112,15 +132,35 @@ def explained(path: str, doing: str) -> Iterator[None]:
     """
     try:
         yield
-    except (FileNotFoundError, FileExistsError, StorageError, DamagedError):
+    except (FileNotFoundError, FileExistsError, HeadraceError):
         raise
     except PermissionError as error:
+        if (expired := _expired(error)) is not None:
+            raise StorageError(f"cannot {doing} {path}: {expired}") from error
         raise StorageError(f"cannot {doing} {path}: access denied; {_access_hint(path)}") from error
     except Exception as error:
+        if any(type(e).__name__ == "FileExpired" for e in _chain(error)):  # s3fs' word for another etag
+            raise SourceError(f"{path} changed while it was read; {CHANGED}") from error
         hint = _hint(path, error)
         if hint is None:
             raise
         raise StorageError(f"cannot {doing} {path}: {hint}") from error
+
+
+def _is_busy(error: BaseException) -> bool:
+    """Whether the store says that it will answer later."""
+    text = " ".join(str(e) for e in _chain(error)).lower()
+    return any(word.lower() in text for word in BUSY)
+
+
+def _expired(error: BaseException) -> str | None:
+    """What to say of credentials that were good once; None where it is not that."""
+    text = " ".join(str(e) for e in _chain(error)).lower()
+    if not any(word.lower() in text for word in EXPIRED):
+        return None
+    return (
+        "the credentials have expired; renew them (AWS_SESSION_TOKEN, or the profile's login), then run again"
+    )
 
 
 def _access_hint(path: str) -> str:
@@ -135,6 +175,8 @@ def _hint(path: str, error: BaseException) -> str | None:
     text = " ".join(str(e) for e in _chain(error))
     if names & {"NoCredentialsError", "PartialCredentialsError"}:
         return "no credentials found; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY or AWS_PROFILE"
+    if (expired := _expired(error)) is not None:
+        return expired
     if any(
         code in text for code in ("InvalidAccessKeyId", "SignatureDoesNotMatch", "AccessDenied", "Forbidden")
     ):
@@ -176,6 +218,28 @@ def entry(path: str) -> Entry:
     with explained(path, "look up"):
         info = fs.info(key)
     return _entry(path, info)
+
+
+def gone(path: str) -> SourceError:
+    """What to say of an input that was listed and is not there, or not for this machine."""
+    return SourceError(
+        f"{path} was there when the run began and is gone, as {platform.node()} sees it; start the run "
+        "again, and on a cluster name inputs that every node can read (s3://, or a directory that all have)"
+    )
+
+
+def unchanged(was: Entry) -> None:
+    """Hold an object against how it was listed.
+
+    Raises: SourceError where it is another or gone, StorageError.
+    """
+    try:
+        now = entry(was.path)
+    except FileNotFoundError as error:
+        raise gone(was.path) from error
+    if (now.size, now.stamp) != (was.size, was.stamp):
+        what = f"from {was.size:,} to {now.size:,} bytes" if now.size != was.size else "and has another stamp"
+        raise SourceError(f"{was.path} changed while it was read ({what}); {CHANGED}")
 
 
 def _entry(path: str, info: dict[str, Any]) -> Entry:

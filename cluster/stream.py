@@ -55,6 +55,7 @@ PART = pa.schema(
 BEGUN = PART.append(pa.field("state", pa.large_string()))
 RECORD = pa.schema([pa.field("record", pa.large_string())])
 SHUFFLE_BLOCK = 32 * 2**20  # bytes
+RESTARTS = 10  # of a task whose process ended; Ray Data itself starts it again without end
 READER_CPUS = 0.1  # a reader mostly waits; unequal to a worker's 1, which also keeps Ray from fusing the two
 
 
@@ -172,10 +173,10 @@ def _handed_on(fragment: Fragment, part: int, last: bool, table: pa.Table, begin
 
 def _hand_out(batch: pa.Table, read: Read) -> Iterator[pa.Table]:
     """Parts of the fragments that only one reader can read; other fragments pass as they are."""
-    process.single_threaded()
     with discreet():
         for item in batch.to_pylist():
             fragment = Fragment.from_json(json.loads(item["fragment"]))
+            _begin(_named(fragment))
             if fragment.kind != "stream":
                 yield pa.Table.from_pylist([item], schema=PART)
                 continue
@@ -186,16 +187,37 @@ def _hand_out(batch: pa.Table, read: Read) -> Iterator[pa.Table]:
 
 
 def _work(batch: pa.Table, read: Read, done: Done) -> Iterator[pa.Table]:
-    process.single_threaded()
     with discreet():
         for item in batch.to_pylist():
             fragment = Fragment.from_json(json.loads(item["fragment"]))
+            _begin(_named(fragment))
             if item["part"] >= 0:
                 yield done(fragment, item["part"], item["last"], _unpack(item["payload"]))
                 continue
             for part, last, table in _numbered(read(fragment)):
                 if part not in (item["done"] or ()):
                     yield done(fragment, part, last, table)
+
+
+def _named(fragment: Fragment) -> str:
+    """A fragment, for a message: its source and its first file."""
+    files = [r.relative for r in fragment.ranges]
+    more = f" and {len(files) - 1} others" if len(files) > 1 else ""
+    return f"source {fragment.source!r}" + (f", {files[0]!r}{more}" if files else "")
+
+
+def _begin(what: str = "a task") -> None:
+    """What every task does first. A task knows which attempt at it this is: see `process.deaths`.
+
+    Raises: Fault where the processes of `what` have ended too often.
+    """
+    process.single_threaded()
+    process.began(ray._private.worker.global_worker.core_worker.get_current_task_attempt_number())
+    if process.deaths() > RESTARTS:
+        raise Fault(
+            f"{what}: the process that works on it has ended {process.deaths()} times, for want of memory or "
+            "by a fault in a library; use fewer workers or a smaller fragment_size, and look into Ray's logs"
+        )
 
 
 def _numbered(tables: Iterator[pa.Table]) -> Iterator[tuple[int, bool, pa.Table]]:
@@ -276,17 +298,18 @@ def grouped(
 
 
 def _read_grouped(batch: pa.Table, read: Read, wanted: set[int]) -> Iterator[pa.Table]:
-    process.single_threaded()
     with discreet():
         for text in batch["fragment"].to_pylist():
-            for table in read(Fragment.from_json(json.loads(text))):
+            fragment = Fragment.from_json(json.loads(text))
+            _begin(_named(fragment))
+            for table in read(fragment):
                 yield table.filter(pa.compute.is_in(table["bucket"], pa.array(sorted(wanted), pa.int32())))
 
 
 @discreet()
 def _work_group(group: pa.Table, work: Done, by_bucket: dict[int, str]) -> pa.Table:
-    process.single_threaded()
     fragment = Fragment.from_json(json.loads(by_bucket[group["bucket"][0].as_py()]))
+    _begin(_named(fragment))
     return work(fragment, 0, True, group.combine_chunks())
 
 
@@ -371,5 +394,5 @@ def on_nodes(function: Callable[[str], Result], nodes: Sequence[str], *, name: s
 
 @discreet()
 def _call(function: Callable[[Item], Result], item: Item) -> Result:
-    process.single_threaded()
+    _begin()
     return function(item)

@@ -4,6 +4,8 @@ Unknown keys are refused with the nearest known one named, values with the key's
 are never part of a recipe: storage takes them from the environment.
 """
 
+import os
+import stat
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -11,9 +13,9 @@ import yaml
 from pydantic import BaseModel, ByteSize, Field, ValidationError
 
 from headrace.cluster import storage
-from headrace.cluster.errors import RecipeError
+from headrace.cluster.errors import OutputError, RecipeError
 from headrace.pipelines.evaluate.config import Config as Evaluate
-from headrace.pipelines.section import Section, hint
+from headrace.pipelines.section import Path, Section, hint
 from headrace.pipelines.stages.clean.config import Config as Clean
 from headrace.pipelines.stages.dedup.config import Config as Dedup
 from headrace.pipelines.stages.fingerprint.config import Config as Fingerprint
@@ -27,6 +29,12 @@ from headrace.pipelines.train.config import Config as Train
 
 FORMAT = 2  # of the run directory; another number is refused
 LEAST_FRAGMENT = 2**12
+MOST_FRAGMENT = 2**40
+MOST_WORKERS = 100_000
+MOST_BYTES = 2**20  # of a recipe
+MOST_VALUES = 100_000  # of a recipe, each alias counted as what it stands for
+MOST_LEVELS = 40
+END = "...\n"  # of a recipe that is kept with a run: YAML's mark of a document's end
 
 
 class Quarantine(Section):
@@ -41,18 +49,18 @@ class Quarantine(Section):
 class Recipe(Section):
     """A whole run."""
 
-    output: str
+    output: Path
     """Run directory, local or s3://. Ours alone: refused where something else lies in it."""
     sources: tuple[Source, ...] = Field(min_length=1)
     """Where the raw text is."""
     model: str | None = None
     """Model directory or hub name; its tokenizer and chat template are used. Left out: `prepare`
     uses the tokenizer that ships with headrace, `train` refuses."""
-    workers: int | None = Field(None, ge=1)
+    workers: int | None = Field(None, ge=1, le=MOST_WORKERS)
     """Most tasks at once; left out: the cluster's CPUs. Changes nothing in the output."""
     seed: int = 0
     """Everything random is seeded from it."""
-    fragment_size: ByteSize = Field(32 * 2**20, ge=LEAST_FRAGMENT, validate_default=True)
+    fragment_size: ByteSize = Field(32 * 2**20, ge=LEAST_FRAGMENT, le=MOST_FRAGMENT, validate_default=True)
     """Bytes of input a unit of work; also `256KiB`, `32MiB`."""
     quarantine: Quarantine = Quarantine()
     clean: Clean = Clean()
@@ -72,7 +80,7 @@ def load(path: str, overrides: Sequence[str] = ()) -> Recipe:
 
     Raises: RecipeError (a missing file, bad YAML, an unknown key, a wrong value), StorageError.
     """
-    storage.probe(path)
+    _require_file(path)
     try:
         text = storage.read_bytes(path).decode()
     except (FileNotFoundError, IsADirectoryError) as error:
@@ -99,19 +107,110 @@ def load_of(path: str, overrides: Sequence[str] = ()) -> Recipe:
     return validate(data, kept_in)
 
 
+def _require_file(path: str) -> None:
+    """Raises: RecipeError for what can be no recipe and should not be opened, StorageError."""
+    if not path or "\0" in path or (storage.is_remote(path) and not path.split("/")[2]):
+        raise RecipeError(f"recipe {path!r}: this names no file")
+    storage.probe(path)
+    if storage.is_remote(path) or not os.path.exists(path) or os.path.isdir(path):
+        return
+    about = os.stat(path)
+    if not stat.S_ISREG(about.st_mode):
+        raise RecipeError(
+            f"recipe {path!r} is no file but a FIFO, a socket or a device; save it to a file first"
+        )
+    if about.st_size > MOST_BYTES:
+        raise RecipeError(f"recipe {path!r} has {about.st_size:,} bytes, more than any recipe; is it data?")
+
+
 def parse(text: str, where: str) -> dict[str, Any]:
     """The mapping that a YAML text holds. Raises: RecipeError."""
+    data = _yaml(text, where)
+    if not isinstance(data, dict):
+        raise RecipeError(f"{where}: a recipe is a mapping that starts with output: and sources:")
+    return data
+
+
+def _yaml(text: str, where: str) -> Any:
+    """What a YAML text holds. Raises: RecipeError for what cannot be read, or says a key twice."""
+    if len(text) > MOST_BYTES:
+        raise RecipeError(f"{where}: {len(text):,} characters, more than any recipe; is it data?")
+    loader = yaml.SafeLoader("")
     try:
-        data = yaml.safe_load(text)
+        loader = yaml.SafeLoader(text)
+        node = loader.get_single_node()
+        if node is None:
+            return None
+        _weigh(node, where, {}, ())
+        return _constructed(loader, node, where)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         place = f", line {mark.line + 1}, column {mark.column + 1}" if mark else ""
         raise RecipeError(
             f"{where}{place}: not valid YAML: {getattr(error, 'problem', None) or error}"
         ) from error
-    if not isinstance(data, dict):
-        raise RecipeError(f"{where}: a recipe is a mapping that starts with output: and sources:")
-    return data
+    except RecursionError:
+        raise RecipeError(f"{where}: nested deeper than {MOST_LEVELS} levels") from None
+    finally:
+        loader.dispose()
+
+
+def _weigh(node: yaml.Node, where: str, known: dict[int, int], above: tuple[int, ...]) -> int:
+    """Values in a node, aliases counted as what they stand for.
+
+    Raises: RecipeError for too many, for too many levels, and for a key that stands twice.
+    """
+    line = node.start_mark.line + 1
+    if len(above) > MOST_LEVELS:
+        raise RecipeError(f"{where}, line {line}: nested deeper than {MOST_LEVELS} levels")
+    if id(node) in above:
+        raise RecipeError(f"{where}, line {line}: an alias that stands for itself")
+    if id(node) in known:
+        return known[id(node)]
+    inner: list[yaml.Node] = []
+    if isinstance(node, yaml.MappingNode):
+        inner = [n for pair in node.value for n in pair]
+        lines: dict[str, int] = {}
+        for key, _ in node.value:
+            if not isinstance(key, yaml.ScalarNode):
+                continue
+            at = key.start_mark.line + 1
+            if key.value in lines:
+                raise RecipeError(
+                    f"{where}: the key {key.value[:60]!r} stands twice, in line {lines[key.value]} and in "
+                    f"line {at}; remove one of them"
+                )
+            lines[key.value] = at
+    elif isinstance(node, yaml.SequenceNode):
+        inner = node.value
+    total = 1 + sum(_weigh(n, where, known, (*above, id(node))) for n in inner)
+    if total > MOST_VALUES:
+        raise RecipeError(f"{where}, line {line}: more than {MOST_VALUES:,} values, aliases written out")
+    known[id(node)] = total
+    return total
+
+
+def _constructed(loader: yaml.SafeLoader, node: yaml.Node, where: str) -> Any:
+    """The value of a node. Raises: RecipeError for a scalar that Python cannot hold."""
+    try:
+        return loader.construct_document(node)
+    except (ValueError, OverflowError, TypeError):
+        waiting, line = [node], node.start_mark.line + 1
+        while waiting:
+            one = waiting.pop()
+            if isinstance(one, yaml.ScalarNode):
+                try:
+                    yaml.SafeLoader("").construct_object(one)
+                except (ValueError, OverflowError, TypeError):
+                    line = one.start_mark.line + 1
+            elif isinstance(one, yaml.MappingNode):
+                waiting += [n for pair in one.value for n in pair]
+            else:
+                waiting += one.value
+        raise RecipeError(
+            f"{where}, line {line}: a number that is too long, or a date that does not exist; put quotes "
+            "around what is meant as text"
+        ) from None
 
 
 def validate(data: dict[str, Any], where: str) -> Recipe:
@@ -141,7 +240,7 @@ def _override(data: dict[str, Any], override: str) -> None:
             place = place[step]
         else:
             raise RecipeError(f"override {override!r}: there is no {step!r} in the recipe")
-    parsed = yaml.safe_load(value)
+    parsed = _yaml(value, f"override {override!r}")
     if isinstance(place, list) and last.isdigit() and int(last) < len(place):
         place[int(last)] = parsed
     elif isinstance(place, dict):
@@ -158,6 +257,7 @@ def _explain(where: tuple[int | str, ...], kind: str, message: str, value: objec
         return f"unknown key {path!r}; {hint(str(where[-1]), known, 'known keys')}"
     if kind == "missing":
         return f"{path!r} is missing"
+    message = message.removeprefix("Value error, ")
     shown = f" (is {value!r})" if isinstance(value, str | int | float | bool) or value is None else ""
     return f"{path!r}: {message}{shown}"
 
@@ -184,7 +284,7 @@ def _model_in(annotation: Any) -> type[BaseModel] | None:
 def dump(recipe: Recipe) -> str:
     """The resolved recipe as YAML, as it is kept with the run."""
     data = {"headrace": FORMAT, **recipe.model_dump(mode="json")}
-    return yaml.safe_dump(data, sort_keys=False, allow_unicode=True, width=100)
+    return yaml.safe_dump(data, sort_keys=False, allow_unicode=True, width=100) + END
 
 
 def kept(run: str) -> tuple[int | None, Recipe | None]:
@@ -197,11 +297,19 @@ def kept(run: str) -> tuple[int | None, Recipe | None]:
         text = storage.read_bytes(storage.join(run, "recipe.yaml")).decode(errors="replace")
     except FileNotFoundError:
         return None, None
+    where = storage.join(run, "recipe.yaml")
     try:
-        data = parse(text, storage.join(run, "recipe.yaml"))
+        data = parse(text, where)
     except RecipeError:
-        return None, None
+        data = {}
     number = data.pop("headrace", None)
+    # What was written before there was an end mark is whole where it has the last of its sections.
+    ours = number == FORMAT or (number is None and text.startswith("headrace:"))
+    if ours and not text.endswith(END) and "evaluate" not in data:
+        raise OutputError(
+            f"{where} is cut off: put it back from a copy, or put there the recipe that was run, with a line "
+            f"`headrace: {FORMAT}` above it and a line `...` below"
+        )
     if not isinstance(number, int):
         return None, None
-    return number, validate(data, storage.join(run, "recipe.yaml")) if number == FORMAT else None
+    return number, validate(data, where) if number == FORMAT else None

@@ -82,6 +82,7 @@ def writable(recipe: Recipe) -> Recipe | None:
     Raises: OutputError where it is not ours, StorageError where it cannot be read.
     """
     path = recipe.output
+    inputs.require_apart(recipe.sources, path)
     number, earlier = _kept(path)
     if number is not None and earlier is None:
         raise OutputError(
@@ -114,7 +115,7 @@ def _kept(path: str) -> tuple[int | None, Recipe | None]:
     """
     try:
         number, earlier = recipes.kept(path)
-    except RecipeError:
+    except (RecipeError, OutputError):
         return None, None
     if earlier is not None and LAST not in earlier.model_fields_set:
         return None, None

@@ -31,11 +31,15 @@ def check(recipe: Recipe, mode: Mode, *, training: bool, ahead: bool = False) ->
     resolved = rundir.resolve(recipe, earlier)
     total = 0
     for source in resolved.sources:
-        files = inputs.files(source)
-        size = sum(f.size for f in files)
+        found = inputs.found(source)
+        size = sum(f.size for f in found.files)
         total += size
-        text = f"source {source.name}: {len(files)} files, {size:,} bytes, {source.format}, {source.shape}"
-        say(mode, "source", text, source=source.name, files=len(files), bytes=size)
+        linked = f" ({found.linked} through links)" if found.linked else ""
+        text = f"source {source.name}: {len(found.files)} files{linked}, {size:,} bytes"
+        said = {"files": len(found.files), "linked": found.linked, "bytes": size}
+        say(mode, "source", f"{text}, {source.format}, {source.shape}", source=source.name, **said)
+        for note in found.notes:
+            say(mode, "warning", note, source=source.name)
     against.opened(resolved.dedup.against, recipe.output, resolved.fingerprint.ngram)
     _room(recipe.output, total)
     _writable(recipe.output)

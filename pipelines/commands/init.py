@@ -16,11 +16,12 @@ from typing import Any
 import yaml
 
 from headrace.cluster import storage
-from headrace.cluster.errors import SourceError
+from headrace.cluster.errors import OutputError, SourceError
 from headrace.cluster.fragments import File
 from headrace.pipelines.recipe import Recipe
 from headrace.pipelines.section import Section
 from headrace.pipelines.stages.read import detection, formats, inputs
+from headrace.pipelines.stages.read.rows import clean
 from headrace.pipelines.stages.read.shapes import Columns
 from headrace.pipelines.stages.read.source import Source
 
@@ -42,14 +43,16 @@ def starter(path: str) -> str:
         detection.shape(source, look)
     # The usual names first; then any column that holds turns. Where nothing fits, the recipe says
     # what is there and what is to be filled in.
-    for columns in (Columns(), *(Columns(messages=c) for c in look.columns)):
+    # What looks like a value is written nowhere.
+    named = [c for c in look.columns if not look.unnamed]
+    for columns in (Columns(), *(Columns(messages=c) for c in named)):
         with suppress(SourceError):
             source = detection.shape(source.model_copy(update={"columns": columns}), look)
             break
     return "\n".join(
         [
             "# A recipe for headrace. What is commented out has the value that it shows.",
-            _line("output", f"runs/{source.name}", "where the run goes: a directory, or s3://..."),
+            _line("output", _output(source), "where the run goes: a directory, or s3://..."),
             "sources:",
             *_source(source, files, chosen, look),
             "",
@@ -57,6 +60,15 @@ def starter(path: str) -> str:
             *_sections(),
         ]
     )
+
+
+def _output(source: Source) -> str:
+    """A run directory that does not lie among the inputs."""
+    for output in (f"runs/{source.name}", f"../runs/{source.name}"):
+        with suppress(OutputError):
+            inputs.require_apart([source], output)
+            return output
+    return f"/tmp/runs/{source.name}"  # noqa: S108 - a proposal, where all of the disk is named as input
 
 
 def _of_one_kind(source: Source, files: list[File]) -> tuple[Source, list[File]]:
@@ -78,9 +90,17 @@ def _source(source: Source, files: list[File], chosen: list[File], look: detecti
     """The one entry of `sources`."""
     size = sum(f.size for f in chosen)
     left = f", {len(files) - len(chosen)} others there are left out" if len(files) > len(chosen) else ""
+    count = f"{len(chosen)} file{'s' * (len(chosen) != 1)}"
     lines = [
-        f"  # {len(chosen)} file{'s' * (len(chosen) != 1)}, {size:,} bytes{left}. Columns of {look.file}:",
-        *(f"  #   {column}: {_kind(look, column)}" for column in look.columns[:40]),
+        f"  # {count}, {size:,} bytes{left}. Columns of {clean(look.file)}:",
+        *(
+            f"  #   {shown}: {_kind(look, c)}"
+            for shown, c in list(zip(look.shown, look.columns, strict=True))[:40]
+        ),
+        *(
+            ["  # Their names look like values: put a line with names before the first record."]
+            * look.unnamed
+        ),
         "  - " + _line("name", source.name, "in books and reports"),
         "    " + _line("path", source.path, "file, directory, glob or a list; local or s3://"),
     ]
@@ -125,7 +145,8 @@ def _kind(look: detection.Look, column: str) -> str:
     texts = [len(v) for v in values if isinstance(v, str)]
     length = f", about {statistics.median_low(texts)} characters" if texts else ""
     turns = [set(t) for v in values if isinstance(v, list) for t in v if isinstance(t, dict)]
-    keys = f" of {{{', '.join(sorted(set.union(*turns))[:12])}}}" if turns else ""
+    names = sorted(k for k in set.union(*turns) if not detection.is_value(k)) if turns else []
+    keys = f" of {{{', '.join(names[:12])}}}" if turns else ""
     return f"{' or '.join(kinds)}{keys}{length}"
 
 
@@ -166,6 +187,6 @@ def _sections() -> list[str]:
 def _flow(value: Any) -> str:
     """A value in one line of YAML."""
     if isinstance(value, str) and not value.isprintable():
-        return json.dumps(value, ensure_ascii=False)
+        return json.dumps(value)  # in ASCII: a path need not be UTF-8
     text = yaml.safe_dump(value, sort_keys=False, allow_unicode=True, width=10_000, default_flow_style=True)
     return text.removesuffix("...\n").strip()

@@ -1,7 +1,10 @@
 """Storage: atomic writes, first-writer-wins, listings and errors, on disk and on a real S3 server."""
 
+import http.server
 import os
 import socket
+import threading
+from collections.abc import Iterator
 from pathlib import Path
 
 import pyarrow as pa
@@ -151,3 +154,59 @@ def test_a_table_that_cannot_be_written_leaves_nothing(tmp_path: Path) -> None:
     with pytest.raises(pa.ArrowNotImplementedError):
         storage.write_table(str(tmp_path / "t.parquet"), pa.table({"a": pa.array([], pa.struct([]))}))
     assert list(tmp_path.iterdir()) == []
+
+
+# The first contact, and credentials that were good once.
+
+
+@pytest.fixture
+def answers(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[tuple[int, str]]]:
+    """A store that gives these answers (status, code) in their order, then an empty listing."""
+    queue: list[tuple[int, str]] = []
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            status, code = queue.pop(0) if queue else (200, "")
+            listing = "<ListBucketResult><Name>b</Name><KeyCount>0</KeyCount></ListBucketResult>"
+            body = f"<Error><Code>{code}</Code><Message>words</Message></Error>" if code else listing
+            self.send_response(status)
+            self.send_header("Content-Type", "application/xml")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body.encode())
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        for name, value in (
+            ("ACCESS_KEY_ID", "id"),
+            ("SECRET_ACCESS_KEY", "key"),
+            ("DEFAULT_REGION", "eu-x-1"),
+        ):
+            monkeypatch.setenv(f"AWS_{name}", value)
+        monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{server.server_address[1]}")
+        monkeypatch.setattr(storage, "PROBE_WAITS", (0.01, 0.01))
+        yield queue
+        server.shutdown()
+
+
+@pytest.mark.parametrize("code", ["SlowDown", "ServiceUnavailable", "InternalError"])
+def test_a_store_that_is_busy_at_first_is_asked_again(answers: list[tuple[int, str]], code: str) -> None:
+    answers += [(503, code), (503, code)]
+    storage.probe("s3://b/x")
+    assert answers == []
+    answers += [(503, code)] * 20
+    with pytest.raises(StorageError, match="cannot reach s3://b/x"):
+        storage.probe("s3://b/x")
+
+
+@pytest.mark.parametrize(
+    ("status", "code"), [(400, "ExpiredToken"), (403, "ExpiredToken"), (400, "TokenRefreshRequired")]
+)
+def test_expired_credentials_are_called_that(answers: list[tuple[int, str]], status: int, code: str) -> None:
+    answers += [(status, code)] * 4
+    with pytest.raises(StorageError, match="credentials have expired; renew them") as error:
+        storage.probe("s3://b/x")
+    assert "access denied" not in str(error.value)

@@ -1,6 +1,7 @@
 """Running work on Ray: nothing lost, nothing joined, errors of ours come back as they are."""
 
 import json
+import os
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -8,7 +9,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from headrace.cluster import session, storage, stream
+from headrace.cluster import process, session, storage, stream
 from headrace.cluster.errors import Fault, StorageError
 from headrace.cluster.fragments import Fragment, Range
 
@@ -115,3 +116,36 @@ def test_a_function_runs_once_on_each_node(ray_local: None) -> None:
     nodes = session.nodes()
     assert len(nodes) == 1
     assert list(stream.on_nodes(str.upper, nodes, name="upper")) == [nodes[0].upper()]
+
+
+def die_of_2(one: Fragment, deaths: int) -> Iterator[pa.Table]:
+    """As `read`; fragment 2 ends the process that reads it, until it has ended `deaths` of them."""
+    if one.ordinal == 2 and process.deaths() < deaths:
+        os._exit(3)
+    yield from read(one)
+
+
+@pytest.mark.parametrize("kind", ["ranges", "stream"])
+def test_a_task_knows_how_often_its_process_has_ended(tmp_path: Path, kind: str) -> None:
+    todo = [(fragment(n, kind), ()) for n in range(4)]
+    records = stream.fragments(
+        todo, partial(die_of_2, deaths=2), partial(work, output=str(tmp_path)), workers=2
+    )
+    assert sorted((r["ordinal"], r["part"]) for r in records) == [
+        (0, 0),
+        (1, 0),
+        (2, 0),
+        (2, 1),
+        (3, 0),
+        (3, 1),
+        (3, 2),
+    ]
+
+
+def test_a_task_whose_process_ends_each_time_is_not_started_for_ever(tmp_path: Path) -> None:
+    todo = [(fragment(2), ())]
+    records = stream.fragments(
+        todo, partial(die_of_2, deaths=10**9), partial(work, output=str(tmp_path)), workers=1
+    )
+    with pytest.raises(Fault, match=r"source 's', '2': the process that works on it has ended \d+ times"):
+        list(records)

@@ -16,6 +16,7 @@ Cost: an automaton reads all texts at about 100 MB/s and patterns are tried only
 (`presidio.scanner`): 10 to 40 MB/s where little is found, 4 where every other row holds something.
 """
 
+import re
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -247,12 +248,64 @@ def _withheld(table: pa.Table, fine: NDArray[np.bool_]) -> pa.Table:
 def _with_paths(table: pa.Table, config: Config) -> pa.Table:
     """`table` with stand-ins in its column `file`, also of marked rows: a path can name somebody, too."""
     coded = table["file"].combine_chunks().dictionary_encode()
-    each = np.arange(len(coded.dictionary))
-    paths = Texts(coded.dictionary.cast(pa.large_string()), ["meta"] * len(each), each)
-    masked = _masked(paths, np.ones(len(each), np.bool_), config)
-    hidden = pa.array(np.isin(each, list(masked.failures)))
-    shown = pc.if_else(hidden, pa.scalar("(withheld)"), masked.texts.cast(pa.string())).take(coded.indices)
-    return table.set_column(table.schema.get_field_index("file"), schema.ROW.field("file"), shown)
+    paths = coded.dictionary.to_pylist()
+    names = sorted({name for path in paths for name in path.split("/")})
+    masked, broken = _beginnings_masked(names, config)
+    stand_in = dict(zip(names, masked, strict=True))
+    shown = ["/".join(stand_in[name] for name in path.split("/")) for path in paths]
+    # With a key a stand-in looks like a value, and would be replaced again.
+    whole, failed = (shown, set()) if config.secret else _each_masked(shown, config)
+    hidden = failed | {n for n, path in enumerate(paths) if broken & set(path.split("/"))}
+    text = ["(withheld)" if n in hidden else path for n, path in enumerate(whole)]
+    column = pa.array(text, pa.string()).take(coded.indices)
+    return table.set_column(table.schema.get_field_index("file"), schema.ROW.field("file"), column)
 
+
+def _beginnings_masked(names: list[str], config: Config) -> tuple[list[str], set[str]]:
+    """Names with stand-ins, and those that could not be examined.
+
+    What follows a value in a file's name hides it (`ann@example.com.jsonl.gz` is no address): every beginning
+    of a name is looked through, the shortest in which something is found decides, and so on behind it.
+    """
+    done, left = ["" for _ in names], list(names)
+    broken: set[str] = set()
+    while any(left):
+        pieces = [(n, rest[:end]) for n, rest in enumerate(left) for end in _ends(rest)]
+        masked, failed = _each_masked([text for _, text in pieces], config)
+        broken |= {names[pieces[n][0]] for n in failed}
+        of_name: dict[int, list[tuple[str, str]]] = {}
+        for (n, text), shown in zip(pieces, masked, strict=True):
+            of_name.setdefault(n, []).append((text, shown))
+        for n, tried in of_name.items():
+            changed = [one for one in tried if one[0] != one[1]]
+            # A longer beginning that shows the same is the same value, further on.
+            same = [one for one in changed if one[1] == changed[0][1]]
+            text, shown = (same or tried)[-1]
+            done[n] += shown
+            left[n] = left[n][len(text) :]
+    return done, broken
+
+
+def _ends(path: str) -> list[int]:
+    """Where beginnings of a path end that are looked through, the whole path last."""
+    ends = [m.start() for m in _SUFFIX.finditer(path) if m.start()]
+    at = path.find("@")
+    ends += [m.start() for m in _BREAK.finditer(path, at)] if at >= 0 else []
+    return [*sorted(set(ends)), len(path)] if path else []
+
+
+def _each_masked(texts: list[str], config: Config) -> tuple[list[str], set[int]]:
+    """Texts with stand-ins, each on its own, and the numbers of those that could not be examined."""
+    each = np.arange(len(texts))
+    masked = _masked(
+        Texts(pa.array(texts, pa.large_string()), ["meta"] * len(each), each),
+        np.ones(len(each), np.bool_),
+        config,
+    )
+    return masked.texts.to_pylist(), set(masked.failures)
+
+
+_SUFFIX = re.compile(r"\.(?=[^/.]*[A-Za-z])")  # what may be no part of the value before it
+_BREAK = re.compile(r"[^A-Za-z0-9@.]")
 
 __all__ = ["FINDINGS", "VERSION", "Config", "UnexaminedError", "apply", "find", "versions"]

@@ -8,6 +8,7 @@ Cost: the first records of one file or a few.
 """
 
 import json
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -22,6 +23,10 @@ from headrace.pipelines.stages.read.shapes import NAMES, OPTIONAL, TURN_NAMES, C
 from headrace.pipelines.stages.read.source import Source
 
 RECORDS = 200  # looked at for shape and columns
+LONGEST_NAME = 60  # characters; what is longer, or has more words or digits, is no name of a column
+MOST_SPACES = 5
+MOST_DIGITS = 4
+_VALUE = re.compile(r"@|://|\d[-/.]\d+[-/.]\d")  # an address or a date
 FILES = 5  # looked into until a readable record is found
 ANY_SHAPE = {"system", "reasoning", "roles"}
 
@@ -35,9 +40,30 @@ class Look:
     problem: ReadError | None  # why the first record that cannot be read cannot be
 
     @property
+    def unnamed(self) -> bool:
+        """Whether the columns' names look like the values of a record: a table without a line of names."""
+        return any(map(is_value, self.columns))
+
+    @property
+    def shown(self) -> list[str]:
+        """The columns for people: by name, or by place where a name may be somebody's."""
+        return [f"column {n}" if self.unnamed else c for n, c in enumerate(self.columns, 1)]
+
+    @property
     def columns(self) -> list[str]:
         """Columns seen, in the order in which they first appear."""
         return list(dict.fromkeys(c for r in self.records for c in r))
+
+
+def is_value(name: str) -> bool:
+    """Whether a column's name, or a key, looks like a value: then no message and no recipe quotes it."""
+    return (
+        len(name) > LONGEST_NAME
+        or name.count(" ") > MOST_SPACES
+        or sum(map(str.isdigit, name)) > MOST_DIGITS
+        or not name.isprintable()
+        or _VALUE.search(name) is not None
+    )
 
 
 def file_format(source: Source, files: Sequence[File]) -> Format | None:
@@ -78,7 +104,8 @@ def look(source: Source, files: Iterable[File]) -> Look:
     for file in islice((f for f in files if f.size), FILES):
         name = name or file.relative
         records: list[dict[str, Any]] = []
-        for batch in formats.read(file.path, file.size, source.format_of(file.relative)):
+        form = source.format_of(file.relative)
+        for batch in formats.read(file.path, file.size, form, memory=source.memory, guarded=True):
             good = [r for i, r in enumerate(batch.records) if i not in batch.errors]
             problem = problem or next(iter(batch.errors.values()), None)
             records += good[: RECORDS - len(records)]
@@ -112,9 +139,14 @@ def shape(source: Source, seen: Look) -> Source:
     if source.shape is not None:
         # Say which of the shape's columns is missing.
         _check(source.model_copy(update={"columns": source.completed()}), seen)
+    if seen.unnamed:
+        raise SourceError(
+            f"source {source.name!r}: the {len(seen.columns)} columns of {seen.file!r} have names that look "
+            "like the values of a record: put a line with names before the first record"
+        )
     what = f"shape {source.shape}" if source.shape else "any known shape"
     raise SourceError(
-        f"source {source.name!r}: the columns of {seen.file!r} do not fit {what}: {_listed(seen.columns)}; "
+        f"source {source.name!r}: the columns of {seen.file!r} do not fit {what}: {_listed(seen)}; "
         "set shape: and say under columns: which column holds what"
     )
 
@@ -206,10 +238,12 @@ def _check(source: Source, seen: Look) -> None:
             if column is not None and column not in seen.columns:
                 raise SourceError(
                     f"source {source.name!r}: no column {column!r} ({key}) in {seen.file!r}; "
-                    f"the columns there are {_listed(seen.columns)}"
+                    f"the columns there are {_listed(seen)}"
                 )
 
 
-def _listed(columns: Sequence[str]) -> str:
-    shown = ", ".join(repr(c[:60]) for c in columns[:40])
-    return shown + (f" and {len(columns) - 40} more" if len(columns) > 40 else "") or "none"
+def _listed(seen: Look) -> str:
+    columns = seen.shown if seen.unnamed else [repr(c) for c in seen.shown]
+    more = f" and {len(columns) - 40} more" if len(columns) > 40 else ""
+    hint = " (their names look like values: is the line of names missing?)" if seen.unnamed else ""
+    return ", ".join(columns[:40]) + more + hint or "none"

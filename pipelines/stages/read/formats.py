@@ -8,8 +8,10 @@ entry of `errors`. Memory is a few chunks and the largest record, also for a fil
 from collections.abc import Iterator
 from typing import Literal
 
+from headrace.cluster import storage
+from headrace.cluster.storage import Entry
 from headrace.pipelines.stages.read import json_text, streams, tabular
-from headrace.pipelines.stages.read.records import RECORD_LIMIT, Batch, ReadError
+from headrace.pipelines.stages.read.records import MEMORY_LIMIT, RECORD_LIMIT, Batch, ReadError
 
 Format = Literal["jsonl", "json", "csv", "tsv", "parquet", "text"]
 SUFFIXES: dict[str, Format] = {
@@ -44,17 +46,40 @@ def of_content(path: str) -> Format:
 
 
 def read(
-    path: str, size: int, form: Format, columns: list[str] | None = None, start: int = 0, stop: int = -1
+    path: str,
+    size: int,
+    form: Format,
+    columns: list[str] | None = None,
+    start: int = 0,
+    stop: int = -1,
+    *,
+    stamp: str | None = None,
+    memory: int = MEMORY_LIMIT,
+    guarded: bool = False,
 ) -> Iterator[Batch]:
     """Batches of the records of a range of a file (all of it by default).
 
     `size`: the file's stored bytes. `columns`: the ones that anybody will look at (None: all).
-    [start, stop) are bytes of a jsonl file or row groups of a Parquet file. Raises: SourceError,
-    StorageError; never for content.
+    [start, stop) are bytes of a jsonl file or row groups of a Parquet file. `stamp`: the file's as it was
+    listed (None: any); size and stamp are compared before and after. `memory`: bytes that reading may take.
+    `guarded`: this process must not end, whatever the file holds (the driver, which nobody starts again).
+
+    Raises: SourceError (a file that is gone, or has changed), StorageError; never for content.
     """
-    if form == "parquet":
-        yield from tabular.parquet(path, size, columns, start, stop)
-        return
+    if stamp is not None:
+        storage.unchanged(Entry(path, size, stamp))
+    if form != "parquet":
+        yield from _text_records(path, size, form, columns, start, stop)
+    else:
+        yield from tabular.parquet(path, size, columns, start, stop, memory, guarded=guarded)
+    if stamp is not None:
+        storage.unchanged(Entry(path, size, stamp))
+
+
+def _text_records(
+    path: str, size: int, form: Format, columns: list[str] | None, start: int, stop: int
+) -> Iterator[Batch]:
+    """Records of every format but Parquet."""
     head = streams.head(path)
     problem = streams.unreadable(head)
     if problem is not None:

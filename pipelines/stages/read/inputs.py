@@ -6,16 +6,19 @@ files cannot change the meaning of the ones before.
 """
 
 import os
+import re
 from collections.abc import Sequence
+from dataclasses import dataclass
 
-from headrace.cluster import fragments, storage
-from headrace.cluster.errors import RecipeError, SourceError
+from fsspec.utils import glob_translate
+
+from headrace.cluster import fragments, links, storage
+from headrace.cluster.errors import OutputError, RecipeError, SourceError
 from headrace.cluster.fragments import Cut, File, Fragment
-from headrace.cluster.storage import Entry
+from headrace.cluster.links import Found
+from headrace.cluster.storage import PATTERN
 from headrace.pipelines.stages.read import detection, streams
 from headrace.pipelines.stages.read.source import Source
-
-PATTERN = "*?["
 
 
 def named(sources: Sequence[Source]) -> list[Source]:
@@ -33,13 +36,14 @@ def named(sources: Sequence[Source]) -> list[Source]:
 
 
 def _name(source: Source) -> str:
-    """Default name of a source."""
+    """Default name of a source; a path need not be UTF-8, a name must."""
     root = _root(source)
     single = isinstance(source.path, str) and not _is_pattern(source.path)
+    last = root.rstrip("/").rsplit("/", 1)[-1]
     if single and not storage.is_directory(_plain(source.paths[0])):
-        file = streams.stem(_plain(source.paths[0]).rsplit("/", 1)[-1]).split(".")[0]
-        return _plain(source.paths[0]).rsplit("/", 1)[-1][: len(file)] or "source"
-    return root.rstrip("/").rsplit("/", 1)[-1] or "source"
+        whole = _plain(source.paths[0]).rsplit("/", 1)[-1]
+        last = whole[: len(streams.stem(whole).split(".")[0])]
+    return last.encode("utf-8", "replace").decode() or "source"
 
 
 def _plain(path: str) -> str:
@@ -74,49 +78,164 @@ def _root(source: Source) -> str:
 
 
 def files(source: Source) -> list[File]:
-    """The files of a source, sorted by relative path.
+    """The files of a source, sorted by relative path: those of `found`. Raises: as it does."""
+    return found(source).files
 
-    A directory is searched recursively. In directories and globs, files with a component that begins
-    with "." or "_" below the root are left out: markers such as `_SUCCESS` and hidden files are not
-    data. Raises: SourceError (no such path, nothing in it, one file named twice), StorageError.
+
+@dataclass(frozen=True)
+class Listing:
+    """The files of a source, and what is to be said of its paths."""
+
+    files: list[File]
+    linked: int  # of the files: reached through symbolic links
+    notes: list[str]  # what was left out, in words
+
+
+def found(source: Source) -> Listing:
+    """The files of a source, sorted by relative path, and what lies there that is none.
+
+    A directory is searched recursively; symbolic links are followed, and a file that several paths lead to
+    is read once. In directories and globs, files with a component that begins with "." or "_" below the
+    root are left out: markers such as `_SUCCESS` and hidden files are not data.
+
+    Raises: SourceError (no such path, nothing in it, one file named twice, a link to nothing), StorageError.
     """
     root = _root(source)
-    by_path: dict[str, File] = {}
+    by_path: dict[str, Found] = {}
+    notes = []
     for path in source.paths:
         entries = _entries(path)
         if not entries:
             raise SourceError(f"source {source.name!r}: path matched no files: {path!r}")
         for entry in entries:
             relative = entry.path[len(root) :].lstrip("/")
-            if _is_marker(relative) and _plain(path) != entry.path:
+            named = _plain(path) == entry.path
+            if _is_marker(relative) and not named:
                 continue
-            if relative in by_path:
+            if entry.odd and (named or entry.odd == links.DANGLING):
+                raise SourceError(
+                    f"source {source.name!r}: {entry.path} {entry.odd}; "
+                    + (
+                        "save its content to a file"
+                        if entry.odd != links.DANGLING
+                        else "fetch it, or remove it"
+                    )
+                )
+            if entry.odd:
+                notes.append(f"source {source.name!r}: {relative!r} {entry.odd}: left out")
+            elif relative in by_path:
                 raise SourceError(f"source {source.name!r}: {relative!r} is named twice by {source.shown}")
-            by_path[relative] = File(source.name, entry.path, relative, entry.size, entry.stamp)
+            else:
+                by_path[relative] = entry
     if not by_path:
         raise SourceError(f"source {source.name!r}: {source.shown} holds no data files")
+    notes += _without_doubles(source, by_path)
     if not any(f.size for f in by_path.values()):
         raise SourceError(
             f"source {source.name!r} is empty: {len(by_path)} files of 0 bytes in {source.shown}"
         )
-    return [by_path[r] for r in sorted(by_path)]
+    kept = [File(source.name, f.path, r, f.size, f.stamp) for r, f in sorted(by_path.items())]
+    return Listing(kept, sum(f.linked for f in by_path.values()), notes)
+
+
+def _without_doubles(source: Source, by_path: dict[str, Found]) -> list[str]:
+    """Leave each real file once, under its own path before those of links; says which were left out.
+
+    Hard links are files of their own: copies made by them are meant to be there.
+    """
+    first: dict[tuple[int, int], str] = {}
+    doubles = []
+    for relative, entry in sorted(by_path.items(), key=lambda item: (item[1].linked, item[0])):
+        if entry.linked and entry.real in first:
+            doubles.append((relative, first[entry.real]))
+            del by_path[relative]
+        elif entry.real != (0, 0):
+            first.setdefault(entry.real, relative)
+    if not doubles:
+        return []
+    again, own = doubles[0]
+    return [
+        f"source {source.name!r}: {len(doubles)} paths lead to files that are there already, such as "
+        f"{again!r} to {own!r}: each file is read once"
+    ]
 
 
 def _is_marker(relative: str) -> bool:
     return any(part.startswith((".", "_")) for part in relative.split("/"))
 
 
-def _entries(path: str) -> list[Entry]:
+def _entries(path: str) -> list[Found]:
     """What one path stands for; nothing where it matches nothing."""
-    if _is_pattern(path):
-        return storage.glob(_plain(path))
     plain = _plain(path)
-    if storage.is_directory(plain):
-        return storage.listing(plain)
+    pattern = _is_pattern(path)
+    if pattern or storage.is_directory(plain):
+        return links.search(plain, pattern=pattern)
+    if not storage.is_remote(plain):
+        if not os.path.lexists(plain):
+            return []
+        if not os.path.exists(plain):
+            return [Found(plain, linked=True, odd=links.DANGLING)]
+        return [links.of(plain, os.stat(plain), linked=os.path.islink(plain))]
     try:
-        return [storage.entry(plain)]
+        entry = storage.entry(plain)
     except FileNotFoundError:
         return []
+    return [Found(plain, entry.size, entry.stamp)]
+
+
+# Paths as they lie in a run directory: whether a glob would take a run's own files as rows.
+RUN_FILES = (
+    "recipe.yaml",
+    "run.json",
+    "report.html",
+    "prepared/part-0-0.parquet",
+    "rejected/part-0-0.parquet",
+    "pii.json",
+    "packed/train/part-0.parquet",
+    "ledger/plan/00000.json",
+    "duplicates/removed.parquet",
+)
+
+
+def require_apart(sources: Sequence[Source], output: str) -> None:
+    """Raises: OutputError where a run in `output` would read its own files, or write among its inputs."""
+    run = _real(output)
+    for source in sources:
+        for path in source.paths:
+            place = _real(path)
+            if _is_pattern(path):
+                fits = re.compile(glob_translate(place)).match
+                among = any(fits(f"{run}/{name}") for name in RUN_FILES)
+                first = min(place.index(c) for c in PATTERN if c in place)
+                place = place[:first].rpartition("/")[0]
+            else:
+                among = _lies_in(run, place)
+            if among:
+                raise OutputError(
+                    f"output {output!r} lies in an input, {path!r}: the next start would read the run's own "
+                    "files as rows; name a directory outside of it"
+                )
+            if _lies_in(place, run):
+                raise OutputError(
+                    f"input {path!r} lies in the output {output!r}, which is the run's alone; "
+                    "name another directory"
+                )
+
+
+def _real(path: str) -> str:
+    """A path without symbolic links; a glob's up to where it begins."""
+    plain = _plain(path)
+    if storage.is_remote(plain):
+        return plain
+    first = min((plain.index(c) for c in PATTERN if c in plain), default=len(plain))
+    if first == len(plain) or not _is_pattern(path):
+        return os.path.realpath(plain)
+    fixed, _, rest = plain[:first].rpartition("/")
+    return f"{os.path.realpath(fixed or '/').rstrip('/')}/{rest}{plain[first:]}"
+
+
+def _lies_in(path: str, folder: str) -> bool:
+    return f"{path}/".startswith(f"{folder.rstrip('/')}/")
 
 
 def resolve(sources: Sequence[Source]) -> list[Source]:

@@ -4,6 +4,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 RECORD_LIMIT = 32 * 2**20  # bytes; a longer line or record is quarantined
+MEMORY_LIMIT = 2**30  # bytes that reading a file may take, where the recipe says nothing else
+SPARE = 64 * 2**20  # bytes that stored data of any size may unpack to
+EXPANSION = 1000  # and for each stored byte, which is about gzip's own most
 DEPTH_LIMIT = 200  # nested lists and mappings; a bound of our own, as Python's depends on the caller
 
 
@@ -12,7 +15,7 @@ class ReadError(Exception):
 
     `cause` is one of a closed set: read.malformed_json, read.malformed_csv, read.wrong_type,
     read.wrong_columns, read.missing_field, read.unknown_role, read.bad_utf8, read.utf16,
-    read.binary, read.truncated, read.corrupt, read.too_long. `detail` never holds content.
+    read.binary, read.truncated, read.corrupt, read.fatal, read.too_long. `detail` never holds content.
     `bytes_lost` is given for remainders: bytes that were there and cannot be used.
     """
 
@@ -21,6 +24,9 @@ class ReadError(Exception):
         self.cause = cause
         self.detail = detail
         self.bytes_lost = bytes_lost
+
+    def __reduce__(self) -> tuple[type["ReadError"], tuple[str, str, int | None]]:
+        return ReadError, (self.cause, self.detail, self.bytes_lost)
 
 
 @dataclass

@@ -75,7 +75,14 @@ def uncollected() -> Iterator[None]:
 def batches(part: Range, source: Source) -> Iterator[Batch]:
     """Records of one range of a source's file."""
     return formats.read(
-        part.path, part.size, source.format_of(part.relative), source.wanted(), part.start, part.stop
+        part.path,
+        part.size,
+        source.format_of(part.relative),
+        source.wanted(),
+        part.start,
+        part.stop,
+        stamp=part.stamp,
+        memory=source.memory,
     )
 
 

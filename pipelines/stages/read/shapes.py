@@ -299,9 +299,11 @@ def _text_label(record: Record, columns: Columns, label_names: tuple[str, ...]) 
     label = record.get(columns.label, MISSING)
     number = label.strip() if isinstance(label, str) else label
     if label_names and not isinstance(number, bool) and str(number).isdecimal():
-        if int(number) >= len(label_names):
+        # Digits that int refuses, of which there are thousands, stand for no label either.
+        place = int(number) if len(str(number)) < 10 else len(label_names)
+        if place >= len(label_names):
             raise ReadError("read.wrong_type", "a label number beyond label_names")
-        label = label_names[int(number)]
+        label = label_names[place]
         return _answered(record, _field(record, columns.text), label, columns)
     return _answered(record, _field(record, columns.text), _field(record, columns.label), columns)
 

@@ -3,12 +3,15 @@
 from collections.abc import Callable
 from typing import Literal
 
-from pydantic import Field
+from pydantic import ByteSize, Field
 
-from headrace.pipelines.section import Section
+from headrace.pipelines.section import Path, Section
 from headrace.pipelines.stages.read import formats, shapes
 from headrace.pipelines.stages.read.formats import Format
+from headrace.pipelines.stages.read.records import MEMORY_LIMIT
 from headrace.pipelines.stages.read.shapes import Columns, Shape
+
+LEAST_MEMORY = 64 * 2**20
 
 
 class Source(Section):
@@ -16,7 +19,7 @@ class Source(Section):
 
     name: str = ""
     """Name in books and reports; left out: the last fixed part of the path."""
-    path: str | tuple[str, ...]
+    path: Path | tuple[Path, ...]
     """File, directory (read recursively), glob, or a list of them; local or s3://."""
     format: Format | None = None
     """Left out: by the files' suffixes (under .gz or .zst), then by a look into them."""
@@ -42,6 +45,9 @@ class Source(Section):
     """Which turns carry the loss."""
     label_names: tuple[str, ...] = ()
     """text_label: names of the labels that are given as numbers, from 0."""
+
+    memory: ByteSize = Field(MEMORY_LIMIT, ge=LEAST_MEMORY, validate_default=True)
+    """Most memory that reading one file may take; a Parquet row group that takes more is quarantined."""
 
     @property
     def paths(self) -> tuple[str, ...]:

@@ -14,8 +14,7 @@ from collections.abc import Iterator
 import zstandard
 
 from headrace.cluster import storage
-from headrace.cluster.errors import SourceError
-from headrace.pipelines.stages.read.records import RECORD_LIMIT, ReadError
+from headrace.pipelines.stages.read.records import EXPANSION, RECORD_LIMIT, SPARE, ReadError
 
 CHUNK = 2**20
 ZSTD_INPUT = 2**10  # a block of a few bytes may stand for 128 KiB: this bounds one step to ~32 MiB
@@ -60,7 +59,7 @@ def chunks(path: str, start: int = 0) -> Iterator[bytes]:
             kind = compression(path)
             yield from _inflated(stored) if kind == "gz" else _unzstd(stored) if kind == "zst" else stored
     except FileNotFoundError as error:
-        raise SourceError(f"{path} was there when the run began and is gone; start the run again") from error
+        raise storage.gone(path) from error
 
 
 def _inflated(stored: Iterator[bytes]) -> Iterator[bytes]:
@@ -94,6 +93,7 @@ def _unzstd(stored: Iterator[bytes]) -> Iterator[bytes]:
     """zstd frames one after the other."""
     frame = zstandard.ZstdDecompressor().decompressobj()
     fresh = True
+    taken = given = 0
     for data in stored:
         place = 0
         while place < len(data):
@@ -105,6 +105,12 @@ def _unzstd(stored: Iterator[bytes]) -> Iterator[bytes]:
             except zstandard.ZstdError:
                 lost = len(piece) + len(data) - place + sum(map(len, stored))
                 raise ReadError("read.corrupt", "damaged zstd data", lost) from None
+            taken, given = taken + len(piece), given + len(out)
+            if given > max(SPARE, EXPANSION * taken):
+                lost = len(data) - place + sum(map(len, stored))
+                raise ReadError(
+                    "read.corrupt", f"unpacks to more than {EXPANSION} times its stored bytes", lost
+                )
             if out:
                 yield out
             if frame.eof:

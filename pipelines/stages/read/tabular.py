@@ -2,7 +2,9 @@
 
 CSV and TSV follow RFC 4180: the first record names the columns, a quoted field may hold delimiters
 and newlines. A stray quote costs the line in which it stands, not all up to the next quote: the
-lines after it are read again. A Parquet row group that cannot be decoded costs that row group.
+lines after it are read again. A Parquet row group that cannot be decoded costs that row group. What a
+Parquet file claims is checked before Arrow acts on it (`footer`, `pages`); what may still end a process is
+read in one of its own and costs itself.
 
 Cost: CSV 50 to 100 MB/s, Parquet 100 MB/s and more of text a core; memory of a few batches.
 """
@@ -16,12 +18,15 @@ from typing import IO, Any, cast
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from headrace.cluster import storage
-from headrace.cluster.errors import SourceError
-from headrace.pipelines.stages.read import streams
+from headrace.cluster import apart, footer, process, storage
+from headrace.cluster.footer import Damaged
+from headrace.pipelines.stages.read import pages, streams
 from headrace.pipelines.stages.read.records import (
     DEPTH_LIMIT,
+    EXPANSION,
+    MEMORY_LIMIT,
     RECORD_LIMIT,
+    SPARE,
     Batch,
     ReadError,
     encodable,
@@ -30,6 +35,7 @@ from headrace.pipelines.stages.read.records import (
 
 BATCH_BYTES = 2**20
 MOST_ROWS = 4096
+DEATHS = 2  # of workers at a task, from which on its Parquet files are read each in a process of its own
 
 
 class _Lines:
@@ -138,74 +144,87 @@ def _rows(feed: _Lines, reader: Iterator[list[str]]) -> Iterator[tuple[int, list
             yield place, row
 
 
-def parquet(path: str, size: int, columns: list[str] | None, start: int, stop: int) -> Iterator[Batch]:
-    """Records of row groups [start, stop) of a Parquet file, of their `columns` only (None: all)."""
-    with _opened(path) as (file, broken):
-        if broken is not None:
-            batch = Batch("byte")
-            batch.add(ReadError(broken.cause, broken.detail, size), 0)
-            yield batch
+def parquet(
+    path: str,
+    size: int,
+    columns: list[str] | None,
+    start: int,
+    stop: int,
+    memory: int = MEMORY_LIMIT,
+    *,
+    alone: bool = False,
+    guarded: bool = False,
+) -> Iterator[Batch]:
+    """Records of row groups [start, stop) of a Parquet file, of their `columns` only (None: all).
+
+    memory: bytes that reading it may take. alone: this process is there for this file only, so that nothing
+    is lost where it ends; otherwise what is suspect is read in such a one, and all where `guarded` says so.
+    """
+    with _opened(path, size) as (file, broken):
+        about, problem = _footer(file, size) if broken is None else (None, broken)
+        if about is None:
+            yield _whole(problem)
             return
-        try:
-            table = pq.ParquetFile(file, buffer_size=BATCH_BYTES, pre_buffer=False)
-        except (pa.ArrowException, OSError) as error:
-            file.check(error)
-            batch = Batch("byte")
-            batch.add(_no_parquet(file, size), 0)
-            yield batch
+        groups = about.groups[start : None if stop < 0 else stop]
+        first = sum(g.rows for g in about.groups[:start])
+        if (guarded or process.deaths() >= DEATHS) and not alone:
+            yield from _apart((path, size, columns, start, stop), groups, first, memory)
             return
-        groups = table.metadata.num_row_groups
-        first = sum(table.metadata.row_group(i).num_rows for i in range(start))
-        for group in range(start, groups if stop < 0 else stop):
-            yield from _row_group(file, table, group, first, columns)
-            first += table.metadata.row_group(group).num_rows
-
-
-class _Watched:
-    """A binary file that remembers that reading it failed, to tell a broken disk from broken data."""
-
-    def __init__(self, file: IO[bytes]) -> None:
-        self.file = file
-        self.failure: Exception | None = None
-        self.closed = False
-
-    def read(self, size: int = -1) -> bytes:
-        """Bytes from the present position on."""
+        picked = [c for c in about.columns if columns is None or c in columns]
+        guard = pages.Guard(file, _chunks(groups, picked), memory)
         try:
-            return self.file.read(size)
-        except Exception as error:
-            self.failure = error
-            raise
+            table = pq.ParquetFile(
+                guard,
+                metadata=pq.read_metadata(pa.BufferReader(about.for_arrow)),
+                buffer_size=BATCH_BYTES,
+                pre_buffer=False,
+            )
+        except Exception as error:  # noqa: BLE001 - whatever Arrow has against the schema
+            guard.check(error)
+            yield _whole(ReadError("read.corrupt", "a schema that cannot be decoded", size))
+            return
+        for number, group in enumerate(groups, start):
+            rows, most = _limits(file, group, picked)
+            if most > memory and not alone:
+                yield from _apart((path, size, columns, number, number + 1), [group], first, memory)
+            else:
+                yield from _row_group(guard, table, number, group, first, picked, rows)
+            first += group.rows
 
-    def seek(self, place: int, whence: int = 0) -> int:
-        """Move; returns the new position."""
-        return self.file.seek(place, whence)
 
-    def tell(self) -> int:
-        """The present position."""
-        return self.file.tell()
+def _whole(problem: ReadError | None) -> Batch:
+    """A file of which nothing can be read, as one quarantined record."""
+    batch = Batch("byte")
+    batch.add(cast(ReadError, problem), 0)
+    return batch
 
-    def close(self) -> None:
-        """Who opened the file closes it."""
-        self.closed = True
 
-    def check(self, error: Exception) -> None:
-        """Raise what reading failed with, if that is behind `error`."""
-        if self.failure is not None:
-            raise self.failure from error
+def _footer(file: IO[bytes], size: int) -> tuple[footer.Footer | None, ReadError | None]:
+    """The footer of a file of `size` stored bytes, or why there is none to go by."""
+    try:
+        return footer.read(file, file.seek(0, 2)), None
+    except footer.Missing as damage:
+        file.seek(0)
+        if file.read(4) == footer.MAGIC:
+            return None, ReadError("read.truncated", damage.detail, size)
+        return None, ReadError("read.binary", "not a Parquet file", size)
+    except Damaged as damage:
+        return None, ReadError("read.corrupt", damage.detail, size)
+
+
+def _chunks(groups: list[footer.Group], picked: list[str]) -> list[footer.Chunk]:
+    return [c for group in groups for c in group.chunks if c.leaf.root in picked]
 
 
 @contextmanager
-def _opened(path: str) -> Iterator[tuple[_Watched, ReadError | None]]:
+def _opened(path: str, size: int) -> Iterator[tuple[IO[bytes], ReadError | None]]:
     """A seekable Parquet file; one that is compressed as a whole is unpacked to a temporary first."""
     if streams.compression(path) is None:
         try:
             with storage.explained(path, "read"), storage.open_input(path) as file:
-                yield _Watched(file), None
+                yield file, None
         except FileNotFoundError as error:
-            raise SourceError(
-                f"{path} was there when the run began and is gone; start the run again"
-            ) from error
+            raise storage.gone(path) from error
         return
     with tempfile.TemporaryFile() as unpacked:
         broken = None
@@ -213,49 +232,85 @@ def _opened(path: str) -> Iterator[tuple[_Watched, ReadError | None]]:
             for chunk in streams.chunks(path):
                 unpacked.write(chunk)
         except ReadError as bad:
-            broken = bad
+            broken = ReadError(bad.cause, bad.detail, size)
         unpacked.seek(0)
-        yield _Watched(cast(IO[bytes], unpacked)), broken
+        yield cast(IO[bytes], unpacked), broken
 
 
-def _no_parquet(file: _Watched, size: int) -> ReadError:
-    """Why a file does not open as Parquet."""
-    file.seek(0)
-    if file.read(4) == b"PAR1":
-        return ReadError("read.truncated", "the Parquet file has no readable footer", size)
-    return ReadError("read.binary", "not a Parquet file", size)
+def _limits(file: IO[bytes], group: footer.Group, picked: list[str]) -> tuple[int, int]:
+    """Rows that a batch of a row group may have, and the most bytes that all its values may stand for."""
+    row = total = 0
+    for chunk in _chunks([group], picked):
+        values = max(chunk.values, 1)
+        width = pages.widest(file, chunk, SPARE // values)
+        total += values * width
+        row += -(-values // max(group.rows, 1)) * width
+    usual = min(BATCH_BYTES // max(group.size // max(group.rows, 1), 1), MOST_ROWS)
+    return max(1, min(usual, SPARE // max(row, 1))), total
+
+
+def _apart(
+    what: tuple[str, int, list[str] | None, int, int], groups: list[footer.Group], first: int, memory: int
+) -> Iterator[Batch]:
+    """Records of row groups, read in a process of its own; where it ends, the remainder is one record."""
+    place = first
+    try:
+        for batch in apart.each(_alone, *what, memory, memory=memory):
+            place = batch.places[-1]
+            yield batch
+    except apart.Ended as ended:
+        rows, stored = sum(g.rows for g in groups), sum(g.stored for g in groups)
+        lost = stored * (first + rows - place) // max(rows, 1)
+        batch = Batch("row")
+        detail = f"reading the file ends the process that reads it: {ended.why}"
+        batch.add(ReadError("read.fatal", detail, lost), place + 1)
+        yield batch
+
+
+def _alone(
+    path: str, size: int, columns: list[str] | None, start: int, stop: int, memory: int
+) -> Iterator[Batch]:
+    """`parquet` in the process of `_apart`."""
+    return parquet(path, size, columns, start, stop, memory, alone=True)
 
 
 def _row_group(
-    file: _Watched, table: pq.ParquetFile, group: int, first: int, columns: list[str] | None
+    guard: pages.Guard,
+    table: pq.ParquetFile,
+    number: int,
+    group: footer.Group,
+    first: int,
+    picked: list[str],
+    rows: int,
 ) -> Iterator[Batch]:
-    """Records of one row group; what cannot be decoded of it is one quarantined record."""
-    about = table.metadata.row_group(group)
-    names = table.schema_arrow.names
-    picked = [c for c in names if columns is None or c in columns]
-    size = max(about.total_byte_size // max(about.num_rows, 1), 1)
-    number = 0
+    """Records of one row group, `rows` a batch; what cannot be decoded of it is one quarantined record."""
+    given = unpacked = 0
+    stored = sum(c.stored for c in _chunks([group], picked))
+    problem = group.problem
     try:
-        if not picked:
-            yield Batch(
-                "row", [{} for _ in range(about.num_rows)], [*range(first + 1, first + about.num_rows + 1)]
-            )
-            return
-        for batch in table.iter_batches(
-            batch_size=max(1, min(BATCH_BYTES // size, MOST_ROWS)),
-            row_groups=[group],
-            columns=picked,
-            use_threads=False,
-        ):
-            yield _records(batch, first + number)
-            number += batch.num_rows
-    except (pa.ArrowException, OSError):
-        stored = sum(about.column(c).total_compressed_size for c in range(about.num_columns))
-        lost = stored * (about.num_rows - number) // max(about.num_rows, 1)
+        if problem is None and not picked:
+            for begin in range(0, group.rows, MOST_ROWS):
+                places = range(first + begin + 1, first + min(begin + MOST_ROWS, group.rows) + 1)
+                yield Batch("row", [{} for _ in places], [*places])
+        elif problem is None:
+            for batch in table.iter_batches(
+                batch_size=rows, row_groups=[number], columns=picked, use_threads=False
+            ):
+                unpacked += batch.nbytes
+                if unpacked > max(SPARE, EXPANSION * stored):
+                    raise Damaged(f"it unpacks to more than {EXPANSION} times its stored bytes")
+                yield _records(batch, first + given)
+                given += batch.num_rows
+            problem = "it ends before its last row" if given < group.rows else None
+    except Damaged as damage:
+        problem = damage.detail
+    except Exception as error:  # noqa: BLE001 - content never raises, whatever Arrow makes of it
+        guard.check(error)
+        problem = "it cannot be decoded"
+    if problem is not None:
+        lost = group.stored * (group.rows - given) // max(group.rows, 1)
         batch = Batch("row")
-        batch.add(
-            ReadError("read.corrupt", f"row group {group + 1} cannot be decoded", lost), first + number + 1
-        )
+        batch.add(ReadError("read.corrupt", f"row group {number + 1}: {problem}", lost), first + given + 1)
         yield batch
 
 
@@ -278,7 +333,7 @@ def _values(column: pa.Array, errors: dict[int, ReadError]) -> list[Any]:
     """A column as Python values; a value that is none goes to `errors` under its row."""
     try:
         return cast(list[Any], column.to_pylist())
-    except (pa.ArrowException, ValueError, OverflowError):
+    except Exception:  # noqa: BLE001 - dates that Python has not, zones that are none, ...
         values: list[Any] = []
         for i, value in enumerate(column):
             try:
@@ -286,7 +341,7 @@ def _values(column: pa.Array, errors: dict[int, ReadError]) -> list[Any]:
             except UnicodeDecodeError:
                 errors[i] = ReadError("read.bad_utf8", "invalid UTF-8 in the record")
                 values.append(None)
-            except (pa.ArrowException, ValueError, OverflowError):
+            except Exception:  # noqa: BLE001 - as above
                 errors[i] = ReadError("read.wrong_type", "a value beyond what can be told as text")
                 values.append(None)
         return values

@@ -245,3 +245,28 @@ def test_nothing_is_logged_and_nothing_is_fetched(
 
 def test_versions_name_what_decides() -> None:
     assert {"presidio-analyzer", "phonenumbers", "tldextract", "regex", "spacy"} <= set(pii.versions())
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("ann.lee@example.com.jsonl.gz", "<EMAIL_ADDRESS_1>.jsonl.gz"),
+        ("a/ann.lee@example.com.backup.parquet", "a/<EMAIL_ADDRESS_1>.backup.parquet"),
+        ("ann.lee@example.co.uk_2024-01.csv", "<EMAIL_ADDRESS_1>_2024-01.csv"),
+        ("ann.lee@example.com-export/part-0.json.zst", "<EMAIL_ADDRESS_1>-export/part-0.json.zst"),
+        ("ann.lee@example.com.bob@example.org.tsv", "<EMAIL_ADDRESS_1>.<EMAIL_ADDRESS_1>.tsv"),
+        ("call (425) 882-8080.jsonl.gz", "call <PHONE_NUMBER_1>.jsonl.gz"),
+        ("train/part-00000-of-00010.parquet", "train/part-00000-of-00010.parquet"),
+    ],
+)
+def test_a_value_in_a_files_name_is_masked_whatever_follows_it(name: str, shown: str) -> None:
+    row = {
+        "row_id": 0,
+        "n_records": 1,
+        "source": "s",
+        "file": name,
+        "place": "line 1",
+        "error": "read.corrupt",
+    }
+    masked = pii.apply(schema.from_rows([row]), Config())
+    assert masked["file"].to_pylist() == [shown]

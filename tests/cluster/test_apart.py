@@ -1,0 +1,68 @@
+"""A process of its own: what it gives comes back, and however it ends, this one goes on."""
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from headrace.cluster import apart
+from headrace.cluster.errors import SourceError
+
+MEMORY = 2**28
+
+
+def count(n: int) -> Iterator[int]:
+    yield from range(n)
+
+
+def end_after(n: int, how: int) -> Iterator[int]:
+    yield from range(n)
+    os.kill(os.getpid(), how)
+
+
+def sleep() -> Iterator[int]:
+    yield 1
+    time.sleep(60)
+
+
+def grow() -> Iterator[int]:
+    yield 1
+    yield len(bytearray(2**30))
+
+
+def refuse() -> Iterator[int]:
+    yield 1
+    raise SourceError("x.jsonl is gone")
+
+
+def chatter() -> Iterator[int]:
+    print("what a library prints")
+    yield 1
+
+
+def test_what_is_given_comes_back() -> None:
+    assert list(apart.each(count, 1000, memory=MEMORY)) == list(range(1000))
+    assert list(apart.each(chatter, memory=MEMORY)) == [1]
+
+
+@pytest.mark.parametrize("how", [signal.SIGABRT, signal.SIGSEGV, signal.SIGKILL])
+def test_a_process_that_ends_has_given_what_it_gave(how: int) -> None:
+    found = []
+    with pytest.raises(apart.Ended, match=f"signal {how}"):
+        found.extend(apart.each(end_after, 3, int(how), memory=MEMORY))
+    given = apart.each(end_after, 3, int(how), memory=MEMORY)
+    assert [next(given) for _ in range(3)] == [0, 1, 2]
+
+
+def test_limits_of_time_and_memory() -> None:
+    with pytest.raises(apart.Ended, match="too long"):
+        list(apart.each(sleep, memory=MEMORY, seconds=2))
+    with pytest.raises(apart.Ended, match="more memory"):
+        list(apart.each(grow, memory=MEMORY))
+
+
+def test_an_error_of_ours_is_raised_here() -> None:
+    with pytest.raises(SourceError, match="is gone"):
+        list(apart.each(refuse, memory=MEMORY))
