@@ -408,7 +408,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         call(args=list(arguments) if arguments is not None else None)
     except SystemExit as ended:  # how typer ends, after telling of a wrong argument itself
-        if type(ended.__context__).__name__ == "Abort":  # what typer makes of Ctrl-C
+        if ended.code == 130:  # what typer makes of Ctrl-C
             say(mode, "error", INTERRUPTED)
             return 130
         return ended.code if isinstance(ended.code, int) else 0

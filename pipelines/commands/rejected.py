@@ -88,7 +88,7 @@ def _row(row: dict[str, Any], config: Any, unmasked: tuple[str, ...]) -> Iterato
     yield Line(
         f"row {row['row_id']}: {what}, {row['cause']}{detail}; {row['source']}: {row['file']}, "
         f"{row['place']}",
-        {**fields, "reason": row["cause"], "text": text},
+        {**fields, "reason": row["cause"], "shown": text},
     )
     if text is None:
         text = "its text is withheld: it was never masked (quarantine.text keeps it)"

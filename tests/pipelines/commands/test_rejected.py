@@ -26,8 +26,8 @@ def test_rows_that_were_not_kept_are_shown_with_reason_and_place(finished: Finis
         *finished.json["rows"]["dropped"],
         *finished.json["rows"]["quarantined"],
     }
-    assert all(line["text"] is None for line in rows if line["reason"].startswith("read."))
-    assert all(line["text"] for line in rows if line["reason"].startswith("dedup."))
+    assert all(line["shown"] is None for line in rows if line["reason"].startswith("read."))
+    assert all(line["shown"] for line in rows if line["reason"].startswith("dedup."))
     assert all(line["file"] and line["place"] for line in rows)
 
 

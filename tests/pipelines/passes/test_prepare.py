@@ -212,7 +212,7 @@ def test_a_removed_file_is_gone_from_what_is_packed(finished: Finished, tmp_path
     }
     there = {
         str(p.relative_to(run))
-        for f in ("prepared", "packed", "rejected")
+        for f in ("prepared", "packed", "rejected", "changed")
         for p in (run / f).rglob("*.parquet")
     }
     assert there == named

@@ -16,7 +16,9 @@ def test_sections_are_merged(tmp_path: Path) -> None:
     assert summary.read(str(tmp_path)) == whole
 
 
-def test_a_damaged_run_json_is_named(tmp_path: Path) -> None:
-    (tmp_path / "run.json").write_text("{", encoding="utf-8")
-    with pytest.raises(BooksError, match=r"run\.json is not JSON; remove it"):
+@pytest.mark.parametrize("text", ["{", "7", "", "[1]"])
+def test_a_damaged_run_json_is_named_and_written_anew(tmp_path: Path, text: str) -> None:
+    (tmp_path / "run.json").write_text(text, encoding="utf-8")
+    with pytest.raises(BooksError, match=r"run\.json is damaged; `headrace prepare` on the recipe"):
         summary.read(str(tmp_path))
+    assert summary.write(str(tmp_path), {"digest": "a"}) == {"digest": "a"}
