@@ -34,7 +34,8 @@ from headrace.cluster.errors import HeadraceError, ModelError, RecipeError, Sour
 from headrace.pipelines import model_files
 from headrace.pipelines.train import adapter, batches, checkpoints, foresight, models
 from headrace.pipelines.train.config import Config
-from headrace.pipelines.train.worker import Job, Step, on_worker
+from headrace.pipelines.train.steps import Job
+from headrace.pipelines.train.worker import Step, on_worker
 
 VERSION = 1
 LOOK_EVERY = 0.5  # seconds between two looks for finished steps

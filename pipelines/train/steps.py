@@ -20,15 +20,48 @@ from torch.nn import functional
 
 from headrace.cluster.errors import GateError
 from headrace.pipelines.schema import IGNORE
-from headrace.pipelines.train import batches, models
-
-if TYPE_CHECKING:
-    from headrace.pipelines.train.worker import Job
+from headrace.pipelines.train import batches, checkpoints, models
 
 GATE = "train.loss"  # what a training that is stopped did not keep: its loss is a number
 NAMED = 8  # rows that are named of those that give no number
 
+if TYPE_CHECKING:
+    from headrace.pipelines.train.config import Config
+
 Micro = list[dict[str, torch.Tensor]]
+
+
+@dataclass(frozen=True)
+class Job:
+    """A whole training, the same on every rank; plain data, so that it travels.
+
+    key: identifies the training: checkpoints with another one are not gone on from.
+    model_digest: of the model's content.
+    epochs: steps of each epoch. every: steps between two validations and checkpoints.
+    """
+
+    run: str
+    model: str
+    base: str  # the model as the user names it
+    config: "Config"
+    seed: int
+    key: str
+    model_digest: str
+    plan: batches.Plan
+    epochs: tuple[int, ...]
+    validation: batches.Shelf
+    validate_every: int
+    checkpoint_every: int
+
+    @property
+    def home(self) -> str:
+        """Where its checkpoints are."""
+        return checkpoints.home(self.run, self.key)
+
+    @property
+    def steps(self) -> int:
+        """Steps of the whole training."""
+        return sum(self.epochs)
 
 
 @dataclass(frozen=True)
@@ -117,7 +150,7 @@ def _sum_gradients(parameters: list[torch.nn.Parameter], loss: torch.Tensor, ran
 
 
 def stopped(
-    job: "Job",
+    job: Job,
     rank: Rank,
     model: Any,
     number: int,
@@ -146,7 +179,7 @@ def stopped(
     ).at(GATE)
 
 
-def _where(job: "Job", number: int, places: list[int], rows: int) -> str:
+def _where(job: Job, number: int, places: list[int], rows: int) -> str:
     """What such a loss comes from: `places` are those of the step's `rows` that give one alone."""
     if 0 < len(places) < rows or (places and number > 1 and rows == 1):
         ids = batches.row_ids(job.plan.shelf, places, NAMED)

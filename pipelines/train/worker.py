@@ -18,46 +18,13 @@ import torch.distributed as dist
 from headrace.cluster import process
 from headrace.cluster.errors import GateError, ModelError, discreet
 from headrace.pipelines.train import adapter, batches, checkpoints, models, steps
-from headrace.pipelines.train.steps import Rank
+from headrace.pipelines.train.steps import Job, Rank
 
 if TYPE_CHECKING:
     from headrace.pipelines.train.config import Config
 
 ADAM = {"betas": (0.9, 0.999), "eps": 1e-8}
 History = dict[str, Any]
-
-
-@dataclass(frozen=True)
-class Job:
-    """A whole training, the same on every rank; plain data, so that it travels.
-
-    key: identifies the training: checkpoints with another one are not gone on from.
-    model_digest: of the model's content.
-    epochs: steps of each epoch. every: steps between two validations and checkpoints.
-    """
-
-    run: str
-    model: str
-    base: str  # the model as the user names it
-    config: "Config"
-    seed: int
-    key: str
-    model_digest: str
-    plan: batches.Plan
-    epochs: tuple[int, ...]
-    validation: batches.Shelf
-    validate_every: int
-    checkpoint_every: int
-
-    @property
-    def home(self) -> str:
-        """Where its checkpoints are."""
-        return checkpoints.home(self.run, self.key)
-
-    @property
-    def steps(self) -> int:
-        """Steps of the whole training."""
-        return sum(self.epochs)
 
 
 @dataclass(frozen=True)

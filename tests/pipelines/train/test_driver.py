@@ -21,8 +21,8 @@ from headrace.pipelines.train import adapter, checkpoints, models, steps
 from headrace.pipelines.train import driver as train
 from headrace.pipelines.train import worker as train_worker
 from headrace.pipelines.train.driver import Config
-from headrace.pipelines.train.steps import Rank
-from headrace.pipelines.train.worker import Job, Step
+from headrace.pipelines.train.steps import Job, Rank
+from headrace.pipelines.train.worker import Step
 from tests.pipelines import toys
 
 CPU = torch.device("cpu")
