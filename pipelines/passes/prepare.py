@@ -17,6 +17,7 @@ from headrace.pipelines.passes import parts, pools, prepare_worker, units
 from headrace.pipelines.rundir import Run
 from headrace.pipelines.stages.pii import coverage as pii_coverage
 from headrace.pipelines.stages.read import rows as read_rows
+from headrace.pipelines.stages.read.records import MEMORY_LIMIT
 from headrace.pipelines.stages.read.source import Source
 
 NAMED = 3  # details and files of a cause that are named
@@ -64,10 +65,7 @@ PASS = units.Pass(
 def _keys(run: Run, stages: Sequence[ModuleType]) -> dict[int, str]:
     """Pass key of each fragment: what it is, how it is read, every stage's version and config."""
     recipe = run.recipe
-    readings = {
-        s.name: s.model_dump(mode="json", exclude={"path", "weight", "priority", "loss"})
-        for s in recipe.sources
-    }
+    readings = {s.name: s.model_dump(mode="json", exclude=_not_in_key(s)) for s in recipe.sources}
     common = ledger.key(
         [read_rows.VERSION, recipe.fragment_size, recipe.seed, recipe.quarantine.text],
         [units.config_key(m, getattr(recipe, m.NAME)) for m in stages],
@@ -77,6 +75,12 @@ def _keys(run: Run, stages: Sequence[ModuleType]) -> dict[int, str]:
         recipe.pii.secret_digest if recipe.pii.enabled else "",
     )
     return {f.ordinal: ledger.key(f.identity, readings[f.source], common) for f in run.fragments}
+
+
+def _not_in_key(source: Source) -> set[str]:
+    """What says nothing of how a source is read; its memory where that is the default."""
+    changed = source.memory != MEMORY_LIMIT
+    return {"path", "weight", "priority", "loss", *(() if changed else ("memory",))}
 
 
 def _work(

@@ -32,7 +32,7 @@ def test_run_json_has_its_keys_and_forms(finished: Finished) -> None:
     assert all(re.fullmatch(r"[a-z]+\.[a-z0-9_]+", r) for r in reasons), reasons
     assert set(found["packed"]) == {"train", "validation", "test"}
     for counts in found["packed"].values():
-        assert set(counts) == {"rows", "samples", "tokens", "fill"}
+        assert set(counts) == {"rows", "samples", "tokens", "fill", "digest"}
         assert counts["fill"] == pytest.approx(counts["tokens"] / (counts["rows"] * 256), abs=1e-6)
     assert set(found["stages"]) == STAGES
     for name, figures in found["stages"].items():
