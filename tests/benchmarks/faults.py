@@ -39,15 +39,29 @@ PATIENCE = 600  # seconds for one start
 OURS = re.compile(r"^(error|warning|interrupted|stopped)", re.MULTILINE)
 
 
+@dataclass(frozen=True)
+class Usual:
+    """A run that nothing befalls: its digest, its seconds, and the files that were there at some time."""
+
+    digest: str
+    seconds: float
+    files: int
+
+
+def below(folder: Path) -> set[str]:
+    """All files below a folder."""
+    return {os.path.join(at, name) for at, _, names in os.walk(folder) for name in names}
+
+
 @dataclass
 class Case:
-    """One fault: where its run is, what was said by each start, and how long an unhurt run takes."""
+    """One fault: where its run is, and what was said by each start."""
 
     seed: int
     folder: Path
     output: str
     inputs: Path
-    seconds: float
+    usual: Usual
     environment: dict[str, str] = field(default_factory=dict)
     said: list[tuple[int, str]] = field(default_factory=list)
 
@@ -83,9 +97,20 @@ class Case:
         self.said.append((process.returncode, err))
         return process.returncode
 
-    def later(self, share: float = 1.0) -> None:
-        """Wait until some moment of a run."""
-        time.sleep(self.draw.uniform(0.1, share) * self.seconds)
+    def later(self, process: subprocess.Popen[str], share: float = 1.0) -> None:
+        """Wait until a start has come some way: that many files have been seen, or so long has passed."""
+        way, began = self.draw.uniform(0.0, share), time.monotonic()
+        seen: set[str] = set()
+        while process.poll() is None:
+            if storage.is_remote(self.output):
+                if time.monotonic() - began > way * self.usual.seconds:
+                    return
+                time.sleep(0.1)
+                continue
+            seen |= below(Path(self.output))
+            if len(seen) > way * self.usual.files:
+                return
+            time.sleep(0.01)
 
     def files(self) -> list[str]:
         """Everything that lies below the run, as paths."""
@@ -102,7 +127,7 @@ def _family(process: subprocess.Popen[str]) -> list[psutil.Process]:
 def driver(case: Case, how: signal.Signals = signal.SIGKILL) -> None:
     """The driver is killed, or asked to stop."""
     process = case.start()
-    case.later()
+    case.later(process)
     process.send_signal(how)
     case.end(process)
 
@@ -115,7 +140,7 @@ def interrupted(case: Case) -> None:
 def _one_of_ray(case: Case, name: str) -> None:
     process = case.start()
     until = time.monotonic() + PATIENCE
-    case.later()
+    case.later(process)
     while process.poll() is None and time.monotonic() < until:
         found = [p for p in _family(process) if name in " ".join(_command(p))]
         if found:
@@ -179,7 +204,7 @@ def changed_input(case: Case) -> None:
     path = case.draw.choice(sorted(p for p in mine.rglob("*") if p.is_file()))
     before, about = path.read_bytes(), path.stat()
     process = case.start()
-    case.later(0.7)
+    case.later(process, 0.6)
     match case.draw.choice(["appended", "cut", "rewritten"]):
         case "appended":
             path.write_bytes(before + before[-200:])
@@ -195,7 +220,7 @@ def changed_input(case: Case) -> None:
 def twice(case: Case) -> None:
     """The same command is given twice at once."""
     first = case.start()
-    case.later(0.5)
+    case.later(first, 0.5)
     second = case.start()
     case.end(second)
     case.end(first)
@@ -282,15 +307,15 @@ def look(case: Case, digest: str) -> list[str]:
     return wrong
 
 
-def one(seed: int, root: str, inputs: Path, digest: str, seconds: float) -> tuple[str, list[str], list[int]]:
+def one(seed: int, root: str, inputs: Path, usual: Usual) -> tuple[str, list[str], list[int]]:
     """Strike with fault `seed`; returns its kind, what is wrong in the end, and the starts' exit codes."""
     kinds = ON_S3 if storage.is_remote(root) else ON_DISK
     name = list(kinds)[seed % len(kinds)]
     folder = Path(tempfile.mkdtemp(prefix=f"fault-{seed}-"))
     output = storage.join(root, f"run-{seed}") if storage.is_remote(root) else str(folder / "run")
-    case = Case(seed, folder, output, inputs, seconds)
+    case = Case(seed, folder, output, inputs, usual)
     kinds[name](case)
-    wrong = look(case, digest)
+    wrong = look(case, usual.digest)
     if not wrong:
         shutil.rmtree(folder, ignore_errors=True)
         if storage.is_remote(root):
@@ -298,15 +323,17 @@ def one(seed: int, root: str, inputs: Path, digest: str, seconds: float) -> tupl
     return name, wrong, [code for code, _ in case.said]
 
 
-def unhurt(folder: Path, inputs: Path) -> tuple[str, float]:
-    """Digest and seconds of a run that nothing befalls."""
-    case = Case(-1, folder, str(folder / "run"), inputs, 0.0)
-    case.end(case.start())  # kernels may have to be compiled
-    shutil.rmtree(folder / "run")
-    started = time.monotonic()
-    assert case.end(case.start()) == 0, case.said
+def unhurt(folder: Path, inputs: Path) -> Usual:
+    """A run that nothing befalls, watched."""
+    case = Case(-1, folder, str(folder / "run"), inputs, Usual("", 0.0, 10**9))
+    process, began = case.start(), time.monotonic()
+    seen: set[str] = set()
+    while process.poll() is None:
+        seen |= below(folder / "run")
+        time.sleep(0.01)
+    assert case.end(process) == 0, case.said
     written = json.loads((folder / "run/run.json").read_bytes())
-    return str(written["digest"]), time.monotonic() - started
+    return Usual(str(written["digest"]), time.monotonic() - began, len(seen))
 
 
 def main() -> int:
@@ -318,12 +345,12 @@ def main() -> int:
     asked = parser.parse_args()
     folder = Path(tempfile.mkdtemp(prefix="faults-"))
     inputs = write_messy(folder / "in")
-    digest, seconds = unhurt(folder, inputs)
-    print(f"unhurt: {digest}, {seconds:.0f} s", flush=True)
+    usual = unhurt(folder, inputs)
+    print(f"unhurt: {usual.digest}, {usual.seconds:.0f} s, {usual.files} files", flush=True)
     counts: Counter[str] = Counter()
     failed: Counter[str] = Counter()
     for seed in range(asked.first, asked.stop):
-        name, wrong, codes = one(seed, asked.s3 or str(folder), inputs, digest, seconds)
+        name, wrong, codes = one(seed, asked.s3 or str(folder), inputs, usual)
         counts[name] += 1
         failed[name] += bool(wrong)
         print(f"{seed:4} {name:16} starts {codes} {'; '.join(wrong) or 'as it should be'}", flush=True)
