@@ -180,10 +180,25 @@ def _checked_model(recipe: Recipe) -> str:
     return model
 
 
+def _require_packed(run: str) -> None:
+    """That packed/ holds what `prepare` wrote. Raises: DamagedError of the first file that is not that."""
+    from headrace.cluster import ledger, session, stream
+    from headrace.pipelines.passes import outputs, parts
+
+    written = [
+        o for r in ledger.load(run, parts.PACK).values() for o in r.get("outputs", ()) if o.get("split")
+    ]
+    failed = outputs.wrong(written, outputs.sizes(run, [f"packed/{side}" for side in SPLITS]))
+    failed = failed or outputs.wrong_content(run, written, partial(stream.each, workers=session.cpus()))
+    if failed:
+        raise DamagedError(storage.join(run, failed[0].path))
+
+
 def _trained(recipe: Recipe, model: str, mode: Mode) -> dict[str, Any]:
     from headrace.pipelines.passes import summary
     from headrace.pipelines.train import driver
 
+    _require_packed(recipe.output)
     weights = {str(s.name): s.weight for s in recipe.sources}
     sources_of = rundir.source_of_ordinals(recipe.output)
     say(mode, "training", f"train: LoRA on {recipe.train.workers} workers")
@@ -214,6 +229,7 @@ def _evaluated(recipe: Recipe, mode: Mode) -> dict[str, Any]:
     from headrace.pipelines.evaluate import run as evaluation
     from headrace.pipelines.passes import summary
 
+    _require_packed(recipe.output)
     say(mode, "evaluating", f"evaluate: base beside tuned on {recipe.evaluate.split}")
     failed: GateError | None = None
     try:

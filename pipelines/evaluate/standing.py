@@ -28,6 +28,8 @@ def look(run: str, run_json: Mapping[str, Any]) -> dict[str, str]:
         stale["train"] = words
     elif run_json.get("train") and not card:
         stale["train"] = f"left no adapter that is there; {AGAIN}"
+    elif card and run_json.get("train", {}).get("key", card["key"]) != card["key"]:
+        stale["train"] = f"is of another training than the one that is told; {AGAIN}"
     scores = _json(storage.join(run, "evaluation", "scores.json"))
     if scores and (words := _of_evaluation(scores, card, packed)):
         stale["evaluate"] = words

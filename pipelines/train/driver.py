@@ -152,10 +152,16 @@ def _finished(job: Job, packed: Mapping[str, str]) -> dict[str, Any] | None:
     card = adapter.card(job.run)
     if card is None or card.get("key") != job.key:
         return None
-    try:
-        history = dict(json.loads(storage.read_bytes(storage.join(job.home, "history.json"))))
-    except (FileNotFoundError, ValueError):
+    # Trainings of older versions left theirs beside their checkpoints, without a home.
+    for place in (job.home, storage.join(job.run, checkpoints.FOLDER)):
+        try:
+            history = dict(json.loads(storage.read_bytes(storage.join(place, "history.json"))))
+            break
+        except (FileNotFoundError, ValueError):
+            continue
+    else:
         return None
+    history.setdefault("key", job.key)
     if card.get("packed") != dict(packed):
         adapter.write_card(job.run, {**card, "packed": dict(packed)})
     return history

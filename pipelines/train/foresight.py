@@ -46,7 +46,7 @@ def check(config: Config, described: Any, name: str) -> None:
         )
     with torch.device("meta"):
         adapter.fitted(base, config, name)
-    small = _small(described, config)
+    small = _small(described, name, config)
     if small is not None:
         _prove(small, name)
 
@@ -67,7 +67,7 @@ def _without_weights(described: Any, name: str, config: Config) -> Any:
             return transformers.AutoModelForCausalLM.from_config(
                 described, attn_implementation=config.attention, trust_remote_code=False
             )
-    except (ValueError, ImportError) as error:
+    except Exception as error:
         other = "eager" if config.attention == "sdpa" else "sdpa"
         raise ModelError(
             f"{name!r} cannot be built with train.attention: {config.attention} "
@@ -81,14 +81,14 @@ def _tokens(name: str) -> int:
     return max(vocabulary.values(), default=-1) + 1
 
 
-def _small(described: Any, config: Config) -> Any:
+def _small(described: Any, name: str, config: Config) -> Any:
     """A model of the same kind with few and narrow layers; None where it cannot be made."""
     cut = copy.deepcopy(described)
     text = cut.get_text_config()
-    for name, size in NARROW.items():
-        if isinstance(getattr(text, name, None), int) and getattr(text, name) > size:
+    for key, size in NARROW.items():
+        if isinstance(getattr(text, key, None), int) and getattr(text, key) > size:
             with contextlib.suppress(Exception):  # a name that stands for another
-                setattr(text, name, size)
+                setattr(text, key, size)
     for token in ("pad_token_id", "bos_token_id", "eos_token_id"):
         with contextlib.suppress(Exception):
             setattr(text, token, None)
@@ -106,7 +106,7 @@ def _small(described: Any, config: Config) -> Any:
             )
     except Exception:  # noqa: BLE001  a configuration that does not bear cutting: training proves it
         return None
-    return models.prepared(made, "a small one like it")
+    return models.prepared(made, repr(name))
 
 
 def _shorten(text: Any) -> None:
@@ -114,7 +114,7 @@ def _shorten(text: Any) -> None:
     depth = int(text.num_hidden_layers)
     kinds = list(getattr(text, "layer_types", None) or ())
     fewest = next((n for n in range(1, len(kinds) + 1) if set(kinds[:n]) == set(kinds)), DEPTH)
-    depth = min(depth, max(2, fewest))
+    depth = min(depth, max(2, fewest), DEPTH)
     if kinds:
         text.layer_types = kinds[:depth]
     text.num_hidden_layers = depth

@@ -189,6 +189,8 @@ def _where(job: Job, number: int, places: list[int], rows: int) -> str:
         )
     if places and number == 1:
         return "every row of it gives such a loss: the model itself does; try train.precision: float32"
+    if number == 1:
+        return "no row of it gives such a loss on its own, but its gradient does: try train.precision=float32"
     return (
         "it does not come from single rows, so the steps before have gone too far: lower "
         "train.learning_rate, or set train.max_grad_norm"

@@ -12,9 +12,9 @@ Cost: about a microsecond for each turn of a loop and each expression.
 """
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from itertools import chain
-from typing import Any
+from typing import Any, cast
 
 import jinja2
 from jinja2 import nodes
@@ -24,7 +24,8 @@ BUDGET = 20_000_000  # of one rendering: a character that is made or put out cos
 TURN = 80  # a turn of a loop, or a call of a macro: 250,000 of them, about a second
 SOURCE = 1 << 20  # characters of a template
 WIDTH = re.compile(r"\d{7,}")  # in a format: a width of a million and more
-NESTED = re.compile(r"\{[^{}]*\{|%[^a-zA-Z%]*\*")  # a width that is one of the values
+BRACED = re.compile(r"\{[^{}]*\{")  # a width that is one of the values, of whatever kind
+STARRED = re.compile(r"%[^a-zA-Z%]*\*")  # or a number among them
 WIDE = {"center", "ljust", "rjust", "zfill", "expandtabs", "indent", "wordwrap", "truncate", "batch", "slice"}
 WRITTEN_WHOLE = {"tojson", "string", "pprint", "urlencode", "xmlattr", "join", "format", "forceescape", "e"}
 
@@ -51,6 +52,22 @@ class _Counting(ImmutableSandboxedEnvironment):
     def tick(self, characters: int) -> None:
         """One turn of a loop, or one call of a macro, in which `characters` of the template's own stand."""
         self.spend(TURN + characters)
+
+    def counted(self, values: Any) -> Any:
+        """What a loop goes through, also what it passes over."""
+        if hasattr(values, "__len__"):
+            self.spend(8 * len(values))
+            return values
+        return self._counting(values) if hasattr(values, "__next__") else values
+
+    def _counting(self, values: Iterator[Any]) -> Iterator[Any]:
+        for value in values:
+            self.spend(8)
+            yield value
+
+    def is_safe_attribute(self, obj: Any, attr: str, value: Any) -> bool:
+        """No bytes: nothing that a template writes is made of them, and none of this counts them."""
+        return attr != "encode" and super().is_safe_attribute(obj, attr, value)
 
     def joined(self, *values: Any) -> str:
         """The values as text, one after the other, as Jinja's `~` and its output make it."""
@@ -100,7 +117,13 @@ class _Counting(ImmutableSandboxedEnvironment):
         """A filter under the same rules; Jinja's marks on it (what it is passed first) stay."""
 
         def filtered(*arguments: Any, **named: Any) -> Any:
+            if name == "join":  # what is joined is measured before
+                arguments = tuple(
+                    list(self.counted(a)) if hasattr(a, "__next__") or isinstance(a, range) else a
+                    for a in arguments
+                )
             values = [*arguments, *named.values()]
+            self.spend(sum(8 * len(v) for v in values if hasattr(v, "__len__") and not isinstance(v, str)))
             value = next((v for v in values if isinstance(v, str)), "")
             self._before(name, value, values)
             made = function(*arguments, **named)
@@ -116,7 +139,9 @@ class _Counting(ImmutableSandboxedEnvironment):
         self.spend(1 + len(text) // 64)
         if name in WIDE:
             lines = 1 + text.count("\n") + text.count("\t")
-            self.spend(lines * max((abs(v) for v in values if isinstance(v, int)), default=0))
+            widths = [abs(v) for v in values if isinstance(v, int)]
+            widths += [len(v) for v in values if isinstance(v, str) and v is not text]
+            self.spend(lines * max(widths, default=0))
         if name == "translate":
             longest = (_size(v) for table in values if isinstance(table, dict) for v in table.values())
             self.spend(len(text) * max(longest, default=0))
@@ -139,7 +164,9 @@ class _Counting(ImmutableSandboxedEnvironment):
         """That no width in a format is large. Raises: OutOfBudget."""
         if WIDTH.search(form):
             raise OutOfBudget
-        if NESTED.search(form):
+        if BRACED.search(form):
+            raise OutOfBudget
+        if STARRED.search(form):
             self.spend(max((abs(v) for v in values if isinstance(v, int)), default=0))
 
     def _require_light(self, value: Any) -> None:
@@ -177,6 +204,8 @@ def _counted(tree: nodes.Template) -> nodes.Template:
     for kind in (nodes.For, nodes.Macro, nodes.CallBlock):
         for found in tree.find_all(kind):
             assert isinstance(found, (nodes.For, nodes.Macro, nodes.CallBlock))
+            if isinstance(found, nodes.For):
+                found.iter = _call("counted", [cast("nodes.Expr", found.iter)])
             own = sum(len(data.data) for data in found.find_all(nodes.TemplateData))
             found.body.insert(0, nodes.ExprStmt(_call("tick", [nodes.Const(own)])))
     for output in tree.find_all(nodes.Output):
@@ -208,11 +237,11 @@ def _times(sequence: Any, count: Any) -> int:
         return 0
     if isinstance(sequence, int):
         return (sequence.bit_length() + count.bit_length()) // 8
-    return len(sequence) * max(count, 0) if isinstance(sequence, (str, list, tuple)) else 0
+    return len(sequence) * max(count, 0) if hasattr(sequence, "__len__") else 0
 
 
 def _size(value: Any) -> int:
-    if isinstance(value, (str, list, tuple)):
+    if isinstance(value, (str, bytes, list, tuple)):
         return len(value)
     return value.bit_length() // 8 if isinstance(value, int) else 0
 

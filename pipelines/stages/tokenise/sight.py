@@ -68,11 +68,14 @@ class _Seen:
         self.edges = self.anything = False
         self.texts, self.messages = _names(tree)
         self._harmless = set(_harmless(tree))
+        self._altered = _altered(tree, self.texts)
+        self._letters = self._looped(tree)
 
     def look(self, node: nodes.Node) -> None:
         """Note what one operation sees, where it may be of a content."""
         if isinstance(node, nodes.Compare):
             self._compared(node)
+            self._spelt(node)
         elif id(node) in self._harmless:
             return
         elif isinstance(node, nodes.Getitem):
@@ -90,8 +93,12 @@ class _Seen:
         """A method or filter `name` of what may be a content."""
         if name in WHOLE and self._is_message(of):
             self.anything = True
+        if isinstance(of, nodes.Name) and of.name in self._letters:
+            self.anything |= name not in WRITES | SHOWS
         if not self._is_text(of):
             return
+        if name in CUTS | LOOKS | EDGES | {"replace"} and self._is_altered(of):
+            self.anything = True
         if name in EDGES:
             self.edges = True
             self.anything |= not self._only_spaces(arguments)
@@ -109,8 +116,43 @@ class _Seen:
         sides = [node.expr, *(operand.expr for operand in node.ops)]
         if any(self._is_text(side) for side in sides):
             others = [side for side in sides if not self._is_text(side)]
-            changed = any(_name(n) in SHOWS for side in sides for n in _self_and_below(side))
-            self.anything |= changed or not self._constant(others)
+            altered = any(self._is_altered(side) for side in sides)
+            self.anything |= altered or not self._constant(others) or not self._looks(node)
+
+    def _looks(self, node: nodes.Compare) -> bool:
+        """Whether a comparison is one of equality, of emptiness, or looks for something in a content."""
+        for operand in node.ops:
+            if operand.op in ("in", "notin"):
+                if self._is_text(node.expr):  # whether the content is in something else
+                    return False
+            elif operand.op not in ("eq", "ne") and id(node.expr) not in self._harmless:
+                return False
+        return True
+
+    def _spelt(self, node: nodes.Compare) -> None:
+        """A letter of a content, beside one letter: templates ask such turns for keys, which are longer."""
+        sides = [node.expr, *(operand.expr for operand in node.ops)]
+        if any(isinstance(side, nodes.Name) and side.name in self._letters for side in sides):
+            others = [side for side in sides if not isinstance(side, nodes.Name)]
+            longer = [isinstance(o, nodes.Const) and len(str(o.value)) > 1 for o in others]
+            self.anything |= not others or not all(longer)
+
+    def _is_altered(self, node: nodes.Node) -> bool:
+        """Whether a text is not as it was: its letters' case, say."""
+        below = list(_self_and_below(node))
+        return any(_name(n) in SHOWS or _full_name(n) in self._altered for n in below)
+
+    def _looped(self, tree: nodes.Template) -> set[str]:
+        """Turns of loops over a content itself. Over anything made of one: then nothing is known."""
+        letters: set[str] = set()
+        for targets, source, loops in _settings(tree):
+            if loops and _names_content(source, self.texts):
+                letters |= targets
+            elif loops and self._is_text(source):
+                picked = isinstance(source, nodes.Filter) and source.name in PARTS
+                inner = source.node if isinstance(source, nodes.Filter) and picked else None
+                self.anything |= inner is None or not _names_content(inner, self.texts)
+        return letters
 
     def _constant(self, values: list[nodes.Expr]) -> bool:
         """Note strings; False where a value is not known before a row is."""
@@ -140,8 +182,8 @@ class _Seen:
 def _names(tree: nodes.Template) -> tuple[set[str], set[str]]:
     """Names that may stand for a content, and for a message or a list of messages.
 
-    Not the turns of a loop over a content: templates take contents that are lists of parts apart so, which
-    ours never are.
+    Not the turns of a loop over a content (`_Seen._looped`): templates take contents that are lists of parts
+    apart so, which ours never are.
     """
     texts: set[str] = set()
     messages = set(CONTAINERS)
@@ -155,6 +197,20 @@ def _names(tree: nodes.Template) -> tuple[set[str], set[str]]:
                 messages |= targets
         texts |= _given_to_macros(tree, texts)
     return texts, messages
+
+
+def _altered(tree: nodes.Template, texts: set[str]) -> set[str]:
+    """Names that are set from a content that is changed on the way, and names that are set from those."""
+    altered: set[str] = set()
+    before = -1
+    while before < len(altered):
+        before = len(altered)
+        for targets, source, _ in _settings(tree):
+            below = list(_self_and_below(source))
+            of_text = any(_names_content(n, texts) for n in below)
+            if of_text and any(_name(n) in SHOWS or _full_name(n) in altered for n in below):
+                altered |= targets
+    return altered
 
 
 def _settings(tree: nodes.Template) -> Iterator[tuple[set[str], nodes.Node, bool]]:
@@ -205,8 +261,12 @@ def _self_and_below(node: nodes.Node) -> Iterator[nodes.Node]:
 
 
 def _full_name(node: nodes.Node) -> str:
-    """A name; ``ns.text`` for a field of a namespace."""
-    return f"{node.name}.{node.attr}" if isinstance(node, nodes.NSRef) else str(getattr(node, "name", ""))
+    """A name; ``ns.text`` for a field of a namespace, wherever it stands."""
+    if isinstance(node, nodes.NSRef):
+        return f"{node.name}.{node.attr}"
+    if isinstance(node, nodes.Getattr) and isinstance(node.node, nodes.Name):
+        return f"{node.node.name}.{node.attr}"
+    return node.name if isinstance(node, nodes.Name) else ""
 
 
 def _name(node: nodes.Node) -> str:
@@ -223,6 +283,9 @@ def _names_content(node: nodes.Node, texts: set[str]) -> bool:
         return node.attr == "content" or field in texts
     if isinstance(node, nodes.Getitem):
         return isinstance(node.arg, nodes.Const) and node.arg.value == "content"
+    if isinstance(node, (nodes.Call, nodes.Filter)) and _name(node) in ("get", "attr", "map"):
+        given = [*node.args, *(keyword.value for keyword in node.kwargs)]
+        return any(isinstance(one, nodes.Const) and one.value == "content" for one in given)
     return isinstance(node, nodes.Name) and node.name in texts
 
 

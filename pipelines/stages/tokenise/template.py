@@ -33,6 +33,7 @@ REMEMBERED = 4096  # entries of a memory before it is emptied
 
 SLOT = "\ue000"  # stands in a skeleton for one stretch of text
 SLOT_END = "\ue001"
+WHOLE = "\ue003"  # skeleton of a content that no shape can stand for: its row is rendered by itself
 NUMBERED = re.compile(f"{SLOT}([0-9]+){SLOT_END}")
 
 # What a template that asks for today's date is told: the clock must not decide bytes. It is the day
@@ -107,7 +108,10 @@ class Template:
     def skeleton(self, content: str) -> tuple[str, list[tuple[int, int]]]:
         """What the template can see of `content`, and the byte range in it of each slot."""
         built, slots, at = [], [], 0
-        for piece in self._pieces(content):
+        pieces = self._pieces(content)
+        if self._overlaps(content, pieces):
+            return WHOLE, []
+        for piece in pieces:
             size = len(piece.encode())
             core = piece.strip() if self.sees_edges else piece
             if piece in self.triggers or not core:
@@ -119,6 +123,14 @@ class Template:
                 built += [lead, SLOT, piece[len(lead) + len(core) :]]
             at += size
         return "".join(built), slots
+
+    def _overlaps(self, content: str, pieces: list[str]) -> bool:
+        """Whether a string that the template looks for lies across pieces: no shape would show it."""
+        for trigger in self.triggers:
+            inside = sum(_occurrences(piece, trigger) for piece in pieces)
+            if _occurrences(content, trigger) > inside:
+                return True
+        return False
 
     def _pieces(self, content: str) -> list[str]:
         """`content` cut before and after every trigger, the longest of those that begin together."""
@@ -230,6 +242,14 @@ def filled(shape: Shape, fill: Any) -> list[dict[str, str]]:
             slot += 1
         messages.append({"role": role, "content": content})
     return messages
+
+
+def _occurrences(text: str, part: str) -> int:
+    """How often `part` begins somewhere in `text`."""
+    count, at = 0, text.find(part)
+    while at >= 0:
+        count, at = count + 1, text.find(part, at + 1)
+    return count
 
 
 def bounded(memory: dict[Any, Any]) -> dict[Any, Any]:

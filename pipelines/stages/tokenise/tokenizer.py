@@ -27,6 +27,7 @@ from headrace.pipelines.stages.tokenise.template import (
     ALL,
     ASSISTANT,
     SLOT,
+    WHOLE,
     Part,
     Refusal,
     Shape,
@@ -127,6 +128,8 @@ class Tokenizer:
 
         Raises: Refusal where the template refuses such a conversation; ModelError without a template.
         """
+        if any(skeleton == WHOLE for _, skeleton in shape):
+            return None
         if shape not in self._programs:
             program: Program | Refusal | None
             try:

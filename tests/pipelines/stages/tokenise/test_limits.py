@@ -39,6 +39,12 @@ ENDLESS = {
     "put out": BIG + "{% for i in range(9999) %}{{ b }}{% endfor %}",
     "set": BIG + "{% set c %}{% for i in range(9999) %}{{ b }}{% endfor %}{% endset %}",
     "translated": "{{ ('a' * 100000).translate({97: 'x' * 100000}) }}",
+    "passed over": "{% for i in range(99999) %}{% for j in range(99999) if false %}{% endfor %}{% endfor %}",
+    "bytes": "{{ ('x'.encode() * 4000000000) | length }}",
+    "a width that is a text": "{{ '{:{}}'.format('x', '200000000') }}",
+    "a width within a value": "{{ '{0[a]:{0[b]}}'.format({'a': 'x', 'b': '200000000'}) }}",
+    "joined by more": "{{ range(1000) | join('x' * 500000) }}",
+    "indented by a text": "{{ ('x\n' * 1000) | indent('y' * 100000) }}",
     "filler": "{{ lipsum(100000) }}",
 }
 

@@ -4,6 +4,7 @@ import pytest
 from jinja2 import Environment
 
 from headrace.pipelines.stages.tokenise.sight import sight
+from headrace.pipelines.stages.tokenise.template import WHOLE
 from tests.pipelines.stages.tokenise.chats import TEMPLATES, Make, native, spans, tokens
 
 CHATML = TEMPLATES["chatml"]
@@ -28,6 +29,10 @@ ODD = {
     "a word": replaced("('asked: ' if 'please' in message.content else '') + message.content"),
     "the whole message": replaced("message | tojson"),
     "letter by letter": replaced("message.content | list | join('.')"),
+    "case by a name": (
+        "{% for message in messages %}{% set low = message.content | lower %}"
+        "{% if 'please' in low %}[asked]{% endif %}" + CHATML.partition("%}")[2]
+    ),
     "numbers": replaced("message.content | int(default=message.content)"),
 }
 CONTENTS = (
@@ -59,6 +64,18 @@ def test_an_end_token_is_put_however_the_row_was_rendered(make: Make, filtered: 
     assert spans(chat, sample)[-1].endswith("</s>")
 
 
+def test_strings_that_overlap_are_both_seen(make: Make) -> None:
+    """As 'aab' and 'baa' do in 'baab': a shape would show one of them."""
+    looks = "('[B]' if 'aab' in message.content else '') + ('[C]' if 'baa' in message.content else '')"
+    chat = make("odd", template=replaced(f"{looks} + message.content"))
+    conversations = [[("user", ask), SAY] for ask in ("baab", "aab baa", "aab", "x baa", "aabaab", "none")]
+    for sample, conversation in zip(tokens(chat, *conversations), conversations, strict=True):
+        assert sample["input_ids"] == native(chat, conversation), conversation
+    assert [chat.template.skeleton(c[0][1])[0] == WHOLE for c in conversations] == [  # type: ignore[union-attr]
+        *(True, False, False, False, True, False)
+    ]
+
+
 @pytest.mark.parametrize(
     ("source", "strings", "edges", "anything"),
     [
@@ -78,13 +95,30 @@ def test_an_end_token_is_put_however_the_row_was_rendered(make: Make, filtered: 
         ("{% for m in messages %}{{ m | tojson }}{% endfor %}", [], False, True),
         ("{% for m in messages %}{{ m.tool_calls | tojson }}{% endfor %}", [], False, False),
         ("{% if messages[0].content[0].type == 'image' %}{% endif %}", [], False, False),
-        ("{% if messages[0].content[0] == '<' %}{% endif %}", [], False, True),
+        ("{% if messages[0].content[0] == '<' %}{% endif %}", ["<"], False, True),
         ("{% for part in messages[0].content %}{{ part.type == 'x' }}{% endfor %}", [], False, False),
         ("{% macro f(c) %}{{ c[:9] }}{% endmacro %}{{ f(messages[0].content) }}", [], False, True),
         ("{% set n = namespace(a='') %}{% set n.a = messages[0].content %}{{ n.a[1] }}", [], False, True),
         ("{% set n = namespace(a='') %}{% set n.b = messages[0].content %}{{ n.a[1] }}", [], False, False),
         ("{{ messages[0].content.endswith(bos_token) }}", [], False, True),
-        ("{% if 'x' in messages[0].content | lower %}{% endif %}", ["x"], False, True),
+        ("{% if 'x' in messages[0].content | lower %}{% endif %}", [], False, True),
+        ("{% set c = messages[0].content | lower %}{% if 'x' in c %}{% endif %}", [], False, True),
+        ("{% set c = messages[0].content | lower %}{{ c.startswith('x') }}", ["x"], False, True),
+        (
+            "{% for l in messages[0].content.split('x') %}{{ l.startswith('#') }}{% endfor %}",
+            ["x"],
+            False,
+            True,
+        ),
+        ("{% for c in messages[0].content %}{% if c == 'x' %}{% endif %}{% endfor %}", [], False, True),
+        ("{% for c in messages[0].content %}{% if 'image' in c %}{% endif %}{% endfor %}", [], False, False),
+        ("{% for c in messages[0].content %}{{ c | length }}{% endfor %}", [], False, True),
+        ("{% for c in [messages[0].content] %}{{ c[:9] }}{% endfor %}", [], False, True),
+        ("{{ messages[0].get('content') | length }}", [], False, True),
+        ("{{ messages[0] | attr('content') | length }}", [], False, True),
+        ("{{ messages | map(attribute='content') | list | length }}", [], False, True),
+        ("{% if messages[0].content in 'yes or no' %}{% endif %}", ["yes or no"], False, True),
+        ("{% if messages[0].content > 'm' %}{% endif %}", ["m"], False, True),
         ("{{ messages[0].content | replace('\n\n', bos_token) }}", ["\n\n"], False, False),
     ],
 )
