@@ -31,7 +31,7 @@ from ray.data import ActorPoolStrategy, DataContext, Dataset, TaskPoolStrategy
 from ray.exceptions import RayError, RayTaskError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from headrace.cluster import process
+from headrace.cluster import process, watch
 from headrace.cluster.errors import Fault, HeadraceError, discreet
 from headrace.cluster.fragments import Fragment
 
@@ -134,9 +134,9 @@ class _Finisher:
         self.finish = finish
 
     def __call__(self, batch: pa.Table) -> Iterator[pa.Table]:
-        with discreet():
-            for item in batch.to_pylist():
-                fragment = Fragment.from_json(json.loads(item["fragment"]))
+        for item in batch.to_pylist():
+            fragment = Fragment.from_json(json.loads(item["fragment"]))
+            with discreet(_named(fragment)):
                 table, state = _unpack(item["payload"]), json.loads(item["state"])
                 yield _record(self.finish(fragment, item["part"], item["last"], table, state))
 
@@ -173,9 +173,9 @@ def _handed_on(fragment: Fragment, part: int, last: bool, table: pa.Table, begin
 
 def _hand_out(batch: pa.Table, read: Read) -> Iterator[pa.Table]:
     """Parts of the fragments that only one reader can read; other fragments pass as they are."""
-    with discreet():
-        for item in batch.to_pylist():
-            fragment = Fragment.from_json(json.loads(item["fragment"]))
+    for item in batch.to_pylist():
+        fragment = Fragment.from_json(json.loads(item["fragment"]))
+        with discreet(_named(fragment)):
             _begin(_named(fragment))
             if fragment.kind != "stream":
                 yield pa.Table.from_pylist([item], schema=PART)
@@ -187,9 +187,9 @@ def _hand_out(batch: pa.Table, read: Read) -> Iterator[pa.Table]:
 
 
 def _work(batch: pa.Table, read: Read, done: Done) -> Iterator[pa.Table]:
-    with discreet():
-        for item in batch.to_pylist():
-            fragment = Fragment.from_json(json.loads(item["fragment"]))
+    for item in batch.to_pylist():
+        fragment = Fragment.from_json(json.loads(item["fragment"]))
+        with discreet(_named(fragment)):
             _begin(_named(fragment))
             if item["part"] >= 0:
                 yield done(fragment, item["part"], item["last"], _unpack(item["payload"]))
@@ -298,19 +298,19 @@ def grouped(
 
 
 def _read_grouped(batch: pa.Table, read: Read, wanted: set[int]) -> Iterator[pa.Table]:
-    with discreet():
-        for text in batch["fragment"].to_pylist():
-            fragment = Fragment.from_json(json.loads(text))
+    for text in batch["fragment"].to_pylist():
+        fragment = Fragment.from_json(json.loads(text))
+        with discreet(_named(fragment)):
             _begin(_named(fragment))
             for table in read(fragment):
                 yield table.filter(pa.compute.is_in(table["bucket"], pa.array(sorted(wanted), pa.int32())))
 
 
-@discreet()
 def _work_group(group: pa.Table, work: Done, by_bucket: dict[int, str]) -> pa.Table:
     fragment = Fragment.from_json(json.loads(by_bucket[group["bucket"][0].as_py()]))
-    _begin(_named(fragment))
-    return work(fragment, 0, True, group.combine_chunks())
+    with discreet(_named(fragment)):
+        _begin(_named(fragment))
+        return work(fragment, 0, True, group.combine_chunks())
 
 
 def _records(dataset: Dataset) -> Iterator[Record]:
@@ -324,7 +324,8 @@ def _records(dataset: Dataset) -> Iterator[Record]:
 def own_errors() -> Iterator[None]:
     """Raise the error of ours that a task ended with, instead of Ray's wrapping of it."""
     try:
-        yield
+        with watch.explained():
+            yield
     except RayError as error:
         if ours := own_cause(error):
             raise ours.with_traceback(None) from None
@@ -392,7 +393,8 @@ def on_nodes(function: Callable[[str], Result], nodes: Sequence[str], *, name: s
         yield from map(ray.get, tasks)
 
 
-@discreet()
 def _call(function: Callable[[Item], Result], item: Item) -> Result:
-    _begin()
-    return function(item)
+    what = item if isinstance(item, str) and "/" in item else ""  # a path; a node's id has none
+    with discreet(what):
+        _begin(what or "a task")
+        return function(item)

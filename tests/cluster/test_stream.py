@@ -87,7 +87,7 @@ def fail_ours(n: int) -> int:
     raise StorageError("cannot read s3://bucket/x: access denied")
 
 
-def fail_otherwise(n: int) -> int:
+def fail_otherwise(n: object) -> int:
     raise ValueError("a row that must not be shown")
 
 
@@ -100,6 +100,21 @@ def test_other_errors_become_faults_without_their_message() -> None:
     with pytest.raises(Fault, match=r"^a task failed: ValueError in fail_otherwise ") as caught:
         list(stream.each(fail_otherwise, [1], workers=1, name="fail"))
     assert "must not be shown" not in str(caught.value)
+
+
+def fail_to_read(one: Fragment) -> Iterator[pa.Table]:
+    raise ValueError("a row that must not be shown")
+    yield
+
+
+@pytest.mark.parametrize("kind", ["ranges", "stream"])
+def test_what_fails_names_the_file_that_it_works_on(kind: str) -> None:
+    with pytest.raises(Fault, match=r"^source 's', '0': a task failed: ValueError in fail_to_read ") as told:
+        list(stream.fragments([(fragment(0, kind), ())], fail_to_read, failing_work, workers=1))
+    assert "must not be shown" not in str(told.value)
+    assert "UDF" not in str(told.value)
+    with pytest.raises(Fault, match=r"^/run/part-0.parquet: a task failed: ValueError in fail_otherwise "):
+        list(stream.each(fail_otherwise, ["/run/part-0.parquet"], workers=1, name="fail"))
 
 
 def failing_work(one: Fragment, part: int, last: bool, table: pa.Table) -> dict:

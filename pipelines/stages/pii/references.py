@@ -4,8 +4,7 @@ What: a numbering plan of one of eight countries has nearly every number of five
 What the library took for a telephone number by its digits alone is none where
 - a word of `references.txt` stands directly before it ("Case No. 1640-E", "Orders 16852, 16853"), or
 - it is part of a code ("AB-1600555", "1600555-E"), or
-- it is a fraction, a range of near numbers or a decimal ("12345/67890", "1640-1650", "0.2025550123"), or
-- it has fewer than seven digits, and no word near it tells of a telephone.
+- it is a fraction, a range of near numbers or a decimal ("12345/67890", "1640-1650", "0.2025550123").
 
 What has the checksum of a NHS number (one in eleven) is none either where such a word stands before it, or
 it is part of a code.
@@ -18,11 +17,10 @@ import re
 
 from headrace.pipelines.stages.pii.findings import Finding
 from headrace.pipelines.stages.pii.recognizers.lists import either
-from headrace.pipelines.stages.pii.recognizers.recognizer import before, digits
+from headrace.pipelines.stages.pii.recognizers.recognizer import before
 
 BY_DIGITS = "PhoneRecognizer"  # knows digits alone
 WEAK = 0.4  # its score where no word nearby raised it
-FEWEST = 7  # digits of a number that nothing announces
 NEAR = 64  # characters before a number in which its label stands
 EARLIER = r"(?:\d[\w.-]{0,20}(?:[ ]?[,/&–-]|[ ](?:and|or|to|und|bis))[ ]?){0,4}"  # "Orders 16852, 16853"
 WORDS = either("references")
@@ -57,8 +55,7 @@ def is_reference(text: str, one: Finding) -> bool:
         return False
     span = RANGE.fullmatch(said)
     near = span is not None and 0 < int(span[2]) - int(span[1]) < 100
-    few = len(digits(said)) < FEWEST
-    return few or near or bool(FRACTION.fullmatch(said)) or is_called_else(text, one, ahead)
+    return near or bool(FRACTION.fullmatch(said)) or is_called_else(text, one, ahead)
 
 
 def is_called_else(text: str, one: Finding, ahead: str) -> bool:
