@@ -1,4 +1,4 @@
-"""Notices that a process of Ray's own has ended, and ends the driver's waiting for it with words.
+"""What Ray's failures mean: a process of its own that has ended, and an error of ours behind one of Ray's.
 
 What: a thread of the driver looks every second whether the raylet and the head's server of state (GCS) still
 are there. Where one is not, it interrupts the main thread, and `explained` makes a Fault of that.
@@ -10,6 +10,7 @@ Cost: a look at two processes, or a connection each, a second.
 """
 
 import os
+import re
 import signal
 import socket
 import threading
@@ -18,8 +19,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import ray
+from ray.exceptions import RayError, RayTaskError
 
-from headrace.cluster.errors import Fault
+from headrace.cluster.errors import DamagedError, Fault, HeadraceError
 
 EVERY = 1.0  # seconds
 # Seconds that the GCS of a cluster may be silent: it may be started again, and after 60 Ray ends the driver.
@@ -28,6 +30,10 @@ GOES_ON = "Nothing that was committed is lost; the same command goes on where it
 KINDS = {"raylet": "its raylet, which starts tasks", "gcs_server": "its GCS, which knows of nodes and tasks"}
 
 RELEASE = 20  # seconds that the main thread may take to notice that it was interrupted
+
+# Ray Data appends to the first argument of whatever a task raises: how often it tried, and which settings of
+# its own to change.
+GLUED = re.compile(r"\n?Failed to [^\n]* after \d+/\d+ attempts \(total backoff .*", re.DOTALL)
 
 _lost = ""
 _noticed = threading.Event()
@@ -59,7 +65,7 @@ def explained() -> Iterator[None]:
     try:
         yield
     except (KeyboardInterrupt, Exception) as error:
-        if not _lost and not (isinstance(error, ray.exceptions.RayError) and _soon()):
+        if not _lost and not (isinstance(error, RayError) and _soon()):
             raise
         _noticed.set()
         raise Fault(_lost) from None
@@ -139,3 +145,46 @@ def _refuses(path: str) -> bool:
         except OSError:
             return False
     return False
+
+
+@contextmanager
+def own_errors() -> Iterator[None]:
+    """Raise the error of ours that a task ended with, instead of Ray's wrapping of it."""
+    try:
+        with explained():
+            yield
+    except RayError as error:
+        if ours := own_cause(error):
+            raise ours.with_traceback(None) from None
+        # Ray's message holds the whole remote traceback; ours names the kind of error alone.
+        inner = error.cause if isinstance(error, RayTaskError) and error.cause is not None else error
+        raise Fault(f"a task ended with {type(inner).__name__}; see Ray's logs for the traceback") from error
+
+
+def own_cause(error: BaseException) -> HeadraceError | None:
+    """The error of ours behind one of Ray's, from wherever Ray has put it; None where there is none."""
+    waiting: list[BaseException | None] = [error]
+    seen: set[int] = set()
+    while waiting:
+        current = waiting.pop()
+        if current is None or id(current) in seen:
+            continue
+        seen.add(id(current))
+        # Ray raises a class that is both its own and the cause's, whose message holds the traceback: look
+        # inside that.
+        if isinstance(current, HeadraceError) and not isinstance(current, RayError):
+            return _unglued(current)
+        waiting += [current.__cause__, current.__context__, getattr(current, "cause", None)]
+        waiting += [
+            *getattr(current, "worker_failures", {}).values(),
+            getattr(current, "controller_failure", None),
+        ]
+    return None
+
+
+def _unglued(error: HeadraceError) -> HeadraceError:
+    kept = [GLUED.sub("", one) if isinstance(one, str) else one for one in error.args]
+    error.args = tuple(one for one, was in zip(kept, error.args, strict=True) if one or one == was)
+    if isinstance(error, DamagedError):
+        error.path = GLUED.sub("", error.path)
+    return error

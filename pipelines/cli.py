@@ -213,8 +213,8 @@ def submit(
     from headrace.cluster import jobs
     from headrace.pipelines.commands import submit as submission
 
-    text, overrides = submission.sendable(recipe, overrides or ())  # a bad recipe fails here, not there
-    job = jobs.submit(address, text, command, overrides)
+    sent, overrides = submission.sendable(recipe, overrides or ())  # a bad recipe fails here, not there
+    job = jobs.submit(address, sent, command, overrides)
     if detach:
         sys.stdout.write(job + "\n")
         return

@@ -32,7 +32,8 @@ def lines(run: str, *, pairs: int, borderline: int) -> Iterator[Line]:
 def _earlier(run: str) -> int:
     """Removed rows that are like a row of an earlier run."""
     table = storage.read_table(storage.join(run, "duplicates", "removed.parquet"), ["run"])
-    return table.num_rows - int(table["run"].null_count)
+    earlier: int = table.num_rows - table["run"].null_count
+    return earlier
 
 
 def _counts(report: dict[str, Any], earlier: int) -> Iterator[Line]:

@@ -17,17 +17,17 @@ import re
 
 from headrace.pipelines.stages.pii.findings import Finding
 from headrace.pipelines.stages.pii.recognizers.lists import either
-from headrace.pipelines.stages.pii.recognizers.recognizer import before
+from headrace.pipelines.stages.pii.recognizers.recognizer import before, digits
 
 BY_DIGITS = "PhoneRecognizer"  # knows digits alone
 WEAK = 0.4  # its score where no word nearby raised it
 NEAR = 64  # characters before a number in which its label stands
-EARLIER = r"(?:\d[\w.-]{0,20}(?:[ ]?[,/&–-]|[ ](?:and|or|to|und|bis))[ ]?){0,4}"  # "Orders 16852, 16853"
+EARLIER = r"(?P<earlier>(?:\d[\w.-]{0,20}(?:[ ]?[,/&–-]|[ ](?:and|or|to|und|bis))[ ]?){1,4})?"
 WORDS = either("references")
 LABEL = re.compile(
     rf"(?<![^\W_])(?<!\bin )(?:{WORDS})(?:s|es)?"
     rf"(?:[ _-]?(?:no|nr|num|numbers?|nummer|ids?|codes?)\b)?[ ]?[.:#=№-]{{0,2}}[ ]?(?:is[ ])?#?"
-    rf"(?:[a-z]{{1,5}}\d{{0,4}}[ -])?{EARLIER}\Z",
+    rf"(?:(?!tel|ph|fax|mob|cell|call)[a-z]{{1,5}}\d{{0,4}}-)?{EARLIER}\Z",
     re.IGNORECASE,
 )
 TELEPHONE = re.compile(
@@ -49,7 +49,7 @@ def is_reference(text: str, one: Finding) -> bool:
         return not PATIENT.search(ahead) and is_called_else(text, one, ahead)
     if one.entity != "PHONE_NUMBER" or one.recognizer != BY_DIGITS or "+" in said:
         return False
-    if DECIMAL.fullmatch(said) or LABEL.search(ahead):
+    if DECIMAL.fullmatch(said) or is_labelled(said, ahead):
         return True
     if one.score > WEAK or TELEPHONE.search(ahead[-24:]):
         return False
@@ -60,4 +60,14 @@ def is_reference(text: str, one: Finding) -> bool:
 
 def is_called_else(text: str, one: Finding, ahead: str) -> bool:
     """Whether a word for something else stands directly before a number, or it is part of a code."""
-    return bool(LABEL.search(ahead) or CODE_BEFORE.search(ahead) or CODE_BEHIND.match(text, one.end))
+    said = text[one.start : one.end]
+    return bool(is_labelled(said, ahead) or CODE_BEFORE.search(ahead) or CODE_BEHIND.match(text, one.end))
+
+
+def is_labelled(said: str, ahead: str) -> bool:
+    """Whether a word for something else stands directly before a number, or before others of its length."""
+    match = LABEL.search(ahead)
+    if match is None or not match["earlier"]:
+        return match is not None
+    last = [len(digits(one)) for one in re.findall(r"\d[\d.-]*", match["earlier"])][-1]
+    return abs(last - len(digits(said))) <= 1

@@ -89,6 +89,19 @@ def test_the_form_of_a_telephone_number_is_stronger_than_a_word(number: str) -> 
     assert [entity for _, _, entity in found(f"Order {number}")] == ["PHONE_NUMBER"]
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Order 16852, 020 7946 0958",
+        "case call 020 7946 0958",
+        "room 5, tel 020 7946 0958",
+        "page fax-02079460958",
+    ],
+)
+def test_a_number_behind_another_one_or_behind_a_telephone_stays(text: str) -> None:
+    assert "PHONE_NUMBER" in [entity for _, _, entity in found(text)]
+
+
 @pytest.mark.parametrize("text", ["phone 16852", "my number is 16852", "Tel 16852"])
 def test_few_digits_count_behind_a_word_for_a_telephone(text: str) -> None:
     assert [entity for _, _, entity in found(text)] == ["PHONE_NUMBER"]
