@@ -112,10 +112,11 @@ class DamagedError(Fault):
 
 
 @contextmanager
-def discreet() -> Iterator[None]:
+def discreet(what: str = "") -> Iterator[None]:
     """Let no foreign error leave a task with its message, which may quote what was read: Ray logs it.
 
-    Also a decorator of plain functions. HEADRACE_DEBUG=1 lets errors through as they are.
+    what: the file or source that is worked on, where one is known. Also a decorator of plain functions.
+    HEADRACE_DEBUG=1 lets errors through as they are.
     """
     try:
         yield
@@ -126,7 +127,7 @@ def discreet() -> Iterator[None]:
     except Exception as error:
         if os.environ.get("HEADRACE_DEBUG"):
             raise
-        raise Fault(f"a task failed: {place(error)}. {AGAIN}") from None
+        raise Fault(f"{what}{': ' if what else ''}a task failed: {place(error)}. {AGAIN}") from None
 
 
 def place(error: BaseException) -> str:

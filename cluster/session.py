@@ -7,14 +7,18 @@ otherwise a local Ray is started with as many logical CPUs as the recipe's caps 
 
 import logging
 import os
+import re
+import socket
 import warnings
 from collections.abc import Callable
 from typing import Any
 
 import ray
 from ray.data import DataContext
+from ray.exceptions import AuthenticationError
 
-from headrace.cluster.errors import UserError
+from headrace.cluster import watch
+from headrace.cluster.errors import Fault, UserError, place
 
 OFFLINE = {
     "RAY_USAGE_STATS_ENABLED": "0",
@@ -30,12 +34,20 @@ OFFLINE = {
 PATIENT = {"RAY_idle_worker_killing_time_threshold_ms": "60000"}
 
 
-def start(cpus: int, say: Callable[[str], None] = lambda text: None) -> None:
+ANSWER_SECONDS = 10  # in which a cluster's port has to answer
+UNAUTHENTICATED = re.compile(r"(?i)unauthenticated|authentication|invalid auth|token")
+
+
+Say = Callable[[str], None]
+
+
+def start(cpus: int, say: Say = lambda text: None, fail: Say = lambda text: None) -> None:
     """Join the cluster of `RAY_ADDRESS`, or start a local Ray with at least `cpus` logical CPUs.
 
-    Does nothing where this process is connected already. `say` is told at once what takes the next seconds.
+    Does nothing where this process is connected already. `say` is told at once what takes the next seconds,
+    `fail` why this process ends where Ray is lost and nothing here can be interrupted (`watch`).
 
-    Raises: UserError (no such cluster).
+    Raises: UserError (no such cluster, or a wrong token), Fault (Ray does not start here).
     """
     if ray.is_initialized():
         _configure_data()
@@ -43,26 +55,65 @@ def start(cpus: int, say: Callable[[str], None] = lambda text: None) -> None:
     address = os.environ.get("RAY_ADDRESS")
     say(f"joining Ray at {address}" if address else "starting Ray")
     os.environ.update(OFFLINE)
+    # Ray prints its own errors to standard output, which is ours; what they mean for a run is told by us.
+    ray._private.worker.print_to_stdstream = lambda *_, **__: None
     options: dict[str, Any] = {
         "log_to_driver": False,
         "logging_level": logging.ERROR,
         "configure_logging": True,
     }
     if address:
-        try:
-            ray.init(runtime_env={"env_vars": {**OFFLINE}}, **options)
-        except ConnectionError as error:
-            raise UserError(
-                f"no Ray cluster answers at RAY_ADDRESS={address!r}; "
-                "start one, or unset RAY_ADDRESS to run locally"
-            ) from error
+        _join(address, options)
     else:
         # One node cannot be partitioned from itself: a machine under load must not be declared dead.
         os.environ.setdefault("RAY_health_check_failure_threshold", "100")
         os.environ.update({**PATIENT, **os.environ})
         logical = max(os.cpu_count() or 1, cpus)
-        ray.init(num_cpus=logical, include_dashboard=False, **options)
+        _start_here({"num_cpus": logical, "include_dashboard": False, **options}, say)
+    watch.begin(fail)
     _configure_data()
+
+
+def _join(address: str, options: dict[str, Any]) -> None:
+    """Raises: UserError where no cluster answers, or it wants another token."""
+    nobody = UserError(
+        f"no Ray cluster answers at RAY_ADDRESS={address!r}; start one, or unset RAY_ADDRESS to run locally"
+    )
+    host, _, port = address.rpartition("://")[2].rpartition(":")
+    if host and port.isdecimal():
+        try:  # Ray itself tries for minutes
+            socket.create_connection((host.strip("[]"), int(port)), timeout=ANSWER_SECONDS).close()
+        except OSError as error:
+            raise nobody from error
+    try:
+        ray.init(runtime_env={"env_vars": {**OFFLINE}}, **options)
+    except Exception as error:
+        if isinstance(error, AuthenticationError) or UNAUTHENTICATED.search(str(error)):
+            what = "refuses the token" if os.environ.get("RAY_AUTH_MODE") == "token" else "asks for a token"
+            raise UserError(
+                f"the Ray cluster at RAY_ADDRESS={address!r} {what}: set RAY_AUTH_MODE=token, and "
+                "RAY_AUTH_TOKEN to the one that `ray get-auth-token` prints on the cluster's head"
+            ) from error
+        if isinstance(error, ConnectionError):
+            raise nobody from error
+        raise
+
+
+def _start_here(options: dict[str, Any], say: Callable[[str], None]) -> None:
+    """Start a local Ray, at the second try where the first one fails. Raises: Fault."""
+    for again in (False, True):
+        try:
+            ray.init(**options)
+            return
+        except Exception as error:  # Ray raises what it likes: a timeout, a lost connection, a bare Exception
+            ray.shutdown()
+            if again:
+                raise Fault(
+                    f"Ray did not start on this machine, twice ({place(error)}): it is under heavy load, or "
+                    "out of memory, disk space or ports. Try again when it is calmer; the logs of Ray's "
+                    "newest session say more"
+                ) from error
+            say(f"Ray did not start ({type(error).__name__}), as happens under load: trying once more")
 
 
 def stop() -> None:

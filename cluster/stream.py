@@ -28,12 +28,12 @@ from typing import Any, TypeVar
 import pyarrow as pa
 import ray
 from ray.data import ActorPoolStrategy, DataContext, Dataset, TaskPoolStrategy
-from ray.exceptions import RayError, RayTaskError
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from headrace.cluster import process
-from headrace.cluster.errors import Fault, HeadraceError, discreet
+from headrace.cluster import process, running
+from headrace.cluster.errors import Fault, discreet
 from headrace.cluster.fragments import Fragment
+from headrace.cluster.watch import own_errors
 
 Record = dict[str, Any]
 Read = Callable[[Fragment], Iterator[pa.Table]]
@@ -134,9 +134,9 @@ class _Finisher:
         self.finish = finish
 
     def __call__(self, batch: pa.Table) -> Iterator[pa.Table]:
-        with discreet():
-            for item in batch.to_pylist():
-                fragment = Fragment.from_json(json.loads(item["fragment"]))
+        for item in batch.to_pylist():
+            fragment = Fragment.from_json(json.loads(item["fragment"]))
+            with discreet(_named(fragment)):
                 table, state = _unpack(item["payload"]), json.loads(item["state"])
                 yield _record(self.finish(fragment, item["part"], item["last"], table, state))
 
@@ -173,10 +173,9 @@ def _handed_on(fragment: Fragment, part: int, last: bool, table: pa.Table, begin
 
 def _hand_out(batch: pa.Table, read: Read) -> Iterator[pa.Table]:
     """Parts of the fragments that only one reader can read; other fragments pass as they are."""
-    with discreet():
-        for item in batch.to_pylist():
-            fragment = Fragment.from_json(json.loads(item["fragment"]))
-            _begin(_named(fragment))
+    for item in batch.to_pylist():
+        fragment = Fragment.from_json(json.loads(item["fragment"]))
+        with _task(_named(fragment)):
             if fragment.kind != "stream":
                 yield pa.Table.from_pylist([item], schema=PART)
                 continue
@@ -187,10 +186,9 @@ def _hand_out(batch: pa.Table, read: Read) -> Iterator[pa.Table]:
 
 
 def _work(batch: pa.Table, read: Read, done: Done) -> Iterator[pa.Table]:
-    with discreet():
-        for item in batch.to_pylist():
-            fragment = Fragment.from_json(json.loads(item["fragment"]))
-            _begin(_named(fragment))
+    for item in batch.to_pylist():
+        fragment = Fragment.from_json(json.loads(item["fragment"]))
+        with _task(_named(fragment)):
             if item["part"] >= 0:
                 yield done(fragment, item["part"], item["last"], _unpack(item["payload"]))
                 continue
@@ -206,7 +204,15 @@ def _named(fragment: Fragment) -> str:
     return f"source {fragment.source!r}" + (f", {files[0]!r}{more}" if files else "")
 
 
-def _begin(what: str = "a task") -> None:
+@contextmanager
+def _task(what: str) -> Iterator[None]:
+    """What every task works in: errors that name what it works on, and a note for whoever waits for it."""
+    with discreet(what), running.noted(what or str(ray.get_runtime_context().get_task_name())):
+        _begin(what or "a task")
+        yield
+
+
+def _begin(what: str) -> None:
     """What every task does first. A task knows which attempt at it this is: see `process.deaths`.
 
     Raises: Fault where the processes of `what` have ended too often.
@@ -298,19 +304,17 @@ def grouped(
 
 
 def _read_grouped(batch: pa.Table, read: Read, wanted: set[int]) -> Iterator[pa.Table]:
-    with discreet():
-        for text in batch["fragment"].to_pylist():
-            fragment = Fragment.from_json(json.loads(text))
-            _begin(_named(fragment))
+    for text in batch["fragment"].to_pylist():
+        fragment = Fragment.from_json(json.loads(text))
+        with _task(_named(fragment)):
             for table in read(fragment):
                 yield table.filter(pa.compute.is_in(table["bucket"], pa.array(sorted(wanted), pa.int32())))
 
 
-@discreet()
 def _work_group(group: pa.Table, work: Done, by_bucket: dict[int, str]) -> pa.Table:
     fragment = Fragment.from_json(json.loads(by_bucket[group["bucket"][0].as_py()]))
-    _begin(_named(fragment))
-    return work(fragment, 0, True, group.combine_chunks())
+    with _task(_named(fragment)):
+        return work(fragment, 0, True, group.combine_chunks())
 
 
 def _records(dataset: Dataset) -> Iterator[Record]:
@@ -318,40 +322,6 @@ def _records(dataset: Dataset) -> Iterator[Record]:
         for batch in dataset.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0):
             for text in batch["record"].to_pylist():
                 yield json.loads(text)
-
-
-@contextmanager
-def own_errors() -> Iterator[None]:
-    """Raise the error of ours that a task ended with, instead of Ray's wrapping of it."""
-    try:
-        yield
-    except RayError as error:
-        if ours := own_cause(error):
-            raise ours.with_traceback(None) from None
-        # Ray's message holds the whole remote traceback; ours names the kind of error alone.
-        inner = error.cause if isinstance(error, RayTaskError) and error.cause is not None else error
-        raise Fault(f"a task ended with {type(inner).__name__}; see Ray's logs for the traceback") from error
-
-
-def own_cause(error: BaseException) -> HeadraceError | None:
-    """The error of ours behind one of Ray's, from wherever Ray has put it; None where there is none."""
-    waiting: list[BaseException | None] = [error]
-    seen: set[int] = set()
-    while waiting:
-        current = waiting.pop()
-        if current is None or id(current) in seen:
-            continue
-        seen.add(id(current))
-        # Ray raises a class that is both its own and the cause's, whose message holds the traceback: look
-        # inside that.
-        if isinstance(current, HeadraceError) and not isinstance(current, RayError):
-            return current
-        waiting += [current.__cause__, current.__context__, getattr(current, "cause", None)]
-        waiting += [
-            *getattr(current, "worker_failures", {}).values(),
-            getattr(current, "controller_failure", None),
-        ]
-    return None
 
 
 def each(
@@ -392,7 +362,7 @@ def on_nodes(function: Callable[[str], Result], nodes: Sequence[str], *, name: s
         yield from map(ray.get, tasks)
 
 
-@discreet()
 def _call(function: Callable[[Item], Result], item: Item) -> Result:
-    _begin()
-    return function(item)
+    what = item if isinstance(item, str) and "/" in item else ""  # a path; a node's id has none
+    with _task(what):
+        return function(item)

@@ -210,11 +210,11 @@ def submit(
     detach: Annotated[bool, typer.Option("--detach", help="Print the job's id and leave it.")] = False,
 ) -> None:
     """Run a recipe on a Ray cluster that is already there, and show what it prints."""
-    from headrace.cluster import jobs, storage
-    from headrace.pipelines.recipe import load
+    from headrace.cluster import jobs
+    from headrace.pipelines.commands import submit as submission
 
-    load(recipe, overrides or ())  # a bad recipe fails here, not there
-    job = jobs.submit(address, storage.read_bytes(recipe), command, overrides or ())
+    sent, overrides = submission.sendable(recipe, overrides or ())  # a bad recipe fails here, not there
+    job = jobs.submit(address, sent, command, overrides)
     if detach:
         sys.stdout.write(job + "\n")
         return
@@ -409,12 +409,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         call(args=list(arguments) if arguments is not None else None)
     except SystemExit as ended:  # how typer ends, after telling of a wrong argument itself
         if ended.code == 130:  # what typer makes of Ctrl-C
-            say(mode, "error", INTERRUPTED)
-            return 130
+            return _interrupted(mode)
         return ended.code if isinstance(ended.code, int) else 0
     except KeyboardInterrupt:
-        say(mode, "error", INTERRUPTED)
-        return 130
+        return _interrupted(mode)
     except HeadraceError as error:
         say(mode, "error", f"error: {error}", exit_code=error.exit_code)
         if os.environ.get("HEADRACE_DEBUG"):
@@ -424,6 +422,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         say(mode, "error", _fault(error), exit_code=1)
         return 1
     return 0
+
+
+def _interrupted(mode: Mode) -> int:
+    """By Ctrl-C, or because Ray was lost where nobody explained it."""
+    watch = sys.modules.get("headrace.cluster.watch")
+    if watch is not None and watch.lost():
+        say(mode, "error", f"error: {watch.lost()}", exit_code=1)
+        return 1
+    say(mode, "error", INTERRUPTED)
+    return 130
 
 
 def _fault(error: Exception) -> str:

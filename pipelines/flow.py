@@ -71,9 +71,12 @@ def _opened(recipe: Recipe, mode: Mode) -> rundir.Run:
 @contextmanager
 def _ending(command: str, path: str, mode: Mode) -> Iterator[None]:
     """Say in run.json how the work within ends, and leave a report however that is."""
+    from headrace.cluster import watch
+
     ended: dict[str, Any] = {"command": command, "code": 0, "gate": None, "words": ""}
     try:
-        yield
+        with watch.explained():
+            yield
     except HeadraceError as error:
         ended |= {"code": error.exit_code, "gate": error.gate or None, "words": str(error)}
         try:
@@ -139,11 +142,20 @@ def _passes(run: rundir.Run, mode: Mode) -> dict[str, Any]:
     _say_prepared(run_json, mode)
     gate_pass.judge(run, seen, mode)
     if not run_json["rows"]["kept"]:
-        raise SourceError(
-            f"nothing is left to pack: none of {run_json['rows']['in']:,} records was kept. The reasons are "
-            f"above; `headrace rejected {run.path}` shows the records. Look at shape and columns first"
-        ).at("kept")
+        raise SourceError(_nothing(run_json["rows"], run.path)).at("kept")
     return run_json
+
+
+def _nothing(rows: dict[str, Any], path: str) -> str:
+    """Why a run that kept no record has nothing to pack: its most frequent reason first."""
+    counts = {**rows["dropped"], **rows["quarantined"]}
+    if not counts:
+        return f"nothing is left to pack: the sources of {path} hold no record; look at sources[].path"
+    first = min(counts, key=lambda reason: (-counts[reason], reason))
+    return (
+        f"nothing is left to pack: none of {rows['in']:,} records was kept, {counts[first]:,} of them for "
+        f"{first}. `headrace rejected {path} --reason {first}` shows them; look at shape and columns first"
+    )
 
 
 @contextmanager
@@ -313,7 +325,10 @@ def _start(recipe: Recipe, mode: Mode) -> None:
     from headrace.cluster import session
     from headrace.pipelines.passes import compiling
 
-    session.start(_logical_cpus(recipe), say=partial(say, mode, "starting"))
+    def fail(words: str) -> None:
+        say(mode, "error", f"error: {words}", exit_code=1)
+
+    session.start(_logical_cpus(recipe), say=partial(say, mode, "starting"), fail=fail)
     compiling.everywhere(mode)
 
 

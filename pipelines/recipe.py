@@ -58,6 +58,9 @@ class Recipe(Section):
     uses the tokenizer that ships with headrace, `train` refuses."""
     workers: int | None = Field(None, ge=1, le=MOST_WORKERS)
     """Most tasks at once; left out: the cluster's CPUs. Changes nothing in the output."""
+    stall_after: float = Field(10, gt=0, le=1e6)
+    """Minutes without a commit after which a warning says what is at work, where, and since when. Nothing is
+    ended for that."""
     seed: int = 0
     """Everything random is seeded from it."""
     fragment_size: ByteSize = Field(32 * 2**20, ge=LEAST_FRAGMENT, le=MOST_FRAGMENT, validate_default=True)

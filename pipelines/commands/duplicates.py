@@ -6,7 +6,7 @@ Cost: one commit record, and what `stored` reads for the pairs that are shown.
 from collections.abc import Iterator
 from typing import Any
 
-from headrace.cluster import ledger
+from headrace.cluster import ledger, storage
 from headrace.cluster.errors import OutputError
 from headrace.pipelines.console import Line
 from headrace.pipelines.passes import parts
@@ -23,20 +23,30 @@ def lines(run: str, *, pairs: int, borderline: int) -> Iterator[Line]:
     record = ledger.load(run, parts.DEDUP).get("all")
     if record is None:
         raise OutputError(f"no duplicates are decided in {run!r}; run `headrace prepare` on its recipe first")
-    yield from _counts(record["report"])
+    yield from _counts(record["report"], _earlier(run) if record["report"]["against"] else 0)
     for title, prefix, count in (("removed", "removed", pairs), ("borderline", "borderline", borderline)):
         for pair in examples.pairs(run, prefix, count):
             yield from beside(title, pair)
 
 
-def _counts(report: dict[str, Any]) -> Iterator[Line]:
+def _earlier(run: str) -> int:
+    """Removed rows that are like a row of an earlier run."""
+    table = storage.read_table(storage.join(run, "duplicates", "removed.parquet"), ["run"])
+    earlier: int = table.num_rows - table["run"].null_count
+    return earlier
+
+
+def _counts(report: dict[str, Any], earlier: int) -> Iterator[Line]:
     rules = {rule: report[rule] for rule in ("exact", "near", "sketch")}
     said = ", ".join(f"{count:,} {rule}" for rule, count in rules.items() if count or rule != "sketch")
     text = f"{report['removed']:,} of {report['rows']:,} rows removed: {said}"
     yield Line(text, {"rows": report["rows"], "removed": report["removed"], **rules})
     if report["against"]:
-        text = f"compared with {report['against']:,} rows of earlier runs"
-        yield Line(text, {"against": report["against"]})
+        text = (
+            f"compared with {report['against']:,} rows of earlier runs (dedup.against): {earlier:,} of those "
+            "removed are like one of them, the others like a row of this run"
+        )
+        yield Line(text, {"against": report["against"], "removed_against": earlier})
     for name, count in sorted(report["by_source"].items()):
         share = count["removed"] / max(count["rows"], 1)
         text = f"  source {name}: {count['removed']:,} of {count['rows']:,} rows ({share:.1%})"

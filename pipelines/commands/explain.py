@@ -162,7 +162,10 @@ def _compared(run: str, row_id: int) -> tuple[list[Line], bool]:
         return [Line("dedup: not decided yet", {"stage": "dedup"})], False
     if removed:
         reason = f"dedup.{removed[0]['rule']}"
-        lines = [Line(f"dedup: dropped, {reason}", {"stage": "dedup", "reason": reason})]
+        earlier = removed[0]["run"]
+        why = f", as a row of {earlier} is like it (dedup.against)" if earlier else ""
+        fields = {"stage": "dedup", "reason": reason, "against": earlier}
+        lines = [Line(f"dedup: dropped, {reason}{why}", fields)]
         return [*lines, *duplicates.beside("removed", pairs.beside(run, removed)[0])], False
     lines = [Line("dedup: kept", {"stage": "dedup"})]
     stood = [r for r in _pairs(run, "removed", "kept", row_id) if r["run"] is None]

@@ -16,6 +16,7 @@ import json
 import math
 import os
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
 import ray
@@ -131,10 +132,9 @@ def _compute(run: str, model: str, config: Config, shelf: batches.Shelf, seed: i
     """`measure` in a task where Ray is up, else here."""
     if not ray.is_initialized():
         return measure(run, model, config, shelf, seed)
-    task = ray.remote(num_cpus=1, num_gpus=1 if session.gpus() else 0)(measure)
-    with stream.own_errors():
-        outcome: Outcome = ray.get(task.remote(run, model, config, shelf, seed))
-    return outcome
+    work = partial(measure, run, model, config, shelf)
+    gpus = 1 if session.gpus() else 0
+    return next(stream.each(work, [seed], workers=1, name="evaluate", gpus=gpus))
 
 
 def _scored(outcome: Outcome, config: Config, seed: int) -> dict[str, Any]:

@@ -19,6 +19,7 @@ from headrace.cluster.errors import BooksError
 from headrace.cluster.metrics import Recorder
 from headrace.pipelines.console import Mode, Progress, say
 from headrace.pipelines.passes import outputs as written
+from headrace.pipelines.passes.stall import Watch
 from headrace.pipelines.rundir import Run
 
 # Libraries whose version can change the bytes of a pass.
@@ -72,10 +73,15 @@ def resume(
         say_skipped(mode, which.name, len(keys) - len(todo), len(keys))
     metrics, snapshots = Recorder(), ledger.Snapshots(run.path, which.name)
     total = sum(sizes[number] for number in todo)
-    with Progress(which.name, total, len(todo), mode if todo else "quiet") as bar:
+    shown = mode if todo else "quiet"
+    with (
+        Progress(which.name, total, len(todo), shown) as bar,
+        Watch(which.name, run.recipe.stall_after, lambda: len(todo) - bar.fragments, shown) as stall,
+    ):
         for record in work(todo, records) if todo else ():
             number = record[which.number]
             records[number][which.unit(record)] = record
+            stall.committed()
             run.written.update(output["path"] for output in record["outputs"])
             snapshots.add(which.unit(record), record)
             whole = which.complete(records[number])

@@ -29,7 +29,7 @@ from typing import Any
 
 import ray
 
-from headrace.cluster import ledger, session, storage, stream
+from headrace.cluster import ledger, session, storage, watch
 from headrace.cluster.errors import HeadraceError, ModelError, RecipeError, SourceError, UserError
 from headrace.pipelines import model_files
 from headrace.pipelines.train import adapter, batches, checkpoints, foresight, models
@@ -192,7 +192,7 @@ def _fit(job: Job, progress: Progress) -> None:
         try:
             trainer.fit()
         except ray.train.TrainingFailedError as error:
-            ours = stream.own_cause(error)
+            ours = watch.own_cause(error)
             if ours is None:
                 raise
             raise ours from error

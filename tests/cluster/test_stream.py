@@ -9,8 +9,8 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 
-from headrace.cluster import process, session, storage, stream
-from headrace.cluster.errors import Fault, StorageError
+from headrace.cluster import process, running, session, storage, stream
+from headrace.cluster.errors import DamagedError, Fault, StorageError
 from headrace.cluster.fragments import Fragment, Range
 
 pytestmark = pytest.mark.ray
@@ -87,7 +87,7 @@ def fail_ours(n: int) -> int:
     raise StorageError("cannot read s3://bucket/x: access denied")
 
 
-def fail_otherwise(n: int) -> int:
+def fail_otherwise(n: object) -> int:
     raise ValueError("a row that must not be shown")
 
 
@@ -100,6 +100,52 @@ def test_other_errors_become_faults_without_their_message() -> None:
     with pytest.raises(Fault, match=r"^a task failed: ValueError in fail_otherwise ") as caught:
         list(stream.each(fail_otherwise, [1], workers=1, name="fail"))
     assert "must not be shown" not in str(caught.value)
+
+
+def fail_to_read(one: Fragment) -> Iterator[pa.Table]:
+    raise ValueError("a row that must not be shown")
+    yield
+
+
+@pytest.mark.parametrize("kind", ["ranges", "stream"])
+def test_what_fails_names_the_file_that_it_works_on(kind: str) -> None:
+    with pytest.raises(Fault, match=r"^source 's', '0': a task failed: ValueError in fail_to_read ") as told:
+        list(stream.fragments([(fragment(0, kind), ())], fail_to_read, failing_work, workers=1))
+    assert "must not be shown" not in str(told.value)
+    assert "UDF" not in str(told.value)
+    with pytest.raises(Fault, match=r"^/run/part-0.parquet: a task failed: ValueError in fail_otherwise "):
+        list(stream.each(fail_otherwise, ["/run/part-0.parquet"], workers=1, name="fail"))
+
+
+def damaged(one: Fragment) -> Iterator[pa.Table]:
+    raise DamagedError("/run/prepared/part-0.parquet")
+    yield
+
+
+def test_what_ray_glues_to_an_error_of_ours_is_taken_off() -> None:
+    with pytest.raises(DamagedError) as told:
+        list(stream.fragments([(fragment(0), ())], damaged, failing_work, workers=1))
+    assert told.value.path == "/run/prepared/part-0.parquet"
+    assert "Failed to" not in str(told.value)
+    grouped = [fragment(n, "grouped", bucket=n) for n in range(2)]
+    with pytest.raises(StorageError, match=r"^cannot write s3://bucket/y: the endpoint does not answer$"):
+        list(stream.grouped([fragment(0)], grouped, read_bucket, failing_work, workers=1))
+
+
+def read_bucket(one: Fragment) -> Iterator[pa.Table]:
+    yield pa.table({"n": [1, 2], "bucket": pa.array([0, 1], pa.int32())})
+
+
+def look_around(path: str) -> list[str]:
+    return [one.what for one in running.tasks()]
+
+
+def test_a_task_notes_what_it_works_on_while_it_does() -> None:
+    (seen,) = stream.each(look_around, ["/run/part-7.parquet"], workers=1, name="look")
+    assert "/run/part-7.parquet" in seen
+    assert "/run/part-7.parquet" not in [one.what for one in running.tasks()]
+    (seen,) = stream.each(look_around, ["no path"], workers=1, name="look")
+    assert "look" in seen
 
 
 def failing_work(one: Fragment, part: int, last: bool, table: pa.Table) -> dict:

@@ -93,7 +93,7 @@ def test_a_run_that_keeps_nothing_leaves_a_report(ray_local: None, tmp_path: Pat
     data = recipe_of(tmp_path / "run", tmp_path / "in.jsonl")
     code, _, err = run_command(["prepare", save_recipe(tmp_path / "recipe.yaml", data)])
     assert code == 2
-    assert "headrace rejected" in err
+    assert "none of 4 records was kept, 4 of them for clean.empty_answer. `headrace rejected" in err
     told = ended(tmp_path / "run")
     assert (told["code"], told["gate"]) == (2, "kept")
     assert json.loads((tmp_path / "run/run.json").read_bytes())["gates"]["kept"]["passed"] is False

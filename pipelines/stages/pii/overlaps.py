@@ -1,13 +1,20 @@
 """What the findings of all recognisers mean together: some are no personal data, some say the same twice.
 
-In: a text and all findings in it. Out: those that stay. Four steps, in this order; the recipe's `pii.without`
+In: a text and all findings in it. Out: those that stay. Six steps, in this order; the recipe's `pii.without`
 can leave each of them out by its name:
+
+`times`: a date and the time of day beside it are one value (`times`).
+
+`references`: a number that the text calls that of an order, a case, an article is no telephone number
+(`references`).
 
 `sums`: numbers of a calculation are no numbers of a person. A finding of digits goes where no word nearby
 raised its score and it
 - stands beside an operator that has another number at its other side (``<<18000-3000=``), or
 - stands behind ``####``, ``$`` or a decimal point, or
 - is a calculation itself ("0.87 / 1000").
+One number of sixteen digits in ten has the checksum of a card: such a one goes where it is the operand of a
+multiplication or division, or stands beside a decimal point, and no word for a card is near.
 
 `domains`: what looks like a site or an address is none. A site without "www", scheme or path goes where its
 last part
@@ -15,7 +22,7 @@ last part
 - is called, or followed by another part (``os.path.join``), or
 - is an ordinary word (``self.name``, "end.So").
 It goes inside an e-mail address as well, and so do addresses that belong to nobody: ``::`` and ``::2`` of
-slices, 0.0.0.0, 127.0.0.1.
+slices, 0.0.0.0, 127.0.0.1, and the numbers of versions ("version 1.2.3.4").
 
 `licences`: the number of a licence, a passport or an account is likely only because of a word nearby. It goes
 where that word is only a part of another: "lic" also stands in "Alice" and "policy", "us" in "customer".
@@ -39,6 +46,8 @@ from collections.abc import Iterable
 
 from headrace.pipelines.stages.pii.findings import Finding
 from headrace.pipelines.stages.pii.recognizers.lists import words
+from headrace.pipelines.stages.pii.references import is_reference
+from headrace.pipelines.stages.pii.times import with_times
 
 THRESHOLD = 0.4  # the default of the recipe
 WRITTEN = 0.6  # the score of a date with its month or year written out
@@ -58,6 +67,17 @@ INNER = re.compile(
 )
 COUNTING = re.compile(r"(\d{1,2})(?: \d{1,2}){4,}")
 FRACTION = re.compile(r"\d{1,2}/\d{1,2}")
+# A card's number in a calculation. What follows a slash may be the month and year to which the card is valid.
+CARD_LEFT = re.compile(r"(?:\d\.|\d[ ]?[*×÷^+][ ]?|(?<![\d/|])\d[ ]?/[ ]?|\d[ ]?=[ ]?)\Z")
+CARD_RIGHT = re.compile(
+    r"\.\d+(?![\d/|]|\.\d)|[ ]?[*×÷^][ ]?\d|[ ]?/[ ]?(?:\d|1[3-9]|[2-9]\d|\d{5,})(?![ ]?[\d/|])"
+)
+CARD = re.compile(r"(?i)card|visa|amex|credit|debit|karte|carte|tarjeta|(?<![^\W_])(?:cc|pan|mc)(?![^\W_])")
+VERSION = re.compile(
+    r"(?i)(?<![^\W_])(?:versions?|ver|vers|v|releases?|builds?|firmware|rev|revision)\.?[ :=-]{0,2}\Z|"
+    r"[=~<>!]=[ ]?\Z"
+)
+PRERELEASE = re.compile(r"(?i)-(?:alpha|beta|rc|dev|snapshot|release|final)")
 MEANT = {
     "US_DRIVER_LICENSE": r"licen[cs]es?|driver'?s?|driving|permit|dl|dmv",
     "US_PASSPORT": r"passports?|travel|visa|nationality",
@@ -86,6 +106,10 @@ def resolved(
     kept = list(findings)
     if len(kept) == 1 and kept[0].entity not in DOUBTED:  # most texts
         return kept
+    if "times" not in without:
+        kept = with_times(text, kept)
+    if "references" not in without:
+        kept = [one for one in kept if not is_reference(text, one)]
     if "sums" not in without:
         kept = [one for one in kept if not (one.entity in NUMBERS and is_operand(text, one))]
     if "domains" not in without:
@@ -102,6 +126,8 @@ def resolved(
 def is_operand(text: str, one: Finding) -> bool:
     """Whether a finding of digits is an operand or a result of a calculation, or is one itself."""
     number = text[one.start : one.end]
+    if one.entity == "CREDIT_CARD" and is_quotient(text, one):
+        return True
     if one.score > BASE.get(one.entity, THRESHOLD) or number.startswith("+"):
         return False
     if one.entity == "DATE_TIME" and not FRACTION.fullmatch(number):
@@ -112,6 +138,14 @@ def is_operand(text: str, one: Finding) -> bool:
             re.search(r"[-*+=<(]\s?\Z", left) or re.match(r"\s?[-*+=)]", right)
         )
     return bool(INNER.fullmatch(number) or COUNTING.fullmatch(number))
+
+
+def is_quotient(text: str, one: Finding) -> bool:
+    """Whether what has a card's checksum is a decimal, or stands beside the sign of a calculation."""
+    if CARD.search(text[max(0, one.start - NEAR) : one.start] + " " + text[one.end : one.end + 20]):
+        return False
+    left = CARD_LEFT.search(text[max(0, one.start - 8) : one.start])
+    return bool(left or CARD_RIGHT.match(text, one.end))
 
 
 def is_no_domain(text: str, one: Finding, mails: list[Finding]) -> bool:
@@ -137,7 +171,9 @@ def is_no_domain(text: str, one: Finding, mails: list[Finding]) -> bool:
 
 
 def is_nobodys(text: str, one: Finding) -> bool:
-    """Whether an IP address is nobody's: the unspecified one, this very machine's, or a slice (``::2``)."""
+    """Whether an IP address is nobody's: the unspecified one, this very machine's, a slice, or a version."""
+    if VERSION.search(text[max(0, one.start - 12) : one.start]) or PRERELEASE.match(text, one.end):
+        return True
     try:
         address = ipaddress.ip_address(text[one.start : one.end])
     except ValueError:  # with a port or a prefix

@@ -191,7 +191,8 @@ def test_a_run_drops_what_an_earlier_run_and_its_fingerprints_hold(
         data["sources"] = data["sources"][:1]
         code, _, err = run_command(["prepare", save_recipe(tmp_path / f"{name}.yaml", data)])
         assert code == 2
-        assert "nothing is left to pack" in err
+        assert "nothing is left to pack: none of " in err
+        assert f"`headrace rejected {tmp_path / name} --reason dedup." in err
         found = json.loads((tmp_path / name / "run.json").read_bytes())
         prepared = found["passes"]["pack"]["in"]
         assert found["rows"]["kept"] == 0

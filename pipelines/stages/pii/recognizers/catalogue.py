@@ -46,4 +46,4 @@ RECOGNIZERS: tuple[Recognizer, ...] = (
     *addresses.RECOGNIZERS,
     *secrets.RECOGNIZERS,
 )
-STEPS = ("overlaps", "sums", "domains", "licences")
+STEPS = ("overlaps", "times", "references", "sums", "domains", "licences")

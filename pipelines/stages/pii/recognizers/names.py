@@ -2,7 +2,7 @@
 
 `introductions`: "my name is ...", "I'm ...", "this is ... speaking". `labels`: "Agent John:" and "John
 Smith:" at the start of a line, "Name: ...". `greetings`: "Hi Anna,". `signoffs`: "Best regards,\\nJohn".
-`titles`: "Dr. Smith". Other names need a model.
+`titles`: "Dr. Smith", but no unit ("ms Latency") and no abbreviation ("MS Word"). Other names need a model.
 """
 
 import re
@@ -22,6 +22,15 @@ from headrace.pipelines.stages.pii.recognizers.recognizer import (
 GIVEN = frozenset(words("given_names"))
 NO_NAMES = frozenset(words("no_names"))
 LABELS = frozenset(words("roles"))
+NO_TITLED = frozenset(words("no_titled"))
+MEASURES = frozenset(words("measures"))
+# What stands before "ms" where it is a unit, and before a person.
+UNIT = re.compile(r"(?:\d|[\[(/|]|\bin|\bper|\b(?:avg|p\d\d))[ ]?\Z", re.IGNORECASE)
+ANNOUNCED = re.compile(
+    r"\b(?:to|with|from|by|for|and|dear|hi|hello|hey|thanks|thank you|tell|told|ask|asked|met|meet|see|saw|"
+    r"know|call|called|contact|am|i'm|is|was|are|that|when|because|as|miss|love|like|said),?[ ]\Z",
+    re.IGNORECASE,
+)
 MOST = 4  # words of a name
 PARTICLES = frozenset(words("particles"))
 INITIAL = re.compile(rf"{CAPITAL}\.?\Z")
@@ -152,7 +161,25 @@ def titled(match: Any, score: float) -> Span | None:
     if name is None and not is_capital(text[start:]) and match[0].islower():
         first = next(taken(text, start, end), None)
         name = first and more(text, *first, end)
-    return name and (*name, score)
+    if name is None or is_abbreviation(text, match.start(), text[match.start() : start], text[slice(*name)]):
+        return None
+    return *name, score
+
+
+def is_abbreviation(text: str, start: int, title: str, name: str) -> bool:
+    """Whether a title without a dot is a unit, or short for a product, a review, a scan, a debit."""
+    title, first = title.strip(), re.split(r"[\s'’-]", name.lower())[0]
+    if title.endswith(".") or len(title) > 4:
+        return False
+    if first in NO_TITLED:
+        return True
+    if title != "ms":
+        return False
+    ahead = before(text, start, 20)
+    if first in MEASURES or UNIT.search(ahead):
+        return True
+    # Whoever writes names with capitals writes the title with one as well, or at least a sentence around it.
+    return is_capital(name) and first not in GIVEN and not ANNOUNCED.search(ahead)
 
 
 WORD = rf"{LETTER}+(?:['’-]{LETTER}+){{0,3}}"

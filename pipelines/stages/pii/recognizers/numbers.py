@@ -1,6 +1,7 @@
 """Numbers that are telephone, card, security or account numbers by their form or by the words before them.
 
-`phones`: forms that no numbering plan knows ("166-684-7899", "(88) 684-334", "001-668-040-8670x1711").
+`phones`: forms that no numbering plan knows ("166-684-7899", "(88) 684-334", "001-668-040-8670x1711"), and
+a country's code with the zero in brackets that is left out abroad ("+41 (0)96 123 45 67").
 `told_phones`: what follows "call", "phone", "reach me at" or stands before "office", "fax", in any grouping.
 `told_ssns`, `told_cards`, `told_accounts`, `told_ids`: digits behind "ssn", "card number", "account no",
 "policy number", also the last four; plain Presidio asks for valid ones. `grouped_cards`: sixteen digits in
@@ -64,6 +65,12 @@ RECOGNIZERS = (
                 r"(?<![\w.+*/=$€£-])[2-9]\d{2} \d{3} \d{4}(?:[ ]?(?:x|ext\.?)[ ]?\d{1,6})?(?![\w*/=%-]|"
                 r" [\d=*/+-])",
                 0.5,
+            ),
+            (
+                r"(?<![\w.+*/=$€£-])(?:\+|00)[1-9]\d{0,2}[ .-]?[(\[]0[)\]][ .-]?"
+                r"\d{1,5}(?:[ ./-]{1,3}\d{2,9}){0,5}"
+                r"(?:[ ]?(?:x|ext\.?)[ ]?\d{1,6})?(?![\w*/=-])",
+                0.6,
             ),
             (r"(?<![\w.+*/=$€£)])\(\d{2,4}\)[ ]?\d{3,4}[ -]\d{3,4}(?![\w*/=-])", 0.5),
             (r"(?<![\w.+*/=$€£-])(?:\d{3} )?[2-9]\d{2} ?\d{7}(?![\w.*/=%-]| [\d=*/+-])", 0.2),

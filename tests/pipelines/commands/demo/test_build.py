@@ -41,6 +41,18 @@ def test_the_model_is_an_ordinary_directory(tmp_path: Path) -> None:
     )
 
 
+def test_a_metric_that_was_not_measured_is_said_to_be_so(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = write_run_json(tmp_path, "better", 0.5)
+    books = json.loads((tmp_path / "run.json").read_text())
+    books["evaluate"]["exact_match"] |= {"base": None, "tuned": None, "verdict": "not measured"}
+    (tmp_path / "run.json").write_text(json.dumps(books))
+    with pytest.raises(GateError, match="exact_match could not be measured"):
+        demo.compare(run)
+    assert "not measured" in capsys.readouterr().out
+
+
 def test_the_recipe_is_valid(tmp_path: Path) -> None:
     sample.write(str(tmp_path / "sample"), tickets=20)
     data = yaml.safe_load(demo.recipe(str(tmp_path)))

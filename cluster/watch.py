@@ -1,0 +1,190 @@
+"""What Ray's failures mean: a process of its own that has ended, and an error of ours behind one of Ray's.
+
+What: a thread of the driver looks every second whether the raylet and the head's server of state (GCS) still
+are there. Where one is not, it interrupts the main thread, and `explained` makes a Fault of that.
+
+Why: Ray itself waits for a raylet that may only be slow, minutes by our settings (`session`), and ends the
+driver without a word a minute after the GCS has ended. An agent that ends takes its raylet along.
+
+Cost: a look at two processes, or a connection each, a second.
+"""
+
+import os
+import re
+import signal
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import ray
+from ray.exceptions import RayError, RayTaskError
+
+from headrace.cluster.errors import DamagedError, Fault, HeadraceError
+
+EVERY = 1.0  # seconds
+# Seconds that the GCS of a cluster may be silent: it may be started again, and after 60 Ray ends the driver.
+PATIENCE = 40
+GOES_ON = "Nothing that was committed is lost; the same command goes on where it was"
+KINDS = {"raylet": "its raylet, which starts tasks", "gcs_server": "its GCS, which knows of nodes and tasks"}
+
+RELEASE = 20  # seconds that the main thread may take to notice that it was interrupted
+
+# Ray Data appends to the first argument of whatever a task raises: how often it tried, and which settings of
+# its own to change.
+GLUED = re.compile(r"\n?Failed to [^\n]* after \d+/\d+ attempts \(total backoff .*", re.DOTALL)
+
+_lost = ""
+_noticed = threading.Event()
+
+
+def lost() -> str:
+    """What has ended, for a message; "" while all is well."""
+    return _lost
+
+
+def begin(fail: Callable[[str], None]) -> None:
+    """Watch the Ray that this process has just started or joined; `fail` is told the last words of a process
+    whose main thread cannot be interrupted."""
+    global _lost
+    _lost = ""
+    _noticed.clear()
+    node = ray._private.worker._global_node
+    if node is None:
+        return
+    look = _started(node) if node.all_processes else _joined(node)
+    threading.Thread(target=_watch, args=(node, look, fail), name="headrace-watch", daemon=True).start()
+
+
+@contextmanager
+def explained() -> Iterator[None]:
+    """Raises: Fault for an interruption, or whatever else is raised, because a process of Ray's has ended."""
+    if _lost:
+        raise Fault(_lost)
+    try:
+        yield
+    except (KeyboardInterrupt, Exception) as error:
+        if not _lost and not (isinstance(error, RayError) and _soon()):
+            raise
+        _noticed.set()
+        raise Fault(_lost) from None
+
+
+def _soon() -> bool:
+    """Whether the watch finds something within two looks: Ray's own error may come first."""
+    until = time.monotonic() + 2 * EVERY
+    while not _lost and time.monotonic() < until:
+        time.sleep(EVERY / 10)
+    return bool(_lost)
+
+
+def _watch(node: object, look: Callable[[], str], fail: Callable[[str], None]) -> None:
+    global _lost
+    while ray._private.worker._global_node is node:
+        if words := look():
+            _lost = f"{words}. {GOES_ON}"
+            os.kill(os.getpid(), signal.SIGINT)  # wakes the main thread from whatever it waits for
+            if not _noticed.wait(RELEASE):
+                fail(_lost)
+                os._exit(1)
+            return
+        time.sleep(EVERY)
+
+
+def _started(node: "ray._private.node.Node") -> Callable[[], str]:
+    """A look at the processes of a local Ray."""
+    logs = os.path.join(node.get_session_dir_path(), "logs")
+
+    def look() -> str:
+        for kind, process in node.dead_processes():
+            if kind in KINDS:
+                code = process.poll()
+                why = (
+                    "for want of memory or because somebody ended it" if code else "as one of its agents did"
+                )
+                return (
+                    f"Ray on this machine has lost {KINDS[kind]}: it ended with {code}, mostly {why}; "
+                    f"{logs}/{kind}.out says more"
+                )
+        return ""
+
+    return look
+
+
+def _joined(node: "ray._private.node.Node") -> Callable[[], str]:
+    """A look at the raylet of this machine and at the head of a cluster that was joined."""
+    host, _, port = node.gcs_address.rpartition(":")
+    answered = time.monotonic()
+
+    def look() -> str:
+        nonlocal answered
+        if _refuses(node.raylet_socket_name):
+            return (
+                f"the raylet of this node has ended, so that Ray at {node.gcs_address} gives it no more work"
+            )
+        try:
+            socket.create_connection((host.strip("[]"), int(port)), timeout=5).close()
+            answered = time.monotonic()
+        except OSError:
+            if time.monotonic() - answered > PATIENCE:
+                return f"the head of the Ray cluster at {node.gcs_address} has not answered for {PATIENCE} s"
+        return ""
+
+    return look
+
+
+def _refuses(path: str) -> bool:
+    """Whether nobody listens at a socket of this machine."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        probe.settimeout(5)
+        try:
+            probe.connect(path)
+        except (ConnectionRefusedError, FileNotFoundError):
+            return True
+        except OSError:
+            return False
+    return False
+
+
+@contextmanager
+def own_errors() -> Iterator[None]:
+    """Raise the error of ours that a task ended with, instead of Ray's wrapping of it."""
+    try:
+        with explained():
+            yield
+    except RayError as error:
+        if ours := own_cause(error):
+            raise ours.with_traceback(None) from None
+        # Ray's message holds the whole remote traceback; ours names the kind of error alone.
+        inner = error.cause if isinstance(error, RayTaskError) and error.cause is not None else error
+        raise Fault(f"a task ended with {type(inner).__name__}; see Ray's logs for the traceback") from error
+
+
+def own_cause(error: BaseException) -> HeadraceError | None:
+    """The error of ours behind one of Ray's, from wherever Ray has put it; None where there is none."""
+    waiting: list[BaseException | None] = [error]
+    seen: set[int] = set()
+    while waiting:
+        current = waiting.pop()
+        if current is None or id(current) in seen:
+            continue
+        seen.add(id(current))
+        # Ray raises a class that is both its own and the cause's, whose message holds the traceback: look
+        # inside that.
+        if isinstance(current, HeadraceError) and not isinstance(current, RayError):
+            return _unglued(current)
+        waiting += [current.__cause__, current.__context__, getattr(current, "cause", None)]
+        waiting += [
+            *getattr(current, "worker_failures", {}).values(),
+            getattr(current, "controller_failure", None),
+        ]
+    return None
+
+
+def _unglued(error: HeadraceError) -> HeadraceError:
+    kept = [GLUED.sub("", one) if isinstance(one, str) else one for one in error.args]
+    error.args = tuple(one for one, was in zip(kept, error.args, strict=True) if one or one == was)
+    if isinstance(error, DamagedError):
+        error.path = GLUED.sub("", error.path)
+    return error

@@ -1,0 +1,73 @@
+"""Numbers that the text calls something else than a telephone number: "Order 16852", "SKU 1600-555-012".
+
+What: a numbering plan of one of eight countries has nearly every number of five to ten digits as somebody's.
+What the library took for a telephone number by its digits alone is none where
+- a word of `references.txt` stands directly before it ("Case No. 1640-E", "Orders 16852, 16853"), or
+- it is part of a code ("AB-1600555", "1600555-E"), or
+- it is a fraction, a range of near numbers or a decimal ("12345/67890", "1640-1650", "0.2025550123").
+
+What has the checksum of a NHS number (one in eleven) is none either where such a word stands before it, or
+it is part of a code.
+
+A number with a plus, and one in a form that is a telephone's own ("202-555-0123", which `phones` finds),
+stays whatever stands before it.
+"""
+
+import re
+
+from headrace.pipelines.stages.pii.findings import Finding
+from headrace.pipelines.stages.pii.recognizers.lists import either
+from headrace.pipelines.stages.pii.recognizers.recognizer import before, digits
+
+BY_DIGITS = "PhoneRecognizer"  # knows digits alone
+WEAK = 0.4  # its score where no word nearby raised it
+NEAR = 64  # characters before a number in which its label stands
+EARLIER = r"(?P<earlier>(?:\d[\w.-]{0,20}(?:[ ]?[,/&–-]|[ ](?:and|or|to|und|bis))[ ]?){1,4})?"
+WORDS = either("references")
+LABEL = re.compile(
+    rf"(?<![^\W_])(?<!\bin )(?:{WORDS})(?:s|es)?"
+    rf"(?:[ _-]?(?:no|nr|num|numbers?|nummer|ids?|codes?)\b)?[ ]?[.:#=№-]{{0,2}}[ ]?(?:is[ ])?#?"
+    rf"(?:(?!tel|ph|fax|mob|cell|call)[a-z]{{1,5}}\d{{0,4}}-)?{EARLIER}\Z",
+    re.IGNORECASE,
+)
+TELEPHONE = re.compile(
+    r"tel|phone|fon|fax|mobil|cell|call|ring|dial|ext|handy|gsm|line|reach|contact|text|sms|whatsapp|number|nummer",
+    re.IGNORECASE,
+)
+PATIENT = re.compile(r"nhs|health|patient|medical|hospital", re.IGNORECASE)
+CODE_BEFORE = re.compile(r"(?<!\w)[A-Z]{1,5}\d{0,3}-\Z")
+CODE_BEHIND = re.compile(r"-[A-Z]{1,3}(?![\w-])")
+FRACTION = re.compile(r"[1-9]\d*[ ]?/[ ]?[1-9]\d*")
+RANGE = re.compile(r"(\d{3,6})[ ]?[-–][ ]?(\d{3,6})")
+DECIMAL = re.compile(r"0\.\d+")
+
+
+def is_reference(text: str, one: Finding) -> bool:
+    """Whether digits that were taken for a telephone number are the number of something else."""
+    said, ahead = text[one.start : one.end], before(text, one.start, NEAR)
+    if one.entity == "UK_NHS":
+        return not PATIENT.search(ahead) and is_called_else(text, one, ahead)
+    if one.entity != "PHONE_NUMBER" or one.recognizer != BY_DIGITS or "+" in said:
+        return False
+    if DECIMAL.fullmatch(said) or is_labelled(said, ahead):
+        return True
+    if one.score > WEAK or TELEPHONE.search(ahead[-24:]):
+        return False
+    span = RANGE.fullmatch(said)
+    near = span is not None and 0 < int(span[2]) - int(span[1]) < 100
+    return near or bool(FRACTION.fullmatch(said)) or is_called_else(text, one, ahead)
+
+
+def is_called_else(text: str, one: Finding, ahead: str) -> bool:
+    """Whether a word for something else stands directly before a number, or it is part of a code."""
+    said = text[one.start : one.end]
+    return bool(is_labelled(said, ahead) or CODE_BEFORE.search(ahead) or CODE_BEHIND.match(text, one.end))
+
+
+def is_labelled(said: str, ahead: str) -> bool:
+    """Whether a word for something else stands directly before a number, or before others of its length."""
+    match = LABEL.search(ahead)
+    if match is None or not match["earlier"]:
+        return match is not None
+    last = [len(digits(one)) for one in re.findall(r"\d[\d.-]*", match["earlier"])][-1]
+    return abs(last - len(digits(said))) <= 1

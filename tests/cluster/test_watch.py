@@ -1,0 +1,138 @@
+"""A process of Ray's own is killed, and the command ends with words of ours and exit 1."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+
+import psutil
+import pytest
+
+from headrace.cluster import session, watch
+from headrace.cluster.errors import Fault, UserError
+from tests.conftest import REPOSITORY
+
+DAWDLE = """
+import sys, time
+from headrace.cluster import session, stream
+from headrace.pipelines import cli
+
+def slow(n):
+    time.sleep(300)
+
+@cli.app.command()
+def dawdle(json_lines: cli.Json = False):
+    session.start(2)
+    print("up", flush=True)
+    list(stream.each(slow, [1, 2, 3], workers=2, name="slow"))
+
+sys.exit(cli.main(sys.argv[1:]))
+"""
+# Process titles of what is killed, and what the message names.
+KILLED = {
+    "raylet": ("raylet", "has lost its raylet"),
+    "gcs": ("gcs_server", "has lost its GCS"),
+    "dashboard agent": ("ray::DashboardAgent", "one of its agents"),
+    "runtime agent": ("ray::RuntimeEnvAgent", "one of its agents"),
+}
+
+
+@pytest.fixture
+def dawdling() -> Iterator[subprocess.Popen[str]]:
+    """A command that waits for tasks of a Ray of its own."""
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("RAY_")}
+    process = subprocess.Popen(
+        [sys.executable, "-c", DAWDLE, "dawdle", "--json"],
+        env={**environment, "PYTHONPATH": str(REPOSITORY)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "up\n"
+    family = psutil.Process(process.pid).children(recursive=True)
+    yield process
+    process.kill()
+    process.wait()
+    for left in psutil.wait_procs(family, timeout=30)[1]:
+        left.kill()
+
+
+@pytest.mark.ray
+@pytest.mark.slow
+@pytest.mark.parametrize("which", KILLED if "HEADRACE_SLOW" in os.environ else ["raylet", "gcs"])
+def test_the_death_of_a_process_of_rays_is_told(dawdling: subprocess.Popen[str], which: str) -> None:
+    title, words = KILLED[which]
+    _kill(dawdling.pid, title)
+    out, err = dawdling.communicate(timeout=120)
+    assert dawdling.returncode == 1
+    assert out == ""
+    (told,) = [json.loads(line) for line in err.splitlines() if line.startswith("{")]
+    assert told["event"] == "error"
+    assert told["exit_code"] == 1
+    assert words in told["text"]
+    assert "the same command goes on where it was" in told["text"]
+    assert "Traceback" not in err
+
+
+def _kill(driver: int, title: str) -> None:
+    until = time.monotonic() + 60
+    while time.monotonic() < until:
+        for one in psutil.Process(driver).children(recursive=True):
+            names = {one.name(), " ".join(one.cmdline()).strip()}
+            if any(name.startswith(title[:15]) for name in names) and (title == "raylet") == (
+                one.name() == "raylet"
+            ):
+                one.kill()
+                return
+        time.sleep(0.2)
+    raise AssertionError(f"there is no {title}")
+
+
+def test_only_what_the_watch_has_found_is_explained(monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(KeyboardInterrupt), watch.explained():
+        raise KeyboardInterrupt
+    with pytest.raises(ValueError, match="mine"), watch.explained():
+        raise ValueError("mine")
+    monkeypatch.setattr(watch, "_lost", "the raylet has ended")
+    with pytest.raises(Fault, match="the raylet has ended"), watch.explained():
+        pytest.fail("nothing is begun any more")
+
+
+def test_a_dead_address_is_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(session.ray, "is_initialized", lambda: False)
+    monkeypatch.setattr(session.ray, "init", lambda **_: pytest.fail("Ray would wait for minutes"))
+    monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:1")
+    with pytest.raises(UserError, match=r"no Ray cluster answers at RAY_ADDRESS='127\.0\.0\.1:1'"):
+        session.start(1)
+
+
+def test_a_start_that_fails_is_told_and_tried_once_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    tried: list[int] = []
+    told: list[str] = []
+
+    def init(**_: object) -> None:
+        tried.append(1)
+        raise TimeoutError("it took too long")
+
+    monkeypatch.setattr(session.ray, "init", init)
+    monkeypatch.setattr(session.ray, "shutdown", lambda: None)
+    with pytest.raises(Fault, match="did not start on this machine, twice"):
+        session._start_here({}, told.append)
+    assert len(tried) == 2
+    assert told == ["Ray did not start (TimeoutError), as happens under load: trying once more"]
+
+
+@pytest.mark.parametrize(
+    "error", [RuntimeError("InvalidAuthToken: wrong"), ConnectionError("UNAUTHENTICATED")]
+)
+def test_a_wrong_token_is_no_missing_cluster(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+    def init(**_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(session.ray, "init", init)
+    monkeypatch.setenv("RAY_AUTH_MODE", "token")
+    with pytest.raises(UserError, match="refuses the token"):
+        session._join("auto", {})
