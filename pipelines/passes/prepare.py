@@ -16,6 +16,7 @@ from headrace.pipelines.console import Mode
 from headrace.pipelines.passes import parts, pools, prepare_worker, units
 from headrace.pipelines.rundir import Run
 from headrace.pipelines.stages.pii import coverage as pii_coverage
+from headrace.pipelines.stages.read import grouping
 from headrace.pipelines.stages.read import rows as read_rows
 from headrace.pipelines.stages.read.source import Source
 
@@ -66,6 +67,7 @@ def _keys(run: Run, stages: Sequence[ModuleType]) -> dict[int, str]:
     recipe = run.recipe
     readings = {
         s.name: s.model_dump(mode="json", exclude={"path", "weight", "priority", "loss"})
+        | ({"grouping": grouping.VERSION} if s.group_by else {})
         for s in recipe.sources
     }
     common = ledger.key(
