@@ -240,7 +240,8 @@ def _evaluated(recipe: Recipe, mode: Mode) -> dict[str, Any]:
 
 def _score(metric: str, pair: dict[str, Any]) -> str:
     numbers = [f"{name} {pair[name]:.4g}" for name in ("base", "tuned") if pair[name] is not None]
-    return f"  {metric}: {', '.join(numbers) or 'not measured'} ({pair['verdict']})"
+    decides = "; this decides" if pair["primary"] else ""
+    return f"  {metric}: {', '.join(numbers) or 'not measured'} ({pair['verdict']}{decides})"
 
 
 def run(recipe: Recipe, mode: Mode) -> dict[str, Any]:
