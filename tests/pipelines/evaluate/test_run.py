@@ -214,7 +214,7 @@ def test_all_of_it_on_s3(toy_model: str, s3: str, tmp_path: Path, monkeypatch: p
         for _ in range(2):  # the second goes on from the last step: nothing is left to do
             worker.train(job, Rank(0, 1, torch.device("cpu")), lambda step: None)
         train._publish(job, {})
-        assert train._finished(job) is not None
+        assert train._finished(job, {}) is not None
         adapters.append(storage.read_bytes(storage.join(where, "adapter", "adapter_model.safetensors")))
     assert adapters[0] == adapters[1]
     found = evaluate.run(storage.join(s3, "run"), model, SMALL, seed=0)

@@ -550,7 +550,7 @@ def test_what_is_not_finite_is_left_out(tmp_path: Path) -> None:
     run = {**prepared_run(), "train": history([2.0, math.nan, 1.0], {}), "evaluate": told}
     page = Page(Path(report.build(write_run(str(tmp_path / "run"), run), flow.STAGES)).read_text("utf-8"))
     assert "Training loss went from 2 to 1." in page.text
-    assert "loss less is better 9 1.1 −7.9 not measured 0.0005 better" in page.text
+    assert "loss less is better 9 1.1 −7.9 not measured < 0.001 better" in page.text
 
 
 def test_curves_of_a_training() -> None:
