@@ -21,7 +21,7 @@ from headrace.cluster.errors import (
 from headrace.pipelines import rundir
 from headrace.pipelines.console import Mode, say
 from headrace.pipelines.evaluate import standing
-from headrace.pipelines.recipe import Recipe
+from headrace.pipelines.recipe import Recipe, kept
 from headrace.pipelines.schema import SPLITS
 from headrace.pipelines.stages.pii import coverage as pii_coverage
 
@@ -37,6 +37,12 @@ ROW_STAGES = tuple(f"headrace.pipelines.stages.{name}.stage" for name in STAGES[
 # Passes that write outputs, by their names in the ledger.
 OUTPUTS = ("prepare", "dedup", "passages", "pack")
 EVALUATED = "evaluate.gate"
+# Sections that decide what is packed, and keys of theirs that do not.
+PACKED = (
+    *("model", "seed", "fragment_size", "clean", "quality", "pii", "fingerprint", "dedup"),
+    *("split", "tokenise", "pack"),
+)
+NOT_PACKED = {"dedup.alarm", "dedup.on_alarm", "dedup.device", "pii.gate"}
 
 
 def prepare(recipe: Recipe, mode: Mode) -> dict[str, Any]:
@@ -181,7 +187,50 @@ def train(recipe: Recipe, mode: Mode) -> dict[str, Any]:
     model = _checked_model(recipe)
     _start(recipe, mode)
     with _ending("train", recipe.output, mode):
+        _say_other_packed(recipe, mode)
         return _trained(recipe, model, mode)
+
+
+def _say_other_packed(recipe: Recipe, mode: Mode) -> None:
+    """Say where packed/ is not what the recipe would make now."""
+    _, before = kept(recipe.output)
+    if before is None:
+        return
+    changed = _changed(before.model_dump(mode="json"), recipe.model_dump(mode="json"))
+    if changed:
+        text = (
+            f"packed/ was made with another {', '.join(changed)} than the recipe has now: what is trained on "
+            "and what is held out is as it was then; `headrace prepare` makes it anew"
+        )
+        say(mode, "warning", text, changed=changed)
+
+
+def _changed(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
+    """Keys of `PACKED` that have another value, with their sections."""
+    changed = []
+    for section in PACKED:
+        old, new = before.get(section), now.get(section)
+        if isinstance(old, dict) and isinstance(new, dict):
+            keys = [f"{section}.{key}" for key in sorted({*old, *new}) if old.get(key) != new.get(key)]
+            changed += [key for key in keys if key not in NOT_PACKED]
+        elif old != new:
+            changed.append(section)
+    return changed
+
+
+def _say_other_training(recipe: Recipe, mode: Mode) -> None:
+    """Say where the adapter that is evaluated is not what the recipe would train now."""
+    from headrace.pipelines.train import adapter, driver
+
+    trained = (adapter.card(recipe.output) or {}).get("settings")
+    wanted = driver.settings(recipe.train, recipe.seed)
+    changed = sorted(key for key in wanted if trained is not None and trained.get(key) != wanted[key])
+    if changed:
+        text = (
+            f"the adapter was trained with another {', '.join(changed)} than the recipe has now: it is "
+            "evaluated as it is; `headrace train` trains it anew"
+        )
+        say(mode, "warning", text, changed=changed)
 
 
 def _checked_model(recipe: Recipe) -> str:
@@ -234,6 +283,8 @@ def evaluate(recipe: Recipe, mode: Mode) -> dict[str, Any]:
     """
     _start(recipe, mode)
     with _ending("evaluate", recipe.output, mode):
+        _say_other_packed(recipe, mode)
+        _say_other_training(recipe, mode)
         return _evaluated(recipe, mode)
 
 
@@ -268,7 +319,8 @@ def _evaluated(recipe: Recipe, mode: Mode) -> dict[str, Any]:
 
 def _score(metric: str, pair: dict[str, Any]) -> str:
     numbers = [f"{name} {pair[name]:.4g}" for name in ("base", "tuned") if pair[name] is not None]
-    return f"  {metric}: {', '.join(numbers) or 'not measured'} ({pair['verdict']})"
+    decides = "; this decides" if pair["primary"] else ""
+    return f"  {metric}: {', '.join(numbers) or 'not measured'} ({pair['verdict']}{decides})"
 
 
 def run(recipe: Recipe, mode: Mode) -> dict[str, Any]:

@@ -107,16 +107,22 @@ def mark(table: pa.Table, column: str, reasons: Iterable[str | None] | pa.Array)
 def changed(table: pa.Table, stage: str, counts: dict[str, np.ndarray]) -> pa.Table:
     """`table` with column `changed` (a map of kind to n): what `stage` did to each row, zeros left out.
 
-    counts: ``int64[N]`` by kind. No such column is added where nothing was done.
+    counts: ``int64[N]`` by kind. What an earlier stage did stays. No such column is added where nothing was
+    done.
     """
     if not any(of_rows.any() for of_rows in counts.values()):
         return table
-    names = [f"{stage}.{kind}" for kind in sorted(counts)]
-    dense = np.array([counts[kind] for kind in sorted(counts)], np.int64).reshape(len(names), table.num_rows)
+    own = [f"{stage}.{kind}" for kind in sorted(counts)]
+    dense = np.array([counts[kind] for kind in sorted(counts)], np.int64).reshape(len(own), table.num_rows)
     rows, kinds = np.nonzero(dense.T)
-    offsets = arrays.offsets(np.bincount(rows, minlength=table.num_rows)).astype(np.int32)
-    keys = pa.array(names, pa.string()).take(pa.array(kinds, pa.int64()))
-    column = pa.MapArray.from_arrays(pa.array(offsets), keys, pa.array(dense.T[rows, kinds], pa.int64()))
+    found = pa.table({"row": rows, "kind": pa.array(own).take(pa.array(kinds)), "n": dense.T[rows, kinds]})
+    before = _changes(table)
+    found = pa.concat_tables([before.filter(pc.invert(pc.is_in(before["kind"], pa.array(own)))), found])
+    found = found.sort_by([("row", "ascending"), ("kind", "ascending")]).combine_chunks()
+    counted = np.bincount(found["row"].to_numpy(), minlength=table.num_rows)
+    offsets = pa.array(arrays.offsets(counted).astype(np.int32))
+    keys, items = found["kind"].combine_chunks(), found["n"].combine_chunks()
+    column = pa.MapArray.from_arrays(offsets, keys, items)
     at = table.schema.get_field_index("changed")
     if at >= 0:
         return table.set_column(at, "changed", column)
@@ -125,14 +131,22 @@ def changed(table: pa.Table, stage: str, counts: dict[str, np.ndarray]) -> pa.Ta
 
 def changes(table: pa.Table) -> pa.Table:
     """Column `changed` as a table of ``row_id``, ``kind``, ``n``; empty where there is no such column."""
+    found = _changes(table)
+    ids = table["row_id"].combine_chunks().take(found["row"])
+    return pa.table({"row_id": ids, "kind": found["kind"], "n": found["n"]}, CHANGES)
+
+
+def _changes(table: pa.Table) -> pa.Table:
+    """Column `changed` flat: number of the row (int64), kind and n."""
     if "changed" not in table.column_names:
-        return CHANGES.empty_table()
+        return pa.table(
+            {"row": np.zeros(0, np.int64), "kind": pa.array([], pa.string()), "n": np.zeros(0, np.int64)}
+        )
     column = table["changed"].combine_chunks()
     offsets = column.offsets.to_numpy()
     rows = np.repeat(np.arange(table.num_rows), np.diff(offsets))
     part = slice(int(offsets[0]), int(offsets[-1]))
-    ids = table["row_id"].combine_chunks().take(pa.array(rows, pa.int64()))
-    return pa.table({"row_id": ids, "kind": column.keys[part], "n": column.items[part]}, CHANGES)
+    return pa.table({"row": rows, "kind": column.keys[part], "n": column.items[part]})
 
 
 def mark_where(table: pa.Table, mask: pa.Array | np.ndarray, reason: str) -> pa.Table:

@@ -140,7 +140,9 @@ def _first(kept: dict[str, Any], changes: dict[str, int], *, counted: bool) -> I
     counts = dict(kept["pii"] or ())
     entities = ", ".join(f"{entity} {n}" for entity, n in sorted(counts.items())) or "nothing found"
     sizes = {f"{part}_features": kept[f"{part}_features"] for part in ("prompt", "answer")}
-    yield Line("read: passed", {"stage": "read"})
+    joined = {kind: n for kind, n in changes.items() if kind.startswith("read.")}
+    told = f"; {_changed(joined)}" if joined else ""
+    yield Line(f"read: passed{told}", {"stage": "read", "changed": joined})
     cleaned = {kind: n for kind, n in changes.items() if kind.startswith("clean.")}
     how = f"; changed: {_changed(cleaned)}" if cleaned else "; nothing changed" if counted else ""
     yield Line(f"clean: passed{how}", {"stage": "clean", "changed": cleaned})

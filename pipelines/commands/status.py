@@ -34,7 +34,8 @@ def status(path: str) -> list[Line]:
         _line(parts.PACK, f"{len(windows)} windows", done=len(windows)),
     ]
     markers = [e.path for e in _below(path, "checkpoints") if e.path.endswith("/checkpoint.json")]
-    saved = sorted({m.rsplit("/", 2)[-2] for m in markers if "/step-" in m})
+    steps = {m.rsplit("/", 2)[-2] for m in markers if "/step-" in m}
+    saved = sorted(steps, key=lambda step: int(step.removeprefix("step-")))
     lines.append(
         _line("train", f"{len(saved)} checkpoints" + (f", newest {saved[-1]}" if saved else ""), saved=saved)
     )

@@ -1,8 +1,9 @@
 """The config of `evaluate`, apart from its code: torch takes seconds to import."""
 
+from collections.abc import Collection
 from typing import Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from headrace.pipelines.section import Section
 from headrace.pipelines.train.config import Attention, Precision
@@ -18,8 +19,9 @@ METRICS: tuple[Metric, ...] = (
     "bleu",
 )
 LOWER_IS_BETTER = {"loss", "perplexity"}
-Verdict = Literal["better", "worse", "no clear difference"]
-VERDICTS: tuple[Verdict, ...] = ("better", "worse", "no clear difference")
+Verdict = Literal["better", "worse", "no clear difference", "too few samples"]
+VERDICTS: tuple[Verdict, ...] = ("better", "worse", "no clear difference", "too few samples")
+LEAST = 20  # samples that a verdict asks for
 FORCED = {"loss", "perplexity", "token_accuracy"}  # need no generation
 
 
@@ -27,7 +29,7 @@ class Gate(Section):
     """What the tuned model must reach, or the command ends with exit code 3."""
 
     metric: Metric = "loss"
-    """Metric in which it must be better than its base, clearly: the interval must not hold 0."""
+    """Metric in which the verdict must be better."""
     improvement: float = Field(default=0.0, ge=0)
     """Least gain, in the unit of the metric."""
 
@@ -45,6 +47,10 @@ class Config(Section):
     """Samples that are computed at once."""
     metrics: tuple[Metric, ...] = Field(default=METRICS, min_length=1)
     """What is measured; without those of answers nothing is generated."""
+    primary: Metric | None = None
+    """The one metric that the verdict hangs on, named before anything is measured. Left out: the gate's where
+    there is a gate, else the first that is measured of loss, perplexity, token_accuracy, exact_match, rouge1,
+    rougeL, bleu."""
     bleu_tokenizer: Literal["13a", "intl", "char", "zh", "none"] = "13a"
     """How sacrebleu cuts words: `zh` for Chinese, `char` for other scripts without spaces."""
     examples: int = Field(default=20, ge=0)
@@ -55,3 +61,17 @@ class Config(Section):
     """Implementation of attention: sdpa or eager."""
     gate: Gate | None = None
     """Left out: the comparison is told and nothing depends on it."""
+
+    @model_validator(mode="after")
+    def _measured(self) -> "Config":
+        asked = {"primary": self.primary, "gate.metric": self.gate.metric if self.gate else None}
+        for key, metric in asked.items():
+            if metric is not None and metric not in self.metrics:
+                raise ValueError(f"{key} is {metric}, which evaluate.metrics does not measure: add it there")
+        return self
+
+    def deciding(self, measured: Collection[str]) -> Metric | None:
+        """The metric that the verdict hangs on; None where it could not be measured."""
+        named = self.primary or (self.gate.metric if self.gate else None)
+        wanted = (named,) if named else METRICS
+        return next((metric for metric in wanted if metric in measured), None)

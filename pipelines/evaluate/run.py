@@ -6,8 +6,9 @@ target span and the reference is that span; both models go on from the prompt gr
 match, ROUGE and BLEU hold their answers against the reference. Samples without a prompt (plain text)
 count for the loss alone.
 
-Why an interval: on a few hundred samples a difference may be chance; every metric comes with a paired
-bootstrap interval (`evaluate.metrics`) and the verdict it allows.
+Why a test and an interval: on a few hundred samples a difference may be chance, and among seven metrics one
+is often clear by chance. One metric, named before, decides; every metric comes with an interval, a p-value
+(of the others: corrected for how many they are), and the verdict these allow (`evaluate.statistics`).
 
 Cost: two passes and two generations of each sample; on a CPU for small models and samples only.
 """
@@ -15,7 +16,7 @@ Cost: two passes and two generations of each sample; on a CPU for small models a
 import json
 import math
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
@@ -25,12 +26,12 @@ from headrace.cluster import ledger, session, storage, stream
 from headrace.cluster.errors import GateError, ModelError, SourceError
 from headrace.pipelines import model_files
 from headrace.pipelines.evaluate import metrics as measures
-from headrace.pipelines.evaluate import standing
+from headrace.pipelines.evaluate import standing, statistics
 from headrace.pipelines.evaluate.config import LOWER_IS_BETTER, Config
 from headrace.pipelines.evaluate.outputs import Outcome, measure
 from headrace.pipelines.train import adapter, batches, models
 
-VERSION = 1
+VERSION = 2
 FOLDER = "evaluation"
 
 
@@ -46,9 +47,10 @@ def run(
 
     packed: digest of each side of packed/ as it is now.
 
-    Returns, by metric: base, tuned, interval (95%, of tuned - base), verdict ("better", "worse",
-    "no clear difference") and n, the samples it is over. Runs as a task where Ray is up, on a GPU
-    where there is one.
+    Returns, by metric: base, tuned, interval (95%, of tuned - base), p (of no difference; corrected for
+    their number where the metric is not the one that decides), verdict ("better", "worse", "no clear
+    difference", "too few samples"), n, the samples it is over, and primary: whether it decides.
+    Runs as a task where Ray is up, on a GPU where there is one.
 
     Raises: ModelError (no model, no adapter, another model's adapter or one of other packed rows, some of
     which may be held out now), SourceError (nothing held
@@ -65,6 +67,7 @@ def run(
             "split.* larger shares"
         )
     settings = config.model_dump(mode="json", exclude={"gate"})
+    settings["primary"] = config.deciding(config.metrics)
     key = ledger.key(VERSION, card["key"], card["step"], card["base_mark"], settings, seed, shelf.digest)
     target = storage.join(run_directory, FOLDER, "scores.json")
     result = _written(target)
@@ -139,17 +142,27 @@ def _compute(run: str, model: str, config: Config, shelf: batches.Shelf, seed: i
 
 def _scored(outcome: Outcome, config: Config, seed: int) -> dict[str, Any]:
     """Every metric with its interval and verdict, as scores.json holds them."""
-    scores: dict[str, Any] = {}
-    for name, (metric, base, tuned) in _sums(outcome, config).items():
-        if name in config.metrics:
-            compared = measures.compare(metric, base, tuned, seed=seed)
-            scores[name] = {
-                "base": _finite(compared.base),
-                "tuned": _finite(compared.tuned),
-                "interval": [_finite(compared.low), _finite(compared.high)],
-                "verdict": compared.verdict(lower_is_better=name in LOWER_IS_BETTER),
-                "n": len(base),
-            }
+    compared = {
+        name: statistics.compare(paired, seed=seed)
+        for name, paired in _paired(outcome, config).items()
+        if name in config.metrics
+    }
+    primary = config.deciding(compared)
+    p = statistics.corrected({name: c.p for name, c in compared.items() if name != primary})
+    if primary is not None:
+        p[primary] = compared[primary].p
+    scores = {
+        name: {
+            "base": _finite(c.base),
+            "tuned": _finite(c.tuned),
+            "interval": [_finite(c.low), _finite(c.high)],
+            "p": p[name],
+            "verdict": statistics.verdict(c, p[name], lower_is_better=name in LOWER_IS_BETTER),
+            "n": c.n,
+            "primary": name == primary,
+        }
+        for name, c in compared.items()
+    }
     return {
         "samples": len(outcome.base.forced),
         "answers": len(outcome.references),
@@ -159,30 +172,27 @@ def _scored(outcome: Outcome, config: Config, seed: int) -> dict[str, Any]:
     }
 
 
-Sums = tuple[Callable[[measures.Floats], measures.Floats], measures.Floats, measures.Floats]
-
-
-def _sums(outcome: Outcome, config: Config) -> dict[str, Sums]:
-    """By metric: the function of sums, and what base and tuned bring to the sums."""
+def _paired(outcome: Outcome, config: Config) -> dict[str, statistics.Paired]:
+    """By metric what base and tuned bring to its sums."""
     base, tuned = outcome.base.forced, outcome.tuned.forced
     nats, right = [0, 1], [2, 1]
-    sums: dict[str, Sums] = {
-        "loss": (measures.ratio, base[:, nats], tuned[:, nats]),
-        "perplexity": (measures.perplexity, base[:, nats], tuned[:, nats]),
-        "token_accuracy": (measures.ratio, base[:, right], tuned[:, right]),
+    paired = {
+        "loss": statistics.unbounded(measures.ratio, base[:, nats], tuned[:, nats]),
+        "perplexity": statistics.unbounded(measures.perplexity, base[:, nats], tuned[:, nats]),
+        "token_accuracy": statistics.share(measures.ratio, base[:, right], tuned[:, right]),
     }
     if not outcome.references:
-        return sums
+        return paired
     answers = [(m.answers, outcome.references) for m in (outcome.base, outcome.tuned)]
-    matched = [measures.mean_of(measures.exact_match(*t)) for t in answers]
-    sums["exact_match"] = (measures.ratio, matched[0], matched[1])
-    rouges = [measures.rouge(*t) for t in answers]
-    for name in ("rouge1", "rougeL"):
-        sums[name] = (measures.ratio, measures.mean_of(rouges[0][name]), measures.mean_of(rouges[1][name]))
+    values = [{"exact_match": measures.exact_match(*t), **measures.rouge(*t)} for t in answers]
+    for name in values[0]:
+        sides = (measures.mean_of(of_model[name]) for of_model in values)
+        paired[name] = statistics.share(measures.ratio, *sides)
     counts = [measures.bleu_counts(*t, config.bleu_tokenizer) for t in answers]
     if counts[0][:, -1].max() >= measures.ORDER:  # of shorter references BLEU is 0 whatever is answered
-        sums["bleu"] = (measures.bleu, counts[0], counts[1])
-    return sums
+        bounds = measures.bleu_bounds(*counts)
+        paired["bleu"] = statistics.bounded(measures.bleu, counts[0], counts[1], *bounds)
+    return paired
 
 
 def _finite(value: float) -> float | None:

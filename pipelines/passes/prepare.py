@@ -16,6 +16,7 @@ from headrace.pipelines.console import Mode
 from headrace.pipelines.passes import parts, pools, prepare_worker, units
 from headrace.pipelines.rundir import Run
 from headrace.pipelines.stages.pii import coverage as pii_coverage
+from headrace.pipelines.stages.read import grouping
 from headrace.pipelines.stages.read import rows as read_rows
 from headrace.pipelines.stages.read.records import MEMORY_LIMIT
 from headrace.pipelines.stages.read.source import Source
@@ -65,7 +66,11 @@ PASS = units.Pass(
 def _keys(run: Run, stages: Sequence[ModuleType]) -> dict[int, str]:
     """Pass key of each fragment: what it is, how it is read, every stage's version and config."""
     recipe = run.recipe
-    readings = {s.name: s.model_dump(mode="json", exclude=_not_in_key(s)) for s in recipe.sources}
+    readings = {
+        s.name: s.model_dump(mode="json", exclude=_not_in_key(s))
+        | ({"grouping": grouping.VERSION} if s.group_by else {})
+        for s in recipe.sources
+    }
     common = ledger.key(
         [read_rows.VERSION, recipe.fragment_size, recipe.seed, recipe.quarantine.text],
         [units.config_key(m, getattr(recipe, m.NAME)) for m in stages],

@@ -3,8 +3,8 @@
 What: takes what training and evaluation wrote into run.json, draws it, and says in plain words whether the
 tuned model is better than its base.
 
-The judgement of one metric is evaluation's (`evaluate.metrics`): better or worse only where the bootstrap
-interval of its gain does not hold zero.
+The judgement of one metric is evaluation's (`evaluate.statistics`), and so is which metric decides: how many
+others are better is told beside it and changes nothing.
 """
 
 import math
@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
-from headrace.pipelines.evaluate.config import LOWER_IS_BETTER, VERDICTS, Metric, Verdict
+from headrace.pipelines.evaluate.config import LEAST, LOWER_IS_BETTER, VERDICTS, Metric, Verdict
 from headrace.pipelines.report import plots
 
 # What the page calls each metric, in the order in which it shows them: first what people read.
@@ -43,6 +43,9 @@ class Compared:
     tuned: float
     interval: tuple[float, float] | None
     verdict: Verdict
+    n: int
+    p: float | None
+    primary: bool
 
     @property
     def name(self) -> str:
@@ -63,8 +66,8 @@ class Compared:
 def metrics(scores: Mapping[str, Any]) -> dict[str, Any] | None:
     """The table of metrics, their plot and the verdict; None before evaluation.
 
-    `scores` is run.json's `evaluate`: by metric base, tuned, interval, verdict and n. A metric that is not
-    finite for one of the models has null there and is left out.
+    `scores` is run.json's `evaluate`: by metric base, tuned, interval, p, verdict, n and primary. A metric
+    that is not finite for one of the models has null there and is left out.
     """
     shown = [
         _compared(metric, scores[metric])
@@ -83,15 +86,22 @@ def metrics(scores: Mapping[str, Any]) -> dict[str, Any] | None:
 def _compared(metric: Metric, score: Mapping[str, Any]) -> Compared:
     low, high = score["interval"]
     interval = None if low is None or high is None else (low, high)
-    return Compared(metric, score["base"], score["tuned"], interval, score["verdict"])
+    told = (score["n"], score.get("p"), score.get("primary", False))
+    return Compared(metric, score["base"], score["tuned"], interval, score["verdict"], *told)
 
 
 def _judged(shown: Sequence[Compared]) -> dict[str, Any]:
-    """Whether the tuned model is better than its base: in one word, "mixed" or a verdict, and with counts."""
-    counts = {verdict: sum(one.verdict == verdict for one in shown) for verdict in VERDICTS}
-    given = [verdict for verdict in VERDICTS[:2] if counts[verdict]]
-    word = VERDICTS[2] if not given else given[0] if len(given) == 1 else "mixed"
-    return {"verdict": word, "counts": counts}
+    """Whether the tuned model is better than its base: the verdict of the metric that decides (None where it
+    was not measured), and how many of the others say what."""
+    primary = next((one for one in shown if one.primary), None)
+    others = [one.verdict for one in shown if not one.primary]
+    return {
+        "verdict": primary.verdict if primary else None,
+        "primary": primary,
+        "others": len(others),
+        "counts": {verdict: others.count(verdict) for verdict in VERDICTS},
+        "least": LEAST,
+    }
 
 
 def training(history: Mapping[str, Any]) -> dict[str, Any] | None:

@@ -99,6 +99,12 @@ def run(
     return history
 
 
+def settings(config: Config, seed: int) -> dict[str, Any]:
+    """What of a recipe decides how a training ends, by key: as the adapter's card has it."""
+    decides = config.model_dump(mode="json", exclude=FREE)
+    return {"seed": seed, **{f"train.{key}": value for key, value in decides.items()}}
+
+
 def by_ordinal(weights: Mapping[str, float], sources: Mapping[int, str]) -> dict[int, float]:
     """Weights of sources as weights of their fragments, those of 1.0 left out."""
     return {o: weights[s] for o, s in sorted(sources.items()) if weights.get(s, 1.0) != 1.0}
@@ -312,6 +318,7 @@ def _publish(job: Job, packed: Mapping[str, str]) -> dict[str, Any]:
     files = {file: checkpoints.fetch(job.home, checkpoints.BEST, best, file) for file in best["files"]}
     card = {
         "key": job.key,
+        "settings": settings(job.config, job.seed),
         "base": job.base,
         "base_mark": job.model_digest,
         "step": best["step"],

@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 from headrace.cluster import storage
@@ -52,6 +53,21 @@ def test_changes_belong_to_their_rows() -> None:
     done = schema.changes(clean.apply(rows, clean.Config()))
     assert done.to_pylist() == [{"row_id": 8, "kind": "clean.stripped", "n": 1}]
     assert schema.changes(clean.apply(rows.slice(1), clean.Config())).to_pylist() == done.to_pylist()
+
+
+def test_what_two_stages_change_is_kept_of_both() -> None:
+    rows = table([("user", "a"), ("assistant", "b")], [("user", "a "), ("assistant", "b")], first=7)
+    joined = schema.changed(rows, "read", {"tied_turns": np.array([3, 0])})
+    found = schema.changes(clean.apply(joined, clean.Config())).to_pylist()
+    assert found == [
+        {"row_id": 7, "kind": "read.tied_turns", "n": 3},
+        {"row_id": 8, "kind": "clean.stripped", "n": 1},
+    ]
+    again = schema.changed(schema.changed(joined, "s", {"x": np.array([1, 1])}), "s", {"x": np.array([0, 5])})
+    assert [(f["row_id"], f["kind"], f["n"]) for f in schema.changes(again).to_pylist()] == [
+        (7, "read.tied_turns", 3),
+        (8, "s.x", 5),
+    ]
 
 
 @pytest.mark.ray

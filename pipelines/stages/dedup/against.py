@@ -75,13 +75,13 @@ def _opened(name: str, where: str, output: str, ngram: int) -> Corpus:
                 "`headrace prepare` there first, or `headrace fingerprints RUN DIRECTORY`"
             )
         outputs = kept_files(name)
-        made_with, version = ngram_of(name), fingerprint.VERSION
+        made_with, version = ngram_of(name), fingerprint.COMPARABLE
         files = [storage.join(name, o["path"]) for o in outputs]
         mark = ledger.key(held["key"], [o["xxh3"] for o in outputs])
-    if (made_with, version) != (ngram, fingerprint.VERSION):
+    if (made_with, version) != (ngram, fingerprint.COMPARABLE):
         raise RecipeError(
             f"{where}: {name!r} was fingerprinted with windows of {made_with} bytes, version {version}; this "
-            f"run has {ngram} (fingerprint.ngram), version {fingerprint.VERSION}: they cannot be compared"
+            f"run has {ngram} (fingerprint.ngram), version {fingerprint.COMPARABLE}: they cannot be compared"
         )
     return Corpus(name, tuple(files), mark, manifest is not None)
 
@@ -152,7 +152,7 @@ def export(run: str, directory: str, each: Each) -> dict[str, int]:
     # The manifest comes last: a directory without one is not taken for fingerprints.
     manifest = {
         "format": FORMAT,
-        "version": fingerprint.VERSION,
+        "version": fingerprint.COMPARABLE,
         "ngram": ngram,
         "k": K,
         "rows": sum(f["rows"] for f in files),

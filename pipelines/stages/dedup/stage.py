@@ -22,7 +22,7 @@ from headrace.pipelines.stages.dedup import decide, verify
 from headrace.pipelines.stages.dedup.config import Config
 
 NAME = "dedup"
-VERSION = 2
+VERSION = 3
 # What is said and where it is worked out, not which rows go; passages have a key of their own.
 NOT_IN_KEY = {"alarm", "on_alarm", "device", "passages"}
 REMOVED = pa.schema(

@@ -9,13 +9,17 @@ fewer features than `dedup.min_features` says too little to be compared by them;
 an exact key counts, a hash of its messages after folding case and spaces (punctuation kept: 3.5 and
 35 are different answers).
 
-Cost: a pass of folding, one of both sketches and one of hashing over the text; where a part is short
+Beside these the hashes of a conversation's *openings*: of all that stands before each of the assistant's
+turns, folded as for the exact key. The last is the prompt that the row's last turn answers. By them the split
+keeps on one side what begins with the same prompt.
+
+Cost: two passes of folding, one of both sketches and two of hashing over the text; where a part is short
 another of folding, where a row has two parts another of SimHash: see tests/benchmarks/dedup.csv.
 Source: `kernels.sketch`, `kernels.folding`, `kernels.content`; Li & Koenig 2010 (b-bit MinHash),
 https://arxiv.org/abs/0910.3349.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 from typing import Any, NamedTuple
@@ -33,7 +37,8 @@ from headrace.pipelines.stages.fingerprint.config import KEYED as KEYED
 from headrace.pipelines.stages.fingerprint.config import Config as Config
 
 NAME = "fingerprint"
-VERSION = 1
+VERSION = 2
+COMPARABLE = 1  # version of `COLUMNS`, which fingerprints of other runs are compared by
 BINS = 32
 BANDS = 8
 WORDS = 2  # of a part's sketch: 4 bits a bin
@@ -53,6 +58,9 @@ COLUMNS = (
     *((f"{part}_band_{k}", pa.uint64()) for part in PARTS for k in range(BANDS)),
     *((f"{part}_sketch_{k}", pa.uint64()) for part in PARTS for k in range(WORDS)),
 )
+# Beside them; empty for rows that were marked before. For the rows of the run alone: not of earlier runs.
+OPENINGS = pa.field("openings", pa.list_(pa.uint64()))
+SYSTEM, ASSISTANT = (schema.ROLES.index(role) for role in ("system", "assistant"))
 
 
 class Parts(NamedTuple):
@@ -94,17 +102,20 @@ def _offsets(texts: pa.Array) -> NDArray[np.int64]:
 
 
 def apply(table: pa.Table, config: Config) -> pa.Table:
-    """Add the `COLUMNS` to every row; the table keeps its length."""
+    """Add the `COLUMNS` and `OPENINGS` to every row; the table keeps its length."""
     live = schema.live(table).to_numpy(zero_copy_only=False)
     part = table if live.all() else table.filter(pa.array(live))
     n = part.num_rows
     roles, rows, texts = schema.contents(part)
     columns = {name: np.zeros(n, kind.to_pandas_dtype()) for name, kind in COLUMNS}
     ends = arrays.offsets(np.bincount(rows, minlength=n))
+    opened: dict[int, tuple[NDArray[np.uint64], NDArray[np.int64]]] = {}
 
     def run(first: int, last: int) -> None:
         begin, end = int(ends[first]), int(ends[last])
         piece = roles.slice(begin, end - begin), rows[begin:end] - first, texts.slice(begin, end - begin)
+        hashes, owners = _openings(*piece)
+        opened[first] = hashes, owners + first
         for name, values in _columns(*piece, last - first, config).items():
             if values.any():  # zeros are there already: what is never written to takes no memory
                 columns[name][first:last] = values
@@ -112,7 +123,8 @@ def apply(table: pa.Table, config: Config) -> pa.Table:
     _by_steps(run, _offsets(texts)[ends])
     added = [pa.array(arrays.spread(columns[name], live, len(live)), kind) for name, kind in COLUMNS]
     names = [name for name, _ in COLUMNS]
-    return pa.table([*table.columns, *added], names=[*table.column_names, *names])
+    added.append(_opening_lists([opened[first] for first in sorted(opened)], live))
+    return pa.table([*table.columns, *added], names=[*table.column_names, *names, OPENINGS.name])
 
 
 def _by_steps(run: Callable[[int, int], None], bytes_before: NDArray[np.int64]) -> None:
@@ -195,7 +207,48 @@ def _exact(
     }
 
 
+def _openings(
+    roles: pa.Array, rows: NDArray[np.int64], texts: pa.Array
+) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:
+    """Hash of what stands before each of the assistant's turns, and the turn's row; of none without a prompt.
+
+    Something else than a system turn has to stand there: that alone says nothing of the row.
+    """
+    codes = pc.index_in(roles, pa.array(schema.ROLES)).to_numpy(zero_copy_only=False).astype(np.int64)
+    turns = np.flatnonzero(codes == ASSISTANT)
+    if not len(turns):
+        return np.zeros(0, np.uint64), np.zeros(0, np.int64)
+    folded = kernels.fold(texts, keep_punctuation=True)
+    keys = kernels.content_hash_lists(np.arange(len(codes) + 1), codes, folded)[1]
+    before, asked = _before(rows, codes, keys)
+    turns = turns[asked[turns]]
+    return before[turns], rows[turns]
+
+
+@njit(cache=True, nogil=True)
+def _before(rows, codes, keys):  # type: ignore[no-untyped-def]
+    """For each message a hash of those before it in its row, and whether somebody asks among them."""
+    before, asked = np.zeros(len(rows), np.uint64), np.zeros(len(rows), np.bool_)
+    for at in range(1, len(rows)):
+        if rows[at] == rows[at - 1]:
+            key = (before[at - 1] ^ keys[at - 1]) * np.uint64(0x9E3779B97F4A7C15)
+            before[at] = key ^ (key >> np.uint64(32))
+            asked[at] = asked[at - 1] or (codes[at - 1] != SYSTEM and codes[at - 1] != ASSISTANT)
+    return before, asked
+
+
+def _opening_lists(
+    opened: Sequence[tuple[NDArray[np.uint64], NDArray[np.int64]]], live: NDArray[np.bool_]
+) -> pa.Array:
+    """Openings of live rows as a list of each row."""
+    hashes = np.concatenate([np.zeros(0, np.uint64), *(h for h, _ in opened)])
+    owners = np.flatnonzero(live)[np.concatenate([np.zeros(0, np.int64), *(o for _, o in opened)])]
+    offsets = arrays.offsets(np.bincount(owners, minlength=len(live))).astype(np.int32)
+    return pa.ListArray.from_arrays(pa.array(offsets), pa.array(hashes))
+
+
 def warm() -> None:
     """Compile, or load from Numba's cache."""
+    _before(np.zeros(2, np.int64), np.zeros(2, np.int64), np.zeros(2, np.uint64))
     keys, features = np.zeros((1, BINS), np.uint64), np.zeros(1, np.uint32)
     _squeeze(keys, features, np.zeros((1, BANDS), np.uint64), np.zeros((1, WORDS), np.uint64))

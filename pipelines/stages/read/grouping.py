@@ -8,7 +8,6 @@ Cost: a record crosses the shuffle once, as JSON of the columns that are looked 
 """
 
 import json
-import math
 from collections.abc import Iterator
 from typing import Any
 
@@ -19,11 +18,12 @@ import xxhash
 
 from headrace.cluster.fragments import Fragment
 from headrace.pipelines import arrays, schema
+from headrace.pipelines.stages.read import ordering, shapes
 from headrace.pipelines.stages.read import rows as read_rows
-from headrace.pipelines.stages.read import shapes
 from headrace.pipelines.stages.read.records import Batch, ReadError
 from headrace.pipelines.stages.read.source import Source
 
+VERSION = 2  # of how conversations are joined: in the keys of `group_by` sources alone
 RECORD = pa.schema(
     [
         pa.field("bucket", pa.int32(), nullable=False),
@@ -135,8 +135,9 @@ def assemble(table: pa.Table, fragment: Fragment, source: Source, seed: int) -> 
     """All records of a bucket (a table of `RECORD`, in any order) as rows of `schema.ROW`.
 
     A conversation stands where its first record lies; its turns are ordered by `order_by`, then by
-    (file, place). `n_records` says of how many records it is made; `group`, `time` and `meta` are those
-    of its first record that has them.
+    (file, place); what is unsure of that order is counted in column `changed` (see `ordering`). `n_records`
+    says of how many records it is made; `group`, `time` and `meta` are those of its first record that has
+    them.
     """
     lying = table.sort_by([("relative", "ascending"), ("index", "ascending")]).combine_chunks()
     with read_rows.uncollected():
@@ -149,8 +150,14 @@ def _assembled(lying: pa.Table, fragment: Fragment, source: Source, seed: int) -
     where = read_rows.places(lying["unit"].combine_chunks(), lying["index"].combine_chunks())
     single = read_rows.rows(records, _errors(lying), lying["relative"].combine_chunks(), where, source, seed)
     firsts = _firsts(lying, pc.is_valid(single["error"]).to_numpy())
-    order = _ordered(records, firsts, source.orders())
-    return _merged(single, firsts, order, fragment)
+    order, counts = ordering.order(records, firsts, source.orders())
+    rows = _merged(single, firsts, order, fragment)
+    heads = np.unique(firsts, return_inverse=True)[1]
+    changed = {
+        kind: np.bincount(heads, of_records, rows.num_rows).astype(np.int64)
+        for kind, of_records in counts.items()
+    }
+    return schema.changed(rows, read_rows.NAME, {f"{kind}_turns": n for kind, n in changed.items()})
 
 
 def _errors(lying: pa.Table) -> dict[int, ReadError]:
@@ -174,29 +181,6 @@ def _firsts(lying: pa.Table, broken: np.ndarray) -> np.ndarray:
     _, first, inverse = np.unique(pairs[whole], return_index=True, return_inverse=True)
     firsts[whole] = whole[first[inverse]] if len(whole) else whole
     return firsts
-
-
-def _ordered(records: list[dict[str, Any]], firsts: np.ndarray, columns: tuple[str, ...]) -> np.ndarray:
-    """Permutation that puts conversations in their order and their records in theirs."""
-    if not columns:
-        return np.argsort(firsts, kind="stable")
-    keys = [
-        (first, [_rank(record.get(c)) for c in columns])
-        for first, record in zip(firsts.tolist(), records, strict=True)
-    ]
-    return np.array(sorted(range(len(keys)), key=keys.__getitem__), dtype=np.int64)
-
-
-def _rank(value: Any) -> tuple[int, float, str]:
-    """Numbers (also as text) by value, then text, then what is absent."""
-    found = read_rows.plain(value)
-    if not found:
-        return (2, 0.0, "")
-    try:
-        number = float(found)
-    except ValueError:
-        return (1, 0.0, found)
-    return (1, 0.0, found) if math.isnan(number) else (0, number, "")
 
 
 def _merged(single: pa.Table, firsts: np.ndarray, order: np.ndarray, fragment: Fragment) -> pa.Table:

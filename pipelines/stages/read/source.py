@@ -30,7 +30,8 @@ class Source(Section):
     group_by: str | None = None
     """Column whose value several records of one conversation share."""
     order_by: str | tuple[str, ...] = ()
-    """Columns that order the records of a conversation; numbers as numbers. Left out: as they lie."""
+    """Columns that order the records of a conversation: numbers as numbers, ISO 8601 as times. Left out:
+    as they lie."""
     group: str | None = None
     """Column of rows that must stand on one side of the split (a customer, a document)."""
     time: str | None = None

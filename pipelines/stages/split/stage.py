@@ -1,13 +1,14 @@
 """Train, validation and test: a side for every row, the same for all rows of a cluster.
 
-Rows that are duplicates, borderline pairs, or share a `group` form clusters (pass 2); a cluster
-stands on one side as a whole, removed rows included, so nothing of the test side was seen in
-training. The side is a hash of `seed` and of the cluster's earliest row (its group, else its
-content), so it does not depend on what else is in the run. A cluster larger than half of a side's
-share goes to train and is reported. Shares are targets.
+Rows that are duplicates, borderline pairs, share a `group`, or begin with the same prompt form clusters
+(pass 2); a cluster stands on one side as a whole, removed rows included, so nothing of the test side was
+seen in training, and no prompt of it was trained on with another answer. The side is a hash of `seed` and of
+the cluster's earliest row (its group, else its content), so it does not depend on what else is in the run. A
+cluster larger than half of a side's share goes to train and is reported. Shares are targets.
 
 Inputs that were added later cannot move a row that stood before: sides are assigned plan by plan
-with what was there then, and a new row that would join two sides is dropped as `split.bridge`.
+with what was there then, and a new row that would join two sides is dropped as `split.bridge`, with the
+new rows that have its very prompt.
 
 Cost: O(clustered rows and their pairs), in one task; a row that is in no cluster costs one hash in
 pass 3.
@@ -29,7 +30,7 @@ from headrace.pipelines.schema import SPLITS
 from headrace.pipelines.stages.split.config import Config as Config
 
 NAME = "split"
-VERSION = 1
+VERSION = 2
 TRAIN = 0
 LISTED = 20  # large clusters in the report
 
@@ -56,13 +57,13 @@ def assign(output: str, config: Config, *, seed: int, rows: int, firsts: Sequenc
     counts = ordinals["rows"].to_numpy()
     assert counts.sum() == rows, (counts.sum(), rows)
     earlier, later = (np.searchsorted(ids, joined[end].to_numpy()) for end in ("a", "b"))
-    starts = np.searchsorted(later, np.arange(len(ids) + 1))
+    starts, same = np.searchsorted(later, np.arange(len(ids) + 1)), joined["same"].to_numpy()
     root, side = np.arange(len(ids)), np.full(len(ids), -1, np.int8)
     bridge = np.zeros(len(ids), np.bool_)
     too_large: list[dict[str, int]] = []
     for first, stop in pairwise([*firsts, 2**32]):
         begin, end = np.searchsorted(schema.ordinal(ids), np.array([first, stop], np.uint64))
-        _join(earlier, starts, begin, end, root, side, bridge)
+        _join(earlier, same, starts, begin, end, root, side, bridge)
         present = int(counts[ordinals["ordinal"].to_numpy() < stop].sum())
         heads, sizes = np.unique(root[begin:end][~bridge[begin:end]], return_counts=True)
         fresh = side[heads] < 0
@@ -113,16 +114,17 @@ def _too_large(
 
 
 @njit(cache=True, nogil=True)
-def _join(earlier, starts, begin, end, root, side, bridge):  # type: ignore[no-untyped-def]
+def _join(earlier, same, starts, begin, end, root, side, bridge):  # type: ignore[no-untyped-def]
     """Let rows `begin` to `end` join their earlier partners, each by itself, unless that joins two sides.
 
-    Row b is paired with ``earlier[starts[b]:starts[b + 1]]``. `root` is the first row of a row's
-    component; the side of a component stands at its root, -1 where it has none yet.
+    Row b is paired with ``earlier[starts[b]:starts[b + 1]]``; `same`: they have one prompt. `root` is the
+    first row of a row's component; the side of a component stands at its root, -1 where it has none yet.
     """
     for row in range(begin, end):
         standing = np.int8(-1)
         for at in range(starts[row], starts[row + 1]):
             if bridge[earlier[at]]:
+                bridge[row] |= same[at]  # the sides that the other would have joined have its prompt too
                 continue
             one = side[_root(root, earlier[at])]
             bridge[row] |= one >= 0 and standing >= 0 and one != standing
@@ -168,6 +170,7 @@ def warm() -> None:
     none, root = np.zeros(0, np.int64), np.zeros(1, np.int64)
     _join(
         none,
+        np.zeros(0, np.bool_),
         np.zeros(2, np.int64),
         np.int64(0),
         np.int64(1),

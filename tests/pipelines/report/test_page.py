@@ -141,7 +141,8 @@ def trained_run() -> dict[str, Any]:
         [3.6 * 0.985**k + 0.7 + 0.1 * dice.random() for k in range(240)],
         {step: 3.4 * 0.985**step + 0.85 for step in range(40, 241, 40)},
     )
-    return {"train": train, "evaluate": {name: score(*values) for name, values in measured.items()}}
+    scores = {name: score(*values, primary=name == "loss") for name, values in measured.items()}
+    return {"train": train, "evaluate": scores}
 
 
 def history(loss: list[float], validation: dict[int, float]) -> dict[str, Any]:
@@ -163,10 +164,15 @@ def history(loss: list[float], validation: dict[int, float]) -> dict[str, Any]:
 
 
 def score(
-    base: float | None, tuned: float | None, interval: list[float | None], verdict: str = "better"
+    base: float | None,
+    tuned: float | None,
+    interval: list[float | None],
+    verdict: str = "better",
+    primary: bool = False,
 ) -> dict[str, Any]:
     """A metric as `evaluate` of run.json holds it."""
-    return {"base": base, "tuned": tuned, "interval": interval, "verdict": verdict, "n": 200}
+    told = {"verdict": verdict, "n": 200, "p": 0.0005, "primary": primary}
+    return {"base": base, "tuned": tuned, "interval": interval, **told}
 
 
 def write_run(path: str, run: dict[str, Any], *, rows: bool = True) -> str:
@@ -269,8 +275,11 @@ def test_verdict_comes_first_in_plain_words(full: Page) -> None:
     )
     assert full.text.index(lead) < 80
     assert "37 of the rows that were kept are not there whole:" in full.text
-    assert "Yes. On held-out data it is better on 7 of 7 metrics." in full.text
-    assert "Exact match went from 0.000 to 0.613 (change +0.613, interval +0.571 to +0.655);" in full.text
+    assert (
+        "Yes. Loss decides: over 200 held-out samples it went from 3.912 to 0.944 "
+        "(change −2.97, 95% interval −3.1 to −2.85). "
+        "Beside it, and changing nothing: of 6 other metrics it is better on 6, worse on 0."
+    ) in full.text
 
 
 def test_every_section_is_there(full: Page) -> None:
@@ -496,24 +505,36 @@ def test_report_on_object_storage(s3: str) -> None:
     assert "tickets: part-1.jsonl, line 2" in page.text
 
 
-@pytest.mark.parametrize(
-    ("verdicts", "word"),
-    [
-        (["better", "better"], "better"),
-        (["worse", "no clear difference"], "worse"),
-        (["better", "no clear difference"], "better"),
-        (["better", "worse"], "mixed"),
-        (["no clear difference", "no clear difference"], "no clear difference"),
-    ],
-)
-def test_the_verdict_follows_those_of_evaluation(verdicts: list[str], word: str) -> None:
-    told = dict(zip(("loss", "bleu"), (score(2.0, 1.0, [-1, 1], v) for v in verdicts), strict=True))
+@pytest.mark.parametrize("word", VERDICTS)
+def test_the_verdict_is_that_of_the_metric_that_decides(word: str, tmp_path: Path) -> None:
+    others = {"bleu": score(1.0, 2.0, [0, 1]), "rouge1": score(2.0, 1.0, [-1, 0], "worse")}
+    told = {"loss": score(2.0, 1.0, [-1, 1], word, primary=True), **others}
     found = comparison.metrics(told)
     assert found is not None
     assert found["verdict"] == word
-    assert found["counts"] == {v: verdicts.count(v) for v in VERDICTS}
-    assert [one.metric for one in found["shown"]] == ["bleu", "loss"]
-    assert [one.lower_is_better for one in found["shown"]] == [False, True]
+    assert found["counts"] == {"better": 1, "worse": 1, "no clear difference": 0, "too few samples": 0}
+    assert [one.metric for one in found["shown"]] == ["bleu", "rouge1", "loss"]
+    assert [one.lower_is_better for one in found["shown"]] == [False, False, True]
+    run = {**prepared_run(), "evaluate": told}
+    page = Page(Path(report.build(write_run(str(tmp_path / "run"), run), flow.STAGES)).read_text("utf-8"))
+    said = {
+        "better": ("is better than its base.", "Yes."),
+        "worse": ("is worse than its base.", "No, it is worse."),
+        "no clear difference": ("not measurably different from its base.", "It cannot be told apart."),
+        "too few samples": (
+            "too few samples are held out",
+            "Not known: 200 held-out samples can show nothing",
+        ),
+    }[word]
+    assert all(words in page.text for words in said)
+    assert "Beside it, and changing nothing: of 2 other metrics it is better on 1, worse on 1." in page.text
+
+
+def test_without_the_metric_that_decides_there_is_no_verdict(tmp_path: Path) -> None:
+    run = {**prepared_run(), "evaluate": {"loss": score(2.0, 1.0, [-1, -0.5])}}
+    page = Page(Path(report.build(write_run(str(tmp_path / "run"), run), flow.STAGES)).read_text("utf-8"))
+    assert "Not known: the metric that decides was not measured" in page.text
+    assert "Yes." not in page.text
 
 
 def test_every_metric_has_a_name_on_the_page() -> None:
@@ -529,7 +550,7 @@ def test_what_is_not_finite_is_left_out(tmp_path: Path) -> None:
     run = {**prepared_run(), "train": history([2.0, math.nan, 1.0], {}), "evaluate": told}
     page = Page(Path(report.build(write_run(str(tmp_path / "run"), run), flow.STAGES)).read_text("utf-8"))
     assert "Training loss went from 2 to 1." in page.text
-    assert "loss less is better 9 1.1 −7.9 not measured better" in page.text
+    assert "loss less is better 9 1.1 −7.9 not measured < 0.001 better" in page.text
 
 
 def test_curves_of_a_training() -> None:

@@ -15,6 +15,7 @@ from headrace import kernels
 from headrace.cluster import storage
 from headrace.pipelines.stages.dedup import candidates, decide
 from headrace.pipelines.stages.dedup.steps import order as ordering
+from headrace.pipelines.stages.dedup.steps import prompts
 
 
 def write(
@@ -25,9 +26,10 @@ def write(
     matches: decide.Matches,
     least: float,
     ordinals: pa.Table,
+    shared: prompts.Shared,
 ) -> None:
     """Write which rows share a side of the split, whatever is removed: exact copies (also where they
-    stay), matches of at least `least`, rows of one `group`.
+    stay), matches of at least `least`, rows of one `group`, rows that begin with the same prompt.
 
     `work` holds the columns of all rows by rank, of which the first `foreign` are left out; `matches` are
     between places in `ranks`, ascending; `ordinals` says how many rows each fragment has. Pairs go by the
@@ -35,7 +37,7 @@ def write(
     the rows that they joined then.
     """
     _write(output, "ordinals", ordinals)
-    concerned = candidates.distinct(np.concatenate([ranks, _repeated(work, foreign)]))
+    concerned = candidates.distinct(np.concatenate([ranks, _repeated(work, foreign), shared.pairs.ravel()]))
     exact, pairs = (np.searchsorted(concerned, ranks)[p] for p in (matches.exact, matches.pairs))
     ids, group, exact_lo = (ordering.column(work, c, concerned) for c in ("row_id", "group", "exact_lo"))
     ids, own = ids.to_numpy(), pc.coalesce(group, exact_lo).to_numpy()
@@ -49,13 +51,16 @@ def write(
         [
             earliest[pairs[near & (matches.similarity >= least)]],
             *(np.stack([first, row], axis=1)[first != row] for first, row in stars),
+            np.searchsorted(concerned, shared.pairs),
         ]
     )
+    same = np.concatenate([np.zeros(len(joined) - len(shared.same), np.bool_), shared.same])
     del exact, pairs, near, equal, earliest, grouped, same_group, stars
     edges = np.sort(ids[joined], axis=1)
-    edges = edges[np.lexsort((edges[:, 0], edges[:, 1]))]
-    _write(output, "joined", pa.table({"a": edges[:, 0], "b": edges[:, 1]}))
-    del edges
+    order = np.lexsort((same, edges[:, 0], edges[:, 1]))
+    edges, same = edges[order], same[order]
+    _write(output, "joined", pa.table({"a": edges[:, 0], "b": edges[:, 1], "same": same}))
+    del edges, order, same
     first = ids[_earliest(kernels.components(joined, len(ids)), ids)]
     rows = candidates.distinct(joined.ravel())
     rows = rows[np.argsort(ids[rows])]

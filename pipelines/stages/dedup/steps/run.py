@@ -31,6 +31,7 @@ from headrace.pipelines.stages.dedup.stage import removed_table, rule_of_copies
 from headrace.pipelines.stages.dedup.steps import block as blocking
 from headrace.pipelines.stages.dedup.steps import cluster as clusters
 from headrace.pipelines.stages.dedup.steps import order as ordering
+from headrace.pipelines.stages.dedup.steps import prompts
 from headrace.pipelines.stages.dedup.steps import signatures as signing
 from headrace.pipelines.stages.dedup.steps import verify as verifying
 from headrace.pipelines.stages.dedup.steps.verify import File
@@ -46,7 +47,11 @@ LISTING = (
         pa.field("error", pa.float64())
     )  # standard error of a similarity told by sketches
 )
-STAGED = ("row_id", "source", "quality", "group", *(name for name, _ in fingerprint.COLUMNS))
+STAGED = (
+    *("row_id", "source", "quality", "group"),
+    *(name for name, _ in fingerprint.COLUMNS),
+    fingerprint.OPENINGS.name,
+)
 
 
 def run(
@@ -97,9 +102,9 @@ def run(
     names = tuple(c.name for c in corpora)
     decided = partial(_decide, work=work, output=output, config=config, **first, files=files, names=names)
     told = next(each(decided, [verified], name="dedup decide"))
-    cluster = partial(_cluster, work=work, output=output, config=config, foreign=foreign)
-    next(each(cluster, [verified], name="dedup cluster"))
     own = [path for path, group in zip(staged, groups, strict=True) if not group[0][1].corpus]
+    cluster = partial(_cluster, staged=own, work=work, output=output, config=config, foreign=foreign)
+    next(each(cluster, [verified], name="dedup cluster"))
     indexed = list(each(partial(index.build, output=output), enumerate(own), name="dedup index"))
     storage.delete(work)
     return {
@@ -152,8 +157,9 @@ def _stage(group: Sequence[tuple[int, File]], work: str) -> str:
     for number, file in group:
         if file.corpus:
             table = against.rows(file.path, file.sketched)
-            for name in ("source", "quality", "group"):
-                kind = schema.QUALITY if name == "quality" else schema.ROW.field(name).type
+            kinds = {"quality": schema.QUALITY, "openings": fingerprint.OPENINGS.type}
+            for name in ("source", "quality", "group", "openings"):
+                kind = kinds.get(name) or schema.ROW.field(name).type
                 table = table.append_column(name, pa.nulls(table.num_rows, kind))
             table = table.select(STAGED)
         else:
@@ -209,13 +215,21 @@ def _decide(
     }
 
 
-def _cluster(verified: list[dict[str, Any]], work: str, output: str, config: Config, foreign: int) -> None:
-    """Write joined, clusters and ordinals."""
+def _cluster(
+    verified: list[dict[str, Any]],
+    staged: Sequence[str],
+    work: str,
+    output: str,
+    config: Config,
+    foreign: int,
+) -> None:
+    """Write joined, clusters and ordinals. `staged`: the run's own files."""
     ranks, matches = _matches(work, verified)
     own = matches.among(int(np.searchsorted(ranks, foreign)))
     ordinals = storage.read_table(storage.join(work, "ordinals.parquet"))
     least = config.threshold - config.margin
-    clusters.write(output, work, foreign, ranks[ranks >= foreign], own, least, ordinals)
+    shared = prompts.shared(staged, work)
+    clusters.write(output, work, foreign, ranks[ranks >= foreign], own, least, ordinals, shared)
 
 
 def _matches(work: str, verified: Sequence[dict[str, Any]]) -> tuple[NDArray[np.int64], decide.Matches]:

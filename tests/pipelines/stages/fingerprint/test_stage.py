@@ -51,6 +51,40 @@ def test_exact_hash_is_of_roles_contents_and_cuts() -> None:
     assert len(set(hashes)) == 4
 
 
+def test_openings_are_all_that_stands_before_each_answer() -> None:
+    ask, other = ("user", "What is  3.5?"), ("assistant", "No.")
+    given = rows(
+        [ask, ("assistant", "yes")],
+        [("user", "what is 3.5? "), ("assistant", "no"), ("user", "sure?"), ("assistant", "yes")],
+        [("user", "what is 35?"), ("assistant", "yes")],
+        [("system", "Be brief."), ask, ("assistant", "yes")],
+        [("system", "Be brief."), ("assistant", "yes")],
+        [("text", "what is 3.5?")],
+        None,
+        [ask],
+        [ask, other, ("tool", "3.5"), other],
+        [ask, ("assistant", "no."), ("tool", "3.5"), ("assistant", "")],
+        [("assistant", "hello"), ask, other],
+    )
+    found = given["openings"].to_pylist()
+    assert given.schema.field("openings") == fingerprint.OPENINGS
+    assert [len(openings) for openings in found] == [1, 2, 1, 1, 0, 0, 0, 0, 2, 2, 1]
+    assert found[0][0] == found[1][0] == found[8][0]
+    assert found[8] == found[9]
+    assert len({h for openings in found for h in openings}) == 6
+    assert rows().schema.field("openings") == fingerprint.OPENINGS
+
+
+def test_openings_are_the_same_in_any_steps(monkeypatch: pytest.MonkeyPatch) -> None:
+    talks: list[list[Turn] | None] = [
+        [(("user", "assistant")[k % 2], f"{n} {k} {LONG}") for k in range(n % 5)] or None for n in range(40)
+    ]
+    whole = rows(*talks)
+    monkeypatch.setattr(fingerprint, "STEP", 500)
+    assert rows(*talks).equals(whole)
+    assert [len(o) for o in whole["openings"].to_pylist()] == [n % 5 // 2 for n in range(40)]
+
+
 def test_short_keys_fold_case_and_spaces_but_keep_punctuation() -> None:
     given = rows(
         [("user", "What is  it?"), ("assistant", "It is 3.5")],

@@ -87,11 +87,22 @@ def test_records_shuffled_over_files_are_joined_in_order(tmp_path: Path) -> None
     ]
 
 
-def test_numbers_order_as_numbers_then_text_then_nothing(tmp_path: Path) -> None:
+def test_numbers_stand_as_numbers_then_what_is_none_as_it_lies(tmp_path: Path) -> None:
     numbers = ["10", 9, "2.0", None, "b", "", 10.5, "a", -1]
     put(tmp_path / "a.jsonl", [turn("t", n, repr(n)) for n in numbers])
     (found,) = said(conversations(of_talks(tmp_path))).values()
-    assert found == ["-1", "'2.0'", "9", "'10'", "10.5", "'a'", "'b'", "None", "''"]
+    assert found == ["-1", "'2.0'", "9", "'10'", "10.5", "'b'", "'a'", "None", "''"]
+
+
+def test_what_is_unsure_of_an_order_is_counted_by_conversation(tmp_path: Path) -> None:
+    records = [turn("t", n, str(n)) for n in (2, "2024-01-01T00:00:00Z", "soon", None)]
+    put(tmp_path / "a.jsonl", [*records, turn("u", 0, "u"), *(turn("v", n, "v") for n in (1, "1", 2))])
+    counts: dict[str, dict[str, int]] = {}
+    for table in conversations(of_talks(tmp_path)):
+        heads = dict(zip(table["row_id"].to_pylist(), table["messages"].to_pylist(), strict=True))
+        for found in schema.changes(table).to_pylist():
+            counts.setdefault(heads[found["row_id"]][0]["content"], {})[found["kind"]] = found["n"]
+    assert counts == {"2": {"read.unordered_turns": 2}, "v": {"read.tied_turns": 1}}
 
 
 def test_without_order_records_stand_as_they_lie(tmp_path: Path) -> None:

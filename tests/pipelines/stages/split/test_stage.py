@@ -28,6 +28,7 @@ def assigned(
     config: Config | None = None,
     seed: int = 7,
     removed: dict[int, int] | None = None,
+    same: set[tuple[int, int]] = frozenset(),  # type: ignore[assignment]
 ) -> tuple[dict[str, Any], dict[int, tuple[str, bool]]]:
     """Run `assign` over the clustered rows of `edges`; `own` gives each its key. Sides by row id."""
     ids = np.array(sorted({row for edge in edges for row in edge}), np.uint64)
@@ -40,7 +41,11 @@ def assigned(
     )
     pairs = sorted((max(e), min(e)) for e in edges)
     joined = pa.table(
-        {"a": pa.array([a for _, a in pairs], pa.uint64()), "b": pa.array([b for b, _ in pairs], pa.uint64())}
+        {
+            "a": pa.array([a for _, a in pairs], pa.uint64()),
+            "b": pa.array([b for b, _ in pairs], pa.uint64()),
+            "same": pa.array([(a, b) in same for b, a in pairs], pa.bool_()),
+        }
     )
     sizes = pa.table({"ordinal": pa.array(range(len(filled)), pa.uint64()), "rows": filled})
     gone = sorted((removed or {}).items())
@@ -151,6 +156,17 @@ def test_rows_alone_do_not_move_when_they_get_partners(tmp_path: Path) -> None:
     own = {0: key_on("test"), later(0): key_on("train")}
     _, sides = assigned(tmp_path, [(0, later(0))], own, rows=2, firsts=(0, 1), config=Config(**HALVES))
     assert sides == {0: ("test", False), later(0): ("test", False)}
+
+
+def test_who_has_the_prompt_of_a_bridge_goes_with_it(tmp_path: Path) -> None:
+    """Rows with its prompt would stand beside both sides; others that only begin with it may stay."""
+    own = {0: key_on("train"), 1: key_on("test"), later(0): 1, later(1): 2, later(2): 3}
+    edges = [(0, later(0)), (1, later(0)), (later(0), later(1)), (later(0), later(2))]
+    report, sides = assigned(tmp_path, edges, own, firsts=(0, 1), same={(later(0), later(1))})
+    assert [row for row, (_, bridge) in sides.items() if bridge] == [later(0), later(1)]
+    assert report["bridges"] == 2
+    _, sides = assigned(tmp_path, edges, own, firsts=(0,), same={(later(0), later(1))})
+    assert set(sides.values()) == {("train", False)}
 
 
 @settings(max_examples=40)

@@ -132,7 +132,8 @@ def test_groups_and_copies_share_a_cluster_whatever_is_removed(
     found = tables["clusters"].to_pydict()
     assert (found["row_id"], found["cluster"]) == ([0, 2, 3], [0, 0, 0])
     assert found["own"] == [8, 8, table["exact_lo"][3].as_py()]
-    assert tables["joined"].to_pylist() == [{"a": 0, "b": 2}, {"a": 2, "b": 3}]
+    pairs = [(0, 2), (2, 3)]
+    assert tables["joined"].to_pylist() == [{"a": a, "b": b, "same": False} for a, b in pairs]
 
 
 def test_thresholds_count_what_would_go(tmp_path: Path) -> None:
