@@ -8,7 +8,6 @@ otherwise a local Ray is started with as many logical CPUs as the recipe's caps 
 import logging
 import os
 import re
-import socket
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -34,7 +33,8 @@ OFFLINE = {
 PATIENT = {"RAY_idle_worker_killing_time_threshold_ms": "60000"}
 
 
-ANSWER_SECONDS = 10  # in which a cluster's port has to answer
+ANSWER_SECONDS = 15  # in which a cluster has to answer
+GCS = "/ray.rpc.NodeInfoGcsService/GetClusterId"
 UNAUTHENTICATED = re.compile(r"(?i)unauthenticated|authentication|invalid auth|token")
 
 
@@ -76,16 +76,8 @@ def start(cpus: int, say: Say = lambda text: None, fail: Say = lambda text: None
 
 def _join(address: str, options: dict[str, Any]) -> None:
     """Raises: UserError where no cluster answers, or it wants another token."""
-    nobody = UserError(
-        f"no Ray cluster answers at RAY_ADDRESS={address!r}; start one, or unset RAY_ADDRESS to run locally"
-    )
-    host, _, port = address.rpartition("://")[2].rpartition(":")
-    if host and port.isdecimal():
-        try:  # Ray itself tries for minutes
-            socket.create_connection((host.strip("[]"), int(port)), timeout=ANSWER_SECONDS).close()
-        except OSError as error:
-            raise nobody from error
     try:
+        _ask(address)
         ray.init(runtime_env={"env_vars": {**OFFLINE}}, **options)
     except Exception as error:
         if isinstance(error, AuthenticationError) or UNAUTHENTICATED.search(str(error)):
@@ -95,8 +87,33 @@ def _join(address: str, options: dict[str, Any]) -> None:
                 "RAY_AUTH_TOKEN to the one that `ray get-auth-token` prints on the cluster's head"
             ) from error
         if isinstance(error, ConnectionError):
-            raise nobody from error
+            raise UserError(
+                f"no Ray cluster answers at RAY_ADDRESS={address!r}; start one, or unset RAY_ADDRESS to run "
+                "locally"
+            ) from error
         raise
+
+
+def _ask(address: str) -> None:
+    """Ask the GCS at ``host:port`` who it is: Ray itself asks on for minutes, whatever the answer is.
+
+    Raises: ConnectionError where nobody answers, AuthenticationError.
+    """
+    host, _, port = address.rpartition(":")
+    if not host or "/" in host or not port.isdecimal() or os.environ.get("RAY_USE_TLS", "0") != "0":
+        return
+    import grpc  # type: ignore[import-untyped]
+    from ray._private.authentication import grpc_authentication_client_interceptor as tokens
+
+    with grpc.insecure_channel(address, options=[("grpc.enable_http_proxy", 0)]) as channel:
+        metadata = tokens._get_authentication_metadata_tuple()
+        try:
+            channel.unary_unary(GCS)(b"", timeout=ANSWER_SECONDS, wait_for_ready=False, metadata=metadata)
+        except grpc.RpcError as error:
+            if error.code() == grpc.StatusCode.UNAUTHENTICATED:
+                raise AuthenticationError("the GCS refuses the token") from error
+            if error.code() in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED):
+                raise ConnectionError(error.code().name) from error
 
 
 def _start_here(options: dict[str, Any], say: Callable[[str], None]) -> None:

@@ -2,11 +2,14 @@
 
 import json
 import os
+import socket
 import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 
+import grpc  # type: ignore[import-untyped]
 import psutil
 import pytest
 
@@ -101,12 +104,41 @@ def test_only_what_the_watch_has_found_is_explained(monkeypatch: pytest.MonkeyPa
         pytest.fail("nothing is begun any more")
 
 
-def test_a_dead_address_is_told_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(session.ray, "is_initialized", lambda: False)
+@pytest.fixture
+def silent() -> Iterator[str]:
+    """An address where somebody listens and never answers."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield f"127.0.0.1:{server.getsockname()[1]}"
+
+
+def test_an_address_where_nobody_answers_is_told_at_once(
+    monkeypatch: pytest.MonkeyPatch, silent: str
+) -> None:
     monkeypatch.setattr(session.ray, "init", lambda **_: pytest.fail("Ray would wait for minutes"))
-    monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:1")
-    with pytest.raises(UserError, match=r"no Ray cluster answers at RAY_ADDRESS='127\.0\.0\.1:1'"):
-        session.start(1)
+    monkeypatch.setattr(session, "ANSWER_SECONDS", 1)
+    for address in ("127.0.0.1:1", silent):
+        with pytest.raises(UserError, match=f"no Ray cluster answers at RAY_ADDRESS='{address}'"):
+            session._join(address, {})
+
+
+def test_a_cluster_that_refuses_the_token_is_told_as_that(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(request: bytes, context: grpc.ServicerContext) -> bytes:
+        context.abort(grpc.StatusCode.UNAUTHENTICATED, "InvalidAuthToken")
+        return b""
+
+    server = grpc.server(ThreadPoolExecutor(1))
+    _, service, method = session.GCS.split("/")
+    handler = grpc.unary_unary_rpc_method_handler(refuse)
+    server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler(service, {method: handler})])
+    port = server.add_insecure_port("127.0.0.1:0")
+    server.start()
+    monkeypatch.setattr(session.ray, "init", lambda **_: pytest.fail("Ray would wait for minutes"))
+    monkeypatch.delenv("RAY_AUTH_MODE", raising=False)
+    try:
+        with pytest.raises(UserError, match="asks for a token: set RAY_AUTH_MODE=token"):
+            session._join(f"127.0.0.1:{port}", {})
+    finally:
+        server.stop(None)
 
 
 def test_a_start_that_fails_is_told_and_tried_once_more(monkeypatch: pytest.MonkeyPatch) -> None:

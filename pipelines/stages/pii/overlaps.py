@@ -142,10 +142,10 @@ def is_operand(text: str, one: Finding) -> bool:
 
 def is_quotient(text: str, one: Finding) -> bool:
     """Whether what has a card's checksum is a decimal, or stands beside the sign of a calculation."""
-    if CARD.search(text[max(0, one.start - NEAR) : one.start] + " " + text[one.end : one.end + 20]):
-        return False
     left = CARD_LEFT.search(text[max(0, one.start - 8) : one.start])
-    return bool(left or CARD_RIGHT.match(text, one.end))
+    if not left and not CARD_RIGHT.match(text, one.end):
+        return False
+    return not CARD.search(text[max(0, one.start - NEAR) : one.start] + " " + text[one.end : one.end + 20])
 
 
 def is_no_domain(text: str, one: Finding, mails: list[Finding]) -> bool:

@@ -16,7 +16,7 @@ stays whatever stands before it.
 import re
 
 from headrace.pipelines.stages.pii.findings import Finding
-from headrace.pipelines.stages.pii.recognizers.lists import either
+from headrace.pipelines.stages.pii.recognizers.lists import either, words
 from headrace.pipelines.stages.pii.recognizers.recognizer import before, digits
 
 BY_DIGITS = "PhoneRecognizer"  # knows digits alone
@@ -24,6 +24,8 @@ WEAK = 0.4  # its score where no word nearby raised it
 NEAR = 64  # characters before a number in which its label stands
 EARLIER = r"(?P<earlier>(?:\d[\w.-]{0,20}(?:[ ]?[,/&–-]|[ ](?:and|or|to|und|bis))[ ]?){1,4})?"
 WORDS = either("references")
+LISTED = frozenset(words("references"))
+LETTERS = re.compile(r"[^\W\d_]+")
 LABEL = re.compile(
     rf"(?<![^\W_])(?<!\bin )(?:{WORDS})(?:s|es)?"
     rf"(?:[ _-]?(?:no|nr|num|numbers?|nummer|ids?|codes?)\b)?[ ]?[.:#=№-]{{0,2}}[ ]?(?:is[ ])?#?"
@@ -66,8 +68,13 @@ def is_called_else(text: str, one: Finding, ahead: str) -> bool:
 
 def is_labelled(said: str, ahead: str) -> bool:
     """Whether a word for something else stands directly before a number, or before others of its length."""
+    last = LETTERS.findall(ahead)[-4:]  # most numbers have no such word near: the pattern is slow
+    if not any(
+        {word, word.removesuffix("s"), word.removesuffix("es")} & LISTED for word in map(str.lower, last)
+    ):
+        return False
     match = LABEL.search(ahead)
     if match is None or not match["earlier"]:
         return match is not None
-    last = [len(digits(one)) for one in re.findall(r"\d[\d.-]*", match["earlier"])][-1]
-    return abs(last - len(digits(said))) <= 1
+    length = [len(digits(one)) for one in re.findall(r"\d[\d.-]*", match["earlier"])][-1]
+    return abs(length - len(digits(said))) <= 1

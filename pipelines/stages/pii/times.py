@@ -5,6 +5,7 @@ telephone number inside ("03.05.2024 14") is none.
 """
 
 import re
+from bisect import bisect_right
 from collections.abc import Iterable
 
 from headrace.pipelines.stages.pii.findings import Finding
@@ -20,22 +21,32 @@ BEHIND = re.compile(
 )
 BEFORE = re.compile(rf"(?<![\w:.]){CLOCK}{ZONE}(?:,?[ ]{{1,2}}|,?[ ](?:on|am)[ ])\Z")
 HAS_CLOCK = re.compile(r"\d:\d\d")
+WORTH = 0.4  # score of a date from which it counts against a telephone number
 LONGEST = 40  # characters of a time with its zone
 
 
 def with_times(text: str, findings: Iterable[Finding]) -> list[Finding]:
     """`findings`, dates with their times of day, without telephone numbers made of both."""
     every = list(findings)
-    grown = {one: _behind(text, one) for one in every if one.entity == "DATE_TIME"}
-    for one, so_far in grown.items():
-        earlier = max((other.end for other in grown.values() if other.start < one.start), default=0)
-        grown[one] = _before(text, so_far, earlier)
-    spans = [(new.start, new.end) for old, new in grown.items() if new != old and new.score >= 0.4]
-    return [
-        grown.get(one, one)
-        for one in every
-        if one.entity != "PHONE_NUMBER" or not any(a <= one.start and one.end <= b for a, b in spans)
-    ]
+    dates = sorted((one for one in every if one.entity == "DATE_TIME"), key=lambda one: (one.start, one.end))
+    if not dates:
+        return every
+    grown: dict[Finding, Finding] = {}
+    earlier = begun = reach = 0  # where dates that begin before this one, and all so far, end
+    for one in dates:
+        if one.start > begun:
+            earlier, begun = reach, one.start
+        grown[one] = _before(text, _behind(text, one), earlier)
+        reach = max(reach, grown[one].end)
+    # Those that grew, in order; each begins behind the one before it, or where that begins.
+    spans = [(new.start, new.end) for old, new in grown.items() if new != old and new.score >= WORTH]
+    kept = []
+    for one in every:
+        near = bisect_right(spans, (one.start, len(text) + 1))
+        inside = any(a <= one.start and one.end <= b for a, b in spans[max(0, near - 3) : near])
+        if one.entity != "PHONE_NUMBER" or not inside:
+            kept.append(grown.get(one, one))
+    return kept
 
 
 def _behind(text: str, one: Finding) -> Finding:
@@ -48,6 +59,8 @@ def _behind(text: str, one: Finding) -> Finding:
 def _before(text: str, one: Finding, earlier: int) -> Finding:
     """With the time before it that is not the one behind the date before."""
     if HAS_CLOCK.search(text, one.start, one.end):
+        return one
+    if text[max(0, one.start - 1) : one.start] != " ":
         return one
     first = max(earlier, one.start - LONGEST)
     match = BEFORE.search(text[first : one.start])
