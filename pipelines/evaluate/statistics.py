@@ -80,11 +80,11 @@ def unbounded(metric: Metric, base: Floats, tuned: Floats) -> Paired:
     change = moved.sum() / weight.sum()
     farthest = np.abs(moved / weight - change).max(initial=0) * (FARTHER / len(base)) ** 0.6
     before, size = base[:, 0].sum() / weight.sum(), float(weight.mean())
-    ends = [
+    low, high = (
         np.array([[before * size, size], [(before + change + sign * farthest) * size, size]])
         for sign in (-1, 1)
-    ]
-    return Paired(metric, base, tuned, *ends)
+    )
+    return Paired(metric, base, tuned, low, high)
 
 
 def compare(paired: Paired, *, seed: int) -> Comparison:
@@ -105,7 +105,7 @@ def _binomial(base: Floats, tuned: Floats) -> float:
     won, lost = int((tuned > base).sum()), int((tuned < base).sum())
     n = won + lost
     tail = sum(math.comb(n, k) for k in range(min(won, lost) + 1))
-    return min(1.0, 2 * tail / 2**n)
+    return float(min(1.0, 2 * tail / 2**n))
 
 
 def _swapped(paired: Paired, seed: int) -> float:
@@ -133,7 +133,8 @@ def _interval(paired: Paired, seed: int) -> tuple[float, float]:
     """Ends of the interval of tuned - base at ``1 - ALPHA``; nan where it cannot be told."""
     generator = np.random.default_rng([seed % 2**64, 2])
     n, metric = len(paired.base), paired.metric
-    lows, highs = [], []
+    lows: list[Floats] = []
+    highs: list[Floats] = []
     for size in _steps():
         weights = generator.standard_exponential((size, n + 1))
         weights *= (n + 1) / weights.sum(1, keepdims=True)
