@@ -132,8 +132,8 @@ CASES: dict[str, Callable[[Path], None]] = {
 
 
 @pytest.fixture(params=["own", "shared"])
-def case(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """The folder of a case, which is the working directory."""
+def case(request: pytest.FixtureRequest, tmp_path: Path) -> Path:
+    """The folder of a case, whose recipes name files in it."""
     number = request.node.get_closest_marker("case").args[0]
     folder = tmp_path / "case"
     if request.param == "own":
@@ -144,17 +144,24 @@ def case(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.Mon
         if not found:
             pytest.skip(f"no case {number} in {SHARED / 'cases'}")
         shutil.copytree(found[0], folder)
-    monkeypatch.chdir(folder)
+    for recipe in folder.glob("*.yaml"):
+        save_recipe(recipe, absolute(yaml.safe_load(recipe.read_text()), folder))
     return folder
 
 
-def prepared(recipe: str, *overrides: str) -> dict[str, Any]:
+def absolute(recipe: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """A recipe with absolute paths: tests share workers that have another working directory."""
+    sources = [{**source, "path": str(folder / source["path"])} for source in recipe["sources"]]
+    paths = {key: str(folder / recipe[key]) for key in ("output", "model") if key in recipe}
+    return {**recipe, **paths, "sources": sources}
+
+
+def prepared(recipe: Path) -> dict[str, Any]:
     """run.json of a run that is prepared."""
-    code, _, err = run_command(["prepare", recipe, *overrides])
+    code, _, err = run_command(["prepare", str(recipe)])
     assert code == 0, err
-    output = next((o[7:] for o in overrides if o.startswith("output=")), None)
-    run = output or yaml.safe_load(Path(recipe).read_text())["output"]
-    written: dict[str, Any] = json.loads((Path(run) / "run.json").read_bytes())
+    run = Path(yaml.safe_load(recipe.read_text())["output"])
+    written: dict[str, Any] = json.loads((run / "run.json").read_bytes())
     return written
 
 
@@ -177,7 +184,7 @@ def samples(run: Path) -> list[list[int]]:
 
 @pytest.mark.case("14")
 def test_times_are_ordered_as_times(case: Path) -> None:
-    written = prepared("recipe.yaml")
+    written = prepared(case / "recipe.yaml")
     assert written["rows"]["kept"] == 8
     assert sorted(contents(case / "run")) == [
         ["first", "second", "third", "fourth"],
@@ -188,18 +195,18 @@ def test_times_are_ordered_as_times(case: Path) -> None:
 
 @pytest.mark.case("16")
 def test_a_tokenizer_larger_than_the_embedding_is_told_before_any_work(case: Path) -> None:
-    code, out, err = run_command(["check", "recipe.yaml"])
+    code, out, err = run_command(["check", str(case / "recipe.yaml")])
     assert code == 2, out
     assert "resize_token_embeddings" in out + err
 
 
 @pytest.mark.case("20")
 def test_ids_do_not_hang_on_the_rows_before_nor_on_workers(case: Path) -> None:
-    prepared("recipe.yaml"), prepared("swapped.yaml")
+    prepared(case / "recipe.yaml"), prepared(case / "swapped.yaml")
     model = AutoTokenizer.from_pretrained(case / "model")
     native = {
         tuple(model.apply_chat_template(row["messages"], tokenize=True, return_dict=False))
-        for row in map(json.loads, Path("rows.jsonl").read_text().splitlines())
+        for row in map(json.loads, (case / "rows.jsonl").read_text().splitlines())
     }
     for run in ("run", "run-swapped"):
         found = samples(case / run)
@@ -208,20 +215,18 @@ def test_ids_do_not_hang_on_the_rows_before_nor_on_workers(case: Path) -> None:
     for name, text in (("a", "It is number {}."), ("b", "It is number {}.\n\nBy far.")):
         rows = [exchange(f"Which of {name} is it, {n}?", text.format(n)) for n in range(9)]
         write_jsonl(case / f"two/{name}.jsonl", rows)
-    two = recipe_of("run-two", "two", name="two", model="model", **ALL_TRAIN)
-    save_recipe(case / "both.yaml", two)
-    digests = {
-        prepared("both.yaml", f"workers={n}", f"output=run-{n}", "fragment_size=4096", "pack.window=1")[
-            "digest"
-        ]
-        for n in (1, 2)
-    }
+    digests = set()
+    for workers in (1, 2):
+        more = {"workers": workers, "fragment_size": 4096, "pack": {"window": 1}, **ALL_TRAIN}
+        both = recipe_of(case / f"run-{workers}", case / "two", model=str(case / "model"), **more)
+        save_recipe(case / "both.yaml", both)
+        digests.add(prepared(case / "both.yaml")["digest"])
     assert len(digests) == 1
 
 
 @pytest.mark.case("21")
 def test_a_damaged_file_costs_its_own_records(case: Path) -> None:
-    written = prepared("recipe.yaml")
+    written = prepared(case / "recipe.yaml")
     assert written["sources"]["good"]["kept"] == 20
     assert sum(written["sources"]["broken"]["quarantined"].values()) > 0
     assert files_of_rejected(case / "run") == {"broken.parquet"}
@@ -229,7 +234,7 @@ def test_a_damaged_file_costs_its_own_records(case: Path) -> None:
 
 @pytest.mark.case("22")
 def test_a_column_name_that_is_no_utf8_ends_nothing(case: Path) -> None:
-    written = prepared("recipe.yaml")
+    written = prepared(case / "recipe.yaml")
     assert written["sources"]["good"]["kept"] == 20
     broken = written["sources"]["broken"]
     assert broken["in"] == broken["kept"] + sum(broken["quarantined"].values()) + sum(
