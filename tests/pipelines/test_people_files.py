@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import socket
 from collections.abc import Iterator
 from functools import partial
@@ -14,7 +15,7 @@ import pytest
 import yaml
 
 from headrace.cluster import storage
-from headrace.cluster.errors import HeadraceError, OutputError, RecipeError, SourceError, StorageError
+from headrace.cluster.errors import Fault, HeadraceError, OutputError, RecipeError, SourceError, StorageError
 from headrace.cluster.fragments import Fragment
 from headrace.pipelines import recipe
 from headrace.pipelines.commands.init import starter
@@ -109,6 +110,34 @@ def test_a_file_that_ends_the_process_that_reads_it_is_told_by_name(
     assert problem.cause == "read.fatal"
     assert "signal 6" in problem.detail
     assert [p for b in found for p in b.places] == list(range(1, 12))
+
+
+def killed_once(path: str, size: int, columns: Any, start: int, stop: int, memory: int) -> Iterator[Batch]:
+    yield from tabular.parquet(path, size, columns, 0, 1, memory, alone=True)
+    try:
+        os.mkdir(f"{path}.seen")
+    except FileExistsError:
+        yield from tabular.parquet(path, size, columns, 1, stop, memory, alone=True)
+    else:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def killed(path: str, size: int, columns: Any, start: int, stop: int, memory: int) -> Iterator[Batch]:
+    yield from tabular.parquet(path, size, columns, 0, 1, memory, alone=True)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_what_a_machine_does_to_a_process_costs_no_row(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "x.parquet"
+    pq.write_table(pa.Table.from_pylist(sums(30)), path, row_group_size=10)
+    usual = batches(path)
+    monkeypatch.setattr(tabular, "_alone", killed_once)
+    assert batches(path, guarded=True) == usual
+    monkeypatch.setattr(tabular, "_alone", killed)
+    with pytest.raises(Fault, match=rf"^{path}: .*3 times in vain: it was ended by signal 9"):
+        batches(path, guarded=True)
 
 
 def test_a_task_that_has_lost_two_processes_reads_apart(
