@@ -17,7 +17,7 @@ import yaml
 from headrace.cluster import storage
 from headrace.cluster.errors import Fault, HeadraceError, OutputError, RecipeError, SourceError, StorageError
 from headrace.cluster.fragments import Fragment
-from headrace.pipelines import recipe
+from headrace.pipelines import recipe, rundir
 from headrace.pipelines.commands.init import starter
 from headrace.pipelines.stages.read import formats, inputs, records, tabular
 from headrace.pipelines.stages.read import rows as read_rows
@@ -196,6 +196,20 @@ def test_a_name_that_is_no_utf8(tmp_path: Path) -> None:
     again = Fragment.from_json(json.loads(json.dumps(fragment.to_json())))
     (part,) = read_rows.read(again, source, fragment_size=2**25, seed=0)
     assert part["file"].to_pylist() == ["caf?.jsonl"]
+
+
+def test_a_run_claims_a_name_that_is_no_utf8(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    names = [os.fsdecode(b"caf\xe9.jsonl"), os.fsdecode(b"caf\xea.jsonl")]
+    for name in names:
+        write_jsonl(tmp_path / "in" / name, sums(3))
+    data = recipe_of(tmp_path / "run", tmp_path / "in")
+    loaded = recipe.validate(data, "x")
+    run = rundir.claim(loaded)
+    assert [r.relative for f in run.fragments for r in f.ranges] == names
+    assert rundir.claim(loaded).fragments == run.fragments
+    (plan,) = (tmp_path / "run/ledger/plan").iterdir()
+    assert "caf\\udce9.jsonl" in plan.read_text(encoding="utf-8")
 
 
 def test_a_folder_that_is_no_utf8_is_looked_at_and_named(tmp_path: Path) -> None:
