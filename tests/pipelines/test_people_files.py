@@ -454,14 +454,17 @@ def test_a_recipe_that_is_no_file_is_not_waited_for(tmp_path: Path) -> None:
 
 def test_a_kept_recipe_that_is_cut_is_not_taken_for_whole(tmp_path: Path) -> None:
     whole = recipe.dump(recipe.validate(yaml.safe_load(GOOD), "x"))
-    for length in (len(whole) // 2, len(whole) // 4, 60):
+    last = range(whole.index("evaluate:"), len(whole))
+    for length in (*last, len(whole) // 2, len(whole) // 4, 60, 20, 11):
         (tmp_path / "recipe.yaml").write_text(whole[:length])
         with pytest.raises(OutputError, match="is cut off: put it back from a copy"):
             recipe.kept(str(tmp_path))
     (tmp_path / "recipe.yaml").write_text(whole)
     assert recipe.kept(str(tmp_path))[0] == recipe.FORMAT
-    (tmp_path / "recipe.yaml").write_text(f"headrace: {recipe.FORMAT}\n{GOOD}...\n")
-    assert recipe.kept(str(tmp_path))[0] == recipe.FORMAT
+    without_marks = f"headrace: {recipe.FORMAT}\n{whole.split(chr(10), 1)[1].removesuffix(recipe.END)}"
+    for text in (f"headrace: {recipe.FORMAT}\n{GOOD}...\n", without_marks):
+        (tmp_path / "recipe.yaml").write_text(text)
+        assert recipe.kept(str(tmp_path))[0] == recipe.FORMAT
 
 
 # ---- values in messages
