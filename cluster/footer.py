@@ -3,11 +3,14 @@
 Arrow trusts much of a footer, and ends the process for some of what may stand there (statistics that
 do not fit their column, for one). Here the footer is read by a reader of our own; what contradicts itself
 or the file is said, by file or by row group, and Arrow is handed a footer that holds the checked fields
-and no others. Nothing is allocated by a claim.
+and no others. Nothing is allocated by a claim, and a footer has limits of its own, in bytes and in values:
+the driver reads it, too.
 
 Cost: about 50 microseconds a column of a row group, twice that with the footer for Arrow.
 """
 
+import threading
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import IO, Any
@@ -17,6 +20,8 @@ from headrace.cluster.thrift import BINARY, I16, I32, I64, LIST, STRUCT, Struct
 
 MAGIC = b"PAR1"
 LEAST = 12  # bytes: both magics and the footer's length
+MOST_BYTES = 2**27  # of a footer; Arrow has limits of that size as well
+LARGE = 2**20  # bytes of a footer from which on no two are parsed at once
 DEPTH = 100  # columns in each other
 NAME_BYTES = 2**16
 SPARE_ROWS = 2**20  # rows and values that a file of any size may claim
@@ -31,6 +36,9 @@ _FILE = {1: I32, 2: LIST, 3: I64, 4: LIST, 5: LIST, 6: BINARY}
 _GROUP = {1: LIST, 2: I64, 3: I64, 5: I64, 6: I64, 7: I16}
 _CHUNK = {2: I64, 3: STRUCT}
 _COLUMN = {1: I32, 2: LIST, 3: LIST, 4: I32, 5: I64, 6: I64, 7: I64, 9: I64, 10: I64, 11: I64}
+
+
+_one_at_a_time = threading.Lock()  # the driver reads the footers of many files in threads
 
 
 class Damaged(Exception):  # noqa: N818 - it says what the file is
@@ -109,10 +117,15 @@ def read(file: IO[bytes], size: int) -> Footer:
     length = int.from_bytes(end[:4], "little")
     if end[4:] != MAGIC or length > size - LEAST:
         raise Missing("the Parquet file has no readable footer")
+    if length > MOST_BYTES:
+        raise Damaged(f"a footer of {length} bytes")
     file.seek(size - 8 - length)
+    data = file.read(length)
     try:
-        parsed, _ = thrift.read(file.read(length))
-        return _checked(parsed, size - 8 - length)
+        with _one_at_a_time if length > LARGE else nullcontext():
+            return _checked(thrift.read(data)[0], size - 8 - length)
+    except thrift.TooMany:
+        raise Damaged(f"a footer of more than {thrift.MOST_VALUES} values") from None
     except thrift.Malformed:
         raise Damaged("a footer that cannot be decoded") from None
 

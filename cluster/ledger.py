@@ -43,8 +43,12 @@ READERS = 16
 
 
 def dumps(value: object) -> bytes:
-    """Canonical JSON: the same value gives the same bytes."""
-    return json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":")).encode()
+    """Canonical JSON: the same value gives the same bytes.
+
+    Bytes of a file's name that are no UTF-8, which Python holds as lone surrogates, become `\\udc..` escapes.
+    """
+    text = json.dumps(value, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+    return text.encode("utf-8", "backslashreplace")
 
 
 def key(*parts: object) -> str:

@@ -13,7 +13,7 @@ import platform
 import time
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import IO, Any, cast
@@ -359,7 +359,8 @@ def _temporary(key: str) -> Iterator[tuple[str, IO[bytes]]]:
             file.flush()
             os.fsync(file.fileno())
     except BaseException:
-        os.unlink(name)
+        with suppress(FileNotFoundError):  # where it could not be made: why is what is to be said
+            os.unlink(name)
         raise
 
 

@@ -1,7 +1,8 @@
 """Thrift's compact protocol, as far as Parquet's footer and page headers use it, read with bounds.
 
 A struct is a mapping of field id to (type, value), a list a pair of (element type, values). Nothing is
-allocated that the bytes at hand do not hold: a list of n elements takes n bytes at least.
+allocated that the bytes at hand do not hold: a list of n elements takes n bytes at least. A value takes up to
+256 bytes here, also one that is a single byte there, so their number has a limit, too.
 
 Cost: about a microsecond a byte that holds a number.
 """
@@ -10,6 +11,7 @@ from typing import Any
 
 TRUE, FALSE, BYTE, I16, I32, I64, DOUBLE, BINARY, LIST, SET, MAP, STRUCT = range(1, 13)
 BITS = {BYTE: 8, I16: 16, I32: 32, I64: 64}
+MOST_VALUES = 2**22  # in one struct, with those in it: 1 GiB
 DEPTH = 12  # of structs and lists in each other: a footer has 7
 
 Struct = dict[int, tuple[int, Any]]
@@ -19,14 +21,18 @@ class Malformed(Exception):  # noqa: N818 - it says what the bytes are
     """Bytes that are no struct."""
 
 
+class TooMany(Malformed):
+    """Bytes that hold more values than `MOST_VALUES`."""
+
+
 class Short(Malformed):
     """Bytes that end inside a struct: with more of them it may be one."""
 
 
 def read(data: bytes | memoryview, at: int = 0) -> tuple[Struct, int]:
-    """The struct that begins at byte `at` of `data`, and where it ends. Raises: Malformed, Short."""
+    """The struct that begins at byte `at` of `data`, and where it ends. Raises: Malformed, TooMany, Short."""
     try:
-        return _struct(data, at, 0)
+        return _struct(data, at, 0, [MOST_VALUES])
     except IndexError:
         raise Short from None
 
@@ -48,7 +54,14 @@ def _varint(data: bytes | memoryview, at: int) -> tuple[int, int]:
             raise Malformed
 
 
-def _struct(data: bytes | memoryview, at: int, depth: int) -> tuple[Struct, int]:
+def _spend(left: list[int], values: int) -> None:
+    """Take `values` from those that may still come. Raises: TooMany."""
+    left[0] -= values
+    if left[0] < 0:
+        raise TooMany
+
+
+def _struct(data: bytes | memoryview, at: int, depth: int, left: list[int]) -> tuple[Struct, int]:
     if depth > DEPTH:
         raise Malformed
     fields: Struct = {}
@@ -57,6 +70,7 @@ def _struct(data: bytes | memoryview, at: int, depth: int) -> tuple[Struct, int]
         head = data[at]
         at += 1
         if head == 0:
+            _spend(left, len(fields))
             return fields, at
         kind, step = head & 15, head >> 4
         if step:
@@ -68,7 +82,7 @@ def _struct(data: bytes | memoryview, at: int, depth: int) -> tuple[Struct, int]
         if kind in (TRUE, FALSE):
             fields[number] = (kind, kind == TRUE)
         else:
-            value, at = _value(data, at, kind, depth)
+            value, at = _value(data, at, kind, depth, left)
             fields[number] = (kind, value)
 
 
@@ -80,7 +94,7 @@ def _number(data: bytes | memoryview, at: int, bits: int) -> tuple[int, int]:
     return (raw >> 1) ^ -(raw & 1), at
 
 
-def _value(data: bytes | memoryview, at: int, kind: int, depth: int) -> tuple[Any, int]:
+def _value(data: bytes | memoryview, at: int, kind: int, depth: int, left: list[int]) -> tuple[Any, int]:
     if kind in (I16, I32, I64):
         return _number(data, at, BITS[kind])
     if kind == BINARY:
@@ -89,9 +103,9 @@ def _value(data: bytes | memoryview, at: int, kind: int, depth: int) -> tuple[An
             raise Short
         return bytes(data[at : at + length]), at + length
     if kind == STRUCT:
-        return _struct(data, at, depth + 1)
+        return _struct(data, at, depth + 1, left)
     if kind in (LIST, SET):
-        return _list(data, at, depth + 1)
+        return _list(data, at, depth + 1, left)
     if kind in (TRUE, FALSE, BYTE):  # in a list a boolean is a byte
         return data[at], at + 1
     if kind == DOUBLE:
@@ -101,7 +115,9 @@ def _value(data: bytes | memoryview, at: int, kind: int, depth: int) -> tuple[An
     raise Malformed  # a map: Parquet has none
 
 
-def _list(data: bytes | memoryview, at: int, depth: int) -> tuple[tuple[int, list[Any]], int]:
+def _list(
+    data: bytes | memoryview, at: int, depth: int, left: list[int]
+) -> tuple[tuple[int, list[Any]], int]:
     if depth > DEPTH:
         raise Malformed
     head = data[at]
@@ -111,9 +127,10 @@ def _list(data: bytes | memoryview, at: int, depth: int) -> tuple[tuple[int, lis
         length, at = _varint(data, at)
     if at + length > len(data):
         raise Short
+    _spend(left, length)
     values = []
     for _ in range(length):
-        value, at = _value(data, at, kind, depth)
+        value, at = _value(data, at, kind, depth, left)
         values.append(value)
     return (kind, values), at
 

@@ -34,7 +34,10 @@ MOST_WORKERS = 100_000
 MOST_BYTES = 2**20  # of a recipe
 MOST_VALUES = 100_000  # of a recipe, each alias counted as what it stands for
 MOST_LEVELS = 40
-END = "...\n"  # of a recipe that is kept with a run: YAML's mark of a document's end
+# The two ends of a recipe that is kept with a run. What begins with the first was written to its end only
+# where the second, YAML's mark of a document's end, stands there.
+BEGINNING = f"headrace: {FORMAT}  # down to the line of three dots\n"
+END = "...\n"
 
 
 class Quarantine(Section):
@@ -98,8 +101,11 @@ def load(path: str, overrides: Sequence[str] = ()) -> Recipe:
 
 def load_of(path: str, overrides: Sequence[str] = ()) -> Recipe:
     """As `load`; a run directory stands for the recipe that is kept in it, with itself as the output."""
+    if path.endswith((".yaml", ".yml")):
+        return load(path, overrides)
+    _require_file(path)  # before the store is asked more: a dead one is named in seconds
     kept_in = storage.join(path, "recipe.yaml")
-    if path.endswith((".yaml", ".yml")) or not storage.exists(kept_in):
+    if not storage.exists(kept_in):
         return load(path, overrides)
     _, settings = kept(path)
     if settings is None:
@@ -286,8 +292,8 @@ def _model_in(annotation: Any) -> type[BaseModel] | None:
 
 def dump(recipe: Recipe) -> str:
     """The resolved recipe as YAML, as it is kept with the run."""
-    data = {"headrace": FORMAT, **recipe.model_dump(mode="json")}
-    return yaml.safe_dump(data, sort_keys=False, allow_unicode=True, width=100) + END
+    text = yaml.safe_dump(recipe.model_dump(mode="json"), sort_keys=False, allow_unicode=True, width=100)
+    return BEGINNING + text + END
 
 
 def kept(run: str) -> tuple[int | None, Recipe | None]:
@@ -306,9 +312,10 @@ def kept(run: str) -> tuple[int | None, Recipe | None]:
     except RecipeError:
         data = {}
     number = data.pop("headrace", None)
-    # What was written before there was an end mark is whole where it has the last of its sections.
+    # What was written before there was a mark at both ends is whole where it has the last of its sections.
     ours = number == FORMAT or (number is None and text.startswith("headrace:"))
-    if ours and not text.endswith(END) and "evaluate" not in data:
+    whole = text.endswith(f"\n{END}") or ("evaluate" in data and not text.startswith(BEGINNING))
+    if ours and not whole:
         raise OutputError(
             f"{where} is cut off: put it back from a copy, or put there the recipe that was run, with a line "
             f"`headrace: {FORMAT}` above it and a line `...` below"

@@ -22,6 +22,24 @@ def end_after(n: int, how: int) -> Iterator[int]:
     os.kill(os.getpid(), how)
 
 
+def fail() -> Iterator[int]:
+    yield 1
+    raise FileNotFoundError("the text of a row")
+
+
+def leave() -> Iterator[int]:
+    yield 1
+    os._exit(3)
+
+
+def compute() -> Iterator[int]:
+    apart.CPU_SECONDS = 1
+    apart._limit_cpu()
+    yield from ()
+    while True:
+        pass
+
+
 def sleep() -> Iterator[int]:
     yield 1
     time.sleep(60)
@@ -47,8 +65,8 @@ def test_what_is_given_comes_back() -> None:
     assert list(apart.each(chatter, memory=MEMORY)) == [1]
 
 
-@pytest.mark.parametrize("how", [signal.SIGABRT, signal.SIGSEGV, signal.SIGKILL])
-def test_a_process_that_ends_has_given_what_it_gave(how: int) -> None:
+@pytest.mark.parametrize("how", [signal.SIGABRT, signal.SIGSEGV, signal.SIGBUS, signal.SIGFPE])
+def test_a_process_that_ends_by_itself_has_given_what_it_gave(how: int) -> None:
     found = []
     with pytest.raises(apart.Ended, match=f"signal {how}"):
         found.extend(apart.each(end_after, 3, int(how), memory=MEMORY))
@@ -56,11 +74,30 @@ def test_a_process_that_ends_has_given_what_it_gave(how: int) -> None:
     assert [next(given) for _ in range(3)] == [0, 1, 2]
 
 
-def test_limits_of_time_and_memory() -> None:
-    with pytest.raises(apart.Ended, match="too long"):
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM])
+def test_a_process_that_is_killed_was_stopped(how: int) -> None:
+    with pytest.raises(apart.Stopped, match=f"signal {how}"):
+        list(apart.each(end_after, 3, int(how), memory=MEMORY))
+
+
+def test_a_process_that_gives_no_answer_is_stopped() -> None:
+    with pytest.raises(apart.Stopped, match="no answer for too long"):
         list(apart.each(sleep, memory=MEMORY, seconds=2))
+
+
+def test_limits_of_memory_and_cpu_time_are_limits_of_the_work() -> None:
     with pytest.raises(apart.Ended, match="more memory"):
         list(apart.each(grow, memory=MEMORY))
+    with pytest.raises(apart.Ended, match="more CPU time"):
+        list(apart.each(compute, memory=MEMORY))
+
+
+def test_a_defect_is_told_by_its_place_and_not_by_its_message() -> None:
+    with pytest.raises(apart.Stopped, match=r"^it failed: FileNotFoundError in fail \(test_apart") as caught:
+        list(apart.each(fail, memory=MEMORY))
+    assert "row" not in str(caught.value)
+    with pytest.raises(apart.Stopped, match="exit code 3"):
+        list(apart.each(leave, memory=MEMORY))
 
 
 def test_an_error_of_ours_is_raised_here() -> None:

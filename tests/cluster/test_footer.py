@@ -133,6 +133,30 @@ def test_what_has_no_footer_is_told_apart() -> None:
             read(data)
 
 
+def padded(element: int, values: list[Any]) -> bytes:
+    """A good file whose footer has a field that Parquet does not know, with such a list."""
+    data = file()
+    return with_footer(data, {**parsed(data), 30: (LIST, (element, values))})
+
+
+@pytest.mark.parametrize(
+    ("element", "value"), [(STRUCT, {}), (I32, 0), (LIST, (I32, [0])), (STRUCT, {1: (thrift.TRUE, True)})]
+)
+def test_a_footer_has_a_limit_of_values(monkeypatch: pytest.MonkeyPatch, element: int, value: Any) -> None:
+    monkeypatch.setattr(thrift, "MOST_VALUES", 10_000)
+    assert len(read(padded(element, [value] * 4000)).groups) == 4
+    with pytest.raises(footer.Damaged, match="a footer of more than 10000 values"):
+        read(padded(element, [value] * 10_000))
+
+
+def test_a_footer_has_a_limit_of_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(footer, "MOST_BYTES", 2**12)
+    monkeypatch.setattr(footer, "LARGE", 2**10)
+    assert len(read(file()).groups) == 4
+    with pytest.raises(footer.Damaged, match=r"a footer of \d+ bytes"):
+        read(padded(I32, [0] * 2**12))
+
+
 values = st.deferred(lambda: st.one_of(numbers, structs))
 numbers = st.one_of(
     st.integers(-(2**31), 2**31 - 1).map(lambda n: (I32, n)),

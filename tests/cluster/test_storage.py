@@ -156,6 +156,23 @@ def test_a_table_that_cannot_be_written_leaves_nothing(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("error", [PermissionError(13, "no"), OSError(28, "No space left on device")])
+def test_a_temporary_that_cannot_be_made_is_told_by_its_cause(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: OSError
+) -> None:
+    def refuse(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(storage, "open", refuse, raising=False)  # root may write everywhere
+    said = "access denied; check the owner" if error.errno == 13 else "No space left on device"
+    path = str(tmp_path / "x")
+    writes = (storage.put, storage.put_new, lambda p, _: storage.write_table(p, pa.table({"n": [1]})))
+    for write in writes:
+        with pytest.raises(StorageError, match=f"cannot write {path}: .*{said}"):
+            write(path, b"1")
+    assert list(tmp_path.iterdir()) == []
+
+
 # The first contact, and credentials that were good once.
 
 

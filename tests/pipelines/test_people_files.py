@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import socket
 from collections.abc import Iterator
 from functools import partial
@@ -14,9 +15,9 @@ import pytest
 import yaml
 
 from headrace.cluster import storage
-from headrace.cluster.errors import HeadraceError, OutputError, RecipeError, SourceError, StorageError
+from headrace.cluster.errors import Fault, HeadraceError, OutputError, RecipeError, SourceError, StorageError
 from headrace.cluster.fragments import Fragment
-from headrace.pipelines import recipe
+from headrace.pipelines import recipe, rundir
 from headrace.pipelines.commands.init import starter
 from headrace.pipelines.stages.read import formats, inputs, records, tabular
 from headrace.pipelines.stages.read import rows as read_rows
@@ -111,6 +112,34 @@ def test_a_file_that_ends_the_process_that_reads_it_is_told_by_name(
     assert [p for b in found for p in b.places] == list(range(1, 12))
 
 
+def killed_once(path: str, size: int, columns: Any, start: int, stop: int, memory: int) -> Iterator[Batch]:
+    yield from tabular.parquet(path, size, columns, 0, 1, memory, alone=True)
+    try:
+        os.mkdir(f"{path}.seen")
+    except FileExistsError:
+        yield from tabular.parquet(path, size, columns, 1, stop, memory, alone=True)
+    else:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def killed(path: str, size: int, columns: Any, start: int, stop: int, memory: int) -> Iterator[Batch]:
+    yield from tabular.parquet(path, size, columns, 0, 1, memory, alone=True)
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_what_a_machine_does_to_a_process_costs_no_row(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "x.parquet"
+    pq.write_table(pa.Table.from_pylist(sums(30)), path, row_group_size=10)
+    usual = batches(path)
+    monkeypatch.setattr(tabular, "_alone", killed_once)
+    assert batches(path, guarded=True) == usual
+    monkeypatch.setattr(tabular, "_alone", killed)
+    with pytest.raises(Fault, match=rf"^{path}: .*3 times in vain: it was ended by signal 9"):
+        batches(path, guarded=True)
+
+
 def test_a_task_that_has_lost_two_processes_reads_apart(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -167,6 +196,20 @@ def test_a_name_that_is_no_utf8(tmp_path: Path) -> None:
     again = Fragment.from_json(json.loads(json.dumps(fragment.to_json())))
     (part,) = read_rows.read(again, source, fragment_size=2**25, seed=0)
     assert part["file"].to_pylist() == ["caf?.jsonl"]
+
+
+def test_a_run_claims_a_name_that_is_no_utf8(tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    names = [os.fsdecode(b"caf\xe9.jsonl"), os.fsdecode(b"caf\xea.jsonl")]
+    for name in names:
+        write_jsonl(tmp_path / "in" / name, sums(3))
+    data = recipe_of(tmp_path / "run", tmp_path / "in")
+    loaded = recipe.validate(data, "x")
+    run = rundir.claim(loaded)
+    assert [r.relative for f in run.fragments for r in f.ranges] == names
+    assert rundir.claim(loaded).fragments == run.fragments
+    (plan,) = (tmp_path / "run/ledger/plan").iterdir()
+    assert "caf\\udce9.jsonl" in plan.read_text(encoding="utf-8")
 
 
 def test_a_folder_that_is_no_utf8_is_looked_at_and_named(tmp_path: Path) -> None:
@@ -411,14 +454,17 @@ def test_a_recipe_that_is_no_file_is_not_waited_for(tmp_path: Path) -> None:
 
 def test_a_kept_recipe_that_is_cut_is_not_taken_for_whole(tmp_path: Path) -> None:
     whole = recipe.dump(recipe.validate(yaml.safe_load(GOOD), "x"))
-    for length in (len(whole) // 2, len(whole) // 4, 60):
+    last = range(whole.index("evaluate:"), len(whole))
+    for length in (*last, len(whole) // 2, len(whole) // 4, 60, 20, 11):
         (tmp_path / "recipe.yaml").write_text(whole[:length])
         with pytest.raises(OutputError, match="is cut off: put it back from a copy"):
             recipe.kept(str(tmp_path))
     (tmp_path / "recipe.yaml").write_text(whole)
     assert recipe.kept(str(tmp_path))[0] == recipe.FORMAT
-    (tmp_path / "recipe.yaml").write_text(f"headrace: {recipe.FORMAT}\n{GOOD}...\n")
-    assert recipe.kept(str(tmp_path))[0] == recipe.FORMAT
+    without_marks = f"headrace: {recipe.FORMAT}\n{whole.split(chr(10), 1)[1].removesuffix(recipe.END)}"
+    for text in (f"headrace: {recipe.FORMAT}\n{GOOD}...\n", without_marks):
+        (tmp_path / "recipe.yaml").write_text(text)
+        assert recipe.kept(str(tmp_path))[0] == recipe.FORMAT
 
 
 # ---- values in messages

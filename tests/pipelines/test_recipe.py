@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from headrace.cluster.errors import RecipeError
+from headrace.cluster import storage
+from headrace.cluster.errors import RecipeError, StorageError
 from headrace.pipelines import recipe
 
 LEAST = "output: out\nsources:\n  - path: data\n    shape: text\n"
@@ -104,6 +105,19 @@ def test_the_resolved_recipe_reads_back_as_itself(file: Path, tmp_path: Path) ->
     run.mkdir()
     (run / "recipe.yaml").write_text(recipe.dump(loaded), encoding="utf-8")
     assert recipe.kept(str(run)) == (recipe.FORMAT, loaded)
+
+
+def test_a_dead_store_is_named_before_anything_else_is_asked_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    def dead(path: str) -> None:
+        raise StorageError(f"cannot reach {path}")
+
+    monkeypatch.setattr(storage, "probe", dead)
+    monkeypatch.setattr(storage, "exists", lambda path: pytest.fail(f"{path} was asked for first"))
+    for path in ("s3://bucket/run", "s3://bucket/recipe.yaml"):
+        with pytest.raises(StorageError, match=f"cannot reach {path}"):
+            recipe.load_of(path)
+    with pytest.raises(RecipeError, match="this names no file"):
+        recipe.load_of("")
 
 
 def test_another_format_is_told_apart_from_no_recipe(tmp_path: Path) -> None:

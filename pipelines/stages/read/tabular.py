@@ -13,12 +13,14 @@ import csv
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import islice
 from typing import IO, Any, cast
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from headrace.cluster import apart, footer, process, storage
+from headrace.cluster.errors import AGAIN, Fault
 from headrace.cluster.footer import Damaged
 from headrace.pipelines.stages.read import pages, streams
 from headrace.pipelines.stages.read.records import (
@@ -35,6 +37,7 @@ from headrace.pipelines.stages.read.records import (
 
 BATCH_BYTES = 2**20
 MOST_ROWS = 4096
+ATTEMPTS = 3  # at reading in a process of its own, where it is stopped by what is not the file's doing
 DEATHS = 2  # of workers at a task, from which on its Parquet files are read each in a process of its own
 
 
@@ -252,19 +255,31 @@ def _limits(file: IO[bytes], group: footer.Group, picked: list[str]) -> tuple[in
 def _apart(
     what: tuple[str, int, list[str] | None, int, int], groups: list[footer.Group], first: int, memory: int
 ) -> Iterator[Batch]:
-    """Records of row groups, read in a process of its own; where it ends, the remainder is one record."""
-    place = first
-    try:
-        for batch in apart.each(_alone, *what, memory, memory=memory):
-            place = batch.places[-1]
+    """Records of row groups, read in a process of its own; where that ends, the remainder is one record.
+
+    Raises: Fault where it was stopped each time: what a machine does to it says nothing of the file.
+    """
+    place, given = first, 0
+    for attempt in range(1, ATTEMPTS + 1):
+        try:
+            for batch in islice(apart.each(_alone, *what, memory, memory=memory), given, None):
+                place, given = batch.places[-1], given + 1
+                yield batch
+            return
+        except apart.Stopped as stopped:
+            if attempt == ATTEMPTS:
+                raise Fault(
+                    f"{what[0]}: it was to be read in a process of its own, {ATTEMPTS} times in vain: "
+                    f"{stopped.why}. {AGAIN}"
+                ) from None
+        except apart.Ended as ended:
+            rows, stored = sum(g.rows for g in groups), sum(g.stored for g in groups)
+            lost = stored * (first + rows - place) // max(rows, 1)
+            batch = Batch("row")
+            detail = f"reading the file ends the process that reads it: {ended.why}"
+            batch.add(ReadError("read.fatal", detail, lost), place + 1)
             yield batch
-    except apart.Ended as ended:
-        rows, stored = sum(g.rows for g in groups), sum(g.stored for g in groups)
-        lost = stored * (first + rows - place) // max(rows, 1)
-        batch = Batch("row")
-        detail = f"reading the file ends the process that reads it: {ended.why}"
-        batch.add(ReadError("read.fatal", detail, lost), place + 1)
-        yield batch
+            return
 
 
 def _alone(
