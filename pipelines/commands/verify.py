@@ -311,6 +311,9 @@ def _training(run: str, report: Report) -> None:
         )
         if not good:
             path = f"{checkpoints.FOLDER}/{folder}"
-            text = f"{path} is not what its {checkpoints.MARKER} says: remove it, and run `headrace train`"
+            text = (
+                f"{path} is not what its {checkpoints.MARKER} says: remove that directory; `headrace train` "
+                "makes again what it needs of it"
+            )
             report.fail("training", path, text)
     report.notes["training"] = f"{len(folders)} checkpoints are what their markers say"

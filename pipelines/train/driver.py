@@ -153,8 +153,10 @@ def _finished(job: Job, packed: Mapping[str, str]) -> dict[str, Any] | None:
     if card is None or card.get("key") != job.key:
         return None
     try:
-        history = dict(json.loads(storage.read_bytes(storage.join(job.home, "history.json"))))
+        history = json.loads(storage.read_bytes(storage.join(job.home, "history.json")))
     except (FileNotFoundError, ValueError):
+        return None
+    if not isinstance(history, dict) or history.get("key") != job.key:
         return None
     if card.get("packed") != dict(packed):
         adapter.write_card(job.run, {**card, "packed": dict(packed)})
