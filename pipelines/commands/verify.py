@@ -128,13 +128,15 @@ def _ledger(run: str, report: Report) -> Records:
     for name in (*(which.name for which in PASSES), parts.GATE):
         held = ledger.read(run, name)
         records[name], count = held.records, count + len(held.records)
-        for path in held.damaged:
+        for path in (outputs.below(run, damaged) for damaged in held.damaged):
             what = "its unit is done again by the next start"
+            if ledger.is_snapshot(path):
+                what = "its records stand by themselves, the next start writes it anew"
             report.fail("ledger", path, f"{path} is damaged; {what}, nothing has to be removed")
     try:
         count += len(ledger.plans(run))
     except LedgerError as error:
-        report.fail("ledger", storage.join(run, ledger.FOLDER, "plan"), str(error))
+        report.fail("ledger", f"{ledger.FOLDER}/plan", str(error))
     report.notes["ledger"] = f"{count:,} records can be read"
     return records
 

@@ -132,6 +132,33 @@ def test_a_damaged_ledger_never_bricks_a_run(whole: Whole, tmp_path: Path, fault
     assert run.verify() == (0, set(), "")
 
 
+@pytest.mark.parametrize("kind", ["snapshot", "record of pass 1"])
+def test_what_is_damaged_in_the_ledger_is_told_as_what_it_is(
+    whole: Whole, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    """A snapshot holds nothing of its own; the output is named relatively."""
+    run = whole.copy(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    named = Whole(whole.inputs, tmp_path, "run")
+    path = damage.file_of(run.output, damage.BOOKS[kind])
+    # Once it is damaged, a record is read for itself.
+    damage.cut(storage.join(run.output, path))
+    if kind != "snapshot":
+        damage.cut(storage.join(run.output, damage.file_of(run.output, damage.BOOKS["snapshot"])))
+    code, found, _ = named.verify()
+    assert code == 3
+    assert path in found
+    code, said = named.prepare()
+    assert code == 0, said
+    again = [] if kind == "snapshot" else [path]
+    assert run.json["remade"]["paths"] == again
+    assert ("is made again" in said) == bool(again)
+    assert "snapshot.json is damaged and written anew" in said
+    assert str(tmp_path) not in said
+    assert run.json["digest"] == whole.json["digest"]
+    assert named.verify() == (0, set(), "")
+
+
 @pytest.mark.parametrize("fault", damage.FAULTS)
 def test_a_damaged_plan_is_removed_and_all_stands(whole: Whole, tmp_path: Path, fault: str) -> None:
     run = whole.copy(tmp_path)
