@@ -87,8 +87,9 @@ def _is_marker(record: Any) -> bool:
     described = all(isinstance(about, dict) and {"size", "xxh3"} <= about.keys() for about in files.values())
     if "history" not in record:  # of `best`
         return described and "validation_loss" in record
-    noted = isinstance(history, dict) and all(isinstance(history.get(name), list) for name in HISTORY)
-    return described and noted and len(history["loss"]) == step
+    if not isinstance(history, dict) or not all(isinstance(history.get(name), list) for name in HISTORY):
+        return False
+    return described and len(history["loss"]) == step
 
 
 def fetch(home: str, folder: str, record: Record, file: str) -> bytes:
