@@ -30,6 +30,7 @@ AGAIN = (
     "Nothing that was committed is lost; the same command goes on where it was. HEADRACE_DEBUG=1 prints the "
     "whole traceback, which may quote your data"
 )
+INTERRUPTED = "interrupted: the same command goes on where it was"
 
 
 class HeadraceError(Exception):

@@ -115,6 +115,11 @@ def load(run: str, name: str) -> dict[str, Record]:
     return read(run, name).records
 
 
+def is_snapshot(path: str) -> bool:
+    """Whether an object of the ledger is a snapshot: where it is damaged, its records stand by themselves."""
+    return _unit(path).startswith(SNAPSHOT)
+
+
 def _unit(path: str) -> str:
     return path.rsplit("/", 1)[-1].removesuffix(".json")
 

@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from headrace.cluster.errors import AGAIN, HeadraceError, OutputError, place
+from headrace.cluster.errors import AGAIN, INTERRUPTED, HeadraceError, OutputError, place
 from headrace.pipelines.console import Mode, choose, say
 
 app = typer.Typer(
@@ -394,9 +394,6 @@ def schema() -> None:
     from headrace.pipelines.recipe import Recipe
 
     sys.stdout.write(json.dumps(Recipe.model_json_schema(), indent=1) + "\n")
-
-
-INTERRUPTED = "interrupted: the same command goes on where it was"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -5,18 +5,21 @@ only for the order of the stages need not pay.
 """
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from typing import Any
 
 from headrace.cluster import here, storage
 from headrace.cluster.errors import (
+    AGAIN,
+    INTERRUPTED,
     DamagedError,
     GateError,
     HeadraceError,
     ModelError,
     QuarantineError,
     SourceError,
+    place,
 )
 from headrace.pipelines import rundir
 from headrace.pipelines.console import Mode, say
@@ -43,6 +46,12 @@ PACKED = (
     *("split", "tokenise", "pack"),
 )
 NOT_PACKED = {"dedup.alarm", "dedup.on_alarm", "dedup.device", "pii.gate"}
+# Gates by the command that holds a run against them: `train.steps.GATE` is that of training.
+GATES = {
+    "prepare": ("quarantine.limit", "dedup.alarm", "pii.gate", "kept"),
+    "train": ("train.loss",),
+    "evaluate": (EVALUATED,),
+}
 
 
 def prepare(recipe: Recipe, mode: Mode) -> dict[str, Any]:
@@ -52,9 +61,9 @@ def prepare(recipe: Recipe, mode: Mode) -> dict[str, Any]:
     records of a source cannot be used than it allows, SourceError where nothing is left (run.json and the
     report are written first).
     """
-    run = _opened(recipe, mode)
-    with _ending("prepare", run.path, mode):
-        return _prepared(run, mode)
+    rundir.writable(recipe)  # another's directory is left as it is
+    with _ending("prepare", recipe.output, mode, GATES["prepare"]):
+        return _prepared(_opened(recipe, mode), mode)
 
 
 def _opened(recipe: Recipe, mode: Mode) -> rundir.Run:
@@ -75,32 +84,67 @@ def _opened(recipe: Recipe, mode: Mode) -> rundir.Run:
 
 
 @contextmanager
-def _ending(command: str, path: str, mode: Mode) -> Iterator[None]:
-    """Say in run.json how the work within ends, and leave a report however that is."""
+def _ending(command: str, path: str, mode: Mode, gates: Sequence[str]) -> Iterator[None]:
+    """Say in run.json how the work within ends, and leave a report however that is.
+
+    While it is under way, or was killed, `ended` has no code, and nothing stands of the command's own
+    `gates`: what an earlier start said of them is about to be true no more.
+    """
     from headrace.cluster import watch
 
-    ended: dict[str, Any] = {"command": command, "code": 0, "gate": None, "words": ""}
+    ended: dict[str, Any] = {"command": command, "code": None, "gate": None, "words": ""}
+    _begin(path, ended, gates)
     try:
         with watch.explained():
             yield
+        _end(path, {**ended, "code": 0}, mode)
     except HeadraceError as error:
         ended |= {"code": error.exit_code, "gate": error.gate or None, "words": str(error)}
-        try:
-            _end(path, ended, mode)
-        except HeadraceError as also:  # such as a disk that is full: what came first is what is told
-            say(mode, "warning", f"no report could be written: {also}")
+        _end_badly(path, ended, mode)
         raise
-    _end(path, ended, mode)
+    except KeyboardInterrupt:  # who pressed it does not wait for a report
+        with suppress(Exception):
+            _note(path, {**ended, "code": 130, "words": INTERRUPTED})
+        raise
+    except Exception as error:
+        ended |= {"code": 1, "words": f"fault: {place(error)}. {AGAIN}"}
+        _end_badly(path, ended, mode)
+        raise
+
+
+def _begin(path: str, ended: dict[str, Any], own: Sequence[str]) -> None:
+    from headrace.pipelines.passes import summary
+
+    if storage.exists(storage.join(path, "run.json")):
+        gates = {name: gate for name, gate in summary.gates(path).items() if name not in own}
+        summary.write(path, {"ended": ended, "gates": gates})
+
+
+def _end_badly(path: str, ended: dict[str, Any], mode: Mode) -> None:
+    """`_end`, where an error is on its way: that one is told, whatever else fails, such as a full disk."""
+    try:
+        _end(path, ended, mode)
+    except Exception as also:  # noqa: BLE001 - the error that came first is the one that is raised
+        why = str(also) if isinstance(also, HeadraceError) else place(also)
+        say(mode, "warning", f"no report could be written: {why}")
 
 
 def _end(path: str, ended: dict[str, Any], mode: Mode) -> None:
+    if _note(path, ended):
+        _report(path, mode)
+
+
+def _note(path: str, ended: dict[str, Any]) -> bool:
+    """Write how a command ended; False, and nothing is written, where the directory is no run."""
     from headrace.pipelines.passes import summary
 
+    if not any(storage.exists(storage.join(path, name)) for name in (rundir.RECIPE, "run.json")):
+        return False
     gates = summary.gates(path)
     if ended["gate"]:
         gates |= {ended["gate"]: {"passed": False, "words": ended["words"]}}
     summary.write(path, {"ended": ended, "gates": gates})
-    _report(path, mode)
+    return True
 
 
 def _prepared(run: rundir.Run, mode: Mode) -> dict[str, Any]:
@@ -176,17 +220,16 @@ def _stopping(
     try:
         yield
     except (GateError, QuarantineError):
-        section = {**summary.begun(run, rows, duplicates, windows), "gates": {}}
-        summary.write(run.path, section, without=summary.LATER)
+        summary.write(run.path, summary.begun(run, rows, duplicates, windows), without=summary.LATER)
         storage.delete(storage.join(run.path, pii_audit.FILE))
         raise
 
 
 def train(recipe: Recipe, mode: Mode) -> dict[str, Any]:
     """packed/ to adapter/, with a report; returns run.json."""
-    model = _checked_model(recipe)
-    _start(recipe, mode)
-    with _ending("train", recipe.output, mode):
+    with _ending("train", recipe.output, mode, GATES["train"]):
+        model = _checked_model(recipe)
+        _start(recipe, mode)
         _say_other_packed(recipe, mode)
         return _trained(recipe, model, mode)
 
@@ -281,8 +324,8 @@ def evaluate(recipe: Recipe, mode: Mode) -> dict[str, Any]:
 
     Raises: GateError where the recipe asks for a gain that is not there (run.json is written first).
     """
-    _start(recipe, mode)
-    with _ending("evaluate", recipe.output, mode):
+    with _ending("evaluate", recipe.output, mode, GATES["evaluate"]):
+        _start(recipe, mode)
         _say_other_packed(recipe, mode)
         _say_other_training(recipe, mode)
         return _evaluated(recipe, mode)
@@ -327,9 +370,10 @@ def run(recipe: Recipe, mode: Mode) -> dict[str, Any]:
     """The whole way: prepare, train and evaluate where there is a model, report."""
     from headrace.pipelines.passes import summary
 
-    opened = _opened(recipe, mode)
-    with _ending("run", opened.path, mode):
-        _prepared(opened, mode)
+    rundir.writable(recipe)
+    held = GATES if recipe.model is not None else ("prepare",)
+    with _ending("run", recipe.output, mode, [gate for command in held for gate in GATES[command]]):
+        _prepared(_opened(recipe, mode), mode)
         if recipe.model is None:
             say(mode, "warning", "no model in the recipe: prepared and reported, nothing was trained")
         else:

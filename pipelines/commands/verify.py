@@ -18,7 +18,7 @@ import numpy as np
 import xxhash
 
 from headrace.cluster import here, ledger, storage
-from headrace.cluster.errors import GateError, LedgerError, OutputError
+from headrace.cluster.errors import BooksError, GateError, LedgerError, OutputError
 from headrace.pipelines import books, recipe
 from headrace.pipelines.commands import verify_tasks as tasks
 from headrace.pipelines.commands.verify_tasks import Finding
@@ -31,7 +31,7 @@ from headrace.pipelines.recipe import Recipe
 from headrace.pipelines.schema import SPLITS
 
 PASSES = (prepare_pass.PASS, dedup_pass.DEDUP, dedup_pass.PASSAGES, pack_pass.PASS)
-CHECKS = ("ledger", "files", "books", "packed", "removals", "digest", "summary", "training")
+CHECKS = ("ledger", "files", "unnamed", "books", "packed", "removals", "digest", "summary", "training")
 REMOVED = "duplicates/removed.parquet"
 ANEW = "`headrace prepare` on the recipe writes it anew"
 # What is written at the end, and what raises ValueError where it is not whole.
@@ -49,6 +49,8 @@ class Report:
 
     findings: list[Finding] = field(default_factory=list)
     notes: dict[str, str] = field(default_factory=dict)  # what was looked at, by check
+    # By check: files that it would have had to look at, and that cannot be read as what was written.
+    unread: dict[str, list[str]] = field(default_factory=dict)
 
     def fail(self, check: str, path: str, text: str) -> None:
         """Take note of something that does not stand."""
@@ -56,7 +58,8 @@ class Report:
 
 
 def lines(run: str, *, deep: bool = False, remove: bool = False) -> Iterator[Line]:
-    """One line a check that stands, and one for everything that does not; at the end, what to do.
+    """One line a check that stands, and one for everything that does not; at the end, what to do. What could
+    not be looked at to its end, because files are damaged, stands neither way: `stands` is None.
 
     Raises: GateError where something does not stand; OutputError where `run` is no run; StorageError.
     """
@@ -66,7 +69,10 @@ def lines(run: str, *, deep: bool = False, remove: bool = False) -> Iterator[Lin
         for one in failed:
             yield Line(f"{check}: {one.text}", {"check": check, "stands": False, "path": one.path})
         if not failed and check in report.notes:
-            yield Line(f"{check}: {report.notes[check]}", {"check": check, "stands": True})
+            known: dict[str, Any] = {"stands": True}
+            if unread := report.unread.get(check):
+                known = {"stands": None, "path": unread[0], "unread": len(unread)}
+            yield Line(f"{check}: {report.notes[check]}", {"check": check, **known})
     if not report.findings:
         return
     bad = sorted({f.path for f in report.findings if f.check == "files"})
@@ -86,9 +92,10 @@ def look(run: str, *, deep: bool) -> Report:
     """Look at everything. Raises: OutputError, StorageError."""
     settings = _recipe(run)
     report = Report()
+    # The listing first: what is written and committed meanwhile is then named, and not taken for a left-over.
+    stored = _stored(run)
     records = _ledger(run, report)
-    stored = outputs.sizes(run, {folder for which in PASSES for folder in which.folders})
-    _listed(records, stored, report)
+    _listed(run, records, stored, report)
     cut = _windows(run, settings, records, report)
     each = partial(here.each, size=sum(stored.values()))
     rest = [o for name in ("dedup", "passages") for r in records[name].values() for o in r["outputs"]]
@@ -105,6 +112,7 @@ def look(run: str, *, deep: bool) -> Report:
     hashes = {path: rows for one in seen for path, rows in one.hashes.items()}
     report.findings += [f for one in seen for f in one.findings]
     _files_note(seen, len(rest), records, report)
+    _unread(seen, records, report)
     _books(run, records, windows, report)
     _digest(run, records, hashes, report)
     if readable:
@@ -128,31 +136,70 @@ def _ledger(run: str, report: Report) -> Records:
     for name in (*(which.name for which in PASSES), parts.GATE):
         held = ledger.read(run, name)
         records[name], count = held.records, count + len(held.records)
-        for path in held.damaged:
+        for path in (outputs.below(run, damaged) for damaged in held.damaged):
             what = "its unit is done again by the next start"
+            if ledger.is_snapshot(path):
+                what = "its records stand by themselves, the next start writes it anew"
             report.fail("ledger", path, f"{path} is damaged; {what}, nothing has to be removed")
     try:
         count += len(ledger.plans(run))
     except LedgerError as error:
-        report.fail("ledger", storage.join(run, ledger.FOLDER, "plan"), str(error))
+        report.fail("ledger", f"{ledger.FOLDER}/plan", str(error))
     report.notes["ledger"] = f"{count:,} records can be read"
     return records
 
 
-def _listed(records: Records, stored: Mapping[str, int], report: Report) -> None:
+def _stored(run: str) -> dict[str, int]:
+    return outputs.sizes(run, {folder for which in PASSES for folder in which.folders})
+
+
+def _unread(seen: Sequence[tasks.Seen], records: Records, report: Report) -> None:
+    """Which files of rows could not be looked at: damaged ones, and those of windows that nobody knows."""
+    looked = {path for one in seen for path in one.looked}
+    written = {o["path"] for n in ("prepare", "pack") for r in records[n].values() for o in r["outputs"]}
+    rows = {r["outputs"][0]["path"] for r in records["prepare"].values()}
+    rows |= {o["path"] for r in records["pack"].values() for o in r["outputs"]}
+    for check, needed in (("books", written), ("packed", rows)):
+        if left := sorted(needed - looked):
+            report.unread[check] = left
+
+
+def _listed(run: str, records: Records, stored: Mapping[str, int], report: Report) -> None:
     """Existence and size of all outputs, and files that no record names."""
+    every = [o for which in PASSES for r in records[which.name].values() for o in r["outputs"]]
+    # What was committed after the listing is in a second one.
+    now = _stored(run) if outputs.wrong(every, stored) else stored
+    left: list[str] = []
     for which in PASSES:
         named = set()
         for record in records[which.name].values():
             written = record["outputs"] or [{"path": path} for path in which.least]
             named |= {o["path"] for o in written}
-            for path, what in outputs.wrong(written, stored):
+            for path, what in outputs.wrong(written, now):
                 report.fail("files", path, f"{path} {outputs.WORDS[what]}")
         # Of an older version's pass 2, all that lies there may be its.
         silent = which.number == "run" and not any(r["outputs"] for r in records[which.name].values())
-        for path in sorted(stored) if not silent else ():
-            if path.startswith(which.outputs) and path not in named:
-                report.fail("files", path, f"{path} is named by no commit record")
+        if not silent:
+            left += [p for p in sorted(stored) if p.startswith(which.outputs) and p not in named]
+    if left and _is_under_way(run):
+        report.notes["unnamed"] = (
+            f"{len(left):,} files are named by no commit record, as are those that a run under way has just "
+            f"written, or one that was killed; `headrace prepare` removes what is left over ({left[0]})"
+        )
+        return
+    for path in left:
+        text = f"{path} is named by no commit record; `headrace prepare` on the recipe removes it"
+        report.fail("unnamed", path, text)
+
+
+def _is_under_way(run: str) -> bool:
+    """Whether a command may be writing into the run: the last one has not said how it ended."""
+    try:
+        said = summary.read(run)
+    except BooksError:
+        return False
+    ended = said.get("ended")
+    return "digest" not in said if not isinstance(ended, dict) else ended.get("code") is None
 
 
 def _windows(run: str, settings: Recipe, records: Records, report: Report) -> list[parts.Window]:
@@ -205,12 +252,29 @@ def _books(run: str, records: Records, windows: Sequence[tasks.Window], report: 
         report.notes["packed"] = f"{len(waiting):,} of {len(windows):,} windows are not packed yet"
     else:
         report.notes["packed"] = f"every row that was kept is packed once, in {len(windows):,} windows"
+        if "packed" in report.unread:
+            report.notes["packed"] = _whole_windows(windows, report.unread["packed"])
         last = books.total(r["books"] for r in records["pack"].values())
         if windows and last["in"] != first["kept"]:
             text = f"pass 1 kept {first['kept']:,} records, pass 3 took in {last['in']:,}"
             report.fail("books", f"{ledger.FOLDER}/pack", text)
         _summary(run, first, last, windows, report)
     report.notes["books"] = f"{first['in']:,} records in, and the rows in the files are those of the books"
+    if unread := report.unread.get("books"):
+        report.notes["books"] += f", but for {len(unread):,} files that could not be looked at"
+
+
+def _whole_windows(windows: Sequence[tasks.Window], files: Sequence[str]) -> str:
+    """What is said of packed rows where `files` of some windows could not be looked at."""
+    unread = set(files)
+    whole = sum(
+        not any(o["path"] in unread for r in (*w.parts, w.packed) if r is not None for o in r["outputs"])
+        for w in windows
+    )
+    return (
+        f"every row that was kept is packed once in {whole:,} of {len(windows):,} windows; "
+        f"{len(unread):,} files could not be looked at"
+    )
 
 
 def _summary(
@@ -276,18 +340,27 @@ def _removals(run: str, settings: Recipe, each: tasks.Each, report: Report, *, d
         report.fail(
             "removals", path, f"{path}: {len(gone):,} rows stand for others and are removed themselves"
         )
-    note = f"each of {table.num_rows:,} removed rows has a row that stands for it and stays"
+    note = (
+        f"none of the rows that stand for {table.num_rows:,} removed ones is removed itself (whether they "
+        "are in prepared/, and as like as was said, is looked at with --deep)"
+    )
     if deep:
+        unread = [p for p in report.unread.get("packed", []) if p.startswith("prepared/")]
         pairs = own.select(tasks.REMOVED).sort_by([("kept", "ascending")]).to_pylist()
         chunks = [pairs[at : at + PAIRS] for at in range(0, len(pairs), PAIRS)]
         measure = partial(
             tasks.removals,
             run=run,
+            unread=frozenset(unread),
             min_features=settings.dedup.min_features,
             ngram=settings.fingerprint.ngram,
         )
-        report.findings += [f for found in each(measure, chunks, name="removals") for f in found]
-        note += ", as like as was said"
+        measured = list(each(measure, chunks, name="removals"))
+        report.findings += [f for found, _ in measured for f in found]
+        note = f"each of {table.num_rows:,} removed rows has one that stands for it, as like as was said"
+        if left := sum(unmeasured for _, unmeasured in measured):
+            note += f", but for {left:,} whose files could not be looked at"
+            report.unread["removals"] = unread
         if table.num_rows > own.num_rows:
             note += (
                 f"; {table.num_rows - own.num_rows:,} stand for rows of earlier runs and were not measured"
@@ -311,6 +384,9 @@ def _training(run: str, report: Report) -> None:
         )
         if not good:
             path = f"{checkpoints.FOLDER}/{folder}"
-            text = f"{path} is not what its {checkpoints.MARKER} says: remove it, and run `headrace train`"
+            text = (
+                f"{path} is not what its {checkpoints.MARKER} says: remove that directory; `headrace train` "
+                "makes again what it needs of it"
+            )
             report.fail("training", path, text)
     report.notes["training"] = f"{len(folders)} checkpoints are what their markers say"

@@ -54,6 +54,7 @@ class Seen:
 
     findings: list[Finding] = field(default_factory=list)
     hashes: dict[str, bytes] = field(default_factory=dict)  # of packed rows, by path
+    looked: set[str] = field(default_factory=set)  # files that were read as what was written
     files: int = 0
     unsummed: int = 0  # files whose record has no hash
 
@@ -98,10 +99,12 @@ def _file(run: str, output: outputs.Output, seen: Seen) -> pa.Table | None:
         seen.fail("files", path, f"{path} {outputs.WORDS['content']}")
         return None
     try:
-        return pq.read_table(io.BytesIO(data)).combine_chunks()
+        table = pq.read_table(io.BytesIO(data)).combine_chunks()
     except (pa.ArrowInvalid, OSError):
         seen.fail("files", path, f"{path} is no Parquet file any more")
         return None
+    seen.looked.add(path)
+    return table
 
 
 def _prepared(record: ledger.Record, table: pa.Table, seen: Seen) -> None:
@@ -209,29 +212,35 @@ def _shown(ids: Sequence[int] | NDArray[np.uint64]) -> str:
     return ", ".join(str(i) for i in ids[:SHOWN]) + more
 
 
-def removals(pairs: list[dict[str, Any]], run: str, min_features: int, ngram: int) -> list[Finding]:
+def removals(
+    pairs: list[dict[str, Any]], run: str, unread: frozenset[str], min_features: int, ngram: int
+) -> tuple[list[Finding], int]:
     """Measure removed rows again, text against text, with the rows that stand for them.
 
-    pairs: rows of ``stage.REMOVED`` whose kept row is this run's.
+    pairs: rows of ``stage.REMOVED`` whose kept row is this run's. unread: files of `prepared/` that are not
+    what was written. Returns what does not stand, and how many pairs could not be measured for these files.
     """
     wanted = sorted({pair[name] for pair in pairs for name in ("removed", "kept")})
     columns = ["row_id", *verifying.COLUMNS]
     tables = []
     for path in _files_of(run, {i >> 32 for i in wanted}):
-        table = storage.read_table(path, columns)
-        tables.append(table.filter(pc.is_in(table["row_id"], pa.array(wanted, pa.uint64()))))
+        if path not in unread:
+            table = storage.read_table(storage.join(run, path), columns)
+            tables.append(table.filter(pc.is_in(table["row_id"], pa.array(wanted, pa.uint64()))))
     path = "duplicates/removed.parquet"
     rows = pa.concat_tables(tables).combine_chunks() if tables else None
     place = {} if rows is None else {i: at for at, i in enumerate(rows["row_id"].to_pylist())}
-    lost = [i for i in wanted if i not in place]
+    unknown = {_ordinal(path) for path in unread}
+    lost = [i for i in wanted if i not in place and i >> 32 not in unknown]
     findings = (
         [Finding("removals", path, f"{path} names rows that are not in prepared/: {_shown(lost)}")]
         if lost
         else []
     )
     there = [p for p in pairs if p["removed"] in place and p["kept"] in place]
+    left = sum(any(p[n] not in place and p[n] >> 32 in unknown for n in ("removed", "kept")) for p in pairs)
     if rows is None or not there:
-        return findings
+        return findings, left
     numbers = np.array([[place[p["kept"]], place[p["removed"]]] for p in there], np.int64)
     measured = verifying.similarities(rows, numbers, min_features=min_features, ngram=ngram).similarity
     told = np.array([p["similarity"] for p in there])
@@ -242,14 +251,19 @@ def removals(pairs: list[dict[str, Any]], run: str, min_features: int, ngram: in
             f"{_shown(other)}"
         )
         findings.append(Finding("removals", path, text))
-    return findings
+    return findings, left
 
 
 def _files_of(run: str, ordinals: set[int]) -> Iterator[str]:
-    for entry in storage.listing(storage.join(run, "prepared")):
-        number = entry.path.rpartition("/part-")[2].partition("-")[0]
-        if number.isdigit() and int(number) in ordinals:
-            yield entry.path
+    """Paths below the run of the parts of some fragments."""
+    for path in outputs.sizes(run, ["prepared"]):
+        if _ordinal(path) in ordinals:
+            yield path
+
+
+def _ordinal(path: str) -> int | None:
+    number = path.rpartition("/part-")[2].partition("-")[0]
+    return int(number) if number.isdecimal() else None
 
 
 def sums(output: outputs.Output, run: str) -> Finding | None:

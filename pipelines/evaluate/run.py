@@ -110,7 +110,7 @@ def _card(run: str, model_digest: str, packed: Mapping[str, str]) -> dict[str, A
     card = adapter.card(run)
     if card is None:
         raise ModelError(f"{run} has no finished adapter; run `headrace train` on its recipe first")
-    if card["base_mark"] != model_digest:
+    if card.get("base_mark") != model_digest:
         raise ModelError(
             f"the adapter of {run} was trained on another model than the recipe's; "
             "set `model:` back, or run `headrace train` again"
@@ -123,7 +123,7 @@ def _card(run: str, model_digest: str, packed: Mapping[str, str]) -> dict[str, A
 def _written(path: str) -> dict[str, Any]:
     try:
         return dict(json.loads(storage.read_bytes(path)))
-    except (FileNotFoundError, ValueError):
+    except (FileNotFoundError, ValueError, TypeError):
         return {}
 
 

@@ -148,7 +148,7 @@ def discard(run: Run, error: DamagedError, names: Sequence[str], workers: int, m
 
     Raises: `error` where the damage is in none of this run's outputs, or in one that this start has written.
     """
-    path = _below(run.path, error.path)
+    path = below(run.path, error.path)
     if path in run.written:
         raise error
     for name in names:
@@ -165,8 +165,9 @@ def discard(run: Run, error: DamagedError, names: Sequence[str], workers: int, m
     raise error
 
 
-def _below(run: str, path: str) -> str:
-    for root in (run, os.path.abspath(run)):
+def below(run: str, path: str) -> str:
+    """A path as it is below the run, however the run was named; one that is not below it as it is."""
+    for root in (run,) if storage.is_remote(run) else (run, os.path.abspath(run), os.path.realpath(run)):
         if path.startswith(f"{root.rstrip('/')}/"):
             return path[len(root.rstrip("/")) + 1 :]
     return path

@@ -125,11 +125,12 @@ def put_aside(run: str, key: str) -> str | None:
 
 
 def card(run: str) -> Card | None:
-    """The card of the run's adapter; None where there is no finished one."""
+    """The card of the run's adapter; None where there is no finished one, or what is there is no card."""
     try:
-        return dict(json.loads(storage.read_bytes(path(run, CARD))))
+        held = json.loads(storage.read_bytes(path(run, CARD)))
     except (FileNotFoundError, ValueError):
         return None
+    return held if isinstance(held, dict) and isinstance(held.get("key"), str) else None
 
 
 def load(run: str, base: Any) -> Any:

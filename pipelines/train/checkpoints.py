@@ -32,6 +32,8 @@ FOLDER = "checkpoints"
 BEST = "best"
 MARKER = "checkpoint.json"
 OPTIMIZER = "optimizer.safetensors"
+# Lists of a history, of every step and of every validation.
+HISTORY = ("loss", "learning_rate", "tokens", "seconds", "validation", "validation_steps")
 
 Record = dict[str, Any]
 
@@ -68,23 +70,96 @@ def read(home: str, folder: str) -> Record | None:
         record = json.loads(storage.read_bytes(storage.join(home, folder, MARKER)))
     except (FileNotFoundError, ValueError):
         return None
+    if not _is_marker(record):
+        return None
     sizes = {e.path.rsplit("/", 1)[-1]: e.size for e in storage.listing(storage.join(home, folder))}
     whole = all(sizes.get(file) == about["size"] for file, about in record["files"].items())
     return dict(record) if whole else None
+
+
+def _is_marker(record: Any) -> bool:
+    """Whether what was read has the shape of a marker: JSON of anything else may stand where one was."""
+    if not isinstance(record, dict) or not isinstance(record.get("key"), str):
+        return False
+    step, files, history = record.get("step"), record.get("files"), record.get("history")
+    if not isinstance(step, int) or not isinstance(files, dict) or not files:
+        return False
+    described = all(isinstance(about, dict) and {"size", "xxh3"} <= about.keys() for about in files.values())
+    if "history" not in record:  # of `best`
+        return described and "validation_loss" in record
+    if not isinstance(history, dict) or not all(isinstance(history.get(name), list) for name in HISTORY):
+        return False
+    return described and len(history["loss"]) == step
 
 
 def fetch(home: str, folder: str, record: Record, file: str) -> bytes:
     """One file of a checkpoint. Raises: Fault where it is not what the marker says."""
     data = storage.read_bytes(storage.join(home, folder, file))
     if xxhash.xxh3_64_hexdigest(data) != record["files"][file]["xxh3"]:
-        raise Fault(f"{storage.join(home, folder, file)} is damaged; remove that directory and start again")
+        raise Fault(
+            f"{storage.join(home, folder, file)} was damaged while this training ran; start `headrace train` "
+            "again: it goes on from the newest checkpoint that is whole"
+        )
     return data
+
+
+def is_whole(home: str, folder: str, record: Record) -> bool:
+    """Whether every file of a checkpoint holds the bytes that its marker says. Raises: StorageError."""
+    try:
+        for file in record["files"]:
+            fetch(home, folder, record, file)
+    except (Fault, FileNotFoundError):
+        return False
+    return True
 
 
 def steps(home: str) -> list[int]:
     """Steps that have a directory, oldest first, whole or not."""
     folders = {e.path.rsplit("/", 2)[-2] for e in storage.listing(home)}
-    return sorted(int(f.removeprefix("step-")) for f in folders if f.startswith("step-"))
+    numbers = [f.removeprefix("step-") for f in folders if f.startswith("step-")]
+    return sorted(int(n) for n in numbers if n.isdecimal() and name(int(n)) == f"step-{n}")
+
+
+def resumed(home: str, key: str, last: int) -> int:
+    """The step that the training `key` goes on from, 0 for its start; checkpoints after it are removed.
+
+    It is the newest checkpoint whose every byte is there. Where `best/` is not, and cannot come any more
+    because the step that it is of is done, it is the newest one before that step: the steps between are
+    trained again, and leave it again. `last`: the last step of the training, which is its best where there
+    is no validation.
+
+    Raises: StorageError.
+    """
+    before: int | None = None  # `best/` has to be made again: by steps from before this one
+    chosen = 0
+    best = read(home, BEST)
+    if best is not None and (best["key"] != key or not is_whole(home, BEST, best)):
+        best = None
+    for step in reversed(steps(home)):
+        record = read(home, name(step))
+        if record is None or record["key"] != key or not is_whole(home, name(step), record):
+            continue
+        if before is None:
+            needed = _best_step(record, last)
+            if not needed or (best is not None and (best["step"] == needed or best["step"] > step)):
+                chosen = step
+                break
+            before = needed
+        if step < before:
+            chosen = step
+            break
+    for step in steps(home):
+        if step > chosen:
+            _remove(home, step)
+    return chosen
+
+
+def _best_step(record: Record, last: int) -> int:
+    """The step of the best adapter up to a checkpoint; 0 where there is none yet."""
+    losses, at = record["history"]["validation"], record["history"]["validation_steps"]
+    if losses:
+        return int(at[losses.index(min(losses))])
+    return last if record["step"] == last else 0
 
 
 def newest(home: str, key: str) -> Record | None:
@@ -99,8 +174,12 @@ def newest(home: str, key: str) -> Record | None:
 def prune(home: str, keep: int) -> None:
     """Remove all but the newest `keep` checkpoints, markers first."""
     for step in steps(home)[:-keep]:
-        storage.delete(storage.join(home, name(step), MARKER))
-        storage.delete(storage.join(home, name(step)))
+        _remove(home, step)
+
+
+def _remove(home: str, step: int) -> None:
+    storage.delete(storage.join(home, name(step), MARKER))
+    storage.delete(storage.join(home, name(step)))
 
 
 def optimizer_file(optimizer: torch.optim.Optimizer, names: list[str]) -> bytes:

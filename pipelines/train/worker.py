@@ -114,12 +114,10 @@ def _salt(seed: int, step: int, rank: int) -> int:
 
 
 def _resume(job: Job, rank: Rank, model: Any, optimizer: torch.optim.Optimizer) -> History:
-    """Load the newest checkpoint that rank 0 sees; returns the history up to it."""
-    newest = checkpoints.newest(job.home, job.key) if rank.number == 0 else None
-    step = rank.first(int(newest["step"]) if newest else 0)
+    """Load the checkpoint that rank 0 goes on from; returns the history up to it."""
+    step = rank.first(checkpoints.resumed(job.home, job.key, job.steps) if rank.number == 0 else 0)
     if not step:
-        names = ("loss", "learning_rate", "tokens", "seconds", "validation", "validation_steps")
-        return {name: [] for name in names}
+        return {name: [] for name in checkpoints.HISTORY}
     folder = checkpoints.name(step)
     record = checkpoints.read(job.home, folder)
     assert record is not None, "rank 0 has just read it"

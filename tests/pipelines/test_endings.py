@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from headrace.cluster.errors import GateError
+from headrace.cluster.errors import GateError, HeadraceError
 from headrace.pipelines import flow, recipe
 from headrace.pipelines.evaluate import run as evaluation
 from tests.builders import recipe_of, run_command, save_recipe, story, sums, write_jsonl
@@ -143,3 +143,100 @@ def test_a_gate_of_evaluation_stands_in_run_json_and_report(
     page = (tmp_path / "run/report.html").read_text()
     assert "A gate failed" not in page
     assert '<code>evaluate.gate</code> <span class="good">passed</span>' in page
+
+
+def test_a_command_that_is_under_way_or_breaks_says_no_earlier_end(
+    ray_local: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_jsonl(tmp_path / "in.jsonl", sums(30))
+    loaded = recipe.validate(recipe_of(tmp_path / "run", tmp_path / "in.jsonl"), "recipe.yaml")
+    flow.prepare(loaded, "quiet")
+    meanwhile: list[Any] = []
+
+    def breaks(error: BaseException) -> Callable[..., Any]:
+        def passes(*_: Any) -> Any:
+            meanwhile.append(ended(tmp_path / "run"))
+            raise error
+
+        return passes
+
+    for error, code, words in (
+        (RuntimeError("what a row holds"), 1, "fault: RuntimeError in passes (test_endings.py:"),
+        (KeyboardInterrupt(), 130, "interrupted: "),
+    ):
+        monkeypatch.setattr(flow, "_passes", breaks(error))
+        with pytest.raises(type(error)):
+            flow.prepare(loaded, "quiet")
+        assert meanwhile.pop() == {"command": "prepare", "code": None, "gate": None, "words": ""}
+        told = ended(tmp_path / "run")
+        assert (told["code"], told["gate"]) == (code, None)
+        assert told["words"].startswith(words)
+        assert "what a row holds" not in (tmp_path / "run/run.json").read_text()
+    monkeypatch.undo()
+    monkeypatch.setattr(flow, "_report", breaks(ValueError("page")))
+    with pytest.raises(ValueError, match="page"):
+        flow.prepare(loaded, "quiet")
+    assert ended(tmp_path / "run")["code"] == 1
+
+
+def test_an_error_is_raised_though_no_report_can_be_built(
+    ray_local: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def broken(*_: Any) -> str:
+        raise ValueError("page")
+
+    monkeypatch.setattr(flow, "_built", broken)
+    write_jsonl(tmp_path / "in.jsonl", [*sums(30), *sums(30)])
+    data = recipe_of(tmp_path / "run", tmp_path / "in.jsonl", dedup={"alarm": 0.1, "on_alarm": "stop"})
+    with pytest.raises(GateError):
+        flow.prepare(recipe.validate(data, "recipe.yaml"), "plain")
+    assert "no report could be written: " in capsys.readouterr().err
+    assert ended(tmp_path / "run")["gate"] == "dedup.alarm"
+
+
+def test_what_is_refused_before_the_work_is_told_of_a_run_and_of_nothing_else(
+    ray_local: None, tmp_path: Path
+) -> None:
+    write_jsonl(tmp_path / "in.jsonl", sums(30))
+    data = recipe_of(tmp_path / "run", tmp_path / "in.jsonl", model=None)
+    loaded = recipe.validate(data, "recipe.yaml")
+    with pytest.raises(HeadraceError):
+        flow.train(loaded, "quiet")
+    assert not (tmp_path / "run").exists()
+    flow.prepare(loaded, "quiet")
+    with pytest.raises(HeadraceError, match="names no model"):
+        flow.train(loaded, "quiet")
+    told = ended(tmp_path / "run")
+    assert (told["command"], told["code"]) == ("train", 2)
+    assert "names no model" in (tmp_path / "run/report.html").read_text()
+
+
+def test_a_gate_that_failed_goes_when_its_command_mends_it(ray_local: None, tmp_path: Path) -> None:
+    from headrace.pipelines.train import steps
+
+    write_jsonl(tmp_path / "in.jsonl", [*sums(30), *sums(30)])
+    data = recipe_of(tmp_path / "run", tmp_path / "in.jsonl", dedup={"alarm": 0.1, "on_alarm": "stop"})
+    with pytest.raises(GateError):
+        flow.prepare(recipe.validate(data, "recipe.yaml"), "quiet")
+    assert run_gates(tmp_path / "run") == {"dedup.alarm": False}
+    data["dedup"]["on_alarm"] = "warn"
+    loaded = recipe.validate(data, "recipe.yaml")
+    flow.prepare(loaded, "quiet")
+    passed = {"quarantine.limit": True, "pii.gate": True, "kept": True}
+    assert run_gates(tmp_path / "run") == passed
+    assert "A gate failed" not in (tmp_path / "run/report.html").read_text()
+    # A gate of one command stands until that command comes again.
+    with pytest.raises(GateError), flow._ending("train", loaded.output, "quiet", flow.GATES["train"]):
+        raise GateError("the loss is nan").at(steps.GATE)
+    flow.prepare(loaded, "quiet")
+    assert run_gates(tmp_path / "run") == {**passed, "train.loss": False}
+    with flow._ending("train", loaded.output, "quiet", flow.GATES["train"]):
+        assert run_gates(tmp_path / "run") == passed
+    assert run_gates(tmp_path / "run") == passed
+    assert "A gate failed" not in (tmp_path / "run/report.html").read_text()
+
+
+def run_gates(run: Path) -> dict[str, bool]:
+    """By gate that run.json tells of: whether it was passed."""
+    written = json.loads((run / "run.json").read_bytes())
+    return {name: gate["passed"] for name, gate in written["gates"].items()}

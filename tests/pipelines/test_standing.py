@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 import headrace
-from headrace.cluster import storage
+from headrace.cluster import ledger, storage
 from headrace.pipelines.passes import outputs, units
 from tests.builders import run_command, save_recipe
 from tests.pipelines import damage
@@ -111,7 +111,76 @@ def test_files_that_no_record_names_are_told(whole: Whole, tmp_path: Path) -> No
     run = whole.copy(tmp_path)
     first = Path(run.output, damage.file_of(run.output, damage.OUTPUTS["packed, train"]))
     shutil.copy(first, first.with_name("part-99999999.parquet"))
-    assert run.verify()[:2] == (3, {"packed/train/part-99999999.parquet"})
+    stray = "packed/train/part-99999999.parquet"
+    assert run.verify()[:2] == (3, {stray})
+    # It may be an output of a run under way, whose record comes next.
+    assert run.verify("--remove")[:2] == (3, {stray})
+    assert Path(run.output, stray).exists()
+    (Path(run.output) / "run.json").write_text(
+        json.dumps({**run.json, "ended": {"command": "prepare", "code": None, "gate": None, "words": ""}})
+    )
+    code, out, _ = run_command(["verify", run.output])
+    assert code == 0
+    assert "unnamed: 1 files are named by no commit record, as are those that a run" in out
+    assert stray in out
+    assert run.prepare()[0] == 0
+    assert not Path(run.output, stray).exists()
+    assert run.verify() == (0, set(), "")
+
+
+def test_what_is_committed_while_verify_reads_is_no_damage(
+    whole: Whole, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Between the listing and the ledger a run under way writes outputs and their records."""
+    run = whole.copy(tmp_path)
+    part = damage.file_of(run.output, damage.OUTPUTS["prepared"])
+    record = damage.file_of(run.output, "ledger/prepare/0*.json")
+    late = [Path(run.output, path) for path in (part, record)]
+    held = [path.read_bytes() for path in late]
+    Path(run.output, damage.file_of(run.output, damage.BOOKS["snapshot"])).unlink()
+    for path in late:
+        path.unlink()
+    real = ledger.read
+
+    def read(path: str, name: str) -> ledger.Ledger:
+        for file, data in zip(late, held, strict=True):
+            file.write_bytes(data)
+        return real(path, name)
+
+    monkeypatch.setattr(ledger, "read", read)
+    assert headrace.verify(run.output) == []
+
+
+@pytest.mark.parametrize("kind", ["prepared", "packed, train", "rejected, pass 1"])
+@pytest.mark.parametrize("fault", damage.FAULTS)
+def test_what_could_not_be_looked_at_is_not_said_to_stand(
+    whole: Whole, tmp_path: Path, kind: str, fault: str
+) -> None:
+    run = whole.copy(tmp_path)
+    path = damage.file_of(run.output, damage.OUTPUTS[kind])
+    damage.FAULTS[fault](storage.join(run.output, path))
+    code, out, _ = run_command(["verify", run.output, "--json", "--deep"])
+    assert code == 3
+    said = {line["check"]: line for line in map(json.loads, out.splitlines())}
+    assert (said["files"]["stands"], said["files"]["path"]) == (False, path)
+    for check in ("books", "packed"):
+        if (check, kind) == ("packed", "rejected, pass 1"):
+            assert said[check]["stands"] is True
+            continue
+        assert (said[check]["stands"], said[check]["unread"]) == (None, 1)
+        assert "1 files" in said[check]["text"]
+        assert "could not be looked at" in said[check]["text"]
+    assert said["removals"]["stands"] is (None if kind == "prepared" else True)
+    assert said["summary"]["stands"] is True
+
+
+def test_a_lost_plan_leaves_nothing_said_of_its_files(whole: Whole, tmp_path: Path) -> None:
+    run = whole.copy(tmp_path)
+    damage.cut(storage.join(run.output, damage.file_of(run.output, damage.BOOKS["plan"])))
+    _, out, _ = run_command(["verify", run.output, "--json"])
+    said = {line["check"]: line for line in map(json.loads, out.splitlines())}
+    assert said["books"]["stands"] is None
+    assert said["packed"]["stands"] is None
 
 
 @pytest.mark.parametrize("fault", damage.FAULTS)
@@ -130,6 +199,33 @@ def test_a_damaged_ledger_never_bricks_a_run(whole: Whole, tmp_path: Path, fault
     assert code == 0, said
     assert run.json["digest"] == whole.json["digest"]
     assert run.verify() == (0, set(), "")
+
+
+@pytest.mark.parametrize("kind", ["snapshot", "record of pass 1"])
+def test_what_is_damaged_in_the_ledger_is_told_as_what_it_is(
+    whole: Whole, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    """A snapshot holds nothing of its own; the output is named relatively."""
+    run = whole.copy(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    named = Whole(whole.inputs, tmp_path, "run")
+    path = damage.file_of(run.output, damage.BOOKS[kind])
+    # Once it is damaged, a record is read for itself.
+    damage.cut(storage.join(run.output, path))
+    if kind != "snapshot":
+        damage.cut(storage.join(run.output, damage.file_of(run.output, damage.BOOKS["snapshot"])))
+    code, found, _ = named.verify()
+    assert code == 3
+    assert path in found
+    code, said = named.prepare()
+    assert code == 0, said
+    again = [] if kind == "snapshot" else [path]
+    assert run.json["remade"]["paths"] == again
+    assert ("is made again" in said) == bool(again)
+    assert "snapshot.json is damaged and written anew" in said
+    assert str(tmp_path) not in said
+    assert run.json["digest"] == whole.json["digest"]
+    assert named.verify() == (0, set(), "")
 
 
 @pytest.mark.parametrize("fault", damage.FAULTS)

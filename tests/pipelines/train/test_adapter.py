@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import pytest
 import torch
 
 from headrace.cluster import storage
@@ -32,6 +33,7 @@ def test_what_is_written_is_loaded_again_and_its_card_comes_last(tmp_path: Path)
     assert torch.equal(fresh.eval()(ids).logits, loaded(ids).logits)
 
 
-def test_a_card_that_is_cut_short_is_none(tmp_path: Path) -> None:
-    storage.put(adapter.path(str(tmp_path), adapter.CARD), b'{"key": "k"')
+@pytest.mark.parametrize("held", [b'{"key": "k"', b"\xff", b"[]", b"5", b"{}", b"null", b'{"key": 5}'])
+def test_what_is_no_card_is_none(tmp_path: Path, held: bytes) -> None:
+    storage.put(adapter.path(str(tmp_path), adapter.CARD), held)
     assert adapter.card(str(tmp_path)) is None

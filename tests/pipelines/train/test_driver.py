@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import signal
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -186,6 +187,55 @@ def test_a_checkpoint_cut_short_is_passed_over(toy_model: str, tmp_path: Path) -
     assert found is not None
     assert found["step"] == 6
     assert checkpoints.newest(job.home, "another key") is None
+
+
+@pytest.mark.parametrize(
+    "held", ["{}", "[]", "5", "null", '"files"', '{"files": 5}', '{"key": "k", "step": 8, "files": {"a": 1}}']
+)
+def test_a_marker_of_another_shape_is_none(toy_model: str, tmp_path: Path, held: str) -> None:
+    run = toys.run(tmp_path, {"train": 48, "validation": 12})
+    job = alone(run, toy_model)
+    wanted = outcome(job)
+    for folder in (checkpoints.name(8), checkpoints.BEST):
+        storage.put(storage.join(job.home, folder, checkpoints.MARKER), held.encode())
+        assert checkpoints.read(job.home, folder) is None
+    storage.put(storage.join(job.home, "history.json"), held.encode())
+    assert train._finished(job, {}) is None
+    found = checkpoints.newest(job.home, job.key)
+    assert found is not None
+    assert found["step"] == 6
+    assert outcome(alone(run, toy_model)) == wanted
+
+
+def lost(path: str) -> None:
+    """Remove a file."""
+    storage.delete(path)
+
+
+def flipped(path: str) -> None:
+    """Flip a bit of a file."""
+    data = bytearray(storage.read_bytes(path))
+    data[-1] ^= 1
+    storage.put(path, bytes(data))
+
+
+@pytest.mark.parametrize("harm", [lost, flipped])
+@pytest.mark.parametrize("sides", [{"train": 48, "validation": 12}, {"train": 48}])
+def test_a_damaged_checkpoint_is_made_again_by_the_same_command(
+    toy_model: str, tmp_path: Path, harm: Callable[[str], None], sides: dict[str, int]
+) -> None:
+    run = toys.run(tmp_path, sides)
+    config = SMALL.model_copy(update={"keep_checkpoints": 3})
+    job = alone(run, toy_model, config)
+    wanted = outcome(job)
+    for folder in (checkpoints.BEST, checkpoints.name(8), checkpoints.name(6)):
+        harm(storage.join(job.home, folder, adapter.WEIGHTS))
+        assert outcome(alone(run, toy_model, config)) == wanted
+        for again in (checkpoints.BEST, checkpoints.name(8)):
+            record = checkpoints.read(job.home, again)
+            assert record is not None
+            assert checkpoints.is_whole(job.home, again, record)
+    assert checkpoints.resumed(job.home, job.key, job.steps) == 8
 
 
 def test_the_best_adapter_by_validation_is_published(toy_model: str, tmp_path: Path) -> None:
