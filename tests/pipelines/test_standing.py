@@ -217,7 +217,8 @@ def test_what_is_damaged_in_the_ledger_is_told_as_what_it_is(
     code, found, _ = named.verify()
     assert code == 3
     assert path in found
-    code, said = named.prepare()
+    assert outputs.below("run", str(tmp_path / "run" / path)) == path
+    code, said = run.prepare()
     assert code == 0, said
     again = [] if kind == "snapshot" else [path]
     assert run.json["remade"]["paths"] == again
