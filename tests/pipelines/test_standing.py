@@ -208,7 +208,8 @@ def test_what_is_damaged_in_the_ledger_is_told_as_what_it_is(
     """A snapshot holds nothing of its own; the output is named relatively."""
     run = whole.copy(tmp_path)
     monkeypatch.chdir(tmp_path)
-    named = Whole(whole.inputs, tmp_path, "run")
+    (tmp_path / "named").mkdir()
+    named = Whole(whole.inputs, tmp_path / "named", "run")
     path = damage.file_of(run.output, damage.BOOKS[kind])
     # Once it is damaged, a record is read for itself.
     damage.cut(storage.join(run.output, path))
@@ -217,7 +218,8 @@ def test_what_is_damaged_in_the_ledger_is_told_as_what_it_is(
     code, found, _ = named.verify()
     assert code == 3
     assert path in found
-    code, said = named.prepare()
+    assert outputs.below("run", str(tmp_path / "run" / path)) == path
+    code, said = run.prepare()
     assert code == 0, said
     again = [] if kind == "snapshot" else [path]
     assert run.json["remade"]["paths"] == again
