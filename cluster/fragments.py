@@ -20,7 +20,8 @@ from typing import Any, Literal
 
 import xxhash
 
-from headrace.cluster import footer, storage
+from headrace.cluster import storage
+from headrace.cluster.parquet import footer
 
 Kind = Literal["ranges", "stream", "grouped"]
 Cut = Literal["bytes", "row_groups"]

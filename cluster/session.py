@@ -41,11 +41,11 @@ UNAUTHENTICATED = re.compile(r"(?i)unauthenticated|authentication|invalid auth|t
 Say = Callable[[str], None]
 
 
-def start(cpus: int, say: Say = lambda text: None, fail: Say = lambda text: None) -> None:
+def start(cpus: int, say: Say = lambda text: None, line: Callable[[str], str] = "error: {}".format) -> None:
     """Join the cluster of `RAY_ADDRESS`, or start a local Ray with at least `cpus` logical CPUs.
 
     Does nothing where this process is connected already. `say` is told at once what takes the next seconds,
-    `fail` why this process ends where Ray is lost and nothing here can be interrupted (`watch`).
+    `line` makes an error a line of standard error, where Ray is lost and nothing here can say so (`watch`).
 
     Raises: UserError (no such cluster, or a wrong token), Fault (Ray does not start here).
     """
@@ -70,7 +70,7 @@ def start(cpus: int, say: Say = lambda text: None, fail: Say = lambda text: None
         os.environ.update({**PATIENT, **os.environ})
         logical = max(os.cpu_count() or 1, cpus)
         _start_here({"num_cpus": logical, "include_dashboard": False, **options}, say)
-    watch.begin(fail)
+    watch.begin(line)
     _configure_data()
 
 
@@ -163,5 +163,7 @@ def _configure_data() -> None:
     context.execution_options.preserve_order = False
     # Deprecations inside Ray, and advice about the few large blocks that are meant to be so.
     warnings.filterwarnings("ignore", module=r"ray\.")
+    # What a task ends with is told by us, in a line; Ray prints its whole traceback, which may quote.
+    level = logging.ERROR if os.environ.get("HEADRACE_DEBUG") else logging.CRITICAL
     for name in ("ray.data", "ray.train", "ray.tune"):
-        logging.getLogger(name).setLevel(logging.ERROR)
+        logging.getLogger(name).setLevel(level)

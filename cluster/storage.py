@@ -8,6 +8,7 @@ what to do, without a secret.
 """
 
 import io
+import json
 import os
 import platform
 import time
@@ -23,6 +24,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import xxhash
 
+from headrace.cluster import hints
 from headrace.cluster.errors import DamagedError, HeadraceError, SourceError, StorageError
 
 PATTERN = "*?["
@@ -35,13 +37,6 @@ CHANGED = (
     "nothing of it was kept: wait until it is written, then run the same command again, which plans it anew"
 )
 PROBE_WAITS = (1, 3)  # seconds before the first contact is tried again, where the store says that it is busy
-BUSY = ("(503)", "SlowDown", "ServiceUnavailable", "InternalError", "please reduce your request rate")
-EXPIRED = (
-    "ExpiredToken",
-    "TokenRefreshRequired",
-    "token included in the request is expired",
-    "token has expired",
-)
 PROBE_SECONDS = 8  # first contact fails fast; later calls may wait out a storm
 
 
@@ -94,7 +89,7 @@ def probe(path: str) -> None:
                     f"cannot reach {path}: there is no bucket {bucket!r} at this endpoint"
                 ) from error
             except Exception as error:
-                if waiting is None or not _is_busy(error):
+                if waiting is None or not hints.is_busy(error):
                     raise
                 time.sleep(waiting)
 
@@ -135,74 +130,17 @@ def explained(path: str, doing: str) -> Iterator[None]:
     except (FileNotFoundError, FileExistsError, HeadraceError):
         raise
     except PermissionError as error:
-        if (expired := _expired(error)) is not None:
+        if (expired := hints.expired(error)) is not None:
             raise StorageError(f"cannot {doing} {path}: {expired}") from error
-        raise StorageError(f"cannot {doing} {path}: access denied; {_access_hint(path)}") from error
+        why = f"access denied; {hints.access(remote=is_remote(path))}"
+        raise StorageError(f"cannot {doing} {path}: {why}") from error
     except Exception as error:
-        if any(type(e).__name__ == "FileExpired" for e in _chain(error)):  # s3fs' word for another etag
+        if any(type(e).__name__ == "FileExpired" for e in hints.chain(error)):  # s3fs' word for another etag
             raise SourceError(f"{path} changed while it was read; {CHANGED}") from error
-        hint = _hint(path, error)
+        hint = hints.of(error, remote=is_remote(path))
         if hint is None:
             raise
         raise StorageError(f"cannot {doing} {path}: {hint}") from error
-
-
-def _is_busy(error: BaseException) -> bool:
-    """Whether the store says that it will answer later."""
-    text = " ".join(str(e) for e in _chain(error)).lower()
-    return any(word.lower() in text for word in BUSY)
-
-
-def _expired(error: BaseException) -> str | None:
-    """What to say of credentials that were good once; None where it is not that."""
-    text = " ".join(str(e) for e in _chain(error)).lower()
-    if not any(word.lower() in text for word in EXPIRED):
-        return None
-    return (
-        "the credentials have expired; renew them (AWS_SESSION_TOKEN, or the profile's login), then run again"
-    )
-
-
-def _access_hint(path: str) -> str:
-    if is_remote(path):
-        return "check AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY (or the profile) and the bucket's policy"
-    return "check the owner and mode of the directory"
-
-
-def _hint(path: str, error: BaseException) -> str | None:
-    """What to tell the user of a storage failure; None when it is no storage failure."""
-    names = {type(e).__name__ for e in _chain(error)}
-    text = " ".join(str(e) for e in _chain(error))
-    if names & {"NoCredentialsError", "PartialCredentialsError"}:
-        return "no credentials found; set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY or AWS_PROFILE"
-    if (expired := _expired(error)) is not None:
-        return expired
-    if any(
-        code in text for code in ("InvalidAccessKeyId", "SignatureDoesNotMatch", "AccessDenied", "Forbidden")
-    ):
-        return f"access denied; {_access_hint(path)}"
-    if "NoSuchBucket" in text:
-        return "the bucket does not exist; check its name and AWS_ENDPOINT_URL"
-    if names & {
-        "EndpointConnectionError",
-        "ConnectTimeoutError",
-        "ReadTimeoutError",
-        "ConnectionClosedError",
-    }:
-        endpoint = (
-            os.environ.get("AWS_ENDPOINT_URL_S3") or os.environ.get("AWS_ENDPOINT_URL") or "AWS's default"
-        )
-        return f"the endpoint does not answer ({endpoint}); check AWS_ENDPOINT_URL and the network"
-    if "ClientError" in names or isinstance(error, OSError):
-        return f"{type(error).__name__}: {error}"
-    return None
-
-
-def _chain(error: BaseException) -> Iterator[BaseException]:
-    seen: BaseException | None = error
-    while seen is not None:
-        yield seen
-        seen = seen.__cause__ or seen.__context__
 
 
 def exists(path: str) -> bool:
@@ -300,6 +238,15 @@ def read_bytes(path: str) -> bytes:
         return bytes(fs.cat_file(key, max_concurrency=1) if is_remote(path) else fs.cat_file(key))
 
 
+def read_object(path: str) -> dict[str, Any] | None:
+    """A stored JSON object; None where there is none, or something else. Raises: StorageError."""
+    try:
+        held = json.loads(read_bytes(path))
+    except (FileNotFoundError, ValueError):
+        return None
+    return held if isinstance(held, dict) else None
+
+
 def put(path: str, data: bytes) -> None:
     """Write one object whole, replacing what was there. Raises: StorageError."""
     fs, key = filesystem(path)
@@ -324,7 +271,7 @@ def put_new(path: str, data: bytes) -> bool:
             except FileExistsError:
                 return False
             except OSError as error:
-                if any("PreconditionFailed" in str(e) or "412" in str(e) for e in _chain(error)):
+                if any("PreconditionFailed" in str(e) or "412" in str(e) for e in hints.chain(error)):
                     return False
                 if exists(path):  # s3fs maps the 412 to EINVAL without a code on some servers
                     return False

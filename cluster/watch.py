@@ -1,18 +1,23 @@
 """What Ray's failures mean: a process of its own that has ended, and an error of ours behind one of Ray's.
 
 What: a thread of the driver looks every second whether the raylet and the head's server of state (GCS) still
-are there. Where one is not, it interrupts the main thread, and `explained` makes a Fault of that.
+are there. Where one is not, it interrupts the main thread, and `explained` makes a Fault of that. Where Ray
+is faster and ends the driver, a `witness` beside it says so.
 
 Why: Ray itself waits for a raylet that may only be slow, minutes by our settings (`session`), and ends the
 driver without a word a minute after the GCS has ended. An agent that ends takes its raylet along.
 
-Cost: a look at two processes, or a connection each, a second.
+Cost: a look at two processes, or a connection each, a second; a small process.
 """
 
+import atexit
+import contextlib
 import os
 import re
 import signal
 import socket
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -29,6 +34,7 @@ PATIENCE = 40
 GOES_ON = "Nothing that was committed is lost; the same command goes on where it was"
 KINDS = {"raylet": "its raylet, which starts tasks", "gcs_server": "its GCS, which knows of nodes and tasks"}
 
+WITNESS = os.path.join(os.path.dirname(__file__), "witness.py")
 RELEASE = 20  # seconds that the main thread may take to notice that it was interrupted
 
 # Ray Data appends to the first argument of whatever a task raises: how often it tried, and which settings of
@@ -44,9 +50,10 @@ def lost() -> str:
     return _lost
 
 
-def begin(fail: Callable[[str], None]) -> None:
-    """Watch the Ray that this process has just started or joined; `fail` is told the last words of a process
-    whose main thread cannot be interrupted."""
+def begin(line: Callable[[str], str]) -> None:
+    """Watch the Ray that this process has just started or joined. `line` makes an error a line of standard
+    error, for where this process can no longer be asked.
+    """
     global _lost
     _lost = ""
     _noticed.clear()
@@ -54,7 +61,34 @@ def begin(fail: Callable[[str], None]) -> None:
     if node is None:
         return
     look = _started(node) if node.all_processes else _joined(node)
-    threading.Thread(target=_watch, args=(node, look, fail), name="headrace-watch", daemon=True).start()
+    dismiss = _witness(node.raylet_socket_name, line(f"Ray has lost {KINDS['raylet']}. {GOES_ON}"))
+    threading.Thread(
+        target=_watch, args=(node, look, line, dismiss), name="headrace-watch", daemon=True
+    ).start()
+
+
+def _witness(raylet: str, line: str) -> Callable[[], None]:
+    """Start a witness of this process's end; call what is returned where it ends by itself.
+
+    Registered for the end of the interpreter too, after Ray's own and so before it.
+    """
+    process = subprocess.Popen(  # noqa: S603 - our own interpreter and script
+        [sys.executable, "-I", "-S", WITNESS, raylet, line],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        start_new_session=True,  # Ctrl-C is not for it
+    )
+    assert process.stdin is not None
+    pipe = process.stdin
+
+    def dismiss() -> None:
+        with contextlib.suppress(OSError, ValueError):
+            pipe.write(b".")
+            pipe.close()
+            process.wait(5)
+
+    atexit.register(dismiss)
+    return dismiss
 
 
 @contextmanager
@@ -79,17 +113,22 @@ def _soon() -> bool:
     return bool(_lost)
 
 
-def _watch(node: object, look: Callable[[], str], fail: Callable[[str], None]) -> None:
+def _watch(
+    node: object, look: Callable[[], str], line: Callable[[str], str], dismiss: Callable[[], None]
+) -> None:
     global _lost
     while ray._private.worker._global_node is node:
         if words := look():
             _lost = f"{words}. {GOES_ON}"
             os.kill(os.getpid(), signal.SIGINT)  # wakes the main thread from whatever it waits for
             if not _noticed.wait(RELEASE):
-                fail(_lost)
+                dismiss()
+                sys.stderr.write(f"{line(_lost)}\n")
+                sys.stderr.flush()
                 os._exit(1)
             return
         time.sleep(EVERY)
+    dismiss()
 
 
 def _started(node: "ray._private.node.Node") -> Callable[[], str]:

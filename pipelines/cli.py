@@ -5,6 +5,7 @@ Exit codes: 0 done, 1 fault (ours), 2 user error, 3 gate failed.
 
 import json
 import os
+import signal
 import sys
 import traceback
 import warnings
@@ -407,6 +408,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except SystemExit as ended:  # how typer ends, after telling of a wrong argument itself
         if ended.code == 130:  # what typer makes of Ctrl-C
             return _interrupted(mode)
+        if ended.code == signal.SIGTERM:  # how Ray ends a process that is asked to end
+            say(mode, "error", INTERRUPTED)
+            return 128 + signal.SIGTERM
         return ended.code if isinstance(ended.code, int) else 0
     except KeyboardInterrupt:
         return _interrupted(mode)

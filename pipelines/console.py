@@ -55,10 +55,13 @@ def say(mode: Mode, event: str, text: str, **fields: Any) -> None:
     `fields` are what "json" adds. "quiet" keeps to warnings and errors.
     """
     stream = sys.stderr if event in OUT_OF_BAND else sys.stdout
-    if mode == "json":
-        _line({"event": event, "text": text, **fields}, stream)
-    elif mode != "quiet" or event in OUT_OF_BAND:
-        print(text, file=stream, flush=True)
+    if mode != "quiet" or event in OUT_OF_BAND:
+        print(line(mode, event, text, **fields), file=stream, flush=True)
+
+
+def line(mode: Mode, event: str, text: str, **fields: Any) -> str:
+    """What `say` prints."""
+    return _object({"event": event, "text": text, **fields}) if mode == "json" else text
 
 
 class Progress:
@@ -141,7 +144,7 @@ class Progress:
 
     def _print(self) -> None:
         if self._mode == "json":
-            _line(self.snapshot(), self._stream)
+            print(_object(self.snapshot()), file=self._stream, flush=True)
         else:
             print(self.describe(), file=self._stream, flush=True)
 
@@ -249,5 +252,5 @@ def duration(seconds: float) -> str:
     return f"{minutes // 60} h {minutes % 60:02d} min"
 
 
-def _line(value: dict[str, Any], stream: TextIO) -> None:
-    print(json.dumps(value, ensure_ascii=False), file=stream, flush=True)
+def _object(value: dict[str, Any]) -> str:
+    return json.dumps(value, ensure_ascii=False)

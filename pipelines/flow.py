@@ -5,24 +5,20 @@ only for the order of the stages need not pay.
 """
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
-from headrace.cluster import here, storage
+from headrace.cluster import storage
 from headrace.cluster.errors import (
-    AGAIN,
-    INTERRUPTED,
     DamagedError,
     GateError,
-    HeadraceError,
     ModelError,
     QuarantineError,
     SourceError,
-    place,
 )
-from headrace.pipelines import rundir
-from headrace.pipelines.console import Mode, say
+from headrace.pipelines import ending, rundir
+from headrace.pipelines.console import Mode, line, say
 from headrace.pipelines.evaluate import standing
 from headrace.pipelines.recipe import Recipe, kept
 from headrace.pipelines.schema import SPLITS
@@ -39,19 +35,6 @@ ROW_STAGES = tuple(f"headrace.pipelines.stages.{name}.stage" for name in STAGES[
 
 # Passes that write outputs, by their names in the ledger.
 OUTPUTS = ("prepare", "dedup", "passages", "pack")
-EVALUATED = "evaluate.gate"
-# Sections that decide what is packed, and keys of theirs that do not.
-PACKED = (
-    *("model", "seed", "fragment_size", "clean", "quality", "pii", "fingerprint", "dedup"),
-    *("split", "tokenise", "pack"),
-)
-NOT_PACKED = {"dedup.alarm", "dedup.on_alarm", "dedup.device", "pii.gate"}
-# Gates by the command that holds a run against them: `train.steps.GATE` is that of training.
-GATES = {
-    "prepare": ("quarantine.limit", "dedup.alarm", "pii.gate", "kept"),
-    "train": ("train.loss",),
-    "evaluate": (EVALUATED,),
-}
 
 
 def prepare(recipe: Recipe, mode: Mode) -> dict[str, Any]:
@@ -62,7 +45,7 @@ def prepare(recipe: Recipe, mode: Mode) -> dict[str, Any]:
     report are written first).
     """
     rundir.writable(recipe)  # another's directory is left as it is
-    with _ending("prepare", recipe.output, mode, GATES["prepare"]):
+    with ending.recorded("prepare", STAGES, recipe.output, mode):
         return _prepared(_opened(recipe, mode), mode)
 
 
@@ -81,70 +64,6 @@ def _opened(recipe: Recipe, mode: Mode) -> rundir.Run:
         )
     _start(run.recipe, mode)
     return run
-
-
-@contextmanager
-def _ending(command: str, path: str, mode: Mode, gates: Sequence[str]) -> Iterator[None]:
-    """Say in run.json how the work within ends, and leave a report however that is.
-
-    While it is under way, or was killed, `ended` has no code, and nothing stands of the command's own
-    `gates`: what an earlier start said of them is about to be true no more.
-    """
-    from headrace.cluster import watch
-
-    ended: dict[str, Any] = {"command": command, "code": None, "gate": None, "words": ""}
-    _begin(path, ended, gates)
-    try:
-        with watch.explained():
-            yield
-        _end(path, {**ended, "code": 0}, mode)
-    except HeadraceError as error:
-        ended |= {"code": error.exit_code, "gate": error.gate or None, "words": str(error)}
-        _end_badly(path, ended, mode)
-        raise
-    except KeyboardInterrupt:  # who pressed it does not wait for a report
-        with suppress(Exception):
-            _note(path, {**ended, "code": 130, "words": INTERRUPTED})
-        raise
-    except Exception as error:
-        ended |= {"code": 1, "words": f"fault: {place(error)}. {AGAIN}"}
-        _end_badly(path, ended, mode)
-        raise
-
-
-def _begin(path: str, ended: dict[str, Any], own: Sequence[str]) -> None:
-    from headrace.pipelines.passes import summary
-
-    if storage.exists(storage.join(path, "run.json")):
-        gates = {name: gate for name, gate in summary.gates(path).items() if name not in own}
-        summary.write(path, {"ended": ended, "gates": gates})
-
-
-def _end_badly(path: str, ended: dict[str, Any], mode: Mode) -> None:
-    """`_end`, where an error is on its way: that one is told, whatever else fails, such as a full disk."""
-    try:
-        _end(path, ended, mode)
-    except Exception as also:  # noqa: BLE001 - the error that came first is the one that is raised
-        why = str(also) if isinstance(also, HeadraceError) else place(also)
-        say(mode, "warning", f"no report could be written: {why}")
-
-
-def _end(path: str, ended: dict[str, Any], mode: Mode) -> None:
-    if _note(path, ended):
-        _report(path, mode)
-
-
-def _note(path: str, ended: dict[str, Any]) -> bool:
-    """Write how a command ended; False, and nothing is written, where the directory is no run."""
-    from headrace.pipelines.passes import summary
-
-    if not any(storage.exists(storage.join(path, name)) for name in (rundir.RECIPE, "run.json")):
-        return False
-    gates = summary.gates(path)
-    if ended["gate"]:
-        gates |= {ended["gate"]: {"passed": False, "words": ended["words"]}}
-    summary.write(path, {"ended": ended, "gates": gates})
-    return True
 
 
 def _prepared(run: rundir.Run, mode: Mode) -> dict[str, Any]:
@@ -227,10 +146,11 @@ def _stopping(
 
 def train(recipe: Recipe, mode: Mode) -> dict[str, Any]:
     """packed/ to adapter/, with a report; returns run.json."""
-    with _ending("train", recipe.output, mode, GATES["train"]):
+    with ending.recorded("train", STAGES, recipe.output, mode):
         model = _checked_model(recipe)
         _start(recipe, mode)
         _say_other_packed(recipe, mode)
+        _require_packed(recipe.output)
         return _trained(recipe, model, mode)
 
 
@@ -239,26 +159,13 @@ def _say_other_packed(recipe: Recipe, mode: Mode) -> None:
     _, before = kept(recipe.output)
     if before is None:
         return
-    changed = _changed(before.model_dump(mode="json"), recipe.model_dump(mode="json"))
+    changed = standing.other_keys(before.model_dump(mode="json"), recipe.model_dump(mode="json"))
     if changed:
         text = (
             f"packed/ was made with another {', '.join(changed)} than the recipe has now: what is trained on "
             "and what is held out is as it was then; `headrace prepare` makes it anew"
         )
         say(mode, "warning", text, changed=changed)
-
-
-def _changed(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
-    """Keys of `PACKED` that have another value, with their sections."""
-    changed = []
-    for section in PACKED:
-        old, new = before.get(section), now.get(section)
-        if isinstance(old, dict) and isinstance(new, dict):
-            keys = [f"{section}.{key}" for key in sorted({*old, *new}) if old.get(key) != new.get(key)]
-            changed += [key for key in keys if key not in NOT_PACKED]
-        elif old != new:
-            changed.append(section)
-    return changed
 
 
 def _say_other_training(recipe: Recipe, mode: Mode) -> None:
@@ -285,7 +192,9 @@ def _checked_model(recipe: Recipe) -> str:
 
 
 def _require_packed(run: str) -> None:
-    """That packed/ holds what `prepare` wrote. Raises: DamagedError of the first file that is not that."""
+    """That packed/ holds what an earlier `prepare` wrote. Raises: DamagedError of the first file that does
+    not.
+    """
     from headrace.cluster import ledger, session, stream
     from headrace.pipelines.passes import outputs, parts
 
@@ -302,7 +211,6 @@ def _trained(recipe: Recipe, model: str, mode: Mode) -> dict[str, Any]:
     from headrace.pipelines.passes import summary
     from headrace.pipelines.train import driver
 
-    _require_packed(recipe.output)
     weights = {str(s.name): s.weight for s in recipe.sources}
     sources_of = rundir.source_of_ordinals(recipe.output)
     say(mode, "training", f"train: LoRA on {recipe.train.workers} workers")
@@ -324,10 +232,11 @@ def evaluate(recipe: Recipe, mode: Mode) -> dict[str, Any]:
 
     Raises: GateError where the recipe asks for a gain that is not there (run.json is written first).
     """
-    with _ending("evaluate", recipe.output, mode, GATES["evaluate"]):
+    with ending.recorded("evaluate", STAGES, recipe.output, mode):
         _start(recipe, mode)
         _say_other_packed(recipe, mode)
         _say_other_training(recipe, mode)
+        _require_packed(recipe.output)
         return _evaluated(recipe, mode)
 
 
@@ -335,7 +244,6 @@ def _evaluated(recipe: Recipe, mode: Mode) -> dict[str, Any]:
     from headrace.pipelines.evaluate import run as evaluation
     from headrace.pipelines.passes import summary
 
-    _require_packed(recipe.output)
     say(mode, "evaluating", f"evaluate: base beside tuned on {recipe.evaluate.split}")
     failed: GateError | None = None
     try:
@@ -347,11 +255,11 @@ def _evaluated(recipe: Recipe, mode: Mode) -> dict[str, Any]:
             packed=standing.digests(summary.read(recipe.output)),
         )
     except GateError as error:
-        failed, result = error.at(EVALUATED), evaluation.scores(recipe.output)
+        failed, result = error.at(ending.EVALUATED), evaluation.scores(recipe.output)
     gates = summary.gates(recipe.output)
-    gates.pop(EVALUATED, None)
+    gates.pop(ending.EVALUATED, None)
     if recipe.evaluate.gate is not None:
-        gates[EVALUATED] = {"passed": failed is None, "words": str(failed or "")}
+        gates[ending.EVALUATED] = {"passed": failed is None, "words": str(failed or "")}
     run_json = summary.write(recipe.output, {"evaluate": result, "gates": gates})
     for metric, pair in result.items():
         say(mode, "score", _score(metric, pair), metric=metric, **pair)
@@ -371,8 +279,8 @@ def run(recipe: Recipe, mode: Mode) -> dict[str, Any]:
     from headrace.pipelines.passes import summary
 
     rundir.writable(recipe)
-    held = GATES if recipe.model is not None else ("prepare",)
-    with _ending("run", recipe.output, mode, [gate for command in held for gate in GATES[command]]):
+    held = ending.GATES if recipe.model is not None else ("prepare",)
+    with ending.recorded("run", STAGES, recipe.output, mode, parts=tuple(held)):
         _prepared(_opened(recipe, mode), mode)
         if recipe.model is None:
             say(mode, "warning", "no model in the recipe: prepared and reported, nothing was trained")
@@ -384,30 +292,7 @@ def run(recipe: Recipe, mode: Mode) -> dict[str, Any]:
 
 def report(recipe: Recipe, mode: Mode) -> str:
     """Build report.html from what the run has written so far; returns its path."""
-    return _report(recipe.output, mode)
-
-
-def _report(run: str, mode: Mode) -> str:
-    """Look at what still stands, and show that."""
-    from headrace.pipelines.passes import summary
-
-    said = standing.sections(run, summary.read(run))
-    gates = summary.gates(run)
-    if "evaluate" in said["stale"]:
-        gates.pop(EVALUATED, None)
-    summary.write(run, {**said, "gates": gates})
-    for name, why in said["stale"].items():
-        what = "the adapter" if name == "train" else "the evaluation"
-        say(mode, "warning", f"stale: {what} {why}", stale=name)
-    path = here.once(partial(_built, run), name="report")
-    say(mode, "report", f"report: {path}", path=path)
-    return path
-
-
-def _built(run: str) -> str:
-    from headrace.pipelines.report import page  # matplotlib
-
-    return page.build(run, STAGES)
+    return ending.report(recipe.output, STAGES, mode)
 
 
 def _model(recipe: Recipe) -> str:
@@ -421,10 +306,10 @@ def _start(recipe: Recipe, mode: Mode) -> None:
     from headrace.cluster import session
     from headrace.pipelines.passes import compiling
 
-    def fail(words: str) -> None:
-        say(mode, "error", f"error: {words}", exit_code=1)
+    def failed(words: str) -> str:
+        return line(mode, "error", f"error: {words}", exit_code=1)
 
-    session.start(_logical_cpus(recipe), say=partial(say, mode, "starting"), fail=fail)
+    session.start(_logical_cpus(recipe), say=partial(say, mode, "starting"), line=failed)
     compiling.everywhere(mode)
 
 
@@ -439,8 +324,8 @@ def _logical_cpus(recipe: Recipe) -> int:
 def _say_prepared(run_json: dict[str, Any], mode: Mode) -> None:
     rows = run_json["rows"]
     dropped, bad = sum(rows["dropped"].values()), sum(rows["quarantined"].values())
-    line = f"records: {rows['in']:,} in = {rows['kept']:,} kept + {dropped:,} dropped + {bad:,} quarantined"
-    say(mode, "books", line, **rows)
+    text = f"records: {rows['in']:,} in = {rows['kept']:,} kept + {dropped:,} dropped + {bad:,} quarantined"
+    say(mode, "books", text, **rows)
     for kind in ("dropped", "quarantined"):
         for reason, count in sorted(rows[kind].items(), key=lambda p: (-p[1], p[0])):
             say(mode, "reason", f"  {kind} {reason}: {count:,}", kind=kind, reason=reason, count=count)

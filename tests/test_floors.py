@@ -33,6 +33,7 @@ LEVELS = {
     "pipelines.evaluate": 6,
     "pipelines.report": 7,
     "pipelines.commands": 7,
+    "pipelines.ending": 8,
     "pipelines.flow": 8,
     "pipelines.python": 9,
     "pipelines.cli": 9,
@@ -49,6 +50,7 @@ BESIDE = {
     ("pipelines.evaluate", "pipelines.train"),
     ("pipelines.evaluate.config", "pipelines.train.config"),
     ("pipelines.commands", "pipelines.report"),
+    ("pipelines.flow", "pipelines.ending"),
 }
 # Training and evaluation stand on what a run has stored, and know nothing of how it was made.
 NOT_BELOW = {

@@ -15,7 +15,6 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-import xxhash
 
 from headrace.cluster import here, ledger, storage
 from headrace.cluster.errors import BooksError, GateError, LedgerError, OutputError
@@ -23,8 +22,9 @@ from headrace.pipelines import books, recipe
 from headrace.pipelines.commands import verify_tasks as tasks
 from headrace.pipelines.commands.verify_tasks import Finding
 from headrace.pipelines.console import Line
+from headrace.pipelines.evaluate import standing
 from headrace.pipelines.passes import dedup as dedup_pass
-from headrace.pipelines.passes import outputs, parts, pii_audit, summary
+from headrace.pipelines.passes import digest, outputs, parts, pii_audit, summary
 from headrace.pipelines.passes import pack as pack_pass
 from headrace.pipelines.passes import prepare as prepare_pass
 from headrace.pipelines.recipe import Recipe
@@ -34,6 +34,7 @@ PASSES = (prepare_pass.PASS, dedup_pass.DEDUP, dedup_pass.PASSAGES, pack_pass.PA
 CHECKS = ("ledger", "files", "unnamed", "books", "packed", "removals", "digest", "summary", "training")
 REMOVED = "duplicates/removed.parquet"
 ANEW = "`headrace prepare` on the recipe writes it anew"
+NEEDED = "`headrace train` makes again what it needs of it"
 # What is written at the end, and what raises ValueError where it is not whole.
 WRITTEN: dict[str, Callable[[str], Any]] = {
     pii_audit.FILE: json.loads,
@@ -313,20 +314,14 @@ def _summary(
 
 def _digest(run: str, records: Records, hashes: Mapping[str, bytes], report: Report) -> None:
     """The digest of run.json, against what is packed."""
-    try:
-        said = json.loads(storage.read_bytes(storage.join(run, "run.json"))).get("digest")
-    except (FileNotFoundError, ValueError, AttributeError):
-        return
+    said = (storage.read_object(storage.join(run, "run.json")) or {}).get("digest")
     shards = [o for r in records["pack"].values() for o in r["outputs"] if "split" in o]
     if said is None or any(o["path"] not in hashes for o in shards):
         return  # told above
-    whole = xxhash.xxh3_128()
-    for side in SPLITS:
-        mine = sorted(o["path"] for o in shards if o["split"] == side)
-        for number, path in enumerate(mine):
-            whole.update(hashes[path] if number else side.encode() + hashes[path])
-    if whole.hexdigest() != said:
-        report.fail("digest", "run.json", f"packed/ has the digest {whole.hexdigest()}, run.json says {said}")
+    order = sorted(shards, key=lambda o: (SPLITS.index(o["split"]), o["path"]))
+    found = digest.of((o["split"], hashes[o["path"]]) for o in order)
+    if found != said:
+        report.fail("digest", "run.json", f"packed/ has the digest {found}, run.json says {said}")
     report.notes["digest"] = f"packed/ has the digest that run.json says, {said}"
 
 
@@ -369,24 +364,34 @@ def _removals(run: str, settings: Recipe, each: tasks.Each, report: Report, *, d
 
 
 def _training(run: str, report: Report) -> None:
-    """Checkpoints, against what their markers say."""
-    if not any(e.path.endswith(".json") for e in storage.listing(storage.join(run, "checkpoints"))):
+    """Checkpoints, against what their markers say, and the adapter, against its card."""
+    card = storage.read_object(storage.join(run, standing.CARD))
+    there = any(e.path.endswith(".json") for e in storage.listing(storage.join(run, "checkpoints")))
+    if card is None and not there:
         return
-    from headrace.pipelines.train import checkpoints  # PyTorch
+    notes = []
+    if there:
+        from headrace.pipelines.train import checkpoints  # PyTorch
 
-    home = storage.join(run, checkpoints.FOLDER)
-    folders = checkpoints.found(run)
-    for folder in folders:
-        record: dict[str, Any] | None = checkpoints.read(home, folder)
-        good = record is not None and all(
-            outputs.checksum(storage.join(home, folder, file)) == about["xxh3"]
-            for file, about in record["files"].items()
-        )
-        if not good:
-            path = f"{checkpoints.FOLDER}/{folder}"
-            text = (
-                f"{path} is not what its {checkpoints.MARKER} says: remove that directory; `headrace train` "
-                "makes again what it needs of it"
-            )
-            report.fail("training", path, text)
-    report.notes["training"] = f"{len(folders)} checkpoints are what their markers say"
+        home = storage.join(run, checkpoints.FOLDER)
+        folders = checkpoints.found(run)
+        for folder in folders:
+            record = checkpoints.read(home, folder)
+            if record is None or not _whole(storage.join(home, folder), record["files"]):
+                path = f"{checkpoints.FOLDER}/{folder}"
+                text = f"{path} is not what its {checkpoints.MARKER} says: remove that directory; {NEEDED}"
+                report.fail("training", path, text)
+        notes.append(f"{len(folders)} checkpoints are what their markers say")
+    if card is not None and isinstance(card.get("files"), dict):
+        if not _whole(storage.join(run, "adapter"), card["files"]):
+            text = f"adapter/ is not what its headrace.json says: remove that directory; {NEEDED}"
+            report.fail("training", "adapter", text)
+        notes.append("the adapter is what its card says")
+    elif card is not None:
+        notes.append("the adapter's card is of an older version and has no hashes")
+    report.notes["training"] = "; ".join(notes)
+
+
+def _whole(folder: str, files: Mapping[str, Mapping[str, Any]]) -> bool:
+    """Whether files of a folder hold the bytes that a record says."""
+    return all(outputs.checksum(storage.join(folder, f)) == about["xxh3"] for f, about in files.items())

@@ -32,7 +32,6 @@ from headrace.pipelines.evaluate.outputs import Outcome, measure
 from headrace.pipelines.train import adapter, batches, models
 
 VERSION = 2
-FOLDER = "evaluation"
 
 
 def run(
@@ -69,15 +68,15 @@ def run(
     settings = config.model_dump(mode="json", exclude={"gate"})
     settings["primary"] = config.deciding(config.metrics)
     key = ledger.key(VERSION, card["key"], card["step"], card["base_mark"], settings, seed, shelf.digest)
-    target = storage.join(run_directory, FOLDER, "scores.json")
-    result = _written(target)
+    target = storage.join(run_directory, standing.SCORES)
+    result = storage.read_object(target) or {}
     today = (packed or {}).get(config.split)
     if (result.get("key"), result.get("adapter"), result.get("packed")) != (key, card["key"], today):
         outcome = _compute(run_directory, model, config, shelf, seed)
         result = _scored(outcome, config, seed)
         result = {"key": key, "split": config.split, "adapter": card["key"], "packed": today, **result}
         examples = {"samples": _examples(outcome, config.examples)}
-        storage.put(storage.join(run_directory, FOLDER, "samples.json"), _json(examples))
+        storage.put(storage.join(run_directory, standing.SAMPLES), _json(examples))
         storage.put(target, _json(result))
     _judge(result["metrics"], config)
     return dict(result["metrics"])
@@ -85,7 +84,7 @@ def run(
 
 def scores(run_directory: str) -> dict[str, Any]:
     """What `run` has written last, as it returns it; empty where there is nothing."""
-    return dict(_written(storage.join(run_directory, FOLDER, "scores.json")).get("metrics", {}))
+    return dict((storage.read_object(storage.join(run_directory, standing.SCORES)) or {}).get("metrics", {}))
 
 
 def _judge(metrics: dict[str, Any], config: Config) -> None:
@@ -118,13 +117,6 @@ def _card(run: str, model_digest: str, packed: Mapping[str, str]) -> dict[str, A
     if words := standing.of_adapter(card, packed):
         raise ModelError(f"the adapter of {run} {words}")
     return card
-
-
-def _written(path: str) -> dict[str, Any]:
-    try:
-        return dict(json.loads(storage.read_bytes(path)))
-    except (FileNotFoundError, ValueError, TypeError):
-        return {}
 
 
 def _json(value: object) -> bytes:

@@ -7,13 +7,22 @@ is called stale, and why, and is not shown as a result.
 Reads run.json and two small files.
 """
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
 from headrace.cluster import storage
+from headrace.pipelines.schema import SPLITS
 
 AGAIN = "run `headrace train` again"
+# Paths below a run. Those who write there import PyTorch, which takes seconds.
+CARD, SCORES, SAMPLES = "adapter/headrace.json", "evaluation/scores.json", "evaluation/samples.json"
+
+# Sections that decide what is packed, and keys of theirs that do not.
+PACKED = (
+    *("model", "seed", "fragment_size", "clean", "quality", "pii", "fingerprint", "dedup"),
+    *("split", "tokenise", "pack"),
+)
+NOT_PACKED = {"dedup.alarm", "dedup.on_alarm", "dedup.device", "pii.gate"}
 
 
 def look(run: str, run_json: Mapping[str, Any]) -> dict[str, str]:
@@ -23,14 +32,14 @@ def look(run: str, run_json: Mapping[str, Any]) -> dict[str, str]:
     """
     packed = digests(run_json)
     stale: dict[str, str] = {}
-    card = _json(storage.join(run, "adapter", "headrace.json"))
+    card = storage.read_object(storage.join(run, CARD))
     if card and (words := of_adapter(card, packed)):
         stale["train"] = words
     elif run_json.get("train") and not card:
         stale["train"] = f"left no adapter that is there; {AGAIN}"
     elif card and run_json.get("train", {}).get("key", card["key"]) != card["key"]:
         stale["train"] = f"is of another training than the one that is told; {AGAIN}"
-    scores = _json(storage.join(run, "evaluation", "scores.json"))
+    scores = storage.read_object(storage.join(run, SCORES))
     if scores and (words := _of_evaluation(scores, card, packed)):
         stale["evaluate"] = words
     return stale
@@ -38,7 +47,7 @@ def look(run: str, run_json: Mapping[str, Any]) -> dict[str, str]:
 
 def of_run(run: str) -> dict[str, str]:
     """`look`, by the run.json that is there."""
-    return look(run, _json(storage.join(run, "run.json")) or {})
+    return look(run, storage.read_object(storage.join(run, "run.json")) or {})
 
 
 def sections(run: str, run_json: Mapping[str, Any]) -> dict[str, Any]:
@@ -48,7 +57,7 @@ def sections(run: str, run_json: Mapping[str, Any]) -> dict[str, Any]:
     if "evaluate" in stale:
         said["evaluate"] = {"stale": True, "why": stale["evaluate"]}
     elif (run_json.get("evaluate") or {}).get("stale"):  # what it was of is there again
-        scores = _json(storage.join(run, "evaluation", "scores.json"))
+        scores = storage.read_object(storage.join(run, SCORES))
         said["evaluate"] = (scores or {}).get("metrics", {})
     return said
 
@@ -64,7 +73,7 @@ def of_adapter(card: Mapping[str, Any], packed: Mapping[str, str]) -> str | None
     of = card.get("packed")
     if of is None:
         return f"does not say which packed rows it was trained on (it is of an older version); {AGAIN}"
-    changed = [side for side in ("train", "validation", "test") if of.get(side) != packed.get(side)]
+    changed = [side for side in SPLITS if of.get(side) != packed.get(side)]
     if not changed:
         return None
     return (
@@ -86,8 +95,14 @@ def _of_evaluation(
     return None
 
 
-def _json(path: str) -> dict[str, Any] | None:
-    try:
-        return dict(json.loads(storage.read_bytes(path)))
-    except (FileNotFoundError, ValueError, TypeError):
-        return None
+def other_keys(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
+    """Keys of a recipe that decide what is packed and have another value, with their sections."""
+    changed = []
+    for section in PACKED:
+        old, new = before.get(section), now.get(section)
+        if isinstance(old, dict) and isinstance(new, dict):
+            keys = [f"{section}.{key}" for key in sorted({*old, *new}) if old.get(key) != new.get(key)]
+            changed += [key for key in keys if key not in NOT_PACKED]
+        elif old != new:
+            changed.append(section)
+    return changed

@@ -1,7 +1,8 @@
 """The digest: one hash of the content of `packed/`, whatever files it lies in."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
+from itertools import groupby
 from typing import Any
 
 import xxhash
@@ -29,18 +30,21 @@ def digest(path: str, each: Callable[..., Iterator[Any]], sums: Mapping[str, str
 
     Cost: reads `packed/` once in tasks; the driver sees 16 bytes a packed row.
     """
-    whole = xxhash.xxh3_128()
     shards, known = files(path), sums or {}
     below = [f"packed/{side}/{entry.path.rpartition('/')[2]}" for side, entry in shards]
     for gone in sorted(known.keys() - set(below)):
         raise DamagedError(storage.join(path, gone))
     hashes = each(partial(_row_hashes, run=path), [(one, known.get(one)) for one in below], name="digest")
-    side_before = None
-    for (side, _), rows in zip(shards, hashes, strict=True):
-        if side != side_before:
-            whole.update(side.encode())
-            side_before = side
-        whole.update(rows)
+    return of((side, rows) for (side, _), rows in zip(shards, hashes, strict=True))
+
+
+def of(shards: Iterable[tuple[str, bytes]]) -> str:
+    """The digest of shards in their order: each its side, and the hashes of its rows end to end."""
+    whole = xxhash.xxh3_128()
+    for side, of_side in groupby(shards, key=lambda shard: shard[0]):
+        whole.update(side.encode())
+        for _, rows in of_side:
+            whole.update(rows)
     return whole.hexdigest()
 
 

@@ -24,6 +24,7 @@ from headrace.cluster import storage
 from headrace.cluster.errors import OutputError
 from headrace.pipelines import stored
 from headrace.pipelines.console import duration
+from headrace.pipelines.evaluate import standing
 from headrace.pipelines.passes import pii_audit
 from headrace.pipelines.report import comparison, pairs, plots
 from headrace.pipelines.schema import SPLITS
@@ -87,7 +88,7 @@ def build(run_directory: str, stages: Sequence[str]) -> str:
 def render(run_directory: str, stages: Sequence[str]) -> str:
     """The page as text. Raises: OutputError, StorageError."""
     run = _run(run_directory)
-    answers = _json(storage.join(run_directory, "evaluation", "samples.json"))
+    answers = _json(storage.join(run_directory, standing.SAMPLES))
     recipe = _text(storage.join(run_directory, "recipe.yaml"))
     page = _template().render(
         name=Path(run_directory.rstrip("/")).name,

@@ -7,8 +7,9 @@
             headrace.json                                    the card, written last
 
 Without its card an adapter is not finished. The card holds the key of the training, the model that the
-adapter is of (its name and the digest of its content), the step and the validation loss there, and the digest
-of each side of packed/ at the time. Adapters of other trainings of the run are kept in `adapters/<key>/`.
+adapter is of (its name and the digest of its content), the step and the validation loss there, the digest of
+each side of packed/ at the time, and size and hash of every file. Adapters of other trainings of the run are
+kept in `adapters/<key>/`.
 """
 
 import json
@@ -18,6 +19,7 @@ from typing import TYPE_CHECKING, Any
 
 import peft
 import torch
+import xxhash
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 
@@ -95,13 +97,14 @@ def write(run: str, written: dict[str, bytes], model: str, card: Card) -> None:
     Raises: ModelError (no tokenizer), StorageError.
     """
     storage.delete(path(run))
-    for file, data in sorted(written.items()):
-        storage.put(path(run, file), data)
     with tempfile.TemporaryDirectory() as scratch:
         models.load_tokenizer(model).save_pretrained(scratch)
-        for file in sorted(os.listdir(scratch)):
-            storage.put(path(run, file), storage.read_bytes(os.path.join(scratch, file)))
-    write_card(run, card)
+        tokenizer = {file: storage.read_bytes(os.path.join(scratch, file)) for file in os.listdir(scratch)}
+    files = dict(sorted({**written, **tokenizer}.items()))
+    for file, data in files.items():
+        storage.put(path(run, file), data)
+    sums = {file: {"size": len(data), "xxh3": xxhash.xxh3_64_hexdigest(data)} for file, data in files.items()}
+    write_card(run, {**card, "files": sums})
 
 
 def write_card(run: str, card: Card) -> None:
@@ -126,11 +129,8 @@ def put_aside(run: str, key: str) -> str | None:
 
 def card(run: str) -> Card | None:
     """The card of the run's adapter; None where there is no finished one, or what is there is no card."""
-    try:
-        held = json.loads(storage.read_bytes(path(run, CARD)))
-    except (FileNotFoundError, ValueError):
-        return None
-    return held if isinstance(held, dict) and isinstance(held.get("key"), str) else None
+    held = storage.read_object(path(run, CARD))
+    return held if held is not None and isinstance(held.get("key"), str) else None
 
 
 def load(run: str, base: Any) -> Any:

@@ -17,7 +17,6 @@ step are functions of (seed, step), and so is the learning rate.
 Cost: two moments and the adapter, in float32: 12 bytes a trained weight.
 """
 
-import json
 from typing import Any
 
 import torch
@@ -66,20 +65,17 @@ def write(home: str, folder: str, record: Record, files: dict[str, bytes]) -> No
 
 def read(home: str, folder: str) -> Record | None:
     """The marker of `folder`; None where there is none that is whole."""
-    try:
-        record = json.loads(storage.read_bytes(storage.join(home, folder, MARKER)))
-    except (FileNotFoundError, ValueError):
-        return None
-    if not _is_marker(record):
+    record = storage.read_object(storage.join(home, folder, MARKER))
+    if record is None or not _is_marker(record):
         return None
     sizes = {e.path.rsplit("/", 1)[-1]: e.size for e in storage.listing(storage.join(home, folder))}
     whole = all(sizes.get(file) == about["size"] for file, about in record["files"].items())
-    return dict(record) if whole else None
+    return record if whole else None
 
 
-def _is_marker(record: Any) -> bool:
+def _is_marker(record: Record) -> bool:
     """Whether what was read has the shape of a marker: JSON of anything else may stand where one was."""
-    if not isinstance(record, dict) or not isinstance(record.get("key"), str):
+    if not isinstance(record.get("key"), str):
         return False
     step, files, history = record.get("step"), record.get("files"), record.get("history")
     if not isinstance(step, int) or not isinstance(files, dict) or not files:

@@ -160,21 +160,13 @@ def _finished(job: Job, packed: Mapping[str, str]) -> dict[str, Any] | None:
         return None
     # Trainings of older versions left theirs beside their checkpoints, without a home.
     places = (job.home, storage.join(job.run, checkpoints.FOLDER))
-    history = next((found for place in places if (found := _history_in(place))), None)
+    kept = (storage.read_object(storage.join(place, "history.json")) for place in places)
+    history = next((found for found in kept if found and found.get("steps") == job.steps), None)
     if history is None or history.setdefault("key", job.key) != job.key:
         return None
     if card.get("packed") != dict(packed):
         adapter.write_card(job.run, {**card, "packed": dict(packed)})
     return history
-
-
-def _history_in(place: str) -> dict[str, Any] | None:
-    """The history that is kept in a directory; None where there is none, or no JSON object."""
-    try:
-        held = json.loads(storage.read_bytes(storage.join(place, "history.json")))
-    except (FileNotFoundError, ValueError):
-        return None
-    return held if isinstance(held, dict) else None
 
 
 def _fit(job: Job, progress: Progress) -> None:

@@ -34,7 +34,8 @@ from headrace.pipelines import schema
 from headrace.pipelines.stages.pack import stage as pack
 from headrace.pipelines.stages.tokenise import stage as tokenise
 from headrace.pipelines.stages.tokenise.assets import build_tokenizer
-from headrace.pipelines.stages.tokenise.tokenizer import SHIPPED, Tokenizer
+from headrace.pipelines.stages.tokenise.pretrained import SHIPPED
+from headrace.pipelines.stages.tokenise.tokenizer import Tokenizer
 
 HERE = Path(__file__).resolve().parent
 DATA = Path(os.environ.get("HEADRACE_TEST_DATA", HERE.parents[2] / "shared" / "data"))

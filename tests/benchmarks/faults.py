@@ -81,6 +81,8 @@ class Case:
             stderr=subprocess.PIPE,
             text=True,
             start_new_session=True,
+            # A shell has what it runs in the background ignore SIGINT, which would be inherited.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
         )
 
     def end(self, process: subprocess.Popen[str]) -> int:

@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import grpc  # type: ignore[import-untyped]
 import psutil
@@ -92,6 +93,27 @@ def _kill(driver: int, title: str) -> None:
                 return
         time.sleep(0.2)
     raise AssertionError(f"there is no {title}")
+
+
+@pytest.mark.parametrize(
+    ("listening", "farewell", "said"),
+    [(False, b"", "error: lost\n"), (True, b"", ""), (False, b".", ""), (True, b".", "")],
+)
+def test_a_witness_speaks_where_the_driver_was_ended_by_the_end_of_its_raylet(
+    tmp_path: Path, listening: bool, farewell: bytes, said: str
+) -> None:
+    path = str(tmp_path / "raylet")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as raylet:
+        raylet.bind(path)
+        if listening:
+            raylet.listen()
+        done = subprocess.run(
+            [sys.executable, "-I", "-S", watch.WITNESS, path, "error: lost"],
+            input=farewell,
+            capture_output=True,
+            check=True,
+        )
+    assert (done.stdout, done.stderr.decode()) == (b"", said)
 
 
 def test_only_what_the_watch_has_found_is_explained(monkeypatch: pytest.MonkeyPatch) -> None:

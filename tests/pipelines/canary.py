@@ -18,7 +18,7 @@ from typing import Any
 from headrace.cluster import errors, stream
 from headrace.cluster.errors import Fault
 from headrace.pipelines import flow, recipe
-from headrace.pipelines.stages.tokenise.tokenizer import SHIPPED
+from headrace.pipelines.stages.tokenise.pretrained import SHIPPED
 from headrace.pipelines.train import driver as train
 from tests.pipelines.breaking import clean, fingerprint, pii, quality
 

@@ -19,7 +19,7 @@ import yaml
 from tokenizers import Tokenizer as Core
 from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
-from headrace.pipelines.stages.tokenise.tokenizer import SHIPPED
+from headrace.pipelines.stages.tokenise.pretrained import SHIPPED
 from tests.builders import recipe_of, run_command, save_recipe, sums, write_jsonl
 
 pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("ray_local")]

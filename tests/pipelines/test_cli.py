@@ -3,6 +3,7 @@
 import gzip
 import json
 import re
+import signal
 from importlib.metadata import version
 from pathlib import Path
 
@@ -217,12 +218,17 @@ def test_version_and_short_help(capsys: pytest.CaptureFixture[str]) -> None:
     assert "--deep" in capsys.readouterr().out
 
 
-def test_ctrl_c_says_that_the_same_command_goes_on(
-    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize(
+    ("end", "code"), [(KeyboardInterrupt(), 130), (SystemExit(int(signal.SIGTERM)), 143)]
+)
+def test_who_stops_a_command_is_told_that_the_same_one_goes_on(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], end: BaseException, code: int
 ) -> None:
-    def interrupted(*_: object) -> None:
-        raise KeyboardInterrupt
+    """By Ctrl-C; by SIGTERM, of which Ray makes an exit with its number."""
 
-    monkeypatch.setattr(cli, "_run_of", interrupted)
-    assert cli.main(["digest", "run"]) == 130
+    def stopped(*_: object) -> None:
+        raise end
+
+    monkeypatch.setattr(cli, "_run_of", stopped)
+    assert cli.main(["digest", "run"]) == code
     assert "interrupted: the same command goes on where it was" in capsys.readouterr().err

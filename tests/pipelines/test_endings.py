@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from headrace.cluster.errors import GateError, HeadraceError
-from headrace.pipelines import flow, recipe
+from headrace.pipelines import ending, flow, recipe
 from headrace.pipelines.evaluate import run as evaluation
 from tests.builders import recipe_of, run_command, save_recipe, story, sums, write_jsonl
 
@@ -124,7 +124,14 @@ def test_a_gate_of_evaluation_stands_in_run_json_and_report(
     data = recipe_of(tmp_path / "run", tmp_path / "in.jsonl", model="nowhere", evaluate={"gate": gate})
     prepared = {**data, "model": None}
     assert run_command(["prepare", save_recipe(tmp_path / "recipe.yaml", prepared)])[0] == 0
-    better = {"base": 2.0, "tuned": 1.95, "interval": [-0.06, -0.04], "verdict": "better", "n": 30}
+    better = {
+        "base": 2.0,
+        "tuned": 1.95,
+        "interval": [-0.06, -0.04],
+        "verdict": "better",
+        "n": 30,
+        "primary": True,
+    }
     loaded = recipe.validate(data, "recipe.yaml")
 
     def fails(*_: Any, **__: Any) -> Any:
@@ -173,7 +180,7 @@ def test_a_command_that_is_under_way_or_breaks_says_no_earlier_end(
         assert told["words"].startswith(words)
         assert "what a row holds" not in (tmp_path / "run/run.json").read_text()
     monkeypatch.undo()
-    monkeypatch.setattr(flow, "_report", breaks(ValueError("page")))
+    monkeypatch.setattr(ending, "report", breaks(ValueError("page")))
     with pytest.raises(ValueError, match="page"):
         flow.prepare(loaded, "quiet")
     assert ended(tmp_path / "run")["code"] == 1
@@ -185,7 +192,7 @@ def test_an_error_is_raised_though_no_report_can_be_built(
     def broken(*_: Any) -> str:
         raise ValueError("page")
 
-    monkeypatch.setattr(flow, "_built", broken)
+    monkeypatch.setattr(ending, "_built", broken)
     write_jsonl(tmp_path / "in.jsonl", [*sums(30), *sums(30)])
     data = recipe_of(tmp_path / "run", tmp_path / "in.jsonl", dedup={"alarm": 0.1, "on_alarm": "stop"})
     with pytest.raises(GateError):
@@ -226,11 +233,14 @@ def test_a_gate_that_failed_goes_when_its_command_mends_it(ray_local: None, tmp_
     assert run_gates(tmp_path / "run") == passed
     assert "A gate failed" not in (tmp_path / "run/report.html").read_text()
     # A gate of one command stands until that command comes again.
-    with pytest.raises(GateError), flow._ending("train", loaded.output, "quiet", flow.GATES["train"]):
+    with (
+        pytest.raises(GateError),
+        ending.recorded("train", flow.STAGES, loaded.output, "quiet"),
+    ):
         raise GateError("the loss is nan").at(steps.GATE)
     flow.prepare(loaded, "quiet")
     assert run_gates(tmp_path / "run") == {**passed, "train.loss": False}
-    with flow._ending("train", loaded.output, "quiet", flow.GATES["train"]):
+    with ending.recorded("train", flow.STAGES, loaded.output, "quiet"):
         assert run_gates(tmp_path / "run") == passed
     assert run_gates(tmp_path / "run") == passed
     assert "A gate failed" not in (tmp_path / "run/report.html").read_text()

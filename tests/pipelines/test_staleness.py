@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from headrace.pipelines import flow
+from headrace.pipelines.evaluate import standing
 from headrace.pipelines.recipe import Recipe
 from tests.benchmarks import staleness
 
@@ -51,5 +51,6 @@ def test_keys_that_change_nothing_packed_are_not_told() -> None:
         given = {"output": "run", "sources": [{"path": "a"}], **more}
         return Recipe.model_validate(given).model_dump(mode="json")
 
-    assert flow._changed(dump(), dump(workers=3, train={"rank": 4}, dedup={"alarm": 0.2})) == []
-    assert flow._changed(dump(), dump(seed=4, split={"test": 0.2})) == ["seed", "split.test", "split.train"]
+    assert standing.other_keys(dump(), dump(workers=3, train={"rank": 4}, dedup={"alarm": 0.2})) == []
+    changed = dump(seed=4, split={"test": 0.2})
+    assert standing.other_keys(dump(), changed) == ["seed", "split.test", "split.train"]

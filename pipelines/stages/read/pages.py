@@ -13,9 +13,9 @@ from typing import Any, Protocol
 
 import pyarrow as pa
 
-from headrace.cluster import thrift
-from headrace.cluster.footer import BYTE_ARRAY, Chunk, Damaged
-from headrace.cluster.thrift import I32, STRUCT, Struct
+from headrace.cluster.parquet import thrift
+from headrace.cluster.parquet.footer import BYTE_ARRAY, Chunk, Damaged
+from headrace.cluster.parquet.thrift import I32, STRUCT, Struct
 
 DATA, INDEX, DICTIONARY, DATA_V2 = range(4)  # types of pages
 DELTA_BYTE_ARRAY = 7  # a value is told by the one before it: it, too, may stand for many

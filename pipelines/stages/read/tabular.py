@@ -19,9 +19,10 @@ from typing import IO, Any, cast
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from headrace.cluster import apart, footer, process, storage
+from headrace.cluster import apart, process, storage
 from headrace.cluster.errors import AGAIN, Fault
-from headrace.cluster.footer import Damaged
+from headrace.cluster.parquet import footer
+from headrace.cluster.parquet.footer import Damaged
 from headrace.pipelines.stages.read import pages, streams
 from headrace.pipelines.stages.read.records import (
     DEPTH_LIMIT,

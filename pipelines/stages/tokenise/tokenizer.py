@@ -6,22 +6,19 @@ turn. Added tokens that are not special (`<think>`) stay tokens: a model writes 
 """
 
 import json
-import os
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import groupby
-from pathlib import Path
 from typing import Any
 
 import jinja2
 import numpy as np
-import tokenizers
 import xxhash
 
 from headrace.cluster.errors import ModelError
-from headrace.pipelines import model_files
+from headrace.pipelines.stages.tokenise import pretrained
 from headrace.pipelines.stages.tokenise.encoder import Encoder, Engine
 from headrace.pipelines.stages.tokenise.template import (
     ALL,
@@ -36,7 +33,6 @@ from headrace.pipelines.stages.tokenise.template import (
     filled,
 )
 
-SHIPPED = Path(__file__).parent / "assets" / "tokenizer"
 # What stands in a slot while its cut is proved: whatever a template may change is in it.
 MADE_UP = (
     "aB \"quoted\" \\ 'x' <b>&amp; {{ name }} {% if %} Ünïcödé straße 漢字 1.5\n\ttab\r\n\n\nand   spaces"
@@ -44,7 +40,6 @@ MADE_UP = (
 SHORT = 6  # messages of a shape whose ids are proved always; of longer ones one in `SPOT` is
 SPOT = 16
 TEXT: Shape = (("text", SLOT),)
-HUB_SECONDS = 10
 
 Operation = tuple[int | tuple[Part, ...], int, int]  # token or segment, loss, message
 
@@ -93,7 +88,7 @@ class Tokenizer:
         self._arguments = (name, engine, add_eos, checked)
         self.checked = checked
         self.name = name or "headrace"
-        self.hf = _pretrained(name)
+        self.hf = pretrained.load(name)
         self.encoder = Encoder(self.hf.backend_tokenizer, self.name, engine)
         self.eos_id: int | None = self.hf.eos_token_id
         self.pad_id: int = next((i for i in (self.hf.pad_token_id, self.eos_id) if i is not None), 0)
@@ -367,48 +362,3 @@ def _alternatives(tokens: Iterable[str]) -> re.Pattern[str]:
     """Matches the longest of `tokens`, as group 1; nothing where there are none."""
     ordered = sorted(tokens, key=lambda t: (-len(t), t))
     return re.compile("(" + "|".join(map(re.escape, ordered)) + ")" if ordered else "((?!))")
-
-
-def _pretrained(name: str | None) -> Any:
-    """`AutoTokenizer` of a directory, an s3:// directory, a hub name or the shipped one.
-
-    Raises: ModelError that says what is missing.
-    """
-    path = str(SHIPPED) if name is None else model_files.tokenizer_directory(name)
-    try:
-        loaded = _from_pretrained(path)
-    except ModelError:
-        raise
-    except Exception as error:
-        first = str(error).strip().partition("\n")[0]
-        raise ModelError(
-            f"no tokenizer could be loaded from {name!r}: {type(error).__name__}: {first}"
-        ) from error
-    if not isinstance(getattr(loaded, "backend_tokenizer", None), tokenizers.Tokenizer):
-        raise ModelError(f"the tokenizer of {name!r} is not a fast one: it gives no tokenizer.json")
-    return loaded
-
-
-def _from_pretrained(path: str) -> Any:
-    """A directory, or a hub name: what is in the local cache first, then the hub."""
-    import transformers  # takes a second
-
-    if path == str(SHIPPED):  # of no model: `AutoTokenizer` would import PyTorch to ask which class it has
-        return transformers.PreTrainedTokenizerFast.from_pretrained(path)
-    try:
-        return transformers.AutoTokenizer.from_pretrained(
-            path, trust_remote_code=False, local_files_only=True
-        )
-    except Exception:
-        if os.path.isdir(path):
-            raise
-    import huggingface_hub
-
-    try:  # one short request, as the hub's client would go on trying for a minute
-        huggingface_hub.model_info(path, timeout=HUB_SECONDS)
-    except Exception as error:
-        raise ModelError(
-            f"no tokenizer could be loaded from {path!r}: it is no directory here, and the hub does not give "
-            f"it ({str(error).partition(chr(10))[0]})"
-        ) from error
-    return transformers.AutoTokenizer.from_pretrained(path, trust_remote_code=False)

@@ -10,7 +10,8 @@ from transformers import PreTrainedTokenizerFast
 
 from headrace.pipelines.stages.tokenise import stage as tokenise
 from headrace.pipelines.stages.tokenise.encoder import Engine
-from headrace.pipelines.stages.tokenise.tokenizer import SHIPPED, Tokenizer
+from headrace.pipelines.stages.tokenise.pretrained import SHIPPED
+from headrace.pipelines.stages.tokenise.tokenizer import Tokenizer
 from tests.builders import table
 
 FOLDER = Path(__file__).parent / "templates"

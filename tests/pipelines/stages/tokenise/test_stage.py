@@ -29,8 +29,8 @@ from headrace.cluster.errors import ModelError
 from headrace.pipelines import schema
 from headrace.pipelines.stages.tokenise import stage as tokenise
 from headrace.pipelines.stages.tokenise.assets import build_tokenizer
+from headrace.pipelines.stages.tokenise.pretrained import SHIPPED
 from headrace.pipelines.stages.tokenise.proof import Proof, prove
-from headrace.pipelines.stages.tokenise.tokenizer import SHIPPED
 from headrace.pipelines.stages.tokenise.tokenizer import Tokenizer as Chat
 from tests.builders import table
 
@@ -309,6 +309,19 @@ def test_gigatoken_is_left_where_it_gives_other_ids(monkeypatch: pytest.MonkeyPa
         Chat(engine="gigatoken")
 
 
+def wrong_on_zebras(honest: Any) -> Any:
+    """An encoder that gives another id at the end where a text speaks of a zebra."""
+
+    def wrong(own: Any, data: Any, offsets: Any) -> Any:
+        ids, ends = honest(own, data, offsets)
+        ids = ids.copy()
+        if b"zebra" in data.tobytes():
+            ids[-1] += 1
+        return ids, ends
+
+    return wrong
+
+
 def test_gigatoken_is_left_for_the_whole_run_when_a_row_shows_it_wrong(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -316,14 +329,7 @@ def test_gigatoken_is_left_for_the_whole_run_when_a_row_shows_it_wrong(
 
     honest, right = encoder._fast_encode, Chat(engine="tokenizers")
 
-    def wrong(fast: Any, data: Any, offsets: Any) -> Any:
-        ids, ends = honest(fast, data, offsets)
-        ids = ids.copy()
-        if b"zebra" in data.tobytes():
-            ids[-1] += 1
-        return ids, ends
-
-    monkeypatch.setattr(encoder, "_fast_encode", wrong)
+    monkeypatch.setattr(encoder, "_fast_encode", wrong_on_zebras(honest))
     tokenizer.load.cache_clear()
     good, bad = table([ASK, SAY]), table([ASK, SAY], [ASK, ("assistant", "zebra")])
     assert prove(good, None, tokenise.Config()) == Proof("auto")
@@ -344,15 +350,8 @@ def test_rows_that_come_out_otherwise_for_no_known_reason_are_checked_one_by_one
 
     honest = encoder.Encoder.encode
 
-    def wrong(self: Any, data: Any, offsets: Any) -> Any:
-        ids, ends = honest(self, data, offsets)
-        ids = ids.copy()
-        if b"zebra" in data.tobytes():
-            ids[-1] += 1
-        return ids, ends
-
     right = run(Chat(), table([ASK, SAY], [ASK, ("assistant", "zebra")]))[1]
-    monkeypatch.setattr(encoder.Encoder, "encode", wrong)
+    monkeypatch.setattr(encoder.Encoder, "encode", wrong_on_zebras(honest))
     tokenizer.load.cache_clear()
     rows = table([ASK, SAY], [ASK, ("assistant", "zebra")])
     settled = prove(rows, None, tokenise.Config())

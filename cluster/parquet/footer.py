@@ -15,8 +15,8 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import IO, Any
 
-from headrace.cluster import thrift
-from headrace.cluster.thrift import BINARY, I16, I32, I64, LIST, STRUCT, Struct
+from headrace.cluster.parquet import thrift
+from headrace.cluster.parquet.thrift import BINARY, I16, I32, I64, LIST, STRUCT, Struct
 
 MAGIC = b"PAR1"
 LEAST = 12  # bytes: both magics and the footer's length

@@ -10,8 +10,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from headrace.cluster import footer, thrift
-from headrace.cluster.thrift import BINARY, I32, I64, LIST, STRUCT, Struct
+from headrace.cluster.parquet import footer, thrift
+from headrace.cluster.parquet.thrift import BINARY, I32, I64, LIST, STRUCT, Struct
 
 
 def file(rows: int = 100, **options: Any) -> bytes:
@@ -104,23 +104,25 @@ GROUP: dict[str, tuple[Callable[[Struct], Any], str]] = {
 }
 
 
-@pytest.mark.parametrize("kind", FILE)
-def test_a_footer_that_cannot_be_is_named(kind: str) -> None:
-    change, said = FILE[kind]
+def changed(change: Any) -> bytes:
+    """A file whose footer was changed."""
     data = file()
     fields = parsed(data)
     change(fields)
+    return with_footer(data, fields)
+
+
+@pytest.mark.parametrize("kind", FILE)
+def test_a_footer_that_cannot_be_is_named(kind: str) -> None:
+    change, said = FILE[kind]
     with pytest.raises(footer.Damaged, match=said):
-        read(with_footer(data, fields))
+        read(changed(change))
 
 
 @pytest.mark.parametrize("kind", GROUP)
 def test_a_row_group_that_cannot_be_is_named_alone(kind: str) -> None:
     change, said = GROUP[kind]
-    data = file()
-    fields = parsed(data)
-    change(fields)
-    found = read(with_footer(data, fields))
+    found = read(changed(change))
     first, *others = [g.problem for g in found.groups]
     assert said in str(first)
     assert others == [None] * 3

@@ -1,0 +1,1 @@
+"""What a Parquet file claims of itself, read without trusting it: before Arrow acts on it."""

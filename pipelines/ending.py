@@ -1,0 +1,110 @@
+"""How a command ends, whatever ends it: said in run.json, and shown in a report."""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from functools import partial
+from typing import Any
+
+from headrace.cluster import here, storage
+from headrace.cluster.errors import AGAIN, INTERRUPTED, HeadraceError, place
+from headrace.pipelines import rundir
+from headrace.pipelines.console import Mode, say
+from headrace.pipelines.evaluate import standing
+
+EVALUATED = "evaluate.gate"
+# Gates by the command that holds a run against them: `train.steps.GATE` is that of training.
+GATES = {
+    "prepare": ("quarantine.limit", "dedup.alarm", "pii.gate", "kept"),
+    "train": ("train.loss",),
+    "evaluate": (EVALUATED,),
+}
+
+
+@contextmanager
+def recorded(
+    command: str, stages: Sequence[str], path: str, mode: Mode, parts: Sequence[str] = ()
+) -> Iterator[None]:
+    """Say in run.json how the work within ends, and leave a report however that is.
+
+    parts: the commands that it stands for, itself if none are named. While it is under way, or was killed,
+    `ended` has no code, and nothing stands of their gates: what an earlier start said of them is about to be
+    true no more. stages: what the report calls stages.
+    """
+    from headrace.cluster import watch
+
+    ended: dict[str, Any] = {"command": command, "code": None, "gate": None, "words": ""}
+    _begin(path, ended, [gate for part in parts or (command,) for gate in GATES[part]])
+    try:
+        with watch.explained():
+            yield
+        _end(path, {**ended, "code": 0}, stages, mode)
+    except HeadraceError as error:
+        ended |= {"code": error.exit_code, "gate": error.gate or None, "words": str(error)}
+        _end_badly(path, ended, stages, mode)
+        raise
+    except KeyboardInterrupt:  # who pressed it does not wait for a report
+        with suppress(Exception):
+            _note(path, {**ended, "code": 130, "words": INTERRUPTED})
+        raise
+    except Exception as error:
+        ended |= {"code": 1, "words": f"fault: {place(error)}. {AGAIN}"}
+        _end_badly(path, ended, stages, mode)
+        raise
+
+
+def _begin(path: str, ended: dict[str, Any], own: Sequence[str]) -> None:
+    from headrace.pipelines.passes import summary
+
+    if storage.exists(storage.join(path, "run.json")):
+        gates = {name: gate for name, gate in summary.gates(path).items() if name not in own}
+        summary.write(path, {"ended": ended, "gates": gates})
+
+
+def _end_badly(path: str, ended: dict[str, Any], stages: Sequence[str], mode: Mode) -> None:
+    """`_end`, where an error is on its way: that one is told, whatever else fails, such as a full disk."""
+    try:
+        _end(path, ended, stages, mode)
+    except Exception as also:  # noqa: BLE001 - the error that came first is the one that is raised
+        why = str(also) if isinstance(also, HeadraceError) else place(also)
+        say(mode, "warning", f"no report could be written: {why}")
+
+
+def _end(path: str, ended: dict[str, Any], stages: Sequence[str], mode: Mode) -> None:
+    if _note(path, ended):
+        report(path, stages, mode)
+
+
+def _note(path: str, ended: dict[str, Any]) -> bool:
+    """Write how a command ended; False, and nothing is written, where the directory is no run."""
+    from headrace.pipelines.passes import summary
+
+    if not any(storage.exists(storage.join(path, name)) for name in (rundir.RECIPE, "run.json")):
+        return False
+    gates = summary.gates(path)
+    if ended["gate"]:
+        gates |= {ended["gate"]: {"passed": False, "words": ended["words"]}}
+    summary.write(path, {"ended": ended, "gates": gates})
+    return True
+
+
+def report(run: str, stages: Sequence[str], mode: Mode) -> str:
+    """Look at what still stands, write report.html of that and of `stages`; returns its path."""
+    from headrace.pipelines.passes import summary
+
+    said = standing.sections(run, summary.read(run))
+    gates = summary.gates(run)
+    if "evaluate" in said["stale"]:
+        gates.pop(EVALUATED, None)
+    summary.write(run, {**said, "gates": gates})
+    for name, why in said["stale"].items():
+        what = "the adapter" if name == "train" else "the evaluation"
+        say(mode, "warning", f"stale: {what} {why}", stale=name)
+    path = here.once(partial(_built, run, stages), name="report")
+    say(mode, "report", f"report: {path}", path=path)
+    return path
+
+
+def _built(run: str, stages: Sequence[str]) -> str:
+    from headrace.pipelines.report import page  # matplotlib
+
+    return page.build(run, stages)
