@@ -108,7 +108,8 @@ def test_every_stage_and_pass_failed_and_no_row_was_lost(flown: Path) -> None:
     assert balanced(rows)
     for stage in STAGES:
         assert rows["quarantined"][f"{stage}.error"] == 1
-        assert f"{stage}: a task failed: ValueError in quote (__init__.py:" in told
+        where = f"{stage}: source 's', '{stage}.jsonl'"
+        assert f"{where}: a task failed: ValueError in quote (__init__.py:" in told
     for name in ("dedup stage", "dedup gather", "split assign", "pack", "gate"):
         assert f"{name}: a task failed: ValueError in quoting (canary.py:" in told
     assert "train: a task failed: ValueError in quoting (canary.py:" in told
