@@ -207,9 +207,12 @@ def _book(book: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _ended(run: Run) -> dict[str, Any] | None:
-    """How the last command ended, where that was not well; `done`: all passes of `prepare` were."""
+    """How the last command ended, where that was not well, or that it has not (its code is null).
+
+    `done`: all passes of `prepare` were.
+    """
     ended = run.get("ended")
-    if not isinstance(ended, dict) or not ended.get("code"):
+    if not isinstance(ended, dict) or ended.get("code") == 0:
         return None
     return {**ended, "done": "digest" in run}
 

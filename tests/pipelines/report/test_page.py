@@ -282,6 +282,26 @@ def test_verdict_comes_first_in_plain_words(full: Page) -> None:
     ) in full.text
 
 
+@pytest.mark.parametrize(
+    ("ended", "words"),
+    [
+        ({"command": "train", "code": None}, ("has not ended", "goes on where it was")),
+        (
+            {"command": "train", "code": 1, "words": "fault: the disk"},
+            ("did not end well", "fault: the disk"),
+        ),
+        ({"command": "train", "code": 0}, ()),
+    ],
+)
+def test_a_run_that_was_killed_is_no_finished_one(
+    tmp_path: Path, ended: dict[str, Any], words: tuple[str, ...]
+) -> None:
+    run = {**prepared_run(), "ended": {"gate": None, "words": "", **ended}}
+    page = Path(report.build(write_run(str(tmp_path / "run"), run), flow.STAGES)).read_text("utf-8")
+    assert ('id="ended"' in page) == bool(words)
+    assert all(word in page for word in words)
+
+
 def test_every_section_is_there(full: Page) -> None:
     ids = [a["id"] for t, a in full.tags if t == "section"]
     assert ids == [
