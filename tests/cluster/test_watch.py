@@ -20,15 +20,16 @@ from tests.conftest import REPOSITORY
 
 DAWDLE = """
 import sys, time
+from functools import partial
 from headrace.cluster import session, stream
-from headrace.pipelines import cli
+from headrace.pipelines import cli, console
 
 def slow(n):
     time.sleep(300)
 
 @cli.app.command()
 def dawdle(json_lines: cli.Json = False):
-    session.start(2)
+    session.start(2, line=partial(console.line, "json", "error", exit_code=1))
     print("up", flush=True)
     list(stream.each(slow, [1, 2, 3], workers=2, name="slow"))
 

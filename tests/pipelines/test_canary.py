@@ -110,8 +110,9 @@ def test_every_stage_and_pass_failed_and_no_row_was_lost(flown: Path) -> None:
         assert rows["quarantined"][f"{stage}.error"] == 1
         where = f"{stage}: source 's', '{stage}.jsonl'"
         assert f"{where}: a task failed: ValueError in quote (__init__.py:" in told
-    for name in ("dedup stage", "dedup gather", "split assign", "pack", "gate"):
+    for name in ("dedup stage", "dedup gather", "pack", "gate"):
         assert f"{name}: a task failed: ValueError in quoting (canary.py:" in told
+    assert "/broken/duplicates: a task failed: ValueError in quoting (canary.py:" in told
     assert "train: a task failed: ValueError in quoting (canary.py:" in told
 
 
