@@ -36,6 +36,7 @@ RECORD = pa.schema(
         pa.field("error", pa.string()),
         pa.field("detail", pa.string()),
         pa.field("bytes_lost", pa.uint64()),
+        pa.field("repaired", pa.int64(), nullable=False),  # bytes that were no text
     ]
 )
 # In ASCII, which holds any string, also half a surrogate pair.
@@ -102,13 +103,14 @@ def _records(batch: Batch, relative: str, source: Source, buckets: int, seed: in
             pa.array((high % np.uint64(buckets)).astype(np.int32)),
             pa.array(high),
             pa.array(low),
-            pa.repeat(pa.scalar(read_rows.clean(relative), pa.string()), n),
+            pa.repeat(pa.scalar(read_rows.clean(read_rows.of_member(batch, relative)), pa.string()), n),
             pa.array(batch.places, pa.int64()),
             pa.repeat(pa.scalar(batch.unit, pa.string()), n),
             pa.array(payloads, pa.large_binary()),
             pa.array([e and e.cause for e in bad_ones], pa.string()),
             pa.array([e and e.detail for e in bad_ones], pa.string()),
             pa.array([e and e.bytes_lost for e in bad_ones], pa.uint64()),
+            pa.array([batch.repaired.get(i, 0) for i in range(n)], pa.int64()),
         ],
         schema=RECORD,
     )
@@ -148,16 +150,23 @@ def _assembled(lying: pa.Table, fragment: Fragment, source: Source, seed: int) -
     """`assemble`, of records sorted as they lie."""
     records = json.loads(b"[" + b",".join(p or b"{}" for p in lying["payload"].to_pylist()) + b"]")
     where = read_rows.places(lying["unit"].combine_chunks(), lying["index"].combine_chunks())
-    single = read_rows.rows(records, _errors(lying), lying["relative"].combine_chunks(), where, source, seed)
+    repaired = {
+        int(i): int(lying["repaired"][int(i)].as_py()) for i in np.flatnonzero(lying["repaired"].to_numpy())
+    }
+    single = read_rows.rows(
+        records, _errors(lying), lying["relative"].combine_chunks(), where, source, seed, repaired
+    )
     firsts = _firsts(lying, pc.is_valid(single["error"]).to_numpy())
     order, counts = ordering.order(records, firsts, source.orders())
-    rows = _merged(single, firsts, order, fragment)
+    counts = {f"{kind}_turns": of_records for kind, of_records in counts.items()}
+    counts |= schema.changes_of(single, read_rows.NAME)
+    rows = _merged(single.select(schema.ROW.names), firsts, order, fragment)
     heads = np.unique(firsts, return_inverse=True)[1]
     changed = {
         kind: np.bincount(heads, of_records, rows.num_rows).astype(np.int64)
         for kind, of_records in counts.items()
     }
-    return schema.changed(rows, read_rows.NAME, {f"{kind}_turns": n for kind, n in changed.items()})
+    return schema.changed(rows, read_rows.NAME, changed)
 
 
 def _errors(lying: pa.Table) -> dict[int, ReadError]:
