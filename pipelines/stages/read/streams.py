@@ -185,14 +185,16 @@ def blocks(
         stop = -1
     encoding = seen.encoding
     data = chunks(path, max(start - 1, 0), memory)
-    mark = encoding.mark if encoding.name == UTF8 and not start else b""
-    if mark:
-        data = without(data, mark)
     if not encoding.by_lines:
         data = encodings.utf8(data, encoding.name)
     if seen.carriage:
         data = (chunk.replace(b"\r", b"\n") for chunk in data)
-    yield from lines(data, start, stop, begin=len(mark))
+    mark = encoding.mark if encoding.name == UTF8 else b""
+    for offset, block in lines(data, start, stop):
+        if offset == 0 and mark and isinstance(block, bytes):
+            yield len(mark), block.removeprefix(mark)  # the first line begins before its mark
+        else:
+            yield offset, block
 
 
 def utf8(path: str, seen: Opening, memory: int = MEMORY_LIMIT) -> Iterator[bytes]:
@@ -214,16 +216,14 @@ def without(data: Iterator[bytes], mark: bytes) -> Iterator[bytes]:
     yield from data
 
 
-def lines(
-    data: Iterator[bytes], start: int = 0, stop: int = -1, begin: int = 0
-) -> Iterator[tuple[int, bytes | ReadError]]:
+def lines(data: Iterator[bytes], start: int = 0, stop: int = -1) -> Iterator[tuple[int, bytes | ReadError]]:
     """Blocks of whole lines that begin in bytes [start, stop), each with the offset of its first byte.
 
-    `data` are the file's bytes from `start - 1` on (from `begin` where `start` is 0), so that a line that
+    `data` are the file's bytes from `start - 1` on (from 0 where `start` is 0), so that a line that
     begins at `start` is told from one that only passes it. A line over `RECORD_LIMIT`, or what
     could not be read, comes as `ReadError` with the offset where it begins.
     """
-    position = max(start - 1, begin)
+    position = max(start - 1, 0)
     held = b""
     skipping = start > 0  # inside a line that belongs to the range before
     too_long = 0  # bytes so far of a line that is being skipped

@@ -8,7 +8,9 @@ opened.
 Cost: a copy of each file on the local disk; memory of a few chunks.
 """
 
+import errno
 import io
+import lzma
 import os
 import struct
 import tarfile
@@ -73,7 +75,8 @@ def _zipped(path: str, size: int, folder: str) -> Iterator[Member]:
                 return
             try:
                 archive = zipfile.ZipFile(file)
-            except (zipfile.BadZipFile, ValueError, NotImplementedError, struct.error) as error:
+            except DAMAGE as error:
+                _unless_storage(error)
                 cause = "read.truncated" if "not a zip" in str(error) else "read.corrupt"
                 yield "", ReadError(cause, "a zip archive whose table of contents cannot be read", size)
                 return
@@ -84,13 +87,27 @@ def _zipped(path: str, size: int, folder: str) -> Iterator[Member]:
                 return
             left = max(SPARE, EXPANSION * size)
             for about in archive.infolist():
-                if about.is_dir() or leftout.rule(about.filename):
+                if about.is_dir() or _left_out(about.filename):
                     continue
                 content = _copied_zip(archive, about, folder, left)
                 left -= os.path.getsize(content) if isinstance(content, str) else 0
                 yield about.filename, content
     except FileNotFoundError as error:
         raise storage.gone(path) from error
+
+
+def _left_out(name: str) -> bool:
+    """Whether a member is no data by its name: in an archive there is something else beside it."""
+    return bool(leftout.rule(name) or leftout.beside(name, ("json",), arrow=name.endswith("state.json")))
+
+
+DAMAGE = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, ValueError, OSError, struct.error)
+
+
+def _unless_storage(error: Exception) -> None:
+    """Raise what a disk or a network says; a place before the file's beginning is the archive's own doing."""
+    if isinstance(error, OSError) and error.errno not in (None, errno.EINVAL):
+        raise error
 
 
 def _document(names: list[str]) -> str:
@@ -110,7 +127,8 @@ def _copied_zip(archive: zipfile.ZipFile, about: zipfile.ZipInfo, folder: str, l
         return ReadError(bad.cause, bad.detail, about.compress_size)
     except NotImplementedError:
         return ReadError("read.corrupt", "packed by a method that is not known here", about.compress_size)
-    except (zipfile.BadZipFile, zlib.error, EOFError, ValueError, struct.error) as error:
+    except DAMAGE as error:
+        _unless_storage(error)
         cause = "read.truncated" if isinstance(error, EOFError) else "read.corrupt"
         return ReadError(cause, "damaged zip data", about.compress_size)
 
@@ -129,7 +147,7 @@ def _copied(data: Iterator[bytes], name: str, folder: str, bound: int) -> str:
     return path
 
 
-class _Feed(io.RawIOBase):
+class Feed(io.RawIOBase):
     """The bytes of a tar, as tarfile asks for them."""
 
     def __init__(self, data: Iterator[bytes]) -> None:
@@ -160,14 +178,14 @@ class _Feed(io.RawIOBase):
 
 def _tarred(path: str, folder: str, memory: int) -> Iterator[Member]:
     """Members of a tar, and of those that were written after its end."""
-    feed = _Feed(streams.chunks(path, memory=memory))
+    feed = Feed(streams.chunks(path, memory=memory))
     name = ""
     try:
         while True:
             with tarfile.open(fileobj=feed, mode="r|", bufsize=BLOCK, errorlevel=0) as archive:
                 for about in archive:
                     name = about.name
-                    if not about.isreg() or leftout.rule(name):
+                    if not about.isreg() or _left_out(name):
                         continue
                     member = archive.extractfile(about)
                     assert member is not None

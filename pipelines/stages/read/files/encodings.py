@@ -59,21 +59,25 @@ def of_bytes(data: bytes) -> str:
     A line with a cut character among whole ones is damaged UTF-8, and so is a stray byte that is no letter.
     """
     text = data.decode(UTF8, "replace")
-    bad = text.count(REPLACED)
+    bad = text.count(REPLACED) - data.decode(UTF8, "ignore").count(REPLACED)
     if not bad:
         return UTF8
-    good = sum(c > "\x7f" for c in text) - bad
-    high = b"".join(_HIGH.findall(data))
-    if good >= bad and good * 2 >= len(high) / 4:
+    if sum(c > "\x7f" for c in text) - bad >= bad:
         return UTF8
-    runs = _HIGH.findall(data)
-    plausible = sum(b in WESTERN for b in high) / len(high)
-    if plausible >= _SURE and len(high) <= _LONGEST * len(runs):
+    if western(data):
         return "cp1252"
-    return _told_apart(runs, data) if len(high) >= LEAST else UTF8
+    high = b"".join(_HIGH.findall(data))
+    return _told_apart(data) if len(high) >= LEAST else UTF8
 
 
-def _told_apart(runs: list[bytes], data: bytes) -> str:
+def western(data: bytes) -> bool:
+    """Whether the bytes beyond ASCII are letters and marks of Western Europe, as Windows-1252 has them."""
+    runs = _HIGH.findall(data)
+    high = b"".join(runs)
+    return sum(b in WESTERN for b in high) >= _SURE * len(high) and len(high) <= _LONGEST * len(runs)
+
+
+def _told_apart(data: bytes) -> str:
     """What charset-normalizer is sure of; "utf-8" where that is nothing."""
     found = charset_normalizer.from_bytes(data, cp_isolation=[*LEGACY], enable_fallback=False)
     best = found.best()
@@ -171,11 +175,8 @@ class Encoding:
 
     @cached_property
     def other(self) -> str:
-        """Encoding of what is no UTF-8, "" where that is told line by line."""
-        if self.given:
-            return UTF8
-        looked = sample(self.path, self.size) if self.size else b""
-        return "" if _valid(looked) else of_bytes(looked)
+        """Encoding of lines that are no UTF-8; "utf-8" where the file is that, but for some."""
+        return UTF8 if self.given or not self.size else of_bytes(sample(self.path, self.size))
 
     def text(self, raw: bytes) -> tuple[str, int]:
         """Whole lines as text, and how many bad bytes or characters were replaced in them."""
@@ -191,12 +192,17 @@ class Encoding:
             return self.mended(raw)
 
     def mended(self, raw: bytes) -> tuple[str, int]:
-        """`text` of a line that is no UTF-8."""
-        other = self.other or of_bytes(raw)
-        found = raw.decode(other, "replace")
-        count = found.count(REPLACED)
-        if other == UTF8:
-            count -= raw.decode(UTF8, "ignore").count(REPLACED)
+        """`text` of a line that is no UTF-8, in a file that is, or begins as if it were.
+
+        A line of Windows-1252 among lines of UTF-8 is read as that, and its bytes count as bad ones.
+        """
+        if self.other != UTF8:
+            found = raw.decode(self.other, "replace")
+            return found, found.count(REPLACED)
+        found = raw.decode(UTF8, "replace")
+        count = found.count(REPLACED) - raw.decode(UTF8, "ignore").count(REPLACED)
+        if not self.given and western(raw):
+            found = raw.decode("cp1252", "replace")
         return found, count
 
 
@@ -212,14 +218,6 @@ def utf8(data: Iterator[bytes], encoding: str) -> Iterator[bytes]:
     yield decoder.decode(b"", final=True).encode(UTF8, "replace")
     if broken is not None:
         raise broken
-
-
-def _valid(data: bytes) -> bool:
-    try:
-        data.decode()
-    except UnicodeDecodeError:
-        return False
-    return True
 
 
 def sample(path: str, size: int) -> bytes:

@@ -128,6 +128,7 @@ def test_any_bytes_as_jsonl_give_one_entry_a_record(data: bytes) -> None:
         path = put(Path(folder), "x.jsonl", data)
         seen = read(path, "jsonl")
         look = streams.look(str(path))
+        assert look.encoding.other is not None  # looked at while the file is there
     if streams.unreadable(look):
         assert len(seen) == 1
         return
