@@ -77,8 +77,8 @@ def _dialects(source: Source, seen: Iterable[tuple[File, Opening]]) -> Iterator[
         words += [f"escape: {dialect.escape!r}"] if dialect.escape else []
         if words and (source.delimiter, source.quote, source.escape) == (None, None, None):
             found.setdefault(", ".join(words), []).append(file.relative)
-    for words, files in sorted(found.items()):
-        yield f"{_such(files)} read with {words}; where that is wrong, say so"
+    for how, files in sorted(found.items()):
+        yield f"{_such(files)} read with {how}; where that is wrong, say so"
 
 
 def _texts(source: Source, seen: Iterable[tuple[File, Opening]]) -> Iterator[str]:

@@ -68,15 +68,16 @@ def of(lines: list[str], usual: str, manner: Manner, *, ended: bool) -> Dialect:
 
 def _quoting(lines: list[str], delimiter: str, manner: Manner) -> list[tuple[str | None, str | None]]:
     """Quotes and escapes to try, the usual ones first."""
+    quotes: list[str | None]
     if manner.quote is not None:
-        quotes: list[str | None] = [manner.quote or None]
+        quotes = [manner.quote or None]
     else:
         quotes = ['"']
         if _single(lines, delimiter):
             quotes.append("'")
         if delimiter == "\t":
             quotes.append(None)  # tables of databases, in which a quote is a quote
-    escapes = [manner.escape or None] if manner.escape is not None else [None]
+    escapes: list[str | None] = [manner.escape or None]
     if manner.escape is None and any('\\"' in line or "\\'" in line for line in lines):
         escapes.append("\\")
     return [(quote, escape) for quote in quotes for escape in escapes]

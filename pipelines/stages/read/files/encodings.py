@@ -118,7 +118,7 @@ def _wide(start: bytes) -> str:
         return ""
     whole = start[: len(start) // 4 * 4]
     share = [whole[n::4].count(0) / (len(whole) // 4) for n in range(4)]
-    zeros = tuple(s > 0.5 for s in share)
+    zeros = (share[0] > 0.5, share[1] > 0.5, share[2] > 0.5, share[3] > 0.5)
     few = all(s < 0.1 or z for s, z in zip(share, zeros, strict=True))
     names = {
         (False, True, True, True): "utf-32-le",

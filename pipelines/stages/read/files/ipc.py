@@ -13,6 +13,7 @@ import pyarrow as pa
 from pyarrow import ipc
 
 from headrace.cluster import apart, process, storage
+from headrace.cluster.errors import HeadraceError
 from headrace.pipelines.stages.read import tabular
 from headrace.pipelines.stages.read.records import Batch, ReadError
 
@@ -37,21 +38,32 @@ def arrow(
         yield from _apart(path, size, columns, memory)
         return
     first = 0
+    broken = False
     try:
         with storage.explained(path, "read"), storage.open_input(path) as file:
-            for batch in _batches(file):
-                picked = [n for n in batch.schema.names if columns is None or n in columns]
-                batch.validate(full=True)
-                for start in range(0, batch.num_rows, ROWS):
-                    piece = batch.select(picked).slice(start, ROWS)
-                    yield _records(piece, first)
-                    first += piece.num_rows
+            try:
+                for batch in _batches(file):
+                    picked = [n for n in batch.schema.names if columns is None or n in columns]
+                    batch.validate(full=True)
+                    for start in range(0, batch.num_rows, ROWS):
+                        piece = batch.select(picked).slice(start, ROWS)
+                        yield _records(piece, first)
+                        first += piece.num_rows
+            except Exception as error:
+                if _of_storage(error):
+                    raise
+                broken = True
     except FileNotFoundError as error:
         raise storage.gone(path) from error
-    except (pa.ArrowException, OSError, ValueError, KeyError) as error:
-        if getattr(error, "errno", None) is not None:
-            raise
+    if broken:
         yield _broken("read.corrupt", "Arrow data that cannot be decoded", first, size)
+
+
+def _of_storage(error: Exception) -> bool:
+    """Whether a disk, a network or the machine says it: Arrow's own errors of content have no number."""
+    if isinstance(error, MemoryError | HeadraceError):
+        return True
+    return isinstance(error, OSError) and not (type(error) is OSError and error.errno is None)
 
 
 def _batches(file: Any) -> Iterator[pa.RecordBatch]:

@@ -63,7 +63,8 @@ def _whole(path: str, manner: Manner) -> Iterator[tuple[int, bytes | ReadError]]
 
 def _of_mailbox(path: str, manner: Manner) -> Iterator[tuple[int, bytes | ReadError]]:
     """Messages between the lines that begin with "From " and follow an empty one."""
-    begun, size, place, blank = [], 0, 0, True
+    begun: list[bytes] = []
+    size, place, blank = 0, 0, True
     for number, line in _lines(path, manner):
         if isinstance(line, ReadError) or (blank and _FROM.match(line)):
             if place:
@@ -100,14 +101,16 @@ def _lines(path: str, manner: Manner) -> Iterator[tuple[int, bytes | ReadError]]
 def _joined(lines: list[bytes], size: int) -> bytes | ReadError:
     if size > RECORD_LIMIT:
         return ReadError("read.too_long", f"a message of {size} bytes", size)
-    return _QUOTED.sub(rb"\1", b"".join(lines))
+    whole = _QUOTED.sub(rb"\1", b"".join(lines))
+    # A mailbox parts its messages by a blank line.
+    return whole.removesuffix(b"\n") if whole.endswith(b"\n\n") else whole
 
 
 def record(raw: bytes) -> dict[str, Any] | ReadError:
     """One message as a record, or why it is none."""
     try:
         message = email.message_from_bytes(raw, policy=default)
-        body = message.get_body(("plain", "html"))  # type: ignore[attr-defined]
+        body = message.get_body(("plain", "html"))
         content = "" if body is None else body.get_content()
         if body is not None and body.get_content_type() == "text/html":
             content = markup.text(content)

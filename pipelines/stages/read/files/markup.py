@@ -46,6 +46,7 @@ EMPTY = frozenset(
 _CHARSET = re.compile(
     rb"<meta[^>]+charset\s*=\s*[\"']?\s*([\w.:-]+)|<\?xml[^>]+encoding\s*=\s*[\"']([\w.:-]+)", re.I
 )
+_SECTION = re.compile(r"<!\[(?:CDATA\[(.*?)\]\]|[^<>]*)>", re.DOTALL)
 
 
 class _Page(HTMLParser):
@@ -87,7 +88,8 @@ class _Page(HTMLParser):
 def text(page: str) -> str:
     """What a reader sees of an HTML page."""
     parser = _Page()
-    parser.feed(page)
+    # Marked sections, as Office writes them, which html.parser refuses.
+    parser.feed(_SECTION.sub(r"\1", page).replace("<![", "&lt;!["))
     parser.close()
     lines = "".join(parser.pieces).split("\n")
     kept = [line.rstrip() if line.startswith("    ") else line.strip() for line in lines]

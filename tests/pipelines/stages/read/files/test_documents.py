@@ -75,13 +75,18 @@ def test_what_else_a_text_file_may_be_is_told(tmp_path: Path) -> None:
 
 def test_a_page_is_its_text_without_scripts(tmp_path: Path) -> None:
     page = (
-        "<!doctype html><html><head><meta charset=latin-1><title>T&amp;C</title><script>var
-        x='<p>no</p>';</script>" "<style>p{}</style></head><body><!-- no --><h1>Größe</h1>\n<p>One
-        <b>bold</b>\n word<br>next &lt;line&gt;</p>" "<noscript>no</noscript><ul><li>a<li>b</ul><pre>  x =
-        1\n  y</pre><table><tr><td>1<td>2</table></body></html>" ) (tmp_path /
-        "x.html").write_bytes(page.encode("latin-1")) ((text,),) = contents(rows_of(tmp_path / "x.html"))
-        assert "no" not in text.split() assert "var" not in text assert [line for line in text.split("\n")
-        if line] == [ *("T&C", "Größe", "One bold word", "next <line>", "a", "b", "x = 1", "y", "1\t2") ]
+        "<!doctype html><html><head><meta charset=latin-1><title>T&amp;C</title>"
+        "<script>var x='<p>no</p>';</script><style>p{}</style></head><body><!-- no --><h1>Größe</h1>\n"
+        "<p>One <b>bold</b>\n word<br>next &lt;line&gt;</p><noscript>no</noscript><ul><li>a<li>b</ul>"
+        "<pre>  x = 1\n  y</pre><table><tr><td>1<td>2</table></body></html>"
+    )
+    (tmp_path / "x.html").write_bytes(page.encode("latin-1"))
+    ((text,),) = contents(rows_of(tmp_path / "x.html"))
+    assert "no" not in text.split()
+    assert "var" not in text
+    assert [line for line in text.split("\n") if line] == [
+        *("T&C", "Größe", "One bold word", "next <line>", "a", "b", "x = 1", "y", "1\t2")
+    ]
 
 
 @settings(max_examples=100, deadline=None)
