@@ -148,8 +148,8 @@ def shape(source: Source, seen: Look) -> Source:
     if seen.unnamed:
         raise SourceError(
             f"source {source.name!r}: the {len(seen.columns)} columns of {seen.file!r} have names that look "
-            "like the values of a record: put a line with names before the first record, or say header: false "
-            "and, under columns:, which of 'column 1', 'column 2', ... holds what"
+            "like the values of a record: put a line with names before the first record, or say header: "
+            "false and, under columns:, which of 'column 1', 'column 2', ... holds what"
         )
     what = f"shape {source.shape}" if source.shape else "any known shape"
     raise SourceError(

@@ -8,6 +8,7 @@ Cost: a record crosses the shuffle once, as JSON of the columns that are looked 
 """
 
 import json
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -23,7 +24,8 @@ from headrace.pipelines.stages.read import rows as read_rows
 from headrace.pipelines.stages.read.records import Batch, ReadError
 from headrace.pipelines.stages.read.source import Source
 
-VERSION = 2  # of how conversations are joined: in the keys of `group_by` sources alone
+_DIGITS = re.compile(r"[0-9]+")
+VERSION = 3  # of how conversations are joined: in the keys of `group_by` sources alone
 RECORD = pa.schema(
     [
         pa.field("bucket", pa.int32(), nullable=False),
@@ -136,10 +138,10 @@ def _hashes(keys: list[str], seed: int) -> tuple[np.ndarray, np.ndarray]:
 def assemble(table: pa.Table, fragment: Fragment, source: Source, seed: int) -> pa.Table:
     """All records of a bucket (a table of `RECORD`, in any order) as rows of `schema.ROW`.
 
-    A conversation stands where its first record lies; its turns are ordered by `order_by`, then by
-    (file, place); what is unsure of that order is counted in column `changed` (see `ordering`). `n_records`
-    says of how many records it is made; `group`, `time` and `meta` are those of its first record that has
-    them.
+    A conversation stands where its first record lies; its turns are ordered by `order_by`, then by (file,
+    place), and without `order_by` 2.jsonl comes before 10.jsonl; what is unsure of that order is counted in
+    column `changed` (see `ordering`). `n_records` says of how many records it is made; `group`, `time` and
+    `meta` are those of its first record that has them.
     """
     lying = table.sort_by([("relative", "ascending"), ("index", "ascending")]).combine_chunks()
     with read_rows.uncollected():
@@ -158,6 +160,8 @@ def _assembled(lying: pa.Table, fragment: Fragment, source: Source, seed: int) -
     )
     firsts = _firsts(lying, pc.is_valid(single["error"]).to_numpy())
     order, counts = ordering.order(records, firsts, source.orders())
+    if not source.orders():
+        order = np.lexsort((np.arange(lying.num_rows), _by_number(lying["relative"]), firsts))
     counts = {f"{kind}_turns": of_records for kind, of_records in counts.items()}
     counts |= schema.changes_of(single, read_rows.NAME)
     rows = _merged(single.select(schema.ROW.names), firsts, order, fragment)
@@ -167,6 +171,20 @@ def _assembled(lying: pa.Table, fragment: Fragment, source: Source, seed: int) -
         for kind, of_records in counts.items()
     }
     return schema.changed(rows, read_rows.NAME, changed)
+
+
+def _by_number(relatives: pa.ChunkedArray) -> np.ndarray:
+    """Each record's place by the name of its file, numbers as numbers ("2" before "10"): ``int64[N]``."""
+    coded = relatives.combine_chunks().dictionary_encode()
+    names = coded.dictionary.to_pylist()
+    ranked = sorted(range(len(names)), key=lambda i: (_DIGITS.sub(_padded, names[i]), names[i]))
+    ranks = np.empty(len(names), np.int64)
+    ranks[ranked] = np.arange(len(names))
+    return np.take(ranks, coded.indices.to_numpy())
+
+
+def _padded(digits: re.Match[str]) -> str:
+    return digits[0].zfill(20)
 
 
 def _errors(lying: pa.Table) -> dict[int, ReadError]:

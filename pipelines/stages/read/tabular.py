@@ -17,9 +17,9 @@ import pyarrow.parquet as pq
 
 from headrace.cluster import apart, process, storage
 from headrace.cluster.errors import AGAIN, Fault
-from headrace.cluster.parquet import footer
+from headrace.cluster.parquet import footer, pages
 from headrace.cluster.parquet.footer import Damaged
-from headrace.pipelines.stages.read import pages, streams
+from headrace.pipelines.stages.read import streams
 from headrace.pipelines.stages.read.files import compressed
 from headrace.pipelines.stages.read.records import (
     DEPTH_LIMIT,
