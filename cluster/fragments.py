@@ -27,7 +27,10 @@ Kind = Literal["ranges", "stream", "grouped"]
 Cut = Literal["bytes", "row_groups"]
 FileKey = tuple[str, str, int, str]  # source, relative path, size, stamp
 
-COMPRESSED = (".gz", ".zst", ".zstd")
+COMPRESSED = (
+    *(".gz", ".zst", ".zstd", ".bz2", ".xz", ".lzma", ".zip"),
+    *(".tgz", ".tbz", ".tbz2", ".txz", ".tzst", ".gzip"),
+)
 EXPANSION = 4  # a compressed file counts this often its stored size
 INPUT = 8 * 2**20  # stored bytes that one reader of a grouped source takes
 FOOTERS = 16  # Parquet footers read at once

@@ -19,6 +19,7 @@ from headrace.cluster.errors import StorageError
 
 MOST_DIRECTORIES = 100_000  # a web of links between directories has more paths than anybody wants
 LOOP = "is a link to a directory that it lies in"
+SLASH = "is an object whose key ends with /: copy it to a key that does not"
 DANGLING = "is a link to what is not there"
 KINDS = (
     (stat.S_ISFIFO, "is a FIFO"),
@@ -46,8 +47,12 @@ def search(path: str, *, pattern: bool) -> list[Found]:
     What is no file is among it, and says so; temporaries are not. Raises: StorageError.
     """
     if storage.is_remote(path):
+        entries = storage.glob(path) if pattern else storage.listing(path)
+        # An empty object whose key ends with / is how browsers of buckets draw a folder.
         return [
-            Found(e.path, e.size, e.stamp) for e in (storage.glob(path) if pattern else storage.listing(path))
+            Found(e.path, e.size, e.stamp, odd=SLASH if e.path.endswith("/") else "")
+            for e in entries
+            if e.size or not e.path.endswith("/")
         ]
     plain = storage.filesystem(path)[1]
     fixed = plain[: min(plain.index(c) for c in storage.PATTERN if c in plain)] if pattern else plain + "/"

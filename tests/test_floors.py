@@ -19,6 +19,7 @@ LEVELS = {
     "pipelines.arrays": 1,
     "pipelines.schema": 1,
     "pipelines.section": 1,
+    "pipelines.yaml_text": 1,
     "pipelines.model_files": 1,
     "pipelines.stages": 2,
     "pipelines.train.config": 3,

@@ -23,7 +23,9 @@ from headrace.pipelines.passes.stall import Watch
 from headrace.pipelines.rundir import Run
 
 # Libraries whose version can change the bytes of a pass.
-PREPARE_LIBRARIES = ("ftfy", "presidio-analyzer", "phonenumbers", "spacy", "tldextract", "pyarrow")
+PREPARE_LIBRARIES = (
+    *("ftfy", "presidio-analyzer", "phonenumbers", "spacy", "tldextract", "pyarrow", "charset-normalizer"),
+)
 PACK_LIBRARIES = ("tokenizers", "gigatoken", "transformers", "jinja2", "pyarrow")
 
 # Records of one unit by their name in the ledger: a fragment has one a part, a window one.

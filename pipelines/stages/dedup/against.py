@@ -19,12 +19,12 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import yaml
 
 from headrace import kernels
 from headrace.cluster import ledger, storage
 from headrace.cluster.errors import OutputError, RecipeError
-from headrace.pipelines import schema
+from headrace.cluster.parquet import guarded
+from headrace.pipelines import schema, yaml_text
 from headrace.pipelines.stages.fingerprint import stage as fingerprint
 
 FORMAT = 1
@@ -108,14 +108,27 @@ def kept_files(run: str) -> list[dict[str, Any]]:
 
 
 def ngram_of(run: str) -> int:
-    """Bytes of a window that a run was fingerprinted with."""
-    held = yaml.safe_load(storage.read_bytes(storage.join(run, "recipe.yaml")))
-    return int(held.get("fingerprint", {}).get("ngram", fingerprint.Config().ngram))
+    """Bytes of a window that a run was fingerprinted with.
+
+    Raises: RecipeError where its recipe cannot be read, FileNotFoundError, StorageError.
+    """
+    where = storage.join(run, "recipe.yaml")
+    try:
+        held = yaml_text.value(storage.read_bytes(where).decode(), where)
+    except UnicodeDecodeError as error:
+        raise RecipeError(f"{where} is not UTF-8 text") from error
+    section = held.get("fingerprint", {}) if isinstance(held, dict) else None
+    ngram = section.get("ngram", fingerprint.Config().ngram) if isinstance(section, dict) else None
+    if type(ngram) is not int:
+        raise RecipeError(
+            f"{where}: it does not say fingerprint.ngram as a number: put the run's recipe back there"
+        )
+    return ngram
 
 
 def rows(path: str, sketched: bool) -> pa.Table:
     """`COLUMNS` of the rows of one file of a corpus that its run did not remove as duplicates."""
-    table = storage.read_table(path, list(COLUMNS))
+    table = guarded.table(path, COLUMNS)
     return table if sketched else kept(table, _removed(path.rpartition("/prepared/")[0]))
 
 

@@ -17,6 +17,7 @@ from typing import Any
 from headrace.cluster.errors import SourceError
 from headrace.cluster.fragments import File
 from headrace.pipelines.stages.read import formats, json_text, shapes, streams
+from headrace.pipelines.stages.read.files import archives
 from headrace.pipelines.stages.read.formats import Format
 from headrace.pipelines.stages.read.records import ReadError
 from headrace.pipelines.stages.read.shapes import NAMES, OPTIONAL, TURN_NAMES, Columns, Shape
@@ -72,13 +73,16 @@ def file_format(source: Source, files: Sequence[File]) -> Format | None:
     Raises: SourceError for files of several kinds, or of unknown ones beside known ones.
     """
     by_format: dict[Format | None, list[File]] = {}
-    for file in files:
+    plain = [file for file in files if archives.by_name(file.relative) is None]
+    for file in plain:
         by_format.setdefault(formats.of_name(file.relative), []).append(file)
+    if len(plain) < len(files) and None not in by_format:
+        return None  # the files of an archive say it each for itself
     if list(by_format) == ["json"]:
         lined = [json_text.has_lines(f.path) and not _array(f) for f in files[:FILES]]
         return "jsonl" if all(lined) else "json"
     if list(by_format) == [None]:
-        return formats.of_content(files[0].path)
+        return formats.of_content(plain[0].path)
     if len(by_format) == 1:
         return next(iter(by_format))
     if None in by_format or "text" in by_format:
@@ -105,7 +109,9 @@ def look(source: Source, files: Iterable[File]) -> Look:
         name = name or file.relative
         records: list[dict[str, Any]] = []
         form = source.format_of(file.relative)
-        for batch in formats.read(file.path, file.size, form, memory=source.memory, guarded=True):
+        for batch in formats.read(
+            file.path, file.size, form, memory=source.memory, guarded=True, manner=source.manner
+        ):
             good = [r for i, r in enumerate(batch.records) if i not in batch.errors]
             problem = problem or next(iter(batch.errors.values()), None)
             records += good[: RECORDS - len(records)]
@@ -142,7 +148,8 @@ def shape(source: Source, seen: Look) -> Source:
     if seen.unnamed:
         raise SourceError(
             f"source {source.name!r}: the {len(seen.columns)} columns of {seen.file!r} have names that look "
-            "like the values of a record: put a line with names before the first record"
+            "like the values of a record: put a line with names before the first record, or say header: "
+            "false and, under columns:, which of 'column 1', 'column 2', ... holds what"
         )
     what = f"shape {source.shape}" if source.shape else "any known shape"
     raise SourceError(

@@ -5,50 +5,85 @@ Content never makes it raise: a record that cannot be read, or the remainder of 
 entry of `errors`. Memory is a few chunks and the largest record, also for a file of many GB.
 """
 
+import re
 from collections.abc import Iterator
+from dataclasses import replace
+from itertools import islice
 from typing import Literal
 
 from headrace.cluster import storage
 from headrace.cluster.storage import Entry
 from headrace.pipelines.stages.read import json_text, streams, tabular
-from headrace.pipelines.stages.read.records import MEMORY_LIMIT, RECORD_LIMIT, Batch, ReadError
+from headrace.pipelines.stages.read.files import (
+    archives,
+    compressed,
+    documents,
+    encodings,
+    ipc,
+    mail,
+    markup,
+    separated,
+)
+from headrace.pipelines.stages.read.records import MEMORY_LIMIT, Batch, Manner, ReadError
+from headrace.pipelines.stages.read.streams import Opening
 
-Format = Literal["jsonl", "json", "csv", "tsv", "parquet", "text"]
+Format = Literal["jsonl", "json", "csv", "tsv", "parquet", "arrow", "text", "html", "mbox", "eml"]
 SUFFIXES: dict[str, Format] = {
     ".jsonl": "jsonl",
     ".ndjson": "jsonl",
+    ".jsonlines": "jsonl",
     ".json": "json",
     ".csv": "csv",
     ".tsv": "tsv",
+    ".tab": "tsv",
     ".parquet": "parquet",
     ".pq": "parquet",
+    ".arrow": "arrow",
+    ".feather": "arrow",
     ".txt": "text",
+    ".text": "text",
+    ".md": "text",
+    ".markdown": "text",
+    ".rst": "text",
+    ".log": "text",
+    ".html": "html",
+    ".htm": "html",
+    ".xhtml": "html",
+    ".mbox": "mbox",
+    ".eml": "eml",
 }
-TEXT = "text"  # the one column of a plain text file
+TEXT = documents.TEXT  # the one column of a plain text file
+_HTML = re.compile(rb"\s*(?:<!--.*?-->\s*)*<(?:!doctype\s+html|html|head|body)\b", re.IGNORECASE | re.DOTALL)
+_MAIL = re.compile(rb"From \S.*\d\s*\n[A-Za-z][A-Za-z0-9-]*: ")
 
 
 def of_name(name: str) -> Format | None:
     """Format by the suffix of a file's name, under the suffix of its compression."""
-    stem = streams.stem(name)
+    stem = compressed.stem(name)
     return next((form for suffix, form in SUFFIXES.items() if stem.endswith(suffix)), None)
 
 
 def of_content(path: str) -> Format:
-    """Format by a look into the file: Parquet, JSON or plain text."""
-    head = streams.head(path).removeprefix(b"\xef\xbb\xbf").lstrip()
-    if head.startswith(b"PAR1"):
+    """Format by a look into the file: Parquet, Arrow, JSON, HTML, a mailbox or plain text."""
+    seen = streams.look(path)
+    text = seen.text.lstrip()
+    if text.startswith(b"PAR1"):
         return "parquet"
-    if head.startswith(b"["):
+    if text.startswith(ipc.MAGIC):
+        return "arrow"
+    if text.startswith(b"["):
         return "json"
-    if head.startswith(b"{"):
+    if text.startswith(b"{"):
         return "jsonl" if json_text.has_lines(path) else "json"
-    return "text"
+    if _HTML.match(text):
+        return "html"
+    return "mbox" if _MAIL.match(text) else "text"
 
 
 def read(
     path: str,
     size: int,
-    form: Format,
+    form: Format | None,
     columns: list[str] | None = None,
     start: int = 0,
     stop: int = -1,
@@ -56,67 +91,106 @@ def read(
     stamp: str | None = None,
     memory: int = MEMORY_LIMIT,
     guarded: bool = False,
+    manner: Manner | None = None,
 ) -> Iterator[Batch]:
     """Batches of the records of a range of a file (all of it by default).
 
-    `size`: the file's stored bytes. `columns`: the ones that anybody will look at (None: all).
-    [start, stop) are bytes of a jsonl file or row groups of a Parquet file. `stamp`: the file's as it was
-    listed (None: any); size and stamp are compared before and after. `memory`: bytes that reading may take.
-    `guarded`: this process must not end, whatever the file holds (the driver, which nobody starts again).
+    `size`: the file's stored bytes. `form`: None: as the files of an archive have it. `columns`: the ones
+    that anybody will look at (None: all). [start, stop) are bytes of a file of lines or row groups of a
+    Parquet file. `stamp`: the file's as it was listed (None: any); size and stamp are compared before and
+    after. `memory`: bytes that reading may take. `guarded`: this process must not end, whatever the file
+    holds (the driver, which nobody starts again). `manner`: how its text is read, where the recipe says
+    it.
 
     Raises: SourceError (a file that is gone, or has changed), StorageError; never for content.
     """
+    manner = replace(manner or Manner(), memory=memory)
     if stamp is not None:
         storage.unchanged(Entry(path, size, stamp))
-    if form != "parquet":
-        yield from _text_records(path, size, form, columns, start, stop)
-    else:
+    if form == "parquet" and archives.by_name(path) is None:
         yield from tabular.parquet(path, size, columns, start, stop, memory, guarded=guarded)
+    else:
+        seen = streams.look(path, manner)
+        archive = archives.kind(path, seen.start)
+        if archive is not None:
+            # Only the range with the first byte speaks for the file: cutting changes nothing in the books.
+            given = archives.by_name(path) is not None
+            if not start:
+                yield from _members(path, size, archive, form if given else None, columns, guarded, manner)
+        elif form == "arrow":
+            yield from ipc.arrow(path, size, columns, memory, guarded=guarded)
+        else:
+            yield from _text_records(path, size, form or "text", columns, start, stop, seen, manner)
     if stamp is not None:
         storage.unchanged(Entry(path, size, stamp))
+
+
+def _members(
+    path: str,
+    size: int,
+    archive: archives.Archive,
+    form: Format | None,
+    columns: list[str] | None,
+    guarded: bool,
+    manner: Manner,
+) -> Iterator[Batch]:
+    """Records of the files of an archive, each of the format that its name says, or its content."""
+    for name, content in archives.members(path, size, archive, manner.memory):
+        if isinstance(content, ReadError):
+            batch = Batch("byte", member=name)
+            batch.add(content, 0)
+            yield batch
+            continue
+        of_member = form or of_name(name) or of_content(content)
+        stored = storage.entry(content).size
+        for batch in read(
+            content, stored, of_member, columns, memory=manner.memory, guarded=guarded, manner=manner
+        ):
+            batch.member = name
+            yield batch
 
 
 def _text_records(
-    path: str, size: int, form: Format, columns: list[str] | None, start: int, stop: int
+    path: str,
+    size: int,
+    form: Format,
+    columns: list[str] | None,
+    start: int,
+    stop: int,
+    seen: Opening,
+    manner: Manner,
 ) -> Iterator[Batch]:
-    """Records of every format but Parquet."""
-    head = streams.head(path)
-    problem = streams.unreadable(head)
+    """Records of every format that is text."""
+    problem = streams.unreadable(seen)
     if problem is not None:
-        # Only the range with the first byte speaks for the file: cutting changes nothing in the books.
         if start == 0:
             batch = Batch("byte")
             batch.add(ReadError(*problem, size), 0)
             yield batch
-    elif form == "jsonl":
-        yield from json_text.lines(path, start, stop)
-    elif form == "json":
-        lined = not head.lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"[") and json_text.has_lines(path)
-        yield from json_text.lines(path) if lined else json_text.values(path)
-    elif form == "text":
-        yield _text(path)
-    else:
-        yield from tabular.separated(path, size, "," if form == "csv" else "\t", columns)
-
-
-def _text(path: str) -> Batch:
-    """A plain text file: one record."""
-    pieces: list[bytes] = []
-    size = 0
-    record: dict[str, str] | ReadError
-    try:
-        for chunk in streams.without_bom(streams.chunks(path)):
-            size += len(chunk)
-            if size <= RECORD_LIMIT:
-                pieces.append(chunk)
-        if size > RECORD_LIMIT:
-            record = ReadError("read.too_long", f"a text of {size} bytes", size)
+    elif form in ("jsonl", "json"):
+        if form == "jsonl":
+            lined = not json_text.spread(seen)
         else:
-            record = {TEXT: b"".join(pieces).decode()}
-    except UnicodeDecodeError as error:
-        record = ReadError("read.bad_utf8", f"invalid UTF-8 at byte {error.start + 1}", size)
-    except ReadError as bad:
-        record = ReadError(bad.cause, bad.detail, size + (bad.bytes_lost or 0))
-    batch = Batch("line")
-    batch.add(record, 1)
-    return batch
+            lined = not seen.text.lstrip().startswith(b"[") and json_text.has_lines(path)
+        if lined:
+            yield from json_text.lines(path, start, stop, seen, manner)
+        elif start == 0:
+            yield from json_text.values(path, seen, manner)
+    elif form in ("csv", "tsv"):
+        yield from separated.separated(path, size, "," if form == "csv" else "\t", columns, seen, manner)
+    elif form in ("mbox", "eml"):
+        yield from mail.messages(path, seen, manner, mailbox=form == "mbox")
+    elif form == "html":
+        yield from _page(path, seen, manner)
+    else:
+        yield from documents.text(path, seen, start, stop, manner)
+
+
+def _page(path: str, seen: Opening, manner: Manner) -> Iterator[Batch]:
+    """An HTML page: one record, its text as a reader sees it."""
+    named = markup.charset(seen.start[: streams.HEAD])
+    if named is not None and manner.encoding is None and not seen.encoding.mark and encodings.known(named):
+        seen = streams.look(path, replace(manner, encoding=named))
+    for batch in islice(documents.text(path, seen, 0, -1, replace(manner, split="file")), 1):
+        batch.records = [{**r, TEXT: markup.text(r[TEXT])} if TEXT in r else r for r in batch.records]
+        yield batch

@@ -8,6 +8,7 @@ Cost: a record crosses the shuffle once, as JSON of the columns that are looked 
 """
 
 import json
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -23,7 +24,8 @@ from headrace.pipelines.stages.read import rows as read_rows
 from headrace.pipelines.stages.read.records import Batch, ReadError
 from headrace.pipelines.stages.read.source import Source
 
-VERSION = 2  # of how conversations are joined: in the keys of `group_by` sources alone
+_DIGITS = re.compile(r"[0-9]+")
+VERSION = 3  # of how conversations are joined: in the keys of `group_by` sources alone
 RECORD = pa.schema(
     [
         pa.field("bucket", pa.int32(), nullable=False),
@@ -36,6 +38,7 @@ RECORD = pa.schema(
         pa.field("error", pa.string()),
         pa.field("detail", pa.string()),
         pa.field("bytes_lost", pa.uint64()),
+        pa.field("repaired", pa.int64(), nullable=False),  # bytes that were no text
     ]
 )
 # In ASCII, which holds any string, also half a surrogate pair.
@@ -102,13 +105,14 @@ def _records(batch: Batch, relative: str, source: Source, buckets: int, seed: in
             pa.array((high % np.uint64(buckets)).astype(np.int32)),
             pa.array(high),
             pa.array(low),
-            pa.repeat(pa.scalar(read_rows.clean(relative), pa.string()), n),
+            pa.repeat(pa.scalar(read_rows.clean(read_rows.of_member(batch, relative)), pa.string()), n),
             pa.array(batch.places, pa.int64()),
             pa.repeat(pa.scalar(batch.unit, pa.string()), n),
             pa.array(payloads, pa.large_binary()),
             pa.array([e and e.cause for e in bad_ones], pa.string()),
             pa.array([e and e.detail for e in bad_ones], pa.string()),
             pa.array([e and e.bytes_lost for e in bad_ones], pa.uint64()),
+            pa.array([batch.repaired.get(i, 0) for i in range(n)], pa.int64()),
         ],
         schema=RECORD,
     )
@@ -134,10 +138,10 @@ def _hashes(keys: list[str], seed: int) -> tuple[np.ndarray, np.ndarray]:
 def assemble(table: pa.Table, fragment: Fragment, source: Source, seed: int) -> pa.Table:
     """All records of a bucket (a table of `RECORD`, in any order) as rows of `schema.ROW`.
 
-    A conversation stands where its first record lies; its turns are ordered by `order_by`, then by
-    (file, place); what is unsure of that order is counted in column `changed` (see `ordering`). `n_records`
-    says of how many records it is made; `group`, `time` and `meta` are those of its first record that has
-    them.
+    A conversation stands where its first record lies; its turns are ordered by `order_by`, then by (file,
+    place), and without `order_by` 2.jsonl comes before 10.jsonl; what is unsure of that order is counted in
+    column `changed` (see `ordering`). `n_records` says of how many records it is made; `group`, `time` and
+    `meta` are those of its first record that has them.
     """
     lying = table.sort_by([("relative", "ascending"), ("index", "ascending")]).combine_chunks()
     with read_rows.uncollected():
@@ -148,16 +152,39 @@ def _assembled(lying: pa.Table, fragment: Fragment, source: Source, seed: int) -
     """`assemble`, of records sorted as they lie."""
     records = json.loads(b"[" + b",".join(p or b"{}" for p in lying["payload"].to_pylist()) + b"]")
     where = read_rows.places(lying["unit"].combine_chunks(), lying["index"].combine_chunks())
-    single = read_rows.rows(records, _errors(lying), lying["relative"].combine_chunks(), where, source, seed)
+    repaired = {
+        int(i): int(lying["repaired"][int(i)].as_py()) for i in np.flatnonzero(lying["repaired"].to_numpy())
+    }
+    single = read_rows.rows(
+        records, _errors(lying), lying["relative"].combine_chunks(), where, source, seed, repaired
+    )
     firsts = _firsts(lying, pc.is_valid(single["error"]).to_numpy())
     order, counts = ordering.order(records, firsts, source.orders())
-    rows = _merged(single, firsts, order, fragment)
+    if not source.orders():
+        order = np.lexsort((np.arange(lying.num_rows), _by_number(lying["relative"]), firsts))
+    counts = {f"{kind}_turns": of_records for kind, of_records in counts.items()}
+    counts |= schema.changes_of(single, read_rows.NAME)
+    rows = _merged(single.select(schema.ROW.names), firsts, order, fragment)
     heads = np.unique(firsts, return_inverse=True)[1]
     changed = {
         kind: np.bincount(heads, of_records, rows.num_rows).astype(np.int64)
         for kind, of_records in counts.items()
     }
-    return schema.changed(rows, read_rows.NAME, {f"{kind}_turns": n for kind, n in changed.items()})
+    return schema.changed(rows, read_rows.NAME, changed)
+
+
+def _by_number(relatives: pa.ChunkedArray) -> np.ndarray:
+    """Each record's place by the name of its file, numbers as numbers ("2" before "10"): ``int64[N]``."""
+    coded = relatives.combine_chunks().dictionary_encode()
+    names = coded.dictionary.to_pylist()
+    ranked = sorted(range(len(names)), key=lambda i: (_DIGITS.sub(_padded, names[i]), names[i]))
+    ranks = np.empty(len(names), np.int64)
+    ranks[ranked] = np.arange(len(names))
+    return np.take(ranks, coded.indices.to_numpy())
+
+
+def _padded(digits: re.Match[str]) -> str:
+    return digits[0].zfill(20)
 
 
 def _errors(lying: pa.Table) -> dict[int, ReadError]:

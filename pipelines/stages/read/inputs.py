@@ -17,7 +17,8 @@ from headrace.cluster.errors import OutputError, RecipeError, SourceError
 from headrace.cluster.fragments import Cut, File, Fragment
 from headrace.cluster.links import Found
 from headrace.cluster.storage import PATTERN
-from headrace.pipelines.stages.read import detection, streams
+from headrace.pipelines.stages.read import detection, formats
+from headrace.pipelines.stages.read.files import archives, compressed, encodings, leftout
 from headrace.pipelines.stages.read.source import Source
 
 
@@ -42,7 +43,7 @@ def _name(source: Source) -> str:
     last = root.rstrip("/").rsplit("/", 1)[-1]
     if single and not storage.is_directory(_plain(source.paths[0])):
         whole = _plain(source.paths[0]).rsplit("/", 1)[-1]
-        last = whole[: len(streams.stem(whole).split(".")[0])]
+        last = whole[: len(compressed.stem(whole).split(".")[0])]
     return last.encode("utf-8", "replace").decode() or "source"
 
 
@@ -95,24 +96,24 @@ def found(source: Source) -> Listing:
     """The files of a source, sorted by relative path, and what lies there that is none.
 
     A directory is searched recursively; symbolic links are followed, and a file that several paths lead to
-    is read once. In directories and globs, files with a component that begins with "." or "_" below the
-    root are left out: markers such as `_SUCCESS` and hidden files are not data.
+    is read once. What is no data by its name (`leftout`) is left out, and said, unless a path names it, or a
+    glob spells out the first letters of it.
 
     Raises: SourceError (no such path, nothing in it, one file named twice, a link to nothing), StorageError.
     """
     root = _root(source)
     by_path: dict[str, Found] = {}
+    left: dict[str, list[str]] = {}
     notes = []
     for path in source.paths:
         entries = _entries(path)
         if not entries:
             raise SourceError(f"source {source.name!r}: path matched no files: {path!r}")
         for entry in entries:
-            relative = entry.path[len(root) :].lstrip("/")
+            relative = entry.path[len(root) :].removeprefix("/")
             named = _plain(path) == entry.path
-            if _is_marker(relative) and not named:
-                continue
-            if entry.odd and (named or entry.odd == links.DANGLING):
+            why = None if named else leftout.rule(relative, _spelled(path, root, relative))
+            if entry.odd and (named or (entry.odd == links.DANGLING and not why)):
                 raise SourceError(
                     f"source {source.name!r}: {entry.path} {entry.odd}; "
                     + (
@@ -121,14 +122,20 @@ def found(source: Source) -> Listing:
                         else "fetch it, or remove it"
                     )
                 )
-            if entry.odd:
+            if why:
+                left.setdefault(why, []).append(relative)
+            elif entry.odd:
                 notes.append(f"source {source.name!r}: {relative!r} {entry.odd}: left out")
             elif relative in by_path:
                 raise SourceError(f"source {source.name!r}: {relative!r} is named twice by {source.shown}")
             else:
                 by_path[relative] = entry
+    _leave_out(by_path, left, {_plain(p) for p in source.paths})
+    notes += _said(source, left)
     if not by_path:
-        raise SourceError(f"source {source.name!r}: {source.shown} holds no data files")
+        raise SourceError(
+            f"source {source.name!r}: {source.shown} holds no data files" + "".join(f"; {n}" for n in notes)
+        )
     notes += _without_doubles(source, by_path)
     if not any(f.size for f in by_path.values()):
         raise SourceError(
@@ -136,6 +143,45 @@ def found(source: Source) -> Listing:
         )
     kept = [File(source.name, f.path, r, f.size, f.stamp) for r, f in sorted(by_path.items())]
     return Listing(kept, sum(f.linked for f in by_path.values()), notes)
+
+
+def _spelled(path: str, root: str, relative: str) -> set[int]:
+    """Which components of `relative` a glob spells out with their first letters."""
+    if not _is_pattern(path):
+        return set()
+    parts = _plain(path)[len(root) :].removeprefix("/").split("/")
+    own = relative.split("/")
+    # Behind `**` components are counted from the end.
+    deep = parts.index("**") if "**" in parts else len(parts)
+    pairs = [
+        *enumerate(parts[:deep]),
+        *((len(own) - len(parts) + n, parts[n]) for n in range(deep, len(parts))),
+    ]
+    return {n for n, part in pairs if part and part[0] not in PATTERN}
+
+
+def _leave_out(by_path: dict[str, Found], left: dict[str, list[str]], named: set[str]) -> None:
+    """Move what is no data beside the other files from `by_path` to `left`."""
+    forms = {r: formats.of_name(r) or ("archive" if archives.by_name(r) else None) for r in by_path}
+    arrows = {r.rpartition("/")[0] for r, form in forms.items() if form == "arrow"}
+    beside = {r for r in by_path if leftout.beside(r, ("json",), arrow=True)}
+    others = {form for r, form in forms.items() if form and r not in beside}
+    for relative in sorted(beside):
+        why = leftout.beside(relative, others, arrow=relative.rpartition("/")[0] in arrows)
+        if why and by_path[relative].path not in named:
+            left.setdefault(why, []).append(relative)
+            del by_path[relative]
+
+
+def _said(source: Source, left: dict[str, list[str]]) -> list[str]:
+    """What was left out, in words: how many files, why, and one of them."""
+    notes = []
+    for why, found in sorted(left.items()):
+        such = f" (such as {sorted(found)[0]!r})" if len(found) > 1 else f" ({found[0]!r})"
+        notes.append(
+            f"source {source.name!r}: {len(found)} left out: {why}{such}; to read one, name it by its path"
+        )
+    return notes
 
 
 def _without_doubles(source: Source, by_path: dict[str, Found]) -> list[str]:
@@ -158,10 +204,6 @@ def _without_doubles(source: Source, by_path: dict[str, Found]) -> list[str]:
         f"source {source.name!r}: {len(doubles)} paths lead to files that are there already, such as "
         f"{again!r} to {own!r}: each file is read once"
     ]
-
-
-def _is_marker(relative: str) -> bool:
-    return any(part.startswith((".", "_")) for part in relative.split("/"))
 
 
 def _entries(path: str) -> list[Found]:
@@ -290,6 +332,9 @@ def plan(source: Source, fragment_size: int, known: Sequence[Fragment] = ()) -> 
 def cuttable(source: Source, file: File) -> Cut | None:
     """How a big file of `source` may be cut."""
     form = source.format_of(file.relative)
-    if streams.compression(file.relative) or form not in ("jsonl", "parquet"):
+    if compressed.by_suffix(file.relative) or archives.by_name(file.relative):
         return None
-    return "row_groups" if form == "parquet" else "bytes"
+    if form == "parquet":
+        return "row_groups"
+    by_lines = form == "jsonl" or (form == "text" and source.split == "line")
+    return "bytes" if by_lines and (source.encoding is None or encodings.by_lines(source.encoding)) else None

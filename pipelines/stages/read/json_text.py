@@ -14,14 +14,18 @@ from collections.abc import Iterable, Iterator
 from typing import Any
 
 from headrace.pipelines.stages.read import streams
+from headrace.pipelines.stages.read.files.encodings import REPLACED, UTF8, Encoding
 from headrace.pipelines.stages.read.records import (
     DEPTH_LIMIT,
+    MEMORY_LIMIT,
     RECORD_LIMIT,
     Batch,
+    Manner,
     ReadError,
     encodable,
     too_deep,
 )
+from headrace.pipelines.stages.read.streams import Opening
 
 _scan = json.JSONDecoder().scan_once  # type: ignore[attr-defined]  # half the cost of json.loads
 _SPACE = re.compile(r"[ \t\n\r]*")
@@ -29,13 +33,15 @@ LOOKED_AT = 3  # lines from which to tell records a line from one large value
 NEAR_END = 16  # characters: longer than any escape or literal that the window may cut
 
 
-def lines(path: str, start: int = 0, stop: int = -1) -> Iterator[Batch]:
+def lines(
+    path: str, start: int = 0, stop: int = -1, seen: Opening | None = None, manner: Manner | None = None
+) -> Iterator[Batch]:
     """A record a line, of the lines that begin in bytes [start, stop); blank lines are none."""
     whole = stop < 0
-    data = streams.chunks(path, max(start - 1, 0))
-    blocks = streams.lines(streams.without_bom(data) if start == 0 else data, start, stop)
+    seen = seen or streams.look(path, manner)
+    memory = manner.memory if manner else MEMORY_LIMIT
     number = 1
-    for offset, block in blocks:
+    for offset, block in streams.blocks(path, seen, start, stop, memory):
         batch = Batch("line" if whole else "byte")
         if isinstance(block, ReadError):
             batch.add(block, number if whole else offset)
@@ -43,7 +49,7 @@ def lines(path: str, start: int = 0, stop: int = -1) -> Iterator[Batch]:
         else:
             raw = block.split(b"\n")
             places = range(number, number + len(raw)) if whole else _offsets(raw, offset)
-            _parse_lines(batch, raw, places)
+            _parse_lines(batch, raw, places, seen.encoding)
             number += len(raw) - 1
         if batch.records:
             yield batch
@@ -55,35 +61,53 @@ def _offsets(raw: list[bytes], offset: int) -> Iterator[int]:
         offset += len(line) + 1
 
 
-def _parse_lines(batch: Batch, raw: list[bytes], places: Iterable[int]) -> None:
+def _parse_lines(batch: Batch, raw: list[bytes], places: Iterable[int], encoding: Encoding) -> None:
+    utf8 = encoding.name == UTF8
     for line, place in zip(raw, places, strict=True):
         if not line or line.isspace():
             continue
-        value = parse(line)
+        repaired = 0
+        try:
+            value = parse(line.decode()) if utf8 else _undecoded
+        except UnicodeDecodeError:
+            value = _undecoded
+        if value is _undecoded:
+            text, repaired = encoding.text(line)
+            value = parse(text)
         if type(value) is dict:
+            if repaired:
+                batch.repaired[len(batch.records)] = repaired
             batch.records.append(value)
             batch.places.append(place)
         else:
             batch.add(_not_a_mapping(value), place)
 
 
-def parse(line: bytes) -> Any:
-    """One JSON value, or the `ReadError` that says why it is none."""
+_undecoded = object()
+
+
+def parse(text: str) -> Any:
+    """One JSON value, or the `ReadError` that says why it is none.
+
+    A byte order mark before it and a comma after it, of files that were put together, are no part of it.
+    """
     try:
-        text = line.decode()
         try:
             value, end = _scan(text, 0)
-            if end < len(text) and not text[end:].isspace():
+            if end < len(text) and not text[end:].isspace() and not _only_comma(text[end:], value):
                 return ReadError("read.malformed_json", f"text after the value, at character {end + 1}")
         except StopIteration:  # white space, or nothing like a value
-            value = json.loads(text)
-    except UnicodeDecodeError as error:
-        return ReadError("read.bad_utf8", f"invalid UTF-8 at byte {error.start + 1} of the record")
+            value = json.loads(text.lstrip("\ufeff"))
     except (ValueError, RecursionError) as error:
         return _syntax(error)
-    if line.count(b"[") + line.count(b"{") > DEPTH_LIMIT and too_deep(value):
+    if text.count("[") + text.count("{") > DEPTH_LIMIT and too_deep(value):
         return _syntax(RecursionError())
     return value
+
+
+def _only_comma(rest: str, value: Any) -> bool:
+    """Whether a record is followed by the comma of an array, whose brackets stand on lines of their own."""
+    return rest.strip() == "," and type(value) is dict
 
 
 def _syntax(error: Exception) -> ReadError:
@@ -105,17 +129,50 @@ def _not_a_mapping(value: Any) -> ReadError:
 
 def has_lines(path: str) -> bool:
     """Whether a .json file holds a record a line: one of its first lines is a whole object."""
-    for _, block in streams.lines(streams.without_bom(streams.chunks(path))):
+    seen = streams.look(path)
+    for _, block in streams.blocks(path, seen):
         if isinstance(block, ReadError):
             return False
         first = [line for line in block.split(b"\n") if line.strip()][:LOOKED_AT]
-        return any(line.startswith(b"{") and type(parse(line)) is dict for line in first)
+        return any(_is_record(seen.encoding.text(line)[0]) for line in first)
     return False
 
 
-def values(path: str) -> Iterator[Batch]:
+def _is_record(line: str) -> bool:
+    return line.lstrip("\ufeff").startswith("{") and type(parse(line)) is dict
+
+
+def spread(seen: Opening) -> bool:
+    """Whether a file of lines holds no record a line after all: an array, or records over several lines each.
+
+    Told by how it begins: by a value that goes on beyond its first line.
+    """
+    text = seen.text.lstrip()
+    if not text.startswith((b"[", b"{")):
+        return False
+    first = text.partition(b"\n")[0].strip()
+    if text.startswith(b"["):
+        return first == b"[" or _array_of_records(text)
+    begun = text.decode(UTF8, "replace")
+    try:
+        value, end = _scan(begun, 0)
+    except StopIteration:
+        return False
+    except ValueError:
+        return first == b"{"
+    except RecursionError:
+        return False
+    return type(value) is dict and "\n" in begun[:end]
+
+
+def _array_of_records(text: bytes) -> bool:
+    return text[1:].lstrip().startswith(b"{")
+
+
+def values(path: str, seen: Opening | None = None, manner: Manner | None = None) -> Iterator[Batch]:
     """The elements of an array, or values one after the other, each a record."""
-    window = _Window(streams.without_bom(streams.chunks(path)))
+    seen = seen or streams.look(path, manner)
+    window = _Window(streams.utf8(path, seen, manner.memory if manner else MEMORY_LIMIT), seen.encoding)
     number = 0
     batch = Batch("record")
     size = 0
@@ -129,7 +186,7 @@ def values(path: str) -> Iterator[Batch]:
             batch.add(bad, number + 1)
             break
         number += 1
-        batch.add(value if type(value) is dict else _not_a_mapping(value), number)
+        batch.add(value if type(value) is dict else _not_a_mapping(value), number, window.repaired)
         size += length
         if size >= streams.CHUNK:
             yield batch
@@ -141,10 +198,12 @@ def values(path: str) -> Iterator[Batch]:
 class _Window:
     """Decoded text of a file, a part of it at a time."""
 
-    def __init__(self, data: Iterator[bytes]) -> None:
+    def __init__(self, data: Iterator[bytes], encoding: Encoding) -> None:
         self.data = data
-        # Invalid bytes become lone surrogates, so that only the records that hold them are lost.
-        self.decoder = codecs.getincrementaldecoder("utf-8")("surrogateescape")
+        self.encoding = encoding
+        self.repaired = 0  # bytes that were no text, in the value taken last
+        # Invalid bytes become lone surrogates, until the record that holds them is taken.
+        self.decoder = codecs.getincrementaldecoder(UTF8)("surrogateescape")
         self.text = ""
         self.at = 0
         self.odd = False  # whether there was an invalid byte so far
@@ -190,6 +249,8 @@ class _Window:
                     raise self.remainder("read.malformed_json", "no comma between two elements")
                 self.at += 1
                 char = self.peek()
+                if char == "]":  # a comma after the last element
+                    break
             if not char:
                 raise self.remainder("read.truncated", "the array is not closed")
             yield self.value()
@@ -228,9 +289,13 @@ class _Window:
     def _taken(self, value: Any, end: int) -> tuple[Any, int]:
         start, self.at = self.at, end
         text = self.text
-        if self.odd and not encodable(text[start:end]):
-            value = ReadError("read.bad_utf8", "invalid UTF-8 in the record")
-        elif text.count("[", start, end) + text.count("{", start, end) > DEPTH_LIMIT and too_deep(value):
+        self.repaired = 0
+        if self.encoding.name != UTF8:
+            self.repaired = text.count(REPLACED, start, end)
+        elif self.odd and not encodable(text[start:end]):
+            mended, self.repaired = self.encoding.mended(text[start:end].encode(UTF8, "surrogateescape"))
+            value = parse(mended)
+        if text.count("[", start, end) + text.count("{", start, end) > DEPTH_LIMIT and too_deep(value):
             value = _syntax(RecursionError())
         return value, end - start
 

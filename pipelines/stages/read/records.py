@@ -1,7 +1,7 @@
 """Raw records on their way from a file to rows, and why some of them could not be read."""
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 RECORD_LIMIT = 32 * 2**20  # bytes; a longer line or record is quarantined
 MEMORY_LIMIT = 2**30  # bytes that reading a file may take, where the recipe says nothing else
@@ -14,8 +14,8 @@ class ReadError(Exception):
     """A record, or the remainder of a file, that cannot be read.
 
     `cause` is one of a closed set: read.malformed_json, read.malformed_csv, read.wrong_type,
-    read.wrong_columns, read.missing_field, read.unknown_role, read.bad_utf8, read.utf16,
-    read.binary, read.truncated, read.corrupt, read.fatal, read.too_long. `detail` never holds content.
+    read.wrong_columns, read.missing_field, read.unknown_role, read.bad_utf8, read.binary,
+    read.truncated, read.corrupt, read.fatal, read.too_long. `detail` never holds content.
     `bytes_lost` is given for remainders: bytes that were there and cannot be used.
     """
 
@@ -29,17 +29,40 @@ class ReadError(Exception):
         return ReadError, (self.cause, self.detail, self.bytes_lost)
 
 
+Split = Literal["file", "line", "paragraph"]
+
+
+@dataclass(frozen=True)
+class Manner:
+    """How the text of a source's files is read: None where its files say so themselves."""
+
+    encoding: str | None = None
+    delimiter: str | None = None
+    quote: str | None = None
+    escape: str | None = None
+    header: bool = True
+    split: Split = "file"
+    memory: int = MEMORY_LIMIT
+
+
 @dataclass
 class Batch:
-    """Records in the order of the file; `records[i]` is empty where `errors` has an entry for i."""
+    """Records in the order of the file; `records[i]` is empty where `errors` has an entry for i.
+
+    repaired: bytes that were no text and became U+FFFD, by record. member: of an archive, the file it is of.
+    """
 
     unit: str  # of the places: "line", "byte", "record", "row"
     records: list[dict[str, Any]] = field(default_factory=list)
     places: list[int] = field(default_factory=list)
     errors: dict[int, ReadError] = field(default_factory=dict)
+    repaired: dict[int, int] = field(default_factory=dict)
+    member: str = ""
 
-    def add(self, record: dict[str, Any] | ReadError, place: int) -> None:
+    def add(self, record: dict[str, Any] | ReadError, place: int, repaired: int = 0) -> None:
         """Append one record, or what stands for one that could not be read."""
+        if repaired:
+            self.repaired[len(self.records)] = repaired
         if isinstance(record, ReadError):
             self.errors[len(self.records)] = record
             record = {}

@@ -8,7 +8,8 @@ Cost: ~5 microseconds a record with JSON; memory of one part.
 """
 
 import gc
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from itertools import chain
@@ -26,7 +27,8 @@ from headrace.pipelines.stages.read.records import Batch, ReadError, encodable
 from headrace.pipelines.stages.read.source import Source
 
 NAME = "read"
-VERSION = 1
+VERSION = 2
+_HALF = re.compile("[\ud800-\udfff]")
 ROW_BYTES = 32  # what a row counts for beside its text when parts are measured
 
 
@@ -83,6 +85,7 @@ def batches(part: Range, source: Source) -> Iterator[Batch]:
         part.stop,
         stamp=part.stamp,
         memory=source.memory,
+        manner=source.manner,
     )
 
 
@@ -116,14 +119,23 @@ def _sizes(table: pa.Table) -> np.ndarray:
 
 
 def _joined(tables: list[pa.Table]) -> pa.Table:
-    return pa.concat_tables(tables).combine_chunks() if tables else schema.ROW.empty_table()
+    # A table has a column `changed` where something was.
+    joined = pa.concat_tables(tables, promote_options="default") if tables else schema.ROW.empty_table()
+    return joined.combine_chunks()
 
 
 def of_batch(batch: Batch, relative: str, source: Source, seed: int) -> pa.Table:
     """The records of one batch as rows."""
     n = len(batch.records)
-    files = pa.repeat(pa.scalar(clean(relative), pa.string()), n)
-    return rows(batch.records, batch.errors, files, places(batch.unit, batch.places), source, seed)
+    files = pa.repeat(pa.scalar(clean(of_member(batch, relative)), pa.string()), n)
+    return rows(
+        batch.records, batch.errors, files, places(batch.unit, batch.places), source, seed, batch.repaired
+    )
+
+
+def of_member(batch: Batch, relative: str) -> str:
+    """The path of a batch's file: in an archive, that of its member below the archive's."""
+    return f"{relative}/{batch.member}" if batch.member else relative
 
 
 def places(unit: str | pa.Array, numbers: list[int] | pa.Array) -> pa.Array:
@@ -138,22 +150,24 @@ def rows(
     where: pa.Array,
     source: Source,
     seed: int,
+    repaired: Mapping[int, int] | None = None,
 ) -> pa.Table:
     """Records as rows of `schema.ROW`, one each, with row ids still to be given.
 
     `files` and `where` (``string[N]``) say where they lie. A record in `errors`, or of another shape
-    than the source's, is marked in `error`.
+    than the source's, is marked in `error`. `repaired`: bytes that were no text, by record.
     """
     errors = dict(errors)
+    counts = dict(repaired or {})
     turns = _turns(records, errors, source)
     try:
         messages = _messages(turns, errors)
     except UnicodeEncodeError:
-        _drop_half_pairs(turns, errors)
+        _mend_half_pairs(turns, counts)
         messages = _messages(turns, errors)
     n = len(turns)
     bad = [errors.get(i) for i in range(n)] if errors else [None] * n
-    return pa.table(
+    table = pa.table(
         [
             pa.array(np.zeros(n, np.uint64)),
             pa.array(np.ones(n, np.uint32)),
@@ -171,6 +185,8 @@ def rows(
         ],
         schema=schema.ROW,
     )
+    bad_bytes = np.array([counts.get(i, 0) for i in range(n)], np.int64) if counts else np.zeros(n, np.int64)
+    return schema.changed(table, NAME, {"bad_bytes": bad_bytes})
 
 
 def _turns(
@@ -194,12 +210,13 @@ def _turns(
     return turns
 
 
-def _drop_half_pairs(turns: list[list[shapes.Turn]], errors: dict[int, ReadError]) -> None:
-    """Mark rows with half of a surrogate pair, which JSON can spell and UTF-8 text cannot hold."""
+def _mend_half_pairs(turns: list[list[shapes.Turn]], counts: dict[int, int]) -> None:
+    """Replace halves of surrogate pairs, which JSON can spell and UTF-8 text cannot hold; count them."""
     for i, row in enumerate(turns):
-        if not all(encodable(content) for _, content in row):
-            errors[i] = ReadError("read.bad_utf8", "half of a surrogate pair")
-            turns[i] = []
+        for n, (role, content) in enumerate(row):
+            if not encodable(content):
+                row[n] = (role, _HALF.sub("\ufffd", content))
+                counts[i] = counts.get(i, 0) + len(_HALF.findall(content))
 
 
 def _messages(turns: list[list[shapes.Turn]], errors: dict[int, ReadError]) -> pa.Array:

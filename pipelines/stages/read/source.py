@@ -1,17 +1,38 @@
 """One source of a recipe: where its records lie and how they are read."""
 
 from collections.abc import Callable
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import ByteSize, Field
+from pydantic import AfterValidator, ByteSize, Field
 
 from headrace.pipelines.section import Path, Section
 from headrace.pipelines.stages.read import formats, shapes
+from headrace.pipelines.stages.read.files import archives, encodings
 from headrace.pipelines.stages.read.formats import Format
-from headrace.pipelines.stages.read.records import MEMORY_LIMIT
+from headrace.pipelines.stages.read.records import MEMORY_LIMIT, Manner, Split
 from headrace.pipelines.stages.read.shapes import Columns, Shape
 
 LEAST_MEMORY = 64 * 2**20
+
+
+def _encoding(value: str) -> str:
+    """Raises: ValueError for what is no encoding of text."""
+    if not encodings.known(value):
+        raise ValueError(
+            "is no encoding that Python knows; write utf-8, windows-1252, utf-16, shift_jis, ..."
+        )
+    return value
+
+
+def _character(value: str) -> str:
+    """Raises: ValueError for more than one character, or one that ends a line."""
+    if len(value) > 1 or value in ("\n", "\r", "\0"):
+        raise ValueError('must be one character, such as ";" or "\\t"')
+    return value
+
+
+Encoding = Annotated[str, AfterValidator(_encoding)]
+Character = Annotated[str, AfterValidator(_character)]
 
 
 class Source(Section):
@@ -22,7 +43,24 @@ class Source(Section):
     path: Path | tuple[Path, ...]
     """File, directory (read recursively), glob, or a list of them; local or s3://."""
     format: Format | None = None
-    """Left out: by the files' suffixes (under .gz or .zst), then by a look into them."""
+    """Left out: by the files' suffixes (under that of their compression, and in archives), then by a look
+    into them."""
+    encoding: Encoding | None = None
+    """Of text, such as windows-1252; left out: told for each file (a byte order mark, UTF-8, or what its
+    bytes show). What does not fit becomes U+FFFD and is counted."""
+    delimiter: Annotated[Character, Field(min_length=1)] | None = None
+    """csv, tsv: what parts columns; left out: told by the first records of each file."""
+    quote: Character | None = None
+    """csv, tsv: what fields with delimiters and newlines stand in; "" for none; left out: told by the first
+    records."""
+    escape: Character | None = None
+    """csv, tsv: what stands before a quote that is text; "" for none (the quote is doubled); left out: told
+    by the first records."""
+    header: bool = True
+    """csv, tsv: whether the first record names the columns; otherwise they are called "column 1",
+    "column 2", ..."""
+    split: Split = "file"
+    """text: what one record is: the whole file, a line, or a paragraph (parted by blank lines)."""
     shape: Shape | None = None
     """How a record holds a conversation; left out: told by its columns."""
     columns: Columns = Columns()
@@ -60,9 +98,18 @@ class Source(Section):
         """The path or paths, for a message."""
         return ", ".join(repr(p) for p in self.paths[:3]) + (", ..." if len(self.paths) > 3 else "")
 
-    def format_of(self, relative: str) -> Format:
-        """Format of one of the files."""
+    def format_of(self, relative: str) -> Format | None:
+        """Format of one of the files; None: an archive, whose files have their own."""
+        if self.format is None and archives.by_name(relative) is not None:
+            return None
         return self.format or formats.of_name(relative) or "text"
+
+    @property
+    def manner(self) -> Manner:
+        """How the text of its files is read."""
+        return Manner(
+            self.encoding, self.delimiter, self.quote, self.escape, self.header, self.split, self.memory
+        )
 
     def completed(self) -> Columns:
         """Columns with the shape's usual names where the recipe names none."""

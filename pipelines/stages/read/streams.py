@@ -4,50 +4,76 @@ Everything is a generator over chunks, so that memory is a few chunks whatever t
 however much a compressed file grows. What cannot be read ends the generator with `ReadError`, after all
 that could be read before it.
 
-Cost: plain files at the disk's speed; gz ~300 MB and zst ~800 MB of text a second a core.
+Cost: plain files at the disk's speed, others as `files.compressed` says.
 """
 
-import codecs
-import zlib
 from collections.abc import Iterator
-
-import zstandard
+from dataclasses import dataclass
+from itertools import chain
 
 from headrace.cluster import storage
-from headrace.pipelines.stages.read.records import EXPANSION, RECORD_LIMIT, SPARE, ReadError
+from headrace.pipelines.stages.read.files import compressed, encodings
+from headrace.pipelines.stages.read.files.encodings import UTF8, Encoding
+from headrace.pipelines.stages.read.records import MEMORY_LIMIT, RECORD_LIMIT, Manner, ReadError
 
 CHUNK = 2**20
-ZSTD_INPUT = 2**10  # a block of a few bytes may stand for 128 KiB: this bounds one step to ~32 MiB
+START = 2**16  # bytes of text from which a file's encoding, line ends and dialect are told
 HEAD = 4096
+UNPACK = "unpack it, and name the files that were in it"
 MAGIC = {
-    b"PAR1": "Parquet",
-    b"\x1f\x8b": "gzip",
-    b"\x28\xb5\x2f\xfd": "zstd",
-    b"PK\x03\x04": "zip",
-    b"\xfd7zXZ\x00": "xz",
-    b"BZh": "bzip2",
-    b"%PDF-": "PDF",
-    b"\x7fELF": "ELF",
+    b"PAR1": "Parquet data under another name: call it .parquet, or set format: parquet",
+    b"ARROW1": "Arrow data under another name: call it .arrow, or set format: arrow",
+    b"\x1f\x8b": "gzip data inside compressed data: unpack it once",
+    b"\x28\xb5\x2f\xfd": "zstd data inside compressed data: unpack it once",
+    b"\xfd7zXZ\x00": "xz data inside compressed data: unpack it once",
+    b"BZh": "bzip2 data inside compressed data: unpack it once",
+    b"PK\x03\x04": f"a zip archive inside another file: {UNPACK}",
+    b"7z\xbc\xaf\x27\x1c": f"a 7-Zip archive: {UNPACK}",
+    b"Rar!\x1a\x07": f"a RAR archive: {UNPACK}",
+    b"\x04\x22\x4d\x18": "LZ4 data: decompress it, or compress it with zstd",
+    b"\x1f\x9d": "data of compress (.Z): decompress it, or compress it with zstd",
+    b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1": "an Office document: save its text as .txt, its sheets as CSV UTF-8",
+    b"%PDF-": "a PDF document: extract its text to a .txt file first",
+    b"{\\rtf": "an RTF document: save it as plain text",
+    b"SQLite format 3": "an SQLite database: export its tables as CSV or JSONL",
+    b"Obj\x01": "Avro data: convert it to Parquet or JSONL",
+    b"ORC": "ORC data: convert it to Parquet",
+    b"\x7fELF": "a program",
+    b"\x89PNG": "a picture",
+    b"\xff\xd8\xff": "a picture",
+    b"GIF8": "a picture",
 }
-UTF16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 
 
-def compression(name: str) -> str | None:
-    """ "gz", "zst" or None, by the suffix of a file's name."""
-    lower = name.lower()
-    if lower.endswith(".gz"):
-        return "gz"
-    return "zst" if lower.endswith((".zst", ".zstd")) else None
+@dataclass(frozen=True)
+class Opening:
+    """What the beginning of a file shows.
+
+    start: its first bytes unpacked, `START` of them at the most. text: the same as UTF-8, without a byte
+    order mark. encoding: of all of it. carriage: whether its lines end in a lone CR. packed: its
+    compression.
+    """
+
+    start: bytes
+    text: bytes
+    encoding: Encoding
+    carriage: bool
+    packed: compressed.Compression | None
+
+    @property
+    def cuttable(self) -> bool:
+        """Whether lines can be read from any byte on."""
+        return self.packed is None and self.encoding.by_lines
+
+    @property
+    def lines(self) -> list[bytes]:
+        """The first whole lines as UTF-8, without their ends; at least one where there is any text."""
+        lines = (self.text.replace(b"\r", b"\n") if self.carriage else self.text).split(b"\n")
+        return lines[:-1] if len(lines) > 1 and len(self.start) >= START else lines
 
 
-def stem(name: str) -> str:
-    """`name` in lower case without the suffix of its compression."""
-    lower = name.lower()
-    return lower.rsplit(".", 1)[0] if compression(lower) else lower
-
-
-def chunks(path: str, start: int = 0) -> Iterator[bytes]:
-    """Text bytes of a file from byte `start` (of a plain file), decompressed by its suffix.
+def chunks(path: str, start: int = 0, memory: int = MEMORY_LIMIT) -> Iterator[bytes]:
+    """Bytes of a file from byte `start` (of a plain file), unpacked where they are compressed.
 
     Raises: ReadError at the place where the compressed data end or break, SourceError, StorageError.
     """
@@ -56,106 +82,137 @@ def chunks(path: str, start: int = 0) -> Iterator[bytes]:
             if start:
                 file.seek(start)
             stored = iter(lambda: file.read(CHUNK), b"")
-            kind = compression(path)
-            yield from _inflated(stored) if kind == "gz" else _unzstd(stored) if kind == "zst" else stored
+            first = next(stored, b"")
+            stored = chain([first], stored) if first else stored
+            kind = None if start else compressed.of(path, first[:HEAD])
+            yield from stored if kind is None else compressed.unpacked(stored, kind, memory)
     except FileNotFoundError as error:
         raise storage.gone(path) from error
 
 
-def _inflated(stored: Iterator[bytes]) -> Iterator[bytes]:
-    """gzip members one after the other; zero padding after the last is allowed."""
-    member = zlib.decompressobj(31)
-    fresh = True  # no byte of the present member has been read
-    for data in stored:
-        while data:
-            if fresh and not data.strip(b"\0"):
-                break
-            fresh = False
-            try:
-                out = member.decompress(data, CHUNK)
-            except zlib.error:
-                raise ReadError(
-                    "read.corrupt", "damaged gzip data", len(data) + sum(map(len, stored))
-                ) from None
-            if out:
-                yield out
-            data = member.unconsumed_tail
-            if member.eof:
-                data, member, fresh = member.unused_data, zlib.decompressobj(31), True
-    # What the last step held back because of the bound on its output.
-    while not fresh and (out := member.decompress(b"", CHUNK)):
-        yield out
-    if not fresh and not member.eof:
-        raise ReadError("read.truncated", "the gzip data end too early", 0)
+def look(path: str, manner: Manner | None = None) -> Opening:
+    """The beginning of a file: what it is; what cannot be unpacked is empty.
+
+    Raises: SourceError, StorageError.
+    """
+    manner = manner or Manner()
+    start, ended, kind = b"", False, None
+    try:
+        with storage.explained(path, "read"), storage.open_input(path) as file:
+            first = file.read(START)
+            size = file.seek(0, 2)
+        kind = compressed.of(path, first[:HEAD])
+        if kind is None:
+            start, ended = first, size <= START
+        else:
+            start, ended = _unpacked_start(path, manner.memory)
+    except FileNotFoundError as error:
+        raise storage.gone(path) from error
+    encoding = _encoding(path, size, start, kind, manner, ended=ended)
+    text = _as_utf8(start, encoding)
+    return Opening(start, text, encoding, b"\r" in text and b"\n" not in text.rstrip(b"\n"), kind)
 
 
-def _unzstd(stored: Iterator[bytes]) -> Iterator[bytes]:
-    """zstd frames one after the other."""
-    frame = zstandard.ZstdDecompressor().decompressobj()
-    fresh = True
-    taken = given = 0
-    for data in stored:
-        place = 0
-        while place < len(data):
-            piece = data[place : place + ZSTD_INPUT]
-            place += len(piece)
-            fresh = False
-            try:
-                out = frame.decompress(piece)
-            except zstandard.ZstdError:
-                lost = len(piece) + len(data) - place + sum(map(len, stored))
-                raise ReadError("read.corrupt", "damaged zstd data", lost) from None
-            taken, given = taken + len(piece), given + len(out)
-            if given > max(SPARE, EXPANSION * taken):
-                lost = len(data) - place + sum(map(len, stored))
-                raise ReadError(
-                    "read.corrupt", f"unpacks to more than {EXPANSION} times its stored bytes", lost
-                )
-            if out:
-                yield out
-            if frame.eof:
-                place -= len(frame.unused_data)
-                frame, fresh = zstandard.ZstdDecompressor().decompressobj(), True
-    if not fresh:
-        raise ReadError("read.truncated", "the zstd data end too early", 0)
+def _unpacked_start(path: str, memory: int) -> tuple[bytes, bool]:
+    got = b""
+    try:
+        for chunk in chunks(path, memory=memory):
+            got += chunk
+            if len(got) >= START:
+                return got[:START], len(got) == START
+    except ReadError:
+        return got, False
+    return got, True
+
+
+def _encoding(
+    path: str, size: int, start: bytes, kind: compressed.Compression | None, manner: Manner, *, ended: bool
+) -> Encoding:
+    """The encoding of a file that begins with `start`: its mark's, the recipe's, or what its bytes show."""
+    shown, mark = encodings.of_start(start, ended=ended)
+    plain = 0 if kind else size
+    if mark:
+        return Encoding(shown, mark, given=True)
+    if manner.encoding is not None:
+        return Encoding(encodings.plain(manner.encoding), given=True)
+    if not shown:
+        looked = encodings.sample(path, plain) if plain else encodings.trimmed(start, first=True, last=ended)
+        shown = encodings.of_bytes(looked)
+    return Encoding(shown, path=path, size=plain)
+
+
+def _as_utf8(start: bytes, encoding: Encoding) -> bytes:
+    if encoding.name == UTF8:
+        return start.removeprefix(encoding.mark)
+    return b"".join(encodings.utf8(iter([start]), encoding.name))
 
 
 def head(path: str) -> bytes:
-    """The first bytes of text of a file; what cannot be decompressed is empty. Raises: SourceError."""
-    got = b""
-    try:
-        for chunk in chunks(path):
-            got += chunk
-            if len(got) >= HEAD:
-                break
-    except ReadError:
-        pass
-    return got[:HEAD]
+    """The beginning of a file's text as UTF-8; what cannot be unpacked is empty.
+
+    Raises: SourceError, StorageError.
+    """
+    return look(path).text
 
 
-def unreadable(start: bytes) -> tuple[str, str] | None:
-    """Cause and detail where the beginning of a file shows that it is no UTF-8 text at all."""
-    if start.startswith(UTF16):
-        return "read.utf16", "UTF-16 text; convert the file to UTF-8"
+def unreadable(seen: Opening) -> tuple[str, str] | None:
+    """Cause and detail where the beginning of a file shows that it is no text at all."""
+    start = seen.start[:HEAD]
     for magic, kind in MAGIC.items():
         if start.startswith(magic):
-            return "read.binary", f"{kind} data under another name"
-    if b"\0" in start:
+            return "read.binary", kind
+    if seen.encoding.name != UTF8 and not seen.encoding.by_lines:
+        return None
+    if b"\0" in start and not seen.encoding.mark:
         try:
-            codecs.getincrementaldecoder("utf-8")().decode(start)
-        except UnicodeDecodeError:
-            return "read.binary", "binary data"
+            start.decode()
+        except UnicodeDecodeError as error:
+            if error.start < len(start) - 4:
+                return "read.binary", "binary data"
     return None
 
 
-def without_bom(data: Iterator[bytes]) -> Iterator[bytes]:
-    """`data` without a UTF-8 byte order mark at its beginning."""
+def blocks(
+    path: str, seen: Opening, start: int = 0, stop: int = -1, memory: int = MEMORY_LIMIT
+) -> Iterator[tuple[int, bytes | ReadError]]:
+    """`lines` of a file, to be decoded by `seen.encoding.text`.
+
+    A file that cannot be cut is all in the range with its first byte.
+    """
+    if not seen.cuttable:
+        if start:
+            return
+        stop = -1
+    encoding = seen.encoding
+    data = chunks(path, max(start - 1, 0), memory)
+    if not encoding.by_lines:
+        data = encodings.utf8(data, encoding.name)
+    if seen.carriage:
+        data = (chunk.replace(b"\r", b"\n") for chunk in data)
+    mark = encoding.mark if encoding.name == UTF8 else b""
+    for offset, block in lines(data, start, stop):
+        if offset == 0 and mark and isinstance(block, bytes):
+            yield len(mark), block.removeprefix(mark)  # the first line begins before its mark
+        else:
+            yield offset, block
+
+
+def utf8(path: str, seen: Opening, memory: int = MEMORY_LIMIT) -> Iterator[bytes]:
+    """All of a file as UTF-8, without a byte order mark: where it is to be UTF-8 already, as it is."""
+    data = chunks(path, memory=memory)
+    if seen.encoding.name != UTF8:
+        return encodings.utf8(data, seen.encoding.name)
+    return without(data, seen.encoding.mark)
+
+
+def without(data: Iterator[bytes], mark: bytes) -> Iterator[bytes]:
+    """`data` without the byte order mark at its beginning."""
     first = b""
     for chunk in data:
         first += chunk
-        if len(first) >= len(codecs.BOM_UTF8):
+        if len(first) >= len(mark):
             break
-    yield first.removeprefix(codecs.BOM_UTF8)
+    yield first.removeprefix(mark)
     yield from data
 
 

@@ -1,15 +1,11 @@
-"""CSV, TSV and Parquet: records under named columns.
+"""Parquet: records under named columns.
 
-CSV and TSV follow RFC 4180: the first record names the columns, a quoted field may hold delimiters
-and newlines. A stray quote costs the line in which it stands, not all up to the next quote: the
-lines after it are read again. A Parquet row group that cannot be decoded costs that row group. What a
-Parquet file claims is checked before Arrow acts on it (`footer`, `pages`); what may still end a process is
-read in one of its own and costs itself.
+A row group that cannot be decoded costs that row group. What a file claims is checked before Arrow acts on it
+(`footer`, `pages`); what may still end a process is read in one of its own and costs itself.
 
-Cost: CSV 50 to 100 MB/s, Parquet 100 MB/s and more of text a core; memory of a few batches.
+Cost: 100 MB/s and more of text a core; memory of a few batches.
 """
 
-import csv
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,18 +17,17 @@ import pyarrow.parquet as pq
 
 from headrace.cluster import apart, process, storage
 from headrace.cluster.errors import AGAIN, Fault
-from headrace.cluster.parquet import footer
+from headrace.cluster.parquet import footer, pages
 from headrace.cluster.parquet.footer import Damaged
-from headrace.pipelines.stages.read import pages, streams
+from headrace.pipelines.stages.read import streams
+from headrace.pipelines.stages.read.files import compressed
 from headrace.pipelines.stages.read.records import (
     DEPTH_LIMIT,
     EXPANSION,
     MEMORY_LIMIT,
-    RECORD_LIMIT,
     SPARE,
     Batch,
     ReadError,
-    encodable,
     too_deep,
 )
 
@@ -40,112 +35,6 @@ BATCH_BYTES = 2**20
 MOST_ROWS = 4096
 ATTEMPTS = 3  # at reading in a process of its own, where it is stopped by what is not the file's doing
 DEATHS = 2  # of workers at a task, from which on its Parquet files are read each in a process of its own
-
-
-class _Lines:
-    """Lines for the CSV parser, which can be given back."""
-
-    def __init__(self, blocks: Iterator[tuple[int, bytes | ReadError]]) -> None:
-        self.fresh = self._decoded(blocks)
-        self.again: list[str | ReadError] = []  # given back, the next one last
-        self.taken: list[str] = []  # of the present record
-        self.number = 1  # of the first line in `taken`
-        self.odd = False  # whether there was an invalid byte so far
-
-    def _decoded(self, blocks: Iterator[tuple[int, bytes | ReadError]]) -> Iterator[str | ReadError]:
-        """Lines as text, with invalid bytes as lone surrogates."""
-        for _, block in blocks:
-            if isinstance(block, ReadError):
-                yield block
-                continue
-            text = block.decode("utf-8", "surrogateescape")
-            self.odd = self.odd or not encodable(text)
-            # Not splitlines: it also breaks at characters that are no line ends in CSV.
-            pieces = text.split("\n")
-            for piece in pieces[:-1]:
-                yield piece + "\n"
-            if pieces[-1]:
-                yield pieces[-1]
-
-    def __iter__(self) -> "_Lines":
-        return self
-
-    def __next__(self) -> str:
-        line = self.again.pop() if self.again else next(self.fresh)
-        if isinstance(line, ReadError):
-            if self.taken:  # it comes again when the record that it cuts off is dealt with
-                self.again.append(line)
-                raise csv.Error("unexpected end of data")
-            raise line
-        self.taken.append(line)
-        return line
-
-    def advance(self) -> None:
-        """The present record is done."""
-        self.number += len(self.taken)
-        self.taken = []
-
-    def back_up(self) -> None:
-        """Only the first line of the present record is done; the others come again."""
-        self.again.extend(reversed(self.taken[1:]))
-        del self.taken[1:]
-        self.advance()
-
-
-def separated(path: str, size: int, delimiter: str, columns: list[str] | None) -> Iterator[Batch]:
-    """Records of a CSV (`,`) or TSV (tab) file of `size` bytes, of their `columns` only (None: all)."""
-    csv.field_size_limit(RECORD_LIMIT)
-    feed = _Lines(streams.lines(streams.without_bom(streams.chunks(path))))
-    rows = _rows(feed, csv.reader(feed, delimiter=delimiter, strict=True))
-    place, header = next(rows, (0, []))
-    batch = Batch("line")
-    if isinstance(header, ReadError):
-        # Without its header nothing of the file can be told apart.
-        detail = f"the first line, which names the columns: {header.detail}"
-        batch.add(ReadError(header.cause, detail, size), place)
-        yield batch
-        return
-    picked = [(name, i) for i, name in enumerate(header) if columns is None or name in columns]
-    filled = 0
-    for place, row in rows:
-        if isinstance(row, ReadError):
-            batch.add(row, place)
-        elif len(row) != len(header):
-            problem = f"{len(row)} columns where the header names {len(header)}"
-            batch.add(ReadError("read.wrong_columns", problem), place)
-        else:
-            batch.records.append({name: row[i] for name, i in picked})
-            batch.places.append(place)
-            filled += sum(map(len, row))
-        if filled >= BATCH_BYTES or len(batch.records) >= MOST_ROWS:
-            yield batch
-            batch, filled = Batch("line"), 0
-    if batch.records:
-        yield batch
-
-
-def _rows(feed: _Lines, reader: Iterator[list[str]]) -> Iterator[tuple[int, list[str] | ReadError]]:
-    """Each record with the number of its first line; blank lines are none."""
-    while True:
-        try:
-            row = next(reader)
-        except StopIteration:
-            return
-        except ReadError as bad:
-            yield feed.number, bad
-            feed.number += 1
-            continue
-        except csv.Error as error:
-            place = feed.number
-            feed.back_up()
-            yield place, ReadError("read.malformed_csv", str(error))
-            continue
-        place = feed.number
-        feed.advance()
-        if row and feed.odd and not all(map(encodable, row)):
-            yield place, ReadError("read.bad_utf8", "invalid UTF-8 in the record")
-        elif row:
-            yield place, row
 
 
 def parquet(
@@ -183,6 +72,8 @@ def parquet(
                 buffer_size=BATCH_BYTES,
                 pre_buffer=False,
             )
+        except MemoryError:  # says something of the machine, nothing of the file
+            raise
         except Exception as error:  # noqa: BLE001 - whatever Arrow has against the schema
             guard.check(error)
             yield _whole(ReadError("read.corrupt", "a schema that cannot be decoded", size))
@@ -223,7 +114,7 @@ def _chunks(groups: list[footer.Group], picked: list[str]) -> list[footer.Chunk]
 @contextmanager
 def _opened(path: str, size: int) -> Iterator[tuple[IO[bytes], ReadError | None]]:
     """A seekable Parquet file; one that is compressed as a whole is unpacked to a temporary first."""
-    if streams.compression(path) is None:
+    if compressed.by_suffix(path) is None:
         try:
             with storage.explained(path, "read"), storage.open_input(path) as file:
                 yield file, None
@@ -315,11 +206,13 @@ def _row_group(
                 unpacked += batch.nbytes
                 if unpacked > max(SPARE, EXPANSION * stored):
                     raise Damaged(f"it unpacks to more than {EXPANSION} times its stored bytes")
-                yield _records(batch, first + given)
+                yield records_of(batch, first + given)
                 given += batch.num_rows
             problem = "it ends before its last row" if given < group.rows else None
     except Damaged as damage:
         problem = damage.detail
+    except MemoryError:  # says something of the machine, nothing of the file
+        raise
     except Exception as error:  # noqa: BLE001 - content never raises, whatever Arrow makes of it
         guard.check(error)
         problem = "it cannot be decoded"
@@ -330,7 +223,7 @@ def _row_group(
         yield batch
 
 
-def _records(batch: pa.RecordBatch, first: int) -> Batch:
+def records_of(batch: pa.RecordBatch, first: int) -> Batch:
     """Rows of an Arrow batch as mappings."""
     errors: dict[int, ReadError] = {}
     columns = [_values(column, errors) for column in batch.columns]
@@ -349,6 +242,8 @@ def _values(column: pa.Array, errors: dict[int, ReadError]) -> list[Any]:
     """A column as Python values; a value that is none goes to `errors` under its row."""
     try:
         return cast(list[Any], column.to_pylist())
+    except MemoryError:
+        raise
     except Exception:  # noqa: BLE001 - dates that Python has not, zones that are none, ...
         values: list[Any] = []
         for i, value in enumerate(column):
@@ -357,6 +252,8 @@ def _values(column: pa.Array, errors: dict[int, ReadError]) -> list[Any]:
             except UnicodeDecodeError:
                 errors[i] = ReadError("read.bad_utf8", "invalid UTF-8 in the record")
                 values.append(None)
+            except MemoryError:
+                raise
             except Exception:  # noqa: BLE001 - as above
                 errors[i] = ReadError("read.wrong_type", "a value beyond what can be told as text")
                 values.append(None)

@@ -16,6 +16,7 @@ import pyarrow.compute as pc
 
 from headrace import kernels
 from headrace.cluster import storage
+from headrace.cluster.parquet import guarded
 from headrace.pipelines.stages.dedup import against, candidates, decide, verify
 from headrace.pipelines.stages.dedup.config import Config
 from headrace.pipelines.stages.dedup.steps import block as blocking
@@ -84,7 +85,8 @@ def collect(item: tuple[int, Sequence[tuple[int, File]]], work: str) -> dict[str
             mine = wanted.filter(pc.equal(wanted["file"], place))
             if file.sketched != (kind == "sketches") or not mine.num_rows:
                 continue
-            table = storage.read_table(file.path, [*NEEDED, *content])
+            read = guarded.table if file.corpus else storage.read_table
+            table = read(file.path, [*NEEDED, *content])
             at = pc.index_in(mine["row_id"].combine_chunks(), table["row_id"].combine_chunks())
             rows = table.take(at)
             tables.append(rows.append_column("rank", mine["rank"]).append_column("chunk", mine["chunk"]))

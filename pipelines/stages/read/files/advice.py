@@ -1,0 +1,164 @@
+"""What is to be said of a source's files before they are read: how they will be, and what else they may be.
+
+Encodings other than UTF-8, dialects other than the usual, what archives hold that is no data, and text
+files that look like tables or like a document a line.
+
+Cost: the beginnings of a few files; a table of contents of a few archives, 64 MiB of a tar at the most.
+"""
+
+import csv
+import statistics
+import tarfile
+import zipfile
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
+from itertools import islice
+
+from headrace.cluster import storage
+from headrace.cluster.fragments import File
+from headrace.pipelines.stages.read import streams
+from headrace.pipelines.stages.read.files import archives, dialects, encodings, leftout, separated
+from headrace.pipelines.stages.read.files.encodings import UTF8
+from headrace.pipelines.stages.read.records import ReadError
+from headrace.pipelines.stages.read.source import Source
+from headrace.pipelines.stages.read.streams import Opening
+
+FILES = 20  # looked at
+ARCHIVES = 3
+MEMBERS = 10_000
+TAR = 64 * 2**20  # bytes
+LONG = 40  # characters of a line that may be a document
+LINES = 5  # fewer show nothing
+TEXTS = ("text",)
+
+
+def of(source: Source, files: Sequence[File]) -> list[str]:
+    """Sentences about a resolved source's files. Raises: SourceError, StorageError."""
+    plain = [f for f in files if f.size and archives.by_name(f.relative) is None]
+    packed = [f for f in files if f.size and archives.by_name(f.relative) is not None]
+    seen = [
+        (file, streams.look(file.path, source.manner))
+        for file in plain[:FILES]
+        if source.format_of(file.relative) not in ("parquet", "arrow", "eml", "mbox")
+    ]
+    said = [*_encodings(seen), *_dialects(source, seen), *_texts(source, seen)]
+    for file in packed[:ARCHIVES]:
+        said += _members(file)
+    return [f"source {source.name!r}: {one}" for one in said]
+
+
+def _encodings(seen: Iterable[tuple[File, Opening]]) -> Iterator[str]:
+    names: dict[str, list[str]] = {}
+    for file, opening in seen:
+        name = opening.encoding.name
+        if name == UTF8 and not opening.encoding.given and opening.encoding.other:
+            name = opening.encoding.other
+        if name != UTF8:
+            names.setdefault(encodings.shown(name), []).append(file.relative)
+    for name, files in sorted(names.items()):
+        yield f"{_such(files)} read as {name}; where that is wrong, say encoding:"
+
+
+def _such(files: Sequence[str]) -> str:
+    return f"{files[0]!r} is" if len(files) == 1 else f"{len(files)} files (such as {files[0]!r}) are"
+
+
+def _dialects(source: Source, seen: Iterable[tuple[File, Opening]]) -> Iterator[str]:
+    found: dict[str, list[str]] = {}
+    for file, opening in seen:
+        form = source.format_of(file.relative)
+        if form not in ("csv", "tsv"):
+            continue
+        usual = "," if form == "csv" else "\t"
+        dialect = separated.dialect_of(opening, usual, source.manner)
+        words = [f"delimiter: {dialect.delimiter!r}"] if dialect.delimiter != usual else []
+        words += [f"quote: {dialect.quote or ''!r}"] if dialect.quote != '"' else []
+        words += [f"escape: {dialect.escape!r}"] if dialect.escape else []
+        if words and (source.delimiter, source.quote, source.escape) == (None, None, None):
+            found.setdefault(", ".join(words), []).append(file.relative)
+    for how, files in sorted(found.items()):
+        yield f"{_such(files)} read with {how}; where that is wrong, say so"
+
+
+def _texts(source: Source, seen: Iterable[tuple[File, Opening]]) -> Iterator[str]:
+    tables: dict[str, list[str]] = {}
+    lined = []
+    for file, opening in seen:
+        if source.format_of(file.relative) not in TEXTS or source.split != "file":
+            continue
+        lines = [line.decode(UTF8, "replace").rstrip("\r") for line in opening.lines]
+        delimiter = _table(lines, ended=len(opening.start) < streams.START)
+        if delimiter is not None:
+            tables.setdefault(delimiter, []).append(file.relative)
+        elif _a_document_a_line(lines):
+            lined.append(file.relative)
+    for delimiter, files in sorted(tables.items()):
+        form = "tsv" if delimiter == "\t" else "csv"
+        yield f"{_such(files)} one record a file, and looks like a table: format: {form} reads its rows"
+    if lined:
+        yield f"{_such(lined)} one record a file; where each line is a document, say split: line"
+
+
+def _table(lines: list[str], *, ended: bool) -> str | None:
+    """The delimiter of a text file that is a table.
+
+    Nearly every line has the first one's number of fields.
+    """
+    full = [line for line in lines if line.strip()]
+    for delimiter in ("\t", ";", "|"):
+        widths = Counter(len(row) for row in _rows(full, delimiter))
+        first = full[0].count(delimiter) + 1 if full else 0
+        if first > 1 and len(full) >= LINES and widths[first] >= dialects.FITTING * sum(widths.values()):
+            return delimiter
+    return None
+
+
+def _rows(lines: list[str], delimiter: str) -> Iterator[list[str]]:
+    with suppress(csv.Error):
+        yield from csv.reader((f"{line}\n" for line in lines), delimiter=delimiter)
+
+
+def _a_document_a_line(lines: list[str]) -> bool:
+    """Whether lines are long enough to be documents, and no blank lines part paragraphs."""
+    full = [line for line in lines if line.strip()]
+    blank = len(lines) - len(full) - (not lines[-1].strip() if lines else 0)
+    if len(full) < LINES or blank > len(full) / 10:
+        return False
+    return statistics.median(map(len, full)) >= LONG and not all(len(line) < 90 for line in full[:-1:2])
+
+
+def _members(file: File) -> Iterator[str]:
+    """What of an archive is left out."""
+    left: dict[str, list[str]] = {}
+    read = 0
+    with suppress(ReadError, tarfile.TarError, zipfile.BadZipFile, ValueError, NotImplementedError):
+        for name in islice(_names(file), MEMBERS):
+            why = leftout.rule(name) or leftout.beside(name, ("json",), arrow=False)
+            if why:
+                left.setdefault(why, []).append(name)
+            else:
+                read += 1
+    for why, names in sorted(left.items()):
+        yield f"{file.relative!r}: {len(names)} of the files in it left out: {why} (such as {names[0]!r})"
+
+
+def _names(file: File) -> Iterator[str]:
+    opening = streams.look(file.path)
+    if archives.kind(file.path, opening.start) == "zip":
+        with storage.explained(file.path, "read"), storage.open_input(file.path) as stream:
+            yield from (m.filename for m in zipfile.ZipFile(stream).infolist() if not m.is_dir())
+        return
+    data = streams.chunks(file.path)
+    taken = 0
+
+    def bounded() -> Iterator[bytes]:
+        nonlocal taken
+        for chunk in data:
+            taken += len(chunk)
+            if taken > TAR:
+                return
+            yield chunk
+
+    with tarfile.open(fileobj=archives.Feed(bounded()), mode="r|", bufsize=archives.BLOCK) as archive:
+        yield from (about.name for about in archive if about.isreg())
