@@ -136,6 +136,19 @@ def changes(table: pa.Table) -> pa.Table:
     return pa.table({"row_id": ids, "kind": found["kind"], "n": found["n"]}, CHANGES)
 
 
+def changes_of(table: pa.Table, stage: str) -> dict[str, np.ndarray]:
+    """What `stage` did to each row, by its kinds: ``int64[N]`` each; empty where there is no such column."""
+    found = _changes(table)
+    counts: dict[str, np.ndarray] = {}
+    for kind in found["kind"].unique().to_pylist():
+        if kind.startswith(f"{stage}."):
+            own = found.filter(pc.equal(found["kind"], kind))
+            counts[kind.removeprefix(f"{stage}.")] = np.bincount(
+                own["row"].to_numpy(), own["n"].to_numpy(), table.num_rows
+            ).astype(np.int64)
+    return counts
+
+
 def _changes(table: pa.Table) -> pa.Table:
     """Column `changed` flat: number of the row (int64), kind and n."""
     if "changed" not in table.column_names:

@@ -116,7 +116,7 @@ def _records(batch: Batch, relative: str, source: Source, buckets: int, seed: in
 
 def _key(record: dict[str, Any], column: str) -> str:
     """Text of a record's key. Raises: ReadError where there is none."""
-    key = read_rows.plain(record.get(column))
+    key = read_rows.key(record.get(column))
     if not key:
         raise ReadError("read.missing_field", f"no value of {column!r}")
     return key
@@ -151,13 +151,15 @@ def _assembled(lying: pa.Table, fragment: Fragment, source: Source, seed: int) -
     single = read_rows.rows(records, _errors(lying), lying["relative"].combine_chunks(), where, source, seed)
     firsts = _firsts(lying, pc.is_valid(single["error"]).to_numpy())
     order, counts = ordering.order(records, firsts, source.orders())
-    rows = _merged(single, firsts, order, fragment)
+    counts = {f"{kind}_turns": of_records for kind, of_records in counts.items()}
+    counts |= schema.changes_of(single, read_rows.NAME)
+    rows = _merged(single.select(schema.ROW.names), firsts, order, fragment)
     heads = np.unique(firsts, return_inverse=True)[1]
     changed = {
         kind: np.bincount(heads, of_records, rows.num_rows).astype(np.int64)
         for kind, of_records in counts.items()
     }
-    return schema.changed(rows, read_rows.NAME, {f"{kind}_turns": n for kind, n in changed.items()})
+    return schema.changed(rows, read_rows.NAME, changed)
 
 
 def _errors(lying: pa.Table) -> dict[int, ReadError]:

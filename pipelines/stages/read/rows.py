@@ -8,9 +8,12 @@ Cost: ~5 microseconds a record with JSON; memory of one part.
 """
 
 import gc
+import math
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
+from decimal import Decimal
 from itertools import chain
 from typing import Any
 
@@ -26,7 +29,8 @@ from headrace.pipelines.stages.read.records import Batch, ReadError, encodable
 from headrace.pipelines.stages.read.source import Source
 
 NAME = "read"
-VERSION = 1
+VERSION = 2
+_WHOLE = re.compile(r"([+-]?\d+)\.0+", re.ASCII)
 ROW_BYTES = 32  # what a row counts for beside its text when parts are measured
 
 
@@ -74,16 +78,17 @@ def uncollected() -> Iterator[None]:
 
 def batches(part: Range, source: Source) -> Iterator[Batch]:
     """Records of one range of a source's file."""
-    return formats.read(
+    stored = formats.read(
         part.path,
         part.size,
         source.format_of(part.relative),
-        source.wanted(),
+        None if source.records else source.stored(),
         part.start,
         part.stop,
         stamp=part.stamp,
         memory=source.memory,
     )
+    return source.opened(stored)
 
 
 def parts(tables: Iterator[pa.Table], fragment_size: int) -> Iterator[pa.Table]:
@@ -116,7 +121,9 @@ def _sizes(table: pa.Table) -> np.ndarray:
 
 
 def _joined(tables: list[pa.Table]) -> pa.Table:
-    return pa.concat_tables(tables).combine_chunks() if tables else schema.ROW.empty_table()
+    # A table has a column `changed` where something was.
+    joined = pa.concat_tables(tables, promote_options="default") if tables else schema.ROW.empty_table()
+    return joined.combine_chunks()
 
 
 def of_batch(batch: Batch, relative: str, source: Source, seed: int) -> pa.Table:
@@ -153,7 +160,7 @@ def rows(
         messages = _messages(turns, errors)
     n = len(turns)
     bad = [errors.get(i) for i in range(n)] if errors else [None] * n
-    return pa.table(
+    table = pa.table(
         [
             pa.array(np.zeros(n, np.uint64)),
             pa.array(np.ones(n, np.uint32)),
@@ -171,6 +178,17 @@ def rows(
         ],
         schema=schema.ROW,
     )
+    return schema.changed(table, NAME, _left(turns))
+
+
+def _left(turns: list[list[shapes.Turn]]) -> dict[str, np.ndarray]:
+    """What was left out of each row, by kind: ``int64[N]``."""
+    counts: dict[str, np.ndarray] = {}
+    for i, row in enumerate(turns):
+        if isinstance(row, shapes.Told):
+            for kind, n in row.left.items():
+                counts.setdefault(kind, np.zeros(len(turns), np.int64))[i] = n
+    return counts
 
 
 def _turns(
@@ -227,11 +245,24 @@ def _groups(records: list[dict[str, Any]], column: str | None, seed: int, n: int
 
 
 def keyed_hash(value: Any, seed: int) -> int | None:
-    """64-bit hash of a value's text under `seed`; None for none."""
-    found = plain(value)
+    """64-bit hash of a key under `seed`; None for none."""
+    found = key(value)
     if found is None:
         return None
     return xxhash.xxh3_64_intdigest(found.encode("utf-8", "surrogatepass"), seed=seed % 2**64)
+
+
+def key(value: Any) -> str | None:
+    """A value that rows share as text; None where there is none.
+
+    A whole number is one key however it is written: 7, 7.0 (as a table with gaps has integers), "7.0".
+    """
+    if isinstance(value, float | Decimal) and math.isfinite(value) and value == int(value):
+        return str(int(value))
+    found = plain(value)
+    if found and found.endswith("0") and (whole := _WHOLE.fullmatch(found)):
+        return whole[1]
+    return found or None
 
 
 def plain(value: Any) -> str | None:
@@ -268,6 +299,8 @@ def microseconds(value: Any) -> int | None:
     try:
         if isinstance(value, str) and not value.strip().lstrip("+-").replace(".", "", 1).isdecimal():
             value = datetime.fromisoformat(value.strip())
+        elif isinstance(value, date) and not isinstance(value, datetime):
+            value = datetime(value.year, value.month, value.day)
         if isinstance(value, datetime):
             aware = value if value.tzinfo else value.replace(tzinfo=UTC)
             return round((aware - datetime(1970, 1, 1, tzinfo=UTC)).total_seconds() * 1e6)
