@@ -366,9 +366,9 @@ def saved(folder: Path) -> None:
     """What `datasets` writes to disk."""
     (folder / "train").mkdir()
     made = pa.table({"messages": [turns(*talk) for talk in TALKS]})
-    with pa.OSFile(str(folder / "train/data-00000-of-00001.arrow"), "wb") as sink:
-        with pa.ipc.new_stream(sink, made.schema) as writer:
-            writer.write_table(made)
+    file = str(folder / "train/data-00000-of-00001.arrow")
+    with pa.OSFile(file, "wb") as sink, pa.ipc.new_stream(sink, made.schema) as writer:
+        writer.write_table(made)
     state = {"_data_files": [{"filename": "data-00000-of-00001.arrow"}]}
     (folder / "train/state.json").write_text(json.dumps(state), encoding="utf-8")
     (folder / "train/dataset_info.json").write_text('{"features": {}}', encoding="utf-8")

@@ -56,6 +56,13 @@ class Look:
         """The columns for people: by name, or by place where a name may be somebody's."""
         return [f"column {n}" if self.unnamed else c for n, c in enumerate(self.columns, 1)]
 
+    def unread(self, source: Source) -> tuple[list[str], int]:
+        """Columns that the source does not look at: their names, and how many have none that can be told."""
+        inner = {n for n in source.stored() if paths.is_path(n)}
+        found = [c for c in self.columns if c not in {*source.stored(), *inner}]
+        names = [c for c in found if not is_value(c)]
+        return names, len(found) - len(names)
+
     @property
     def columns(self) -> list[str]:
         """Columns seen, in the order in which they first appear."""
@@ -125,7 +132,7 @@ def look(source: Source, files: Iterable[File]) -> Look:
         records: list[dict[str, Any]] = []
         form = source.format_of(file.relative)
         stored = formats.read(file.path, file.size, form, memory=source.memory, guarded=True)
-        for batch in source.opened(stored):
+        for batch in source.opened(stored, file.relative):
             good = [r for i, r in enumerate(batch.records) if i not in batch.errors]
             problem = problem or next(iter(batch.errors.values()), None)
             records += good[: RECORDS - len(records)]

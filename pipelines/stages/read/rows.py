@@ -31,27 +31,32 @@ from headrace.pipelines.stages.read.source import Source
 NAME = "read"
 VERSION = 2
 _WHOLE = re.compile(r"([+-]?\d+)\.0+", re.ASCII)
+MOST_NAMES = 1000  # of columns that are kept in mind; a mapping by somebody's ids has more
 ROW_BYTES = 32  # what a row counts for beside its text when parts are measured
 
 
-def read(fragment: Fragment, source: Source, *, fragment_size: int, seed: int) -> Iterator[pa.Table]:
+def read(
+    fragment: Fragment, source: Source, *, fragment_size: int, seed: int, unread: set[str] | None = None
+) -> Iterator[pa.Table]:
     """Parts of a fragment as tables of `schema.ROW`, at least one; row ids run on over the parts.
 
-    A part ends with the row at which its text reaches `fragment_size` bytes. Content never makes it
-    raise. Raises: SourceError (a file that is gone), StorageError.
+    A part ends with the row at which its text reaches `fragment_size` bytes. `unread` takes the names of the
+    columns that nobody looks at. Content never makes it raise.
+
+    Raises: SourceError (a file that is gone), StorageError.
     """
     first = fragment.ordinal << 32 if fragment.ordinal >= 0 else 0
     number = 0
-    for part in parts(_tables(fragment, source, seed), fragment_size):
+    for part in parts(_tables(fragment, source, seed, unread), fragment_size):
         ids = np.arange(number, number + part.num_rows, dtype=np.uint64) + np.uint64(first)
         number += part.num_rows
         yield part.set_column(0, schema.ROW.field(0), pa.array(ids))
 
 
-def _tables(fragment: Fragment, source: Source, seed: int) -> Iterator[pa.Table]:
+def _tables(fragment: Fragment, source: Source, seed: int, unread: set[str] | None) -> Iterator[pa.Table]:
     """Every batch of a fragment as a table of rows."""
     for part in fragment.ranges:
-        following = batches(part, source)
+        following = batches(part, source, unread)
         while True:
             with uncollected():
                 batch = next(following, None)
@@ -76,8 +81,13 @@ def uncollected() -> Iterator[None]:
             gc.enable()
 
 
-def batches(part: Range, source: Source) -> Iterator[Batch]:
-    """Records of one range of a source's file."""
+def batches(
+    part: Range, source: Source, unread: set[str] | None = None, *, guarded: bool = False
+) -> Iterator[Batch]:
+    """Records of one range of a source's file; `unread` takes the names of columns that nobody looks at.
+
+    guarded: as for `formats.read`.
+    """
     stored = formats.read(
         part.path,
         part.size,
@@ -87,8 +97,23 @@ def batches(part: Range, source: Source) -> Iterator[Batch]:
         part.stop,
         stamp=part.stamp,
         memory=source.memory,
+        guarded=guarded,
     )
-    return source.opened(stored)
+    opened = source.opened(stored, part.relative)
+    return opened if unread is None else _noted(opened, source, unread)
+
+
+def _noted(batches: Iterator[Batch], source: Source, unread: set[str]) -> Iterator[Batch]:
+    """`batches`, with the names of columns that nobody looks at put into `unread`, as many as can be named."""
+    wanted = set(source.stored())
+    known = wanted | unread
+    for batch in batches:
+        known.update(batch.unread)
+        for record in batch.records:
+            if not record.keys() <= known and len(known) < MOST_NAMES:
+                known.update(record)
+        unread.update(known - wanted)
+        yield batch
 
 
 def parts(tables: Iterator[pa.Table], fragment_size: int) -> Iterator[pa.Table]:

@@ -332,6 +332,24 @@ def _listed(record: Record, columns: Columns, left: dict[str, int]) -> list[Any]
     return [t for n, v in found if v is not None for t in given.turns(v, n, columns.speakers, current, left)]
 
 
+def speakers(record: Record, columns: Columns, grouped: bool) -> list[str]:
+    """The names of those who speak in a record, as they stand there; none where it cannot be read."""
+    if columns.role is None or columns.asker:
+        return []
+    if grouped and columns.messages is None:
+        found = [record.get(columns.role)]
+    elif columns.messages is None:
+        return []
+    else:
+        try:
+            turns = _listed(record, columns, {})
+            plain = [given.plain(t, columns.role, columns.content or "content", "", {}) for t in turns]
+        except ReadError:
+            return []
+        found = [t.get(columns.role) for each in plain for t in each if isinstance(t, dict)]
+    return [name for name in found if isinstance(name, str)]
+
+
 def _odd_turn(
     record: Record, turn: Any, columns: Columns, roles: Mapping[str, str], left: dict[str, int]
 ) -> list[Turn]:

@@ -33,7 +33,7 @@ class Source(Section):
     columns: Columns = Columns()
     """Which column holds what, where the names are not the usual ones."""
     group_by: str | None = None
-    """Column whose value several records of one conversation share."""
+    """Column whose value several records of one conversation share; `<file>` where each file is one."""
     order_by: str | tuple[str, ...] = ()
     """Columns that order the records of a conversation: numbers as numbers, ISO 8601 as times. Left out:
     as they lie."""
@@ -102,10 +102,13 @@ class Source(Section):
         flat += [self.group_by, *self.orders(), self.group, self.time, *self.meta]
         return [c for c in dict.fromkeys(flat) if isinstance(c, str) and paths.is_path(c)]
 
-    def opened(self, batches: Iterator[Batch]) -> Iterator[Batch]:
+    def opened(self, batches: Iterator[Batch], relative: str) -> Iterator[Batch]:
         """Batches of what a file holds as batches of records with every column that is looked at."""
         names = [n for n in (*self.wanted(), *self.paths_named()) if paths.is_path(n)]
         for batch in envelopes.unfold(batches, self.records) if self.records else batches:
             if names:
                 paths.lift(batch.records, names)
+            if self.group_by == paths.FILE:
+                for record in batch.records:
+                    record[paths.FILE] = relative
             yield batch

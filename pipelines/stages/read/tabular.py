@@ -33,6 +33,7 @@ from headrace.pipelines.stages.read.records import (
     Batch,
     ReadError,
     encodable,
+    pythonic,
     too_deep,
 )
 
@@ -106,6 +107,8 @@ def separated(path: str, size: int, delimiter: str, columns: list[str] | None) -
         yield batch
         return
     picked = [(name, i) for i, name in enumerate(header) if columns is None or name in columns]
+    unread = tuple(name for name in header if columns is not None and name not in columns)
+    batch.unread = unread
     filled = 0
     for place, row in rows:
         if isinstance(row, ReadError):
@@ -119,7 +122,7 @@ def separated(path: str, size: int, delimiter: str, columns: list[str] | None) -
             filled += sum(map(len, row))
         if filled >= BATCH_BYTES or len(batch.records) >= MOST_ROWS:
             yield batch
-            batch, filled = Batch("line"), 0
+            batch, filled = Batch("line", unread=unread), 0
     if batch.records:
         yield batch
 
@@ -192,7 +195,9 @@ def parquet(
             if most > memory and not alone:
                 yield from _apart((path, size, columns, number, number + 1), [group], first, memory)
             else:
-                yield from _row_group(guard, table, number, group, first, picked, rows)
+                for batch in _row_group(guard, table, number, group, first, picked, rows):
+                    batch.unread = tuple(c for c in about.columns if c not in picked)
+                    yield batch
             first += group.rows
 
 
@@ -348,7 +353,7 @@ def _records(batch: pa.RecordBatch, first: int) -> Batch:
 def _values(column: pa.Array, errors: dict[int, ReadError]) -> list[Any]:
     """A column as Python values; a value that is none goes to `errors` under its row."""
     try:
-        return cast(list[Any], column.to_pylist())
+        return pythonic(column)
     except Exception:  # noqa: BLE001 - dates that Python has not, zones that are none, ...
         values: list[Any] = []
         for i, value in enumerate(column):

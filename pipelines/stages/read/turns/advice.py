@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from headrace.pipelines.stages.read.turns.paths import at, mapping
+from headrace.pipelines.stages.read.turns.paths import FILE, at, mapping
 from headrace.pipelines.stages.read.turns.proposals import (
     CONTENTS,
     LOOKED_AT,
@@ -27,7 +27,10 @@ class SingleTurns:
     """Records that are turns of conversations."""
 
     role: str  # the column of speakers
+    content: str
     group_by: str | None
+    order_by: str | None
+    whole_file: bool  # there is no column by which they could belong together
     advice: str  # what to write into the recipe
 
 
@@ -78,7 +81,10 @@ def single_turns(records: Sequence[Record]) -> SingleTurns | None:
     if "parent_id" in names and groups == []:
         return SingleTurns(
             found,
+            content,
             None,
+            None,
+            False,
             "They are the nodes of trees, which are not put together: write one conversation a record first",
         )
     lines = [
@@ -88,7 +94,14 @@ def single_turns(records: Sequence[Record]) -> SingleTurns | None:
     ]
     lines += [f"order_by: {orders[0]}"] if orders else []
     lines += [f"columns: {{role: {found}, content: {content}}}"]
-    return SingleTurns(found, groups[0] if groups else None, "Write into the source: " + "; ".join(lines))
+    return SingleTurns(
+        found,
+        content,
+        groups[0] if groups else None,
+        orders[0] if orders else None,
+        not groups,
+        "Write into the source: " + "; ".join(lines),
+    )
 
 
 def _repeats(records: Sequence[Record], name: str) -> bool:
@@ -139,3 +152,29 @@ def _one_sided(records: Sequence[Record]) -> str:
 
 def _is_turn(value: Any) -> bool:
     return isinstance(value, dict) and "role" in value and "content" in value
+
+
+# What a column that nobody reads may be for, by its bare name.
+USES = {
+    "system": "`columns: {{system: {0}}}` puts it before the turns",
+    "systemprompt": "`columns: {{system: {0}}}` puts it before the turns",
+    "reasoning": "`columns: {{reasoning: {0}}}` puts it before the answer",
+    "reasoningcontent": "`columns: {{reasoning: {0}}}` puts it before the answer",
+    "thinking": "`columns: {{reasoning: {0}}}` puts it before the answer",
+    "context": "`shape: alpaca` with `columns: {{input: {0}}}` puts it below the question",
+    "rejected": "pairs of answers are not trained on: what is rejected is left out",
+    "label": "`shape: text_label` makes it the answer",
+    "time": "`time: {0}` takes it for the split by time",
+    "weight": "rows are not weighted, `weight:` of a source is",
+}
+SHOWN = 12
+
+
+def unread(names: Sequence[str], more: int) -> str:
+    """What is said of columns that nobody looks at: their names, and how some could be read."""
+    shown = ", ".join(repr(n) for n in names[:SHOWN])
+    rest = more + max(0, len(names) - SHOWN)
+    others = f"{f'{rest:,} more' if shown else f'{rest:,} columns'}" if rest else ""
+    listed = " and ".join(part for part in (shown, others) if part)
+    uses = [f"{n!r}: {USES[bare(n)].format(n)}" for n in names if bare(n) in USES]
+    return f"nobody reads {listed}" + (f" ({'; '.join(uses)})" if uses else "")

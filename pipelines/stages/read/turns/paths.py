@@ -11,6 +11,7 @@ from typing import Any
 
 MISSING = object()
 EVERY = "*"
+FILE = "<file>"  # of `group_by`: the path of the file, where each file is one conversation
 
 
 def is_path(name: str) -> bool:
