@@ -1,9 +1,9 @@
 """What a run would make of its first records: read, cleaned, masked and tokenised, as a run does it.
 
-The first records of some files of every source go through pass 1 and the tokenizer in this process; nothing is
-written. It says what would be lost, by file and reason, which columns nobody reads, and shows one sample as a
-model will see it, masked, with what carries loss between ``[[`` and ``]]``: the only command that shows a row
-that no run has masked yet, and it does so on the terminal of who asked.
+The first records of some files of every source go through pass 1 and the tokenizer in this process; nothing
+is written. It says what would be lost, by file and reason, which columns nobody reads, and shows one sample
+as a model will see it, masked, with what carries loss between ``[[`` and ``]]``: the only command that shows
+a row of no run, and it does so on the terminal of who asked.
 
 Cost: seconds; a few megabytes of text a second.
 """
@@ -46,10 +46,11 @@ class Looked:
     source: Source
     files: int  # of the source
     looked_into: int
-    books: books.Books = field(default_factory=dict)
+    book: books.Books = field(default_factory=dict)
     losses: Counter[tuple[str, str, str]] = field(default_factory=Counter)  # file, reason, detail
     unread: set[str] = field(default_factory=set)
     changed: dict[str, int] = field(default_factory=dict)
+    numbers: bool = False  # whether the labels are numbers without names
     example: str = ""
 
 
@@ -89,8 +90,9 @@ def _look(recipe: Recipe, source: Source, stages: Sequence[str], count: int) -> 
         table = prepare_worker.isolated(module, table, getattr(recipe, module.NAME)).combine_chunks()
     tokenizer = tokenise.tokenizer(recipe.model, recipe.tokenise)
     table, samples = tokenise.apply(table, recipe.tokenise, tokenizer, {str(source.name): source.loss})
-    looked.books = books.of(table)
+    looked.book = books.of(table)
     looked.changed = books.changed(schema.changes(table), {})
+    looked.numbers = _numbers(table, source)
     gone = table.filter(pc.invert(schema.live(table)))
     for file, drop, error, detail, n in zip(
         *(gone[c].to_pylist() for c in ("file", "drop", "error", "detail", "n_records")), strict=True
@@ -137,7 +139,7 @@ def _first(batch: Batch, count: int) -> Batch:
 
 
 def _lines(looked: Looked, count: int) -> Iterator[Line]:
-    name, book = looked.source.name, looked.books
+    name, book = looked.source.name, looked.book
     files = (
         f"{looked.looked_into} of {looked.files} files"
         if looked.looked_into < looked.files
@@ -159,28 +161,42 @@ def _lines(looked: Looked, count: int) -> Iterator[Line]:
     for kind, n in sorted(looked.changed.items()):
         if kind.startswith("read."):
             yield Line(f"  {kind}: {n:,}", {"kind": kind, "n": n})
+    if looked.numbers:
+        yield Line(
+            "  its labels are numbers: `label_names: [FIRST, SECOND]` says what they stand for, from 0"
+        )
     names = sorted(c for c in looked.unread if not detection.is_value(c))
     more = len(looked.unread) - len(names)
     if names or more:
         yield Line(f"  {advice.unread(names, more)}", {"unread": names})
 
 
+def _numbers(table: pa.Table, source: Source) -> bool:
+    """Whether the answers of a source of labels are numbers, of which a model learns no word."""
+    if source.shape != "text_label" or source.label_names:
+        return False
+    roles, _, texts = schema.contents(table.filter(schema.live(table)))
+    answers = texts.filter(pc.equal(roles, "assistant"))
+    return len(answers) > 0 and bool(pc.all(pc.match_substring_regex(answers, r"^-?[0-9]+(\.0)?$")).as_py())
+
+
 def _judge(looked: Looked, limit: float) -> None:
     """Raises: QuarantineError, SourceError."""
-    book = looked.books
+    book = looked.book
     bad = sum(book["quarantined"].values())
     name, whole = looked.source.name, max(book["in"], 1)
     if bad / whole > limit:
         hints = [prepare.HINTS[c] for c in sorted(book["quarantined"]) if c in prepare.HINTS]
         raise QuarantineError(
-            f"source {name!r}: {bad:,} of the first {book['in']:,} records ({bad / whole:.1%}) cannot be used, "
-            f"over quarantine.limit {limit:.1%}; above it says why." + "".join(f"\n  {h}" for h in hints)
+            f"source {name!r}: {bad:,} of the first {book['in']:,} records ({bad / whole:.1%}) cannot be "
+            f"used, over quarantine.limit {limit:.1%}; above it says why."
+            + "".join(f"\n  {h}" for h in hints)
         )
     if book["in"] and not book["kept"] and looked.source.group_by is None:
         reasons = ", ".join(f"{n:,} {reason}" for reason, n in sorted(book["dropped"].items()))
         raise SourceError(
-            f"source {name!r}: none of the first {book['in']:,} records would be kept: {reasons}; look at shape "
-            "and columns first"
+            f"source {name!r}: none of the first {book['in']:,} records would be kept: {reasons}; look at "
+            "shape and columns first"
         )
 
 

@@ -579,7 +579,7 @@ INPUTS = [
         line={"shape": "question_answer", "columns": {"question": "question", "answer": "answer.0"}},
         named=["where text is asked for"],
     ),
-    Input("labels as floats", labelled, right(LABELLED), line={"label_names": ["bad", "good"]}, named=["label"]),
+    Input("labels as floats", labelled, right(LABELLED), line={"label_names": ["bad", "good"]}, told=["label_names"]),
     Input(
         "float32 answers",
         table(priced(pa.array(NUMBERED, pa.float32()))),

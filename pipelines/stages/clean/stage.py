@@ -12,8 +12,8 @@ What, for each row that no stage has marked:
    tool turns follow an assistant or a tool turn. Plain texts (role `text`) are left alone.
 
 What was done to a row stands in its column `changed`, by kind: messages whose `line_breaks` became ``\\n``,
-that were `repaired`, or `normalised`; characters that were `controls` or `stripped` from the ends; turns
-that were removed (`empty_turns`, `opening_turns`) or `merged_turns`.
+whose `entities` were decoded, that were `repaired`, or `normalised`; characters that were `controls` or
+`stripped` from the ends; turns that were removed (`empty_turns`, `opening_turns`) or `merged_turns`.
 
 Chat templates refuse what breaks that order, or silently teach it. What cannot be mended is dropped:
 
@@ -47,7 +47,7 @@ from headrace.pipelines.stages.clean.text import Repair
 from headrace.pipelines.stages.clean.turns import REASONS, Turns, join, judge_content, judge_order, opened
 
 NAME = "clean"
-VERSION = 1
+VERSION = 2
 
 
 def versions() -> dict[str, str]:

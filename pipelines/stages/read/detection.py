@@ -160,7 +160,8 @@ def shape(source: Source, seen: Look) -> Source:
     found = _usual(source, seen) or _proposed(source, seen, proposals.conversations)
     found = found or _in_envelopes(source, seen) or _proposed(source, seen, proposals.texts)
     if found is not None:
-        _refuse_single_turns(found, seen)
+        if source.shape is None:
+            _refuse_single_turns(found, seen)
         return found
     if source.shape is not None:
         # Say which of the shape's columns is missing.
@@ -213,7 +214,7 @@ def _proposed(source: Source, seen: Look, propose: Proposals) -> Source | None:
 
 def _in_envelopes(source: Source, seen: Look) -> Source | None:
     """The source with the place where its records lie, if not on their own."""
-    if source.records or seen.form != "json" or source.group_by is not None:
+    if source.records or seen.form not in ("json", "jsonl") or source.group_by is not None:
         return None
     for path in proposals.envelopes(seen.records):
         inner = envelopes.unfold([Batch("record", seen.records, [*range(len(seen.records))])], path)
@@ -251,7 +252,7 @@ def _refuse_single_turns(found: Source, seen: Look) -> None:
     if turns is not None:
         raise SourceError(
             f"source {found.name!r}: each record of {seen.file!r} is one turn: {turns.role!r} names its "
-            f"speaker. {turns.advice}"
+            f"speaker. {turns.advice}; or `shape: {found.shape}` where each is a text of its own"
         )
 
 

@@ -104,7 +104,7 @@ def batches(
 
 
 def _noted(batches: Iterator[Batch], source: Source, unread: set[str]) -> Iterator[Batch]:
-    """`batches`, with the names of columns that nobody looks at put into `unread`, as many as can be named."""
+    """`batches`, with the names of columns that nobody looks at put into `unread`."""
     wanted = set(source.stored())
     known = wanted | unread
     for batch in batches:

@@ -90,7 +90,7 @@ def single_turns(records: Sequence[Record]) -> SingleTurns | None:
     lines = [
         f"group_by: {groups[0]}"
         if groups
-        else "group_by: COLUMN, the one that records of a conversation share"
+        else f"group_by: COLUMN, the one that a conversation's records share ({FILE} where each file is one)"
     ]
     lines += [f"order_by: {orders[0]}"] if orders else []
     lines += [f"columns: {{role: {found}, content: {content}}}"]

@@ -100,6 +100,8 @@ def bare(name: str) -> str:
 def conversations(records: Sequence[Record]) -> Iterator[Proposal]:
     """Columns that hold turns, and pairs of columns that hold what was asked and answered."""
     sample = records[:LOOKED_AT]
+    if _by_ids(sample):
+        return
     for path in paths_to(sample, may_be_turns):
         found = _turns(sample, path)
         if found is not None:
@@ -121,11 +123,15 @@ def envelopes(records: Sequence[Record]) -> Iterator[str]:
         inner = [mapping(one) for v in found if type(v) is list for one in v]
         if most(type(v) is list for v in found) and most(isinstance(one, dict) for one in inner):
             sizes[path] = len(inner)
-    if len(sample) == 1:
-        values = [mapping(v) for v in sample[0].values()]
-        if len(values) > 1 and all(isinstance(v, dict) and v.keys() == values[0].keys() for v in values):
-            sizes[EVERY] = len(values)
+    if _by_ids(sample):
+        sizes = {EVERY: len(sample[0])}
     yield from sorted(sizes, key=lambda path: (-sizes[path], path))
+
+
+def _by_ids(records: Sequence[Record]) -> bool:
+    """Whether the one record is a mapping of names to records, all with the same columns."""
+    values = [mapping(v) for v in records[0].values()] if len(records) == 1 else []
+    return len(values) > 1 and all(isinstance(v, dict) and v.keys() == values[0].keys() for v in values)
 
 
 def most(holds: Iterable[bool]) -> bool:
