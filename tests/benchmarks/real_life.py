@@ -94,7 +94,7 @@ def read(recipe: str) -> tuple[int, str, list[Row], int]:
                 rows += [tuple((m["role"], m["content"]) for m in r) for r in live["messages"].to_pylist()]
     except HeadraceError as error:
         return 2, str(error), [], 0
-    if came and lost > 0.05 * came or not rows:
+    if lost > 0.05 * came or not rows:
         return 2, f"{lost} of {came} quarantined: {dict(details)}", [], came
     return 0, "", rows, came
 

@@ -44,7 +44,15 @@ from headrace.pipelines import schema
 from headrace.pipelines.schema import quarantine
 from headrace.pipelines.stages.clean.config import Config as Config
 from headrace.pipelines.stages.clean.text import Repair
-from headrace.pipelines.stages.clean.turns import REASONS, Turns, join, judge_content, judge_order, opened
+from headrace.pipelines.stages.clean.turns import (
+    EMPTY,
+    REASONS,
+    Turns,
+    join,
+    judge_content,
+    judge_order,
+    opened,
+)
 
 NAME = "clean"
 VERSION = 2
@@ -118,6 +126,8 @@ def _order(
         # New neighbours on one line may look broken, an empty first turn leaves a blank line.
         turns = Turns(turns.rows, turns.roles, _repair(config)(turns.texts).texts)
     reasons = judge_content(came, n_rows, needs_answer=config.drop_empty)
+    left = judge_content(turns, n_rows, needs_answer=False)  # what was removed may have been all there was
+    reasons = np.where((reasons == 0) & (left == EMPTY), EMPTY, reasons)
     if enforce:
         reasons = np.where(reasons > 0, reasons, judge_order(turns, n_rows, needs_user=remove))
     return turns, reasons, moved

@@ -28,6 +28,7 @@ BOTH: tuple[Role, ...] = ("user", "assistant")
 
 CONTENTS = ("content", "value", "text", "utterance", "message", "body", "msg", "parts", "plain_body")
 SPEAKERS = ("role", "from", "speaker", "sender", "author", "user", "type", "isbot", "name")
+SPOKEN = ("role", "from", "speaker")  # keys that name a speaker and nothing else
 # Columns of bare texts that are turns; under other names a list of texts is several answers.
 BARE = {"messages", "conversation", "conversations", "dialog", "dialogue", "turns", "history", "chat", "data"}
 WHO = ("authorid", "userid", "senderid", "fromid", "author", "user", "sender", "from")
@@ -121,7 +122,12 @@ def envelopes(records: Sequence[Record]) -> Iterator[str]:
     for path in paths_to(sample, lambda v: type(v) is list and bool(v)):
         found = [at(r, path) for r in sample]
         inner = [mapping(one) for v in found if type(v) is list for one in v]
-        if most(type(v) is list for v in found) and most(isinstance(one, dict) for one in inner):
+        if not (most(type(v) is list for v in found) and most(isinstance(one, dict) for one in inner)):
+            continue
+        if not any(
+            most(role_of(one.get(key)) is not None for one in inner if isinstance(one, dict))
+            for key in SPOKEN
+        ):
             sizes[path] = len(inner)
     if _by_ids(sample):
         sizes = {EVERY: len(sample[0])}
@@ -168,7 +174,9 @@ def may_be_turns(value: Any) -> bool:
         return value.lstrip()[:1] in ("[", "{") and len(value) < given.LONGEST_PRINTED
     if not isinstance(value, dict):
         return False
-    lists = bool(value) and all(type(v) is list for v in value.values())
+    lists = bool(value) and all(
+        type(v) is list and not any(isinstance(one, dict) for one in v) for v in value.values()
+    )
     return lists or trees.is_nodes(value) or trees.is_replies(value)
 
 
@@ -226,6 +234,8 @@ def _keys(records: Sequence[Record], path: str, conversations: list[list[Any]]) 
     if content is None:
         return None
     messages = _with_opening(records, path, content)
+    if not isinstance(messages, str):
+        turns += [o for r in records if isinstance(o := mapping(r.get(messages[0])), dict)]
     for key in sorted(_inner(turns), key=rank_of_speaker):
         values = [at(t, key) for t in turns]
         spoken = [v for v in values if v is not MISSING and v is not None]
@@ -240,7 +250,7 @@ def _keys(records: Sequence[Record], path: str, conversations: list[list[Any]]) 
             )
         roles = {role_of(v) for v in spoken}
         # One side alone is taken for turns where nothing else can be meant.
-        sided = key in ("role", "from", "speaker") and "." not in path
+        sided = key in SPOKEN and "." not in path
         if most(role_of(v) is not None for v in spoken) and (sided or {"user", "assistant"} <= roles):
             return Columns(messages=messages, role=key, content=content)
     return _by_asker(records, messages, conversations, content)

@@ -59,7 +59,9 @@ def _upwards(nodes: Mapping[str, Any], name: Any) -> list[Mapping[str, Any]]:
 
 
 def _downwards(nodes: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    roots = [name for name, node in nodes.items() if node.get("parent") not in nodes]
+    roots = [
+        n for n, node in nodes.items() if not (isinstance(up := node.get("parent"), str) and up in nodes)
+    ]
     if len(roots) != 1:
         raise ReadError("read.wrong_type", f"a tree of messages with {len(roots)} beginnings")
     path: list[Mapping[str, Any]] = []

@@ -163,7 +163,7 @@ def test_a_failure_costs_its_row_only(monkeypatch: pytest.MonkeyPatch) -> None:
     assert done["error"].to_pylist() == ["clean.error", None, "clean.error"]
     assert done["detail"].to_pylist() == ["RecursionError", None, "RecursionError"]
     assert turns(done, 0) == [("user", "fatal â€™")]
-    assert turns(done, 1) == [("user", "fine &")]
+    assert turns(done, 1) == [("user", "fine ’")]
     assert "fatal" not in "".join(filter(None, done["detail"].to_pylist()))
 
 
