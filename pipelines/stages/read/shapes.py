@@ -367,9 +367,13 @@ def _odd_turn(
 def _one_turn(record: Record, columns: Columns, roles: Mapping[str, str]) -> list[Turn]:
     """A record that is one turn of a grouped conversation."""
     role = _role(record.get(columns.role) if columns.role else None, roles)
-    answer = _field(record, columns.content)
+    left: dict[str, int] = {}
+    value = record.get(columns.content) if columns.content else None
+    structured = role == "tool" and type(value) in (dict, list) and not blocks.is_parts(value)
+    answer = text(value) if structured else _field(record, columns.content, left)
     reasoning = record.get(columns.reasoning) if columns.reasoning else None
-    return [*_opening(record, columns), (role, _thought(reasoning, answer) if reasoning else answer)]
+    turns = [*_opening(record, columns), (role, _thought(reasoning, answer) if reasoning else answer)]
+    return Told(turns, left) if left else turns
 
 
 def _answered(record: Record, asked: str, answer: str, columns: Columns) -> list[Turn]:

@@ -167,6 +167,30 @@ def test_a_failure_costs_its_row_only(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "fatal" not in "".join(filter(None, done["detail"].to_pylist()))
 
 
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("tea &amp; scones, &lt;5 each&gt;", "tea & scones, <5 each>"),
+        ("&Auml;rger &uuml;ber K&auml;se", "Ärger über Käse"),
+        ("write &amp; instead of &", None),
+        ("AT&T &amp; others", None),
+        ("a < b and c &gt; d", None),
+        ("5 > 3 and 2 &gt; 1", None),
+        ('say "x" as &quot;x&quot;', None),
+        ("Write `&lt;` for it.", None),
+        ('Write "&nbsp;" there.', None),
+        ("Write &amp;lt; for it.", None),
+        ("&notanentity; &amp;", None),
+        ("one\nline &amp;\nand <b>", None),
+    ],
+)
+def test_entities_are_decoded_only_where_all_is_escaped(text: str, expected: str | None) -> None:
+    done = clean.apply(table([("user", text), ("assistant", "Yes.")]), Config())
+    assert turns(done, 0)[0] == ("user", text if expected is None else expected)
+    counted = dict(zip(*(schema.changes(done)[c].to_pylist() for c in ("kind", "n")), strict=True))
+    assert counted == ({} if expected is None else {"clean.entities": 1})
+
+
 def test_marked_rows_are_not_touched() -> None:
     dirty: list[Turn] = [("assistant", "\x00doesnâ€™t"), ("tool", "")]
     came = table(dirty, drop="quality.x")

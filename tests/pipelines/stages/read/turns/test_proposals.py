@@ -109,7 +109,7 @@ def test_records_that_are_turns_are_not_read_as_texts(tmp_path: Path) -> None:
     ]
     path = write_jsonl(tmp_path / "a.jsonl", records)
     with pytest.raises(
-        SourceError, match="group_by: thread_id; order_by: index; columns: {role: role, content"
+        SourceError, match=r"group_by: thread_id; order_by: index; columns: \{role: role, content"
     ):
         read(path)
     assert len(read(path, shape="text")[1]) == 6
