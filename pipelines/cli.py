@@ -15,7 +15,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
-from headrace.cluster.errors import AGAIN, INTERRUPTED, HeadraceError, OutputError, place
+from headrace.cluster.errors import AGAIN, INTERRUPTED, HeadraceError, OutputError, SourceError, place
 from headrace.pipelines.console import Mode, choose, say
 
 app = typer.Typer(
@@ -153,13 +153,22 @@ def _prepared(path: str, overrides: list[str] | None) -> Any:
 
 
 @app.command()
-def check(recipe: RecipePath, overrides: Overrides = None, json_lines: Json = False) -> None:
-    """Validate recipe, sources, credentials, model, tokenizer and disk; do no work."""
+def check(
+    recipe: RecipePath,
+    overrides: Overrides = None,
+    sample: Annotated[
+        int,
+        typer.Option(min=0, help="Records of every file to take through reading and masking; 0 for none."),
+    ] = 200,
+    json_lines: Json = False,
+) -> None:
+    """Validate recipe, sources, credentials, model, tokenizer and disk; say what the first records become."""
     mode, loaded = choose(json_lines=json_lines), _load(recipe, overrides)
+    from headrace.pipelines import flow
     from headrace.pipelines.commands import check as checks  # as above
 
-    checks.check(loaded, mode, training=True)
-    say(mode, "done", "everything that the run leans on is there")
+    resolved = checks.check(loaded, mode, training=True)
+    say(mode, "done", checks.sample(resolved, mode, flow.ROW_STAGES[:3], sample))
 
 
 @app.command()
@@ -187,11 +196,15 @@ def init(
     from headrace.pipelines.commands import init as starter
 
     storage.probe(path)
-    text = starter.starter(path)
+    found = starter.look(path)
+    for words in found.lines:
+        sys.stderr.write(f"{words}\n")
     if output == "-":
-        sys.stdout.write(text)
-    elif not storage.put_new(output, text.encode()):
+        sys.stdout.write(found.text)
+    elif not storage.put_new(output, found.text.encode()):
         raise OutputError(f"{output!r} exists; name another file, or remove it")
+    if found.problem:
+        raise SourceError(f"no shape was found, the recipe must name one: {found.problem}")
 
 
 @app.command()

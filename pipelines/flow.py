@@ -23,6 +23,7 @@ from headrace.pipelines.evaluate import standing
 from headrace.pipelines.recipe import Recipe, kept
 from headrace.pipelines.schema import SPLITS
 from headrace.pipelines.stages.pii import coverage as pii_coverage
+from headrace.pipelines.stages.read.turns import advice
 
 # All stages, in the order in which a row meets them: what report, `explain` and tests call stages.
 STAGES = ("read", "clean", "quality", "pii", "fingerprint", "dedup", "split", "tokenise", "pack", "gate")
@@ -329,6 +330,10 @@ def _say_prepared(run_json: dict[str, Any], mode: Mode) -> None:
     for kind in ("dropped", "quarantined"):
         for reason, count in sorted(rows[kind].items(), key=lambda p: (-p[1], p[0])):
             say(mode, "reason", f"  {kind} {reason}: {count:,}", kind=kind, reason=reason, count=count)
+    for name, own in run_json["unread"].items():
+        say(
+            mode, "unread", f"source {name}: {advice.unread(own['columns'], own['more'])}", source=name, **own
+        )
     covered = run_json["pii_coverage"]
     say(mode, "coverage", pii_coverage.sentence(covered), **covered)
     for side in SPLITS:

@@ -3,6 +3,7 @@
 import os
 import shutil
 import uuid
+from collections.abc import Sequence
 
 from headrace.cluster import storage
 from headrace.cluster.errors import StorageError
@@ -14,12 +15,15 @@ from headrace.pipelines.stages.pii import coverage as pii_coverage
 from headrace.pipelines.stages.pii import search as pii_search
 from headrace.pipelines.stages.read import inputs
 from headrace.pipelines.stages.read.files import advice
+from headrace.pipelines.stages.read.shapes import Columns
+from headrace.pipelines.stages.read.source import Source
 
+DONE = "everything that the run leans on is there"
 DISK_FACTOR = 1.5  # bytes that a run writes for a byte of input: masked rows, tokens, labels, positions
 
 
-def check(recipe: Recipe, mode: Mode, *, training: bool, ahead: bool = False) -> None:
-    """Look at everything that the run will lean on, and say what was found.
+def check(recipe: Recipe, mode: Mode, *, training: bool, ahead: bool = False) -> Recipe:
+    """Look at everything that the run will lean on, and say what was found; returns the resolved recipe.
 
     training: at the model, too. ahead: of a run, which loads the tokenizer itself before any work.
 
@@ -38,7 +42,7 @@ def check(recipe: Recipe, mode: Mode, *, training: bool, ahead: bool = False) ->
         linked = f" ({found.linked} through links)" if found.linked else ""
         text = f"source {source.name}: {len(found.files)} files{linked}, {size:,} bytes"
         said = {"files": len(found.files), "linked": found.linked, "bytes": size}
-        say(mode, "source", f"{text}, {source.format}, {source.shape}", source=source.name, **said)
+        say(mode, "source", f"{text}, {source.format}, {_shape(source)}", source=source.name, **said)
         for note in [*found.notes, *advice.of(source, found.files)]:
             say(mode, "warning", note, source=source.name)
     against.opened(resolved.dedup.against, recipe.output, resolved.fingerprint.ngram)
@@ -58,6 +62,33 @@ def check(recipe: Recipe, mode: Mode, *, training: bool, ahead: bool = False) ->
         train.check(resolved.train, resolved.model)
         say(mode, "model", f"model: {resolved.model}")
     say(mode, "output", f"output: {recipe.output} ({'goes on' if earlier else 'new'})")
+    return resolved
+
+
+def sample(recipe: Recipe, mode: Mode, stages: Sequence[str], count: int) -> str:
+    """Say what a run would make of the first `count` records of every file; returns what is to be said last.
+
+    Raises: as `check_sample.lines`.
+    """
+    if not count:
+        return DONE
+    from headrace.pipelines.commands import check_sample  # stages and tokenizer take seconds to import
+
+    told = []
+    for line in check_sample.lines(recipe, stages, count):
+        say(mode, "sample", line.text, **line.fields)
+        told.append(line)
+    seen, lost = check_sample.lost(told)
+    return f"{DONE}; of {seen:,} records looked at {lost:,} would be lost" if lost else DONE
+
+
+def _shape(source: Source) -> str:
+    """The shape of a resolved source, with the columns that have other names than usual."""
+    given = source.columns.model_dump(mode="json", exclude_none=True)
+    usual = source.model_copy(update={"columns": Columns()}).completed().model_dump(mode="json")
+    other = [f"{k}: {v}" for k, v in given.items() if v != usual[k] and k not in ("roles", "speakers")]
+    inner = [f"records: {source.records}"] if source.records else []
+    return f"{source.shape}" + (f" ({', '.join([*inner, *other])})" if inner or other else "")
 
 
 def _names(recipe: Recipe, mode: Mode) -> None:

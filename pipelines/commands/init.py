@@ -1,65 +1,274 @@
 """A first recipe, written from a look at the data (`headrace init`).
 
-It names the files, the format and the shape that were found, and holds every other key as a
-comment with its default, so that it runs as it is and shows what can be changed. No content of
-a row is in it: of the columns it says the names, the kinds and the usual lengths.
+It has one source for each format and shape that lies there, names the columns, and holds every other key
+as a comment with its default, so that it runs as it is and shows what can be changed. No content of a row
+is in it: of the columns it says the names, the kinds and the usual lengths.
 
-Cost: a listing and the first records of one file.
+Cost: a listing, and the first records of `LOOKED_AT` files.
 """
 
+import dataclasses
 import json
+import os
+import re
 import statistics
-from collections import Counter
+from collections.abc import Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any
 
 import yaml
+from fsspec.utils import glob_translate
 
 from headrace.cluster import storage
 from headrace.cluster.errors import OutputError, SourceError
 from headrace.cluster.fragments import File
 from headrace.pipelines.recipe import Recipe
 from headrace.pipelines.section import Section
-from headrace.pipelines.stages.read import detection, formats, inputs
+from headrace.pipelines.stages.read import detection, formats, inputs, shapes
 from headrace.pipelines.stages.read.rows import clean
 from headrace.pipelines.stages.read.shapes import Columns
 from headrace.pipelines.stages.read.source import Source
+from headrace.pipelines.stages.read.turns import advice, paths, proposals
 
-DATA = ("jsonl", "json", "csv", "tsv", "parquet")
+LOOKED_AT = 40  # files; the others are taken to be like those of their format
+BLANK = ("is empty", "holds no record")  # what may lie in a source without harm
+NAMED = 3  # files that are named of those that are left out
 SHAPES = "messages, sharegpt, alpaca, prompt_completion, question_answer, text_label or text"
 
 
+@dataclass
+class Found:
+    """Files of one format and shape, as a source, with what its first records show."""
+
+    source: Source
+    look: detection.Look
+    files: list[File] = dataclasses.field(default_factory=list)
+    roleless: int = 0  # speakers that no role is known for
+
+
+@dataclass(frozen=True)
+class Starter:
+    """A recipe, what is to be said of it, and what is wrong with it, if anything is."""
+
+    text: str
+    lines: list[str]
+    problem: str = ""
+
+
 def starter(path: str) -> str:
-    """YAML of a commented recipe for the data at `path` (a file, directory or glob).
+    """YAML of `look`."""
+    return look(path).text
+
+
+def look(path: str) -> Starter:
+    """A commented recipe for the data at `path` (a file, directory or glob), and words on what it found.
 
     Raises: SourceError (nothing there, nothing that can be read), StorageError.
     """
-    source = inputs.named([Source(path=path)])[0]
-    files = inputs.files(source)
-    source, chosen = _of_one_kind(source, files)
-    source = source.model_copy(update={"format": detection.file_format(source, chosen)})
-    look = detection.look(source, chosen)
-    if not look.records:
-        detection.shape(source, look)
-    # The usual names first; then any column that holds turns. Where nothing fits, the recipe says
-    # what is there and what is to be filled in.
-    # What looks like a value is written nowhere.
-    named = [c for c in look.columns if not look.unnamed]
-    for columns in (Columns(), *(Columns(messages=c) for c in named)):
-        with suppress(SourceError):
-            source = detection.shape(source.model_copy(update={"columns": columns}), look)
-            break
-    return "\n".join(
-        [
-            "# A recipe for headrace. What is commented out has the value that it shows.",
-            _line("output", _output(source), "where the run goes: a directory, or s3://..."),
-            "sources:",
-            *_source(source, files, chosen, look),
-            "",
-            *_top(),
-            *_sections(),
-        ]
+    whole = inputs.named([Source(path=path)])[0]
+    listing = inputs.found(whole)
+    data, left = _data(listing.files)
+    found, strange = _found(whole, data)
+    blank = {name for name, why in {**left, **strange}.items() if why in BLANK}
+    problem = ""
+    if not found:
+        source = whole.model_copy(update={"format": detection.file_format(whole, data)})
+        seen = detection.look(source, data)
+        if not seen.records:
+            detection.shape(source, seen)
+        problem = next(iter(strange.values()))
+        found, strange = [Found(source, seen, data)], {}
+    left |= strange
+    sources = _paths(whole, found, [f for f in listing.files if f.relative not in blank])
+    lines = [*map(_said, found), *_left_out(left), *listing.notes]
+    text = [
+        "# A recipe for headrace. What is commented out has the value that it shows.",
+        _line("output", _output(whole), "where the run goes: a directory, or s3://..."),
+        "sources:",
+    ]
+    for one, source in zip(found, sources, strict=True):
+        text += _source(source, one, len(left))
+    return Starter("\n".join([*text, "", *_top(), *_sections()]), lines, problem)
+
+
+def _data(files: Sequence[File]) -> tuple[list[File], dict[str, str]]:
+    """The files that hold data, and why each other does not: licences and notes lie beside data."""
+    filled = [f for f in files if f.size]
+    left = {f.relative: BLANK[0] for f in files if not f.size}
+    forms = {f.relative: formats.of_name(f.relative) for f in filled}
+    if any(form not in (None, "text") for form in forms.values()):
+        for name, form in forms.items():
+            if form is None:
+                left[name] = "has no suffix of a known format"
+            elif form == "text":
+                left[name] = "is text beside data"
+    return [f for f in filled if f.relative not in left], left
+
+
+def _found(whole: Source, files: Sequence[File]) -> tuple[list[Found], dict[str, str]]:
+    """Sources by format and shape, in the order of their first files, and what fits no shape, and why."""
+    found: dict[str, Found] = {}
+    strange: dict[str, str] = {}
+    by_format: dict[Any, str] = {}
+    for number, file in enumerate(files):
+        form = formats.of_name(file.relative)
+        if number >= LOOKED_AT and form in by_format:
+            found[by_format[form]].files.append(file)
+            continue
+        try:
+            one = _of_file(whole, file, alone=len(files) == 1)
+        except SourceError as error:
+            strange[file.relative] = str(error)
+            continue
+        if not one.look.records:
+            strange[file.relative] = BLANK[1]
+            continue
+        read = one.source.model_dump(mode="json", exclude={"name", "path"})
+        key = by_format[form] = json.dumps(read, sort_keys=True)
+        found.setdefault(key, one).files.append(file)
+    return list(found.values()), strange
+
+
+def _of_file(whole: Source, file: File, *, alone: bool) -> Found:
+    """What one file holds. Raises: SourceError where it has no shape that can be told."""
+    source = whole.model_copy(update={"format": detection.file_format(whole, [file])})
+    seen = detection.look(source, [file])
+    if not seen.records and seen.problem is None:
+        return Found(source, seen)
+    try:
+        shaped = detection.shape(source, seen)
+    except SourceError:
+        shaped = _grouped(source, seen, alone=alone)
+    if shaped.records or any(map(paths.is_path, shaped.wanted())):
+        seen = detection.look(shaped, [file])
+    shaped = _fuller(shaped, seen)
+    shaped, roleless = _with_roles(shaped, seen)
+    return Found(shaped, seen, roleless=roleless)
+
+
+def _grouped(source: Source, seen: detection.Look, *, alone: bool) -> Source:
+    """The source with its records put together to conversations. Raises: SourceError where they are none."""
+    turns = advice.single_turns(seen.records)
+    if turns is None or not (turns.group_by or turns.whole_file) or (alone and not turns.group_by):
+        detection.shape(source, seen)  # says what is wrong
+        raise SourceError(f"source {source.name!r}: no shape fits")
+    keys = {
+        "group_by": turns.group_by or paths.FILE,
+        "order_by": turns.order_by or (),
+        "columns": Columns(role=turns.role, content=turns.content),
+    }
+    records = [{**r, paths.FILE: seen.file} for r in seen.records]
+    return detection.shape(
+        source.model_copy(update=keys), detection.Look(seen.file, records, seen.problem, seen.form)
     )
+
+
+def _fuller(source: Source, seen: detection.Look) -> Source:
+    """The source with columns that its shape may have beside those that it must have."""
+    named = {proposals.bare(c): c for c in seen.unread(source)[0]}
+    more: dict[str, str] = {}
+    system = next((named[n] for n in ("system", "systemprompt", "systemmessage") if n in named), None)
+    if system is not None and source.shape not in ("text", "text_label"):
+        more["system"] = system
+    if source.shape in ("question_answer", "prompt_completion", "alpaca"):
+        for name in ("reasoning", "reasoningcontent", "thinking", "chainofthought"):
+            if name in named:
+                more["reasoning"] = named[name]
+    columns = source.columns
+    context = next((named[n] for n in ("context", "passage", "paragraph") if n in named), None)
+    if source.shape == "question_answer" and context is not None:
+        given = {"instruction": columns.question, "input": context, "output": columns.answer}
+        full = shapes.complete("alpaca", Columns(**given, **more))
+        return source.model_copy(update={"shape": "alpaca", "columns": full})
+    return source.model_copy(update={"columns": columns.model_copy(update=more)})
+
+
+def _with_roles(source: Source, seen: detection.Look) -> tuple[Source, int]:
+    """The source with roles for speakers of other usual names, and how many speakers are left without one."""
+    roles: dict[str, Any] = {}
+    others = set()
+    for record in seen.records:
+        for value in shapes.speakers(record, source.completed(), source.group_by is not None):
+            name = value.strip().lower()
+            if name in shapes.ROLES or name in source.columns.roles or value in source.columns.roles:
+                continue
+            if name in shapes.KNOWN:
+                roles[name] = shapes.KNOWN[name]
+            else:
+                others.add(name)
+    if roles:
+        columns = source.columns.model_copy(update={"roles": {**roles, **source.columns.roles}})
+        source = source.model_copy(update={"columns": columns})
+    return source, len(others)
+
+
+def _said(found: Found) -> str:
+    """What lies in files of one format and shape, in words."""
+    source, n = found.source, len(found.files)
+    columns = source.columns.model_dump(mode="json", exclude_none=True, exclude_defaults=True)
+    shown = ", ".join(f"{k}: {_flow(v)}" for k, v in columns.items() if k not in ("roles", "reasoning"))
+    where = f"{n} file{'s' * (n != 1)} such as {found.files[0].relative!r}" if found.files else "no file"
+    if source.shape is None:
+        return f"{where}: {source.format}, no known shape"
+    text = f"{where}: {source.format}, {source.shape} ({shown})"
+    text += f", records under {source.records}" if source.records else ""
+    text += f", grouped by {source.group_by}" if source.group_by else ""
+    names, more = found.look.unread(source)
+    text += f"; {advice.unread(names, more)}" if names or more else ""
+    if found.roleless:
+        text += f"; {found.roleless} speakers have no role: `columns: {{roles: {{...}}}}` says whose they are"
+    return text
+
+
+def _left_out(left: dict[str, str]) -> list[str]:
+    """Why files were left out, in words."""
+    by_why: dict[str, list[str]] = {}
+    for name, why in sorted(left.items()):
+        by_why.setdefault(why, []).append(name)
+    return [
+        f"left out: {', '.join(map(repr, names[:NAMED]))}"
+        + (f" and {len(names) - NAMED} more" if len(names) > NAMED else "")
+        + f": {why}"
+        for why, names in by_why.items()
+    ]
+
+
+def _paths(whole: Source, found: Sequence[Found], files: Sequence[File]) -> list[Source]:
+    """The sources with names and paths of their own: the whole path where one source takes it all."""
+    sources = []
+    names: set[str] = set()
+    for one in found:
+        own = {f.path for f in one.files}
+        path: Any = whole.path
+        if own != {f.path for f in files}:
+            path = _pattern(whole, own, files)
+        name, number = whole.name, 2
+        if len(found) > 1:
+            name = f"{whole.name}-{one.source.format or 'mixed'}-{one.source.shape}".replace("_", "-")
+        while name in names:
+            name, number = f"{name.rstrip('0123456789')}{number}", number + 1
+        names.add(name)
+        sources.append(one.source.model_copy(update={"name": name, "path": path}))
+    return sources
+
+
+def _pattern(whole: Source, own: set[str], files: Sequence[File]) -> str | tuple[str, ...]:
+    """A glob that matches the `own` paths of all files and no others; the paths where there is none."""
+    root = whole.paths[0]
+    if len(whole.paths) == 1 and storage.is_directory(root):
+        suffixes = {suffix for path in own for suffix in formats.SUFFIXES if suffix in path.lower()}
+        for suffix in sorted(suffixes, key=len, reverse=True):
+            for ending in (f"*{suffix}*", f"*{suffix}"):
+                pattern = storage.join(root, f"**/{ending}")
+                matches = re.compile(glob_translate(storage.join(_absolute(root), f"**/{ending}"))).match
+                if {f.path for f in files if matches(f.path)} == own:
+                    return pattern
+    return tuple(sorted(own))
+
+
+def _absolute(path: str) -> str:
+    return path if storage.is_remote(path) else os.path.abspath(path.removeprefix("file://"))
 
 
 def _output(source: Source) -> str:
@@ -71,28 +280,14 @@ def _output(source: Source) -> str:
     return f"/tmp/runs/{source.name}"  # noqa: S108 - a proposal, where all of the disk is named as input
 
 
-def _of_one_kind(source: Source, files: list[File]) -> tuple[Source, list[File]]:
-    """Without the licences and notes that lie beside data: then the path becomes a glob."""
-    by_format = Counter(formats.of_name(f.relative) for f in files)
-    data = [form for form in by_format if form in DATA]
-    if len(by_format) < 2 or not data or not storage.is_directory(source.paths[0]):
-        return source, files
-    kept = [f for f in files if formats.of_name(f.relative) in data]
-    if len(data) == len(by_format):
-        return source, kept
-    best = max(sorted(data), key=lambda form: by_format[form])
-    pattern = storage.join(source.paths[0], f"**/*.{'jsonl' if best == 'jsonl' else best}*")
-    globbed = source.model_copy(update={"path": pattern})
-    return globbed, inputs.files(globbed)
-
-
-def _source(source: Source, files: list[File], chosen: list[File], look: detection.Look) -> list[str]:
-    """The one entry of `sources`."""
+def _source(source: Source, found: Found, left: int) -> list[str]:
+    """One entry of `sources`."""
+    look, chosen = found.look, found.files
     size = sum(f.size for f in chosen)
-    left = f", {len(files) - len(chosen)} others there are left out" if len(files) > len(chosen) else ""
+    beside = f", {left} others there are left out" if left else ""
     count = f"{len(chosen)} file{'s' * (len(chosen) != 1)}"
     lines = [
-        f"  # {count}, {size:,} bytes{left}. Columns of {clean(look.file)}:",
+        f"  # {count}, {size:,} bytes{beside}. Columns of {clean(look.file)}:",
         *(
             f"  #   {shown}: {_kind(look, c)}"
             for shown, c in list(zip(look.shown, look.columns, strict=True))[:40]
@@ -102,38 +297,66 @@ def _source(source: Source, files: list[File], chosen: list[File], look: detecti
             * look.unnamed
         ),
         "  - " + _line("name", source.name, "in books and reports"),
-        "    " + _line("path", source.path, "file, directory, glob or a list; local or s3://"),
+        "    " + _line("path", _listed(source.path), "file, directory, glob or a list; local or s3://"),
     ]
     if source.format:
         lines.append("    " + _line("format", source.format, "jsonl, json, csv, tsv, parquet or text"))
-    if source.shape:
+    if source.records:
+        lines.append("    " + _line("records", source.records, "where the records lie in the file"))
+    if source.shape and not source.group_by:
         lines.append("    " + _line("shape", source.shape, SHAPES))
-    else:
+    elif not source.shape:
         lines.append("    # No known shape fits these columns: say below which column holds what.")
         lines.append(f"    # shape: messages   # {SHAPES}")
-    columns = source.columns.model_dump(exclude_none=True, exclude_defaults=True)
-    columns = {name: value for name, value in columns.items() if value in look.columns or source.shape}
+    lines += _columns(source, look)
+    names, more = look.unread(source)
+    if source.shape and (names or more):
+        lines.append(f"    # {_one_line(advice.unread(names, more))}")
+    grouped = [
+        _line("group_by", source.group_by, "several records make one conversation"),
+        *([_line("order_by", source.order_by, "and stand in this order")] if source.order_by else []),
+    ]
+    usual = [
+        "group_by: conversation_id   # several records make one conversation",
+        "order_by: turn              # and stand in this order",
+    ]
+    return (
+        lines
+        + [f"    {line}" for line in grouped if source.group_by]
+        + [
+            f"    # {line}"
+            for line in (
+                *(() if source.group_by else usual),
+                "group: customer_id          # rows that must stand on one side of the split",
+                "time: created_at",
+                "meta: [ticket_id]           # columns to carry along; scanned for PII",
+                "weight: 1.0                 # how often training draws from this source",
+                "priority: 0                 # of two duplicates the higher one stays",
+                "loss: assistant             # or all",
+            )
+        ]
+    )
+
+
+def _listed(path: Any) -> Any:
+    return list(path) if isinstance(path, tuple) else path
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
+
+
+def _columns(source: Source, look: detection.Look) -> list[str]:
+    """The line that says which column holds what, where the names are not the usual ones."""
+    columns = source.columns.model_dump(mode="json", exclude_none=True, exclude_defaults=True)
     usual = (
         Columns() if source.shape is None else source.model_copy(update={"columns": Columns()}).completed()
     )
-    unusual = {n: v for n, v in columns.items() if v != getattr(usual, n)}
+    plain = usual.model_dump(mode="json")
+    unusual = {n: v for n, v in columns.items() if v != plain[n]}
     if unusual:
-        lines.append("    " + _line("columns", unusual, "which column holds what"))
-    else:
-        lines += ["    # columns: {messages: ..., role: ..., content: ..., roles: {customer: user}}"]
-    return lines + [
-        f"    # {line}"
-        for line in (
-            "group_by: conversation_id   # several records make one conversation",
-            "order_by: turn              # and stand in this order",
-            "group: customer_id          # rows that must stand on one side of the split",
-            "time: created_at",
-            "meta: [ticket_id]           # columns to carry along; scanned for PII",
-            "weight: 1.0                 # how often training draws from this source",
-            "priority: 0                 # of two duplicates the higher one stays",
-            "loss: assistant             # or all",
-        )
-    ]
+        return ["    " + _line("columns", unusual, "which column holds what")]
+    return ["    # columns: {messages: ..., role: ..., content: ..., roles: {customer: user}}"]
 
 
 def _kind(look: detection.Look, column: str) -> str:

@@ -9,9 +9,10 @@ the rest goes on.
 Cost: memory of one part; time is the stages' own.
 """
 
+import json
 import resource
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import takewhile
 from types import ModuleType
@@ -29,13 +30,15 @@ from headrace.pipelines import books, schema
 from headrace.pipelines.passes import parts, pii_audit
 from headrace.pipelines.recipe import Recipe
 from headrace.pipelines.stages.pii import stage as pii
-from headrace.pipelines.stages.read import grouping
+from headrace.pipelines.stages.read import detection, grouping
 from headrace.pipelines.stages.read import rows as read_rows
 from headrace.pipelines.stages.read.source import Source
 
 NAME = parts.PREPARE
 MARKS = ("drop", "error", "detail", "bytes_lost")
 READ_SECONDS = b"headrace.read_seconds"
+UNREAD = b"headrace.unread"
+NAMED = 40  # columns that nobody reads, by name
 # So many rows do not all break a stage by what they hold: then it is the stage, and the run stops.
 ROWS_AT_FAULT = 100
 
@@ -56,8 +59,13 @@ class Job:
 
 def read(fragment: Fragment, job: Job) -> Iterator[pa.Table]:
     """Parts of a fragment that can be read on its own; at least one, each with the CPU seconds it took."""
+    unread: set[str] = set()
     tables = read_rows.read(
-        fragment, job.source(fragment), fragment_size=job.recipe.fragment_size, seed=job.recipe.seed
+        fragment,
+        job.source(fragment),
+        fragment_size=job.recipe.fragment_size,
+        seed=job.recipe.seed,
+        unread=unread,
     )
     any_part = False
     while True:
@@ -66,19 +74,24 @@ def read(fragment: Fragment, job: Job) -> Iterator[pa.Table]:
         if table is None:
             break
         any_part = True
-        yield _with_seconds(table, time.process_time() - started)
+        yield _with_seconds(table, time.process_time() - started, unread)
     if not any_part:
-        yield _with_seconds(schema.ROW.empty_table(), 0.0)
+        yield _with_seconds(schema.ROW.empty_table(), 0.0, unread)
 
 
 def read_grouped(fragment: Fragment, job: Job) -> Iterator[pa.Table]:
-    """Records of one input of a `group_by` source, each with its bucket and the CPU seconds it took."""
+    """Records of one input of a `group_by` source, each with its bucket and the CPU seconds it took.
+
+    The first of a table has the columns that nobody looks at, too.
+    """
+    unread: set[str] = set()
     tables = grouping.read_grouped(
         fragment,
         job.source(fragment),
         buckets=fragment.buckets,
         fragment_size=job.recipe.fragment_size,
         seed=job.recipe.seed,
+        unread=unread,
     )
     while True:
         started = time.process_time()
@@ -87,12 +100,16 @@ def read_grouped(fragment: Fragment, job: Job) -> Iterator[pa.Table]:
             return
         # The shuffle cuts and joins tables: only what each record took by itself reaches its bucket.
         share = (time.process_time() - started) / max(table.num_rows, 1)
+        names = [json.dumps(sorted(unread)), *[None] * (table.num_rows - 1)][: table.num_rows]
+        table = table.append_column("unread", pa.array(names, pa.string()))
         yield table.append_column("read_seconds", pa.repeat(share, table.num_rows))
 
 
-def _with_seconds(table: pa.Table, seconds: float) -> pa.Table:
-    """`table`, with the CPU seconds it took to read beside it, in its schema's metadata."""
-    return table.replace_schema_metadata({READ_SECONDS: repr(seconds)})
+def _with_seconds(table: pa.Table, seconds: float, unread: Iterable[str]) -> pa.Table:
+    """`table`, with the CPU seconds it took to read and the columns that nobody looks at beside it, in its
+    schema's metadata.
+    """
+    return table.replace_schema_metadata({READ_SECONDS: repr(seconds), UNREAD: json.dumps(sorted(unread))})
 
 
 def work_grouped(fragment: Fragment, part: int, last: bool, records: pa.Table, job: Job) -> ledger.Record:
@@ -112,9 +129,10 @@ def _assembled(fragment: Fragment, records: pa.Table, job: Job) -> pa.Table:
     seconds = pc.sum(records["read_seconds"]).as_py() or 0.0
     started = time.process_time()
     table = grouping.assemble(
-        records.drop_columns("read_seconds"), fragment, job.source(fragment), seed=job.recipe.seed
+        records.drop_columns(["read_seconds", "unread"]), fragment, job.source(fragment), seed=job.recipe.seed
     )
-    return _with_seconds(table, seconds + time.process_time() - started)
+    names = {name for text in records["unread"].drop_null().to_pylist() for name in json.loads(text)}
+    return _with_seconds(table, seconds + time.process_time() - started, names)
 
 
 def work(fragment: Fragment, part: int, last: bool, table: pa.Table, job: Job) -> ledger.Record:
@@ -127,10 +145,12 @@ def begin(
 ) -> tuple[pa.Table, ledger.Record]:
     """Run the stages that no pool runs; returns the rows and what is known of them so far."""
     entering = books.records(table)
-    read_seconds = float((table.schema.metadata or {}).get(READ_SECONDS, b"0"))
+    about = table.schema.metadata or {}
+    read_seconds = float(about.get(READ_SECONDS, b"0"))
     table = table.replace_schema_metadata(None)
     state: ledger.Record = {
         "entering": entering,
+        "unread": _nameable(json.loads(about.get(UNREAD, b"[]"))),
         "content": _content_hash(table),
         "characters.in": books.lengths(table),
         "stages": {read_rows.NAME: books.timing(read_seconds, table)},
@@ -178,11 +198,18 @@ def finish(
         "pii": entities,
         "changed": books.changed(changes, {"pii.masked": sum(entities.values())}),
         "audit": audit,
+        "unread": state["unread"],
         "memory": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
     }
     books.check(record["books"], state["entering"], f"{NAME} {name} of source {fragment.source!r}")
     ledger.commit(recipe.output, NAME, name, record)
     return record
+
+
+def _nameable(unread: Sequence[str]) -> dict[str, Any]:
+    """Columns that nobody looks at: names, and the number of those that are no names, or too many."""
+    names = [name for name in unread if not detection.is_value(name)][:NAMED]
+    return {"columns": names, "more": len(unread) - len(names)}
 
 
 def _modules(names: Sequence[str]) -> list[ModuleType]:

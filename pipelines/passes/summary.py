@@ -18,6 +18,7 @@ from headrace.pipelines.schema import SPLITS
 from headrace.pipelines.stages.pack import stage as pack
 from headrace.pipelines.stages.pii.coverage import coverage, model_digest
 
+NAMED = 40  # columns that nobody reads, by name
 LIBRARIES = (
     "headrace",
     "ray",
@@ -51,6 +52,7 @@ def prepare(
         "digest": digest,
         "versions": {"python": units.versions(())["python"], **{n: version(n) for n in LIBRARIES}},
         "sources": _sources(run, rows, windows),
+        "unread": _unread(rows),
         "passes": {parts.PREPARE: first, parts.PACK: last},
         "histograms": _histograms(rows, windows),
         "pii": books.add_counts(r["pii"] for r in rows),
@@ -92,6 +94,7 @@ def begun(
             for source in run.recipe.sources
         },
         "passes": {parts.PREPARE: first, **({parts.PACK: last} if windows else {})},
+        "unread": _unread(rows),
         "pii": books.add_counts(r["pii"] for r in rows),
         "changed": books.add_counts(r.get("changed", {}) for r in [*rows, *windows]),
         "uncounted": sum("changed" not in r for r in [*rows, *windows]),
@@ -140,6 +143,19 @@ def _sources(
         sources[name] = _whole(first, last)
         books.check(sources[name], first["in"], f"source {name!r}")
     return sources
+
+
+def _unread(rows: Sequence[ledger.Record]) -> dict[str, dict[str, Any]]:
+    """By source the columns that its files have and nobody looks at; sources without any are left out."""
+    found: dict[str, dict[str, Any]] = {}
+    for record in rows:
+        own = record.get("unread") or {}
+        if own.get("columns") or own.get("more"):
+            source = found.setdefault(str(record["source"]), {"columns": [], "more": 0})
+            names = sorted({*source["columns"], *own["columns"]})
+            source["columns"] = names[:NAMED]
+            source["more"] = max(source["more"], own["more"], len(names) - NAMED)
+    return found
 
 
 def _histograms(rows: Sequence[ledger.Record], windows: Sequence[ledger.Record]) -> dict[str, Any]:

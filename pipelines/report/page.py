@@ -28,6 +28,7 @@ from headrace.pipelines.evaluate import standing
 from headrace.pipelines.passes import pii_audit
 from headrace.pipelines.report import comparison, pairs, plots
 from headrace.pipelines.schema import SPLITS
+from headrace.pipelines.stages.read.turns import advice
 
 Run = dict[str, Any]
 
@@ -57,13 +58,16 @@ JUDGED = {
 CHANGED = {
     "clean.controls": "control characters and terminal escapes removed",
     "clean.empty_turns": "turns without content removed",
+    "clean.entities": "messages, escaped throughout, whose HTML entities were decoded",
     "clean.line_breaks": "messages whose line breaks were made one kind",
     "clean.merged_turns": "turns joined to the one before, of the same role",
     "clean.normalised": "messages brought into one Unicode form",
     "clean.opening_turns": "turns before the first of a user removed",
-    "clean.repaired": "messages with mojibake, entities or ligatures repaired",
+    "clean.repaired": "messages with mojibake or ligatures repaired",
     "clean.stripped": "characters of white space removed at the ends of messages",
     "dedup.passages": "bytes of passages cut that another row keeps",
+    "read.branch_turns": "turns on other branches of a tree than the one path that is read",
+    "read.dropped_parts": "parts of contents that are no text, images and sounds, left out",
     "read.as_text_turns": "turns put in order by a text that is neither a number nor an ISO 8601 time",
     "read.tied_turns": "turns that share their place in the order with another: as they lie",
     "read.unordered_turns": "turns without a value that orders them: after the others, as they lie",
@@ -97,6 +101,7 @@ def render(run_directory: str, stages: Sequence[str]) -> str:
         flow=_flow(run, stages),
         reasons=_reasons(run, stages),
         sources=_sources(run, stages),
+        unread=_unread(run),
         changed=_changes(run),
         uncounted=run.get("uncounted") or 0,
         lengths=_lengths(run),
@@ -287,6 +292,15 @@ def _sources(run: Run, stages: Sequence[str]) -> dict[str, Any]:
     for book in books:
         book["reasons"] = sorted(_marks(book, stages), key=lambda m: -m[1])[:6]
     return {"shown": books[:ROWS], "more": max(0, len(books) - ROWS)}
+
+
+def _unread(run: Run) -> list[dict[str, str]]:
+    """By source what is said of the columns that nobody looks at."""
+    found = run.get("unread") or {}
+    return [
+        {"source": str(name), "words": advice.unread(own.get("columns") or [], int(own.get("more") or 0))}
+        for name, own in sorted(found.items())[:ROWS]
+    ]
 
 
 def _lengths(run: Run) -> dict[str, Any]:

@@ -122,7 +122,44 @@ def beside_good(folder: Path) -> None:
     save_recipe(folder / "recipe.yaml", {"output": "run", "sources": sources, "quarantine": {"limit": 1.0}})
 
 
+def map_turns(folder: Path) -> None:
+    """Turns as Spark writes dictionaries."""
+    turns = exchange("Which lake is deeper?", "This one.")["messages"]
+    kind = pa.list_(pa.map_(pa.string(), pa.string()))
+    table = pa.table({"messages": pa.array([[[*turn.items()] for turn in turns]], kind)})
+    of_table(folder, table)
+
+
+def float_labels(folder: Path) -> None:
+    """Labels that a gap has made floats, and one that stands for none."""
+    texts = ["a fine film", "a dull film", "never rated"]
+    of_table(folder, pa.table({"text": texts, "label": [1.0, 0.0, -1.0]}), label_names=["bad", "good"])
+
+
+def narrow_answers(folder: Path) -> None:
+    """An answer that is a float32."""
+    answer = pa.array([19.9], pa.float32())
+    of_table(folder, pa.table({"question": ["What does it cost?"], "answer": answer}))
+
+
+def of_table(folder: Path, table: pa.Table, **source: Any) -> None:
+    pq.write_table(table, folder / "rows.parquet")
+    sources = [{"path": "rows.parquet", **source}]
+    save_recipe(folder / "recipe.yaml", {"output": "run", "sources": sources, **ALL_TRAIN})
+
+
+def about_entities(folder: Path) -> None:
+    """An answer that says how entities are written."""
+    answer = "Write &amp; instead of &, and &lt; for the less-than sign."
+    write_jsonl(folder / "rows.jsonl", [exchange("How do I write an ampersand in XML?", answer)])
+    save_recipe(folder / "recipe.yaml", {"output": "run", "sources": [{"path": "rows.jsonl"}], **ALL_TRAIN})
+
+
 CASES: dict[str, Callable[[Path], None]] = {
+    "08": map_turns,
+    "13": float_labels,
+    "18": narrow_answers,
+    "19": about_entities,
     "14": times,
     "16": large_tokenizer,
     "20": blank_lines,
@@ -180,6 +217,35 @@ def samples(run: Path) -> list[list[int]]:
                 pairs = zip(row["input_ids"], row["segment_ids"], strict=True)
                 found.append([token for token, of in pairs if of == segment])
     return found
+
+
+@pytest.mark.case("08")
+def test_maps_are_turns(case: Path) -> None:
+    assert prepared(case / "recipe.yaml")["rows"]["kept"] == 1
+    assert len(contents(case / "run")[0]) >= 2
+
+
+@pytest.mark.case("13")
+def test_labels_are_names_and_minus_one_is_none(case: Path) -> None:
+    recipe = yaml.safe_load((case / "recipe.yaml").read_text())
+    save_recipe(case / "recipe.yaml", {**recipe, "quarantine": {"limit": 0.5}})
+    written = prepared(case / "recipe.yaml")
+    assert written["rows"]["quarantined"] == {"read.wrong_type": 1}
+    assert [answer for _, answer in contents(case / "run")] == ["good", "bad"]
+
+
+@pytest.mark.case("18")
+def test_a_narrow_float_is_its_shortest_decimal(case: Path) -> None:
+    prepared(case / "recipe.yaml")
+    assert [answer for _, answer in contents(case / "run")] == ["19.9"]
+
+
+@pytest.mark.case("19")
+def test_an_answer_about_entities_stays(case: Path) -> None:
+    written = prepared(case / "recipe.yaml")
+    answer = "Write &amp; instead of &, and &lt; for the less-than sign."
+    assert [row[1] for row in contents(case / "run")] == [answer]
+    assert "clean.entities" not in written["changed"]
 
 
 @pytest.mark.case("14")

@@ -11,7 +11,8 @@ class Config(Section):
     ftfy: bool = True
     """Repair mojibake and what the next four switches name."""
     entities: bool = True
-    """Decode HTML entities, in a text up to its first `<` (ftfy's rule: then it is HTML itself)."""
+    """Decode HTML entities in a text that is escaped throughout. One in which `&`, `<` or what an entity of
+    it stands for is bare as well is HTML itself, or about HTML, and stays."""
     ligatures: bool = True
     """Take Latin ligatures apart, as PDFs leave them."""
     widths: bool = False

@@ -12,8 +12,8 @@ What, for each row that no stage has marked:
    tool turns follow an assistant or a tool turn. Plain texts (role `text`) are left alone.
 
 What was done to a row stands in its column `changed`, by kind: messages whose `line_breaks` became ``\\n``,
-that were `repaired`, or `normalised`; characters that were `controls` or `stripped` from the ends; turns
-that were removed (`empty_turns`, `opening_turns`) or `merged_turns`.
+whose `entities` were decoded, that were `repaired`, or `normalised`; characters that were `controls` or
+`stripped` from the ends; turns that were removed (`empty_turns`, `opening_turns`) or `merged_turns`.
 
 Chat templates refuse what breaks that order, or silently teach it. What cannot be mended is dropped:
 
@@ -44,10 +44,18 @@ from headrace.pipelines import schema
 from headrace.pipelines.schema import quarantine
 from headrace.pipelines.stages.clean.config import Config as Config
 from headrace.pipelines.stages.clean.text import Repair
-from headrace.pipelines.stages.clean.turns import REASONS, Turns, join, judge_content, judge_order, opened
+from headrace.pipelines.stages.clean.turns import (
+    EMPTY,
+    REASONS,
+    Turns,
+    join,
+    judge_content,
+    judge_order,
+    opened,
+)
 
 NAME = "clean"
-VERSION = 1
+VERSION = 2
 
 
 def versions() -> dict[str, str]:
@@ -118,6 +126,8 @@ def _order(
         # New neighbours on one line may look broken, an empty first turn leaves a blank line.
         turns = Turns(turns.rows, turns.roles, _repair(config)(turns.texts).texts)
     reasons = judge_content(came, n_rows, needs_answer=config.drop_empty)
+    left = judge_content(turns, n_rows, needs_answer=False)  # what was removed may have been all there was
+    reasons = np.where((reasons == 0) & (left == EMPTY), EMPTY, reasons)
     if enforce:
         reasons = np.where(reasons > 0, reasons, judge_order(turns, n_rows, needs_user=remove))
     return turns, reasons, moved

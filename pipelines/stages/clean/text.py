@@ -5,14 +5,15 @@ cleaning once:
 
 1. ``\\r\\n`` and ``\\r`` become ``\\n``; terminal escapes go (colours, cursor moves, titles, character
    sets).
-2. ftfy repairs what it can prove broken ("doesnâ€™t") and decodes HTML entities ("&amp;").
+2. HTML entities ("&amp;") are decoded in texts that are escaped throughout, and ftfy repairs what it can
+   prove broken ("doesnâ€™t").
 3. Other line breaks (U+0085, U+2028, U+2029, vertical tab, form feed) become ``\\n``; control characters
    go: C0 but ``\\n`` and ``\\t``, DEL, C1, byte order marks, deprecated and interlinear format characters,
    U+FFFC. Joiners, direction marks and soft hyphens stay: scripts and emoji need them.
 4. The Unicode normalisation form. 5. White space at the ends.
 
 Why not ftfy over everything: it costs a few MB/s. It is asked only where it could change something: a text
-with an entity, a ligature (or whatever else is switched on), or one that its own test for mojibake
+with a ligature (or whatever else is switched on), or one that its own test for mojibake
 (`ftfy.badness`) could find bad. That test is run over whole columns by RE2 with `\\w`, `\\s` and `^`
 loosened to "anything", so that it holds wherever ftfy's holds.
 
@@ -40,8 +41,9 @@ from headrace.pipelines import arrays
 
 # What is counted of a text: characters that went, or else 1 where the step changed it.
 CHARACTERS = ("controls", "stripped")
-CHANGES = ("line_breaks", *CHARACTERS, "repaired", "normalised")
+CHANGES = ("line_breaks", *CHARACTERS, "entities", "repaired", "normalised")
 Changes = dict[str, NDArray[np.int64]]  # by kind, int64[N]
+BLANK = {" ", "\u00a0"}  # bare anywhere, whether a text is escaped or not
 ROUNDS = 10  # texts settle after one or two; one that does not is set aside
 CONTROL, RETURN, AMPERSAND, WIDE = (np.uint64(1 << bit) for bit in range(4))
 
@@ -50,6 +52,9 @@ ESCAPES = r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[()*+][0-9A
 BREAKS = r"[\x0b\x0c\x{85}\x{2028}\x{2029}]"
 CONTROLS = r"[\x00-\x08\x0e-\x1f\x7f\x{80}-\x{9f}\x{206a}-\x{206f}\x{feff}\x{fff9}-\x{fffc}]"
 ENTITY = r"&#?[0-9A-Za-z]{1,24};"
+# An entity that stands between backticks or quotation marks is written about, not meant.
+QUOTED = re.compile(rf"[`'\"\u2018\u201c\u00ab]{ENTITY}[`'\"\u2019\u201d\u00bb]", re.ASCII)
+ENTITIES = re.compile(ENTITY, re.ASCII)
 QUOTES = "\u02bc\u2018\u2019\u201a\u201b\u201c\u201d\u201e\u201f"
 
 
@@ -82,7 +87,7 @@ def compact(pattern: str) -> str:
 
 
 @functools.cache
-def _suspects(entities: bool, ligatures: bool, widths: bool, quotes: bool) -> str:
+def _suspects(ligatures: bool, widths: bool, quotes: bool) -> str:
     """RE2 pattern that is found in every text that ftfy, so configured, would change.
 
     Where RE2 does not take the pattern of this ftfy: every text with a character beyond ASCII.
@@ -92,12 +97,34 @@ def _suspects(entities: bool, ligatures: bool, widths: bool, quotes: bool) -> st
     characters = set(map(chr, LIGATURES) if ligatures else ()) | set(map(chr, WIDTH_MAP) if widths else ())
     characters |= set(QUOTES if quotes else ())
     listed = f"|[{''.join(sorted(characters))}]" if characters else ""
-    pattern = loose + listed + (f"|{ENTITY}" if entities else "")
+    pattern = loose + listed
     try:
         pc.match_substring_regex(pa.array([""]), pattern=pattern)
     except pa.ArrowInvalid:
-        return r"[^\x00-\x7f]" + (f"|{ENTITY}" if entities else "")
+        return r"[^\x00-\x7f]"
     return pattern
+
+
+def decoded(text: str) -> str:
+    """`text` with its HTML entities decoded where it is escaped throughout; else as it is.
+
+    It is where none of the characters that its entities stand for, nor ``&`` or ``<``, stands in it bare, and
+    no entity stands between quotation marks: "write &amp; for &" is about entities and no HTML. A text whose
+    entities stand for entities ("&amp;lt;") stays, too.
+    """
+    once = _decoded_once(text)
+    return text if once != text and _decoded_once(once) != once else once
+
+
+def _decoded_once(text: str) -> str:
+    meant = {entity: ftfy.fixes.unescape_html(entity) for entity in set(ENTITIES.findall(text))}
+    meant = {entity: character for entity, character in meant.items() if character != entity}
+    if not meant or QUOTED.search(text):
+        return text
+    bare = ENTITIES.sub(lambda match: "" if match[0] in meant else match[0], text)
+    if any(character in bare for character in {"&", "<", *meant.values()} - BLANK):
+        return text
+    return ENTITIES.sub(lambda match: meant.get(match[0], match[0]), text)
 
 
 class Repaired(NamedTuple):
@@ -140,9 +167,10 @@ class Repair:
         form: str | None,
         strip: str,
     ) -> None:
-        self.suspects = _suspects(entities, ligatures, widths, quotes) if mojibake else None
+        self.suspects = _suspects(ligatures, widths, quotes) if mojibake else None
+        self.entities = entities and mojibake
         self.ftfy = ftfy.TextFixerConfig(
-            unescape_html="auto" if entities else False,
+            unescape_html=False,  # `decoded` does
             fix_latin_ligatures=ligatures,
             fix_character_width=widths,
             uncurl_quotes=quotes,
@@ -208,16 +236,26 @@ class Repair:
             texts = replaced("line_breaks", RETURNS, "\n")
         if flags & CONTROL and self.controls:
             texts = replaced("controls", ESCAPES, "")
+        if flags & (AMPERSAND | WIDE) and self.entities:
+            texts = _counted("entities", texts, self._decoded(texts), counts)
+            flags |= WIDE  # an entity may stand for anything
         if flags & (AMPERSAND | WIDE) and self.suspects:
             repaired, failures = self._ftfy(texts)
             texts = _counted("repaired", texts, repaired, counts)
-            flags |= WIDE  # an entity may stand for anything
         if flags & (CONTROL | WIDE) and self.controls:
             texts = replaced("line_breaks", BREAKS, "\n")
             texts = replaced("controls", CONTROLS, "")
         if flags & WIDE and self.form:
             texts = _counted("normalised", texts, pc.utf8_normalize(texts, form=self.form), counts)
         return _counted("stripped", texts, self._stripped(texts), counts), failures, counts
+
+    def _decoded(self, texts: pa.Array) -> pa.Array:
+        found = pc.match_substring_regex(texts, pattern=ENTITY).to_numpy(zero_copy_only=False)
+        suspects = np.flatnonzero(found)
+        if not len(suspects):
+            return texts
+        after = [decoded(text) for text in texts.take(pa.array(suspects)).to_pylist()]
+        return arrays.put(texts, suspects, pa.array(after, pa.large_string()))
 
     def _ftfy(self, texts: pa.Array) -> tuple[pa.Array, dict[int, str]]:
         found = pc.match_substring_regex(texts, pattern=self.suspects).to_numpy(zero_copy_only=False)

@@ -7,9 +7,9 @@ says which columns were seen.
 Cost: the first records of one file or a few.
 """
 
-import json
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -19,9 +19,11 @@ from headrace.cluster.fragments import File
 from headrace.pipelines.stages.read import formats, json_text, shapes, streams
 from headrace.pipelines.stages.read.files import archives
 from headrace.pipelines.stages.read.formats import Format
-from headrace.pipelines.stages.read.records import ReadError
+from headrace.pipelines.stages.read.records import Batch, ReadError
 from headrace.pipelines.stages.read.shapes import NAMES, OPTIONAL, TURN_NAMES, Columns, Shape
 from headrace.pipelines.stages.read.source import Source
+from headrace.pipelines.stages.read.turns import advice, envelopes, given, paths, proposals, trees
+from headrace.pipelines.stages.read.turns.proposals import Proposal
 
 RECORDS = 200  # looked at for shape and columns
 LONGEST_NAME = 60  # characters; what is longer, or has more words or digits, is no name of a column
@@ -29,7 +31,11 @@ MOST_SPACES = 5
 MOST_DIGITS = 4
 _VALUE = re.compile(r"@|://|\d[-/.]\d+[-/.]\d")  # an address or a date
 FILES = 5  # looked into until a readable record is found
-ANY_SHAPE = {"system", "reasoning", "roles"}
+ANY_SHAPE = {"system", "reasoning", "roles", "speakers", "asker"}
+SPACE = b"\xef\xbb\xbf \t\r\n"
+
+
+Proposals = Callable[[Sequence[dict[str, Any]]], Iterable[Proposal]]
 
 
 @dataclass(frozen=True)
@@ -39,6 +45,7 @@ class Look:
     file: str
     records: list[dict[str, Any]]
     problem: ReadError | None  # why the first record that cannot be read cannot be
+    form: Format | None = None  # of the file
 
     @property
     def unnamed(self) -> bool:
@@ -49,6 +56,13 @@ class Look:
     def shown(self) -> list[str]:
         """The columns for people: by name, or by place where a name may be somebody's."""
         return [f"column {n}" if self.unnamed else c for n, c in enumerate(self.columns, 1)]
+
+    def unread(self, source: Source) -> tuple[list[str], int]:
+        """Columns that the source does not look at: their names, and how many have none that can be told."""
+        inner = {n for n in source.stored() if paths.is_path(n)}
+        found = [c for c in self.columns if c not in {*source.stored(), *inner}]
+        names = [c for c in found if not is_value(c)]
+        return names, len(found) - len(names)
 
     @property
     def columns(self) -> list[str]:
@@ -81,6 +95,12 @@ def file_format(source: Source, files: Sequence[File]) -> Format | None:
     if list(by_format) == ["json"]:
         lined = [json_text.has_lines(f.path) and not _array(f) for f in files[:FILES]]
         return "jsonl" if all(lined) else "json"
+    if list(by_format) == ["jsonl"] and not any(json_text.has_lines(f.path) for f in files[:FILES] if f.size):
+        # Records over several lines, or an array: what is read as lines is then lost line by line.
+        whole = [
+            f for f in files[:FILES] if f.size and streams.head(f.path).lstrip(SPACE)[:1] in (b"{", b"[")
+        ]
+        return "json" if whole and any(_is_json(f) for f in whole) else "jsonl"
     if list(by_format) == [None]:
         return formats.of_content(plain[0].path)
     if len(by_format) == 1:
@@ -98,7 +118,13 @@ def file_format(source: Source, files: Sequence[File]) -> Format | None:
 
 
 def _array(file: File) -> bool:
-    return streams.head(file.path).lstrip(b"\xef\xbb\xbf \t\r\n").startswith(b"[")
+    return streams.head(file.path).lstrip(SPACE).startswith(b"[")
+
+
+def _is_json(file: File) -> bool:
+    """Whether the first value of a file, over several lines, is a record."""
+    first = next(json_text.values(file.path), None)
+    return first is not None and 0 not in first.errors
 
 
 def look(source: Source, files: Iterable[File]) -> Look:
@@ -109,16 +135,17 @@ def look(source: Source, files: Iterable[File]) -> Look:
         name = name or file.relative
         records: list[dict[str, Any]] = []
         form = source.format_of(file.relative)
-        for batch in formats.read(
+        stored = formats.read(
             file.path, file.size, form, memory=source.memory, guarded=True, manner=source.manner
-        ):
+        )
+        for batch in source.opened(stored, file.relative):
             good = [r for i, r in enumerate(batch.records) if i not in batch.errors]
             problem = problem or next(iter(batch.errors.values()), None)
             records += good[: RECORDS - len(records)]
             if len(records) == RECORDS:
                 break
         if records:
-            return Look(file.relative, records, problem)
+            return Look(file.relative, records, problem, form)
     return Look(name, [], problem)
 
 
@@ -135,13 +162,13 @@ def shape(source: Source, seen: Look) -> Source:
                 f"cannot be told{why}"
             )
         return source.model_copy(update={"columns": source.completed()})
-    candidates: Iterable[Shape] = [source.shape] if source.shape else _possible(source)
-    for candidate in candidates:
-        columns = _fitting(candidate, source, seen)
-        if columns is not None:
-            found = source.model_copy(update={"shape": candidate, "columns": columns})
-            _check(found, seen)
-            return found
+    _check_records(source, seen)
+    found = _usual(source, seen) or _proposed(source, seen, proposals.conversations)
+    found = found or _in_envelopes(source, seen) or _proposed(source, seen, proposals.texts)
+    if found is not None:
+        if source.shape is None:
+            _refuse_single_turns(found, seen)
+        return found
     if source.shape is not None:
         # Say which of the shape's columns is missing.
         _check(source.model_copy(update={"columns": source.completed()}), seen)
@@ -154,8 +181,86 @@ def shape(source: Source, seen: Look) -> Source:
     what = f"shape {source.shape}" if source.shape else "any known shape"
     raise SourceError(
         f"source {source.name!r}: the columns of {seen.file!r} do not fit {what}: {_listed(seen)}; "
-        "set shape: and say under columns: which column holds what"
+        f"set shape: and say under columns: which column holds what{advice.advice(seen.records)}"
     )
+
+
+def _usual(source: Source, seen: Look) -> Source | None:
+    """The source with the first shape whose usual columns are there."""
+    candidates: Iterable[Shape] = [source.shape] if source.shape else _possible(source)
+    for candidate in candidates:
+        columns = _fitting(candidate, source, seen)
+        if columns is not None:
+            found = source.model_copy(update={"shape": candidate, "columns": columns})
+            _check(found, seen)
+            return found
+    return None
+
+
+def _proposed(source: Source, seen: Look, propose: Proposals) -> Source | None:
+    """The source with the first shape that its columns may have under other names.
+
+    What the recipe says stays.
+    """
+    given = source.columns.model_dump(exclude_none=True, exclude_defaults=True)
+    if seen.unnamed or source.group_by is not None:
+        return None
+    for one in propose(seen.records):
+        fields = {*_fields(one.shape), *ANY_SHAPE}
+        if source.shape not in (None, one.shape) or not set(given) <= fields:
+            continue
+        columns = shapes.complete(
+            one.shape, Columns(**{**one.columns.model_dump(exclude_none=True), **given})
+        )
+        found = source.model_copy(update={"shape": one.shape, "columns": columns})
+        with suppress(SourceError):
+            _check(found, _lifted(found, seen))
+            return found
+    return None
+
+
+def _in_envelopes(source: Source, seen: Look) -> Source | None:
+    """The source with the place where its records lie, if not on their own."""
+    if source.records or seen.form not in ("json", "jsonl") or source.group_by is not None:
+        return None
+    for path in proposals.envelopes(seen.records):
+        inner = envelopes.unfold([Batch("record", seen.records, [*range(len(seen.records))])], path)
+        records = [r for batch in inner for i, r in enumerate(batch.records) if i not in batch.errors]
+        within = Look(seen.file, records[:RECORDS], None, seen.form)
+        opened = source.model_copy(update={"records": path})
+        with suppress(SourceError):
+            found = records and (_usual(opened, within) or _proposed(opened, within, proposals.conversations))
+            if found:
+                _refuse_single_turns(found, within)
+                return found
+    return None
+
+
+def _lifted(source: Source, seen: Look) -> Look:
+    """`seen` with the columns inside columns that `source` names."""
+    records = [dict(r) for r in seen.records]
+    paths.lift(records, [n for n in source.wanted() if paths.is_path(n)])
+    return Look(seen.file, records, seen.problem, seen.form)
+
+
+def _check_records(source: Source, seen: Look) -> None:
+    """Raises: SourceError for `records` where there are none to be found."""
+    if source.records and seen.form not in (None, "json", "jsonl"):
+        raise SourceError(
+            f"source {source.name!r}: records: {source.records} is for JSON, and {seen.file!r} is {seen.form}"
+        )
+
+
+def _refuse_single_turns(found: Source, seen: Look) -> None:
+    """Raises: SourceError for records that are turns, each with its speaker, read as if each were a row."""
+    if found.shape not in ("text", "text_label") or found.group_by is not None:
+        return
+    turns = advice.single_turns(seen.records)
+    if turns is not None:
+        raise SourceError(
+            f"source {found.name!r}: each record of {seen.file!r} is one turn: {turns.role!r} names its "
+            f"speaker. {turns.advice}; or `shape: {found.shape}` where each is a text of its own"
+        )
 
 
 def _possible(source: Source) -> list[Shape]:
@@ -182,12 +287,13 @@ def _fitting(candidate: Shape, source: Source, seen: Look) -> Columns | None:
     names = {}
     for column, usual in NAMES[candidate].items():
         wish = getattr(given, column)
-        name = next((n for n in ([wish] if wish else usual) if n in seen.columns), None)
+        wishes = wish if isinstance(wish, tuple) else [wish] if wish else usual
+        name = next((n for n in wishes if n in seen.columns), None)
         if name is None:
             return None
-        names[column] = name
+        names[column] = name if not isinstance(wish, tuple) else wish
     if candidate in TURN_NAMES:
-        turns = _first_turns(seen, names["messages"])
+        turns = _first_turns(seen, shapes.lists(Columns(**names))[0], given.speakers)
         keys = _turn_names(given, turns, TURN_NAMES[candidate]) if turns is not None else None
         return _completed(candidate, source, keys and {**names, **keys})
     return _completed(candidate, source, names)
@@ -214,18 +320,23 @@ def _turn_names(
     return None
 
 
-def _first_turns(seen: Look, column: str) -> list[set[str]] | None:
+def _first_turns(seen: Look, column: str, speakers: Sequence[Any]) -> list[set[str]] | None:
     """Keys of the turns of the records that have some; None where the column holds no turns."""
     keys = []
     for record in seen.records:
-        turns = record.get(column)
-        if isinstance(turns, str):
-            try:
-                turns = json.loads(turns)
-            except (ValueError, RecursionError):
-                continue  # one bad record says nothing of the others; reading it will quarantine it
-        if isinstance(turns, list):
-            keys += [set(t) for t in turns if isinstance(t, dict)]
+        value = record.get(column)
+        if value is None:
+            continue
+        try:
+            turns = given.turns(value, column, speakers, record.get(trees.CURRENT), {})
+        except ReadError:
+            continue  # one bad record says nothing of the others; reading it will quarantine it
+        for turn in map(paths.mapping, turns):
+            if isinstance(turn, dict):
+                inner = {f"{k}.{i}" for k, v in turn.items() if isinstance(v, dict) for i in v}
+                keys.append({*turn, *inner})
+            elif type(turn) is list and len(turn) == 2 and isinstance(turn[0], str):
+                keys.append({"role", "content"})
     return keys or None
 
 

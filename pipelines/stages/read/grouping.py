@@ -46,16 +46,24 @@ _encode = json.JSONEncoder(separators=(",", ":"), default=shapes.text).encode
 
 
 def read_grouped(
-    fragment: Fragment, source: Source, *, buckets: int, fragment_size: int, seed: int
+    fragment: Fragment,
+    source: Source,
+    *,
+    buckets: int,
+    fragment_size: int,
+    seed: int,
+    unread: set[str] | None = None,
 ) -> Iterator[pa.Table]:
     """Records of a fragment as tables of `RECORD`, about `fragment_size` bytes each, at least one.
 
-    `seed` keys the hashes. Raises: SourceError, StorageError; never for content.
+    `seed` keys the hashes. `unread` takes the names of the columns that nobody looks at.
+
+    Raises: SourceError, StorageError; never for content.
     """
     waiting: list[pa.Table] = []
     size = 0
     any_table = False
-    for table in _tables(fragment, source, buckets, seed):
+    for table in _tables(fragment, source, buckets, seed, unread):
         waiting.append(table)
         size += table.nbytes
         if size >= fragment_size:
@@ -65,21 +73,23 @@ def read_grouped(
         yield pa.concat_tables([RECORD.empty_table(), *waiting]).combine_chunks()
 
 
-def _tables(fragment: Fragment, source: Source, buckets: int, seed: int) -> Iterator[pa.Table]:
+def _tables(
+    fragment: Fragment, source: Source, buckets: int, seed: int, unread: set[str] | None
+) -> Iterator[pa.Table]:
     """Every batch of a fragment as a table of `RECORD`."""
     for part in fragment.ranges:
-        following = read_rows.batches(part, source)
+        following = read_rows.batches(part, source, unread)
         while True:
             with read_rows.uncollected():
                 batch = next(following, None)
                 if batch is None:
                     break
-                table = _records(batch, part.relative, source, buckets, seed)
+                table = records(batch, part.relative, source, buckets, seed)
             yield table
 
 
-def _records(batch: Batch, relative: str, source: Source, buckets: int, seed: int) -> pa.Table:
-    """One batch as a table of `RECORD`."""
+def records(batch: Batch, relative: str, source: Source, buckets: int, seed: int) -> pa.Table:
+    """One batch as a table of `RECORD`, with hashes keyed by `seed`."""
     payloads: list[bytes | None] = []
     keys = []
     errors = dict(batch.errors)
@@ -120,7 +130,7 @@ def _records(batch: Batch, relative: str, source: Source, buckets: int, seed: in
 
 def _key(record: dict[str, Any], column: str) -> str:
     """Text of a record's key. Raises: ReadError where there is none."""
-    key = read_rows.plain(record.get(column))
+    key = read_rows.key(record.get(column))
     if not key:
         raise ReadError("read.missing_field", f"no value of {column!r}")
     return key

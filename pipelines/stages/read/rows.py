@@ -8,10 +8,12 @@ Cost: ~5 microseconds a record with JSON; memory of one part.
 """
 
 import gc
+import math
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
+from decimal import Decimal
 from itertools import chain
 from typing import Any
 
@@ -29,27 +31,33 @@ from headrace.pipelines.stages.read.source import Source
 NAME = "read"
 VERSION = 2
 _HALF = re.compile("[\ud800-\udfff]")
+_WHOLE = re.compile(r"([+-]?\d+)\.0+", re.ASCII)
+MOST_NAMES = 1000  # of columns that are kept in mind; a mapping by somebody's ids has more
 ROW_BYTES = 32  # what a row counts for beside its text when parts are measured
 
 
-def read(fragment: Fragment, source: Source, *, fragment_size: int, seed: int) -> Iterator[pa.Table]:
+def read(
+    fragment: Fragment, source: Source, *, fragment_size: int, seed: int, unread: set[str] | None = None
+) -> Iterator[pa.Table]:
     """Parts of a fragment as tables of `schema.ROW`, at least one; row ids run on over the parts.
 
-    A part ends with the row at which its text reaches `fragment_size` bytes. Content never makes it
-    raise. Raises: SourceError (a file that is gone), StorageError.
+    A part ends with the row at which its text reaches `fragment_size` bytes. `unread` takes the names of the
+    columns that nobody looks at. Content never makes it raise.
+
+    Raises: SourceError (a file that is gone), StorageError.
     """
     first = fragment.ordinal << 32 if fragment.ordinal >= 0 else 0
     number = 0
-    for part in parts(_tables(fragment, source, seed), fragment_size):
+    for part in parts(_tables(fragment, source, seed, unread), fragment_size):
         ids = np.arange(number, number + part.num_rows, dtype=np.uint64) + np.uint64(first)
         number += part.num_rows
         yield part.set_column(0, schema.ROW.field(0), pa.array(ids))
 
 
-def _tables(fragment: Fragment, source: Source, seed: int) -> Iterator[pa.Table]:
+def _tables(fragment: Fragment, source: Source, seed: int, unread: set[str] | None) -> Iterator[pa.Table]:
     """Every batch of a fragment as a table of rows."""
     for part in fragment.ranges:
-        following = batches(part, source)
+        following = batches(part, source, unread)
         while True:
             with uncollected():
                 batch = next(following, None)
@@ -74,19 +82,40 @@ def uncollected() -> Iterator[None]:
             gc.enable()
 
 
-def batches(part: Range, source: Source) -> Iterator[Batch]:
-    """Records of one range of a source's file."""
-    return formats.read(
+def batches(
+    part: Range, source: Source, unread: set[str] | None = None, *, guarded: bool = False
+) -> Iterator[Batch]:
+    """Records of one range of a source's file; `unread` takes the names of columns that nobody looks at.
+
+    guarded: as for `formats.read`.
+    """
+    stored = formats.read(
         part.path,
         part.size,
         source.format_of(part.relative),
-        source.wanted(),
+        None if source.records else source.stored(),
         part.start,
         part.stop,
         stamp=part.stamp,
         memory=source.memory,
         manner=source.manner,
+        guarded=guarded,
     )
+    opened = source.opened(stored, part.relative)
+    return opened if unread is None else _noted(opened, source, unread)
+
+
+def _noted(batches: Iterator[Batch], source: Source, unread: set[str]) -> Iterator[Batch]:
+    """`batches`, with the names of columns that nobody looks at put into `unread`."""
+    wanted = set(source.stored())
+    known = wanted | unread
+    for batch in batches:
+        known.update(batch.unread)
+        for record in batch.records:
+            if not record.keys() <= known and len(known) < MOST_NAMES:
+                known.update(record)
+        unread.update(known - wanted)
+        yield batch
 
 
 def parts(tables: Iterator[pa.Table], fragment_size: int) -> Iterator[pa.Table]:
@@ -186,7 +215,17 @@ def rows(
         schema=schema.ROW,
     )
     bad_bytes = np.array([counts.get(i, 0) for i in range(n)], np.int64) if counts else np.zeros(n, np.int64)
-    return schema.changed(table, NAME, {"bad_bytes": bad_bytes})
+    return schema.changed(table, NAME, {"bad_bytes": bad_bytes, **_left(turns)})
+
+
+def _left(turns: list[list[shapes.Turn]]) -> dict[str, np.ndarray]:
+    """What was left out of each row, by kind: ``int64[N]``."""
+    counts: dict[str, np.ndarray] = {}
+    for i, row in enumerate(turns):
+        if isinstance(row, shapes.Told):
+            for kind, n in row.left.items():
+                counts.setdefault(kind, np.zeros(len(turns), np.int64))[i] = n
+    return counts
 
 
 def _turns(
@@ -244,11 +283,24 @@ def _groups(records: list[dict[str, Any]], column: str | None, seed: int, n: int
 
 
 def keyed_hash(value: Any, seed: int) -> int | None:
-    """64-bit hash of a value's text under `seed`; None for none."""
-    found = plain(value)
+    """64-bit hash of a key under `seed`; None for none."""
+    found = key(value)
     if found is None:
         return None
     return xxhash.xxh3_64_intdigest(found.encode("utf-8", "surrogatepass"), seed=seed % 2**64)
+
+
+def key(value: Any) -> str | None:
+    """A value that rows share as text; None where there is none.
+
+    A whole number is one key however it is written: 7, 7.0 (as a table with gaps has integers), "7.0".
+    """
+    if isinstance(value, float | Decimal) and math.isfinite(value) and value == int(value):
+        return str(int(value))
+    found = plain(value)
+    if found and found.endswith("0") and (whole := _WHOLE.fullmatch(found)):
+        return whole[1]
+    return found or None
 
 
 def plain(value: Any) -> str | None:
@@ -285,6 +337,8 @@ def microseconds(value: Any) -> int | None:
     try:
         if isinstance(value, str) and not value.strip().lstrip("+-").replace(".", "", 1).isdecimal():
             value = datetime.fromisoformat(value.strip())
+        elif isinstance(value, date) and not isinstance(value, datetime):
+            value = datetime(value.year, value.month, value.day)
         if isinstance(value, datetime):
             aware = value if value.tzinfo else value.replace(tzinfo=UTC)
             return round((aware - datetime(1970, 1, 1, tzinfo=UTC)).total_seconds() * 1e6)

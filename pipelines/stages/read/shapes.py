@@ -2,8 +2,10 @@
 
 A shape is a plain function from a record (a mapping of column to value) to a list of
 (role, content). All contents become text: numbers and booleans as JSON writes them, an absent or
-null value is empty, a list of OpenAI text parts is joined, other lists and mappings become
-compact JSON. A reasoning trace that is kept apart (`reasoning_content`) goes before the answer as
+null value is empty, a list of text parts is joined. A list or a mapping in a place for text is turns where
+it holds turns (a prompt that is a conversation); else the record is set aside: its JSON is nobody's words.
+Only what a tool gives back may be JSON. In what forms turns come: see `turns.given`. A reasoning
+trace that is kept apart (`reasoning_content`) goes before the answer as
 ``<think>\\n...\\n</think>\\n\\n``; tool calls go after it as compact JSON, so neither is lost.
 
 Cost: 1 to 3 microseconds a record, plus half of one a turn.
@@ -11,7 +13,9 @@ Cost: 1 to 3 microseconds a record, plus half of one a turn.
 
 import json
 import math
+import re
 from collections.abc import Callable, Mapping, Sequence
+from decimal import Decimal
 from functools import partial
 from typing import Any, Literal
 
@@ -19,6 +23,8 @@ from pydantic import Field
 
 from headrace.pipelines.section import Section
 from headrace.pipelines.stages.read.records import ReadError
+from headrace.pipelines.stages.read.turns import blocks, given, trees
+from headrace.pipelines.stages.read.turns.paths import MISSING, mapping
 
 Shape = Literal[
     "messages", "sharegpt", "alpaca", "prompt_completion", "question_answer", "text_label", "text"
@@ -34,25 +40,46 @@ ROLES = {
     **dict.fromkeys(("tool", "function", "observation", "ipython", "function_response"), "tool"),
 }
 ANY = "*"
+_NUMBER = re.compile(r"([+-]?\d+)(?:\.(\d*))?", re.ASCII)
 CALLS = ("tool_calls", "function_call")
 _SPEAKERS = ("role", "from", "speaker")
-MISSING = object()
+# Speakers that data sets have beside those, and for whom they may speak. A message names these alone: any
+# other name may be somebody's.
+KNOWN: dict[str, str] = {
+    **dict.fromkeys(("function_call", "tool_call", "tool_calls", "bot_response", "response"), "assistant"),
+    **dict.fromkeys(
+        ("admin", "operator", "support", "staff", "representative", "rep", "expert"), "assistant"
+    ),
+    **dict.fromkeys(("doctor", "therapist", "counselor", "tutor", "teacher", "wizard"), "assistant"),
+    **dict.fromkeys(("tool_output", "tool_response", "tool_result", "tools", "environment"), "tool"),
+    **dict.fromkeys(("client", "caller", "usr", "visitor", "patient", "student", "seeker", "asker"), "user"),
+    **dict.fromkeys(("prompt", "question", "instruction", "input", "apprentice", "true"), "user"),
+    **dict.fromkeys(("context", "narrator", "sys", "instructions"), "system"),
+    **dict.fromkeys(("answer", "output", "thought", "moderator", "answerer", "false"), "assistant"),
+}
+Role = Literal["system", "user", "assistant", "tool"]
 
 
 class Columns(Section):
     """Which column (or key of a turn) holds what; left out, the usual names of the shape hold."""
 
-    messages: str | None = None
-    """Column with the list of turns (`messages`, `conversations`)."""
+    messages: str | tuple[str, ...] | None = None
+    """Column with the list of turns (`messages`, `conversations`), or columns whose turns follow each other.
+    A path such as `body.messages` leads into a column, here as for every other."""
     role: str | None = None
     """Key of a turn with its speaker (`role`, `from`); with `group_by` a column of the record."""
     content: str | None = None
     """Key of a turn with its text (`content`, `value`); with `group_by` a column of the record."""
     reasoning: str | None = None
     """Key of a turn, or column, with a reasoning trace kept apart from the answer."""
-    roles: dict[str, Literal["system", "user", "assistant", "tool"]] = Field(default_factory=dict)
+    roles: dict[str, Role] = Field(default_factory=dict)
     """Their names of the speakers to ours: `{customer: user}`. `*` stands for every other name and
     for records without one: `{"*": user}`."""
+    speakers: tuple[Role, ...] = ()
+    """Who speaks in turn where turns are bare texts, or pairs of them: `[user, assistant]`."""
+    asker: str | None = None
+    """Column with the one who asks, by the name that `role` has in the turns: every other one answers
+    (a ticket's `requester.id` beside its comments' `author_id`)."""
     system: str | None = None
     """Column with a system prompt, put before the turns."""
     instruction: str | None = None
@@ -115,14 +142,20 @@ def complete(shape: Shape, columns: Columns, grouped: bool = False) -> Columns:
 
 def wanted(shape: Shape, columns: Columns) -> list[str]:
     """Columns of a record that the shape reads (of completed `columns`), in a fixed order."""
+    beside = []
     if shape in TURN_NAMES and columns.messages is None:
         names = ["system", "role", "content", "reasoning"]
     elif shape in TURN_NAMES:
-        names = ["system", "messages"]
+        names, beside = ["system", "asker"], [*lists(columns), trees.CURRENT]
     else:
         names = ["system", "reasoning", *NAMES[shape], *OPTIONAL.get(shape, {})]
-    chosen = [getattr(columns, n) for n in names]
+    chosen = [*(getattr(columns, n) for n in names), *beside]
     return list(dict.fromkeys(c for c in chosen if c is not None))
+
+
+def lists(columns: Columns) -> tuple[str, ...]:
+    """The columns that hold turns."""
+    return (columns.messages,) if isinstance(columns.messages, str) else columns.messages or ()
 
 
 def required(shape: Shape, columns: Columns) -> list[str]:
@@ -130,7 +163,7 @@ def required(shape: Shape, columns: Columns) -> list[str]:
     if shape in TURN_NAMES and columns.messages is None:
         asked = [columns.role, columns.content]
     elif shape in TURN_NAMES:
-        asked = [columns.messages]
+        asked = [*lists(columns)][:1]  # of several any may be there
     else:
         asked = [getattr(columns, c) for c in NAMES[shape]]
     return [c for c in asked if c is not None]
@@ -148,30 +181,55 @@ def mapper(shape: Shape, columns: Columns, label_names: Sequence[str] = ()) -> C
     if shape == "alpaca":
         return partial(_alpaca, columns=columns)
     if shape == "prompt_completion":
-        return partial(_pair, asked=columns.prompt, answered=columns.completion, columns=columns)
+        return partial(_pair, asked=columns.prompt, answered=columns.completion, columns=columns, roles=roles)
     if shape == "question_answer":
-        return partial(_pair, asked=columns.question, answered=columns.answer, columns=columns)
+        return partial(_pair, asked=columns.question, answered=columns.answer, columns=columns, roles=roles)
     if shape == "text_label":
         return partial(_text_label, columns=columns, label_names=tuple(label_names))
     return partial(_text, column=columns.text)
 
 
+class Told(list[Turn]):
+    """Turns of a record of which something was left out: how much, by kind."""
+
+    def __init__(self, turns: list[Turn], left: dict[str, int]) -> None:
+        super().__init__(turns)
+        self.left = left
+
+
 def text(value: Any) -> str:
-    """Any value as text. Raises: ReadError for bytes that are no UTF-8 and for parts that are no text."""
+    """Any value as text, lists and mappings as JSON: of keys, times and what is carried along.
+
+    Raises: ReadError for bytes that are no UTF-8, and for parts that are no text.
+    """
     if type(value) is str:
         return value
-    if value is None or (isinstance(value, float) and math.isnan(value)):
+    if value is None or (isinstance(value, float | Decimal) and math.isnan(value)):
         return ""
     if isinstance(value, bytes):
         try:
             return value.decode()
         except UnicodeDecodeError:
             raise ReadError("read.bad_utf8", "a binary value that is no UTF-8") from None
-    if isinstance(value, list) and value and all(isinstance(p, dict) and "type" in p for p in value):
-        return _parts(value)
+    if blocks.is_parts(value):
+        return blocks.joined(value, None)
     if isinstance(value, bool | int | float | list | dict):
         return compact(value)
-    return str(value)
+    return format(value, "f") if isinstance(value, Decimal) else str(value)
+
+
+def words(value: Any, place: str | None, left: dict[str, int] | None) -> str:
+    """What stands in a place for text, as text. Raises: ReadError for lists and mappings that are none.
+
+    place: the column or key, for the message. left: counts parts that are no text; None: there may be none.
+    """
+    if blocks.is_parts(value):
+        return blocks.joined(value, left)
+    if isinstance(value, list | tuple | dict):
+        kind = "a mapping" if isinstance(value, dict) else "a list"
+        where = f" in {place!r}" if place else ""
+        raise ReadError("read.wrong_type", f"{kind}{where} where text is asked for")
+    return text(value)
 
 
 def compact(value: Any) -> str:
@@ -179,35 +237,27 @@ def compact(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=str)
 
 
-def _parts(parts: list[dict[str, Any]]) -> str:
-    """The text of OpenAI content parts."""
-    texts = [p.get("text") for p in parts if p["type"] in ("text", "input_text", "output_text")]
-    if len(texts) < len(parts) or not all(isinstance(t, str) for t in texts):
-        raise ReadError("read.wrong_type", "a content part that is not text")
-    return "".join(str(t) for t in texts)
-
-
-def _field(record: Record, column: str | None) -> str:
-    """A column that must be there, as text."""
+def _field(record: Record, column: str | None, left: dict[str, int] | None = None) -> str:
+    """A column that must be there, as text; `left` counts parts of it that are none."""
     value = record.get(column, MISSING) if column else MISSING
     if type(value) is str:
         return value
     if value is MISSING:
         raise ReadError("read.missing_field", f"no field {column!r}")
-    return text(value)
+    return words(value, column, left)
 
 
 def _opening(record: Record, columns: Columns) -> list[Turn]:
     """The system turn, where there is one."""
     if columns.system is None:
         return []
-    content = text(record.get(columns.system))
+    content = words(record.get(columns.system), columns.system, None)
     return [("system", content)] if content else []
 
 
 def _thought(reasoning: Any, answer: str) -> str:
     """An answer with its reasoning trace before it."""
-    trace = text(reasoning).strip("\n")
+    trace = words(reasoning, None, None).strip("\n")
     return f"<think>\n{trace}\n</think>\n\n{answer}" if trace else answer
 
 
@@ -218,11 +268,22 @@ def _role(value: Any, roles: Mapping[str, str]) -> str:
     else:
         known = roles.get(ANY) or (roles.get(text(value)) if isinstance(value, bool | int) else None)
     if known is None:
-        raise ReadError("read.unknown_role", "a speaker that columns.roles does not name")
+        raise ReadError("read.unknown_role", _unknown(value))
     return known
 
 
-def _turn(turn: Record, columns: Columns, roles: Mapping[str, str]) -> Turn:
+def _unknown(value: Any) -> str:
+    """What is said of a speaker without a role: the name only where it is a usual one."""
+    name = compact(value).strip('" ').lower() if isinstance(value, str | bool) else ""
+    if name not in KNOWN:
+        return "a speaker that columns.roles does not name"
+    key = f'"{name}"' if name in ("true", "false") else name
+    return (
+        f"a speaker {name!r} that columns.roles does not name: `columns: {{roles: {{{key}: {KNOWN[name]}}}}}`"
+    )
+
+
+def _turn(turn: Record, columns: Columns, roles: Mapping[str, str], left: dict[str, int]) -> Turn:
     """One turn, with reasoning and tool calls in its content."""
     if type(turn) is not dict:
         raise ReadError("read.wrong_type", "a turn that is not a mapping")
@@ -231,7 +292,11 @@ def _turn(turn: Record, columns: Columns, roles: Mapping[str, str]) -> Turn:
     value = turn.get(columns.content, MISSING)
     if value is MISSING and not calls:
         raise ReadError("read.missing_field", f"a turn without {columns.content!r}")
-    content = value if type(value) is str else "" if value is MISSING else text(value)
+    if type(value) is not str:
+        # What a tool gives back may be a structure.
+        structured = role == "tool" and not blocks.is_parts(value)
+        value = "" if value is MISSING else text(value) if structured else words(value, columns.content, left)
+    content: str = value
     if calls:
         content = f"{content}\n{compact(calls)}" if content else compact(calls)
     reasoning = turn.get(columns.reasoning)
@@ -239,38 +304,76 @@ def _turn(turn: Record, columns: Columns, roles: Mapping[str, str]) -> Turn:
 
 
 def _turns(record: Record, columns: Columns, roles: Mapping[str, str]) -> list[Turn]:
-    """messages, sharegpt: a list of turns in one column."""
-    assert columns.messages is not None
-    turns = record.get(columns.messages, MISSING)
-    if turns is MISSING:
-        raise ReadError("read.missing_field", f"no field {columns.messages!r}")
-    if type(turns) is str:  # CSV and some Parquet files hold the list as JSON
-        try:
-            turns = json.loads(turns)
-        except (ValueError, RecursionError):
-            raise ReadError("read.wrong_type", f"{columns.messages!r} is text that is no JSON") from None
-    if type(turns) is not list:
-        raise ReadError("read.wrong_type", f"{columns.messages!r} is not a list")
+    """messages, sharegpt: a list of turns in one column, or in several that follow each other."""
     turns_of_row = _opening(record, columns)
+    left: dict[str, int] = {}
     special = {columns.reasoning, *CALLS}
-    for turn in turns:
+    for turn in _listed(record, columns, left):
         # The plain turn, by far the most usual, without a call.
         try:
             name, content = turn[columns.role], turn[columns.content]
             plain = type(name) is type(content) is str and (len(turn) == 2 or special.isdisjoint(turn))
-            role = roles.get(name) if plain else None
+            role = roles.get(name) if plain and not columns.asker else None
         except (KeyError, TypeError, IndexError):
             role = None
-        turns_of_row.append((role, content) if role else _turn(turn, columns, roles))
-    return turns_of_row
+        turns_of_row += [(role, content)] if role else _odd_turn(record, turn, columns, roles, left)
+    return Told(turns_of_row, left) if left else turns_of_row
+
+
+def _listed(record: Record, columns: Columns, left: dict[str, int]) -> list[Any]:
+    """The turns of a record as they lie."""
+    names = lists(columns)
+    found = [(n, v) for n in names if (v := record.get(n, MISSING)) is not MISSING]
+    if not found:
+        raise ReadError("read.missing_field", f"no field {names[0]!r}")
+    current = record.get(trees.CURRENT)
+    if len(found) == 1:
+        return given.turns(found[0][1], found[0][0], columns.speakers, current, left)
+    return [t for n, v in found if v is not None for t in given.turns(v, n, columns.speakers, current, left)]
+
+
+def speakers(record: Record, columns: Columns, grouped: bool) -> list[str]:
+    """The names of those who speak in a record, as they stand there; none where it cannot be read."""
+    if columns.role is None or columns.asker:
+        return []
+    if grouped and columns.messages is None:
+        found = [record.get(columns.role)]
+    elif columns.messages is None:
+        return []
+    else:
+        try:
+            turns = _listed(record, columns, {})
+            plain = [given.plain(t, columns.role, columns.content or "content", "", {}) for t in turns]
+        except ReadError:
+            return []
+        found = [t.get(columns.role) for each in plain for t in each if isinstance(t, dict)]
+    return [name for name in found if isinstance(name, str)]
+
+
+def _odd_turn(
+    record: Record, turn: Any, columns: Columns, roles: Mapping[str, str], left: dict[str, int]
+) -> list[Turn]:
+    """A turn in any of the forms that turns have."""
+    content, reasoning = columns.content or "content", columns.reasoning or "reasoning_content"
+    plain = given.plain(turn, columns.role, content, reasoning, left)
+    if columns.asker and columns.role:
+        asker = text(record.get(columns.asker))
+        for one in plain:
+            if isinstance(one, dict) and one.get(columns.role) is not None and one[columns.role] != "tool":
+                one[columns.role] = "user" if text(one[columns.role]) == asker else "assistant"
+    return [_turn(one, columns, roles, left) for one in plain]
 
 
 def _one_turn(record: Record, columns: Columns, roles: Mapping[str, str]) -> list[Turn]:
     """A record that is one turn of a grouped conversation."""
     role = _role(record.get(columns.role) if columns.role else None, roles)
-    answer = _field(record, columns.content)
+    left: dict[str, int] = {}
+    value = record.get(columns.content) if columns.content else None
+    structured = role == "tool" and type(value) in (dict, list) and not blocks.is_parts(value)
+    answer = text(value) if structured else _field(record, columns.content, left)
     reasoning = record.get(columns.reasoning) if columns.reasoning else None
-    return [*_opening(record, columns), (role, _thought(reasoning, answer) if reasoning else answer)]
+    turns = [*_opening(record, columns), (role, _thought(reasoning, answer) if reasoning else answer)]
+    return Told(turns, left) if left else turns
 
 
 def _answered(record: Record, asked: str, answer: str, columns: Columns) -> list[Turn]:
@@ -280,32 +383,62 @@ def _answered(record: Record, asked: str, answer: str, columns: Columns) -> list
     return [*_opening(record, columns), *turns] if columns.system else turns
 
 
-def _pair(record: Record, asked: str | None, answered: str | None, columns: Columns) -> list[Turn]:
-    """prompt_completion, question_answer."""
+def _pair(
+    record: Record, asked: str | None, answered: str | None, columns: Columns, roles: Mapping[str, str]
+) -> list[Turn]:
+    """prompt_completion, question_answer; either side may be turns."""
+    first, second = record.get(asked or ""), record.get(answered or "")
+    if type(first) in (list, dict) or type(second) in (list, dict):
+        left: dict[str, int] = {}
+        before, after = (_side(side, columns, roles, left) for side in (first, second))
+        opening = before or [("user", _field(record, asked, left))]
+        answer = after or [("assistant", _field(record, answered, left))]
+        # Of two answers to compare each often holds the whole conversation.
+        whole = answer if answer[: len(opening)] == opening else [*opening, *answer]
+        return Told([*_opening(record, columns), *whole], left)
     return _answered(record, _field(record, asked), _field(record, answered), columns)
+
+
+def _side(value: Any, columns: Columns, roles: Mapping[str, str], left: dict[str, int]) -> list[Turn]:
+    """The turns of a prompt or an answer that is a list of them; none where it is no such list."""
+    turns = [mapping(t) for t in (value if type(value) is list else [value])]
+    for role, content in (("role", "content"), ("from", "value")):
+        if turns and all(isinstance(t, dict) and role in t and content in t for t in turns):
+            keys = columns.model_copy(update={"role": role, "content": content})
+            return [turn for t in turns for turn in _odd_turn({}, t, keys, roles, left)]
+    return []
 
 
 def _alpaca(record: Record, columns: Columns) -> list[Turn]:
     """The instruction, and below an empty line its input where there is one."""
     asked = _field(record, columns.instruction)
-    given = text(record.get(columns.input)) if columns.input else ""
-    asked = f"{asked}\n\n{given}" if given else asked
+    inner = words(record.get(columns.input), columns.input, None) if columns.input else ""
+    asked = f"{asked}\n\n{inner}" if inner else asked
     return _answered(record, asked, _field(record, columns.output), columns)
 
 
 def _text_label(record: Record, columns: Columns, label_names: tuple[str, ...]) -> list[Turn]:
     """The label is what the assistant says; a number is looked up in `label_names`."""
     assert columns.label is not None
-    label = record.get(columns.label, MISSING)
-    number = label.strip() if isinstance(label, str) else label
-    if label_names and not isinstance(number, bool) and str(number).isdecimal():
-        # Digits that int refuses, of which there are thousands, stand for no label either.
-        place = int(number) if len(str(number)) < 10 else len(label_names)
-        if place >= len(label_names):
-            raise ReadError("read.wrong_type", "a label number beyond label_names")
-        label = label_names[place]
-        return _answered(record, _field(record, columns.text), label, columns)
-    return _answered(record, _field(record, columns.text), _field(record, columns.label), columns)
+    number = _whole(record.get(columns.label)) if label_names else None
+    if number is None:
+        return _answered(record, _field(record, columns.text), _field(record, columns.label), columns)
+    if number == -1:
+        raise ReadError("read.wrong_type", "a label of -1, which stands for none")
+    if not 0 <= number < len(label_names):
+        raise ReadError("read.wrong_type", "a label number beyond label_names")
+    return _answered(record, _field(record, columns.text), label_names[number], columns)
+
+
+def _whole(label: Any) -> int | None:
+    """The number that a label is, also as text or as a float, as tables with gaps have them."""
+    if isinstance(label, bool) or not isinstance(label, int | float | Decimal | str):
+        return None
+    matched = _NUMBER.fullmatch(str(label).strip())
+    if matched is None:
+        return None
+    # Digits that int refuses, of which there are thousands, stand for no label either.
+    return int(matched[1]) if len(matched[1]) < 10 and not (matched[2] or "").strip("0") else 10**10
 
 
 def _text(record: Record, column: str | None) -> list[Turn]:

@@ -1,6 +1,6 @@
 """One source of a recipe: where its records lie and how they are read."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Annotated, Literal
 
 from pydantic import AfterValidator, ByteSize, Field
@@ -9,10 +9,12 @@ from headrace.pipelines.section import Path, Section
 from headrace.pipelines.stages.read import formats, shapes
 from headrace.pipelines.stages.read.files import archives, encodings
 from headrace.pipelines.stages.read.formats import Format
-from headrace.pipelines.stages.read.records import MEMORY_LIMIT, Manner, Split
+from headrace.pipelines.stages.read.records import MEMORY_LIMIT, Batch, Manner, Split
 from headrace.pipelines.stages.read.shapes import Columns, Shape
+from headrace.pipelines.stages.read.turns import envelopes, paths
 
 LEAST_MEMORY = 64 * 2**20
+PER_TURN = ("role", "content", "reasoning", "roles", "speakers")  # of `columns`: no columns of the record
 
 
 def _encoding(value: str) -> str:
@@ -63,10 +65,13 @@ class Source(Section):
     """text: what one record is: the whole file, a line, or a paragraph (parted by blank lines)."""
     shape: Shape | None = None
     """How a record holds a conversation; left out: told by its columns."""
+    records: str | None = None
+    """JSON: where the records lie in what the files hold, such as `data.items`; `*` stands for every value
+    of a mapping. Left out: each line, element or object is one."""
     columns: Columns = Columns()
     """Which column holds what, where the names are not the usual ones."""
     group_by: str | None = None
-    """Column whose value several records of one conversation share."""
+    """Column whose value several records of one conversation share; `<file>` where each file is one."""
     order_by: str | tuple[str, ...] = ()
     """Columns that order the records of a conversation: numbers as numbers, ISO 8601 as times. Left out:
     as they lie."""
@@ -128,3 +133,29 @@ class Source(Section):
         extra = [self.group_by, *self.orders(), self.group, self.time, *self.meta]
         shaped = shapes.wanted(self.shape or "messages", self.completed())
         return list(dict.fromkeys([*shaped, *(c for c in extra if c)]))
+
+    def stored(self) -> list[str]:
+        """The columns that a file is asked for: those of `wanted`, and those that its paths begin in."""
+        names = self.wanted()
+        return list(dict.fromkeys([*names, *(paths.root(n) for n in names if paths.is_path(n))]))
+
+    def paths_named(self) -> list[str]:
+        """Every column inside a column that the recipe names."""
+        given = self.columns
+        named = [getattr(given, field) for field in type(given).model_fields if field not in PER_TURN]
+        flat = [c for name in named for c in (name if isinstance(name, tuple) else [name])]
+        if self.group_by is not None and not given.messages:
+            flat += [given.role, given.content, given.reasoning]
+        flat += [self.group_by, *self.orders(), self.group, self.time, *self.meta]
+        return [c for c in dict.fromkeys(flat) if isinstance(c, str) and paths.is_path(c)]
+
+    def opened(self, batches: Iterator[Batch], relative: str) -> Iterator[Batch]:
+        """Batches of what a file holds as batches of records with every column that is looked at."""
+        names = [n for n in (*self.wanted(), *self.paths_named()) if paths.is_path(n)]
+        for batch in envelopes.unfold(batches, self.records) if self.records else batches:
+            if names:
+                paths.lift(batch.records, names)
+            if self.group_by == paths.FILE:
+                for record in batch.records:
+                    record[paths.FILE] = relative
+            yield batch

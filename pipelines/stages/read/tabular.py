@@ -28,6 +28,7 @@ from headrace.pipelines.stages.read.records import (
     SPARE,
     Batch,
     ReadError,
+    pythonic,
     too_deep,
 )
 
@@ -83,7 +84,9 @@ def parquet(
             if most > memory and not alone:
                 yield from _apart((path, size, columns, number, number + 1), [group], first, memory)
             else:
-                yield from _row_group(guard, table, number, group, first, picked, rows)
+                for batch in _row_group(guard, table, number, group, first, picked, rows):
+                    batch.unread = tuple(c for c in about.columns if c not in picked)
+                    yield batch
             first += group.rows
 
 
@@ -241,7 +244,7 @@ def records_of(batch: pa.RecordBatch, first: int) -> Batch:
 def _values(column: pa.Array, errors: dict[int, ReadError]) -> list[Any]:
     """A column as Python values; a value that is none goes to `errors` under its row."""
     try:
-        return cast(list[Any], column.to_pylist())
+        return pythonic(column)
     except MemoryError:
         raise
     except Exception:  # noqa: BLE001 - dates that Python has not, zones that are none, ...

@@ -9,9 +9,10 @@ import yaml
 
 from headrace.cluster.errors import SourceError
 from headrace.pipelines import recipe
-from headrace.pipelines.commands.init import starter
+from headrace.pipelines.commands.init import look, starter
 from headrace.pipelines.stages.read import inputs
 from headrace.pipelines.stages.read.source import Source
+from tests.builders import run_command, write_jsonl
 
 SECRET = "private words of a row"
 
@@ -80,6 +81,68 @@ def test_where_nothing_fits_the_recipe_says_what_is_there(tmp_path: Path) -> Non
     assert "#   two: always empty\n" in text
     assert "No known shape fits" in text
     assert "shape" not in yaml.safe_load(text)["sources"][0]
+
+
+def test_one_source_a_format_and_shape(tmp_path: Path) -> None:
+    turns = [{"role": "user", "content": "x"}, {"role": "assistant", "content": "y"}]
+    write_jsonl(tmp_path / "d/a.jsonl", [{"messages": turns}])
+    write_jsonl(tmp_path / "d/b.jsonl", [{"messages": turns, "tools": "z"}])
+    write_jsonl(tmp_path / "d/c.jsonl", [{"Question": "x", "Answer": "y", "weight": 2}])
+    (tmp_path / "d/e.csv").write_text("problem,solution,system\nx,y,be kind\n")
+    (tmp_path / "d/README.md").write_text("words")
+    (tmp_path / "d/f.jsonl").write_text("")
+    found = look(str(tmp_path / "d"))
+    entries = yaml.safe_load(found.text)["sources"]
+    assert [(e["format"], e["shape"]) for e in entries] == [
+        ("jsonl", "messages"),
+        ("jsonl", "question_answer"),
+        ("csv", "question_answer"),
+    ]
+    assert entries[0]["path"] == [f"{tmp_path}/d/a.jsonl", f"{tmp_path}/d/b.jsonl"]
+    assert entries[1]["columns"] == {"question": "Question", "answer": "Answer"}
+    assert entries[2]["path"] == f"{tmp_path}/d/**/*.csv*"
+    assert entries[2]["columns"]["system"] == "system"
+    assert len({e["name"] for e in entries}) == 3
+    (said,) = [words for words in found.lines if "'c.jsonl'" in words]
+    assert "nobody reads 'weight'" in said
+    assert "left out: 'README.md': has no suffix of a known format" in found.lines
+    assert "left out: 'f.jsonl': is empty" in found.lines
+    resolved = inputs.resolve(recipe.validate(yaml.safe_load(found.text), "starter").sources)
+    assert [s.shape for s in resolved] == ["messages", "question_answer", "question_answer"]
+
+
+def test_records_that_are_turns_are_put_together(tmp_path: Path) -> None:
+    rows = [
+        {"Thread-ID": n, "turn": i, "from": w, "body": "x"}
+        for n in "ab"
+        for i, w in enumerate(("user", "bot"))
+    ]
+    write_jsonl(tmp_path / "a.jsonl", rows)
+    (entry,) = yaml.safe_load(starter(str(tmp_path / "a.jsonl")))["sources"]
+    assert (entry["group_by"], entry["order_by"]) == ("Thread-ID", "turn")
+    assert entry["columns"] == {"role": "from", "content": "body"}
+
+
+def test_other_speakers_get_their_roles_and_strangers_are_counted(tmp_path: Path) -> None:
+    turns = [{"role": r, "content": "x"} for r in ("user", "assistant", "function_call", "Ann Lee")]
+    write_jsonl(tmp_path / "a.jsonl", [{"messages": turns}])
+    found = look(str(tmp_path / "a.jsonl"))
+    assert yaml.safe_load(found.text)["sources"][0]["columns"] == {"roles": {"function_call": "assistant"}}
+    assert "1 speakers have no role" in found.lines[0]
+    assert "Ann" not in found.text + found.lines[0]
+
+
+def test_no_shape_is_an_error_and_the_recipe_is_written_all_the_same(tmp_path: Path) -> None:
+    write_jsonl(tmp_path / "a.jsonl", [{"one": 1, "two": None}])
+    code, _, err = run_command(["init", str(tmp_path / "a.jsonl"), "-o", str(tmp_path / "r.yaml")])
+    assert code == 2
+    assert "no shape was found" in err
+    assert (tmp_path / "r.yaml").exists()
+    write_jsonl(tmp_path / "b.jsonl", [{"prompt": "x", "completion": "y"}])
+    code, out, err = run_command(["init", str(tmp_path / "b.jsonl")])
+    assert code == 0
+    assert yaml.safe_load(out)["sources"][0]["shape"] == "prompt_completion"
+    assert "prompt_completion" in err
 
 
 def test_nothing_there(tmp_path: Path) -> None:

@@ -30,6 +30,7 @@ from tests.builders import (
     save_recipe,
     stand_in,
     text_table,
+    write_jsonl,
 )
 
 PASSES = ("prepare", "dedup", "pack")
@@ -304,3 +305,29 @@ def test_a_stage_that_moved_to_another_module_has_the_key_that_it_had(tmp_path: 
     assert prepare_pass._keys(run, (quality,)) == prepare_pass._keys(run, (moved,))
     moved.__dict__["VERSION"] = quality.VERSION + 1
     assert prepare_pass._keys(run, (quality,)) != prepare_pass._keys(run, (moved,))
+
+
+def test_columns_that_nobody_reads_are_named_once_for_each_source(tmp_path: Path) -> None:
+    rows = [
+        {"question": f"what is {n}?", "answer": f"{n}, I say", "tools": n, "ann@example.com": 1}
+        for n in range(9)
+    ]
+    write_jsonl(tmp_path / "in/a.jsonl", rows)
+    turns = [
+        {"talk": n // 2, "role": ("user", "assistant")[n % 2], "text": f"words {n}", "weight": 2}
+        for n in range(8)
+    ]
+    write_jsonl(tmp_path / "turns/a.jsonl", turns)
+    data = recipe_of(tmp_path / "run", tmp_path / "in")
+    columns = {"role": "role", "content": "text"}
+    data["sources"].append(
+        {"name": "talks", "path": str(tmp_path / "turns"), "group_by": "talk", "columns": columns}
+    )
+    written = prepare(tmp_path / "r.yaml", data)
+    assert written["unread"] == {
+        "sums": {"columns": ["tools"], "more": 1},
+        "talks": {"columns": ["weight"], "more": 0},
+    }
+    page = (tmp_path / "run/report.html").read_text()
+    assert "nobody reads &#39;tools&#39; and 1 more" in page
+    assert "ann@example" not in page + json.dumps(written)

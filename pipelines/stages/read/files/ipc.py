@@ -44,10 +44,13 @@ def arrow(
             try:
                 for batch in _batches(file):
                     picked = [n for n in batch.schema.names if columns is None or n in columns]
+                    unread = tuple(n for n in batch.schema.names if n not in picked)
                     batch.validate(full=True)
                     for start in range(0, batch.num_rows, ROWS):
                         piece = batch.select(picked).slice(start, ROWS)
-                        yield _records(piece, first)
+                        records = _records(piece, first)
+                        records.unread = unread
+                        yield records
                         first += piece.num_rows
             except Exception as error:
                 if _of_storage(error):

@@ -125,7 +125,8 @@ def separated(
 
 def _batches(rows: Rows, names: list[str], columns: list[str] | None) -> Iterator[Batch]:
     picked = [(name, i) for i, name in enumerate(names) if columns is None or name in columns]
-    batch, filled = Batch("line"), 0
+    unread = tuple(name for name in names if columns is not None and name not in columns)
+    batch, filled = Batch("line", unread=unread), 0
     for place, row, bad in rows:
         if isinstance(row, ReadError):
             batch.add(row, place, bad)
@@ -140,7 +141,7 @@ def _batches(rows: Rows, names: list[str], columns: list[str] | None) -> Iterato
             filled += sum(map(len, row))
         if filled >= BATCH_BYTES or len(batch.records) >= MOST_ROWS:
             yield batch
-            batch, filled = Batch("line"), 0
+            batch, filled = Batch("line", unread=unread), 0
     if batch.records:
         yield batch
 

@@ -384,6 +384,19 @@ def test_invalid_text_in_parquet_is_lost_alone(tmp_path: Path) -> None:
     assert values(read(tmp_path / "x.parquet", "parquet")) == [{"a": "fine"}, "read.bad_utf8", {"a": "good"}]
 
 
+def test_narrow_floats_are_their_shortest_decimals(tmp_path: Path) -> None:
+    narrow = pa.array([19.9, None, 1e-7], pa.float32())
+    inner = pa.StructArray.from_arrays([narrow], ["x"])
+    lists = pa.array([[0.1], None, []], pa.list_(pa.float16()))
+    table = pa.table({"a": narrow, "b": inner, "c": lists, "d": pa.array([19.9, 0.1, 1e300])})
+    pq.write_table(table, tmp_path / "x.parquet")
+    assert values(read(tmp_path / "x.parquet", "parquet")) == [
+        {"a": 19.9, "b": {"x": 19.9}, "c": [0.1], "d": 19.9},
+        {"a": None, "b": {"x": None}, "c": None, "d": 0.1},
+        {"a": 1e-7, "b": {"x": 1e-7}, "c": [], "d": 1e300},
+    ]
+
+
 def test_parquet_compressed_as_a_whole(tmp_path: Path) -> None:
     path = put(tmp_path, "y.parquet.gz", gzip.compress(a_parquet(tmp_path).read_bytes(), mtime=0))
     assert len(read(path, "parquet")) == 1000

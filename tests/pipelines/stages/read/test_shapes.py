@@ -1,5 +1,7 @@
 """From records to turns."""
 
+from datetime import date
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -115,6 +117,39 @@ def test_label_names() -> None:
     assert turns("text_label", {"text": "t", "label": 2}, names) == "read.wrong_type"
     assert turns("text_label", {"text": "t", "label": "other"}, names)[1] == ("assistant", "other")
     assert turns("text_label", {"text": "t", "label": 1})[1] == ("assistant", "1")
+    for label in (1.0, "1.0", Decimal("1.00")):
+        assert turns("text_label", {"text": "t", "label": label}, names)[1] == ("assistant", "good")
+    for label in (-1, -1.0, "-1", 1.5, 10**30, "9" * 5000):
+        assert turns("text_label", {"text": "t", "label": label}, names) == "read.wrong_type"
+
+
+def test_a_prompt_may_be_turns() -> None:
+    asked, answer = [said("system", "s"), said("user", "u")], [said("assistant", "a")]
+    whole = [("system", "s"), ("user", "u"), ("assistant", "a")]
+    for prompt, completion in (
+        (asked, answer),
+        (asked, [*asked, *answer]),  # of two answers to compare each holds the whole
+        (asked, "a"),
+        (asked, answer[0]),
+    ):
+        assert turns("prompt_completion", {"prompt": prompt, "completion": completion}) == whole
+    other = [{"from": "human", "value": "u"}]
+    assert turns("question_answer", {"question": other, "answer": answer}) == whole[1:]
+    assert (
+        turns("prompt_completion", {"prompt": "u", "completion": [said("user", "u"), *answer]}) == whole[1:]
+    )
+
+
+@pytest.mark.parametrize("value", [["a", "b"], {"a": 1}, [], {}, [1], [said("user", "u"), "x"]])
+def test_a_list_or_a_mapping_is_nobodys_words(value: Any) -> None:
+    for shape, record in (
+        ("prompt_completion", {"prompt": "p", "completion": value}),
+        ("question_answer", {"question": value, "answer": "a"}),
+        ("alpaca", {"instruction": "i", "input": value, "output": "o"}),
+        ("text_label", {"text": "t", "label": value}),
+        ("text", {"text": value}),
+    ):
+        assert turns(shape, record) == "read.wrong_type"  # type: ignore[arg-type]
 
 
 def test_a_record_that_is_one_turn() -> None:
@@ -159,6 +194,11 @@ def test_the_reason_never_quotes_the_record() -> None:
         (3, "3"),
         (2.5, "2.5"),
         (b"bytes", "bytes"),
+        (2**60 + 1, "1152921504606846977"),
+        (Decimal("12.50"), "12.50"),
+        (Decimal("1E+3"), "1000"),
+        (Decimal("NaN"), ""),
+        (date(2024, 3, 1), "2024-03-01"),
         ([{"type": "text", "text": "a"}, {"type": "text", "text": "b"}], "ab"),
         ({"b": 1, "a": ["é"]}, '{"b":1,"a":["é"]}'),
         ([], "[]"),

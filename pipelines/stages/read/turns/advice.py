@@ -1,0 +1,180 @@
+"""What to write into a recipe where records have no shape that can be told.
+
+Cost: some passes over the first records of a file.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from headrace.pipelines.stages.read.turns.paths import FILE, at, mapping
+from headrace.pipelines.stages.read.turns.proposals import (
+    CONTENTS,
+    LOOKED_AT,
+    SPEAKERS,
+    Record,
+    bare,
+    may_be_turns,
+    most,
+    paths_to,
+    rank_of_speaker,
+    role_of,
+)
+
+
+@dataclass(frozen=True)
+class SingleTurns:
+    """Records that are turns of conversations."""
+
+    role: str  # the column of speakers
+    content: str
+    group_by: str | None
+    order_by: str | None
+    whole_file: bool  # there is no column by which they could belong together
+    advice: str  # what to write into the recipe
+
+
+GROUPS = (
+    "conversation",
+    "conv",
+    "thread",
+    "threadts",
+    "dialogue",
+    "dialog",
+    "session",
+    "chat",
+    "ticket",
+    "call",
+)
+ORDERS = (
+    "turn",
+    "turnnumber",
+    "turnid",
+    "turnindex",
+    "turnidx",
+    "index",
+    "idx",
+    "position",
+    "seq",
+    "sequence",
+)
+CLOCKS = ("timestamp", "createdat", "created", "sentat", "datetime", "date", "time", "ts")
+
+
+def single_turns(records: Sequence[Record]) -> SingleTurns | None:
+    """What the recipe must say where each record is one turn; None where records are none.
+
+    A turn names its speaker: one that stands for the user in some records and for the assistant in others.
+    """
+    names = list(dict.fromkeys(n for r in records for n in r))
+    found = None
+    for name in sorted((n for n in names if bare(n) in SPEAKERS), key=rank_of_speaker):
+        roles = [role_of(r.get(name)) for r in records]
+        if most(role is not None for role in roles) and {"user", "assistant"} <= set(roles):
+            found = name
+            break
+    content = next((n for c in CONTENTS for n in names if bare(n) == bare(c)), None)
+    if found is None or content is None:
+        return None
+    groups = [n for n in names if bare(n).removesuffix("id") in GROUPS and _repeats(records, n)]
+    orders = [n for wished in (ORDERS, CLOCKS) for w in wished for n in names if bare(n) == w]
+    if "parent_id" in names and groups == []:
+        return SingleTurns(
+            found,
+            content,
+            None,
+            None,
+            False,
+            "They are the nodes of trees, which are not put together: write one conversation a record first",
+        )
+    lines = [
+        f"group_by: {groups[0]}"
+        if groups
+        else f"group_by: COLUMN, the one that a conversation's records share ({FILE} where each file is one)"
+    ]
+    lines += [f"order_by: {orders[0]}"] if orders else []
+    lines += [f"columns: {{role: {found}, content: {content}}}"]
+    return SingleTurns(
+        found,
+        content,
+        groups[0] if groups else None,
+        orders[0] if orders else None,
+        not groups,
+        "Write into the source: " + "; ".join(lines),
+    )
+
+
+def _repeats(records: Sequence[Record], name: str) -> bool:
+    """Whether several records share a value."""
+    values = [str(r[name]) for r in records if r.get(name) is not None]
+    return len(set(values)) < len(values)
+
+
+def advice(records: Sequence[Record]) -> str:
+    """What more can be said where no shape fits: begins with a sign, or is empty."""
+    turns = single_turns(records)
+    if turns is not None:
+        return f". Each record is one turn. {turns.advice}"
+    names = {n for r in records for n in r}
+    if {"chosen", "rejected"} <= names:
+        return (
+            ". Pairs of answers are not trained on; to learn the chosen ones: the column of the prompt as "
+            "`columns: {prompt: COLUMN, completion: chosen}`"
+        )
+    sides = _one_sided(records[:LOOKED_AT])
+    return f". {sides}" if sides else ""
+
+
+def _one_sided(records: Sequence[Record]) -> str:
+    """What is said of turns in which nobody asks, or nobody answers."""
+    for path in (*paths_to(records, may_be_turns), *paths_to(records, _is_turn)):
+        roles = set()
+        for record in records:
+            value = at(record, path)
+            turns = value if type(value) is list else [value]
+            for turn in turns:
+                turn = mapping(turn)
+                inner = turn.get("message", turn) if isinstance(turn, dict) else {}
+                roles.add(role_of(inner.get("role")) if isinstance(inner, dict) else None)
+        roles -= {None, "system", "tool"}
+        if roles in ({"user"}, {"assistant"}):
+            absent = "no assistant's turn" if roles == {"user"} else "no user's turn"
+            text = f"There is {absent} in {path!r}"
+            if path.startswith(("body.", "response.")):
+                text += (
+                    ": name the input and the output files of a batch in one source, with "
+                    "`group_by: custom_id`, `columns: {messages: [body.messages, "
+                    "response.body.choices.0.message]}`"
+                )
+            return text
+    return ""
+
+
+def _is_turn(value: Any) -> bool:
+    return isinstance(value, dict) and "role" in value and "content" in value
+
+
+# What a column that nobody reads may be for, by its bare name.
+USES = {
+    "system": "`columns: {{system: {0}}}` puts it before the turns",
+    "systemprompt": "`columns: {{system: {0}}}` puts it before the turns",
+    "reasoning": "`columns: {{reasoning: {0}}}` puts it before the answer",
+    "reasoningcontent": "`columns: {{reasoning: {0}}}` puts it before the answer",
+    "thinking": "`columns: {{reasoning: {0}}}` puts it before the answer",
+    "context": "`shape: alpaca` with `columns: {{input: {0}}}` puts it below the question",
+    "rejected": "pairs of answers are not trained on: what is rejected is left out",
+    "label": "`shape: text_label` makes it the answer",
+    "time": "`time: {0}` takes it for the split by time",
+    "weight": "rows are not weighted, `weight:` of a source is",
+}
+SHOWN = 12
+
+
+def unread(names: Sequence[str], more: int) -> str:
+    """What is said of columns that nobody looks at: their names, and how some could be read."""
+    shown = ", ".join(repr(n) for n in names[:SHOWN])
+    rest = more + max(0, len(names) - SHOWN)
+    others = f"{f'{rest:,} more' if shown else f'{rest:,} columns'}" if rest else ""
+    listed = " and ".join(part for part in (shown, others) if part)
+    uses = [f"{n!r}: {USES[bare(n)].format(n)}" for n in names if bare(n) in USES]
+    return f"nobody reads {listed}" + (f" ({'; '.join(uses)})" if uses else "")
