@@ -83,8 +83,8 @@ class Config(Section):
     overlaps; `presidio` exactly the former."""
     without: tuple[str, ...] = ()
     """Recognisers that do not look, as they stand in the column `recognizer` (`PhoneRecognizer`,
-    `greetings`), and steps that are not taken: `overlaps`, `times`, `references`, `sums`, `domains`,
-    `licences`."""
+    `greetings`), and steps that are not taken: `overlaps`, `dress`, `code`, `times`, `references`,
+    `sums`, `domains`, `licences`."""
     locales: tuple[str, ...] = ()
     """Countries whose identifiers are looked for too, by Presidio's own recognisers: `de`, `in`, `it`."""
     ner: Ner = Ner()
