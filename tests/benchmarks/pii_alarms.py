@@ -1,4 +1,4 @@
-"""What pii finds in code and mathematics, where next to nothing is anybody's: findings for 1,000 texts, by entity.
+"""What pii finds in code and mathematics, where next to nothing is anybody's: findings by entity.
 
 Corpora (from HEADRACE_TEST_DATA, default ../shared/data): humaneval, mbpp, spider's questions and queries,
 gpteacher's code, the calls of bfcl, gsm8k, the sums of llm-adapters, the subjects of mmlu and bbh that
@@ -44,7 +44,7 @@ AROUND = 60  # characters beside a finding that are shown
 
 def humaneval() -> Iterator[str]:
     """Problems with their solutions and tests."""
-    for line in gzip.open(DATA / "eval/humaneval/HumanEval.jsonl.gz", "rt", encoding="utf-8"):
+    for line in gzip.decompress((DATA / "eval/humaneval/HumanEval.jsonl.gz").read_bytes()).splitlines():
         row = json.loads(line)
         yield row["prompt"] + row["canonical_solution"] + row["test"]
 
@@ -82,7 +82,7 @@ def bfcl() -> Iterator[str]:
 
 def gsm8k() -> Iterator[str]:
     """Questions with their answers."""
-    for line in gzip.open(DATA / "instruct/gsm8k/train.jsonl.gz", "rt", encoding="utf-8"):
+    for line in gzip.decompress((DATA / "instruct/gsm8k/train.jsonl.gz").read_bytes()).splitlines():
         row = json.loads(line)
         yield f"{row['question']}\n{row['answer']}"
 

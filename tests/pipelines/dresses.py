@@ -93,7 +93,7 @@ DRESSES: dict[str, Callable[[str], str]] = {
     "percent-encoded throughout": lambda value: "".join(f"%{ord(c):02X}" for c in value),
     "entities": signs(lambda c: f"&#{ord(c)};"),
     "hexadecimal entities": signs(lambda c: f"&#x{ord(c):X};"),
-    "entities without an end": signs(lambda c: f"&#{ord(c)}", "@+ "),
+    "entities without an end": signs(lambda c: f"&#{ord(c)}", "@"),
     "named entities": lambda value: (
         value.replace("@", "&commat;")
         .replace(".", "&period;")

@@ -42,9 +42,9 @@ SMALL = re.compile(r"[0-2]?\d(?:\.\d{1,2}){3}")  # as the parts of versions are
 
 TIME = re.compile(r"[12]\d{9}(?:\d{3}){0,3}|[12]\d{9}\.\d{1,9}")
 CALLED_TIME = re.compile(
-    r"(?:(?i:(?<![a-z])(?:times?|timestamps?|ts|epoch|unix(?:[ _-]?time)?|date|datetime|iat|exp|nbf|[mca]time|"
-    r"created|updated|modified|deleted|expires?|expiry|expired|since|until|seen|start(?:ed|s)?|end(?:ed|s)?|"
-    r"published|posted|joined|when|seconds|secs|millis|milliseconds|ms)|_(?:at|on|ts|time|date|timestamp))"
+    r"(?:(?i:(?<![a-z])(?:times?|timestamps?|ts|epoch|unix(?:[ _-]?time)?|date|datetime|iat|exp|nbf|"
+    r"[mca]time|created|updated|modified|deleted|expires?|expiry|expired|since|until|seen|start(?:ed|s)?|"
+    r"end(?:ed|s)?|published|posted|joined|when|seconds|secs|millis|milliseconds|ms)|_(?:at|on|ts|time|date|timestamp))"
     r"|[a-z](?:At|On|Time|Date|Ts|Timestamp))"
     r"[\"'`\])]{0,3}[ ]?(?:[:=(,]|=>|->|is|of)?[ ]?[\"'`(\[]{0,2}\Z"
 )

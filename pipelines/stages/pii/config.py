@@ -72,6 +72,9 @@ class Config(Section):
     least: dict[str, int] = Field(default_factory=lambda: dict(LEAST))
     """Letters and digits that a value must have to be replaced wherever its conversation says it again, by
     entity (OTHER: all others), in any letter case and spacing. One fewer does in the same letter case."""
+    json_numbers: Literal["string", "zero", "null"] = "string"
+    """What stands for a number of JSON, so that it stays JSON. string: the stand-in in quotes
+    (`{"phone": "<PHONE_NUMBER_1>"}`); zero: 0; null: null. A surrogate is a number itself."""
     key: str = "HEADRACE_PII_KEY"
     """Environment variable with the secret of `hash` and `surrogate`, 16 characters or more."""
     gate: Literal["fail", "warn", "off"] = "fail"

@@ -1,7 +1,7 @@
 """A text in plain dress: characters, escapes and entities that stand for others are these others.
 
-What: "jane%40example.org", "jane&#64;example.org", "ｊａｎｅ＠example.org" and "jane@<zero width>example.org" all
-say jane@example.org. `undressed` gives a text as it is meant, and where each of its characters stands in the
+What: "jane%40example.org", "jane&#64;example.org", "jane＠example.org" and "jane@<zero width>example.org"
+all say jane@example.org. `undressed` gives a text as it is meant, and where each of its characters stands in the
 text that it was. Recognisers, who know plain values, look through it as well (`search`).
 
 What is undressed (`DRESS`): percent-encoding, entities, escapes of JSON and of source code; characters of
@@ -50,8 +50,9 @@ def _digits() -> str:
 # What a text has that is not plain: without it none of `DRESS` matches. For RE2, which knows no look-around.
 SUSPECT = (
     r"%[0-9A-Fa-f]{2}|&(?:#|[A-Za-z]{2,24};)|\\(?:u[0-9A-Fa-f{]|x[2-7]|[@._+-][A-Za-z0-9]|[nrt][+(]?[0-9]|"
-    r"[nrt][0-9A-Za-z_.+-]{1,64}@)|=(?:40|2E|2D|5F)[A-Za-z]|[0-9A-Za-z_@.+-]<(?:/?(?:b|i|em|strong|span|wbr|u|font|a|nobr)[ />]|!--)"
-    f"|[{SPACES}{THIN}{HYPHENS}{DASHES}{STOPS}{WIDE}{WIDE_SIGNS}{LETTERS}{{digits}}]|[0-9][{DOTS}][0-9]"
+    r"[nrt][0-9A-Za-z_.+-]{1,64}@)|=(?:40|2E|2D|5F)[A-Za-z]|[0-9A-Za-z_@.+-]<(?:/?(?:b|i|em|"
+    r"strong|span|wbr|u|font|a|nobr)[ />]|!--)"
+    f"|[{SPACES}{THIN}{HYPHENS}{DASHES}{STOPS}{WIDE}{WIDE_SIGNS}{LETTERS}{{digits}}]|[0-9)][{DOTS}][0-9]"
 )
 BEGINS = rf"[%&\\=<{SPACES}{THIN}{HYPHENS}{DASHES}{DOTS}{STOPS}{WIDE}{WIDE_SIGNS}{LETTERS}{{digits}}]"
 PLAIN = rf"0-9A-Za-z{WIDE}"
@@ -70,7 +71,7 @@ def _dress() -> re.Pattern[str]:
         rf"|(?<=[{PLAIN}@.+:/_\-(\)])[{THIN}]+|[{THIN}]+(?=[{PLAIN}@.+:/_\-(\)]))"
         rf"|(?P<space>[{SPACES}])"
         rf"|(?P<hyphen>[{HYPHENS}]|(?<=[0-9{WIDE}])[{DASHES}]|[{DASHES}](?=[0-9{WIDE}])"
-        rf"|(?<=[0-9][0-9])[{DOTS}](?=[0-9][0-9]))"
+        rf"|(?:(?<=[0-9][0-9])|(?<=\)))[{DOTS}](?=[0-9][0-9]))"
         rf"|(?P<stop>(?<=[{PLAIN}])[{STOPS}](?=[{PLAIN}]))"
         rf"|(?P<other>[{WIDE}{LETTERS}{_digits()}]|(?<=[{PLAIN}])[{WIDE_SIGNS}]|[{WIDE_SIGNS}](?=[{PLAIN}]))"
     )

@@ -1,7 +1,7 @@
 """What the findings of all recognisers mean together: some are no personal data, some say the same twice.
 
-In: a text and all findings in it. Out: those that stay. Seven steps, in this order; the recipe's `pii.without`
-can leave each of them out by its name:
+In: a text and all findings in it. Out: those that stay. Seven steps, in this order; the recipe's
+`pii.without` can leave each of them out by its name:
 
 `code`: what code and mathematics are full of is nobody's: ``git@host``, slices, times counted from 1970
 (`code_values`).
@@ -109,7 +109,7 @@ def resolved(
     without: names of steps to leave out. idle: entities that the recipe keeps, so that they will not be
     replaced.
     """
-    kept = list(findings)
+    kept = [without_escape(text, one) for one in findings]
     if "code" not in without:
         kept = without_code(text, kept)
     if not kept or (len(kept) == 1 and kept[0].entity not in DOUBTED):  # most texts
@@ -129,6 +129,14 @@ def resolved(
     if "overlaps" not in without and len(kept) > 1:
         kept = without_weaker(text, kept, idle)
     return sorted(kept)
+
+
+def without_escape(text: str, one: Finding) -> Finding:
+    """A finding without the letter of an escape that it begins with: ``\\nann@example.com`` in code or JSON."""
+    if text[one.start - 1 : one.start] != "\\" or text[one.start] not in "nrt" or one.end - one.start < 2:
+        return one
+    backslashes = one.start - len(text[: one.start].rstrip("\\"))
+    return one._replace(start=one.start + backslashes % 2)
 
 
 def is_operand(text: str, one: Finding) -> bool:

@@ -24,7 +24,6 @@ from headrace.pipelines.stages.pii.presidio.scanner import Findings, Scanner, sc
 from headrace.pipelines.stages.pii.presidio.setup import LANGUAGE
 from headrace.pipelines.stages.pii.recognizers.catalogue import RECOGNIZERS
 
-
 # What stands before an address in the address of a site, and nearly never in one of a mailbox.
 AHEAD = re.compile(r"[^@]*[/=?&|{}'*#^!$~`](?=[^@])")
 
