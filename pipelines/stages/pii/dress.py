@@ -1,7 +1,7 @@
 """A text in plain dress: characters, escapes and entities that stand for others are these others.
 
-What: "jane%40example.org", "jane&#64;example.org", "jane＠example.org" and "jane@<zero width>example.org"
-all say jane@example.org. `undressed` gives a text as it is meant, and where each of its characters stands in the
+What: "jane%40example.org", "jane&#64;example.org", "jane@<zero width>example.org" and one of full width all
+say jane@example.org. `undressed` gives a text as it is meant, and where each of its characters stands in the
 text that it was. Recognisers, who know plain values, look through it as well (`search`).
 
 What is undressed (`DRESS`): percent-encoding, entities, escapes of JSON and of source code; characters of

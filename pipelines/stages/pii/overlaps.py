@@ -132,7 +132,7 @@ def resolved(
 
 
 def without_escape(text: str, one: Finding) -> Finding:
-    """A finding without the letter of an escape that it begins with: ``\\nann@example.com`` in code or JSON."""
+    """A finding without the letter of an escape that it begins with: ``\\nann@example.com`` in code."""
     if text[one.start - 1 : one.start] != "\\" or text[one.start] not in "nrt" or one.end - one.start < 2:
         return one
     backslashes = one.start - len(text[: one.start].rstrip("\\"))
