@@ -55,7 +55,7 @@ class Proof(NamedTuple):
 
 
 PROOFS = (
-    Proof("EMAIL_ADDRESS", re.compile(r"(?<![\w.+-])\w[\w.+-]{0,63}@((?:[\w-]{1,63}\.)+[A-Za-z]{2,24})(?!\w)")),
+    Proof("EMAIL_ADDRESS", re.compile(r"(?<![\w.+-])\w[\w.+-]{0,63}@((?:[\w-]{1,63}\.)+[a-zA-Z]{2,24})\b")),
     Proof("CREDIT_CARD", re.compile(r"(?<![\w.,-])[3-6]\d{3}(?:([ -]?)\d{4}\1\d{4}\1\d{4})(?![\w-])")),
     Proof("CREDIT_CARD", re.compile(r"(?<![\w.,-])3[47]\d{2}[ -]?\d{6}[ -]?\d{5}(?![\w-])")),
     Proof("IBAN_CODE", re.compile(r"(?<!\w)[A-Z]{2}\d{2}(?:[ -]?[A-Z0-9]){11,27}(?!\w)")),
@@ -149,7 +149,8 @@ def _said(match: re.Match[str]) -> str:
         return html.unescape(said)
     if kind == "nothing":
         return ""
-    return chr(min(int(said.strip("\\uUx{}="), 16), 0x10FFFF))
+    code = int(said.strip("\\uUx{}="), 16)
+    return chr(code) if code < 0xD800 or 0xDFFF < code < 0x110000 else "\ufffd"  # half of a pair
 
 
 @functools.lru_cache(8192)

@@ -168,7 +168,8 @@ def _meant(match: re.Match[str]) -> str | None:
     if kind == "printable":
         return chr(int(said[1:], 16))
     if kind == "escape":
-        return _shown(chr(min(int(said.strip("\\ux{}"), 16), 0x10FFFF)))
+        code = int(said.strip("\\ux{}"), 16)
+        return _shown(chr(code)) if code < 0xD800 or 0xDFFF < code < 0x110000 else None  # halves of pairs
     character = html.unescape("&" + said.replace("amp;", "").lstrip("&")) if said != "&amp;" else "&"
     return _shown(character) if len(character) == 1 else None
 
