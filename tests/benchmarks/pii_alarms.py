@@ -151,6 +151,7 @@ def main() -> None:
     parser.add_argument("--show", type=Path)
     chosen = parser.parse_args()
     shown: list[dict[str, object]] = []
+    where = place()
     with chosen.out.open("w", newline="") as stream:
         writer = csv.writer(stream, lineterminator="\n")
         writer.writerow(HEADER)
@@ -167,7 +168,7 @@ def main() -> None:
             size = sum(len(text.encode("utf-8", "replace")) for text in texts)
             for entity, n in [*sorted(count.items()), ("all", count.total())]:
                 line = [name, len(texts), size, entity, n, f"{1000 * n / len(texts):.3g}"]
-                writer.writerow([*line, *place()])
+                writer.writerow([*line, *where])
                 print(*line, sep="\t", flush=True)
     if chosen.show:
         chosen.show.write_text("".join(json.dumps(one) + "\n" for one in shown))

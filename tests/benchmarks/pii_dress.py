@@ -1,4 +1,4 @@
-"""What becomes of values in other dress: every kind of value in every dress, masked, rung or missed.
+"""What becomes of values in other dress: every kind in every dress, masked, rung or missed.
 
 Masked: all its letters and digits are in findings that are replaced; rung: not masked, but the gate's own look
 sees it; missed: neither. The values and dresses are those of `tests/pipelines/dresses.py`.
@@ -53,13 +53,14 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=HERE / "pii_dress.csv")
     chosen = list(cases())
     count: Counter[str] = Counter()
+    where = place()
     with parser.parse_args().out.open("w", newline="") as stream:
         writer = csv.writer(stream, lineterminator="\n")
         writer.writerow(HEADER)
         for case, (outcome, gate) in zip(chosen, outcomes(chosen), strict=True):
             count[outcome] += 1
             count[f"gate: {gate or 'nothing'}"] += 1
-            writer.writerow([case.kind, case.dress, outcome, gate, *place()])
+            writer.writerow([case.kind, case.dress, outcome, gate, *where])
     print(dict(count))
 
 
