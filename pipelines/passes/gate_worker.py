@@ -6,7 +6,7 @@ messages looked through one by one (what the chat template puts around them is t
 lies in a stand-in that was issued in its row, or in a message of an exempt role, or where a cut brought
 together what was looked through apart (an end of a piece, a place where a passage was cut). Everything else
 is. Where there is a key, the values that were replaced in a row are looked for in that row, too, by keyed
-digests. And the gate looks for itself at values in other dress (`gate_look`).
+digests. And the gate looks for itself at values in other dress (`stages.pii.second_look`).
 
 A leak is told by entity, split and row; a value never leaves this module.
 
@@ -23,11 +23,12 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from headrace.cluster import ledger, storage
-from headrace.pipelines.passes import gate_look, outputs, pack_worker, parts, prepare_worker
+from headrace.pipelines.passes import outputs, pack_worker, parts, prepare_worker
 from headrace.pipelines.passes.parts import Window
 from headrace.pipelines.recipe import Recipe
 from headrace.pipelines.schema import ROLES
 from headrace.pipelines.stages.dedup import passages
+from headrace.pipelines.stages.pii import second_look
 from headrace.pipelines.stages.pii.columns import value_digest
 from headrace.pipelines.stages.pii.config import Config
 from headrace.pipelines.stages.pii.findings import Finding
@@ -151,7 +152,7 @@ def _messages(contents: Contents, config: Config) -> Iterator[Message]:
     for at, finding in zip(found.rows, found.findings, strict=True):
         if finding.score >= config.threshold:
             inside.setdefault(at, []).append(finding)
-    for at, finding in gate_look.look(contents.texts, config):
+    for at, finding in second_look.look(contents.texts, config):
         if not any(_covers(one, finding) for one in inside.get(at, ())):
             inside.setdefault(at, []).append(finding)
     asked = range(len(contents.texts)) if config.secret else sorted(inside)

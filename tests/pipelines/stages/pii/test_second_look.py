@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from headrace.pipelines.passes import gate_look
+from headrace.pipelines.stages.pii import second_look
 from headrace.pipelines.stages.pii.config import Config
 from tests.pipelines.dresses import DRESSES, VALUES, cases
 
@@ -26,7 +26,7 @@ def test_a_value_in_other_dress_is_seen(kind: str) -> None:
     for case in cases():
         if case.kind != kind or case.dress in UNSEEN or (kind, case.dress) in LOOSE:
             continue
-        seen = [one for one in gate_look.proven(case.text) if one.entity == case.entity]
+        seen = [one for one in second_look.proven(case.text) if one.entity == case.entity]
         if not any(case.start <= one.start < one.end <= case.end for one in seen):
             missed.append((case.dress, case.text, seen))
     assert not missed
@@ -44,21 +44,21 @@ def test_a_value_in_other_dress_is_seen(kind: str) -> None:
     ],
 )
 def test_nothing_is_seen_where_nothing_is(text: str) -> None:
-    assert gate_look.proven(text) == []
+    assert second_look.proven(text) == []
 
 
 @pytest.mark.parametrize(
     "worn", ["①②③ at \u24d9ane@example.org", "jane%2525252540example.org", "+\u2074\u2079 30 901820-55"]
 )
 def test_it_sees_what_the_search_does_not(worn: str) -> None:
-    assert len(gate_look.proven(worn)) == 1
+    assert len(second_look.proven(worn)) == 1
 
 
 def test_only_what_the_recipe_looks_for_is_told() -> None:
     texts = pa.array([case.text for case in cases() if case.dress == "full width"], pa.large_string())
-    entities = {one.entity for _, one in gate_look.look(texts, Config())}
+    entities = {one.entity for _, one in second_look.look(texts, Config())}
     assert {"EMAIL_ADDRESS", "API_KEY"} <= entities
-    assert "API_KEY" not in {one.entity for _, one in gate_look.look(texts, Config(recognizers="presidio"))}
+    assert "API_KEY" not in {one.entity for _, one in second_look.look(texts, Config(recognizers="presidio"))}
 
 
 @given(
@@ -71,8 +71,8 @@ def test_only_what_the_recipe_looks_for_is_told() -> None:
 )
 @settings(max_examples=200, deadline=None)
 def test_every_character_stands_where_it_says(text: str) -> None:
-    plain, origins = gate_look.located(text)
+    plain, origins = second_look.located(text)
     assert len(plain) == len(origins)
-    assert plain == gate_look._folded(gate_look._decoded(text))
+    assert plain == second_look._folded(second_look._decoded(text))
     assert all(0 <= a < b <= len(text) for a, b in origins)
     assert origins == sorted(origins)

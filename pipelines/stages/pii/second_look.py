@@ -1,6 +1,6 @@
 """The gate's own look at values in other dress: a folded form and patterns that recognisers do not share.
 
-What: what `pii` looks through in plain dress (`stages.pii.dress`) is its own idea of dress, and what that
+What: what `pii` looks through in plain dress (`dress`) is its own idea of dress, and what that
 overlooks, its recognisers overlook twice. Here a text is decoded (percent-encoding, entities, escapes; again
 and again), brought to NFKC, and rid of all format characters, whatever stands beside them; dashes of all
 kinds are hyphens, other separators blanks. In that form patterns look for what a checksum, a known suffix or
@@ -34,7 +34,7 @@ from headrace.pipelines.stages.pii.search import looked_for
 NAME = "gate"
 ROUNDS = 6  # of decoding
 DRESSED = (
-    r"[^\x00-\x7f]|%[0-9A-Fa-f]{2}|&(?:#|[A-Za-z]{2,31};)|\\[uxU@._+-]|=(?:40|2[BDE]|5F)[A-Za-z]|"
+    r"[^\x00-\x7f\x{a1}-\x{a7}\x{c0}-\x{24f}\x{2018}-\x{201f}\x{2026}\x{20ac}]|%[0-9A-Fa-f]{2}|&(?:#|[A-Za-z]{2,31};)|\\[uxU@._+-]|=(?:40|2[BDE]|5F)[A-Za-z]|"
     r"[0-9A-Za-z_@.+-]<(?:/|!--|wbr|(?:b|i|u|em|strong|span|font|a|nobr)[ >])"
 )
 CODE = re.compile(
@@ -81,7 +81,7 @@ def look(texts: pa.Array, config: Config) -> Iterator[tuple[int, Finding]]:
 def proven(text: str) -> list[Finding]:
     """What a text holds in other dress."""
     short = _folded(_decoded(text))
-    if not LIKELY.search(short) or not any(True for _ in _matches(short)):
+    if short == text or not LIKELY.search(short) or not any(True for _ in _matches(short)):
         return []
     plain, origins = located(text)
     found = [
