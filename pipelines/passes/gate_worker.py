@@ -6,7 +6,7 @@ messages looked through one by one (what the chat template puts around them is t
 lies in a stand-in that was issued in its row, or in a message of an exempt role, or where a cut brought
 together what was looked through apart (an end of a piece, a place where a passage was cut). Everything else
 is. Where there is a key, the values that were replaced in a row are looked for in that row, too, by keyed
-digests.
+digests. And the gate looks for itself at values in other dress (`stages.pii.second_look`).
 
 A leak is told by entity, split and row; a value never leaves this module.
 
@@ -28,6 +28,7 @@ from headrace.pipelines.passes.parts import Window
 from headrace.pipelines.recipe import Recipe
 from headrace.pipelines.schema import ROLES
 from headrace.pipelines.stages.dedup import passages
+from headrace.pipelines.stages.pii import second_look
 from headrace.pipelines.stages.pii.columns import value_digest
 from headrace.pipelines.stages.pii.config import Config
 from headrace.pipelines.stages.pii.findings import Finding
@@ -38,7 +39,7 @@ from headrace.pipelines.stages.tokenise.decode import Decoder, Runs
 from headrace.pipelines.stages.tokenise.frames import Frames, frames
 
 NAME = parts.GATE
-VERSION = 3
+VERSION = 4
 NAMED = 20  # leaking rows of a window that are named
 EDGE = 64  # characters at an end of a piece
 AROUND = 160  # characters beside a finding in which context words may be
@@ -151,10 +152,18 @@ def _messages(contents: Contents, config: Config) -> Iterator[Message]:
     for at, finding in zip(found.rows, found.findings, strict=True):
         if finding.score >= config.threshold:
             inside.setdefault(at, []).append(finding)
+    for at, finding in second_look.look(contents.texts, config):
+        if not any(_covers(one, finding) for one in inside.get(at, ())):
+            inside.setdefault(at, []).append(finding)
     asked = range(len(contents.texts)) if config.secret else sorted(inside)
     texts = contents.texts.take(pa.array(asked, pa.int64())).to_pylist()
     for at, text in zip(asked, texts, strict=True):
         yield Message(text, contents.roles[at], contents.row_ids[at], inside.get(at, []))
+
+
+def _covers(one: Finding, other: Finding) -> bool:
+    """Whether `one` says what `other` says."""
+    return one.entity == other.entity and one.start < other.end and other.start < one.end
 
 
 class Judge:

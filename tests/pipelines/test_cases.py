@@ -155,11 +155,30 @@ def about_entities(folder: Path) -> None:
     save_recipe(folder / "recipe.yaml", {"output": "run", "sources": [{"path": "rows.jsonl"}], **ALL_TRAIN})
 
 
+def slices(folder: Path) -> None:
+    """Code in which nothing is anybody's."""
+    write_jsonl(folder / "rows.jsonl", [exchange("Every other item?", "Write xs[1::2], or use a::b in C++.")])
+    save_recipe(folder / "recipe.yaml", {"output": "run", "sources": [{"path": "rows.jsonl"}], **ALL_TRAIN})
+
+
+def dressed_addresses(folder: Path) -> None:
+    """An address of a mailbox in three dresses."""
+    answers = [
+        "Open https://portal.example.org/reset?email=ann.lee%40example.org&t=1 now.",
+        "To ann.lee@\u200bexample.org, she knows.",
+        "ann.lee\uff20example.org に書いてください。",
+    ]
+    write_jsonl(folder / "rows.jsonl", [exchange(f"Which, {n}?", text) for n, text in enumerate(answers)])
+    save_recipe(folder / "recipe.yaml", {"output": "run", "sources": [{"path": "rows.jsonl"}], **ALL_TRAIN})
+
+
 CASES: dict[str, Callable[[Path], None]] = {
     "08": map_turns,
     "13": float_labels,
     "18": narrow_answers,
     "19": about_entities,
+    "10": slices,
+    "12": dressed_addresses,
     "14": times,
     "16": large_tokenizer,
     "20": blank_lines,
@@ -246,6 +265,22 @@ def test_an_answer_about_entities_stays(case: Path) -> None:
     answer = "Write &amp; instead of &, and &lt; for the less-than sign."
     assert [row[1] for row in contents(case / "run")] == [answer]
     assert "clean.entities" not in written["changed"]
+
+
+@pytest.mark.case("10")
+def test_code_is_nobodys(case: Path) -> None:
+    prepared(case / "recipe.yaml")
+    (talk,) = contents(case / "run")
+    assert talk[1] == "Write xs[1::2], or use a::b in C++."
+
+
+@pytest.mark.case("12")
+def test_a_value_in_other_dress_is_replaced(case: Path) -> None:
+    prepared(case / "recipe.yaml")
+    answers = [talk[1] for talk in contents(case / "run")]
+    assert len(answers) == 3
+    assert all("<EMAIL_ADDRESS_1>" in one and "doe" not in one and "lee" not in one for one in answers)
+    assert any(one.endswith("/reset?email=<EMAIL_ADDRESS_1>&t=1 now.") for one in answers)
 
 
 @pytest.mark.case("14")

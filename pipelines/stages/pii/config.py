@@ -72,6 +72,9 @@ class Config(Section):
     least: dict[str, int] = Field(default_factory=lambda: dict(LEAST))
     """Letters and digits that a value must have to be replaced wherever its conversation says it again, by
     entity (OTHER: all others), in any letter case and spacing. One fewer does in the same letter case."""
+    json_numbers: Literal["string", "zero", "null"] = "string"
+    """What stands for a number of JSON, so that it stays JSON. string: the stand-in in quotes
+    (`{"phone": "<PHONE_NUMBER_1>"}`); zero: 0; null: null. A surrogate is a number itself."""
     key: str = "HEADRACE_PII_KEY"
     """Environment variable with the secret of `hash` and `surrogate`, 16 characters or more."""
     gate: Literal["fail", "warn", "off"] = "fail"
@@ -83,8 +86,8 @@ class Config(Section):
     overlaps; `presidio` exactly the former."""
     without: tuple[str, ...] = ()
     """Recognisers that do not look, as they stand in the column `recognizer` (`PhoneRecognizer`,
-    `greetings`), and steps that are not taken: `overlaps`, `times`, `references`, `sums`, `domains`,
-    `licences`."""
+    `greetings`), and steps that are not taken: `overlaps`, `dress`, `code`, `times`, `references`,
+    `sums`, `domains`, `licences`."""
     locales: tuple[str, ...] = ()
     """Countries whose identifiers are looked for too, by Presidio's own recognisers: `de`, `in`, `it`."""
     ner: Ner = Ner()

@@ -1,7 +1,10 @@
 """What the findings of all recognisers mean together: some are no personal data, some say the same twice.
 
-In: a text and all findings in it. Out: those that stay. Six steps, in this order; the recipe's `pii.without`
-can leave each of them out by its name:
+In: a text and all findings in it. Out: those that stay. Seven steps, in this order; the recipe's
+`pii.without` can leave each of them out by its name:
+
+`code`: what code and mathematics are full of is nobody's: ``git@host``, slices, times counted from 1970
+(`code_values`).
 
 `times`: a date and the time of day beside it are one value (`times`).
 
@@ -12,7 +15,7 @@ can leave each of them out by its name:
 raised its score and it
 - stands beside an operator that has another number at its other side (``<<18000-3000=``), or
 - stands behind ``####``, ``$`` or a decimal point, or
-- is a calculation itself ("0.87 / 1000").
+- is a calculation itself ("0.87 / 1000"), with its result behind it whatever words are nearby.
 One number of sixteen digits in ten has the checksum of a card: such a one goes where it is the operand of a
 multiplication or division, or stands beside a decimal point, and no word for a card is near.
 
@@ -44,6 +47,7 @@ import itertools
 import re
 from collections.abc import Iterable
 
+from headrace.pipelines.stages.pii.code_values import without_code
 from headrace.pipelines.stages.pii.findings import Finding
 from headrace.pipelines.stages.pii.recognizers.lists import words
 from headrace.pipelines.stages.pii.references import is_reference
@@ -59,12 +63,14 @@ DOUBTED = NUMBERS | {"URL", "IP_ADDRESS"}
 BASE = {"PHONE_NUMBER": 0.5, "DATE_TIME": 0.3, "UK_NHS": 1.0, "CREDIT_CARD": 0.5}
 OPERAND = r"[\d)%.]"  # what an operand ends with
 # What stands directly before, or directly behind, a number of a calculation.
-LEFT = re.compile(rf"(?:{OPERAND}\s?[-–*×÷/+x=^]\s?[$€£]?|[$€£]\s?|##\s?|<<|>>|\d\.|=\s?[$€£]?)\(?\Z")
+LEFT = re.compile(rf"(?:{OPERAND}\s{{0,2}}[-–*×÷/+x=^]\s?[$€£]?|[$€£]\s?|##\s?|<<|>>|\d\.|=\s?[$€£]?)\(?\Z")
 RIGHT = re.compile(r"\)?(?:\s?[-–*×÷/+^=]\s?[$€£]?[\d(.<]|\s?=|\s?[%€£]|>>|\s?[-–*×/+]\s?[$€£])")
 # A finding that is itself a calculation; one that counts ("1 2 3 4 5"); a fraction, which may be a date.
 INNER = re.compile(
     r"\(?\d+(?:\.\d+)?\)? ?[-*+/] ?\d+\.\d+|\(?\d+\.\d+\)?(?: ?[-*+/] ?\(?\d+\)?)?|\(?\d+\)? / \(?\d+\)?"
 )
+WHOLE = re.compile(r"\(?\d+\)? ?[-*+/] ?\(?\d+\)?")  # one whose result stands behind it
+RESULT = re.compile(r"\s?=\s?(?:<<|[-$€£]?\d)")
 COUNTING = re.compile(r"(\d{1,2})(?: \d{1,2}){4,}")
 FRACTION = re.compile(r"\d{1,2}/\d{1,2}")
 # A card's number in a calculation. What follows a slash may be the month and year to which the card is valid.
@@ -103,8 +109,10 @@ def resolved(
     without: names of steps to leave out. idle: entities that the recipe keeps, so that they will not be
     replaced.
     """
-    kept = list(findings)
-    if len(kept) == 1 and kept[0].entity not in DOUBTED:  # most texts
+    kept = [without_escape(text, one) for one in findings]
+    if "code" not in without:
+        kept = without_code(text, kept)
+    if not kept or (len(kept) == 1 and kept[0].entity not in DOUBTED):  # most texts
         return kept
     if "times" not in without:
         kept = with_times(text, kept)
@@ -123,10 +131,20 @@ def resolved(
     return sorted(kept)
 
 
+def without_escape(text: str, one: Finding) -> Finding:
+    """A finding without the letter of an escape that it begins with: ``\\nann@example.com`` in code."""
+    if text[one.start - 1 : one.start] != "\\" or text[one.start] not in "nrt" or one.end - one.start < 2:
+        return one
+    backslashes = one.start - len(text[: one.start].rstrip("\\"))
+    return one._replace(start=one.start + backslashes % 2)
+
+
 def is_operand(text: str, one: Finding) -> bool:
     """Whether a finding of digits is an operand or a result of a calculation, or is one itself."""
     number = text[one.start : one.end]
     if one.entity == "CREDIT_CARD" and is_quotient(text, one):
+        return True
+    if WHOLE.fullmatch(number) and RESULT.match(text, one.end):
         return True
     if one.score > BASE.get(one.entity, THRESHOLD) or number.startswith("+"):
         return False

@@ -1,24 +1,95 @@
-"""All findings in texts: Presidio's recognisers and ours together, as the recipe's `pii` asks for them."""
+"""All findings in texts: Presidio's recognisers and ours together, as the recipe's `pii` asks for them.
+
+A text that wears other dress than plain (`dress`) is looked through twice, as it is and as it is meant: what
+is found in the latter alone is found where it stands in the former. The step `dress` can be left out.
+"""
 
 import functools
+import re
+from collections.abc import Sequence
 
+import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from headrace.cluster.errors import RecipeError
 from headrace.pipelines.section import hint
-from headrace.pipelines.stages.pii.config import Config
+from headrace.pipelines.stages.pii.config import Config, Ner
+from headrace.pipelines.stages.pii.dress import Plain, may_be_dressed, undressed
 from headrace.pipelines.stages.pii.findings import Finding
-from headrace.pipelines.stages.pii.overlaps import resolved
+from headrace.pipelines.stages.pii.overlaps import resolved, without_weaker
 from headrace.pipelines.stages.pii.own_scanner import own_scanner
 from headrace.pipelines.stages.pii.presidio.recognizer_names import LOCALES
 from headrace.pipelines.stages.pii.presidio.scanner import Findings, Scanner, scanner
 from headrace.pipelines.stages.pii.presidio.setup import LANGUAGE
 from headrace.pipelines.stages.pii.recognizers.catalogue import RECOGNIZERS
 
+# What stands before an address in the address of a site, and nearly never in one of a mailbox.
+AHEAD = re.compile(r"[^@]*[/=?&|{}'*#^!$~`](?=[^@])")
+
 
 def findings_in(texts: pa.Array, config: Config) -> Findings:
     """Findings of all texts (string or large_string[N]) in order, whatever their score."""
     texts = texts.cast(pa.large_string())
+    found = _found(texts, config)
+    if config.recognizers != "all" or "dress" in config.without:
+        return found
+    rows = may_be_dressed(texts)
+    both = ((row, text, undressed(text)) for row, text in zip(rows, _texts(texts, rows), strict=True))
+    dressed = {int(row): (text, plain) for row, text, plain in both if plain}
+    return _with_dressed(found, dressed, config) if dressed else found
+
+
+def _texts(texts: pa.Array, rows: Sequence[int] | NDArray[np.int64]) -> list[str]:
+    chosen: list[str] = texts.take(pa.array(rows, pa.int64())).to_pylist()
+    return chosen
+
+
+def _with_dressed(found: Findings, dressed: dict[int, tuple[str, Plain]], config: Config) -> Findings:
+    """`found`, and what is found in the texts (by row) that are `dressed`, as they are meant.
+
+    Of the latter what is not replaced tells nothing that the former does not. No model is asked again.
+    """
+    patterns = config.model_copy(update={"ner": Ner()})
+    again = _found(pa.array([plain.text for _, plain in dressed.values()], pa.large_string()), patterns)
+    rows = list(dressed)
+    more: dict[int, list[Finding]] = {}
+    for at, finding in zip(again.rows, again.findings, strict=True):
+        if finding.score >= config.threshold and not _is_idle(finding.entity, config):
+            more.setdefault(rows[at], []).append(_original(dressed[rows[at]][1], finding))
+    by_row: dict[int, list[Finding]] = {}
+    for row, finding in zip(found.rows, found.findings, strict=True):
+        by_row.setdefault(row, []).append(finding)
+    for row, findings in more.items():
+        known = by_row.get(row, [])
+        spans = {(one.start, one.end, one.entity) for one in known}
+        new = [one for one in findings if (one.start, one.end, one.entity) not in spans]
+        if new and "overlaps" not in config.without:
+            idle = frozenset(one.entity for one in known + new if _is_idle(one.entity, config))
+            by_row[row] = sorted(without_weaker(dressed[row][0], known + new, idle))
+        elif new:
+            by_row[row] = sorted(known + new)
+    failures = found.failures | {rows[at]: cause for at, cause in again.failures.items()}
+    pairs = [(row, one) for row in sorted(by_row) if row not in failures for one in by_row[row]]
+    return Findings([row for row, _ in pairs], [one for _, one in pairs], failures)
+
+
+def _original(plain: Plain, finding: Finding) -> Finding:
+    """A finding in a plain text, where it stands in the text that it was."""
+    first = finding.start
+    if finding.entity == "EMAIL_ADDRESS":
+        ahead = AHEAD.match(plain.text, first, finding.end)
+        first = ahead.end() if ahead else first
+    start, end = plain.origin(first, finding.end)
+    return finding._replace(start=start, end=end)
+
+
+def _is_idle(entity: str, config: Config) -> bool:
+    return config.kind_of(entity, "") == "keep"
+
+
+def _found(texts: pa.Array, config: Config) -> Findings:
+    """Findings in texts (large_string[N]) as they are."""
     off = frozenset(config.without)
     parts = [scanner(config.context).find(texts)]
     parts += [_abroad(locale, config.context).find(texts) for locale in sorted(set(config.locales))]
@@ -44,8 +115,8 @@ def _together(texts: pa.Array, parts: list[Findings], config: Config) -> Finding
                 by_row.setdefault(row, []).append(finding)
     rows = sorted(by_row)
     entities = {finding.entity for findings in by_row.values() for finding in findings}
-    idle = frozenset(entity for entity in entities if config.kind_of(entity, "") == "keep")
-    chosen = texts.take(pa.array(rows, pa.int64())).to_pylist() if judged else [""] * len(rows)
+    idle = frozenset(entity for entity in entities if _is_idle(entity, config))
+    chosen = _texts(texts, rows) if judged else [""] * len(rows)
     together = Findings([], [], failures)
     for row, text in zip(rows, chosen, strict=True):
         kept = resolved(text, by_row[row], off, idle) if judged else sorted(by_row[row])

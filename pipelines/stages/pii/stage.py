@@ -7,7 +7,8 @@ also where it was not found (`masking.replace`). A text that changed is looked t
 nothing but stand-ins and kept values is found.
 
 Why: what a model was trained on, it can say. Patterns find what has a form (numbers, addresses of all
-kinds); names are found by the words around them, and by a model where there is one (`pii.ner`).
+kinds), also in other dress (`dress`); names are found by the words around them, and by a model where there is
+one (`pii.ner`).
 
 A row whose text could not be examined to the end is quarantined as ``pii.error``, and its messages and
 `meta` are removed: nothing unmasked goes on.
@@ -38,7 +39,7 @@ from headrace.pipelines.stages.pii.presidio import setup
 from headrace.pipelines.stages.pii.search import findings_in
 
 NAME = "pii"
-VERSION = 5
+VERSION = 6
 # Where a model of names runs and lies (its content is hashed instead), what a later look at the outcome leads
 # to, and where the secret is.
 NOT_IN_KEY = {"ner": {"model", "actors", "gpus"}, "gate": True, "key": True}

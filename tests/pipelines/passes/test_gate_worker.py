@@ -187,6 +187,23 @@ def test_a_replaced_value_is_known_under_a_key(
     assert scanned(tmp_path / "without", TALK, said) == []
 
 
+WORN = ["ann.lee%40example.com", "ann.lee\uff20example.com", "\u24d0nn.lee@example.com"]
+
+
+@pytest.mark.parametrize("worn", WORN)
+def test_a_value_in_other_dress_is_a_leak_whoever_looks_for_it(tmp_path: Path, worn: str) -> None:
+    talk = [("user", "Whom do I write to?"), ("assistant", f"To {worn}.")]
+    leaks = scanned(tmp_path, talk, without=["dress"])  # as if the search had overlooked it
+    assert [(leak["entity"], leak["rows"]) for leak in leaks] == [("EMAIL_ADDRESS", [0])]
+    assert scanned(tmp_path / "kept", talk, without=["dress"], roles={"assistant": "keep"}) == []
+
+
+def test_a_value_in_other_dress_that_was_replaced_is_no_leak(tmp_path: Path, pii_key: None) -> None:
+    talk = [("user", "Whom do I write to?"), ("assistant", f"To {WORN[0]}, or {MAIL}, %40 &#64; \u200b.")]
+    for kind in ("tag", "mask", "redact", "hash", "surrogate"):
+        assert scanned(tmp_path / kind, talk, kind=kind) == []
+
+
 def test_summary_adds_windows_up() -> None:
     leak = {"split": "test", "entity": "X", "n": 2, "rows": [1, 2]}
     record = {"messages": 3, "bytes": 10, "leaks": [leak]}

@@ -5,20 +5,26 @@ replaced as a whole, so that no digits of a weaker finding stay behind. The find
 it: higher score, then longer, then earlier, then by the entity's name. A value that was found once is
 replaced wherever its conversation says it again (`masking.values`), if it is long enough for that.
 
+What is replaced inside JSON leaves JSON (`masking.json_text`). Hashes and surrogates are those of the value
+in plain dress (`dress`).
+
 `Conversation` holds the texts of one row and what was issued in them. It is given findings until there is
 nothing left to do: a finding inside what was issued is none.
 
 Cost: a Python step a finding; conversations without one are never touched.
 """
 
+import functools
 import re
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from headrace.pipelines.stages.pii.config import Config, Kind
+from headrace.pipelines.stages.pii.dress import plain
 from headrace.pipelines.stages.pii.findings import Finding
+from headrace.pipelines.stages.pii.masking.json_text import JsonText
 from headrace.pipelines.stages.pii.masking.surrogates import Surrogates
 from headrace.pipelines.stages.pii.masking.values import BETWEEN, Folded, folded, identity
 
@@ -97,6 +103,7 @@ class Conversation:
         self.values: dict[str, Value] = {}
         self.numbers: dict[tuple[str, str], int] = {}
         self.seen: Counter[str] = Counter()
+        self._parsed: dict[int, JsonText] = {}
 
     def due(self, text: int, findings: Iterable[Finding]) -> list[Finding]:
         """Those of the findings in text `text` that are to be replaced.
@@ -106,6 +113,9 @@ class Conversation:
         issued, due = Spans(self.issued[text]), []
         for finding in findings:
             if finding.score < self.config.threshold or issued.cover(finding.start, finding.end):
+                continue
+            pieces = self._json(text).fitted([finding]) if self.issued[text] else [finding]
+            if all(issued.cover(one.start, one.end) for one in pieces):
                 continue
             if self.config.kind_of(finding.entity, self.roles[text]) != "keep":
                 due.append(finding)
@@ -123,7 +133,7 @@ class Conversation:
 
         Texts are in the order of the conversation, so numbers follow the order in which values appear.
         """
-        joined = {text: self._joined(text, findings) for text, findings in due.items()}
+        joined = {text: self._joined(text, found) for text, found in due.items()}
         for text, widened in joined.items():
             inner = iter(sorted(due[text]))
             finding = next(inner, None)
@@ -141,7 +151,14 @@ class Conversation:
     def _joined(self, text: int, findings: Iterable[Finding]) -> list[Finding]:
         """Stretches of the findings; what was issued is replaced again as a whole or not at all."""
         issued = [Finding(i.start, i.end, i.entity, OLD, i.recognizer) for i in self.issued[text]]
-        return [one for one in stretches([*findings, *issued]) if one.score > OLD]
+        joined = [one for one in stretches([*findings, *issued]) if one.score > OLD]
+        return self._json(text).fitted(joined)
+
+    def _json(self, text: int) -> JsonText:
+        """The JSON in a text as it is now."""
+        if text not in self._parsed:
+            self._parsed[text] = JsonText(self.texts[text])
+        return self._parsed[text]
 
     def _note(self, finding: Finding, text: str, whole: str | None = None) -> str:
         """Remember a value; returns its identity."""
@@ -192,15 +209,20 @@ class Conversation:
         ends, shifts = [0], [0]  # of each stretch, and by how much what follows it moves
         for finding in replaced:
             spelt = content[finding.start : finding.end]
-            entity, kind, new = self._stand_in(spelt, finding, self.roles[text])
+            entity, kind, make = self._stand_in(spelt, finding, self.roles[text])
+            new, ahead, behind = self._json(text).shown(
+                finding.start, finding.end, self.config.json_numbers, make
+            )
             start = finding.start + shift
-            issued.append(Issued(start, start + len(new), entity, kind, finding.recognizer))
+            stands = start + ahead, start + len(new) - behind
+            issued.append(Issued(*stands, entity, kind, finding.recognizer))
             parts += [content[at : finding.start], new]
             at = finding.end
             shift += len(new) - (finding.end - finding.start)
             ends.append(at)
             shifts.append(shift)
         self.texts[text] = "".join([*parts, content[at:]])
+        self._parsed.pop(text, None)
         swallowed = Spans(replaced)
         for one in self.issued[text]:
             if not swallowed.cover(one.start, max(one.end, one.start + 1)):
@@ -208,8 +230,8 @@ class Conversation:
                 issued.append(one._replace(start=one.start + by, end=one.end + by))
         self.issued[text] = sorted(issued)
 
-    def _stand_in(self, spelt: str, finding: Finding, role: str) -> tuple[str, Kind, str]:
-        """(entity, kind, what stands there) for the value `spelt`."""
+    def _stand_in(self, spelt: str, finding: Finding, role: str) -> tuple[str, Kind, Callable[[str], str]]:
+        """(entity, kind, what gives the stand-in of the value as it is spelt) for the value `spelt`."""
         value = identity(finding.entity, spelt)
         known = self.values.get(value)
         entity = known.finding.entity if known else finding.entity
@@ -217,7 +239,7 @@ class Conversation:
         if kind == "keep":  # another role names the value by an entity that this one keeps
             entity = finding.entity
             kind = self.config.kind_of(entity, role)
-        return entity, kind, self._made(kind, entity, known.whole if known else value, spelt)
+        return entity, kind, functools.partial(self._made, kind, entity, known.whole if known else value)
 
     def _made(self, kind: Kind, entity: str, value: str, spelt: str) -> str:
         if kind == "mask":
@@ -231,5 +253,5 @@ class Conversation:
             return f"<{entity}_{self.numbers[entity, value]}>"
         assert self.surrogates is not None
         if kind == "hash":
-            return f"<{entity}_{self.surrogates.hashed(entity, spelt)}>"
-        return self.surrogates.surrogate(entity, spelt)
+            return f"<{entity}_{self.surrogates.hashed(entity, plain(spelt))}>"
+        return self.surrogates.surrogate(entity, plain(spelt))

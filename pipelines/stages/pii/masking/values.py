@@ -17,7 +17,10 @@ from collections.abc import Collection, Iterator
 
 import numpy as np
 
+from headrace.pipelines.stages.pii.dress import plain
+
 BETWEEN = re.compile(r"[\W_]+")
+DRESSED = re.compile(r"[%&\\=<]")  # what else a dress has between letters and digits, `folded` takes out
 GAP = 3  # characters that may stand between two letters or digits of one value
 PARTED = ("IP_ADDRESS", "DATE_TIME", "MAC_ADDRESS")  # whose parts are not one number
 FEW = 64  # values that are searched for one by one before a text is cut into tokens
@@ -32,7 +35,8 @@ def folded(text: str) -> str:
 
 
 def identity(entity: str, said: str) -> str:
-    """What tells a value from others of its entity."""
+    """What tells a value from others of its entity, in whatever dress."""
+    said = plain(said) if DRESSED.search(said) else said
     if entity in PARTED:
         return ".".join(filter(None, map(folded, BETWEEN.split(said)))) or said
     value = folded(said) or said

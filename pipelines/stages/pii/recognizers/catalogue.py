@@ -31,11 +31,24 @@
 | `assigned_secrets` | API_KEY | values that look random, given to "token", "secret", "api key" |
 | `passwords` | PASSWORD | "my password is ...", "password: ...", PINs, in addresses of sites |
 | `private_keys` | PRIVATE_KEY | PEM blocks |
+| `wrapped_emails` | EMAIL_ADDRESS | an address of which a line ends beside the @ |
+| `wrapped_phones` | PHONE_NUMBER | a number in two lines |
+| `wrapped_cards` | CREDIT_CARD | groups of a card in two lines, by their checksum |
+| `wrapped_ibans` | IBAN_CODE | groups of an account in two lines, by their checksum |
+| `wrapped_ssns` | US_SSN | a number of which a line ends behind a hyphen |
 
 `STEPS` follow on all findings together (`overlaps`).
 """
 
-from headrace.pipelines.stages.pii.recognizers import addresses, dates, emails, names, numbers, secrets
+from headrace.pipelines.stages.pii.recognizers import (
+    addresses,
+    dates,
+    emails,
+    names,
+    numbers,
+    secrets,
+    wrapped,
+)
 from headrace.pipelines.stages.pii.recognizers.recognizer import Recognizer
 
 RECOGNIZERS: tuple[Recognizer, ...] = (
@@ -45,5 +58,6 @@ RECOGNIZERS: tuple[Recognizer, ...] = (
     *names.RECOGNIZERS,
     *addresses.RECOGNIZERS,
     *secrets.RECOGNIZERS,
+    *wrapped.RECOGNIZERS,
 )
-STEPS = ("overlaps", "times", "references", "sums", "domains", "licences")
+STEPS = ("overlaps", "dress", "code", "times", "references", "sums", "domains", "licences")

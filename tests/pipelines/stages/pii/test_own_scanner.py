@@ -90,8 +90,27 @@ CASES = [
     ("passwords", "PASSWORD", "the password is [[swordfish]]."),
     ("passwords", "PASSWORD", "ftp://ann:[[s3cret!]]@example.com/x"),
     ("private_keys", "PRIVATE_KEY", f"so\n[[{PEM}]]\nthere"),
+    ("spelled_emails", "EMAIL_ADDRESS", "write to [[ann @ example . com]] soon"),
+    ("spelled_emails", "EMAIL_ADDRESS", "write to [[ann_at_example_dot_com]] soon"),
+    ("wrapped_emails", "EMAIL_ADDRESS", "write to [[ann.lee@\n> example.org]] soon"),
+    ("wrapped_emails", "EMAIL_ADDRESS", "write to [[ann.lee\n@example.org]] soon"),
+    ("wrapped_emails", "EMAIL_ADDRESS", "write to [[ann.lee@example.\norg]] soon"),
+    ("wrapped_phones", "PHONE_NUMBER", "call [[+49 30\n901820-55]] soon"),
+    ("wrapped_phones", "PHONE_NUMBER", "call [[(425)\n882-8080]] soon"),
+    ("wrapped_phones", "PHONE_NUMBER", "call [[425-882-\r\n8080]] soon"),
+    ("wrapped_phones", "PHONE_NUMBER", "phone: [[020 7946\n0958]] now"),
+    ("wrapped_cards", "CREDIT_CARD", "take [[4111 1111\n1111 1111]] now"),
+    ("wrapped_cards", "CREDIT_CARD", "take [[4111-1111-1111-\n1111]] now"),
+    ("wrapped_cards", "CREDIT_CARD", "take [[3782 822463\n10005]] now"),
+    ("wrapped_ibans", "IBAN_CODE", "to [[DE89 3704 0044\n0532 0130 00]] now"),
+    ("wrapped_ssns", "US_SSN", "it is [[536-22-\n8726]] now"),
 ]
 NONE = [
+    "1111 2222\n4111 1111\n1111 1111\n3333 4444",
+    "hello\n@example.com said",
+    "write to me@\n12.5 apples",
+    "in 2010-\n2011-2012",
+    "DE12 3456 7890\n1234 5678 90",
     "look at this dot com company",
     "meet me at gmail dot com",
     "four people live in it",
@@ -147,6 +166,11 @@ def test_every_recogniser_is_tested() -> None:
 def test_prose_and_code_hold_nothing(text: str) -> None:
     ours = {one.name for one in RECOGNIZERS}
     assert [one for one in found(text) if one.recognizer in ours] == []
+
+
+def test_a_number_that_is_whole_ends_with_its_line() -> None:
+    text = "call +49 30 90182055\n12 items"
+    assert {text[one.start : one.end] for one in found(text)} == {"+49 30 90182055"}
 
 
 def test_switching_one_off_removes_its_findings_only() -> None:
