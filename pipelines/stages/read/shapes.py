@@ -4,7 +4,8 @@ A shape is a plain function from a record (a mapping of column to value) to a li
 (role, content). All contents become text: numbers and booleans as JSON writes them, an absent or
 null value is empty, a list of OpenAI text parts is joined, other lists and mappings become
 compact JSON. A reasoning trace that is kept apart (`reasoning_content`) goes before the answer as
-``<think>\\n...\\n</think>\\n\\n``; tool calls go after it as compact JSON, so neither is lost.
+``<think>\\n...\\n</think>\\n\\n``. Tools, their calls and the names of results stay what they are, behind the
+text of their turn (`structure`).
 
 Cost: 1 to 3 microseconds a record, plus half of one a turn.
 """
@@ -17,7 +18,9 @@ from typing import Any, Literal
 
 from pydantic import Field
 
+from headrace.pipelines import structure
 from headrace.pipelines.section import Section
+from headrace.pipelines.stages.read import calling
 from headrace.pipelines.stages.read.records import ReadError
 
 Shape = Literal[
@@ -34,7 +37,7 @@ ROLES = {
     **dict.fromkeys(("tool", "function", "observation", "ipython", "function_response"), "tool"),
 }
 ANY = "*"
-CALLS = ("tool_calls", "function_call")
+REASONING = ("reasoning_content", "reasoning", "thinking")
 _SPEAKERS = ("role", "from", "speaker")
 MISSING = object()
 
@@ -55,6 +58,8 @@ class Columns(Section):
     for records without one: `{"*": user}`."""
     system: str | None = None
     """Column with a system prompt, put before the turns."""
+    tools: str | None = None
+    """Column with the tools that may be called: a list, or its JSON text (`tools`)."""
     instruction: str | None = None
     """alpaca: what is asked for."""
     input: str | None = None
@@ -105,7 +110,7 @@ def complete(shape: Shape, columns: Columns, grouped: bool = False) -> Columns:
     usual = {**{c: names[0] for c, names in NAMES[shape].items()}, **OPTIONAL.get(shape, {})}
     if shape in TURN_NAMES:
         role, content = TURN_NAMES[shape][0]
-        usual |= {"content": content, "reasoning": "reasoning_content"}
+        usual |= {"content": content, "reasoning": REASONING[0], "tools": "tools"}
         if grouped and columns.messages is None:
             del usual["messages"]
         if ANY not in columns.roles or columns.messages or not grouped:
@@ -118,7 +123,7 @@ def wanted(shape: Shape, columns: Columns) -> list[str]:
     if shape in TURN_NAMES and columns.messages is None:
         names = ["system", "role", "content", "reasoning"]
     elif shape in TURN_NAMES:
-        names = ["system", "messages"]
+        names = ["system", "tools", "messages"]
     else:
         names = ["system", "reasoning", *NAMES[shape], *OPTIONAL.get(shape, {})]
     chosen = [getattr(columns, n) for n in names]
@@ -136,15 +141,18 @@ def required(shape: Shape, columns: Columns) -> list[str]:
     return [c for c in asked if c is not None]
 
 
-def mapper(shape: Shape, columns: Columns, label_names: Sequence[str] = ()) -> Callable[[Record], list[Turn]]:
+def mapper(
+    shape: Shape, columns: Columns, label_names: Sequence[str] = (), padded: bool = False
+) -> Callable[[Record], list[Turn]]:
     """The function from a record to its turns; it raises `ReadError` for a record that has another shape.
 
-    `columns` must be complete.
+    `columns` must be complete. padded: nulls in structures were put there by the file's format.
     """
     roles = {**ROLES, **columns.roles}
+    if shape in TURN_NAMES and columns.messages is None:
+        return partial(_one_turn, columns=columns, roles=roles)
     if shape in TURN_NAMES:
-        one = columns.messages is None
-        return partial(_one_turn if one else _turns, columns=columns, roles=roles)
+        return partial(_turns, columns=columns, roles=roles, padded=padded)
     if shape == "alpaca":
         return partial(_alpaca, columns=columns)
     if shape == "prompt_completion":
@@ -222,23 +230,29 @@ def _role(value: Any, roles: Mapping[str, str]) -> str:
     return known
 
 
-def _turn(turn: Record, columns: Columns, roles: Mapping[str, str]) -> Turn:
-    """One turn, with reasoning and tool calls in its content."""
+def _turn(turn: Record, columns: Columns, roles: Mapping[str, str], padded: bool) -> Turn:
+    """One turn, with reasoning in its content, and calls and the like behind it."""
     if type(turn) is not dict:
         raise ReadError("read.wrong_type", "a turn that is not a mapping")
     role = _role(turn.get(columns.role), roles)
-    calls = next((turn[key] for key in CALLS if turn.get(key)), None)
+    beside = calling.beside(role, turn, padded)
     value = turn.get(columns.content, MISSING)
-    if value is MISSING and not calls:
+    if value is MISSING and "tool_calls" not in beside:
         raise ReadError("read.missing_field", f"a turn without {columns.content!r}")
     content = value if type(value) is str else "" if value is MISSING else text(value)
-    if calls:
-        content = f"{content}\n{compact(calls)}" if content else compact(calls)
-    reasoning = turn.get(columns.reasoning)
-    return role, _thought(reasoning, content) if reasoning else content
+    if "tool_calls" in beside and value is None:
+        beside["content"] = None
+    reasoning = next((turn[key] for key in _traces(columns) if turn.get(key)), None)
+    said = _thought(reasoning, content) if reasoning else content
+    return role, structure.sealed(said, beside) if beside else said
 
 
-def _turns(record: Record, columns: Columns, roles: Mapping[str, str]) -> list[Turn]:
+def _traces(columns: Columns) -> tuple[str, ...]:
+    """Keys of a turn that may hold a reasoning trace: the recipe's own, or the usual ones."""
+    return REASONING if columns.reasoning in (None, REASONING[0]) else (columns.reasoning,)
+
+
+def _turns(record: Record, columns: Columns, roles: Mapping[str, str], padded: bool) -> list[Turn]:
     """messages, sharegpt: a list of turns in one column."""
     assert columns.messages is not None
     turns = record.get(columns.messages, MISSING)
@@ -252,7 +266,7 @@ def _turns(record: Record, columns: Columns, roles: Mapping[str, str]) -> list[T
     if type(turns) is not list:
         raise ReadError("read.wrong_type", f"{columns.messages!r} is not a list")
     turns_of_row = _opening(record, columns)
-    special = {columns.reasoning, *CALLS}
+    special = {*_traces(columns), *calling.KEYS}
     for turn in turns:
         # The plain turn, by far the most usual, without a call.
         try:
@@ -261,7 +275,9 @@ def _turns(record: Record, columns: Columns, roles: Mapping[str, str]) -> list[T
             role = roles.get(name) if plain else None
         except (KeyError, TypeError, IndexError):
             role = None
-        turns_of_row.append((role, content) if role else _turn(turn, columns, roles))
+        turns_of_row.append((role, content) if role else _turn(turn, columns, roles, padded))
+    if columns.tools is not None and record.get(columns.tools):
+        return calling.with_tools(turns_of_row, record[columns.tools], columns.tools, padded)
     return turns_of_row
 
 
