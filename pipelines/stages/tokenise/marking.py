@@ -39,7 +39,8 @@ from headrace.pipelines.stages.tokenise.template import (
     common,
 )
 
-EMPTY = re.compile(r"\s*<([a-z:_]*think[a-z]*)>\s*</\1>\s*")  # a block of reasoning that says nothing
+SILENT = 4  # bit of `Part.loss` that no mode counts: an empty block of reasoning
+EMPTY = re.compile(r"\s*<([a-z:_]*think[a-z]*)>\s*</\1>\s*", re.IGNORECASE)  # reasoning that says nothing
 
 
 @dataclass(frozen=True)
@@ -82,7 +83,7 @@ class Marking:
         slots = {part.slot for part in parts}
         thoughts = _thoughts(shape).values()
         kept = sum(slots.issuperset(one.slots) for one in thoughts)
-        empty = sum(1 for p in parts if p.slot < 0 and not p.loss and _is_empty(p.text))
+        empty = sum(part.loss == SILENT for part in parts)
         unended = self._unended(parts)
         return Cut(parts, unended, kept, len(thoughts) - kept, empty, text != rendered, put_back)
 
@@ -105,14 +106,12 @@ class Marking:
             return [Part(constant, -1, _loss(shape[before][0]), before)] if constant else []
         end, start = self._bounds(shape, constant, before, after, row)
         owner = after if after is not None else before if before is not None else 0
-        said = constant[start:]
-        block = EMPTY.match(said) if self.keep else None
-        silent = block.end() if block else 0
+        silent = _silent(constant, start) if self.keep and start < len(constant) else start
         cuts = [
             Part(constant[:end], -1, _loss(shape[before][0]) if before is not None else 0, before or 0),
             Part(constant[end:start], -1, 0, owner),
-            Part(said[:silent], -1, 0, owner),
-            Part(said[silent:], -1, ASSISTANT | ALL, owner),
+            Part(constant[start:silent], -1, SILENT, owner),
+            Part(constant[silent:], -1, ASSISTANT | ALL, owner),
         ]
         return [part for part in cuts if part.text]
 
@@ -137,6 +136,8 @@ class Marking:
             prompt = self._tail(shape[:after], True, row)
             start = max(end, self._common(constant, prompt)) if prompt else start
             start = max(start, end)
+            if start == len(constant):  # a space is one token with the word behind it, which is to be said
+                start = max(end, len(constant.rstrip(" ")))
         return end, start
 
     def _closing(self, shape: Shape, message: int, constant: str, row: Row | None) -> int:
@@ -268,8 +269,10 @@ def _mark(slot: int) -> str:
     return f"{SLOT}{slot}{SLOT_END}"
 
 
-def _is_empty(text: str) -> bool:
-    return EMPTY.fullmatch(text) is not None
+def _silent(constant: str, start: int) -> int:
+    """Where a block of reasoning that says nothing, at `start` of `constant` or across it, ends."""
+    blocks = (block for block in EMPTY.finditer(constant) if block.start() <= start <= block.end())
+    return max((block.end() for block in blocks), default=start)
 
 
 def _loss(role: str) -> int:

@@ -11,6 +11,7 @@ from typing import Any
 from headrace.pipelines.stages.tokenise.template import Refusal, Template
 
 NAME, TOOL, KEY, VALUE = "headrace_called", "headrace_offered", "headrace_key", "headrace value"
+NUMBER = "headrace1"  # nine letters and digits, as Mistral asks for
 ASK = {"role": "user", "content": "headrace asked"}
 WRITTEN: dict[str, dict[str, Any]] = {
     "text": {"ensure_ascii": False},
@@ -40,8 +41,8 @@ class Speech:
         return TOOL in self._rendered([ASK, {"role": "assistant", "content": "headrace answered"}], TOOLS)
 
     @cached_property
-    def _forms(self) -> tuple[bool, bool, bool]:
-        """Whether it writes a call whose content is null; whose arguments are an object; and their text."""
+    def _forms(self) -> tuple[bool, str, str]:
+        """Whether the content of a call may be null; its text with arguments as an object, and as JSON text."""
         as_object, as_text = (
             self._call({KEY: VALUE}, null=True),
             self._call(f'{{"{KEY}": "{VALUE}"}}', null=True),
@@ -50,7 +51,7 @@ class Speech:
         if not null:
             as_object = self._call({KEY: VALUE}, null=False)
             as_text = self._call(f'{{"{KEY}": "{VALUE}"}}', null=False)
-        return null, bool(as_object), bool(as_text) and (not as_object or as_text == as_object)
+        return null, as_object, as_text if not as_object or as_text == as_object else ""
 
     @property
     def null(self) -> bool:
@@ -61,6 +62,11 @@ class Speech:
     def calls(self) -> bool:
         """Whether calls are in what it renders."""
         return any(self._forms[1:])
+
+    @property
+    def anchor(self) -> str:
+        """What of a call tells where it stands: its name, or its id where the template writes no name."""
+        return "id" if NAME not in (self._forms[1] or self._forms[2]) else "name"
 
     def call(self, given: dict[str, Any]) -> dict[str, Any]:
         """A call as the template takes it; `given` as rows hold it."""
@@ -74,7 +80,7 @@ class Speech:
 
     def _call(self, arguments: Any, null: bool) -> str:
         function = {"name": NAME, "arguments": arguments}
-        call = {"id": "headrace1", "type": "function", "function": function}
+        call = {"id": NUMBER, "type": "function", "function": function}
         turn = {"role": "assistant", "content": None if null else "", "tool_calls": [call]}
         text = self._rendered([ASK, turn], TOOLS) or self._rendered([ASK, turn], None)
         return text if NAME in text or VALUE in text else ""

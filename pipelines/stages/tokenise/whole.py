@@ -57,9 +57,7 @@ class Spoken(NamedTuple):
         for one in self.beside:
             calls = []
             for call in one.get("tool_calls", ()):
-                function = call["function"]
-                name = f"{SLOT}{slot}{SLOT_END}{function['name']}{SLOT_FILLED}"
-                calls.append({**call, "function": {**function, "name": name}})
+                calls.append(_anchored(call, slot, self.marking.speech.anchor))
                 slot += 1
             beside.append({**one, "tool_calls": calls} if calls and marked else one)
         return Row(self.texts, beside, self.tools)
@@ -67,6 +65,17 @@ class Spoken(NamedTuple):
     def messages(self) -> list[dict[str, Any]]:
         """The messages as Jinja takes them."""
         return self.marking.template.messages(self.shape, self.texts.__getitem__, self.row(marked=False))
+
+
+def _anchored(call: dict[str, Any], slot: int, anchor: str) -> dict[str, Any]:
+    """A call with its name, or its id, between the marks of `slot`."""
+    function = call["function"]
+    if anchor == "id" and "id" in call:
+        return {**call, "id": f"{SLOT}{slot}{SLOT_END}{call['id']}{SLOT_FILLED}"}
+    return {
+        **call,
+        "function": {**function, "name": f"{SLOT}{slot}{SLOT_END}{function['name']}{SLOT_FILLED}"},
+    }
 
 
 class Whole(NamedTuple):
