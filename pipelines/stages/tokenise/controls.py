@@ -51,7 +51,9 @@ def opened(template: Template) -> str:
         )
     except Refusal:
         return ""
-    asked, behind, between = two[3], two[-1], three[6] if len(three) > 6 else ""
+    if len(two) < 7 or len(three) < 10:  # it does not put contents out as they are
+        return ""
+    asked, behind, between = two[3], two[6], three[6]
     place = common(behind, between)
     for found in template.specials.finditer(behind):  # no part of a special token
         if found.start() < place < found.end():

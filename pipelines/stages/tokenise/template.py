@@ -140,17 +140,17 @@ class Template:
         pieces = _pieces(content, triggers)
         if _overlaps(content, pieces, triggers):
             return WHOLE, []
+        blanks = None if self.sees_edges else "\n" if THOUGHT in pieces and triggers is not self._own else ""
         for piece in pieces:
-            size = len(piece.encode())
-            core = piece.strip() if self.sees_edges else piece
-            if piece in triggers or not core or not core.strip():
+            core = piece if blanks == "" else piece.strip(blanks)
+            if piece in triggers or not core.strip():
                 built.append(piece)
             else:
-                lead = piece[: piece.index(core)] if self.sees_edges else ""
+                lead = piece[: piece.index(core)]
                 start = at + len(lead.encode())
                 slots.append((start, start + len(core.encode())))
                 built += [lead, SLOT, piece[len(lead) + len(core) :]]
-            at += size
+            at += len(piece.encode())
         return "".join(built), slots
 
     def messages(

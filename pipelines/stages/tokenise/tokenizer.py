@@ -371,8 +371,8 @@ class Tokenizer:
         assert self.template is not None
         if opened := controls.opened(self.template):
             raise ModelError(
-                f"the chat template of {self.name!r} cannot be trained on: it opens another turn behind every "
-                f"conversation ({opened!r}), also where no generation prompt is asked for; take one that heeds "
+                f"the chat template of {self.name!r} cannot be trained on: it opens another turn behind "
+                f"every conversation ({opened!r}) where no generation prompt is asked for; take one that heeds "
                 "add_generation_prompt (put it into chat_template.jinja of a copy of the tokenizer)"
             )
 
