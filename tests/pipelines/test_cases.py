@@ -123,9 +123,10 @@ def beside_good(folder: Path) -> None:
 
 
 def last_turn_ends_otherwise(folder: Path) -> None:
-    """A template with an end of its own behind the last turn; special tokens that begin alike."""
+    """A template with another end behind the last turn; special tokens that begin alike."""
     template = (
-        "{% for m in messages %}<|a|>{{ m.role }}<|is|>{{ m.content }}{% if loop.last and m.role == 'assistant' "
+        "{% for m in messages %}<|a|>{{ m.role }}<|is|>{{ m.content }}{% if loop.last and m.role == "
+        "'assistant' "
         "and not add_generation_prompt %}<|all|>{% else %}<|at|>{% endif %}{% endfor %}"
         "{% if add_generation_prompt %}<|a|>assistant{% endif %}"
     )

@@ -26,7 +26,7 @@ from headrace.pipelines.stages.read.records import Batch, ReadError, encodable
 from headrace.pipelines.stages.read.source import Source
 
 NAME = "read"
-VERSION = 1
+VERSION = 2
 ROW_BYTES = 32  # what a row counts for beside its text when parts are measured
 
 
@@ -220,7 +220,7 @@ def _messages(turns: list[list[shapes.Turn]], errors: dict[int, ReadError]) -> p
 def _unforged(contents: pa.Array, flat: list[shapes.Turn]) -> pa.Array:
     """`contents` with no mark of a structure but those that we put there."""
     marked = pc.match_substring(contents, structure.OPEN).to_numpy(zero_copy_only=False)
-    forged = [at for at in np.flatnonzero(marked) if not isinstance(flat[at][1], structure.Sealed)]
+    forged = [at for at in np.flatnonzero(marked).tolist() if not isinstance(flat[at][1], structure.Sealed)]
     if not forged:
         return contents
     plain = pa.array([structure.unmarked(flat[at][1]) for at in forged], pa.large_string())

@@ -19,9 +19,10 @@ import numpy as np
 import xxhash
 
 from headrace.cluster.errors import ModelError
-from headrace.pipelines.stages.tokenise import controls, pretrained
+from headrace.pipelines.stages.tokenise import pretrained
 from headrace.pipelines.stages.tokenise.encoder import Encoder, Engine
-from headrace.pipelines.stages.tokenise.marking import Cut, Marking
+from headrace.pipelines.stages.tokenise.rendering import controls
+from headrace.pipelines.stages.tokenise.rendering.marking import Cut, Marking
 from headrace.pipelines.stages.tokenise.template import (
     ALL,
     ASSISTANT,
@@ -372,7 +373,7 @@ class Tokenizer:
         if opened := controls.opened(self.template):
             raise ModelError(
                 f"the chat template of {self.name!r} cannot be trained on: it opens another turn behind "
-                f"every conversation ({opened!r}) where no generation prompt is asked for; take one that heeds "
+                f"every conversation ({opened!r}), and nobody asked for a generation prompt; take one that heeds "
                 "add_generation_prompt (put it into chat_template.jinja of a copy of the tokenizer)"
             )
 

@@ -16,7 +16,7 @@ from itertools import pairwise
 from typing import Any, NamedTuple
 
 from headrace.pipelines import structure
-from headrace.pipelines.stages.tokenise.marking import Marking
+from headrace.pipelines.stages.tokenise.rendering.marking import Marking
 from headrace.pipelines.stages.tokenise.template import (
     ALL,
     ASSISTANT,

@@ -9,6 +9,7 @@ from tokenizers import AddedToken
 from tokenizers import Tokenizer as Core
 from transformers import PreTrainedTokenizerFast
 
+from headrace.cluster.errors import ModelError
 from headrace.pipelines import schema
 from headrace.pipelines.stages.read import shapes
 from headrace.pipelines.stages.tokenise import stage as tokenise
@@ -67,7 +68,7 @@ def rendered(chat: Tokenizer, messages: list[dict[str, Any]], tools: Any = None)
     """Ids by Hugging Face, or None where the template refuses the conversation."""
     try:
         return list(chat.hf.apply_chat_template(messages, tools=tools, return_dict=False))
-    except Exception:
+    except Exception:  # noqa: BLE001  whatever a template raises
         return None
 
 
@@ -198,11 +199,11 @@ def test_what_the_template_leaves_out_is_left_out_where_the_recipe_says_so(tmp_p
 
 
 def test_a_template_that_opens_another_turn_behind_all_is_refused(tmp_path: Path) -> None:
-    from headrace.cluster.errors import ModelError
-
     family = FAMILIES["command_r"]
-    always = family.template.replace("{% if add_generation_prompt %}", "").replace("{% endif %}", "", -1)
-    always = "<s>{% for m in messages %}<|turn|>{% if m.role == 'user' %}<|user|>{% else %}<|bot|>{% endif %}{{ m.content }}<|over|>{% endfor %}<|turn|><|bot|>"
+    always = (
+        "<s>{% for m in messages %}<|turn|>{% if m.role == 'user' %}<|user|>{% else %}<|bot|>{% endif %}"
+        "{{ m.content }}<|over|>{% endfor %}<|turn|><|bot|>"
+    )
     with pytest.raises(ModelError, match="opens another turn"):
         build(tmp_path, Family(always, family.special, "<|over|>"))
 

@@ -1,7 +1,7 @@
 """Forms of chat templates, one a family of models, each written for these tests in the fewest words.
 
-`end`: what ends a turn of the assistant with another one after it (empty: nothing does), `last`: what ends the
-last one; both as the loss has them.
+`end`: what ends a turn of the assistant with another one after it (empty: nothing does), `last`: what ends
+the last one; both as the loss has them.
 """
 
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Family:
-    """A form: its template, the special tokens in it, and ends of turns; `plain`: tokens that are not flagged."""
+    """A form: its template, the special tokens in it, ends of turns; plain: tokens that nobody flagged."""
 
     template: str
     special: tuple[str, ...]
@@ -26,7 +26,8 @@ ROLES = "{% for m in messages %}"
 PROMPT = "{% endfor %}{% if add_generation_prompt %}"
 CHATML = "<|im_start|>", "<|im_end|>"
 CALLS_JSON = (
-    "{% for c in m.tool_calls or [] %}<tool_call>\n{{ {'name': c.function.name, 'arguments': c.function.arguments}"
+    "{% for c in m.tool_calls or [] %}<tool_call>\n{{ {'name': c.function.name, 'arguments': "
+    "c.function.arguments}"
     " | tojson }}\n</tool_call>{% endfor %}"
 )
 LISTED = "{% if tools %}Tools: {{ tools | tojson }}\n{% endif %}"
@@ -54,7 +55,8 @@ def by_role(
 
 
 THINKING = (
-    "{% set ns = namespace(last=0) %}{% for m in messages %}{% if m.role == 'user' %}{% set ns.last = loop.index0 %}"
+    "{% set ns = namespace(last=0) %}{% for m in messages %}{% if m.role == 'user' %}{% set ns.last = "
+    "loop.index0 %}"
     "{% endif %}{% endfor %}"
 )
 STRIPPED = (
@@ -82,7 +84,8 @@ FAMILIES = {
         + ROLES
         + "<|im_start|>{{ m.role }}\n{% if m.role == 'assistant' %}"
         + STRIPPED
-        + "{% if loop.last or (mused and loop.index0 > ns.last) %}<think>\n{{ mused }}\n</think>\n\n{% endif %}{{ text }}"
+        + "{% if loop.last or (mused and loop.index0 > ns.last) %}<think>\n{{ mused }}\n</think>\n\n{% "
+        "endif %}{{ text }}"
         + CALLS_JSON
         + "{% else %}{{ m.content }}{% endif %}<|im_end|>\n"
         + PROMPT
@@ -94,7 +97,8 @@ FAMILIES = {
     "r1_distill": Family(
         by_role(
             "<|User|>X",
-            "<|Assistant|>{% set text = m.content or '' %}{{ text.split('</think>')[-1] }}{% for c in m.tool_calls or [] %}"
+            "<|Assistant|>{% set text = m.content or '' %}{{ text.split('</think>')[-1] }}{% for c in "
+            "m.tool_calls or [] %}"
             "<|call|>{{ c.function.name }}\n{{ c.function.arguments + '' }}<|called|>{% endfor %}<|eos|>",
             prompt="<|Assistant|><think>\n",
             tool="<|result|>X",
@@ -108,8 +112,8 @@ FAMILIES = {
         "<|eos|>",
     ),
     "llama2": Family(
-        ROLES
-        + "{% if m.role == 'system' %}<<SYS>>{{ m.content }}<</SYS>>{% elif m.role == 'user' %}<s>[INST] {{ m.content }} [/INST]"
+        ROLES + "{% if m.role == 'system' %}<<SYS>>{{ m.content }}<</SYS>>{% elif m.role == 'user' "
+        "%}<s>[INST] {{ m.content }} [/INST]"
         "{% else %} {{ m.content }} </s>{% endif %}{% endfor %}",
         (),
         " </s>",
@@ -135,11 +139,15 @@ FAMILIES = {
     "mistral_v3": Family(
         "<s>"
         + ROLES
-        + "{% if m.role == 'user' %}{% if tools and loop.index0 == 0 %}[TOOLS] {{ tools | tojson }}[/TOOLS]{% endif %}"
-        "[INST] {{ m.content }}[/INST]{% elif m.role == 'tool' %}[RESULT] {{ m.content }}, {{ m.tool_call_id }}[/RESULT]"
+        + "{% if m.role == 'user' %}{% if tools and loop.index0 == 0 %}[TOOLS] {{ tools | tojson "
+        "}}[/TOOLS]{% endif %}"
+        "[INST] {{ m.content }}[/INST]{% elif m.role == 'tool' %}[RESULT] {{ m.content }}, {{ "
+        "m.tool_call_id }}[/RESULT]"
         "{% elif m.tool_calls is defined %}[CALLS] [{% for c in m.tool_calls %}"
-        "{% if c.id | length != 9 %}{{ raise_exception('ids have 9 characters') }}{% endif %}{{ (c.function | tojson)[:-1] }}"
-        ', "id": "{{ c.id }}"}{% endfor %}]</s>{% elif m.role == \'assistant\' %} {{ m.content }}</s>{% endif %}{% endfor %}',
+        "{% if c.id | length != 9 %}{{ raise_exception('ids have 9 characters') }}{% endif %}{{ "
+        "(c.function | tojson)[:-1] }}"
+        ', "id": "{{ c.id }}"}{% endfor %}]</s>{% elif m.role == \'assistant\' %} {{ m.content }}</s>{% '
+        "endif %}{% endfor %}",
         ("[INST]", "[/INST]", "[CALLS]", "[TOOLS]", "[/TOOLS]", "[RESULT]", "[/RESULT]"),
         "</s>",
     ),
@@ -165,7 +173,8 @@ FAMILIES = {
     ),
     "phi4_mini": Family(
         ROLES
-        + "<|{{ m.role }}|>{{ m.content or '' }}{% for c in m.tool_calls or [] %}<|call|>{{ c.function | tojson }}<|/call|>"
+        + "<|{{ m.role }}|>{{ m.content or '' }}{% for c in m.tool_calls or [] %}<|call|>{{ c.function | "
+        "tojson }}<|/call|>"
         "{% endfor %}<|end|>{% endfor %}{% if add_generation_prompt %}<|assistant|>{% else %}</s>{% endif %}",
         ("<|user|>", "<|system|>", "<|assistant|>", "<|tool|>", "<|end|>", "<|call|>", "<|/call|>"),
         "<|end|>",
@@ -185,21 +194,23 @@ FAMILIES = {
         + ROLES
         + "{% if m.role == 'assistant' %}<|assistant|>"
         + STRIPPED
-        + "\n<think>{{ mused if loop.index0 > ns.last else '' }}</think>\n{{ text.strip() }}{% else %}<|user|>\n{{ m.content }}"
+        + "\n<think>{{ mused if loop.index0 > ns.last else '' }}</think>\n{{ text.strip() }}{% else "
+        "%}<|user|>\n{{ m.content }}"
         "{% endif %}" + PROMPT + "<|assistant|>{% endif %}",
         ("<|user|>", "<|assistant|>"),
         "<|user|>",
         "</s>",
     ),
     "harmony": Family(
-        ROLES
-        + "{% if m.role == 'assistant' %}{% if m.thinking and loop.last %}<|start|>assistant<|channel|>analysis<|message|>"
-        "{{ m.thinking }}<|end|>{% endif %}{% for c in m.tool_calls or [] %}<|start|>assistant to=functions.{{ c.function.name }}"
+        ROLES + "{% if m.role == 'assistant' %}{% if m.thinking and loop.last "
+        "%}<|start|>assistant<|channel|>analysis<|message|>"
+        "{{ m.thinking }}<|end|>{% endif %}{% for c in m.tool_calls or [] %}<|start|>assistant "
+        "to=functions.{{ c.function.name }}"
         "<|channel|>commentary json<|message|>{{ c.function.arguments | tojson }}<|call|>{% else %}"
-        "<|start|>assistant<|channel|>final<|message|>{{ m.content }}{{ '<|return|>' if loop.last and not add_generation_prompt"
-        " else '<|end|>' }}{% endfor %}{% else %}<|start|>{{ m.role }}<|message|>{{ m.content }}<|end|>{% endif %}"
-        + PROMPT
-        + "<|start|>assistant{% endif %}",
+        "<|start|>assistant<|channel|>final<|message|>{{ m.content }}{{ '<|return|>' if loop.last and "
+        "not add_generation_prompt"
+        " else '<|end|>' }}{% endfor %}{% else %}<|start|>{{ m.role }}<|message|>{{ m.content "
+        "}}<|end|>{% endif %}" + PROMPT + "<|start|>assistant{% endif %}",
         ("<|start|>", "<|end|>", "<|channel|>", "<|message|>", "<|return|>", "<|call|>"),
         "<|end|>",
         "<|return|>",
@@ -248,17 +259,21 @@ FAMILIES = {
         + ROLES
         + "{% if m.role == 'assistant' %}]~b]ai\n"
         + STRIPPED
-        + "{% if mused and loop.index0 > ns.last %}<think>\n{{ mused }}\n</think>\n\n{% endif %}{{ text }}[e~[\n{% else %}"
+        + "{% if mused and loop.index0 > ns.last %}<think>\n{{ mused }}\n</think>\n\n{% endif %}{{ "
+        "text }}[e~[\n{% else %}"
         "]~b]{{ m.role }}\n{{ m.content }}[e~[\n{% endif %}" + PROMPT + "]~b]ai\n<think>\n{% endif %}",
         ("]~b]", "[e~["),
         "[e~[",
     ),
     "kimi": Family(
-        ROLES
-        + "{% if m.role == 'assistant' %}<|im_assistant|>assistant<|im_middle|><think>{{ m.reasoning_content if loop.last"
-        " else '' }}</think>{{ m.content or '' }}{% if m.tool_calls %}<|calls|>{% for c in m.tool_calls %}<|call|>{{ c.id }}<|args|>"
-        "{{ c.function.arguments if c.function.arguments is string else c.function.arguments | tojson }}<|/call|>{% endfor %}"
-        "<|/calls|>{% endif %}{% else %}<|im_{{ 'user' if m.role == 'user' else 'system' }}|>{{ m.role }}<|im_middle|>{{ m.content }}"
+        ROLES + "{% if m.role == 'assistant' %}<|im_assistant|>assistant<|im_middle|><think>{{ "
+        "m.reasoning_content if loop.last"
+        " else '' }}</think>{{ m.content or '' }}{% if m.tool_calls %}<|calls|>{% for c in "
+        "m.tool_calls %}<|call|>{{ c.id }}<|args|>"
+        "{{ c.function.arguments if c.function.arguments is string else c.function.arguments | tojson "
+        "}}<|/call|>{% endfor %}"
+        "<|/calls|>{% endif %}{% else %}<|im_{{ 'user' if m.role == 'user' else 'system' }}|>{{ "
+        "m.role }}<|im_middle|>{{ m.content }}"
         "{% endif %}<|im_end|>" + PROMPT + "<|im_assistant|>assistant<|im_middle|>{% endif %}",
         (
             "<|im_assistant|>",
@@ -309,14 +324,15 @@ FAMILIES = {
         + ROLES
         + "<|im_start|>{{ m.role }}\n{% if m.role == 'assistant' %}"
         + STRIPPED
-        + "<think>{{ '\n' + mused if mused and loop.index0 > ns.last else '' }}</think>{{ text }}{% else %}{{ m.content }}{% endif %}"
+        + "<think>{{ '\n' + mused if mused and loop.index0 > ns.last else '' }}</think>{{ text }}{% "
+        "else %}{{ m.content }}{% endif %}"
         "<|im_end|>\n" + PROMPT + "<|im_start|>assistant\n<think>\n{% endif %}",
         CHATML,
         "<|im_end|>",
     ),
     "seed": Family(
-        ROLES
-        + "<|bos|>{{ m.role }}\n{% if m.reasoning_content %}<seed:think>{{ m.reasoning_content | trim }}</seed:think>\n{% endif %}"
+        ROLES + "<|bos|>{{ m.role }}\n{% if m.reasoning_content %}<seed:think>{{ m.reasoning_content | trim "
+        "}}</seed:think>\n{% endif %}"
         "{{ m.content }}<|eos|>" + PROMPT + "<|bos|>assistant\n{% endif %}",
         ("<|bos|>", "<|eos|>"),
         "<|eos|>",

@@ -42,7 +42,7 @@ class Speech:
 
     @cached_property
     def _forms(self) -> tuple[bool, str, str]:
-        """Whether the content of a call may be null; its rendering with arguments as an object, and as text."""
+        """Whether the content of a call may be null; a call with arguments as an object, and as text."""
         as_object, as_text = (
             self._call({KEY: VALUE}, null=True),
             self._call(f'{{"{KEY}": "{VALUE}"}}', null=True),

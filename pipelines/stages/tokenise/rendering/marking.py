@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple
 
-from headrace.pipelines.stages.tokenise.speech import Speech
+from headrace.pipelines.stages.tokenise.rendering.speech import Speech
 from headrace.pipelines.stages.tokenise.template import (
     ALL,
     ANSWER,
