@@ -204,7 +204,7 @@ def test_a_template_that_opens_another_turn_behind_all_is_refused(tmp_path: Path
         "<s>{% for m in messages %}<|turn|>{% if m.role == 'user' %}<|user|>{% else %}<|bot|>{% endif %}"
         "{{ m.content }}<|over|>{% endfor %}<|turn|><|bot|>"
     )
-    with pytest.raises(ModelError, match="opens another turn"):
+    with pytest.raises(ModelError, match="behind every conversation it opens"):
         build(tmp_path, Family(always, family.special, "<|over|>"))
 
 
