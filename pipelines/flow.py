@@ -24,6 +24,7 @@ from headrace.pipelines.recipe import Recipe, kept
 from headrace.pipelines.schema import SPLITS
 from headrace.pipelines.stages.pii import coverage as pii_coverage
 from headrace.pipelines.stages.read.turns import advice
+from headrace.pipelines.stages.tokenise.config import TOLD
 
 # All stages, in the order in which a row meets them: what report, `explain` and tests call stages.
 STAGES = ("read", "clean", "quality", "pii", "fingerprint", "dedup", "split", "tokenise", "pack", "gate")
@@ -341,4 +342,13 @@ def _say_prepared(run_json: dict[str, Any], mode: Mode) -> None:
         size = f"{counts['samples']:,} samples in {counts['rows']:,} rows, fill {counts['fill']:.1%}"
         text = f"packed {side}: {size}"
         say(mode, "packed", text, split=side, **counts)
+    for kind, words in TOLD.items():
+        if n := run_json["changed"].get(kind):
+            say(
+                mode,
+                "warning" if "lost" in kind or "unended" in kind else "told",
+                f"  {n:,} {words}",
+                kind=kind,
+                count=n,
+            )
     say(mode, "digest", f"digest: {run_json['digest']}", digest=run_json["digest"])

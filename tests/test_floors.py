@@ -18,6 +18,7 @@ LEVELS = {
     "kernels": 0,
     "pipelines.arrays": 1,
     "pipelines.schema": 1,
+    "pipelines.structure": 1,
     "pipelines.section": 1,
     "pipelines.yaml_text": 1,
     "pipelines.model_files": 1,

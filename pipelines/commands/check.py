@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from headrace.cluster import storage
 from headrace.cluster.errors import StorageError
 from headrace.pipelines import model_files, rundir
+from headrace.pipelines.commands import check_template
 from headrace.pipelines.console import Mode, say
 from headrace.pipelines.recipe import Recipe
 from headrace.pipelines.stages.dedup import against
@@ -55,6 +56,7 @@ def check(recipe: Recipe, mode: Mode, *, training: bool, ahead: bool = False) ->
 
         seen = pack_worker.look(resolved)
         say(mode, "tokenizer", seen.text, engine=seen.engine, vocabulary=seen.vocabulary)
+        check_template.say_template(resolved, mode)
     _names(resolved, mode)
     if training and resolved.model is not None:
         from headrace.pipelines.train import driver as train  # torch takes seconds to import

@@ -37,6 +37,26 @@ def normalise(text: str) -> str:
     return " ".join(unicodedata.normalize("NFKC", text).casefold().split())
 
 
+# What ends reasoning, in the forms of the families that write some; what begins it.
+MUSED = re.compile(
+    r"</[a-z:_]*think[a-z]*>|\[/THINK\]|<\|END_THINKING\|>|<\|channel\|>final<\|message\|>", re.IGNORECASE
+)
+MUSING = re.compile(
+    r"\s*(?:<[a-z:_]*think[a-z]*>|\[THINK\]|<\|START_THINKING\|>|<\|channel\|>analysis)", re.IGNORECASE
+)
+
+
+def apart(text: str) -> tuple[str, str]:
+    """Reasoning and answer of what a model has said, special tokens as their strings.
+
+    All is answer where there is no reasoning; reasoning that was cut off is followed by an empty answer.
+    """
+    ends = list(MUSED.finditer(text))
+    if ends:
+        return text[: ends[-1].end()], text[ends[-1].end() :].lstrip()
+    return (text, "") if MUSING.match(text) else ("", text)
+
+
 def exact_match(answers: Sequence[str], references: Sequence[str]) -> Floats:
     """1.0 where an answer equals its reference after `normalise`: ``float64[N]``."""
     pairs = zip(answers, references, strict=True)

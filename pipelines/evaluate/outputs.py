@@ -6,6 +6,7 @@ Cost: two passes and two generations of each sample.
 """
 
 import math
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -18,6 +19,7 @@ from transformers import GenerationConfig
 
 from headrace.cluster.errors import ModelError, SourceError
 from headrace.pipelines import arrays
+from headrace.pipelines.evaluate import metrics
 from headrace.pipelines.evaluate.config import FORCED, Config
 from headrace.pipelines.schema import IGNORE
 from headrace.pipelines.train import adapter, batches, models
@@ -41,39 +43,51 @@ class Sample:
 
 @dataclass(frozen=True)
 class Measured:
-    """One model on all samples. forced: nats, targets, right ones, ``float64[N, 3]``."""
+    """One model on all samples. forced: nats, targets, right ones, ``float64[N, 3]``; answers without the
+    `reasoning` before them.
+    """
 
     forced: NDArray[np.float64]
     answers: list[str]
+    reasoning: list[str]
     unfinished: int
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """Both models on the samples, with prompts and references of those that have a prompt."""
+    """Both models on the samples, with prompts and references of those that have a prompt.
+
+    beyond: samples whose prompt leaves no room in the model's context, which nobody is asked for an answer.
+    """
 
     base: Measured
     tuned: Measured
     prompts: list[str]
     references: list[str]
+    beyond: int = 0
 
 
 def measure(run: str, model: str, config: Config, shelf: batches.Shelf, seed: int) -> Outcome:
     """Both models on the drawn samples. Raises: ModelError, SourceError, StorageError."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     base = models.load(model, models.precision(config.precision, device), config.attention).to(device)
+    configured = base.generation_config
+    base.generation_config = GenerationConfig()  # whatever `generate` is not told it takes from the model's
     tuned = adapter.load(run, base)
     tokenizer = models.load_tokenizer(model)
     chosen = drawn(shelf, config.samples, seed)
     asked = [s for s in chosen if s.span()[0] >= FEWEST] if set(config.metrics) - FORCED else []
-    stops = _stops(base, tokenizer, chosen)
+    room = _context(base)
+    beyond = sum(s.span()[0] >= room for s in asked)
+    asked = [s for s in asked if s.span()[0] < room]
+    stops = _stops(configured, tokenizer, chosen)
 
     def one() -> Measured:
         forced = _forced(tuned, chosen, config.batch_size)
         made = _generated(tuned, [s.ids[: s.span()[0]] for s in asked], config, stops, tokenizer)
-        texts = tokenizer.batch_decode(made, skip_special_tokens=True)
+        said = _said(made, tokenizer)
         unfinished = sum(not (len(ids) and ids[-1] in stops) for ids in made)
-        return Measured(forced, texts, unfinished)
+        return Measured(forced, [a for _, a in said], [r for r, _ in said], unfinished)
 
     with tuned.disable_adapter():
         before = one()
@@ -83,8 +97,26 @@ def measure(run: str, model: str, config: Config, shelf: batches.Shelf, seed: in
         base=before,
         tuned=one(),
         prompts=tokenizer.batch_decode(prompts, skip_special_tokens=False),
-        references=tokenizer.batch_decode(references, skip_special_tokens=True),
+        references=[answer for _, answer in _said(references, tokenizer)],
+        beyond=beyond,
     )
+
+
+def _said(made: Sequence[Any], tokenizer: Any) -> list[tuple[str, str]]:
+    """Reasoning and answer of what was said, without special tokens."""
+    plain = tokenizer.batch_decode(made, skip_special_tokens=True)
+    whole = tokenizer.batch_decode(made, skip_special_tokens=False)
+    special = re.compile("|".join(map(re.escape, tokenizer.all_special_tokens)) or "(?!)")
+    found = []
+    for text, marked in zip(plain, whole, strict=True):
+        reasoning, answer = metrics.apart(marked)
+        found.append((special.sub("", reasoning), special.sub("", answer)) if reasoning else ("", text))
+    return found
+
+
+def _context(model: Any) -> float:
+    """Tokens that the model's context holds, infinity where its configuration says nothing of it."""
+    return getattr(model.config.get_text_config(), "max_position_embeddings", None) or math.inf
 
 
 def drawn(shelf: batches.Shelf, most: int, seed: int) -> list[Sample]:
@@ -146,9 +178,9 @@ def _forced(model: Any, samples: list[Sample], size: int) -> NDArray[np.float64]
     return sums
 
 
-def _stops(model: Any, tokenizer: Any, samples: list[Sample]) -> set[int]:
+def _stops(generation: GenerationConfig, tokenizer: Any, samples: list[Sample]) -> set[int]:
     """Tokens that end an answer: those of model and tokenizer, and special ones that end targets."""
-    configured = model.generation_config.eos_token_id
+    configured = generation.eos_token_id
     stops = {*(configured if isinstance(configured, list) else [configured]), tokenizer.eos_token_id} - {None}
     return stops | ({int(s.ids[s.span()[1] - 1]) for s in samples} & set(tokenizer.all_special_ids))
 
@@ -159,7 +191,7 @@ def _generated(
 ) -> list[list[int]]:
     """Greedy answers, each up to and with its stop token or `max_new_tokens` long."""
     padding = next((i for i in (tokenizer.pad_token_id, *sorted(stops)) if i is not None), 0)
-    limit = getattr(model.config.get_text_config(), "max_position_embeddings", None) or math.inf
+    limit = _context(model)
     answers: list[list[int]] = [[] for _ in prompts]
     for group in _by_length([len(p) for p in prompts], config.batch_size):
         length = len(prompts[group[0]])

@@ -31,7 +31,7 @@ from headrace.pipelines.evaluate.config import LOWER_IS_BETTER, Config
 from headrace.pipelines.evaluate.outputs import Outcome, measure
 from headrace.pipelines.train import adapter, batches, models
 
-VERSION = 2
+VERSION = 3
 
 
 def run(
@@ -159,6 +159,7 @@ def _scored(outcome: Outcome, config: Config, seed: int) -> dict[str, Any]:
         "samples": len(outcome.base.forced),
         "answers": len(outcome.references),
         "targets": int(outcome.base.forced[:, 1].sum()),
+        "beyond_context": outcome.beyond,
         "unfinished": {"base": outcome.base.unfinished, "tuned": outcome.tuned.unfinished},
         "metrics": scores,
     }
@@ -194,6 +195,11 @@ def _finite(value: float) -> float | None:
 
 def _examples(outcome: Outcome, most: int) -> list[dict[str, str]]:
     """Answers to be read; the texts come from packed/ and so are masked."""
-    rows = zip(outcome.prompts, outcome.references, outcome.base.answers, outcome.tuned.answers, strict=False)
-    names = ("prompt", "reference", "base", "tuned")
+    rows = zip(
+        outcome.prompts,
+        outcome.references,
+        *(texts for model in (outcome.base, outcome.tuned) for texts in (model.answers, model.reasoning)),
+        strict=False,
+    )
+    names = ("prompt", "reference", "base", "base_reasoning", "tuned", "tuned_reasoning")
     return [dict(zip(names, row, strict=True)) for row in list(rows)[:most]]

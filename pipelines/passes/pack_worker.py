@@ -236,7 +236,7 @@ def _packed(
 
 def _changes(kept: pa.Table, samples: pa.Table, window: Window, job: Job) -> pa.Table:
     """What was done to rows that are packed (``schema.CHANGES``): bytes of passages that were cut, rows of
-    which a part is in no sample, samples of rows that became several.
+    which a part is in no sample, samples of rows that became several, and what tokenising has to tell.
     """
     cut = read_cuts(job.recipe.output, [u for u in window.units if u in job.cuts])
     sizes = pc.subtract(cut["stop"], cut["start"])
@@ -252,7 +252,7 @@ def _changes(kept: pa.Table, samples: pa.Table, window: Window, job: Job) -> pa.
         pa.table({"row_id": ids, "kind": pa.repeat(kind, len(ids)), "n": n}).cast(schema.CHANGES)
         for kind, (ids, n) in kinds.items()
     ]
-    whole = pa.concat_tables(tables)
+    whole = pa.concat_tables([*tables, schema.changes(kept)])
     ours = pc.is_in(whole["row_id"], kept["row_id"].combine_chunks())
     several = pc.or_(pc.not_equal(whole["kind"], "tokenise.pieces"), pc.greater(whole["n"], 1))
     order = [("row_id", "ascending"), ("kind", "ascending")]

@@ -29,6 +29,7 @@ from headrace.pipelines.passes import pii_audit
 from headrace.pipelines.report import comparison, pairs, plots
 from headrace.pipelines.schema import SPLITS
 from headrace.pipelines.stages.read.turns import advice
+from headrace.pipelines.stages.tokenise.config import TOLD
 
 Run = dict[str, Any]
 
@@ -74,6 +75,7 @@ CHANGED = {
     "pii.masked": "pieces of personal data replaced",
     "tokenise.pieces": "samples of rows that were too long for one",
     "tokenise.shortened": "rows of which a part is in no sample",
+    **TOLD,
 }
 CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
 

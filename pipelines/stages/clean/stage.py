@@ -40,10 +40,10 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from headrace.pipelines import schema
+from headrace.pipelines import arrays, schema, structure
 from headrace.pipelines.schema import quarantine
 from headrace.pipelines.stages.clean.config import Config as Config
-from headrace.pipelines.stages.clean.text import Repair
+from headrace.pipelines.stages.clean.text import CHARACTERS, Repair, Repaired
 from headrace.pipelines.stages.clean.turns import (
     EMPTY,
     REASONS,
@@ -70,7 +70,7 @@ def apply(table: pa.Table, config: Config) -> pa.Table:
     ours = live[rows]
     if not ours.all():
         roles, rows, texts = roles.filter(pa.array(ours)), rows[ours], texts.filter(pa.array(ours))
-    texts, causes, changes = _repair(config)(texts)
+    texts, causes, changes = _repaired(texts, config)
     counts = {kind: _per_row(rows, of_texts, table.num_rows) for kind, of_texts in changes.items()}
     turns = Turns(rows, pc.index_in(roles, pa.array(schema.ROLES)).fill_null(-1).to_numpy(), texts)
     turns, reasons, moved = _order(turns, config, table.num_rows)
@@ -83,6 +83,29 @@ def apply(table: pa.Table, config: Config) -> pa.Table:
     table = schema.changed(table, NAME, {k: np.where(settled, n, 0) for k, n in {**counts, **moved}.items()})
     names = pa.array([None if reason == "" else f"clean.{reason}" for reason in REASONS], pa.string())
     return schema.mark(schema.replace_messages(table, messages), "drop", names.take(pa.array(reasons)))
+
+
+def _repaired(texts: pa.Array, config: Config) -> Repaired:
+    """`texts` repaired; of those with a structure behind them each text in it by itself, as it is spaced."""
+    odd = np.flatnonzero(pc.fill_null(pc.match_substring(texts, structure.OPEN), False).to_numpy(False))
+    if not len(odd):
+        return _repair(config)(texts)
+    contents = texts.take(pa.array(odd)).to_pylist()
+    none = pa.array([""] * len(odd), pa.large_string())
+    done = _repair(config)(arrays.put(texts, odd, none))
+    changes = {kind: counts.copy() for kind, counts in done.changes.items()}
+    failures, made = dict(done.failures), []
+    for at, content in zip(odd.tolist(), contents, strict=True):
+        leaves, outside = structure.leaves(content), content.count(structure.OPEN) + 1
+        shown = []
+        for part, strip in ((leaves[:outside], config.strip), (leaves[outside:], "none")):
+            found = _repair(config.model_copy(update={"strip": strip}))(pa.array(part, pa.large_string()))
+            shown += found.texts.to_pylist()
+            failures |= dict.fromkeys([at] if found.failures else [], "in a structure")
+            for kind, counts in found.changes.items():
+                changes[kind][at] += counts.sum() if kind in CHARACTERS else counts.max(initial=0)
+        made.append(structure.with_leaves(content, shown))
+    return Repaired(arrays.put(done.texts, odd, pa.array(made, pa.large_string())), failures, changes)
 
 
 def _repair(config: Config) -> Repair:
@@ -124,7 +147,7 @@ def _order(
     }
     if turns is not kept and not (config.separator == "\n" and config.drop_empty):
         # New neighbours on one line may look broken, an empty first turn leaves a blank line.
-        turns = Turns(turns.rows, turns.roles, _repair(config)(turns.texts).texts)
+        turns = Turns(turns.rows, turns.roles, _repaired(turns.texts, config).texts)
     reasons = judge_content(came, n_rows, needs_answer=config.drop_empty)
     left = judge_content(turns, n_rows, needs_answer=False)  # what was removed may have been all there was
     reasons = np.where((reasons == 0) & (left == EMPTY), EMPTY, reasons)

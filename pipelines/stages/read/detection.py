@@ -31,7 +31,7 @@ MOST_SPACES = 5
 MOST_DIGITS = 4
 _VALUE = re.compile(r"@|://|\d[-/.]\d+[-/.]\d")  # an address or a date
 FILES = 5  # looked into until a readable record is found
-ANY_SHAPE = {"system", "reasoning", "roles", "speakers", "asker"}
+ANY_SHAPE = {"system", "reasoning", "roles", "speakers", "asker", "tools"}
 SPACE = b"\xef\xbb\xbf \t\r\n"
 
 

@@ -23,7 +23,7 @@ import pyarrow.compute as pc
 import xxhash
 
 from headrace.cluster.fragments import Fragment, Range
-from headrace.pipelines import arrays, schema
+from headrace.pipelines import arrays, schema, structure
 from headrace.pipelines.stages.read import formats, shapes
 from headrace.pipelines.stages.read.records import Batch, ReadError, encodable
 from headrace.pipelines.stages.read.source import Source
@@ -261,11 +261,9 @@ def _mend_half_pairs(turns: list[list[shapes.Turn]], counts: dict[int, int]) -> 
 def _messages(turns: list[list[shapes.Turn]], errors: dict[int, ReadError]) -> pa.Array:
     """``messages`` of every row; null where the row is in `errors`."""
     flat = list(chain.from_iterable(turns))
+    contents = pa.array([content for _, content in flat], pa.large_string())
     values = pa.StructArray.from_arrays(
-        [
-            pa.array([role for role, _ in flat], pa.string()),
-            pa.array([content for _, content in flat], pa.large_string()),
-        ],
+        [pa.array([role for role, _ in flat], pa.string()), _unforged(contents, flat)],
         fields=list(schema.MESSAGE),
     )
     offsets = arrays.offsets([len(t) for t in turns]).astype(np.int32)
@@ -273,6 +271,16 @@ def _messages(turns: list[list[shapes.Turn]], errors: dict[int, ReadError]) -> p
     if errors:
         mask = pa.array(np.isin(np.arange(len(turns)), list(errors)))
     return pa.ListArray.from_arrays(pa.array(offsets), values, type=schema.MESSAGES, mask=mask)
+
+
+def _unforged(contents: pa.Array, flat: list[shapes.Turn]) -> pa.Array:
+    """`contents` with no mark of a structure but those that we put there."""
+    marked = pc.match_substring(contents, structure.OPEN).to_numpy(zero_copy_only=False)
+    forged = [at for at in np.flatnonzero(marked).tolist() if not isinstance(flat[at][1], structure.Sealed)]
+    if not forged:
+        return contents
+    plain = pa.array([structure.unmarked(flat[at][1]) for at in forged], pa.large_string())
+    return arrays.put(contents, forged, plain)
 
 
 def _groups(records: list[dict[str, Any]], column: str | None, seed: int, n: int) -> pa.Array:

@@ -6,7 +6,8 @@ null value is empty, a list of text parts is joined. A list or a mapping in a pl
 it holds turns (a prompt that is a conversation); else the record is set aside: its JSON is nobody's words.
 Only what a tool gives back may be JSON. In what forms turns come: see `turns.given`. A reasoning
 trace that is kept apart (`reasoning_content`) goes before the answer as
-``<think>\\n...\\n</think>\\n\\n``; tool calls go after it as compact JSON, so neither is lost.
+``<think>\\n...\\n</think>\\n\\n``. Tools, their calls and the names of results stay what they are, behind the
+text of their turn (`structure`).
 
 Cost: 1 to 3 microseconds a record, plus half of one a turn.
 """
@@ -21,7 +22,9 @@ from typing import Any, Literal
 
 from pydantic import Field
 
+from headrace.pipelines import structure
 from headrace.pipelines.section import Section
+from headrace.pipelines.stages.read import calling
 from headrace.pipelines.stages.read.records import ReadError
 from headrace.pipelines.stages.read.turns import blocks, given, trees
 from headrace.pipelines.stages.read.turns.paths import MISSING, mapping
@@ -41,7 +44,7 @@ ROLES = {
 }
 ANY = "*"
 _NUMBER = re.compile(r"([+-]?\d+)(?:\.(\d*))?", re.ASCII)
-CALLS = ("tool_calls", "function_call")
+REASONING = ("reasoning_content", "reasoning", "thinking")
 _SPEAKERS = ("role", "from", "speaker")
 # Speakers that data sets have beside those, and for whom they may speak. A message names these alone: any
 # other name may be somebody's.
@@ -82,6 +85,8 @@ class Columns(Section):
     (a ticket's `requester.id` beside its comments' `author_id`)."""
     system: str | None = None
     """Column with a system prompt, put before the turns."""
+    tools: str | None = None
+    """Column with the tools that may be called: a list, or its JSON text (`tools`)."""
     instruction: str | None = None
     """alpaca: what is asked for."""
     input: str | None = None
@@ -132,7 +137,7 @@ def complete(shape: Shape, columns: Columns, grouped: bool = False) -> Columns:
     usual = {**{c: names[0] for c, names in NAMES[shape].items()}, **OPTIONAL.get(shape, {})}
     if shape in TURN_NAMES:
         role, content = TURN_NAMES[shape][0]
-        usual |= {"content": content, "reasoning": "reasoning_content"}
+        usual |= {"content": content, "reasoning": REASONING[0], "tools": "tools"}
         if grouped and columns.messages is None:
             del usual["messages"]
         if ANY not in columns.roles or columns.messages or not grouped:
@@ -146,7 +151,7 @@ def wanted(shape: Shape, columns: Columns) -> list[str]:
     if shape in TURN_NAMES and columns.messages is None:
         names = ["system", "role", "content", "reasoning"]
     elif shape in TURN_NAMES:
-        names, beside = ["system", "asker"], [*lists(columns), trees.CURRENT]
+        names, beside = ["system", "tools", "asker"], [*lists(columns), trees.CURRENT]
     else:
         names = ["system", "reasoning", *NAMES[shape], *OPTIONAL.get(shape, {})]
     chosen = [*(getattr(columns, n) for n in names), *beside]
@@ -169,15 +174,18 @@ def required(shape: Shape, columns: Columns) -> list[str]:
     return [c for c in asked if c is not None]
 
 
-def mapper(shape: Shape, columns: Columns, label_names: Sequence[str] = ()) -> Callable[[Record], list[Turn]]:
+def mapper(
+    shape: Shape, columns: Columns, label_names: Sequence[str] = (), padded: bool = False
+) -> Callable[[Record], list[Turn]]:
     """The function from a record to its turns; it raises `ReadError` for a record that has another shape.
 
-    `columns` must be complete.
+    `columns` must be complete. padded: nulls in structures were put there by the file's format.
     """
     roles = {**ROLES, **columns.roles}
+    if shape in TURN_NAMES and columns.messages is None:
+        return partial(_one_turn, columns=columns, roles=roles)
     if shape in TURN_NAMES:
-        one = columns.messages is None
-        return partial(_one_turn if one else _turns, columns=columns, roles=roles)
+        return partial(_turns, columns=columns, roles=roles, padded=padded)
     if shape == "alpaca":
         return partial(_alpaca, columns=columns)
     if shape == "prompt_completion":
@@ -283,31 +291,39 @@ def _unknown(value: Any) -> str:
     )
 
 
-def _turn(turn: Record, columns: Columns, roles: Mapping[str, str], left: dict[str, int]) -> Turn:
-    """One turn, with reasoning and tool calls in its content."""
+def _turn(
+    turn: Record, columns: Columns, roles: Mapping[str, str], left: dict[str, int], padded: bool
+) -> Turn:
+    """One turn, with reasoning in its content, and calls and the like behind it."""
     if type(turn) is not dict:
         raise ReadError("read.wrong_type", "a turn that is not a mapping")
     role = _role(turn.get(columns.role), roles)
-    calls = next((turn[key] for key in CALLS if turn.get(key)), None)
+    beside = calling.beside(role, turn, padded)
     value = turn.get(columns.content, MISSING)
-    if value is MISSING and not calls:
+    if value is MISSING and "tool_calls" not in beside:
         raise ReadError("read.missing_field", f"a turn without {columns.content!r}")
+    if "tool_calls" in beside and value is None:
+        beside["content"] = None
     if type(value) is not str:
         # What a tool gives back may be a structure.
         structured = role == "tool" and not blocks.is_parts(value)
         value = "" if value is MISSING else text(value) if structured else words(value, columns.content, left)
     content: str = value
-    if calls:
-        content = f"{content}\n{compact(calls)}" if content else compact(calls)
-    reasoning = turn.get(columns.reasoning)
-    return role, _thought(reasoning, content) if reasoning else content
+    reasoning = next((turn[key] for key in _traces(columns) if turn.get(key)), None)
+    said = _thought(reasoning, content) if reasoning else content
+    return role, structure.sealed(said, beside) if beside else said
 
 
-def _turns(record: Record, columns: Columns, roles: Mapping[str, str]) -> list[Turn]:
+def _traces(columns: Columns) -> tuple[str, ...]:
+    """Keys of a turn that may hold a reasoning trace: the recipe's own, or the usual ones."""
+    return REASONING if columns.reasoning in (None, REASONING[0]) else (columns.reasoning,)
+
+
+def _turns(record: Record, columns: Columns, roles: Mapping[str, str], padded: bool) -> list[Turn]:
     """messages, sharegpt: a list of turns in one column, or in several that follow each other."""
     turns_of_row = _opening(record, columns)
     left: dict[str, int] = {}
-    special = {columns.reasoning, *CALLS}
+    special = {*_traces(columns), *calling.KEYS}
     for turn in _listed(record, columns, left):
         # The plain turn, by far the most usual, without a call.
         try:
@@ -316,7 +332,11 @@ def _turns(record: Record, columns: Columns, roles: Mapping[str, str]) -> list[T
             role = roles.get(name) if plain and not columns.asker else None
         except (KeyError, TypeError, IndexError):
             role = None
-        turns_of_row += [(role, content)] if role else _odd_turn(record, turn, columns, roles, left)
+        turns_of_row += (
+            [(role, content)] if role else _odd_turn(record, turn, columns, roles, left, padded=padded)
+        )
+    if columns.tools is not None and record.get(columns.tools):
+        turns_of_row = calling.with_tools(turns_of_row, record[columns.tools], columns.tools, padded)
     return Told(turns_of_row, left) if left else turns_of_row
 
 
@@ -351,7 +371,13 @@ def speakers(record: Record, columns: Columns, grouped: bool) -> list[str]:
 
 
 def _odd_turn(
-    record: Record, turn: Any, columns: Columns, roles: Mapping[str, str], left: dict[str, int]
+    record: Record,
+    turn: Any,
+    columns: Columns,
+    roles: Mapping[str, str],
+    left: dict[str, int],
+    *,
+    padded: bool,
 ) -> list[Turn]:
     """A turn in any of the forms that turns have."""
     content, reasoning = columns.content or "content", columns.reasoning or "reasoning_content"
@@ -361,7 +387,7 @@ def _odd_turn(
         for one in plain:
             if isinstance(one, dict) and one.get(columns.role) is not None and one[columns.role] != "tool":
                 one[columns.role] = "user" if text(one[columns.role]) == asker else "assistant"
-    return [_turn(one, columns, roles, left) for one in plain]
+    return [_turn(one, columns, roles, left, padded) for one in plain]
 
 
 def _one_turn(record: Record, columns: Columns, roles: Mapping[str, str]) -> list[Turn]:
@@ -405,7 +431,7 @@ def _side(value: Any, columns: Columns, roles: Mapping[str, str], left: dict[str
     for role, content in (("role", "content"), ("from", "value")):
         if turns and all(isinstance(t, dict) and role in t and content in t for t in turns):
             keys = columns.model_copy(update={"role": role, "content": content})
-            return [turn for t in turns for turn in _odd_turn({}, t, keys, roles, left)]
+            return [turn for t in turns for turn in _odd_turn({}, t, keys, roles, left, padded=False)]
     return []
 
 

@@ -122,7 +122,12 @@ class Source(Section):
 
     def mapper(self) -> Callable[[shapes.Record], list[shapes.Turn]]:
         """The function from a record to its turns."""
-        return shapes.mapper(self.shape or "messages", self.completed(), self.label_names)
+        padded = self.format in (
+            None,
+            "parquet",
+            "arrow",
+        )  # whose columns hold a null for what another row has
+        return shapes.mapper(self.shape or "messages", self.completed(), self.label_names, padded)
 
     def orders(self) -> tuple[str, ...]:
         """Columns that order the records of a conversation."""

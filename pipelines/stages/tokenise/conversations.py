@@ -16,11 +16,11 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from headrace.kernels.arrow import Spans, one_span
-from headrace.pipelines import arrays, schema
-from headrace.pipelines.stages.tokenise import programs
+from headrace.pipelines import arrays, schema, structure
+from headrace.pipelines.stages.tokenise import programs, whole
 from headrace.pipelines.stages.tokenise.programs import Ints, Programs, Slots
-from headrace.pipelines.stages.tokenise.template import ALL, ASSISTANT, SLOT, Refusal, Shape
-from headrace.pipelines.stages.tokenise.tokenizer import Program, Tokenizer
+from headrace.pipelines.stages.tokenise.template import SLOT, THINK, THOUGHT, WHOLE, Refusal, Shape
+from headrace.pipelines.stages.tokenise.tokenizer import COUNTS, Program, Tokenizer
 
 # First and last bytes of the characters that Python's str.strip takes off.
 OPENS = np.isin(np.arange(256), [*range(9, 14), *range(28, 33), 0xC2, 0xE1, 0xE2, 0xE3])
@@ -56,7 +56,8 @@ class Messages:
 class Encoded:
     """Conversation i is ``ids[start[i]:stop[i]]``, loss bits beside; empty where `refusals[i]` says why.
 
-    turns int64: tokens of the turn of each message of each conversation, end to end.
+    turns int64: tokens of the turn of each message of each conversation, end to end. counts int64[N, 6]: of
+    each conversation, as `COUNTS`.
     """
 
     ids: NDArray[np.int32]
@@ -64,6 +65,7 @@ class Encoded:
     start: Ints
     stop: Ints
     turns: Ints
+    counts: Ints
     refusals: dict[int, str]
 
 
@@ -112,7 +114,7 @@ def _looked_at(
         filled = ~found
         ends = OPENS[span.data[span.starts[filled]]] | CLOSES[span.data[span.stops[filled] - 1]]
         found[filled] = ends
-    for trigger in template.triggers:
+    for trigger in (*template.triggers, structure.OPEN):
         hits = pc.fill_null(pc.match_substring(texts, trigger), False)
         found |= hits.to_numpy(zero_copy_only=False)
     chats: NDArray[np.bool_] = codes < schema.ROLES.index("text")
@@ -122,9 +124,10 @@ def _looked_at(
 def _look(role: str, text: str, tokenizer: Tokenizer) -> tuple[tuple[str, str], list[tuple[int, int]]]:
     """Class of one message and the byte ranges of its slots."""
     assert tokenizer.template is not None
-    if any(trigger in text for trigger in tokenizer.template.forbidden):
-        return ("", "a content holds a special token that the chat template looks for"), []
-    skeleton, ranges = tokenizer.template.skeleton(text)
+    forbidden = [t for t in tokenizer.template.forbidden if role != "assistant" or t not in (THINK, THOUGHT)]
+    if structure.OPEN in text or any(trigger in text for trigger in forbidden):
+        return (role, WHOLE), []
+    skeleton, ranges = tokenizer.template.skeleton(role, text)
     return (role, skeleton), ranges
 
 
@@ -209,7 +212,10 @@ def _assemble(
     start = np.zeros(len(first) - 1, np.int64)
     stop = np.zeros(len(first) - 1, np.int64)
     start[rows], stop[rows] = places[:-1], places[1:]
-    return Encoded(ids, loss, start, stop, turns, {})
+    counts = np.zeros((len(first) - 1, len(COUNTS)), np.int64)
+    if compiled:
+        counts[rows] = np.array([program.counts for program in compiled], np.int64)[shapes]
+    return Encoded(ids, loss, start, stop, turns, counts, {})
 
 
 def _flatten(compiled: list[Program]) -> Programs:
@@ -292,11 +298,12 @@ def _disproved(
         mine = chosen[first[row] : first[row + 1]]
         plain = messages.plain(mine)
         ids = encoded.ids[encoded.start[row] : encoded.stop[row]].tolist()
-        if sees_anything and plain[0]["role"] != "text":
-            good = tokenizer.rendered(plain) == _text(program, messages, mine)
-        else:
-            good = True
-        if not good or (tokenizer.checked and not agrees(ids, plain, tokenizer)):
+        good = True
+        if sees_anything and plain[0]["role"] != "text" and not program.altered:
+            good = whole.rendered(plain, tokenizer) == _text(program, messages, mine)
+        elif sees_anything and program.altered:
+            good = False
+        if not good or (tokenizer.checked and not program.altered and not agrees(ids, plain, tokenizer)):
             wrong.append(row)
     return wrong
 
@@ -304,15 +311,19 @@ def _disproved(
 def agrees(ids: list[int], plain: list[dict[str, str]], tokenizer: Tokenizer) -> bool:
     """Whether these are Hugging Face's ids of a conversation, but for an end token of ours.
 
-    True where a content holds a special token's string: there we mean to differ.
+    True where a content holds a special token's string, or reasoning that the template would leave out: there
+    we mean to differ.
     """
     if any(tokenizer.specials.search(m["content"]) for m in plain):
         return True
-    try:
-        _, wanted = tokenizer.reference(plain)
-    except Refusal:
+    text = plain[0]["role"] == "text"
+    rendered = plain[0]["content"] if text else whole.rendered(plain, tokenizer)
+    if rendered is None:
         return False
-    return ids == wanted or (ids[:-1] == wanted and ids[-1:] == [tokenizer.eos_id])
+    wanted = tokenizer.reference(rendered, plain=text)
+    if ids == wanted or (ids[:-1] == wanted and ids[-1:] == [tokenizer.eos_id]):
+        return True
+    return any(m["role"] == "assistant" and THOUGHT in m["content"] for m in plain)
 
 
 def _text(program: Program, messages: Messages, mine: Ints) -> str:
@@ -337,15 +348,17 @@ def _rendered(
         mine = slice(first[row], first[row + 1])
         plain = messages.plain(chosen[mine])
         try:
-            tokens, assistant = tokenizer.spans(plain, everything=False)
-            _, contents = tokenizer.spans(plain, everything=True)
+            alone = plain[0]["role"] == "text"
+            found = (
+                whole.text(plain[0]["content"], tokenizer) if alone else whole.conversation(plain, tokenizer)
+            )
         except Refusal:  # its text may hold content
             refusals[int(row)] = "the chat template refuses it, or shows no assistant mask"
+            encoded.start[row] = encoded.stop[row] = 0
             continue
-        ids.append(np.array(tokens, np.int32))
-        loss.append(np.array(assistant, np.uint8) * ASSISTANT | np.array(contents, np.uint8) * ALL)
-        encoded.start[row], encoded.stop[row] = at, at + len(tokens)
-        sizes = np.array([len(m["content"].encode()) for m in plain])
-        encoded.turns[mine] = sizes * len(tokens) // max(int(sizes.sum()), 1)
-        at += len(tokens)
+        ids.append(np.array(found.ids, np.int32))
+        loss.append(np.array(found.loss, np.uint8))
+        encoded.start[row], encoded.stop[row] = at, at + len(found.ids)
+        encoded.turns[mine], encoded.counts[row] = found.turns, found.counts
+        at += len(found.ids)
     return replace(encoded, ids=np.concatenate(ids), loss=np.concatenate(loss), refusals=refusals)

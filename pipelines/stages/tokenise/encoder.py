@@ -9,6 +9,7 @@ Which one is used is settled then, once for all workers.
 import json
 import random
 import re
+from collections.abc import Collection
 from itertools import pairwise
 from typing import Any
 
@@ -41,15 +42,20 @@ SAMPLES = (
 class Encoder:
     """The encoder of `core` (a `tokenizers.Tokenizer`), without its special tokens.
 
-    name: for messages; engine: "auto" takes gigatoken where it agrees on a sample. `marker` is what
-    must stand before a text that follows a special token (its one token is to be dropped), or empty.
+    name: for messages; engine: "auto" takes gigatoken where it agrees on a sample; framing: added tokens that
+    count as special, though nobody flagged them. `marker` is what must stand before a text that follows a
+    special token (its one token is to be dropped), or empty.
 
     Raises: ModelError where gigatoken is asked for and does not agree.
     """
 
-    def __init__(self, core: tokenizers.Tokenizer, name: str, engine: Engine) -> None:
+    def __init__(
+        self, core: tokenizers.Tokenizer, name: str, engine: Engine, framing: Collection[str] = ()
+    ) -> None:
         self.name = name
         self.state = json.loads(core.to_str())
+        for token in self.state["added_tokens"]:
+            token["special"] = token["special"] or token["content"] in framing
         self.state["truncation"] = self.state["padding"] = None
         self._core = self._neutral(marker=False)
         self.marker = b"" if self._same_everywhere(core) else MARKER.encode()

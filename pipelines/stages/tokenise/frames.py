@@ -128,9 +128,8 @@ def frames(tokenizer: Tokenizer) -> Frames:
 def _constants(tokenizer: Tokenizer) -> Iterator[tuple[tuple[str, ...], list[str]]]:
     """Roles of each shape that the template takes, and what stands before, between and behind contents."""
     for roles in SHAPES if tokenizer.template is not None else ():
-        assert tokenizer.template is not None
         try:
-            parts = tokenizer.template.cut(tuple((role, SLOT) for role in roles))
+            parts = tokenizer.marking.cut(tuple((role, SLOT) for role in roles)).parts
         except Refusal:
             continue
         constants = [""]

@@ -39,11 +39,12 @@ def prove(table: pa.Table, name: str | None, config: Config) -> Proof:
     Raises: ModelError where gigatoken is asked for by name and gives other ids.
     """
     table = table.filter(schema.live(table))
-    tokenizer = load(name, config.engine, config.add_eos)
+    of_recipe = (config.reasoning == "keep", config.variables)
+    tokenizer = load(name, config.engine, config.add_eos, False, *of_recipe)
     if _same(table, tokenizer):
         return Proof(config.engine)
     reason = "gigatoken gave other ids on a row"
-    slower = load(name, "tokenizers", config.add_eos)
+    slower = load(name, "tokenizers", config.add_eos, False, *of_recipe)
     if tokenizer.encoder.engine == "gigatoken" and _same(table, slower):
         if config.engine == "gigatoken":
             raise ModelError(

@@ -24,10 +24,10 @@ from headrace.pipelines.stages.tokenise.conversations import Encoded, Messages
 from headrace.pipelines.stages.tokenise.programs import Ints
 from headrace.pipelines.stages.tokenise.proof import Proof
 from headrace.pipelines.stages.tokenise.template import ALL, ASSISTANT
-from headrace.pipelines.stages.tokenise.tokenizer import Tokenizer, load
+from headrace.pipelines.stages.tokenise.tokenizer import COUNTS, Tokenizer, load
 
 NAME = "tokenise"
-VERSION = 3
+VERSION = 4
 
 SAMPLES = pa.schema(
     [
@@ -45,7 +45,7 @@ def tokenizer(name: str | None, config: Config, proof: Proof | None = None) -> T
     Raises: ModelError.
     """
     engine, checked = (config.engine, False) if proof is None else (proof.engine, proof.checked)
-    return load(name, engine, config.add_eos, checked)
+    return load(name, engine, config.add_eos, checked, config.reasoning == "keep", config.variables)
 
 
 def warm() -> None:
@@ -87,6 +87,8 @@ def apply(
         for row, text in whole.refusals.items():
             causes[int(rows[row])] = text
         table = schema.quarantine(table, causes, "tokenise.error")
+    counts = {kind: arrays.spread(whole.counts[:, at], rows, n) for at, kind in enumerate(COUNTS)}
+    table = schema.changed(table, NAME, counts)
     ids = part["row_id"].combine_chunks().take(pa.array(index))
     return table, pa.Table.from_arrays([ids.cast(pa.uint64()), *samples], schema=SAMPLES)
 

@@ -15,11 +15,12 @@ of a known one.
 Loss marks (`Part.loss`, bits): ASSISTANT is set on what an assistant turn must produce: everything
 after the generation prompt up to and with the token that ends the turn. ALL is set on the contents
 of every message and on what ends them. No bit is set on role headers or default system prompts, nor on
-a turn that says nothing.
+a turn that says nothing, nor on an empty block of reasoning (see `marking`).
 """
 
 import datetime
 import re
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jinja2
@@ -33,8 +34,12 @@ REMEMBERED = 4096  # entries of a memory before it is emptied
 
 SLOT = "\ue000"  # stands in a skeleton for one stretch of text
 SLOT_END = "\ue001"
+SLOT_FILLED = "\ufdd2"  # behind the text of a slot in a rendering
 WHOLE = "\ue003"  # skeleton of a content that no shape can stand for: its row is rendered by itself
-NUMBERED = re.compile(f"{SLOT}([0-9]+){SLOT_END}")
+ANSWER = "\ufdd3"  # in a skeleton: reasoning before it, the answer behind it, each in a field of its own
+BREAK = "\ufdd4"  # in the string of a special token that somebody says, so that it is none
+NUMBERED = re.compile(f"{SLOT}([0-9]+){SLOT_END}([^{SLOT_FILLED}]*){SLOT_FILLED}")
+THINK, THOUGHT = "<think>", "</think>"  # around reasoning, as rows have it
 
 # What a template that asks for today's date is told: the clock must not decide bytes. It is the day
 # that Llama 3's templates fall back to.
@@ -54,7 +59,10 @@ class Refusal(Exception):  # noqa: N818  it is an answer of the template, not a 
 
 
 class Part(NamedTuple):
-    """A constant (`text`) or the text of slot `slot` (`slot` >= 0) of a rendered shape."""
+    """A constant (`text`) or the text of slot `slot` (`slot` >= 0) of a rendered shape.
+
+    Of a row that is rendered by itself a slot's part has the text, too.
+    """
 
     text: str
     slot: int
@@ -62,186 +70,197 @@ class Part(NamedTuple):
     message: int  # whose turn it belongs to
 
 
+class Row(NamedTuple):
+    """One conversation beside its shape: texts of its slots, what messages hold beside their texts, tools."""
+
+    texts: Sequence[str]
+    beside: Sequence[dict[str, Any]]
+    tools: list[Any] | None
+
+
 class Template:
-    """A chat template, what it looks for in contents, and its cuts so far.
+    """A chat template, and what it looks for in contents.
 
     source: Jinja; variables: what it sees beside the messages (`bos_token`, ...); specials: matches
     the special tokens; edges: whether white space next to a special token is eaten.
     """
 
     def __init__(
-        self, source: str, variables: dict[str, str], specials: re.Pattern[str], edges: bool
+        self, source: str, variables: dict[str, Any], specials: re.Pattern[str], edges: bool
     ) -> None:
         from transformers.utils import chat_template_utils  # takes a second
 
         environment = chat_template_utils._compile_jinja_template("").environment
         self.source = source
         self._variables = {**variables, "strftime_now": TODAY.strftime}
-        self._specials = specials
+        self.specials = specials
         self._compiled, tree = limits.compiled(environment, source)
         seen = sight(tree)
         self.sees_edges = edges or seen.edges or any(t.isspace() for t in seen.strings)
-        self.triggers = sorted(seen.strings, key=lambda t: (-len(t), t))
+        self._own = _long_first(seen.strings)
+        self._with_thought = _long_first(seen.strings | {THINK, THOUGHT})
+        self.triggers = self._with_thought
         self.sees_anything = seen.anything
-        self.forbidden = [t for t in self.triggers if specials.search(t)]
-        self._cuts: dict[Any, tuple[int, int]] = {}
+        self.forbidden = [t for t in self._own if specials.search(t)]
+        self.field = self._reasoning_field()
 
-    def render(self, messages: list[dict[str, str]], generation: bool = False) -> str:
+    def render(
+        self, messages: Sequence[dict[str, Any]], generation: bool = False, tools: list[Any] | None = None
+    ) -> str:
         """The template's text for `messages`, with the generation prompt on demand.
 
         Raises: Refusal.
         """
+        variables: dict[str, Any] = {"tools": tools, "documents": None, **self._variables}
         try:
             return str(
                 limits.render(
-                    self._compiled,
-                    messages=messages,
-                    tools=None,
-                    documents=None,
-                    add_generation_prompt=generation,
-                    **self._variables,
+                    self._compiled, messages=messages, add_generation_prompt=generation, **variables
                 )
             )
         except FAILURES as error:
             raise Refusal(str(error)) from error
 
-    def skeleton(self, content: str) -> tuple[str, list[tuple[int, int]]]:
-        """What the template can see of `content`, and the byte range in it of each slot."""
-        built, slots, at = [], [], 0
-        pieces = self._pieces(content)
-        if self._overlaps(content, pieces):
+    def skeleton(self, role: str, content: str) -> tuple[str, list[tuple[int, int]]]:
+        """What the template can see of a turn's content, and the byte range in it of each slot."""
+        halves = thought(content) if role == "assistant" and self.field else None
+        if halves is None:
+            return self._skeleton(content, 0, self._with_thought if role == "assistant" else self._own)
+        (first, slots), (second, more) = (
+            self._skeleton(text, len(content[:at].encode()), self._own) for text, at in halves
+        )
+        if WHOLE in (first, second):
             return WHOLE, []
+        if not first.strip():  # reasoning that says nothing is none
+            return second, more
+        return first + ANSWER + second, [*slots, *more]
+
+    def _skeleton(self, content: str, at: int, triggers: list[str]) -> tuple[str, list[tuple[int, int]]]:
+        built, slots = [], []
+        pieces = _pieces(content, triggers)
+        if _overlaps(content, pieces, triggers):
+            return WHOLE, []
+        blanks = None if self.sees_edges else "\n" if THOUGHT in pieces and triggers is not self._own else ""
         for piece in pieces:
-            size = len(piece.encode())
-            core = piece.strip() if self.sees_edges else piece
-            if piece in self.triggers or not core:
+            core = piece if blanks == "" else piece.strip(blanks)
+            if piece in triggers or not core.strip():
                 built.append(piece)
             else:
-                lead = piece[: piece.index(core)] if self.sees_edges else ""
+                lead = piece[: piece.index(core)]
                 start = at + len(lead.encode())
                 slots.append((start, start + len(core.encode())))
                 built += [lead, SLOT, piece[len(lead) + len(core) :]]
-            at += size
+            at += len(piece.encode())
         return "".join(built), slots
 
-    def _overlaps(self, content: str, pieces: list[str]) -> bool:
-        """Whether a string that the template looks for lies across pieces: no shape would show it."""
-        for trigger in self.triggers:
-            inside = sum(_occurrences(piece, trigger) for piece in pieces)
-            if _occurrences(content, trigger) > inside:
-                return True
-        return False
+    def messages(
+        self, shape: Shape, fill: Callable[[int], str], row: Row | None = None
+    ) -> list[dict[str, Any]]:
+        """Messages of `shape` as Jinja takes them, slot k as `fill(k)`."""
+        found, slot = [], 0
+        for place, (role, skeleton) in enumerate(shape):
+            texts = []
+            for half in skeleton.split(ANSWER):
+                pieces = half.split(SLOT)
+                text = pieces[0]
+                for piece in pieces[1:]:
+                    text += fill(slot) + piece
+                    slot += 1
+                texts.append(text)
+            message: dict[str, Any] = {"role": role, "content": texts[-1]}
+            if len(texts) > 1:
+                message[str(self.field)] = texts[0]
+            if row is not None:
+                beside = row.beside[place]
+                message |= {k: v for k, v in beside.items() if k != "content" or not texts[-1]}
+            found.append(message)
+        return found
 
-    def _pieces(self, content: str) -> list[str]:
-        """`content` cut before and after every trigger, the longest of those that begin together."""
-        found = [(content.find(trigger), trigger) for trigger in self.triggers]
-        pieces, at = [], 0
-        while ahead := [f for f in found if f[0] >= 0]:
-            place, trigger = min(ahead, key=lambda f: f[0])  # `triggers` has longer ones first
-            pieces += [content[at:place], trigger]
-            at = place + len(trigger)
-            found = [(p if p >= at else content.find(t, at), t) for p, t in ahead]
-        return [piece for piece in (*pieces, content[at:]) if piece]
+    def marked(self, shape: Shape, row: Row | None = None, generation: bool = False) -> str:
+        """The rendering of `shape` with every slot between marks (`NUMBERED`). Raises: Refusal."""
+        texts = row.texts if row is not None else ()
 
-    def cut(self, shape: Shape) -> list[Part]:
-        """The rendering of `shape` as constants and slots, with loss marks; slots count by row.
+        def fill(slot: int) -> str:
+            return f"{SLOT}{slot}{SLOT_END}{texts[slot] if row is not None else ''}{SLOT_FILLED}"
 
-        Raises: Refusal where the template refuses such a conversation.
-        """
-        owners = [m for m, (_, skeleton) in enumerate(shape) for _ in range(skeleton.count(SLOT))]
-        pieces = NUMBERED.split(self.render(numbered(shape)))
-        constants, slots = pieces[::2], [int(k) for k in pieces[1::2]]
-        parts: list[Part] = []
-        for place, constant in enumerate(constants):
-            before = owners[slots[place - 1]] if place else None
-            after = owners[slots[place]] if place < len(slots) else None
-            parts += self._between(shape, constant, before, after)
-            if after is not None:
-                parts.append(Part("", slots[place], _loss(shape[after][0]), after))
-        return parts
+        tools = row.tools if row is not None else None
+        return self.render(self.messages(shape, fill, row), generation, tools)
 
-    def _between(self, shape: Shape, constant: str, before: int | None, after: int | None) -> list[Part]:
-        """`constant` after a slot of message `before` and ahead of one of `after`, cut by loss."""
-        if before is not None and before == after:
-            return [Part(constant, -1, _loss(shape[before][0]), before)] if constant else []
-        ends_all = before is not None and before + 1 == len(shape)
-        key = (constant, None if before is None else shape[before], None if after is None else shape[after])
-        if (*key, ends_all) not in self._cuts:  # the same words between the same turns are cut alike
-            bounded(self._cuts)[*key, ends_all] = self._edges(shape, constant, before, after)
-        end, start = self._cuts[*key, ends_all]
-        owner = after if after is not None else before if before is not None else 0
-        cuts = [
-            Part(constant[:end], -1, _loss(shape[before][0]) if before is not None else 0, before or 0),
-            Part(constant[end:start], -1, 0, owner),
-            Part(constant[start:], -1, ASSISTANT | ALL, owner),
-        ]
-        return [part for part in cuts if part.text]
+    def _reasoning_field(self) -> str | None:
+        """The field of a message in which the template takes reasoning; None where a content may hold it."""
+        said, mused = "headrace answered", "headrace considered"
+        ask = {"role": "user", "content": "headrace asked"}
+        for field in ("reasoning_content", "reasoning", "thinking"):
+            if field not in self.source:
+                continue
+            try:
+                apart = self.render([ask, {"role": "assistant", "content": said, field: mused}])
+                if mused not in apart or said not in apart:
+                    continue
+                inside = f"{THINK}\n{mused}\n{THOUGHT}\n\n{said}"
+                together = self.render([ask, {"role": "assistant", "content": inside}])
+            except Refusal:
+                continue
+            return None if apart == together else field
+        return None
 
-    def _edges(self, shape: Shape, constant: str, before: int | None, after: int | None) -> tuple[int, int]:
-        """Where in `constant` the turn of `before` ends, and where that of an assistant begins to be said."""
-        end = self._closing(shape, before, constant) if before is not None else 0
-        start = len(constant)
-        if after is not None and shape[after][0] == "assistant":
-            start = max(end, _common(constant, self._tail(shape[:after], True) or constant))
-        return end, start
-
-    def _closing(self, shape: Shape, message: int, constant: str) -> int:
-        """How much of `constant`, which follows message `message`, ends that turn.
-
-        What the template writes after the message when nothing follows, up to and with the first
-        special token in it.
-        """
-        own = constant if message + 1 == len(shape) else self._tail(shape[: message + 1], False)
-        end = _common(constant, own or "")
-        special = self._specials.search(constant, 0, end)
-        return special.end() if special else end
-
-    def _tail(self, shape: Shape, generation: bool) -> str | None:
-        """What is rendered after the last slot of `shape`; None where the template refuses it."""
-        try:
-            return NUMBERED.split(self.render(numbered(shape), generation))[-1]
-        except Refusal:
-            return None
-
-    def spans(self, messages: list[dict[str, str]], everything: bool) -> tuple[str, list[tuple[int, int]]]:
+    def spans(
+        self, messages: list[dict[str, Any]], everything: bool, tools: list[Any] | None = None
+    ) -> tuple[str, list[tuple[int, int]]]:
         """Rendered text and the character ranges with loss, by differences of prefixes.
 
         For conversations whose shape cannot be cut. With `everything`, the ranges are the contents.
         Raises: Refusal where prefixes do not nest, so that no mask can be told.
         """
-        text = self.render(messages)
+        text = self.render(messages, tools=tools)
         spans = []
         for place, message in enumerate(messages):
             if not everything and message["role"] != "assistant":
                 continue
-            whole = self.render(messages[: place + 1])
+            whole = self.render(messages[: place + 1], tools=tools)
             if everything:  # where another content begins, so does this one
-                start = _common(whole, self.render([*messages[:place], {**message, "content": SLOT}]))
+                other = self.render([*messages[:place], {**message, "content": SLOT}], tools=tools)
+                start = common(whole, other)
             else:
-                start = _common(whole, self.render(messages[:place], generation=True)) if place else 0
+                start = common(whole, self.render(messages[:place], True, tools)) if place else 0
             if not text.startswith(whole):
                 raise Refusal("no assistant mask: the rendering of a prefix is not a prefix of the rendering")
-            ends = [m.end() for m in self._specials.finditer(whole, start)]
+            ends = [m.end() for m in self.specials.finditer(whole, start)]
             spans.append((start, ends[-1] if ends else len(whole)))
         return text, spans
 
 
-def numbered(shape: Shape) -> list[dict[str, str]]:
-    """Messages of `shape` with every slot as its number between markers."""
-    return filled(shape, lambda slot: f"{SLOT}{slot}{SLOT_END}")
+def thought(content: str) -> tuple[tuple[str, int], tuple[str, int]] | None:
+    """Reasoning and answer of a content that begins with reasoning, each with its place; None of others."""
+    lead = len(content) - len(content.lstrip())
+    end = content.find(THOUGHT, lead)
+    if end < 0 or not content.startswith(THINK, lead):
+        return None
+    start = lead + len(THINK)
+    inner, rest = content[start:end], content[end + len(THOUGHT) :]
+    mused, said = inner.strip("\n"), rest.lstrip("\n")
+    return (mused, start + inner.find(mused)), (said, len(content) - len(said))
 
 
-def filled(shape: Shape, fill: Any) -> list[dict[str, str]]:
-    """Messages of `shape` with slot k as `fill(k)`."""
-    messages, slot = [], 0
-    for role, skeleton in shape:
-        pieces = skeleton.split(SLOT)
-        content = pieces[0]
-        for piece in pieces[1:]:
-            content += fill(slot) + piece
-            slot += 1
-        messages.append({"role": role, "content": content})
-    return messages
+def _pieces(content: str, triggers: list[str]) -> list[str]:
+    """`content` cut before and after every trigger, the longest of those that begin together."""
+    found = [(content.find(trigger), trigger) for trigger in triggers]
+    pieces, at = [], 0
+    while ahead := [f for f in found if f[0] >= 0]:
+        place, trigger = min(ahead, key=lambda f: f[0])  # `triggers` has longer ones first
+        pieces += [content[at:place], trigger]
+        at = place + len(trigger)
+        found = [(p if p >= at else content.find(t, at), t) for p, t in ahead]
+    return [piece for piece in (*pieces, content[at:]) if piece]
+
+
+def _overlaps(content: str, pieces: list[str], triggers: list[str]) -> bool:
+    """Whether a string that the template looks for lies across pieces: no shape would show it."""
+    for trigger in triggers:
+        inside = sum(_occurrences(piece, trigger) for piece in pieces)
+        if _occurrences(content, trigger) > inside:
+            return True
+    return False
 
 
 def _occurrences(text: str, part: str) -> int:
@@ -252,6 +271,10 @@ def _occurrences(text: str, part: str) -> int:
     return count
 
 
+def _long_first(strings: frozenset[str] | set[str]) -> list[str]:
+    return sorted(strings, key=lambda t: (-len(t), t))
+
+
 def bounded(memory: dict[Any, Any]) -> dict[Any, Any]:
     """`memory`, emptied where it has grown out of hand (odd data can make any number of shapes)."""
     if len(memory) >= REMEMBERED:
@@ -259,11 +282,9 @@ def bounded(memory: dict[Any, Any]) -> dict[Any, Any]:
     return memory
 
 
-def _loss(role: str) -> int:
-    return ASSISTANT | ALL if role == "assistant" else ALL
-
-
-def _common(one: str, other: str) -> int:
+def common(one: str, other: str) -> int:
     """Length of the common prefix."""
     size = min(len(one), len(other))
-    return next((i for i in range(size) if one[i] != other[i]), size)
+    if one[:size] == other[:size]:
+        return size
+    return next(i for i in range(size) if one[i] != other[i])

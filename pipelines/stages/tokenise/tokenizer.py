@@ -2,14 +2,15 @@
 
 Ids are those of `apply_chat_template`: the text between two special tokens is one unit for the encoder.
 Only the string of a special token inside a content is ordinary text, so that nobody's message can end a
-turn. Added tokens that are not special (`<think>`) stay tokens: a model writes them itself.
+turn. Added tokens that nobody flagged as special count as such where the template frames turns with them;
+others (`<think>`, `<tool_call>`) stay tokens: a model writes them itself.
 """
 
 import json
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from itertools import groupby
 from typing import Any
 
@@ -20,9 +21,13 @@ import xxhash
 from headrace.cluster.errors import ModelError
 from headrace.pipelines.stages.tokenise import pretrained
 from headrace.pipelines.stages.tokenise.encoder import Encoder, Engine
+from headrace.pipelines.stages.tokenise.rendering import controls
+from headrace.pipelines.stages.tokenise.rendering.marking import Cut, Marking
 from headrace.pipelines.stages.tokenise.template import (
     ALL,
     ASSISTANT,
+    BREAK,
+    NUMBERED,
     SLOT,
     WHOLE,
     Part,
@@ -30,7 +35,6 @@ from headrace.pipelines.stages.tokenise.template import (
     Shape,
     Template,
     bounded,
-    filled,
 )
 
 # What stands in a slot while its cut is proved: whatever a template may change is in it.
@@ -40,6 +44,9 @@ MADE_UP = (
 SHORT = 6  # messages of a shape whose ids are proved always; of longer ones one in `SPOT` is
 SPOT = 16
 TEXT: Shape = (("text", SLOT),)
+# What is counted of each conversation: turns without an end, reasoning of turns that is kept, or lost, and
+# empty blocks of it that carry no loss; calls, and whether tools, that the template has no form for.
+COUNTS = ("unended", "reasoning_kept", "reasoning_lost", "reasoning_empty", "calls_lost", "tools_lost")
 
 Operation = tuple[int | tuple[Part, ...], int, int]  # token or segment, loss, message
 
@@ -49,21 +56,29 @@ class Program:
     """One shape: its parts, and the same as operations; the loss of a segment stands in its parts.
 
     ended: the last operation is an end token of ours; led: segments after the first operation stand
-    behind a special token in the encoder's input, too.
+    behind a special token in the encoder's input, too; altered: the text is not the template's, as reasoning
+    was put back; counts: as `COUNTS`.
     """
 
     parts: tuple[Part, ...]
     operations: tuple[Operation, ...]
     ended: bool
     led: bool
+    altered: bool = False
+    counts: tuple[int, ...] = (0,) * len(COUNTS)
 
 
 @lru_cache(maxsize=8)
 def load(
-    name: str | None, engine: Engine = "auto", add_eos: bool = True, checked: bool = False
+    name: str | None,
+    engine: Engine = "auto",
+    add_eos: bool = True,
+    checked: bool = False,
+    keep: bool = True,
+    variables: str = "{}",
 ) -> "Tokenizer":
     """The tokenizer `name`, built once a process (see `Tokenizer`)."""
-    return Tokenizer(name, engine, add_eos, checked)
+    return Tokenizer(name, engine, add_eos, checked, keep, variables)
 
 
 class Tokenizer:
@@ -72,8 +87,9 @@ class Tokenizer:
     name: a directory (local or s3://), a hub name, or None for the one that ships with headrace.
     engine: "auto" takes gigatoken where it gives the same ids on a sample, else `tokenizers`.
     add_eos: end a text, and a conversation whose template ends it without a special token, by the
-    end token. checked: hold the ids of every row against Hugging Face's. It travels to workers as these four
-    and is built again there.
+    end token. checked: hold the ids of every row against Hugging Face's. keep: put back the reasoning that
+    the template leaves out. variables: JSON of what the template sees besides. It travels to workers as these
+    six and is built again there.
 
     Raises: ModelError where there is no tokenizer, none that is fast, or a template without a mask.
     """
@@ -84,30 +100,55 @@ class Tokenizer:
         engine: Engine = "auto",
         add_eos: bool = True,
         checked: bool = False,
+        keep: bool = True,
+        variables: str = "{}",
     ) -> None:
-        self._arguments = (name, engine, add_eos, checked)
+        self._arguments = (name, engine, add_eos, checked, keep, variables)
         self.checked = checked
         self.name = name or "headrace"
         self.hf = pretrained.load(name)
-        self.encoder = Encoder(self.hf.backend_tokenizer, self.name, engine)
         self.eos_id: int | None = self.hf.eos_token_id
         self.pad_id: int = next((i for i in (self.hf.pad_token_id, self.eos_id) if i is not None), 0)
         self.vocab_size: int = len(self.hf)
         added = sorted(self.hf.added_tokens_decoder.items())
-        self.special: dict[str, int] = {t.content: i for i, t in added if t.special}
-        self.specials = _alternatives(self.special)
-        self._eaters = {
-            t.content: (t.lstrip, t.rstrip) for _, t in added if t.special and (t.lstrip or t.rstrip)
-        }
-        self.template = self._template()
+        self._set_specials({t.content: (i, t) for i, t in added if t.special})
+        self.template = self._template(self._source())
+        plain = {t.content: (i, t) for i, t in added if not t.special}
+        framing = controls.framing(self.template, plain) if self.template is not None and plain else set()
+        if framing:
+            self._set_specials({t.content: (i, t) for i, t in added if t.special or t.content in framing})
+            self.template = self._template(self._source())
+        self.encoder = Encoder(self.hf.backend_tokenizer, self.name, engine, framing)
         self._programs: dict[Shape, Program | Refusal | None] = {}
         self._constants: dict[Any, list[tuple[int, int]]] = {}
         state = [self.encoder.state, self.hf.special_tokens_map, self._source(), self.pad_id, add_eos]
+        state += [keep, variables] if self.template is not None and (not keep or variables != "{}") else []
         self.fingerprint: str = xxhash.xxh3_128_hexdigest(
             json.dumps(state, sort_keys=True, default=str).encode()
         )
         if self.template is not None:
             self._probe()
+
+    def _set_specials(self, tokens: dict[str, Any]) -> None:
+        self.special: dict[str, int] = {content: i for content, (i, _) in tokens.items()}
+        self.specials = _alternatives(self.special)
+        self._eaters = {c: (t.lstrip, t.rstrip) for c, (_, t) in tokens.items() if t.lstrip or t.rstrip}
+
+    @cached_property
+    def marking(self) -> Marking:
+        """The cuts of the chat template."""
+        assert self.template is not None
+        return Marking(self.template, self._arguments[4])
+
+    @cached_property
+    def tool_marking(self) -> Marking:
+        """The same of the template for conversations with tools, where the model has one of its own."""
+        source = self._source(tools=True)
+        if self.template is None or source == self.template.source:
+            return self.marking
+        template = self._template(source)
+        assert template is not None
+        return Marking(template, self._arguments[4])
 
     def __reduce__(self) -> tuple[Any, ...]:
         return load, self._arguments
@@ -149,73 +190,41 @@ class Tokenizer:
         """Text of ids, special tokens as their strings."""
         return str(self.hf.backend_tokenizer.decode(ids, skip_special_tokens=False))
 
-    def rendered(self, messages: list[dict[str, str]]) -> str | None:
-        """The template's text of one conversation; None where it refuses it."""
-        assert self.template is not None
-        try:
-            return self.template.render(messages)
-        except Refusal:
-            return None
+    def reference(self, text: str, plain: bool) -> list[int]:
+        """Ids of a rendering, or of a plain text, as Hugging Face's tokenizer gives them."""
+        return list(self.hf(text, add_special_tokens=plain)["input_ids"])
 
-    def reference(self, messages: list[dict[str, str]]) -> tuple[str, list[int]]:
-        """Rendered text and ids of one row as Jinja and Hugging Face's encoder give them."""
-        if messages[0]["role"] == "text":
-            text = messages[0]["content"]
-            return text, list(self.hf(text)["input_ids"])
-        assert self.template is not None
-        text = self.template.render(messages)
-        return text, list(self.hf(text, add_special_tokens=False)["input_ids"])
+    def ends(self, role: str, behind: Sequence[Part]) -> bool:
+        """Whether a conversation needs an end token: its last turn is `role`'s, with `behind` after it."""
+        wanted = role == "assistant" and self._arguments[2] and self.eos_id is not None
+        return wanted and not any(self.specials.search(part.text) for part in behind)
 
-    def spans(self, messages: list[dict[str, str]], everything: bool) -> tuple[list[int], list[int]]:
-        """Ids and 0/1 loss of one conversation by rendering it and its prefixes: slow, any template.
-
-        Raises: Refusal where no mask can be told, or a content holds a special token's string.
-        """
-        if any(self.specials.search(m["content"]) for m in messages):
-            raise Refusal("a content holds a special token, and this template cannot be cut")
-        if messages[0]["role"] == "text":
-            return self._whole_text(messages[0]["content"])
-        assert self.template is not None
-        text, spans = self.template.spans(messages, everything)
-        encoding = self.hf(text, add_special_tokens=False, return_offsets_mapping=True)
-        starts = [a for a, _ in encoding["offset_mapping"]]
-        ids = list(encoding["input_ids"])
-        loss = [int(any(a <= s < b for a, b in spans)) for s in starts]
-        # The last turn is an assistant's, so its span is the last: what the template ends it with is in it.
-        if self._ends(messages[-1]["role"]) and not self.specials.search(text, spans[-1][0]):
-            ids, loss = [*ids, self.eos_id], [*loss, 1]
-        return ids, loss
-
-    def _ends(self, role: str) -> bool:
-        """Whether a conversation whose last turn is `role`'s is to end by an end token."""
-        return role == "assistant" and self._arguments[2] and self.eos_id is not None
-
-    def _whole_text(self, text: str) -> tuple[list[int], list[int]]:
-        """Ids and loss of a plain text, as Hugging Face encodes it."""
-        program = self._text()
-        ids = list(self.hf(text)["input_ids"]) + [self.eos_id] * program.ended
-        lead = next(n for n, (what, _, _) in enumerate(program.operations) if not isinstance(what, int))
-        return ids, [0] * lead + [1] * (len(ids) - lead)
+    def compiled(self, parts: Sequence[Part]) -> tuple[list[int], list[int], list[int]]:
+        """Ids, loss bits and messages of a row that is rendered by itself."""
+        found = self._compile([part._replace(slot=-1) for part in parts])
+        columns: list[list[Any]] = [list(column) for column in zip(*found, strict=True)]
+        return (columns[0], columns[1], columns[2]) if columns else ([], [], [])
 
     def _cut(self, shape: Shape) -> Program | None:
         """The program of a conversation, proved on made-up contents; None where they disprove it."""
         self.require_template()
-        assert self.template is not None
         if not shape or any(role == "text" for role, _ in shape):
             raise Refusal("no messages" if not shape else "a text among other messages")
-        parts = self.template.cut(shape)
-        made_up = self._made_up(shape)
-        if not all(self._same_text(shape, parts, texts) for texts in made_up):
+        cut = self.marking.cut(shape)
+        parts, made_up = cut.parts, self._made_up(shape)
+        if not all(self._same_text(shape, cut, texts) for texts in made_up):
             return None
         last = max((i for i, p in enumerate(parts) if p.slot >= 0), default=-1)
-        ended = not any(self.specials.search(p.text) for p in parts[last + 1 :])
-        ended = ended and self._ends(shape[-1][0])
+        ended = self.ends(shape[-1][0], parts[last + 1 :])
         operations = self._compile(parts)
+        unended = cut.unended
         if ended:
             operations.append((int(self.hf.eos_token_id), ASSISTANT | ALL, len(shape) - 1))
-        program = Program(tuple(parts), tuple(operations), ended, led=True)
+            unended -= any(p.loss & ASSISTANT and p.message + 1 == len(shape) for p in parts)
+        counts = (unended, cut.kept, cut.lost, cut.empty, 0, 0)
+        program = Program(tuple(parts), tuple(operations), ended, True, cut.altered, counts)
         due = len(shape) <= SHORT or xxhash.xxh3_64_intdigest(repr(shape).encode()) % SPOT == 0
-        return program if not due or self._same_ids(shape, program, made_up[0]) else None
+        return program if not due or self._same_ids(program, made_up[0], plain=False) else None
 
     def _made_up(self, shape: Shape) -> list[list[str]]:
         """Texts for the slots of `shape`, in which the template finds nothing that it looks for."""
@@ -227,16 +236,24 @@ class Tokenizer:
         bare = [f"x{k} {plain} y" for k in slots]
         return [bare] if self.template.sees_edges else [bare, [f" \n{text}\t " for text in bare]]
 
-    def _same_text(self, shape: Shape, parts: list[Part], texts: list[str]) -> bool:
-        """Whether the cut gives what the template renders where `texts` are in the slots."""
+    def _same_text(self, shape: Shape, cut: Cut, texts: list[str]) -> bool:
+        """Whether the cut gives what the template renders where `texts` are in the slots; of one with
+        reasoning put back, whether the renderings that it is made of do.
+        """
         assert self.template is not None
-        text = "".join(texts[p.slot] if p.slot >= 0 else p.text for p in parts)
         try:
-            return text == self.template.render(filled(shape, texts.__getitem__))
+            if not cut.altered:
+                text = "".join(texts[p.slot] if p.slot >= 0 else p.text for p in cut.parts)
+                return text == self.template.render(self.template.messages(shape, texts.__getitem__))
+            return all(
+                NUMBERED.sub(lambda slot: texts[int(slot[1])], self.template.marked(one))
+                == self.template.render(self.template.messages(one, texts.__getitem__))
+                for one in (shape, *cut.put_back)
+            )
         except Refusal:
             return False
 
-    def _same_ids(self, shape: Shape, program: Program, texts: list[str]) -> bool:
+    def _same_ids(self, program: Program, texts: list[str], plain: bool) -> bool:
         """Whether a program's ids are Hugging Face's where `texts` are in the slots."""
         if any(self.specials.search(text) for text in texts):
             return True
@@ -248,14 +265,14 @@ class Tokenizer:
             led = self.encoder.marker.decode() if program.led and number else ""
             text = "".join(texts[p.slot] if p.slot >= 0 else p.text for p in what)
             ids += self.encoder.plain_ids(led + text)[len(led) :]
-        messages = filled(shape, texts.__getitem__)
-        return (ids[:-1] if program.ended else ids) == self.reference(messages)[1]
+        rendered = "".join(texts[p.slot] if p.slot >= 0 else p.text for p in program.parts)
+        return (ids[:-1] if program.ended else ids) == self.reference(rendered, plain)
 
     def _proved_text(self) -> Program | None:
-        program = self._text()
-        return program if self._same_ids(TEXT, program, [MADE_UP]) else None
+        program = self.text()
+        return program if self._same_ids(program, [MADE_UP], plain=True) else None
 
-    def _text(self) -> Program:
+    def text(self) -> Program:
         """A plain text: between what the tokenizer itself puts around one, loss on all but its start."""
         bare, full = self.hf("a", add_special_tokens=False)["input_ids"], self.hf("a")["input_ids"]
         at = next((i for i in range(len(full)) if full[i : i + len(bare)] == bare), 0)
@@ -302,7 +319,7 @@ class Tokenizer:
 
     def _constant(self, segment: Sequence[Part], first: bool) -> list[Operation]:
         """Tokens of a segment without slots, each with the loss of the part that it starts in."""
-        texts = tuple(part.text for part in segment)
+        texts = tuple(part.text.replace(BREAK, "") for part in segment)
         key = (first, texts)
         if key not in self._constants:
             lead = "" if first else self.encoder.marker.decode()
@@ -313,33 +330,38 @@ class Tokenizer:
             bounded(self._constants)[key] = tokens[1:] if lead else tokens
         return [(i, segment[o].loss, segment[o].message) for i, o in self._constants[key]]
 
-    def _source(self) -> str | None:
+    def _source(self, tools: bool = False) -> str | None:
         if self.hf.chat_template is None:
             return None
         try:
-            return str(self.hf.get_chat_template())
+            return str(self.hf.get_chat_template(tools=[{}] if tools else None))
         except ValueError as error:
             raise ModelError(f"tokenizer {self.name!r}: {error}") from error
 
-    def _template(self) -> Template | None:
-        source = self._source()
+    def _template(self, source: str | None) -> Template | None:
         if source is None:
             return None
         variables = {name: str(token) for name, token in self.hf.special_tokens_map.items()}
+        variables |= json.loads(self._arguments[5])
         try:
             return Template(source, variables, self.specials, edges=bool(self._eaters))
         except jinja2.TemplateSyntaxError as error:
             raise ModelError(f"the chat template of {self.name!r} is no Jinja: {error.message}") from error
 
     def _probe(self) -> None:
-        """Refuse a template that gives an assistant turn nothing to learn. Raises: ModelError."""
+        """Refuse a template that gives an assistant turn nothing to learn, or opens another turn behind every
+        conversation. Raises: ModelError.
+        """
         shape: Shape = (("user", SLOT), ("assistant", SLOT))
         try:
             program = self.program(shape)
-            if program is None:
-                _, loss = self.spans(filled(shape, lambda k: f"text {k}"), everything=False)
-            else:
-                loss = [p.loss & ASSISTANT for p in program.parts if p.slot == 1]
+            parts = self.marking.cut(shape).parts if program is None else program.parts
+            loss = [p.loss & ASSISTANT for p in parts if p.slot == 1]
+            if not loss and program is None:
+                _, said = self.marking.template.spans(
+                    [{"role": role, "content": f"text {role}"} for role, _ in shape], everything=False
+                )
+                loss = [b - a for a, b in said]
         except Refusal as refusal:
             raise ModelError(
                 f"the chat template of {self.name!r} cannot be used: it refuses a question and its answer, "
@@ -347,6 +369,13 @@ class Tokenizer:
             ) from refusal
         if not any(loss):
             raise ModelError(f"the chat template of {self.name!r} puts out nothing of what an assistant says")
+        assert self.template is not None
+        if opened := controls.opened(self.template):
+            raise ModelError(
+                f"the chat template of {self.name!r} cannot be trained on: behind every conversation "
+                f"it opens another turn ({opened!r}), and nobody asked for a generation prompt; take one that heeds "
+                "add_generation_prompt (put it into chat_template.jinja of a copy of the tokenizer)"
+            )
 
 
 def _strip_end(atoms: list[Any]) -> None:

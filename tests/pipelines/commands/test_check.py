@@ -30,15 +30,19 @@ def test_it_says_what_was_found_and_leaves_nothing(
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == f"source sums: 1 files, {size:,} bytes, jsonl, question_answer"
     assert lines[1].startswith("tokenizer: shipped with headrace, ")
-    assert lines[2].startswith("names: found only by the words around them")
-    assert lines[3:] == [f"output: {tmp_path / 'run'} (new)"]
+    kinds = ("multi-turn", "system", "tools", "reasoning", "empty")
+    assert [line.partition(":")[0] for line in lines[2:7]] == [f"chat template, {kind}" for kind in kinds]
+    assert all("ids are apply_chat_template's; loss on all that the assistant says" in x for x in lines[2:7])
+    assert "tools are left out: the chat template has no form for them" in lines[4]
+    assert lines[7].startswith("names: found only by the words around them")
+    assert lines[8:] == [f"output: {tmp_path / 'run'} (new)"]
     assert not list((tmp_path / "run").iterdir())
 
 
 def test_machines_get_the_same_as_json(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     checks.check(make(tmp_path), "json", training=False)
     events = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    assert [e["event"] for e in events] == ["source", "tokenizer", "coverage", "output"]
+    assert [e["event"] for e in events] == ["source", "tokenizer", *["template"] * 5, "coverage", "output"]
     assert (events[0]["source"], events[0]["files"]) == ("sums", 1)
 
 

@@ -51,3 +51,21 @@ def test_bleu_of_a_known_corpus() -> None:
 def test_perplexity_is_exp_of_nats_a_token() -> None:
     assert float(scores.perplexity(np.array([10 * math.log(7), 10.0]))) == pytest.approx(7)
     assert np.isinf(scores.perplexity(np.array([1e6, 1.0])))
+
+
+@pytest.mark.parametrize(
+    ("said", "answer"),
+    [
+        ("It is 4.", "It is 4."),
+        ("<think>\n\n</think>\n\nIt is 4.", "It is 4."),
+        ("<think>Two and two.</think>It is 4.", "It is 4."),
+        ("Two and two.\n</think>\n\nIt is 4.", "It is 4."),
+        ("<|channel|>analysis<|message|>Sum.<|end|><|start|>assistant<|channel|>final<|message|>4", "4"),
+        ("[THINK]Sum.[/THINK]4", "4"),
+        ("<seed:think>Sum.</seed:think>4", "4"),
+        ("<think>Two and two and", ""),
+        ("I think it is 4.", "I think it is 4."),
+    ],
+)
+def test_reasoning_stands_apart_from_the_answer(said: str, answer: str) -> None:
+    assert scores.apart(said)[1] == answer

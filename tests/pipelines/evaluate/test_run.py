@@ -220,3 +220,30 @@ def test_all_of_it_on_s3(toy_model: str, s3: str, tmp_path: Path, monkeypatch: p
     found = evaluate.run(storage.join(s3, "run"), model, SMALL, seed=0)
     assert found == evaluate.run(str(tmp_path / "run"), toy_model, SMALL, seed=0)
     assert storage.exists(storage.join(s3, "run", "evaluation", "samples.json"))
+
+
+def test_a_models_generation_config_is_not_asked(toy_model: str, tuned_run: str, tmp_path: Path) -> None:
+    """What leaks in of it would change greedy answers: here, no token may come twice."""
+    base = models.load(toy_model, torch.float32, "sdpa")
+    base.generation_config.no_repeat_ngram_size = 1
+    other = str(tmp_path / "model")
+    base.save_pretrained(other)
+    models.load_tokenizer(toy_model).save_pretrained(other)
+    shelf = batches.shelf(tuned_run, "test")
+    plain = outputs.measure(tuned_run, toy_model, SMALL, shelf, 1)
+    assert outputs.measure(tuned_run, other, SMALL, shelf, 1).tuned.answers == plain.tuned.answers
+
+
+def test_prompts_beyond_the_context_are_counted_and_not_asked(
+    toy_model: str, tuned_run: str, tmp_path: Path
+) -> None:
+    shelf = batches.shelf(tuned_run, "test")
+    lengths = sorted(s.span()[0] for s in outputs.drawn(shelf, SMALL.samples, 1))
+    base = models.load(toy_model, torch.float32, "sdpa")
+    base.config.max_position_embeddings = lengths[0]
+    other = str(tmp_path / "model")
+    base.save_pretrained(other)
+    models.load_tokenizer(toy_model).save_pretrained(other)
+    found = outputs.measure(tuned_run, other, SMALL, shelf, 1)
+    assert found.beyond == len(lengths)
+    assert found.references == found.tuned.answers == []

@@ -74,15 +74,12 @@ def test_numbers_can_be_speakers() -> None:
     assert turns("messages", {"messages": [said(0, "x")]}, roles={"0": "user"}) == [("user", "x")]  # type: ignore[arg-type]
 
 
-def test_reasoning_and_tool_calls_are_kept() -> None:
-    calls = [{"function": {"name": "look", "arguments": '{"b": 1}'}}]
+def test_reasoning_is_kept() -> None:
     record = {"messages": [said("assistant", "42", reasoning_content="Six\ntimes seven.\n")]}
     assert turns("messages", record) == [("assistant", "<think>\nSix\ntimes seven.\n</think>\n\n42")]
-    record = {"messages": [said("assistant", None, tool_calls=calls)]}
-    body = '[{"function":{"name":"look","arguments":"{\\"b\\": 1}"}}]'
-    assert turns("messages", record) == [("assistant", body)]
-    record = {"messages": [said("assistant", "Wait.", tool_calls=calls)]}
-    assert turns("messages", record) == [("assistant", f"Wait.\n{body}")]
+    for key in ("reasoning", "thinking"):
+        record = {"messages": [said("assistant", "42", **{key: "Sum."})]}
+        assert turns("messages", record) == [("assistant", "<think>\nSum.\n</think>\n\n42")]
     pair = {"question": "q", "answer": "a", "trace": "t"}
     assert turns("question_answer", pair, reasoning="trace")[1] == ("assistant", "<think>\nt\n</think>\n\na")
 

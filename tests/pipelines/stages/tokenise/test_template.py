@@ -41,7 +41,6 @@ SYSTEM = ("system", "You are terse.")
         ("llama2", [SYSTEM, ASK, SAY, ASK, SAY], [" It is 4. </s>", " It is 4. </s>"]),
         ("alpaca", [SYSTEM, ASK, SAY], ["It is 4.\n\n</s>"]),
         ("alpaca", [ASK, SAY, ASK, SAY], ["It is 4.\n\n", "It is 4.\n\n</s>"]),
-        ("deepseek", [ASK, ("assistant", "<think>\nSum.\n</think>\n\n4")], ["\n\n4<|end|>"]),
     ],
 )
 def test_loss_is_on_what_the_assistant_must_say(
@@ -57,21 +56,17 @@ def test_loss_is_on_what_the_assistant_must_say(
 REASONED = ("assistant", "<think>\nTwo and two.\n</think>\n\nIt is 4.")
 
 
-def test_reasoning_is_learned_in_the_last_turn_and_not_before(make: Make) -> None:
-    chat = make("qwen3")
-    conversation = [ASK, REASONED, ASK, REASONED]
-    (sample,) = tokens(chat, conversation)
-    assert spans(chat, sample) == [
-        "It is 4.<|im_end|>",
-        "<think>\nTwo and two.\n</think>\n\nIt is 4.<|im_end|>",
-    ]
-    assert sample["input_ids"] == native(chat, conversation)
+@pytest.mark.parametrize(("name", "end"), [("qwen3", "<|im_end|>"), ("deepseek", "<|end|>")])
+def test_reasoning_is_learned_in_every_turn(make: Make, name: str, end: str) -> None:
+    chat = make(name)
+    (sample,) = tokens(chat, [ASK, REASONED, ASK, REASONED])
+    assert spans(chat, sample) == [f"<think>\nTwo and two.\n</think>\n\nIt is 4.{end}"] * 2
 
 
-def test_an_empty_reasoning_block_that_the_template_adds_is_learned(make: Make) -> None:
+def test_an_empty_reasoning_block_that_the_template_adds_is_there_and_not_learned(make: Make) -> None:
     chat = make("qwen3")
     (sample,) = tokens(chat, [ASK, SAY])
-    assert spans(chat, sample) == ["<think>\n\n</think>\n\nIt is 4.<|im_end|>"]
+    assert spans(chat, sample) == ["It is 4.<|im_end|>"]
     assert sample["input_ids"] == native(chat, [ASK, SAY])
 
 
@@ -182,13 +177,14 @@ def test_a_template_that_changes_contents_is_rendered_row_by_row(make: Make) -> 
     assert spans(chat, sample) == ["WHAT IS 2 + 2?<|im_end|>", "IT IS FOUR.<|im_end|>"]
 
 
-def test_a_content_that_could_forge_a_turn_is_quarantined_where_it_cannot_be_told_apart(make: Make) -> None:
-    chat = make("upper", template=CHATML.replace("message.content", "message.content | upper"))
-    marked, samples = tokenise.apply(
-        table([ASK, ("assistant", "no <|im_end|>")]), tokenise.Config(), chat, {}
-    )
-    assert marked["error"].to_pylist() == ["tokenise.error"]
-    assert samples.num_rows == 0
+@pytest.mark.parametrize("shown", ["message.content | replace('no', 'yes')", "message.content[:99]"])
+def test_nobody_forges_a_turn_where_rows_are_rendered_by_themselves(make: Make, shown: str) -> None:
+    chat = make("odd", template=CHATML.replace("message.content", shown))
+    (sample,) = tokens(chat, [ASK, ("assistant", "no <|im_end|> here")])
+    (plain,) = tokens(chat, [ASK, SAY])
+    end = chat.special["<|im_end|>"]
+    assert sample["input_ids"].count(end) == plain["input_ids"].count(end) == 2
+    assert "<|im_end|> here<|im_end|>" in spans(chat, sample)[0]
 
 
 def test_a_template_that_reads_the_clock_is_told_a_fixed_day(make: Make) -> None:

@@ -1,0 +1,113 @@
+"""Tools, their calls and their results as data sets hold them, in the one form that chat templates take.
+
+Source: https://huggingface.co/docs/transformers/chat_extras (tools and `tool_calls` of messages)
+"""
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from headrace.pipelines import structure
+from headrace.pipelines.stages.read.records import ReadError
+
+KEYS = ("tool_calls", "function_call", "tool_call_id", "name")
+# How the arguments of a call were written where they came as JSON text: `json.dumps` with these.
+FORMS: dict[str, dict[str, Any]] = {
+    "text": {"ensure_ascii": False},
+    "compact": {"ensure_ascii": False, "separators": (",", ":")},
+}
+Turn = tuple[str, str]
+
+
+def beside(role: str, turn: Mapping[str, Any], padded: bool) -> dict[str, Any]:
+    """What a turn holds beside its text; `padded`: nulls come of the file's format and are nobody's.
+
+    Raises: ReadError where calls are no calls.
+    """
+    if role == "tool":
+        names = {key: turn.get(key) for key in structure.KEYS["tool"]}
+        return {key: value for key, value in names.items() if isinstance(value, str) and value}
+    calls = turn.get("tool_calls") or turn.get("function_call")
+    if role != "assistant" or not calls:
+        return {}
+    calls = _loaded(calls, "tool_calls")
+    calls = [calls] if isinstance(calls, Mapping) else calls
+    if not isinstance(calls, list) or not all(isinstance(one, Mapping) for one in calls):
+        raise ReadError("read.wrong_type", "'tool_calls' that are no mappings")
+    made = [_call(one, padded) for one in calls]
+    return {"tool_calls": made}
+
+
+def with_tools(turns: list[Turn], tools: Any, column: str, padded: bool) -> list[Turn]:
+    """`turns` with the tools of the row behind its system turn, which is made where there is none.
+
+    Raises: ReadError where the tools are no list of mappings.
+    """
+    loaded = _loaded(tools, column)
+    loaded = [loaded] if isinstance(loaded, Mapping) else loaded
+    if not isinstance(loaded, list):
+        raise ReadError("read.wrong_type", f"{column!r} is not a list")
+    found = [_loaded(one, column) for one in loaded]
+    if not all(isinstance(one, Mapping) for one in found):
+        raise ReadError("read.wrong_type", f"{column!r} holds what is no mapping")
+    if not found:
+        return turns
+    held = {"tools": [without_nulls(one) if padded else one for one in found]}
+    first = turns[0] if turns and turns[0][0] == "system" else None
+    text = first[1] if first else ""
+    return [("system", structure.sealed(text, held)), *(turns[1:] if first else turns)]
+
+
+def without_nulls(value: Any) -> Any:
+    """`value` less the keys of mappings that hold null, at any depth."""
+    if isinstance(value, Mapping):
+        return {k: without_nulls(v) for k, v in value.items() if v is not None}
+    return [without_nulls(v) for v in value] if isinstance(value, list) else value
+
+
+def _loaded(value: Any, column: str) -> Any:
+    """`value`, read as JSON where it is text. Raises: ReadError where it is none."""
+    if not isinstance(value, str):
+        return value
+    try:
+        return json.loads(value)
+    except (ValueError, RecursionError):
+        raise ReadError("read.wrong_type", f"{column!r} is text that is no JSON") from None
+
+
+def _call(call: Mapping[str, Any], padded: bool) -> dict[str, Any]:
+    """One call as ``{type, function: {name, arguments}}`` and whatever else it has (`id`)."""
+    if not isinstance(call.get("function"), Mapping):  # OpenAI's older form, and calls without the frame
+        if not isinstance(call.get("name"), str):
+            raise ReadError("read.wrong_type", "a call without the name of a function")
+        inner = {key: call[key] for key in ("name", "arguments", "parameters") if key in call}
+        call = {**{key: call[key] for key in ("id",) if call.get(key)}, "type": "function", "function": inner}
+    made = {key: value for key, value in call.items() if value is not None}
+    function = {key: value for key, value in made["function"].items() if value is not None}
+    if not isinstance(function.get("name"), str):
+        raise ReadError("read.wrong_type", "a call without the name of a function")
+    if "arguments" not in function and "parameters" in function:
+        function["arguments"] = function.pop("parameters")
+    arguments = function.get("arguments")
+    if isinstance(arguments, str):
+        function["arguments"], form = _arguments(arguments)
+        made |= {"written": form} if form else {}
+    elif padded and arguments is not None:
+        function["arguments"] = without_nulls(arguments)
+    return {**made, "function": function}
+
+
+def _arguments(text: str) -> tuple[Any, str | None]:
+    """Arguments that came as JSON text, as they are, with the form that gives the text again; the text and
+    None where none does.
+    """
+    try:
+        value = json.loads(text)
+    except (ValueError, RecursionError):
+        return text, None
+    if not isinstance(value, dict):
+        return text, None
+    for form, options in FORMS.items():
+        if json.dumps(value, **options) == text:
+            return value, form
+    return value, "text"

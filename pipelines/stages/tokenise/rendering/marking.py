@@ -1,0 +1,279 @@
+"""Where in a rendered conversation each turn begins and ends, and so which of it carries loss.
+
+What: a rendering, with its slots marked, becomes parts. A turn of the assistant begins where the generation
+prompt ends, and ends with the token on which generation stops:
+
+- the first special token that the template writes behind the turn, also where nothing follows;
+- where it writes none, the special token that opens what follows (GLM), as generation stops on it;
+- where it writes one behind the last turn only: the one that ends other speakers' turns, where it stands
+  there (Harmony); else the turn has none (Apertus), which is counted.
+
+Reasoning that the template leaves out of turns but the last, or of all, is put back as the model says it: as
+the template renders that turn when nothing follows, else in ``<think>`` before the answer.
+
+Cost: two renderings for each turn of a shape, which are remembered by what stands between two turns.
+"""
+
+import re
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, NamedTuple
+
+from headrace.pipelines.stages.tokenise.rendering.speech import Speech
+from headrace.pipelines.stages.tokenise.template import (
+    ALL,
+    ANSWER,
+    ASSISTANT,
+    NUMBERED,
+    SLOT,
+    SLOT_END,
+    SLOT_FILLED,
+    THINK,
+    THOUGHT,
+    Part,
+    Refusal,
+    Row,
+    Shape,
+    Template,
+    bounded,
+    common,
+)
+
+SILENT = 4  # bit of `Part.loss` that no mode counts: an empty block of reasoning
+EMPTY = re.compile(r"\s*<([a-z:_]*think[a-z]*)>\s*</\1>\s*", re.IGNORECASE)  # reasoning that says nothing
+
+
+@dataclass(frozen=True)
+class Cut:
+    """A rendered shape: its parts, and how many of its turns have no end, kept and lost their reasoning, or
+    have an empty block of it. altered: reasoning was put back, and `put_back` are the beginnings of the
+    conversation whose renderings had it.
+    """
+
+    parts: list[Part]
+    unended: int
+    kept: int
+    lost: int
+    empty: int
+    altered: bool
+    put_back: tuple[Shape, ...]
+
+
+class Marking:
+    """The cuts of one template. keep: reasoning that it leaves out is put back."""
+
+    def __init__(self, template: Template, keep: bool) -> None:
+        self.template = template
+        self.keep = keep
+        self.speech = Speech(template)
+        self._cuts: dict[Any, tuple[int, int]] = {}
+
+    def cut(self, shape: Shape, row: Row | None = None) -> Cut:
+        """The rendering of `shape` as constants and slots, with loss marks; slots count by row.
+
+        Raises: Refusal where the template refuses such a conversation.
+        """
+        rendered = self.template.marked(shape, row)
+        text, put_back = self._with_reasoning(shape, rendered, row) if self.keep else (rendered, ())
+        owners = [m for m, (_, skeleton) in enumerate(shape) for _ in range(skeleton.count(SLOT))]
+        calls = len(owners)  # slots from here on are names of functions that are called
+        if row is not None:
+            owners += [m for m, one in enumerate(row.beside) for _ in one.get("tool_calls", ())]
+        parts = self._parts(shape, _pieces(text, calls), owners, row)
+        slots = {part.slot for part in parts}
+        thoughts = _thoughts(shape).values()
+        kept = sum(slots.issuperset(one.slots) for one in thoughts)
+        empty = sum(part.loss == SILENT for part in parts)
+        unended = self._unended(parts)
+        return Cut(parts, unended, kept, len(thoughts) - kept, empty, text != rendered, put_back)
+
+    def _parts(self, shape: Shape, pieces: list[str], owners: list[int], row: Row | None) -> list[Part]:
+        constants, slots, texts = pieces[::3], [int(k) for k in pieces[1::3]], pieces[2::3]
+        parts: list[Part] = []
+        for place, constant in enumerate(constants):
+            before = owners[slots[place - 1]] if place else None
+            after = owners[slots[place]] if place < len(slots) else None
+            parts += self._between(shape, constant, before, after, row)
+            if after is not None:
+                parts.append(Part(texts[place], slots[place], _loss(shape[after][0]), after))
+        return parts
+
+    def _between(
+        self, shape: Shape, constant: str, before: int | None, after: int | None, row: Row | None
+    ) -> list[Part]:
+        """`constant` after a slot of message `before` and ahead of one of `after`, cut by loss."""
+        if before is not None and before == after:
+            return [Part(constant, -1, _loss(shape[before][0]), before)] if constant else []
+        end, start = self._bounds(shape, constant, before, after, row)
+        owner = after if after is not None else before if before is not None else 0
+        silent = _silent(constant, start) if self.keep and start < len(constant) else start
+        cuts = [
+            Part(constant[:end], -1, _loss(shape[before][0]) if before is not None else 0, before or 0),
+            Part(constant[end:start], -1, 0, owner),
+            Part(constant[start:silent], -1, SILENT, owner),
+            Part(constant[silent:], -1, ASSISTANT | ALL, owner),
+        ]
+        return [part for part in cuts if part.text]
+
+    def _bounds(
+        self, shape: Shape, constant: str, before: int | None, after: int | None, row: Row | None
+    ) -> tuple[int, int]:
+        """Where in `constant` the turn of `before` ends, and where that of an assistant begins to be said."""
+        if row is not None:
+            return self._edges(shape, constant, before, after, row)
+        last = before is not None and before + 1 == len(shape)
+        key = (constant, *(None if m is None else shape[m] for m in (before, after)), last)
+        if key not in self._cuts:  # the same words between the same turns are cut alike
+            bounded(self._cuts)[key] = self._edges(shape, constant, before, after, None)
+        return self._cuts[key]
+
+    def _edges(
+        self, shape: Shape, constant: str, before: int | None, after: int | None, row: Row | None
+    ) -> tuple[int, int]:
+        end = self._closing(shape, before, constant, row) if before is not None else 0
+        start = len(constant)
+        if after is not None and shape[after][0] == "assistant":
+            prompt = self._tail(shape[:after], True, row)
+            start = max(end, self._common(constant, prompt)) if prompt else start
+            start = max(start, end)
+            if start == len(constant):  # a space is one token with the word behind it, which is to be said
+                start = max(end, len(constant.rstrip(" ")))
+        return end, start
+
+    def _closing(self, shape: Shape, message: int, constant: str, row: Row | None) -> int:
+        """How much of `constant`, which follows message `message`, ends that turn."""
+        last = message + 1 == len(shape)
+        own = constant if last else self._tail(shape[: message + 1], False, row)
+        end = 0 if own is None else self._common(constant, own)
+        specials = self.template.specials
+        found = [m.end() for m in specials.finditer(constant) if m.end() <= end]
+        if found:
+            calls = row is not None and row.beside[message].get("tool_calls")
+            return found[-1] if calls else found[0]
+        if last or shape[message][0] != "assistant":
+            return end
+        blank = len(constant[end:]) - len(constant[end:].lstrip())
+        opening = specials.match(constant, end + blank)
+        if opening and (opening[0] in self._ends or (own is not None and not specials.search(own))):
+            return opening.end()
+        return end
+
+    @cached_property
+    def _ends(self) -> set[str]:
+        """Special tokens that the template ends a turn by."""
+        ends = set()
+        for roles in (("user",), ("system", "user"), ("user", "assistant")):
+            own = self._tail(tuple((role, SLOT) for role in roles), False, None)
+            found = self.template.specials.search(own or "")
+            ends |= {found[0]} if found else set()
+        return ends
+
+    def _unended(self, parts: list[Part]) -> int:
+        """Turns of the assistant that carry loss and do not end with a special token."""
+        last: dict[int, Part] = {}
+        for part in parts:
+            if part.loss & ASSISTANT:
+                last[part.message] = part
+        ends = [part.text.rstrip() if part.slot < 0 else "" for part in last.values()]
+        return sum(not any(m.end() == len(e) for m in self.template.specials.finditer(e)) for e in ends)
+
+    def _tail(self, shape: Shape, generation: bool, row: Row | None) -> str | None:
+        """What is rendered after the last slot of `shape`; None where the template refuses it."""
+        try:
+            return NUMBERED.split(self.template.marked(shape, row, generation))[-1]
+        except Refusal:
+            return None
+
+    def _common(self, one: str, other: str) -> int:
+        """Length of the common prefix, no part of a special token."""
+        size = common(one, other)
+        for text in (one, other):
+            for found in self.template.specials.finditer(text):
+                if found.start() < size < found.end():
+                    size = found.start()
+        return size
+
+    def _with_reasoning(self, shape: Shape, text: str, row: Row | None) -> tuple[str, tuple[Shape, ...]]:
+        """`text` with the reasoning that the template left out, and the beginnings that it was taken from."""
+        put_back = []
+        for message, one in sorted(_thoughts(shape).items(), reverse=True):
+            at = text.find(_mark(one.answer)) if one.answer is not None else -1
+            if at < 0 or all(_mark(slot) in text for slot in one.slots):
+                continue
+            try:
+                prompt = self.template.marked(shape[:message], row, True)
+                alone = self.template.marked(shape[: message + 1], row)
+            except Refusal:
+                continue
+            begun = self._common(text[:at], prompt)
+            said = alone[: max(alone.find(_mark(one.answer or 0)), 0)]
+            if all(_mark(slot) in said for slot in one.slots) and said.startswith(text[:begun]):
+                put_back.append(shape[: message + 1])
+                said = said[begun:]
+            else:
+                said = _in_tags(shape[message][1], one.slots, row)
+            text = text[:begun] + said + text[at:]
+        return text, tuple(put_back)
+
+
+def _in_tags(skeleton: str, slots: list[int], row: Row | None) -> str:
+    """Reasoning between ``<think>`` and ``</think>``, its slots marked."""
+    inner = skeleton.split(ANSWER)[0].partition(THOUGHT)[0].partition(THINK)
+    pieces = (inner[2] or inner[0]).strip().split(SLOT)
+    texts = [row.texts[s] if row is not None else "" for s in slots]
+    marks = [f"{_mark(s)}{t}{SLOT_FILLED}" for s, t in zip(slots, texts, strict=True)]
+    joined = pieces[0] + "".join(m + p for m, p in zip(marks, pieces[1:], strict=True))
+    return f"{THINK}\n{joined}\n{THOUGHT}\n\n"
+
+
+def _pieces(text: str, calls: int) -> list[str]:
+    """`text` as constant, slot, its text, constant, ...; a name that is said again later is constant."""
+    pieces, met = [""], set()
+    at = 0
+    for found in NUMBERED.finditer(text):
+        slot = int(found[1])
+        pieces[-1] += text[at : found.start()]
+        at = found.end()
+        if slot >= calls and slot in met:
+            pieces[-1] += found[2]
+            continue
+        met.add(slot)
+        pieces += [found[1], found[2], ""]
+    pieces[-1] += text[at:]
+    return pieces
+
+
+class _Thought(NamedTuple):
+    """Slots of the reasoning of one turn, and the first of its answer."""
+
+    slots: list[int]
+    answer: int | None
+
+
+def _thoughts(shape: Shape) -> dict[int, _Thought]:
+    """The reasoning of each message that has some."""
+    found, slot = {}, 0
+    for message, (role, skeleton) in enumerate(shape):
+        count = skeleton.count(SLOT)
+        apart = skeleton.partition(ANSWER if ANSWER in skeleton else THOUGHT)
+        begun = ANSWER in skeleton or apart[0].lstrip().startswith(THINK)
+        inside = apart[0].count(SLOT)
+        if role == "assistant" and apart[1] and begun and inside:
+            answer = slot + inside if count > inside else None
+            found[message] = _Thought(list(range(slot, slot + inside)), answer)
+        slot += count
+    return found
+
+
+def _mark(slot: int) -> str:
+    return f"{SLOT}{slot}{SLOT_END}"
+
+
+def _silent(constant: str, start: int) -> int:
+    """Where a block of reasoning that says nothing, at `start` of `constant` or across it, ends."""
+    blocks = (block for block in EMPTY.finditer(constant) if block.start() <= start <= block.end())
+    return max((block.end() for block in blocks), default=start)
+
+
+def _loss(role: str) -> int:
+    return ASSISTANT | ALL if role == "assistant" else ALL

@@ -1,0 +1,127 @@
+"""What a turn holds beside its text: tools, calls, the names of results, kept at the end of its content.
+
+What: a system turn may hold `tools`, an assistant's `tool_calls`, a tool's turn `name` and `tool_call_id`.
+They stand as JSON behind the text, between two characters that no text has (Unicode's noncharacters), and so
+in the one column that every stage reads: what looks for personal data, copies or broken letters sees them.
+
+The JSON has line breaks as they are, and each value on a line of its own: a value stands between other
+characters than letters, as in any text. Values that masking left without quotation marks are read as text.
+"""
+
+import json
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+OPEN, CLOSE = "\ufdd0", "\ufdd1"
+KEYS = {
+    "system": ("tools",),
+    "assistant": ("tool_calls", "content"),
+    "tool": ("name", "tool_call_id"),
+}
+_SEALED = re.compile(f"{OPEN}([^{CLOSE}]*){CLOSE}")
+# A text in quotation marks, or what stands where a value should and has none.
+_VALUE = re.compile(r'"(?:[^"\\]|\\.)*"|[^\s\[\]{}:,"][^\[\]{},"\n]*', re.DOTALL)
+_ESCAPED = {r"\n": "\n", r"\t": "\t", r"\r": "\r", r"\f": "\f", r"\b": "\b"}
+_CONTROL = re.compile(r"\\(?:[ntrfb\"/\\]|u00[01][0-9a-f])")
+Structure = dict[str, Any]
+
+
+class Sealed(str):
+    """A content with a structure that we put there."""
+
+    __slots__ = ()
+
+
+def sealed(text: str, structure: Mapping[str, Any]) -> Sealed:
+    """`text` with `structure` behind it."""
+    return Sealed(f"{unmarked(text)}{OPEN}{unmarked(_written(structure))}{CLOSE}")
+
+
+def unmarked(text: str) -> str:
+    """`text` without the two characters: nobody's words are a structure."""
+    return text.replace(OPEN, "\ufffd").replace(CLOSE, "\ufffd") if OPEN in text or CLOSE in text else text
+
+
+def unsealed(role: str, content: str) -> tuple[str, Structure]:
+    """The text and the structure of a turn; several (of turns that were merged) become one.
+
+    Raises: ValueError where it is no JSON any more.
+    """
+    if OPEN not in content:
+        return content, {}
+    pieces = _SEALED.split(content)
+    if any(OPEN in piece or CLOSE in piece for piece in pieces):
+        raise ValueError("a structure that is cut")
+    texts = [piece for piece in pieces[::2] if piece.strip()] if len(pieces) > 3 else pieces[::2]
+    structure: Structure = {}
+    for piece in pieces[1::2]:
+        for key, value in _read(piece).items():
+            if key not in KEYS.get(role, ()):
+                continue
+            if isinstance(value, list) and isinstance(structure.get(key), list):
+                structure[key] = [*structure[key], *value]
+            else:
+                structure.setdefault(key, value)
+    return "".join(texts) if len(pieces) == 3 else "\n".join(t.strip("\n") for t in texts), structure
+
+
+def leaves(content: str) -> list[str]:
+    """The texts of which `content` is made: what stands outside of structures, then every text in them."""
+    pieces = _SEALED.split(content)
+    found = list(pieces[::2])
+    for piece in pieces[1::2]:
+        _mapped(_read(piece), lambda text: found.append(text) or text)  # type: ignore[func-returns-value]
+    return found
+
+
+def with_leaves(content: str, texts: list[str]) -> str:
+    """`content` made of other texts, in the order of `leaves`."""
+    pieces = _SEALED.split(content)
+    outside, inside = texts[: len(pieces[::2])], iter(texts[len(pieces[::2]) :])
+    made = [unmarked(outside[0])]
+    for piece, behind in zip(pieces[1::2], outside[1:], strict=True):
+        made.append(f"{OPEN}{unmarked(_written(_mapped(_read(piece), lambda _: next(inside))))}{CLOSE}")
+        made.append(unmarked(behind))
+    return "".join(made)
+
+
+def _mapped(value: Any, change: Callable[[str], str]) -> Any:
+    if isinstance(value, str):
+        return change(value)
+    if isinstance(value, list):
+        return [_mapped(one, change) for one in value]
+    if isinstance(value, dict):
+        return {key: _mapped(one, change) for key, one in value.items()}
+    return value
+
+
+def _written(structure: Any) -> str:
+    """JSON with line breaks and the like as they are."""
+    written = json.dumps(structure, ensure_ascii=False, indent=0, separators=(",", ": "), default=str)
+    return _CONTROL.sub(lambda m: _ESCAPED.get(m[0], m[0]), written)
+
+
+def _read(written: str) -> Any:
+    """What `_written` wrote, also where masking has put something without quotation marks.
+
+    Raises: ValueError.
+    """
+    try:
+        value = json.loads(written, strict=False)
+    except ValueError:
+        value = json.loads(_VALUE.sub(_quoted, written), strict=False)
+    if not isinstance(value, dict):
+        raise ValueError("a structure that is no mapping")
+    return value
+
+
+def _quoted(found: re.Match[str]) -> str:
+    text = found[0]
+    if text.startswith('"'):
+        return text
+    try:
+        json.loads(text)
+    except ValueError:
+        return json.dumps(text.strip(), ensure_ascii=False)
+    return text
