@@ -16,9 +16,11 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 import yaml
+import zstandard
 from tokenizers import Tokenizer as Core
 from transformers import AutoTokenizer, LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 
+from headrace.cluster import storage
 from headrace.pipelines.stages.tokenise.pretrained import SHIPPED
 from tests.builders import recipe_of, run_command, save_recipe, sums, write_jsonl
 
@@ -259,6 +261,15 @@ def talk(folder: Path, rows: list[dict[str, Any]]) -> None:
     save_recipe(folder / "recipe.yaml", recipe)
 
 
+def long_window(folder: Path) -> None:
+    """A zstd frame that looks back 256 MiB."""
+    parameters = zstandard.ZstdCompressionParameters(window_log=28, enable_ldm=True)
+    packer = zstandard.ZstdCompressor(compression_params=parameters).compressobj()
+    line = b'{"question": "Which lake is colder?", "answer": "The northern one."}\n'
+    (folder / "rows.jsonl.zst").write_bytes(packer.compress(line) + packer.flush())
+    save_recipe(folder / "recipe.yaml", recipe_of("run", "rows.jsonl.zst", **ALL_TRAIN))
+
+
 CASES: dict[str, Callable[[Path], None]] = {
     "01": last_turn_ends_otherwise,
     "03": next_header_stops,
@@ -271,6 +282,7 @@ CASES: dict[str, Callable[[Path], None]] = {
     "19": about_entities,
     "10": slices,
     "12": dressed_addresses,
+    "09": long_window,
     "14": times,
     "16": large_tokenizer,
     "20": blank_lines,
@@ -465,6 +477,25 @@ def test_tools_and_calls_are_what_the_template_makes_of_them(case: Path) -> None
     assert written["rows"]["kept"] == 1
     assert (written["changed"]["tokenise.tools_lost"], written["changed"]["tokenise.calls_lost"]) == (1, 1)
     assert "no form for" in err
+
+
+@pytest.mark.case("09")
+def test_a_long_window_of_zstd_is_no_damage(case: Path) -> None:
+    written = prepared(case / "recipe.yaml")
+    assert (written["rows"]["in"], written["rows"]["kept"]) == (1, 1)
+
+
+@pytest.mark.s3
+def test_a_folder_marker_of_a_bucket_is_no_file(s3: str, tmp_path: Path) -> None:
+    """Case 15, which is made on a server: what "Create folder" of a console leaves is no record."""
+    fs, place = storage.filesystem(s3)
+    bucket, _, prefix = place.partition("/")
+    line = b'{"question": "Which lake is colder?", "answer": "The northern one."}\n'
+    for key, body in (("raw/", b""), ("raw/a.jsonl", line)):
+        fs.call_s3("put_object", Bucket=bucket, Key=f"{prefix}/{key}".lstrip("/"), Body=body)
+    save_recipe(tmp_path / "recipe.yaml", recipe_of(tmp_path / "run", f"{s3}/raw/", **ALL_TRAIN))
+    written = prepared(tmp_path / "recipe.yaml")
+    assert (written["rows"]["in"], written["rows"]["kept"]) == (1, 1)
 
 
 @pytest.mark.case("14")

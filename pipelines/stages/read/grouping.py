@@ -190,7 +190,8 @@ def _by_number(relatives: pa.ChunkedArray) -> np.ndarray:
     ranked = sorted(range(len(names)), key=lambda i: (_DIGITS.sub(_padded, names[i]), names[i]))
     ranks = np.empty(len(names), np.int64)
     ranks[ranked] = np.arange(len(names))
-    return np.take(ranks, coded.indices.to_numpy())
+    placed: np.ndarray = ranks[coded.indices.to_numpy()]
+    return placed
 
 
 def _padded(digits: re.Match[str]) -> str:

@@ -116,6 +116,29 @@ def test_without_order_records_stand_as_they_lie(tmp_path: Path) -> None:
         assert found == (["1", "2", "3", "4"] if not source.order_by else ["2", "3", "4", "1"])
 
 
+def test_files_with_numbers_stand_as_they_are_counted(tmp_path: Path) -> None:
+    for n in (1, 2, 9, 10, 11, 100):
+        put(
+            tmp_path / f"in/part{n}/{n}.jsonl",
+            [turn("t", 0, f"from {n}, one"), turn("t", 0, f"from {n}, two")],
+        )
+    source = Source(path=str(tmp_path / "in"), group_by="talk", columns={"content": "text"})  # type: ignore[arg-type]
+    (talk,) = said(conversations(source, shuffle=2)).values()
+    assert talk == [f"from {n}, {which}" for n in (1, 2, 9, 10, 11, 100) for which in ("one", "two")]
+
+
+def test_bad_bytes_are_counted_by_conversation(tmp_path: Path) -> None:
+    put(tmp_path / "x.jsonl", [turn("t", n, f"é {n} – ok") for n in range(3)] + [turn("u", 1, "fine – é")])
+    data = (tmp_path / "x.jsonl").read_bytes()
+    (tmp_path / "x.jsonl").write_bytes(
+        data.replace(b" 1 ", b" \xff\xf0\x9f ", 1).replace(b" 2 ", b" \xfe ", 1)
+    )
+    found = conversations(of_talks(tmp_path / "x.jsonl", columns={"content": "text"}))
+    rows = [r for t in found for r in t.to_pylist()]
+    counts = {r["messages"][0]["content"]: dict(r.get("changed") or []) for r in rows}
+    assert counts == {"é 0 – ok": {"read.bad_bytes": 3}, "fine – é": {}}
+
+
 def test_bad_records_are_rows_of_their_own(tmp_path: Path) -> None:
     put(
         tmp_path / "a.jsonl",
