@@ -30,6 +30,7 @@ from headrace.pipelines.stages.read.rows import clean
 from headrace.pipelines.stages.read.shapes import Columns
 from headrace.pipelines.stages.read.source import Source
 from headrace.pipelines.stages.read.turns import advice, paths, proposals
+from headrace.pipelines.stages.read.turns.unknown import KNOWN
 
 LOOKED_AT = 40  # files; the others are taken to be like those of their format
 BLANK = ("is empty", "holds no record")  # what may lie in a source without harm
@@ -193,8 +194,8 @@ def _with_roles(source: Source, seen: detection.Look) -> tuple[Source, int]:
             name = value.strip().lower()
             if name in shapes.ROLES or name in source.columns.roles or value in source.columns.roles:
                 continue
-            if name in shapes.KNOWN:
-                roles[name] = shapes.KNOWN[name]
+            if name in KNOWN:
+                roles[name] = KNOWN[name]
             else:
                 others.add(name)
     if roles:

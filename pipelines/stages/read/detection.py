@@ -277,7 +277,7 @@ def _fitting(candidate: Shape, source: Source, seen: Look) -> Columns | None:
             else None
         )
         return _completed(candidate, source, names)
-    names = {}
+    names: dict[str, Any] = {}
     for column, usual in NAMES[candidate].items():
         wish = getattr(given, column)
         wishes = wish if isinstance(wish, tuple) else [wish] if wish else usual
