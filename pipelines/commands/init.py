@@ -74,12 +74,14 @@ def look(path: str) -> Starter:
     blank = {name for name, why in {**left, **strange}.items() if why in BLANK}
     problem = ""
     if not found:
-        source = whole.model_copy(update={"format": detection.file_format(whole, data)})
-        seen = detection.look(source, data)
+        tried = [f for f in data if f.relative in strange] or data
+        largest = max(tried, key=lambda f: (f.size, f.relative))
+        source = whole.model_copy(update={"format": detection.file_format(whole, [largest])})
+        seen = detection.look(source, [largest])
         if not seen.records:
             detection.shape(source, seen)
-        problem = next(iter(strange.values()))
-        found, strange = [Found(source, seen, data)], {}
+        problem = strange.pop(largest.relative, f"{largest.relative!r} holds no record")
+        found = [Found(source, seen, data)]
     left |= strange
     sources = _paths(whole, found, [f for f in listing.files if f.relative not in blank])
     lines = [*map(_said, found), *_left_out(left), *listing.notes]
@@ -151,7 +153,12 @@ def _of_file(whole: Source, file: File, *, alone: bool) -> Found:
 def _grouped(source: Source, seen: detection.Look, *, alone: bool) -> Source:
     """The source with its records put together to conversations. Raises: SourceError where they are none."""
     turns = advice.single_turns(seen.records)
-    if turns is None or not (turns.group_by or turns.whole_file) or (alone and not turns.group_by):
+    if (
+        turns is None
+        or turns.strangers
+        or not (turns.group_by or turns.whole_file)
+        or (alone and not turns.group_by)
+    ):
         detection.shape(source, seen)  # says what is wrong
         raise SourceError(f"source {source.name!r}: no shape fits")
     keys = {

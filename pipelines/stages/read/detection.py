@@ -8,7 +8,7 @@ Cost: the first records of one file or a few.
 """
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
@@ -271,12 +271,9 @@ def _fitting(candidate: Shape, source: Source, seen: Look) -> Columns | None:
     """Columns of the shape as the records have them; None where they do not fit."""
     given = source.columns
     if candidate in TURN_NAMES and source.group_by and given.messages is None:
-        names = (
-            _turn_names(given, [set(seen.columns)], TURN_NAMES[candidate])
-            if candidate == "messages"
-            else None
-        )
-        return _completed(candidate, source, names)
+        if candidate != "messages":
+            return None
+        return _completed(candidate, source, _turn_names(given, [set(seen.columns)], TURN_NAMES[candidate]))
     names: dict[str, Any] = {}
     for column, usual in NAMES[candidate].items():
         wish = getattr(given, column)
@@ -292,7 +289,7 @@ def _fitting(candidate: Shape, source: Source, seen: Look) -> Columns | None:
     return _completed(candidate, source, names)
 
 
-def _completed(candidate: Shape, source: Source, names: dict[str, str] | None) -> Columns | None:
+def _completed(candidate: Shape, source: Source, names: Mapping[str, Any] | None) -> Columns | None:
     if names is None:
         return None
     columns = source.columns.model_copy(update=names)

@@ -136,7 +136,7 @@ def wanted(shape: Shape, columns: Columns) -> list[str]:
         beside = [*lists(columns), trees.CURRENT]
     else:
         names = ["system", "reasoning", *NAMES[shape], *OPTIONAL.get(shape, {})]
-    chosen = [*(getattr(columns, n) for n in names), *beside]
+    chosen: list[str | None] = [*(getattr(columns, n) for n in names), *beside]
     return list(dict.fromkeys(c for c in chosen if c is not None))
 
 
@@ -147,6 +147,7 @@ def lists(columns: Columns) -> tuple[str, ...]:
 
 def required(shape: Shape, columns: Columns) -> list[str]:
     """Columns without which no record of the shape can be read."""
+    asked: list[str | None]
     if shape in TURN_NAMES and columns.messages is None:
         asked = [columns.role, columns.content]
     elif shape in TURN_NAMES:
