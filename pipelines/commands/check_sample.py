@@ -119,7 +119,7 @@ def _read(recipe: Recipe, source: Source, files: Sequence[File], count: int, unr
         joined = pa.concat_tables([schema.ROW.empty_table(), *tables], promote_options="default")
     else:
         records = pa.concat_tables([grouping.RECORD.empty_table(), *tables]).combine_chunks()
-        joined = grouping.assemble(records, Fragment(source.name, "grouped", ()), source, recipe.seed)
+        joined = grouping.assemble(records, Fragment(str(source.name), "grouped", ()), source, recipe.seed)
     ids = pa.array(np.arange(joined.num_rows, dtype=np.uint64))
     return joined.combine_chunks().set_column(0, schema.ROW.field(0), ids)
 

@@ -30,6 +30,7 @@ from headrace.pipelines.stages.read.rows import clean
 from headrace.pipelines.stages.read.shapes import Columns
 from headrace.pipelines.stages.read.source import Source
 from headrace.pipelines.stages.read.turns import advice, paths, proposals
+from headrace.pipelines.stages.read.turns.unknown import KNOWN
 
 LOOKED_AT = 40  # files; the others are taken to be like those of their format
 BLANK = ("is empty", "holds no record")  # what may lie in a source without harm
@@ -73,12 +74,14 @@ def look(path: str) -> Starter:
     blank = {name for name, why in {**left, **strange}.items() if why in BLANK}
     problem = ""
     if not found:
-        source = whole.model_copy(update={"format": detection.file_format(whole, data)})
-        seen = detection.look(source, data)
+        tried = [f for f in data if f.relative in strange] or data
+        largest = max(tried, key=lambda f: (f.size, f.relative))
+        source = whole.model_copy(update={"format": detection.file_format(whole, [largest])})
+        seen = detection.look(source, [largest])
         if not seen.records:
             detection.shape(source, seen)
-        problem = next(iter(strange.values()))
-        found, strange = [Found(source, seen, data)], {}
+        problem = strange.pop(largest.relative, f"{largest.relative!r} holds no record")
+        found = [Found(source, seen, data)]
     left |= strange
     sources = _paths(whole, found, [f for f in listing.files if f.relative not in blank])
     lines = [*map(_said, found), *_left_out(left), *listing.notes]
@@ -150,7 +153,12 @@ def _of_file(whole: Source, file: File, *, alone: bool) -> Found:
 def _grouped(source: Source, seen: detection.Look, *, alone: bool) -> Source:
     """The source with its records put together to conversations. Raises: SourceError where they are none."""
     turns = advice.single_turns(seen.records)
-    if turns is None or not (turns.group_by or turns.whole_file) or (alone and not turns.group_by):
+    if (
+        turns is None
+        or turns.strangers
+        or not (turns.group_by or turns.whole_file)
+        or (alone and not turns.group_by)
+    ):
         detection.shape(source, seen)  # says what is wrong
         raise SourceError(f"source {source.name!r}: no shape fits")
     keys = {
@@ -193,8 +201,8 @@ def _with_roles(source: Source, seen: detection.Look) -> tuple[Source, int]:
             name = value.strip().lower()
             if name in shapes.ROLES or name in source.columns.roles or value in source.columns.roles:
                 continue
-            if name in shapes.KNOWN:
-                roles[name] = shapes.KNOWN[name]
+            if name in KNOWN:
+                roles[name] = KNOWN[name]
             else:
                 others.add(name)
     if roles:

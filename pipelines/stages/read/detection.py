@@ -8,7 +8,7 @@ Cost: the first records of one file or a few.
 """
 
 import re
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import islice
@@ -278,13 +278,10 @@ def _fitting(candidate: Shape, source: Source, seen: Look) -> Columns | None:
     """Columns of the shape as the records have them; None where they do not fit."""
     given = source.columns
     if candidate in TURN_NAMES and source.group_by and given.messages is None:
-        names = (
-            _turn_names(given, [set(seen.columns)], TURN_NAMES[candidate])
-            if candidate == "messages"
-            else None
-        )
-        return _completed(candidate, source, names)
-    names = {}
+        if candidate != "messages":
+            return None
+        return _completed(candidate, source, _turn_names(given, [set(seen.columns)], TURN_NAMES[candidate]))
+    names: dict[str, Any] = {}
     for column, usual in NAMES[candidate].items():
         wish = getattr(given, column)
         wishes = wish if isinstance(wish, tuple) else [wish] if wish else usual
@@ -299,7 +296,7 @@ def _fitting(candidate: Shape, source: Source, seen: Look) -> Columns | None:
     return _completed(candidate, source, names)
 
 
-def _completed(candidate: Shape, source: Source, names: dict[str, str] | None) -> Columns | None:
+def _completed(candidate: Shape, source: Source, names: Mapping[str, Any] | None) -> Columns | None:
     if names is None:
         return None
     columns = source.columns.model_copy(update=names)

@@ -26,7 +26,7 @@ from headrace.pipelines import structure
 from headrace.pipelines.section import Section
 from headrace.pipelines.stages.read import calling
 from headrace.pipelines.stages.read.records import ReadError
-from headrace.pipelines.stages.read.turns import blocks, given, trees
+from headrace.pipelines.stages.read.turns import blocks, given, trees, unknown
 from headrace.pipelines.stages.read.turns.paths import MISSING, mapping
 
 Shape = Literal[
@@ -46,20 +46,6 @@ ANY = "*"
 _NUMBER = re.compile(r"([+-]?\d+)(?:\.(\d*))?", re.ASCII)
 REASONING = ("reasoning_content", "reasoning", "thinking")
 _SPEAKERS = ("role", "from", "speaker")
-# Speakers that data sets have beside those, and for whom they may speak. A message names these alone: any
-# other name may be somebody's.
-KNOWN: dict[str, str] = {
-    **dict.fromkeys(("function_call", "tool_call", "tool_calls", "bot_response", "response"), "assistant"),
-    **dict.fromkeys(
-        ("admin", "operator", "support", "staff", "representative", "rep", "expert"), "assistant"
-    ),
-    **dict.fromkeys(("doctor", "therapist", "counselor", "tutor", "teacher", "wizard"), "assistant"),
-    **dict.fromkeys(("tool_output", "tool_response", "tool_result", "tools", "environment"), "tool"),
-    **dict.fromkeys(("client", "caller", "usr", "visitor", "patient", "student", "seeker", "asker"), "user"),
-    **dict.fromkeys(("prompt", "question", "instruction", "input", "apprentice", "true"), "user"),
-    **dict.fromkeys(("context", "narrator", "sys", "instructions"), "system"),
-    **dict.fromkeys(("answer", "output", "thought", "moderator", "answerer", "false"), "assistant"),
-}
 Role = Literal["system", "user", "assistant", "tool"]
 
 
@@ -147,14 +133,15 @@ def complete(shape: Shape, columns: Columns, grouped: bool = False) -> Columns:
 
 def wanted(shape: Shape, columns: Columns) -> list[str]:
     """Columns of a record that the shape reads (of completed `columns`), in a fixed order."""
-    beside = []
+    beside: list[str] = []
     if shape in TURN_NAMES and columns.messages is None:
         names = ["system", "role", "content", "reasoning"]
     elif shape in TURN_NAMES:
-        names, beside = ["system", "tools", "asker"], [*lists(columns), trees.CURRENT]
+        names = ["system", "tools", "asker"]
+        beside = [*lists(columns), trees.CURRENT]
     else:
         names = ["system", "reasoning", *NAMES[shape], *OPTIONAL.get(shape, {})]
-    chosen = [*(getattr(columns, n) for n in names), *beside]
+    chosen: list[str | None] = [*(getattr(columns, n) for n in names), *beside]
     return list(dict.fromkeys(c for c in chosen if c is not None))
 
 
@@ -165,8 +152,9 @@ def lists(columns: Columns) -> tuple[str, ...]:
 
 def required(shape: Shape, columns: Columns) -> list[str]:
     """Columns without which no record of the shape can be read."""
+    asked: list[str | None]
     if shape in TURN_NAMES and columns.messages is None:
-        asked = [columns.role, columns.content]
+        asked: list[str | None] = [columns.role, columns.content]
     elif shape in TURN_NAMES:
         asked = [*lists(columns)][:1]  # of several any may be there
     else:
@@ -231,6 +219,8 @@ def words(value: Any, place: str | None, left: dict[str, int] | None) -> str:
 
     place: the column or key, for the message. left: counts parts that are no text; None: there may be none.
     """
+    if type(value) is str:
+        return value
     if blocks.is_parts(value):
         return blocks.joined(value, left)
     if isinstance(value, list | tuple | dict):
@@ -276,19 +266,8 @@ def _role(value: Any, roles: Mapping[str, str]) -> str:
     else:
         known = roles.get(ANY) or (roles.get(text(value)) if isinstance(value, bool | int) else None)
     if known is None:
-        raise ReadError("read.unknown_role", _unknown(value))
+        raise ReadError("read.unknown_role", unknown.words(value))
     return known
-
-
-def _unknown(value: Any) -> str:
-    """What is said of a speaker without a role: the name only where it is a usual one."""
-    name = compact(value).strip('" ').lower() if isinstance(value, str | bool) else ""
-    if name not in KNOWN:
-        return "a speaker that columns.roles does not name"
-    key = f'"{name}"' if name in ("true", "false") else name
-    return (
-        f"a speaker {name!r} that columns.roles does not name: `columns: {{roles: {{{key}: {KNOWN[name]}}}}}`"
-    )
 
 
 def _turn(

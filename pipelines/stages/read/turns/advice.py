@@ -30,10 +30,12 @@ class SingleTurns:
     content: str
     group_by: str | None
     order_by: str | None
+    strangers: bool  # speakers' names say nothing of who asks and who answers
     whole_file: bool  # there is no column by which they could belong together
     advice: str  # what to write into the recipe
 
 
+PEOPLE = ("user", "userid", "username", "sender", "senderid", "author", "authorid", "from", "speaker")
 GROUPS = (
     "conversation",
     "conv",
@@ -74,34 +76,36 @@ def single_turns(records: Sequence[Record]) -> SingleTurns | None:
             found = name
             break
     content = next((n for c in CONTENTS for n in names if bare(n) == bare(c)), None)
+    groups = [n for n in names if bare(n).removesuffix("id") in GROUPS and _repeats(records, n)]
+    strangers = found is None
+    if strangers and groups:
+        people = (n for n in names if bare(n) in PEOPLE)
+        found = next((n for n in people if _talk(records, groups[0], n)), None)
     if found is None or content is None:
         return None
-    groups = [n for n in names if bare(n).removesuffix("id") in GROUPS and _repeats(records, n)]
     orders = [n for wished in (ORDERS, CLOCKS) for w in wished for n in names if bare(n) == w]
-    if "parent_id" in names and groups == []:
-        return SingleTurns(
-            found,
-            content,
-            None,
-            None,
-            False,
-            "They are the nodes of trees, which are not put together: write one conversation a record first",
+    order = orders[0] if orders else None
+    if "parent_id" in names and not groups:
+        words = (
+            "They are the nodes of trees, which are not put together: write one conversation a record first"
         )
-    lines = [
-        f"group_by: {groups[0]}"
-        if groups
-        else f"group_by: COLUMN, the one that a conversation's records share ({FILE} where each file is one)"
-    ]
-    lines += [f"order_by: {orders[0]}"] if orders else []
-    lines += [f"columns: {{role: {found}, content: {content}}}"]
-    return SingleTurns(
-        found,
-        content,
-        groups[0] if groups else None,
-        orders[0] if orders else None,
-        not groups,
-        "Write into the source: " + "; ".join(lines),
-    )
+        return SingleTurns(found, content, None, None, strangers, False, words)
+    shared = f"COLUMN, the one that a conversation's records share ({FILE} where each file is one)"
+    more = ', roles: {NAME: assistant, "*": user}' if strangers else ""
+    lines = [f"group_by: {groups[0] if groups else shared}"]
+    lines += [f"order_by: {order}"] if order else []
+    lines += [f"columns: {{role: {found}, content: {content}{more}}}"]
+    words = "Write into the source: " + "; ".join(lines)
+    return SingleTurns(found, content, groups[0] if groups else None, order, strangers, not groups, words)
+
+
+def _talk(records: Sequence[Record], group: str, speaker: str) -> bool:
+    """Whether several people speak under one value of a column."""
+    people: dict[str, set[str]] = {}
+    for record in records:
+        if record.get(group) is not None and isinstance(record.get(speaker), str | int):
+            people.setdefault(str(record[group]), set()).add(str(record[speaker]))
+    return any(len(names) > 1 for names in people.values())
 
 
 def _repeats(records: Sequence[Record], name: str) -> bool:

@@ -89,7 +89,7 @@ def plain(
 
 def _result(part: Mapping[str, Any], content: str, left: dict[str, int]) -> dict[str, Any]:
     found = part.get("content")
-    given = joined(found, left) if is_parts(found) else found
+    given = joined(found, left) if isinstance(found, list) and is_parts(found) else found
     turn: dict[str, Any] = {content: "" if given is None else given}
     if part.get("tool_use_id"):
         turn["tool_call_id"] = part["tool_use_id"]

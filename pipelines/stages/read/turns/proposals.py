@@ -15,9 +15,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from headrace.pipelines.stages.read.records import ReadError
-from headrace.pipelines.stages.read.shapes import KNOWN, ROLES, Columns, Role, Shape
+from headrace.pipelines.stages.read.shapes import ROLES, Columns, Role, Shape
 from headrace.pipelines.stages.read.turns import blocks, given, trees
 from headrace.pipelines.stages.read.turns.paths import EVERY, MISSING, at, mapping
+from headrace.pipelines.stages.read.turns.unknown import KNOWN
 
 Record = Mapping[str, Any]
 LOOKED_AT = 40  # records
@@ -150,9 +151,9 @@ def paths_to(records: Sequence[Record], ends: Any) -> list[str]:
     """Paths through mappings to values for which `ends` holds, the shortest first."""
     found: Counter[str] = Counter()
     for record in records:
-        level = [("", record)]
+        level: list[tuple[str, Record]] = [("", record)]
         for _ in range(DEPTH):
-            deeper = []
+            deeper: list[tuple[str, Record]] = []
             for before, inner in level:
                 for name, value in inner.items():
                     path = f"{before}.{name}" if before else name
@@ -182,7 +183,7 @@ def may_be_turns(value: Any) -> bool:
 
 def _turns(records: Sequence[Record], path: str) -> Columns | None:
     """The columns of turns under `path`; None where no turns lie there."""
-    conversations = []
+    conversations: list[list[Any]] = []
     speakers: tuple[Role, ...] = ()
     for record in records:
         value = at(record, path)
@@ -330,9 +331,9 @@ def _named(
         chosen: dict[str, str] = {}
         for column, usual in wished.items():
             fitting = (p for name in usual for p in by_name.get(name, ()) if p not in chosen.values())
-            path = next((p for p in fitting if _holds_words(records, p)), None)
-            if path is not None:
-                chosen[column] = _first_of(records, path)
+            found = next((p for p in fitting if _holds_words(records, p)), None)
+            if found is not None:
+                chosen[column] = _first_of(records, found)
         if len(chosen) == len(wished):
             yield Proposal(shape, Columns(**chosen))
 

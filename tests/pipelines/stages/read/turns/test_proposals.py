@@ -115,6 +115,22 @@ def test_records_that_are_turns_are_not_read_as_texts(tmp_path: Path) -> None:
     assert len(read(path, shape="text")[1]) == 6
 
 
+def test_messages_of_people_are_not_read_as_texts(tmp_path: Path) -> None:
+    records = [
+        {"type": "message", "user": user, "text": "words", "ts": f"{n}.{i}", "thread_ts": f"{n}.0"}
+        for n in range(3)
+        for i, user in enumerate(("U1", "U2"))
+    ]
+    with pytest.raises(SourceError) as caught:
+        read(write_jsonl(tmp_path / "a.jsonl", records))
+    assert "group_by: thread_ts; order_by: ts; columns: {role: user, content: text, roles:" in str(
+        caught.value
+    )
+    assert "U1" not in str(caught.value)
+    alone = [{**record, "thread_ts": n} for n, record in enumerate(records)]
+    assert len(read(write_jsonl(tmp_path / "b.jsonl", alone))[1]) == 6
+
+
 def test_each_file_may_be_one_conversation(tmp_path: Path) -> None:
     for n in range(3):
         text = json.dumps([{"role": role, "content": f"{text} {n}"} for role, text in ROW])
