@@ -154,9 +154,9 @@ def required(shape: Shape, columns: Columns) -> list[str]:
     """Columns without which no record of the shape can be read."""
     asked: list[str | None]
     if shape in TURN_NAMES and columns.messages is None:
-        asked: list[str | None] = [columns.role, columns.content]
+        asked = [columns.role, columns.content]
     elif shape in TURN_NAMES:
-        asked = [*lists(columns)][:1]  # of several any may be there
+        asked = list(lists(columns)[:1])  # of several any may be there
     else:
         asked = [getattr(columns, c) for c in NAMES[shape]]
     return [c for c in asked if c is not None]
