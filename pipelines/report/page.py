@@ -64,6 +64,7 @@ CHANGED = {
     "clean.repaired": "messages with mojibake, entities or ligatures repaired",
     "clean.stripped": "characters of white space removed at the ends of messages",
     "dedup.passages": "bytes of passages cut that another row keeps",
+    "read.bad_bytes": "bytes that are no text in their file: replaced by U+FFFD, or read as Windows-1252",
     "read.as_text_turns": "turns put in order by a text that is neither a number nor an ISO 8601 time",
     "read.tied_turns": "turns that share their place in the order with another: as they lie",
     "read.unordered_turns": "turns without a value that orders them: after the others, as they lie",
