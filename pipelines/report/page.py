@@ -67,6 +67,7 @@ CHANGED = {
     "clean.repaired": "messages with mojibake or ligatures repaired",
     "clean.stripped": "characters of white space removed at the ends of messages",
     "dedup.passages": "bytes of passages cut that another row keeps",
+    "read.bad_bytes": "bytes that are no text in their file: replaced by U+FFFD, or read as Windows-1252",
     "read.branch_turns": "turns on other branches of a tree than the one path that is read",
     "read.dropped_parts": "parts of contents that are no text, images and sounds, left out",
     "read.as_text_turns": "turns put in order by a text that is neither a number nor an ISO 8601 time",

@@ -107,18 +107,18 @@ def read(
     manner = replace(manner or Manner(), memory=memory)
     if stamp is not None:
         storage.unchanged(Entry(path, size, stamp))
-    if form == "parquet" and archives.by_name(path) is None:
+    single = archives.by_name(path) is None
+    if form == "parquet" and single:
         yield from tabular.parquet(path, size, columns, start, stop, memory, guarded=guarded)
+    elif form == "arrow" and single:
+        yield from ipc.arrow(path, size, columns, memory, guarded=guarded)
     else:
         seen = streams.look(path, manner)
         archive = archives.kind(path, seen.start)
         if archive is not None:
             # Only the range with the first byte speaks for the file: cutting changes nothing in the books.
-            given = archives.by_name(path) is not None
             if not start:
-                yield from _members(path, size, archive, form if given else None, columns, guarded, manner)
-        elif form == "arrow":
-            yield from ipc.arrow(path, size, columns, memory, guarded=guarded)
+                yield from _members(path, size, archive, None if single else form, columns, guarded, manner)
         else:
             yield from _text_records(path, size, form or "text", columns, start, stop, seen, manner)
     if stamp is not None:

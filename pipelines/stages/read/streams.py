@@ -135,6 +135,8 @@ def _encoding(
         return Encoding(shown, mark, given=True)
     if manner.encoding is not None:
         return Encoding(encodings.plain(manner.encoding), given=True)
+    if not shown and b"\0" in start:
+        shown = UTF8  # no text at all: nothing is told of it
     if not shown:
         looked = encodings.sample(path, plain) if plain else encodings.trimmed(start, first=True, last=ended)
         shown = encodings.of_bytes(looked)

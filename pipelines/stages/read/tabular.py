@@ -54,7 +54,7 @@ def parquet(
     memory: bytes that reading it may take. alone: this process is there for this file only, so that nothing
     is lost where it ends; otherwise what is suspect is read in such a one, and all where `guarded` says so.
     """
-    with _opened(path, size) as (file, broken):
+    with opened(path, size) as (file, broken):
         about, problem = _footer(file, size) if broken is None else (None, broken)
         if about is None:
             yield _whole(problem)
@@ -115,8 +115,8 @@ def _chunks(groups: list[footer.Group], picked: list[str]) -> list[footer.Chunk]
 
 
 @contextmanager
-def _opened(path: str, size: int) -> Iterator[tuple[IO[bytes], ReadError | None]]:
-    """A seekable Parquet file; one that is compressed as a whole is unpacked to a temporary first."""
+def opened(path: str, size: int) -> Iterator[tuple[IO[bytes], ReadError | None]]:
+    """A seekable file; one that is compressed as a whole is unpacked to a temporary first."""
     if compressed.by_suffix(path) is None:
         try:
             with storage.explained(path, "read"), storage.open_input(path) as file:

@@ -30,6 +30,7 @@ MEMBERS = 10_000
 TAR = 64 * 2**20  # bytes
 LONG = 40  # characters of a line that may be a document
 LINES = 5  # fewer show nothing
+MANY = 20  # lines without a blank one among them
 TEXTS = ("text",)
 
 
@@ -125,6 +126,8 @@ def _a_document_a_line(lines: list[str]) -> bool:
     blank = len(lines) - len(full) - (not lines[-1].strip() if lines else 0)
     if len(full) < LINES or blank > len(full) / 10:
         return False
+    if not blank and len(full) >= MANY:
+        return True
     return statistics.median(map(len, full)) >= LONG and not all(len(line) < 90 for line in full[:-1:2])
 
 

@@ -28,6 +28,11 @@ from headrace.pipelines.stages.read.records import EXPANSION, RECORD_LIMIT, SPAR
 Archive = Literal["zip", "tar"]
 Member = tuple[str, str | ReadError]  # its name, and the path of its content, or why there is none
 BLOCK = 512  # of a tar
+END, WIDE_END = (
+    b"PK\x05\x06",
+    b"PK\x06\x06",
+)  # of a zip: the record behind all others, and that of a large one
+LONGEST_END = 2**16 + 200  # bytes of both, with a comment
 TAR = (257, b"ustar")  # where a header says what it is
 DOCUMENTS = (
     "[Content_Types].xml",
@@ -85,6 +90,10 @@ def _zipped(path: str, size: int, folder: str) -> Iterator[Member]:
             if document is not None:
                 yield "", ReadError("read.binary", _document(names), size)
                 return
+            if len(names) != _promised(file):
+                lost = ReadError("read.corrupt", "a zip archive whose table of contents is damaged", size)
+                yield "", lost
+                return
             left = max(SPARE, EXPANSION * size)
             for about in archive.infolist():
                 if about.is_dir() or _left_out(about.filename):
@@ -94,6 +103,19 @@ def _zipped(path: str, size: int, folder: str) -> Iterator[Member]:
                 yield about.filename, content
     except FileNotFoundError as error:
         raise storage.gone(path) from error
+
+
+def _promised(file: IO[bytes]) -> int:
+    """The number of entries that the end of a zip tells of."""
+    size = file.seek(0, io.SEEK_END)
+    file.seek(max(0, size - LONGEST_END))
+    end = file.read()
+    at = end.rfind(END)
+    (told,) = struct.unpack_from("<H", end, at + 10)
+    wide = end.rfind(WIDE_END, 0, at)
+    if told == 0xFFFF and wide >= 0:
+        (told,) = struct.unpack_from("<Q", end, wide + 32)
+    return int(told)
 
 
 def _left_out(name: str) -> bool:

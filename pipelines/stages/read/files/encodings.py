@@ -6,7 +6,7 @@ anything else is told apart by charset-normalizer where it is sure. Bytes that f
 U+FFFD and counted: a bad byte never costs a line. The answer depends on the file alone, never on the range
 that is read.
 
-Cost: UTF-8 is decoded as ever; a file with a bad byte is looked at once, 1 MiB of it at the most.
+Cost: UTF-8 is decoded as ever; a file with a bad byte is looked at once, 256 KiB of it at the most.
 """
 
 import codecs
@@ -29,7 +29,7 @@ BOMS = (  # the longer ones first: UTF-32's begins as UTF-16's does
     (codecs.BOM_UTF8, UTF8),
 )
 SAMPLES = 16  # places of a large file that are looked at
-SAMPLE = 2**16  # bytes of each
+SAMPLE = 2**14  # bytes of each
 REPLACED = "\ufffd"
 # Tried by charset-normalizer; of those that read alike, the first is taken.
 LEGACY = (

@@ -12,7 +12,7 @@ from typing import Any
 import pyarrow as pa
 from pyarrow import ipc
 
-from headrace.cluster import apart, process, storage
+from headrace.cluster import apart, process
 from headrace.cluster.errors import HeadraceError
 from headrace.pipelines.stages.read import tabular
 from headrace.pipelines.stages.read.records import Batch, ReadError
@@ -38,28 +38,24 @@ def arrow(
         yield from _apart(path, size, columns, memory)
         return
     first = 0
-    broken = False
-    try:
-        with storage.explained(path, "read"), storage.open_input(path) as file:
-            try:
-                for batch in _batches(file):
-                    picked = [n for n in batch.schema.names if columns is None or n in columns]
-                    unread = tuple(n for n in batch.schema.names if n not in picked)
-                    batch.validate(full=True)
-                    for start in range(0, batch.num_rows, ROWS):
-                        piece = batch.select(picked).slice(start, ROWS)
-                        records = _records(piece, first)
-                        records.unread = unread
-                        yield records
-                        first += piece.num_rows
-            except Exception as error:
-                if _of_storage(error):
-                    raise
-                broken = True
-    except FileNotFoundError as error:
-        raise storage.gone(path) from error
-    if broken:
-        yield _broken("read.corrupt", "Arrow data that cannot be decoded", first, size)
+    with tabular.opened(path, size) as (file, problem):
+        try:
+            for batch in _batches(file) if problem is None else ():
+                picked = [n for n in batch.schema.names if columns is None or n in columns]
+                unread = tuple(n for n in batch.schema.names if n not in picked)
+                batch.validate(full=True)
+                for start in range(0, batch.num_rows, ROWS):
+                    piece = batch.select(picked).slice(start, ROWS)
+                    records = _records(piece, first)
+                    records.unread = unread
+                    yield records
+                    first += piece.num_rows
+        except Exception as error:
+            if _of_storage(error):
+                raise
+            problem = ReadError("read.corrupt", "Arrow data that cannot be decoded")
+    if problem is not None:
+        yield _broken(problem.cause, problem.detail, first, size)
 
 
 def _of_storage(error: Exception) -> bool:

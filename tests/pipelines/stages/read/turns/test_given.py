@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given as drawn
 from hypothesis import strategies as st
 
+from headrace.pipelines import structure
 from headrace.pipelines.stages.read.records import ReadError
 from headrace.pipelines.stages.read.shapes import Columns, Told, complete, mapper
 
@@ -138,9 +139,12 @@ def test_blocks_become_turns_of_their_own() -> None:
     ]
     found = turns(value)
     assert [role for role, _ in found] == ["user", "assistant", "tool", "user", "assistant"]
-    assert found[1][1].startswith("I look.")
-    assert '"name":"look"' in found[1][1]
-    assert found[2:4] == [("tool", "left"), ("user", "Well?")]
+    said, beside = structure.unsealed(*found[1])
+    assert said == "I look."
+    called = {"id": "t1", "type": "function", "function": {"name": "look", "arguments": {"n": 1}}}
+    assert beside == {"tool_calls": [called]}
+    assert structure.unsealed(*found[2]) == ("left", {"tool_call_id": "t1"})
+    assert found[3] == ("user", "Well?")
     assert found[4] == ("assistant", "<think>\nLeft.\n</think>\n\nLeft.")
 
 
