@@ -376,7 +376,7 @@ def _kind(look: detection.Look, column: str) -> str:
     texts = [len(v) for v in values if isinstance(v, str)]
     length = f", about {statistics.median_low(texts)} characters" if texts else ""
     turns = [set(t) for v in values if isinstance(v, list) for t in v if isinstance(t, dict)]
-    names = sorted(k for k in set.union(*turns) if not detection.is_value(k)) if turns else []
+    names = sorted(k for k in set.union(*turns) if not paths.is_value(k)) if turns else []
     keys = f" of {{{', '.join(names[:12])}}}" if turns else ""
     return f"{' or '.join(kinds)}{keys}{length}"
 
