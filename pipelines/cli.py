@@ -198,7 +198,7 @@ def init(
     storage.probe(path)
     found = starter.look(path)
     for words in found.lines:
-        sys.stderr.write(f"{words}\n")
+        (sys.stderr if output == "-" else sys.stdout).write(f"{words}\n")
     if output == "-":
         sys.stdout.write(found.text)
     elif not storage.put_new(output, found.text.encode()):

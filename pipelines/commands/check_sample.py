@@ -27,11 +27,11 @@ from headrace.pipelines.passes import prepare, prepare_worker
 from headrace.pipelines.recipe import Recipe
 from headrace.pipelines.stages.pii import config as pii_config
 from headrace.pipelines.stages.pii import stage as pii
-from headrace.pipelines.stages.read import detection, grouping, inputs
+from headrace.pipelines.stages.read import grouping, inputs
 from headrace.pipelines.stages.read import rows as read_rows
 from headrace.pipelines.stages.read.records import Batch
 from headrace.pipelines.stages.read.source import Source
-from headrace.pipelines.stages.read.turns import advice
+from headrace.pipelines.stages.read.turns import advice, paths
 from headrace.pipelines.stages.tokenise import stage as tokenise
 
 FILES = 20  # of a source that are looked into, spread over all of them
@@ -165,7 +165,7 @@ def _lines(looked: Looked, count: int) -> Iterator[Line]:
         yield Line(
             "  its labels are numbers: `label_names: [FIRST, SECOND]` says what they stand for, from 0"
         )
-    names = sorted(c for c in looked.unread if not detection.is_value(c))
+    names = sorted(c for c in looked.unread if not paths.is_value(c))
     more = len(looked.unread) - len(names)
     if names or more:
         yield Line(f"  {advice.unread(names, more)}", {"unread": names})

@@ -34,6 +34,7 @@ from headrace.pipelines.stages.read.turns.unknown import KNOWN
 
 LOOKED_AT = 40  # files; the others are taken to be like those of their format
 BLANK = ("is empty", "holds no record")  # what may lie in a source without harm
+OPTIONAL = {"system", "reasoning", "roles"}  # columns that some files of a kind may lack
 NAMED = 3  # files that are named of those that are left out
 SHAPES = "messages, sharegpt, alpaca, prompt_completion, question_answer, text_label or text"
 
@@ -127,10 +128,31 @@ def _found(whole: Source, files: Sequence[File]) -> tuple[list[Found], dict[str,
         if not one.look.records:
             strange[file.relative] = BLANK[1]
             continue
-        read = one.source.model_dump(mode="json", exclude={"name", "path"})
-        key = by_format[form] = json.dumps(read, sort_keys=True)
-        found.setdefault(key, one).files.append(file)
+        key = by_format[form] = _kind_of(one.source, form)
+        same = found.setdefault(key, one)
+        same.files.append(file)
+        same.source = _with_more(same.source, one.source.columns)
+        same.roleless = max(same.roleless, one.roleless)
+    for one in found.values():
+        if one.source.format in ("json", "jsonl") and formats.of_name(one.files[0].relative) == "json":
+            one.source = one.source.model_copy(update={"format": detection.file_format(whole, one.files)})
     return list(found.values()), strange
+
+
+def _kind_of(source: Source, form: Any) -> str:
+    """What files of one source have in common: format, shape and the columns that the shape must have."""
+    beside = {"name", "path", "format", "columns"}
+    columns = source.columns.model_dump(mode="json", exclude=OPTIONAL)
+    read = source.model_dump(mode="json", exclude=beside) | columns
+    return json.dumps([form if form == "json" else source.format, read], sort_keys=True)
+
+
+def _with_more(source: Source, other: Columns) -> Source:
+    """The source with the columns and roles that another file of its kind has beside."""
+    own = source.columns
+    more = {n: getattr(other, n) for n in OPTIONAL - {"roles"} if getattr(own, n) is None}
+    columns = own.model_copy(update={**more, "roles": {**other.roles, **own.roles}})
+    return source.model_copy(update={"columns": columns})
 
 
 def _of_file(whole: Source, file: File, *, alone: bool) -> Found:
@@ -376,7 +398,7 @@ def _kind(look: detection.Look, column: str) -> str:
     texts = [len(v) for v in values if isinstance(v, str)]
     length = f", about {statistics.median_low(texts)} characters" if texts else ""
     turns = [set(t) for v in values if isinstance(v, list) for t in v if isinstance(t, dict)]
-    names = sorted(k for k in set.union(*turns) if not detection.is_value(k)) if turns else []
+    names = sorted(k for k in set.union(*turns) if not paths.is_value(k)) if turns else []
     keys = f" of {{{', '.join(names[:12])}}}" if turns else ""
     return f"{' or '.join(kinds)}{keys}{length}"
 

@@ -28,6 +28,8 @@ HINTS = {
     '`columns: {roles: {"*": user}}` takes every other name',
     "read.missing_field": "in the source: `columns: {...}` names the columns that its records have; "
     "`headrace init PATH` looks at them",
+    "read.wrong_type": "in the source: a path takes a part of a list or a mapping, such as "
+    "`columns: {answer: answers.text.0}`; `columns: {messages: NAME}` names a column of turns",
     "read.malformed_json": "in the source: `format:` says what its files are, where they are no JSON",
     "read.wrong_columns": "in the source: `format: tsv`, or csv, where the other was guessed",
     "tokenise.error": "the chat template refuses these conversations: `model:` names another, or "

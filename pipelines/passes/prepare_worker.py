@@ -30,9 +30,10 @@ from headrace.pipelines import books, schema
 from headrace.pipelines.passes import parts, pii_audit
 from headrace.pipelines.recipe import Recipe
 from headrace.pipelines.stages.pii import stage as pii
-from headrace.pipelines.stages.read import detection, grouping
+from headrace.pipelines.stages.read import grouping
 from headrace.pipelines.stages.read import rows as read_rows
 from headrace.pipelines.stages.read.source import Source
+from headrace.pipelines.stages.read.turns import paths
 
 NAME = parts.PREPARE
 MARKS = ("drop", "error", "detail", "bytes_lost")
@@ -208,7 +209,7 @@ def finish(
 
 def _nameable(unread: Sequence[str]) -> dict[str, Any]:
     """Columns that nobody looks at: names, and the number of those that are no names, or too many."""
-    names = [name for name in unread if not detection.is_value(name)][:NAMED]
+    names = [name for name in unread if not paths.is_value(name)][:NAMED]
     return {"columns": names, "more": len(unread) - len(names)}
 
 

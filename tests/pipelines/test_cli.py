@@ -139,7 +139,8 @@ def test_check_says_what_the_run_leans_on(finished: Finished) -> None:
     assert (code, err) == (0, "")
     assert re.search(r"^source chat: 3 files, [\d,]+ bytes, jsonl, messages$", out, re.MULTILINE)
     assert f"output: {finished.path} (goes on)" in out
-    assert out.endswith("everything that the run leans on is there\n")
+    assert re.search(r"^sample of chat: [\d,]+ records, the first 200 of 3 files: ", out, re.MULTILINE)
+    assert out.splitlines()[-1].startswith("everything that the run leans on is there; of ")
 
 
 def test_status_tells_how_far_the_run_is(finished: Finished) -> None:

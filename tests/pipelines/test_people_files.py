@@ -502,10 +502,10 @@ def test_a_key_of_a_turn_that_is_a_value_is_not_written(tmp_path: Path) -> None:
 
 
 def test_usual_names_are_named() -> None:
-    from headrace.pipelines.stages.read import detection
+    from headrace.pipelines.stages.read.turns import paths
 
     for name in ("question", "First Name", "created_at", "sales_2024", "What did the customer ask?", "0"):
-        assert not detection.is_value(name)
+        assert not paths.is_value(name)
 
 
 def test_a_starter_of_a_folder_does_not_put_the_run_into_it(

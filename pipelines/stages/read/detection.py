@@ -7,7 +7,6 @@ says which columns were seen.
 Cost: the first records of one file or a few.
 """
 
-import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -26,10 +25,6 @@ from headrace.pipelines.stages.read.turns import advice, envelopes, given, paths
 from headrace.pipelines.stages.read.turns.proposals import Proposal
 
 RECORDS = 200  # looked at for shape and columns
-LONGEST_NAME = 60  # characters; what is longer, or has more words or digits, is no name of a column
-MOST_SPACES = 5
-MOST_DIGITS = 4
-_VALUE = re.compile(r"@|://|\d[-/.]\d+[-/.]\d")  # an address or a date
 FILES = 5  # looked into until a readable record is found
 ANY_SHAPE = {"system", "reasoning", "roles", "speakers", "asker", "tools"}
 SPACE = b"\xef\xbb\xbf \t\r\n"
@@ -50,7 +45,7 @@ class Look:
     @property
     def unnamed(self) -> bool:
         """Whether the columns' names look like the values of a record: a table without a line of names."""
-        return any(map(is_value, self.columns))
+        return any(map(paths.is_value, self.columns))
 
     @property
     def shown(self) -> list[str]:
@@ -61,24 +56,13 @@ class Look:
         """Columns that the source does not look at: their names, and how many have none that can be told."""
         inner = {n for n in source.stored() if paths.is_path(n)}
         found = [c for c in self.columns if c not in {*source.stored(), *inner}]
-        names = [c for c in found if not is_value(c)]
+        names = [c for c in found if not paths.is_value(c)]
         return names, len(found) - len(names)
 
     @property
     def columns(self) -> list[str]:
         """Columns seen, in the order in which they first appear."""
         return list(dict.fromkeys(c for r in self.records for c in r))
-
-
-def is_value(name: str) -> bool:
-    """Whether a column's name, or a key, looks like a value: then no message and no recipe quotes it."""
-    return (
-        len(name) > LONGEST_NAME
-        or name.count(" ") > MOST_SPACES
-        or sum(map(str.isdigit, name)) > MOST_DIGITS
-        or not name.isprintable()
-        or _VALUE.search(name) is not None
-    )
 
 
 def file_format(source: Source, files: Sequence[File]) -> Format | None:

@@ -156,7 +156,7 @@ def required(shape: Shape, columns: Columns) -> list[str]:
     if shape in TURN_NAMES and columns.messages is None:
         asked = [columns.role, columns.content]
     elif shape in TURN_NAMES:
-        asked = list(lists(columns)[:1])  # of several any may be there
+        asked = [next(iter(lists(columns)), None)]  # of several any may be there
     else:
         asked = [getattr(columns, c) for c in NAMES[shape]]
     return [c for c in asked if c is not None]

@@ -111,6 +111,16 @@ def test_one_source_a_format_and_shape(tmp_path: Path) -> None:
     assert [s.shape for s in resolved] == ["messages", "question_answer", "question_answer"]
 
 
+def test_files_that_differ_in_what_may_be_absent_are_one_source(tmp_path: Path) -> None:
+    turns = [{"role": "user", "content": "x"}, {"role": "assistant", "content": "y"}]
+    call = [*turns, {"role": "function_call", "content": "z"}]
+    put(tmp_path / "d", "a.json", [{"messages": turns}])
+    (tmp_path / "d/b.json").write_text(json.dumps({"messages": call, "system": "be kind"}) + "\n")
+    (entry,) = yaml.safe_load(starter(str(tmp_path / "d")))["sources"]
+    assert (entry["path"], entry["format"]) == (str(tmp_path / "d"), "json")
+    assert entry["columns"] == {"system": "system", "roles": {"function_call": "assistant"}}
+
+
 def test_records_that_are_turns_are_put_together(tmp_path: Path) -> None:
     rows = [
         {"Thread-ID": n, "turn": i, "from": w, "body": "x"}

@@ -31,7 +31,7 @@ BLOCK = 512  # of a tar
 END, WIDE_END = (
     b"PK\x05\x06",
     b"PK\x06\x06",
-)  # of a zip: the record behind all others, and that of a large one
+)  # of a zip: the last record, and that of a large one
 LONGEST_END = 2**16 + 200  # bytes of both, with a comment
 TAR = (257, b"ustar")  # where a header says what it is
 DOCUMENTS = (

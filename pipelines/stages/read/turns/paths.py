@@ -6,12 +6,29 @@ comes first. In `records` a step may be `*`: every value of a mapping.
 Cost: about half a microsecond a record and path.
 """
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 MISSING = object()
 EVERY = "*"
 FILE = "<file>"  # of `group_by`: the path of the file, where each file is one conversation
+
+LONGEST_NAME = 60  # characters; what is longer, or has more words or digits, is no name of a column
+MOST_SPACES = 5
+MOST_DIGITS = 4
+_VALUE = re.compile(r"@|://|\d[-/.]\d+[-/.]\d")  # an address or a date
+
+
+def is_value(name: str) -> bool:
+    """Whether a column's name, or a key, looks like a value: then no message and no recipe quotes it."""
+    return (
+        len(name) > LONGEST_NAME
+        or name.count(" ") > MOST_SPACES
+        or sum(map(str.isdigit, name)) > MOST_DIGITS
+        or not name.isprintable()
+        or _VALUE.search(name) is not None
+    )
 
 
 def is_path(name: str) -> bool:

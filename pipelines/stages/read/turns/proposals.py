@@ -17,7 +17,7 @@ from typing import Any
 from headrace.pipelines.stages.read.records import ReadError
 from headrace.pipelines.stages.read.shapes import ROLES, Columns, Role, Shape
 from headrace.pipelines.stages.read.turns import blocks, given, trees
-from headrace.pipelines.stages.read.turns.paths import EVERY, MISSING, at, mapping
+from headrace.pipelines.stages.read.turns.paths import EVERY, MISSING, at, is_value, mapping
 from headrace.pipelines.stages.read.turns.unknown import KNOWN
 
 Record = Mapping[str, Any]
@@ -157,8 +157,10 @@ def paths_to(records: Sequence[Record], ends: Any) -> list[str]:
             for before, inner in level:
                 for name, value in inner.items():
                     path = f"{before}.{name}" if before else name
-                    if not isinstance(name, str) or ("." in name and before) or len(found) > MOST_PATHS:
+                    if not isinstance(name, str) or ("." in name and before) or is_value(name):
                         continue
+                    if len(found) > MOST_PATHS:
+                        break
                     value = mapping(value)
                     if ends(value):
                         found[path] += 1
@@ -263,15 +265,17 @@ def rank_of_speaker(key: str) -> tuple[int, str]:
 
 
 def _inner(turns: Sequence[Any]) -> set[str]:
-    """Keys of turns, and of mappings in them."""
+    """Keys of turns, and of mappings in them, that are names."""
     keys = set()
     for turn in turns:
         for name, value in turn.items():
-            if isinstance(name, str):
+            if isinstance(name, str) and not is_value(name):
                 keys.add(name)
                 value = mapping(value)
                 keys |= (
-                    {f"{name}.{k}" for k in value if isinstance(k, str)} if isinstance(value, dict) else set()
+                    {f"{name}.{k}" for k in value if isinstance(k, str) and not is_value(k)}
+                    if isinstance(value, dict)
+                    else set()
                 )
     return keys
 

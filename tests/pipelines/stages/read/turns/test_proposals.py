@@ -175,3 +175,11 @@ def test_a_path_in_the_recipe_and_in_parquet(tmp_path: Path) -> None:
     (table,) = read_rows.read(fragment, source, fragment_size=2**20, seed=0, unread=unread)
     assert unread == {"other"}
     assert table["meta"].to_pylist() == [[("body.k", "1")]]
+
+
+def test_a_key_that_may_be_somebodys_is_named_nowhere(tmp_path: Path) -> None:
+    turns = [{"role": role, "content": text} for role, text in ROW]
+    for record in ({"ann@example.com": turns}, {"x": {"ann@example.com": turns[:1]}}):
+        with pytest.raises(SourceError) as caught:
+            read(write_jsonl(tmp_path / "a.jsonl", [record, record]))
+        assert "ann@" not in str(caught.value)
