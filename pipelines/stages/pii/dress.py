@@ -7,7 +7,7 @@ text that it was. Recognisers, who know plain values, look through it as well (`
 What is undressed (`DRESS`): percent-encoding, entities, escapes of JSON and of source code; characters of
 full width, of mathematical alphabets and digits of all scripts; white space other than the blank; hyphens,
 and beside digits the longer dashes; dots in the middle of the line between groups of digits; what has no
-width, between characters that have; tags and backslashes inside a word.
+width, between characters that have; tags and backslashes inside a word, brackets around a dot in one.
 
 What stays: whatever else a script writes with such characters. An em dash between words and a full-width
 comma between ideographs say nothing of a value.
@@ -52,9 +52,9 @@ SUSPECT = (
     r"%[0-9A-Fa-f]{2}|&(?:#|[A-Za-z]{2,24};)|\\(?:u[0-9A-Fa-f{]|x[2-7]|[@._+-][A-Za-z0-9]|[nrt][+(]?[0-9]|"
     r"[nrt][0-9A-Za-z_.+-]{1,64}@)|=(?:40|2E|2D|5F)[A-Za-z]|[0-9A-Za-z_@.+-]<(?:/?(?:b|i|em|"
     r"strong|span|wbr|u|font|a|nobr)[ />]|!--)"
-    f"|[{SPACES}{THIN}{HYPHENS}{DASHES}{STOPS}{WIDE}{WIDE_SIGNS}{LETTERS}{{digits}}]|[0-9)][{DOTS}][0-9]"
+    f"|[{SPACES}{THIN}{HYPHENS}{DASHES}{STOPS}{WIDE}{WIDE_SIGNS}{LETTERS}{{digits}}]|[0-9)][{DOTS}][0-9]|[\\[({{][.@:][\\])}}]"
 )
-BEGINS = rf"[%&\\=<{SPACES}{THIN}{HYPHENS}{DASHES}{DOTS}{STOPS}{WIDE}{WIDE_SIGNS}{LETTERS}{{digits}}]"
+BEGINS = rf"[%&\\=<\[({{{{{SPACES}{THIN}{HYPHENS}{DASHES}{DOTS}{STOPS}{WIDE}{WIDE_SIGNS}{LETTERS}{{digits}}]"
 PLAIN = rf"0-9A-Za-z{WIDE}"
 
 
@@ -73,6 +73,7 @@ def _dress() -> re.Pattern[str]:
         rf"|(?P<hyphen>[{HYPHENS}]|(?<=[0-9{WIDE}])[{DASHES}]|[{DASHES}](?=[0-9{WIDE}])"
         rf"|(?:(?<=[0-9][0-9])|(?<=\)))[{DOTS}](?=[0-9][0-9]))"
         rf"|(?P<stop>(?<=[{PLAIN}])[{STOPS}](?=[{PLAIN}]))"
+        rf"|(?P<bracket>(?<=[{PLAIN}])(?:\[[.@:]\]|\([.@]\)|\{{[.@]\}})(?=[{PLAIN}]))"
         rf"|(?P<other>[{WIDE}{LETTERS}{_digits()}]|(?<=[{PLAIN}])[{WIDE_SIGNS}]|[{WIDE_SIGNS}](?=[{PLAIN}]))"
     )
 
@@ -160,6 +161,8 @@ def _meant(match: re.Match[str]) -> str | None:
         return "-"
     if kind == "stop":
         return "."
+    if kind == "bracket":
+        return said[1]
     if kind == "other":
         return _folded(said)
     if kind == "percent":

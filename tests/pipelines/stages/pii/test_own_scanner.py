@@ -91,6 +91,9 @@ CASES = [
     ("passwords", "PASSWORD", "ftp://ann:[[s3cret!]]@example.com/x"),
     ("private_keys", "PRIVATE_KEY", f"so\n[[{PEM}]]\nthere"),
     ("spelled_emails", "EMAIL_ADDRESS", "write to [[ann @ example . com]] soon"),
+    ("spelled_emails", "EMAIL_ADDRESS", "write to [[ann [@] example.com]] soon"),
+    ("spelled_emails", "EMAIL_ADDRESS", "write to [[ann@ example.com]] soon"),
+    ("spelled_emails", "EMAIL_ADDRESS", "write to [[ann@example .com]] soon"),
     ("spelled_emails", "EMAIL_ADDRESS", "write to [[ann_at_example_dot_com]] soon"),
     ("wrapped_emails", "EMAIL_ADDRESS", "write to [[ann.lee@\n> example.org]] soon"),
     ("wrapped_emails", "EMAIL_ADDRESS", "write to [[ann.lee\n@example.org]] soon"),
@@ -102,6 +105,7 @@ CASES = [
     ("wrapped_cards", "CREDIT_CARD", "take [[4111 1111\n1111 1111]] now"),
     ("wrapped_cards", "CREDIT_CARD", "take [[4111-1111-1111-\n1111]] now"),
     ("wrapped_cards", "CREDIT_CARD", "take [[3782 822463\n10005]] now"),
+    ("wrapped_cards", "CREDIT_CARD", "take [[4111\t1111\t1111\t1111]] now"),
     ("wrapped_ibans", "IBAN_CODE", "to [[DE89 3704 0044\n0532 0130 00]] now"),
     ("wrapped_ssns", "US_SSN", "it is [[536-22-\n8726]] now"),
 ]
