@@ -112,6 +112,8 @@ CASES = [
 NONE = [
     "1111 2222\n4111 1111\n1111 1111\n3333 4444",
     "hello\n@example.com said",
+    "if its name is specified, or the file name is valid",
+    "Unknown MS Compiler version",
     "write to me@\n12.5 apples",
     "in 2010-\n2011-2012",
     "DE12 3456 7890\n1234 5678 90",
