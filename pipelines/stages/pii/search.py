@@ -55,7 +55,7 @@ def _with_dressed(found: Findings, dressed: dict[int, tuple[str, Plain]], config
     rows = list(dressed)
     more: dict[int, list[Finding]] = {}
     for at, finding in zip(again.rows, again.findings, strict=True):
-        if finding.score >= config.threshold and not _is_idle(finding.entity, config):
+        if finding.score >= config.threshold and not _is_kept(finding.entity, config):
             more.setdefault(rows[at], []).append(_original(dressed[rows[at]][1], finding))
     by_row: dict[int, list[Finding]] = {}
     for row, finding in zip(found.rows, found.findings, strict=True):
@@ -86,6 +86,11 @@ def _original(plain: Plain, finding: Finding) -> Finding:
 
 def _is_idle(entity: str, config: Config) -> bool:
     return config.kind_of(entity, "") == "keep"
+
+
+def _is_kept(entity: str, config: Config) -> bool:
+    """Whether no role replaces values of `entity`."""
+    return all(config.kind_of(entity, role) == "keep" for role in ("", *config.roles))
 
 
 def _found(texts: pa.Array, config: Config) -> Findings:

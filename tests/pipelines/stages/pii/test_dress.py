@@ -97,6 +97,12 @@ def test_a_dressed_value_has_the_stand_in_of_the_plain_one(kind: str) -> None:
         assert VALUES[name] not in done[0][0]
 
 
+def test_what_one_role_alone_must_not_say_is_replaced_there() -> None:
+    talk = [("user", "to ann%40example.org"), ("assistant", "to ann%40example.org")]
+    config = Config(kinds={"EMAIL_ADDRESS": "keep"}, roles={"assistant": {"EMAIL_ADDRESS": "tag"}})
+    assert contents_of(pii.apply(table(talk), config))[0] == ["to ann%40example.org", "to <EMAIL_ADDRESS_1>"]
+
+
 def test_presidio_alone_and_a_step_left_out_see_what_stands_there() -> None:
     texts = [case.text for case in CASES if case.dress == "percent-encoded"]
     for text in texts:
