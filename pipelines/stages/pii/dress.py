@@ -74,7 +74,7 @@ def _dress() -> re.Pattern[str]:
         rf"|(?:(?<=[0-9][0-9])|(?<=\)))[{DOTS}](?=[0-9][0-9]))"
         rf"|(?P<stop>(?<=[{PLAIN}])[{STOPS}](?=[{PLAIN}]))"
         rf"|(?P<bracket>(?<=[{PLAIN}])(?:\[[.@:]\]|\([.@]\)|\{{[.@]\}})(?=[{PLAIN}]))"
-        rf"|(?P<other>[{WIDE}{LETTERS}{_digits()}]|(?<=[{PLAIN}])[{WIDE_SIGNS}]|[{WIDE_SIGNS}](?=[{PLAIN}]))"
+        rf"|(?P<other>[{WIDE}{LETTERS}{_digits()}]+|(?<=[{PLAIN}])[{WIDE_SIGNS}]|[{WIDE_SIGNS}](?=[{PLAIN}]))"
     )
 
 
@@ -96,10 +96,15 @@ def may_be_dressed(texts: pa.Array) -> NDArray[np.int64]:
     return found
 
 
+AROUND = 100  # characters beside what was undressed that are looked through with it
+LONGEST = 500  # characters of a line that are looked through beyond these
+
+
 class Plain(NamedTuple):
     """A text in plain dress, and what was undressed in it, in order.
 
-    ``begins[i]:begins[i] + sizes[i]`` of `text` stands in ``origins[i][0]:origins[i][1]`` of what it was.
+    ``begins[i]:begins[i] + sizes[i]`` of `text` stands in ``origins[i][0]:origins[i][1]`` of what it was,
+    character by character where both have as many.
     """
 
     text: str
@@ -111,13 +116,44 @@ class Plain(NamedTuple):
         """Where characters ``start:end`` of `text` (one or more) stand in the text that it was."""
         return self._at(start)[0], self._at(end - 1)[1]
 
+    def windows(self) -> list[tuple[int, int]]:
+        """Parts of `text` around what was undressed: whole lines, or to a blank where lines are long."""
+        made: list[tuple[int, int]] = []
+        for begin, size in zip(self.begins, self.sizes, strict=True):
+            if made and begin + size + AROUND <= made[-1][1]:
+                continue
+            start, end = self._opened(begin - AROUND, begin + size + AROUND)
+            if made and start <= made[-1][1]:
+                made[-1] = made[-1][0], max(end, made[-1][1])
+            else:
+                made.append((start, end))
+        return made
+
+    def _opened(self, start: int, end: int) -> tuple[int, int]:
+        """``start:end`` widened to where a line begins and ends, or else to blanks."""
+        first, last = max(0, start), min(len(self.text), end)
+        for mark in ("\n", " "):
+            line = self.text.rfind(mark, max(0, first - LONGEST), first) + 1
+            if line or first <= LONGEST:
+                first = line
+                break
+        for mark in ("\n", " "):
+            line = self.text.find(mark, last, last + LONGEST)
+            if line >= 0 or last + LONGEST >= len(self.text):
+                last = line if line >= 0 else len(self.text)
+                break
+        return first, last
+
     def _at(self, place: int) -> tuple[int, int]:
         number = bisect_right(self.begins, place) - 1
         if number < 0:
             return place, place + 1
+        first, last = self.origins[number]
         if place < self.begins[number] + self.sizes[number]:
-            return self.origins[number]
-        start = self.origins[number][1] + place - self.begins[number] - self.sizes[number]
+            if self.sizes[number] != last - first:
+                return first, last
+            return first + place - self.begins[number], first + place - self.begins[number] + 1
+        start = last + place - self.begins[number] - self.sizes[number]
         return start, start + 1
 
 
@@ -164,7 +200,7 @@ def _meant(match: re.Match[str]) -> str | None:
     if kind == "bracket":
         return said[1]
     if kind == "other":
-        return _folded(said)
+        return "".join(map(_folded, said))
     if kind == "percent":
         raw = bytes.fromhex("".join(part[-2:] for part in said.split("%")[1:]))
         return _shown(raw.decode("utf-8", "replace"))
@@ -177,6 +213,7 @@ def _meant(match: re.Match[str]) -> str | None:
     return _shown(character) if len(character) == 1 else None
 
 
+@functools.lru_cache(4096)
 def _folded(character: str) -> str:
     value = unicodedata.decimal(character, -1)
     return str(value) if value >= 0 else unicodedata.normalize("NFKC", character)
