@@ -110,6 +110,7 @@ CASES = [
     ("wrapped_ssns", "US_SSN", "it is [[536-22-\n8726]] now"),
 ]
 NONE = [
+    "5241\n3698 1025 7896 4521 then",
     "1111 2222\n4111 1111\n1111 1111\n3333 4444",
     "hello\n@example.com said",
     "if its name is specified, or the file name is valid",
