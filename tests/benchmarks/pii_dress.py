@@ -1,7 +1,7 @@
-"""What becomes of values in other dress: every kind in every dress, masked, rung or missed.
+"""What becomes of values in other dress: every kind in every dress is masked, rung or missed.
 
-Masked: all its letters and digits are in findings that are replaced; rung: not masked, but the gate's own
-look sees it; missed: neither. The values and dresses are those of `tests/pipelines/dresses.py`.
+Masked: all its letters and digits are in findings that are replaced; rung: not so, but the gate's own look
+sees it; missed: neither. The values and dresses are those of `tests/pipelines/dresses.py`.
 
     python tests/benchmarks/pii_dress.py [--out FILE]
 

@@ -132,6 +132,7 @@ DRESSES: dict[str, Callable[[str], str]] = {
     "middle dots": signs(lambda c: "\u00b7", "- "),
     "bullets": signs(lambda c: "\u2022", "- "),
     "line break": broken,
+    "brackets": lambda value: value.replace(".", "[.]").replace("@", "[@]"),
     "spelled out": lambda value: (
         value.replace("@", " [at] ").replace(".", " [dot] ") if "@" in value else value
     ),

@@ -38,6 +38,7 @@ VERSIONS = re.compile(r"(?i)\b(?:version|release|semver|changelog)")
 HOSTS = re.compile(
     r"(?i)\b(?:ip|ips|ipv4|address|addr|host|hosts|server|ping|dns|gateway|subnet|router|bind)\b"
 )
+PRODUCT = re.compile(r"(?<![/:])\b[A-Za-z][A-Za-z_+]*[/_-]\Z")  # Name/1.2.3.4, name-1.2.3.4.tar.gz
 SMALL = re.compile(r"[0-2]?\d(?:\.\d{1,2}){3}")  # as the parts of versions are
 
 TIME = re.compile(r"[12]\d{9}(?:\d{3}){0,3}|[12]\d{9}\.\d{1,9}")
@@ -113,11 +114,16 @@ def is_slice(text: str, one: Finding) -> bool:
 def is_numbering(text: str, one: Finding) -> bool:
     """Whether what looks like an address of version 4 is a net mask, a section's number or a version's."""
     said = text[one.start : one.end]
+    parted = text[max(0, one.start - 2) : one.start], text[one.end : one.end + 2]  # by more parts
+    if re.fullmatch(r"\d\.", parted[0]) or re.fullmatch(r"\.\d", parted[1]):
+        return True
     if said.startswith("255.") or SECTION.search(before(text, one.start, 16)):
         return True
     if not SMALL.fullmatch(said):
         return False
     ahead = before(text, one.start, 120)
+    if PRODUCT.search(ahead[-24:]) and not HOSTS.search(ahead[-24:]):
+        return True
     return bool(VERSIONS.search(ahead)) and not HOSTS.search(ahead)
 
 
@@ -153,6 +159,8 @@ def is_plain(text: str, one: Finding) -> bool:
     if plain and (plain[1] or plain[2] in LIMITS or NEGATIVE.search(ahead[-2:])):
         return True
     if NO_DAY.fullmatch(said) or re.match(r"\.\d{1,2}(?![\d.])", text[one.end : one.end + 4]):
+        return True
+    if said.count(".") > 1 and PRODUCT.search(ahead[-24:]):
         return True
     named = NAME.search(ahead[-16:]) or PATH.search(ahead)
     return bool(named) and sum(character.isdigit() for character in said) <= FEW

@@ -7,7 +7,7 @@ text that it was. Recognisers, who know plain values, look through it as well (`
 What is undressed (`DRESS`): percent-encoding, entities, escapes of JSON and of source code; characters of
 full width, of mathematical alphabets and digits of all scripts; white space other than the blank; hyphens,
 and beside digits the longer dashes; dots in the middle of the line between groups of digits; what has no
-width, between characters that have; tags and backslashes inside a word.
+width, between characters that have; tags and backslashes inside a word, brackets around a dot in one.
 
 What stays: whatever else a script writes with such characters. An em dash between words and a full-width
 comma between ideographs say nothing of a value.
@@ -52,9 +52,9 @@ SUSPECT = (
     r"%[0-9A-Fa-f]{2}|&(?:#|[A-Za-z]{2,24};)|\\(?:u[0-9A-Fa-f{]|x[2-7]|[@._+-][A-Za-z0-9]|[nrt][+(]?[0-9]|"
     r"[nrt][0-9A-Za-z_.+-]{1,64}@)|=(?:40|2E|2D|5F)[A-Za-z]|[0-9A-Za-z_@.+-]<(?:/?(?:b|i|em|"
     r"strong|span|wbr|u|font|a|nobr)[ />]|!--)"
-    f"|[{SPACES}{THIN}{HYPHENS}{DASHES}{STOPS}{WIDE}{WIDE_SIGNS}{LETTERS}{{digits}}]|[0-9)][{DOTS}][0-9]"
+    f"|[{SPACES}{THIN}{HYPHENS}{DASHES}{STOPS}{WIDE}{WIDE_SIGNS}{LETTERS}{{digits}}]|[0-9)][{DOTS}][0-9]|[\\[({{][.@:][\\])}}]"
 )
-BEGINS = rf"[%&\\=<{SPACES}{THIN}{HYPHENS}{DASHES}{DOTS}{STOPS}{WIDE}{WIDE_SIGNS}{LETTERS}{{digits}}]"
+BEGINS = rf"[%&\\=<\[({{{{{SPACES}{THIN}{HYPHENS}{DASHES}{DOTS}{STOPS}{WIDE}{WIDE_SIGNS}{LETTERS}{{digits}}]"
 PLAIN = rf"0-9A-Za-z{WIDE}"
 
 
@@ -73,7 +73,8 @@ def _dress() -> re.Pattern[str]:
         rf"|(?P<hyphen>[{HYPHENS}]|(?<=[0-9{WIDE}])[{DASHES}]|[{DASHES}](?=[0-9{WIDE}])"
         rf"|(?:(?<=[0-9][0-9])|(?<=\)))[{DOTS}](?=[0-9][0-9]))"
         rf"|(?P<stop>(?<=[{PLAIN}])[{STOPS}](?=[{PLAIN}]))"
-        rf"|(?P<other>[{WIDE}{LETTERS}{_digits()}]|(?<=[{PLAIN}])[{WIDE_SIGNS}]|[{WIDE_SIGNS}](?=[{PLAIN}]))"
+        rf"|(?P<bracket>(?<=[{PLAIN}])(?:\[[.@:]\]|\([.@]\)|\{{[.@]\}})(?=[{PLAIN}]))"
+        rf"|(?P<other>[{WIDE}{LETTERS}{_digits()}]+|(?<=[{PLAIN}])[{WIDE_SIGNS}]|[{WIDE_SIGNS}](?=[{PLAIN}]))"
     )
 
 
@@ -95,10 +96,15 @@ def may_be_dressed(texts: pa.Array) -> NDArray[np.int64]:
     return found
 
 
+AROUND = 100  # characters beside what was undressed that are looked through with it
+LONGEST = 500  # characters of a line that are looked through beyond these
+
+
 class Plain(NamedTuple):
     """A text in plain dress, and what was undressed in it, in order.
 
-    ``begins[i]:begins[i] + sizes[i]`` of `text` stands in ``origins[i][0]:origins[i][1]`` of what it was.
+    ``begins[i]:begins[i] + sizes[i]`` of `text` stands in ``origins[i][0]:origins[i][1]`` of what it was,
+    character by character where both have as many.
     """
 
     text: str
@@ -110,13 +116,44 @@ class Plain(NamedTuple):
         """Where characters ``start:end`` of `text` (one or more) stand in the text that it was."""
         return self._at(start)[0], self._at(end - 1)[1]
 
+    def windows(self) -> list[tuple[int, int]]:
+        """Parts of `text` around what was undressed: whole lines, or to a blank where lines are long."""
+        made: list[tuple[int, int]] = []
+        for begin, size in zip(self.begins, self.sizes, strict=True):
+            if made and begin + size + AROUND <= made[-1][1]:
+                continue
+            start, end = self._opened(begin - AROUND, begin + size + AROUND)
+            if made and start <= made[-1][1]:
+                made[-1] = made[-1][0], max(end, made[-1][1])
+            else:
+                made.append((start, end))
+        return made
+
+    def _opened(self, start: int, end: int) -> tuple[int, int]:
+        """``start:end`` widened to where a line begins and ends, or else to blanks."""
+        first, last = max(0, start), min(len(self.text), end)
+        for mark in ("\n", " "):
+            line = self.text.rfind(mark, max(0, first - LONGEST), first) + 1
+            if line or first <= LONGEST:
+                first = line
+                break
+        for mark in ("\n", " "):
+            line = self.text.find(mark, last, last + LONGEST)
+            if line >= 0 or last + LONGEST >= len(self.text):
+                last = line if line >= 0 else len(self.text)
+                break
+        return first, last
+
     def _at(self, place: int) -> tuple[int, int]:
         number = bisect_right(self.begins, place) - 1
         if number < 0:
             return place, place + 1
+        first, last = self.origins[number]
         if place < self.begins[number] + self.sizes[number]:
-            return self.origins[number]
-        start = self.origins[number][1] + place - self.begins[number] - self.sizes[number]
+            if self.sizes[number] != last - first:
+                return first, last
+            return first + place - self.begins[number], first + place - self.begins[number] + 1
+        start = last + place - self.begins[number] - self.sizes[number]
         return start, start + 1
 
 
@@ -160,8 +197,10 @@ def _meant(match: re.Match[str]) -> str | None:
         return "-"
     if kind == "stop":
         return "."
+    if kind == "bracket":
+        return said[1]
     if kind == "other":
-        return _folded(said)
+        return "".join(map(_folded, said))
     if kind == "percent":
         raw = bytes.fromhex("".join(part[-2:] for part in said.split("%")[1:]))
         return _shown(raw.decode("utf-8", "replace"))
@@ -174,6 +213,7 @@ def _meant(match: re.Match[str]) -> str | None:
     return _shown(character) if len(character) == 1 else None
 
 
+@functools.lru_cache(4096)
 def _folded(character: str) -> str:
     value = unicodedata.decimal(character, -1)
     return str(value) if value >= 0 else unicodedata.normalize("NFKC", character)

@@ -48,15 +48,20 @@ def _texts(texts: pa.Array, rows: Sequence[int] | NDArray[np.int64]) -> list[str
 def _with_dressed(found: Findings, dressed: dict[int, tuple[str, Plain]], config: Config) -> Findings:
     """`found`, and what is found in the texts (by row) that are `dressed`, as they are meant.
 
-    Of the latter what is not replaced tells nothing that the former does not. No model is asked again.
+    Of the latter what is not replaced tells nothing that the former does not. No model is asked again, and
+    what is far from all dress is not looked through again.
     """
     patterns = config.model_copy(update={"ner": Ner()})
-    again = _found(pa.array([plain.text for _, plain in dressed.values()], pa.large_string()), patterns)
-    rows = list(dressed)
+    parts = [(row, *span) for row, (_, plain) in dressed.items() for span in plain.windows()]
+    texts = [dressed[row][1].text[start:end] for row, start, end in parts]
+    again = _found(pa.array(texts, pa.large_string()), patterns)
     more: dict[int, list[Finding]] = {}
     for at, finding in zip(again.rows, again.findings, strict=True):
-        if finding.score >= config.threshold and not _is_idle(finding.entity, config):
-            more.setdefault(rows[at], []).append(_original(dressed[rows[at]][1], finding))
+        if finding.score < config.threshold or _is_kept(finding.entity, config):
+            continue
+        row, shift, _ = parts[at]
+        moved = finding._replace(start=finding.start + shift, end=finding.end + shift)
+        more.setdefault(row, []).append(_original(dressed[row][1], moved))
     by_row: dict[int, list[Finding]] = {}
     for row, finding in zip(found.rows, found.findings, strict=True):
         by_row.setdefault(row, []).append(finding)
@@ -69,7 +74,7 @@ def _with_dressed(found: Findings, dressed: dict[int, tuple[str, Plain]], config
             by_row[row] = sorted(without_weaker(dressed[row][0], known + new, idle))
         elif new:
             by_row[row] = sorted(known + new)
-    failures = found.failures | {rows[at]: cause for at, cause in again.failures.items()}
+    failures = found.failures | {parts[at][0]: cause for at, cause in again.failures.items()}
     pairs = [(row, one) for row in sorted(by_row) if row not in failures for one in by_row[row]]
     return Findings([row for row, _ in pairs], [one for _, one in pairs], failures)
 
@@ -86,6 +91,11 @@ def _original(plain: Plain, finding: Finding) -> Finding:
 
 def _is_idle(entity: str, config: Config) -> bool:
     return config.kind_of(entity, "") == "keep"
+
+
+def _is_kept(entity: str, config: Config) -> bool:
+    """Whether no role replaces values of `entity`."""
+    return all(config.kind_of(entity, role) == "keep" for role in ("", *config.roles))
 
 
 def _found(texts: pa.Array, config: Config) -> Findings:

@@ -28,6 +28,8 @@ def spelled(match: Any, score: float) -> Span | None:
     local = LOCAL.search(match.string, max(0, start - 64), start)
     if local is None or local[0].lower() in NO_LOCALS or local[0].isdigit():
         return None
+    if match[0].startswith(" @ ") and not re.search(r"[._\d]", local[0]) and " ." not in match[0]:
+        return None  # "lunch @ example.com"
     return local.start(), end, score
 
 
@@ -64,10 +66,12 @@ RECOGNIZERS = (
         "EMAIL_ADDRESS",
         (
             (rf"(?i){AT}(?:[a-z0-9-]+{DOT}){{1,3}}(?:{ENDINGS})\b", 0.9),
-            (r"(?i)[ ]?[\[(<{][ ]?at[ ]?[\])}>][ ]?(?:[a-z0-9-]{1,40}\.){1,3}[a-z]{2,6}\b", 0.9),
+            (r"(?i)[ ]?[\[(<{][ ]?(?:at|@)[ ]?[\])}>][ ]?(?:[a-z0-9-]{1,40}\.){1,3}[a-z]{2,6}\b", 0.9),
             (rf"(?i)[ ]at[ ](?:{PROVIDERS})\.(?:com|net|org|co\.uk|in|de|fr)\b", 0.8),
             (rf"(?i)@[ ]?(?:[a-z0-9-]+{DOT}){{1,3}}(?:{ENDINGS})\b", 0.9),
-            (rf"(?i)[ ]@[ ]?(?:[a-z0-9-]+[ ]?\.[ ]?){{1,3}}(?:{ENDINGS})\b", 0.7),
+            (rf"(?i)[ ]@[ ](?:[a-z0-9-]+[ ]?\.[ ]?){{1,3}}(?:{ENDINGS})\b", 0.7),
+            (rf"(?i)@[ ](?:[a-z0-9-]{{1,40}}\.){{1,3}}(?:{ENDINGS})\b", 0.7),
+            (rf"(?i)@[a-z0-9-]{{1,40}}(?:\.[a-z0-9-]{{1,40}}){{0,2}}[ ]\.(?:{ENDINGS})\b", 0.7),
             (rf"(?i)[_-]at[_-](?:[a-z0-9]+[_-]dot[_-]){{1,3}}(?:{ENDINGS})\b", 0.8),
         ),
         spelled,

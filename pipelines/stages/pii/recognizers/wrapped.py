@@ -1,4 +1,4 @@
-"""Values that a line ends in the middle of, as pages, PDFs and letters wrap them.
+"""Values that a line ends in the middle of, as pages, PDFs and letters wrap them, or a tab stands in.
 
 A line's end parts what stands beside it, so more is asked here than of a value in one line: a checksum, a
 number that is valid as a whole and not up to the line's end, or a separator that the line ends with. What
@@ -15,7 +15,7 @@ from headrace.pipelines.stages.pii.recognizers.lists import either
 from headrace.pipelines.stages.pii.recognizers.recognizer import Recognizer, Span, before, digits, span
 
 ENDINGS = either("email_endings")
-LINE = r"[ \t]{0,2}\r?\n[ \t>]{0,6}"
+LINE = r"(?:[ \t]{0,2}\r?\n[ \t>]{0,6}|\t)"
 ENDS = re.compile(LINE)
 GROUP_ENDS = re.compile(r"\d(?!\d)")
 ABOVE, BELOW = re.compile(r"\d[ \t]*\r?\n[^\n\w]{0,8}\Z"), re.compile(r"[ \t]*\r?\n[ \t]*\d")
@@ -83,7 +83,11 @@ def account(match: Any, score: float) -> Span | None:
     """As many characters as accounts of the country have, with the right checksum."""
     text, (start, end) = match.string, match.span()
     places = [at for at in range(start, end) if text[at].isalnum()][: LENGTHS.get(text[start : start + 2], 0)]
-    if not places or len(places) < LENGTHS[text[start : start + 2]] or "\n" not in text[start : places[-1]]:
+    if (
+        not places
+        or len(places) < LENGTHS[text[start : start + 2]]
+        or not ENDS.search(text, start, places[-1])
+    ):
         return None
     if text[places[-1] + 1 : places[-1] + 2].isalnum():
         return None
@@ -92,7 +96,7 @@ def account(match: Any, score: float) -> Span | None:
     return (start, places[-1] + 1, score) if number % 97 == 1 else None
 
 
-GAP = r"[ .()/-]{1,3}"
+GAP = r"[ .()/\t-]{1,3}"
 HOME = (  # numbers as they are dialled at home
     (rf"(?<![\w.+*/=$€£-])(?:\(\d{{3}}\)|\d{{3}}[.-]){LINE}\d{{3}}[ .-]\d{{4}}(?![\w*/=-])", 0.6),
     (rf"(?<![\w.+*/=$€£-])(?:\(\d{{3}}\)[ ]?|\d{{3}}[.-])\d{{3}}[.-]{LINE}\d{{4}}(?![\w*/=-])", 0.6),
@@ -131,11 +135,12 @@ RECOGNIZERS = (
         "wrapped_cards",
         "CREDIT_CARD",
         (
-            (rf"(?<![\w.,-])[3-6]\d{{3}}[ -]?{LINE}\d{{4}}[ -]\d{{4}}[ -]\d{{4}}(?![\w,-])", 0.8),
-            (rf"(?<![\w.,-])[3-6]\d{{3}}[ -]\d{{4}}[ -]?{LINE}\d{{4}}[ -]\d{{4}}(?![\w,-])", 0.8),
-            (rf"(?<![\w.,-])[3-6]\d{{3}}[ -]\d{{4}}[ -]\d{{4}}[ -]?{LINE}\d{{4}}(?![\w,-])", 0.8),
-            (rf"(?<![\w.,-])3[47]\d{{2}}[ -]?{LINE}\d{{6}}[ -]\d{{5}}(?![\w,-])", 0.8),
-            (rf"(?<![\w.,-])3[47]\d{{2}}[ -]\d{{6}}[ -]?{LINE}\d{{5}}(?![\w,-])", 0.8),
+            (rf"(?<![\w.,-])[3-6]\d{{3}}[ -]?{LINE}\d{{4}}[ -]\d{{4}}[ -]\d{{4}}(?![\w,-]|[ ]\d)", 0.8),
+            (rf"(?<![\w.,-])[3-6]\d{{3}}[ -]\d{{4}}[ -]?{LINE}\d{{4}}[ -]\d{{4}}(?![\w,-]|[ ]\d)", 0.8),
+            (rf"(?<![\w.,-])[3-6]\d{{3}}[ -]\d{{4}}[ -]\d{{4}}[ -]?{LINE}\d{{4}}(?![\w,-]|[ ]\d)", 0.8),
+            (r"(?<![\w.,-])[3-6]\d{3}(?:\t\d{4}){3}(?![\w,\t-])", 0.8),
+            (rf"(?<![\w.,-])3[47]\d{{2}}[ -]?{LINE}\d{{6}}[ -]\d{{5}}(?![\w,-]|[ ]\d)", 0.8),
+            (rf"(?<![\w.,-])3[47]\d{{2}}[ -]\d{{6}}[ -]?{LINE}\d{{5}}(?![\w,-]|[ ]\d)", 0.8),
         ),
         card,
     ),

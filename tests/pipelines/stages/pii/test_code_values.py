@@ -52,6 +52,9 @@ def found(text: str, **switches: object) -> list[tuple[str, str]]:
         "mask 255.255.255.0",
         "see section 8.2.4.44",
         "known versions: 2.7.2.2, 3.1.1.6",
+        "Chrome/96.0.4664.110 Foo/1.2.3.4 foo-1.2.3.4.tar.gz",
+        "the object 1.3.6.1.4.1.311",
+        "lunch @ example.com",
     ],
 )
 def test_it_is_nobodys(text: str) -> None:

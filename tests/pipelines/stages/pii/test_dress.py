@@ -1,5 +1,7 @@
 """Values in other dress are found where they stand, whole; what wears none is looked through as before."""
 
+import itertools
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -97,6 +99,12 @@ def test_a_dressed_value_has_the_stand_in_of_the_plain_one(kind: str) -> None:
         assert VALUES[name] not in done[0][0]
 
 
+def test_what_one_role_alone_must_not_say_is_replaced_there() -> None:
+    talk = [("user", "to ann%40example.org"), ("assistant", "to ann%40example.org")]
+    config = Config(kinds={"EMAIL_ADDRESS": "keep"}, roles={"assistant": {"EMAIL_ADDRESS": "tag"}})
+    assert contents_of(pii.apply(table(talk), config))[0] == ["to ann%40example.org", "to <EMAIL_ADDRESS_1>"]
+
+
 def test_presidio_alone_and_a_step_left_out_see_what_stands_there() -> None:
     texts = [case.text for case in CASES if case.dress == "percent-encoded"]
     for text in texts:
@@ -134,6 +142,34 @@ def test_nothing_is_uncovered_by_it(parts: list[str]) -> None:
     covered = [{at for start, end, _ in spans for at in range(start, end)} for spans in (without, every)]
     assert covered[0] <= covered[1]
     assert all(0 <= start < end <= len(text) for start, end, _ in every)
+
+
+@given(case=st.sampled_from(CASES), ahead=st.integers(0, 900), behind=st.integers(0, 900), line=st.booleans())
+@settings(max_examples=80, deadline=None)
+def test_it_is_found_in_long_texts(case: Case, ahead: int, behind: int, line: bool) -> None:
+    filler = "so it is said, " * 60
+    gap = "\n" if line else " "
+    before = filler[:ahead].rstrip() + gap
+    text = f"{before}{case.text}{gap}{filler[:behind]}"
+    (spans,) = found([text])
+    assert (len(before) + case.start, len(before) + case.end, case.entity) in spans
+
+
+@given(
+    text=st.lists(st.sampled_from([*PIECES, "word ", "\n", "x" * 300, "so it is " * 40]), max_size=20).map(
+        "".join
+    )
+)
+@settings(max_examples=200, deadline=None)
+def test_windows_hold_all_dress_and_are_apart(text: str) -> None:
+    made = dress.undressed(text)
+    if made is None:
+        return
+    windows = made.windows()
+    assert all(0 <= a <= b <= len(made.text) for a, b in windows)
+    assert all(one[1] < two[0] for one, two in itertools.pairwise(windows))
+    for begin, size in zip(made.begins, made.sizes, strict=True):
+        assert any(a <= begin and begin + size <= b for a, b in windows)
 
 
 def test_the_cases_are_of_every_kind() -> None:
