@@ -114,7 +114,10 @@ def _looked_at(
         filled = ~found
         ends = OPENS[span.data[span.starts[filled]]] | CLOSES[span.data[span.stops[filled] - 1]]
         found[filled] = ends
+    whole_text = span.data.tobytes()
     for trigger in (*template.triggers, structure.OPEN):
+        if whole_text.find(trigger.encode()) < 0:  # many times as fast as text by text
+            continue
         hits = pc.fill_null(pc.match_substring(texts, trigger), False)
         found |= hits.to_numpy(zero_copy_only=False)
     chats: NDArray[np.bool_] = codes < schema.ROLES.index("text")
