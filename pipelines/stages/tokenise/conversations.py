@@ -19,7 +19,15 @@ from headrace.kernels.arrow import Spans, one_span
 from headrace.pipelines import arrays, schema, structure
 from headrace.pipelines.stages.tokenise import programs, whole
 from headrace.pipelines.stages.tokenise.programs import Ints, Programs, Slots
-from headrace.pipelines.stages.tokenise.template import SLOT, THINK, THOUGHT, WHOLE, Refusal, Shape
+from headrace.pipelines.stages.tokenise.template import (
+    SLOT,
+    THINK,
+    THOUGHT,
+    WHOLE,
+    Refusal,
+    Shape,
+    Unreadable,
+)
 from headrace.pipelines.stages.tokenise.tokenizer import COUNTS, Program, Tokenizer
 
 # First and last bytes of the characters that Python's str.strip takes off.
@@ -355,8 +363,9 @@ def _rendered(
             found = (
                 whole.text(plain[0]["content"], tokenizer) if alone else whole.conversation(plain, tokenizer)
             )
-        except Refusal:  # its text may hold content
-            refusals[int(row)] = "the chat template refuses it, or shows no assistant mask"
+        except Refusal as refusal:  # a template's words may hold content
+            said = "the chat template refuses it, or shows no assistant mask"
+            refusals[int(row)] = str(refusal) if isinstance(refusal, Unreadable) else said
             encoded.start[row] = encoded.stop[row] = 0
             continue
         ids.append(np.array(found.ids, np.int32))

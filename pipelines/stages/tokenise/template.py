@@ -58,6 +58,10 @@ class Refusal(Exception):  # noqa: N818  it is an answer of the template, not a 
     """The template refuses this shape; the text is the template's own, without any content."""
 
 
+class Unreadable(Refusal):
+    """What a row holds beside its texts cannot be read; the text is ours."""
+
+
 class Part(NamedTuple):
     """A constant (`text`) or the text of slot `slot` (`slot` >= 0) of a rendered shape.
 

@@ -134,8 +134,7 @@ class Marking:
         start = len(constant)
         if after is not None and shape[after][0] == "assistant":
             prompt = self._tail(shape[:after], True, row)
-            start = max(end, self._common(constant, prompt)) if prompt else start
-            start = max(start, end)
+            start = max(end, self._prompted(constant, prompt)) if prompt else start
             if start == len(constant):  # a space is one token with the word behind it, which is to be said
                 start = max(end, len(constant.rstrip(" ")))
         return end, start
@@ -192,6 +191,17 @@ class Marking:
                 if found.start() < size < found.end():
                     size = found.start()
         return size
+
+    def _prompted(self, constant: str, prompt: str) -> int:
+        """How much of `constant` the generation prompt says, however its words are spaced."""
+        exact = self._common(constant, prompt)
+        spaced = r"\s*".join(map(re.escape, prompt.split()))
+        found = re.compile(rf"\s*{spaced}").match(constant) if spaced and exact < len(prompt) else None
+        if found is None:
+            return exact
+        end = found.end()
+        behind = prompt[len(prompt.rstrip()) :]
+        return end + (len(constant[end:]) - len(constant[end:].lstrip()) if behind else 0)
 
     def _with_reasoning(self, shape: Shape, text: str, row: Row | None) -> tuple[str, tuple[Shape, ...]]:
         """`text` with the reasoning that the template left out, and the beginnings that it was taken from."""
