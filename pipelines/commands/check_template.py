@@ -39,7 +39,7 @@ KINDS = {
         _beside("system", "", tools=TOOLS),
         {"role": "user", "content": "How warm is it in Rome?"},
         _beside("assistant", "", tool_calls=[CALL], content=None),
-        _beside("tool", "20 degrees", name="weather", tool_call_id="abcdefgh1"),
+        _beside("tool", "measured: 20", name="weather", tool_call_id="abcdefgh1"),
         {"role": "assistant", "content": "It is 20 degrees."},
     ],
     "reasoning": [ASK, MUSED, MORE, THEN],
@@ -73,7 +73,7 @@ def look(turns: list[dict[str, str]], config: Any, tokenizer: Any) -> dict[str, 
     """
     from headrace.pipelines.stages.tokenise import stage as tokenise
     from headrace.pipelines.stages.tokenise import whole
-    from headrace.pipelines.stages.tokenise.template import Refusal
+    from headrace.pipelines.stages.tokenise.template import FAILURES, Refusal
 
     row = {"row_id": 0, "n_records": 1, "source": "s", "file": "", "place": "", "messages": turns}
     marked, samples = tokenise.apply(
@@ -90,7 +90,7 @@ def look(turns: list[dict[str, str]], config: Any, tokenizer: Any) -> dict[str, 
         wanted = tokenizer.hf.apply_chat_template(
             spoken.messages(), tools=spoken.tools, return_dict=False, **json.loads(config.variables)
         )
-    except (Refusal, *whole.FAILURES):
+    except (Refusal, *FAILURES):
         wanted = None
     same = wanted is not None and ids in (list(wanted), [*wanted, tokenizer.eos_id])
     put_back = not same and told.get("tokenise.reasoning_kept", 0) > 0

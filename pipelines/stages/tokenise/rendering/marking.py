@@ -146,14 +146,17 @@ class Marking:
         end = 0 if own is None else self._common(constant, own)
         specials = self.template.specials
         found = [m.end() for m in specials.finditer(constant) if m.end() <= end]
-        if found:
-            calls = row is not None and row.beside[message].get("tool_calls")
-            return found[-1] if calls else found[0]
+        calls = row is not None and row.beside[message].get("tool_calls")
+        if found and not calls:
+            return found[0]
+        if found and not constant[found[-1] : end].strip():
+            return found[-1]
         if last or shape[message][0] != "assistant":
             return end
         blank = len(constant[end:]) - len(constant[end:].lstrip())
         opening = specials.match(constant, end + blank)
-        if opening and (opening[0] in self._ends or (own is not None and not specials.search(own))):
+        endless = own is not None and (found or not specials.search(own))
+        if opening and (opening[0] in self._ends or endless):
             return opening.end()
         return end
 
