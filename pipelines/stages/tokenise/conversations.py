@@ -123,8 +123,9 @@ def _looked_at(
         ends = OPENS[span.data[span.starts[filled]]] | CLOSES[span.data[span.stops[filled] - 1]]
         found[filled] = ends
     whole_text = span.data.tobytes()
-    for trigger in (*template.triggers, structure.OPEN):
-        if whole_text.find(trigger.encode()) < 0:  # many times as fast as text by text
+    for trigger in (*template.looked_for, structure.OPEN):
+        mark = trigger.encode()  # in one go, and by its first byte, many times as fast as text by text
+        if (mark[0] >= 0x80 and whole_text.find(mark[:1]) < 0) or whole_text.find(mark) < 0:
             continue
         hits = pc.fill_null(pc.match_substring(texts, trigger), False)
         found |= hits.to_numpy(zero_copy_only=False)

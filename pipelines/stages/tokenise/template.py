@@ -104,6 +104,7 @@ class Template:
         self._own = _long_first(seen.strings)
         self._with_thought = _long_first(seen.strings | {THINK, THOUGHT})
         self.triggers = self._with_thought
+        self.looked_for = _long_first(seen.strings | {THOUGHT})  # without an end there is no reasoning
         self.sees_anything = seen.anything
         self.forbidden = [t for t in self._own if specials.search(t)]
         self.field = self._reasoning_field()
