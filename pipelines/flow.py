@@ -263,6 +263,11 @@ def _evaluated(recipe: Recipe, mode: Mode) -> dict[str, Any]:
     if recipe.evaluate.gate is not None:
         gates[ending.EVALUATED] = {"passed": failed is None, "words": str(failed or "")}
     run_json = summary.write(recipe.output, {"evaluate": result, "gates": gates})
+    if beyond := evaluation.beyond_context(recipe.output):
+        text = (
+            f"{beyond:,} samples have a prompt as long as the model's context: they count for the loss alone"
+        )
+        say(mode, "warning", text, beyond_context=beyond)
     for metric, pair in result.items():
         say(mode, "score", _score(metric, pair), metric=metric, **pair)
     if failed is not None:

@@ -39,7 +39,7 @@ KINDS = {
         _beside("system", "", tools=TOOLS),
         {"role": "user", "content": "How warm is it in Rome?"},
         _beside("assistant", "", tool_calls=[CALL], content=None),
-        _beside("tool", "20 degrees", name="weather", tool_call_id="abcdefgh1"),
+        _beside("tool", "measured: 20", name="weather", tool_call_id="abcdefgh1"),
         {"role": "assistant", "content": "It is 20 degrees."},
     ],
     "reasoning": [ASK, MUSED, MORE, THEN],

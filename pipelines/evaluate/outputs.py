@@ -96,7 +96,7 @@ def measure(run: str, model: str, config: Config, shelf: batches.Shelf, seed: in
     return Outcome(
         base=before,
         tuned=one(),
-        prompts=tokenizer.batch_decode(prompts, skip_special_tokens=False),
+        prompts=tokenizer.batch_decode(prompts, skip_special_tokens=False) if prompts else [],
         references=[answer for _, answer in _said(references, tokenizer)],
         beyond=beyond,
     )
@@ -104,6 +104,8 @@ def measure(run: str, model: str, config: Config, shelf: batches.Shelf, seed: in
 
 def _said(made: Sequence[Any], tokenizer: Any) -> list[tuple[str, str]]:
     """Reasoning and answer of what was said, without special tokens."""
+    if not len(made):  # of nothing `batch_decode` makes one empty text
+        return []
     plain = tokenizer.batch_decode(made, skip_special_tokens=True)
     whole = tokenizer.batch_decode(made, skip_special_tokens=False)
     special = re.compile("|".join(map(re.escape, tokenizer.all_special_tokens)) or "(?!)")

@@ -87,6 +87,12 @@ def scores(run_directory: str) -> dict[str, Any]:
     return dict((storage.read_object(storage.join(run_directory, standing.SCORES)) or {}).get("metrics", {}))
 
 
+def beyond_context(run_directory: str) -> int:
+    """Samples of the last `run` whose prompt leaves no room for an answer in the model's context."""
+    written = storage.read_object(storage.join(run_directory, standing.SCORES)) or {}
+    return int(written.get("beyond_context", 0))
+
+
 def _judge(metrics: dict[str, Any], config: Config) -> None:
     """Hold what `run` returned against the gate. Raises: GateError where the tuned model fails it."""
     if config.gate is None:

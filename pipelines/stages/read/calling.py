@@ -17,6 +17,7 @@ FORMS: dict[str, dict[str, Any]] = {
     "compact": {"ensure_ascii": False, "separators": (",", ":")},
 }
 Turn = tuple[str, str]
+OTHER = "columns.tools names the column with the tools"
 
 
 def beside(role: str, turn: Mapping[str, Any], padded: bool) -> dict[str, Any]:
@@ -46,10 +47,10 @@ def with_tools(turns: list[Turn], tools: Any, column: str, padded: bool) -> list
     loaded = _loaded(tools, column)
     loaded = [loaded] if isinstance(loaded, Mapping) else loaded
     if not isinstance(loaded, list):
-        raise ReadError("read.wrong_type", f"{column!r} is not a list")
+        raise ReadError("read.wrong_type", f"{column!r} is not a list of tools; {OTHER}")
     found = [_loaded(one, column) for one in loaded]
     if not all(isinstance(one, Mapping) for one in found):
-        raise ReadError("read.wrong_type", f"{column!r} holds what is no mapping")
+        raise ReadError("read.wrong_type", f"{column!r} holds what is no tool; {OTHER}")
     if not found:
         return turns
     held = {"tools": [without_nulls(one) if padded else one for one in found]}

@@ -58,6 +58,10 @@ class Refusal(Exception):  # noqa: N818  it is an answer of the template, not a 
     """The template refuses this shape; the text is the template's own, without any content."""
 
 
+class Unreadable(Refusal):
+    """What a row holds beside its texts cannot be read; the text is ours."""
+
+
 class Part(NamedTuple):
     """A constant (`text`) or the text of slot `slot` (`slot` >= 0) of a rendered shape.
 
@@ -100,6 +104,7 @@ class Template:
         self._own = _long_first(seen.strings)
         self._with_thought = _long_first(seen.strings | {THINK, THOUGHT})
         self.triggers = self._with_thought
+        self.looked_for = _long_first(seen.strings | {THOUGHT})  # without an end there is no reasoning
         self.sees_anything = seen.anything
         self.forbidden = [t for t in self._own if specials.search(t)]
         self.field = self._reasoning_field()
@@ -124,6 +129,8 @@ class Template:
     def skeleton(self, role: str, content: str) -> tuple[str, list[tuple[int, int]]]:
         """What the template can see of a turn's content, and the byte range in it of each slot."""
         halves = thought(content) if role == "assistant" and self.field else None
+        if halves is not None and not halves[0][0].strip() and THOUGHT in self.source:
+            halves = None  # nothing to convert, and the template may look for the block
         if halves is None:
             return self._skeleton(content, 0, self._with_thought if role == "assistant" else self._own)
         (first, slots), (second, more) = (
@@ -169,11 +176,12 @@ class Template:
                 texts.append(text)
             message: dict[str, Any] = {"role": role, "content": texts[-1]}
             if len(texts) > 1:
-                message[str(self.field)] = texts[0]
+                message |= _under_all_names(texts[0], str(self.field))
             if row is not None:
                 beside = row.beside[place]
                 message |= {k: v for k, v in beside.items() if k != "content" or not texts[-1]}
-            found.append(message)
+            # As `apply_chat_template` does: what is null is not there.
+            found.append({key: value for key, value in message.items() if value is not None})
         return found
 
     def marked(self, shape: Shape, row: Row | None = None, generation: bool = False) -> str:
@@ -194,7 +202,8 @@ class Template:
             if field not in self.source:
                 continue
             try:
-                apart = self.render([ask, {"role": "assistant", "content": said, field: mused}])
+                turn = {"role": "assistant", "content": said, **_under_all_names(mused, field)}
+                apart = self.render([ask, turn])
                 if mused not in apart or said not in apart:
                     continue
                 inside = f"{THINK}\n{mused}\n{THOUGHT}\n\n{said}"
@@ -240,6 +249,11 @@ def thought(content: str) -> tuple[tuple[str, int], tuple[str, int]] | None:
     inner, rest = content[start:end], content[end + len(THOUGHT) :]
     mused, said = inner.strip("\n"), rest.lstrip("\n")
     return (mused, start + inner.find(mused)), (said, len(content) - len(said))
+
+
+def _under_all_names(reasoning: str, field: str) -> dict[str, str]:
+    """Reasoning in the fields in which `apply_chat_template` hands it to templates, whatever its name was."""
+    return {"thinking": reasoning, field: reasoning, "reasoning_content": reasoning}
 
 
 def _pieces(content: str, triggers: list[str]) -> list[str]:

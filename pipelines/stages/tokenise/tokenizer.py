@@ -372,9 +372,9 @@ class Tokenizer:
         assert self.template is not None
         if opened := controls.opened(self.template):
             raise ModelError(
-                f"the chat template of {self.name!r} cannot be trained on: behind every conversation it "
-                f"opens another turn ({opened!r}), and nobody asked for a generation prompt; take one that "
-                "heeds add_generation_prompt (put it into chat_template.jinja of a copy of the tokenizer)"
+                f"the chat template of {self.name!r} cannot be used: behind every conversation it opens "
+                f"another turn ({opened!r}), unasked; take one that heeds "
+                "add_generation_prompt (put it into chat_template.jinja of a copy of the tokenizer)"
             )
 
 

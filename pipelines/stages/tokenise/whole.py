@@ -30,6 +30,7 @@ from headrace.pipelines.stages.tokenise.template import (
     Refusal,
     Row,
     Shape,
+    Unreadable,
 )
 from headrace.pipelines.stages.tokenise.tokenizer import COUNTS, Tokenizer
 
@@ -92,7 +93,9 @@ def spoken(plain: list[dict[str, str]], tokenizer: Tokenizer) -> Spoken:
     try:
         opened = [structure.unsealed(m["role"], m["content"]) for m in plain]
     except ValueError:
-        raise Refusal("a structure of tools or calls that is broken") from None
+        raise Unreadable(
+            "tools or calls that are no JSON any more, as something in them was masked"
+        ) from None
     tools = next((held["tools"] for _, held in opened if held.get("tools")), None)
     calls = [len(held.get("tool_calls", ())) for _, held in opened]
     marking = tokenizer.tool_marking if tools or any(calls) else tokenizer.marking

@@ -18,6 +18,7 @@ import tempfile
 import zipfile
 import zlib
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import IO, Literal
 
 from headrace.cluster import storage
@@ -225,7 +226,16 @@ def _tarred(path: str, folder: str, memory: int) -> Iterator[Member]:
         yield name, ReadError(bad.cause, bad.detail, bad.bytes_lost or 0)
     except (tarfile.TarError, ValueError, EOFError) as error:
         cause = "read.truncated" if "end of data" in str(error) else "read.corrupt"
-        yield name, ReadError(cause, "the tar archive breaks off", sum(map(len, feed.data)))
+        yield name, ReadError(cause, "the tar archive breaks off", _size_of(feed.data))
+
+
+def _size_of(data: Iterator[bytes]) -> int:
+    """Bytes that are left of `data`, as far as they can be read."""
+    size = 0
+    with suppress(ReadError):
+        for chunk in data:
+            size += len(chunk)
+    return size
 
 
 def _read(member: IO[bytes], size: int) -> Iterator[bytes]:

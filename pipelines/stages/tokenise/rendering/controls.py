@@ -59,4 +59,7 @@ def opened(template: Template) -> str:
         if found.start() < place < found.end():
             place = found.start()
     left = behind[place:].strip()
+    first, ending = template.specials.search(asked), template.specials.search(between)
+    if first and ending and first[0] == ending[0]:  # what ends the user's turn is no head of the next
+        asked = asked[first.end() :]
     return left if left and left in asked else ""

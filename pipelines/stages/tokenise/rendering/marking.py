@@ -134,8 +134,7 @@ class Marking:
         start = len(constant)
         if after is not None and shape[after][0] == "assistant":
             prompt = self._tail(shape[:after], True, row)
-            start = max(end, self._common(constant, prompt)) if prompt else start
-            start = max(start, end)
+            start = max(end, self._prompted(constant, prompt)) if prompt else start
             if start == len(constant):  # a space is one token with the word behind it, which is to be said
                 start = max(end, len(constant.rstrip(" ")))
         return end, start
@@ -147,14 +146,17 @@ class Marking:
         end = 0 if own is None else self._common(constant, own)
         specials = self.template.specials
         found = [m.end() for m in specials.finditer(constant) if m.end() <= end]
-        if found:
-            calls = row is not None and row.beside[message].get("tool_calls")
-            return found[-1] if calls else found[0]
+        calls = row is not None and row.beside[message].get("tool_calls")
+        if found and not calls:
+            return found[0]
+        if found and not constant[found[-1] : end].strip():
+            return found[-1]
         if last or shape[message][0] != "assistant":
             return end
         blank = len(constant[end:]) - len(constant[end:].lstrip())
         opening = specials.match(constant, end + blank)
-        if opening and (opening[0] in self._ends or (own is not None and not specials.search(own))):
+        endless = own is not None and (found or not specials.search(own))
+        if opening and (opening[0] in self._ends or endless):
             return opening.end()
         return end
 
@@ -192,6 +194,17 @@ class Marking:
                 if found.start() < size < found.end():
                     size = found.start()
         return size
+
+    def _prompted(self, constant: str, prompt: str) -> int:
+        """How much of `constant` the generation prompt says, however its words are spaced."""
+        exact = self._common(constant, prompt)
+        spaced = r"\s*".join(map(re.escape, prompt.split()))
+        found = re.compile(rf"\s*{spaced}").match(constant) if spaced and exact < len(prompt) else None
+        if found is None:
+            return exact
+        end = found.end()
+        behind = prompt[len(prompt.rstrip()) :]
+        return end + (len(constant[end:]) - len(constant[end:].lstrip()) if behind else 0)
 
     def _with_reasoning(self, shape: Shape, text: str, row: Row | None) -> tuple[str, tuple[Shape, ...]]:
         """`text` with the reasoning that the template left out, and the beginnings that it was taken from."""

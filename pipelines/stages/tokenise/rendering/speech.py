@@ -55,7 +55,7 @@ class Speech:
 
     @property
     def null(self) -> bool:
-        """Whether the content of a call may be null."""
+        """Whether the content of a call may be null, which is then not there."""
         return self._forms[0]
 
     @property
@@ -81,7 +81,7 @@ class Speech:
     def _call(self, arguments: Any, null: bool) -> str:
         function = {"name": NAME, "arguments": arguments}
         call = {"id": NUMBER, "type": "function", "function": function}
-        turn = {"role": "assistant", "content": None if null else "", "tool_calls": [call]}
+        turn = {"role": "assistant", "tool_calls": [call], **({} if null else {"content": ""})}
         text = self._rendered([ASK, turn], TOOLS) or self._rendered([ASK, turn], None)
         return text if NAME in text or VALUE in text else ""
 

@@ -244,13 +244,18 @@ def test_no_records_in_json(tmp_path: Path, data: bytes) -> None:
         ),
         (b'[{"a": 1} {"a": 2}]', [{"a": 1}, "read.malformed_json"], 9),
         (b'[{"a": 1}] and more', [{"a": 1}, "read.malformed_json"], 8),
-        (b'[{"a": "\xff"}, {"a": 2}]', [{"a": "\ufffd"}, {"a": 2}], None),
     ],
 )
 def test_broken_json_arrays(tmp_path: Path, data: bytes, expected: list[Any], rest: int | None) -> None:
     path = put(tmp_path, "x.json", data)
     assert values(read(path, "json")) == expected
     assert lost(path, "json") == [rest]
+
+
+def test_a_bad_byte_in_a_json_array_costs_nothing(tmp_path: Path) -> None:
+    batches = read(put(tmp_path, "x.json", b'[{"a": "\xff"}, {"a": 2}]'), "json")
+    assert values(batches) == [{"a": "\ufffd"}, {"a": 2}]
+    assert [batch.repaired for batch in batches] == [{0: 1}]
 
 
 def test_a_truncated_compressed_array_keeps_what_came_before(tmp_path: Path) -> None:

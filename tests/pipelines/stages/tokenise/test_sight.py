@@ -71,7 +71,7 @@ def test_strings_that_overlap_are_both_seen(make: Make) -> None:
     conversations = [[("user", ask), SAY] for ask in ("baab", "aab baa", "aab", "x baa", "aabaab", "none")]
     for sample, conversation in zip(tokens(chat, *conversations), conversations, strict=True):
         assert sample["input_ids"] == native(chat, conversation), conversation
-    assert [chat.template.skeleton(c[0][1])[0] == WHOLE for c in conversations] == [  # type: ignore[union-attr]
+    assert [chat.template.skeleton(*c[0])[0] == WHOLE for c in conversations] == [  # type: ignore[union-attr]
         *(True, False, False, False, True, False)
     ]
 

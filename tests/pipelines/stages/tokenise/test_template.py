@@ -56,11 +56,18 @@ def test_loss_is_on_what_the_assistant_must_say(
 REASONED = ("assistant", "<think>\nTwo and two.\n</think>\n\nIt is 4.")
 
 
-@pytest.mark.parametrize(("name", "end"), [("qwen3", "<|im_end|>"), ("deepseek", "<|end|>")])
-def test_reasoning_is_learned_in_every_turn(make: Make, name: str, end: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "span"),
+    [
+        ("qwen3", "<think>\nTwo and two.\n</think>\n\nIt is 4.<|im_end|>"),
+        ("deepseek", "Two and two.\n</think>\n\nIt is 4.<|end|>"),  # its generation prompt begins to think
+    ],
+)
+def test_reasoning_is_learned_in_every_turn(make: Make, name: str, span: str) -> None:
     chat = make(name)
     (sample,) = tokens(chat, [ASK, REASONED, ASK, REASONED])
-    assert spans(chat, sample) == [f"<think>\nTwo and two.\n</think>\n\nIt is 4.{end}"] * 2
+    assert spans(chat, sample) == [span] * 2
+    assert chat.decode(sample["input_ids"]).count("<think>\nTwo and two.\n</think>\n\nIt is 4.") == 2
 
 
 def test_an_empty_reasoning_block_that_the_template_adds_is_there_and_not_learned(make: Make) -> None:
@@ -119,7 +126,8 @@ def test_a_template_that_refuses_gives_its_reason_and_no_sample(make: Make) -> N
 def test_ids_are_those_of_apply_chat_template(
     make: Make, name: str, engine: str, data: st.DataObject
 ) -> None:
-    chat = make(name, engine)
+    made = make(name, engine)
+    chat = Chat(made.name, made.encoder.engine, keep=False)  # type: ignore[arg-type]
     letters = st.text(st.sampled_from(" \n\tab.,A1é漢\u3000<>/|[]'#\u0301"), min_size=1, max_size=12)
     text = letters.filter(str.strip)
     thought = st.tuples(letters, letters).map(lambda t: f"<think>{t[0]}</think>{t[1]}")
