@@ -283,9 +283,11 @@ def _mark(slot: int) -> str:
 
 
 def _silent(constant: str, start: int) -> int:
-    """Where a block of reasoning that says nothing, at `start` of `constant` or across it, ends."""
-    blocks = (block for block in EMPTY.finditer(constant) if block.start() <= start <= block.end())
-    return max((block.end() for block in blocks), default=start)
+    """Where blocks of reasoning that say nothing, at `start` of `constant` or across it, end."""
+    for block in EMPTY.finditer(constant):
+        if block.start() <= start <= block.end():
+            start = block.end()
+    return start
 
 
 def _loss(role: str) -> int:
