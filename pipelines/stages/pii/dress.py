@@ -52,7 +52,8 @@ SUSPECT = (
     r"%[0-9A-Fa-f]{2}|&(?:#|[A-Za-z]{2,24};)|\\(?:u[0-9A-Fa-f{]|x[2-7]|[@._+-][A-Za-z0-9]|[nrt][+(]?[0-9]|"
     r"[nrt][0-9A-Za-z_.+-]{1,64}@)|=(?:40|2E|2D|5F)[A-Za-z]|[0-9A-Za-z_@.+-]<(?:/?(?:b|i|em|"
     r"strong|span|wbr|u|font|a|nobr)[ />]|!--)"
-    f"|[{SPACES}{THIN}{HYPHENS}{DASHES}{STOPS}{WIDE}{WIDE_SIGNS}{LETTERS}{{digits}}]|[0-9)][{DOTS}][0-9]|[\\[({{][.@:][\\])}}]"
+    f"|[{SPACES}{THIN}{HYPHENS}{DASHES}{STOPS}{WIDE}{WIDE_SIGNS}{LETTERS}]"
+    f"|[{{digits}}][{{digits}}0-9 .()/+:-]{{6,}}[{{digits}}]|[0-9)][{DOTS}][0-9]|[\\[({{][.@:][\\])}}]"
 )
 BEGINS = rf"[%&\\=<\[({{{{{SPACES}{THIN}{HYPHENS}{DASHES}{DOTS}{STOPS}{WIDE}{WIDE_SIGNS}{LETTERS}{{digits}}]"
 PLAIN = rf"0-9A-Za-z{WIDE}"
@@ -81,6 +82,11 @@ def _dress() -> re.Pattern[str]:
 @functools.cache
 def _suspect() -> str:
     return SUSPECT.replace("{digits}", _digits())
+
+
+@functools.cache
+def _suspected() -> re.Pattern[str]:
+    return re.compile(_suspect())
 
 
 @functools.cache
@@ -158,7 +164,12 @@ class Plain(NamedTuple):
 
 
 def undressed(text: str) -> Plain | None:
-    """`text` in plain dress; None where it wears no other."""
+    """`text` in plain dress; None where it wears no other.
+
+    Digits of other scripts are no dress where none of their numbers is long: most are years and amounts.
+    """
+    if not _suspected().search(text):
+        return None
     parts: list[str] = []
     made = Plain("", [], [], [])
     last = size = 0
