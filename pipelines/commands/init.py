@@ -35,7 +35,8 @@ def starter(path: str) -> str:
     Raises: SourceError (nothing there, nothing that can be read), StorageError.
     """
     source = inputs.named([Source(path=path)])[0]
-    files = inputs.files(source)
+    listing = inputs.found(source)
+    files = listing.files
     source, chosen = _of_one_kind(source, files)
     source = source.model_copy(update={"format": detection.file_format(source, chosen)})
     look = detection.look(source, chosen)
@@ -54,7 +55,7 @@ def starter(path: str) -> str:
             "# A recipe for headrace. What is commented out has the value that it shows.",
             _line("output", _output(source), "where the run goes: a directory, or s3://..."),
             "sources:",
-            *_source(source, files, chosen, look),
+            *_source(source, len(files) - len(chosen) + len(listing.left), chosen, look),
             "",
             *_top(),
             *_sections(),
@@ -86,10 +87,10 @@ def _of_one_kind(source: Source, files: list[File]) -> tuple[Source, list[File]]
     return globbed, inputs.files(globbed)
 
 
-def _source(source: Source, files: list[File], chosen: list[File], look: detection.Look) -> list[str]:
+def _source(source: Source, others: int, chosen: list[File], look: detection.Look) -> list[str]:
     """The one entry of `sources`."""
     size = sum(f.size for f in chosen)
-    left = f", {len(files) - len(chosen)} others there are left out" if len(files) > len(chosen) else ""
+    left = f", {others} others there are left out" if others else ""
     count = f"{len(chosen)} file{'s' * (len(chosen) != 1)}"
     lines = [
         f"  # {count}, {size:,} bytes{left}. Columns of {clean(look.file)}:",
