@@ -92,7 +92,7 @@ def look(path: str) -> Starter:
         "sources:",
     ]
     for one, source in zip(found, sources, strict=True):
-        text += _source(source, one, len(left))
+        text += _source(source, one, len(left) + len(listing.left))
     return Starter("\n".join([*text, "", *_top(), *_sections()]), lines, problem)
 
 

@@ -133,7 +133,7 @@ def test_a_directory_of_somebody_else(tmp_path: Path) -> None:
 
 def test_a_source_in_two_formats(tmp_path: Path) -> None:
     write_jsonl(tmp_path / "in/a.jsonl", sums(100))
-    (tmp_path / "in/README").write_text("words", encoding="utf-8")
+    (tmp_path / "in/words").write_text("words", encoding="utf-8")
     assert "holds files of several formats" in refused(tmp_path, simple(tmp_path, tmp_path / "in"))
 
 

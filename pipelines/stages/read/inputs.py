@@ -90,6 +90,7 @@ class Listing:
     files: list[File]
     linked: int  # of the files: reached through symbolic links
     notes: list[str]  # what was left out, in words
+    left: dict[str, str]  # why, by relative path, of what is no data by its name
 
 
 def found(source: Source) -> Listing:
@@ -142,7 +143,8 @@ def found(source: Source) -> Listing:
             f"source {source.name!r} is empty: {len(by_path)} files of 0 bytes in {source.shown}"
         )
     kept = [File(source.name, f.path, r, f.size, f.stamp) for r, f in sorted(by_path.items())]
-    return Listing(kept, sum(f.linked for f in by_path.values()), notes)
+    why_left = {relative: why for why, found in left.items() for relative in found}
+    return Listing(kept, sum(f.linked for f in by_path.values()), notes, why_left)
 
 
 def _spelled(path: str, root: str, relative: str) -> set[int]:

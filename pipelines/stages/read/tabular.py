@@ -21,6 +21,7 @@ from headrace.cluster.parquet import footer, pages
 from headrace.cluster.parquet.footer import Damaged
 from headrace.pipelines.stages.read import streams
 from headrace.pipelines.stages.read.files import compressed
+from headrace.pipelines.stages.read.files.encodings import Encoding
 from headrace.pipelines.stages.read.records import (
     DEPTH_LIMIT,
     EXPANSION,
@@ -229,7 +230,8 @@ def _row_group(
 def records_of(batch: pa.RecordBatch, first: int) -> Batch:
     """Rows of an Arrow batch as mappings."""
     errors: dict[int, ReadError] = {}
-    columns = [_values(column, errors) for column in batch.columns]
+    repaired: dict[int, int] = {}
+    columns = [_values(column, errors, repaired) for column in batch.columns]
     names = batch.schema.names
     records: list[dict[str, Any]] = [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
     if any(pa.types.is_nested(column.type) for column in batch.columns):
@@ -238,11 +240,14 @@ def records_of(batch: pa.RecordBatch, first: int) -> Batch:
                 errors[i] = ReadError("read.wrong_type", f"nested deeper than {DEPTH_LIMIT} levels")
     for i in errors:
         records[i] = {}
-    return Batch("row", records, [*range(first + 1, first + len(records) + 1)], errors)
+    return Batch("row", records, [*range(first + 1, first + len(records) + 1)], errors, repaired)
 
 
-def _values(column: pa.Array, errors: dict[int, ReadError]) -> list[Any]:
-    """A column as Python values; a value that is none goes to `errors` under its row."""
+def _values(column: pa.Array, errors: dict[int, ReadError], repaired: dict[int, int]) -> list[Any]:
+    """A column as Python values; a value that is none goes to `errors` under its row.
+
+    A text that is no UTF-8 is mended, and its bad bytes are counted in `repaired`.
+    """
     try:
         return pythonic(column)
     except MemoryError:
@@ -253,8 +258,13 @@ def _values(column: pa.Array, errors: dict[int, ReadError]) -> list[Any]:
             try:
                 values.append(value.as_py())
             except UnicodeDecodeError:
-                errors[i] = ReadError("read.bad_utf8", "invalid UTF-8 in the record")
-                values.append(None)
+                if not hasattr(value, "as_buffer"):  # a text within a list or a struct
+                    errors[i] = ReadError("read.bad_utf8", "invalid UTF-8 in the record")
+                    values.append(None)
+                    continue
+                found, bad = Encoding(given=True).text(value.as_buffer().to_pybytes())
+                repaired[i] = repaired.get(i, 0) + bad
+                values.append(found)
             except MemoryError:
                 raise
             except Exception:  # noqa: BLE001 - as above

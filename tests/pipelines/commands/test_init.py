@@ -56,11 +56,17 @@ def test_every_section_is_there_as_a_comment_with_its_defaults(tmp_path: Path) -
     assert {"quarantine", "clean", "quality", "pii", "dedup", "split", "tokenise", "pack"} <= set(sections)
 
 
-def test_licences_beside_the_data_are_left_out_by_a_glob(tmp_path: Path) -> None:
+def test_licences_beside_the_data_are_left_out(tmp_path: Path) -> None:
     put(tmp_path / "d", "a.json", [{"prompt": "x", "completion": "y"}])
     (tmp_path / "d/LICENSE").write_text("words")
     text = starter(str(tmp_path / "d"))
     assert "1 others there are left out" in text
+    (entry,) = yaml.safe_load(text)["sources"]
+    assert entry["path"] == f"{tmp_path}/d"
+    assert inputs.resolve([Source(**entry)])[0].shape == "prompt_completion"
+    (tmp_path / "d/words").write_text("words")
+    text = starter(str(tmp_path / "d"))
+    assert "2 others there are left out" in text
     (entry,) = yaml.safe_load(text)["sources"]
     assert entry["path"] == f"{tmp_path}/d/**/*.json*"
     assert inputs.resolve([Source(**entry)])[0].shape == "prompt_completion"

@@ -259,6 +259,11 @@ def test_a_bad_byte_in_a_json_array_costs_nothing(tmp_path: Path) -> None:
     assert batch.repaired == {0: 1}
 
 
+def test_a_bad_byte_in_an_array_is_replaced(tmp_path: Path) -> None:
+    path = put(tmp_path, "x.json", b'[{"a": "\xff"}, {"a": 2},]')
+    assert values(read(path, "json")) == [{"a": "\ufffd"}, {"a": 2}]
+
+
 def test_a_truncated_compressed_array_keeps_what_came_before(tmp_path: Path) -> None:
     data = gzip.compress(json.dumps([{"i": i, "x": str(hash((i, 2)))} for i in range(20_000)]).encode())
     seen = values(read(put(tmp_path, "x.json.gz", data[: len(data) // 2]), "json"))
@@ -383,11 +388,16 @@ def test_a_damaged_row_group_is_lost_alone(tmp_path: Path) -> None:
     assert {v["i"] for v in seen if isinstance(v, dict)} >= {*range(400), *range(500, 1000)}
 
 
-def test_invalid_text_in_parquet_is_lost_alone(tmp_path: Path) -> None:
+def test_invalid_text_in_parquet_is_replaced_or_lost_alone(tmp_path: Path) -> None:
     raw = pa.array([b"fine", b"\xff\xfe", b"good"], pa.binary())
     text = pa.Array.from_buffers(pa.string(), 3, raw.buffers())
     pq.write_table(pa.table({"a": text}), tmp_path / "x.parquet")
-    assert values(read(tmp_path / "x.parquet", "parquet")) == [{"a": "fine"}, "read.bad_utf8", {"a": "good"}]
+    seen = values(read(tmp_path / "x.parquet", "parquet"))
+    assert seen == [{"a": "fine"}, {"a": "\ufffd\ufffd"}, {"a": "good"}]
+    nested = pa.StructArray.from_arrays([text], ["b"])
+    pq.write_table(pa.table({"a": nested}), tmp_path / "y.parquet")
+    seen = values(read(tmp_path / "y.parquet", "parquet"))
+    assert seen == [{"a": {"b": "fine"}}, "read.bad_utf8", {"a": {"b": "good"}}]
 
 
 def test_narrow_floats_are_their_shortest_decimals(tmp_path: Path) -> None:
