@@ -181,10 +181,13 @@ def _forced(model: Any, samples: list[Sample], size: int) -> NDArray[np.float64]
 
 
 def _stops(generation: GenerationConfig, tokenizer: Any, samples: list[Sample]) -> set[int]:
-    """Tokens that end an answer: those of model and tokenizer, and special ones that end targets."""
+    """Tokens that end an answer: those of model and tokenizer, and added ones that end targets."""
     configured = generation.eos_token_id
     stops = {*(configured if isinstance(configured, list) else [configured]), tokenizer.eos_token_id} - {None}
-    return stops | ({int(s.ids[s.span()[1] - 1]) for s in samples} & set(tokenizer.all_special_ids))
+    return stops | (
+        {int(s.ids[s.span()[1] - 1]) for s in samples}
+        & {*tokenizer.all_special_ids, *tokenizer.added_tokens_decoder}
+    )
 
 
 @torch.no_grad()

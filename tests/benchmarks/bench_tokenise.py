@@ -39,7 +39,7 @@ from headrace.pipelines.stages.tokenise.tokenizer import Tokenizer
 
 HERE = Path(__file__).resolve().parent
 DATA = Path(os.environ.get("HEADRACE_TEST_DATA", HERE.parents[2] / "shared" / "data"))
-QWEN3 = HERE.parent / "pipelines" / "templates" / "qwen3.jinja"
+QWEN3 = HERE.parent / "pipelines/stages/tokenise/templates/qwen3.jinja"
 CONFIG = tokenise.Config()
 Rows = list[list[dict[str, str]]]
 Figure = tuple[str, str, float, str]
