@@ -34,7 +34,7 @@ from headrace.pipelines.stages.read.turns.unknown import KNOWN
 
 LOOKED_AT = 40  # files; the others are taken to be like those of their format
 BLANK = ("is empty", "holds no record")  # what may lie in a source without harm
-OPTIONAL = {"system", "reasoning", "roles"}  # columns that some files of a kind may lack
+OPTIONAL = {"system", "reasoning", "roles", "tools"}  # columns that some files of a kind may lack
 NAMED = 3  # files that are named of those that are left out
 SHAPES = "messages, sharegpt, alpaca, prompt_completion, question_answer, text_label or text"
 
@@ -237,7 +237,8 @@ def _said(found: Found) -> str:
     """What lies in files of one format and shape, in words."""
     source, n = found.source, len(found.files)
     columns = source.columns.model_dump(mode="json", exclude_none=True, exclude_defaults=True)
-    shown = ", ".join(f"{k}: {_flow(v)}" for k, v in columns.items() if k not in ("roles", "reasoning"))
+    hidden = {"roles", "reasoning", *({"tools"} if source.columns.tools not in found.look.columns else ())}
+    shown = ", ".join(f"{k}: {_flow(v)}" for k, v in columns.items() if k not in hidden)
     where = f"{n} file{'s' * (n != 1)} such as {found.files[0].relative!r}" if found.files else "no file"
     if source.shape is None:
         return f"{where}: {source.format}, no known shape"
