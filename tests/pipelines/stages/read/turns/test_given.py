@@ -139,7 +139,7 @@ def test_blocks_become_turns_of_their_own() -> None:
     found = turns(value)
     assert [role for role, _ in found] == ["user", "assistant", "tool", "user", "assistant"]
     assert found[1][1].startswith("I look.")
-    assert '"name":"look"' in found[1][1]
+    assert '"look"' in found[1][1]
     assert found[2:4] == [("tool", "left"), ("user", "Well?")]
     assert found[4] == ("assistant", "<think>\nLeft.\n</think>\n\nLeft.")
 
