@@ -693,7 +693,7 @@ SHARED = [
     *(
         Input(f"shared {name}", None, Expected(120, None, ASKED))
         for name in (
-            *("anthropic", "apidata", "apinested", "bz2", "csv1252", "csvbom", "csvlatin1", "dpo", "excel"),
+            *("anthropic", "apidata", "apinested", "bz2", "csv1252", "csvbom", "csvlatin1", "dpo"),
             *(
                 "exceltsv",
                 "hfparquet",
