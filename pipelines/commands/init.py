@@ -26,6 +26,8 @@ from headrace.cluster.fragments import File
 from headrace.pipelines.recipe import Recipe
 from headrace.pipelines.section import Section
 from headrace.pipelines.stages.read import detection, formats, inputs, shapes
+from headrace.pipelines.stages.read.files import advice as of_files
+from headrace.pipelines.stages.read.files import archives
 from headrace.pipelines.stages.read.rows import clean
 from headrace.pipelines.stages.read.shapes import Columns
 from headrace.pipelines.stages.read.source import Source
@@ -85,7 +87,8 @@ def look(path: str) -> Starter:
         found = [Found(source, seen, data)]
     left |= strange
     sources = _paths(whole, found, [f for f in listing.files if f.relative not in blank])
-    lines = [*map(_said, found), *_left_out(left), *listing.notes]
+    manners = [note for one in found for note in of_files.of(one.source, one.files)]
+    lines = [*map(_said, found), *manners, *_left_out(left), *listing.notes]
     text = [
         "# A recipe for headrace. What is commented out has the value that it shows.",
         _line("output", _output(whole), "where the run goes: a directory, or s3://..."),
@@ -103,7 +106,7 @@ def _data(files: Sequence[File]) -> tuple[list[File], dict[str, str]]:
     forms = {f.relative: formats.of_name(f.relative) for f in filled}
     if any(form not in (None, "text") for form in forms.values()):
         for name, form in forms.items():
-            if form is None:
+            if form is None and archives.by_name(name) is None:
                 left[name] = "has no suffix of a known format"
             elif form == "text":
                 left[name] = "is text beside data"

@@ -693,7 +693,7 @@ SHARED = [
     *(
         Input(f"shared {name}", None, Expected(120, None, ASKED))
         for name in (
-            *("anthropic", "apidata", "apinested", "bz2", "csv1252", "csvbom", "csvlatin1", "dpo", "excel"),
+            *("anthropic", "apidata", "apinested", "bz2", "csv1252", "csvbom", "csvlatin1", "dpo"),
             *(
                 "exceltsv",
                 "hfparquet",
@@ -739,12 +739,21 @@ SHARED = [
     Input("shared mixed", None, Expected(120, None, ASKED)),
     Input("shared discord", None, Expected(1, None, ASKED)),
     Input("shared slack", None, REFUSED),
-    Input("shared whatsapp", None, REFUSED),
+    # A chat as text: no reader makes turns of it, a line is a text of its own.
+    Input("shared whatsapp", None, Expected(240), line={"split": "line"}, told=["split: line"]),
+    Input(
+        "shared excel",
+        None,
+        Expected(120, None, ASKED),
+        line={"format": "tsv"},
+        told=["format: tsv"],
+        whole=True,
+    ),
     Input("shared mbox", None, Expected(120)),
     Input("shared eml", None, Expected(30)),
     Input("shared html", None, Expected(20, None, {"text": "Hello, my"})),
     Input("shared markdown", None, Expected(20, None, {"text": "Hello, my"})),
-    Input("shared log", None, Expected(300)),
+    Input("shared log", None, Expected(300), line={"split": "line"}, told=["split: line"]),
     Input("shared pdf", None, REFUSED),
     Input("shared xlsx", None, REFUSED),
     Input("shared emptyfile", None, REFUSED),
