@@ -19,6 +19,8 @@ from headrace.pipelines.stages.pii.recognizers.lists import words
 from headrace.pipelines.stages.pii.recognizers.recognizer import before
 
 NUMBERS = frozenset(words("number_entities"))
+DIGITS = NUMBERS - {"DATE_TIME"}
+ASKED = DIGITS | {"EMAIL_ADDRESS", "IP_ADDRESS", "MEDICAL_LICENSE"}  # most findings are of others
 WEAK = 0.4  # highest score of digits that no word nearby raised
 BY_DIGITS = ("PhoneRecognizer", "NhsRecognizer")  # which know digits alone, at whatever score
 SERVICES = re.compile(r"(?i)(?:\A|[/:='\"])(?:git|hg|svn|bzr|cvs|gitea|gitolite|gogs|forgejo)\Z")
@@ -68,7 +70,7 @@ PLAIN = re.compile(r"[\[({\s]*(-?)(\d+)[\])}\s]*")
 
 def without_code(text: str, findings: list[Finding]) -> list[Finding]:
     """Findings but for those of `is_code`, and but for digits inside an address that is none."""
-    gone = [one for one in findings if is_code(text, one)]
+    gone = [one for one in findings if one.entity in ASKED and is_code(text, one)]
     if not gone:
         return findings
     addresses = [one for one in gone if one.entity == "IP_ADDRESS"]
@@ -88,7 +90,7 @@ def is_code(text: str, one: Finding) -> bool:
     if one.entity == "MEDICAL_LICENSE":
         beside = text[max(0, one.start - 1) : one.start] + text[one.end : one.end + 1]
         return any(character.isalnum() for character in beside)
-    return one.entity in NUMBERS and (is_time(text, one) or is_plain(text, one))
+    return one.entity in DIGITS and (is_time(text, one) or is_plain(text, one))
 
 
 def is_service(text: str, one: Finding) -> bool:
@@ -145,7 +147,7 @@ def is_time(text: str, one: Finding) -> bool:
 def is_plain(text: str, one: Finding) -> bool:
     """Whether digits that no word raised are a number of a program, a part of a name, or decimals."""
     ahead, said = before(text, one.start, 80), text[one.start : one.end]
-    if HEXADECIMAL.search(ahead[-24:]):
+    if "0x" in ahead[-24:].lower() and HEXADECIMAL.search(ahead[-24:]):
         return True
     if one.recognizer not in BY_DIGITS:
         return False

@@ -109,7 +109,9 @@ def resolved(
     without: names of steps to leave out. idle: entities that the recipe keeps, so that they will not be
     replaced.
     """
-    kept = [without_escape(text, one) for one in findings]
+    kept = list(findings)
+    if "\\" in text:
+        kept = [without_escape(text, one) for one in kept]
     if "code" not in without:
         kept = without_code(text, kept)
     if not kept or (len(kept) == 1 and kept[0].entity not in DOUBTED):  # most texts
