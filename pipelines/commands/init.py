@@ -103,10 +103,13 @@ def _data(files: Sequence[File]) -> tuple[list[File], dict[str, str]]:
     """The files that hold data, and why each other does not: licences and notes lie beside data."""
     filled = [f for f in files if f.size]
     left = {f.relative: BLANK[0] for f in files if not f.size}
-    forms = {f.relative: formats.of_name(f.relative) for f in filled}
+    forms: dict[str, str | None] = {
+        f.relative: formats.of_name(f.relative) or ("archive" if archives.by_name(f.relative) else None)
+        for f in filled
+    }
     if any(form not in (None, "text") for form in forms.values()):
         for name, form in forms.items():
-            if form is None and archives.by_name(name) is None:
+            if form is None:
                 left[name] = "has no suffix of a known format"
             elif form == "text":
                 left[name] = "is text beside data"
@@ -334,7 +337,7 @@ def _source(source: Source, found: Found, left: int) -> list[str]:
         "    " + _line("path", _listed(source.path), "file, directory, glob or a list; local or s3://"),
     ]
     if source.format:
-        lines.append("    " + _line("format", source.format, "jsonl, json, csv, tsv, parquet or text"))
+        lines.append("    " + _line("format", source.format, "jsonl, json, csv, tsv, parquet, text, ..."))
     if source.records:
         lines.append("    " + _line("records", source.records, "where the records lie in the file"))
     if source.shape and not source.group_by:

@@ -254,7 +254,7 @@ def _mend_half_pairs(turns: list[list[shapes.Turn]], counts: dict[int, int]) -> 
     for i, row in enumerate(turns):
         for n, (role, content) in enumerate(row):
             if not encodable(content):
-                row[n] = (role, _HALF.sub("\ufffd", content))
+                row[n] = (role, type(content)(_HALF.sub("\ufffd", content)))  # sealed ones stay so
                 counts[i] = counts.get(i, 0) + len(_HALF.findall(content))
 
 

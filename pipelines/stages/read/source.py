@@ -122,11 +122,8 @@ class Source(Section):
 
     def mapper(self) -> Callable[[shapes.Record], list[shapes.Turn]]:
         """The function from a record to its turns."""
-        padded = self.format in (
-            None,
-            "parquet",
-            "arrow",
-        )  # whose columns hold a null for what another row has
+        # Whose columns hold a null for what another row has.
+        padded = self.format in (None, "parquet", "arrow")
         return shapes.mapper(self.shape or "messages", self.completed(), self.label_names, padded)
 
     def orders(self) -> tuple[str, ...]:
@@ -162,5 +159,5 @@ class Source(Section):
                 paths.lift(batch.records, names)
             if self.group_by == paths.FILE:
                 for record in batch.records:
-                    record[paths.FILE] = relative
+                    record[paths.FILE] = f"{relative}/{batch.member}" if batch.member else relative
             yield batch

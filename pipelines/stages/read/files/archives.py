@@ -29,10 +29,7 @@ from headrace.pipelines.stages.read.records import EXPANSION, RECORD_LIMIT, SPAR
 Archive = Literal["zip", "tar"]
 Member = tuple[str, str | ReadError]  # its name, and the path of its content, or why there is none
 BLOCK = 512  # of a tar
-END, WIDE_END = (
-    b"PK\x05\x06",
-    b"PK\x06\x06",
-)  # of a zip: the last record, and that of a large one
+END, WIDE_END = b"PK\x05\x06", b"PK\x06\x06"  # the last record of a zip, and of a large one
 LONGEST_END = 2**16 + 200  # bytes of both, with a comment
 TAR = (257, b"ustar")  # where a header says what it is
 DOCUMENTS = (

@@ -18,13 +18,14 @@ def unfold(batches: Iterable[Batch], path: str) -> Iterator[Batch]:
     """
     number = 0
     for batch in batches:
-        inner = replace(batch, records=[], places=[], errors={})
+        inner = replace(batch, records=[], places=[], errors={}, repaired={})
         inner.unit = "byte" if batch.unit == "byte" else "record"
         for at, (record, place) in enumerate(zip(batch.records, batch.places, strict=True)):
             found: list[Any] = [batch.errors[at]] if at in batch.errors else _found(record, path)
             for step, one in enumerate(found):
                 number += 1
-                inner.add(_record(one), place + step if batch.unit == "byte" else number)
+                bad = batch.repaired.get(at, 0) if not step else 0
+                inner.add(_record(one), place + step if batch.unit == "byte" else number, bad)
         yield inner
 
 
