@@ -131,7 +131,10 @@ def is_numbering(text: str, one: Finding) -> bool:
 
 def is_time(text: str, one: Finding) -> bool:
     """Whether digits are a time counted from 1970, as the text calls them."""
-    said = text[one.start : one.end].strip("()[]{} ")
+    said = text[one.start : one.end]
+    if not 10 <= len(said) <= 24 or " " in said:
+        return False
+    said = said.strip("()[]{}")
     if not TIME.fullmatch(said) or not "10" <= said[:2] < "22":
         return False
     ahead = before(text, one.start, 80)
@@ -170,6 +173,8 @@ def is_plain(text: str, one: Finding) -> bool:
 
 def are_decimals(said: str) -> bool:
     """Whether a number is one decimal with a sign, or several side by side."""
+    if "." not in said:
+        return False
     parts = said.split()
     if len(parts) == 1:
         return parts[0][:1] in "+-" and bool(DECIMAL.fullmatch(said))
