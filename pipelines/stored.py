@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from headrace.cluster import storage
-from headrace.pipelines import schema
+from headrace.pipelines import schema, structure
 from headrace.pipelines.stages.fingerprint import stage as fingerprint
 
 
@@ -55,13 +55,13 @@ def rows(run: str, row_ids: Iterable[int], columns: Sequence[str]) -> list[dict[
 def _parts(messages: Sequence[dict[str, str]] | None) -> tuple[str, str]:
     sides: tuple[list[str], list[str]] = ([], [])
     for message in messages or ():
-        sides[message["role"] in fingerprint.ANSWERS].append(message["content"] or "")
+        sides[message["role"] in fingerprint.ANSWERS].append(structure.readable(message["content"] or ""))
     return "\n".join(sides[0]), "\n".join(sides[1])
 
 
 def as_text(messages: Sequence[dict[str, str]] | None) -> str:
     """A row's messages as one text: roles in brackets, none for a plain text."""
-    turns = [(m["role"], m["content"] or "") for m in messages or ()]
+    turns = [(m["role"], structure.readable(m["content"] or "")) for m in messages or ()]
     if [role for role, _ in turns] == [schema.ROLES[-1]]:
         return turns[0][1]
     return "\n\n".join(f"[{role}] {content}" for role, content in turns)

@@ -43,6 +43,11 @@ def unmarked(text: str) -> str:
     return text.replace(OPEN, "\ufffd").replace(CLOSE, "\ufffd") if OPEN in text or CLOSE in text else text
 
 
+def readable(content: str) -> str:
+    """`content` as people are shown it: its structure in lines of its own."""
+    return content.replace(OPEN, "\n").replace(CLOSE, "") if OPEN in content else content
+
+
 def unsealed(role: str, content: str) -> tuple[str, Structure]:
     """The text and the structure of a turn; several (of turns that were merged) become one.
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from headrace.cluster import storage
-from headrace.pipelines import schema, stored
+from headrace.pipelines import schema, stored, structure
 
 TALK = [{"role": "user", "content": "Why?"}, {"role": "assistant", "content": "So."}]
 TEXT = [{"role": "text", "content": "A page."}]
@@ -29,3 +29,11 @@ def test_a_row_is_shown_with_its_place_its_text_and_its_two_parts(tmp_path: Path
     assert found[0] == stored.Stored("s", "f, line 3", "[user] Why?\n\n[assistant] So.", ("Why?", "So."))
     assert (found[1].text, found[1].parts) == ("A page.", ("", "A page."))
     assert (found[1 << 32].text, found[1 << 32].parts) == ("", ("", ""))
+
+
+def test_calls_are_shown_as_lines_below_what_was_said() -> None:
+    call = {"type": "function", "function": {"name": "look", "arguments": {}}}
+    content = structure.sealed("I look.", {"tool_calls": [call]})
+    shown = stored.as_text([{"role": "user", "content": "Where?"}, {"role": "assistant", "content": content}])
+    assert shown.startswith('[user] Where?\n\n[assistant] I look.\n{\n"tool_calls": [')
+    assert not {structure.OPEN, structure.CLOSE} & {*shown}
