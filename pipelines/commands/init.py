@@ -7,28 +7,23 @@ is in it: of the columns it says the names, the kinds and the usual lengths.
 Cost: a listing, and the first records of `LOOKED_AT` files.
 """
 
-import dataclasses
 import json
 import os
 import re
-import statistics
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
-import yaml
 from fsspec.utils import glob_translate
 
 from headrace.cluster import storage
-from headrace.cluster.errors import OutputError, SourceError
+from headrace.cluster.errors import SourceError
 from headrace.cluster.fragments import File
-from headrace.pipelines.recipe import Recipe
-from headrace.pipelines.section import Section
+from headrace.pipelines.commands import init_text
+from headrace.pipelines.commands.init_text import Found
 from headrace.pipelines.stages.read import detection, formats, inputs, shapes
 from headrace.pipelines.stages.read.files import advice as of_files
 from headrace.pipelines.stages.read.files import archives
-from headrace.pipelines.stages.read.rows import clean
 from headrace.pipelines.stages.read.shapes import Columns
 from headrace.pipelines.stages.read.source import Source
 from headrace.pipelines.stages.read.turns import advice, paths, proposals
@@ -38,17 +33,6 @@ LOOKED_AT = 40  # files; the others are taken to be like those of their format
 BLANK = ("is empty", "holds no record")  # what may lie in a source without harm
 OPTIONAL = {"system", "reasoning", "roles", "tools"}  # columns that some files of a kind may lack
 NAMED = 3  # files that are named of those that are left out
-SHAPES = "messages, sharegpt, alpaca, prompt_completion, question_answer, text_label or text"
-
-
-@dataclass
-class Found:
-    """Files of one format and shape, as a source, with what its first records show."""
-
-    source: Source
-    look: detection.Look
-    files: list[File] = dataclasses.field(default_factory=list)
-    roleless: int = 0  # speakers that no role is known for
 
 
 @dataclass(frozen=True)
@@ -89,14 +73,8 @@ def look(path: str) -> Starter:
     sources = _paths(whole, found, [f for f in listing.files if f.relative not in blank])
     manners = [note for one in found for note in of_files.of(one.source, one.files)]
     lines = [*map(_said, found), *manners, *_left_out(left), *listing.notes]
-    text = [
-        "# A recipe for headrace. What is commented out has the value that it shows.",
-        _line("output", _output(whole), "where the run goes: a directory, or s3://..."),
-        "sources:",
-    ]
-    for one, source in zip(found, sources, strict=True):
-        text += _source(source, one, len(left) + len(listing.left))
-    return Starter("\n".join([*text, "", *_top(), *_sections()]), lines, problem)
+    text = init_text.recipe(whole, sources, found, len(left) + len(listing.left))
+    return Starter(text, lines, problem)
 
 
 def _data(files: Sequence[File]) -> tuple[list[File], dict[str, str]]:
@@ -244,7 +222,7 @@ def _said(found: Found) -> str:
     source, n = found.source, len(found.files)
     columns = source.columns.model_dump(mode="json", exclude_none=True, exclude_defaults=True)
     hidden = {"roles", "reasoning", *({"tools"} if source.columns.tools not in found.look.columns else ())}
-    shown = ", ".join(f"{k}: {_flow(v)}" for k, v in columns.items() if k not in hidden)
+    shown = ", ".join(f"{k}: {init_text.flow(v)}" for k, v in columns.items() if k not in hidden)
     where = f"{n} file{'s' * (n != 1)} such as {found.files[0].relative!r}" if found.files else "no file"
     if source.shape is None:
         return f"{where}: {source.format}, no known shape"
@@ -306,147 +284,3 @@ def _pattern(whole: Source, own: set[str], files: Sequence[File]) -> str | tuple
 
 def _absolute(path: str) -> str:
     return path if storage.is_remote(path) else os.path.abspath(path.removeprefix("file://"))
-
-
-def _output(source: Source) -> str:
-    """A run directory that does not lie among the inputs."""
-    for output in (f"runs/{source.name}", f"../runs/{source.name}"):
-        with suppress(OutputError):
-            inputs.require_apart([source], output)
-            return output
-    return f"/tmp/runs/{source.name}"  # noqa: S108 - a proposal, where all of the disk is named as input
-
-
-def _source(source: Source, found: Found, left: int) -> list[str]:
-    """One entry of `sources`."""
-    look, chosen = found.look, found.files
-    size = sum(f.size for f in chosen)
-    beside = f", {left} others there are left out" if left else ""
-    count = f"{len(chosen)} file{'s' * (len(chosen) != 1)}"
-    lines = [
-        f"  # {count}, {size:,} bytes{beside}. Columns of {clean(look.file)}:",
-        *(
-            f"  #   {shown}: {_kind(look, c)}"
-            for shown, c in list(zip(look.shown, look.columns, strict=True))[:40]
-        ),
-        *(
-            ["  # Their names look like values: put a line with names before the first record."]
-            * look.unnamed
-        ),
-        "  - " + _line("name", source.name, "in books and reports"),
-        "    " + _line("path", _listed(source.path), "file, directory, glob or a list; local or s3://"),
-    ]
-    if source.format:
-        lines.append("    " + _line("format", source.format, "jsonl, json, csv, tsv, parquet, text, ..."))
-    if source.records:
-        lines.append("    " + _line("records", source.records, "where the records lie in the file"))
-    if source.shape and not source.group_by:
-        lines.append("    " + _line("shape", source.shape, SHAPES))
-    elif not source.shape:
-        lines.append("    # No known shape fits these columns: say below which column holds what.")
-        lines.append(f"    # shape: messages   # {SHAPES}")
-    lines += _columns(source, look)
-    names, more = look.unread(source)
-    if source.shape and (names or more):
-        lines.append(f"    # {_one_line(advice.unread(names, more))}")
-    grouped = [
-        _line("group_by", source.group_by, "several records make one conversation"),
-        *([_line("order_by", source.order_by, "and stand in this order")] if source.order_by else []),
-    ]
-    usual = [
-        "group_by: conversation_id   # several records make one conversation",
-        "order_by: turn              # and stand in this order",
-    ]
-    return (
-        lines
-        + [f"    {line}" for line in grouped if source.group_by]
-        + [
-            f"    # {line}"
-            for line in (
-                *(() if source.group_by else usual),
-                "group: customer_id          # rows that must stand on one side of the split",
-                "time: created_at",
-                "meta: [ticket_id]           # columns to carry along; scanned for PII",
-                "weight: 1.0                 # how often training draws from this source",
-                "priority: 0                 # of two duplicates the higher one stays",
-                "loss: assistant             # or all",
-            )
-        ]
-    )
-
-
-def _listed(path: Any) -> Any:
-    return list(path) if isinstance(path, tuple) else path
-
-
-def _one_line(text: str) -> str:
-    return " ".join(text.split())
-
-
-def _columns(source: Source, look: detection.Look) -> list[str]:
-    """The line that says which column holds what, where the names are not the usual ones."""
-    columns = source.columns.model_dump(mode="json", exclude_none=True, exclude_defaults=True)
-    usual = (
-        Columns() if source.shape is None else source.model_copy(update={"columns": Columns()}).completed()
-    )
-    plain = usual.model_dump(mode="json")
-    unusual = {n: v for n, v in columns.items() if v != plain[n]}
-    if unusual:
-        return ["    " + _line("columns", unusual, "which column holds what")]
-    return ["    # columns: {messages: ..., role: ..., content: ..., roles: {customer: user}}"]
-
-
-def _kind(look: detection.Look, column: str) -> str:
-    """What lies in a column, in words, without any of it."""
-    values = [r[column] for r in look.records if r.get(column) is not None]
-    if not values:
-        return "always empty"
-    kinds = sorted({_word(v) for v in values})
-    texts = [len(v) for v in values if isinstance(v, str)]
-    length = f", about {statistics.median_low(texts)} characters" if texts else ""
-    turns = [set(t) for v in values if isinstance(v, list) for t in v if isinstance(t, dict)]
-    names = sorted(k for k in set.union(*turns) if not paths.is_value(k)) if turns else []
-    keys = f" of {{{', '.join(names[:12])}}}" if turns else ""
-    return f"{' or '.join(kinds)}{keys}{length}"
-
-
-def _word(value: Any) -> str:
-    words = {str: "text", bool: "yes or no", int: "number", float: "number", list: "list", dict: "mapping"}
-    return words.get(type(value), type(value).__name__)
-
-
-def _line(key: str, value: Any, comment: str) -> str:
-    """One line of YAML with a comment."""
-    return f"{key}: {_flow(value)}   # {comment}"
-
-
-def _top() -> list[str]:
-    return [
-        "# model: Qwen/Qwen3-0.6B       # hub name or directory; train and evaluate need one",
-        "# workers: 8                   # most tasks at once; left out: the cluster's CPUs",
-        "seed: 0",
-        "# fragment_size: 32MiB         # bytes of input a unit of work",
-    ]
-
-
-def _sections() -> list[str]:
-    """Every section with its defaults, as comments."""
-    lines = []
-    for name, field in Recipe.model_fields.items():
-        section = field.annotation
-        if not (isinstance(section, type) and issubclass(section, Section)):
-            continue
-        lines += ["", f"# {name}:"]
-        for key, value in section().model_dump(mode="json").items():
-            about = section.model_fields[key].description
-            lines += [f"#   # {line}" for line in (about or "").split("\n") if line]
-            lines.append(f"#   {key}: {_flow(value)}")
-    return [*lines, ""]
-
-
-def _flow(value: Any) -> str:
-    """A value in one line of YAML."""
-    if isinstance(value, str) and not value.isprintable():
-        return json.dumps(value)  # in ASCII: a path need not be UTF-8
-    text = yaml.safe_dump(value, sort_keys=False, allow_unicode=True, width=10_000, default_flow_style=True)
-    return text.removesuffix("...\n").strip()

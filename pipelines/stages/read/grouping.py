@@ -19,10 +19,11 @@ import xxhash
 
 from headrace.cluster.fragments import Fragment
 from headrace.pipelines import arrays, schema
-from headrace.pipelines.stages.read import ordering, shapes
+from headrace.pipelines.stages.read import ordering
 from headrace.pipelines.stages.read import rows as read_rows
 from headrace.pipelines.stages.read.records import Batch, ReadError
 from headrace.pipelines.stages.read.source import Source
+from headrace.pipelines.stages.read.turns import words
 
 _DIGITS = re.compile(r"[0-9]+")
 VERSION = 3  # of how conversations are joined: in the keys of `group_by` sources alone
@@ -42,7 +43,7 @@ RECORD = pa.schema(
     ]
 )
 # In ASCII, which holds any string, also half a surrogate pair.
-_encode = json.JSONEncoder(separators=(",", ":"), default=shapes.text).encode
+_encode = json.JSONEncoder(separators=(",", ":"), default=words.text).encode
 
 
 def read_grouped(

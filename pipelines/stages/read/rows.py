@@ -27,6 +27,7 @@ from headrace.pipelines import arrays, schema, structure
 from headrace.pipelines.stages.read import formats, shapes
 from headrace.pipelines.stages.read.records import Batch, ReadError, encodable
 from headrace.pipelines.stages.read.source import Source
+from headrace.pipelines.stages.read.turns import words
 
 NAME = "read"
 VERSION = 2
@@ -316,7 +317,7 @@ def plain(value: Any) -> str | None:
     if value is None or type(value) is str:
         return value
     try:
-        return shapes.text(value)
+        return words.text(value)
     except (ReadError, RecursionError):
         return None
 

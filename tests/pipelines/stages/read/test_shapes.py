@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from headrace.pipelines.stages.read.records import ReadError
-from headrace.pipelines.stages.read.shapes import NAMES, Columns, Shape, complete, mapper, required, text
+from headrace.pipelines.stages.read.shapes import NAMES, Columns, Shape, complete, mapper, required
+from headrace.pipelines.stages.read.turns.words import text
 
 
 def turns(
