@@ -11,6 +11,7 @@ from headrace.pipelines import structure
 from headrace.pipelines.stages.read.records import ReadError
 
 KEYS = ("tool_calls", "function_call", "tool_call_id", "name")
+IN_RECORDS = ("tool_calls", "tool_call_id")  # of them, what records that are one turn each have as columns
 # How the arguments of a call were written where they came as JSON text: `json.dumps` with these.
 FORMS: dict[str, dict[str, Any]] = {
     "text": {"ensure_ascii": False},

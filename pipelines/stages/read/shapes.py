@@ -135,6 +135,7 @@ def wanted(shape: Shape, columns: Columns) -> list[str]:
     beside: list[str] = []
     if shape in TURN_NAMES and columns.messages is None:
         names = ["system", "role", "content", "reasoning"]
+        beside = [*calling.IN_RECORDS]
     elif shape in TURN_NAMES:
         names = ["system", "tools", "asker"]
         beside = [*lists(columns), trees.CURRENT]
@@ -170,7 +171,7 @@ def mapper(
     """
     roles = {**ROLES, **columns.roles}
     if shape in TURN_NAMES and columns.messages is None:
-        return partial(_one_turn, columns=columns, roles=roles)
+        return partial(_one_turn, columns=columns, roles=roles, padded=padded)
     if shape in TURN_NAMES:
         return partial(_turns, columns=columns, roles=roles, padded=padded)
     if shape == "alpaca":
@@ -326,7 +327,7 @@ def _odd_turn(
     return [_turn(one, columns, roles, left, padded) for one in plain]
 
 
-def _one_turn(record: Record, columns: Columns, roles: Mapping[str, str]) -> list[Turn]:
+def _one_turn(record: Record, columns: Columns, roles: Mapping[str, str], padded: bool) -> list[Turn]:
     """A record that is one turn of a grouped conversation."""
     role = _role(record.get(columns.role) if columns.role else None, roles)
     left: dict[str, int] = {}
@@ -334,7 +335,11 @@ def _one_turn(record: Record, columns: Columns, roles: Mapping[str, str]) -> lis
     structured = role == "tool" and type(value) in (dict, list) and not blocks.is_parts(value)
     answer = text(value) if structured else _field(record, columns.content, left)
     reasoning = record.get(columns.reasoning) if columns.reasoning else None
-    turns = [*_opening(record, columns), (role, _thought(reasoning, answer) if reasoning else answer)]
+    said = _thought(reasoning, answer) if reasoning else answer
+    beside = calling.beside(role, {key: record.get(key) for key in calling.IN_RECORDS}, padded)
+    if "tool_calls" in beside and value is None:
+        beside["content"] = None
+    turns = [*_opening(record, columns), (role, structure.sealed(said, beside) if beside else said)]
     return Told(turns, left) if left else turns
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from headrace.pipelines import structure
 from headrace.pipelines.stages.read.records import ReadError
 from headrace.pipelines.stages.read.shapes import NAMES, Columns, Shape, complete, mapper, required
 from headrace.pipelines.stages.read.turns.words import text
@@ -213,3 +214,14 @@ def test_every_shape_knows_what_it_needs() -> None:
         assert required(shape, columns)
         with pytest.raises(ReadError, match=r"read\.missing_field"):
             mapper(shape, columns)({"other": "x"})
+
+
+def test_records_of_one_turn_keep_their_calls() -> None:
+    columns = complete("messages", Columns(), grouped=True)
+    call = {"id": "c1", "type": "function", "function": {"name": "look", "arguments": {"n": 1}}}
+    turns_of = mapper("messages", columns)
+    asked = turns_of({"role": "assistant", "content": None, "tool_calls": [call]})
+    assert structure.unsealed(*asked[0]) == ("", {"tool_calls": [call], "content": None})
+    given = turns_of({"role": "tool", "content": "left", "tool_call_id": "c1", "name": "Ann"})
+    assert structure.unsealed(*given[0]) == ("left", {"tool_call_id": "c1"})
+    assert turns_of({"role": "user", "content": "Hi", "tool_calls": None}) == [("user", "Hi")]
