@@ -21,6 +21,7 @@ from jinja2 import nodes
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
 BUDGET = 20_000_000  # of one rendering: a character that is made or put out costs one
+THING = 10  # a value that is put out, beside its characters: counting one takes as long
 TURN = 80  # a turn of a loop, or a call of a macro: 250,000 of them, about a second
 SOURCE = 1 << 20  # characters of a template
 WIDTH = re.compile(r"\d{7,}")  # in a format: a width of a million and more
@@ -247,11 +248,11 @@ def _size(value: Any) -> int:
 
 
 def _weight(value: Any, most: int) -> int:
-    """Things and characters in `value`, as often as they are in it; counting ends beyond `most`."""
+    """What things and characters in `value` cost, as often as they are in it; counting ends beyond `most`."""
     total, waiting = 0, [value]
     while waiting and total <= most:
         one = waiting.pop()
-        total += 1 + (len(one) if isinstance(one, str) else 0)
+        total += THING + (len(one) if isinstance(one, str) else 0)
         if isinstance(one, dict):
             waiting += [*one.keys(), *one.values()]
         elif isinstance(one, (list, tuple)):
