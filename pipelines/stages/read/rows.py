@@ -222,10 +222,9 @@ def rows(
 def _left(turns: list[list[shapes.Turn]]) -> dict[str, np.ndarray]:
     """What was left out of each row, by kind: ``int64[N]``."""
     counts: dict[str, np.ndarray] = {}
-    for i, row in enumerate(turns):
-        if isinstance(row, shapes.Told):
-            for kind, n in row.left.items():
-                counts.setdefault(kind, np.zeros(len(turns), np.int64))[i] = n
+    for i, row in [(i, row) for i, row in enumerate(turns) if type(row) is shapes.Told]:
+        for kind, n in row.left.items():
+            counts.setdefault(kind, np.zeros(len(turns), np.int64))[i] = n
     return counts
 
 

@@ -355,6 +355,8 @@ def _pair(
 ) -> list[Turn]:
     """prompt_completion, question_answer; either side may be turns."""
     first, second = record.get(asked or ""), record.get(answered or "")
+    if type(first) is type(second) is str:  # by far the most usual
+        return _answered(record, first, second, columns)
     if type(first) in (list, dict) or type(second) in (list, dict):
         left: dict[str, int] = {}
         before, after = (_side(side, columns, roles, left) for side in (first, second))
