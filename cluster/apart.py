@@ -20,11 +20,13 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Iterator
+from itertools import islice
 from typing import Any, BinaryIO, TypeVar
 
 from headrace.cluster import process
-from headrace.cluster.errors import HeadraceError, place
+from headrace.cluster.errors import AGAIN, Fault, HeadraceError, place
 
+ATTEMPTS = 3  # at what is stopped by what is not its own doing
 SECONDS = 600.0  # without an answer
 CPU_SECONDS = (
     600  # for one answer, which takes a few by rights: an endless loop ends, however busy the machine is
@@ -88,6 +90,30 @@ def each(
         worker.stdout.close()
         worker.kill()
         worker.wait()
+
+
+def insist(
+    path: str, function: Callable[..., Iterator[Item]], *arguments: Any, memory: int
+) -> Iterator[Item]:
+    """`each` of a function that always yields the same, begun again where it is stopped; none comes twice.
+
+    path: what is read there, for the message.
+
+    Raises: Ended; Fault where it was stopped each time: what a machine does to it says nothing of the file.
+    """
+    given = 0
+    for attempt in range(1, ATTEMPTS + 1):
+        try:
+            for item in islice(each(function, *arguments, memory=memory), given, None):
+                given += 1
+                yield item
+            return
+        except Stopped as stopped:
+            if attempt == ATTEMPTS:
+                raise Fault(
+                    f"{path}: it was to be read in a process of its own, {ATTEMPTS} times in vain: "
+                    f"{stopped.why}. {AGAIN}"
+                ) from None
 
 
 def _answer(pipe: Any, seconds: float) -> Any:

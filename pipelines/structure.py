@@ -24,6 +24,11 @@ _SEALED = re.compile(f"{OPEN}([^{CLOSE}]*){CLOSE}")
 _VALUE = re.compile(r'"(?:[^"\\]|\\.)*"|[^\s\[\]{}:,"][^\[\]{},"\n]*', re.DOTALL)
 _ESCAPED = {r"\n": "\n", r"\t": "\t", r"\r": "\r", r"\f": "\f", r"\b": "\b"}
 _CONTROL = re.compile(r"\\(?:[ntrfb\"/\\]|u00[01][0-9a-f])")
+# How the arguments of a call were written where they came as JSON text: `json.dumps` with these.
+ARGUMENTS: dict[str, dict[str, Any]] = {
+    "text": {"ensure_ascii": False},
+    "compact": {"ensure_ascii": False, "separators": (",", ":")},
+}
 Structure = dict[str, Any]
 
 
@@ -46,6 +51,11 @@ def unmarked(text: str) -> str:
 def readable(content: str) -> str:
     """`content` as people are shown it: its structure in lines of its own."""
     return content.replace(OPEN, "\n").replace(CLOSE, "") if OPEN in content else content
+
+
+def text(content: str) -> str:
+    """`content` without its structure."""
+    return _SEALED.sub("", content)
 
 
 def unsealed(role: str, content: str) -> tuple[str, Structure]:

@@ -15,7 +15,7 @@ from headrace.pipelines.stages.dedup import against
 from headrace.pipelines.stages.pii import coverage as pii_coverage
 from headrace.pipelines.stages.pii import search as pii_search
 from headrace.pipelines.stages.read import inputs
-from headrace.pipelines.stages.read.files import advice
+from headrace.pipelines.stages.read.files import notes
 from headrace.pipelines.stages.read.shapes import Columns
 from headrace.pipelines.stages.read.source import Source
 
@@ -44,7 +44,7 @@ def check(recipe: Recipe, mode: Mode, *, training: bool, ahead: bool = False) ->
         text = f"source {source.name}: {len(found.files)} files{linked}, {size:,} bytes"
         said = {"files": len(found.files), "linked": found.linked, "bytes": size}
         say(mode, "source", f"{text}, {source.format}, {_shape(source)}", source=source.name, **said)
-        for note in [*found.notes, *advice.of(source, found.files)]:
+        for note in [*found.notes, *notes.of(source, found.files)]:
             say(mode, "warning", note, source=source.name)
     against.opened(resolved.dedup.against, recipe.output, resolved.fingerprint.ngram)
     _room(recipe.output, total)

@@ -22,8 +22,7 @@ from headrace.cluster.fragments import File
 from headrace.pipelines.commands import init_text
 from headrace.pipelines.commands.init_text import Found
 from headrace.pipelines.stages.read import detection, formats, inputs, shapes
-from headrace.pipelines.stages.read.files import advice as of_files
-from headrace.pipelines.stages.read.files import archives
+from headrace.pipelines.stages.read.files import archives, notes
 from headrace.pipelines.stages.read.shapes import Columns
 from headrace.pipelines.stages.read.source import Source
 from headrace.pipelines.stages.read.turns import advice, paths, proposals
@@ -71,7 +70,7 @@ def look(path: str) -> Starter:
         found = [Found(source, seen, data)]
     left |= strange
     sources = _paths(whole, found, [f for f in listing.files if f.relative not in blank])
-    manners = [note for one in found for note in of_files.of(one.source, one.files)]
+    manners = [note for one in found for note in notes.of(one.source, one.files)]
     lines = [*map(_said, found), *manners, *_left_out(left), *listing.notes]
     text = init_text.recipe(whole, sources, found, len(left) + len(listing.left))
     return Starter(text, lines, problem)

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from headrace.cluster import apart
-from headrace.cluster.errors import SourceError
+from headrace.cluster.errors import Fault, SourceError
 
 MEMORY = 2**28
 
@@ -103,3 +103,27 @@ def test_a_defect_is_told_by_its_place_and_not_by_its_message() -> None:
 def test_an_error_of_ours_is_raised_here() -> None:
     with pytest.raises(SourceError, match="is gone"):
         list(apart.each(refuse, memory=MEMORY))
+
+
+def test_what_is_stopped_is_begun_again_and_nothing_comes_twice(monkeypatch: pytest.MonkeyPatch) -> None:
+    begun: list[int] = []
+
+    def each(function: object, *arguments: object, memory: int) -> Iterator[int]:
+        begun.append(memory)
+        yield from range(len(begun) + 1)
+        if len(begun) < 3:
+            raise apart.Stopped("it was ended by signal 9")
+
+    monkeypatch.setattr(apart, "each", each)
+    assert list(apart.insist("a.arrow", count, memory=MEMORY)) == [0, 1, 2, 3]
+    assert begun == [MEMORY] * 3
+
+
+def test_what_is_stopped_each_time_is_no_word_on_the_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    def each(*_: object, **__: object) -> Iterator[int]:
+        yield 1
+        raise apart.Stopped("it was ended by signal 9")
+
+    monkeypatch.setattr(apart, "each", each)
+    with pytest.raises(Fault, match=r"a\.arrow: it was to be read .* 3 times in vain: .* signal 9"):
+        list(apart.insist("a.arrow", count, memory=MEMORY))

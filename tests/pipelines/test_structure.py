@@ -1,11 +1,14 @@
 """Structures behind texts: found again, forged by nobody, and readable after masking."""
 
+import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headrace.pipelines import structure
+from headrace.kernels import fold as folded
+from headrace.pipelines import schema, structure
 from headrace.pipelines.stages.clean import stage as clean
+from headrace.pipelines.stages.fingerprint import stage as fingerprint
 from headrace.pipelines.stages.pii import stage as pii
 from tests.builders import MAIL, PHONE, contents_of, table
 
@@ -89,3 +92,32 @@ def test_a_call_is_an_answer() -> None:
     called = structure.sealed("", {"tool_calls": [{"function": {"name": "f"}}]})
     done = clean.apply(table([("user", "hi"), ("assistant", called)]), clean.Config())
     assert done["drop"].null_count == 1
+
+
+def test_rows_that_offer_the_same_tools_are_told_apart_by_what_they_ask() -> None:
+    words = [f"This tool does thing {n} for whoever asks, in all of the {7 * n} places." for n in range(20)]
+    tools = [
+        {"type": "function", "function": {"name": f"t{n}", "description": w}} for n, w in enumerate(words)
+    ]
+    offer = structure.sealed("", {"tools": tools})
+    call = structure.sealed("", {"tool_calls": [{"type": "function", "function": {"name": "t3"}}]})
+    asked = ["How warm is it in Rome?", "Who wrote this letter, and why in May?", "Book a table for two."]
+    rows = table(*[[("system", offer), ("user", one), ("assistant", call)] for one in asked])
+    parted = fingerprint.parts(*schema.contents(rows), len(asked)).both.to_pylist()
+    alone = folded(pa.array(asked, pa.large_string())).to_pylist()
+    assert [prompt.strip() for prompt in parted[::2]] == [one.strip() for one in alone]
+    assert all("t3" in answer for answer in parted[1::2])
+
+
+def test_many_structures_are_cleaned_as_each_by_itself() -> None:
+    each = [
+        structure.sealed(
+            " It\r\nis. ", {"tool_calls": [{"function": {"name": "a", "arguments": {"x": text}}}]}
+        )
+        for text in ("doesn\u00e2\u20ac\u2122t", "plain", "a\x07b")
+    ]
+    talks = [[("user", "Well?"), ("assistant", content)] for content in each]
+    together = clean.apply(table(*talks), clean.Config())
+    alone = [clean.apply(table(talk), clean.Config()) for talk in talks]
+    assert contents_of(together) == [row for one in alone for row in contents_of(one)]
+    assert together["changed"].to_pylist() == [row for one in alone for row in one["changed"].to_pylist()]

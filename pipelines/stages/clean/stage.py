@@ -34,6 +34,7 @@ Cost: vectorised; see `text` for the repair, which is most of it.
 """
 
 from importlib.metadata import version
+from itertools import chain, islice
 
 import numpy as np
 import pyarrow as pa
@@ -94,18 +95,22 @@ def _repaired(texts: pa.Array, config: Config) -> Repaired:
     none = pa.array([""] * len(odd), pa.large_string())
     done = _repair(config)(arrays.put(texts, odd, none))
     changes = {kind: counts.copy() for kind, counts in done.changes.items()}
-    failures, made = dict(done.failures), []
-    for at, content in zip(odd.tolist(), contents, strict=True):
-        leaves, outside = structure.leaves(content), content.count(structure.OPEN) + 1
-        shown = []
-        for part, strip in ((leaves[:outside], config.strip), (leaves[outside:], "none")):
-            found = _repair(config.model_copy(update={"strip": strip}))(pa.array(part, pa.large_string()))
-            shown += found.texts.to_pylist()
-            failures |= dict.fromkeys([at] if found.failures else [], "in a structure")
-            for kind, counts in found.changes.items():
-                changes[kind][at] += counts.sum() if kind in CHARACTERS else counts.max(initial=0)
-        made.append(structure.with_leaves(content, shown))
-    return Repaired(arrays.put(done.texts, odd, pa.array(made, pa.large_string())), failures, changes)
+    failures = dict(done.failures)
+    leaves = [(structure.leaves(content), content.count(structure.OPEN) + 1) for content in contents]
+    made: list[list[str]] = [[] for _ in contents]
+    outside, inside = [found[:n] for found, n in leaves], [found[n:] for found, n in leaves]
+    for parts, strip in ((outside, config.strip), (inside, "none")):
+        owners = np.repeat(odd, [len(part) for part in parts])
+        flat = pa.array(chain.from_iterable(parts), pa.large_string())
+        found = _repair(config.model_copy(update={"strip": strip}))(flat)
+        shown = iter(found.texts.to_pylist())
+        for whole, part in zip(made, parts, strict=True):
+            whole += islice(shown, len(part))
+        failures |= {int(owners[at]): "in a structure" for at in found.failures}
+        for kind, counts in found.changes.items():
+            (np.add if kind in CHARACTERS else np.maximum).at(changes[kind], owners, counts)
+    whole_again = [structure.with_leaves(*pair) for pair in zip(contents, made, strict=True)]
+    return Repaired(arrays.put(done.texts, odd, pa.array(whole_again, pa.large_string())), failures, changes)
 
 
 def _repair(config: Config) -> Repair:

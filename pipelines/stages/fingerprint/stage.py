@@ -1,13 +1,13 @@
 """What pass 2 needs to know of a row without its text: hashes, sketches, lengths.
 
-A row has two parts: the *prompt* (all that is not the assistant's) and the *answer* (the
-assistant's turns, or a plain text). Two rows are near-duplicates only if both parts are, so each
-part is sketched by itself: a MinHash of 32 bins over its features (hashed windows of the folded
-text), kept as eight band keys of four bins each, by which partners are found, and as four bits a
-bin, by which a chance meeting is told from a likely partner without reading a text. A part with
-fewer features than `dedup.min_features` says too little to be compared by them; of such a part only
-an exact key counts, a hash of its messages after folding case and spaces (punctuation kept: 3.5 and
-35 are different answers).
+A row has two parts: the *prompt* (all that is not the assistant's) and the *answer* (the assistant's turns,
+or a plain text). Two rows are near-duplicates only if both parts are, so each part is sketched by itself
+(the prompt without the tools that it offers): a MinHash of 32 bins over its features (hashed windows of the
+folded text), kept as eight band keys of four bins each, by which partners are found, and as four bits a
+bin, by which a chance meeting is told from a likely partner without reading a text. A part with fewer
+features than `dedup.min_features` says too little to be compared by them; of such a part only an exact key
+counts, a hash of its messages after folding case and spaces (punctuation kept: 3.5 and 35 are different
+answers).
 
 Beside these the hashes of a conversation's *openings*: of all that stands before each of the assistant's
 turns, folded as for the exact key. The last is the prompt that the row's last turn answers. By them the split
@@ -32,7 +32,7 @@ from numpy.typing import NDArray
 
 from headrace import kernels
 from headrace.kernels.dispatch import threads
-from headrace.pipelines import arrays, schema
+from headrace.pipelines import arrays, schema, structure
 from headrace.pipelines.stages.fingerprint.config import KEYED as KEYED
 from headrace.pipelines.stages.fingerprint.config import Config as Config
 
@@ -76,7 +76,7 @@ def parts(roles: pa.Array, rows: NDArray[np.int64], texts: pa.Array, n: int) -> 
     `roles`, `rows` (ascending) and `texts` are the flat view of `schema.contents`; `n` the rows.
     """
     slot = rows * 2 + _is_answer(roles)
-    folded = kernels.fold(texts)
+    folded = kernels.fold(_without_tools(roles, texts))
     if np.any(slot[1:] < slot[:-1]):
         folded = folded.take(pa.array(np.argsort(slot, kind="stable")))
     # A space ends each message, so that no window spans two without saying so.
@@ -88,6 +88,15 @@ def parts(roles: pa.Array, rows: NDArray[np.int64], texts: pa.Array, n: int) -> 
     both = pa.LargeStringArray.from_buffers(2 * n, pa.py_buffer(offsets), values)
     whole = pa.LargeStringArray.from_buffers(n, pa.py_buffer(np.ascontiguousarray(offsets[::2])), values)
     return Parts(both, whole)
+
+
+def _without_tools(roles: pa.Array, texts: pa.Array) -> pa.Array:
+    """`texts` less the tools that may be called: many rows offer the same, and ask something else each."""
+    system = np.flatnonzero(pc.equal(roles, "system").fill_null(False).to_numpy(zero_copy_only=False))
+    offers = texts.take(pa.array(system))
+    told = pc.match_substring(offers, structure.OPEN).fill_null(False).to_numpy(zero_copy_only=False)
+    bare = [structure.text(content) for content in offers.filter(pa.array(told)).to_pylist()]
+    return arrays.put(texts, system[told], pa.array(bare, pa.large_string()))
 
 
 def _is_answer(roles: pa.Array) -> NDArray[np.bool_]:

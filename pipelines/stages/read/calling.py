@@ -12,11 +12,6 @@ from headrace.pipelines.stages.read.records import ReadError
 
 KEYS = ("tool_calls", "function_call", "tool_call_id", "name")
 IN_RECORDS = ("tool_calls", "tool_call_id")  # of them, what records that are one turn each have as columns
-# How the arguments of a call were written where they came as JSON text: `json.dumps` with these.
-FORMS: dict[str, dict[str, Any]] = {
-    "text": {"ensure_ascii": False},
-    "compact": {"ensure_ascii": False, "separators": (",", ":")},
-}
 Turn = tuple[str, str]
 OTHER = "columns.tools names the column with the tools"
 
@@ -45,11 +40,11 @@ def with_tools(turns: list[Turn], tools: Any, column: str, padded: bool) -> list
 
     Raises: ReadError where the tools are no list of mappings.
     """
-    loaded = _loaded(tools, column)
+    loaded = _loaded(tools, column, f"; {OTHER}")
     loaded = [loaded] if isinstance(loaded, Mapping) else loaded
     if not isinstance(loaded, list):
         raise ReadError("read.wrong_type", f"{column!r} is not a list of tools; {OTHER}")
-    found = [_loaded(one, column) for one in loaded]
+    found = [_loaded(one, column, f"; {OTHER}") for one in loaded]
     if not all(isinstance(one, Mapping) for one in found):
         raise ReadError("read.wrong_type", f"{column!r} holds what is no tool; {OTHER}")
     if not found:
@@ -67,14 +62,14 @@ def without_nulls(value: Any) -> Any:
     return [without_nulls(v) for v in value] if isinstance(value, list) else value
 
 
-def _loaded(value: Any, column: str) -> Any:
-    """`value`, read as JSON where it is text. Raises: ReadError where it is none."""
+def _loaded(value: Any, column: str, more: str = "") -> Any:
+    """`value`, read as JSON where it is text. Raises: ReadError where it is none, saying `more`."""
     if not isinstance(value, str):
         return value
     try:
         return json.loads(value)
     except (ValueError, RecursionError):
-        raise ReadError("read.wrong_type", f"{column!r} is text that is no JSON") from None
+        raise ReadError("read.wrong_type", f"{column!r} is text that is no JSON{more}") from None
 
 
 def _call(call: Mapping[str, Any], padded: bool) -> dict[str, Any]:
@@ -109,7 +104,7 @@ def _arguments(text: str) -> tuple[Any, str | None]:
         return text, None
     if not isinstance(value, dict):
         return text, None
-    for form, options in FORMS.items():
+    for form, options in structure.ARGUMENTS.items():
         if json.dumps(value, **options) == text:
             return value, form
     return value, "text"

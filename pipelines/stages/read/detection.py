@@ -54,8 +54,8 @@ class Look:
 
     def unread(self, source: Source) -> tuple[list[str], int]:
         """Columns that the source does not look at: their names, and how many have none that can be told."""
-        inner = {n for n in source.stored() if paths.is_path(n)}
-        found = [c for c in self.columns if c not in {*source.stored(), *inner}]
+        read = set(source.stored())
+        found = [c for c in self.columns if c not in read]
         names = [c for c in found if not paths.is_value(c)]
         return names, len(found) - len(names)
 

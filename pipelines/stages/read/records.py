@@ -1,11 +1,7 @@
 """Raw records on their way from a file to rows, and why some of them could not be read."""
 
-import re
 from dataclasses import dataclass, field
-from typing import Any, Literal, cast
-
-import numpy as np
-import pyarrow as pa
+from typing import Any, Literal
 
 RECORD_LIMIT = 32 * 2**20  # bytes; a longer line or record is quarantined
 MEMORY_LIMIT = 2**30  # bytes that reading a file may take, where the recipe says nothing else
@@ -97,36 +93,3 @@ def encodable(text: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
-
-
-_NARROW = re.compile(r"\b(half)?float\b")  # in the name of an Arrow type: 16 or 32 bits
-
-
-def pythonic(column: pa.Array) -> list[Any]:
-    """A column as Python values; a number of 16 or 32 bits as the one whose shortest decimal is its own.
-
-    19.9 as a float32 is 19.9 then, as everybody writes it, and not 19.899999618530273.
-    """
-    if pa.types.is_float32(column.type):
-        return cast(list[Any], column.cast(pa.string()).cast(pa.float64()).to_pylist())
-    values = cast(list[Any], column.to_pylist())
-    if _NARROW.search(str(column.type)):
-        return [_widened(value, column.type) for value in values]
-    return values
-
-
-def _widened(value: Any, kind: pa.DataType) -> Any:
-    """`pythonic` of one value of an Arrow type."""
-    if value is None:
-        return None
-    if pa.types.is_float32(kind):
-        return float(str(np.float32(value)))
-    if pa.types.is_float16(kind):
-        return float(str(np.float16(value)))
-    if pa.types.is_struct(kind):
-        return {name: _widened(inner, kind.field(name).type) for name, inner in value.items()}
-    if pa.types.is_map(kind):
-        return [(_widened(k, kind.key_type), _widened(v, kind.item_type)) for k, v in value]
-    if pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind):
-        return [_widened(inner, kind.value_type) for inner in value]
-    return value

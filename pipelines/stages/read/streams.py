@@ -9,7 +9,6 @@ Cost: plain files at the disk's speed, others as `files.compressed` says.
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import chain
 
 from headrace.cluster import storage
 from headrace.pipelines.stages.read.files import compressed, encodings
@@ -79,12 +78,9 @@ def chunks(path: str, start: int = 0, memory: int = MEMORY_LIMIT) -> Iterator[by
     """
     try:
         with storage.explained(path, "read"), storage.open_input(path) as file:
-            if start:
-                file.seek(start)
+            kind = None if start else compressed.of(path, file.read(HEAD))  # by as many bytes as `look`
+            file.seek(start)
             stored = iter(lambda: file.read(CHUNK), b"")
-            first = next(stored, b"")
-            stored = chain([first], stored) if first else stored
-            kind = None if start else compressed.of(path, first[:HEAD])
             yield from stored if kind is None else compressed.unpacked(stored, kind, memory)
     except FileNotFoundError as error:
         raise storage.gone(path) from error

@@ -6,17 +6,17 @@ A row group that cannot be decoded costs that row group. What a file claims is c
 Cost: 100 MB/s and more of text a core; memory of a few batches.
 """
 
+import re
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
-from itertools import islice
 from typing import IO, Any, cast
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from headrace.cluster import apart, process, storage
-from headrace.cluster.errors import AGAIN, Fault
 from headrace.cluster.parquet import footer, pages
 from headrace.cluster.parquet.footer import Damaged
 from headrace.pipelines.stages.read import streams
@@ -29,13 +29,12 @@ from headrace.pipelines.stages.read.records import (
     SPARE,
     Batch,
     ReadError,
-    pythonic,
     too_deep,
 )
 
 BATCH_BYTES = 2**20
 MOST_ROWS = 4096
-ATTEMPTS = 3  # at reading in a process of its own, where it is stopped by what is not the file's doing
+_NARROW = re.compile(r"\b(half)?float\b")  # in the name of an Arrow type: 16 or 32 bits
 DEATHS = 2  # of workers at a task, from which on its Parquet files are read each in a process of its own
 
 
@@ -153,29 +152,20 @@ def _apart(
 ) -> Iterator[Batch]:
     """Records of row groups, read in a process of its own; where that ends, the remainder is one record.
 
-    Raises: Fault where it was stopped each time: what a machine does to it says nothing of the file.
+    Raises: Fault where it was stopped each time (`apart.insist`).
     """
-    place, given = first, 0
-    for attempt in range(1, ATTEMPTS + 1):
-        try:
-            for batch in islice(apart.each(_alone, *what, memory, memory=memory), given, None):
-                place, given = batch.places[-1], given + 1
-                yield batch
-            return
-        except apart.Stopped as stopped:
-            if attempt == ATTEMPTS:
-                raise Fault(
-                    f"{what[0]}: it was to be read in a process of its own, {ATTEMPTS} times in vain: "
-                    f"{stopped.why}. {AGAIN}"
-                ) from None
-        except apart.Ended as ended:
-            rows, stored = sum(g.rows for g in groups), sum(g.stored for g in groups)
-            lost = stored * (first + rows - place) // max(rows, 1)
-            batch = Batch("row")
-            detail = f"reading the file ends the process that reads it: {ended.why}"
-            batch.add(ReadError("read.fatal", detail, lost), place + 1)
+    place = first
+    try:
+        for batch in apart.insist(what[0], _alone, *what, memory, memory=memory):
+            place = batch.places[-1]
             yield batch
-            return
+    except apart.Ended as ended:
+        rows, stored = sum(g.rows for g in groups), sum(g.stored for g in groups)
+        lost = stored * (first + rows - place) // max(rows, 1)
+        batch = Batch("row")
+        detail = f"reading the file ends the process that reads it: {ended.why}"
+        batch.add(ReadError("read.fatal", detail, lost), place + 1)
+        yield batch
 
 
 def _alone(
@@ -249,7 +239,7 @@ def _values(column: pa.Array, errors: dict[int, ReadError], repaired: dict[int, 
     A text that is no UTF-8 is mended, and its bad bytes are counted in `repaired`.
     """
     try:
-        return pythonic(column)
+        return _pythonic(column)
     except MemoryError:
         raise
     except Exception:  # noqa: BLE001 - dates that Python has not, zones that are none, ...
@@ -271,3 +261,33 @@ def _values(column: pa.Array, errors: dict[int, ReadError], repaired: dict[int, 
                 errors[i] = ReadError("read.wrong_type", "a value beyond what can be told as text")
                 values.append(None)
         return values
+
+
+def _pythonic(column: pa.Array) -> list[Any]:
+    """A column as Python values; a number of 16 or 32 bits as the one whose shortest decimal is its own.
+
+    19.9 as a float32 is 19.9 then, as everybody writes it, and not 19.899999618530273.
+    """
+    if pa.types.is_float32(column.type):
+        return cast(list[Any], column.cast(pa.string()).cast(pa.float64()).to_pylist())
+    values = cast(list[Any], column.to_pylist())
+    if _NARROW.search(str(column.type)):
+        return [_widened(value, column.type) for value in values]
+    return values
+
+
+def _widened(value: Any, kind: pa.DataType) -> Any:
+    """`_pythonic` of one value of an Arrow type."""
+    if value is None:
+        return None
+    if pa.types.is_float32(kind):
+        return float(str(np.float32(value)))
+    if pa.types.is_float16(kind):
+        return float(str(np.float16(value)))
+    if pa.types.is_struct(kind):
+        return {name: _widened(inner, kind.field(name).type) for name, inner in value.items()}
+    if pa.types.is_map(kind):
+        return [(_widened(k, kind.key_type), _widened(v, kind.item_type)) for k, v in value]
+    if pa.types.is_list(kind) or pa.types.is_large_list(kind) or pa.types.is_fixed_size_list(kind):
+        return [_widened(inner, kind.value_type) for inner in value]
+    return value

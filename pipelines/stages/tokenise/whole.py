@@ -12,11 +12,13 @@ again when they are encoded, as text.
 Cost: four renderings and more for each turn, 100 us to 1 ms each; nothing of it is remembered.
 """
 
+import re
 from itertools import pairwise
 from typing import Any, NamedTuple
 
 from headrace.pipelines import structure
 from headrace.pipelines.stages.tokenise.rendering.marking import Marking
+from headrace.pipelines.stages.tokenise.rendering.speech import Speech
 from headrace.pipelines.stages.tokenise.template import (
     ALL,
     ASSISTANT,
@@ -99,7 +101,7 @@ def spoken(plain: list[dict[str, str]], tokenizer: Tokenizer) -> Spoken:
     tools = next((held["tools"] for _, held in opened if held.get("tools")), None)
     calls = [len(held.get("tool_calls", ())) for _, held in opened]
     marking = tokenizer.tool_marking if tools or any(calls) else tokenizer.marking
-    speech, safe = marking.speech, _Safe(tokenizer)
+    speech, specials = marking.speech, tokenizer.specials
     shape, texts, beside, places = [], [], [], []
     for place, (message, (text, held)) in enumerate(zip(plain, opened, strict=True)):
         role = message["role"]
@@ -110,40 +112,36 @@ def spoken(plain: list[dict[str, str]], tokenizer: Tokenizer) -> Spoken:
         if skeleton == WHOLE:
             skeleton, ranges = SLOT, [(0, len(data))]
         shape.append((role, skeleton))
-        texts += [safe(data[a:b].decode()) for a, b in ranges]
-        beside.append(_beside(held, speech, safe))
+        texts += [_safe(data[a:b].decode(), specials) for a, b in ranges]
+        beside.append(_safe(_beside(held, speech), specials))
         places.append(place)
     lost_calls = 0 if not any(calls) or speech.calls else sum(calls)
     lost_tools = int(tools is not None and not speech.tools)
-    return Spoken(marking, tuple(shape), texts, beside, safe(tools), places, lost_calls, lost_tools)
+    return Spoken(
+        marking, tuple(shape), texts, beside, _safe(tools, specials), places, lost_calls, lost_tools
+    )
 
 
-def _beside(held: dict[str, Any], speech: Any, safe: Any) -> dict[str, Any]:
+def _beside(held: dict[str, Any], speech: Speech) -> dict[str, Any]:
     """What a message holds beside its text, as the template takes it."""
     kept = {key: value for key, value in held.items() if key in ("name", "tool_call_id")}
     if held.get("tool_calls") and speech.calls:
         kept["tool_calls"] = [speech.call(one) for one in held["tool_calls"]]
         if "content" in held and speech.null:
             kept["content"] = None
-    found: dict[str, Any] = safe(kept)
-    return found
+    return kept
 
 
-class _Safe:
-    """Texts in which no special token stands and no mark of ours, at any depth of a value."""
-
-    def __init__(self, tokenizer: Tokenizer) -> None:
-        self._specials = tokenizer.specials
-
-    def __call__(self, value: Any) -> Any:
-        if isinstance(value, str):
-            clean = value.translate(OURS) if not value.isascii() else value
-            return self._specials.sub(lambda found: found[0][0] + BREAK + found[0][1:], clean)
-        if isinstance(value, list):
-            return [self(one) for one in value]
-        if isinstance(value, dict):
-            return {self(key): self(one) for key, one in value.items()}
-        return value
+def _safe(value: Any, specials: re.Pattern[str]) -> Any:
+    """`value` with no special token and no mark of ours in its texts, at any depth."""
+    if isinstance(value, str):
+        clean = value.translate(OURS) if not value.isascii() else value
+        return specials.sub(lambda found: found[0][0] + BREAK + found[0][1:], clean)
+    if isinstance(value, list):
+        return [_safe(one, specials) for one in value]
+    if isinstance(value, dict):
+        return {_safe(key, specials): _safe(one, specials) for key, one in value.items()}
+    return value
 
 
 def rendered(plain: list[dict[str, str]], tokenizer: Tokenizer) -> str | None:

@@ -10,6 +10,7 @@ from typing import Any
 
 import phonenumbers
 
+from headrace.pipelines.stages.pii.recognizers.checksums import is_account, is_card
 from headrace.pipelines.stages.pii.recognizers.emails import LOCAL, NO_LOCALS
 from headrace.pipelines.stages.pii.recognizers.lists import either
 from headrace.pipelines.stages.pii.recognizers.recognizer import Recognizer, Span, before, digits, span
@@ -75,8 +76,7 @@ def card(match: Any, score: float) -> Span | None:
     number = digits(text[start:end])
     if ABOVE.search(before(text, start)) or BELOW.match(text, end):
         return None
-    doubled = "".join(str(int(d) * (1 + at % 2)) for at, d in enumerate(reversed(number)))
-    return (start, end, score) if sum(map(int, doubled)) % 10 == 0 else None
+    return (start, end, score) if is_card(number) else None
 
 
 def account(match: Any, score: float) -> Span | None:
@@ -92,8 +92,7 @@ def account(match: Any, score: float) -> Span | None:
     if text[places[-1] + 1 : places[-1] + 2].isalnum():
         return None
     said = "".join(text[at] for at in places)
-    number = int("".join(str(int(c, 36)) for c in said[4:] + said[:4]))
-    return (start, places[-1] + 1, score) if number % 97 == 1 else None
+    return (start, places[-1] + 1, score) if is_account(said) else None
 
 
 GAP = r"[ .()/\t-]{1,3}"

@@ -37,7 +37,6 @@ DOCUMENTS = (
     "mimetype",
 )  # in zips that are documents: Office's, OpenDocument's, EPUB's
 OFFICE = (".xlsx", ".xlsm", ".docx", ".pptx", ".ods", ".odt", ".odp", ".epub")
-TOO_MUCH = f"unpacks to more than {EXPANSION} times its stored bytes"
 
 
 def by_name(name: str) -> Archive | None:
@@ -162,7 +161,7 @@ def _copied(data: Iterator[bytes], name: str, folder: str, bound: int) -> str:
         for chunk in data:
             written += len(chunk)
             if written > bound:
-                raise ReadError("read.corrupt", TOO_MUCH)
+                raise ReadError("read.corrupt", compressed.TOO_MUCH)
             copy.write(chunk)
     return path
 

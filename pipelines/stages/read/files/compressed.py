@@ -43,6 +43,7 @@ SKIPPABLE = bytes.fromhex("2a4d18")  # of zstd: the last three bytes of a frame 
 CHUNK = 2**20
 ZSTD_INPUT = 2**10  # a block of a few bytes may stand for 128 KiB: this bounds one step to ~32 MiB
 ZSTD_WINDOW = 2**27  # bytes that a frame may look back without asking
+ZSTD_LONGEST = 2**31  # that zstd itself lets any look back
 OTHERS_INPUT = 2**14
 
 
@@ -144,7 +145,7 @@ def _inflated(stored: Iterator[bytes]) -> Iterator[bytes]:
 
 def _unzstd(stored: Iterator[bytes], memory: int) -> Iterator[bytes]:
     """zstd frames one after the other."""
-    window = max(ZSTD_WINDOW, memory)
+    window = min(max(ZSTD_WINDOW, memory), ZSTD_LONGEST)
     frame = zstandard.ZstdDecompressor(max_window_size=window).decompressobj()
     fresh = True
     bound = _Bound()

@@ -91,10 +91,13 @@ def _broken(cause: str, detail: str, first: int, size: int) -> Batch:
 
 
 def _apart(path: str, size: int, columns: list[str] | None, memory: int) -> Iterator[Batch]:
-    """`arrow` in a process of its own; where that ends, the remainder is one record."""
+    """`arrow` in a process of its own; where that ends, the remainder is one record.
+
+    Raises: Fault where it was stopped each time (`apart.insist`).
+    """
     first = 0
     try:
-        for batch in apart.each(_alone, path, size, columns, memory, memory=memory):
+        for batch in apart.insist(path, _alone, path, size, columns, memory, memory=memory):
             first = batch.places[-1] if batch.places else first
             yield batch
     except apart.Ended as ended:

@@ -8,15 +8,12 @@ import json
 from functools import cached_property
 from typing import Any
 
+from headrace.pipelines import structure
 from headrace.pipelines.stages.tokenise.template import Refusal, Template
 
 NAME, TOOL, KEY, VALUE = "headrace_called", "headrace_offered", "headrace_key", "headrace value"
 NUMBER = "headrace1"  # nine letters and digits, as Mistral asks for
 ASK = {"role": "user", "content": "headrace asked"}
-WRITTEN: dict[str, dict[str, Any]] = {
-    "text": {"ensure_ascii": False},
-    "compact": {"ensure_ascii": False, "separators": (",", ":")},
-}
 TOOLS = [
     {
         "type": "function",
@@ -75,7 +72,7 @@ class Speech:
         function, form = dict(call["function"]), given.get("written")
         arguments = function.get("arguments")
         if isinstance(arguments, (dict, list)) and as_text and (form or not as_object):
-            function["arguments"] = json.dumps(arguments, **WRITTEN[form or "text"])
+            function["arguments"] = json.dumps(arguments, **structure.ARGUMENTS[form or "text"])
         return {**call, "function": function}
 
     def _call(self, arguments: Any, null: bool) -> str:

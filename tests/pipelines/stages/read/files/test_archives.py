@@ -285,3 +285,9 @@ def test_an_encrypted_member_costs_itself(tmp_path: Path) -> None:
     found = rows_of(put(tmp_path, "x.zip", bytes(data)))
     assert contents(found) == [*numbered(0, 2), "read.binary"]
     assert "encrypted" in found[-1]["detail"]
+
+
+@pytest.mark.parametrize("memory", [2**26, 2**31 + 1, 2**40])
+def test_any_memory_that_a_recipe_may_give_reads_zstd(memory: int) -> None:
+    packed = zstandard.ZstdCompressor().compress(b"some text")
+    assert b"".join(compressed.unpacked(iter([packed]), "zst", memory)) == b"some text"

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from pyarrow import feather, ipc
 
 from headrace.pipelines.stages.read import inputs
-from headrace.pipelines.stages.read.files import advice, markup
+from headrace.pipelines.stages.read.files import markup, notes
 from headrace.pipelines.stages.read.source import Source
 from tests.pipelines.stages.read.rows_of import contents, rows_of
 
@@ -45,7 +45,7 @@ def test_lines_are_the_same_however_a_file_is_cut(tmp_path_factory: Any, text: s
 
 def advised(path: Path, **keys: Any) -> list[str]:
     (source,) = inputs.resolve([Source(name="s", path=str(path), **keys)])
-    return advice.of(source, inputs.files(source))
+    return notes.of(source, inputs.files(source))
 
 
 def test_what_else_a_text_file_may_be_is_told(tmp_path: Path) -> None:
