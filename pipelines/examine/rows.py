@@ -1,0 +1,53 @@
+"""The rows that the examiner looks at: what pass 1 kept, less what pass 2 removed.
+
+Cost: one file of `prepared/` at a time.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from headrace.cluster import storage
+from headrace.pipelines import arrays, schema, structure
+
+
+def left(path: str, run: str, columns: Sequence[str]) -> pa.Table:
+    """`columns` (and ``row_id``) of the rows of one file of `prepared/` that are no duplicates.
+
+    path: the file; run: the run directory, whose `duplicates/removed.parquet` is there.
+    """
+    table = storage.read_table(path, ["row_id", *columns]).combine_chunks()
+    ids = table["row_id"].to_numpy()
+    if not len(ids):
+        return table
+    span = [("removed", ">=", int(ids.min())), ("removed", "<=", int(ids.max()))]
+    removed = storage.read_table(storage.join(run, "duplicates/removed.parquet"), ["removed"], filters=span)
+    gone = np.isin(ids, removed["removed"].to_numpy())
+    return table.filter(pa.array(~gone)).combine_chunks()
+
+
+def exchanges(table: pa.Table) -> pa.Table:
+    """The last exchange of each row: ``prompt`` and ``answer``, both large_string without nulls.
+
+    The answer is the last turn of the assistant, the prompt all turns before it, joined by line breaks,
+    without the tools that they offer. A plain text is all answer; a row without an answer is all prompt.
+    """
+    roles, rows, texts = schema.contents(table)
+    told = pc.match_substring(texts, structure.OPEN).fill_null(False).to_numpy(zero_copy_only=False)
+    bare = [structure.text(content) for content in texts.filter(pa.array(told)).to_pylist()]
+    texts = arrays.put(texts, np.flatnonzero(told), pa.array(bare, pa.large_string()))
+    answers = pc.is_in(roles, pa.array(["assistant", "text"])).to_numpy(zero_copy_only=False)
+    last = np.full(table.num_rows, len(rows), np.int64)
+    last[rows[answers]] = np.flatnonzero(answers)  # ascending, so the last one of a row stays
+    before = np.flatnonzero(np.arange(len(rows)) < last[rows])
+    ends = arrays.offsets(np.bincount(rows[before], minlength=table.num_rows))
+    held = pa.LargeListArray.from_arrays(pa.array(ends), texts.take(pa.array(before)))
+    index = pa.array(last, mask=last == len(rows))
+    return pa.table(
+        {
+            "prompt": pc.binary_join(held, pa.scalar("\n", pa.large_string())),
+            "answer": texts.take(index).fill_null(""),
+        }
+    )

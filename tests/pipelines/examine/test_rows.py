@@ -1,0 +1,50 @@
+"""Rows that the examiner looks at: duplicates are left out, and the last exchange is told."""
+
+from pathlib import Path
+
+import pyarrow as pa
+import pytest
+
+from headrace.cluster import storage
+from headrace.pipelines import structure
+from headrace.pipelines.examine import rows
+from tests import builders
+
+
+def test_duplicates_are_left_out(tmp_path: Path) -> None:
+    table = builders.table(*([("user", f"q{n}"), ("assistant", f"a{n}")] for n in range(4)), first=7)
+    storage.write_ranges(str(tmp_path / "part.parquet"), table)
+    removed = pa.table({"removed": pa.array([3, 8, 10, 99], pa.uint64())})
+    (tmp_path / "duplicates").mkdir()
+    storage.write_ranges(str(tmp_path / "duplicates/removed.parquet"), removed)
+    kept = rows.left(str(tmp_path / "part.parquet"), str(tmp_path), ["messages"])
+    assert kept["row_id"].to_pylist() == [7, 9]
+    assert rows.exchanges(kept).to_pylist() == [
+        {"prompt": "q0", "answer": "a0"},
+        {"prompt": "q2", "answer": "a2"},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("turns", "prompt", "answer"),
+    [
+        ([("user", "a"), ("assistant", "b"), ("user", "c"), ("assistant", "d")], "a\nb\nc", "d"),
+        ([("system", "s"), ("user", "a"), ("assistant", "b"), ("user", "thanks")], "s\na", "b"),
+        ([("text", "plain")], "", "plain"),
+        ([("user", "a")], "a", ""),
+        ([("user", "a"), ("assistant", None)], "a", ""),
+        (None, "", ""),
+    ],
+)
+def test_the_last_exchange(turns: list[tuple[str, str | None]] | None, prompt: str, answer: str) -> None:
+    before, after = [("user", "x"), ("assistant", "y")], [("text", "z")]
+    found = rows.exchanges(builders.table(before, turns, after)).to_pylist()
+    assert found[0] == {"prompt": "x", "answer": "y"}
+    assert found[1] == {"prompt": prompt, "answer": answer}
+    assert found[2] == {"prompt": "", "answer": "z"}
+
+
+def test_tools_are_no_part_of_a_prompt() -> None:
+    offer = structure.sealed("be brief", {"tools": [{"name": "look"}]})
+    found = rows.exchanges(builders.table([("system", offer), ("user", "q"), ("assistant", "a")]))
+    assert found.to_pylist() == [{"prompt": "be brief\nq", "answer": "a"}]
