@@ -27,16 +27,19 @@ from headrace.pipelines.stages.read.turns import advice
 from headrace.pipelines.stages.tokenise.config import TOLD
 
 # All stages, in the order in which a row meets them: what report, `explain` and tests call stages.
-STAGES = ("read", "clean", "quality", "pii", "fingerprint", "dedup", "split", "tokenise", "pack", "gate")
+STAGES = (
+    *("read", "clean", "quality", "pii", "fingerprint", "dedup", "examine", "split", "tokenise", "pack"),
+    "gate",
+)
 # Pass 1, after reading: every part of every fragment goes through these modules.
 ROW_STAGES = tuple(f"headrace.pipelines.stages.{name}.stage" for name in STAGES[1:5])
 # Pass 2 (`passes.dedup`): exact, near, clusters, sides, over the whole run; then, where asked for,
-# repeated passages.
+# repeated passages. Then what looks at the whole set (`passes.examine`), a check at a time.
 # Pass 3 (`pack_worker.work`), every window: dedup marks, passages cut, split, tokenise, pack.
-# Then the gate (`gate_worker.work`) looks through what every window wrote.
+# Then the gate (`gate.worker.work`) looks through what every window wrote.
 
 # Passes that write outputs, by their names in the ledger.
-OUTPUTS = ("prepare", "dedup", "passages", "pack")
+OUTPUTS = ("prepare", "dedup", "passages", "examine", "pack")
 
 
 def prepare(recipe: Recipe, mode: Mode) -> dict[str, Any]:
@@ -86,9 +89,10 @@ def _passes(run: rundir.Run, mode: Mode) -> dict[str, Any]:
     from headrace.cluster import stream
     from headrace.pipelines.passes import dedup as dedup_pass
     from headrace.pipelines.passes import digest, outputs, summary, units
-    from headrace.pipelines.passes import gate as gate_pass
+    from headrace.pipelines.passes import examine as examine_pass
     from headrace.pipelines.passes import pack as pack_pass
     from headrace.pipelines.passes import prepare as prepare_pass
+    from headrace.pipelines.passes.gate import driver as gate_pass
 
     rows = prepare_pass.prepare(run, ROW_STAGES, mode)
     with _stopping(run, rows):
@@ -97,8 +101,10 @@ def _passes(run: rundir.Run, mode: Mode) -> dict[str, Any]:
     with _stopping(run, rows, duplicates):
         dedup_pass.alarm(run, duplicates, mode)
     shared = dedup_pass.find_passages(run, rows, duplicates, mode)
+    examined = examine_pass.examine(run, rows, duplicates, mode)
     tokens = pack_pass.settle(run, rows)
-    windows = pack_pass.pack(run, rows, duplicates, shared, tokens, mode)
+    gone = examine_pass.dropping(examined)
+    windows = pack_pass.pack(run, rows, duplicates, shared, gone, tokens, mode)
     with _stopping(run, rows, duplicates, windows):
         prepare_pass.judge_quarantine(run, rows, windows)
     scanned = gate_pass.scan(run, rows, shared, windows, tokens, mode)
@@ -106,7 +112,8 @@ def _passes(run: rundir.Run, mode: Mode) -> dict[str, Any]:
     gate_pass.audit(run, rows, seen)
     sums = {o["path"]: o["xxh3"] for w in windows for o in w["outputs"] if "split" in o}
     packed = digest.digest(run.path, partial(stream.each, workers=units.workers(run)), sums)
-    sections = summary.prepare(run, rows, duplicates, shared, windows, scanned, packed)
+    sections = summary.prepare(run, rows, duplicates, shared, examined, windows, scanned, packed)
+    sections["examine"] = examine_pass.reports(examined)
     sections["remade"] = outputs.remade(run)
     sections["gates"] = {**summary.gates(run.path), **summary.passed(run.recipe)}
     run_json = summary.write(run.path, sections)
@@ -136,7 +143,8 @@ def _stopping(
     """Write the books so far where a gate ends the run: what run.json said of later passes is true no
     more.
     """
-    from headrace.pipelines.passes import pii_audit, summary
+    from headrace.pipelines.passes import summary
+    from headrace.pipelines.passes.gate import audit as pii_audit
 
     try:
         yield

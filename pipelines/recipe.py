@@ -16,6 +16,7 @@ from headrace.cluster import storage
 from headrace.cluster.errors import OutputError, RecipeError
 from headrace.pipelines import yaml_text
 from headrace.pipelines.evaluate.config import Config as Evaluate
+from headrace.pipelines.examine.config import Config as Examine
 from headrace.pipelines.section import Path, Section, hint
 from headrace.pipelines.stages.clean.config import Config as Clean
 from headrace.pipelines.stages.dedup.config import Config as Dedup
@@ -72,6 +73,7 @@ class Recipe(Section):
     pii: Pii = Pii()
     fingerprint: Fingerprint = Fingerprint()
     dedup: Dedup = Dedup()
+    examine: Examine = Examine()
     split: Split = Split()
     tokenise: Tokenise = Tokenise()
     pack: Pack = Pack()

@@ -24,13 +24,15 @@ from headrace.pipelines.commands.verify_tasks import Finding
 from headrace.pipelines.console import Line
 from headrace.pipelines.evaluate import standing
 from headrace.pipelines.passes import dedup as dedup_pass
-from headrace.pipelines.passes import digest, outputs, parts, pii_audit, summary
+from headrace.pipelines.passes import digest, outputs, parts, summary
+from headrace.pipelines.passes import examine as examine_pass
 from headrace.pipelines.passes import pack as pack_pass
 from headrace.pipelines.passes import prepare as prepare_pass
+from headrace.pipelines.passes.gate import audit as pii_audit
 from headrace.pipelines.recipe import Recipe
 from headrace.pipelines.schema import SPLITS
 
-PASSES = (prepare_pass.PASS, dedup_pass.DEDUP, dedup_pass.PASSAGES, pack_pass.PASS)
+PASSES = (prepare_pass.PASS, dedup_pass.DEDUP, dedup_pass.PASSAGES, examine_pass.PASS, pack_pass.PASS)
 CHECKS = ("ledger", "files", "unnamed", "books", "packed", "removals", "digest", "summary", "training")
 REMOVED = "duplicates/removed.parquet"
 ANEW = "`headrace prepare` on the recipe writes it anew"

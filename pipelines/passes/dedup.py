@@ -1,15 +1,21 @@
 """Pass 2, seen from the driver: duplicates, clusters and sides over the whole run, then repeated passages."""
 
-import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
-from typing import Any
 
 from headrace.cluster import ledger, session, storage, stream
 from headrace.cluster.errors import GateError
 from headrace.pipelines.console import Mode, say
 from headrace.pipelines.passes import outputs, pack_worker, parts
-from headrace.pipelines.passes.units import Pass, Records, config_key, resume, versions, workers
+from headrace.pipelines.passes.units import (
+    Pass,
+    Records,
+    config_key,
+    each_measured,
+    resume,
+    versions,
+    workers,
+)
 from headrace.pipelines.rundir import Run
 from headrace.pipelines.stages.dedup import against, passages
 from headrace.pipelines.stages.dedup import stage as dedup
@@ -76,7 +82,7 @@ def _deduplicated(
     paths, firsts = _kept_files(run, records), _firsts(run)
     output = storage.join(run.path, "duplicates")
     spent: list[float] = []
-    each = partial(_each, workers=workers(run), spent=spent)
+    each = partial(each_measured, workers=workers(run), spent=spent)
     report = dedup_tasks.run(
         paths,
         output,
@@ -126,27 +132,6 @@ def alarm(run: Run, duplicates: ledger.Record, mode: Mode) -> None:
         say(mode, "warning", text, source=name, **count)
 
 
-def _each(
-    function: Callable[[Any], Any],
-    items: Iterable[Any],
-    *,
-    name: str,
-    workers: int,
-    spent: list[float],
-    gpus: float = 0,
-) -> Iterator[Any]:
-    """`stream.each`, adding the CPU seconds of every task to `spent`."""
-    measured = partial(_measured, function)
-    for result, seconds in stream.each(measured, items, workers=workers, name=name, gpus=gpus):
-        spent.append(seconds)
-        yield result
-
-
-def _measured(function: Callable[[Any], Any], item: Any) -> tuple[Any, float]:
-    started = time.process_time()
-    return function(item), time.process_time() - started
-
-
 def _kept_files(run: Run, records: Sequence[ledger.Record]) -> list[str]:
     """Files of prepared/ that hold a row."""
     return [storage.join(run.path, r["outputs"][0]["path"]) for r in records if r["rows"]["kept"]]
@@ -193,7 +178,7 @@ def _with_passages(
         storage.join(run.path, "duplicates"),
         run.recipe.dedup.passages,
         order={str(s.name): s.priority for s in run.recipe.sources},
-        each=partial(_each, workers=workers(run), spent=spent),
+        each=partial(each_measured, workers=workers(run), spent=spent),
         firsts=_firsts(run),
     )
     stages = {"passages": {"seconds": sum(spent), **found["read"]}}

@@ -1,6 +1,6 @@
 """Pass 3, seen from the driver: every window tokenised and packed."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 
 from headrace.cluster import here, ledger
@@ -51,10 +51,13 @@ def pack(
     records: Sequence[ledger.Record],
     duplicates: ledger.Record,
     shared: ledger.Record,
+    examined: Mapping[str, Mapping[str, str]],
     tokens: pack_worker.Tokens,
     mode: Mode,
 ) -> list[ledger.Record]:
     """Pass 3: every window tokenised and packed. Returns the commit records in order.
+
+    examined: the examiner's checks by which rows go, each with a hash of those of each ordinal.
 
     Raises: BooksError where the pass did not take in what pass 1 kept.
     """
@@ -62,9 +65,9 @@ def pack(
     windows = {w.number: w for w in parts.windows(records, run.epochs, recipe.pack.window)}
     by_unit = {parts.part(r["ordinal"], r["part"]): r for r in records}
     cuts = pack_worker.cuts(recipe, shared)
-    keys = {n: _key(run, w, by_unit, duplicates, cuts, tokens) for n, w in windows.items()}
+    keys = {n: _key(run, w, by_unit, duplicates, examined, cuts, tokens) for n, w in windows.items()}
     sizes = {n: sum(by_unit[u]["outputs"][0]["size"] for u in w.units) for n, w in windows.items()}
-    job = pack_worker.Job(recipe, keys, frozenset(cuts), tokens.proof)
+    job = pack_worker.Job(recipe, keys, frozenset(cuts), tokens.proof, tuple(examined))
     work = units.tasks(run, PASS, partial(pack_worker.work, job=job), windows)
     done = units.resume(run, PASS, keys, work, sizes=sizes, mode=mode)
     kept = books.total(r["books"] for r in records)["kept"]
@@ -77,12 +80,14 @@ def _key(
     window: parts.Window,
     by_unit: dict[str, ledger.Record],
     duplicates: ledger.Record,
+    examined: Mapping[str, Mapping[str, str]],
     cuts: dict[str, str],
     tokens: pack_worker.Tokens,
 ) -> str:
     recipe = run.recipe
     marks = duplicates["marks"]
     touched = range(window.first, window.last + 1)
+    gone = [[name, o, of[str(o)]] for name, of in examined.items() for o in touched if str(o) in of]
     cut = [[u, cuts[u]] for u in window.units if u in cuts]
     return ledger.key(
         [[u, by_unit[u]["outputs"][0]["xxh3"]] for u in window.units],
@@ -95,6 +100,8 @@ def _key(
         units.versions(units.PACK_LIBRARIES),
         # Nothing at all where nothing is cut: such a window is as if passages had never been looked for.
         *([[passages.VERSION, cut]] if cut else []),
+        # Nor where no row goes by a check.
+        *([["examine", gone]] if gone else []),
         # Nothing where the proof found nothing.
         *([[tokens.proof.engine, tokens.proof.checked]] if tokens.proof.reason else []),
     )

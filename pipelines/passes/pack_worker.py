@@ -14,10 +14,10 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import xxhash
 
 from headrace.cluster import ledger, storage
 from headrace.pipelines import books, schema
+from headrace.pipelines.examine import checks
 from headrace.pipelines.passes import outputs, parts, prepare_worker
 from headrace.pipelines.passes.parts import Window
 from headrace.pipelines.recipe import Recipe
@@ -42,6 +42,7 @@ class Job:
     keys: dict[int, str] = field(default_factory=dict)  # window -> pass key
     cuts: frozenset[str] = frozenset()  # units of `prepared/` that repeated passages are cut from
     proof: Proof = field(default_factory=Proof)
+    checks: tuple[str, ...] = ()  # of the examiner, by which rows go
 
 
 @dataclass(frozen=True)
@@ -57,16 +58,11 @@ def marks(run: str) -> dict[str, dict[str, str]]:
 
     A window whose fragments have the hashes they had need not be packed again.
     """
-    hashes: dict[str, dict[str, str]] = {}
+    found = {}
     for name, column in (("removed", "removed"), ("sides", "row_id")):
-        table = storage.read_table(storage.join(run, f"duplicates/{name}.parquet")).combine_chunks()
-        ordinals, starts = np.unique(schema.ordinal(table[column].to_numpy()), return_index=True)
-        ends = [*starts[1:], table.num_rows]
-        hashes[name] = {
-            str(o): xxhash.xxh3_64_hexdigest(ledger.dumps(table.slice(a, b - a).to_pydict()))
-            for o, a, b in zip(ordinals, starts, ends[: len(ordinals)], strict=True)
-        }
-    return hashes
+        table = storage.read_table(storage.join(run, f"duplicates/{name}.parquet"))
+        found[name] = parts.hashed(table, table[column])
+    return found
 
 
 def cuts(recipe: Recipe, shared: ledger.Record) -> dict[str, str]:
@@ -117,6 +113,8 @@ def work(window: Window, job: Job) -> ledger.Record:
     entering = books.records(table)
     timings = {}
     table, timings["dedup"] = _marked(table, window, recipe)
+    for check in job.checks:
+        table = checks.mark(table, checks.drops(recipe.output, check, window.first, window.last))
     table, cut, spent = _without_passages(table, window, job)
     timings |= spent
     table, timings["split"] = _split(table, window, recipe)

@@ -10,11 +10,17 @@ as they are, and a run with a changed recipe gives the same bytes as a fresh one
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+import pyarrow as pa
+import xxhash
+
 from headrace.cluster import ledger
+from headrace.pipelines import schema
 
 PREPARE = "prepare"
 DEDUP = "dedup"
 PASSAGES = "passages"
+EXAMINE = "examine"
 PACK = "pack"
 GATE = "gate"
 
@@ -22,6 +28,20 @@ GATE = "gate"
 def part(ordinal: int, number: int) -> str:
     """Name of a fragment's part in the ledger and in file names."""
     return f"{ordinal:08d}-{number:04d}"
+
+
+def hashed(table: pa.Table, row_ids: pa.ChunkedArray) -> dict[str, str]:
+    """A hash of the rows of each fragment, by ordinal (as text, for JSON).
+
+    row_ids: ``uint64[N]``, ascending: whose row each row of `table` is.
+    """
+    table = table.combine_chunks()
+    ordinals, starts = np.unique(schema.ordinal(row_ids.to_numpy()), return_index=True)
+    ends = [*starts[1:], table.num_rows]
+    return {
+        str(o): xxhash.xxh3_64_hexdigest(ledger.dumps(table.slice(a, b - a).to_pydict()))
+        for o, a, b in zip(ordinals, starts, ends[: len(ordinals)], strict=True)
+    }
 
 
 @dataclass(frozen=True)

@@ -27,7 +27,8 @@ from headrace.cluster import ledger, process, storage
 from headrace.cluster.errors import BooksError, HeadraceError
 from headrace.cluster.fragments import Fragment
 from headrace.pipelines import books, schema
-from headrace.pipelines.passes import parts, pii_audit
+from headrace.pipelines.passes import parts
+from headrace.pipelines.passes.gate import audit as pii_audit
 from headrace.pipelines.recipe import Recipe
 from headrace.pipelines.stages.pii import stage as pii
 from headrace.pipelines.stages.read import grouping

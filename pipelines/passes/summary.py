@@ -36,6 +36,7 @@ def prepare(
     rows: Sequence[ledger.Record],
     duplicates: ledger.Record,
     shared: ledger.Record,
+    examined: Sequence[ledger.Record],
     windows: Sequence[ledger.Record],
     scanned: Sequence[ledger.Record],
     digest: str,
@@ -48,7 +49,9 @@ def prepare(
     return {
         "rows": whole,
         "packed": _packed(run, windows),
-        "stages": books.add_timings(r["stages"] for r in [*rows, duplicates, shared, *windows, *scanned]),
+        "stages": books.add_timings(
+            r["stages"] for r in [*rows, duplicates, shared, *examined, *windows, *scanned]
+        ),
         "digest": digest,
         "versions": {"python": units.versions(())["python"], **{n: version(n) for n in LIBRARIES}},
         "sources": _sources(run, rows, windows),
@@ -74,7 +77,17 @@ def prepare(
 
 
 # What run.json says of passes that a start has not come to: true of an earlier one at most.
-LATER = ("packed", "digest", "duplicates", "passages", "splits", "shortened", "tokenizer", "histograms")
+LATER = (
+    "packed",
+    "digest",
+    "duplicates",
+    "passages",
+    "examine",
+    "splits",
+    "shortened",
+    "tokenizer",
+    "histograms",
+)
 
 
 def begun(

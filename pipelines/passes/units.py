@@ -8,10 +8,11 @@ The driver holds one small record a part or window, never a row.
 
 import importlib.metadata
 import platform
+import time
 import unicodedata
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from typing import Any, Literal, TypeVar
 
 from headrace.cluster import ledger, session, storage, stream
@@ -46,7 +47,7 @@ class Pass:
     """
 
     name: str
-    number: Literal["ordinal", "window", "run"]
+    number: Literal["ordinal", "window", "run", "check"]
     unit: Callable[[ledger.Record], str]
     complete: Callable[[Records], bool] = bool
     outputs: tuple[str, ...] = ()
@@ -136,6 +137,27 @@ def tasks(
         return stream.each(function, [items[n] for n in todo], workers=workers(run), name=which.name)
 
     return work
+
+
+def each_measured(
+    function: Callable[[Any], Any],
+    items: Iterable[Any],
+    *,
+    name: str,
+    workers: int,
+    spent: list[float],
+    gpus: float = 0,
+) -> Iterator[Any]:
+    """`stream.each`, adding the CPU seconds of every task to `spent`."""
+    measured = partial(_measured, function)
+    for result, seconds in stream.each(measured, items, workers=workers, name=name, gpus=gpus):
+        spent.append(seconds)
+        yield result
+
+
+def _measured(function: Callable[[Any], Any], item: Any) -> tuple[Any, float]:
+    started = time.process_time()
+    return function(item), time.process_time() - started
 
 
 def say_skipped(mode: Mode, name: str, done: int, units: int) -> None:

@@ -25,7 +25,7 @@ from headrace.cluster.errors import OutputError
 from headrace.pipelines import stored
 from headrace.pipelines.console import duration
 from headrace.pipelines.evaluate import standing
-from headrace.pipelines.passes import pii_audit
+from headrace.pipelines.passes.gate import audit as pii_audit
 from headrace.pipelines.report import comparison, pairs, plots
 from headrace.pipelines.schema import SPLITS
 from headrace.pipelines.stages.read.turns import advice

@@ -103,7 +103,7 @@ def test_a_run_that_keeps_nothing_leaves_a_report(ray_local: None, tmp_path: Pat
 def test_personal_data_in_the_shards_is_told_everywhere(
     ray_local: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from headrace.pipelines.passes import gate
+    from headrace.pipelines.passes.gate import driver as gate
 
     def leaks(run: Any, seen: Any, mode: Any) -> None:
         raise GateError("gate: PII in the packed shards: 1 EMAIL_ADDRESS").at("pii.gate")

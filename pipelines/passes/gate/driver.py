@@ -1,6 +1,6 @@
-"""The pass after packing: every window's token shards looked through for PII (`passes.gate_worker`).
+"""The pass after packing: every window's token shards looked through for PII (`worker`).
 
-And what a run says of PII (`passes.pii_audit`), the gate's verdict with it.
+And what a run says of PII (`audit`), the gate's verdict with it.
 """
 
 from collections.abc import Sequence
@@ -10,7 +10,9 @@ from typing import Any
 from headrace.cluster import ledger, stream
 from headrace.cluster.errors import GateError
 from headrace.pipelines.console import Mode, say
-from headrace.pipelines.passes import gate_worker, pack_worker, parts, pii_audit, units
+from headrace.pipelines.passes import pack_worker, parts, units
+from headrace.pipelines.passes.gate import audit as pii_audit
+from headrace.pipelines.passes.gate import worker as gate_worker
 from headrace.pipelines.rundir import Run
 from headrace.pipelines.stages.pii import coverage as pii_coverage
 from headrace.pipelines.stages.pii import stage as pii

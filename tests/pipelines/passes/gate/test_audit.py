@@ -7,7 +7,7 @@ import pytest
 
 from headrace.cluster import ledger, storage
 from headrace.pipelines import schema
-from headrace.pipelines.passes import pii_audit
+from headrace.pipelines.passes.gate import audit as pii_audit
 from headrace.pipelines.stages.pii import stage as pii
 from headrace.pipelines.stages.pii.stage import Config
 from tests.builders import MAIL, PHONE, PII_KEY, table

@@ -8,8 +8,10 @@ import pytest
 
 from headrace.cluster import ledger, storage
 from headrace.pipelines import schema
-from headrace.pipelines.passes import gate, gate_worker, parts, prepare_worker
-from headrace.pipelines.passes.gate_worker import note
+from headrace.pipelines.passes import parts, prepare_worker
+from headrace.pipelines.passes.gate import driver as gate
+from headrace.pipelines.passes.gate import worker as gate_worker
+from headrace.pipelines.passes.gate.worker import note
 from headrace.pipelines.recipe import Recipe
 from headrace.pipelines.stages.dedup import passages
 from headrace.pipelines.stages.pack import stage as pack

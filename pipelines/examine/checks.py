@@ -1,0 +1,48 @@
+"""The checks in their order, and what each one is: a folder beside this file with `config.py` and `run.py`.
+
+A check's `run.py` has `NAME`, `VERSION` and ``run(prepared, run, config, each)``: `prepared` are paths of
+files of `prepared/`, `run` the run directory, and ``each(function, items, name=...)`` gives results of tasks
+in the order of the items. It returns a report for run.json without any row's text, and writes
+``findings/<check>.parquet``, and where rows go by it ``findings/<check>.drops.parquet`` (`DROPS`). Where
+files that the recipe names decide what it finds, ``marks(config)`` gives their hashes; `LIBRARIES` are those
+that decide it too.
+"""
+
+from importlib import import_module
+from types import ModuleType
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from headrace.cluster import storage
+from headrace.pipelines import schema
+
+CHECKS: tuple[str, ...] = ()
+# Rows that go by what a check found. mark: "drop", or "error" where they are quarantined.
+DROPS = pa.schema([("row_id", pa.uint64()), ("reason", pa.string()), ("mark", pa.string())])
+
+
+def module(check: str) -> ModuleType:
+    """The code of a check, loaded when it is first asked for."""
+    return import_module(f"{__package__}.{check}.run")
+
+
+def path(check: str, kind: str = "") -> str:
+    """Where a check's findings lie, below the run; `kind`: "drops"."""
+    return f"findings/{check}.{kind + '.' if kind else ''}parquet"
+
+
+def drops(run: str, check: str, first: int = 0, last: int = 2**32 - 1) -> pa.Table:
+    """Rows of ordinals `first` to `last` that go by what a check found (`DROPS`)."""
+    span: list[Any] = [("row_id", ">=", first << 32), ("row_id", "<", (last + 1) << 32)]
+    return storage.read_table(storage.join(run, path(check, "drops")), filters=span).cast(DROPS)
+
+
+def mark(table: pa.Table, found: pa.Table) -> pa.Table:
+    """Drop or quarantine the rows of `table` that `found` (`DROPS`) names."""
+    for column in ("drop", "error"):
+        chosen = found.filter(pc.equal(found["mark"], column)).combine_chunks()
+        place = pc.index_in(table["row_id"].combine_chunks(), chosen["row_id"].combine_chunks())
+        table = schema.mark(table, column, chosen["reason"].combine_chunks().take(place))
+    return table

@@ -1,0 +1,116 @@
+"""Pass 2b, seen from the driver: what looks at the whole set, a check a unit.
+
+Each check has a record of its own, so that to change one does not do the others again.
+"""
+
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+from headrace.cluster import ledger, storage, stream
+from headrace.pipelines.console import Mode
+from headrace.pipelines.examine import checks
+from headrace.pipelines.passes import outputs, parts
+from headrace.pipelines.passes.units import (
+    Pass,
+    Records,
+    config_key,
+    each_measured,
+    resume,
+    versions,
+    workers,
+)
+from headrace.pipelines.recipe import Recipe
+from headrace.pipelines.rundir import Run
+from headrace.pipelines.section import Section
+
+PASS = Pass(
+    parts.EXAMINE,
+    number="check",
+    unit=lambda record: str(record["name"]),
+    outputs=("findings/",),
+)
+
+
+def configs(recipe: Recipe) -> dict[str, Section]:
+    """The config of each check that is on."""
+    every = {name: getattr(recipe.examine, name) for name in checks.CHECKS}
+    return {name: config for name, config in every.items() if config.enabled}
+
+
+def examine(
+    run: Run, records: Sequence[ledger.Record], duplicates: ledger.Record, mode: Mode
+) -> list[ledger.Record]:
+    """Pass 2b: every check that is on, in order; their commit records."""
+    inputs = [[r["ordinal"], r["part"], r["outputs"][0]["xxh3"]] for r in records]
+    removed = [o["xxh3"] for o in duplicates["outputs"] if o["path"] == "duplicates/removed.parquet"]
+    sources = sorted((str(s.name), s.priority) for s in run.recipe.sources)
+    keys = {}
+    for number, name in enumerate(checks.CHECKS):
+        config = configs(run.recipe).get(name)
+        if config is not None:
+            module = checks.module(name)
+            marks = module.marks(config) if hasattr(module, "marks") else []
+            libraries = getattr(module, "LIBRARIES", ("pyarrow", "numba", "polars"))
+            own = [config_key(module, config), marks, versions(tuple(libraries))]
+            keys[number] = ledger.key(inputs, removed, sources, run.recipe.seed, own)
+    prepared = [storage.join(run.path, r["outputs"][0]["path"]) for r in records if r["rows"]["kept"]]
+    work = partial(_examined, run=run, records=records, prepared=prepared, keys=keys)
+    done = resume(run, PASS, keys, work, sizes=dict.fromkeys(keys, 0), mode=mode)
+    outputs.require(run, [o for r in done for o in r["outputs"]], workers(run))
+    return done
+
+
+def _examined(
+    todo: Sequence[int],
+    done: Mapping[int, Records],
+    *,
+    run: Run,
+    records: Sequence[ledger.Record],
+    prepared: Sequence[str],
+    keys: Mapping[int, str],
+) -> Iterator[ledger.Record]:
+    """The records of some checks, one after the other: each has the whole cluster."""
+    outputs.require(run, [r["outputs"][0] for r in records if r["rows"]["kept"]], workers(run))
+    rows = sum(r["rows"]["kept"] for r in records)
+    size = sum(r["stages"]["fingerprint"]["bytes"] for r in records)
+    for number in todo:
+        name = checks.CHECKS[number]
+        for kind in ("", "drops"):
+            storage.delete(storage.join(run.path, checks.path(name, kind)))
+        spent: list[float] = []
+        each = partial(each_measured, workers=workers(run), spent=spent)
+        report = checks.module(name).run(prepared, run.path, configs(run.recipe)[name], each)
+        described = outputs.described(run.path, (f"findings/{name}.",), workers(run))
+        dropping = any(o["path"] == checks.path(name, "drops") for o in described)
+        marks = (
+            next(iter(stream.each(_marks, [(run.path, name)], workers=1, name="marks"))) if dropping else {}
+        )
+        record = {
+            "check": number,
+            "name": name,
+            "key": keys[number],
+            "stages": {"examine": {"seconds": sum(spent), "rows": rows, "bytes": size}},
+            "rows": rows,
+            "outputs": described,
+            "report": report,
+            "marks": marks,
+        }
+        ledger.commit(run.path, PASS.name, name, record)
+        yield record
+
+
+def _marks(which: tuple[str, str]) -> dict[str, str]:
+    """A hash of the rows of each fragment that go by a check, by ordinal."""
+    found = checks.drops(*which)
+    return parts.hashed(found, found["row_id"])
+
+
+def dropping(records: Sequence[ledger.Record]) -> dict[str, dict[str, str]]:
+    """Checks by which rows go, with what `_marks` says of each."""
+    return {r["name"]: r["marks"] for r in records if r["marks"]}
+
+
+def reports(records: Sequence[ledger.Record]) -> dict[str, Any]:
+    """What run.json says of each check."""
+    return {r["name"]: r["report"] for r in records}
