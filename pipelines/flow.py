@@ -88,7 +88,7 @@ def _passes(run: rundir.Run, mode: Mode) -> dict[str, Any]:
     """Passes 1 to 3 and the gate. Raises: DamagedError of an output that has to be made again."""
     from headrace.cluster import stream
     from headrace.pipelines.passes import dedup as dedup_pass
-    from headrace.pipelines.passes import digest, outputs, summary, units
+    from headrace.pipelines.passes import digest, outputs, proof, summary, units
     from headrace.pipelines.passes import examine as examine_pass
     from headrace.pipelines.passes import pack as pack_pass
     from headrace.pipelines.passes import prepare as prepare_pass
@@ -107,13 +107,14 @@ def _passes(run: rundir.Run, mode: Mode) -> dict[str, Any]:
     windows = pack_pass.pack(run, rows, duplicates, shared, gone, tokens, mode)
     with _stopping(run, rows, duplicates, windows):
         prepare_pass.judge_quarantine(run, rows, windows)
+    proven = proof.prove(run, rows, windows)
     scanned = gate_pass.scan(run, rows, shared, windows, tokens, mode)
     seen = gate_pass.summary(scanned)
     gate_pass.audit(run, rows, seen)
     sums = {o["path"]: o["xxh3"] for w in windows for o in w["outputs"] if "split" in o}
     packed = digest.digest(run.path, partial(stream.each, workers=units.workers(run)), sums)
     sections = summary.prepare(run, rows, duplicates, shared, examined, windows, scanned, packed)
-    sections["examine"] = examine_pass.reports(examined)
+    sections["examine"] = {**examine_pass.reports(examined), "splits": proven}
     sections["remade"] = outputs.remade(run)
     sections["gates"] = {**summary.gates(run.path), **summary.passed(run.recipe)}
     run_json = summary.write(run.path, sections)

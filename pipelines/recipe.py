@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import yaml
-from pydantic import BaseModel, ByteSize, Field, ValidationError
+from pydantic import BaseModel, ByteSize, Field, ValidationError, model_validator
 
 from headrace.cluster import storage
 from headrace.cluster.errors import OutputError, RecipeError
@@ -79,6 +79,18 @@ class Recipe(Section):
     pack: Pack = Pack()
     train: Train = Train()
     evaluate: Evaluate = Evaluate()
+
+    @model_validator(mode="after")
+    def _times_are_known(self) -> "Recipe":
+        """Raises: ValueError where the split goes by a time that a source has not."""
+        if self.split.by == "time":
+            for number, source in enumerate(self.sources):
+                if source.time is None and source.side is None:
+                    raise ValueError(
+                        f"split.by: time asks each source for its `time` column (or its `side`): "
+                        f"sources[{number}] has neither"
+                    )
+        return self
 
 
 def load(path: str, overrides: Sequence[str] = ()) -> Recipe:

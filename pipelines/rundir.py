@@ -139,7 +139,7 @@ def resolve(recipe: Recipe, earlier: Recipe | None) -> Recipe:
 
 def _reading(source: Source) -> dict[str, object]:
     """What decides how records are read."""
-    return source.model_dump(mode="json", exclude={"path", "weight", "priority", "loss"})
+    return source.model_dump(mode="json", exclude={"path", "weight", "priority", "loss", "side"})
 
 
 def source_of_ordinals(path: str) -> dict[int, str]:

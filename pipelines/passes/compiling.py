@@ -30,7 +30,7 @@ STAGES = (
     "dedup.passages",
     "dedup.signatures",
     "fingerprint.stage",
-    "split.stage",
+    "split.assign",
     "tokenise.decode",
     "tokenise.stage",
 )

@@ -17,11 +17,13 @@ from headrace.pipelines.passes.units import (
     workers,
 )
 from headrace.pipelines.rundir import Run
+from headrace.pipelines.schema import SPLITS
 from headrace.pipelines.stages.dedup import against, passages
 from headrace.pipelines.stages.dedup import stage as dedup
 from headrace.pipelines.stages.dedup.config import Config
 from headrace.pipelines.stages.dedup.steps import passages as passage_tasks
 from headrace.pipelines.stages.dedup.steps import run as dedup_tasks
+from headrace.pipelines.stages.split import assign as sides_of_rows
 from headrace.pipelines.stages.split import stage as split
 
 WHOLE = "all"  # the one unit of each of these passes: the run
@@ -56,6 +58,8 @@ def deduplicate(run: Run, records: Sequence[ledger.Record], mode: Mode) -> ledge
         [c.mark for c in corpora],
         config_key(split, recipe.split),
         [recipe.seed, sorted(run.epochs.items())],
+        # Nothing where no source says its side.
+        *([sorted(fixed.items())] if (fixed := fixed_sides(run, records)) else []),
         versions(("pyarrow", "numba")),
     )
     work = partial(_deduplicated, run=run, records=records, corpora=corpora, key=key)
@@ -79,7 +83,7 @@ def _deduplicated(
     outputs.require(run, [r["outputs"][0] for r in records if r["rows"]["kept"]], workers(run))
     ledger.forget(run.path, DEDUP.name)
     storage.delete(storage.join(run.path, INDEX))  # that of more files may have more shards
-    paths, firsts = _kept_files(run, records), _firsts(run)
+    paths, firsts, fixed = _kept_files(run, records), _firsts(run), fixed_sides(run, records)
     output = storage.join(run.path, "duplicates")
     spent: list[float] = []
     each = partial(each_measured, workers=workers(run), spent=spent)
@@ -92,9 +96,18 @@ def _deduplicated(
         each=each,
         firsts=firsts,
         corpora=corpora,
+        held={ordinal: len(SPLITS) - 1 - side for ordinal, side in fixed.items() if side},
         each_table=partial(each, gpus=1) if _on_gpus(recipe.dedup) else None,
     )
-    assign = partial(split.assign, config=recipe.split, seed=recipe.seed, rows=report["rows"], firsts=firsts)
+    assign = partial(
+        sides_of_rows.assign,
+        config=recipe.split,
+        seed=recipe.seed,
+        rows=report["rows"],
+        firsts=firsts,
+        fixed=fixed,
+        prepared=paths if recipe.split.bounded else (),
+    )
     sides = next(each(assign, [output], name="split assign"))
     marks = next(iter(stream.each(pack_worker.marks, [run.path], workers=1, name="marks")))
     size = sum(r["stages"]["fingerprint"]["bytes"] for r in records)
@@ -105,6 +118,12 @@ def _deduplicated(
     record |= {"report": report, "sides": sides, "marks": marks}
     ledger.commit(run.path, DEDUP.name, WHOLE, record)
     yield record
+
+
+def fixed_sides(run: Run, records: Sequence[ledger.Record]) -> dict[int, int]:
+    """Side (place in `SPLITS`) of the ordinals whose source says it."""
+    named = {str(s.name): SPLITS.index(s.side) for s in run.recipe.sources if s.side}
+    return {r["ordinal"]: named[r["source"]] for r in records if r["source"] in named}
 
 
 def _on_gpus(config: Config) -> bool:

@@ -67,7 +67,8 @@ def pack(
     cuts = pack_worker.cuts(recipe, shared)
     keys = {n: _key(run, w, by_unit, duplicates, examined, cuts, tokens) for n, w in windows.items()}
     sizes = {n: sum(by_unit[u]["outputs"][0]["size"] for u in w.units) for n, w in windows.items()}
-    job = pack_worker.Job(recipe, keys, frozenset(cuts), tokens.proof, tuple(examined))
+    bounds = duplicates["sides"].get("bounds")
+    job = pack_worker.Job(recipe, keys, frozenset(cuts), tokens.proof, tuple(examined), bounds)
     work = units.tasks(run, PASS, partial(pack_worker.work, job=job), windows)
     done = units.resume(run, PASS, keys, work, sizes=sizes, mode=mode)
     kept = books.total(r["books"] for r in records)["kept"]
@@ -100,6 +101,9 @@ def _key(
         units.versions(units.PACK_LIBRARIES),
         # Nothing at all where nothing is cut: such a window is as if passages had never been looked for.
         *([[passages.VERSION, cut]] if cut else []),
+        # Nor where no source says its side, and shares say where sides begin.
+        *([fixed] if (fixed := sorted((str(s.name), s.side) for s in recipe.sources if s.side)) else []),
+        *([bounds] if (bounds := duplicates["sides"].get("bounds")) else []),
         # Nor where no row goes by a check.
         *([["examine", gone]] if gone else []),
         # Nothing where the proof found nothing.

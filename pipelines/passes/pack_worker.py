@@ -26,6 +26,7 @@ from headrace.pipelines.stages.dedup import passages
 from headrace.pipelines.stages.dedup import stage as dedup
 from headrace.pipelines.stages.pack import stage as pack
 from headrace.pipelines.stages.split import stage as split
+from headrace.pipelines.stages.split.bounds import Bounds
 from headrace.pipelines.stages.tokenise import stage as tokenise
 from headrace.pipelines.stages.tokenise.proof import ROWS, Proof, prove
 from headrace.pipelines.stages.tokenise.tokenizer import Tokenizer
@@ -43,6 +44,7 @@ class Job:
     cuts: frozenset[str] = frozenset()  # units of `prepared/` that repeated passages are cut from
     proof: Proof = field(default_factory=Proof)
     checks: tuple[str, ...] = ()  # of the examiner, by which rows go
+    bounds: Bounds | None = None  # where sides begin, if their shares do not say it
 
 
 @dataclass(frozen=True)
@@ -117,7 +119,7 @@ def work(window: Window, job: Job) -> ledger.Record:
         table = checks.mark(table, checks.drops(recipe.output, check, window.first, window.last))
     table, cut, spent = _without_passages(table, window, job)
     timings |= spent
-    table, timings["split"] = _split(table, window, recipe)
+    table, timings["split"] = _split(table, window, job)
     size = books.timing(0.0, table.filter(schema.live(table)))
     started = time.process_time()
     loss: dict[str, str] = {s.name: s.loss for s in recipe.sources}
@@ -196,11 +198,13 @@ def read_cuts(run: str, units: Iterable[str]) -> pa.Table:
     return pa.concat_tables([passages.CUTS.empty_table(), *tables])
 
 
-def _split(table: pa.Table, window: Window, recipe: Recipe) -> tuple[pa.Table, dict[str, float]]:
+def _split(table: pa.Table, window: Window, job: Job) -> tuple[pa.Table, dict[str, float]]:
     size = books.timing(0.0, table.filter(schema.live(table)))
     started = time.process_time()
+    recipe = job.recipe
     sides = _slice(recipe.output, "sides", "row_id", window)
-    table = split.apply(table, sides, recipe.split, recipe.seed)
+    fixed = {str(s.name): s.side for s in recipe.sources if s.side is not None}
+    table = split.apply(table, sides, recipe.split, recipe.seed, fixed, job.bounds)
     return table, {**size, "seconds": time.process_time() - started}
 
 

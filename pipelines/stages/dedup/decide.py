@@ -144,11 +144,17 @@ def _repeated(key: NDArray[np.uint64]) -> NDArray[np.int64]:
     return np.concatenate(found)
 
 
-def decide(n: int, matches: Matches, threshold: float, copies: int | None = EXACT) -> Verdict:
+def decide(
+    n: int,
+    matches: Matches,
+    threshold: float,
+    copies: int | None = EXACT,
+    stays: NDArray[np.bool_] | None = None,
+) -> Verdict:
     """Go through `n` rows from the best to the worst; remove each that is like a better row that stays.
 
     threshold: least similarity that counts. copies: the rule that removed exact copies are given; None: exact
-    copies stay.
+    copies stay. stays: rows that are never removed, bool[n].
 
     Pairs are only verified between the best rows of groups of exact copies. Where such a best row is removed,
     its copies are removed for the row that it was removed for: their texts are the same, so what was verified
@@ -157,11 +163,13 @@ def decide(n: int, matches: Matches, threshold: float, copies: int | None = EXAC
     enough = (matches.similarity >= threshold) & (matches.rule != ALIKE)
     pairs, similarity, rule = matches.pairs[enough], matches.similarity[enough], matches.rule[enough]
     order = np.lexsort((pairs[:, 0], -similarity, pairs[:, 1]))
+    stays = np.zeros(n, np.bool_) if stays is None else stays
     keeper = np.full(n, -1, np.int64)
     chosen = np.full(n, -1, np.int64)
-    _walk(pairs, order, keeper, chosen)
+    _walk(pairs, order, stays, keeper, chosen)
     near = np.flatnonzero(keeper >= 0)
     exact = matches.exact if copies is not None else matches.exact[:0]
+    exact = exact[~stays[exact[:, 1]]]
     best, copy = exact[:, 0], exact[:, 1]
     gone = keeper[best] >= 0
     values = np.concatenate([similarity[chosen[near]], np.where(gone, _at(similarity, chosen[best]), 1.0)])
@@ -177,7 +185,7 @@ def _at(values: NDArray[np.generic], index: NDArray[np.int64]) -> NDArray[np.gen
 
 
 @numba.njit(cache=True, nogil=True)
-def _walk(pairs, order, keeper, chosen):  # type: ignore[no-untyped-def]
+def _walk(pairs, order, stays, keeper, chosen):  # type: ignore[no-untyped-def]
     """Fill in `keeper` (the row that each removed row goes for) and `chosen` (the pair that says so).
 
     `order` gives the pairs by their worse row and, of one row, the most similar first: the first pair whose
@@ -185,11 +193,11 @@ def _walk(pairs, order, keeper, chosen):  # type: ignore[no-untyped-def]
     """
     for at in order:
         better, worse = pairs[at, 0], pairs[at, 1]
-        if keeper[worse] < 0 and keeper[better] < 0:
+        if keeper[worse] < 0 and keeper[better] < 0 and not stays[worse]:
             keeper[worse] = better
             chosen[worse] = at
 
 
 def warm() -> None:
     """Compile, or load from Numba's cache."""
-    _walk(np.array([[0, 1]]), np.array([0]), np.full(2, -1), np.full(2, -1))
+    _walk(np.array([[0, 1]]), np.array([0]), np.zeros(2, np.bool_), np.full(2, -1), np.full(2, -1))

@@ -1,10 +1,11 @@
 """One source of a recipe: where its records lie and how they are read."""
 
 from collections.abc import Callable, Iterator
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, ByteSize, Field
+from pydantic import AfterValidator, ByteSize, Field, model_validator
 
+from headrace.pipelines.schema import SPLITS
 from headrace.pipelines.section import Path, Section
 from headrace.pipelines.stages.read import formats, shapes
 from headrace.pipelines.stages.read.files import archives, encodings
@@ -87,11 +88,22 @@ class Source(Section):
     """Of two duplicates the one from the source with the higher priority stays."""
     loss: Literal["assistant", "all"] = "assistant"
     """Which turns carry the loss."""
+    side: Literal["train", "validation", "test"] | None = None
+    """Where the source is one side of the split, as sets come with theirs (`split: test` is read as this).
+    What is held out so stays as it is, and nothing like it is trained on. Left out: by `split`."""
     label_names: tuple[str, ...] = ()
     """text_label: names of the labels that are given as numbers, from 0."""
 
     memory: ByteSize = Field(MEMORY_LIMIT, ge=LEAST_MEMORY, validate_default=True)
     """Most memory that reading one file may take; a Parquet row group that takes more is quarantined."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _side_by_split(cls, data: Any) -> Any:
+        """`split` names a side too, in the recipes that people write."""
+        if isinstance(data, dict) and data.get("split") in SPLITS and "side" not in data:
+            return {**{k: v for k, v in data.items() if k != "split"}, "side": data["split"]}
+        return data
 
     @property
     def paths(self) -> tuple[str, ...]:

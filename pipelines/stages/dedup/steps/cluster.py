@@ -3,7 +3,7 @@
 Cost: sorting the rows that are matched or grouped; of the others the row ids are counted by fragment.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -27,25 +27,27 @@ def write(
     least: float,
     ordinals: pa.Table,
     shared: prompts.Shared,
+    held: Mapping[int, int] | None = None,
 ) -> None:
     """Write which rows share a side of the split, whatever is removed: exact copies (also where they
     stay), matches of at least `least`, rows of one `group`, rows that begin with the same prompt.
 
     `work` holds the columns of all rows by rank, of which the first `foreign` are left out; `matches` are
     between places in `ranks`, ascending; `ordinals` says how many rows each fragment has. Pairs go by the
-    earliest row of those that are equal: so the pairs among the rows of any earlier state of the run join
-    the rows that they joined then.
+    earliest row of those that are equal, one that is held out (`held`) before the others: so the pairs among
+    the rows of any earlier state of the run join the rows that they joined then.
     """
     _write(output, "ordinals", ordinals)
     concerned = candidates.distinct(np.concatenate([ranks, _repeated(work, foreign), shared.pairs.ravel()]))
     exact, pairs = (np.searchsorted(concerned, ranks)[p] for p in (matches.exact, matches.pairs))
     ids, group, exact_lo = (ordering.column(work, c, concerned) for c in ("row_id", "group", "exact_lo"))
     ids, own = ids.to_numpy(), pc.coalesce(group, exact_lo).to_numpy()
+    places = ordering.by_standing(ids, held or {})
     near = matches.rule != decide.EXACT
     equal = kernels.components(np.concatenate([exact, pairs[~near]]), len(ids))
-    earliest = _earliest(equal, ids)
+    earliest = _earliest(equal, places)
     grouped = np.flatnonzero(group.is_valid().to_numpy(zero_copy_only=False))
-    same_group = grouped[_earliest(group.drop_null().to_numpy(), ids[grouped])]
+    same_group = grouped[_earliest(group.drop_null().to_numpy(), places[grouped])]
     stars = [(earliest, np.arange(len(ids))), (same_group, grouped)]
     joined = np.concatenate(
         [

@@ -24,6 +24,7 @@ from headrace.pipelines.stages.dedup.config import Config
 from headrace.pipelines.stages.dedup.steps import block as blocking
 from headrace.pipelines.stages.fingerprint import stage as fingerprint
 
+HELD = 2  # places of what is held out by its source: 0 for test, 1 for validation
 KEYS = ("row_id", "source", "quality", "size", "file")
 # By rank, for the steps that follow; beside them "group" and "source", which have nulls.
 COLUMNS = ("row_id", "file", "simhash", "size", "exact_lo")
@@ -80,10 +81,12 @@ def order(
     priority: dict[str, int],
     firsts: Sequence[int],
     files: Sequence[Any],
+    held: Mapping[int, int] | None = None,
 ) -> dict[str, int]:
     """Rank all rows, find exact copies and short equal ones; write what the next steps need by rank.
 
-    `files` are those that column `file` counts, with the corpus of each. Returns how many rows there are,
+    `files` are those that column `file` counts, with the corpus of each; `held` the ordinals of sources that
+    are held out, which stand before all plans, with their places (`HELD`). Returns how many rows there are,
     and how many of them are earlier runs' (ranks 0 up to that).
     """
     if not staged:
@@ -94,7 +97,7 @@ def order(
             blocking.write_pairs(work, name, np.zeros((0, 2), np.int64))
         _write_ordinals(work, {})
         return {"rows": 0, "foreign": 0}
-    place, foreign = _sorted(staged, work, priority, firsts, files)
+    place, foreign = _sorted(staged, work, priority, firsts, files, held or {})
     rows = Staged(staged, place)
     for name in COLUMNS:
         _write(work, name, pa.array(rows[name]))
@@ -108,7 +111,12 @@ def order(
 
 
 def _sorted(
-    staged: Sequence[str], work: str, priority: dict[str, int], firsts: Sequence[int], files: Sequence[Any]
+    staged: Sequence[str],
+    work: str,
+    priority: dict[str, int],
+    firsts: Sequence[int],
+    files: Sequence[Any],
+    held: Mapping[int, int],
 ) -> tuple[NDArray[np.integer[Any]], int]:
     """Places of the rows in the total order, and how many are of earlier runs; counts rows by fragment."""
     corpora = np.array([f.corpus for f in files], np.int32)
@@ -123,7 +131,9 @@ def _sorted(
     for table in (t.combine_chunks() for path in staged for t in storage.row_groups(path, list(KEYS))):
         ids, corpus = table["row_id"].to_numpy(), corpora[table["file"].to_numpy()]
         fragments = schema.ordinal(ids)
-        plan = np.searchsorted(before, fragments, side="right").astype(np.int32)
+        plan = np.searchsorted(before, fragments, side="right").astype(np.int32) + np.int32(HELD)
+        place = standing(ids, held)
+        plan = np.where(place < HELD, place, plan)
         # Earlier runs stand before all plans, in the order of the recipe.
         plan = np.where(corpus > 0, corpus - np.int32(len(files) + 1), plan)
         foreign += int((corpus > 0).sum())
@@ -131,11 +141,30 @@ def _sorted(
         ordinals.update(dict(zip(own.tolist(), counts.tolist(), strict=True)))
         first = plan * np.int32(len(levels)) - _levels(table["source"], level, levels[0])
         last = decide.ascending(scores(table), table["size"].to_numpy(), ids)
-        for held, values in zip(keys, (*last, first), strict=True):
-            held[at : at + len(ids)] = values
+        for key, values in zip(keys, (*last, first), strict=True):
+            key[at : at + len(ids)] = values
         at += len(ids)
     _write_ordinals(work, ordinals)
     return np.lexsort(keys).astype(np.uint32 if n < 2**32 else np.int64), foreign
+
+
+def standing(ids: NDArray[np.uint64], held: Mapping[int, int]) -> NDArray[np.int32]:
+    """Place of each row among what is held out by its source, `HELD` for all others: ``int32[N]``."""
+    if not held:
+        return np.full(len(ids), HELD, np.int32)
+    known, ordinals = np.array(sorted(held), np.uint64), schema.ordinal(ids)
+    at = np.minimum(np.searchsorted(known, ordinals), len(known) - 1)
+    places = np.array([held[int(o)] for o in known], np.int32)[at]
+    return np.where(known[at] == ordinals, places, np.int32(HELD))
+
+
+def by_standing(ids: NDArray[np.uint64], held: Mapping[int, int]) -> NDArray[np.uint64]:
+    """Numbers that order rows by id, those that are held out before all others: ``uint64[N]``."""
+    if not held:
+        return ids
+    numbers = np.empty(len(ids), np.uint64)
+    numbers[np.lexsort((ids, standing(ids, held)))] = np.arange(len(ids), dtype=np.uint64)
+    return numbers
 
 
 def _write_ordinals(work: str, counts: Mapping[int, int]) -> None:

@@ -9,7 +9,7 @@ and adding inputs joins no two rows that stood apart.
 Cost: sorting 8 bytes an answer of the run, then 40 bytes an answer whose opening is shared.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from headrace.cluster import storage
 from headrace.pipelines import arrays
 from headrace.pipelines.stages.dedup import candidates
+from headrace.pipelines.stages.dedup.steps import order as ordering
 from headrace.pipelines.stages.fingerprint.stage import OPENINGS
 
 
@@ -39,8 +40,8 @@ class Openings(NamedTuple):
     last: NDArray[np.bool_]
 
 
-def shared(staged: Sequence[str], work: str) -> Shared:
-    """The rows of the staged files that begin with another's prompt."""
+def shared(staged: Sequence[str], work: str, held: Mapping[int, int] | None = None) -> Shared:
+    """The rows of the staged files that begin with another's prompt; `held`: ordinals that come first."""
     wanted = _shared_hashes(staged)
     none = np.zeros(0, np.uint64), np.zeros(0, np.uint64), np.zeros(0, np.int64), np.zeros(0, np.bool_)
     found = [
@@ -48,7 +49,7 @@ def shared(staged: Sequence[str], work: str) -> Shared:
         *(_members(path, number, work, wanted) for number, path in enumerate(staged) if len(wanted)),
     ]
     hashes, ids, ranks, last = (np.concatenate(columns) for columns in zip(*found, strict=True))
-    order = np.lexsort((ids, ~last, hashes))
+    order = np.lexsort((ordering.by_standing(ids, held or {}), ~last, hashes))
     hashes, ranks, last = hashes[order], ranks[order], last[order]
     first = np.concatenate([[True], hashes[1:] != hashes[:-1]])[: len(hashes)]
     middle = ranks[first][np.cumsum(first) - 1]

@@ -12,7 +12,7 @@ tests/benchmarks/COST.md.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -65,12 +65,14 @@ def run(
     firsts: Sequence[int] = (0,),
     corpora: Sequence[Corpus] = (),
     each_table: Each | None = None,
+    held: Mapping[int, int] | None = None,
 ) -> dict[str, Any]:
     """Find the duplicates among the rows of the prepared files at `paths` and write `output`.
 
     `order` holds the priority of each source, `firsts` the first ordinal of each plan, `corpora` what
     the rows are compared with; `each(function, items, name=...)` runs tasks, `each_table` (left out: the
-    same) those that compare signatures. Writes
+    same) those that compare signatures; `held` are the ordinals of sources that
+    are held out, with their places (`order.HELD`): their rows stay, and others go for them. Writes
     removed.parquet, borderline.parquet, the index (see `index`), and what `split.assign`
     needs: joined.parquet (pairs that share a side), clusters.parquet, ordinals.parquet (rows of each
     fragment). Returns counts. Nothing depends on the order of the paths, nor on that in which tasks end.
@@ -81,7 +83,10 @@ def run(
     files += [File(p, n, c.sketched) for n, c in enumerate(corpora, 1) for p in c.files]
     groups = _groups(files, len(paths))
     staged = list(each(partial(_stage, work=work), groups, name="dedup stage"))
-    rank = partial(ordering.order, work=work, config=config, priority=order, firsts=firsts, files=files)
+    held = held or {}
+    rank = partial(
+        ordering.order, work=work, config=config, priority=order, firsts=firsts, files=files, held=held
+    )
     first = next(each(rank, [staged], name="dedup order"))
     bands = blocks.bands(config) if first["rows"] else []
     partitions = -(-first["rows"] // blocking.PARTITION)
@@ -100,10 +105,14 @@ def run(
     compare = partial(verifying.compare, collected=collected, work=work, config=config, ngram=ngram)
     verified = list(each(compare, range(gathered["chunks"]), name="dedup verify"))
     names = tuple(c.name for c in corpora)
-    decided = partial(_decide, work=work, output=output, config=config, **first, files=files, names=names)
+    decided = partial(
+        _decide, work=work, output=output, config=config, **first, files=files, names=names, held=held
+    )
     told = next(each(decided, [verified], name="dedup decide"))
     own = [path for path, group in zip(staged, groups, strict=True) if not group[0][1].corpus]
-    cluster = partial(_cluster, staged=own, work=work, output=output, config=config, foreign=foreign)
+    cluster = partial(
+        _cluster, staged=own, work=work, output=output, config=config, foreign=foreign, held=held
+    )
     next(each(cluster, [verified], name="dedup cluster"))
     indexed = list(each(partial(index.build, output=output), enumerate(own), name="dedup index"))
     storage.delete(work)
@@ -179,6 +188,7 @@ def _decide(
     foreign: int,
     files: Sequence[File],
     names: Sequence[str],
+    held: Mapping[int, int],
 ) -> dict[str, Any]:
     """Decide what goes; write removed and borderline; count.
 
@@ -187,8 +197,9 @@ def _decide(
     ranks, matches = _matches(work, verified)
     ids, simhash, file = (ordering.column(work, c, ranks).to_numpy() for c in ("row_id", "simhash", "file"))
     copies = rule_of_copies(config)
-    verdict = decide.decide(len(ranks), matches, config.threshold, copies)
     corpus = np.array([0, *(f.corpus for f in files)], np.int32)[file + 1]
+    stays = (corpus == 0) & (ordering.standing(ids, held) < ordering.HELD)
+    verdict = decide.decide(len(ranks), matches, config.threshold, copies, stays)
     of_run = partial(_with_run, ranks=ids, corpus=corpus, names=names)
     _write(output, "removed", of_run(removed_table(ids, simhash, verdict), verdict))
     close = _borderline(matches, config)
@@ -209,7 +220,7 @@ def _decide(
             for i in largest
         ],
         "thresholds": [
-            {"threshold": t, "rows": len(decide.decide(len(ranks), matches, t, copies).removed)}
+            {"threshold": t, "rows": len(decide.decide(len(ranks), matches, t, copies, stays).removed)}
             for t in sorted({*THRESHOLDS, config.threshold})
         ],
     }
@@ -222,14 +233,15 @@ def _cluster(
     output: str,
     config: Config,
     foreign: int,
+    held: Mapping[int, int],
 ) -> None:
     """Write joined, clusters and ordinals. `staged`: the run's own files."""
     ranks, matches = _matches(work, verified)
     own = matches.among(int(np.searchsorted(ranks, foreign)))
     ordinals = storage.read_table(storage.join(work, "ordinals.parquet"))
     least = config.threshold - config.margin
-    shared = prompts.shared(staged, work)
-    clusters.write(output, work, foreign, ranks[ranks >= foreign], own, least, ordinals, shared)
+    shared = prompts.shared(staged, work, held)
+    clusters.write(output, work, foreign, ranks[ranks >= foreign], own, least, ordinals, shared, held)
 
 
 def _matches(work: str, verified: Sequence[dict[str, Any]]) -> tuple[NDArray[np.int64], decide.Matches]:

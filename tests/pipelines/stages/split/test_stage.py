@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from headrace.cluster import storage
 from headrace.pipelines import schema
+from headrace.pipelines.stages.split import assign
 from headrace.pipelines.stages.split import stage as split
 from headrace.pipelines.stages.split.config import Config
 from tests.builders import table
@@ -59,7 +60,7 @@ def assigned(
     tables = {"clusters": clusters, "joined": joined, "ordinals": sizes, "removed": removals}
     for name, written in tables.items():
         storage.write_table(str(folder / f"{name}.parquet"), written)
-    report = split.assign(str(folder), config or Config(**HALVES), seed=seed, rows=rows, firsts=firsts)
+    report = assign.assign(str(folder), config or Config(**HALVES), seed=seed, rows=rows, firsts=firsts)
     found = storage.read_table(str(folder / "sides.parquet")).to_pylist()
     return report, {r["row_id"]: (schema.SPLITS[r["side"]], r["bridge"]) for r in found}
 
@@ -109,7 +110,15 @@ def test_a_cluster_too_large_for_its_side_goes_to_train(tmp_path: Path) -> None:
     assert report["too_large"] == [{"kept": 0, "rows": 20}]
     report, sides = assigned(tmp_path, edges, own, rows=122)
     assert {side for side, _ in sides.values()} == {"test"}
-    assert report == {"clusters": 20, "rows": 20, "bridges": 0, "orphans": 0, "too_large": []}
+    assert report == {
+        "clusters": 20,
+        "rows": 20,
+        "bridges": 0,
+        "protected": 0,
+        "orphans": 0,
+        "too_large": [],
+        "bounds": None,
+    }
 
 
 def later(row: int, ordinal: int = 1) -> int:
@@ -208,10 +217,9 @@ def grouped(groups: list[int | None]) -> pa.Table:
 
 def sides_table(rows: list[tuple[int, int, bool]]) -> pa.Table:
     kinds = [("row_id", pa.uint64()), ("side", pa.int8()), ("bridge", pa.bool_())]
-    return pa.table(
-        [pa.array([r[i] for r in rows], kind) for i, (_, kind) in enumerate(kinds)],
-        names=[n for n, _ in kinds],
-    )
+    columns = [pa.array([r[i] for r in rows], kind) for i, (_, kind) in enumerate(kinds)]
+    columns.append(pa.array([False] * len(rows), pa.bool_()))
+    return pa.table(columns, names=[*(n for n, _ in kinds), "protected"])
 
 
 def test_apply_gives_clustered_rows_their_side_and_drops_bridges() -> None:
@@ -232,4 +240,15 @@ def test_apply_without_sides_or_rows() -> None:
 
 def test_assign_of_nothing(tmp_path: Path) -> None:
     report, sides = assigned(tmp_path, [], {}, rows=0, firsts=())
-    assert (report, sides) == ({"clusters": 0, "rows": 0, "bridges": 0, "orphans": 0, "too_large": []}, {})
+    assert (report, sides) == (
+        {
+            "clusters": 0,
+            "rows": 0,
+            "bridges": 0,
+            "protected": 0,
+            "orphans": 0,
+            "too_large": [],
+            "bounds": None,
+        },
+        {},
+    )

@@ -1,0 +1,161 @@
+"""What every run proves of its packed shards: that nothing stands on two sides of the split.
+
+Of every row in `packed/` its side is read from the shards themselves. Then no prompt may be that of rows on
+two sides, or the beginning of a conversation on another side; no `group` may; nor two rows that pass 2 found
+alike.
+
+Cost: `row_ids` of the shards, and the openings and groups of `prepared/`: 9 bytes an opening of the run,
+sorted in tasks of `PARTITION` rows each.
+"""
+
+from collections.abc import Sequence
+from functools import partial
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from headrace.cluster import ledger, storage, stream
+from headrace.cluster.errors import BooksError
+from headrace.pipelines.passes import outputs, parts
+from headrace.pipelines.passes.units import workers
+from headrace.pipelines.rundir import Run
+from headrace.pipelines.schema import SPLITS
+from headrace.pipelines.stages.fingerprint.stage import OPENINGS
+
+WORK = "findings/work"
+PARTITION = 2**25  # rows that one task sorts the openings of
+KINDS = ("rows", "prompts", "groups", "pairs")
+
+
+class Shards(NamedTuple):
+    """One window: its parts of `prepared/`, and its shards: path, hash and side of each."""
+
+    window: parts.Window
+    packed: tuple[tuple[str, str | None, str], ...]
+
+
+def prove(run: Run, rows: Sequence[ledger.Record], windows: Sequence[ledger.Record]) -> dict[str, int]:
+    """Counts of what was looked at, and of what stands on two sides: none.
+
+    rows, windows: the commit records of passes 1 and 3. Raises: BooksError, DamagedError.
+    """
+    cut = {w.number: w for w in parts.windows(rows, run.epochs, run.recipe.pack.window)}
+    shards = [
+        Shards(
+            cut[w["window"]],
+            tuple((o["path"], o.get("xxh3"), o["split"]) for o in w["outputs"] if "split" in o),
+        )
+        for w in windows
+    ]
+    each = partial(stream.each, workers=workers(run), name="proof")
+    work = storage.join(run.path, WORK)
+    storage.delete(work)
+    scattered = list(each(partial(_scatter, run=run.path), shards))
+    packed = sum(s["rows"][0] for s in scattered)
+    units = [s.window.unit for s in shards]
+    partitions = -(-packed // PARTITION)
+    found = scattered + list(
+        each(partial(_gather, run=run.path, units=units, partitions=partitions), range(partitions))
+    )
+    found += list(each(partial(_pairs, run=run.path), [units]))
+    storage.delete(work)
+    counts = {f"{kind}_on_two_sides": sum(f.get(kind, (0, 0))[1] for f in found) for kind in KINDS}
+    looked = {kind: sum(f.get(kind, (0, 0))[0] for f in found) for kind in KINDS}
+    if any(counts.values()):
+        told = ", ".join(f"{n:,} {kind.replace('_', ' ')}" for kind, n in counts.items() if n)
+        raise BooksError(
+            f"packed/ of {run.path} does not keep its sides apart: {told}. Nothing of it can be trusted as "
+            "held out; this is a fault of headrace: please report it with run.json"
+        )
+    return {**looked, **counts}
+
+
+def _scatter(shards: Shards, run: str) -> dict[str, tuple[int, int]]:
+    """Write the openings and groups of a window's packed rows with their sides; returns how many rows there
+    are, and how many on two sides.
+    """
+    sides = [_sides(run, *shard) for shard in shards.packed]
+    ids = np.concatenate([np.zeros(0, np.uint64), *(i for i, _ in sides)])
+    codes = np.concatenate([np.zeros(0, np.uint8), *(s for _, s in sides)])
+    order = np.argsort(ids, kind="stable")
+    ids, first = np.unique(ids[order], return_index=True)
+    codes = np.bitwise_or.reduceat(codes[order], first) if len(ids) else codes
+    tables = [outputs.read(run, p, x, ["row_id", OPENINGS.name, "group"]) for p, x in shards.window.parts]
+    table = pa.concat_tables(tables).combine_chunks()
+    at = np.minimum(np.searchsorted(ids, table["row_id"].to_numpy()), max(len(ids) - 1, 0))
+    there = ids[at] == table["row_id"].to_numpy() if len(ids) else np.zeros(table.num_rows, np.bool_)
+    table, at = table.filter(pa.array(there)), at[there]
+    lists = table[OPENINGS.name].combine_chunks()
+    counts = pc.fill_null(pc.list_value_length(lists), 0).to_numpy()
+    last = np.zeros(int(counts.sum()), np.bool_)
+    last[np.cumsum(counts)[counts > 0] - 1] = True
+    columns = {"hash": pc.list_flatten(lists), "side": np.repeat(codes[at], counts), "last": last}
+    unit = shards.window.unit
+    storage.write_table(storage.join(run, f"{WORK}/prompts-{unit}.parquet"), pa.table(columns))
+    grouped = table["group"].is_valid().to_numpy()
+    groups = {
+        "hash": table["group"].drop_null(),
+        "side": codes[at][grouped],
+        "last": np.ones(grouped.sum(), np.bool_),
+    }
+    storage.write_table(storage.join(run, f"{WORK}/groups-{unit}.parquet"), pa.table(groups))
+    storage.write_table(
+        storage.join(run, f"{WORK}/rows-{unit}.parquet"), pa.table({"row_id": ids, "side": codes})
+    )
+    return {"rows": (len(ids), int(_several(codes).sum()))}
+
+
+def _sides(run: str, path: str, xxh3: str | None, side: str) -> tuple[NDArray[np.uint64], NDArray[np.uint8]]:
+    """The rows of one shard, and their side as a bit."""
+    lists = outputs.read(run, path, xxh3, ["row_ids"])["row_ids"]
+    ids = np.unique(pc.list_flatten(lists).to_numpy())
+    return ids, np.full(len(ids), 1 << SPLITS.index(side), np.uint8)
+
+
+def _gather(number: int, run: str, units: Sequence[str], partitions: int) -> dict[str, tuple[int, int]]:
+    """Prompts and groups of one partition of the hashes: how many there are, and how many on two sides."""
+    found = {}
+    for kind in ("prompts", "groups"):
+        tables = [storage.read_table(storage.join(run, f"{WORK}/{kind}-{unit}.parquet")) for unit in units]
+        table = pa.concat_tables(tables)
+        hashes, sides, last = (table[name].to_numpy() for name in ("hash", "side", "last"))
+        mine = hashes % np.uint64(partitions) == number
+        found[kind] = _two_sided(hashes[mine], sides[mine], last[mine])
+    return found
+
+
+def _two_sided(
+    hashes: NDArray[np.uint64], sides: NDArray[np.uint8], last: NDArray[np.bool_]
+) -> tuple[int, int]:
+    """Hashes that are some row's own (`last`): how many there are, and how many stand on two sides."""
+    if not len(hashes):
+        return 0, 0
+    order = np.argsort(hashes, kind="stable")
+    starts = np.flatnonzero(np.concatenate([[True], np.diff(hashes[order]) != 0]))
+    held = np.bitwise_or.reduceat(sides[order], starts)
+    own = np.logical_or.reduceat(last[order], starts)
+    return int(own.sum()), int((_several(held) & own).sum())
+
+
+def _several(sides: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """Whether more than one bit is set."""
+    more: NDArray[np.bool_] = (sides & (sides - np.uint8(1))) != 0
+    return more
+
+
+def _pairs(units: Sequence[str], run: str) -> dict[str, tuple[int, int]]:
+    """Pairs of like rows that are both packed: how many there are, and how many stand on two sides."""
+    joined = storage.read_table(storage.join(run, "duplicates/joined.parquet"))
+    clustered = np.unique(np.concatenate([joined["a"].to_numpy(), joined["b"].to_numpy()]))
+    sides = np.zeros(len(clustered), np.uint8)
+    for unit in units if len(clustered) else ():
+        table = storage.read_table(storage.join(run, f"{WORK}/rows-{unit}.parquet"))
+        at = np.minimum(np.searchsorted(clustered, table["row_id"].to_numpy()), len(clustered) - 1)
+        there = clustered[at] == table["row_id"].to_numpy()
+        np.bitwise_or.at(sides, at[there], table["side"].to_numpy()[there])
+    a, b = (sides[np.searchsorted(clustered, joined[end].to_numpy())] for end in ("a", "b"))
+    both = (a != 0) & (b != 0)
+    return {"pairs": (int(both.sum()), int((both & _several(a | b)).sum()))}

@@ -1,0 +1,278 @@
+"""Sides of the rows that belong together, over the whole run: what pass 2 does for the split.
+
+Cost: O(clustered rows and their pairs), in one task; where `bounds` are asked for 24 bytes a row beside.
+"""
+
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+from numba import njit
+from numpy.typing import NDArray
+
+from headrace.cluster import storage
+from headrace.pipelines import schema
+from headrace.pipelines.schema import SPLITS
+from headrace.pipelines.stages.split import bounds as bounding
+from headrace.pipelines.stages.split.bounds import Bounds, Facts
+from headrace.pipelines.stages.split.config import Config
+from headrace.pipelines.stages.split.stage import shares_of, sides_of
+
+TRAIN = 0
+NO_SIDE = -1
+LISTED = 20  # large clusters in the report
+Edges = NDArray[np.int64]  # [M, 2]: places of the earlier row and the later one
+
+
+class Kept(NamedTuple):
+    """What is decided of rows whose source says its side."""
+
+    fixed: NDArray[np.int8]  # the side that a row's source has, `NO_SIDE` for the others
+    protected: NDArray[np.bool_]  # rows that are like one that is held out so: they go
+
+
+def assign(
+    output: str,
+    config: Config,
+    *,
+    seed: int,
+    rows: int,
+    firsts: Sequence[int],
+    fixed: Mapping[int, int] | None = None,
+    prepared: Sequence[str] = (),
+) -> dict[str, Any]:
+    """Give every clustered row its side and write `sides.parquet` [row_id, side, bridge, protected].
+
+    output: where pass 2 wrote its tables. rows: the size of the run; firsts: the first ordinal of each plan,
+    ascending; fixed: the side (place in `SPLITS`) of the ordinals whose source says it; prepared: the run's
+    files, which are read where the config asks for bounds. Returns counts, the clusters that were too large
+    for their side, and the bounds.
+    """
+    clusters, joined, ordinals = (
+        storage.read_table(storage.join(output, f"{name}.parquet"))
+        for name in ("clusters", "joined", "ordinals")
+    )
+    ids, own = clusters["row_id"].to_numpy(), clusters["own"].to_numpy()
+    counts = ordinals["rows"].to_numpy()
+    assert counts.sum() == rows, (counts.sum(), rows)
+    edges = np.stack([np.searchsorted(ids, joined[end].to_numpy()) for end in ("a", "b")], axis=1)
+    same = joined["same"].to_numpy()
+    kept = _protected(ids, edges, same, fixed or {})
+    apart = (kept.fixed[edges] > TRAIN).any(axis=1)
+    edges, same = edges[~apart], same[~apart]
+    starts = np.searchsorted(edges[:, 1], np.arange(len(ids) + 1))
+    root, side = np.arange(len(ids)), np.full(len(ids), NO_SIDE, np.int8)
+    bridge, forced = np.zeros(len(ids), np.bool_), kept.fixed == TRAIN
+    facts = bounding.read(prepared if config.bounded else (), config)
+    of_rows = _of(facts, ids, own)
+    bounds: Bounds | None = None
+    too_large: list[dict[str, int]] = []
+    for first, stop in pairwise([*firsts, 2**32]):
+        begin, end = np.searchsorted(schema.ordinal(ids), np.array([first, stop], np.uint64))
+        _join(edges[:, 0], same, starts, begin, end, root, side, bridge, forced)
+        present = int(counts[ordinals["ordinal"].to_numpy() < stop].sum())
+        heads, sizes = np.unique(root[begin:end][~bridge[begin:end]], return_counts=True)
+        fresh = side[heads] < 0
+        heads, sizes = heads[fresh], sizes[fresh]
+        if config.bounded and bounds is None:
+            bounds = _bounds(_staying(facts, output, stop, fixed or {}), facts, ids, root, config, seed)
+        side[heads] = _sides(of_rows, heads, root, end, config, seed, bounds)
+        large = (
+            _too_large(side[heads], sizes, config, present) if config.by == "hash" else np.zeros(0, np.int64)
+        )
+        side[heads[large]] = TRAIN
+        side[heads[forced[heads]]] = TRAIN
+        too_large += [{"kept": int(ids[heads[i]]), "rows": int(sizes[i])} for i in large]
+    protected, bridge = kept.protected, bridge & ~kept.protected
+    orphans = _orphans(output, ids, bridge, protected)
+    sides = np.where(bridge | protected, np.int8(TRAIN), side[root])
+    sides = np.where(kept.fixed > TRAIN, kept.fixed, sides)
+    written = pa.table({"row_id": ids, "side": sides, "bridge": bridge, "protected": protected})
+    storage.write_ranges(storage.join(output, "sides.parquet"), written, dictionary=False)
+    return {
+        "clusters": len(np.unique(clusters["cluster"].to_numpy())),
+        "rows": len(ids),
+        "bridges": int(bridge.sum()),
+        "protected": int(protected.sum()),
+        "orphans": orphans,
+        "too_large": sorted(too_large, key=lambda c: (-c["rows"], c["kept"]))[:LISTED],
+        "bounds": bounds,
+    }
+
+
+def fixed_sides(row_ids: NDArray[np.uint64], fixed: Mapping[int, int]) -> NDArray[np.int8]:
+    """Side of each row whose fragment's source says it, else `NO_SIDE`: ``int8[N]``."""
+    if not fixed:
+        return np.full(len(row_ids), NO_SIDE, np.int8)
+    known = np.array(sorted(fixed), np.uint64)
+    at = np.minimum(np.searchsorted(known, schema.ordinal(row_ids)), len(known) - 1)
+    sides = np.array([fixed[int(o)] for o in known], np.int8)[at]
+    return np.where(known[at] == schema.ordinal(row_ids), sides, np.int8(NO_SIDE))
+
+
+def _protected(
+    ids: NDArray[np.uint64], edges: Edges, same: NDArray[np.bool_], fixed: Mapping[int, int]
+) -> Kept:
+    """Rows that are like a row that is held out by its source, and those that have such a row's very prompt.
+
+    Of two that are held out on different sides, the one of the test set stays.
+    """
+    sides = fixed_sides(ids, fixed)
+    protected = np.zeros(len(ids), np.bool_)
+    for one, other in (edges.T, edges.T[::-1]):
+        protected[one[(sides[other] > TRAIN) & (sides[one] < sides[other])]] = True
+    equal = edges[same]
+    while True:
+        reached = protected.copy()
+        for one, other in (equal.T, equal.T[::-1]):
+            reached[one[protected[other] & (sides[one] <= TRAIN)]] = True
+        if (reached == protected).all():
+            return Kept(sides, protected)
+        protected = reached
+
+
+def _of(facts: Facts, ids: NDArray[np.uint64], own: NDArray[np.uint64]) -> Facts:
+    """`Facts` of the clustered rows, whose keys are `own`."""
+    if not len(facts.ids):
+        times = np.full(len(ids), bounding.NO_TIME)
+        return Facts(ids, own, np.full(len(ids), bounding.REST, np.uint64), times)
+    at = np.searchsorted(facts.ids, ids)
+    return Facts(ids, own, facts.strata[at], facts.times[at])
+
+
+def _staying(facts: Facts, output: str, stop: int, fixed: Mapping[int, int]) -> Facts:
+    """`Facts` of the rows of ordinals under `stop` that are no duplicates, and whose source says no side."""
+    removed = storage.read_table(storage.join(output, "removed.parquet"), ["removed"])["removed"].to_numpy()
+    chosen = (schema.ordinal(facts.ids) < stop) & (fixed_sides(facts.ids, fixed) == NO_SIDE)
+    return facts.at(chosen & ~np.isin(facts.ids, removed))
+
+
+def _bounds(
+    staying: Facts,
+    facts: Facts,
+    ids: NDArray[np.uint64],
+    root: NDArray[np.int64],
+    config: Config,
+    seed: int,
+) -> Bounds:
+    """Where sides begin, by the rows that stay; a cluster counts as one with its earliest row's hash."""
+    if config.by == "time":
+        return bounding.of_times(staying.times, config)
+    heads = staying.ids.copy()
+    if len(ids):
+        at = np.minimum(np.searchsorted(ids, heads), len(ids) - 1)
+        heads = np.where(ids[at] == heads, ids[root[at]], heads)
+    units, sizes = np.unique(heads, return_counts=True)
+    whose = facts.at(np.searchsorted(facts.ids, units))
+    return bounding.of_units(shares_of(whose.keys, seed), whose.strata, sizes, config)
+
+
+def _sides(
+    of_rows: Facts,
+    heads: NDArray[np.int64],
+    root: NDArray[np.int64],
+    end: int,
+    config: Config,
+    seed: int,
+    bounds: Bounds | None,
+) -> NDArray[np.int8]:
+    """Side of each cluster by its earliest row; by time, that of the row whose time comes first."""
+    if config.by != "time":
+        return sides_of(of_rows.at(heads), config, seed, bounds)
+    every = sides_of(of_rows, config, seed, bounds)
+    every[of_rows.times == bounding.NO_TIME] = len(SPLITS)
+    least = np.full(len(root), len(SPLITS), np.int8)
+    np.minimum.at(least, root[:end], every[:end])
+    return np.where(least[heads] == len(SPLITS), TRAIN, least[heads]).astype(np.int8)
+
+
+def _orphans(
+    output: str, ids: NDArray[np.uint64], bridge: NDArray[np.bool_], protected: NDArray[np.bool_]
+) -> int:
+    """Mark the rows that were removed for a row that goes now, for its reason; returns how many.
+
+    They came with it (a row that stood before is never removed for a later one), and the row that
+    they name goes: they are told as what they are, and are taken out of `removed.parquet`.
+    """
+    if not (bridge | protected).any():
+        return 0
+    path = storage.join(output, "removed.parquet")
+    removed = storage.read_table(path)
+    own = removed["run"].is_null().to_numpy(zero_copy_only=False)  # not what an earlier run keeps
+    orphaned = np.zeros(removed.num_rows, np.bool_)
+    for gone in (bridge, protected):
+        theirs = own & np.isin(removed["kept"].to_numpy(), ids[gone])
+        gone |= np.isin(ids, removed["removed"].to_numpy()[theirs])
+        orphaned |= theirs
+    storage.write_ranges(path, removed.filter(pa.array(~orphaned)))
+    return int(orphaned.sum())
+
+
+def _too_large(
+    sides: NDArray[np.int8], sizes: NDArray[np.int64], config: Config, rows: int
+) -> NDArray[np.int64]:
+    """Which clusters are over half of their held-out side's share of `rows`.
+
+    By time no cluster is too large: its side is that of its first time. A row alone stays where it is: most
+    rows are in no cluster and are never looked at here.
+    """
+    if config.by == "time":
+        return np.zeros(0, np.int64)
+    targets = np.array([rows, config.target("validation", rows), config.target("test", rows)])[sides]
+    return np.flatnonzero((sizes > 1) & (sides != TRAIN) & (sizes > targets / 2))
+
+
+@njit(cache=True, nogil=True)
+def _join(earlier, same, starts, begin, end, root, side, bridge, forced):  # type: ignore[no-untyped-def]
+    """Let rows `begin` to `end` join their earlier partners, each by itself, unless that joins two sides.
+
+    Row b is paired with ``earlier[starts[b]:starts[b + 1]]``; `same`: they have one prompt. `root` is the
+    first row of a row's component; the side of a component stands at its root, -1 where it has none yet;
+    `forced`: it has a row that is to be trained on.
+    """
+    for row in range(begin, end):
+        standing = np.int8(-1)
+        for at in range(starts[row], starts[row + 1]):
+            if bridge[earlier[at]]:
+                bridge[row] |= same[at]  # the sides that the other would have joined have its prompt too
+                continue
+            one = side[_root(root, earlier[at])]
+            bridge[row] |= one >= 0 and standing >= 0 and one != standing
+            standing = max(standing, one)
+        bridge[row] |= forced[row] and standing > 0
+        if bridge[row]:
+            continue
+        for at in range(starts[row], starts[row + 1]):
+            if not bridge[earlier[at]]:
+                a, b = _root(root, earlier[at]), _root(root, row)
+                root[max(a, b)] = min(a, b)
+                forced[min(a, b)] |= forced[max(a, b)]
+        side[_root(root, row)] = standing
+    for row in range(end):
+        root[row] = _root(root, row)
+
+
+@njit(cache=True, nogil=True)
+def _root(root, row):  # type: ignore[no-untyped-def]
+    while root[row] != row:
+        root[row] = root[root[row]]
+        row = root[row]
+    return row
+
+
+def warm() -> None:
+    """Compile, or load from Numba's cache."""
+    none, root = np.zeros(0, np.int64), np.zeros(1, np.int64)
+    _join(
+        none,
+        np.zeros(0, np.bool_),
+        np.zeros(2, np.int64),
+        np.int64(0),
+        np.int64(1),
+        root,
+        np.zeros(1, np.int8),
+        np.zeros(1, np.bool_),
+        np.zeros(1, np.bool_),
+    )
