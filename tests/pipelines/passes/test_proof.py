@@ -123,7 +123,7 @@ def test_what_stands_on_two_sides_fails_the_run(tmp_path: Path) -> None:
     half = windows[0]["outputs"][:1]
     windows[0]["outputs"] = [*windows[0]["outputs"], {**half[0], "split": "validation"}]
     with pytest.raises(
-        BooksError, match=r"does not keep its sides apart: 6 rows on two sides, 6 prompts .*, 3 groups"
+        BooksError, match=r"does not keep its sides apart: 22 rows on two sides, 22 prompts .*, 11 groups"
     ):
         proof.prove(run, rows, windows)
 
