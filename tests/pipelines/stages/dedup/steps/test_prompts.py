@@ -14,7 +14,7 @@ from headrace.pipelines import schema
 from headrace.pipelines.stages.dedup.config import Config
 from headrace.pipelines.stages.dedup.steps import run as dedup_tasks
 from headrace.pipelines.stages.fingerprint import stage as fingerprint
-from headrace.pipelines.stages.split import stage as split
+from headrace.pipelines.stages.split import assign
 from headrace.pipelines.stages.split.config import Config as Shares
 from tests.builders import Turn, backwards, in_order, table, write_parts
 
@@ -55,7 +55,7 @@ def sides_of(
     report = dedup_tasks.run(
         paths, output, Config(exact=False, near=False), order={}, ngram=8, each=each, firsts=firsts
     )
-    split.assign(output, HALVES, seed=3, rows=report["rows"], firsts=firsts)
+    assign.assign(output, HALVES, seed=3, rows=report["rows"], firsts=firsts)
     sides = storage.read_table(f"{output}/sides.parquet")
     marked = rows.append_column("drop", pa.nulls(rows.num_rows, pa.string()))
     done = split.apply(marked.append_column("error", pa.nulls(rows.num_rows, pa.string())), sides, HALVES, 3)
