@@ -15,6 +15,7 @@ from headrace.pipelines.stages.dedup.config import Config
 from headrace.pipelines.stages.dedup.steps import run as dedup_tasks
 from headrace.pipelines.stages.fingerprint import stage as fingerprint
 from headrace.pipelines.stages.split import assign
+from headrace.pipelines.stages.split import stage as split
 from headrace.pipelines.stages.split.config import Config as Shares
 from tests.builders import Turn, backwards, in_order, table, write_parts
 
