@@ -4,7 +4,8 @@
 
 For each set: the prompts of rows that are kept and no duplicates; how many of them stand on two sides where
 each row goes by a hash of its own content (what a plain `train_test_split` does), with duplicates in it and
-without; and in the shards that headrace packed, as its own proof counts them.
+without; and in the shards that headrace packed, as its own proof counts
+them. Beside them the pairs of like rows, which stay both.
 Data: HEADRACE_TEST_DATA, default ../shared/data.
 """
 
@@ -39,6 +40,9 @@ SETS: dict[str, Any] = {
     "star-1": "reasoning/star-1/*.json.gz",
     "spider": "structured/spider/dev.json.gz",
 }
+SHAPES: dict[str, Any] = {
+    "spider": {"shape": "prompt_completion", "columns": {"prompt": "question", "completion": "query"}}
+}
 
 
 def measured(name: str, pattern: str, directory: Path) -> dict[str, Any]:
@@ -47,7 +51,7 @@ def measured(name: str, pattern: str, directory: Path) -> dict[str, Any]:
     run = directory / name
     recipe = {
         "output": str(run),
-        "sources": [{"name": name, "path": paths}],
+        "sources": [{"name": name, "path": paths, **SHAPES.get(name, {})}],
         "pii": {"enabled": False},
         "quarantine": {"limit": 1},
         "split": {"test": 0.1, "validation": 0.1},
@@ -68,6 +72,8 @@ def measured(name: str, pattern: str, directory: Path) -> dict[str, Any]:
         "prompts": splits["prompts"],
         "by_row": by_row(rows),
         "by_row_without_duplicates": by_row(kept),
+        "pairs": splits["pairs"],
+        "pairs_by_row": pairs_by_row(kept, run),
         "headrace": splits["prompts_on_two_sides"] + splits["pairs_on_two_sides"],
     }
 
@@ -81,6 +87,18 @@ def by_row(rows: pa.Table) -> int:
     last[np.cumsum(counts)[counts > 0] - 1] = True
     bits = (1 << np.repeat(sides, counts)).astype(np.uint8)
     return proof._two_sided(pc.list_flatten(lists).to_numpy(), bits, last)[1]
+
+
+def pairs_by_row(rows: pa.Table, run: Path) -> int:
+    """Pairs of like rows, of those that pass 2 joined, on two sides where each row goes by itself."""
+    joined = storage.read_table(str(run / "duplicates/joined.parquet"))
+    order = np.argsort(rows["row_id"].to_numpy())
+    ids, keys = rows["row_id"].to_numpy()[order], rows["exact_lo"].to_numpy()[order]
+    sides = side_of(keys, Config(test=0.1, validation=0.1), 0)
+    ends = [joined[end].to_numpy() for end in ("a", "b")]
+    both = np.isin(ends[0], ids) & np.isin(ends[1], ids)
+    a, b = (sides[np.searchsorted(ids, end[both])] for end in ends)
+    return int((a != b).sum())
 
 
 def main(directory: Path) -> None:

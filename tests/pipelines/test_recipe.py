@@ -33,6 +33,11 @@ def test_everything_but_output_and_sources_may_be_left_out(file: Path) -> None:
         ("dedupe: {}", "unknown key 'dedupe'; did you mean 'dedup'?"),
         ("dedup: {treshold: 0.9}", "unknown key 'dedup.treshold'; did you mean 'threshold'?"),
         ("quarantine: {xyzzy: 1}", "unknown key 'quarantine.xyzzy'; known keys: limit, text"),
+        ("split: {by: time}", "split.by: time asks each source for its `time` column"),
+        (
+            "split: {test: 1.5}",
+            "'split.test': write a share under 1, such as 0.05, or a whole number of rows",
+        ),
         ("workers: none", "'workers': Input should be a valid integer"),
         ("workers: 0", "'workers': Input should be greater than or equal to 1 (is 0)"),
         ("fragment_size: 3 bananas", "'fragment_size': could not interpret byte unit: bananas"),
@@ -44,6 +49,17 @@ def test_a_wrong_key_or_value_is_named_with_its_path(file: Path, text: str, told
         load(file, LEAST + text + "\n")
     assert told in str(caught.value)
     assert str(file) in str(caught.value)
+
+
+def test_a_source_without_a_path_is_refused(file: Path) -> None:
+    with pytest.raises(RecipeError, match="names no path"):
+        load(file, LEAST.replace("path: data", "path: []"))
+
+
+def test_a_side_may_be_written_as_a_split(file: Path) -> None:
+    sources = load(file, LEAST.replace("path: data", "path: data\n    split: test")).sources
+    assert (sources[0].side, sources[0].split) == ("test", "file")
+    assert load(file, LEAST.replace("path: data", "path: data\n    split: line")).sources[0].side is None
 
 
 def test_an_unknown_key_of_a_source_names_the_nearest(file: Path) -> None:

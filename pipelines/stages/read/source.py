@@ -34,6 +34,13 @@ def _character(value: str) -> str:
     return value
 
 
+def _some(value: tuple[str, ...]) -> tuple[str, ...]:
+    """Raises: ValueError for a list of no paths."""
+    if not value:
+        raise ValueError("names no path")
+    return value
+
+
 Encoding = Annotated[str, AfterValidator(_encoding)]
 Character = Annotated[str, AfterValidator(_character)]
 
@@ -43,7 +50,7 @@ class Source(Section):
 
     name: str = ""
     """Name in books and reports; left out: the last fixed part of the path."""
-    path: Path | tuple[Path, ...]
+    path: Path | Annotated[tuple[Path, ...], AfterValidator(_some)]
     """File, directory (read recursively), glob, or a list of them; local or s3://."""
     format: Format | None = None
     """Left out: by the files' suffixes (under that of their compression, and in archives), then by a look
