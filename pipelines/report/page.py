@@ -70,6 +70,7 @@ CHANGED = {
     "read.bad_bytes": "bytes that are no text in their file: replaced by U+FFFD, or read as Windows-1252",
     "read.branch_turns": "turns on other branches of a tree than the one path that is read",
     "read.dropped_parts": "parts of contents that are no text, images and sounds, left out",
+    "read.other_tools": "turns with other tools than the first of their conversation, which stand for all",
     "read.as_text_turns": "turns put in order by a text that is neither a number nor an ISO 8601 time",
     "read.tied_turns": "turns that share their place in the order with another: as they lie",
     "read.unordered_turns": "turns without a value that orders them: after the others, as they lie",

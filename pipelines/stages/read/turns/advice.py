@@ -32,11 +32,17 @@ class SingleTurns:
     order_by: str | None
     strangers: bool  # speakers' names say nothing of who asks and who answers
     whole_file: bool  # there is no column by which they could belong together
+    own: str | None  # column with a record's own name, where they are nodes of trees
+    parent: str | None  # column with the name of the one that it answers
     advice: str  # what to write into the recipe
 
 
 PEOPLE = ("user", "userid", "username", "sender", "senderid", "author", "authorid", "from", "speaker")
+NODES = ("messageid", "id", "nodeid", "msgid", "uuid")
+PARENTS = ("parentid", "parentmessageid", "parent", "parentuuid", "replyto", "replytoid", "inreplyto")
 GROUPS = (
+    "messagetree",
+    "tree",
     "conversation",
     "conv",
     "thread",
@@ -85,18 +91,28 @@ def single_turns(records: Sequence[Record]) -> SingleTurns | None:
         return None
     orders = [n for wished in (ORDERS, CLOCKS) for w in wished for n in names if bare(n) == w]
     order = orders[0] if orders else None
-    if "parent_id" in names and not groups:
-        words = (
-            "They are the nodes of trees, which are not put together: write one conversation a record first"
-        )
-        return SingleTurns(found, content, None, None, strangers, False, words)
+    own, parent = _tree(records, names)
     shared = f"COLUMN, the one that a conversation's records share ({FILE} where each file is one)"
     more = ', roles: {NAME: assistant, "*": user}' if strangers else ""
     lines = [f"group_by: {groups[0] if groups else shared}"]
     lines += [f"order_by: {order}"] if order else []
-    lines += [f"columns: {{role: {found}, content: {content}{more}}}"]
-    words = "Write into the source: " + "; ".join(lines)
-    return SingleTurns(found, content, groups[0] if groups else None, order, strangers, not groups, words)
+    tree = f", id: {own}, parent: {parent}" if parent else ""
+    lines += [f"columns: {{role: {found}, content: {content}{tree}{more}}}"]
+    words = "They are the nodes of trees, of which one path each is read. " if parent else ""
+    words += "Write into the source: " + "; ".join(lines)
+    return SingleTurns(
+        found, content, groups[0] if groups else None, order, strangers, not groups, own, parent, words
+    )
+
+
+def _tree(records: Sequence[Record], names: Sequence[str]) -> tuple[str | None, str | None]:
+    """The columns by which records name themselves and the one that they answer; none where they do not."""
+    for parent in (n for wished in PARENTS for n in names if bare(n) == wished):
+        given = {str(r[parent]) for r in records if r.get(parent) is not None}
+        for own in (n for wished in NODES for n in names if bare(n) == wished and n != parent):
+            if given & {str(r[own]) for r in records if r.get(own) is not None}:
+                return own, parent
+    return None, None
 
 
 def _talk(records: Sequence[Record], group: str, speaker: str) -> bool:
@@ -166,6 +182,7 @@ USES = {
     "reasoningcontent": "`columns: {{reasoning: {0}}}` puts it before the answer",
     "thinking": "`columns: {{reasoning: {0}}}` puts it before the answer",
     "context": "`shape: alpaca` with `columns: {{input: {0}}}` puts it below the question",
+    "tools": "what is in it are no tools that could be called",
     "rejected": "pairs of answers are not trained on: what is rejected is left out",
     "label": "`shape: text_label` makes it the answer",
     "time": "`time: {0}` takes it for the split by time",

@@ -8,8 +8,9 @@ from hypothesis import given as drawn
 from hypothesis import strategies as st
 
 from headrace.pipelines import structure
+from headrace.pipelines.stages.read.mappers import Told, mapper
 from headrace.pipelines.stages.read.records import ReadError
-from headrace.pipelines.stages.read.shapes import Columns, Told, complete, mapper
+from headrace.pipelines.stages.read.shapes import Columns, complete
 
 SAID = [("user", "Where is it?"), ("assistant", "On the left.")]
 MAPPINGS = [{"role": role, "content": text} for role, text in SAID]
