@@ -44,7 +44,7 @@ def check(recipe: Recipe, mode: Mode, *, training: bool, ahead: bool = False) ->
         text = f"source {source.name}: {len(found.files)} files{linked}, {size:,} bytes"
         said = {"files": len(found.files), "linked": found.linked, "bytes": size}
         say(mode, "source", f"{text}, {source.format}, {_shape(source)}", source=source.name, **said)
-        for note in [*found.notes, *notes.of(source, found.files)]:
+        for note in [*found.notes, *notes.of(source, found.files, members=not ahead)]:
             say(mode, "warning", note, source=source.name)
     against.opened(resolved.dedup.against, recipe.output, resolved.fingerprint.ngram)
     _room(recipe.output, total)

@@ -239,7 +239,7 @@ def _left_out(left: dict[str, str]) -> list[str]:
     """Why files were left out, in words."""
     by_why: dict[str, list[str]] = {}
     for name, why in sorted(left.items()):
-        by_why.setdefault(why, []).append(name)
+        by_why.setdefault(why.replace(repr(name), "the file"), []).append(name)
     return [
         f"left out: {', '.join(map(repr, names[:NAMED]))}"
         + (f" and {len(names) - NAMED} more" if len(names) > NAMED else "")

@@ -106,6 +106,8 @@ def render(run_directory: str, stages: Sequence[str]) -> str:
         reasons=_reasons(run, stages),
         sources=_sources(run, stages),
         unread=_unread(run),
+        left_out=run.get("left_out") or {},
+        warnings=run.get("warnings") or [],
         changed=_changes(run),
         uncounted=run.get("uncounted") or 0,
         lengths=_lengths(run),

@@ -165,7 +165,7 @@ def shape(source: Source, seen: Look) -> Source:
     what = f"shape {source.shape}" if source.shape else "any known shape"
     raise SourceError(
         f"source {source.name!r}: the columns of {seen.file!r} do not fit {what}: {_listed(seen)}; "
-        f"set shape: and say under columns: which column holds what{advice.advice(seen.records)}"
+        f"set shape: and say under columns: which column holds what{advice.advice(seen.records, seen.file)}"
     )
 
 

@@ -21,7 +21,7 @@ from headrace.cluster.fragments import Fragment
 from headrace.pipelines import arrays, schema
 from headrace.pipelines.stages.read import calling, ordering
 from headrace.pipelines.stages.read import rows as read_rows
-from headrace.pipelines.stages.read.records import Batch, ReadError
+from headrace.pipelines.stages.read.records import Batch, Noted, ReadError
 from headrace.pipelines.stages.read.source import Source
 from headrace.pipelines.stages.read.turns import trees, words
 
@@ -53,18 +53,18 @@ def read_grouped(
     buckets: int,
     fragment_size: int,
     seed: int,
-    unread: set[str] | None = None,
+    noted: Noted | None = None,
 ) -> Iterator[pa.Table]:
     """Records of a fragment as tables of `RECORD`, about `fragment_size` bytes each, at least one.
 
-    `seed` keys the hashes. `unread` takes the names of the columns that nobody looks at.
+    `seed` keys the hashes. `noted` takes what is passed by.
 
     Raises: SourceError, StorageError; never for content.
     """
     waiting: list[pa.Table] = []
     size = 0
     any_table = False
-    for table in _tables(fragment, source, buckets, seed, unread):
+    for table in _tables(fragment, source, buckets, seed, noted):
         waiting.append(table)
         size += table.nbytes
         if size >= fragment_size:
@@ -75,11 +75,11 @@ def read_grouped(
 
 
 def _tables(
-    fragment: Fragment, source: Source, buckets: int, seed: int, unread: set[str] | None
+    fragment: Fragment, source: Source, buckets: int, seed: int, noted: Noted | None
 ) -> Iterator[pa.Table]:
     """Every batch of a fragment as a table of `RECORD`."""
     for part in fragment.ranges:
-        following = read_rows.batches(part, source, unread)
+        following = read_rows.batches(part, source, noted)
         while True:
             with read_rows.uncollected():
                 batch = next(following, None)
@@ -180,11 +180,11 @@ def _assembled(lying: pa.Table, fragment: Fragment, source: Source, seed: int) -
         order = np.lexsort((np.where(steps < 0, len(steps), steps), firsts))
         single, counts["branch_turns"] = _pruned(single, steps < 0)
     if any(offered):
-        heads, counts["other_tools"] = _offer(records, offered, str(tools), order, firsts)
-        some = pa.array(heads)
-        those = [records[i] for i in heads]
+        given, counts["other_tools"] = _offer(records, offered, str(tools), order, firsts)
+        some = pa.array(given)
+        those = [records[i] for i in given]
         again = read_rows.rows(those, {}, relative.take(some), where.take(some), source, seed)
-        single = _replaced(single, heads, again["messages"].combine_chunks())
+        single = _replaced(single, given, again["messages"].combine_chunks())
     rows = _merged(single.select(schema.ROW.names), firsts, order, fragment)
     heads = np.unique(firsts, return_inverse=True)[1]
     changed = {
@@ -225,7 +225,7 @@ def _steps(
         if not len(talk) or broken[talk[0]]:
             continue
         try:
-            path = trees.path_of([own[i] for i in talk], [parents[i] for i in talk])
+            path = np.array(trees.path_of([own[i] for i in talk], [parents[i] for i in talk]))
         except ReadError as bad:
             errors.update(dict.fromkeys(talk.tolist(), bad))
             continue

@@ -58,7 +58,7 @@ def turns(records: Sequence[Record], source: Source) -> Plain | None:
 
 def _texts(records: Sequence[Record], column: str | None) -> list[str] | None:
     """A column that is text in every record."""
-    values = [record.get(column or "") for record in records]
+    values: list[Any] = [record.get(column or "") for record in records]
     return values if _are(values, str) else None
 
 
@@ -107,7 +107,7 @@ def _listed(records: Sequence[Record], columns: Columns) -> Plain | None:
         return None
     if columns.tools and _any(records, [columns.tools]):
         return None
-    each = [record.get(names[0]) for record in records]
+    each: list[Any] = [record.get(names[0]) for record in records]
     if not _are(each, list):
         return None
     flat = list(chain.from_iterable(each))

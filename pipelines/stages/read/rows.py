@@ -27,7 +27,7 @@ from headrace.cluster.fragments import Fragment, Range
 from headrace.pipelines import arrays, schema, structure
 from headrace.pipelines.stages.read import formats, plain_batches
 from headrace.pipelines.stages.read.mappers import Told, Turn
-from headrace.pipelines.stages.read.records import Batch, ReadError, encodable
+from headrace.pipelines.stages.read.records import Batch, Noted, ReadError, encodable
 from headrace.pipelines.stages.read.source import Source
 from headrace.pipelines.stages.read.turns import words
 
@@ -41,27 +41,27 @@ ROW_BYTES = 32  # what a row counts for beside its text when parts are measured
 
 
 def read(
-    fragment: Fragment, source: Source, *, fragment_size: int, seed: int, unread: set[str] | None = None
+    fragment: Fragment, source: Source, *, fragment_size: int, seed: int, noted: Noted | None = None
 ) -> Iterator[pa.Table]:
     """Parts of a fragment as tables of `schema.ROW`, at least one; row ids run on over the parts.
 
-    A part ends with the row at which its text reaches `fragment_size` bytes. `unread` takes the names of the
-    columns that nobody looks at. Content never makes it raise.
+    A part ends with the row at which its text reaches `fragment_size` bytes. `noted` takes what is
+    passed by. Content never makes it raise.
 
     Raises: SourceError (a file that is gone), StorageError.
     """
     first = fragment.ordinal << 32 if fragment.ordinal >= 0 else 0
     number = 0
-    for part in parts(_tables(fragment, source, seed, unread), fragment_size):
+    for part in parts(_tables(fragment, source, seed, noted), fragment_size):
         ids = np.arange(number, number + part.num_rows, dtype=np.uint64) + np.uint64(first)
         number += part.num_rows
         yield part.set_column(0, schema.ROW.field(0), pa.array(ids))
 
 
-def _tables(fragment: Fragment, source: Source, seed: int, unread: set[str] | None) -> Iterator[pa.Table]:
+def _tables(fragment: Fragment, source: Source, seed: int, noted: Noted | None) -> Iterator[pa.Table]:
     """Every batch of a fragment as a table of rows."""
     for part in fragment.ranges:
-        following = batches(part, source, unread)
+        following = batches(part, source, noted)
         while True:
             with uncollected():
                 batch = next(following, None)
@@ -87,9 +87,9 @@ def uncollected() -> Iterator[None]:
 
 
 def batches(
-    part: Range, source: Source, unread: set[str] | None = None, *, guarded: bool = False
+    part: Range, source: Source, noted: Noted | None = None, *, guarded: bool = False
 ) -> Iterator[Batch]:
-    """Records of one range of a source's file; `unread` takes the names of columns that nobody looks at.
+    """Records of one range of a source's file; `noted` takes what is passed by.
 
     guarded: as for `formats.read`.
     """
@@ -106,20 +106,21 @@ def batches(
         guarded=guarded,
     )
     opened = source.opened(stored, part.relative)
-    return opened if unread is None else _noted(opened, source, unread)
+    return opened if noted is None else _noted(opened, source, noted)
 
 
-def _noted(batches: Iterator[Batch], source: Source, unread: set[str]) -> Iterator[Batch]:
-    """`batches`, with the names of columns that nobody looks at put into `unread`."""
+def _noted(batches: Iterator[Batch], source: Source, noted: Noted) -> Iterator[Batch]:
+    """`batches`, with what they pass by put into `noted`."""
     wanted = set(source.stored())
-    known = wanted | unread
+    known = wanted | noted.unread
     for batch in batches:
         known.update(batch.unread)
         if not known.issuperset(chain.from_iterable(batch.records)):
             for record in batch.records:
                 if not record.keys() <= known and len(known) < MOST_NAMES:
                     known.update(record)
-        unread.update(known - wanted)
+        noted.unread.update(known - wanted)
+        noted.left_out.update(batch.left_out)
         yield batch
 
 

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from headrace.pipelines.stages.read.shapes import Columns, lists
 from headrace.pipelines.stages.read.turns.paths import FILE, at, mapping
 from headrace.pipelines.stages.read.turns.proposals import (
     CONTENTS,
@@ -37,6 +38,7 @@ class SingleTurns:
     advice: str  # what to write into the recipe
 
 
+SLACK = ("channels.json", "users.json", "integration_logs.json", "groups.json", "dms.json", "mpims.json")
 PEOPLE = ("user", "userid", "username", "sender", "senderid", "author", "authorid", "from", "speaker")
 NODES = ("messageid", "id", "nodeid", "msgid", "uuid")
 PARENTS = ("parentid", "parentmessageid", "parent", "parentuuid", "replyto", "replytoid", "inreplyto")
@@ -98,7 +100,9 @@ def single_turns(records: Sequence[Record]) -> SingleTurns | None:
     lines += [f"order_by: {order}"] if order else []
     tree = f", id: {own}, parent: {parent}" if parent else ""
     lines += [f"columns: {{role: {found}, content: {content}{tree}{more}}}"]
-    words = "They are the nodes of trees, of which one path each is read. " if parent else ""
+    slack = {"ts", "user", "text", "type"} <= set(names)
+    words = "They look like an export of Slack, whose threads are conversations. " if slack else ""
+    words += "They are the nodes of trees, of which one path each is read. " if parent else ""
     words += "Write into the source: " + "; ".join(lines)
     return SingleTurns(
         found, content, groups[0] if groups else None, order, strangers, not groups, own, parent, words
@@ -130,16 +134,21 @@ def _repeats(records: Sequence[Record], name: str) -> bool:
     return len(set(values)) < len(values)
 
 
-def advice(records: Sequence[Record]) -> str:
+def advice(records: Sequence[Record], file: str = "") -> str:
     """What more can be said where no shape fits: begins with a sign, or is empty."""
+    if file.rpartition("/")[2] in SLACK:
+        return (
+            ". In an export of Slack this file lists people or channels, and the messages lie in the folders "
+            "of the channels: a path such as DIRECTORY/*/*.json leaves it out"
+        )
     turns = single_turns(records)
     if turns is not None:
         return f". Each record is one turn. {turns.advice}"
     names = {n for r in records for n in r}
     if {"chosen", "rejected"} <= names:
         return (
-            ". Pairs of answers are not trained on; to learn the chosen ones: the column of the prompt as "
-            "`columns: {prompt: COLUMN, completion: chosen}`"
+            ". Pairs of answers are not trained as pairs yet; to learn the chosen ones: the column of the "
+            "prompt as `columns: {prompt: COLUMN, completion: chosen}`"
         )
     sides = _one_sided(records[:LOOKED_AT])
     return f". {sides}" if sides else ""
@@ -183,12 +192,24 @@ USES = {
     "thinking": "`columns: {{reasoning: {0}}}` puts it before the answer",
     "context": "`shape: alpaca` with `columns: {{input: {0}}}` puts it below the question",
     "tools": "what is in it are no tools that could be called",
-    "rejected": "pairs of answers are not trained on: what is rejected is left out",
+    "rejected": "pairs of answers are not trained as pairs yet: what is rejected is left out",
     "label": "`shape: text_label` makes it the answer",
     "time": "`time: {0}` takes it for the split by time",
     "weight": "rows are not weighted, `weight:` of a source is",
 }
 SHOWN = 12
+
+
+def preferences(columns: Columns) -> str:
+    """What is said where the chosen one of two answers is read; empty where it is not."""
+    named = [columns.completion, columns.answer, columns.output, *lists(columns)]
+    chosen = next((n for n in named if n and bare(n.partition(".")[0]).startswith("chosen")), None)
+    if chosen is None:
+        return ""
+    return (
+        f"pairs of a chosen and a rejected answer are not trained as pairs yet: only {chosen!r} is read, as "
+        "the answer, and what is rejected is left out"
+    )
 
 
 def unread(names: Sequence[str], more: int) -> str:
