@@ -333,7 +333,9 @@ def test_what_is_passed_by_is_named_once_for_each_source(tmp_path: Path) -> None
         {"name": "talks", "path": str(tmp_path / "turns"), "group_by": "talk", "columns": columns},
         {"name": "pairs", "path": str(tmp_path / "pairs")},
     ]
-    written = prepare(tmp_path / "r.yaml", data)
+    code, out, err = run_command(["prepare", save_recipe(tmp_path / "r.yaml", data)])
+    assert not code, err
+    written = json.loads((tmp_path / "run/run.json").read_text())
     assert written["unread"] == {
         "sums": {"columns": ["tools"], "more": 1},
         "talks": {"columns": ["weight"], "more": 0},
@@ -346,9 +348,10 @@ def test_what_is_passed_by_is_named_once_for_each_source(tmp_path: Path) -> None
     }
     assert written["left_out"] == {"sums": left, "talks": left}
     (warning,) = written["warnings"]
-    assert warning.startswith(
-        "source 'pairs': pairs of a chosen and a rejected answer are not trained as pairs"
-    )
+    assert warning.startswith("source 'pairs': pairs of a chosen and a rejected answer are not trained as")
+    assert err.count(warning) == 1
+    assert out.count("1 files in archives left out: pictures, sounds and films") == 2
+    assert "of the files in it left out" not in out + err
     page = (tmp_path / "run/report.html").read_text()
     assert "nobody reads &#39;tools&#39; and 1 more" in page
     assert "Source talks: 2 files in archives left out: hidden files and markers." in page
