@@ -104,6 +104,8 @@ def of_replies(message: Mapping[str, Any], left: dict[str, int]) -> list[Any]:
     while node is not None:
         key = next((k for k in REPLIES if isinstance(node.get(k), list)), None)
         replies = list(node[key]) if key else []
+        if not all(isinstance(reply, Mapping) for reply in replies):
+            raise ReadError("read.wrong_type", f"{key!r} holds a reply that is not a mapping")
         path.append({k: v for k, v in node.items() if k != key})
         ranked = [r for r in replies if isinstance(r.get("rank"), int)]
         chosen = min(ranked, key=lambda r: r["rank"]) if ranked else replies[0] if replies else None

@@ -193,6 +193,11 @@ JSON = st.recursive(
 )
 
 
+def test_a_reply_that_is_no_mapping_costs_its_record() -> None:
+    found = turns({"children": [], "role": "user", "content": "hi", "replies": [None]})
+    assert found == ("read.wrong_type", "'replies' holds a reply that is not a mapping")
+
+
 @drawn(value=JSON)
 def test_whatever_stands_there_gives_turns_or_a_cause(value: Any) -> None:
     found = turns(value, {"current_node": "x"}, speakers=("user", "assistant"), asker="current_node")
