@@ -349,6 +349,10 @@ def _say_prepared(run_json: dict[str, Any], mode: Mode) -> None:
         say(
             mode, "unread", f"source {name}: {advice.unread(own['columns'], own['more'])}", source=name, **own
         )
+    for name, own in run_json["left_out"].items():
+        for why, count in own.items():
+            text = f"source {name}: {count:,} files in archives left out: {why}"
+            say(mode, "left_out", text, source=name, reason=why, count=count)
     covered = run_json["pii_coverage"]
     say(mode, "coverage", pii_coverage.sentence(covered), **covered)
     for side in SPLITS:

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from headrace.cluster import storage
 from headrace.cluster.errors import StorageError
 from headrace.pipelines import model_files, rundir
-from headrace.pipelines.commands import check_template
+from headrace.pipelines.commands import check_template, init_text
 from headrace.pipelines.console import Mode, say
 from headrace.pipelines.recipe import Recipe
 from headrace.pipelines.stages.dedup import against
@@ -44,7 +44,7 @@ def check(recipe: Recipe, mode: Mode, *, training: bool, ahead: bool = False) ->
         text = f"source {source.name}: {len(found.files)} files{linked}, {size:,} bytes"
         said = {"files": len(found.files), "linked": found.linked, "bytes": size}
         say(mode, "source", f"{text}, {source.format}, {_shape(source)}", source=source.name, **said)
-        for note in [*found.notes, *notes.of(source, found.files)]:
+        for note in [*found.notes, *notes.of(source, found.files, members=not ahead)]:
             say(mode, "warning", note, source=source.name)
     against.opened(resolved.dedup.against, recipe.output, resolved.fingerprint.ngram)
     _room(recipe.output, total)
@@ -88,7 +88,11 @@ def _shape(source: Source) -> str:
     """The shape of a resolved source, with the columns that have other names than usual."""
     given = source.columns.model_dump(mode="json", exclude_none=True)
     usual = source.model_copy(update={"columns": Columns()}).completed().model_dump(mode="json")
-    other = [f"{k}: {v}" for k, v in given.items() if v != usual[k] and k not in ("roles", "speakers")]
+    other = [
+        f"{k}: {init_text.flow(v)}"
+        for k, v in given.items()
+        if v != usual[k] and k not in ("roles", "speakers")
+    ]
     inner = [f"records: {source.records}"] if source.records else []
     return f"{source.shape}" + (f" ({', '.join([*inner, *other])})" if inner or other else "")
 

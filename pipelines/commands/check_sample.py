@@ -29,7 +29,7 @@ from headrace.pipelines.stages.pii import config as pii_config
 from headrace.pipelines.stages.pii import stage as pii
 from headrace.pipelines.stages.read import grouping, inputs
 from headrace.pipelines.stages.read import rows as read_rows
-from headrace.pipelines.stages.read.records import Batch
+from headrace.pipelines.stages.read.records import Batch, Noted
 from headrace.pipelines.stages.read.source import Source
 from headrace.pipelines.stages.read.turns import advice, paths
 from headrace.pipelines.stages.tokenise import stage as tokenise
@@ -48,7 +48,7 @@ class Looked:
     looked_into: int
     book: books.Books = field(default_factory=dict)
     losses: Counter[tuple[str, str, str]] = field(default_factory=Counter)  # file, reason, detail
-    unread: set[str] = field(default_factory=set)
+    noted: Noted = field(default_factory=Noted)
     changed: dict[str, int] = field(default_factory=dict)
     numbers: bool = False  # whether the labels are numbers without names
     example: str = ""
@@ -84,7 +84,7 @@ def _look(recipe: Recipe, source: Source, stages: Sequence[str], count: int) -> 
     step = max(1, -(-len(files) // FILES))
     chosen = files[::step]
     looked = Looked(source, len(files), len(chosen))
-    table = _read(recipe, source, chosen, count, looked.unread)
+    table = _read(recipe, source, chosen, count, looked.noted)
     for name in stages:
         module = import_module(name)
         table = prepare_worker.isolated(module, table, getattr(recipe, module.NAME)).combine_chunks()
@@ -103,13 +103,13 @@ def _look(recipe: Recipe, source: Source, stages: Sequence[str], count: int) -> 
     return looked
 
 
-def _read(recipe: Recipe, source: Source, files: Sequence[File], count: int, unread: set[str]) -> pa.Table:
+def _read(recipe: Recipe, source: Source, files: Sequence[File], count: int, noted: Noted) -> pa.Table:
     """The first `count` records of every file as rows."""
     tables = []
     for file in files:
         whole = Range(file.path, file.relative, file.size, file.stamp)
         left = count
-        for batch in read_rows.batches(whole, source, unread, guarded=True):
+        for batch in read_rows.batches(whole, source, noted, guarded=True):
             with read_rows.uncollected():
                 tables.append(_of(_first(batch, left), file.relative, source, recipe.seed))
             left -= len(batch.records)
@@ -165,8 +165,8 @@ def _lines(looked: Looked, count: int) -> Iterator[Line]:
         yield Line(
             "  its labels are numbers: `label_names: [FIRST, SECOND]` says what they stand for, from 0"
         )
-    names = sorted(c for c in looked.unread if not paths.is_value(c))
-    more = len(looked.unread) - len(names)
+    names = sorted(c for c in looked.noted.unread if not paths.is_value(c))
+    more = len(looked.noted.unread) - len(names)
     if names or more:
         yield Line(f"  {advice.unread(names, more)}", {"unread": names})
 

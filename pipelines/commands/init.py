@@ -21,7 +21,7 @@ from headrace.cluster.errors import SourceError
 from headrace.cluster.fragments import File
 from headrace.pipelines.commands import init_text
 from headrace.pipelines.commands.init_text import Found
-from headrace.pipelines.stages.read import detection, formats, inputs, shapes
+from headrace.pipelines.stages.read import detection, formats, inputs, mappers, shapes
 from headrace.pipelines.stages.read.files import archives, notes
 from headrace.pipelines.stages.read.shapes import Columns
 from headrace.pipelines.stages.read.source import Source
@@ -133,7 +133,7 @@ def _kind_of(source: Source, form: Any) -> str:
 def _with_more(source: Source, other: Columns) -> Source:
     """The source with the columns and roles that another file of its kind has beside."""
     own = source.columns
-    more = {n: getattr(other, n) for n in OPTIONAL - {"roles"} if getattr(own, n) is None}
+    more = {n: getattr(other, n) for n in sorted(OPTIONAL - {"roles"}) if not getattr(own, n)}
     columns = own.model_copy(update={**more, "roles": {**other.roles, **own.roles}})
     return source.model_copy(update={"columns": columns})
 
@@ -169,7 +169,7 @@ def _grouped(source: Source, seen: detection.Look, *, alone: bool) -> Source:
     keys = {
         "group_by": turns.group_by or paths.FILE,
         "order_by": turns.order_by or (),
-        "columns": Columns(role=turns.role, content=turns.content),
+        "columns": Columns(role=turns.role, content=turns.content, id=turns.own, parent=turns.parent),
     }
     records = [{**r, paths.FILE: seen.file} for r in seen.records]
     return detection.shape(
@@ -202,7 +202,7 @@ def _with_roles(source: Source, seen: detection.Look) -> tuple[Source, int]:
     roles: dict[str, Any] = {}
     others = set()
     for record in seen.records:
-        for value in shapes.speakers(record, source.completed(), source.group_by is not None):
+        for value in mappers.speakers(record, source.completed(), source.group_by is not None):
             name = value.strip().lower()
             if name in shapes.ROLES or name in source.columns.roles or value in source.columns.roles:
                 continue
@@ -239,7 +239,7 @@ def _left_out(left: dict[str, str]) -> list[str]:
     """Why files were left out, in words."""
     by_why: dict[str, list[str]] = {}
     for name, why in sorted(left.items()):
-        by_why.setdefault(why, []).append(name)
+        by_why.setdefault(why.replace(repr(name), "the file"), []).append(name)
     return [
         f"left out: {', '.join(map(repr, names[:NAMED]))}"
         + (f" and {len(names) - NAMED} more" if len(names) > NAMED else "")

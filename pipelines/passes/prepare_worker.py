@@ -12,7 +12,7 @@ Cost: memory of one part; time is the stages' own.
 import json
 import resource
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import takewhile
 from types import ModuleType
@@ -33,13 +33,14 @@ from headrace.pipelines.recipe import Recipe
 from headrace.pipelines.stages.pii import stage as pii
 from headrace.pipelines.stages.read import grouping
 from headrace.pipelines.stages.read import rows as read_rows
+from headrace.pipelines.stages.read.records import Noted
 from headrace.pipelines.stages.read.source import Source
 from headrace.pipelines.stages.read.turns import paths
 
 NAME = parts.PREPARE
 MARKS = ("drop", "error", "detail", "bytes_lost")
 READ_SECONDS = b"headrace.read_seconds"
-UNREAD = b"headrace.unread"
+NOTED = b"headrace.noted"
 NAMED = 40  # columns that nobody reads, by name
 # So many rows do not all break a stage by what they hold: then it is the stage, and the run stops.
 ROWS_AT_FAULT = 100
@@ -61,13 +62,13 @@ class Job:
 
 def read(fragment: Fragment, job: Job) -> Iterator[pa.Table]:
     """Parts of a fragment that can be read on its own; at least one, each with the CPU seconds it took."""
-    unread: set[str] = set()
+    noted = Noted()
     tables = read_rows.read(
         fragment,
         job.source(fragment),
         fragment_size=job.recipe.fragment_size,
         seed=job.recipe.seed,
-        unread=unread,
+        noted=noted,
     )
     any_part = False
     while True:
@@ -76,24 +77,24 @@ def read(fragment: Fragment, job: Job) -> Iterator[pa.Table]:
         if table is None:
             break
         any_part = True
-        yield _with_seconds(table, time.process_time() - started, unread)
-    if not any_part:
-        yield _with_seconds(schema.ROW.empty_table(), 0.0, unread)
+        yield _with_seconds(table, time.process_time() - started, _taken(noted))
+    if not any_part or noted.left_out:  # files at the end of an archive may be no data
+        yield _with_seconds(schema.ROW.empty_table(), 0.0, _taken(noted))
 
 
 def read_grouped(fragment: Fragment, job: Job) -> Iterator[pa.Table]:
     """Records of one input of a `group_by` source, each with its bucket and the CPU seconds it took.
 
-    The first of a table has the columns that nobody looks at, too.
+    The first of a table has what was passed by, too.
     """
-    unread: set[str] = set()
+    noted = Noted()
     tables = grouping.read_grouped(
         fragment,
         job.source(fragment),
         buckets=fragment.buckets,
         fragment_size=job.recipe.fragment_size,
         seed=job.recipe.seed,
-        unread=unread,
+        noted=noted,
     )
     while True:
         started = time.process_time()
@@ -102,16 +103,21 @@ def read_grouped(fragment: Fragment, job: Job) -> Iterator[pa.Table]:
             return
         # The shuffle cuts and joins tables: only what each record took by itself reaches its bucket.
         share = (time.process_time() - started) / max(table.num_rows, 1)
-        names = [json.dumps(sorted(unread)), *[None] * (table.num_rows - 1)][: table.num_rows]
-        table = table.append_column("unread", pa.array(names, pa.string()))
+        about = [_taken(noted), *[None] * (table.num_rows - 1)] if table.num_rows else []
+        table = table.append_column("noted", pa.array(about, pa.string()))
         yield table.append_column("read_seconds", pa.repeat(share, table.num_rows))
 
 
-def _with_seconds(table: pa.Table, seconds: float, unread: Iterable[str]) -> pa.Table:
-    """`table`, with the CPU seconds it took to read and the columns that nobody looks at beside it, in its
-    schema's metadata.
-    """
-    return table.replace_schema_metadata({READ_SECONDS: repr(seconds), UNREAD: json.dumps(sorted(unread))})
+def _taken(noted: Noted) -> str:
+    """What was passed by so far, as JSON; files are counted once, so they go."""
+    text = json.dumps({"unread": sorted(noted.unread), "left_out": dict(sorted(noted.left_out.items()))})
+    noted.left_out.clear()
+    return text
+
+
+def _with_seconds(table: pa.Table, seconds: float, noted: str) -> pa.Table:
+    """`table`, with the CPU seconds it took to read and what was passed by, in its schema's metadata."""
+    return table.replace_schema_metadata({READ_SECONDS: repr(seconds), NOTED: noted})
 
 
 def work_grouped(fragment: Fragment, part: int, last: bool, records: pa.Table, job: Job) -> ledger.Record:
@@ -131,10 +137,14 @@ def _assembled(fragment: Fragment, records: pa.Table, job: Job) -> pa.Table:
     seconds = pc.sum(records["read_seconds"]).as_py() or 0.0
     started = time.process_time()
     table = grouping.assemble(
-        records.drop_columns(["read_seconds", "unread"]), fragment, job.source(fragment), seed=job.recipe.seed
+        records.drop_columns(["read_seconds", "noted"]), fragment, job.source(fragment), seed=job.recipe.seed
     )
-    names = {name for text in records["unread"].drop_null().to_pylist() for name in json.loads(text)}
-    return _with_seconds(table, seconds + time.process_time() - started, names)
+    noted = Noted()
+    for text in records["noted"].drop_null().to_pylist():
+        about = json.loads(text)
+        noted.unread.update(about["unread"])
+        noted.left_out.update(about["left_out"])
+    return _with_seconds(table, seconds + time.process_time() - started, _taken(noted))
 
 
 def work(fragment: Fragment, part: int, last: bool, table: pa.Table, job: Job) -> ledger.Record:
@@ -149,10 +159,12 @@ def begin(
     entering = books.records(table)
     about = table.schema.metadata or {}
     read_seconds = float(about.get(READ_SECONDS, b"0"))
+    noted = json.loads(about.get(NOTED, b'{"unread": [], "left_out": {}}'))
     table = table.replace_schema_metadata(None)
     state: ledger.Record = {
         "entering": entering,
-        "unread": _nameable(json.loads(about.get(UNREAD, b"[]"))),
+        "unread": _nameable(noted["unread"]),
+        "left_out": noted["left_out"],
         "content": _content_hash(table),
         "characters.in": books.lengths(table),
         "stages": {read_rows.NAME: books.timing(read_seconds, table)},
@@ -201,6 +213,7 @@ def finish(
         "changed": books.changed(changes, {"pii.masked": sum(entities.values())}),
         "audit": audit,
         "unread": state["unread"],
+        "left_out": state["left_out"],
         "memory": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
     }
     books.check(record["books"], state["entering"], f"{NAME} {name} of source {fragment.source!r}")

@@ -2,6 +2,7 @@
 
 import json
 import resource
+from collections import Counter
 from collections.abc import Sequence
 from importlib.metadata import version
 from typing import Any
@@ -17,6 +18,7 @@ from headrace.pipelines.rundir import Run
 from headrace.pipelines.schema import SPLITS
 from headrace.pipelines.stages.pack import stage as pack
 from headrace.pipelines.stages.pii.coverage import coverage, model_digest
+from headrace.pipelines.stages.read.turns import advice
 
 NAMED = 40  # columns that nobody reads, by name
 LIBRARIES = (
@@ -55,7 +57,7 @@ def prepare(
         "digest": digest,
         "versions": {"python": units.versions(())["python"], **{n: version(n) for n in LIBRARIES}},
         "sources": _sources(run, rows, windows),
-        "unread": _unread(rows),
+        **_told(run, rows),
         "passes": {parts.PREPARE: first, parts.PACK: last},
         "histograms": _histograms(rows, windows),
         "pii": books.add_counts(r["pii"] for r in rows),
@@ -107,7 +109,7 @@ def begun(
             for source in run.recipe.sources
         },
         "passes": {parts.PREPARE: first, **({parts.PACK: last} if windows else {})},
-        "unread": _unread(rows),
+        **_told(run, rows),
         "pii": books.add_counts(r["pii"] for r in rows),
         "changed": books.add_counts(r.get("changed", {}) for r in [*rows, *windows]),
         "uncounted": sum("changed" not in r for r in [*rows, *windows]),
@@ -156,6 +158,20 @@ def _sources(
         sources[name] = _whole(first, last)
         books.check(sources[name], first["in"], f"source {name!r}")
     return sources
+
+
+def _told(run: Run, rows: Sequence[ledger.Record]) -> dict[str, Any]:
+    """What a run leaves unread, and what is to be said of how its sources are read."""
+    left: dict[str, Counter[str]] = {}
+    for record in rows:
+        if record.get("left_out"):
+            left.setdefault(str(record["source"]), Counter()).update(record["left_out"])
+    warned = {str(s.name): advice.preferences(s.columns) for s in run.recipe.sources}
+    return {
+        "unread": _unread(rows),
+        "left_out": {source: dict(sorted(own.items())) for source, own in sorted(left.items())},
+        "warnings": [f"source {name!r}: {words}" for name, words in warned.items() if words],
+    }
 
 
 def _unread(rows: Sequence[ledger.Record]) -> dict[str, dict[str, Any]]:

@@ -9,11 +9,13 @@ from typing import Any
 
 from headrace.pipelines import structure
 from headrace.pipelines.stages.read.records import ReadError
+from headrace.pipelines.stages.read.turns import given
 
 KEYS = ("tool_calls", "function_call", "tool_call_id", "name")
 IN_RECORDS = ("tool_calls", "tool_call_id")  # of them, what records that are one turn each have as columns
 Turn = tuple[str, str]
-OTHER = "columns.tools names the column with the tools"
+OTHER = 'columns.tools names the column with the tools, "" where none holds any'
+FRAMES = ("function", "name", "type", "functionDeclarations", "function_declarations")  # keys of a tool
 
 
 def beside(role: str, turn: Mapping[str, Any], padded: bool) -> dict[str, Any]:
@@ -40,6 +42,17 @@ def with_tools(turns: list[Turn], tools: Any, column: str, padded: bool) -> list
 
     Raises: ReadError where the tools are no list of mappings.
     """
+    found = tools_of(tools, column)
+    if not found:
+        return turns
+    held = {"tools": [without_nulls(one) if padded else one for one in found]}
+    first = turns[0] if turns and turns[0][0] == "system" else None
+    text = first[1] if first else ""
+    return [("system", structure.sealed(text, held)), *(turns[1:] if first else turns)]
+
+
+def tools_of(tools: Any, column: str) -> list[Any]:
+    """Tools as a list of mappings, from any form. Raises: ReadError where they are none."""
     loaded = _loaded(tools, column, f"; {OTHER}")
     loaded = [loaded] if isinstance(loaded, Mapping) else loaded
     if not isinstance(loaded, list):
@@ -47,12 +60,25 @@ def with_tools(turns: list[Turn], tools: Any, column: str, padded: bool) -> list
     found = [_loaded(one, column, f"; {OTHER}") for one in loaded]
     if not all(isinstance(one, Mapping) for one in found):
         raise ReadError("read.wrong_type", f"{column!r} holds what is no tool; {OTHER}")
-    if not found:
-        return turns
-    held = {"tools": [without_nulls(one) if padded else one for one in found]}
-    first = turns[0] if turns and turns[0][0] == "system" else None
-    text = first[1] if first else ""
-    return [("system", structure.sealed(text, held)), *(turns[1:] if first else turns)]
+    return found
+
+
+def may_be_tools(value: Any) -> bool:
+    """Whether a value is tools, or was meant to be some: one that is cut off in the middle is, too."""
+    if isinstance(value, str):
+        if not value.lstrip().startswith(("[", "{")) or "{" not in value:
+            return False
+        try:
+            value = given.parsed(value, "")
+        except ReadError:
+            return True
+    each = value if isinstance(value, list) else [value]
+    return any(
+        may_be_tools(one)
+        if isinstance(one, str)
+        else isinstance(one, Mapping) and not one.keys().isdisjoint(FRAMES)
+        for one in each
+    )
 
 
 def without_nulls(value: Any) -> Any:
@@ -67,9 +93,9 @@ def _loaded(value: Any, column: str, more: str = "") -> Any:
     if not isinstance(value, str):
         return value
     try:
-        return json.loads(value)
-    except (ValueError, RecursionError):
-        raise ReadError("read.wrong_type", f"{column!r} is text that is no JSON{more}") from None
+        return given.parsed(value, column)
+    except ReadError as bad:
+        raise ReadError(bad.cause, f"{bad.detail}{more}") from None
 
 
 def _call(call: Mapping[str, Any], padded: bool) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from typing import Any
 
 from headrace.cluster.errors import SourceError
 from headrace.cluster.fragments import File
-from headrace.pipelines.stages.read import formats, json_text, shapes, streams
+from headrace.pipelines.stages.read import calling, formats, json_text, shapes, streams
 from headrace.pipelines.stages.read.files import archives
 from headrace.pipelines.stages.read.formats import Format
 from headrace.pipelines.stages.read.records import Batch, ReadError
@@ -165,7 +165,7 @@ def shape(source: Source, seen: Look) -> Source:
     what = f"shape {source.shape}" if source.shape else "any known shape"
     raise SourceError(
         f"source {source.name!r}: the columns of {seen.file!r} do not fit {what}: {_listed(seen)}; "
-        f"set shape: and say under columns: which column holds what{advice.advice(seen.records)}"
+        f"set shape: and say under columns: which column holds what{advice.advice(seen.records, seen.file)}"
     )
 
 
@@ -177,7 +177,7 @@ def _usual(source: Source, seen: Look) -> Source | None:
         if columns is not None:
             found = source.model_copy(update={"shape": candidate, "columns": columns})
             _check(found, seen)
-            return found
+            return _without_tools(found, source, seen)
     return None
 
 
@@ -199,8 +199,20 @@ def _proposed(source: Source, seen: Look, propose: Proposals) -> Source | None:
         found = source.model_copy(update={"shape": one.shape, "columns": columns})
         with suppress(SourceError):
             _check(found, _lifted(found, seen))
-            return found
+            return _without_tools(found, source, seen)
     return None
+
+
+def _without_tools(found: Source, source: Source, seen: Look) -> Source:
+    """`found`, which reads no column of tools where the recipe names none and what is there holds none.
+
+    It is then a column that nobody reads, and named among those.
+    """
+    name = found.columns.tools
+    values = [r[name] for r in seen.records if name and r.get(name)]
+    if source.columns.tools is not None or not values or any(map(calling.may_be_tools, values)):
+        return found
+    return found.model_copy(update={"columns": found.columns.model_copy(update={"tools": ""})})
 
 
 def _in_envelopes(source: Source, seen: Look) -> Source | None:
@@ -254,7 +266,7 @@ def _possible(source: Source) -> list[Shape]:
 
 
 def _fields(candidate: Shape) -> list[str]:
-    turn = ["role", "content"] if candidate in TURN_NAMES else []
+    turn = ["role", "content", "id", "parent"] if candidate in TURN_NAMES else []
     return [*NAMES[candidate], *OPTIONAL.get(candidate, {}), *turn]
 
 
@@ -326,6 +338,8 @@ def _check(source: Source, seen: Look) -> None:
     where: dict[str, Iterable[str | None]] = {
         "columns": shapes.required(source.shape or "messages", source.columns),
         "columns.system": [source.columns.system],
+        "columns.id": [source.columns.id],
+        "columns.parent": [source.columns.parent],
         "group_by": [source.group_by],
         "order_by": source.orders(),
         "group": [source.group],

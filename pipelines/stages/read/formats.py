@@ -6,6 +6,7 @@ entry of `errors`. Memory is a few chunks and the largest record, also for a fil
 """
 
 import re
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import islice
@@ -135,9 +136,14 @@ def _members(
     manner: Manner,
 ) -> Iterator[Batch]:
     """Records of the files of an archive, each of the format that its name says, or its content."""
+    left: Counter[str] = Counter()  # goes with the next batch
     for name, content in archives.members(path, size, archive, manner.memory):
+        if isinstance(content, archives.LeftOut):
+            left[content] += 1
+            continue
         if isinstance(content, ReadError):
-            batch = Batch("byte", member=name)
+            batch = Batch("byte", member=name, left_out=dict(left))
+            left.clear()
             batch.add(content, 0)
             yield batch
             continue
@@ -146,8 +152,11 @@ def _members(
         for batch in read(
             content, stored, of_member, columns, memory=manner.memory, guarded=guarded, manner=manner
         ):
-            batch.member = name
+            batch.member, batch.left_out = name, dict(left)
+            left.clear()
             yield batch
+    if left:
+        yield Batch("byte", left_out=dict(left))
 
 
 def _text_records(

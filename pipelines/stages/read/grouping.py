@@ -19,14 +19,14 @@ import xxhash
 
 from headrace.cluster.fragments import Fragment
 from headrace.pipelines import arrays, schema
-from headrace.pipelines.stages.read import ordering
+from headrace.pipelines.stages.read import calling, ordering
 from headrace.pipelines.stages.read import rows as read_rows
-from headrace.pipelines.stages.read.records import Batch, ReadError
+from headrace.pipelines.stages.read.records import Batch, Noted, ReadError
 from headrace.pipelines.stages.read.source import Source
-from headrace.pipelines.stages.read.turns import words
+from headrace.pipelines.stages.read.turns import trees, words
 
 _DIGITS = re.compile(r"[0-9]+")
-VERSION = 3  # of how conversations are joined: in the keys of `group_by` sources alone
+VERSION = 4  # of how conversations are joined: in the keys of `group_by` sources alone
 RECORD = pa.schema(
     [
         pa.field("bucket", pa.int32(), nullable=False),
@@ -53,18 +53,18 @@ def read_grouped(
     buckets: int,
     fragment_size: int,
     seed: int,
-    unread: set[str] | None = None,
+    noted: Noted | None = None,
 ) -> Iterator[pa.Table]:
     """Records of a fragment as tables of `RECORD`, about `fragment_size` bytes each, at least one.
 
-    `seed` keys the hashes. `unread` takes the names of the columns that nobody looks at.
+    `seed` keys the hashes. `noted` takes what is passed by.
 
     Raises: SourceError, StorageError; never for content.
     """
     waiting: list[pa.Table] = []
     size = 0
     any_table = False
-    for table in _tables(fragment, source, buckets, seed, unread):
+    for table in _tables(fragment, source, buckets, seed, noted):
         waiting.append(table)
         size += table.nbytes
         if size >= fragment_size:
@@ -75,11 +75,11 @@ def read_grouped(
 
 
 def _tables(
-    fragment: Fragment, source: Source, buckets: int, seed: int, unread: set[str] | None
+    fragment: Fragment, source: Source, buckets: int, seed: int, noted: Noted | None
 ) -> Iterator[pa.Table]:
     """Every batch of a fragment as a table of `RECORD`."""
     for part in fragment.ranges:
-        following = read_rows.batches(part, source, unread)
+        following = read_rows.batches(part, source, noted)
         while True:
             with read_rows.uncollected():
                 batch = next(following, None)
@@ -94,12 +94,14 @@ def records(batch: Batch, relative: str, source: Source, buckets: int, seed: int
     payloads: list[bytes | None] = []
     keys = []
     errors = dict(batch.errors)
-    wanted = source.wanted()
+    wanted, tools = source.wanted(), source.completed().tools
     for i, record in enumerate(batch.records):
         key = None
         if i not in errors:
             try:
                 key = _key(record, source.group_by or "")
+                if tools and record.get(tools):
+                    calling.tools_of(record[tools], tools)
                 payloads.append(_encode({c: record[c] for c in wanted if c in record}).encode())
             except ReadError as bad:
                 errors[i] = bad
@@ -166,15 +168,23 @@ def _assembled(lying: pa.Table, fragment: Fragment, source: Source, seed: int) -
     repaired = {
         int(i): int(lying["repaired"][int(i)].as_py()) for i in np.flatnonzero(lying["repaired"].to_numpy())
     }
-    single = read_rows.rows(
-        records, _errors(lying), lying["relative"].combine_chunks(), where, source, seed, repaired
-    )
+    errors, tools = _errors(lying), source.completed().tools
+    offered = [record.pop(tools, None) for record in records] if tools else []
+    steps = _steps(lying, records, source, errors)
+    relative = lying["relative"].combine_chunks()
+    single = read_rows.rows(records, errors, relative, where, source, seed, repaired)
     firsts = _firsts(lying, pc.is_valid(single["error"]).to_numpy())
-    order, counts = ordering.order(records, firsts, source.orders())
-    if not source.orders():
-        order = np.lexsort((np.arange(lying.num_rows), _by_number(lying["relative"]), firsts))
-    counts = {f"{kind}_turns": of_records for kind, of_records in counts.items()}
+    order, counts = _order(lying, records, firsts, source)
     counts |= schema.changes_of(single, read_rows.NAME)
+    if steps is not None:
+        order = np.lexsort((np.where(steps < 0, len(steps), steps), firsts))
+        single, counts["branch_turns"] = _pruned(single, steps < 0)
+    if any(offered):
+        given, counts["other_tools"] = _offer(records, offered, str(tools), order, firsts)
+        some = pa.array(given)
+        those = [records[i] for i in given]
+        again = read_rows.rows(those, {}, relative.take(some), where.take(some), source, seed)
+        single = _replaced(single, given, again["messages"].combine_chunks())
     rows = _merged(single.select(schema.ROW.names), firsts, order, fragment)
     heads = np.unique(firsts, return_inverse=True)[1]
     changed = {
@@ -182,6 +192,88 @@ def _assembled(lying: pa.Table, fragment: Fragment, source: Source, seed: int) -
         for kind, of_records in counts.items()
     }
     return schema.changed(rows, read_rows.NAME, changed)
+
+
+def _order(
+    lying: pa.Table, records: list[dict[str, Any]], firsts: np.ndarray, source: Source
+) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """Permutation that puts records in the order of their conversations, and what is unsure of it."""
+    order, counts = ordering.order(records, firsts, source.orders())
+    if not source.orders():
+        order = np.lexsort((np.arange(lying.num_rows), _by_number(lying["relative"]), firsts))
+    return order, {f"{kind}_turns": of_records for kind, of_records in counts.items()}
+
+
+def _steps(
+    lying: pa.Table, records: list[dict[str, Any]], source: Source, errors: dict[int, ReadError]
+) -> np.ndarray | None:
+    """Where each record stands on the path through its tree, -1 on other branches: ``int64[N]``.
+
+    None where the records are no trees. Those of a tree that cannot be followed go to `errors`.
+    """
+    columns = source.columns
+    if not columns.parent or not columns.id:
+        return None
+    broken = np.isin(np.arange(len(records)), list(errors))
+    firsts = _firsts(lying, broken)
+    order, _ = _order(lying, records, firsts, source)
+    own, parents = ([read_rows.key(r.get(c)) for r in records] for c in (columns.id, columns.parent))
+    steps = np.full(len(records), -1, np.int64)
+    steps[broken] = 0
+    ends = np.flatnonzero(np.diff(firsts[order])) + 1
+    for talk in np.split(order, ends):
+        if not len(talk) or broken[talk[0]]:
+            continue
+        try:
+            path = np.array(trees.path_of([own[i] for i in talk], [parents[i] for i in talk]))
+        except ReadError as bad:
+            errors.update(dict.fromkeys(talk.tolist(), bad))
+            continue
+        steps[talk[path]] = np.arange(len(path))
+    return steps
+
+
+def _pruned(single: pa.Table, beside: np.ndarray) -> tuple[pa.Table, np.ndarray]:
+    """Rows of one record each, without the turns of those `beside` the path, and how many they had."""
+    messages = single["messages"].combine_chunks()
+    lengths = pc.fill_null(pc.list_value_length(messages), 0).to_numpy()
+    empty = pc.and_(pa.array(beside), pc.is_valid(messages))
+    pruned = pc.if_else(empty, pa.scalar([], schema.MESSAGES), messages)
+    return _with_messages(single, pruned), np.where(beside, lengths, 0)
+
+
+def _offer(
+    records: list[dict[str, Any]], offered: list[Any], column: str, order: np.ndarray, firsts: np.ndarray
+) -> tuple[list[int], np.ndarray]:
+    """Give the first record of each conversation the first tools that any of its records has.
+
+    Returns the records that have them now, and which had others (``int64[N]``): tables repeat a
+    conversation's tools at each of its turns.
+    """
+    first_of: dict[int, int] = {}
+    tools_of: dict[int, Any] = {}
+    other = np.zeros(len(records), np.int64)
+    for i in order.tolist():
+        head = first_of.setdefault(int(firsts[i]), i)
+        if not offered[i]:
+            continue
+        tools = calling.tools_of(offered[i], column)
+        other[i] = tools_of.setdefault(head, tools) != tools
+    for head, tools in tools_of.items():
+        records[head][column] = tools
+    return sorted(tools_of), other
+
+
+def _replaced(single: pa.Table, rows: list[int], messages: pa.Array) -> pa.Table:
+    """`single` with other messages in some rows."""
+    taken = np.arange(single.num_rows)
+    taken[rows] = single.num_rows + np.arange(len(rows))
+    both = pa.concat_arrays([single["messages"].combine_chunks(), messages])
+    return _with_messages(single, both.take(pa.array(taken)))
+
+
+def _with_messages(table: pa.Table, messages: pa.Array) -> pa.Table:
+    return table.set_column(table.schema.get_field_index("messages"), schema.ROW.field("messages"), messages)
 
 
 def _by_number(relatives: pa.ChunkedArray) -> np.ndarray:

@@ -304,6 +304,12 @@ def _check_keys(source: Source) -> None:
         raise RecipeError(
             f"source {source.name!r}: order_by without group_by; say which records belong together"
         )
+    tree = (source.columns.id, source.columns.parent)
+    if tree != (None, None) and (source.group_by is None or None in tree):
+        raise RecipeError(
+            f"source {source.name!r}: columns.parent names the record that each one answers: say columns.id, "
+            "which holds a record's own name, and group_by, which all records of a tree share, too"
+        )
     if source.label_names and source.shape not in (None, "text_label"):
         raise RecipeError(f"source {source.name!r}: label_names is for shape text_label, not {source.shape}")
 

@@ -10,8 +10,10 @@ Cost: ~100 MB/s a core; memory of a window of 1 MiB, or of the largest record.
 import codecs
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
+
+import numpy as np
 
 from headrace.pipelines.stages.read import streams
 from headrace.pipelines.stages.read.files.encodings import REPLACED, UTF8, Encoding
@@ -30,6 +32,7 @@ from headrace.pipelines.stages.read.streams import Opening
 _scan = json.JSONDecoder().scan_once  # type: ignore[attr-defined]  # half the cost of json.loads
 _SPACE = re.compile(r"[ \t\n\r]*")
 LOOKED_AT = 3  # lines from which to tell records a line from one large value
+WHITE = " \t\n\r\x0b\x0c"  # of which a line without a record may be made
 NEAR_END = 16  # characters: longer than any escape or literal that the window may cut
 
 
@@ -47,18 +50,50 @@ def lines(
             batch.add(block, number if whole else offset)
             number += 1
         else:
-            raw = block.split(b"\n")
-            places = range(number, number + len(raw)) if whole else _offsets(raw, offset)
-            _parse_lines(batch, raw, places, seen.encoding)
-            number += len(raw) - 1
+            places = range(number, number + block.count(b"\n") + 1) if whole else _offsets(block, offset)
+            _parse_block(batch, block, places, seen.encoding)
+            number += len(places) - 1
         if batch.records:
             yield batch
 
 
-def _offsets(raw: list[bytes], offset: int) -> Iterator[int]:
-    for line in raw:
-        yield offset
-        offset += len(line) + 1
+def _offsets(block: bytes, offset: int) -> list[int]:
+    """Where the lines of a block begin that lies at `offset`."""
+    ends = np.flatnonzero(np.frombuffer(block, np.uint8) == ord("\n"))
+    return [offset, *(ends + offset + 1).tolist()]
+
+
+def _parse_block(batch: Batch, block: bytes, places: Sequence[int], encoding: Encoding) -> None:
+    """Add the records of whole lines: of text that is all UTF-8 the plain ones here, others one by one."""
+    try:
+        text = block.decode() if encoding.name == UTF8 else None
+    except UnicodeDecodeError:
+        text = None
+    if text is None or _many_in_a_line(block):
+        _parse_lines(batch, block.split(b"\n"), places, encoding)
+        return
+    add, at = batch.records.append, batch.places.append
+    for line, place in zip(text.split("\n"), places, strict=True):
+        try:
+            value, end = _scan(line, 0)
+        except (StopIteration, ValueError, RecursionError):
+            value, end = None, -1
+        if type(value) is dict and (end == len(line) or line[end:] == "\r"):
+            add(value)
+            at(place)
+        elif line.strip(WHITE):
+            value = parse(line)
+            batch.add(value if type(value) is dict else _not_a_mapping(value), place)
+
+
+def _many_in_a_line(block: bytes) -> bool:
+    """Whether any line opens so many lists and mappings that it may be nested too deep."""
+    data = np.frombuffer(block, np.uint8)
+    opened = np.flatnonzero((data & 0xDF) == ord("["))  # and "{", which is 0x20 more
+    if len(opened) <= DEPTH_LIMIT:
+        return False
+    ends = np.flatnonzero(data == ord("\n"))
+    return bool(np.bincount(np.searchsorted(ends, opened)).max() > DEPTH_LIMIT)
 
 
 def _parse_lines(batch: Batch, raw: list[bytes], places: Iterable[int], encoding: Encoding) -> None:
@@ -186,7 +221,11 @@ def values(path: str, seen: Opening | None = None, manner: Manner | None = None)
             batch.add(bad, number + 1)
             break
         number += 1
-        batch.add(value if type(value) is dict else _not_a_mapping(value), number, window.repaired)
+        if type(value) is dict and not window.repaired:
+            batch.records.append(value)
+            batch.places.append(number)
+        else:
+            batch.add(value if type(value) is dict else _not_a_mapping(value), number, window.repaired)
         size += length
         if size >= streams.CHUNK:
             yield batch
@@ -230,6 +269,8 @@ class _Window:
     def peek(self) -> str:
         """The next character that is not white space; empty at the end."""
         while True:
+            if self.at < len(self.text) and (char := self.text[self.at]) not in " \t\n\r":
+                return char
             self.at = _SPACE.match(self.text, self.at).end()  # type: ignore[union-attr]
             if self.at < len(self.text):
                 return self.text[self.at]

@@ -1,5 +1,6 @@
 """Raw records on their way from a file to rows, and why some of them could not be read."""
 
+from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
@@ -59,6 +60,7 @@ class Batch:
     repaired: dict[int, int] = field(default_factory=dict)
     member: str = ""
     unread: tuple[str, ...] = ()  # columns of the file that were not asked for
+    left_out: dict[str, int] = field(default_factory=dict)  # files of an archive that are no data, by reason
 
     def add(self, record: dict[str, Any] | ReadError, place: int, repaired: int = 0) -> None:
         """Append one record, or what stands for one that could not be read."""
@@ -69,6 +71,14 @@ class Batch:
             record = {}
         self.records.append(record)
         self.places.append(place)
+
+
+@dataclass
+class Noted:
+    """What reading passes by: columns that nobody looks at; files of archives that are no data, by reason."""
+
+    unread: set[str] = field(default_factory=set)
+    left_out: Counter[str] = field(default_factory=Counter)
 
 
 def too_deep(value: Any) -> bool:

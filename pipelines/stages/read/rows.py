@@ -10,7 +10,7 @@ Cost: ~5 microseconds a record with JSON; memory of one part.
 import gc
 import math
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, date, datetime
 from decimal import Decimal
@@ -21,16 +21,19 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import xxhash
+from numpy.typing import ArrayLike
 
 from headrace.cluster.fragments import Fragment, Range
 from headrace.pipelines import arrays, schema, structure
-from headrace.pipelines.stages.read import formats, shapes
-from headrace.pipelines.stages.read.records import Batch, ReadError, encodable
+from headrace.pipelines.stages.read import formats, plain_batches
+from headrace.pipelines.stages.read.mappers import Told, Turn
+from headrace.pipelines.stages.read.records import Batch, Noted, ReadError, encodable
 from headrace.pipelines.stages.read.source import Source
 from headrace.pipelines.stages.read.turns import words
 
 NAME = "read"
-VERSION = 2
+VERSION = 3
+_OPEN = structure.OPEN.encode()
 _HALF = re.compile("[\ud800-\udfff]")
 _WHOLE = re.compile(r"([+-]?\d+)\.0+", re.ASCII)
 MOST_NAMES = 1000  # of columns that are kept in mind; a mapping by somebody's ids has more
@@ -38,27 +41,27 @@ ROW_BYTES = 32  # what a row counts for beside its text when parts are measured
 
 
 def read(
-    fragment: Fragment, source: Source, *, fragment_size: int, seed: int, unread: set[str] | None = None
+    fragment: Fragment, source: Source, *, fragment_size: int, seed: int, noted: Noted | None = None
 ) -> Iterator[pa.Table]:
     """Parts of a fragment as tables of `schema.ROW`, at least one; row ids run on over the parts.
 
-    A part ends with the row at which its text reaches `fragment_size` bytes. `unread` takes the names of the
-    columns that nobody looks at. Content never makes it raise.
+    A part ends with the row at which its text reaches `fragment_size` bytes. `noted` takes what is
+    passed by. Content never makes it raise.
 
     Raises: SourceError (a file that is gone), StorageError.
     """
     first = fragment.ordinal << 32 if fragment.ordinal >= 0 else 0
     number = 0
-    for part in parts(_tables(fragment, source, seed, unread), fragment_size):
+    for part in parts(_tables(fragment, source, seed, noted), fragment_size):
         ids = np.arange(number, number + part.num_rows, dtype=np.uint64) + np.uint64(first)
         number += part.num_rows
         yield part.set_column(0, schema.ROW.field(0), pa.array(ids))
 
 
-def _tables(fragment: Fragment, source: Source, seed: int, unread: set[str] | None) -> Iterator[pa.Table]:
+def _tables(fragment: Fragment, source: Source, seed: int, noted: Noted | None) -> Iterator[pa.Table]:
     """Every batch of a fragment as a table of rows."""
     for part in fragment.ranges:
-        following = batches(part, source, unread)
+        following = batches(part, source, noted)
         while True:
             with uncollected():
                 batch = next(following, None)
@@ -84,9 +87,9 @@ def uncollected() -> Iterator[None]:
 
 
 def batches(
-    part: Range, source: Source, unread: set[str] | None = None, *, guarded: bool = False
+    part: Range, source: Source, noted: Noted | None = None, *, guarded: bool = False
 ) -> Iterator[Batch]:
-    """Records of one range of a source's file; `unread` takes the names of columns that nobody looks at.
+    """Records of one range of a source's file; `noted` takes what is passed by.
 
     guarded: as for `formats.read`.
     """
@@ -103,19 +106,21 @@ def batches(
         guarded=guarded,
     )
     opened = source.opened(stored, part.relative)
-    return opened if unread is None else _noted(opened, source, unread)
+    return opened if noted is None else _noted(opened, source, noted)
 
 
-def _noted(batches: Iterator[Batch], source: Source, unread: set[str]) -> Iterator[Batch]:
-    """`batches`, with the names of columns that nobody looks at put into `unread`."""
+def _noted(batches: Iterator[Batch], source: Source, noted: Noted) -> Iterator[Batch]:
+    """`batches`, with what they pass by put into `noted`."""
     wanted = set(source.stored())
-    known = wanted | unread
+    known = wanted | noted.unread
     for batch in batches:
         known.update(batch.unread)
-        for record in batch.records:
-            if not record.keys() <= known and len(known) < MOST_NAMES:
-                known.update(record)
-        unread.update(known - wanted)
+        if not known.issuperset(chain.from_iterable(batch.records)):
+            for record in batch.records:
+                if not record.keys() <= known and len(known) < MOST_NAMES:
+                    known.update(record)
+        noted.unread.update(known - wanted)
+        noted.left_out.update(batch.left_out)
         yield batch
 
 
@@ -189,14 +194,17 @@ def rows(
     """
     errors = dict(errors)
     counts = dict(repaired or {})
-    turns = _turns(records, errors, source)
-    try:
-        messages = _messages(turns, errors)
-    except UnicodeEncodeError:
-        _mend_half_pairs(turns, counts)
-        messages = _messages(turns, errors)
-    n = len(turns)
-    bad = [errors.get(i) for i in range(n)] if errors else [None] * n
+    n = len(records)
+    messages = None if errors else _plain(records, source)
+    left: dict[str, np.ndarray] = {}
+    if messages is None:
+        turns = _turns(records, errors, source)
+        left = _left(turns)
+        try:
+            messages = _messages(turns, errors)
+        except UnicodeEncodeError:
+            _mend_half_pairs(turns, counts)
+            messages = _messages(turns, errors)
     table = pa.table(
         [
             pa.array(np.zeros(n, np.uint64)),
@@ -209,31 +217,49 @@ def rows(
             _times(records, source.time, n),
             _meta(records, source.meta, n),
             pa.nulls(n, pa.string()),
-            pa.array([e and e.cause for e in bad], pa.string()),
-            pa.array([e and e.detail for e in bad], pa.string()),
-            pa.array([e and e.bytes_lost for e in bad], pa.uint64()),
+            *_causes(errors, n),
         ],
         schema=schema.ROW,
     )
     bad_bytes = np.array([counts.get(i, 0) for i in range(n)], np.int64) if counts else np.zeros(n, np.int64)
-    return schema.changed(table, NAME, {"bad_bytes": bad_bytes, **_left(turns)})
+    return schema.changed(table, NAME, {"bad_bytes": bad_bytes, **left})
 
 
-def _left(turns: list[list[shapes.Turn]]) -> dict[str, np.ndarray]:
+def _causes(errors: Mapping[int, ReadError], n: int) -> list[pa.Array]:
+    """Columns `error`, `detail` and `bytes_lost` of `n` rows."""
+    kinds = [schema.ROW.field(name).type for name in ("error", "detail", "bytes_lost")]
+    if not errors:
+        return [pa.nulls(n, kind) for kind in kinds]
+    bad = [errors.get(i) for i in range(n)]
+    each = ([e and e.cause for e in bad], [e and e.detail for e in bad], [e and e.bytes_lost for e in bad])
+    return [pa.array(values, kind) for values, kind in zip(each, kinds, strict=True)]
+
+
+def _plain(records: list[dict[str, Any]], source: Source) -> pa.Array | None:
+    """``messages`` of records of which all are plain; None where they are not."""
+    seen = plain_batches.turns(records, source)
+    if seen is None:
+        return None
+    try:
+        contents = pa.array(seen.contents, pa.large_string())
+    except UnicodeEncodeError:
+        return None
+    return _lists(pa.array(seen.roles, pa.string()), _unforged(contents, seen.contents), seen.lengths, None)
+
+
+def _left(turns: list[list[Turn]]) -> dict[str, np.ndarray]:
     """What was left out of each row, by kind: ``int64[N]``."""
     counts: dict[str, np.ndarray] = {}
-    for i, row in [(i, row) for i, row in enumerate(turns) if type(row) is shapes.Told]:
+    for i, row in [(i, row) for i, row in enumerate(turns) if type(row) is Told]:
         for kind, n in row.left.items():
             counts.setdefault(kind, np.zeros(len(turns), np.int64))[i] = n
     return counts
 
 
-def _turns(
-    records: list[dict[str, Any]], errors: dict[int, ReadError], source: Source
-) -> list[list[shapes.Turn]]:
+def _turns(records: list[dict[str, Any]], errors: dict[int, ReadError], source: Source) -> list[list[Turn]]:
     """The turns of every record; what cannot be mapped gets an entry in `errors` and no turns."""
     turns_of = source.mapper()
-    turns: list[list[shapes.Turn]] = []
+    turns: list[list[Turn]] = []
     for i, record in enumerate(records):
         if i in errors:
             turns.append([])
@@ -249,7 +275,7 @@ def _turns(
     return turns
 
 
-def _mend_half_pairs(turns: list[list[shapes.Turn]], counts: dict[int, int]) -> None:
+def _mend_half_pairs(turns: list[list[Turn]], counts: dict[int, int]) -> None:
     """Replace halves of surrogate pairs, which JSON can spell and UTF-8 text cannot hold; count them."""
     for i, row in enumerate(turns):
         for n, (role, content) in enumerate(row):
@@ -258,28 +284,33 @@ def _mend_half_pairs(turns: list[list[shapes.Turn]], counts: dict[int, int]) -> 
                 counts[i] = counts.get(i, 0) + len(_HALF.findall(content))
 
 
-def _messages(turns: list[list[shapes.Turn]], errors: dict[int, ReadError]) -> pa.Array:
+def _messages(turns: list[list[Turn]], errors: dict[int, ReadError]) -> pa.Array:
     """``messages`` of every row; null where the row is in `errors`."""
     flat = list(chain.from_iterable(turns))
-    contents = pa.array([content for _, content in flat], pa.large_string())
-    values = pa.StructArray.from_arrays(
-        [pa.array([role for role, _ in flat], pa.string()), _unforged(contents, flat)],
-        fields=list(schema.MESSAGE),
-    )
-    offsets = arrays.offsets([len(t) for t in turns]).astype(np.int32)
-    mask = None
-    if errors:
-        mask = pa.array(np.isin(np.arange(len(turns)), list(errors)))
+    texts = [content for _, content in flat]
+    contents = _unforged(pa.array(texts, pa.large_string()), texts)
+    mask = pa.array(np.isin(np.arange(len(turns)), list(errors))) if errors else None
+    roles = pa.array([role for role, _ in flat], pa.string())
+    return _lists(roles, contents, [len(t) for t in turns], mask)
+
+
+def _lists(roles: pa.Array, contents: pa.Array, lengths: ArrayLike, mask: pa.Array | None) -> pa.Array:
+    """``messages`` from the roles and contents of turns that lie end to end."""
+    values = pa.StructArray.from_arrays([roles, contents], fields=list(schema.MESSAGE))
+    offsets = arrays.offsets(lengths).astype(np.int32)
     return pa.ListArray.from_arrays(pa.array(offsets), values, type=schema.MESSAGES, mask=mask)
 
 
-def _unforged(contents: pa.Array, flat: list[shapes.Turn]) -> pa.Array:
-    """`contents` with no mark of a structure but those that we put there."""
+def _unforged(contents: pa.Array, texts: Sequence[str]) -> pa.Array:
+    """`contents` with no mark of a structure but those that we put there; `texts`: the same."""
+    data = contents.buffers()[2]
+    if data is None or _OPEN not in data.to_pybytes():
+        return contents
     marked = pc.match_substring(contents, structure.OPEN).to_numpy(zero_copy_only=False)
-    forged = [at for at in np.flatnonzero(marked).tolist() if not isinstance(flat[at][1], structure.Sealed)]
+    forged = [at for at in np.flatnonzero(marked).tolist() if not isinstance(texts[at], structure.Sealed)]
     if not forged:
         return contents
-    plain = pa.array([structure.unmarked(flat[at][1]) for at in forged], pa.large_string())
+    plain = pa.array([structure.unmarked(texts[at]) for at in forged], pa.large_string())
     return arrays.put(contents, forged, plain)
 
 

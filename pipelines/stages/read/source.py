@@ -7,7 +7,7 @@ from pydantic import AfterValidator, ByteSize, Field, model_validator
 
 from headrace.pipelines.schema import SPLITS
 from headrace.pipelines.section import Path, Section
-from headrace.pipelines.stages.read import formats, shapes
+from headrace.pipelines.stages.read import formats, mappers, shapes
 from headrace.pipelines.stages.read.files import archives, encodings
 from headrace.pipelines.stages.read.formats import Format
 from headrace.pipelines.stages.read.records import MEMORY_LIMIT, Batch, Manner, Split
@@ -139,11 +139,11 @@ class Source(Section):
         """Columns with the shape's usual names where the recipe names none."""
         return shapes.complete(self.shape or "messages", self.columns, self.group_by is not None)
 
-    def mapper(self) -> Callable[[shapes.Record], list[shapes.Turn]]:
+    def mapper(self) -> Callable[[mappers.Record], list[mappers.Turn]]:
         """The function from a record to its turns."""
         # Whose columns hold a null for what another row has.
         padded = self.format in (None, "parquet", "arrow")
-        return shapes.mapper(self.shape or "messages", self.completed(), self.label_names, padded)
+        return mappers.mapper(self.shape or "messages", self.completed(), self.label_names, padded)
 
     def orders(self) -> tuple[str, ...]:
         """Columns that order the records of a conversation."""

@@ -156,7 +156,7 @@ def encode(messages: Messages, first: Ints, chosen: Ints, tokenizer: Tokenizer) 
         try:
             program = _program(shape, tokenizer)
         except Refusal as refusal:
-            reasons[number] = str(refusal)
+            reasons[number] = refusal.literal or str(refusal)
             continue
         local[number] = -2 if program is None else len(compiled)
         compiled += [] if program is None else [program]
@@ -364,8 +364,12 @@ def _rendered(
             found = (
                 whole.text(plain[0]["content"], tokenizer) if alone else whole.conversation(plain, tokenizer)
             )
-        except Refusal as refusal:  # a template's words may hold content
-            said = "the chat template refuses it, or shows no assistant mask"
+        except Refusal as refusal:  # a template's words may hold content, those in its source do not
+            said = (
+                f"the chat template refuses it: {refusal.literal}"
+                if refusal.literal
+                else "the chat template refuses it, or shows no assistant mask"
+            )
             refusals[int(row)] = str(refusal) if isinstance(refusal, Unreadable) else said
             encoded.start[row] = encoded.stop[row] = 0
             continue

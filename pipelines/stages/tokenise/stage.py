@@ -27,7 +27,7 @@ from headrace.pipelines.stages.tokenise.template import ALL, ASSISTANT
 from headrace.pipelines.stages.tokenise.tokenizer import COUNTS, Tokenizer, load
 
 NAME = "tokenise"
-VERSION = 4
+VERSION = 5
 
 SAMPLES = pa.schema(
     [

@@ -24,12 +24,14 @@ from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import jinja2
+from jinja2 import nodes
 
 from headrace.pipelines.stages.tokenise import limits
 from headrace.pipelines.stages.tokenise.sight import sight
 
 ASSISTANT, ALL = 1, 2  # bits of Part.loss
 
+LONGEST_REASON = 200  # characters of what a template says
 REMEMBERED = 4096  # entries of a memory before it is emptied
 
 SLOT = "\ue000"  # stands in a skeleton for one stretch of text
@@ -55,7 +57,17 @@ Shape = tuple[tuple[str, str], ...]  # (role, skeleton of the content) of each m
 
 
 class Refusal(Exception):  # noqa: N818  it is an answer of the template, not a fault
-    """The template refuses this shape; the text is the template's own, without any content."""
+    """The template refuses this shape; the text is the template's own, without any content.
+
+    literal: what of the text stands in the template as it is, whatever the conversation holds; may be empty.
+    """
+
+    def __init__(self, text: str, literal: str = "") -> None:
+        super().__init__(text)
+        self.literal = literal
+
+    def __reduce__(self) -> tuple[type["Refusal"], tuple[str, str]]:
+        return type(self), (str(self), self.literal)
 
 
 class Unreadable(Refusal):
@@ -99,6 +111,7 @@ class Template:
         self._variables = {**variables, "strftime_now": TODAY.strftime}
         self.specials = specials
         self._compiled, tree = limits.compiled(environment, source)
+        self._reasons = _reasons(tree)
         seen = sight(tree)
         self.sees_edges = edges or seen.edges or any(t.isspace() for t in seen.strings)
         self._own = _long_first(seen.strings)
@@ -124,7 +137,16 @@ class Template:
                 )
             )
         except FAILURES as error:
-            raise Refusal(str(error)) from error
+            raise Refusal(str(error), self._literal(str(error))) from error
+
+    def _literal(self, text: str) -> str:
+        """What of an error's text is the template's own, "..." where it puts in something else."""
+        for pieces in self._reasons:
+            pattern = "".join(".*" if piece is None else re.escape(piece) for piece in pieces)
+            if re.fullmatch(pattern, text, re.DOTALL):
+                said = " ".join("".join("..." if piece is None else piece for piece in pieces).split())
+                return said if len(said) <= LONGEST_REASON else f"{said[:LONGEST_REASON]}..."
+        return ""
 
     def skeleton(self, role: str, content: str) -> tuple[str, list[tuple[int, int]]]:
         """What the template can see of a turn's content, and the byte range in it of each slot."""
@@ -237,6 +259,27 @@ class Template:
             ends = [m.end() for m in self.specials.finditer(whole, start)]
             spans.append((start, ends[-1] if ends else len(whole)))
         return text, spans
+
+
+def _reasons(tree: nodes.Template) -> list[tuple[str | None, ...]]:
+    """What the template may say where it refuses: by place its own words, None where it puts in others."""
+    found = []
+    for call in tree.find_all(nodes.Call):
+        if isinstance(call.node, nodes.Name) and call.node.name == "raise_exception" and call.args:
+            pieces = tuple(_words(call.args[0]))
+            if any(piece and piece.strip() for piece in pieces):
+                found.append(pieces)
+    return sorted(set(found), key=lambda pieces: (pieces.count(None), str(pieces)))
+
+
+def _words(node: nodes.Node) -> list[str | None]:
+    if isinstance(node, nodes.Const) and isinstance(node.value, str):
+        return [node.value]
+    if isinstance(node, nodes.Add):
+        return [*_words(node.left), *_words(node.right)]
+    if isinstance(node, nodes.Concat):
+        return [piece for one in node.nodes for piece in _words(one)]
+    return [None]
 
 
 def thought(content: str) -> tuple[tuple[str, int], tuple[str, int]] | None:

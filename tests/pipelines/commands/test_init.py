@@ -167,3 +167,27 @@ def test_nothing_there(tmp_path: Path) -> None:
     (tmp_path / "a.jsonl").write_bytes(bytes(range(256)))
     with pytest.raises(SourceError, match=r"can be read.*read\.binary"):
         starter(str(tmp_path / "a.jsonl"))
+
+
+def test_an_export_of_slack_is_told_once_and_in_words(tmp_path: Path) -> None:
+    put(tmp_path / "x", "users.json", [{"id": "U1", "name": "ann"}, {"id": "U2", "name": "tom"}])
+    put(tmp_path / "x", "channels.json", [{"id": "C1", "name": "help"}])
+    for day in range(3):
+        talk = [
+            {
+                "type": "message",
+                "user": f"U{n % 2}",
+                "text": SECRET,
+                "ts": f"17092{day}0.{n}",
+                "thread_ts": f"{n // 2}",
+            }
+            for n in range(6)
+        ]
+        put(tmp_path / "x/help", f"2024-03-0{day + 1}.json", talk)
+    found = look(str(tmp_path / "x"))
+    text = "\n".join([*found.lines, found.problem])
+    assert "an export of Slack" in text
+    assert "group_by: thread_ts; order_by: ts" in text
+    assert "DIRECTORY/*/*.json" in text
+    assert text.count("left out") == 2
+    assert SECRET not in text

@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 import sys
+import zipfile
 from functools import partial
 from pathlib import Path
 from types import ModuleType
@@ -307,7 +308,7 @@ def test_a_stage_that_moved_to_another_module_has_the_key_that_it_had(tmp_path: 
     assert prepare_pass._keys(run, (quality,)) != prepare_pass._keys(run, (moved,))
 
 
-def test_columns_that_nobody_reads_are_named_once_for_each_source(tmp_path: Path) -> None:
+def test_what_is_passed_by_is_named_once_for_each_source(tmp_path: Path) -> None:
     rows = [
         {"question": f"what is {n}?", "answer": f"{n}, I say", "tools": n, "ann@example.com": 1}
         for n in range(9)
@@ -318,16 +319,41 @@ def test_columns_that_nobody_reads_are_named_once_for_each_source(tmp_path: Path
         for n in range(8)
     ]
     write_jsonl(tmp_path / "turns/a.jsonl", turns)
+    strays = {"_SUCCESS": "", "README.md": "ours", "b/.hidden": "", "picture.png": "x"}
+    for name, made in (("in/b.zip", rows[:1]), ("turns/b.zip", [{**turns[0], "talk": 9}])):
+        with zipfile.ZipFile(tmp_path / name, "w") as archive:
+            for stray, text in strays.items():
+                archive.writestr(stray, text)
+            archive.writestr("rows.jsonl", json.dumps(made[0]))
+    pairs = [{"prompt": f"say {n}", "chosen": f"{n}, of course", "rejected": "no"} for n in range(3)]
+    write_jsonl(tmp_path / "pairs/a.jsonl", pairs)
     data = recipe_of(tmp_path / "run", tmp_path / "in")
     columns = {"role": "role", "content": "text"}
-    data["sources"].append(
-        {"name": "talks", "path": str(tmp_path / "turns"), "group_by": "talk", "columns": columns}
-    )
-    written = prepare(tmp_path / "r.yaml", data)
+    data["sources"] += [
+        {"name": "talks", "path": str(tmp_path / "turns"), "group_by": "talk", "columns": columns},
+        {"name": "pairs", "path": str(tmp_path / "pairs")},
+    ]
+    code, out, err = run_command(["prepare", save_recipe(tmp_path / "r.yaml", data)])
+    assert not code, err
+    written = json.loads((tmp_path / "run/run.json").read_text())
     assert written["unread"] == {
         "sums": {"columns": ["tools"], "more": 1},
         "talks": {"columns": ["weight"], "more": 0},
+        "pairs": {"columns": ["rejected"], "more": 0},
     }
+    left = {
+        "hidden files and markers": 2,
+        "pictures, sounds and films": 1,
+        "what says something about the data": 1,
+    }
+    assert written["left_out"] == {"sums": left, "talks": left}
+    (warning,) = written["warnings"]
+    assert warning.startswith("source 'pairs': pairs of a chosen and a rejected answer are not trained as")
+    assert err.count(warning) == 1
+    assert out.count("1 files in archives left out: pictures, sounds and films") == 2
+    assert "of the files in it left out" not in out + err
     page = (tmp_path / "run/report.html").read_text()
     assert "nobody reads &#39;tools&#39; and 1 more" in page
+    assert "Source talks: 2 files in archives left out: hidden files and markers." in page
+    assert "only &#39;chosen&#39; is read, as the answer" in page
     assert "ann@example" not in page + json.dumps(written)

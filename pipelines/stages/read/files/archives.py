@@ -27,7 +27,7 @@ from headrace.pipelines.stages.read.files import compressed, leftout
 from headrace.pipelines.stages.read.records import EXPANSION, RECORD_LIMIT, SPARE, ReadError
 
 Archive = Literal["zip", "tar"]
-Member = tuple[str, str | ReadError]  # its name, and the path of its content, or why there is none
+
 BLOCK = 512  # of a tar
 END, WIDE_END = b"PK\x05\x06", b"PK\x06\x06"  # the last record of a zip, and of a large one
 LONGEST_END = 2**16 + 200  # bytes of both, with a comment
@@ -37,6 +37,16 @@ DOCUMENTS = (
     "mimetype",
 )  # in zips that are documents: Office's, OpenDocument's, EPUB's
 OFFICE = (".xlsx", ".xlsm", ".docx", ".pptx", ".ods", ".odt", ".odp", ".epub")
+
+
+class LeftOut(str):
+    """Why a file of an archive is no data by its name."""
+
+    __slots__ = ()
+
+
+# Its name, and the path of its content, or why there is none.
+Member = tuple[str, str | ReadError | LeftOut]
 
 
 def by_name(name: str) -> Archive | None:
@@ -63,7 +73,7 @@ def members(path: str, size: int, archive: Archive, memory: int) -> Iterator[Mem
         each = _zipped(path, size, folder) if archive == "zip" else _tarred(path, folder, memory)
         for name, content in each:
             inner = by_name(name)
-            if isinstance(content, str) and inner is not None:
+            if type(content) is str and inner is not None:
                 content = ReadError("read.binary", "an archive within an archive: unpack the outer one", None)
             yield name, content
 
@@ -93,7 +103,10 @@ def _zipped(path: str, size: int, folder: str) -> Iterator[Member]:
                 return
             left = max(SPARE, EXPANSION * size)
             for about in archive.infolist():
-                if about.is_dir() or _left_out(about.filename):
+                if about.is_dir():
+                    continue
+                if why := _left_out(about.filename):
+                    yield about.filename, why
                     continue
                 content = _copied_zip(archive, about, folder, left)
                 left -= os.path.getsize(content) if isinstance(content, str) else 0
@@ -115,9 +128,10 @@ def _promised(file: IO[bytes]) -> int:
     return int(told)
 
 
-def _left_out(name: str) -> bool:
-    """Whether a member is no data by its name: in an archive there is something else beside it."""
-    return bool(leftout.rule(name) or leftout.beside(name, ("json",), arrow=name.endswith("state.json")))
+def _left_out(name: str) -> LeftOut:
+    """Why a member is no data by its name: in an archive there is something else beside it; else empty."""
+    why = leftout.rule(name) or leftout.beside(name, ("json",), arrow=name.endswith("state.json"))
+    return LeftOut(why or "")
 
 
 DAMAGE = (zipfile.BadZipFile, zlib.error, lzma.LZMAError, EOFError, ValueError, OSError, struct.error)
@@ -204,7 +218,10 @@ def _tarred(path: str, folder: str, memory: int) -> Iterator[Member]:
             with tarfile.open(fileobj=feed, mode="r|", bufsize=BLOCK, errorlevel=0) as archive:
                 for about in archive:
                     name = about.name
-                    if not about.isreg() or _left_out(name):
+                    if not about.isreg():
+                        continue
+                    if why := _left_out(name):
+                        yield name, why
                         continue
                     member = archive.extractfile(about)
                     assert member is not None

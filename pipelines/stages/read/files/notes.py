@@ -7,6 +7,7 @@ Cost: the beginnings of a few files; a table of contents of a few archives, 64 M
 """
 
 import csv
+import re
 import statistics
 import tarfile
 import zipfile
@@ -23,6 +24,7 @@ from headrace.pipelines.stages.read.files.encodings import UTF8
 from headrace.pipelines.stages.read.records import ReadError
 from headrace.pipelines.stages.read.source import Source
 from headrace.pipelines.stages.read.streams import Opening
+from headrace.pipelines.stages.read.turns import advice
 
 FILES = 20  # looked at
 ARCHIVES = 3
@@ -32,10 +34,18 @@ LONG = 40  # characters of a line that may be a document
 LINES = 5  # fewer show nothing
 MANY = 20  # lines without a blank one among them
 TEXTS = ("text",)
+# "01/03/24, 10:00 - Somebody: words", "[2024-03-01, 10:00:59 AM] Somebody: words"
+_MESSAGE = re.compile(
+    r"[\u200e\u200f]?\[?\d{1,4}[./-]\d{1,2}[./-]\d{1,4},?\s\d{1,2}[:.]\d{2}(?:[:.]\d{2})?"
+    r"(?:\s?[AaPp]\.?\s?[Mm]\.?)?(?:\]|\s-)\s[^:\n]{1,60}:\s"
+)
 
 
-def of(source: Source, files: Sequence[File]) -> list[str]:
-    """Sentences about a resolved source's files. Raises: SourceError, StorageError."""
+def of(source: Source, files: Sequence[File], *, members: bool = True) -> list[str]:
+    """Sentences about a resolved source's files; `members`: about what archives hold that is no data, too.
+
+    Raises: SourceError, StorageError.
+    """
     plain = [f for f in files if f.size and archives.by_name(f.relative) is None]
     packed = [f for f in files if f.size and archives.by_name(f.relative) is not None]
     seen = [
@@ -43,8 +53,9 @@ def of(source: Source, files: Sequence[File]) -> list[str]:
         for file in plain[:FILES]
         if source.format_of(file.relative) not in ("parquet", "arrow", "eml", "mbox")
     ]
-    said = [*_encodings(seen), *_dialects(source, seen), *_texts(source, seen)]
-    for file in packed[:ARCHIVES]:
+    paired = advice.preferences(source.columns)
+    said = [*_encodings(seen), *_dialects(source, seen), *_texts(source, seen), *([paired] if paired else [])]
+    for file in packed[: ARCHIVES * members]:
         said += _members(file)
     return [f"source {source.name!r}: {one}" for one in said]
 
@@ -84,7 +95,7 @@ def _dialects(source: Source, seen: Iterable[tuple[File, Opening]]) -> Iterator[
 
 def _texts(source: Source, seen: Iterable[tuple[File, Opening]]) -> Iterator[str]:
     tables: dict[str, list[str]] = {}
-    lined = []
+    lined, chats = [], []
     for file, opening in seen:
         if source.format_of(file.relative) not in TEXTS or source.split != "file":
             continue
@@ -92,11 +103,21 @@ def _texts(source: Source, seen: Iterable[tuple[File, Opening]]) -> Iterator[str
         delimiter = _table(lines, ended=len(opening.start) < streams.START)
         if delimiter is not None:
             tables.setdefault(delimiter, []).append(file.relative)
+        elif _a_chat(lines):
+            chats.append(file.relative)
         elif _a_document_a_line(lines):
             lined.append(file.relative)
     for delimiter, files in sorted(tables.items()):
         form = "tsv" if delimiter == "\t" else "csv"
         yield f"{_such(files)} one record a file, and looks like a table: format: {form} reads its rows"
+    if chats:
+        yield (
+            f"{_such(chats)} the export of a chat (time, name and message on each line, as WhatsApp writes "
+            "it), and one record a file, with names and times. To learn its conversations, write its "
+            "messages as records with the columns chat, time, name, text; then `group_by: chat`, `order_by: "
+            'time`, `columns: {role: name, content: text, roles: {NAME: assistant, "*": user}}`. As texts, '
+            "say split: line"
+        )
     if lined:
         yield f"{_such(lined)} one record a file; where each line is a document, say split: line"
 
@@ -118,6 +139,13 @@ def _table(lines: list[str], *, ended: bool) -> str | None:
 def _rows(lines: list[str], delimiter: str) -> Iterator[list[str]]:
     with suppress(csv.Error):
         yield from csv.reader((f"{line}\n" for line in lines), delimiter=delimiter)
+
+
+def _a_chat(lines: list[str]) -> bool:
+    """Whether lines are messages of a chat, one after the other; a message may go on over more lines."""
+    full = [line for line in lines if line.strip()]
+    told = sum(_MESSAGE.match(line) is not None for line in full)
+    return told >= LINES and told >= len(full) / 4
 
 
 def _a_document_a_line(lines: list[str]) -> bool:

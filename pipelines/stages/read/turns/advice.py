@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from headrace.pipelines.stages.read.shapes import Columns, lists
 from headrace.pipelines.stages.read.turns.paths import FILE, at, mapping
 from headrace.pipelines.stages.read.turns.proposals import (
     CONTENTS,
@@ -32,11 +33,18 @@ class SingleTurns:
     order_by: str | None
     strangers: bool  # speakers' names say nothing of who asks and who answers
     whole_file: bool  # there is no column by which they could belong together
+    own: str | None  # column with a record's own name, where they are nodes of trees
+    parent: str | None  # column with the name of the one that it answers
     advice: str  # what to write into the recipe
 
 
+SLACK = ("channels.json", "users.json", "integration_logs.json", "groups.json", "dms.json", "mpims.json")
 PEOPLE = ("user", "userid", "username", "sender", "senderid", "author", "authorid", "from", "speaker")
+NODES = ("messageid", "id", "nodeid", "msgid", "uuid")
+PARENTS = ("parentid", "parentmessageid", "parent", "parentuuid", "replyto", "replytoid", "inreplyto")
 GROUPS = (
+    "messagetree",
+    "tree",
     "conversation",
     "conv",
     "thread",
@@ -85,18 +93,30 @@ def single_turns(records: Sequence[Record]) -> SingleTurns | None:
         return None
     orders = [n for wished in (ORDERS, CLOCKS) for w in wished for n in names if bare(n) == w]
     order = orders[0] if orders else None
-    if "parent_id" in names and not groups:
-        words = (
-            "They are the nodes of trees, which are not put together: write one conversation a record first"
-        )
-        return SingleTurns(found, content, None, None, strangers, False, words)
+    own, parent = _tree(records, names)
     shared = f"COLUMN, the one that a conversation's records share ({FILE} where each file is one)"
     more = ', roles: {NAME: assistant, "*": user}' if strangers else ""
     lines = [f"group_by: {groups[0] if groups else shared}"]
     lines += [f"order_by: {order}"] if order else []
-    lines += [f"columns: {{role: {found}, content: {content}{more}}}"]
-    words = "Write into the source: " + "; ".join(lines)
-    return SingleTurns(found, content, groups[0] if groups else None, order, strangers, not groups, words)
+    tree = f", id: {own}, parent: {parent}" if parent else ""
+    lines += [f"columns: {{role: {found}, content: {content}{tree}{more}}}"]
+    slack = {"ts", "user", "text", "type"} <= set(names)
+    words = "They look like an export of Slack, whose threads are conversations. " if slack else ""
+    words += "They are the nodes of trees, of which one path each is read. " if parent else ""
+    words += "Write into the source: " + "; ".join(lines)
+    return SingleTurns(
+        found, content, groups[0] if groups else None, order, strangers, not groups, own, parent, words
+    )
+
+
+def _tree(records: Sequence[Record], names: Sequence[str]) -> tuple[str | None, str | None]:
+    """The columns by which records name themselves and the one that they answer; none where they do not."""
+    for parent in (n for wished in PARENTS for n in names if bare(n) == wished):
+        given = {str(r[parent]) for r in records if r.get(parent) is not None}
+        for own in (n for wished in NODES for n in names if bare(n) == wished and n != parent):
+            if given & {str(r[own]) for r in records if r.get(own) is not None}:
+                return own, parent
+    return None, None
 
 
 def _talk(records: Sequence[Record], group: str, speaker: str) -> bool:
@@ -114,16 +134,21 @@ def _repeats(records: Sequence[Record], name: str) -> bool:
     return len(set(values)) < len(values)
 
 
-def advice(records: Sequence[Record]) -> str:
+def advice(records: Sequence[Record], file: str = "") -> str:
     """What more can be said where no shape fits: begins with a sign, or is empty."""
+    if file.rpartition("/")[2] in SLACK:
+        return (
+            ". In an export of Slack this file lists people or channels, and the messages lie in the folders "
+            "of the channels: a path such as DIRECTORY/*/*.json leaves it out"
+        )
     turns = single_turns(records)
     if turns is not None:
         return f". Each record is one turn. {turns.advice}"
     names = {n for r in records for n in r}
     if {"chosen", "rejected"} <= names:
         return (
-            ". Pairs of answers are not trained on; to learn the chosen ones: the column of the prompt as "
-            "`columns: {prompt: COLUMN, completion: chosen}`"
+            ". Pairs of answers are not trained as pairs yet; to learn the chosen ones: the column of the "
+            "prompt as `columns: {prompt: COLUMN, completion: chosen}`"
         )
     sides = _one_sided(records[:LOOKED_AT])
     return f". {sides}" if sides else ""
@@ -166,12 +191,25 @@ USES = {
     "reasoningcontent": "`columns: {{reasoning: {0}}}` puts it before the answer",
     "thinking": "`columns: {{reasoning: {0}}}` puts it before the answer",
     "context": "`shape: alpaca` with `columns: {{input: {0}}}` puts it below the question",
-    "rejected": "pairs of answers are not trained on: what is rejected is left out",
+    "tools": "what is in it are no tools that could be called",
+    "rejected": "pairs of answers are not trained as pairs yet: what is rejected is left out",
     "label": "`shape: text_label` makes it the answer",
     "time": "`time: {0}` takes it for the split by time",
     "weight": "rows are not weighted, `weight:` of a source is",
 }
 SHOWN = 12
+
+
+def preferences(columns: Columns) -> str:
+    """What is said where the chosen one of two answers is read; empty where it is not."""
+    named = [columns.completion, columns.answer, columns.output, *lists(columns)]
+    chosen = next((n for n in named if n and bare(n.partition(".")[0]).startswith("chosen")), None)
+    if chosen is None:
+        return ""
+    return (
+        f"pairs of a chosen and a rejected answer are not trained as pairs yet: only {chosen!r} is read, as "
+        "the answer, and what is rejected is left out"
+    )
 
 
 def unread(names: Sequence[str], more: int) -> str:

@@ -24,7 +24,7 @@ def turns(value: Any, name: str, speakers: Sequence[str], current: Any, left: di
     if type(value) is list and value and type(value[0]) is dict:
         return value  # by far the most usual
     if type(value) is str:  # CSV and some Parquet files hold the list as JSON
-        value = _parsed(value, name)
+        value = parsed(value, name)
     value = mapping(value)
     if isinstance(value, Mapping):
         return _of_mapping(value, name, current, left)
@@ -42,7 +42,7 @@ def _is_pair(turn: Any) -> bool:
     return type(turn) in (list, tuple) and len(turn) == 2 and all(t is None or type(t) is str for t in turn)
 
 
-def _parsed(text: str, name: str) -> Any:
+def parsed(text: str, name: str) -> Any:
     """What a text of JSON, or of Python's own spelling, stands for."""
     try:
         return json.loads(text)

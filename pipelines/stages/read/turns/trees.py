@@ -1,14 +1,16 @@
 """A conversation kept as a tree: the one path through it that is read, and how much of it is not.
 
-Two forms. A mapping of nodes that name their `parent` and `children`, each with a `message`, as chat services
-export them: the path is the one that ends at the node the export calls current, else the one that takes the
-last child each time, which is the last that was written. A message with `replies` in it: of these the one of
-the best `rank`, else the first.
+Three forms. A mapping of nodes that name their `parent` and `children`, each with a `message`, as chat
+services export them: the path is the one that ends at the node the export calls current, else the one that
+takes the last child each time, which is the last that was written. A message with `replies` in it: of these
+the one of the best `rank`, else the first. Records that stand apart, each with the name of the one that it
+answers (`columns.parent`): the last of several each time.
 
 Cost: one look at every node.
 """
 
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from headrace.pipelines.stages.read.records import ReadError
@@ -102,6 +104,8 @@ def of_replies(message: Mapping[str, Any], left: dict[str, int]) -> list[Any]:
     while node is not None:
         key = next((k for k in REPLIES if isinstance(node.get(k), list)), None)
         replies = list(node[key]) if key else []
+        if not all(isinstance(reply, Mapping) for reply in replies):
+            raise ReadError("read.wrong_type", f"{key!r} holds a reply that is not a mapping")
         path.append({k: v for k, v in node.items() if k != key})
         ranked = [r for r in replies if isinstance(r.get("rank"), int)]
         chosen = min(ranked, key=lambda r: r["rank"]) if ranked else replies[0] if replies else None
@@ -109,6 +113,27 @@ def of_replies(message: Mapping[str, Any], left: dict[str, int]) -> list[Any]:
         node = chosen
     if beside:
         left["branch_turns"] = left.get("branch_turns", 0) + beside
+    return path
+
+
+def path_of(names: Sequence[str | None], parents: Sequence[str | None]) -> list[int]:
+    """The records on the path through those of one conversation, by their own names and the parents' names.
+
+    Raises: ReadError where they have no beginning, or several.
+    """
+    known = {name for name in names if name is not None}
+    answers: dict[str, list[int]] = defaultdict(list)
+    roots = []
+    for i, parent in enumerate(parents):
+        if parent in known:
+            answers[str(parent)].append(i)
+        else:
+            roots.append(i)
+    if len(roots) != 1:
+        raise ReadError("read.wrong_type", f"a tree of messages with {len(roots)} beginnings")
+    path = roots
+    while (name := names[path[-1]]) is not None and answers.get(name) and len(path) < len(names):
+        path.append(answers[name][-1])
     return path
 
 

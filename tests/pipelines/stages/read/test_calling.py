@@ -1,13 +1,16 @@
 """Tools, calls and results of data sets, in one form behind the text of their turn."""
 
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from headrace.pipelines import structure
-from headrace.pipelines.stages.read import shapes
+from headrace.pipelines.stages.read import detection, inputs, mappers, shapes
 from headrace.pipelines.stages.read.records import ReadError
+from headrace.pipelines.stages.read.source import Source
+from tests.pipelines.stages.read.rows_of import rows_of
 
 FUNCTION = {"name": "look", "arguments": {"of": "Rome"}}
 WANTED = {"type": "function", "function": FUNCTION}
@@ -15,7 +18,7 @@ WANTED = {"type": "function", "function": FUNCTION}
 
 def read(record: dict[str, Any], padded: bool = False) -> list[tuple[str, str, dict[str, Any]]]:
     """Role, text and structure of every turn."""
-    turns = shapes.mapper("messages", shapes.complete("messages", shapes.Columns()), padded=padded)(record)
+    turns = mappers.mapper("messages", shapes.complete("messages", shapes.Columns()), padded=padded)(record)
     return [(role, *structure.unsealed(role, content)) for role, content in turns]
 
 
@@ -97,3 +100,80 @@ def test_padding_goes_and_a_null_that_somebody_wrote_stays() -> None:
 def test_names_of_results_are_kept() -> None:
     turn = {"role": "tool", "content": "20", "name": "look", "tool_call_id": "c1", "other": 1}
     assert read({"messages": [turn]}) == [("tool", "20", {"name": "look", "tool_call_id": "c1"})]
+
+
+TOOLS = [{"type": "function", "function": {"name": "look"}}]
+
+
+@pytest.mark.parametrize(
+    ("shape", "record"),
+    [
+        ("alpaca", {"instruction": "hi", "input": "", "output": "yes"}),
+        ("prompt_completion", {"prompt": "hi", "completion": "yes"}),
+        ("question_answer", {"question": "hi", "answer": "yes"}),
+        (
+            "prompt_completion",
+            {
+                "prompt": [{"role": "user", "content": "hi"}],
+                "completion": [{"role": "assistant", "content": "yes"}],
+            },
+        ),
+    ],
+)
+@pytest.mark.parametrize("tools", [TOOLS, json.dumps(TOOLS), str(TOOLS), [json.dumps(TOOLS[0])]])
+def test_pairs_have_their_tools_before_them(shape: shapes.Shape, record: dict[str, Any], tools: Any) -> None:
+    read = mappers.mapper(shape, shapes.complete(shape, shapes.Columns()))
+    bare = [("user", "hi", {}), ("assistant", "yes", {})]
+    for none in ({}, {"tools": None}, {"tools": []}):
+        assert [(r, *structure.unsealed(r, c)) for r, c in read({**record, **none})] == bare
+    found = [(r, *structure.unsealed(r, c)) for r, c in read({**record, "tools": tools})]
+    assert found == [("system", "", {"tools": TOOLS}), *bare]
+
+
+def test_tools_stand_behind_the_system_turn_of_a_prompt() -> None:
+    read = mappers.mapper(
+        "prompt_completion", shapes.complete("prompt_completion", shapes.Columns(system="sys"))
+    )
+    found = read({"sys": "Be terse.", "prompt": "hi", "completion": "yes", "tools": TOOLS})
+    assert [structure.unsealed(r, c) for r, c in found] == [
+        ("Be terse.", {"tools": TOOLS}),
+        ("hi", {}),
+        ("yes", {}),
+    ]
+
+
+PAIR = {"question": "hi", "answer": "yes"}
+TALK = {"messages": [{"role": "user", "content": "hi"}, {"role": "assistant", "content": "yes"}]}
+
+
+@pytest.mark.parametrize("record", [PAIR, TALK])
+@pytest.mark.parametrize(
+    "value", [["hammer", "saw"], "hammer, saw", "[hammer]", 3, 2.5, {"hammer": 2}, [1, 2]]
+)
+def test_a_column_of_that_name_that_holds_no_tools_is_one_that_nobody_reads(
+    record: dict[str, Any], value: Any, tmp_path: Path
+) -> None:
+    path = tmp_path / "x.jsonl"
+    path.write_text("".join(json.dumps({**record, "tools": v}) + "\n" for v in (value, None, value)))
+    (source,) = inputs.resolve([Source(path=str(path))])
+    seen = detection.look(source, inputs.files(source))
+    assert source.columns.tools == ""
+    assert seen.unread(source) == (["tools"], 0)
+    assert [r["error"] for r in rows_of(path)] == [None] * 3
+
+
+@pytest.mark.parametrize("value", ['[{"name": "lo', [{"name": "look"}, 3], "[{'name': 'look'"])
+def test_tools_that_are_broken_quarantine_their_row_and_name_the_column(value: Any, tmp_path: Path) -> None:
+    path = tmp_path / "x.jsonl"
+    path.write_text("".join(json.dumps({**PAIR, "tools": v}) + "\n" for v in (None, value, TOOLS)))
+    bare, broken, full = rows_of(path)
+    assert (bare["error"], broken["error"], full["error"]) == (None, "read.wrong_type", None)
+    assert broken["detail"].startswith("'tools' ")
+    assert broken["detail"].endswith('columns.tools names the column with the tools, "" where none holds any')
+
+
+def test_a_column_that_the_recipe_names_is_read_whatever_it_holds(tmp_path: Path) -> None:
+    path = tmp_path / "x.jsonl"
+    path.write_text(json.dumps({**PAIR, "tools": "hammer"}) + "\n")
+    assert [r["error"] for r in rows_of(path, columns={"tools": "tools"})] == ["read.wrong_type"]
+    assert [r["error"] for r in rows_of(path, columns={"tools": ""})] == [None]

@@ -16,8 +16,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from headrace.cluster import fragments
+from headrace.cluster.errors import RecipeError, SourceError
 from headrace.cluster.fragments import Fragment
-from headrace.pipelines import books, schema
+from headrace.pipelines import books, schema, structure
 from headrace.pipelines.stages.read import grouping, inputs
 from headrace.pipelines.stages.read import rows as read_rows
 from headrace.pipelines.stages.read.source import Source
@@ -281,3 +282,125 @@ def test_what_is_left_out_of_a_turn_is_counted_with_its_conversation(tmp_path: P
     tables = conversations(Source(path=str(tmp_path / "x.jsonl"), group_by="talk"))
     found = [n for table in tables for n in schema.changes(table)["n"].to_pylist()]
     assert found == [2, 2]
+
+
+TOOL = {"type": "function", "function": {"name": "look", "description": "Looks up"}}
+
+
+def unsealed(row: dict[str, Any]) -> list[tuple[str, str, dict[str, Any]]]:
+    return [(m["role"], *structure.unsealed(m["role"], m["content"])) for m in row["messages"]]
+
+
+def rows_of(source: Source, shuffle: int | None = None) -> list[dict[str, Any]]:
+    return [r for t in conversations(source, shuffle=shuffle) for r in t.to_pylist()]
+
+
+@pytest.mark.parametrize("repeated", [True, False])
+@pytest.mark.parametrize("as_text", [True, False])
+def test_tools_of_any_record_stand_once_before_the_conversation(
+    tmp_path: Path, repeated: bool, as_text: bool
+) -> None:
+    tools: Any = json.dumps([TOOL]) if as_text else [TOOL]
+    records = [turn("a", n, f"n{n}", ["user", "assistant"][n % 2]) for n in range(4)]
+    for n, record in enumerate(records):
+        record["tools"] = tools if repeated or n == 2 else None
+    put(tmp_path / "x.jsonl", [*records, turn("b", 0, "alone")])
+    found = rows_of(of_talks(tmp_path / "x.jsonl"), shuffle=3)
+    assert sorted(map(unsealed, found), key=len) == [
+        [("user", "alone", {})],
+        [
+            ("system", "", {"tools": [TOOL]}),
+            *((role, f"n{n}", {}) for n, role in enumerate(["user", "assistant"] * 2)),
+        ],
+    ]
+    assert sorted(r["n_records"] for r in found) == [1, 4]
+
+
+def test_other_tools_later_are_counted_and_the_system_turn_is_kept(tmp_path: Path) -> None:
+    more = {"type": "function", "function": {"name": "find"}}
+    records = [
+        turn("a", 0, "Be terse.", "system") | {"tools": [TOOL]},
+        turn("a", 1, "hi") | {"tools": [TOOL, more]},
+        turn("a", 2, "yes", "assistant") | {"tools": [TOOL]},
+    ]
+    put(tmp_path / "x.jsonl", list(records))
+    (row,) = rows_of(of_talks(tmp_path / "x.jsonl"))
+    assert unsealed(row) == [
+        ("system", "Be terse.", {"tools": [TOOL]}),
+        ("user", "hi", {}),
+        ("assistant", "yes", {}),
+    ]
+    assert dict(row["changed"]) == {"read.other_tools": 1}
+
+
+def test_tools_that_are_broken_cost_their_record(tmp_path: Path) -> None:
+    records = [turn("a", n, f"n{n}", "user") | {"tools": [TOOL]} for n in range(3)]
+    records[1]["tools"] = '[{"name": "lo'
+    put(tmp_path / "x.jsonl", list(records))
+    good, bad = sorted(rows_of(of_talks(tmp_path / "x.jsonl")), key=lambda r: r["error"] or "")
+    assert [text for _, text, _ in unsealed(good)] == ["", "n0", "n2"]
+    assert bad["error"] == "read.wrong_type"
+    assert bad["detail"].startswith("'tools' is text that is no JSON")
+
+
+def node(name: str, parent: str | None, role: str, text: str, tree: str = "t") -> dict[str, Any]:
+    return {"message_id": name, "parent_id": parent, "tree": tree, "role": role, "text": text}
+
+
+TREE = [
+    node("q", None, "prompter", "ask"),
+    node("a1", "q", "assistant", "first"),
+    node("a2", "q", "assistant", "second"),
+    node("b1", "a2", "prompter", "more"),
+    node("b2", "a1", "prompter", "elsewhere"),
+]
+AS_TREES: dict[str, Any] = {
+    "group_by": "tree",
+    "columns": {"role": "role", "content": "text", "id": "message_id", "parent": "parent_id"},
+}
+
+
+def test_nodes_of_trees_give_the_path_of_the_last_answers(tmp_path: Path) -> None:
+    other = [node("z", None, "prompter", "hi", "u"), node("y", "z", "assistant", "ho", "u")]
+    put(tmp_path / "x.jsonl", [*TREE[::-1], *other])
+    source = Source.model_validate({"path": str(tmp_path / "x.jsonl"), **AS_TREES})
+    found = {tuple(m["content"] for m in r["messages"]): r for r in rows_of(source, shuffle=1)}
+    # Reversed, the first answer lies last.
+    assert found.keys() == {("ask", "first", "elsewhere"), ("hi", "ho")}
+    row = found["ask", "first", "elsewhere"]
+    assert row["n_records"] == 5
+    assert dict(row["changed"]) == {"read.branch_turns": 2}
+
+
+def test_a_tree_with_two_beginnings_is_quarantined_whole(tmp_path: Path) -> None:
+    put(
+        tmp_path / "x.jsonl",
+        [*TREE, node("r", None, "prompter", "again"), node("s", None, "prompter", "x", "u")],
+    )
+    source = Source.model_validate({"path": str(tmp_path / "x.jsonl"), **AS_TREES})
+    found = rows_of(source)
+    assert [m["content"] for r in found if not r["error"] for m in r["messages"]] == ["x"]
+    assert {r["detail"] for r in found if r["error"]} == {"a tree of messages with 2 beginnings"}
+    assert sum(r["n_records"] for r in found) == 7
+
+
+def test_tools_of_a_tree_stand_before_its_path(tmp_path: Path) -> None:
+    put(tmp_path / "x.jsonl", [{**record, "tools": [TOOL]} for record in TREE])
+    source = Source.model_validate({"path": str(tmp_path / "x.jsonl"), **AS_TREES})
+    (row,) = rows_of(source, shuffle=2)
+    assert [(role, text) for role, text, _ in unsealed(row)] == [
+        ("system", ""),
+        ("user", "ask"),
+        ("assistant", "second"),
+        ("user", "more"),
+    ]
+
+
+def test_trees_are_told_by_their_columns(tmp_path: Path) -> None:
+    put(tmp_path / "x.jsonl", list(TREE))
+    with pytest.raises(SourceError, match="nodes of trees") as refused:
+        inputs.resolve([Source(path=str(tmp_path / "x.jsonl"))])
+    assert "group_by: tree" in str(refused.value)
+    assert "columns: {role: role, content: text, id: message_id, parent: parent_id}" in str(refused.value)
+    with pytest.raises(RecipeError, match="group_by"):
+        inputs.resolve([Source.model_validate({"path": str(tmp_path), "columns": AS_TREES["columns"]})])

@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from headrace.pipelines import structure
+from headrace.pipelines.stages.read.mappers import mapper
 from headrace.pipelines.stages.read.records import ReadError
-from headrace.pipelines.stages.read.shapes import NAMES, Columns, Shape, complete, mapper, required
+from headrace.pipelines.stages.read.shapes import NAMES, Columns, Shape, complete, required
 from headrace.pipelines.stages.read.turns.words import text
 
 

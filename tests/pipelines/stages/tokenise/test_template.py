@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from tokenizers import AddedToken
 
 from headrace.cluster.errors import ModelError
+from headrace.pipelines import structure
 from headrace.pipelines.stages.tokenise import stage as tokenise
 from headrace.pipelines.stages.tokenise.tokenizer import Tokenizer as Chat
 from tests.builders import table
@@ -244,3 +245,28 @@ def test_shapes_never_met_before_are_cut_right(make: Make, monkeypatch: pytest.M
         answers = sum(role == "assistant" for role, _ in conversation)
         assert spans(chat, sample) == ["It is 4.<|im_end|>"] * answers
     assert len(chat._programs) <= 50
+
+
+CALL = {"type": "function", "function": {"name": "look", "arguments": {}}}
+
+
+def test_the_reason_of_a_template_is_told_of_rows_with_calls_too(make: Make) -> None:
+    called = ("assistant", structure.sealed("", {"tool_calls": [CALL]}))
+    marked, _ = tokenise.apply(table([ASK, called, SAY]), tokenise.Config(), make("gemma"), {})
+    assert marked["detail"].to_pylist() == [
+        "the chat template refuses it: Conversation roles must alternate user/assistant/user/assistant/..."
+    ]
+
+
+@pytest.mark.parametrize("joined", ["~", "+"])
+def test_a_reason_that_quotes_a_conversation_is_told_without_it(make: Make, joined: str) -> None:
+    refusal = f"raise_exception('Role ' {joined} m.role {joined} ' may not say ' {joined} m.content)"
+    template = "{% for m in messages if m.role == 'tool' %}{{ " + refusal + " }}{% endfor %}" + CHATML
+    chat = make("chatml", template=template)
+    called = ("assistant", structure.sealed("", {"tool_calls": [CALL]}))
+    result = ("tool", structure.sealed("a secret", {"name": "look"}))
+    marked, _ = tokenise.apply(
+        table([ASK, called, result, SAY], [ASK, SAY, ("tool", "a secret"), SAY]), tokenise.Config(), chat, {}
+    )
+    plain, other = "Role ... may not say ...", "the chat template refuses it: "
+    assert [d.removeprefix(other) for d in marked["detail"].to_pylist()] == [plain, plain]

@@ -11,7 +11,7 @@ from transformers import PreTrainedTokenizerFast
 
 from headrace.cluster.errors import ModelError
 from headrace.pipelines import schema
-from headrace.pipelines.stages.read import shapes
+from headrace.pipelines.stages.read import mappers, shapes
 from headrace.pipelines.stages.tokenise import stage as tokenise
 from headrace.pipelines.stages.tokenise.pretrained import SHIPPED
 from headrace.pipelines.stages.tokenise.tokenizer import Tokenizer
@@ -54,7 +54,7 @@ def tokenised(
     chat: Tokenizer, messages: list[dict[str, Any]], tools: Any = None
 ) -> tuple[dict[str, Any] | None, dict[str, int]]:
     """The sample of a record (None where it gives none), and what was counted."""
-    read = shapes.mapper("messages", shapes.complete("messages", shapes.Columns()))
+    read = mappers.mapper("messages", shapes.complete("messages", shapes.Columns()))
     turns = read({"messages": messages, **({"tools": tools} if tools else {})})
     row = {"row_id": 0, "n_records": 1, "source": "s", "file": "", "place": ""}
     rows = schema.from_rows([{**row, "messages": [{"role": r, "content": c} for r, c in turns]}])
@@ -224,7 +224,7 @@ def test_padding_of_nested_columns_is_not_learned(tmp_path: Path) -> None:
     chat = build(tmp_path, FAMILIES["hermes"])
     calls = [{"city": "Rome", "zip": None}, {"city": None, "zip": "00100"}]
     rows = pa.array([[{**CALL, "function": {"name": "weather", "arguments": c}}] for c in calls]).to_pylist()
-    read = shapes.mapper("messages", shapes.complete("messages", shapes.Columns()), padded=True)
+    read = mappers.mapper("messages", shapes.complete("messages", shapes.Columns()), padded=True)
     for row, call in zip(rows, calls, strict=True):
         turns = read({"messages": [ASK, {"role": "assistant", "content": None, "tool_calls": row}]})
         table = schema.from_rows(

@@ -22,8 +22,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from headrace.cluster.errors import SourceError
+from headrace.pipelines.stages.read import inputs
+from headrace.pipelines.stages.read import rows as read_rows
 from headrace.pipelines.stages.read.files import archives, compressed
-from headrace.pipelines.stages.read.records import ReadError
+from headrace.pipelines.stages.read.records import Noted, ReadError
+from headrace.pipelines.stages.read.source import Source
 from tests.pipelines.stages.read.rows_of import contents, rows_of
 
 PACK: dict[str, Callable[[bytes], bytes]] = {
@@ -291,3 +294,21 @@ def test_an_encrypted_member_costs_itself(tmp_path: Path) -> None:
 def test_any_memory_that_a_recipe_may_give_reads_zstd(memory: int) -> None:
     packed = zstandard.ZstdCompressor().compress(b"some text")
     assert b"".join(compressed.unpacked(iter([packed]), "zst", memory)) == b"some text"
+
+
+@pytest.mark.parametrize("name", ["x.zip", "x.tar"])
+def test_what_is_no_data_in_an_archive_is_counted_by_reason(name: str, tmp_path: Path) -> None:
+    members = {"a/_SUCCESS": b"", "a/1.jsonl": lines(0, 3), "README.md": b"ours", "a/2.jsonl": lines(3, 5)}
+    members |= {"z/one.png": b"x", "z/two.png": b"x"}
+    path = tmp_path / name
+    path.write_bytes(a_zip(members) if name.endswith("zip") else a_tar(members))
+    (source,) = inputs.resolve([Source(path=str(path))])
+    (fragment,) = inputs.plan(source, 2**25)
+    noted = Noted()
+    tables = [*read_rows.read(fragment, source, fragment_size=2**25, seed=0, noted=noted)]
+    assert sum(t.num_rows for t in tables) == 5
+    assert dict(noted.left_out) == {
+        "hidden files and markers": 1,
+        "what says something about the data": 1,
+        "pictures, sounds and films": 2,
+    }

@@ -8,8 +8,9 @@ from hypothesis import given as drawn
 from hypothesis import strategies as st
 
 from headrace.pipelines import structure
+from headrace.pipelines.stages.read.mappers import Told, mapper
 from headrace.pipelines.stages.read.records import ReadError
-from headrace.pipelines.stages.read.shapes import Columns, Told, complete, mapper
+from headrace.pipelines.stages.read.shapes import Columns, complete
 
 SAID = [("user", "Where is it?"), ("assistant", "On the left.")]
 MAPPINGS = [{"role": role, "content": text} for role, text in SAID]
@@ -190,6 +191,11 @@ JSON = st.recursive(
     ),
     max_leaves=12,
 )
+
+
+def test_a_reply_that_is_no_mapping_costs_its_record() -> None:
+    found = turns({"children": [], "role": "user", "content": "hi", "replies": [None]})
+    assert found == ("read.wrong_type", "'replies' holds a reply that is not a mapping")
 
 
 @drawn(value=JSON)

@@ -11,6 +11,7 @@ import pytest
 from headrace.cluster.errors import SourceError
 from headrace.pipelines.stages.read import inputs
 from headrace.pipelines.stages.read import rows as read_rows
+from headrace.pipelines.stages.read.records import Noted
 from headrace.pipelines.stages.read.source import Source
 from tests.builders import write_jsonl
 
@@ -170,10 +171,10 @@ def test_a_path_in_the_recipe_and_in_parquet(tmp_path: Path) -> None:
     pq.write_table(pa.table({"body": [{"messages": turns, "k": 1}], "other": [2]}), tmp_path / "a.parquet")
     source, rows = read(tmp_path / "a.parquet", columns={"messages": "body.messages"}, meta=["body.k"])
     assert rows == [ROW]
-    unread: set[str] = set()
+    noted = Noted()
     (fragment,) = inputs.plan(source, 2**20)
-    (table,) = read_rows.read(fragment, source, fragment_size=2**20, seed=0, unread=unread)
-    assert unread == {"other"}
+    (table,) = read_rows.read(fragment, source, fragment_size=2**20, seed=0, noted=noted)
+    assert noted.unread == {"other"}
     assert table["meta"].to_pylist() == [[("body.k", "1")]]
 
 
