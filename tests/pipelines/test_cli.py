@@ -15,7 +15,19 @@ from headrace.pipelines import cli, recipe
 from tests.builders import Finished, balanced, commits, run_command
 
 pytestmark = pytest.mark.ray
-STAGES = {"read", "clean", "quality", "pii", "fingerprint", "dedup", "split", "tokenise", "pack", "gate"}
+STAGES = {
+    "read",
+    "clean",
+    "steps",
+    "quality",
+    "pii",
+    "fingerprint",
+    "dedup",
+    "split",
+    "tokenise",
+    "pack",
+    "gate",
+}
 
 
 def test_prepare_ends_with_0_and_every_line_of_json_can_be_read(finished: Finished) -> None:
