@@ -221,16 +221,13 @@ def _modules(names: Sequence[str]) -> list[ModuleType]:
 def placed(stages: Sequence[str], recipe: Recipe) -> list[tuple[ModuleType, Any]]:
     """Modules of `stages` with their configs; the recipe's own steps each after the stage that it names."""
     modules = _modules(stages)
-    if steps not in modules:
+    if steps not in modules or not recipe.steps.root:
         return [(module, getattr(recipe, module.NAME)) for module in modules]
     order: list[tuple[ModuleType, Any]] = [(steps, recipe.steps.of(read_rows.NAME))]
     for module in modules:
         if module is not steps:
             order += [(module, getattr(recipe, module.NAME)), (steps, recipe.steps.of(module.NAME))]
-    none = [at for at, (module, config) in enumerate(order) if module is steps and not config.root]
-    # A stage is timed and told of also where it has nothing to do: one place of the empty ones stays.
-    gone = none if recipe.steps.root else none[1:]
-    return [one for at, one in enumerate(order) if at not in gone]
+    return [(module, config) for module, config in order if module is not steps or config.root]
 
 
 def _through(stages: Sequence[str], table: pa.Table, state: ledger.Record, job: Job) -> pa.Table:

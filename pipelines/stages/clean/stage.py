@@ -16,8 +16,8 @@ What, for each row that no stage has marked:
 What was done to a row stands in its column `changed`, by kind: messages whose `line_breaks` became ``\\n``,
 whose `entities` were decoded, that were `repaired`, `normalised`, turned from `html` into text, or given one
 `indentation`; characters that were `controls`, `invisible` or `stripped` from the ends; `dates`,
-`inline_tags` and `abbreviations` that were replaced; turns that were removed (`empty_turns`, `opening_turns`) or
-`merged_turns`. `ambiguous_dates` were left as they are.
+`inline_tags` and `abbreviations` that were replaced; turns that were removed (`empty_turns`,
+`opening_turns`) or `merged_turns`. `ambiguous_dates` were left as they are.
 
 Chat templates refuse what breaks that order, or silently teach it. What cannot be mended is dropped:
 

@@ -42,7 +42,7 @@ def taken(made: Any, came: Row) -> tuple[list[Row], list[tuple[str, str | None]]
     Raises: RefusedError.
     """
     if not isinstance(made, dict):
-        raise RefusedError(f"returned {_kind(made)}, where a dict or None is asked for")
+        raise RefusedError(f"returned type {_kind(made)}, where a dict or None is asked for")
     for key in made:
         if key not in COLUMNS:
             raise RefusedError("returned a key that a row does not have")
@@ -54,7 +54,7 @@ def taken(made: Any, came: Row) -> tuple[list[Row], list[tuple[str, str | None]]
 
 def _messages(made: Any, came: Row) -> list[Row]:
     if not isinstance(made, list):
-        raise RefusedError(f"returned messages that are {_kind(made)}, where a list is asked for")
+        raise RefusedError(f"returned messages of type {_kind(made)}, where a list is asked for")
     if not made:
         raise RefusedError("returned no messages; None drops a row")
     before = [(m["role"], m["content"] or "") for m in came["messages"] or ()]
@@ -63,7 +63,7 @@ def _messages(made: Any, came: Row) -> list[Row]:
 
 def _message(made: Any, before: tuple[str, str] | None) -> Row:
     if not isinstance(made, dict):
-        raise RefusedError(f"returned a message that is {_kind(made)}, where a dict is asked for")
+        raise RefusedError(f"returned a message of type {_kind(made)}, where a dict is asked for")
     role = made.get("role")
     if not isinstance(role, str) or role not in schema.ROLES:
         raise RefusedError(f"returned a role that is none of {', '.join(schema.ROLES)}")
@@ -89,7 +89,7 @@ def _meta(made: Any, came: Row) -> list[tuple[str, str | None]] | None:
     if made is None:
         made = {}
     if not isinstance(made, Mapping):
-        raise RefusedError(f"returned meta that is {_kind(made)}, where a dict is asked for")
+        raise RefusedError(f"returned meta of type {_kind(made)}, where a dict is asked for")
     for key, value in made.items():
         require_text(key, "a key of meta")
         if value is not None:
@@ -100,7 +100,7 @@ def _meta(made: Any, came: Row) -> list[tuple[str, str | None]] | None:
 def require_text(value: Any, what: str) -> str:
     """`value`. Raises: RefusedError where it is no text that can be written."""
     if not isinstance(value, str):
-        raise RefusedError(f"returned {what} that is {_kind(value)}, where text is asked for")
+        raise RefusedError(f"returned {what} of type {_kind(value)}, where text is asked for")
     if structure.OPEN in value or structure.CLOSE in value:
         raise RefusedError(f"returned {what} with U+FDD0 or U+FDD1, which no text has")
     if not value.isascii():
@@ -112,10 +112,5 @@ def require_text(value: Any, what: str) -> str:
 
 
 def _kind(value: Any) -> str:
-    """The type of a value in words: of Python's own, or said to be another."""
-    kind = type(value)
-    return (
-        f"a {kind.__name__}"
-        if kind.__module__ == "builtins" and value is not None
-        else ("None" if value is None else "of another type")
-    )
+    """The name of a value's type; of one that is not Python's own nothing but that."""
+    return type(value).__name__ if type(value).__module__ == "builtins" else "of your own"
