@@ -33,8 +33,7 @@ HINTS = {
     "`columns: {answer: answers.text.0}`; `columns: {messages: NAME}` names a column of turns",
     "read.malformed_json": "in the source: `format:` says what its files are, where they are no JSON",
     "read.wrong_columns": "in the source: `format: tsv`, or csv, where the other was guessed",
-    "steps.error": "in the recipe: the function of `steps` that is named fails on these rows; a line is one of "
-    "its file",
+    "steps.error": "in the recipe: that function of `steps` fails on these rows; the line is one of its file",
     "tokenise.error": "the chat template refuses these conversations: `model:` names another, or "
     "`clean: {alternation: enforce}` puts turns in the order that it asks for",
 }

@@ -7,8 +7,9 @@ Cost: a look by RE2 a step; Python for the texts that it finds, as each step's m
 """
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
+from typing import Literal
 
 import numpy as np
 import pyarrow as pa
@@ -63,23 +64,23 @@ def _once(
     texts = turns.texts
     if config.html:
         texts = _from_html(turns, pending, config.html, changes)
-    for kind, suspects, change in _steps(config, words):
-        at = pending if suspects is None else pending[_found(texts.take(pa.array(pending)), suspects)]
-        texts = _changed(texts, at, change, changes[kind])
+    if config.inline_tags:
+        at = pending[_found(texts.take(pa.array(pending)), html.INLINE_SUSPECTS)]
+        texts = _changed(texts, at, html.without_inline, changes["inline_tags"])
     if config.dates is not None:
         texts = _dated(Turns(turns.rows, turns.roles, texts), pending, config.dates, changes)
+    if words.by_first:
+        texts = _changed(texts, pending, words, changes["abbreviations"])
+    if config.indentation:
+        indent = partial(_indented, kind=config.indentation, width=config.tab_width)
+        at = pending[_found(texts.take(pa.array(pending)), indents.SUSPECTS)]
+        texts = _changed(texts, at, indent, changes["indentation"])
     return texts
 
 
-def _steps(config: Config, words: Words) -> Iterator[tuple[str, str | None, Change]]:
-    """Kind, pattern of the texts that it could change, and function, of the steps that see one text alone."""
-    if config.inline_tags:
-        yield "inline_tags", html.INLINE_SUSPECTS, html.without_inline
-    if words.by_first:
-        yield "abbreviations", None, words
-    if config.indentation:
-        indent = partial(indents.one_kind, kind=config.indentation, width=config.tab_width)
-        yield "indentation", indents.SUSPECTS, lambda text: (made := indent(text), int(made != text))
+def _indented(text: str, kind: Literal["spaces", "tabs"], width: int) -> tuple[str, int]:
+    made = indents.one_kind(text, kind, width)
+    return made, int(made != text)
 
 
 def _found(texts: pa.Array, pattern: str) -> NDArray[np.bool_]:
