@@ -79,7 +79,7 @@ def _shown(before: pa.Table, after: pa.Table, recipe: Recipe) -> tuple[tuple[Pie
     """Both texts in pieces, as `pairs.differences` has them, without what is masked in either."""
     sides = [_tokens(table) for table in (before, after)]
     secret = [_secret(table, tokens, recipe) for table, tokens in zip((before, after), sides, strict=True)]
-    changes = SequenceMatcher(None, *sides, autojunk=False).get_opcodes()
+    changes = SequenceMatcher(None, sides[0], sides[1], autojunk=False).get_opcodes()
     for kind, i, j, k, m in changes:
         if kind == "equal":
             both = secret[0][i:j] | secret[1][k:m]

@@ -4,8 +4,9 @@ What: a date has a day, a month and a year of four digits, and is one of the cal
 or a name or an abbreviation of the languages that the recipe names; a name that two of them have for
 different months is none. Numbers alone are read in the one way that gives a date; where two do, `order` says
 which, or, with ``auto``, the dates of the same row that can be read one way alone, where they agree. Else the
-date stays, and is counted. Code, addresses and structures stay as they are, and so do years of two digits,
-dates without a year and what is relative: nothing says which day they mean.
+date stays, and is counted. Code, addresses and structures stay as they are, and what follows a straight
+quotation mark, as values in code do; so do years of two digits, dates without a year and what is relative:
+nothing says which day they mean.
 
 The names come with dateparser, for 200 languages. Its own search is not asked: it takes "may" and "on" for
 dates.
@@ -26,7 +27,7 @@ from headrace.pipelines.stages.clean.spans import in_prose, prose
 Order = Literal["auto", "dmy", "mdy"]
 SUSPECTS = r"[0-9](?s:.)*(?:1[5-9]|20|21)[0-9][0-9]|(?:1[5-9]|20|21)[0-9][0-9](?s:.)*[0-9]"
 YEAR = "(?:1[5-9]|20|21)[0-9]{2}"
-EDGE = r"(?<![\w./:+\-\u2013])"
+EDGE = r"(?<![\w./:+\-\u2013'\"])"
 END = r"(?![\w/:+\-]|\.[0-9])"
 NUMBERS = re.compile(
     rf"{EDGE}(?:(?P<y>{YEAR})(?P<s>[./-])(?P<m>[0-9]{{1,2}})(?P=s)(?P<d>[0-9]{{1,2}})"

@@ -73,6 +73,9 @@ INLINE_TAG = re.compile(
     rf"<(?P<close>/?)(?P<name>{'|'.join(INLINE)})(?:\s[^<>]*)?>|<(?P<line>br)\s*/?>", re.IGNORECASE
 )
 
+QUOTED_TAG = re.compile(r"['\"]</?[A-Za-z]|<[^<>]*>['\"]")
+PLAIN_TAGS = {*INLINE, "br"}
+
 
 def looks(text: str) -> bool:
     """Whether `text` begins and ends as HTML does."""
@@ -110,8 +113,11 @@ def as_text(html: str) -> str:
 def without_inline(text: str) -> tuple[str, int]:
     """`text` without inline tags in its prose, and how many there were.
 
-    They stay where one of them is not closed, or follows a name as a generic's parameter does.
+    They stay where one of them is not closed, as a generic's parameter is not, where one stands beside a
+    straight quotation mark, as in code, and where there are tags of other kinds as well.
     """
+    if QUOTED_TAG.search(text) or any(name.lower() not in PLAIN_TAGS for _, name in TAG.findall(text)):
+        return text, 0
     names: list[str] = []
 
     def look(piece: str) -> tuple[str, int]:

@@ -3,9 +3,9 @@
 What goes:
 
 - zero-width spaces, joiners and non-joiners, word joiners and soft hyphens, where nothing beside them has a
-  use for one: what stands on either side is Latin, Greek, Cyrillic, Chinese, Japanese, Korean, punctuation or
-  the text's end. Between other letters they join and part (Persian, Indic scripts), or say where a line may
-  break (Thai, Khmer); in emoji they make one of several.
+  use for one: what stands on both sides is Latin, Greek, Cyrillic, Chinese, Japanese, Korean, punctuation or
+  the text's end. Beside other letters they join and part (Persian, Indic scripts), or say where a line may
+  break (Thai, Khmer, Javanese); in emoji they make one of several.
 - marks of direction, and what overrides it, in texts without a letter that is written from right to left.
   There they change nothing that is seen, or show a text in another order than it is read in.
 - characters of the tag block that are not a flag's, and variation selectors behind another: both carry text
@@ -32,8 +32,6 @@ PLAIN = (
     "\u0000-\u00ac\u00ae-\u024f\u0370-\u052f\u1e00-\u1fff\u2000-\u200a\u2010-\u2029\u202f-\u205f\u20a0-\u20cf"
     "\u3000-\u9fff\uac00-\ud7af\uff00-\uffef"
 )
-# Scripts that break lines between words at a zero-width space.
-BREAKING = "\u0e00-\u109f\u1780-\u17ff\u1950-\u19ff\u1a20-\u1aaf\ua9e0-\ua9ff\uaa60-\uaadf"
 QUOTED = "[`'\"\u2018\u201c\u00ab]{}[`'\"\u2019\u201d\u00bb]"
 
 # RE2, over whole columns: what could go.
@@ -45,7 +43,6 @@ HIDDEN = re.compile(
     f"(?P<stays>{QUOTED.format(f'[{ZERO}{DIRECTIONS}]')}|\U0001f3f4[\U000e0020-\U000e007e]+\U000e007f)"
     f"|(?<=[{SELECTORS}])[{SELECTORS}]+|[{TAGS}]+"
     f"|(?:(?<=[{PLAIN}])|\\A)[{ZERO}]+(?=[{PLAIN}]|\\Z)"
-    f"|(?<![{BREAKING}])\u200b+(?![{BREAKING}])"
 )
 ORDERED = re.compile(f"(?P<stays>{QUOTED.format(f'[{DIRECTIONS}]')})|[{DIRECTIONS}]+")
 

@@ -1,6 +1,5 @@
 """What changes the words of a text: HTML, dates, words of a table, indentation; each counted, and once."""
 
-import json
 import pickle
 from pathlib import Path
 from typing import Any
@@ -35,9 +34,9 @@ def text(content: str, **switches: Any) -> tuple[str, Counts]:
 # HTML.
 
 PAGE = (
-    "<!DOCTYPE html>\n<html><head><title>Fares</title><style>p {color: red}</style></head><body><h1>Fares</h1>"
-    "<p>Trams &amp; buses:<br>two coins.</p><script>var x = '<q>';</script><ul><li>day</li><li>week</li></ul>"
-    "</body></html>"
+    "<!DOCTYPE html>\n<html><head><title>Fares</title><style>p {color: red}</style></head><body>"
+    "<h1>Fares</h1><p>Trams &amp; buses:<br>two coins.</p><script>var x = '<q>';</script>"
+    "<ul><li>day</li><li>week</li></ul></body></html>"
 )
 
 
@@ -50,7 +49,8 @@ def test_a_page_becomes_its_text() -> None:
 
 def test_a_row_of_html_becomes_text_with_its_code_in_fences() -> None:
     asked = "<p>How do I print a list with its <b>numbers</b>?</p>"
-    answer = "<p>Like this:</p>\n<pre><code>for n, x in enumerate(xs):\n    print(n &lt; 3, x)\n</code></pre><p>Done.</p>"
+    code = "for n, x in enumerate(xs):\n    print(n &lt; 3, x)\n"
+    answer = f"<p>Like this:</p>\n<pre><code>{code}</code></pre><p>Done.</p>"
     made, counted = cleaned(("user", asked), ("assistant", answer))
     assert made == [
         "How do I print a list with its numbers?",
@@ -65,10 +65,8 @@ HTML_ANSWER = "<ul>\n  <li>one</li>\n  <li>two</li>\n</ul>"
 def test_html_that_was_asked_for_stays() -> None:
     turns = [("user", "Write a list of two in HTML."), ("assistant", HTML_ANSWER)]
     assert cleaned(*turns) == ([content for _, content in turns], {})
-    assert cleaned(*turns, html="messages") == (
-        [turns[0][1], "• one\n  • two"],
-        {"html": 1, "stripped": 2},
-    ) or (cleaned(*turns, html="messages")[1]["html"] == 1)
+    both = [turns[0][1], "  • one\n  • two"]
+    assert cleaned(*turns, html="messages") == (both, {"html": 1})
 
 
 @pytest.mark.parametrize(
@@ -85,14 +83,13 @@ def test_html_that_was_asked_for_stays() -> None:
         "<p>",
         "<p></p>",
         "<p>Write &amp;lt; for it</p>",
-        "<pre>&lt;p&gt;x&lt;/p&gt;</pre><p>&lt;p&gt;x&lt;/p&gt;</p>",
+        "<p>&lt;p&gt;x&lt;/p&gt;</p>",
         "<think>so it is</think> yes",
     ],
 )
 def test_what_is_no_html_or_about_it_stays(content: str) -> None:
     for which in ("rows", "messages"):
-        made, counted = text(content, html=which)
-        assert (made, counted) == (content, {}) or content.startswith("<pre>")
+        assert text(content, html=which) == (content, {})
 
 
 @pytest.mark.parametrize(
@@ -104,6 +101,8 @@ def test_what_is_no_html_or_about_it_stays(content: str) -> None:
         ("Map<b> and <b>x</b>", "Map<b> and <b>x</b>", 0),
         ("<b></b>", "<b></b>", 0),
         ("<x>kept</x>", "<x>kept</x>", 0),
+        ("<b>kept</b> <x/>", "<b>kept</b> <x/>", 0),
+        ("print('<b>' + x + '</b>')", "print('<b>' + x + '</b>')", 0),
         ("```\n<b>x</b>\n```\n<b>y</b>", "```\n<b>x</b>\n```\ny", 2),
     ],
 )
@@ -150,6 +149,7 @@ def test_a_date_becomes_iso_8601(content: str, made: str) -> None:
         "`3 May 2024`",
         "```\n3 May 2024\n```",
         "call 12-11-20245",
+        "valid('03-11-2000')",
         "3 Mai 2024",
     ],
 )
@@ -312,7 +312,7 @@ def rows_of(conversations: list[list[str]]) -> pa.Table:
 
 
 @given(conversations=CONVERSATIONS, switches=SWITCHES)
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=120, deadline=None)
 def test_cleaning_twice_is_cleaning_once_and_what_is_other_is_counted(
     conversations: list[list[str]], switches: dict[str, Any]
 ) -> None:
@@ -325,27 +325,15 @@ def test_cleaning_twice_is_cleaning_once_and_what_is_other_is_counted(
 
 
 @given(conversations=CONVERSATIONS)
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=50, deadline=None)
 def test_what_is_off_or_has_nothing_to_do_changes_no_byte(conversations: list[list[str]]) -> None:
     """Texts without the kind come out as with all of it switched off."""
     bare = [
-        [c.replace("<", "").translate({ord(d): "x" for d in "0123456789\t"}) for c in t]
+        [c.replace("<", "").replace("&", "").translate({ord(d): "x" for d in "0123456789\t"}) for c in t]
         for t in conversations
     ]
     off = Config(html=None)
     on = Config(
         html="messages", inline_tags=True, dates={}, indentation="spaces", abbreviations={"zzzq": "z"}
-    )  # type: ignore[arg-type]
+    )
     assert clean.apply(rows_of(bare), on).equals(clean.apply(rows_of(bare), off))
-
-
-@pytest.mark.data
-def test_nothing_but_what_is_broken_is_repaired(shared_data: Path) -> None:
-    """Answers of GSM8K and prompts of HumanEval: plain prose, sums and code."""
-    import gzip
-
-    with gzip.open(shared_data / "instruct/gsm8k/train.jsonl.gz", "rt", encoding="utf-8") as file:
-        texts = [json.loads(line)["question"] for line in file][:2000]
-    done = clean.apply(table(*[[("text", t)] for t in texts]), Config())
-    kinds = {c["kind"] for c in schema.changes(done).to_pylist()}
-    assert kinds <= {"clean.stripped", "clean.line_breaks", "clean.normalised", "clean.controls"}
