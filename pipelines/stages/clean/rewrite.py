@@ -70,7 +70,10 @@ def _once(
     if config.dates is not None:
         texts = _dated(Turns(turns.rows, turns.roles, texts), pending, config.dates, changes)
     if words.by_first:
-        texts = _changed(texts, pending, words, changes["abbreviations"])
+        at = pending
+        if words.suspects is not None:
+            at = pending[_found(texts.take(pa.array(pending)), words.suspects)]
+        texts = _changed(texts, at, words, changes["abbreviations"])
     if config.indentation:
         indent = partial(_indented, kind=config.indentation, width=config.tab_width)
         at = pending[_found(texts.take(pa.array(pending)), indents.SUSPECTS)]

@@ -24,13 +24,13 @@ def given(row: Row) -> Row:
     """`row` (as Arrow gives it) in the form that a function is given."""
     return {
         **{key: row[key] for key in FIXED},
-        "messages": [_given(message["role"], message["content"] or "") for message in row["messages"] or ()],
+        "messages": [_given(message["role"], message["content"]) for message in row["messages"] or ()],
         "meta": dict(row["meta"] or ()),
     }
 
 
-def _given(role: str, content: str) -> Row:
-    text, beside = structure.unsealed(role, content)
+def _given(role: str, content: str | None) -> Row:
+    text, beside = structure.unsealed(role, content or "")
     return {"role": role, "content": text, **{k: v for k, v in beside.items() if k != "content"}}
 
 
@@ -57,11 +57,11 @@ def _messages(made: Any, came: Row) -> list[Row]:
         raise RefusedError(f"returned messages of type {_kind(made)}, where a list is asked for")
     if not made:
         raise RefusedError("returned no messages; None drops a row")
-    before = [(m["role"], m["content"] or "") for m in came["messages"] or ()]
+    before = [(m["role"], m["content"]) for m in came["messages"] or ()]
     return [_message(message, before[at] if at < len(before) else None) for at, message in enumerate(made)]
 
 
-def _message(made: Any, before: tuple[str, str] | None) -> Row:
+def _message(made: Any, before: tuple[str, str | None] | None) -> Row:
     if not isinstance(made, dict):
         raise RefusedError(f"returned a message of type {_kind(made)}, where a dict is asked for")
     role = made.get("role")
@@ -79,7 +79,8 @@ def _message(made: Any, before: tuple[str, str] | None) -> Row:
             json.dumps(beside, allow_nan=False).encode()
         except (TypeError, ValueError) as error:
             raise RefusedError("returned a structure that is no JSON") from error
-        if before is not None and before[0] == role and "content" in (own := structure.unsealed(*before)[1]):
+        own = structure.unsealed(role, before[1] or "")[1] if before is not None and before[0] == role else {}
+        if "content" in own:
             beside["content"] = own["content"]
         content = str(structure.sealed(content, beside))
     return {"role": role, "content": content}

@@ -201,6 +201,13 @@ def test_words_of_a_table_are_replaced_whole_and_in_their_case(content: str, mad
     assert text(content, abbreviations=WORDS) == (made, {"abbreviations": n} if n else {})
 
 
+def test_a_long_table_finds_the_same_as_a_short_one() -> None:
+    many = {**WORDS, **{f"zq{n}x": "z" for n in range(600)}}
+    for content in ("Pls! ASAP, the US, e.g. \u212aelvin", "nothing", "zq5x"):
+        short = text(content, abbreviations={**WORDS, "zq5x": "z"})
+        assert text(content, abbreviations=many) == short
+
+
 def test_a_table_may_be_a_file_which_no_worker_needs(tmp_path: Path) -> None:
     path = tmp_path / "words.csv"
     path.write_text('pls,please\n"w/o","with no"\n', encoding="utf-8-sig")

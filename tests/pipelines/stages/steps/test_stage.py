@@ -134,6 +134,11 @@ def test_tools_and_calls_are_seen_as_what_they_are(tmp_path: Path) -> None:
     assert contents_of(done)[0][1] == CALLS
 
 
+def test_a_content_that_is_null_stays_so(tmp_path: Path) -> None:
+    came = table([("user", None), ("assistant", "a")])
+    assert steps.apply(came, config(tmp_path, "def own(row):\n    return row\n", "own")).equals(came)
+
+
 TABLES = """
 import pyarrow as pa
 import pyarrow.compute as pc
