@@ -27,12 +27,10 @@ from headrace.pipelines.stages.read.turns import advice
 from headrace.pipelines.stages.tokenise.config import TOLD
 
 # All stages, in the order in which a row meets them: what report, `explain` and tests call stages.
-STAGES = (
-    *("read", "clean", "quality", "pii", "fingerprint", "dedup", "examine", "split", "tokenise", "pack"),
-    "gate",
-)
+FIRST = ("clean", "steps", "quality", "pii", "fingerprint")
+STAGES = ("read", *FIRST, "dedup", "examine", "split", "tokenise", "pack", "gate")
 # Pass 1, after reading: every part of every fragment goes through these modules.
-ROW_STAGES = tuple(f"headrace.pipelines.stages.{name}.stage" for name in STAGES[1:5])
+ROW_STAGES = tuple(f"headrace.pipelines.stages.{name}.stage" for name in FIRST)
 # Pass 2 (`passes.dedup`): exact, near, clusters, sides, over the whole run; then, where asked for,
 # repeated passages. Then what looks at the whole set (`passes.examine`), a check at a time.
 # Pass 3 (`pack_worker.work`), every window: dedup marks, passages cut, split, tokenise, pack.
@@ -57,9 +55,12 @@ def prepare(recipe: Recipe, mode: Mode) -> dict[str, Any]:
 def _opened(recipe: Recipe, mode: Mode) -> rundir.Run:
     """Make the run directory ours and start Ray. Raises: what `rundir.claim` raises."""
     from headrace.pipelines.stages.pii import search as pii_search
+    from headrace.pipelines.stages.steps import code as steps_code
 
     recipe.pii.require_key()
     pii_search.require_known(recipe.pii)
+    steps_code.require(recipe.steps)
+    recipe.clean.loaded()
     run = rundir.claim(recipe)
     for path in run.remade:
         say(

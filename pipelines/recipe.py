@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from typing import Any
 
 import yaml
-from pydantic import BaseModel, ByteSize, Field, ValidationError, model_validator
+from pydantic import BaseModel, ByteSize, Field, RootModel, ValidationError, model_validator
 
 from headrace.cluster import storage
 from headrace.cluster.errors import OutputError, RecipeError
@@ -26,6 +26,7 @@ from headrace.pipelines.stages.pii.config import Config as Pii
 from headrace.pipelines.stages.quality.config import Config as Quality
 from headrace.pipelines.stages.read.source import Source
 from headrace.pipelines.stages.split.config import Config as Split
+from headrace.pipelines.stages.steps.config import Config as Steps
 from headrace.pipelines.stages.tokenise.config import Config as Tokenise
 from headrace.pipelines.train.config import Config as Train
 
@@ -69,6 +70,7 @@ class Recipe(Section):
     """Bytes of input a unit of work; also `256KiB`, `32MiB`."""
     quarantine: Quarantine = Quarantine()
     clean: Clean = Clean()
+    steps: Steps = Steps()
     quality: Quality = Quality()
     pii: Pii = Pii()
     fingerprint: Fingerprint = Fingerprint()
@@ -214,6 +216,8 @@ def _keys(where: Iterable[int | str]) -> list[str]:
 
 def _model_in(annotation: Any) -> type[BaseModel] | None:
     """The model inside an annotation such as `tuple[Source, ...]` or `Columns | None`."""
+    if isinstance(annotation, type) and issubclass(annotation, RootModel):
+        return _model_in(annotation.model_fields["root"].annotation)
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return annotation
     inner = (_model_in(a) for a in getattr(annotation, "__args__", ()))

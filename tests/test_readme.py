@@ -12,7 +12,7 @@ from typing import Any
 
 import typer
 import yaml
-from pydantic import BaseModel
+from pydantic import BaseModel, RootModel
 from pydantic_core import PydanticUndefined
 
 REPOSITORY = Path(__file__).resolve().parents[1]
@@ -38,6 +38,9 @@ def keys(model: type[BaseModel], prefix: str = "") -> list[tuple[str, str, str]]
         below = section_of(field.annotation)
         if below is not None:
             several = typing.get_origin(field.annotation) in (tuple, list)
+            if issubclass(below, RootModel):  # a section that is a list
+                below, several = section_of(below.model_fields["root"].annotation), True
+                assert below is not None
             rows += keys(below, f"{prefix}{name}{'[]' if several else ''}.")
             continue
         default = field.get_default(call_default_factory=True)

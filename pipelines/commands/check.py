@@ -18,6 +18,7 @@ from headrace.pipelines.stages.read import inputs
 from headrace.pipelines.stages.read.files import notes
 from headrace.pipelines.stages.read.shapes import Columns
 from headrace.pipelines.stages.read.source import Source
+from headrace.pipelines.stages.steps import code as steps_code
 
 DONE = "everything that the run leans on is there"
 DISK_FACTOR = 1.5  # bytes that a run writes for a byte of input: masked rows, tokens, labels, positions
@@ -32,6 +33,8 @@ def check(recipe: Recipe, mode: Mode, *, training: bool, ahead: bool = False) ->
     """
     recipe.pii.require_key()
     pii_search.require_known(recipe.pii)
+    steps_code.require(recipe.steps)
+    recipe.clean.loaded()
     rundir.reachable(recipe)
     earlier = rundir.writable(recipe)
     resolved = rundir.resolve(recipe, earlier)

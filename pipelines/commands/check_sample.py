@@ -11,7 +11,6 @@ Cost: seconds; a few megabytes of text a second.
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from importlib import import_module
 from itertools import pairwise
 from typing import Any
 
@@ -85,9 +84,8 @@ def _look(recipe: Recipe, source: Source, stages: Sequence[str], count: int) -> 
     chosen = files[::step]
     looked = Looked(source, len(files), len(chosen))
     table = _read(recipe, source, chosen, count, looked.noted)
-    for name in stages:
-        module = import_module(name)
-        table = prepare_worker.isolated(module, table, getattr(recipe, module.NAME)).combine_chunks()
+    for module, config in prepare_worker.placed(stages, recipe):
+        table = prepare_worker.isolated(module, table, config).combine_chunks()
     tokenizer = tokenise.tokenizer(recipe.model, recipe.tokenise)
     table, samples = tokenise.apply(table, recipe.tokenise, tokenizer, {str(source.name): source.loss})
     looked.book = books.of(table)

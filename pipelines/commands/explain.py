@@ -1,7 +1,7 @@
 """What `headrace explain` tells: the way of one row, from its file to the tokens it became.
 
 Cost: the run's commit records, the files of `prepared/` and `rejected/` of one fragment, and one packed
-window.
+window; of a row whose text was changed also its fragment's input (`changed`).
 """
 
 from collections.abc import Iterator, Sequence
@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 from headrace.cluster import ledger, storage
 from headrace.cluster.errors import OutputError
 from headrace.pipelines import recipe, stored
-from headrace.pipelines.commands import duplicates
+from headrace.pipelines.commands import changed, duplicates
 from headrace.pipelines.console import Line
 from headrace.pipelines.passes import parts
 from headrace.pipelines.report import pairs
@@ -48,7 +48,12 @@ def lines(run: str, row_id: int, stages: Sequence[str]) -> Iterator[Line]:
         return
     changes = _changes(run, [f"changed/part-{u}.parquet" for u in units], row_id)
     counted = all("changed" in records[u] for u in units)
-    yield from _first(kept, changes, counted=counted)
+    _, settings = recipe.kept(run)
+    own = settings is not None and bool(settings.steps.root)
+    yield from _first(kept, changes, counted=counted, steps=own)
+    if settings is not None and any(kind.startswith(("clean.", "steps.")) for kind in changes):
+        first = stages[1 : stages.index("pii")]
+        yield from changed.lines(settings, owner, row_id, first)
     yield Line(stored.as_text(kept["messages"]), {"messages": kept["messages"]})
     compared, stays = _compared(run, row_id)
     yield from compared
@@ -134,8 +139,8 @@ def _changed(changes: dict[str, int]) -> str:
     return ", ".join(f"{kind.partition('.')[2]} {n:,}" for kind, n in sorted(changes.items()))
 
 
-def _first(kept: dict[str, Any], changes: dict[str, int], *, counted: bool) -> Iterator[Line]:
-    """Pass 1 of a row that it kept. counted: whether its changes were."""
+def _first(kept: dict[str, Any], changes: dict[str, int], *, counted: bool, steps: bool) -> Iterator[Line]:
+    """Pass 1 of a row that it kept. counted: whether its changes were. steps: whether the recipe has any."""
     scores = ", ".join(f"{k} {_figure(v)}" for k, v in (kept["quality"] or {}).items())
     counts = dict(kept["pii"] or ())
     entities = ", ".join(f"{entity} {n}" for entity, n in sorted(counts.items())) or "nothing found"
@@ -146,6 +151,12 @@ def _first(kept: dict[str, Any], changes: dict[str, int], *, counted: bool) -> I
     cleaned = {kind: n for kind, n in changes.items() if kind.startswith("clean.")}
     how = f"; changed: {_changed(cleaned)}" if cleaned else "; nothing changed" if counted else ""
     yield Line(f"clean: passed{how}", {"stage": "clean", "changed": cleaned})
+    if steps:
+        stepped = {kind: n for kind, n in changes.items() if kind.startswith("steps.")}
+        how = (
+            f"; changed by {', '.join(kind.partition('.')[2] for kind in sorted(stepped))}" if stepped else ""
+        )
+        yield Line(f"steps: passed{how}", {"stage": "steps", "changed": stepped})
     yield Line(f"quality: passed; {scores}", {"stage": "quality", "quality": kept["quality"]})
     yield Line(f"pii: {entities}", {"stage": "pii", "pii": counts})
     text = f"fingerprint: {kept['size']:,} bytes, SimHash {kept['simhash']:016x}"

@@ -45,6 +45,9 @@ def _relative(loaded: Recipe) -> Iterator[tuple[str, str]]:
     for at, source in enumerate(loaded.sources):
         paths = [source.path] if isinstance(source.path, str) else source.path
         named += [(f"sources.{at}.path", one) for one in paths]
+    named += [(f"steps.{at}.python", step.python) for at, step in enumerate(loaded.steps.root)]
+    if isinstance(loaded.clean.abbreviations, str):
+        named.append(("clean.abbreviations", loaded.clean.abbreviations))
     named += [(f"dedup.against.{at}", one) for at, one in enumerate(loaded.dedup.against)]
     for key, model in (("model", loaded.model), ("pii.ner.model", loaded.pii.ner.model)):
         if model is not None and (os.path.isdir(model) or model.startswith(("./", "../"))):

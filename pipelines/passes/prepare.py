@@ -14,6 +14,7 @@ from headrace.cluster.errors import QuarantineError
 from headrace.pipelines import books
 from headrace.pipelines.console import Mode
 from headrace.pipelines.passes import parts, pools, prepare_worker, units
+from headrace.pipelines.recipe import Recipe
 from headrace.pipelines.rundir import Run
 from headrace.pipelines.stages.pii import coverage as pii_coverage
 from headrace.pipelines.stages.read import grouping
@@ -32,6 +33,7 @@ HINTS = {
     "`columns: {answer: answers.text.0}`; `columns: {messages: NAME}` names a column of turns",
     "read.malformed_json": "in the source: `format:` says what its files are, where they are no JSON",
     "read.wrong_columns": "in the source: `format: tsv`, or csv, where the other was guessed",
+    "steps.error": "in the recipe: that function of `steps` fails on these rows; the line is one of its file",
     "tokenise.error": "the chat template refuses these conversations: `model:` names another, or "
     "`clean: {alternation: enforce}` puts turns in the order that it asks for",
 }
@@ -43,9 +45,10 @@ def prepare(run: Run, stages: Sequence[str], mode: Mode) -> list[ledger.Record]:
     stages: names of their modules, in the order of the flow.
     """
     modules = [import_module(name) for name in stages]
-    keys = _keys(run, modules)
-    pooled = pools.first_stage(run.recipe, [m.NAME for m in modules])
-    job = prepare_worker.Job(run.recipe, tuple(stages), keys, pooled)
+    recipe = _loaded(run.recipe)
+    keys = _keys(run, recipe, modules)
+    pooled = pools.first_stage(recipe, [m.NAME for m in modules])
+    job = prepare_worker.Job(recipe, tuple(stages), keys, pooled)
     sizes = {f.ordinal: f.bytes for f in run.fragments}
     return units.resume(run, PASS, keys, partial(_work, run=run, job=job), sizes=sizes, mode=mode)
 
@@ -65,9 +68,13 @@ PASS = units.Pass(
 )
 
 
-def _keys(run: Run, stages: Sequence[ModuleType]) -> dict[int, str]:
+def _loaded(recipe: Recipe) -> Recipe:
+    """The recipe with what its stages read from files of their own: no worker has to find them."""
+    return recipe.model_copy(update={"clean": recipe.clean.loaded(), "steps": recipe.steps.loaded()})
+
+
+def _keys(run: Run, recipe: Recipe, stages: Sequence[ModuleType]) -> dict[int, str]:
     """Pass key of each fragment: what it is, how it is read, every stage's version and config."""
-    recipe = run.recipe
     readings = {
         s.name: s.model_dump(mode="json", exclude=_not_in_key(s))
         | ({"grouping": grouping.VERSION} if s.group_by else {})
@@ -77,6 +84,7 @@ def _keys(run: Run, stages: Sequence[ModuleType]) -> dict[int, str]:
         [read_rows.VERSION, recipe.fragment_size, recipe.seed, recipe.quarantine.text],
         [units.config_key(m, getattr(recipe, m.NAME)) for m in stages],
         pii_coverage.model_digest(recipe.pii),
+        [recipe.clean.digests(), recipe.steps.digests()],
         [m.versions() for m in stages if hasattr(m, "versions")],
         units.versions(units.PREPARE_LIBRARIES),
         recipe.pii.secret_digest if recipe.pii.enabled else "",

@@ -36,6 +36,7 @@ from headrace.pipelines.stages.read import rows as read_rows
 from headrace.pipelines.stages.read.records import Noted
 from headrace.pipelines.stages.read.source import Source
 from headrace.pipelines.stages.read.turns import paths
+from headrace.pipelines.stages.steps import stage as steps
 
 NAME = parts.PREPARE
 MARKS = ("drop", "error", "detail", "bytes_lost")
@@ -169,8 +170,7 @@ def begin(
         "characters.in": books.lengths(table),
         "stages": {read_rows.NAME: books.timing(read_seconds, table)},
     }
-    for stage in _modules(job.stages[: job.pooled]):
-        table, state["stages"][stage.NAME] = _timed(stage, table, getattr(job.recipe, stage.NAME))
+    table = _through(job.stages[: job.pooled], table, state, job)
     process.settle()
     return table, state
 
@@ -181,8 +181,7 @@ def finish(
     """Run the other stages, write kept and marked rows, commit; returns the record."""
     recipe = job.recipe
     name = parts.part(fragment.ordinal, part)
-    for stage in _modules(job.stages[job.pooled :]):
-        table, state["stages"][stage.NAME] = _timed(stage, table, getattr(recipe, stage.NAME))
+    table = _through(job.stages[job.pooled :], table, state, job)
     audit = pii_audit.of(table)
     kept = table.filter(schema.live(table))
     kept = kept.drop_columns([name for name in (*MARKS, "found", "changed") if name in kept.column_names])
@@ -231,6 +230,29 @@ def _modules(names: Sequence[str]) -> list[ModuleType]:
     import importlib
 
     return [importlib.import_module(n) for n in names]
+
+
+def placed(stages: Sequence[str], recipe: Recipe) -> list[tuple[ModuleType, Any]]:
+    """Modules of `stages` with their configs; the recipe's own steps each after the stage that it names."""
+    modules = _modules(stages)
+    if steps not in modules or not recipe.steps.root:
+        return [(module, getattr(recipe, module.NAME)) for module in modules]
+    order: list[tuple[ModuleType, Any]] = [(steps, recipe.steps.of(read_rows.NAME))]
+    for module in modules:
+        if module is not steps:
+            order += [(module, getattr(recipe, module.NAME)), (steps, recipe.steps.of(module.NAME))]
+    return [(module, config) for module, config in order if module is not steps or config.root]
+
+
+def _through(stages: Sequence[str], table: pa.Table, state: ledger.Record, job: Job) -> pa.Table:
+    """`table` after these stages; what each took is added to `state`."""
+    for stage, config in placed(stages, job.recipe):
+        table, took = _timed(stage, table, config)
+        before = state["stages"].get(stage.NAME)  # steps at several places are one stage
+        state["stages"][stage.NAME] = (
+            {**before, "seconds": before["seconds"] + took["seconds"]} if before else took
+        )
+    return table
 
 
 def _timed(stage: ModuleType, table: pa.Table, config: Any) -> tuple[pa.Table, dict[str, float]]:

@@ -46,6 +46,7 @@ FACTS = ("digest", "versions", "memory", "bytes_lost", "fragments", "tokenizer",
 JUDGED = {
     "read": "whether it can be read",
     "clean": "what is left after repair",
+    "steps": "the recipe's own functions",
     "quality": "length, repetition, characters",
     "pii": "masking of personal data",
     "fingerprint": "sketches for finding duplicates",
@@ -60,6 +61,13 @@ CHANGED = {
     "clean.controls": "control characters and terminal escapes removed",
     "clean.empty_turns": "turns without content removed",
     "clean.entities": "messages, escaped throughout, whose HTML entities were decoded",
+    "clean.abbreviations": "words replaced by the recipe's table",
+    "clean.ambiguous_dates": "dates left as they are, as day and month cannot be told apart",
+    "clean.dates": "dates written as YYYY-MM-DD",
+    "clean.html": "messages that were HTML turned into text",
+    "clean.indentation": "messages whose indentation of code was made one kind",
+    "clean.inline_tags": "HTML tags within a text removed",
+    "clean.invisible": "characters that nobody sees removed: zero-width, of direction, hidden tags",
     "clean.line_breaks": "messages whose line breaks were made one kind",
     "clean.merged_turns": "turns joined to the one before, of the same role",
     "clean.normalised": "messages brought into one Unicode form",
@@ -288,7 +296,11 @@ def _reasons(run: Run, stages: Sequence[str]) -> list[dict[str, Any]]:
 def _changes(run: Run) -> list[tuple[str, int, str]]:
     """What was changed of rows: kind, how many, of what."""
     changed = run.get("changed") or {}
-    return [(str(kind), int(n), CHANGED.get(str(kind), "")) for kind, n in sorted(changed.items())]
+    own = "rows changed by this step of the recipe"
+    return [
+        (str(kind), int(n), CHANGED.get(str(kind), own if str(kind).startswith("steps.") else ""))
+        for kind, n in sorted(changed.items())
+    ]
 
 
 def _sources(run: Run, stages: Sequence[str]) -> dict[str, Any]:

@@ -124,7 +124,7 @@ def _pair(listed: dict[str, Any], removed: Stored | None, kept: Stored | None) -
     if removed and kept:
         left, right = differences(removed.text, kept.text)
     elif removed or kept:
-        left, right = (tuple(_shorten([("same", row.text)])) if row else () for row in (removed, kept))
+        left, right = (tuple(shortened([("same", row.text)])) if row else () for row in (removed, kept))
     return Pair(
         rule=listed["rule"],
         similarity=listed["similarity"],
@@ -157,10 +157,10 @@ def differences(left: str, right: str) -> tuple[tuple[Piece, ...], tuple[Piece, 
     for pieces, text in ((ours, left), (theirs, right)):
         if len(text) > COMPARED:
             pieces.append(("gap", _gap(len(text) - COMPARED)))
-    return tuple(_shorten(ours)), tuple(_shorten(theirs))
+    return tuple(shortened(ours)), tuple(shortened(theirs))
 
 
-def _shorten(pieces: Sequence[Piece]) -> list[Piece]:
+def shortened(pieces: Sequence[Piece]) -> list[Piece]:
     """Cut the middle out of long equal pieces, and all that is beyond the limit."""
     shorter: list[Piece] = []
     room = SHOWN

@@ -18,11 +18,11 @@ pytestmark = pytest.mark.ray
 STAGES = {
     "read",
     "clean",
+    "steps",
     "quality",
     "pii",
     "fingerprint",
     "dedup",
-    "examine",
     "split",
     "tokenise",
     "pack",

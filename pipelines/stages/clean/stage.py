@@ -3,17 +3,21 @@
 What, for each row that no stage has marked:
 
 1. Every text is repaired (`text`): mojibake, HTML entities, control characters and terminal
-   escapes, line breaks, Unicode form, white space at the ends.
+   escapes, characters that nobody sees (`invisible`), line breaks, Unicode form, white space at the ends.
 2. Empty messages go.
 3. What stands before the first user turn goes, but for the system message (`opening`).
 4. Consecutive turns of one role become one, joined by `separator`. Tool turns stay apart: they are the
    answers to several calls. A conversation of user turns alone becomes one user turn.
 5. The order is enforced (`alternation`): system first and only first, then user and assistant in turn;
    tool turns follow an assistant or a tool turn. Plain texts (role `text`) are left alone.
+6. Rows of HTML become text; dates, abbreviations and the indentation of code become what the recipe says
+   (`rewrite`).
 
 What was done to a row stands in its column `changed`, by kind: messages whose `line_breaks` became ``\\n``,
-whose `entities` were decoded, that were `repaired`, or `normalised`; characters that were `controls` or
-`stripped` from the ends; turns that were removed (`empty_turns`, `opening_turns`) or `merged_turns`.
+whose `entities` were decoded, that were `repaired`, `normalised`, turned from `html` into text, or given one
+`indentation`; characters that were `controls`, `invisible` or `stripped` from the ends; `dates`,
+`inline_tags` and `abbreviations` that were replaced; turns that were removed (`empty_turns`,
+`opening_turns`) or `merged_turns`. `ambiguous_dates` were left as they are.
 
 Chat templates refuse what breaks that order, or silently teach it. What cannot be mended is dropped:
 
@@ -27,12 +31,13 @@ Chat templates refuse what breaks that order, or silently teach it. What cannot 
 ``clean.unknown_role``     a role that is none of system, user, assistant, tool, text
 =========================  ==============================================================================
 
-``clean.error`` quarantines a row whose text ftfy could not work on. A row that is dropped or quarantined
+``clean.error`` quarantines a row whose text could not be worked on. A row that is dropped or quarantined
 here keeps its messages as they came.
 
 Cost: vectorised; see `text` for the repair, which is most of it.
 """
 
+from functools import partial
 from importlib.metadata import version
 from itertools import chain, islice
 
@@ -44,6 +49,7 @@ from numpy.typing import NDArray
 from headrace.pipelines import arrays, schema, structure
 from headrace.pipelines.schema import quarantine
 from headrace.pipelines.stages.clean.config import Config as Config
+from headrace.pipelines.stages.clean.rewrite import rewritten
 from headrace.pipelines.stages.clean.text import CHARACTERS, Repair, Repaired
 from headrace.pipelines.stages.clean.turns import (
     EMPTY,
@@ -56,12 +62,15 @@ from headrace.pipelines.stages.clean.turns import (
 )
 
 NAME = "clean"
-VERSION = 2
+VERSION = 3
 
 
 def versions() -> dict[str, str]:
     """Libraries that decide what this stage writes."""
-    return {"ftfy": version("ftfy"), "pyarrow": pa.__version__}
+    return {
+        **{name: version(name) for name in ("ftfy", "resiliparse", "dateparser")},
+        "pyarrow": pa.__version__,
+    }
 
 
 def apply(table: pa.Table, config: Config) -> pa.Table:
@@ -79,6 +88,13 @@ def apply(table: pa.Table, config: Config) -> pa.Table:
     for message, cause in causes.items():
         failed[rows[message]] = cause
     settled = live & (reasons == 0) & np.array([cause is None for cause in failed], np.bool_)
+    words = rewritten(turns, settled[turns.rows], config, partial(_repaired, config=config))
+    for message, cause in words.failures.items():
+        failed[turns.rows[message]] = cause
+        settled[turns.rows[message]] = False
+    for kind, of_texts in words.changes.items():
+        counts[kind] = counts.get(kind, 0) + _per_row(turns.rows, of_texts, table.num_rows)
+    turns = Turns(turns.rows, turns.roles, words.texts)
     messages = _messages(table, turns, settled)
     table = quarantine(table, failed, "clean.error")
     table = schema.changed(table, NAME, {k: np.where(settled, n, 0) for k, n in {**counts, **moved}.items()})
@@ -121,6 +137,7 @@ def _repair(config: Config) -> Repair:
         widths=config.widths,
         quotes=config.quotes,
         controls=config.controls,
+        hidden=config.invisible,
         form=config.normalise,
         strip=config.strip,
     )

@@ -9,7 +9,7 @@ cleaning once:
    prove broken ("doesnâ€™t").
 3. Other line breaks (U+0085, U+2028, U+2029, vertical tab, form feed) become ``\\n``; control characters
    go: C0 but ``\\n`` and ``\\t``, DEL, C1, byte order marks, deprecated and interlinear format characters,
-   U+FFFC. Joiners, direction marks and soft hyphens stay: scripts and emoji need them.
+   U+FFFC. What nobody sees and no script needs where it stands goes as well (`invisible`).
 4. The Unicode normalisation form. 5. White space at the ends.
 
 Why not ftfy over everything: it costs a few MB/s. It is asked only where it could change something: a text
@@ -38,9 +38,10 @@ from numpy.typing import NDArray
 from headrace.kernels.arrow import one_span
 from headrace.kernels.textstats import byte_classes
 from headrace.pipelines import arrays
+from headrace.pipelines.stages.clean import invisible
 
 # What is counted of a text: characters that went, or else 1 where the step changed it.
-CHARACTERS = ("controls", "stripped")
+CHARACTERS = ("controls", "invisible", "stripped")
 CHANGES = ("line_breaks", *CHARACTERS, "entities", "repaired", "normalised")
 Changes = dict[str, NDArray[np.int64]]  # by kind, int64[N]
 BLANK = {" ", "\u00a0"}  # bare anywhere, whether a text is escaped or not
@@ -164,6 +165,7 @@ class Repair:
         widths: bool,
         quotes: bool,
         controls: bool,
+        hidden: bool,
         form: str | None,
         strip: str,
     ) -> None:
@@ -181,6 +183,7 @@ class Repair:
             explain=False,
         )
         self.controls = controls
+        self.invisible = hidden
         self.form = form
         self.strip = strip
 
@@ -245,9 +248,19 @@ class Repair:
         if flags & (CONTROL | WIDE) and self.controls:
             texts = replaced("line_breaks", BREAKS, "\n")
             texts = replaced("controls", CONTROLS, "")
+        if flags & WIDE and self.invisible:
+            texts = _counted("invisible", texts, self._seen(texts), counts)
         if flags & WIDE and self.form:
             texts = _counted("normalised", texts, pc.utf8_normalize(texts, form=self.form), counts)
         return _counted("stripped", texts, self._stripped(texts), counts), failures, counts
+
+    def _seen(self, texts: pa.Array) -> pa.Array:
+        found = pc.match_substring_regex(texts, pattern=invisible.SUSPECTS).to_numpy(zero_copy_only=False)
+        suspects = np.flatnonzero(found)
+        if not len(suspects):
+            return texts
+        after = [invisible.seen(text) for text in texts.take(pa.array(suspects)).to_pylist()]
+        return arrays.put(texts, suspects, pa.array(after, pa.large_string()))
 
     def _decoded(self, texts: pa.Array) -> pa.Array:
         found = pc.match_substring_regex(texts, pattern=ENTITY).to_numpy(zero_copy_only=False)

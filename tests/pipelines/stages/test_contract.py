@@ -10,7 +10,7 @@ from types import ModuleType
 from typing import Any
 
 import pytest
-from pydantic import BaseModel
+from pydantic import BaseModel, RootModel
 
 from headrace.pipelines import flow
 from headrace.pipelines.recipe import Recipe
@@ -54,7 +54,7 @@ def is_of(keys: Any, config: type[BaseModel]) -> bool:
 def test_a_stage_has_name_version_and_the_config_of_its_section(stage: ModuleType) -> None:
     assert isinstance(stage.NAME, str)
     assert isinstance(stage.VERSION, int)
-    assert issubclass(stage.Config, Section)
+    assert issubclass(stage.Config, Section | RootModel)
     assert Recipe.model_fields[stage.NAME].annotation is stage.Config
     assert Path(inspect.getfile(stage)).relative_to(FOLDER).parts[0].removesuffix(".py") == stage.NAME
 

@@ -1,5 +1,6 @@
 """Clean: exact texts, exact turns, exact reasons."""
 
+import gzip
 import json
 import re
 import unicodedata
@@ -300,3 +301,17 @@ def test_known_repairs(shared_data: Path) -> None:
     ]
     assert len(due) > 100
     assert wrong == []
+    # Right to the character, of all: what ftfy itself says it fails at among them.
+    fixed = [{case["fixed"], re.sub(r"[\x80-\x9f]", "", case["fixed"])} for case in cases]
+    right = sum(text(c["original"], config) in meant for c, meant in zip(cases, fixed, strict=True))
+    assert (right, len(cases)) == (152, 161)
+
+
+@pytest.mark.data
+def test_plain_text_of_a_real_set_is_not_repaired(shared_data: Path) -> None:
+    with gzip.open(shared_data / "instruct/gsm8k/train.jsonl.gz", "rt", encoding="utf-8") as file:
+        asked = [[("text", json.loads(line)["question"])] for line in file]
+    done = clean.apply(table(*asked), Config(strip="none"))
+    changes = schema.changes(done)
+    # One zero-width space and one line separator stand in it.
+    assert changes["kind"].to_pylist() == ["clean.line_breaks", "clean.invisible"]

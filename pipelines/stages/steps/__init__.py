@@ -1,0 +1,1 @@
+"""The user's own step: a function of a recipe's author, run inside the books."""
