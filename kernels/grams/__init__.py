@@ -4,8 +4,8 @@ stands in another.
 A word is what stands between spaces (fold the text first). Scripts that put no spaces between words (Han,
 kana, Thai, Lao, Khmer, Burmese) have a word a character.
 
-Cost: words a nanosecond or two a byte; `lookup` some 5 ns a word and n; `alignment` a nanosecond for each word
-of the item times each word of the region.
+Cost: words a nanosecond or two a byte; `lookup` 10 to 50 ns a word, the more the larger the table;
+`alignment` a nanosecond or two for each word of the item times each word of the region.
 Source: Bentley and McIlroy, "Data compression with long repeated strings" (2001) (hashes of n-grams by
 polynomials); Wagner and Fischer, "The string-to-string correction problem" (1974),
 https://doi.org/10.1145/321796.321811 (longest common subsequence).
@@ -35,7 +35,10 @@ MASK = 2**64 - 1
 
 
 class Words(NamedTuple):
-    """Words of N texts: text i has ``hashes[offsets[i]:offsets[i + 1]]``; offsets int64[N + 1], hashes uint32."""
+    """Words of N texts: text i has ``hashes[offsets[i]:offsets[i + 1]]``.
+
+    offsets int64[N + 1], hashes uint32[M].
+    """
 
     offsets: NDArray[np.int64]
     hashes: NDArray[np.uint32]
@@ -45,7 +48,7 @@ class Table(NamedTuple):
     """A set of K hashed n-grams.
 
     sizes int64[S]: the numbers of words that its n-grams have, ascending; keys uint64[K], ascending;
-    slots int32[2**s]: number of a key, or -1, by the top bits of a key, the next free one where that is taken;
+    slots int32[2**s]: number of a key, or -1, by the top bits of a key, the next where that is taken;
     bits uint64[2**b]: whether a key, or a longer one that begins with it, may be there, by the low bits.
     """
 

@@ -220,9 +220,7 @@ def alignment(
 
 @njit(nogil=True, cache=True)
 def _alignment(offsets, own, weights, hashes, item, begin, end, ends, alike, runs, reach, first, last):  # type: ignore[no-untyped-def]
-    widest = 1
-    for number in range(first, last):
-        widest = max(widest, end[number] - begin[number])
+    widest = np.max(end[first:last] - begin[first:last])
     best, run = np.zeros(widest + 1), np.zeros(widest + 1, np.int32)
     for number in range(first, last):
         start, count = offsets[item[number]], offsets[item[number] + 1] - offsets[item[number]]

@@ -1,5 +1,7 @@
 """Word n-grams by Python's own strings, dictionaries and lists."""
 
+from itertools import pairwise
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -44,7 +46,7 @@ def gram_hash(hashes: list[int]) -> int:
 def grams(offsets: NDArray[np.int64], hashes: NDArray[np.uint32], size: int) -> NDArray[np.uint64]:
     """Hash of the `size` words from each word on; 0 where the text has fewer left."""
     found = np.zeros(len(hashes), np.uint64)
-    for start, stop in zip(offsets[:-1], offsets[1:], strict=True):
+    for start, stop in pairwise(offsets):
         for place in range(start, stop - size + 1):
             found[place] = gram_hash(hashes[place : place + size].tolist())
     return found
@@ -68,14 +70,14 @@ def lookup(
     """Rows, places and numbers of the n-grams that the table holds."""
     numbers = {key: number for number, key in enumerate(held.keys.tolist())}
     found = []
-    for row, (start, stop) in enumerate(zip(offsets[:-1], offsets[1:], strict=True)):
+    for row, (start, stop) in enumerate(pairwise(offsets)):
         for place in range(start, stop):
             for size in held.sizes.tolist():
                 key = gram_hash(hashes[place : place + size].tolist())
                 if place + size <= stop and key in numbers:
                     found.append((row, place - start, numbers[key]))
-    row, place, key = np.array(found, np.int64).reshape(-1, 3).T
-    return row, place, key
+    rows, places, keys = np.array(found, np.int64).reshape(-1, 3).T
+    return rows, places, keys
 
 
 def alignment(

@@ -1,10 +1,11 @@
 """Leaks: how many of planted ones are found, what is found in clean text, and how fast.
 
-Items of eight evaluation sets and of gsm8k's test set are drawn by a seed and planted among real instructions
-and dialogues: as they are, in other dress, reworded, with other numbers, within long text, translated word for
-word. What is found in the real rows themselves is counted by what it is: a copy of the item (its words in
-runs, nearly all of them), or by the verdict of somebody who looked at both (`leak_verdicts.csv`, hashes only:
-leak, the same item in other words or with other names and numbers; task, the same everyday task; false).
+Items of seven evaluation sets and of gsm8k's test set are drawn by a seed and planted among real
+instructions and dialogues: as they are, in other dress, reworded, with other numbers, within long text,
+translated word for word. What is found in the real rows themselves is counted by what it is: a copy of the
+item (nearly all of its words, in runs), the whole of a short one, or by the verdict of somebody who looked at
+both (`leak_verdicts.csv`, hashes only: leak, the same item in other words or with other names and numbers;
+task, the same everyday task or saying; false).
 
     python tests/benchmarks/bench_leaks.py [--out FILE] [--each N] [--show FILE]
 

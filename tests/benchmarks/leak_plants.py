@@ -17,15 +17,17 @@ SYNONYMS = """
 buy purchase acquire|sell vend|begin start commence|end finish conclude|big large huge|small little tiny
 make create produce|show demonstrate display|find locate discover|give provide supply|get obtain receive
 need require|use employ utilise|say state declare|ask inquire|tell inform|help assist aid|keep retain
-many numerous|often frequently|also additionally|but however|because since|so thus therefore|about roughly
-total overall|each every|more additional|fewer less|following subsequent|correct right accurate|wrong incorrect
+many numerous|often frequently|also additionally|but however|because since|so thus therefore
+about roughly|total overall|each every|more additional|fewer less|following subsequent
+correct right accurate|wrong incorrect
 function routine method|write compose|given provided|list sequence array|string text|number figure value
-return output yield|check verify test|whether if|takes accepts|largest biggest maximum|smallest least minimum
+return output yield|check verify test|whether if|takes accepts|largest biggest|smallest least minimum
 statement assertion claim|true accurate|false untrue|best optimal finest|likely probable|cause reason
 person individual|people persons folks|man gentleman|woman lady|child kid|children kids|house home|car vehicle
 money cash funds|cost price expense|pay spend|earn gain|work labour|day date|week fortnight|year annum
 how in what way|what which|why for what reason|does do|can could|will shall|should ought to|is was|are were
-friend companion|school academy|student pupil|teacher instructor|book volume|read peruse|eat consume|walk stroll
+friend companion|school academy|student pupil|teacher instructor|book volume|read peruse|eat consume
+walk stroll
 """.replace("\n", "|")
 TABLE: dict[str, list[str]] = {}
 for _line in SYNONYMS.split("|"):

@@ -13,10 +13,10 @@ class Against(Section):
     path: Path | tuple[Path, ...]
     """File, archive, folder (read recursively), glob, or a list of them; local or s3://."""
     name: str = ""
-    """Name in reports; left out: the folder that a file lies in, below the path, else the path's last part."""
+    """Name in reports; left out: the folder below the path that a file lies in, else the path's last part."""
     prompt: str | None = None
-    """Column with what is asked; left out: told by the layout of mmlu, bbh, gsm8k, humaneval, mbpp, truthfulqa,
-    ifeval and mt-bench, else by the shape of the records, as for a source."""
+    """Column with what is asked; left out: told by the columns of mmlu, arc, bbh, gsm8k, humaneval, mbpp,
+    truthfulqa, ifeval and mt-bench, else by the shape of the records, as for a source."""
     options: str | None = None
     """Column with the answers to choose from, a list or one text. They count as part of what is asked."""
     answer: str | None = None
@@ -31,19 +31,21 @@ class Config(Section):
     policy: Literal["drop", "report"] = "drop"
     """drop: rows that hold an item go, for `leaks.hit`; report: they stay and are listed."""
     rare: int = Field(3, ge=1)
-    """An n-gram of words is evidence where at most so many items hold it: the shortest of 3, 5, 8 and 13 words
-    that is so rare."""
+    """An n-gram of words is evidence where at most so many items hold it: from each word on the shortest of
+    3, 5, 8 and 13 words that is so rare."""
     common: int = Field(16, ge=1)
-    """An n-gram is no evidence where more rows than this hold it, and more than 1 in 2,000 of the corpus: a
-    preamble, a template. What covers most of an item of 13 words or more is a leak all the same."""
+    """An n-gram is no evidence where more rows than this hold it, and more than 1 in 2,000 of the corpus:
+    a preamble, a template. What covers .8 of an item of 13 words or more is a leak all the same."""
     covered: float = Field(0.4, gt=0, le=1)
-    """Share of an item's words that must stand in the row, in runs of three words or more, where two n-grams
-    of 13 words are there."""
+    """Share of an item's words, the rarer the heavier, that must stand in the row in runs of three words or
+    more, where two n-grams of 13 words are there."""
     alike: float = Field(0.5, gt=0, le=1)
-    """Share of an item's words, the rarer the heavier, that must stand in the same order in one stretch of the
-    row where it is reworded. Of shorter items more is asked for: .08 more at 40 words, .25 more at 13."""
+    """Share of an item's words, the rarer the heavier, that must stand in the same order in one stretch of
+    the row where it is reworded. Of shorter items more is asked for (.09 more at 40 words, .28 more at 13),
+    and .16 more of an answer."""
     min_words: int = Field(5, ge=3)
-    """Items with fewer words (characters, in scripts without spaces) are not looked for, and counted."""
+    """What is asked in fewer words (characters, in scripts without spaces) is not looked for. Answers need 13
+    different words or so: "42" is nobody's."""
 
 
 def sets(config: Config) -> list[Against]:

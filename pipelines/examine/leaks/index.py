@@ -35,10 +35,10 @@ class Index(NamedTuple):
     """E entries of W words, and K n-grams that are evidence.
 
     words: of the entries; telling float32[E]: how many words an entry counts for, fewer than it has where it
-    repeats few, as code does; weights float32[W], 0 to 1; rare uint8[W]: words of the shortest rare n-gram from
-    each word on, or `NEVER`; key int32[W]: its number, or -1; table: the n-grams; firsts int64[K + 1], entry int32[P], place int32[P]: where
-    the n-gram k stands, ``firsts[k]:firsts[k + 1]``; owned int64[E + 1], item uint32[O], part uint8[O]: whose
-    an entry is and which of `PARTS`.
+    repeats few, as code does; weights float32[W], 0 to 1; rare uint8[W]: words of the shortest rare n-gram
+    from each word on, or `NEVER`; key int32[W]: its number, or -1; table: the n-grams; firsts int64[K + 1],
+    entry int32[P], place int32[P]: where the n-gram k stands, ``firsts[k]:firsts[k + 1]``; owned
+    int64[E + 1], item uint32[O], part uint8[O]: whose an entry is and which of `PARTS`.
     """
 
     words: grams.Words
@@ -162,7 +162,8 @@ def _telling(words: grams.Words, owner: NDArray[np.int64]) -> NDArray[np.float32
     hashes, owner = words.hashes[order], owner[order]
     new = np.append(True, (np.diff(hashes) != 0) | (np.diff(owner) != 0))[: len(owner)]
     distinct = np.bincount(owner, new, minlength=n)
-    return np.minimum(np.diff(words.offsets), 4 / 3 * distinct).astype(np.float32)
+    counted: NDArray[np.float32] = np.minimum(np.diff(words.offsets), 4 / 3 * distinct).astype(np.float32)
+    return counted
 
 
 def _weights(words: grams.Words, family: NDArray[np.int64]) -> NDArray[np.float32]:

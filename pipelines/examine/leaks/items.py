@@ -31,6 +31,7 @@ SCHEMA = pa.schema(
         ("answer", pa.large_string()),
     ]
 )
+ABOUT = ("text", "html")  # formats of what only says what the items are, where they lie beside it
 LETTERS = ("A", "B", "C", "D")
 ANSWERS = ("assistant",)
 Record = dict[str, Any]
@@ -48,11 +49,11 @@ Reader = Callable[[Record], Item]
 
 
 def _columns(prompt: str, answer: str | None = None, options: str | None = None) -> Reader:
-    """The reader of records with these columns."""
+    """The reader of records with these columns; `prompt` may be empty, where a set is of answers."""
 
     def read(record: Record) -> Item:
         return Item(
-            joined(record.get(prompt)),
+            joined(record[prompt]) if prompt else "",
             joined(record.get(options)) if options else "",
             joined(record.get(answer)) if answer else "",
         )
@@ -110,7 +111,7 @@ def load(against: Sequence[Against]) -> pa.Table:
     columns: dict[str, list[str]] = {name: [] for name in SCHEMA.names[1:]}
     for one in against:
         # A name tells the sets of two paths apart, and need not: `inputs.named` would refuse two of one.
-        source = inputs.named([Source(name=one.name, path=one.path)])[0]
+        source, before = inputs.named([Source(name=one.name, path=one.path)])[0], len(columns["set"])
         for file in _data(inputs.files(source), source):
             name = source.name
             if not one.name and "/" in file.relative:
@@ -118,6 +119,8 @@ def load(against: Sequence[Against]) -> pa.Table:
             for place, item in _of_file(file, source, one):
                 for column, value in zip(columns, (name, place, *item), strict=True):
                     columns[column].append(rows.clean(value))
+        if len(columns["set"]) == before:
+            raise SourceError(f"evaluation set {source.name!r}: {source.shown} holds no items")
     number = pa.array(np.arange(len(columns["set"]), dtype=np.uint32))
     return pa.table([number, *columns.values()], schema=SCHEMA)
 
@@ -142,33 +145,36 @@ def of_texts(texts: Sequence[str | None] | pa.Array | pa.ChunkedArray) -> pa.Tab
 
 def _data(files: Sequence[File], source: Source) -> list[File]:
     """The files with items: plain text beside tables and JSON only says what those are."""
-    told = [file for file in files if file.size and source.format_of(file.relative) not in ("text", "html")]
+    told = [file for file in files if file.size and source.format_of(file.relative) not in ABOUT]
     return told or [file for file in files if file.size]
 
 
 def _of_file(file: File, source: Source, one: Against) -> Iterator[tuple[str, Item]]:
     """Places and items of a file, or of the files of an archive."""
     readers: dict[str, Reader] = {}
-    named = _nameless(file, source)
-    for batch in _batches(file, source, header=not named):
+    for batch in _batches(file, source, header=not _nameless(file, source)):
+        if batch.member and formats.of_name(batch.member) in ABOUT:
+            continue
+        where = rows.of_member(batch, file.relative)
         for _, problem in sorted(batch.errors.items()):
             raise SourceError(
-                f"evaluation set {source.name!r}: a record of {rows.of_member(batch, file.relative)!r} cannot be "
-                f"read: {problem.cause}, {problem.detail}; mend the file, or name those that can be read"
+                f"evaluation set {source.name!r}: a record of {where!r} cannot be read: {problem.cause}, "
+                f"{problem.detail}; mend the file, or name those that can be read"
             )
-        where = rows.of_member(batch, file.relative)
         for at, record in zip(batch.places, batch.records, strict=True):
             for inner, suffix in _unfolded(record):
                 low = {str(k).lower(): v for k, v in inner.items()}
                 if where not in readers:
                     readers[where] = _reader(low, inner, where, file, source, one)
                 try:
-                    yield f"{where}, {batch.unit} {at}{suffix}", readers[where](low)
+                    item = readers[where](low)
                 except (ReadError, KeyError, TypeError, ValueError) as error:
                     raise SourceError(
-                        f"evaluation set {source.name!r}: {where!r}, {batch.unit} {at}{suffix} is not like the "
-                        "records before it; mend it, or say which column holds what: {path:, prompt:, answer:}"
+                        f"evaluation set {source.name!r}: {where!r}, {batch.unit} {at}{suffix} is not "
+                        "like the records before it; mend it, or say which column holds what: {path: ..., "
+                        "prompt: ..., answer: ...}"
                     ) from error
+                yield f"{where}, {batch.unit} {at}{suffix}", item
 
 
 def _batches(file: File, source: Source, *, header: bool) -> Iterator[Batch]:
@@ -202,7 +208,8 @@ def _reader(low: Record, record: Record, where: str, file: File, source: Source,
                     f"leaks.against: no column {column!r} in {where!r}; the columns there are "
                     f"{', '.join(map(repr, record))}"
                 )
-        return _columns(*((c or "").lower() for c in (one.prompt, one.answer, one.options)))
+        named = [c and c.lower() for c in (one.prompt, one.answer, one.options)]
+        return _columns(named[0] or "", named[1], named[2])
     for _, needed, reader in LAYOUTS:
         if needed <= low.keys() and (reader is not _table or len(low) == 6):
             return reader

@@ -166,7 +166,7 @@ def verify(words: grams.Words, regions: _Regions, index: Index, config: Config) 
     held = held[index.rare[word[held]] != NEVER]
 
     def count(of_words: NDArray[Any]) -> NDArray[np.float64]:
-        return np.bincount(owner, of_words, minlength=len(entry))
+        return np.bincount(owner, of_words.astype(np.float64), minlength=len(entry))
 
     # An n-gram is evidence where it has a shorter one in it that is.
     ends_of = _next(held, held + index.rare[word[held]], len(reach))

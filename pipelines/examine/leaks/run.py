@@ -78,7 +78,7 @@ def run(
     """
     found = find(prepared, run, config, each, sources)
     storage.write_table(storage.join(run, "findings/leaks.parquet"), found.findings)
-    hit = found.findings["row_id"].unique().combine_chunks()
+    hit = found.findings["row_id"].unique()
     gone = hit.filter(pc.invert(pc.is_in(hit, found.apart)))
     if config.policy == "drop":
         drops = pa.table([gone, pa.repeat(pa.scalar(REASON, pa.string()), len(gone))], schema=DROPS)
