@@ -227,10 +227,10 @@ def _alignment(offsets, own, weights, hashes, item, begin, end, ends, alike, run
         left, width = begin[number], end[number] - begin[number]
         best[: width + 1] = 0.0
         run[: width + 1] = 0
-        total, longest = 0.0, 0
+        total, longest = 0.0, np.int32(0)
         # From the last words to the first: `best[j]` and `run[j]` are of the words from i and from j on.
         for i in range(count - 1, -1, -1):
-            word, weight, most = own[start + i], np.float64(weights[start + i]), 0
+            word, weight, most = own[start + i], np.float64(weights[start + i]), np.int32(0)
             corner = 0.0  # best of i + 1, j + 1
             behind = np.int32(0)
             for j in range(width - 1, -1, -1):

@@ -39,6 +39,7 @@ SHORTAGE = 3.6
 ANSWER = 0.16
 SEEN = 1 / 12  # share of an entry's evidence that makes a candidate
 VERBATIM = 0.8  # share of a long entry that is a leak, however many rows hold its n-grams
+BUCKETS = np.uint64(64 - 20)
 RARELY = 2000  # an n-gram is common where more than one row in so many holds it
 
 FOUND = pa.schema(
@@ -110,19 +111,27 @@ def search(folded: pa.Array, rows: NDArray[np.int64], index: Index, config: Conf
     """
     words = grams.words(folded)
     seen = grams.lookup(words, index.table)
-    holders = np.unique(np.stack([seen.key, rows[seen.row]], axis=1), axis=0)[:, 0]
-    keys, counts = np.unique(holders, return_counts=True)
-    by_key = pa.table({"key": pa.array(keys, pa.int32()), "rows": pa.array(counts, pa.int64())})
+    span = int(rows.max(initial=0)) + 1
+    held = np.sort(seen.key * span + rows[seen.row])
+    held = held[np.append(True, np.diff(held) != 0)[: len(held)]] // span  # each n-gram of a row once
+    first = np.flatnonzero(np.append(True, np.diff(held) != 0)[: len(held)])
+    counts = np.diff(np.append(first, len(held)))
+    by_key = pa.table({"key": pa.array(held[first], pa.int32()), "rows": pa.array(counts, pa.int64())})
     measured = verify(words, _regions(words, seen, index), index, config)
     return Found(_pairs(measured, rows, index), by_key)
 
 
 def _regions(words: grams.Words, seen: grams.Hits, index: Index) -> _Regions:
     """Where enough of an entry's evidence stands close together."""
+    evidence = np.add.reduceat(index.rare != NEVER, index.words.offsets[:-1], dtype=np.int64)
     copies = np.diff(index.firsts)[seen.key]
     at = np.repeat(index.firsts[seen.key] - arrays.offsets(copies)[:-1], copies) + np.arange(copies.sum())
     text, place = np.repeat(seen.row, copies), np.repeat(seen.place, copies)
     entry, own = index.entry[at].astype(np.int64), index.place[at].astype(np.int64)
+    # Most entries are met once in a text, by chance: these go before anything is sorted.
+    bucket = (arrays.finalised((text * len(evidence) + entry).view(np.uint64)) >> BUCKETS).astype(np.int64)
+    often = (np.bincount(bucket)[bucket] > 1) | (evidence[entry] < 2)
+    text, place, entry, own = text[often], place[often], entry[often], own[often]
     order = np.lexsort((place, entry, text))
     text, place, entry, own = text[order], place[order], entry[order], own[order]
     length = index.lengths[entry]
@@ -137,8 +146,8 @@ def _regions(words: grams.Words, seen: grams.Hits, index: Index) -> _Regions:
     begin = np.maximum(np.minimum.reduceat(place - own, first) - slack, 0)
     end = np.maximum.reduceat(place + length - own, first) + slack
     end = np.minimum(end, np.diff(words.offsets)[text[first]])
-    evidence = np.add.reduceat(index.rare != NEVER, index.words.offsets[:-1], dtype=np.int64)[entry[first]]
-    enough = distinct >= np.minimum(np.maximum(2, np.ceil(evidence * SEEN)), evidence)
+    enough = evidence[entry[first]]
+    enough = distinct >= np.minimum(np.maximum(2, np.ceil(enough * SEEN)), enough)
     return _Regions(*(a[enough] for a in (text[first], entry[first], begin, end)))
 
 
@@ -166,7 +175,8 @@ def verify(words: grams.Words, regions: _Regions, index: Index, config: Config) 
     held = held[index.rare[word[held]] != NEVER]
 
     def count(of_words: NDArray[Any]) -> NDArray[np.float64]:
-        return np.bincount(owner, of_words.astype(np.float64), minlength=len(entry))
+        counted: NDArray[np.float64] = np.bincount(owner, of_words, minlength=len(entry)).astype(np.float64)
+        return counted
 
     # An n-gram is evidence where it has a shorter one in it that is.
     ends_of = _next(held, held + index.rare[word[held]], len(reach))
