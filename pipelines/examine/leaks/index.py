@@ -37,7 +37,7 @@ class Index(NamedTuple):
     words: of the entries; telling float32[E]: how many words an entry counts for, fewer than it has where it
     repeats few, as code does; weights float32[W], 0 to 1; rare uint8[W]: words of the shortest rare n-gram
     from each word on, or `NEVER`; key int32[W]: its number, or -1; table: the n-grams; firsts int64[K + 1],
-    entry int32[P], place int32[P]: where the n-gram k stands, ``firsts[k]:firsts[k + 1]``; owned
+    entry int32[P], place int32[P]: where the n-gram k stands first, ``firsts[k]:firsts[k + 1]``; owned
     int64[E + 1], item uint32[O], part uint8[O]: whose an entry is and which of `PARTS`.
     """
 
@@ -86,10 +86,13 @@ def build(items: pa.Table, config: Config) -> Index:
     owner = np.repeat(np.arange(len(texts)), np.diff(words.offsets))
     rare, keys, begun = _evidence(words, family[owner], config.rare)
     places = np.flatnonzero(rare != NEVER)
-    places = places[np.argsort(keys[places], kind="stable")]
-    known, firsts, number = np.unique(keys[places], return_index=True, return_inverse=True)
+    known, number = np.unique(keys[places], return_inverse=True)
     key_of = np.full(len(rare), -1, np.int32)
     key_of[places] = number
+    # The first place in each entry: what repeats itself would else be met as often as both do, multiplied.
+    _, first = np.unique(number * len(texts) + owner[places], return_index=True)
+    places = places[first]
+    firsts = arrays.offsets(np.bincount(number[first], minlength=len(known)))
     return Index(
         words,
         _telling(words, owner),
@@ -97,7 +100,7 @@ def build(items: pa.Table, config: Config) -> Index:
         rare,
         key_of,
         grams.table(known, SIZES, begun),
-        np.append(firsts, len(places)).astype(np.int64),
+        firsts,
         owner[places].astype(np.int32),
         (places - words.offsets[owner[places]]).astype(np.int32),
         owned,

@@ -18,6 +18,8 @@ Cost: see tests/benchmarks/leaks.csv; most texts hold no candidate and are only 
 Source: Brown et al. 2020, appendix C, https://arxiv.org/abs/2005.14165.
 """
 
+from collections.abc import Iterator
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -40,6 +42,7 @@ ANSWER = 0.16
 SEEN = 1 / 12  # share of an entry's evidence that makes a candidate
 VERBATIM = 0.8  # share of a long entry that is a leak, however many rows hold its n-grams
 BUCKETS = np.uint64(64 - 20)
+BLOCK = 1 << 20
 RARELY = 2000  # an n-gram is common where more than one row in so many holds it
 
 FOUND = pa.schema(
@@ -117,13 +120,22 @@ def search(folded: pa.Array, rows: NDArray[np.int64], index: Index, config: Conf
     first = np.flatnonzero(np.append(True, np.diff(held) != 0)[: len(held)])
     counts = np.diff(np.append(first, len(held)))
     by_key = pa.table({"key": pa.array(held[first], pa.int32()), "rows": pa.array(counts, pa.int64())})
-    measured = verify(words, _regions(words, seen, index), index, config)
-    return Found(_pairs(measured, rows, index), by_key)
+    parts = _blocks(_regions(words, seen, index), index)
+    pairs = (_pairs(verify(words, part, index, config), rows, index) for part in parts)
+    return Found(pa.concat_tables([FOUND.empty_table(), *pairs]), by_key)
+
+
+def _blocks(regions: _Regions, index: Index) -> Iterator[_Regions]:
+    """`regions` in parts of about `BLOCK` words of their entries, which bounds what comparing them takes."""
+    number = np.cumsum(index.lengths[regions.entry]) // BLOCK
+    edges = np.append(np.flatnonzero(np.append(True, np.diff(number) != 0)), len(number))
+    for first, last in pairwise(edges if len(number) else ()):
+        yield _Regions(*(values[first:last] for values in regions))
 
 
 def _regions(words: grams.Words, seen: grams.Hits, index: Index) -> _Regions:
     """Where enough of an entry's evidence stands close together."""
-    evidence = np.add.reduceat(index.rare != NEVER, index.words.offsets[:-1], dtype=np.int64)
+    evidence = np.bincount(index.entry, minlength=len(index.lengths))
     copies = np.diff(index.firsts)[seen.key]
     at = np.repeat(index.firsts[seen.key] - arrays.offsets(copies)[:-1], copies) + np.arange(copies.sum())
     text, place = np.repeat(seen.row, copies), np.repeat(seen.place, copies)

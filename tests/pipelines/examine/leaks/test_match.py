@@ -108,6 +108,10 @@ def test_a_question_is_found_without_its_options_and_with_them() -> None:
     assert hits["row"].to_pylist() == [0, 1]
 
 
+def test_what_repeats_itself_is_met_once() -> None:
+    assert found(["a b c " * 4000], ["a b c " * 400, LAMP]) == [(0, 0, "ngram_13")]
+
+
 def test_items_alike_are_all_named() -> None:
     assert found([LAMP], [LAMP, SHORT, LAMP.lower()]) == [(0, 0, "ngram_13"), (0, 2, "ngram_13")]
 
