@@ -155,7 +155,8 @@ def lookup(
 
     if len(offsets) > 1:
         each(run, cut(offsets, LEAST))
-    row, place, key = np.concatenate([np.zeros((0, 3), np.int64), *(pieces[n] for n in sorted(pieces))]).T
+    found = np.concatenate([np.zeros((0, 3), np.int64), *(pieces[n] for n in sorted(pieces))])
+    row, place, key = np.ascontiguousarray(found.T)
     return row, place, key
 
 
