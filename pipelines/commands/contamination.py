@@ -33,8 +33,8 @@ def contamination(run: str, paths: Sequence[str], config: Config | None = None) 
     ]
     if found.untold.num_rows:
         lines.append(
-            f"not looked for: {found.untold.num_rows:,} of these items, which are too short, or too much like "
-            "others, to be told from them"
+            f"not looked for: {found.untold.num_rows:,} of these items, which are too short, or too much "
+            "like others, to be told from them"
         )
     places = {row: held.place for row, held in stored.find(run, (hit["row_id"] for hit in hits)).items()}
     for hit in sorted(hits, key=lambda hit: (hit["item"], hit["row_id"])):

@@ -37,12 +37,12 @@ RULES = ("whole", "ngram_13", "ngram_8", "near")
 NONE = len(RULES)
 RUN = 3  # words in a row that an item and a text must share to count as covered
 EVIDENCE = 6  # words
-SHORTAGE = 3.6
-ANSWER = 0.16
+SHORTAGE = 3.6  # by words: how much more of a short item is asked for
+ANSWER = 0.16  # how much more of an answer
 SEEN = 1 / 12  # share of an entry's evidence that makes a candidate
 VERBATIM = 0.8  # share of a long entry that is a leak, however many rows hold its n-grams
 BUCKETS = np.uint64(64 - 20)
-BLOCK = 1 << 20
+BLOCK = 1 << 20  # words of entries that are compared at a time
 RARELY = 2000  # an n-gram is common where more than one row in so many holds it
 
 FOUND = pa.schema(
@@ -110,7 +110,7 @@ def find(prompts: pa.Array, answers: pa.Array, index: Index, config: Config) -> 
 def search(folded: pa.Array, rows: NDArray[np.int64], index: Index, config: Config) -> Found:
     """Pairs of rows and entries, and how many rows hold each n-gram.
 
-    folded: texts; rows int64[N]: whose each is, which may be several's.
+    folded: texts; rows int64[N]: the row of each, of which several texts may be one row's.
     """
     words = grams.words(folded)
     seen = grams.lookup(words, index.table)

@@ -22,12 +22,13 @@ def test_items_rows_and_places_are_named(tmp_path: Path) -> None:
     lines = contamination(str(tmp_path / "run"), [str(evaluation)])
     assert lines == [
         "1 of 30 rows hold 1 of 2 evaluation items",
-        f"exam: exam.jsonl, line 2: row 7 (in.jsonl, line 8): 100% of its prompt, ngram_13",
+        "exam: exam.jsonl, line 2: row 7 (in.jsonl, line 8): 100% of its prompt, ngram_13",
     ]
     short = builders.write_jsonl(tmp_path / "short.jsonl", [{"question": "one?", "answer": "1"}])
     assert contamination(str(tmp_path / "run"), [str(short)]) == [
         "0 of 30 rows hold 0 of 1 evaluation items",
-        "not looked for: 1 of these items, which are too short, or too much like others, to be told from them",
+        "not looked for: 1 of these items, which are too short, or too much like others, to be told from "
+        "them",
     ]
 
 
