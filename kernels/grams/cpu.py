@@ -1,0 +1,262 @@
+"""Word n-grams in Numba: rolling hashes, a filter of bits before the table, two rows of each alignment."""
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from headrace.kernels import grams as contract
+from headrace.kernels.arrow import Spans
+from headrace.kernels.dispatch import cut, each
+
+FACTOR, MIXER = np.uint64(contract.FACTOR), np.uint64(contract.MIXER)
+S6, S29, S32, S63, ONE = (np.uint64(n) for n in (6, 29, 32, 63, 1))
+FIRST = np.array([first for first, _ in contract.UNSPACED], np.int64)
+LAST = np.array([last for _, last in contract.UNSPACED], np.int64)
+LEAST = 1 << 18  # bytes or words below which a thread of its own does not pay
+
+
+def words(texts: Spans) -> tuple[NDArray[np.int64], NDArray[np.uint32]]:
+    """Number of words of each text, int64[N], and all their hashes."""
+    counts = np.zeros(len(texts), np.int64)
+    pieces: dict[int, NDArray[np.uint32]] = {}
+
+    def run(first: int, last: int) -> None:
+        # No word is shorter than a byte and a space, but characters that are words: three bytes each.
+        room = int((texts.stops[first:last] - texts.starts[first:last] + 2).sum()) // 2 + 1
+        out = np.empty(room, np.uint32)
+        spans = texts.data, texts.starts[first:last], texts.stops[first:last]
+        total = _words(*spans, FIRST, LAST, out, counts[first:last])
+        pieces[first] = out[:total]
+
+    if len(texts):
+        each(run, cut(np.append(texts.starts, texts.stops[-1]), LEAST))
+    found = [pieces[first] for first in sorted(pieces)]
+    return counts, found[0] if len(found) == 1 else np.concatenate([np.zeros(0, np.uint32), *found])
+
+
+@njit(inline="always")
+def _unspaced(data, at, lead, firsts, lasts):  # type: ignore[no-untyped-def]
+    """Bytes of the character at `at` if it is a word of its own, else 0."""
+    if lead < 0xF0:
+        code = ((lead & 0x0F) << 12) | ((np.int64(data[at + 1]) & 0x3F) << 6) | (data[at + 2] & 0x3F)
+        size = 3
+    else:
+        high = ((lead & 0x07) << 18) | ((np.int64(data[at + 1]) & 0x3F) << 12)
+        code = high | ((np.int64(data[at + 2]) & 0x3F) << 6) | (data[at + 3] & 0x3F)
+        size = 4
+    for n in range(len(firsts)):
+        if firsts[n] <= code <= lasts[n]:
+            return size
+    return 0
+
+
+@njit(nogil=True, cache=True)
+def _words(data, starts, stops, firsts, lasts, out, counts):  # type: ignore[no-untyped-def]
+    total = 0
+    for row in range(len(starts)):
+        at, stop, before = starts[row], stops[row], total
+        value, inside = np.uint64(0), False
+        while at < stop:
+            byte = data[at]
+            size = 0
+            if byte == 32:
+                size = 1
+            elif byte >= 0xE0:
+                size = _unspaced(data, at, np.int64(byte), firsts, lasts)
+            if not size:
+                value = (value ^ np.uint64(byte + 1)) * FACTOR
+                inside = True
+                at += 1
+                continue
+            if inside:
+                out[total] = np.uint32(value >> S32)
+                total += 1
+            value, inside = np.uint64(0), False
+            if size > 1:
+                for k in range(size):
+                    value = (value ^ np.uint64(data[at + k] + 1)) * FACTOR
+                out[total] = np.uint32(value >> S32)
+                total += 1
+                value = np.uint64(0)
+            at += size
+        if inside:
+            out[total] = np.uint32(value >> S32)
+            total += 1
+        counts[row] = total - before
+    return total
+
+
+@njit(inline="always")
+def _mixed(value):  # type: ignore[no-untyped-def]
+    value = (value ^ (value >> S29)) * MIXER
+    return value ^ (value >> S32)
+
+
+def grams(offsets: NDArray[np.int64], hashes: NDArray[np.uint32], size: int) -> NDArray[np.uint64]:
+    """Hash of the `size` words from each word on; 0 where the text has fewer left."""
+    found = np.zeros(len(hashes), np.uint64)
+    _grams(offsets, hashes, size, found)
+    return found
+
+
+@njit(nogil=True, cache=True)
+def _grams(offsets, hashes, size, found):  # type: ignore[no-untyped-def]
+    for row in range(len(offsets) - 1):
+        for place in range(offsets[row], offsets[row + 1] - size + 1):
+            value = np.uint64(0)
+            for k in range(size):
+                value = value * FACTOR + np.uint64(hashes[place + k]) + ONE
+            found[place] = _mixed(value)
+
+
+def enter(made: contract.Table, begun: NDArray[np.uint64]) -> None:
+    """Fill the slots of a table from its keys, the bits from these and from what longer ones begin with."""
+    _enter(made.keys, made.slots)
+    for keys in (made.keys, begun):
+        _mark(keys, made.bits)
+
+
+@njit(inline="always")
+def _shift(slots):  # type: ignore[no-untyped-def]
+    """How far a key is shifted for its place among 2**s slots."""
+    shift, size = np.uint64(65), len(slots)
+    while size:
+        shift -= ONE
+        size >>= 1
+    return shift
+
+
+@njit(nogil=True, cache=True)
+def _mark(keys, bits):  # type: ignore[no-untyped-def]
+    for key in keys:
+        bits[np.int64((key >> S6) & np.uint64(len(bits) - 1))] |= ONE << (key & S63)
+
+
+@njit(nogil=True, cache=True)
+def _enter(keys, slots):  # type: ignore[no-untyped-def]
+    shift, last = _shift(slots), len(slots) - 1
+    for number in range(len(keys)):
+        key = keys[number]
+        at = np.int64(key >> shift)
+        while slots[at] >= 0:
+            at = (at + 1) & last
+        slots[at] = number
+
+
+def lookup(
+    offsets: NDArray[np.int64], hashes: NDArray[np.uint32], held: contract.Table
+) -> tuple[NDArray[np.int64], ...]:
+    """Rows, places and numbers of the n-grams that the table holds."""
+    pieces: dict[int, NDArray[np.int64]] = {}
+
+    def run(first: int, last: int) -> None:
+        found = _lookup(offsets, hashes, held.sizes, held.keys, held.slots, held.bits, first, last)
+        pieces[first] = found
+
+    if len(offsets) > 1:
+        each(run, cut(offsets, LEAST))
+    found = np.concatenate([np.zeros((0, 3), np.int64), *(pieces[n] for n in sorted(pieces))])
+    row, place, key = np.ascontiguousarray(found.T)
+    return row, place, key
+
+
+@njit(nogil=True, cache=True)
+def _lookup(offsets, hashes, sizes, keys, slots, bits, first, last):  # type: ignore[no-untyped-def]
+    out, total = np.empty((1024, 3), np.int64), 0
+    shift, top, low = _shift(slots), len(slots) - 1, np.uint64(len(bits) - 1)
+    powers = np.ones(len(sizes), np.uint64)
+    for n in range(len(sizes)):
+        for _ in range(sizes[n]):
+            powers[n] *= FACTOR
+    longest = 1
+    for row in range(first, last):
+        longest = max(longest, offsets[row + 1] - offsets[row])
+    sums = np.zeros(longest + 1, np.uint64)
+    for row in range(first, last):
+        start, count = offsets[row], offsets[row + 1] - offsets[row]
+        for i in range(count):
+            sums[i + 1] = sums[i] * FACTOR + np.uint64(hashes[start + i]) + ONE
+        for i in range(count):
+            for n in range(len(sizes)):
+                if i + sizes[n] > count:
+                    break
+                key = _mixed(sums[i + sizes[n]] - sums[i] * powers[n])
+                if not (bits[np.int64((key >> S6) & low)] >> (key & S63)) & ONE:
+                    break
+                at = np.int64(key >> shift)
+                while slots[at] >= 0:
+                    if keys[slots[at]] == key:
+                        if total == len(out):
+                            wider = np.empty((2 * total, 3), np.int64)
+                            wider[:total] = out
+                            out = wider
+                        out[total, 0], out[total, 1], out[total, 2] = row, i, slots[at]
+                        total += 1
+                        break
+                    at = (at + 1) & top
+    return out[:total]
+
+
+def alignment(
+    items: contract.Words,
+    weights: NDArray[np.float32],
+    hashes: NDArray[np.uint32],
+    item: NDArray[np.int64],
+    begin: NDArray[np.int64],
+    end: NDArray[np.int64],
+) -> tuple[NDArray[np.float64], NDArray[np.int64], NDArray[np.int16]]:
+    """What `Aligned` holds."""
+    ends = np.zeros(len(item) + 1, np.int64)
+    lengths = np.diff(items.offsets)[item]
+    ends[1:] = np.cumsum(lengths)
+    alike, runs = np.zeros(len(item)), np.zeros(len(item), np.int64)
+    reach = np.zeros(ends[-1], np.int16)
+    given = items.offsets, items.hashes, weights, hashes, item, begin, end, ends, alike, runs, reach
+    if len(item):
+        work = np.zeros(len(item) + 1, np.int64)
+        work[1:] = np.cumsum(lengths * (end - begin))
+        each(lambda first, last: _alignment(*given, first, last), cut(work, LEAST))
+    return alike, runs, reach
+
+
+@njit(nogil=True, cache=True)
+def _alignment(offsets, own, weights, hashes, item, begin, end, ends, alike, runs, reach, first, last):  # type: ignore[no-untyped-def]
+    widest = np.max(end[first:last] - begin[first:last])
+    best, run = np.zeros(widest + 1), np.zeros(widest + 1, np.int32)
+    for number in range(first, last):
+        start, count = offsets[item[number]], offsets[item[number] + 1] - offsets[item[number]]
+        left, width = begin[number], end[number] - begin[number]
+        best[: width + 1] = 0.0
+        run[: width + 1] = 0
+        total, longest = 0.0, np.int32(0)
+        # From the last words to the first: `best[j]` and `run[j]` are of the words from i and from j on.
+        for i in range(count - 1, -1, -1):
+            word, weight, most = own[start + i], np.float64(weights[start + i]), np.int32(0)
+            corner = 0.0  # best of i + 1, j + 1
+            behind = np.int32(0)
+            for j in range(width - 1, -1, -1):
+                under, below = best[j], run[j]
+                value, length = max(under, best[j + 1]), np.int32(0)
+                if hashes[left + j] == word:
+                    value = max(value, corner + weight)
+                    length = behind + np.int32(1)
+                    most = max(most, length)
+                best[j], run[j] = value, length
+                corner, behind = under, below
+            reach[ends[number] + i] = min(most, 32767)
+            longest = max(longest, most)
+        for i in range(count):
+            total += np.float64(weights[start + i])
+        alike[number] = best[0] / max(total, 1e-9)
+        runs[number] = longest
+
+
+def warm() -> None:
+    """Compile, or load from Numba's cache."""
+    text = Spans(np.full(9, 97, np.uint8), np.zeros(1, np.int64), np.full(1, 9), None)
+    counts, hashes = words(text)
+    given = contract.Words(np.array([0, counts[0]]), hashes)
+    made = contract.table(np.sort(grams(*given, 1)), [1], np.zeros(0, np.uint64), implementation="cpu")
+    lookup(*given, made)
+    zero = np.zeros(1, np.int64)
+    alignment(given, np.ones(1, np.float32), hashes, zero, zero, zero + 1)

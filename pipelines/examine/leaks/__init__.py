@@ -1,0 +1,1 @@
+"""Leaks: rows that hold items of evaluation sets."""

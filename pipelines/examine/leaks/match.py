@@ -1,0 +1,305 @@
+"""Which texts hold which evaluation items.
+
+An n-gram that is evidence (`index`) and stands in a text makes a candidate; the stretch of the text around
+those of one item is then compared with the item word by word. A text holds an item by one of four rules:
+
+- `whole`: all of a short item, of fewer than 13 words, in one piece;
+- `ngram_13`: two n-grams of 13 words with evidence in them, as in GPT-3's and lm-evaluation-harness's
+  definition, and `covered` of the item in runs of 3 words or more;
+- `ngram_8`: two of 8 words, and as much of the item in such runs as `near` asks for;
+- `near`, for items of 13 words and more: the longest common subsequence holds `alike` + `SHORTAGE` / words
+  of the item: of a short one nearly all.
+
+Shares are of the item's weight, to which rare words add more (`Index.weights`). The n-grams that are evidence
+must cover `EVIDENCE` words, which takes two of them side by side; what many rows hold is none. An answer has
+to be longer than what is asked, and more of it must be there (`ANSWER`): others come to the same.
+
+Cost: see tests/benchmarks/leaks.csv; most texts hold no candidate and are only looked up.
+Source: Brown et al. 2020, appendix C, https://arxiv.org/abs/2005.14165.
+"""
+
+from collections.abc import Iterator
+from itertools import pairwise
+from typing import Any, NamedTuple
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from headrace import kernels
+from headrace.kernels import grams
+from headrace.pipelines import arrays
+from headrace.pipelines.examine.leaks.config import Config
+from headrace.pipelines.examine.leaks.index import LONG, NEVER, PARTS, Index
+
+RULES = ("whole", "ngram_13", "ngram_8", "near")
+NONE = len(RULES)
+RUN = 3  # words in a row that an item and a text must share to count as covered
+EVIDENCE = 6  # words
+SHORTAGE = 3.6  # by words: how much more of a short item is asked for
+ANSWER = 0.16  # how much more of an answer
+SEEN = 1 / 12  # share of an entry's evidence that makes a candidate
+VERBATIM = 0.8  # share of a long entry that is a leak, however many rows hold its n-grams
+BUCKETS = np.uint64(64 - 20)
+BLOCK = 1 << 20  # words of entries that are compared at a time
+RARELY = 2000  # an n-gram is common where more than one row in so many holds it
+
+FOUND = pa.schema(
+    [
+        ("row", pa.int64()),
+        ("entry", pa.int32()),
+        ("share", pa.float64()),
+        ("rule", pa.int8()),
+        ("certain", pa.bool_()),  # whatever other rows hold
+        ("keys", pa.list_(pa.int32())),  # n-grams that are evidence
+        ("places", pa.list_(pa.int32())),  # and at which of the item's words they begin
+        ("sizes", pa.list_(pa.int32())),
+    ]
+)
+HITS = pa.schema(
+    [
+        ("row", pa.int64()),
+        ("item", pa.uint32()),
+        ("share", pa.float64()),
+        ("rule", pa.string()),
+        ("part", pa.string()),
+    ]
+)
+
+
+class Found(NamedTuple):
+    """What texts hold, before it is known what many rows hold: `FOUND`, and rows by n-gram (key, rows)."""
+
+    pairs: pa.Table
+    counts: pa.Table
+
+
+class Measured(NamedTuple):
+    """M candidates: their text and entry int64[M], rule int8[M], share float64[M]; which of the entry's words
+    begin an n-gram that is evidence and stands in the text: pair int64[P] (which of the M), word int64[P]."""
+
+    text: NDArray[np.int64]
+    entry: NDArray[np.int64]
+    rule: NDArray[np.int8]
+    share: NDArray[np.float64]
+    pair: NDArray[np.int64]
+    word: NDArray[np.int64]
+
+
+class _Regions(NamedTuple):
+    """Stretches of texts that may hold an entry: text, entry, words begin to end of the text, int64[M]."""
+
+    text: NDArray[np.int64]
+    entry: NDArray[np.int64]
+    begin: NDArray[np.int64]
+    end: NDArray[np.int64]
+
+
+def find(prompts: pa.Array, answers: pa.Array, index: Index, config: Config) -> pa.Table:
+    """Which rows hold which items: `HITS`, sorted by row and item.
+
+    prompts, answers: two sides of the same rows, strings; both parts of an item are looked for in both.
+    share: how much of the item's part stands in the row, as its rule counts it.
+    """
+    texts = pa.concat_arrays([side.cast(pa.large_string()).fill_null("") for side in (prompts, answers)])
+    found = search(kernels.fold(texts), np.tile(np.arange(len(prompts)), 2), index, config)
+    return hits(settled(found.pairs, found.counts, len(prompts), index, config), index)
+
+
+def search(folded: pa.Array, rows: NDArray[np.int64], index: Index, config: Config) -> Found:
+    """Pairs of rows and entries, and how many rows hold each n-gram.
+
+    folded: texts; rows int64[N]: the row of each, of which several texts may be one row's.
+    """
+    words = grams.words(folded)
+    seen = grams.lookup(words, index.table)
+    span = int(rows.max(initial=0)) + 1
+    held = np.sort(seen.key * span + rows[seen.row])
+    held = held[np.append(True, np.diff(held) != 0)[: len(held)]] // span  # each n-gram of a row once
+    first = np.flatnonzero(np.append(True, np.diff(held) != 0)[: len(held)])
+    counts = np.diff(np.append(first, len(held)))
+    by_key = pa.table({"key": pa.array(held[first], pa.int32()), "rows": pa.array(counts, pa.int64())})
+    parts = _blocks(_regions(words, seen, index), index)
+    pairs = (_pairs(verify(words, part, index, config), rows, index) for part in parts)
+    return Found(pa.concat_tables([FOUND.empty_table(), *pairs]), by_key)
+
+
+def _blocks(regions: _Regions, index: Index) -> Iterator[_Regions]:
+    """`regions` in parts of about `BLOCK` words of their entries, which bounds what comparing them takes."""
+    number = np.cumsum(index.lengths[regions.entry]) // BLOCK
+    edges = np.append(np.flatnonzero(np.append(True, np.diff(number) != 0)), len(number))
+    for first, last in pairwise(edges if len(number) else ()):
+        yield _Regions(*(values[first:last] for values in regions))
+
+
+def _regions(words: grams.Words, seen: grams.Hits, index: Index) -> _Regions:
+    """Where enough of an entry's evidence stands close together."""
+    evidence = np.bincount(index.entry, minlength=len(index.lengths))
+    copies = np.diff(index.firsts)[seen.key]
+    at = np.repeat(index.firsts[seen.key] - arrays.offsets(copies)[:-1], copies) + np.arange(copies.sum())
+    text, place = np.repeat(seen.row, copies), np.repeat(seen.place, copies)
+    entry, own = index.entry[at].astype(np.int64), index.place[at].astype(np.int64)
+    # Most entries are met once in a text, by chance: these go before anything is sorted.
+    bucket = (arrays.finalised((text * len(evidence) + entry).view(np.uint64)) >> BUCKETS).astype(np.int64)
+    often = (np.bincount(bucket)[bucket] > 1) | (evidence[entry] < 2)
+    text, place, entry, own = text[often], place[often], entry[often], own[often]
+    order = np.lexsort((place, entry, text))
+    text, place, entry, own = text[order], place[order], entry[order], own[order]
+    length = index.lengths[entry]
+    new = np.ones(len(text), np.bool_)
+    far = np.diff(place) > length[1:] // 2 + 8
+    new[1:] = (np.diff(text) != 0) | (np.diff(entry) != 0) | far
+    first, stretch = np.flatnonzero(new), np.cumsum(new) - 1
+    if not len(first):
+        return _Regions(*(np.zeros(0, np.int64) for _ in range(4)))
+    distinct = _distinct(stretch, own, len(first))
+    slack = length[first] // 4 + 4
+    begin = np.maximum(np.minimum.reduceat(place - own, first) - slack, 0)
+    end = np.maximum.reduceat(place + length - own, first) + slack
+    end = np.minimum(end, np.diff(words.offsets)[text[first]])
+    enough = evidence[entry[first]]
+    enough = distinct >= np.minimum(np.maximum(2, np.ceil(enough * SEEN)), enough)
+    return _Regions(*(a[enough] for a in (text[first], entry[first], begin, end)))
+
+
+def _distinct(group: NDArray[np.int64], value: NDArray[np.int64], groups: int) -> NDArray[np.int64]:
+    """How many different values each group has, int64[groups]; `group` ascends."""
+    order = np.lexsort((value, group))
+    group, value = group[order], value[order]
+    new = np.append(True, (np.diff(group) != 0) | (np.diff(value) != 0))[: len(group)]
+    return np.bincount(group, new, minlength=groups).astype(np.int64)
+
+
+def verify(words: grams.Words, regions: _Regions, index: Index, config: Config) -> Measured:
+    """Candidates compared with their entries word by word; those that no rule fits have rule `NONE`."""
+    text, entry = regions.text, regions.entry
+    base = words.offsets[text]
+    aligned = grams.alignment(
+        index.words, index.weights, words, entry, base + regions.begin, base + regions.end
+    )
+    lengths = index.lengths[entry]
+    ends = arrays.offsets(lengths)
+    owner = np.repeat(np.arange(len(entry)), lengths)
+    word = np.repeat(index.words.offsets[entry] - ends[:-1], lengths) + np.arange(ends[-1])
+    reach = aligned.reach.astype(np.int64)
+    held = np.flatnonzero(reach >= index.rare[word])  # NEVER is longer than what counts
+    held = held[index.rare[word[held]] != NEVER]
+
+    def count(of_words: NDArray[Any]) -> NDArray[np.float64]:
+        counted: NDArray[np.float64] = np.bincount(owner, of_words, minlength=len(entry)).astype(np.float64)
+        return counted
+
+    # An n-gram is evidence where it has a shorter one in it that is.
+    ends_of = _next(held, held + index.rare[word[held]], len(reach))
+    at = np.arange(len(reach))
+    runs = {size: count((reach >= size) & (ends_of <= at + size)) for size in (8, LONG)}
+    weight = index.weights[word].astype(np.float64)
+    inside = _covered(np.flatnonzero(reach >= RUN), reach[reach >= RUN], len(reach))
+    covered = count(inside * weight) / np.maximum(count(weight), 1e-9)
+    rule, share = _ruled(aligned, runs, covered, index, entry, config)
+    return Measured(text, entry, rule, share, owner[held], word[held])
+
+
+def _next(begin: NDArray[np.int64], end: NDArray[np.int64], n: int) -> NDArray[np.int64]:
+    """The least end of all n-grams that begin at each of n words or behind it, int64[n]."""
+    least = np.full(n, np.iinfo(np.int64).max)
+    least[begin] = end
+    nearest: NDArray[np.int64] = np.minimum.accumulate(least[::-1])[::-1]
+    return nearest
+
+
+def _covered(begin: NDArray[np.int64], sizes: NDArray[np.int64], n: int) -> NDArray[np.bool_]:
+    """Which of n words lie in a run of ``sizes`` words from ``begin`` on."""
+    steps = np.bincount(begin, minlength=n + 1) - np.bincount(begin + sizes, minlength=n + 1)
+    covered: NDArray[np.bool_] = np.cumsum(steps[:n]) > 0
+    return covered
+
+
+def _ruled(
+    aligned: grams.Aligned,
+    runs: dict[int, NDArray[np.float64]],
+    covered: NDArray[np.float64],
+    index: Index,
+    entry: NDArray[np.int64],
+    config: Config,
+) -> tuple[NDArray[np.int8], NDArray[np.float64]]:
+    """The first rule that fits each candidate, and the share of the item that it counts."""
+    lengths = index.lengths[entry]
+    answer = index.part[index.owned[entry]] == PARTS.index("answer")
+    least = config.alike + SHORTAGE / np.maximum(index.telling[entry], 1) + np.where(answer, ANSWER, 0.0)
+    least = np.minimum(least, 1.0)
+    whole = (lengths < LONG) & (aligned.run >= lengths)
+    long = (lengths >= LONG) & (runs[LONG] >= 2) & (covered >= np.where(answer, least, config.covered))
+    quoted = (runs[8] >= 2) & (covered >= least)
+    near = (lengths >= LONG) & (aligned.alike >= least)
+    rule = np.select([whole, long, quoted, near], range(NONE), NONE).astype(np.int8)
+    return rule, np.where(rule == RULES.index("near"), aligned.alike, covered)
+
+
+def _pairs(measured: Measured, rows: NDArray[np.int64], index: Index) -> pa.Table:
+    """What fits a rule as `FOUND`."""
+    fits = measured.rule < NONE
+    number = np.cumsum(fits) - 1
+    held = fits[measured.pair]
+    pair, word = number[measured.pair[held]], measured.word[held]
+    entry = measured.entry[fits]
+    offsets = pa.array(arrays.offsets(np.bincount(pair, minlength=len(entry))), pa.int32())
+    lists = (index.key[word], word - index.words.offsets[entry][pair], index.rare[word])
+    certain = (index.lengths[entry] >= LONG) & (measured.share[fits] >= VERBATIM)
+    columns = rows[measured.text[fits]], entry, measured.share[fits], measured.rule[fits], certain
+    flat = [pa.ListArray.from_arrays(offsets, pa.array(values, pa.int32())) for values in lists]
+    return pa.table([*columns, *flat], schema=FOUND)
+
+
+def settled(pairs: pa.Table, counts: pa.Table, rows: int, index: Index, config: Config) -> pa.Table:
+    """`pairs` with evidence enough beside what many of the `rows` rows hold (`counts`: key, rows)."""
+    limit = max(config.common, rows // RARELY)
+    common = np.zeros(len(index.table.keys), np.bool_)
+    often = counts.filter(pa.array(counts["rows"].to_numpy() > limit))
+    common[often["key"].to_numpy()] = True
+    entry = pairs["entry"].to_numpy()
+    lengths = index.lengths[entry]
+    keys, places, sizes = (
+        pairs[name].combine_chunks().flatten().to_numpy() for name in ("keys", "places", "sizes")
+    )
+    owner = np.repeat(np.arange(len(entry)), _list_sizes(pairs["keys"]))
+    good = ~common[keys]
+    begin = arrays.offsets(lengths)[:-1][owner] + places
+    n = int(lengths.sum())
+    covered = _covered(begin[good], sizes[good].astype(np.int64), n)
+    evidence = np.bincount(np.repeat(np.arange(len(entry)), lengths), covered, minlength=len(entry))
+    whole = pairs["rule"].to_numpy() == RULES.index("whole")
+    enough = evidence >= np.where(whole, 1, EVIDENCE)
+    return pairs.filter(pa.array(enough | pairs["certain"].to_numpy()))
+
+
+def _list_sizes(lists: pa.ChunkedArray) -> NDArray[np.int64]:
+    sizes: NDArray[np.int64] = np.diff(lists.combine_chunks().offsets.to_numpy()).astype(np.int64)
+    return sizes
+
+
+def hits(pairs: pa.Table, index: Index) -> pa.Table:
+    """`pairs` as `HITS`: each row and item once, by the best rule."""
+    entry = pairs["entry"].to_numpy()
+    copies = np.diff(index.owned)[entry]
+    at = np.repeat(index.owned[entry] - arrays.offsets(copies)[:-1], copies) + np.arange(copies.sum())
+    spread = np.repeat(np.arange(len(entry)), copies)
+    flat = pl.DataFrame(
+        {
+            "row": pairs["row"].to_numpy()[spread],
+            "item": index.item[at],
+            "share": pairs["share"].to_numpy()[spread],
+            "rule": pairs["rule"].to_numpy()[spread],
+            "part": index.part[at],
+        }
+    )
+    best = flat.sort(
+        ["row", "item", "rule", "part", "share"], descending=[False, False, False, False, True]
+    ).unique(["row", "item"], keep="first", maintain_order=True)
+    names = [
+        pa.array(kinds).take(pa.array(best[c].to_numpy())) for c, kinds in (("rule", RULES), ("part", PARTS))
+    ]
+    return pa.table(
+        [best["row"].to_numpy(), best["item"].to_numpy(), best["share"].to_numpy(), *names], schema=HITS
+    )

@@ -1,0 +1,165 @@
+"""Leaks of a run: rows that hold items of evaluation sets, found over `prepared/`, listed in `findings/`.
+
+All turns of a row are looked at, those of the assistant apart from the others. Files are searched one by one;
+what many rows of the corpus hold is known when all are done, and settles what is evidence.
+
+Cost: each file of `prepared/` read once, one look-up a word; the index is read once by every worker.
+"""
+
+import functools
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from typing import Any, NamedTuple
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from headrace.cluster import ledger, storage
+from headrace.pipelines import schema
+from headrace.pipelines.examine import rows
+from headrace.pipelines.examine.leaks import index as indexing
+from headrace.pipelines.examine.leaks import items, match
+from headrace.pipelines.examine.leaks.config import Config, sets
+from headrace.pipelines.stages.fingerprint import stage as fingerprint
+
+NAME = "leaks"
+VERSION = 1
+REASON = "leaks.hit"
+LISTED = 20  # rows in the report
+SIDES = ("validation", "test")
+INDEX = "findings/leaks.index"
+FINDINGS = pa.schema(
+    [
+        ("row_id", pa.uint64()),
+        ("item", pa.uint32()),
+        ("set", pa.string()),
+        ("place", pa.string()),
+        ("share", pa.float64()),
+        ("rule", pa.string()),
+        ("part", pa.string()),
+    ]
+)
+DROPS = pa.schema([("row_id", pa.uint64()), ("reason", pa.string())])
+Each = Callable[..., Iterator[Any]]
+
+
+class Found(NamedTuple):
+    """`FINDINGS`, sorted; the items of the sets, those that no n-gram tells from others; rows looked at, and
+    those of sources that evaluate."""
+
+    findings: pa.Table
+    items: pa.Table
+    untold: pa.Table
+    rows: int
+    apart: pa.Array
+
+
+class _Part(NamedTuple):
+    """What one file holds: pairs whose `row` is a row id, rows by n-gram, rows, ids of rows apart."""
+
+    pairs: pa.Table
+    counts: pa.Table
+    rows: int
+    apart: pa.Array
+
+
+def run(
+    prepared: Sequence[str], run: str, config: Config, each: Each, sources: Sequence[Any] = ()
+) -> dict[str, Any]:
+    """Find leaks in the files `prepared` of `run` and write `findings/leaks.parquet`; returns the report.
+
+    Under policy drop `findings/leaks.drops.parquet` says which rows go, and why: none of a source whose
+    `split` is validation or test. each: runs tasks over files, results in order.
+
+    Raises: as `items.load`.
+    """
+    found = find(prepared, run, config, each, sources)
+    storage.write_table(storage.join(run, "findings/leaks.parquet"), found.findings)
+    hit = found.findings["row_id"].unique()
+    gone = hit.filter(pc.invert(pc.is_in(hit, found.apart)))
+    if config.policy == "drop":
+        drops = pa.table([gone, pa.repeat(pa.scalar(REASON, pa.string()), len(gone))], schema=DROPS)
+        storage.write_table(storage.join(run, "findings/leaks.drops.parquet"), drops)
+    first = pl.DataFrame(found.findings).unique("row_id", keep="first", maintain_order=True).head(LISTED)
+    return {
+        "sets": _counts(found.items["set"]),
+        "untold": _counts(found.untold["set"]),
+        "rows": found.rows,
+        "rows_hit": len(hit),
+        "rows_dropped": len(gone) if config.policy == "drop" else 0,
+        "by_set": _rows_by(found.findings, "set"),
+        "by_rule": _rows_by(found.findings, "rule"),
+        "listed": [[row, place] for row, place in first.select("row_id", "place").iter_rows()],
+    }
+
+
+def find(prepared: Sequence[str], run: str, config: Config, each: Each, sources: Sequence[Any] = ()) -> Found:
+    """What `run` writes and reports. Raises: as `items.load`."""
+    evaluation = items.load(sets(config))
+    index = indexing.build(evaluation, config)
+    data, where = indexing.dumped(index), storage.join(run, INDEX)
+    storage.put(where, data)
+    held = {s.name for s in sources if getattr(s, "split", None) in SIDES}
+    mark = ledger.key(config.model_dump(mode="json"), _counts(evaluation["set"]), len(data))
+    work = partial(_of_file, run=run, mark=mark, config=config, held=sorted(held))
+    parts: list[_Part] = list(each(work, prepared, name=NAME))
+    storage.delete(where)
+    n = sum(part.rows for part in parts)
+    pairs = pa.concat_tables([match.FOUND.empty_table(), *(part.pairs for part in parts)]).combine_chunks()
+    counts = pl.concat(
+        [pl.DataFrame(schema={"key": pl.Int32, "rows": pl.Int64})] + [pl.DataFrame(p.counts) for p in parts]
+    )
+    summed = counts.group_by("key").sum().sort("key").to_arrow()
+    hits = match.hits(match.settled(pairs, summed, n, index, config), index)
+    apart = pa.concat_arrays([pa.array([], pa.uint64()), *(part.apart for part in parts)])
+    untold = evaluation.filter(pc.invert(pc.is_in(evaluation["item"], pa.array(index.told))))
+    return Found(_findings(hits, evaluation), evaluation, untold, n, apart)
+
+
+def _of_file(path: str, run: str, mark: str, config: Config, held: Sequence[str]) -> _Part:
+    index = _index(storage.join(run, INDEX), mark)
+    table = rows.left(path, run, ["source", "messages"])
+    ids = table["row_id"].combine_chunks()
+    roles, owners, texts = schema.contents(table)
+    both = fingerprint.parts(roles, owners, texts, table.num_rows).both
+    found = match.search(both, np.arange(2 * table.num_rows) // 2, index, config)
+    row_ids = ids.take(found.pairs["row"].combine_chunks()).cast(pa.int64())
+    pairs = found.pairs.set_column(0, "row", row_ids)
+    apart = ids.filter(pc.is_in(table["source"].combine_chunks(), pa.array(held, pa.string())))
+    return _Part(pairs, found.counts, table.num_rows, apart)
+
+
+@functools.lru_cache(maxsize=1)
+def _index(path: str, mark: str) -> indexing.Index:
+    """The index of a run; `mark` tells one run's from that of another in the same place."""
+    return indexing.loaded(storage.read_bytes(path))
+
+
+def _findings(hits: pa.Table, evaluation: pa.Table) -> pa.Table:
+    """Hits whose rows are row ids as `FINDINGS`."""
+    told = evaluation.take(hits["item"])
+    return pa.table(
+        [
+            hits["row"].cast(pa.uint64()),
+            hits["item"],
+            told["set"],
+            told["place"],
+            hits["share"],
+            hits["rule"],
+            hits["part"],
+        ],
+        schema=FINDINGS,
+    ).combine_chunks()
+
+
+def _counts(names: pa.ChunkedArray) -> dict[str, int]:
+    return dict(sorted(Counter(names.to_pylist()).items()))
+
+
+def _rows_by(findings: pa.Table, column: str) -> dict[str, int]:
+    """Rows that a set or a rule has hits in; a row may count for several."""
+    counted = pl.DataFrame(findings).group_by(column).agg(pl.col("row_id").n_unique()).sort(column)
+    return dict(counted.iter_rows())
