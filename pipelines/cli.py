@@ -168,7 +168,7 @@ def check(
     from headrace.pipelines.commands import check as checks  # as above
 
     resolved = checks.check(loaded, mode, training=True)
-    say(mode, "done", checks.sample(resolved, mode, flow.ROW_STAGES[:3], sample))
+    say(mode, "done", checks.sample(resolved, mode, flow.ROW_STAGES[:4], sample))
 
 
 @app.command()
@@ -350,7 +350,7 @@ def rejected(
     from headrace.pipelines import flow
     from headrace.pipelines.commands import rejected as away
 
-    mode, stages = choose(json_lines=json_lines), flow.STAGES[1:5]
+    mode, stages = choose(json_lines=json_lines), flow.STAGES[1:6]
     for line in away.lines(_run_of(run_path), stages, reason=reason, source=source, count=count):
         say(mode, "rejected", line.text, **line.fields)
 

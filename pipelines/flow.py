@@ -27,9 +27,12 @@ from headrace.pipelines.stages.read.turns import advice
 from headrace.pipelines.stages.tokenise.config import TOLD
 
 # All stages, in the order in which a row meets them: what report, `explain` and tests call stages.
-STAGES = ("read", "clean", "quality", "pii", "fingerprint", "dedup", "split", "tokenise", "pack", "gate")
+STAGES = (
+    *("read", "clean", "quality", "traits", "pii", "fingerprint"),
+    *("dedup", "split", "tokenise", "pack", "gate"),
+)
 # Pass 1, after reading: every part of every fragment goes through these modules.
-ROW_STAGES = tuple(f"headrace.pipelines.stages.{name}.stage" for name in STAGES[1:5])
+ROW_STAGES = tuple(f"headrace.pipelines.stages.{name}.stage" for name in STAGES[1:6])
 # Pass 2 (`passes.dedup`): exact, near, clusters, sides, over the whole run; then, where asked for,
 # repeated passages.
 # Pass 3 (`pack_worker.work`), every window: dedup marks, passages cut, split, tokenise, pack.

@@ -15,7 +15,19 @@ from headrace.pipelines import cli, recipe
 from tests.builders import Finished, balanced, commits, run_command
 
 pytestmark = pytest.mark.ray
-STAGES = {"read", "clean", "quality", "pii", "fingerprint", "dedup", "split", "tokenise", "pack", "gate"}
+STAGES = {
+    "read",
+    "clean",
+    "quality",
+    "traits",
+    "pii",
+    "fingerprint",
+    "dedup",
+    "split",
+    "tokenise",
+    "pack",
+    "gate",
+}
 
 
 def test_prepare_ends_with_0_and_every_line_of_json_can_be_read(finished: Finished) -> None:
@@ -90,7 +102,7 @@ def test_rejected_rows_have_a_reason_and_only_masked_text(finished: Finished) ->
         assert row["place"]
         reason = row["error"] or row["reason"]
         assert reason.startswith(f"{row['stage']}.")
-        assert (row["messages"] is None) == (row["stage"] in ("read", "clean", "quality", "pii"))
+        assert (row["messages"] is None) == (row["stage"] in ("read", "clean", "quality", "traits", "pii"))
         counted[reason] = counted.get(reason, 0) + row["n_records"]
     found = finished.json["rows"]
     assert counted == {**found["dropped"], **found["quarantined"]}
