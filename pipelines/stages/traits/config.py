@@ -12,7 +12,7 @@ TASKS = (
     *("question", "knowledge", "opinion", "extraction", "summarisation", "classification", "rewriting"),
     *("translation", "code", "maths", "chat", "creative", "text", "other"),
 )
-FORMATS = ("empty", "number", "label", "json", "xml", "code", "table", "list", "prose")
+FORMATS = ("empty", "json", "xml", "table", "number", "code", "label", "list", "prose")
 REASONING = ("think", "thinking", "reasoning", "thought", "mistral", "channel", "empty", "steps", "none")
 FLAGS = (
     *("refusal", "opener", "praise", "disclaimer", "copies_prompt", "other_language", "empty_answer"),
@@ -34,10 +34,10 @@ class Config(Section):
     """Whether traits are told at all."""
     letters: int = Field(default=160, ge=20, le=10_000)
     """Bytes of a text that its language is told from."""
-    keep: Chosen = {}
-    """Only rows with one of these values of a trait stay (`{language: [en, de]}`), and those of which the trait
+    keep: Chosen = Field(default={})
+    """Only rows with one of these values of a trait stay (`{language: [en, de]}`), and those whose language
     could not be told."""
-    drop: Chosen = {}
+    drop: Chosen = Field(default={})
     """Rows with one of these values go (`{task: [opinion], flags: [refusal]}`)."""
 
     @field_validator("keep", "drop")

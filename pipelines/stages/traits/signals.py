@@ -1,7 +1,8 @@
 """What a look at the ends of a text tells: phrases of the lists, numbers, questions, fences, bullets.
 
-What: of each text the first `head` and the last `tail` bytes are taken, where what it is about stands, and read
-once, byte by byte. Words are hashed as they end; phrases of up to `MOST` words are looked up in one table.
+What: of each text the first `head` and the last `tail` bytes are taken, where what it is about stands, and
+read once, byte by byte. Words are hashed as they end; phrases of up to `MOST` words are looked up in one
+table.
 
 Why: a regular expression a rule would read every text some twenty times.
 
@@ -224,7 +225,7 @@ def _look(data, starts, stops, keys, values, ends, lengths, some, bits, counts):
         at, stop = starts[row], stops[row]
         word, inside, n, forms = OFFSET, False, 0, 0
         fresh, fence_open = True, False
-        before, operator = np.uint8(0), False
+        before, operator = np.uint8(0), np.bool_(False)
         while at < stop:
             byte = data[at]
             kind, size = KINDS[byte & 127], 1
@@ -294,10 +295,3 @@ def _look(data, starts, stops, keys, values, ends, lengths, some, bits, counts):
             n += 1
         counts[0, row] = n
         counts[3, row] = forms
-
-
-def warm() -> None:
-    """Compile, or load from Numba's cache."""
-    from headrace.pipelines.stages.traits import words
-
-    look(pa.array(["a"], pa.large_string()), words.table(), 8, 8)

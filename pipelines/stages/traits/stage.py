@@ -15,17 +15,19 @@ What: the column `traits` (``TRAITS``) says of each row
 A row that breaks `keep` or `drop` is marked as ``traits.<trait>``, the first in the order above. By default
 nothing is marked. What is asked is the first turn of a user, without the tools that are offered.
 
-Flags: `refusal`, `opener` ("Certainly! Here is ...") and `praise` ("Great question!") at the beginning of an
-answer, `disclaimer` ("as an AI") in it, each of any answer; of the last one `copies_prompt` (it begins with the
-whole prompt), `other_language` (than the prompt, both sure, and no language named or translation asked for),
-`empty_answer`, `one_word`.
+Flags: `refusal`, `opener` ("Certainly! Here is ...") and `praise` ("Great question!") at the beginning of
+an answer, `disclaimer` ("as an AI") in it, each of any answer; of the last one `copies_prompt` (it begins
+with the whole prompt), `other_language` (than the prompt, both sure, and no language named or translation
+asked for), `empty_answer`, `one_word`.
 
-Why: mixes are decided, and failures found, by kinds of rows; word lists in nine languages and a model inside a
-package do it without a download.
+Why: mixes are decided, and failures found, by kinds of rows; word lists in nine languages and a model
+inside a package do it without a download.
 
 Cost: some 100 MB/s of text, the model's share apart, which long rows do not notice: see `language`.
 Source: `words`, `signals`, `language`, `tasks`.
 """
+
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -133,10 +135,16 @@ def _taken(texts: pa.Array, at: NDArray[np.int64]) -> pa.Array:
 
 def _of(every: Signals, at: NDArray[np.int64], mask: Mask) -> Signals:
     """Signals of some texts, nothing where not `mask`."""
-    if not len(every.words):
-        return Signals(*(np.zeros(len(at), field.dtype) for field in every))
     at = np.where(mask, at, 0)
-    return Signals(*(np.where(mask, field[at], np.zeros(1, field.dtype)) for field in every))
+
+    def own(field: NDArray[Any]) -> NDArray[Any]:
+        return (
+            np.where(mask, field[at], np.zeros(1, field.dtype))
+            if len(field)
+            else np.zeros_like(at, field.dtype)
+        )
+
+    return Signals(*map(own, every))
 
 
 def _phrases(every: Signals, rows: NDArray[np.int64], n: int) -> dict[str, Mask]:
@@ -144,7 +152,7 @@ def _phrases(every: Signals, rows: NDArray[np.int64], n: int) -> dict[str, Mask]
     told = {
         "refusal": every.opening & words.bit("refusal"),
         "opener": every.first & words.bit("openers"),
-        "praise": every.opening & words.bit("praise"),
+        "praise": every.first & words.bit("praise"),
         "disclaimer": every.anywhere & words.bit("disclaimers"),
     }
     flags = {name: np.zeros(n, np.bool_) for name in told}
@@ -159,8 +167,9 @@ def _other(asked: pa.Array, spoken: pa.Array, task: pa.ChunkedArray, prompt: Sig
     sure = pc.invert(pc.or_(pc.is_in(asked, unknown), pc.is_in(spoken, unknown)))
     free = pc.invert(pc.is_in(task.combine_chunks(), pa.array(["translation", "code"])))
     other: Mask = pc.and_(pc.and_(sure, free), pc.not_equal(asked, spoken)).to_numpy(zero_copy_only=False)
-    named = (prompt.anywhere & words.bit("languages")) != 0
-    return other & ~named
+    named: Mask = (prompt.anywhere & words.bit("languages")) != 0
+    found: Mask = other & ~named
+    return found
 
 
 def _listed(flags: dict[str, Mask], n: int) -> pa.Array:
@@ -205,6 +214,6 @@ def _any(column: pa.ChunkedArray, values: tuple[str, ...]) -> Mask:
 
 def warm() -> None:
     """Compile, or load from Numba's cache."""
-    signals.warm()
+    signals.look(pa.array(["a"], pa.large_string()), words.table(), 8, 8)
     language.warm()
     form.warm()

@@ -1,7 +1,8 @@
 """The lists of phrases beside the code, and the table that all of them are looked up in at once.
 
-A list is `words/NAME.txt`, a phrase a line; lines that begin with "# " say what it is. Each list is one bit of what `signals.look` says of a text. A phrase is told by the hash of its words: letters
-and digits are words, the characters of scripts without spaces one each, apostrophes are nothing.
+A list is `words/NAME.txt`, a phrase a line; lines that begin with "# " say what it is. Each list is one bit
+of what `signals.look` says of a text. A phrase is told by the hash of its words: letters and digits make
+words, each character of a script without spaces is one, apostrophes are nothing.
 
 Cost: a table of some thousand entries, made once a process.
 """
@@ -66,10 +67,14 @@ def table() -> Table:
     bits = np.array([own for _, own in listed], np.uint64)
     some = np.zeros(int(signals.FEW) + 1, np.bool_)
     some[last & signals.FEW] = True
-    return Table(*_placed(hashes, bits), *_placed(last, np.uint64(1) << words.astype(np.uint64)), some)
+    keys, values = _placed(hashes, bits)
+    ends, lengths = _placed(last, np.uint64(1) << words.astype(np.uint64))
+    return Table(keys, values, ends, lengths, some)
 
 
-def _placed(hashes: NDArray[np.uint64], bits: NDArray[np.uint64]) -> list[NDArray[np.uint64]]:
+def _placed(
+    hashes: NDArray[np.uint64], bits: NDArray[np.uint64]
+) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
     """Keys and the union of their bits in a table at most a quarter full."""
     slots = 1 << (4 * len(hashes)).bit_length()
     keys, values = np.zeros(slots, np.uint64), np.zeros(slots, np.uint64)
@@ -79,4 +84,4 @@ def _placed(hashes: NDArray[np.uint64], bits: NDArray[np.uint64]) -> list[NDArra
             slot = (slot + 1) & (slots - 1)
         keys[slot] = key
         values[slot] |= np.uint64(own)
-    return [keys, values]
+    return keys, values
