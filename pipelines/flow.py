@@ -327,7 +327,9 @@ def _logical_cpus(recipe: Recipe) -> int:
     """What a local Ray needs: every worker's task and the actors beside them; all training workers with their
     driver.
     """
-    actors = recipe.pii.ner.actors if recipe.pii.has_model and recipe.pii.ner.gpus < 1 else 0
+    holders = [recipe.pii.ner] if recipe.pii.has_model else []
+    held = [*holders, *([recipe.traits] if recipe.traits.models else [])]
+    actors = max((one.actors for one in held if one.gpus < 1), default=0)
     return max((recipe.workers or 1) + actors, recipe.train.workers + 1)
 
 

@@ -18,7 +18,7 @@ nothing is marked. What is asked is the first turn of a user, without the tools 
 Flags: `refusal`, `opener` ("Certainly! Here is ...") and `praise` ("Great question!") at the beginning of
 an answer, `disclaimer` ("as an AI") in it, each of any answer; of the last one `copies_prompt` (it begins
 with the whole prompt), `other_language` (than the prompt, both sure, and no language named or translation
-asked for), `empty_answer`, `one_word`.
+asked for), `empty_answer`, `one_word`, and the names of the recipe's own models (see `models`).
 
 Why: mixes are decided, and failures found, by kinds of rows; word lists in nine languages and a model
 inside a package do it without a download.
@@ -35,13 +35,13 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from headrace.pipelines import arrays, schema, structure
-from headrace.pipelines.stages.traits import form, language, signals, tasks, words
-from headrace.pipelines.stages.traits.config import FLAGS
+from headrace.pipelines.stages.traits import form, language, models, signals, tasks, words
 from headrace.pipelines.stages.traits.config import Config as Config
 from headrace.pipelines.stages.traits.signals import Signals
 
 NAME = "traits"
 VERSION = 1
+NOT_IN_KEY = {"actors", "gpus"}
 TRAITS = schema.TRAITS
 HEAD, TAIL = 256, 160  # bytes of a text in which phrases are looked for
 Mask = NDArray[np.bool_]
@@ -87,6 +87,7 @@ def told(table: pa.Table, config: Config) -> pa.Table:
     spoken_in = language.tell(answer, config.letters)
     asked_in = pc.if_else(pa.array(is_text), spoken_in, language.tell(prompt, config.letters))
     flags = {
+        **(models.found({"prompt": prompt, "answer": answer}, config) if config.models else {}),
         **_phrases(every, rows[spoken], n),
         "copies_prompt": form.copies(prompt, answer),
         "other_language": _other(asked_in, spoken_in, task["task"], of_prompt),
@@ -100,7 +101,7 @@ def told(table: pa.Table, config: Config) -> pa.Table:
             **{name: task[name].combine_chunks() for name in ("task", "rule")},
             "format": shape["format"],
             "reasoning": form.reasoning(answer, of_answer),
-            "flags": _listed(flags, n),
+            "flags": _listed(flags, config.flags, n),
         }
     )
 
@@ -172,11 +173,11 @@ def _other(asked: pa.Array, spoken: pa.Array, task: pa.ChunkedArray, prompt: Sig
     return found
 
 
-def _listed(flags: dict[str, Mask], n: int) -> pa.Array:
-    """The names of the flags that each row has, in the order of `FLAGS`: ``list<string>[n]``."""
-    grid = np.array([flags[name] for name in FLAGS]).reshape(len(FLAGS), n).T
+def _listed(flags: dict[str, Mask], order: tuple[str, ...], n: int) -> pa.Array:
+    """The names of the flags that each row has, in this order: ``list<string>[n]``."""
+    grid = np.array([flags[name] for name in order]).reshape(len(order), n).T
     _, kinds = np.nonzero(grid)
-    names = pa.array(FLAGS, pa.string()).take(pa.array(kinds))
+    names = pa.array(order, pa.string()).take(pa.array(kinds))
     ends = arrays.offsets(grid.sum(axis=1)).astype(np.int32)
     return pa.ListArray.from_arrays(pa.array(ends), names)
 
