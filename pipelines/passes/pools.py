@@ -27,7 +27,7 @@ def first_stage(recipe: Recipe, stages: Sequence[str]) -> int:
 
 
 def pool(recipe: Recipe, job: prepare_worker.Job, begin: Callable[..., Any]) -> stream.Pool | None:
-    """Actors that hold the models of names and of traits, or sketch on the cluster's GPUs; None where tasks do it all.
+    """Actors that hold models of names and traits, or sketch on the cluster's GPUs; None where tasks do all.
 
     Raises: RecipeError where the recipe asks for more than the cluster has.
     """

@@ -20,7 +20,15 @@ LABEL = 3  # words of an answer that may be the name of a class
 RULES = (
     *("text", "translation.words", "code.answer", "code.words", "code.fence", "summarisation.words"),
     *("classification.label_answer", "rewriting.words", "extraction.words", "classification.words"),
-    *("creative.words", "creative.works", "opinion.words", "maths.answer", "maths.words", "chat.words"),
+    *(
+        "creative.words",
+        "creative.role",
+        "creative.works",
+        "opinion.words",
+        "maths.answer",
+        "maths.words",
+        "chat.words",
+    ),
     *("knowledge.words", "knowledge.short_question", "question.mark", "question.words", "chat.turns"),
     "other",
 )
@@ -55,6 +63,7 @@ def tell(prompt: Signals, answer: Signals, labels: Mask, asked: Mask, turns: NDA
         "extraction.words": has("extraction"),
         "classification.words": has("classification"),
         "creative.words": has("creative"),
+        "creative.role": has("roles", where="first") & ~has("assistants"),
         "creative.works": has("making", where="opening") & has("works"),
         "opinion.words": has("opinion"),
         "maths.answer": counted & ((answer.forms & SUM) != 0),

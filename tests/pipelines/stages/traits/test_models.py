@@ -29,14 +29,15 @@ def save(folder: Path) -> str:
         tokenizer_object=plain, pad_token="[PAD]", unk_token="[UNK]", model_max_length=32
     )
     settings = transformers.BertConfig(
-        **{
-            "vocab_size": len(vocabulary),
-            "hidden_size": 16,
-            "num_hidden_layers": 1,
-            "num_attention_heads": 1,
-        },
-        **{"intermediate_size": 16, "max_position_embeddings": 32, "num_labels": 2},
-        **{"id2label": {0: "fine", 1: "rude"}, "label2id": {"fine": 0, "rude": 1}},
+        vocab_size=len(vocabulary),
+        hidden_size=16,
+        num_hidden_layers=1,
+        num_attention_heads=1,
+        intermediate_size=16,
+        max_position_embeddings=32,
+        num_labels=2,
+        id2label={0: "fine", 1: "rude"},
+        label2id={"fine": 0, "rude": 1},
     )
     model = transformers.BertForSequenceClassification(settings).train()
     texts = [f"{a} {b}" for a in WORDS for b in WORDS]

@@ -40,6 +40,8 @@ def asked(prompt: str, answer: str = "So it goes, and nobody minds.") -> dict[st
         ("Extract the names: Ann met Bo.", "Ann, Bo", "extraction.words"),
         ("Is the sentiment positive or negative?", "Positive, it is.", "classification.words"),
         ("Pretend you are a lighthouse.", "I shine.", "creative.words"),
+        ("You are a grumpy wizard. Name a spell.", "Fog!", "creative.role"),
+        ("You are a helpful assistant. Explain tides.", "The moon pulls.", "knowledge.words"),
         ("Write me a short poem on rain.", "Drops fall.", "creative.works"),
         ("Schreibe ein Gedicht.", "Regen fällt.", "creative.works"),
         ("What do you think of jazz?", "It swings.", "opinion.words"),
