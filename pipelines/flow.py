@@ -327,9 +327,10 @@ def _logical_cpus(recipe: Recipe) -> int:
     """What a local Ray needs: every worker's task and the actors beside them; all training workers with their
     driver.
     """
-    holders = [recipe.pii.ner] if recipe.pii.has_model else []
-    held = [*holders, *([recipe.traits] if recipe.traits.models else [])]
-    actors = max((one.actors for one in held if one.gpus < 1), default=0)
+    names, traits = recipe.pii.ner, recipe.traits
+    actors = names.actors if recipe.pii.has_model and names.gpus < 1 else 0
+    if traits.models and traits.gpus < 1:
+        actors = max(actors, traits.actors)
     return max((recipe.workers or 1) + actors, recipe.train.workers + 1)
 
 

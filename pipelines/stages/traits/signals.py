@@ -225,7 +225,7 @@ def _look(data, starts, stops, keys, values, ends, lengths, some, bits, counts):
         at, stop = starts[row], stops[row]
         word, inside, n, forms = OFFSET, False, 0, 0
         fresh, fence_open = True, False
-        before, operator = np.uint8(0), np.bool_(False)
+        before, operator = np.uint8(0), 0
         while at < stop:
             byte = data[at]
             kind, size = KINDS[byte & 127], 1
@@ -240,7 +240,7 @@ def _look(data, starts, stops, keys, values, ends, lengths, some, bits, counts):
                             forms |= SUM
                     if fresh and at + 1 < stop and data[at + 1] in (46, 41):
                         counts[2, row] += 1  # "1." or "1)" where a line begins
-                operator, fresh, inside = False, False, True
+                operator, fresh, inside = 0, False, True
                 end = min(at + size, stop)
                 while at < end:
                     word = (word ^ np.uint64(data[at])) * PRIME
@@ -266,7 +266,7 @@ def _look(data, starts, stops, keys, values, ends, lengths, some, bits, counts):
                 if some[word & FEW]:
                     _ended(word, n, ring, keys, values, ends, lengths, bits, row)
                 n += 1
-                word, fresh, operator = OFFSET, False, False
+                word, fresh, operator = OFFSET, False, 0
                 at += size
                 continue
             if byte == 32:
@@ -282,7 +282,10 @@ def _look(data, starts, stops, keys, values, ends, lengths, some, bits, counts):
             sign = byte in (43, 42, 47, 61, 45) or (
                 size == 2 and at + 1 < stop and data[at + 1] in (0xB7, 0x97)
             )
-            operator = (48 <= before <= 57) if sign else (operator and byte == 36)
+            if sign:
+                operator = 1 if 48 <= before <= 57 else 0
+            elif byte != 36:
+                operator = 0
             if fresh and byte in (45, 42, 35, 124) and at + 1 < stop and data[at + 1] == 32:
                 counts[2, row] += 1
             fresh = byte == 10 or (fresh and byte == 9)
