@@ -12,11 +12,16 @@ texts and may only be passed on under CC BY-SA; py3langid and its model are BSD.
 Only the first `letters` bytes of a text's words are looked at. Unlike py3langid this does not normalise: rows
 are NFC by then.
 
-Cost: the model takes 70 MB of memory a process and a second to load.
+Cost: the model is unpacked once a machine, into 70 MB of files in the user's cache that processes share.
 Source: https://github.com/adbar/py3langid, Lui and Baldwin 2012, https://aclanthology.org/P12-3005/
 """
 
+import os
+import tempfile
+from contextlib import suppress
 from functools import cache
+from importlib.metadata import version
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -58,25 +63,57 @@ class Model(NamedTuple):
 
 
 UNIT = 2048.0
+FORM = 1  # of the files that the model is unpacked into
 
 
 @cache
 def model() -> Model:
-    """The model, loaded once a process."""
+    """The model, found once a process; its arrays are read-only."""
+    home = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "headrace" / "models"
+    place = home / f"py3langid-{version('py3langid')}-{FORM}"
+    try:
+        if not place.exists():
+            _unpack(place)
+        return _mapped(place)
+    except OSError:  # nobody may write there, or another is just doing it: each process has its own then
+        with tempfile.TemporaryDirectory() as folder:
+            _unpack(Path(folder, "model"))
+            return _mapped(Path(folder, "model"))
+
+
+def _unpack(place: Path) -> None:
+    """Write the model as files that processes share: to unpack it takes each a second."""
     from py3langid.langid import MODEL_DIR, MODEL_FILE
     from py3langid.modelio import load_model
 
     weights, prior, names, moves, row, output = load_model(MODEL_DIR / MODEL_FILE)
     chosen = [at for at, name in enumerate(names) if name not in NEVER]
     scaled = np.round(np.asarray(weights)[:, chosen].astype(np.float32) * UNIT).astype(np.int16)
-    return Model(
-        np.asarray(moves, np.uint32).reshape(-1, 256),
-        np.asarray(row, np.uint32),
-        np.asarray(output, np.int32),
-        np.ascontiguousarray(scaled),
-        np.asarray(prior, np.float32)[chosen],
-        tuple(names[at] for at in chosen),
+    place.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=place.parent) as folder:
+        arrays = {
+            "moves": np.asarray(moves, np.uint32).reshape(-1, 256),
+            "row": np.asarray(row, np.uint32),
+            "output": np.asarray(output, np.int32),
+            "weights": np.ascontiguousarray(scaled),
+            "prior": np.asarray(prior, np.float32)[chosen],
+            "names": np.array([names[at] for at in chosen]),
+        }
+        made = Path(folder, "made")
+        made.mkdir()
+        for name, array in arrays.items():
+            np.save(made / f"{name}.npy", array)
+        with suppress(OSError):  # where another process was first, its files are the same
+            made.rename(place)
+
+
+def _mapped(place: Path) -> Model:
+    """The model's arrays as views of its files."""
+    moves, row, output, weights, prior = (
+        np.asarray(np.load(place / f"{name}.npy", mmap_mode="r")) for name in Model._fields[:5]
     )
+    names = tuple(np.load(place / "names.npy").tolist())
+    return Model(moves, row, output, weights, prior, names)
 
 
 def tell(texts: pa.Array, letters: int) -> pa.Array:
@@ -199,13 +236,9 @@ def warm() -> None:
     """Compile, or load from Numba's cache."""
     text, none = one_span(pa.array(["a"], pa.large_string())), np.zeros(1, np.int32)
     _plain(text.data, text.starts, text.stops, 8, _english(), none, np.zeros(1, np.bool_))
-    empty = Model(
-        np.zeros((1, 256), np.uint32),
-        np.zeros(1, np.uint32),
-        np.zeros(1, np.int32),
-        np.zeros((1, 1), np.int16),
-        np.zeros(1, np.float32),
-        (),
-    )
+    kinds = ((np.uint32, (1, 256)), (np.uint32, 1), (np.int32, 1), (np.int16, (1, 1)), (np.float32, 1))
+    empty = [np.zeros(shape, kind) for kind, shape in kinds]
+    for array in empty:
+        array.flags.writeable = False  # as those of the model are
     own = np.zeros(1, np.int64)
-    _scored(text.data, own, np.ones(1, np.int64), 8, *empty[:5], none)
+    _scored(text.data, own, np.ones(1, np.int64), 8, *empty, none)
