@@ -179,7 +179,7 @@ def structured() -> Iterator[tuple[str, list[str]]]:
             f"{name.replace('/', '_')}({', '.join(f'{k}={v[0]!r}' for k, v in given.items())})"
             for one in calls
             for name, given in one.items()
-            if given and all(k.isidentifier() for k in given)
+            if given and all(k.isidentifier() and isinstance(v, list) and v for k, v in given.items())
         ],
     )
     yield "spider as SQL", [row["query"] for row in read("structured/spider/dev.json.gz")]

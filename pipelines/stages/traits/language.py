@@ -22,7 +22,7 @@ from contextlib import suppress
 from functools import cache
 from importlib.metadata import version
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -91,7 +91,7 @@ def _unpack(place: Path) -> None:
     scaled = np.round(np.asarray(weights)[:, chosen].astype(np.float32) * UNIT).astype(np.int16)
     place.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=place.parent) as folder:
-        arrays = {
+        arrays: dict[str, NDArray[Any]] = {
             "moves": np.asarray(moves, np.uint32).reshape(-1, 256),
             "row": np.asarray(row, np.uint32),
             "output": np.asarray(output, np.int32),
