@@ -123,6 +123,28 @@ def entities(table: pa.Table) -> dict[str, int]:
     return dict(sorted(zip(sums["entity"].to_pylist(), sums["n_sum"].to_pylist(), strict=True)))
 
 
+def traits(table: pa.Table) -> dict[str, dict[str, int]]:
+    """Rows by each value of each trait, and by the rule that told their task; none where none were told."""
+    if "traits" not in table.column_names:
+        return {}
+    column = table["traits"].combine_chunks()
+    column = column.filter(column.is_valid())
+    mixes = {}
+    for name in (*schema.TRAITS_BY, "rule") if len(column) else ():
+        values = pc.struct_field(column, name)
+        counts = pc.value_counts(pc.list_flatten(values) if pa.types.is_list(values.type) else values)
+        pairs = zip(counts.field("values").to_pylist(), counts.field("counts").to_pylist(), strict=True)
+        mixes[name] = dict(sorted((str(value), int(n)) for value, n in pairs))
+    return mixes
+
+
+def add_mixes(each: Iterable[dict[str, dict[str, int]]]) -> dict[str, dict[str, int]]:
+    """Sum of `traits`: rows by trait and value, in the order of `schema.TRAITS_BY`."""
+    mixes = list(each)
+    names = (*schema.TRAITS_BY, "rule")
+    return {n: add_counts(m.get(n, {}) for m in mixes) for n in names if any(n in m for m in mixes)}
+
+
 def changed(changes: pa.Table, more: dict[str, int]) -> dict[str, int]:
     """Sum of `schema.CHANGES` by kind, with `more` kinds; zeros are left out."""
     sums = changes.group_by("kind").aggregate([("n", "sum")])

@@ -27,7 +27,7 @@ from headrace.pipelines.stages.read.turns import advice
 from headrace.pipelines.stages.tokenise.config import TOLD
 
 # All stages, in the order in which a row meets them: what report, `explain` and tests call stages.
-FIRST = ("clean", "steps", "quality", "pii", "fingerprint")
+FIRST = ("clean", "steps", "quality", "traits", "pii", "fingerprint")
 STAGES = ("read", *FIRST, "dedup", "examine", "split", "tokenise", "pack", "gate")
 # Pass 1, after reading: every part of every fragment goes through these modules.
 ROW_STAGES = tuple(f"headrace.pipelines.stages.{name}.stage" for name in FIRST)
@@ -334,7 +334,10 @@ def _logical_cpus(recipe: Recipe) -> int:
     """What a local Ray needs: every worker's task and the actors beside them; all training workers with their
     driver.
     """
-    actors = recipe.pii.ner.actors if recipe.pii.has_model and recipe.pii.ner.gpus < 1 else 0
+    names, traits = recipe.pii.ner, recipe.traits
+    actors = names.actors if recipe.pii.has_model and names.gpus < 1 else 0
+    if traits.models and traits.gpus < 1:
+        actors = max(actors, traits.actors)
     return max((recipe.workers or 1) + actors, recipe.train.workers + 1)
 
 

@@ -28,6 +28,7 @@ from headrace.pipelines.stages.read.source import Source
 from headrace.pipelines.stages.split.config import Config as Split
 from headrace.pipelines.stages.steps.config import Config as Steps
 from headrace.pipelines.stages.tokenise.config import Config as Tokenise
+from headrace.pipelines.stages.traits.config import Config as Traits
 from headrace.pipelines.train.config import Config as Train
 
 FORMAT = 2  # of the run directory; another number is refused
@@ -72,6 +73,7 @@ class Recipe(Section):
     clean: Clean = Clean()
     steps: Steps = Steps()
     quality: Quality = Quality()
+    traits: Traits = Traits()
     pii: Pii = Pii()
     fingerprint: Fingerprint = Fingerprint()
     dedup: Dedup = Dedup()

@@ -45,6 +45,15 @@ ROW = pa.schema(
 
 # Columns that stages add, in the order of the flow.
 QUALITY = pa.struct([pa.field("score", pa.float32())])
+# What is told of a row; `rule` is the rule that told its task.
+TRAITS_BY = ("language", "answer_language", "task", "format", "reasoning", "flags")
+TRAITS = pa.struct(
+    [
+        *(pa.field(name, pa.string()) for name in ("language", "answer_language", "task", "rule")),
+        *(pa.field(name, pa.string()) for name in ("format", "reasoning")),
+        pa.field("flags", pa.list_(pa.string())),
+    ]
+)
 PII = pa.map_(pa.string(), pa.int32())
 CHANGES = pa.schema([("row_id", pa.uint64()), ("kind", pa.string()), ("n", pa.int64())])
 SPANS = pa.list_(

@@ -158,9 +158,18 @@ def _first(kept: dict[str, Any], changes: dict[str, int], *, counted: bool, step
         )
         yield Line(f"steps: passed{how}", {"stage": "steps", "changed": stepped})
     yield Line(f"quality: passed; {scores}", {"stage": "quality", "quality": kept["quality"]})
+    traits = kept.get("traits") or {}
+    yield Line(f"traits: {_traits(traits)}", {"stage": "traits", "traits": traits})
     yield Line(f"pii: {entities}", {"stage": "pii", "pii": counts})
     text = f"fingerprint: {kept['size']:,} bytes, SimHash {kept['simhash']:016x}"
     yield Line(text, {"stage": "fingerprint", "simhash": f"{kept['simhash']:016x}", **sizes})
+
+
+def _traits(traits: dict[str, Any]) -> str:
+    if not traits:
+        return "not told"
+    listed = {k: ", ".join(v) if isinstance(v, list) else v for k, v in traits.items() if v}
+    return "; ".join(f"{name.replace('_', ' ')} {value}" for name, value in listed.items())
 
 
 def _figure(value: object) -> str:

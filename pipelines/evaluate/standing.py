@@ -19,7 +19,8 @@ CARD, SCORES, SAMPLES = "adapter/headrace.json", "evaluation/scores.json", "eval
 
 # Sections that decide what is packed, and keys of theirs that do not.
 PACKED = (
-    *("model", "seed", "fragment_size", "clean", "steps", "quality", "pii", "fingerprint", "dedup"),
+    *("model", "seed", "fragment_size", "clean", "steps", "quality", "traits", "pii", "fingerprint"),
+    "dedup",
     *("split", "tokenise", "pack"),
 )
 NOT_PACKED = {"dedup.alarm", "dedup.on_alarm", "dedup.device", "pii.gate"}

@@ -33,6 +33,7 @@ STAGES = (
     "split.assign",
     "tokenise.decode",
     "tokenise.stage",
+    "traits.stage",
 )
 UNCACHED = (
     "Numba has no directory to keep what it compiles in: set NUMBA_CACHE_DIR to one that can be written"
@@ -111,7 +112,7 @@ def _stamp() -> Path:
     key.update(llvm.get_host_cpu_features().flatten().encode())
     root = Path(kernels.__file__).parent
     stages = root.parent / "pipelines" / "stages"
-    folders = [stages / name for name in ("dedup", "fingerprint", "split", "tokenise")]
+    folders = [stages / name for name in ("dedup", "fingerprint", "split", "tokenise", "traits")]
     for path in sorted(path for folder in (root, *folders) for path in folder.rglob("*.py")):
         key.update(path.read_bytes())
     folder = Path(config.CACHE_DIR) if config.CACHE_DIR else _beside_numba()

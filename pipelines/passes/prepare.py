@@ -21,6 +21,7 @@ from headrace.pipelines.stages.read import grouping
 from headrace.pipelines.stages.read import rows as read_rows
 from headrace.pipelines.stages.read.records import MEMORY_LIMIT
 from headrace.pipelines.stages.read.source import Source
+from headrace.pipelines.stages.traits import models as traits_models
 
 NAMED = 3  # details and files of a cause that are named
 # What to write into the recipe, where a line of it may be all that is missing.
@@ -85,6 +86,7 @@ def _keys(run: Run, recipe: Recipe, stages: Sequence[ModuleType]) -> dict[int, s
         [units.config_key(m, getattr(recipe, m.NAME)) for m in stages],
         pii_coverage.model_digest(recipe.pii),
         [recipe.clean.digests(), recipe.steps.digests()],
+        traits_models.digest(recipe.traits),
         [m.versions() for m in stages if hasattr(m, "versions")],
         units.versions(units.PREPARE_LIBRARIES),
         recipe.pii.secret_digest if recipe.pii.enabled else "",

@@ -209,6 +209,7 @@ def finish(
         "stages": state["stages"],
         "histograms": {"characters.in": state["characters.in"], "characters.kept": books.lengths(kept)},
         "pii": entities,
+        "traits": books.traits(kept),
         "changed": books.changed(changes, {"pii.masked": sum(entities.values())}),
         "audit": audit,
         "unread": state["unread"],

@@ -36,6 +36,7 @@ Run = dict[str, Any]
 NAME = "report.html"
 ROWS = 40  # of a table
 STEPS = 14  # reasons in the flow plot, the rest is summed up
+VALUES = 8  # of a trait
 PAIRS = {"removed": 10, "borderline": 4}
 CLUSTERS = 10
 RECIPE = 60_000  # characters
@@ -48,6 +49,7 @@ JUDGED = {
     "clean": "what is left after repair",
     "steps": "the recipe's own functions",
     "quality": "length, repetition, characters",
+    "traits": "language, task, form of the answer",
     "pii": "masking of personal data",
     "fingerprint": "sketches for finding duplicates",
     "dedup": "duplicates of a row that is kept",
@@ -121,6 +123,7 @@ def render(run_directory: str, stages: Sequence[str]) -> str:
         lengths=_lengths(run),
         duplicates=_duplicates(run_directory, run, recipe),
         passages=_passages(run_directory, run),
+        traits=_traits(run),
         pii=pii_audit.view(run, _json(storage.join(run_directory, pii_audit.FILE)), ROWS),
         splits=_splits(run),
         packed=_packed(run),
@@ -205,6 +208,16 @@ def _text(path: str) -> str | None:
 def _rows(run: Run) -> dict[str, Any] | None:
     """Books of the whole run with their sums; None where there are none."""
     return _book(run["rows"]) if run.get("rows") else None
+
+
+def _traits(run: Run) -> list[dict[str, Any]]:
+    """Rows by trait: the commonest values of each, and how many rows the others have."""
+    shown = []
+    for name, counts in (run.get("traits") or {}).items():
+        common = sorted(counts.items(), key=lambda pair: (-pair[1], pair[0]))
+        rest = sum(n for _, n in common[VALUES:])
+        shown.append({"name": name.replace("_", " "), "values": common[:VALUES], "rest": rest})
+    return [trait for trait in shown if trait["values"]]
 
 
 def _book(book: Mapping[str, Any]) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from headrace.cluster.errors import Fault
 from headrace.pipelines import flow, recipe
 from headrace.pipelines.stages.tokenise.pretrained import SHIPPED
 from headrace.pipelines.train import driver as train
-from tests.pipelines.breaking import clean, fingerprint, pii, quality
+from tests.pipelines.breaking import clean, fingerprint, pii, quality, traits
 
 VALUES = {
     "EMAIL_ADDRESS": "zq.kestrel@canarymail.com",
@@ -29,8 +29,8 @@ VALUES = {
     "IBAN_CODE": "GB29NWBK60161331926819",
     "US_SSN": "536-22-8714",
 }
-STAGES = ("clean", "quality", "pii", "fingerprint")
-ROW_STAGES = (clean, quality, pii, fingerprint)
+STAGES = ("clean", "quality", "traits", "pii", "fingerprint")
+ROW_STAGES = (clean, quality, traits, pii, fingerprint)
 
 
 def write(folder: Path) -> None:

@@ -20,6 +20,7 @@ STAGES = {
     "clean",
     "steps",
     "quality",
+    "traits",
     "pii",
     "fingerprint",
     "dedup",
@@ -102,7 +103,7 @@ def test_rejected_rows_have_a_reason_and_only_masked_text(finished: Finished) ->
         assert row["place"]
         reason = row["error"] or row["reason"]
         assert reason.startswith(f"{row['stage']}.")
-        assert (row["messages"] is None) == (row["stage"] in ("read", "clean", "quality", "pii"))
+        assert (row["messages"] is None) == (row["stage"] in ("read", "clean", "quality", "traits", "pii"))
         counted[reason] = counted.get(reason, 0) + row["n_records"]
     found = finished.json["rows"]
     assert counted == {**found["dropped"], **found["quarantined"]}

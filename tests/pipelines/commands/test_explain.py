@@ -56,7 +56,7 @@ def test_the_story_of_a_row_that_was_kept(finished: Finished) -> None:
     row = next(r for r in rows(finished.path, "prepared") if r["row_id"] not in gone)
     said = lines(["explain", str(finished.path), str(row["row_id"])])
     stages = [x["stage"] for x in said if "stage" in x]
-    assert stages == ["read", "clean", "quality", "pii", "fingerprint", "dedup", "split", "pack"]
+    assert stages == ["read", "clean", "quality", "traits", "pii", "fingerprint", "dedup", "split", "pack"]
     assert any(x.get("messages") == row["messages"] for x in said)
     last = next(x for x in said if x.get("stage") == "pack")
     side = next(x["split"] for x in said if x.get("stage") == "split")

@@ -1,0 +1,1 @@
+"""Structured answers, parsed whole: valid, right at first and then broken, or broken from the start."""

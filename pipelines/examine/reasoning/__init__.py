@@ -1,0 +1,1 @@
+"""Reasoning traces, beside what the model's chat template makes of them."""

@@ -1,0 +1,16 @@
+"""The config of `examine.reasoning`, apart from its code."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from headrace.pipelines.section import Section
+
+
+class Config(Section):
+    """What is made of reasoning traces that do not go with the model."""
+
+    policy: Literal["fail", "warn", "allow"] = "warn"
+    """fail: the run stops before it packs. warn: it is said. allow: it is only counted."""
+    most: float = Field(default=0.02, ge=0, le=1)
+    """Share of the rows from which on it is said."""

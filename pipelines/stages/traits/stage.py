@@ -1,0 +1,220 @@
+"""Traits: what a row is about, told by rules and one small model, for mixes, filters and weights.
+
+What: the column `traits` (``TRAITS``) says of each row
+
+===================  ==================================================================================
+``language``         ISO 639 code of what is asked (a plain text's own); "und" where too little is said
+``answer_language``  the same of the last answer
+``task``             what is asked for, one of `config.TASKS`; `knowledge` and `opinion` are kinds of question
+``rule``             the rule that told the task: the evidence, never text
+``format``           how the last answer looks, one of `config.FORMATS`
+``reasoning``        the form of reasoning before the last answer, one of `config.REASONING`
+``flags``            what is odd about its answers, of `config.FLAGS`
+===================  ==================================================================================
+
+A row that breaks `keep` or `drop` is marked as ``traits.<trait>``, the first in the order above. By default
+nothing is marked. What is asked is the first turn of a user, without the tools that are offered.
+
+Flags: `refusal`, `opener` ("Certainly! Here is ...") and `praise` ("Great question!") at the beginning of
+an answer, `disclaimer` ("as an AI") in it, each of any answer; of the last one `copies_prompt` (it begins
+with the whole prompt), `other_language` (than the prompt, both sure, and no language named or translation
+asked for), `empty_answer`, `one_word`, and the names of the recipe's own models (see `models`).
+
+Why: mixes are decided, and failures found, by kinds of rows; word lists in nine languages and a model
+inside a package do it without a download.
+
+Cost: some 100 MB/s of text, the model's share apart, which long rows do not notice: see `language`.
+Source: `words`, `signals`, `language`, `tasks`.
+"""
+
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from headrace.pipelines import arrays, schema, structure
+from headrace.pipelines.stages.traits import form, language, models, signals, tasks, words
+from headrace.pipelines.stages.traits.config import Config as Config
+from headrace.pipelines.stages.traits.signals import Signals
+
+NAME = "traits"
+VERSION = 1
+NOT_IN_KEY = {"actors", "gpus"}
+TRAITS = schema.TRAITS
+HEAD, TAIL = 256, 160  # bytes of a text in which phrases are looked for
+Mask = NDArray[np.bool_]
+
+
+def versions() -> dict[str, str]:
+    """Libraries that decide what this stage writes."""
+    from importlib.metadata import version
+
+    return {"pyarrow": pa.__version__, "py3langid": version("py3langid")}
+
+
+def apply(table: pa.Table, config: Config) -> pa.Table:
+    """`table` with the column `traits` (null for marked rows and where switched off) and rows marked."""
+    if not config.enabled or not table.num_rows:
+        return table.append_column("traits", pa.nulls(table.num_rows, TRAITS))
+    live = schema.live(table)
+    own = told(table, config)
+    column = pa.StructArray.from_arrays(
+        [own[field.name].combine_chunks() for field in TRAITS], fields=list(TRAITS), mask=pc.invert(live)
+    )
+    return schema.mark(table.append_column("traits", column), "drop", _reasons(own, config))
+
+
+def told(table: pa.Table, config: Config) -> pa.Table:
+    """The fields of `TRAITS` of every row, marked or not."""
+    roles, rows, texts = schema.contents(table)
+    texts = _bare(texts)
+    n = table.num_rows
+    users, answers, plain = (_is(roles, name) for name in ("user", "assistant", "text"))
+    spoken = np.flatnonzero(answers | plain)
+    asked, last = _first(rows, np.flatnonzero(users), n), _last(rows, spoken, n)
+    prompt, answer = _taken(texts, asked), _taken(texts, last)
+    lists = words.table()
+    of_prompt = signals.look(prompt, lists, HEAD, TAIL)
+    every = signals.look(texts.take(pa.array(spoken)), lists, HEAD, TAIL)
+    of_answer = _of(every, np.searchsorted(spoken, last), last >= 0)
+    shape = form.look(answer, of_answer)
+    turns = np.bincount(rows[users], minlength=n)
+    labels = pc.is_in(shape["format"], pa.array(["label"])).to_numpy(zero_copy_only=False) & shape["snake"]
+    task = tasks.tell(of_prompt, of_answer, labels, asked >= 0, turns)
+    is_text = asked < 0
+    spoken_in = language.tell(answer, config.letters)
+    asked_in = pc.if_else(pa.array(is_text), spoken_in, language.tell(prompt, config.letters))
+    flags = {
+        **(models.found({"prompt": prompt, "answer": answer}, config) if config.models else {}),
+        **_phrases(every, rows[spoken], n),
+        "copies_prompt": form.copies(prompt, answer),
+        "other_language": _other(asked_in, spoken_in, task["task"], of_prompt),
+        "empty_answer": (of_answer.words == 0) & (shape["empty"]) & ~is_text,
+        "one_word": (of_answer.words == 1) & ~is_text,
+    }
+    return pa.table(
+        {
+            "language": asked_in,
+            "answer_language": spoken_in,
+            **{name: task[name].combine_chunks() for name in ("task", "rule")},
+            "format": shape["format"],
+            "reasoning": form.reasoning(answer, of_answer),
+            "flags": _listed(flags, config.flags, n),
+        }
+    )
+
+
+def _bare(texts: pa.Array) -> pa.Array:
+    """Contents without the structures behind them."""
+    sealed = pc.match_substring(texts, structure.OPEN).fill_null(False).to_numpy(zero_copy_only=False)
+    bare = [structure.text(content) for content in texts.filter(pa.array(sealed)).to_pylist()]
+    return arrays.put(texts, np.flatnonzero(sealed), pa.array(bare, pa.large_string()))
+
+
+def _is(roles: pa.Array, name: str) -> Mask:
+    mask: Mask = pc.equal(roles, name).fill_null(False).to_numpy(zero_copy_only=False)
+    return mask
+
+
+def _first(rows: NDArray[np.int64], at: NDArray[np.int64], n: int) -> NDArray[np.int64]:
+    """Of each row the first of the messages `at`, -1 where it has none."""
+    return _last(rows, at[::-1], n)
+
+
+def _last(rows: NDArray[np.int64], at: NDArray[np.int64], n: int) -> NDArray[np.int64]:
+    found = np.full(n, -1, np.int64)
+    found[rows[at]] = at
+    return found
+
+
+def _taken(texts: pa.Array, at: NDArray[np.int64]) -> pa.Array:
+    """``texts[at]``, empty where `at` is -1."""
+    return texts.take(pa.array(at, mask=at < 0)).fill_null("")
+
+
+def _of(every: Signals, at: NDArray[np.int64], mask: Mask) -> Signals:
+    """Signals of some texts, nothing where not `mask`."""
+    at = np.where(mask, at, 0)
+
+    def own(field: NDArray[Any]) -> NDArray[Any]:
+        return (
+            np.where(mask, field[at], np.zeros(1, field.dtype))
+            if len(field)
+            else np.zeros_like(at, field.dtype)
+        )
+
+    return Signals(*map(own, every))
+
+
+def _phrases(every: Signals, rows: NDArray[np.int64], n: int) -> dict[str, Mask]:
+    """Flags by what answers say: ``bool[n]`` each."""
+    told = {
+        "refusal": every.opening & words.bit("refusal"),
+        "opener": every.first & words.bit("openers"),
+        "praise": every.first & words.bit("praise"),
+        "disclaimer": every.anywhere & words.bit("disclaimers"),
+    }
+    flags = {name: np.zeros(n, np.bool_) for name in told}
+    for name, bits in told.items():
+        flags[name][rows[bits != 0]] = True
+    return flags
+
+
+def _other(asked: pa.Array, spoken: pa.Array, task: pa.ChunkedArray, prompt: Signals) -> Mask:
+    """Whether the answer is in another language than the prompt, and nobody asked for that."""
+    unknown = pa.array([language.UNKNOWN])
+    sure = pc.invert(pc.or_(pc.is_in(asked, unknown), pc.is_in(spoken, unknown)))
+    free = pc.invert(pc.is_in(task.combine_chunks(), pa.array(["translation", "code"])))
+    other: Mask = pc.and_(pc.and_(sure, free), pc.not_equal(asked, spoken)).to_numpy(zero_copy_only=False)
+    named: Mask = (prompt.anywhere & words.bit("languages")) != 0
+    found: Mask = other & ~named
+    return found
+
+
+def _listed(flags: dict[str, Mask], order: tuple[str, ...], n: int) -> pa.Array:
+    """The names of the flags that each row has, in this order: ``list<string>[n]``."""
+    grid = np.array([flags[name] for name in order]).reshape(len(order), n).T
+    _, kinds = np.nonzero(grid)
+    names = pa.array(order, pa.string()).take(pa.array(kinds))
+    ends = arrays.offsets(grid.sum(axis=1)).astype(np.int32)
+    return pa.ListArray.from_arrays(pa.array(ends), names)
+
+
+def _reasons(own: pa.Table, config: Config) -> pa.Array:
+    """The first trait for which each row is not wanted, as a reason, or null."""
+    reasons = pa.nulls(own.num_rows, pa.string())
+    for name in (n for n in schema.TRAITS_BY if n in config.keep or n in config.drop):
+        bad = np.zeros(own.num_rows, np.bool_)
+        if name in config.drop:
+            bad |= _any(own[name], config.drop[name])
+        if name in config.keep:
+            bad |= ~_any(own[name], (*config.keep[name], *_untold(own[name])))
+        reason = pc.if_else(pa.array(bad), f"traits.{name}", pa.scalar(None, pa.string()))
+        reasons = pc.coalesce(reasons, reason)
+    return reasons
+
+
+def _untold(column: pa.ChunkedArray) -> tuple[str, ...]:
+    return () if pa.types.is_list(column.type) else (language.UNKNOWN,)
+
+
+def _any(column: pa.ChunkedArray, values: tuple[str, ...]) -> Mask:
+    """Whether a row has one of `values`."""
+    wanted = pa.array(values, pa.string())
+    array = column.combine_chunks()
+    if not pa.types.is_list(array.type):
+        mask: Mask = pc.is_in(array, wanted).to_numpy(zero_copy_only=False)
+        return mask
+    hit = np.zeros(len(array), np.bool_)
+    owners = pc.list_parent_indices(array).filter(pc.is_in(array.flatten(), wanted))
+    hit[owners.to_numpy()] = True
+    return hit
+
+
+def warm() -> None:
+    """Compile, or load from Numba's cache."""
+    signals.look(pa.array(["a"], pa.large_string()), words.table(), 8, 8)
+    language.warm()
+    form.warm()
