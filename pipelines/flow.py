@@ -104,6 +104,8 @@ def _passes(run: rundir.Run, mode: Mode) -> dict[str, Any]:
     shared = dedup_pass.find_passages(run, rows, duplicates, mode)
     examined = examine_pass.examine(run, rows, duplicates, mode)
     tokens = pack_pass.settle(run, rows)
+    with _stopping(run, rows, duplicates):
+        examine_pass.judge(examined, run, mode)
     gone = examine_pass.dropping(examined)
     windows = pack_pass.pack(run, rows, duplicates, shared, gone, tokens, mode)
     with _stopping(run, rows, duplicates, windows):

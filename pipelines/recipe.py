@@ -17,6 +17,7 @@ from headrace.cluster.errors import OutputError, RecipeError
 from headrace.pipelines import yaml_text
 from headrace.pipelines.evaluate.config import Config as Evaluate
 from headrace.pipelines.examine.config import Config as Examine
+from headrace.pipelines.examine.leaks.config import Config as Decontaminate
 from headrace.pipelines.section import Path, Section, hint
 from headrace.pipelines.stages.clean.config import Config as Clean
 from headrace.pipelines.stages.dedup.config import Config as Dedup
@@ -77,6 +78,7 @@ class Recipe(Section):
     pii: Pii = Pii()
     fingerprint: Fingerprint = Fingerprint()
     dedup: Dedup = Dedup()
+    decontaminate: Decontaminate = Decontaminate()
     examine: Examine = Examine()
     split: Split = Split()
     tokenise: Tokenise = Tokenise()

@@ -3,7 +3,8 @@
 A check's `run.py` has `NAME`, `VERSION` and ``run(prepared, run, config, each)``: `prepared` are paths of
 files of `prepared/`, `run` the run directory, and ``each(function, items, name=...)`` gives results of tasks
 in the order of the items. It returns a report for run.json without any row's text, and writes
-``findings/<check>.parquet``, and where rows go by it ``findings/<check>.drops.parquet`` (`DROPS`). Where
+``findings/<check>.parquet``, and where rows go by it ``findings/<check>.drops.parquet`` (`row_id`, `reason`,
+and `mark` where it is not "drop"). Where
 files that the recipe names decide what it finds, ``marks(config)`` gives their hashes; `LIBRARIES` are those
 that decide it too.
 """
@@ -12,13 +13,15 @@ from importlib import import_module
 from types import ModuleType
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from headrace.cluster import storage
 from headrace.pipelines import schema
 
-CHECKS: tuple[str, ...] = ()
+CHECKS = ("leaks", "formats", "reasoning")
 # Rows that go by what a check found. mark: "drop", or "error" where they are quarantined.
 DROPS = pa.schema([("row_id", pa.uint64()), ("reason", pa.string()), ("mark", pa.string())])
 
@@ -37,6 +40,20 @@ def drops(run: str, check: str, first: int = 0, last: int = 2**32 - 1) -> pa.Tab
     """Rows of ordinals `first` to `last` that go by what a check found (`DROPS`)."""
     span: list[Any] = [("row_id", ">=", first << 32), ("row_id", "<", (last + 1) << 32)]
     return storage.read_table(storage.join(run, path(check, "drops")), filters=span).cast(DROPS)
+
+
+def settle(run: str, check: str, held: NDArray[np.uint64]) -> pa.Table:
+    """Write again which rows go by what a check found, as `DROPS`, less those of the ordinals in `held`: what
+    a source holds out stays as it is. Returns them.
+    """
+    where = storage.join(run, path(check, "drops"))
+    found = storage.read_table(where)
+    if "mark" not in found.column_names:
+        found = found.append_column("mark", pa.repeat("drop", found.num_rows))
+    stays = np.isin(schema.ordinal(found["row_id"].to_numpy()), held)
+    found = found.select(DROPS.names).cast(DROPS).filter(pa.array(~stays)).sort_by("row_id")
+    storage.write_ranges(where, found)
+    return found
 
 
 def mark(table: pa.Table, found: pa.Table) -> pa.Table:

@@ -7,10 +7,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from headrace.cluster import ledger, storage, stream
-from headrace.pipelines.console import Mode
+import numpy as np
+from numpy.typing import NDArray
+
+from headrace.cluster import ledger, storage
+from headrace.cluster.errors import GateError
+from headrace.pipelines.console import Mode, say
 from headrace.pipelines.examine import checks
-from headrace.pipelines.passes import outputs, parts
+from headrace.pipelines.passes import dedup, outputs, parts
 from headrace.pipelines.passes.units import (
     Pass,
     Records,
@@ -34,8 +38,8 @@ PASS = Pass(
 
 def configs(recipe: Recipe) -> dict[str, Section]:
     """The config of each check that is on."""
-    every = {name: getattr(recipe.examine, name) for name in checks.CHECKS}
-    return {name: config for name, config in every.items() if config.enabled}
+    every = {"leaks": recipe.decontaminate, **dict(recipe.examine)}
+    return {name: every[name] for name in checks.CHECKS if getattr(every[name], "enabled", True)}
 
 
 def examine(
@@ -44,7 +48,7 @@ def examine(
     """Pass 2b: every check that is on, in order; their commit records."""
     inputs = [[r["ordinal"], r["part"], r["outputs"][0]["xxh3"]] for r in records]
     removed = [o["xxh3"] for o in duplicates["outputs"] if o["path"] == "duplicates/removed.parquet"]
-    sources = sorted((str(s.name), s.priority) for s in run.recipe.sources)
+    held = sorted(ordinal for ordinal, side in dedup.fixed_sides(run, records).items() if side)
     keys = {}
     for number, name in enumerate(checks.CHECKS):
         config = configs(run.recipe).get(name)
@@ -53,9 +57,9 @@ def examine(
             marks = module.marks(config) if hasattr(module, "marks") else []
             libraries = getattr(module, "LIBRARIES", ("pyarrow", "numba", "polars"))
             own = [config_key(module, config), marks, versions(tuple(libraries))]
-            keys[number] = ledger.key(inputs, removed, sources, run.recipe.seed, own)
+            keys[number] = ledger.key(inputs, removed, held, run.recipe.seed, own)
     prepared = [storage.join(run.path, r["outputs"][0]["path"]) for r in records if r["rows"]["kept"]]
-    work = partial(_examined, run=run, records=records, prepared=prepared, keys=keys)
+    work = partial(_examined, run=run, records=records, prepared=prepared, held=held, keys=keys)
     done = resume(run, PASS, keys, work, sizes=dict.fromkeys(keys, 0), mode=mode)
     outputs.require(run, [o for r in done for o in r["outputs"]], workers(run))
     return done
@@ -68,6 +72,7 @@ def _examined(
     run: Run,
     records: Sequence[ledger.Record],
     prepared: Sequence[str],
+    held: Sequence[int],
     keys: Mapping[int, str],
 ) -> Iterator[ledger.Record]:
     """The records of some checks, one after the other: each has the whole cluster."""
@@ -81,11 +86,11 @@ def _examined(
         spent: list[float] = []
         each = partial(each_measured, workers=workers(run), spent=spent)
         report = checks.module(name).run(prepared, run.path, configs(run.recipe)[name], each)
+        marks = {}
+        if storage.listing(storage.join(run.path, checks.path(name, "drops"))):
+            settle = partial(_settled, run=run.path, held=np.array(held, np.uint64))
+            report["rows_gone"], marks = next(iter(each(settle, [name], name="marks")))
         described = outputs.described(run.path, (f"findings/{name}.",), workers(run))
-        dropping = any(o["path"] == checks.path(name, "drops") for o in described)
-        marks = (
-            next(iter(stream.each(_marks, [(run.path, name)], workers=1, name="marks"))) if dropping else {}
-        )
         record = {
             "check": number,
             "name": name,
@@ -100,17 +105,30 @@ def _examined(
         yield record
 
 
-def _marks(which: tuple[str, str]) -> dict[str, str]:
-    """A hash of the rows of each fragment that go by a check, by ordinal."""
-    found = checks.drops(*which)
-    return parts.hashed(found, found["row_id"])
+def _settled(check: str, run: str, held: NDArray[np.uint64]) -> tuple[int, dict[str, str]]:
+    """How many rows go by a check, and a hash of those of each fragment, by ordinal."""
+    found = checks.settle(run, check, held)
+    return found.num_rows, parts.hashed(found, found["row_id"])
 
 
 def dropping(records: Sequence[ledger.Record]) -> dict[str, dict[str, str]]:
-    """Checks by which rows go, with what `_marks` says of each."""
+    """Checks by which rows go, with a hash of those of each ordinal."""
     return {r["name"]: r["marks"] for r in records if r["marks"]}
 
 
 def reports(records: Sequence[ledger.Record]) -> dict[str, Any]:
     """What run.json says of each check."""
     return {r["name"]: r["report"] for r in records}
+
+
+def judge(records: Sequence[ledger.Record], run: Run, mode: Mode) -> None:
+    """Say what the checks found. Raises: GateError where the recipe asks a check to stop the run."""
+    for record in records:
+        report = record["report"]
+        for words in report.get("words", ()):
+            say(mode, "warning", f"examine.{record['name']}: {words}", check=record["name"])
+        if report.get("alarm"):
+            text = f"examine.{record['name']}: {'; '.join(report['words'])}"
+            where = f"examine.{record['name']}.policy"
+            fix = f"to go on, set {where} to warn, or mend the rows that findings/ names"
+            raise GateError(f"{text}. {fix}").at(f"examine.{record['name']}")

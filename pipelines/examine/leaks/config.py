@@ -29,7 +29,7 @@ class Config(Section):
     against: tuple[Path | Against, ...] = ()
     """Evaluation sets: paths, or mappings with a path and what else is to be said of the set."""
     policy: Literal["drop", "report"] = "drop"
-    """drop: rows that hold an item go, for `leaks.hit`; report: they stay and are listed."""
+    """drop: rows that hold an item go, for `decontaminate.leak`; report: they stay and are listed."""
     rare: int = Field(3, ge=1)
     """An n-gram of words is evidence where at most so many items hold it: from each word on the shortest of
     3, 5, 8 and 13 words that is so rare."""
@@ -46,6 +46,11 @@ class Config(Section):
     min_words: int = Field(5, ge=3)
     """What is asked in fewer words (characters, in scripts without spaces) is not looked for. Answers need 13
     different words or so: "42" is nobody's."""
+
+    @property
+    def enabled(self) -> bool:
+        """Whether there is a set to look for."""
+        return bool(self.against)
 
 
 def sets(config: Config) -> list[Against]:

@@ -125,6 +125,16 @@ def load(against: Sequence[Against]) -> pa.Table:
     return pa.table([number, *columns.values()], schema=SCHEMA)
 
 
+def marks(against: Sequence[Against]) -> list[tuple[str, int, str]]:
+    """Path, size and stamp of each file of the sets. Raises: SourceError, StorageError."""
+    return [
+        (file.path, file.size, file.stamp)
+        for one in against
+        for source in [Source(path=one.path)]
+        for file in _data(inputs.files(source), source)
+    ]
+
+
 def strings(texts: Sequence[str | None] | pa.Array | pa.ChunkedArray) -> pa.Array:
     """Texts as ``large_string[N]``, a null as an empty one."""
     if isinstance(texts, pa.ChunkedArray):

@@ -27,9 +27,8 @@ from headrace.pipelines.stages.fingerprint import stage as fingerprint
 
 NAME = "leaks"
 VERSION = 1
-REASON = "leaks.hit"
+REASON = "decontaminate.leak"
 LISTED = 20  # rows in the report
-SIDES = ("validation", "test")
 INDEX = "findings/leaks.index"
 FINDINGS = pa.schema(
     [
@@ -47,41 +46,35 @@ Each = Callable[..., Iterator[Any]]
 
 
 class Found(NamedTuple):
-    """`FINDINGS`, sorted; the items of the sets, those that no n-gram tells from others; rows looked at, and
-    those of sources that evaluate."""
+    """`FINDINGS`, sorted; the items of the sets, those that no n-gram tells from others; rows looked at."""
 
     findings: pa.Table
     items: pa.Table
     untold: pa.Table
     rows: int
-    apart: pa.Array
 
 
 class _Part(NamedTuple):
-    """What one file holds: pairs whose `row` is a row id, rows by n-gram, rows, ids of rows apart."""
+    """What one file holds: pairs whose `row` is a row id, rows by n-gram, rows."""
 
     pairs: pa.Table
     counts: pa.Table
     rows: int
-    apart: pa.Array
 
 
-def run(
-    prepared: Sequence[str], run: str, config: Config, each: Each, sources: Sequence[Any] = ()
-) -> dict[str, Any]:
+def run(prepared: Sequence[str], run: str, config: Config, each: Each) -> dict[str, Any]:
     """Find leaks in the files `prepared` of `run` and write `findings/leaks.parquet`; returns the report.
 
-    Under policy drop `findings/leaks.drops.parquet` says which rows go, and why: none of a source whose
-    `split` is validation or test. each: runs tasks over files, results in order.
+    Under policy drop `findings/leaks.drops.parquet` says which rows go, and why. each: runs tasks
+    over files, results in order.
 
     Raises: as `items.load`.
     """
-    found = find(prepared, run, config, each, sources)
+    found = find(prepared, run, config, each)
     storage.write_table(storage.join(run, "findings/leaks.parquet"), found.findings)
     hit = found.findings["row_id"].unique()
-    gone = hit.filter(pc.invert(pc.is_in(hit, found.apart)))
     if config.policy == "drop":
-        drops = pa.table([gone, pa.repeat(pa.scalar(REASON, pa.string()), len(gone))], schema=DROPS)
+        drops = pa.table([hit, pa.repeat(pa.scalar(REASON, pa.string()), len(hit))], schema=DROPS)
         storage.write_table(storage.join(run, "findings/leaks.drops.parquet"), drops)
     first = pl.DataFrame(found.findings).unique("row_id", keep="first", maintain_order=True).head(LISTED)
     return {
@@ -89,22 +82,25 @@ def run(
         "untold": _counts(found.untold["set"]),
         "rows": found.rows,
         "rows_hit": len(hit),
-        "rows_dropped": len(gone) if config.policy == "drop" else 0,
         "by_set": _rows_by(found.findings, "set"),
         "by_rule": _rows_by(found.findings, "rule"),
         "listed": [[row, place] for row, place in first.select("row_id", "place").iter_rows()],
     }
 
 
-def find(prepared: Sequence[str], run: str, config: Config, each: Each, sources: Sequence[Any] = ()) -> Found:
+def marks(config: Config) -> list[tuple[str, int, str]]:
+    """What tells the files of the evaluation sets from changed ones: path, size and stamp of each."""
+    return items.marks(sets(config))
+
+
+def find(prepared: Sequence[str], run: str, config: Config, each: Each) -> Found:
     """What `run` writes and reports. Raises: as `items.load`."""
     evaluation = items.load(sets(config))
     index = indexing.build(evaluation, config)
     data, where = indexing.dumped(index), storage.join(run, INDEX)
     storage.put(where, data)
-    held = {s.name for s in sources if getattr(s, "split", None) in SIDES}
     mark = ledger.key(config.model_dump(mode="json"), _counts(evaluation["set"]), len(data))
-    work = partial(_of_file, run=run, mark=mark, config=config, held=sorted(held))
+    work = partial(_of_file, run=run, mark=mark, config=config)
     parts: list[_Part] = list(each(work, prepared, name=NAME))
     storage.delete(where)
     n = sum(part.rows for part in parts)
@@ -114,22 +110,20 @@ def find(prepared: Sequence[str], run: str, config: Config, each: Each, sources:
     )
     summed = counts.group_by("key").sum().sort("key").to_arrow()
     hits = match.hits(match.settled(pairs, summed, n, index, config), index)
-    apart = pa.concat_arrays([pa.array([], pa.uint64()), *(part.apart for part in parts)])
     untold = evaluation.filter(pc.invert(pc.is_in(evaluation["item"], pa.array(index.told))))
-    return Found(_findings(hits, evaluation), evaluation, untold, n, apart)
+    return Found(_findings(hits, evaluation), evaluation, untold, n)
 
 
-def _of_file(path: str, run: str, mark: str, config: Config, held: Sequence[str]) -> _Part:
+def _of_file(path: str, run: str, mark: str, config: Config) -> _Part:
     index = _index(storage.join(run, INDEX), mark)
-    table = rows.left(path, run, ["source", "messages"])
+    table = rows.left(path, run, ["messages"])
     ids = table["row_id"].combine_chunks()
     roles, owners, texts = schema.contents(table)
     both = fingerprint.parts(roles, owners, texts, table.num_rows).both
     found = match.search(both, np.arange(2 * table.num_rows) // 2, index, config)
     row_ids = ids.take(found.pairs["row"].combine_chunks()).cast(pa.int64())
     pairs = found.pairs.set_column(0, "row", row_ids)
-    apart = ids.filter(pc.is_in(table["source"].combine_chunks(), pa.array(held, pa.string())))
-    return _Part(pairs, found.counts, table.num_rows, apart)
+    return _Part(pairs, found.counts, table.num_rows)
 
 
 @functools.lru_cache(maxsize=1)

@@ -1,8 +1,8 @@
 """The config of `examine.reasoning`, apart from its code."""
 
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from headrace.pipelines.section import Section
 
@@ -14,3 +14,9 @@ class Config(Section):
     """fail: the run stops before it packs. warn: it is said. allow: it is only counted."""
     most: float = Field(default=0.02, ge=0, le=1)
     """Share of the rows from which on it is said."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _policy_alone(cls, data: Any) -> Any:
+        """`reasoning: warn` says the policy alone."""
+        return {"policy": data} if isinstance(data, str) else data

@@ -1,7 +1,6 @@
 """Leaks of a run: what is found, what goes, and what is said of it."""
 
 from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pyarrow as pa
@@ -49,14 +48,12 @@ def config(folder: Path, **more: str) -> Config:
 
 def test_rows_that_hold_an_item_go_and_the_report_has_no_text(prepared: tuple[Path, list[str]]) -> None:
     folder, paths = prepared
-    sources = [SimpleNamespace(name="s"), SimpleNamespace(name="golden", split="test")]
-    report = leaks.run(paths, str(folder), config(folder), builders.in_order, sources)
+    report = leaks.run(paths, str(folder), config(folder), builders.in_order)
     assert report == {
         "sets": {"sums": 3},
         "untold": {},
         "rows": 6,
         "rows_hit": 4,
-        "rows_dropped": 3,
         "by_set": {"sums": 4},
         "by_rule": {"ngram_13": 4},
         "listed": [
@@ -73,14 +70,14 @@ def test_rows_that_hold_an_item_go_and_the_report_has_no_text(prepared: tuple[Pa
         for row, item in ((1, 0), (3, 1), (4, 2), (6, 2))
     ]
     drops = storage.read_table(str(folder / "findings/leaks.drops.parquet"))
-    assert drops.to_pylist() == [{"row_id": row, "reason": "leaks.hit"} for row in (1, 3, 4)]
+    assert drops.to_pylist() == [{"row_id": row, "reason": "decontaminate.leak"} for row in (1, 3, 4, 6)]
     assert not (folder / leaks.INDEX).exists()
 
 
 def test_under_policy_report_nothing_goes(prepared: tuple[Path, list[str]]) -> None:
     folder, paths = prepared
     report = leaks.run(paths, str(folder), config(folder, policy="report"), builders.in_order)
-    assert (report["rows_hit"], report["rows_dropped"]) == (4, 0)
+    assert report["rows_hit"] == 4
     assert not (folder / "findings/leaks.drops.parquet").exists()
 
 
