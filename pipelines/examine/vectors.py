@@ -45,7 +45,10 @@ def terms(texts: pa.Array, *, pairs: bool = False) -> Terms:
     ends = np.frombuffer(folded.buffers()[1], np.int64)[folded.offset : folded.offset + len(folded) + 1]
     data = folded.buffers()[2]
     held = np.frombuffer(data, np.uint8) if data is not None else np.zeros(0, np.uint8)
-    offsets, hashes = np.zeros(len(folded) + 1, np.int64), np.empty(2 * int(ends[-1] - ends[0]) + 2, np.uint32)
+    offsets, hashes = (
+        np.zeros(len(folded) + 1, np.int64),
+        np.empty(2 * int(ends[-1] - ends[0]) + 2, np.uint32),
+    )
     _terms(held, ends, pairs, offsets, hashes)
     return Terms(offsets, hashes[: offsets[-1]].copy())
 
@@ -58,10 +61,11 @@ def taken(found: Terms, rows: NDArray[np.int64]) -> Terms:
     return Terms(ends, found.hashes[places])
 
 
-def weighted(found: Terms) -> Any:
+def weighted(found: Terms, *, alone: bool = True) -> Any:
     """Terms by weight, rows of unit length: a scipy CSR matrix ``float32[N, K]``.
 
-    A term of one text alone matches nothing and is left out; a text with such terms only has an empty row.
+    A term of one text alone matches nothing and gets no column; alone: it counts for the text's length, so that
+    two texts are alike only where most of both is. A text with such terms only has an empty row.
     One that stands in every text keeps a little weight: where all texts ask the same, it is what they ask.
     """
     from scipy import sparse
@@ -76,12 +80,16 @@ def weighted(found: Terms) -> Any:
         cells, counts = np.unique(rows[of_kind] << (BITS + 1) | columns, return_counts=True)
         row, column = cells >> (BITS + 1), cells & ((1 << (BITS + 1)) - 1)
         texts = np.bincount(column, minlength=KINDS << BITS)[column]
-        row, column, counts, texts = (part[texts > 1] for part in (row, column, counts, texts))
         weight = (1 + np.log(counts)) * np.log(1 + n / texts)
-        length = np.sqrt(np.bincount(row, weight**2, minlength=n))
+        shared = texts > 1
+        length = np.sqrt(np.bincount(row, weight**2 * (shared | alone), minlength=n))
+        row, column, weight = row[shared], column[shared], weight[shared]
         kept.append((row, column, weight / length[row]))
+    full = np.zeros(n)  # kinds of terms of a text
+    for offset in range(KINDS):
+        full += np.bincount(np.unique(rows[(found.hashes & 1) == offset]), minlength=n)
     row, column, weight = (np.concatenate(part) for part in zip(*kept, strict=True))
-    length = np.sqrt(np.bincount(row, weight**2, minlength=n))
+    length = np.sqrt(full if alone else np.bincount(row, weight**2, minlength=n))
     used, column = np.unique(column, return_inverse=True)
     values = (weight / length[row]).astype(np.float32)
     matrix = sparse.csr_matrix((values, (row, column)), shape=(n, len(used)))

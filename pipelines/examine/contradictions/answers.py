@@ -24,14 +24,16 @@ SHORT = 6  # words that say something, of an answer that is compared as a whole
 COMMON = 0.5  # share of the shorter answer's words from which on two answers are the same
 LITTLE = 0.1  # under which they have next to nothing in common
 
-YES = frozenset("yes yeah yep true correct right ja oui si sí sim sì да 是 是的 对 正确 はい".split())
-NO = frozenset("no nope false incorrect wrong nein non não нет 否 不 不是 错误 いいえ".split())
-IDLE = frozenset(
-    "a an the is are was were be been it its of in on at to for and or that this there he she they you i we "
-    "by with as from has have had do does did so about der die das ist sind und ein eine le la les est un une "
-    "et de el los las es y".split()
+YES = frozenset(
+    "yes yeah yep true correct right ja oui si sí sim sì да 是 是的 对 正确 はい".split()  # noqa: SIM905
 )
-NEGATED = frozenset("not never none cannot without nicht kein pas nunca jamais".split())
+NO = frozenset(
+    "no nope false incorrect wrong nein non não нет 否 不 不是 错误 いいえ".split()  # noqa: SIM905
+)
+IDLE = frozenset(
+    ["a", "an", "the", "is", "are", "was", "were", "be", "been", "it", "its", "of", "in", "on", "at", "to", "for", "and", "or", "that", "this", "there", "he", "she", "they", "you", "i", "we", "by", "with", "as", "from", "has", "have", "had", "do", "does", "did", "so", "about", "der", "die", "das", "ist", "sind", "und", "ein", "eine", "le", "la", "les", "est", "un", "une", "et", "de", "el", "los", "las", "es", "y"]
+)
+NEGATED = frozenset("not never none cannot without nicht kein pas nunca jamais".split())  # noqa: SIM905
 OPEN = re.compile(
     r"\b(?:write|compose|generate|create|invent|imagine|suggest|brainstorm|come up with|make up|draft|design|"
     r"recommend|describe|pretend|act as|role ?play|rewrite|rephrase|paraphrase|summari[sz]e|summary|"
@@ -43,7 +45,9 @@ OPEN = re.compile(
 RESULT = (
     re.compile(r"####\s*(.+?)\s*$", re.DOTALL),
     re.compile(r"\\boxed\{([^{}]*)\}"),
-    re.compile(r"\b(?:final answer|(?:the )?(?:correct )?answer)\s*(?:is|:|=)\s*:?\s*([^\n]+?)\.?\s*(?:\n|$)", re.I),
+    re.compile(
+        r"\b(?:final answer|(?:the )?(?:correct )?answer)\s*(?:is|:|=)\s*:?\s*([^\n]+?)\.?\s*(?:\n|$)", re.I
+    ),
 )
 NUMBER = re.compile(r"-?\d[\d,]*(?:\.\d+)?|-?\.\d+")
 ALONE = re.compile(r"\s*[$€£¥]?\s*(-?\d[\d,]*(?:\.\d+)?)\s*(?:%|[^\W\d]{1,12})?\s*\.?\s*")

@@ -52,7 +52,9 @@ def compare(texts: pa.Table, found: NDArray[np.int64], equal: NDArray[np.bool_],
 
 def _numbers(texts: pa.Array) -> NDArray[np.uint64]:
     """Hash of all digits of each text, in any order of its sentences: ``uint64[N]``."""
-    bare = pc.utf8_split_whitespace(pc.utf8_trim_whitespace(pc.replace_substring_regex(texts, r"[^0-9]+", " ")))
+    bare = pc.utf8_split_whitespace(
+        pc.utf8_trim_whitespace(pc.replace_substring_regex(texts, r"[^0-9]+", " "))
+    )
     hashes = kernels.content_hash(bare.flatten())[0]
     sums = np.concatenate([np.zeros(1, np.uint64), np.cumsum(arrays.finalised(hashes), dtype=np.uint64)])
     ends = bare.offsets.to_numpy()
@@ -127,7 +129,13 @@ def listed(found: pairs.Found, compared: Compared, rows: pl.DataFrame) -> pl.Dat
     }
     named = found.nodes.select("place", "prompt", "answer")
     other = found.nodes.select(
-        pl.col("place").alias("other"), pl.col("row_id").alias("partner"), pl.col("rows").alias("partner_rows")
+        pl.col("place").alias("other"),
+        pl.col("row_id").alias("partner"),
+        pl.col("rows").alias("partner_rows"),
     )
     lines = pl.DataFrame(twice).join(other, on="other").join(named, on="place")
-    return rows.select("row_id", "prompt", "answer").join(lines, on=["prompt", "answer"]).sort("row_id", "partner")
+    return (
+        rows.select("row_id", "prompt", "answer")
+        .join(lines, on=["prompt", "answer"])
+        .sort("row_id", "partner")
+    )

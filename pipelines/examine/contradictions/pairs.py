@@ -62,7 +62,9 @@ class Found(NamedTuple):
 
 
 def search(
-    found: pl.DataFrame, sketches: Callable[[Sequence[str], Any], dict[str, NDArray[Any]]] | None, config: Config
+    found: pl.DataFrame,
+    sketches: Callable[[Sequence[str], Any], dict[str, NDArray[Any]]] | None,
+    config: Config,
 ) -> Found:
     """Nodes of all rows, and the pairs of nodes to compare.
 
@@ -128,8 +130,7 @@ def _spread_over_nodes(
         count = sizes[of[b]]
         inside = np.arange(count.sum()) - np.repeat(np.cumsum(count) - count, count)
         both.append(np.stack([np.repeat(a, count), np.repeat(b, count) + inside], axis=1))
-    pairs = np.sort(np.concatenate(both), axis=1)
-    return np.unique(pairs, axis=0) if len(pairs) else pairs
+    return candidates.unique([np.sort(np.concatenate(both), axis=1)])
 
 
 class Settled(NamedTuple):
@@ -140,7 +141,9 @@ class Settled(NamedTuple):
     gone: NDArray[np.bool_]
 
 
-def settle(rows: NDArray[np.int64], pairs: NDArray[np.int64], kinds: NDArray[np.str_], policy: str) -> Settled:
+def settle(
+    rows: NDArray[np.int64], pairs: NDArray[np.int64], kinds: NDArray[np.str_], policy: str
+) -> Settled:
     """Clusters of nodes that contradict each other, and what the policy does with them.
 
     rows: of each node; pairs, kinds: what was compared, kinds of `answers.KINDS`.

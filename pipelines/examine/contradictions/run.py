@@ -78,7 +78,12 @@ def _keys(item: tuple[int, str], run: str, work: str, near: bool) -> str:
 
 def _rows(keys: Sequence[str]) -> pl.DataFrame:
     """row_id, prompt, answer and short of the rows of all files, one file after the other."""
-    fields = [("row_id", pa.uint64()), ("prompt", pa.uint64()), ("answer", pa.uint64()), ("short", pa.bool_())]
+    fields = [
+        ("row_id", pa.uint64()),
+        ("prompt", pa.uint64()),
+        ("answer", pa.uint64()),
+        ("short", pa.bool_()),
+    ]
     tables = [storage.read_table(path, KEYS) for path in keys]
     found = pl.from_arrow(pa.concat_tables([pa.schema(fields).empty_table(), *tables]))
     assert isinstance(found, pl.DataFrame)
@@ -102,7 +107,9 @@ def _search(keys: Sequence[str], work: str, config: Config) -> dict[str, Any]:
     for number in range(chunks):
         of = chunk == number
         columns = {"a": found.pairs[of, 0], "b": found.pairs[of, 1], "equal": found.equal[of]}
-        storage.write_table(storage.join(work, f"pairs-{number}.parquet"), pa.table(columns), dictionary=False)
+        storage.write_table(
+            storage.join(work, f"pairs-{number}.parquet"), pa.table(columns), dictionary=False
+        )
     wanted = np.unique(np.stack([np.repeat(chunk, 2), found.pairs.ravel()], axis=1), axis=0)
     nodes = found.nodes[wanted[:, 1]]
     at = nodes["at"].to_numpy()
@@ -175,7 +182,9 @@ def _settled(
     smallest = np.full(len(ids), np.iinfo(np.uint64).max)
     np.minimum.at(smallest, settled.cluster[inside], ids[inside])
     named[inside] = smallest[settled.cluster[inside]]
-    cluster = first.select("place", pl.Series("cluster", named), pl.Series("in", inside), pl.Series("gone", settled.gone))
+    cluster = first.select(
+        "place", pl.Series("cluster", named), pl.Series("in", inside), pl.Series("gone", settled.gone)
+    )
     lines = compare.listed(found, judged, table).join(cluster, on="place")
     lines = lines.with_columns(
         pl.when(pl.col("kind").is_in(answers.CONFLICTS)).then(pl.col("cluster")).alias("cluster")
@@ -216,7 +225,9 @@ def words(rows: int, conflicting: int, clusters: int, kinds: Counter[str], marke
     if not conflicting:
         text = f"no two of {rows:,} rows contradict each other"
     else:
-        text = f"{conflicting:,} of {rows:,} rows contradict another, in {clusters:,} groups that ask the same"
+        text = (
+            f"{conflicting:,} of {rows:,} rows contradict another, in {clusters:,} groups that ask the same"
+        )
     if kinds["unlike"] or kinds["other"]:
         text += f"; {kinds['unlike'] + kinds['other']:,} pairs answer otherwise, and both may be right"
     return text + (f"; {marked:,} rows are marked {REASON}" if marked else "")

@@ -64,9 +64,9 @@ def effective(prompts: pa.Array | Sequence[str], config: Config | None = None) -
     `config.sample` a fixed draw is compared, and what all ask is estimated from it.
     """
     config = config or Config()
-    texts = (prompts if isinstance(prompts, pa.Array | pa.ChunkedArray) else pa.array(prompts, pa.string())).cast(
-        pa.large_string()
-    )
+    texts = (
+        prompts if isinstance(prompts, pa.Array | pa.ChunkedArray) else pa.array(prompts, pa.string())
+    ).cast(pa.large_string())
     texts = texts.combine_chunks() if isinstance(texts, pa.ChunkedArray) else texts
     keys = hashed(texts)
     ids = np.flatnonzero(keys).astype(np.uint64)
@@ -230,7 +230,9 @@ def vocabulary(terms: vectors.Terms, ids: NDArray[np.uint64]) -> dict[str, float
     return {"words": whole, "growth": round(growth, 4)}
 
 
-def largest(labels: NDArray[Any], ids: NDArray[np.uint64], most: int = 10, least: int = 2) -> list[dict[str, Any]]:
+def largest(
+    labels: NDArray[Any], ids: NDArray[np.uint64], most: int = 10, least: int = 2
+) -> list[dict[str, Any]]:
     """The groups with the most rows: their rows, share, and the first five row ids."""
     _, place, counts = np.unique(labels, return_inverse=True, return_counts=True)
     first = np.full(len(counts), len(labels))

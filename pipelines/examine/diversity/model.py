@@ -45,7 +45,11 @@ def embedded(texts: Sequence[str], model: str, length: int) -> NDArray[np.float3
         for first in range(0, len(order), BATCH):
             some = order[first : first + BATCH]
             batch = tokenizer(
-                [texts[at] for at in some], padding=True, truncation=True, max_length=length, return_tensors="pt"
+                [texts[at] for at in some],
+                padding=True,
+                truncation=True,
+                max_length=length,
+                return_tensors="pt",
             ).to(device)
             batch.pop("token_type_ids", None)
             states = network(**batch).last_hidden_state

@@ -22,7 +22,11 @@ from headrace.pipelines.examine.diversity.config import Config as Config
 NAME = "diversity"
 VERSION = 1
 OFTEN = 10  # rows of a template or an opener that is listed
-REPETITIVE, REWORDED, ONE = 0.5, 0.1, 0.1  # effective prompts a row below which; share of one cluster above which
+REPETITIVE, REWORDED, ONE = (
+    0.5,
+    0.1,
+    0.1,
+)  # effective prompts a row below which; share of one cluster above which
 Each = Callable[..., Iterator[Any]]
 
 

@@ -29,6 +29,7 @@ from headrace.pipelines.examine.label_noise.config import Config
 
 FOLDS = 5  # and the fewest rows of a label that is judged
 LEAST_KAPPA = 0.4  # agreement with labels beyond chance that a classifier needs to be believed
+SURE = 4.5  # log odds of the best label over the second, where all labels are told
 WORK = 2_000_000  # most rows times labels
 OWN, OTHER = 0.05, 0.7  # share of neighbours that bear the label, and that bear the suggested one
 FEW, SHARE, EACH = 100, 0.9, 10  # rows of a labelled set; its share with a label; rows a label
@@ -40,9 +41,12 @@ class Judged(NamedTuple):
 
     label: NDArray[np.int64]
     suggested: NDArray[np.int64]  # -1 where the label has too few rows to be judged
-    score: NDArray[np.float64]  # chance of the label over that of the suggested one, or its share of neighbours
+    score: NDArray[
+        np.float64
+    ]  # chance of the label over that of the suggested one, or its share of neighbours
     rules: dict[str, NDArray[np.bool_]]  # which rows each rule suspects
     kappa: float  # agreement of classifier and labels beyond chance (Cohen)
+    chances: NDArray[np.float64]  # [R, K]: of each label, for the R rows whose label is judged
 
     @property
     def told(self) -> bool:
@@ -99,15 +103,17 @@ def judge(texts: pa.Array, codes: NDArray[np.int64], config: Config) -> Judged:
     suggested, score = np.full(n, -1, np.int64), np.ones(n)
     rules = {name: np.zeros(n, np.bool_) for name in ("odds", "neighbours", "cleanlab")}
     if len(values) < 2:
-        return Judged(codes, suggested, score, rules, 0.0)
+        return Judged(codes, suggested, score, rules, 0.0, np.zeros((0, 0)))
     part = texts.take(pa.array(rows))
-    chances = _chances(vectors.weighted(vectors.terms(part, pairs=True)), own)
+    chances = _chances(vectors.weighted(vectors.terms(part, pairs=True), alone=False), own)
     at, best = np.arange(len(rows)), chances.argmax(1)
     kappa = _kappa(own, best, len(values))
     if kappa < LEAST_KAPPA:
-        return Judged(codes, suggested, score, rules, kappa)
-    odds = chances[at, own] / chances[at, best]
-    near = _neighbours(vectors.weighted(vectors.terms(part)), own, len(values), config.neighbours)
+        return Judged(codes, suggested, score, rules, kappa, chances)
+    odds = (chances[at, own] / chances[at, best]) ** _sharpness(chances, own, best, kappa)
+    near = _neighbours(
+        vectors.weighted(vectors.terms(part), alone=False), own, len(values), config.neighbours
+    )
     nearest = near.argmax(1)
     rules["odds"][rows] = (odds < config.odds) & (best != own)
     rules["neighbours"][rows] = (near[at, own] < OWN) & (near[at, nearest] > OTHER)
@@ -116,7 +122,7 @@ def judge(texts: pa.Array, codes: NDArray[np.int64], config: Config) -> Judged:
     alone = rules["neighbours"][rows] & ~rules["odds"][rows]
     suggested[rows] = values[np.where(alone, nearest, best)]
     score[rows] = np.where(alone, near[at, own], odds)
-    return Judged(codes, suggested, score, rules, kappa)
+    return Judged(codes, suggested, score, rules, kappa, chances)
 
 
 def suspects(judged: Judged, config: Config) -> NDArray[np.bool_]:
@@ -160,6 +166,16 @@ def _chances(matrix: Any, own: NDArray[np.int64]) -> NDArray[np.float64]:
         found = model.predict_proba(matrix[unseen])
         chances[np.ix_(unseen, model.classes_)] = found
     return chances
+
+
+def _sharpness(
+    chances: NDArray[np.float64], own: NDArray[np.int64], best: NDArray[np.int64], kappa: float
+) -> float:
+    """Power that brings odds to a common scale: a classifier of few rows, or of few labels, is as right as one
+    of many and much less sure. 1 where the median of its log odds is `SURE` or more times kappa squared."""
+    two = np.partition(chances[own == best], -2, axis=1)[:, -2:]
+    median = float(np.median(np.log(two[:, 1] / np.maximum(two[:, 0], 1e-12))))
+    return max(1.0, SURE * kappa**2 / max(median, 1e-9))
 
 
 def _kappa(own: NDArray[np.int64], best: NDArray[np.int64], labels: int) -> float:

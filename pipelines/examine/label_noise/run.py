@@ -92,8 +92,13 @@ def _plan(paths: Sequence[str], work: str, config: Config) -> dict[str, Any]:
     table = pl.concat([_polars(storage.read_table(path)) for path in paths] or [_polars(_none())])
     counts = table.filter(pl.col("label") != 0).group_by("source", "label").len("n")
     counts = counts.filter(pl.col("n") >= judge.FOLDS)
-    per_source = table.group_by("source").len("rows").join(
-        counts.group_by("source").agg(pl.col("n").sum().alias("covered"), pl.len().alias("labels")), on="source"
+    per_source = (
+        table.group_by("source")
+        .len("rows")
+        .join(
+            counts.group_by("source").agg(pl.col("n").sum().alias("covered"), pl.len().alias("labels")),
+            on="source",
+        )
     )
     labelled = per_source.filter(
         (pl.col("rows") >= judge.FEW)
@@ -182,5 +187,7 @@ def words(source: dict[str, Any], looked: int, judged: judge.Judged, suspects: i
     of = f"{looked:,} of {source['rows']:,} rows" if looked < source["rows"] else f"{looked:,} rows"
     where = f"source {source['source']!r}, {source['labels']} labels, {of} looked at"
     if not judged.told:
-        return f"{where}: the prompts hardly tell the labels (agreement {judged.kappa:.2f}), so none is judged"
+        return (
+            f"{where}: the prompts hardly tell the labels (agreement {judged.kappa:.2f}), so none is judged"
+        )
     return f"{where}: {suspects:,} labels are likely wrong ({suspects / max(looked, 1):.1%})"
