@@ -1,8 +1,8 @@
 """Texts as weighted hashed words and pieces of words: what tells that two texts speak of the same.
 
 A text's terms are its words and the pieces of four letters within them, so that a slip of the pen costs some
-pieces and not the word. Scripts that write no spaces (Chinese, Japanese, Thai and their neighbours) give pairs
-of letters for words and runs of three for pieces. Every number is the same word: texts that differ in their
+pieces and not the word. Scripts that write no spaces (Chinese, Japanese, Thai and their neighbours) give
+pairs of letters for words and runs of three for pieces. Every number is the same word: texts that differ in their
 numbers alone are the same to it. Terms are 32-bit hashes; no vocabulary is kept.
 
 Cost: 10 to 20 ns a byte for terms, 4 bytes each; `weighted` holds all terms of the texts that it is given.
@@ -64,8 +64,8 @@ def taken(found: Terms, rows: NDArray[np.int64]) -> Terms:
 def weighted(found: Terms, *, alone: bool = True) -> Any:
     """Terms by weight, rows of unit length: a scipy CSR matrix ``float32[N, K]``.
 
-    A term of one text alone matches nothing and gets no column; alone: it counts for the text's length, so that
-    two texts are alike only where most of both is. A text with such terms only has an empty row.
+    A term of one text alone matches nothing and gets no column; alone: it counts for the text's length, so
+    that two texts are alike only where most of both is. A text with such terms only has an empty row.
     One that stands in every text keeps a little weight: where all texts ask the same, it is what they ask.
     """
     from scipy import sparse
@@ -112,7 +112,7 @@ def present(found: Terms) -> Any:
 
 @njit(cache=True, nogil=True)
 def _terms(data, ends, pairs, offsets, hashes):  # type: ignore[no-untyped-def]
-    """Fill `hashes` with terms of the folded texts of ``data[ends[i]:ends[i + 1]]``, `offsets` with their ends.
+    """Fill `hashes` with terms of the folded texts of ``data[ends[i]:ends[i + 1]]``, `offsets` with ends.
 
     Two terms a byte at most: of each letter a piece and, where no spaces are written, a pair.
     """
@@ -158,7 +158,7 @@ def _terms(data, ends, pairs, offsets, hashes):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True)
 def _word(hashes, out, word, length, digits, last, pairs):  # type: ignore[no-untyped-def]
-    """Put down a word that has ended, and its pair with the last one; where the next term goes, and the word."""
+    """Put down a word that has ended, and its pair with the last one; where the next term goes, and it."""
     if not length:
         return out, last
     found = np.uint32(NUMBER << 1) if digits else _mixed(word) & ~np.uint32(1)

@@ -165,7 +165,7 @@ def real_questions(data: Path) -> dict[str, list[str]]:
 
 
 def effective_prompts(data: Path, seeds: int) -> Iterator[Line]:
-    """Effective number of prompts (column flagged) of rows of so many different questions (column planted)."""
+    """Effective number of prompts (column flagged) of rows of so many questions (column planted)."""
     found = real_questions(data)
     for seed in range(seeds):
         draw = np.random.default_rng(seed)

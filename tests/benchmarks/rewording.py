@@ -177,7 +177,7 @@ def command(text: str, draw: Draw) -> str:
 
 def swapped(text: str, draw: Draw) -> str:
     """Other names and numbers in the same question."""
-    found = sorted({w for w in re.findall(r"(?<=[a-z,] )[A-Z][a-z]{2,}", text)})
+    found = sorted(set(re.findall(r"(?<=[a-z,] )[A-Z][a-z]{2,}", text)))
     for name in found:
         text = re.sub(rf"\b{name}\b", NAMES[int(draw.integers(len(NAMES)))], text)
     return re.sub(r"\d+", lambda m: str(int(draw.integers(2, 90))), text)

@@ -31,7 +31,13 @@ NO = frozenset(
     "no nope false incorrect wrong nein non não нет 否 不 不是 错误 いいえ".split()  # noqa: SIM905
 )
 IDLE = frozenset(
-    ["a", "an", "the", "is", "are", "was", "were", "be", "been", "it", "its", "of", "in", "on", "at", "to", "for", "and", "or", "that", "this", "there", "he", "she", "they", "you", "i", "we", "by", "with", "as", "from", "has", "have", "had", "do", "does", "did", "so", "about", "der", "die", "das", "ist", "sind", "und", "ein", "eine", "le", "la", "les", "est", "un", "une", "et", "de", "el", "los", "las", "es", "y"]
+    word
+    for line in (
+        "a an the is are was were be been it its of in on at to for and or that this there he she they you i we",
+        "by with as from has have had do does did so about",
+        "der die das ist sind und ein eine le la les est un une et de el los las es y",
+    )
+    for word in line.split()
 )
 NEGATED = frozenset("not never none cannot without nicht kein pas nunca jamais".split())  # noqa: SIM905
 OPEN = re.compile(

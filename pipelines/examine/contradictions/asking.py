@@ -15,16 +15,19 @@ from functools import lru_cache
 
 POLITE = re.compile(
     r"\b(?:(?:could|can|would|will) you (?:please |kindly )?(?:tell|answer|help|explain|show)(?: me| us)?"
-    r"|(?:please |kindly )?(?:tell|answer|help) (?:me|us)(?: with| out)?(?: this| the following)?(?: question)?"
+    r"|(?:please |kindly )?(?:tell|answer|help) (?:me|us)(?: with| out)?(?: this| the following)?"
+    r"(?: question)?"
     r"|i (?:would|d) (?:like|love) to know|i (?:wonder|was wondering|want to know|have a (?:quick )?question)"
     r"|please(?: answer)?(?: this| the following)?(?: question)?|kindly|quick question|(?:the )?following"
     r"|(?:many )?thanks(?: a lot)?(?: in advance)?|thank you(?: very much| so much| in advance)?|in advance"
     r"|(?:hi|hello|hey)(?: there)?|any help is appreciated|(?:be )?so kind as to(?: answer)?"
-    r"|bitte|danke(?: schon)?|hallo|s il (?:vous|te) plait|merci|bonjour|por favor|gracias|hola|per favore|grazie)\b"
+    r"|bitte|danke(?: schon)?|hallo|s il (?:vous|te) plait|merci|bonjour|por favor|gracias|hola"
+    r"|per favore|grazie)\b"
     r"|请问|你好|谢谢|麻烦你?告诉我|劳驾|多谢|我想知道|请告诉我"
 )
 ASKED_FOR = re.compile(
-    r"^(?:say|state|find out|work out|determine|calculate|compute|figure out|give(?: me)?(?: the)? answer(?: to)?)\b"
+    r"^(?:say|state|find out|work out|determine|calculate|compute|figure out"
+    r"|give(?: me)?(?: the)? answer(?: to)?)\b"
 )
 ARTICLES = frozenset(["a", "an", "the", "to"])
 APART = (

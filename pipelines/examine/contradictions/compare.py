@@ -62,7 +62,7 @@ def _numbers(texts: pa.Array) -> NDArray[np.uint64]:
 
 
 def _similarity(texts: pa.Array, found: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Jaccard similarity of windows of the folded texts; of those without a window, whether they are equal."""
+    """Jaccard similarity of windows of the folded texts; without a window, whether they are equal."""
     ngram = Fingerprint().ngram
     folded = kernels.fold(texts)
     measured = kernels.jaccard(folded, found, ngram=ngram)
@@ -76,8 +76,8 @@ def contradictions(
     """Rows that ask the same and whose answers contradict each other, or have next to nothing in common.
 
     prompts, given: N prompts and their answers; a row without either is left out. Returns a table sorted by
-    row: ``row int64, partner int64, prompt_similarity double, answer_similarity double``; partner is the first
-    row that gives the other answer, of several the one that most rows give. Answers to a prompt that asks to
+    row: ``row int64, partner int64, prompt_similarity double, answer_similarity double``; partner is the
+    first row that gives the other answer, of several the one that most rows give. Answers to a prompt that asks to
     invent or to recommend contradict nothing.
 
     Raises: ValueError for prompts and answers of different length.

@@ -18,6 +18,7 @@ class Config(Section):
     contradictions.conflict."""
     near: float = Field(0.6, ge=0.4, le=1)
     """Least Jaccard similarity of two prompts that may ask the same, over windows of the folded text; they
-    must then have the same words, politeness, contractions and slips of the pen apart. 1: equal prompts only."""
+    must then have the same words, politeness, contractions and slips of the pen apart. 1: equal prompts
+    only."""
     label_rows: int = Field(10, ge=2)
     """Rows with the same short answer from which on it counts as a label: of two labels one is wrong."""

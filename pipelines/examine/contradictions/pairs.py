@@ -2,7 +2,8 @@
 
 Rows with one prompt and one answer are a *node*, named by its first row. Nodes of one prompt are paired with
 the answers that most of its rows give; prompts that are alike, by the candidate search of `dedup`, are paired
-by those answers too. Pairs of one answer make a *stance*, pairs that contradict join stances into a *cluster*.
+by those answers too. Pairs of one answer make a *stance*, pairs that contradict join stances into a
+*cluster*.
 
 Cost: some 40 bytes a row and band; pairs at most three a node and near prompt.
 """
@@ -68,8 +69,8 @@ def search(
 ) -> Found:
     """Nodes of all rows, and the pairs of nodes to compare.
 
-    found: row_id, prompt, answer, short of rows by row id; ``sketches(names, rows)``: columns of `SKETCHED` of
-    some rows by their place (all for None), left out where only equal prompts count.
+    found: row_id, prompt, answer, short of rows by row id; ``sketches(names, rows)``: columns of `SKETCHED`
+    of     some rows by their place (all for None), left out where only equal prompts count.
     """
     found = found.with_row_index("at")
     counted = found.group_by("answer").agg(
@@ -165,8 +166,8 @@ def settle(
 
 
 def opened(found: Found, kinds: NDArray[np.str_]) -> NDArray[np.str_]:
-    """`kinds` with *other* for *short* where a prompt is answered in many ways and in none by half of its rows:
-    the data tell that more than one answer is right."""
+    """`kinds` with *other* for *short* where a prompt is answered in many ways and in none by half of its
+    rows:     the data tell that more than one answer is right."""
     prompt = found.nodes["prompt"].to_numpy()
     _, of = np.unique(prompt, return_inverse=True)
     rows = found.nodes["rows"].to_numpy().astype(np.int64)

@@ -1,4 +1,4 @@
-"""Contradictions over the files of a run: hashes of every file, pairs of prompts that ask the same, their texts.
+"""Contradictions over the files of a run: hashes of every file, pairs that ask the same, their texts.
 
 What: a task a file writes hashes and sketches; one task finds the pairs (`pairs`); a task a file brings the
 texts of their rows; a task for each `CHUNK` pairs compares them (`compare`); one says what follows.

@@ -11,8 +11,8 @@ class Config(Section):
     enabled: bool = True
     """Tell how many different things the prompts ask."""
     sample: int = Field(10_000, ge=100, le=50_000)
-    """Most prompts that are compared with each other; of more, a fixed draw, and the number for all rows is an
-    estimate. Time and memory of the comparison grow with its square."""
+    """Most prompts that are compared with each other; of more, a fixed draw, and the number for all rows is
+    an estimate. Time and memory of the comparison grow with its square."""
     near: float = Field(0.8, gt=0, le=1)
     """Least share of words and pieces of words in common (Jaccard) of prompts that are nearly the same;
     these are counted, and make no clusters."""

@@ -11,7 +11,8 @@
 
 Links of equal prompts and of meaning join prompts into clusters, one leads to the next: rewordings of a
 question are linked by others between them. Near matches and templates are told apart and join nothing: under
-one long preamble stand different questions, and "write a poem about X" may be a hundred things. The effective number of prompts is exp(-sum p log p) over the shares p of clusters: of 100
+one long preamble stand different questions, and "write a poem about X" may be a hundred things. The
+effective number of prompts is exp(-sum p log p) over the shares p of clusters: of 100
 clusters with the same number of rows 100, of 100 of which one holds nearly all, little more than 1.
 
 Numbers are one word here, so sums that differ in their numbers alone are one question.

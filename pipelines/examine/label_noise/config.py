@@ -16,8 +16,8 @@ class Config(Section):
     """keep: report the rows; drop, quarantine: mark them as label_noise.suspect."""
     rule: Literal["odds", "neighbours", "either", "both", "cleanlab"] = "odds"
     """odds: a classifier that has not seen the row gives its label less than `odds` of the chance of the best
-    label. neighbours: the nearest rows bear another label. either, both: of the two. cleanlab: as many rows as
-    cleanlab's confident joint counts, those whose label has the least chance."""
+    label. neighbours: the nearest rows bear another label. either, both: of the two. cleanlab: as many rows
+    as cleanlab's confident joint counts, those whose label has the least chance."""
     odds: float = Field(0.02, gt=0, lt=1)
     """Chance of a row's label beside that of the best one, below which the label is taken for wrong. The
     smaller, the fewer rows, and the more of them rightly."""

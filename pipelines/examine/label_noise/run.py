@@ -1,9 +1,10 @@
 """Label noise over the files of a run: each file's short answers, the sources that are labelled, their rows.
 
 What: a task a file writes a hash of each short answer; one task tells which sources are labelled sets (few
-short answers over nearly all rows) and draws the rows that are judged; a task a file brings their texts; a task
-a source judges them (`judge`). Why: nobody has to say which sources hold labels.
-Cost: texts are read twice, the second time those of labelled sets alone; in no task more than a source's draw.
+short answers over nearly all rows) and draws the rows that are judged; a task a file brings their texts; a
+task a source judges them (`judge`). Why: nobody has to say which sources hold labels.
+Cost: texts are read twice, the second time those of labelled sets alone; in no task more than a
+source's draw.
 """
 
 from collections.abc import Callable, Iterator, Sequence
