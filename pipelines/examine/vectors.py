@@ -2,7 +2,8 @@
 
 A text's terms are its words and the pieces of four letters within them, so that a slip of the pen costs some
 pieces and not the word. Scripts that write no spaces (Chinese, Japanese, Thai and their neighbours) give
-pairs of letters for words and runs of three for pieces. Every number is the same word: texts that differ in their
+pairs of letters for words and runs of three for pieces. Every number is the same word: texts that differ in
+their
 numbers alone are the same to it. Terms are 32-bit hashes; no vocabulary is kept.
 
 Cost: 10 to 20 ns a byte for terms, 4 bytes each; `weighted` holds all terms of the texts that it is given.

@@ -33,8 +33,8 @@ NO = frozenset(
 IDLE = frozenset(
     word
     for line in (
-        "a an the is are was were be been it its of in on at to for and or that this there he she they you i we",
-        "by with as from has have had do does did so about",
+        "a an the is are was were be been it its of in on at to for and or that this there he she they you i",
+        "we by with as from has have had do does did so about",
         "der die das ist sind und ein eine le la les est un une et de el los las es y",
     )
     for word in line.split()

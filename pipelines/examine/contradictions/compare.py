@@ -77,7 +77,8 @@ def contradictions(
 
     prompts, given: N prompts and their answers; a row without either is left out. Returns a table sorted by
     row: ``row int64, partner int64, prompt_similarity double, answer_similarity double``; partner is the
-    first row that gives the other answer, of several the one that most rows give. Answers to a prompt that asks to
+    first row that gives the other answer, of several the one that most rows give. Answers to a prompt that
+    asks to
     invent or to recommend contradict nothing.
 
     Raises: ValueError for prompts and answers of different length.

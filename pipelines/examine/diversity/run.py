@@ -1,7 +1,8 @@
 """Diversity over the files of a run: a hash of every prompt, and the terms of those that are drawn.
 
 What: a task a file writes a hash a prompt; one task counts equal ones over all rows and draws `sample` of
-them; a task a file brings the terms of the drawn ones; one compares them (`measure`). No text is kept but for an
+them; a task a
+file brings the terms of the drawn ones; one compares them (`measure`). No text is kept but for an
 embedding model, and that is deleted.
 Cost: 20 bytes a row in the task that draws; texts are read twice, the second time those of drawn rows.
 """

@@ -172,7 +172,8 @@ def _sharpness(
     chances: NDArray[np.float64], own: NDArray[np.int64], best: NDArray[np.int64], kappa: float
 ) -> float:
     """Power that brings odds to a common scale: a classifier of few rows, or of few labels, is as right as
-    one of many and much less sure. 1 where the median of its log odds is `SURE` or more times kappa squared."""
+    one of many
+    and much less sure. 1 where the median of its log odds is `SURE` or more times kappa squared."""
     two = np.partition(chances[own == best], -2, axis=1)[:, -2:]
     median = float(np.median(np.log(two[:, 1] / np.maximum(two[:, 0], 1e-12))))
     return max(1.0, SURE * kappa**2 / max(median, 1e-9))
