@@ -99,7 +99,10 @@ def judge(texts: pa.Array, codes: NDArray[np.int64], config: Config) -> Judged:
     n = len(codes)
     _, place, counts = np.unique(codes, return_inverse=True, return_counts=True)
     rows = np.flatnonzero(counts[place] >= FOLDS)
-    values, own = np.unique(codes[rows], return_inverse=True)
+    values, first, own = np.unique(codes[rows], return_index=True, return_inverse=True)
+    # Labels by where they first stand: what numbers they go by must make no difference.
+    order = np.argsort(first)
+    values, own = values[order], np.argsort(order)[own]
     suggested, score = np.full(n, -1, np.int64), np.ones(n)
     rules = {name: np.zeros(n, np.bool_) for name in ("odds", "neighbours", "cleanlab")}
     if len(values) < 2:

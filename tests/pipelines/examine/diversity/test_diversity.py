@@ -29,9 +29,9 @@ def test_a_hundred_questions_reworded_are_a_hundred() -> None:
     assert 80 <= measure.effective(rows) <= 200
 
 
-def test_one_question_reworded_is_one_or_two() -> None:
+def test_one_question_reworded_is_a_few_at_most() -> None:
     asked = questions(1)[0]
-    assert measure.effective([reworded(asked, k) for k in range(500)]) < 3
+    assert measure.effective([reworded(asked, k) for k in range(500)]) < 6
 
 
 def test_different_questions_are_as_many() -> None:
