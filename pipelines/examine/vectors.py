@@ -69,7 +69,7 @@ def weighted(found: Terms, *, alone: bool = True) -> Any:
     that two texts are alike only where most of both is. A text with such terms only has an empty row.
     One that stands in every text keeps a little weight: where all texts ask the same, it is what they ask.
     """
-    from scipy import sparse
+    from scipy import sparse  # type: ignore[import-untyped]
 
     n = len(found.offsets) - 1
     rows = np.repeat(np.arange(n), np.diff(found.offsets))
@@ -100,7 +100,7 @@ def weighted(found: Terms, *, alone: bool = True) -> Any:
 
 def present(found: Terms) -> Any:
     """Which terms stand in which text: a scipy CSR matrix ``float32[N, K]`` of ones."""
-    from scipy import sparse
+    from scipy import sparse  # type: ignore[import-untyped]
 
     n = len(found.offsets) - 1
     rows = np.repeat(np.arange(n), np.diff(found.offsets))

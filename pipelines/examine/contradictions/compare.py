@@ -58,7 +58,8 @@ def _numbers(texts: pa.Array) -> NDArray[np.uint64]:
     hashes = kernels.content_hash(bare.flatten())[0]
     sums = np.concatenate([np.zeros(1, np.uint64), np.cumsum(arrays.finalised(hashes), dtype=np.uint64)])
     ends = bare.offsets.to_numpy()
-    return sums[ends[1:]] - sums[ends[:-1]]
+    found: NDArray[np.uint64] = sums[ends[1:]] - sums[ends[:-1]]
+    return found
 
 
 def _similarity(texts: pa.Array, found: NDArray[np.int64]) -> NDArray[np.float64]:

@@ -145,7 +145,7 @@ def report(prompts: measure.Prompts, groups: measure.Groups, plan: dict[str, Any
         "distinct": {n: round(share, 4) for n, share in measure.distinct_shares(prompts.terms).items()},
         "vocabulary": measure.vocabulary(prompts.terms, ids),
     }
-    most = clusters[0] if clusters else {"share": 0.0, "row_ids": []}
+    most: dict[str, Any] = clusters[0] if clusters else {"share": 0.0, "row_ids": []}
     return told | verdict(number, whole, most["share"], most["row_ids"], drawn)
 
 

@@ -147,7 +147,7 @@ def named_rules(judged: Judged, rows: NDArray[np.int64]) -> pa.Array:
 
 def cleanlab_issues(own: NDArray[np.int64], chances: NDArray[np.float64], by: str) -> NDArray[np.bool_]:
     """Rows that cleanlab suspects, by its filter `by`."""
-    from cleanlab.filter import find_label_issues
+    from cleanlab.filter import find_label_issues  # type: ignore[import-untyped]
 
     found: NDArray[np.bool_] = np.asarray(find_label_issues(own, chances, filter_by=by, n_jobs=1))
     return found
@@ -155,8 +155,8 @@ def cleanlab_issues(own: NDArray[np.int64], chances: NDArray[np.float64], by: st
 
 def _chances(matrix: Any, own: NDArray[np.int64]) -> NDArray[np.float64]:
     """Chance of each label for each row, ``float64[N, K]``, by classifiers that have not seen the row."""
-    from sklearn.linear_model import SGDClassifier
-    from sklearn.model_selection import StratifiedKFold
+    from sklearn.linear_model import SGDClassifier  # type: ignore[import-untyped]
+    from sklearn.model_selection import StratifiedKFold  # type: ignore[import-untyped]
 
     n = len(own)
     chances = np.zeros((n, int(own.max()) + 1))
