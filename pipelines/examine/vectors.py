@@ -100,7 +100,7 @@ def weighted(found: Terms, *, alone: bool = True) -> Any:
 
 def present(found: Terms) -> Any:
     """Which terms stand in which text: a scipy CSR matrix ``float32[N, K]`` of ones."""
-    from scipy import sparse  # type: ignore[import-untyped]
+    from scipy import sparse
 
     n = len(found.offsets) - 1
     rows = np.repeat(np.arange(n), np.diff(found.offsets))
