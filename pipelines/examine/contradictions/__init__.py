@@ -1,0 +1,1 @@
+"""Rows with one prompt whose answers cannot both be right."""

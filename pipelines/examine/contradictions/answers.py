@@ -1,0 +1,144 @@
+"""Can two answers to one question both be right? By what they conclude, not by how they say it.
+
+- *final*: both name a result (behind ####, in a box, after "the answer is", or a number alone): two numbers
+  contradict each other, 1,000 and 1000.0 do not.
+- *yes_no*: both begin with yes or no (true or false), in one of several languages, and not with the same.
+- *option*: both choose a letter.
+- *label*: both are answers that many rows give.
+- *number*: the same words but for their numbers.
+- *short*: a few words each, none in common but what the prompt says already.
+- *unlike*: longer texts with next to no word in common: reported, and no row goes by it.
+- *other*: another answer that may be right as well; always so where the prompt asks to invent, to list or to
+  recommend.
+
+Cost: some 30 us a pair.
+"""
+
+import re
+from decimal import Decimal, InvalidOperation
+from typing import NamedTuple
+
+CONFLICTS = ("final", "yes_no", "option", "label", "number", "short")  # kinds by which rows go
+KINDS = (*CONFLICTS, "unlike", "other", "same")
+SHORT = 6  # words that say something, of an answer that is compared as a whole
+COMMON = 0.5  # share of the shorter answer's words from which on two answers are the same
+LITTLE = 0.1  # under which they have next to nothing in common
+
+YES = frozenset(
+    "yes yeah yep true correct right ja oui si sí sim sì да 是 是的 对 正确 はい".split()  # noqa: SIM905
+)
+NO = frozenset(
+    "no nope false incorrect wrong nein non não нет 否 不 不是 错误 いいえ".split()  # noqa: SIM905
+)
+IDLE = frozenset(
+    word
+    for line in (
+        "a an the is are was were be been it its of in on at to for and or that this there he she they you i",
+        "we by with as from has have had do does did so about",
+        "der die das ist sind und ein eine le la les est un une et de el los las es y",
+    )
+    for word in line.split()
+)
+NEGATED = frozenset("not never none cannot without nicht kein pas nunca jamais".split())  # noqa: SIM905
+OPEN = re.compile(
+    r"\b(?:write|compose|generate|create|invent|imagine|suggest|brainstorm|come up with|make up|draft|design|"
+    r"recommend|describe|pretend|act as|role ?play|rewrite|rephrase|paraphrase|summari[sz]e|summary|"
+    r"tell (?:me |us )?(?:a|an|some) |give (?:me |us )?(?:a|an|some|any|\d+|two|three|four|five) |"
+    r"name (?:a|an|some|any|one|two|three|four|five|\d+)|list|poem|story|essay|joke|slogan|example|examples|"
+    r"ideas?|tips|advice|opinion|favou?rite|random|schreibe?|erfinde|écris|rédige|escribe|inventa|propose)\b"
+    r"|写一|编一|推荐|建议|举例|想象|描述"
+)
+RESULT = (
+    re.compile(r"####\s*(.+?)\s*$", re.DOTALL),
+    re.compile(r"\\boxed\{([^{}]*)\}"),
+    re.compile(
+        r"\b(?:final answer|(?:the )?(?:correct )?answer)\s*(?:is|:|=)\s*:?\s*([^\n]+?)\.?\s*(?:\n|$)", re.I
+    ),
+)
+NUMBER = re.compile(r"-?\d[\d,]*(?:\.\d+)?|-?\.\d+")
+ALONE = re.compile(r"\s*[$€£¥]?\s*(-?\d[\d,]*(?:\.\d+)?)\s*(?:%|[^\W\d]{1,12})?\s*\.?\s*")
+LETTER = re.compile(r"\s*\(?([A-Ha-h])\)?\s*(?:[.:)]\s*.*)?", re.DOTALL)
+WORD = re.compile(r"[^\W_]+(?:[.'’][^\W_]+)*|[+-]")
+
+
+class Said(NamedTuple):
+    """What an answer concludes."""
+
+    final: str | None
+    yes: bool | None
+    letter: str | None
+
+
+def kind_of(prompt: str, a: str, b: str, labels: bool) -> str:
+    """What sets two answers to `prompt` apart: one of `KINDS`. labels: both are answers of many rows."""
+    if _words(a) == _words(b):
+        return "same"
+    left, right = concluded(a), concluded(b)
+    if left.final is not None and right.final is not None:
+        return _finals(left.final, right.final)
+    if left.yes is not None and right.yes is not None:
+        return "same" if left.yes == right.yes else "yes_no"
+    if left.letter and right.letter:
+        return "same" if left.letter == right.letter else "option"
+    if labels:
+        return "label"
+    return "other" if OPEN.search(prompt.casefold()) else _free(prompt, a, b)
+
+
+def concluded(answer: str) -> Said:
+    """The result, the yes or no, or the letter that an answer comes to."""
+    final = next((found[-1] for pattern in RESULT if (found := pattern.findall(answer))), None)
+    if final is None and (alone := ALONE.fullmatch(answer)):
+        final = alone[1]
+    begin = _words(final if final is not None else answer[:64])[:1]
+    yes = True if begin and begin[0] in YES else False if begin and begin[0] in NO else None
+    chosen = LETTER.fullmatch(final if final is not None else answer)
+    letter = chosen[1].casefold() if chosen else None
+    plain = final is not None and yes is None and letter is None
+    return Said(final if plain else None, yes, letter)
+
+
+def _finals(a: str, b: str) -> str:
+    """Compare results: as numbers where each holds one, else as words."""
+    numbers = [NUMBER.findall(text) for text in (a, b)]
+    if all(len(found) == 1 for found in numbers):
+        if ("%" in a) != ("%" in b):
+            return "other"
+        return "same" if _number(numbers[0][0]) == _number(numbers[1][0]) else "final"
+    if any(numbers):
+        return "same" if sorted(map(_number, numbers[0])) == sorted(map(_number, numbers[1])) else "other"
+    left, right = set(_words(a)) - IDLE, set(_words(b)) - IDLE
+    return "same" if left <= right or right <= left else "final" if not left & right else "other"
+
+
+def _number(text: str) -> Decimal:
+    try:
+        return Decimal(text.replace(",", ""))
+    except InvalidOperation:
+        return Decimal(0)
+
+
+def _free(prompt: str, a: str, b: str) -> str:
+    """Compare answers in free words: less what the prompt says already."""
+    left, right = _words(a), _words(b)
+    numbers = [sorted(_number(w) for w in NUMBER.findall(text)) for text in (a, b)]
+    if numbers[0] != numbers[1] and all(numbers):
+        bare = [[w for w in words if not any(c.isdigit() for c in w)] for words in (left, right)]
+        if bare[0] and bare[0] == bare[1]:
+            return "number"
+    known = set(_words(prompt)) | IDLE
+    own, other = set(left) - known, set(right) - known
+    if bool(own & NEGATED) != bool(other & NEGATED) and own - NEGATED == other - NEGATED:
+        return "yes_no"
+    if not own or not other:
+        return "other"
+    share = len(own & other) / min(len(own), len(other))
+    if share >= COMMON:
+        return "same"
+    if not own & other and max(len(own), len(other)) <= SHORT:
+        return "short"
+    return "unlike" if share < LITTLE else "other"
+
+
+def _words(text: str) -> list[str]:
+    return WORD.findall(text.casefold())

@@ -1,0 +1,143 @@
+"""What sets the answers of pairs of rows apart, from their texts; and the same over texts in memory."""
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from headrace import kernels
+from headrace.pipelines import arrays
+from headrace.pipelines.examine.contradictions import answers, asking, pairs
+from headrace.pipelines.examine.contradictions.config import Config
+from headrace.pipelines.stages.fingerprint.config import Config as Fingerprint
+
+SHOWN = (*answers.CONFLICTS, "unlike")  # kinds that the table lists
+
+
+class Compared(NamedTuple):
+    """Of each of M pairs."""
+
+    kind: NDArray[np.str_]  # of `answers.KINDS`, or "asks other"
+    prompt_similarity: NDArray[np.float64]
+    answer_similarity: NDArray[np.float64]
+
+
+def compare(texts: pa.Table, found: NDArray[np.int64], equal: NDArray[np.bool_], near: float) -> Compared:
+    """Compare the pairs `found`, int64[M, 2] of rows of `texts`.
+
+    texts: prompt, answer (large_string), label (bool: the answer is one of many rows); equal: the prompts are
+    equal; near: least similarity of prompts that are not.
+    """
+    prompts, given = (texts[name].combine_chunks() for name in ("prompt", "answer"))
+    similar = np.where(equal, 1.0, 0.0), np.zeros(len(found))
+    kinds = np.full(len(found), "asks other", "<U10")
+    # Most pairs fall by their numbers, which are compared without a look at words.
+    numbers = _numbers(prompts)
+    asking_other = ~equal & (numbers[found[:, 0]] != numbers[found[:, 1]])
+    unequal = np.flatnonzero(~equal & ~asking_other)
+    similar[0][unequal] = _similarity(prompts, found[unequal])
+    wanted = np.flatnonzero(similar[0] >= near)
+    similar[1][wanted] = _similarity(given, found[wanted])
+    sides = [texts.take(pa.array(found[wanted, side])).to_pylist() for side in (0, 1)]
+    for at, a, b in zip(wanted, *sides, strict=True):
+        if equal[at] or asking.same_question(a["prompt"], b["prompt"]):
+            labels = a["label"] and b["label"]
+            kinds[at] = answers.kind_of(a["prompt"], a["answer"], b["answer"], labels)
+    return Compared(kinds, *similar)
+
+
+def _numbers(texts: pa.Array) -> NDArray[np.uint64]:
+    """Hash of all digits of each text, in any order of its sentences: ``uint64[N]``."""
+    bare = pc.utf8_split_whitespace(
+        pc.utf8_trim_whitespace(pc.replace_substring_regex(texts, r"[^0-9]+", " "))
+    )
+    hashes = kernels.content_hash(bare.flatten())[0]
+    sums = np.concatenate([np.zeros(1, np.uint64), np.cumsum(arrays.finalised(hashes), dtype=np.uint64)])
+    ends = bare.offsets.to_numpy()
+    found: NDArray[np.uint64] = sums[ends[1:]] - sums[ends[:-1]]
+    return found
+
+
+def _similarity(texts: pa.Array, found: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Jaccard similarity of windows of the folded texts; without a window, whether they are equal."""
+    ngram = Fingerprint().ngram
+    folded = kernels.fold(texts)
+    measured = kernels.jaccard(folded, found, ngram=ngram)
+    hashes = kernels.content_hash(kernels.fold(texts, keep_punctuation=True))[0]
+    return np.where(hashes[found[:, 0]] == hashes[found[:, 1]], 1.0, measured)
+
+
+def contradictions(
+    prompts: pa.Array | Sequence[str], given: pa.Array | Sequence[str], config: Config | None = None
+) -> pa.Table:
+    """Rows that ask the same and whose answers contradict each other, or have next to nothing in common.
+
+    prompts, given: N prompts and their answers; a row without either is left out. Returns a table sorted by
+    row: ``row int64, partner int64, prompt_similarity double, answer_similarity double``; partner is the
+    first row that gives the other answer, of several the one that most rows give. Answers to a prompt that
+    asks to
+    invent or to recommend contradict nothing.
+
+    Raises: ValueError for prompts and answers of different length.
+    """
+    config = config or Config()
+    texts = pa.table({"prompt": _texts(prompts), "answer": _texts(given)})
+    ids = np.arange(texts.num_rows, dtype=np.uint64)
+    held = pairs.keys(ids, texts, config.near < 1)
+    rows = pl.from_arrow(held.select(["row_id", "prompt", "answer", "short"]))
+    assert isinstance(rows, pl.DataFrame)
+
+    def sketches(names: Sequence[str], places: NDArray[np.int64] | None) -> dict[str, NDArray[Any]]:
+        every = {name: held[name].to_numpy() for name in names}
+        return every if places is None else {name: column[places] for name, column in every.items()}
+
+    found = pairs.search(rows, sketches if config.near < 1 else None, config)
+    nodes = texts.take(pa.array(found.nodes["row_id"].to_numpy().astype(np.int64)))
+    nodes = nodes.append_column("label", pa.array(found.nodes["label"].to_numpy()))
+    compared = compare(nodes, found.pairs, found.equal, config.near)
+    kinds = pairs.opened(found, compared.kind)
+    table = listed(found, compared._replace(kind=kinds), rows)
+    table = table.sort(["row_id", "equal", "partner_rows", "partner"], descending=[False, True, True, False])
+    first = table.unique("row_id", keep="first", maintain_order=True)
+    columns = ["row_id", "partner", "prompt_similarity", "answer_similarity"]
+    out = first.select(columns).rename({"row_id": "row"}).to_arrow()
+    kinds_of = {"row": pa.int64(), "partner": pa.int64()}
+    return out.cast(pa.schema([(n, kinds_of.get(n, pa.float64())) for n in out.column_names]))
+
+
+def _texts(given: pa.Array | Sequence[str]) -> pa.Array:
+    texts = given if isinstance(given, pa.Array | pa.ChunkedArray) else pa.array(given, pa.string())
+    texts = texts.cast(pa.large_string()).fill_null("")
+    return texts.combine_chunks() if isinstance(texts, pa.ChunkedArray) else texts
+
+
+def listed(found: pairs.Found, compared: Compared, rows: pl.DataFrame) -> pl.DataFrame:
+    """A line for each row and each answer that its own contradicts: row_id, partner, kind, similarities,
+    equal, rows of the partner's answer; by row_id and partner."""
+    shown = np.isin(compared.kind, SHOWN)
+    some = found.pairs[shown]
+    both = np.concatenate([some, some[:, ::-1]])
+    twice = {
+        "place": both[:, 0].astype(np.uint32),
+        "other": both[:, 1].astype(np.uint32),
+        "kind": np.tile(compared.kind[shown], 2),
+        "prompt_similarity": np.tile(compared.prompt_similarity[shown], 2),
+        "answer_similarity": np.tile(compared.answer_similarity[shown], 2),
+        "equal": np.tile(found.equal[shown], 2),
+    }
+    named = found.nodes.select("place", "prompt", "answer")
+    other = found.nodes.select(
+        pl.col("place").alias("other"),
+        pl.col("row_id").alias("partner"),
+        pl.col("rows").alias("partner_rows"),
+    )
+    lines = pl.DataFrame(twice).join(other, on="other").join(named, on="place")
+    return (
+        rows.select("row_id", "prompt", "answer")
+        .join(lines, on=["prompt", "answer"])
+        .sort("row_id", "partner")
+    )

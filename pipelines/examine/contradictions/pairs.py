@@ -1,0 +1,181 @@
+"""Pairs of rows worth comparing, and what follows from those that contradict each other.
+
+Rows with one prompt and one answer are a *node*, named by its first row. Nodes of one prompt are paired with
+the answers that most of its rows give; prompts that are alike, by the candidate search of `dedup`, are paired
+by those answers too. Pairs of one answer make a *stance*, pairs that contradict join stances into a
+*cluster*.
+
+Cost: some 40 bytes a row and band; pairs at most three a node and near prompt.
+"""
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import polars as pl
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from headrace import kernels
+from headrace.pipelines.examine.contradictions import answers
+from headrace.pipelines.examine.contradictions.config import Config
+from headrace.pipelines.stages.dedup import blocks, candidates, in_memory
+from headrace.pipelines.stages.dedup.config import Config as Search
+from headrace.pipelines.stages.fingerprint import stage as fingerprint
+
+LEADING = 3  # answers of a prompt that all others are compared with
+FEWEST = 24  # windows of a prompt that is looked for among prompts that are not equal
+MANY_WAYS = 4  # different short answers of a prompt
+SHORT = 64  # bytes of an answer that may be a label
+SKETCHED = ["answer_features", "answer_key", *(f"answer_sketch_{k}" for k in range(fingerprint.WORDS))]
+SKETCHED += [f"answer_band_{k}" for k in range(fingerprint.BANDS)]
+NO_PAIRS = np.zeros((0, 2), np.int64)
+
+
+def keys(row_ids: NDArray[np.uint64], exchanges: pa.Table, near: bool) -> pa.Table:
+    """What the search needs of rows with a prompt and an answer: hashes, lengths, the prompt's sketch.
+
+    exchanges: ``prompt`` and ``answer``, large_string without nulls; near: sketch prompts as well.
+    """
+    prompts, given = (exchanges[name].combine_chunks() for name in ("prompt", "answer"))
+    folded = kernels.fold(given, keep_punctuation=True)
+    prompt, answer = kernels.content_hash(kernels.fold(prompts))[0], kernels.content_hash(folded)[0]
+    asked = np.flatnonzero((prompt != 0) & (answer != 0))
+    length = np.diff(np.frombuffer(given.buffers()[1], np.int64)[given.offset :][: len(given) + 1])
+    columns = {
+        "row_id": row_ids[asked],
+        "prompt": prompt[asked],
+        "answer": answer[asked],
+        "short": length[asked] <= SHORT,
+    }
+    if near:
+        sketched = fingerprint.apply(in_memory.as_rows(prompts.take(pa.array(asked))), fingerprint.Config())
+        columns |= {name: sketched[name] for name in SKETCHED}
+    return pa.table(columns)
+
+
+class Found(NamedTuple):
+    """Nodes and their pairs."""
+
+    nodes: pl.DataFrame  # row_id, prompt, answer, rows, label, place: by prompt, the most rows first
+    pairs: NDArray[np.int64]  # [M, 2] of places of nodes
+    equal: NDArray[np.bool_]  # [M]: of one prompt
+
+
+def search(
+    found: pl.DataFrame,
+    sketches: Callable[[Sequence[str], Any], dict[str, NDArray[Any]]] | None,
+    config: Config,
+) -> Found:
+    """Nodes of all rows, and the pairs of nodes to compare.
+
+    found: row_id, prompt, answer, short of rows by row id; ``sketches(names, rows)``: columns of `SKETCHED`
+    of     some rows by their place (all for None), left out where only equal prompts count.
+    """
+    found = found.with_row_index("at")
+    counted = found.group_by("answer").agg(
+        pl.col("prompt").n_unique().alias("prompts"), pl.col("short").all()
+    )
+    labels = counted.filter(pl.col("short") & (pl.col("prompts") >= config.label_rows))["answer"]
+    nodes = (
+        found.group_by("prompt", "answer")
+        .agg(pl.len().alias("rows"), pl.col("row_id").min(), pl.col("at").min())
+        .with_columns(pl.col("answer").is_in(labels.implode()).alias("label"))
+        .sort("prompt", "rows", "row_id", descending=[False, True, False])
+        .with_row_index("place")
+    )
+    _, first, of = np.unique(nodes["prompt"].to_numpy(), return_index=True, return_inverse=True)
+    place = np.arange(nodes.height)
+    own = [np.stack([first[of] + k, place], axis=1) for k in range(LEADING)]
+    leading = [p[(p[:, 0] < p[:, 1]) & (of[np.minimum(p[:, 0], len(of) - 1)] == of[p[:, 1]])] for p in own]
+    equal = np.concatenate([NO_PAIRS, *leading])
+    near = NO_PAIRS
+    if sketches is not None and nodes.height:
+        at = nodes["at"].to_numpy().astype(np.int64)
+        near = _near(at[first], sketches, found.height, config)
+        near = np.searchsorted(np.sort(at[first]), near)
+        near = first[np.argsort(at[first], kind="stable")][near]  # from ranks of prompts to their first nodes
+        near = _spread_over_nodes(near, first, of)
+    every = np.concatenate([equal, near])
+    return Found(nodes, every, np.arange(len(every)) < len(equal))
+
+
+def _near(
+    representatives: NDArray[np.int64],
+    sketches: Callable[[Sequence[str], Any], dict[str, NDArray[Any]]],
+    rows: int,
+    config: Config,
+) -> NDArray[np.int64]:
+    """Pairs of places of rows, one of each prompt, whose prompts may be alike."""
+    search_config = Search(threshold=config.near, margin=0, min_features=FEWEST)
+    chosen = np.zeros(rows, np.bool_)
+    chosen[representatives] = True
+
+    def some(names: Sequence[str], places: NDArray[np.int64] | None = None) -> dict[str, NDArray[Any]]:
+        held = sketches([name for name in names if name.startswith("answer")], places)
+        count = rows if places is None else len(places)
+        nothing = {"features": np.zeros(count, np.uint32)}
+        return {n: held[n] if n in held else nothing.get(n[7:], np.zeros(count, np.uint64)) for n in names}
+
+    by_band = (blocks.band_pairs(some, chosen, k, search_config)[0] for k in blocks.bands(search_config))
+    return candidates.unique(by_band)
+
+
+def _spread_over_nodes(
+    near: NDArray[np.int64], first: NDArray[np.int64], of: NDArray[np.intp]
+) -> NDArray[np.int64]:
+    """From pairs of prompts' first nodes to pairs of each with all nodes of the other."""
+    sizes = np.bincount(of, minlength=len(first))
+    both = [NO_PAIRS]
+    for a, b in ((near[:, 0], near[:, 1]), (near[:, 1], near[:, 0])):
+        count = sizes[of[b]]
+        inside = np.arange(count.sum()) - np.repeat(np.cumsum(count) - count, count)
+        both.append(np.stack([np.repeat(a, count), np.repeat(b, count) + inside], axis=1))
+    return candidates.unique([np.sort(np.concatenate(both), axis=1)])
+
+
+class Settled(NamedTuple):
+    """What follows for each node: its cluster (-1: in none) and stance, and whether its rows go by policy."""
+
+    cluster: NDArray[np.int64]
+    stance: NDArray[np.int64]
+    gone: NDArray[np.bool_]
+
+
+def settle(
+    rows: NDArray[np.int64], pairs: NDArray[np.int64], kinds: NDArray[np.str_], policy: str
+) -> Settled:
+    """Clusters of nodes that contradict each other, and what the policy does with them.
+
+    rows: of each node; pairs, kinds: what was compared, kinds of `answers.KINDS`.
+    """
+    n = len(rows)
+    same, against = pairs[kinds == "same"], pairs[np.isin(kinds, answers.CONFLICTS)]
+    stance = kernels.components(same, n)
+    cluster = kernels.components(np.concatenate([same, against]), n)
+    hit = np.zeros(n, np.bool_)
+    hit[cluster[against.ravel()]] = True
+    cluster = np.where(hit[cluster], cluster, -1)
+    inside = cluster >= 0
+    gone = inside & (policy != "keep")
+    if policy == "majority":
+        votes = np.bincount(stance, rows, n)
+        whole = np.bincount(cluster[inside], rows[inside], n)
+        gone &= 2 * votes[stance] <= whole[np.maximum(cluster, 0)]
+    return Settled(cluster, stance, gone)
+
+
+def opened(found: Found, kinds: NDArray[np.str_]) -> NDArray[np.str_]:
+    """`kinds` with *other* for *short* where a prompt is answered in many ways and in none by half of its
+    rows:     the data tell that more than one answer is right."""
+    prompt = found.nodes["prompt"].to_numpy()
+    _, of = np.unique(prompt, return_inverse=True)
+    rows = found.nodes["rows"].to_numpy().astype(np.int64)
+    stance = kernels.components(found.pairs[kinds == "same"], len(rows))
+    votes = np.bincount(stance, rows, len(rows))[stance]
+    ways = np.bincount(of[np.unique(stance)], minlength=int(of.max(initial=-1)) + 1)
+    most = np.zeros(len(ways))
+    np.maximum.at(most, of, votes)
+    many = (ways >= MANY_WAYS) & (2 * most < np.bincount(of, rows, len(ways)))
+    open_pair = many[of[found.pairs[:, 0]]] & found.equal & (kinds == "short")
+    return np.where(open_pair, "other", kinds)

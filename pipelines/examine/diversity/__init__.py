@@ -1,0 +1,1 @@
+"""How many different things a set asks."""

@@ -1,0 +1,169 @@
+"""Diversity over the files of a run: a hash of every prompt, and the terms of those that are drawn.
+
+What: a task a file writes a hash a prompt; one task counts equal ones over all rows and draws `sample` of
+them; a task a
+file brings the terms of the drawn ones; one compares them (`measure`). No text is kept but for an
+embedding model, and that is deleted.
+Cost: 20 bytes a row in the task that draws; texts are read twice, the second time those of drawn rows.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from headrace.cluster import storage
+from headrace.pipelines.examine import rows, vectors
+from headrace.pipelines.examine.diversity import measure
+from headrace.pipelines.examine.diversity.config import Config as Config
+
+NAME = "diversity"
+VERSION = 1
+OFTEN = 10  # rows of a template or an opener that is listed
+REPETITIVE, REWORDED, ONE = (
+    0.5,
+    0.1,
+    0.1,
+)  # effective prompts a row below which; share of one cluster above which
+Each = Callable[..., Iterator[Any]]
+
+
+def run(prepared: Sequence[str], run: str, config: Config, each: Each) -> dict[str, Any]:
+    """Tell how many different things the rows of prepared files ask; write findings/diversity.parquet.
+
+    prepared: paths; run: the run directory; ``each(function, items, name=...)`` runs tasks and gives their
+    results in order. The file holds a line a compared row: row_id, its cluster, and its group of each kind,
+    by the row id of their first. Returns the report: numbers, row ids, a verdict in words.
+    """
+    work = storage.join(run, f"findings/work/{NAME}")
+    storage.delete(work)
+    keys = list(each(partial(_keys, run=run, work=work), enumerate(prepared), name="diversity keys"))
+    plan = next(each(partial(_draw, work=work, config=config), [keys], name="diversity draw"))
+    wanted = [(n, path) for n, path in enumerate(prepared) if n in plan["files"]]
+    bringing = partial(_terms, run=run, work=work, texts=config.model is not None)
+    brought = list(each(bringing, wanted, name="diversity terms"))
+    target = storage.join(run, f"findings/{NAME}.parquet")
+    measuring = partial(_measured, plan=plan, target=target, config=config)
+    report: dict[str, Any] = next(each(measuring, [brought], name="diversity measure"))
+    storage.delete(work)
+    return report
+
+
+def _keys(item: tuple[int, str], run: str, work: str) -> str:
+    """A hash of each prompt of one file."""
+    number, path = item
+    table = rows.left(path, run, ["messages"])
+    keys = measure.hashed(rows.exchanges(table)["prompt"].combine_chunks())
+    asked = keys != 0
+    target = storage.join(work, f"keys-{number}.parquet")
+    ids = table["row_id"].to_numpy()[asked]
+    storage.write_table(target, pa.table({"row_id": ids, "key": keys[asked]}), dictionary=False)
+    return target
+
+
+def _draw(paths: Sequence[str], work: str, config: Config) -> dict[str, Any]:
+    """Count equal prompts, and draw; writes the drawn rows of each file."""
+    none = pa.table({"row_id": pa.array([], pa.uint64()), "key": pa.array([], pa.uint64())})
+    tables = [storage.read_table(path) for path in paths]
+    file = np.repeat(np.arange(len(tables)), [t.num_rows for t in tables])
+    table = pa.concat_tables([none, *tables])
+    ids, keys = table["row_id"].to_numpy(), table["key"].to_numpy()
+    chosen = measure.drawn(ids, config.sample)
+    files = sorted({int(f) for f in np.unique(file[chosen])})
+    for number in files:
+        mine = chosen[file[chosen] == number]
+        storage.write_table(storage.join(work, f"drawn-{number}.parquet"), table.take(pa.array(mine)))
+    exact = measure.effective_number(keys)
+    return {"rows": len(ids), "exact": exact, "equal": len(np.unique(keys)), "files": files}
+
+
+def _terms(item: tuple[int, str], run: str, work: str, texts: bool) -> str:
+    """Terms of the drawn prompts of one file; their texts too where a model reads them."""
+    number, path = item
+    drawn = storage.read_table(storage.join(work, f"drawn-{number}.parquet"))
+    table = rows.left(path, run, ["messages"])
+    at = pc.index_in(drawn["row_id"].combine_chunks(), table["row_id"].combine_chunks())
+    prompts = rows.exchanges(table.take(at))["prompt"].combine_chunks()
+    found = vectors.terms(prompts)
+    held = pa.LargeListArray.from_arrays(pa.array(found.offsets), pa.array(found.hashes))
+    drawn = drawn.append_column("terms", held)
+    if texts:
+        drawn = drawn.append_column("text", prompts)
+    target = storage.join(work, f"terms-{number}.parquet")
+    storage.write_table(target, drawn, dictionary=False)
+    return target
+
+
+def _measured(brought: Sequence[str], plan: dict[str, Any], target: str, config: Config) -> dict[str, Any]:
+    """Compare the drawn prompts; write their groups; report."""
+    empty = pa.table(
+        {
+            "row_id": pa.array([], pa.uint64()),
+            "key": pa.array([], pa.uint64()),
+            "terms": pa.array([], pa.large_list(pa.uint32())),
+        }
+    )
+    tables = [storage.read_table(path) for path in brought] or [empty]
+    table = pa.concat_tables(tables).sort_by("row_id").combine_chunks()
+    listed = table["terms"].combine_chunks()
+    held = vectors.Terms(listed.offsets.to_numpy(), listed.values.to_numpy())
+    embedded = None
+    if config.model is not None and table.num_rows:
+        from headrace.pipelines.examine.diversity import model
+
+        embedded = model.embedded(table["text"].to_pylist(), config.model, config.model_length)
+    ids = table["row_id"].to_numpy()
+    prompts = measure.Prompts(ids, table["key"].to_numpy(), held, embedded)
+    groups = measure.grouped(prompts, config)
+    columns = {"row_id": ids, "cluster": ids[groups.cluster]}
+    columns |= {name: ids[labels] for name, labels in groups.by.items()}
+    storage.write_table(target, pa.table(columns))
+    return report(prompts, groups, plan)
+
+
+def report(prompts: measure.Prompts, groups: measure.Groups, plan: dict[str, Any]) -> dict[str, Any]:
+    """What is known of the prompts: counts, shares, row ids of examples, a verdict; no text."""
+    ids, whole, drawn = prompts.ids, plan["rows"], len(prompts.ids)
+    if not drawn:
+        return {"effective_prompts": 0, "rows": 0, "verdict": "none", "words": "no row has a prompt"}
+    number = measure.estimate(groups.cluster, ids, whole, plan["exact"])
+    opened = measure.openers(prompts.terms)
+    clusters = measure.largest(groups.cluster, ids)
+    told = {
+        "effective_prompts": round(number, 1),
+        "rows": whole,
+        "compared": drawn,
+        "estimated": drawn < whole,
+        "equal_apart": plan["equal"],
+        "by": {name: round(measure.effective_number(g), 1) for name, g in sorted(groups.by.items())},
+        "largest": clusters,
+        "templates": measure.largest(groups.by["template"], ids, least=OFTEN),
+        "openers": measure.largest(opened[opened != 0], ids[opened != 0], least=OFTEN),
+        "distinct": {n: round(share, 4) for n, share in measure.distinct_shares(prompts.terms).items()},
+        "vocabulary": measure.vocabulary(prompts.terms, ids),
+    }
+    most: dict[str, Any] = clusters[0] if clusters else {"share": 0.0, "row_ids": []}
+    return told | verdict(number, whole, most["share"], most["row_ids"], drawn)
+
+
+def verdict(number: float, rows: int, most: float, examples: Sequence[int], drawn: int) -> dict[str, str]:
+    """A verdict and its sentence: how many different things `rows` rows ask.
+
+    most, examples: share and some row ids of the largest cluster; drawn: rows that were compared.
+    """
+    share = number / max(rows, 1)
+    looked = "" if drawn >= rows else f" (estimated from {drawn:,} rows)"
+    words = f"{rows:,} rows ask about {number:,.0f} different things{looked}"
+    one = f"; {most:.0%} ask one of them, as row {examples[0]} does" if examples and most > ONE else ""
+    if share < REWORDED and rows >= 100:
+        code, advice = "reworded", ": few questions in other words; more rows of this kind teach nothing new"
+    elif share < REPETITIVE and rows >= 100:
+        code, advice = "repetitive", ": many rows ask what others ask; look at the largest clusters"
+    elif one:
+        code, advice = "one-sided", ": leave out some of it, or weigh its source less"
+    else:
+        code, advice = "varied", ""
+    return {"verdict": code, "words": words + one + advice}

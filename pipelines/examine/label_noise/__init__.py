@@ -1,0 +1,1 @@
+"""Rows whose label is likely wrong, in sets of many rows and few different answers."""

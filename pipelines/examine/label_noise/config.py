@@ -1,0 +1,29 @@
+"""The config of `examine.label_noise`, apart from its code."""
+
+from typing import Literal
+
+from pydantic import Field
+
+from headrace.pipelines.section import Section
+
+
+class Config(Section):
+    """Which labels are taken for wrong, and what becomes of their rows."""
+
+    enabled: bool = True
+    """Look for wrong labels in sources whose answers are few different short ones (labels)."""
+    policy: Literal["keep", "drop", "quarantine"] = "keep"
+    """keep: report the rows; drop, quarantine: mark them as label_noise.suspect."""
+    rule: Literal["odds", "neighbours", "either", "both", "cleanlab"] = "odds"
+    """odds: a classifier that has not seen the row gives its label less than `odds` of the chance of the best
+    label. neighbours: the nearest rows bear another label. either, both: of the two. cleanlab: as many rows
+    as cleanlab's confident joint counts, those whose label has the least chance."""
+    odds: float = Field(0.02, gt=0, lt=1)
+    """Chance of a row's label beside that of the best one, below which the label is taken for wrong. The
+    smaller, the fewer rows, and the more of them rightly."""
+    neighbours: int = Field(10, ge=3, le=100)
+    """Nearest rows that are asked for their labels."""
+    most_labels: int = Field(200, ge=2, le=1000)
+    """A source with more different answers than this is no labelled set."""
+    sample: int = Field(20_000, ge=100, le=200_000)
+    """Most rows of a source that are judged; of more, a fixed draw."""

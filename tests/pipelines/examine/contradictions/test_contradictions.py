@@ -1,0 +1,175 @@
+"""Contradictions: what one question is, what answers cannot both be right, and what follows."""
+
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from headrace.cluster import storage
+from headrace.pipelines.examine.contradictions import answers, asking, compare
+from headrace.pipelines.examine.contradictions import run as contradictions
+from headrace.pipelines.examine.contradictions.config import Config
+from headrace.pipelines.stages.dedup import stage as dedup
+from tests import builders
+
+
+@pytest.mark.parametrize(
+    ("a", "b"),
+    [
+        ("What is the height of the old tower?", "what is the height of the old tower"),
+        (
+            "What is the height of the old tower?",
+            "Could you please tell me: what's the height of the old tower?",
+        ),
+        ("What is the height of the old tower?", "Hello! What is the height of the old tower? Thank you!"),
+        ("What is the height of the old tower?", "What is the hieght of the old towwer?"),
+        ("Tom has 3 pears. How many are left?", "How many are left? Tom has 3 pears."),
+        ("I do not see it. Why?", "I don't see it. Why?"),
+        ("附近有什么酒店？", "请问，附近有什么酒店？"),
+    ],
+)
+def test_the_same_is_asked(a: str, b: str) -> None:
+    assert asking.same_question(a, b)
+    assert asking.same_question(b, a)
+
+
+@pytest.mark.parametrize(
+    ("a", "b"),
+    [
+        ("What is 5 plus 3?", "What is 5 plus 4?"),
+        ("What is the capital of Austria?", "What is the capital of Australia?"),
+        ("Which of them is safe?", "Which of them is not safe?"),
+        ("Is the larger one a cat?", "Is the larger one a rat?"),
+        ("Does Ann owe Bob money?", "Does Bob owe Ann money?"),
+        ("Tom has 3 pears. How many are left?", "Tom has 3 pears. How many were there?"),
+        ("北京有什么酒店？", "上海有什么酒店？"),
+    ],
+)
+def test_something_else_is_asked(a: str, b: str) -> None:
+    assert not asking.same_question(a, b)
+
+
+@pytest.mark.parametrize(
+    ("prompt", "a", "b", "kind"),
+    [
+        ("How many?", "First 2 + 3.\n#### 5", "Two and three are five.\n#### 5.0", "same"),
+        ("How many?", "2 + 3 = 5\n#### 5", "2 + 3 = 6\n#### 6", "final"),
+        ("How many?", "It costs $1,000. The answer is 1,000", "1000", "same"),
+        ("How many?", "The answer is 12 pears.", "The answer is 13 pears.", "final"),
+        ("Is it safe?", "Yes, it is.", "No, keep away from it.", "yes_no"),
+        ("Is it safe?", "Yes, it is.", "Yes. Nothing can happen.", "same"),
+        ("Which one?", "(B)", "C) the second", "option"),
+        ("Which one?", "b", "B.", "same"),
+        ("What is the capital of France?", "Paris is the capital.", "It is Lyon.", "short"),
+        ("What is the capital of France?", "Paris", "The capital of France is Paris.", "same"),
+        ("When was it built?", "It was built in 1912.", "It was built in 1921.", "number"),
+        ("Can it swim?", "It can swim well", "It can not swim well", "yes_no"),
+        ("Write a poem about rain.", "Drip drop", "A cloud wept", "other"),
+        ("Name a colour.", "red", "blue", "other"),
+    ],
+)
+def test_kinds_of_answers(prompt: str, a: str, b: str, kind: str) -> None:
+    assert answers.kind_of(prompt, a, b, labels=False) == kind
+    assert answers.kind_of(prompt, b, a, labels=False) == kind
+
+
+def test_two_labels_contradict_each_other() -> None:
+    assert answers.kind_of("my card is lost", "card lost", "card stolen", labels=True) == "label"
+
+
+@given(st.text(), st.text(min_size=1), st.text(min_size=1), st.booleans())
+def test_the_order_of_two_answers_makes_no_difference(prompt: str, a: str, b: str, labels: bool) -> None:
+    kind = answers.kind_of(prompt, a, b, labels)
+    assert kind in answers.KINDS
+    assert kind == answers.kind_of(prompt, b, a, labels)
+    assert answers.kind_of(prompt, a, a, labels) == "same"
+
+
+PROMPTS = [
+    "What is the height of the old tower by the river?",
+    "what is the height of the old tower by the river",
+    "What is the height of the old tower by the river?",
+    "Please tell me: what is the height of the old tower by the river?",
+    "What is the height of the new tower by the river?",
+    "Write a poem about the old tower by the river.",
+    "Write a poem about the old tower by the river.",
+]
+GIVEN = ["30", "31", "30 metres", "30", "45", "Stone on stone", "Water and wall"]
+
+
+def test_rows_in_memory() -> None:
+    table = compare.contradictions(PROMPTS, GIVEN)
+    assert table.column_names == ["row", "partner", "prompt_similarity", "answer_similarity"]
+    found = {(row["row"], row["partner"]): row for row in table.to_pylist()}
+    assert set(found) == {(0, 1), (1, 0), (2, 1), (3, 1)}
+    assert found[0, 1]["prompt_similarity"] == 1
+    assert 0.6 <= found[3, 1]["prompt_similarity"] < 1
+    assert found[0, 1]["answer_similarity"] == 0
+    assert compare.contradictions([], []).num_rows == 0
+    assert compare.contradictions(["", "a"], ["x", ""]).num_rows == 0
+
+
+def test_equal_prompts_alone_where_the_recipe_says_so() -> None:
+    table = compare.contradictions(PROMPTS, GIVEN, Config(near=1))
+    assert {(row["row"], row["partner"]) for row in table.to_pylist()} == {(0, 1), (1, 0), (2, 1)}
+
+
+def test_a_prompt_with_many_right_answers_contradicts_nothing() -> None:
+    colours = ["red", "blue", "green", "yellow", "white"]
+    assert compare.contradictions(["Which colour do you see?"] * 5, colours).num_rows == 0
+    # Where most rows agree the others are wrong.
+    table = compare.contradictions(["Which colour do you see?"] * 9, [*["red"] * 5, *colours[1:]])
+    assert set(table["row"].to_pylist()) == set(range(9))
+
+
+def prepared(folder: Path, cuts: list[int]) -> list[str]:
+    """Files of prompts and answers as pass 1 leaves them, none of which is a duplicate."""
+    rows = builders.table(*[[("user", p), ("assistant", a)] for p, a in zip(PROMPTS, GIVEN, strict=True)])
+    storage.write_table(str(folder / "duplicates/removed.parquet"), dedup.REMOVED.empty_table())
+    return builders.write_parts(folder, rows, cuts)
+
+
+@pytest.mark.parametrize(
+    ("policy", "gone"),
+    [("keep", []), ("drop_all", [0, 1, 2, 3]), ("quarantine", [0, 1, 2, 3]), ("majority", [1])],
+)
+def test_a_run_marks_by_policy(tmp_path: Path, policy: str, gone: list[int]) -> None:
+    paths = prepared(tmp_path, [2, 5])
+    report = contradictions.run(paths, str(tmp_path), Config(policy=policy), builders.in_order)  # type: ignore[arg-type]
+    drops = storage.read_table(str(tmp_path / "findings/contradictions.drops.parquet"))
+    assert drops["row_id"].to_pylist() == gone
+    assert set(drops["reason"].to_pylist()) <= {"contradictions.conflict"}
+    assert (report["rows"], report["conflicting"], report["clusters"], report["marked"]) == (
+        7,
+        4,
+        1,
+        len(gone),
+    )
+    assert report["largest"][0]["rows"] == 4
+    assert report["pairs"]["other"] == 1
+    assert "tower" not in str(report)
+
+
+def test_a_run_writes_the_same_for_any_files_and_order(tmp_path: Path) -> None:
+    written = []
+    for name, cuts in (("one", []), ("many", [1, 2, 5])):
+        paths = prepared(tmp_path / name, cuts)
+        each = builders.in_order if name == "one" else builders.backwards
+        given_paths = paths if name == "one" else paths[::-1]
+        contradictions.run(given_paths, str(tmp_path / name), Config(), each)
+        written.append((tmp_path / name / "findings/contradictions.parquet").read_bytes())
+    assert written[0] == written[1]
+    table = storage.read_table(str(tmp_path / "one/findings/contradictions.parquet"))
+    assert set(table["cluster"].to_pylist()) == {0}
+    assert {(r["row_id"], r["partner"]) for r in table.to_pylist()} >= {(0, 1), (1, 0), (2, 1), (3, 1)}
+
+
+def test_no_rows(tmp_path: Path) -> None:
+    storage.write_table(str(tmp_path / "duplicates/removed.parquet"), dedup.REMOVED.empty_table())
+    report = contradictions.run([], str(tmp_path), Config(), builders.in_order)
+    assert (report["rows"], report["conflicting"], report["words"]) == (
+        0,
+        0,
+        "no two of 0 rows contradict each other",
+    )
