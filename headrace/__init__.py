@@ -6,8 +6,8 @@
     headrace.open("run").kept
 
 Whole runs, of a recipe's path, a mapping or a `Recipe`: `check`, `prepare`, `train`, `evaluate`, `run`; what
-a run left: `open`, which gives a `Run`, and `verify`. Stages over texts in memory: `duplicates`, `find_pii`,
-`mask`.
+a run left: `open`, which gives a `Run`, and `verify`. Stages and checks over texts in memory: `duplicates`,
+`find_pii`, `mask`, `leaks`, `contradictions`, `label_noise`, `effective`, `formats`.
 Kernels: `fold`, `simhash`, `hamming_pairs`. All load on first use, so that importing headrace costs nothing.
 
 The folders lie beside this one and are linked into it: `headrace.pipelines` (what happens to a row) stands on
@@ -22,9 +22,14 @@ if TYPE_CHECKING:
     from headrace.pipelines.python import (
         Run,
         check,
+        contradictions,
         duplicates,
+        effective,
         evaluate,
         find_pii,
+        formats,
+        label_noise,
+        leaks,
         mask,
         open,
         prepare,
@@ -40,11 +45,16 @@ _HOME = {
     "Recipe": "pipelines.recipe",
     "Run": "pipelines.python",
     "check": "pipelines.python",
+    "contradictions": "pipelines.python",
     "duplicates": "pipelines.python",
+    "effective": "pipelines.python",
     "evaluate": "pipelines.python",
     "find_pii": "pipelines.python",
     "fold": "kernels",
+    "formats": "pipelines.python",
     "hamming_pairs": "kernels",
+    "label_noise": "pipelines.python",
+    "leaks": "pipelines.python",
     "mask": "pipelines.python",
     "open": "pipelines.python",
     "prepare": "pipelines.python",
@@ -74,11 +84,16 @@ __all__ = [
     "Run",
     "__version__",
     "check",
+    "contradictions",
     "duplicates",
+    "effective",
     "evaluate",
     "find_pii",
     "fold",
+    "formats",
     "hamming_pairs",
+    "label_noise",
+    "leaks",
     "mask",
     "open",
     "prepare",

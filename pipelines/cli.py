@@ -313,6 +313,22 @@ def lookup(
 
 
 @app.command()
+def contamination(
+    run_path: RunPath,
+    paths: Annotated[
+        list[str], typer.Argument(metavar="PATH...", help="Evaluation sets: files, folders, globs, s3://.")
+    ],
+    json_lines: Json = False,
+) -> None:
+    """Which rows of a prepared run hold items of evaluation sets, without a word of either."""
+    from headrace.pipelines.commands.examiner import contamination as leaks
+
+    mode = choose(json_lines=json_lines)
+    for line in leaks.contamination(_run_of(run_path), paths):
+        say(mode, "contamination", line)
+
+
+@app.command()
 def fingerprints(
     run_path: RunPath,
     directory: Annotated[str, typer.Argument(help="Where to write them, local or s3://.")],

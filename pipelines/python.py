@@ -20,6 +20,8 @@ from headrace.pipelines import flow, rundir, schema
 from headrace.pipelines import recipe as recipes
 from headrace.pipelines.commands import check as checks
 from headrace.pipelines.console import Mode, choose
+from headrace.pipelines.examine.config import Config as Examine
+from headrace.pipelines.examine.leaks.config import Config as Decontaminate
 from headrace.pipelines.passes import summary
 from headrace.pipelines.passes.prepare_worker import rejected
 from headrace.pipelines.recipe import Recipe
@@ -239,6 +241,81 @@ def mask(texts: Texts, config: Mapping[str, Any] | Pii | None = None) -> pa.Arra
     return contents.take(pa.array(np.cumsum(valid) - 1, mask=~valid))
 
 
+def leaks(
+    texts: Texts, items: Texts | str | os.PathLike[str], config: Mapping[str, Any] | None = None
+) -> pl.DataFrame:
+    """Which texts hold which evaluation items. No Ray, no files but the items'.
+
+    texts: as for `duplicates`. items: texts, or the path of evaluation sets. config: what a recipe's
+    `decontaminate` would hold. Returns `row` (place in `texts`), `item`, `share` (of the item that stands in
+    the text), `rule`, by row and item.
+
+    Raises: RecipeError for a key or a value that `decontaminate` cannot have; SourceError, StorageError.
+    """
+    from headrace.pipelines.examine.leaks import memory
+
+    given = items if isinstance(items, str | os.PathLike) else _array(items)
+    return pl.DataFrame(memory.leaks(_array(texts), given, _config("decontaminate", Decontaminate, config)))
+
+
+def effective(prompts: Texts, config: Mapping[str, Any] | None = None) -> float:
+    """How many different things prompts ask: the exponential of the entropy of clusters of alike ones.
+
+    prompts: as `texts` for `duplicates`. config: what a recipe's `examine.diversity` would hold.
+
+    Raises: RecipeError for a key or a value that it cannot have.
+    """
+    from headrace.pipelines.examine.diversity import measure
+
+    return measure.effective(_array(prompts), _examine(config, "diversity").diversity)
+
+
+def contradictions(prompts: Texts, answers: Texts, config: Mapping[str, Any] | None = None) -> pl.DataFrame:
+    """Rows that ask the same and whose answers cannot both be right.
+
+    prompts, answers: as `texts` for `duplicates`, as many of one as of the other. config: what a recipe's
+    `examine.contradictions` would hold. Returns `row`, `partner`, `prompt_similarity`, `answer_similarity`.
+
+    Raises: RecipeError for a key or a value that it cannot have; ValueError for different lengths.
+    """
+    from headrace.pipelines.examine.contradictions import compare
+
+    settings = _examine(config, "contradictions").contradictions
+    return pl.DataFrame(compare.contradictions(_array(prompts), _array(answers), settings))
+
+
+def label_noise(texts: Texts, labels: Texts, config: Mapping[str, Any] | None = None) -> pl.DataFrame:
+    """Rows whose label is likely wrong.
+
+    texts, labels: as `texts` for `duplicates`, as many of one as of the other. config: what a recipe's
+    `examine.label_noise` would hold. Returns `row`, `label`, `suggested`, `score`, `rule`.
+
+    Raises: RecipeError for a key or a value that it cannot have; ValueError for different lengths.
+    """
+    from headrace.pipelines.examine.label_noise import judge
+
+    settings = _examine(config, "label_noise").label_noise
+    return pl.DataFrame(judge.label_noise(_array(texts), _array(labels), settings))
+
+
+def formats(answers: Texts, config: Mapping[str, Any] | None = None) -> pl.DataFrame:
+    """Answers that begin as JSON, XML, YAML, a call, a fence, SQL or CSV, parsed to their end.
+
+    answers: as `texts` for `duplicates`. config: what a recipe's `examine.formats` would hold. Returns `row`,
+    `format`, `valid_head`, `valid`, `breaks_at` (the character where it breaks; null where it is valid).
+
+    Raises: RecipeError for a key or a value that it cannot have.
+    """
+    from headrace.pipelines.examine.formats import run as parsing
+
+    return pl.DataFrame(parsing.formats(_array(answers), _examine(config, "formats").formats))
+
+
+def _examine(config: Mapping[str, Any] | None, check: str) -> Examine:
+    """The section `examine` with one check's. Raises: RecipeError."""
+    return _config("examine", Examine, None if config is None else {check: dict(config)})
+
+
 def _rows(texts: pa.Array) -> pa.Table:
     """A row of `schema.ROW` a text (no nulls), of one message of role `text`."""
     n, table = len(texts), in_memory.as_rows(texts)
@@ -310,9 +387,14 @@ def _mode(quiet: bool) -> Mode:
 __all__ = [
     "Run",
     "check",
+    "contradictions",
     "duplicates",
+    "effective",
     "evaluate",
     "find_pii",
+    "formats",
+    "label_noise",
+    "leaks",
     "mask",
     "open",
     "prepare",

@@ -2,13 +2,15 @@
 
 A check's `run.py` has `NAME`, `VERSION` and ``run(prepared, run, config, each)``: `prepared` are paths of
 files of `prepared/`, `run` the run directory, and ``each(function, items, name=...)`` gives results of tasks
-in the order of the items. It returns a report for run.json without any row's text, and writes
-``findings/<check>.parquet``, and where rows go by it ``findings/<check>.drops.parquet`` (`row_id`, `reason`,
-and `mark` where it is not "drop"). Where
+in the order of the items. It returns a report for run.json without any row's text
+(`words` are sentences for people), and writes
+``findings/<check>.parquet``, and where rows go by it ``findings/<check>.drops.parquet`` (`row_id`,
+`reason`): dropped, or quarantined where the policy of its config says so. Where
 files that the recipe names decide what it finds, ``marks(config)`` gives their hashes; `LIBRARIES` are those
 that decide it too.
 """
 
+from collections.abc import Mapping
 from importlib import import_module
 from types import ModuleType
 from typing import Any
@@ -21,7 +23,7 @@ from numpy.typing import NDArray
 from headrace.cluster import storage
 from headrace.pipelines import schema
 
-CHECKS = ("leaks", "formats", "reasoning")
+CHECKS = ("leaks", "contradictions", "label_noise", "diversity", "formats", "reasoning")
 # Rows that go by what a check found. mark: "drop", or "error" where they are quarantined.
 DROPS = pa.schema([("row_id", pa.uint64()), ("reason", pa.string()), ("mark", pa.string())])
 
@@ -42,18 +44,24 @@ def drops(run: str, check: str, first: int = 0, last: int = 2**32 - 1) -> pa.Tab
     return storage.read_table(storage.join(run, path(check, "drops")), filters=span).cast(DROPS)
 
 
-def settle(run: str, check: str, held: NDArray[np.uint64]) -> pa.Table:
+def settle(run: str, check: str, held: NDArray[np.uint64], mark: str) -> pa.Table:
     """Write again which rows go by what a check found, as `DROPS`, less those of the ordinals in `held`: what
-    a source holds out stays as it is. Returns them.
+    a source holds out stays as it is. mark: "drop" or "error". Returns them.
     """
     where = storage.join(run, path(check, "drops"))
     found = storage.read_table(where)
-    if "mark" not in found.column_names:
-        found = found.append_column("mark", pa.repeat("drop", found.num_rows))
+    found = found.append_column("mark", pa.repeat(mark, found.num_rows))
     stays = np.isin(schema.ordinal(found["row_id"].to_numpy()), held)
     found = found.select(DROPS.names).cast(DROPS).filter(pa.array(~stays)).sort_by("row_id")
     storage.write_ranges(where, found)
     return found
+
+
+def sentences(report: Mapping[str, Any]) -> list[str]:
+    """What a report says for people: its `words`, one sentence or several, and those of its sources."""
+    words = report.get("words") or []
+    own = [words] if isinstance(words, str) else list(words)
+    return own + [s["words"] for s in report.get("sources") or () if isinstance(s, dict) and s.get("words")]
 
 
 def mark(table: pa.Table, found: pa.Table) -> pa.Table:

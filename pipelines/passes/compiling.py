@@ -23,17 +23,18 @@ from headrace import kernels
 from headrace.cluster.errors import UserError
 from headrace.pipelines.console import Mode, say
 
-# Modules of stages that compile loops of their own; each has a function `warm`.
-STAGES = (
-    "dedup.candidates",
-    "dedup.decide",
-    "dedup.passages",
-    "dedup.signatures",
-    "fingerprint.stage",
-    "split.assign",
-    "tokenise.decode",
-    "tokenise.stage",
-    "traits.stage",
+# Modules that compile loops of their own; each has a function `warm`.
+MODULES = (
+    "examine.vectors",
+    "stages.dedup.candidates",
+    "stages.dedup.decide",
+    "stages.dedup.passages",
+    "stages.dedup.signatures",
+    "stages.fingerprint.stage",
+    "stages.split.assign",
+    "stages.tokenise.decode",
+    "stages.tokenise.stage",
+    "stages.traits.stage",
 )
 UNCACHED = (
     "Numba has no directory to keep what it compiles in: set NUMBA_CACHE_DIR to one that can be written"
@@ -43,7 +44,7 @@ UNCACHED = (
 def modules() -> list[str]:
     """Names of all modules with a function `warm`."""
     homes = [f"headrace.kernels.{home.name}.cpu" for home in iter_modules(kernels.__path__) if home.ispkg]
-    return [*homes, *(f"headrace.pipelines.stages.{name}" for name in STAGES)]
+    return [*homes, *(f"headrace.pipelines.{name}" for name in MODULES)]
 
 
 def warm(tell: Callable[[int, int], None]) -> int:
@@ -111,8 +112,9 @@ def _stamp() -> Path:
         key.update(part.encode())
     key.update(llvm.get_host_cpu_features().flatten().encode())
     root = Path(kernels.__file__).parent
-    stages = root.parent / "pipelines" / "stages"
-    folders = [stages / name for name in ("dedup", "fingerprint", "split", "tokenise", "traits")]
+    pipelines = root.parent / "pipelines"
+    stages = [pipelines / "stages" / name for name in ("dedup", "fingerprint", "split", "tokenise", "traits")]
+    folders = [*stages, pipelines / "examine"]
     for path in sorted(path for folder in (root, *folders) for path in folder.rglob("*.py")):
         key.update(path.read_bytes())
     folder = Path(config.CACHE_DIR) if config.CACHE_DIR else _beside_numba()

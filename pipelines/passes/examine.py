@@ -27,6 +27,7 @@ from headrace.pipelines.passes.units import (
 from headrace.pipelines.recipe import Recipe
 from headrace.pipelines.rundir import Run
 from headrace.pipelines.section import Section
+from headrace.pipelines.stages.tokenise import stage as tokenise
 
 PASS = Pass(
     parts.EXAMINE,
@@ -56,7 +57,10 @@ def examine(
             module = checks.module(name)
             marks = module.marks(config) if hasattr(module, "marks") else []
             libraries = getattr(module, "LIBRARIES", ("pyarrow", "numba", "polars"))
-            own = [config_key(module, config), marks, versions(tuple(libraries))]
+            reads = (
+                [run.recipe.model, config_key(tokenise, run.recipe.tokenise)] if name == "reasoning" else []
+            )
+            own = [reads, config_key(module, config), marks, versions(tuple(libraries))]
             keys[number] = ledger.key(inputs, removed, held, run.recipe.seed, own)
     prepared = [storage.join(run.path, r["outputs"][0]["path"]) for r in records if r["rows"]["kept"]]
     work = partial(_examined, run=run, records=records, prepared=prepared, held=held, keys=keys)
@@ -88,7 +92,8 @@ def _examined(
         report = checks.module(name).run(prepared, run.path, configs(run.recipe)[name], each)
         marks = {}
         if storage.listing(storage.join(run.path, checks.path(name, "drops"))):
-            settle = partial(_settled, run=run.path, held=np.array(held, np.uint64))
+            mark = "error" if getattr(configs(run.recipe)[name], "policy", "") == "quarantine" else "drop"
+            settle = partial(_settled, run=run.path, held=np.array(held, np.uint64), mark=mark)
             report["rows_gone"], marks = next(iter(each(settle, [name], name="marks")))
         described = outputs.described(run.path, (f"findings/{name}.",), workers(run))
         record = {
@@ -105,9 +110,9 @@ def _examined(
         yield record
 
 
-def _settled(check: str, run: str, held: NDArray[np.uint64]) -> tuple[int, dict[str, str]]:
+def _settled(check: str, run: str, held: NDArray[np.uint64], mark: str) -> tuple[int, dict[str, str]]:
     """How many rows go by a check, and a hash of those of each fragment, by ordinal."""
-    found = checks.settle(run, check, held)
+    found = checks.settle(run, check, held, mark)
     return found.num_rows, parts.hashed(found, found["row_id"])
 
 
@@ -125,10 +130,10 @@ def judge(records: Sequence[ledger.Record], run: Run, mode: Mode) -> None:
     """Say what the checks found. Raises: GateError where the recipe asks a check to stop the run."""
     for record in records:
         report = record["report"]
-        for words in report.get("words", ()):
-            say(mode, "warning", f"examine.{record['name']}: {words}", check=record["name"])
+        for words in checks.sentences(report):
+            say(mode, "finding", f"examine: {record['name']}: {words}", check=record["name"])
         if report.get("alarm"):
-            text = f"examine.{record['name']}: {'; '.join(report['words'])}"
+            text = f"examine.{record['name']}: {'; '.join(checks.sentences(report))}"
             where = f"examine.{record['name']}.policy"
             fix = f"to go on, set {where} to warn, or mend the rows that findings/ names"
             raise GateError(f"{text}. {fix}").at(f"examine.{record['name']}")

@@ -25,6 +25,7 @@ from headrace.cluster.errors import OutputError
 from headrace.pipelines import stored
 from headrace.pipelines.console import duration
 from headrace.pipelines.evaluate import standing
+from headrace.pipelines.examine import checks
 from headrace.pipelines.passes.gate import audit as pii_audit
 from headrace.pipelines.report import comparison, pairs, plots
 from headrace.pipelines.schema import SPLITS
@@ -53,6 +54,9 @@ JUDGED = {
     "pii": "masking of personal data",
     "fingerprint": "sketches for finding duplicates",
     "dedup": "duplicates of a row that is kept",
+    "decontaminate": "items of evaluation sets",
+    "contradictions": "rows that cannot both be right",
+    "label_noise": "labels that are likely wrong",
     "split": "rows that belong on two sides",
     "tokenise": "rows with nothing to learn from",
     "pack": "rows that fit into no sequence",
@@ -126,6 +130,7 @@ def render(run_directory: str, stages: Sequence[str]) -> str:
         traits=_traits(run),
         pii=pii_audit.view(run, _json(storage.join(run_directory, pii_audit.FILE)), ROWS),
         splits=_splits(run),
+        examined=_examined(run),
         packed=_packed(run),
         training=comparison.training(run.get("train") or {}),
         stale=run.get("stale") or {},
@@ -425,6 +430,16 @@ def _number(recipe: str | None, key: str) -> float | None:
         return float(section[key])
     except (yaml.YAMLError, AttributeError, KeyError, TypeError, ValueError):
         return None
+
+
+def _examined(run: Run) -> list[dict[str, Any]]:
+    """What each check over the whole set found, in sentences, and how many rows went by it."""
+    reports = run.get("examine") or {}
+    return [
+        {"check": name, "words": checks.sentences(report), "gone": report.get("rows_gone", 0)}
+        for name, report in reports.items()
+        if name in checks.CHECKS
+    ]
 
 
 def _splits(run: Run) -> dict[str, Any] | None:

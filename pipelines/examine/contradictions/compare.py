@@ -72,20 +72,20 @@ def _similarity(texts: pa.Array, found: NDArray[np.int64]) -> NDArray[np.float64
 
 
 def contradictions(
-    prompts: pa.Array | Sequence[str], given: pa.Array | Sequence[str], config: Config | None = None
+    prompts: pa.Array | Sequence[str], answers: pa.Array | Sequence[str], config: Config | None = None
 ) -> pa.Table:
     """Rows that ask the same and whose answers contradict each other, or have next to nothing in common.
 
-    prompts, given: N prompts and their answers; a row without either is left out. Returns a table sorted by
+    prompts, answers: N prompts and their answers; a row without either is left out. Returns a table sorted by
     row: ``row int64, partner int64, prompt_similarity double, answer_similarity double``; partner is the
     first row that gives the other answer, of several the one that most rows give. Answers to a prompt that
-    asks to
-    invent or to recommend contradict nothing.
+    asks to invent or to recommend contradict
+    nothing.
 
     Raises: ValueError for prompts and answers of different length.
     """
     config = config or Config()
-    texts = pa.table({"prompt": _texts(prompts), "answer": _texts(given)})
+    texts = pa.table({"prompt": _texts(prompts), "answer": _texts(answers)})
     ids = np.arange(texts.num_rows, dtype=np.uint64)
     held = pairs.keys(ids, texts, config.near < 1)
     rows = pl.from_arrow(held.select(["row_id", "prompt", "answer", "short"]))

@@ -84,6 +84,8 @@ def run(prepared: Sequence[str], run: str, config: Config, each: Each) -> dict[s
         "rows_hit": len(hit),
         "by_set": _rows_by(found.findings, "set"),
         "by_rule": _rows_by(found.findings, "rule"),
+        "words": f"{len(hit):,} of {found.rows:,} rows hold items of {len(_counts(found.items['set'])):,} "
+        "evaluation sets",
         "listed": [[row, place] for row, place in first.select("row_id", "place").iter_rows()],
     }
 

@@ -56,6 +56,7 @@ def test_rows_that_hold_an_item_go_and_the_report_has_no_text(prepared: tuple[Pa
         "rows_hit": 4,
         "by_set": {"sums": 4},
         "by_rule": {"ngram_13": 4},
+        "words": "4 of 6 rows hold items of 1 evaluation sets",
         "listed": [
             [1, "sums.jsonl, line 1"],
             [3, "sums.jsonl, line 2"],

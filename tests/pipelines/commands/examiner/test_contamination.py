@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from headrace.cluster.errors import OutputError
-from headrace.pipelines.commands.contamination import contamination
+from headrace.pipelines.commands.examiner.contamination import contamination
 from headrace.pipelines.examine import rows
 from tests import builders
 from tests.builders import Finished
