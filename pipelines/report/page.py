@@ -54,13 +54,17 @@ JUDGED = {
     "pii": "masking of personal data",
     "fingerprint": "sketches for finding duplicates",
     "dedup": "duplicates of a row that is kept",
-    "decontaminate": "items of evaluation sets",
-    "contradictions": "rows that cannot both be right",
-    "label_noise": "labels that are likely wrong",
+    "examine": "the set as a whole",
     "split": "rows that belong on two sides",
     "tokenise": "rows with nothing to learn from",
     "pack": "rows that fit into no sequence",
     "gate": "personal data in what was packed",
+}
+# What checks over the whole set judge, whose reasons begin with their own names.
+CHECKED = {
+    "decontaminate": "items of evaluation sets",
+    "contradictions": "rows that cannot both be right",
+    "label_noise": "labels that are likely wrong",
 }
 # What is counted of each kind of change.
 CHANGED = {
@@ -306,7 +310,7 @@ def _reasons(run: Run, stages: Sequence[str]) -> list[dict[str, Any]]:
         stage = reason.partition(".")[0]
         share = n / rows["in"] if rows and rows["in"] else 0.0
         entry = {"reason": reason, "kind": kind, "records": n, "share": share, "bar": n / most}
-        entries.append({**entry, "means": JUDGED.get(stage, "") if stage != before else ""})
+        entries.append({**entry, "means": (JUDGED | CHECKED).get(stage, "") if stage != before else ""})
         before = stage
     return entries
 

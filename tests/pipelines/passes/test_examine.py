@@ -10,7 +10,7 @@ from headrace.cluster import storage
 from headrace.pipelines.examine import checks
 from tests.builders import SYLLABLES, commits, prepare, run_command, save_recipe, write_jsonl
 
-pytestmark = pytest.mark.ray
+pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("ray_local")]
 
 
 def question(n: int) -> str:

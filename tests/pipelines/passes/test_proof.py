@@ -13,7 +13,7 @@ from headrace.pipelines import recipe, rundir, schema
 from headrace.pipelines.passes import parts, proof
 from tests.builders import prepare, run_command, save_recipe, sums, write_jsonl
 
-pytestmark = pytest.mark.ray
+pytestmark = [pytest.mark.ray, pytest.mark.usefixtures("ray_local")]
 
 
 def sides(run: Path) -> dict[str, set[str]]:
