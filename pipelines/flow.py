@@ -117,7 +117,7 @@ def _passes(run: rundir.Run, mode: Mode) -> dict[str, Any]:
     sums = {o["path"]: o["xxh3"] for w in windows for o in w["outputs"] if "split" in o}
     packed = digest.digest(run.path, partial(stream.each, workers=units.workers(run)), sums)
     sections = summary.prepare(run, rows, duplicates, shared, examined, windows, scanned, packed)
-    sections["examine"] = {**examine_pass.reports(examined), "splits": proven}
+    sections["examine"] = {**examine_pass.reports(examined), "splits": {**proven, **summary.sides(windows)}}
     sections["remade"] = outputs.remade(run)
     sections["gates"] = {**summary.gates(run.path), **summary.passed(run.recipe)}
     run_json = summary.write(run.path, sections)

@@ -271,10 +271,11 @@ def _by_source(table: pa.Table) -> dict[str, books.Books]:
     return {n: books.of(table.filter(pc.equal(table["source"], n))) for n in names}
 
 
-def _splits(kept: pa.Table) -> dict[str, dict[str, int]]:
-    """Rows and records on each side."""
+def _splits(kept: pa.Table) -> dict[str, dict[str, Any]]:
+    """Rows and records on each side, and what they are (`books.traits`)."""
     sides = {}
     for side in SPLITS:
         chosen = kept.filter(pc.equal(kept["split"], side))
-        sides[side] = {"rows": chosen.num_rows, "records": books.records(chosen)}
+        counts = {"rows": chosen.num_rows, "records": books.records(chosen)}
+        sides[side] = {**counts, "traits": books.traits(chosen)}
     return sides

@@ -12,6 +12,7 @@ import xxhash
 from headrace.cluster import ledger, storage
 from headrace.cluster.errors import BooksError, OutputError
 from headrace.pipelines import books
+from headrace.pipelines.examine import sides as comparing
 from headrace.pipelines.passes import parts, units
 from headrace.pipelines.recipe import Recipe
 from headrace.pipelines.rundir import Run
@@ -202,6 +203,13 @@ def _splits(windows: Sequence[ledger.Record]) -> dict[str, dict[str, int]]:
     return {
         side: {n: sum(r["splits"][side][n] for r in windows) for n in ("rows", "records")} for side in SPLITS
     }
+
+
+def sides(windows: Sequence[ledger.Record]) -> dict[str, Any]:
+    """Whether the sides are large enough to tell anything, and alike (`examine.sides.report`)."""
+    samples = {s: sum(r["packed"].get(s, {}).get("samples", 0) for r in windows) for s in SPLITS}
+    mixes = {s: books.add_mixes(r["splits"][s].get("traits", {}) for r in windows) for s in SPLITS}
+    return comparing.report(samples, mixes)
 
 
 def write(path: str, section: dict[str, Any], without: Sequence[str] = ()) -> dict[str, Any]:

@@ -442,7 +442,7 @@ def _examined(run: Run) -> list[dict[str, Any]]:
     return [
         {"check": name, "words": checks.sentences(report), "gone": report.get("rows_gone", 0)}
         for name, report in reports.items()
-        if name in checks.CHECKS
+        if name in (*checks.CHECKS, "splits")
     ]
 
 
