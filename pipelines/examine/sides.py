@@ -1,9 +1,9 @@
 """Whether the sides of a split can tell anything, and whether they are alike.
 
 What: a share measured on n held-out samples has a 95% interval of up to 1.96 * sqrt(.25 / n) to both sides;
-where that is wider than `WIDE`, nothing but a very large gain can be told. And the mix of traits (language, task)
-of a held-out side beside that of train: the largest difference of a value's share, where it is larger than
-`UNLIKE` and than chance gives (four standard errors).
+where that is wider than `WIDE`, nothing but a very large gain can be told. And the mix of traits (language,
+task) of a held-out side beside that of train: the largest difference of a value's share, where it is larger
+than `UNLIKE` and than chance gives (four standard errors).
 
 Cost: none; counts alone.
 """
@@ -29,8 +29,8 @@ def report(samples: Mapping[str, int], mixes: Mapping[str, Mixes]) -> dict[str, 
         intervals[side] = round(interval(n), 4)
         if intervals[side] > WIDE:
             words.append(
-                f"{side} has {n:,} samples: a share is told to {100 * intervals[side]:.0f} points up or down, "
-                "so a smaller gain cannot be told from none; hold out more rows"
+                f"{side} has {n:,} samples: a share is told to {100 * intervals[side]:.0f} points up or "
+                "down, so a smaller gain cannot be told from none; hold out more rows"
             )
         found = differences(mixes.get("train", {}), mixes.get(side, {}))
         unlike += [{"side": side, **one} for one in found]
