@@ -18,7 +18,7 @@ import pyarrow.compute as pc
 from headrace.cluster import storage
 from headrace.pipelines import schema
 
-CHECKS: tuple[str, ...] = ()
+CHECKS: tuple[str, ...] = ("bias",)
 # Rows that go by what a check found. mark: "drop", or "error" where they are quarantined.
 DROPS = pa.schema([("row_id", pa.uint64()), ("reason", pa.string()), ("mark", pa.string())])
 
