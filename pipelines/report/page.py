@@ -26,7 +26,7 @@ from headrace.pipelines import stored
 from headrace.pipelines.console import duration
 from headrace.pipelines.evaluate import standing
 from headrace.pipelines.passes.gate import audit as pii_audit
-from headrace.pipelines.report import comparison, pairs, plots
+from headrace.pipelines.report import comparison, pairs, people, plots
 from headrace.pipelines.schema import SPLITS
 from headrace.pipelines.stages.read.turns import advice
 from headrace.pipelines.stages.tokenise.config import TOLD
@@ -113,6 +113,8 @@ def render(run_directory: str, stages: Sequence[str]) -> str:
         pii=pii_audit.view(run, _json(storage.join(run_directory, pii_audit.FILE)), ROWS),
         splits=_splits(run),
         packed=_packed(run),
+        rated=people.rated(run),
+        named=people.named(run),
         training=comparison.training(run.get("train") or {}),
         stale=run.get("stale") or {},
         metrics=comparison.metrics(run.get("evaluate") or {}),

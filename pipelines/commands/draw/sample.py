@@ -95,7 +95,7 @@ def _cards(run: str, about: dict[int, dict[str, Any]]) -> list[sheet.Card]:
     """What the sheet shows of each row, in a random order."""
     cards = []
     for row in rows.read(run, about, ["file", "place", "messages"]):
-        mark = xxhash.xxh3_64_hexdigest(stored.as_text(row["messages"]))
+        mark = xxhash.xxh3_64_hexdigest(stored.as_text(row["messages"]).encode())
         where = f"{row['file']}, {row['place']}"
         cards.append(sheet.card(row["row_id"], mark, where, about[row["row_id"]], row["messages"]))
     if not cards:

@@ -1,8 +1,8 @@
-"""What `headrace select` writes: the best rows by score, as many at random of the same mix, and a recipe each.
+"""What `headrace select` writes: the best rows by score, as many at random of the same mix, a recipe each.
 
 What: of the rows to train on, the `n` with the highest quality score, and beside them `n` drawn at random
-with the same numbers of each source and task. What differs between the two sets is the score alone, not what they
-are about. The held-out rows of the run go with them, and a recipe for each set: both are judged on the
+with the same numbers of each source and task. What differs between the two sets is the score alone, not what
+they are about. The held-out rows of the run go with them, and a recipe for each set: both are judged on the
 same rows. `manifest.json` says n, mix, seed and digests.
 
 Why: at many rows hardly any published way to choose does better than chance; a score that picks

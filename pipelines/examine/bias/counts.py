@@ -79,7 +79,7 @@ def look(path: str, run: str, given: Lists, swaps: int) -> File:
         counts = _counted(seen, lengths, sizes > 0, flags)
         alone = (seen[BEFORE].sum(axis=1) == 1) & short
         counts.labels = _labels(answer, alone, seen[BEFORE].argmax(axis=1)) if not file.free else {}
-        counts.swappable, counts.chosen = _swappable(table, seen.any(axis=0), swaps)
+        counts.swappable, counts.chosen = _swappable(table, np.logical_or.reduce(seen), swaps)
         file.lists.append(counts)
     return file
 

@@ -167,7 +167,8 @@ def spoken(texts: pa.Array, rows: NDArray[np.int64], n: int) -> NDArray[np.bool_
     found = terms.find(texts, table)
     counts = np.zeros((n, len(languages)), np.int64)
     np.add.at(counts, rows[found.rows], grid[found.codes].astype(np.int64))
-    return counts == counts.max(axis=1, keepdims=True, initial=0)
+    most: NDArray[np.bool_] = counts == counts.max(axis=1, keepdims=True, initial=0)
+    return most
 
 
 def named(texts: pa.Array, rows: NDArray[np.int64], n: int, given: Lists) -> Named:

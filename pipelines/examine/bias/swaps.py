@@ -9,6 +9,7 @@ Cost: those files of prepared/ that hold a row to exchange, and some millisecond
 
 import re
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -98,7 +99,7 @@ def exchanged(
     for start, stop in sorted(edits):
         before, old = data[at:start].decode(), data[start:stop].decode()
         new = _cased(given.counterparts[kind, group, groups.folded(old)][target], old)
-        pieces += [ARTICLE.sub(lambda m, word=new: _article(m, word), before), new]
+        pieces += [ARTICLE.sub(partial(_article, word=new), before), new]
         at = stop
     return "".join([*pieces, data[at:].decode()])
 
