@@ -5,7 +5,7 @@ the word "he", and "grand-mother" is two. Case is folded in ASCII and in Latin-1
 places in bytes. At each word the longest phrase that begins there is taken, and the search goes on behind it.
 Scripts that put no spaces between words make one word of a sentence.
 
-Cost: some 300 MB/s on one core, whatever the number of phrases.
+Cost: some 150 MB/s on one core, whatever the number of phrases.
 """
 
 from collections.abc import Sequence

@@ -28,7 +28,7 @@ def table(phrases: Spans) -> tuple[NDArray[np.uint64], NDArray[np.int32], NDArra
 def find(texts: Spans, terms: Any) -> tuple[NDArray[np.int64], ...]:
     """All phrases of `terms` in `texts`."""
     given = (texts.data, texts.starts, texts.stops, terms.keys, terms.codes, terms.firsts)
-    found = np.empty((4, 1024), np.int64)
+    found = np.empty((4, max(1024, len(texts.data) // 64)), np.int64)
     longest = int((texts.stops - texts.starts).max(initial=0)) // 2 + 2
     scratch = (np.empty(longest, np.uint64), np.empty((2, longest), np.int64))
     row = size = 0

@@ -4,6 +4,11 @@ from collections.abc import Mapping
 from typing import Any
 
 GROUPS = 12  # of a list
+MEASURES = {
+    "length": "Length of answers, ratio",
+    "refusals": "Refusals, difference",
+    "labels": "Labels with another share",
+}
 
 
 def rated(run: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -31,5 +36,6 @@ def named(run: Mapping[str, Any]) -> dict[str, Any] | None:
         groups.sort(key=lambda group: (-group["rows"], group["name"]))
         if groups:
             more = max(0, len(groups) - GROUPS)
-            lists.append({**one, "name": name, "groups": groups[:GROUPS], "more": more})
-    return {**said, "lists": lists, "swaps": sum(one["swaps"]["rows"] for one in lists)}
+            told = [kind for kind in MEASURES if any(group.get(kind) for group in groups)]
+            lists.append({**one, "name": name, "groups": groups[:GROUPS], "more": more, "told": told})
+    return {**said, "lists": lists, "measures": MEASURES, "swaps": sum(one["swaps"]["rows"] for one in lists)}

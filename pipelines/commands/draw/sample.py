@@ -153,6 +153,7 @@ def take(run: str, files: Sequence[str]) -> Iterator[Line]:
     examined = {**(summary.read(run).get("examine") or {}), "spot_check": said}
     summary.write(run, {"examine": examined})
     yield from _said(said)
+    yield Line(f"headrace report {run} shows it; spot_check/ratings.parquet there holds every rating")
 
 
 def _once(given: Sequence[taken.Taken]) -> list[taken.Taken]:

@@ -74,12 +74,16 @@ def look(path: str, run: str, given: Lists, swaps: int) -> File:
         size = len(given.groups[kind])
         own = meaning_kind == number
         group, row, part = given.group[found.meanings[own]], owner[own], parts[found.messages[own]]
-        seen = np.zeros((3, n, size), np.bool_)
+        used, row = np.unique(row, return_inverse=True)
+        seen = np.zeros((3, len(used), size), np.bool_)
         seen[part, row, group] = True
-        counts = _counted(seen, lengths, sizes > 0, flags)
-        alone = (seen[BEFORE].sum(axis=1) == 1) & short
-        counts.labels = _labels(answer, alone, seen[BEFORE].argmax(axis=1)) if not file.free else {}
-        counts.swappable, counts.chosen = _swappable(table, np.logical_or.reduce(seen), swaps)
+        counts = _counted(seen, lengths[used], sizes[used] > 0, flags[used])
+        alone = (seen[BEFORE].sum(axis=1) == 1) & short[used]
+        if not file.free:
+            counts.labels = _labels(answer.take(pa.array(used[alone])), seen[BEFORE][alone].argmax(axis=1))
+        single = used[np.logical_or.reduce(seen).sum(axis=1) == 1]
+        counts.swappable = len(single)
+        counts.chosen = _first(table["row_id"].to_numpy()[single], 2 * swaps)
         file.lists.append(counts)
     return file
 
@@ -150,24 +154,19 @@ def _free(answer: pa.Array, short: NDArray[np.bool_]) -> bool:
     return len(pc.unique(answer.filter(pa.array(short)))) > LABELS
 
 
-def _labels(
-    answer: pa.Array, alone: NDArray[np.bool_], group: NDArray[np.int64]
-) -> dict[tuple[str, int], int]:
+def _labels(answers: pa.Array, groups: NDArray[np.int64]) -> dict[tuple[str, int], int]:
     """Rows by answer and group, of rows that name one group."""
-    at = np.flatnonzero(alone)
-    counted = pa.table({"answer": answer.take(pa.array(at)), "group": group[at]})
+    counted = pa.table({"answer": answers, "group": groups})
     counted = counted.group_by(["answer", "group"]).aggregate([([], "count_all")])
     columns = (counted[name].to_pylist() for name in ("answer", "group", "count_all"))
     return {(text, number): n for text, number, n in zip(*columns, strict=True)}
 
 
-def _swappable(table: pa.Table, seen: NDArray[np.bool_], swaps: int) -> tuple[int, list[tuple[int, int]]]:
-    """Rows that name one group in all, and those of them that come first in an order of chance."""
-    alone = np.flatnonzero(seen.sum(axis=1) == 1)
-    ids = table["row_id"].to_numpy()[alone]
+def _first(ids: NDArray[np.uint64], most: int) -> list[tuple[int, int]]:
+    """Those rows that come first in an order of chance: (order, row_id) each."""
     order = arrays.finalised(ids ^ np.uint64(0x5DEECE66D1CE4E5B))
-    first = np.argsort(order, kind="stable")[: 2 * swaps]
-    return len(alone), list(zip(order[first].tolist(), ids[first].tolist(), strict=True))
+    first = np.argsort(order, kind="stable")[:most]
+    return list(zip(order[first].tolist(), ids[first].tolist(), strict=True))
 
 
 def added(files: Iterable[File], given: Lists, swaps: int) -> File:

@@ -165,8 +165,10 @@ def spoken(texts: pa.Array, rows: NDArray[np.int64], n: int) -> NDArray[np.bool_
     """
     table, languages, grid = _markers()
     found = terms.find(texts, table)
-    counts = np.zeros((n, len(languages)), np.int64)
-    np.add.at(counts, rows[found.rows], grid[found.codes].astype(np.int64))
+    owners, small = rows[found.rows], grid[found.codes].astype(np.float64)
+    counts = np.zeros((n, len(languages)))
+    for at in range(len(languages)):
+        counts[:, at] = np.bincount(owners, small[:, at], n)
     most: NDArray[np.bool_] = counts == counts.max(axis=1, keepdims=True, initial=0)
     return most
 
@@ -185,7 +187,11 @@ def named(texts: pa.Array, rows: NDArray[np.int64], n: int, given: Lists) -> Nam
     tongue = given.language[meanings]
     fits = tongue < 0
     if len(column):
-        fits = fits | spoken(texts, rows, n)[rows[messages], column[np.maximum(tongue, 0)]]
+        hit = np.zeros(n, np.bool_)
+        hit[rows[messages]] = True  # the others' languages need not be told
+        asked = np.flatnonzero(hit[rows])
+        tongues = spoken(texts.take(pa.array(asked)), rows[asked], n)
+        fits = fits | tongues[rows[messages], column[np.maximum(tongue, 0)]]
     fits &= ~given.capital[meanings] | _capital(texts, messages, found.starts[at])
     return Named(messages[fits], meanings[fits], found.starts[at][fits], found.stops[at][fits])
 

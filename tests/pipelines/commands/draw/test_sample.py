@@ -17,8 +17,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from headrace.cluster.errors import UserError
+from headrace.pipelines import flow, recipe
 from headrace.pipelines.commands.draw import sample, taken
 from headrace.pipelines.examine.spot_check.ratings import CRITERIA
+from headrace.pipelines.passes import summary
 from tests.builders import Finished, run_command
 
 
@@ -132,6 +134,24 @@ def test_training_waits_for_ratings(drawn: Path, tmp_path: Path, toy_model: str)
     assert code == 3
     assert "12 of 24 rows that people judged are right (50.0%" in err
     assert "A gate failed" in (drawn / "report.html").read_text()
+    rates = filled(drawn, tmp_path / "a.csv", lambda at: "right")
+    assert run_command(["sample", str(drawn), "--import", rates])[0] == 0
+    flow._require_rated(recipe.load_of(str(drawn), asked))
+    written = json.loads((drawn / "run.json").read_text())
+    assert written["gates"]["examine.spot_check.required"] == {"passed": True, "words": ""}
+
+
+@pytest.mark.ray
+def test_ratings_stand_while_the_packed_rows_do(drawn: Path, tmp_path: Path) -> None:
+    rates = filled(drawn, tmp_path / "a.csv", lambda at: "right")
+    assert run_command(["sample", str(drawn), "--import", rates])[0] == 0
+    digest = json.loads((drawn / "run.json").read_text())["digest"]
+    said = summary.spot_check(str(drawn), digest)
+    assert said is not None
+    assert said["judged"] == 24
+    assert summary.spot_check(str(drawn), "another") is None
+    assert run_command(["prepare", str(drawn)])[0] == 0
+    assert json.loads((drawn / "run.json").read_text())["examine"]["spot_check"] == said
 
 
 def test_label_studios_export_is_read(tmp_path: Path) -> None:

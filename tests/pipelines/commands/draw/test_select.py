@@ -1,7 +1,6 @@
 """`headrace select`: the best rows by score and a random set of the same mix."""
 
 import json
-import shutil
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -120,7 +119,6 @@ def test_tools_and_calls_are_written_as_they_are_read() -> None:
 
 
 @pytest.mark.ray
-@pytest.mark.slow
 def test_a_set_can_be_prepared_by_its_recipe(finished: Finished, tmp_path: Path) -> None:
     run, out = str(finished.path), tmp_path / "out"
     assert run_command(["select", run, "--n", "40", "--out", str(out)])[0] == 0
@@ -128,4 +126,3 @@ def test_a_set_can_be_prepared_by_its_recipe(finished: Finished, tmp_path: Path)
     assert (code, err) == (0, "")
     packed = json.loads((out / "run-best/run.json").read_text())
     assert packed["splits"]["train"]["rows"] == 40
-    shutil.rmtree(out)
