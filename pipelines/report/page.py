@@ -50,6 +50,7 @@ JUDGED = {
     "pii": "masking of personal data",
     "fingerprint": "sketches for finding duplicates",
     "dedup": "duplicates of a row that is kept",
+    "examine": "what only the whole set shows",
     "split": "rows that belong on two sides",
     "tokenise": "rows with nothing to learn from",
     "pack": "rows that fit into no sequence",

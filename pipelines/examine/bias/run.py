@@ -7,7 +7,7 @@ an evaluation. No row goes by any of it.
 
 Why: what a model says of people follows what it was shown of them, and a set shows it in counts.
 
-Cost: 100 MB/s of text a core and more; files that hold a row to exchange are read again.
+Cost: 30 to 60 MB/s of text a core; files that hold a row to exchange are read again.
 Source: `compare`; swaps: Zhao et al. 2018, https://aclanthology.org/N18-2003.
 """
 
