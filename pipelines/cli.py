@@ -403,9 +403,9 @@ def select(
 ) -> None:
     """The N best training rows by score, and beside them N at random of the same mix; a recipe to train each.
 
-    Published ways to choose rows seldom beat chance where there are many: so train both, and compare.
-    `headrace run best.yaml` and `headrace run random.yaml` in the folder that is written train on one each,
-    and are judged on the same held-out rows, those of the run.
+    Published ways to choose rows seldom beat chance: train both, and compare.
+    In the folder that is written `headrace run best.yaml` trains on the one,
+    `headrace run random.yaml` on the other; the held-out rows are the same.
     """
     from headrace.cluster import storage
     from headrace.pipelines.commands.draw import select as selection
