@@ -8,7 +8,7 @@ same rows. `manifest.json` says n, mix, seed and digests.
 Why: at many rows hardly any published way to choose does better than chance; a score that picks
 better rows than a coin has to show it on the model and the data at hand.
 
-Cost: `rows.packed`, and the files of prepared/ that hold a chosen row; memory of the chosen rows.
+Cost: `rows.packed`, and the files of prepared/ that hold a chosen row; memory of the rows of one set.
 Source: https://arxiv.org/abs/2410.09335.
 """
 
@@ -54,7 +54,8 @@ def select(run: str, count: int, seed: int | None, out: str, form: Form) -> Iter
         raise OutputError(f"{out!r} is not empty and is no selection of ours: name another folder")
     table = rows.packed(run)
     _, settings = recipe.kept(run)
-    assert settings is not None
+    if settings is None:
+        raise OutputError(f"{run!r} was written by another version of headrace")
     seed = settings.seed if seed is None else seed
     train = table.filter(pa.array(np.asarray(table["side"]) == "train"))
     if count >= train.num_rows:

@@ -70,9 +70,17 @@ def _csv(text: str, path: str) -> Iterator[Taken]:
             "with the columns of ratings filled in"
         )
     records.fieldnames = names
-    for record in records:
+    for record in _records(records, path):
         given = {name: _bare(value) for name, value in record.items() if isinstance(value, str)}
         yield _taken(given, given.get("rater") or PurePosixPath(path).stem, path, f"line {records.line_num}")
+
+
+def _records(records: "csv.DictReader[str]", path: str) -> Iterator[dict[Any, Any]]:
+    """The records of a CSV file. Raises: UserError where it is none."""
+    try:
+        yield from records
+    except csv.Error as error:
+        raise UserError(f"{path}, line {records.line_num}: this is no CSV; export the sheet again") from error
 
 
 def _bare(value: str) -> str:
