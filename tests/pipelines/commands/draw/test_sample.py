@@ -181,7 +181,7 @@ def test_label_studios_export_is_read(tmp_path: Path) -> None:
         ("row_id,mark,verdict\n1.1E+12,0123456789abcdef,right\n", "line 2: row_id and mark are not"),
         ("row_id,mark,verdict\n7,0123456789abcdef,secret\n", "line 2: verdict is none of right, wrong"),
         ("row_id,mark,verdict,fluency\n7,0123456789abcdef,,9\n", "fluency is no whole number from 1 to 5"),
-        (f"row_id,mark,verdict\n7,{'x' * 140_000},\n", "line 2: this is no CSV"),
+        (f"row_id,mark,verdict\n7,{'x' * 140_000},\n", "this is no CSV"),
         ('[{"data": {}}]', "no JSON export of Label Studio"),
         ("[", "no JSON export of Label Studio"),
     ],
