@@ -63,7 +63,7 @@ def select(run: str, count: int, seed: int | None, out: str, form: Form) -> Iter
             f"{run!r} has {train.num_rows:,} rows to train on: choose fewer than that, not {count:,}"
         )
     order = rows.shuffled(train["row_id"].to_numpy(), seed, 3)
-    best = highest(train, order, count)
+    best = highest(train, rows.shuffled(train["row_id"].to_numpy(), seed, 4), count)
     chosen = dict(
         zip(SETS, (train.take(pa.array(at)) for at in (best, alike(train, order, best))), strict=True)
     )
@@ -82,6 +82,7 @@ def select(run: str, count: int, seed: int | None, out: str, form: Form) -> Iter
         "of": train.num_rows,
         "seed": seed,
         "in_both": both,
+        "tied": _tied(train, best),
         "mix": rows.mix(chosen["best"], MIX),
         "mix_of_run": rows.mix(train, MIX),
         "sets": {name: {**written[name], **_scores(part)} for name, part in chosen.items()},
@@ -111,6 +112,13 @@ def alike(train: pa.Table, order: NDArray[np.uint64], best: NDArray[np.int64]) -
     sizes = np.bincount(strata, minlength=len(wanted))
     rank = np.arange(len(by)) - np.repeat(np.cumsum(sizes) - sizes, sizes)
     return np.sort(by[rank < wanted[strata[by]]])
+
+
+def _tied(train: pa.Table, best: NDArray[np.int64]) -> dict[str, int]:
+    """How many rows have the lowest score of the best, and how many of these are in."""
+    scores = np.nan_to_num(train["score"].to_numpy().astype(np.float64), nan=-np.inf)
+    least = scores[best].min()
+    return {"rows": int((scores == least).sum()), "taken": int((scores[best] == least).sum())}
 
 
 def _write(run: str, folder: str, part: pa.Table, form: Form) -> dict[str, Any]:
@@ -197,6 +205,13 @@ def _lines(manifest: dict[str, Any], out: str) -> Iterator[Line]:
         for kind, counts in manifest["mix"].items()
     )
     yield Line(f"  both have the same mix ({mix}); {manifest['in_both']:,} rows are in both", manifest["mix"])
+    tied = manifest["tied"]
+    if tied["rows"] > tied["taken"]:
+        text = (
+            f"  {tied['rows']:,} rows have the lowest score of the best, {tied['taken']:,} of them are in: "
+            "which ones is chance"
+        )
+        yield Line(text, {"tied": tied})
     held = ", ".join(f"{name} {of['rows']:,}" for name, of in manifest["held_out"].items())
     yield Line(f"held out for both: {held} rows")
     yield Line(

@@ -64,6 +64,11 @@ def test_both_sets_their_held_out_rows_and_a_recipe_each(finished: Finished, tmp
     assert Counter(r["source"] for r in best) == Counter(r["source"] for r in drawn)
     assert {r["row_id"] for r in drawn} <= set(score)
     manifest = json.loads((out / "manifest.json").read_text())
+    assert manifest["in_both"] == len({r["row_id"] for r in best} & {r["row_id"] for r in drawn}) < 25
+    ties = [value for value in score.values() if value == least]
+    taken = sum(score[record["row_id"]] == least for record in best)
+    assert manifest["tied"] == {"rows": len(ties), "taken": taken}
+    assert f"{len(ties):,} rows have the lowest score of the best" in text
     assert manifest["mix"]["source"] == Counter(r["source"] for r in best)
     assert (manifest["n"], manifest["of"], manifest["of_run"]) == (30, len(score), finished.digest)
     for name in select.SETS:
