@@ -372,6 +372,68 @@ def rejected(
 
 
 @app.command()
+def sample(
+    run_path: RunPath,
+    count: Annotated[int, typer.Option("-n", "--count", min=1, help="Rows to draw.")] = 200,
+    seed: Annotated[int | None, typer.Option(help="For another draw; left out: the recipe's.")] = None,
+    out: Annotated[
+        str, typer.Option(help="Folder for sheet.html and sheet.csv; left out: spot_check/ of the run.")
+    ] = "",
+    label_studio: Annotated[
+        str, typer.Option(metavar="FILE", help="Write the rows as tasks of Label Studio too (.json).")
+    ] = "",
+    ratings: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--import",
+            metavar="FILE",
+            help="Take ratings back instead: CSV of the sheet, or Label Studio's JSON; once a file.",
+        ),
+    ] = None,
+    json_lines: Json = False,
+) -> None:
+    """Draw rows for people to rate, as a sheet to open in a browser; --import takes their ratings back."""
+    from headrace.cluster import storage
+    from headrace.pipelines.commands.draw import sample as drawing
+
+    run_path = _run_of(run_path)
+    for path in filter(None, (out, label_studio, *(ratings or ()))):
+        storage.probe(path)
+    lines = (
+        drawing.take(run_path, ratings) if ratings else drawing.draw(run_path, count, seed, out, label_studio)
+    )
+    for line in lines:
+        say(choose(json_lines=json_lines), "sample", line.text, **line.fields)
+
+
+@app.command()
+def select(
+    run_path: RunPath,
+    count: Annotated[int, typer.Option("-n", "--n", min=1, help="Rows to take.")] = 1000,
+    out: Annotated[str, typer.Option(help="Folder to write; left out: select/ of the run.")] = "",
+    form: Annotated[
+        Literal["jsonl", "parquet"], typer.Option("--format", help="Of the files of rows.")
+    ] = "jsonl",
+    seed: Annotated[int | None, typer.Option(help="For another random draw; left out: the recipe's.")] = None,
+    json_lines: Json = False,
+) -> None:
+    """The N best training rows by score, and beside them N at random of the same mix; a recipe to train each.
+
+    Published ways to choose rows seldom beat chance: train both, and compare.
+    In the folder that is written `headrace run best.yaml` trains on the one,
+    `headrace run random.yaml` on the other; the held-out rows are the same.
+    """
+    from headrace.cluster import storage
+    from headrace.pipelines.commands.draw import select as selection
+
+    run_path = _run_of(run_path)
+    if out:
+        storage.probe(out)
+    for line in selection.select(run_path, count, seed, out, form):
+        say(choose(json_lines=json_lines), "select", line.text, **line.fields)
+
+
+@app.command()
 def verify(
     run_path: RunPath,
     deep: Annotated[

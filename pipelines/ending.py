@@ -10,12 +10,13 @@ from headrace.cluster.errors import AGAIN, INTERRUPTED, HeadraceError, place
 from headrace.pipelines import rundir
 from headrace.pipelines.console import Mode, say
 from headrace.pipelines.evaluate import standing
+from headrace.pipelines.examine.spot_check import ratings
 
 EVALUATED = "evaluate.gate"
 # Gates by the command that holds a run against them: `train.steps.GATE` is that of training.
 GATES = {
     "prepare": ("quarantine.limit", "dedup.alarm", "pii.gate", "kept"),
-    "train": ("train.loss",),
+    "train": (ratings.GATE, "train.loss"),
     "evaluate": (EVALUATED,),
 }
 

@@ -20,6 +20,7 @@ from headrace.cluster.errors import (
 from headrace.pipelines import ending, rundir
 from headrace.pipelines.console import Mode, line, say
 from headrace.pipelines.evaluate import standing
+from headrace.pipelines.examine.spot_check import ratings
 from headrace.pipelines.recipe import Recipe, kept
 from headrace.pipelines.schema import SPLITS
 from headrace.pipelines.stages.pii import coverage as pii_coverage
@@ -117,7 +118,9 @@ def _passes(run: rundir.Run, mode: Mode) -> dict[str, Any]:
     sums = {o["path"]: o["xxh3"] for w in windows for o in w["outputs"] if "split" in o}
     packed = digest.digest(run.path, partial(stream.each, workers=units.workers(run)), sums)
     sections = summary.prepare(run, rows, duplicates, shared, examined, windows, scanned, packed)
+    rated = summary.spot_check(run.path, packed)
     sections["examine"] = {**examine_pass.reports(examined), "splits": {**proven, **summary.sides(windows)}}
+    sections["examine"] |= {"spot_check": rated} if rated else {}
     sections["remade"] = outputs.remade(run)
     sections["gates"] = {**summary.gates(run.path), **summary.passed(run.recipe)}
     run_json = summary.write(run.path, sections)
@@ -162,6 +165,7 @@ def train(recipe: Recipe, mode: Mode) -> dict[str, Any]:
     """packed/ to adapter/, with a report; returns run.json."""
     with ending.recorded("train", STAGES, recipe.output, mode):
         model = _checked_model(recipe)
+        _require_rated(recipe)
         _start(recipe, mode)
         _say_other_packed(recipe, mode)
         _require_packed(recipe.output)
@@ -219,6 +223,23 @@ def _require_packed(run: str) -> None:
     failed = failed or outputs.wrong_content(run, written, partial(stream.each, workers=session.cpus()))
     if failed:
         raise DamagedError(storage.join(run, failed[0].path))
+
+
+def _require_rated(recipe: Recipe) -> None:
+    """That people found enough of a draw of the packed rows right, where the recipe asks for that.
+
+    Raises: GateError where they did not, or nobody has looked.
+    """
+    from headrace.pipelines.passes import summary
+
+    required = recipe.examine.spot_check.required
+    if required is None:
+        return
+    said = summary.spot_check(recipe.output, summary.read(recipe.output).get("digest", ""))
+    if why := ratings.missed(said, required, recipe.output):
+        raise GateError(why).at(ratings.GATE)
+    gates = {**summary.gates(recipe.output), ratings.GATE: {"passed": True, "words": ""}}
+    summary.write(recipe.output, {"gates": gates})
 
 
 def _trained(recipe: Recipe, model: str, mode: Mode) -> dict[str, Any]:
@@ -304,7 +325,9 @@ def run(recipe: Recipe, mode: Mode) -> dict[str, Any]:
         if recipe.model is None:
             say(mode, "warning", "no model in the recipe: prepared and reported, nothing was trained")
         else:
-            _trained(recipe, _checked_model(recipe), mode)
+            model = _checked_model(recipe)
+            _require_rated(recipe)
+            _trained(recipe, model, mode)
             _evaluated(recipe, mode)
     return summary.read(recipe.output)
 

@@ -24,6 +24,9 @@ WITHIN = (
     "headrace/pipelines/stages/tokenise/assets/tokenizer/tokenizer.json",
     "headrace/pipelines/stages/pii/recognizers/words/given_names.txt",
     "headrace/pipelines/commands/demo/phrases.toml",
+    "headrace/pipelines/commands/draw/sheet.html.j2",
+    "headrace/pipelines/commands/draw/sheet.js",
+    "headrace/pipelines/examine/bias/words/languages.txt",
 )
 
 

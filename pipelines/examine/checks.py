@@ -23,7 +23,9 @@ from numpy.typing import NDArray
 from headrace.cluster import storage
 from headrace.pipelines import schema
 
-CHECKS = ("leaks", "contradictions", "label_noise", "diversity", "formats", "reasoning")
+CHECKS: tuple[str, ...] = (
+    *("leaks", "contradictions", "label_noise", "diversity", "formats", "reasoning", "bias"),
+)
 # Rows that go by what a check found. mark: "drop", or "error" where they are quarantined.
 DROPS = pa.schema([("row_id", pa.uint64()), ("reason", pa.string()), ("mark", pa.string())])
 

@@ -21,6 +21,7 @@ from headrace.pipelines.stages.pack import stage as pack
 from headrace.pipelines.stages.pii.coverage import coverage, model_digest
 from headrace.pipelines.stages.read.turns import advice
 
+SPOT_CHECK = "spot_check.json"  # what people said of a draw of rows
 NAMED = 40  # columns that nobody reads, by name
 LIBRARIES = (
     "headrace",
@@ -224,6 +225,14 @@ def write(path: str, section: dict[str, Any], without: Sequence[str] = ()) -> di
     whole = {**{k: v for k, v in earlier.items() if k not in without}, **section}
     storage.put(storage.join(path, "run.json"), json.dumps(whole, indent=1, ensure_ascii=False).encode())
     return whole
+
+
+def spot_check(path: str, digest: str) -> dict[str, Any] | None:
+    """What people said of a draw of the rows that are packed as `digest`; None where they said nothing."""
+    said = storage.read_object(storage.join(path, SPOT_CHECK))
+    if said is None or said.get("digest") != digest:
+        return None
+    return {name: value for name, value in said.items() if name != "digest"}
 
 
 def gates(path: str) -> dict[str, Any]:

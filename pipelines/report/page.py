@@ -27,7 +27,7 @@ from headrace.pipelines.console import duration
 from headrace.pipelines.evaluate import standing
 from headrace.pipelines.examine import checks
 from headrace.pipelines.passes.gate import audit as pii_audit
-from headrace.pipelines.report import comparison, pairs, plots
+from headrace.pipelines.report import comparison, pairs, people, plots
 from headrace.pipelines.schema import SPLITS
 from headrace.pipelines.stages.read.turns import advice
 from headrace.pipelines.stages.tokenise.config import TOLD
@@ -136,6 +136,8 @@ def render(run_directory: str, stages: Sequence[str]) -> str:
         splits=_splits(run),
         examined=_examined(run),
         packed=_packed(run),
+        rated=people.rated(run),
+        named=people.named(run),
         training=comparison.training(run.get("train") or {}),
         stale=run.get("stale") or {},
         metrics=comparison.metrics(run.get("evaluate") or {}),

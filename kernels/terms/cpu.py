@@ -1,0 +1,171 @@
+"""Phrases found by hashes of words, which are computed as the text is read."""
+
+from typing import Any
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from headrace.kernels.arrow import Spans, one_span
+
+MOST = 8  # words of a phrase
+OFFSET, PRIME = np.uint64(0xCBF29CE484222325), np.uint64(0x100000001B3)
+MIXER = np.uint64(0x9E3779B97F4A7C15)
+FEW = np.uint64((1 << 14) - 1)
+
+
+def table(phrases: Spans) -> tuple[NDArray[np.uint64], NDArray[np.int32], NDArray[np.uint8]]:
+    """Keys, codes and firsts of `Terms`. Raises: ValueError."""
+    size = 1 << max(4, (4 * len(phrases)).bit_length())
+    keys, codes = np.zeros(size, np.uint64), np.zeros(size, np.int32)
+    firsts = np.zeros(1 << 14, np.uint8)
+    wrong = _table(phrases.data, phrases.starts, phrases.stops, keys, codes, firsts)
+    if wrong >= 0:
+        raise ValueError(f"phrase {wrong} has no word, more than {MOST}, or is there already")
+    return keys, codes, firsts
+
+
+def find(texts: Spans, terms: Any) -> tuple[NDArray[np.int64], ...]:
+    """All phrases of `terms` in `texts`."""
+    given = (texts.data, texts.starts, texts.stops, *map(_frozen, (terms.keys, terms.codes, terms.firsts)))
+    found = np.empty((4, max(1024, len(texts.data) // 64)), np.int64)
+    longest = int((texts.stops - texts.starts).max(initial=0)) // 2 + 2
+    scratch = (np.empty(longest, np.uint64), np.empty((2, longest), np.int64))
+    row = size = 0
+    while row < len(texts):
+        row, size = _find(*given, row, size, *scratch, found)
+        if row < len(texts):  # a text's phrases may be more than there is room for: it is read again
+            more = np.empty((4, 2 * found.shape[1]), np.int64)
+            more[:, :size] = found[:, :size]
+            found = more
+    return tuple(np.ascontiguousarray(column[:size]) for column in found)
+
+
+def _frozen(array: NDArray[Any]) -> NDArray[Any]:
+    """A read-only view, as arrays are that came by Ray: jitted code is compiled anew where that differs."""
+    view = array.view()
+    view.flags.writeable = False
+    return view
+
+
+@njit(nogil=True, cache=True)
+def _width(data, at, stop):  # type: ignore[no-untyped-def]
+    """Bytes of the character at `at`, negative where it parts words."""
+    byte = data[at]
+    if byte < 0x80:
+        letter = 97 <= byte <= 122 or 65 <= byte <= 90 or 48 <= byte <= 57 or byte == 95
+        return 1 if letter else -1
+    size = 1 if byte < 0xC0 else 2 if byte < 0xE0 else 3 if byte < 0xF0 else 4
+    size = min(size, stop - at)
+    second = data[at + 1] if size > 1 else np.uint8(0)
+    if byte == 0xC2 or (byte == 0xE2 and second in (0x80, 0x81)) or (byte == 0xE3 and second == 0x80):
+        return -size
+    return size
+
+
+@njit(nogil=True, cache=True)
+def _words(data, start, stop, hashes, places):  # type: ignore[no-untyped-def]
+    """Hashes of the words of a text, and where they begin and end; returns how many there are."""
+    at, n, word, inside = start, 0, OFFSET, False
+    while at < stop:
+        size = _width(data, at, stop)
+        if size < 0:
+            if inside:
+                hashes[n] = word
+                places[1, n] = at
+                n += 1
+                word, inside = OFFSET, False
+            at -= size
+            continue
+        if not inside:
+            places[0, n] = at
+            inside = True
+        byte = data[at]
+        if size == 1:
+            word = (word ^ np.uint64(byte + 32 if 65 <= byte <= 90 else byte)) * PRIME
+        else:
+            latin = byte == 0xC3 and 0x80 <= data[at + 1] <= 0x9E and data[at + 1] != 0x97
+            word = (word ^ np.uint64(byte)) * PRIME
+            word = (word ^ np.uint64(data[at + 1] + 32 if latin else data[at + 1])) * PRIME
+            for k in range(at + 2, at + size):
+                word = (word ^ np.uint64(data[k])) * PRIME
+        at += size
+    if inside:
+        hashes[n] = word
+        places[1, n] = stop
+        n += 1
+    return n
+
+
+@njit(nogil=True, cache=True)
+def _key(hashes, at, size):  # type: ignore[no-untyped-def]
+    key = np.uint64(size)
+    for k in range(at, at + size):
+        key = (key ^ hashes[k]) * MIXER
+        key ^= key >> np.uint64(29)
+    return key
+
+
+@njit(nogil=True, cache=True)
+def _slot(keys, codes, key):  # type: ignore[no-untyped-def]
+    """Where `key` stands, or the free slot where it would."""
+    mask = np.uint64(len(keys) - 1)
+    slot = key & mask
+    while codes[slot] and keys[slot] != key:
+        slot = (slot + np.uint64(1)) & mask
+    return slot
+
+
+@njit(nogil=True, cache=True)
+def _table(data, starts, stops, keys, codes, firsts):  # type: ignore[no-untyped-def]
+    """Fill a table; number of the first phrase that cannot stand in it, or -1."""
+    longest = 0
+    for row in range(len(starts)):
+        longest = max(longest, stops[row] - starts[row])
+    hashes, places = np.empty(longest // 2 + 2, np.uint64), np.empty((2, longest // 2 + 2), np.int64)
+    for row in range(len(starts)):
+        n = _words(data, starts[row], stops[row], hashes, places)
+        if n == 0 or n > MOST:
+            return row
+        key = _key(hashes, 0, n)
+        slot = _slot(keys, codes, key)
+        if codes[slot]:
+            return row
+        keys[slot], codes[slot] = key, row + 1
+        firsts[hashes[0] & FEW] |= np.uint8(1 << (n - 1))
+    return -1
+
+
+@njit(nogil=True, cache=True)
+def _find(data, starts, stops, keys, codes, firsts, row, size, hashes, places, found):  # type: ignore[no-untyped-def]
+    """Put phrases into `found` from text `row` on; returns the text without room, and how many there are."""
+    while row < len(starts):
+        n = _words(data, starts[row], stops[row], hashes, places)
+        before, at = size, 0
+        while at < n:
+            step, sizes = 1, firsts[hashes[at] & FEW]
+            k = min(MOST, n - at) if sizes else 0
+            while k:
+                if sizes >> (k - 1) & 1:
+                    code = codes[_slot(keys, codes, _key(hashes, at, k))]
+                    if code:
+                        if size == found.shape[1]:
+                            return row, before
+                        found[0, size] = row
+                        found[1, size] = places[0, at] - starts[row]
+                        found[2, size] = places[1, at + k - 1] - starts[row]
+                        found[3, size] = code - 1
+                        size += 1
+                        step = k
+                        break
+                k -= 1
+            at += step
+        row += 1
+    return row, size
+
+
+def warm() -> None:
+    """Compile, or load from Numba's cache."""
+    from headrace.kernels.terms import terms
+
+    find(one_span(["a"]), terms(["a"]))

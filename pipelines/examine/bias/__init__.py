@@ -1,0 +1,1 @@
+"""How often groups of people are named, and how answers differ with them."""

@@ -1,0 +1,45 @@
+"""The config of `bias`, apart from its code."""
+
+from collections.abc import Mapping
+from typing import Annotated, Literal
+
+from pydantic import Field, field_validator
+
+from headrace.pipelines.section import Section
+
+Kind = Literal["gender", "nationality", "age"]
+Words = Annotated[tuple[str, ...], Field(min_length=1)]
+
+
+class Config(Section):
+    """How often groups of people are named, and how answers differ with them. No row goes by it."""
+
+    enabled: bool = True
+    """Whether groups are looked for at all."""
+    lists: tuple[Kind, ...] = ("gender", "nationality", "age")
+    """The lists of words that come with headrace and are looked for."""
+    groups: dict[str, Annotated[dict[str, Words], Field(min_length=2)]] = Field(default={})
+    """Lists of your own, each of two groups or more with their words, in any case:
+    `{contract: {permanent: [employee, employees], agency: [temp, agency worker]}}`."""
+    swaps: int = Field(200, ge=0, le=100_000)
+    """Most rows of each list that are written with the words of another group in place of their own, for an
+    evaluation of what answers hang on; the words of a list of your own are exchanged by their places."""
+
+    @field_validator("groups")
+    @classmethod
+    def _apart(cls, given: Mapping[str, Mapping[str, Words]]) -> Mapping[str, Mapping[str, Words]]:
+        """Raises: ValueError for a list of a name that is taken, or a word in two groups of one."""
+        for name, groups in given.items():
+            if name in Kind.__args__:  # type: ignore[attr-defined]
+                raise ValueError(
+                    f"{name!r} is the name of a list that comes with headrace: name yours otherwise"
+                )
+            seen: dict[str, str] = {}
+            for group, words in groups.items():
+                for word in words:
+                    bare = " ".join(word.split()).lower()
+                    if not bare or len(bare.split()) > 8:
+                        raise ValueError(f"{name}.{group}: {word!r} is no word, and no phrase of up to 8")
+                    if seen.setdefault(bare, group) != group:
+                        raise ValueError(f"{name}: {word!r} stands in {seen[bare]!r} and in {group!r}")
+        return given

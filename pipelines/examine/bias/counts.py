@@ -1,0 +1,193 @@
+"""What one file of prepared/ says of groups, in numbers that add up over files.
+
+A row names a group where a word of it stands in the row's last exchange. Answers are compared between rows
+whose prompt names one group of a list alone: what is said of two at once tells nothing of either.
+
+Cost: two walks of `kernels.terms` over the text.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from headrace.cluster import storage
+from headrace.pipelines import arrays, schema, structure
+from headrace.pipelines.examine import rows as examined
+from headrace.pipelines.examine.bias import groups
+from headrace.pipelines.examine.bias.groups import Lists
+
+LABEL = 64  # bytes of an answer that may be a label
+LABELS = 200  # different answers up to which they are labels
+BEFORE, ANSWER, AFTER = range(3)
+
+
+@dataclass
+class Counts:
+    """Numbers of one list with G groups."""
+
+    prompts: NDArray[np.int64]  # rows whose prompt names a group, [G]
+    answers: NDArray[np.int64]  # whose answer does
+    both: NDArray[np.int64]  # rows that name two groups, [G, G]; rows that name one on the diagonal
+    any: int  # rows that name any group
+    alone: NDArray[np.float64]  # of prompts that name one alone: rows, logs of lengths, their squares, [G, 3]
+    refused: NDArray[np.int64]  # of these, refusals, [G]
+    labels: dict[tuple[str, int], int] = field(default_factory=dict)  # (answer, group) -> rows
+    swappable: int = 0
+    chosen: list[tuple[int, int]] = field(default_factory=list)  # (order, row_id) of rows to exchange
+
+
+@dataclass
+class File:
+    """What one file, or several, say.
+
+    rows; flagged: of how many it is known whether they refuse; short: how many have an answer that may be a
+    label; free: whether there are too many different ones to be labels.
+    """
+
+    rows: int
+    flagged: int
+    short: int
+    free: bool
+    lists: list[Counts]
+
+
+def look(path: str, run: str, given: Lists, swaps: int) -> File:
+    """The counts of one file, and which of its rows are best exchanged."""
+    table = examined.left(path, run, ["messages"])
+    roles, rows, texts = bare(table)
+    n = table.num_rows
+    parts = parts_of(roles, rows, n)
+    found = groups.named(texts, rows, n, given)
+    answer = _last(texts, rows, parts, n)
+    flags, flagged = _refusals(path, table)
+    sizes = pc.binary_length(answer).to_numpy(zero_copy_only=False)
+    short = (sizes > 0) & (sizes <= LABEL)
+    file = File(n, flagged, int(short.sum()), _free(answer, short), [])
+    lengths = np.log1p(pc.utf8_length(answer).to_numpy(zero_copy_only=False).astype(np.float64))
+    owner, meaning_kind = rows[found.messages], given.kind[found.meanings]
+    for number, kind in enumerate(given.kinds):
+        size = len(given.groups[kind])
+        own = meaning_kind == number
+        group, row, part = given.group[found.meanings[own]], owner[own], parts[found.messages[own]]
+        used, row = np.unique(row, return_inverse=True)
+        seen = np.zeros((3, len(used), size), np.bool_)
+        seen[part, row, group] = True
+        counts = _counted(seen, lengths[used], sizes[used] > 0, flags[used])
+        alone = (seen[BEFORE].sum(axis=1) == 1) & short[used]
+        if not file.free:
+            counts.labels = _labels(answer.take(pa.array(used[alone])), seen[BEFORE][alone].argmax(axis=1))
+        single = used[np.logical_or.reduce(seen).sum(axis=1) == 1]
+        counts.swappable = len(single)
+        counts.chosen = _first(table["row_id"].to_numpy()[single], 2 * swaps)
+        file.lists.append(counts)
+    return file
+
+
+def bare(table: pa.Table) -> tuple[pa.Array, NDArray[np.int64], pa.Array]:
+    """`schema.contents` without the structures behind texts."""
+    roles, rows, texts = schema.contents(table)
+    sealed = pc.match_substring(texts, structure.OPEN).fill_null(False).to_numpy(zero_copy_only=False)
+    plain = [structure.text(content) for content in texts.filter(pa.array(sealed)).to_pylist()]
+    return roles, rows, arrays.put(texts, np.flatnonzero(sealed), pa.array(plain, pa.large_string()))
+
+
+def parts_of(roles: pa.Array, rows: NDArray[np.int64], n: int) -> NDArray[np.int64]:
+    """What each message is to its row's last exchange: BEFORE the ANSWER, the answer, or AFTER it."""
+    spoken = pc.is_in(roles, pa.array(["assistant", "text"])).fill_null(False).to_numpy(zero_copy_only=False)
+    last = np.full(n, len(rows), np.int64)
+    last[rows[spoken]] = np.flatnonzero(spoken)
+    at = np.arange(len(rows))
+    return np.where(at == last[rows], ANSWER, np.where(at < last[rows], BEFORE, AFTER))
+
+
+def _last(texts: pa.Array, rows: NDArray[np.int64], parts: NDArray[np.int64], n: int) -> pa.Array:
+    """The answer of each row, empty where it has none: ``large_string[n]``."""
+    at = np.full(n, -1, np.int64)
+    at[rows[parts == ANSWER]] = np.flatnonzero(parts == ANSWER)
+    return texts.take(pa.array(at, mask=at < 0)).fill_null("")
+
+
+def _refusals(path: str, table: pa.Table) -> tuple[NDArray[np.bool_], int]:
+    """Whether each row of `table` refuses, by its traits, and for how many rows that is known."""
+    kept = pa.concat_tables(storage.row_groups(path, ["row_id", "traits.flags"])).combine_chunks()
+    refused = np.zeros(table.num_rows, np.bool_)
+    if "traits" not in kept.column_names:
+        return refused, 0
+    flags = pc.struct_field(kept["traits"].combine_chunks(), "flags")
+    owners = pc.list_parent_indices(flags).filter(pc.equal(pc.list_flatten(flags), "refusal"))
+    ids = kept["row_id"].combine_chunks().take(owners)
+    known = pc.is_in(table["row_id"], kept["row_id"].filter(flags.is_valid()))
+    refused |= pc.is_in(table["row_id"], ids).to_numpy()
+    return refused, int(pc.sum(known).as_py() or 0)
+
+
+def _counted(
+    seen: NDArray[np.bool_],
+    lengths: NDArray[np.float64],
+    answered: NDArray[np.bool_],
+    flags: NDArray[np.bool_],
+) -> Counts:
+    """Counts of ``bool[3, n, G]``: which part of each row names which group."""
+    either = seen[BEFORE] | seen[ANSWER]
+    alone = seen[BEFORE] & (seen[BEFORE].sum(axis=1) == 1)[:, None] & answered[:, None]
+    used = np.flatnonzero(either.any(axis=1))
+    grid = either[used].astype(np.float64)
+    values = np.stack([np.ones(len(lengths)), lengths, lengths * lengths], axis=1)
+    single = np.flatnonzero(alone.any(axis=1))
+    return Counts(
+        prompts=seen[BEFORE].sum(axis=0),
+        answers=seen[ANSWER].sum(axis=0),
+        both=(grid.T @ grid).astype(np.int64),
+        any=len(used),
+        alone=alone[single].astype(np.float64).T @ values[single],
+        refused=(alone & flags[:, None]).sum(axis=0),
+    )
+
+
+def _free(answer: pa.Array, short: NDArray[np.bool_]) -> bool:
+    """Whether short answers are too many different ones to be labels."""
+    return len(pc.unique(answer.filter(pa.array(short)))) > LABELS
+
+
+def _labels(answers: pa.Array, groups: NDArray[np.int64]) -> dict[tuple[str, int], int]:
+    """Rows by answer and group, of rows that name one group."""
+    counted = pa.table({"answer": answers, "group": groups})
+    counted = counted.group_by(["answer", "group"]).aggregate([([], "count_all")])
+    columns = (counted[name].to_pylist() for name in ("answer", "group", "count_all"))
+    return {(text, number): n for text, number, n in zip(*columns, strict=True)}
+
+
+def _first(ids: NDArray[np.uint64], most: int) -> list[tuple[int, int]]:
+    """Those rows that come first in an order of chance: (order, row_id) each."""
+    order = arrays.finalised(ids ^ np.uint64(0x5DEECE66D1CE4E5B))
+    first = np.argsort(order, kind="stable")[:most]
+    return list(zip(order[first].tolist(), ids[first].tolist(), strict=True))
+
+
+def added(files: Iterable[File], given: Lists, swaps: int) -> File:
+    """The counts of all files."""
+    total: File | None = None
+    for file in files:
+        if total is None:
+            total = file
+            continue
+        for name in ("rows", "flagged", "short"):
+            setattr(total, name, getattr(total, name) + getattr(file, name))
+        total.free |= file.free
+        for one, other in zip(total.lists, file.lists, strict=True):
+            for name in ("prompts", "answers", "both", "any", "alone", "refused", "swappable"):
+                setattr(one, name, getattr(one, name) + getattr(other, name))
+            for key, rows in other.labels.items():
+                one.labels[key] = one.labels.get(key, 0) + rows
+            one.chosen = sorted([*one.chosen, *other.chosen])[: 2 * swaps]
+    return total or File(0, 0, 0, False, [_none(len(given.groups[kind])) for kind in given.kinds])
+
+
+def _none(size: int) -> Counts:
+    zeros: Any = np.zeros(size, np.int64)
+    return Counts(zeros, zeros, np.zeros((size, size), np.int64), 0, np.zeros((size, 3)), zeros)
