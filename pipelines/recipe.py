@@ -16,6 +16,8 @@ from headrace.cluster import storage
 from headrace.cluster.errors import OutputError, RecipeError
 from headrace.pipelines import yaml_text
 from headrace.pipelines.evaluate.config import Config as Evaluate
+from headrace.pipelines.examine.advice.config import Config as Advise
+from headrace.pipelines.examine.advice.config import Costs
 from headrace.pipelines.examine.config import Config as Examine
 from headrace.pipelines.section import Path, Section, hint
 from headrace.pipelines.stages.clean.config import Config as Clean
@@ -79,6 +81,8 @@ class Recipe(Section):
     pack: Pack = Pack()
     train: Train = Train()
     evaluate: Evaluate = Evaluate()
+    advise: Advise = Advise()
+    costs: Costs = Costs()
 
     @model_validator(mode="after")
     def _times_are_known(self) -> "Recipe":

@@ -84,7 +84,7 @@ def _look(recipe: Recipe, source: Source, stages: Sequence[str], count: int) -> 
     step = max(1, -(-len(files) // FILES))
     chosen = files[::step]
     looked = Looked(source, len(files), len(chosen))
-    table = _read(recipe, source, chosen, count, looked.unread)
+    table = read(recipe, source, chosen, count, looked.unread)
     for name in stages:
         module = import_module(name)
         table = prepare_worker.isolated(module, table, getattr(recipe, module.NAME)).combine_chunks()
@@ -103,7 +103,7 @@ def _look(recipe: Recipe, source: Source, stages: Sequence[str], count: int) -> 
     return looked
 
 
-def _read(recipe: Recipe, source: Source, files: Sequence[File], count: int, unread: set[str]) -> pa.Table:
+def read(recipe: Recipe, source: Source, files: Sequence[File], count: int, unread: set[str]) -> pa.Table:
     """The first `count` records of every file as rows."""
     tables = []
     for file in files:

@@ -83,6 +83,7 @@ LATER = (
     "duplicates",
     "passages",
     "examine",
+    "advice",
     "splits",
     "shortened",
     "tokenizer",
