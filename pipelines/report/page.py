@@ -198,20 +198,6 @@ def _rows(run: Run) -> dict[str, Any] | None:
     return _book(run["rows"]) if run.get("rows") else None
 
 
-def _advice(run: Run) -> dict[str, Any] | None:
-    """The verdict on the set with its strongest reasons; None where the run was not prepared to its end."""
-    advice = run.get("advice")
-    if not advice or not advice.get("reasons"):
-        return None
-    grave = [r for r in advice["reasons"] if r["level"] in ("stop", "mend")]
-    shown = (grave or advice["reasons"])[:REASONS]
-    sources = [
-        [(u, u.startswith("http")) for u in re.split(r"(https?://[^\s,;]+)", r["source"])] for r in shown
-    ]
-    reasons = [{**r, "source": s} for r, s in zip(shown, sources, strict=True)]
-    return {**advice, "shown": reasons, "more": len(advice["reasons"]) - len(shown)}
-
-
 def _book(book: Mapping[str, Any]) -> dict[str, Any]:
     dropped = {str(k): int(n) for k, n in (book.get("dropped") or {}).items()}
     quarantined = {str(k): int(n) for k, n in (book.get("quarantined") or {}).items()}
@@ -246,6 +232,20 @@ def _gates(run: Run) -> list[dict[str, Any]]:
     gates = run.get("gates") or {}
     each = [{"name": name, "passed": gate["passed"], "words": gate["words"]} for name, gate in gates.items()]
     return sorted(each, key=lambda gate: (gate["passed"], gate["name"]))
+
+
+def _advice(run: Run) -> dict[str, Any] | None:
+    """The verdict on the set with its strongest reasons; None where the run was not prepared to its end."""
+    advice = run.get("advice")
+    if not advice or not advice.get("reasons"):
+        return None
+    grave = [r for r in advice["reasons"] if r["level"] in ("stop", "mend")]
+    shown = (grave or advice["reasons"])[:REASONS]
+    sources = [
+        [(u, u.startswith("http")) for u in re.split(r"(https?://[^\s,;]+)", r["source"])] for r in shown
+    ]
+    reasons = [{**r, "source": s} for r, s in zip(shown, sources, strict=True)]
+    return {**advice, "shown": reasons, "more": len(advice["reasons"]) - len(shown)}
 
 
 def _passes(run: Run) -> list[dict[str, Any]]:

@@ -248,8 +248,8 @@ def _later(costs: Any, needs: cost.Needs, sums: dict[str, Any]) -> Iterator[Line
     per = {way: amount(n) for way, n in sums["per_1000"].items()}
     yield Line(
         f"  1,000 queries of {needs.prompt:,} + {needs.answer:,} tokens: base {per['base']}, adapter beside "
-        f"it {per['unmerged']}, merged {per['merged']}; {costs.larger:g}B with {costs.larger_prompt:,} tokens "
-        f"of prompt more {per['larger']}; retrieval of {costs.retrieved_tokens:,} tokens {per['retrieval']}"
+        f"it {per['unmerged']}, merged {per['merged']}; {costs.larger:g}B with {costs.larger_prompt:,} "
+        f"tokens of prompt more {per['larger']}; retrieval of {costs.retrieved_tokens:,} tokens {per['retrieval']}"
     )
     yield Line(
         "    seconds of a query = 2 x parameters x prompt / (FLOP/s x utilisation) + answer x (2 bytes x "

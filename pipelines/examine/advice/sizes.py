@@ -60,7 +60,7 @@ SIZES: dict[Kind, Size] = {
         500,
         1_000,
         10_000,
-        "code, maths and reasoning take tens of thousands; 1,000 excellent traces where the model reasons well",
+        "code, maths, reasoning take tens of thousands; 1,000 excellent traces if the model reasons well",
         "100,000 pairs: https://arxiv.org/abs/2405.09673; 1,000 traces: https://arxiv.org/abs/2501.19393",
     ),
     "mixed": Size(500, 1_000, 1_000, "1,000 excellent and different examples beat 100,000 poor ones", LIMA),
