@@ -18,7 +18,7 @@ from headrace.pipelines.recipe import Recipe
 from headrace.pipelines.section import hint
 
 EXAMPLE = "h100-80g"  # a GPU to count for where none is named and none is there
-GB = 1e9
+WEEK = 2_000  # dollars: what a week of work costs at least
 
 
 def lines(recipe: Recipe, gathered: Gathered, gpu: str | None, *, whole: bool = False) -> Iterator[Line]:
@@ -249,7 +249,8 @@ def _later(costs: Any, needs: cost.Needs, sums: dict[str, Any]) -> Iterator[Line
     yield Line(
         f"  1,000 queries of {needs.prompt:,} + {needs.answer:,} tokens: base {per['base']}, adapter beside "
         f"it {per['unmerged']}, merged {per['merged']}; {costs.larger:g}B with {costs.larger_prompt:,} "
-        f"tokens of prompt more {per['larger']}; retrieval of {costs.retrieved_tokens:,} tokens {per['retrieval']}"
+        f"tokens of prompt more {per['larger']}; retrieval of {costs.retrieved_tokens:,} tokens "
+        f"{per['retrieval']}"
     )
     yield Line(
         "    seconds of a query = 2 x parameters x prompt / (FLOP/s x utilisation) + answer x (2 bytes x "
@@ -258,12 +259,23 @@ def _later(costs: Any, needs: cost.Needs, sums: dict[str, Any]) -> Iterator[Line
     month, year = ({way: amount(n) for way, n in sums[span].items()} for span in ("month", "year"))
     yield Line(
         f"  a month of {costs.queries:,} queries: tuned {month['tuned']} (with {costs.retrainings:g} "
-        f"trainings), larger {month['larger']}, retrieval {month['retrieval']}"
+        f"training{'s' * (costs.retrainings != 1)}), larger {month['larger']}, retrieval {month['retrieval']}"
     )
-    cheapest = min(sums["year"], key=lambda way: (sums["year"][way], way))
+    cheapest, dearest = (f(sums["year"], key=lambda way: (sums["year"][way], way)) for f in (min, max))
+    apart = sums["year"][dearest] - sums["year"][cheapest]
+    then = (
+        f"less than a week of somebody's work ({amount(WEEK)}) lies between them: go by which answers better"
+        if apart < WEEK
+        else f"{cheapest} is the cheapest by {amount(apart)}"
+    )
+    held = (
+        ""
+        if costs.reserved
+        else "; a GPU that is rented all month (costs.reserved) costs more than its queries"
+    )
     yield Line(
         f"  the first year: tuned {year['tuned']}, larger {year['larger']}, retrieval {year['retrieval']}: "
-        f"{cheapest} is the cheapest in machines; people's hours for data and evaluation come on top",
+        f"{then}; hours of people are not in it{held}",
         {"cheapest": cheapest},
     )
 
@@ -272,4 +284,6 @@ def amount(dollars: float) -> str:
     """Dollars with two figures that tell something."""
     if dollars >= 100:
         return f"${dollars:,.0f}"
+    if 0 < dollars < 0.01:
+        return "under $0.01"
     return f"${dollars:.2f}" if dollars >= 0.1 or dollars == 0 else f"${dollars:.2g}"

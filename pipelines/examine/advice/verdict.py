@@ -88,7 +88,7 @@ def _reasons(facts: Facts, config: Config) -> Iterator[Reason]:
         found = one(facts, config)
         if found is not None:
             yield found
-    yield from _structure(facts)
+    yield from _structure(facts, config)
     yield from _flags(facts, config)
 
 
@@ -233,7 +233,8 @@ def _labels(facts: Facts, config: Config) -> Reason | None:
         return None
     n, rows = int(found.get("suspects", 0)), sum(int(s.get("judged", s.get("rows", 0))) for s in sources)
     gone = found.get("policy", "keep") != "keep"
-    told = f"{n:,} of {rows:,} labels are likely wrong ({n / max(rows, 1):.1%}; where people looked, half of such were)"
+    share = f"{n / max(rows, 1):.1%}; half of such were, where people looked"
+    told = f"{n:,} of {rows:,} labels are likely wrong ({share})"
     more: dict[str, Any] = {"rows": found.get("rows_listed"), "findings": "label_noise"}
     source = "https://arxiv.org/abs/2103.14749"
     if n > config.suspect * rows and not gone:
@@ -296,12 +297,14 @@ def _checked(facts: Facts, config: Config) -> Reason | None:
     return _reason(facts, "spot_check", "mend" if rate < wanted else "fine", words, rate, OWN)
 
 
-def _structure(facts: Facts) -> Iterator[Reason]:
-    """Formats and reasoning: their own verdict and words."""
+def _structure(facts: Facts, config: Config) -> Iterator[Reason]:
+    """Formats and reasoning, by their own verdict and words; a few rows are a note, whatever they break."""
     for name in ("formats", "reasoning"):
-        found = facts.checks.get(name)
-        for words in _sentences(found) if found is not None and found.get("verdict") == "mend" else ():
-            yield _reason(facts, name, "mend", words, float(_number(found or {})), OWN, findings=name)
+        found = facts.checks.get(name) or {}
+        n = _number(found)
+        level: Level = "mend" if n > config.suspect * facts.rows else "note"
+        for words in _sentences(found) if found.get("verdict") == "mend" else ():
+            yield _reason(facts, name, level, words, n, OWN, findings=name)
 
 
 def _sentences(found: Mapping[str, Any]) -> list[str]:
