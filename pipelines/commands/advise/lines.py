@@ -18,7 +18,6 @@ from headrace.pipelines.recipe import Recipe
 from headrace.pipelines.section import hint
 
 EXAMPLE = "h100-80g"  # a GPU to count for where none is named and none is there
-WEEK = 2_000  # dollars: what a week of work costs at least
 
 
 def lines(recipe: Recipe, gathered: Gathered, gpu: str | None, *, whole: bool = False) -> Iterator[Line]:
@@ -264,8 +263,8 @@ def _later(costs: Any, needs: cost.Needs, sums: dict[str, Any]) -> Iterator[Line
     cheapest, dearest = (f(sums["year"], key=lambda way: (sums["year"][way], way)) for f in (min, max))
     apart = sums["year"][dearest] - sums["year"][cheapest]
     then = (
-        f"less than a week of somebody's work ({amount(WEEK)}) lies between them: go by which answers better"
-        if apart < WEEK
+        f"less than a week of somebody's work ({amount(costs.week)}) lies between them: go by which answers better"
+        if apart < costs.week
         else f"{cheapest} is the cheapest by {amount(apart)}"
     )
     held = (

@@ -61,6 +61,8 @@ class Costs(Section):
     """Tokens of an answer; left out: the mean of the set."""
     retrainings: float = Field(1.0, ge=0)
     """Trainings a month that keep the adapter up to date."""
+    week: float = Field(2_000, ge=0)
+    """What a week of somebody's work costs: ways of which a year lies less apart count as alike."""
     reserved: bool = False
     """Whether a GPU is rented all month to answer, however few ask."""
     larger: float = Field(70.0, gt=0)

@@ -4,10 +4,10 @@ What: weights, adapter with its gradients and AdamW's two moments (float32, 16 b
 that the backward pass needs, logits with their gradients, the mask that keeps packed samples apart, and what
 a driver and fragments take.
 
-Activations of one token and layer, by tensors that a layer of Llama's kind keeps: norms (their input in
-float32, their output), queries, keys and values before and after rotation, attention's output, and of the
-gated MLP gate, its activation, up and their product; float32 costs twice. With `gradient_checkpointing`
-only a layer's input stays, and one layer at a time is computed again.
+Activations of one token and layer are counted by the tensors that a layer of Llama's kind keeps under an
+adapter: the inputs of norms and of adapters, queries, keys, values, attention's output, gate, its activation
+and up. A test compares them with what PyTorch keeps. With `gradient_checkpointing` only a layer's input
+stays, and one layer at a time is computed again.
 
 Source: Korthikanti et al. 2022 (counting by tensors), https://arxiv.org/abs/2205.05198; sizes and speeds of
 GPUs: data sheets of NVIDIA (dense bfloat16, without sparsity) as of 2026-11.
@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 
 GIB = 2**30
 DATE = "2026-11"
+ADAPTED = 7  # linear layers of a layer
 
 
 class Gpu(NamedTuple):
@@ -114,10 +115,12 @@ def of_config(name: str, config: Any) -> Shapes | None:
 
 def activations(shapes: Shapes, rank: int, size: int) -> int:
     """Bytes that a token leaves in a layer for the backward pass; `size`: bytes of a number."""
-    norms = 2 * shapes.hidden * (4 + size + size)  # input in float32, normalised, scaled
-    attention = size * (3 * shapes.query + 4 * shapes.key)
-    mlp = size * 4 * shapes.intermediate
-    return norms + attention + mlp + 7 * rank * 4
+    half = size < 4
+    # Adapters are float32: of coarser activations each keeps a copy of its input in float32.
+    inputs = 4 * ((5 if half else 2) * shapes.hidden + shapes.query + shapes.intermediate)
+    norms = 4 * 2 * shapes.hidden
+    attention = size * (2 * shapes.key + (2 if half else 1) * shapes.query)
+    return inputs + norms + attention + size * 3 * shapes.intermediate + 4 * ADAPTED * rank
 
 
 def memory(
