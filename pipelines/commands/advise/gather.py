@@ -14,6 +14,7 @@ from importlib import import_module
 from types import ModuleType
 from typing import Any, NamedTuple
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -235,9 +236,21 @@ def _checks(
 
 
 def _diversity(module: Any, config: Any, prompts: Any, answers: Any, where: Sequence[str]) -> dict[str, Any]:
-    asked = int(pc.sum(pc.greater(pc.binary_length(prompts), 0)).as_py() or 0)
-    number = float(module.effective(prompts, config))
-    return {"effective_prompts": round(number, 1), "rows": asked}
+    keys = module.hashed(prompts)
+    asked = np.flatnonzero(keys)
+    if not len(asked):
+        return {"effective_prompts": 0.0, "rows": 0}
+    ids = asked.astype(np.uint64)
+    drawn = module.drawn(ids, config.sample)
+    terms = module.vectors.terms(prompts.take(pa.array(asked[drawn])))
+    groups = module.grouped(module.Prompts(ids[drawn], keys[asked[drawn]], terms), config)
+    exact = module.effective_number(keys[asked])
+    number = module.estimate(groups.cluster, ids[drawn], len(ids), exact)
+    largest = [
+        {**cluster, "row_ids": [where[at] for at in cluster["row_ids"]]}
+        for cluster in module.largest(groups.cluster, ids[drawn])
+    ]
+    return {"effective_prompts": round(float(number), 1), "rows": len(ids), "largest": largest}
 
 
 def _contradictions(
@@ -284,6 +297,7 @@ def _label_noise(
         back = places.filter(labelled)
         listed += [where[back[at].as_py()] for at in found["row"].slice(0, MOST).to_pylist()]
         suspects += found.num_rows
-        # None: the labels may be right, or the texts may not tell them, and nothing is said.
-        sources += [{"source": source, "rows": len(answers), "judged": n}] if found.num_rows else []
+        # Where none is suspect the labels may be right, or the texts may not tell them: nothing is said.
+        told = found.num_rows > 0
+        sources.append({"source": source, "rows": len(answers), "judged": n, "told": told})
     return {"suspects": suspects, "sources": sources, "policy": "keep", "rows_listed": listed[:MOST]}

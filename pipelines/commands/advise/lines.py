@@ -48,9 +48,9 @@ def lines(recipe: Recipe, gathered: Gathered, gpu: str | None, *, whole: bool = 
     shapes, unknown = shapes_of(recipe.model)
     if unknown:
         yield Line(f"model: {unknown}; counted for {shapes.name}")
-    plan = start.plan(facts, advice.kind, shapes.parameters, recipe.train.workers, recipe.train.batch_size)  # type: ignore[arg-type]
+    plan = start.plan(facts, advice.kind, shapes.parameters, recipe.train.workers, recipe.train.batch_size)
     name, found, known = _gpu(named)
-    fitted = _fitted(recipe, shapes, found, int(plan.values["rank"]))
+    fitted = _fitted(recipe, shapes, found, plan)
     yield from _start(plan, fitted)
     yield from _fit(recipe, shapes, name, known, found, fitted, int(plan.values["rank"]))
     if facts.tokens:
@@ -120,9 +120,10 @@ def _gpu(named: str | None) -> tuple[str, fit.Gpu | None, str]:
     return own.name, slow, "found, and not in the table: its speed is taken for that of a T4"
 
 
-def _fitted(recipe: Recipe, shapes: fit.Shapes, gpu: fit.Gpu | None, rank: int) -> fit.Fitted | None:
+def _fitted(recipe: Recipe, shapes: fit.Shapes, gpu: fit.Gpu | None, plan: start.Plan) -> fit.Fitted | None:
+    rank, batch = int(plan.values["rank"]), int(plan.values["batch_size"])
     room, size = (gpu.memory, 2 if gpu.half else 4) if gpu is not None else (_memory(), 4)
-    return fit.fitted(shapes, room, rank, _length(recipe), recipe.train.batch_size, size)
+    return fit.fitted(shapes, room, rank, _length(recipe), batch, size)
 
 
 def _length(recipe: Recipe) -> int:
@@ -224,7 +225,7 @@ def _cost(
         f"cost, in dollars ({which}, {hour:g} an hour, {dated}; every assumption is a key of `costs:`)", sums
     )
     yield from _once(costs, facts, needs, sizes, sums)
-    yield from _later(costs, needs, sums)
+    yield from _later(costs, needs, sums, cost.MONTH * hour)
 
 
 def _once(costs: Any, facts: Facts, needs: cost.Needs, gpu: fit.Gpu, sums: dict[str, Any]) -> Iterator[Line]:
@@ -243,7 +244,7 @@ def _once(costs: Any, facts: Facts, needs: cost.Needs, gpu: fit.Gpu, sums: dict[
         yield Line(f"    a training of this run learnt {facts.tokens_per_second:,.0f} targets a second")
 
 
-def _later(costs: Any, needs: cost.Needs, sums: dict[str, Any]) -> Iterator[Line]:
+def _later(costs: Any, needs: cost.Needs, sums: dict[str, Any], rented: float) -> Iterator[Line]:
     per = {way: amount(n) for way, n in sums["per_1000"].items()}
     yield Line(
         f"  1,000 queries of {needs.prompt:,} + {needs.answer:,} tokens: base {per['base']}, adapter beside "
@@ -263,20 +264,17 @@ def _later(costs: Any, needs: cost.Needs, sums: dict[str, Any]) -> Iterator[Line
     cheapest, dearest = (f(sums["year"], key=lambda way: (sums["year"][way], way)) for f in (min, max))
     apart = sums["year"][dearest] - sums["year"][cheapest]
     then = (
-        f"less than a week of somebody's work ({amount(costs.week)}) lies between them: go by which answers better"
+        f"less than a week's work ({amount(costs.week)}) lies between them: go by which answers better"
         if apart < costs.week
         else f"{cheapest} is the cheapest by {amount(apart)}"
     )
-    held = (
-        ""
-        if costs.reserved
-        else "; a GPU that is rented all month (costs.reserved) costs more than its queries"
-    )
     yield Line(
         f"  the first year: tuned {year['tuned']}, larger {year['larger']}, retrieval {year['retrieval']}: "
-        f"{then}; hours of people are not in it{held}",
+        f"{then}",
         {"cheapest": cheapest},
     )
+    idle = "" if costs.reserved else f", idle hours (`costs.reserved`: a GPU all month is {amount(rented)})"
+    yield Line(f"  not in it: people's hours{idle}, evaluation by a paid judge")
 
 
 def amount(dollars: float) -> str:

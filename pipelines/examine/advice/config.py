@@ -6,7 +6,7 @@ from pydantic import Field
 
 from headrace.pipelines.section import Section
 
-Kind = Literal["style", "narrow", "skill", "mixed", "text"]
+Kind = Literal["style", "narrow", "skill", "traces", "mixed", "text"]
 
 
 class Config(Section):
@@ -14,8 +14,8 @@ class Config(Section):
 
     task: Kind | None = None
     """What is to be learnt: style (tone, persona, conversation), narrow (labels, extraction, summaries,
-    rewriting), skill (code, maths, reasoning), mixed (instructions of all kinds) or text. Left out: told by
-    the traits of the rows."""
+    rewriting), skill (code, maths), traces (reasoning before the answer), mixed (instructions of all kinds)
+    or text. Left out: told by the traits of the rows."""
     least: int | None = Field(None, ge=0)
     """Effective examples below which the advice is not to tune; left out: by task."""
     enough: int | None = Field(None, ge=1)

@@ -3,12 +3,14 @@
 `of_run` takes them from run.json. A row stands as its id where there is a run, else as file and place.
 """
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 CHECKS = ("diversity", "contradictions", "label_noise", "leaks", "formats", "reasoning", "spot_check")
 MOST = 5  # rows that a reason names
+LARGE = 0.05  # share of the prompts of a cluster that is counted as one
 Counts = Mapping[str, int]
 
 
@@ -47,12 +49,41 @@ class Facts:
         )
 
     @property
+    def large(self) -> list[Mapping[str, Any]]:
+        """Clusters of alike prompts that hold more than `LARGE` of them."""
+        found = self.checks.get("diversity", {}).get("largest") or []
+        return [cluster for cluster in found if float(cluster.get("share", 0)) > LARGE]
+
+    @property
+    def different(self) -> float | None:
+        """Effective number of prompts, each large cluster counted as one.
+
+        One cluster of half the rows makes of 6,000 other questions some 150 by entropy: they are still there.
+        Of the entropy H over all shares, those without the large ones have
+        ``(H + sum(p log p over large)) / rest + log(rest)``.
+        """
+        number = self.effective
+        if number is None or number <= 0:
+            return number
+        shares = [float(cluster["share"]) for cluster in self.large]
+        rest = 1 - sum(shares)
+        if not shares or rest < 1e-3:
+            return max(number, float(len(shares)))
+        entropy = math.log(number) + sum(p * math.log(p) for p in shares)
+        return max(number, len(shares) + math.exp(max(entropy, 0) / rest + math.log(rest)))
+
+    @property
     def size(self) -> int:
         """Examples that count: rows, or different prompts where they are fewer."""
         asked = int(self.checks.get("diversity", {}).get("rows", 0))
-        if self.effective is None or not asked:
+        if self.different is None or not asked:
             return self.rows
-        return min(self.rows, round(self.effective) + max(self.rows - asked, 0))
+        return min(self.rows, round(self.different) + max(self.rows - asked, 0))
+
+    @property
+    def labelled(self) -> int:
+        """Rows of sources whose answers are labels."""
+        return sum(int(s.get("rows", 0)) for s in self.checks.get("label_noise", {}).get("sources") or ())
 
 
 def of_run(run: Mapping[str, Any], path: str, examples: Mapping[str, list[Any]] | None = None) -> Facts:

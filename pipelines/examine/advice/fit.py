@@ -141,7 +141,7 @@ def memory(
         "mask": batch * length * length * size,
     }
     held = sum(parts.values())
-    return {name: n / GIB for name, n in parts.items()} | {"driver": 1.0 + 0.05 * held / GIB}
+    return {name: n / GIB for name, n in parts.items()} | {"overhead": 1.0 + 0.05 * held / GIB}
 
 
 class Fitted(NamedTuple):

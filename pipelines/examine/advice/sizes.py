@@ -60,8 +60,15 @@ SIZES: dict[Kind, Size] = {
         500,
         1_000,
         10_000,
-        "code, maths, reasoning take tens of thousands; 1,000 excellent traces if the model reasons well",
-        "100,000 pairs: https://arxiv.org/abs/2405.09673; 1,000 traces: https://arxiv.org/abs/2501.19393",
+        "the form of answers is learnt; better code, maths or reasoning takes tens of thousands",
+        "100,000 pairs: https://arxiv.org/abs/2405.09673",
+    ),
+    "traces": Size(
+        300,
+        800,
+        10_000,
+        "800 to 1,000 excellent traces teach a model that knows the matter; others take tens of thousands",
+        "817 traces: https://arxiv.org/abs/2502.03387; 1,000: https://arxiv.org/abs/2501.19393",
     ),
     "mixed": Size(500, 1_000, 1_000, "1,000 excellent and different examples beat 100,000 poor ones", LIMA),
     "text": Size(
@@ -78,10 +85,12 @@ def kind_of(facts: Facts, config: Config) -> tuple[Kind, str]:
     """What the set teaches, and why that is said."""
     if config.task is not None:
         return config.task, "as advise.task says"
+    if facts.labelled > MOST * facts.rows:
+        return "narrow", f"{facts.labelled:,} of {facts.rows:,} rows answer with a label"
     if not facts.tasks or not facts.told:
         return "mixed", "the rows' tasks were not looked at"
     if facts.traced is not None and facts.traced > MOST * facts.told:
-        return "skill", f"{facts.traced:,} of {facts.told:,} rows reason before they answer"
+        return "traces", f"{facts.traced:,} of {facts.told:,} rows reason before they answer"
     sums: dict[Kind, int] = {}
     for task, n in facts.tasks.items():
         kind = KINDS.get(task, "mixed")

@@ -11,6 +11,7 @@ Source: QLoRA (rates and batches by size of the model), https://arxiv.org/abs/23
 LoRA Learns Less and Forgets Less (rank for code and maths), https://arxiv.org/abs/2405.09673.
 """
 
+import math
 from typing import NamedTuple
 
 import yaml
@@ -19,6 +20,7 @@ from headrace.pipelines.examine.advice.config import Kind
 from headrace.pipelines.examine.advice.facts import Facts
 
 SAMPLES = 16  # of a step
+LEAST = 4  # times the mean of a sample that a packed row has at least
 STEPS = 100  # fewer hardly move an adapter
 LARGE = 30e9  # parameters from which QLoRA halves the rate
 QLORA = "https://arxiv.org/abs/2305.14314"
@@ -40,6 +42,9 @@ STARTS: dict[Kind, Start] = {
     "style": Start(8, 16, 1e-4, 2, f"small sets fit into small adapters: {REGRET}"),
     "narrow": Start(16, 32, 2e-4, 3, f"rate: {QLORA}; rank: {REGRET}"),
     "skill": Start(64, 128, 2e-4, 2, f"code and maths need a higher rank: {LESS}; rate: {QLORA}"),
+    "traces": Start(
+        64, 128, 1e-4, 3, f"long answers need a higher rank: {LESS}; few of them a low rate: {QLORA}"
+    ),
     "mixed": Start(32, 64, 2e-4, 2, f"rate: {QLORA}; rank: {REGRET}"),
     "text": Start(
         64, 128, 1e-4, 1, f"much text needs a high rank, and is forgotten less at a low rate: {LESS}"
@@ -78,15 +83,29 @@ def plan(facts: Facts, kind: Kind, parameters: float, workers: int, batch: int) 
         "gradient_accumulation": accumulation,
     }
     why = [f"rank, alpha, learning_rate, epochs: {start.why}"]
+    held = a_step * each
     why.append(
-        f"batch: {a_step} packed rows a step hold about {a_step * each:,.0f} samples; about {SAMPLES}, as "
-        f"large batches cost adapters more: {REGRET}, {QLORA}"
+        f"batch: {a_step} packed row{'s' * (a_step != 1)} a step hold about {held:,.0f} samples; {SAMPLES} "
+        f"are usual, and large batches cost adapters more: {QLORA}, {REGRET}"
     )
-    if 0 < steps < STEPS:
+    shorter = shortened(facts, held)
+    if shorter:
         why.append(
-            f"{steps:,} steps are few: a shorter `pack.length` makes more of them, more epochs learn by heart"
+            f"samples are short: with `tokenise.max_length: {shorter}` (longer rows are split) a step holds "
+            f"about {held * shorter * facts.packed / facts.tokens:,.0f} of them"
         )
+    if 0 < steps < STEPS:
+        why.append(f"{steps:,} steps are few: make them smaller first, as more epochs learn by heart")
     return Plan(values, steps, why)
+
+
+def shortened(facts: Facts, held: float) -> int:
+    """Tokens of a packed row with which a step has about `SAMPLES` samples; 0 where it has, or may not have."""
+    if held <= 3 * SAMPLES or not facts.samples:
+        return 0
+    mean = facts.tokens / facts.samples
+    wanted = max(facts.tokens / facts.packed * SAMPLES / held, LEAST * mean)
+    return int(max(128, 2 ** math.ceil(math.log2(wanted))))
 
 
 def section(values: dict[str, float | int | bool]) -> str:

@@ -11,13 +11,15 @@ Source: at each rule.
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal, NamedTuple
 
-from headrace.pipelines.examine.advice.config import Config
+from headrace.pipelines.examine.advice.config import Config, Kind
 from headrace.pipelines.examine.advice.facts import CHECKS, MOST, Facts
-from headrace.pipelines.examine.advice.sizes import kind_of, size_of
+from headrace.pipelines.examine.advice.sizes import LIMA, kind_of, size_of
 
 Level = Literal["stop", "mend", "note", "fine"]
 VERDICTS: dict[Level, str] = {"stop": "do not tune", "mend": "mend first", "note": "go", "fine": "go"}
 LEVELS: tuple[Level, ...] = ("stop", "mend", "note", "fine")
+NONE = 0.9  # share of rows without an answer from which there is nothing to learn
+ASKED = 0.02  # share of rows that ask for facts below which that is not worth a word
 TEST = 100  # rows of a test set below which hardly any gain can be told: an interval of 10 points each way
 REWORDED = 0.1  # effective prompts a row below which most rows teach nothing new
 LOST = 0.5  # share of records lost above which the recipe reads them wrongly, or the data is another
@@ -27,9 +29,13 @@ RETRIEVE = "https://arxiv.org/abs/2312.05934, https://arxiv.org/abs/2405.05904"
 OWN = "what headrace counted"
 # Flags of answers: level above `suspect`, what is wrong, and what to do.
 FLAGS: dict[str, tuple[Level, str, str]] = {
-    "empty_answer": ("mend", "have an empty answer", "the model learns to say nothing: `traits.drop`"),
-    "copies_prompt": ("mend", "repeat the prompt in the answer", "the model learns to echo: `traits.drop`"),
-    "other_language": ("mend", "answer in another language than asked", "leave them out, or ask for it"),
+    "empty_answer": ("mend", "are empty", "the model learns to say nothing: `traits.drop`"),
+    "copies_prompt": ("mend", "repeat the prompt", "the model learns to echo: `traits.drop`"),
+    "other_language": (
+        "mend",
+        "are in another language than the prompt",
+        "leave them out, or have the prompt ask for it",
+    ),
     "disclaimer": ("mend", 'say "as an AI" or the like', "the model will too: `traits.drop`"),
     "refusal": ("note", "refuse", "the model will refuse more often: right only if you train for that"),
 }
@@ -52,7 +58,7 @@ class Advice(NamedTuple):
 
     verdict: str
     reasons: list[Reason]
-    kind: str
+    kind: Kind
     why_kind: str
     unseen: list[str]
 
@@ -89,6 +95,15 @@ def _reasons(facts: Facts, config: Config) -> Iterator[Reason]:
         if found is not None:
             yield found
     yield from _structure(facts, config)
+    empty = int((facts.flags or {}).get("empty_answer", 0))
+    if facts.told and empty >= NONE * facts.told and config.suspect < 1:
+        words = (
+            f"{empty:,} of {facts.told:,} rows have no answer of an assistant, so nothing can be learnt but "
+            "how users write (if you train for that: `advise.suspect: 1`); name the answers' column, or their "
+            "roles"
+        )
+        yield _reason(facts, "answers", "stop", words, empty / facts.told, OWN, of="empty_answer")
+        return
     yield from _flags(facts, config)
 
 
@@ -187,19 +202,29 @@ def _diversity(facts: Facts, config: Config) -> Reason | None:
     if found is None or number is None or not found.get("rows"):
         return None
     rows = int(found["rows"])
-    share = number / rows
+    share = (facts.different or 0) / rows
     told = f"the prompts ask about {number:,.0f} different things in {rows:,} rows"
+    large = facts.large
+    if large:
+        parts = sum(float(cluster["share"]) for cluster in large)
+        many = f"{len(large)} of them" if len(large) > 1 else "one of them"
+        told += f" ({parts:.0%} ask {many}; counted once each, they are {facts.different:,.0f})"
     largest = list(found.get("largest") or [])
     more: dict[str, Any] = {"rows": largest[0].get("row_ids") if largest else [], "findings": "diversity"}
-    if share < REWORDED and rows >= 100:
+    if rows < TEST:
+        return _reason(facts, "diversity", "fine", told, share, LIMA, **more)
+    if share < REWORDED and facts.labelled > facts.rows / 2:
+        words = f"{told}: rewordings of the same question are what labels are learnt from"
+        return _reason(facts, "diversity", "note", words, share, LIMA, **more)
+    if share < REWORDED:
         words = (
             f"{told}: few questions in other words; keep some rows of each, and spend the rest on new ones"
         )
-        return _reason(facts, "diversity", "mend", words, share, "https://arxiv.org/abs/2305.11206", **more)
-    if largest and float(largest[0].get("share", 0)) > REWORDED and rows >= 100:
-        words = f"{told}; {largest[0]['share']:.0%} ask one of them: weigh it less, or the model learns that"
-        return _reason(facts, "diversity", "note", words, share, "https://arxiv.org/abs/2305.11206", **more)
-    return _reason(facts, "diversity", "fine", told, share, "https://arxiv.org/abs/2305.11206", **more)
+        return _reason(facts, "diversity", "mend", words, share, LIMA, **more)
+    if large:
+        words = f"{told}: weigh the large ones less (`sources[].weight`), or the model learns mostly them"
+        return _reason(facts, "diversity", "note", words, share, LIMA, **more)
+    return _reason(facts, "diversity", "fine", told, share, LIMA, **more)
 
 
 def _contradictions(facts: Facts, config: Config) -> Reason | None:
@@ -266,16 +291,14 @@ def _test(facts: Facts, config: Config) -> Reason | None:
     if n is None or facts.partial:
         return None
     if n == 0:
-        words = "no row is held out as a test: nothing can show a gain; set `split.test`"
+        words = f"no row is held out as a test: nothing can show a gain; set `split.test: {TEST}`"
         return _reason(facts, "test", "mend", words, 0, ERRORS)
     width = 98 / n**0.5
     words = (
         f"{n:,} rows are held out as a test: a gain under {width:.0f} points of 100 cannot be told from luck"
     )
     if n < TEST:
-        return _reason(
-            facts, "test", "mend", f"{words}; hold out {TEST - n:,} more (`split.test`)", n, ERRORS
-        )
+        return _reason(facts, "test", "mend", f"{words}; set `split.test: {TEST}`", n, ERRORS)
     return _reason(facts, "test", "fine", words, n, ERRORS)
 
 

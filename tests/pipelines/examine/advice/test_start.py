@@ -40,10 +40,19 @@ def test_a_large_model_learns_at_half_the_rate() -> None:
 def test_a_step_has_about_sixteen_samples(
     samples: int, packed: int, workers: int, rows: int, steps: int
 ) -> None:
-    facts = Facts(rows=samples, records=samples, samples=samples, packed=packed)
+    facts = Facts(rows=samples, records=samples, samples=samples, packed=packed, tokens=packed * 2_000)
     plan = start.plan(facts, "narrow", 8e9, workers, batch=4)
     values = plan.values
     assert workers * values["batch_size"] * values["gradient_accumulation"] == rows
     assert values["batch_size"] <= 4
     assert plan.steps == steps
+    short = [why for why in plan.why if why.startswith("samples are short")]
+    assert bool(short) == (packed == 40)
     assert any("steps are few" in why for why in plan.why) == (steps < start.STEPS)
+
+
+def test_short_samples_ask_for_short_rows() -> None:
+    """Ten thousand samples of 20 tokens in rows of 2,048: a hundred each, two hundred a step."""
+    facts = Facts(rows=10_000, records=10_000, samples=10_000, packed=100, tokens=200_000)
+    why = start.plan(facts, "narrow", 8e9, 2, 4).why
+    assert "with `tokenise.max_length: 256` (longer rows are split) a step holds about 26 of them" in why[2]

@@ -63,13 +63,54 @@ def test_size_by_what_is_learnt(tasks: str, rows: int, level: str) -> None:
 
 
 def test_rows_that_ask_the_same_are_counted_once() -> None:
-    given = facts(10_000, checks=asked(120, 10_000, largest=[{"share": 0.02, "row_ids": [7, 9]}]))
+    alike = [{"share": 0.02, "row_ids": [7, 9]}]
+    given = facts(10_000, checks=asked(120, 10_000, largest=alike))
     found = reasons(given)
     assert found["size"].level == "stop"
     assert found["size"].words.startswith("120 effective examples of 10,000 rows: under 500 expect nothing")
     assert (found["diversity"].level, found["diversity"].number) == ("mend", 0.012)
     assert found["diversity"].rows == [7, 9]
     assert found["diversity"].show == "headrace explain RUN 7"
+
+
+def test_one_large_cluster_hides_no_other_questions() -> None:
+    """Half of 12,000 rows ask one thing, the others 6,000 things: by entropy some 150."""
+    large = [{"share": 0.5, "row_ids": [4]}, {"share": 0.001, "row_ids": [8]}]
+    given = facts(12_000, checks=asked(2 * 6_000**0.5, 12_000, largest=large))
+    assert given.different == pytest.approx(6_001)
+    found = reasons(given)
+    assert (found["size"].level, found["size"].number) == ("fine", 6_001)
+    assert found["diversity"].level == "note"
+    assert (
+        "155 different things in 12,000 rows (50% ask one of them; counted once" in found["diversity"].words
+    )
+
+
+def test_one_question_alone_is_one_example() -> None:
+    assert facts(500, checks=asked(1.0, 500, largest=[{"share": 1.0, "row_ids": [1]}])).size == 1
+
+
+def test_rewordings_of_labelled_questions_are_wanted() -> None:
+    labels = {"label_noise": {"suspects": 0, "sources": [{"source": "s", "rows": 9_900, "told": False}]}}
+    found = reasons(facts(10_000, tasks={"other": 10_000}, checks={**asked(900, 10_000), **labels}))
+    assert found["diversity"].level == "note"
+    assert "for a narrow set" not in found["size"].words
+    assert verdict.advise(facts(10_000, tasks={"other": 10_000}, checks=labels), PLAIN).kind == "narrow"
+    assert "label_noise" not in found
+
+
+def test_rows_without_answers_teach_nothing() -> None:
+    given = facts(flags={"empty_answer": 6_000}, examples={"empty_answer": [1]})
+    assert verdict.advise(given, PLAIN).verdict == "do not tune"
+    assert reasons(given)["answers"].rows == [1]
+    assert verdict.advise(given, Config(suspect=1)).verdict == "go"
+
+
+def test_traces_take_fewer_rows_than_skills() -> None:
+    given = facts(968, tasks={"maths": 968}, traced=968)
+    assert verdict.advise(given, PLAIN).kind == "traces"
+    assert reasons(given)["size"].level == "note"
+    assert reasons(facts(968, tasks={"maths": 968}, traced=0))["size"].level == "mend"
 
 
 def test_rows_without_a_prompt_count_as_they_are() -> None:
@@ -99,7 +140,8 @@ def test_nothing_left_is_not_to_be_tuned_on() -> None:
 
 
 @pytest.mark.parametrize(
-    ("share", "level"), [(0.9, "stop"), (0.7, "stop"), (0.5, "mend"), (0.2, "note"), (0, "fine")]
+    ("share", "level"),
+    [(0.9, "stop"), (0.7, "stop"), (0.5, "mend"), (0.2, "note"), (0.01, "fine"), (0, "fine")],
 )
 def test_facts_are_for_retrieval(share: float, level: str) -> None:
     n = int(6_000 * share)
@@ -111,7 +153,7 @@ def test_facts_are_for_retrieval(share: float, level: str) -> None:
     found = reasons(given)["facts"]
     assert (found.level, found.number) == (level, share)
     assert "2312.05934" in found.source
-    if n:
+    if share >= 0.02:
         assert f"({n:,} of 6,000) ask for facts and no more (by rule: words {n:,})" in found.words
         assert (found.rows, found.show) == ([3, 4], "headrace explain RUN 3")
 
@@ -219,9 +261,18 @@ def test_what_run_json_holds_is_understood() -> None:
         "splits": {"train": {"rows": 70}, "test": {"rows": 10}, "assignment": {"a": 1}},
         "packed": {"train": {"rows": 7, "samples": 70, "tokens": 9_000}},
         "stages": {"read": {"seconds": 1.5, "bytes": 2_000_000}, "pii": {"seconds": 2.5, "bytes": 1}},
-        "traits": {"task": {"chat": 90}, "rule": {"chat.words": 90}, "flags": {"refusal": 2}, "reasoning": {"think": 3, "none": 87}},
-        "examine": {"diversity": {"effective_prompts": 60.4, "rows": 80}, "formats": {"enabled": False}, "splits": {}},
-    }  # fmt: skip
+        "traits": {
+            "task": {"chat": 90},
+            "rule": {"chat.words": 90},
+            "flags": {"refusal": 2},
+            "reasoning": {"think": 3, "none": 87},
+        },
+        "examine": {
+            "diversity": {"effective_prompts": 60.4, "rows": 80},
+            "formats": {"enabled": False},
+            "splits": {},
+        },
+    }
     found = of_run(run, "RUN")
     assert (found.rows, found.records, found.told, found.traced) == (80, 100, 90, 3)
     assert (found.samples, found.packed, found.tokens) == (70, 7, 9_000)
