@@ -100,7 +100,7 @@ def plan(facts: Facts, kind: Kind, parameters: float, workers: int, batch: int) 
 
 
 def shortened(facts: Facts, held: float) -> int:
-    """Tokens of a packed row with which a step has about `SAMPLES` samples; 0 where it has, or may not have."""
+    """Tokens of a packed row with which a step has about `SAMPLES` samples; 0 where that is so."""
     if held <= 3 * SAMPLES or not facts.samples:
         return 0
     mean = facts.tokens / facts.samples

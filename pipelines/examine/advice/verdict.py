@@ -99,8 +99,8 @@ def _reasons(facts: Facts, config: Config) -> Iterator[Reason]:
     if facts.told and empty >= NONE * facts.told and config.suspect < 1:
         words = (
             f"{empty:,} of {facts.told:,} rows have no answer of an assistant, so nothing can be learnt but "
-            "how users write (if you train for that: `advise.suspect: 1`); name the answers' column, or their "
-            "roles"
+            "how users write (if you train for that: `advise.suspect: 1`); name the column or "
+            "the roles of answers"
         )
         yield _reason(facts, "answers", "stop", words, empty / facts.told, OWN, of="empty_answer")
         return
