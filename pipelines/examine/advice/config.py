@@ -36,8 +36,8 @@ class Costs(Section):
     gpu_hour: float | None = Field(None, ge=0)
     """Price of an hour of the GPU; left out: that of `prices`."""
     prices: dict[str, float] = Field(default={"a100-80g": 1.5, "h100-80g": 2.95, "h200-141g": 4.0})
-    """Prices of an hour by GPU, on demand: h100 the median of 37 providers (aimultiple.com/gpu-index), the others
-    of mid-priced ones (mercatus-ai.com/blog/cloud-gpu-pricing)."""
+    """Prices of an hour by GPU, on demand: h100 the median of 37 providers (aimultiple.com/gpu-index), the
+    others of mid-priced ones (mercatus-ai.com/blog/cloud-gpu-pricing)."""
     prices_date: str = "2026-05"
     """When these were the prices."""
     core_hour: float = Field(0.05, ge=0)

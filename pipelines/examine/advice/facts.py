@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from headrace.pipelines.schema import SPLITS
+
 CHECKS = ("diversity", "contradictions", "label_noise", "leaks", "formats", "reasoning", "spot_check")
 MOST = 5  # rows that a reason names
 LARGE = 0.05  # share of the prompts of a cluster that is counted as one
@@ -91,9 +93,7 @@ def of_run(run: Mapping[str, Any], path: str, examples: Mapping[str, list[Any]] 
     books, packed = run.get("rows") or {}, (run.get("packed") or {}).get("train") or {}
     lost = {**(books.get("dropped") or {}), **(books.get("quarantined") or {})}
     splits, traits = run.get("splits") or {}, run.get("traits") or {}
-    sides = {
-        side: int(own["rows"]) for side, own in splits.items() if isinstance(own, dict) and "rows" in own
-    }
+    sides = {side: int(own["rows"]) for side, own in splits.items() if side in SPLITS}
     stages = run.get("stages") or {}
     forms = traits.get("reasoning")
     spent = [float(s.get("seconds", 0)) for s in stages.values()]

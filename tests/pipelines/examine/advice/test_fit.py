@@ -56,7 +56,7 @@ def test_sizes_are_those_of_a_model_that_is_built(described: object, dtype: torc
 
 @pytest.mark.parametrize(
     ("model", "billions"),
-    zip(fit.USUAL, (0.494, 1.236, 3.213, 8.030, 14.77, 32.76, 70.55), strict=True),
+    list(zip(fit.USUAL, (0.494, 1.236, 3.213, 8.030, 14.77, 32.76, 70.55), strict=True)),
     ids=lambda value: getattr(value, "name", ""),
 )
 def test_usual_sizes_have_the_parameters_that_their_makers_name(model: fit.Shapes, billions: float) -> None:

@@ -258,7 +258,7 @@ def test_there_is_always_one_verdict_with_numbers(
 def test_what_run_json_holds_is_understood() -> None:
     run = {
         "rows": {"in": 100, "kept": 80, "dropped": {"dedup.exact": 15}, "quarantined": {"read.bad": 5}},
-        "splits": {"train": {"rows": 70}, "test": {"rows": 10}, "assignment": {"a": 1}},
+        "splits": {"train": {"rows": 70}, "test": {"rows": 10}, "assignment": {"rows": 40}},
         "packed": {"train": {"rows": 7, "samples": 70, "tokens": 9_000}},
         "stages": {"read": {"seconds": 1.5, "bytes": 2_000_000}, "pii": {"seconds": 2.5, "bytes": 1}},
         "traits": {
