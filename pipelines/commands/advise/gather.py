@@ -215,8 +215,13 @@ def _module(name: str) -> ModuleType | None:
         return None
 
 
-def _config(recipe: Recipe, name: str) -> Any:
-    return getattr(recipe.examine, name, None)
+def _wanted(recipe: Recipe, name: str) -> tuple[Any, Any]:
+    """A check that works in memory and its config; None and None where there is none, or it is off."""
+    module = _module(name)
+    config = getattr(recipe.examine, name, None)
+    if module is None or not getattr(config, "enabled", True):
+        return None, None
+    return module, module.Config() if config is None else config
 
 
 def _checks(
@@ -226,11 +231,11 @@ def _checks(
     found: dict[str, Mapping[str, Any]] = {}
     prompts, answers = (both[name].combine_chunks() for name in ("prompt", "answer"))
     for name, look in (("diversity", _diversity), ("contradictions", _contradictions), ("formats", _formats)):
-        module, config = _module(name), _config(recipe, name)
-        if module is not None and kept.num_rows and getattr(config, "enabled", True):
+        module, config = _wanted(recipe, name)
+        if module is not None and kept.num_rows:
             found[name] = look(module, config, prompts, answers, where)
-    module, config = _module("label_noise"), _config(recipe, "label_noise")
-    if module is not None and kept.num_rows and getattr(config, "enabled", True):
+    module, config = _wanted(recipe, "label_noise")
+    if module is not None and kept.num_rows:
         found["label_noise"] = _label_noise(module, config, kept["source"].combine_chunks(), both, where)
     return found
 
