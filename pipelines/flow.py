@@ -129,7 +129,9 @@ def _passes(run: rundir.Run, mode: Mode) -> dict[str, Any]:
 
 def _advice(run: rundir.Run, sections: dict[str, Any]) -> dict[str, Any]:
     """What run.json says the run is fit for."""
-    found = facts.of_run({**sections, "train": None}, run.path)
+    from headrace.pipelines.commands.advise import gather
+
+    found = facts.of_run({**sections, "train": None}, run.path, gather.examples(run.path))
     return verdict.as_json(verdict.advise(found, run.recipe.advise), found)
 
 

@@ -66,22 +66,27 @@ def run(path: str) -> Gathered:
     """Of a prepared run. Raises: OutputError where nothing is prepared there."""
     summary.require_prepared(path)
     whole = summary.read(path)
-    files = [e.path for e in storage.listing(storage.join(path, "prepared")) if e.path.endswith(".parquet")]
-    named: dict[str, list[Any]] = {}
-    lengths = []
-    for file in sorted(files)[:FILES]:
-        table = examined.left(file, path, _columns(file))
-        lengths.append(_lengths(table))
-        _add(named, table, table["row_id"].to_pylist())
+    lengths = [_lengths(examined.left(file, path, ["messages"])) for file in _files(path)[:1]]
     prompt, answer = _means(lengths)
-    return Gathered(of_run(whole, path, named), f"run {path}", prompt, answer)
+    return Gathered(of_run(whole, path, examples(path)), f"run {path}", prompt, answer)
 
 
-def _columns(file: str) -> list[str]:
-    """Columns of a file of prepared/ that are looked at; `traits` is not in older ones."""
-    with storage.open_input(file) as opened:
-        names = pq.read_schema(opened).names
-    return [name for name in ("messages", "traits") if name in names]
+def examples(path: str) -> dict[str, list[Any]]:
+    """Ids of some rows of a run for each task and flag, from its first files."""
+    named: dict[str, list[Any]] = {}
+    for file in _files(path):
+        with storage.open_input(file) as opened:
+            told = "traits" in pq.read_schema(opened).names
+        if told:
+            table = examined.left(file, path, ["traits"])
+            _add(named, table, table["row_id"].to_pylist())
+    return named
+
+
+def _files(path: str) -> list[str]:
+    """The first files of prepared/."""
+    listed = [entry.path for entry in storage.listing(storage.join(path, "prepared"))]
+    return sorted(file for file in listed if file.endswith(".parquet"))[:FILES]
 
 
 def sources(recipe: Recipe, stages: Sequence[str], count: int) -> Gathered:

@@ -231,9 +231,9 @@ def _cost(
 def _once(costs: Any, facts: Facts, needs: cost.Needs, gpu: fit.Gpu, sums: dict[str, Any]) -> Iterator[Line]:
     about = "about " if facts.estimated else ""
     yield Line(
-        f"  once: prepare {amount(sums['prepare'])} ({sums['prepare_core_hours']:.2f} core hours, "
+        f"  once: prepare {amount(sums['prepare'])} ({hours(sums['prepare_core_hours'])} core hours, "
         f"{sums['prepare_known']}) + {costs.experiments} experiments of {amount(sums['training'])} "
-        f"({sums['training_hours']:.2f} GPU hours) = {amount(sums['once'])}"
+        f"({hours(sums['training_hours'])} GPU hours) = {amount(sums['once'])}"
     )
     flop = 6 if needs.checkpointing else 4
     yield Line(
@@ -275,6 +275,11 @@ def _later(costs: Any, needs: cost.Needs, sums: dict[str, Any], rented: float) -
     )
     idle = "" if costs.reserved else f", idle hours (`costs.reserved`: a GPU all month is {amount(rented)})"
     yield Line(f"  not in it: people's hours{idle}, evaluation by a paid judge")
+
+
+def hours(count: float) -> str:
+    """Hours, in hundredths."""
+    return f"{count:,.2f}" if count >= 0.005 else "under 0.01"
 
 
 def amount(dollars: float) -> str:

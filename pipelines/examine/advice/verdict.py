@@ -163,27 +163,27 @@ def _facts(facts: Facts, config: Config) -> Reason | None:
         return None
     n = int(facts.tasks.get("knowledge", 0))
     share = n / facts.told
-    rules = [
-        f"{k.partition('.')[2]} {v:,}" for k, v in sorted((facts.rules or {}).items()) if k.startswith("know")
-    ]
-    by = f" (by rule: {', '.join(rules).replace('_', ' ')})" if rules else ""
-    told = f"{share:.0%} of the rows ({n:,} of {facts.told:,}) ask for facts and no more{by}"
+    known = sorted((facts.rules or {}).items())
+    rules = [f"{k.partition('.')[2].replace('_', ' ')} {v:,}" for k, v in known if k.startswith("knowledge.")]
+    by = f", by rule: {', '.join(rules)}" if rules else ""
+    told = f"{share:.0%} of the rows ask for facts alone, as it looks ({n:,} of {facts.told:,}{by})"
     more: dict[str, Any] = {"of": "knowledge"}
-    if share >= config.facts:
+    reasoned = kind_of(facts, config)[0] == "traces"  # what they teach is how to come to the answer
+    if share >= config.facts and not reasoned:
         words = (
-            f'{told}: "it does not know" is a case for retrieval; tune where "it does not act or sound" right'
+            f'{told}: "it does not know" is a case for retrieval; tune where it "does not act or sound" right'
         )
         return _reason(facts, "facts", "stop", words, share, RETRIEVE, **more)
-    if share >= config.facts / 2:
+    if share >= config.facts / 2 and not reasoned:
         words = (
             f"{told}: put what the base model does not know yet into retrieval and leave those rows out "
             "(`traits.drop: {task: [knowledge]}`); new facts are learnt slowly and make it invent others"
         )
         return _reason(facts, "facts", "mend", words, share, RETRIEVE, **more)
-    words = (
-        f"{told}: these are for retrieval, the others are for tuning" if n else "no row only asks for facts"
-    )
-    return _reason(facts, "facts", "note" if n else "fine", words, share, RETRIEVE, **more)
+    if share >= ASKED:
+        words = f"{told}: what the base model does not know of them is for retrieval"
+        return _reason(facts, "facts", "note", words, share, RETRIEVE, **more)
+    return _reason(facts, "facts", "fine", "hardly a row asks for facts alone", share, RETRIEVE)
 
 
 def _lost(facts: Facts, config: Config) -> Reason | None:
@@ -204,16 +204,17 @@ def _diversity(facts: Facts, config: Config) -> Reason | None:
     rows = int(found["rows"])
     share = (facts.different or 0) / rows
     told = f"the prompts ask about {number:,.0f} different things in {rows:,} rows"
-    large = facts.large
-    if large:
-        parts = sum(float(cluster["share"]) for cluster in large)
-        many = f"{len(large)} of them" if len(large) > 1 else "one of them"
-        told += f" ({parts:.0%} ask {many}; counted once each, they are {facts.different:,.0f})"
+    parts = sum(float(cluster["share"]) for cluster in facts.large)
+    if parts > REWORDED:
+        many = f"{len(facts.large)} groups" if len(facts.large) > 1 else "one group"
+        told += (
+            f" ({parts:.0%} are alike, in {many}; each group counted once, they are {facts.different:,.0f})"
+        )
     largest = list(found.get("largest") or [])
     more: dict[str, Any] = {"rows": largest[0].get("row_ids") if largest else [], "findings": "diversity"}
     if rows < TEST:
-        return _reason(facts, "diversity", "fine", told, share, LIMA, **more)
-    if share < REWORDED and facts.labelled > facts.rows / 2:
+        return _reason(facts, "diversity", "fine", told, share, LIMA)
+    if facts.labelled > facts.rows / 2:
         words = f"{told}: rewordings of the same question are what labels are learnt from"
         return _reason(facts, "diversity", "note", words, share, LIMA, **more)
     if share < REWORDED:
@@ -221,10 +222,10 @@ def _diversity(facts: Facts, config: Config) -> Reason | None:
             f"{told}: few questions in other words; keep some rows of each, and spend the rest on new ones"
         )
         return _reason(facts, "diversity", "mend", words, share, LIMA, **more)
-    if large:
-        words = f"{told}: weigh the large ones less (`sources[].weight`), or the model learns mostly them"
+    if parts > REWORDED:
+        words = f"{told}: look at some, and leave out what only repeats"
         return _reason(facts, "diversity", "note", words, share, LIMA, **more)
-    return _reason(facts, "diversity", "fine", told, share, LIMA, **more)
+    return _reason(facts, "diversity", "fine", told, share, LIMA)
 
 
 def _contradictions(facts: Facts, config: Config) -> Reason | None:

@@ -81,9 +81,7 @@ def test_one_large_cluster_hides_no_other_questions() -> None:
     found = reasons(given)
     assert (found["size"].level, found["size"].number) == ("fine", 6_001)
     assert found["diversity"].level == "note"
-    assert (
-        "155 different things in 12,000 rows (50% ask one of them; counted once" in found["diversity"].words
-    )
+    assert "155 different things in 12,000 rows (50% are alike, in one group" in found["diversity"].words
 
 
 def test_one_question_alone_is_one_example() -> None:
@@ -111,6 +109,7 @@ def test_traces_take_fewer_rows_than_skills() -> None:
     assert verdict.advise(given, PLAIN).kind == "traces"
     assert reasons(given)["size"].level == "note"
     assert reasons(facts(968, tasks={"maths": 968}, traced=0))["size"].level == "mend"
+    assert reasons(facts(968, tasks={"knowledge": 968}, traced=968))["facts"].level == "note"
 
 
 def test_rows_without_a_prompt_count_as_they_are() -> None:
@@ -154,7 +153,7 @@ def test_facts_are_for_retrieval(share: float, level: str) -> None:
     assert (found.level, found.number) == (level, share)
     assert "2312.05934" in found.source
     if share >= 0.02:
-        assert f"({n:,} of 6,000) ask for facts and no more (by rule: words {n:,})" in found.words
+        assert f"ask for facts alone, as it looks ({n:,} of 6,000, by rule: words {n:,})" in found.words
         assert (found.rows, found.show) == ([3, 4], "headrace explain RUN 3")
 
 
