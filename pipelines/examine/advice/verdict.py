@@ -295,11 +295,13 @@ def _test(facts: Facts, config: Config) -> Reason | None:
         words = f"no row is held out as a test: nothing can show a gain; set `split.test: {TEST}`"
         return _reason(facts, "test", "mend", words, 0, ERRORS)
     width = 98 / n**0.5
+    roomy = facts.rows >= 3 * TEST
+    then = f"set `split.test: {TEST}`" if roomy else "no split of so few rows can show one"
     words = (
         f"{n:,} rows are held out as a test: a gain under {width:.0f} points of 100 cannot be told from luck"
     )
     if n < TEST:
-        return _reason(facts, "test", "mend", f"{words}; set `split.test: {TEST}`", n, ERRORS)
+        return _reason(facts, "test", "mend", f"{words}; {then}", n, ERRORS)
     return _reason(facts, "test", "fine", words, n, ERRORS)
 
 

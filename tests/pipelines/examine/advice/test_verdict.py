@@ -197,6 +197,14 @@ def test_a_test_set_that_can_show_something(test: int, level: str) -> None:
     found = reasons(facts(sides={"train": 6_000 - test, "test": test}))["test"]
     assert (found.level, found.number) == (level, test)
     assert test != 100 or "under 10 points of 100" in found.words
+    assert ("`split.test: 100`" in found.words) == (level == "mend")
+
+
+def test_nobody_is_told_to_hold_out_more_than_there_is() -> None:
+    words = reasons(facts(36, sides={"train": 34, "test": 2}))["test"].words
+    assert words.endswith(
+        "under 69 points of 100 cannot be told from luck; no split of so few rows can show one"
+    )
 
 
 def test_answers_and_their_forms() -> None:
