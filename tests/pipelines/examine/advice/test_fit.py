@@ -67,7 +67,7 @@ def test_what_fits_where() -> None:
     eight = fit.TYPICAL
     roomy = fit.fitted(eight, fit.GPUS["h100-80g"].memory, 16, 2048, 4)
     assert roomy is not None
-    assert (roomy.batch, roomy.checkpointing) == (4, False)
+    assert (roomy.batch, roomy.checkpointing) == (2, False)
     tight = fit.fitted(eight, fit.GPUS["rtx4090-24g"].memory, 16, 2048, 4)
     assert tight is not None
     assert tight.checkpointing
