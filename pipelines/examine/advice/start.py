@@ -26,6 +26,7 @@ LARGE = 30e9  # parameters from which QLoRA halves the rate
 QLORA = "https://arxiv.org/abs/2305.14314"
 REGRET = "https://thinkingmachines.ai/blog/lora/"
 LESS = "https://arxiv.org/abs/2405.09673"
+S1 = "https://arxiv.org/abs/2501.19393"
 
 
 class Start(NamedTuple):
@@ -38,17 +39,26 @@ class Start(NamedTuple):
     why: str
 
 
+OWN = "epochs by judgement, 1 to 3 are usual"
 STARTS: dict[Kind, Start] = {
-    "style": Start(8, 16, 1e-4, 2, f"small sets fit into small adapters: {REGRET}"),
-    "narrow": Start(16, 32, 2e-4, 3, f"rate: {QLORA}; rank: {REGRET}"),
-    "skill": Start(64, 128, 2e-4, 2, f"code and maths need a higher rank: {LESS}; rate: {QLORA}"),
+    "style": Start(
+        8,
+        16,
+        1e-4,
+        2,
+        f"small sets fit into small adapters: {REGRET}; half of QLoRA's rate, by judgement: {QLORA}; {OWN}",
+    ),
+    "narrow": Start(16, 32, 2e-4, 3, f"rate: {QLORA}; rank: {REGRET}; {OWN}"),
+    "skill": Start(64, 128, 2e-4, 2, f"code and maths need a higher rank: {LESS}; rate: {QLORA}; {OWN}"),
     "traces": Start(
-        64, 128, 1e-4, 3, f"long answers need a higher rank: {LESS}; few of them a low rate: {QLORA}"
+        64,
+        128,
+        1e-4,
+        3,
+        f"rank as for maths: {LESS}; ten times the rate of s1, which trains all weights: {S1}, {REGRET}; {OWN}",
     ),
-    "mixed": Start(32, 64, 2e-4, 2, f"rate: {QLORA}; rank: {REGRET}"),
-    "text": Start(
-        64, 128, 1e-4, 1, f"much text needs a high rank, and is forgotten less at a low rate: {LESS}"
-    ),
+    "mixed": Start(32, 64, 2e-4, 2, f"rate: {QLORA}; rank: {REGRET}; {OWN}"),
+    "text": Start(64, 128, 1e-4, 1, f"much text needs a high rank: {LESS}; rate and epochs by judgement"),
 }
 
 
