@@ -55,7 +55,7 @@ STARTS: dict[Kind, Start] = {
         128,
         1e-4,
         3,
-        f"rank as for maths: {LESS}; ten times the rate of s1, which trains all weights: {S1}, {REGRET}; {OWN}",
+        f"rank as for maths: {LESS}; ten times the rate of s1 (all weights): {S1}, {REGRET}; {OWN}",
     ),
     "mixed": Start(32, 64, 2e-4, 2, f"rate: {QLORA}; rank: {REGRET}; {OWN}"),
     "text": Start(64, 128, 1e-4, 1, f"much text needs a high rank: {LESS}; rate and epochs by judgement"),
