@@ -35,7 +35,7 @@ FILES = 3  # of a run that are looked into for examples and lengths
 LABELS, SHARE, EACH = 64, 0.9, 10  # bytes of a label; share of rows that bear a frequent one; rows a label
 CHECKS = {
     "diversity": "diversity.measure",
-    "contradictions": "contradictions.memory",
+    "contradictions": "contradictions.compare",
     "label_noise": "label_noise.judge",
     "formats": "formats.run",
 }
@@ -267,12 +267,11 @@ def _contradictions(
     module: Any, config: Any, prompts: Any, answers: Any, where: Sequence[str]
 ) -> dict[str, Any]:
     table = module.contradictions(prompts, answers, config)
-    places = pc.unique(
-        pa.concat_arrays([table[c].combine_chunks().cast(pa.int64()) for c in ("row", "partner")])
-    )
+    places = pc.unique(table["row"])
     named = [where[at] for at in places.slice(0, MOST).to_pylist()]
+    # In memory it is not told whether one of two answers must be wrong, or only that they are unlike.
     largest = [{"row_ids": named}] if named else []
-    return {"rows": len(prompts), "conflicting": len(places), "largest": largest}
+    return {"rows": len(prompts), "conflicting": len(places), "largest": largest, "told": False}
 
 
 def _formats(module: Any, config: Any, prompts: Any, answers: Any, where: Sequence[str]) -> dict[str, Any]:

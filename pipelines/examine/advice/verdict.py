@@ -243,6 +243,9 @@ def _contradictions(facts: Facts, config: Config) -> Reason | None:
     if gone:
         words = f"{told}; {gone:,} of them went by examine.contradictions.policy"
         return _reason(facts, "contradictions", "note", words, n / max(rows, 1), OWN, **more)
+    if n and not found.get("told", True):
+        words = f"{told}; both may be right, and a prepared run tells these apart"
+        return _reason(facts, "contradictions", "note", words, n / rows, OWN, **more)
     if n > config.suspect * rows:
         words = (
             f"{told}: the model can only guess which is right; mend them, or `examine.contradictions.policy`"

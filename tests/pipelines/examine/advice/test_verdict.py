@@ -165,6 +165,8 @@ def test_contradictions() -> None:
     assert (of(0).level, of(10).level, of(600).level, of(600, 600).level) == ("fine", "note", "mend", "note")
     assert of(600).number == 0.1
     assert of(600).show == "RUN/findings/contradictions.parquet"
+    sampled = {"contradictions": {"rows": 6_000, "conflicting": 600, "told": False}}
+    assert reasons(facts(checks=sampled))["contradictions"].level == "note"
 
 
 def test_wrong_labels() -> None:
