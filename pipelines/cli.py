@@ -172,6 +172,33 @@ def check(
 
 
 @app.command()
+def advise(
+    recipe: RecipePath,
+    overrides: Overrides = None,
+    gpu: Annotated[str | None, typer.Option(help="The GPU to train on, such as h100-80g.")] = None,
+    sample: Annotated[
+        int,
+        typer.Option(min=1, help="Records of every source to look at, where the recipe has not been run."),
+    ] = 20_000,
+    everything: Annotated[
+        bool, typer.Option("--all", help="Say what tuning takes, even where the advice is not to tune.")
+    ] = False,
+    json_lines: Json = False,
+) -> None:
+    """Tune or not: one verdict with its reasons, values to start with, memory and cost."""
+    from headrace.pipelines import flow
+    from headrace.pipelines.commands.advise import (
+        gather,
+        lines,
+    )  # heavy imports, not needed for a wrong recipe
+
+    mode, loaded = choose(json_lines=json_lines), _load(recipe, overrides)
+    found = gather.gathered(loaded, flow.ROW_STAGES, sample)
+    for line in lines.lines(loaded, found, gpu, whole=everything):
+        say(mode, "advice", line.text, **line.fields)
+
+
+@app.command()
 def status(recipe: RecipePath, overrides: Overrides = None, json_lines: Json = False) -> None:
     """How far a run is, from its ledger."""
     from headrace.pipelines import rundir

@@ -20,6 +20,7 @@ from headrace.cluster.errors import (
 from headrace.pipelines import ending, rundir
 from headrace.pipelines.console import Mode, line, say
 from headrace.pipelines.evaluate import standing
+from headrace.pipelines.examine.advice import facts, verdict
 from headrace.pipelines.examine.spot_check import ratings
 from headrace.pipelines.recipe import Recipe, kept
 from headrace.pipelines.schema import SPLITS
@@ -123,12 +124,21 @@ def _passes(run: rundir.Run, mode: Mode) -> dict[str, Any]:
     sections["examine"] |= {"spot_check": rated} if rated else {}
     sections["remade"] = outputs.remade(run)
     sections["gates"] = {**summary.gates(run.path), **summary.passed(run.recipe)}
+    sections["advice"] = _advice(run, sections)
     run_json = summary.write(run.path, sections)
     _say_prepared(run_json, mode)
     gate_pass.judge(run, seen, mode)
     if not run_json["rows"]["kept"]:
         raise SourceError(_nothing(run_json["rows"], run.path)).at("kept")
     return run_json
+
+
+def _advice(run: rundir.Run, sections: dict[str, Any]) -> dict[str, Any]:
+    """What run.json says the run is fit for."""
+    from headrace.pipelines.commands.advise import gather
+
+    found = facts.of_run({**sections, "train": None}, run.path, gather.examples(run.path))
+    return verdict.as_json(verdict.advise(found, run.recipe.advise), found)
 
 
 def _nothing(rows: dict[str, Any], path: str) -> str:
@@ -398,4 +408,8 @@ def _say_prepared(run_json: dict[str, Any], mode: Mode) -> None:
                 kind=kind,
                 count=n,
             )
+    said = run_json["advice"]
+    grave = [f"{r['code']}: {r['words']}" for r in said["reasons"] if r["level"] in ("stop", "mend")]
+    text = f"verdict: {'; '.join([said['verdict'], *grave[:2]])}"
+    say(mode, "advice", f"{text} (`headrace advise` says more)", **said)
     say(mode, "digest", f"digest: {run_json['digest']}", digest=run_json["digest"])

@@ -16,6 +16,8 @@ from headrace.cluster import storage
 from headrace.cluster.errors import OutputError, RecipeError
 from headrace.pipelines import yaml_text
 from headrace.pipelines.evaluate.config import Config as Evaluate
+from headrace.pipelines.examine.advice.config import Config as Advise
+from headrace.pipelines.examine.advice.config import Costs
 from headrace.pipelines.examine.config import Config as Examine
 from headrace.pipelines.examine.leaks.config import Config as Decontaminate
 from headrace.pipelines.section import Path, Section, hint
@@ -85,6 +87,8 @@ class Recipe(Section):
     pack: Pack = Pack()
     train: Train = Train()
     evaluate: Evaluate = Evaluate()
+    advise: Advise = Advise()
+    costs: Costs = Costs()
 
     @model_validator(mode="after")
     def _times_are_known(self) -> "Recipe":

@@ -83,7 +83,7 @@ def _look(recipe: Recipe, source: Source, stages: Sequence[str], count: int) -> 
     step = max(1, -(-len(files) // FILES))
     chosen = files[::step]
     looked = Looked(source, len(files), len(chosen))
-    table = _read(recipe, source, chosen, count, looked.noted)
+    table = read(recipe, source, chosen, count, looked.noted)
     for module, config in prepare_worker.placed(stages, recipe):
         table = prepare_worker.isolated(module, table, config).combine_chunks()
     tokenizer = tokenise.tokenizer(recipe.model, recipe.tokenise)
@@ -101,7 +101,7 @@ def _look(recipe: Recipe, source: Source, stages: Sequence[str], count: int) -> 
     return looked
 
 
-def _read(recipe: Recipe, source: Source, files: Sequence[File], count: int, noted: Noted) -> pa.Table:
+def read(recipe: Recipe, source: Source, files: Sequence[File], count: int, noted: Noted) -> pa.Table:
     """The first `count` records of every file as rows."""
     tables = []
     for file in files:

@@ -88,6 +88,7 @@ LATER = (
     "duplicates",
     "passages",
     "examine",
+    "advice",
     "splits",
     "shortened",
     "tokenizer",

@@ -36,6 +36,7 @@ Run = dict[str, Any]
 
 NAME = "report.html"
 ROWS = 40  # of a table
+REASONS = 4  # of the advice
 STEPS = 14  # reasons in the flow plot, the rest is summed up
 VALUES = 8  # of a trait
 PAIRS = {"removed": 10, "borderline": 4}
@@ -119,6 +120,7 @@ def render(run_directory: str, stages: Sequence[str]) -> str:
     page = _template().render(
         name=Path(run_directory.rstrip("/")).name,
         rows=_rows(run),
+        advice=_advice(run),
         passes=_passes(run),
         flow=_flow(run, stages),
         reasons=_reasons(run, stages),
@@ -265,6 +267,20 @@ def _gates(run: Run) -> list[dict[str, Any]]:
     gates = run.get("gates") or {}
     each = [{"name": name, "passed": gate["passed"], "words": gate["words"]} for name, gate in gates.items()]
     return sorted(each, key=lambda gate: (gate["passed"], gate["name"]))
+
+
+def _advice(run: Run) -> dict[str, Any] | None:
+    """The verdict on the set with its strongest reasons; None where the run was not prepared to its end."""
+    advice = run.get("advice")
+    if not advice or not advice.get("reasons"):
+        return None
+    grave = [r for r in advice["reasons"] if r["level"] in ("stop", "mend")]
+    shown = (grave or advice["reasons"])[:REASONS]
+    sources = [
+        [(u, u.startswith("http")) for u in re.split(r"(https?://[^\s,;]+)", r["source"])] for r in shown
+    ]
+    reasons = [{**r, "source": s} for r, s in zip(shown, sources, strict=True)]
+    return {**advice, "shown": reasons, "more": len(advice["reasons"]) - len(shown)}
 
 
 def _passes(run: Run) -> list[dict[str, Any]]:

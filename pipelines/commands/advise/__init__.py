@@ -1,0 +1,1 @@
+"""What to do with a set: the numbers of a run or of a sample, and what is said of them."""

@@ -1,0 +1,299 @@
+"""The numbers that advice is made from: of a prepared run, or of a sample of the sources before any run.
+
+A sample goes, in this process, through reading and the stages that change or mark rows, without masking, as
+nothing of it is shown; then through the search for duplicates and the checks of `examine` that work in
+memory. Rows are named by file and place there, by their id in a run; no text leaves this module.
+
+Cost: a run: run.json, and a few columns of its first files. A sample: some MB of text a second, and half a
+minute for the comparison of 10,000 prompts.
+"""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from importlib import import_module
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from headrace.cluster import storage
+from headrace.pipelines import books, rundir, schema
+from headrace.pipelines.commands import check_sample
+from headrace.pipelines.examine import rows as examined
+from headrace.pipelines.examine.advice.cost import TOKEN
+from headrace.pipelines.examine.advice.facts import MOST, Facts, of_run
+from headrace.pipelines.passes import prepare_worker, summary
+from headrace.pipelines.recipe import Recipe
+from headrace.pipelines.stages.dedup import in_memory
+from headrace.pipelines.stages.read import inputs
+from headrace.pipelines.stages.read.records import Noted
+
+APART = (".pii.stage", ".fingerprint.stage")  # of pass 1, and change nothing that is counted here
+FILES = 3  # of a run that are looked into for examples and lengths
+LABELS, SHARE, EACH = 64, 0.9, 10  # bytes of a label; share of rows that bear a frequent one; rows a label
+CHECKS = {
+    "diversity": "diversity.measure",
+    "contradictions": "contradictions.compare",
+    "label_noise": "label_noise.judge",
+    "formats": "formats.run",
+}
+
+
+class Gathered(NamedTuple):
+    """Facts, where they come from in words, and mean tokens of a prompt and of an answer (0: not known)."""
+
+    facts: Facts
+    origin: str
+    prompt: int
+    answer: int
+
+
+def gathered(recipe: Recipe, stages: Sequence[str], count: int) -> Gathered:
+    """Of the recipe's run where it has been prepared, else of its sources.
+
+    stages: modules of pass 1; count: as in `sources`. Raises: what reading raises.
+    """
+    rundir.reachable(recipe)
+    if "digest" in summary.read(recipe.output):
+        return run(recipe.output)
+    resolved = rundir.resolve(recipe, None)
+    return sources(resolved, [name for name in stages if not name.endswith(APART)], count)
+
+
+def run(path: str) -> Gathered:
+    """Of a prepared run. Raises: OutputError where nothing is prepared there."""
+    summary.require_prepared(path)
+    whole = summary.read(path)
+    lengths = [_lengths(examined.left(file, path, ["messages"])) for file in _files(path)[:1]]
+    prompt, answer = _means(lengths)
+    return Gathered(of_run(whole, path, examples(path)), f"run {path}", prompt, answer)
+
+
+def examples(path: str) -> dict[str, list[Any]]:
+    """Ids of some rows of a run for each task and flag, from its first files."""
+    named: dict[str, list[Any]] = {}
+    for file in _files(path):
+        with storage.open_input(file) as opened:
+            told = "traits" in pq.read_schema(opened).names
+        if told:
+            table = examined.left(file, path, ["traits"])
+            _add(named, table, table["row_id"].to_pylist())
+    return named
+
+
+def _files(path: str) -> list[str]:
+    """The first files of prepared/."""
+    listed = [entry.path for entry in storage.listing(storage.join(path, "prepared"))]
+    return sorted(file for file in listed if file.endswith(".parquet"))[:FILES]
+
+
+def sources(recipe: Recipe, stages: Sequence[str], count: int) -> Gathered:
+    """Of the first records of every source, `count` of each at most, spread over its files.
+
+    recipe: resolved; stages: modules that change or mark rows. Raises: as reading does.
+    """
+    tables, files, looked, partial = [], 0, 0, False
+    for source in recipe.sources:
+        found = [f for f in inputs.files(source) if f.size]
+        chosen = found[:: max(1, -(-len(found) // check_sample.FILES))]
+        each = -(-count // max(len(chosen), 1))
+        table = check_sample.read(recipe, source, chosen, each, Noted())
+        for module, config in prepare_worker.placed(stages, recipe):
+            table = prepare_worker.isolated(module, table, config).combine_chunks()
+        partial |= len(chosen) < len(found) or _filled(table, each)
+        files, looked = files + len(found), looked + len(chosen)
+        tables.append(table)
+    table = pa.concat_tables(tables, promote_options="default").combine_chunks()
+    book = books.of(table)
+    what = "the first records, a sample" if partial else "all records"
+    of = f"{looked} of {files} files" if looked < files else f"{files} file{'s' * (files != 1)}"
+    return _gathered(recipe, table, f"{what}: {book['in']:,} of {of}; no run was made", partial)
+
+
+def _filled(table: pa.Table, each: int) -> bool:
+    """Whether a file gave as many records as were asked for, so that it may hold more."""
+    sums = table.group_by("file").aggregate([("n_records", "sum")])["n_records_sum"]
+    return len(sums) > 0 and int(pc.max(sums).as_py()) >= each
+
+
+def _gathered(recipe: Recipe, table: pa.Table, origin: str, partial: bool) -> Gathered:
+    book = books.of(table)
+    kept = table.filter(schema.live(table)).combine_chunks()
+    both = examined.exchanges(kept)
+    text = pc.binary_join_element_wise(both["prompt"], both["answer"], pa.scalar("\n", pa.large_string()))
+    gone = in_memory.duplicates(text.combine_chunks(), recipe.dedup) if len(text) else None
+    lost: dict[str, int] = {**book["dropped"], **book["quarantined"]}
+    if gone is not None and gone.num_rows:
+        stays = pc.invert(
+            pc.is_in(pa.array(range(kept.num_rows)), gone["removed"].combine_chunks().cast(pa.int64()))
+        )
+        kept, both = kept.filter(stays).combine_chunks(), both.filter(stays)
+        lost["dedup.removed"] = gone.num_rows
+    named: dict[str, list[Any]] = {}
+    where = [f"{f}: {p}" for f, p in zip(kept["file"].to_pylist(), kept["place"].to_pylist(), strict=True)]
+    _add(named, kept, where)
+    prompt, answer = _means([_lengths(kept)])
+    traits = _traits(kept)
+    size = sum(int(pc.sum(pc.binary_length(c)).as_py() or 0) for c in both.columns)
+    held = _sides(recipe, kept.num_rows)
+    share = 1.0 if held is None else held["train"] / max(kept.num_rows, 1)
+    length = recipe.pack.length or recipe.tokenise.max_length
+    tokens = int(size * share) // TOKEN
+    forms = traits.get("reasoning")
+    facts = Facts(
+        rows=kept.num_rows,
+        records=book["in"],
+        partial=partial,
+        lost=lost,
+        tasks=traits.get("task"),
+        rules=traits.get("rule"),
+        flags=traits.get("flags"),
+        traced=None
+        if forms is None
+        else sum(n for f, n in forms.items() if f not in ("none", "empty", "steps")),
+        told=sum(traits["task"].values()) if traits.get("task") else 0,
+        checks=_checks(recipe, kept, both, where),
+        sides=held,
+        samples=round(kept.num_rows * share),
+        packed=max(1, -(-tokens // length)) if tokens else 0,
+        tokens=tokens,
+        estimated=True,
+        megabytes=size / 1e6,
+        examples=named,
+    )
+    return Gathered(facts, origin, prompt, answer)
+
+
+def _sides(recipe: Recipe, rows: int) -> Counter[str] | None:
+    """Rows by side, about as the split would put them; None where sources are sides themselves."""
+    if any(getattr(source, "side", None) for source in recipe.sources):
+        return None
+    held = {side: getattr(recipe.split, side) for side in ("validation", "test")}
+    sizes = {side: round(size if size >= 1 else size * rows) for side, size in held.items()}
+    return Counter({**sizes, "train": max(0, rows - sum(sizes.values()))})
+
+
+def _traits(table: pa.Table) -> dict[str, dict[str, int]]:
+    """Rows by trait and value; empty where nobody told traits."""
+    told = getattr(books, "traits", None)
+    found: dict[str, dict[str, int]] = told(table) if told is not None else {}
+    return found
+
+
+def _add(named: dict[str, list[Any]], table: pa.Table, names: Sequence[Any]) -> None:
+    """The first rows of each task and flag, by what they are called."""
+    if "traits" not in table.column_names:
+        return
+    column = table["traits"].combine_chunks()
+    tasks = pc.struct_field(column, "task").to_pylist()
+    flags = pc.struct_field(column, "flags").to_pylist()
+    for name, task, own in zip(names, tasks, flags, strict=True):
+        for value in (task, *(own or ())):
+            if value is not None and len(named.setdefault(value, [])) < MOST:
+                named[value].append(name)
+
+
+def _lengths(table: pa.Table) -> tuple[int, int, int]:
+    """Bytes of prompts and of answers, and rows."""
+    both = examined.exchanges(table)
+    sums = [int(pc.sum(pc.binary_length(both[name])).as_py() or 0) for name in ("prompt", "answer")]
+    return sums[0], sums[1], table.num_rows
+
+
+def _means(lengths: Sequence[tuple[int, int, int]]) -> tuple[int, int]:
+    """Mean tokens of a prompt and of an answer, told from bytes."""
+    n = sum(rows for _, _, rows in lengths) * TOKEN
+    return (sum(p for p, _, _ in lengths) // n, sum(a for _, a, _ in lengths) // n) if n else (0, 0)
+
+
+def _wanted(recipe: Recipe, name: str) -> tuple[Any, Any]:
+    """A check that works in memory and its config; None and None where it is off."""
+    config = getattr(recipe.examine, name)
+    if not config.enabled:
+        return None, None
+    return import_module(f"headrace.pipelines.examine.{CHECKS[name]}"), config
+
+
+def _checks(
+    recipe: Recipe, kept: pa.Table, both: pa.Table, where: Sequence[str]
+) -> dict[str, Mapping[str, Any]]:
+    """Reports of checks that work in memory, as a run's; those that are off, or cannot, are left out."""
+    found: dict[str, Mapping[str, Any]] = {}
+    prompts, answers = (both[name].combine_chunks() for name in ("prompt", "answer"))
+    for name, look in (("diversity", _diversity), ("contradictions", _contradictions), ("formats", _formats)):
+        module, config = _wanted(recipe, name)
+        if module is not None and kept.num_rows:
+            found[name] = look(module, config, prompts, answers, where)
+    module, config = _wanted(recipe, "label_noise")
+    if module is not None and kept.num_rows:
+        found["label_noise"] = _label_noise(module, config, kept["source"].combine_chunks(), both, where)
+    return found
+
+
+def _diversity(module: Any, config: Any, prompts: Any, answers: Any, where: Sequence[str]) -> dict[str, Any]:
+    keys = module.hashed(prompts)
+    asked = np.flatnonzero(keys)
+    if not len(asked):
+        return {"effective_prompts": 0.0, "rows": 0}
+    ids = asked.astype(np.uint64)
+    drawn = module.drawn(ids, config.sample)
+    terms = module.vectors.terms(prompts.take(pa.array(asked[drawn])))
+    groups = module.grouped(module.Prompts(ids[drawn], keys[asked[drawn]], terms), config)
+    exact = module.effective_number(keys[asked])
+    number = module.estimate(groups.cluster, ids[drawn], len(ids), exact)
+    largest = [
+        {**cluster, "row_ids": [where[at] for at in cluster["row_ids"]]}
+        for cluster in module.largest(groups.cluster, ids[drawn])
+    ]
+    return {"effective_prompts": round(float(number), 1), "rows": len(ids), "largest": largest}
+
+
+def _contradictions(
+    module: Any, config: Any, prompts: Any, answers: Any, where: Sequence[str]
+) -> dict[str, Any]:
+    table = module.contradictions(prompts, answers, config)
+    places = pc.unique(table["row"])
+    named = [where[at] for at in places.slice(0, MOST).to_pylist()]
+    # In memory it is not told whether one of two answers must be wrong, or only that they are unlike.
+    largest = [{"row_ids": named}] if named else []
+    return {"rows": len(prompts), "conflicting": len(places), "largest": largest, "told": False}
+
+
+def _formats(module: Any, config: Any, prompts: Any, answers: Any, where: Sequence[str]) -> dict[str, Any]:
+    table = module.formats(answers, config)
+    broken = table.filter(pc.invert(table["valid"]))
+    limit = float(getattr(config, "most", 0.0))
+    bad = broken.num_rows > limit * max(table.num_rows, 1)
+    words = [f"{broken.num_rows:,} of {table.num_rows:,} answers that begin in a format break"] if bad else []
+    return {"broken": broken.num_rows, "verdict": "mend" if words else "fine", "words": words}
+
+
+def _label_noise(
+    module: Any, config: Any, of: pa.Array, both: pa.Table, where: Sequence[str]
+) -> dict[str, Any]:
+    """Sources whose answers are few short ones, each judged."""
+    sources, suspects, listed = [], 0, list[str]()
+    for source in sorted(set(of.to_pylist())):
+        places = pc.indices_nonzero(pc.equal(of, source))
+        own = both.take(places)
+        answers = own["answer"].combine_chunks()
+        counts = pc.value_counts(answers)
+        often = pc.filter(counts.field("values"), pc.greater_equal(counts.field("counts"), EACH))
+        often = often.filter(pc.less_equal(pc.binary_length(often), LABELS))
+        labelled = pc.is_in(answers, often)
+        n = int(pc.sum(labelled).as_py() or 0)
+        if len(often) < 2 or n < SHARE * len(answers):
+            continue
+        of_label = own.filter(labelled)
+        found = module.label_noise(
+            of_label["prompt"].combine_chunks(), of_label["answer"].combine_chunks(), config
+        )
+        back = places.filter(labelled)
+        listed += [where[back[at].as_py()] for at in found["row"].slice(0, MOST).to_pylist()]
+        suspects += found.num_rows
+        # Where none is suspect the labels may be right, or the texts may not tell them: nothing is said.
+        told = found.num_rows > 0
+        sources.append({"source": source, "rows": len(answers), "judged": n, "told": told})
+    return {"suspects": suspects, "sources": sources, "policy": "keep", "rows_listed": listed[:MOST]}

@@ -1,0 +1,175 @@
+"""Does it fit? Bytes of a LoRA training by the shapes of a model, beside the memory of a GPU.
+
+What: weights, adapter with its gradients and AdamW's two moments (float32, 16 bytes a parameter), activations
+that the backward pass needs, logits with their gradients, the mask that keeps packed samples apart, and what
+a driver and fragments take.
+
+Activations of one token and layer are counted by the tensors that a layer of Llama's kind keeps under an
+adapter: the inputs of norms and of adapters, queries, keys, values, attention's output, gate, its activation
+and up. A test compares them with what PyTorch keeps. With `gradient_checkpointing` only a layer's input
+stays, and one layer at a time is computed again.
+
+Source: Korthikanti et al. 2022 (counting by tensors), https://arxiv.org/abs/2205.05198; sizes and speeds of
+GPUs: data sheets of NVIDIA (dense bfloat16, without sparsity) as of 2026-11.
+"""
+
+import math
+from typing import Any, NamedTuple
+
+GIB = 2**30
+DATE = "2026-11"
+ADAPTED = 7  # linear layers of a layer
+
+
+class Gpu(NamedTuple):
+    """memory: GiB; tflops: dense bfloat16 (float16 on T4); bandwidth: TB/s; half: computes in bfloat16."""
+
+    memory: float
+    tflops: float
+    bandwidth: float
+    half: bool = True
+
+
+GPUS: dict[str, Gpu] = {
+    "t4-16g": Gpu(15, 65, 0.32, half=False),
+    "l4-24g": Gpu(22.5, 121, 0.3),
+    "a10-24g": Gpu(22.5, 125, 0.6),
+    "rtx3090-24g": Gpu(24, 71, 0.94),
+    "rtx4090-24g": Gpu(24, 165, 1.01),
+    "rtx5090-32g": Gpu(32, 209, 1.79),
+    "l40s-48g": Gpu(45, 362, 0.86),
+    "a100-40g": Gpu(40, 312, 1.56),
+    "a100-80g": Gpu(80, 312, 2.04),
+    "h100-80g": Gpu(80, 989, 3.35),
+    "h200-141g": Gpu(140, 989, 4.8),
+    "b200-180g": Gpu(179, 2250, 8.0),
+}
+
+
+class Shapes(NamedTuple):
+    """A model's sizes. query, key: width of all query heads, of all key heads."""
+
+    name: str
+    layers: int
+    hidden: int
+    intermediate: int
+    query: int
+    key: int
+    vocabulary: int
+    tied: bool
+    experts: int = 1
+
+    @property
+    def parameters(self) -> int:
+        """Weights, norms and routers left out."""
+        return self.vocabulary * self.hidden * (1 if self.tied else 2) + self.layers * (
+            2 * self.hidden * (self.query + self.key) + 3 * self.hidden * self.intermediate * self.experts
+        )
+
+    def adapter(self, rank: int) -> int:
+        """Parameters of an adapter on all linear layers but the output."""
+        attention = 2 * (self.hidden + self.query) + 2 * (self.hidden + self.key)
+        return rank * self.layers * (attention + 3 * (self.hidden + self.intermediate))
+
+
+# Usual sizes, by the config.json that their makers publish.
+USUAL = (
+    Shapes("0.5B (as Qwen2.5-0.5B)", 24, 896, 4_864, 896, 128, 151_936, tied=True),
+    Shapes("1B (as Llama-3.2-1B)", 16, 2_048, 8_192, 2_048, 512, 128_256, tied=True),
+    Shapes("3B (as Llama-3.2-3B)", 28, 3_072, 8_192, 3_072, 1_024, 128_256, tied=True),
+    Shapes("8B (as Llama-3.1-8B)", 32, 4_096, 14_336, 4_096, 1_024, 128_256, tied=False),
+    Shapes("14B (as Qwen2.5-14B)", 48, 5_120, 13_824, 5_120, 1_024, 152_064, tied=False),
+    Shapes("32B (as Qwen2.5-32B)", 64, 5_120, 27_648, 5_120, 1_024, 152_064, tied=False),
+    Shapes("70B (as Llama-3.1-70B)", 80, 8_192, 28_672, 8_192, 1_024, 128_256, tied=False),
+)
+TYPICAL = USUAL[3]  # where no model is named
+
+
+def of_config(name: str, config: Any) -> Shapes | None:
+    """Shapes by a model's configuration (of transformers); None where it has none of this kind."""
+    text = config.get_text_config()
+
+    def number(*keys: str) -> int:
+        found = (getattr(text, key, None) for key in keys)
+        return next((int(n) for n in found if isinstance(n, int) and n > 0), 0)
+
+    hidden, heads = number("hidden_size", "n_embd"), number("num_attention_heads", "n_head")
+    layers = number("num_hidden_layers", "n_layer")
+    if not (hidden and heads and layers):
+        return None
+    width = number("head_dim") or hidden // heads
+    experts = number("num_local_experts", "num_experts", "n_routed_experts") or 1
+    inner = number("moe_intermediate_size") if experts > 1 else 0
+    return Shapes(
+        name,
+        layers,
+        hidden,
+        inner or number("intermediate_size", "n_inner") or 4 * hidden,
+        heads * width,
+        (number("num_key_value_heads") or heads) * width,
+        number("vocab_size"),
+        bool(getattr(config, "tie_word_embeddings", False)),
+        experts,
+    )
+
+
+def activations(shapes: Shapes, rank: int, size: int) -> int:
+    """Bytes that a token leaves in a layer for the backward pass; `size`: bytes of a number."""
+    half = size < 4
+    # Adapters are float32: of coarser activations each keeps a copy of its input in float32.
+    inputs = 4 * ((5 if half else 2) * shapes.hidden + shapes.query + shapes.intermediate)
+    norms = 4 * 2 * shapes.hidden
+    attention = size * (2 * shapes.key + (2 if half else 1) * shapes.query)
+    return inputs + norms + attention + size * 3 * shapes.intermediate + 4 * ADAPTED * rank
+
+
+def memory(
+    shapes: Shapes, rank: int, length: int, batch: int, *, size: int = 2, checkpointing: bool = False
+) -> dict[str, float]:
+    """GiB of each part of a training. length: tokens of a packed row; batch: rows at once; size: bytes of a
+    number.
+    """
+    tokens = length * batch
+    each = activations(shapes, rank, size)
+    layers = shapes.layers * shapes.hidden * size + each if checkpointing else shapes.layers * each
+    parts = {
+        "model": shapes.parameters * size,
+        "adapter": shapes.adapter(rank) * 8,
+        "optimizer": shapes.adapter(rank) * 8,
+        "activations": tokens * layers,
+        "logits": tokens * shapes.vocabulary * (size + 8),
+        "mask": batch * length * length * size,
+    }
+    held = sum(parts.values())
+    return {name: n / GIB for name, n in parts.items()} | {"overhead": 1.0 + 0.05 * held / GIB}
+
+
+class Fitted(NamedTuple):
+    """How a training fits into some memory: its batch, with or without checkpointing, its parts."""
+
+    batch: int
+    checkpointing: bool
+    parts: dict[str, float]  # GiB
+
+    @property
+    def whole(self) -> float:
+        """GiB of all."""
+        return sum(self.parts.values())
+
+
+def fitted(shapes: Shapes, room: float, rank: int, length: int, batch: int, size: int = 2) -> Fitted | None:
+    """The largest batch up to `batch` that fits into `room` GiB, without checkpointing if it goes; None: none
+    does.
+    """
+    for checkpointing in (False, True):
+        for rows in (2**k for k in range(int(math.log2(max(batch, 1))), -1, -1)):
+            parts = memory(shapes, rank, length, rows, size=size, checkpointing=checkpointing)
+            if sum(parts.values()) <= room:
+                return Fitted(rows, checkpointing, parts)
+    return None
+
+
+def largest(room: float, rank: int, length: int, size: int) -> Shapes | None:
+    """The largest of the usual sizes that trains in `room` GiB, one row at a time."""
+    fit = [shapes for shapes in USUAL if fitted(shapes, room, rank, length, 1, size) is not None]
+    return fit[-1] if fit else None

@@ -1,0 +1,99 @@
+"""Memory of a training, beside what PyTorch keeps for the backward pass of a small model."""
+
+import pytest
+import torch
+import transformers
+from hypothesis import given
+from hypothesis import strategies as st
+
+from headrace.pipelines.examine.advice import fit
+from headrace.pipelines.train import adapter, models
+from headrace.pipelines.train.config import Config
+
+RANK, TOKENS = 8, 64
+LLAMA = {"num_attention_heads": 8, "num_key_value_heads": 4, "intermediate_size": 344, "vocab_size": 128}
+QWEN = {"num_attention_heads": 4, "num_key_value_heads": 2, "intermediate_size": 512, "vocab_size": 256}
+
+
+def kept(model: torch.nn.Module) -> int:
+    """Bytes that a forward pass over `TOKENS` tokens keeps, weights apart."""
+    own = {p.untyped_storage().data_ptr() for p in model.parameters()}
+    held: dict[int, torch.Tensor] = {}
+
+    def keep(tensor: torch.Tensor) -> torch.Tensor:
+        held[tensor.untyped_storage().data_ptr()] = tensor
+        return tensor
+
+    places = torch.arange(TOKENS)[None]
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda tensor: tensor):
+        model.base_model.model.model(input_ids=places, position_ids=places)  # type: ignore[operator,union-attr]
+    return sum(t.untyped_storage().nbytes() for at, t in held.items() if at not in own)
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32])
+@pytest.mark.parametrize(
+    "described",
+    [
+        transformers.LlamaConfig(hidden_size=128, num_hidden_layers=3, **LLAMA),
+        transformers.Qwen2Config(hidden_size=64, num_hidden_layers=2, tie_word_embeddings=True, **QWEN),
+    ],
+    ids=["llama", "qwen"],
+)
+def test_sizes_are_those_of_a_model_that_is_built(described: object, dtype: torch.dtype) -> None:
+    base = transformers.AutoModelForCausalLM.from_config(described, dtype=dtype)
+    shapes = fit.of_config("small", described)
+    assert shapes is not None
+    assert shapes.parameters == pytest.approx(sum(p.numel() for p in base.parameters()), rel=0.01)
+    tuned = adapter.fitted(models.prepared(base, "small"), Config(rank=RANK), "small").train()
+    trained = [p for p in tuned.parameters() if p.requires_grad]
+    assert shapes.adapter(RANK) == sum(p.numel() for p in trained)
+    for parameter in trained:
+        parameter.data = parameter.data.float()
+    size = torch.finfo(dtype).bits // 8
+    counted = TOKENS * shapes.layers * fit.activations(shapes, RANK, size)
+    assert counted == pytest.approx(kept(tuned), rel=0.03)
+
+
+@pytest.mark.parametrize(
+    ("model", "billions"),
+    list(zip(fit.USUAL, (0.494, 1.236, 3.213, 8.030, 14.77, 32.76, 70.55), strict=True)),
+    ids=lambda value: getattr(value, "name", ""),
+)
+def test_usual_sizes_have_the_parameters_that_their_makers_name(model: fit.Shapes, billions: float) -> None:
+    assert model.parameters / 1e9 == pytest.approx(billions, rel=0.005)
+
+
+def test_what_fits_where() -> None:
+    eight = fit.TYPICAL
+    roomy = fit.fitted(eight, fit.GPUS["h100-80g"].memory, 16, 2048, 4)
+    assert roomy is not None
+    assert (roomy.batch, roomy.checkpointing) == (2, False)
+    tight = fit.fitted(eight, fit.GPUS["rtx4090-24g"].memory, 16, 2048, 4)
+    assert tight is not None
+    assert tight.checkpointing
+    assert fit.fitted(fit.USUAL[-1], 80, 16, 2048, 1) is None
+    assert fit.largest(16, 16, 2048, 4) == fit.USUAL[1]
+    assert fit.largest(0.5, 16, 2048, 4) is None
+
+
+@given(st.integers(1, 256), st.integers(8, 8192), st.integers(1, 8), st.sampled_from([2, 4]), st.booleans())
+def test_more_takes_more(rank: int, length: int, batch: int, size: int, checkpointing: bool) -> None:
+    def whole(rank: int, length: int, batch: int) -> float:
+        parts = fit.memory(fit.TYPICAL, rank, length, batch, size=size, checkpointing=checkpointing)
+        assert all(n >= 0 for n in parts.values())
+        return sum(parts.values())
+
+    here = whole(rank, length, batch)
+    assert here < whole(rank + 1, length, batch) < whole(rank + 1, length + 1, batch + 1)
+    plain = fit.memory(fit.TYPICAL, rank, length, batch, size=size)["activations"]
+    assert fit.memory(fit.TYPICAL, rank, length, batch, size=size, checkpointing=True)["activations"] < plain
+
+
+def test_experts_are_counted_and_unknown_kinds_are_not_guessed() -> None:
+    mixed = transformers.MixtralConfig(
+        hidden_size=64, num_hidden_layers=2, intermediate_size=96, num_attention_heads=4, num_local_experts=4
+    )
+    shapes = fit.of_config("experts", mixed)
+    assert shapes is not None
+    assert shapes.experts == 4
+    assert fit.of_config("none", transformers.PretrainedConfig()) is None

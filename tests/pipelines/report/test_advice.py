@@ -1,0 +1,63 @@
+"""The advice on the first page of a report: the verdict, its strongest reasons, where to read on."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from headrace.pipelines import flow
+from headrace.pipelines.report import page
+
+
+def reason(level: str, code: str, source: str = "what was counted") -> dict[str, Any]:
+    return {
+        "code": code,
+        "level": level,
+        "words": f"{code} <b>in words</b>",
+        "number": 1,
+        "source": source,
+        "rows": [7],
+        "show": f"headrace explain RUN {code}",
+    }
+
+
+def built(folder: Path, verdict: str, reasons: list[dict[str, Any]], **more: Any) -> str:
+    rows = {"in": 10, "kept": 10, "dropped": {}, "quarantined": {}}
+    advice = {
+        "verdict": verdict,
+        "reasons": reasons,
+        "effective_prompts": 8.4,
+        "rows": 10,
+        "not_looked_at": [],
+        **more,
+    }
+    (folder / "run.json").write_text(json.dumps({"rows": rows, "digest": "d", "advice": advice}))
+    return Path(page.build(str(folder), flow.STAGES)).read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize(
+    ("verdict", "colour"), [("go", "better"), ("mend first", "unmeasured"), ("do not tune", "worse")]
+)
+def test_the_verdict_stands_before_the_sections(tmp_path: Path, verdict: str, colour: str) -> None:
+    text = built(tmp_path, verdict, [reason("note", "size")], not_looked_at=["label_noise", "leaks"])
+    assert f'class="verdict {colour}" id="advice"' in text
+    assert text.index(f"<strong>Advice: {verdict}.</strong>") < text.index("<main>")
+    assert "about 8 different things in 10 rows" in text
+    assert "Not looked at: label noise, leaks." in text
+
+
+def test_the_strongest_reasons_are_shown_and_the_others_counted(tmp_path: Path) -> None:
+    url = "https://arxiv.org/abs/2305.11206"
+    grave = [reason("stop", "size", f"{url}; a rule"), reason("mend", "test")]
+    text = built(tmp_path, "do not tune", [*grave, reason("fine", "facts")])
+    assert "<code>size</code> size &lt;b&gt;in words&lt;/b&gt;." in text
+    assert "<code>headrace explain RUN size</code>" in text
+    assert f'<a href="{url}">{url}</a>; a rule' in text
+    assert "<code>facts</code>" not in text
+    assert "1 more reason, values to start with, memory and cost: <code>headrace advise</code>" in text
+
+
+def test_a_run_without_advice_has_no_block(tmp_path: Path) -> None:
+    (tmp_path / "run.json").write_text(json.dumps({"rows": {"in": 1, "kept": 1}}))
+    assert 'id="advice"' not in Path(page.build(str(tmp_path), flow.STAGES)).read_text(encoding="utf-8")
