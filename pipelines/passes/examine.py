@@ -48,7 +48,7 @@ def examine(
 ) -> list[ledger.Record]:
     """Pass 2b: every check that is on, in order; their commit records."""
     inputs = [[r["ordinal"], r["part"], r["outputs"][0]["xxh3"]] for r in records]
-    removed = [o["xxh3"] for o in duplicates["outputs"] if o["path"] == "duplicates/removed.parquet"]
+    removed = sorted(duplicates["marks"]["removed"].items())
     held = sorted(ordinal for ordinal, side in dedup.fixed_sides(run, records).items() if side)
     keys = {}
     for number, name in enumerate(checks.CHECKS):

@@ -24,6 +24,7 @@ STAGES = {
     "pii",
     "fingerprint",
     "dedup",
+    "examine",
     "split",
     "tokenise",
     "pack",

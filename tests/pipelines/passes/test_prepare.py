@@ -303,9 +303,9 @@ def test_a_stage_that_moved_to_another_module_has_the_key_that_it_had(tmp_path: 
     run = rundir.claim(recipe.validate(recipe_of(tmp_path / "run", tmp_path / "in"), "recipe"))
     moved = ModuleType("somewhere.else.altogether")
     moved.__dict__.update({k: v for k, v in vars(quality).items() if k not in ("__name__", "__spec__")})
-    assert prepare_pass._keys(run, (quality,)) == prepare_pass._keys(run, (moved,))
+    assert prepare_pass._keys(run, run.recipe, (quality,)) == prepare_pass._keys(run, run.recipe, (moved,))
     moved.__dict__["VERSION"] = quality.VERSION + 1
-    assert prepare_pass._keys(run, (quality,)) != prepare_pass._keys(run, (moved,))
+    assert prepare_pass._keys(run, run.recipe, (quality,)) != prepare_pass._keys(run, run.recipe, (moved,))
 
 
 def test_what_is_passed_by_is_named_once_for_each_source(tmp_path: Path) -> None:
