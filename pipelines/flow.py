@@ -137,7 +137,8 @@ def _advice(run: rundir.Run, sections: dict[str, Any]) -> dict[str, Any]:
     """What run.json says the run is fit for."""
     from headrace.pipelines.commands.advise import gather
 
-    found = facts.of_run({**sections, "train": None}, run.path, gather.examples(run.path))
+    # Not its path: run.json says the same wherever the run lies.
+    found = facts.of_run({**sections, "train": None}, "RUN", gather.examples(run.path))
     return verdict.as_json(verdict.advise(found, run.recipe.advise), found)
 
 
