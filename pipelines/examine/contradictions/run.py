@@ -26,7 +26,7 @@ from headrace.pipelines.examine.contradictions.config import Config as Config
 NAME = "contradictions"
 VERSION = 1
 REASON = "contradictions.conflict"
-CHUNK = 20_000  # pairs that one task compares
+CHUNK = 100_000  # pairs that one task compares: each reads a part of every file
 LISTED, EXAMPLES = 20, 5  # clusters in the report, and row ids of each
 KEYS = ["row_id", "prompt", "answer", "short"]
 Each = Callable[..., Iterator[Any]]
