@@ -107,20 +107,21 @@ def _passes(run: rundir.Run, mode: Mode) -> dict[str, Any]:
     examined = examine_pass.examine(run, rows, duplicates, mode)
     tokens = pack_pass.settle(run, rows)
     with _stopping(run, rows, duplicates):
-        examine_pass.judge(examined, run, mode)
+        examine_pass.judge(examined, mode)
     gone = examine_pass.dropping(examined)
     windows = pack_pass.pack(run, rows, duplicates, shared, gone, tokens, mode)
     with _stopping(run, rows, duplicates, windows):
         prepare_pass.judge_quarantine(run, rows, windows)
-    proven = proof.prove(run, rows, windows)
+    proven = proof.prove(run, rows, duplicates, windows, mode)
     scanned = gate_pass.scan(run, rows, shared, windows, tokens, mode)
     seen = gate_pass.summary(scanned)
     gate_pass.audit(run, rows, seen)
     sums = {o["path"]: o["xxh3"] for w in windows for o in w["outputs"] if "split" in o}
     packed = digest.digest(run.path, partial(stream.each, workers=units.workers(run)), sums)
-    sections = summary.prepare(run, rows, duplicates, shared, examined, windows, scanned, packed)
+    sections = summary.prepare(run, rows, duplicates, shared, examined, windows, [proven, *scanned], packed)
     rated = summary.spot_check(run.path, packed)
-    sections["examine"] = {**examine_pass.reports(examined), "splits": {**proven, **summary.sides(windows)}}
+    splits = {**proven["counts"], **summary.sides(windows)}
+    sections["examine"] = {**examine_pass.reports(examined), "splits": splits}
     sections["examine"] |= {"spot_check": rated} if rated else {}
     sections["remade"] = outputs.remade(run)
     sections["gates"] = {**summary.gates(run.path), **summary.passed(run.recipe)}

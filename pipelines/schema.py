@@ -6,7 +6,7 @@ records. Nothing filters: a stage sets `drop` (a reason such as ``quality.too_sh
 writer of a pass parts kept rows from marked ones, and books are counted over both.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -91,6 +91,16 @@ BANDS = pa.list_(pa.uint64(), 16)
 def ordinal(row_ids: np.ndarray) -> np.ndarray:
     """Ordinal of the fragment of each row: ``uint64[N] -> uint64[N]``."""
     return row_ids >> np.uint64(32)
+
+
+def of_ordinals(row_ids: np.ndarray, values: Mapping[int, int], missing: int) -> np.ndarray:
+    """What `values` has for the ordinal of each row, `missing` for the others: ``uint64[N] -> int32[N]``."""
+    if not values:
+        return np.full(len(row_ids), missing, np.int32)
+    known, ordinals = np.array(sorted(values), np.uint64), ordinal(row_ids)
+    at = np.minimum(np.searchsorted(known, ordinals), len(known) - 1)
+    found = np.array([values[int(o)] for o in known], np.int32)[at]
+    return np.where(known[at] == ordinals, found, np.int32(missing))
 
 
 def live(table: pa.Table) -> pa.Array:

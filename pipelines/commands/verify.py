@@ -101,7 +101,9 @@ def look(run: str, *, deep: bool) -> Report:
     _listed(run, records, stored, report)
     cut = _windows(run, settings, records, report)
     each = partial(here.each, size=sum(stored.values()))
-    rest = [o for name in ("dedup", "passages") for r in records[name].values() for o in r["outputs"]]
+    rest = [
+        o for name in ("dedup", "passages", "examine") for r in records[name].values() for o in r["outputs"]
+    ]
     sums = each(partial(tasks.sums, run=run), rest, name="checksums")
     report.findings += [f for f in sums if f is not None]
     readable = REMOVED in stored and not any(f.path == REMOVED for f in report.findings)
@@ -136,7 +138,7 @@ def _recipe(run: str) -> Recipe:
 def _ledger(run: str, report: Report) -> Records:
     """The records of every pass; objects of the ledger that are damaged are told."""
     records, count = {}, 0
-    for name in (*(which.name for which in PASSES), parts.GATE):
+    for name in (*(which.name for which in PASSES), parts.PROOF, parts.GATE):
         held = ledger.read(run, name)
         records[name], count = held.records, count + len(held.records)
         for path in (outputs.below(run, damaged) for damaged in held.damaged):

@@ -20,10 +20,12 @@ CARD, SCORES, SAMPLES = "adapter/headrace.json", "evaluation/scores.json", "eval
 # Sections that decide what is packed, and keys of theirs that do not.
 PACKED = (
     *("model", "seed", "fragment_size", "clean", "steps", "quality", "traits", "pii", "fingerprint"),
-    "dedup",
-    *("split", "tokenise", "pack"),
+    *("dedup", "decontaminate", "examine", "split", "tokenise", "pack"),
 )
-NOT_PACKED = {"dedup.alarm", "dedup.on_alarm", "dedup.device", "pii.gate"}
+NOT_PACKED = {
+    *("dedup.alarm", "dedup.on_alarm", "dedup.device", "pii.gate"),
+    *(f"examine.{name}" for name in ("diversity", "formats", "reasoning", "bias", "spot_check")),
+}
 
 
 def look(run: str, run_json: Mapping[str, Any]) -> dict[str, str]:
@@ -106,4 +108,5 @@ def other_keys(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
             changed += [key for key in keys if key not in NOT_PACKED]
         elif old != new:
             changed.append(section)
-    return changed
+    sides = [[source.get("side") for source in recipe.get("sources") or ()] for recipe in (before, now)]
+    return changed if sides[0] == sides[1] else [*changed, "sources[].side"]

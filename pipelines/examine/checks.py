@@ -2,12 +2,11 @@
 
 A check's `run.py` has `NAME`, `VERSION` and ``run(prepared, run, config, each)``: `prepared` are paths of
 files of `prepared/`, `run` the run directory, and ``each(function, items, name=...)`` gives results of tasks
-in the order of the items. It returns a report for run.json without any row's text
-(`words` are sentences for people), and writes
-``findings/<check>.parquet``, and where rows go by it ``findings/<check>.drops.parquet`` (`row_id`,
-`reason`): dropped, or quarantined where the policy of its config says so. Where
-files that the recipe names decide what it finds, ``marks(config)`` gives their hashes; `LIBRARIES` are those
-that decide it too.
+in the order of the items. It returns a report for run.json without any row's text (`words` are sentences for
+people), and writes ``findings/<check>.parquet``, and where rows go by it ``findings/<check>.drops.parquet``
+(`row_id`, `reason`): dropped, or quarantined where the policy of its config says so. Where files that the
+recipe names decide what it finds, ``marks(config)`` tells them from changed ones; `LIBRARIES` are those that
+decide it too.
 """
 
 from collections.abc import Mapping

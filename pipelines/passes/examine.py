@@ -50,23 +50,27 @@ def examine(
     inputs = [[r["ordinal"], r["part"], r["outputs"][0]["xxh3"]] for r in records]
     removed = sorted(duplicates["marks"]["removed"].items())
     held = sorted(ordinal for ordinal, side in dedup.fixed_sides(run, records).items() if side)
-    keys = {}
-    for number, name in enumerate(checks.CHECKS):
-        config = configs(run.recipe).get(name)
-        if config is not None:
-            module = checks.module(name)
-            marks = module.marks(config) if hasattr(module, "marks") else []
-            libraries = getattr(module, "LIBRARIES", ("pyarrow", "numba", "polars"))
-            reads = (
-                [run.recipe.model, config_key(tokenise, run.recipe.tokenise)] if name == "reasoning" else []
-            )
-            own = [reads, config_key(module, config), marks, versions(tuple(libraries))]
-            keys[number] = ledger.key(inputs, removed, held, run.recipe.seed, own)
+    keys = {
+        checks.CHECKS.index(name): ledger.key(inputs, removed, held, _own_key(run.recipe, name, config))
+        for name, config in configs(run.recipe).items()
+    }
     prepared = [storage.join(run.path, r["outputs"][0]["path"]) for r in records if r["rows"]["kept"]]
     work = partial(_examined, run=run, records=records, prepared=prepared, held=held, keys=keys)
     done = resume(run, PASS, keys, work, sizes=dict.fromkeys(keys, 0), mode=mode)
-    outputs.require(run, [o for r in done for o in r["outputs"]], workers(run))
+    # What pass 3 reads pieces of.
+    drops = {checks.path(name, "drops") for name in checks.CHECKS}
+    outputs.require(run, [o for r in done for o in r["outputs"] if o["path"] in drops], workers(run))
     return done
+
+
+def _own_key(recipe: Recipe, name: str, config: Section) -> list[Any]:
+    """What of the recipe, of files that it names, and of libraries decides what a check finds."""
+    module = checks.module(name)
+    marks = module.marks(config) if hasattr(module, "marks") else []
+    libraries = getattr(module, "LIBRARIES", ("pyarrow", "numba", "polars"))
+    # Reasoning is held against the model's chat template.
+    reads = [recipe.model, config_key(tokenise, recipe.tokenise)] if name == "reasoning" else []
+    return [config_key(module, config), marks, versions(tuple(libraries)), reads]
 
 
 def _examined(
@@ -83,16 +87,17 @@ def _examined(
     outputs.require(run, [r["outputs"][0] for r in records if r["rows"]["kept"]], workers(run))
     rows = sum(r["rows"]["kept"] for r in records)
     size = sum(r["stages"]["fingerprint"]["bytes"] for r in records)
+    on = configs(run.recipe)
     for number in todo:
         name = checks.CHECKS[number]
         for kind in ("", "drops"):
             storage.delete(storage.join(run.path, checks.path(name, kind)))
         spent: list[float] = []
         each = partial(each_measured, workers=workers(run), spent=spent)
-        report = checks.module(name).run(prepared, run.path, configs(run.recipe)[name], each)
+        report = checks.module(name).run(prepared, run.path, on[name], each)
         marks = {}
         if storage.listing(storage.join(run.path, checks.path(name, "drops"))):
-            mark = "error" if getattr(configs(run.recipe)[name], "policy", "") == "quarantine" else "drop"
+            mark = "error" if getattr(on[name], "policy", "") == "quarantine" else "drop"
             settle = partial(_settled, run=run.path, held=np.array(held, np.uint64), mark=mark)
             report["rows_gone"], marks = next(iter(each(settle, [name], name="marks")))
         described = outputs.described(run.path, (f"findings/{name}.",), workers(run))
@@ -126,7 +131,7 @@ def reports(records: Sequence[ledger.Record]) -> dict[str, Any]:
     return {r["name"]: r["report"] for r in records}
 
 
-def judge(records: Sequence[ledger.Record], run: Run, mode: Mode) -> None:
+def judge(records: Sequence[ledger.Record], mode: Mode) -> None:
     """Say what the checks found. Raises: GateError where the recipe asks a check to stop the run."""
     for record in records:
         report = record["report"]

@@ -22,6 +22,7 @@ DEDUP = "dedup"
 PASSAGES = "passages"
 EXAMINE = "examine"
 PACK = "pack"
+PROOF = "proof"
 GATE = "gate"
 
 

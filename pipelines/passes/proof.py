@@ -2,32 +2,37 @@
 
 Of every row in `packed/` its side is read from the shards themselves. Then no prompt may be that of rows on
 two sides, or the beginning of a conversation on another side; no `group` may; nor two rows that pass 2 found
-alike.
+alike. What is proved of some shards stays proved: where nothing has changed nothing is read again.
 
 Cost: `row_ids` of the shards, and the openings and groups of `prepared/`: 9 bytes an opening of the run,
 sorted in tasks of `PARTITION` rows each.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from headrace.cluster import ledger, storage, stream
+from headrace.cluster import ledger, storage
 from headrace.cluster.errors import BooksError
+from headrace.pipelines.console import Mode
 from headrace.pipelines.passes import outputs, parts
-from headrace.pipelines.passes.units import workers
+from headrace.pipelines.passes.units import Pass, Records, each_measured, resume, workers
 from headrace.pipelines.rundir import Run
 from headrace.pipelines.schema import SPLITS
 from headrace.pipelines.stages.fingerprint.stage import OPENINGS
 
-WORK = "findings/work"
+WORK = "findings/work/proof"
 PARTITION = 2**25  # rows that one task sorts the openings of
 KINDS = ("rows", "prompts", "groups", "pairs")
+SIDES = "_on_two_sides"
+
+
+PASS = Pass(parts.PROOF, number="run", unit=lambda record: "all")
 
 
 class Shards(NamedTuple):
@@ -37,10 +42,16 @@ class Shards(NamedTuple):
     packed: tuple[tuple[str, str | None, str], ...]
 
 
-def prove(run: Run, rows: Sequence[ledger.Record], windows: Sequence[ledger.Record]) -> dict[str, int]:
-    """Counts of what was looked at, and of what stands on two sides: none.
+def prove(
+    run: Run,
+    rows: Sequence[ledger.Record],
+    duplicates: ledger.Record,
+    windows: Sequence[ledger.Record],
+    mode: Mode,
+) -> ledger.Record:
+    """The record of the proof: counts of what was looked at, and of what stands on two sides (none).
 
-    rows, windows: the commit records of passes 1 and 3. Raises: BooksError, DamagedError.
+    rows, duplicates, windows: the commit records of passes 1, 2 and 3. Raises: BooksError, DamagedError.
     """
     cut = {w.number: w for w in parts.windows(rows, run.epochs, run.recipe.pack.window)}
     shards = [
@@ -50,27 +61,44 @@ def prove(run: Run, rows: Sequence[ledger.Record], windows: Sequence[ledger.Reco
         )
         for w in windows
     ]
-    each = partial(stream.each, workers=workers(run), name="proof")
-    work = storage.join(run.path, WORK)
-    storage.delete(work)
-    scattered = list(each(partial(_scatter, run=run.path), shards))
-    packed = sum(s["rows"][0] for s in scattered)
-    units = [s.window.unit for s in shards]
-    partitions = -(-packed // PARTITION)
-    found = scattered + list(
-        each(partial(_gather, run=run.path, units=units, partitions=partitions), range(partitions))
-    )
-    found += list(each(partial(_pairs, run=run.path), [units]))
-    storage.delete(work)
-    counts = {f"{kind}_on_two_sides": sum(f.get(kind, (0, 0))[1] for f in found) for kind in KINDS}
-    looked = {kind: sum(f.get(kind, (0, 0))[0] for f in found) for kind in KINDS}
-    if any(counts.values()):
-        told = ", ".join(f"{n:,} {kind.replace('_', ' ')}" for kind, n in counts.items() if n)
+    key = ledger.key([[*s.window.parts, *s.packed] for s in shards], duplicates["key"])
+    work = partial(_proved, run=run, shards=shards, key=key)
+    (record,) = resume(run, PASS, {0: key}, work, sizes={0: 0}, mode=mode)
+    return record
+
+
+def _proved(
+    todo: Sequence[int], done: Mapping[int, Records], *, run: Run, shards: Sequence[Shards], key: str
+) -> Iterator[ledger.Record]:
+    """The one record of the proof. Raises: BooksError."""
+    spent: list[float] = []
+    each = partial(each_measured, workers=workers(run), name="proof", spent=spent)
+    counts = _counted(run.path, shards, each)
+    two_sided = {name: n for name, n in counts.items() if name.endswith(SIDES) and n}
+    if two_sided:
+        told = ", ".join(f"{n:,} {name.replace('_', ' ')}" for name, n in two_sided.items())
         raise BooksError(
             f"packed/ of {run.path} does not keep its sides apart: {told}. Nothing of it can be trusted as "
             "held out; this is a fault of headrace: please report it with run.json"
         )
-    return {**looked, **counts}
+    stages = {"split": {"seconds": sum(spent), "rows": 0, "bytes": 0}}
+    record = {"run": 0, "key": key, "stages": stages, "rows": counts["rows"], "outputs": [], "counts": counts}
+    ledger.commit(run.path, PASS.name, "all", record)
+    yield record
+
+
+def _counted(run: str, shards: Sequence[Shards], each: Callable[..., Iterator[Any]]) -> dict[str, int]:
+    """By kind how many were looked at, and how many stand on two sides."""
+    storage.delete(storage.join(run, WORK))
+    found = list(each(partial(_scatter, run=run), shards))
+    units = [s.window.unit for s in shards]
+    partitions = -(-sum(f["rows"][0] for f in found) // PARTITION)
+    found += each(partial(_gather, run=run, units=units, partitions=partitions), range(partitions))
+    found += each(partial(_pairs, run=run), [units])
+    storage.delete(storage.join(run, WORK))
+    sums = {kind: np.sum([f.get(kind, (0, 0)) for f in found], axis=0) for kind in KINDS}
+    looked = {kind: int(n) for kind, (n, _) in sums.items()}
+    return {**looked, **{f"{kind}{SIDES}": int(n) for kind, (_, n) in sums.items()}}
 
 
 def _scatter(shards: Shards, run: str) -> dict[str, tuple[int, int]]:
@@ -96,15 +124,11 @@ def _scatter(shards: Shards, run: str) -> dict[str, tuple[int, int]]:
     unit = shards.window.unit
     storage.write_table(storage.join(run, f"{WORK}/prompts-{unit}.parquet"), pa.table(columns))
     grouped = table["group"].is_valid().to_numpy()
-    groups = {
-        "hash": table["group"].drop_null(),
-        "side": codes[at][grouped],
-        "last": np.ones(grouped.sum(), np.bool_),
-    }
+    whole = np.ones(int(grouped.sum()), np.bool_)
+    groups = {"hash": table["group"].drop_null(), "side": codes[at][grouped], "last": whole}
     storage.write_table(storage.join(run, f"{WORK}/groups-{unit}.parquet"), pa.table(groups))
-    storage.write_table(
-        storage.join(run, f"{WORK}/rows-{unit}.parquet"), pa.table({"row_id": ids, "side": codes})
-    )
+    rows = pa.table({"row_id": ids, "side": codes})
+    storage.write_table(storage.join(run, f"{WORK}/rows-{unit}.parquet"), rows)
     return {"rows": (len(ids), int(_several(codes).sum()))}
 
 
@@ -123,11 +147,11 @@ def _gather(number: int, run: str, units: Sequence[str], partitions: int) -> dic
         table = pa.concat_tables(tables)
         hashes, sides, last = (table[name].to_numpy() for name in ("hash", "side", "last"))
         mine = hashes % np.uint64(partitions) == number
-        found[kind] = _two_sided(hashes[mine], sides[mine], last[mine])
+        found[kind] = two_sided_hashes(hashes[mine], sides[mine], last[mine])
     return found
 
 
-def _two_sided(
+def two_sided_hashes(
     hashes: NDArray[np.uint64], sides: NDArray[np.uint8], last: NDArray[np.bool_]
 ) -> tuple[int, int]:
     """Hashes that are some row's own (`last`): how many there are, and how many stand on two sides."""

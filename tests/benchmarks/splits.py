@@ -86,7 +86,7 @@ def by_row(rows: pa.Table) -> int:
     last = np.zeros(int(counts.sum()), np.bool_)
     last[np.cumsum(counts)[counts > 0] - 1] = True
     bits = (1 << np.repeat(sides, counts)).astype(np.uint8)
-    return proof._two_sided(pc.list_flatten(lists).to_numpy(), bits, last)[1]
+    return proof.two_sided_hashes(pc.list_flatten(lists).to_numpy(), bits, last)[1]
 
 
 def pairs_by_row(rows: pa.Table, run: Path) -> int:

@@ -36,7 +36,7 @@ def test_prepare_ends_with_0_and_every_line_of_json_can_be_read(finished: Finish
     lines = [json.loads(line) for line in finished.out.splitlines()]
     assert {"progress", "books", "packed", "digest", "report"} <= {x["event"] for x in lines}
     done = [x["pass"] for x in lines if x["event"] == "progress" and x["state"] == "done"]
-    assert done == ["prepare", "dedup", "examine", "pack", "gate"]
+    assert done == ["prepare", "dedup", "examine", "pack", "proof", "gate"]
     assert next(x for x in lines if x["event"] == "digest")["digest"] == finished.json["digest"]
 
 

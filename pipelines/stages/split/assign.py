@@ -3,7 +3,7 @@
 Cost: O(clustered rows and their pairs), in one task; where `bounds` are asked for 24 bytes a row beside.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -33,6 +33,15 @@ class Kept(NamedTuple):
     protected: NDArray[np.bool_]  # rows that are like one that is held out so: they go
 
 
+class Placed(NamedTuple):
+    """Clustered rows with their sides, those that join two, clusters too large for theirs, and the bounds."""
+
+    side: NDArray[np.int8]
+    bridge: NDArray[np.bool_]
+    too_large: list[dict[str, int]]
+    bounds: Bounds | None
+
+
 def assign(
     output: str,
     config: Config,
@@ -54,40 +63,34 @@ def assign(
         storage.read_table(storage.join(output, f"{name}.parquet"))
         for name in ("clusters", "joined", "ordinals")
     )
-    ids, own = clusters["row_id"].to_numpy(), clusters["own"].to_numpy()
+    ids = clusters["row_id"].to_numpy()
     counts = ordinals["rows"].to_numpy()
     assert counts.sum() == rows, (counts.sum(), rows)
     edges = np.stack([np.searchsorted(ids, joined[end].to_numpy()) for end in ("a", "b")], axis=1)
-    same = joined["same"].to_numpy()
-    kept = _protected(ids, edges, same, fixed or {})
-    apart = (kept.fixed[edges] > TRAIN).any(axis=1)
-    edges, same = edges[~apart], same[~apart]
-    starts = np.searchsorted(edges[:, 1], np.arange(len(ids) + 1))
-    root, side = np.arange(len(ids)), np.full(len(ids), NO_SIDE, np.int8)
-    bridge, forced = np.zeros(len(ids), np.bool_), kept.fixed == TRAIN
+    kept = _protected(ids, edges, joined["same"].to_numpy(), fixed or {})
     facts = bounding.read(prepared if config.bounded else (), config)
-    of_rows = _of(facts, ids, own)
-    bounds: Bounds | None = None
-    too_large: list[dict[str, int]] = []
-    for first, stop in pairwise([*firsts, 2**32]):
-        begin, end = np.searchsorted(schema.ordinal(ids), np.array([first, stop], np.uint64))
-        _join(edges[:, 0], same, starts, begin, end, root, side, bridge, forced)
-        present = int(counts[ordinals["ordinal"].to_numpy() < stop].sum())
-        heads, sizes = np.unique(root[begin:end][~bridge[begin:end]], return_counts=True)
-        fresh = side[heads] < 0
-        heads, sizes = heads[fresh], sizes[fresh]
-        if config.bounded and bounds is None:
-            bounds = _bounds(_staying(facts, output, stop, fixed or {}), facts, ids, root, config, seed)
-        side[heads] = _sides(of_rows, heads, root, end, config, seed, bounds)
-        large = (
-            _too_large(side[heads], sizes, config, present) if config.by == "hash" else np.zeros(0, np.int64)
-        )
-        side[heads[large]] = TRAIN
-        side[heads[forced[heads]]] = TRAIN
-        too_large += [{"kept": int(ids[heads[i]]), "rows": int(sizes[i])} for i in large]
-    protected, bridge = kept.protected, bridge & ~kept.protected
+    of_rows = _of(facts, ids, clusters["own"].to_numpy())
+
+    def bounds(root: NDArray[np.int64], stop: int) -> Bounds:
+        return _bounds(_staying(facts, output, stop, fixed or {}), facts, ids, root, config, seed)
+
+    apart = (kept.fixed[edges] > TRAIN).any(axis=1)
+    plans = [
+        (a, b, int(counts[ordinals["ordinal"].to_numpy() < b].sum())) for a, b in pairwise([*firsts, 2**32])
+    ]
+    placed = _placed(
+        of_rows,
+        edges[~apart],
+        joined["same"].to_numpy()[~apart],
+        kept.fixed == TRAIN,
+        plans,
+        config,
+        seed,
+        bounds,
+    )
+    protected, bridge = kept.protected, placed.bridge & ~kept.protected
     orphans = _orphans(output, ids, bridge, protected)
-    sides = np.where(bridge | protected, np.int8(TRAIN), side[root])
+    sides = np.where(bridge | protected, np.int8(TRAIN), placed.side)
     sides = np.where(kept.fixed > TRAIN, kept.fixed, sides)
     written = pa.table({"row_id": ids, "side": sides, "bridge": bridge, "protected": protected})
     storage.write_ranges(storage.join(output, "sides.parquet"), written, dictionary=False)
@@ -97,19 +100,52 @@ def assign(
         "bridges": int(bridge.sum()),
         "protected": int(protected.sum()),
         "orphans": orphans,
-        "too_large": sorted(too_large, key=lambda c: (-c["rows"], c["kept"]))[:LISTED],
-        "bounds": bounds,
+        "too_large": sorted(placed.too_large, key=lambda c: (-c["rows"], c["kept"]))[:LISTED],
+        "bounds": placed.bounds,
     }
+
+
+def _placed(
+    rows: Facts,
+    edges: Edges,
+    same: NDArray[np.bool_],
+    forced: NDArray[np.bool_],
+    plans: Sequence[tuple[int, int, int]],
+    config: Config,
+    seed: int,
+    bounded: Callable[[NDArray[np.int64], int], Bounds],
+) -> Placed:
+    """Go through the plans: let rows join those that stood before, and give each new cluster its side.
+
+    rows: clustered rows by ascending id; forced: those that are to be trained on. plans: of each the first
+    ordinal, the first of the next, and the rows of the run until then. bounded: gives the bounds, from the
+    first row of each row's cluster and the first ordinal of the second plan.
+    """
+    n = len(rows.ids)
+    root, side, bridge = np.arange(n), np.full(n, NO_SIDE, np.int8), np.zeros(n, np.bool_)
+    starts = np.searchsorted(edges[:, 1], np.arange(n + 1))
+    bounds: Bounds | None = None
+    too_large: list[dict[str, int]] = []
+    for first, stop, present in plans:
+        begin, end = np.searchsorted(schema.ordinal(rows.ids), np.array([first, stop], np.uint64))
+        _join(edges[:, 0], same, starts, begin, end, root, side, bridge, forced)
+        heads, sizes = np.unique(root[begin:end][~bridge[begin:end]], return_counts=True)
+        fresh = side[heads] < 0
+        heads, sizes = heads[fresh], sizes[fresh]
+        if config.bounded and bounds is None:
+            bounds = bounded(root, stop)
+        side[heads] = _sides(rows, heads, root, end, config, seed, bounds)
+        large = _too_large(side[heads], sizes, config, present)
+        side[heads[large]] = TRAIN
+        side[heads[forced[heads]]] = TRAIN
+        too_large += [{"kept": int(rows.ids[heads[i]]), "rows": int(sizes[i])} for i in large]
+    return Placed(side[root], bridge, too_large, bounds)
 
 
 def fixed_sides(row_ids: NDArray[np.uint64], fixed: Mapping[int, int]) -> NDArray[np.int8]:
     """Side of each row whose fragment's source says it, else `NO_SIDE`: ``int8[N]``."""
-    if not fixed:
-        return np.full(len(row_ids), NO_SIDE, np.int8)
-    known = np.array(sorted(fixed), np.uint64)
-    at = np.minimum(np.searchsorted(known, schema.ordinal(row_ids)), len(known) - 1)
-    sides = np.array([fixed[int(o)] for o in known], np.int8)[at]
-    return np.where(known[at] == schema.ordinal(row_ids), sides, np.int8(NO_SIDE))
+    sides: NDArray[np.int8] = schema.of_ordinals(row_ids, fixed, NO_SIDE).astype(np.int8)
+    return sides
 
 
 def _protected(
@@ -144,9 +180,11 @@ def _of(facts: Facts, ids: NDArray[np.uint64], own: NDArray[np.uint64]) -> Facts
 
 def _staying(facts: Facts, output: str, stop: int, fixed: Mapping[int, int]) -> Facts:
     """`Facts` of the rows of ordinals under `stop` that are no duplicates, and whose source says no side."""
-    removed = storage.read_table(storage.join(output, "removed.parquet"), ["removed"])["removed"].to_numpy()
+    removed = storage.read_table(storage.join(output, "removed.parquet"), ["removed", "kept", "run"])
+    # For a row that came later, as one that is held out, none of them moves a bound.
+    then = removed["run"].is_valid().to_numpy() | (schema.ordinal(removed["kept"].to_numpy()) < stop)
     chosen = (schema.ordinal(facts.ids) < stop) & (fixed_sides(facts.ids, fixed) == NO_SIDE)
-    return facts.at(chosen & ~np.isin(facts.ids, removed))
+    return facts.at(chosen & ~np.isin(facts.ids, removed["removed"].to_numpy()[then]))
 
 
 def _bounds(

@@ -100,6 +100,13 @@ def test_a_number_of_rows_and_labels_in_their_shares(tmp_path: Path) -> None:
     data["sources"].append({"path": str(tmp_path / "more.jsonl")})
     prepare(tmp_path / "recipe.yaml", data)
     assert {q for q in sides(tmp_path / "run")["test"] if q.startswith("message")} == before
+    # Nor does what is held out and added: rows like it go, the others stay where they were.
+    golden = texts[:30]
+    write_jsonl(tmp_path / "golden.jsonl", golden)
+    data["sources"].append({"path": str(tmp_path / "golden.jsonl"), "split": "validation"})
+    prepare(tmp_path / "recipe.yaml", data)
+    gone = {row["text"] for row in golden}
+    assert {q for q in sides(tmp_path / "run")["test"] if q.startswith("message")} == before - gone
 
 
 def test_a_time_that_no_source_names_is_refused(tmp_path: Path) -> None:
@@ -118,17 +125,18 @@ def test_what_stands_on_two_sides_fails_the_run(tmp_path: Path) -> None:
     written = prepare(tmp_path / "recipe.yaml", data)
     assert written["examine"]["splits"]["groups"] == 30
     run = rundir.claim(recipe.load(str(tmp_path / "recipe.yaml")))
-    rows, windows = (list(ledger.load(run.path, name).values()) for name in (parts.PREPARE, parts.PACK))
+    passes = (parts.PREPARE, parts.DEDUP, parts.PACK)
+    rows, (duplicates,), windows = (list(ledger.load(run.path, name).values()) for name in passes)
     # The shards of train, taken for those of validation in one window of several.
     half = windows[0]["outputs"][:1]
     windows[0]["outputs"] = [*windows[0]["outputs"], {**half[0], "split": "validation"}]
     with pytest.raises(
         BooksError, match=r"does not keep its sides apart: 22 rows on two sides, 22 prompts .*, 11 groups"
     ):
-        proof.prove(run, rows, windows)
+        proof.prove(run, rows, duplicates, windows, "quiet")
 
 
 def test_a_beginning_counts_where_it_is_some_row_s_prompt() -> None:
     for last, counted in (([True, False, True], (2, 1)), ([False, False, True], (1, 0))):
         given = np.array([5, 5, 6], np.uint64), np.array([1, 4, 1], np.uint8), np.array(last)
-        assert proof._two_sided(*given) == counted
+        assert proof.two_sided_hashes(*given) == counted

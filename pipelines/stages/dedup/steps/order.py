@@ -150,12 +150,8 @@ def _sorted(
 
 def standing(ids: NDArray[np.uint64], held: Mapping[int, int]) -> NDArray[np.int32]:
     """Place of each row among what is held out by its source, `HELD` for all others: ``int32[N]``."""
-    if not held:
-        return np.full(len(ids), HELD, np.int32)
-    known, ordinals = np.array(sorted(held), np.uint64), schema.ordinal(ids)
-    at = np.minimum(np.searchsorted(known, ordinals), len(known) - 1)
-    places = np.array([held[int(o)] for o in known], np.int32)[at]
-    return np.where(known[at] == ordinals, places, np.int32(HELD))
+    places: NDArray[np.int32] = schema.of_ordinals(ids, held, HELD)
+    return places
 
 
 def by_standing(ids: NDArray[np.uint64], held: Mapping[int, int]) -> NDArray[np.uint64]:

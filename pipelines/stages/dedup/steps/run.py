@@ -71,11 +71,11 @@ def run(
 
     `order` holds the priority of each source, `firsts` the first ordinal of each plan, `corpora` what
     the rows are compared with; `each(function, items, name=...)` runs tasks, `each_table` (left out: the
-    same) those that compare signatures; `held` are the ordinals of sources that
-    are held out, with their places (`order.HELD`): their rows stay, and others go for them. Writes
-    removed.parquet, borderline.parquet, the index (see `index`), and what `split.assign`
-    needs: joined.parquet (pairs that share a side), clusters.parquet, ordinals.parquet (rows of each
-    fragment). Returns counts. Nothing depends on the order of the paths, nor on that in which tasks end.
+    same) those that compare signatures; `held` are the ordinals of sources that are held out, with their
+    places (`order.HELD`): their rows stay, and others go for them. Writes removed.parquet,
+    borderline.parquet, the index (see `index`), and what `split.assign` needs: joined.parquet (pairs that
+    share a side), clusters.parquet, ordinals.parquet (rows of each fragment). Returns counts. Nothing
+    depends on the order of the paths, nor on that in which tasks end.
     """
     work = storage.join(output, "work")
     storage.delete(work)
@@ -88,18 +88,10 @@ def run(
         ordering.order, work=work, config=config, priority=order, firsts=firsts, files=files, held=held
     )
     first = next(each(rank, [staged], name="dedup order"))
-    bands = blocks.bands(config) if first["rows"] else []
-    partitions = -(-first["rows"] // blocking.PARTITION)
-    scatter = partial(blocking.scatter, work=work, config=config, partitions=partitions)
-    list(each(scatter, enumerate(staged) if bands else (), name="dedup scatter"))
-    parted = [(k, p) for k in bands for p in range(partitions)]
-    block = partial(blocking.block, staged=staged, work=work, config=config)
-    blocked = list(each(block, parted, name="dedup block"))
     foreign = first["foreign"]
-    signed = _signed(staged if bands else [], work, config, foreign, each, each_table or each)
-    names_of_pairs = [f"band-{k}-{p}" for k, p in parted] + signed.names
+    found = _candidates(staged, work, config, first["rows"], foreign, each, each_table or each)
     gather = partial(verifying.gather, starts=[group[0][0] for group in groups], work=work, foreign=foreign)
-    gathered = next(each(gather, [names_of_pairs], name="dedup gather"))
+    gathered = next(each(gather, [found.names], name="dedup gather"))
     wanted = [(g, groups[g]) for g in gathered["groups"]]
     collected = list(each(partial(verifying.collect, work=work), wanted, name="dedup collect"))
     compare = partial(verifying.compare, collected=collected, work=work, config=config, ngram=ngram)
@@ -119,10 +111,40 @@ def run(
     return {
         **told,
         "candidates": sum(v["pairs"] for v in verified),
-        "capped": sum(b["capped"] for b in blocked),
+        "capped": found.capped,
         "indexed": sum(indexed),
-        **({"signatures": signed.report} if signatures.wanted(config) else {}),
+        **({"signatures": found.signatures} if signatures.wanted(config) else {}),
     }
+
+
+class _Found(NamedTuple):
+    """Names of the files of candidate pairs, pairs that were too many, and the report on signatures."""
+
+    names: list[str]
+    capped: int
+    signatures: dict[str, Any]
+
+
+def _candidates(
+    staged: Sequence[str],
+    work: str,
+    config: Config,
+    rows: int,
+    foreign: int,
+    each: Each,
+    each_table: Each,
+) -> _Found:
+    """Write pairs of rows that may be alike: by blocks of their bands, by signatures, as the config asks."""
+    bands = blocks.bands(config) if rows else []
+    partitions = -(-rows // blocking.PARTITION)
+    scatter = partial(blocking.scatter, work=work, config=config, partitions=partitions)
+    list(each(scatter, enumerate(staged) if bands else (), name="dedup scatter"))
+    parted = [(k, p) for k in bands for p in range(partitions)]
+    block = partial(blocking.block, staged=staged, work=work, config=config)
+    blocked = list(each(block, parted, name="dedup block"))
+    signed = _signed(staged if bands else [], work, config, foreign, each, each_table)
+    names = [f"band-{k}-{p}" for k, p in parted] + signed.names
+    return _Found(names, sum(b["capped"] for b in blocked), signed.report)
 
 
 class _Signed(NamedTuple):
