@@ -2,6 +2,6 @@
 
 import sys
 
-from headrace.pipelines.cli import main
+from headrace.pipelines.cli.main import main
 
 sys.exit(main())

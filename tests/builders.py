@@ -18,7 +18,8 @@ import pyarrow as pa
 import yaml
 
 from headrace.cluster import storage
-from headrace.pipelines import cli, schema
+from headrace.pipelines import schema
+from headrace.pipelines.cli import main as cli
 from headrace.pipelines.commands.demo import sample
 from headrace.pipelines.stages.fingerprint import stage as fingerprint
 

@@ -89,7 +89,7 @@ def test_the_recipes_of_the_readme_are_valid() -> None:
 
 
 def test_every_command_exists_and_is_told() -> None:
-    from headrace.pipelines.cli import app
+    from headrace.pipelines.cli.main import app
 
     commands = set(typer.main.get_group(app).commands)
     pages = [README, REPOSITORY / "infra" / "README.md", REPOSITORY / "CHANGELOG.md"]

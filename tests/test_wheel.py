@@ -115,7 +115,7 @@ def test_prepare_works_from_the_wheel(python: Path, tmp_path: Path) -> None:
     texts = [f"This is line {n} of a file, and the answer to {n * 7} is {n}." for n in range(20)]
     write_jsonl(tmp_path / "lines.jsonl", [{"text": text} for text in texts])
     (tmp_path / "recipe.yaml").write_text("output: run\nsources: [{path: lines.jsonl}]\nworkers: 1\n")
-    code = "import sys; from headrace.pipelines.cli import main; sys.exit(main(sys.argv[1:]))"
+    code = "import sys; from headrace.pipelines.cli.main import main; sys.exit(main(sys.argv[1:]))"
     headrace = (python, "-c", code)
     done = call(*headrace, "warm", cwd=tmp_path, env=clean())
     assert done.returncode == 0, (done.stdout + done.stderr)[-3000:]

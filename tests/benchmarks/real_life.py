@@ -42,7 +42,7 @@ PLAIN = {
 
 def command(*arguments: str) -> tuple[int, str]:
     """Exit code and everything that the command prints."""
-    from headrace.pipelines import cli
+    from headrace.pipelines.cli import main as cli
 
     out = io.StringIO()
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(out):

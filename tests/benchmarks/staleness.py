@@ -23,7 +23,7 @@ import torch
 import yaml
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from headrace.pipelines import cli
+from headrace.pipelines.cli import main as cli
 from headrace.pipelines.stages.tokenise import assets
 
 COMMANDS = ("prepare", "train", "evaluate", "report")

@@ -22,7 +22,8 @@ DAWDLE = """
 import sys, time
 from functools import partial
 from headrace.cluster import session, stream
-from headrace.pipelines import cli, console
+from headrace.pipelines import console
+from headrace.pipelines.cli import main as cli
 
 def slow(n):
     time.sleep(300)

@@ -83,7 +83,7 @@ def test_the_schema_is_strict(rayjob: Any, rayjob_schema: Any, path: tuple[str, 
 
 
 def test_the_entrypoint_is_a_command_that_headrace_has(rayjob: Any) -> None:
-    from headrace.pipelines.cli import app
+    from headrace.pipelines.cli.main import app
 
     program, command, recipe = shlex.split(rayjob["spec"]["entrypoint"])
     scripts = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]["scripts"]

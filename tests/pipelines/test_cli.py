@@ -11,7 +11,8 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 
-from headrace.pipelines import cli, recipe
+from headrace.pipelines import recipe
+from headrace.pipelines.cli import main as cli
 from tests.builders import Finished, balanced, commits, run_command
 
 pytestmark = pytest.mark.ray

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pytest
 
 from headrace.cluster import storage, stream
-from headrace.pipelines import cli
+from headrace.pipelines.cli import main as cli
 from headrace.pipelines.passes.digest import digest as digest_of
 from headrace.pipelines.stages.pack import stage as pack
 

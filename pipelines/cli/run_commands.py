@@ -1,0 +1,220 @@
+"""Commands that look at a run, and what is drawn from it."""
+
+import sys
+from typing import Annotated, Literal
+
+import typer
+
+from headrace.pipelines.cli.arguments import Json, RunPath, app, run_of
+from headrace.pipelines.console import choose, say
+
+
+@app.command()
+def duplicates(
+    run_path: RunPath,
+    pairs: Annotated[int, typer.Option(min=0, help="Removed rows to show beside what stays.")] = 5,
+    borderline: Annotated[int, typer.Option(min=0, help="Pairs just under the threshold to show.")] = 3,
+    json_lines: Json = False,
+) -> None:
+    """What went as duplicates, what would go at other thresholds, and pairs to look at."""
+    from headrace.pipelines.commands import duplicates as removals
+
+    run_path = run_of(run_path)
+    for line in removals.lines(run_path, pairs=pairs, borderline=borderline):
+        say(choose(json_lines=json_lines), "duplicates", line.text, **line.fields)
+
+
+@app.command()
+def explain(
+    run_path: RunPath,
+    row: Annotated[
+        str,
+        typer.Argument(
+            metavar="ROW", help='Its id, as in rejected/ or row_ids, or its place: "chat/0.jsonl, line 12".'
+        ),
+    ],
+    json_lines: Json = False,
+) -> None:
+    """The whole story of one row: each stage's verdict, its duplicate, the tokens it became."""
+    from headrace.pipelines import flow
+    from headrace.pipelines.commands import explain as story
+
+    run_path = run_of(run_path)
+    for line in story.lines(run_path, story.row_id(run_path, row), flow.STAGES):
+        say(choose(json_lines=json_lines), "explain", line.text, **line.fields)
+
+
+@app.command()
+def lookup(
+    run_path: RunPath,
+    text: Annotated[str, typer.Argument(metavar="TEXT|FILE", help="A text, or a file that holds one.")],
+    count: Annotated[int, typer.Option(min=1, help="Most rows to show.")] = 5,
+    least: Annotated[float, typer.Option(min=0, max=1, help="Least similarity of a row shown.")] = 0.3,
+    distance: Annotated[
+        int | None,
+        typer.Option(
+            min=0,
+            max=64,
+            help="Rows whose SimHash lies so many bits away at most, instead of by `least`.",
+        ),
+    ] = None,
+    literal: Annotated[
+        bool, typer.Option("--text", help="The argument is a text, whatever it looks like.")
+    ] = False,
+    json_lines: Json = False,
+) -> None:
+    """Is this text, or one like it, among the rows that a run kept?"""
+    from headrace.cluster import here
+    from headrace.pipelines.commands import lookup as looking
+
+    run_path = run_of(run_path)
+    mode = choose(json_lines=json_lines)
+    asked = text if literal else looking.read(text)
+    if distance is None:
+        hits = looking.lookup(run_path, asked, count=count, least=least, each=here.each)
+    else:
+        hits = looking.within(run_path, asked, distance=distance, count=count, each=here.each)
+    for line in looking.lines(hits):
+        say(mode, "lookup", line.text, **line.fields)
+    if not hits:
+        how = f"is like it by {least:g} or more" if distance is None else f"lies within {distance} bits of it"
+        say(mode, "lookup", f"no row {how}")
+
+
+@app.command()
+def contamination(
+    run_path: RunPath,
+    paths: Annotated[
+        list[str], typer.Argument(metavar="PATH...", help="Evaluation sets: files, folders, globs, s3://.")
+    ],
+    json_lines: Json = False,
+) -> None:
+    """Which rows of a prepared run hold items of evaluation sets, without a word of either."""
+    from headrace.pipelines.commands.examiner import contamination as leaks
+
+    mode = choose(json_lines=json_lines)
+    for line in leaks.contamination(run_of(run_path), paths):
+        say(mode, "contamination", line)
+
+
+@app.command()
+def fingerprints(
+    run_path: RunPath,
+    directory: Annotated[str, typer.Argument(help="Where to write them, local or s3://.")],
+    json_lines: Json = False,
+) -> None:
+    """Write a run's fingerprints, without any text, for another run's dedup.against."""
+    from headrace.cluster import storage
+    from headrace.pipelines.commands import fingerprints
+
+    run_path = run_of(run_path)
+    storage.probe(directory)
+    line = fingerprints.export(run_path, directory)
+    say(choose(json_lines=json_lines), "fingerprints", line.text, **line.fields)
+
+
+@app.command()
+def digest(run_path: RunPath) -> None:
+    """One hash of the content of packed/, whatever files it lies in."""
+    from headrace.pipelines.commands import digest
+
+    sys.stdout.write(digest.digest(run_of(run_path)) + "\n")
+
+
+@app.command()
+def rejected(
+    run_path: RunPath,
+    reason: Annotated[
+        str | None, typer.Option(help="Of this reason, such as read.unknown_role, or stage, such as read.")
+    ] = None,
+    source: Annotated[str | None, typer.Option(help="Of this source.")] = None,
+    count: Annotated[int, typer.Option(min=0, help="Most rows to show.")] = 10,
+    json_lines: Json = False,
+) -> None:
+    """Rows that were not kept, as text: why, from which file and place."""
+    from headrace.pipelines import flow
+    from headrace.pipelines.commands import rejected as away
+
+    mode, stages = choose(json_lines=json_lines), flow.STAGES[1 : 1 + len(flow.ROW_STAGES)]
+    for line in away.lines(run_of(run_path), stages, reason=reason, source=source, count=count):
+        say(mode, "rejected", line.text, **line.fields)
+
+
+@app.command()
+def sample(
+    run_path: RunPath,
+    count: Annotated[int, typer.Option("-n", "--count", min=1, help="Rows to draw.")] = 200,
+    seed: Annotated[int | None, typer.Option(help="For another draw; left out: the recipe's.")] = None,
+    out: Annotated[
+        str, typer.Option(help="Folder for sheet.html and sheet.csv; left out: spot_check/ of the run.")
+    ] = "",
+    label_studio: Annotated[
+        str, typer.Option(metavar="FILE", help="Write the rows as tasks of Label Studio too (.json).")
+    ] = "",
+    ratings: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--import",
+            metavar="FILE",
+            help="Take ratings back instead: CSV of the sheet, or Label Studio's JSON; once a file.",
+        ),
+    ] = None,
+    json_lines: Json = False,
+) -> None:
+    """Draw rows for people to rate, as a sheet to open in a browser; --import takes their ratings back."""
+    from headrace.cluster import storage
+    from headrace.pipelines.commands.draw import sample as drawing
+
+    run_path = run_of(run_path)
+    for path in filter(None, (out, label_studio, *(ratings or ()))):
+        storage.probe(path)
+    lines = (
+        drawing.take(run_path, ratings) if ratings else drawing.draw(run_path, count, seed, out, label_studio)
+    )
+    for line in lines:
+        say(choose(json_lines=json_lines), "sample", line.text, **line.fields)
+
+
+@app.command()
+def select(
+    run_path: RunPath,
+    count: Annotated[int, typer.Option("-n", "--n", min=1, help="Rows to take.")] = 1000,
+    out: Annotated[str, typer.Option(help="Folder to write; left out: select/ of the run.")] = "",
+    form: Annotated[
+        Literal["jsonl", "parquet"], typer.Option("--format", help="Of the files of rows.")
+    ] = "jsonl",
+    seed: Annotated[int | None, typer.Option(help="For another random draw; left out: the recipe's.")] = None,
+    json_lines: Json = False,
+) -> None:
+    """The N best training rows by score, and beside them N at random of the same mix; a recipe to train each.
+
+    Published ways to choose rows seldom beat chance: train both, and compare.
+    In the folder that is written `headrace run best.yaml` trains on the one,
+    `headrace run random.yaml` on the other; the held-out rows are the same.
+    """
+    from headrace.cluster import storage
+    from headrace.pipelines.commands.draw import select as selection
+
+    run_path = run_of(run_path)
+    if out:
+        storage.probe(out)
+    for line in selection.select(run_path, count, seed, out, form):
+        say(choose(json_lines=json_lines), "select", line.text, **line.fields)
+
+
+@app.command()
+def verify(
+    run_path: RunPath,
+    deep: Annotated[
+        bool, typer.Option("--deep", help="Measure removed duplicates again, text against text.")
+    ] = False,
+    remove: Annotated[
+        bool, typer.Option("--remove", help="Remove damaged outputs; the next prepare makes them again.")
+    ] = False,
+    json_lines: Json = False,
+) -> None:
+    """Does what a run says stand? Files, books, packed rows, digest; exit 3 where not."""
+    from headrace.pipelines.commands import verify
+
+    for line in verify.lines(run_of(run_path), deep=deep, remove=remove):
+        say(choose(json_lines=json_lines), "verify", line.text, **line.fields)
