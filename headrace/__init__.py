@@ -19,25 +19,18 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from headrace.kernels import fold, hamming_pairs, simhash
-    from headrace.pipelines.python import (
-        Run,
-        check,
+    from headrace.pipelines.python import Run, check, evaluate, open, prepare, run, train, verify
+    from headrace.pipelines.recipe import Recipe
+    from headrace.pipelines.texts import (
         contradictions,
         duplicates,
         effective,
-        evaluate,
         find_pii,
         formats,
         label_noise,
         leaks,
         mask,
-        open,
-        prepare,
-        run,
-        train,
-        verify,
     )
-    from headrace.pipelines.recipe import Recipe
 
     __version__: str
 
@@ -45,17 +38,17 @@ _HOME = {
     "Recipe": "pipelines.recipe",
     "Run": "pipelines.python",
     "check": "pipelines.python",
-    "contradictions": "pipelines.python",
-    "duplicates": "pipelines.python",
-    "effective": "pipelines.python",
+    "contradictions": "pipelines.texts",
+    "duplicates": "pipelines.texts",
+    "effective": "pipelines.texts",
     "evaluate": "pipelines.python",
-    "find_pii": "pipelines.python",
+    "find_pii": "pipelines.texts",
     "fold": "kernels",
-    "formats": "pipelines.python",
+    "formats": "pipelines.texts",
     "hamming_pairs": "kernels",
-    "label_noise": "pipelines.python",
-    "leaks": "pipelines.python",
-    "mask": "pipelines.python",
+    "label_noise": "pipelines.texts",
+    "leaks": "pipelines.texts",
+    "mask": "pipelines.texts",
     "open": "pipelines.python",
     "prepare": "pipelines.python",
     "run": "pipelines.python",

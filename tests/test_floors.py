@@ -39,6 +39,7 @@ LEVELS = {
     "pipelines.ending": 8,
     "pipelines.flow": 8,
     "pipelines.python": 9,
+    "pipelines.texts": 9,
     "pipelines.cli": 9,
 }
 # What may import what of its own level, beside its own folder: longest names first.
