@@ -27,7 +27,7 @@ S3_SECONDS = 180  # installation of the packages included
 os.environ["OMP_NUM_THREADS"] = "1"
 
 settings.register_profile("local", deadline=None)
-settings.register_profile("ci", deadline=None, derandomize=True, max_examples=30)
+settings.register_profile("ci", deadline=None, derandomize=True, max_examples=50)
 settings.load_profile("ci" if os.environ.get("CI") else "local")
 
 
