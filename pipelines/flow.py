@@ -24,9 +24,6 @@ from headrace.pipelines.examine.advice import facts, verdict
 from headrace.pipelines.examine.spot_check import ratings
 from headrace.pipelines.recipe import Recipe, kept
 from headrace.pipelines.schema import SPLITS
-from headrace.pipelines.stages.pii import coverage as pii_coverage
-from headrace.pipelines.stages.read.turns import advice
-from headrace.pipelines.stages.tokenise.config import TOLD
 
 # All stages, in the order in which a row meets them: what report, `explain` and tests call stages.
 FIRST = ("clean", "steps", "quality", "traits", "pii", "fingerprint")
@@ -127,10 +124,10 @@ def _passes(run: rundir.Run, mode: Mode) -> dict[str, Any]:
     sections["gates"] = {**summary.gates(run.path), **summary.passed(run.recipe)}
     sections["advice"] = _advice(run, sections)
     run_json = summary.write(run.path, sections)
-    _say_prepared(run_json, mode)
+    summary.say_prepared(run_json, mode)
     gate_pass.judge(run, seen, mode)
     if not run_json["rows"]["kept"]:
-        raise SourceError(_nothing(run_json["rows"], run.path)).at("kept")
+        raise SourceError(summary.nothing_kept(run_json["rows"], run.path)).at("kept")
     return run_json
 
 
@@ -141,18 +138,6 @@ def _advice(run: rundir.Run, sections: dict[str, Any]) -> dict[str, Any]:
     # Not its path: run.json says the same wherever the run lies.
     found = facts.of_run({**sections, "train": None}, "RUN", gather.examples(run.path))
     return verdict.as_json(verdict.advise(found, run.recipe.advise), found)
-
-
-def _nothing(rows: dict[str, Any], path: str) -> str:
-    """Why a run that kept no record has nothing to pack: its most frequent reason first."""
-    counts = {**rows["dropped"], **rows["quarantined"]}
-    if not counts:
-        return f"nothing is left to pack: the sources of {path} hold no record; look at sources[].path"
-    first = min(counts, key=lambda reason: (-counts[reason], reason))
-    return (
-        f"nothing is left to pack: none of {rows['in']:,} records was kept, {counts[first]:,} of them for "
-        f"{first}. `headrace rejected {path} --reason {first}` shows them; look at shape and columns first"
-    )
 
 
 @contextmanager
@@ -376,42 +361,3 @@ def _logical_cpus(recipe: Recipe) -> int:
     if traits.models and traits.gpus < 1:
         actors = max(actors, traits.actors)
     return max((recipe.workers or 1) + actors, recipe.train.workers + 1)
-
-
-def _say_prepared(run_json: dict[str, Any], mode: Mode) -> None:
-    rows = run_json["rows"]
-    dropped, bad = sum(rows["dropped"].values()), sum(rows["quarantined"].values())
-    text = f"records: {rows['in']:,} in = {rows['kept']:,} kept + {dropped:,} dropped + {bad:,} quarantined"
-    say(mode, "books", text, **rows)
-    for kind in ("dropped", "quarantined"):
-        for reason, count in sorted(rows[kind].items(), key=lambda p: (-p[1], p[0])):
-            say(mode, "reason", f"  {kind} {reason}: {count:,}", kind=kind, reason=reason, count=count)
-    for name, own in run_json["unread"].items():
-        say(
-            mode, "unread", f"source {name}: {advice.unread(own['columns'], own['more'])}", source=name, **own
-        )
-    for name, own in run_json["left_out"].items():
-        for why, count in own.items():
-            text = f"source {name}: {count:,} files in archives left out: {why}"
-            say(mode, "left_out", text, source=name, reason=why, count=count)
-    covered = run_json["pii_coverage"]
-    say(mode, "coverage", pii_coverage.sentence(covered), **covered)
-    for side in SPLITS:
-        counts = run_json["packed"][side]
-        size = f"{counts['samples']:,} samples in {counts['rows']:,} rows, fill {counts['fill']:.1%}"
-        text = f"packed {side}: {size}"
-        say(mode, "packed", text, split=side, **counts)
-    for kind, words in TOLD.items():
-        if n := run_json["changed"].get(kind):
-            say(
-                mode,
-                "warning" if "lost" in kind or "unended" in kind else "told",
-                f"  {n:,} {words}",
-                kind=kind,
-                count=n,
-            )
-    said = run_json["advice"]
-    grave = [f"{r['code']}: {r['words']}" for r in said["reasons"] if r["level"] in ("stop", "mend")]
-    text = f"verdict: {'; '.join([said['verdict'], *grave[:2]])}"
-    say(mode, "advice", f"{text} (`headrace advise` says more)", **said)
-    say(mode, "digest", f"digest: {run_json['digest']}", digest=run_json["digest"])

@@ -41,7 +41,7 @@ def test_the_readme_is_right(
 ) -> None:
     section = (REPOSITORY / "README.md").read_text().partition("\n## From Python\n")[2].partition("\n## ")[0]
     blocks = re.findall(r"```python\n(.*?)```", section, re.DOTALL)
-    assert len(blocks) == 4
+    assert len(blocks) == 5
     monkeypatch.chdir(tmp_path)
     names: dict[str, object] = {}
     for number, block in enumerate(blocks):
@@ -157,3 +157,21 @@ def test_a_run_that_rejected_nothing_has_the_columns_of_one_that_did(tmp_path: P
     rejected = headrace.Run(str(tmp_path)).rejected
     assert rejected.height == 0
     assert {"row_id", "stage", "reason", "error", "messages"} <= set(rejected.columns)
+
+
+def test_checks_over_texts_in_memory() -> None:
+    asked = ["How many legs has a spider?", "how many legs has a spider?", "Name a colour.", None]
+    answers = ["Eight.", "Six.", "Blue.", "Red."]
+    assert headrace.contradictions(asked, answers).select("row", "partner").rows() == [(0, 1), (1, 0)]
+    assert headrace.effective(asked) == headrace.effective(pa.array(asked))
+    assert headrace.effective(["weigh the anchor", "boil an egg", "paint a door"]) == pytest.approx(3)
+    broken = headrace.formats(['{"a": 1}', '{"a": 1} and so on', "plain", None])
+    assert broken.rows() == [(0, "json", True, True, None), (1, "json", True, False, 9)]
+    question = (
+        "which of the four tall ships in the northern harbour carries amber, salt and copper to the island?"
+    )
+    found = headrace.leaks(["nothing", f"So: {question}"], [question])
+    assert found.select("row", "item").rows() == [(1, 0)]
+    assert headrace.label_noise(["late parcel", "wrong size"], ["delivery", "returns"]).height == 0
+    with pytest.raises(RecipeError, match=r"examine\.contradictions\.nearr"):
+        headrace.contradictions(asked, answers, {"nearr": 1})

@@ -12,14 +12,16 @@ import xxhash
 from headrace.cluster import ledger, storage
 from headrace.cluster.errors import BooksError, OutputError
 from headrace.pipelines import books
+from headrace.pipelines.console import Mode, say
 from headrace.pipelines.examine import sides as comparing
 from headrace.pipelines.passes import parts, units
 from headrace.pipelines.recipe import Recipe
 from headrace.pipelines.rundir import Run
 from headrace.pipelines.schema import SPLITS
 from headrace.pipelines.stages.pack import stage as pack
-from headrace.pipelines.stages.pii.coverage import coverage, model_digest
+from headrace.pipelines.stages.pii import coverage as pii_coverage
 from headrace.pipelines.stages.read.turns import advice
+from headrace.pipelines.stages.tokenise.config import TOLD
 
 SPOT_CHECK = "spot_check.json"  # what people said of a draw of rows
 NAMED = 40  # columns that nobody reads, by name
@@ -64,7 +66,10 @@ def prepare(
         "histograms": _histograms(rows, windows),
         "pii": books.add_counts(r["pii"] for r in rows),
         "traits": books.add_mixes(r.get("traits", {}) for r in rows),
-        "pii_coverage": {**coverage(run.recipe.pii), "mark": model_digest(run.recipe.pii)},
+        "pii_coverage": {
+            **pii_coverage.coverage(run.recipe.pii),
+            "mark": pii_coverage.model_digest(run.recipe.pii),
+        },
         "duplicates": duplicates["report"],
         "passages": _passages(shared, windows),
         "splits": {**_splits(windows), "assignment": duplicates["sides"]},
@@ -271,3 +276,50 @@ def read(path: str) -> dict[str, Any]:
         return {}
     except (ValueError, TypeError) as error:
         raise BooksError(f"{file} is damaged; `headrace prepare` on the recipe writes it anew") from error
+
+
+def say_prepared(run_json: dict[str, Any], mode: Mode) -> None:
+    """What `prepare` says in the end: books, what was left, sides, advice, digest."""
+    rows = run_json["rows"]
+    dropped, bad = sum(rows["dropped"].values()), sum(rows["quarantined"].values())
+    text = f"records: {rows['in']:,} in = {rows['kept']:,} kept + {dropped:,} dropped + {bad:,} quarantined"
+    say(mode, "books", text, **rows)
+    for kind in ("dropped", "quarantined"):
+        for reason, count in sorted(rows[kind].items(), key=lambda p: (-p[1], p[0])):
+            say(mode, "reason", f"  {kind} {reason}: {count:,}", kind=kind, reason=reason, count=count)
+    for name, own in run_json["unread"].items():
+        say(
+            mode, "unread", f"source {name}: {advice.unread(own['columns'], own['more'])}", source=name, **own
+        )
+    for name, own in run_json["left_out"].items():
+        for why, count in own.items():
+            text = f"source {name}: {count:,} files in archives left out: {why}"
+            say(mode, "left_out", text, source=name, reason=why, count=count)
+    covered = run_json["pii_coverage"]
+    say(mode, "coverage", pii_coverage.sentence(covered), **covered)
+    for side in SPLITS:
+        counts = run_json["packed"][side]
+        size = f"{counts['samples']:,} samples in {counts['rows']:,} rows, fill {counts['fill']:.1%}"
+        text = f"packed {side}: {size}"
+        say(mode, "packed", text, split=side, **counts)
+    for kind, words in TOLD.items():
+        if n := run_json["changed"].get(kind):
+            event = "warning" if "lost" in kind or "unended" in kind else "told"
+            say(mode, event, f"  {n:,} {words}", kind=kind, count=n)
+    said = run_json["advice"]
+    grave = [f"{r['code']}: {r['words']}" for r in said["reasons"] if r["level"] in ("stop", "mend")]
+    text = f"verdict: {'; '.join([said['verdict'], *grave[:2]])}"
+    say(mode, "advice", f"{text} (`headrace advise` says more)", **said)
+    say(mode, "digest", f"digest: {run_json['digest']}", digest=run_json["digest"])
+
+
+def nothing_kept(rows: dict[str, Any], path: str) -> str:
+    """Why a run that kept no record has nothing to pack: its most frequent reason first."""
+    counts = {**rows["dropped"], **rows["quarantined"]}
+    if not counts:
+        return f"nothing is left to pack: the sources of {path} hold no record; look at sources[].path"
+    first = min(counts, key=lambda reason: (-counts[reason], reason))
+    return (
+        f"nothing is left to pack: none of {rows['in']:,} records was kept, {counts[first]:,} of them for "
+        f"{first}. `headrace rejected {path} --reason {first}` shows them; look at shape and columns first"
+    )
