@@ -13,7 +13,7 @@ script, and a content policy forbids any: hostile rows stay text. Rows are shown
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -27,77 +27,19 @@ from headrace.pipelines.console import duration
 from headrace.pipelines.evaluate import standing
 from headrace.pipelines.examine import checks
 from headrace.pipelines.passes.gate import audit as pii_audit
-from headrace.pipelines.report import comparison, pairs, people, plots
+from headrace.pipelines.report import comparison, pairs, people, plots, records
 from headrace.pipelines.schema import SPLITS
-from headrace.pipelines.stages.read.turns import advice
-from headrace.pipelines.stages.tokenise.config import TOLD
 
 Run = dict[str, Any]
 
 NAME = "report.html"
-ROWS = 40  # of a table
 REASONS = 4  # of the advice
-STEPS = 14  # reasons in the flow plot, the rest is summed up
-VALUES = 8  # of a trait
 PAIRS = {"removed": 10, "borderline": 4}
 CLUSTERS = 10
 RECIPE = 60_000  # characters
 # What run.json says of the run as a whole and the page shows as it is.
 FACTS = ("digest", "versions", "memory", "bytes_lost", "fragments", "tokenizer", "shortened")
 
-# What each stage of the flow judges.
-JUDGED = {
-    "read": "whether it can be read",
-    "clean": "what is left after repair",
-    "steps": "the recipe's own functions",
-    "quality": "length, repetition, characters",
-    "traits": "language, task, form of the answer",
-    "pii": "masking of personal data",
-    "fingerprint": "sketches for finding duplicates",
-    "dedup": "duplicates of a row that is kept",
-    "examine": "the set as a whole",
-    "split": "rows that belong on two sides",
-    "tokenise": "rows with nothing to learn from",
-    "pack": "rows that fit into no sequence",
-    "gate": "personal data in what was packed",
-}
-# What checks over the whole set judge, whose reasons begin with their own names.
-CHECKED = {
-    "decontaminate": "items of evaluation sets",
-    "contradictions": "rows that cannot both be right",
-    "label_noise": "labels that are likely wrong",
-}
-# What is counted of each kind of change.
-CHANGED = {
-    "clean.controls": "control characters and terminal escapes removed",
-    "clean.empty_turns": "turns without content removed",
-    "clean.entities": "messages, escaped throughout, whose HTML entities were decoded",
-    "clean.abbreviations": "words replaced by the recipe's table",
-    "clean.ambiguous_dates": "dates left as they are, as day and month cannot be told apart",
-    "clean.dates": "dates written as YYYY-MM-DD",
-    "clean.html": "messages that were HTML turned into text",
-    "clean.indentation": "messages whose indentation of code was made one kind",
-    "clean.inline_tags": "HTML tags within a text removed",
-    "clean.invisible": "characters that nobody sees removed: zero-width, of direction, hidden tags",
-    "clean.line_breaks": "messages whose line breaks were made one kind",
-    "clean.merged_turns": "turns joined to the one before, of the same role",
-    "clean.normalised": "messages brought into one Unicode form",
-    "clean.opening_turns": "turns before the first of a user removed",
-    "clean.repaired": "messages with mojibake or ligatures repaired",
-    "clean.stripped": "characters of white space removed at the ends of messages",
-    "dedup.passages": "bytes of passages cut that another row keeps",
-    "read.bad_bytes": "bytes that are no text in their file: replaced by U+FFFD, or read as Windows-1252",
-    "read.branch_turns": "turns on other branches of a tree than the one path that is read",
-    "read.dropped_parts": "parts of contents that are no text, images and sounds, left out",
-    "read.other_tools": "turns with other tools than the first of their conversation, which stand for all",
-    "read.as_text_turns": "turns put in order by a text that is neither a number nor an ISO 8601 time",
-    "read.tied_turns": "turns that share their place in the order with another: as they lie",
-    "read.unordered_turns": "turns without a value that orders them: after the others, as they lie",
-    "pii.masked": "pieces of personal data replaced",
-    "tokenise.pieces": "samples of rows that were too long for one",
-    "tokenise.shortened": "rows of which a part is in no sample",
-    **TOLD,
-}
 CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
 
 
@@ -119,22 +61,22 @@ def render(run_directory: str, stages: Sequence[str]) -> str:
     recipe = _text(storage.join(run_directory, "recipe.yaml"))
     page = _template().render(
         name=Path(run_directory.rstrip("/")).name,
-        rows=_rows(run),
+        rows=records.rows_of(run),
         advice=_advice(run),
-        passes=_passes(run),
-        flow=_flow(run, stages),
-        reasons=_reasons(run, stages),
-        sources=_sources(run, stages),
-        unread=_unread(run),
+        passes=records.passes(run),
+        flow=records.flow_of(run, stages),
+        reasons=records.reasons(run, stages),
+        sources=records.sources(run, stages),
+        unread=records.unread(run),
         left_out=run.get("left_out") or {},
         warnings=run.get("warnings") or [],
-        changed=_changes(run),
+        changed=records.changes(run),
         uncounted=run.get("uncounted") or 0,
         lengths=_lengths(run),
         duplicates=_duplicates(run_directory, run, recipe),
         passages=_passages(run_directory, run),
-        traits=_traits(run),
-        pii=pii_audit.view(run, _json(storage.join(run_directory, pii_audit.FILE)), ROWS),
+        traits=records.traits(run),
+        pii=pii_audit.view(run, _json(storage.join(run_directory, pii_audit.FILE)), records.ROWS),
         splits=_splits(run),
         examined=_examined(run),
         packed=_packed(run),
@@ -218,39 +160,6 @@ def _text(path: str) -> str | None:
         return None
 
 
-def _rows(run: Run) -> dict[str, Any] | None:
-    """Books of the whole run with their sums; None where there are none."""
-    return _book(run["rows"]) if run.get("rows") else None
-
-
-def _traits(run: Run) -> list[dict[str, Any]]:
-    """Rows by trait: the commonest values of each, and how many rows the others have."""
-    shown = []
-    for name, counts in (run.get("traits") or {}).items():
-        common = sorted(counts.items(), key=lambda pair: (-pair[1], pair[0]))
-        rest = sum(n for _, n in common[VALUES:])
-        shown.append({"name": name.replace("_", " "), "values": common[:VALUES], "rest": rest})
-    return [trait for trait in shown if trait["values"]]
-
-
-def _book(book: Mapping[str, Any]) -> dict[str, Any]:
-    dropped = {str(k): int(n) for k, n in (book.get("dropped") or {}).items()}
-    quarantined = {str(k): int(n) for k, n in (book.get("quarantined") or {}).items()}
-    entered, kept = int(book.get("in", 0)), int(book.get("kept", 0))
-    out = sum(dropped.values()) + sum(quarantined.values())
-    return {
-        "in": entered,
-        "kept": kept,
-        "dropped": dropped,
-        "quarantined": quarantined,
-        "n_dropped": sum(dropped.values()),
-        "n_quarantined": sum(quarantined.values()),
-        "share": kept / entered if entered else 0.0,
-        "balanced": entered == kept + out,
-        "missing": entered - kept - out,
-    }
-
-
 def _ended(run: Run) -> dict[str, Any] | None:
     """How the last command ended, where that was not well, or that it has not (its code is null).
 
@@ -281,84 +190,6 @@ def _advice(run: Run) -> dict[str, Any] | None:
     ]
     reasons = [{**r, "source": s} for r, s in zip(shown, sources, strict=True)]
     return {**advice, "shown": reasons, "more": len(advice["reasons"]) - len(shown)}
-
-
-def _passes(run: Run) -> list[dict[str, Any]]:
-    books = {str(name): _book(book) for name, book in (run.get("passes") or {}).items()}
-    return [{"name": name, **book} for name, book in books.items()]
-
-
-def _marks(book: Mapping[str, Any], stages: Sequence[str]) -> list[tuple[str, int, str]]:
-    """(reason, records, kind) in the order of the stages, the largest of a stage first."""
-    marks = [(r, n, "quarantined") for r, n in book["quarantined"].items()]
-    marks += [(r, n, "dropped") for r, n in book["dropped"].items()]
-
-    def order(mark: tuple[str, int, str]) -> tuple[int, int, str]:
-        reason, records, _ = mark
-        stage = reason.partition(".")[0]
-        return (stages.index(stage) if stage in stages else len(stages), -records, reason)
-
-    return sorted(marks, key=order)
-
-
-def _flow(run: Run, stages: Sequence[str]) -> Any:
-    rows = _rows(run)
-    if rows is None:
-        return None
-    marks = _marks(rows, stages)
-    largest = sorted(marks, key=lambda m: -m[1])[:STEPS]
-    steps = [(_label(reason), n, kind) for reason, n, kind in marks if (reason, n, kind) in largest]
-    rest = sum(n for _, n, _ in marks) - sum(n for _, n, _ in largest)
-    if rest:
-        steps.append((f"{len(marks) - len(largest)} more reasons", rest, "dropped"))
-    return plots.waterfall([("records in", rows["in"], "in"), *steps, ("records kept", rows["kept"], "kept")])
-
-
-def _label(text: str) -> str:
-    return text if len(text) <= 36 else f"{text[:35]}…"
-
-
-def _reasons(run: Run, stages: Sequence[str]) -> list[dict[str, Any]]:
-    """One entry a reason; what its stage judges is said at the first reason of each stage."""
-    rows = _rows(run)
-    marks = _marks(rows, stages)[: 2 * ROWS] if rows else []
-    most = max((n for _, n, _ in marks), default=1) or 1
-    entries, before = [], ""
-    for reason, n, kind in marks:
-        stage = reason.partition(".")[0]
-        share = n / rows["in"] if rows and rows["in"] else 0.0
-        entry = {"reason": reason, "kind": kind, "records": n, "share": share, "bar": n / most}
-        entries.append({**entry, "means": (JUDGED | CHECKED).get(stage, "") if stage != before else ""})
-        before = stage
-    return entries
-
-
-def _changes(run: Run) -> list[tuple[str, int, str]]:
-    """What was changed of rows: kind, how many, of what."""
-    changed = run.get("changed") or {}
-    own = "rows changed by this step of the recipe"
-    return [
-        (str(kind), int(n), CHANGED.get(str(kind), own if str(kind).startswith("steps.") else ""))
-        for kind, n in sorted(changed.items())
-    ]
-
-
-def _sources(run: Run, stages: Sequence[str]) -> dict[str, Any]:
-    """Books by source, the largest first, and their reasons."""
-    books = [{"name": str(name), **_book(book)} for name, book in (run.get("sources") or {}).items()]
-    books.sort(key=lambda b: (-b["in"], b["name"]))
-    for book in books:
-        book["reasons"] = sorted(_marks(book, stages), key=lambda m: -m[1])[:6]
-    return {"shown": books[:ROWS], "more": max(0, len(books) - ROWS)}
-
-
-def _unread(run: Run) -> list[dict[str, str]]:
-    """By source what is said of the columns that nobody looks at."""
-    found = run.get("unread") or {}
-    return [
-        {"source": str(name), "words": advice.unread(own.get("columns") or [], int(own.get("more") or 0))}
-        for name, own in sorted(found.items())[:ROWS]
-    ]
 
 
 def _lengths(run: Run) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from headrace.cluster import storage
 from headrace.cluster.errors import OutputError
 from headrace.pipelines import flow
 from headrace.pipelines.evaluate.config import METRICS, VERDICTS
-from headrace.pipelines.report import comparison
+from headrace.pipelines.report import comparison, records
 from headrace.pipelines.report import page as report
 from tests.builders import table
 from tests.pipelines.report.lists import write_pairs
@@ -600,7 +600,7 @@ def test_percent_never_rounds_to_all_or_nothing(share: float, text: str) -> None
 
 
 def test_the_page_says_what_every_stage_judges() -> None:
-    assert set(report.JUDGED) == set(flow.STAGES)
+    assert set(records.JUDGED) == set(flow.STAGES)
 
 
 def luminance(colour: str) -> float:
