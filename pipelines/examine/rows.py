@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from headrace.cluster import storage
 from headrace.pipelines import arrays, schema, structure
@@ -34,13 +35,8 @@ def exchanges(table: pa.Table) -> pa.Table:
     The answer is the last turn of the assistant, the prompt all turns before it, joined by line breaks,
     without the tools that they offer. A plain text is all answer; a row without an answer is all prompt.
     """
-    roles, rows, texts = schema.contents(table)
-    told = pc.match_substring(texts, structure.OPEN).fill_null(False).to_numpy(zero_copy_only=False)
-    bare = [structure.text(content) for content in texts.filter(pa.array(told)).to_pylist()]
-    texts = arrays.put(texts, np.flatnonzero(told), pa.array(bare, pa.large_string()))
-    answers = pc.is_in(roles, pa.array(["assistant", "text"])).to_numpy(zero_copy_only=False)
-    last = np.full(table.num_rows, len(rows), np.int64)
-    last[rows[answers]] = np.flatnonzero(answers)  # ascending, so the last one of a row stays
+    roles, rows, texts = bare(table)
+    last = answered(roles, rows, table.num_rows)
     before = np.flatnonzero(np.arange(len(rows)) < last[rows])
     ends = arrays.offsets(np.bincount(rows[before], minlength=table.num_rows))
     held = pa.LargeListArray.from_arrays(pa.array(ends), texts.take(pa.array(before)))
@@ -51,3 +47,21 @@ def exchanges(table: pa.Table) -> pa.Table:
             "answer": texts.take(index).fill_null(""),
         }
     )
+
+
+def bare(table: pa.Table) -> tuple[pa.Array, NDArray[np.int64], pa.Array]:
+    """`schema.contents` without the structures behind texts."""
+    roles, rows, texts = schema.contents(table)
+    told = pc.match_substring(texts, structure.OPEN).fill_null(False).to_numpy(zero_copy_only=False)
+    plain = [structure.text(content) for content in texts.filter(pa.array(told)).to_pylist()]
+    return roles, rows, arrays.put(texts, np.flatnonzero(told), pa.array(plain, pa.large_string()))
+
+
+def answered(roles: pa.Array, rows: NDArray[np.int64], n: int) -> NDArray[np.int64]:
+    """Which message answers each of `n` rows, the last one that does, ``int64[n]``; where none does: how many
+    messages there are, which is behind them all.
+    """
+    spoken = pc.is_in(roles, pa.array(["assistant", "text"])).to_numpy(zero_copy_only=False)
+    last = np.full(n, len(rows), np.int64)
+    last[rows[spoken]] = np.flatnonzero(spoken)  # ascending, so the last one of a row stays
+    return last

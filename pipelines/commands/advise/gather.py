@@ -23,7 +23,7 @@ from headrace.pipelines import books, rundir, schema
 from headrace.pipelines.commands import check_sample
 from headrace.pipelines.examine import rows as examined
 from headrace.pipelines.examine.advice.cost import TOKEN
-from headrace.pipelines.examine.advice.facts import MOST, Facts, of_run
+from headrace.pipelines.examine.advice.facts import MOST, Facts, of_run, traced
 from headrace.pipelines.passes import prepare_worker, summary
 from headrace.pipelines.recipe import Recipe
 from headrace.pipelines.stages.dedup import in_memory
@@ -135,13 +135,12 @@ def _gathered(recipe: Recipe, table: pa.Table, origin: str, partial: bool) -> Ga
     where = [f"{f}: {p}" for f, p in zip(kept["file"].to_pylist(), kept["place"].to_pylist(), strict=True)]
     _add(named, kept, where)
     prompt, answer = _means([_lengths(kept)])
-    traits = _traits(kept)
+    traits = books.traits(kept)
     size = sum(int(pc.sum(pc.binary_length(c)).as_py() or 0) for c in both.columns)
     held = _sides(recipe, kept.num_rows)
     share = 1.0 if held is None else held["train"] / max(kept.num_rows, 1)
     length = recipe.pack.length or recipe.tokenise.max_length
     tokens = int(size * share) // TOKEN
-    forms = traits.get("reasoning")
     facts = Facts(
         rows=kept.num_rows,
         records=book["in"],
@@ -150,9 +149,7 @@ def _gathered(recipe: Recipe, table: pa.Table, origin: str, partial: bool) -> Ga
         tasks=traits.get("task"),
         rules=traits.get("rule"),
         flags=traits.get("flags"),
-        traced=None
-        if forms is None
-        else sum(n for f, n in forms.items() if f not in ("none", "empty", "steps")),
+        traced=traced(traits),
         told=sum(traits["task"].values()) if traits.get("task") else 0,
         checks=_checks(recipe, kept, both, where),
         sides=held,
@@ -168,18 +165,11 @@ def _gathered(recipe: Recipe, table: pa.Table, origin: str, partial: bool) -> Ga
 
 def _sides(recipe: Recipe, rows: int) -> Counter[str] | None:
     """Rows by side, about as the split would put them; None where sources are sides themselves."""
-    if any(getattr(source, "side", None) for source in recipe.sources):
+    if any(source.side for source in recipe.sources):
         return None
     held = {side: getattr(recipe.split, side) for side in ("validation", "test")}
     sizes = {side: round(size if size >= 1 else size * rows) for side, size in held.items()}
     return Counter({**sizes, "train": max(0, rows - sum(sizes.values()))})
-
-
-def _traits(table: pa.Table) -> dict[str, dict[str, int]]:
-    """Rows by trait and value; empty where nobody told traits."""
-    told = getattr(books, "traits", None)
-    found: dict[str, dict[str, int]] = told(table) if told is not None else {}
-    return found
 
 
 def _add(named: dict[str, list[Any]], table: pa.Table, names: Sequence[Any]) -> None:
@@ -264,8 +254,7 @@ def _contradictions(
 def _formats(module: Any, config: Any, prompts: Any, answers: Any, where: Sequence[str]) -> dict[str, Any]:
     table = module.formats(answers, config)
     broken = table.filter(pc.invert(table["valid"]))
-    limit = float(getattr(config, "most", 0.0))
-    bad = broken.num_rows > limit * max(table.num_rows, 1)
+    bad = broken.num_rows > config.most * table.num_rows
     words = [f"{broken.num_rows:,} of {table.num_rows:,} answers that begin in a format break"] if bad else []
     return {"broken": broken.num_rows, "verdict": "mend" if words else "fine", "words": words}
 

@@ -19,6 +19,7 @@ from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 import xxhash
 import yaml
@@ -57,7 +58,7 @@ def select(run: str, count: int, seed: int | None, out: str, form: Form) -> Iter
     if settings is None:
         raise OutputError(f"{run!r} was written by another version of headrace")
     seed = settings.seed if seed is None else seed
-    train = table.filter(pa.array(np.asarray(table["side"]) == "train"))
+    train = table.filter(pc.equal(table["side"], "train"))
     if count >= train.num_rows:
         raise UserError(
             f"{run!r} has {train.num_rows:,} rows to train on: choose fewer than that, not {count:,}"
@@ -67,7 +68,7 @@ def select(run: str, count: int, seed: int | None, out: str, form: Form) -> Iter
     chosen = dict(
         zip(SETS, (train.take(pa.array(at)) for at in (best, alike(train, order, best))), strict=True)
     )
-    held = {side: table.filter(pa.array(np.asarray(table["side"]) == side)) for side in HELD_OUT}
+    held = {side: table.filter(pc.equal(table["side"], side)) for side in HELD_OUT}
     written: dict[str, dict[str, Any]] = {}
     for name, part in {**chosen, **held}.items():
         storage.delete(storage.join(out, name))
@@ -105,8 +106,9 @@ def alike(train: pa.Table, order: NDArray[np.uint64], best: NDArray[np.int64]) -
     """Places of rows drawn by `order`, as many of each source and task as `best` has: ``int64[K]``."""
     strata = np.zeros(train.num_rows, np.int64)
     for name in MIX:
-        _, codes = np.unique(train[name].fill_null("").to_numpy().astype(str), return_inverse=True)
-        _, strata = np.unique(strata * (int(codes.max(initial=0)) + 1) + codes, return_inverse=True)
+        coded = train[name].fill_null("").combine_chunks().dictionary_encode()
+        strata = strata * max(1, len(coded.dictionary)) + coded.indices.to_numpy()
+        _, strata = np.unique(strata, return_inverse=True)
     wanted = np.bincount(strata[best], minlength=int(strata.max(initial=0)) + 1)
     by = np.lexsort([order, strata])
     sizes = np.bincount(strata, minlength=len(wanted))

@@ -63,22 +63,18 @@ def _csv(text: str, path: str) -> Iterator[Taken]:
     head = text.partition("\n")[0]
     delimiter = max(",;\t", key=head.count)
     records = csv.DictReader(io.StringIO(text, newline=""), delimiter=delimiter)
-    names = [str(name).strip().lower() for name in records.fieldnames or ()]
-    if missing := [name for name in ("row_id", "mark", "verdict") if name not in names]:
-        raise UserError(
-            f"{path} has no column {', '.join(missing)}: take what the sheet has exported, or sheet.csv "
-            "with the columns of ratings filled in"
-        )
-    records.fieldnames = names
-    for record in _records(records, path):
-        given = {name: _bare(value) for name, value in record.items() if isinstance(value, str)}
-        yield _taken(given, given.get("rater") or PurePosixPath(path).stem, path, f"line {records.line_num}")
-
-
-def _records(records: "csv.DictReader[str]", path: str) -> Iterator[dict[Any, Any]]:
-    """The records of a CSV file. Raises: UserError where it is none."""
     try:
-        yield from records
+        names = [str(name).strip().lower() for name in records.fieldnames or ()]
+        if missing := [name for name in ("row_id", "mark", "verdict") if name not in names]:
+            raise UserError(
+                f"{path} has no column {', '.join(missing)}: take what the sheet has exported, or sheet.csv "
+                "with the columns of ratings filled in"
+            )
+        records.fieldnames = names
+        for record in records:
+            given = {name: _bare(value) for name, value in record.items() if isinstance(value, str)}
+            rater = given.get("rater") or PurePosixPath(path).stem
+            yield _taken(given, rater, path, f"line {records.line_num}")
     except csv.Error as error:
         raise UserError(f"{path}, line {records.line_num}: this is no CSV; export the sheet again") from error
 
@@ -139,5 +135,6 @@ def _results(annotation: Mapping[str, Any]) -> dict[str, str]:
     for result in annotation.get("result") or ():
         value = result["value"]
         given = value.get("choices") or value.get("text") or value.get("rating")
-        found[str(result["from_name"])] = str(given[0] if isinstance(given, list) else given)
+        if given:  # a field that was emptied again says nothing
+            found[str(result["from_name"])] = str(given[0] if isinstance(given, list) else given)
     return found

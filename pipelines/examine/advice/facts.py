@@ -95,10 +95,9 @@ def of_run(run: Mapping[str, Any], path: str, examples: Mapping[str, list[Any]] 
     splits, traits = run.get("splits") or {}, run.get("traits") or {}
     sides = {side: int(own["rows"]) for side, own in splits.items() if side in SPLITS}
     stages = run.get("stages") or {}
-    forms = traits.get("reasoning")
     spent = [float(s.get("seconds", 0)) for s in stages.values()]
     examined = {**(run.get("examine") or {})}
-    tasks = traits.get("task") or examined.get("tasks")
+    tasks = traits.get("task")
     return Facts(
         rows=sum(sides.values()) if sides else int(books.get("kept", 0)),
         records=int(books.get("in", 0)),
@@ -107,9 +106,7 @@ def of_run(run: Mapping[str, Any], path: str, examples: Mapping[str, list[Any]] 
         tasks=tasks or None,
         rules=traits.get("rule"),
         flags=traits.get("flags"),
-        traced=None
-        if forms is None
-        else sum(n for f, n in forms.items() if f not in ("none", "empty", "steps")),
+        traced=traced(traits),
         told=sum(tasks.values()) if tasks else 0,
         checks={name: examined[name] for name in CHECKS if looked(examined.get(name))},
         sides=sides or None,
@@ -122,6 +119,12 @@ def of_run(run: Mapping[str, Any], path: str, examples: Mapping[str, list[Any]] 
         tokens_per_second=(run.get("train") or {}).get("tokens_per_second"),
         examples=examples or {},
     )
+
+
+def traced(traits: Mapping[str, Counts]) -> int | None:
+    """Rows with reasoning before the answer, by rows of each trait's values; None where nobody looked."""
+    forms = traits.get("reasoning")
+    return None if forms is None else sum(n for f, n in forms.items() if f not in ("none", "empty", "steps"))
 
 
 def looked(report: Any) -> bool:

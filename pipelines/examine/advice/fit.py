@@ -13,7 +13,6 @@ Source: Korthikanti et al. 2022 (counting by tensors), https://arxiv.org/abs/220
 GPUs: data sheets of NVIDIA (dense bfloat16, without sparsity) as of 2026-11.
 """
 
-import math
 from typing import Any, NamedTuple
 
 GIB = 2**30
@@ -158,11 +157,12 @@ class Fitted(NamedTuple):
 
 
 def fitted(shapes: Shapes, room: float, rank: int, length: int, batch: int, size: int = 2) -> Fitted | None:
-    """The largest batch up to `batch` that fits into `room` GiB, without checkpointing if it goes; None: none
-    does.
+    """The largest batch that fits into `room` GiB, without checkpointing if it goes; None: none does.
+
+    It divides `batch`, so that a step stays as large as it is.
     """
     for checkpointing in (False, True):
-        for rows in (2**k for k in range(int(math.log2(max(batch, 1))), -1, -1)):
+        for rows in (n for n in range(batch, 0, -1) if batch % n == 0):
             parts = memory(shapes, rank, length, rows, size=size, checkpointing=checkpointing)
             if sum(parts.values()) <= room:
                 return Fitted(rows, checkpointing, parts)

@@ -233,7 +233,7 @@ def _contradictions(facts: Facts, config: Config) -> Reason | None:
     if found is None:
         return None
     n, rows = int(found.get("conflicting", 0)), int(found.get("rows", 0)) or facts.rows
-    gone = int(found.get("marked", 0))
+    gone = int(found.get("rows_gone", 0))
     largest = list(found.get("largest") or [])
     more: dict[str, Any] = {
         "rows": largest[0].get("row_ids") if largest else [],
@@ -278,7 +278,7 @@ def _leaks(facts: Facts, config: Config) -> Reason | None:
     found = facts.checks.get("leaks")
     if found is None:
         return None
-    n, gone = int(found.get("rows_hit", 0)), int(found.get("rows_dropped", 0))
+    n, gone = int(found.get("rows_hit", 0)), int(found.get("rows_gone", 0))
     names = ", ".join(sorted(found.get("sets") or {})) or "the evaluation sets"
     listed = [row for row, _ in found.get("listed") or ()]
     source = "https://arxiv.org/abs/2005.14165, appendix C"
@@ -317,13 +317,14 @@ def _shortened(facts: Facts, config: Config) -> Reason | None:
 
 def _checked(facts: Facts, config: Config) -> Reason | None:
     found = facts.checks.get("spot_check")
-    if found is None or "pass_rate" not in found:
+    if found is None or found.get("pass_rate") is None:  # scores alone say of no row that it is right
         return None
-    rate, wanted = float(found["pass_rate"]), float(found.get("required") or 0)
-    words = f"people found {rate:.0%} of the rows that they looked at right"
-    if rate < wanted:
-        words = f"{words}, and {wanted:.0%} are asked for: mend what they named"
-    return _reason(facts, "spot_check", "mend" if rate < wanted else "fine", words, rate, OWN)
+    rate, most = float(found["pass_rate"]), float(found["interval"][1])
+    words = f"people found {rate:.0%} of the {found['judged']:,} rows that they judged right"
+    if most < 1 - config.suspect:
+        words = f"{words}, which makes it {most:.0%} of all at most: mend what they named"
+        return _reason(facts, "spot_check", "mend", words, rate, OWN)
+    return _reason(facts, "spot_check", "fine", words, rate, OWN)
 
 
 def _structure(facts: Facts, config: Config) -> Iterator[Reason]:

@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from headrace.pipelines.examine.bias.counts import LABELS, Counts
+from headrace.pipelines.examine.bias.counts import Counts
 
 LEAST = 30  # rows of a group below which nothing is said of its answers
 Interval = tuple[float, float]
@@ -78,14 +78,14 @@ def refusals(counts: Counts, at: int, first: int, z: float) -> dict[str, Any]:
 
 
 def labels(counts: Counts, at: int, first: int, groups: int) -> dict[str, Any] | None:
-    """How many labels have another share beside a group than beside the other; None if they are too many."""
+    """How many labels have another share beside a group than beside the other; None for few rows."""
     by: dict[str, list[int]] = defaultdict(lambda: [0, 0])
     for (text, group), n in counts.labels.items():
         if group in (at, first):
             by[text][0 if group == at else 1] += n
     pairs = [by[text] for text in sorted(by)]
     sums = [sum(pair[k] for pair in pairs) for k in (0, 1)]
-    if len(pairs) > LABELS or min(sums) < LEAST:
+    if min(sums) < LEAST:
         return None
     z = NormalDist().inv_cdf(1 - 0.025 / max(1, (groups - 1) * len(pairs)))
     spans = [newcombe(a, sums[0], b, sums[1], z) for a, b in pairs]

@@ -1,5 +1,6 @@
 """The config of `bias`, apart from its code."""
 
+import re
 from collections.abc import Mapping
 from typing import Annotated, Literal
 
@@ -9,6 +10,11 @@ from headrace.pipelines.section import Section
 
 Kind = Literal["gender", "nationality", "age"]
 Words = Annotated[tuple[str, ...], Field(min_length=1)]
+
+
+def folded(text: str) -> str:
+    """A word or phrase as the lists have it."""
+    return " ".join(re.split(r"\W+", text.lower())).strip()
 
 
 class Config(Section):
@@ -37,7 +43,7 @@ class Config(Section):
             seen: dict[str, str] = {}
             for group, words in groups.items():
                 for word in words:
-                    bare = " ".join(word.split()).lower()
+                    bare = folded(word)
                     if not bare or len(bare.split()) > 8:
                         raise ValueError(f"{name}.{group}: {word!r} is no word, and no phrase of up to 8")
                     if seen.setdefault(bare, group) != group:

@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from headrace.cluster import storage
-from headrace.pipelines import arrays, schema, structure
+from headrace.pipelines import arrays
 from headrace.pipelines.examine import rows as examined
 from headrace.pipelines.examine.bias import groups
 from headrace.pipelines.examine.bias.groups import Lists
@@ -46,28 +46,35 @@ class File:
     """What one file, or several, say.
 
     rows; flagged: of how many it is known whether they refuse; short: how many have an answer that may be a
-    label; free: whether there are too many different ones to be labels.
+    label; answers: these, each once, no more than it takes to tell that they are none.
     """
 
     rows: int
     flagged: int
     short: int
-    free: bool
+    answers: set[str]
     lists: list[Counts]
+
+    @property
+    def free(self) -> bool:
+        """Whether there are too many different short answers to be labels."""
+        return len(self.answers) > LABELS
 
 
 def look(path: str, run: str, given: Lists, swaps: int) -> File:
     """The counts of one file, and which of its rows are best exchanged."""
     table = examined.left(path, run, ["messages"])
-    roles, rows, texts = bare(table)
+    roles, rows, texts = examined.bare(table)
     n = table.num_rows
-    parts = parts_of(roles, rows, n)
+    last = examined.answered(roles, rows, n)
+    at = np.arange(len(rows))
+    parts = np.where(at == last[rows], ANSWER, np.where(at < last[rows], BEFORE, AFTER))
     found = groups.named(texts, rows, n, given)
-    answer = _last(texts, rows, parts, n)
+    answer = texts.take(pa.array(last, mask=last == len(rows))).fill_null("")
     flags, flagged = _refusals(path, table)
     sizes = pc.binary_length(answer).to_numpy(zero_copy_only=False)
     short = (sizes > 0) & (sizes <= LABEL)
-    file = File(n, flagged, int(short.sum()), _free(answer, short), [])
+    file = File(n, flagged, int(short.sum()), _different(answer, short), [])
     lengths = np.log1p(pc.utf8_length(answer).to_numpy(zero_copy_only=False).astype(np.float64))
     owner, meaning_kind = rows[found.messages], given.kind[found.meanings]
     for number, kind in enumerate(given.kinds):
@@ -86,30 +93,6 @@ def look(path: str, run: str, given: Lists, swaps: int) -> File:
         counts.chosen = _first(table["row_id"].to_numpy()[single], 2 * swaps)
         file.lists.append(counts)
     return file
-
-
-def bare(table: pa.Table) -> tuple[pa.Array, NDArray[np.int64], pa.Array]:
-    """`schema.contents` without the structures behind texts."""
-    roles, rows, texts = schema.contents(table)
-    sealed = pc.match_substring(texts, structure.OPEN).fill_null(False).to_numpy(zero_copy_only=False)
-    plain = [structure.text(content) for content in texts.filter(pa.array(sealed)).to_pylist()]
-    return roles, rows, arrays.put(texts, np.flatnonzero(sealed), pa.array(plain, pa.large_string()))
-
-
-def parts_of(roles: pa.Array, rows: NDArray[np.int64], n: int) -> NDArray[np.int64]:
-    """What each message is to its row's last exchange: BEFORE the ANSWER, the answer, or AFTER it."""
-    spoken = pc.is_in(roles, pa.array(["assistant", "text"])).fill_null(False).to_numpy(zero_copy_only=False)
-    last = np.full(n, len(rows), np.int64)
-    last[rows[spoken]] = np.flatnonzero(spoken)
-    at = np.arange(len(rows))
-    return np.where(at == last[rows], ANSWER, np.where(at < last[rows], BEFORE, AFTER))
-
-
-def _last(texts: pa.Array, rows: NDArray[np.int64], parts: NDArray[np.int64], n: int) -> pa.Array:
-    """The answer of each row, empty where it has none: ``large_string[n]``."""
-    at = np.full(n, -1, np.int64)
-    at[rows[parts == ANSWER]] = np.flatnonzero(parts == ANSWER)
-    return texts.take(pa.array(at, mask=at < 0)).fill_null("")
 
 
 def _refusals(path: str, table: pa.Table) -> tuple[NDArray[np.bool_], int]:
@@ -149,9 +132,9 @@ def _counted(
     )
 
 
-def _free(answer: pa.Array, short: NDArray[np.bool_]) -> bool:
-    """Whether short answers are too many different ones to be labels."""
-    return len(pc.unique(answer.filter(pa.array(short)))) > LABELS
+def _different(answer: pa.Array, short: NDArray[np.bool_]) -> set[str]:
+    """Short answers, each once: `LABELS` and one more at most."""
+    return set(pc.unique(answer.filter(pa.array(short)))[: LABELS + 1].to_pylist())
 
 
 def _labels(answers: pa.Array, groups: NDArray[np.int64]) -> dict[tuple[str, int], int]:
@@ -178,14 +161,15 @@ def added(files: Iterable[File], given: Lists, swaps: int) -> File:
             continue
         for name in ("rows", "flagged", "short"):
             setattr(total, name, getattr(total, name) + getattr(file, name))
-        total.free |= file.free
+        if not total.free:  # all files together decide it, however rows lie in them
+            total.answers |= file.answers
         for one, other in zip(total.lists, file.lists, strict=True):
             for name in ("prompts", "answers", "both", "any", "alone", "refused", "swappable"):
                 setattr(one, name, getattr(one, name) + getattr(other, name))
-            for key, rows in other.labels.items():
+            for key, rows in other.labels.items() if not total.free else ():
                 one.labels[key] = one.labels.get(key, 0) + rows
             one.chosen = sorted([*one.chosen, *other.chosen])[: 2 * swaps]
-    return total or File(0, 0, 0, False, [_none(len(given.groups[kind])) for kind in given.kinds])
+    return total or File(0, 0, 0, set(), [_none(len(given.groups[kind])) for kind in given.kinds])
 
 
 def _none(size: int) -> Counts:

@@ -7,7 +7,6 @@ Cost: `kernels.terms` over the texts.
 Source: the lists are our own.
 """
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -21,7 +20,7 @@ from numpy.typing import NDArray
 from headrace.kernels import terms
 from headrace.kernels.arrow import one_span
 from headrace.kernels.terms import Terms
-from headrace.pipelines.examine.bias.config import Config
+from headrace.pipelines.examine.bias.config import Config, folded
 
 WORDS = Path(__file__).with_name("words")
 
@@ -93,11 +92,6 @@ def lists(config: Config) -> Lists:
         counterparts=_counterparts(every),
         languages=languages,
     )
-
-
-def folded(text: str) -> str:
-    """A word or phrase as the lists have it."""
-    return " ".join(re.split(r"\W+", text.lower())).strip()
 
 
 @cache

@@ -19,6 +19,7 @@ import pyarrow.compute as pc
 from headrace.cluster import storage
 from headrace.pipelines import arrays, schema, structure
 from headrace.pipelines.examine.bias import groups
+from headrace.pipelines.examine.bias.config import folded
 from headrace.pipelines.examine.bias.groups import Lists
 
 SWAPS = pa.schema(
@@ -82,7 +83,7 @@ def _target(
         return None
     options: set[str] | None = None
     for message, start, stop, group in words:
-        text = groups.folded(contents[message].encode()[start:stop].decode())
+        text = folded(contents[message].encode()[start:stop].decode())
         others = set(given.counterparts.get((kind, group, text), {}))
         options = others if options is None else options & others
     if not options:
@@ -98,7 +99,7 @@ def exchanged(
     data, pieces, at = text.encode(), [], 0
     for start, stop in sorted(edits):
         before, old = data[at:start].decode(), data[start:stop].decode()
-        new = _cased(given.counterparts[kind, group, groups.folded(old)][target], old)
+        new = _cased(given.counterparts[kind, group, folded(old)][target], old)
         pieces += [ARTICLE.sub(partial(_article, word=new), before), new]
         at = stop
     return "".join([*pieces, data[at:].decode()])

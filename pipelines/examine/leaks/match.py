@@ -104,7 +104,9 @@ def find(prompts: pa.Array, answers: pa.Array, index: Index, config: Config) -> 
     """
     texts = pa.concat_arrays([side.cast(pa.large_string()).fill_null("") for side in (prompts, answers)])
     found = search(kernels.fold(texts), np.tile(np.arange(len(prompts)), 2), index, config)
-    return hits(settled(found.pairs, found.counts, len(prompts), index, config), index)
+    held = np.zeros(len(index.table.keys), np.int64)
+    add(held, found.counts)
+    return hits(settled(found.pairs, held, len(prompts), index, config), index)
 
 
 def search(folded: pa.Array, rows: NDArray[np.int64], index: Index, config: Config) -> Found:
@@ -252,12 +254,14 @@ def _pairs(measured: Measured, rows: NDArray[np.int64], index: Index) -> pa.Tabl
     return pa.table([*columns, *flat], schema=FOUND)
 
 
-def settled(pairs: pa.Table, counts: pa.Table, rows: int, index: Index, config: Config) -> pa.Table:
-    """`pairs` with evidence enough beside what many of the `rows` rows hold (`counts`: key, rows)."""
-    limit = max(config.common, rows // RARELY)
-    common = np.zeros(len(index.table.keys), np.bool_)
-    often = counts.filter(pa.array(counts["rows"].to_numpy() > limit))
-    common[often["key"].to_numpy()] = True
+def add(held: NDArray[np.int64], counts: pa.Table) -> None:
+    """Add the counts of some texts (key, rows) to `held`, rows by n-gram, int64[K]."""
+    held[counts["key"].to_numpy()] += counts["rows"].to_numpy()
+
+
+def settled(pairs: pa.Table, held: NDArray[np.int64], rows: int, index: Index, config: Config) -> pa.Table:
+    """`pairs` with evidence enough beside what many of the `rows` rows hold (`held`: rows by n-gram)."""
+    common = held > max(config.common, rows // RARELY)
     entry = pairs["entry"].to_numpy()
     lengths = index.lengths[entry]
     keys, places, sizes = (

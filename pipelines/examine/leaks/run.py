@@ -16,6 +16,7 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
+import xxhash
 
 from headrace.cluster import ledger, storage
 from headrace.pipelines import schema
@@ -101,17 +102,16 @@ def find(prepared: Sequence[str], run: str, config: Config, each: Each) -> Found
     index = indexing.build(evaluation, config)
     data, where = indexing.dumped(index), storage.join(run, INDEX)
     storage.put(where, data)
-    mark = ledger.key(config.model_dump(mode="json"), _counts(evaluation["set"]), len(data))
+    mark = ledger.key(config.model_dump(mode="json"), xxhash.xxh3_128_hexdigest(data))
     work = partial(_of_file, run=run, mark=mark, config=config)
-    parts: list[_Part] = list(each(work, prepared, name=NAME))
+    held, n, found = np.zeros(len(index.table.keys), np.int64), 0, [match.FOUND.empty_table()]
+    for part in each(work, prepared, name=NAME):
+        match.add(held, part.counts)
+        found.append(part.pairs)
+        n += part.rows
     storage.delete(where)
-    n = sum(part.rows for part in parts)
-    pairs = pa.concat_tables([match.FOUND.empty_table(), *(part.pairs for part in parts)]).combine_chunks()
-    counts = pl.concat(
-        [pl.DataFrame(schema={"key": pl.Int32, "rows": pl.Int64})] + [pl.DataFrame(p.counts) for p in parts]
-    )
-    summed = counts.group_by("key").sum().sort("key").to_arrow()
-    hits = match.hits(match.settled(pairs, summed, n, index, config), index)
+    pairs = pa.concat_tables(found).combine_chunks()
+    hits = match.hits(match.settled(pairs, held, n, index, config), index)
     untold = evaluation.filter(pc.invert(pc.is_in(evaluation["item"], pa.array(index.told))))
     return Found(_findings(hits, evaluation), evaluation, untold, n)
 

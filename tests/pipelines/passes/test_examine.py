@@ -42,6 +42,8 @@ def test_leaks_go_and_what_is_held_out_stays(tmp_path: Path) -> None:
     assert written["rows"]["dropped"] == {"decontaminate.leak": 2}
     told = written["examine"]["leaks"]
     assert (told["rows_hit"], told["rows_gone"]) == (3, 2)
+    (advised,) = (one for one in written["advice"]["reasons"] if one["code"] == "leaks")
+    assert advised["words"].startswith("1 rows hold items of eval and stay")
     assert "amber" not in json.dumps(written)
     assert storage.read_table(str(tmp_path / "run" / checks.path("leaks", "drops"))).schema == checks.DROPS
     before = commits(tmp_path / "run", "pack")

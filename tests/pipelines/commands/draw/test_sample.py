@@ -160,18 +160,27 @@ def test_label_studios_export_is_read(tmp_path: Path) -> None:
         {"from_name": "safety", "type": "rating", "value": {"rating": 5}},
         {"from_name": "note", "type": "textarea", "value": {"text": ["fine"]}},
     ]
+    emptied = [
+        {"from_name": "safety", "type": "rating", "value": {"rating": 0}},
+        {"from_name": "note", "type": "textarea", "value": {"text": []}},
+    ]
     task = {
         "data": {"row_id": "7", "mark": "0123456789abcdef"},
         "annotations": [
             {"completed_by": {"id": 3, "email": "a@example.com"}, "result": result},
             {"completed_by": 4, "result": result[1:]},
             {"completed_by": 5, "result": result, "was_cancelled": True},
+            {"completed_by": 6, "result": [*result[:1], *emptied]},
         ],
     }
     path = tmp_path / "export.json"
     path.write_text(json.dumps([task, {**task, "annotations": []}]))
     found = [(one.rater, one.verdict, dict(one.scores), one.note) for one in taken.read(str(path))]
-    assert found == [("3", "right", {"safety": 5}, "fine"), ("4", None, {"safety": 5}, "fine")]
+    assert found == [
+        ("3", "right", {"safety": 5}, "fine"),
+        ("4", None, {"safety": 5}, "fine"),
+        ("6", "right", {}, ""),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -192,8 +201,9 @@ def test_what_is_no_rating_is_refused_without_quoting_it(tmp_path: Path, text: s
     assert "secret" not in str(told.value)
 
 
-def test_what_is_no_csv_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "x").write_text(f"row_id,mark,verdict\n7,{'x' * 2000},\n")
+@pytest.mark.parametrize("text", [f"row_id,mark,verdict\n7,{'x' * 2000},\n", f"{'x' * 2000}\n"])
+def test_what_is_no_csv_is_refused(tmp_path: Path, text: str) -> None:
+    (tmp_path / "x").write_text(text)
     most = csv.field_size_limit(1000)
     try:
         with pytest.raises(UserError, match="this is no CSV"):

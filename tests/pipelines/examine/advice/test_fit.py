@@ -76,6 +76,13 @@ def test_what_fits_where() -> None:
     assert fit.largest(0.5, 16, 2048, 4) is None
 
 
+@pytest.mark.parametrize(("room", "batch"), [(200, 6), (110, 3), (75, 2), (50, 1)])
+def test_a_batch_divides_the_one_that_is_asked_for(room: float, batch: int) -> None:
+    fitted = fit.fitted(fit.TYPICAL, room, 16, 2048, 6)
+    assert fitted is not None
+    assert (fitted.batch, fitted.checkpointing) == (batch, False)
+
+
 @given(st.integers(1, 256), st.integers(8, 8192), st.integers(1, 8), st.sampled_from([2, 4]), st.booleans())
 def test_more_takes_more(rank: int, length: int, batch: int, size: int, checkpointing: bool) -> None:
     def whole(rank: int, length: int, batch: int) -> float:

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from headrace.pipelines.examine.advice import sizes, verdict
 from headrace.pipelines.examine.advice.config import Config
 from headrace.pipelines.examine.advice.facts import Facts, of_run
+from headrace.pipelines.examine.spot_check import ratings
 
 PLAIN = Config()
 
@@ -158,8 +159,8 @@ def test_facts_are_for_retrieval(share: float, level: str) -> None:
 
 
 def test_contradictions() -> None:
-    def of(conflicting: int, marked: int = 0) -> verdict.Reason:
-        report = {"rows": 6_000, "conflicting": conflicting, "marked": marked, "largest": []}
+    def of(conflicting: int, gone: int = 0) -> verdict.Reason:
+        report = {"rows": 6_000, "conflicting": conflicting, "rows_gone": gone, "largest": []}
         return reasons(facts(checks={"contradictions": report}))["contradictions"]
 
     assert (of(0).level, of(10).level, of(600).level, of(600, 600).level) == ("fine", "note", "mend", "note")
@@ -186,8 +187,8 @@ def test_wrong_labels() -> None:
 
 
 def test_leaks() -> None:
-    def of(hit: int, dropped: int) -> verdict.Reason:
-        report = {"rows_hit": hit, "rows_dropped": dropped, "sets": {"mmlu": 9}, "listed": [[5, "a:1"]]}
+    def of(hit: int, gone: int) -> verdict.Reason:
+        report = {"rows_hit": hit, "rows_gone": gone, "sets": {"mmlu": 9}, "listed": [[5, "a:1"]]}
         return reasons(facts(checks={"leaks": report}))["leaks"]
 
     assert (of(0, 0).level, of(4, 4).level, of(4, 1).level) == ("fine", "note", "mend")
@@ -216,7 +217,7 @@ def test_answers_and_their_forms() -> None:
         checks={
             "formats": {"verdict": "mend", "words": ["42 of 44 break"], "broken": 42},
             "reasoning": {"verdict": "mend", "words": ["9 rows"], "kinds": {"without": 5_000}},
-            "spot_check": {"pass_rate": 0.8, "required": 0.95},
+            "spot_check": {"pass_rate": 0.8, "judged": 200, "interval": [0.7391, 0.8494]},
         },
     )
     levels = {code: reason.level for code, reason in reasons(given).items()}
@@ -225,6 +226,32 @@ def test_answers_and_their_forms() -> None:
         **dict.fromkeys(("refusal", "formats"), "note"),
         **dict.fromkeys(("size", "facts", "test"), "fine"),
     }
+
+
+@pytest.mark.parametrize(
+    ("right", "of", "words"),
+    [
+        (
+            160,
+            200,
+            "people found 80% of the 200 rows that they judged right, which makes it 85% of all at most",
+        ),
+        (9, 10, "people found 90% of the 10 rows that they judged right"),  # chance may have it so
+        (200, 200, "people found 100% of the 200 rows that they judged right"),
+    ],
+)
+def test_what_people_found(right: int, of: int, words: str) -> None:
+    rated = [ratings.Rating(n, "rater 1", "right" if n < right else "wrong") for n in range(of)]
+    report = ratings.report(rated, dict.fromkeys(range(of), "s"), 6_000)
+    found = reasons(facts(checks={"spot_check": report}))["spot_check"]
+    assert found.words.startswith(words)
+    assert (found.level, found.number) == ("mend" if "at most" in words else "fine", right / of)
+
+
+def test_scores_without_a_verdict_say_of_no_row_that_it_is_right() -> None:
+    rated = [ratings.Rating(1, "rater 1", None, {"fluency": 4})]
+    report = ratings.report(rated, {1: "s"}, 6_000)
+    assert "spot_check" not in reasons(facts(checks={"spot_check": report}))
 
 
 def test_a_source_that_is_mostly_lost_is_looked_at_first() -> None:

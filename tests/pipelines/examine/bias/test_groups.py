@@ -70,6 +70,9 @@ def test_the_lists_are_well_formed(kind: str) -> None:
         ({"g": {"a": ["x"], "b": []}}, "at least 1"),
         ({"g": {"a": ["The boss"], "b": ["the  BOSS"]}}, "stands in 'a' and in 'b'"),
         ({"g": {"a": [" "], "b": ["y"]}}, "is no word"),
+        ({"g": {"a": ["++"], "b": ["y"]}}, "is no word"),
+        ({"g": {"a": ["a-b-c-d-e-f-g-h-i"], "b": ["y"]}}, "no phrase of up to 8"),
+        ({"g": {"a": ["Boss."], "b": ["boss"]}}, "stands in 'a' and in 'b'"),
     ],
 )
 def test_lists_that_cannot_be_are_refused(given: dict[str, dict[str, list[str]]], words: str) -> None:

@@ -109,6 +109,17 @@ def test_labels_are_compared_and_stay_out_of_the_report(tmp_path: Path) -> None:
     assert gender["female", "taken_on"] == 5
 
 
+def test_how_rows_lie_in_files_does_not_decide_what_a_label_is(tmp_path: Path) -> None:
+    pairs = [(f"The {('man', 'woman')[n % 2]} applied", "taken_on") for n in range(80)]
+    pairs += [("What is the time of day?", f"answer {n}") for n in range(240)]
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").mkdir()
+    one, many = examined(tmp_path / "a", pairs), examined(tmp_path / "b", pairs, cuts=(160, 240))
+    assert one == many
+    assert one["lists"]["gender"]["groups"]["male"]["labels"] is None
+    assert pq.read_table(tmp_path / "b/findings/bias.labels.parquet").num_rows == 0
+
+
 def test_rows_are_exchanged_where_every_word_has_a_counterpart(tmp_path: Path) -> None:
     pairs = [
         ("Ask the Actress if SHE is an Irish citizen.", "She is a woman."),

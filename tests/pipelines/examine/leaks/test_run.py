@@ -82,6 +82,15 @@ def test_under_policy_report_nothing_goes(prepared: tuple[Path, list[str]]) -> N
     assert not (folder / "findings/leaks.drops.parquet").exists()
 
 
+def test_a_set_that_has_changed_is_looked_for_as_it_is(prepared: tuple[Path, list[str]]) -> None:
+    folder, paths = prepared
+    met = []
+    for question in QUESTIONS[:2]:  # of as many words, so that the index has the same size
+        builders.write_jsonl(folder / "sums.jsonl", [{"question": question, "answer": "42"}])
+        met.append(leaks.find(paths, str(folder), config(folder), builders.in_order).findings["row_id"])
+    assert [rows.to_pylist() for rows in met] == [[1], [3]]
+
+
 def test_files_in_another_order_give_the_same_bytes(prepared: tuple[Path, list[str]]) -> None:
     folder, paths = prepared
     written = []
