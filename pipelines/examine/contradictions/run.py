@@ -3,8 +3,8 @@
 What: a task a file writes hashes and sketches; one task finds the pairs (`pairs`); a task a file brings the
 texts of their rows; a task for each `CHUNK` pairs compares them (`compare`); one says what follows.
 Why after the search for duplicates: that keeps rows with one prompt and different answers.
-Cost: texts are read twice, the second time those of rows in pairs; 30 bytes a row in the task that pairs, and
-those of one band of sketches.
+Cost: texts are read twice, the second time those of rows in pairs; 35 bytes a row in the task that pairs, and
+100 a different prompt.
 """
 
 from collections import Counter
@@ -19,16 +19,17 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from headrace.cluster import storage
+from headrace.pipelines import arrays
 from headrace.pipelines.examine import rows
 from headrace.pipelines.examine.contradictions import answers, compare, pairs
 from headrace.pipelines.examine.contradictions.config import Config as Config
+from headrace.pipelines.stages.dedup import candidates
 
 NAME = "contradictions"
 VERSION = 1
 REASON = "contradictions.conflict"
 CHUNK = 100_000  # pairs that one task compares: each reads a part of every file
 LISTED, EXAMPLES = 20, 5  # clusters in the report, and row ids of each
-KEYS = ["row_id", "prompt", "answer", "short"]
 Each = Callable[..., Iterator[Any]]
 FOUND = pa.schema(
     [
@@ -77,15 +78,9 @@ def _keys(item: tuple[int, str], run: str, work: str, near: bool) -> str:
 
 
 def _rows(keys: Sequence[str]) -> pl.DataFrame:
-    """row_id, prompt, answer and short of the rows of all files, one file after the other."""
-    fields = [
-        ("row_id", pa.uint64()),
-        ("prompt", pa.uint64()),
-        ("answer", pa.uint64()),
-        ("short", pa.bool_()),
-    ]
-    tables = [storage.read_table(path, KEYS) for path in keys]
-    found = pl.from_arrow(pa.concat_tables([pa.schema(fields).empty_table(), *tables]))
+    """`pairs.OF_ROWS` of the rows of all files, one file after the other."""
+    tables = [storage.read_table(path, pairs.OF_ROWS.names) for path in keys]
+    found = pl.from_arrow(pa.concat_tables([pairs.OF_ROWS.empty_table(), *tables]))
     assert isinstance(found, pl.DataFrame)
     return found
 
@@ -93,27 +88,30 @@ def _rows(keys: Sequence[str]) -> pl.DataFrame:
 def _search(keys: Sequence[str], work: str, config: Config) -> dict[str, Any]:
     """Find the pairs; write them in chunks, the nodes, and the rows whose texts are wanted."""
 
-    def sketches(names: Sequence[str], places: NDArray[np.int64] | None) -> dict[str, NDArray[Any]]:
-        table = pa.concat_tables([storage.read_table(path, [*names]) for path in keys])
-        table = table if places is None else table.take(pa.array(places))
-        return {name: table[name].to_numpy() for name in names}
+    begin = arrays.offsets(np.array([storage.rows(path) for path in keys], np.int64))
 
-    table = _rows(keys)
-    found = pairs.search(table, sketches if config.near < 1 else None, config)
-    file = np.repeat(np.arange(len(keys)), [storage.rows(path) for path in keys])
+    def sketches(places: NDArray[np.int64]) -> pa.Table:
+        cuts = np.searchsorted(places, begin)
+        tables = []
+        for number, path in enumerate(keys):
+            inside = places[cuts[number] : cuts[number + 1]] - begin[number]
+            tables.append(storage.read_table(path, pairs.SKETCHED).take(pa.array(inside)))
+        return pa.concat_tables(tables).combine_chunks()
+
+    found = pairs.search(_rows(keys), sketches if config.near < 1 else None, config)
     storage.write_table(storage.join(work, "nodes.parquet"), _plain(found.nodes))
     chunk = np.arange(len(found.pairs)) // CHUNK
     chunks = -(-len(found.pairs) // CHUNK)
     for number in range(chunks):
-        of = chunk == number
+        of = slice(number * CHUNK, (number + 1) * CHUNK)
         columns = {"a": found.pairs[of, 0], "b": found.pairs[of, 1], "equal": found.equal[of]}
         storage.write_table(
             storage.join(work, f"pairs-{number}.parquet"), pa.table(columns), dictionary=False
         )
-    wanted = np.unique(np.stack([np.repeat(chunk, 2), found.pairs.ravel()], axis=1), axis=0)
+    wanted = candidates.unique([np.stack([np.repeat(chunk, 2), found.pairs.ravel()], axis=1)])
     nodes = found.nodes[wanted[:, 1]]
     at = nodes["at"].to_numpy()
-    columns = {"chunk": wanted[:, 0], "place": wanted[:, 1], "file": file[at]}
+    columns = {"chunk": wanted[:, 0], "place": wanted[:, 1], "file": np.searchsorted(begin, at, "right") - 1}
     rows_wanted = pa.table(columns | {n: nodes[n].to_arrow() for n in ("row_id", "label")})
     storage.write_table(storage.join(work, "wanted.parquet"), rows_wanted)
     return {"chunks": chunks, "files": {int(f) for f in np.unique(columns["file"])}}
