@@ -1,7 +1,8 @@
 """Contradictions over the files of a run: hashes of every file, pairs that ask the same, their texts.
 
-What: a task a file writes hashes and sketches; one task finds the pairs (`pairs`); a task a file brings the
-texts of their rows; a task for each `CHUNK` pairs compares them (`compare`); one says what follows.
+What: a task a file writes hashes and sketches; one task finds the pairs (`pairs`); a task for
+every `TOGETHER` files brings the texts of their rows; one for every `CHUNK` pairs compares them (`compare`);
+one says what follows.
 Why after the search for duplicates: that keeps rows with one prompt and different answers.
 Cost: texts are read twice, the second time those of rows in pairs; 35 bytes a row in the task that pairs, and
 100 a different prompt.
@@ -28,7 +29,8 @@ from headrace.pipelines.stages.dedup import candidates
 NAME = "contradictions"
 VERSION = 1
 REASON = "contradictions.conflict"
-CHUNK = 100_000  # pairs that one task compares: each reads a part of every file
+CHUNK = 100_000  # pairs that one task compares: each reads a part of every file of texts
+TOGETHER = 8  # prepared files whose wanted texts make one file
 LISTED, EXAMPLES = 20, 5  # clusters in the report, and row ids of each
 Each = Callable[..., Iterator[Any]]
 FOUND = pa.schema(
@@ -58,7 +60,8 @@ def run(prepared: Sequence[str], run: str, config: Config, each: Each) -> dict[s
     searching = partial(_search, work=work, config=config)
     plan = next(each(searching, [keys], name="contradictions search"))
     wanted = [(n, path) for n, path in enumerate(files) if n in plan["files"]]
-    texts = list(each(partial(_texts, run=run, work=work), wanted, name="contradictions texts"))
+    groups = [(k, wanted[k : k + TOGETHER]) for k in range(0, len(wanted), TOGETHER)]
+    texts = list(each(partial(_texts, run=run, work=work), groups, name="contradictions texts"))
     comparing = partial(_compared, texts=texts, work=work, config=config)
     compared = list(each(comparing, range(plan["chunks"]), name="contradictions compare"))
     settling = partial(_settled, keys=keys, run=run, work=work, config=config)
@@ -122,18 +125,23 @@ def _plain(table: pl.DataFrame) -> pa.Table:
     return table.to_arrow(compat_level=pl.CompatLevel.oldest())
 
 
-def _texts(item: tuple[int, str], run: str, work: str) -> str:
-    """The prompts and answers of the wanted rows of one file."""
-    number, path = item
-    wanted = storage.read_table(storage.join(work, "wanted.parquet"), filters=[("file", "==", number)])
-    table = rows.left(path, run, ["messages"])
-    at = pc.index_in(wanted["row_id"].combine_chunks(), table["row_id"].combine_chunks())
-    distinct, back = np.unique(at.to_numpy(), return_inverse=True)
-    found = rows.exchanges(table.take(pa.array(distinct))).take(pa.array(back))
-    for name in found.column_names:
-        wanted = wanted.append_column(name, found[name])
-    target = storage.join(work, f"texts-{number}.parquet")
-    storage.write_table(target, wanted.sort_by("chunk"), 4096)
+def _texts(group: tuple[int, Sequence[tuple[int, str]]], run: str, work: str) -> str:
+    """The prompts and answers of the wanted rows of some files: their numbers and paths."""
+    first, files = group
+    span = [("file", ">=", files[0][0]), ("file", "<=", files[-1][0])]
+    every = storage.read_table(storage.join(work, "wanted.parquet"), filters=span)
+    tables = []
+    for number, path in files:
+        wanted = every.filter(pc.equal(every["file"], number))
+        table = rows.left(path, run, ["messages"])
+        at = pc.index_in(wanted["row_id"].combine_chunks(), table["row_id"].combine_chunks())
+        distinct, back = np.unique(at.to_numpy(), return_inverse=True)
+        found = rows.exchanges(table.take(pa.array(distinct))).take(pa.array(back))
+        for name in found.column_names:
+            wanted = wanted.append_column(name, found[name])
+        tables.append(wanted)
+    target = storage.join(work, f"texts-{first}.parquet")
+    storage.write_table(target, pa.concat_tables(tables).sort_by("chunk"), 4096)
     return target
 
 
