@@ -3,8 +3,7 @@
 A text's terms are its words and the pieces of four letters within them, so that a slip of the pen costs some
 pieces and not the word. Scripts that write no spaces (Chinese, Japanese, Thai and their neighbours) give
 pairs of letters for words and runs of three for pieces. Every number is the same word: texts that differ in
-their
-numbers alone are the same to it. Terms are 32-bit hashes; no vocabulary is kept.
+their numbers alone are the same to it. Terms are 32-bit hashes; no vocabulary is kept.
 
 Cost: 10 to 20 ns a byte for terms, 4 bytes each; `weighted` holds all terms of the texts that it is given.
 Source: Weinberger et al. 2009 (feature hashing), https://arxiv.org/abs/0902.2206; weights as in Salton &
@@ -46,10 +45,8 @@ def terms(texts: pa.Array, *, pairs: bool = False) -> Terms:
     ends = np.frombuffer(folded.buffers()[1], np.int64)[folded.offset : folded.offset + len(folded) + 1]
     data = folded.buffers()[2]
     held = np.frombuffer(data, np.uint8) if data is not None else np.zeros(0, np.uint8)
-    offsets, hashes = (
-        np.zeros(len(folded) + 1, np.int64),
-        np.empty(2 * int(ends[-1] - ends[0]) + 2, np.uint32),
-    )
+    offsets = np.zeros(len(folded) + 1, np.int64)
+    hashes = np.empty(2 * int(ends[-1] - ends[0]) + 2, np.uint32)
     _terms(held, ends, pairs, offsets, hashes)
     return Terms(offsets, hashes[: offsets[-1]].copy())
 

@@ -1,17 +1,15 @@
 """What sets the answers of pairs of rows apart, from their texts; and the same over texts in memory."""
 
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import polars as pl
 import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from headrace import kernels
-from headrace.pipelines import arrays
-from headrace.pipelines.examine.contradictions import answers, asking, pairs
+from headrace.pipelines.examine.contradictions import answers, apart, asking, pairs
 from headrace.pipelines.examine.contradictions.config import Config
 from headrace.pipelines.stages.fingerprint.config import Config as Fingerprint
 
@@ -35,10 +33,9 @@ def compare(texts: pa.Table, found: NDArray[np.int64], equal: NDArray[np.bool_],
     prompts, given = (texts[name].combine_chunks() for name in ("prompt", "answer"))
     similar = np.where(equal, 1.0, 0.0), np.zeros(len(found))
     kinds = np.full(len(found), "asks other", "<U10")
-    # Most pairs fall by their numbers, which are compared without a look at words.
-    numbers = _numbers(prompts)
-    asking_other = ~equal & (numbers[found[:, 0]] != numbers[found[:, 1]])
-    unequal = np.flatnonzero(~equal & ~asking_other)
+    unequal = np.flatnonzero(~equal)
+    # Most of them fall by a word that only one prompt has.
+    unequal = unequal[~apart.told_apart(apart.words(prompts), found[unequal])]
     similar[0][unequal] = _similarity(prompts, found[unequal])
     wanted = np.flatnonzero(similar[0] >= near)
     similar[1][wanted] = _similarity(given, found[wanted])
@@ -48,18 +45,6 @@ def compare(texts: pa.Table, found: NDArray[np.int64], equal: NDArray[np.bool_],
             labels = a["label"] and b["label"]
             kinds[at] = answers.kind_of(a["prompt"], a["answer"], b["answer"], labels)
     return Compared(kinds, *similar)
-
-
-def _numbers(texts: pa.Array) -> NDArray[np.uint64]:
-    """Hash of all digits of each text, in any order of its sentences: ``uint64[N]``."""
-    bare = pc.utf8_split_whitespace(
-        pc.utf8_trim_whitespace(pc.replace_substring_regex(texts, r"[^0-9]+", " "))
-    )
-    hashes = kernels.content_hash(bare.flatten())[0]
-    sums = np.concatenate([np.zeros(1, np.uint64), np.cumsum(arrays.finalised(hashes), dtype=np.uint64)])
-    ends = bare.offsets.to_numpy()
-    found: NDArray[np.uint64] = sums[ends[1:]] - sums[ends[:-1]]
-    return found
 
 
 def _similarity(texts: pa.Array, found: NDArray[np.int64]) -> NDArray[np.float64]:
@@ -79,8 +64,7 @@ def contradictions(
     prompts, answers: N prompts and their answers; a row without either is left out. Returns a table sorted by
     row: ``row int64, partner int64, prompt_similarity double, answer_similarity double``; partner is the
     first row that gives the other answer, of several the one that most rows give. Answers to a prompt that
-    asks to invent or to recommend contradict
-    nothing.
+    asks to invent or to recommend contradict nothing.
 
     Raises: ValueError for prompts and answers of different length.
     """
@@ -88,12 +72,11 @@ def contradictions(
     texts = pa.table({"prompt": _texts(prompts), "answer": _texts(answers)})
     ids = np.arange(texts.num_rows, dtype=np.uint64)
     held = pairs.keys(ids, texts, config.near < 1)
-    rows = pl.from_arrow(held.select(["row_id", "prompt", "answer", "short"]))
+    rows = pl.from_arrow(held.select(pairs.OF_ROWS.names))
     assert isinstance(rows, pl.DataFrame)
 
-    def sketches(names: Sequence[str], places: NDArray[np.int64] | None) -> dict[str, NDArray[Any]]:
-        every = {name: held[name].to_numpy() for name in names}
-        return every if places is None else {name: column[places] for name, column in every.items()}
+    def sketches(places: NDArray[np.int64]) -> pa.Table:
+        return held.select(pairs.SKETCHED).take(pa.array(places))
 
     found = pairs.search(rows, sketches if config.near < 1 else None, config)
     nodes = texts.take(pa.array(found.nodes["row_id"].to_numpy().astype(np.int64)))

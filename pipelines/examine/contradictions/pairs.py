@@ -5,7 +5,7 @@ the answers that most of its rows give; prompts that are alike, by the candidate
 by those answers too. Pairs of one answer make a *stance*, pairs that contradict join stances into a
 *cluster*.
 
-Cost: some 40 bytes a row and band; pairs at most three a node and near prompt.
+Cost: 35 bytes a row, 100 a different prompt; pairs at most three a node and near prompt.
 """
 
 from collections.abc import Callable, Sequence
@@ -14,9 +14,11 @@ from typing import Any, NamedTuple
 import numpy as np
 import polars as pl
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from headrace import kernels
+from headrace.pipelines import arrays
 from headrace.pipelines.examine.contradictions import answers
 from headrace.pipelines.examine.contradictions.config import Config
 from headrace.pipelines.stages.dedup import blocks, candidates, in_memory
@@ -29,6 +31,15 @@ MANY_WAYS = 4  # different short answers of a prompt
 SHORT = 64  # bytes of an answer that may be a label
 SKETCHED = ["answer_features", "answer_key", *(f"answer_sketch_{k}" for k in range(fingerprint.WORDS))]
 SKETCHED += [f"answer_band_{k}" for k in range(fingerprint.BANDS)]
+OF_ROWS = pa.schema(
+    [
+        ("row_id", pa.uint64()),
+        ("prompt", pa.uint64()),
+        ("answer", pa.uint64()),
+        ("short", pa.bool_()),
+        ("numbers", pa.uint64()),
+    ]
+)
 NO_PAIRS = np.zeros((0, 2), np.int64)
 
 
@@ -47,11 +58,24 @@ def keys(row_ids: NDArray[np.uint64], exchanges: pa.Table, near: bool) -> pa.Tab
         "prompt": prompt[asked],
         "answer": answer[asked],
         "short": length[asked] <= SHORT,
+        "numbers": _numbers(prompts)[asked],
     }
     if near:
         sketched = fingerprint.apply(in_memory.as_rows(prompts.take(pa.array(asked))), fingerprint.Config())
         columns |= {name: sketched[name] for name in SKETCHED}
     return pa.table(columns)
+
+
+def _numbers(texts: pa.Array) -> NDArray[np.uint64]:
+    """Hash of all digits of each text, in any order of its sentences: ``uint64[N]``."""
+    bare = pc.utf8_split_whitespace(
+        pc.utf8_trim_whitespace(pc.replace_substring_regex(texts, r"[^0-9]+", " "))
+    )
+    hashes = kernels.content_hash(bare.flatten())[0]
+    sums = np.concatenate([np.zeros(1, np.uint64), np.cumsum(arrays.finalised(hashes), dtype=np.uint64)])
+    ends = bare.offsets.to_numpy()
+    found: NDArray[np.uint64] = sums[ends[1:]] - sums[ends[:-1]]
+    return found
 
 
 class Found(NamedTuple):
@@ -64,13 +88,13 @@ class Found(NamedTuple):
 
 def search(
     found: pl.DataFrame,
-    sketches: Callable[[Sequence[str], Any], dict[str, NDArray[Any]]] | None,
+    sketches: Callable[[NDArray[np.int64]], pa.Table] | None,
     config: Config,
 ) -> Found:
     """Nodes of all rows, and the pairs of nodes to compare.
 
-    found: row_id, prompt, answer, short of rows by row id; ``sketches(names, rows)``: columns of `SKETCHED`
-    of     some rows by their place (all for None), left out where only equal prompts count.
+    found: `OF_ROWS` of rows by row id; ``sketches(rows)``: columns `SKETCHED` of some rows by their place,
+    ascending; None where only equal prompts count. Prompts with different numbers are not paired.
     """
     found = found.with_row_index("at")
     counted = found.group_by("answer").agg(
@@ -92,32 +116,27 @@ def search(
     near = NO_PAIRS
     if sketches is not None and nodes.height:
         at = nodes["at"].to_numpy().astype(np.int64)
-        near = _near(at[first], sketches, found.height, config)
-        near = np.searchsorted(np.sort(at[first]), near)
-        near = first[np.argsort(at[first], kind="stable")][near]  # from ranks of prompts to their first nodes
+        order = np.argsort(at[first])
+        # By the order of rows; `first[order]` leads from there to the first nodes of prompts.
+        near = first[order][_near(sketches(at[first[order]]), config)]
         near = _spread_over_nodes(near, first, of)
+        numbers = found["numbers"].to_numpy()[at]
+        near = near[numbers[near[:, 0]] == numbers[near[:, 1]]]
     every = np.concatenate([equal, near])
     return Found(nodes, every, np.arange(len(every)) < len(equal))
 
 
-def _near(
-    representatives: NDArray[np.int64],
-    sketches: Callable[[Sequence[str], Any], dict[str, NDArray[Any]]],
-    rows: int,
-    config: Config,
-) -> NDArray[np.int64]:
-    """Pairs of places of rows, one of each prompt, whose prompts may be alike."""
+def _near(sketched: pa.Table, config: Config) -> NDArray[np.int64]:
+    """Pairs of rows of a table, columns `SKETCHED`, whose prompts may be alike."""
     search_config = Search(threshold=config.near, margin=0, min_features=FEWEST)
-    chosen = np.zeros(rows, np.bool_)
-    chosen[representatives] = True
+    held = {name: sketched[name].to_numpy() for name in SKETCHED}
+    nothing = np.zeros(sketched.num_rows, np.uint64)  # of the part that is not sketched
 
     def some(names: Sequence[str], places: NDArray[np.int64] | None = None) -> dict[str, NDArray[Any]]:
-        held = sketches([name for name in names if name.startswith("answer")], places)
-        count = rows if places is None else len(places)
-        nothing = {"features": np.zeros(count, np.uint32)}
-        return {n: held[n] if n in held else nothing.get(n[7:], np.zeros(count, np.uint64)) for n in names}
+        return {n: held.get(n, nothing)[slice(None) if places is None else places] for n in names}
 
-    by_band = (blocks.band_pairs(some, chosen, k, search_config)[0] for k in blocks.bands(search_config))
+    every = np.ones(sketched.num_rows, np.bool_)
+    by_band = (blocks.band_pairs(some, every, k, search_config)[0] for k in blocks.bands(search_config))
     return candidates.unique(by_band)
 
 
@@ -167,7 +186,7 @@ def settle(
 
 def opened(found: Found, kinds: NDArray[np.str_]) -> NDArray[np.str_]:
     """`kinds` with *other* for *short* where a prompt is answered in many ways and in none by half of its
-    rows:     the data tell that more than one answer is right."""
+    rows: the data tell that more than one answer is right."""
     prompt = found.nodes["prompt"].to_numpy()
     _, of = np.unique(prompt, return_inverse=True)
     rows = found.nodes["rows"].to_numpy().astype(np.int64)

@@ -1,10 +1,11 @@
 """Contradictions over the files of a run: hashes of every file, pairs that ask the same, their texts.
 
-What: a task a file writes hashes and sketches; one task finds the pairs (`pairs`); a task a file brings the
-texts of their rows; a task for each `CHUNK` pairs compares them (`compare`); one says what follows.
+What: a task a file writes hashes and sketches; one task finds the pairs (`pairs`); a task for
+every `TOGETHER` files brings the texts of their rows; one for every `CHUNK` pairs compares them (`compare`);
+one says what follows.
 Why after the search for duplicates: that keeps rows with one prompt and different answers.
-Cost: texts are read twice, the second time those of rows in pairs; 30 bytes a row in the task that pairs, and
-those of one band of sketches.
+Cost: texts are read twice, the second time those of rows in pairs; 35 bytes a row in the task that pairs, and
+100 a different prompt.
 """
 
 from collections import Counter
@@ -19,16 +20,18 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from headrace.cluster import storage
+from headrace.pipelines import arrays
 from headrace.pipelines.examine import rows
 from headrace.pipelines.examine.contradictions import answers, compare, pairs
 from headrace.pipelines.examine.contradictions.config import Config as Config
+from headrace.pipelines.stages.dedup import candidates
 
 NAME = "contradictions"
 VERSION = 1
 REASON = "contradictions.conflict"
-CHUNK = 100_000  # pairs that one task compares: each reads a part of every file
+CHUNK = 100_000  # pairs that one task compares: each reads a part of every file of texts
+TOGETHER = 8  # prepared files whose wanted texts make one file
 LISTED, EXAMPLES = 20, 5  # clusters in the report, and row ids of each
-KEYS = ["row_id", "prompt", "answer", "short"]
 Each = Callable[..., Iterator[Any]]
 FOUND = pa.schema(
     [
@@ -57,7 +60,8 @@ def run(prepared: Sequence[str], run: str, config: Config, each: Each) -> dict[s
     searching = partial(_search, work=work, config=config)
     plan = next(each(searching, [keys], name="contradictions search"))
     wanted = [(n, path) for n, path in enumerate(files) if n in plan["files"]]
-    texts = list(each(partial(_texts, run=run, work=work), wanted, name="contradictions texts"))
+    groups = [(k, wanted[k : k + TOGETHER]) for k in range(0, len(wanted), TOGETHER)]
+    texts = list(each(partial(_texts, run=run, work=work), groups, name="contradictions texts"))
     comparing = partial(_compared, texts=texts, work=work, config=config)
     compared = list(each(comparing, range(plan["chunks"]), name="contradictions compare"))
     settling = partial(_settled, keys=keys, run=run, work=work, config=config)
@@ -77,15 +81,9 @@ def _keys(item: tuple[int, str], run: str, work: str, near: bool) -> str:
 
 
 def _rows(keys: Sequence[str]) -> pl.DataFrame:
-    """row_id, prompt, answer and short of the rows of all files, one file after the other."""
-    fields = [
-        ("row_id", pa.uint64()),
-        ("prompt", pa.uint64()),
-        ("answer", pa.uint64()),
-        ("short", pa.bool_()),
-    ]
-    tables = [storage.read_table(path, KEYS) for path in keys]
-    found = pl.from_arrow(pa.concat_tables([pa.schema(fields).empty_table(), *tables]))
+    """`pairs.OF_ROWS` of the rows of all files, one file after the other."""
+    tables = [storage.read_table(path, pairs.OF_ROWS.names) for path in keys]
+    found = pl.from_arrow(pa.concat_tables([pairs.OF_ROWS.empty_table(), *tables]))
     assert isinstance(found, pl.DataFrame)
     return found
 
@@ -93,27 +91,30 @@ def _rows(keys: Sequence[str]) -> pl.DataFrame:
 def _search(keys: Sequence[str], work: str, config: Config) -> dict[str, Any]:
     """Find the pairs; write them in chunks, the nodes, and the rows whose texts are wanted."""
 
-    def sketches(names: Sequence[str], places: NDArray[np.int64] | None) -> dict[str, NDArray[Any]]:
-        table = pa.concat_tables([storage.read_table(path, [*names]) for path in keys])
-        table = table if places is None else table.take(pa.array(places))
-        return {name: table[name].to_numpy() for name in names}
+    begin = arrays.offsets(np.array([storage.rows(path) for path in keys], np.int64))
 
-    table = _rows(keys)
-    found = pairs.search(table, sketches if config.near < 1 else None, config)
-    file = np.repeat(np.arange(len(keys)), [storage.rows(path) for path in keys])
+    def sketches(places: NDArray[np.int64]) -> pa.Table:
+        cuts = np.searchsorted(places, begin)
+        tables = []
+        for number, path in enumerate(keys):
+            inside = places[cuts[number] : cuts[number + 1]] - begin[number]
+            tables.append(storage.read_table(path, pairs.SKETCHED).take(pa.array(inside)))
+        return pa.concat_tables(tables).combine_chunks()
+
+    found = pairs.search(_rows(keys), sketches if config.near < 1 else None, config)
     storage.write_table(storage.join(work, "nodes.parquet"), _plain(found.nodes))
     chunk = np.arange(len(found.pairs)) // CHUNK
     chunks = -(-len(found.pairs) // CHUNK)
     for number in range(chunks):
-        of = chunk == number
+        of = slice(number * CHUNK, (number + 1) * CHUNK)
         columns = {"a": found.pairs[of, 0], "b": found.pairs[of, 1], "equal": found.equal[of]}
         storage.write_table(
             storage.join(work, f"pairs-{number}.parquet"), pa.table(columns), dictionary=False
         )
-    wanted = np.unique(np.stack([np.repeat(chunk, 2), found.pairs.ravel()], axis=1), axis=0)
+    wanted = candidates.unique([np.stack([np.repeat(chunk, 2), found.pairs.ravel()], axis=1)])
     nodes = found.nodes[wanted[:, 1]]
     at = nodes["at"].to_numpy()
-    columns = {"chunk": wanted[:, 0], "place": wanted[:, 1], "file": file[at]}
+    columns = {"chunk": wanted[:, 0], "place": wanted[:, 1], "file": np.searchsorted(begin, at, "right") - 1}
     rows_wanted = pa.table(columns | {n: nodes[n].to_arrow() for n in ("row_id", "label")})
     storage.write_table(storage.join(work, "wanted.parquet"), rows_wanted)
     return {"chunks": chunks, "files": {int(f) for f in np.unique(columns["file"])}}
@@ -124,18 +125,23 @@ def _plain(table: pl.DataFrame) -> pa.Table:
     return table.to_arrow(compat_level=pl.CompatLevel.oldest())
 
 
-def _texts(item: tuple[int, str], run: str, work: str) -> str:
-    """The prompts and answers of the wanted rows of one file."""
-    number, path = item
-    wanted = storage.read_table(storage.join(work, "wanted.parquet"), filters=[("file", "==", number)])
-    table = rows.left(path, run, ["messages"])
-    at = pc.index_in(wanted["row_id"].combine_chunks(), table["row_id"].combine_chunks())
-    distinct, back = np.unique(at.to_numpy(), return_inverse=True)
-    found = rows.exchanges(table.take(pa.array(distinct))).take(pa.array(back))
-    for name in found.column_names:
-        wanted = wanted.append_column(name, found[name])
-    target = storage.join(work, f"texts-{number}.parquet")
-    storage.write_table(target, wanted.sort_by("chunk"), 4096)
+def _texts(group: tuple[int, Sequence[tuple[int, str]]], run: str, work: str) -> str:
+    """The prompts and answers of the wanted rows of some files: their numbers and paths."""
+    first, files = group
+    span = [("file", ">=", files[0][0]), ("file", "<=", files[-1][0])]
+    every = storage.read_table(storage.join(work, "wanted.parquet"), filters=span)
+    tables = []
+    for number, path in files:
+        wanted = every.filter(pc.equal(every["file"], number))
+        table = rows.left(path, run, ["messages"])
+        at = pc.index_in(wanted["row_id"].combine_chunks(), table["row_id"].combine_chunks())
+        distinct, back = np.unique(at.to_numpy(), return_inverse=True)
+        found = rows.exchanges(table.take(pa.array(distinct))).take(pa.array(back))
+        for name in found.column_names:
+            wanted = wanted.append_column(name, found[name])
+        tables.append(wanted)
+    target = storage.join(work, f"texts-{first}.parquet")
+    storage.write_table(target, pa.concat_tables(tables).sort_by("chunk"), 4096)
     return target
 
 

@@ -12,8 +12,8 @@
 Links of equal prompts and of meaning join prompts into clusters, one leads to the next: rewordings of a
 question are linked by others between them. Near matches and templates are told apart and join nothing: under
 one long preamble stand different questions, and "write a poem about X" may be a hundred things. The
-effective number of prompts is exp(-sum p log p) over the shares p of clusters: of 100
-clusters with the same number of rows 100, of 100 of which one holds nearly all, little more than 1.
+effective number of prompts is exp(-sum p log p) over the shares p of clusters: of 100 clusters with
+the same number of rows 100, of 100 of which one holds nearly all, little more than 1.
 
 Numbers are one word here, so sums that differ in their numbers alone are one question.
 
@@ -145,7 +145,7 @@ def linked(matrix: Any, least: float, sizes: NDArray[np.float32] | None = None) 
     sizes: the product is what two sets have in common, and their Jaccard similarity counts.
     """
     n = matrix.shape[0]
-    labels, other = np.arange(n), matrix.T.tocsc() if hasattr(matrix, "tocsc") else matrix.T
+    labels, other = np.arange(n), matrix.T.tocsr() if hasattr(matrix, "tocsr") else matrix.T
     for first in range(0, n, BLOCK):
         found = matrix[first : first + BLOCK] @ other
         if hasattr(found, "tocoo"):

@@ -1,9 +1,8 @@
 """Diversity over the files of a run: a hash of every prompt, and the terms of those that are drawn.
 
 What: a task a file writes a hash a prompt; one task counts equal ones over all rows and draws `sample` of
-them; a task a
-file brings the terms of the drawn ones; one compares them (`measure`). No text is kept but for an
-embedding model, and that is deleted.
+them; a task a file brings the terms of the drawn ones; one compares them (`measure`). No text is kept but for
+an embedding model, and that is deleted.
 Cost: 20 bytes a row in the task that draws; texts are read twice, the second time those of drawn rows.
 """
 
@@ -23,11 +22,8 @@ from headrace.pipelines.examine.diversity.config import Config as Config
 NAME = "diversity"
 VERSION = 1
 OFTEN = 10  # rows of a template or an opener that is listed
-REPETITIVE, REWORDED, ONE = (
-    0.5,
-    0.1,
-    0.1,
-)  # effective prompts a row below which; share of one cluster above which
+REPETITIVE, REWORDED = 0.5, 0.1  # effective prompts a row, below which a set is said to be so
+ONE = 0.1  # share of the largest cluster, above which it is named
 Each = Callable[..., Iterator[Any]]
 
 

@@ -41,9 +41,8 @@ class Judged(NamedTuple):
 
     label: NDArray[np.int64]
     suggested: NDArray[np.int64]  # -1 where the label has too few rows to be judged
-    score: NDArray[
-        np.float64
-    ]  # chance of the label over that of the suggested one, or its share of neighbours
+    # Chance of the label over that of the suggested one, or its share of neighbours.
+    score: NDArray[np.float64]
     rules: dict[str, NDArray[np.bool_]]  # which rows each rule suspects
     kappa: float  # agreement of classifier and labels beyond chance (Cohen)
     chances: NDArray[np.float64]  # [R, K]: of each label, for the R rows whose label is judged
@@ -175,8 +174,8 @@ def _sharpness(
     chances: NDArray[np.float64], own: NDArray[np.int64], best: NDArray[np.int64], kappa: float
 ) -> float:
     """Power that brings odds to a common scale: a classifier of few rows, or of few labels, is as right as
-    one of many
-    and much less sure. 1 where the median of its log odds is `SURE` or more times kappa squared."""
+    one of many and much less sure. 1 where the median of its log odds is `SURE` or more times kappa squared.
+    """
     two = np.partition(chances[own == best], -2, axis=1)[:, -2:]
     median = float(np.median(np.log(two[:, 1] / np.maximum(two[:, 0], 1e-12))))
     return max(1.0, SURE * kappa**2 / max(median, 1e-9))
@@ -193,7 +192,7 @@ def _neighbours(matrix: Any, own: NDArray[np.int64], labels: int, count: int) ->
     """Share of each label among the `count` nearest other rows, weighted by squared similarity."""
     n = len(own)
     count = min(count, n - 1)
-    other, shares = matrix.T.tocsc(), np.zeros((n, labels))
+    other, shares = matrix.T.tocsr(), np.zeros((n, labels))
     for first in range(0, n, 256):
         near = (matrix[first : first + 256] @ other).toarray()
         rows = np.arange(len(near))

@@ -1,0 +1,182 @@
+"""Prompts that cannot ask the same, told by hashes of their words before anybody reads them (`asking`).
+
+Why: nine of ten pairs that a search by sketches finds alike ask something else, and it shows: a word stands
+in one prompt that `asking` takes away from none, and no word of the other could be it with a slip of the pen.
+What: words are runs of letters and digits; a word *counts* unless it is one of politeness, an article, or
+part of a contraction. Nothing is said of prompts with letters beyond ASCII. What is told apart here,
+`asking.same_question` tells apart as well; it is asked about the rest.
+
+Cost: 5 ns a byte, and some 200 ns a pair.
+"""
+
+import re
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+from numba import njit
+from numpy.typing import NDArray
+
+from headrace.pipelines.examine.contradictions import asking
+
+# A word: hash (47 bits), first letter (8), length (8, at most 255), and whether it counts.
+HASH, FIRST, LENGTH = np.uint64(17), np.uint64(9), np.uint64(1)
+BYTE, COUNTS = np.uint64(255), np.uint64(1)
+BEGUN, TIMES = np.uint64(0xCBF29CE484222325), np.uint64(0x100000001B3)  # FNV-1a
+N, T = np.uint64(ord("n")), np.uint64(ord("t"))
+
+
+class Words(NamedTuple):
+    """Different words of N texts, sorted by text: ``offsets int64[N + 1]``, ``codes uint64[W]``."""
+
+    offsets: NDArray[np.int64]
+    codes: NDArray[np.uint64]
+    plain: NDArray[np.bool_]  # [N]: the text is ASCII
+
+
+def words(texts: pa.Array) -> Words:
+    """Words of texts (large_string[N] without nulls)."""
+    found = [pattern.pattern.replace(r"\b", " ") for pattern, _ in asking.APART]
+    put = _plain(" ".join(words for _, words in asking.APART))
+    ends = re.findall(r"([a-z]+) (?:\||$)", "\n".join(found), re.M)
+    taken = [asking.POLITE.pattern, asking.ASKED_FOR.pattern, *asking.ARTICLES, *found]
+    return _found(texts, *(_codes(some) for some in (_plain(" ".join(taken)) + put, ends, put)))
+
+
+def _plain(pattern: str) -> list[str]:
+    """Words of a pattern, or of what is put in its place."""
+    return re.findall(r"[a-z]+", re.sub(r"\\.", " ", pattern))
+
+
+def _codes(words: Sequence[str]) -> NDArray[np.uint64]:
+    """Codes of some words, sorted, that do not count."""
+    none = np.zeros(0, np.uint64)
+    return _found(pa.array([" ".join(words)], pa.large_string()), none, none, none).codes & ~COUNTS
+
+
+def _found(
+    texts: pa.Array, idle: NDArray[np.uint64], contracted: NDArray[np.uint64], put: NDArray[np.uint64]
+) -> Words:
+    """Words of texts; idle: words that do not count; contracted: words that end a contraction; put: what
+    may be put in place of one, which is taken to be there where one may be."""
+    n = len(texts)
+    ends = np.frombuffer(texts.buffers()[1] or bytes(8), np.int64)[texts.offset : texts.offset + n + 1]
+    data = np.frombuffer(texts.buffers()[2] or b"", np.uint8)
+    codes = np.empty(int(ends[-1] - ends[0]) + n * (1 + len(put)) + 1, np.uint64)
+    offsets, plain = np.zeros(n + 1, np.int64), np.ones(n, np.bool_)
+    used = _words(data, ends, idle, contracted, put, codes, offsets, plain)
+    return Words(offsets, codes[:used].copy(), plain)
+
+
+def told_apart(found: Words, pairs: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Which pairs of texts, int64[M, 2], cannot ask the same: ``bool[M]``."""
+    apart = np.zeros(len(pairs), np.bool_)
+    _told_apart(found.offsets, found.codes, found.plain, np.ascontiguousarray(pairs), asking.SLIP, apart)
+    return apart
+
+
+@njit(cache=True, nogil=True)
+def _words(data, ends, idle, contracted, put, codes, offsets, plain):  # type: ignore[no-untyped-def]
+    """Fill `codes` with the words of ``data[ends[i]:ends[i + 1]]``; returns how many there are."""
+    out = 0
+    for text in range(len(ends) - 1):
+        begin = out
+        word, stem, first, last, length = BEGUN, BEGUN, np.uint64(0), np.uint64(0), 0
+        contracts = False
+        before, stem_before = np.int64(-1), np.uint64(0)  # where the word before stands, if it ends in n
+        for at in range(ends[text], ends[text + 1] + 1):
+            byte = np.uint64(32)
+            if at < ends[text + 1]:
+                byte = np.uint64(data[at])
+            if byte >= 128:
+                plain[text] = False
+                break
+            if 65 <= byte <= 90:
+                byte += np.uint64(32)
+            if 97 <= byte <= 122 or 48 <= byte <= 57 or byte == 95:
+                if not length:
+                    first = byte
+                stem, word, last, length = word, (word ^ byte) * TIMES, byte, length + 1
+                continue
+            if not length:
+                continue
+            code = _code(word, first, length)
+            if length == 1 and first == T and before >= 0:
+                # "isn t" may be "is not": neither counts, and both are there.
+                codes[before] &= ~COUNTS
+                codes[out] = stem_before
+                out += 1
+            contracts = contracts or _among(contracted, code & ~COUNTS)
+            if _among(idle, code & ~COUNTS):
+                code &= ~COUNTS
+            codes[out] = code
+            before = np.int64(-1)
+            if last == N and length > 1:
+                before, stem_before = np.int64(out), _code(stem, first, length - 1) & ~COUNTS
+            out += 1
+            word, stem, length = BEGUN, BEGUN, 0
+        if contracts:
+            codes[out : out + len(put)] = put
+            out += len(put)
+        if not plain[text]:
+            out = begin
+        codes[begin:out].sort()
+        kept = begin
+        for at in range(begin, out):  # of one word that stands twice, the one that counts comes last
+            if at + 1 < out and codes[at] >> LENGTH == codes[at + 1] >> LENGTH:
+                continue
+            codes[kept] = codes[at]
+            kept += 1
+        out = kept
+        offsets[text + 1] = out
+    return out
+
+
+@njit(cache=True, nogil=True)
+def _among(codes, code):  # type: ignore[no-untyped-def]
+    """Whether a code is one of some, sorted."""
+    place = np.searchsorted(codes, code)
+    return place < len(codes) and codes[place] == code
+
+
+@njit(cache=True, nogil=True)
+def _code(word, first, length):  # type: ignore[no-untyped-def]
+    """A word that counts."""
+    mixed = (word ^ (word >> np.uint64(32))) * np.uint64(0x9E3779B97F4A7C15)
+    return mixed >> HASH << HASH | first << FIRST | np.uint64(min(length, 255)) << LENGTH | COUNTS
+
+
+@njit(cache=True, nogil=True)
+def _told_apart(offsets, codes, plain, pairs, slip, apart):  # type: ignore[no-untyped-def]
+    """Fill `apart`; slip: as in `asking`, an argument because what is compiled is kept by this file alone."""
+    for k in range(len(pairs)):
+        a, b = pairs[k, 0], pairs[k, 1]
+        if plain[a] and plain[b]:
+            left, right = codes[offsets[a] : offsets[a + 1]], codes[offsets[b] : offsets[b + 1]]
+            apart[k] = _stands_alone(left, right, slip) or _stands_alone(right, left, slip)
+
+
+@njit(cache=True, nogil=True)
+def _stands_alone(left, right, slip):  # type: ignore[no-untyped-def]
+    """Whether a word of `left` counts and is none of `right`, nor one with a slip of the pen."""
+    at = 0
+    for code in left:
+        while at < len(right) and right[at] >> LENGTH < code >> LENGTH:
+            at += 1
+        if not code & COUNTS or (at < len(right) and right[at] >> LENGTH == code >> LENGTH):
+            continue
+        first, length = code >> FIRST & BYTE, code >> LENGTH & BYTE
+        alike = False
+        for other in right:
+            size = other >> LENGTH & BYTE
+            if other >> FIRST & BYTE == first and size + 1 >= length and length + 1 >= size:
+                alike = alike or (min(size, length) >= slip - 2 and max(size, length) >= slip - 1)
+        if not alike:
+            return True
+    return False
+
+
+def warm() -> None:
+    """Compile, or load from Numba's cache."""
+    told_apart(words(pa.array(["a"], pa.large_string())), np.zeros((1, 2), np.int64))

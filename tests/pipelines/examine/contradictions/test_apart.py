@@ -1,0 +1,86 @@
+"""Prompts that are told apart by hashes of words: only such as do not ask the same."""
+
+import numpy as np
+import pyarrow as pa
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from headrace.pipelines.examine.contradictions import apart, asking
+
+WORDS = (
+    *("would", "wuold", "would you tell me", "please", "plaese"),
+    *("isn't", "is not", "is", "isn", "not", "n't", "t"),
+    *("ran t", "can't", "cannot", "won't", "will", "what's", "the", "teh", "to", "lamp", "lmap", "lampp"),
+    *(
+        "river",
+        "rivver",
+        "rver",
+        "rivers",
+        "a/b",
+        "a",
+        "x_1",
+        "3",
+        "Ann",
+        "ANN",
+        "three",
+        "tree",
+        "thank you",
+    ),
+    *("thnak you", "give me the answer to", "compute", "noot", "cann", "willl", "fluß", "灯", "请问"),
+)
+BETWEEN = (" ", " ", " ", "  ", ", ", ". ", "? ", "\n", "-", "'")
+PROMPTS = st.lists(st.tuples(st.sampled_from(WORDS), st.sampled_from(BETWEEN)), max_size=6).map(
+    lambda parts: "".join(word + mark for word, mark in parts)
+)
+
+
+def told_apart(a: str, b: str) -> bool:
+    found = apart.words(pa.array([a, b], pa.large_string()))
+    return bool(apart.told_apart(found, np.array([[0, 1]]))[0])
+
+
+@given(PROMPTS, PROMPTS)
+@example("isn't the lamp", "is not lamp")
+@example("is the lamp", "isn't lamp")
+@example("is noot", "isn't")
+@example("cann noot", "cannot")
+@example("would", "wuold")
+@example("ran t", "ra not")
+def test_what_asks_the_same_is_never_told_apart(a: str, b: str) -> None:
+    if asking.same_question(a, b):
+        assert not told_apart(a, b)
+
+
+@given(PROMPTS)
+def test_nor_is_a_prompt_from_itself_with_slips(a: str) -> None:
+    slips = a.replace("would", "wuold").replace("lamp", "lammp").replace("river", "rivver")
+    if asking.same_question(a, slips):
+        assert not told_apart(a, slips)
+        assert not told_apart(slips, a)
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "apart_"),
+    [
+        ("Where is the river?", "Where is the lamp?", True),
+        ("Where is the river?", "Where is it?", True),
+        ("Where is the river?", "Please, where's a rivver?", False),
+        ("Where is the river?", "Where is the road?", False),  # as long, but for a letter, and begins alike
+        ("Is it red?", "Is it not red?", False),  # a word that contractions hold: `asking` says it
+        ("灯在哪里？", "河在哪里？", False),
+        ("", "", False),
+        ("", "river", True),
+    ],
+)
+def test_a_word_that_only_one_has_tells_apart(a: str, b: str, apart_: bool) -> None:
+    assert told_apart(a, b) is apart_
+    assert told_apart(b, a) is apart_
+
+
+def test_a_slice_and_no_texts() -> None:
+    texts = pa.array(["far away", "the red lamp", "the red river", "a red lamp"], pa.large_string())
+    pairs = np.array([[0, 1], [0, 2]])
+    assert apart.told_apart(apart.words(texts.slice(1)), pairs).tolist() == [True, False]
+    assert apart.words(texts.slice(4)).codes.tolist() == []
+    assert apart.words(pa.array([], pa.large_string())).offsets.tolist() == [0]
