@@ -170,6 +170,10 @@ def test_an_ambiguous_date_is_read_as_the_recipe_or_its_row_says() -> None:
     )
 
 
+def test_a_month_in_long_s_is_no_date_and_no_fault() -> None:
+    assert text("On 3 Augu\u017ft 1790 it rained.", dates={}) == ("On 3 Augu\u017ft 1790 it rained.", {})
+
+
 def test_months_are_known_in_the_languages_of_the_recipe() -> None:
     assert text("am 3. März 2024", dates={"languages": ["de"]}) == ("am 2024-03-03", {"dates": 1})
     assert text("el 3 de mayo de 2024", dates={"languages": ["es"]}) == ("el 2024-05-03", {"dates": 1})
