@@ -78,6 +78,7 @@ def test_answers_or_prompts_over_the_threshold_are_flagged(directory: str) -> No
     assert flagged(directory, over="prompt") == [2]
     assert flagged(directory, batch=1) == [1, 4]
     assert flagged(directory, label="fine", threshold=0.9) == [0, 2]
+    assert flagged(directory, threshold=0) == [0, 1, 2, 4]  # whatever says something
 
 
 def test_rows_go_by_a_models_flag(directory: str) -> None:
