@@ -35,9 +35,7 @@ def exchanges(table: pa.Table) -> pa.Table:
     without the tools that they offer. A plain text is all answer; a row without an answer is all prompt.
     """
     roles, rows, texts = schema.contents(table)
-    told = pc.match_substring(texts, structure.OPEN).fill_null(False).to_numpy(zero_copy_only=False)
-    bare = [structure.text(content) for content in texts.filter(pa.array(told)).to_pylist()]
-    texts = arrays.put(texts, np.flatnonzero(told), pa.array(bare, pa.large_string()))
+    texts = structure.bare(texts)
     answers = pc.is_in(roles, pa.array(["assistant", "text"])).to_numpy(zero_copy_only=False)
     last = np.full(table.num_rows, len(rows), np.int64)
     last[rows[answers]] = np.flatnonzero(answers)  # ascending, so the last one of a row stays

@@ -59,7 +59,8 @@ class File:
 def look(path: str, run: str, given: Lists, swaps: int) -> File:
     """The counts of one file, and which of its rows are best exchanged."""
     table = examined.left(path, run, ["messages"])
-    roles, rows, texts = bare(table)
+    roles, rows, texts = schema.contents(table)
+    texts = structure.bare(texts)
     n = table.num_rows
     parts = parts_of(roles, rows, n)
     found = groups.named(texts, rows, n, given)
@@ -86,14 +87,6 @@ def look(path: str, run: str, given: Lists, swaps: int) -> File:
         counts.chosen = _first(table["row_id"].to_numpy()[single], 2 * swaps)
         file.lists.append(counts)
     return file
-
-
-def bare(table: pa.Table) -> tuple[pa.Array, NDArray[np.int64], pa.Array]:
-    """`schema.contents` without the structures behind texts."""
-    roles, rows, texts = schema.contents(table)
-    sealed = pc.match_substring(texts, structure.OPEN).fill_null(False).to_numpy(zero_copy_only=False)
-    plain = [structure.text(content) for content in texts.filter(pa.array(sealed)).to_pylist()]
-    return roles, rows, arrays.put(texts, np.flatnonzero(sealed), pa.array(plain, pa.large_string()))
 
 
 def parts_of(roles: pa.Array, rows: NDArray[np.int64], n: int) -> NDArray[np.int64]:
