@@ -13,6 +13,9 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.compute as pc
+
 OPEN, CLOSE = "\ufdd0", "\ufdd1"
 KEYS = {
     "system": ("tools",),
@@ -56,6 +59,13 @@ def readable(content: str) -> str:
 def text(content: str) -> str:
     """`content` without its structure."""
     return _SEALED.sub("", content)
+
+
+def bare(contents: pa.Array) -> pa.Array:
+    """`contents` without their structures: ``large_string[N] -> large_string[N]``; nulls stay."""
+    sealed = pc.match_substring(contents, OPEN).fill_null(False)
+    texts = [text(content) for content in contents.filter(sealed).to_pylist()]
+    return pc.replace_with_mask(contents, sealed, pa.array(texts, pa.large_string()))
 
 
 def unsealed(role: str, content: str) -> tuple[str, Structure]:

@@ -31,6 +31,7 @@ from headrace.pipelines.stages.pii import stage as pii
 from headrace.pipelines.stages.read import rows as read_rows
 
 MASKED = "<masked>"
+REWRITERS = ("clean", "steps")  # what else comes before masking changes no text, and may load models
 
 
 def lines(recipe: Recipe, fragment: Fragment, row_id: int, stages: Sequence[str]) -> Iterator[Line]:
@@ -69,6 +70,8 @@ def _states(recipe: Recipe, row: pa.Table, stages: Sequence[str]) -> Iterator[tu
     """Stage, the row before and the row after it, of the stages that changed its text."""
     names = [f"headrace.pipelines.stages.{name}.stage" for name in stages]
     for stage, config in prepare_worker.placed(names, recipe):
+        if stage.NAME not in REWRITERS:
+            continue
         after = prepare_worker.isolated(stage, row, config)
         if not after["messages"].equals(row["messages"]):
             yield stage.NAME, row, after

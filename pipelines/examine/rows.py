@@ -35,7 +35,8 @@ def exchanges(table: pa.Table) -> pa.Table:
     The answer is the last turn of the assistant, the prompt all turns before it, joined by line breaks,
     without the tools that they offer. A plain text is all answer; a row without an answer is all prompt.
     """
-    roles, rows, texts = bare(table)
+    roles, rows, texts = schema.contents(table)
+    texts = structure.bare(texts)
     last = answered(roles, rows, table.num_rows)
     before = np.flatnonzero(np.arange(len(rows)) < last[rows])
     ends = arrays.offsets(np.bincount(rows[before], minlength=table.num_rows))
@@ -47,14 +48,6 @@ def exchanges(table: pa.Table) -> pa.Table:
             "answer": texts.take(index).fill_null(""),
         }
     )
-
-
-def bare(table: pa.Table) -> tuple[pa.Array, NDArray[np.int64], pa.Array]:
-    """`schema.contents` without the structures behind texts."""
-    roles, rows, texts = schema.contents(table)
-    told = pc.match_substring(texts, structure.OPEN).fill_null(False).to_numpy(zero_copy_only=False)
-    plain = [structure.text(content) for content in texts.filter(pa.array(told)).to_pylist()]
-    return roles, rows, arrays.put(texts, np.flatnonzero(told), pa.array(plain, pa.large_string()))
 
 
 def answered(roles: pa.Array, rows: NDArray[np.int64], n: int) -> NDArray[np.int64]:

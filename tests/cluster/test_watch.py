@@ -23,13 +23,13 @@ import sys, time
 from functools import partial
 from headrace.cluster import session, stream
 from headrace.pipelines import console
-from headrace.pipelines.cli import main as cli
+from headrace.pipelines.cli import arguments, main as cli
 
 def slow(n):
     time.sleep(300)
 
-@cli.app.command()
-def dawdle(json_lines: cli.Json = False):
+@arguments.app.command()
+def dawdle(json_lines: arguments.Json = False):
     session.start(2, line=partial(console.line, "json", "error", exit_code=1))
     print("up", flush=True)
     list(stream.each(slow, [1, 2, 3], workers=2, name="slow"))

@@ -13,6 +13,7 @@ import yaml
 
 from headrace.pipelines import recipe
 from headrace.pipelines.cli import main as cli
+from headrace.pipelines.cli import run_commands
 from tests.builders import Finished, balanced, commits, run_command
 
 pytestmark = pytest.mark.ray
@@ -245,6 +246,6 @@ def test_who_stops_a_command_is_told_that_the_same_one_goes_on(
     def stopped(*_: object) -> None:
         raise end
 
-    monkeypatch.setattr(cli, "_run_of", stopped)
+    monkeypatch.setattr(run_commands, "run_of", stopped)
     assert cli.main(["digest", "run"]) == code
     assert "interrupted: the same command goes on where it was" in capsys.readouterr().err

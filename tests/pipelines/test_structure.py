@@ -121,3 +121,10 @@ def test_many_structures_are_cleaned_as_each_by_itself() -> None:
     alone = [clean.apply(table(talk), clean.Config()) for talk in talks]
     assert contents_of(together) == [row for one in alone for row in contents_of(one)]
     assert together["changed"].to_pylist() == [row for one in alone for row in one["changed"].to_pylist()]
+
+
+def test_a_column_without_its_structures() -> None:
+    offered = structure.sealed("Help.", {"tools": [{"name": "look"}]})
+    came = pa.array([offered, None, "", "plain", structure.sealed("", {"name": "x"})], pa.large_string())
+    assert structure.bare(came).to_pylist() == ["Help.", None, "", "plain", ""]
+    assert structure.bare(came.slice(3, 0)).equals(came.slice(3, 0))

@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from headrace.cluster import storage
-from headrace.pipelines import arrays
+from headrace.pipelines import arrays, schema, structure
 from headrace.pipelines.examine import rows as examined
 from headrace.pipelines.examine.bias import groups
 from headrace.pipelines.examine.bias.groups import Lists
@@ -64,7 +64,8 @@ class File:
 def look(path: str, run: str, given: Lists, swaps: int) -> File:
     """The counts of one file, and which of its rows are best exchanged."""
     table = examined.left(path, run, ["messages"])
-    roles, rows, texts = examined.bare(table)
+    roles, rows, texts = schema.contents(table)
+    texts = structure.bare(texts)
     n = table.num_rows
     last = examined.answered(roles, rows, n)
     at = np.arange(len(rows))

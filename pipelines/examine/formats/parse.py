@@ -14,6 +14,7 @@ Cost: 5 to 500 us a structured answer; SQL is the dearest.
 import ast
 import csv
 import json
+import logging
 import re
 import warnings
 from collections.abc import Callable
@@ -109,7 +110,8 @@ def _by_pattern(text: str, start: int, pattern: re.Pattern[str]) -> Parsed | Non
 
 def json_text(body: str) -> Ends:
     """One JSON value, or a value a line."""
-    decoder, at, lines = json.JSONDecoder(), 0, 0
+    # Numbers stay text: Python refuses to make one of thousands of digits, JSON allows it.
+    decoder, at, lines = json.JSONDecoder(parse_int=str), 0, 0
     while at < len(body):
         try:
             _, end = decoder.raw_decode(body, at)
@@ -211,6 +213,7 @@ def sql(body: str) -> Ends:
     import sqlglot
     from sqlglot.errors import ParseError, SqlglotError
 
+    logging.getLogger("sqlglot").disabled = True  # its warnings quote the text
     try:
         sqlglot.parse(body)
     except ParseError as error:

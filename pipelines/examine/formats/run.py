@@ -37,10 +37,8 @@ FINDINGS = pa.schema(
         ("breaks_at", pa.int64()),
     ]
 )
-MIXED = (
-    0.5,
-    0.98,
-)  # share of structured answers of a source between which it is neither the one nor the other
+# Share of structured answers of a source between which it is neither the one nor the other.
+MIXED = (0.5, 0.98)
 
 
 def formats(answers: pa.Array, config: Config | None = None) -> pa.Table:

@@ -33,6 +33,7 @@ from headrace.pipelines.examine import rows
 from headrace.pipelines.examine.reasoning import model
 from headrace.pipelines.examine.reasoning.config import Config as Config
 from headrace.pipelines.examine.reasoning.model import Facts
+from headrace.pipelines.stages.traits.form import OPEN
 
 NAME = "reasoning"
 VERSION = 1
@@ -46,14 +47,6 @@ KINDS = {
     "unasked": "rows have reasoning, and the model's chat template has none",
 }
 FINDINGS = pa.schema([("row_id", pa.uint64()), ("kind", pa.string()), ("form", pa.string())])
-OPEN = {
-    "think": r"<think>",
-    "thinking": r"<thinking>",
-    "reasoning": r"<reasoning>",
-    "thought": r"(?i)<thoughts?>",
-    "mistral": r"\[THINK\]",
-    "channel": r"<\|channel\|>\s*analysis",
-}
 CLOSE = {
     "think": r"</think>",
     "thinking": r"</thinking>",

@@ -96,7 +96,8 @@ def _both(match: re.Match[str]) -> tuple[str | None, str | None]:
 
 def _named(match: re.Match[str], months: dict[str, int]) -> str | None:
     name = (match["m1"] or match["m2"]).lower().rstrip(".")
-    return _day(match["y1"] or match["y2"], str(months[" ".join(name.split())]), match["d1"] or match["d2"])
+    month = months.get(" ".join(name.split()))  # a long s matches s as well, and is not its lower case
+    return _day(match["y1"] or match["y2"], str(month), match["d1"] or match["d2"]) if month else None
 
 
 def _day(year: str, month: str, day: str) -> str | None:

@@ -30,36 +30,10 @@ INLINE = (
 KNOWN = {
     *BLOCKS,
     *INLINE,
-    *(
-        "title",
-        "meta",
-        "link",
-        "script",
-        "style",
-        "noscript",
-        "base",
-        "aside",
-        "a",
-        "br",
-        "hr",
-        "img",
-        "code",
-    ),
+    *("title", "meta", "link", "script", "style", "noscript", "base", "aside", "a", "br", "hr", "img"),
     *("thead", "tbody", "tfoot", "tr", "td", "th", "caption", "colgroup", "col", "li", "dt", "dd", "label"),
-    *(
-        "figcaption",
-        "kbd",
-        "samp",
-        "var",
-        "q",
-        "dfn",
-        "time",
-        "wbr",
-        "address",
-        "hgroup",
-        "details",
-        "summary",
-    ),
+    *("figcaption", "kbd", "samp", "var", "q", "dfn", "time", "wbr", "address", "hgroup", "details"),
+    *("summary", "code"),
     *("form", "input", "button", "select", "option", "textarea", "fieldset", "legend", "iframe", "picture"),
     *("source", "video", "audio", "ruby", "rt", "rp", "bdi", "bdo", "data", "nobr", "acronym"),
 }
@@ -69,6 +43,8 @@ INLINE_SUSPECTS = rf"(?i)<(?:{'|'.join(INLINE)}|br)[\s/>]"
 TAG = re.compile(r"<(/?)([A-Za-z][\w:.-]*)")
 FENCED = re.compile(r"^\s*(?:```|~~~)", re.MULTILINE)
 PRE = re.compile(r"<pre\b[^>]*>(.*?)</pre\s*>", re.IGNORECASE | re.DOTALL)
+# The marks of structures, which no text has: as they are, and as Resiliparse would make them of references.
+MARKS = re.compile("[\ufdd0\ufdd1]|&#(?:x0*fdd[01](?![0-9a-f])|0*6497[67](?![0-9]));?", re.IGNORECASE)
 INLINE_TAG = re.compile(
     rf"<(?P<close>/?)(?P<name>{'|'.join(INLINE)})(?:\s[^<>]*)?>|<(?P<line>br)\s*/?>", re.IGNORECASE
 )
@@ -95,6 +71,7 @@ def as_text(html: str) -> str:
     """The text of HTML as a browser would show it, with code in fences."""
     from resiliparse.extract.html2text import extract_plain_text  # only where there is HTML
 
+    html = MARKS.sub("", html)
     blocks: list[str] = []
 
     def fenced(match: re.Match[str]) -> str:
@@ -104,7 +81,7 @@ def as_text(html: str) -> str:
         blocks.append(f"```\n{code}\n```")
         return f"<p>\ufdd1{len(blocks) - 1}\ufdd1</p>"
 
-    marked = PRE.sub(fenced, html.replace("\ufdd1", ""))
+    marked = PRE.sub(fenced, html)
     text = str(extract_plain_text(marked, preserve_formatting=True, list_bullets=True, alt_texts=True))
     text = re.sub("\ufdd1([0-9]+)\ufdd1", lambda match: blocks[int(match[1])], text)
     return re.sub(r"\n{3,}", "\n\n", text) if not blocks else text

@@ -8,7 +8,7 @@ Cost: a look by RE2 a step; Python for the texts that it finds, as each step's m
 
 import re
 from collections.abc import Callable
-from functools import partial
+from functools import lru_cache, partial
 from typing import Literal
 
 import numpy as np
@@ -40,7 +40,7 @@ def rewritten(
     texts, failures = turns.texts, dict[int, str]()
     changes = {kind: np.zeros(len(texts), np.int64) for kind in KINDS}
     pending = np.flatnonzero(ours)
-    words = Words(config.words)
+    words = _words(tuple(config.words.items()))
     for _ in range(ROUNDS):
         if not len(pending):
             return Repaired(texts, failures, changes)
@@ -55,6 +55,12 @@ def rewritten(
             own[pending] = own[pending] + counted if kind in CHARACTERS else own[pending] | counted
         texts = arrays.put(texts, pending, again.texts)
     return Repaired(texts, failures | {int(at): "does not settle" for at in pending}, changes)
+
+
+@lru_cache(maxsize=2)
+def _words(table: tuple[tuple[str, str], ...]) -> Words:
+    """Made once a process: each part of a run brings the same table, and a long one takes seconds."""
+    return Words(dict(table))
 
 
 def _once(

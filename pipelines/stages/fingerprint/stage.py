@@ -93,10 +93,7 @@ def parts(roles: pa.Array, rows: NDArray[np.int64], texts: pa.Array, n: int) -> 
 def _without_tools(roles: pa.Array, texts: pa.Array) -> pa.Array:
     """`texts` less the tools that may be called: many rows offer the same, and ask something else each."""
     system = np.flatnonzero(pc.equal(roles, "system").fill_null(False).to_numpy(zero_copy_only=False))
-    offers = texts.take(pa.array(system))
-    told = pc.match_substring(offers, structure.OPEN).fill_null(False).to_numpy(zero_copy_only=False)
-    bare = [structure.text(content) for content in offers.filter(pa.array(told)).to_pylist()]
-    return arrays.put(texts, system[told], pa.array(bare, pa.large_string()))
+    return arrays.put(texts, system, structure.bare(texts.take(pa.array(system))))
 
 
 def _is_answer(roles: pa.Array) -> NDArray[np.bool_]:

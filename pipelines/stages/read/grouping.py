@@ -171,6 +171,7 @@ def _assembled(lying: pa.Table, fragment: Fragment, source: Source, seed: int) -
     errors, tools = _errors(lying), source.completed().tools
     offered = [record.pop(tools, None) for record in records] if tools else []
     steps = _steps(lying, records, source, errors)
+    offered = [None if i in errors else held for i, held in enumerate(offered)]
     relative = lying["relative"].combine_chunks()
     single = read_rows.rows(records, errors, relative, where, source, seed, repaired)
     firsts = _firsts(lying, pc.is_valid(single["error"]).to_numpy())

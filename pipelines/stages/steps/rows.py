@@ -75,8 +75,9 @@ def _message(made: Any, before: tuple[str, str | None] | None) -> Row:
     if before is not None and made == _given(*before):
         return {"role": role, "content": before[1]}
     if beside:
+        _require_structure(beside)
         try:
-            json.dumps(beside, allow_nan=False).encode()
+            json.dumps(beside, allow_nan=False, ensure_ascii=False).encode()
         except (TypeError, ValueError) as error:
             raise RefusedError("returned a structure that is no JSON") from error
         own = structure.unsealed(role, before[1] or "")[1] if before is not None and before[0] == role else {}
@@ -84,6 +85,21 @@ def _message(made: Any, before: tuple[str, str | None] | None) -> Row:
             beside["content"] = own["content"]
         content = str(structure.sealed(content, beside))
     return {"role": role, "content": content}
+
+
+def _require_structure(beside: Row) -> None:
+    """Raises: RefusedError where what stands beside a text is not what templates are given later."""
+    for key in ("tools", "tool_calls"):
+        given = beside.get(key, [])
+        if not isinstance(given, list) or not all(isinstance(one, dict) for one in given):
+            raise RefusedError(f"returned {key} that are no list of dicts")
+    for call in beside.get("tool_calls", []):
+        function = call.get("function")
+        if not isinstance(function, dict) or not isinstance(function.get("name"), str):
+            raise RefusedError("returned a call without the name of a function")
+    for key in ("name", "tool_call_id"):
+        if key in beside:
+            require_text(beside[key], f"a {key}")
 
 
 def _meta(made: Any, came: Row) -> list[tuple[str, str | None]] | None:

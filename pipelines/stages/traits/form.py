@@ -20,13 +20,13 @@ LABEL = 3  # words of an answer that may be a label
 ITEMS = 2  # lines that begin as items, from which on an answer is a list
 LEAST_COPY = 24  # letters and digits of a prompt that an answer may be said to copy
 OPENINGS = 64  # bytes of an answer in which reasoning is looked for
-TAGS = {
-    "think": r"^\s*<think>",
-    "thinking": r"^\s*<thinking>",
-    "reasoning": r"^\s*<reasoning>",
-    "thought": r"(?i)^\s*<thoughts?>",
-    "mistral": r"^\s*\[THINK\]",
-    "channel": r"^\s*<\|channel\|>\s*analysis",
+OPEN = {  # what reasoning begins with, by its form
+    "think": r"<think>",
+    "thinking": r"<thinking>",
+    "reasoning": r"<reasoning>",
+    "thought": r"(?i)<thoughts?>",
+    "mistral": r"\[THINK\]",
+    "channel": r"<\|channel\|>\s*analysis",
 }
 EMPTY = r"(?i)^\s*<[a-z]+>\s*</[a-z]+>|^\s*\[THINK\]\s*\[/THINK\]"
 
@@ -76,10 +76,11 @@ def reasoning(answers: pa.Array, seen: Signals) -> pa.Array:
     told[(seen.opening & bit("steps")) != 0] = REASONING.index("steps")
     rows = np.flatnonzero((opens[0] == ord("<")) | (opens[0] == ord("[")))
     some = head.take(pa.array(rows))
-    for name, pattern in [*TAGS.items(), ("empty", EMPTY)]:
+    tags = {name: rf"^\s*{begins}" for name, begins in OPEN.items()}
+    for name, pattern in [*tags.items(), ("empty", EMPTY)]:
         hit = pc.match_substring_regex(some, pattern).to_numpy(zero_copy_only=False)
         if name == "empty":
-            hit = hit & (told[rows] < len(TAGS))
+            hit = hit & (told[rows] < len(OPEN))
         told[rows[hit]] = REASONING.index(name)
     return pa.array(REASONING).take(pa.array(told))
 

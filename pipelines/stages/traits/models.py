@@ -85,10 +85,10 @@ class Classifier:
 
 
 def _scores(texts: pa.Array, model: Model, gpu: bool) -> NDArray[np.float32]:
-    """Probability for each text, 0 for an empty one."""
+    """Probability for each text, -1 for an empty one: no threshold is as low."""
     coded = texts.dictionary_encode()
     unique = [text[:CHARACTERS] for text in coded.dictionary.to_pylist()]
-    scores = np.zeros(len(unique), np.float32)
+    scores = np.full(len(unique), -1, np.float32)
     classifier = _loaded(model.model_dump_json(), gpu)
     for batch in _batches(unique, model.batch):
         scores[batch] = classifier.ask([unique[at] for at in batch])

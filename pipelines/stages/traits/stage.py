@@ -69,7 +69,7 @@ def apply(table: pa.Table, config: Config) -> pa.Table:
 def told(table: pa.Table, config: Config) -> pa.Table:
     """The fields of `TRAITS` of every row, marked or not."""
     roles, rows, texts = schema.contents(table)
-    texts = _bare(texts)
+    texts = structure.bare(texts)
     n = table.num_rows
     users, answers, plain = (_is(roles, name) for name in ("user", "assistant", "text"))
     spoken = np.flatnonzero(answers | plain)
@@ -87,7 +87,7 @@ def told(table: pa.Table, config: Config) -> pa.Table:
     spoken_in = language.tell(answer, config.letters)
     asked_in = pc.if_else(pa.array(is_text), spoken_in, language.tell(prompt, config.letters))
     flags = {
-        **(models.found({"prompt": prompt, "answer": answer}, config) if config.models else {}),
+        **(_flagged(table, prompt, answer, config) if config.models else {}),
         **_phrases(every, rows[spoken], n),
         "copies_prompt": form.copies(prompt, answer),
         "other_language": _other(asked_in, spoken_in, task["task"], of_prompt),
@@ -106,11 +106,11 @@ def told(table: pa.Table, config: Config) -> pa.Table:
     )
 
 
-def _bare(texts: pa.Array) -> pa.Array:
-    """Contents without the structures behind them."""
-    sealed = pc.match_substring(texts, structure.OPEN).fill_null(False).to_numpy(zero_copy_only=False)
-    bare = [structure.text(content) for content in texts.filter(pa.array(sealed)).to_pylist()]
-    return arrays.put(texts, np.flatnonzero(sealed), pa.array(bare, pa.large_string()))
+def _flagged(table: pa.Table, prompt: pa.Array, answer: pa.Array, config: Config) -> dict[str, Mask]:
+    """Flags by the recipe's models. They are not asked about marked rows: it is dear, and nobody reads it."""
+    live, none = schema.live(table), pa.scalar("", pa.large_string())
+    texts = {"prompt": prompt, "answer": answer}
+    return models.found({part: pc.if_else(live, text, none) for part, text in texts.items()}, config)
 
 
 def _is(roles: pa.Array, name: str) -> Mask:

@@ -20,17 +20,9 @@ LABEL = 3  # words of an answer that may be the name of a class
 RULES = (
     *("text", "translation.words", "code.answer", "code.words", "code.fence", "summarisation.words"),
     *("classification.label_answer", "rewriting.words", "extraction.words", "classification.words"),
-    *(
-        "creative.words",
-        "creative.role",
-        "creative.works",
-        "opinion.words",
-        "maths.answer",
-        "maths.words",
-        "chat.words",
-    ),
-    *("knowledge.words", "knowledge.short_question", "question.mark", "question.words", "chat.turns"),
-    "other",
+    *("creative.words", "creative.role", "creative.works", "opinion.words", "maths.answer", "maths.words"),
+    *("chat.words", "knowledge.words", "knowledge.short_question", "question.mark", "question.words"),
+    *("chat.turns", "other"),
 )
 Mask = NDArray[np.bool_]
 

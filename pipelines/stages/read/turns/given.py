@@ -50,10 +50,22 @@ def parsed(text: str, name: str) -> Any:
         pass
     if text.lstrip().startswith(PRINTED) and len(text) <= LONGEST_PRINTED:
         try:
-            return ast.literal_eval(text.strip())  # constants alone: nothing is run
+            value = ast.literal_eval(text.strip())  # constants alone: nothing is run
+            if _as_json(value):
+                return value
         except (ValueError, SyntaxError, MemoryError, RecursionError):
             pass
     raise ReadError("read.wrong_type", f"{name!r} is text that is no JSON")
+
+
+def _as_json(value: Any) -> bool:
+    """Whether JSON has a place for what Python printed: none for sets, whose order is no order, nor for keys
+    that are no plain values.
+    """
+    if isinstance(value, dict):
+        plain_keys = all(key is None or isinstance(key, str | int | float) for key in value)
+        return plain_keys and all(map(_as_json, value.values()))
+    return all(map(_as_json, value)) if isinstance(value, list | tuple) else not isinstance(value, set)
 
 
 def _of_mapping(value: Mapping[str, Any], name: str, current: Any, left: dict[str, int]) -> list[Any]:

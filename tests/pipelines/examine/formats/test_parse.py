@@ -14,6 +14,7 @@ from headrace.pipelines.examine.formats.parse import CLUES, parse
 VALID = [
     ("json", '{"a": [1, 2.5, null], "b": {"c": "d"}}'),
     ("json", "[]"),
+    ("json", f"[{'7' * 5_000}]"),
     ("json", '{"a": 1}\n{"a": 2}\n{"a": 3}'),
     ("json", '{"mail": "<EMAIL_ADDRESS_1>", "phone": <PHONE_NUMBER>}'),
     ("json", '<think>\nhm {\n</think>\n\n{"a": 1}'),
@@ -117,6 +118,11 @@ def test_the_recipes_own_expression() -> None:
 def test_what_is_hostile_is_only_broken_or_right(answer: str) -> None:
     found = parse(answer)
     assert found is None or found.valid or 0 <= (found.breaks_at or 0) <= len(answer)
+
+
+def test_no_text_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+    assert parse("ALTER TABLE secret FROBNICATE x y z") == ("sql", True, True, None)
+    assert caplog.records == []
 
 
 def test_nothing_is_fetched_or_expanded() -> None:

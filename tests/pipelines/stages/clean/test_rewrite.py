@@ -62,6 +62,15 @@ def test_a_row_of_html_becomes_text_with_its_code_in_fences() -> None:
 HTML_ANSWER = "<ul>\n  <li>one</li>\n  <li>two</li>\n</ul>"
 
 
+@pytest.mark.parametrize("mark", ["&#xFDD{};", "&#x00fdd{}", "&#6497{};"])
+def test_a_page_makes_no_mark_of_a_structure(mark: str) -> None:
+    first, last = (mark.format(n) for n in ((6, 7) if "6497" in mark else (0, 1)))
+    page = f"<div><pre>code</pre><p>{first} {{}} {last} 0 {last} 7 {last}</p></div>"
+    made, counted = text(page)
+    assert made.split() == ["```", "code", "```", "{}", "0", "7"]
+    assert counted["html"] == 1
+
+
 def test_html_that_was_asked_for_stays() -> None:
     turns = [("user", "Write a list of two in HTML."), ("assistant", HTML_ANSWER)]
     assert cleaned(*turns) == ([content for _, content in turns], {})
@@ -168,6 +177,10 @@ def test_an_ambiguous_date_is_read_as_the_recipe_or_its_row_says() -> None:
         [asked[1], "2024-12-25, 2024-12-25"],
         {"ambiguous_dates": 1, "dates": 2},
     )
+
+
+def test_a_month_in_long_s_is_no_date_and_no_fault() -> None:
+    assert text("On 3 Augu\u017ft 1790 it rained.", dates={}) == ("On 3 Augu\u017ft 1790 it rained.", {})
 
 
 def test_months_are_known_in_the_languages_of_the_recipe() -> None:

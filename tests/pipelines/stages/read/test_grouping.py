@@ -384,6 +384,13 @@ def test_a_tree_with_two_beginnings_is_quarantined_whole(tmp_path: Path) -> None
     assert sum(r["n_records"] for r in found) == 7
 
 
+def test_a_tree_that_cannot_be_followed_has_no_messages_whatever_tools_it_offers(tmp_path: Path) -> None:
+    records = [*TREE, node("r", None, "prompter", "again")]
+    put(tmp_path / "x.jsonl", [{**record, "tools": [TOOL]} for record in records])
+    source = Source.model_validate({"path": str(tmp_path / "x.jsonl"), **AS_TREES})
+    assert [(r["error"], r["messages"]) for r in rows_of(source)] == [("read.wrong_type", None)] * 6
+
+
 def test_tools_of_a_tree_stand_before_its_path(tmp_path: Path) -> None:
     put(tmp_path / "x.jsonl", [{**record, "tools": [TOOL]} for record in TREE])
     source = Source.model_validate({"path": str(tmp_path / "x.jsonl"), **AS_TREES})

@@ -134,6 +134,23 @@ def test_tools_and_calls_are_seen_as_what_they_are(tmp_path: Path) -> None:
     assert contents_of(done)[0][1] == CALLS
 
 
+@pytest.mark.parametrize(
+    ("change", "detail"),
+    [
+        ("[1]['tool_calls'] = 5", "returned tool_calls that are no list of dicts"),
+        ("[1]['tool_calls'] = [{'name': 'find'}]", "returned a call without the name of a function"),
+        ("[1]['tool_calls'][0]['function']['name'] = '\\ud800'", "returned a structure that is no JSON"),
+        ("[2]['name'] = None", "returned a name of type NoneType, where text is asked for"),
+    ],
+)
+def test_calls_that_no_template_could_be_given_are_named(tmp_path: Path, change: str, detail: str) -> None:
+    came = table([("user", "q"), ("assistant", CALLS), ("tool", structure.sealed("3", {"name": "find"}))])
+    body = f"def own(row):\n    row['messages']{change}\n    return row\n"
+    done = steps.apply(came, config(tmp_path, body, "own"))
+    assert (done["error"].to_pylist(), done["detail"].to_pylist()) == (["steps.error"], [f"own: {detail}"])
+    assert done["messages"].equals(came["messages"])
+
+
 def test_a_content_that_is_null_stays_so(tmp_path: Path) -> None:
     came = table([("user", None), ("assistant", "a")])
     assert steps.apply(came, config(tmp_path, "def own(row):\n    return row\n", "own")).equals(came)
@@ -170,6 +187,10 @@ def rows(table):
 
 def flat(table):
     return table.set_column(4, "messages", pa.array(["x"] * table.num_rows))
+
+def twice(table):
+    goes = pa.array([True] * table.num_rows)
+    return table.append_column("drop", goes).append_column("drop", goes)
 """
 
 
@@ -203,6 +224,7 @@ def test_rows_of_a_table_that_cannot_be_rows_are_set_aside(tmp_path: Path) -> No
         ("backwards", "changed row_id, or the order of the rows"),
         ("rows", "did not return an Arrow table"),
         ("flat", "returned messages, meta or drop of another type"),
+        ("twice", "must return the columns row_id, source, file, place, messages, meta, and may add `drop`"),
     ],
 )
 def test_a_table_of_other_rows_ends_the_run(tmp_path: Path, name: str, words: str) -> None:

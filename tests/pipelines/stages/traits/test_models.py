@@ -3,6 +3,7 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pytest
 import torch
@@ -78,12 +79,29 @@ def test_answers_or_prompts_over_the_threshold_are_flagged(directory: str) -> No
     assert flagged(directory, over="prompt") == [2]
     assert flagged(directory, batch=1) == [1, 4]
     assert flagged(directory, label="fine", threshold=0.9) == [0, 2]
+    assert flagged(directory, threshold=0) == [0, 1, 2, 4]  # whatever says something
 
 
 def test_rows_go_by_a_models_flag(directory: str) -> None:
     config = Config(models=(Model(name="rude", path=directory),), drop={"flags": ("rude",)})
     done = traits.apply(builders.table(*ROWS), config)
     assert done["drop"].to_pylist() == [None, "traits.flags", None, None, "traits.flags"]
+
+
+def test_no_model_is_asked_about_rows_that_are_marked(
+    directory: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    config = Config(models=(Model(name="rude", path=directory),))
+
+    def ask(self: Any, texts: Any) -> Any:
+        asked.extend(texts)
+        return np.zeros(len(texts), np.float32)
+
+    monkeypatch.setattr(classifiers.Classifier, "ask", ask)
+    done = traits.apply(builders.table(*ROWS, drop=["quality.x", None, None, None, "quality.x"]), config)
+    assert sorted(asked) == ["grub cloud", "heron cloud"]
+    assert done["traits"].null_count == 2
 
 
 def test_the_beginning_of_a_long_text_is_looked_at(directory: str) -> None:

@@ -42,6 +42,16 @@ def test_one_conversation_in_many_forms(value: Any) -> None:
     assert turns(value) == SAID
 
 
+@pytest.mark.parametrize("printed", ["{(1, 2): 'x'}", "{'x', 'y'}", "[{b'k': 1}]"])
+@pytest.mark.parametrize("key", ["messages", "tools"])
+def test_what_python_prints_and_json_has_no_place_for_costs_the_record(key: str, printed: str) -> None:
+    value = f"[{{'role': 'tool', 'name': 'f', 'content': {printed}}}]"
+    beside = {"tools": value} if key == "tools" else {}
+    cause, detail = turns(value if key == "messages" else MAPPINGS, beside)
+    assert cause == "read.wrong_type"
+    assert detail.startswith(f"'{key}' is text that is no JSON")
+
+
 def test_turns_that_name_no_speaker() -> None:
     texts = [text for _, text in SAID]
     both = ("user", "assistant")
