@@ -178,6 +178,16 @@ def _gates(run: Run) -> list[dict[str, Any]]:
     return sorted(each, key=lambda gate: (gate["passed"], gate["name"]))
 
 
+def _linked(text: str) -> list[tuple[str, bool]]:
+    """Pieces of a text, and whether each is an address."""
+    return [(piece, piece.startswith("http")) for piece in re.split(r"(https?://[^\s,;]+)", text)]
+
+
+def _quoted(text: str) -> list[tuple[str, bool]]:
+    """Pieces of a text, and whether each stands between backticks, as code does in a terminal."""
+    return [(piece, at % 2 == 1) for at, piece in enumerate(text.split("`")) if piece]
+
+
 def _advice(run: Run) -> dict[str, Any] | None:
     """The verdict on the set with its strongest reasons; None where the run was not prepared to its end."""
     advice = run.get("advice")
@@ -185,10 +195,7 @@ def _advice(run: Run) -> dict[str, Any] | None:
         return None
     grave = [r for r in advice["reasons"] if r["level"] in ("stop", "mend")]
     shown = (grave or advice["reasons"])[:REASONS]
-    sources = [
-        [(u, u.startswith("http")) for u in re.split(r"(https?://[^\s,;]+)", r["source"])] for r in shown
-    ]
-    reasons = [{**r, "source": s} for r, s in zip(shown, sources, strict=True)]
+    reasons = [{**r, "source": _linked(r["source"]), "words": _quoted(r["words"])} for r in shown]
     return {**advice, "shown": reasons, "more": len(advice["reasons"]) - len(shown)}
 
 

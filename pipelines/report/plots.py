@@ -141,7 +141,7 @@ def thresholds(points: Points, used: float | None) -> Markup:
     """Rows that would be removed as near-duplicates, by threshold; `used` is the recipe's."""
     figure, axes = _figure(2.2)
     axes.plot([x for x, _ in points], [y for _, y in points], color=TUNED, marker="o", markersize=4)
-    axes.set_ylim(bottom=0)
+    axes.set_ylim(0, 1.25 * max(1, *(y for _, y in points)))  # room for the words over the line
     if used is not None:
         axes.axvline(used, color=MUTED, linewidth=1, linestyle=(0, (4, 3)))
         axes.annotate(

@@ -166,7 +166,11 @@ def _fit(
         f"{name} ({known}, {room:.0f} GiB)" if gpu is not None else f"this machine ({known}; {room:.0f} GiB)"
     )
     length = _length(recipe)
-    of = f"{shapes.name}, {shapes.parameters / 1e9:.2f}B parameters, rank {rank}, {length:,} tokens a row"
+    numbers = "bfloat16" if size == 2 else "float32"
+    of = (
+        f"{shapes.name}, {shapes.parameters / 1e9:.2f}B parameters in {numbers}, rank {rank}, "
+        f"{length:,} tokens a row"
+    )
     if fitted is not None:
         parts = ", ".join(f"{part} {n:.1f}" for part, n in fitted.parts.items() if n >= 0.05)
         how = f"batch {fitted.batch}" + (" with gradient_checkpointing" if fitted.checkpointing else "")
@@ -187,7 +191,8 @@ def _fit(
         ]
         ones.sort(key=lambda g: (fit.GPUS[g].memory, g))
         text = (
-            f"the smallest GPU of the table of {fit.DATE} that holds it: {ones[0]}"
+            f"the smallest GPU of the table of {fit.DATE} that holds it"
+            f"{' (in bfloat16)' if size > 2 and fit.GPUS[ones[0]].half else ''}: {ones[0]}"
             if ones
             else ("no single GPU of the table holds it: take a smaller model")
         )

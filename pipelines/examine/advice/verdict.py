@@ -27,16 +27,29 @@ ERRORS = "https://arxiv.org/abs/2411.00640"
 OPENAI = "https://developers.openai.com/api/docs/guides/fine-tuning-best-practices"
 RETRIEVE = "https://arxiv.org/abs/2312.05934, https://arxiv.org/abs/2405.05904"
 OWN = "what headrace counted"
-# Flags of answers: level above `suspect`, what is wrong, and what to do.
+# Flags of rows: level above `suspect`, what is wrong, and what to do.
 FLAGS: dict[str, tuple[Level, str, str]] = {
-    "empty_answer": ("mend", "are empty", "the model learns to say nothing: `traits.drop`"),
-    "copies_prompt": ("mend", "repeat the prompt", "the model learns to echo: `traits.drop`"),
+    "empty_answer": (
+        "mend",
+        "hold nobody's answer",
+        "nothing is learned of them; look whether their roles are read rightly, else `traits: {drop: {flags: "
+        "[empty_answer]}}`",
+    ),
+    "copies_prompt": (
+        "mend",
+        "repeat the prompt as their answer",
+        "the model learns to echo: `traits: {drop: {flags: [copies_prompt]}}`",
+    ),
     "other_language": (
         "mend",
-        "are in another language than the prompt",
+        "are answered in another language than they ask in",
         "leave them out, or have the prompt ask for it",
     ),
-    "disclaimer": ("mend", 'say "as an AI" or the like', "the model will too: `traits.drop`"),
+    "disclaimer": (
+        "mend",
+        'say "as an AI" or the like',
+        "the model will too: `traits: {drop: {flags: [disclaimer]}}`",
+    ),
     "refusal": ("note", "refuse", "the model will refuse more often: right only if you train for that"),
 }
 
@@ -177,7 +190,7 @@ def _facts(facts: Facts, config: Config) -> Reason | None:
     if share >= config.facts / 2 and not reasoned:
         words = (
             f"{told}: put what the base model does not know yet into retrieval and leave those rows out "
-            "(`traits.drop: {task: [knowledge]}`); new facts are learnt slowly and make it invent others"
+            "(`traits: {drop: {task: [knowledge]}}`); new facts are learnt slowly and make it invent others"
         )
         return _reason(facts, "facts", "mend", words, share, RETRIEVE, **more)
     if share >= ASKED:
@@ -351,5 +364,5 @@ def _flags(facts: Facts, config: Config) -> Iterator[Reason]:
     for name, (level, what, then) in FLAGS.items():
         n = int((facts.flags or {}).get(name, 0))
         if facts.told and n > config.suspect * facts.told:
-            words = f"{n:,} of {facts.told:,} answers {what} ({n / facts.told:.0%}): {then}"
+            words = f"{n:,} of {facts.told:,} rows {what} ({n / facts.told:.0%}): {then}"
             yield _reason(facts, name, level, words, n / facts.told, OPENAI, of=name)
