@@ -13,7 +13,7 @@ script, and a content policy forbids any: hostile rows stay text. Rows are shown
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -296,10 +296,17 @@ def _examined(run: Run) -> list[dict[str, Any]]:
     """What each check over the whole set found, in sentences, and how many rows went by it."""
     reports = run.get("examine") or {}
     return [
-        {"check": name, "words": checks.sentences(report), "gone": report.get("rows_gone", 0)}
+        {"check": name, "words": _found(name, report), "gone": report.get("rows_gone", 0)}
         for name, report in reports.items()
         if name in (*checks.CHECKS, "splits")
     ]
+
+
+def _found(check: str, report: Mapping[str, Any]) -> list[str]:
+    """What a check says, or why it had nothing to look at; nothing where it looked and found nothing."""
+    if check == "label_noise" and not report.get("sources"):
+        return ["no source has labels to look at"]
+    return checks.sentences(report)
 
 
 def _splits(run: Run) -> dict[str, Any] | None:

@@ -14,7 +14,7 @@ def reason(level: str, code: str, source: str = "what was counted") -> dict[str,
     return {
         "code": code,
         "level": level,
-        "words": f"{code} <b>in words</b>",
+        "words": f"{code} <b>in words</b>: `drop: {{{code}}}`",
         "number": 1,
         "source": source,
         "rows": [7],
@@ -51,7 +51,7 @@ def test_the_strongest_reasons_are_shown_and_the_others_counted(tmp_path: Path) 
     url = "https://arxiv.org/abs/2305.11206"
     grave = [reason("stop", "size", f"{url}; a rule"), reason("mend", "test")]
     text = built(tmp_path, "do not tune", [*grave, reason("fine", "facts")])
-    assert "<code>size</code> size &lt;b&gt;in words&lt;/b&gt;." in text
+    assert "<code>size</code> size &lt;b&gt;in words&lt;/b&gt;: <code>drop: {size}</code>." in text
     assert "<code>headrace explain RUN size</code>" in text
     assert f'<a href="{url}">{url}</a>; a rule' in text
     assert "<code>facts</code>" not in text
@@ -61,3 +61,14 @@ def test_the_strongest_reasons_are_shown_and_the_others_counted(tmp_path: Path) 
 def test_a_run_without_advice_has_no_block(tmp_path: Path) -> None:
     (tmp_path / "run.json").write_text(json.dumps({"rows": {"in": 1, "kept": 1}}))
     assert 'id="advice"' not in Path(page.build(str(tmp_path), flow.STAGES)).read_text(encoding="utf-8")
+
+
+def test_a_check_without_anything_to_look_at_says_so(tmp_path: Path) -> None:
+    looked = {"rows": 9, "suspects": 0, "words": []}
+    found = {"label_noise": {**looked, "sources": []}, "contradictions": looked}
+    (tmp_path / "run.json").write_text(json.dumps({"rows": {"in": 1, "kept": 1}, "examine": found}))
+    text = Path(page.build(str(tmp_path), flow.STAGES)).read_text(encoding="utf-8")
+    assert (
+        "no source has labels to look at." in text.lower().partition("label_noise")[2].partition("</tr>")[0]
+    )
+    assert "nothing" in text.partition("<code>contradictions")[2].partition("</tr>")[0]
