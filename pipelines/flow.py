@@ -245,7 +245,7 @@ def _trained(recipe: Recipe, model: str, mode: Mode) -> dict[str, Any]:
 
     weights = {str(s.name): s.weight for s in recipe.sources}
     sources_of = rundir.source_of_ordinals(recipe.output)
-    say(mode, "training", f"train: LoRA on {recipe.train.workers} workers")
+    say(mode, "training", f"train: LoRA on {_ranks(recipe.train.workers)}")
     result = driver.run(
         recipe.output,
         model,
@@ -257,6 +257,11 @@ def _trained(recipe: Recipe, model: str, mode: Mode) -> dict[str, Any]:
         progress=lambda text, fields: say(mode, "progress", text, **fields),
     )
     return summary.write(recipe.output, {"train": result})
+
+
+def _ranks(workers: Any) -> str:
+    """How many workers, in words."""
+    return f"{workers} workers" if isinstance(workers, int) else f"{workers.least} to {workers.most} workers"
 
 
 def evaluate(recipe: Recipe, mode: Mode) -> dict[str, Any]:
@@ -360,4 +365,4 @@ def _logical_cpus(recipe: Recipe) -> int:
     actors = names.actors if recipe.pii.has_model and names.gpus < 1 else 0
     if traits.models and traits.gpus < 1:
         actors = max(actors, traits.actors)
-    return max((recipe.workers or 1) + actors, recipe.train.workers + 1)
+    return max((recipe.workers or 1) + actors, recipe.train.most + 1)

@@ -36,7 +36,8 @@ def keys(model: type[BaseModel], prefix: str = "") -> list[tuple[str, str, str]]
     rows = []
     for name, field in model.model_fields.items():
         below = section_of(field.annotation)
-        if below is not None:
+        plain = isinstance(field.default, int | float | str)  # a number, say, or a section instead of it
+        if below is not None and not plain:
             several = typing.get_origin(field.annotation) in (tuple, list)
             if issubclass(below, RootModel):  # a section that is a list
                 below, several = section_of(below.model_fields["root"].annotation), True
@@ -47,6 +48,7 @@ def keys(model: type[BaseModel], prefix: str = "") -> list[tuple[str, str, str]]
         shown = "must" if default is PydanticUndefined else f"`{as_yaml(default)}`"
         meaning = " ".join((field.description or "").split()).replace("|", "\\|")
         rows.append((prefix + name, shown, meaning))
+        rows += keys(below, f"{prefix}{name}.") if below is not None else []
     return rows
 
 

@@ -33,15 +33,36 @@ def status(path: str) -> list[Line]:
         _dedup(ledger.load(path, parts.DEDUP).get("all")),
         _line(parts.PACK, f"{len(windows)} windows", done=len(windows)),
     ]
-    markers = [e.path for e in _below(path, "checkpoints") if e.path.endswith("/checkpoint.json")]
-    steps = {m.rsplit("/", 2)[-2] for m in markers if "/step-" in m}
-    saved = sorted(steps, key=lambda step: int(step.removeprefix("step-")))
-    lines.append(
-        _line("train", f"{len(saved)} checkpoints" + (f", newest {saved[-1]}" if saved else ""), saved=saved)
-    )
+    lines += _trainings(path)
     stale = standing.of_run(path)
     lines += [_file(path, "adapter", stale.get("train")), _file(path, "evaluation", stale.get("evaluate"))]
     return [*lines, _file(path, "run.json"), _file(path, "report.html")]
+
+
+def _trainings(path: str) -> list[Line]:
+    """One line a training that has left checkpoints, of the newest of which it tells; one where none has."""
+    found: dict[str, dict[int, str]] = {}
+    starts: dict[str, int] = {}
+    for entry in _below(path, "checkpoints"):
+        key, _, place = entry.path.rpartition("/checkpoints/")[2].partition("/")
+        step = place.removesuffix("/checkpoint.json").removeprefix("step-")
+        if step.isdecimal():
+            found.setdefault(key, {})[int(step)] = entry.path
+        starts[key] = starts.get(key, 0) + place.startswith("starts/")
+    if not found:
+        return [_line("train", "not begun", step=0)]
+    card = storage.read_object(storage.join(path, "adapter", "headrace.json")) or {}
+    lines = []
+    for key, saved in sorted(found.items()):
+        newest = max(saved)
+        record = storage.read_object(saved[newest]) or {}
+        steps, rows = record.get("steps", newest), sum((record.get("history") or {}).get("rows", []))
+        text = f"step {newest:,} of {steps:,}, {rows:,} packed rows used, {starts[key]} starts"
+        is_current = card.get("key") == key
+        text += f" (checkpoints/{key}{', whose adapter is in adapter/' * is_current})"
+        fields = {"key": key, "step": newest, "steps": steps, "rows_used": rows, "starts": starts[key]}
+        lines.append(_line("train", text, **fields, current=is_current))
+    return lines
 
 
 def _line(name: str, text: str, **fields: Any) -> Line:

@@ -5,9 +5,9 @@ front, is the same on every rank and needs no state but the number of the step t
 
 How: a *chunk* is one row group of a part of `packed/`. In an epoch the chunks are shuffled, taken
 `MIXED` at a time, and the rows of those are shuffled together; so a rank holds at most a few chunks,
-whatever the size of the data. A step takes the next rows of that order; what is missing in the last
-step of an epoch is filled with rows without loss (`PADDING`), so nothing is lost and every rank makes
-the same number of steps.
+whatever the size of the data. A step takes the next rows of that order, however many ranks there are: it is
+cut into micro-batches, which are dealt to the ranks like cards. The last step of an epoch takes what is
+left.
 
 Weights: a source's weight is how often a sample of it is trained on in an epoch, on average. Packed
 rows mix sources, so a weight cannot be had by repeating rows alone: a sample is *drawn*
@@ -24,7 +24,7 @@ column is read once an epoch.
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -38,7 +38,6 @@ from headrace.pipelines import arrays
 from headrace.pipelines.schema import IGNORE
 
 COLUMNS = ("input_ids", "labels", "position_ids", "segment_ids")
-PADDING = -1  # place of a row that fills up the last step of an epoch
 MIXED = 8  # chunks whose rows are shuffled together
 
 Batch = dict[str, NDArray[np.int64]]  # of COLUMNS, each [rows, length]
@@ -114,7 +113,7 @@ class Order:
 class Plan:
     """Everything that decides what a step reads.
 
-    rows_per_step: over all ranks and accumulation steps. weights: by ordinal; empty: all 1.0.
+    rows_per_step: over all ranks and micro-batches. weights: by ordinal; empty: all 1.0.
     """
 
     shelf: Shelf
@@ -150,6 +149,11 @@ class Plan:
         np.maximum.at(times, np.repeat(np.arange(chunk.rows), lists.value_lengths().to_numpy()), drawn)
         return times
 
+    def rows(self, order: Order, step: int) -> Order:
+        """The rows of a step of an epoch (counted from 0), in their order."""
+        cut = slice(step * self.rows_per_step, (step + 1) * self.rows_per_step)
+        return Order(order.places[cut], order.visits[cut])
+
     def steps(self, order: Order) -> int:
         """Steps that an epoch of this order takes."""
         return -(-len(order.places) // self.rows_per_step)
@@ -173,19 +177,24 @@ class Plan:
         return counts
 
 
-def share(order: Order, step: int, rows_per_step: int, rank: int, ranks: int, batch: int) -> Order:
-    """What `rank` reads in `step` of an epoch, filled up by PADDING to whole batches of `batch` rows.
+class Micro(NamedTuple):
+    """Rows that a rank computes at once. number: of the micro-batch in its step."""
 
-    A step's rows are dealt to the ranks like cards, so that a short last step is spread over them;
-    every rank gets the same number of rows: ``ceil(rows_per_step / ranks / batch) * batch``.
+    number: int
+    order: Order
+
+
+def share(rows: Order, rows_per_step: int, rank: int, ranks: int, batch: int) -> list[Micro]:
+    """The micro-batches of a step's `rows` that are `rank`'s.
+
+    They are of `batch` rows, or of fewer where that leaves ranks without work. The same rows come together
+    on any number of ranks up to ``rows_per_step / batch``, and of each the same numbers are drawn: so a
+    training that is resized goes on as it would have.
     """
-    stop = min((step + 1) * rows_per_step, len(order.places))
-    cut = slice(step * rows_per_step + rank, stop, ranks)
-    rows = -(-rows_per_step // (ranks * batch)) * batch
-    places, visits = np.full(rows, PADDING, np.int64), np.zeros(rows, np.int64)
-    own = order.places[cut]
-    places[: len(own)], visits[: len(own)] = own, order.visits[cut]
-    return Order(places, visits)
+    size = max(1, min(batch, -(-rows_per_step // ranks)))
+    cuts = [slice(first, first + size) for first in range(0, len(rows.places), size)]
+    micro = [Micro(i, Order(rows.places[cut], rows.visits[cut])) for i, cut in enumerate(cuts)]
+    return micro[rank::ranks]
 
 
 class Reader:
@@ -203,19 +212,11 @@ class Reader:
         return 0 if first is None else int(self._chunk(first)["input_ids"].shape[1])
 
     def read(self, chosen: Order, epoch: int) -> Batch:
-        """The rows of `chosen`, in its order, with labels of samples that this visit leaves out put off.
-
-        A PADDING place becomes a row of one segment without loss.
-        """
+        """The rows of `chosen`, in its order, with labels of samples that this visit leaves out put off."""
         rows = len(chosen.places)
         batch = {name: np.zeros((rows, self.length), np.int64) for name in COLUMNS}
-        batch["labels"][:] = IGNORE
-        batch["segment_ids"][:] = 1
-        batch["position_ids"][:] = np.arange(self.length)
         chunks = np.searchsorted(self._starts, chosen.places, side="right") - 1
         for i, (chunk, place) in enumerate(zip(chunks, chosen.places, strict=True)):
-            if place == PADDING:
-                continue
             row = int(place - self._starts[chunk])
             decoded = self._chunk(int(chunk))
             for name in COLUMNS:

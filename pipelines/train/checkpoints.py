@@ -6,6 +6,9 @@
                                   optimizer.safetensors                            moments of AdamW
                                   checkpoint.json                                  written last
     checkpoints/<key>/best/       the adapter of least validation loss so far, the same without optimizer
+    checkpoints/<key>/used/       which packed rows each step has used (see `used`)
+    checkpoints/<key>/starts/     a file a start: the step it went on from, and its ranks
+    checkpoints/<key>/training.json   the settings, written at the first start
     checkpoints/<key>/history.json
 
 Every training has a home of its own, by its key: another one takes nothing away.
@@ -31,8 +34,10 @@ FOLDER = "checkpoints"
 BEST = "best"
 MARKER = "checkpoint.json"
 OPTIMIZER = "optimizer.safetensors"
+STARTS = "starts"
+TRAINING = "training.json"
 # Lists of a history, of every step and of every validation.
-HISTORY = ("loss", "learning_rate", "tokens", "seconds", "validation", "validation_steps")
+HISTORY = ("loss", "learning_rate", "tokens", "seconds", "rows", "validation", "validation_steps")
 
 Record = dict[str, Any]
 
@@ -42,11 +47,32 @@ def home(run: str, key: str) -> str:
     return storage.join(run, FOLDER, key)
 
 
+def homes(run: str) -> list[str]:
+    """Where the trainings of a run have left something, in the order of their keys."""
+    entries = storage.listing(storage.join(run, FOLDER))
+    keys = {e.path.rpartition(f"/{FOLDER}/")[2].partition("/")[0] for e in entries}
+    return [home(run, key) for key in sorted(keys) if key]
+
+
 def found(run: str) -> list[str]:
     """Checkpoints of all trainings of a run, each as its directory below `checkpoints/`."""
     entries = storage.listing(storage.join(run, FOLDER))
     below = [e.path.rpartition(f"/{FOLDER}/")[2] for e in entries if e.path.endswith(f"/{MARKER}")]
     return sorted(place.removesuffix(f"/{MARKER}") for place in below)
+
+
+def note_start(home: str, step: int, ranks: int) -> None:
+    """Leave a note of a start that goes on from `step`. Raises: StorageError."""
+    number = len(storage.listing(storage.join(home, STARTS)))
+    storage.put(
+        storage.join(home, STARTS, f"{number:06d}.json"), ledger.dumps({"step": step, "ranks": ranks})
+    )
+
+
+def starts(home: str) -> list[Record]:
+    """Each start of a training: the step that it went on from, and its ranks."""
+    found = (storage.read_object(entry.path) for entry in storage.listing(storage.join(home, STARTS)))
+    return [start for start in found if start is not None]
 
 
 def name(step: int) -> str:

@@ -4,7 +4,7 @@ A recipe holds them, and every task of every pass holds a recipe: torch and peft
 import, which a task that cleans text must not pay.
 """
 
-from typing import Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import Field, model_validator
 
@@ -12,6 +12,21 @@ from headrace.pipelines.section import Section
 
 Attention = Literal["sdpa", "eager"]
 Precision = Literal["auto", "float32", "bfloat16"]
+
+
+class Workers(Section):
+    """Ranks of a training that is resized with its cluster."""
+
+    least: int = Field(default=1, ge=1)
+    """Ranks with which it starts or goes on at least."""
+    most: int = Field(ge=1)
+    """Ranks that it takes at most."""
+
+    @model_validator(mode="after")
+    def _ordered(self) -> "Workers":
+        if self.least > self.most:
+            raise ValueError(f"least is {self.least} and most {self.most}: least may not be more")
+        return self
 
 
 class Config(Section):
@@ -32,10 +47,10 @@ class Config(Section):
     """How often each packed row is trained on; `max_steps` takes precedence."""
     max_steps: int | None = Field(default=None, ge=1)
     """Steps of the whole training; left out: as many as `epochs` takes."""
+    rows_per_step: int = Field(default=8, ge=1)
+    """Packed rows of a step, whatever the number of workers (others' workers x batch x accumulation)."""
     batch_size: int = Field(default=4, ge=1)
-    """Packed rows that a worker computes at once."""
-    gradient_accumulation: int = Field(default=1, ge=1)
-    """Batches of each worker in a step: a step has workers x batch_size x this packed rows."""
+    """Packed rows that a worker computes at once, at most; the others of its step follow."""
     warmup: float = Field(default=0.03, ge=0, le=1)
     """Share of the steps in which the learning rate rises."""
     schedule: Literal["cosine", "constant"] = "cosine"
@@ -50,14 +65,16 @@ class Config(Section):
     """Implementation of attention: sdpa (fast) or eager (plain). Both keep samples apart."""
     gradient_checkpointing: bool = False
     """Compute activations a second time instead of keeping them: less memory, ~30% slower."""
-    workers: int = Field(default=2, ge=1)
-    """Ranks. With fewer GPUs than that, one a GPU, which then take the others' batches as well."""
+    workers: Annotated[int, Field(ge=1)] | Workers = 2
+    """Ranks, or `{least: 1, most: 8}`: as many as the cluster holds while it grows and shrinks. With fewer
+    GPUs, one a GPU. A training goes on with another number."""
     use_gpu: Literal["auto"] | bool = "auto"
     """Train on GPUs: one a worker; auto: where the cluster has any."""
     cpus_per_worker: float = Field(default=1, gt=0)
     """CPUs that each rank reserves."""
     validate_every: int | None = Field(default=None, ge=1)
-    """Steps between validations; left out: a tenth of all steps. The last step validates always."""
+    """Steps between validations; left out: a tenth of all steps. The last step validates always. Changed
+    while a training is under way, it holds from there on."""
     validation_rows: int = Field(default=512, ge=1)
     """Most packed rows that a validation reads."""
     checkpoint_every: int | None = Field(default=None, ge=1)
@@ -68,6 +85,21 @@ class Config(Section):
     """How often workers that died are restarted before the training fails."""
     use_weights: bool = True
     """Heed the weights of the sources; otherwise each sample is trained on once an epoch."""
+
+    @property
+    def most(self) -> int:
+        """Ranks at most."""
+        return self.workers if isinstance(self.workers, int) else self.workers.most
+
+    @model_validator(mode="before")
+    @classmethod
+    def _renamed(cls, values: Any) -> Any:
+        if isinstance(values, dict) and "gradient_accumulation" in values:
+            raise ValueError(
+                "gradient_accumulation is no key any more; write rows_per_step, the packed rows of a step "
+                "over all workers: workers x batch_size x gradient_accumulation"
+            )
+        return values
 
     @model_validator(mode="after")
     def _named(self) -> "Config":

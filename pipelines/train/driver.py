@@ -32,20 +32,23 @@ import ray
 from headrace.cluster import ledger, session, storage, watch
 from headrace.cluster.errors import HeadraceError, ModelError, RecipeError, SourceError, UserError
 from headrace.pipelines import model_files
-from headrace.pipelines.train import adapter, batches, checkpoints, foresight, models
+from headrace.pipelines.train import adapter, batches, checkpoints, foresight, models, used
 from headrace.pipelines.train.config import Config
 from headrace.pipelines.train.steps import Job
 from headrace.pipelines.train.worker import Step, on_worker
 
-VERSION = 1
+VERSION = 2
 LOOK_EVERY = 0.5  # seconds between two looks for finished steps
 REPORT_EVERY = 5.0  # seconds between two steps that are reported, but for validations
 Progress = Callable[[str, dict[str, Any]], None]
 
 SHARE = 10  # validations and checkpoints of a training, unless the recipe says how often
 
-# What a result does not depend on: a training that goes on may have these changed.
-FREE = {"checkpoint_every", "keep_checkpoints", "max_failures", "use_gpu", "cpus_per_worker"}
+# What a training that goes on may have changed: its steps stay what they are.
+FREE = {
+    *("checkpoint_every", "keep_checkpoints", "max_failures", "validate_every"),
+    *("workers", "batch_size", "use_gpu", "cpus_per_worker", "attention", "gradient_checkpointing"),
+}
 
 
 def check(config: Config, model: str | None) -> None:
@@ -78,25 +81,42 @@ def run(
     a line of text and the same as fields, every few seconds and after each validation.
 
     The history holds steps, loss (nats a target token, by step), learning_rate, validation (loss, at
-    validation_steps), best_step, best_validation, tokens (targets trained on), tokens_per_second, and the
-    key of the training.
+    validation_steps), best_step, best_validation, tokens (targets trained on), tokens_per_second, rows_used
+    (packed rows by epoch, as they were counted), starts (step and ranks of each), kills_survived, and the key
+    of the training.
 
     Raises: ModelError, SourceError (nothing to train on), UserError (the cluster is too small),
-    GateError (the loss is no number any more), StorageError.
+    GateError (the loss is no number any more; rows used are not those planned), StorageError.
     """
     check(config, model)
     assert model is not None, "check refuses it"
-    session.start(config.workers + 1)
+    session.start(config.most + 1)
     job = plan(run_directory, model, config, seed, by_ordinal(weights or {}, sources or {}))
     tell = progress or (lambda text, fields: None)
     history = _finished(job, packed or {})
     if history is None:
+        _tell_of_another(job, tell)
         _fit(job, tell)
         kept = adapter.put_aside(job.run, job.key)
         if kept:
             tell(f"train: the adapter of the training before is kept in {kept}", {"kept": kept})
         history = _publish(job, packed or {})
     return history
+
+
+def _tell_of_another(job: Job, tell: Progress) -> None:
+    """Say of a training that begins while others have left checkpoints what makes it another one."""
+    mine = {"model": job.base, **settings(job.config, job.seed), "packed": job.plan.shelf.digest}
+    place = storage.join(job.home, checkpoints.TRAINING)
+    if storage.read_object(place) is None:
+        for home in checkpoints.homes(job.run):
+            other = storage.read_object(storage.join(home, checkpoints.TRAINING))
+            if other is None:
+                continue
+            changed = [f"{k} {other.get(k)} -> {mine.get(k)}" for k in mine if other.get(k) != mine.get(k)]
+            text = f"train: another training than that of {home}, which stays: {', '.join(changed)}"
+            tell(text, {"kept": home, "changed": changed})
+        storage.put(place, json.dumps(mine, indent=1).encode())
 
 
 def settings(config: Config, seed: int) -> dict[str, Any]:
@@ -120,8 +140,7 @@ def plan(run_directory: str, model: str, config: Config, seed: int, weights: Map
         )
     validation = batches.shelf(directory, "validation")
     heeded = dict(weights) if config.use_weights else {}
-    rows = config.workers * config.batch_size * config.gradient_accumulation
-    planned = batches.Plan(shelf, seed, rows, heeded)
+    planned = batches.Plan(shelf, seed, config.rows_per_step, heeded)
     epochs = tuple(planned.epochs(config.epochs, config.max_steps))
     every = config.validate_every or max(1, sum(epochs) // SHARE)
     model_digest = model_files.digest(model)
@@ -207,24 +226,28 @@ def _resources(config: Config, gpu: bool) -> dict[str, float]:
     return {"CPU": config.cpus_per_worker, **({"GPU": 1} if gpu else {})}
 
 
-def _ranks(config: Config) -> tuple[bool, int]:
-    """Whether to use GPUs, and how many ranks. Raises: UserError where a local Ray cannot hold them.
+def _ranks(config: Config) -> tuple[bool, int | tuple[int, int]]:
+    """Whether to use GPUs, and how many ranks, or the least and the most of them, as Ray Train takes it.
 
-    A cluster that is joined may grow, so it is not judged by what it has now.
+    Raises: UserError where a local Ray cannot hold them. A cluster that is joined may grow, so it is not
+    judged by what it has now.
     """
     gpus = int(ray.cluster_resources().get("GPU", 0))
     gpu = gpus > 0 if config.use_gpu == "auto" else config.use_gpu
-    ranks = min(config.workers, gpus) if gpu and gpus else config.workers
+    elastic = not isinstance(config.workers, int)
+    least = config.most if isinstance(config.workers, int) else config.workers.least
+    if not elastic and gpu and gpus:
+        least = min(least, gpus)
     needed = _resources(config, gpu)
     if not os.environ.get("RAY_ADDRESS"):
         for name, amount in needed.items():
             there = ray.cluster_resources().get(name, 0)
-            if amount * ranks > there:
+            if amount * least > there:
                 raise UserError(
-                    f"train.workers: {ranks} workers of {amount:g} {name} each, and this Ray has {there:g}; "
+                    f"train.workers: {least} workers of {amount:g} {name} each, and this Ray has {there:g}; "
                     "lower train.workers or train.cpus_per_worker"
                 )
-    return gpu, ranks
+    return gpu, (least, config.most) if elastic else least
 
 
 class Mailbox:
@@ -309,7 +332,12 @@ def _publish(job: Job, packed: Mapping[str, str]) -> dict[str, Any]:
         raise ModelError(
             f"the training in {job.run} ended without its last checkpoint; another run may be writing there"
         )
-    history = _history(job, last["history"], best)
+    rows = used.counted(job.home, job.plan, job.epochs, job.steps)
+    history = _history(job, last["history"], best) | {
+        "rows_used": {str(epoch): count for epoch, count in rows.items()},
+        "starts": (starts := checkpoints.starts(job.home)),
+        "kills_survived": max(0, len(starts) - 1),
+    }
     storage.put(storage.join(job.home, "history.json"), json.dumps(history, indent=1).encode())
     files = {file: checkpoints.fetch(job.home, checkpoints.BEST, best, file) for file in best["files"]}
     card = {

@@ -11,6 +11,7 @@ and ranks need not run as many micro-batches as each other.
 """
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -37,7 +38,7 @@ class Job:
 
     key: identifies the training: checkpoints with another one are not gone on from.
     model_digest: of the model's content.
-    epochs: steps of each epoch. every: steps between two validations and checkpoints.
+    epochs: steps of each epoch.
     """
 
     run: str
@@ -85,6 +86,13 @@ class Rank:
             dist.broadcast(shared, 0)
         return int(shared)
 
+    def gathered(self, value: Any) -> list[Any]:
+        """What each rank has, in their order."""
+        every = [value] * self.count
+        if self.count > 1:
+            dist.all_gather_object(every, value)
+        return every
+
 
 def loss_sum(model: Any, batch: dict[str, torch.Tensor]) -> torch.Tensor:
     """Sum of the cross entropies of all targets of a batch of packed rows, in nats: ``float32[]``."""
@@ -109,17 +117,23 @@ def step(
     rank: Rank,
     rate: float,
     max_norm: float,
+    salts: Sequence[int] = (),
 ) -> tuple[float, int]:
     """One optimizer step over the micro-batches of all ranks; (loss, targets) over all of them.
+
+    micro: of this rank, perhaps none. salts: what the random numbers of each of them hang on.
 
     Raises: ArithmeticError, on all ranks alike and before a weight is changed, where the loss or a gradient
     is no number.
     """
     model.train()
-    count = int(rank.total(torch.stack([targets(b) for b in micro]).sum()))
+    none = torch.zeros((), dtype=torch.int64, device=rank.device)
+    count = int(rank.total(sum((targets(batch) for batch in micro), none)))
     parameters = optimizer.param_groups[0]["params"]
     loss = torch.zeros(1, device=rank.device)
-    for batch in micro:
+    for number, batch in enumerate(micro):
+        if salts:
+            torch.manual_seed(salts[number])
         part = loss_sum(model, batch) / max(1, count)
         part.backward()
         loss += part.detach()
@@ -139,7 +153,7 @@ def _sum_gradients(parameters: list[torch.nn.Parameter], loss: torch.Tensor, ran
     if rank.count == 1:
         return
     for parameter in parameters:
-        if parameter.grad is None:  # an expert that no token of this rank went to
+        if parameter.grad is None:  # no token went to this expert, or no row to this rank
             parameter.grad = torch.zeros_like(parameter)
     parts = [loss, *(p.grad.flatten() for p in parameters if p.grad is not None)]
     whole = rank.total(torch.cat(parts)).split([len(p) for p in parts])
@@ -155,24 +169,22 @@ def stopped(
     model: Any,
     number: int,
     what: str,
-    order: batches.Order,
+    places: Sequence[int],
     micro: Micro,
 ) -> GateError:
-    """The end of a training at a loss that is no number, with the rows that it comes from."""
-    batch = {name: torch.cat([one[name] for one in micro]) for name in micro[0]}
-    mine = []
+    """The end of a training at a loss that is no number, with the rows that it comes from.
+
+    places: of the rows of all micro-batches of this rank, in their order.
+    """
+    rows = [
+        {n: v[i : i + 1] for n, v in batch.items()} for batch in micro for i in range(len(batch["labels"]))
+    ]
     with torch.no_grad():
-        for row, place in enumerate(order.places.tolist()):
-            one = {name: values[row : row + 1] for name, values in batch.items()}
-            if place != batches.PADDING and not bool(torch.isfinite(loss_sum(model, one)).all()):
-                mine.append(place)
-    found = (mine, int((order.places != batches.PADDING).sum()))
-    every = [found]
-    if rank.count > 1:
-        every = [found] * rank.count
-        dist.all_gather_object(every, found)
-    places = sorted({place for of_rank, _ in every for place in of_rank})
-    where = _where(job, number, places, sum(rows for _, rows in every))
+        bad = [not bool(torch.isfinite(loss_sum(model, row)).all()) for row in rows]
+    mine = [place for place, is_bad in zip(places, bad, strict=True) if is_bad]
+    every = rank.gathered((mine, len(places)))
+    found = sorted({place for of_rank, _ in every for place in of_rank})
+    where = _where(job, number, found, sum(count for _, count in every))
     return GateError(
         f"training stopped at step {number} of {job.steps}: {what}. {where}. Nothing was published; what was "
         "trained before is in checkpoints/"

@@ -1,23 +1,25 @@
 """What one rank does: read its rows, step, validate, leave checkpoints.
 
-Everything random is a function of (seed, step, rank), so going on from a checkpoint gives what going
-through would have given: to the bit on a CPU with the same number of ranks.
+Everything random is a function of (seed, step, micro-batch), so going on from a checkpoint gives what going
+through would have given: to the bit on a CPU with the same number of ranks, but for the order of sums with
+another.
 """
 
 import math
 import time
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pyarrow as pa
 import torch
 import torch.distributed as dist
 
 from headrace.cluster import process
 from headrace.cluster.errors import GateError, ModelError, discreet
-from headrace.pipelines.train import adapter, batches, checkpoints, models, steps
+from headrace.pipelines.train import adapter, batches, checkpoints, models, steps, used
 from headrace.pipelines.train.steps import Job, Rank
 
 if TYPE_CHECKING:
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
 
 ADAM = {"betas": (0.9, 0.999), "eps": 1e-8}
 History = dict[str, Any]
+NONE = np.zeros(0, np.int64)
 
 
 @dataclass(frozen=True)
@@ -90,32 +93,43 @@ def train(job: Job, rank: Rank, report: Callable[[Step], None]) -> None:
     )
     history = _resume(job, rank, model, optimizer)
     validation = _Validation(job, rank)
-    for step, order, micro in _reading(job, rank, len(history["loss"])):
+    books: list[pa.Table] = []
+    for step, read in _reading(job, rank, len(history["loss"])):
         started = time.monotonic()
-        torch.manual_seed(_salt(job.seed, step, rank.number))
-        rate = learning_rate(step, job.steps, job.config)
+        rate, salts = (
+            learning_rate(step, job.steps, job.config),
+            [_salt(job.seed, step, n) for n in read.numbers],
+        )
+        micro = [models.tensors(batch, rank.device) for batch in read.batches]
         try:
-            loss, tokens = steps.step(model, optimizer, micro, rank, rate, job.config.max_grad_norm)
+            loss, tokens = steps.step(model, optimizer, micro, rank, rate, job.config.max_grad_norm, salts)
         except ArithmeticError as error:
-            raise steps.stopped(job, rank, model, step + 1, str(error), order, micro) from None
+            places = read.order.places.tolist()
+            raise steps.stopped(job, rank, model, step + 1, str(error), places, micro) from None
         finished = Step(step + 1, job.steps, loss, rate, tokens, time.monotonic() - started)
         _note(history, finished)
+        books.append(used.table(step + 1, read.order, rank.number))
         last = finished.step == job.steps
         if validation.shelf.rows and (last or finished.step % job.validate_every == 0):
             finished = _validated(job, rank, model, validation, history, finished)
+        due = last or finished.step % job.checkpoint_every == 0
+        noted = rank.gathered(pa.concat_tables(books)) if due else []
         if rank.number == 0:
             report(finished)
-            if last or finished.step % job.checkpoint_every == 0:
+            if due:
+                history["rows"] += used.write(job.home, finished.step, noted)
                 _checkpoint(job, model, optimizer, history)
+        if due:
+            books = []
 
 
-def _salt(seed: int, step: int, rank: int) -> int:
-    return int(np.random.SeedSequence([seed, step, rank]).generate_state(1, np.uint64)[0] >> np.uint64(1))
+def _salt(seed: int, step: int, micro: int) -> int:
+    return int(np.random.SeedSequence([seed, step, micro]).generate_state(1, np.uint64)[0] >> np.uint64(1))
 
 
 def _resume(job: Job, rank: Rank, model: Any, optimizer: torch.optim.Optimizer) -> History:
     """Load the checkpoint that rank 0 goes on from; returns the history up to it."""
-    step = rank.first(checkpoints.resumed(job.home, job.key, job.steps) if rank.number == 0 else 0)
+    step = rank.first(_started(job, rank.count) if rank.number == 0 else 0)
     if not step:
         return {name: [] for name in checkpoints.HISTORY}
     folder = checkpoints.name(step)
@@ -127,50 +141,55 @@ def _resume(job: Job, rank: Rank, model: Any, optimizer: torch.optim.Optimizer) 
     return dict(record["history"])
 
 
-def _reading(
-    job: Job, rank: Rank, done: int
-) -> Iterator[tuple[int, batches.Order, list[dict[str, torch.Tensor]]]]:
-    """Each step after `done`, its rows and its micro-batches; the next step's are read while one is trained
+def _started(job: Job, ranks: int) -> int:
+    """The step that this start goes on from; what lies beyond it is removed, and the start is noted."""
+    step = checkpoints.resumed(job.home, job.key, job.steps)
+    used.cut(job.home, step)
+    checkpoints.note_start(job.home, step, ranks)
+    return step
+
+
+@dataclass(frozen=True)
+class Read:
+    """What a rank has read for a step. numbers: of its micro-batches; order: the rows of them all."""
+
+    numbers: list[int]
+    order: batches.Order
+    batches: list[batches.Batch]
+
+
+def _reading(job: Job, rank: Rank, done: int) -> Iterator[tuple[int, Read]]:
+    """Each step after `done` with what this rank reads for it; the next step's is read while one is trained
     on.
     """
     reader = batches.Reader(job.plan)
+
+    def read(epoch: int, micro: list[batches.Micro]) -> Read:
+        parts = [(one.order.places, one.order.visits) for one in micro] or [(NONE, NONE)]
+        order = batches.Order(*(np.concatenate(column) for column in zip(*parts, strict=True)))
+        return Read([one.number for one in micro], order, [reader.read(one.order, epoch) for one in micro])
+
     with ThreadPoolExecutor(1) as pool:
-        ahead: tuple[int, batches.Order, Any] | None = None
-        for step, epoch, chosen in _chosen(job, rank, done):
-            read = pool.submit(reader.read, chosen, epoch)
+        ahead: tuple[int, Future[Read]] | None = None
+        for step, epoch, micro in _shares(job, rank, done):
+            coming = pool.submit(read, epoch, micro)
             if ahead is not None:
-                yield *ahead[:2], _micro(ahead[2].result(), job.config.batch_size, rank.device)
-            ahead = step, chosen, read
+                yield ahead[0], ahead[1].result()
+            ahead = step, coming
         if ahead is not None:
-            yield *ahead[:2], _micro(ahead[2].result(), job.config.batch_size, rank.device)
+            yield ahead[0], ahead[1].result()
 
 
-def _chosen(job: Job, rank: Rank, done: int) -> Iterator[tuple[int, int, batches.Order]]:
-    """Step, epoch and the rows that this rank reads, for every step after `done`."""
-    first = 0
+def _shares(job: Job, rank: Rank, done: int) -> Iterator[tuple[int, int, list[batches.Micro]]]:
+    """Step, epoch and this rank's micro-batches, for every step after `done`."""
+    first, whole = 0, job.plan.rows_per_step
     for epoch, count in enumerate(job.epochs):
         if first + count > done:
             order = job.plan.order(epoch)
             for step in range(max(first, done), first + count):
-                yield (
-                    step,
-                    epoch,
-                    batches.share(
-                        order,
-                        step - first,
-                        job.plan.rows_per_step,
-                        rank.number,
-                        rank.count,
-                        job.config.batch_size,
-                    ),
-                )
+                rows = job.plan.rows(order, step - first)
+                yield step, epoch, batches.share(rows, whole, rank.number, rank.count, job.config.batch_size)
         first += count
-
-
-def _micro(batch: batches.Batch, rows: int, device: torch.device) -> list[dict[str, torch.Tensor]]:
-    whole = models.tensors(batch, device)
-    count = len(whole["input_ids"])
-    return [{n: t[i : i + rows] for n, t in whole.items()} for i in range(0, count, rows)]
 
 
 class _Validation:
@@ -234,7 +253,7 @@ def _checkpoint(job: Job, model: Any, optimizer: torch.optim.Optimizer, history:
     step = len(history["loss"])
     if not job.validation.rows and step == job.steps:
         _keep_best(job, model, step, None)
-    record = {"key": job.key, "step": step, "history": history}
+    record = {"key": job.key, "step": step, "steps": job.steps, "history": history}
     files = adapter.files(model, job.base)
     files[checkpoints.OPTIMIZER] = checkpoints.optimizer_file(optimizer, list(trained(model)))
     checkpoints.write(job.home, checkpoints.name(step), record, files)

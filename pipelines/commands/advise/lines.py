@@ -48,7 +48,7 @@ def lines(recipe: Recipe, gathered: Gathered, gpu: str | None, *, whole: bool = 
     shapes, unknown = shapes_of(recipe.model)
     if unknown:
         yield Line(f"model: {unknown}; counted for {shapes.name}")
-    plan = start.plan(facts, advice.kind, shapes.parameters, recipe.train.workers, recipe.train.batch_size)
+    plan = start.plan(facts, advice.kind, shapes.parameters, recipe.train.batch_size)
     name, found, known = _gpu(named)
     fitted = _fitted(recipe, shapes, found, plan)
     yield from _start(plan, fitted)
@@ -138,8 +138,7 @@ def _memory() -> float:
 def _start(plan: start.Plan, fitted: fit.Fitted | None) -> Iterator[Line]:
     values = dict(plan.values)
     if fitted is not None and fitted.batch < int(values["batch_size"]):
-        step = int(values["batch_size"]) * int(values["gradient_accumulation"])
-        values |= {"batch_size": fitted.batch, "gradient_accumulation": -(-step // fitted.batch)}
+        values |= {"batch_size": fitted.batch}
     if fitted is not None and fitted.checkpointing:
         values["gradient_checkpointing"] = True
     steps = f", {plan.steps:,} steps" if plan.steps else ""

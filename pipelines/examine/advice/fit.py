@@ -159,7 +159,7 @@ class Fitted(NamedTuple):
 def fitted(shapes: Shapes, room: float, rank: int, length: int, batch: int, size: int = 2) -> Fitted | None:
     """The largest batch that fits into `room` GiB, without checkpointing if it goes; None: none does.
 
-    It divides `batch`, so that a step stays as large as it is.
+    It divides `batch`, so that a step is of batches of one size.
     """
     for checkpointing in (False, True):
         for rows in (n for n in range(batch, 0, -1) if batch % n == 0):

@@ -3,8 +3,8 @@
 What: rank, alpha, learning rate, epochs and rows a step, each with its source. They are where to begin, and
 what is worth a sweep is the learning rate.
 
-Why packed rows: a step has `workers` x `batch_size` x `gradient_accumulation` packed rows, and a packed row
-holds many short samples, so that the batch is counted in samples.
+Why packed rows: a step has `rows_per_step` packed rows, and a packed row holds many short samples, so that
+the batch is counted in samples.
 
 Source: QLoRA (rates and batches by size of the model), https://arxiv.org/abs/2305.14314; LoRA Without Regret
 (all layers, small batches, a rate that hardly hangs on the rank), https://thinkingmachines.ai/blog/lora/;
@@ -70,27 +70,24 @@ class Plan(NamedTuple):
     why: list[str]
 
 
-def plan(facts: Facts, kind: Kind, parameters: float, workers: int, batch: int) -> Plan:
+def plan(facts: Facts, kind: Kind, parameters: float, batch: int) -> Plan:
     """Values for a set and a model of so many parameters (0: not known).
 
-    workers: ranks of the training; batch: packed rows that one computes at once, at most.
+    batch: packed rows that a worker computes at once, at most.
     """
     start = STARTS[kind]
     rate = start.rate / 2 if parameters >= LARGE else start.rate
     each = facts.samples / facts.packed if facts.packed else 1.0  # samples of a packed row
-    rows = max(1, round(SAMPLES / each / workers))  # of a step and worker
+    a_step = max(1, round(SAMPLES / each))
     epochs = start.epochs
-    small = min(rows, batch)
-    accumulation = max(1, rows // small)
-    a_step = workers * small * accumulation
     steps = -(-facts.packed * epochs // a_step) if facts.packed else 0
     values: dict[str, float | int | bool] = {
         "rank": start.rank,
         "alpha": start.alpha,
         "learning_rate": rate,
         "epochs": epochs,
-        "batch_size": small,
-        "gradient_accumulation": accumulation,
+        "rows_per_step": a_step,
+        "batch_size": min(a_step, batch),
     }
     why = [f"rank, alpha, learning_rate, epochs: {start.why}"]
     held = a_step * each

@@ -1,5 +1,6 @@
 """How far a run is, at every stage of its life, read from its ledger alone."""
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +45,7 @@ def test_a_run_that_has_only_begun(tmp_path: Path) -> None:
     assert found["prepare"] == {"pass": "prepare", "done": 0, "of": 3, "records": 0, "kept": 0}
     assert found["dedup"]["done"] is False
     assert found["pack"]["done"] == 0
-    assert found["train"]["saved"] == []
+    assert found["train"]["step"] == 0
     assert not any(found[n]["there"] for n in ("adapter", "evaluation", "run.json", "report.html"))
 
 
@@ -63,12 +64,20 @@ def test_later_passes_and_files(tmp_path: Path) -> None:
     ledger.commit(str(tmp_path), "dedup", "all", {"report": {"exact": 1200, "near": 3}})
     ledger.commit(str(tmp_path), "pack", "00000000", {"window": 0})
     for step in ("step-00000010", "step-00000020"):
-        storage.put(str(tmp_path / "checkpoints" / "key" / step / "checkpoint.json"), b"{}")
+        marker = json.dumps({"steps": 40, "history": {"rows": [8] * 20}}).encode()
+        storage.put(str(tmp_path / "checkpoints" / "key" / step / "checkpoint.json"), marker)
+    storage.put(str(tmp_path / "checkpoints" / "key" / "starts" / "000000.json"), b"{}")
+    storage.put(str(tmp_path / "checkpoints" / "other" / "step-000005" / "checkpoint.json"), b"{}")
+    storage.put(str(tmp_path / "adapter" / "headrace.json"), b'{"key": "other"}')
     storage.put(str(tmp_path / "run.json"), b"{}")
     lines = [line.text for line in status.status(str(tmp_path))]
     assert "dedup: done, 1,200 exact and 3 near duplicates" in lines
     assert "pack: 1 windows" in lines
-    assert "train: 2 checkpoints, newest step-00000020" in lines
+    assert "train: step 20 of 40, 160 packed rows used, 1 starts (checkpoints/key)" in lines
+    other = (
+        "train: step 5 of 5, 0 packed rows used, 0 starts (checkpoints/other, whose adapter is in adapter/)"
+    )
+    assert other in lines
     assert "run.json: there" in lines
     assert "report.html: not there" in lines
 

@@ -8,9 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from headrace.cluster.errors import SourceError
-from headrace.pipelines.schema import IGNORE
 from headrace.pipelines.train import batches
-from headrace.pipelines.train.batches import PADDING, Chunk, Order, Plan, Reader, Shelf
+from headrace.pipelines.train.batches import Chunk, Micro, Order, Plan, Reader, Shelf
 from tests.pipelines import toys
 
 shapes = st.lists(st.integers(0, 9), min_size=1, max_size=30).filter(any)
@@ -20,51 +19,52 @@ def shelf_of(sizes: list[int]) -> Shelf:
     return Shelf(tuple(Chunk(f"part-{i}", 0, rows) for i, rows in enumerate(sizes)), "digest")
 
 
-def dealt(plan: Plan, epoch: int, ranks: int, batch: int) -> list[list[Order]]:
-    """What each rank reads in each step of an epoch."""
+def dealt(plan: Plan, epoch: int, ranks: int, batch: int) -> list[list[list[Micro]]]:
+    """What each rank computes in each step of an epoch."""
     order = plan.order(epoch)
     return [
         [
-            batches.share(order, step, plan.rows_per_step, rank, ranks, batch)
-            for step in range(plan.steps(order))
+            batches.share(plan.rows(order, step), plan.rows_per_step, rank, ranks, batch)
+            for rank in range(ranks)
         ]
-        for rank in range(ranks)
+        for step in range(plan.steps(order))
     ]
 
 
 @settings(max_examples=60)
-@given(shapes, st.integers(1, 4), st.integers(1, 3), st.integers(1, 3), st.integers(0, 5), st.integers(0, 3))
+@given(shapes, st.integers(1, 9), st.integers(1, 4), st.integers(1, 4), st.integers(0, 5), st.integers(0, 3))
 def test_every_row_is_read_exactly_once_an_epoch(
-    sizes: list[int], ranks: int, batch: int, micro: int, seed: int, epoch: int
+    sizes: list[int], rows: int, ranks: int, batch: int, seed: int, epoch: int
 ) -> None:
-    plan = Plan(shelf_of(sizes), seed, ranks * batch * micro, {})
-    shares = dealt(plan, epoch, ranks, batch)
-    read = np.concatenate([o.places for rank in shares for o in rank])
-    assert sorted(read[read != PADDING]) == list(range(sum(sizes)))
-    assert {len(rank) for rank in shares} == {-(-sum(sizes) // (ranks * batch * micro))}
-    assert {len(o.places) for rank in shares for o in rank} == {batch * micro}
-    # Only the last step is short, and its rows are spread: no rank has two more than another.
-    full = [np.count_nonzero(o.places != PADDING) for rank in shares for o in rank[:-1]]
-    last = [np.count_nonzero(rank[-1].places != PADDING) for rank in shares]
-    assert set(full) <= {batch * micro}
-    assert max(last) - min(last) <= 1
+    plan = Plan(shelf_of(sizes), seed, rows, {})
+    steps = dealt(plan, epoch, ranks, batch)
+    assert len(steps) == -(-sum(sizes) // rows)
+    by_step = [[int(p) for rank in step for one in rank for p in one.order.places] for step in steps]
+    assert sorted(place for step in by_step for place in step) == list(range(sum(sizes)))
+    assert {len(step) for step in by_step[:-1]} <= {rows}, "only the last step is short"
+    assert all(len(one.order.places) <= batch for step in steps for rank in step for one in rank)
+    for step in steps:
+        counts = [len(rank) for rank in step]
+        assert max(counts) - min(counts) <= 1, "no rank has two micro-batches more than another"
+        if step is not steps[-1] and rows % ranks == 0:
+            assert min(counts) >= 1, "no rank is idle"
 
 
 @settings(max_examples=30)
-@given(shapes, st.integers(1, 3), st.integers(1, 3), st.integers(1, 3), st.integers(1, 3))
-def test_a_step_reads_the_same_rows_on_any_number_of_ranks(
-    sizes: list[int], workers: int, batch: int, micro: int, ranks: int
+@given(shapes, st.integers(1, 8), st.integers(1, 3), st.integers(1, 8))
+def test_any_number_of_ranks_computes_the_same_micro_batches(
+    sizes: list[int], micro: int, batch: int, ranks: int
 ) -> None:
-    """Fewer ranks than workers take more batches each, and a step stays what it was."""
-    plan = Plan(shelf_of(sizes), 1, workers * batch * micro, {})
+    """Up to one rank a micro-batch: the same rows together, by the same number."""
+    plan = Plan(shelf_of(sizes), 1, micro * batch, {})
 
-    def by_step(count: int) -> list[list[int]]:
+    def by_step(count: int) -> list[list[tuple[int, list[int]]]]:
         return [
-            sorted(int(p) for o in step for p in o.places if p != PADDING)
-            for step in zip(*dealt(plan, 0, count, batch), strict=True)
+            sorted((one.number, one.order.places.tolist()) for rank in step for one in rank)
+            for step in dealt(plan, 0, count, batch)
         ]
 
-    assert by_step(ranks) == by_step(workers)
+    assert by_step(min(ranks, micro)) == by_step(1)
 
 
 def test_the_order_is_shuffled_by_seed_and_epoch_alone() -> None:
@@ -102,7 +102,7 @@ def test_weights_decide_how_often_each_sample_carries_loss(tmp_path: Path) -> No
     trained = np.zeros(2)
     answers = 0
     for step in range(plan.steps(order)):
-        chosen = batches.share(order, step, 6, 0, 1, 6)
+        chosen = plan.rows(order, step)
         labels = reader.read(chosen, 0)["labels"]
         half = plan.shelf.rows // 2  # the parts are as long as each other
         for row, place in zip(labels, chosen.places, strict=True):
@@ -121,11 +121,9 @@ def test_rows_are_read_as_they_are_packed(tmp_path: Path) -> None:
     tables = [toys.pack(toys.samples(30, seed=part), list(range(30))) for part in range(2)]
     wanted = [row for table in tables for row in table["input_ids"].to_pylist()]
     assert shelf.rows == len(wanted)
-    places = np.array([5, 0, PADDING, len(wanted) - 1])
-    batch = reader.read(Order(places, np.zeros(4, np.int64)), 0)
-    assert [list(batch["input_ids"][i]) for i in (0, 1, 3)] == [wanted[5], wanted[0], wanted[-1]]
-    assert set(batch["labels"][2]) == {IGNORE}, "a filling row carries no loss"
-    assert set(batch["segment_ids"][2]) == {1}
+    places = np.array([5, 0, len(wanted) - 1])
+    batch = reader.read(Order(places, np.zeros(3, np.int64)), 0)
+    assert batch["input_ids"].tolist() == [wanted[5], wanted[0], wanted[-1]]
 
 
 def test_the_mark_is_that_of_the_content(tmp_path: Path) -> None:

@@ -18,17 +18,19 @@ from torch.nn import functional
 
 from headrace.cluster import storage
 from headrace.cluster.errors import GateError, ModelError, SourceError
-from headrace.pipelines.train import adapter, checkpoints, models, steps
+from headrace.pipelines.train import adapter, checkpoints, models, steps, used
 from headrace.pipelines.train import driver as train
 from headrace.pipelines.train import worker as train_worker
-from headrace.pipelines.train.driver import Config
+from headrace.pipelines.train.config import Config, Workers
 from headrace.pipelines.train.steps import Job, Rank
 from headrace.pipelines.train.worker import Step
 from tests.pipelines import toys
 
 CPU = torch.device("cpu")
 ALONE = Rank(0, 1, CPU)
-SMALL = Config(learning_rate=1e-2, max_steps=8, batch_size=2, rank=4, dropout=0.1, validate_every=3)
+SMALL = Config(
+    learning_rate=1e-2, max_steps=8, rows_per_step=4, batch_size=2, rank=4, dropout=0.1, validate_every=3
+)
 
 
 class Killed(BaseException):
@@ -134,9 +136,9 @@ def test_the_learning_rate_rises_and_then_falls_by_a_cosine() -> None:
 
 
 def test_gradient_checkpointing_changes_nothing(toy_model: str, tmp_path: Path) -> None:
-    run = toys.run(tmp_path, {"train": 24})
     losses = []
     for on in (False, True):
+        run = toys.run(tmp_path / str(on), {"train": 24})
         told: list[Step] = []
         config = SMALL.model_copy(update={"gradient_checkpointing": on, "max_steps": 2})
         train_worker.train(train.plan(run, toy_model, config, 0, {}), ALONE, told.append)
@@ -157,10 +159,10 @@ def alone(run: str, model: str, config: Config = SMALL, kill_at: int | None = No
 
 
 def outcome(job: Job) -> tuple[dict[str, Any], bytes]:
-    """History but for the clock, and the adapter's bytes."""
+    """History but for the clock and the kills, and the adapter's bytes."""
     history = train._publish(job, {})
-    for clock in ("seconds", "tokens_per_second"):
-        del history[clock]
+    for of_the_way in ("seconds", "tokens_per_second", "starts", "kills_survived"):
+        del history[of_the_way]
     return history, storage.read_bytes(adapter.path(job.run, adapter.WEIGHTS))
 
 
@@ -175,6 +177,54 @@ def test_a_killed_training_ends_as_one_that_was_not(toy_model: str, tmp_path: Pa
         s for s in (3, 6) if s < kill_at
     ]
     assert outcome(alone(killed, toy_model)) == wanted
+
+
+def test_a_training_goes_on_in_other_batches_and_counts_its_rows(toy_model: str, tmp_path: Path) -> None:
+    """As after a move to a smaller machine: the same steps, the same rows, the same losses."""
+    config = SMALL.model_copy(update={"dropout": 0.0, "max_steps": None, "epochs": 2, "rows_per_step": 5})
+    run = toys.run(tmp_path / "run", {"train": 48, "validation": 12})
+    with pytest.raises(Killed):
+        alone(run, toy_model, config, kill_at=5)
+    changed = config.model_copy(update={"batch_size": 1, "validate_every": 2})
+    history = train._publish(alone(run, toy_model, changed), {})
+    rows = train.plan(run, toy_model, config, 7, {}).plan.shelf.rows
+    assert history["rows_used"] == {"1": rows, "2": rows}
+    assert history["starts"] == [{"ranks": 1, "step": 0}, {"ranks": 1, "step": 3}]
+    assert history["kills_survived"] == 1
+    through = toys.run(tmp_path / "through", {"train": 48, "validation": 12})
+    wanted = train._publish(alone(through, toy_model, config), {})
+    assert history["loss"] == pytest.approx(wanted["loss"], abs=1e-5)
+    assert (wanted["rows_used"], wanted["kills_survived"]) == (history["rows_used"], 0)
+
+
+def test_a_training_whose_rows_do_not_add_up_is_not_published(toy_model: str, tmp_path: Path) -> None:
+    run = toys.run(tmp_path, {"train": 48, "validation": 12})
+    job = alone(run, toy_model)
+    path = storage.join(job.home, used.FOLDER, "step-000006.parquet")
+    rows = storage.read_table(path)
+    storage.write_table(path, rows.slice(1))
+    with pytest.raises(GateError, match="step 4 has used 3 packed rows, and they are not the 4") as told:
+        train._publish(job, {})
+    assert (told.value.exit_code, told.value.gate) == (3, "train.rows")
+    assert adapter.card(run) is None
+
+
+def test_what_makes_a_training_another_one_is_told(toy_model: str, tmp_path: Path) -> None:
+    run = toys.run(tmp_path, {"train": 48})
+    lines: list[str] = []
+
+    def told(text: str, fields: dict[str, Any]) -> None:
+        lines.append(text)
+
+    first = train.plan(run, toy_model, SMALL, 7, {})
+    train._tell_of_another(first, told)
+    assert lines == []
+    train._tell_of_another(train.plan(run, toy_model, SMALL.model_copy(update={"max_steps": 9}), 8, {}), told)
+    assert lines == [
+        f"train: another training than that of {first.home}, which stays: seed 7 -> 8, train.max_steps 8 -> 9"
+    ]
+    train._tell_of_another(first, told)
+    assert len(lines) == 1, "it is not another one"
 
 
 def test_a_checkpoint_cut_short_is_passed_over(toy_model: str, tmp_path: Path) -> None:
@@ -260,11 +310,19 @@ def test_another_config_starts_over_and_a_finished_training_is_left(toy_model: s
     history, _ = outcome(job)
     assert history["validation"] == []
     assert history["best_step"] == 8
-    again = train.plan(run, toy_model, SMALL.model_copy(update={"keep_checkpoints": 5}), 7, {})
-    assert again.key == job.key, "how many checkpoints are kept decides nothing"
-    assert train._finished(again, {}) is not None
+    harmless = {
+        "keep_checkpoints": 5,
+        "workers": Workers(least=1, most=8),
+        "batch_size": 1,
+        "attention": "eager",
+    }
+    for key, value in harmless.items():
+        again = train.plan(run, toy_model, SMALL.model_copy(update={key: value}), 7, {})
+        assert again.key == job.key, f"{key} decides nothing of what is learned"
+        assert train._finished(again, {}) is not None
     for other in (
         train.plan(run, toy_model, SMALL.model_copy(update={"rank": 5}), 7, {}),
+        train.plan(run, toy_model, SMALL.model_copy(update={"rows_per_step": 5}), 7, {}),
         train.plan(run, toy_model, SMALL, 8, {}),
         train.plan(run, toys.model(tmp_path / "model", seed=9), SMALL, 7, {}),
     ):
@@ -311,7 +369,7 @@ def test_a_loss_that_is_no_number_stops_the_training_and_names_its_rows(
         return honest(model, batch) * (float("nan") if hit else 1.0)
 
     monkeypatch.setattr(steps, "loss_sum", poison)
-    config = SMALL.model_copy(update={"max_grad_norm": max_norm, "gradient_accumulation": poisoned})
+    config = SMALL.model_copy(update={"max_grad_norm": max_norm, "batch_size": poisoned})
     with pytest.raises(GateError, match=r"stopped at step \d of 8: the loss is nan\. 1 of its \d+ ") as told:
         alone(run, toy_model, config)
     named = ", ".join(str(i) for i in rows["row_ids"][2].as_py()[:8])
@@ -376,7 +434,8 @@ def test_two_workers_learn_and_survive_a_kill(toy_model: str, tmp_path: Path) ->
 
     The rate is low: at a high one, training itself lets differences in the last bit grow.
     """
-    config = SMALL.model_copy(update={"dropout": 0.0, "max_steps": 60, "learning_rate": 1e-3})
+    few = {"workers": Workers(least=1, most=2), "dropout": 0.0, "max_steps": 60, "learning_rate": 1e-3}
+    config = SMALL.model_copy(update=few)
     run = toys.run(tmp_path / "two", {"train": 48, "validation": 12})
     key = train.plan(run, toy_model, config, 7, {}).key
     told: list[int] = []
@@ -396,10 +455,14 @@ def test_two_workers_learn_and_survive_a_kill(toy_model: str, tmp_path: Path) ->
     assert set(told) >= set(range(3, 61, 3)), "every validation is told"
     assert told[-1] == 60
     counted = len(told)
+    assert [start["ranks"] for start in history["starts"]] == [2, 2]
+    assert history["starts"][1]["step"] >= left[0]
+    assert history["kills_survived"] == 1
     assert history["loss"][-1] < 0.7 * history["loss"][0]
     one = outcome(alone(toys.run(tmp_path / "one", {"train": 48, "validation": 12}), toy_model, config))[0]
     assert history["loss"] == pytest.approx(one["loss"], abs=1e-5)
     assert history["validation"] == pytest.approx(one["validation"], abs=1e-5)
+    assert history["rows_used"] == one["rows_used"]
     assert train.run(run, toy_model, config, seed=7, progress=kill_once) == history
     assert len(told) == counted, "a finished training is not done again"
 
