@@ -22,7 +22,7 @@ def folded(text: str) -> str:
 
 
 def _signs(word: str) -> str:
-    """What of a word would be left out where it is looked for: signs at its ends, and such as count as letters."""
+    """What of a word would be left out where it is looked for: signs at its ends, and letters as º is one."""
     bare = word.strip().removesuffix(".")
     ends = [PARTING.match(bare), re.search(PARTING.pattern + r"\Z", bare)]
     inside = (found[0] for found in PARTING.finditer(bare) if any(map(str.isalnum, found[0])))
@@ -60,8 +60,8 @@ class Config(Section):
                         raise ValueError(f"{name}.{group}: {word!r} is no word, and no phrase of up to 8")
                     if signs := _signs(word):
                         raise ValueError(
-                            f"{name}.{group}: {word!r} would be found as {bare!r}, without {signs!r}: words are "
-                            "found by their letters and digits alone"
+                            f"{name}.{group}: {word!r} would be found as {bare!r}, without {signs!r}: words "
+                            "are found by their letters and digits alone"
                         )
                     if seen.setdefault(bare, group) != group:
                         raise ValueError(f"{name}: {word!r} stands in {seen[bare]!r} and in {group!r}")

@@ -93,6 +93,10 @@ class Source(Section):
     """How often training draws a row of this source, beside the others' weights."""
     priority: int = 0
     """Of two duplicates the one from the source with the higher priority stays."""
+    dates: Literal["dmy", "mdy", "row"] | None = None
+    """Which comes first in its dates, where `clean.dates` says `order: auto` and a row does not tell: the day
+    (dmy), the month (mdy); row: nobody knows. Left out: told by its first records, where they hold three
+    dates or more that can be read one way alone, and all agree."""
     loss: Literal["assistant", "all"] = "assistant"
     """Which turns carry the loss."""
     side: Literal["train", "validation", "test"] | None = None
