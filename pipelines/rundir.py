@@ -18,7 +18,7 @@ from headrace.pipelines.stages.read import first, inputs
 from headrace.pipelines.stages.read.source import Source
 
 RECIPE = "recipe.yaml"
-NOT_READING = {"path", "dates", "weight", "priority", "loss", "side"}  # keys of a source
+NOT_READING = {"path", "dates", "weight", "weights", "priority", "loss", "side"}  # keys of a source
 LAST = list(Recipe.model_fields)[-1]  # section of a recipe.yaml
 
 

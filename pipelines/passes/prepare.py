@@ -98,7 +98,16 @@ def _keys(run: Run, recipe: Recipe, stages: Sequence[ModuleType]) -> dict[int, s
 def _not_in_key(source: Source) -> set[str]:
     """What says nothing of how a source is read; its memory where that is the default."""
     changed = source.memory != MEMORY_LIMIT
-    return {"path", "dates", "weight", "priority", "loss", "side", *(() if changed else ("memory",))}
+    return {
+        "path",
+        "dates",
+        "weight",
+        "weights",
+        "priority",
+        "loss",
+        "side",
+        *(() if changed else ("memory",)),
+    }
 
 
 def _work(

@@ -121,7 +121,7 @@ def plan(run_directory: str, model: str, config: Config, seed: int, weights: Map
     validation = batches.shelf(directory, "validation")
     heeded = dict(weights) if config.use_weights else {}
     rows = config.workers * config.batch_size * config.gradient_accumulation
-    planned = batches.Plan(shelf, seed, rows, heeded)
+    planned = batches.Plan(shelf, seed, rows, heeded, config.use_weights and shelf.weighted)
     epochs = tuple(planned.epochs(config.epochs, config.max_steps))
     every = config.validate_every or max(1, sum(epochs) // SHARE)
     model_digest = model_files.digest(model)
