@@ -97,8 +97,8 @@ class Recipe(Section):
             if source.weights and not self.traits.enabled:
                 raise ValueError(f"sources[{number}].weights are by traits, and traits.enabled is false")
             for trait, by_value in source.weights.items():
-                known = self.traits.known.get(trait)
-                for value in by_value if known else ():
+                known = self.traits.known.get(trait, tuple(by_value))
+                for value in by_value:
                     if value not in known:
                         where = f"sources[{number}].weights"
                         raise ValueError(f"{where}: {trait} is never {value!r}; {hint(value, known)}")

@@ -185,8 +185,8 @@ def held_by(terms: vectors.Terms) -> tuple[NDArray[np.uint32], NDArray[np.int64]
 
 def unvarying(words: NDArray[np.uint32], counts: NDArray[np.int64], n: int) -> NDArray[np.uint32]:
     """Those of `words`, held by `counts` of `n` prompts, that do not vary: many hold them; numbers vary."""
-    often = (counts >= max(LEAST, OFTEN * n)) & (words != vectors.NUMBER << 1)
-    return words[often]
+    often: NDArray[np.uint32] = words[(counts >= max(LEAST, OFTEN * n)) & (words != vectors.NUMBER << 1)]
+    return often
 
 
 def templates_of(

@@ -138,8 +138,8 @@ def test_weights_by_trait_are_multiplied_with_those_of_sources(tmp_path: Path) -
             if place != PADDING:
                 ids = ids_at(shelf, int(place))
                 trained.update(ids[int(s) - 1] for s in set(segments[labels != IGNORE]))
-    half = {n: n % 3 for n in range(30) if n % 3}
-    assert trained == {**half, **{1 << 32 | n: 2 * times for n, times in half.items()}}
+    both = {part << 32 | n: part + 1 for part in (0, 1) for n in range(30)}
+    assert trained == {row: times * (row % 3) for row, times in both.items() if row % 3}
     assert Plan(shelf, 9, 6, {}).order(0).places.size == shelf.rows, "not heeded where nobody asks"
 
 
