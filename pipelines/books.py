@@ -123,22 +123,31 @@ def entities(table: pa.Table) -> dict[str, int]:
     return dict(sorted(zip(sums["entity"].to_pylist(), sums["n_sum"].to_pylist(), strict=True)))
 
 
-def traits(table: pa.Table) -> dict[str, dict[str, int]]:
-    """Rows by each value of each trait, and by the rule that told their task; none where none were told."""
+def traits(table: pa.Table, weights: np.ndarray | None = None) -> dict[str, dict[str, Any]]:
+    """Rows by each value of each trait, and by the rule that told their task; none where none were told.
+
+    weights: ``float64[N]``, whose sums are given in place of numbers of rows.
+    """
     if "traits" not in table.column_names:
         return {}
     column = table["traits"].combine_chunks()
-    column = column.filter(column.is_valid())
+    told = column.is_valid()
+    weights = None if weights is None else weights[told.to_numpy(zero_copy_only=False)]
+    column = column.filter(told)
     mixes = {}
     for name in (*schema.TRAITS_BY, "rule") if len(column) else ():
-        values = pc.struct_field(column, name)
-        counts = pc.value_counts(pc.list_flatten(values) if pa.types.is_list(values.type) else values)
-        pairs = zip(counts.field("values").to_pylist(), counts.field("counts").to_pylist(), strict=True)
-        mixes[name] = dict(sorted((str(value), int(n)) for value, n in pairs))
+        values, own = pc.struct_field(column, name), weights
+        if pa.types.is_list(values.type):
+            own = None if own is None else own[pc.list_parent_indices(values).to_numpy()]
+            values = pc.list_flatten(values)
+        coded = values.dictionary_encode(null_encoding="encode")
+        sums = np.bincount(coded.indices.to_numpy(), own, len(coded.dictionary))
+        pairs = zip(coded.dictionary.to_pylist(), sums.tolist(), strict=True)
+        mixes[name] = dict(sorted((str(value), n) for value, n in pairs))
     return mixes
 
 
-def add_mixes(each: Iterable[dict[str, dict[str, int]]]) -> dict[str, dict[str, int]]:
+def add_mixes(each: Iterable[dict[str, dict[str, Any]]]) -> dict[str, dict[str, Any]]:
     """Sum of `traits`: rows by trait and value, in the order of `schema.TRAITS_BY`."""
     mixes = list(each)
     names = (*schema.TRAITS_BY, "rule")
@@ -152,7 +161,7 @@ def changed(changes: pa.Table, more: dict[str, int]) -> dict[str, int]:
     return add_counts([dict(pairs), {kind: n for kind, n in more.items() if n}])
 
 
-def add_counts(each: Iterable[dict[str, int]]) -> dict[str, int]:
+def add_counts(each: Iterable[dict[str, Any]]) -> dict[str, Any]:
     """Sum of counters, keys sorted."""
     sums: Counter[str] = Counter()
     for counts in each:

@@ -91,6 +91,20 @@ class Recipe(Section):
     costs: Costs = Costs()
 
     @model_validator(mode="after")
+    def _weights_are_of_traits(self) -> "Recipe":
+        """Raises: ValueError for weights by a value that no row can have, or where traits are not told."""
+        for number, source in enumerate(self.sources):
+            if source.weights and not self.traits.enabled:
+                raise ValueError(f"sources[{number}].weights are by traits, and traits.enabled is false")
+            for trait, by_value in source.weights.items():
+                known = self.traits.known.get(trait, tuple(by_value))
+                for value in by_value:
+                    if value not in known:
+                        where = f"sources[{number}].weights"
+                        raise ValueError(f"{where}: {trait} is never {value!r}; {hint(value, known)}")
+        return self
+
+    @model_validator(mode="after")
     def _times_are_known(self) -> "Recipe":
         """Raises: ValueError where the split goes by a time that a source has not."""
         if self.split.by == "time":

@@ -12,10 +12,13 @@ from headrace.cluster.errors import OutputError, RecipeError
 from headrace.cluster.fragments import Fragment
 from headrace.pipelines import recipe as recipes
 from headrace.pipelines.recipe import Recipe
-from headrace.pipelines.stages.read import inputs
+from headrace.pipelines.stages.clean import dates
+from headrace.pipelines.stages.clean.config import Order
+from headrace.pipelines.stages.read import first, inputs
 from headrace.pipelines.stages.read.source import Source
 
 RECIPE = "recipe.yaml"
+NOT_READING = {"path", "dates", "weight", "weights", "priority", "loss", "side"}  # keys of a source
 LAST = list(Recipe.model_fields)[-1]  # section of a recipe.yaml
 
 
@@ -133,13 +136,23 @@ def resolve(recipe: Recipe, earlier: Recipe | None) -> Recipe:
     for source in inputs.named(recipe.sources):
         settled = inputs.frozen(source, before.get(source.name))
         same = source.name in before and _reading(settled) == _reading(before[source.name])
-        resolved.append(settled if same else inputs.resolve([settled])[0])
-    return recipe.model_copy(update={"sources": tuple(resolved)})
+        looked = settled if same else inputs.resolve([settled])[0]
+        resolved.append(_dated(looked) if recipe.clean.by_source else looked)
+    known: dict[str, Order] = {s.name: s.dates for s in resolved if s.dates in ("dmy", "mdy")}
+    return recipe.model_copy(update={"sources": tuple(resolved), "clean": recipe.clean.ordered(known)})
+
+
+def _dated(source: Source) -> Source:
+    """`source` with the order of its dates, told by its first records where it has none yet."""
+    if source.dates is not None:
+        return source
+    told = dates.order_of_source(first.texts(source, inputs.files(source)))
+    return source.model_copy(update={"dates": told})
 
 
 def _reading(source: Source) -> dict[str, object]:
     """What decides how records are read."""
-    return source.model_dump(mode="json", exclude={"path", "weight", "priority", "loss", "side"})
+    return source.model_dump(mode="json", exclude=NOT_READING)
 
 
 def source_of_ordinals(path: str) -> dict[int, str]:

@@ -45,8 +45,9 @@ def check(recipe: Recipe, mode: Mode, *, training: bool, ahead: bool = False) ->
         total += size
         linked = f" ({found.linked} through links)" if found.linked else ""
         text = f"source {source.name}: {len(found.files)} files{linked}, {size:,} bytes"
-        said = {"files": len(found.files), "linked": found.linked, "bytes": size}
-        say(mode, "source", f"{text}, {source.format}, {_shape(source)}", source=source.name, **said)
+        said = {"files": len(found.files), "linked": found.linked, "bytes": size, "dates": source.dates}
+        order = f", dates {source.dates}" if resolved.clean.by_source and source.dates else ""
+        say(mode, "source", f"{text}, {source.format}, {_shape(source)}{order}", source=source.name, **said)
         for note in [*found.notes, *notes.of(source, found.files, members=not ahead)]:
             say(mode, "warning", note, source=source.name)
     against.opened(resolved.dedup.against, recipe.output, resolved.fingerprint.ngram)

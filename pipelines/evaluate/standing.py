@@ -108,5 +108,9 @@ def other_keys(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
             changed += [key for key in keys if key not in NOT_PACKED]
         elif old != new:
             changed.append(section)
-    sides = [[source.get("side") for source in recipe.get("sources") or ()] for recipe in (before, now)]
-    return changed if sides[0] == sides[1] else [*changed, "sources[].side"]
+    for key in ("side", "weights"):  # one that an older version did not have is empty
+        own = [
+            [source.get(key) or None for source in recipe.get("sources") or ()] for recipe in (before, now)
+        ]
+        changed += [f"sources[].{key}"] if own[0] != own[1] else []
+    return changed

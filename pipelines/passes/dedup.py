@@ -6,6 +6,7 @@ from functools import partial
 from headrace.cluster import ledger, session, storage, stream
 from headrace.cluster.errors import GateError
 from headrace.pipelines.console import Mode, say
+from headrace.pipelines.examine.diversity import templates
 from headrace.pipelines.passes import outputs, pack_worker, parts
 from headrace.pipelines.passes.units import (
     Pass,
@@ -34,7 +35,7 @@ DEDUP = Pass(
     parts.DEDUP,
     number="run",
     unit=lambda record: WHOLE,
-    outputs=(*(f"duplicates/{name}.parquet" for name in LISTS), INDEX),
+    outputs=(*(f"duplicates/{name}.parquet" for name in LISTS), f"duplicates/{templates.FILE}", INDEX),
     least=tuple(f"duplicates/{name}.parquet" for name in LISTS),
 )
 PASSAGES = Pass(
@@ -60,6 +61,8 @@ def deduplicate(run: Run, records: Sequence[ledger.Record], mode: Mode) -> ledge
         [recipe.seed, sorted(run.epochs.items())],
         # Nothing where no source says its side.
         *([sorted(fixed.items())] if (fixed := fixed_sides(run, records)) else []),
+        # Nor where no template counts.
+        *([templates.VERSION] if recipe.split.by == "template" else []),
         versions(("pyarrow", "numba")),
     )
     work = partial(_deduplicated, run=run, records=records, corpora=corpora, key=key)
@@ -82,11 +85,13 @@ def _deduplicated(
     recipe = run.recipe
     outputs.require(run, [r["outputs"][0] for r in records if r["rows"]["kept"]], workers(run))
     ledger.forget(run.path, DEDUP.name)
-    storage.delete(storage.join(run.path, INDEX))  # that of more files may have more shards
+    for stale in (INDEX, f"duplicates/{templates.FILE}"):  # an index of more files may have more shards
+        storage.delete(storage.join(run.path, stale))
     paths, firsts, fixed = _kept_files(run, records), _firsts(run), fixed_sides(run, records)
     output = storage.join(run.path, "duplicates")
     spent: list[float] = []
     each = partial(each_measured, workers=workers(run), spent=spent)
+    held = {ordinal: len(SPLITS) - 1 - side for ordinal, side in fixed.items() if side}
     report = dedup_tasks.run(
         paths,
         output,
@@ -96,9 +101,13 @@ def _deduplicated(
         each=each,
         firsts=firsts,
         corpora=corpora,
-        held={ordinal: len(SPLITS) - 1 - side for ordinal, side in fixed.items() if side},
+        held=held,
         each_table=partial(each, gpus=1) if _on_gpus(recipe.dedup) else None,
     )
+    if recipe.split.by == "template":
+        stop = firsts[1] if len(firsts) > 1 else 2**32
+        first = sum(r["rows"]["kept"] for r in records if r["ordinal"] < stop)
+        templates.run(paths, output, first=first, stop=stop, held=held, each=each)
     assign = partial(
         sides_of_rows.assign,
         config=recipe.split,

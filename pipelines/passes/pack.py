@@ -104,6 +104,12 @@ def _key(
         # Nor where no source says its side, and shares say where sides begin.
         *([fixed] if (fixed := sorted((str(s.name), s.side) for s in recipe.sources if s.side)) else []),
         *([bounds] if (bounds := duplicates["sides"].get("bounds")) else []),
+        # Nor where no source weighs rows by their traits.
+        *(
+            [weights]
+            if (weights := sorted((str(s.name), s.weights) for s in recipe.sources if s.weights))
+            else []
+        ),
         # Nor where no row goes by a check.
         *([["examine", gone]] if gone else []),
         # Nothing where the proof found nothing.

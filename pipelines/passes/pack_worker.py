@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from headrace.cluster import ledger, storage
 from headrace.pipelines import books, schema
@@ -30,6 +31,7 @@ from headrace.pipelines.stages.split.bounds import Bounds
 from headrace.pipelines.stages.tokenise import stage as tokenise
 from headrace.pipelines.stages.tokenise.proof import ROWS, Proof, prove
 from headrace.pipelines.stages.tokenise.tokenizer import Tokenizer
+from headrace.pipelines.stages.traits import weights as weighing
 
 NAME = parts.PACK
 ROW_GROUP = 256  # packed rows that a training rank reads at once
@@ -127,7 +129,8 @@ def work(window: Window, job: Job) -> ledger.Record:
     timings["tokenise"] = {**size, "seconds": time.process_time() - started}
     kept = table.filter(schema.live(table))
     started = time.process_time()
-    written, packed = _packed(samples, kept, window, recipe, tokenizer.pad_id)
+    weights = weighing.of_rows(kept, {str(s.name): s.weights for s in recipe.sources if s.weights})
+    written, packed = _packed(samples, kept, weights, window, recipe, tokenizer.pad_id)
     timings["pack"] = {**books.timing(0.0, kept), "seconds": time.process_time() - started}
     marked = table.filter(pc.invert(schema.live(table)))
     if marked.num_rows:
@@ -150,6 +153,7 @@ def work(window: Window, job: Job) -> ledger.Record:
         "changed": books.changed(changes, {}),
         "packed": packed,
         "splits": _splits(kept),
+        "drawn": _drawn(kept, weights),
         "shortened": pc.sum(kept["shortened"]).as_py() or 0,
         "histograms": {"tokens": books.histogram(_token_lengths(samples))},
         "engine": _engine(tokenizer, job.proof),
@@ -215,17 +219,24 @@ def _slice(run: str, name: str, column: str, window: Window) -> pa.Table:
 
 
 def _packed(
-    samples: pa.Table, kept: pa.Table, window: Window, recipe: Recipe, pad_id: int
+    samples: pa.Table,
+    kept: pa.Table,
+    weights: NDArray[np.float64],
+    window: Window,
+    recipe: Recipe,
+    pad_id: int,
 ) -> tuple[list[dict[str, Any]], dict[str, dict[str, int]]]:
     """Pack the samples of each split and write them; returns outputs and counts by split."""
     written, counts = [], {}
     place = pc.index_in(samples["row_id"], kept["row_id"].combine_chunks())
     sides = kept["split"].take(place) if samples.num_rows else pa.array([], pa.string())
+    weighed = any(source.weights for source in recipe.sources)
     for side in SPLITS:
         chosen = samples.filter(pc.equal(sides, side))
         if not chosen.num_rows:
             continue
         rows = pack.apply(chosen, recipe.pack, recipe.tokenise, pad_id=pad_id)
+        rows = _weighed(rows, kept, weights) if weighed else rows
         path = f"packed/{side}/part-{window.unit}.parquet"
         written.append({**prepare_worker.write(recipe.output, path, rows, ROW_GROUP), "split": side})
         counts[side] = {
@@ -234,6 +245,27 @@ def _packed(
             "tokens": int(_token_lengths(chosen).sum()),
         }
     return written, counts
+
+
+def _weighed(rows: pa.Table, kept: pa.Table, weights: NDArray[np.float64]) -> pa.Table:
+    """Packed rows with the weight of each segment by its traits, which training draws by."""
+    lists = rows["row_ids"].combine_chunks()
+    at = pc.index_in(lists.flatten(), kept["row_id"].combine_chunks()).to_numpy()
+    column = pa.ListArray.from_arrays(lists.offsets, pa.array(weights[at]))
+    return rows.append_column("weights", column)
+
+
+def _drawn(kept: pa.Table, weights: NDArray[np.float64]) -> dict[str, dict[str, Any]]:
+    """Of each source the rows to train on, those of weight 0, and by trait and value the sum of weights."""
+    train = pc.equal(kept["split"], "train").to_numpy()
+    found = {}
+    for name in sorted(pc.unique(kept["source"]).to_pylist()):
+        own = train & pc.equal(kept["source"], name).to_numpy()
+        chosen, own_weights = kept.filter(pa.array(own)), weights[own]
+        never = int((own_weights == 0).sum())
+        traits = books.traits(chosen, own_weights)
+        found[name] = {"rows": chosen.num_rows, "never": never, "traits": traits}
+    return found
 
 
 def _changes(kept: pa.Table, samples: pa.Table, window: Window, job: Job) -> pa.Table:

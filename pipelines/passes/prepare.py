@@ -79,6 +79,7 @@ def _keys(run: Run, recipe: Recipe, stages: Sequence[ModuleType]) -> dict[int, s
     readings = {
         s.name: s.model_dump(mode="json", exclude=_not_in_key(s))
         | ({"grouping": grouping.VERSION} if s.group_by else {})
+        | ({"dates": s.dates} if recipe.clean.by_source and s.dates in ("dmy", "mdy") else {})
         for s in recipe.sources
     }
     common = ledger.key(
@@ -97,7 +98,16 @@ def _keys(run: Run, recipe: Recipe, stages: Sequence[ModuleType]) -> dict[int, s
 def _not_in_key(source: Source) -> set[str]:
     """What says nothing of how a source is read; its memory where that is the default."""
     changed = source.memory != MEMORY_LIMIT
-    return {"path", "weight", "priority", "loss", "side", *(() if changed else ("memory",))}
+    return {
+        "path",
+        "dates",
+        "weight",
+        "weights",
+        "priority",
+        "loss",
+        "side",
+        *(() if changed else ("memory",)),
+    }
 
 
 def _work(

@@ -1,8 +1,9 @@
 """What every run proves of its packed shards: that nothing stands on two sides of the split.
 
 Of every row in `packed/` its side is read from the shards themselves. Then no prompt may be that of rows on
-two sides, or the beginning of a conversation on another side; no `group` may; nor two rows that pass 2 found
-alike. What is proved of some shards stays proved: where nothing has changed nothing is read again.
+two sides, or the beginning of a conversation on another side; no `group` may, nor a template where the split
+goes by them; nor two rows that pass 2 found alike. What is proved of some shards stays proved: where nothing
+has changed nothing is read again.
 
 Cost: `row_ids` of the shards, and the openings and groups of `prepared/`: 9 bytes an opening of the run,
 sorted in tasks of `PARTITION` rows each.
@@ -20,6 +21,7 @@ from numpy.typing import NDArray
 from headrace.cluster import ledger, storage
 from headrace.cluster.errors import BooksError
 from headrace.pipelines.console import Mode
+from headrace.pipelines.examine.diversity import templates
 from headrace.pipelines.passes import outputs, parts
 from headrace.pipelines.passes.units import Pass, Records, each_measured, resume, workers
 from headrace.pipelines.rundir import Run
@@ -73,7 +75,7 @@ def _proved(
     """The one record of the proof. Raises: BooksError."""
     spent: list[float] = []
     each = partial(each_measured, workers=workers(run), name="proof", spent=spent)
-    counts = _counted(run.path, shards, each)
+    counts = _counted(run.path, shards, each, by_template=run.recipe.split.by == "template")
     two_sided = {name: n for name, n in counts.items() if name.endswith(SIDES) and n}
     if two_sided:
         told = ", ".join(f"{n:,} {name.replace('_', ' ')}" for name, n in two_sided.items())
@@ -87,7 +89,9 @@ def _proved(
     yield record
 
 
-def _counted(run: str, shards: Sequence[Shards], each: Callable[..., Iterator[Any]]) -> dict[str, int]:
+def _counted(
+    run: str, shards: Sequence[Shards], each: Callable[..., Iterator[Any]], *, by_template: bool
+) -> dict[str, int]:
     """By kind how many were looked at, and how many stand on two sides."""
     storage.delete(storage.join(run, WORK))
     found = list(each(partial(_scatter, run=run), shards))
@@ -95,8 +99,10 @@ def _counted(run: str, shards: Sequence[Shards], each: Callable[..., Iterator[An
     partitions = -(-sum(f["rows"][0] for f in found) // PARTITION)
     found += each(partial(_gather, run=run, units=units, partitions=partitions), range(partitions))
     found += each(partial(_pairs, run=run), [units])
+    found += each(partial(_templates, run=run), [units]) if by_template else []
     storage.delete(storage.join(run, WORK))
-    sums = {kind: np.sum([f.get(kind, (0, 0)) for f in found], axis=0) for kind in KINDS}
+    kinds = (*KINDS, "templates") if by_template else KINDS
+    sums = {kind: np.sum([f.get(kind, (0, 0)) for f in found], axis=0) for kind in kinds}
     looked = {kind: int(n) for kind, (n, _) in sums.items()}
     return {**looked, **{f"{kind}{SIDES}": int(n) for kind, (_, n) in sums.items()}}
 
@@ -174,12 +180,28 @@ def _pairs(units: Sequence[str], run: str) -> dict[str, tuple[int, int]]:
     """Pairs of like rows that are both packed: how many there are, and how many stand on two sides."""
     joined = storage.read_table(storage.join(run, "duplicates/joined.parquet"))
     clustered = np.unique(np.concatenate([joined["a"].to_numpy(), joined["b"].to_numpy()]))
-    sides = np.zeros(len(clustered), np.uint8)
-    for unit in units if len(clustered) else ():
-        table = storage.read_table(storage.join(run, f"{WORK}/rows-{unit}.parquet"))
-        at = np.minimum(np.searchsorted(clustered, table["row_id"].to_numpy()), len(clustered) - 1)
-        there = clustered[at] == table["row_id"].to_numpy()
-        np.bitwise_or.at(sides, at[there], table["side"].to_numpy()[there])
+    sides = _sides_of(clustered, units, run)
     a, b = (sides[np.searchsorted(clustered, joined[end].to_numpy())] for end in ("a", "b"))
     both = (a != 0) & (b != 0)
     return {"pairs": (int(both.sum()), int((both & _several(a | b)).sum()))}
+
+
+def _templates(units: Sequence[str], run: str) -> dict[str, tuple[int, int]]:
+    """Templates that several rows have of which one is packed: how many, and how many stand on two sides."""
+    told = storage.read_table(storage.join(run, f"duplicates/{templates.FILE}"))
+    sides = _sides_of(told["row_id"].to_numpy(), units, run)
+    firsts, place = np.unique(told["first"].to_numpy(), return_inverse=True)
+    held = np.zeros(len(firsts), np.uint8)
+    np.bitwise_or.at(held, place, sides)
+    return {"templates": (int((held != 0).sum()), int(_several(held).sum()))}
+
+
+def _sides_of(rows: NDArray[np.uint64], units: Sequence[str], run: str) -> NDArray[np.uint8]:
+    """Sides, as bits, of some rows by ascending id; none of those that are not packed."""
+    sides = np.zeros(len(rows), np.uint8)
+    for unit in units if len(rows) else ():
+        table = storage.read_table(storage.join(run, f"{WORK}/rows-{unit}.parquet"))
+        at = np.minimum(np.searchsorted(rows, table["row_id"].to_numpy()), len(rows) - 1)
+        there = rows[at] == table["row_id"].to_numpy()
+        np.bitwise_or.at(sides, at[there], table["side"].to_numpy()[there])
+    return sides

@@ -73,6 +73,7 @@ def prepare(
         "duplicates": duplicates["report"],
         "passages": _passages(shared, windows),
         "splits": {**_splits(windows), "assignment": duplicates["sides"]},
+        "weights": _weights(run.recipe, windows),
         "bytes_lost": sum(r["bytes_lost"] for r in rows),
         "changed": books.add_counts(r.get("changed", {}) for r in [*rows, *windows]),
         "uncounted": sum("changed" not in r for r in [*rows, *windows]),
@@ -95,6 +96,7 @@ LATER = (
     "examine",
     "advice",
     "splits",
+    "weights",
     "shortened",
     "tokenizer",
     "histograms",
@@ -210,6 +212,23 @@ def _splits(windows: Sequence[ledger.Record]) -> dict[str, dict[str, int]]:
     return {
         side: {n: sum(r["splits"][side][n] for r in windows) for n in ("rows", "records")} for side in SPLITS
     }
+
+
+def _weights(recipe: Recipe, windows: Sequence[ledger.Record]) -> dict[str, Any] | None:
+    """Rows to train on, those that are never drawn, and how often an epoch draws rows of each trait's values,
+    on average; None where nothing is weighed.
+    """
+    if all(s.weight == 1 and not s.weights for s in recipe.sources):
+        return None
+    rows, never, mixes = 0, 0, []
+    for source in recipe.sources:
+        for own in (r["drawn"][str(source.name)] for r in windows if str(source.name) in r.get("drawn", {})):
+            rows += own["rows"]
+            never += own["never"] if source.weight else own["rows"]
+            mixes.append({t: {v: source.weight * n for v, n in m.items()} for t, m in own["traits"].items()})
+    summed = books.add_mixes(mixes)
+    told = {trait: {v: round(n, 3) for v, n in mix.items()} for trait, mix in summed.items()}
+    return {"rows": rows, "never": never, "traits": told}
 
 
 def sides(windows: Sequence[ledger.Record]) -> dict[str, Any]:

@@ -76,6 +76,7 @@ def render(run_directory: str, stages: Sequence[str]) -> str:
         duplicates=_duplicates(run_directory, run, recipe),
         passages=_passages(run_directory, run),
         traits=records.traits(run),
+        weights=run.get("weights"),
         pii=pii_audit.view(run, _json(storage.join(run_directory, pii_audit.FILE)), records.ROWS),
         splits=_splits(run),
         examined=_examined(run),

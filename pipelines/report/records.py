@@ -77,12 +77,17 @@ def rows_of(run: Run) -> dict[str, Any] | None:
 
 
 def traits(run: Run) -> list[dict[str, Any]]:
-    """Rows by trait: the commonest values of each, and how many rows the others have."""
+    """Rows by trait: the commonest values of each, how many rows the others have, and where rows are weighed
+    how often training draws rows of these values.
+    """
     shown = []
+    drawn = (run.get("weights") or {}).get("traits") or {}
     for name, counts in (run.get("traits") or {}).items():
         common = sorted(counts.items(), key=lambda pair: (-pair[1], pair[0]))
         rest = sum(n for _, n in common[VALUES:])
-        shown.append({"name": name.replace("_", " "), "values": common[:VALUES], "rest": rest})
+        told = {"name": name.replace("_", " "), "values": common[:VALUES], "rest": rest}
+        own = drawn.get(name, {})
+        shown.append({**told, "drawn": [(value, own.get(value, 0)) for value, _ in common[:VALUES]]})
     return [trait for trait in shown if trait["values"]]
 
 

@@ -13,8 +13,9 @@ Weights: a source's weight is how often a sample of it is trained on in an epoch
 rows mix sources, so a weight cannot be had by repeating rows alone: a sample is *drawn*
 ``floor(weight + u)`` times, with u in [0, 1) from a hash of (seed, epoch, row_id); its packed row is
 visited as often as its most drawn sample, and on visit v only samples drawn more than v times carry
-loss. With all weights 1.0 that is each packed row once and no draw is made. (Scaling the loss of each
-sample instead would have the same mean, but a weight of 0.1 would then train on everything, and one of
+loss. With all weights 1.0 that is each packed row once and no draw is made. Weights by trait stand beside
+`row_ids` in rows that were packed with them, and are multiplied with their source's. (Scaling the loss of
+each sample instead would have the same mean, but a weight of 0.1 would then train on everything, and one of
 5 would take one step five times as far.)
 
 Cost: 8 bytes a packed row for the order, `MIXED` decoded chunks a rank; with weights the `row_ids`
@@ -37,6 +38,7 @@ from headrace.cluster.errors import SourceError
 from headrace.pipelines import arrays
 from headrace.pipelines.schema import IGNORE
 
+WEIGHTS = "weights"  # list<double>, one a segment; where the recipe weighs rows by their traits
 COLUMNS = ("input_ids", "labels", "position_ids", "segment_ids")
 MIXED = 8  # chunks whose rows are shuffled together
 
@@ -54,10 +56,11 @@ class Chunk:
 
 @dataclass(frozen=True)
 class Shelf:
-    """The packed rows of one split. `digest` changes with their content."""
+    """The packed rows of one split. `digest` changes with their content; weighted: some have `WEIGHTS`."""
 
     chunks: tuple[Chunk, ...]
     digest: str
+    weighted: bool = False
 
     @property
     def rows(self) -> int:
@@ -72,29 +75,35 @@ def shelf(run: str, split: str) -> Shelf:
     group, but no path and no time, so a moved or copied run has the digests it had.
     """
     chunks: list[Chunk] = []
-    digest = xxhash.xxh3_128()
+    digest, weighted = xxhash.xxh3_128(), False
     for entry in storage.listing(storage.join(run, "packed", split)):
         with storage.explained(entry.path, "read"), storage.open_input(entry.path) as file:
             footer = pq.read_metadata(file)
+        weighted |= WEIGHTS in footer.schema.to_arrow_schema().names
         for group in range(footer.num_row_groups):
             described = footer.row_group(group)
             if not described.num_rows:
                 continue
             chunks.append(Chunk(entry.path, group, described.num_rows))
             digest.update(repr(described.to_dict()["columns"]).encode())
-    return Shelf(tuple(chunks), digest.hexdigest())
+    return Shelf(tuple(chunks), digest.hexdigest(), weighted)
 
 
 def draws(
-    row_ids: NDArray[np.uint64], weights: Mapping[int, float], seed: int, epoch: int
+    row_ids: NDArray[np.uint64],
+    weights: Mapping[int, float],
+    seed: int,
+    epoch: int,
+    own: NDArray[np.float64] | None = None,
 ) -> NDArray[np.int64]:
     """How often each sample is trained on in `epoch`: ``uint64[N] -> int64[N]``.
 
-    `weights` is by ordinal (``row_id >> 32``), 1.0 where it has none. The mean over epochs is the
-    weight; a weight of 1.0 gives exactly 1.
+    `weights` is by ordinal (``row_id >> 32``), 1.0 where it has none; `own` those of the samples by their
+    traits. The mean over epochs is their product; one of 1.0 gives exactly 1, one of 0 never any.
     """
     ordinals, places = np.unique(row_ids >> np.uint64(32), return_inverse=True)
     wanted = np.array([weights.get(int(o), 1.0) for o in ordinals], np.float64)[places]
+    wanted = wanted if own is None else wanted * own
     salt = xxhash.xxh3_64_intdigest(f"{seed}/{epoch}".encode())
     uniform = (arrays.finalised(row_ids ^ np.uint64(salt)) >> np.uint64(11)) * 2.0**-53
     drawn: NDArray[np.int64] = np.floor(wanted + uniform).astype(np.int64)
@@ -113,13 +122,25 @@ class Order:
 class Plan:
     """Everything that decides what a step reads.
 
-    rows_per_step: over all ranks and micro-batches. weights: by ordinal; empty: all 1.0.
+    rows_per_step: over all ranks and micro-batches. weights: by ordinal; empty: all 1.0. by_trait: whether
+    the rows' own `WEIGHTS` count.
     """
 
     shelf: Shelf
     seed: int
     rows_per_step: int
     weights: Mapping[int, float]
+    by_trait: bool = False
+
+    @property
+    def drawn(self) -> bool:
+        """Whether samples are drawn by weights."""
+        return bool(self.weights) or self.by_trait
+
+    @property
+    def beside(self) -> tuple[str, ...]:
+        """Columns that draws are made of."""
+        return ("row_ids", WEIGHTS) if self.by_trait else ("row_ids",)
 
     def order(self, epoch: int) -> Order:
         """The order of `epoch`, the same on every machine."""
@@ -141,10 +162,12 @@ class Plan:
 
     def _times(self, chunk: Chunk, epoch: int) -> NDArray[np.int64]:
         """How often each row of `chunk` is visited: ``int64[rows]``."""
-        if not self.weights:
+        if not self.drawn:
             return np.ones(chunk.rows, np.int64)
-        lists = _read(chunk, ["row_ids"])["row_ids"].combine_chunks()
-        drawn = draws(_values(lists), self.weights, self.seed, epoch)
+        table = _read(chunk, self.beside)
+        lists = table["row_ids"].combine_chunks()
+        own = _values(table[WEIGHTS].combine_chunks()) if self.by_trait else None
+        drawn = draws(_values(lists), self.weights, self.seed, epoch, own)
         times = np.zeros(chunk.rows, np.int64)
         np.maximum.at(times, np.repeat(np.arange(chunk.rows), lists.value_lengths().to_numpy()), drawn)
         return times
@@ -165,12 +188,12 @@ class Plan:
         """
         counts: list[int] = []
         while len(counts) < epochs if max_steps is None else sum(counts) < max_steps:
-            same = bool(counts) and not self.weights  # without weights every epoch is as long
+            same = bool(counts) and not self.drawn  # without weights every epoch is as long
             counts.append(counts[0] if same else self.steps(self.order(len(counts))))
             if not counts[-1]:
                 raise SourceError(
                     "there is nothing to train on: packed/train holds no rows, or every source that it "
-                    "holds has a weight near 0; look at split.* and sources[].weight"
+                    "holds has a weight near 0; look at split.*, sources[].weight and sources[].weights"
                 )
         if max_steps is not None:
             counts[-1] -= sum(counts) - max_steps
@@ -204,7 +227,7 @@ class Reader:
         self._plan = plan
         self._starts = arrays.offsets([c.rows for c in plan.shelf.chunks])
         self._decoded: OrderedDict[int, dict[str, NDArray[np.int32]]] = OrderedDict()
-        self._row_ids: dict[int, pa.ListArray] = {}
+        self._beside: dict[int, pa.Table] = {}
         self.length = length or self._length()
 
     def _length(self) -> int:
@@ -221,13 +244,14 @@ class Reader:
             decoded = self._chunk(int(chunk))
             for name in COLUMNS:
                 batch[name][i] = decoded[name][row]
-            if self._plan.weights:
+            if self._plan.drawn:
                 self._put_off(batch, i, int(chunk), row, int(chosen.visits[i]), epoch)
         return batch
 
     def _put_off(self, batch: Batch, i: int, chunk: int, row: int, visit: int, epoch: int) -> None:
-        ids = np.asarray(self._row_ids[chunk][row].values.to_numpy(), np.uint64)
-        drawn = draws(ids, self._plan.weights, self._plan.seed, epoch)
+        lists = [self._beside[chunk][name][row].values.to_numpy() for name in self._plan.beside]
+        ids, own = np.asarray(lists[0], np.uint64), (lists[1] if self._plan.by_trait else None)
+        drawn = draws(ids, self._plan.weights, self._plan.seed, epoch, own)
         wanted = np.concatenate([[False], drawn > visit])  # segments count from 1, 0 is padding
         batch["labels"][i][~wanted[batch["segment_ids"][i]]] = IGNORE
 
@@ -236,12 +260,12 @@ class Reader:
             self._decoded.move_to_end(number)
             return self._decoded[number]
         chunk = self._plan.shelf.chunks[number]
-        table = _read(chunk, [*COLUMNS, "row_ids"])
+        table = _read(chunk, [*COLUMNS, *self._plan.beside])
         self._decoded[number] = _matrices(table)
-        self._row_ids[number] = table["row_ids"].combine_chunks()
+        self._beside[number] = table.select(self._plan.beside).combine_chunks()
         while len(self._decoded) > MIXED:
             oldest, _ = self._decoded.popitem(last=False)
-            del self._row_ids[oldest]
+            del self._beside[oldest]
         return self._decoded[number]
 
 

@@ -140,7 +140,8 @@ def plan(run_directory: str, model: str, config: Config, seed: int, weights: Map
         )
     validation = batches.shelf(directory, "validation")
     heeded = dict(weights) if config.use_weights else {}
-    planned = batches.Plan(shelf, seed, config.rows_per_step, heeded)
+    by_trait = config.use_weights and shelf.weighted
+    planned = batches.Plan(shelf, seed, config.rows_per_step, heeded, by_trait)
     epochs = tuple(planned.epochs(config.epochs, config.max_steps))
     every = config.validate_every or max(1, sum(epochs) // SHARE)
     model_digest = model_files.digest(model)

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 
 from headrace.cluster.errors import OutputError
@@ -32,6 +33,27 @@ def test_what_was_found_first_stays(tmp_path: Path) -> None:
     rundir.claim(make(tmp_path))
     (tmp_path / "in/0.jsonl").write_text('{"prompt": "p", "completion": "c"}\n', encoding="utf-8")
     assert rundir.claim(make(tmp_path)).recipe.sources[0].shape == "text"
+
+
+def test_the_order_of_dates_is_told_once_by_a_source_s_own_dates(tmp_path: Path) -> None:
+    us = [{"text": f"due {month}/25/2024"} for month in (1, 2, 3)]
+    write_jsonl(tmp_path / "in/a.jsonl", us)
+    assert rundir.claim(make(tmp_path)).recipe.sources[0].dates is None
+    asked = make(tmp_path, clean={"dates": {}})
+    run = rundir.claim(asked)
+    assert run.recipe.sources[0].dates == "mdy"
+    assert run.recipe.clean.orders(pa.chunked_array([["notes", "?"]])) == ["mdy", None]
+    # What is added does not change how the rows before it were read.
+    write_jsonl(tmp_path / "in/b.jsonl", [{"text": f"due 25/{month}/2024"} for month in (1, 2, 3)])
+    assert rundir.claim(asked).recipe.sources[0].dates == "mdy"
+    given = make(tmp_path, clean={"dates": {}}, sources=[{**source(asked), "dates": "row"}])
+    assert rundir.claim(given).recipe.clean.orders(pa.chunked_array([["notes"]])) == []
+    fixed = make(tmp_path, clean={"dates": {"order": "dmy"}}, sources=[{**source(asked), "dates": None}])
+    assert rundir.resolve(fixed, None).sources[0].dates is None
+
+
+def source(given: recipe.Recipe) -> dict[str, object]:
+    return {"name": given.sources[0].name, "path": given.sources[0].path}
 
 
 def test_the_same_run_again_claims_nothing_new(tmp_path: Path) -> None:

@@ -12,9 +12,21 @@ Kind = Literal["gender", "nationality", "age"]
 Words = Annotated[tuple[str, ...], Field(min_length=1)]
 
 
+# Signs between words, as `kernels.terms` parts them: of other scripts' signs, and of "€", a word may be made.
+PARTING = re.compile(r"(?:[^\w\u0080-\U0010ffff]|[\u0080-\u00bf\u2000-\u207f\u3000-\u303f])+")
+
+
 def folded(text: str) -> str:
     """A word or phrase as the lists have it."""
-    return " ".join(re.split(r"\W+", text.lower())).strip()
+    return " ".join(PARTING.split(text.lower())).strip()
+
+
+def _signs(word: str) -> str:
+    """What of a word would be left out where it is looked for: signs at its ends, and letters as º is one."""
+    bare = word.strip().removesuffix(".")
+    ends = [PARTING.match(bare), re.search(PARTING.pattern + r"\Z", bare)]
+    inside = (found[0] for found in PARTING.finditer(bare) if any(map(str.isalnum, found[0])))
+    return next((found[0] for found in ends if found), None) or next(inside, "")
 
 
 class Config(Section):
@@ -46,6 +58,11 @@ class Config(Section):
                     bare = folded(word)
                     if not bare or len(bare.split()) > 8:
                         raise ValueError(f"{name}.{group}: {word!r} is no word, and no phrase of up to 8")
+                    if signs := _signs(word):
+                        raise ValueError(
+                            f"{name}.{group}: {word!r} would be found as {bare!r}, without {signs!r}: words "
+                            "are found by their letters and digits alone"
+                        )
                     if seen.setdefault(bare, group) != group:
                         raise ValueError(f"{name}: {word!r} stands in {seen[bare]!r} and in {group!r}")
         return given

@@ -169,23 +169,44 @@ def linked(matrix: Any, least: float, sizes: NDArray[np.float32] | None = None) 
 def templates(terms: vectors.Terms) -> NDArray[np.uint64]:
     """Hash of the words that do not vary, in their order: ``uint64[N]``; of its own where few stay."""
     n = len(terms.offsets) - 1
+    words, counts = held_by(terms)
+    found, told = templates_of(terms, unvarying(words, counts, n))
+    return np.where(told, found, np.arange(n, dtype=np.uint64))
+
+
+def held_by(terms: vectors.Terms) -> tuple[NDArray[np.uint32], NDArray[np.int64]]:
+    """The words of some prompts, ascending, and how many prompts hold each."""
     words = (terms.hashes & 1) == 0
-    rows = np.repeat(np.arange(n), np.diff(terms.offsets))[words]
+    rows = np.repeat(np.arange(len(terms.offsets) - 1), np.diff(terms.offsets))[words]
     values, place = np.unique(terms.hashes[words], return_inverse=True)
     cells = np.unique(rows.astype(np.int64) * len(values) + place)
-    often = np.bincount(cells % max(len(values), 1), minlength=len(values)) >= max(LEAST, OFTEN * n)
-    often &= values != vectors.NUMBER << 1
-    kept = often[place]
+    return values, np.bincount(cells % max(len(values), 1), minlength=len(values)).astype(np.int64)
+
+
+def unvarying(words: NDArray[np.uint32], counts: NDArray[np.int64], n: int) -> NDArray[np.uint32]:
+    """Those of `words`, held by `counts` of `n` prompts, that do not vary: many hold them; numbers vary."""
+    often: NDArray[np.uint32] = words[(counts >= max(LEAST, OFTEN * n)) & (words != vectors.NUMBER << 1)]
+    return often
+
+
+def templates_of(
+    terms: vectors.Terms, fixed: NDArray[np.uint32]
+) -> tuple[NDArray[np.uint64], NDArray[np.bool_]]:
+    """Hash of the words of each prompt that are of `fixed` (ascending), in their order, ``uint64[N]``; and
+    whether enough stay for a template, ``bool[N]``.
+    """
+    n = len(terms.offsets) - 1
+    words = (terms.hashes & 1) == 0
+    rows = np.repeat(np.arange(n), np.diff(terms.offsets))[words]
+    kept = np.isin(terms.hashes[words], fixed)
     counts = np.bincount(rows, minlength=n)
     stay = np.bincount(rows[kept], minlength=n)
     ends = arrays.offsets(stay)
-    held = np.ascontiguousarray(values[place[kept]], "<u4")
+    held = np.ascontiguousarray(terms.hashes[words][kept], "<u4")
     array = pa.LargeBinaryArray.from_buffers(
         pa.large_binary(), n, [None, pa.py_buffer(ends * 4), pa.py_buffer(held)]
     )
-    found = kernels.content_hash(array)[0]
-    own = (stay < FIXED) | (2 * stay < counts)
-    return np.where(own, np.arange(n, dtype=np.uint64), found)
+    return kernels.content_hash(array)[0], (stay >= FIXED) & (2 * stay >= counts)
 
 
 def openers(terms: vectors.Terms) -> NDArray[np.uint64]:

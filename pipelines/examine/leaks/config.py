@@ -42,7 +42,8 @@ class Config(Section):
     alike: float = Field(0.5, gt=0, le=1)
     """Share of an item's words, the rarer the heavier, that must stand in the same order in one stretch of
     the row where it is reworded. Of shorter items more is asked for (.09 more at 40 words, .28 more at 13),
-    and .16 more of an answer."""
+    and .16 more of an answer. What is asked in fewer than 30 words, by a row that asks little else, is held
+    against all that the row asks: .61 of both must be the same, .71 at 10 words, .83 at 7."""
     min_words: int = Field(5, ge=3)
     """What is asked in fewer words (characters, in scripts without spaces) is not looked for. Answers need 13
     different words or so: "42" is nobody's."""

@@ -36,15 +36,18 @@ class Index(NamedTuple):
 
     words: of the entries; telling float32[E]: how many words an entry counts for, fewer than it has where it
     repeats few, as code does; weights float32[W], 0 to 1; rare uint8[W]: words of the shortest rare n-gram
-    from each word on, or `NEVER`; key int32[W]: its number, or -1; table: the n-grams; firsts int64[K + 1],
-    entry int32[P], place int32[P]: where the n-gram k stands first, ``firsts[k]:firsts[k + 1]``; owned
-    int64[E + 1], item uint32[O], part uint8[O]: whose an entry is and which of `PARTS`.
+    from each word on, or `NEVER`; known uint32[V], ascending, worth float32[V]: what each word weighs; key
+    int32[W]: the n-gram's number, or -1; table: the n-grams; firsts int64[K + 1], entry int32[P], place
+    int32[P]: where the n-gram k stands first, ``firsts[k]:firsts[k + 1]``; owned int64[E + 1], item
+    uint32[O], part uint8[O]: whose an entry is and which of `PARTS`.
     """
 
     words: grams.Words
     telling: NDArray[np.float32]
     weights: NDArray[np.float32]
     rare: NDArray[np.uint8]
+    known: NDArray[np.uint32]
+    worth: NDArray[np.float32]
     key: NDArray[np.int32]
     table: grams.Table
     firsts: NDArray[np.int64]
@@ -93,11 +96,15 @@ def build(items: pa.Table, config: Config) -> Index:
     _, first = np.unique(number * len(texts) + owner[places], return_index=True)
     places = places[first]
     firsts = arrays.offsets(np.bincount(number[first], minlength=len(known)))
+    weights = _weights(words, family[owner])
+    vocabulary, at = np.unique(words.hashes, return_index=True)
     return Index(
         words,
         _telling(words, owner),
-        _weights(words, family[owner]),
+        weights,
         rare,
+        vocabulary,
+        weights[at],
         key_of,
         grams.table(known, SIZES, begun),
         firsts,

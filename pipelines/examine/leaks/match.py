@@ -1,18 +1,23 @@
 """Which texts hold which evaluation items.
 
 An n-gram that is evidence (`index`) and stands in a text makes a candidate; the stretch of the text around
-those of one item is then compared with the item word by word. A text holds an item by one of four rules:
+those of one item is then compared with the item word by word. A text holds an item by one of five rules:
 
 - `whole`: all of a short item, of fewer than 13 words, in one piece;
 - `ngram_13`: two n-grams of 13 words with evidence in them, as in GPT-3's and lm-evaluation-harness's
   definition, and `covered` of the item in runs of 3 words or more;
 - `ngram_8`: two of 8 words, and as much of the item in such runs as `near` asks for;
+- `near_short`, for what is asked in fewer than `SHORT` words, by a text that says little else: the longest
+  common subsequence holds so much of both, of the item and of the text, that the harmonic mean of the shares
+  is `BOTH`, or for the shortest `SHORTEST` + `SHORTEST_SHORTAGE` / words of the item; one n-gram that is
+  evidence, two under `ALONE` words;
 - `near`, for items of 13 words and more: the longest common subsequence holds `alike` + `SHORTAGE` / words
   of the item: of a short one nearly all.
 
 Shares are of the item's weight, to which rare words add more (`Index.weights`). The n-grams that are evidence
-must cover `EVIDENCE` words, which takes two of them side by side; what many rows hold is none. An answer has
-to be longer than what is asked, and more of it must be there (`ANSWER`): others come to the same.
+must cover `EVIDENCE` words, which takes two of them side by side (but where both are short: see above); what
+many rows hold is none. An answer has to be longer than what is asked, and more of it must be there
+(`ANSWER`): others come to the same.
 
 Cost: see tests/benchmarks/leaks.csv; most texts hold no candidate and are only looked up.
 Source: Brown et al. 2020, appendix C, https://arxiv.org/abs/2005.14165.
@@ -33,12 +38,16 @@ from headrace.pipelines import arrays
 from headrace.pipelines.examine.leaks.config import Config
 from headrace.pipelines.examine.leaks.index import LONG, NEVER, PARTS, Index
 
-RULES = ("whole", "ngram_13", "ngram_8", "near")
+RULES = ("whole", "ngram_13", "ngram_8", "near_short", "near")
 NONE = len(RULES)
 RUN = 3  # words in a row that an item and a text must share to count as covered
 EVIDENCE = 6  # words
 SHORTAGE = 3.6  # by words: how much more of a short item is asked for
 ANSWER = 0.16  # how much more of an answer
+SHORT = 30  # words under which an item and a text are compared as wholes
+BOTH, SHORTEST, SHORTEST_SHORTAGE = 0.61, 0.42, 2.9
+ALONE = 16  # words of an item from which on one n-gram is enough where the whole text is alike
+LONGER = 1.6, 3  # how long such a text may be: times the words of the item, and words more
 SEEN = 1 / 12  # share of an entry's evidence that makes a candidate
 VERBATIM = 0.8  # share of a long entry that is a leak, however many rows hold its n-grams
 BUCKETS = np.uint64(64 - 20)
@@ -142,12 +151,14 @@ def _regions(words: grams.Words, seen: grams.Hits, index: Index) -> _Regions:
     at = np.repeat(index.firsts[seen.key] - arrays.offsets(copies)[:-1], copies) + np.arange(copies.sum())
     text, place = np.repeat(seen.row, copies), np.repeat(seen.place, copies)
     entry, own = index.entry[at].astype(np.int64), index.place[at].astype(np.int64)
+    by_itself = _by_itself(words, text, entry, index)
+    once = by_itself & (index.lengths[entry] >= ALONE)
     # Most entries are met once in a text, by chance: these go before anything is sorted.
     bucket = (arrays.finalised((text * len(evidence) + entry).view(np.uint64)) >> BUCKETS).astype(np.int64)
-    often = (np.bincount(bucket)[bucket] > 1) | (evidence[entry] < 2)
-    text, place, entry, own = text[often], place[often], entry[often], own[often]
+    often = (np.bincount(bucket)[bucket] > 1) | (evidence[entry] < 2) | once
+    text, place, entry, own, once = text[often], place[often], entry[often], own[often], once[often]
     order = np.lexsort((place, entry, text))
-    text, place, entry, own = text[order], place[order], entry[order], own[order]
+    text, place, entry, own, once = text[order], place[order], entry[order], own[order], once[order]
     length = index.lengths[entry]
     new = np.ones(len(text), np.bool_)
     far = np.diff(place) > length[1:] // 2 + 8
@@ -161,8 +172,19 @@ def _regions(words: grams.Words, seen: grams.Hits, index: Index) -> _Regions:
     end = np.maximum.reduceat(place + length - own, first) + slack
     end = np.minimum(end, np.diff(words.offsets)[text[first]])
     enough = evidence[entry[first]]
-    enough = distinct >= np.minimum(np.maximum(2, np.ceil(enough * SEEN)), enough)
+    least = np.minimum(np.maximum(2, np.ceil(enough * SEEN)), enough)
+    enough = distinct >= np.where(once[first], 1, least)
     return _Regions(*(a[enough] for a in (text[first], entry[first], begin, end)))
+
+
+def _by_itself(
+    words: grams.Words, text: NDArray[np.int64], entry: NDArray[np.int64], index: Index
+) -> NDArray[np.bool_]:
+    """Whether an entry is what a text asks as a whole: both are short, and the text is not much longer."""
+    lengths, sizes = index.lengths[entry], np.diff(words.offsets)[text]
+    answer = index.part[index.owned[entry]] == PARTS.index("answer")
+    short: NDArray[np.bool_] = (lengths < SHORT) & ~answer & (sizes <= LONGER[0] * lengths + LONGER[1])
+    return short
 
 
 def _distinct(group: NDArray[np.int64], value: NDArray[np.int64], groups: int) -> NDArray[np.int64]:
@@ -199,8 +221,44 @@ def verify(words: grams.Words, regions: _Regions, index: Index, config: Config) 
     weight = index.weights[word].astype(np.float64)
     inside = _covered(np.flatnonzero(reach >= RUN), reach[reach >= RUN], len(reach))
     covered = count(inside * weight) / np.maximum(count(weight), 1e-9)
-    rule, share = _ruled(aligned, runs, covered, index, entry, config)
+    shares = {
+        "covered": covered,
+        "near": aligned.alike,
+        "near_short": _of_both(words, text, aligned, index, entry),
+    }
+    rule, share = _ruled(aligned, runs, shares, index, entry, config)
     return Measured(text, entry, rule, share, owner[held], word[held])
+
+
+def _of_both(
+    words: grams.Words,
+    text: NDArray[np.int64],
+    aligned: grams.Aligned,
+    index: Index,
+    entry: NDArray[np.int64],
+) -> NDArray[np.float64]:
+    """Harmonic mean of the shares of short items and of the texts that they stand in; 0 for all others."""
+    lengths, sizes = index.lengths[entry], np.diff(words.offsets)[text]
+    short = np.flatnonzero(_by_itself(words, text, entry, index) & (aligned.alike > 0))
+    ends = arrays.offsets(sizes[short])
+    places = np.repeat(words.offsets[text[short]] - ends[:-1], sizes[short]) + np.arange(ends[-1])
+    own = grams.Words(ends, words.hashes[places])
+    begin = index.words.offsets[entry[short]]
+    numbers = np.arange(len(short))
+    weights = _weights_of(own.hashes, index)
+    back = grams.alignment(own, weights, index.words, numbers, begin, begin + lengths[short])
+    both = np.zeros(len(entry))
+    one, other = aligned.alike[short], back.alike
+    both[short] = 2 * one * other / np.maximum(one + other, 1e-9)
+    return both
+
+
+def _weights_of(hashes: NDArray[np.uint32], index: Index) -> NDArray[np.float32]:
+    """Weights of words by their hashes: 1 for one that no item has."""
+    if not len(index.known):
+        return np.ones(len(hashes), np.float32)
+    at = np.minimum(np.searchsorted(index.known, hashes), len(index.known) - 1)
+    return np.where(index.known[at] == hashes, index.worth[at], np.float32(1))
 
 
 def _next(begin: NDArray[np.int64], end: NDArray[np.int64], n: int) -> NDArray[np.int64]:
@@ -221,22 +279,24 @@ def _covered(begin: NDArray[np.int64], sizes: NDArray[np.int64], n: int) -> NDAr
 def _ruled(
     aligned: grams.Aligned,
     runs: dict[int, NDArray[np.float64]],
-    covered: NDArray[np.float64],
+    shares: dict[str, NDArray[np.float64]],
     index: Index,
     entry: NDArray[np.int64],
     config: Config,
 ) -> tuple[NDArray[np.int8], NDArray[np.float64]]:
     """The first rule that fits each candidate, and the share of the item that it counts."""
-    lengths = index.lengths[entry]
+    lengths, covered = index.lengths[entry], shares["covered"]
     answer = index.part[index.owned[entry]] == PARTS.index("answer")
     least = config.alike + SHORTAGE / np.maximum(index.telling[entry], 1) + np.where(answer, ANSWER, 0.0)
     least = np.minimum(least, 1.0)
     whole = (lengths < LONG) & (aligned.run >= lengths)
     long = (lengths >= LONG) & (runs[LONG] >= 2) & (covered >= np.where(answer, least, config.covered))
     quoted = (runs[8] >= 2) & (covered >= least)
-    near = (lengths >= LONG) & (aligned.alike >= least)
-    rule = np.select([whole, long, quoted, near], range(NONE), NONE).astype(np.int8)
-    return rule, np.where(rule == RULES.index("near"), aligned.alike, covered)
+    short = shares["near_short"] >= np.maximum(BOTH, SHORTEST + SHORTEST_SHORTAGE / np.maximum(lengths, 1))
+    near = (lengths >= LONG) & (shares["near"] >= least)
+    rule = np.select([whole, long, quoted, short, near], range(NONE), NONE).astype(np.int8)
+    counted = [rule == RULES.index(name) for name in ("near_short", "near")]
+    return rule, np.select(counted, [shares["near_short"], shares["near"]], covered)
 
 
 def _pairs(measured: Measured, rows: NDArray[np.int64], index: Index) -> pa.Table:
@@ -273,8 +333,10 @@ def settled(pairs: pa.Table, held: NDArray[np.int64], rows: int, index: Index, c
     n = int(lengths.sum())
     covered = _covered(begin[good], sizes[good].astype(np.int64), n)
     evidence = np.bincount(np.repeat(np.arange(len(entry)), lengths), covered, minlength=len(entry))
-    whole = pairs["rule"].to_numpy() == RULES.index("whole")
-    enough = evidence >= np.where(whole, 1, EVIDENCE)
+    rule = pairs["rule"].to_numpy()
+    enough = evidence >= np.where(rule == RULES.index("whole"), 1, EVIDENCE)
+    several = np.bincount(owner[good], minlength=len(entry)) >= np.where(lengths < ALONE, 2, 1)
+    enough = np.where(rule == RULES.index("near_short"), several, enough)
     return pairs.filter(pa.array(enough | pairs["certain"].to_numpy()))
 
 

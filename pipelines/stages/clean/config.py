@@ -3,8 +3,10 @@
 import csv
 import io
 import re
+from collections.abc import Mapping
 from typing import Literal, Self
 
+import pyarrow as pa
 import xxhash
 from pydantic import Field, PrivateAttr, field_validator
 
@@ -15,13 +17,17 @@ from headrace.pipelines.section import Path, Section
 LARGEST = 4 * 2**20  # bytes of a table of words: it travels with every task
 
 
+Order = Literal["dmy", "mdy"]
+
+
 class Dates(Section):
     """How dates are read."""
 
     order: Literal["auto", "dmy", "mdy"] = "auto"
     """Which comes first in 03/04/2024: the day (dmy) or the month (mdy). `auto`: as the other dates of the
-    same row say, those that can be read one way alone, where they agree; else the date stays. Years have
-    four digits; year first is always understood."""
+    same row say, those that can be read one way alone, where they agree; in a row without any, as those of
+    its source say (`sources[].dates`); else the date stays. Years have four digits; year first is always
+    understood."""
     languages: tuple[str, ...] = Field(default=("en",), min_length=1)
     """Languages whose months are known by name, as dateparser names them: en, de, fr, ..."""
 
@@ -91,6 +97,7 @@ class Config(Section):
     """What stands before the first user turn (an agent's greeting answers nothing): remove it, or keep it
     (then a conversation without a user turn is kept as well). Ignored with `alternation: keep`."""
     _words: dict[str, str] | None = PrivateAttr(None)
+    _orders: dict[str, Order] = PrivateAttr({})
 
     @property
     def words(self) -> dict[str, str]:
@@ -110,6 +117,21 @@ class Config(Section):
         copy = self.model_copy()
         copy._words = self.words
         return copy
+
+    @property
+    def by_source(self) -> bool:
+        """Whether the order of dates is each source's own."""
+        return self.dates is not None and self.dates.order == "auto"
+
+    def ordered(self, orders: Mapping[str, Order]) -> Self:
+        """With the order of dates that each source has, by its name; sources that tell none are left out."""
+        copy = self.model_copy()
+        copy._orders = dict(orders)
+        return copy
+
+    def orders(self, sources: pa.ChunkedArray) -> list[Order | None]:
+        """The order of dates of each row's source, None where it tells none."""
+        return [self._orders.get(name) for name in sources.to_pylist()] if self._orders else []
 
     def digests(self) -> list[str]:
         """Hash of what is read from a file; empty where nothing is."""

@@ -3,10 +3,10 @@
 What: a date has a day, a month and a year of four digits, and is one of the calendar. A month is a number,
 or a name or an abbreviation of the languages that the recipe names; a name that two of them have for
 different months is none. Numbers alone are read in the one way that gives a date; where two do, `order` says
-which, or, with ``auto``, the dates of the same row that can be read one way alone, where they agree. Else the
-date stays, and is counted. Code, addresses and structures stay as they are, and what follows a straight
-quotation mark, as values in code do; so do years of two digits, dates without a year and what is relative:
-nothing says which day they mean.
+which, or, with ``auto``, the dates of the same row that can be read one way alone, where they agree; in a row
+without such dates, those of its source. Else the date stays, and is counted. Code, addresses and structures
+stay as they are, and what follows a straight quotation mark, as values in code do; so do years of two digits,
+dates without a year and what is relative: nothing says which day they mean.
 
 The names come with dateparser, for 200 languages. Its own search is not asked: it takes "may" and "on" for
 dates.
@@ -17,7 +17,8 @@ Source: https://dateparser.readthedocs.io, ISO 8601-1:2019.
 
 import datetime
 import re
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 from importlib import import_module
 from typing import Literal
@@ -25,6 +26,7 @@ from typing import Literal
 from headrace.pipelines.stages.clean.spans import in_prose, prose
 
 Order = Literal["auto", "dmy", "mdy"]
+LEAST = 3  # dates that tell the order of a whole source
 SUSPECTS = r"[0-9](?s:.)*(?:1[5-9]|20|21)[0-9][0-9]|(?:1[5-9]|20|21)[0-9][0-9](?s:.)*[0-9]"
 YEAR = "(?:1[5-9]|20|21)[0-9]{2}"
 EDGE = r"(?<![\w./:+\-\u2013'\"])"
@@ -40,17 +42,33 @@ MONTHS = (
 )
 
 
-def order_of(texts: Iterable[str]) -> Order:
-    """What the dates of a row's texts say: dmy or mdy where all that say anything agree; else auto."""
-    said = set()
+def order_of(texts: Iterable[str]) -> Order | None:
+    """What the dates of a row's texts say: dmy or mdy where all that say anything agree, auto where they do
+    not, None where none says anything.
+    """
+    said = set(_orders(texts))
+    return None if not said else said.pop() if len(said) == 1 else "auto"
+
+
+def order_of_source(texts: Iterable[str]) -> Literal["dmy", "mdy", "row"]:
+    """What the dates of a source's texts say of all its rows: row (nothing) where fewer than `LEAST` of them
+    can be read one way alone, or where these do not agree.
+    """
+    counts = Counter(_orders(texts))
+    if len(counts) != 1 or counts.total() < LEAST:
+        return "row"
+    return "dmy" if "dmy" in counts else "mdy"
+
+
+def _orders(texts: Iterable[str]) -> Iterator[Order]:
+    """The order of each date of numbers that can be read one way alone."""
     for text in texts:
-        for is_prose, piece in prose(text):
+        for is_prose, piece in prose(text) if NUMBERS.search(text) else ():
             for date in NUMBERS.finditer(piece) if is_prose else ():
                 if date["z"]:
                     day_first, month_first = _both(date)
                     if (day_first is None) != (month_first is None):
-                        said.add("dmy" if day_first else "mdy")
-    return said.pop() if len(said) == 1 else "auto"  # type: ignore[return-value]
+                        yield "dmy" if day_first else "mdy"
 
 
 def iso(text: str, order: Order, languages: Sequence[str]) -> tuple[str, int, int]:

@@ -1,13 +1,14 @@
 """What changes the words of a text, not only its characters: HTML, dates, abbreviations, indentation of code.
 
 What: the turns of a row, once they are in order, go through the steps that the recipe has on, and what they
-change is repaired again, until nothing changes more: cleaning twice is cleaning once. No step empties a text.
+change is repaired again, until nothing changes more: cleaning twice is cleaning once, but for dates of a row
+that were told by others, which are ISO 8601 then. No step empties a text.
 
 Cost: a look by RE2 a step; Python for the texts that it finds, as each step's module says.
 """
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import lru_cache, partial
 from typing import Literal
 
@@ -28,24 +29,32 @@ KINDS = ("html", "inline_tags", "dates", "ambiguous_dates", "abbreviations", "in
 SEALED = re.compile(f"({OPEN}[^{CLOSE}]*{CLOSE})")
 # A text's new form, and how often it was changed.
 Change = Callable[[str], tuple[str, int]]
+# The order of the dates of a row with these texts.
+Say = Callable[[int, Sequence[str]], dates.Order]
 
 
 def rewritten(
-    turns: Turns, ours: NDArray[np.bool_], config: Config, repair: Callable[[pa.Array], Repaired]
+    turns: Turns,
+    ours: NDArray[np.bool_],
+    config: Config,
+    repair: Callable[[pa.Array], Repaired],
+    orders: Sequence[dates.Order | None] = (),
 ) -> Repaired:
     """The texts of `turns`, those of `ours` (``bool[M]``) taken through the steps; the others as they are.
 
-    repair: what every changed text is repaired by again.
+    repair: what every changed text is repaired by again. orders: of dates, of each row's source; empty: none
+    is known.
     """
     texts, failures = turns.texts, dict[int, str]()
     changes = {kind: np.zeros(len(texts), np.int64) for kind in KINDS}
     pending = np.flatnonzero(ours)
     words = _words(tuple(config.words.items()))
+    said: dict[int, dates.Order] = {}
     for _ in range(ROUNDS):
         if not len(pending):
             return Repaired(texts, failures, changes)
         now = Turns(turns.rows, turns.roles, texts)
-        after = _once(now, pending, config, words, changes)
+        after = _once(now, pending, config, words, changes, partial(_said, orders=orders, said=said))
         other = pc.not_equal(after, texts).to_numpy(zero_copy_only=False)
         pending = np.flatnonzero(other)
         again = repair(after.take(pa.array(pending)))
@@ -64,7 +73,12 @@ def _words(table: tuple[tuple[str, str], ...]) -> Words:
 
 
 def _once(
-    turns: Turns, pending: NDArray[np.int64], config: Config, words: Words, changes: Changes
+    turns: Turns,
+    pending: NDArray[np.int64],
+    config: Config,
+    words: Words,
+    changes: Changes,
+    say: Say,
 ) -> pa.Array:
     """All texts after one round of the steps over those that are `pending`; `changes` are added to."""
     texts = turns.texts
@@ -74,7 +88,7 @@ def _once(
         at = pending[_found(texts.take(pa.array(pending)), html.INLINE_SUSPECTS)]
         texts = _changed(texts, at, html.without_inline, changes["inline_tags"])
     if config.dates is not None:
-        texts = _dated(Turns(turns.rows, turns.roles, texts), pending, config.dates, changes)
+        texts = _dated(Turns(turns.rows, turns.roles, texts), pending, config.dates, changes, say)
     if words.by_first:
         at = pending
         if words.suspects is not None:
@@ -113,6 +127,15 @@ def _changed(texts: pa.Array, at: NDArray[np.int64], change: Change, counts: NDA
     return arrays.put(texts, at, pa.array(made, pa.large_string())) if len(at) else texts
 
 
+def _said(
+    row: int, texts: Sequence[str], orders: Sequence[dates.Order | None], said: dict[int, dates.Order]
+) -> dates.Order:
+    """The order of a row's dates, by its own or its source's, as it was before any of them was changed."""
+    if row not in said:
+        said[row] = dates.order_of(texts) or (orders[row] if orders else None) or "auto"
+    return said[row]
+
+
 def _from_html(turns: Turns, pending: NDArray[np.int64], which: str, changes: Changes) -> pa.Array:
     """`turns.texts` with HTML turned into text: of whole rows, or message by message."""
     suspects = pending[_found(turns.texts.take(pa.array(pending)), html.SUSPECTS)]
@@ -138,8 +161,14 @@ def _from_html(turns: Turns, pending: NDArray[np.int64], which: str, changes: Ch
     )
 
 
-def _dated(turns: Turns, pending: NDArray[np.int64], config: Dates, changes: Changes) -> pa.Array:
-    """`turns.texts` with dates as ISO 8601; their order may hang on the rest of their row."""
+def _dated(
+    turns: Turns,
+    pending: NDArray[np.int64],
+    config: Dates,
+    changes: Changes,
+    say: Say,
+) -> pa.Array:
+    """`turns.texts` with dates as ISO 8601; their order may hang on the rest of their row, and its source."""
     at = pending[_found(turns.texts.take(pa.array(pending)), dates.SUSPECTS)]
     if not len(at):
         return turns.texts
@@ -149,7 +178,7 @@ def _dated(turns: Turns, pending: NDArray[np.int64], config: Dates, changes: Cha
         by_row: dict[int, list[str]] = {}
         for row, text in zip(rows, contents, strict=True):
             by_row.setdefault(row, []).append(text)
-        said = {row: dates.order_of(texts) for row, texts in by_row.items()}
+        said = {row: say(row, own) for row, own in by_row.items()}
     made = []
     for place, row, text in zip(at.tolist(), rows, contents, strict=True):
         after, n, left = dates.iso(text, said.get(row, config.order), config.languages)

@@ -88,7 +88,8 @@ def apply(table: pa.Table, config: Config) -> pa.Table:
     for message, cause in causes.items():
         failed[rows[message]] = cause
     settled = live & (reasons == 0) & np.array([cause is None for cause in failed], np.bool_)
-    words = rewritten(turns, settled[turns.rows], config, partial(_repaired, config=config))
+    orders = config.orders(table["source"])
+    words = rewritten(turns, settled[turns.rows], config, partial(_repaired, config=config), orders)
     for message, cause in words.failures.items():
         failed[turns.rows[message]] = cause
         settled[turns.rows[message]] = False

@@ -318,7 +318,8 @@ def frozen(source: Source, earlier: Source | None) -> Source:
     """`source` with what an earlier run of it found, where the recipe still leaves it open."""
     if earlier is None:
         return source
-    same = {n: getattr(earlier, n) for n in ("shape", "format", "records") if getattr(source, n) is None}
+    open_still = (n for n in ("shape", "format", "records", "dates") if getattr(source, n) is None)
+    same = {n: getattr(earlier, n) for n in open_still}
     given = source.columns.model_dump(exclude_none=True, exclude_defaults=True)
     columns = earlier.columns.model_dump()
     if source.shape in (None, earlier.shape) and all(columns[n] == value for n, value in given.items()):

@@ -5,8 +5,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, ByteSize, Field, model_validator
 
-from headrace.pipelines.schema import SPLITS
-from headrace.pipelines.section import Path, Section
+from headrace.pipelines.schema import SPLITS, TRAITS_BY
+from headrace.pipelines.section import Path, Section, hint
 from headrace.pipelines.stages.read import formats, mappers, shapes
 from headrace.pipelines.stages.read.files import archives, encodings
 from headrace.pipelines.stages.read.formats import Format
@@ -91,8 +91,15 @@ class Source(Section):
     """Columns to carry along as text. They are scanned for PII too."""
     weight: float = Field(default=1.0, ge=0)
     """How often training draws a row of this source, beside the others' weights."""
+    weights: dict[str, dict[str, Annotated[float, Field(ge=0)]]] = Field(default={})
+    """How often it draws rows by their traits: `{task: {opinion: 0, code: 2}, language: {de: 0.5}}`. All that
+    fit are multiplied, with `weight` too. A row of 0 is packed, is never trained on, and counted."""
     priority: int = 0
     """Of two duplicates the one from the source with the higher priority stays."""
+    dates: Literal["dmy", "mdy", "row"] | None = None
+    """Which comes first in its dates, where `clean.dates` says `order: auto` and a row does not tell: the day
+    (dmy), the month (mdy); row: nobody knows. Left out: told by its first records, where they hold three
+    dates or more that can be read one way alone, and all agree."""
     loss: Literal["assistant", "all"] = "assistant"
     """Which turns carry the loss."""
     side: Literal["train", "validation", "test"] | None = None
@@ -111,6 +118,14 @@ class Source(Section):
         if isinstance(data, dict) and data.get("split") in SPLITS and "side" not in data:
             return {**{k: v for k, v in data.items() if k != "split"}, "side": data["split"]}
         return data
+
+    @model_validator(mode="after")
+    def _weights_by_trait(self) -> "Source":
+        """Raises: ValueError for a weight by what is no trait."""
+        for trait in self.weights:
+            if trait not in TRAITS_BY:
+                raise ValueError(f"weights: {trait!r} is no trait; {hint(trait, TRAITS_BY)}")
+        return self
 
     @property
     def paths(self) -> tuple[str, ...]:

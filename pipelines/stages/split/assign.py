@@ -12,6 +12,7 @@ import pyarrow as pa
 from numba import njit
 from numpy.typing import NDArray
 
+from headrace import kernels
 from headrace.cluster import storage
 from headrace.pipelines import schema
 from headrace.pipelines.schema import SPLITS
@@ -31,6 +32,17 @@ class Kept(NamedTuple):
 
     fixed: NDArray[np.int8]  # the side that a row's source has, `NO_SIDE` for the others
     protected: NDArray[np.bool_]  # rows that are like one that is held out so: they go
+
+
+class Joined(NamedTuple):
+    """N rows that belong with others, by ascending id, with their hash keys, and what joins them: pairs of
+    places, whether both have one prompt, and whether one template alone joins them, ``bool[M]``."""
+
+    ids: NDArray[np.uint64]
+    own: NDArray[np.uint64]
+    edges: Edges
+    same: NDArray[np.bool_]
+    template: NDArray[np.bool_]
 
 
 class Placed(NamedTuple):
@@ -59,17 +71,13 @@ def assign(
     files, which are read where the config asks for bounds. Returns counts, the clusters that were too large
     for their side, and the bounds.
     """
-    clusters, joined, ordinals = (
-        storage.read_table(storage.join(output, f"{name}.parquet"))
-        for name in ("clusters", "joined", "ordinals")
-    )
-    ids = clusters["row_id"].to_numpy()
+    ordinals = storage.read_table(storage.join(output, "ordinals.parquet"))
+    ids, own, edges, same, template = _joined(output, config)
     counts = ordinals["rows"].to_numpy()
     assert counts.sum() == rows, (counts.sum(), rows)
-    edges = np.stack([np.searchsorted(ids, joined[end].to_numpy()) for end in ("a", "b")], axis=1)
-    kept = _protected(ids, edges, joined["same"].to_numpy(), fixed or {})
+    kept = _protected(ids, edges, same, fixed or {})
     facts = bounding.read(prepared if config.bounded else (), config)
-    of_rows = _of(facts, ids, clusters["own"].to_numpy())
+    of_rows = _of(facts, ids, own)
 
     def bounds(root: NDArray[np.int64], stop: int) -> Bounds:
         return _bounds(_staying(facts, output, stop, fixed or {}), facts, ids, root, config, seed)
@@ -81,7 +89,7 @@ def assign(
     placed = _placed(
         of_rows,
         edges[~apart],
-        joined["same"].to_numpy()[~apart],
+        (same | template)[~apart],
         kept.fixed == TRAIN,
         plans,
         config,
@@ -95,7 +103,7 @@ def assign(
     written = pa.table({"row_id": ids, "side": sides, "bridge": bridge, "protected": protected})
     storage.write_ranges(storage.join(output, "sides.parquet"), written, dictionary=False)
     return {
-        "clusters": len(np.unique(clusters["cluster"].to_numpy())),
+        "clusters": len(np.unique(kernels.components(edges, len(ids)))),
         "rows": len(ids),
         "bridges": int(bridge.sum()),
         "protected": int(protected.sum()),
@@ -103,6 +111,29 @@ def assign(
         "too_large": sorted(placed.too_large, key=lambda c: (-c["rows"], c["kept"]))[:LISTED],
         "bounds": placed.bounds,
     }
+
+
+def _joined(output: str, config: Config) -> Joined:
+    """What pass 2 found to belong together, and what is of one template where the config asks for that."""
+    clusters, joined = (
+        storage.read_table(storage.join(output, f"{n}.parquet")) for n in ("clusters", "joined")
+    )
+    ids, own = (clusters[name].to_numpy() for name in ("row_id", "own"))
+    pairs = np.stack([joined[end].to_numpy() for end in ("a", "b")], axis=1)
+    same = joined["same"].to_numpy()
+    template = np.zeros(len(same), np.bool_)
+    if config.by == "template":
+        found = storage.read_table(storage.join(output, "templates.parquet"))
+        rows, first = (found[name].to_numpy() for name in ("row_id", "first"))
+        ids, at = np.unique(np.concatenate([ids, rows]), return_index=True)
+        own = np.concatenate([own, found["own"].to_numpy()])[at]
+        stars = np.sort(np.stack([first, rows], axis=1)[first != rows], axis=1)
+        template = np.repeat([False, True], [len(pairs), len(stars)])
+        pairs = np.concatenate([pairs, stars])
+        same = np.concatenate([same, np.zeros(len(stars), np.bool_)])
+        order = np.lexsort((template, same, pairs[:, 0], pairs[:, 1]))
+        pairs, same, template = pairs[order], same[order], template[order]
+    return Joined(ids, own, np.searchsorted(ids, pairs), same, template)
 
 
 def _placed(
@@ -119,7 +150,8 @@ def _placed(
 
     rows: clustered rows by ascending id; forced: those that are to be trained on. plans: of each the first
     ordinal, the first of the next, and the rows of the run until then. bounded: gives the bounds, from the
-    first row of each row's cluster and the first ordinal of the second plan.
+    first row of each row's cluster and the first ordinal of the second plan. same: of each edge, whether its
+    two rows have one prompt or one template.
     """
     n = len(rows.ids)
     root, side, bridge = np.arange(n), np.full(n, NO_SIDE, np.int8), np.zeros(n, np.bool_)
@@ -268,7 +300,7 @@ def _join(earlier, same, starts, begin, end, root, side, bridge, forced):  # typ
 
     Row b is paired with ``earlier[starts[b]:starts[b + 1]]``; `same`: they have one prompt. `root` is the
     first row of a row's component; the side of a component stands at its root, -1 where it has none yet;
-    `forced`: it has a row that is to be trained on.
+    `forced`: it has a row that is to be trained on. One template counts as one prompt.
     """
     for row in range(begin, end):
         standing = np.int8(-1)

@@ -20,9 +20,10 @@ Size = Annotated[float, Field(ge=0), AfterValidator(_size)]
 class Config(Section):
     """Shares of rows, or numbers of them; shares add up to 1."""
 
-    by: Literal["hash", "time"] = "hash"
-    """hash: each cluster of rows that belong together goes by a hash of its own. time: train before
-    validation before test, by each source's `time`; a row like one of another side's time is dropped."""
+    by: Literal["hash", "template", "time"] = "hash"
+    """hash: each cluster of rows that belong together goes by a hash of its own. template: so it does, and
+    prompts that are the same but for words that vary belong together. time: train before validation before
+    test, by each source's `time`; a row like one of another side's time is dropped."""
     train: float | None = Field(None, gt=0, le=1)
     """Share of rows to train on; left out: the rest."""
     validation: Size = 0.05
@@ -57,7 +58,7 @@ class Config(Section):
         if self.gap and self.by != "time":
             raise ValueError("gap is for `by: time`")
         if self.stratify and self.by == "time":
-            raise ValueError("stratify is for `by: hash`")
+            raise ValueError("stratify is for `by: hash` and `by: template`")
         return self
 
     @property

@@ -13,7 +13,8 @@ new rows that have its very prompt.
 A source may say which side it is. What is held out so stays as it is, and nothing like it elsewhere: rows
 that are not its own and are like one of its rows are dropped (`split.protected`). By time (`by: time`) a row
 that is like one of another side's time is dropped as `split.time`, one shortly before a side as `split.gap`,
-and one without a time is quarantined as `split.no_time`.
+and one without a time is quarantined as `split.no_time`. By template (`by: template`) rows whose prompts are
+one template with other words in it belong together as well; new ones are bridges where the first of them is.
 
 Cost: O(clustered rows and their pairs), in one task; a row that is in no cluster costs one hash in
 pass 3.

@@ -67,12 +67,17 @@ class Config(Section):
         """All flags that a row may have."""
         return (*FLAGS, *(model.name for model in self.models))
 
+    @property
+    def known(self) -> dict[str, tuple[str, ...]]:
+        """All values that a trait may have, of those traits that have a fixed number of them."""
+        return {**KNOWN, "flags": self.flags}
+
     @model_validator(mode="after")
     def _known(self) -> Self:
         """Raises: ValueError for a value that no row can have, or a name that stands for two things."""
         if len(set(self.flags)) < len(self.flags):
             raise ValueError("models: each needs a name of its own, which is no flag's already")
-        known = {**KNOWN, "flags": self.flags}
+        known = self.known
         for trait, values in [*self.keep.items(), *self.drop.items()]:
             for value in values:
                 if trait in known and value not in known[trait]:

@@ -188,9 +188,9 @@ def _reasons(own: pa.Table, config: Config) -> pa.Array:
     for name in (n for n in schema.TRAITS_BY if n in config.keep or n in config.drop):
         bad = np.zeros(own.num_rows, np.bool_)
         if name in config.drop:
-            bad |= _any(own[name], config.drop[name])
+            bad |= having(own[name], config.drop[name])
         if name in config.keep:
-            bad |= ~_any(own[name], (*config.keep[name], *_untold(own[name])))
+            bad |= ~having(own[name], (*config.keep[name], *_untold(own[name])))
         reason = pc.if_else(pa.array(bad), f"traits.{name}", pa.scalar(None, pa.string()))
         reasons = pc.coalesce(reasons, reason)
     return reasons
@@ -200,8 +200,8 @@ def _untold(column: pa.ChunkedArray) -> tuple[str, ...]:
     return () if pa.types.is_list(column.type) else (language.UNKNOWN,)
 
 
-def _any(column: pa.ChunkedArray, values: tuple[str, ...]) -> Mask:
-    """Whether a row has one of `values`."""
+def having(column: pa.ChunkedArray, values: tuple[str, ...]) -> Mask:
+    """Whether a row has one of `values`, of a trait."""
     wanted = pa.array(values, pa.string())
     array = column.combine_chunks()
     if not pa.types.is_list(array.type):

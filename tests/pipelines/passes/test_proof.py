@@ -5,9 +5,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 
-from headrace.cluster import ledger
+from headrace.cluster import ledger, storage
 from headrace.cluster.errors import BooksError
 from headrace.pipelines import recipe, rundir, schema
 from headrace.pipelines.passes import parts, proof
@@ -140,3 +141,12 @@ def test_a_beginning_counts_where_it_is_some_row_s_prompt() -> None:
     for last, counted in (([True, False, True], (2, 1)), ([False, False, True], (1, 0))):
         given = np.array([5, 5, 6], np.uint64), np.array([1, 4, 1], np.uint8), np.array(last)
         assert proof.two_sided_hashes(*given) == counted
+
+
+def test_a_template_is_proved_by_the_rows_that_are_packed(tmp_path: Path) -> None:
+    told = pa.table({"row_id": pa.array([1, 2, 3, 4, 5, 6], pa.uint64()), "first": [1, 1, 3, 3, 5, 5]})
+    storage.write_table(str(tmp_path / "duplicates/templates.parquet"), told)
+    for unit, (ids, sides) in {"a": ([1, 2, 3], [1, 1, 1]), "b": ([3, 4, 9], [1, 2, 4])}.items():
+        rows = pa.table({"row_id": pa.array(ids, pa.uint64()), "side": pa.array(sides, pa.uint8())})
+        storage.write_table(str(tmp_path / proof.WORK / f"rows-{unit}.parquet"), rows)
+    assert proof._templates(["a", "b"], str(tmp_path)) == {"templates": (2, 1)}

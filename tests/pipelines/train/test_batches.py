@@ -1,13 +1,18 @@
 """The plan of which rank reads which packed rows: nothing lost, nothing twice, the same everywhere."""
 
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from headrace.cluster import storage
 from headrace.cluster.errors import SourceError
+from headrace.pipelines.schema import IGNORE
 from headrace.pipelines.train import batches
 from headrace.pipelines.train.batches import Chunk, Micro, Order, Plan, Reader, Shelf
 from tests.pipelines import toys
@@ -112,6 +117,37 @@ def test_weights_decide_how_often_each_sample_carries_loss(tmp_path: Path) -> No
     assert trained[0] / 200 == pytest.approx(0.5, abs=0.1)
     assert trained[1] == 400
     assert answers == trained.sum()
+
+
+def test_weights_by_trait_are_multiplied_with_those_of_sources(tmp_path: Path) -> None:
+    """Every third sample at 0, every third at 2, all of fragment 1 at 2 beside."""
+    run = toys.run(tmp_path, {"train": 60, "validation": 6})
+    assert not batches.shelf(run, "train").weighted
+    for path in sorted((tmp_path / "packed/train").iterdir()):
+        table = pq.read_table(path)
+        own = [[float(i % 3) for i in row] for row in table["row_ids"].to_pylist()]
+        storage.write_table(str(path), table.append_column(batches.WEIGHTS, pa.array(own)), 4)
+    shelf = batches.shelf(run, "train")
+    plan = Plan(shelf, 9, 6, {1: 2.0}, by_trait=shelf.weighted)
+    assert (plan.drawn, batches.shelf(run, "validation").weighted) == (True, False)
+    order, reader = plan.order(0), Reader(plan)
+    trained: Counter[int] = Counter()
+    for step in range(plan.steps(order)):
+        chosen = plan.rows(order, step)
+        read = reader.read(chosen, 0)
+        for place, labels, segments in zip(chosen.places, read["labels"], read["segment_ids"], strict=True):
+            ids = ids_at(shelf, int(place))
+            trained.update(ids[int(s) - 1] for s in set(segments[labels != IGNORE]))
+    both = {part << 32 | n: part + 1 for part in (0, 1) for n in range(30)}
+    assert trained == {row: times * (row % 3) for row, times in both.items() if row % 3}
+    assert Plan(shelf, 9, 6, {}).order(0).places.size == shelf.rows, "not heeded where nobody asks"
+
+
+def ids_at(shelf: Shelf, place: int) -> list[int]:
+    """Ids of the rows in a packed row."""
+    lists = [pq.ParquetFile(c.path).read_row_group(c.group)["row_ids"].to_pylist() for c in shelf.chunks]
+    found: list[int] = [row for rows in lists for row in rows][place]
+    return found
 
 
 def test_rows_are_read_as_they_are_packed(tmp_path: Path) -> None:

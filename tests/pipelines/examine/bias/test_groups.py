@@ -40,6 +40,13 @@ def test_what_a_text_names(text: str, found: list[tuple[str, str]]) -> None:
     assert sorted(named(text)) == sorted(found)
 
 
+@pytest.mark.parametrize("word", ["€uro", "हिन्दी", "naïf", "l'or", "Mr.", "agency-worker", "前田"])
+def test_a_word_of_the_recipe_s_is_found_as_it_is_written(word: str) -> None:
+    given = groups.lists(Config(lists=(), groups={"own": {"a": [word], "b": ["other"]}}))
+    texts = pa.array([word, f"of {word}, too", f"x{word}"], pa.large_string())
+    assert groups.named(texts, np.arange(3), 3, given).messages.tolist() == [0, 1]
+
+
 def test_counterparts_are_the_first_ones_and_doubtful_words_have_none() -> None:
     of = GIVEN.counterparts
     assert of["gender", "female", "she"] == {"male": "he"}
@@ -73,6 +80,10 @@ def test_the_lists_are_well_formed(kind: str) -> None:
         ({"g": {"a": ["++"], "b": ["y"]}}, "is no word"),
         ({"g": {"a": ["a-b-c-d-e-f-g-h-i"], "b": ["y"]}}, "no phrase of up to 8"),
         ({"g": {"a": ["Boss."], "b": ["boss"]}}, "stands in 'a' and in 'b'"),
+        ({"g": {"a": ["nº"], "b": ["y"]}}, "'nº' would be found as 'n', without 'º'"),
+        ({"g": {"a": ["#boss"], "b": ["y"]}}, "would be found as 'boss', without '#'"),
+        ({"g": {"a": ["C++"], "b": ["y"]}}, "would be found as 'c', without"),
+        ({"g": {"a": ["xªy"], "b": ["y"]}}, "would be found as 'x y', without 'ª'"),
     ],
 )
 def test_lists_that_cannot_be_are_refused(given: dict[str, dict[str, list[str]]], words: str) -> None:

@@ -52,9 +52,30 @@ def test_two_of_eight_words_cover_most_of_a_short_item() -> None:
     assert found([text], [asked]) == [(0, 0, "ngram_8")]
 
 
-def test_of_a_short_item_nothing_may_be_missing() -> None:
-    assert found([SHORT.replace("great", "last")], [SHORT]) == []
-    assert found([f"They asked me: {SHORT.lower()} I forgot."], [SHORT]) == [(0, 0, "whole")]
+def test_of_a_short_item_within_other_words_nothing_may_be_missing() -> None:
+    around = "They asked me, of all people, on the stairs of the town hall, in the rain: {} I forgot."
+    assert found([around.format(SHORT.replace("great", "last"))], [SHORT]) == []
+    assert found([around.format(SHORT.lower())], [SHORT]) == [(0, 0, "whole")]
+
+
+def test_a_short_item_by_itself_may_be_reworded() -> None:
+    asked = [
+        SHORT,
+        "Which harbour has the longest pier?",
+        "How deep is the well behind the old mill, in feet?",
+    ]
+    texts = [
+        "What harbour froze up in the winter of that great comet?",
+        "Tell me which harbour has the deepest water, please.",
+        "How deep is the well behind the new mill, in metres?",
+        "How deep is the well behind the house that my uncle bought?",
+    ]
+    table = leaks(texts, asked)
+    assert [(r["row"], r["item"], r["rule"]) for r in table.to_pylist()] == [
+        (0, 0, "near_short"),
+        (2, 2, "near_short"),
+    ]
+    assert all(0.65 < share < 0.9 for share in table["share"].to_pylist())
 
 
 @pytest.mark.parametrize("text", ["", "the", LAMP[:60], "in a week how much oil " * 5])

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from headrace.cluster.errors import RecipeError
 from headrace.pipelines import recipe, schema, structure
+from headrace.pipelines.stages.clean import dates
 from headrace.pipelines.stages.clean import stage as clean
 from headrace.pipelines.stages.clean.stage import Config
 from tests.builders import Turn, contents_of, recipe_of, table
@@ -177,6 +178,45 @@ def test_an_ambiguous_date_is_read_as_the_recipe_or_its_row_says() -> None:
         [asked[1], "2024-12-25, 2024-12-25"],
         {"ambiguous_dates": 1, "dates": 2},
     )
+
+
+def test_a_row_that_does_not_tell_is_read_as_its_source() -> None:
+    asked = ["Due 03/04/2024.", "Due 03/04/2024, not 25/12/2024.", "03/04/2024, 25/12/2024, 12/25/2024"]
+    rows = table(*([("text", one)] for one in [*asked, asked[0]]), source=["us", "us", "us", "other"])
+    config = Config(dates={}).ordered({"us": "mdy"})
+    config = pickle.loads(pickle.dumps(config.loaded()))
+    done = clean.apply(rows, config)
+    assert contents_of(done) == [
+        ["Due 2024-03-04."],
+        ["Due 2024-04-03, not 2024-12-25."],
+        ["03/04/2024, 2024-12-25, 2024-12-25"],
+        ["Due 03/04/2024."],
+    ]
+    counted = [(c["row_id"], c["kind"], c["n"]) for c in schema.changes(done).to_pylist()]
+    ambiguous, changed = "clean.ambiguous_dates", "clean.dates"
+    assert counted == [
+        (0, changed, 1),
+        (1, changed, 2),
+        (2, ambiguous, 1),
+        (2, changed, 2),
+        (3, ambiguous, 1),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("texts", "order"),
+    [
+        (["12/25/2024", "by 3/31/2023 or 3/4/2023", "1.13.2024"], "mdy"),
+        (["25/12/2024 and 31/3/2023", "13.1.2024", "3/4/2023"], "dmy"),
+        (["12/25/2024", "3/31/2023"], "row"),
+        (["12/25/2024", "3/31/2023", "1/13/2024", "13/1/2024"], "row"),
+        (["`12/25/2024`", "3/31/2023", "1/13/2024"], "row"),
+        (["2024/12/25", "5/5/2024", "3/4/2024", "1 March 2024"], "row"),
+        ([], "row"),
+    ],
+)
+def test_the_order_of_dates_of_a_source(texts: list[str], order: str) -> None:
+    assert dates.order_of_source(texts) == order
 
 
 def test_a_month_in_long_s_is_no_date_and_no_fault() -> None:

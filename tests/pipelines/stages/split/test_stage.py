@@ -30,6 +30,7 @@ def assigned(
     seed: int = 7,
     removed: dict[int, int] | None = None,
     same: set[tuple[int, int]] = frozenset(),  # type: ignore[assignment]
+    templates: dict[int, int] | None = None,
 ) -> tuple[dict[str, Any], dict[int, tuple[str, bool]]]:
     """Run `assign` over the clustered rows of `edges`; `own` gives each its key. Sides by row id."""
     ids = np.array(sorted({row for edge in edges for row in edge}), np.uint64)
@@ -58,6 +59,10 @@ def assigned(
         }
     )
     tables = {"clusters": clusters, "joined": joined, "ordinals": sizes, "removed": removals}
+    if templates is not None:
+        columns = {"row_id": sorted(templates), "first": [first for _, first in sorted(templates.items())]}
+        columns["own"] = [own[row] for row in sorted(templates)]
+        tables["templates"] = pa.table({k: pa.array(v, pa.uint64()) for k, v in columns.items()})
     for name, written in tables.items():
         storage.write_table(str(folder / f"{name}.parquet"), written)
     report = assign.assign(str(folder), config or Config(**HALVES), seed=seed, rows=rows, firsts=firsts)
@@ -111,7 +116,7 @@ def test_a_cluster_too_large_for_its_side_goes_to_train(tmp_path: Path) -> None:
     report, sides = assigned(tmp_path, edges, own, rows=122)
     assert {side for side, _ in sides.values()} == {"test"}
     assert report == {
-        "clusters": 20,
+        "clusters": 1,
         "rows": 20,
         "bridges": 0,
         "protected": 0,
@@ -141,6 +146,35 @@ def test_a_new_row_that_would_join_two_sides_is_a_bridge(tmp_path: Path) -> None
     # In one plan nothing stands yet: they all go to one side.
     _, sides = assigned(tmp_path, edges, old | new, firsts=(0,))
     assert set(sides.values()) == {("train", False)}
+
+
+BY_TEMPLATE = Config(by="template", **HALVES)
+
+
+def test_rows_of_one_template_stand_on_one_side(tmp_path: Path) -> None:
+    own = {0: key_on("train"), 1: key_on("test"), 2: key_on("validation"), 3: key_on("test", after=300)}
+    own |= {4: key_on("train", after=300), 5: key_on("test", after=600)}
+    # 1 to 3 are of one template, and 3 is like 4, which is of none; 0 and 5 are of another.
+    told = {1: 1, 2: 1, 3: 1, 0: 0, 5: 0}
+    report, sides = assigned(tmp_path, [(3, 4)], own, config=BY_TEMPLATE, templates=told)
+    assert {row: side for row, (side, _) in sides.items()} == {
+        **dict.fromkeys((1, 2, 3, 4), "test"),
+        **dict.fromkeys((0, 5), "train"),
+    }
+    assert (report["clusters"], report["rows"]) == (2, 6)
+    _, sides = assigned(tmp_path, [(3, 4)], own, templates=told)
+    assert set(sides) == {3, 4}
+
+
+def test_what_is_added_joins_its_template_and_goes_with_the_first_of_a_new_one(tmp_path: Path) -> None:
+    own = {0: key_on("test"), 1: key_on("train"), later(0): 1, later(1): 2, later(2): 3, later(3): 4}
+    # later(1) is the first of its template, and joins two sides; later(3) is like what is trained on.
+    told = {0: 0, later(0): 0, later(1): later(1), later(2): later(1), later(3): later(1)}
+    edges = [(0, later(1)), (1, later(1)), (1, later(3))]
+    report, sides = assigned(tmp_path, edges, own, firsts=(0, 1), config=BY_TEMPLATE, templates=told)
+    assert sides[0] == sides[later(0)] == ("test", False)
+    assert [sides[later(n)][1] for n in (1, 2, 3)] == [True] * 3
+    assert report["bridges"] == 3
 
 
 def test_rows_removed_for_a_bridge_are_told_as_bridges(tmp_path: Path) -> None:
