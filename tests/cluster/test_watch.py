@@ -9,12 +9,13 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 
 import grpc  # type: ignore[import-untyped]
 import psutil
 import pytest
 
-from headrace.cluster import session, watch
+from headrace.cluster import gcs, session, watch
 from headrace.cluster.errors import Fault, UserError
 from tests.conftest import REPOSITORY
 
@@ -57,7 +58,9 @@ def dawdling() -> Iterator[subprocess.Popen[str]]:
         text=True,
     )
     assert process.stdout is not None
-    assert process.stdout.readline() == "up\n"
+    if process.stdout.readline() != "up\n":
+        process.kill()
+        pytest.fail(f"it did not come up: {process.communicate()[1]}")
     family = psutil.Process(process.pid).children(recursive=True)
     yield process
     process.kill()
@@ -145,13 +148,31 @@ def test_an_address_where_nobody_answers_is_told_at_once(
             session._join(address, {})
 
 
+@pytest.mark.parametrize("hangs", [True, False])
+def test_a_head_that_connects_and_never_answers_is_lost_after_the_patience(
+    monkeypatch: pytest.MonkeyPatch, silent: str, tmp_path: Path, hangs: bool
+) -> None:
+    monkeypatch.setattr(watch, "PATIENCE", 0.2)
+    address = silent if hangs else "127.0.0.1:1"
+    path = str(tmp_path / "raylet")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as raylet:
+        raylet.bind(path)
+        raylet.listen()
+        look = watch._joined(SimpleNamespace(gcs_address=address, raylet_socket_name=path))
+        found = [look()]
+        while not found[-1] and len(found) < 1000:
+            found.append(look())
+    assert found[0] == ""
+    assert found[-1] == f"the head of the Ray cluster at {address} has not answered for 0.2 s"
+
+
 def test_a_cluster_that_refuses_the_token_is_told_as_that(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(request: bytes, context: grpc.ServicerContext) -> bytes:
         context.abort(grpc.StatusCode.UNAUTHENTICATED, "InvalidAuthToken")
         return b""
 
     server = grpc.server(ThreadPoolExecutor(1))
-    _, service, method = session.GCS.split("/")
+    _, service, method = gcs.METHOD.split("/")
     handler = grpc.unary_unary_rpc_method_handler(refuse)
     server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler(service, {method: handler})])
     port = server.add_insecure_port("127.0.0.1:0")
