@@ -66,6 +66,12 @@ def _encodings(seen: Iterable[tuple[File, Opening]]) -> Iterator[str]:
         name = opening.encoding.name
         if name == UTF8 and not opening.encoding.given and opening.encoding.other:
             name = opening.encoding.other
+        if (possible := opening.encoding.possible) is not None:
+            best = " or ".join(map(encodings.shown, possible)) or "windows-1251, Shift-JIS or the like"
+            yield (
+                f"{file.relative!r} is no UTF-8, and of no encoding that is sure: bytes that do not fit "
+                f"become U+FFFD and are counted. Say encoding: ({best})"
+            )
         if name != UTF8:
             names.setdefault(encodings.shown(name), []).append(file.relative)
     for name, files in sorted(names.items()):
