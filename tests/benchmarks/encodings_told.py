@@ -1,4 +1,4 @@
-"""Encodings that are told right, not told, and told wrong: sentences of Tatoeba in the encodings of their time.
+"""Encodings that are told right, not told, and told wrong, with sentences of Tatoeba.
 
     python tests/benchmarks/encodings_told.py [--out encodings_told.csv]
 

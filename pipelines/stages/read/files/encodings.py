@@ -34,19 +34,8 @@ REPLACED = "\ufffd"
 # Tried by charset-normalizer; of those that read alike, the first is taken.
 LEGACY = (
     *("cp1252", "cp1250", "cp1251", "cp1253", "cp1254", "cp1255", "cp1256", "cp1257", "koi8_r", "cp932"),
-    *(
-        "gb18030",
-        "euc_jp",
-        "big5",
-        "cp949",
-        "iso8859_2",
-        "iso8859_5",
-        "iso8859_7",
-        "cp737",
-        "cp866",
-        "mac_roman",
-    ),
-    *("cp850", "cp437"),
+    *("gb18030", "euc_jp", "big5", "cp949", "iso8859_2", "iso8859_5", "iso8859_7", "cp737", "cp866"),
+    *("mac_roman", "cp850", "cp437"),
 )
 POSSIBLE = 3  # encodings that are named where none is sure
 LIKE = 0.05  # coherence and mess of two readings that are taken to be alike

@@ -1,11 +1,11 @@
 """Which 8-bit encoding of Latin script a text is in, told by the letters that languages have.
 
-Read in the right encoding, the bytes beyond ASCII are letters that one language has, about as often as it has
-them, within words and in the case of their words; read in another, they are other languages' letters, capitals
-behind small ones, signs between letters. Each encoding is scored by the language that its reading fits best
-(log-likelihood, letters as independent draws), and the best one is told where the next one that reads
-otherwise is far behind. So code pages of DOS and of the Macintosh, Windows and ISO 8859 are told apart by some
-words, and what is not sure is not told.
+Read in the right encoding, the bytes beyond ASCII are letters that one language has, about as often as it
+has them, within words and in the case of their words; read in another, they are other languages' letters,
+capitals behind small ones, signs between letters. Each encoding is scored by the language that its reading
+fits best (log-likelihood, letters as independent draws), and the best one is told where the next one that
+reads otherwise is far behind. So code pages of DOS and of the Macintosh, Windows and ISO 8859 are told apart
+by some words, and what is not sure is not told.
 
 Cost: some passes of NumPy over the bytes; 30 ms once a process.
 """
@@ -58,14 +58,12 @@ SIGNS = "’“”„‚‘«»–—…•·°€£§©®™½¼¾²³´`×±µ
 CAPITAL = 0.05
 _SHARES = (0.9, 0.07, 0.03)  # of a language's letters, of signs, of other Latin letters
 NEVER = 1e-6  # anything else: box drawing, Greek, what an encoding has no character for
-USUAL = 3.0  # nats that another encoding than Windows-1252 has to be better by
+USUAL = 3.5  # nats that another encoding than Windows-1252 has to be better by
 SURE = 4.0  # nats between the best reading and the next one
 LIKELY = -6.0  # nats a byte; text of another script is below
 LONGEST = 2.2  # mean length of a run of bytes beyond ASCII: scripts of their own have whole words of them
 _HIGH = re.compile(rb"[\x80-\xff]+")
-_NONE, _SMALL, _LARGE, _OTHER = range(
-    4
-)  # what stands beside a byte: no letter, an ASCII letter, another byte
+_NONE, _SMALL, _LARGE, _OTHER = range(4)  # beside a byte: no letter, a letter of ASCII, another such byte
 
 
 def latin(data: bytes) -> str | None:

@@ -1,4 +1,4 @@
-"""Latin script in the encodings of DOS, Windows, ISO 8859 and the Macintosh: told by its letters, or not told."""
+"""Latin script in the encodings of DOS, Windows, ISO 8859 and the Macintosh is told by its letters."""
 
 import pytest
 from hypothesis import given
