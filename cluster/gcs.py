@@ -1,7 +1,7 @@
 """Asking the GCS of a Ray cluster, which knows of its nodes and tasks, who it is.
 
-Why: any answer is a sign of life. Ray itself asks on for minutes, whatever the answer is; and a connection alone says little: the kernel of
-a head takes it for a GCS that is stopped, or hangs.
+Why: any answer is a sign of life. Ray itself asks on for minutes, whatever the answer is; and a connection
+alone says little: the kernel of a head takes it for a GCS that is stopped, or hangs.
 
 Cost: a connection and a message of a few bytes, some milliseconds.
 """
