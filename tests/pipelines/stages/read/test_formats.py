@@ -17,6 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from headrace.pipelines.stages.read import formats, json_text, records, streams, tabular
+from headrace.pipelines.stages.read.files import archives
 from headrace.pipelines.stages.read.formats import Format
 from headrace.pipelines.stages.read.records import MEMORY_LIMIT
 
@@ -137,6 +138,9 @@ def test_any_bytes_as_jsonl_give_one_entry_a_record(data: bytes) -> None:
         seen = read(path, "jsonl")
         look = streams.look(str(path))
         assert look.encoding.other is not None  # looked at while the file is there
+        archive = archives.kind(str(path), look.start)
+    if archive is not None:  # four bytes are enough for an empty one
+        return
     if streams.unreadable(look):
         assert len(seen) == 1
         return
