@@ -93,8 +93,8 @@ def _told_apart(data: bytes) -> str:
         for match in found
         if match.chaos <= best.chaos + LIKE and match.coherence >= best.coherence - LIKE
     }
-    found = next((e for e in LEGACY if e in alike), best.encoding)
-    return UTF8 if found in letters.ENCODINGS else found  # of Latin script it would have been told before
+    told = next((e for e in LEGACY if e in alike), best.encoding)
+    return UTF8 if told in letters.ENCODINGS else told  # of Latin script it would have been told before
 
 
 def of_start(start: bytes, *, ended: bool) -> tuple[str, bytes]:
