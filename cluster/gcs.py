@@ -6,6 +6,7 @@ alone says little: the kernel of a head takes it for a GCS that is stopped, or h
 Cost: a connection and a message of a few bytes, some milliseconds.
 """
 
+import logging
 import os
 import socket
 
@@ -27,7 +28,12 @@ def ask(address: str, seconds: float) -> None:
             raise ConnectionError(type(error).__name__) from error
         return
     import grpc  # type: ignore[import-untyped]
+    from ray._private.authentication import authentication_token_setup as setup
     from ray._private.authentication import grpc_authentication_client_interceptor as tokens
+
+    # As Ray itself does before it joins: where no mode is set, a token that is there is used.
+    logging.getLogger(setup.__name__).setLevel(logging.ERROR)
+    setup.maybe_enable_token_auth_if_token_available(warn_if_disabled=False)
 
     # A pool of its own: one that is shared waits longer and longer before it connects again.
     options = [("grpc.enable_http_proxy", 0), ("grpc.use_local_subchannel_pool", 1)]

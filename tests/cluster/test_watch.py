@@ -37,6 +37,7 @@ def dawdle(json_lines: arguments.Json = False):
 
 sys.exit(cli.main(sys.argv[1:]))
 """
+TOKEN = "a" * 64
 # Process titles of what is killed, and what the message names.
 KILLED = {
     "raylet": ("raylet", "has lost its raylet"),
@@ -166,24 +167,43 @@ def test_a_head_that_connects_and_never_answers_is_lost_after_the_patience(
     assert found[-1] == f"the head of the Ray cluster at {address} has not answered for 0.2 s"
 
 
-def test_a_cluster_that_refuses_the_token_is_told_as_that(monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(request: bytes, context: grpc.ServicerContext) -> bytes:
-        context.abort(grpc.StatusCode.UNAUTHENTICATED, "InvalidAuthToken")
+@pytest.fixture
+def guarded() -> Iterator[str]:
+    """The address of a GCS that wants a token."""
+
+    def answer(request: bytes, context: grpc.ServicerContext) -> bytes:
+        if ("authorization", f"Bearer {TOKEN}") not in [(k, v) for k, v in context.invocation_metadata()]:
+            context.abort(grpc.StatusCode.UNAUTHENTICATED, "InvalidAuthToken")
         return b""
 
     server = grpc.server(ThreadPoolExecutor(1))
     _, service, method = gcs.METHOD.split("/")
-    handler = grpc.unary_unary_rpc_method_handler(refuse)
+    handler = grpc.unary_unary_rpc_method_handler(answer)
     server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler(service, {method: handler})])
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()
+    yield f"127.0.0.1:{port}"
+    server.stop(None)
+
+
+def test_a_cluster_that_refuses_the_token_is_told_as_that(
+    monkeypatch: pytest.MonkeyPatch, guarded: str
+) -> None:
     monkeypatch.setattr(session.ray, "init", lambda **_: pytest.fail("Ray would wait for minutes"))
-    monkeypatch.delenv("RAY_AUTH_MODE", raising=False)
-    try:
-        with pytest.raises(UserError, match="asks for a token: set RAY_AUTH_MODE=token"):
-            session._join(f"127.0.0.1:{port}", {})
-    finally:
-        server.stop(None)
+    monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
+    with pytest.raises(UserError, match="asks for a token: set RAY_AUTH_MODE=token"):
+        session._join(guarded, {})
+
+
+def test_a_token_that_is_there_is_used_as_ray_uses_it(guarded: str) -> None:
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("RAY_")}
+    done = subprocess.run(
+        [sys.executable, "-c", f"from headrace.cluster import session; session._ask({guarded!r})"],
+        env={**environment, "PYTHONPATH": str(REPOSITORY), "RAY_AUTH_TOKEN": TOKEN},
+        capture_output=True,
+        text=True,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_a_start_that_fails_is_told_and_tried_once_more(monkeypatch: pytest.MonkeyPatch) -> None:
