@@ -16,7 +16,7 @@ import ray
 from ray.data import DataContext
 from ray.exceptions import AuthenticationError
 
-from headrace.cluster import watch
+from headrace.cluster import gcs, watch
 from headrace.cluster.errors import Fault, UserError, place
 
 OFFLINE = {
@@ -34,7 +34,6 @@ PATIENT = {"RAY_idle_worker_killing_time_threshold_ms": "60000"}
 
 
 ANSWER_SECONDS = 15  # in which a cluster has to answer
-GCS = "/ray.rpc.NodeInfoGcsService/GetClusterId"
 UNAUTHENTICATED = re.compile(r"(?i)unauthenticated|authentication|invalid auth|token")
 
 
@@ -95,25 +94,13 @@ def _join(address: str, options: dict[str, Any]) -> None:
 
 
 def _ask(address: str) -> None:
-    """Ask the GCS at ``host:port`` who it is: Ray itself asks on for minutes, whatever the answer is.
+    """Ask the GCS at ``host:port`` who it is.
 
     Raises: ConnectionError where nobody answers, AuthenticationError.
     """
     host, _, port = address.rpartition(":")
-    if not host or "/" in host or not port.isdecimal() or os.environ.get("RAY_USE_TLS", "0") != "0":
-        return
-    import grpc  # type: ignore[import-untyped]
-    from ray._private.authentication import grpc_authentication_client_interceptor as tokens
-
-    with grpc.insecure_channel(address, options=[("grpc.enable_http_proxy", 0)]) as channel:
-        metadata = tokens._get_authentication_metadata_tuple()
-        try:
-            channel.unary_unary(GCS)(b"", timeout=ANSWER_SECONDS, wait_for_ready=False, metadata=metadata)
-        except grpc.RpcError as error:
-            if error.code() == grpc.StatusCode.UNAUTHENTICATED:
-                raise AuthenticationError("the GCS refuses the token") from error
-            if error.code() in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED):
-                raise ConnectionError(error.code().name) from error
+    if host and "/" not in host and port.isdecimal():
+        gcs.ask(address, ANSWER_SECONDS)
 
 
 def _start_here(options: dict[str, Any], say: Callable[[str], None]) -> None:

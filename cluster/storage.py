@@ -16,22 +16,17 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import IO, Any, cast
 
-import fsspec
 import pyarrow as pa
 import pyarrow.parquet as pq
 import xxhash
 
-from headrace.cluster import hints
 from headrace.cluster.errors import DamagedError, HeadraceError, SourceError, StorageError
+from headrace.cluster.stores import clients, hints
 
 PATTERN = "*?["
 TEMPORARY = ".headrace-"  # prefix of our temporaries: a killed writer may leave one behind
-CONNECT_SECONDS = 10
-READ_SECONDS = 30
-ATTEMPTS = 3
 RANGE_ROWS = 65_536  # of a row group, in tables that are read by range
 CHANGED = (
     "nothing of it was kept: wait until it is written, then run the same command again, which plans it anew"
@@ -62,11 +57,11 @@ def join(path: str, *parts: str) -> str:
 def filesystem(path: str) -> tuple[Any, str]:
     """The fsspec filesystem of `path` and the path as that filesystem spells it."""
     if not is_remote(path):
-        return _local(), os.path.abspath(path.removeprefix("file://"))
+        return clients.local(), os.path.abspath(path.removeprefix("file://"))
     scheme, _, key = path.partition("://")
     if scheme not in ("s3", "s3a"):
         raise StorageError(f"{path}: the scheme {scheme!r} is not supported; use a local path or s3://")
-    return _s3(os.getpid()), key
+    return clients.s3(os.getpid()), key
 
 
 def probe(path: str) -> None:
@@ -76,7 +71,7 @@ def probe(path: str) -> None:
     """
     if not is_remote(path):
         return
-    fs = _client(connect=PROBE_SECONDS, read=PROBE_SECONDS, attempts=1)
+    fs = clients.made(connect=PROBE_SECONDS, read=PROBE_SECONDS, attempts=1)
     fs.retries = 1
     bucket = filesystem(path)[1].split("/", 1)[0]
     with explained(path, "reach"):
@@ -92,31 +87,6 @@ def probe(path: str) -> None:
                 if waiting is None or not hints.is_busy(error):
                     raise
                 time.sleep(waiting)
-
-
-@lru_cache(maxsize=1)
-def _local() -> Any:
-    return fsspec.filesystem("file", auto_mkdir=False)
-
-
-@lru_cache(maxsize=1)
-def _s3(process: int) -> Any:
-    """One client a process: s3fs runs an event loop of its own that a fork must not share."""
-    return _client(connect=CONNECT_SECONDS, read=READ_SECONDS, attempts=ATTEMPTS)
-
-
-def _client(*, connect: int, read: int, attempts: int) -> Any:
-    return fsspec.filesystem(
-        "s3",
-        config_kwargs={
-            "connect_timeout": connect,
-            "read_timeout": read,
-            "retries": {"max_attempts": attempts, "mode": "standard"},
-        },
-        use_listings_cache=False,
-        skip_instance_cache=True,
-        default_cache_type="readahead",
-    )
 
 
 @contextmanager

@@ -1,13 +1,13 @@
 """What Ray's failures mean: a process of its own that has ended, and an error of ours behind one of Ray's.
 
 What: a thread of the driver looks every second whether the raylet and the head's server of state (GCS) still
-are there. Where one is not, it interrupts the main thread, and `explained` makes a Fault of that. Where Ray
-is faster and ends the driver, a `witness` beside it says so.
+are there; that of a cluster that was joined is asked. Where one is not, it interrupts the main thread, and
+`explained` makes a Fault of that. Where Ray is faster and ends the driver, a `witness` beside it says so.
 
 Why: Ray itself waits for a raylet that may only be slow, minutes by our settings (`session`), and ends the
 driver without a word a minute after the GCS has ended. An agent that ends takes its raylet along.
 
-Cost: a look at two processes, or a connection each, a second; a small process.
+Cost: a look at two processes, or a connection and a question, a second; a small process.
 """
 
 import atexit
@@ -24,13 +24,15 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import ray
-from ray.exceptions import RayError, RayTaskError
+from ray.exceptions import AuthenticationError, RayError, RayTaskError
 
+from headrace.cluster import gcs
 from headrace.cluster.errors import DamagedError, Fault, HeadraceError
 
 EVERY = 1.0  # seconds
 # Seconds that the GCS of a cluster may be silent: it may be started again, and after 60 Ray ends the driver.
-PATIENCE = 40
+PATIENCE = 30
+ANSWER = 5  # seconds in which it answers when it is asked
 GOES_ON = "Nothing that was committed is lost; the same command goes on where it was"
 KINDS = {"raylet": "its raylet, which starts tasks", "gcs_server": "its GCS, which knows of nodes and tasks"}
 
@@ -153,21 +155,23 @@ def _started(node: "ray._private.node.Node") -> Callable[[], str]:
 
 def _joined(node: "ray._private.node.Node") -> Callable[[], str]:
     """A look at the raylet of this machine and at the head of a cluster that was joined."""
-    host, _, port = node.gcs_address.rpartition(":")
+    address = node.gcs_address
     answered = time.monotonic()
 
     def look() -> str:
         nonlocal answered
         if _refuses(node.raylet_socket_name):
-            return (
-                f"the raylet of this node has ended, so that Ray at {node.gcs_address} gives it no more work"
-            )
+            return f"the raylet of this node has ended, so that Ray at {address} gives it no more work"
+        left = PATIENCE - (time.monotonic() - answered)
+        if left <= 0:
+            return f"the head of the Ray cluster at {address} has not answered for {PATIENCE} s"
         try:
-            socket.create_connection((host.strip("[]"), int(port)), timeout=5).close()
-            answered = time.monotonic()
-        except OSError:
-            if time.monotonic() - answered > PATIENCE:
-                return f"the head of the Ray cluster at {node.gcs_address} has not answered for {PATIENCE} s"
+            gcs.ask(address, min(ANSWER, left))
+        except ConnectionError:
+            return ""
+        except AuthenticationError:
+            pass  # it refuses, and so it is there
+        answered = time.monotonic()
         return ""
 
     return look

@@ -86,7 +86,7 @@ def verify(run_directory: str | os.PathLike[str], *, deep: bool = False) -> list
 
     Raises: OutputError where the directory is no run; StorageError.
     """
-    from headrace.pipelines.commands import verify as verifying  # PyTorch, for checkpoints
+    from headrace.pipelines.commands.verify import look as verifying  # PyTorch, for checkpoints
 
     path = os.fspath(run_directory)
     storage.probe(path)

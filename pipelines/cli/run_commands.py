@@ -214,7 +214,7 @@ def verify(
     json_lines: Json = False,
 ) -> None:
     """Does what a run says stand? Files, books, packed rows, digest; exit 3 where not."""
-    from headrace.pipelines.commands import verify
+    from headrace.pipelines.commands.verify import look as verify
 
     for line in verify.lines(run_of(run_path), deep=deep, remove=remove):
         say(choose(json_lines=json_lines), "verify", line.text, **line.fields)

@@ -146,13 +146,23 @@ def _of_file(whole: Source, file: File, *, alone: bool) -> Found:
         return Found(source, seen)
     try:
         shaped = detection.shape(source, seen)
+        shaped = (_marked(source, seen) or shaped) if shaped.shape == "text" else shaped
     except SourceError:
-        shaped = _grouped(source, seen, alone=alone)
+        shaped = _marked(source, seen) or _grouped(source, seen, alone=alone)
     if shaped.records or any(map(paths.is_path, shaped.wanted())):
         seen = detection.look(shaped, [file])
     shaped = _fuller(shaped, seen)
     shaped, roleless = _with_roles(shaped, seen)
     return Found(shaped, seen, roleless=roleless)
+
+
+def _marked(source: Source, seen: detection.Look) -> Source | None:
+    """The source with the turns in its texts, where these are whole conversations with markers of turns."""
+    found = advice.marked_texts(seen.records)
+    if found is None:
+        return None
+    columns = Columns(messages=found[0], markers=found[1])
+    return detection.shape(source.model_copy(update={"columns": columns}), seen)
 
 
 def _grouped(source: Source, seen: detection.Look, *, alone: bool) -> Source:

@@ -15,10 +15,10 @@ from headrace.cluster.fragments import File
 from headrace.pipelines.recipe import Recipe
 from headrace.pipelines.section import Section
 from headrace.pipelines.stages.read import detection, inputs
-from headrace.pipelines.stages.read.rows import clean
 from headrace.pipelines.stages.read.shapes import Columns
 from headrace.pipelines.stages.read.source import Source
 from headrace.pipelines.stages.read.turns import advice, paths
+from headrace.pipelines.stages.read.values import clean
 
 SHAPES = "messages, sharegpt, alpaca, prompt_completion, question_answer, text_label or text"
 

@@ -33,6 +33,7 @@ import yaml
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 from tests.benchmarks.real_life_inputs import INPUTS, SHARED, Expected, Input, Row
+from tests.benchmarks.real_life_texts import TEXTS
 
 PLAIN = {
     "split": {"train": 1.0, "validation": 0, "test": 0},
@@ -186,7 +187,7 @@ def main() -> int:
     if not options.read:
         start_ray()
     counts: Counter[str] = Counter()
-    for given in [*INPUTS, *SHARED]:
+    for given in [*INPUTS, *TEXTS, *SHARED]:
         if options.only and given.name not in options.only:
             continue
         place = folder / "made" / given.name

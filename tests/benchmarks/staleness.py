@@ -1,17 +1,22 @@
 """Two commands after each other, of which the first has a changed recipe: what is stale, and what is said.
 
-    python tests/benchmarks/staleness.py DIRECTORY [CHANGE ...]
+    python tests/benchmarks/staleness.py DIRECTORY [CHANGE ...] [--out staleness.csv]
 
 A run is prepared, trained, evaluated and reported. Then a key is changed, and two of the four commands are
 run with the changed recipe, in every order. For each: exit codes, warnings and errors, what run.json says is
 stale, and whether the report gives a verdict. A verdict is right where packed rows, adapter and evaluation
 are those of one another; whatever the recipe says beside it is said as a warning.
+
+Cost: a training of two steps or an evaluation for most of 96 commands; ten minutes on a calm machine.
 """
 
+import argparse
 import contextlib
+import csv
 import io
 import json
 import os
+import re
 import shutil
 import sys
 from dataclasses import dataclass
@@ -33,6 +38,9 @@ CHANGES: dict[str, str] = {
     "train key": "train.learning_rate=0.02",
     "model": "model=other",
 }
+
+
+NOISE = re.compile("it/s]|Warning: |warnings.warn")  # of libraries, on standard error
 
 
 @dataclass(frozen=True)
@@ -130,20 +138,34 @@ def finished(folder: Path) -> Path:
     return folder / "run"
 
 
-def main(folder: Path, changes: list[str]) -> None:
-    """Print the table."""
+def told(said: Said, folder: Path) -> str:
+    """What one command said, in one line, without the folder of this machine."""
+    words = (w.replace(str(folder / "copy"), "RUN").replace(str(folder), "DIR") for w in said.words)
+    return f"{said.command} {said.code}" + "".join(f" [{w}]" for w in words if not NOISE.search(w))
+
+
+def main() -> int:
+    """Write the table, a line as soon as it is known."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("directory", type=Path)
+    parser.add_argument("changes", nargs="*", choices=[*CHANGES, []], default=[])
+    parser.add_argument("--out", type=argparse.FileType("w", encoding="utf-8"), default=sys.stdout)
+    options = parser.parse_args()
+    folder = options.directory.resolve()
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)
     base = finished(folder)
-    print(f"base: {state(base)}", flush=True)
-    for change in changes or CHANGES:
+    writer = csv.writer(options.out, lineterminator="\n")
+    writer.writerow(["change", "first", "then", "stale", "verdict"])
+    for change in options.changes or CHANGES:
         for commands in permutations(COMMANDS, 2):
             said, left = after(folder, base, change, commands)
-            told = "; ".join(f"{s.command} {s.code}" + "".join(f" [{w}]" for w in s.words) for s in said)
-            shown = "verdict" if left.verdict else "no verdict"
-            print(f"{change} | {told} | stale: {', '.join(left.stale) or '-'} | {shown}", flush=True)
+            words = [told(one, folder) for one in said]
+            writer.writerow([change, *words, " ".join(left.stale), "yes" if left.verdict else "no"])
+            options.out.flush()
+    return 0
 
 
 if __name__ == "__main__":
     os.environ.setdefault("OMP_NUM_THREADS", "1")
-    main(Path(sys.argv[1]).resolve(), sys.argv[2:])
+    raise SystemExit(main())

@@ -9,12 +9,13 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from types import SimpleNamespace
 
 import grpc  # type: ignore[import-untyped]
 import psutil
 import pytest
 
-from headrace.cluster import session, watch
+from headrace.cluster import gcs, session, watch
 from headrace.cluster.errors import Fault, UserError
 from tests.conftest import REPOSITORY
 
@@ -36,6 +37,7 @@ def dawdle(json_lines: arguments.Json = False):
 
 sys.exit(cli.main(sys.argv[1:]))
 """
+TOKEN = "a" * 64
 # Process titles of what is killed, and what the message names.
 KILLED = {
     "raylet": ("raylet", "has lost its raylet"),
@@ -57,7 +59,9 @@ def dawdling() -> Iterator[subprocess.Popen[str]]:
         text=True,
     )
     assert process.stdout is not None
-    assert process.stdout.readline() == "up\n"
+    if process.stdout.readline() != "up\n":
+        process.kill()
+        pytest.fail(f"it did not come up: {process.communicate()[1]}")
     family = psutil.Process(process.pid).children(recursive=True)
     yield process
     process.kill()
@@ -145,24 +149,61 @@ def test_an_address_where_nobody_answers_is_told_at_once(
             session._join(address, {})
 
 
-def test_a_cluster_that_refuses_the_token_is_told_as_that(monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(request: bytes, context: grpc.ServicerContext) -> bytes:
-        context.abort(grpc.StatusCode.UNAUTHENTICATED, "InvalidAuthToken")
+@pytest.mark.parametrize("hangs", [True, False])
+def test_a_head_that_connects_and_never_answers_is_lost_after_the_patience(
+    monkeypatch: pytest.MonkeyPatch, silent: str, tmp_path: Path, hangs: bool
+) -> None:
+    monkeypatch.setattr(watch, "PATIENCE", 0.2)
+    address = silent if hangs else "127.0.0.1:1"
+    path = str(tmp_path / "raylet")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as raylet:
+        raylet.bind(path)
+        raylet.listen()
+        look = watch._joined(SimpleNamespace(gcs_address=address, raylet_socket_name=path))
+        found = [look()]
+        while not found[-1] and len(found) < 1000:
+            found.append(look())
+    assert found[0] == ""
+    assert found[-1] == f"the head of the Ray cluster at {address} has not answered for 0.2 s"
+
+
+@pytest.fixture
+def guarded() -> Iterator[str]:
+    """The address of a GCS that wants a token."""
+
+    def answer(request: bytes, context: grpc.ServicerContext) -> bytes:
+        if ("authorization", f"Bearer {TOKEN}") not in [(k, v) for k, v in context.invocation_metadata()]:
+            context.abort(grpc.StatusCode.UNAUTHENTICATED, "InvalidAuthToken")
         return b""
 
     server = grpc.server(ThreadPoolExecutor(1))
-    _, service, method = session.GCS.split("/")
-    handler = grpc.unary_unary_rpc_method_handler(refuse)
+    _, service, method = gcs.METHOD.split("/")
+    handler = grpc.unary_unary_rpc_method_handler(answer)
     server.add_generic_rpc_handlers([grpc.method_handlers_generic_handler(service, {method: handler})])
     port = server.add_insecure_port("127.0.0.1:0")
     server.start()
+    yield f"127.0.0.1:{port}"
+    server.stop(None)
+
+
+def test_a_cluster_that_refuses_the_token_is_told_as_that(
+    monkeypatch: pytest.MonkeyPatch, guarded: str
+) -> None:
     monkeypatch.setattr(session.ray, "init", lambda **_: pytest.fail("Ray would wait for minutes"))
-    monkeypatch.delenv("RAY_AUTH_MODE", raising=False)
-    try:
-        with pytest.raises(UserError, match="asks for a token: set RAY_AUTH_MODE=token"):
-            session._join(f"127.0.0.1:{port}", {})
-    finally:
-        server.stop(None)
+    monkeypatch.setenv("RAY_AUTH_MODE", "disabled")
+    with pytest.raises(UserError, match="asks for a token: set RAY_AUTH_MODE=token"):
+        session._join(guarded, {})
+
+
+def test_a_token_that_is_there_is_used_as_ray_uses_it(guarded: str) -> None:
+    environment = {k: v for k, v in os.environ.items() if not k.startswith("RAY_")}
+    done = subprocess.run(
+        [sys.executable, "-c", f"from headrace.cluster import session; session._ask({guarded!r})"],
+        env={**environment, "PYTHONPATH": str(REPOSITORY), "RAY_AUTH_TOKEN": TOKEN},
+        capture_output=True,
+        text=True,
+    )
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_a_start_that_fails_is_told_and_tried_once_more(monkeypatch: pytest.MonkeyPatch) -> None:

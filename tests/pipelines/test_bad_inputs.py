@@ -11,7 +11,7 @@ from typing import Any
 import pyarrow.parquet as pq
 import pytest
 
-from headrace.cluster import storage
+from headrace.cluster.stores import clients
 from headrace.pipelines.commands.demo import sample
 from tests.builders import (
     commits,
@@ -154,9 +154,9 @@ def test_commands_that_need_a_run_say_which_comes_first(tmp_path: Path) -> None:
 @pytest.fixture
 def fresh() -> Iterator[None]:
     """Clients that see today's environment: a process keeps the client that it made first."""
-    storage._s3.cache_clear()
+    clients.s3.cache_clear()
     yield
-    storage._s3.cache_clear()
+    clients.s3.cache_clear()
 
 
 @pytest.fixture

@@ -17,7 +17,7 @@ from headrace.cluster.errors import RecipeError, SourceError
 from headrace.cluster.fragments import File
 from headrace.pipelines import structure
 from headrace.pipelines.examine.leaks.config import Against
-from headrace.pipelines.stages.read import detection, formats, inputs, rows
+from headrace.pipelines.stages.read import detection, formats, inputs, rows, values
 from headrace.pipelines.stages.read.records import Batch, Manner, ReadError
 from headrace.pipelines.stages.read.source import Source
 
@@ -118,7 +118,7 @@ def load(against: Sequence[Against]) -> pa.Table:
                 name = file.relative.partition("/")[0]
             for place, item in _of_file(file, source, one):
                 for column, value in zip(columns, (name, place, *item), strict=True):
-                    columns[column].append(rows.clean(value))
+                    columns[column].append(values.clean(value))
         if len(columns["set"]) == before:
             raise SourceError(f"evaluation set {source.name!r}: {source.shown} holds no items")
     number = pa.array(np.arange(len(columns["set"]), dtype=np.uint32))

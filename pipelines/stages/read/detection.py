@@ -26,7 +26,7 @@ from headrace.pipelines.stages.read.turns.proposals import Proposal
 
 RECORDS = 200  # looked at for shape and columns
 FILES = 5  # looked into until a readable record is found
-ANY_SHAPE = {"system", "reasoning", "roles", "speakers", "asker", "tools"}
+ANY_SHAPE = {"system", "reasoning", "roles", "speakers", "markers", "asker", "tools"}
 SPACE = b"\xef\xbb\xbf \t\r\n"
 
 
@@ -285,6 +285,8 @@ def _fitting(candidate: Shape, source: Source, seen: Look) -> Columns | None:
         if name is None:
             return None
         names[column] = name if not isinstance(wish, tuple) else wish
+    if candidate in TURN_NAMES and given.markers:
+        return _completed(candidate, source, names)
     if candidate in TURN_NAMES:
         turns = _first_turns(seen, shapes.lists(Columns(**names))[0], given.speakers)
         keys = _turn_names(given, turns, TURN_NAMES[candidate]) if turns is not None else None

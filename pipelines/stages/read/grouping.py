@@ -19,7 +19,7 @@ import xxhash
 
 from headrace.cluster.fragments import Fragment
 from headrace.pipelines import arrays, schema
-from headrace.pipelines.stages.read import calling, ordering
+from headrace.pipelines.stages.read import calling, ordering, values
 from headrace.pipelines.stages.read import rows as read_rows
 from headrace.pipelines.stages.read.records import Batch, Noted, ReadError
 from headrace.pipelines.stages.read.source import Source
@@ -118,7 +118,7 @@ def records(batch: Batch, relative: str, source: Source, buckets: int, seed: int
             pa.array((high % np.uint64(buckets)).astype(np.int32)),
             pa.array(high),
             pa.array(low),
-            pa.repeat(pa.scalar(read_rows.clean(read_rows.of_member(batch, relative)), pa.string()), n),
+            pa.repeat(pa.scalar(values.clean(read_rows.of_member(batch, relative)), pa.string()), n),
             pa.array(batch.places, pa.int64()),
             pa.repeat(pa.scalar(batch.unit, pa.string()), n),
             pa.array(payloads, pa.large_binary()),
@@ -133,7 +133,7 @@ def records(batch: Batch, relative: str, source: Source, buckets: int, seed: int
 
 def _key(record: dict[str, Any], column: str) -> str:
     """Text of a record's key. Raises: ReadError where there is none."""
-    key = read_rows.key(record.get(column))
+    key = values.key(record.get(column))
     if not key:
         raise ReadError("read.missing_field", f"no value of {column!r}")
     return key
@@ -218,7 +218,7 @@ def _steps(
     broken = np.isin(np.arange(len(records)), list(errors))
     firsts = _firsts(lying, broken)
     order, _ = _order(lying, records, firsts, source)
-    own, parents = ([read_rows.key(r.get(c)) for r in records] for c in (columns.id, columns.parent))
+    own, parents = ([values.key(r.get(c)) for r in records] for c in (columns.id, columns.parent))
     steps = np.full(len(records), -1, np.int64)
     steps[broken] = 0
     ends = np.flatnonzero(np.diff(firsts[order])) + 1

@@ -20,11 +20,12 @@ from headrace.pipelines.stages.read.files.encodings import REPLACED, UTF8, Encod
 from headrace.pipelines.stages.read.records import (
     DEPTH_LIMIT,
     MEMORY_LIMIT,
-    RECORD_LIMIT,
+    PARSED,
     Batch,
     Manner,
     ReadError,
     encodable,
+    longest,
     too_deep,
 )
 from headrace.pipelines.stages.read.streams import Opening
@@ -207,7 +208,8 @@ def _array_of_records(text: bytes) -> bool:
 def values(path: str, seen: Opening | None = None, manner: Manner | None = None) -> Iterator[Batch]:
     """The elements of an array, or values one after the other, each a record."""
     seen = seen or streams.look(path, manner)
-    window = _Window(streams.utf8(path, seen, manner.memory if manner else MEMORY_LIMIT), seen.encoding)
+    memory = manner.memory if manner else MEMORY_LIMIT
+    window = _Window(streams.utf8(path, seen, memory), seen.encoding, memory)
     number = 0
     batch = Batch("record")
     size = 0
@@ -237,8 +239,9 @@ def values(path: str, seen: Opening | None = None, manner: Manner | None = None)
 class _Window:
     """Decoded text of a file, a part of it at a time."""
 
-    def __init__(self, data: Iterator[bytes], encoding: Encoding) -> None:
+    def __init__(self, data: Iterator[bytes], encoding: Encoding, memory: int) -> None:
         self.data = data
+        self.memory = memory
         self.encoding = encoding
         self.repaired = 0  # bytes that were no text, in the value taken last
         # Invalid bytes become lone surrogates, until the record that holds them is taken.
@@ -322,8 +325,10 @@ class _Window:
                 return self._taken(value, end)
             if place < len(self.text) - NEAR_END:
                 raise self.remainder(bad.cause, bad.detail)
-            if len(self.text) - self.at > RECORD_LIMIT:
-                raise self.remainder("read.too_long", f"a record over {RECORD_LIMIT} bytes")
+            if len(self.text) - self.at > (most := longest(self.memory)):
+                enough = f"`memory: {-(-2 * self.memory // 2**30)}GiB` takes twice as much"
+                why = f"a record over {most:,} bytes, a {PARSED}nd of the source's memory: {enough}"
+                raise self.remainder("read.too_long", why)
             if not self.more():
                 raise self.remainder("read.truncated", "the file ends inside a record")
 

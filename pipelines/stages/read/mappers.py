@@ -22,7 +22,7 @@ from headrace.pipelines import structure
 from headrace.pipelines.stages.read import calling
 from headrace.pipelines.stages.read.records import ReadError
 from headrace.pipelines.stages.read.shapes import ANY, REASONING, ROLES, TURN_NAMES, Columns, Shape, lists
-from headrace.pipelines.stages.read.turns import blocks, given, trees, unknown
+from headrace.pipelines.stages.read.turns import blocks, given, markers, trees, unknown
 from headrace.pipelines.stages.read.turns.paths import MISSING, mapping
 from headrace.pipelines.stages.read.turns.words import text, words
 
@@ -156,8 +156,16 @@ def _listed(record: Record, columns: Columns, left: dict[str, int]) -> list[Any]
         raise ReadError("read.missing_field", f"no field {names[0]!r}")
     current = record.get(trees.CURRENT)
     if len(found) == 1:
-        return given.turns(found[0][1], found[0][0], columns.speakers, current, left)
-    return [t for n, v in found if v is not None for t in given.turns(v, n, columns.speakers, current, left)]
+        return _in_column(found[0][1], found[0][0], columns, current, left)
+    return [t for n, v in found if v is not None for t in _in_column(v, n, columns, current, left)]
+
+
+def _in_column(value: Any, name: str, columns: Columns, current: Any, left: dict[str, int]) -> list[Any]:
+    """The turns in one column."""
+    if columns.markers and type(value) is str:
+        role, content = columns.role or "role", columns.content or "content"
+        return [{role: who, content: said} for who, said in markers.split(value, columns.markers, name)]
+    return given.turns(value, name, columns.speakers, current, left)
 
 
 def speakers(record: Record, columns: Columns, grouped: bool) -> list[str]:

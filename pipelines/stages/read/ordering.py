@@ -1,7 +1,7 @@
 """In which order the records of a conversation stand: what the values of `order_by` stand for.
 
 A number, also as text, is a number; ISO 8601 text is a time, in whatever zone and with whatever fraction.
-Where a conversation has both, its numbers are times too, as `rows.microseconds` reads them. Values are
+Where a conversation has both, its numbers are times too, as `values.microseconds` reads them. Values are
 compared exactly: a float holds neither the nanoseconds of a date nor an id of 19 digits. Where none of a
 conversation's values is either, they are compared as texts, and runs of digits in texts that differ in
 nothing else as numbers ("turn 9" before "turn 10"). What says nothing beside others that do stands after
@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from headrace.pipelines.stages.read.rows import plain
+from headrace.pipelines.stages.read.values import plain
 
 KINDS = ("as_text", "tied", "unordered")  # of turns, as `changed` counts them
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

@@ -4,8 +4,8 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
-RECORD_LIMIT = 32 * 2**20  # bytes; a longer line or record is quarantined
 MEMORY_LIMIT = 2**30  # bytes that reading a file may take, where the recipe says nothing else
+PARSED = 32  # times its text that a record may take in memory: `{"a":1}` takes some 30 times 7 bytes
 SPARE = 64 * 2**20  # bytes that stored data of any size may unpack to
 EXPANSION = 1000  # and for each stored byte, which is about gzip's own most
 DEPTH_LIMIT = 200  # nested lists and mappings; a bound of our own, as Python's depends on the caller
@@ -79,6 +79,20 @@ class Noted:
 
     unread: set[str] = field(default_factory=set)
     left_out: Counter[str] = field(default_factory=Counter)
+
+
+def longest(memory: int) -> int:
+    """Bytes of the longest line or record that is read where reading may take `memory` bytes."""
+    return memory // PARSED
+
+
+def too_long(what: str, size: int, memory: int) -> ReadError:
+    """What is said of a line or record of more bytes than `longest(memory)`."""
+    needed = -(-size * PARSED // 2**30)
+    over = f"over {longest(memory):,}, a {PARSED}nd of the source's memory"
+    return ReadError(
+        "read.too_long", f"{what} of {size:,} bytes, {over}: `memory: {needed}GiB` takes it", size
+    )
 
 
 def too_deep(value: Any) -> bool:

@@ -4,9 +4,9 @@ What a shape's columns are called where the recipe says nothing, which of them m
 read. How a record becomes turns: `mappers`.
 """
 
-from typing import Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 
 from headrace.pipelines.section import Section
 from headrace.pipelines.stages.read import calling
@@ -27,6 +27,8 @@ ANY = "*"
 REASONING = ("reasoning_content", "reasoning", "thinking")
 _SPEAKERS = ("role", "from", "speaker")
 Role = Literal["system", "user", "assistant", "tool"]
+END = "end"
+Marked = Literal["system", "user", "assistant", "tool", "end"]  # what begins where a marker stands
 
 
 class Columns(Section):
@@ -46,6 +48,10 @@ class Columns(Section):
     for records without one: `{"*": user}`."""
     speakers: tuple[Role, ...] = ()
     """Who speaks in turn where turns are bare texts, or pairs of them: `[user, assistant]`."""
+    markers: dict[Annotated[str, Field(min_length=1)], Marked] = Field(default_factory=dict)
+    """What begins a turn, where `messages` is a text that holds a whole conversation:
+    `{"### Human:": user, "### Assistant:": assistant}`; `end` for what only ends one. What begins with a
+    letter is looked for at the beginning of lines."""
     asker: str | None = None
     """Column with the one who asks, by the name that `role` has in the turns: every other one answers
     (a ticket's `requester.id` beside its comments' `author_id`)."""
@@ -77,6 +83,12 @@ class Columns(Section):
     """text, text_label: the text."""
     label: str | None = None
     """text_label: the label."""
+
+    @model_validator(mode="after")
+    def _marked(self) -> Self:
+        if self.markers and self.messages is None:
+            raise ValueError("markers: name the column of the texts, as in `messages: text`")
+        return self
 
 
 # The columns of a shape with the names to look for, the most usual first. Order matters twice:

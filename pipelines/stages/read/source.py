@@ -15,7 +15,14 @@ from headrace.pipelines.stages.read.shapes import Columns, Shape
 from headrace.pipelines.stages.read.turns import envelopes, paths
 
 LEAST_MEMORY = 64 * 2**20
-PER_TURN = ("role", "content", "reasoning", "roles", "speakers")  # of `columns`: no columns of the record
+PER_TURN = (
+    "role",
+    "content",
+    "reasoning",
+    "roles",
+    "speakers",
+    "markers",
+)  # of `columns`: no columns of the record
 
 
 def _encoding(value: str) -> str:
@@ -109,7 +116,8 @@ class Source(Section):
     """text_label: names of the labels that are given as numbers, from 0."""
 
     memory: ByteSize = Field(MEMORY_LIMIT, ge=LEAST_MEMORY, validate_default=True)
-    """Most memory that reading one file may take; a Parquet row group that takes more is quarantined."""
+    """Most memory that reading one file may take. A Parquet row group that takes more is quarantined, and
+    so is a line or record of more than a 32nd of it (32 MiB), which may take all of it once it is parsed."""
 
     @model_validator(mode="before")
     @classmethod

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from headrace.cluster import storage
 from headrace.pipelines.stages.read.files import compressed, encodings
 from headrace.pipelines.stages.read.files.encodings import UTF8, Encoding
-from headrace.pipelines.stages.read.records import MEMORY_LIMIT, RECORD_LIMIT, Manner, ReadError
+from headrace.pipelines.stages.read.records import MEMORY_LIMIT, Manner, ReadError, longest, too_long
 
 CHUNK = 2**20
 START = 2**16  # bytes of text from which a file's encoding, line ends and dialect are told
@@ -188,7 +188,7 @@ def blocks(
     if seen.carriage:
         data = (chunk.replace(b"\r", b"\n") for chunk in data)
     mark = encoding.mark if encoding.name == UTF8 else b""
-    for offset, block in lines(data, start, stop):
+    for offset, block in lines(data, start, stop, memory):
         if offset == 0 and mark and isinstance(block, bytes):
             yield len(mark), block.removeprefix(mark)  # the first line begins before its mark
         else:
@@ -214,29 +214,31 @@ def without(data: Iterator[bytes], mark: bytes) -> Iterator[bytes]:
     yield from data
 
 
-def lines(data: Iterator[bytes], start: int = 0, stop: int = -1) -> Iterator[tuple[int, bytes | ReadError]]:
+def lines(
+    data: Iterator[bytes], start: int = 0, stop: int = -1, memory: int = MEMORY_LIMIT
+) -> Iterator[tuple[int, bytes | ReadError]]:
     """Blocks of whole lines that begin in bytes [start, stop), each with the offset of its first byte.
 
     `data` are the file's bytes from `start - 1` on (from 0 where `start` is 0), so that a line that
-    begins at `start` is told from one that only passes it. A line over `RECORD_LIMIT`, or what
-    could not be read, comes as `ReadError` with the offset where it begins.
+    begins at `start` is told from one that only passes it. A line that is longer than `records.longest`
+    lets it, or what could not be read, comes as `ReadError` with the offset where it begins.
     """
     position = max(start - 1, 0)
     held = b""
     skipping = start > 0  # inside a line that belongs to the range before
-    too_long = 0  # bytes so far of a line that is being skipped
+    passed = 0  # bytes so far of a line that is being skipped
     try:
         for chunk in data:
-            if skipping or too_long:
+            if skipping or passed:
                 end = chunk.find(b"\n") + 1
-                too_long += (end or len(chunk)) if too_long else 0
+                passed += (end or len(chunk)) if passed else 0
                 if not end:
-                    position += 0 if too_long else len(chunk)
+                    position += 0 if passed else len(chunk)
                     continue
-                if too_long:
-                    yield position, ReadError("read.too_long", f"a line of {too_long} bytes", too_long)
-                position += too_long or end
-                skipping, too_long, chunk = False, 0, chunk[end:]
+                if passed:
+                    yield position, too_long("a line", passed, memory)
+                position += passed or end
+                skipping, passed, chunk = False, 0, chunk[end:]
             if 0 <= stop <= position:
                 return
             held += chunk
@@ -248,13 +250,13 @@ def lines(data: Iterator[bytes], start: int = 0, stop: int = -1) -> Iterator[tup
                 position, held = position + end, held[end:]
             if last:
                 return
-            if len(held) > RECORD_LIMIT:
-                too_long, held = len(held), b""
+            if len(held) > longest(memory):
+                passed, held = len(held), b""
     except ReadError as bad:
-        lost = (bad.bytes_lost or 0) + len(held) + too_long
+        lost = (bad.bytes_lost or 0) + len(held) + passed
         yield position, ReadError(bad.cause, bad.detail, lost)
         return
-    if too_long:
-        yield position, ReadError("read.too_long", f"a line of {too_long} bytes", too_long)
+    if passed:
+        yield position, too_long("a line", passed, memory)
     elif held and not skipping:
         yield position, held

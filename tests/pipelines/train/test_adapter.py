@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from headrace.cluster import storage
-from headrace.pipelines.commands import verify
+from headrace.pipelines.commands.verify import look as verify
+from headrace.pipelines.commands.verify.tasks import Report
 from headrace.pipelines.train import adapter, models
 from headrace.pipelines.train.config import Config
 from tests.pipelines import toys
@@ -43,7 +44,7 @@ def test_what_is_written_is_loaded_again_and_its_card_comes_last(tmp_path: Path)
 def test_verify_tells_of_an_adapter_that_is_damaged(tmp_path: Path, fault: str) -> None:
     base, run = toys.model(tmp_path / "base"), str(tmp_path / "run")
     adapter.write(run, {adapter.WEIGHTS: b"weights", adapter.CONFIG: b"{}"}, base, {"key": "k"})
-    sound, damaged = verify.Report(), verify.Report()
+    sound, damaged = Report(), Report()
     verify._training(run, sound)
     assert (sound.findings, sound.notes) == ([], {"training": "the adapter is what its card says"})
     path = adapter.path(run, adapter.WEIGHTS)

@@ -24,7 +24,7 @@ from typing import IO, Literal
 from headrace.cluster import storage
 from headrace.pipelines.stages.read import streams
 from headrace.pipelines.stages.read.files import compressed, leftout
-from headrace.pipelines.stages.read.records import EXPANSION, RECORD_LIMIT, SPARE, ReadError
+from headrace.pipelines.stages.read.records import EXPANSION, MEMORY_LIMIT, SPARE, ReadError, longest
 
 Archive = Literal["zip", "tar"]
 
@@ -189,7 +189,7 @@ class Feed(io.RawIOBase):
         self.last = b""  # the block read last
 
     def read(self, size: int = -1, /) -> bytes:
-        if size > RECORD_LIMIT:
+        if size > longest(MEMORY_LIMIT):
             raise ReadError("read.corrupt", "a header of more bytes than any")
         while len(self.held) < size and (chunk := next(self.data, None)) is not None:
             self.held += chunk

@@ -12,7 +12,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
-from headrace.pipelines.stages.read.records import RECORD_LIMIT, Manner
+from headrace.pipelines.stages.read.records import MEMORY_LIMIT, Manner, longest
 
 DELIMITERS = (",", ";", "\t", "|", ":", "^", "\x01")
 SELDOM = (":", "^", "\x01")  # they are letters of texts before they part columns
@@ -97,7 +97,7 @@ def _single(lines: list[str], delimiter: str) -> bool:
 
 def _score(lines: list[str], dialect: Dialect, *, ended: bool) -> float:
     """Share of the first records that have as many fields as the first has; 0 where that is one field."""
-    csv.field_size_limit(RECORD_LIMIT)
+    csv.field_size_limit(longest(MEMORY_LIMIT))
     widths: Counter[int] = Counter()
     taken = [0]
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from headrace.pipelines.stages.read import streams
 from headrace.pipelines.stages.read.files.encodings import REPLACED, UTF8
-from headrace.pipelines.stages.read.records import RECORD_LIMIT, Batch, Manner, ReadError
+from headrace.pipelines.stages.read.records import Batch, Manner, ReadError, longest, too_long
 from headrace.pipelines.stages.read.streams import Opening
 
 TEXT = "text"  # the one column
@@ -31,14 +31,10 @@ def _whole(path: str, seen: Opening, manner: Manner) -> Batch:
     try:
         for chunk in streams.utf8(path, seen, manner.memory):
             size += len(chunk)
-            if size <= RECORD_LIMIT:
+            if size <= longest(manner.memory):
                 pieces.append(chunk)
-        if size > RECORD_LIMIT:
-            record = ReadError(
-                "read.too_long",
-                f"a text of {size} bytes (split: line, or paragraph, makes records of it)",
-                size,
-            )
+        if size > longest(manner.memory):
+            record = too_long("a text (split: line, or paragraph, makes records of it)", size, manner.memory)
         else:
             whole, repaired = _text(b"".join(pieces), seen)
             record = {TEXT: whole.replace("\r", "\n") if seen.carriage else whole}
@@ -101,8 +97,8 @@ def _parted(path: str, seen: Opening, manner: Manner) -> Iterator[tuple[int, str
     held: list[str] = []
 
     def done() -> tuple[int, str | ReadError, int]:
-        if size > RECORD_LIMIT:
-            return place, ReadError("read.too_long", f"a paragraph of {size} bytes", size), 0
+        if size > longest(manner.memory):
+            return place, too_long("a paragraph", size, manner.memory), 0
         return place, "\n".join(held), repaired
 
     for _, block in streams.blocks(path, seen, memory=manner.memory):
@@ -118,7 +114,7 @@ def _parted(path: str, seen: Opening, manner: Manner) -> Iterator[tuple[int, str
             else:
                 place = place or number
                 size += len(line) + 1
-                if size <= RECORD_LIMIT:
+                if size <= longest(manner.memory):
                     found, bad = seen.encoding.text(line)
                     held.append(found.removesuffix("\r"))
                     repaired += bad

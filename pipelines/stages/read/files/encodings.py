@@ -1,10 +1,9 @@
 """Which encoding a file's text is in, and its text.
 
-A byte order mark says it; UTF-16 without one shows by its zeros; what is UTF-8 is UTF-8. Of the rest,
-bytes that read as letters and marks of Western Europe are Windows-1252, as web browsers take Latin-1, and
-anything else is told apart by charset-normalizer where it is sure. Bytes that fit nothing are replaced by
-U+FFFD and counted: a bad byte never costs a line. The answer depends on the file alone, never on the range
-that is read.
+A byte order mark says it; UTF-16 without one shows by its zeros; what is UTF-8 is UTF-8. Of the rest, text
+in Latin script is told by its letters (`letters`), anything else is told apart by charset-normalizer where it
+is sure. Bytes that fit nothing are replaced by U+FFFD and counted: a bad byte never costs a line. The answer
+depends on the file alone, never on the range that is read.
 
 Cost: UTF-8 is decoded as ever; a file with a bad byte is looked at once, 256 KiB of it at the most.
 """
@@ -18,6 +17,7 @@ from functools import cached_property
 import charset_normalizer
 
 from headrace.cluster import storage
+from headrace.pipelines.stages.read.files import letters
 from headrace.pipelines.stages.read.records import ReadError
 
 UTF8 = "utf-8"
@@ -34,9 +34,10 @@ REPLACED = "\ufffd"
 # Tried by charset-normalizer; of those that read alike, the first is taken.
 LEGACY = (
     *("cp1252", "cp1250", "cp1251", "cp1253", "cp1254", "cp1255", "cp1256", "cp1257", "koi8_r", "cp932"),
-    *("gb18030", "euc_jp", "big5", "cp949", "iso8859_2", "iso8859_5", "iso8859_7", "cp866", "mac_roman"),
-    *("cp850", "cp437"),
+    *("gb18030", "euc_jp", "big5", "cp949", "iso8859_2", "iso8859_5", "iso8859_7", "cp737", "cp866"),
+    *("mac_roman", "cp850", "cp437"),
 )
+POSSIBLE = 3  # encodings that are named where none is sure
 LIKE = 0.05  # coherence and mess of two readings that are taken to be alike
 LEAST = 12  # bytes beyond ASCII without which an encoding that is not Western is not told
 WESTERN = frozenset(
@@ -58,16 +59,20 @@ def of_bytes(data: bytes) -> str:
 
     A line with a cut character among whole ones is damaged UTF-8, and so is a stray byte that is no letter.
     """
-    text = data.decode(UTF8, "replace")
-    bad = text.count(REPLACED) - data.decode(UTF8, "ignore").count(REPLACED)
-    if not bad:
+    if _is_utf8(data):
         return UTF8
-    if sum(c > "\x7f" for c in text) - bad >= bad:
-        return UTF8
-    if western(data):
-        return "cp1252"
+    found = letters.latin(data)
+    if found is not None:
+        return found
     high = b"".join(_HIGH.findall(data))
     return _told_apart(data) if len(high) >= LEAST else UTF8
+
+
+def _is_utf8(data: bytes) -> bool:
+    """Whether text is UTF-8, or that but for some bytes."""
+    text = data.decode(UTF8, "replace")
+    bad = text.count(REPLACED) - data.decode(UTF8, "ignore").count(REPLACED)
+    return not bad or sum(c > "\x7f" for c in text) - bad >= bad
 
 
 def western(data: bytes) -> bool:
@@ -88,7 +93,8 @@ def _told_apart(data: bytes) -> str:
         for match in found
         if match.chaos <= best.chaos + LIKE and match.coherence >= best.coherence - LIKE
     }
-    return next((e for e in LEGACY if e in alike), best.encoding)
+    told = next((e for e in LEGACY if e in alike), best.encoding)
+    return UTF8 if told in letters.ENCODINGS else told  # of Latin script it would have been told before
 
 
 def of_start(start: bytes, *, ended: bool) -> tuple[str, bytes]:
@@ -177,6 +183,16 @@ class Encoding:
     def other(self) -> str:
         """Encoding of lines that are no UTF-8; "utf-8" where the file is that, but for some."""
         return UTF8 if self.given or not self.size else of_bytes(sample(self.path, self.size))
+
+    @cached_property
+    def possible(self) -> tuple[str, ...] | None:
+        """Encodings that the file reads best in, where it is no UTF-8 and none of them is sure; else None."""
+        if self.name != UTF8 or self.given or not self.size:
+            return None
+        data = sample(self.path, self.size)
+        if _is_utf8(data) or of_bytes(data) != UTF8:
+            return None
+        return tuple(encoding for encoding, _ in letters.scored(data)[:POSSIBLE])
 
     def text(self, raw: bytes) -> tuple[str, int]:
         """Whole lines as text, and how many bad bytes or characters were replaced in them."""

@@ -17,7 +17,7 @@ from typing import Any
 
 from headrace.pipelines.stages.read import streams
 from headrace.pipelines.stages.read.files import markup
-from headrace.pipelines.stages.read.records import RECORD_LIMIT, Batch, Manner, ReadError
+from headrace.pipelines.stages.read.records import Batch, Manner, ReadError, longest, too_long
 from headrace.pipelines.stages.read.streams import Opening
 
 BATCH_BYTES = 2**20
@@ -49,16 +49,12 @@ def _whole(path: str, manner: Manner) -> Iterator[tuple[int, bytes | ReadError]]
     try:
         for chunk in streams.chunks(path, memory=manner.memory):
             size += len(chunk)
-            pieces += [chunk] if size <= RECORD_LIMIT else []
+            pieces += [chunk] if size <= longest(manner.memory) else []
     except ReadError as bad:
         yield 1, ReadError(bad.cause, bad.detail, size + (bad.bytes_lost or 0))
         return
-    yield (
-        1,
-        b"".join(pieces)
-        if size <= RECORD_LIMIT
-        else ReadError("read.too_long", f"a message of {size} bytes", size),
-    )
+    whole = size <= longest(manner.memory)
+    yield 1, b"".join(pieces) if whole else too_long("a message", size, manner.memory)
 
 
 def _of_mailbox(path: str, manner: Manner) -> Iterator[tuple[int, bytes | ReadError]]:
@@ -68,7 +64,7 @@ def _of_mailbox(path: str, manner: Manner) -> Iterator[tuple[int, bytes | ReadEr
     for number, line in _lines(path, manner):
         if isinstance(line, ReadError) or (blank and _FROM.match(line)):
             if place:
-                yield place, _joined(begun, size)
+                yield place, _joined(begun, size, manner)
             begun, size, place = [], 0, number
             if isinstance(line, ReadError):
                 yield number, line
@@ -79,14 +75,14 @@ def _of_mailbox(path: str, manner: Manner) -> Iterator[tuple[int, bytes | ReadEr
         if not place and not blank:
             place = number
         size += len(line)
-        begun += [line] if size <= RECORD_LIMIT else []
+        begun += [line] if size <= longest(manner.memory) else []
     if place:
-        yield place, _joined(begun, size)
+        yield place, _joined(begun, size, manner)
 
 
 def _lines(path: str, manner: Manner) -> Iterator[tuple[int, bytes | ReadError]]:
     number = 1
-    for _, block in streams.lines(streams.chunks(path, memory=manner.memory)):
+    for _, block in streams.lines(streams.chunks(path, memory=manner.memory), memory=manner.memory):
         if isinstance(block, ReadError):
             yield number, block
             number += 1
@@ -98,9 +94,9 @@ def _lines(path: str, manner: Manner) -> Iterator[tuple[int, bytes | ReadError]]
             number += 1
 
 
-def _joined(lines: list[bytes], size: int) -> bytes | ReadError:
-    if size > RECORD_LIMIT:
-        return ReadError("read.too_long", f"a message of {size} bytes", size)
+def _joined(lines: list[bytes], size: int, manner: Manner) -> bytes | ReadError:
+    if size > longest(manner.memory):
+        return too_long("a message", size, manner.memory)
     whole = _QUOTED.sub(rb"\1", b"".join(lines))
     # A mailbox parts its messages by a blank line.
     return whole.removesuffix(b"\n") if whole.endswith(b"\n\n") else whole

@@ -18,13 +18,13 @@ from itertools import islice
 
 from headrace.cluster import storage
 from headrace.cluster.fragments import File
-from headrace.pipelines.stages.read import streams
+from headrace.pipelines.stages.read import detection, streams
 from headrace.pipelines.stages.read.files import archives, dialects, encodings, leftout, separated
 from headrace.pipelines.stages.read.files.encodings import UTF8
 from headrace.pipelines.stages.read.records import ReadError
 from headrace.pipelines.stages.read.source import Source
 from headrace.pipelines.stages.read.streams import Opening
-from headrace.pipelines.stages.read.turns import advice
+from headrace.pipelines.stages.read.turns import advice, markers
 
 FILES = 20  # looked at
 ARCHIVES = 3
@@ -55,6 +55,7 @@ def of(source: Source, files: Sequence[File], *, members: bool = True) -> list[s
     ]
     paired = advice.preferences(source.columns)
     said = [*_encodings(seen), *_dialects(source, seen), *_texts(source, seen), *([paired] if paired else [])]
+    said += _marked(source, plain[:1])
     for file in packed[: ARCHIVES * members]:
         said += _members(file)
     return [f"source {source.name!r}: {one}" for one in said]
@@ -66,6 +67,12 @@ def _encodings(seen: Iterable[tuple[File, Opening]]) -> Iterator[str]:
         name = opening.encoding.name
         if name == UTF8 and not opening.encoding.given and opening.encoding.other:
             name = opening.encoding.other
+        if (possible := opening.encoding.possible) is not None:
+            best = " or ".join(map(encodings.shown, possible)) or "windows-1251, Shift-JIS or the like"
+            yield (
+                f"{file.relative!r} is no UTF-8, and of no encoding that is sure: bytes that do not fit "
+                f"become U+FFFD and are counted. Say encoding: ({best})"
+            )
         if name != UTF8:
             names.setdefault(encodings.shown(name), []).append(file.relative)
     for name, files in sorted(names.items()):
@@ -120,6 +127,21 @@ def _texts(source: Source, seen: Iterable[tuple[File, Opening]]) -> Iterator[str
         )
     if lined:
         yield f"{_such(lined)} one record a file; where each line is a document, say split: line"
+
+
+def _marked(source: Source, files: Sequence[File]) -> Iterator[str]:
+    """What is said where texts are whole conversations, with markers of turns."""
+    column = source.completed().text
+    if source.shape != "text" or column is None or not files:
+        return
+    look = detection.look(source, files)
+    found = markers.of([text for r in look.records if type(text := r.get(column)) is str])
+    if found is not None:
+        yield (
+            f"{look.file!r} holds whole conversations as texts ({next(iter(found))!r} begins a turn), and "
+            "they are learned as they stand, questions too. To read their turns: "
+            f"{markers.line(column, found)}"
+        )
 
 
 def _table(lines: list[str], *, ended: bool) -> str | None:

@@ -14,7 +14,7 @@ from itertools import chain, islice
 from headrace.pipelines.stages.read import streams
 from headrace.pipelines.stages.read.files import dialects
 from headrace.pipelines.stages.read.files.encodings import UTF8, Encoding
-from headrace.pipelines.stages.read.records import RECORD_LIMIT, Batch, Manner, ReadError
+from headrace.pipelines.stages.read.records import Batch, Manner, ReadError, longest
 from headrace.pipelines.stages.read.streams import Opening
 
 BATCH_BYTES = 2**20
@@ -103,7 +103,7 @@ def separated(
 
     columns: only these of them; None: all.
     """
-    csv.field_size_limit(RECORD_LIMIT)
+    csv.field_size_limit(longest(manner.memory))
     dialect = dialect_of(seen, usual, manner)
     feed = _Lines(streams.blocks(path, seen, memory=manner.memory), seen.encoding)
     for _ in islice(feed, int(dialect.named)):

@@ -7,7 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from headrace.pipelines.stages.read.shapes import Columns, lists
+from headrace.pipelines.stages.read.shapes import Columns, Marked, lists
+from headrace.pipelines.stages.read.turns import markers
 from headrace.pipelines.stages.read.turns.paths import FILE, at, mapping
 from headrace.pipelines.stages.read.turns.proposals import (
     CONTENTS,
@@ -145,6 +146,8 @@ def advice(records: Sequence[Record], file: str = "") -> str:
     if turns is not None:
         return f". Each record is one turn. {turns.advice}"
     names = {n for r in records for n in r}
+    if marked := marked_texts(records):
+        return f". The texts of {marked[0]!r} are whole conversations: {markers.line(*marked)}"
     if {"chosen", "rejected"} <= names:
         return (
             ". Pairs of answers are not trained as pairs yet; to learn the chosen ones: the column of the "
@@ -152,6 +155,18 @@ def advice(records: Sequence[Record], file: str = "") -> str:
         )
     sides = _one_sided(records[:LOOKED_AT])
     return f". {sides}" if sides else ""
+
+
+def marked_texts(records: Sequence[Record]) -> tuple[str, dict[str, Marked]] | None:
+    """The column of texts that are whole conversations, and the markers of their turns."""
+    sample = records[:LOOKED_AT]
+    for name in dict.fromkeys(n for r in sample for n in r):
+        values = [r.get(name) for r in sample]
+        texts = [v for v in values if type(v) is str]
+        found = markers.of(texts) if most(type(v) is str for v in values) else None
+        if found is not None:
+            return name, found
+    return None
 
 
 def _one_sided(records: Sequence[Record]) -> str:

@@ -19,8 +19,7 @@ from headrace.cluster import fragments
 from headrace.cluster.errors import RecipeError, SourceError
 from headrace.cluster.fragments import Fragment
 from headrace.pipelines import books, schema, structure
-from headrace.pipelines.stages.read import grouping, inputs
-from headrace.pipelines.stages.read import rows as read_rows
+from headrace.pipelines.stages.read import grouping, inputs, values
 from headrace.pipelines.stages.read.source import Source
 
 BUCKETS = 3
@@ -253,22 +252,22 @@ def test_turns_of_one_speaker_in_quoted_tsv(shared_data: Path, tmp_path: Path) -
 
 
 def test_a_whole_number_is_one_key_however_it_is_written() -> None:
-    keys = [read_rows.key(value) for value in (7, 7.0, "7", "7.0", Decimal("7.00"))]
+    keys = [values.key(value) for value in (7, 7.0, "7", "7.0", Decimal("7.00"))]
     assert keys == ["7"] * 5
-    assert [read_rows.key(v) for v in (7.5, "7.50", 2**60 + 1, "v1.0")] == [
+    assert [values.key(v) for v in (7.5, "7.50", 2**60 + 1, "v1.0")] == [
         "7.5",
         "7.50",
         str(2**60 + 1),
         "v1.0",
     ]
-    assert [read_rows.key(v) for v in (None, "", float("nan"))] == [None] * 3
-    assert len({read_rows.keyed_hash(v, 3) for v in (7, 7.0, "7")}) == 1
-    assert read_rows.keyed_hash(float("nan"), 3) is None
+    assert [values.key(v) for v in (None, "", float("nan"))] == [None] * 3
+    assert len({values.keyed_hash(v, 3) for v in (7, 7.0, "7")}) == 1
+    assert values.keyed_hash(float("nan"), 3) is None
 
 
 def test_a_date_is_a_time() -> None:
-    assert read_rows.microseconds(date(1970, 1, 2)) == 86_400 * 10**6
-    assert read_rows.microseconds(datetime(1970, 1, 2)) == 86_400 * 10**6
+    assert values.microseconds(date(1970, 1, 2)) == 86_400 * 10**6
+    assert values.microseconds(datetime(1970, 1, 2)) == 86_400 * 10**6
 
 
 def test_what_is_left_out_of_a_turn_is_counted_with_its_conversation(tmp_path: Path) -> None:

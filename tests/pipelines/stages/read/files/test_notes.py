@@ -55,3 +55,14 @@ def test_pairs_to_compare_are_told_of_everywhere(tmp_path: Path) -> None:
     assert wanted in said(path)
     path.write_text(json.dumps({"prompt": "a", "completion": "b"}) + "\n")
     assert said(path) == ""
+
+
+def test_an_encoding_that_is_not_sure_is_told_with_those_that_it_may_be(tmp_path: Path) -> None:
+    path = tmp_path / "x.txt"
+    path.write_bytes(b"one caf\x82 and no more")
+    text = said(path)
+    assert "is no UTF-8, and of no encoding that is sure" in text
+    assert "Say encoding: (" in text
+    assert "cp850" in text
+    path.write_bytes("Schöne Grüße, bis übermorgen".encode("cp437"))
+    assert "is read as cp850; where that is wrong, say encoding:" in said(path)

@@ -8,9 +8,7 @@ are measured again, text against text. Nothing is written, but that `remove` tak
 Cost: every file of the run is read once (`deep`: those of `prepared/` again), in tasks where they are large.
 """
 
-import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -18,46 +16,25 @@ import numpy as np
 
 from headrace.cluster import here, ledger, storage
 from headrace.cluster.errors import BooksError, GateError, LedgerError, OutputError
-from headrace.pipelines import books, recipe
-from headrace.pipelines.commands import verify_tasks as tasks
-from headrace.pipelines.commands.verify_tasks import Finding
+from headrace.pipelines import recipe
+from headrace.pipelines.commands.verify import books as verify_books
+from headrace.pipelines.commands.verify import tasks
+from headrace.pipelines.commands.verify.books import Records
+from headrace.pipelines.commands.verify.tasks import Report
 from headrace.pipelines.console import Line
 from headrace.pipelines.evaluate import standing
 from headrace.pipelines.passes import dedup as dedup_pass
-from headrace.pipelines.passes import digest, outputs, parts, summary
 from headrace.pipelines.passes import examine as examine_pass
+from headrace.pipelines.passes import outputs, parts, summary
 from headrace.pipelines.passes import pack as pack_pass
 from headrace.pipelines.passes import prepare as prepare_pass
-from headrace.pipelines.passes.gate import audit as pii_audit
 from headrace.pipelines.recipe import Recipe
-from headrace.pipelines.schema import SPLITS
 
 PASSES = (prepare_pass.PASS, dedup_pass.DEDUP, dedup_pass.PASSAGES, examine_pass.PASS, pack_pass.PASS)
 CHECKS = ("ledger", "files", "unnamed", "books", "packed", "removals", "digest", "summary", "training")
 REMOVED = "duplicates/removed.parquet"
-ANEW = "`headrace prepare` on the recipe writes it anew"
 NEEDED = "`headrace train` makes again what it needs of it"
-# What is written at the end, and what raises ValueError where it is not whole.
-WRITTEN: dict[str, Callable[[str], Any]] = {
-    pii_audit.FILE: json.loads,
-    "report.html": lambda text: text.rindex("</html>"),
-}
 PAIRS = 4096  # removed rows that one task measures
-Records = dict[str, dict[str, ledger.Record]]  # by pass and unit
-
-
-@dataclass
-class Report:
-    """What a look at a run gives."""
-
-    findings: list[Finding] = field(default_factory=list)
-    notes: dict[str, str] = field(default_factory=dict)  # what was looked at, by check
-    # By check: files that it would have had to look at, and that cannot be read as what was written.
-    unread: dict[str, list[str]] = field(default_factory=dict)
-
-    def fail(self, check: str, path: str, text: str) -> None:
-        """Take note of something that does not stand."""
-        self.findings.append(Finding(check, path, text))
 
 
 def lines(run: str, *, deep: bool = False, remove: bool = False) -> Iterator[Line]:
@@ -118,8 +95,8 @@ def look(run: str, *, deep: bool) -> Report:
     report.findings += [f for one in seen for f in one.findings]
     _files_note(seen, len(rest), records, report)
     _unread(seen, records, report)
-    _books(run, records, windows, report)
-    _digest(run, records, hashes, report)
+    verify_books.books_of(run, records, windows, report)
+    verify_books.digest_of(run, records, hashes, report)
     if readable:
         _removals(run, settings, each, report, deep=deep)
     _training(run, report)
@@ -237,96 +214,6 @@ def _files_note(seen: Sequence[tasks.Seen], rest: int, records: Records, report:
             "files it was only seen that they are there"
         )
     report.notes["files"] = note
-
-
-def _books(run: str, records: Records, windows: Sequence[tasks.Window], report: Report) -> None:
-    """Books of every record, from pass to pass, and of run.json."""
-    for name in ("prepare", "pack"):
-        for unit, record in records[name].items():
-            book = record["books"]
-            out = book["kept"] + sum(book["dropped"].values()) + sum(book["quarantined"].values())
-            if book["in"] != out:
-                path = f"{ledger.FOLDER}/{name}/{unit}.json"
-                report.fail("books", path, f"{path}: {book['in']:,} records came in, {out:,} went out")
-    if records["pack"] and not records["dedup"]:
-        path = f"{ledger.FOLDER}/dedup/all.json"
-        report.fail("ledger", path, f"{path} is gone; `headrace prepare` decides duplicates again")
-    waiting = [w.unit for w in windows if w.packed is None]
-    first = books.total(r["books"] for r in records["prepare"].values())
-    if waiting:
-        report.notes["packed"] = f"{len(waiting):,} of {len(windows):,} windows are not packed yet"
-    else:
-        report.notes["packed"] = f"every row that was kept is packed once, in {len(windows):,} windows"
-        if "packed" in report.unread:
-            report.notes["packed"] = _whole_windows(windows, report.unread["packed"])
-        last = books.total(r["books"] for r in records["pack"].values())
-        if windows and last["in"] != first["kept"]:
-            text = f"pass 1 kept {first['kept']:,} records, pass 3 took in {last['in']:,}"
-            report.fail("books", f"{ledger.FOLDER}/pack", text)
-        _summary(run, first, last, windows, report)
-    report.notes["books"] = f"{first['in']:,} records in, and the rows in the files are those of the books"
-    if unread := report.unread.get("books"):
-        report.notes["books"] += f", but for {len(unread):,} files that could not be looked at"
-
-
-def _whole_windows(windows: Sequence[tasks.Window], files: Sequence[str]) -> str:
-    """What is said of packed rows where `files` of some windows could not be looked at."""
-    unread = set(files)
-    whole = sum(
-        not any(o["path"] in unread for r in (*w.parts, w.packed) if r is not None for o in r["outputs"])
-        for w in windows
-    )
-    return (
-        f"every row that was kept is packed once in {whole:,} of {len(windows):,} windows; "
-        f"{len(unread):,} files could not be looked at"
-    )
-
-
-def _summary(
-    run: str, first: books.Books, last: books.Books, windows: Sequence[tasks.Window], report: Report
-) -> None:
-    """What run.json says, against the ledger."""
-    try:
-        said = summary.read(run)
-    except Exception as error:  # noqa: BLE001 - whatever it holds instead of a run
-        report.fail(
-            "summary",
-            "run.json",
-            f"run.json cannot be read ({type(error).__name__}); {ANEW}",
-        )
-        return
-    if "digest" not in said:
-        if said or not windows:
-            report.notes["summary"] = "run.json is not written to its end yet"
-        else:
-            report.fail("summary", "run.json", f"run.json is gone; {ANEW}")
-        return
-    whole = {**books.total([first, last]), "in": first["in"], "kept": last["kept"]}
-    if said.get("rows") != whole:
-        text = "run.json has other books than the ledger: `headrace prepare` on the recipe writes it anew"
-        report.fail("summary", "run.json", text)
-    for file, check_whole in WRITTEN.items():
-        try:
-            check_whole(storage.read_bytes(storage.join(run, file)).decode())
-        except FileNotFoundError:
-            if file != pii_audit.FILE or said["pii_coverage"]["names"] != "off":
-                report.fail("summary", file, f"{file} is gone; {ANEW}")
-        except ValueError:
-            report.fail("summary", file, f"{file} is damaged; {ANEW}")
-    report.notes["summary"] = "run.json has the books of the ledger; pii.json and report are there"
-
-
-def _digest(run: str, records: Records, hashes: Mapping[str, bytes], report: Report) -> None:
-    """The digest of run.json, against what is packed."""
-    said = (storage.read_object(storage.join(run, "run.json")) or {}).get("digest")
-    shards = [o for r in records["pack"].values() for o in r["outputs"] if "split" in o]
-    if said is None or any(o["path"] not in hashes for o in shards):
-        return  # told above
-    order = sorted(shards, key=lambda o: (SPLITS.index(o["split"]), o["path"]))
-    found = digest.of((o["split"], hashes[o["path"]]) for o in order)
-    if found != said:
-        report.fail("digest", "run.json", f"packed/ has the digest {found}, run.json says {said}")
-    report.notes["digest"] = f"packed/ has the digest that run.json says, {said}"
 
 
 def _removals(run: str, settings: Recipe, each: tasks.Each, report: Report, *, deep: bool) -> None:

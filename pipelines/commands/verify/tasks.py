@@ -38,6 +38,20 @@ class Finding(NamedTuple):
     text: str
 
 
+@dataclass
+class Report:
+    """What a look at a run gives."""
+
+    findings: list[Finding] = field(default_factory=list)
+    notes: dict[str, str] = field(default_factory=dict)  # what was looked at, by check
+    # By check: files that it would have had to look at, and that cannot be read as what was written.
+    unread: dict[str, list[str]] = field(default_factory=dict)
+
+    def fail(self, check: str, path: str, text: str) -> None:
+        """Take note of something that does not stand."""
+        self.findings.append(Finding(check, path, text))
+
+
 @dataclass(frozen=True)
 class Window:
     """What one window is made of: its parts' records, that of pass 3 (None: not done yet), rows removed."""

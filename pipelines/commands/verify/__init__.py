@@ -1,0 +1,1 @@
+"""`headrace verify`: whether what a run says that it has is what is stored."""

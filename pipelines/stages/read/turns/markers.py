@@ -1,0 +1,137 @@
+"""A whole conversation in one text, whose turns begin with markers.
+
+Markers are "### Human:" and "### Assistant:", or the tokens of a chat template; which of them begins whose
+turn is said by `columns.markers`. What stands before the first one is the system prompt, as templates of this
+kind have it; space around a turn is the marker's. Two markers of one role after each other part one turn
+(Alpaca's instruction and its input). Behind a marker of an end nothing but space may stand: no word is lost.
+
+Cost: one regular expression over each text.
+"""
+
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from functools import lru_cache
+
+from headrace.pipelines.stages.read.records import ReadError
+from headrace.pipelines.stages.read.shapes import END, Marked
+
+# Tokens of chat templates: all of a family are named, whichever of them the first texts hold.
+TOKENS: tuple[dict[str, Marked], ...] = (
+    {
+        "<|im_start|>system": "system",
+        "<|im_start|>user": "user",
+        "<|im_start|>assistant": "assistant",
+        "<|im_start|>tool": "tool",
+        "<|im_end|>": "end",
+        "<|endoftext|>": "end",
+    },
+    {
+        "<|start_header_id|>system<|end_header_id|>": "system",
+        "<|start_header_id|>user<|end_header_id|>": "user",
+        "<|start_header_id|>assistant<|end_header_id|>": "assistant",
+        "<|start_header_id|>ipython<|end_header_id|>": "tool",
+        "<|eot_id|>": "end",
+        "<|begin_of_text|>": "end",
+        "<|end_of_text|>": "end",
+    },
+    {
+        "<start_of_turn>user": "user",
+        "<start_of_turn>model": "assistant",
+        "<end_of_turn>": "end",
+        "<bos>": "end",
+        "<eos>": "end",
+    },
+    {
+        "[INST]": "user",
+        "[/INST]": "assistant",
+        "<<SYS>>": "system",
+        "<</SYS>>": "user",
+        "<s>": "end",
+        "</s>": "end",
+    },
+    {
+        "<|system|>": "system",
+        "<|user|>": "user",
+        "<|prompter|>": "user",
+        "<|assistant|>": "assistant",
+        "<|end|>": "end",
+        "<|endoftext|>": "end",
+        "</s>": "end",
+    },
+    {"<human>:": "user", "<bot>:": "assistant"},
+)
+# Names before a colon: who asks, who answers, and others that may be there.
+NAMES = (
+    *(("Human", "Assistant"), ("User", "Assistant"), ("USER", "ASSISTANT"), ("Instruction", "Response")),
+    *(("Question", "Answer"), ("Q", "A"), ("Human", "AI"), ("User", "AI"), ("User", "Bot")),
+    *(("Customer", "Agent"), ("Prompt", "Response"), ("Input", "Output")),
+)
+BESIDE: dict[str, Marked] = {"System": "system", "SYSTEM": "system", "Input": "user", "Context": "user"}
+BEFORE = ("### ", "## ", "")  # a name
+ENOUGH = 0.8  # share of the texts in which markers must part a question and its answer
+
+
+def split(text: str, markers: Mapping[str, str], name: str) -> list[tuple[str, str]]:
+    """The turns of a text, by `markers`; `name`: its column. Raises: ReadError."""
+    pieces = _pattern(tuple(markers)).split(text)
+    before, begun = pieces[0].strip(), [m.lstrip() for m in pieces[1::2]]
+    if not begun:
+        raise ReadError("read.wrong_type", f"no marker of columns.markers in {name!r}")
+    turns = [("system", before)] if before else []
+    for number, (marker, piece) in enumerate(zip(begun, pieces[2::2], strict=True)):
+        role, content = markers[marker], piece.strip()
+        last = number == len(begun) - 1
+        if role == END and content:
+            raise ReadError("read.wrong_type", f"words behind the end {marker!r} of a turn in {name!r}")
+        if role == END or not (content or last or role == "assistant"):
+            continue
+        if turns and number and turns[-1][0] == role and begun[number - 1] != marker:
+            content = f"{turns.pop()[1]}\n\n{content}"
+        turns.append((role, content))
+    return turns
+
+
+@lru_cache(maxsize=64)
+def _pattern(markers: tuple[str, ...]) -> re.Pattern[str]:
+    """What parts the turns: a marker that begins with a letter stands at the beginning of a line."""
+    each = (
+        (r"^[ \t]*" if marker[0].isalpha() else "") + re.escape(marker)
+        for marker in sorted(markers, key=len, reverse=True)
+    )
+    return re.compile(f"({'|'.join(each)})", re.MULTILINE)
+
+
+def of(texts: Sequence[str]) -> dict[str, Marked] | None:
+    """Markers by which nearly all of some texts are conversations; None where there are none such."""
+    return next((found for found in _families(texts) if _part(texts, found)), None)
+
+
+def _families(texts: Sequence[str]) -> Iterator[dict[str, Marked]]:
+    yield from TOKENS
+    for before in BEFORE:
+        for asks, answers in NAMES:
+            found: dict[str, Marked] = {f"{before}{asks}:": "user", f"{before}{answers}:": "assistant"}
+            for name, role in BESIDE.items():
+                marker = f"{before}{name}:"
+                if marker not in found and any(map(_pattern((marker,)).search, texts)):
+                    found[marker] = role
+            yield found
+
+
+def _part(texts: Sequence[str], markers: Mapping[str, str]) -> bool:
+    """Whether markers part nearly all texts to a question and its answer at the least."""
+    good = 0
+    for text in texts:
+        try:
+            roles = [role for role, content in split(text, markers, "") if content and role != "system"]
+        except ReadError:
+            continue
+        good += roles[:1] == ["user"] and "assistant" in roles
+    return bool(texts) and good >= ENOUGH * len(texts)
+
+
+def line(column: str, markers: Mapping[str, str]) -> str:
+    """What to write into the source."""
+    pairs = ", ".join(f"{json.dumps(marker)}: {role}" for marker, role in markers.items())
+    return f"`shape: messages`, `columns: {{messages: {json.dumps(column)}, markers: {{{pairs}}}}}`"

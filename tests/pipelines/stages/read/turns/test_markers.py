@@ -1,0 +1,138 @@
+"""Conversations that lie in one text: parted by markers, told by `init` and `check`, never cut short."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from hypothesis import given
+from hypothesis import strategies as st
+
+from headrace.cluster.errors import RecipeError
+from headrace.pipelines import recipe as recipes
+from headrace.pipelines.commands import init
+from headrace.pipelines.stages.read import inputs
+from headrace.pipelines.stages.read.files import notes
+from headrace.pipelines.stages.read.mappers import mapper
+from headrace.pipelines.stages.read.records import ReadError
+from headrace.pipelines.stages.read.shapes import Columns, complete
+from headrace.pipelines.stages.read.source import Source
+from headrace.pipelines.stages.read.turns import markers
+
+SAID = [("user", "Where is it?"), ("assistant", "On the left.\n\nBehind the door."), ("user", "And then?")]
+TOLD = [*SAID, ("assistant", "Go in.")]
+BEFORE = ("system", "Be kind.")
+FORMS = {
+    "### Human: Where is it?### Assistant: On the left.\n\nBehind the door.### Human: And then?"
+    "### Assistant: Go in.": TOLD,
+    "\n\nHuman: Where is it?\n\nAssistant: On the left.\n\nBehind the door.\n\nHuman: And then?\n\n"
+    "Assistant: Go in.": TOLD,
+    "Be kind.\n\nUSER: Where is it?\nASSISTANT: On the left.\n\nBehind the door.\nUSER: And then?\n"
+    "ASSISTANT: Go in.": [BEFORE, *TOLD],
+    "<|im_start|>system\nBe kind.<|im_end|>\n<|im_start|>user\nWhere is it?<|im_end|>\n"
+    "<|im_start|>assistant\nOn the left.\n\nBehind the door.<|im_end|>\n<|im_start|>user\nAnd then?<|im_end|>"
+    "\n<|im_start|>assistant\nGo in.<|im_end|>\n": [BEFORE, *TOLD],
+    "<s>[INST] <<SYS>>\nBe kind.\n<</SYS>>\n\nWhere is it? [/INST] On the left.\n\nBehind the door. </s>"
+    "<s>[INST] And then? [/INST] Go in. </s>": [BEFORE, *TOLD],
+    "<|begin_of_text|><|start_header_id|>user<|end_header_id|>\n\nWhere is it?<|eot_id|>"
+    "<|start_header_id|>assistant<|end_header_id|>\n\nOn the left.\n\nBehind the door.<|eot_id|>"
+    "<|start_header_id|>user<|end_header_id|>\n\nAnd then?<|eot_id|>"
+    "<|start_header_id|>assistant<|end_header_id|>\n\nGo in.<|eot_id|>": TOLD,
+    "Be kind.\n\n### Instruction:\nFind it.\n\n### Input:\nThe key\n\n### Response:\nHere.": [
+        BEFORE,
+        ("user", "Find it.\n\nThe key"),
+        ("assistant", "Here."),
+    ],
+}
+
+
+@pytest.mark.parametrize("text", FORMS)
+def test_markers_are_told_and_part_the_turns(text: str) -> None:
+    found = markers.of([text] * 3)
+    assert found is not None
+    assert markers.split(text, found, "text") == FORMS[text]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "The user: a person. The assistant: a machine.",
+        "Human: only a question",
+        "Assistant: answers\nHuman: asks after it",
+        "A text with <s> and </s> in it.",
+        "",
+    ],
+)
+def test_other_texts_are_no_conversations(text: str) -> None:
+    assert markers.of([text] * 3) is None
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        ("no turn at all", "no marker of columns.markers in 'text'"),
+        ("### Q: a### A: b### end c", "words behind the end '### end' of a turn in 'text'"),
+    ],
+)
+def test_no_word_is_lost(text: str, why: str) -> None:
+    given = {"### Q:": "user", "### A:": "assistant", "### end": "end"}
+    read = mapper("messages", complete("messages", Columns(messages="text", markers=given)))
+    with pytest.raises(ReadError) as caught:
+        read({"text": text})
+    assert (caught.value.cause, caught.value.detail) == ("read.wrong_type", why)
+
+
+words = st.text(st.sampled_from("ab :#\n[]<|>/"), max_size=12)
+
+
+@given(st.lists(st.tuples(st.sampled_from(["### Q:", "### A:", "### E"]), words), min_size=1, max_size=6))
+def test_what_is_parted_is_there_or_the_record_is_set_aside(pieces: list[tuple[str, str]]) -> None:
+    given_markers = {"### Q:": "user", "### A:": "assistant", "### E": "end"}
+    text = "".join(marker + words for marker, words in pieces)
+    try:
+        turns = markers.split(text, given_markers, "text")
+    except ReadError:
+        return
+    bare = text
+    for marker in given_markers:
+        bare = bare.replace(marker, "")
+    assert "".join("".join(c for _, c in turns).split()) == "".join(bare.split())
+
+
+def write(folder: Path, **column: str) -> Path:
+    path = folder / "talks.jsonl"
+    path.write_text("".join(json.dumps({**column, "n": n}) + "\n" for n in range(9)))
+    return path
+
+
+def test_init_writes_the_line_and_check_tells_it(tmp_path: Path) -> None:
+    text = next(iter(FORMS))
+    path = write(tmp_path, text=text)
+    (source,) = inputs.resolve([Source(name="s", path=str(path))])
+    assert source.shape == "text"
+    (said,) = notes.of(source, inputs.files(source))
+    pasted = yaml.safe_load("{" + said.split("`")[3] + "}")["columns"]
+    columns: dict[str, Any] = {
+        "messages": "text",
+        "markers": {"### Human:": "user", "### Assistant:": "assistant"},
+    }
+    assert pasted == columns
+    written = yaml.safe_load(init.starter(str(path)))["sources"][0]
+    assert (written["shape"], written["columns"]) == ("messages", columns)
+    loaded = recipes.validate({"output": "out", "sources": [written]}, "r.yaml").sources
+    (again,) = inputs.resolve(loaded)
+    assert again.mapper()({"text": text}) == FORMS[text]
+    assert notes.of(again, inputs.files(again)) == []
+
+
+def test_pairs_of_marked_texts_are_told_by_the_chosen_one(tmp_path: Path) -> None:
+    path = write(tmp_path, chosen="Human: a\n\nAssistant: b", rejected="Human: a\n\nAssistant: c")
+    written = yaml.safe_load(init.starter(str(path)))["sources"][0]
+    assert written["columns"]["messages"] == "chosen"
+
+
+def test_markers_need_the_column_of_the_texts() -> None:
+    data = {"output": "out", "sources": [{"path": "x", "columns": {"markers": {"### Q:": "user"}}}]}
+    with pytest.raises(RecipeError, match="name the column of the texts, as in `messages: text`"):
+        recipes.validate(data, "r.yaml")
