@@ -1,8 +1,8 @@
 """What the model's chat template makes of the reasoning in one row, for `headrace explain`.
 
 What: a turn of the assistant loses its reasoning where the template renders the conversation alike with and
-without it. Shown are such turns, with what the recipe makes of them, and turns whose reasoning was put into the
-model's own form. The row's text is that of `prepared/`, which is masked.
+without it. Shown are such turns, with what the recipe makes of them, and turns whose reasoning was put into
+the model's own form. The row's text is that of `prepared/`, which is masked.
 
 Cost: loads the tokenizer where a turn holds tags of reasoning; two renderings for each such turn.
 """
