@@ -203,6 +203,8 @@ def _python(body: str, mode: str) -> Ends:
         ast.parse(body, mode=mode)
     except SyntaxError as error:
         return _line_column(body, (error.lineno or 1) - 1, max((error.offset or 1) - 1, 0)), 0
+    except UnicodeEncodeError as error:  # half a character
+        return error.start, 0
     except ValueError:  # a null byte
         return body.find("\0"), 0
     return None, len(body)

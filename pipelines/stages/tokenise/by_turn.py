@@ -10,7 +10,7 @@ Cost: two renderings for each turn of a shape, once a batch; of rows with tools,
 with n turns of reasoning has up to n samples.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
@@ -24,6 +24,8 @@ from headrace.pipelines.stages.tokenise.programs import Ints
 from headrace.pipelines.stages.tokenise.rendering.marking import SILENT, Marking, thoughts
 from headrace.pipelines.stages.tokenise.template import ANSWER, THOUGHT, WHOLE, Refusal, Row, Shape
 from headrace.pipelines.stages.tokenise.tokenizer import COUNTS, Tokenizer
+
+Beginning = tuple[Marking, Shape, Row | None]
 
 
 @dataclass(frozen=True)
@@ -130,14 +132,18 @@ def _plans(messages: Messages, first: Ints, tokenizer: Tokenizer) -> Iterator[tu
             continue
         if all(skeleton != WHOLE for _, skeleton in shape):
             if shape not in made:
-                made[shape] = plan(shape, tokenizer.marking, tokenizer)
+                beginnings = [(tokenizer.marking, shape[: end + 1], None) for end in range(len(shape))]
+                made[shape] = plan(beginnings, tokenizer)
             yield row, made[shape]
             continue
+        plain = messages.plain(mine)
         try:
-            spoken = whole.spoken(messages.plain(mine), tokenizer)
+            spoken = whole.spoken(plain, tokenizer)
         except Refusal:
             continue
-        found = plan(spoken.shape, spoken.marking, tokenizer, spoken.row(marked=True))
+        beginnings = [whole.spoken(plain[: place + 1], tokenizer) for place in spoken.places]
+        of_row = [(one.marking, one.shape, one.row(marked=True)) for one in beginnings]
+        found = plan(of_row, tokenizer)
         pieces = [
             Piece(spoken.places[end - 1] + 1, frozenset(spoken.places[m] for m in learned))
             for end, learned in found.pieces
@@ -145,22 +151,24 @@ def _plans(messages: Messages, first: Ints, tokenizer: Tokenizer) -> Iterator[tu
         yield row, Plan(pieces, found.counts)
 
 
-def plan(shape: Shape, marking: Marking, tokenizer: Tokenizer, row: Row | None = None) -> Plan:
-    """How `shape` (not empty) is learned."""
+def plan(beginnings: Sequence[Beginning], tokenizer: Tokenizer) -> Plan:
+    """How the conversation of which these are the beginnings, of one turn and more, is learned."""
+    _, shape, _ = beginnings[-1]
     mused, pieces = thoughts(shape), []
     left = {m for m, (role, _) in enumerate(shape) if role == "assistant"}
     unended = kept = empty = 0
     end = len(shape)
     while True:
         try:
-            cut = marking.cut(shape[:end], row)
+            marking, part, row = beginnings[end - 1]
+            cut = marking.cut(part, row)
         except Refusal:  # what refuses the whole is told when it is encoded
             if end == len(shape):
                 return Plan([Piece(end, frozenset(left))], (0,) * len(COUNTS))
             left.discard(end - 1)
         else:
             there = {part.slot for part in cut.parts}
-            seen = {m for m in left if m < end and (m + 1 == end or _as_asked(shape, m, there, marking, row))}
+            seen = {m for m in left if m < end and (m + 1 == end or _as_asked(beginnings, m, there))}
             behind = 1 + max((i for i, p in enumerate(cut.parts) if p.slot >= 0), default=-1)
             ended = tokenizer.ends(shape[end - 1][0], cut.parts[behind:])
             unended += len((cut.unended - {end - 1} if ended else cut.unended) & seen)
@@ -173,15 +181,18 @@ def plan(shape: Shape, marking: Marking, tokenizer: Tokenizer, row: Row | None =
         end = max(left) + 1
 
 
-def _as_asked(shape: Shape, turn: int, there: set[int], marking: Marking, row: Row | None) -> bool:
+def _as_asked(beginnings: Sequence[Beginning], turn: int, there: set[int]) -> bool:
     """Whether a turn has its reasoning, and the turns before it what they have in its prompt; there: slots
     that are rendered.
     """
-    mused = thoughts(shape)
+    mused = thoughts(beginnings[turn][1])
     if turn in mused and not there.issuperset(mused[turn].slots):
         return False
     earlier = {slot for m, one in mused.items() if m < turn for slot in one.slots}
-    prompt = marking.asked(shape[:turn], row) if earlier else None
+    if not earlier:
+        return True
+    marking, before, row = beginnings[turn - 1]
+    prompt = marking.asked(before, row)
     return prompt is None or prompt & earlier == there & earlier
 
 
