@@ -132,8 +132,8 @@ def _plans(messages: Messages, first: Ints, tokenizer: Tokenizer) -> Iterator[tu
             continue
         if all(skeleton != WHOLE for _, skeleton in shape):
             if shape not in made:
-                beginnings = [(tokenizer.marking, shape[: end + 1], None) for end in range(len(shape))]
-                made[shape] = plan(beginnings, tokenizer)
+                of_shape = [(tokenizer.marking, shape[: end + 1], None) for end in range(len(shape))]
+                made[shape] = plan(of_shape, tokenizer)
             yield row, made[shape]
             continue
         plain = messages.plain(mine)

@@ -127,6 +127,22 @@ def test_reasoning_is_learned_in_every_turn(families: dict[str, Tokenizer], name
     assert "reasoning_lost" not in told
 
 
+# Of families that reason: the form they write, None where it is one of their own.
+REASON = {
+    **dict.fromkeys(("qwen3", "r1_distill", "deepseek_v3", "glm_thinking", "minimax", "kimi"), "think"),
+    "nemotron": "think",
+    "harmony": "channel",
+    "seed": None,
+}
+
+
+def test_which_families_reason_and_what_they_take(families: dict[str, Tokenizer]) -> None:
+    found = {name: chat.facts for name, chat in families.items() if chat.facts and chat.facts.reasons}
+    assert {name: one.form for name, one in found.items()} == REASON
+    assert {one.takes for one in found.values()} == {"think"}
+    assert [name for name, one in found.items() if one.keeps_earlier] == ["deepseek_v3", "seed"]
+
+
 @pytest.mark.parametrize("name", FAMILIES)
 def test_empty_blocks_of_reasoning_are_not_learned(families: dict[str, Tokenizer], name: str) -> None:
     chat = families[name]
