@@ -13,7 +13,8 @@ import pyarrow.compute as pc
 from headrace.cluster import ledger, storage
 from headrace.cluster.errors import OutputError
 from headrace.pipelines import recipe, stored
-from headrace.pipelines.commands import changed, duplicates, stripped
+from headrace.pipelines.commands import duplicates
+from headrace.pipelines.commands.explained import changed, stripped
 from headrace.pipelines.console import Line
 from headrace.pipelines.passes import parts
 from headrace.pipelines.report import pairs

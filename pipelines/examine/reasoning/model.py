@@ -10,7 +10,7 @@ import yaml
 from headrace.cluster import storage
 from headrace.pipelines.stages.tokenise.config import Config as Tokenise
 from headrace.pipelines.stages.tokenise.config import Reasoning
-from headrace.pipelines.stages.tokenise.rendering.facts import Facts
+from headrace.pipelines.stages.tokenise.reasoning.facts import Facts
 
 
 class Model(NamedTuple):

@@ -36,8 +36,8 @@ from headrace.pipelines.examine import rows
 from headrace.pipelines.examine.reasoning import model
 from headrace.pipelines.examine.reasoning.config import Config as Config
 from headrace.pipelines.examine.reasoning.model import Model
-from headrace.pipelines.stages.tokenise import style
-from headrace.pipelines.stages.tokenise.rendering.traces import ANY, FORMS, trace
+from headrace.pipelines.stages.tokenise.reasoning import style
+from headrace.pipelines.stages.tokenise.reasoning.traces import ANY, FORMS, trace
 
 NAME = "reasoning"
 VERSION = 2

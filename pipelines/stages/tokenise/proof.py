@@ -14,8 +14,9 @@ import pyarrow as pa
 
 from headrace.cluster.errors import ModelError
 from headrace.pipelines import schema
-from headrace.pipelines.stages.tokenise import conversations, style
+from headrace.pipelines.stages.tokenise import conversations
 from headrace.pipelines.stages.tokenise.config import Config, Engine
+from headrace.pipelines.stages.tokenise.reasoning import style
 from headrace.pipelines.stages.tokenise.tokenizer import Tokenizer, load
 
 ROWS = 64  # of each source

@@ -20,12 +20,13 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from headrace.pipelines import arrays, schema
-from headrace.pipelines.stages.tokenise import by_turn, conversations, overlong, programs, style
-from headrace.pipelines.stages.tokenise.by_turn import Units
+from headrace.pipelines.stages.tokenise import conversations, overlong, programs
 from headrace.pipelines.stages.tokenise.config import Config as Config
 from headrace.pipelines.stages.tokenise.conversations import Encoded, Messages
 from headrace.pipelines.stages.tokenise.programs import Ints
 from headrace.pipelines.stages.tokenise.proof import Proof
+from headrace.pipelines.stages.tokenise.reasoning import by_turn, style
+from headrace.pipelines.stages.tokenise.reasoning.by_turn import Units
 from headrace.pipelines.stages.tokenise.template import ALL, ASSISTANT
 from headrace.pipelines.stages.tokenise.tokenizer import COUNTS, Tokenizer, load
 

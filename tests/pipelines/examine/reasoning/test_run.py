@@ -13,7 +13,7 @@ from headrace.pipelines.examine.reasoning import run as reasoning
 from headrace.pipelines.examine.reasoning.config import Config
 from headrace.pipelines.examine.reasoning.model import Model
 from headrace.pipelines.stages.tokenise.config import Reasoning
-from headrace.pipelines.stages.tokenise.rendering.facts import Facts
+from headrace.pipelines.stages.tokenise.reasoning.facts import Facts
 from tests import builders
 from tests.builders import Turn
 

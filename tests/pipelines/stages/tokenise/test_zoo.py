@@ -5,20 +5,15 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-from tokenizers import AddedToken
-from tokenizers import Tokenizer as Core
-from transformers import PreTrainedTokenizerFast
 
 from headrace.cluster.errors import ModelError
 from headrace.pipelines import schema
 from headrace.pipelines.stages.read import mappers, shapes
 from headrace.pipelines.stages.tokenise import stage as tokenise
-from headrace.pipelines.stages.tokenise.pretrained import SHIPPED
 from headrace.pipelines.stages.tokenise.tokenizer import Tokenizer
 from tests.pipelines.stages.tokenise.chats import spans
-from tests.pipelines.stages.tokenise.zoo import FAMILIES, Family
+from tests.pipelines.stages.tokenise.zoo import FAMILIES, THINK, Family, build
 
-THINK = ("<think>", "</think>")
 ASK, SAY = {"role": "user", "content": "what is 2 + 2?"}, {"role": "assistant", "content": "it is 4."}
 MORE, THEN = {"role": "user", "content": "and 3 + 3?"}, {"role": "assistant", "content": "it is 6."}
 CALL = {
@@ -38,16 +33,6 @@ CALLED = [
 @pytest.fixture(scope="module")
 def families(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Tokenizer]:
     return {name: build(tmp_path_factory.mktemp("zoo"), family) for name, family in FAMILIES.items()}
-
-
-def build(folder: Path, family: Family, **more: Any) -> Tokenizer:
-    core = Core.from_file(str(SHIPPED / "tokenizer.json"))
-    core.add_special_tokens(["<s>", "</s>", *family.special])
-    core.add_tokens([AddedToken(t, special=False, normalized=False) for t in (*THINK, *family.plain)])
-    fast = PreTrainedTokenizerFast(tokenizer_object=core, bos_token="<s>", eos_token="</s>")
-    fast.chat_template = family.template
-    fast.save_pretrained(folder)
-    return Tokenizer(str(folder), "tokenizers", **more)
 
 
 def tokenised(

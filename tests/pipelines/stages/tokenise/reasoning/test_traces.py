@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from headrace.pipelines.stages.tokenise.config import STYLES
-from headrace.pipelines.stages.tokenise.rendering.traces import FORMS, trace, written
+from headrace.pipelines.stages.tokenise.reasoning.traces import FORMS, trace, written
 from headrace.pipelines.stages.traits.form import OPEN
 
 FENCE = "```"

@@ -15,7 +15,7 @@ from headrace.pipelines import structure
 from headrace.pipelines.console import Line
 from headrace.pipelines.recipe import Recipe
 from headrace.pipelines.stages.tokenise.config import STYLES
-from headrace.pipelines.stages.tokenise.rendering.traces import Trace, trace
+from headrace.pipelines.stages.tokenise.reasoning.traces import Trace, trace
 
 SHOWN = 60  # characters of reasoning
 THEN = {
@@ -32,7 +32,8 @@ def lines(recipe: Recipe, messages: list[dict[str, Any]]) -> Iterator[Line]:
     if not any(_trace(m) for m in messages):
         return
     from headrace.pipelines.stages.tokenise import stage as tokenise  # transformers takes a second
-    from headrace.pipelines.stages.tokenise import style, whole
+    from headrace.pipelines.stages.tokenise import whole
+    from headrace.pipelines.stages.tokenise.reasoning import style
 
     try:
         tokenizer = tokenise.tokenizer(recipe.model, recipe.tokenise)

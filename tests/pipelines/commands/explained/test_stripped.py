@@ -4,11 +4,11 @@ from typing import Any
 
 import pytest
 
-from headrace.pipelines.commands import stripped
+from headrace.pipelines.commands.explained import stripped
 from headrace.pipelines.recipe import Recipe
 from headrace.pipelines.stages.tokenise import stage as tokenise
 from headrace.pipelines.stages.tokenise.tokenizer import Tokenizer
-from tests.pipelines.stages.tokenise import test_zoo
+from tests.pipelines.stages.tokenise import zoo
 from tests.pipelines.stages.tokenise.zoo import FAMILIES
 
 ASK = {"role": "user", "content": "ask"}
@@ -19,7 +19,7 @@ OTHER = {"role": "assistant", "content": "<thinking>muse 3</thinking>say 3"}
 
 @pytest.fixture(scope="module")
 def qwen(tmp_path_factory: pytest.TempPathFactory) -> Tokenizer:
-    return test_zoo.build(tmp_path_factory.mktemp("zoo"), FAMILIES["qwen3"])
+    return zoo.build(tmp_path_factory.mktemp("zoo"), FAMILIES["qwen3"])
 
 
 def lines(

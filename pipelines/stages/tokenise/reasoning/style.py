@@ -1,7 +1,7 @@
 """Reasoning in other tags than the model's own, put into the model's own form (`reasoning.style: own`).
 
-What: turns of assistants that begin with reasoning (`rendering.traces`) get it in the form that the chat
-template takes (`rendering.facts`); a template with a field of its own for it takes ``<think>``. What stands
+What: turns of assistants that begin with reasoning (`traces`) get it in the form that the chat
+template takes (`facts`); a template with a field of its own for it takes ``<think>``. What stands
 around the answer in such a form (``<Output>`` behind ``<Thought>``, the final channel) goes with it. A turn
 stays as it is, and is counted, where it is not known where its answer begins, or the model's own tags stand
 in it.
@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 
 from headrace.pipelines import arrays, schema, structure
 from headrace.pipelines.stages.tokenise.config import STYLES, Reasoning
-from headrace.pipelines.stages.tokenise.rendering.facts import Facts
-from headrace.pipelines.stages.tokenise.rendering.traces import ANY, FORMS, trace, written
+from headrace.pipelines.stages.tokenise.reasoning.facts import Facts
+from headrace.pipelines.stages.tokenise.reasoning.traces import ANY, FORMS, trace, written
 
 Counts = dict[str, NDArray[np.int64]]
 

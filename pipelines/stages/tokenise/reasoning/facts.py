@@ -6,7 +6,7 @@ Cost: seven renderings.
 import re
 from typing import Any, NamedTuple
 
-from headrace.pipelines.stages.tokenise.rendering.traces import FORMS
+from headrace.pipelines.stages.tokenise.reasoning.traces import FORMS
 from headrace.pipelines.stages.tokenise.template import Refusal, Template
 
 MUSED, SAID = "headrace considered", "headrace answered"

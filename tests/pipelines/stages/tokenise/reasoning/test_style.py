@@ -8,14 +8,14 @@ import pytest
 
 from headrace.pipelines import structure
 from headrace.pipelines.stages.tokenise import stage as tokenise
-from headrace.pipelines.stages.tokenise import style
 from headrace.pipelines.stages.tokenise.config import Reasoning
 from headrace.pipelines.stages.tokenise.proof import prove
-from headrace.pipelines.stages.tokenise.rendering.facts import Facts, facts
+from headrace.pipelines.stages.tokenise.reasoning import style
+from headrace.pipelines.stages.tokenise.reasoning.facts import Facts, facts
 from headrace.pipelines.stages.tokenise.template import Template
 from headrace.pipelines.stages.tokenise.tokenizer import Tokenizer
 from tests.builders import table
-from tests.pipelines.stages.tokenise import test_zoo
+from tests.pipelines.stages.tokenise import zoo
 from tests.pipelines.stages.tokenise.zoo import FAMILIES
 
 OWN = Reasoning(style="own")
@@ -33,7 +33,7 @@ CANONICAL = "<think>\nmuse 1\n</think>\n\nsay 1"
 
 @pytest.fixture(scope="module")
 def families(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Tokenizer]:
-    return {name: test_zoo.build(tmp_path_factory.mktemp("zoo"), FAMILIES[name]) for name in NAMES}
+    return {name: zoo.build(tmp_path_factory.mktemp("zoo"), FAMILIES[name]) for name in NAMES}
 
 
 def run(chat: Tokenizer, *answers: str, **config: Any) -> tuple[list[Any], list[dict[str, int]]]:
@@ -104,7 +104,7 @@ def test_users_words_nulls_and_calls_stay(families: dict[str, Tokenizer]) -> Non
 
 
 def test_converted_rows_are_proved_as_they_come_out(tmp_path: Path) -> None:
-    test_zoo.build(tmp_path, FAMILIES["qwen3"])
+    zoo.build(tmp_path, FAMILIES["qwen3"])
     rows = table(*([("user", "ask"), ("assistant", answer)] for answer in WRITTEN.values()))
     config = tokenise.Config(engine="tokenizers", reasoning=OWN)
     assert not prove(rows, str(tmp_path), config).checked

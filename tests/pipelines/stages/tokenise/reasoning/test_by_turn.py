@@ -9,7 +9,7 @@ from headrace.pipelines.stages.tokenise import stage as tokenise
 from headrace.pipelines.stages.tokenise import whole
 from headrace.pipelines.stages.tokenise.tokenizer import Tokenizer
 from tests.builders import Turn, table
-from tests.pipelines.stages.tokenise import test_zoo
+from tests.pipelines.stages.tokenise import zoo
 from tests.pipelines.stages.tokenise.zoo import FAMILIES, PROMPT, ROLES, STRIPPED, THINKING, Family
 
 
@@ -39,8 +39,8 @@ NAMES = ("qwen3", "r1_distill", "harmony", "kimi", "nemotron", "seed", "plain")
 @pytest.fixture(scope="module")
 def chats(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Tokenizer]:
     family = {**FAMILIES, "plain": PLAIN}
-    made = {n: test_zoo.build(tmp_path_factory.mktemp("zoo"), family[n], earlier="by_turn") for n in NAMES}
-    made["keep"] = test_zoo.build(tmp_path_factory.mktemp("zoo"), FAMILIES["qwen3"])
+    made = {n: zoo.build(tmp_path_factory.mktemp("zoo"), family[n], earlier="by_turn") for n in NAMES}
+    made["keep"] = zoo.build(tmp_path_factory.mktemp("zoo"), FAMILIES["qwen3"])
     return made
 
 
