@@ -50,6 +50,27 @@ _ANSWER = {
     "channel": re.compile(r"(.*?)(?:<\|(?:end|return)\|>)?\s*", re.DOTALL),
 }
 SENTENCE = 200  # characters between two tags of which one sentence may talk
+CONNECTS = {  # the word before the second of them
+    *(
+        "and",
+        "or",
+        "to",
+        "with",
+        "by",
+        "until",
+        "a",
+        "the",
+        "und",
+        "oder",
+        "mit",
+        "bis",
+        "et",
+        "ou",
+        "avec",
+        "y",
+    ),
+    *("e", "o", "con", "и", "或", "和"),
+}
 
 
 class Trace(NamedTuple):
@@ -106,7 +127,7 @@ def _opened(text: str, form: str, begins: str, at: int) -> Trace | None:
         answer = re.compile(r"\s*<output>", re.IGNORECASE).search(text, at) if form == "thought" else None
         end = answer.start() if answer else len(text)
         return Trace(form, begins, text[at:end], "", text[end:], answer is not None)
-    if _talks(text[at : close.start()], text[close.end() :]):
+    if _talks(text[at : close.start()]):
         return None
     once = len(own) <= 1 and again is None
     return Trace(form, begins, text[at : close.start()], close.group(), text[close.end() :], once)
@@ -130,9 +151,9 @@ def _closed(text: str) -> Trace | None:
     return Trace(form, "", before, closes[0].group(), after, True)
 
 
-def _talks(inner: str, after: str) -> bool:
-    """Whether a sentence talks about two tags: `inner` stands between them, `after` behind."""
-    if len(inner) > SENTENCE or "\n" in inner:
+def _talks(inner: str) -> bool:
+    """Whether one sentence talks about two tags that `inner` stands between: it leads up to the second."""
+    words = inner.rstrip(" `\"'").rsplit(maxsplit=1)
+    if len(inner) > SENTENCE or "\n" in inner or not words or inner[:1].isalnum():
         return False
-    goes_on = re.match(r"[,;]?\s*[^\W\d_]", after) if after[:1] in (" ", ",", ";") else None
-    return inner[:1] == " " and inner[-1:] == " " and bool(goes_on and goes_on.group()[-1].islower())
+    return words[-1].endswith(",") or words[-1].casefold() in CONNECTS

@@ -19,6 +19,7 @@ FENCE = "```"
         ("<seed:think>hm</seed:think>yes", "think", "hm", "yes"),
         ("<thinking>hm</thinking> yes", "thinking", "hm", " yes"),
         ("<reasoning>hm</reasoning>yes", "reasoning", "hm", "yes"),
+        ("<think> a short one </think> and so it is", "think", " a short one ", " and so it is"),
         ("<Thought>hm</Thought>yes", "thought", "hm", "yes"),
         ("<thoughts>hm</thoughts>yes", "thought", "hm", "yes"),
         ("<|begin_of_thought|>hm<|end_of_thought|>yes", "thought", "hm", "yes"),
@@ -65,6 +66,8 @@ def test_what_is_not_balanced(text: str, clear: bool, answer: str) -> None:
     [
         "as a word, <think> opens and </think> closes it",
         "<think> opens a block and </think> closes it",
+        "<think> und </think> sind Marken",
+        "<think>, </think>: two tags",
         "write </think> to end it",
         "it ends with `</think>`\n\nand then the answer comes",
         "`<think>` begins a block",
