@@ -18,12 +18,10 @@ class Config(Section):
     longest: int = Field(default=100_000, ge=100)
     """Characters of an answer; longer ones are counted and not parsed."""
     most: float = Field(default=0.02, ge=0, le=1)
-    """Share of structured answers that may be broken, or lose their end to `tokenise.max_length`, before it
-    is said so.
-    """
+    """Share from which on it is said that structured answers are broken, that they lose their end to
+    `tokenise.max_length`, and that answers to a task of which most are structured are not of that format."""
     mixed: float = Field(default=0.05, gt=0, le=1)
-    """Share of the answers to one task of a source from which on those that are not of the format that most
-    are, such as prose among JSON, are said to be a mixture."""
+    """The last of these for tasks whose answers are mostly of no format."""
 
     @field_validator("pattern")
     @classmethod

@@ -1,8 +1,9 @@
 """Tasks of a source whose answers come in several formats.
 
 What: the answers to one task (`traits.task`) of one source, counted by format; a task is *mixed* where some
-begin in a format and at least the share `least` of them is not of the format that most are. Answers that
-begin in none are one format of their own ("other").
+begin in a format and a share of them is not of the format that most are: less of it where most are
+structured, as such a task asks for one format. Answers that begin in none are one format of their own
+("other").
 
 Why: a model that is taught JSON and prose for the same question answers in either.
 
@@ -39,8 +40,10 @@ def counted(every: pa.Table) -> Counts:
     return Counter({(one["source"], one["task"], one["format"]): one["count_all"] for one in listed})
 
 
-def told(counts: Counts, least: float) -> list[Mixture]:
-    """The tasks that are mixed, by source and task."""
+def told(counts: Counts, most: float, mixed: float) -> list[Mixture]:
+    """The tasks that are mixed, by source and task. most: share of strays from which on it is said where the
+    format of most answers is a structured one; mixed: the same of other tasks.
+    """
     groups: dict[tuple[str, str | None], Counter[str]] = {}
     for (source, task, form), n in counts.items():
         groups.setdefault((source, task), Counter())[form or "other"] += n
@@ -49,7 +52,7 @@ def told(counts: Counts, least: float) -> list[Mixture]:
         of = sum(formats.values())
         ordered = dict(sorted(formats.items(), key=lambda f: (-f[1], f[0])))
         strays = of - next(iter(ordered.values()))
-        if of >= ANSWERS and strays >= least * of:
+        if of >= ANSWERS and strays and strays >= (mixed if "other" in list(ordered)[:1] else most) * of:
             found.append(Mixture(source, task, ordered))
     return found
 

@@ -88,7 +88,7 @@ def run(
     for one in results:
         counts.update(one.counts)
         tasks.update(one.tasks)
-    mixed = mixture.told(tasks, config.mixed)
+    mixed = mixture.told(tasks, config.most, config.mixed)
     findings = [one.findings for one in results if one.findings.num_rows]
     if mixed:
         minor = partial(_minor, run=run, config=config, mixed=mixed)

@@ -47,30 +47,13 @@ _ANSWER = {
         r"\s*(?:<output>\n?(.*?)\n?</output>|<\|begin_of_solution\|>\s*(.*?)\s*<\|end_of_solution\|>)\s*",
         re.DOTALL | re.IGNORECASE,
     ),
-    "channel": re.compile(r"(.*?)(?:<\|(?:end|return)\|>)?\s*", re.DOTALL),
+    "channel": re.compile(r"(.*?)(?:<\|(?:end|return)\|>\s*)?", re.DOTALL),
 }
 SENTENCE = 200  # characters between two tags of which one sentence may talk
-CONNECTS = {  # the word before the second of them
-    *(
-        "and",
-        "or",
-        "to",
-        "with",
-        "by",
-        "until",
-        "a",
-        "the",
-        "und",
-        "oder",
-        "mit",
-        "bis",
-        "et",
-        "ou",
-        "avec",
-        "y",
-    ),
-    *("e", "o", "con", "и", "或", "和"),
-}
+_LEADS = re.compile(  # what stands before the second of them
+    r",$|(?:^|\s)(?:and|or|to|with|by|until|a|the|und|oder|mit|bis|et|ou|avec|y|e|o|con|и|или|或|和)$",
+    re.IGNORECASE,
+)
 
 
 class Trace(NamedTuple):
@@ -153,7 +136,6 @@ def _closed(text: str) -> Trace | None:
 
 def _talks(inner: str) -> bool:
     """Whether one sentence talks about two tags that `inner` stands between: it leads up to the second."""
-    words = inner.rstrip(" `\"'").rsplit(maxsplit=1)
-    if len(inner) > SENTENCE or "\n" in inner or not words or inner[:1].isalnum():
+    if len(inner) > SENTENCE or "\n" in inner or inner[:1].isalnum():
         return False
-    return words[-1].endswith(",") or words[-1].casefold() in CONNECTS
+    return _LEADS.search(inner.rstrip(" `\"'")) is not None
