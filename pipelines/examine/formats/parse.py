@@ -44,7 +44,9 @@ _SQL = re.compile(
     r"|(?:CREATE|ALTER|DROP)\s+(?:TABLE|VIEW|INDEX|DATABASE)\s",
     re.DOTALL,
 )
-_LOWER_SQL = re.compile(r"select\s[^.?!]*?\sfrom\s+\w+|insert\s+into\s+\w+|delete\s+from\s+\w+", re.DOTALL)
+_LOWER_SQL = re.compile(  # a full stop is one of a name, such as t1.year
+    r"select\s(?:[^.?!]|(?<=\w)\.(?=[\w*]))*?\sfrom\s+\w+|insert\s+into\s+\w+|delete\s+from\s+\w+", re.DOTALL
+)
 
 
 class Parsed(NamedTuple):
