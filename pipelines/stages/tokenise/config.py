@@ -31,7 +31,7 @@ TOLD = {
         for form, tag in STYLES.items()
     },
     "tokenise.style_left": "turns of assistants whose reasoning stays in other tags than the model's own: it "
-    "is not closed, is opened or closed twice, or holds the model's own tags",
+    "is not closed, is opened or closed twice, holds the model's own tags, or no text can hold those",
     "tokenise.tools_lost": "rows whose tools are left out: the chat template has no form for them",
     "tokenise.unended": "turns of assistants that end without a token to stop on: the template writes none",
 }
