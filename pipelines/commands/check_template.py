@@ -68,8 +68,8 @@ def say_template(recipe: Recipe, mode: Mode) -> None:
 
 def look(turns: list[dict[str, str]], config: Any, tokenizer: Any) -> dict[str, Any]:
     """What becomes of one conversation: `refused` (the template's words, or null), `equal` (ids are Hugging
-    Face's; null where reasoning was put back), `mask` (loss on all that assistants say, with an end, and on
-    nothing else), `told` (counts by kind).
+    Face's; null where reasoning was put back, or a turn has a sample of its own), `mask` (loss on all that
+    assistants say, with an end, and on nothing else), `told` (counts by kind).
     """
     from headrace.pipelines.stages.tokenise import stage as tokenise
     from headrace.pipelines.stages.tokenise import whole
@@ -84,7 +84,10 @@ def look(turns: list[dict[str, str]], config: Any, tokenizer: Any) -> dict[str, 
     if not samples.num_rows:
         words = marked["detail"][0].as_py() or "nothing in it carries loss"
         return {"refused": words, "equal": None, "mask": None, "told": told}
-    ids, labels = samples["input_ids"][0].as_py(), samples["labels"][0].as_py()
+    ids, labels = (
+        [token for of_sample in samples[name].to_pylist() for token in of_sample]
+        for name in ("input_ids", "labels")
+    )
     try:
         spoken = whole.spoken(turns, tokenizer)
         wanted = tokenizer.hf.apply_chat_template(
@@ -119,7 +122,7 @@ def _words(seen: dict[str, Any]) -> str:
     equal = {
         True: "ids are apply_chat_template's",
         False: "ids are NOT apply_chat_template's",
-        None: "reasoning is put back where the template leaves it out",
+        None: "reasoning is learned where the template leaves it out, too",
     }[seen["equal"]]
     mask = (
         "loss on all that the assistant says"

@@ -13,7 +13,8 @@ import pyarrow.compute as pc
 from headrace.cluster import ledger, storage
 from headrace.cluster.errors import OutputError
 from headrace.pipelines import recipe, stored
-from headrace.pipelines.commands import changed, duplicates
+from headrace.pipelines.commands import duplicates
+from headrace.pipelines.commands.explained import changed, stripped
 from headrace.pipelines.console import Line
 from headrace.pipelines.passes import parts
 from headrace.pipelines.report import pairs
@@ -58,7 +59,7 @@ def lines(run: str, row_id: int, stages: Sequence[str]) -> Iterator[Line]:
     compared, stays = _compared(run, row_id)
     yield from compared
     if stays:
-        yield from _last(run, row_id, records, units)
+        yield from _last(run, row_id, records, units, kept["messages"])
 
 
 def row_id(run: str, row: str) -> int:
@@ -207,7 +208,9 @@ def _pairs(run: str, name: str, column: str, row_id: int) -> list[dict[str, Any]
     return listed
 
 
-def _last(run: str, row_id: int, records: dict[str, Any], units: list[str]) -> Iterator[Line]:
+def _last(
+    run: str, row_id: int, records: dict[str, Any], units: list[str], messages: list[dict[str, Any]]
+) -> Iterator[Line]:
     """Pass 3: the window that the row stands in."""
     _, settings = recipe.kept(run)
     if settings is None:
@@ -231,6 +234,7 @@ def _last(run: str, row_id: int, records: dict[str, Any], units: list[str]) -> I
                 changes = _changes(run, [f"changed/pack-{window.unit}.parquet"], row_id)
                 if changes:
                     yield Line(f"tokenise: {_changed(changes)}", {"stage": "tokenise", "changed": changes})
+                yield from stripped.lines(settings, messages)
                 file = f"packed/{side}/part-{window.unit}.parquet"
                 text = f"pack: {len(samples)} samples, {tokens:,} tokens, in {file}"
                 fields = {"stage": "pack", "samples": len(samples), "tokens": tokens, "window": window.number}

@@ -68,8 +68,9 @@ def _own_key(recipe: Recipe, name: str, config: Section) -> list[Any]:
     module = checks.module(name)
     marks = module.marks(config) if hasattr(module, "marks") else []
     libraries = getattr(module, "LIBRARIES", ("pyarrow", "numba", "polars"))
-    # Reasoning is held against the model's chat template.
-    reads = [recipe.model, config_key(tokenise, recipe.tokenise)] if name == "reasoning" else []
+    # Reasoning is held against the model's chat template, the length of answers against its samples.
+    held = name in ("reasoning", "formats")
+    reads = [recipe.model, config_key(tokenise, recipe.tokenise)] if held else []
     return [config_key(module, config), marks, versions(tuple(libraries)), reads]
 
 

@@ -65,7 +65,7 @@ CHANGED = {
     "read.tied_turns": "turns that share their place in the order with another: as they lie",
     "read.unordered_turns": "turns without a value that orders them: after the others, as they lie",
     "pii.masked": "pieces of personal data replaced",
-    "tokenise.pieces": "samples of rows that were too long for one",
+    "tokenise.pieces": "samples of rows that were too long for one, or have one for each turn with reasoning",
     "tokenise.shortened": "rows of which a part is in no sample",
     **TOLD,
 }

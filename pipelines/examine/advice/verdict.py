@@ -357,7 +357,7 @@ def _sentences(found: Mapping[str, Any]) -> list[str]:
 
 def _number(found: Mapping[str, Any]) -> int:
     """How many rows a check finds fault with."""
-    return int(found.get("broken") or sum((found.get("kinds") or {}).values()))
+    return int(found.get("faults") or found.get("broken") or sum((found.get("kinds") or {}).values()))
 
 
 def _flags(facts: Facts, config: Config) -> Iterator[Reason]:

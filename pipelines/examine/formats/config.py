@@ -18,7 +18,10 @@ class Config(Section):
     longest: int = Field(default=100_000, ge=100)
     """Characters of an answer; longer ones are counted and not parsed."""
     most: float = Field(default=0.02, ge=0, le=1)
-    """Share of structured answers that may be broken before it is said so."""
+    """Share from which on it is said that structured answers are broken, that they lose their end to
+    `tokenise.max_length`, and that answers to a task of which most are structured are not of that format."""
+    mixed: float = Field(default=0.05, gt=0, le=1)
+    """The last of these for tasks whose answers are mostly of no format."""
 
     @field_validator("pattern")
     @classmethod

@@ -44,7 +44,9 @@ _SQL = re.compile(
     r"|(?:CREATE|ALTER|DROP)\s+(?:TABLE|VIEW|INDEX|DATABASE)\s",
     re.DOTALL,
 )
-_LOWER_SQL = re.compile(r"select\s[^.?!]*?\sfrom\s+\w+|insert\s+into\s+\w+|delete\s+from\s+\w+", re.DOTALL)
+_LOWER_SQL = re.compile(  # a full stop is one of a name, such as t1.year
+    r"select\s(?:[^.?!]|(?<=\w)\.(?=[\w*]))*?\sfrom\s+\w+|insert\s+into\s+\w+|delete\s+from\s+\w+", re.DOTALL
+)
 
 
 class Parsed(NamedTuple):
@@ -203,6 +205,8 @@ def _python(body: str, mode: str) -> Ends:
         ast.parse(body, mode=mode)
     except SyntaxError as error:
         return _line_column(body, (error.lineno or 1) - 1, max((error.offset or 1) - 1, 0)), 0
+    except UnicodeEncodeError as error:  # half a character
+        return error.start, 0
     except ValueError:  # a null byte
         return body.find("\0"), 0
     return None, len(body)

@@ -1,31 +1,38 @@
 """Formats: answers that begin as JSON, XML, YAML, a call, a fence, SQL or CSV, parsed to their end.
 
 What: each structured answer is *valid*, *drift* (a valid head and a wrong tail, with the character where it
-breaks) or *invalid*. Rows that are not valid stand in ``findings/formats.parquet`` (row_id, format,
-valid_head, valid, breaks_at). The report counts them by format, and names sources of which most answers,
-not all, are structured. No row goes by it.
+breaks) or *invalid*. The report counts them by format, names tasks of a source whose answers come in
+several formats (`mixture`), and counts answers that lose their end to `tokenise.max_length` (`cut`). The
+rows stand in ``findings/formats.parquet`` (row_id, format, valid_head, valid, breaks_at, and as `finding`
+one of `broken`, `mixed` (all but those of the format that most have) and `cut`). No row goes by it.
 
-Why: a model that has seen one JSON answer in twenty end in prose ends every twentieth of its own in prose.
+Why: a model that has seen one JSON answer in twenty end in prose ends every twentieth of its own in prose;
+one that has seen answers without an end goes on.
 
-Cost: one look at the beginning of each answer; see `parse` for those that are structured.
+Cost: one look at the beginning of each answer; see `parse` for those that are structured. Rows of about as
+many bytes as a sample may have tokens are tokenised; where a task is mixed, the answers are parsed a second
+time.
 """
 
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from headrace.cluster import storage
 from headrace.pipelines.examine import rows
+from headrace.pipelines.examine.formats import cut, mixture
 from headrace.pipelines.examine.formats.config import Config as Config
 from headrace.pipelines.examine.formats.parse import CLUES, Parsed, parse
 
 NAME = "formats"
-VERSION = 1
+VERSION = 2
 LIBRARIES = ("sqlglot", "pyyaml")
 STATES = ("valid", "drift", "invalid")
 FINDINGS = pa.schema(
@@ -35,8 +42,11 @@ FINDINGS = pa.schema(
         ("valid_head", pa.bool_()),
         ("valid", pa.bool_()),
         ("breaks_at", pa.int64()),
+        ("finding", pa.string()),
     ]
 )
+Mask = NDArray[np.bool_]
+OTHER = ""  # the format of an answer that begins as none
 # Share of structured answers of a source between which it is neither the one nor the other.
 MIXED = (0.5, 0.98)
 
@@ -66,28 +76,54 @@ def formats(answers: pa.Array, config: Config | None = None) -> pa.Table:
 def run(
     prepared: Sequence[str], run: str, config: Config, each: Callable[..., Iterator[Any]]
 ) -> dict[str, Any]:
-    """Write the findings, return the report: counts by format and state, and words. Raises: StorageError."""
+    """Write the findings, return the report: counts by format and state, and words. Raises: StorageError, and
+    what loading the tokenizer raises, where rows are that long.
+    """
     if not config.enabled:
         return {"enabled": False}
-    looked = partial(_file, run=run, config=config)
+    limit = cut.of_run(run)
+    looked = partial(_file, run=run, config=config, limit=limit)
     results = list(each(looked, list(prepared), name=NAME))
-    findings = [found for found, _, _ in results if found.num_rows]
-    table = pa.concat_tables([FINDINGS.empty_table(), *findings]).sort_by("row_id")
+    counts, tasks = Counter[tuple[str, str, str]](), mixture.Counts()
+    for one in results:
+        counts.update(one.counts)
+        tasks.update(one.tasks)
+    mixed = mixture.told(tasks, config.most, config.mixed)
+    findings = [one.findings for one in results if one.findings.num_rows]
+    if mixed:
+        minor = partial(_minor, run=run, config=config, mixed=mixed)
+        findings += [found for found in each(minor, list(prepared), name=NAME) if found.num_rows]
+    table = pa.concat_tables([FINDINGS.empty_table(), *findings])
+    table = table.sort_by([("row_id", "ascending"), ("finding", "ascending")])
     storage.write_ranges(storage.join(run, f"findings/{NAME}.parquet"), table)
-    counts = Counter[tuple[str, str, str]]()
-    for _, counted, _ in results:
-        counts.update(counted)
-    return _report(counts, sum(long for _, _, long in results), config)
+    lost = Counter[str]()
+    for one in results:
+        lost.update(one.lost)
+    return _report(counts, sum(one.long for one in results), mixed, lost, limit, config)
 
 
-def _file(path: str, run: str, config: Config) -> tuple[pa.Table, Counter[tuple[str, str, str]], int]:
-    """Findings of one file; rows by source, format and state; answers that were too long."""
-    table = rows.left(path, run, ["source", "messages"])
-    answers = rows.exchanges(table)["answer"].combine_chunks()
-    found = formats(answers, config)
-    places = found["row"].combine_chunks()
-    wrong = pc.invert(found["valid"])
-    own = found.append_column("row_id", table["row_id"].take(places)).filter(wrong).select(FINDINGS.names)
+class Looked(NamedTuple):
+    """findings of one file; rows by source, format and state, and by source, task and format; answers that
+    are too long to be parsed; rows that lose an end, by format.
+    """
+
+    findings: pa.Table
+    counts: Counter[tuple[str, str, str]]
+    tasks: mixture.Counts
+    long: int
+    lost: Counter[str]
+
+
+def _parsed(path: str, run: str, config: Config) -> tuple[pa.Table, pa.Table, pa.Table]:
+    """Rows of a file, their answers (`exchanges`), and those that begin in a format (`formats`)."""
+    table = rows.left(path, run, ["source", "messages", "traits"])
+    exchanged = rows.exchanges(table)
+    return table, exchanged, formats(exchanged["answer"], config)
+
+
+def _file(path: str, run: str, config: Config, limit: cut.Limit) -> Looked:
+    table, exchanged, found = _parsed(path, run, config)
+    answers, places = exchanged["answer"].combine_chunks(), found["row"].combine_chunks()
     state = pc.if_else(found["valid"], "valid", pc.if_else(found["valid_head"], "drift", "invalid"))
     named = zip(
         table["source"].take(places).to_pylist(), found["format"].to_pylist(), state.to_pylist(), strict=True
@@ -97,10 +133,61 @@ def _file(path: str, run: str, config: Config) -> tuple[pa.Table, Counter[tuple[
     for value in pc.value_counts(answered.combine_chunks()).to_pylist():
         counts[value["values"], "", ""] = value["counts"]
     long = pc.sum(pc.greater(pc.utf8_length(answers), config.longest)).as_py() or 0
-    return own.cast(FINDINGS), counts, long
+    every = _every(table, found)
+    lost = cut.shortened(table, exchanged, limit)
+    findings = [
+        _found(every, _mask(found, pc.invert(found["valid"]), table.num_rows), "broken"),
+        _found(every, lost, "cut"),
+    ]
+    by_format = Counter(every["format"].filter(pa.array(lost)).to_pylist())
+    tasks = mixture.counted(every.filter(pc.not_equal(answers, "")))
+    return Looked(pa.concat_tables(findings), counts, tasks, long, by_format)
 
 
-def _report(counts: Counter[tuple[str, str, str]], long: int, config: Config) -> dict[str, Any]:
+def _minor(path: str, run: str, config: Config, mixed: Sequence[mixture.Mixture]) -> pa.Table:
+    """Rows of one file that are not of the format that most of their task have."""
+    table, exchanged, found = _parsed(path, run, config)
+    every = _every(table, found)
+    minor = mixture.minor(every, mixed) & _true(pc.not_equal(exchanged["answer"], ""))
+    return _found(every, minor, "mixed")
+
+
+def _every(table: pa.Table, found: pa.Table) -> pa.Table:
+    """Of each row ``row_id``, ``source``, ``task`` (null where nobody told it), and what was `found` of it:
+    its format is `OTHER`, and the rest null, where its answer begins in none.
+    """
+    at = pc.index_in(pa.array(np.arange(table.num_rows)), found["row"].combine_chunks())
+    columns = {name: found[name].take(at) for name in Parsed._fields}
+    columns["format"] = pc.fill_null(columns["format"], OTHER)
+    task = pc.struct_field(table["traits"], "task")
+    return pa.table({"row_id": table["row_id"], "source": table["source"], "task": task, **columns})
+
+
+def _mask(found: pa.Table, mask: pa.ChunkedArray, n: int) -> Mask:
+    chosen = np.zeros(n, np.bool_)
+    chosen[found["row"].filter(mask).to_numpy()] = True
+    return chosen
+
+
+def _found(every: pa.Table, mask: Mask, finding: str) -> pa.Table:
+    chosen = every.filter(pa.array(mask))
+    chosen = chosen.append_column("finding", pa.repeat(finding, chosen.num_rows))
+    return chosen.select(FINDINGS.names).cast(FINDINGS)
+
+
+def _true(mask: pa.Array | pa.ChunkedArray) -> Mask:
+    array: Mask = pc.fill_null(mask, False).to_numpy(zero_copy_only=False)
+    return array
+
+
+def _report(
+    counts: Counter[tuple[str, str, str]],
+    long: int,
+    mixtures: Sequence[mixture.Mixture],
+    lost: Counter[str],
+    limit: cut.Limit,
+    config: Config,
+) -> dict[str, Any]:
     by_format: dict[str, dict[str, int]] = {}
     by_source: dict[str, dict[str, int]] = {}
     for (source, name, state), n in sorted(counts.items()):
@@ -111,13 +198,16 @@ def _report(counts: Counter[tuple[str, str, str]], long: int, config: Config) ->
         own["structured"] += n
         states = by_format.setdefault(name, dict.fromkeys(STATES, 0))
         states[state] += n
-    structured = sum(sum(states.values()) for states in by_format.values())
+    of_format = {name: sum(states.values()) for name, states in by_format.items()}
+    answers, structured = sum(own["answers"] for own in by_source.values()), sum(of_format.values())
     broken = structured - sum(states["valid"] for states in by_format.values())
     words = []
     for name, states in by_format.items():
-        of = sum(states.values())
-        if of - states["valid"] > config.most * of:
-            words.append(f"{of - states['valid']:,} of {of:,} answers that begin as {name} break")
+        wrong = of_format[name] - states["valid"]
+        if wrong > config.most * of_format[name]:
+            words.append(f"{wrong:,} of {of_format[name]:,} answers that begin as {name} break")
+    words += [mixture.sentence(one) for one in mixtures]
+    told = {one.source for one in mixtures}
     mixed = {
         source: own
         for source, own in by_source.items()
@@ -126,15 +216,20 @@ def _report(counts: Counter[tuple[str, str, str]], long: int, config: Config) ->
     words += [
         f"{own['structured']:,} of {own['answers']:,} answers of {source!r} are structured, the rest is not"
         for source, own in mixed.items()
+        if source not in told
     ]
+    words += cut.sentences(lost, {OTHER: answers - structured, **of_format}, limit, config.most)
     return {
         "enabled": True,
-        "answers": sum(own["answers"] for own in by_source.values()),
+        "answers": answers,
         "structured": structured,
         "broken": broken,
         "by_format": by_format,
         "mixed": mixed,
+        "mixtures": [one._asdict() for one in mixtures],
         "too_long": long,
+        "cut": {name or "other": n for name, n in sorted(lost.items())},
+        "faults": broken + sum(mixture.strays(one) for one in mixtures) + sum(lost.values()),
         "verdict": "mend" if words else "fine",
         "words": words,
     }

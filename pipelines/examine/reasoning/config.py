@@ -19,4 +19,6 @@ class Config(Section):
     @classmethod
     def _policy_alone(cls, data: Any) -> Any:
         """`reasoning: warn` says the policy alone."""
+        if isinstance(data, dict) and "style" in data:
+            raise ValueError("style stands in tokenise.reasoning, which converts; this section only looks")
         return {"policy": data} if isinstance(data, str) else data

@@ -12,9 +12,12 @@ with the model is an alarm:
 ``style``       tags that are not the model's own
 ``unasked``     a trace, and the model does not reason
 
+What `tokenise.reasoning` mends is none: traces that it puts into the model's own form (`style: own`), and
+earlier ones that are learned as the model is asked (`by_turn`). They are counted under `mended`.
+
 Rows with one stand in ``findings/reasoning.parquet`` (row_id, kind, form); no row goes by it.
 
-Cost: a look at the beginning of each answer for tags, and the whole of those that have some.
+Cost: a search for tags in all answers; ~10 us for a turn that holds some.
 """
 
 from collections import Counter
@@ -28,15 +31,16 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from headrace.cluster import storage
-from headrace.pipelines import schema
+from headrace.pipelines import schema, structure
 from headrace.pipelines.examine import rows
 from headrace.pipelines.examine.reasoning import model
 from headrace.pipelines.examine.reasoning.config import Config as Config
-from headrace.pipelines.examine.reasoning.model import Facts
-from headrace.pipelines.stages.traits.form import OPEN
+from headrace.pipelines.examine.reasoning.model import Model
+from headrace.pipelines.stages.tokenise.reasoning import style
+from headrace.pipelines.stages.tokenise.reasoning.traces import ANY, FORMS, trace
 
 NAME = "reasoning"
-VERSION = 1
+VERSION = 2
 LIBRARIES = ("transformers", "jinja2")
 KINDS = {
     "without": "rows have no reasoning, and the model's chat template reasons",
@@ -47,16 +51,6 @@ KINDS = {
     "unasked": "rows have reasoning, and the model's chat template has none",
 }
 FINDINGS = pa.schema([("row_id", pa.uint64()), ("kind", pa.string()), ("form", pa.string())])
-CLOSE = {
-    "think": r"</think>",
-    "thinking": r"</thinking>",
-    "reasoning": r"</reasoning>",
-    "thought": r"(?i)</thoughts?>",
-    "mistral": r"\[/THINK\]",
-    "channel": r"<\|channel\|>\s*final",
-}
-ANY = r"(?i)</?(?:think|thinking|reasoning|thoughts?)>|\[/?THINK\]|<\|channel\|>"
-EMPTY = r"(?i)<(?:think|thinking|reasoning|thoughts?)>\s*</|\[THINK\]\s*\[/THINK\]"
 Mask = NDArray[np.bool_]
 
 
@@ -65,8 +59,8 @@ def run(
 ) -> dict[str, Any]:
     """Write the findings, return the report. Raises: StorageError, and what loading the tokenizer raises."""
     # In a task: the driver has no use for a tokenizer.
-    facts = next(iter(each(model.of_run, [run], name=NAME)))
-    looked = partial(_file, run=run, facts=facts)
+    known = next(iter(each(model.of_run, [run], name=NAME)))
+    looked = partial(_file, run=run, known=known)
     results = list(each(looked, list(prepared), name=NAME))
     found = pa.concat_tables([FINDINGS.empty_table(), *(one for one, _ in results)])
     table = found.sort_by([("row_id", "ascending"), ("kind", "ascending")])
@@ -75,65 +69,64 @@ def run(
     for _, counted in results:
         counts.update(counted)
     kinds = {value["values"]: value["counts"] for value in pc.value_counts(table["kind"]).to_pylist()}
-    return _report(counts, kinds, facts, config)
+    return _report(counts, kinds, known, config)
 
 
-def traces(texts: pa.Array) -> pa.Table:
-    """Of each answer `form` (of `OPEN`; null where there is none), `balanced` and `empty` (bool): [N]."""
+def traces(texts: pa.Array, takes: str | None = None) -> pa.Table:
+    """Of each answer, ``[N]``: `form` (of `FORMS`; null where it begins with no trace), `balanced` and
+    `empty` (bool), `own` (bool: the trace is as the model takes it, in the form `takes`), `mends` (bool:
+    `style: own` puts it into that form).
+    """
     n = len(texts)
-    form, balanced, empty = np.full(n, -1, np.int8), np.ones(n, np.bool_), np.zeros(n, np.bool_)
+    forms: list[str | None] = [None] * n
+    balanced, empty, own, mends = np.ones(n, np.bool_), *np.zeros((3, n), np.bool_)
     places = np.flatnonzero(_true(pc.match_substring_regex(texts, ANY)))
-    some = texts.take(pa.array(places))
-    for at, name in reversed(list(enumerate(OPEN))):
-        opens, closes = (pc.count_substring_regex(some, p) for p in (OPEN[name], CLOSE[name]))
-        begins = _true(pc.match_substring_regex(some, rf"^\s*{OPEN[name]}")) | (
-            # Models whose prompt opens a block leave answers that only close it.
-            _true(pc.equal(opens, 0)) & _true(pc.equal(closes, 1))
-        )
-        own = places[begins]
-        form[own] = at
-        balanced[own] = _true(pc.equal(opens, closes))[begins]
-        empty[own] = _true(pc.match_substring_regex(some, EMPTY))[begins]
-    names = pa.array([*OPEN, None], pa.string())
-    return pa.table(
-        {
-            "form": names.take(pa.array(np.where(form < 0, len(OPEN), form))),
-            "balanced": pa.array(balanced),
-            "empty": pa.array(empty),
-        }
-    )
+    for at, text in zip(places.tolist(), texts.take(pa.array(places)).to_pylist(), strict=True):
+        found = trace(text.partition(structure.OPEN)[0])
+        if found is None:
+            continue
+        forms[at], balanced[at], empty[at] = found.form, found.balanced, found.empty
+        own[at] = takes is not None and found.begins.strip() in ("", FORMS[takes][0])
+        kind, _ = style.own(text, takes)
+        mends[at] = kind not in (None, "left")
+    named = {"form": pa.array(forms, pa.string()), "balanced": pa.array(balanced), "empty": pa.array(empty)}
+    return pa.table({**named, "own": pa.array(own), "mends": pa.array(mends)})
 
 
-def _file(path: str, run: str, facts: Facts | None) -> tuple[pa.Table, Counter[str]]:
+def _file(path: str, run: str, known: Model) -> tuple[pa.Table, Counter[str]]:
     """Findings of one file, and rows by form (`rows` of all that have an answer)."""
     table = rows.left(path, run, ["messages"])
     roles, owners, texts = schema.contents(table)
     spoken = np.flatnonzero(_true(pc.equal(roles, "assistant")))
     owner, n = owners[spoken], table.num_rows
-    own = traces(texts.take(pa.array(spoken)).fill_null(""))
-    has = own["form"].is_valid().to_numpy()
+    facts, reasoning = known
+    seen = traces(texts.take(pa.array(spoken)).fill_null(""), facts.takes if facts is not None else None)
+    forms = seen["form"].combine_chunks()
+    balanced, empty, own, mends = (seen[name].to_numpy() for name in ("balanced", "empty", "own", "mends"))
+    has = forms.is_valid().to_numpy(zero_copy_only=False)
     last = np.ones(len(owner), np.bool_)
     last[:-1] = owner[1:] != owner[:-1]
-    kinds = {
-        "empty": own["empty"].to_numpy(),
-        "unbalanced": has & ~own["balanced"].to_numpy(),
-    }
+    without, mended = np.zeros(n, np.bool_), np.zeros(len(owner), np.bool_)
+    kinds = {"empty": empty, "unbalanced": has & ~balanced}
     if facts is not None and facts.reasons:
-        whole = has & ~own["empty"].to_numpy()
-        without = np.zeros(n, np.bool_)
         without[owner] = True
-        without[owner[whole]] = False
-        kinds["earlier"] = has & ~last if not facts.keeps_earlier else np.zeros(len(has), np.bool_)
-        kinds["style"] = has & _true(pc.not_equal(own["form"].combine_chunks(), facts.form or ""))
+        without[owner[has & ~empty]] = False
+        if reasoning.style == "own":
+            mended, kinds["unbalanced"] = mends, kinds["unbalanced"] & ~mends
+        kinds["style"] = has & ~own & ~mended
+        stripped = has & ~last if not facts.keeps_earlier else np.zeros(len(has), np.bool_)
+        by_turn = reasoning.earlier == "by_turn"
+        mended = mended | stripped if by_turn else mended
+        kinds["earlier"] = np.zeros(len(has), np.bool_) if by_turn else stripped
     elif facts is not None:
-        kinds["unasked"], without = has, np.zeros(n, np.bool_)
-    else:
-        without = np.zeros(n, np.bool_)
+        kinds["unasked"] = has
     found = [_found(table, np.flatnonzero(without), "without", None)]
-    forms = own["form"].combine_chunks()
     found += [_of(table, owner, mask, kind, forms) for kind, mask in kinds.items()]
-    counts = Counter({"rows": len(np.unique(owner)), "with": len(np.unique(owner[has]))})
-    for name in OPEN:
+    counts = Counter(
+        {name: len(np.unique(owner[mask])) for name, mask in (("with", has), ("mended", mended))}
+    )
+    counts["rows"] = len(np.unique(owner))
+    for name in FORMS:
         counts[name] = len(np.unique(owner[_true(pc.equal(forms, name))]))
     return pa.concat_tables(found), counts
 
@@ -159,12 +152,10 @@ def _true(mask: pa.Array | pa.ChunkedArray) -> Mask:
     return array
 
 
-def _report(
-    counts: Counter[str], kinds: dict[str, int], facts: Facts | None, config: Config
-) -> dict[str, Any]:
-    total = counts["rows"]
+def _report(counts: Counter[str], kinds: dict[str, int], known: Model, config: Config) -> dict[str, Any]:
+    total, facts, then = counts["rows"], known.facts, _then(known)
     words = [
-        f"{kinds[kind]:,} of {total:,} {what}"
+        f"{kinds[kind]:,} of {total:,} {what}{then.get(kind, '')}"
         for kind, what in KINDS.items()
         if kinds.get(kind, 0) > config.most * total
     ]
@@ -172,10 +163,24 @@ def _report(
     return {
         "rows": total,
         "with_traces": counts["with"],
-        "forms": {name: counts[name] for name in OPEN if counts[name]},
+        "forms": {name: counts[name] for name in FORMS if counts[name]},
         "model": None if facts is None else facts._asdict(),
+        "mended": counts["mended"],
         "kinds": {kind: kinds.get(kind, 0) for kind in KINDS},
         "alarm": bool(said) and config.policy == "fail",
         "verdict": "mend" if said else "fine",
         "words": said,
     }
+
+
+def _then(known: Model) -> dict[str, str]:
+    """What becomes of a kind, and what to do."""
+    earlier = {
+        "keep": ": it is put back, and later turns are learned behind it, which the model does not see when "
+        "it answers (`tokenise.reasoning: by_turn` learns each turn as it is asked)",
+        "as_template": ": it is not learned (`tokenise.reasoning: by_turn` learns each turn as it is asked)",
+    }
+    then = {"earlier": earlier.get(known.reasoning.earlier, "")}
+    if known.facts is not None and known.facts.takes and known.reasoning.style == "as_written":
+        then["style"] = " (`tokenise: {reasoning: {style: own}}` puts it into them)"
+    return then

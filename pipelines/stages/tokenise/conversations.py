@@ -8,6 +8,7 @@ Cost: that of the encoder and two copies of the text; ~10 us more for a message 
 ~1 ms for a conversation of thirty turns whose shape was never met.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -54,6 +55,13 @@ class Messages:
     roles: pa.Array
     texts: pa.Array
 
+    @property
+    def assistants(self) -> NDArray[np.bool_]:
+        """Which messages are an assistant's, ``bool[M]``."""
+        theirs = np.array([role == "assistant" for role, _ in self.classes])
+        mask: NDArray[np.bool_] = theirs[self.codes]
+        return mask
+
     def plain(self, chosen: Ints) -> list[dict[str, str]]:
         """Some messages as Jinja takes them."""
         roles, texts = self.roles.take(pa.array(chosen)), self.texts.take(pa.array(chosen))
@@ -64,8 +72,8 @@ class Messages:
 class Encoded:
     """Conversation i is ``ids[start[i]:stop[i]]``, loss bits beside; empty where `refusals[i]` says why.
 
-    turns int64: tokens of the turn of each message of each conversation, end to end. counts int64[N, 6]: of
-    each conversation, as `COUNTS`.
+    turns int64: tokens of the turn of each message of each conversation, end to end. counts int64[N, K]: of
+    each conversation, as the K `COUNTS`.
     """
 
     ids: NDArray[np.int32]
@@ -143,9 +151,12 @@ def _look(role: str, text: str, tokenizer: Tokenizer) -> tuple[tuple[str, str], 
     return (role, skeleton), ranges
 
 
-def encode(messages: Messages, first: Ints, chosen: Ints, tokenizer: Tokenizer) -> Encoded:
+def encode(
+    messages: Messages, first: Ints, chosen: Ints, tokenizer: Tokenizer, apart: Sequence[int] = ()
+) -> Encoded:
     """Ids and loss bits of conversations; i is made of the messages ``chosen[first[i]:first[i + 1]]``.
 
+    apart: those that are rendered by themselves whatever their shape.
     Raises: ModelError where there is no chat template for them.
     """
     shapes, of_row = _shapes(messages, first, chosen)
@@ -160,10 +171,11 @@ def encode(messages: Messages, first: Ints, chosen: Ints, tokenizer: Tokenizer) 
             continue
         local[number] = -2 if program is None else len(compiled)
         compiled += [] if program is None else [program]
-    quick = np.flatnonzero(local[of_row] >= 0)
+    alone = np.isin(np.arange(len(of_row)), list(apart))
+    quick = np.flatnonzero((local[of_row] >= 0) & ~alone)
     encoded = _assemble(messages, first, chosen, quick, local[of_row[quick]], compiled, tokenizer)
     refusals = {int(row): reasons[of_row[row]] for row in np.flatnonzero(local[of_row] == -1)}
-    slow = np.flatnonzero(local[of_row] == -2)
+    slow = np.flatnonzero((local[of_row] == -2) | ((local[of_row] >= 0) & alone))
     wrong = _disproved(encoded, messages, first, chosen, quick, shapes, of_row, tokenizer)
     slow = np.union1d(slow, np.array(wrong, np.int64))
     return _rendered(encoded, messages, first, chosen, slow, refusals, tokenizer)

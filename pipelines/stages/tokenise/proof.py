@@ -16,6 +16,7 @@ from headrace.cluster.errors import ModelError
 from headrace.pipelines import schema
 from headrace.pipelines.stages.tokenise import conversations
 from headrace.pipelines.stages.tokenise.config import Config, Engine
+from headrace.pipelines.stages.tokenise.reasoning import style
 from headrace.pipelines.stages.tokenise.tokenizer import Tokenizer, load
 
 ROWS = 64  # of each source
@@ -39,8 +40,9 @@ def prove(table: pa.Table, name: str | None, config: Config) -> Proof:
     Raises: ModelError where gigatoken is asked for by name and gives other ids.
     """
     table = table.filter(schema.live(table))
-    of_recipe = (config.reasoning == "keep", config.variables)
+    of_recipe = (config.reasoning.earlier, config.variables)
     tokenizer = load(name, config.engine, config.add_eos, False, *of_recipe)
+    table, _ = style.apply(table, config.reasoning, tokenizer.facts)
     if _same(table, tokenizer):
         return Proof(config.engine)
     reason = "gigatoken gave other ids on a row"

@@ -13,6 +13,8 @@ fits). Quarantine: `tokenise.error` (the template refuses the conversation; `det
 Cost: 35 to 75 MB/s a core, most of it the encoder's and two copies of the text.
 """
 
+from dataclasses import replace
+
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
@@ -23,11 +25,14 @@ from headrace.pipelines.stages.tokenise.config import Config as Config
 from headrace.pipelines.stages.tokenise.conversations import Encoded, Messages
 from headrace.pipelines.stages.tokenise.programs import Ints
 from headrace.pipelines.stages.tokenise.proof import Proof
+from headrace.pipelines.stages.tokenise.reasoning import by_turn, style
+from headrace.pipelines.stages.tokenise.reasoning.by_turn import Units
 from headrace.pipelines.stages.tokenise.template import ALL, ASSISTANT
 from headrace.pipelines.stages.tokenise.tokenizer import COUNTS, Tokenizer, load
 
 NAME = "tokenise"
-VERSION = 5
+VERSION = 6
+RANK = 32  # bits of a place within one unit of a row
 
 SAMPLES = pa.schema(
     [
@@ -45,7 +50,7 @@ def tokenizer(name: str | None, config: Config, proof: Proof | None = None) -> T
     Raises: ModelError.
     """
     engine, checked = (config.engine, False) if proof is None else (proof.engine, proof.checked)
-    return load(name, engine, config.add_eos, checked, config.reasoning == "keep", config.variables)
+    return load(name, engine, config.add_eos, checked, config.reasoning.earlier, config.variables)
 
 
 def warm() -> None:
@@ -70,10 +75,12 @@ def apply(
     n = table.num_rows
     rows = np.flatnonzero(schema.live(table).to_numpy(zero_copy_only=False))
     part = table if len(rows) == n else table.take(pa.array(rows))
-    messages, first = conversations.read(part, tokenizer)
-    whole = conversations.encode(messages, first, np.arange(first[-1]), tokenizer)
+    styled, changes = style.apply(part, config.reasoning, tokenizer.facts)
+    messages, first = conversations.read(styled, tokenizer)
+    units = by_turn.units(messages, first, tokenizer)
+    whole = _encoded(messages, units, tokenizer)
     cuts = _Cuts()
-    lost = _policy(cuts, part, messages, first, whole, config, tokenizer)
+    lost = _policy(cuts, part, messages, units, whole, config, tokenizer)
     index, samples = cuts.gather(_modes(part, loss))
     none = np.ones(part.num_rows, np.bool_)
     none[index] = False
@@ -87,10 +94,26 @@ def apply(
         for row, text in whole.refusals.items():
             causes[int(rows[row])] = text
         table = schema.quarantine(table, causes, "tokenise.error")
-    counts = {kind: arrays.spread(whole.counts[:, at], rows, n) for at, kind in enumerate(COUNTS)}
-    table = schema.changed(table, NAME, counts)
+    counts = {kind: whole.counts[: len(rows), at] for at, kind in enumerate(COUNTS)} | changes
+    table = schema.changed(table, NAME, {k: arrays.spread(of, rows, n) for k, of in counts.items()})
     ids = part["row_id"].combine_chunks().take(pa.array(index))
     return table, pa.Table.from_arrays([ids.cast(pa.uint64()), *samples], schema=SAMPLES)
+
+
+def _encoded(messages: Messages, units: Units, tokenizer: Tokenizer) -> Encoded:
+    """The units, with loss on what each teaches; of a row with several, refusals and counts are those of
+    all.
+    """
+    encoded = conversations.encode(messages, units.first, units.chosen, tokenizer, units.apart)
+    if units.taught is None:
+        return encoded
+    encoded = by_turn.silenced(encoded, units.first, units.taught)
+    refusals = {int(units.row[unit]): text for unit, text in encoded.refusals.items()}
+    for row, counted in units.counts.items():
+        encoded.counts[row, : len(counted)] = counted
+    of_refused = np.isin(units.row, list(refusals))
+    encoded.stop[of_refused] = encoded.start[of_refused]
+    return replace(encoded, refusals=refusals)
 
 
 def _modes(table: pa.Table, loss: dict[str, str]) -> NDArray[np.uint8]:
@@ -142,7 +165,7 @@ def _policy(
     cuts: _Cuts,
     table: pa.Table,
     messages: Messages,
-    first: Ints,
+    units: Units,
     whole: Encoded,
     config: Config,
     tokenizer: Tokenizer,
@@ -150,78 +173,94 @@ def _policy(
     """Add the samples of all rows of `table` to `cuts`; returns which rows lost something to their length."""
     size = whole.stop - whole.start
     long = size > config.max_length
-    rows = np.flatnonzero(~long & (size > 0))
-    cuts.add(whole, rows, np.zeros_like(rows), whole.start[rows], whole.stop[rows])
-    if config.overlong == "drop":
-        return long
-    rows = np.flatnonzero(long)
-    text = messages.codes[first[rows]] == schema.ROLES.index("text")
-    cut = rows if config.overlong == "truncate" else rows[text]
-    for row, values in overlong.values(table, cut).items():
-        _cut_between(cuts, row, values, whole, config, tokenizer)
-    if config.overlong == "truncate":
-        return long
-    return _split_conversations(cuts, rows[~text], messages, first, whole, config.max_length, tokenizer)
+    short = np.flatnonzero(~long & (size > 0))
+    cuts.add(whole, units.row[short], units.rank[short] << RANK, whole.start[short], whole.stop[short])
+    lost = np.zeros(table.num_rows, np.bool_)
+    over = np.flatnonzero(long)
+    if config.overlong != "split":
+        lost[units.row[over]] = True
+    if config.overlong == "drop" or not len(over):
+        return lost
+    text = messages.codes[units.chosen[units.first[over]]] == schema.ROLES.index("text")
+    cut = over if config.overlong == "truncate" else over[text]
+    values = overlong.values(table, np.unique(units.row[cut]))
+    for unit in cut.tolist():
+        _cut_between(cuts, unit, values[int(units.row[unit])], units, whole, config, tokenizer)
+    if config.overlong == "split":
+        over = over[~text]
+        lost[_split_conversations(cuts, over, messages, units, whole, config.max_length, tokenizer)] = True
+    return lost
 
 
 def _cut_between(
-    cuts: _Cuts, row: int, values: list[str], whole: Encoded, config: Config, tokenizer: Tokenizer
+    cuts: _Cuts,
+    unit: int,
+    values: list[str],
+    units: Units,
+    whole: Encoded,
+    config: Config,
+    tokenizer: Tokenizer,
 ) -> None:
-    """One row cut between the values in it: its first stretch, or all where texts are split."""
-    begin = int(whole.start[row])
-    ids = whole.ids[begin : int(whole.stop[row])].tolist()
-    cuts_of_row = np.array(overlong.stretches(ids, config.max_length, values, tokenizer.decode), np.int64)
-    cuts_of_row = cuts_of_row[:1] if config.overlong == "truncate" else cuts_of_row
-    order = np.arange(len(cuts_of_row))
-    cuts.add(whole, np.full_like(order, row), order, begin + cuts_of_row[:, 0], begin + cuts_of_row[:, 1])
+    """One unit cut between the values in it: its first stretch, or all where texts are split."""
+    begin = int(whole.start[unit])
+    ids = whole.ids[begin : int(whole.stop[unit])].tolist()
+    found = np.array(overlong.stretches(ids, config.max_length, values, tokenizer.decode), np.int64)
+    found = found[:1] if config.overlong == "truncate" else found
+    order = (units.rank[unit] << RANK) + np.arange(len(found))
+    cuts.add(whole, np.full_like(order, units.row[unit]), order, begin + found[:, 0], begin + found[:, 1])
 
 
-Stretch = tuple[int, list[int], list[list[int]]]  # row, messages of the system turn, exchanges
+Stretch = tuple[int, list[int], list[list[int]]]  # unit, messages of the system turn, exchanges
 
 
 def _split_conversations(
     cuts: _Cuts,
-    rows: Ints,
+    over: Ints,
     messages: Messages,
-    first: Ints,
+    units: Units,
     whole: Encoded,
     limit: int,
     tokenizer: Tokenizer,
-) -> NDArray[np.bool_]:
+) -> list[int]:
     """Conversations between exchanges, each piece a conversation of its own led by the system turn.
 
     As many exchanges as their tokens in the whole say will fit; a piece that comes out too long after
-    all (its template looks back) is halved. Returns the rows that lost an exchange, ``bool[N]``. A
-    Python loop, over over-long rows alone: 10 to 60 us a piece.
+    all (its template looks back) is halved. Returns the rows that lost an exchange with something to learn.
+    A Python loop, over over-long units alone: 10 to 60 us a piece.
     """
-    lost = np.zeros(len(whole.start), np.bool_)
+    lost: list[int] = []
     roles = np.array([role for role, _ in messages.classes])
     waiting: list[Stretch] = []
-    for row in rows.tolist():
-        mine = slice(first[row], first[row + 1])
-        waiting += _stretches(
-            row, roles[messages.codes[mine]], whole.turns[mine].tolist(), int(first[row]), limit
-        )
+    for unit in over.tolist():
+        mine = slice(units.first[unit], units.first[unit + 1])
+        of_unit = roles[messages.codes[units.chosen[mine]]]
+        shift = int(units.chosen[mine.start])
+        waiting += _stretches(unit, of_unit, whole.turns[mine].tolist(), shift, limit)
     while waiting:
         lists = [[*head, *(m for exchange in exchanges for m in exchange)] for _, head, exchanges in waiting]
         ends = arrays.offsets([len(one) for one in lists])
-        encoded = conversations.encode(messages, ends, np.concatenate(lists).astype(np.int64), tokenizer)
+        flat = np.concatenate(lists).astype(np.int64)
+        of = np.array([w[0] for w in waiting])
+        apart = np.flatnonzero(np.isin(of, list(units.apart))).tolist()
+        encoded = conversations.encode(messages, ends, flat, tokenizer, apart)
+        taught = units.taught_in(np.repeat(of, np.diff(ends)), flat)
+        encoded = by_turn.silenced(encoded, ends, taught)
         size = encoded.stop - encoded.start
         good = np.flatnonzero((size > 0) & (size <= limit))
-        row = np.array([w[0] for w in waiting])[good]
-        order = np.array([w[2][0][0] for w in waiting])[good]
-        cuts.add(encoded, row, order, encoded.start[good], encoded.stop[good])
+        order = (units.rank[of] << RANK) + np.array([w[2][0][0] for w in waiting])
+        cuts.add(encoded, units.row[of[good]], order[good], encoded.start[good], encoded.stop[good])
         again: list[Stretch] = []
         for one in np.flatnonzero((size == 0) | (size > limit)):
-            number, head, exchanges = waiting[one]
+            unit, head, exchanges = waiting[one]
             half = len(exchanges) // 2
-            lost[number] |= half == 0
-            again += [(number, head, part) for part in (exchanges[:half], exchanges[half:]) if half]
+            if not half and (taught is None or taught[ends[one] : ends[one + 1]].any()):
+                lost.append(int(units.row[unit]))
+            again += [(unit, head, part) for part in (exchanges[:half], exchanges[half:]) if half]
         waiting = again
     return lost
 
 
-def _stretches(row: int, roles: NDArray[np.str_], turns: list[int], shift: int, limit: int) -> list[Stretch]:
+def _stretches(unit: int, roles: NDArray[np.str_], turns: list[int], shift: int, limit: int) -> list[Stretch]:
     """Exchanges of one conversation (`turns`: tokens of each turn), as many together as fit."""
     body = int(np.argmax(roles != "system")) if (roles != "system").any() else 0
     head = list(range(shift, shift + body))
@@ -235,7 +274,7 @@ def _stretches(row: int, roles: NDArray[np.str_], turns: list[int], shift: int, 
     for exchange in exchanges:
         size = sum(turns[m - shift] for m in exchange)
         if not stretches or size > room:
-            stretches.append((row, head, []))
+            stretches.append((unit, head, []))
             room = limit - sum(turns[:body])
         stretches[-1][2].append(exchange)
         room -= size

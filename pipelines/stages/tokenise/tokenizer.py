@@ -20,7 +20,9 @@ import xxhash
 
 from headrace.cluster.errors import ModelError
 from headrace.pipelines.stages.tokenise import pretrained
+from headrace.pipelines.stages.tokenise.config import Earlier
 from headrace.pipelines.stages.tokenise.encoder import Encoder, Engine
+from headrace.pipelines.stages.tokenise.reasoning.facts import Facts, facts
 from headrace.pipelines.stages.tokenise.rendering import controls
 from headrace.pipelines.stages.tokenise.rendering.marking import Cut, Marking
 from headrace.pipelines.stages.tokenise.template import (
@@ -44,9 +46,13 @@ MADE_UP = (
 SHORT = 6  # messages of a shape whose ids are proved always; of longer ones one in `SPOT` is
 SPOT = 16
 TEXT: Shape = (("text", SLOT),)
-# What is counted of each conversation: turns without an end, reasoning of turns that is kept, or lost, and
-# empty blocks of it that carry no loss; calls, and whether tools, that the template has no form for.
-COUNTS = ("unended", "reasoning_kept", "reasoning_lost", "reasoning_empty", "calls_lost", "tools_lost")
+# What is counted of each conversation: turns without an end, reasoning of turns that is kept, or lost, empty
+# blocks of it that carry no loss, and turns behind reasoning that is not there when the model answers; calls,
+# and whether tools, that the template has no form for.
+COUNTS = (
+    *("unended", "reasoning_kept", "reasoning_lost", "reasoning_empty", "reasoning_behind"),
+    *("calls_lost", "tools_lost"),
+)
 
 Operation = tuple[int | tuple[Part, ...], int, int]  # token or segment, loss, message
 
@@ -74,21 +80,21 @@ def load(
     engine: Engine = "auto",
     add_eos: bool = True,
     checked: bool = False,
-    keep: bool = True,
+    earlier: Earlier = "keep",
     variables: str = "{}",
 ) -> "Tokenizer":
     """The tokenizer `name`, built once a process (see `Tokenizer`)."""
-    return Tokenizer(name, engine, add_eos, checked, keep, variables)
+    return Tokenizer(name, engine, add_eos, checked, earlier, variables)
 
 
 class Tokenizer:
     """A Hugging Face tokenizer with its chat template, cut and proved.
 
-    name: a directory (local or s3://), a hub name, or None for the one that ships with headrace.
-    engine: "auto" takes gigatoken where it gives the same ids on a sample, else `tokenizers`.
-    add_eos: end a text, and a conversation whose template ends it without a special token, by the
-    end token. checked: hold the ids of every row against Hugging Face's. keep: put back the reasoning that
-    the template leaves out. variables: JSON of what the template sees besides. It travels to workers as these
+    name: a directory (local or s3://), a hub name, or None for the one that ships with headrace. engine:
+    "auto" takes gigatoken where it gives the same ids on a sample, else `tokenizers`. add_eos: end a text,
+    and a conversation whose template ends it without a special token, by the end token. checked: hold the
+    ids of every row against Hugging Face's. earlier: what is made of reasoning that the template leaves out
+    (`config.Reasoning`). variables: JSON of what the template sees besides. It travels to workers as these
     six and is built again there.
 
     Raises: ModelError where there is no tokenizer, none that is fast, or a template without a mask.
@@ -100,11 +106,12 @@ class Tokenizer:
         engine: Engine = "auto",
         add_eos: bool = True,
         checked: bool = False,
-        keep: bool = True,
+        earlier: Earlier = "keep",
         variables: str = "{}",
     ) -> None:
-        self._arguments = (name, engine, add_eos, checked, keep, variables)
+        self._arguments = (name, engine, add_eos, checked, earlier, variables)
         self.checked = checked
+        self.earlier = earlier
         self.name = name or "headrace"
         self.hf = pretrained.load(name)
         self.eos_id: int | None = self.hf.eos_token_id
@@ -122,7 +129,8 @@ class Tokenizer:
         self._programs: dict[Shape, Program | Refusal | None] = {}
         self._constants: dict[Any, list[tuple[int, int]]] = {}
         state = [self.encoder.state, self.hf.special_tokens_map, self._source(), self.pad_id, add_eos]
-        state += [keep, variables] if self.template is not None and (not keep or variables != "{}") else []
+        if self.template is not None and (earlier != "keep" or variables != "{}"):
+            state += [earlier, variables]
         self.fingerprint: str = xxhash.xxh3_128_hexdigest(
             json.dumps(state, sort_keys=True, default=str).encode()
         )
@@ -133,6 +141,11 @@ class Tokenizer:
         self.special: dict[str, int] = {content: i for content, (i, _) in tokens.items()}
         self.specials = _alternatives(self.special)
         self._eaters = {c: (t.lstrip, t.rstrip) for c, (_, t) in tokens.items() if t.lstrip or t.rstrip}
+
+    @cached_property
+    def facts(self) -> Facts | None:
+        """What the chat template does with reasoning; None where there is none."""
+        return None if self.template is None else facts(self.template)
 
     @cached_property
     def marking(self) -> Marking:
@@ -220,8 +233,8 @@ class Tokenizer:
         unended = cut.unended
         if ended:
             operations.append((int(self.hf.eos_token_id), ASSISTANT | ALL, len(shape) - 1))
-            unended -= any(p.loss & ASSISTANT and p.message + 1 == len(shape) for p in parts)
-        counts = (unended, cut.kept, cut.lost, cut.empty, 0, 0)
+            unended -= {len(shape) - 1}
+        counts = (len(unended), cut.kept, cut.lost, cut.empty, cut.behind, 0, 0)
         program = Program(tuple(parts), tuple(operations), ended, True, cut.altered, counts)
         due = len(shape) <= SHORT or xxhash.xxh3_64_intdigest(repr(shape).encode()) % SPOT == 0
         return program if not due or self._same_ids(program, made_up[0], plain=False) else None

@@ -172,20 +172,21 @@ def conversation(plain: list[dict[str, str]], tokenizer: Tokenizer) -> Whole:
     template = row.marking.template
     wanted = template.render(row.messages(), tools=row.tools)
     marked = row.row(marked=True)
-    counts = [0, 0, 0, 0]
+    unended: frozenset[int] = frozenset()
+    counts = [0, 0, 0, 0, 0]
     try:
         exact = NUMBERED.sub(r"\2", template.marked(row.shape, marked)) == wanted
     except Refusal:
         exact = False
     if exact:
         cut = row.marking.cut(row.shape, marked)
-        parts, counts = cut.parts, [cut.unended, cut.kept, cut.lost, cut.empty]
+        unended, parts = cut.unended, cut.parts
+        counts = [0, cut.kept, cut.lost, cut.empty, cut.behind]
         behind = 1 + max((i for i, p in enumerate(parts) if p.slot >= 0), default=-1)
     else:
         parts, behind = _by_beginnings(row)
     ended = tokenizer.ends(row.shape[-1][0], parts[behind:])
-    if ended and exact:
-        counts[0] -= any(p.loss & ASSISTANT and p.message + 1 == len(row.shape) for p in parts)
+    counts[0] = len(unended - {len(row.shape) - 1} if ended else unended)
     ids, loss, owners = tokenizer.compiled(parts)
     turns = [0] * len(plain)
     for owner in owners:

@@ -9,7 +9,8 @@ prompt ends, and ends with the token on which generation stops:
   there (Harmony); else the turn has none (Apertus), which is counted.
 
 Reasoning that the template leaves out of turns but the last, or of all, is put back as the model says it: as
-the template renders that turn when nothing follows, else in ``<think>`` before the answer.
+the template renders that turn when nothing follows, else in ``<think>`` before the answer. By turn, the last
+turn alone gets its own back, as earlier ones are seen without theirs.
 
 Cost: two renderings for each turn of a shape, which are remembered by what stands between two turns.
 """
@@ -19,6 +20,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, NamedTuple
 
+from headrace.pipelines.stages.tokenise.config import Earlier
 from headrace.pipelines.stages.tokenise.rendering.speech import Speech
 from headrace.pipelines.stages.tokenise.template import (
     ALL,
@@ -45,26 +47,29 @@ EMPTY = re.compile(r"\s*<([a-z:_]*think[a-z]*)>\s*</\1>\s*", re.IGNORECASE)  # r
 
 @dataclass(frozen=True)
 class Cut:
-    """A rendered shape: its parts, and how many of its turns have no end, kept and lost their reasoning, or
-    have an empty block of it. altered: reasoning was put back, and `put_back` are the beginnings of the
+    """A rendered shape: its parts, the turns in it that have no end, and how many kept and lost their
+    reasoning, have an empty block of it, or stand behind reasoning that was put back and is not there when
+    the model answers. altered: reasoning was put back, and `put_back` are the beginnings of the
     conversation whose renderings had it.
     """
 
     parts: list[Part]
-    unended: int
+    unended: frozenset[int]
     kept: int
     lost: int
     empty: int
+    behind: int
     altered: bool
     put_back: tuple[Shape, ...]
 
 
 class Marking:
-    """The cuts of one template. keep: reasoning that it leaves out is put back."""
+    """The cuts of one template. earlier: what is made of reasoning that it leaves out."""
 
-    def __init__(self, template: Template, keep: bool) -> None:
+    def __init__(self, template: Template, earlier: Earlier) -> None:
         self.template = template
-        self.keep = keep
+        self.earlier = earlier
+        self.keep = earlier != "as_template"
         self.speech = Speech(template)
         self._cuts: dict[Any, tuple[int, int]] = {}
 
@@ -75,17 +80,36 @@ class Marking:
         """
         rendered = self.template.marked(shape, row)
         text, put_back = self._with_reasoning(shape, rendered, row) if self.keep else (rendered, ())
+        altered = text != rendered
         owners = [m for m, (_, skeleton) in enumerate(shape) for _ in range(skeleton.count(SLOT))]
         calls = len(owners)  # slots from here on are names of functions that are called
         if row is not None:
             owners += [m for m, one in enumerate(row.beside) for _ in one.get("tool_calls", ())]
         parts = self._parts(shape, _pieces(text, calls), owners, row)
         slots = {part.slot for part in parts}
-        thoughts = _thoughts(shape).values()
-        kept = sum(slots.issuperset(one.slots) for one in thoughts)
+        mused = thoughts(shape).values()
+        kept = sum(slots.issuperset(one.slots) for one in mused)
+        lost = len(mused) - kept + _cut_off(shape, slots)
         empty = sum(part.loss == SILENT for part in parts)
-        unended = self._unended(parts)
-        return Cut(parts, unended, kept, len(thoughts) - kept, empty, text != rendered, put_back)
+        behind = self._behind(shape, text, row) if altered else 0
+        return Cut(parts, self._unended(parts), kept, lost, empty, behind, altered, put_back)
+
+    def asked(self, shape: Shape, row: Row | None = None) -> set[int] | None:
+        """Slots that stand in the prompt for the turn behind `shape`; None where the template refuses it."""
+        try:
+            return _slots(self.template.marked(shape, row, generation=True))
+        except Refusal:
+            return None
+
+    def _behind(self, shape: Shape, text: str, row: Row | None) -> int:
+        """Turns of the assistant in `text` before which reasoning stands that their prompt has not."""
+        there, mused, count = _slots(text), thoughts(shape), 0
+        for turn in range(min(mused) + 1, len(shape)):
+            before = {slot for m, one in mused.items() if m < turn for slot in one.slots} & there
+            if shape[turn][0] == "assistant" and before:
+                prompt = self.asked(shape[:turn], row)
+                count += prompt is not None and not prompt.issuperset(before)
+        return count
 
     def _parts(self, shape: Shape, pieces: list[str], owners: list[int], row: Row | None) -> list[Part]:
         constants, slots, texts = pieces[::3], [int(k) for k in pieces[1::3]], pieces[2::3]
@@ -170,14 +194,15 @@ class Marking:
             ends |= {found[0]} if found else set()
         return ends
 
-    def _unended(self, parts: list[Part]) -> int:
+    def _unended(self, parts: list[Part]) -> frozenset[int]:
         """Turns of the assistant that carry loss and do not end with a special token."""
         last: dict[int, Part] = {}
         for part in parts:
             if part.loss & ASSISTANT:
                 last[part.message] = part
-        ends = [part.text.rstrip() if part.slot < 0 else "" for part in last.values()]
-        return sum(not any(m.end() == len(e) for m in self.template.specials.finditer(e)) for e in ends)
+        ends = {m: part.text.rstrip() if part.slot < 0 else "" for m, part in last.items()}
+        found = self.template.specials.finditer
+        return frozenset(m for m, e in ends.items() if not any(one.end() == len(e) for one in found(e)))
 
     def _tail(self, shape: Shape, generation: bool, row: Row | None) -> str | None:
         """What is rendered after the last slot of `shape`; None where the template refuses it."""
@@ -209,7 +234,9 @@ class Marking:
     def _with_reasoning(self, shape: Shape, text: str, row: Row | None) -> tuple[str, tuple[Shape, ...]]:
         """`text` with the reasoning that the template left out, and the beginnings that it was taken from."""
         put_back = []
-        for message, one in sorted(_thoughts(shape).items(), reverse=True):
+        for message, one in sorted(thoughts(shape).items(), reverse=True):
+            if self.earlier == "by_turn" and message + 1 < len(shape):
+                continue
             at = text.find(_mark(one.answer)) if one.answer is not None else -1
             if at < 0 or all(_mark(slot) in text for slot in one.slots):
                 continue
@@ -256,14 +283,14 @@ def _pieces(text: str, calls: int) -> list[str]:
     return pieces
 
 
-class _Thought(NamedTuple):
+class Thought(NamedTuple):
     """Slots of the reasoning of one turn, and the first of its answer."""
 
     slots: list[int]
     answer: int | None
 
 
-def _thoughts(shape: Shape) -> dict[int, _Thought]:
+def thoughts(shape: Shape) -> dict[int, Thought]:
     """The reasoning of each message that has some."""
     found, slot = {}, 0
     for message, (role, skeleton) in enumerate(shape):
@@ -273,9 +300,24 @@ def _thoughts(shape: Shape) -> dict[int, _Thought]:
         inside = apart[0].count(SLOT)
         if role == "assistant" and apart[1] and begun and inside:
             answer = slot + inside if count > inside else None
-            found[message] = _Thought(list(range(slot, slot + inside)), answer)
+            found[message] = Thought(list(range(slot, slot + inside)), answer)
         slot += count
     return found
+
+
+def _cut_off(shape: Shape, slots: set[int]) -> int:
+    """Turns that close reasoning which they never opened, and of which the template leaves out a part."""
+    slot, count = 0, 0
+    for message, (role, skeleton) in enumerate(shape):
+        inside = range(slot, slot + skeleton.partition(THOUGHT)[0].count(SLOT))
+        slot += skeleton.count(SLOT)
+        if role == "assistant" and THOUGHT in skeleton and message not in thoughts(shape):
+            count += not slots.issuperset(inside)
+    return count
+
+
+def _slots(text: str) -> set[int]:
+    return {int(found[1]) for found in NUMBERED.finditer(text)}
 
 
 def _mark(slot: int) -> str:

@@ -29,6 +29,7 @@ VALID = [
     ("fence", "```\nanything (goes\n```"),
     ("sql", "SELECT name FROM ships WHERE year > 1900 ORDER BY name LIMIT 3"),
     ("sql", "select count(*) from ships group by kind having count(*) > 2"),
+    ("sql", "select t1.name, t2.year from ships as t1 join years as t2 on t1.id = t2.id"),
     ("sql", "WITH t AS (SELECT 1 AS a) SELECT a FROM t; DELETE FROM ships WHERE a = 1;"),
     ("csv", 'name,age,town\nAnn,31,"Rome, Italy"\nBo,4,Oslo'),
 ]

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import yaml
 
 from headrace.cluster import storage
 from headrace.pipelines import schema
@@ -12,8 +13,13 @@ from headrace.pipelines.examine.formats.config import Config
 from tests import builders
 
 
-def run(folder: Path, *answers: str, parts: int = 1, **settings: Any) -> tuple[dict[str, Any], list[Any]]:
+def run(
+    folder: Path, *answers: str, parts: int = 1, tokenise: Any = None, tasks: Any = None, **settings: Any
+) -> tuple[dict[str, Any], list[Any]]:
     made = builders.table(*([("user", f"q{n}"), ("assistant", a)] for n, a in enumerate(answers)))
+    traits = [{"task": task} for task in tasks or [None] * len(answers)]
+    made = made.append_column("traits", pa.array(traits, schema.TRAITS))
+    (folder / "recipe.yaml").write_text(yaml.safe_dump({"tokenise": tokenise or {}}))
     cuts = [len(answers) * n // parts for n in range(1, parts)]
     paths = builders.write_parts(folder, made.drop_columns(["drop", "error"]), cuts)
     (folder / "duplicates").mkdir(exist_ok=True)
@@ -28,8 +34,22 @@ def test_broken_answers_are_found_and_counted(tmp_path: Path) -> None:
     answers = ['{"a": 1}', "plain", '{"a": 1} so', '{"a" 1}', "SELECT a FROM b"]
     report, found = run(tmp_path, *answers, parts=3)
     assert found == [
-        {"row_id": 2, "format": "json", "valid_head": True, "valid": False, "breaks_at": 9},
-        {"row_id": 3, "format": "json", "valid_head": False, "valid": False, "breaks_at": 5},
+        {
+            "row_id": 2,
+            "format": "json",
+            "valid_head": True,
+            "valid": False,
+            "breaks_at": 9,
+            "finding": "broken",
+        },
+        {
+            "row_id": 3,
+            "format": "json",
+            "valid_head": False,
+            "valid": False,
+            "breaks_at": 5,
+            "finding": "broken",
+        },
     ]
     assert report == {
         "enabled": True,
@@ -41,7 +61,10 @@ def test_broken_answers_are_found_and_counted(tmp_path: Path) -> None:
             "sql": {"valid": 1, "drift": 0, "invalid": 0},
         },
         "mixed": {"s": {"answers": 5, "structured": 4}},
+        "mixtures": [],
         "too_long": 0,
+        "cut": {},
+        "faults": 2,
         "verdict": "mend",
         "words": [
             "2 of 3 answers that begin as json break",
@@ -68,6 +91,43 @@ def test_long_answers_are_counted_and_a_pattern_is_followed(tmp_path: Path) -> N
     assert [(one["row_id"], one["format"], one["breaks_at"]) for one in found] == [(1, "pattern", 2)]
 
 
+def test_a_task_whose_answers_come_in_several_formats(tmp_path: Path) -> None:
+    answers = [*[f'{{"a": {n}}}' for n in range(12)], *["It is."] * 8, *["Yes."] * 20]
+    tasks = [*["extraction"] * 20, *["question"] * 20]
+    report, found = run(tmp_path, *answers, tasks=tasks, parts=3)
+    assert report["mixtures"] == [{"source": "s", "task": "extraction", "formats": {"json": 12, "other": 8}}]
+    assert report["words"] == [
+        "the 20 answers to 'extraction' of 's' begin in several formats: 12 (60%) as json, 8 (40%) as none"
+    ]
+    assert [(one["row_id"], one["finding"], one["format"]) for one in found] == [
+        (n, "mixed", "") for n in range(12, 20)
+    ]
+    assert report["faults"] == 8
+    (tmp_path / "b").mkdir()
+    alike, found = run(tmp_path / "b", *answers[:12], *['{"b": 1}'] * 8, *answers[20:], tasks=tasks)
+    assert (alike["mixtures"], alike["verdict"], found) == ([], "fine", [])
+
+
+def test_answers_that_lose_their_end_to_the_length_limit(tmp_path: Path) -> None:
+    long = ", ".join(f'"key number {n}": {n}' for n in range(400))
+    answers = [f"{{{long}}}", '{"a": 1}', "word " * 3_000, "It is."]
+    said = {}
+    for overlong in ("truncate", "split", "drop"):
+        folder = tmp_path / overlong
+        folder.mkdir()
+        report, found = run(folder, *answers, tokenise={"max_length": 512, "overlong": overlong})
+        assert report["cut"] == {"json": 1, "other": 1}
+        assert [(one["row_id"], one["finding"]) for one in found] == [(0, "cut"), (2, "cut")]
+        said[overlong] = report["words"]
+    assert said["truncate"] == [
+        "1 of 2 other answers are cut off before their end: they do not fit into tokenise.max_length, "
+        "512 tokens (tokenise.overlong: truncate)",
+        "1 of 2 answers that begin as json are cut off before their end: they do not fit into "
+        "tokenise.max_length, 512 tokens (tokenise.overlong: truncate)",
+    ]
+    assert [len(words) for words in said.values()] == [2, 1, 1]
+
+
 def test_in_memory() -> None:
     found = formats.formats(pa.array(['{"a": 1}', None, "no", '{"a": 1} x']))
     assert found.to_pylist() == [
@@ -79,5 +139,5 @@ def test_in_memory() -> None:
 
 def test_nothing_is_read_where_it_is_switched_off(tmp_path: Path) -> None:
     assert formats.run([], str(tmp_path), Config(enabled=False), builders.in_order) == {"enabled": False}
-    assert formats.FINDINGS.names == ["row_id", "format", "valid_head", "valid", "breaks_at"]
+    assert formats.FINDINGS.names == ["row_id", "format", "valid_head", "valid", "breaks_at", "finding"]
     assert schema.ROW.field("row_id").type == formats.FINDINGS.field("row_id").type

@@ -11,13 +11,14 @@ from headrace.cluster import storage
 from headrace.pipelines.examine.reasoning import model
 from headrace.pipelines.examine.reasoning import run as reasoning
 from headrace.pipelines.examine.reasoning.config import Config
-from headrace.pipelines.examine.reasoning.model import Facts
-from headrace.pipelines.stages.tokenise.template import Template
+from headrace.pipelines.examine.reasoning.model import Model
+from headrace.pipelines.stages.tokenise.config import Reasoning
+from headrace.pipelines.stages.tokenise.reasoning.facts import Facts
 from tests import builders
 from tests.builders import Turn
 
-REASONS = Facts(reasons=True, form="think", keeps_earlier=False, opens=False, adds_empty=False)
-PLAIN = Facts(reasons=False, form=None, keeps_earlier=True, opens=False, adds_empty=False)
+REASONS = Facts(reasons=True, form="think", takes="think", keeps_earlier=False, opens=False, adds_empty=False)
+PLAIN = Facts(reasons=False, form=None, takes=None, keeps_earlier=True, opens=False, adds_empty=False)
 THINK = "<think>\nhm\n</think>\n\nyes"
 ROWS: list[list[Turn]] = [
     [("user", "a"), ("assistant", THINK)],
@@ -33,9 +34,15 @@ ROWS: list[list[Turn]] = [
 
 
 def run(
-    folder: Path, facts: Facts | None, monkeypatch: pytest.MonkeyPatch, rows: Any = ROWS, **settings: Any
+    folder: Path,
+    facts: Facts | None,
+    monkeypatch: pytest.MonkeyPatch,
+    rows: Any = ROWS,
+    reasoning_config: Any = None,
+    **settings: Any,
 ) -> tuple[dict[str, Any], list[tuple[int, str, str | None]]]:
-    monkeypatch.setattr(model, "of_run", lambda _: facts)
+    known = Model(facts, Reasoning.model_validate(reasoning_config or {}))
+    monkeypatch.setattr(model, "of_run", lambda _: known)
     made = builders.table(*rows).drop_columns(["drop", "error"])
     paths = builders.write_parts(folder, made, [4])
     (folder / "duplicates").mkdir()
@@ -67,7 +74,22 @@ def test_rows_that_do_not_go_with_a_model_that_reasons(
     assert report["kinds"]["without"] == 3
     assert report["verdict"] == "mend"
     assert not report["alarm"]
-    assert report["words"][0] == ("3 of 8 rows have no reasoning, and the model's chat template reasons")
+    assert report["words"][0] == "3 of 8 rows have no reasoning, and the model's chat template reasons"
+    assert "later turns are learned behind it" in report["words"][3]
+    assert report["words"][4].endswith("(`tokenise: {reasoning: {style: own}}` puts it into them)")
+
+
+def test_what_the_recipe_mends_is_no_alarm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    mends = {"style": "own", "earlier": "by_turn"}
+    report, found = run(tmp_path, REASONS, monkeypatch, rows=ROWS[3:7], reasoning_config=mends)
+    assert [one for one in found if one[1] != "without"] == [(0, "unbalanced", "think")]
+    assert report["mended"] == 3  # <Thought>, one that is closed and not opened, and one in an earlier turn
+    assert report["kinds"]["earlier"] == report["kinds"]["style"] == 0
+
+
+def test_this_section_converts_nothing() -> None:
+    with pytest.raises(ValueError, match=r"style stands in tokenise\.reasoning"):
+        Config.model_validate({"style": "own"})
 
 
 def test_traces_for_a_model_that_does_not_reason(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -103,42 +125,9 @@ def test_forms_of_traces(text: str, form: str | None, balanced: bool) -> None:
     assert [(one["form"], one["balanced"], one["empty"]) for one in found] == [(form, balanced, False)]
 
 
-HEAD = "{% for m in messages %}<|{{ m.role }}|>"
-TAIL = "{{ eos_token }}{% endfor %}{% if add_generation_prompt %}<|assistant|>{% endif %}"
-STRIPS = (
-    HEAD + "{% set c = m.content %}{% if m.role == 'assistant' and not loop.last and '</think>' in c %}"
-    "{% set c = c.split('</think>')[-1] %}{% endif %}{{ c }}" + TAIL
-)
-FIELD = (
-    HEAD
-    + "{% if m.reasoning_content %}[THINK]{{ m.reasoning_content }}[/THINK]{% endif %}{{ m.content }}"
-    + TAIL
-)
-OPENS = (
-    HEAD + "{{ m.content.split('</think>')[-1] }}{{ eos_token }}{% endfor %}"
-    "{% if add_generation_prompt %}<|assistant|><think>\n{% endif %}"
-)
-NONE = HEAD + "{{ m.content }}" + TAIL
-
-
-@pytest.mark.parametrize(
-    ("source", "facts"),
-    [
-        (STRIPS, Facts(True, "think", False, False, False)),
-        (FIELD, Facts(True, "mistral", True, False, False)),
-        (OPENS, Facts(True, "think", False, True, False)),
-        (NONE, Facts(False, None, True, False, False)),
-    ],
-)
-def test_what_a_template_does_is_told_by_rendering_it(source: str, facts: Facts) -> None:
-    import re
-
-    template = Template(source, {"eos_token": "<|end|>"}, re.compile(r"<\|[a-z]+\|>"), edges=False)
-    assert model.facts(template) == facts
-
-
 def test_the_model_is_the_recipes(tmp_path: Path) -> None:
     (tmp_path / "recipe.yaml").write_text(yaml.safe_dump({"headrace": 2, "output": "x"}))
     found = model.of_run(str(tmp_path))
-    assert found is not None
-    assert not found.reasons
+    assert found.facts is not None
+    assert not found.facts.reasons
+    assert found.reasoning == Reasoning()

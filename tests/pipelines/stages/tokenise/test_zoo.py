@@ -5,20 +5,15 @@ from typing import Any
 
 import pyarrow as pa
 import pytest
-from tokenizers import AddedToken
-from tokenizers import Tokenizer as Core
-from transformers import PreTrainedTokenizerFast
 
 from headrace.cluster.errors import ModelError
 from headrace.pipelines import schema
 from headrace.pipelines.stages.read import mappers, shapes
 from headrace.pipelines.stages.tokenise import stage as tokenise
-from headrace.pipelines.stages.tokenise.pretrained import SHIPPED
 from headrace.pipelines.stages.tokenise.tokenizer import Tokenizer
 from tests.pipelines.stages.tokenise.chats import spans
-from tests.pipelines.stages.tokenise.zoo import FAMILIES, Family
+from tests.pipelines.stages.tokenise.zoo import FAMILIES, THINK, Family, build
 
-THINK = ("<think>", "</think>")
 ASK, SAY = {"role": "user", "content": "what is 2 + 2?"}, {"role": "assistant", "content": "it is 4."}
 MORE, THEN = {"role": "user", "content": "and 3 + 3?"}, {"role": "assistant", "content": "it is 6."}
 CALL = {
@@ -38,16 +33,6 @@ CALLED = [
 @pytest.fixture(scope="module")
 def families(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Tokenizer]:
     return {name: build(tmp_path_factory.mktemp("zoo"), family) for name, family in FAMILIES.items()}
-
-
-def build(folder: Path, family: Family, **more: Any) -> Tokenizer:
-    core = Core.from_file(str(SHIPPED / "tokenizer.json"))
-    core.add_special_tokens(["<s>", "</s>", *family.special])
-    core.add_tokens([AddedToken(t, special=False, normalized=False) for t in (*THINK, *family.plain)])
-    fast = PreTrainedTokenizerFast(tokenizer_object=core, bos_token="<s>", eos_token="</s>")
-    fast.chat_template = family.template
-    fast.save_pretrained(folder)
-    return Tokenizer(str(folder), "tokenizers", **more)
 
 
 def tokenised(
@@ -125,6 +110,22 @@ def test_reasoning_is_learned_in_every_turn(families: dict[str, Tokenizer], name
     assert second.index("three, twice.") < second.index("it is 6.")
     assert told["reasoning_kept"] == 2
     assert "reasoning_lost" not in told
+
+
+# Of families that reason: the form they write, None where it is one of their own.
+REASON = {
+    **dict.fromkeys(("qwen3", "r1_distill", "deepseek_v3", "glm_thinking", "minimax", "kimi"), "think"),
+    "nemotron": "think",
+    "harmony": "channel",
+    "seed": None,
+}
+
+
+def test_which_families_reason_and_what_they_take(families: dict[str, Tokenizer]) -> None:
+    found = {name: chat.facts for name, chat in families.items() if chat.facts and chat.facts.reasons}
+    assert {name: one.form for name, one in found.items()} == REASON
+    assert {one.takes for one in found.values()} == {"think"}
+    assert [name for name, one in found.items() if one.keeps_earlier] == ["deepseek_v3", "seed"]
 
 
 @pytest.mark.parametrize("name", FAMILIES)

@@ -5,6 +5,17 @@ the last one; both as the loss has them.
 """
 
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tokenizers import AddedToken
+from tokenizers import Tokenizer as Core
+from transformers import PreTrainedTokenizerFast
+
+from headrace.pipelines.stages.tokenise.pretrained import SHIPPED
+from headrace.pipelines.stages.tokenise.tokenizer import Tokenizer
+
+THINK = ("<think>", "</think>")
 
 
 @dataclass(frozen=True)
@@ -359,3 +370,16 @@ FAMILIES = {
         "<|im_end|>",
     ),
 }
+
+
+def build(folder: Path, family: Family, **more: Any) -> Tokenizer:
+    """The shipped vocabulary under the template of `family`, its tokens added; `more` as `Tokenizer` takes
+    it.
+    """
+    core = Core.from_file(str(SHIPPED / "tokenizer.json"))
+    core.add_special_tokens(["<s>", "</s>", *family.special])
+    core.add_tokens([AddedToken(t, special=False, normalized=False) for t in (*THINK, *family.plain)])
+    fast = PreTrainedTokenizerFast(tokenizer_object=core, bos_token="<s>", eos_token="</s>")
+    fast.chat_template = family.template
+    fast.save_pretrained(folder)
+    return Tokenizer(str(folder), "tokenizers", **more)

@@ -7,7 +7,7 @@ import pytest
 
 from headrace.cluster.fragments import Fragment
 from headrace.pipelines import recipe, rundir
-from headrace.pipelines.commands import changed
+from headrace.pipelines.commands.explained import changed
 from headrace.pipelines.recipe import Recipe
 from headrace.pipelines.stages.clean import stage as clean
 from headrace.pipelines.stages.read import inputs
