@@ -27,7 +27,7 @@ from headrace.pipelines.examine.contradictions.config import Config as Config
 from headrace.pipelines.stages.dedup import candidates
 
 NAME = "contradictions"
-VERSION = 1
+VERSION = 2
 REASON = "contradictions.conflict"
 CHUNK = 100_000  # pairs that one task compares: each reads a part of every file of texts
 LISTED, EXAMPLES = 20, 5  # clusters in the report, and row ids of each
