@@ -25,14 +25,16 @@ def together(prepared: Sequence[str]) -> list[list[str]]:
     A run ends with the file at which it reaches `TOGETHER` bytes.
     """
     groups: list[list[str]] = []
-    sizes = {e.path: e.size for e in storage.listing(prepared[0].rpartition("/")[0])} if prepared else {}
+    # By name: a listing names files by absolute paths, whatever it was asked for.
+    stored = storage.listing(prepared[0].rpartition("/")[0]) if prepared else []
+    sizes = {entry.path.rpartition("/")[2]: entry.size for entry in stored}
     size = TOGETHER
     for path in prepared:
         if size >= TOGETHER:
             groups.append([])
             size = 0
         groups[-1].append(path)
-        size += sizes.get(path, 0)
+        size += sizes.get(path.rpartition("/")[2], TOGETHER)
     return groups
 
 

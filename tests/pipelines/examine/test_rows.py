@@ -63,6 +63,10 @@ def test_small_files_are_read_together(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setattr(rows, "TOGETHER", size + 1)
     assert rows.together(paths) == [paths[:2], paths[2:]]
     assert rows.together([]) == []
+    monkeypatch.chdir(tmp_path)
+    assert rows.together(["prepared/part-0.parquet", "prepared/part-1.parquet"]) == [
+        ["prepared/part-0.parquet", "prepared/part-1.parquet"]
+    ]
     kept = rows.left(paths, str(tmp_path), ["messages", "nowhere"])
     assert kept["row_id"].to_pylist() == [0, 2, 3]
     assert kept.column_names == ["row_id", "messages"]
