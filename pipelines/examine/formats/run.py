@@ -70,7 +70,7 @@ def run(
     if not config.enabled:
         return {"enabled": False}
     looked = partial(_file, run=run, config=config)
-    results = list(each(looked, rows.together(prepared), name=NAME))
+    results = list(each(looked, list(prepared), name=NAME))
     findings = [found for found, _, _ in results if found.num_rows]
     table = pa.concat_tables([FINDINGS.empty_table(), *findings]).sort_by("row_id")
     storage.write_ranges(storage.join(run, f"findings/{NAME}.parquet"), table)
@@ -80,11 +80,9 @@ def run(
     return _report(counts, sum(long for _, _, long in results), config)
 
 
-def _file(
-    paths: Sequence[str], run: str, config: Config
-) -> tuple[pa.Table, Counter[tuple[str, str, str]], int]:
-    """Findings of some files; rows by source, format and state; answers that were too long."""
-    table = rows.left(paths, run, ["source", "messages"])
+def _file(path: str, run: str, config: Config) -> tuple[pa.Table, Counter[tuple[str, str, str]], int]:
+    """Findings of one file; rows by source, format and state; answers that were too long."""
+    table = rows.left(path, run, ["source", "messages"])
     answers = rows.exchanges(table)["answer"].combine_chunks()
     found = formats(answers, config)
     places = found["row"].combine_chunks()
