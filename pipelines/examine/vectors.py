@@ -102,10 +102,18 @@ def present(found: Terms) -> Any:
     n = len(found.offsets) - 1
     rows = np.repeat(np.arange(n), np.diff(found.offsets))
     columns = (found.hashes >> np.uint32(32 - BITS)).astype(np.int64) * KINDS + (found.hashes & 1)
-    cells = np.unique(rows << (BITS + 1) | columns)
+    cells = _distinct(rows << (BITS + 1) | columns)
     used, column = np.unique(cells & ((1 << (BITS + 1)) - 1), return_inverse=True)
     ones = np.ones(len(cells), np.float32)
     return sparse.csr_matrix((ones, (cells >> (BITS + 1), column)), shape=(n, len(used)))
+
+
+def _distinct(values: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Each value once, sorted; `values` is sorted in place (`np.unique` keeps a table of hashes)."""
+    values.sort()
+    new = np.ones(len(values), np.bool_)
+    new[1:] = values[1:] != values[:-1]
+    return values[new]
 
 
 @njit(cache=True, nogil=True)

@@ -1,4 +1,4 @@
-"""What one file of prepared/ says of groups, in numbers that add up over files.
+"""What files of prepared/ say of groups, in numbers that add up over files.
 
 A row names a group where a word of it stands in the row's last exchange. Answers are compared between rows
 whose prompt names one group of a list alone: what is said of two at once tells nothing of either.
@@ -6,7 +6,7 @@ whose prompt names one group of a list alone: what is said of two at once tells 
 Cost: two walks of `kernels.terms` over the text.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,7 +15,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from headrace.cluster import storage
 from headrace.pipelines import arrays, schema, structure
 from headrace.pipelines.examine import rows as examined
 from headrace.pipelines.examine.bias import groups
@@ -43,7 +42,7 @@ class Counts:
 
 @dataclass
 class File:
-    """What one file, or several, say.
+    """What one group of files, or several, say.
 
     rows; flagged: of how many it is known whether they refuse; short: how many have an answer that may be a
     label; answers: these, each once, no more than it takes to tell that they are none.
@@ -61,9 +60,9 @@ class File:
         return len(self.answers) > LABELS
 
 
-def look(path: str, run: str, given: Lists, swaps: int) -> File:
-    """The counts of one file, and which of its rows are best exchanged."""
-    table = examined.left(path, run, ["messages"])
+def look(paths: Sequence[str], run: str, given: Lists, swaps: int) -> File:
+    """The counts of some files, and which of its rows are best exchanged."""
+    table = examined.left(paths, run, ["messages", "traits.flags"])
     roles, rows, texts = schema.contents(table)
     texts = structure.bare(texts)
     n = table.num_rows
@@ -72,7 +71,7 @@ def look(path: str, run: str, given: Lists, swaps: int) -> File:
     parts = np.where(at == last[rows], ANSWER, np.where(at < last[rows], BEFORE, AFTER))
     found = groups.named(texts, rows, n, given)
     answer = texts.take(pa.array(last, mask=last == len(rows))).fill_null("")
-    flags, flagged = _refusals(path, table)
+    flags, flagged = _refusals(table)
     sizes = pc.binary_length(answer).to_numpy(zero_copy_only=False)
     short = (sizes > 0) & (sizes <= LABEL)
     file = File(n, flagged, int(short.sum()), _different(answer, short), [])
@@ -96,18 +95,15 @@ def look(path: str, run: str, given: Lists, swaps: int) -> File:
     return file
 
 
-def _refusals(path: str, table: pa.Table) -> tuple[NDArray[np.bool_], int]:
+def _refusals(table: pa.Table) -> tuple[NDArray[np.bool_], int]:
     """Whether each row of `table` refuses, by its traits, and for how many rows that is known."""
-    kept = pa.concat_tables(storage.row_groups(path, ["row_id", "traits.flags"])).combine_chunks()
     refused = np.zeros(table.num_rows, np.bool_)
-    if "traits" not in kept.column_names:
+    if "traits" not in table.column_names:
         return refused, 0
-    flags = pc.struct_field(kept["traits"].combine_chunks(), "flags")
+    flags = pc.struct_field(table["traits"].combine_chunks(), "flags")
     owners = pc.list_parent_indices(flags).filter(pc.equal(pc.list_flatten(flags), "refusal"))
-    ids = kept["row_id"].combine_chunks().take(owners)
-    known = pc.is_in(table["row_id"], kept["row_id"].filter(flags.is_valid()))
-    refused |= pc.is_in(table["row_id"], ids).to_numpy()
-    return refused, int(pc.sum(known).as_py() or 0)
+    refused[owners.to_numpy()] = True
+    return refused, len(flags) - flags.null_count
 
 
 def _counted(

@@ -18,6 +18,7 @@ from typing import Any
 import pyarrow as pa
 
 from headrace.cluster import storage
+from headrace.pipelines.examine import rows
 from headrace.pipelines.examine.bias import compare, counts, groups, swaps
 from headrace.pipelines.examine.bias.config import Config
 from headrace.pipelines.examine.bias.counts import File
@@ -55,7 +56,7 @@ def run(prepared: Sequence[str], run: str, config: Config, each: Each) -> dict[s
     """What run.json says; see `headrace.pipelines.examine.checks`."""
     given = groups.lists(config)
     look = partial(counts.look, run=run, given=given, swaps=config.swaps)
-    total = counts.added(each(look, prepared, name="bias"), given, config.swaps)
+    total = counts.added(each(look, rows.together(prepared), name="bias"), given, config.swaps)
     labelled = 2 * total.short > total.rows and not total.free
     said: dict[str, Any] = {}
     for kind, one in zip(given.kinds, total.lists, strict=True):

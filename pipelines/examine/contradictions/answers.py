@@ -9,7 +9,8 @@
 - *short*: a few words each, none in common but what the prompt says already.
 - *unlike*: longer texts with next to no word in common: reported, and no row goes by it.
 - *other*: another answer that may be right as well; always so where the prompt asks to invent, to list or to
-  recommend.
+  recommend, where it asks for what the one who answers has to offer, and where both answers are calls of a
+  tool, which can be worded in many ways.
 
 Cost: some 30 us a pair.
 """
@@ -35,6 +36,7 @@ IDLE = frozenset(
     for line in (
         "a an the is are was were be been it its of in on at to for and or that this there he she they you i",
         "we by with as from has have had do does did so about",
+        "here here's it's that's sure ok okay well certainly",
         "der die das ist sind und ein eine le la les est un une et de el los las es y",
     )
     for word in line.split()
@@ -48,6 +50,14 @@ OPEN = re.compile(
     r"ideas?|tips|advice|opinion|favou?rite|random|schreibe?|erfinde|écris|rédige|escribe|inventa|propose)\b"
     r"|写一|编一|推荐|建议|举例|想象|描述"
 )
+# Two shops, two answers; "I would like to know" is politeness.
+OFFERED = re.compile(
+    r"\b(?:do|did) you (?:have|sell|offer|serve|carry|stock)\b"
+    r"|\b(?:what|which|how many) [^.?!\n]{1,60} you (?:have|sell|offer|serve|carry|stock)\b"
+    r"|\bi(?: would|['’]d) like (?!to know)|\bi(?: will|['’]ll) (?:have|take)\b"
+    r"|\b(?:can|could|may) i (?:have|get|order)\b"
+)
+CALL = re.compile(r"\b[^\W\d]\w*\(\s*[\"'“‘]")  # search('...'), with a text in quotes
 RESULT = (
     re.compile(r"####\s*(.+?)\s*$", re.DOTALL),
     re.compile(r"\\boxed\{([^{}]*)\}"),
@@ -82,7 +92,10 @@ def kind_of(prompt: str, a: str, b: str, labels: bool) -> str:
         return "same" if left.letter == right.letter else "option"
     if labels:
         return "label"
-    return "other" if OPEN.search(prompt.casefold()) else _free(prompt, a, b)
+    asked = prompt.casefold()
+    kind = "other" if OPEN.search(asked) else _free(prompt, a, b)
+    may_differ = OFFERED.search(asked) or (CALL.search(a) and CALL.search(b))
+    return "other" if may_differ and kind != "same" else kind
 
 
 def concluded(answer: str) -> Said:

@@ -1,7 +1,7 @@
 """Contradictions over the files of a run: hashes of every file, pairs that ask the same, their texts.
 
-What: a task a file writes hashes and sketches; one task finds the pairs (`pairs`); a task for
-every `TOGETHER` files brings the texts of their rows; one for every `CHUNK` pairs compares them (`compare`);
+What: tasks over files write hashes and sketches; one task finds the pairs (`pairs`); tasks over files bring
+the texts of their rows; one for every `CHUNK` pairs compares them (`compare`);
 one says what follows.
 Why after the search for duplicates: that keeps rows with one prompt and different answers.
 Cost: texts are read twice, the second time those of rows in pairs; 35 bytes a row in the task that pairs, and
@@ -27,10 +27,9 @@ from headrace.pipelines.examine.contradictions.config import Config as Config
 from headrace.pipelines.stages.dedup import candidates
 
 NAME = "contradictions"
-VERSION = 1
+VERSION = 2
 REASON = "contradictions.conflict"
 CHUNK = 100_000  # pairs that one task compares: each reads a part of every file of texts
-TOGETHER = 8  # prepared files whose wanted texts make one file
 LISTED, EXAMPLES = 20, 5  # clusters in the report, and row ids of each
 Each = Callable[..., Iterator[Any]]
 FOUND = pa.schema(
@@ -54,14 +53,13 @@ def run(prepared: Sequence[str], run: str, config: Config, each: Each) -> dict[s
     """
     work = storage.join(run, f"findings/work/{NAME}")
     storage.delete(work)
-    files = sorted(prepared)
+    files = rows.together(sorted(prepared))
     keying = partial(_keys, run=run, work=work, near=config.near < 1)
     keys = list(each(keying, enumerate(files), name="contradictions keys"))
     searching = partial(_search, work=work, config=config)
     plan = next(each(searching, [keys], name="contradictions search"))
-    wanted = [(n, path) for n, path in enumerate(files) if n in plan["files"]]
-    groups = [(k, wanted[k : k + TOGETHER]) for k in range(0, len(wanted), TOGETHER)]
-    texts = list(each(partial(_texts, run=run, work=work), groups, name="contradictions texts"))
+    wanted = [(n, paths) for n, paths in enumerate(files) if n in plan["files"]]
+    texts = list(each(partial(_texts, run=run, work=work), wanted, name="contradictions texts"))
     comparing = partial(_compared, texts=texts, work=work, config=config)
     compared = list(each(comparing, range(plan["chunks"]), name="contradictions compare"))
     settling = partial(_settled, keys=keys, run=run, work=work, config=config)
@@ -70,10 +68,10 @@ def run(prepared: Sequence[str], run: str, config: Config, each: Each) -> dict[s
     return report
 
 
-def _keys(item: tuple[int, str], run: str, work: str, near: bool) -> str:
-    """Hashes and sketches of the rows of one file."""
-    number, path = item
-    table = rows.left(path, run, ["messages"])
+def _keys(item: tuple[int, Sequence[str]], run: str, work: str, near: bool) -> str:
+    """Hashes and sketches of the rows of some files."""
+    number, paths = item
+    table = rows.left(paths, run, ["messages"])
     found = pairs.keys(table["row_id"].to_numpy(), rows.exchanges(table), near)
     target = storage.join(work, f"keys-{number}.parquet")
     storage.write_table(target, found, dictionary=False)
@@ -125,23 +123,18 @@ def _plain(table: pl.DataFrame) -> pa.Table:
     return table.to_arrow(compat_level=pl.CompatLevel.oldest())
 
 
-def _texts(group: tuple[int, Sequence[tuple[int, str]]], run: str, work: str) -> str:
-    """The prompts and answers of the wanted rows of some files: their numbers and paths."""
-    first, files = group
-    span = [("file", ">=", files[0][0]), ("file", "<=", files[-1][0])]
-    every = storage.read_table(storage.join(work, "wanted.parquet"), filters=span)
-    tables = []
-    for number, path in files:
-        wanted = every.filter(pc.equal(every["file"], number))
-        table = rows.left(path, run, ["messages"])
-        at = pc.index_in(wanted["row_id"].combine_chunks(), table["row_id"].combine_chunks())
-        distinct, back = np.unique(at.to_numpy(), return_inverse=True)
-        found = rows.exchanges(table.take(pa.array(distinct))).take(pa.array(back))
-        for name in found.column_names:
-            wanted = wanted.append_column(name, found[name])
-        tables.append(wanted)
-    target = storage.join(work, f"texts-{first}.parquet")
-    storage.write_table(target, pa.concat_tables(tables).sort_by("chunk"), 4096)
+def _texts(item: tuple[int, Sequence[str]], run: str, work: str) -> str:
+    """The prompts and answers of the wanted rows of some files."""
+    number, paths = item
+    wanted = storage.read_table(storage.join(work, "wanted.parquet"), filters=[("file", "==", number)])
+    table = rows.left(paths, run, ["messages"])
+    at = pc.index_in(wanted["row_id"].combine_chunks(), table["row_id"].combine_chunks())
+    distinct, back = np.unique(at.to_numpy(), return_inverse=True)
+    found = rows.exchanges(table.take(pa.array(distinct))).take(pa.array(back))
+    for name in found.column_names:
+        wanted = wanted.append_column(name, found[name])
+    target = storage.join(work, f"texts-{number}.parquet")
+    storage.write_table(target, wanted.sort_by("chunk"), 4096)
     return target
 
 

@@ -17,8 +17,7 @@ the same number of rows 100, of 100 of which one holds nearly all, little more t
 
 Numbers are one word here, so sums that differ in their numbers alone are one question.
 
-Cost: at most `sample` prompts with each other, in blocks: 3 s for 10,000 different questions, 20 s where all
-ask the same; 10 MB a block.
+Cost: 2 s for 10,000 different questions (`links`); embeddings are compared in blocks of 10 MB.
 Source: Hill 1973 (effective numbers), https://doi.org/10.2307/1934352; Heaps 1978 (vocabulary growth).
 """
 
@@ -32,6 +31,7 @@ from numpy.typing import NDArray
 from headrace import kernels
 from headrace.pipelines import arrays
 from headrace.pipelines.examine import vectors
+from headrace.pipelines.examine.diversity import links
 from headrace.pipelines.examine.diversity.config import Config
 
 BLOCK = 256  # prompts compared with all others at a time
@@ -118,19 +118,17 @@ def grouped(prompts: Prompts, config: Config) -> Groups:
     exact = first_places(prompts.keys)
     chosen, place = np.unique(exact, return_inverse=True)
     terms = vectors.taken(prompts.terms, chosen)
-    present = vectors.present(terms)
-    sizes = np.asarray(present.sum(axis=1)).ravel()
     by = {
-        "near": linked(present, config.near, sizes),
+        "near": links.by_jaccard(vectors.present(terms), config.near),
         "template": first_places(templates(terms)),
-        "meaning": linked(vectors.weighted(terms), config.meaning),
+        "meaning": links.by_cosine(vectors.weighted(terms), config.meaning),
     }
     if prompts.embedded is not None:
         by["model"] = linked(prompts.embedded[chosen], config.model_meaning)
     whole = {"exact": exact} | {name: chosen[labels][place] for name, labels in by.items()}
     every = np.arange(len(exact))
-    links = [np.stack([every, whole[name]], axis=1) for name in JOINING if name in whole]
-    return Groups(whole, kernels.components(np.concatenate(links), len(exact)))
+    edges = [np.stack([every, whole[name]], axis=1) for name in JOINING if name in whole]
+    return Groups(whole, kernels.components(np.concatenate(edges), len(exact)))
 
 
 def first_places(values: NDArray[Any]) -> NDArray[np.int64]:
@@ -139,28 +137,16 @@ def first_places(values: NDArray[Any]) -> NDArray[np.int64]:
     return np.asarray(first[inverse], np.int64)
 
 
-def linked(matrix: Any, least: float, sizes: NDArray[np.float32] | None = None) -> NDArray[np.int64]:
-    """Clusters of rows of a matrix (sparse or dense), of which links are products of `least` or more.
-
-    sizes: the product is what two sets have in common, and their Jaccard similarity counts.
-    """
-    n = matrix.shape[0]
-    labels, other = np.arange(n), matrix.T.tocsr() if hasattr(matrix, "tocsr") else matrix.T
+def linked(embedded: NDArray[np.float32], least: float) -> NDArray[np.int64]:
+    """Clusters of rows ``[N, D]`` of unit length by their first; links are products of `least` or more."""
+    n = len(embedded)
+    labels = np.arange(n)
     for first in range(0, n, BLOCK):
-        found = matrix[first : first + BLOCK] @ other
-        if hasattr(found, "tocoo"):
-            cells = found.tocoo()
-            row, column, value = cells.row + first, cells.col, cells.data
-            if sizes is not None:
-                value = value / (sizes[row] + sizes[column] - value)
-            alike = value >= least - 1e-6
-            row, column = row[alike], column[alike]
-        else:
-            row, column = np.nonzero(found >= least - 1e-6)
-            row = row + first
+        row, column = np.nonzero(embedded[first : first + BLOCK] @ embedded.T >= least - links.ROUNDING)
+        row = row + first
         # What is in one cluster already says nothing new: in a set that asks one thing, nearly all links.
         apart = labels[row] != labels[column]
-        edges = np.stack([labels[row[apart]], labels[column[apart]]], axis=1).astype(np.int64)
+        edges = np.stack([labels[row[apart]], labels[column[apart]]], axis=1)
         if len(edges):
             labels = kernels.components(edges, n)[labels]
     return labels

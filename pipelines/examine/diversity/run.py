@@ -1,8 +1,8 @@
 """Diversity over the files of a run: a hash of every prompt, and the terms of those that are drawn.
 
-What: a task a file writes a hash a prompt; one task counts equal ones over all rows and draws `sample` of
-them; a task a file brings the terms of the drawn ones; one compares them (`measure`). No text is kept but for
-an embedding model, and that is deleted.
+What: tasks over files write a hash a prompt; one task counts equal ones over all rows and draws `sample` of
+them; tasks over files bring the terms of the drawn ones; one compares them (`measure`). No text is kept but
+for an embedding model, and that is deleted.
 Cost: 20 bytes a row in the task that draws; texts are read twice, the second time those of drawn rows.
 """
 
@@ -36,9 +36,10 @@ def run(prepared: Sequence[str], run: str, config: Config, each: Each) -> dict[s
     """
     work = storage.join(run, f"findings/work/{NAME}")
     storage.delete(work)
-    keys = list(each(partial(_keys, run=run, work=work), enumerate(prepared), name="diversity keys"))
+    files = rows.together(prepared)
+    keys = list(each(partial(_keys, run=run, work=work), enumerate(files), name="diversity keys"))
     plan = next(each(partial(_draw, work=work, config=config), [keys], name="diversity draw"))
-    wanted = [(n, path) for n, path in enumerate(prepared) if n in plan["files"]]
+    wanted = [(n, paths) for n, paths in enumerate(files) if n in plan["files"]]
     bringing = partial(_terms, run=run, work=work, texts=config.model is not None)
     brought = list(each(bringing, wanted, name="diversity terms"))
     target = storage.join(run, f"findings/{NAME}.parquet")
@@ -48,10 +49,10 @@ def run(prepared: Sequence[str], run: str, config: Config, each: Each) -> dict[s
     return report
 
 
-def _keys(item: tuple[int, str], run: str, work: str) -> str:
-    """A hash of each prompt of one file."""
-    number, path = item
-    table = rows.left(path, run, ["messages"])
+def _keys(item: tuple[int, Sequence[str]], run: str, work: str) -> str:
+    """A hash of each prompt of some files."""
+    number, paths = item
+    table = rows.left(paths, run, ["messages"])
     keys = measure.hashed(rows.exchanges(table)["prompt"].combine_chunks())
     asked = keys != 0
     target = storage.join(work, f"keys-{number}.parquet")
@@ -61,7 +62,7 @@ def _keys(item: tuple[int, str], run: str, work: str) -> str:
 
 
 def _draw(paths: Sequence[str], work: str, config: Config) -> dict[str, Any]:
-    """Count equal prompts, and draw; writes the drawn rows of each file."""
+    """Count equal prompts, and draw; writes the drawn rows of each of them."""
     none = pa.table({"row_id": pa.array([], pa.uint64()), "key": pa.array([], pa.uint64())})
     tables = [storage.read_table(path) for path in paths]
     file = np.repeat(np.arange(len(tables)), [t.num_rows for t in tables])
@@ -76,11 +77,11 @@ def _draw(paths: Sequence[str], work: str, config: Config) -> dict[str, Any]:
     return {"rows": len(ids), "exact": exact, "equal": len(np.unique(keys)), "files": files}
 
 
-def _terms(item: tuple[int, str], run: str, work: str, texts: bool) -> str:
-    """Terms of the drawn prompts of one file; their texts too where a model reads them."""
-    number, path = item
+def _terms(item: tuple[int, Sequence[str]], run: str, work: str, texts: bool) -> str:
+    """Terms of the drawn prompts of some files; their texts too where a model reads them."""
+    number, paths = item
     drawn = storage.read_table(storage.join(work, f"drawn-{number}.parquet"))
-    table = rows.left(path, run, ["messages"])
+    table = rows.left(paths, run, ["messages"])
     at = pc.index_in(drawn["row_id"].combine_chunks(), table["row_id"].combine_chunks())
     prompts = rows.exchanges(table.take(at))["prompt"].combine_chunks()
     found = vectors.terms(prompts)

@@ -1,7 +1,7 @@
 """Label noise over the files of a run: each file's short answers, the sources that are labelled, their rows.
 
-What: a task a file writes a hash of each short answer; one task tells which sources are labelled sets (few
-short answers over nearly all rows) and draws the rows that are judged; a task a file brings their texts; a
+What: tasks over files write a hash of each short answer; one task tells which sources are labelled sets (few
+short answers over nearly all rows) and draws the rows that are judged; tasks over files bring their texts; a
 task a source judges them (`judge`). Why: nobody has to say which sources hold labels.
 Cost: texts are read twice, the second time those of labelled sets alone; in no task more than a
 source's draw.
@@ -49,9 +49,10 @@ def run(prepared: Sequence[str], run: str, config: Config, each: Each) -> dict[s
     """
     work = storage.join(run, f"findings/work/{NAME}")
     storage.delete(work)
-    labels = list(each(partial(_labels, run=run, work=work), enumerate(prepared), name="label noise labels"))
+    files = rows.together(prepared)
+    labels = list(each(partial(_labels, run=run, work=work), enumerate(files), name="label noise labels"))
     plan = next(each(partial(_plan, work=work, config=config), [labels], name="label noise plan"))
-    wanted = [(n, path) for n, path in enumerate(prepared) if n in plan["files"]]
+    wanted = [(n, paths) for n, paths in enumerate(files) if n in plan["files"]]
     texts = list(each(partial(_texts, run=run, work=work), wanted, name="label noise texts"))
     judging = partial(_judged, texts=texts, work=work, config=config)
     reports = list(each(judging, enumerate(plan["sources"]), name="label noise judge"))
@@ -65,10 +66,10 @@ def run(prepared: Sequence[str], run: str, config: Config, each: Each) -> dict[s
     return {"rows": plan["rows"], "suspects": table.num_rows, "policy": config.policy, "sources": reports}
 
 
-def _labels(item: tuple[int, str], run: str, work: str) -> str:
-    """Hash of the folded answer of each row of one file; 0 where it is empty, long or of several lines."""
-    number, path = item
-    table = rows.left(path, run, ["source", "messages"])
+def _labels(item: tuple[int, Sequence[str]], run: str, work: str) -> str:
+    """Hash of the folded answer of each row of some files; 0 where it is empty, long or of several lines."""
+    number, paths = item
+    table = rows.left(paths, run, ["source", "messages"])
     found = rows.exchanges(table)
     answers = found["answer"].combine_chunks()
     short = pc.and_(
@@ -132,11 +133,11 @@ def _polars(table: pa.Table) -> pl.DataFrame:
     return found
 
 
-def _texts(item: tuple[int, str], run: str, work: str) -> str:
-    """The prompts of the chosen rows of one file, with their labels."""
-    number, path = item
+def _texts(item: tuple[int, Sequence[str]], run: str, work: str) -> str:
+    """The prompts of the chosen rows of some files, with their labels."""
+    number, paths = item
     chosen = storage.read_table(storage.join(work, "chosen.parquet"), filters=[("file", "==", number)])
-    table = rows.left(path, run, ["messages"])
+    table = rows.left(paths, run, ["messages"])
     at = pc.index_in(chosen["row_id"].combine_chunks(), table["row_id"].combine_chunks())
     prompts = rows.exchanges(table.take(at))["prompt"]
     target = storage.join(work, f"texts-{number}.parquet")

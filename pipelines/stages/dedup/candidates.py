@@ -106,7 +106,7 @@ def pairs(
         starts = arrays.offsets(sizes[~small])[:-1]
         found.append(_neighbours(alike, starts, sizes[~small], 0, BEFORE, *sketches))
         capped += int((~small).sum())
-    return unpack(np.unique(np.concatenate(found))), capped
+    return unpack(distinct(np.concatenate(found))), capped
 
 
 def unique(found: Iterable[NDArray[np.int64]]) -> NDArray[np.int64]:

@@ -48,3 +48,25 @@ def test_tools_are_no_part_of_a_prompt() -> None:
     offer = structure.sealed("be brief", {"tools": [{"name": "look"}]})
     found = rows.exchanges(builders.table([("system", offer), ("user", "q"), ("assistant", "a")]))
     assert found.to_pylist() == [{"prompt": "be brief\nq", "answer": "a"}]
+
+
+def test_small_files_are_read_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "duplicates").mkdir()
+    removed = pa.table({"removed": pa.array([1], pa.uint64())})
+    storage.write_ranges(str(tmp_path / "duplicates/removed.parquet"), removed)
+    paths = [str(tmp_path / f"prepared/part-{n}.parquet") for n in range(4)]
+    (tmp_path / "prepared").mkdir()
+    for n, path in enumerate(paths):
+        storage.write_ranges(path, builders.table([("user", f"q{n}")], first=n))
+    assert rows.together(paths) == [paths]
+    size = storage.listing(str(tmp_path / "prepared"))[0].size
+    monkeypatch.setattr(rows, "TOGETHER", size + 1)
+    assert rows.together(paths) == [paths[:2], paths[2:]]
+    assert rows.together([]) == []
+    monkeypatch.chdir(tmp_path)
+    assert rows.together(["prepared/part-0.parquet", "prepared/part-1.parquet"]) == [
+        ["prepared/part-0.parquet", "prepared/part-1.parquet"]
+    ]
+    kept = rows.left(paths, str(tmp_path), ["messages", "nowhere"])
+    assert kept["row_id"].to_pylist() == [0, 2, 3]
+    assert kept.column_names == ["row_id", "messages"]

@@ -67,6 +67,15 @@ def test_something_else_is_asked(a: str, b: str) -> None:
         ("Can it swim?", "It can swim well", "It can not swim well", "yes_no"),
         ("Write a poem about rain.", "Drip drop", "A cloud wept", "other"),
         ("Name a colour.", "red", "blue", "other"),
+        ("What kinds of soup do you have?", "We have leek and pea.", "Onion or tomato.", "other"),
+        ("What kinds of soup do you have?", "We have leek and pea.", "Leek and pea.", "same"),
+        ("Tell me what soups you have.", "We have leek and pea.", "Onion or tomato.", "other"),
+        ("I'd like a soup please.", "There is none, what of bread?", "Leek or pea?", "other"),
+        ("I would like to know who built it.", "Ann built it.", "It was Bob.", "short"),
+        ("How far is Mars?", "It is search('way').", "Mars is look('planets near')", "other"),
+        ("How far is Mars?", "It is maps('Mars 3 km').", "It is maps('Mars 4 km').", "other"),
+        ("How far is Mars?", "It is maps('Mars').", "Too far.", "short"),
+        ("Who built it?", "Here's who: Ann.", "Sure, here it is: Ann!", "same"),
     ],
 )
 def test_kinds_of_answers(prompt: str, a: str, b: str, kind: str) -> None:

@@ -1,0 +1,232 @@
+"""The whole preparation, raw JSONL on disk to packed shards and advice: speed, memory, time by stage.
+
+    python tests/benchmarks/bench_whole.py [DIRECTORY] [--megabytes N ...] [--check N]
+
+Everything that prepares is on but models: cleaning, traits, personal data and its gate, deduplication, every
+check of the examiner, and all evaluation sets of HEADRACE_TEST_DATA to look for. Rows are those of four real
+sets (`scale.real_rows`); what is needed more is made of them again, each time with other words: three of four
+words that are not frequent are exchanged for others of the corpus, and digits for other digits, so that few
+are duplicates.
+
+First right: a corpus of `--check` MB must give the same digest with one worker and with two, and in every run
+each record must come out again, kept or with its reason. Then fast: CPU seconds are of the tasks of each
+stage, and of all processes together, Ray's among them; memory is the peak of driver and workers. Appends to
+whole.csv.
+
+STITCHED is what a pipeline of peers did on 13 MB of such rows on one core of this machine: ftfy a row,
+datatrove's Gopher filters and MinHash, Presidio, a Jinja template with `tokenizers`, TRL's packing. It has
+no examiner and no gate.
+"""
+
+import argparse
+import csv
+import json
+import os
+import random
+import re
+import shutil
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import psutil
+import real_run
+import scale
+import yaml
+from bench_kernels import commit, processor
+
+HERE = Path(__file__).resolve().parent
+STITCHED = 0.077  # MB/s a core
+FREQUENT = 200  # words that stay as they are
+WORD = re.compile(r"[^\W\d_]{4,}|\d")
+COLUMNS = (
+    *("date", "commit", "cpu", "load", "megabytes", "rows", "workers", "wall_seconds"),
+    *("driver_mib", "worker_mib", "stage", "cpu_seconds", "mb_s", "share"),
+)
+
+
+def changed(rows: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """`rows`, then again and again with other words."""
+    yield from rows
+    texts = (m["content"] for row in rows for m in row["messages"])
+    counts = Counter(word for text in texts for word in WORD.findall(text) if not word.isdigit())
+    often = {word for word, _ in counts.most_common(FREQUENT)}
+    alike: dict[tuple[int, bool], list[str]] = {}
+    for word in sorted(counts.keys() - often):
+        alike.setdefault((min(len(word), 12), word[0].isupper()), []).append(word)
+    turn = 0
+    while True:
+        turn += 1
+        draw = random.Random(turn)
+        digits = [str(n) for n in range(10)]
+        draw.shuffle(digits)
+        other = dict(zip("0123456789", digits, strict=True))
+        for words in alike.values():
+            chosen = [word for word in words if draw.random() < 0.75]
+            other |= zip(chosen, draw.sample(chosen, len(chosen)), strict=True)
+        for row in rows:
+            yield {"messages": [{**m, "content": exchanged(m["content"], other)} for m in row["messages"]]}
+
+
+def exchanged(text: str, other: dict[str, str]) -> str:
+    """`text` with other words and digits."""
+    return WORD.sub(lambda found: other.get(found[0], found[0]), text)
+
+
+def recipe(folder: Path, output: Path, workers: int) -> dict[str, Any]:
+    """Everything on but models."""
+    sets = [str(path) for path in sorted((real_run.DATA / "eval").iterdir()) if path.is_dir()]
+    return {
+        "output": str(output),
+        "sources": [{"name": "rows", "path": str(folder)}],
+        "decontaminate": {"against": sets},
+        "workers": workers,
+        "seed": 7,
+    }
+
+
+def watched(command: list[str]) -> float:
+    """CPU seconds of a command and all processes below it, looked at twice a second."""
+    spent: dict[tuple[int, float], float] = {}
+    started = psutil.Popen(command)
+    while started.poll() is None:
+        try:
+            below = [started, *started.children(recursive=True)]
+        except psutil.Error:
+            below = []
+        for process in below:
+            try:
+                times = process.cpu_times()
+                spent[process.pid, process.create_time()] = times.user + times.system
+            except psutil.Error:
+                continue
+        time.sleep(0.5)
+    if started.returncode:
+        raise SystemExit(f"{' '.join(command)}: exit {started.returncode}")
+    return sum(spent.values())
+
+
+def prepare(folder: Path, rows: int, workers: int) -> tuple[dict[str, Any], float, float]:
+    """One run and its advice; run.json, seconds, and CPU seconds of all processes."""
+    output = folder / f"run-{workers}"
+    shutil.rmtree(output, ignore_errors=True)
+    path = folder / f"recipe-{workers}.yaml"
+    path.write_text(yaml.safe_dump(recipe(folder / "in", output, workers)), encoding="utf-8")
+    began = time.monotonic()
+    spent = watched([*real_run.HEADRACE, "prepare", str(path)])
+    spent += watched([*real_run.HEADRACE, "advise", str(path)])
+    seconds = time.monotonic() - began
+    told = real_run.told(str(output))
+    gone = sum(told["rows"]["dropped"].values()) + sum(told["rows"]["quarantined"].values())
+    if not told["rows"]["in"] == rows == told["rows"]["kept"] + gone:
+        raise SystemExit(f"the books do not balance: {rows} rows written, {told['rows']}")
+    return told, seconds, spent
+
+
+def stages(told: dict[str, Any], output: Path) -> dict[str, float]:
+    """CPU seconds by stage, the examiner's by check as well."""
+    found = {name: float(t["seconds"]) for name, t in told["stages"].items()}
+    for path in sorted((output / "ledger" / "examine").glob("*.json")):
+        record = json.loads(path.read_text(encoding="utf-8"))
+        if "name" in record:
+            found[f"examine.{record['name']}"] = record["stages"]["examine"]["seconds"]
+    return found
+
+
+def measure(directory: Path, megabytes: int, workers: int) -> list[dict[str, Any]]:
+    """Figures of one size."""
+    folder = directory / f"whole-{megabytes}"
+    shutil.rmtree(folder, ignore_errors=True)
+    rows, _ = scale.write(folder / "in", shuffled(), megabytes * 10**6)
+    load = os.getloadavg()[0]
+    told, wall, spent = prepare(folder, rows, workers)
+    by_stage = stages(told, folder / f"run-{workers}")
+    whole = sum(seconds for name, seconds in by_stage.items() if "." not in name)
+    common = {
+        "date": datetime.now(UTC).date().isoformat(),
+        "commit": commit(),
+        "cpu": processor(),
+        "load": round(load, 1),
+        "megabytes": megabytes,
+        "rows": rows,
+        "workers": workers,
+        "wall_seconds": round(wall),
+        "driver_mib": told["memory"]["driver"] >> 20,
+        "worker_mib": told["memory"]["worker"] >> 20,
+    }
+    lines = [
+        {
+            **common,
+            "stage": name,
+            "cpu_seconds": round(seconds, 2),
+            "mb_s": round(megabytes / seconds, 2) if seconds else "",
+            "share": round(seconds / whole, 3),
+        }
+        for name, seconds in {**by_stage, "all tasks": whole, "all processes": spent}.items()
+    ]
+    say(lines, told)
+    shutil.rmtree(folder)
+    return lines
+
+
+def shuffled() -> Iterator[dict[str, Any]]:
+    rows = scale.real_rows()
+    random.Random(0).shuffle(rows)
+    return changed(rows)
+
+
+def say(lines: list[dict[str, Any]], told: dict[str, Any]) -> None:
+    """Print the figures, and the stage that takes the most."""
+    one = lines[0]
+    print(f"{one['megabytes']} MB, {one['rows']:,} rows, load {one['load']}; {told['rows']}")
+    for line in lines:
+        figures = f"{line['cpu_seconds']:9.2f} CPU s {line['mb_s']:>8} MB/s {line['share']:7.1%}"
+        print(f"  {line['stage']:<24} {figures}")
+    tasks = next(line for line in lines if line["stage"] == "all tasks")
+    most = max(lines[:-2], key=lambda line: float(line["cpu_seconds"]))
+    print(
+        f"  {tasks['mb_s']} MB/s a core, {tasks['mb_s'] / STITCHED:.0f} times the stitched pipeline; driver "
+        f"{one['driver_mib']} MiB, worker {one['worker_mib']} MiB; the next bottleneck: {most['stage']}",
+        flush=True,
+    )
+
+
+def check(directory: Path, megabytes: int) -> None:
+    """One digest with one worker and with two. Raises: SystemExit."""
+    folder = directory / "whole-check"
+    shutil.rmtree(folder, ignore_errors=True)
+    rows, _ = scale.write(folder / "in", shuffled(), megabytes * 10**6)
+    digests = {workers: prepare(folder, rows, workers)[0]["digest"] for workers in (1, 2)}
+    if len(set(digests.values())) != 1:
+        raise SystemExit(f"the digests differ: {digests}")
+    print(f"{megabytes} MB, {rows:,} rows: the books balance, digest {digests[1]} with 1 and with 2 workers")
+    shutil.rmtree(folder)
+
+
+def main() -> None:
+    """Check, measure, print and write."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("directory", type=Path, nargs="?", help="scratch; a temporary one if left out")
+    parser.add_argument("--megabytes", type=int, nargs="+", default=[100])
+    parser.add_argument("--check", type=int, default=2, help="MB of the corpus for the digests; 0: none")
+    options = parser.parse_args()
+    directory = options.directory or Path(tempfile.mkdtemp(prefix="headrace-bench-"))
+    if options.check:
+        check(directory, options.check)
+    target = HERE / "whole.csv"
+    for megabytes in options.megabytes:
+        lines = measure(directory, megabytes, os.cpu_count() or 1)
+        new = not target.exists()
+        with target.open("a", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, COLUMNS)
+            if new:
+                writer.writeheader()
+            writer.writerows(lines)
+
+
+if __name__ == "__main__":
+    main()
