@@ -6,10 +6,11 @@ same sets as they are.
 
 The data is not part of this repository: `--data` (or HEADRACE_TEST_DATA) names it. Writes a CSV with a line
 a plant, set and seed: plant, set, seed, by, planted, found, recall, rows_clean, false_alarms,
-false_alarm_rate, goal_met. `by` is headrace, or with `--peers` cleanlab and with `--soup` Soup, on the same
-rows; `--soup` names the Python of an environment that has soup-cli and transformers. The goal is a recall of
-.95 at false alarms on 2% of the rows. On clean sets some of what is flagged is wrong indeed: it counts as a
-false alarm all the same.
+false_alarm_rate, goal_met. `by` is headrace. The goal is a recall of .95 at false alarms on 2% of the rows.
+On clean sets some of what is flagged is wrong indeed: it counts as a false alarm all the same.
+
+`--peers` lets cleanlab, and with `--soup` Soup, look at the same rows instead, for peers.csv; PYTHON is that
+of an environment with soup-cli and transformers.
 """
 
 import argparse
@@ -40,7 +41,7 @@ Line = tuple[str | int | float, ...]
 class Trial(NamedTuple):
     """A fault: the sets that suit it, how it is planted, what is to notice it, and how sets are that lack it.
 
-    clean: what makes the clean rows of the planted ones (left out: the rows as they were); quiet: the alarm
+    clean: what makes the clean rows (left out: the rows are taken as they are); quiet: the alarm
     for these, where it is another; most: rows of a set.
     """
 
@@ -60,7 +61,7 @@ def trials(data: Path) -> dict[str, Trial]:
     asked = ("gsm8k", "gpteacher", "llm-adapters", "mmlu", "crosswoz")
     formed = ("bfcl-json", "bfcl-calls", "spider", "sgd-json", "taskmaster-json")
     reasoned = ("star-1", "marco-o1", "gsm8k-work", "svamp-work", "math-work")
-    private = ("gsm8k", "gpteacher", "llm-adapters", "banking77", "sgd")
+    private = ("gsm8k", "gpteacher", "llm-adapters", "banking77", "bitext-intent")
     foreign = ("tatoeba", "udhr", "crosswoz", "mmlu", "gpteacher")
     spoken = ("gsm8k", "gpteacher", "banking77", "sgd", "taskmaster4")
     same = ("as it is", "politeness", "case", "contractions", "question to command")
@@ -72,26 +73,27 @@ def trials(data: Path) -> dict[str, Trial]:
     }
     return {
         **leaked(data, told),
-        "contradictions": Trial(answered, plants.contradictions(same), alarms.contradictions),
+        "contradictions": Trial(answered, plants.contradictions(same), alarms.contradictions()),
         "contradictions, reworded": Trial(
-            answered, plants.contradictions(("several",)), alarms.contradictions
+            answered, plants.contradictions(("several",)), alarms.contradictions()
         ),
-        "wrong labels": Trial(labelled, plants.wrong_labels, alarms.labels, most=20_000),
-        "rewordings": Trial(asked, plants.reworded, alarms.rewordings, most=10_000),
         "format drift": Trial(formed, plants.drift, alarms.drift),
         "lost ends, length limit": Trial(
-            spoken, plants.too_long(alarms.tokens, alarms.LIMIT), alarms.shortened, short_enough, most=2000
+            spoken, plants.too_long(alarms.tokens, alarms.LIMIT), alarms.shortened, short_enough
         ),
         **ends,
         "missing traces": Trial(reasoned, plants.traceless, alarms.traces),
-        "PII": Trial(private, plants.personal, alarms.personal),
+        "PII, numbers and addresses": Trial(private, plants.personal(plants.VALUES), alarms.personal),
+        "PII, names": Trial(private, plants.personal(plants.NAMED), alarms.personal),
         "mojibake": Trial(foreign, plants.mojibake, alarms.mojibake),
+        "wrong labels": Trial(labelled, plants.wrong_labels, alarms.labels, most=3000),
+        "rewordings": Trial(asked, plants.reworded, alarms.rewordings, most=10_000),
     }
 
 
 def leaked(data: Path, of_sets: tuple[str, ...]) -> dict[str, Trial]:
     """Evaluation items in six dresses."""
-    items, search = alarms.evaluation(data)[0], alarms.leaks(data)
+    search = alarms.leaks(data)
     rewording = reworded(0.2)
     dresses = {
         "leaks, verbatim": (verbatim, 5, 10**6),
@@ -102,7 +104,7 @@ def leaked(data: Path, of_sets: tuple[str, ...]) -> dict[str, Trial]:
         "leaks, reworded, short": (rewording, 5, plants.LONG - 1),
     }
     return {
-        name: Trial(of_sets, plants.leaks(items, dress, least, most), search)
+        name: Trial(of_sets, plants.leaks(lambda: alarms.evaluation(data)[0], dress, least, most), search)
         for name, (dress, least, most) in dresses.items()
     }
 
@@ -110,6 +112,14 @@ def leaked(data: Path, of_sets: tuple[str, ...]) -> dict[str, Trial]:
 def short_enough(rows: list[Row], draw: np.random.Generator) -> Planted:
     """Rows within the length limit, by another's count."""
     return Planted([row for row in rows if alarms.tokens(row) <= alarms.LIMIT], [], {})
+
+
+def before(name: str) -> dict[str, tuple[Alarm, Alarm]]:
+    """The product where a step before the check is left out."""
+    if not name.startswith("contradictions"):
+        return {}
+    alarm = alarms.contradictions(alarms.Dedup(near=False))
+    return {"headrace, dedup.near off": (alarm, alarm)}
 
 
 def scored(planted: Planted, flags: Flags, quiet: Flags) -> Line:
@@ -122,18 +132,19 @@ def scored(planted: Planted, flags: Flags, quiet: Flags) -> Line:
 
 
 def measured(
-    name: str, trial: Trial, rows: list[Row], seeds: int, others: Mapping[str, Alarm]
+    trial: Trial,
+    rows: list[Row],
+    seeds: int,
+    others: Mapping[str, tuple[Alarm, Alarm]],
+    instead: bool = False,
 ) -> Iterator[Line]:
-    """A line for each seed and each that looks: seed, by, figures."""
-    draw = np.random.default_rng(0)
-    clean = trial.clean(rows, draw).rows if trial.clean else rows
-    quiet: dict[str, Flags] = {}
+    """A line for each seed and each that looks: seed, by, figures. Others look in the product's place."""
+    clean = trial.clean(rows, np.random.default_rng(0)).rows if trial.clean else rows
+    looking = {**({} if instead else {"headrace": (trial.alarm, trial.quiet or trial.alarm)}), **others}
+    quiet = {by: of_clean(clean) for by, (_, of_clean) in looking.items()}
     for seed in range(seeds):
         planted = trial.plant(rows, np.random.default_rng(seed))
-        for by, alarm in {"headrace": trial.alarm, **others}.items():
-            if by not in quiet:
-                own = trial.quiet if by == "headrace" and trial.quiet else alarm
-                quiet[by] = own(clean)
+        for by, (alarm, _) in looking.items():
             yield seed, by, *scored(planted, alarm(planted.rows, planted.truth or None), quiet[by])
 
 
@@ -144,7 +155,7 @@ def main() -> None:
     )
     data = Path(os.environ.get("HEADRACE_TEST_DATA", "../shared/data"))
     parser.add_argument("--data", type=Path, default=data)
-    parser.add_argument("--out", type=Path, default=HERE / "gauntlet.csv")
+    parser.add_argument("--out", type=Path)
     parser.add_argument("--seeds", type=int, default=2)
     parser.add_argument("--only", help="plants whose name begins so")
     parser.add_argument("--sets", nargs="+", choices=[*sets.SETS])
@@ -152,16 +163,17 @@ def main() -> None:
     parser.add_argument("--soup", help="Python of an environment with soup-cli")
     options = parser.parse_args()
     pa.set_cpu_count(1)
-    with options.out.open("w", newline="") as file:
+    out = options.out or HERE / ("peers.csv" if options.peers else "gauntlet.csv")
+    with out.open("w", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(NAMES)
         for name, trial in trials(options.data).items():
-            others = peers.of(name, options.peers, options.soup, options.data)
+            others = peers.of(name, options.soup, options.data) if options.peers else before(name)
             for of_set in trial.sets if name.startswith(options.only or "") else ():
                 if options.sets and of_set not in options.sets:
                     continue
                 rows = sets.read(options.data, of_set, trial.most)
-                for line in measured(name, trial, rows, options.seeds, others):
+                for line in measured(trial, rows, options.seeds, others, options.peers):
                     writer.writerow((name, of_set, *line))
                     file.flush()
                     print(name, of_set, *line, sep=", ", flush=True)

@@ -81,12 +81,12 @@ def cleaned(rows: list[Row]) -> pa.Table:
 
 
 def examined(
-    check: ModuleType, config: Any, rows: list[Row], template: str | None = None
+    check: ModuleType, rows: list[Row], template: str | None = None, dedup: Dedup | None = None
 ) -> tuple[dict[str, Any], pa.Table]:
-    """What a check reports of rows, and what it writes down."""
+    """What a check reports of rows, and what it writes down; by its defaults, and those of `dedup`."""
     table = cleaned(rows)
     table = fingerprint.apply(table.filter(schema.live(table)).combine_chunks(), fingerprint.Config())
-    settings = Dedup()
+    settings = dedup or Dedup()
     ranked, matches = in_memory.matched(table, settings)
     verdict = decide.decide(ranked.n, matches, settings.threshold, rule_of_copies(settings))
     removed = removed_table(ranked["row_id"], ranked["simhash"], verdict)
@@ -96,8 +96,14 @@ def examined(
         storage.write_ranges(f"{folder}/duplicates/removed.parquet", removed)
         recipe = yaml.safe_dump({"model": model(template)})
         Path(folder, "recipe.yaml").write_text(recipe)
-        report = check.run(paths, folder, config, builders.in_order)
+        report = check.run(paths, folder, check.Config(), builders.in_order)
         return report, storage.read_table(f"{folder}/findings/{check.NAME}.parquet")
+
+
+def counted(table: pa.Table, kind: str) -> Flags:
+    """Rows of which `changed` counts something of a kind."""
+    changes = table["changed"].to_pylist() if "changed" in table.column_names else [None] * table.num_rows
+    return np.array([dict(counts or ()).get(kind, 0) > 0 for counts in changes], np.bool_)
 
 
 def flagged(rows: list[Row], ids: pa.ChunkedArray | pa.Array) -> Flags:
@@ -107,33 +113,37 @@ def flagged(rows: list[Row], ids: pa.ChunkedArray | pa.Array) -> Flags:
     return flags
 
 
-def contradictions(rows: list[Row], truth: Truth | None = None) -> Flags:
-    """Rows in a contradiction."""
-    _, found = examined(contradictions_check, contradictions_check.Config(), rows)
-    return flagged(rows, found.filter(pc.is_in(found["kind"], pa.array(kinds.CONFLICTS)))["row_id"])
+def contradictions(dedup: Dedup | None = None) -> Alarm:
+    """Rows in a contradiction, of those that the removal of duplicates has left."""
+
+    def alarm(rows: list[Row], truth: Truth | None = None) -> Flags:
+        _, found = examined(contradictions_check, rows, dedup=dedup)
+        return flagged(rows, found.filter(pc.is_in(found["kind"], pa.array(kinds.CONFLICTS)))["row_id"])
+
+    return alarm
 
 
 def labels(rows: list[Row], truth: Truth | None = None) -> Flags:
     """Rows with a suspect label."""
-    return flagged(rows, examined(label_check, label_check.Config(), rows)[1]["row_id"])
+    return flagged(rows, examined(label_check, rows)[1]["row_id"])
 
 
 def drift(rows: list[Row], truth: Truth | None = None) -> Flags:
     """Rows whose answer begins in a format and does not end in it."""
-    _, found = examined(formats_check, formats_check.Config(), rows)
+    _, found = examined(formats_check, rows)
     return flagged(rows, found.filter(pc.invert(found["valid"]))["row_id"])
 
 
 def traces(rows: list[Row], truth: Truth | None = None) -> Flags:
     """Rows whose reasoning is missing, empty or not closed, for a model that reasons."""
-    _, found = examined(reasoning_check, reasoning_check.Config(), rows, "reasons")
+    _, found = examined(reasoning_check, rows, "reasons")
     wrong = pc.is_in(found["kind"], pa.array(["without", "empty", "unbalanced"]))
     return flagged(rows, found.filter(wrong)["row_id"])
 
 
 def rewordings(rows: list[Row], truth: Truth | None = None) -> Flags:
     """All rows or none: whether the set is said to ask little."""
-    report, _ = examined(diversity_check, diversity_check.Config(), rows)
+    report, _ = examined(diversity_check, rows)
     return np.full(len(rows), report["verdict"] in ("reworded", "repetitive"))
 
 
@@ -179,9 +189,7 @@ def mojibake(rows: list[Row], truth: Truth | None = None) -> Flags:
     """Rows said to be repaired; with `truth`, those whose question is as it was before it was broken."""
     table = cleaned(rows)
     if truth is None:
-        return np.array(
-            [bool(dict(kinds or ()).get("clean.repaired")) for kinds in table["changed"].to_pylist()]
-        )
+        return counted(table, "clean.repaired")
     wanted = cleaned([[*rows[at][:-2], ("user", str(said)), rows[at][-1]] for at, said in truth.items()])
     right = dict(zip(truth, builders.contents_of(wanted), strict=True))
     return np.array([right.get(at) == said for at, said in enumerate(builders.contents_of(table))], np.bool_)
@@ -214,8 +222,7 @@ def unended(template: str | None) -> Alarm:
     """Rows with a turn that ends without a token to stop on, under a chat template."""
 
     def alarm(rows: list[Row], truth: Truth | None = None) -> Flags:
-        changes = tokenised(rows, template, max_length=8192)["changed"].to_pylist()
-        return np.array([bool(dict(kinds or ()).get("tokenise.unended")) for kinds in changes], np.bool_)
+        return counted(tokenised(rows, template, max_length=8192), "tokenise.unended")
 
     return alarm
 

@@ -8,7 +8,6 @@ every item in plain Python, and with all of them a set takes hours.
 
 import json
 import subprocess
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -42,14 +41,12 @@ print(json.dumps(flags))
 """
 
 
-def of(name: str, cleanlab: bool, soup: str | None, data: Path) -> dict[str, Alarm]:
-    """Alarms of others for a plant."""
-    found: dict[str, Alarm] = {}
-    if cleanlab and name == "wrong labels":
-        found["cleanlab"] = confident
-    if soup and (own := _soup(name, soup, data)):
-        found["soup"] = own
-    return found
+def of(name: str, soup: str | None, data: Path) -> dict[str, tuple[Alarm, Alarm]]:
+    """Who else looks for a plant: by name its alarm for planted rows, and for clean ones."""
+    if name == "wrong labels":
+        return {"cleanlab": (confident, confident)}
+    own = _soup(name, soup, data) if soup else None
+    return {"soup": own} if own else {}
 
 
 def confident(rows: list[Row], truth: Truth | None = None) -> Flags:
@@ -72,36 +69,40 @@ def confident(rows: list[Row], truth: Truth | None = None) -> Flags:
     return flags
 
 
-def _soup(name: str, python: str, data: Path) -> Alarm | None:
-    """Soup's check that is nearest to a plant."""
-    kind = name.partition(",")[0]
-    if kind == "leaks":
+def _soup(name: str, python: str, data: Path) -> tuple[Alarm, Alarm] | None:
+    """Soup's check that is nearest to a plant, for planted rows and for clean ones."""
+
+    def asking(what: str, **more: object) -> Alarm:
+        return lambda rows, truth=None: _asked(python, rows, what, **more)
+
+    def leaks(rows: list[Row], truth: Truth | None = None) -> Flags:
         items = alarms.evaluation(data)[0]
+        # On clean rows: as many items as are planted, from all sets.
+        wanted = [*truth.values()] if truth else [*range(0, items.num_rows, items.num_rows // 300)]
+        texts = items["prompt"].take(pa.array(wanted)).to_pylist()
+        return _asked(python, rows, "leaks", items=[text for text in texts if text.strip()])
 
-        def leaks(rows: list[Row], truth: Truth | None = None) -> Flags:
-            # On clean rows: as many items as are planted, the first of each set.
-            wanted = [*truth.values()] if truth else [*range(0, items.num_rows, items.num_rows // 300)]
-            texts = items["prompt"].take(pa.array(wanted)).to_pylist()
-            return _asked(python, rows, "leaks", items=[text for text in texts if text.strip()])
-
-        return leaks
-    whats: dict[str, Callable[[list[Row]], Flags]] = {
-        "PII": lambda rows: _asked(python, rows, "pii"),
-        "missing traces": lambda rows: _asked(python, rows, "traces"),
-        "lost ends, length limit": lambda rows: _asked(python, rows, "length", limit=alarms.LIMIT),
-        **{
-            f"lost ends, template of {template}": lambda rows, t=template: _asked(
-                python, rows, "ends", model=alarms.model(t)
-            )
-            for template in ("headings", "names")
-        },
+    kind, _, template = name.partition(", template of ")
+    if name.startswith("leaks"):
+        return leaks, leaks
+    if template:
+        return asking("ends", model=alarms.model(template)), asking("ends")
+    one = {
+        "PII, numbers and addresses": asking("pii"),
+        "missing traces": asking("traces"),
+        "lost ends, length limit": asking("length", limit=alarms.LIMIT),
     }
-    own = whats.get(name)
-    return None if own is None else lambda rows, truth=None: own(rows)
+    return (one[kind], one[kind]) if kind in one else None
 
 
 def _asked(
-    python: str, rows: list[Row], what: str, limit: int = 8192, model: str | None = None, items: object = ()
+    python: str,
+    rows: list[Row],
+    what: str,
+    *,
+    limit: int = 8192,
+    model: str | None = None,
+    items: object = (),
 ) -> Flags:
     """Flags of one of Soup's checks."""
     told = [{"messages": [{"role": role, "content": text} for role, text in row]} for row in rows]

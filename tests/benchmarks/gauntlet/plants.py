@@ -48,14 +48,16 @@ def ending(row: Row, said: str) -> Row:
     return [*row[:-1], ("assistant", said)]
 
 
-def leaks(items: pa.Table, dress: Callable[[str, random.Random], str], least: int, most: int) -> Plant:
+def leaks(
+    items: Callable[[], pa.Table], dress: Callable[[str, random.Random], str], least: int, most: int
+) -> Plant:
     """Evaluation items of `least` to `most` words among the rows, each in a row of its own."""
 
     def plant(rows: list[Row], draw: Draw) -> Planted:
         own = random.Random(int(draw.integers(2**32)))
         planted: list[tuple[int, str]] = []
         by_set: dict[str, list[dict[str, object]]] = {}
-        for item in items.to_pylist():
+        for item in items().to_pylist():
             if least <= len(item["prompt"].split()) <= most and "dummy" not in item["place"]:
                 by_set.setdefault(item["set"], []).append(item)
         for of_set in by_set.values():
@@ -224,30 +226,36 @@ def _ip(draw: Draw) -> str:
 
 
 NAMES = ("Marlene Ostrander", "Tobias Wexford", "Ayodele Bankole", "Ingrid Solheim", "Ravi Deshpande")
-VALUES: tuple[tuple[Callable[[Draw], str], tuple[str, ...]], ...] = (
+Values = tuple[tuple[Callable[[Draw], str], tuple[str, ...]], ...]
+VALUES: Values = (
     (_mail, ("You can write to {}.", "{}", "Reply to {} please, not to this address.")),
     (_phone, ("Call me at {} after six.", "My phone number is {}.", "Text {} when you are there.")),
     (_luhn, ("My card is {}.", "Please charge {} for it.", "The credit card number was {}.")),
     (_iban, ("Send it to {}.", "The IBAN is {}.")),
     (_ssn, ("My social security number is {}.", "SSN: {}")),
     (_ip, ("It came from {}.", "The server's IP address is {}.")),
+)
+NAMED: Values = (
     (lambda draw: NAMES[draw.integers(len(NAMES))], ("My name is {}.", "Hi, this is {}.", "Regards, {}")),
 )
 
 
-def personal(rows: list[Row], draw: Draw) -> Planted:
-    """A value of somebody's behind what is asked, of seven kinds; the truth is the value."""
-    places = chosen(rows, draw)
-    truth: dict[int, object] = {}
+def personal(values: Values) -> Plant:
+    """A value of somebody's behind what is asked; the truth is the value."""
 
-    def told(at: int, row: Row) -> Row:
-        make, frames = VALUES[int(draw.integers(len(VALUES)))]
-        value = make(draw)
-        truth[at] = value
-        said = frames[int(draw.integers(len(frames)))].format(value)
-        return [*row[:-2], ("user", f"{prompt(row)} {said}"), row[-1]]
+    def plant(rows: list[Row], draw: Draw) -> Planted:
+        places = chosen(rows, draw)
+        truth: dict[int, object] = {}
 
-    return Planted(changed(rows, places, told), places, truth)
+        def told(at: int, row: Row) -> Row:
+            make, frames = values[int(draw.integers(len(values)))]
+            truth[at] = make(draw)
+            said = frames[int(draw.integers(len(frames)))].format(truth[at])
+            return [*row[:-2], ("user", f"{prompt(row)} {said}"), row[-1]]
+
+        return Planted(changed(rows, places, told), places, truth)
+
+    return plant
 
 
 CODECS = ("cp1252", "latin-1")

@@ -12,6 +12,7 @@ import re
 import tarfile
 import zipfile
 from collections.abc import Callable, Iterator
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ import numpy as np
 
 Turn = tuple[str, str]
 Row = list[Turn]
-MOST = 4000
+MOST = 1000
 CALLS = ("bfcl-json", "bfcl-calls")
 MARK = re.compile(r"</?Thought>|</?Output>", re.IGNORECASE)
 
@@ -250,6 +251,7 @@ SETS: dict[str, Callable[[Path], Iterator[Row]]] = {
 }
 
 
+@lru_cache(maxsize=64)
 def read(data: Path, name: str, most: int = MOST) -> list[Row]:
     """Rows of a set, each prompt once, at most `most` of them by a draw that is always the same."""
     first: dict[str, Row] = {}
