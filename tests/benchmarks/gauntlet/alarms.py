@@ -5,6 +5,7 @@ Ray: `run` of the check's module, whose findings are read back. With `truth` a r
 where the right thing is said of it: the leaked item is named, the value is gone, the text is as it was.
 """
 
+import re
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping
@@ -45,6 +46,7 @@ from tests.benchmarks.gauntlet.sets import Row
 Flags = np.ndarray[Any, np.dtype[np.bool_]]
 Truth = Mapping[int, object]
 Alarm = Callable[..., Flags]
+TAG = re.compile(r"<([A-Z_]+)_\d+>")  # what stands for a value
 LIMIT = 256  # tokens, where rows are to be too long
 ENDED = "{% for m in messages %}<|im_start|>{{ m.role }}\n{{ m.content }}<|im_end|>\n{% endfor %}"
 PROMPTED = "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
@@ -174,15 +176,19 @@ def leaks(data: Path) -> Alarm:
     return alarm
 
 
-def personal(rows: list[Row], truth: Truth | None = None) -> Flags:
-    """Rows in which something is masked; with `truth`, those in which the planted value is not left."""
-    before = cleaned(rows)
-    after = pii.apply(before, Pii())
-    texts = ["\0".join(contents) for contents in builders.contents_of(after)]
-    if truth is None:
-        came = ["\0".join(contents) for contents in builders.contents_of(before)]
-        return np.array([a != b for a, b in zip(texts, came, strict=True)], np.bool_)
-    return np.array([at in truth and str(truth[at]) not in text for at, text in enumerate(texts)], np.bool_)
+def personal(names: bool) -> Alarm:
+    """Rows in which a name, or anything but names, is masked; with `truth`, those in which the planted value
+    is not left."""
+
+    def alarm(rows: list[Row], truth: Truth | None = None) -> Flags:
+        masked = pii.apply(cleaned(rows), Pii())
+        texts = ["\0".join(contents) for contents in builders.contents_of(masked)]
+        if truth is not None:
+            return np.array([at in truth and str(truth[at]) not in text for at, text in enumerate(texts)])
+        tags = [{entity == "PERSON" for entity in TAG.findall(text)} for text in texts]
+        return np.array([names in found for found in tags], np.bool_)
+
+    return alarm
 
 
 def mojibake(rows: list[Row], truth: Truth | None = None) -> Flags:
