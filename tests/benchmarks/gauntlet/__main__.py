@@ -89,7 +89,7 @@ def trials(data: Path) -> dict[str, Trial]:
         ),
         "PII, names": Trial(private, plants.personal(plants.NAMED), alarms.personal(names=True)),
         "mojibake": Trial(foreign, plants.mojibake, alarms.mojibake),
-        "wrong labels": Trial(labelled, plants.wrong_labels, alarms.labels, most=8000),
+        "wrong labels": Trial(labelled, plants.wrong_labels, alarms.labels, most=5000),
         "rewordings": Trial(asked, plants.reworded, alarms.rewordings, most=10_000),
     }
 
