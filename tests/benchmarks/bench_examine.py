@@ -55,6 +55,12 @@ def labelled(data: Path, name: str) -> tuple[list[str], np.ndarray]:
     return [rows[at][text] for at in places], codes.astype(np.int64)
 
 
+def as_judged(codes: np.ndarray) -> np.ndarray:
+    """Labels by where they first stand, as the columns of `Judged.chances` are."""
+    _, first, own = np.unique(codes, return_index=True, return_inverse=True)
+    return np.argsort(np.argsort(first))[own]
+
+
 def scored(measured: str, case: str, rule: str, flagged: np.ndarray, wrong: np.ndarray) -> Line:
     """A line of the table."""
     right, planted, count = int((flagged & wrong).sum()), int(wrong.sum()), int(flagged.sum())
@@ -81,7 +87,7 @@ def wrong_labels(data: Path, seeds: int) -> Iterator[Line]:
                 rules["either"] = rules["odds"] | rules["neighbours"]
                 rules["both"] = rules["odds"] & rules["neighbours"]
                 rules["plain cleanlab"] = judge.cleanlab_issues(
-                    planted, judged.chances, "prune_by_noise_rate"
+                    as_judged(planted), judged.chances, "prune_by_noise_rate"
                 )
                 rules["random"] = np.zeros(len(codes), np.bool_)
                 rules["random"][draw.choice(len(codes), int(rules["odds"].sum()), replace=False)] = True

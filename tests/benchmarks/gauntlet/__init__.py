@@ -1,0 +1,1 @@
+"""The gauntlet: faults planted into real sets, and what the product says of them."""
