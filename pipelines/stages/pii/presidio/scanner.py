@@ -212,11 +212,11 @@ class Scanner:
                 self._judge(one, match, results)
             else:
                 ahead = text[start : start + most + 1]
-                if len(ahead) <= most or not all(c in characters for c in ahead):
+                if len(ahead) <= most or not characters.issuperset(ahead):
                     return end
                 # The run is longer than the pattern can match from its beginning: search on inside it.
                 match = one.search(text, start + 1)
-                if match is None or not all(c in characters for c in text[start : match.start()]):
+                if match is None or not characters.issuperset(text[start : match.start()]):
                     return end
                 start = match.start()
                 continue
