@@ -17,6 +17,7 @@ Cost: an automaton reads all texts at about 100 MB/s and patterns are tried only
 (`presidio.scanner`): 10 to 40 MB/s where little is found, 4 where every other row holds something.
 """
 
+import functools
 import itertools
 import re
 from collections.abc import Sequence
@@ -44,6 +45,7 @@ VERSION = 6
 # Where a model of names runs and lies (its content is hashed instead), what a later look at the outcome leads
 # to, and where the secret is.
 NOT_IN_KEY = {"ner": {"model", "actors", "gpus"}, "gate": True, "key": True}
+PATHS = 1 << 16  # of files that a process remembers with their stand-ins
 ROUNDS = 10  # a text is done after two; one that is not is set aside
 FINDINGS = pa.schema(
     [
@@ -253,7 +255,24 @@ def _withheld(table: pa.Table, fine: NDArray[np.bool_]) -> pa.Table:
 def _with_paths(table: pa.Table, config: Config) -> pa.Table:
     """`table` with stand-ins in its column `file`, also of marked rows: a path can name somebody, too."""
     coded = table["file"].combine_chunks().dictionary_encode()
+    known = _paths(config.model_dump_json(), config.secret)
+    if len(known) > PATHS:
+        known.clear()
     paths = coded.dictionary.to_pylist()
+    new = [path for path in paths if path not in known]
+    known.update(zip(new, _paths_masked(new, config), strict=True))
+    column = pa.array([known[path] for path in paths], pa.string()).take(coded.indices)
+    return table.set_column(table.schema.get_field_index("file"), schema.ROW.field("file"), column)
+
+
+@functools.lru_cache(2)
+def _paths(config: str, secret: bytes | None) -> dict[str, str]:
+    """What a process knows of paths under a config: a file has many parts, all of the same path."""
+    return {}
+
+
+def _paths_masked(paths: list[str], config: Config) -> list[str]:
+    """Paths with stand-ins."""
     names = sorted({name for path in paths for name in path.split("/")})
     masked, broken = _beginnings_masked(names, config)
     stand_in = dict(zip(names, masked, strict=True))
@@ -261,9 +280,7 @@ def _with_paths(table: pa.Table, config: Config) -> pa.Table:
     # With a key a stand-in looks like a value, and would be replaced again.
     whole, failed = (shown, set()) if config.secret else _each_masked(shown, config)
     hidden = failed | {n for n, path in enumerate(paths) if broken & set(path.split("/"))}
-    text = ["(withheld)" if n in hidden else path for n, path in enumerate(whole)]
-    column = pa.array(text, pa.string()).take(coded.indices)
-    return table.set_column(table.schema.get_field_index("file"), schema.ROW.field("file"), column)
+    return ["(withheld)" if n in hidden else path for n, path in enumerate(whole)]
 
 
 def _beginnings_masked(names: list[str], config: Config) -> tuple[list[str], set[str]]:
