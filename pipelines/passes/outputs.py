@@ -10,7 +10,6 @@ again: with the same bytes, so that what was made of it stands.
 Records of older versions may name no outputs, or no sizes: there it is only seen whether the files exist.
 """
 
-import io
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import partial
@@ -92,7 +91,9 @@ def read(run: str, path: str, xxh3: str | None, columns: Sequence[str] | None = 
         raise DamagedError(whole) from error
     if xxh3 is not None and xxhash.xxh3_64_hexdigest(data) != xxh3:
         raise DamagedError(whole)
-    return pq.read_table(io.BytesIO(data), columns=list(columns) if columns is not None else None)
+    # `pq.read_table` takes twice as long for a small file.
+    file = pq.ParquetFile(pa.BufferReader(data))
+    return file.read(columns=list(columns) if columns is not None else None, use_threads=False)
 
 
 def wrong_content(run: str, outputs: Sequence[Output], each: Callable[..., Iterator[Any]]) -> list[Wrong]:

@@ -2,28 +2,35 @@
 
 What: the token shards of one window are read back, decoded (`stages.tokenise.decode`), and the contents of
 messages looked through one by one (what the chat template puts around them is taken off by
-`stages.tokenise.frames`). A finding at or above the threshold is no leak if its entity is kept there, if it
-lies in a stand-in that was issued in its row, or in a message of an exempt role, or where a cut brought
-together what was looked through apart (an end of a piece, a place where a passage was cut). Everything else
-is. Where there is a key, the values that were replaced in a row are looked for in that row, too, by keyed
-digests. And the gate looks for itself at values in other dress (`stages.pii.second_look`).
+`stages.tokenise.frames`). Recognisers are asked about what is not word for word what `pii` left, and about
+a sample of the rest (`unchanged`). A finding at or above the threshold is no leak if its entity is kept
+there, if it lies in a stand-in that was issued in its row, or in a message of an exempt role, or where a cut
+brought together what was looked through apart (an end of a piece, a place where a passage was cut).
+Everything else is. Where there is a key, the values that were replaced in a row are looked for in that row,
+too, by keyed digests. And the gate looks for itself at values in other dress, in all messages
+(`stages.pii.second_look`).
 
 A leak is told by entity, split and row; a value never leaves this module.
 
-Cost: that of decoding and of `pii.find`; rows of `prepared/` are read where something was found.
+Cost: that of decoding, of reading and hashing the messages of `prepared/`, and of `pii.find` for what is
+another text there; whole rows of `prepared/` are read where something was found.
 """
 
+import functools
 import time
 import unicodedata
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from headrace.cluster import ledger, storage
 from headrace.pipelines.passes import outputs, pack_worker, parts, prepare_worker
+from headrace.pipelines.passes.gate import unchanged
 from headrace.pipelines.passes.parts import Window
 from headrace.pipelines.recipe import Recipe
 from headrace.pipelines.schema import ROLES
@@ -37,6 +44,7 @@ from headrace.pipelines.stages.pii.search import findings_in
 from headrace.pipelines.stages.tokenise import stage as tokenise
 from headrace.pipelines.stages.tokenise.decode import Decoder, Runs
 from headrace.pipelines.stages.tokenise.frames import Frames, frames
+from headrace.pipelines.stages.tokenise.tokenizer import Tokenizer
 
 NAME = parts.GATE
 VERSION = 4
@@ -89,9 +97,9 @@ def work(item: tuple[Window, list[dict[str, Any]]], job: Job) -> ledger.Record:
     recipe = job.recipe
     started = time.process_time()
     tokenizer = tokenise.tokenizer(recipe.model, recipe.tokenise)
-    decoder = Decoder(tokenizer)
-    around = frames(tokenizer)
+    decoder, around = _decoding(tokenizer)
     judge = Judge(recipe, window, job.cuts)
+    known = unchanged.known(recipe.output, window)
     leaks: list[Leak] = []
     counts = {"rows": 0, "messages": 0, "bytes": 0}
     for output in shards:
@@ -100,7 +108,8 @@ def work(item: tuple[Window, list[dict[str, Any]]], job: Job) -> ledger.Record:
         counts["rows"] += shard.num_rows
         counts["messages"] += len(contents.texts)
         counts["bytes"] += pc.sum(pc.binary_length(contents.texts)).as_py() or 0
-        leaking_rows = leaking(_messages(contents, recipe.pii), judge)
+        due = unchanged.changed(known, *contents)
+        leaking_rows = leaking(_messages(contents, due, recipe.pii), judge)
         leaks += [Leak(output["split"], row_id, entity) for row_id, entity in leaking_rows]
     timing = {"seconds": time.process_time() - started, "rows": counts["rows"], "bytes": counts["bytes"]}
     record: ledger.Record = {
@@ -113,6 +122,12 @@ def work(item: tuple[Window, list[dict[str, Any]]], job: Job) -> ledger.Record:
     }
     ledger.commit(recipe.output, NAME, window.unit, record)
     return record
+
+
+@functools.lru_cache(2)
+def _decoding(tokenizer: Tokenizer) -> tuple[Decoder, Frames]:
+    """What takes a tokenizer's packed rows apart; a process has many windows and mostly one tokenizer."""
+    return Decoder(tokenizer), frames(tokenizer)
 
 
 def _counted(leaks: list[Leak]) -> list[dict[str, Any]]:
@@ -144,12 +159,15 @@ def _contents(runs: Runs, shard: pa.Table, around: Frames) -> Contents:
     return Contents(parts.texts, [roles[number] for number in parts.speakers.tolist()], row_ids.tolist())
 
 
-def _messages(contents: Contents, config: Config) -> Iterator[Message]:
-    """Contents with what is found in them at or above the threshold; where there is a key, all of them."""
-    found = findings_in(contents.texts, config)
+def _messages(contents: Contents, due: NDArray[np.int64], config: Config) -> Iterator[Message]:
+    """Contents with what is found in them at or above the threshold; where there is a key, all of them.
+
+    due: numbers of the contents that recognisers look through.
+    """
+    found = findings_in(contents.texts.take(pa.array(due)), config)
     failed = Finding(0, 0, UNEXAMINED, 1.0, "")
-    inside: dict[int, list[Finding]] = {at: [failed] for at in found.failures}
-    for at, finding in zip(found.rows, found.findings, strict=True):
+    inside: dict[int, list[Finding]] = {int(due[at]): [failed] for at in found.failures}
+    for at, finding in zip(due[found.rows].tolist(), found.findings, strict=True):
         if finding.score >= config.threshold:
             inside.setdefault(at, []).append(finding)
     for at, finding in second_look.look(contents.texts, config):

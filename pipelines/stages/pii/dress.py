@@ -48,12 +48,15 @@ def _digits() -> str:
 
 
 # What a text has that is not plain: without it none of `DRESS` matches. For RE2, which knows no look-around.
-SUSPECT = (
+PLAIN_SUSPECT = (
     r"%[0-9A-Fa-f]{2}|&(?:#|[A-Za-z]{2,24};)|\\(?:u[0-9A-Fa-f{]|x[2-7]|[@._+-][A-Za-z0-9]|[nrt][+(]?[0-9]|"
     r"[nrt][0-9A-Za-z_.+-]{1,64}@)|=(?:40|2E|2D|5F)[A-Za-z]|[0-9A-Za-z_@.+-]<(?:/?(?:b|i|em|"
-    r"strong|span|wbr|u|font|a|nobr)[ />]|!--)"
-    f"|[{SPACES}{THIN}{HYPHENS}{DASHES}{STOPS}{WIDE}{WIDE_SIGNS}{LETTERS}]"
-    f"|[{{digits}}][{{digits}}0-9 .()/+:-]{{6,}}[{{digits}}]|[0-9)][{DOTS}][0-9]|[\\[({{][.@:][\\])}}]"
+    r"strong|span|wbr|u|font|a|nobr)[ />]|!--)|[\[({][.@:][\])}]"
+)
+SUSPECT = (
+    f"{PLAIN_SUSPECT}|[{SPACES}{THIN}{HYPHENS}{DASHES}{STOPS}{WIDE}{WIDE_SIGNS}{LETTERS}]"
+    r"|[{digits}][{digits}0-9 .()/+:-]{6,}[{digits}]"
+    f"|[0-9)][{DOTS}][0-9]"
 )
 BEGINS = rf"[%&\\=<\[({{{{{SPACES}{THIN}{HYPHENS}{DASHES}{DOTS}{STOPS}{WIDE}{WIDE_SIGNS}{LETTERS}{{digits}}]"
 PLAIN = rf"0-9A-Za-z{WIDE}"
@@ -97,9 +100,22 @@ def _begins() -> re.Pattern[str]:
 
 def may_be_dressed(texts: pa.Array) -> NDArray[np.int64]:
     """Numbers of the texts (large_string[N]) that `undressed` could change; null holds nothing."""
-    suspects = pc.match_substring_regex(texts, _suspect()).fill_null(False)
-    found: NDArray[np.int64] = np.flatnonzero(suspects.to_numpy(zero_copy_only=False))
-    return found
+    return matching(texts, PLAIN_SUSPECT, _suspect())
+
+
+def matching(texts: pa.Array, plain: str, pattern: str) -> NDArray[np.int64]:
+    """Numbers of the texts (large_string[N]) that match `pattern`, of which ASCII can match `plain` alone.
+
+    Large classes take RE2 milliseconds to read, which most tables of texts need not pay.
+    """
+    is_ascii = np.asarray(pc.string_is_ascii(texts).fill_null(True).to_numpy(zero_copy_only=False), np.bool_)
+    matched = pc.match_substring_regex(texts, plain).fill_null(False)
+    found: NDArray[np.bool_] = np.array(matched.to_numpy(zero_copy_only=False), np.bool_)
+    others = np.flatnonzero(~is_ascii)
+    if len(others):
+        matched = pc.match_substring_regex(texts.take(pa.array(others)), pattern)
+        found[others] = matched.to_numpy(zero_copy_only=False)
+    return np.flatnonzero(found)
 
 
 AROUND = 100  # characters beside what was undressed that are looked through with it

@@ -28,8 +28,8 @@ from headrace.kernels.scan import scan
 from headrace.pipelines.stages.pii.automaton.graph import Graph, Pattern
 from headrace.pipelines.stages.pii.automaton.machine import Machine
 from headrace.pipelines.stages.pii.automaton.symbols import Symbols, named
+from headrace.pipelines.stages.pii.examined import Findings, by_row, examined
 from headrace.pipelines.stages.pii.findings import Finding
-from headrace.pipelines.stages.pii.presidio.scanner import Findings, by_row, examined
 from headrace.pipelines.stages.pii.recognizers.catalogue import RECOGNIZERS
 from headrace.pipelines.stages.pii.recognizers.recognizer import Recognizer, span
 

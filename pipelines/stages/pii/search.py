@@ -16,11 +16,12 @@ from headrace.cluster.errors import RecipeError
 from headrace.pipelines.section import hint
 from headrace.pipelines.stages.pii.config import Config, Ner
 from headrace.pipelines.stages.pii.dress import Plain, may_be_dressed, undressed
+from headrace.pipelines.stages.pii.examined import Findings
 from headrace.pipelines.stages.pii.findings import Finding
 from headrace.pipelines.stages.pii.overlaps import resolved, without_weaker
 from headrace.pipelines.stages.pii.own_scanner import own_scanner
 from headrace.pipelines.stages.pii.presidio.recognizer_names import LOCALES
-from headrace.pipelines.stages.pii.presidio.scanner import Findings, Scanner, scanner
+from headrace.pipelines.stages.pii.presidio.scanner import Scanner, scanner
 from headrace.pipelines.stages.pii.presidio.setup import LANGUAGE
 from headrace.pipelines.stages.pii.recognizers.catalogue import RECOGNIZERS
 

@@ -21,9 +21,9 @@ from typing import Any, NamedTuple
 
 import phonenumbers
 import pyarrow as pa
-import pyarrow.compute as pc
 
 from headrace.pipelines.stages.pii.config import Config
+from headrace.pipelines.stages.pii.dress import matching
 from headrace.pipelines.stages.pii.findings import Finding
 from headrace.pipelines.stages.pii.overlaps import resolved
 from headrace.pipelines.stages.pii.recognizers.checksums import is_account, is_card
@@ -34,10 +34,12 @@ from headrace.pipelines.stages.pii.search import looked_for
 
 NAME = "gate"
 ROUNDS = 6  # of decoding
-DRESSED = (
-    r"[^\x00-\x7f\x{a1}-\x{a7}\x{c0}-\x{24f}\x{2018}-\x{201f}\x{2026}\x{20ac}]|%[0-9A-Fa-f]{2}|&(?:#|[A-Za-z]{2,31};)|\\[uxU@._+-]|=(?:40|2[BDE]|5F)[A-Za-z]|"
+PLAIN_DRESSED = (
+    r"%[0-9A-Fa-f]{2}|&(?:#|[A-Za-z]{2,31};)|\\[uxU@._+-]|=(?:40|2[BDE]|5F)[A-Za-z]|"
     r"[0-9A-Za-z_@.+-]<(?:/|!--|wbr|(?:b|i|u|em|strong|span|font|a|nobr)[ >])|\[[.@:]\]"
 )
+LATIN = r"\x00-\x7f\x{a1}-\x{a7}\x{c0}-\x{24f}\x{2018}-\x{201f}\x{2026}\x{20ac}"
+DRESSED = f"{PLAIN_DRESSED}|[^{LATIN}]"
 CODE = re.compile(
     r"(?P<percent>%[0-7][0-9A-Fa-f]|(?:%[89A-Fa-f][0-9A-Fa-f]){2,4})|"
     r"(?P<entity>&(?:#[0-9]{1,7};?|#[xX][0-9A-Fa-f]{1,6};?|[0-9A-Za-z]{2,31};))|"
@@ -71,10 +73,11 @@ PROOFS = (
 
 def look(texts: pa.Array, config: Config) -> Iterator[tuple[int, Finding]]:
     """(row, finding) of what texts (large_string[N]) hold in other dress, as it stands in them."""
-    known = {entity for entities in looked_for(config).values() for entity in entities}
-    rows = pc.indices_nonzero(pc.match_substring_regex(texts, DRESSED).fill_null(False))
-    for row, text in zip(rows.to_pylist(), texts.take(rows).to_pylist(), strict=True):
+    known: set[str] = set()  # what recognisers look for, who take seconds to set up
+    rows = matching(texts, PLAIN_DRESSED, DRESSED)
+    for row, text in zip(rows.tolist(), texts.take(pa.array(rows)).to_pylist(), strict=True):
         for finding in proven(text):
+            known = known or {entity for listed in looked_for(config).values() for entity in listed}
             if finding.entity in known:
                 yield row, finding
 

@@ -17,6 +17,8 @@ Cost: an automaton reads all texts at about 100 MB/s and patterns are tried only
 (`presidio.scanner`): 10 to 40 MB/s where little is found, 4 where every other row holds something.
 """
 
+import functools
+import itertools
 import re
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -39,10 +41,11 @@ from headrace.pipelines.stages.pii.presidio import setup
 from headrace.pipelines.stages.pii.search import findings_in
 
 NAME = "pii"
-VERSION = 6
+VERSION = 7
 # Where a model of names runs and lies (its content is hashed instead), what a later look at the outcome leads
 # to, and where the secret is.
 NOT_IN_KEY = {"ner": {"model", "actors", "gpus"}, "gate": True, "key": True}
+PATHS = 1 << 16  # of files that a process remembers with their stand-ins
 ROUNDS = 10  # a text is done after two; one that is not is set aside
 FINDINGS = pa.schema(
     [
@@ -160,12 +163,15 @@ def _masked(texts: Texts, live: NDArray[np.bool_], config: Config) -> Masked:
         # In a text that changed, values may stand together that did not.
         rows = {int(texts.rows[text]) for text in due | changed.keys()}
         changed = {}
+        new = np.array(sorted(rows - done.conversations.keys()), np.int64)
+        first, last = np.searchsorted(sorted_rows, new, "left"), np.searchsorted(sorted_rows, new, "right")
+        of_rows = [order[a:b] for a, b in zip(first, last, strict=True)]
+        whole = iter(texts.contents.take(pa.array(np.concatenate([order[:0], *of_rows]))).to_pylist())
+        for row, numbers in zip(new.tolist(), of_rows, strict=True):
+            contents = [text or "" for text in itertools.islice(whole, len(numbers))]
+            roles = [texts.roles[number] for number in numbers]
+            done.conversations[row] = Conversation(contents, roles, config, stand_ins), numbers.tolist()
         for row in sorted(rows):
-            if row not in done.conversations:
-                numbers = order[slice(*np.searchsorted(sorted_rows, [row, row + 1]))].tolist()
-                contents = [text or "" for text in texts.contents.take(pa.array(numbers)).to_pylist()]
-                roles = [texts.roles[number] for number in numbers]
-                done.conversations[row] = Conversation(contents, roles, config, stand_ins), numbers
             changed |= _replaced(*done.conversations[row], now)
         done = done._replace(
             texts=arrays.put(done.texts, list(changed), pa.array(changed.values(), pa.large_string()))
@@ -249,7 +255,24 @@ def _withheld(table: pa.Table, fine: NDArray[np.bool_]) -> pa.Table:
 def _with_paths(table: pa.Table, config: Config) -> pa.Table:
     """`table` with stand-ins in its column `file`, also of marked rows: a path can name somebody, too."""
     coded = table["file"].combine_chunks().dictionary_encode()
+    known = _paths(config.model_dump_json(), config.secret)
+    if len(known) > PATHS:
+        known.clear()
     paths = coded.dictionary.to_pylist()
+    new = [path for path in paths if path not in known]
+    known.update(zip(new, _paths_masked(new, config), strict=True))
+    column = pa.array([known[path] for path in paths], pa.string()).take(coded.indices)
+    return table.set_column(table.schema.get_field_index("file"), schema.ROW.field("file"), column)
+
+
+@functools.lru_cache(2)
+def _paths(config: str, secret: bytes | None) -> dict[str, str]:
+    """What a process knows of paths under a config: a file has many parts, all of the same path."""
+    return {}
+
+
+def _paths_masked(paths: list[str], config: Config) -> list[str]:
+    """Paths with stand-ins."""
     names = sorted({name for path in paths for name in path.split("/")})
     masked, broken = _beginnings_masked(names, config)
     stand_in = dict(zip(names, masked, strict=True))
@@ -257,9 +280,7 @@ def _with_paths(table: pa.Table, config: Config) -> pa.Table:
     # With a key a stand-in looks like a value, and would be replaced again.
     whole, failed = (shown, set()) if config.secret else _each_masked(shown, config)
     hidden = failed | {n for n, path in enumerate(paths) if broken & set(path.split("/"))}
-    text = ["(withheld)" if n in hidden else path for n, path in enumerate(whole)]
-    column = pa.array(text, pa.string()).take(coded.indices)
-    return table.set_column(table.schema.get_field_index("file"), schema.ROW.field("file"), column)
+    return ["(withheld)" if n in hidden else path for n, path in enumerate(whole)]
 
 
 def _beginnings_masked(names: list[str], config: Config) -> tuple[list[str], set[str]]:

@@ -20,9 +20,9 @@ from typing import Any
 import pyarrow as pa
 
 from headrace.pipelines.stages.pii.config import Ner
+from headrace.pipelines.stages.pii.examined import Findings
 from headrace.pipelines.stages.pii.findings import TAG, Finding
 from headrace.pipelines.stages.pii.ner import models
-from headrace.pipelines.stages.pii.presidio.scanner import Findings
 from headrace.pipelines.stages.pii.presidio.setup import LANGUAGE, engine
 
 PIECE = 20_000  # characters; spaCy needs some 10 KB of memory for one

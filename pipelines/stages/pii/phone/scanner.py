@@ -6,7 +6,7 @@ Presidio runs the matcher of the library phonenumbers over the whole text once f
 That is slow, and nearly all of it is spent where no number is. Here it goes so:
 
 1. For each region a pattern is made from the library's metadata: the digits of every number that is valid
-   there, however it is dialled, with whatever may stand between digits (`gates`, `region_gate`). The
+   there, however it is dialled, with whatever may stand between digits (`phone.gates`). The
    automaton of all patterns says where one of these could match. Elsewhere there is no number.
 2. Around such a character a *window* is taken: all characters of which the library's candidates are made.
    No candidate crosses the edge of a window.
@@ -29,17 +29,15 @@ import functools
 import re
 from bisect import bisect_left
 from collections.abc import Iterable
-from typing import Any
 
-import phonenumbers
-from phonenumbers import Leniency, PhoneMetadata
+from phonenumbers import Leniency
 from phonenumbers import phonenumbermatcher as library
 from phonenumbers.phonenumberutil import _SECOND_NUMBER_START_PATTERN as SECOND_NUMBER
-from phonenumbers.phonenumberutil import _VALID_PUNCTUATION as PUNCTUATION
 
 from headrace.kernels.scan import CODE_POINTS
 from headrace.pipelines.stages.pii.automaton.graph import Pattern, alphabet
 from headrace.pipelines.stages.pii.automaton.symbols import Symbols, named
+from headrace.pipelines.stages.pii.phone.gates import gates
 from headrace.pipelines.stages.pii.phone.matcher import (
     AFTER,
     LIMIT,
@@ -55,14 +53,7 @@ from headrace.pipelines.stages.pii.phone.matcher import (
     stands_free,
     tries,
 )
-from headrace.pipelines.stages.pii.phone.validity import (
-    TYPES,
-    abroad,
-    dialled,
-    fewest_abroad,
-    fewest_digits,
-    unchanged,
-)
+from headrace.pipelines.stages.pii.phone.validity import abroad, dialled, unchanged
 
 Span = tuple[int, int]
 REMEMBERED = 1 << 16
@@ -70,34 +61,13 @@ AROUND = 64  # characters looked at in one go
 SAFE = 10_000  # characters: in a shorter text the matcher cannot use up its tries
 FEW = 30  # runs of digits: with fewer it cannot either (22 times over, 7 tries, and 2 for 15 characters each)
 DIGITS = re.compile(r"\d+")
-# What must not stand directly before or behind a number. The matcher refuses letters there. Left out are
-# those that may belong to the candidate: x, which may stand between digits, and behind a number the letters
-# with which an extension ("ext", "anexo") begins.
-BEFORE = r"(?<![\dA-WYZa-wyz%$])"
-BEHIND = r"(?![\dB-DF-HJ-WYZb-df-hj-wyz%$])"
-BETWEEN = rf"[{PUNCTUATION}X#＃Ｘ]"
-LABEL = "(?:;ext|e?xt|ｅ?ｘｔ|доб|anexo|int|ｉｎｔ)"
-CROSS = "[xｘ#＃~～]"
-EXTENSION = rf"(?:{CROSS}|;ext=|e?xt(?:ensi(?:o.?|ó))?n?|ｅ?ｘｔｎ?|доб|anexo|int|ｉｎｔ)"
-# Numbers that the regions' patterns do not see, because they are spelled in an odd way. In these the matcher
-# may
-# - count letters as digits: a label ("ext") behind one or two digits, or three times x;
-# - read on over more than `BETWEEN` allows between two digits;
-# - end a candidate, and begin the next, in the middle of digits: an extension has at most 9 or 20 of them, a
-#   candidate at most 21 groups of 20.
-ODD = (
-    rf"\d[ \u00a0\t,]*{EXTENSION}[:.．]?[ \u00a0\t,-]*\d{{10}}"
-    rf"|(?<!\d)(?:\d{BETWEEN}*(?:\d{BETWEEN}*)?[ \u00a0\t,]*{LABEL}|(?:\d{BETWEEN}*){{41}}"
-    rf"|\d[ \u00a0\t,]*{CROSS}[:.．]?[ \u00a0,-]*[:．\t,]|\d[ \u00a0]*[\t,][ \u00a0\t,]*{CROSS})"
-    rf"|x(?:[{PUNCTUATION}\d]*x){{2}}"
-)
 # Candidates of digits and plain punctuation: any candidate that begins inside one ends where it ends.
 PLAIN = re.compile(r"[+(\[]*\d{1,20}(?:[-. ()\[\]/]{1,4}\d{1,20}){0,19}")
 
 # A number begins where the pattern of its region, or that of numbers with a plus, could match: at its first
 # digit or its plus. There are two exceptions:
 # - `WILD`: other characters than digits and plain punctuation. Letters may count as digits there, or begin an
-#   extension; `ODD` is the pattern for these.
+#   extension; `gates.ODD` is the pattern for these.
 # - `CUT`: more than 20 digits in a row. The matcher cuts such a run, and a candidate then begins or ends
 #   beside a digit, where the patterns want none.
 WILD = re.compile(r"[^-. ()\[\]/+\d]")
@@ -108,50 +78,6 @@ ABROAD_BIT, ODD_BIT, HOME = 1, 2, 2
 ANY = ABROAD_BIT | ODD_BIT  # with either of these, all regions are asked
 # The most digits in a row that the library takes for one candidate.
 LONGEST = next(match.end() for match in library._PATTERN.finditer("0" * 9999))
-
-
-def gates(regions: tuple[str, ...]) -> list[Pattern]:
-    """Three patterns; every number that the matcher finds in one of the regions matches at least one of them.
-
-    Numbers with a plus; numbers spelled in an odd way (`ODD`); and numbers as they are dialled at home, by
-    how many digits they have alone. Where the last one could match, `region_gate` says in which regions.
-    """
-    fewest = fewest_abroad()
-    home = [fewest_digits()[phonenumbers.country_code_for_region(r)] for r in regions if _metadata(r)]
-    least = min([*home, fewest])
-    return [
-        Pattern(rf"[+＋]\d{{{fewest},}}", 0, BETWEEN),
-        Pattern(ODD, re.IGNORECASE),
-        Pattern(rf"{BEFORE}\d{{{least},}}{BEHIND}", 0, BETWEEN),
-    ]
-
-
-def region_gate(region: str) -> Pattern | None:
-    """Pattern of all numbers as they may be dialled in `region`; None for a region that is unknown."""
-    metadata = _metadata(region)
-    if metadata is None:
-        return None
-    foreign = rf"(?:{metadata.international_prefix})\d{{{fewest_abroad()},}}"
-    return Pattern(f"{BEFORE}(?:{_home(metadata)}|{foreign}){BEHIND}", 0, BETWEEN)
-
-
-def _metadata(region: str) -> Any:
-    return PhoneMetadata.metadata_for_region(region, None)
-
-
-def _home(metadata: Any) -> str:
-    """Pattern of the digits of all valid numbers of a region's country, as they may be dialled at home."""
-    code = metadata.country_code
-    numbers = []
-    for region in phonenumbers.COUNTRY_CODE_TO_REGION_CODE[code]:
-        area = PhoneMetadata.metadata_for_region(region, None)
-        described = [getattr(area, kind) for kind in TYPES] if area else []
-        numbers += [kind.national_number_pattern for kind in described if kind]
-    valid = "|".join(dict.fromkeys(number for number in numbers if number))
-    prefix = metadata.national_prefix_for_parsing or ""
-    if metadata.national_prefix_transform_rule:
-        prefix = re.sub(r"\(\\d\{[0-9,]+\}\)", "", prefix)  # the group that the rule keeps
-    return f"(?:{code})?(?:{prefix})?(?:{prefix})?(?:{valid})"
 
 
 class Phones:

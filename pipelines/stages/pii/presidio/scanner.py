@@ -23,23 +23,21 @@ takes some tenths of a second altogether.
 """
 
 import functools
-import gc
 import warnings
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from numpy.typing import NDArray
 
 from headrace.kernels.scan import Places, scan, scan_from
 from headrace.pipelines.stages.pii.automaton.graph import Added, Graph, Pattern
 from headrace.pipelines.stages.pii.automaton.machine import Machine
 from headrace.pipelines.stages.pii.automaton.symbols import Symbols, named
+from headrace.pipelines.stages.pii.examined import Findings, by_row, examined
 from headrace.pipelines.stages.pii.findings import Finding
-from headrace.pipelines.stages.pii.phone.scanner import Phones, region_gate
+from headrace.pipelines.stages.pii.phone.gates import region_gate
+from headrace.pipelines.stages.pii.phone.scanner import Phones
 from headrace.pipelines.stages.pii.presidio.context import Pieces, Words
 from headrace.pipelines.stages.pii.presidio.patterns import (
     Searched,
@@ -51,14 +49,6 @@ from headrace.pipelines.stages.pii.presidio.patterns import (
 from headrace.pipelines.stages.pii.presidio.setup import LANGUAGE, RanOutOfTimeError, engine, quiet
 
 Result = tuple[int, int, float, str, int]  # start, end, score, entity, number of the recogniser
-
-
-class Findings(NamedTuple):
-    """Findings in many texts: ``findings[i]`` is in text ``rows[i]``. `failures`: why a text has none."""
-
-    rows: list[int]
-    findings: list[Finding]
-    failures: dict[int, str]
 
 
 class Scanner:
@@ -212,11 +202,11 @@ class Scanner:
                 self._judge(one, match, results)
             else:
                 ahead = text[start : start + most + 1]
-                if len(ahead) <= most or not all(c in characters for c in ahead):
+                if len(ahead) <= most or not characters.issuperset(ahead):
                     return end
                 # The run is longer than the pattern can match from its beginning: search on inside it.
                 match = one.search(text, start + 1)
-                if match is None or not all(c in characters for c in text[start : match.start()]):
+                if match is None or not characters.issuperset(text[start : match.start()]):
                     return end
                 start = match.start()
                 continue
@@ -259,20 +249,6 @@ class Scanner:
                     score = min(max(score, self.enhancer.min_score_with_context_similarity), 1.0)
             raised.append((start, end, score, entity, owner))
         return _kept(raised) if raised != results else results
-
-
-@contextmanager
-def _uncollected() -> Iterator[None]:
-    """Without the search for garbage in cycles: findings make none, and Presidio is so large that the search
-    takes a tenth of the time.
-    """
-    collects = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if collects:
-            gc.enable()
 
 
 @functools.cache
@@ -326,46 +302,6 @@ def _dialled(regions: tuple[str, ...]) -> dict[Pattern, int]:
     return bits
 
 
-def by_row(
-    texts: pa.Array, row: NDArray[np.int64], inside: list[tuple[int, int]], *, everywhere: bool = False
-) -> Iterator[tuple[int, str, list[tuple[int, int]]]]:
-    """(row, text, its places) of the texts that have any, or of all that are not null.
-
-    ``inside[i]`` is a place in text ``row[i]``; `row` ascends.
-    """
-    rows: NDArray[np.int64] = np.unique(row)
-    if everywhere:
-        rows = np.flatnonzero(texts.is_valid().to_numpy(zero_copy_only=False))
-    first = np.searchsorted(row, rows, "left").tolist()
-    last = np.searchsorted(row, rows, "right").tolist()
-    chosen = texts.take(pa.array(rows)).to_pylist()
-    for at, text, start, stop in zip(rows.tolist(), chosen, first, last, strict=True):
-        yield at, text, inside[start:stop]
-
-
-def examined(
-    rows: Iterable[tuple[int, str, list[tuple[int, int]]]],
-    examine: Callable[[str, list[tuple[int, int]]], list[Finding]],
-) -> Findings:
-    """What `examine` finds in texts at their places; of equal texts one is examined for all.
-
-    A text on which it raises is in `failures`, with the type of the error alone: a message may quote it.
-    """
-    found = Findings([], [], {})
-    known: dict[str, list[Finding]] = {}
-    with _uncollected():
-        for row, text, places in rows:
-            if text not in known:
-                try:
-                    known[text] = examine(text, places)
-                except Exception as error:  # noqa: BLE001 - whatever it is, it costs this row only
-                    found.failures[row] = type(error).__name__
-                    continue
-            found.rows.extend([row] * len(known[text]))
-            found.findings.extend(known[text])
-    return found
-
-
 def _asked(recognizer: Any, at: int, entities: list[str], text: str) -> list[Result]:
     results = recognizer.analyze(text=text, entities=entities, nlp_artifacts=None) or []
     return [(r.start, r.end, r.score, r.entity_type, at) for r in results]
@@ -396,6 +332,3 @@ def _kept(results: list[Result]) -> list[Result]:
 
 def _order(result: Result) -> tuple[str, int, int, float]:
     return result[3], result[0], result[0] - result[1], -result[2]
-
-
-__all__ = ["Findings", "Scanner", "by_row", "examined", "scanner"]

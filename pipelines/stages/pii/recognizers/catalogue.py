@@ -31,7 +31,7 @@
 | `assigned_secrets` | API_KEY | values that look random, given to "token", "secret", "api key" |
 | `passwords` | PASSWORD | "my password is ...", "password: ...", PINs, in addresses of sites |
 | `private_keys` | PRIVATE_KEY | PEM blocks |
-| `wrapped_emails` | EMAIL_ADDRESS | an address of which a line ends beside the @ |
+| `wrapped_emails` | EMAIL_ADDRESS | an address of which a line ends beside the @ or in the site |
 | `wrapped_phones` | PHONE_NUMBER | a number in two lines |
 | `wrapped_cards` | CREDIT_CARD | groups of a card in two lines, by their checksum |
 | `wrapped_ibans` | IBAN_CODE | groups of an account in two lines, by their checksum |

@@ -16,7 +16,9 @@ from headrace.pipelines.stages.pii.recognizers.lists import either
 from headrace.pipelines.stages.pii.recognizers.recognizer import Recognizer, Span, before, digits, span
 
 ENDINGS = either("email_endings")
-LINE = r"(?:[ \t]{0,2}\r?\n[ \t>]{0,6}|\t)"
+NEXT = r"[ \t]{0,2}\r?\n[ \t>]{0,6}"
+LINE = rf"(?:{NEXT}|\t)"
+SURE = r"com|net|org|edu|gov|info|biz|co\.uk|de|fr|es|nl|ca|ch|ru|br|jp"  # endings that are no words
 ENDS = re.compile(LINE)
 GROUP_ENDS = re.compile(r"\d(?!\d)")
 ABOVE, BELOW = re.compile(r"\d[ \t]*\r?\n[^\n\w]{0,8}\Z"), re.compile(r"[ \t]*\r?\n[ \t]*\d")
@@ -38,7 +40,8 @@ def wrapped_mail(match: Any, score: float) -> Span | None:
     local = LOCAL.search(text, max(0, start - 64), start)
     if local is None or local[0].lower() in NO_LOCALS or local[0].isdigit():
         return None
-    if match[0][0] != "@" and not re.search(r"[._\d]", local[0]):
+    inside = "inside" in match.re.groupindex
+    if (match[0][0] != "@" or inside) and not re.search(r"[._\d]", local[0]):
         return None
     return local.start(), end, score
 
@@ -99,6 +102,7 @@ GAP = r"[ .()/\t-]{1,3}"
 HOME = (  # numbers as they are dialled at home
     (rf"(?<![\w.+*/=$€£-])(?:\(\d{{3}}\)|\d{{3}}[.-]){LINE}\d{{3}}[ .-]\d{{4}}(?![\w*/=-])", 0.6),
     (rf"(?<![\w.+*/=$€£-])(?:\(\d{{3}}\)[ ]?|\d{{3}}[.-])\d{{3}}[.-]{LINE}\d{{4}}(?![\w*/=-])", 0.6),
+    (rf"(?<![\w.+*/=$€£-])\([2-9]\d\d\)[ ]?[2-9]\d\d{NEXT}\d{{4}}(?![\w*/=%-]|[.,]\d)", 0.5),
     (
         r"(?i)(?<!\w)(?:phone|telephone|tel|mobile|cell|fax|whatsapp)(?:[ ](?:number|no|is|us|me|at|on))"
         rf"{{0,4}}[ .:]{{1,3}}(?P<it>\(?\d{{2,5}}\)?(?:[ ./-]{{1,2}}\d{{2,6}}){{0,3}}[ ./-]?{LINE}"
@@ -114,6 +118,12 @@ RECOGNIZERS = (
             (rf"(?i)@{LINE}(?:[a-z0-9-]{{1,40}}\.){{1,4}}(?:{ENDINGS})\b", 0.8),
             (rf"(?i)\r?\n[ \t>]{{0,6}}@(?:[a-z0-9-]{{1,40}}\.){{1,4}}(?:{ENDINGS})\b", 0.7),
             (rf"@(?:[a-z0-9-]{{1,40}}\.){{1,4}}{LINE}(?:com|org|net|edu|gov)\b", 0.7),
+            # Inside a site; what has a dot and no other at the line's end may be an address up to there.
+            (
+                rf"(?i)@(?P<inside>[a-z0-9-]{{1,40}}|(?:[a-z0-9-]{{1,40}}\.){{1,3}}){NEXT}[a-z0-9-]{{0,40}}"
+                rf"(?:\.[a-z0-9-]{{1,40}}){{0,2}}\.(?:{SURE})\b",
+                0.6,
+            ),
         ),
         wrapped_mail,
     ),
