@@ -2,10 +2,10 @@
 
 Soup (https://github.com/MakazhanAlpamys/Soup, Apache-2.0) runs in an environment of its own, a process a
 question: its own functions behind `soup data decontaminate`, `soup data pii`, `soup data doctor` and `soup
-advise`, with their defaults. It decontaminates against
-the planted items alone, as it compares every row with every item in plain Python. A row counts where Soup
-flags it, whatever it says of it: of the product more is asked (see `alarms`). What Soup looks for nowhere:
-contradictions, wrong labels, rewordings, answers that leave their format, broken encodings.
+advise`, with their defaults. It decontaminates against the planted items alone, as it compares every row with
+every item in plain Python. A row counts where Soup flags it, whatever it says of it: of the product more is
+asked (see `alarms`). It has no check for contradictions, wrong labels, few questions in many words, prose
+behind a structured answer, or broken encodings.
 """
 
 import json
