@@ -19,7 +19,6 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import yaml
 
-from headrace import kernels
 from headrace.cluster import storage
 from headrace.pipelines import schema
 from headrace.pipelines.examine.contradictions import answers as kinds
@@ -231,8 +230,3 @@ def unended(template: str | None) -> Alarm:
         return counted(tokenised(rows, template, max_length=8192), "tokenise.unended")
 
     return alarm
-
-
-def warm() -> None:
-    """Compile what is compiled once a machine."""
-    kernels.warm()

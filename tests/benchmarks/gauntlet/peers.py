@@ -2,8 +2,10 @@
 
 Soup (https://github.com/MakazhanAlpamys/Soup, Apache-2.0) runs in an environment of its own, a process a
 question: its own functions behind `soup data decontaminate`, `soup data pii`, `soup data doctor` and `soup
-advise`, with their defaults. It decontaminates against the planted items alone: it compares every row with
-every item in plain Python, and with all of them a set takes hours.
+advise`, with their defaults. It decontaminates against the planted items alone, as it compares every row with
+every item in plain Python. A row counts where Soup flags it, whatever it says of it: of the product more is
+asked (see `alarms`). It has no check for contradictions, wrong labels, few questions in many words, prose
+behind a structured answer, or broken encodings.
 """
 
 import json

@@ -45,15 +45,14 @@ def test_answers_that_do_not_end_as_they_began_are_flagged_and_no_others() -> No
     assert len(planted.places) == 3
 
 
-def test_an_alarm_has_to_name_what_was_planted() -> None:
-    planted = plants.personal(plants.VALUES)(forms(40), np.random.default_rng(1))
+def test_an_alarm_has_to_say_what_was_planted() -> None:
+    rows = [asked(f"Où est la clé de la cave numéro {n} ?", "Derrière la porte.") for n in range(40)]
+    planted = plants.mojibake(rows, np.random.default_rng(1))
     at = planted.places[0]
-    value = str(planted.truth[at])
-    assert value in " ".join(text for _, text in planted.rows[at])
-    alarm = alarms.personal(names=False)
-    assert alarm(planted.rows, planted.truth)[planted.places].all()
-    masked_something_else = {at: "{"}
-    assert not alarm(planted.rows, masked_something_else)[at]
+    assert planted.truth[at] != planted.rows[at][0][1]
+    assert alarms.mojibake(planted.rows, planted.truth)[planted.places].all()
+    assert not alarms.mojibake(planted.rows, {at: "Où est la porte ?"})[at]
+    assert not alarms.mojibake(rows).any()
 
 
 def forms(count: int) -> list[Row]:
