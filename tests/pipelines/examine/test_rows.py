@@ -14,7 +14,8 @@ from tests import builders
 def test_duplicates_are_left_out(tmp_path: Path) -> None:
     table = builders.table(*([("user", f"q{n}"), ("assistant", f"a{n}")] for n in range(4)), first=7)
     storage.write_ranges(str(tmp_path / "part.parquet"), table)
-    removed = pa.table({"removed": pa.array([3, 8, 10, 99], pa.uint64())})
+    rules = ["exact", "near", "exact", "near"]
+    removed = pa.table({"removed": pa.array([3, 8, 10, 99], pa.uint64()), "rule": rules})
     (tmp_path / "duplicates").mkdir()
     storage.write_ranges(str(tmp_path / "duplicates/removed.parquet"), removed)
     kept = rows.left(str(tmp_path / "part.parquet"), str(tmp_path), ["messages"])
@@ -23,6 +24,9 @@ def test_duplicates_are_left_out(tmp_path: Path) -> None:
         {"prompt": "q0", "answer": "a0"},
         {"prompt": "q2", "answer": "a2"},
     ]
+    more = rows.left_or_near(str(tmp_path / "part.parquet"), str(tmp_path), ["messages"])
+    assert more["row_id"].to_pylist() == [7, 8, 9]
+    assert more[rows.NEAR].to_pylist() == [False, True, False]
 
 
 @pytest.mark.parametrize(
@@ -52,7 +56,7 @@ def test_tools_are_no_part_of_a_prompt() -> None:
 
 def test_small_files_are_read_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "duplicates").mkdir()
-    removed = pa.table({"removed": pa.array([1], pa.uint64())})
+    removed = pa.table({"removed": pa.array([1], pa.uint64()), "rule": ["exact"] * len([1])})
     storage.write_ranges(str(tmp_path / "duplicates/removed.parquet"), removed)
     paths = [str(tmp_path / f"prepared/part-{n}.parquet") for n in range(4)]
     (tmp_path / "prepared").mkdir()

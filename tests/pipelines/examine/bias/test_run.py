@@ -30,7 +30,8 @@ def examined(
         table = table.append_column(name, values)
     (folder / "duplicates").mkdir()
     storage.write_ranges(
-        str(folder / "duplicates/removed.parquet"), pa.table({"removed": pa.array([], pa.uint64())})
+        str(folder / "duplicates/removed.parquet"),
+        pa.table({"removed": pa.array([], pa.uint64()), "rule": pa.array([], pa.string())}),
     )
     (folder / "prepared").mkdir()
     paths = []

@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -172,6 +173,30 @@ def test_a_run_writes_the_same_for_any_files_and_order(tmp_path: Path) -> None:
     table = storage.read_table(str(tmp_path / "one/findings/contradictions.parquet"))
     assert set(table["cluster"].to_pylist()) == {0}
     assert {(r["row_id"], r["partner"]) for r in table.to_pylist()} >= {(0, 1), (1, 0), (2, 1), (3, 1)}
+
+
+def test_a_near_duplicate_with_another_result_is_told_and_marked_once(tmp_path: Path) -> None:
+    """Of two long solutions that end in 23 and in 31 one went as a near duplicate."""
+    worked = "First all crates are counted, then those that were sold are taken away. " * 9
+    given = [
+        (f"How many crates of plums are left?{end}", f"{worked}#### {n}") for end, n in (("", 23), ("", 31))
+    ]
+    table = builders.table(*[[("user", p), ("assistant", a)] for p, a in given])
+    removed = {"removed": [1], "kept": [0], "rule": ["near"]}
+    empty = dedup.REMOVED.empty_table()
+    columns = [pa.array(removed.get(f.name, [None]), f.type) for f in empty.schema]
+    storage.write_table(str(tmp_path / "duplicates/removed.parquet"), pa.table(columns, empty.schema.names))
+    paths = builders.write_parts(tmp_path, table, [])
+    report = contradictions.run(paths, str(tmp_path), Config(policy="drop_all"), builders.in_order)
+    assert (report["rows"], report["conflicting"], report["near_duplicates"], report["marked"]) == (
+        1,
+        2,
+        1,
+        1,
+    )
+    drops = storage.read_table(str(tmp_path / "findings/contradictions.drops.parquet"))
+    assert drops["row_id"].to_pylist() == [0], "the other has gone already"
+    assert "1 of them have gone as near duplicates of a row that answers otherwise" in report["words"]
 
 
 def test_no_rows(tmp_path: Path) -> None:

@@ -24,7 +24,8 @@ def run(
     paths = builders.write_parts(folder, made.drop_columns(["drop", "error"]), cuts)
     (folder / "duplicates").mkdir(exist_ok=True)
     storage.write_ranges(
-        str(folder / "duplicates/removed.parquet"), pa.table({"removed": pa.array([], pa.uint64())})
+        str(folder / "duplicates/removed.parquet"),
+        pa.table({"removed": pa.array([], pa.uint64()), "rule": pa.array([], pa.string())}),
     )
     report = formats.run(paths, str(folder), Config(**settings), builders.in_order)
     return report, storage.read_table(str(folder / "findings/formats.parquet")).to_pylist()

@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-import numpy as np
 import pyarrow as pa
 import pytest
 
@@ -36,7 +35,7 @@ def prepared(tmp_path: Path) -> tuple[Path, list[str]]:
     )
     (tmp_path / "prepared").mkdir()
     paths = builders.write_parts(tmp_path / "prepared", rows, [3])
-    removed = pa.table({"removed": pa.array([2], pa.uint64())})
+    removed = pa.table({"removed": pa.array([2], pa.uint64()), "rule": ["exact"]})
     storage.write_table(str(tmp_path / "duplicates/removed.parquet"), removed)
     builders.write_jsonl(tmp_path / "sums.jsonl", [{"question": q, "answer": "42"} for q in QUESTIONS])
     return tmp_path, paths
@@ -116,7 +115,7 @@ def test_row_ids_of_many_fragments_stay_whole(tmp_path: Path) -> None:
     rows = builders.table([("user", QUESTIONS[0])], first=first)
     (tmp_path / "prepared").mkdir()
     paths = builders.write_parts(tmp_path / "prepared", rows, [])
-    removed = pa.table({"removed": pa.array(np.zeros(0), pa.uint64())})
+    removed = pa.table({"removed": pa.array([], pa.uint64()), "rule": pa.array([], pa.string())})
     storage.write_table(str(tmp_path / "duplicates/removed.parquet"), removed)
     builders.write_jsonl(tmp_path / "sums.jsonl", [{"question": QUESTIONS[0], "answer": "42"}])
     report = leaks.run(paths, str(tmp_path), config(tmp_path), builders.in_order)

@@ -47,7 +47,8 @@ def run(
     paths = builders.write_parts(folder, made, [4])
     (folder / "duplicates").mkdir()
     storage.write_ranges(
-        str(folder / "duplicates/removed.parquet"), pa.table({"removed": pa.array([], pa.uint64())})
+        str(folder / "duplicates/removed.parquet"),
+        pa.table({"removed": pa.array([], pa.uint64()), "rule": pa.array([], pa.string())}),
     )
     report = reasoning.run(paths, str(folder), Config(**settings), builders.in_order)
     table = storage.read_table(str(folder / "findings/reasoning.parquet"))
