@@ -50,7 +50,7 @@ def shortened(table: pa.Table, exchanged: pa.Table, limit: Limit) -> NDArray[np.
     sizes = pc.fill_null(pc.binary_length(texts), 0).to_numpy(zero_copy_only=False) + TURN
     size = np.bincount(owners, sizes, table.num_rows) + ROW
     answered = pc.not_equal(exchanged["answer"], "").to_numpy()
-    lost = (size > limit.config.max_length) & answered & _spoken(table)
+    lost: NDArray[np.bool_] = (size > limit.config.max_length) & answered & _spoken(table)
     if not lost.any():
         return lost
     from headrace.pipelines.stages.tokenise import stage as tokenise  # transformers takes a second

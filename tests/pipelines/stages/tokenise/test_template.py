@@ -128,7 +128,7 @@ def test_ids_are_those_of_apply_chat_template(
     make: Make, name: str, engine: str, data: st.DataObject
 ) -> None:
     made = make(name, engine)
-    chat = Chat(made.name, made.encoder.engine, keep=False)  # type: ignore[arg-type]
+    chat = Chat(made.name, made.encoder.engine, earlier="as_template")  # type: ignore[arg-type]
     letters = st.text(st.sampled_from(" \n\tab.,A1é漢\u3000<>/|[]'#\u0301"), min_size=1, max_size=12)
     text = letters.filter(str.strip)
     thought = st.tuples(letters, letters).map(lambda t: f"<think>{t[0]}</think>{t[1]}")

@@ -183,7 +183,7 @@ def test_nobody_forges_a_turn(families: dict[str, Tokenizer], name: str) -> None
 
 
 def test_what_the_template_leaves_out_is_left_out_where_the_recipe_says_so(tmp_path: Path) -> None:
-    chat = build(tmp_path, FAMILIES["qwen3"], keep=False)
+    chat = build(tmp_path, FAMILIES["qwen3"], earlier="as_template")
     sample, told = tokenised(chat, REASONED)
     assert sample is not None
     messages = [
