@@ -167,10 +167,12 @@ def test_a_message_that_cannot_be_examined_is_told(tmp_path: Path, monkeypatch: 
     real = gate_worker.findings_in
 
     def failing(texts: pa.Array, config: Any) -> Any:
-        return real(texts, config)._replace(failures={1: "ValueError"})
+        return real(texts, config)._replace(failures={1: "ValueError"} if len(texts) else {})
 
     monkeypatch.setattr(gate_worker, "findings_in", failing)
-    leaks = scanned(tmp_path, [("user", "hi"), ("assistant", "noted")])
+    talk = [("user", "hi"), ("assistant", "noted")]
+    assert scanned(tmp_path / "as it was", talk) == []
+    leaks = scanned(tmp_path / "other text", talk, ["hi there", "noted by all"])
     assert leaks == [{"split": "train", "entity": "UNEXAMINED", "n": 1, "rows": [0]}]
 
 
