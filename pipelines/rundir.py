@@ -14,7 +14,8 @@ from headrace.pipelines import recipe as recipes
 from headrace.pipelines.recipe import Recipe
 from headrace.pipelines.stages.clean import dates
 from headrace.pipelines.stages.clean.config import Order
-from headrace.pipelines.stages.read import first, inputs
+from headrace.pipelines.stages.read import inputs
+from headrace.pipelines.stages.read.files import first
 from headrace.pipelines.stages.read.source import Source
 
 RECIPE = "recipe.yaml"

@@ -22,6 +22,7 @@ from typing import NamedTuple
 from xml.parsers import expat
 
 HEAD = 12  # characters that are no accident
+GOES_ON = (".", "{", ";", "=", "->")  # behind a call: it is a line of a program
 CLUES = (
     r"^\s*(?:```|[{\[<]|---\s|[A-Za-z_][\w.]*\(|[\w-]+:\s"
     r"|(?i:select|with|insert|update|delete|create|alter|drop)\s"
@@ -80,6 +81,8 @@ def parse(answer: str, pattern: re.Pattern[str] | None = None) -> Parsed | None:
         at, whole = 0, 0
     if at is None:
         return Parsed(name, True, True, None)
+    if name == "call" and body[at:].lstrip().startswith(GOES_ON):
+        return None
     return Parsed(name, whole > 0 or at >= HEAD, False, start + min(at, len(body)))
 
 

@@ -6,6 +6,9 @@ several formats (`mixture`), and counts answers that lose their end to `tokenise
 rows stand in ``findings/formats.parquet`` (row_id, format, valid_head, valid, breaks_at, and as `finding`
 one of `broken`, `mixed` (all but those of the format that most have) and `cut`). No row goes by it.
 
+Prose and code begin as CSV, YAML or a call by accident. So answers of a source that begin as one of these
+count only where more than half of them are valid to their end: there it is a habit, which the others break.
+
 Why: a model that has seen one JSON answer in twenty end in prose ends every twentieth of its own in prose;
 one that has seen answers without an end goes on.
 
@@ -32,7 +35,7 @@ from headrace.pipelines.examine.formats.config import Config as Config
 from headrace.pipelines.examine.formats.parse import CLUES, Parsed, parse
 
 NAME = "formats"
-VERSION = 2
+VERSION = 3
 LIBRARIES = ("sqlglot", "pyyaml")
 STATES = ("valid", "drift", "invalid")
 FINDINGS = pa.schema(
@@ -46,6 +49,7 @@ FINDINGS = pa.schema(
     ]
 )
 Mask = NDArray[np.bool_]
+LOOSE = ("call", "csv", "yaml")
 OTHER = ""  # the format of an answer that begins as none
 # Share of structured answers of a source between which it is neither the one nor the other.
 MIXED = (0.5, 0.98)
@@ -89,10 +93,12 @@ def run(
         counts.update(one.counts)
         tasks.update(one.tasks)
     mixed = mixture.told(tasks, config.most, config.mixed)
-    findings = [one.findings for one in results if one.findings.num_rows]
+    accidents = _accidents(counts)
+    counts = Counter({key: n for key, n in counts.items() if key[:2] not in accidents})
+    findings = [_without(one.findings, accidents) for one in results]
     if mixed:
         minor = partial(_minor, run=run, config=config, mixed=mixed)
-        findings += [found for found in each(minor, list(prepared), name=NAME) if found.num_rows]
+        findings += [_without(found, set()) for found in each(minor, list(prepared), name=NAME)]
     table = pa.concat_tables([FINDINGS.empty_table(), *findings])
     table = table.sort_by([("row_id", "ascending"), ("finding", "ascending")])
     storage.write_ranges(storage.join(run, f"findings/{NAME}.parquet"), table)
@@ -102,9 +108,23 @@ def run(
     return _report(counts, sum(one.long for one in results), mixed, lost, limit, config)
 
 
+def _accidents(counts: Counter[tuple[str, str, str]]) -> set[tuple[str, str]]:
+    """Sources and formats of which no more than half of the answers that begin so are valid to their end."""
+    of = {key[:2] for key in counts if key[1] in LOOSE}
+    return {key for key in of if 2 * counts[*key, "valid"] <= sum(counts[*key, state] for state in STATES)}
+
+
+def _without(findings: pa.Table, accidents: set[tuple[str, str]]) -> pa.Table:
+    """Findings without those of formats that a source's answers begin in by accident."""
+    named = zip(findings["source"].to_pylist(), findings["format"].to_pylist(), strict=True)
+    by_accident = np.array([key in accidents for key in named], np.bool_)
+    broken = _true(pc.equal(findings["finding"], "broken"))
+    return findings.filter(pa.array(~(by_accident & broken))).select(FINDINGS.names).cast(FINDINGS)
+
+
 class Looked(NamedTuple):
-    """findings of one file; rows by source, format and state, and by source, task and format; answers that
-    are too long to be parsed; rows that lose an end, by format.
+    """findings of one file, with the source of each; rows by source, format and state, and by source, task
+    and format; answers that are too long to be parsed; rows that lose an end, by format.
     """
 
     findings: pa.Table
@@ -172,7 +192,7 @@ def _mask(found: pa.Table, mask: pa.ChunkedArray, n: int) -> Mask:
 def _found(every: pa.Table, mask: Mask, finding: str) -> pa.Table:
     chosen = every.filter(pa.array(mask))
     chosen = chosen.append_column("finding", pa.repeat(finding, chosen.num_rows))
-    return chosen.select(FINDINGS.names).cast(FINDINGS)
+    return chosen.select(["source", *FINDINGS.names])
 
 
 def _true(mask: pa.Array | pa.ChunkedArray) -> Mask:

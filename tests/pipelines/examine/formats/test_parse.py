@@ -57,6 +57,8 @@ def test_what_is_valid(name: str, answer: str) -> None:
         "Ann, Bo, and Cy came. They\nsat, ate, and left.",
         "| a | b | c |\n|---|---|---|\n| 1 | 2 | 3 |",
         "{curly} is a word",
+        "load('a.json')\n    .then(read => show(read));",
+        "count() {\n  ls | wc -l\n}",
     ],
 )
 def test_what_is_in_no_format(answer: str) -> None:

@@ -74,6 +74,19 @@ def test_broken_answers_are_found_and_counted(tmp_path: Path) -> None:
     }
 
 
+def test_what_begins_like_a_format_by_accident_is_none(tmp_path: Path) -> None:
+    """Lines of programs with two commas each are no CSV that breaks, unless most are CSV."""
+    code = ["a = [1, 2, 3]\nb = [4, 5, 6]\nprint(a + b)", "f = put(x, 1, 2)\ng = put(y, 3, 4)\nprint(f)"]
+    table = "name,age,town\nAnn,31,Rome\nBo,4,Oslo"
+    (tmp_path / "few").mkdir()
+    report, found = run(tmp_path / "few", *code, table, "so it is", parts=2)
+    assert (found, report["broken"], report["structured"], report["words"]) == ([], 0, 0, [])
+    (tmp_path / "most").mkdir()
+    report, found = run(tmp_path / "most", *code[:1], table, table, parts=2)
+    assert [(row["row_id"], row["format"], row["finding"]) for row in found] == [(0, "csv", "broken")]
+    assert report["words"][0] == "1 of 3 answers that begin as csv break"
+
+
 def test_parts_make_no_difference(tmp_path: Path) -> None:
     answers = [f'{{"a": {n}' + ("}" if n % 3 else "} and") for n in range(12)]
     (tmp_path / "a").mkdir()

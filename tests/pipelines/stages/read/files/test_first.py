@@ -3,7 +3,8 @@
 from pathlib import Path
 from typing import Any
 
-from headrace.pipelines.stages.read import first, inputs
+from headrace.pipelines.stages.read import inputs
+from headrace.pipelines.stages.read.files import first
 from headrace.pipelines.stages.read.source import Source
 from tests.builders import write_jsonl
 
