@@ -87,7 +87,7 @@ def run(
         return {"enabled": False}
     limit = cut.of_run(run)
     looked = partial(_file, run=run, config=config, limit=limit)
-    results = list(each(looked, list(prepared), name=NAME))
+    results = list(each(looked, rows.together(sorted(prepared)), name=NAME))
     counts, tasks = Counter[tuple[str, str, str]](), mixture.Counts()
     for one in results:
         counts.update(one.counts)
@@ -98,7 +98,9 @@ def run(
     findings = [_without(one.findings, accidents) for one in results]
     if mixed:
         minor = partial(_minor, run=run, config=config, mixed=mixed)
-        findings += [_without(found, set()) for found in each(minor, list(prepared), name=NAME)]
+        findings += [
+            _without(found, set()) for found in each(minor, rows.together(sorted(prepared)), name=NAME)
+        ]
     table = pa.concat_tables([FINDINGS.empty_table(), *findings])
     table = table.sort_by([("row_id", "ascending"), ("finding", "ascending")])
     storage.write_ranges(storage.join(run, f"findings/{NAME}.parquet"), table)
@@ -123,7 +125,7 @@ def _without(findings: pa.Table, accidents: set[tuple[str, str]]) -> pa.Table:
 
 
 class Looked(NamedTuple):
-    """findings of one file, with the source of each; rows by source, format and state, and by source, task
+    """findings of some files, with the source of each; rows by source, format and state, and by source, task
     and format; answers that are too long to be parsed; rows that lose an end, by format.
     """
 
@@ -134,15 +136,15 @@ class Looked(NamedTuple):
     lost: Counter[str]
 
 
-def _parsed(path: str, run: str, config: Config) -> tuple[pa.Table, pa.Table, pa.Table]:
-    """Rows of a file, their answers (`exchanges`), and those that begin in a format (`formats`)."""
-    table = rows.left(path, run, ["source", "messages", "traits"])
+def _parsed(paths: Sequence[str], run: str, config: Config) -> tuple[pa.Table, pa.Table, pa.Table]:
+    """Rows of some files, their answers (`exchanges`), and those that begin in a format (`formats`)."""
+    table = rows.left(paths, run, ["source", "messages", "traits"])
     exchanged = rows.exchanges(table)
     return table, exchanged, formats(exchanged["answer"], config)
 
 
-def _file(path: str, run: str, config: Config, limit: cut.Limit) -> Looked:
-    table, exchanged, found = _parsed(path, run, config)
+def _file(paths: Sequence[str], run: str, config: Config, limit: cut.Limit) -> Looked:
+    table, exchanged, found = _parsed(paths, run, config)
     answers, places = exchanged["answer"].combine_chunks(), found["row"].combine_chunks()
     state = pc.if_else(found["valid"], "valid", pc.if_else(found["valid_head"], "drift", "invalid"))
     named = zip(
@@ -164,9 +166,9 @@ def _file(path: str, run: str, config: Config, limit: cut.Limit) -> Looked:
     return Looked(pa.concat_tables(findings), counts, tasks, long, by_format)
 
 
-def _minor(path: str, run: str, config: Config, mixed: Sequence[mixture.Mixture]) -> pa.Table:
-    """Rows of one file that are not of the format that most of their task have."""
-    table, exchanged, found = _parsed(path, run, config)
+def _minor(paths: Sequence[str], run: str, config: Config, mixed: Sequence[mixture.Mixture]) -> pa.Table:
+    """Rows of some files that are not of the format that most of their task have."""
+    table, exchanged, found = _parsed(paths, run, config)
     every = _every(table, found)
     minor = mixture.minor(every, mixed) & _true(pc.not_equal(exchanged["answer"], ""))
     return _found(every, minor, "mixed")

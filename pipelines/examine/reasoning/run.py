@@ -61,7 +61,7 @@ def run(
     # In a task: the driver has no use for a tokenizer.
     known = next(iter(each(model.of_run, [run], name=NAME)))
     looked = partial(_file, run=run, known=known)
-    results = list(each(looked, list(prepared), name=NAME))
+    results = list(each(looked, rows.together(sorted(prepared)), name=NAME))
     found = pa.concat_tables([FINDINGS.empty_table(), *(one for one, _ in results)])
     table = found.sort_by([("row_id", "ascending"), ("kind", "ascending")])
     storage.write_ranges(storage.join(run, f"findings/{NAME}.parquet"), table)
@@ -93,9 +93,9 @@ def traces(texts: pa.Array, takes: str | None = None) -> pa.Table:
     return pa.table({**named, "own": pa.array(own), "mends": pa.array(mends)})
 
 
-def _file(path: str, run: str, known: Model) -> tuple[pa.Table, Counter[str]]:
-    """Findings of one file, and rows by form (`rows` of all that have an answer)."""
-    table = rows.left(path, run, ["messages"])
+def _file(paths: Sequence[str], run: str, known: Model) -> tuple[pa.Table, Counter[str]]:
+    """Findings of some files, and rows by form (`rows` of all that have an answer)."""
+    table = rows.left(paths, run, ["messages"])
     roles, owners, texts = schema.contents(table)
     spoken = np.flatnonzero(_true(pc.equal(roles, "assistant")))
     owner, n = owners[spoken], table.num_rows
