@@ -3,16 +3,15 @@
 `of_run` takes them from run.json. A row stands as its id where there is a run, else as file and place.
 """
 
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from headrace.pipelines.examine.diversity.counted import LARGE, once
 from headrace.pipelines.schema import SPLITS
 
 CHECKS = ("diversity", "contradictions", "label_noise", "leaks", "formats", "reasoning", "spot_check")
 MOST = 5  # rows that a reason names
-LARGE = 0.05  # share of the prompts of a cluster that is counted as one
 Counts = Mapping[str, int]
 
 
@@ -58,21 +57,9 @@ class Facts:
 
     @property
     def different(self) -> float | None:
-        """Effective number of prompts, each large cluster counted as one.
-
-        One cluster of half the rows makes of 6,000 other questions some 150 by entropy: they are still there.
-        Of the entropy H over all shares, those without the large ones have
-        ``(H + sum(p log p over large)) / rest + log(rest)``.
-        """
+        """Effective number of prompts, each large cluster counted as one."""
         number = self.effective
-        if number is None or number <= 0:
-            return number
-        shares = [float(cluster["share"]) for cluster in self.large]
-        rest = 1 - sum(shares)
-        if not shares or rest < 1e-3:
-            return max(number, float(len(shares)))
-        entropy = math.log(number) + sum(p * math.log(p) for p in shares)
-        return max(number, len(shares) + math.exp(max(entropy, 0) / rest + math.log(rest)))
+        return number if number is None else once(number, [float(one["share"]) for one in self.large])
 
     @property
     def size(self) -> int:

@@ -18,9 +18,10 @@ from headrace.cluster import storage
 from headrace.pipelines.examine import rows, vectors
 from headrace.pipelines.examine.diversity import measure
 from headrace.pipelines.examine.diversity.config import Config as Config
+from headrace.pipelines.examine.diversity.counted import LARGE, once
 
 NAME = "diversity"
-VERSION = 1
+VERSION = 2
 OFTEN = 10  # rows of a template or an opener that is listed
 REPETITIVE, REWORDED = 0.5, 0.1  # effective prompts a row, below which a set is said to be so
 ONE = 0.1  # share of the largest cluster, above which it is named
@@ -142,16 +143,18 @@ def report(prompts: measure.Prompts, groups: measure.Groups, plan: dict[str, Any
         "distinct": {n: round(share, 4) for n, share in measure.distinct_shares(prompts.terms).items()},
         "vocabulary": measure.vocabulary(prompts.terms, ids),
     }
-    most: dict[str, Any] = clusters[0] if clusters else {"share": 0.0, "row_ids": []}
-    return told | verdict(number, whole, most["share"], most["row_ids"], drawn)
+    return told | verdict(number, whole, clusters, drawn)
 
 
-def verdict(number: float, rows: int, most: float, examples: Sequence[int], drawn: int) -> dict[str, str]:
+def verdict(number: float, rows: int, clusters: Sequence[dict[str, Any]], drawn: int) -> dict[str, str]:
     """A verdict and its sentence: how many different things `rows` rows ask.
 
-    most, examples: share and some row ids of the largest cluster; drawn: rows that were compared.
+    clusters: share and some row ids of the largest; drawn: rows that were compared. A set is reworded or
+    repetitive by what it asks beside its large clusters, which are counted as one each.
     """
-    share = number / max(rows, 1)
+    large = [float(one["share"]) for one in clusters if one["share"] > LARGE]
+    share = once(number, large) / max(rows, 1)
+    most, examples = (clusters[0]["share"], clusters[0]["row_ids"]) if clusters else (0.0, [])
     looked = "" if drawn >= rows else f" (estimated from {drawn:,} rows)"
     words = f"{rows:,} rows ask about {number:,.0f} different things{looked}"
     one = f"; {most:.0%} ask one of them, as row {examples[0]} does" if examples and most > ONE else ""

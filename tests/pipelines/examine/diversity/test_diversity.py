@@ -112,10 +112,11 @@ def test_a_set_without_prompts(tmp_path: Path) -> None:
         (300, 1000, 0.01, "repetitive"),
         (20, 1000, 0.05, "reworded"),
         (600, 1000, 0.2, "one-sided"),
+        (90, 1000, 0.4, "one-sided"),  # by entropy alone it would be reworded: 570 other things are asked
     ],
 )
 def test_verdicts(number: float, rows: int, most: float, code: str) -> None:
-    told = diversity.verdict(number, rows, most, [7], rows)
+    told = diversity.verdict(number, rows, [{"share": most, "row_ids": [7]}], rows)
     assert told["verdict"] == code
     assert f"about {number:,} different things" in told["words"]
 
