@@ -23,6 +23,7 @@ from headrace.pipelines.stages.split.stage import shares_of, sides_of
 
 TRAIN = 0
 NO_SIDE = -1
+NO_ROW = -1
 LISTED = 20  # large clusters in the report
 Edges = NDArray[np.int64]  # [M, 2]: places of the earlier row and the later one
 
@@ -155,12 +156,13 @@ def _placed(
     """
     n = len(rows.ids)
     root, side, bridge = np.arange(n), np.full(n, NO_SIDE, np.int8), np.zeros(n, np.bool_)
+    heir = np.full(n, NO_ROW)
     starts = np.searchsorted(edges[:, 1], np.arange(n + 1))
     bounds: Bounds | None = None
     too_large: list[dict[str, int]] = []
     for first, stop, present in plans:
         begin, end = np.searchsorted(schema.ordinal(rows.ids), np.array([first, stop], np.uint64))
-        _join(edges[:, 0], same, starts, begin, end, root, side, bridge, forced)
+        _join(edges[:, 0], same, starts, begin, end, root, side, bridge, forced, heir)
         heads, sizes = np.unique(root[begin:end][~bridge[begin:end]], return_counts=True)
         fresh = side[heads] < 0
         heads, sizes = heads[fresh], sizes[fresh]
@@ -295,30 +297,41 @@ def _too_large(
 
 
 @njit(cache=True, nogil=True)
-def _join(earlier, same, starts, begin, end, root, side, bridge, forced):  # type: ignore[no-untyped-def]
+def _join(  # type: ignore[no-untyped-def]
+    earlier, same, starts, begin, end, root, side, bridge, forced, heir
+):
     """Let rows `begin` to `end` join their earlier partners, each by itself, unless that joins two sides.
 
     Row b is paired with ``earlier[starts[b]:starts[b + 1]]``; `same`: they have one prompt. `root` is the
     first row of a row's component; the side of a component stands at its root, -1 where it has none yet;
-    `forced`: it has a row that is to be trained on. One template counts as one prompt.
+    `forced`: it has a row that is to be trained on. One template counts as one prompt. `heir`: the first row
+    that was paired with a bridge and stayed: the others that are paired with that bridge join it instead. So
+    those of a group stand together whose first row goes.
     """
     for row in range(begin, end):
         standing = np.int8(-1)
         for at in range(starts[row], starts[row + 1]):
-            if bridge[earlier[at]]:
+            partner = earlier[at]
+            if bridge[partner]:
                 bridge[row] |= same[at]  # the sides that the other would have joined have its prompt too
-                continue
-            one = side[_root(root, earlier[at])]
+                partner = heir[partner]
+                if partner == NO_ROW:
+                    continue
+            one = side[_root(root, partner)]
             bridge[row] |= one >= 0 and standing >= 0 and one != standing
             standing = max(standing, one)
         bridge[row] |= forced[row] and standing > 0
         if bridge[row]:
             continue
         for at in range(starts[row], starts[row + 1]):
-            if not bridge[earlier[at]]:
-                a, b = _root(root, earlier[at]), _root(root, row)
-                root[max(a, b)] = min(a, b)
-                forced[min(a, b)] |= forced[max(a, b)]
+            partner = earlier[at]
+            if bridge[partner]:
+                if heir[partner] == NO_ROW:
+                    heir[partner] = row
+                partner = heir[partner]
+            a, b = _root(root, partner), _root(root, row)
+            root[max(a, b)] = min(a, b)
+            forced[min(a, b)] |= forced[max(a, b)]
         side[_root(root, row)] = standing
     for row in range(end):
         root[row] = _root(root, row)

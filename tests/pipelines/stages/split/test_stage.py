@@ -201,6 +201,23 @@ def test_rows_alone_do_not_move_when_they_get_partners(tmp_path: Path) -> None:
     assert sides == {0: ("test", False), later(0): ("test", False)}
 
 
+def test_rows_of_a_group_stand_together_though_its_first_row_is_a_bridge(tmp_path: Path) -> None:
+    """later(0) is the first of a group and joins two sides; of the others one is like an old row."""
+    own = {0: key_on("train"), 1: key_on("test"), later(0): 1, later(1): key_on("validation")}
+    own |= {later(2): key_on("train", after=300), later(3): 4}
+    group = [(later(0), later(n)) for n in (1, 2, 3)]
+    for like in (1, 2, 3):
+        edges = [(0, later(0)), (1, later(0)), (1, later(like)), *group]
+        report, sides = assigned(tmp_path, edges, own, firsts=(0, 1))
+        assert {sides[later(n)] for n in (1, 2, 3)} == {("test", False)}
+        assert report["bridges"] == 1
+    # Added after that, one that is like a row of another side would join two.
+    added = later(0, 2)
+    edges += [(later(0), added), (0, added)]
+    report, sides = assigned(tmp_path, edges, own | {added: 9}, firsts=(0, 1, 2))
+    assert [row for row, (_, bridge) in sides.items() if bridge] == [later(0), added]
+
+
 def test_who_has_the_prompt_of_a_bridge_goes_with_it(tmp_path: Path) -> None:
     """Rows with its prompt would stand beside both sides; others that only begin with it may stay."""
     own = {0: key_on("train"), 1: key_on("test"), later(0): 1, later(1): 2, later(2): 3}
