@@ -38,6 +38,7 @@ KINDS = {"raylet": "its raylet, which starts tasks", "gcs_server": "its GCS, whi
 
 WITNESS = os.path.join(os.path.dirname(__file__), "witness.py")
 RELEASE = 20  # seconds that the main thread may take to notice that it was interrupted
+FAREWELL = 10  # seconds that Ray may take, at the end of the interpreter, to leave a cluster that is lost
 
 # Ray Data appends to the first argument of whatever a task raises: how often it tried, and which settings of
 # its own to change.
@@ -45,6 +46,7 @@ GLUED = re.compile(r"\n?Failed to [^\n]* after \d+/\d+ attempts \(total backoff 
 
 _lost = ""
 _noticed = threading.Event()
+_leaving = threading.Event()  # the interpreter ends
 
 
 def lost() -> str:
@@ -59,6 +61,7 @@ def begin(line: Callable[[str], str]) -> None:
     global _lost
     _lost = ""
     _noticed.clear()
+    atexit.register(_leaving.set)  # after Ray's own and so before it
     node = ray._private.worker._global_node
     if node is None:
         return
@@ -128,7 +131,11 @@ def _watch(
                 sys.stderr.write(f"{line(_lost)}\n")
                 sys.stderr.flush()
                 os._exit(1)
-            return
+            # Whoever caught the Fault may go on without Ray. At the end Ray takes leave of its GCS, and one
+            # that is only silent is waited for without end.
+            _leaving.wait()
+            time.sleep(FAREWELL)
+            os._exit(1)
         time.sleep(EVERY)
     dismiss()
 
