@@ -54,13 +54,13 @@ def _trainings(path: str) -> list[Line]:
     card = storage.read_object(storage.join(path, "adapter", "headrace.json")) or {}
     lines = []
     for key, saved in sorted(found.items()):
-        newest = max(saved)
+        newest, begun = max(saved), starts[key]
         record = storage.read_object(saved[newest]) or {}
         steps, rows = record.get("steps", newest), sum((record.get("history") or {}).get("rows", []))
-        text = f"step {newest:,} of {steps:,}, {rows:,} packed rows used, {starts[key]} starts"
+        text = f"step {newest:,} of {steps:,}, {rows:,} packed rows used, {begun} start{'s' * (begun != 1)}"
         is_current = card.get("key") == key
         text += f" (checkpoints/{key}{', whose adapter is in adapter/' * is_current})"
-        fields = {"key": key, "step": newest, "steps": steps, "rows_used": rows, "starts": starts[key]}
+        fields = {"key": key, "step": newest, "steps": steps, "rows_used": rows, "starts": begun}
         lines.append(_line("train", text, **fields, current=is_current))
     return lines
 

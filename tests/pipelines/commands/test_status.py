@@ -73,7 +73,7 @@ def test_later_passes_and_files(tmp_path: Path) -> None:
     lines = [line.text for line in status.status(str(tmp_path))]
     assert "dedup: done, 1,200 exact and 3 near duplicates" in lines
     assert "pack: 1 windows" in lines
-    assert "train: step 20 of 40, 160 packed rows used, 1 starts (checkpoints/key)" in lines
+    assert "train: step 20 of 40, 160 packed rows used, 1 start (checkpoints/key)" in lines
     other = (
         "train: step 5 of 5, 0 packed rows used, 0 starts (checkpoints/other, whose adapter is in adapter/)"
     )
