@@ -33,8 +33,7 @@ def scan(texts: Spans, automaton: Any, learn: Callable[[int], None]) -> tuple[ND
     spans, accepted = np.empty((3, ROOM), np.int64), np.empty(ROOM, np.uint64)
     asked, place = 0, (-1, -1)  # how often the walk from a place has asked
     patience = len(automaton.steps)
-    starts = automaton.starts.copy()
-    first = automaton.steps[starts]  # by the classes of two characters
+    first = automaton.steps[automaton.starts]  # by the classes of two characters
     while row < len(texts):
         row, at, length, size, unknown = _scan(
             texts.data, texts.starts, texts.stops, *tables, first, classes, likely,
@@ -44,9 +43,8 @@ def scan(texts: Spans, automaton: Any, learn: Callable[[int], None]) -> tuple[ND
             asked, place = asked + 1 if place == (row, at) else 1, (row, at)
             if asked <= patience:
                 learn(unknown)
-                if unknown in starts or not np.array_equal(starts, automaton.starts):  # or all are new
-                    starts = automaton.starts.copy()
-                    first = automaton.steps[starts]
+                # Always: where there is no room all states are forgotten, and their numbers given anew.
+                first = automaton.steps[automaton.starts]
                 continue
             patience = IMPATIENT
             spans[:, size], accepted[size] = (row, at, length), automaton.every

@@ -302,7 +302,10 @@ def test_unreadable_files_beside_good_ones(tmp_path: Path, messy: Path, ray_loca
     noise = binary(lines / "1.jsonl").read_bytes()
     data = messy_recipe(tmp_path, tmp_path / "run", quarantine={"limit": 0.9})
     data["sources"] = [data["sources"][3], {"name": "sums", "path": str(lines)}]
-    found = prepare(tmp_path / "recipe.yaml", data)
+    code, _, err = run_command(["prepare", save_recipe(tmp_path / "recipe.yaml", data)])
+    assert code == 0, err
+    assert "source 'sums': '1.jsonl' is no UTF-8, and of no encoding that is sure" in err
+    found = json.loads((tmp_path / "run/run.json").read_text())
     assert found["sources"]["turns"]["quarantined"] == {"read.truncated": 1}
     assert found["sources"]["turns"]["in"] == good + 1
     bad = found["sources"]["sums"]["quarantined"]

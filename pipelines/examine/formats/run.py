@@ -181,7 +181,8 @@ def _every(table: pa.Table, found: pa.Table) -> pa.Table:
     at = pc.index_in(pa.array(np.arange(table.num_rows)), found["row"].combine_chunks())
     columns = {name: found[name].take(at) for name in Parsed._fields}
     columns["format"] = pc.fill_null(columns["format"], OTHER)
-    task = pc.struct_field(table["traits"], "task")
+    told = "traits" in table.column_names  # a run may be without
+    task = pc.struct_field(table["traits"], "task") if told else pa.nulls(table.num_rows, pa.string())
     return pa.table({"row_id": table["row_id"], "source": table["source"], "task": task, **columns})
 
 

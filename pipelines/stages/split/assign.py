@@ -358,4 +358,5 @@ def warm() -> None:
         np.zeros(1, np.int8),
         np.zeros(1, np.bool_),
         np.zeros(1, np.bool_),
+        np.full(1, NO_ROW),
     )
