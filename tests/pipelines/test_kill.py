@@ -72,7 +72,7 @@ class Driver:
 @pytest.mark.slow
 def test_a_driver_killed_again_and_again(finished: Finished, tmp_path: Path) -> None:
     """One start after the other, in full in passes 1, 2 and 3; then it is let end."""
-    points = list(POINTS) if FULL else ["five commits", "pack"]
+    points = list(POINTS) if FULL else ["pack"]  # of those before it `test_faults` has one
     run = tmp_path / "run"
     data = messy_recipe(finished.inputs, run, workers=2)
     recipe = save_recipe(tmp_path / "recipe.yaml", data)

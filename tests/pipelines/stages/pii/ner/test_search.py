@@ -530,6 +530,8 @@ def test_a_transformer_in_actors_writes_what_it_does_here(
 
 
 @pytest.mark.ray
+@pytest.mark.slow
+@pytest.mark.skipif(not FULL, reason="a minute of actors; HEADRACE_SLOW=1 runs it")
 def test_a_changed_model_is_asked_again_and_a_moved_one_is_not(
     ray_local: None, tmp_path: Path, models: dict[str, str]
 ) -> None:
