@@ -92,8 +92,8 @@ def plan(facts: Facts, kind: Kind, parameters: float, batch: int) -> Plan:
     why = [f"rank, alpha, learning_rate, epochs: {start.why}"]
     held = a_step * each
     why.append(
-        f"batch: {a_step} packed row{'s' * (a_step != 1)} a step hold about {held:,.0f} samples; {SAMPLES} "
-        f"are usual, and large batches cost adapters more: {QLORA}, {REGRET}"
+        f"batch: the {a_step} packed row{'s' * (a_step != 1)} of a step hold{'s' * (a_step == 1)} about "
+        f"{held:,.0f} samples; {SAMPLES} are usual, and large batches cost adapters more: {QLORA}, {REGRET}"
     )
     shorter = shortened(facts, held)
     if shorter:

@@ -31,7 +31,7 @@ OWN = "what headrace counted"
 FLAGS: dict[str, tuple[Level, str, str]] = {
     "empty_answer": (
         "mend",
-        "hold nobody's answer",
+        "hold no answer",
         "nothing is learned of them; look whether their roles are read rightly, else `traits: {drop: {flags: "
         "[empty_answer]}}`",
     ),
