@@ -29,7 +29,7 @@ NAMED = 8  # rows that are named of those that give no number
 if TYPE_CHECKING:
     from headrace.pipelines.train.config import Config
 
-Micro = list[dict[str, torch.Tensor]]
+Batches = list[dict[str, torch.Tensor]]  # the micro-batches of a rank
 
 
 @dataclass(frozen=True)
@@ -113,7 +113,7 @@ def targets(batch: dict[str, torch.Tensor]) -> torch.Tensor:
 def step(
     model: Any,
     optimizer: torch.optim.Optimizer,
-    micro: Micro,
+    micro: Batches,
     rank: Rank,
     rate: float,
     max_norm: float,
@@ -170,7 +170,7 @@ def stopped(
     number: int,
     what: str,
     places: Sequence[int],
-    micro: Micro,
+    micro: Batches,
 ) -> GateError:
     """The end of a training at a loss that is no number, with the rows that it comes from.
 

@@ -15,10 +15,10 @@ from collections.abc import Sequence
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from headrace.cluster import storage
 from headrace.cluster.errors import GateError
-from headrace.pipelines import arrays
 from headrace.pipelines.train.batches import Order, Plan
 
 FOLDER = "used"
@@ -60,33 +60,41 @@ def counted(home: str, plan: Plan, epochs: Sequence[int], steps: int) -> dict[in
     Raises: GateError where a step has used other rows than those planned for it, StorageError.
     """
     tables = [storage.read_table(path) for last, path in _files(home) if last <= steps]
-    held = pa.concat_tables([SCHEMA.empty_table(), *tables]).combine_chunks()
-    by_step = arrays.offsets(np.bincount(held["step"].to_numpy(), minlength=steps + 1)[1:])
-    found = [held[name].to_numpy() for name in ("place", "visit")]
+    held = pa.concat_tables([SCHEMA.empty_table(), *tables])
+    used = np.stack([held[name].to_numpy().astype(np.int64) for name in ("step", "place", "visit")])
     rows: dict[int, int] = {}
     first = 0
     for epoch, count in enumerate(epochs):
+        taken = min(count, steps - first)
+        if taken <= 0:
+            break
         order = plan.order(epoch)
-        for step in range(first, min(first + count, steps)):
-            wanted = plan.rows(order, step - first)
-            mine = slice(by_step[step], by_step[step + 1])
-            _compare(step + 1, wanted, *(column[mine] for column in found))
-            rows[epoch + 1] = rows.get(epoch + 1, 0) + len(wanted.places)
+        n = min(taken * plan.rows_per_step, len(order.places))
+        due = np.stack(
+            [first + 1 + np.arange(n) // plan.rows_per_step, order.places[:n], order.visits[:n]],
+        )
+        _compare(due, used[:, (used[0] > first) & (used[0] <= first + taken)])
+        rows[epoch + 1] = n
         first += count
     return rows
 
 
-def _compare(step: int, wanted: Order, places: np.ndarray, visits: np.ndarray) -> None:
-    """Raises: GateError where the rows of a step are not those planned for it, each once."""
-    planned = np.lexsort((wanted.visits, wanted.places))
-    used = np.lexsort((visits, places))
-    same = np.array_equal(wanted.places[planned], places[used])
-    if not same or not np.array_equal(wanted.visits[planned], visits[used]):
-        raise GateError(
-            f"step {step} has used {len(places)} packed rows, and they are not the {len(wanted.places)} that "
-            "were planned for it: the adapter is not published. Remove the checkpoints of this training to "
-            "start it again, and please report this"
-        ).at(GATE)
+def _compare(due: NDArray[np.int64], used: NDArray[np.int64]) -> None:
+    """Step, place and visit of each row that was planned, and of each that was used: ``int64[3, N]``.
+
+    Raises: GateError where they are not the same, for the first step of which they are not.
+    """
+    due, used = (rows[:, np.lexsort(rows[::-1])] for rows in (due, used))
+    if np.array_equal(due, used):
+        return
+    for step in np.union1d(due[0], used[0]).tolist():
+        wanted, found = (rows[:, rows[0] == step] for rows in (due, used))
+        if not np.array_equal(wanted, found):
+            raise GateError(
+                f"step {step} has used {found.shape[1]} packed rows, and they are not the {wanted.shape[1]} "
+                "that were planned for it: the adapter is not published. Remove the checkpoints of this "
+                "training to start it again, and please report this"
+            ).at(GATE)
 
 
 def _files(home: str) -> list[tuple[int, str]]:

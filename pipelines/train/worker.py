@@ -96,10 +96,8 @@ def train(job: Job, rank: Rank, report: Callable[[Step], None]) -> None:
     books: list[pa.Table] = []
     for step, read in _reading(job, rank, len(history["loss"])):
         started = time.monotonic()
-        rate, salts = (
-            learning_rate(step, job.steps, job.config),
-            [_salt(job.seed, step, n) for n in read.numbers],
-        )
+        rate = learning_rate(step, job.steps, job.config)
+        salts = [_salt(job.seed, step, number) for number in read.numbers]
         micro = [models.tensors(batch, rank.device) for batch in read.batches]
         try:
             loss, tokens = steps.step(model, optimizer, micro, rank, rate, job.config.max_grad_norm, salts)

@@ -30,6 +30,7 @@ from typing import Any
 
 import pyarrow as pa
 from bench_stages import DATA, Figure, gpteacher, gsm8k, place, seconds, sgd, size, table
+from rewording import TAILS
 
 from headrace.pipelines.examine.formats import run as formats
 from headrace.pipelines.stages.traits import language
@@ -48,13 +49,6 @@ CODES = dict(
         "zsm:ms",
     )
     for pair in line.split()
-)
-TAILS = (
-    " I hope this helps!",
-    "\n\nThis is what you asked for, with everything filled in.",
-    "\nNote that some of the values may have to be changed.",
-    " and then the rest of it",
-    "\n\nLet me know if you need anything else.",
 )
 
 

@@ -97,6 +97,14 @@ CONTRACTIONS = {
     "will not": "won't",
 }
 NAMES = ("Anna", "Boris", "Clara", "Deniz", "Elif", "Farid", "Greta", "Hugo", "Irma", "Jonas", "Kofi", "Lena")
+# What an answer in a format may end in that is not of it.
+TAILS = (
+    " I hope this helps!",
+    "\n\nThis is what you asked for, with everything filled in.",
+    "\nNote that some of the values may have to be changed.",
+    " and then the rest of it",
+    "\n\nLet me know if you need anything else.",
+)
 
 
 def is_chinese(text: str) -> bool:

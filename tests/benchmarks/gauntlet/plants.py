@@ -133,24 +133,15 @@ def reworded(rows: list[Row], draw: Draw) -> Planted:
     return Planted(made, list(range(len(made))), {})
 
 
-TAILS = (
-    " I hope this helps!",
-    "\n\nThis is what you asked for, with everything filled in.",
-    "\nNote that some of the values may have to be changed.",
-    " and then the rest of it",
-    "\n\nLet me know if you need anything else.",
-)
-
-
 def drift(rows: list[Row], draw: Draw) -> Planted:
     """Structured answers that end in prose, or break off."""
     places = chosen(rows, draw)
 
     def tailed(at: int, row: Row) -> Row:
-        said, kind = answer(row), int(draw.integers(len(TAILS) + 1))
-        if kind == len(TAILS):
+        said, kind = answer(row), int(draw.integers(len(rewording.TAILS) + 1))
+        if kind == len(rewording.TAILS):
             return ending(row, said[: 2 * len(said) // 3] + "...")
-        return ending(row, said + TAILS[kind])
+        return ending(row, said + rewording.TAILS[kind])
 
     return Planted(changed(rows, places, tailed), places, {})
 
