@@ -22,7 +22,7 @@ from headrace.pipelines import arrays
 from headrace.pipelines.evaluate import metrics
 from headrace.pipelines.evaluate.config import FORCED, Config
 from headrace.pipelines.schema import IGNORE
-from headrace.pipelines.train import adapter, batches, models
+from headrace.pipelines.train import adapter, batches, forward, models
 
 FEWEST = 2  # tokens of a prompt: one alone is the tokenizer's start token
 
@@ -170,7 +170,7 @@ def _forced(model: Any, samples: list[Sample], size: int) -> NDArray[np.float64]
             own = slice(0, len(samples[i].ids))
             rows["input_ids"][row, own], rows["labels"][row, own] = samples[i].ids, samples[i].labels
             rows["segment_ids"][row, own] = 1
-        logits, labels = models.target_logits(model, models.tensors(rows, model.device))
+        logits, labels = forward.target_logits(model, forward.tensors(rows, model.device))
         nats = functional.cross_entropy(logits.transpose(1, 2), labels, ignore_index=IGNORE, reduction="none")
         wanted = labels != IGNORE
         right = (logits.argmax(-1) == labels) & wanted

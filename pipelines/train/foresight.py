@@ -15,7 +15,7 @@ import torch
 import transformers
 
 from headrace.cluster.errors import ModelError
-from headrace.pipelines.train import adapter, models
+from headrace.pipelines.train import adapter, forward, models
 from headrace.pipelines.train.config import Config
 
 LARGEST = 200_000_000  # weights of a small model
@@ -54,7 +54,7 @@ def check(config: Config, described: Any, name: str) -> None:
 def _prove(small: Any, name: str) -> None:
     """Raises: ModelError where it lets samples of a row see each other."""
     try:
-        models.prove_isolation(small, name)
+        forward.prove_isolation(small, name)
     except ModelError:
         raise
     except Exception:  # noqa: BLE001  sizes that do not go together: training proves it

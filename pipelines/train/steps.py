@@ -21,7 +21,7 @@ from torch.nn import functional
 
 from headrace.cluster.errors import GateError
 from headrace.pipelines.schema import IGNORE
-from headrace.pipelines.train import batches, checkpoints, models
+from headrace.pipelines.train import batches, checkpoints, forward
 
 GATE = "train.loss"  # what a training that is stopped did not keep: its loss is a number
 NAMED = 8  # rows that are named of those that give no number
@@ -99,7 +99,7 @@ def loss_sum(model: Any, batch: dict[str, torch.Tensor]) -> torch.Tensor:
     device = batch["input_ids"].device
     half = getattr(model, "dtype", torch.float32) == torch.bfloat16
     with torch.autocast(device.type, torch.bfloat16, enabled=half):
-        logits, labels = models.target_logits(model, batch)
+        logits, labels = forward.target_logits(model, batch)
     return functional.cross_entropy(
         logits.flatten(0, 1), labels.flatten(), ignore_index=IGNORE, reduction="sum"
     )

@@ -19,7 +19,7 @@ import torch.distributed as dist
 
 from headrace.cluster import process
 from headrace.cluster.errors import GateError, ModelError, discreet
-from headrace.pipelines.train import adapter, batches, checkpoints, models, steps, used
+from headrace.pipelines.train import adapter, batches, checkpoints, forward, models, steps, used
 from headrace.pipelines.train.steps import Job, Rank
 
 if TYPE_CHECKING:
@@ -65,7 +65,7 @@ def build(job: Job, rank: Rank) -> Any:
     config = job.config
     dtype = models.precision(config.precision, rank.device)
     base = models.load(job.model, dtype, config.attention).to(rank.device)
-    models.prove_isolation(base, job.base)
+    forward.prove_isolation(base, job.base)
     if config.gradient_checkpointing:
         base.activation_checkpointing_enable({"use_reentrant": False})
     torch.manual_seed(job.seed)
@@ -98,7 +98,7 @@ def train(job: Job, rank: Rank, report: Callable[[Step], None]) -> None:
         started = time.monotonic()
         rate = learning_rate(step, job.steps, job.config)
         salts = [_salt(job.seed, step, number) for number in read.numbers]
-        micro = [models.tensors(batch, rank.device) for batch in read.batches]
+        micro = [forward.tensors(batch, rank.device) for batch in read.batches]
         try:
             loss, tokens = steps.step(model, optimizer, micro, rank, rate, job.config.max_grad_norm, salts)
         except ArithmeticError as error:
@@ -210,7 +210,7 @@ class _Validation:
         for first in range(0, len(self._own.places), rows):
             cut = slice(first, first + rows)
             chosen = batches.Order(self._own.places[cut], self._own.visits[cut])
-            batch = models.tensors(self._reader.read(chosen, 0), rank.device)
+            batch = forward.tensors(self._reader.read(chosen, 0), rank.device)
             sums += torch.stack([steps.loss_sum(model, batch).double(), steps.targets(batch).double()])
         rank.total(sums)
         return float(sums[0] / sums[1].clamp(min=1))
