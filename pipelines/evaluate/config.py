@@ -8,6 +8,7 @@ from pydantic import Field, model_validator
 from headrace.pipelines.section import Section
 from headrace.pipelines.train.config import Attention, Precision
 
+Fold = Literal["numbers", "units", "articles", "punctuation"]
 Metric = Literal["loss", "perplexity", "token_accuracy", "exact_match", "rouge1", "rougeL", "bleu"]
 METRICS: tuple[Metric, ...] = (
     "loss",

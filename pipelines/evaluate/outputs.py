@@ -19,7 +19,7 @@ from transformers import GenerationConfig
 
 from headrace.cluster.errors import ModelError, SourceError
 from headrace.pipelines import arrays
-from headrace.pipelines.evaluate import metrics
+from headrace.pipelines.evaluate import answers
 from headrace.pipelines.evaluate.config import FORCED, Config
 from headrace.pipelines.schema import IGNORE
 from headrace.pipelines.train import adapter, batches, forward, models
@@ -111,7 +111,7 @@ def _said(made: Sequence[Any], tokenizer: Any) -> list[tuple[str, str]]:
     special = re.compile("|".join(map(re.escape, tokenizer.all_special_tokens)) or "(?!)")
     found = []
     for text, marked in zip(plain, whole, strict=True):
-        reasoning, answer = metrics.apart(marked)
+        reasoning, answer = answers.apart(marked)
         found.append((special.sub("", reasoning), special.sub("", answer)) if reasoning else ("", text))
     return found
 
