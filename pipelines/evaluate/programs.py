@@ -10,6 +10,7 @@ recipe asks for it.
 Cost: the start of a Python each, and at most `SECONDS`.
 """
 
+import json
 import os
 import signal
 import subprocess
@@ -31,10 +32,26 @@ MEMORY = 1 << 30
 ALONE = os.path.join(os.path.dirname(__file__), "alone.py")
 
 
-def passed(said: Sequence[str], tests: Sequence[str], workers: int = 1) -> Floats:
-    """1.0 where an answer's code ends well with its tests behind it: ``float64[N]``."""
+def passed(said: Sequence[str], tests: Sequence[str | None], workers: int = 1) -> Floats:
+    """1.0 where an answer's code ends well with its tests behind it: ``float64[N]``, nan without tests."""
     with ThreadPoolExecutor(max(1, workers)) as pool:
         return np.array(list(pool.map(_passes, said, tests)), np.float64)
+
+
+def read(data: bytes) -> dict[str, str]:
+    """Tests by their prompt, from lines of JSON. Raises: ValueError that names a line."""
+    tests: dict[str, str] = {}
+    for number, line in enumerate(data.decode("utf-8").splitlines(), 1):
+        try:
+            held = json.loads(line) if line.strip() else {"prompt": "", "tests": ""}
+        except ValueError as error:
+            raise ValueError(f"line {number} is no JSON") from error
+        pair = (held.get("prompt"), held.get("tests")) if isinstance(held, dict) else (None, None)
+        if not (isinstance(pair[0], str) and isinstance(pair[1], str)):
+            raise ValueError(f"line {number} has no texts `prompt` and `tests`")
+        if pair[0].strip():
+            tests[pair[0]] = pair[1]
+    return tests
 
 
 def found(prompts: Sequence[str], tests: Mapping[str, str]) -> list[str | None]:
@@ -54,7 +71,9 @@ def code(answer: str) -> str:
     return fenced[1] if fenced else answer
 
 
-def _passes(answer: str, tests: str) -> float:
+def _passes(answer: str, tests: str | None) -> float:
+    if tests is None:
+        return float("nan")
     with tempfile.TemporaryDirectory(prefix="headrace-code-", ignore_cleanup_errors=True) as folder:
         script = os.path.join(folder, "answer.py")
         with open(script, "w", encoding="utf-8", errors="replace") as file:
