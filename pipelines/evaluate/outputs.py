@@ -71,6 +71,7 @@ def measure(run: str, model: str, config: Config, shelf: batches.Shelf, seed: in
     """Both models on the drawn samples. Raises: ModelError, SourceError, StorageError."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     base = models.load(model, models.precision(config.precision, device), config.attention).to(device)
+    forward.settle_alone(base, config.attention, model)
     configured = base.generation_config
     base.generation_config = GenerationConfig()  # whatever `generate` is not told it takes from the model's
     tuned = adapter.load(run, base)

@@ -48,13 +48,13 @@ def check(config: Config, described: Any, name: str) -> None:
         adapter.fitted(base, config, name)
     small = _small(described, name, config)
     if small is not None:
-        _prove(small, name)
+        _prove(small, config, name)
 
 
-def _prove(small: Any, name: str) -> None:
+def _prove(small: Any, config: Config, name: str) -> None:
     """Raises: ModelError where it lets samples of a row see each other."""
     try:
-        forward.prove_isolation(small, name)
+        forward.settle(small, config.attention, name)
     except ModelError:
         raise
     except Exception:  # noqa: BLE001  sizes that do not go together: training proves it
@@ -65,7 +65,7 @@ def _without_weights(described: Any, name: str, config: Config) -> Any:
     try:
         with torch.device("meta"):
             return transformers.AutoModelForCausalLM.from_config(
-                described, attn_implementation=config.attention, trust_remote_code=False
+                described, attn_implementation=models.built_with(config.attention), trust_remote_code=False
             )
     except Exception as error:
         other = "eager" if config.attention == "sdpa" else "sdpa"
@@ -102,7 +102,10 @@ def _small(described: Any, name: str, config: Config) -> Any:
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
             made = transformers.AutoModelForCausalLM.from_config(
-                cut, attn_implementation=config.attention, dtype=torch.float32, trust_remote_code=False
+                cut,
+                attn_implementation=models.built_with(config.attention),
+                dtype=torch.float32,
+                trust_remote_code=False,
             )
     except Exception:  # noqa: BLE001  a configuration that does not bear cutting: training proves it
         return None

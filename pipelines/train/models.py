@@ -69,7 +69,7 @@ def load(model: str, dtype: torch.dtype, attention: Attention) -> Any:
         loaded = transformers.AutoModelForCausalLM.from_pretrained(
             model_files.local(model),
             dtype=dtype,
-            attn_implementation=attention,
+            attn_implementation=built_with(attention),
             use_safetensors=True,
             trust_remote_code=False,
         )
@@ -78,6 +78,11 @@ def load(model: str, dtype: torch.dtype, attention: Attention) -> Any:
             f"no model could be loaded from {model!r}: {model_files.first_line(error)}"
         ) from error
     return prepared(loaded, repr(model))
+
+
+def built_with(attention: Attention) -> str | None:
+    """The attention that a model is built with before `forward.settle`: None is its own choice."""
+    return attention if attention in ("sdpa", "eager") else None
 
 
 def prepared(model: Any, name: str) -> Any:

@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.distributed as dist
-from torch.nn import functional
 
 from headrace.cluster.errors import GateError
 from headrace.pipelines.schema import IGNORE
@@ -96,13 +95,9 @@ class Rank:
 
 def loss_sum(model: Any, batch: dict[str, torch.Tensor]) -> torch.Tensor:
     """Sum of the cross entropies of all targets of a batch of packed rows, in nats: ``float32[]``."""
-    device = batch["input_ids"].device
     half = getattr(model, "dtype", torch.float32) == torch.bfloat16
-    with torch.autocast(device.type, torch.bfloat16, enabled=half):
-        logits, labels = forward.target_logits(model, batch)
-    return functional.cross_entropy(
-        logits.flatten(0, 1), labels.flatten(), ignore_index=IGNORE, reduction="sum"
-    )
+    with torch.autocast(batch["input_ids"].device.type, torch.bfloat16, enabled=half):
+        return forward.loss_sum(model, batch)
 
 
 def targets(batch: dict[str, torch.Tensor]) -> torch.Tensor:
@@ -177,7 +172,9 @@ def stopped(
     places: of the rows of all micro-batches of this rank, in their order.
     """
     rows = [
-        {n: v[i : i + 1] for n, v in batch.items()} for batch in micro for i in range(len(batch["labels"]))
+        {n: batch[n][i : i + 1] for n in batches.COLUMNS}
+        for batch in micro
+        for i in range(len(batch["labels"]))
     ]
     with torch.no_grad():
         bad = [not bool(torch.isfinite(loss_sum(model, row)).all()) for row in rows]

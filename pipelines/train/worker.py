@@ -65,9 +65,10 @@ def build(job: Job, rank: Rank) -> Any:
     config = job.config
     dtype = models.precision(config.precision, rank.device)
     base = models.load(job.model, dtype, config.attention).to(rank.device)
-    forward.prove_isolation(base, job.base)
+    forward.settle(base, config.attention, job.base)
     if config.gradient_checkpointing:
-        base.activation_checkpointing_enable({"use_reentrant": False})
+        every = 2 if config.gradient_checkpointing == "selective" else 1
+        base.activation_checkpointing_enable({"use_reentrant": False}, every_n_layers=every)
     torch.manual_seed(job.seed)
     model = adapter.fitted(base, config, job.base)
     for parameter in trained(model).values():  # on different machines kernels may draw differently

@@ -101,6 +101,8 @@ def test_a_model_that_lets_samples_see_each_other_is_refused(
 ) -> None:
     model = models.load(toy_model, torch.float32, "sdpa")
     forward.prove_isolation(model, toy_model)
+    assert forward.settle(model, "auto", toy_model) == "varlen"
+    forward.settle(model, "sdpa", toy_model)
     monkeypatch.setattr(
         forward, "block_causal_mask", lambda s: torch.ones(len(s), 1, s.shape[1], s.shape[1]).tril() > 0
     )
@@ -297,7 +299,9 @@ def test_the_best_adapter_by_validation_is_published(toy_model: str, tmp_path: P
         wrong.append((backwards, [-100] * 5 + backwards[5:]))
     path = storage.join(run, "packed", "validation", "part-00000000.parquet")
     storage.write_table(path, toys.pack(wrong, list(range(24))))
-    history, _ = outcome(alone(run, toy_model, SMALL.model_copy(update={"max_steps": 18})))
+    history, _ = outcome(
+        alone(run, toy_model, SMALL.model_copy(update={"max_steps": 18, "learning_rate": 3e-3}))
+    )
     assert history["validation_steps"] == [3, 6, 9, 12, 15, 18]
     best = int(np.argmin(history["validation"]))
     assert history["best_step"] == history["validation_steps"][best] < 18

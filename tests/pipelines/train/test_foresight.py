@@ -103,7 +103,7 @@ def test_an_attention_that_the_model_does_not_have_is_told(tmp_path: Path) -> No
     assert without, "transformers has none left without sdpa: the check has nothing to find"
     config = getattr(transformers, without[0])(vocab_size=64)
     with pytest.raises(ModelError, match=r"train\.attention: sdpa.*try eager"):
-        foresight.check(Config(), config, named(tmp_path))
+        foresight.check(Config(attention="sdpa"), config, named(tmp_path))
 
 
 def _has_sdpa(kind: Any) -> bool:
