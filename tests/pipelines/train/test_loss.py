@@ -49,7 +49,7 @@ def test_loss_and_gradients_are_those_of_plain_cross_entropy(shape: Shape, bias:
         (value / 7).backward()
         assert hidden.grad is not None
         found.append(
-            (float(value), hidden.grad.clone(), [p.grad.clone() for p in head.parameters() if trained])
+            (float(value.detach()), hidden.grad.clone(), [p.grad.clone() for p in head.parameters() if trained])
         )
     (wanted, d_hidden, d_head), (ours, our_hidden, our_head) = found
     assert ours == pytest.approx(wanted, rel=1e-6)
