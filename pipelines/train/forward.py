@@ -1,8 +1,7 @@
 """A model run over packed rows: its logits where there are targets, no sample seeing another.
 
 What: `target_logits` gives every layer a mask by which no token sees another sample, and position ids that
-restart with each; `prove_isolation` shows on the loaded model that this is so, because not every
-architecture heeds a mask (recurrent ones pass on a state).
+restart with each. Not every architecture heeds a mask (recurrent ones pass on a state): `ways` proves it.
 
 Cost: logits are made only for positions with a target in some row of the batch; a prompt costs none.
 """
@@ -17,10 +16,6 @@ from headrace.cluster.errors import ModelError
 from headrace.pipelines.schema import IGNORE
 from headrace.pipelines.train.attention import additive, block_causal_mask
 
-# Share of the largest logit by which another sample may move it; rounding moves it far less, if at all.
-LEAKS = {torch.float32: 1e-5}
-LEAK = 1e-3  # of coarser types
-
 
 def tensors(batch: Mapping[str, Any], device: torch.device) -> dict[str, torch.Tensor]:
     """Arrays of a batch as int64 tensors on `device`."""
@@ -30,7 +25,8 @@ def tensors(batch: Mapping[str, Any], device: torch.device) -> dict[str, torch.T
 def target_logits(model: Any, batch: Mapping[str, torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
     """Logits and labels at the places that predict a target in some row of the batch.
 
-    `batch`: input_ids, labels, position_ids, segment_ids, each ``int64[B, L]``. Returns logits
+    `batch`: of packed rows input_ids, labels, position_ids, segment_ids; of samples apart (see `ways`)
+    input_ids, labels, attention_mask; each ``int64[B, L]``. Returns logits
     ``float32[B, K, V]`` and labels ``int64[B, K]``, already shifted: logits[b, k] predicts
     labels[b, k], which is -100 where this row has no target there. K is 1 where there is none at all.
     """
@@ -38,13 +34,14 @@ def target_logits(model: Any, batch: Mapping[str, torch.Tensor]) -> tuple[torch.
     places = (labels != IGNORE).any(0).nonzero().squeeze(1)
     if not len(places):
         places = torch.zeros(1, dtype=torch.int64, device=labels.device)
-    output = model(
-        input_ids=batch["input_ids"],
-        position_ids=batch["position_ids"],
-        attention_mask=_masks(model, batch["segment_ids"]),
-        logits_to_keep=places,
-        use_cache=False,
-    )
+    if "attention_mask" in batch:  # the model's own masks and positions
+        given = {"attention_mask": batch["attention_mask"]}
+    else:
+        given = {
+            "position_ids": batch["position_ids"],
+            "attention_mask": _masks(model, batch["segment_ids"]),
+        }
+    output = model(input_ids=batch["input_ids"], **given, logits_to_keep=places, use_cache=False)
     return output.logits.float(), labels[:, places]
 
 
@@ -77,29 +74,3 @@ def _spelt(mask: torch.Tensor, model: Any) -> torch.Tensor:
     if model.config._attn_implementation == "sdpa":
         return mask
     return additive(mask, model.dtype)
-
-
-@torch.no_grad()
-def prove_isolation(model: Any, name: str) -> None:
-    """Show that a sample's logits do not change with the sample before it in a packed row.
-
-    Raises: ModelError where they do: this architecture or attention lets one sample see another.
-    """
-    device, length = model.device, 24
-    vocabulary = min(int(model.config.get_text_config().vocab_size), 1000)
-    ids = (torch.arange(length, device=device) * 7 + 3) % vocabulary
-    changed = ids.clone()
-    changed[: length // 2] = (changed[: length // 2] + vocabulary // 2) % vocabulary
-    places = torch.arange(length, device=device) % (length // 2)
-    segments = torch.arange(length, device=device) // (length // 2) + 1
-    logits_by_row = []
-    for row in (ids, changed):
-        batch = {"input_ids": row, "labels": ids, "position_ids": places, "segment_ids": segments}
-        logits, _ = target_logits(model, {n: v[None] for n, v in batch.items()})
-        logits_by_row.append(logits[0, length // 2 :])
-    moved = float((logits_by_row[0] - logits_by_row[1]).abs().max())
-    if not moved <= LEAKS.get(model.dtype, LEAK) * float(logits_by_row[0].abs().max()):
-        raise ModelError(
-            f"{name!r} lets one sample of a packed row see another (logits move by {moved:.2g}); "
-            "headrace trains models whose attention heeds a mask"
-        )
