@@ -6,7 +6,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from headrace.pipelines.section import Section
-from headrace.pipelines.train.config import Precision
+from headrace.pipelines.train.config import Attention, Precision
 
 Metric = Literal["loss", "perplexity", "token_accuracy", "exact_match", "rouge1", "rougeL", "bleu"]
 METRICS: tuple[Metric, ...] = (
@@ -57,8 +57,8 @@ class Config(Section):
     """Answers of both models that are kept to be read."""
     precision: Precision = "auto"
     """float32, bfloat16, or auto: bfloat16 on GPUs that compute in it."""
-    attention: Literal["auto", "sdpa", "eager"] = "auto"
-    """Implementation of attention: sdpa, eager, or auto: sdpa where the model has it."""
+    attention: Attention = "auto"
+    """Implementation of attention: sdpa, eager, or auto: the first that the model has and that is proved."""
     gate: Gate | None = None
     """Left out: the comparison is told and nothing depends on it."""
 

@@ -13,7 +13,6 @@ own.
 Source: Dao 2023, https://arxiv.org/abs/2307.08691
 """
 
-import inspect
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import lru_cache
@@ -198,12 +197,6 @@ def watched() -> Iterator[list[int | None]]:
         yield windows
     finally:
         WATCHED.remove(windows)
-
-
-def takes_segments(model: Any) -> bool:
-    """Whether a model can be given where segments start: its forward takes more than it names."""
-    kinds = (p.kind for p in inspect.signature(model.forward).parameters.values())
-    return inspect.Parameter.VAR_KEYWORD in kinds
 
 
 transformers.AttentionInterface.register(VARLEN, varlen)

@@ -10,9 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional
 
-from headrace.cluster.errors import ModelError
-from headrace.pipelines.train import attention, forward, steps
+from headrace.pipelines.train import attention, steps, ways
 from headrace.pipelines.train.batches import COLUMNS
+from headrace.pipelines.train.config import Config
+from headrace.pipelines.train.ways import Way
 
 VOCABULARY, LENGTH = 61, 48
 TINY: dict[str, Any] = {
@@ -143,25 +144,19 @@ def test_segments_start_where_ids_change_and_rows_begin() -> None:
         (
             "GPTJConfig",
             {"n_embd": 32, "n_head": 2, "n_layer": 2, "rotary_dim": 4, "n_positions": 64},
-            "eager",
+            "varlen",
         ),
     ],
 )
 def test_the_fastest_attention_that_is_right_is_chosen(kind: str, more: dict[str, Any], chosen: str) -> None:
     model = model_of(kind, **more)
-    assert forward.settle(model, "auto", kind) == chosen
+    assert ways.proved(model, ways.of_config(Config()), kind) == Way(packed=True, attention=chosen)
     assert model.config._attn_implementation == chosen
 
 
 def test_varlen_is_refused_by_name_where_it_is_wrong() -> None:
-    with pytest.raises(ModelError, match=r"attention: varlen.*softcap.*take auto"):
-        forward.settle(model_of("Gemma2Config", head_dim=16), "varlen", "gemma")
-
-
-def test_a_model_that_heeds_neither_is_refused() -> None:
-    model = model_of("MambaConfig", num_hidden_layers=2)
-    with pytest.raises(ModelError):
-        forward.settle(model, "auto", "mamba")
+    model = model_of("Gemma2Config", head_dim=16)
+    assert ways.refusal(model, Way(packed=True, attention="varlen")) == "its attention takes softcap"
 
 
 def test_checkpointed_layers_get_their_segments_again() -> None:

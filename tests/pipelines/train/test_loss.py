@@ -29,6 +29,13 @@ def plain(head: Any, hidden: torch.Tensor, labels: torch.Tensor, shape: Shape) -
     return functional.cross_entropy(logits, labels, reduction="sum")
 
 
+def packed() -> dict[str, torch.Tensor]:
+    """A row of two samples of twelve tokens."""
+    places = torch.arange(24)[None]
+    ids = (places * 7 + 3) % V
+    return {"input_ids": ids, "labels": ids, "position_ids": places % 12, "segment_ids": places // 12 + 1}
+
+
 @pytest.fixture(autouse=True)
 def _small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(loss.CHUNK, "cpu", 0)  # LEAST tokens a chunk
@@ -49,7 +56,11 @@ def test_loss_and_gradients_are_those_of_plain_cross_entropy(shape: Shape, bias:
         (value / 7).backward()
         assert hidden.grad is not None
         found.append(
-            (float(value.detach()), hidden.grad.clone(), [p.grad.clone() for p in head.parameters() if trained])
+            (
+                float(value.detach()),
+                hidden.grad.clone(),
+                [p.grad.clone() for p in head.parameters() if trained],
+            )
         )
     (wanted, d_hidden, d_head), (ours, our_hidden, our_head) = found
     assert ours == pytest.approx(wanted, rel=1e-6)
@@ -119,9 +130,9 @@ def test_what_a_model_does_to_its_logits_is_done_here(kind: str, more: dict[str,
         **more,
     )
     model = transformers.AutoModelForCausalLM.from_config(config, attn_implementation="eager").eval()
-    batch = forward._probe(model)
+    batch = packed()
     own = forward._by_row(model, batch)
-    assert loss.route(model, forward._inputs(model, batch)) == shape
+    assert loss.route(model, forward._few(model)) == shape
     assert float(steps.loss_sum(model, batch).detach()) == pytest.approx(float(own.detach()), rel=1e-6)
 
 
@@ -139,8 +150,8 @@ def test_logits_that_cannot_be_told_are_the_models_own() -> None:
         return out
 
     model.forward = odd  # type: ignore[method-assign]
-    batch = forward._probe(model)
-    assert loss.route(model, forward._inputs(model, batch)) is None
+    batch = packed()
+    assert loss.route(model, forward._few(model)) is None
     wanted = functional.cross_entropy(
         *(t[0] for t in forward.target_logits(model, batch)), ignore_index=-100, reduction="sum"
     )
