@@ -231,9 +231,9 @@ def _keys(where: Iterable[int | str]) -> list[str]:
     for step in where:
         if isinstance(step, int) or model is None:
             continue
-        field = model.model_fields.get(step)
+        field = model.model_fields.get(step) or model.model_fields.get(f"{step}_")
         model = _model_in(field.annotation) if field is not None else model
-    return sorted(model.model_fields) if model is not None else []
+    return sorted(f.alias or name for name, f in model.model_fields.items()) if model is not None else []
 
 
 def _model_in(annotation: Any) -> type[BaseModel] | None:
