@@ -16,6 +16,7 @@ from headrace.cluster import storage
 from headrace.cluster.errors import OutputError, RecipeError
 from headrace.pipelines import yaml_text
 from headrace.pipelines.evaluate.config import Config as Evaluate
+from headrace.pipelines.evaluate.gates.config import Config as Gates
 from headrace.pipelines.examine.advice.config import Config as Advise
 from headrace.pipelines.examine.advice.config import Costs
 from headrace.pipelines.examine.config import Config as Examine
@@ -87,6 +88,7 @@ class Recipe(Section):
     pack: Pack = Pack()
     train: Train = Train()
     evaluate: Evaluate = Evaluate()
+    gates: Gates = Gates()
     advise: Advise = Advise()
     costs: Costs = Costs()
 
