@@ -25,6 +25,8 @@ LEVELS = {
     "pipelines.stages": 2,
     "pipelines.examine": 2,
     "pipelines.train.config": 3,
+    "pipelines.train.sweep.config": 3,
+    "pipelines.train.trackers.config": 3,
     "pipelines.evaluate.config": 3,
     "pipelines.recipe": 3,
     "pipelines.books": 4,
@@ -46,6 +48,8 @@ LEVELS = {
 BESIDE = {
     ("pipelines.schema", "pipelines.arrays"),
     ("pipelines.recipe", "pipelines.train.config"),
+    ("pipelines.recipe", "pipelines.train.sweep.config"),
+    ("pipelines.recipe", "pipelines.train.trackers.config"),
     ("pipelines.recipe", "pipelines.evaluate.config"),
     ("pipelines.stages.dedup", "pipelines.stages.fingerprint"),
     ("pipelines.stages.split", "pipelines.stages.fingerprint"),
