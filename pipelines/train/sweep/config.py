@@ -42,8 +42,8 @@ class Config(Section):
     """Trainings in search of better settings, each over the rows that the run has packed."""
 
     space: dict[str, Range | tuple[Any, ...]] = Field(default=SPACE, min_length=1, validate_default=True)
-    """What is searched, by key of `train`: `{low: 1e-6, high: 1e-3, log: true}` or a list of values. All other
-    keys stay as the recipe has them."""
+    """What is searched, by key of `train`: `{low: 1e-6, high: 1e-3, log: true}` or a list of values. All
+    other keys stay as the recipe has them."""
     trials: int = Field(20, ge=1)
     """Trainings; the first is that of the recipe as it is."""
     fine: float = Field(0.4, ge=0, le=1)
@@ -55,7 +55,7 @@ class Config(Section):
     metric: Literal["validation_loss"] = "validation_loss"
     """What the trials are ranked by: the least loss on the validation rows."""
     reduction_factor: int = Field(3, ge=1)
-    """At a ninth and a third of its steps a trial goes on where it is among the best third of those before it;
+    """At a ninth and a third of its steps a trial goes on where it is among the best third of those before;
     another number instead of three; 1: all go to their end."""
     parallel: int | None = Field(None, ge=1)
     """Trials at once, each on one GPU or one worker's CPUs; left out: as many as there are GPUs, or 1."""
