@@ -19,7 +19,7 @@ from headrace.cluster.errors import (
 )
 from headrace.pipelines import ending, rundir
 from headrace.pipelines.console import Mode, line, say
-from headrace.pipelines.evaluate import standing
+from headrace.pipelines.evaluate import decision, standing
 from headrace.pipelines.examine.advice import facts, verdict
 from headrace.pipelines.examine.spot_check import ratings
 from headrace.pipelines.recipe import Recipe, kept
@@ -299,7 +299,11 @@ def _evaluated(recipe: Recipe, mode: Mode) -> dict[str, Any]:
     gates.pop(ending.EVALUATED, None)
     if recipe.evaluate.gate is not None:
         gates[ending.EVALUATED] = {"passed": failed is None, "words": str(failed or "")}
-    run_json = summary.write(recipe.output, {"evaluate": result, "gates": gates})
+    written = {"evaluate": result, "gates": gates, "power": evaluation.power(recipe.output)}
+    decided = decision.decide({**summary.read(recipe.output), **written})
+    run_json = summary.write(recipe.output, {**written, "verdict": decided})
+    if decided is not None:
+        say(mode, "verdict", f"verdict: {decided['words']}. {decided['reasons'][0]['words']}", **decided)
     if beyond := evaluation.beyond_context(recipe.output):
         text = (
             f"{beyond:,} samples have a prompt as long as the model's context: they count for the loss alone"

@@ -85,6 +85,12 @@ def scores(run_directory: str) -> dict[str, Any]:
     return dict((storage.read_object(storage.join(run_directory, standing.SCORES)) or {}).get("metrics", {}))
 
 
+def power(run_directory: str) -> dict[str, Any]:
+    """What the samples of the last `run` could have told; empty where there is nothing."""
+    written = storage.read_object(storage.join(run_directory, standing.SCORES)) or {}
+    return dict(written.get("power", {}))
+
+
 def beyond_context(run_directory: str) -> int:
     """Samples of the last `run` whose prompt leaves no room for an answer in the model's context."""
     written = storage.read_object(storage.join(run_directory, standing.SCORES)) or {}

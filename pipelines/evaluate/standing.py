@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from headrace.cluster import storage
+from headrace.pipelines.evaluate import decision
 from headrace.pipelines.schema import SPLITS
 
 AGAIN = "run `headrace train` again"
@@ -54,7 +55,7 @@ def of_run(run: str) -> dict[str, str]:
 
 
 def sections(run: str, run_json: Mapping[str, Any]) -> dict[str, Any]:
-    """What run.json is to say now: `stale`, and `evaluate` as it is, or that it is stale and why."""
+    """What run.json is to say now: `stale`, `evaluate` as it is or why it is stale, and the verdict."""
     stale = look(run, run_json)
     said: dict[str, Any] = {"stale": stale}
     if "evaluate" in stale:
@@ -62,6 +63,8 @@ def sections(run: str, run_json: Mapping[str, Any]) -> dict[str, Any]:
     elif (run_json.get("evaluate") or {}).get("stale"):  # what it was of is there again
         scores = storage.read_object(storage.join(run, SCORES))
         said["evaluate"] = (scores or {}).get("metrics", {})
+    if run_json.get("verdict") or "evaluate" in said:
+        said["verdict"] = None if stale else decision.decide({**run_json, **said})
     return said
 
 

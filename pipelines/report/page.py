@@ -27,7 +27,7 @@ from headrace.pipelines.console import duration
 from headrace.pipelines.evaluate import standing
 from headrace.pipelines.examine import checks
 from headrace.pipelines.passes.gate import audit as pii_audit
-from headrace.pipelines.report import comparison, pairs, people, plots, records
+from headrace.pipelines.report import comparison, evaluated, pairs, people, plots, records
 from headrace.pipelines.schema import SPLITS
 
 Run = dict[str, Any]
@@ -58,6 +58,7 @@ def render(run_directory: str, stages: Sequence[str]) -> str:
     """The page as text. Raises: OutputError, StorageError."""
     run = _run(run_directory)
     answers = _json(storage.join(run_directory, standing.SAMPLES))
+    scores = _json(storage.join(run_directory, standing.SCORES))
     recipe = _text(storage.join(run_directory, "recipe.yaml"))
     page = _template().render(
         name=Path(run_directory.rstrip("/")).name,
@@ -86,6 +87,8 @@ def render(run_directory: str, stages: Sequence[str]) -> str:
         training=comparison.training(run.get("train") or {}),
         stale=run.get("stale") or {},
         metrics=comparison.metrics(run.get("evaluate") or {}),
+        evaluated=evaluated.view(None if (run.get("stale") or {}).get("evaluate") else scores),
+        decision=None if run.get("stale") else run.get("verdict"),
         samples=comparison.samples(answers or {}),
         stages=_stages(run),
         run={k: run.get(k) for k in FACTS},

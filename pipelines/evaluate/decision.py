@@ -1,0 +1,98 @@
+"""Ship, mend, or don't tune: one word for a run, and the reasons that it rests on, the gravest first.
+
+What: taken together are the verdict of the metric that decides, every gate, what training's watch has said,
+and the advice on the data. Nothing is measured here.
+
+    do_not_tune   the tuned model is worse; the base is as good as right already; the advice says so
+    mend          no gain could be shown, or a gate failed
+    ship          better, and no gate failed; what warns is told beside it
+
+Without an evaluation that is of today's adapter and rows there is no word.
+"""
+
+from collections.abc import Iterator, Mapping
+from typing import Any, Literal, NamedTuple
+
+Decision = Literal["ship", "mend", "do_not_tune"]
+WORDS: dict[Decision, str] = {
+    "ship": "Ship it",
+    "mend": "Mend it first",
+    "do_not_tune": "Don't tune: use the base",
+}
+ORDER: tuple[Decision, ...] = ("do_not_tune", "mend", "ship")
+GOOD = 0.95  # of a metric that ends at 1, above which a base leaves little to learn
+TO_ONE = {"exact_match", "label_f1", "entity_f1", "sql", "code", "json_schema", "token_accuracy"}
+
+
+class Reason(NamedTuple):
+    """One reason for a decision, as the sentence that a reader needs."""
+
+    decision: Decision
+    code: str
+    words: str
+
+
+def decide(run: Mapping[str, Any]) -> dict[str, Any] | None:
+    """`verdict` of run.json, from what its other sections say; None where nothing was evaluated.
+
+    run: run.json with evaluate, power, gates, train, advice and stale, each as far as it is there.
+    """
+    scores = run.get("evaluate") or {}
+    if scores.get("stale") or not (primary := _primary(scores)):
+        return None
+    found = sorted(_reasons(run, *primary), key=lambda reason: ORDER.index(reason.decision))
+    decision = found[0].decision
+    return {
+        "decision": decision,
+        "words": WORDS[decision],
+        "reasons": [{"for": r.decision, "code": r.code, "words": r.words} for r in found],
+    }
+
+
+def _primary(scores: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]] | None:
+    """The metric that decides, and its score."""
+    named = ((name, score) for name, score in scores.items() if isinstance(score, Mapping))
+    return next(((name, score) for name, score in named if score.get("primary")), None)
+
+
+def _reasons(run: Mapping[str, Any], name: str, score: Mapping[str, Any]) -> Iterator[Reason]:
+    yield _measured(run, name, score)
+    for gate, said in sorted((run.get("gates") or {}).items()):
+        state = said.get("state") or ("pass" if said.get("passed") else "fail")
+        if state == "fail":
+            yield Reason("mend", gate, f"the gate {gate} failed: {_sentence(said.get('words'))}")
+        elif state == "warn":
+            yield Reason("ship", gate, f"the gate {gate} warns: {_sentence(said.get('words'))}")
+    for warning in (run.get("train") or {}).get("warnings") or ():
+        yield Reason("ship", f"train.{warning['code']}", _sentence(warning.get("words")))
+    advice = run.get("advice") or {}
+    stops = [r for r in advice.get("reasons") or () if r.get("level") == "stop"]
+    if advice.get("verdict") == "do not tune" and stops:
+        yield Reason("do_not_tune", f"advice.{stops[0]['code']}", _sentence(stops[0]["words"]))
+
+
+def _measured(run: Mapping[str, Any], name: str, score: Mapping[str, Any]) -> Reason:
+    """What the metric that decides says."""
+    base, tuned, n = score["base"], score["tuned"], score["n"]
+    told = name.replace("_", " ")
+    if base is None or tuned is None:
+        return Reason("mend", "evaluate", f"{told}, which decides, could not be measured")
+    moved = f"{told} went from {base:.4g} to {tuned:.4g} over {n:,} held-out samples"
+    if score["verdict"] == "better":
+        return Reason("ship", "evaluate", f"{moved}: better, beyond chance")
+    if score["verdict"] == "worse":
+        return Reason("do_not_tune", "evaluate", f"{moved}: worse than the base, beyond chance")
+    if score["verdict"] == "too few samples":
+        return Reason("mend", "evaluate", f"{n:,} held-out samples can show nothing: hold out more")
+    if name in TO_ONE and base >= GOOD:
+        return Reason(
+            "do_not_tune", "evaluate", f"{moved}: the base has it right already, so prompt it instead"
+        )
+    power = _sentence((run.get("power") or {}).get("words"))
+    more = f" ({power})" if power else ""
+    return Reason("mend", "evaluate", f"{moved}: no gain that chance does not explain{more}")
+
+
+def _sentence(words: Any) -> str:
+    """The first line of what was said, without the stop at its end."""
+    return str(words or "").strip().partition("\n")[0].rstrip(".")
