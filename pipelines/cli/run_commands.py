@@ -5,7 +5,8 @@ from typing import Annotated, Literal
 
 import typer
 
-from headrace.pipelines.cli.arguments import Json, RunPath, app, run_of
+from headrace.cluster.errors import RecipeError
+from headrace.pipelines.cli.arguments import Json, Quiet, RunPath, app, run_of
 from headrace.pipelines.console import choose, say
 
 
@@ -95,6 +96,54 @@ def contamination(
     mode = choose(json_lines=json_lines)
     for line in leaks.contamination(run_of(run_path), paths):
         say(mode, "contamination", line)
+
+
+@app.command()
+def export(
+    paths: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="RUN... DIR", help="Trained runs, then the directory to write, local or s3://."
+        ),
+    ],
+    adapter: Annotated[
+        bool, typer.Option("--adapter", help="The adapter, as peft loads it; of several runs side by side.")
+    ] = False,
+    merge: Annotated[
+        bool,
+        typer.Option("--merge", help="The base with the adapter in its weights, as transformers loads it."),
+    ] = False,
+    dtype: Annotated[
+        Literal["float32", "bfloat16", "float16"] | None,
+        typer.Option(help="Of merged weights; left out: the base's."),
+    ] = None,
+    quantise: Annotated[
+        Literal["int8", "nf4"] | None, typer.Option(help="Merged weights in 8 or 4 bits, by bitsandbytes.")
+    ] = None,
+    least_agreement: Annotated[
+        float,
+        typer.Option(
+            min=0, max=1, help="Share of next tokens that weights under 32 bits must have in common."
+        ),
+    ] = 0.98,
+    json_lines: Json = False,
+    quiet: Quiet = False,
+) -> None:
+    """Hand the tuned model over: written, loaded again alone, and published only if it answers the same."""
+    mode = choose(json_lines=json_lines, quiet=quiet)
+    if len(paths) < 2:
+        raise RecipeError("headrace export takes one or more runs, and then the directory to write")
+    if adapter == merge:
+        raise RecipeError("say what to export: --adapter or --merge")
+    from headrace.pipelines.commands.export import checked, record
+    from headrace.pipelines.commands.export import export as exporting
+
+    asked = checked.Asked("adapter" if adapter else "merged", dtype, quantise, least_agreement)
+    *runs, target = paths
+    runs = [run_of(run) for run in runs]
+    told = exporting.export(runs, target, asked, lambda text, fields: say(mode, "export", text, **fields))
+    for text, fields in record.lines(told, target):
+        say(mode, "export", text, **fields)
 
 
 @app.command()

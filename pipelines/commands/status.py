@@ -5,6 +5,7 @@ from typing import Any
 from headrace.cluster import ledger, storage
 from headrace.cluster.errors import OutputError
 from headrace.pipelines import books, recipe
+from headrace.pipelines.commands.export import record
 from headrace.pipelines.console import Line
 from headrace.pipelines.evaluate import standing
 from headrace.pipelines.passes import parts
@@ -36,6 +37,7 @@ def status(path: str) -> list[Line]:
     lines += _trainings(path)
     stale = standing.of_run(path)
     lines += [_file(path, "adapter", stale.get("train")), _file(path, "evaluation", stale.get("evaluate"))]
+    lines += [_line("export", text, **fields) for text, fields in record.of_run(path)]
     return [*lines, _file(path, "run.json"), _file(path, "report.html")]
 
 
