@@ -77,7 +77,6 @@ def measure(run: str, model: str, config: Config, shelf: batches.Shelf, seed: in
     way = ways.proved(base, [way for way in allowed if way.attention in kinds], model)
     configured = base.generation_config
     base.generation_config = GenerationConfig()  # whatever `generate` is not told it takes from the model's
-    tuned = adapter.load(run, base)
     tokenizer = models.load_tokenizer(model)
     chosen = drawn(shelf, config.samples, seed)
     asked = [s for s in chosen if s.span()[0] >= FEWEST] if set(config.metrics) - FORCED else []
@@ -86,20 +85,21 @@ def measure(run: str, model: str, config: Config, shelf: batches.Shelf, seed: in
     asked = [s for s in asked if s.span()[0] < room]
     stops = _stops(configured, tokenizer, chosen)
 
-    def one() -> Measured:
-        forced = _forced(tuned, chosen, config.batch_size, way)
-        made = _generated(tuned, [s.ids[: s.span()[0]] for s in asked], config, stops, tokenizer)
+    def one(of: Any) -> Measured:
+        forced = _forced(of, chosen, config.batch_size, way)
+        made = _generated(of, [s.ids[: s.span()[0]] for s in asked], config, stops, tokenizer)
         said = _said(made, tokenizer)
         unfinished = sum(not (len(ids) and ids[-1] in stops) for ids in made)
         return Measured(forced, [a for _, a in said], [r for r, _ in said], unfinished)
 
-    with tuned.disable_adapter():
-        before = one()
+    before = one(base)
+    tuned = adapter.load(run, base)
+    tuned.generation_config = GenerationConfig()
     references = [s.ids[slice(*s.span())] for s in asked]
     prompts = [s.ids[: s.span()[0]] for s in asked[: config.examples]]
     return Outcome(
         base=before,
-        tuned=one(),
+        tuned=one(tuned),
         prompts=tokenizer.batch_decode(prompts, skip_special_tokens=False) if prompts else [],
         references=[answer for _, answer in _said(references, tokenizer)],
         beyond=beyond,

@@ -63,7 +63,7 @@ def varied(count: int) -> list[toys.Sample]:
 
 
 @pytest.mark.parametrize("attention", ["sdpa", "eager"])
-def test_packed_loss_is_the_loss_of_the_samples_alone(toy_model: str, attention: models.Attention) -> None:
+def test_packed_loss_is_the_loss_of_the_samples_alone(toy_model: str, attention: str) -> None:
     model = models.load(toy_model, torch.float32, attention)
     given = varied(24)
     with torch.no_grad():
