@@ -10,8 +10,9 @@ from pydantic import ConfigDict, Field, model_validator
 
 from headrace.pipelines.section import Path, Section
 
-Attention = Literal["auto", "sdpa", "eager"]
+Attention = Literal["auto", "varlen", "sdpa", "eager"]
 Method = Literal["lora", "rslora", "dora", "qlora", "full"]
+RANKS = 2  # where the recipe names none, and there is no GPU
 Precision = Literal["auto", "float32", "bfloat16"]
 
 
@@ -81,13 +82,21 @@ class Config(Section):
     """float32, bfloat16 (the adapter stays float32), or auto: bfloat16 on GPUs that compute in it, but
     float32 where `method` is full."""
     attention: Attention = "auto"
-    """Implementation of attention: sdpa (fast), eager (plain), or auto: the first that the model has and that
-    keeps samples apart."""
-    gradient_checkpointing: bool = False
-    """Compute activations a second time instead of keeping them: less memory, ~30% slower."""
-    workers: Annotated[int, Field(ge=1)] | Workers = 2
-    """Ranks, or `{least: 1, most: 8}`: as many as the cluster holds while it grows and shrinks. With fewer
-    GPUs, one a GPU. A training goes on with another number."""
+    """Implementation of attention: varlen (no mask, the fastest), sdpa (a mask) or eager (plain); auto: the
+    first of them that is shown to keep the samples of a packed row apart in this model."""
+    gradient_checkpointing: bool | Literal["selective"] = False
+    """Compute activations a second time instead of keeping them: less memory, ~30% slower; selective: those
+    of every second layer."""
+    compile: bool = False
+    """Compile each layer by torch.compile: minutes at the start, for faster steps on GPUs."""
+    shard: Literal["auto", "none", "fsdp"] = "auto"
+    """fsdp: each rank holds a part of the weights that are not trained (FSDP2); none: all of them; auto: fsdp
+    where they do not fit on one of several GPUs."""
+    offload: bool = False
+    """Keep the weights that are not trained in the machine's memory, and on a GPU one layer at a time."""
+    workers: Literal["auto"] | Annotated[int, Field(ge=1)] | Workers = "auto"
+    """Ranks; auto: one a GPU, or 2 without GPUs; or `{least: 1, most: 8}`: as many as the cluster holds while
+    it grows and shrinks. With fewer GPUs, one a GPU. A training goes on with another number."""
     use_gpu: Literal["auto"] | bool = "auto"
     """Train on GPUs: one a worker; auto: where the cluster has any."""
     cpus_per_worker: float = Field(default=1, gt=0)
@@ -108,7 +117,9 @@ class Config(Section):
 
     @property
     def most(self) -> int:
-        """Ranks at most."""
+        """Ranks at most; of `auto` those without GPUs."""
+        if self.workers == "auto":
+            return RANKS
         return self.workers if isinstance(self.workers, int) else self.workers.most
 
     @model_validator(mode="before")

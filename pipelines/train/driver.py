@@ -33,7 +33,7 @@ from headrace.cluster import ledger, session, storage, watch
 from headrace.cluster.errors import HeadraceError, ModelError, RecipeError, SourceError, UserError
 from headrace.pipelines import model_files
 from headrace.pipelines.train import adapter, batches, checkpoints, foresight, models, parents, used, ways
-from headrace.pipelines.train.config import Config
+from headrace.pipelines.train.config import Config, Workers
 from headrace.pipelines.train.steps import Job
 from headrace.pipelines.train.worker import Step, on_worker
 
@@ -48,6 +48,7 @@ SHARE = 10  # validations and checkpoints of a training, unless the recipe says 
 FREE = {
     *("checkpoint_every", "keep_checkpoints", "max_failures", "validate_every"),
     *("workers", "batch_size", "use_gpu", "cpus_per_worker", "attention", "gradient_checkpointing", "packed"),
+    *("compile", "shard", "offload"),
 }
 
 
@@ -246,8 +247,10 @@ def _ranks(config: Config) -> tuple[bool, int | tuple[int, int]]:
     """
     gpus = int(ray.cluster_resources().get("GPU", 0))
     gpu = gpus > 0 if config.use_gpu == "auto" else config.use_gpu
-    elastic = not isinstance(config.workers, int)
-    least = config.most if isinstance(config.workers, int) else config.workers.least
+    elastic = isinstance(config.workers, Workers)
+    least = config.workers.least if isinstance(config.workers, Workers) else config.most
+    if config.workers == "auto" and gpu and gpus:
+        least = gpus
     if not elastic and gpu and gpus:
         least = min(least, gpus)
     needed = _resources(config, gpu)

@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.distributed as dist
-from torch.nn import functional
 
 from headrace.cluster.errors import GateError
 from headrace.pipelines.schema import IGNORE
@@ -102,13 +101,9 @@ class Rank:
 
 def loss_sum(model: Any, batch: dict[str, torch.Tensor]) -> torch.Tensor:
     """Sum of the cross entropies of all targets of a batch, packed or padded, in nats: ``float32[]``."""
-    device = batch["input_ids"].device
     half = getattr(model, "dtype", torch.float32) == torch.bfloat16
-    with torch.autocast(device.type, torch.bfloat16, enabled=half):
-        logits, labels = forward.target_logits(model, batch)
-    return functional.cross_entropy(
-        logits.flatten(0, 1), labels.flatten(), ignore_index=IGNORE, reduction="sum"
-    )
+    with torch.autocast(batch["input_ids"].device.type, torch.bfloat16, enabled=half):
+        return forward.loss_sum(model, batch)
 
 
 def targets(batch: dict[str, torch.Tensor]) -> torch.Tensor:

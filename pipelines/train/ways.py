@@ -18,11 +18,11 @@ import torch
 
 from headrace.cluster.errors import ModelError
 from headrace.pipelines.schema import IGNORE
-from headrace.pipelines.train import forward
+from headrace.pipelines.train import attention, forward
 from headrace.pipelines.train.batches import Batch
 from headrace.pipelines.train.config import Attention, Config
 
-KINDS = ("sdpa", "eager")  # implementations of attention, the fastest first
+MASKED = ("sdpa", "eager")  # implementations of attention by a mask, the fastest first
 LENGTH = 24  # tokens of a row that proves something
 # Share of the largest logit by which another sample may move it; rounding moves it far less, if at all.
 LEAKS = {torch.float32: 1e-5}
@@ -44,16 +44,20 @@ class Way(NamedTuple):
         return [batch] if self.packed else apart(batch)
 
 
-def candidates(packed: bool | str, attention: Attention) -> tuple[Way, ...]:
-    """The ways that a recipe allows, the one that is wanted most first."""
-    kinds = KINDS if attention == "auto" else (attention,)
+def candidates(packed: bool | str, kind: Attention, *, segments: bool = False) -> tuple[Way, ...]:
+    """The ways that a recipe allows, the one that is wanted most first.
+
+    segments: whether `varlen` is among those of `auto`, for packed rows.
+    """
+    free = (attention.VARLEN,) if segments else ()
     forms = (True, False) if packed == "auto" else (bool(packed),)
-    return tuple(Way(form, kind) for form in forms for kind in kinds)
+    kinds = {form: (kind,) if kind != "auto" else (*(free if form else ()), *MASKED) for form in forms}
+    return tuple(Way(form, one) for form in forms for one in kinds[form] if form or one != attention.VARLEN)
 
 
 def of_config(config: Config) -> tuple[Way, ...]:
     """The ways that the recipe of a training allows."""
-    return candidates(config.packed, config.attention)
+    return candidates(config.packed, config.attention, segments=True)
 
 
 def apart(batch: Batch) -> list[Batch]:
@@ -125,14 +129,18 @@ def refused(reasons: Mapping[Way, str | None], name: str) -> str:
 
 def refusal(model: Any, way: Way) -> str | None:
     """Why a model cannot be run this way; None where its logits prove that it can. It is set to it."""
-    if model.config._attn_implementation != way.attention:
-        model.set_attn_implementation(way.attention)
     try:
+        if model.config._attn_implementation != way.attention:
+            model.set_attn_implementation(way.attention)
         with torch.no_grad():
             return _packed(model) if way.packed else _apart(model)
-    except ModelError as error:
+    except (ModelError, attention.NotVarlen) as error:
         return str(error)
     except Exception as error:  # noqa: BLE001  whatever a model's code does with a mask that it cannot read
+        if (
+            way.attention == attention.VARLEN
+        ):  # another way may do: this is not one to be left to the training
+            return f"its layers do not take segments ({type(error).__name__})"
         return f"{FAILS} ({type(error).__name__})"
 
 
@@ -142,16 +150,45 @@ def _packed(model: Any) -> str | None:
         return "the model takes no position_ids, so samples in a packed row would not be apart"
     ids, changed = _made_up(model)
     half = LENGTH // 2
+    free = model.config._attn_implementation == attention.VARLEN
     places = torch.arange(LENGTH, device=model.device)
     beside = {"position_ids": places % half, "segment_ids": places // half + 1}
     found = []
     for row in (torch.cat([ids[:half], ids[half:]]), torch.cat([changed[:half], ids[half:]])):
         batch = {"input_ids": row, "labels": ids, **beside}
-        found.append(forward.target_logits(model, {n: v[None] for n, v in batch.items()})[0][0, half:])
+        with attention.watched() as windows:
+            found.append(forward.target_logits(model, {n: v[None] for n, v in batch.items()})[0][0, half:])
     moved = float((found[0] - found[1]).abs().max())
     if not moved <= LEAKS.get(model.dtype, LEAK) * float(found[0].abs().max()):
         return f"it lets one sample of a packed row see another (logits move by {moved:.2g})"
-    return _as_alone(model, ids[half:], found[0])
+    if not free:
+        return _as_alone(model, ids[half:], found[0])
+    if not _says_windows(model, windows):
+        return "its layers do not say by which window they slide"
+    return _as_masked(model, ids[half:], found[0])
+
+
+def _says_windows(model: Any, windows: Sequence[int | None]) -> bool:
+    """Whether layers have asked `varlen` for the windows that a mask would have."""
+    window, types = forward.sliding(model.config)
+    if window is None:
+        return bool(windows)
+    some = "full_attention" in types
+    return window in windows and {window, *([None] if some else [])} >= set(windows)
+
+
+def _as_masked(model: Any, sample: torch.Tensor, logits: torch.Tensor) -> str | None:
+    """`logits` by variable-length attention, held against those of the sample alone by the model's own."""
+    reasons: list[str | None] = []
+    for kind in MASKED:
+        try:
+            model.set_attn_implementation(kind)
+            reasons.append(_as_alone(model, sample, logits))
+            break
+        except Exception:  # noqa: BLE001, S112  an attention that the model does not have
+            continue
+    model.set_attn_implementation(attention.VARLEN)
+    return reasons[0] if reasons else "the model has no other attention to hold it against"
 
 
 def _apart(model: Any) -> str | None:

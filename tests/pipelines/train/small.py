@@ -1,4 +1,4 @@
-"""Small models of many kinds, trained for three steps beside the plainest loop there is: what the zoo stands on."""
+"""Small models of many kinds, trained for three steps beside the plainest loop: what the zoo stands on."""
 
 import copy
 import tempfile
@@ -37,8 +37,8 @@ EXPERTS = {"num_local_experts": 4, "num_experts_per_tok": 2}
 
 
 class Outcome(NamedTuple):
-    """way: that was taken; difference: of a step's loss and the plain loop's, relative, the greatest; reloaded:
-    whether peft alone gives the same logits; bare: kinds of layers without an adapter.
+    """way: that was taken; difference: of a step's loss and the plain loop's, relative, the greatest;
+    reloaded: whether peft alone gives the same logits; bare: kinds of layers without an adapter.
     """
 
     way: Way

@@ -62,7 +62,7 @@ def varied(count: int) -> list[toys.Sample]:
     return made
 
 
-@pytest.mark.parametrize("attention", ["sdpa", "eager"])
+@pytest.mark.parametrize("attention", ["sdpa", "eager", "varlen"])
 def test_packed_loss_is_the_loss_of_the_samples_alone(toy_model: str, attention: str) -> None:
     model = models.load(toy_model, torch.float32, attention)
     given = varied(24)
@@ -285,7 +285,9 @@ def test_the_best_adapter_by_validation_is_published(toy_model: str, tmp_path: P
         wrong.append((backwards, [-100] * 5 + backwards[5:]))
     path = storage.join(run, "packed", "validation", "part-00000000.parquet")
     storage.write_table(path, toys.pack(wrong, list(range(24))))
-    history, _ = outcome(alone(run, toy_model, SMALL.model_copy(update={"max_steps": 18})))
+    history, _ = outcome(
+        alone(run, toy_model, SMALL.model_copy(update={"max_steps": 18, "learning_rate": 3e-3}))
+    )
     assert history["validation_steps"] == [3, 6, 9, 12, 15, 18]
     best = int(np.argmin(history["validation"]))
     assert history["best_step"] == history["validation_steps"][best] < 18

@@ -1,7 +1,7 @@
 """The zoo: kinds of models, how each is trained, and that it is trained right; or the words that refuse it.
 
-A kind that is trained has the losses of a plain loop over samples alone, and its adapter gives the same logits
-when peft alone loads it.
+A kind that is trained has the losses of a plain loop over samples alone, and its adapter gives the same
+logits when peft alone loads it.
 """
 
 from pathlib import Path
@@ -23,9 +23,19 @@ GPT = {
     if name not in ("vocab_size", "pad_token_id", "bos_token_id", "eos_token_id")
 }
 DEEPSEEK = {
-    "moe_intermediate_size": 8, "n_routed_experts": 4, "num_experts_per_tok": 2, "n_shared_experts": 1,
-    "n_group": 1, "topk_group": 1, "first_k_dense_replace": 1, "q_lora_rank": 8, "kv_lora_rank": 8,
-    "qk_rope_head_dim": 4, "qk_nope_head_dim": 4, "v_head_dim": 8, "num_key_value_heads": 2,
+    "moe_intermediate_size": 8,
+    "n_routed_experts": 4,
+    "num_experts_per_tok": 2,
+    "n_shared_experts": 1,
+    "n_group": 1,
+    "topk_group": 1,
+    "first_k_dense_replace": 1,
+    "q_lora_rank": 8,
+    "kv_lora_rank": 8,
+    "qk_rope_head_dim": 4,
+    "qk_nope_head_dim": 4,
+    "v_head_dim": 8,
+    "num_key_value_heads": 2,
 }
 FALCON_H1 = {"mamba_d_ssm": 16, "mamba_n_heads": 2, "mamba_d_head": 8, "mamba_d_state": 4}
 SHARED = [f"mlp.{kind}" for kind in ("down_proj", "gate_proj", "up_proj")]
