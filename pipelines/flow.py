@@ -245,7 +245,7 @@ def _trained(recipe: Recipe, model: str, mode: Mode) -> dict[str, Any]:
 
     weights = {str(s.name): s.weight for s in recipe.sources}
     sources_of = rundir.source_of_ordinals(recipe.output)
-    say(mode, "training", f"train: LoRA on {_ranks(recipe.train.workers)}")
+    say(mode, "training", f"train: {recipe.train.method} on {_ranks(recipe.train.workers)}")
     result = driver.run(
         recipe.output,
         model,
@@ -254,9 +254,19 @@ def _trained(recipe: Recipe, model: str, mode: Mode) -> dict[str, Any]:
         weights=weights,
         sources=sources_of,
         packed=standing.digests(summary.read(recipe.output)),
+        template=_template(recipe),
         progress=lambda text, fields: say(mode, "progress", text, **fields),
     )
     return summary.write(recipe.output, {"train": result})
+
+
+def _template(recipe: Recipe) -> str | None:
+    """The chat template of the recipe, where it is not the model's own."""
+    if recipe.tokenise.template == "chat":
+        return None
+    from headrace.pipelines.stages.tokenise import stage as tokenise
+
+    return str(tokenise.tokenizer(recipe.model, recipe.tokenise).hf.chat_template)
 
 
 def _ranks(workers: Any) -> str:

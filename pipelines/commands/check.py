@@ -70,8 +70,10 @@ def check(recipe: Recipe, mode: Mode, *, training: bool, ahead: bool = False) ->
     if training and resolved.model is not None:
         from headrace.pipelines.train import driver as train  # torch takes seconds to import
 
-        train.check(resolved.train, resolved.model)
+        foreseen = train.check(resolved.train, resolved.model)
         say(mode, "model", f"model: {resolved.model}")
+        for text in foreseen.lines:
+            say(mode, "model", text, **foreseen.ways[0]._asdict())
     say(mode, "output", f"output: {recipe.output} ({'goes on' if earlier else 'new'})")
     return resolved
 

@@ -85,7 +85,6 @@ def measure(run: str, model: str, config: Config, shelf: batches.Shelf, seed: in
     way = ways.proved(base, [way for way in allowed if way.attention in kinds], model)
     configured = base.generation_config
     base.generation_config = GenerationConfig()  # whatever `generate` is not told it takes from the model's
-    tuned = adapter.load(run, base)
     tokenizer = models.load_tokenizer(model)
     chosen = drawn(shelf, config.samples, seed)
     wanted = set(config.metrics) - FORCED
@@ -97,22 +96,23 @@ def measure(run: str, model: str, config: Config, shelf: batches.Shelf, seed: in
     stops = _stops(configured, tokenizer, chosen)
     longest = _longest(asked, config)
 
-    def one() -> Measured:
-        forced = _forced(tuned, chosen, config.batch_size, way)
+    def one(of: Any) -> Measured:
+        forced = _forced(of, chosen, config.batch_size, way)
         made = _generated(
-            tuned, [s.ids[: s.span()[0]] for s in asked], config.batch_size, longest, stops, tokenizer
+            of, [s.ids[: s.span()[0]] for s in asked], config.batch_size, longest, stops, tokenizer
         )
         said = _said(made, tokenizer)
         unfinished = sum(not (len(ids) and ids[-1] in stops) for ids in made)
         return Measured(forced, [a for _, a in said], [r for r, _ in said], unfinished)
 
-    with tuned.disable_adapter():
-        before = one()
+    before = one(base)
+    tuned = adapter.load(run, base)
+    tuned.generation_config = GenerationConfig()
     references = [s.ids[slice(*s.span())] for s in asked]
     prompts = [s.ids[: s.span()[0]] for s in asked]
     return Outcome(
         base=before,
-        tuned=one(),
+        tuned=one(tuned),
         prompts=tokenizer.batch_decode(prompts, skip_special_tokens=False) if prompts else [],
         references=[answer for _, answer in _said(references, tokenizer)],
         beyond=beyond,

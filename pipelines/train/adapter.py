@@ -2,14 +2,15 @@
 
 ::
 
-    adapter/adapter_config.json  adapter_model.safetensors   what peft loads
+    adapter/adapter_config.json  adapter_model.safetensors   what peft loads; of a full training
+            config.json  model*.safetensors                  what transformers loads
             tokenizer.json ...                               the model's tokenizer
             headrace.json                                    the card, written last
 
 Without its card an adapter is not finished. The card holds the key of the training, the model that the
-adapter is of (its name and the digest of its content), the step and the validation loss there, the digest of
-each side of packed/ at the time, and size and hash of every file. Adapters of other trainings of the run are
-kept in `adapters/<key>/`.
+adapter is of (its name and the digest of its content), the method, the step and the validation loss there,
+the digest of each side of packed/ at the time, and size and hash of every file. Adapters of other trainings
+of the run are kept in `adapters/<key>/`.
 """
 
 import json
@@ -35,6 +36,11 @@ if TYPE_CHECKING:
 FOLDER, EARLIER = "adapter", "adapters"
 CARD = "headrace.json"
 WEIGHTS, CONFIG = "adapter_model.safetensors", "adapter_config.json"
+SHARD = "2GB"  # of a whole model's weights, a file at most
+EMBEDDINGS = {"embed_tokens", "lm_head", "wte", "word_embeddings"}
+# Models whose kernels read the weights of these layers past the layers: an adapter there would do nothing.
+READING_PAST = {"falcon_h1", "mamba", "mamba2", "falcon_mamba", "nemotron_h"}
+READ_PAST = ("out_proj", "conv1d")
 
 Card = dict[str, Any]
 
@@ -45,20 +51,13 @@ def path(run: str, *parts: str) -> str:
 
 
 def fitted(base: Any, config: "Config", name: str) -> Any:
-    """`base` with a fresh adapter by peft, drawn from torch's generator. Raises: ModelError."""
-    known = peft.utils.TRANSFORMERS_MODELS_TO_LORA_TARGET_MODULES_MAPPING
-    wanted: Any = config.target_modules
-    if wanted == "auto":
-        wanted = known.get(base.config.model_type, "all-linear")
-    lora = peft.LoraConfig(
-        r=config.rank,
-        lora_alpha=config.alpha,
-        lora_dropout=config.dropout,
-        target_modules=wanted if isinstance(wanted, str) else list(wanted),
-        task_type="CAUSAL_LM",
-    )
+    """`base` as `train.method` asks: with a fresh adapter by peft, drawn from torch's generator, or itself
+    with every weight to be trained. Raises: ModelError.
+    """
+    if config.method == "full":
+        return base.requires_grad_(True)
     try:
-        return peft.get_peft_model(base, lora)
+        return peft.get_peft_model(base, _lora(base, config))
     except ValueError as error:
         reason = str(error).partition("\n")[0]
         raise ModelError(
@@ -66,11 +65,53 @@ def fitted(base: Any, config: "Config", name: str) -> Any:
         ) from error
 
 
-def files(model: Any, base: str) -> dict[str, bytes]:
-    """The adapter of a peft model as the files that peft loads; `base` is named there as its base model.
+def _lora(base: Any, config: "Config") -> peft.LoraConfig:
+    """The adapter that a recipe describes, as peft takes it."""
+    known = peft.utils.TRANSFORMERS_MODELS_TO_LORA_TARGET_MODULES_MAPPING
+    wanted: Any = config.target_modules
+    if wanted == "auto":
+        wanted = known.get(base.config.model_type, "all-linear")
+    named = {m.rpartition(".")[2] for m in config.modules_to_save}
+    tied = base.config.get_text_config().tie_word_embeddings and named & EMBEDDINGS
+    return peft.LoraConfig(
+        r=config.rank,
+        lora_alpha=config.alpha,
+        lora_dropout=config.dropout,
+        use_rslora=config.method == "rslora",
+        use_dora=config.method == "dora",
+        target_modules=wanted if isinstance(wanted, str) else list(wanted),
+        exclude_modules=list(READ_PAST) if base.config.model_type in READING_PAST else None,
+        modules_to_save=list(config.modules_to_save) or None,
+        ensure_weight_tying=bool(tied),
+        task_type="CAUSAL_LM",
+    )
 
-    The same adapter gives the same bytes: sets of the configuration are sorted.
+
+def without(model: Any) -> list[str]:
+    """Kinds of layers (`mlp.shared_expert.up_proj`) of a peft model that have weights to multiply by and no
+    adapter, the output and the embeddings left out.
     """
+    base = model.get_base_model()
+    whole = {id(m) for m in (base.get_input_embeddings(), base.get_output_embeddings())}
+    fitted = {n.partition(".lora_")[0] for n, _ in base.named_parameters() if ".lora_" in n}
+    kinds: dict[str, None] = {}
+    for place, module in base.named_modules():
+        own = [p for n, p in module.named_parameters(recurse=False) if p.dim() == 3]  # experts in one
+        plain = type(module).__name__ in ("Linear", "Linear4bit", "Conv1D") and ".lora_" not in place
+        inside = place.removesuffix(".base_layer")
+        if (plain or own) and id(module) not in whole and not any(f in (place, inside) for f in fitted):
+            kinds[".".join(part for part in place.split(".")[-3:] if not part.isdigit())] = None
+    return sorted(kinds)
+
+
+def files(model: Any, base: str) -> dict[str, bytes]:
+    """What is trained of a model as files: an adapter as peft loads it, `base` named there as its base model;
+    or a whole model as transformers loads it.
+
+    The same weights give the same bytes: sets of the configuration are sorted.
+    """
+    if not isinstance(model, peft.PeftModel):
+        return _whole(model)
     state = peft.get_peft_model_state_dict(model, save_embedding_layers=False)
     whole = {n: t.detach().to("cpu", torch.float32).contiguous() for n, t in sorted(state.items())}
     config = {
@@ -83,23 +124,40 @@ def files(model: Any, base: str) -> dict[str, bytes]:
     return {WEIGHTS: save_tensors(whole, {"format": "pt"}), CONFIG: text.encode()}
 
 
+def _whole(model: Any) -> dict[str, bytes]:
+    """A model as transformers saves it, its weights in files of `SHARD` at most."""
+    with tempfile.TemporaryDirectory() as scratch:
+        model.save_pretrained(scratch, max_shard_size=SHARD)
+        return {file: storage.read_bytes(os.path.join(scratch, file)) for file in sorted(os.listdir(scratch))}
+
+
 def set_weights(model: Any, written: Mapping[str, bytes]) -> None:
-    """Set the weights of a peft model's adapter from what `files` gave."""
+    """Set the trained weights of a model from what `files` gave."""
+    if not isinstance(model, peft.PeftModel):
+        with tempfile.TemporaryDirectory() as scratch:
+            for file, data in written.items():
+                storage.put(os.path.join(scratch, file), data)
+            saved = models.load(scratch, model.dtype, model.config._attn_implementation)
+        model.load_state_dict(saved.state_dict())
+        return
     outcome = peft.set_peft_model_state_dict(model, load_tensors(written[WEIGHTS]))
     if outcome.unexpected_keys:
         raise Fault("the checkpoint holds weights that this adapter has no place for")
 
 
-def write(run: str, written: dict[str, bytes], model: str, card: Card) -> None:
+def write(run: str, written: dict[str, bytes], model: str, card: Card, template: str | None = None) -> None:
     """Write `adapter/`: the adapter's files, the tokenizer of `model`, and at last the card.
 
-    Without a card meanwhile, as another's would stand beside these weights.
+    template: the chat template that rows were packed with, where it is not the model's. Without a card
+    meanwhile, as another's would stand beside these weights.
 
     Raises: ModelError (no tokenizer), StorageError.
     """
     storage.delete(path(run))
     with tempfile.TemporaryDirectory() as scratch:
-        models.load_tokenizer(model).save_pretrained(scratch)
+        loaded = models.load_tokenizer(model)
+        loaded.chat_template = template or loaded.chat_template
+        loaded.save_pretrained(scratch)
         tokenizer = {file: storage.read_bytes(os.path.join(scratch, file)) for file in os.listdir(scratch)}
     files = dict(sorted({**written, **tokenizer}.items()))
     for file, data in files.items():
@@ -134,6 +192,17 @@ def card(run: str) -> Card | None:
     return held if held is not None and isinstance(held.get("key"), str) else None
 
 
+def parent(card: Card) -> dict[str, Any] | None:
+    """The adapter that a finished one went on from: its path, its digest, and its key where it is of ours."""
+    held = card.get("parent")
+    return held if isinstance(held, dict) else None
+
+
 def load(run: str, base: Any) -> Any:
-    """`base` with the run's adapter, in evaluation mode. Raises: StorageError."""
+    """What the run trained, in evaluation mode: `base` with its adapter, or a whole model.
+
+    Raises: ModelError, StorageError.
+    """
+    if (card(run) or {}).get("method") == "full":
+        return models.load(path(run), base.dtype, base.config._attn_implementation).to(base.device)
     return peft.PeftModel.from_pretrained(base, model_files.local(path(run))).eval()

@@ -79,7 +79,8 @@ class Config(Section):
     max_grad_norm: float = Field(default=1.0, ge=0)
     """Gradients are scaled down to this norm; 0: never."""
     precision: Precision = "auto"
-    """float32, bfloat16 (the adapter stays float32), or auto: bfloat16 on GPUs that compute in it."""
+    """float32, bfloat16 (the adapter stays float32), or auto: bfloat16 on GPUs that compute in it, but
+    float32 where `method` is full."""
     attention: Attention = "auto"
     """Implementation of attention: varlen (no mask, the fastest), sdpa (a mask) or eager (plain); auto: the
     first of them that is shown to keep the samples of a packed row apart in this model."""

@@ -32,10 +32,9 @@ import ray
 from headrace.cluster import ledger, session, storage, watch
 from headrace.cluster.errors import HeadraceError, ModelError, RecipeError, SourceError, UserError
 from headrace.pipelines import model_files
-from headrace.pipelines.train import adapter, batches, checkpoints, foresight, models, used, ways
+from headrace.pipelines.train import adapter, batches, checkpoints, foresight, models, parents, used, ways
 from headrace.pipelines.train.config import Config, Workers
 from headrace.pipelines.train.steps import Job
-from headrace.pipelines.train.ways import Way
 from headrace.pipelines.train.worker import Step, on_worker
 
 VERSION = 2
@@ -53,11 +52,9 @@ FREE = {
 }
 
 
-def check(config: Config, model: str | None) -> tuple[Way, ...]:
+def check(config: Config, model: str | None) -> foresight.Foreseen:
     """Whether a training could start: the model is one, its tokenizer and the adapter fit it, its attention
     is there, and it can be run over packed rows or their samples. Reads no weights.
-
-    Returns the ways in which the model can be run, the one that is wanted most first.
 
     Raises: ModelError, StorageError.
     """
@@ -76,13 +73,15 @@ def run(
     weights: Mapping[str, float] | None = None,
     sources: Mapping[int, str] | None = None,
     packed: Mapping[str, str] | None = None,
+    template: str | None = None,
     progress: Progress | None = None,
 ) -> dict[str, Any]:
     """Train on `packed/train`, write `checkpoints/` and `adapter/`; returns the history.
 
     model: directory, s3:// directory or hub name. weights: sampling weight by name of source, 1.0
     where it has none. sources: name of source by ordinal, which weights need. packed: digest of each side
-    of packed/, by which the adapter can later be told to be of these rows. progress: called in a thread with
+    of packed/, by which the adapter can later be told to be of these rows. template: the chat template that
+    rows were packed with, where it is not the model's. progress: called in a thread with
     a line of text and the same as fields, every few seconds and after each validation.
 
     The history holds how the model was run (packed, attention: see `ways`), steps, loss (nats a target token,
@@ -97,19 +96,19 @@ def run(
     assert model is not None, "check refuses it"
     session.start(config.most + 1)
     job = replace(
-        plan(run_directory, model, config, seed, by_ordinal(weights or {}, sources or {})), ways=found
+        plan(run_directory, model, config, seed, by_ordinal(weights or {}, sources or {})), ways=found.ways
     )
     tell = progress or (lambda text, fields: None)
     history = _finished(job, packed or {})
     if history is None:
         _tell_of_another(job, tell)
-        for text in foresight.said(config, found, model):
-            tell(text, found[0]._asdict())
+        for text in found.lines:
+            tell(text, found.ways[0]._asdict())
         _fit(job, tell)
         kept = adapter.put_aside(job.run, job.key)
         if kept:
             tell(f"train: the adapter of the training before is kept in {kept}", {"kept": kept})
-        history = _publish(job, packed or {})
+        history = _publish(job, packed or {}, template)
     return history
 
 
@@ -150,6 +149,7 @@ def plan(run_directory: str, model: str, config: Config, seed: int, weights: Map
     validation = batches.shelf(directory, "validation")
     heeded = dict(weights) if config.use_weights else {}
     by_trait = config.use_weights and shelf.weighted
+    parent = parents.found(config.from_) if config.from_ is not None else None
     planned = batches.Plan(shelf, seed, config.rows_per_step, heeded, by_trait)
     epochs = tuple(planned.epochs(config.epochs, config.max_steps))
     every = config.validate_every or max(1, sum(epochs) // SHARE)
@@ -157,11 +157,12 @@ def plan(run_directory: str, model: str, config: Config, seed: int, weights: Map
     key = ledger.key(
         VERSION,
         model_digest,
-        config.model_dump(mode="json", exclude=FREE),
+        config.model_dump(mode="json", exclude=FREE | {"from_"}),
         seed,
         shelf.digest,
         validation.digest,
         sorted(heeded.items()),
+        *([parent.digest] if parent else []),
     )
     return Job(
         run=directory,
@@ -177,6 +178,7 @@ def plan(run_directory: str, model: str, config: Config, seed: int, weights: Map
         validate_every=every,
         checkpoint_every=config.checkpoint_every or every,
         ways=ways.of_config(config),
+        parent=parent,
     )
 
 
@@ -337,7 +339,7 @@ def _reporting(mailbox: Any, progress: Progress) -> Iterator[None]:
         raise failed[0]
 
 
-def _publish(job: Job, packed: Mapping[str, str]) -> dict[str, Any]:
+def _publish(job: Job, packed: Mapping[str, str], template: str | None = None) -> dict[str, Any]:
     """Write history.json and adapter/, its card last; returns the history."""
     last = checkpoints.newest(job.home, job.key)
     best = checkpoints.read(job.home, checkpoints.BEST)
@@ -360,11 +362,13 @@ def _publish(job: Job, packed: Mapping[str, str]) -> dict[str, Any]:
         "settings": settings(job.config, job.seed),
         "base": job.base,
         "base_mark": job.model_digest,
+        "method": job.config.method,
+        **({"parent": job.parent.named()} if job.parent else {}),
         "step": best["step"],
         "validation_loss": best["validation_loss"],
         "packed": dict(packed),
     }
-    adapter.write(job.run, files, job.model, card)
+    adapter.write(job.run, files, job.model, card, template)
     return history
 
 

@@ -10,12 +10,12 @@ Cost: a second or two, and at most `LARGEST` weights in memory.
 
 import contextlib
 import copy
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 
 from headrace.cluster.errors import ModelError
-from headrace.pipelines.train import adapter, models, ways
+from headrace.pipelines.train import adapter, models, parents, ways
 from headrace.pipelines.train.config import Config
 from headrace.pipelines.train.ways import Way
 
@@ -32,10 +32,15 @@ NARROW = {
 }
 
 
-def check(config: Config, described: Any, name: str) -> tuple[Way, ...]:
-    """What can be known ahead of a training of the model `name`, whose configuration is `described`.
+class Foreseen(NamedTuple):
+    """The ways in which a model can be run, the one that is wanted most first; what is told of it."""
 
-    Returns the ways in which it can be run, the one that is wanted most first.
+    ways: tuple[Way, ...]
+    lines: list[str]
+
+
+def check(config: Config, described: Any, name: str) -> Foreseen:
+    """What can be known ahead of a training of the model `name`, whose configuration is `described`.
 
     Raises: ModelError.
     """
@@ -52,15 +57,39 @@ def check(config: Config, described: Any, name: str) -> tuple[Way, ...]:
             "transformers, call resize_token_embeddings(len(tokenizer)), save it, and name that directory"
         )
     with torch.device("meta"):
-        adapter.fitted(base, config, name)
+        fitted = _fitted(base, config, name)
     possible = tuple(way for way in allowed if way.attention in kinds)
     small = _small(described, name, kinds[0])
-    return possible if small is None else _proved(small, possible, name)
+    found = possible if small is None else _proved(small, possible, name)
+    return Foreseen(found, [*_said_of_way(config, found[0], name), *_said_of_layers(config, fitted)])
 
 
-def said(config: Config, found: tuple[Way, ...], name: str) -> list[str]:
-    """What is told of the way that a training takes, where the recipe left that open."""
-    lines, way = [], found[0]
+def _fitted(base: Any, config: Config, name: str) -> Any:
+    """What will be trained, without weights. Raises: ModelError where it does not fit."""
+    if config.from_ is None:
+        return adapter.fitted(base, config, name)
+    if config.method == "full":
+        raise ModelError(
+            "train.from goes on from an adapter, and train.method is full: leave one of them out"
+        )
+    parent = parents.found(config.from_)
+    parents.check(parent, name)
+    return parents.fitted(base, parent, config.dropout, name)
+
+
+def _said_of_layers(config: Config, fitted: Any) -> list[str]:
+    """Where `all-linear` is not all of them."""
+    bare = (
+        adapter.without(fitted) if config.method != "full" and config.target_modules == "all-linear" else []
+    )
+    return (
+        [f"train: peft has no adapter for {', '.join(bare)}: these layers stay as they are"] if bare else []
+    )
+
+
+def _said_of_way(config: Config, way: Way, name: str) -> list[str]:
+    """What the recipe left open."""
+    lines = []
     if config.packed == "auto" and not way.packed:
         lines.append(
             f"train: samples are computed apart and padded: {name} does not keep those of a packed row apart"

@@ -19,6 +19,7 @@ from headrace.pipelines.schema import IGNORE
 from headrace.pipelines.train import attention, loss
 from headrace.pipelines.train.attention import additive, block_causal_mask
 
+COLUMNS = ("input_ids", "labels", "position_ids", "segment_ids", "attention_mask")
 FEW = 8  # tokens by which it is shown what makes logits of hidden states
 
 
@@ -103,10 +104,8 @@ def _by_row(model: Any, batch: Mapping[str, torch.Tensor]) -> torch.Tensor:
     """The same by the model's own logits, a row at a time: each row's at its own targets."""
     total = batch["labels"].new_zeros((), dtype=torch.float32)
     for row in range(len(batch["labels"])):
-        logits, labels = target_logits(
-            model,
-            {n: batch[n][row : row + 1] for n in ("input_ids", "labels", "position_ids", "segment_ids")},
-        )
+        alone = {n: batch[n][row : row + 1] for n in COLUMNS if n in batch}
+        logits, labels = target_logits(model, alone)
         total = total + functional.cross_entropy(logits[0], labels[0], ignore_index=IGNORE, reduction="sum")
     return total
 

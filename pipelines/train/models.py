@@ -187,9 +187,11 @@ def load_tokenizer(model: str) -> Any:
         ) from error
 
 
-def precision(wanted: Precision, device: torch.device) -> torch.dtype:
-    """Type of the weights: bfloat16 on a GPU that computes in it unless asked otherwise."""
+def precision(wanted: Precision, device: torch.device, method: Method = "lora") -> torch.dtype:
+    """Type of the weights: bfloat16 on a GPU that computes in it unless asked otherwise; of weights that are
+    trained themselves float32, as bfloat16 loses what a step adds.
+    """
     if wanted != "auto":
         return torch.float32 if wanted == "float32" else torch.bfloat16
     able = device.type == "cuda" and torch.cuda.is_bf16_supported()
-    return torch.bfloat16 if able else torch.float32
+    return torch.bfloat16 if able and method != "full" else torch.float32

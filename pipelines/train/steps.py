@@ -21,6 +21,7 @@ import torch.distributed as dist
 from headrace.cluster.errors import GateError
 from headrace.pipelines.schema import IGNORE
 from headrace.pipelines.train import batches, checkpoints, forward
+from headrace.pipelines.train.parents import Parent
 from headrace.pipelines.train.ways import Way
 
 GATE = "train.loss"  # what a training that is stopped did not keep: its loss is a number
@@ -40,6 +41,7 @@ class Job:
     model_digest: of the model's content.
     epochs: steps of each epoch.
     ways: in which the model may be run, the one that is wanted most first.
+    parent: the adapter that it goes on from.
     """
 
     run: str
@@ -55,6 +57,7 @@ class Job:
     validate_every: int
     checkpoint_every: int
     ways: tuple[Way, ...]
+    parent: Parent | None = None
 
     @property
     def home(self) -> str:

@@ -19,7 +19,17 @@ import torch.distributed as dist
 
 from headrace.cluster import process
 from headrace.cluster.errors import GateError, ModelError, discreet
-from headrace.pipelines.train import adapter, batches, checkpoints, forward, models, steps, used, ways
+from headrace.pipelines.train import (
+    adapter,
+    batches,
+    checkpoints,
+    forward,
+    models,
+    parents,
+    steps,
+    used,
+    ways,
+)
 from headrace.pipelines.train.steps import Job, Rank
 from headrace.pipelines.train.ways import Way
 
@@ -67,7 +77,7 @@ def build(job: Job, rank: Rank) -> tuple[Any, Way]:
     Raises: ModelError.
     """
     config = job.config
-    dtype = models.precision(config.precision, rank.device)
+    dtype = models.precision(config.precision, rank.device, config.method)
     base = models.load(
         job.model,
         dtype,
@@ -79,7 +89,10 @@ def build(job: Job, rank: Rank) -> tuple[Any, Way]:
     if config.gradient_checkpointing:
         base.activation_checkpointing_enable({"use_reentrant": False})
     torch.manual_seed(job.seed)
-    model = adapter.fitted(base, config, job.base)
+    if job.parent is None:
+        model = adapter.fitted(base, config, job.base)
+    else:
+        model = parents.fitted(base, parents.again(job.parent), config.dropout, job.base)
     for parameter in trained(model).values():  # on different machines kernels may draw differently
         if rank.count > 1:
             dist.broadcast(parameter.data, 0)

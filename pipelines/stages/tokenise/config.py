@@ -5,7 +5,7 @@ from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from headrace.pipelines.section import Section
+from headrace.pipelines.section import Path, Section
 
 Engine = Literal["auto", "gigatoken", "tokenizers"]
 Earlier = Literal["keep", "as_template", "by_turn"]
@@ -75,6 +75,11 @@ class Config(Section):
     """End plain texts, and conversations whose template has no end-of-turn token, by the end token."""
 
     reasoning: Reasoning = Reasoning()
+
+    template: Literal["chat", "none"] | Path = "chat"
+    """What stands around turns. chat: the model's own chat template; none: nothing, a row is its prompt and
+    its answer as they are written and the end token, for a base model; or a file with a Jinja template. It is
+    written beside the adapter."""
 
     chat_template_kwargs: dict[str, Any] = Field(default_factory=dict)
     """What the chat template is told besides (`{enable_thinking: false}`)."""

@@ -40,7 +40,7 @@ def prove(table: pa.Table, name: str | None, config: Config) -> Proof:
     Raises: ModelError where gigatoken is asked for by name and gives other ids.
     """
     table = table.filter(schema.live(table))
-    of_recipe = (config.reasoning.earlier, config.variables)
+    of_recipe = (config.reasoning.earlier, config.variables, config.template)
     tokenizer = load(name, config.engine, config.add_eos, False, *of_recipe)
     table, _ = style.apply(table, config.reasoning, tokenizer.facts)
     if _same(table, tokenizer):

@@ -32,6 +32,7 @@ from headrace.pipelines.stages.tokenise.tokenizer import COUNTS, Tokenizer, load
 
 NAME = "tokenise"
 VERSION = 6
+NOT_IN_KEY = {"template"}  # the tokenizer's fingerprint holds what is in it
 RANK = 32  # bits of a place within one unit of a row
 
 SAMPLES = pa.schema(
@@ -50,7 +51,8 @@ def tokenizer(name: str | None, config: Config, proof: Proof | None = None) -> T
     Raises: ModelError.
     """
     engine, checked = (config.engine, False) if proof is None else (proof.engine, proof.checked)
-    return load(name, engine, config.add_eos, checked, config.reasoning.earlier, config.variables)
+    of_recipe = (config.reasoning.earlier, config.variables, config.template)
+    return load(name, engine, config.add_eos, checked, *of_recipe)
 
 
 def warm() -> None:

@@ -19,7 +19,7 @@ import numpy as np
 import xxhash
 
 from headrace.cluster.errors import ModelError
-from headrace.pipelines.stages.tokenise import pretrained
+from headrace.pipelines.stages.tokenise import plain, pretrained
 from headrace.pipelines.stages.tokenise.config import Earlier
 from headrace.pipelines.stages.tokenise.encoder import Encoder, Engine
 from headrace.pipelines.stages.tokenise.reasoning.facts import Facts, facts
@@ -82,9 +82,10 @@ def load(
     checked: bool = False,
     earlier: Earlier = "keep",
     variables: str = "{}",
+    template: str = "chat",
 ) -> "Tokenizer":
     """The tokenizer `name`, built once a process (see `Tokenizer`)."""
-    return Tokenizer(name, engine, add_eos, checked, earlier, variables)
+    return Tokenizer(name, engine, add_eos, checked, earlier, variables, template)
 
 
 class Tokenizer:
@@ -94,8 +95,8 @@ class Tokenizer:
     "auto" takes gigatoken where it gives the same ids on a sample, else `tokenizers`. add_eos: end a text,
     and a conversation whose template ends it without a special token, by the end token. checked: hold the
     ids of every row against Hugging Face's. earlier: what is made of reasoning that the template leaves out
-    (`config.Reasoning`). variables: JSON of what the template sees besides. It travels to workers as these
-    six and is built again there.
+    (`config.Reasoning`). variables: JSON of what the template sees besides. template: as `tokenise.template`.
+    It travels to workers as these seven and is built again there.
 
     Raises: ModelError where there is no tokenizer, none that is fast, or a template without a mask.
     """
@@ -108,20 +109,23 @@ class Tokenizer:
         checked: bool = False,
         earlier: Earlier = "keep",
         variables: str = "{}",
+        template: str = "chat",
     ) -> None:
-        self._arguments = (name, engine, add_eos, checked, earlier, variables)
+        self._arguments = (name, engine, add_eos, checked, earlier, variables, template)
         self.checked = checked
         self.earlier = earlier
         self.name = name or "headrace"
         self.hf = pretrained.load(name)
+        if template != "chat":
+            self.hf.chat_template = plain.source(self.hf) if template == "none" else plain.read(template)
         self.eos_id: int | None = self.hf.eos_token_id
         self.pad_id: int = next((i for i in (self.hf.pad_token_id, self.eos_id) if i is not None), 0)
         self.vocab_size: int = len(self.hf)
         added = sorted(self.hf.added_tokens_decoder.items())
         self._set_specials({t.content: (i, t) for i, t in added if t.special})
         self.template = self._template(self._source())
-        plain = {t.content: (i, t) for i, t in added if not t.special}
-        framing = controls.framing(self.template, plain) if self.template is not None and plain else set()
+        common = {t.content: (i, t) for i, t in added if not t.special}
+        framing = controls.framing(self.template, common) if self.template is not None and common else set()
         if framing:
             self._set_specials({t.content: (i, t) for i, t in added if t.special or t.content in framing})
             self.template = self._template(self._source())
@@ -195,8 +199,9 @@ class Tokenizer:
         """Raises: ModelError where the tokenizer has no chat template: conversations need one."""
         if self.template is None:
             raise ModelError(
-                f"tokenizer {self.name!r} has no chat template, and the data holds conversations; "
-                "add chat_template.jinja to its directory, or take the model's instruct version"
+                f"tokenizer {self.name!r} has no chat template, and the data holds conversations; set "
+                "tokenise.template to none (a row is its prompt and its answer as they are) or to a file "
+                "with a Jinja template, or take the model's instruct version"
             )
 
     def decode(self, ids: Sequence[int]) -> str:
@@ -242,11 +247,11 @@ class Tokenizer:
     def _made_up(self, shape: Shape) -> list[list[str]]:
         """Texts for the slots of `shape`, in which the template finds nothing that it looks for."""
         assert self.template is not None
-        plain = MADE_UP
+        content = MADE_UP
         for trigger in self.template.triggers:
-            plain = plain.replace(trigger, "-")
+            content = content.replace(trigger, "-")
         slots = range(sum(skeleton.count(SLOT) for _, skeleton in shape))
-        bare = [f"x{k} {plain} y" for k in slots]
+        bare = [f"x{k} {content} y" for k in slots]
         return [bare] if self.template.sees_edges else [bare, [f" \n{text}\t " for text in bare]]
 
     def _same_text(self, shape: Shape, cut: Cut, texts: list[str]) -> bool:

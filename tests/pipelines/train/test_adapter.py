@@ -40,6 +40,50 @@ def test_what_is_written_is_loaded_again_and_its_card_comes_last(tmp_path: Path)
     assert torch.equal(fresh.eval()(ids).logits, loaded(ids).logits)
 
 
+def test_a_whole_model_is_written_and_loaded_again(tmp_path: Path) -> None:
+    base, run = toys.model(tmp_path / "base"), str(tmp_path / "run")
+    model = adapter.fitted(models.load(base, torch.float32, "sdpa"), Config(method="full"), base)
+    assert all(p.requires_grad for p in model.parameters())
+    with torch.no_grad():
+        for weight in model.parameters():
+            weight += 0.01
+    written = adapter.files(model, base)
+    assert set(written) >= {"config.json", "model.safetensors"}
+    assert written == adapter.files(model, base)
+    adapter.write(run, written, base, {"key": "k", "method": "full"})
+    ids = torch.tensor([toys.sample("oak")[0]])
+    with torch.no_grad():
+        loaded = adapter.load(run, models.load(base, torch.float32, "sdpa"))
+        assert torch.equal(loaded(ids).logits, model.eval()(ids).logits)
+        fresh = adapter.fitted(models.load(base, torch.float32, "sdpa"), Config(method="full"), base)
+        adapter.set_weights(fresh, written)
+        assert torch.equal(fresh(ids).logits, model(ids).logits)
+    assert models.configuration(adapter.path(run)).model_type == "llama"
+
+
+@pytest.mark.parametrize("method", ["rslora", "dora"])
+def test_other_scales_are_loaded_again(tmp_path: Path, method: str) -> None:
+    base, run = toys.model(tmp_path / "base"), str(tmp_path / "run")
+    torch.manual_seed(3)
+    config = Config(rank=4, method=method, modules_to_save=("lm_head",))
+    model = adapter.fitted(models.load(base, torch.float32, "sdpa"), config, base)
+    with torch.no_grad():
+        for weight in (p for p in model.parameters() if p.requires_grad):
+            weight += torch.randn_like(weight)
+    adapter.write(run, adapter.files(model, base), base, {"key": "k", "method": method})
+    ids = torch.tensor([toys.sample("oak")[0]])
+    loaded = adapter.load(run, models.load(base, torch.float32, "sdpa"))
+    assert torch.equal(loaded(ids).logits, model.eval()(ids).logits)
+    scale = model.base_model.model.model.layers[0].mlp.up_proj.scaling["default"]
+    assert scale == (16 if method == "rslora" else 8)
+
+
+def test_what_was_packed_by_another_template_is_written_beside(tmp_path: Path) -> None:
+    base, run = toys.model(tmp_path / "base"), str(tmp_path / "run")
+    adapter.write(run, {}, base, {"key": "k"}, "{{ messages[0].content }}")
+    assert models.load_tokenizer(adapter.path(run)).chat_template == "{{ messages[0].content }}"
+
+
 @pytest.mark.parametrize("fault", ["deleted", "cut", "flipped"])
 def test_verify_tells_of_an_adapter_that_is_damaged(tmp_path: Path, fault: str) -> None:
     base, run = toys.model(tmp_path / "base"), str(tmp_path / "run")

@@ -23,6 +23,13 @@ TINY = {
 }
 
 
+LEFT = {
+    "FalconH1Config": [
+        "train: peft has no adapter for mamba.conv1d, mamba.out_proj: these layers stay as they are"
+    ],
+}
+
+
 def described(kind: str, **more: Any) -> Any:
     return getattr(transformers, kind)(**{**TINY, **more})
 
@@ -90,9 +97,11 @@ def test_hybrids_that_cannot_be_isolated_are_trained_apart(
 ) -> None:
     model = described(kind, **more)
     found = foresight.check(Config(), model, named(tmp_path))
-    assert not any(way.packed for way in found)
-    said = foresight.said(Config(), found, "the model")
-    assert said[0].startswith("train: samples are computed apart and padded: the model does not keep")
+    assert not any(way.packed for way in found.ways)
+    assert found.lines[0] == (
+        f"train: samples are computed apart and padded: {tmp_path} does not keep those of a packed row apart"
+    )
+    assert found.lines[1:] == LEFT.get(kind, [])
     with pytest.raises(
         ModelError, match=r"lets one sample of a packed row see another|cannot be held to one|no position_ids"
     ):
@@ -102,7 +111,7 @@ def test_hybrids_that_cannot_be_isolated_are_trained_apart(
 def test_an_attention_that_the_model_does_not_have_is_told(tmp_path: Path) -> None:
     config = described("Gemma2Config", head_dim=16)
     found = foresight.check(Config(), config, named(tmp_path))
-    assert found[0] == Way(packed=True, attention="eager")
-    assert foresight.said(Config(), found, "it") == ["train: attention is eager, the only one that it has"]
+    assert found.ways[0] == Way(packed=True, attention="eager")
+    assert found.lines == [f"train: attention is eager, the only one that {tmp_path} has"]
     with pytest.raises(ModelError, match=r"attention: sdpa .*; leave the key `attention` out"):
         foresight.check(Config(attention="sdpa"), config, str(tmp_path))
