@@ -246,16 +246,22 @@ def _trained(recipe: Recipe, model: str, mode: Mode) -> dict[str, Any]:
     weights = {str(s.name): s.weight for s in recipe.sources}
     sources_of = rundir.source_of_ordinals(recipe.output)
     say(mode, "training", f"train: LoRA on {_ranks(recipe.train.workers)}")
-    result = driver.run(
-        recipe.output,
-        model,
-        recipe.train,
-        seed=recipe.seed,
-        weights=weights,
-        sources=sources_of,
-        packed=standing.digests(summary.read(recipe.output)),
-        progress=lambda text, fields: say(mode, "progress", text, **fields),
-    )
+    try:
+        result = driver.run(
+            recipe.output,
+            model,
+            recipe.train,
+            seed=recipe.seed,
+            weights=weights,
+            sources=sources_of,
+            packed=standing.digests(summary.read(recipe.output)),
+            costs=recipe.costs.model_dump(mode="json"),
+            progress=lambda text, fields: say(mode, **{"event": "progress", "text": text, **fields}),
+        )
+    except GateError:
+        if (so_far := driver.stopped(recipe.output)) is not None:
+            summary.write(recipe.output, {"train": so_far})
+        raise
     return summary.write(recipe.output, {"train": result})
 
 

@@ -12,10 +12,11 @@ from typing import Any
 
 from headrace.cluster import storage
 from headrace.pipelines.schema import SPLITS
+from headrace.pipelines.train import trainings
 
 AGAIN = "run `headrace train` again"
 # Paths below a run. Those who write there import PyTorch, which takes seconds.
-CARD, SCORES, SAMPLES = "adapter/headrace.json", "evaluation/scores.json", "evaluation/samples.json"
+SCORES, SAMPLES = "evaluation/scores.json", "evaluation/samples.json"
 
 # Sections that decide what is packed, and keys of theirs that do not.
 PACKED = (
@@ -35,7 +36,7 @@ def look(run: str, run_json: Mapping[str, Any]) -> dict[str, str]:
     """
     packed = digests(run_json)
     stale: dict[str, str] = {}
-    card = storage.read_object(storage.join(run, CARD))
+    card = storage.read_object(storage.join(run, trainings.CARD))
     if card and (words := of_adapter(card, packed)):
         stale["train"] = words
     elif run_json.get("train") and not card:

@@ -124,8 +124,8 @@ def training(history: Mapping[str, Any]) -> dict[str, Any] | None:
 
 def _curve(steps: Sequence[int], values: Sequence[float]) -> Curve:
     """(step, value) pairs; what is not finite cannot be drawn and is left out."""
-    pairs = zip(steps, values, strict=True)
-    return [(float(step), float(value)) for step, value in pairs if math.isfinite(value)]
+    pairs = zip(steps, values, strict=True)  # of a step that was left out there is no value
+    return [(float(s), float(value)) for s, value in pairs if value is not None and math.isfinite(value)]
 
 
 def _rises(validation: Curve) -> bool:

@@ -29,6 +29,18 @@ class Workers(Section):
         return self
 
 
+class Watch(Section):
+    """What is looked at while a training runs. Changed while it is under way, it holds from there on."""
+
+    on_bad_step: Literal["stop", "skip"] = "stop"
+    """What comes of a step whose loss or gradient is no number, or far beyond those before: the training
+    stops (exit 3), or the step is left out and counted."""
+    stop: bool = True
+    """Stop (exit 3) where the loss diverges or nothing is learnt; otherwise that is said, and it goes on."""
+    forgetting: bool = True
+    """Measure with each validation the loss on a few general texts, and say where it rises."""
+
+
 class Config(Section):
     """How the adapter is trained."""
 
@@ -55,7 +67,7 @@ class Config(Section):
     """Share of the steps in which the learning rate rises."""
     schedule: Literal["cosine", "constant"] = "cosine"
     """How the learning rate goes on after warm-up: to 0 by half a cosine, or as it is."""
-    weight_decay: float = Field(default=0.0, ge=0)
+    weight_decay: float = Field(default=0.01, ge=0)
     """Decoupled weight decay of AdamW."""
     max_grad_norm: float = Field(default=1.0, ge=0)
     """Gradients are scaled down to this norm; 0: never."""
@@ -73,14 +85,30 @@ class Config(Section):
     cpus_per_worker: float = Field(default=1, gt=0)
     """CPUs that each rank reserves."""
     validate_every: int | None = Field(default=None, ge=1)
-    """Steps between validations; left out: a tenth of all steps. The last step validates always. Changed
-    while a training is under way, it holds from there on."""
+    """Steps between validations; left out: a tenth of all steps, 500 at most. The last step validates always.
+    Changed while a training is under way, it holds from there on."""
     validation_rows: int = Field(default=512, ge=1)
     """Most packed rows that a validation reads."""
     checkpoint_every: int | None = Field(default=None, ge=1)
     """Steps between checkpoints; left out: as `validate_every`. The last step leaves one always."""
     keep_checkpoints: int = Field(default=2, ge=1)
     """Checkpoints that are kept, the newest ones; the best adapter is kept beside them."""
+    best: str = "validation_loss"
+    """What the best checkpoint is chosen by, on validation rows: validation_loss; or, of answers that the
+    model writes, exact_match, f1, rougeL or `python:FILE:FUNCTION`, a function of (answers, references) that
+    returns a number for each, higher being better."""
+    best_samples: int = Field(default=64, ge=1)
+    """Most validation samples that are answered, where `best` is of answers."""
+    best_tokens: int = Field(default=128, ge=1)
+    """Longest answer, where `best` is of answers."""
+    patience: int | None = Field(default=3, ge=1)
+    """Validations without a better checkpoint after which the training ends (exit 0); null: never."""
+    min_delta: float = Field(default=0.0, ge=0)
+    """Least change that counts as better."""
+    smoke: float = Field(default=0.1, ge=0, lt=1)
+    """Share of the steps after which speed, time and cost of the whole are said, and the training stops where
+    the loss has not moved; otherwise it goes on from there, and nothing is done twice. 0: never."""
+    watch: Watch = Watch()
     max_failures: int = Field(default=3, ge=0)
     """How often workers that died are restarted before the training fails."""
     use_weights: bool = True
