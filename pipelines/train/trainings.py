@@ -77,10 +77,6 @@ def remove(run: str, left: Home) -> None:
     storage.delete(storage.join(run, left.path))
 
 
-def _asked(run: str) -> Any:
-    return (storage.read_object(storage.join(run, FOLDER, CURRENT)) or {}).get("key")
-
-
 def _entries(run: str, folder: str) -> list[storage.Entry]:
     """What lies in the homes of trainings."""
     entries = storage.listing(storage.join(run, folder))

@@ -15,7 +15,7 @@ from headrace.pipelines.train.watch import general
 
 
 class Validation:
-    """The validation rows, or the first `validation_rows` of them in shuffled order, and the general texts."""
+    """The validation rows, or the first `validation_rows` of them in shuffled order, and general texts."""
 
     def __init__(self, job: Job, rank: Rank) -> None:
         self.shelf = job.validation

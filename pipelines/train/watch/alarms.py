@@ -53,7 +53,7 @@ def bad_step(loss: float, norm: float, history: History, config: "Config") -> st
         return f"the loss is {loss:.4g}, and was {middle:.4g} in the {len(losses)} steps before (median)"
     usual = median(norms)
     if norm > max(100 * usual, 10 * (config.max_grad_norm or 1.0)):
-        return f"the gradient's norm is {norm:.4g}, and was {usual:.4g} in the {len(norms)} steps before (median)"
+        return f"the gradient's norm is {norm:.4g}, and was {usual:.4g} (median of {len(norms)} steps before)"
     return None
 
 

@@ -30,8 +30,8 @@ TEXTS = (
     "beans take longer to become soft in a hut high up than in a kitchen by the sea.",
     "def mean(values):\n    total = 0\n    for value in values:\n        total += value\n"
     "    return total / len(values)\n",
-    'She closed the book, looked out of the window, and said that she had never understood the ending. "Perhaps '
-    'there is none," he answered, "and the author only ran out of paper."',
+    "She closed the book, looked out of the window, and said that she had never understood the ending. "
+    '"Perhaps there is none," he answered, "and the author only ran out of paper."',
     "The council has decided to plant two hundred trees along the old canal. Most of them will be limes and "
     "maples; the work begins in autumn and is paid for by the sale of the former depot.",
 )

@@ -14,7 +14,7 @@ from headrace.pipelines.train import trainings
 @pytest.fixture
 def run(tmp_path: Path) -> str:
     """A run with five trainings: that of its adapter, one that is under way, and three others."""
-    text = f"headrace: 2\noutput: {tmp_path}\nsources: [{{name: a, path: b}}]\n"
+    text = f"headrace: 1\noutput: {tmp_path}\nsources: [{{name: a, path: b}}]\n"
     storage.put(str(tmp_path / "recipe.yaml"), text.encode())
     for key in ("published", "asked", "other"):
         storage.put(str(tmp_path / "trainings" / key / "step-000001" / "checkpoint.json"), b"0" * 1000)
