@@ -270,17 +270,40 @@ def _ranks(workers: Any) -> str:
     return f"{workers} workers" if isinstance(workers, int) else f"{workers.least} to {workers.most} workers"
 
 
-def evaluate(recipe: Recipe, mode: Mode) -> dict[str, Any]:
+def evaluate(recipe: Recipe, mode: Mode, *, baseline: bool = False) -> dict[str, Any]:
     """Base beside tuned on the held-out split, with a report; returns run.json.
+
+    baseline: the base alone, before any training; so too where there is no adapter yet.
 
     Raises: GateError where the recipe asks for a gain that is not there (run.json is written first).
     """
     with ending.recorded("evaluate", STAGES, recipe.output, mode):
         _start(recipe, mode)
         _say_other_packed(recipe, mode)
-        _say_other_training(recipe, mode)
         _require_packed(recipe.output)
+        if baseline or not _has_adapter(recipe.output):
+            return _baseline(recipe, mode)
+        _say_other_training(recipe, mode)
         return _evaluated(recipe, mode)
+
+
+def _has_adapter(run: str) -> bool:
+    from headrace.pipelines.train import trainings
+
+    return storage.exists(storage.join(run, trainings.CARD))
+
+
+def _baseline(recipe: Recipe, mode: Mode) -> dict[str, Any]:
+    """The base alone on the held-out split."""
+    from headrace.pipelines.evaluate import run as evaluation
+    from headrace.pipelines.passes import summary
+
+    say(mode, "evaluating", f"evaluate: the base alone on {recipe.evaluate.split}; `train` comes next")
+    found = evaluation.baseline(recipe.output, _model(recipe), recipe.evaluate, seed=recipe.seed)
+    for metric, value in found.items():
+        shown = "not measured" if value is None else f"{value:.4g}"
+        say(mode, "score", f"  {metric}: base {shown}", metric=metric, base=value)
+    return summary.write(recipe.output, {"baseline": {"split": recipe.evaluate.split, "metrics": found}})
 
 
 def _evaluated(recipe: Recipe, mode: Mode) -> dict[str, Any]:

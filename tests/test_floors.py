@@ -26,6 +26,7 @@ LEVELS = {
     "pipelines.examine": 2,
     "pipelines.train.config": 3,
     "pipelines.evaluate.config": 3,
+    "pipelines.evaluate.metrics": 3,
     "pipelines.recipe": 3,
     "pipelines.books": 4,
     "pipelines.console": 4,

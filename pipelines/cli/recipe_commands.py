@@ -56,13 +56,19 @@ def train(
 
 @app.command()
 def evaluate(
-    recipe: RecipePath, overrides: Overrides = None, json_lines: Json = False, quiet: Quiet = False
+    recipe: RecipePath,
+    overrides: Overrides = None,
+    baseline: Annotated[
+        bool, typer.Option("--baseline", help="The base alone; so too where nothing is trained yet.")
+    ] = False,
+    json_lines: Json = False,
+    quiet: Quiet = False,
 ) -> None:
     """Score the base model beside the tuned one on the held-out split."""
     from headrace.pipelines import flow
 
     mode = choose(json_lines=json_lines, quiet=quiet)
-    flow.evaluate(prepared_of(recipe, overrides), mode)
+    flow.evaluate(prepared_of(recipe, overrides), mode, baseline=baseline)
 
 
 @app.command()

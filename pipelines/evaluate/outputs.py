@@ -5,9 +5,6 @@ The torch half of `evaluate.run`, which draws the conclusions.
 Cost: two passes and two generations of each sample.
 """
 
-import math
-import re
-from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,28 +14,10 @@ from numpy.typing import NDArray
 from torch.nn import functional
 from transformers import GenerationConfig
 
-from headrace.cluster.errors import ModelError, SourceError
-from headrace.pipelines import arrays
-from headrace.pipelines.evaluate import metrics
+from headrace.cluster.errors import ModelError
 from headrace.pipelines.evaluate.config import FORCED, Config
 from headrace.pipelines.schema import IGNORE
-from headrace.pipelines.train import adapter, batches, forward, models
-
-FEWEST = 2  # tokens of a prompt: one alone is the tokenizer's start token
-
-
-@dataclass(frozen=True)
-class Sample:
-    """One unpacked segment: ``int64[L]`` each; labels are -100 where there is no loss."""
-
-    ids: NDArray[np.int64]
-    labels: NDArray[np.int64]
-
-    def span(self) -> tuple[int, int]:
-        """Where the last run of target tokens starts and ends."""
-        targets = np.flatnonzero(self.labels != IGNORE)
-        breaks = np.flatnonzero(np.diff(targets) > 1)
-        return int(targets[breaks[-1] + 1 if len(breaks) else 0]), int(targets[-1]) + 1
+from headrace.pipelines.train import adapter, answers, batches, forward, models
 
 
 @dataclass(frozen=True)
@@ -57,111 +36,70 @@ class Measured:
 class Outcome:
     """Both models on the samples, with prompts and references of those that have a prompt.
 
-    beyond: samples whose prompt leaves no room in the model's context, which nobody is asked for an answer.
+    tuned: None where the base alone was asked. beyond: samples whose prompt leaves no room in the model's
+    context, which nobody is asked for an answer.
     """
 
     base: Measured
-    tuned: Measured
+    tuned: Measured | None
     prompts: list[str]
     references: list[str]
     beyond: int = 0
 
 
-def measure(run: str, model: str, config: Config, shelf: batches.Shelf, seed: int) -> Outcome:
-    """Both models on the drawn samples. Raises: ModelError, SourceError, StorageError."""
+def measure(
+    run: str | None,
+    model: str,
+    config: Config,
+    shelf: batches.Shelf,
+    before: Measured | None,
+    seed: int,
+) -> Outcome:
+    """Both models on the drawn samples, or the base alone where `run` is None.
+
+    before: what the base was measured to be on the same samples; it is not asked again.
+
+    Raises: ModelError, SourceError, StorageError.
+    """
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     base = models.load(model, models.precision(config.precision, device), config.attention).to(device)
     configured = base.generation_config
     base.generation_config = GenerationConfig()  # whatever `generate` is not told it takes from the model's
-    tuned = adapter.load(run, base)
     tokenizer = models.load_tokenizer(model)
-    chosen = drawn(shelf, config.samples, seed)
-    asked = [s for s in chosen if s.span()[0] >= FEWEST] if set(config.metrics) - FORCED else []
-    room = _context(base)
+    chosen = answers.drawn(shelf, config.samples, seed)
+    asked = [s for s in chosen if s.span()[0] >= answers.FEWEST] if set(config.metrics) - FORCED else []
+    room = answers.context(base)
     beyond = sum(s.span()[0] >= room for s in asked)
     asked = [s for s in asked if s.span()[0] < room]
-    stops = _stops(configured, tokenizer, chosen)
+    ends = answers.stops(configured, tokenizer, chosen)
 
-    def one() -> Measured:
-        forced = _forced(tuned, chosen, config.batch_size)
-        made = _generated(tuned, [s.ids[: s.span()[0]] for s in asked], config, stops, tokenizer)
-        said = _said(made, tokenizer)
-        unfinished = sum(not (len(ids) and ids[-1] in stops) for ids in made)
+    def one(asking: Any) -> Measured:
+        forced = _forced(asking, chosen, config.batch_size)
+        prompts = [s.ids[: s.span()[0]] for s in asked]
+        most, size = config.max_new_tokens, config.batch_size
+        made = answers.generated(asking, prompts, ends, tokenizer, most=most, size=size)
+        said = answers.said(made, tokenizer)
+        unfinished = sum(not (len(ids) and ids[-1] in ends) for ids in made)
         return Measured(forced, [a for _, a in said], [r for r, _ in said], unfinished)
 
-    with tuned.disable_adapter():
-        before = one()
+    if before is None:
+        before = one(base)  # before it has an adapter, which changes it in place
     references = [s.ids[slice(*s.span())] for s in asked]
     prompts = [s.ids[: s.span()[0]] for s in asked[: config.examples]]
     return Outcome(
         base=before,
-        tuned=one(),
+        tuned=None if run is None else one(adapter.load(run, base)),
         prompts=tokenizer.batch_decode(prompts, skip_special_tokens=False) if prompts else [],
-        references=[answer for _, answer in _said(references, tokenizer)],
+        references=[answer for _, answer in answers.said(references, tokenizer)],
         beyond=beyond,
     )
 
 
-def _said(made: Sequence[Any], tokenizer: Any) -> list[tuple[str, str]]:
-    """Reasoning and answer of what was said, without special tokens."""
-    if not len(made):  # of nothing `batch_decode` makes one empty text
-        return []
-    plain = tokenizer.batch_decode(made, skip_special_tokens=True)
-    whole = tokenizer.batch_decode(made, skip_special_tokens=False)
-    special = re.compile("|".join(map(re.escape, tokenizer.all_special_tokens)) or "(?!)")
-    found = []
-    for text, marked in zip(plain, whole, strict=True):
-        reasoning, answer = metrics.apart(marked)
-        found.append((special.sub("", reasoning), special.sub("", answer)) if reasoning else ("", text))
-    return found
-
-
-def _context(model: Any) -> float:
-    """Tokens that the model's context holds, infinity where its configuration says nothing of it."""
-    return getattr(model.config.get_text_config(), "max_position_embeddings", None) or math.inf
-
-
-def drawn(shelf: batches.Shelf, most: int, seed: int) -> list[Sample]:
-    """At most `most` samples of a split, drawn without replacement, in the order of packed/.
-
-    Raises: SourceError where no sample has a target.
-    """
-    counts = [sum(batches.segments(chunk)) for chunk in shelf.chunks]
-    total = sum(counts)
-    generator = np.random.default_rng(seed)
-    chosen = np.sort(generator.choice(total, min(most, total), replace=False))
-    samples: list[Sample] = []
-    for chunk, start, count in zip(shelf.chunks, arrays.offsets(counts), counts, strict=False):
-        own = chosen[(chosen >= start) & (chosen < start + count)] - start
-        if len(own):
-            unpacked = list(_unpacked(chunk))
-            samples += [unpacked[int(i)] for i in own]
-    samples = [s for s in samples if (s.labels != IGNORE).any()]
-    if not samples:
-        raise SourceError("no held-out sample has a token with loss")
-    return samples
-
-
-def _unpacked(chunk: batches.Chunk) -> Iterator[Sample]:
-    """The samples of a chunk, row by row."""
-    rows = batches.decoded(chunk)
-    for ids, labels, segments in zip(rows["input_ids"], rows["labels"], rows["segment_ids"], strict=True):
-        for segment in range(1, int(segments.max(initial=0)) + 1):
-            own = segments == segment
-            yield Sample(ids[own].astype(np.int64), labels[own].astype(np.int64))
-
-
-def _by_length(lengths: Sequence[int], size: int) -> list[list[int]]:
-    """Indices in groups of `size` of about one length."""
-    order = sorted(range(len(lengths)), key=lambda i: (-lengths[i], i))
-    return [order[i : i + size] for i in range(0, len(order), size)]
-
-
 @torch.no_grad()
-def _forced(model: Any, samples: list[Sample], size: int) -> NDArray[np.float64]:
+def _forced(model: Any, samples: list[answers.Sample], size: int) -> NDArray[np.float64]:
     """Nats, targets and right guesses of each sample, ``float64[N, 3]``."""
     sums = np.zeros((len(samples), 3))
-    for group in _by_length([len(s.ids) for s in samples], size):
+    for group in answers.by_length([len(s.ids) for s in samples], size):
         length = max(len(samples[i].ids) for i in group)
         rows = {n: np.zeros((len(group), length), np.int64) for n in batches.COLUMNS}
         rows["labels"][:] = IGNORE
@@ -178,49 +116,3 @@ def _forced(model: Any, samples: list[Sample], size: int) -> NDArray[np.float64]
             raise ModelError("the model gives no finite loss on held-out samples; try precision: float32")
         sums[group] = torch.stack([nats.sum(1), wanted.sum(1), right.sum(1)], 1).double().cpu().numpy()
     return sums
-
-
-def _stops(generation: GenerationConfig, tokenizer: Any, samples: list[Sample]) -> set[int]:
-    """Tokens that end an answer: those of model and tokenizer, and added ones that end targets."""
-    configured = generation.eos_token_id
-    stops = {*(configured if isinstance(configured, list) else [configured]), tokenizer.eos_token_id} - {None}
-    return stops | (
-        {int(s.ids[s.span()[1] - 1]) for s in samples}
-        & {*tokenizer.all_special_ids, *tokenizer.added_tokens_decoder}
-    )
-
-
-@torch.no_grad()
-def _generated(
-    model: Any, prompts: list[NDArray[np.int64]], config: Config, stops: set[int], tokenizer: Any
-) -> list[list[int]]:
-    """Greedy answers, each up to and with its stop token or `max_new_tokens` long."""
-    padding = next((i for i in (tokenizer.pad_token_id, *sorted(stops)) if i is not None), 0)
-    limit = _context(model)
-    answers: list[list[int]] = [[] for _ in prompts]
-    for group in _by_length([len(p) for p in prompts], config.batch_size):
-        length = len(prompts[group[0]])
-        ids = torch.full((len(group), length), padding, dtype=torch.int64)
-        mask = torch.zeros_like(ids)
-        for row, i in enumerate(group):
-            ids[row, length - len(prompts[i]) :] = torch.from_numpy(prompts[i])
-            mask[row, length - len(prompts[i]) :] = 1
-        settings = GenerationConfig(
-            do_sample=False,
-            num_beams=1,
-            max_new_tokens=int(max(1, min(config.max_new_tokens, limit - length))),
-            eos_token_id=sorted(stops) or None,
-            pad_token_id=padding,
-            use_cache=True,
-        )
-        made = model.generate(
-            input_ids=ids.to(model.device), attention_mask=mask.to(model.device), generation_config=settings
-        )
-        for row, i in enumerate(group):
-            answers[i] = _ended(made[row, length:].tolist(), stops)
-    return answers
-
-
-def _ended(ids: list[int], stops: set[int]) -> list[int]:
-    end = next((i for i, token in enumerate(ids) if token in stops), len(ids) - 1)
-    return ids[: end + 1]

@@ -17,9 +17,11 @@ import json
 import math
 import os
 from collections.abc import Mapping
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
+import numpy as np
 import ray
 
 from headrace.cluster import ledger, session, storage, stream
@@ -28,10 +30,11 @@ from headrace.pipelines import model_files
 from headrace.pipelines.evaluate import metrics as measures
 from headrace.pipelines.evaluate import standing, statistics
 from headrace.pipelines.evaluate.config import LOWER_IS_BETTER, Config
-from headrace.pipelines.evaluate.outputs import Outcome, measure
+from headrace.pipelines.evaluate.outputs import Measured, Outcome, measure
 from headrace.pipelines.train import adapter, batches, models
 
 VERSION = 3
+BASELINE = "evaluation/baseline.json"  # what was measured of the base
 
 
 def run(
@@ -59,20 +62,19 @@ def run(
     assert model is not None, "configuration refuses it"
     run_directory = run_directory if storage.is_remote(run_directory) else os.path.abspath(run_directory)
     card = _card(run_directory, model_files.digest(model), packed or {})
-    shelf = batches.shelf(run_directory, config.split)
-    if not shelf.rows:
-        raise SourceError(
-            f"packed/{config.split} holds nothing to evaluate on; give evaluate.split another split, or "
-            "split.* larger shares"
-        )
+    shelf = _shelf(run_directory, config)
     settings = config.model_dump(mode="json", exclude={"gate"})
     settings["primary"] = config.deciding(config.metrics)
     key = ledger.key(VERSION, card["key"], card["step"], card["base_mark"], settings, seed, shelf.digest)
+    asked = _asked(model, settings, shelf, seed)
     target = storage.join(run_directory, standing.SCORES)
     result = storage.read_object(target) or {}
     today = (packed or {}).get(config.split)
     if (result.get("key"), result.get("adapter"), result.get("packed")) != (key, card["key"], today):
-        outcome = _compute(run_directory, model, config, shelf, seed)
+        before = _measured(storage.read_object(storage.join(run_directory, BASELINE)), asked)
+        outcome = _compute(run_directory, model, config, shelf, before, seed)
+        if before is None:
+            _keep(run_directory, asked, outcome.base)
         result = _scored(outcome, config, seed)
         result = {"key": key, "split": config.split, "adapter": card["key"], "packed": today, **result}
         examples = {"samples": _examples(outcome, config.examples)}
@@ -80,6 +82,44 @@ def run(
         storage.put(target, _json(result))
     _judge(result["metrics"], config)
     return dict(result["metrics"])
+
+
+def baseline(run_directory: str, model: str | None, config: Config, *, seed: int) -> dict[str, float | None]:
+    """Measure the model as it is, before any training; writes evaluation/baseline.json, which `run` takes up.
+
+    Returns its value by metric.
+
+    Raises: ModelError (no model), SourceError (nothing held out), StorageError.
+    """
+    models.configuration(model)
+    assert model is not None, "configuration refuses it"
+    run_directory = run_directory if storage.is_remote(run_directory) else os.path.abspath(run_directory)
+    shelf = _shelf(run_directory, config)
+    settings = config.model_dump(mode="json", exclude={"gate"}) | {"primary": config.deciding(config.metrics)}
+    asked = _asked(model, settings, shelf, seed)
+    before = _measured(storage.read_object(storage.join(run_directory, BASELINE)), asked)
+    outcome = _compute(None, model, config, shelf, before, seed)
+    _keep(run_directory, asked, outcome.base)
+    paired = _paired(replace(outcome, tuned=outcome.base), config)
+    return {n: _finite(float(p.metric(p.base.sum(0)))) for n, p in paired.items() if n in config.metrics}
+
+
+def _asked(model: str, settings: Mapping[str, Any], shelf: batches.Shelf, seed: int) -> str:
+    """What a measurement of the base hangs on."""
+    return ledger.key(VERSION, "base", model_files.digest(model), settings, seed, shelf.digest)
+
+
+def _measured(kept: Mapping[str, Any] | None, asked: str) -> Measured | None:
+    """What was measured of the base, where it is what is asked for."""
+    if kept is None or kept.get("key") != asked:
+        return None
+    forced = np.array(kept["forced"], np.float64).reshape(-1, 3)
+    return Measured(forced, kept["answers"], kept["reasoning"], kept["unfinished"])
+
+
+def _keep(run: str, asked: str, base: Measured) -> None:
+    kept = {**vars(base), "key": asked, "forced": base.forced.tolist()}
+    storage.put(storage.join(run, BASELINE), _json(kept))
 
 
 def scores(run_directory: str) -> dict[str, Any]:
@@ -91,6 +131,16 @@ def beyond_context(run_directory: str) -> int:
     """Samples of the last `run` whose prompt leaves no room for an answer in the model's context."""
     written = storage.read_object(storage.join(run_directory, standing.SCORES)) or {}
     return int(written.get("beyond_context", 0))
+
+
+def _shelf(run: str, config: Config) -> batches.Shelf:
+    shelf = batches.shelf(run, config.split)
+    if not shelf.rows:
+        raise SourceError(
+            f"packed/{config.split} holds nothing to evaluate on; give evaluate.split another split, or "
+            "split.* larger shares"
+        )
+    return shelf
 
 
 def _judge(metrics: dict[str, Any], config: Config) -> None:
@@ -129,17 +179,20 @@ def _json(value: object) -> bytes:
     return json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False).encode()
 
 
-def _compute(run: str, model: str, config: Config, shelf: batches.Shelf, seed: int) -> Outcome:
+def _compute(
+    run: str | None, model: str, config: Config, shelf: batches.Shelf, before: Measured | None, seed: int
+) -> Outcome:
     """`measure` in a task where Ray is up, else here."""
     if not ray.is_initialized():
-        return measure(run, model, config, shelf, seed)
-    work = partial(measure, run, model, config, shelf)
+        return measure(run, model, config, shelf, before, seed)
+    work = partial(measure, run, model, config, shelf, before)
     gpus = 1 if session.gpus() else 0
     return next(stream.each(work, [seed], workers=1, name="evaluate", gpus=gpus))
 
 
 def _scored(outcome: Outcome, config: Config, seed: int) -> dict[str, Any]:
     """Every metric with its interval and verdict, as scores.json holds them."""
+    assert outcome.tuned is not None, "it was asked"
     compared = {
         name: statistics.compare(paired, seed=seed)
         for name, paired in _paired(outcome, config).items()
@@ -173,6 +226,7 @@ def _scored(outcome: Outcome, config: Config, seed: int) -> dict[str, Any]:
 
 def _paired(outcome: Outcome, config: Config) -> dict[str, statistics.Paired]:
     """By metric what base and tuned bring to its sums."""
+    assert outcome.tuned is not None, "it was asked"
     base, tuned = outcome.base.forced, outcome.tuned.forced
     nats, right = [0, 1], [2, 1]
     paired = {
@@ -201,6 +255,7 @@ def _finite(value: float) -> float | None:
 
 def _examples(outcome: Outcome, most: int) -> list[dict[str, str]]:
     """Answers to be read; the texts come from packed/ and so are masked."""
+    assert outcome.tuned is not None, "it was asked"
     rows = zip(
         outcome.prompts,
         outcome.references,

@@ -54,7 +54,12 @@ Record = dict[str, Any]
 def history() -> Record:
     """What a training has to tell before its first step."""
     empty: Record = {name: [] for name in (*HISTORY, "general", "metric", "skipped", "warnings")}
-    return {**empty, "base": {"validation": None, "general": None}, "best": None, "smoke": None}
+    return {
+        **empty,
+        "base": {"validation": None, "general": None, "metric": None},
+        "best": None,
+        "smoke": None,
+    }
 
 
 def found(run: str) -> list[str]:

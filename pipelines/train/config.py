@@ -4,14 +4,16 @@ A recipe holds them, and every task of every pass holds a recipe: torch and peft
 import, which a task that cleans text must not pay.
 """
 
+import re
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from headrace.pipelines.section import Section
 
 Attention = Literal["sdpa", "eager"]
 Precision = Literal["auto", "float32", "bfloat16"]
+BEST = ("validation_loss", "exact_match", "f1", "rougeL")
 
 
 class Workers(Section):
@@ -118,6 +120,13 @@ class Config(Section):
     def most(self) -> int:
         """Ranks at most."""
         return self.workers if isinstance(self.workers, int) else self.workers.most
+
+    @field_validator("best")
+    @classmethod
+    def _known(cls, value: str) -> str:
+        if value not in BEST and not re.fullmatch(r"python:.+\.py:[A-Za-z_][A-Za-z0-9_]*", value):
+            raise ValueError(f"is none of {', '.join(BEST)} and no python:FILE.py:FUNCTION")
+        return value
 
     @model_validator(mode="before")
     @classmethod

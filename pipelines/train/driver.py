@@ -36,6 +36,7 @@ from headrace.pipelines.train import (
     checkpoints,
     foresight,
     models,
+    scorer,
     telling,
     trainings,
     used,
@@ -66,6 +67,7 @@ def check(config: Config, model: str | None) -> None:
 
     Raises: ModelError, StorageError.
     """
+    scorer.code(config.best)
     foresight.check(config, models.configuration(model), str(model))
     if config.use_gpu is True and ray.is_initialized() and not session.gpus():
         raise RecipeError("train.use_gpu is true and the cluster has no GPU; leave it out to train on CPUs")
@@ -160,6 +162,7 @@ def plan(run_directory: str, model: str, config: Config, seed: int, weights: Map
     epochs = tuple(planned.epochs(config.epochs, config.max_steps))
     every = config.validate_every or max(1, min(MOST_EVERY, sum(epochs) // SHARE))
     model_digest = model_files.digest(model)
+    scored = scorer.code(config.best)
     key = ledger.key(
         VERSION,
         model_digest,
@@ -168,6 +171,7 @@ def plan(run_directory: str, model: str, config: Config, seed: int, weights: Map
         shelf.digest,
         validation.digest,
         sorted(heeded.items()),
+        *([scored] if scored is not None else []),
     )
     return Job(
         run=directory,
@@ -182,6 +186,7 @@ def plan(run_directory: str, model: str, config: Config, seed: int, weights: Map
         validation=validation,
         validate_every=every,
         checkpoint_every=config.checkpoint_every or every,
+        scorer=scored,
     )
 
 

@@ -60,7 +60,7 @@ class Job:
 
     key: identifies the training: checkpoints with another one are not gone on from.
     model_digest: of the model's content.
-    epochs: steps of each epoch. costs: the recipe's section.
+    epochs: steps of each epoch. costs: the recipe's section. scorer: text of the file that scores answers.
     """
 
     run: str
@@ -76,6 +76,7 @@ class Job:
     validate_every: int
     checkpoint_every: int
     costs: Mapping[str, Any] | None = None
+    scorer: str | None = None
 
     @property
     def home(self) -> str:

@@ -1,15 +1,18 @@
-"""What is measured of a model while it is trained: its loss on validation rows, and on a few general texts.
+"""What is measured of a model while it is trained: its loss on validation rows, the answers that it writes to
+them, and its loss on a few general texts.
 
-Cost: a forward pass of `validation_rows` packed rows, shared by all ranks, and of some 500 tokens.
+Cost: a forward pass of `validation_rows` packed rows, shared by all ranks, and of some 500 tokens;
+a generation of `best_samples` answers where `best` is of answers.
 """
 
 from typing import Any
 
 import numpy as np
 import torch
+from transformers import GenerationConfig
 
-from headrace.cluster.errors import ModelError
-from headrace.pipelines.train import batches, forward, models, steps
+from headrace.cluster.errors import ModelError, SourceError
+from headrace.pipelines.train import answers, batches, forward, models, scorer, steps
 from headrace.pipelines.train.steps import Job, Rank
 from headrace.pipelines.train.watch import general
 
@@ -26,6 +29,7 @@ class Validation:
         own = order.places[most][rank.number :: rank.count]
         self._own = batches.Order(own, np.zeros_like(own))
         self._reader = batches.Reader(plan)
+        self._answers = Answers(job) if self.shelf.rows and job.config.best != scorer.LOSS else None
         self._texts = _texts(job, rank.device) if job.config.watch.forgetting else None
 
     @torch.no_grad()
@@ -43,6 +47,10 @@ class Validation:
         rank.total(sums)
         return float(sums[0] / sums[1].clamp(min=1))
 
+    def metric(self, model: Any, rank: Rank) -> float | None:
+        """Mean score of the answers to all ranks' samples; None where the best is told by the loss."""
+        return None if self._answers is None else self._answers.mean(model, rank)
+
     @torch.no_grad()
     def general(self, model: Any) -> float | None:
         """Nats a token of the general texts, the same on every rank; None where they are not looked at."""
@@ -50,6 +58,45 @@ class Validation:
             return None
         model.eval()
         return float(steps.loss_sum(model, self._texts) / steps.targets(self._texts))
+
+
+class Answers:
+    """Validation samples that are answered, dealt to the ranks like cards.
+
+    Raises: SourceError where no validation sample has a prompt.
+    """
+
+    def __init__(self, job: Job) -> None:
+        self._job = job
+        self._tokenizer = models.load_tokenizer(job.model)
+        drawn = answers.drawn(job.validation, job.config.best_samples, job.seed)
+        self._asked = [s for s in drawn if s.span()[0] >= answers.FEWEST]
+        if not self._asked:
+            raise SourceError(
+                f"train.best is {job.config.best}, and no sample of packed/validation has a prompt to "
+                "answer; use validation_loss"
+            )
+
+    def mean(self, model: Any, rank: Rank) -> float:
+        """Mean score over all samples, the same on every rank."""
+        model.eval()
+        config, own = self._job.config, self._asked[rank.number :: rank.count]
+        own = [s for s in own if s.span()[0] < answers.context(model)]
+        configured = model.generation_config
+        ends = answers.stops(configured, self._tokenizer, self._asked)
+        model.generation_config = GenerationConfig()  # what `generate` is not told it takes from there
+        prompts = [s.ids[: s.span()[0]] for s in own]
+        most, size = config.best_tokens, config.batch_size
+        made = answers.generated(model, prompts, ends, self._tokenizer, most=most, size=size)
+        model.generation_config = configured
+        references = [s.ids[slice(*s.span())] for s in own]
+        said, wanted = (
+            [answer for _, answer in answers.said(ids, self._tokenizer)] for ids in (made, references)
+        )
+        total = scorer.score(config.best, self._job.scorer, said, wanted)
+        sums = torch.tensor([total, len(own)], dtype=torch.float64, device=rank.device)
+        rank.total(sums)
+        return float(sums[0] / sums[1].clamp(min=1))
 
 
 def _texts(job: Job, device: torch.device) -> dict[str, torch.Tensor] | None:

@@ -55,6 +55,7 @@ class Watched:
             history["base"] = {
                 "validation": self._validation.loss(model, rank),
                 "general": self._validation.general(model),
+                "metric": self._validation.metric(model, rank),
             }
 
     def bad_step(self, loss: float, norm: float) -> str | None:
@@ -129,13 +130,13 @@ class Watched:
         history["validation_steps"].append(step.step)
         if (general := self._validation.general(self._model)) is not None:
             history["general"].append(general)
-        if alarms.is_better(loss, history["best"], job.config):
-            history["best"] = {
-                "metric": job.config.best,
-                "value": loss,
-                "step": step.step,
-                "validation_loss": loss,
-            }
+        value = self._validation.metric(self._model, self._rank)
+        if value is not None:
+            history["metric"].append(value)
+        value = loss if value is None else value
+        if alarms.is_better(value, history["best"], job.config):
+            best = {"metric": job.config.best, "value": value, "step": step.step}
+            history["best"] = {**best, "validation_loss": loss}
             if self._rank.number == 0:
                 keep_best(job, self._model, step.step, loss)
         return replace(step, validation=loss)

@@ -157,13 +157,14 @@ def _against_validation(history: History, config: "Config", done: int) -> Iterat
 
 
 def _metric(history: History, done: int) -> Iterator[Alarm]:
-    metric, validation = history["metric"], history["validation"]
-    if len(metric) < 4 or validation[-1] > 0.95 * validation[0]:
+    metric, validation, base = history["metric"], history["validation"], history["base"]
+    if len(metric) < 3 or base["validation"] is None or validation[-1] > 0.95 * base["validation"]:
         return
-    if max(metric[1:]) - metric[0] < 0.01:
+    before = base["metric"]
+    if max(metric) - before < 0.01:
         words = (
-            f"the loss on validation rows fell from {validation[0]:.4g} to {validation[-1]:.4g} and the "
-            f"answers are no better ({metric[0]:.4g} before, {max(metric[1:]):.4g} at best): it learns how "
+            f"the loss on validation rows fell from {base['validation']:.4g} to {validation[-1]:.4g} and the "
+            f"answers are no better ({before:.4g} before, {max(metric):.4g} at best): it learns how "
             "answers look, not what they say. Look at some (`headrace evaluate`): rows that show the task "
             "are missing, or the metric does not measure it"
         )

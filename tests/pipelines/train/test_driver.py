@@ -163,7 +163,7 @@ def alone(run: str, model: str, config: Config = SMALL, kill_at: int | None = No
 def outcome(job: Job) -> tuple[dict[str, Any], bytes]:
     """History but for the clock and the kills, and the adapter's bytes."""
     history = train._publish(job, {})
-    for of_the_way in ("seconds", "tokens_per_second", "starts", "kills_survived"):
+    for of_the_way in ("seconds", "tokens_per_second", "starts", "kills_survived", "smoke"):
         del history[of_the_way]
     return history, storage.read_bytes(adapter.path(job.run, adapter.WEIGHTS))
 

@@ -19,7 +19,7 @@ def shown(loss: Any, validation: list[float] | None = None, **more: Any) -> dict
     history["grad_norm"] = [1.0] * len(history["loss"])
     if validation:
         every = len(history["loss"]) // (len(validation) - 1)
-        history["base"] = {"validation": validation[0], "general": None}
+        history["base"] = {"validation": validation[0], "general": None, "metric": None}
         history["validation"] = validation[1:]
         history["validation_steps"] = [every * (n + 1) for n in range(len(validation) - 1)]
     return {**history, **more}
@@ -63,7 +63,9 @@ def test_a_rising_loss_diverges_and_stops() -> None:
 
 
 def test_what_stops_a_training_is_said_again_and_all_else_once() -> None:
-    history = shown(2.0 + 0.1 * np.arange(40), general=[5.0], base={"validation": 2.0, "general": 3.0})
+    history = shown(
+        2.0 + 0.1 * np.arange(40), general=[5.0], base={"validation": 2.0, "general": 3.0, "metric": None}
+    )
     history["validation"], history["validation_steps"] = [2.0], [40]
     assert codes(history) == ["diverging", "forgetting"]
     history["warnings"] = [{"code": code} for code in codes(history)]
@@ -102,12 +104,15 @@ def test_validation_that_rises_while_training_falls_is_overfitting() -> None:
 
 
 def test_answers_that_stay_as_they_are_while_the_loss_falls() -> None:
-    assert codes(shown(falling(2.5, 1.5), [*GOOD, 1.5], metric=[0.2, 0.2, 0.205, 0.2])) == ["metric_flat"]
-    assert codes(shown(falling(2.5, 1.5), [*GOOD, 1.5], metric=[0.2, 0.2, 0.205, 0.3])) == []
+    history = shown(falling(2.5, 1.5), GOOD, metric=[0.2, 0.205, 0.2])
+    history["base"]["metric"] = 0.2
+    assert codes(history) == ["metric_flat"]
+    history["metric"][-1] = 0.3
+    assert codes(history) == []
 
 
 def test_general_text_that_gets_worse_is_forgotten() -> None:
-    base = {"validation": 2.5, "general": 3.0}
+    base = {"validation": 2.5, "general": 3.0, "metric": None}
     history = shown(falling(2.5, 1.5), GOOD, general=[3.0, 3.1, 3.3])
     history["base"] = base
     assert codes(history) == ["forgetting"]
