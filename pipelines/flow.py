@@ -161,12 +161,27 @@ def _stopping(
 def train(recipe: Recipe, mode: Mode) -> dict[str, Any]:
     """packed/ to adapter/, with a report; returns run.json."""
     with ending.recorded("train", STAGES, recipe.output, mode):
+        recipe = _alike(recipe, mode)
         model = _checked_model(recipe)
         _require_rated(recipe)
         _start(recipe, mode)
         _say_other_packed(recipe, mode)
         _require_packed(recipe.output)
         return _trained(recipe, model, mode)
+
+
+def _alike(recipe: Recipe, mode: Mode) -> Recipe:
+    """The recipe with the values that `train.like: auto` finds by the advice on the packed rows."""
+    from headrace.pipelines.passes import summary
+
+    if recipe.train.like != "auto":
+        return recipe
+    kind = (summary.read(recipe.output).get("advice") or {}).get("kind", "mixed")
+    train = recipe.train.alike(kind)
+    values = {key: getattr(train, key) for key in ("rank", "alpha", "learning_rate", "epochs")}
+    words = ", ".join(f"{key} {value:g}" for key, value in values.items())
+    say(mode, "like", f"train.like: auto: the rows teach {kind}: {words}", kind=kind, **values)
+    return recipe.model_copy(update={"train": train})
 
 
 def _say_other_packed(recipe: Recipe, mode: Mode) -> None:
@@ -281,6 +296,7 @@ def evaluate(recipe: Recipe, mode: Mode, *, baseline: bool = False) -> dict[str,
         _start(recipe, mode)
         _say_other_packed(recipe, mode)
         _require_packed(recipe.output)
+        recipe = _alike(recipe, mode)
         if baseline or not _has_adapter(recipe.output):
             return _baseline(recipe, mode)
         _say_other_training(recipe, mode)
@@ -356,6 +372,7 @@ def run(recipe: Recipe, mode: Mode) -> dict[str, Any]:
         if recipe.model is None:
             say(mode, "warning", "no model in the recipe: prepared and reported, nothing was trained")
         else:
+            recipe = _alike(recipe, mode)
             model = _checked_model(recipe)
             _require_rated(recipe)
             _trained(recipe, model, mode)

@@ -7,13 +7,33 @@ import, which a task that cleans text must not pay.
 import re
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import (
+    Field,
+    SerializerFunctionWrapHandler,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 
+from headrace.pipelines.examine.advice.config import Kind
 from headrace.pipelines.section import Section
 
 Attention = Literal["sdpa", "eager"]
 Precision = Literal["auto", "float32", "bfloat16"]
 BEST = ("validation_loss", "exact_match", "f1", "rougeL")
+
+
+Like = Literal["support", "code", "style", "domain", "auto"]
+KINDS: dict[str, Kind] = {"support": "narrow", "code": "skill", "style": "style", "domain": "text"}
+STARTED = ("rank", "alpha", "learning_rate", "epochs")
+
+
+def start_of(kind: Kind) -> dict[str, float]:
+    """The advice's values for sets of a kind, by key of `STARTED`."""
+    from headrace.pipelines.examine.advice.start import STARTS  # NumPy and more, which few recipes need
+
+    found = STARTS[kind]
+    return {"rank": found.rank, "alpha": found.alpha, "learning_rate": found.rate, "epochs": found.epochs}
 
 
 class Workers(Section):
@@ -95,6 +115,10 @@ class Config(Section):
     """Steps between checkpoints; left out: as `validate_every`. The last step leaves one always."""
     keep_checkpoints: int = Field(default=2, ge=1)
     """Checkpoints that are kept, the newest ones; the best adapter is kept beside them."""
+    like: Like | None = None
+    """What is to be learnt, for values of rank, alpha, learning_rate and epochs where the recipe sets none:
+    support (labels, extraction, replies), code, style, domain (much text), or auto: as `advise` tells it by
+    the rows. Left out: the defaults."""
     best: str = "validation_loss"
     """What the best checkpoint is chosen by, on validation rows: validation_loss; or, of answers that the
     model writes, exact_match, f1, rougeL or `python:FILE:FUNCTION`, a function of (answers, references) that
@@ -120,6 +144,26 @@ class Config(Section):
     def most(self) -> int:
         """Ranks at most."""
         return self.workers if isinstance(self.workers, int) else self.workers.most
+
+    @model_validator(mode="before")
+    @classmethod
+    def _alike(cls, values: Any) -> Any:
+        if isinstance(values, dict) and values.get("like") in KINDS:
+            return {**start_of(KINDS[values["like"]]), **values}
+        return values
+
+    @model_serializer(mode="wrap")
+    def _unset(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Values that `like: auto` is to find stay unset in the recipe that a run keeps."""
+        values: dict[str, Any] = dump(self)
+        if self.like == "auto":
+            return {k: v for k, v in values.items() if k not in STARTED or k in self.model_fields_set}
+        return values
+
+    def alike(self, kind: Kind) -> "Config":
+        """With the values for sets of this kind where the recipe sets none, for `like: auto`."""
+        values = {k: v for k, v in start_of(kind).items() if k not in self.model_fields_set}
+        return self.model_copy(update={**values, "like": None})
 
     @field_validator("best")
     @classmethod

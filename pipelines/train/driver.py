@@ -57,7 +57,7 @@ MOST_EVERY, SHARE = 500, 10
 FREE = {
     *("checkpoint_every", "keep_checkpoints", "max_failures", "validate_every"),
     *("workers", "batch_size", "use_gpu", "cpus_per_worker", "attention", "gradient_checkpointing"),
-    *("patience", "min_delta", "smoke", "watch"),
+    *("patience", "min_delta", "smoke", "watch", "like"),
 }
 
 
