@@ -304,7 +304,7 @@ def evaluate(recipe: Recipe, mode: Mode, *, baseline: bool = False) -> dict[str,
 
 
 def _has_adapter(run: str) -> bool:
-    from headrace.pipelines.train import trainings
+    from headrace.pipelines import trainings
 
     return storage.exists(storage.join(run, trainings.CARD))
 

@@ -31,6 +31,7 @@ LEVELS = {
     "pipelines.books": 4,
     "pipelines.console": 4,
     "pipelines.rundir": 4,
+    "pipelines.trainings": 4,
     "pipelines.stored": 4,
     "pipelines.passes": 5,
     "pipelines.train": 6,

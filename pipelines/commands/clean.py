@@ -2,9 +2,8 @@
 
 from headrace.cluster import storage
 from headrace.cluster.errors import OutputError
-from headrace.pipelines import recipe
+from headrace.pipelines import recipe, trainings
 from headrace.pipelines.console import Line
-from headrace.pipelines.train import trainings
 
 NOTHING = "nothing to remove: every training here is the one that was asked for last, or that of adapter/"
 

@@ -4,11 +4,10 @@ from typing import Any
 
 from headrace.cluster import ledger, storage
 from headrace.cluster.errors import OutputError
-from headrace.pipelines import books, recipe
+from headrace.pipelines import books, recipe, trainings
 from headrace.pipelines.console import Line
 from headrace.pipelines.evaluate import standing
 from headrace.pipelines.passes import parts
-from headrace.pipelines.train import trainings
 
 
 def status(path: str) -> list[Line]:

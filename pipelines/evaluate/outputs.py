@@ -17,7 +17,8 @@ from transformers import GenerationConfig
 from headrace.cluster.errors import ModelError
 from headrace.pipelines.evaluate.config import FORCED, Config
 from headrace.pipelines.schema import IGNORE
-from headrace.pipelines.train import adapter, answers, batches, forward, models
+from headrace.pipelines.train import adapter, batches, forward, models
+from headrace.pipelines.train.watch import answers
 
 
 @dataclass(frozen=True)

@@ -11,8 +11,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from headrace.cluster import storage
+from headrace.pipelines import trainings
 from headrace.pipelines.schema import SPLITS
-from headrace.pipelines.train import trainings
 
 AGAIN = "run `headrace train` again"
 # Paths below a run. Those who write there import PyTorch, which takes seconds.

@@ -26,8 +26,8 @@ from safetensors.torch import save as save_tensors
 
 from headrace.cluster import storage
 from headrace.cluster.errors import Fault, ModelError
-from headrace.pipelines import model_files
-from headrace.pipelines.train import models, trainings
+from headrace.pipelines import model_files, trainings
+from headrace.pipelines.train import models
 
 if TYPE_CHECKING:
     from headrace.pipelines.train.config import Config

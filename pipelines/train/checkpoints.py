@@ -28,7 +28,7 @@ from safetensors.torch import save as save_tensors
 
 from headrace.cluster import ledger, storage
 from headrace.cluster.errors import Fault, FullDiskError
-from headrace.pipelines.train import trainings
+from headrace.pipelines import trainings
 
 BEST = "best"
 MARKER = "checkpoint.json"

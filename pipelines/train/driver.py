@@ -29,23 +29,13 @@ import ray
 
 from headrace.cluster import ledger, session, storage, watch
 from headrace.cluster.errors import ModelError, RecipeError, SourceError, UserError
-from headrace.pipelines import model_files
-from headrace.pipelines.train import (
-    adapter,
-    batches,
-    checkpoints,
-    foresight,
-    models,
-    scorer,
-    telling,
-    trainings,
-    used,
-)
+from headrace.pipelines import model_files, trainings
+from headrace.pipelines.train import adapter, batches, checkpoints, foresight, models, used
 from headrace.pipelines.train.config import Config
 from headrace.pipelines.train.steps import Job
-from headrace.pipelines.train.telling import Progress
-from headrace.pipelines.train.watch import alarms
-from headrace.pipelines.train.watched import Step
+from headrace.pipelines.train.watch import alarms, scorer, telling
+from headrace.pipelines.train.watch.telling import Progress
+from headrace.pipelines.train.watch.watched import Step
 from headrace.pipelines.train.worker import on_worker
 
 VERSION = 3

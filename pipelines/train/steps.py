@@ -19,8 +19,9 @@ import torch
 import torch.distributed as dist
 from torch.nn import functional
 
+from headrace.pipelines import trainings
 from headrace.pipelines.schema import IGNORE
-from headrace.pipelines.train import batches, forward, trainings
+from headrace.pipelines.train import batches, forward
 
 NAMED = 8  # rows that are named of those that give no number
 

@@ -22,7 +22,7 @@ from headrace.cluster.errors import FullDiskError, GateError, ModelError, discre
 from headrace.pipelines.train import adapter, batches, checkpoints, forward, models, steps, used
 from headrace.pipelines.train.steps import Job, Rank
 from headrace.pipelines.train.watch import alarms
-from headrace.pipelines.train.watched import Step, Watched, keep_best
+from headrace.pipelines.train.watch.watched import Step, Watched, keep_best
 
 if TYPE_CHECKING:
     from headrace.pipelines.train.config import Config

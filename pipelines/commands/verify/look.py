@@ -16,7 +16,7 @@ import numpy as np
 
 from headrace.cluster import here, ledger, storage
 from headrace.cluster.errors import BooksError, GateError, LedgerError, OutputError
-from headrace.pipelines import recipe
+from headrace.pipelines import recipe, trainings
 from headrace.pipelines.commands.verify import books as verify_books
 from headrace.pipelines.commands.verify import tasks
 from headrace.pipelines.commands.verify.books import Records
@@ -28,7 +28,6 @@ from headrace.pipelines.passes import outputs, parts, summary
 from headrace.pipelines.passes import pack as pack_pass
 from headrace.pipelines.passes import prepare as prepare_pass
 from headrace.pipelines.recipe import Recipe
-from headrace.pipelines.train import trainings
 
 PASSES = (prepare_pass.PASS, dedup_pass.DEDUP, dedup_pass.PASSAGES, examine_pass.PASS, pack_pass.PASS)
 CHECKS = ("ledger", "files", "unnamed", "books", "packed", "removals", "digest", "summary", "training")

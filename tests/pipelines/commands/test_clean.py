@@ -6,9 +6,9 @@ import pytest
 
 from headrace.cluster import storage
 from headrace.cluster.errors import OutputError
+from headrace.pipelines import trainings
 from headrace.pipelines.cli.main import main
 from headrace.pipelines.commands import clean
-from headrace.pipelines.train import trainings
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """Base beside tuned: the right tokens are scored, the right prompts are asked, and a gain is told."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +16,11 @@ from headrace.pipelines.evaluate import outputs
 from headrace.pipelines.evaluate import run as evaluate
 from headrace.pipelines.evaluate.config import METRICS, Gate
 from headrace.pipelines.evaluate.run import Config
-from headrace.pipelines.train import answers, batches, models, worker
+from headrace.pipelines.train import batches, models, worker
 from headrace.pipelines.train import driver as train
-from headrace.pipelines.train.answers import Sample
 from headrace.pipelines.train.steps import Rank
+from headrace.pipelines.train.watch import answers
+from headrace.pipelines.train.watch.answers import Sample
 from tests.pipelines import toys
 
 SMALL = Config(samples=24, max_new_tokens=8, batch_size=5, examples=3)
@@ -188,16 +190,36 @@ def test_errors_name_what_is_wrong(toy_model: str, tuned_run: str, tmp_path: Pat
         evaluate.run(str(tmp_path), toy_model, SMALL, seed=0)
 
 
+def test_the_base_is_measured_before_and_not_again(
+    toy_model: str, tuned_run: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = str(tmp_path / "run")
+    shutil.copytree(tuned_run, run)
+    shutil.rmtree(tmp_path / "run" / "adapter")
+    before = evaluate.baseline(run, toy_model, SMALL, seed=1)
+    assert before["loss"] is not None
+    shutil.copytree(storage.join(tuned_run, "adapter"), tmp_path / "run" / "adapter")
+    asked: list[Any] = []
+    forced = outputs._forced
+    monkeypatch.setattr(outputs, "_forced", lambda *given: asked.append(given) or forced(*given))
+    found = evaluate.run(run, toy_model, SMALL, seed=1)
+    assert len(asked) == 1, "of the tuned model"
+    monkeypatch.undo()
+    assert {metric: pair["base"] for metric, pair in found.items()} == before
+    storage.delete(storage.join(run, "evaluation"))
+    assert evaluate.run(run, toy_model, SMALL, seed=1) == found
+
+
 @pytest.mark.ray
 @pytest.mark.usefixtures("ray_local")
 def test_a_task_measures_what_this_process_does(toy_model: str, tuned_run: str) -> None:
     shelf = batches.shelf(tuned_run, "test")
     here = outputs.measure(tuned_run, toy_model, SMALL, shelf, None, 3)
-    there = evaluate._compute(tuned_run, toy_model, SMALL, shelf, 3)
+    there = evaluate._compute(tuned_run, toy_model, SMALL, shelf, None, 3)
     assert here.tuned.answers == there.tuned.answers
     np.testing.assert_allclose(here.base.forced, there.base.forced, atol=1e-5)
     with pytest.raises(ModelError, match="no model could be loaded"):
-        evaluate._compute(tuned_run, tuned_run, SMALL, shelf, 3)
+        evaluate._compute(tuned_run, tuned_run, SMALL, shelf, None, 3)
 
 
 @pytest.mark.s3

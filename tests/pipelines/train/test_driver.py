@@ -19,12 +19,14 @@ from torch.nn import functional
 
 from headrace.cluster import storage
 from headrace.cluster.errors import FullDiskError, GateError, ModelError, SourceError
-from headrace.pipelines.train import adapter, checkpoints, forward, models, steps, telling, trainings, used
+from headrace.pipelines import trainings
+from headrace.pipelines.train import adapter, checkpoints, forward, models, steps, used
 from headrace.pipelines.train import driver as train
 from headrace.pipelines.train import worker as train_worker
 from headrace.pipelines.train.config import Config, Workers
 from headrace.pipelines.train.steps import Job, Rank
-from headrace.pipelines.train.watched import Step
+from headrace.pipelines.train.watch import telling
+from headrace.pipelines.train.watch.watched import Step
 from tests.pipelines import toys
 
 CPU = torch.device("cpu")

@@ -8,10 +8,12 @@ import torch
 
 from headrace.cluster import storage
 from headrace.cluster.errors import GateError, RecipeError
-from headrace.pipelines.train import adapter, driver, scorer, steps, trainings, worker
+from headrace.pipelines import trainings
+from headrace.pipelines.train import adapter, driver, steps, worker
 from headrace.pipelines.train.config import Config, Watch
 from headrace.pipelines.train.steps import Job, Rank
-from headrace.pipelines.train.watched import Step
+from headrace.pipelines.train.watch import scorer
+from headrace.pipelines.train.watch.watched import Step
 from tests.pipelines import toys
 
 ALONE = Rank(0, 1, torch.device("cpu"))
@@ -110,7 +112,7 @@ def test_a_training_that_learns_nothing_stops_after_its_first_steps(toy_model: s
         GateError, match=r"stopped at step 12 of 24: nothing was learnt in 12 steps: on valid"
     ):
         trained(run, toy_model, config)
-    blind = SMALL.model_copy(update={"learning_rate": 1e-12, "smoke": 0.5, "watch": Watch(stop=False)})
+    blind = config.model_copy(update={"watch": Watch(stop=False), "patience": None})
     _, told = trained(run, toy_model, blind)
     assert told[-1].step == 24, "it goes on where the recipe says so"
 
@@ -169,6 +171,6 @@ def test_a_function_that_cannot_score_is_refused(tmp_path: Path) -> None:
     assert scorer.score(f"python:{path}:f", text, ["a"], ["b"]) == 1.0
     with pytest.raises(RecipeError, match="must return a number for each answer"):
         scorer.score(f"python:{path}:f", text, ["a", "b"], ["b", "b"])
-    with pytest.raises(RecipeError, match="failed with KeyError on an answer$"):
+    with pytest.raises(RecipeError, match=r"failed with KeyError on an answer$"):
         scorer.score(f"python:{path}:g", text, ["secret"], ["b"])
     assert scorer.code("f1") is None

@@ -3,8 +3,8 @@
 ::
 
     trainings/<key>/training.json     the settings, written at the first start
-                    step-000120/ ...  checkpoints, books and starts (see `checkpoints`)
-                    adapter/          what it left when it ended (see `adapter`)
+                    step-000120/ ...  checkpoints, books and starts (see `train.checkpoints`)
+                    adapter/          what it left when it ended (see `train.adapter`)
     trainings/current.json            the key of the training that was asked for last
     adapter/                          a copy of that of the one that ended last: what users know, and evaluate
 

@@ -12,9 +12,9 @@ import torch
 from transformers import GenerationConfig
 
 from headrace.cluster.errors import ModelError, SourceError
-from headrace.pipelines.train import answers, batches, forward, models, scorer, steps
+from headrace.pipelines.train import batches, forward, models, steps
 from headrace.pipelines.train.steps import Job, Rank
-from headrace.pipelines.train.watch import general
+from headrace.pipelines.train.watch import answers, general, scorer
 
 
 class Validation:

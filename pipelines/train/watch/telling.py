@@ -13,7 +13,7 @@ import ray
 
 from headrace.cluster.errors import HeadraceError
 from headrace.pipelines.train.watch import smoke
-from headrace.pipelines.train.watched import Step
+from headrace.pipelines.train.watch.watched import Step
 
 LOOK_EVERY = 0.5  # seconds between two looks for finished steps
 REPORT_EVERY = 5.0  # seconds between two steps that are reported, but for validations

@@ -13,9 +13,9 @@ from headrace.cluster import ledger, storage
 from headrace.cluster.errors import GateError
 from headrace.pipelines.train import adapter, checkpoints, steps
 from headrace.pipelines.train.steps import Job, Rank
-from headrace.pipelines.train.validation import Validation
 from headrace.pipelines.train.watch import alarms, smoke
 from headrace.pipelines.train.watch.alarms import Alarm
+from headrace.pipelines.train.watch.validation import Validation
 
 LOSS, WATCH = "train.loss", "train.watch"  # gates: losses are numbers; a training learns
 NOTED = 100  # warnings of a training at most
