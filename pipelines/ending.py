@@ -13,7 +13,7 @@ from headrace.pipelines.evaluate import standing
 from headrace.pipelines.examine.spot_check import ratings
 
 EVALUATED = "evaluate.gate"
-# Gates by the command that holds a run against them: of training they are `train.watch.watched`, `train.used`.
+# Gates by the command that holds a run against them: those of training are in `train.watch` and `train.used`.
 GATES = {
     "prepare": ("quarantine.limit", "dedup.alarm", "pii.gate", "kept"),
     "train": (ratings.GATE, "train.loss", "train.watch", "train.rows"),
