@@ -7,7 +7,7 @@ only for the order of the stages need not pay.
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 from headrace.cluster import storage
 from headrace.cluster.errors import (
@@ -168,6 +168,35 @@ def train(recipe: Recipe, mode: Mode) -> dict[str, Any]:
         _say_other_packed(recipe, mode)
         _require_packed(recipe.output)
         return _trained(recipe, model, mode)
+
+
+def tried(recipe: Recipe, mode: Mode, what: Literal["probe", "learning_curve"]) -> dict[str, Any]:
+    """What a short training, or trainings on shares of the rows, tell of them; returns run.json.
+
+    `adapter/` stays as it is.
+    """
+    from headrace.pipelines.passes import summary
+    from headrace.pipelines.train import driver
+    from headrace.pipelines.train.watch import trials
+
+    with ending.recorded("train", STAGES, recipe.output, mode):
+        recipe = _alike(recipe, mode)
+        model = _checked_model(recipe)
+        _start(recipe, mode)
+        _require_packed(recipe.output)
+        weights = {str(s.name): s.weight for s in recipe.sources}
+        weighed = driver.by_ordinal(weights, rundir.source_of_ordinals(recipe.output))
+        plan = partial(driver.plan, recipe.output, model, recipe.train, recipe.seed, weighed)
+
+        def tell(text: str, fields: dict[str, Any]) -> None:
+            say(mode, **{"event": "progress", "text": text, **fields})
+
+        if what == "probe":
+            found = trials.probe(plan(), driver.fit, tell)
+        else:
+            found = trials.curve(lambda share: plan(taken=share), driver.fit, tell)
+        say(mode, what, f"train: {found['words']}", **{k: v for k, v in found.items() if k != "words"})
+        return summary.write(recipe.output, {what: found})
 
 
 def _alike(recipe: Recipe, mode: Mode) -> Recipe:

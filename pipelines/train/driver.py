@@ -105,7 +105,7 @@ def run(
     history = _finished(job, packed or {})
     if history is None:
         _tell_of_another(job, tell)
-        _fit(job, tell, each_step)
+        fit(job, tell, each_step)
         history = _publish(job, packed or {})
     return history
 
@@ -137,8 +137,18 @@ def by_ordinal(weights: Mapping[str, float], sources: Mapping[int, str]) -> dict
     return {o: weights[s] for o, s in sorted(sources.items()) if weights.get(s, 1.0) != 1.0}
 
 
-def plan(run_directory: str, model: str, config: Config, seed: int, weights: Mapping[int, float]) -> Job:
-    """Everything that the ranks need to know; `weights` by ordinal. Raises: SourceError, StorageError."""
+def plan(
+    run_directory: str,
+    model: str,
+    config: Config,
+    seed: int,
+    weights: Mapping[int, float],
+    taken: float = 1.0,
+) -> Job:
+    """Everything that the ranks need to know; `weights` by ordinal, `taken`: share of the rows.
+
+    Raises: SourceError, StorageError.
+    """
     directory = run_directory if storage.is_remote(run_directory) else os.path.abspath(run_directory)
     shelf = batches.shelf(directory, "train")
     if not shelf.rows:
@@ -148,7 +158,7 @@ def plan(run_directory: str, model: str, config: Config, seed: int, weights: Map
     validation = batches.shelf(directory, "validation")
     heeded = dict(weights) if config.use_weights else {}
     by_trait = config.use_weights and shelf.weighted
-    planned = batches.Plan(shelf, seed, config.rows_per_step, heeded, by_trait)
+    planned = batches.Plan(shelf, seed, config.rows_per_step, heeded, by_trait, taken)
     epochs = tuple(planned.epochs(config.epochs, config.max_steps))
     every = config.validate_every or max(1, min(MOST_EVERY, sum(epochs) // SHARE))
     model_digest = model_files.digest(model)
@@ -162,6 +172,7 @@ def plan(run_directory: str, model: str, config: Config, seed: int, weights: Map
         validation.digest,
         sorted(heeded.items()),
         *([scored] if scored is not None else []),
+        *([taken] if taken < 1 else []),
     )
     return Job(
         run=directory,
@@ -204,7 +215,7 @@ def _ended(job: Job, history: Mapping[str, Any]) -> bool:
     return len(history["loss"]) == job.steps or alarms.out_of_patience(history, job.config)
 
 
-def _fit(job: Job, progress: Progress, each_step: Callable[[Step], None] | None) -> None:
+def fit(job: Job, progress: Progress, each_step: Callable[[Step], None] | None = None) -> None:
     """Run the ranks to the end. Raises: HeadraceError of a rank, UserError (the cluster is too small)."""
     from ray.train import FailureConfig, RunConfig, ScalingConfig
     from ray.train.torch import TorchTrainer
