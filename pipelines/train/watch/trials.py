@@ -52,8 +52,8 @@ def probe(job: Job, fit: Fit, tell: Progress) -> dict[str, Any]:
     words = f"after {rate} {loss}: the rows carry a signal"
     if not gained:
         words = (
-            f"after {rate} {loss}: no gain at all. What the answers say does not follow from what is asked, or "
-            "the model knows it already: look at rows (`headrace sample`) before you train longer"
+            f"after {rate} {loss}: no gain at all. What the answers say does not follow from what is asked, "
+            "or the model knows it already: look at rows (`headrace sample`) before you train longer"
         )
     return {
         "verdict": "signal" if gained else "none",
