@@ -5,6 +5,8 @@ The torch half of `evaluate.run`, which draws the conclusions.
 Cost: two passes and two generations of each sample.
 """
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,7 +20,9 @@ from headrace.cluster.errors import ModelError
 from headrace.pipelines.evaluate.config import FORCED, Config
 from headrace.pipelines.schema import IGNORE
 from headrace.pipelines.train import adapter, batches, forward, models
-from headrace.pipelines.train.watch import answers
+from headrace.pipelines.train.watch import samples
+
+LEAST_ANSWER = 16  # tokens that an answer may have, however short references are
 
 
 @dataclass(frozen=True)
@@ -37,15 +41,20 @@ class Measured:
 class Outcome:
     """Both models on the samples, with prompts and references of those that have a prompt.
 
-    tuned: None where the base alone was asked. beyond: samples whose prompt leaves no room in the model's
-    context, which nobody is asked for an answer.
+    beyond: samples whose prompt leaves no room in the model's context, which nobody is asked for an answer.
+    longest: tokens that an answer could have. row_ids, lengths (tokens): of every sample; asked: places of
+    the samples that were answered.
     """
 
     base: Measured
-    tuned: Measured | None
+    tuned: Measured
     prompts: list[str]
     references: list[str]
     beyond: int = 0
+    longest: int = 0
+    row_ids: tuple[int, ...] = ()
+    lengths: tuple[int, ...] = ()
+    asked: tuple[int, ...] = ()
 
 
 def measure(
@@ -56,7 +65,7 @@ def measure(
     before: Measured | None,
     seed: int,
 ) -> Outcome:
-    """Both models on the drawn samples, or the base alone where `run` is None.
+    """Both models on the drawn samples; with no `run`, whose adapter makes the tuned one, the base as both.
 
     before: what the base was measured to be on the same samples; it is not asked again.
 
@@ -67,47 +76,62 @@ def measure(
     configured = base.generation_config
     base.generation_config = GenerationConfig()  # whatever `generate` is not told it takes from the model's
     tokenizer = models.load_tokenizer(model)
-    chosen = answers.drawn(shelf, config.samples, seed)
-    asked = [s for s in chosen if s.span()[0] >= answers.FEWEST] if set(config.metrics) - FORCED else []
-    room = answers.context(base)
-    beyond = sum(s.span()[0] >= room for s in asked)
-    asked = [s for s in asked if s.span()[0] < room]
-    ends = answers.stops(configured, tokenizer, chosen)
+    chosen = samples.drawn(shelf, config.samples, seed)
+    wanted = set(config.metrics) - FORCED
+    places = [i for i, s in enumerate(chosen) if wanted and s.span()[0] >= samples.FEWEST]
+    room = samples.context(base)
+    beyond = sum(chosen[i].span()[0] >= room for i in places)
+    places = [i for i in places if chosen[i].span()[0] < room]
+    asked = [chosen[i] for i in places]
+    ends = samples.stops(configured, tokenizer, chosen)
+    longest = _longest(asked, config)
 
     def one(asking: Any) -> Measured:
         forced = _forced(asking, chosen, config.batch_size)
         prompts = [s.ids[: s.span()[0]] for s in asked]
-        most, size = config.max_new_tokens, config.batch_size
-        made = answers.generated(asking, prompts, ends, tokenizer, most=most, size=size)
-        said = answers.said(made, tokenizer)
+        size = config.batch_size
+        made = samples.generated(asking, prompts, ends, tokenizer, most=longest, size=size)
+        said = samples.said(made, tokenizer)
         unfinished = sum(not (len(ids) and ids[-1] in ends) for ids in made)
         return Measured(forced, [a for _, a in said], [r for r, _ in said], unfinished)
 
     if before is None:
         before = one(base)  # before it has an adapter, which changes it in place
     references = [s.ids[slice(*s.span())] for s in asked]
-    prompts = [s.ids[: s.span()[0]] for s in asked[: config.examples]]
+    prompts = [s.ids[: s.span()[0]] for s in asked]
     return Outcome(
         base=before,
-        tuned=None if run is None else one(adapter.load(run, base)),
+        tuned=before if run is None else one(adapter.load(run, base)),
         prompts=tokenizer.batch_decode(prompts, skip_special_tokens=False) if prompts else [],
-        references=[answer for _, answer in answers.said(references, tokenizer)],
+        references=[answer for _, answer in samples.said(references, tokenizer)],
         beyond=beyond,
+        longest=longest,
+        row_ids=tuple(s.row_id for s in chosen),
+        lengths=tuple(len(s.ids) for s in chosen),
+        asked=tuple(places),
     )
 
 
+def _longest(asked: Sequence[samples.Sample], config: Config) -> int:
+    """Tokens that an answer may have."""
+    if config.max_new_tokens != "auto":
+        return config.max_new_tokens
+    lengths = [end - start for start, end in (s.span() for s in asked)]
+    return max(LEAST_ANSWER, math.ceil(1.2 * float(np.quantile(lengths, 0.99)))) if lengths else LEAST_ANSWER
+
+
 @torch.no_grad()
-def _forced(model: Any, samples: list[answers.Sample], size: int) -> NDArray[np.float64]:
+def _forced(model: Any, chosen: list[samples.Sample], size: int) -> NDArray[np.float64]:
     """Nats, targets and right guesses of each sample, ``float64[N, 3]``."""
-    sums = np.zeros((len(samples), 3))
-    for group in answers.by_length([len(s.ids) for s in samples], size):
-        length = max(len(samples[i].ids) for i in group)
+    sums = np.zeros((len(chosen), 3))
+    for group in samples.by_length([len(s.ids) for s in chosen], size):
+        length = max(len(chosen[i].ids) for i in group)
         rows = {n: np.zeros((len(group), length), np.int64) for n in batches.COLUMNS}
         rows["labels"][:] = IGNORE
         rows["position_ids"][:] = np.arange(length)
         for row, i in enumerate(group):
-            own = slice(0, len(samples[i].ids))
-            rows["input_ids"][row, own], rows["labels"][row, own] = samples[i].ids, samples[i].labels
+            own = slice(0, len(chosen[i].ids))
+            rows["input_ids"][row, own], rows["labels"][row, own] = chosen[i].ids, chosen[i].labels
             rows["segment_ids"][row, own] = 1
         logits, labels = forward.target_logits(model, forward.tensors(rows, model.device))
         nats = functional.cross_entropy(logits.transpose(1, 2), labels, ignore_index=IGNORE, reduction="none")

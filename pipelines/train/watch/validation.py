@@ -14,7 +14,7 @@ from transformers import GenerationConfig
 from headrace.cluster.errors import ModelError, SourceError
 from headrace.pipelines.train import batches, forward, models, steps
 from headrace.pipelines.train.steps import Job, Rank
-from headrace.pipelines.train.watch import answers, general, scorer
+from headrace.pipelines.train.watch import general, samples, scorer
 
 
 class Validation:
@@ -69,8 +69,8 @@ class Answers:
     def __init__(self, job: Job) -> None:
         self._job = job
         self._tokenizer = models.load_tokenizer(job.model)
-        drawn = answers.drawn(job.validation, job.config.best_samples, job.seed)
-        self._asked = [s for s in drawn if s.span()[0] >= answers.FEWEST]
+        drawn = samples.drawn(job.validation, job.config.best_samples, job.seed)
+        self._asked = [s for s in drawn if s.span()[0] >= samples.FEWEST]
         if not self._asked:
             raise SourceError(
                 f"train.best is {job.config.best}, and no sample of packed/validation has a prompt to "
@@ -81,17 +81,17 @@ class Answers:
         """Mean score over all samples, the same on every rank."""
         model.eval()
         config, own = self._job.config, self._asked[rank.number :: rank.count]
-        own = [s for s in own if s.span()[0] < answers.context(model)]
+        own = [s for s in own if s.span()[0] < samples.context(model)]
         configured = model.generation_config
-        ends = answers.stops(configured, self._tokenizer, self._asked)
+        ends = samples.stops(configured, self._tokenizer, self._asked)
         model.generation_config = GenerationConfig()  # what `generate` is not told it takes from there
         prompts = [s.ids[: s.span()[0]] for s in own]
         most, size = config.best_tokens, config.batch_size
-        made = answers.generated(model, prompts, ends, self._tokenizer, most=most, size=size)
+        made = samples.generated(model, prompts, ends, self._tokenizer, most=most, size=size)
         model.generation_config = configured
         references = [s.ids[slice(*s.span())] for s in own]
         said, wanted = (
-            [answer for _, answer in answers.said(ids, self._tokenizer)] for ids in (made, references)
+            [answer for _, answer in samples.said(ids, self._tokenizer)] for ids in (made, references)
         )
         total = scorer.score(config.best, self._job.scorer, said, wanted)
         sums = torch.tensor([total, len(own)], dtype=torch.float64, device=rank.device)

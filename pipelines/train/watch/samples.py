@@ -19,7 +19,7 @@ from transformers import GenerationConfig
 
 from headrace.cluster.errors import SourceError
 from headrace.pipelines import arrays
-from headrace.pipelines.evaluate import metrics
+from headrace.pipelines.evaluate import answers
 from headrace.pipelines.schema import IGNORE
 from headrace.pipelines.train import batches
 
@@ -32,6 +32,7 @@ class Sample:
 
     ids: NDArray[np.int64]
     labels: NDArray[np.int64]
+    row_id: int = 0
 
     def span(self) -> tuple[int, int]:
         """Where the last run of target tokens starts and ends."""
@@ -63,11 +64,11 @@ def drawn(shelf: batches.Shelf, most: int, seed: int) -> list[Sample]:
 
 def _unpacked(chunk: batches.Chunk) -> Iterator[Sample]:
     """The samples of a chunk, row by row."""
-    rows = batches.decoded(chunk)
+    rows, row_ids = batches.decoded(chunk), iter(batches.ids(chunk))
     for ids, labels, segments in zip(rows["input_ids"], rows["labels"], rows["segment_ids"], strict=True):
         for segment in range(1, int(segments.max(initial=0)) + 1):
             own = segments == segment
-            yield Sample(ids[own].astype(np.int64), labels[own].astype(np.int64))
+            yield Sample(ids[own].astype(np.int64), labels[own].astype(np.int64), next(row_ids))
 
 
 def by_length(lengths: Sequence[int], size: int) -> list[list[int]]:
@@ -85,7 +86,7 @@ def said(made: Sequence[Any], tokenizer: Any) -> list[tuple[str, str]]:
     special = re.compile("|".join(map(re.escape, tokenizer.all_special_tokens)) or "(?!)")
     found = []
     for text, marked in zip(plain, whole, strict=True):
-        reasoning, answer = metrics.apart(marked)
+        reasoning, answer = answers.apart(marked)
         found.append((special.sub("", reasoning), special.sub("", answer)) if reasoning else ("", text))
     return found
 
