@@ -15,9 +15,9 @@ from headrace.cluster import storage
 from headrace.cluster.errors import SourceError
 from headrace.pipelines.commands.export import reload
 from headrace.pipelines.commands.export.tuned import Tuned
-from headrace.pipelines.evaluate import outputs
 from headrace.pipelines.schema import IGNORE
 from headrace.pipelines.train import batches, forward
+from headrace.pipelines.train.watch.samples import Sample, drawn
 
 PROMPTS = 50
 NEW_TOKENS = 64  # of each answer
@@ -74,11 +74,11 @@ def request(tuned: Tuned, tokenizer: Any, context: float, vocabulary: int) -> re
     }
 
 
-def _drawn(tuned: Tuned) -> tuple[str, list[outputs.Sample]]:
+def _drawn(tuned: Tuned) -> tuple[str, list[Sample]]:
     for split in ("test", "validation"):
         shelf = batches.shelf(tuned.run, split)
         if shelf.rows:
-            return split, outputs.drawn(shelf, PROMPTS, tuned.recipe.seed)
+            return split, drawn(shelf, PROMPTS, tuned.recipe.seed)
     where = storage.join(tuned.run, "packed")
     raise SourceError(
         f"{where} holds no held-out row to hold the export against; give split.test or split.validation a "

@@ -5,7 +5,7 @@ from typing import Any
 
 from headrace.cluster import storage
 from headrace.cluster.errors import HeadraceError
-from headrace.pipelines.evaluate import standing
+from headrace.pipelines import trainings
 from headrace.pipelines.passes import summary
 
 GATE = "export.equality"
@@ -43,7 +43,7 @@ def of_run(run: str) -> list[tuple[str, dict[str, Any]]]:
         told = summary.read(run).get("export") or {}
     except HeadraceError:
         return []
-    card = storage.read_object(storage.join(run, standing.CARD)) or {}
+    card = storage.read_object(storage.join(run, trainings.CARD)) or {}
     found = []
     for target, about in told.items():
         state = "passed" if about.get("passed") else "failed, and not published"
