@@ -30,7 +30,8 @@ class Result(NamedTuple):
     """How a trial ended.
 
     loss: least loss on the validation rows, nats a token; None where it gave none. rungs: losses at the steps
-    where it was held against others. steps, of: made, and planned. seconds: on its device.
+    where it was held against others. steps, of: made, and planned. seconds: on its device. cost: of these, in
+    US dollars; None where no price is known.
     """
 
     state: State
@@ -39,6 +40,7 @@ class Result(NamedTuple):
     steps: int
     of: int
     seconds: float
+    cost: float | None = None
     words: str = ""
 
 
@@ -96,6 +98,11 @@ def end(home: str, number: int, result: Result) -> None:
     storage.put(place(home, number, RESULT), ledger.dumps(result._asdict()))
 
 
+def clear(home: str, number: int) -> None:
+    """Remove what a trial's training has left. Raises: StorageError."""
+    storage.delete(place(home, number))
+
+
 def ranked(found: Mapping[int, Trial]) -> list[Trial]:
     """Trials that went to their end, the best first; of equals the earlier."""
     done = [t for t in found.values() if t.kind != "seed" and t.result and t.result.state == "done"]
@@ -108,9 +115,12 @@ def _by_loss(trial: Trial) -> tuple[float, int]:
     return trial.result.loss, trial.number
 
 
-def seconds(found: Mapping[int, Trial]) -> float:
-    """Of training, over all trials that have ended."""
-    return sum(t.result.seconds for t in found.values() if t.result)
+def spent(found: Mapping[int, Trial]) -> tuple[float, float | None]:
+    """Seconds and US dollars of training over all trials that have ended; None where a price is not known."""
+    results = [t.result for t in found.values() if t.result]
+    costs = [r.cost for r in results]
+    known = [cost for cost in costs if cost is not None]
+    return sum(r.seconds for r in results), sum(known) if len(known) == len(costs) else None
 
 
 def noise(found: Mapping[int, Trial]) -> dict[str, Any] | None:
@@ -120,9 +130,11 @@ def noise(found: Mapping[int, Trial]) -> dict[str, Any] | None:
     spread: greatest less least loss. gap: None where there is no second.
     """
     best = ranked(found)
-    again = [t.result.loss for t in found.values() if t.kind == "seed" and t.result]
-    losses = [loss for loss in again if loss is not None]
-    if not best or not losses:
+    if not best:
+        return None
+    again = [t.result for t in found.values() if t.kind == "seed" and t.settings == best[0].settings]
+    losses = [result.loss for result in again if result is not None and result.loss is not None]
+    if not losses:
         return None
     first = _by_loss(best[0])[0]
     other = next((t for t in best[1:] if t.settings != best[0].settings), None)
@@ -152,7 +164,7 @@ def as_json(found: Mapping[int, Trial]) -> list[dict[str, Any]]:
     order = {"done": 0, "stopped": 1, "failed": 2}
     ended = [t for t in found.values() if t.result is not None]
     rows = sorted(ended, key=lambda t: _place(t, order))
-    return [_row(trial) for trial in rows]
+    return [row(trial) for trial in rows]
 
 
 def _place(trial: Trial, order: Mapping[str, int]) -> tuple[int, float, int]:
@@ -161,7 +173,8 @@ def _place(trial: Trial, order: Mapping[str, int]) -> tuple[int, float, int]:
     return order[trial.result.state], float("inf") if loss is None else loss, trial.number
 
 
-def _row(trial: Trial) -> dict[str, Any]:
+def row(trial: Trial) -> dict[str, Any]:
+    """A trial that has ended, as a line of the table."""
     assert trial.result is not None
     shown = {name: value for name, value in trial.result._asdict().items() if name != "rungs"}
     return {"trial": trial.number, "kind": trial.kind, "settings": trial.settings, **shown}
