@@ -27,7 +27,7 @@ from headrace.pipelines.console import duration
 from headrace.pipelines.evaluate import standing
 from headrace.pipelines.examine import checks
 from headrace.pipelines.passes.gate import audit as pii_audit
-from headrace.pipelines.report import comparison, pairs, people, plots, records
+from headrace.pipelines.report import comparison, pairs, people, plots, records, sweeps
 from headrace.pipelines.schema import SPLITS
 
 Run = dict[str, Any]
@@ -84,6 +84,7 @@ def render(run_directory: str, stages: Sequence[str]) -> str:
         rated=people.rated(run),
         named=people.named(run),
         training=comparison.training(run.get("train") or {}),
+        sweep=sweeps.view(run.get("sweep")),
         stale=run.get("stale") or {},
         metrics=comparison.metrics(run.get("evaluate") or {}),
         samples=comparison.samples(answers or {}),
