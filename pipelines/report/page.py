@@ -27,7 +27,7 @@ from headrace.pipelines.console import duration
 from headrace.pipelines.evaluate import standing
 from headrace.pipelines.examine import checks
 from headrace.pipelines.passes.gate import audit as pii_audit
-from headrace.pipelines.report import comparison, evaluated, pairs, people, plots, records
+from headrace.pipelines.report import comparison, evaluated, pairs, people, plots, records, sweeps
 from headrace.pipelines.schema import SPLITS
 
 Run = dict[str, Any]
@@ -87,6 +87,7 @@ def render(run_directory: str, stages: Sequence[str]) -> str:
         training=comparison.training(run.get("train") or {}),
         probe=run.get("probe"),
         curve=run.get("learning_curve"),
+        sweep=sweeps.view(run.get("sweep")),
         stale=run.get("stale") or {},
         metrics=comparison.metrics(run.get("evaluate") or {}),
         evaluated=evaluated.view(None if (run.get("stale") or {}).get("evaluate") else scores),

@@ -13,7 +13,7 @@ import re
 import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, NamedTuple
 
 import matplotlib as mpl
 from markupsafe import Markup, escape
@@ -199,6 +199,42 @@ def _draw_losses(axes: Axes, loss: Points, validation: Points) -> None:
     if loss or validation:
         axes.legend(loc="upper right")
     axes.set_ylabel("loss, nats a token")
+
+
+class Scale(NamedTuple):
+    """One upright axis: its name, where each line meets it (0 at the bottom, 1 at the top), and its ends."""
+
+    name: str
+    places: list[float]
+    least: str
+    most: str
+
+
+@_styled()
+def parallel(scales: Sequence[Scale], lines: Sequence[tuple[list[float], str]]) -> Markup:
+    """Lines over upright axes. `lines` are (place on each axis, kind), kind one of "best", "done", others."""
+    figure, axes = _figure(3.0)
+    looks = {"best": (KEPT, 2.4, 3), "done": (BASE, 1.1, 2)}
+    for places, kind in lines:
+        colour, width, order = looks.get(kind, (DROPPED, 0.7, 1))
+        axes.plot(range(len(scales)), places, color=colour, linewidth=width, zorder=order)
+    for at, scale in enumerate(scales):
+        axes.axvline(at, color=LINE, linewidth=1, zorder=0)
+        axes.annotate(
+            scale.most, (at, 1), xytext=(0, 4), textcoords="offset points", ha="center", color=MUTED
+        )
+        axes.annotate(
+            scale.least, (at, 0), xytext=(0, -12), textcoords="offset points", ha="center", color=MUTED
+        )
+    axes.set_xticks(range(len(scales)), [scale.name.replace("_", "\n") for scale in scales], color=INK)
+    axes.tick_params(length=0, pad=14)
+    axes.set_yticks([])
+    axes.set_ylim(-0.02, 1.08)
+    axes.set_xlim(-0.4, len(scales) - 0.6)
+    axes.grid(visible=False)
+    for spine in axes.spines.values():
+        spine.set_visible(False)
+    return _svg(figure, "sweep", "Each trial as a line over its settings to its loss on validation rows.")
 
 
 @_styled()
