@@ -6,7 +6,7 @@ from typing import Literal
 from pydantic import Field, model_validator
 
 from headrace.pipelines.section import Section
-from headrace.pipelines.train.config import Attention, Precision
+from headrace.pipelines.train.config import Precision
 
 Metric = Literal["loss", "perplexity", "token_accuracy", "exact_match", "rouge1", "rougeL", "bleu"]
 METRICS: tuple[Metric, ...] = (
@@ -57,7 +57,7 @@ class Config(Section):
     """Answers of both models that are kept to be read."""
     precision: Precision = "auto"
     """float32, bfloat16, or auto: bfloat16 on GPUs that compute in it."""
-    attention: Attention = "auto"
+    attention: Literal["auto", "sdpa", "eager"] = "auto"
     """Implementation of attention: sdpa, eager, or auto: the first that the model has and that is proved."""
     gate: Gate | None = None
     """Left out: the comparison is told and nothing depends on it."""

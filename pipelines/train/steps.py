@@ -177,7 +177,7 @@ def stopped(
     """
     with torch.no_grad():
         bad = [not all(bool(torch.isfinite(loss_sum(model, part)).all()) for part in row) for row in rows]
-    mine = [place for place, is_bad in zip(places, bad, strict=True) if is_bad]
+    mine = [place for place, is_bad in zip(places, bad, strict=False) if is_bad]
     every = rank.gathered((mine, len(places)))
     found = sorted({place for of_rank, _ in every for place in of_rank})
     where = _where(job, number, found, sum(count for _, count in every))

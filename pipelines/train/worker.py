@@ -12,6 +12,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import accelerate  # type: ignore[import-untyped]
 import numpy as np
 import pyarrow as pa
 import torch
@@ -19,14 +20,25 @@ import torch.distributed as dist
 
 from headrace.cluster import process
 from headrace.cluster.errors import GateError, ModelError, discreet
-from headrace.pipelines.train import adapter, batches, checkpoints, forward, models, steps, used, ways
+from headrace.pipelines import model_files
+from headrace.pipelines.train import (
+    adapter,
+    batches,
+    checkpoints,
+    forward,
+    models,
+    sharding,
+    speed,
+    steps,
+    used,
+    ways,
+)
 from headrace.pipelines.train.steps import Job, Rank
 from headrace.pipelines.train.ways import Way
 
 if TYPE_CHECKING:
     from headrace.pipelines.train.config import Config
 
-ADAM = {"betas": (0.9, 0.999), "eps": 1e-8}
 History = dict[str, Any]
 NONE = np.zeros(0, np.int64)
 
@@ -68,22 +80,38 @@ def build(job: Job, rank: Rank) -> tuple[Any, Way]:
     """
     config = job.config
     dtype = models.precision(config.precision, rank.device)
-    base = models.load(
-        job.model,
-        dtype,
-        job.ways[0].attention,
-        quantised=config.method == "qlora",
-        device=str(rank.device),
-    ).to(rank.device)
+    base = _base(job, rank, dtype)
     way = ways.proved(base, job.ways, job.base)
-    if config.gradient_checkpointing:
-        base.activation_checkpointing_enable({"use_reentrant": False})
+    speed.checkpointed(base, config.gradient_checkpointing)
     torch.manual_seed(job.seed)
     model = adapter.fitted(base, config, job.base)
     for parameter in trained(model).values():  # on different machines kernels may draw differently
         if rank.count > 1:
             dist.broadcast(parameter.data, 0)
-    return model, way
+    return speed.prepared(model, config), way
+
+
+def _base(job: Job, rank: Rank, dtype: torch.dtype) -> Any:
+    """The base model on the rank's device, or its part of it there. Raises: ModelError, RecipeError."""
+    config, kind = job.config, job.ways[0].attention
+
+    def whole(device: str = "cpu") -> Any:
+        return models.load(job.model, dtype, kind, quantised=config.method == "qlora", device=device)
+
+    if config.shard == "none" and not config.offload:
+        return whole(str(rank.device)).to(rank.device)
+    described = models.configuration(job.model)
+    with torch.device("meta"):
+        size = sum(p.numel() for p in models.from_config(described, kind).parameters()) * dtype.itemsize
+    if not sharding.wanted(config, rank, size):
+        return whole(str(rank.device)).to(rank.device)
+
+    def empty() -> Any:
+        with accelerate.init_empty_weights(include_buffers=False):
+            return models.prepared(models.from_config(described, kind, dtype))
+
+    place = model_files.local(job.model)
+    return sharding.load(place, empty, whole, rank, offload=config.offload)
 
 
 def trained(model: Any) -> dict[str, torch.nn.Parameter]:
@@ -98,9 +126,7 @@ def train(job: Job, rank: Rank, report: Callable[[Step], None]) -> None:
     """
     model, way = build(job, rank)
     parameters = trained(model)
-    optimizer = torch.optim.AdamW(
-        parameters.values(), lr=job.config.learning_rate, weight_decay=job.config.weight_decay, **ADAM
-    )
+    optimizer = speed.optimizer(parameters.values(), job.config)
     history = _resume(job, rank, model, optimizer)
     validation = _Validation(job, rank, way)
     books: list[pa.Table] = []
@@ -109,11 +135,15 @@ def train(job: Job, rank: Rank, report: Callable[[Step], None]) -> None:
         rate = learning_rate(step, job.steps, job.config)
         salts = [_salt(job.seed, step, *number) for number in read.numbers]
         micro = [forward.tensors(batch, rank.device) for batch in read.inputs]
+        for _ in range(sharding.missing(len(micro), model, rank)):
+            micro.append(sharding.nothing(rank.device))
+            salts.append(0)
         try:
             loss, tokens = steps.step(model, optimizer, micro, rank, rate, job.config.max_grad_norm, salts)
         except ArithmeticError as error:
             places = read.order.places.tolist()
             rows = [[forward.tensors(part, rank.device) for part in way.inputs(row)] for row in read.rows()]
+            rows += [[sharding.nothing(rank.device)]] * sharding.missing(len(rows), model, rank)
             raise steps.stopped(job, rank, model, step + 1, str(error), places, rows) from None
         finished = Step(step + 1, job.steps, loss, rate, tokens, time.monotonic() - started)
         _note(history, finished)
@@ -235,17 +265,24 @@ class _Validation:
         self._own = batches.Order(own, np.zeros_like(own))
         self._reader = batches.Reader(plan)
 
+    def _batches(self, rows: int) -> Iterator[batches.Batch]:
+        """This rank's rows, `rows` at a time."""
+        for first in range(0, len(self._own.places), rows):
+            cut = slice(first, first + rows)
+            yield self._reader.read(batches.Order(self._own.places[cut], self._own.visits[cut]), 0)
+
     @torch.no_grad()
     def loss(self, model: Any, rank: Rank, rows: int) -> float:
         """Nats a target token over all ranks' rows, `rows` at a time."""
         model.eval()
         sums = torch.zeros(2, dtype=torch.float64, device=rank.device)
-        for first in range(0, len(self._own.places), rows):
-            cut = slice(first, first + rows)
-            chosen = batches.Order(self._own.places[cut], self._own.visits[cut])
-            for part in self._way.inputs(self._reader.read(chosen, 0)):
-                batch = forward.tensors(part, rank.device)
-                sums += torch.stack([steps.loss_sum(model, batch).double(), steps.targets(batch).double()])
+        parts = [part for batch in self._batches(rows) for part in self._way.inputs(batch)]
+        extra = sharding.missing(len(parts), model, rank)
+        for part in parts:
+            batch = forward.tensors(part, rank.device)
+            sums += torch.stack([steps.loss_sum(model, batch).double(), steps.targets(batch).double()])
+        for _ in range(extra):
+            steps.loss_sum(model, sharding.nothing(rank.device))
         rank.total(sums)
         return float(sums[0] / sums[1].clamp(min=1))
 
