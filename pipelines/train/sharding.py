@@ -57,7 +57,7 @@ def wanted(config: "Config", rank: "Rank", weights: int) -> bool:
         return False
     if asked or config.shard == "none" or rank.count == 1 or rank.device.type != "cuda":
         return asked
-    return weights > FULL * torch.cuda.get_device_properties(rank.device).total_memory
+    return bool(weights > FULL * torch.cuda.get_device_properties(rank.device).total_memory)
 
 
 def spread(model: Any, rank: "Rank", *, offload: bool = False) -> None:
