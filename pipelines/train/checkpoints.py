@@ -249,7 +249,4 @@ def load_optimizer(optimizer: torch.optim.Optimizer, names: list[str], data: byt
     held = load_tensors(data)
     for parameter, named in zip(optimizer.param_groups[0]["params"], names, strict=True):
         kinds = {k.rsplit("/", 1)[1]: v for k, v in held.items() if k.rsplit("/", 1)[0] == named}
-        # The count of steps stays on the CPU, as AdamW itself keeps it.
-        optimizer.state[parameter] = {
-            k: v if k == "step" else v.to(parameter.device) for k, v in kinds.items()
-        }
+        optimizer.state[parameter] = {k: v.to(parameter.device) for k, v in kinds.items()}

@@ -210,8 +210,11 @@ def blame(
     model takes it.
     """
     with torch.no_grad():
-        bad = [not all(bool(loss_sum(model, part) <= most * targets(part)) for part in row) for row in rows]
-    mine = [place for place, is_bad in zip(places, bad, strict=True) if is_bad]
+        bad = [
+            not all(bool(loss_sum(model, p) <= most * targets(p).clamp(min=1)) for p in row) for row in rows
+        ]
+    # Rows behind them are run along with those of other ranks, and have no place.
+    mine = [place for place, is_bad in zip(places, bad, strict=False) if is_bad]
     every = rank.gathered((mine, len(places)))
     found = sorted({place for of_rank, _ in every for place in of_rank})
     return _where(job, number, found, sum(count for _, count in every))

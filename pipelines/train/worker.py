@@ -12,6 +12,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import accelerate  # type: ignore[import-untyped]
 import numpy as np
 import pyarrow as pa
 import torch
@@ -19,6 +20,7 @@ import torch.distributed as dist
 
 from headrace.cluster import process, storage
 from headrace.cluster.errors import FullDiskError, GateError, ModelError, discreet
+from headrace.pipelines import model_files
 from headrace.pipelines.train import (
     adapter,
     batches,
@@ -26,6 +28,8 @@ from headrace.pipelines.train import (
     forward,
     models,
     parents,
+    sharding,
+    speed,
     steps,
     used,
     ways,
@@ -38,7 +42,6 @@ from headrace.pipelines.train.ways import Way
 if TYPE_CHECKING:
     from headrace.pipelines.train.config import Config
 
-ADAM = {"betas": (0.9, 0.999), "eps": 1e-8}
 History = dict[str, Any]
 NONE = np.zeros(0, np.int64)
 
@@ -64,16 +67,9 @@ def build(job: Job, rank: Rank) -> tuple[Any, Way]:
     """
     config = job.config
     dtype = models.precision(config.precision, rank.device, config.method)
-    base = models.load(
-        job.model,
-        dtype,
-        job.ways[0].attention,
-        quantised=config.method == "qlora",
-        device=str(rank.device),
-    ).to(rank.device)
+    base = _base(job, rank, dtype)
     way = ways.proved(base, job.ways, job.base)
-    if config.gradient_checkpointing:
-        base.activation_checkpointing_enable({"use_reentrant": False})
+    speed.checkpointed(base, config.gradient_checkpointing)
     torch.manual_seed(job.seed)
     if job.parent is None:
         model = adapter.fitted(base, config, job.base)
@@ -82,7 +78,30 @@ def build(job: Job, rank: Rank) -> tuple[Any, Way]:
     for parameter in trained(model).values():  # on different machines kernels may draw differently
         if rank.count > 1:
             dist.broadcast(parameter.data, 0)
-    return model, way
+    return speed.prepared(model, config), way
+
+
+def _base(job: Job, rank: Rank, dtype: torch.dtype) -> Any:
+    """The base model on the rank's device, or its part of it there. Raises: ModelError, RecipeError."""
+    config, kind = job.config, job.ways[0].attention
+
+    def whole(device: str = "cpu") -> Any:
+        return models.load(job.model, dtype, kind, quantised=config.method == "qlora", device=device)
+
+    if config.shard == "none" and not config.offload:
+        return whole(str(rank.device)).to(rank.device)
+    described = models.configuration(job.model)
+    with torch.device("meta"):
+        size = sum(p.numel() for p in models.from_config(described, kind).parameters()) * dtype.itemsize
+    if not sharding.wanted(config, rank, size):
+        return whole(str(rank.device)).to(rank.device)
+
+    def empty() -> Any:
+        with accelerate.init_empty_weights(include_buffers=False):
+            return models.prepared(models.from_config(described, kind, dtype))
+
+    place = model_files.local(job.model)
+    return sharding.load(place, empty, whole, rank, offload=config.offload)
 
 
 def trained(model: Any) -> dict[str, torch.nn.Parameter]:
@@ -98,9 +117,7 @@ def train(job: Job, rank: Rank, report: Callable[[Step], None]) -> None:
     """
     model, way = build(job, rank)
     parameters = trained(model)
-    optimizer = torch.optim.AdamW(
-        parameters.values(), lr=job.config.learning_rate, weight_decay=job.config.weight_decay, **ADAM
-    )
+    optimizer = speed.optimizer(parameters.values(), job.config)
     if rank.number == 0:
         trained_bytes = sum(p.numel() * p.element_size() for p in parameters.values())
         checkpoints.require_room(job.home, trained_bytes, job.config.keep_checkpoints)
@@ -150,12 +167,16 @@ def _step(
     rate = learning_rate(step, job.steps, job.config)
     salts = [_salt(job.seed, step, *number) for number in read.numbers]
     micro = [forward.tensors(batch, rank.device) for batch in read.inputs]
+    for _ in range(sharding.missing(len(micro), model, rank)):
+        micro.append(sharding.nothing(rank.device))
+        salts.append(0)
     try:
         made = steps.step(
             model, optimizer, micro, rank, rate, job.config.max_grad_norm, salts, watched.bad_step
         )
     except steps.BadStep as error:
         rows = [[forward.tensors(p, rank.device) for p in watched.way.inputs(row)] for row in read.rows()]
+        rows += [[sharding.nothing(rank.device)]] * sharding.missing(len(rows), model, rank)
         watched.left_out(step + 1, str(error), read.order.places.tolist(), rows)
         made = steps.Stepped(math.nan, 0, error.stepped.norm)
     finished = Step(step + 1, job.steps, made.loss, rate, made.tokens, time.monotonic() - started, made.norm)

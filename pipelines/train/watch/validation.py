@@ -5,6 +5,7 @@ Cost: a forward pass of `validation_rows` packed rows, shared by all ranks, and 
 a generation of `best_samples` answers where `best` is of answers.
 """
 
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ import torch
 from transformers import GenerationConfig
 
 from headrace.cluster.errors import ModelError, SourceError
-from headrace.pipelines.train import batches, forward, models, steps
+from headrace.pipelines.train import batches, forward, models, sharding, steps
 from headrace.pipelines.train.steps import Job, Rank
 from headrace.pipelines.train.watch import general, samples, scorer
 from headrace.pipelines.train.ways import Way
@@ -39,21 +40,18 @@ class Validation:
         if not self.shelf.rows:
             return None
         model.eval()
-        sums = torch.zeros(2, dtype=torch.float64, device=rank.device)
-        for first in range(0, len(self._own.places), self._rows):
-            cut = slice(first, first + self._rows)
-            chosen = batches.Order(self._own.places[cut], self._own.visits[cut])
-            sums += self._sums(model, self._reader.read(chosen, 0), rank.device)
+        parts = [part for batch in self._batches() for part in self._way.inputs(batch)]
+        sums = _sums(model, parts, rank.device)
+        for _ in range(sharding.missing(len(parts), model, rank)):
+            steps.loss_sum(model, sharding.nothing(rank.device))
         rank.total(sums)
         return float(sums[0] / sums[1].clamp(min=1))
 
-    def _sums(self, model: Any, batch: batches.Batch, device: torch.device) -> torch.Tensor:
-        """Nats and targets of a batch of packed rows, ``float64[2]``."""
-        sums = torch.zeros(2, dtype=torch.float64, device=device)
-        for part in self._way.inputs(batch):
-            taken = forward.tensors(part, device)
-            sums += torch.stack([steps.loss_sum(model, taken).double(), steps.targets(taken).double()])
-        return sums
+    def _batches(self) -> Iterator[batches.Batch]:
+        """This rank's rows, a few at a time."""
+        for first in range(0, len(self._own.places), self._rows):
+            cut = slice(first, first + self._rows)
+            yield self._reader.read(batches.Order(self._own.places[cut], self._own.visits[cut]), 0)
 
     def metric(self, model: Any, rank: Rank) -> float | None:
         """Mean score of the answers to all ranks' samples; None where the best is told by the loss."""
@@ -65,8 +63,17 @@ class Validation:
         if self._texts is None:
             return None
         model.eval()
-        sums = self._sums(model, self._texts, next(model.parameters()).device)
+        sums = _sums(model, self._way.inputs(self._texts), next(model.parameters()).device)
         return float(sums[0] / sums[1])
+
+
+def _sums(model: Any, parts: Sequence[batches.Batch], device: torch.device) -> torch.Tensor:
+    """Nats and targets of batches as the model takes them, ``float64[2]``."""
+    sums = torch.zeros(2, dtype=torch.float64, device=device)
+    for part in parts:
+        taken = forward.tensors(part, device)
+        sums += torch.stack([steps.loss_sum(model, taken).double(), steps.targets(taken).double()])
+    return sums
 
 
 class Answers:
@@ -89,7 +96,12 @@ class Answers:
     def mean(self, model: Any, rank: Rank) -> float:
         """Mean score over all samples, the same on every rank."""
         model.eval()
-        config, own = self._job.config, self._asked[rank.number :: rank.count]
+        # A model that is spread over the ranks is run by all of them together, so each asks it everything.
+        together = sharding.is_spread(model)
+        config, own = (
+            self._job.config,
+            self._asked[slice(None) if together else slice(rank.number, None, rank.count)],
+        )
         own = [s for s in own if s.span()[0] < samples.context(model)]
         configured = model.generation_config
         ends = samples.stops(configured, self._tokenizer, self._asked)
@@ -104,7 +116,8 @@ class Answers:
         )
         total = scorer.score(config.best, self._job.scorer, said, wanted)
         sums = torch.tensor([total, len(own)], dtype=torch.float64, device=rank.device)
-        rank.total(sums)
+        if not together:
+            rank.total(sums)
         return float(sums[0] / sums[1].clamp(min=1))
 
 
