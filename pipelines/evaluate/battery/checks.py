@@ -159,7 +159,7 @@ def _sql(answer: str, check: Check) -> bool:
             rows = base.execute(unfenced(answer)).fetchmany(1000)
         except (sqlite3.Error, sqlite3.Warning, ValueError):
             return False
-    return [list(row) for row in rows] == json.loads(wanted)
+    return json.dumps(rows) == json.dumps(json.loads(wanted))
 
 
 def _reading(action: int, *_: str | None) -> int:
