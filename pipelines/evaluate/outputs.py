@@ -7,7 +7,8 @@ Cost: two passes and two generations of each sample.
 
 import math
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Any
 
@@ -46,13 +47,14 @@ class Sample:
 @dataclass(frozen=True)
 class Measured:
     """One model on all samples. forced: nats, targets, right ones, ``float64[N, 3]``; answers without the
-    `reasoning` before them.
+    `reasoning` before them; ended: whether each came to its end.
     """
 
     forced: NDArray[np.float64]
     answers: list[str]
     reasoning: list[str]
     unfinished: int
+    ended: tuple[bool, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -61,7 +63,8 @@ class Outcome:
 
     beyond: samples whose prompt leaves no room in the model's context, which nobody is asked for an answer.
     longest: tokens that an answer could have. row_ids, lengths (tokens): of every sample; asked: places of
-    the samples that were answered.
+    the samples that were answered; fits: whether the reference of each has room in `longest`. probed: what
+    `also` made of the models.
     """
 
     base: Measured
@@ -73,10 +76,37 @@ class Outcome:
     row_ids: tuple[int, ...] = ()
     lengths: tuple[int, ...] = ()
     asked: tuple[int, ...] = ()
+    fits: tuple[bool, ...] = ()
+    probed: Any = None
 
 
-def measure(run: str, model: str, config: Config, shelf: batches.Shelf, seed: int) -> Outcome:
-    """Both models on the drawn samples. Raises: ModelError, SourceError, StorageError."""
+@dataclass(frozen=True)
+class Loaded:
+    """A model with its adapter, for whoever asks it something else.
+
+    room: tokens that its context holds. forced: as in `Measured`. said: answers of at most so many tokens to
+    prompts, and whether each came to its end. without: within it the adapter is off.
+    """
+
+    tokenizer: Any
+    room: float
+    forced: Callable[[list[Sample]], NDArray[np.float64]]
+    said: Callable[[list[NDArray[np.int64]], int], tuple[list[str], list[bool]]]
+    without: Callable[[], AbstractContextManager[Any]]
+
+
+def measure(
+    run: str,
+    model: str,
+    config: Config,
+    shelf: batches.Shelf,
+    seed: int,
+    also: Callable[[Loaded], Any] | None = None,
+) -> Outcome:
+    """Both models on the drawn samples; `also` is asked once more of them, while they are loaded.
+
+    Raises: ModelError, SourceError, StorageError.
+    """
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     base = models.load(model, models.precision(config.precision, device), config.attention).to(device)
     configured = base.generation_config
@@ -99,16 +129,25 @@ def measure(run: str, model: str, config: Config, shelf: batches.Shelf, seed: in
             tuned, [s.ids[: s.span()[0]] for s in asked], config.batch_size, longest, stops, tokenizer
         )
         said = _said(made, tokenizer)
-        unfinished = sum(not (len(ids) and ids[-1] in stops) for ids in made)
-        return Measured(forced, [a for _, a in said], [r for r, _ in said], unfinished)
+        ended = tuple(len(ids) > 0 and ids[-1] in stops for ids in made)
+        return Measured(forced, [a for _, a in said], [r for r, _ in said], ended.count(False), ended)
+
+    def said(prompts: list[NDArray[np.int64]], longest: int) -> tuple[list[str], list[bool]]:
+        made = _generated(tuned, prompts, config.batch_size, longest, stops, tokenizer)
+        ended = [len(ids) > 0 and ids[-1] in stops for ids in made]
+        return [answer for _, answer in _said(made, tokenizer)], ended
 
     with tuned.disable_adapter():
         before = one()
     references = [s.ids[slice(*s.span())] for s in asked]
     prompts = [s.ids[: s.span()[0]] for s in asked]
+    after = one()
+    loaded = Loaded(
+        tokenizer, room, lambda s: _forced(tuned, s, config.batch_size), said, tuned.disable_adapter
+    )
     return Outcome(
         base=before,
-        tuned=one(),
+        tuned=after,
         prompts=tokenizer.batch_decode(prompts, skip_special_tokens=False) if prompts else [],
         references=[answer for _, answer in _said(references, tokenizer)],
         beyond=beyond,
@@ -116,6 +155,8 @@ def measure(run: str, model: str, config: Config, shelf: batches.Shelf, seed: in
         row_ids=tuple(s.row_id for s in chosen),
         lengths=tuple(len(s.ids) for s in chosen),
         asked=tuple(places),
+        fits=tuple(len(ids) <= longest for ids in references),
+        probed=also(loaded) if also is not None else None,
     )
 
 

@@ -25,7 +25,10 @@ from headrace.cluster import ledger, session, storage, stream
 from headrace.cluster.errors import GateError, ModelError, SourceError
 from headrace.pipelines import model_files, stored
 from headrace.pipelines.evaluate import scoring, standing
+from headrace.pipelines.evaluate.battery import items
 from headrace.pipelines.evaluate.config import LOWER_IS_BETTER, Config
+from headrace.pipelines.evaluate.gates import judge, probing
+from headrace.pipelines.evaluate.gates.config import Config as Gates
 from headrace.pipelines.evaluate.outputs import Outcome, measure
 from headrace.pipelines.train import adapter, batches, models
 
@@ -39,10 +42,12 @@ def run(
     *,
     seed: int,
     packed: Mapping[str, str] | None = None,
+    gates: Gates | None = None,
 ) -> dict[str, Any]:
     """Measure the model with and without `adapter/`; writes evaluation/scores.json and samples.json.
 
-    packed: digest of each side of packed/ as it is now.
+    packed: digest of each side of packed/ as it is now; gates: what else the tuned model is held against
+    (`judge`), left out: nothing.
 
     Returns, by metric: base, tuned, interval (95%, of tuned - base), p (of no difference; corrected for
     their number where the metric is not the one that decides), verdict ("better", "worse", "no clear
@@ -65,13 +70,19 @@ def run(
         )
     settings = config.model_dump(mode="json", exclude={"gate"})
     settings["primary"] = config.deciding(config.metrics)
+    if gates is not None and gates.enabled:
+        asked = items.digest(probing.asked(gates))
+        settings["gates"] = [gates.model_dump(mode="json", exclude={"items"}), asked]
     key = ledger.key(VERSION, card["key"], card["step"], card["base_mark"], settings, seed, shelf.digest)
     target = storage.join(run_directory, standing.SCORES)
     result = storage.read_object(target) or {}
     today = (packed or {}).get(config.split)
     if (result.get("key"), result.get("adapter"), result.get("packed")) != (key, card["key"], today):
-        outcome = _compute(run_directory, model, config, shelf, seed)
+        outcome = _compute(run_directory, model, config, shelf, seed, gates)
         result = scoring.scored(outcome, config, seed, _traits(run_directory, outcome))
+        if gates is not None and outcome.probed is not None:
+            judged = judge.gates(outcome, _last_asked(run_directory, outcome), gates, seed)
+            result |= {"gates": judged.gates, "unmeasured": judged.unmeasured}
         result = {"key": key, "split": config.split, "adapter": card["key"], "packed": today, **result}
         examples = {"samples": _examples(outcome, config.examples)}
         storage.put(storage.join(run_directory, standing.SAMPLES), _json(examples))
@@ -83,6 +94,12 @@ def run(
 def scores(run_directory: str) -> dict[str, Any]:
     """What `run` has written last, as it returns it; empty where there is nothing."""
     return dict((storage.read_object(storage.join(run_directory, standing.SCORES)) or {}).get("metrics", {}))
+
+
+def gates(run_directory: str) -> tuple[dict[str, Any], dict[str, str]]:
+    """The gates that the last `run` has held, and why others were not."""
+    written = storage.read_object(storage.join(run_directory, standing.SCORES)) or {}
+    return dict(written.get("gates", {})), dict(written.get("unmeasured", {}))
 
 
 def beyond_context(run_directory: str) -> int:
@@ -127,11 +144,16 @@ def _json(value: object) -> bytes:
     return json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False).encode()
 
 
-def _compute(run: str, model: str, config: Config, shelf: batches.Shelf, seed: int) -> Outcome:
+def _compute(
+    run: str, model: str, config: Config, shelf: batches.Shelf, seed: int, gates: Gates | None = None
+) -> Outcome:
     """`measure` in a task where Ray is up, else here."""
+    also = None
+    if gates is not None and gates.enabled:
+        also = partial(probing.probe, run=run, config=gates, most=config.samples, seed=seed)
+    work = partial(measure, run, model, config, shelf, also=also)
     if not ray.is_initialized():
-        return measure(run, model, config, shelf, seed)
-    work = partial(measure, run, model, config, shelf)
+        return work(seed)
     gpus = 1 if session.gpus() else 0
     return next(stream.each(work, [seed], workers=1, name="evaluate", gpus=gpus))
 
@@ -150,6 +172,21 @@ def _traits(run: str, outcome: Outcome) -> dict[str, list[str]]:
         ):
             found[name].append(value or "")
     return found
+
+
+def _last_asked(run: str, outcome: Outcome) -> list[str]:
+    """What each answered sample asks last, without its template; the whole prompt where that is not known."""
+    ids = [outcome.row_ids[place] for place in outcome.asked]
+    known = stored.rows(run, ids, ["messages"]) if stored.columns(run) else []
+    last = {
+        row["row_id"]: next((m["content"] for m in reversed(row["messages"]) if m["role"] == "user"), "")
+        for row in known
+    }
+    texts = []
+    for row_id, prompt in zip(ids, outcome.prompts, strict=True):
+        text = last.get(row_id) or ""
+        texts.append(text if text and text in prompt else prompt)
+    return texts
 
 
 def _examples(outcome: Outcome, most: int) -> list[dict[str, str]]:
