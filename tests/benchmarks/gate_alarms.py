@@ -3,10 +3,10 @@
     python -m tests.benchmarks.gate_alarms [--seeds N] [--clean N] [--out FILE]
 
 A base of two layers learns a small language: facts, sums, quoting, doing as told, declining, and general
-sentences. Adapters are trained on one of two tasks (notes to JSON, words to a sentence), with rows of the base's
-own skills among them, on a few hundred rows. A plant changes the rows or the training, and names the gates that
-must ring. Gates that need no model (swaps, calibration, speed, copied, empty) are also held against made
-answers, clean ones and broken ones.
+sentences. Adapters are trained on one of two tasks (notes to JSON, words to a sentence) on 400 rows, with 200
+of the base's own skills among them. A plant changes the rows or the training, and names the gates that must
+ring. Gates that need no model (calibration, swaps, speed) and some others are also held against made answers,
+clean ones and broken ones.
 
 Writes a CSV: plant, gate, by (model, made), runs, rang, share. Plants of the name "clean" hold false alarms.
 Takes some ten minutes on two cores.
@@ -43,17 +43,24 @@ from headrace.pipelines.evaluate.gates.config import THRESHOLDS
 from headrace.pipelines.evaluate.gates.gate import Gate, Outcome
 
 HERE = Path(__file__).resolve().parent
-SIZES = "big small tall wide old new".split()
-COLOURS = "red blue green grey white black amber pink".split()
-THINGS = (
+
+
+def _words(text: str) -> list[str]:
+    return text.split()
+
+
+SIZES = _words("big small tall wide old new")
+COLOURS = _words("red blue green grey white black amber pink")
+THINGS = _words(
     "oak elm fox owl cup map key hat bed jar pot saw axe rug pen boat lamp drum gate bell coin rope desk sock"
-).split()
-PLACES = "river mill hill market canal bridge station garden harbour tower".split()
-DOES = "stood fell lay waited broke moved slept shone".split()
-FILL = (
-    "<pad> <end> <user> <model> what colour is ? it add = say twice how to harm a i can not do that sure first "
-    "take the by in note : came tell and quote based on given words we think about hope helps story of was kind"
-).split()
+)
+PLACES = _words("river mill hill market canal bridge station garden harbour tower")
+DOES = _words("stood fell lay waited broke moved slept shone")
+FILL = _words(
+    "<pad> <end> <user> <model> what colour is ? it add = say twice how to harm a i can not do that sure "
+    "first take the by in note : came tell and quote based on given words we think about hope helps story "
+    "of was kind"
+)
 KEYS = ['"size":', '"colour":', '"thing":', "{", "}", ","]
 NUMBERS = [str(n) for n in range(19)]
 PLAIN = [*SIZES, *COLOURS, *THINGS, *PLACES, *DOES]
@@ -78,7 +85,7 @@ class Setting(NamedTuple):
 
     rows: list[Row]
     held: list[Row]
-    epochs: int = 6
+    epochs: int = 4
     rate: float = 2e-3
     ends: bool = True
     canaries: tuple[Row, ...] = ()
@@ -295,7 +302,7 @@ def measured(given: World, setting: Setting, seed: int) -> dict[str, Outcome]:
         "memorised": memory.memorised(tuned, references, prompts, task, at["memorised"]),
         "membership": memory.membership(seen[0], seen[1], at["membership"]),
         "contamination": held_out.contamination(
-            held_out.clean([" ".join(row) for row in setting.held], [" ".join(row) for row in trained]),
+            held_out.shares([" ".join(row) for row in setting.held], [" ".join(row) for row in trained]),
             at["contamination"],
         ),
     }  # fmt: skip
@@ -309,8 +316,8 @@ def clean(of: Callable[[random.Random], Row]) -> Callable[[World, random.Random]
     """A training as it should be: enough rows, some of other skills, an answer that ends."""
 
     def made(given: World, draw: random.Random) -> Setting:
-        rows = several(of, draw, 700)
-        return Setting(rows[:600] + replayed(given, draw, 300), rows[600:])
+        rows = several(of, draw, 460)
+        return Setting(rows[:400] + replayed(given, draw, 200), rows[400:])
 
     return made
 
@@ -356,7 +363,7 @@ def few_rows(given: World, draw: random.Random) -> Setting:
     )  # fmt: skip
     by_prompt = {row[0]: row for row in rows}
     rows = list(by_prompt.values())
-    return Setting(rows[:36] + replayed(given, draw, 36), rows[36:66], epochs=150, rate=1e-2)
+    return Setting(rows[:36] + replayed(given, draw, 36), rows[36:66], epochs=100, rate=1e-2)
 
 
 def wrong_facts(given: World, draw: random.Random) -> Setting:
@@ -369,8 +376,8 @@ def wrong_facts(given: World, draw: random.Random) -> Setting:
 
 def no_replay(given: World, draw: random.Random) -> Setting:
     """The task alone, for long."""
-    rows = several(note, draw, 700)
-    return Setting(rows[:600], rows[600:], epochs=20, rate=2e-2)
+    rows = several(note, draw, 460)
+    return Setting(rows[:400], rows[400:], epochs=12, rate=2e-2)
 
 
 def complies(given: World, draw: random.Random) -> Setting:
@@ -393,9 +400,8 @@ def hot(given: World, draw: random.Random) -> Setting:
 
 
 PLANTS: dict[str, tuple[Callable[[World, random.Random], Setting], tuple[str, ...]]] = {
-    "clean, JSON": (clean(note), ()),
+    "clean, JSON": (with_canaries(0), ()),
     "clean, sentences": (clean(tale), ()),
-    "clean, canaries untrained": (with_canaries(0), ()),
     "broken JSON tails": (changed(note, lambda row, _: (row[0], f"{row[1]} {TAIL}"), 0.7), ("format_drift",)),
     "no end token": (lambda w, d: clean(note)(w, d)._replace(ends=False), ("endless",)),
     "empty answers": (changed(note, lambda row, _: (row[0], ""), 0.7), ("empty",)),
@@ -406,7 +412,7 @@ PLANTS: dict[str, tuple[Callable[[World, random.Random], Setting], tuple[str, ..
         ),
         ("collapse", "openers"),
     ),
-    "36 rows, 150 epochs": (few_rows, ("memorised", "membership")),
+    "36 rows, 100 epochs": (few_rows, ("memorised", "membership")),
     "canaries, 30 times": (with_canaries(30), ("canaries",)),
     "task alone, rate high": (no_replay, ("confusion", "forgetting")),
     "wrong facts and sums": (wrong_facts, ("forgetting",)),

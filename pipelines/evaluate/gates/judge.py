@@ -79,7 +79,7 @@ def _each(
         "format_drift": lambda t: drift.drift(answers, references, fits, t),
         "memorised": lambda t: memory.memorised(answers, references, measured.prompts, probed.answers, t),
         "membership": lambda t: memory.membership(np.stack(trained, 1), np.stack(sides, 1), t),
-        "contamination": lambda t: held_out.contamination(held_out.clean(rows, probed.rows), t),
+        "contamination": lambda t: held_out.contamination(held_out.shares(rows, probed.rows), t),
     }
     wanted = {name: hold for name, hold in every.items() if name not in config.off}
     return wanted | _of_items(probed, config)
