@@ -26,6 +26,8 @@ LEVELS = {
     "pipelines.examine": 2,
     "pipelines.train.config": 3,
     "pipelines.evaluate.answers": 3,
+    "pipelines.train.sweep.config": 3,
+    "pipelines.train.trackers.config": 3,
     "pipelines.evaluate.config": 3,
     "pipelines.evaluate.gates.config": 3,
     "pipelines.recipe": 3,
@@ -48,6 +50,8 @@ LEVELS = {
 BESIDE = {
     ("pipelines.schema", "pipelines.arrays"),
     ("pipelines.recipe", "pipelines.train.config"),
+    ("pipelines.recipe", "pipelines.train.sweep.config"),
+    ("pipelines.recipe", "pipelines.train.trackers.config"),
     ("pipelines.recipe", "pipelines.evaluate.config"),
     ("pipelines.recipe", "pipelines.evaluate.gates.config"),
     ("pipelines.stages.dedup", "pipelines.stages.fingerprint"),
