@@ -147,7 +147,7 @@ def measure(
     prompts = [s.ids[: s.span()[0]] for s in asked]
     after = one()
     loaded = Loaded(
-        tokenizer, room, lambda s: _forced(tuned, s, config.batch_size), said, tuned.disable_adapter
+        tokenizer, room, lambda s: _forced(tuned, s, config.batch_size, way), said, tuned.disable_adapter
     )
     return Outcome(
         base=before,

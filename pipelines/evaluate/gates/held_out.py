@@ -23,7 +23,7 @@ FIX = (
 
 
 def shares(held: Sequence[str], training: Sequence[str]) -> Floats:
-    """How much of each held-out text stands in some training text, 0 where it is not alike: ``float64[N]``."""
+    """How much of each held-out text stands in some training text, 0 if it is not alike: ``float64[N]``."""
     found = np.zeros(len(held))
     if len(held) and len(training):
         hits = memory.leaks(list(training), list(held))
