@@ -10,6 +10,7 @@ from headrace.cluster.errors import AGAIN, INTERRUPTED, HeadraceError, place
 from headrace.pipelines import rundir
 from headrace.pipelines.console import Mode, say
 from headrace.pipelines.evaluate import standing
+from headrace.pipelines.evaluate.gates.config import THRESHOLDS
 from headrace.pipelines.examine.spot_check import ratings
 
 EVALUATED = "evaluate.gate"
@@ -17,7 +18,7 @@ EVALUATED = "evaluate.gate"
 GATES = {
     "prepare": ("quarantine.limit", "dedup.alarm", "pii.gate", "kept"),
     "train": (ratings.GATE, "train.loss", "train.watch", "train.rows"),
-    "evaluate": (EVALUATED,),
+    "evaluate": (EVALUATED, *THRESHOLDS),
 }
 
 
@@ -83,7 +84,8 @@ def _note(path: str, ended: dict[str, Any]) -> bool:
         return False
     gates = summary.gates(path)
     if ended["gate"]:
-        gates |= {ended["gate"]: {"passed": False, "words": ended["words"]}}
+        told = gates.get(ended["gate"], {})
+        gates |= {ended["gate"]: {**told, "passed": False, "words": ended["words"]}}
     summary.write(path, {"ended": ended, "gates": gates})
     return True
 
@@ -95,7 +97,7 @@ def report(run: str, stages: Sequence[str], mode: Mode) -> str:
     said = standing.sections(run, summary.read(run))
     gates = summary.gates(run)
     if "evaluate" in said["stale"]:
-        gates.pop(EVALUATED, None)
+        gates = {name: gate for name, gate in gates.items() if name not in GATES["evaluate"]}
     summary.write(run, {**said, "gates": gates})
     for name, why in said["stale"].items():
         what = "the adapter" if name == "train" else "the evaluation"

@@ -365,6 +365,7 @@ def _baseline(recipe: Recipe, mode: Mode) -> dict[str, Any]:
 
 def _evaluated(recipe: Recipe, mode: Mode) -> dict[str, Any]:
     from headrace.pipelines.evaluate import run as evaluation
+    from headrace.pipelines.evaluate.gates import judge
     from headrace.pipelines.passes import summary
 
     say(mode, "evaluating", f"evaluate: base beside tuned on {recipe.evaluate.split}")
@@ -376,11 +377,14 @@ def _evaluated(recipe: Recipe, mode: Mode) -> dict[str, Any]:
             recipe.evaluate,
             seed=recipe.seed,
             packed=standing.digests(summary.read(recipe.output)),
+            gates=recipe.gates,
         )
     except GateError as error:
         failed, result = error.at(ending.EVALUATED), evaluation.scores(recipe.output)
-    gates = summary.gates(recipe.output)
-    gates.pop(ending.EVALUATED, None)
+    held, _ = evaluation.gates(recipe.output)
+    own = ending.GATES["evaluate"]
+    gates = {name: gate for name, gate in summary.gates(recipe.output).items() if name not in own}
+    gates |= {name: {"passed": gate["state"] != "fail", **gate} for name, gate in held.items()}
     if recipe.evaluate.gate is not None:
         gates[ending.EVALUATED] = {"passed": failed is None, "words": str(failed or "")}
     written = {"evaluate": result, "gates": gates, "power": evaluation.power(recipe.output)}
@@ -395,6 +399,12 @@ def _evaluated(recipe: Recipe, mode: Mode) -> dict[str, Any]:
         say(mode, "warning", text, beyond_context=beyond)
     for metric, pair in result.items():
         say(mode, "score", _score(metric, pair), metric=metric, **pair)
+    for name, gate in held.items():
+        if gate["state"] != "pass":
+            say(mode, "warning", f"gate {name}: {gate['words']}", gate=name, state=gate["state"])
+    broken = judge.failed(held)
+    if failed is None and broken is not None:
+        failed = GateError(f"gates.{broken}: {held[broken]['words']}").at(broken)
     if failed is not None:
         raise failed
     return run_json

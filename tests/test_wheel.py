@@ -27,6 +27,7 @@ WITHIN = (
     "headrace/pipelines/commands/draw/sheet.html.j2",
     "headrace/pipelines/commands/draw/sheet.js",
     "headrace/pipelines/examine/bias/words/languages.txt",
+    "headrace/pipelines/evaluate/battery/items/general.txt",
 )
 
 

@@ -155,6 +155,16 @@ def status(recipe: RecipePath, overrides: Overrides = None, json_lines: Json = F
 
 
 @app.command()
+def gates(recipe: RecipePath, overrides: Overrides = None, json_lines: Json = False) -> None:
+    """Every gate that a run is held against: its threshold, its state, and what was seen."""
+    from headrace.pipelines.commands import gates as listed
+
+    mode, loaded = choose(json_lines=json_lines), load(recipe, overrides)
+    for line in listed.lines(loaded):
+        say(mode, "gate", line.text, **line.fields)
+
+
+@app.command()
 def init(
     path: Annotated[str, typer.Argument(metavar="PATH_OR_GLOB", help="Data to look at, local or s3://.")],
     output: Annotated[

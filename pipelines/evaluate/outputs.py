@@ -6,7 +6,8 @@ Cost: two passes and two generations of each sample.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,13 +30,14 @@ LEAST_ANSWER = 16  # tokens that an answer may have, however short references ar
 @dataclass(frozen=True)
 class Measured:
     """One model on all samples. forced: nats, targets, right ones, ``float64[N, 3]``; answers without the
-    `reasoning` before them.
+    `reasoning` before them; ended: whether each came to its end.
     """
 
     forced: NDArray[np.float64]
     answers: list[str]
     reasoning: list[str]
     unfinished: int
+    ended: tuple[bool, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -44,7 +46,8 @@ class Outcome:
 
     beyond: samples whose prompt leaves no room in the model's context, which nobody is asked for an answer.
     longest: tokens that an answer could have. row_ids, lengths (tokens): of every sample; asked: places of
-    the samples that were answered.
+    the samples that were answered; fits: whether the reference of each has room in `longest`. probed: what
+    `also` made of the models.
     """
 
     base: Measured
@@ -56,6 +59,23 @@ class Outcome:
     row_ids: tuple[int, ...] = ()
     lengths: tuple[int, ...] = ()
     asked: tuple[int, ...] = ()
+    fits: tuple[bool, ...] = ()
+    probed: Any = None
+
+
+@dataclass(frozen=True)
+class Loaded:
+    """A model as it was and tuned, for whoever asks it something else.
+
+    room: tokens that its context holds. forced: as in `Measured`. said: answers of at most so many tokens to
+    prompts, and whether each came to its end. without: within it the model is as it was.
+    """
+
+    tokenizer: Any
+    room: float
+    forced: Callable[[list[samples.Sample]], NDArray[np.float64]]
+    said: Callable[[list[NDArray[np.int64]], int], tuple[list[str], list[bool]]]
+    without: Callable[[], AbstractContextManager[Any]]
 
 
 def measure(
@@ -65,10 +85,12 @@ def measure(
     shelf: batches.Shelf,
     before: Measured | None,
     seed: int,
+    also: Callable[[Loaded], Any] | None = None,
 ) -> Outcome:
     """Both models on the drawn samples; with no `run`, whose adapter makes the tuned one, the base as both.
 
-    before: what the base was measured to be on the same samples; it is not asked again.
+    before: what the base was measured to be on the same samples; it is not asked again. also: is asked once
+    more of both models, while they are loaded.
 
     Raises: ModelError, SourceError, StorageError.
     """
@@ -90,22 +112,33 @@ def measure(
     ends = samples.stops(configured, tokenizer, chosen)
     longest = _longest(asked, config)
 
+    def made(asking: Any, prompts: list[NDArray[np.int64]], most: int) -> tuple[list[tuple[str, str]], tuple[bool, ...]]:
+        ids = samples.generated(asking, prompts, ends, tokenizer, most=most, size=config.batch_size)
+        return samples.said(ids, tokenizer), tuple(len(one) > 0 and one[-1] in ends for one in ids)
+
     def one(asking: Any) -> Measured:
         forced = _forced(asking, chosen, config.batch_size, way)
-        prompts = [s.ids[: s.span()[0]] for s in asked]
-        size = config.batch_size
-        made = samples.generated(asking, prompts, ends, tokenizer, most=longest, size=size)
-        said = samples.said(made, tokenizer)
-        unfinished = sum(not (len(ids) and ids[-1] in ends) for ids in made)
-        return Measured(forced, [a for _, a in said], [r for r, _ in said], unfinished)
+        said, ended = made(asking, [s.ids[: s.span()[0]] for s in asked], longest)
+        return Measured(forced, [a for _, a in said], [r for r, _ in said], ended.count(False), ended)
 
     if before is None:
         before = one(base)  # before it has an adapter, which changes it in place
-    tuned = before
+    tuned, probed = before, None
     if run is not None:
         loaded = adapter.load(run, base)
         loaded.generation_config = GenerationConfig()
         tuned = one(loaded)
+        if also is not None:
+            both = _Both(base, loaded)
+            probed = also(
+                Loaded(
+                    tokenizer,
+                    room,
+                    lambda some: _forced(both.asked, some, config.batch_size, way),
+                    lambda some, most: _texts(*made(both.asked, some, most)),
+                    both.without,
+                )
+            )
     references = [s.ids[slice(*s.span())] for s in asked]
     prompts = [s.ids[: s.span()[0]] for s in asked]
     return Outcome(
@@ -118,7 +151,32 @@ def measure(
         row_ids=tuple(s.row_id for s in chosen),
         lengths=tuple(len(s.ids) for s in chosen),
         asked=tuple(places),
+        fits=tuple(len(ids) <= longest for ids in references),
+        probed=probed,
     )
+
+
+class _Both:
+    """A base model and the tuned one, which may be the base with an adapter; `asked` is the one of them."""
+
+    def __init__(self, base: Any, tuned: Any) -> None:
+        self._base, self.asked = base, tuned
+
+    @contextmanager
+    def without(self) -> Iterator[None]:
+        """Within it the base is asked."""
+        tuned = self.asked
+        if hasattr(tuned, "disable_adapter"):
+            with tuned.disable_adapter():
+                yield
+            return
+        self.asked = self._base
+        yield
+        self.asked = tuned
+
+
+def _texts(said: list[tuple[str, str]], ended: tuple[bool, ...]) -> tuple[list[str], list[bool]]:
+    return [answer for _, answer in said], list(ended)
 
 
 def _longest(asked: Sequence[samples.Sample], config: Config) -> int:

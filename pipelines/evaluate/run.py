@@ -26,7 +26,10 @@ from headrace.cluster import ledger, session, storage, stream
 from headrace.cluster.errors import GateError, ModelError, SourceError
 from headrace.pipelines import model_files, stored
 from headrace.pipelines.evaluate import scoring, standing
+from headrace.pipelines.evaluate.battery import items
 from headrace.pipelines.evaluate.config import LOWER_IS_BETTER, Config
+from headrace.pipelines.evaluate.gates import judge, probing
+from headrace.pipelines.evaluate.gates.config import Config as Gates
 from headrace.pipelines.evaluate.outputs import Measured, Outcome, measure
 from headrace.pipelines.train import adapter, batches, models
 
@@ -41,10 +44,12 @@ def run(
     *,
     seed: int,
     packed: Mapping[str, str] | None = None,
+    gates: Gates | None = None,
 ) -> dict[str, Any]:
     """Measure the model with and without `adapter/`; writes evaluation/scores.json and samples.json.
 
-    packed: digest of each side of packed/ as it is now.
+    packed: digest of each side of packed/ as it is now; gates: what else the tuned model is held against
+    (`judge`), left out: nothing.
 
     Returns, by metric: base, tuned, interval (95%, of tuned - base), p (of no difference; corrected for
     their number where the metric is not the one that decides), verdict ("better", "worse", "no clear
@@ -62,17 +67,24 @@ def run(
     shelf = batches.shelf(run_directory, config.split)
     _require(shelf, config)
     settings = _settings(config)
-    key = ledger.key(VERSION, card["key"], card["step"], card["base_mark"], settings, seed, shelf.digest)
+    held: dict[str, Any] = {}
+    if gates is not None and gates.enabled:
+        wanted = items.digest(probing.asked(gates))
+        held = {"gates": [gates.model_dump(mode="json", exclude={"items"}), wanted]}
+    key = ledger.key(VERSION, card["key"], card["step"], card["base_mark"], settings | held, seed, shelf.digest)
     target = storage.join(run_directory, standing.SCORES)
     result = storage.read_object(target) or {}
     today = (packed or {}).get(config.split)
     if (result.get("key"), result.get("adapter"), result.get("packed")) != (key, card["key"], today):
         asked = _asked(model, settings, shelf, seed)
         before = _measured(storage.read_object(storage.join(run_directory, BASELINE)), asked)
-        outcome = _compute(run_directory, model, config, shelf, before, seed)
+        outcome = _compute(run_directory, model, config, shelf, before, seed, gates)
         if before is None:
             _keep(run_directory, asked, outcome.base)
         result = scoring.scored(outcome, config, seed, _traits(run_directory, outcome))
+        if gates is not None and outcome.probed is not None:
+            judged = judge.gates(outcome, _last_asked(run_directory, outcome), gates, seed)
+            result |= {"gates": judged.gates, "unmeasured": judged.unmeasured}
         result = {"key": key, "split": config.split, "adapter": card["key"], "packed": today, **result}
         examples = {"samples": _examples(outcome, config.examples)}
         storage.put(storage.join(run_directory, standing.SAMPLES), _json(examples))
@@ -121,7 +133,7 @@ def _measured(kept: Mapping[str, Any] | None, asked: str) -> Measured | None:
     if kept is None or kept.get("key") != asked:
         return None
     forced = np.array(kept["forced"], np.float64).reshape(-1, 3)
-    return Measured(forced, kept["answers"], kept["reasoning"], kept["unfinished"])
+    return Measured(forced, kept["answers"], kept["reasoning"], kept["unfinished"], tuple(kept["ended"]))
 
 
 def _keep(run: str, asked: str, base: Measured) -> None:
@@ -138,6 +150,12 @@ def power(run_directory: str) -> dict[str, Any]:
     """What the samples of the last `run` could have told; empty where there is nothing."""
     written = storage.read_object(storage.join(run_directory, standing.SCORES)) or {}
     return dict(written.get("power", {}))
+
+
+def gates(run_directory: str) -> tuple[dict[str, Any], dict[str, str]]:
+    """The gates that the last `run` has held, and why others were not."""
+    written = storage.read_object(storage.join(run_directory, standing.SCORES)) or {}
+    return dict(written.get("gates", {})), dict(written.get("unmeasured", {}))
 
 
 def beyond_context(run_directory: str) -> int:
@@ -183,12 +201,21 @@ def _json(value: object) -> bytes:
 
 
 def _compute(
-    run: str | None, model: str, config: Config, shelf: batches.Shelf, before: Measured | None, seed: int
+    run: str | None,
+    model: str,
+    config: Config,
+    shelf: batches.Shelf,
+    before: Measured | None,
+    seed: int,
+    gates: Gates | None = None,
 ) -> Outcome:
     """`measure` in a task where Ray is up, else here."""
+    also = None
+    if gates is not None and gates.enabled and run is not None:
+        also = partial(probing.probe, run=run, config=gates, most=config.samples, seed=seed)
+    work = partial(measure, run, model, config, shelf, before, also=also)
     if not ray.is_initialized():
-        return measure(run, model, config, shelf, before, seed)
-    work = partial(measure, run, model, config, shelf, before)
+        return work(seed)
     gpus = 1 if session.gpus() else 0
     return next(stream.each(work, [seed], workers=1, name="evaluate", gpus=gpus))
 
@@ -207,6 +234,21 @@ def _traits(run: str, outcome: Outcome) -> dict[str, list[str]]:
         ):
             found[name].append(value or "")
     return found
+
+
+def _last_asked(run: str, outcome: Outcome) -> list[str]:
+    """What each answered sample asks last, without its template; the whole prompt where that is not known."""
+    ids = [outcome.row_ids[place] for place in outcome.asked]
+    known = stored.rows(run, ids, ["messages"]) if stored.columns(run) else []
+    last = {
+        row["row_id"]: next((m["content"] for m in reversed(row["messages"]) if m["role"] == "user"), "")
+        for row in known
+    }
+    texts = []
+    for row_id, prompt in zip(ids, outcome.prompts, strict=True):
+        text = last.get(row_id) or ""
+        texts.append(text if text and text in prompt else prompt)
+    return texts
 
 
 def _examples(outcome: Outcome, most: int) -> list[dict[str, str]]:

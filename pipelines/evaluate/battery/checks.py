@@ -1,4 +1,4 @@
-"""Whether an answer to an item is right: pure functions, but for code, which is run (`sandbox`).
+"""Whether an answer to an item is right: pure functions, but for code, which is run (`programs`).
 
 What: an item says which kind of check it wants and of what. Texts are compared folded (case, white space,
 full-width forms), and words stand as words: "Rome" does not stand in "Romeo".
@@ -12,7 +12,7 @@ import sqlite3
 from contextlib import closing
 from typing import Any, Literal, NamedTuple, get_args
 
-from headrace.pipelines.evaluate.battery import sandbox
+from headrace.pipelines.evaluate import programs
 from headrace.pipelines.evaluate.metrics import normalise
 
 Kind = Literal[
@@ -143,7 +143,7 @@ def _refusal(answer: str, check: Check) -> bool:
 
 
 def _code(answer: str, check: Check) -> bool:
-    return sandbox.passes(unfenced(answer), check.want)
+    return bool(programs.passed([answer], ["\n".join(check.want)])[0])
 
 
 def _sql(answer: str, check: Check) -> bool:
@@ -159,7 +159,7 @@ def _sql(answer: str, check: Check) -> bool:
             rows = base.execute(unfenced(answer)).fetchmany(1000)
         except (sqlite3.Error, sqlite3.Warning, ValueError):
             return False
-    return [list(row) for row in rows] == json.loads(wanted)
+    return json.dumps(rows) == json.dumps(json.loads(wanted))
 
 
 def _reading(action: int, *_: str | None) -> int:

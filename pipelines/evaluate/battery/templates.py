@@ -84,8 +84,8 @@ def formats(draw: random.Random) -> Iterator[Made]:
         drawn = draw.sample(range(10, 99), 5)
         value = json.dumps(sorted(drawn))
         asked = f"Sort these numbers from small to large: {drawn}. Answer with a JSON list and nothing else."
-        wrong = (json.dumps(drawn), ", ".join(map(str, sorted(drawn))))
-        yield Made("formats", (asked,), Check("json", (value,)), (value,), wrong)
+        bad = (json.dumps(drawn), ", ".join(map(str, sorted(drawn))))
+        yield Made("formats", (asked,), Check("json", (value,)), (value,), bad)
         day, month, year = draw.randint(1, 28), draw.randint(1, 12), draw.randint(1950, 2020)
         names = (
             *("January", "February", "March", "April", "May", "June", "July"),
@@ -93,8 +93,8 @@ def formats(draw: random.Random) -> Iterator[Made]:
         )
         date = f"{year}-{month:02}-{day:02}"
         asked = f"Write the date {day} {names[month - 1]} {year} in the form YYYY-MM-DD. Only the date."
-        wrong = (f"{day}/{month}/{year}", f"The date is {date} in that form")
-        yield Made("formats", (asked,), Check("exact", (date,)), (date,), wrong)
+        bad = (f"{day}/{month}/{year}", f"The date is {date} in that form")
+        yield Made("formats", (asked,), Check("exact", (date,)), (date,), bad)
 
 
 def instructions(draw: random.Random) -> Iterator[Made]:

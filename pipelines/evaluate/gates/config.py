@@ -71,7 +71,7 @@ class Config(Section):
     ship: Literal["warn", "fail"] = "warn"
     """What a gate that rings means: a warning, or exit 3 after everything is written."""
     thresholds: dict[str, float] = Field(default_factory=dict)
-    """By gate a threshold of your own."""
+    """By gate a threshold of your own; `headrace gates` lists the gates and where theirs come from."""
     off: tuple[str, ...] = ()
     """Gates that are not held."""
 

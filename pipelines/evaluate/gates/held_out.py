@@ -1,7 +1,9 @@
 """Whether evaluation rows stand in the training rows: a score on them shows memory, not skill.
 
-What: the examiner's match (`examine.leaks`) looks for the prompts and references of evaluation rows in
-training rows. The verdict should stand on the clean ones; `clean` says which.
+What: the examiner's match (`examine.leaks`) looks for each evaluation row in the training rows. One that
+stands there whole (`WHOLE` of its words, the rarer the heavier, in their order) is contaminated; one that is
+merely alike is told and rings nothing, because rows of one template are alike without having leaked. The
+verdict should stand on the clean ones; `shares` says which.
 
 Cost: that of `examine.leaks`: a second or two for a million words.
 """
@@ -10,25 +12,28 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from headrace.pipelines.evaluate.gates.gate import Bools, Outcome, of_share
+from headrace.pipelines.evaluate.gates.gate import Floats, Outcome, of_share
 from headrace.pipelines.examine.leaks import memory
 
+WHOLE = 0.98
 FIX = (
     "Name the evaluation set under `decontaminate.against`, or split by what the rows have in common "
     "(split.by), and prepare again; trust no score but that of the clean rows"
 )
 
 
-def clean(held: Sequence[str], training: Sequence[str]) -> Bools:
-    """Which held-out texts do not stand in the training texts, ``bool[N]``."""
-    found = np.ones(len(held), np.bool_)
+def shares(held: Sequence[str], training: Sequence[str]) -> Floats:
+    """How much of each held-out text stands in some training text, 0 if it is not alike: ``float64[N]``."""
+    found = np.zeros(len(held))
     if len(held) and len(training):
         hits = memory.leaks(list(training), list(held))
-        found[hits["item"].to_numpy()] = False
+        np.maximum.at(found, hits["item"].to_numpy(), hits["share"].to_numpy())
     return found
 
 
-def contamination(clean: Bools, threshold: float) -> Outcome:
-    """Share of evaluation rows that stand in training, of what `clean` returns."""
+def contamination(shares: Floats, threshold: float) -> Outcome:
+    """Share of evaluation rows that stand in training, of what `shares` returns."""
     what = "evaluation rows stand in the training rows"
-    return of_share("contamination", ~clean, threshold, what, FIX, {"clean": int(clean.sum())})
+    whole = shares >= WHOLE
+    facts = {"clean": int((~whole).sum()), "alike": int(((shares > 0) & ~whole).sum())}
+    return of_share("contamination", whole, threshold, what, FIX, facts)

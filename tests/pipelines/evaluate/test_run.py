@@ -15,6 +15,9 @@ from headrace.cluster.errors import GateError, ModelError, SourceError
 from headrace.pipelines.evaluate import outputs
 from headrace.pipelines.evaluate import run as evaluate
 from headrace.pipelines.evaluate.config import METRICS, Gate
+from headrace.pipelines.evaluate.gates import probing
+from headrace.pipelines.evaluate.gates.config import THRESHOLDS
+from headrace.pipelines.evaluate.gates.config import Config as Gates
 from headrace.pipelines.evaluate.run import Config
 from headrace.pipelines.train import batches, models, worker
 from headrace.pipelines.train import driver as train
@@ -269,3 +272,23 @@ def test_prompts_beyond_the_context_are_counted_and_not_asked(
     found = outputs.measure(tuned_run, other, SMALL, shelf, None, 1)
     assert found.beyond == len(lengths)
     assert found.references == found.tuned.answers == []
+
+
+def test_the_tuned_model_is_held_against_gates(toy_model: str, tuned_run: str) -> None:
+    """On a handful of sentences that all training rows have, a model may say them again."""
+    evaluate.run(tuned_run, toy_model, SMALL, seed=1, gates=Gates(battery=True))
+    held, unmeasured = evaluate.gates(tuned_run)
+    assert set(held) | set(unmeasured) == set(THRESHOLDS)
+    assert {held[name]["state"] for name in ("endless", "empty", "copied", "collapse")} == {"pass"}
+    assert held["endless"]["facts"] == {"in_circles": 0, "longer_than_the_limit": 0, "no_end": 0}
+    assert unmeasured["forgetting"] == probing.NO_TEMPLATE
+    assert held["contamination"]["value"] > 0.3
+    assert held["contamination"]["state"] == "warn"
+    written = storage.read_bytes(storage.join(tuned_run, "evaluation", "scores.json"))
+    evaluate.run(tuned_run, toy_model, SMALL, seed=1, gates=Gates(battery=True))
+    assert storage.read_bytes(storage.join(tuned_run, "evaluation", "scores.json")) == written
+    off = Gates(off=("contamination",), ship="fail", thresholds={"general_loss": 100.0})
+    evaluate.run(tuned_run, toy_model, SMALL, seed=1, gates=off)
+    assert "contamination" not in evaluate.gates(tuned_run)[0]
+    evaluate.run(tuned_run, toy_model, SMALL, seed=1)
+    assert evaluate.gates(tuned_run) == ({}, {})

@@ -1,8 +1,8 @@
-"""Checks of answers, a kind at a time, and code that is run."""
+"""Checks of answers, a kind at a time."""
 
 import pytest
 
-from headrace.pipelines.evaluate.battery import checks, sandbox
+from headrace.pipelines.evaluate.battery import checks
 from headrace.pipelines.evaluate.battery.checks import Check
 
 
@@ -63,24 +63,13 @@ def test_a_query_may_read_and_no_more(query: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "code",
+    ("code", "right"),
     [
-        "def f(:",
-        "def f(x): return x + 1\nraise SystemExit(0)",
-        "def f(x):\n    while True: pass",
-        "f = lambda x: x + 1\nopen('made', 'w').write('x')",
-        "f = lambda x: x + 1\nprint(open('/etc/passwd').read())",
-        "import socket\nsocket.socket().connect(('127.0.0.1', 9))\nf = lambda x: x + 1",
-        "import os\nos.system('true')\nf = lambda x: x + 1",
-        "import subprocess\nsubprocess.run(['true'])\nf = lambda x: x + 1",
-        "f = lambda x: x + 1\na = bytearray(2**30)",
-        "f = lambda x: x",
+        ("def f(:", False),
+        ("f = lambda x: x", False),
+        ("import math\nprint('noise')\ndef f(x):\n    return math.floor(x + 1.5)", True),
+        ("Here it is:\n```python\nf = lambda x: x + 1\n```\nThat is all.", True),
     ],
 )
-def test_code_that_fails_or_leaves_its_bounds(code: str) -> None:
-    assert not sandbox.passes(code, ["assert f(1) == 2"])
-
-
-def test_code_that_does_what_was_asked() -> None:
-    code = "import math, re, collections\nprint('noise')\ndef f(x):\n    return math.floor(x + 1.5)"
-    assert sandbox.passes(code, ["assert f(1) == 2", "assert f(2) == 3"])
+def test_code_is_run_against_its_tests(code: str, right: bool) -> None:
+    assert checks.right(code, Check("code", ("assert f(1) == 2", "assert f(2) == 3"))) == right

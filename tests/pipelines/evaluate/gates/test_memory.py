@@ -78,14 +78,23 @@ def test_exposure_of_the_first_and_of_the_last() -> None:
 
 def test_evaluation_rows_in_training() -> None:
     held = [TRAINING[7], *OWN]
-    clean = held_out.clean(held, TRAINING)
-    assert clean.tolist() == [False, *[True] * 40]
-    found = held_out.contamination(clean, 0.0)
+    shares = held_out.shares(held, TRAINING)
+    assert shares.tolist() == [1.0, *[0.0] * 40]
+    found = held_out.contamination(shares, 0.0)
     assert rings(found)
     assert isinstance(found, Gate)
     assert found.rows == (0,)
-    assert not rings(held_out.contamination(held_out.clean(OWN, TRAINING), 0.0))
-    assert held_out.clean([], TRAINING).tolist() == []
+    assert not rings(held_out.contamination(held_out.shares(OWN, TRAINING), 0.0))
+    assert held_out.shares([], TRAINING).tolist() == []
+
+
+def test_rows_of_one_template_are_alike_and_have_not_leaked() -> None:
+    form = "please send the parcel number {} to the depot in {} before noon and call the driver named {}"
+    words = " ".join(TRAINING).split()
+    made = [form.format(*words[3 * at : 3 * at + 3]) for at in range(300)]
+    found = held_out.contamination(held_out.shares(made[:40], made[40:]), 0.0)
+    assert not rings(found)
+    assert rings(held_out.contamination(held_out.shares(made[:40], made[39:]), 0.0))
 
 
 def test_calibration_error_of_bins_that_can_be_counted() -> None:

@@ -1,0 +1,65 @@
+"""Every gate with its threshold, its state and what was seen."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from headrace.pipelines import ending, recipe
+from headrace.pipelines.commands import gates
+from headrace.pipelines.evaluate.gates.config import THRESHOLDS
+from headrace.pipelines.examine.spot_check import ratings
+
+SEEN = {
+    "value": 0.2,
+    "interval": [0.1, 0.3],
+    "threshold": 0.02,
+    "state": "warn",
+    "words": "4 of 20",
+    "rows": [1],
+}
+
+
+def told(run: Path, **more: Any) -> dict[str, dict[str, Any]]:
+    made = {"output": str(run), "sources": [{"name": "s", "path": "p"}], **more}
+    return {line.fields["name"]: line.fields for line in gates.lines(recipe.validate(made, "recipe.yaml"))}
+
+
+def test_every_gate_is_listed_before_anything_was_run(tmp_path: Path) -> None:
+    found = told(tmp_path / "run")
+    assert set(found) == {name for of_command in ending.GATES.values() for name in of_command}
+    assert found["pii.gate"]["state"] == gates.NOT_YET
+    assert found[ratings.GATE]["state"] == gates.OFF
+    assert {found[name]["fails"] for name in THRESHOLDS} == {"a warning"}
+
+
+def test_what_was_seen_stands_beside_its_threshold(tmp_path: Path) -> None:
+    held = {"pii.gate": {"passed": False, "words": "2 addresses"}, "endless": {"passed": True, **SEEN}}
+    (tmp_path / "run.json").write_text(json.dumps({"gates": held}))
+    found = told(tmp_path)
+    assert (found["pii.gate"]["state"], found["pii.gate"]["words"]) == ("fail", "2 addresses")
+    assert found["endless"]["state"] == "warn"
+    assert found["endless"]["interval"] == [0.1, 0.3]
+    assert found["empty"]["state"] == gates.NOT_YET
+
+
+def test_why_a_gate_was_not_held(tmp_path: Path) -> None:
+    (tmp_path / "evaluation").mkdir()
+    (tmp_path / "evaluation/scores.json").write_text(json.dumps({"unmeasured": {"safety": "nobody asked"}}))
+    (tmp_path / "run.json").write_text("{}")
+    assert told(tmp_path)["safety"]["state"] in ("not held, as nobody asked", gates.NOT_YET)
+
+
+@pytest.mark.parametrize(
+    ("section", "fails"),
+    [({"ship": "fail"}, "exit 3"), ({"enabled": False}, None), ({"off": ["endless"]}, None)],
+)
+def test_the_recipe_says_what_happens(tmp_path: Path, section: dict[str, Any], fails: str | None) -> None:
+    assert told(tmp_path, gates=section)["endless"]["fails"] == fails
+
+
+def test_a_threshold_of_ones_own_is_named_as_such(tmp_path: Path) -> None:
+    found = told(tmp_path, gates={"thresholds": {"endless": 0.5}})["endless"]
+    assert found["threshold"].endswith("not over 0.5")
+    assert found["source"] == "the recipe's"
