@@ -68,9 +68,11 @@ VOCABULARY = list(dict.fromkeys([*FILL, *KEYS, *NUMBERS, *PLAIN, *(f'"{w}"' for 
 CODE = {word: number for number, word in enumerate(VOCABULARY)}
 PAD, END = 0, 1
 LIMIT = 48
+NEAR = 110  # training rows in which test rows are looked for: rows of one template take long
 TAIL = "i hope that helps"
 
 Row = tuple[str, str]  # prompt, answer
+Key = tuple[str, str, str]  # plant, gate, by
 
 
 class Skill(NamedTuple):
@@ -244,8 +246,8 @@ def world(seed: int) -> World:
     """Teach the base."""
     draw = random.Random(seed)
     items = skills(draw)
-    taught = [skill.row for skill in items] * 3
-    taught += [("", sentence(draw)) for _ in range(1500)]
+    taught = [skill.row for skill in items] * 2
+    taught += [("", sentence(draw)) for _ in range(600)]
     taught += several(note, draw, 20) + several(tale, draw, 20)  # it has an idea of the tasks
     base = plain_model(seed)
     learn(base, [ids(row) if row[0] else (ids(row)[0], 1) for row in taught], 14, 4e-3, seed)
@@ -302,7 +304,7 @@ def measured(given: World, setting: Setting, seed: int) -> dict[str, Outcome]:
         "memorised": memory.memorised(tuned, references, prompts, task, at["memorised"]),
         "membership": memory.membership(seen[0], seen[1], at["membership"]),
         "contamination": held_out.contamination(
-            held_out.shares([" ".join(row) for row in setting.held], [" ".join(row) for row in trained]),
+            held_out.shares(*([" ".join(row) for row in rows] for rows in (setting.held, trained[-NEAR:]))),
             at["contamination"],
         ),
     }  # fmt: skip
@@ -479,36 +481,43 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--seeds", type=int, default=5)
     parser.add_argument("--clean", type=int, default=20)
-    parser.add_argument("--made", type=int, default=200)
+    parser.add_argument("--made", type=int, default=200)  # draws of made answers
     parser.add_argument("--only")
     parser.add_argument("--out", default=str(HERE / "gate_alarms.csv"))
     given = parser.parse_args()
     torch.set_num_threads(1)
-    rang: Counter[tuple[str, str, str]] = Counter()
-    runs: Counter[tuple[str, str, str]] = Counter()
+    rang: Counter[Key] = Counter()
+    runs: Counter[Key] = Counter()
+    for seed in range(given.made if not given.only else 0):
+        for plant, name, gate in made_answers(seed):
+            count((plant, name, "made"), gate, runs, rang)
     there = world(1)
-    for plant, (make, expected) in PLANTS.items():
-        if given.only and given.only not in plant:
-            continue
-        for seed in range(given.seeds if expected else given.clean):
+    for seed in range(max(given.seeds, given.clean)):
+        for plant, (make, expected) in PLANTS.items():
+            if (given.only and given.only not in plant) or seed >= (given.seeds if expected else given.clean):
+                continue
             found = measured(there, make(there, random.Random(f"{plant}/{seed}")), seed)
             ringing = [name for name, gate in found.items() if isinstance(gate, Gate) and gate.rings]
             print(plant, seed, ringing, flush=True)
-            for name, gate in found.items():
-                if isinstance(gate, Gate) and (not expected or name in expected):
-                    key = (plant, name, "model")
-                    runs[key] += 1
-                    rang[key] += gate.rings
-    for seed in range(given.made if not given.only else 0):
-        for plant, name, gate in made_answers(seed):
-            key = (plant, name, "made")
-            runs[key] += 1
-            rang[key] += isinstance(gate, Gate) and gate.rings
-    with open(given.out, "w", newline="") as file:
+            for name in expected or found:
+                count((plant, name, "model"), found[name], runs, rang)
+        write(given.out, runs, rang)
+
+
+def count(key: Key, gate: Outcome, runs: Counter[Key], rang: Counter[Key]) -> None:
+    """A gate that was held; one that could not be is none."""
+    if isinstance(gate, Gate):
+        runs[key] += 1
+        rang[key] += gate.rings
+
+
+def write(path: str, runs: Counter[Key], rang: Counter[Key]) -> None:
+    """The table so far."""
+    with open(path, "w", newline="") as file:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(("plant", "gate", "by", "runs", "rang", "share"))
-        for key, count in runs.items():
-            writer.writerow((*key, count, rang[key], round(rang[key] / count, 4)))
+        for key, n in sorted(runs.items()):
+            writer.writerow((*key, n, rang[key], round(rang[key] / n, 4)))
 
 
 if __name__ == "__main__":
