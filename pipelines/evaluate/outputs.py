@@ -19,8 +19,9 @@ from transformers import GenerationConfig
 from headrace.cluster.errors import ModelError
 from headrace.pipelines.evaluate.config import FORCED, Config
 from headrace.pipelines.schema import IGNORE
-from headrace.pipelines.train import adapter, batches, forward, models
+from headrace.pipelines.train import adapter, batches, forward, models, ways
 from headrace.pipelines.train.watch import samples
+from headrace.pipelines.train.ways import Way
 
 LEAST_ANSWER = 16  # tokens that an answer may have, however short references are
 
@@ -72,7 +73,10 @@ def measure(
     Raises: ModelError, SourceError, StorageError.
     """
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    base = models.load(model, models.precision(config.precision, device), config.attention).to(device)
+    allowed = ways.candidates("auto", config.attention)
+    kinds = models.kinds(models.configuration(model), model, (way.attention for way in allowed))
+    base = models.load(model, models.precision(config.precision, device), kinds[0]).to(device)
+    way = ways.proved(base, [way for way in allowed if way.attention in kinds], model)
     configured = base.generation_config
     base.generation_config = GenerationConfig()  # whatever `generate` is not told it takes from the model's
     tokenizer = models.load_tokenizer(model)
@@ -87,7 +91,7 @@ def measure(
     longest = _longest(asked, config)
 
     def one(asking: Any) -> Measured:
-        forced = _forced(asking, chosen, config.batch_size)
+        forced = _forced(asking, chosen, config.batch_size, way)
         prompts = [s.ids[: s.span()[0]] for s in asked]
         size = config.batch_size
         made = samples.generated(asking, prompts, ends, tokenizer, most=longest, size=size)
@@ -121,7 +125,7 @@ def _longest(asked: Sequence[samples.Sample], config: Config) -> int:
 
 
 @torch.no_grad()
-def _forced(model: Any, chosen: list[samples.Sample], size: int) -> NDArray[np.float64]:
+def _forced(model: Any, chosen: list[samples.Sample], size: int, way: Way) -> NDArray[np.float64]:
     """Nats, targets and right guesses of each sample, ``float64[N, 3]``."""
     sums = np.zeros((len(chosen), 3))
     for group in samples.by_length([len(s.ids) for s in chosen], size):
@@ -133,6 +137,8 @@ def _forced(model: Any, chosen: list[samples.Sample], size: int) -> NDArray[np.f
             own = slice(0, len(chosen[i].ids))
             rows["input_ids"][row, own], rows["labels"][row, own] = chosen[i].ids, chosen[i].labels
             rows["segment_ids"][row, own] = 1
+        if not way.packed:
+            rows = {n: rows[n] for n in ("input_ids", "labels")} | {"attention_mask": rows["segment_ids"]}
         logits, labels = forward.target_logits(model, forward.tensors(rows, model.device))
         nats = functional.cross_entropy(logits.transpose(1, 2), labels, ignore_index=IGNORE, reduction="none")
         wanted = labels != IGNORE

@@ -17,11 +17,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 import torch.distributed as dist
-from torch.nn import functional
 
 from headrace.pipelines import trainings
 from headrace.pipelines.schema import IGNORE
 from headrace.pipelines.train import batches, forward
+from headrace.pipelines.train.ways import Way
 
 NAMED = 8  # rows that are named of those that give no number
 
@@ -62,6 +62,7 @@ class Job:
     key: identifies the training: checkpoints with another one are not gone on from.
     model_digest: of the model's content.
     epochs: steps of each epoch. costs: the recipe's section. scorer: text of the file that scores answers.
+    ways: in which the model may be run, the one that is wanted most first.
     """
 
     run: str
@@ -76,6 +77,7 @@ class Job:
     validation: batches.Shelf
     validate_every: int
     checkpoint_every: int
+    ways: tuple[Way, ...]
     costs: Mapping[str, Any] | None = None
     scorer: str | None = None
 
@@ -120,14 +122,10 @@ class Rank:
 
 
 def loss_sum(model: Any, batch: dict[str, torch.Tensor]) -> torch.Tensor:
-    """Sum of the cross entropies of all targets of a batch of packed rows, in nats: ``float32[]``."""
-    device = batch["input_ids"].device
+    """Sum of the cross entropies of all targets of a batch, packed or padded, in nats: ``float32[]``."""
     half = getattr(model, "dtype", torch.float32) == torch.bfloat16
-    with torch.autocast(device.type, torch.bfloat16, enabled=half):
-        logits, labels = forward.target_logits(model, batch)
-    return functional.cross_entropy(
-        logits.flatten(0, 1), labels.flatten(), ignore_index=IGNORE, reduction="sum"
-    )
+    with torch.autocast(batch["input_ids"].device.type, torch.bfloat16, enabled=half):
+        return forward.loss_sum(model, batch)
 
 
 def targets(batch: dict[str, torch.Tensor]) -> torch.Tensor:
@@ -199,19 +197,17 @@ def blame(
     model: Any,
     number: int,
     places: Sequence[int],
-    micro: Batches,
+    rows: Sequence[Batches],
     most: float,
 ) -> str:
     """What a step comes from whose loss is no number, or beyond `most` nats a target: rows, or the steps
     before.
 
-    places: of the rows of all micro-batches of this rank, in their order.
+    places: of the rows of all micro-batches of this rank, in their order. rows: each of them alone, as the
+    model takes it.
     """
-    rows = [
-        {n: v[i : i + 1] for n, v in batch.items()} for batch in micro for i in range(len(batch["labels"]))
-    ]
     with torch.no_grad():
-        bad = [not bool(loss_sum(model, row) <= most * targets(row)) for row in rows]
+        bad = [_is_bad(model, row, most) for row in rows]
     mine = [place for place, is_bad in zip(places, bad, strict=True) if is_bad]
     every = rank.gathered((mine, len(places)))
     found = sorted({place for of_rank, _ in every for place in of_rank})
@@ -234,3 +230,9 @@ def _where(job: Job, number: int, places: list[int], rows: int) -> str:
         "it does not come from single rows, so the steps before have gone too far: lower "
         "train.learning_rate, or set train.max_grad_norm"
     )
+
+
+def _is_bad(model: Any, row: Batches, most: float) -> bool:
+    """Whether a row's loss is no number, or beyond `most` nats a target."""
+    nats = sum(float(loss_sum(model, part)) for part in row)
+    return not nats <= most * sum(int(targets(part)) for part in row)

@@ -19,10 +19,11 @@ import torch.distributed as dist
 
 from headrace.cluster import process, storage
 from headrace.cluster.errors import FullDiskError, GateError, ModelError, discreet
-from headrace.pipelines.train import adapter, batches, checkpoints, forward, models, steps, used
+from headrace.pipelines.train import adapter, batches, checkpoints, forward, models, steps, used, ways
 from headrace.pipelines.train.steps import Job, Rank
 from headrace.pipelines.train.watch import alarms
 from headrace.pipelines.train.watch.watched import Step, Watched, keep_best
+from headrace.pipelines.train.ways import Way
 
 if TYPE_CHECKING:
     from headrace.pipelines.train.config import Config
@@ -46,12 +47,21 @@ def learning_rate(step: int, steps: int, config: "Config") -> float:
     return config.learning_rate * 0.5 * (1 + math.cos(math.pi * done))
 
 
-def build(job: Job, rank: Rank) -> Any:
-    """The model with a fresh adapter on the rank's device, the same on every rank. Raises: ModelError."""
+def build(job: Job, rank: Rank) -> tuple[Any, Way]:
+    """The model with a fresh adapter on the rank's device, the same on every rank, and how it is run.
+
+    Raises: ModelError.
+    """
     config = job.config
     dtype = models.precision(config.precision, rank.device)
-    base = models.load(job.model, dtype, config.attention).to(rank.device)
-    forward.prove_isolation(base, job.base)
+    base = models.load(
+        job.model,
+        dtype,
+        job.ways[0].attention,
+        quantised=config.method == "qlora",
+        device=str(rank.device),
+    ).to(rank.device)
+    way = ways.proved(base, job.ways, job.base)
     if config.gradient_checkpointing:
         base.activation_checkpointing_enable({"use_reentrant": False})
     torch.manual_seed(job.seed)
@@ -59,7 +69,7 @@ def build(job: Job, rank: Rank) -> Any:
     for parameter in trained(model).values():  # on different machines kernels may draw differently
         if rank.count > 1:
             dist.broadcast(parameter.data, 0)
-    return model
+    return model, way
 
 
 def trained(model: Any) -> dict[str, torch.nn.Parameter]:
@@ -73,7 +83,7 @@ def train(job: Job, rank: Rank, report: Callable[[Step], None]) -> None:
     Raises: ModelError, StorageError, GateError (what the training showed stopped it), and what `report`
     raises.
     """
-    model = build(job, rank)
+    model, way = build(job, rank)
     parameters = trained(model)
     optimizer = torch.optim.AdamW(
         parameters.values(), lr=job.config.learning_rate, weight_decay=job.config.weight_decay, **ADAM
@@ -82,7 +92,7 @@ def train(job: Job, rank: Rank, report: Callable[[Step], None]) -> None:
         trained_bytes = sum(p.numel() * p.element_size() for p in parameters.values())
         checkpoints.require_room(job.home, trained_bytes, job.config.keep_checkpoints)
     history = _resume(job, rank, model, optimizer)
-    watched = Watched(job, rank, model, history)
+    watched = Watched(job, rank, model, way, history)
     books: list[pa.Table] = []
 
     def leave() -> None:
@@ -91,13 +101,13 @@ def train(job: Job, rank: Rank, report: Callable[[Step], None]) -> None:
         books.clear()
         if rank.number == 0:
             history["rows"] += used.write(job.home, len(history["loss"]), noted)
-            _checkpoint(job, model, optimizer, history)
+            _checkpoint(job, model, way, optimizer, history)
 
-    for step, read in _reading(job, rank, len(history["loss"])):
+    for step, read in _reading(job, rank, way, len(history["loss"])):
         if alarms.out_of_patience(history, job.config):
             return
         try:
-            finished = _step(job, rank, model, optimizer, watched, step, read)
+            finished = _step(job, rank, model, way, optimizer, watched, step, read)
         except GateError:
             if books:
                 leave()
@@ -117,6 +127,7 @@ def _step(
     job: Job,
     rank: Rank,
     model: Any,
+    way: Way,
     optimizer: torch.optim.Optimizer,
     watched: Watched,
     step: int,
@@ -125,22 +136,23 @@ def _step(
     """One step, or what is left of one that is left out. Raises: GateError where it should not be made."""
     started = time.monotonic()
     rate = learning_rate(step, job.steps, job.config)
-    salts = [_salt(job.seed, step, number) for number in read.numbers]
-    micro = [forward.tensors(batch, rank.device) for batch in read.batches]
+    salts = [_salt(job.seed, step, *number) for number in read.numbers]
+    micro = [forward.tensors(batch, rank.device) for batch in read.inputs]
     try:
         made = steps.step(
             model, optimizer, micro, rank, rate, job.config.max_grad_norm, salts, watched.bad_step
         )
     except steps.BadStep as error:
-        watched.left_out(step + 1, str(error), read.order.places.tolist(), micro)
+        rows = [[forward.tensors(part, rank.device) for part in way.inputs(row)] for row in read.rows()]
+        watched.left_out(step + 1, str(error), read.order.places.tolist(), rows)
         made = steps.Stepped(math.nan, 0, error.stepped.norm)
     finished = Step(step + 1, job.steps, made.loss, rate, made.tokens, time.monotonic() - started, made.norm)
     _note(watched.history, finished)
     return finished
 
 
-def _salt(seed: int, step: int, micro: int) -> int:
-    return int(np.random.SeedSequence([seed, step, micro]).generate_state(1, np.uint64)[0] >> np.uint64(1))
+def _salt(seed: int, step: int, *micro: int) -> int:
+    return int(np.random.SeedSequence([seed, step, *micro]).generate_state(1, np.uint64)[0] >> np.uint64(1))
 
 
 def _resume(job: Job, rank: Rank, model: Any, optimizer: torch.optim.Optimizer) -> History:
@@ -151,7 +163,14 @@ def _resume(job: Job, rank: Rank, model: Any, optimizer: torch.optim.Optimizer) 
     folder = checkpoints.name(step)
     record = checkpoints.read(job.home, folder)
     assert record is not None, "rank 0 has just read it"
-    adapter.set_weights(model, checkpoints.fetch(job.home, folder, record, adapter.WEIGHTS))
+    adapter.set_weights(
+        model,
+        {
+            n: checkpoints.fetch(job.home, folder, record, n)
+            for n in record["files"]
+            if n != checkpoints.OPTIMIZER
+        },
+    )
     state = checkpoints.fetch(job.home, folder, record, checkpoints.OPTIMIZER)
     checkpoints.load_optimizer(optimizer, list(trained(model)), state)
     return {**checkpoints.history(), **record["history"]}
@@ -168,23 +187,38 @@ def _started(job: Job, ranks: int) -> int:
 
 @dataclass(frozen=True)
 class Read:
-    """What a rank has read for a step. numbers: of its micro-batches; order: the rows of them all."""
+    """What a rank has read for a step. order: the packed rows of all its micro-batches; inputs: what the
+    model takes of them; numbers: of the micro-batch of each, and of its part where samples are apart.
+    """
 
-    numbers: list[int]
     order: batches.Order
-    batches: list[batches.Batch]
+    packed: list[batches.Batch]
+    numbers: list[tuple[int, ...]]
+    inputs: list[batches.Batch]
+
+    def rows(self) -> Iterator[batches.Batch]:
+        """Each packed row alone."""
+        for batch in self.packed:
+            for i in range(len(batch["labels"])):
+                yield {name: values[i : i + 1] for name, values in batch.items()}
 
 
-def _reading(job: Job, rank: Rank, done: int) -> Iterator[tuple[int, Read]]:
+def _reading(job: Job, rank: Rank, way: Way, done: int) -> Iterator[tuple[int, Read]]:
     """Each step after `done` with what this rank reads for it; the next step's is read while one is trained
     on.
     """
     reader = batches.Reader(job.plan)
 
     def read(epoch: int, micro: list[batches.Micro]) -> Read:
-        parts = [(one.order.places, one.order.visits) for one in micro] or [(NONE, NONE)]
-        order = batches.Order(*(np.concatenate(column) for column in zip(*parts, strict=True)))
-        return Read([one.number for one in micro], order, [reader.read(one.order, epoch) for one in micro])
+        orders = [(one.order.places, one.order.visits) for one in micro] or [(NONE, NONE)]
+        order = batches.Order(*(np.concatenate(column) for column in zip(*orders, strict=True)))
+        packed = [reader.read(one.order, epoch) for one in micro]
+        parts = [way.inputs(batch) for batch in packed]
+        numbers: list[tuple[int, ...]] = []
+        for one, of_one in zip(micro, parts, strict=True):
+            several = range(len(of_one))
+            numbers += [(one.number,) if way.packed else (one.number, part) for part in several]
+        return Read(order, packed, numbers, [part for of_one in parts for part in of_one])
 
     with ThreadPoolExecutor(1) as pool:
         ahead: tuple[int, Future[Read]] | None = None
@@ -218,12 +252,12 @@ def _note(history: History, step: Step) -> None:
     history["seconds"].append(round(step.seconds, 4))
 
 
-def _checkpoint(job: Job, model: Any, optimizer: torch.optim.Optimizer, history: History) -> None:
+def _checkpoint(job: Job, model: Any, way: Way, optimizer: torch.optim.Optimizer, history: History) -> None:
     """Leave a checkpoint; without validation the last adapter is the best."""
     step = len(history["loss"])
     if not job.validation.rows and step == job.steps:
         keep_best(job, model, step, None)
-    record = {"key": job.key, "step": step, "steps": job.steps, "history": history}
+    record = {"key": job.key, "step": step, "steps": job.steps, "history": history, "way": way._asdict()}
     files = adapter.files(model, job.base)
     files[checkpoints.OPTIMIZER] = checkpoints.optimizer_file(optimizer, list(trained(model)))
     checkpoints.write(job.home, checkpoints.name(step), record, files)

@@ -10,9 +10,10 @@ Cost: a forward pass of some 500 tokens a validation.
 
 from typing import Any
 
-import torch
+import numpy as np
 
 from headrace.pipelines.schema import IGNORE
+from headrace.pipelines.train.batches import COLUMNS, Batch
 
 LONGEST = 96  # tokens of a text
 KNOWN = 0.5  # least share of tokens that the tokenizer has a name for
@@ -37,8 +38,8 @@ TEXTS = (
 )
 
 
-def batch(tokenizer: Any, device: torch.device) -> dict[str, torch.Tensor] | None:
-    """The texts as rows, one a text, padded: ``int64[texts, length]`` each; every token has a loss.
+def batch(tokenizer: Any) -> Batch | None:
+    """The texts as packed rows, one a row, padded: ``int64[texts, length]`` each; every token has a loss.
 
     None where the tokenizer has no words for them, so that their loss would tell nothing.
     """
@@ -47,11 +48,12 @@ def batch(tokenizer: Any, device: torch.device) -> dict[str, torch.Tensor] | Non
     named = sum(token not in (tokenizer.unk_token_id, tokenizer.pad_token_id) for token in tokens)
     if not tokens or named < KNOWN * len(tokens):
         return None
-    length = max(len(ids) for ids in each)
-    rows = {name: torch.zeros(len(each), length, dtype=torch.int64) for name in ("input_ids", "segment_ids")}
-    rows["labels"] = torch.full((len(each), length), IGNORE, dtype=torch.int64)
-    rows["position_ids"] = torch.arange(length).repeat(len(each), 1)
+    shape = len(each), max(len(ids) for ids in each)
+    rows = {name: np.zeros(shape, np.int64) for name in COLUMNS}
+    rows["labels"][:] = IGNORE
+    rows["position_ids"][:] = np.arange(shape[1])
     for row, ids in enumerate(each):
-        rows["input_ids"][row, : len(ids)] = rows["labels"][row, : len(ids)] = torch.tensor(ids)
-        rows["segment_ids"][row, : len(ids)] = 1
-    return {name: values.to(device) for name, values in rows.items()}
+        own = slice(0, len(ids))
+        rows["input_ids"][row, own] = rows["labels"][row, own] = ids
+        rows["segment_ids"][row, own] = 1
+    return rows

@@ -15,13 +15,14 @@ from headrace.cluster.errors import ModelError, SourceError
 from headrace.pipelines.train import batches, forward, models, steps
 from headrace.pipelines.train.steps import Job, Rank
 from headrace.pipelines.train.watch import general, samples, scorer
+from headrace.pipelines.train.ways import Way
 
 
 class Validation:
     """The validation rows, or the first `validation_rows` of them in shuffled order, and general texts."""
 
-    def __init__(self, job: Job, rank: Rank) -> None:
-        self.shelf = job.validation
+    def __init__(self, job: Job, rank: Rank, way: Way) -> None:
+        self.shelf, self._way = job.validation, way
         self._rows = job.config.batch_size
         plan = batches.Plan(job.validation, job.seed, max(1, job.validation.rows), {})
         order = plan.order(0)
@@ -30,7 +31,7 @@ class Validation:
         self._own = batches.Order(own, np.zeros_like(own))
         self._reader = batches.Reader(plan)
         self._answers = Answers(job) if self.shelf.rows and job.config.best != scorer.LOSS else None
-        self._texts = _texts(job, rank.device) if job.config.watch.forgetting else None
+        self._texts = _texts(job) if job.config.watch.forgetting else None
 
     @torch.no_grad()
     def loss(self, model: Any, rank: Rank) -> float | None:
@@ -42,8 +43,9 @@ class Validation:
         for first in range(0, len(self._own.places), self._rows):
             cut = slice(first, first + self._rows)
             chosen = batches.Order(self._own.places[cut], self._own.visits[cut])
-            batch = forward.tensors(self._reader.read(chosen, 0), rank.device)
-            sums += torch.stack([steps.loss_sum(model, batch).double(), steps.targets(batch).double()])
+            for part in self._way.inputs(self._reader.read(chosen, 0)):
+                batch = forward.tensors(part, rank.device)
+                sums += torch.stack([steps.loss_sum(model, batch).double(), steps.targets(batch).double()])
         rank.total(sums)
         return float(sums[0] / sums[1].clamp(min=1))
 
@@ -57,7 +59,9 @@ class Validation:
         if self._texts is None:
             return None
         model.eval()
-        return float(steps.loss_sum(model, self._texts) / steps.targets(self._texts))
+        parts = [forward.tensors(part, model.device) for part in self._way.inputs(self._texts)]
+        nats = sum(float(steps.loss_sum(model, part)) for part in parts)
+        return nats / sum(int(steps.targets(part)) for part in parts)
 
 
 class Answers:
@@ -99,8 +103,8 @@ class Answers:
         return float(sums[0] / sums[1].clamp(min=1))
 
 
-def _texts(job: Job, device: torch.device) -> dict[str, torch.Tensor] | None:
+def _texts(job: Job) -> batches.Batch | None:
     try:
-        return general.batch(models.load_tokenizer(job.model), device)
+        return general.batch(models.load_tokenizer(job.model))
     except ModelError:  # a model without a tokenizer that can be loaded is trained all the same
         return None

@@ -16,6 +16,7 @@ from headrace.pipelines.train.steps import Job, Rank
 from headrace.pipelines.train.watch import alarms, smoke
 from headrace.pipelines.train.watch.alarms import Alarm
 from headrace.pipelines.train.watch.validation import Validation
+from headrace.pipelines.train.ways import Way
 
 LOSS, WATCH = "train.loss", "train.watch"  # gates: losses are numbers; a training learns
 NOTED = 100  # warnings of a training at most
@@ -45,12 +46,12 @@ class Step:
 class Watched:
     """A training's history, and what is added to it after each step."""
 
-    def __init__(self, job: Job, rank: Rank, model: Any, history: dict[str, Any]) -> None:
+    def __init__(self, job: Job, rank: Rank, model: Any, way: Way, history: dict[str, Any]) -> None:
         self.history = history
         self._job, self._rank, self._model = job, rank, model
         self._warmup = math.ceil(job.config.warmup * job.steps)
         self._smoke = smoke.steps(job.config, job.steps, self._warmup)
-        self._validation = Validation(job, rank)
+        self._validation = Validation(job, rank, way)
         if not history["loss"]:
             history["base"] = {
                 "validation": self._validation.loss(model, rank),
@@ -62,12 +63,12 @@ class Watched:
         """Why a step should not be made."""
         return alarms.bad_step(loss, norm, self.history, self._job.config)
 
-    def left_out(self, number: int, why: str, places: Sequence[int], micro: steps.Batches) -> None:
+    def left_out(self, number: int, why: str, places: Sequence[int], rows: Sequence[steps.Batches]) -> None:
         """Note a step that is not made. Raises: GateError where the recipe stops for that."""
         job = self._job
         before = [loss for loss in self.history["loss"] if loss is not None][-alarms.WINDOW :]
         most = 3 * median(before) if len(before) >= alarms.LEAST else math.inf
-        where = steps.blame(job, self._rank, self._model, number, places, micro, most)
+        where = steps.blame(job, self._rank, self._model, number, places, rows, most)
         if job.config.watch.on_bad_step == "stop":
             words = (
                 f"training stopped at step {number} of {job.steps}: {why}. {where}. Nothing was published; "
