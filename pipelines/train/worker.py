@@ -18,8 +18,8 @@ import pyarrow as pa
 import torch
 import torch.distributed as dist
 
-from headrace.cluster import process
-from headrace.cluster.errors import GateError, ModelError, discreet
+from headrace.cluster import process, storage
+from headrace.cluster.errors import FullDiskError, GateError, ModelError, discreet
 from headrace.pipelines import model_files
 from headrace.pipelines.train import (
     adapter,
@@ -34,6 +34,8 @@ from headrace.pipelines.train import (
     ways,
 )
 from headrace.pipelines.train.steps import Job, Rank
+from headrace.pipelines.train.watch import alarms
+from headrace.pipelines.train.watch.watched import Step, Watched, keep_best
 from headrace.pipelines.train.ways import Way
 
 if TYPE_CHECKING:
@@ -41,22 +43,6 @@ if TYPE_CHECKING:
 
 History = dict[str, Any]
 NONE = np.zeros(0, np.int64)
-
-
-@dataclass(frozen=True)
-class Step:
-    """What is told of a step: how far, the loss in nats a token, target tokens, and the time it took.
-
-    validation: loss, where the step ended with one.
-    """
-
-    step: int
-    steps: int
-    loss: float
-    learning_rate: float
-    tokens: int
-    seconds: float
-    validation: float | None = None
 
 
 def learning_rate(step: int, steps: int, config: "Config") -> float:
@@ -122,44 +108,77 @@ def trained(model: Any) -> dict[str, torch.nn.Parameter]:
 def train(job: Job, rank: Rank, report: Callable[[Step], None]) -> None:
     """Train from the newest checkpoint to the end; rank 0 writes and reports.
 
-    Raises: ModelError, StorageError, GateError (a loss that is no number), and what `report` raises.
+    Raises: ModelError, StorageError, GateError (what the training showed stopped it), and what `report`
+    raises.
     """
     model, way = build(job, rank)
     parameters = trained(model)
     optimizer = speed.optimizer(parameters.values(), job.config)
+    if rank.number == 0:
+        trained_bytes = sum(p.numel() * p.element_size() for p in parameters.values())
+        checkpoints.require_room(job.home, trained_bytes, job.config.keep_checkpoints)
     history = _resume(job, rank, model, optimizer)
-    validation = _Validation(job, rank, way)
+    watched = Watched(job, rank, model, way, history)
     books: list[pa.Table] = []
+
+    def leave() -> None:
+        """A checkpoint, with the books of the steps up to it."""
+        noted = rank.gathered(pa.concat_tables([used.SCHEMA.empty_table(), *books]))
+        books.clear()
+        if rank.number == 0:
+            history["rows"] += used.write(job.home, len(history["loss"]), noted)
+            _checkpoint(job, model, way, optimizer, history)
+
     for step, read in _reading(job, rank, way, len(history["loss"])):
-        started = time.monotonic()
-        rate = learning_rate(step, job.steps, job.config)
-        salts = [_salt(job.seed, step, *number) for number in read.numbers]
-        micro = [forward.tensors(batch, rank.device) for batch in read.inputs]
-        for _ in range(sharding.missing(len(micro), model, rank)):
-            micro.append(sharding.nothing(rank.device))
-            salts.append(0)
+        if alarms.out_of_patience(history, job.config):
+            return
         try:
-            loss, tokens = steps.step(model, optimizer, micro, rank, rate, job.config.max_grad_norm, salts)
-        except ArithmeticError as error:
-            places = read.order.places.tolist()
-            rows = [[forward.tensors(part, rank.device) for part in way.inputs(row)] for row in read.rows()]
-            rows += [[sharding.nothing(rank.device)]] * sharding.missing(len(rows), model, rank)
-            raise steps.stopped(job, rank, model, step + 1, str(error), places, rows) from None
-        finished = Step(step + 1, job.steps, loss, rate, tokens, time.monotonic() - started)
-        _note(history, finished)
+            finished = _step(job, rank, model, way, optimizer, watched, step, read)
+        except GateError:
+            if books:
+                leave()
+            raise
         books.append(used.table(step + 1, read.order, rank.number))
-        last = finished.step == job.steps
-        if validation.shelf.rows and (last or finished.step % job.validate_every == 0):
-            finished = _validated(job, rank, model, validation, history, finished)
-        due = last or finished.step % job.checkpoint_every == 0
-        noted = rank.gathered(pa.concat_tables(books)) if due else []
+        finished, stop = watched.after(finished)
         if rank.number == 0:
             report(finished)
-            if due:
-                history["rows"] += used.write(job.home, finished.step, noted)
-                _checkpoint(job, model, way, optimizer, history)
-        if due:
-            books = []
+        ending = finished.step == job.steps or stop or alarms.out_of_patience(history, job.config)
+        if ending or finished.step % job.checkpoint_every == 0:
+            leave()
+        if stop:
+            raise stop
+
+
+def _step(
+    job: Job,
+    rank: Rank,
+    model: Any,
+    way: Way,
+    optimizer: torch.optim.Optimizer,
+    watched: Watched,
+    step: int,
+    read: "Read",
+) -> Step:
+    """One step, or what is left of one that is left out. Raises: GateError where it should not be made."""
+    started = time.monotonic()
+    rate = learning_rate(step, job.steps, job.config)
+    salts = [_salt(job.seed, step, *number) for number in read.numbers]
+    micro = [forward.tensors(batch, rank.device) for batch in read.inputs]
+    for _ in range(sharding.missing(len(micro), model, rank)):
+        micro.append(sharding.nothing(rank.device))
+        salts.append(0)
+    try:
+        made = steps.step(
+            model, optimizer, micro, rank, rate, job.config.max_grad_norm, salts, watched.bad_step
+        )
+    except steps.BadStep as error:
+        rows = [[forward.tensors(part, rank.device) for part in way.inputs(row)] for row in read.rows()]
+        rows += [[sharding.nothing(rank.device)]] * sharding.missing(len(rows), model, rank)
+        watched.left_out(step + 1, str(error), read.order.places.tolist(), rows)
+        made = steps.Stepped(math.nan, 0, error.stepped.norm)
+    finished = Step(step + 1, job.steps, made.loss, rate, made.tokens, time.monotonic() - started, made.norm)
+    _note(watched.history, finished)
+    return finished
 
 
 def _salt(seed: int, step: int, *micro: int) -> int:
@@ -170,7 +189,7 @@ def _resume(job: Job, rank: Rank, model: Any, optimizer: torch.optim.Optimizer) 
     """Load the checkpoint that rank 0 goes on from; returns the history up to it."""
     step = rank.first(_started(job, rank.count) if rank.number == 0 else 0)
     if not step:
-        return {name: [] for name in checkpoints.HISTORY}
+        return checkpoints.history()
     folder = checkpoints.name(step)
     record = checkpoints.read(job.home, folder)
     assert record is not None, "rank 0 has just read it"
@@ -184,13 +203,14 @@ def _resume(job: Job, rank: Rank, model: Any, optimizer: torch.optim.Optimizer) 
     )
     state = checkpoints.fetch(job.home, folder, record, checkpoints.OPTIMIZER)
     checkpoints.load_optimizer(optimizer, list(trained(model)), state)
-    return dict(record["history"])
+    return {**checkpoints.history(), **record["history"]}
 
 
 def _started(job: Job, ranks: int) -> int:
     """The step that this start goes on from; what lies beyond it is removed, and the start is noted."""
     step = checkpoints.resumed(job.home, job.key, job.steps)
     used.cut(job.home, step)
+    storage.delete(storage.join(job.home, checkpoints.STOPPED))
     checkpoints.note_start(job.home, step, ranks)
     return step
 
@@ -253,75 +273,20 @@ def _shares(job: Job, rank: Rank, done: int) -> Iterator[tuple[int, int, list[ba
         first += count
 
 
-class _Validation:
-    """The loss over the validation rows, or the first `validation_rows` of them in shuffled order."""
-
-    def __init__(self, job: Job, rank: Rank, way: Way) -> None:
-        self.shelf, self._way = job.validation, way
-        plan = batches.Plan(job.validation, job.seed, max(1, job.validation.rows), {})
-        order = plan.order(0)
-        most = slice(0, job.config.validation_rows)
-        own = order.places[most][rank.number :: rank.count]
-        self._own = batches.Order(own, np.zeros_like(own))
-        self._reader = batches.Reader(plan)
-
-    def _batches(self, rows: int) -> Iterator[batches.Batch]:
-        """This rank's rows, `rows` at a time."""
-        for first in range(0, len(self._own.places), rows):
-            cut = slice(first, first + rows)
-            yield self._reader.read(batches.Order(self._own.places[cut], self._own.visits[cut]), 0)
-
-    @torch.no_grad()
-    def loss(self, model: Any, rank: Rank, rows: int) -> float:
-        """Nats a target token over all ranks' rows, `rows` at a time."""
-        model.eval()
-        sums = torch.zeros(2, dtype=torch.float64, device=rank.device)
-        parts = [part for batch in self._batches(rows) for part in self._way.inputs(batch)]
-        extra = sharding.missing(len(parts), model, rank)
-        for part in parts:
-            batch = forward.tensors(part, rank.device)
-            sums += torch.stack([steps.loss_sum(model, batch).double(), steps.targets(batch).double()])
-        for _ in range(extra):
-            steps.loss_sum(model, sharding.nothing(rank.device))
-        rank.total(sums)
-        return float(sums[0] / sums[1].clamp(min=1))
-
-
 def _note(history: History, step: Step) -> None:
-    history["loss"].append(step.loss)
+    made = math.isfinite(step.loss)
+    history["loss"].append(step.loss if made else None)
+    history["grad_norm"].append(step.grad_norm if made else None)
     history["learning_rate"].append(step.learning_rate)
     history["tokens"].append(step.tokens)
     history["seconds"].append(round(step.seconds, 4))
-
-
-def _validated(
-    job: Job, rank: Rank, model: Any, validation: _Validation, history: History, step: Step
-) -> Step:
-    """Validate, note it, and keep the adapter where it is the best so far."""
-    loss = validation.loss(model, rank, job.config.batch_size)
-    if not math.isfinite(loss):
-        raise GateError(
-            f"training stopped at step {step.step} of {job.steps}: the loss on validation rows is {loss}. "
-            "Nothing was published; look at the rows of packed/validation, or lower train.learning_rate"
-        ).at(steps.GATE)
-    best = all(loss < earlier for earlier in history["validation"])
-    history["validation"].append(loss)
-    history["validation_steps"].append(step.step)
-    if best and rank.number == 0:
-        _keep_best(job, model, step.step, loss)
-    return Step(**{**vars(step), "validation": loss})
-
-
-def _keep_best(job: Job, model: Any, step: int, loss: float | None) -> None:
-    record = {"key": job.key, "step": step, "validation_loss": loss}
-    checkpoints.write(job.home, checkpoints.BEST, record, adapter.files(model, job.base))
 
 
 def _checkpoint(job: Job, model: Any, way: Way, optimizer: torch.optim.Optimizer, history: History) -> None:
     """Leave a checkpoint; without validation the last adapter is the best."""
     step = len(history["loss"])
     if not job.validation.rows and step == job.steps:
-        _keep_best(job, model, step, None)
+        keep_best(job, model, step, None)
     record = {"key": job.key, "step": step, "steps": job.steps, "history": history, "way": way._asdict()}
     files = adapter.files(model, job.base)
     files[checkpoints.OPTIMIZER] = checkpoints.optimizer_file(optimizer, list(trained(model)))
@@ -344,7 +309,7 @@ def on_worker(config: dict[str, Any]) -> None:
         raise refusal
     try:
         train(job, rank, lambda step: mailbox.put.remote(step))
-    except (ModelError, GateError) as error:
+    except (ModelError, GateError, FullDiskError) as error:
         # Ray starts the ranks again whatever has failed: let them not load the model again for it.
         ray.get(mailbox.refuse.remote(error.with_traceback(None)))
         raise
