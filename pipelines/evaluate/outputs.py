@@ -112,7 +112,9 @@ def measure(
     ends = samples.stops(configured, tokenizer, chosen)
     longest = _longest(asked, config)
 
-    def made(asking: Any, prompts: list[NDArray[np.int64]], most: int) -> tuple[list[tuple[str, str]], tuple[bool, ...]]:
+    def made(
+        asking: Any, prompts: list[NDArray[np.int64]], most: int
+    ) -> tuple[list[tuple[str, str]], tuple[bool, ...]]:
         ids = samples.generated(asking, prompts, ends, tokenizer, most=most, size=config.batch_size)
         return samples.said(ids, tokenizer), tuple(len(one) > 0 and one[-1] in ends for one in ids)
 

@@ -71,7 +71,9 @@ def run(
     if gates is not None and gates.enabled:
         wanted = items.digest(probing.asked(gates))
         held = {"gates": [gates.model_dump(mode="json", exclude={"items"}), wanted]}
-    key = ledger.key(VERSION, card["key"], card["step"], card["base_mark"], settings | held, seed, shelf.digest)
+    key = ledger.key(
+        VERSION, card["key"], card["step"], card["base_mark"], settings | held, seed, shelf.digest
+    )
     target = storage.join(run_directory, standing.SCORES)
     result = storage.read_object(target) or {}
     today = (packed or {}).get(config.split)

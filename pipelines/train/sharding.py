@@ -55,6 +55,13 @@ def wanted(config: "Config", rank: "Rank", weights: int) -> bool:
                 "them: take lora or rslora, or leave those keys out"
             )
         return False
+    if config.best != "validation_loss":
+        if asked:
+            raise RecipeError(
+                f"train.best: {config.best} is told by answers, which a rank writes alone, and train.shard: "
+                "fsdp and train.offload let no rank run alone: take validation_loss, or leave those keys out"
+            )
+        return False
     if asked or config.shard == "none" or rank.count == 1 or rank.device.type != "cuda":
         return asked
     return bool(weights > FULL * torch.cuda.get_device_properties(rank.device).total_memory)

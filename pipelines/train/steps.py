@@ -155,20 +155,20 @@ def step(
     """
     model.train()
     none = torch.zeros((), dtype=torch.int64, device=rank.device)
-    count = int(rank.total(sum((targets(batch) for batch in micro), none)))
+    count = rank.total(sum((targets(batch) for batch in micro), none))
     parameters = optimizer.param_groups[0]["params"]
     loss = torch.zeros(1, device=rank.device)
     for number, batch in enumerate(micro):
         if salts:
             torch.manual_seed(salts[number])
-        part = loss_sum(model, batch) / max(1, count)
+        part = loss_sum(model, batch) / count.clamp(min=1)
         part.backward()
         loss += part.detach()
     _sum_gradients(parameters, loss, rank)
     norm = torch.nn.utils.clip_grad_norm_(parameters, max_norm or math.inf)
     # The one wait for the device in a step.
-    both = torch.stack([loss[0], norm.to(loss.dtype)]).tolist()
-    stepped = Stepped(both[0], count, both[1])
+    of_step, tokens, unclipped = torch.stack([t.double() for t in (loss[0], count, norm)]).tolist()
+    stepped = Stepped(of_step, int(tokens), unclipped)
     why = bad(stepped.loss, stepped.norm)
     if why is not None:
         optimizer.zero_grad()
@@ -210,9 +210,7 @@ def blame(
     model takes it.
     """
     with torch.no_grad():
-        bad = [
-            not all(bool(loss_sum(model, p) <= most * targets(p).clamp(min=1)) for p in row) for row in rows
-        ]
+        bad = [_is_bad(model, row, most) for row in rows]
     # Rows behind them are run along with those of other ranks, and have no place.
     mine = [place for place, is_bad in zip(places, bad, strict=False) if is_bad]
     every = rank.gathered((mine, len(places)))
@@ -236,3 +234,9 @@ def _where(job: Job, number: int, places: list[int], rows: int) -> str:
         "it does not come from single rows, so the steps before have gone too far: lower "
         "train.learning_rate, or set train.max_grad_norm"
     )
+
+
+def _is_bad(model: Any, row: Batches, most: float) -> bool:
+    """Whether a row's loss is no number, or beyond `most` nats a target."""
+    nats = sum(float(loss_sum(model, part)) for part in row)
+    return not nats <= most * max(1, sum(int(targets(part)) for part in row))

@@ -137,7 +137,7 @@ def train(job: Job, rank: Rank, report: Callable[[Step], None]) -> None:
         if alarms.out_of_patience(history, job.config):
             return
         try:
-            finished = _step(job, rank, model, optimizer, watched, step, read)
+            finished = _step(job, rank, model, way, optimizer, watched, step, read)
         except GateError:
             if books:
                 leave()
@@ -157,6 +157,7 @@ def _step(
     job: Job,
     rank: Rank,
     model: Any,
+    way: Way,
     optimizer: torch.optim.Optimizer,
     watched: Watched,
     step: int,
@@ -175,7 +176,7 @@ def _step(
             model, optimizer, micro, rank, rate, job.config.max_grad_norm, salts, watched.bad_step
         )
     except steps.BadStep as error:
-        rows = [[forward.tensors(p, rank.device) for p in watched.way.inputs(row)] for row in read.rows()]
+        rows = [[forward.tensors(part, rank.device) for part in way.inputs(row)] for row in read.rows()]
         rows += [[sharding.nothing(rank.device)]] * sharding.missing(len(rows), model, rank)
         watched.left_out(step + 1, str(error), read.order.places.tolist(), rows)
         made = steps.Stepped(math.nan, 0, error.stepped.norm)

@@ -154,7 +154,7 @@ def test_a_gate_of_evaluation_stands_in_run_json_and_report(
     rings = {"value": 0.2, "interval": [0.1, 0.3], "threshold": 0.02, "words": "4 of 20 answers do not end"}
     for state in ("warn", "fail"):
         monkeypatch.setattr(evaluation, "gates", lambda _, s=state: ({"endless": {**rings, "state": s}}, {}))
-        with pytest.raises(GateError, match="gates.endless: 4 of 20") if state == "fail" else nullcontext():
+        with pytest.raises(GateError, match=r"gates\.endless: 4 of 20") if state == "fail" else nullcontext():
             flow.evaluate(loaded, "quiet")
         written = json.loads((tmp_path / "run/run.json").read_bytes())
         told = {name: written["gates"]["endless"][name] for name in ("value", "interval", "state")}

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from headrace.pipelines.schema import IGNORE
-from headrace.pipelines.train.batches import Batch
+from headrace.pipelines.train.batches import COLUMNS, Batch
 
 LONGEST = 96  # tokens of a text
 KNOWN = 0.5  # least share of tokens that the tokenizer has a name for
@@ -39,7 +39,7 @@ TEXTS = (
 
 
 def batch(tokenizer: Any) -> Batch | None:
-    """The texts as rows, one a text, padded: ``int64[texts, length]`` each; every token has a loss.
+    """The texts as packed rows, one a row, padded: ``int64[texts, length]`` each; every token has a loss.
 
     None where the tokenizer has no words for them, so that their loss would tell nothing.
     """
@@ -48,11 +48,12 @@ def batch(tokenizer: Any) -> Batch | None:
     named = sum(token not in (tokenizer.unk_token_id, tokenizer.pad_token_id) for token in tokens)
     if not tokens or named < KNOWN * len(tokens):
         return None
-    length = max(len(ids) for ids in each)
-    rows = {name: np.zeros((len(each), length), np.int64) for name in ("input_ids", "segment_ids")}
-    rows["labels"] = np.full((len(each), length), IGNORE, np.int64)
-    rows["position_ids"] = np.tile(np.arange(length), (len(each), 1))
+    shape = len(each), max(len(ids) for ids in each)
+    rows = {name: np.zeros(shape, np.int64) for name in COLUMNS}
+    rows["labels"][:] = IGNORE
+    rows["position_ids"][:] = np.arange(shape[1])
     for row, ids in enumerate(each):
-        rows["input_ids"][row, : len(ids)] = rows["labels"][row, : len(ids)] = ids
-        rows["segment_ids"][row, : len(ids)] = 1
+        own = slice(0, len(ids))
+        rows["input_ids"][row, own] = rows["labels"][row, own] = ids
+        rows["segment_ids"][row, own] = 1
     return rows

@@ -13,7 +13,7 @@ import torch
 from transformers import GenerationConfig
 
 from headrace.cluster.errors import ModelError, SourceError
-from headrace.pipelines.train import batches, forward, models, sharding, steps
+from headrace.pipelines.train import batches, forward, models, sharding, steps, ways
 from headrace.pipelines.train.steps import Job, Rank
 from headrace.pipelines.train.watch import general, samples, scorer
 from headrace.pipelines.train.ways import Way
@@ -98,17 +98,16 @@ class Answers:
         model.eval()
         # A model that is spread over the ranks is run by all of them together, so each asks it everything.
         together = sharding.is_spread(model)
-        config, own = (
-            self._job.config,
-            self._asked[slice(None) if together else slice(rank.number, None, rank.count)],
-        )
+        config = self._job.config
+        own = self._asked if together else self._asked[rank.number :: rank.count]
         own = [s for s in own if s.span()[0] < samples.context(model)]
         configured = model.generation_config
         ends = samples.stops(configured, self._tokenizer, self._asked)
         model.generation_config = GenerationConfig()  # what `generate` is not told it takes from there
         prompts = [s.ids[: s.span()[0]] for s in own]
         most, size = config.best_tokens, config.batch_size
-        made = samples.generated(model, prompts, ends, self._tokenizer, most=most, size=size)
+        with ways.by_mask(model):
+            made = samples.generated(model, prompts, ends, self._tokenizer, most=most, size=size)
         model.generation_config = configured
         references = [s.ids[slice(*s.span())] for s in own]
         said, wanted = (

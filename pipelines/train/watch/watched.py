@@ -11,7 +11,7 @@ from typing import Any
 
 from headrace.cluster import ledger, storage
 from headrace.cluster.errors import GateError
-from headrace.pipelines.train import adapter, checkpoints, steps
+from headrace.pipelines.train import adapter, batches, checkpoints, steps
 from headrace.pipelines.train.steps import Job, Rank
 from headrace.pipelines.train.watch import alarms, smoke
 from headrace.pipelines.train.watch.alarms import Alarm
@@ -20,6 +20,7 @@ from headrace.pipelines.train.ways import Way
 
 LOSS, WATCH = "train.loss", "train.watch"  # gates: losses are numbers; a training learns
 NOTED = 100  # warnings of a training at most
+FEW = 100  # rows below which a training is told to have few
 
 
 @dataclass(frozen=True)
@@ -47,17 +48,21 @@ class Watched:
     """A training's history, and what is added to it after each step."""
 
     def __init__(self, job: Job, rank: Rank, model: Any, way: Way, history: dict[str, Any]) -> None:
-        self.history, self.way = history, way
+        self.history = history
         self._job, self._rank, self._model = job, rank, model
         self._warmup = math.ceil(job.config.warmup * job.steps)
         self._smoke = smoke.steps(job.config, job.steps, self._warmup)
         self._validation = Validation(job, rank, way)
+        self._first: list[Alarm] = []
         if not history["loss"]:
             history["base"] = {
                 "validation": self._validation.loss(model, rank),
                 "general": self._validation.general(model),
                 "metric": self._validation.metric(model, rank),
             }
+            self._first = _before(job)
+            for alarm in self._first:
+                self._warn(alarm)
 
     def bad_step(self, loss: float, norm: float) -> str | None:
         """Why a step should not be made."""
@@ -86,7 +91,8 @@ class Watched:
         the training should not go on.
         """
         job, last = self._job, step.step == self._job.steps
-        told = [a for a in self._told(step.step) if a.code == "skipped"]
+        told = [*self._first, *(a for a in self._told(step.step) if a.code == "skipped")]
+        self._first = []
         if last or step.step % job.validate_every == 0:
             step = self._validated(step)
         found = alarms.look(self.history, job.config, self._warmup, job.steps)
@@ -168,6 +174,26 @@ class Watched:
             why = {"reason": reason, "words": words, "step": step}
             storage.put(storage.join(self._job.home, checkpoints.STOPPED), ledger.dumps(why))
         return GateError(words).at(gate)
+
+
+def _before(job: Job) -> list[Alarm]:
+    """What is wrong before the first step."""
+    found = []
+    if not job.validation.rows:
+        words = (
+            "packed/validation holds no rows: nobody can say which checkpoint is best, so that of the last "
+            "step is published; give split.validation a share"
+        )
+        found.append(Alarm("no_validation", words, 0))
+    rows = job.plan.shelf.rows
+    if rows < FEW and (samples := sum(sum(batches.segments(chunk)) for chunk in job.plan.shelf.chunks)) < FEW:
+        words = (
+            f"{samples} rows to train on ({rows} packed, {job.steps} steps) are few: they are learnt by "
+            "heart before the task is. Gather more, and more varied, rows first; as examples in a prompt "
+            "they may do as well"
+        )
+        found.append(Alarm("few_rows", words, 0))
+    return found
 
 
 def keep_best(job: Job, model: Any, step: int, loss: float | None) -> None:

@@ -32,7 +32,14 @@ from tests.pipelines import toys
 CPU = torch.device("cpu")
 ALONE = Rank(0, 1, CPU)
 SMALL = Config(
-    learning_rate=1e-2, max_steps=8, rows_per_step=4, batch_size=2, rank=4, dropout=0.1, validate_every=3
+    learning_rate=1e-2,
+    max_steps=8,
+    rows_per_step=4,
+    batch_size=2,
+    rank=4,
+    dropout=0.1,
+    validate_every=3,
+    patience=None,
 )
 
 

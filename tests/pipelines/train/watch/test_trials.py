@@ -60,7 +60,7 @@ def test_a_curve_trains_on_shares_within_each_other(toy_model: str, run: str) ->
     assert all(point["validation"] < found["base"] for point in found["points"])
     assert trainings.keys(run) == [plan(1.0).key], "that of all rows is the recipe's own"
     assert adapter.card(run) == {"key": "earlier"}
-    assert driver._publish(plan(1.0), {})["steps"] == plan(1.0).steps
+    assert driver._publish(plan(1.0), {})["planned"] == plan(1.0).steps
 
 
 def points(*losses: float) -> list[dict[str, Any]]:

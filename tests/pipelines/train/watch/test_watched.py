@@ -129,6 +129,14 @@ def test_the_first_steps_tell_of_the_whole(toy_model: str, tmp_path: Path) -> No
     assert smoke["seconds"] > sum(step.seconds for step in told[:10])
 
 
+def test_what_is_wrong_before_the_first_step_is_told_with_it(toy_model: str, tmp_path: Path) -> None:
+    run = toys.run(tmp_path, {"train": 36})
+    _, told = trained(run, toy_model, SMALL.model_copy(update={"max_steps": 2}))
+    assert [alarm.code for alarm in told[0].alarms] == ["no_validation", "few_rows"]
+    assert told[0].alarms[1].words.startswith("36 rows to train on (12 packed, 2 steps) are few")
+    assert told[1].alarms == ()
+
+
 SCORE = """def first_word(answers, references):
     return [a.split()[:1] == r.split()[:1] for a, r in zip(answers, references)]
 """
