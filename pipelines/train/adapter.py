@@ -16,6 +16,7 @@ of the run are kept in `adapters/<key>/`.
 import json
 import os
 import tempfile
+import warnings
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -57,7 +58,10 @@ def fitted(base: Any, config: "Config", name: str) -> Any:
     if config.method == "full":
         return base.requires_grad_(True)
     try:
-        return peft.get_peft_model(base, _lora(base, config))
+        with warnings.catch_warnings():
+            # peft looks for the pattern of experts among modules; it heeds it for parameters as well.
+            warnings.filterwarnings("ignore", "The following (rank|alpha)_pattern keys", RuntimeWarning)
+            return peft.get_peft_model(base, _lora(base, config))
     except ValueError as error:
         reason = str(error).partition("\n")[0]
         raise ModelError(

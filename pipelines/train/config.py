@@ -80,7 +80,7 @@ class Config(Section):
     """Gradients are scaled down to this norm; 0: never."""
     precision: Precision = "auto"
     """float32, bfloat16 (the adapter stays float32), or auto: bfloat16 on GPUs that compute in it, but
-    float32 where `method` is full."""
+    float32 where `method` is full, computed in bfloat16 on those."""
     attention: Attention = "auto"
     """Implementation of attention: varlen (no mask, the fastest), sdpa (a mask) or eager (plain); auto: the
     first of them that is shown to keep the samples of a packed row apart in this model."""

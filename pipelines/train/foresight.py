@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import torch
 
 from headrace.cluster.errors import ModelError
-from headrace.pipelines.train import adapter, models, parents, ways
+from headrace.pipelines.train import adapter, models, parents, routers, ways
 from headrace.pipelines.train.config import Config
 from headrace.pipelines.train.ways import Way
 
@@ -61,6 +61,8 @@ def check(config: Config, described: Any, name: str) -> Foreseen:
     possible = tuple(way for way in allowed if way.attention in kinds)
     small = _small(described, name, kinds[0])
     found = possible if small is None else _proved(small, possible, name)
+    if config.aux_loss is not None:
+        routers.require(_small(described, name, found[0].attention) or base, name)
     return Foreseen(found, [*_said_of_way(config, found[0], name), *_said_of_layers(config, fitted)])
 
 

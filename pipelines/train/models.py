@@ -18,6 +18,7 @@ from headrace.cluster.errors import ModelError
 from headrace.pipelines import model_files
 from headrace.pipelines.train.config import Method, Precision
 
+MIXED = "mixed_precision"  # of a model whose weights are float32 and that computes in bfloat16
 NO_MODEL = "no model is set; set `model:` in the recipe to a model directory, an s3:// one or a hub name"
 
 

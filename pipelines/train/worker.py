@@ -26,6 +26,7 @@ from headrace.pipelines.train import (
     forward,
     models,
     parents,
+    routers,
     steps,
     used,
     ways,
@@ -86,6 +87,9 @@ def build(job: Job, rank: Rank) -> tuple[Any, Way]:
         device=str(rank.device),
     ).to(rank.device)
     way = ways.proved(base, job.ways, job.base)
+    if config.method == "full" and config.precision == "auto":
+        setattr(base, models.MIXED, models.precision("auto", rank.device) == torch.bfloat16)
+    routers.attach(base, config.aux_loss)
     if config.gradient_checkpointing:
         base.activation_checkpointing_enable({"use_reentrant": False})
     torch.manual_seed(job.seed)
