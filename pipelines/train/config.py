@@ -54,6 +54,9 @@ class Config(Section):
     architecture (mostly queries and values); or a list of names."""
     modules_to_save: tuple[str, ...] = ()
     """Layers that are trained whole beside the adapter and saved with it (`lm_head`, `embed_tokens`)."""
+    new_tokens: tuple[str, ...] = ()
+    """Tokens of the model's tokenizer whose rows in embedding and output are trained beside the adapter:
+    those that were added to it, for which the model gets rows, and those that it never learned."""
     aux_loss: float | None = Field(default=None, gt=0)
     """How much the loss counts that makes a router use all experts alike (0.001 to 0.02); left out: not at
     all. It is added to the loss of training, not to that of validation."""

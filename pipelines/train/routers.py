@@ -23,10 +23,12 @@ TOPS = ("num_experts_per_tok", "num_experts_per_token", "moe_topk", "top_k_exper
 
 
 class Balance:
-    """The routers of one model, and what they gave since it was last asked. weight: as `train.aux_loss`."""
+    """The routers of one model, and what they gave while it was trained. weight: as `train.aux_loss`;
+    always: hold what they give in evaluation, too.
+    """
 
-    def __init__(self, model: Any, weight: float) -> None:
-        self.weight = weight
+    def __init__(self, model: Any, weight: float, *, always: bool = False) -> None:
+        self.weight, self.always = weight, always
         self.top = _top(model.config)
         self.held: list[torch.Tensor] | None = None
         self.layers = 0
@@ -36,7 +38,7 @@ class Balance:
 
     def _hook(self, index: int) -> Any:
         def keep(module: Any, given: Any, output: Any) -> None:
-            if self.held is not None:  # and not where activations are computed a second time
+            if self.held is not None and (self.always or module.training):  # and not when computed again
                 logits = output[index] if isinstance(output, tuple) else output
                 self.held.append(logits.reshape(-1, logits.shape[-1]))
 
@@ -103,22 +105,23 @@ def require(model: Any, name: str) -> None:
 
     model: a small one. Raises: ModelError.
     """
+    if not _routers(model):
+        raise ModelError(f"train.aux_loss: {name!r} has no routers; leave it out")
     ids = (torch.arange(24, device=model.device) * 7 + 3).reshape(2, 12) % int(
         model.config.get_text_config().vocab_size
     )
     try:
-        balance = Balance(model, 1.0)
+        balance = Balance(model, 1.0, always=True)
+        balance.held = []
         with torch.no_grad():
-            balance.held = []
             own = model(input_ids=ids, output_router_logits=True, use_cache=False)
             found = balance.loss(torch.ones(ids.numel(), dtype=torch.bool)) if balance.held else None
-        wanted = getattr(own, "aux_loss", None)
+        balance.held = None
     except Exception as error:
         raise ModelError(
             f"train.aux_loss: the routers of {name!r} cannot be read ({type(error).__name__}); leave it out"
         ) from error
-    finally:
-        balance.held = None
+    wanted = getattr(own, "aux_loss", None)
     if found is None or wanted is None or not torch.is_tensor(wanted):
         raise ModelError(f"train.aux_loss: {name!r} has no loss of its own for its routers; leave it out")
     if abs(float(found) - float(wanted)) > CLOSE * abs(float(wanted)):

@@ -93,8 +93,10 @@ def build(job: Job, rank: Rank) -> tuple[Any, Way]:
     if config.gradient_checkpointing:
         base.activation_checkpointing_enable({"use_reentrant": False})
     torch.manual_seed(job.seed)
+    new = models.token_ids(job.model, config.new_tokens)
+    models.widened(base, max(new, default=-1) + 1)
     if job.parent is None:
-        model = adapter.fitted(base, config, job.base)
+        model = adapter.fitted(base, config, job.base, new)
     else:
         model = parents.fitted(base, parents.again(job.parent), config.dropout, job.base)
     for parameter in trained(model).values():  # on different machines kernels may draw differently

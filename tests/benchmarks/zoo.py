@@ -122,7 +122,13 @@ KINDS: list[tuple[str, dict[str, Any]]] = [
     ("Glm4Config", {"head_dim": 8}),
     (
         "OPTConfig",
-        {"num_key_value_heads": ..., "ffn_dim": 24, "word_embed_proj_dim": 16, "intermediate_size": ...},
+        {
+            "num_key_value_heads": ...,
+            "ffn_dim": 24,
+            "word_embed_proj_dim": 16,
+            "dropout": 0.0,
+            "intermediate_size": ...,
+        },
     ),
 ]
 
