@@ -99,6 +99,7 @@ def measure(
     kinds = models.kinds(models.configuration(model), model, (way.attention for way in allowed))
     base = models.load(model, models.precision(config.precision, device), kinds[0]).to(device)
     way = ways.proved(base, [way for way in allowed if way.attention in kinds], model)
+    models.widened(base, adapter.tokens(run))
     configured = base.generation_config
     base.generation_config = GenerationConfig()  # whatever `generate` is not told it takes from the model's
     tokenizer = models.load_tokenizer(model)

@@ -17,7 +17,8 @@ A training leaves its adapter in its home, and a copy of it in the run (see `tra
 import json
 import os
 import tempfile
-from collections.abc import Mapping
+import warnings
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import peft
@@ -25,6 +26,7 @@ import torch
 import xxhash
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
+from transformers.pytorch_utils import Conv1D
 
 from headrace.cluster import storage
 from headrace.cluster.errors import Fault, ModelError
@@ -50,14 +52,19 @@ def path(place: str, *parts: str) -> str:
     return storage.join(place, FOLDER, *parts)
 
 
-def fitted(base: Any, config: "Config", name: str) -> Any:
+def fitted(base: Any, config: "Config", name: str, tokens: Sequence[int] = ()) -> Any:
     """`base` as `train.method` asks: with a fresh adapter by peft, drawn from torch's generator, or itself
-    with every weight to be trained. Raises: ModelError.
+    with every weight to be trained. tokens: ids whose rows are trained beside the adapter.
+
+    Raises: ModelError.
     """
     if config.method == "full":
         return base.requires_grad_(True)
     try:
-        return peft.get_peft_model(base, _lora(base, config))
+        with warnings.catch_warnings():
+            # peft looks for the pattern of experts among modules; it heeds it for parameters as well.
+            warnings.filterwarnings("ignore", "The following (rank|alpha)_pattern keys", RuntimeWarning)
+            return peft.get_peft_model(base, _lora(base, config, tokens))
     except ValueError as error:
         reason = str(error).partition("\n")[0]
         raise ModelError(
@@ -65,7 +72,7 @@ def fitted(base: Any, config: "Config", name: str) -> Any:
         ) from error
 
 
-def _lora(base: Any, config: "Config") -> peft.LoraConfig:
+def _lora(base: Any, config: "Config", tokens: Sequence[int]) -> peft.LoraConfig:
     """The adapter that a recipe describes, as peft takes it."""
     known = peft.utils.TRANSFORMERS_MODELS_TO_LORA_TARGET_MODULES_MAPPING
     wanted: Any = config.target_modules
@@ -80,11 +87,38 @@ def _lora(base: Any, config: "Config") -> peft.LoraConfig:
         use_rslora=config.method == "rslora",
         use_dora=config.method == "dora",
         target_modules=wanted if isinstance(wanted, str) else list(wanted),
-        exclude_modules=list(READ_PAST) if base.config.model_type in READING_PAST else None,
+        exclude_modules=_excluded(base) or None,
         modules_to_save=list(config.modules_to_save) or None,
         ensure_weight_tying=bool(tied),
+        trainable_token_indices={name: list(tokens) for name in _rows(base)} if tokens else None,
         task_type="CAUSAL_LM",
     )
+
+
+def _excluded(base: Any) -> list[str]:
+    """Linear layers that an adapter would break, or where it would do nothing."""
+    odd = {
+        name.rpartition(".")[2]
+        for name, module in base.named_modules()
+        if isinstance(module, torch.nn.Linear)
+        and type(module).forward is not torch.nn.Linear.forward
+        and not type(module).__module__.startswith("bitsandbytes")
+    }  # routers that return more than a product
+    return sorted({*odd, *(READ_PAST if base.config.model_type in READING_PAST else ())})
+
+
+def _rows(base: Any) -> list[str]:
+    """Names of the layers that have a row a token: the embedding, and the output where it has its own."""
+    tied = base.config.get_text_config().tie_word_embeddings
+    layers = [base.get_input_embeddings(), *([] if tied else [base.get_output_embeddings()])]
+    return [n.rpartition(".")[2] for layer in layers for n, m in base.named_modules() if m is layer]
+
+
+def tokens(run: str) -> int:
+    """Tokens that what the run trained has rows for at least, 0 if it does not say. Raises: StorageError."""
+    whole = storage.read_object(path(run, "config.json")) or {}
+    held = (storage.read_object(path(run, CONFIG)) or {}).get("trainable_token_indices") or {}
+    return max([0, int(whole.get("vocab_size") or 0), *(i + 1 for ids in held.values() for i in ids)])
 
 
 def without(model: Any) -> list[str]:
@@ -97,7 +131,7 @@ def without(model: Any) -> list[str]:
     kinds: dict[str, None] = {}
     for place, module in base.named_modules():
         own = [p for n, p in module.named_parameters(recurse=False) if p.dim() == 3]  # experts in one
-        plain = type(module).__name__ in ("Linear", "Linear4bit", "Conv1D") and ".lora_" not in place
+        plain = isinstance(module, torch.nn.Linear | Conv1D) and ".lora_" not in place
         inside = place.removesuffix(".base_layer")
         if (plain or own) and id(module) not in whole and not any(f in (place, inside) for f in fitted):
             kinds[".".join(part for part in place.split(".")[-3:] if not part.isdigit())] = None
@@ -211,4 +245,5 @@ def load(run: str, base: Any) -> Any:
     """
     if (card(run) or {}).get("method") == "full":
         return models.load(path(run), base.dtype, base.config._attn_implementation).to(base.device)
+    models.widened(base, tokens(run))
     return peft.PeftModel.from_pretrained(base, model_files.local(path(run))).eval()

@@ -89,6 +89,9 @@ class Config(Section):
     architecture (mostly queries and values); or a list of names."""
     modules_to_save: tuple[str, ...] = ()
     """Layers that are trained whole beside the adapter and saved with it (`lm_head`, `embed_tokens`)."""
+    new_tokens: tuple[str, ...] = ()
+    """Tokens of the model's tokenizer whose rows in embedding and output are trained beside the adapter:
+    those that were added to it, for which the model gets rows, and those that it never learned."""
     aux_loss: float | None = Field(default=None, gt=0)
     """How much the loss counts that makes a router use all experts alike (0.001 to 0.02); left out: not at
     all. It is added to the loss of training, not to that of validation."""
@@ -115,7 +118,7 @@ class Config(Section):
     """Gradients are scaled down to this norm; 0: never."""
     precision: Precision = "auto"
     """float32, bfloat16 (the adapter stays float32), or auto: bfloat16 on GPUs that compute in it, but
-    float32 where `method` is full."""
+    float32 where `method` is full, computed in bfloat16 on those."""
     attention: Attention = "auto"
     """Implementation of attention: varlen (no mask, the fastest), sdpa (a mask) or eager (plain); auto: the
     first of them that is shown to keep the samples of a packed row apart in this model."""

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import torch
 
 from headrace.cluster.errors import ModelError
-from headrace.pipelines.train import adapter, models, parents, ways
+from headrace.pipelines.train import adapter, models, parents, routers, ways
 from headrace.pipelines.train.config import Config
 from headrace.pipelines.train.ways import Way
 
@@ -49,25 +49,35 @@ def check(config: Config, described: Any, name: str) -> Foreseen:
     kinds = models.kinds(described, name, (way.attention for way in allowed))
     with torch.device("meta"):
         base = models.from_config(described, kinds[0])
-    rows = base.get_input_embeddings().weight.shape[0]
-    tokens = _tokens(name)
-    if tokens > rows:
-        raise ModelError(
-            f"the tokenizer of {name!r} has {tokens:,} tokens and the model {rows:,} embeddings: load it by "
-            "transformers, call resize_token_embeddings(len(tokenizer)), save it, and name that directory"
-        )
     with torch.device("meta"):
-        fitted = _fitted(base, config, name)
+        new = _new_tokens(base, config, name)
+        fitted = _fitted(base, config, name, new)
     possible = tuple(way for way in allowed if way.attention in kinds)
     small = _small(described, name, kinds[0])
     found = possible if small is None else _proved(small, possible, name)
+    if config.aux_loss is not None:
+        routers.require(_small(described, name, found[0].attention) or base, name)
     return Foreseen(found, [*_said_of_way(config, found[0], name), *_said_of_layers(config, fitted)])
 
 
-def _fitted(base: Any, config: Config, name: str) -> Any:
+def _new_tokens(base: Any, config: Config, name: str) -> list[int]:
+    """Ids of `train.new_tokens`, for which `base` gets rows. Raises: ModelError where a token is without."""
+    new = models.token_ids(name, config.new_tokens)
+    rows, tokens = base.get_input_embeddings().weight.shape[0], _tokens(name)
+    if set(range(rows, tokens)) - set(new):
+        raise ModelError(
+            f"the tokenizer of {name!r} has {tokens:,} tokens and the model {rows:,} embeddings: name those "
+            "that are new in train.new_tokens, or load it by transformers, call "
+            "resize_token_embeddings(len(tokenizer)), save it, and name that directory"
+        )
+    models.widened(base, tokens)
+    return new
+
+
+def _fitted(base: Any, config: Config, name: str, new: list[int]) -> Any:
     """What will be trained, without weights. Raises: ModelError where it does not fit."""
     if config.from_ is None:
-        return adapter.fitted(base, config, name)
+        return adapter.fitted(base, config, name, new)
     if config.method == "full":
         raise ModelError(
             "train.from goes on from an adapter, and train.method is full: leave one of them out"

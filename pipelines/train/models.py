@@ -7,7 +7,7 @@ code of a model's is run. An s3:// directory is copied once to the user's cache.
 import importlib.util
 import os
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import torch
@@ -18,6 +18,7 @@ from headrace.cluster.errors import ModelError
 from headrace.pipelines import model_files
 from headrace.pipelines.train.config import Method, Precision
 
+MIXED = "mixed_precision"  # of a model whose weights are float32 and that computes in bfloat16
 NO_MODEL = "no model is set; set `model:` in the recipe to a model directory, an s3:// one or a hub name"
 
 
@@ -185,6 +186,32 @@ def load_tokenizer(model: str) -> Any:
         raise ModelError(
             f"no tokenizer could be loaded from {model!r}: {model_files.first_line(error)}"
         ) from error
+
+
+def token_ids(model: str, tokens: Sequence[str]) -> list[int]:
+    """Ids of some tokens in the model's tokenizer. Raises: ModelError of one that is no token there."""
+    if not tokens:
+        return []
+    vocabulary = load_tokenizer(model).get_vocab()
+    missing = [token for token in tokens if token not in vocabulary]
+    if missing:
+        raise ModelError(
+            f"train.new_tokens: {missing[0]!r} is no token of {model!r}: load its tokenizer by transformers, "
+            "call add_tokens([...]), and save it there; then `headrace prepare` sees it, too"
+        )
+    return sorted({int(vocabulary[token]) for token in tokens})
+
+
+def widened(model: Any, tokens: int) -> Any:
+    """A model with rows for so many tokens; those that are added are the mean of the others."""
+    rows = model.get_input_embeddings().weight.shape[0]
+    if tokens > rows:
+        model.resize_token_embeddings(tokens, mean_resizing=False)
+        with torch.no_grad():
+            for layer in (model.get_input_embeddings(), model.get_output_embeddings()):
+                if layer is not None:
+                    layer.weight[rows:] = layer.weight[:rows].float().mean(0).to(layer.weight.dtype)
+    return model
 
 
 def precision(wanted: Precision, device: torch.device, method: Method = "lora") -> torch.dtype:

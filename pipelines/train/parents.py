@@ -6,6 +6,7 @@ the recipe says what is of this training alone (dropout).
 """
 
 import os
+import warnings
 from typing import Any, NamedTuple
 
 import peft
@@ -88,12 +89,16 @@ def fitted(base: Any, parent: Parent, dropout: float, name: str) -> Any:
             f"({model_files.first_line(error)})"
         ) from error
     if not isinstance(held, peft.LoraConfig):
-        raise ModelError(f"train.from: {parent.path!r} is an adapter by {held.peft_type}, and not by LoRA")
+        raise ModelError(
+            f"train.from: {parent.path!r} is an adapter by {held.peft_type.value}, and not by LoRA"
+        )
     held.inference_mode, held.lora_dropout = False, dropout
     try:
-        model = peft.get_peft_model(base, held)
-        weights = load_file(os.path.join(parent.folder, adapter.WEIGHTS))
-        outcome = peft.set_peft_model_state_dict(model, weights)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", UserWarning)  # of a base by another name, of weights on no device
+            model = peft.get_peft_model(base, held)
+            weights = load_file(os.path.join(parent.folder, adapter.WEIGHTS))
+            outcome = peft.set_peft_model_state_dict(model, weights)
     except (ValueError, RuntimeError, KeyError) as error:
         raise ModelError(_unfit(parent, name, model_files.first_line(error))) from error
     trained = {n for n, p in model.named_parameters() if p.requires_grad}

@@ -20,7 +20,7 @@ import torch.distributed as dist
 
 from headrace.pipelines import trainings
 from headrace.pipelines.schema import IGNORE
-from headrace.pipelines.train import batches, forward
+from headrace.pipelines.train import batches, forward, models, routers
 from headrace.pipelines.train.parents import Parent
 from headrace.pipelines.train.ways import Way
 
@@ -125,10 +125,16 @@ class Rank:
 
 
 def loss_sum(model: Any, batch: dict[str, torch.Tensor]) -> torch.Tensor:
-    """Sum of the cross entropies of all targets of a batch, packed or padded, in nats: ``float32[]``."""
-    half = getattr(model, "dtype", torch.float32) == torch.bfloat16
-    with torch.autocast(batch["input_ids"].device.type, torch.bfloat16, enabled=half):
-        return forward.loss_sum(model, batch)
+    """Sum of the cross entropies of all targets of a batch, packed or padded, in nats: ``float32[]``.
+
+    While a model is trained, with the loss of its routers, where that is asked for (`routers`).
+    """
+    half = getattr(model, "dtype", torch.float32) == torch.bfloat16 or getattr(model, models.MIXED, False)
+    device = batch["input_ids"].device.type
+    with routers.Balanced(model, batch) as balanced:
+        with torch.autocast(device, torch.bfloat16, enabled=half):
+            loss = forward.loss_sum(model, batch)
+        return loss + balanced.added(targets(batch))
 
 
 def targets(batch: dict[str, torch.Tensor]) -> torch.Tensor:

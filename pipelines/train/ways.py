@@ -131,8 +131,7 @@ def refused(reasons: Mapping[Way, str | None], name: str) -> str:
 def refusal(model: Any, way: Way) -> str | None:
     """Why a model cannot be run this way; None where its logits prove that it can. It is set to it."""
     try:
-        if model.config._attn_implementation != way.attention:
-            model.set_attn_implementation(way.attention)
+        _set(model, way.attention)
         with torch.no_grad():
             return _packed(model) if way.packed else _apart(model)
     except (ModelError, attention.NotVarlen) as error:
@@ -143,6 +142,14 @@ def refusal(model: Any, way: Way) -> str | None:
         ):  # another way may do: this is not one to be left to the training
             return f"its layers do not take segments ({type(error).__name__})"
         return f"{FAILS} ({type(error).__name__})"
+
+
+def _set(model: Any, kind: str) -> None:
+    """Have a model attend by `kind`. Raises: ValueError where it does not have it."""
+    if model.config._attn_implementation != kind:
+        model.set_attn_implementation(kind)
+    if model.config._attn_implementation != kind:  # it has one alone, whatever its name: the proof will tell
+        model.config._attn_implementation_internal = kind
 
 
 @contextmanager
@@ -181,9 +188,19 @@ def _packed(model: Any) -> str | None:
         return f"it lets one sample of a packed row see another (logits move by {moved:.2g})"
     if not free:
         return _as_alone(model, ids[half:], found[0])
+    _in_training(model, batch)
     if not _says_windows(model, windows):
         return "its layers do not say by which window they slide"
     return _as_masked(model, ids[half:], found[0])
+
+
+def _in_training(model: Any, batch: Mapping[str, torch.Tensor]) -> None:
+    """Run a model as it is trained. Raises: NotVarlen where its attention has dropout then."""
+    with torch.random.fork_rng(devices=[model.device] if model.device.type == "cuda" else []):
+        try:
+            forward.target_logits(model.train(), {n: v[None] for n, v in batch.items()})
+        finally:
+            model.eval()
 
 
 def _says_windows(model: Any, windows: Sequence[int | None]) -> bool:
@@ -200,12 +217,12 @@ def _as_masked(model: Any, sample: torch.Tensor, logits: torch.Tensor) -> str | 
     reasons: list[str | None] = []
     for kind in MASKED:
         try:
-            model.set_attn_implementation(kind)
+            _set(model, kind)
             reasons.append(_as_alone(model, sample, logits))
             break
         except Exception:  # noqa: BLE001, S112  an attention that the model does not have
             continue
-    model.set_attn_implementation(attention.VARLEN)
+    _set(model, attention.VARLEN)
     return reasons[0] if reasons else "the model has no other attention to hold it against"
 
 

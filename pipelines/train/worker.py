@@ -28,6 +28,7 @@ from headrace.pipelines.train import (
     forward,
     models,
     parents,
+    routers,
     sharding,
     speed,
     steps,
@@ -69,10 +70,15 @@ def build(job: Job, rank: Rank) -> tuple[Any, Way]:
     dtype = models.precision(config.precision, rank.device, config.method)
     base = _base(job, rank, dtype)
     way = ways.proved(base, job.ways, job.base)
+    if config.method == "full" and config.precision == "auto":
+        setattr(base, models.MIXED, models.precision("auto", rank.device) == torch.bfloat16)
+    routers.attach(base, config.aux_loss)
     speed.checkpointed(base, config.gradient_checkpointing)
     torch.manual_seed(job.seed)
+    new = models.token_ids(job.model, config.new_tokens)
+    models.widened(base, max(new, default=-1) + 1)
     if job.parent is None:
-        model = adapter.fitted(base, config, job.base)
+        model = adapter.fitted(base, config, job.base, new)
     else:
         model = parents.fitted(base, parents.again(job.parent), config.dropout, job.base)
     for parameter in trained(model).values():  # on different machines kernels may draw differently

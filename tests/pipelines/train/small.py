@@ -93,6 +93,7 @@ def trained(config: Any, count: int = 3) -> Outcome:
             if "lora_B" in name:
                 weight += torch.randn_like(weight) * 0.05
     plain = copy.deepcopy(model)
+    plain.get_base_model().set_attn_implementation("eager")
     micro = [forward.tensors(part, ALONE.device) for part in way.inputs(batch())]
     optimizer = _optimizer(model)
     losses = [steps.step(model, optimizer, micro, ALONE, 1e-2, 0.0)[0] for _ in range(count)]
@@ -129,6 +130,8 @@ def _plain(model: Any, count: int) -> list[float]:
 def _reloaded(base: Any, model: Any) -> bool:
     """Whether peft alone makes of the files what was trained."""
     ids = torch.from_numpy(batch()["input_ids"][:1, :9])
+    for one in (base, model.get_base_model()):
+        one.set_attn_implementation("eager")
     with tempfile.TemporaryDirectory() as folder, torch.no_grad():
         for file, data in adapter.files(model, "base").items():
             Path(folder, file).write_bytes(data)

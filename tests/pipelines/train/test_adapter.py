@@ -11,6 +11,7 @@ from headrace.pipelines.commands.verify.tasks import Report
 from headrace.pipelines.train import adapter, models
 from headrace.pipelines.train.config import Config
 from tests.pipelines import toys
+from tests.pipelines.train import small
 
 
 def test_what_is_written_is_loaded_again_and_its_card_comes_last(tmp_path: Path) -> None:
@@ -76,6 +77,35 @@ def test_other_scales_are_loaded_again(tmp_path: Path, method: str) -> None:
     assert torch.equal(loaded(ids).logits, model.eval()(ids).logits)
     scale = model.base_model.model.model.layers[0].mlp.up_proj.scaling["default"]
     assert scale == (16 if method == "rslora" else 8)
+
+
+@pytest.mark.parametrize("tied", [False, True])
+def test_rows_of_new_tokens_are_trained_alone(tmp_path: Path, tied: bool) -> None:
+    torch.manual_seed(1)
+    described = small.described("LlamaConfig", tie_word_embeddings=tied)
+    base = models.prepared(models.from_config(described, "eager", torch.float32))
+    old = base.get_input_embeddings().weight.detach().clone()
+    base.save_pretrained(tmp_path / "base")
+    toys.tokenizer().save_pretrained(tmp_path / "base")
+    new = [3, 16, 17]
+    model = adapter.fitted(models.widened(base, 18), Config(rank=2), "base", new)
+    held = {n: p for n, p in model.named_parameters() if p.requires_grad and "lora" not in n}
+    assert [tuple(p.shape) for p in held.values()] == [(3, 16)] * (1 if tied else 2)
+    ids = torch.tensor([[4, 16, 5, 17, 3]])
+    optimizer = torch.optim.AdamW(held.values(), lr=0.1)
+    model(input_ids=ids, labels=ids).loss.backward()
+    optimizer.step()
+    run = str(tmp_path / "run")
+    adapter.write(run, adapter.files(model, "base"), str(tmp_path / "base"), {"key": "k"})
+    assert adapter.tokens(run) == 18
+    fresh = models.load(str(tmp_path / "base"), torch.float32, "eager")
+    with torch.no_grad():
+        wanted = model.eval()(input_ids=ids).logits
+        assert wanted.shape[-1] == 18
+        loaded = adapter.load(run, fresh)
+        torch.testing.assert_close(loaded(input_ids=ids).logits, wanted)
+        untouched = [i for i in range(16) if i not in new]
+        assert torch.equal(fresh.get_input_embeddings().weight[untouched], old[untouched])
 
 
 def test_what_was_packed_by_another_template_is_written_beside(tmp_path: Path) -> None:

@@ -24,6 +24,11 @@ TINY = {
 
 
 LEFT = {
+    "Lfm2Config": ["train: peft has no adapter for conv.conv: these layers stay as they are"],
+    "Qwen3NextConfig": [
+        "train: peft has no adapter for linear_attn.conv1d, mlp.shared_expert.down_proj, "
+        "mlp.shared_expert.gate_proj, mlp.shared_expert.up_proj: these layers stay as they are"
+    ],
     "FalconH1Config": [
         "train: peft has no adapter for mamba.conv1d, mamba.out_proj: these layers stay as they are"
     ],
@@ -47,8 +52,20 @@ def test_a_model_that_can_be_trained_passes(toy_model: str) -> None:
 
 
 def test_a_tokenizer_larger_than_the_embedding_is_told(tmp_path: Path) -> None:
-    with pytest.raises(ModelError, match=r"18 tokens and the model 16 embeddings.*resize_token_embeddings"):
+    with pytest.raises(
+        ModelError,
+        match=r"18 tokens and the model 16 embeddings.*train\.new_tokens, or .*resize_token_embeddings",
+    ):
         foresight.check(Config(), described("LlamaConfig"), named(tmp_path, 2))
+
+
+def test_new_tokens_are_named(tmp_path: Path) -> None:
+    name = named(tmp_path, 2)
+    foresight.check(Config(new_tokens=("<more0>", "<more1>")), described("LlamaConfig"), name)
+    with pytest.raises(ModelError, match="18 tokens and the model 16 embeddings"):
+        foresight.check(Config(new_tokens=("<more1>",)), described("LlamaConfig"), name)
+    with pytest.raises(ModelError, match=r"train\.new_tokens: '<other>' is no token of"):
+        foresight.check(Config(new_tokens=("<other>",)), described("LlamaConfig"), name)
 
 
 def test_an_embedding_larger_than_the_tokenizer_is_right(tmp_path: Path) -> None:

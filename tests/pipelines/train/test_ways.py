@@ -149,3 +149,10 @@ def test_a_model_without_position_ids_is_run_apart() -> None:
             alone += float(functional.cross_entropy(logits, labels[0, 1:], reduction="sum"))
     parts = [forward.tensors(part, CPU) for part in ways.apart(batch)]
     assert sum(float(steps.loss_sum(model, part)) for part in parts) == pytest.approx(alone, rel=1e-5)
+
+
+def test_an_attention_with_dropout_is_run_by_a_mask() -> None:
+    described = transformers.GPT2Config(vocab_size=len(toys.WORDS), n_embd=16, n_layer=1, n_head=2)
+    model = transformers.AutoModelForCausalLM.from_config(described, attn_implementation="varlen").eval()
+    assert ways.proved(model, ways.candidates("auto", "auto", segments=True), "gpt2") == Way(True, "sdpa")
+    assert not model.training

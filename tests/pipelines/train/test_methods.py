@@ -1,0 +1,90 @@
+"""Trainings of each method through to what they leave: killed, gone on with, published, loaded again."""
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from headrace.pipelines.train import adapter, checkpoints, driver, models, worker
+from headrace.pipelines.train.config import Config
+from headrace.pipelines.train.steps import Job, Rank
+from tests.pipelines import toys
+
+ALONE = Rank(0, 1, torch.device("cpu"))
+SHORT = {"learning_rate": 1e-2, "max_steps": 4, "rows_per_step": 4, "batch_size": 2, "rank": 4}
+
+
+class Killed(BaseException):
+    """Stands for a kill: nothing catches it."""
+
+
+def job_of(folder: Path, model: str, **more: Any) -> Job:
+    run = toys.run(folder, {"train": 48, "validation": 12})
+    return driver.plan(run, model, Config(**{**SHORT, "validate_every": 2, **more}), 3, {})
+
+
+def trained(job: Job, killed_at: int | None = None) -> dict[str, Any]:
+    """Train to the end and publish, killed once on the way."""
+
+    def report(step: worker.Step) -> None:
+        if step.step == killed_at:
+            raise Killed
+
+    if killed_at is not None:
+        with pytest.raises(Killed):
+            worker.train(job, ALONE, report)
+        job_again = dataclasses.replace(job)
+        worker.train(job_again, ALONE, lambda step: None)
+    else:
+        worker.train(job, ALONE, report)
+    return driver._publish(job, {})
+
+
+@pytest.mark.parametrize("method", ["full", "dora"])
+def test_a_killed_training_goes_on_and_leaves_the_same(tmp_path: Path, toy_model: str, method: str) -> None:
+    histories, weights = [], []
+    for name, killed_at in (("whole", None), ("killed", 3)):
+        job = job_of(tmp_path / name, toy_model, method=method)
+        histories.append(trained(job, killed_at)["loss"])
+        base = models.load(toy_model, torch.float32, "sdpa")
+        loaded = adapter.load(job.run, base)
+        weights.append(dict(sorted(loaded.state_dict().items())))
+        card = adapter.card(job.run)
+        assert card is not None
+        assert card["method"] == method
+    assert histories[0] == histories[1]
+    assert histories[0][-1] < histories[0][0]
+    assert weights[0].keys() == weights[1].keys()
+    assert all(torch.equal(weights[0][n], weights[1][n]) for n in weights[0])
+    if method == "full":
+        start = models.load(toy_model, torch.float32, "sdpa").state_dict()
+        assert not any(torch.equal(weights[0][n], start[n]) for n in start), "every weight has moved"
+
+
+def test_samples_apart_are_trained_as_packed_rows_are(tmp_path: Path, toy_model: str) -> None:
+    found = {}
+    for packed in (True, False):
+        job = job_of(tmp_path / str(packed), toy_model, packed=packed)
+        found[packed] = trained(job)
+        assert found[packed]["packed"] is packed
+    assert found[True]["key"] == found[False]["key"], "it is the same training"
+    assert found[False]["loss"] == pytest.approx(found[True]["loss"], rel=1e-5)
+    assert found[False]["validation"] == pytest.approx(found[True]["validation"], rel=1e-5)
+    assert found[False]["rows_used"] == found[True]["rows_used"]
+
+
+def test_a_training_goes_on_from_another_run(tmp_path: Path, toy_model: str) -> None:
+    first = job_of(tmp_path / "first", toy_model)
+    before = trained(first)
+    second = job_of(tmp_path / "second", toy_model, **{"from": first.run})
+    after = trained(second)
+    assert after["loss"][0] < before["loss"][0] * 0.9
+    card = adapter.card(second.run)
+    assert card is not None
+    held = adapter.parent(card)
+    assert held is not None
+    assert (held["path"], held["key"]) == (first.run, first.key)
+    assert adapter.parent(adapter.card(first.run) or {}) is None
+    assert checkpoints.homes(second.run) == [second.home]
