@@ -13,11 +13,13 @@ from headrace.pipelines.evaluate import standing
 from headrace.pipelines.examine.spot_check import ratings
 
 EVALUATED = "evaluate.gate"
+SWEPT = "sweep.best"
 # Gates by the command that holds a run against them: `train.steps.GATE` is that of training.
 GATES = {
     "prepare": ("quarantine.limit", "dedup.alarm", "pii.gate", "kept"),
     "train": (ratings.GATE, "train.loss"),
     "evaluate": (EVALUATED,),
+    "sweep": (SWEPT,),
 }
 
 

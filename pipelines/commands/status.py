@@ -8,6 +8,7 @@ from headrace.pipelines import books, recipe
 from headrace.pipelines.console import Line
 from headrace.pipelines.evaluate import standing
 from headrace.pipelines.passes import parts
+from headrace.pipelines.train.sweep import records as sweeps
 
 
 def status(path: str) -> list[Line]:
@@ -34,6 +35,7 @@ def status(path: str) -> list[Line]:
         _line(parts.PACK, f"{len(windows)} windows", done=len(windows)),
     ]
     lines += _trainings(path)
+    lines += [_sweep(state) for state in sweeps.status(path)]
     stale = standing.of_run(path)
     lines += [_file(path, "adapter", stale.get("train")), _file(path, "evaluation", stale.get("evaluate"))]
     return [*lines, _file(path, "run.json"), _file(path, "report.html")]
@@ -63,6 +65,13 @@ def _trainings(path: str) -> list[Line]:
         fields = {"key": key, "step": newest, "steps": steps, "rows_used": rows, "starts": begun}
         lines.append(_line("train", text, **fields, current=is_current))
     return lines
+
+
+def _sweep(state: dict[str, Any]) -> Line:
+    text = f"{state['ended']} of {state['begun']} trials begun have ended"
+    text += f", the best with a validation loss of {state['best']:.4f}" if state["best"] is not None else ""
+    text += f" (sweeps/{state['key']}{', done' * state['done']})"
+    return _line("sweep", text, **state)
 
 
 def _line(name: str, text: str, **fields: Any) -> Line:

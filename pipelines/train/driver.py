@@ -139,8 +139,18 @@ def by_ordinal(weights: Mapping[str, float], sources: Mapping[int, str]) -> dict
     return {o: weights[s] for o, s in sorted(sources.items()) if weights.get(s, 1.0) != 1.0}
 
 
-def plan(run_directory: str, model: str, config: Config, seed: int, weights: Mapping[int, float]) -> Job:
-    """Everything that the ranks need to know; `weights` by ordinal. Raises: SourceError, StorageError."""
+def plan(
+    run_directory: str,
+    model: str,
+    config: Config,
+    seed: int,
+    weights: Mapping[int, float],
+    model_digest: str | None = None,
+) -> Job:
+    """Everything that the ranks need to know; `weights` by ordinal, `model_digest` where it is known.
+
+    Raises: SourceError, StorageError.
+    """
     directory = run_directory if storage.is_remote(run_directory) else os.path.abspath(run_directory)
     shelf = batches.shelf(directory, "train")
     if not shelf.rows:
@@ -153,7 +163,7 @@ def plan(run_directory: str, model: str, config: Config, seed: int, weights: Map
     planned = batches.Plan(shelf, seed, config.rows_per_step, heeded, by_trait)
     epochs = tuple(planned.epochs(config.epochs, config.max_steps))
     every = config.validate_every or max(1, sum(epochs) // SHARE)
-    model_digest = model_files.digest(model)
+    model_digest = model_digest or model_files.digest(model)
     key = ledger.key(
         VERSION,
         model_digest,
