@@ -147,28 +147,26 @@ def _summary(search: "Search", key: str) -> dict[str, Any]:
 
     trials = search.trials
     best = records.ranked(trials)
-    told = [one for one in search.known(len(trials)) if one.loss is not None]
-    shares = space.importances(search.config.space, told)
+    told_of = [one for one in search.known(len(trials) + search.parallel) if one.loss is not None]
+    shares = space.importances(search.config.space, told_of)
     seconds, cost = records.spent(trials)
     first = trials[0].result
     gain = None
     if best and best[0].result and first and first.loss is not None and best[0].result.loss is not None:
         gain = first.loss - best[0].result.loss
-    return json.loads(
-        json.dumps(
-            {
-                "key": key,
-                "metric": search.config.metric,
-                "space": search.config.model_dump(mode="json")["space"],
-                "trials": records.as_json(trials),
-                "best": best[0].number if best else None,
-                "settings": best[0].settings if best else None,
-                "gain": gain,
-                "importances": shares,
-                "importance_words": records.importance_words(shares, len(told)),
-                "noise": records.noise(trials),
-                "seconds": round(seconds, 1),
-                "cost": None if cost is None else round(cost, 4),
-            }
-        )
-    )
+    told = {
+        "key": key,
+        "metric": search.config.metric,
+        "space": search.config.model_dump(mode="json")["space"],
+        "trials": records.as_json(trials),
+        "best": best[0].number if best else None,
+        "settings": best[0].settings if best else None,
+        "gain": gain,
+        "importances": shares,
+        "importance_words": records.importance_words(shares, len(told_of)),
+        "noise": records.noise(trials),
+        "seconds": round(seconds, 1),
+        "cost": None if cost is None else round(cost, 4),
+    }
+    plain: dict[str, Any] = json.loads(json.dumps(told))  # lists for tuples, as who reads it finds them
+    return plain
