@@ -22,8 +22,9 @@ from headrace.pipelines.console import Mode, line, say
 from headrace.pipelines.evaluate import decision, standing
 from headrace.pipelines.examine.advice import facts, verdict
 from headrace.pipelines.examine.spot_check import ratings
-from headrace.pipelines.recipe import Recipe, kept
+from headrace.pipelines.recipe import Recipe, dump, kept
 from headrace.pipelines.schema import SPLITS
+from headrace.pipelines.train.config import Config as Train
 
 # All stages, in the order in which a row meets them: what report, `explain` and tests call stages.
 FIRST = ("clean", "steps", "quality", "traits", "pii", "fingerprint")
@@ -433,6 +434,50 @@ def run(recipe: Recipe, mode: Mode) -> dict[str, Any]:
             _trained(recipe, model, mode)
             _evaluated(recipe, mode)
     return summary.read(recipe.output)
+
+
+def sweep(recipe: Recipe, mode: Mode) -> dict[str, Any]:
+    """Trainings in search of better settings, with a recipe of the best; returns run.json.
+
+    Raises: SourceError where no rows are held out for validation.
+    """
+    with ending.recorded("sweep", STAGES, recipe.output, mode):
+        model = _checked_model(recipe)
+        _require_rated(recipe)
+        _start(recipe, mode)
+        _say_other_packed(recipe, mode)
+        _require_packed(recipe.output)
+        return _swept(recipe, model, mode)
+
+
+def _swept(recipe: Recipe, model: str, mode: Mode) -> dict[str, Any]:
+    from headrace.pipelines.passes import summary
+    from headrace.pipelines.train.sweep import driver, records
+
+    say(mode, "sweep", f"sweep: {recipe.sweep.trials} trials over {', '.join(recipe.sweep.space)}")
+    result = driver.run(
+        recipe.output,
+        model,
+        recipe.train,
+        recipe.sweep,
+        seed=recipe.seed,
+        weights={str(s.name): s.weight for s in recipe.sources},
+        sources=rundir.source_of_ordinals(recipe.output),
+        costs=recipe.costs.model_dump(mode="json"),
+        progress=lambda text, fields: say(mode, "trial", text, **fields),
+    )
+    if result["settings"] is None:
+        raise GateError("sweep: no trial went to its end, so there are no best settings; see the report").at(
+            ending.SWEPT
+        )
+    train = Train.model_validate({**recipe.train.model_dump(), **result["settings"]})
+    place = storage.join(records.home(recipe.output, result["key"]), records.WINNER)
+    storage.put(place, dump(recipe.model_copy(update={"train": train})).encode())
+    text = f"sweep: the best settings are in {place}; `headrace train {place}` trains with them"
+    say(mode, "winner", text, path=place, settings=result["settings"])
+    if result["noise"]:
+        say(mode, "noise", f"sweep: {result['noise']['words']}", **result["noise"])
+    return summary.write(recipe.output, {"sweep": result})
 
 
 def report(recipe: Recipe, mode: Mode) -> str:

@@ -89,6 +89,17 @@ def evaluate(
 
 
 @app.command()
+def sweep(
+    recipe: RecipePath, overrides: Overrides = None, json_lines: Json = False, quiet: Quiet = False
+) -> None:
+    """Train many times in search of better settings, and write a recipe of the best."""
+    from headrace.pipelines import flow
+
+    mode = choose(json_lines=json_lines, quiet=quiet)
+    flow.sweep(prepared_of(recipe, overrides), mode)
+
+
+@app.command()
 def report(
     recipe: RecipePath, overrides: Overrides = None, json_lines: Json = False, quiet: Quiet = False
 ) -> None:

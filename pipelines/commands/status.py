@@ -9,6 +9,7 @@ from headrace.pipelines.commands.export import record
 from headrace.pipelines.console import Line
 from headrace.pipelines.evaluate import standing
 from headrace.pipelines.passes import parts
+from headrace.pipelines.train.sweep import records as sweeps
 
 
 def status(path: str) -> list[Line]:
@@ -35,6 +36,7 @@ def status(path: str) -> list[Line]:
         _line(parts.PACK, f"{len(windows)} windows", done=len(windows)),
     ]
     lines += _trainings(path)
+    lines += [_sweep(state) for state in sweeps.status(path)]
     stale = standing.of_run(path)
     lines += [_file(path, "adapter", stale.get("train")), _file(path, "evaluation", stale.get("evaluate"))]
     lines += [_line("export", text, **fields) for text, fields in record.of_run(path)]
@@ -79,6 +81,13 @@ def _trainings(path: str) -> list[Line]:
             text = f"{home.path}: {what}, {storage.in_words(home.bytes)}"
             lines.append(_line("train", text, bytes=home.bytes, superseded=home.superseded))
     return lines
+
+
+def _sweep(state: dict[str, Any]) -> Line:
+    text = f"{state['ended']} of {state['begun']} trials begun have ended"
+    text += f", the best with a validation loss of {state['best']:.4f}" if state["best"] is not None else ""
+    text += f" (sweeps/{state['key']}{', done' * state['done']})"
+    return _line("sweep", text, **state)
 
 
 def _line(name: str, text: str, **fields: Any) -> Line:

@@ -22,7 +22,7 @@ def view(sweep: Mapping[str, Any] | None) -> dict[str, Any] | None:
         "key": sweep["key"],
         "best": sweep.get("best"),
         "gain": sweep.get("gain"),
-        "keys": keys,
+        "names": keys,
         "rows": [_row(trial, keys) for trial in trials[:ROWS]],
         "more": max(0, len(trials) - ROWS),
         "counts": {STATES[s]: sum(t["state"] == s for t in trials) for s in STATES},

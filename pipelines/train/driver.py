@@ -150,8 +150,10 @@ def plan(
     seed: int,
     weights: Mapping[int, float],
     taken: float = 1.0,
+    model_digest: str | None = None,
 ) -> Job:
-    """Everything that the ranks need to know; `weights` by ordinal, `taken`: share of the rows.
+    """Everything that the ranks need to know; `weights` by ordinal, `taken`: share of the rows,
+    `model_digest` where it is known.
 
     Raises: SourceError, StorageError.
     """
@@ -168,7 +170,7 @@ def plan(
     planned = batches.Plan(shelf, seed, config.rows_per_step, heeded, by_trait, taken)
     epochs = tuple(planned.epochs(config.epochs, config.max_steps))
     every = config.validate_every or max(1, min(MOST_EVERY, sum(epochs) // SHARE))
-    model_digest = model_files.digest(model)
+    model_digest = model_digest or model_files.digest(model)
     scored = scorer.code(config.best)
     key = ledger.key(
         VERSION,
