@@ -121,7 +121,7 @@ def _sources(one: Tuned) -> Iterator[str]:
         name = str(source.name)
         own = books.get(name) or {"in": "?", "kept": "?", "dropped": {}, "quarantined": {}}
         gone = sum(own["dropped"].values()) + sum(own["quarantined"].values())
-        licence = getattr(source, "licence", None) or "not named in the recipe"
+        licence = source.licence or "not named in the recipe"
         rows.append((name, licence, own["in"], own["kept"], gone))
     yield from table(("source", "licence", "records", "kept", "left out"), rows)
 

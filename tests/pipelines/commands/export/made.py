@@ -59,7 +59,7 @@ def run(directory: Path, model: str, seed: int = 0, **more: Any) -> str:
     data = {
         "output": path,
         "model": model,
-        "sources": [{"name": "so|urce <b>", "path": f"{directory}/in.jsonl"}],
+        "sources": [{"name": "so|urce <b>", "path": f"{directory}/in.jsonl", "licence": "CC-BY-4.0"}],
         "train": {"rank": 4, "alpha": 8},
         **more,
     }

@@ -93,7 +93,7 @@ def test_a_process_without_headrace_loads_it(run: str, tmp_path: Path) -> None:
         *os.listdir(tmp_path / "out")
     }
     card = (tmp_path / "out/README.md").read_text()
-    assert r"| so\|urce &lt;b&gt; | not named in the recipe | 30 | 28 | 2 |" in card
+    assert r"| so\|urce &lt;b&gt; | CC-BY-4.0 | 30 | 28 | 2 |" in card
     assert r"| quality.short | 2 |" in card
     assert "This adapter was not evaluated" in card
     assert "what is a" not in card
