@@ -19,7 +19,8 @@ from headrace.pipelines.stages.read.files import first
 from headrace.pipelines.stages.read.source import Source
 
 RECIPE = "recipe.yaml"
-NOT_READING = {"path", "dates", "weight", "weights", "priority", "loss", "side"}  # keys of a source
+# Keys of a source that do not decide how it is read.
+NOT_READING = {"path", "dates", "weight", "weights", "licence", "priority", "loss", "side"}
 LAST = list(Recipe.model_fields)[-1]  # section of a recipe.yaml
 
 

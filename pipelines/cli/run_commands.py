@@ -120,6 +120,9 @@ def export(
     quantise: Annotated[
         Literal["int8", "nf4"] | None, typer.Option(help="Merged weights in 8 or 4 bits, by bitsandbytes.")
     ] = None,
+    gguf: Annotated[
+        bool, typer.Option("--gguf", help="Merged weights as model.gguf, too, by llama.cpp's converter.")
+    ] = False,
     least_agreement: Annotated[
         float,
         typer.Option(
@@ -138,7 +141,7 @@ def export(
     from headrace.pipelines.commands.export import checked, record
     from headrace.pipelines.commands.export import export as exporting
 
-    asked = checked.Asked("adapter" if adapter else "merged", dtype, quantise, least_agreement)
+    asked = checked.Asked("adapter" if adapter else "merged", dtype, quantise, gguf, least_agreement)
     *runs, target = paths
     runs = [run_of(run) for run in runs]
     told = exporting.export(runs, target, asked, lambda text, fields: say(mode, "export", text, **fields))

@@ -103,6 +103,7 @@ def _not_in_key(source: Source) -> set[str]:
         "dates",
         "weight",
         "weights",
+        "licence",
         "priority",
         "loss",
         "side",

@@ -39,9 +39,9 @@ def generation(base: Any, tokenizer: Any, stops: list[int]) -> transformers.Gene
     )
 
 
-def needed(parameters: int, dtype: Dtype, quantise: Quantise | None) -> int:
+def needed(parameters: int, dtype: Dtype, quantise: Quantise | None, *, gguf: bool = False) -> int:
     """Bytes on disk of merged weights while they are made: those before they are quantised, too."""
-    size = parameters * (4 if dtype == "float32" else 2)
+    size = parameters * (4 if dtype == "float32" else 2) * (2 if gguf else 1)
     return int(size + (parameters * BITS[quantise] / 8 if quantise else 0)) + SPARE
 
 

@@ -8,17 +8,18 @@ import subprocess
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal
 
 import torch
 
 from headrace.cluster import storage
 from headrace.cluster.errors import ModelError
-from headrace.pipelines.commands.export import build, equality, probes, reload
+from headrace.pipelines.commands.export import build, equality, llama_cpp, probes, reload
 from headrace.pipelines.commands.export.build import Dtype, Quantise
 from headrace.pipelines.commands.export.equality import Said
 from headrace.pipelines.commands.export.tuned import Tuned
-from headrace.pipelines.train import adapter, models
+from headrace.pipelines.train import adapter, models, ways
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,7 @@ class Asked:
     form: Literal["adapter", "merged"]
     dtype: Dtype | None = None
     quantise: Quantise | None = None
+    gguf: bool = False
     least_agreement: float = 0.98
 
 
@@ -72,6 +74,8 @@ def made(work: Work, tell: Callable[[str, dict[str, Any]], None]) -> dict[str, A
         extra = {"dtype": work.dtype, "merged_in_memory": _merge(model, work, request, ours)}
     model.generation_config.save_pretrained(work.place)
     build.copy_tokenizer(one, work.place)
+    if asked.gguf:
+        llama_cpp.write(work.place, work.dtype)
     stops = model.generation_config.eos_token_id
     del model
     gc.collect()
@@ -88,20 +92,26 @@ def made(work: Work, tell: Callable[[str, dict[str, Any]], None]) -> dict[str, A
 def asking(one: Tuned, tokenizer: Any) -> tuple[Any, reload.Request, Said]:
     """The adapter as headrace runs it, in float32; what it is asked, and what it says."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    base = models.load(str(one.recipe.model), torch.float32, one.recipe.evaluate.attention).to(device)
+    name = str(one.recipe.model)
+    allowed = ways.candidates("auto", one.recipe.evaluate.attention)
+    kinds = models.kinds(models.configuration(name), name, (way.attention for way in allowed))
+    base = models.load(name, torch.float32, kinds[0]).to(device)
+    way = ways.proved(base, [way for way in allowed if way.attention in kinds], name)
     config = base.config.get_text_config()
     context = getattr(config, "max_position_embeddings", None) or math.inf
     request = probes.request(one, tokenizer, context, int(config.vocab_size))
     base.generation_config = build.generation(base, tokenizer, probes.stops(base, tokenizer, request))
     model = adapter.load(one.run, base)
-    numbers, tensors = reload.answers(model, request, probes.headrace_logits)
+    numbers, tensors = reload.answers(model, request, partial(probes.headrace_logits, packed=way.packed))
     return model, request, {**numbers, **tensors, **reload.spoken(tokenizer, request)}
 
 
 def _merge(model: Any, work: Work, request: reload.Request, ours: Said) -> float:
     """Write merged weights; returns by how much merging alone, in float32, moves logits."""
     parameters = sum(p.numel() for p in model.parameters())
-    build.require_disk(work.place, build.needed(parameters, work.dtype, work.asked.quantise))
+    build.require_disk(
+        work.place, build.needed(parameters, work.dtype, work.asked.quantise, gguf=work.asked.gguf)
+    )
     whole = build.merged(model)
     kept = [
         reload.plain_logits(whole, s["ids"], [s["places"][k] for k in s["kept"]]).cpu()
@@ -130,14 +140,26 @@ def check(
         theirs = fresh(work, request)
     except ModelError as error:
         return {}, [*wrong, str(error)]
+    if work.asked.gguf:
+        gguf, other = _of_gguf(work, request, ours)
+        wrong += [f"{llama_cpp.FILE}: {words}" for words in other]
     figures, unequal = equality.compare(ours, theirs, exact=work.is_exact, least=work.asked.least_agreement)
     wrong += equality.missing_ends(theirs, probes.ends(tokenizer, request), tokenizer)
-    if unequal and work.asked.form == "merged" and not work.asked.quantise:
+    if unequal and work.asked.form == "merged" and not work.asked.quantise:  # those hold no plain weights
         wrong += equality.cause_of(work.place, work.one)
-    return figures, [*wrong, *unequal]
+    return {**figures, **({"gguf": gguf} if work.asked.gguf else {})}, [*wrong, *unequal]
 
 
-def fresh(work: Work, request: reload.Request) -> Said:
+def _of_gguf(work: Work, request: reload.Request, ours: Said) -> tuple[dict[str, Any], list[str]]:
+    """The same of the GGUF in the work's place, which transformers loads."""
+    try:
+        theirs = fresh(work, request, llama_cpp.FILE)
+    except ModelError as error:
+        return {}, [str(error)]
+    return equality.compare(ours, theirs, exact=work.is_exact, least=work.asked.least_agreement)
+
+
+def fresh(work: Work, request: reload.Request, gguf: str | None = None) -> Said:
     """What the export says of `request`, by a process of its own. Raises: ModelError: it cannot load it."""
     answer, tensors = (os.path.join(work.private, f) for f in ("answer.json", "tensors.safetensors"))
     whole = {
@@ -147,7 +169,7 @@ def fresh(work: Work, request: reload.Request) -> Said:
         "directory": work.place,
         "form": work.asked.form,
         "base": work.one.base_files if storage.is_remote(work.one.base) else None,
-        "gguf": None,
+        "gguf": gguf,
         "dtype": "auto" if work.asked.quantise else "float32",
     }
     path = os.path.join(work.private, "request.json")

@@ -167,6 +167,8 @@ def cause_of(directory: str, tuned: Tuned) -> list[str]:
     The difference to the base of each adapted layer is held against the adapter's product: how often it
     stands in it, and what else does.
     """
+    if tuned.config.get("use_dora"):  # what it adds is no multiple of a product
+        return []
     weights = _tensors(storage.read_bytes(adapter.path(tuned.run, adapter.WEIGHTS)))
     base, merged = (_files(d) for d in (tuned.base_files, directory))
     times, rest, rounded, seen = 0.0, 0.0, 0.0, 0
@@ -231,7 +233,7 @@ def _tensors(data: bytes) -> dict[str, torch.Tensor]:
 
 def _files(directory: str) -> dict[str, str]:
     """File of each tensor of a model directory."""
-    found = {}
+    found: dict[str, str] = {}
     if not os.path.isdir(directory):
         return {}
     for file in sorted(os.listdir(directory)):

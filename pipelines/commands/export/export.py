@@ -19,7 +19,17 @@ from typing import Any
 from headrace.cluster import ledger, storage
 from headrace.cluster.errors import GateError, ModelError, UserError
 from headrace.pipelines import recipe as recipes
-from headrace.pipelines.commands.export import build, checked, equality, names, pages, publish, record, tuned
+from headrace.pipelines.commands.export import (
+    build,
+    checked,
+    equality,
+    llama_cpp,
+    names,
+    pages,
+    publish,
+    record,
+    tuned,
+)
 from headrace.pipelines.commands.export.checked import Asked
 from headrace.pipelines.commands.export.tuned import Tuned
 
@@ -75,8 +85,15 @@ def _require_sense(runs: Sequence[str], asked: Asked) -> None:
             "--quantise and --dtype are of merged weights: write --merge instead of --adapter (an adapter is "
             "a few megabytes of float32)"
         )
+    if asked.gguf and (asked.form == "adapter" or asked.quantise):
+        raise UserError(
+            "--gguf is of merged weights as they are: write it with --merge, without --quantise (llama.cpp "
+            "quantises a GGUF itself, by llama-quantize)"
+        )
     if asked.quantise:
         build.require_quantiser()
+    if asked.gguf:
+        llama_cpp.converter()
 
 
 def _require_one_base(all_of: Sequence[Tuned]) -> None:

@@ -121,7 +121,7 @@ def _sources(one: Tuned) -> Iterator[str]:
         name = str(source.name)
         own = books.get(name) or {"in": "?", "kept": "?", "dropped": {}, "quarantined": {}}
         gone = sum(own["dropped"].values()) + sum(own["quarantined"].values())
-        licence = getattr(source, "licence", None) or "not named in the recipe"
+        licence = source.licence or "not named in the recipe"
         rows.append((name, licence, own["in"], own["kept"], gone))
     yield from table(("source", "licence", "records", "kept", "left out"), rows)
 
@@ -130,7 +130,9 @@ def _dropped(run: Mapping[str, Any]) -> Iterator[str]:
     rows = run.get("rows")
     if not rows:
         return
-    counts = [(reason, n) for kind in ("dropped", "quarantined") for reason, n in rows[kind].items()]
+    counts: list[tuple[str, int]] = [
+        (reason, n) for kind in ("dropped", "quarantined") for reason, n in rows[kind].items()
+    ]
     yield f"{rows['in']:,} records in, {rows['kept']:,} kept. Left out, by reason:"
     yield ""
     if counts:
@@ -230,6 +232,15 @@ def _equal(figures: Mapping[str, Any], asked: Any) -> Iterator[str]:
         ("loss of the run, and of the export", f"{loss['run']:.4f}, {loss['exported']:.4f}"),
     ]
     yield from table(("what", "figure"), rows)
+    gguf = figures.get("gguf") or {}
+    if "next_tokens" in gguf:
+        moved, told = gguf["logits"]["largest_difference"], gguf["answers"]
+        yield (
+            f"model.gguf, loaded by transformers: logits differ by {moved:.3g} of the largest, "
+            f"{told['same']} of {told['n']} greedy answers are the same, {gguf['next_tokens']['same']:,} of "
+            f"{gguf['next_tokens']['n']:,} next tokens agree."
+        )
+        yield ""
 
 
 def _limits(one: Tuned, figures: Mapping[str, Any]) -> Iterator[str]:
@@ -241,6 +252,8 @@ def _limits(one: Tuned, figures: Mapping[str, Any]) -> Iterator[str]:
         yield "- Personal data was looked for as said above; what no recogniser knows may have stayed."
     else:
         yield "- Personal data was not looked for: answers may hold what the sources hold."
+    if (one.card.get("settings") or {}).get("train.method") == "qlora":
+        yield "- It was trained over its base in 4 bits, and exported over the base's own weights."
     for name, gate in (one.run_json.get("gates") or {}).items():
         if isinstance(gate, dict) and gate.get("passed") is False:
             yield f"- The gate {plain(name)} was not passed: {plain(gate.get('words', ''))}"

@@ -86,17 +86,22 @@ def _drawn(tuned: Tuned) -> tuple[str, list[Sample]]:
     )
 
 
-def headrace_logits(model: Any, ids: list[int], places: list[int]) -> torch.Tensor:
-    """Logits at `places` of one sample as training and evaluation make them, ``float32[K, V]``."""
+def headrace_logits(model: Any, ids: list[int], places: list[int], *, packed: bool) -> torch.Tensor:
+    """Logits at `places` of one sample as training and evaluation make them, ``float32[K, V]``.
+
+    packed: as a packed row of one sample, by headrace's mask; otherwise as a sample apart.
+    """
     length = len(ids)
     labels = np.full(length, IGNORE)
     labels[np.array(places) + 1] = np.array(ids)[np.array(places) + 1]
     batch = {
         "input_ids": np.array(ids)[None],
         "labels": labels[None],
-        "position_ids": np.arange(length)[None],
-        "segment_ids": np.ones((1, length), np.int64),
+        "attention_mask": np.ones((1, length), np.int64),
     }
+    if packed:
+        del batch["attention_mask"]
+        batch |= {"position_ids": np.arange(length)[None], "segment_ids": np.ones((1, length), np.int64)}
     with torch.no_grad():
         return forward.target_logits(model, forward.tensors(batch, model.device))[0][0]
 

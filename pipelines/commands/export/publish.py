@@ -1,7 +1,8 @@
 """An exported directory comes to be at once: written beside it and renamed, or its record uploaded last.
 
 ``export/equality.json`` in it is its record: what it is of, its figures, size and hash of each other file. A
-directory without one is not an export, or not a whole one.
+directory without one is not an export, or not a whole one. On S3, where nothing is renamed, a second small
+file says while others go up that they are an export's: one that was killed there is begun again.
 """
 
 import json
@@ -18,6 +19,7 @@ from headrace.cluster import storage
 from headrace.cluster.errors import OutputError
 
 RECORD = "export/equality.json"
+BEGUN = "export/begun.json"
 FAILED = ".failed"
 
 
@@ -30,6 +32,8 @@ def standing(target: str, key: str) -> dict[str, Any] | None:
         return None
     record = storage.read_object(storage.join(target, RECORD))
     if record is None:
+        if storage.exists(storage.join(target, BEGUN)):
+            return None
         raise OutputError(f"{target!r} is not empty and holds no export of headrace; name another directory")
     if record.get("key") != key:
         raise OutputError(
@@ -76,9 +80,12 @@ def publish(made: str, target: str, record: dict[str, Any]) -> dict[str, Any]:
     whole = {**record, "files": {f: _sum(os.path.join(made, f)) for f in sorted(files) if f != RECORD}}
     data = json.dumps(whole, indent=1).encode()
     if storage.is_remote(target):
+        storage.delete(target)
+        storage.put(storage.join(target, BEGUN), b"{}")
         for file in sorted(files):
             _upload(os.path.join(made, file), storage.join(target, file))
         storage.put(storage.join(target, RECORD), data)
+        storage.delete(storage.join(target, BEGUN))
         return whole
     storage.put(os.path.join(made, RECORD), data)
     os.chmod(made, 0o755)  # noqa: S103 - as any directory that is made; the private one was 0700

@@ -93,7 +93,7 @@ def answers(model: Any, request: Request, logits_of: Logits) -> tuple[dict[str, 
     return numbers, {"logits": torch.cat(kept).contiguous()}
 
 
-class Margins(transformers.LogitsProcessor):  # type: ignore[misc]
+class Margins(transformers.LogitsProcessor):
     """Notes by how much the likeliest token leads, at each step of each answer; changes nothing."""
 
     def __init__(self) -> None:

@@ -83,9 +83,10 @@ def _merged(target: str, one: Tuned, asked: Any) -> Iterator[str]:
         yield "llama.cpp does not read weights of bitsandbytes: export with --merge alone, quantise there."
         return
     out = shlex.quote(storage.join(target, "model.gguf"))
+    convert = f"python llama.cpp/convert_hf_to_gguf.py {path} --outfile {out} --outtype auto"
     yield from _code(
         "sh",
-        f"python llama.cpp/convert_hf_to_gguf.py {path} --outfile {out} --outtype auto",
+        *([] if asked.gguf else [convert]),
         f"llama-server -m {out} --jinja",
     )
 

@@ -73,6 +73,11 @@ def read(recipe: Recipe, name: str) -> Tuned:
     if words := standing.of_adapter(card, standing.digests(run_json)):
         raise ModelError(f"the adapter of {run} {words}")
     _require_whole(run, card)
+    if adapter.CONFIG not in card["files"]:
+        raise ModelError(
+            f"{run} trained every weight (train.method: full), so that adapter/ is no adapter but a whole "
+            "model, which transformers loads as it is: copy that directory, but for its headrace.json"
+        )
     config = json.loads(storage.read_bytes(adapter.path(run, adapter.CONFIG)))
     _require_scaling(run, card, config)
     is_directory = not storage.is_remote(recipe.model) and os.path.isdir(recipe.model)
@@ -108,6 +113,8 @@ def _require_whole(run: str, card: dict[str, Any]) -> None:
 def _require_scaling(run: str, card: dict[str, Any], config: dict[str, Any]) -> None:
     """Raises: ModelError where alpha and rank are not those of the training."""
     settings = card.get("settings") or {}
+    if settings.get("train.from"):  # rank and alpha are those of the adapter that it went on from
+        return
     for key, ours in (("train.rank", "r"), ("train.alpha", "lora_alpha")):
         if key in settings and float(settings[key]) != float(config.get(ours) or 0):
             raise ModelError(

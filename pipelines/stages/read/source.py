@@ -101,6 +101,8 @@ class Source(Section):
     weights: dict[str, dict[str, Annotated[float, Field(ge=0)]]] = Field(default={})
     """How often it draws rows by their traits: `{task: {opinion: 0, code: 2}, language: {de: 0.5}}`. All that
     fit are multiplied, with `weight` too. A row of 0 is packed, is never trained on, and counted."""
+    licence: str | None = None
+    """Licence of its texts, as the model card of an export is to name it; changes nothing else."""
     priority: int = 0
     """Of two duplicates the one from the source with the higher priority stays."""
     dates: Literal["dmy", "mdy", "row"] | None = None

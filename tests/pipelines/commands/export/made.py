@@ -29,8 +29,8 @@ TEMPLATE = (
 )
 SMALL = {"hidden_size": 32, "intermediate_size": 48, "num_hidden_layers": 2, "num_attention_heads": 4}
 IDS = {"bos_token_id": None, "eos_token_id": toys.END, "pad_token_id": toys.PAD}
-LENGTHS = {"vocab_size": len(toys.WORDS), "max_position_embeddings": 64}
-GPT2 = {"vocab_size": len(toys.WORDS), "n_positions": 64, "n_embd": 32, "n_layer": 2, "n_head": 4}
+LENGTHS = {"vocab_size": len(toys.WORDS), "max_position_embeddings": 32}
+GPT2 = {"vocab_size": len(toys.WORDS), "n_positions": 32, "n_embd": 32, "n_layer": 2, "n_head": 4}
 ARCHITECTURES: dict[str, Callable[[], PreTrainedModel]] = {
     "llama": lambda: LlamaForCausalLM(LlamaConfig(**SMALL, **LENGTHS, **IDS, num_key_value_heads=2)),
     "qwen2, tied": lambda: Qwen2ForCausalLM(
@@ -55,11 +55,11 @@ def base(directory: Path, name: str = "llama", seed: int = 1, template: str | No
 
 def run(directory: Path, model: str, seed: int = 0, **more: Any) -> str:
     """A run directory with packed rows, run.json and a finished adapter of `model`; returns its path."""
-    path = toys.run(directory, {"train": 8, "validation": 4, "test": 24})
+    path = toys.run(directory, {"train": 8, "validation": 4, "test": 8})
     data = {
         "output": path,
         "model": model,
-        "sources": [{"name": "so|urce <b>", "path": f"{directory}/in.jsonl"}],
+        "sources": [{"name": "so|urce <b>", "path": f"{directory}/in.jsonl", "licence": "CC-BY-4.0"}],
         "train": {"rank": 4, "alpha": 8},
         **more,
     }
