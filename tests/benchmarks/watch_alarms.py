@@ -3,11 +3,12 @@
     python -m tests.benchmarks.watch_alarms [--clean N] [--steps N] [--out FILE]
 
 A small language model is first taught sentences, and how answers look but not which is right, by a few
-hundred steps of ordinary training: a base that knows something. Then adapters are trained on it by `train.worker`, in this process: `N`
-clean trainings (seeds, rates, ranks, sizes of a step, sets of rows, with and without validation rows), and
-trainings with a planted fault each: a row that gives no number; a gradient that is infinite; a rate ten and a
-thousand times too high, and one of 1e4; answers drawn at random; a rate too low to move anything; a few rows
-learnt by heart; a rate that makes it forget. Every line says which alarms rang and whether that is right.
+hundred steps of ordinary training: a base that knows something. Then adapters are trained on it by
+`train.worker`, in this process: `N` clean trainings (seeds, rates, ranks, sizes of a step, sets of rows, with
+and without validation rows), and trainings with a planted fault each: a row that gives no number; a gradient
+that is infinite; rates 10, 30 and 100 times too high, of 1e4 and 1e30; a rate too low to move anything;
+answers drawn at random; a few rows learnt by heart. Every line says which alarms rang and whether that is
+right.
 
 Writes a CSV with a line a training: fault, what was to ring, what rang. Takes some minutes.
 """
@@ -41,12 +42,11 @@ SAMPLE = 16  # tokens
 
 
 class Case(NamedTuple):
-    """A training. wanted: alarms of which one must ring; allowed: that may ring beside it."""
+    """A training. wanted: alarms of which one must ring; none at all where it is clean."""
 
     name: str
     fault: str
     wanted: tuple[str, ...]
-    allowed: tuple[str, ...]
     config: Config
     seed: int
     rows: int = 360
@@ -126,19 +126,18 @@ def cases(clean: int, most: int) -> Iterator[Case]:
             "dropout": float(drawn.choice([0.0, 0.1])),
         }
         sides = (int(drawn.choice([240, 360, 600])), 0 if number % 5 == 4 else 60)
-        yield Case(f"clean {number}", "", (), (), usual.model_copy(update=update), number, *sides)
-    went = {"flat", "no_signal", "overfitting", "forgetting", "diverging", "frozen", "bad_step"}
+        yield Case(f"clean {number}", "", (), usual.model_copy(update=update), number, *sides)
 
     def fault(name: str, *wanted: str, rows: int = 360, **update: Any) -> Case:
         config = usual.model_copy(update=update)
-        return Case(name, name, wanted, tuple(went - set(wanted)), config, 1, rows)
+        return Case(name, name, wanted, config, 1, rows)
 
     yield fault("no number", "bad_step")
     yield fault("infinite gradient", "bad_step")
     for rate in (10, 30, 100):
         too_high = {"learning_rate": 1e-2 * rate, "max_grad_norm": 0.0, "schedule": "constant"}
         yield fault(f"rate {rate} x too high", "diverging", "bad_step", "frozen", "flat", **too_high)
-    yield fault("rate 1e4", "diverging", "bad_step", "frozen", "flat", learning_rate=1e4)
+    yield fault("rate 1e4", "diverging", "bad_step", "frozen", "flat", "validation", learning_rate=1e4)
     yield fault("rate 1e30", "bad_step", "frozen", "diverging", learning_rate=1e30, max_grad_norm=0.0)
     yield fault("rate too low", "flat", learning_rate=1e-9)
     yield fault("answers at random", "no_signal", "flat", "overfitting")
