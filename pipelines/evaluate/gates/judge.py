@@ -19,7 +19,7 @@ from headrace.pipelines.evaluate.gates import (
     memory,
 )
 from headrace.pipelines.evaluate.gates.config import Config
-from headrace.pipelines.evaluate.gates.gate import Bools, Floats, Gate, Outcome, said
+from headrace.pipelines.evaluate.gates.gate import Bools, Floats, Gate, Outcome, Unmeasured, said
 from headrace.pipelines.evaluate.gates.probing import Probed
 from headrace.pipelines.evaluate.outputs import Outcome as Measurement
 
@@ -94,7 +94,7 @@ def _of_items(probed: Probed, config: Config) -> dict[str, Callable[[float], Out
     """The gates on the battery and the user's own items."""
     names = ("forgetting", "instructions", "safety", "confusion")
     if not probed.items:
-        return {name: lambda _: forgetting.Unmeasured(probed.unasked) for name in names}
+        return {name: lambda _: Unmeasured(probed.unasked) for name in names}
     skills = [item.skill for item in probed.items]
     right = [
         np.array([checks.right(a, i.check) for a, i in zip(side, probed.items, strict=True)], np.bool_)

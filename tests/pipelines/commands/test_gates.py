@@ -1,4 +1,4 @@
-"""Every gate with its threshold, its state and what was seen."""
+"""Every gate with its threshold, its state and what was seen; and how evaluate ends where one rings."""
 
 import json
 from pathlib import Path
@@ -6,8 +6,10 @@ from typing import Any
 
 import pytest
 
-from headrace.pipelines import ending, recipe
+from headrace.cluster.errors import GateError
+from headrace.pipelines import ending, flow, recipe
 from headrace.pipelines.commands import gates
+from headrace.pipelines.evaluate import run as evaluation
 from headrace.pipelines.evaluate.gates.config import THRESHOLDS
 from headrace.pipelines.examine.spot_check import ratings
 
@@ -63,3 +65,31 @@ def test_a_threshold_of_ones_own_is_named_as_such(tmp_path: Path) -> None:
     found = told(tmp_path, gates={"thresholds": {"endless": 0.5}})["endless"]
     assert found["threshold"].endswith("not over 0.5")
     assert found["source"] == "the recipe's"
+
+
+@pytest.mark.parametrize("state", ["warn", "fail"])
+def test_a_gate_that_rings_warns_or_fails_after_all_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], state: str
+) -> None:
+    made = {"output": str(tmp_path), "sources": [{"name": "s", "path": "p"}], "model": "m"}
+    loaded = recipe.validate(made, "recipe.yaml")
+    earlier = {
+        "kept": {"passed": True, "words": ""},
+        "empty": {"passed": False, "words": "of an earlier start"},
+    }
+    (tmp_path / "run.json").write_text(json.dumps({"gates": earlier}))
+    monkeypatch.setattr(evaluation, "run", lambda *_, **__: {})
+    monkeypatch.setattr(evaluation, "gates", lambda _: ({"endless": {**SEEN, "state": state}}, {}))
+    try:
+        flow._evaluated(loaded, "plain")
+        failed = None
+    except GateError as error:
+        failed = error.gate, str(error), error.exit_code
+    assert failed == (None if state == "warn" else ("endless", "gates.endless: 4 of 20", 3))
+    written = json.loads((tmp_path / "run.json").read_bytes())["gates"]
+    assert written == {
+        "kept": earlier["kept"],
+        "endless": {"passed": state == "warn", **SEEN, "state": state},
+    }
+    output = capsys.readouterr()
+    assert "gate endless: 4 of 20" in output.out + output.err
