@@ -302,6 +302,7 @@ def _publish(job: Job, packed: Mapping[str, str]) -> dict[str, Any]:
     history = {
         **_history(job.key, job.steps, last["history"], len(job.epochs)),
         **last.get("way", {}),
+        **last.get("measured", {}),
         "stopped": _early(job, last["history"]),
         "rows_used": {str(epoch): count for epoch, count in rows.items()},
         "starts": (starts := checkpoints.starts(job.home)),

@@ -133,6 +133,8 @@ def refusal(model: Any, way: Way) -> str | None:
     try:
         if model.config._attn_implementation != way.attention:
             model.set_attn_implementation(way.attention)
+        if model.config._attn_implementation != way.attention:  # of models that choose it as they are built
+            return f"the model does not change its attention to {way.attention}"
         with torch.no_grad():
             return _packed(model) if way.packed else _apart(model)
     except (ModelError, attention.NotVarlen) as error:
@@ -147,7 +149,7 @@ def refusal(model: Any, way: Way) -> str | None:
 
 @contextmanager
 def by_mask(model: Any) -> Iterator[None]:
-    """A model that writes answers: what it has written is not in segments, so its attention goes by a mask."""
+    """A model that writes answers: they are not in segments, so its attention goes by a mask meanwhile."""
     kind = model.config._attn_implementation
     if kind != attention.VARLEN:
         yield
