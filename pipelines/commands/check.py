@@ -66,12 +66,14 @@ def check(recipe: Recipe, mode: Mode, *, training: bool, ahead: bool = False) ->
         follow.require(resolved.trackers)
         say(mode, "trackers", f"trackers: {', '.join(resolved.trackers.chosen)}")
     if training and resolved.model is not None:
-        from headrace.pipelines.train import driver as train  # torch takes seconds to import
+        from headrace.pipelines.commands import check_memory  # torch takes seconds to import
+        from headrace.pipelines.train import driver as train
 
         foreseen = train.check(resolved.train, resolved.model)
         say(mode, "model", f"model: {resolved.model}")
         for text in foreseen.lines:
             say(mode, "model", text, **foreseen.ways[0]._asdict())
+        check_memory.say_memory(resolved, foreseen.ways[0].attention, mode)
     say(mode, "output", f"output: {recipe.output} ({'goes on' if earlier else 'new'})")
     return resolved
 

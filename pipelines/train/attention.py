@@ -149,7 +149,7 @@ def _by_segment(
     out = []
     for q, k, v, group in parts:
         limit = window if window is not None and window < max(group) else None
-        mask = _mask(group, limit).to(q.device) if len(group) > 1 or limit else None
+        mask = _mask(group, limit, q.dtype) if len(group) > 1 or limit else None
         out.append(
             functional.scaled_dot_product_attention(
                 q, k, v, attn_mask=mask, is_causal=mask is None, scale=scaling, enable_gqa=grouped
@@ -174,15 +174,15 @@ def _grouped(lengths: Iterator[int]) -> Iterator[tuple[int, ...]]:
     yield tuple(group)
 
 
-@lru_cache(64)
-def _mask(lengths: tuple[int, ...], window: int | None) -> torch.Tensor:
-    """Which key each query of some segments sees: ``bool[1, 1, T, T]``."""
+@lru_cache(64)  # one for all layers, which keep it for the backward pass
+def _mask(lengths: tuple[int, ...], window: int | None, dtype: torch.dtype) -> torch.Tensor:
+    """What is added to the scores of some segments: ``dtype[1, 1, T, T]``, -inf where a query sees no key."""
     segments = torch.repeat_interleave(torch.arange(len(lengths)), torch.tensor(lengths))
     mask = block_causal_mask(segments[None])
-    if window is None:
-        return mask
-    places = torch.arange(len(segments))
-    return mask & (places[:, None] - places[None, :] < window)
+    if window is not None:
+        places = torch.arange(len(segments))
+        mask = mask & (places[:, None] - places[None, :] < window)
+    return torch.zeros(mask.shape, dtype=dtype).masked_fill(~mask, -torch.inf)
 
 
 WATCHED: list[list[int | None]] = []

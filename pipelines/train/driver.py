@@ -305,6 +305,7 @@ def _publish(job: Job, packed: Mapping[str, str], template: str | None = None) -
     rows = used.counted(job.home, job.plan, job.epochs, last["step"])
     history = _history(job.key, job.steps, last["history"], len(job.epochs)) | {
         **last.get("way", {}),
+        **last.get("measured", {}),
         "stopped": _early(job, last["history"]),
         "rows_used": {str(epoch): count for epoch, count in rows.items()},
         "starts": (starts := checkpoints.starts(job.home)),

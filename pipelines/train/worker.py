@@ -23,9 +23,11 @@ from headrace.cluster.errors import FullDiskError, GateError, ModelError, discre
 from headrace.pipelines import model_files
 from headrace.pipelines.train import (
     adapter,
+    attention,
     batches,
     checkpoints,
     forward,
+    memory,
     models,
     parents,
     routers,
@@ -121,6 +123,7 @@ def train(job: Job, rank: Rank, report: Callable[[Step], None]) -> None:
     Raises: ModelError, StorageError, GateError (what the training showed stopped it), and what `report`
     raises.
     """
+    peak = memory.Peak(rank.device)
     model, way = build(job, rank)
     parameters = trained(model)
     optimizer = speed.optimizer(parameters.values(), job.config)
@@ -137,7 +140,8 @@ def train(job: Job, rank: Rank, report: Callable[[Step], None]) -> None:
         books.clear()
         if rank.number == 0:
             history["rows"] += used.write(job.home, len(history["loss"]), noted)
-            _checkpoint(job, model, way, optimizer, history)
+            measured = _measured(job, rank, model, way, history, peak)
+            _checkpoint(job, model, way, optimizer, history, measured)
 
     for step, read in _reading(job, rank, way, len(history["loss"])):
         if alarms.out_of_patience(history, job.config):
@@ -292,12 +296,36 @@ def _note(history: History, step: Step) -> None:
     history["seconds"].append(round(step.seconds, 4))
 
 
-def _checkpoint(job: Job, model: Any, way: Way, optimizer: torch.optim.Optimizer, history: History) -> None:
+def _measured(
+    job: Job, rank: Rank, model: Any, way: Way, history: History, peak: memory.Peak
+) -> dict[str, Any]:
+    """Memory in GiB, as it was told before and as it was at most on this rank; share of the GPU's peak."""
+    length, gpu = batches.Reader(job.plan).length, rank.device.type == "cuda"
+    described, base = model.config, model.dtype
+    need = memory.estimated(
+        described, job.config, length, size=base.itemsize, gpu=gpu, masked=way.attention != attention.VARLEN
+    )
+    name = torch.cuda.get_device_name(rank.device) if gpu else ""
+    tokens = sum(history["rows"]) * length // rank.count
+    used_up = memory.mfu(described, name, tokens, sum(history["seconds"])) if gpu else None
+    whole = None if need is None else round(need.whole, 3)
+    return {"memory": {"estimated": whole, "peak": round(peak.taken(), 3)}, "mfu": used_up}
+
+
+def _checkpoint(
+    job: Job,
+    model: Any,
+    way: Way,
+    optimizer: torch.optim.Optimizer,
+    history: History,
+    measured: dict[str, Any],
+) -> None:
     """Leave a checkpoint; without validation the last adapter is the best."""
     step = len(history["loss"])
     if not job.validation.rows and step == job.steps:
         keep_best(job, model, step, None)
-    record = {"key": job.key, "step": step, "steps": job.steps, "history": history, "way": way._asdict()}
+    about = {"key": job.key, "step": step, "steps": job.steps}
+    record = {**about, "history": history, "way": way._asdict(), "measured": measured}
     files = adapter.files(model, job.base)
     files[checkpoints.OPTIMIZER] = checkpoints.optimizer_file(optimizer, list(trained(model)))
     checkpoints.write(job.home, checkpoints.name(step), record, files)

@@ -1,23 +1,27 @@
 """Does it fit? Bytes of a LoRA training by the shapes of a model, beside the memory of a GPU.
 
 What: weights, adapter with its gradients and AdamW's two moments (float32, 16 bytes a parameter), activations
-that the backward pass needs, logits with their gradients, the mask that keeps packed samples apart, and what
-a driver and fragments take.
+that the backward pass needs, what it needs for itself in one layer, hidden states at targets with the logits
+of a chunk of them (`train.loss`), the mask of attention that needs one, and what a driver and fragments take.
 
 Activations of one token and layer are counted by the tensors that a layer of Llama's kind keeps under an
 adapter: the inputs of norms and of adapters, queries, keys, values, attention's output, gate, its activation
 and up. A test compares them with what PyTorch keeps. With `gradient_checkpointing` only a layer's input
-stays, and one layer at a time is computed again.
+stays, and one layer at a time is computed again; selective: of every second layer.
 
 Source: Korthikanti et al. 2022 (counting by tensors), https://arxiv.org/abs/2205.05198; sizes and speeds of
 GPUs: data sheets of NVIDIA (dense bfloat16, without sparsity) as of 2026-11.
 """
 
+from itertools import pairwise
 from typing import Any, NamedTuple
 
 GIB = 2**30
 DATE = "2026-11"
 ADAPTED = 7  # linear layers of a layer
+# Logits that the loss makes at once, and the fewest tokens that it makes them of.
+CHUNK = {"cpu": 2**23, "cuda": 2**26}
+LEAST = 64
 
 
 class Gpu(NamedTuple):
@@ -43,6 +47,13 @@ GPUS: dict[str, Gpu] = {
     "h200-141g": Gpu(140, 989, 4.8),
     "b200-180g": Gpu(179, 2250, 8.0),
 }
+
+
+def known(name: str) -> Gpu | None:
+    """The GPU that a driver calls `name` ("NVIDIA H200"), None where the table has none such."""
+    words = name.lower().replace("-", " ").split()
+    names = {*words, *(a + b for a, b in pairwise(words))}
+    return next((gpu for key, gpu in GPUS.items() if key.partition("-")[0] in names), None)
 
 
 class Shapes(NamedTuple):
@@ -114,33 +125,48 @@ def of_config(name: str, config: Any) -> Shapes | None:
 
 def activations(shapes: Shapes, rank: int, size: int) -> int:
     """Bytes that a token leaves in a layer for the backward pass; `size`: bytes of a number."""
-    half = size < 4
-    # Adapters are float32: of coarser activations each keeps a copy of its input in float32.
-    inputs = 4 * ((5 if half else 2) * shapes.hidden + shapes.query + shapes.intermediate)
-    norms = 4 * 2 * shapes.hidden
-    attention = size * (2 * shapes.key + (2 if half else 1) * shapes.query)
-    return inputs + norms + attention + size * 3 * shapes.intermediate + 4 * ADAPTED * rank
+    norms = 4 * 2 * shapes.hidden  # of them the inputs in float32
+    inputs = size * (2 * shapes.hidden + shapes.query + shapes.intermediate)
+    attention = size * 2 * (shapes.query + shapes.key)
+    return norms + inputs + attention + size * (3 * shapes.intermediate + ADAPTED * rank)
+
+
+def _layers(shapes: Shapes, rank: int, size: int, checkpointing: bool | str) -> float:
+    """Bytes that a token leaves in all layers for the backward pass, of one that is computed again too."""
+    each = activations(shapes, rank, size)
+    if checkpointing == "selective":
+        return shapes.layers / 2 * (each + shapes.hidden * size) + each
+    return shapes.layers * shapes.hidden * size + each if checkpointing else shapes.layers * each
 
 
 def memory(
-    shapes: Shapes, rank: int, length: int, batch: int, *, size: int = 2, checkpointing: bool = False
+    shapes: Shapes,
+    rank: int,
+    length: int,
+    batch: int,
+    *,
+    size: int = 2,
+    checkpointing: bool | str = False,
+    masked: bool = False,
+    gpu: bool = True,
 ) -> dict[str, float]:
     """GiB of each part of a training. length: tokens of a packed row; batch: rows at once; size: bytes of a
-    number.
+    number; masked: whether attention needs a mask.
     """
     tokens = length * batch
-    each = activations(shapes, rank, size)
-    layers = shapes.layers * shapes.hidden * size + each if checkpointing else shapes.layers * each
+    chunk = min(tokens, max(LEAST, CHUNK["cuda" if gpu else "cpu"] // shapes.vocabulary))
     parts = {
         "model": shapes.parameters * size,
-        "adapter": shapes.adapter(rank) * 8,
+        "adapter": shapes.adapter(rank) * (8 if size == 4 else 8 + size),  # and a copy that is computed with
         "optimizer": shapes.adapter(rank) * 8,
-        "activations": tokens * layers,
-        "logits": tokens * shapes.vocabulary * (size + 8),
-        "mask": batch * length * length * size,
+        "activations": tokens * _layers(shapes, rank, size, checkpointing),
+        "backward": tokens * size * (4 * shapes.intermediate + 2 * shapes.hidden),
+        "logits": chunk * shapes.vocabulary * (4 + size) + tokens * shapes.hidden * size * 2,
+        "mask": batch * length * length * size if masked else 0,
     }
     held = sum(parts.values())
-    return {name: n / GIB for name, n in parts.items()} | {"overhead": 1.0 + 0.05 * held / GIB}
+    fixed = 1.0 if gpu else 0.5
+    return {name: n / GIB for name, n in parts.items()} | {"overhead": fixed + 0.05 * held / GIB}
 
 
 class Fitted(NamedTuple):

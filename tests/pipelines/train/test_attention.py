@@ -144,7 +144,7 @@ def test_segments_start_where_ids_change_and_rows_begin() -> None:
         (
             "GPTJConfig",
             {"n_embd": 32, "n_head": 2, "n_layer": 2, "rotary_dim": 4, "n_positions": 64},
-            "varlen",
+            "eager",
         ),
     ],
 )

@@ -8,6 +8,7 @@ import torch
 import transformers
 from torch.nn import functional
 
+from headrace.pipelines.examine.advice import fit
 from headrace.pipelines.train import forward, loss, steps
 from headrace.pipelines.train.loss import Shape
 
@@ -38,7 +39,7 @@ def packed() -> dict[str, torch.Tensor]:
 
 @pytest.fixture(autouse=True)
 def _small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(loss.CHUNK, "cpu", 0)  # LEAST tokens a chunk
+    monkeypatch.setitem(fit.CHUNK, "cpu", 0)  # LEAST tokens a chunk
 
 
 @pytest.mark.parametrize("shape", [Shape(), Shape(0.25), Shape(3.0, 2.0), Shape(1.0, 0.5)])

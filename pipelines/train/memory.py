@@ -1,0 +1,146 @@
+"""What memory a rank of a training needs, told before, and what it took; and how much of a GPU it used.
+
+What: `estimated` by the shapes of the model, the length of rows and the recipe (`examine.advice.fit` counts);
+`largest` the batch that fits; `Peak` what PyTorch held on a GPU, or by what the process grew on a CPU.
+
+Cost: a look at the configuration.
+"""
+
+import os
+import resource
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import torch
+
+from headrace.pipelines.examine.advice import fit
+
+if TYPE_CHECKING:
+    from headrace.pipelines.train.config import Config
+
+LEFT = 0.9  # of the memory that is there: the rest is others'
+
+
+class Need(NamedTuple):
+    """GiB of a rank by part, for a batch of rows, with or without activations computed again."""
+
+    parts: dict[str, float]
+    batch: int
+    checkpointing: bool | str
+
+    @property
+    def whole(self) -> float:
+        """GiB of all."""
+        return sum(self.parts.values())
+
+
+def estimated(
+    described: Any, config: "Config", length: int, *, size: int, gpu: bool, masked: bool = False
+) -> Need | None:
+    """What the recipe's batch needs; None for models whose shapes are not understood.
+
+    described: the model's configuration; size: bytes of a number; masked: whether attention needs a mask.
+    """
+    shapes = fit.of_config("it", described)
+    if shapes is None or config.method in ("full", "qlora"):
+        return None
+    batch = min(config.batch_size, config.rows_per_step)
+    how = config.gradient_checkpointing
+    return Need(_parts(shapes, config, length, batch, how, size, gpu, masked), batch, how)
+
+
+def largest(
+    described: Any, config: "Config", length: int, room: float, *, size: int, gpu: bool, masked: bool = False
+) -> Need | None:
+    """The largest batch that needs no more than `room` GiB, with checkpointing where it takes that.
+
+    It divides the batch of the recipe, so that a step is of batches of one size.
+    """
+    shapes = fit.of_config("it", described)
+    if shapes is None:
+        return None
+    asked = min(config.batch_size, config.rows_per_step)
+    for how in dict.fromkeys((config.gradient_checkpointing, "selective", True)):
+        for batch in (n for n in range(asked, 0, -1) if asked % n == 0):
+            parts = _parts(shapes, config, length, batch, how, size, gpu, masked)
+            if sum(parts.values()) <= room:
+                return Need(parts, batch, how)
+    return None
+
+
+def _parts(
+    shapes: fit.Shapes,
+    config: "Config",
+    length: int,
+    batch: int,
+    how: bool | str,
+    size: int,
+    gpu: bool,
+    masked: bool,
+) -> dict[str, float]:
+    return fit.memory(
+        shapes, config.rank, length, batch, size=size, checkpointing=how, masked=masked, gpu=gpu
+    )
+
+
+def words(need: Need, config: "Config", length: int, room: float, ranks: int, other: Need | None) -> str:
+    """What a rank needs beside what there is, and what would fit where it does not."""
+    parts = ", ".join(f"{part} {n:.1f}" for part, n in need.parts.items() if n >= 0.05)
+    text = (
+        f"memory: about {need.whole:.1f} GiB a rank at batch_size {need.batch} x {length:,} tokens "
+        f"({parts}); {room:.1f} GiB are there for each of {ranks}"
+    )
+    if need.whole <= room:
+        return f"{text}: fits"
+    if other is None:
+        return f"{text}: does not fit, and no smaller batch would; take a smaller model or train.shard: fsdp"
+    again = (
+        ""
+        if other.checkpointing == need.checkpointing
+        else (f" and train.gradient_checkpointing: {str(other.checkpointing).lower()}")
+    )
+    return (
+        f"{text}: does not fit; train.batch_size: {other.batch}{again} would (about {other.whole:.1f} GiB; "
+        f"rows_per_step stays {config.rows_per_step})"
+    )
+
+
+def room(ranks: int) -> tuple[float, bool]:
+    """GiB for each rank, and whether they are a GPU's: the smallest one's, or a share of the machine's."""
+    if torch.cuda.is_available():
+        every = range(torch.cuda.device_count())
+        return min(torch.cuda.get_device_properties(i).total_memory for i in every) / fit.GIB * LEFT, True
+    machine = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / fit.GIB
+    return machine * LEFT / max(1, ranks), False
+
+
+def mfu(described: Any, gpu: str, tokens: int, seconds: float) -> float | None:
+    """Share of a GPU's peak that a training has used, None where the GPU or the model is not known.
+
+    tokens: of packed rows on each GPU, in `seconds`. A token counts 4 N FLOP, N the weights of all linear
+    layers: those of the base are frozen, so the backward pass is made for activations alone.
+    """
+    shapes, peak = fit.of_config("it", described), fit.known(gpu)
+    if shapes is None or peak is None or not seconds:
+        return None
+    looked_up = 0 if shapes.tied else shapes.vocabulary * shapes.hidden
+    return 4 * (shapes.parameters - looked_up) * tokens / seconds / (peak.tflops * 1e12)
+
+
+class Peak:
+    """The greatest memory since this was made, in GiB: on a GPU what was held, on a CPU what was added."""
+
+    def __init__(self, device: torch.device) -> None:
+        self._device = device
+        self._before = _grown()
+        if device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(device)
+
+    def taken(self) -> float:
+        """GiB at most until now."""
+        if self._device.type == "cuda":
+            return torch.cuda.max_memory_allocated(self._device) / fit.GIB
+        return _grown() - self._before
+
+
+def _grown() -> float:
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / fit.GIB

@@ -1,0 +1,74 @@
+"""What a training needs is told in numbers that add up, and what would fit is said."""
+
+import pytest
+import torch
+import transformers
+
+from headrace.pipelines.examine.advice import fit
+from headrace.pipelines.train import memory
+from headrace.pipelines.train.config import Config
+
+EIGHT = transformers.LlamaConfig(
+    hidden_size=4096,
+    intermediate_size=14336,
+    num_hidden_layers=32,
+    num_attention_heads=32,
+    num_key_value_heads=8,
+    vocab_size=128256,
+)
+
+
+def test_a_recipe_that_fits_is_said_to_fit() -> None:
+    config = Config(batch_size=2)
+    need = memory.estimated(EIGHT, config, 2048, size=2, gpu=True)
+    assert need is not None
+    assert need.parts["model"] == pytest.approx(8.03e9 * 2 / fit.GIB, rel=0.01)
+    assert need.whole == pytest.approx(sum(need.parts.values()))
+    text = memory.words(need, config, 2048, 80.0, 1, need)
+    assert text.startswith(
+        f"memory: about {need.whole:.1f} GiB a rank at batch_size 2 x 2,048 tokens (model 15.0"
+    )
+    assert text.endswith("80.0 GiB are there for each of 1: fits")
+
+
+def test_what_would_fit_is_proposed() -> None:
+    config = Config(batch_size=4)
+    need = memory.estimated(EIGHT, config, 4096, size=2, gpu=True)
+    other = memory.largest(EIGHT, config, 4096, 40.0, size=2, gpu=True)
+    assert need is not None
+    assert other is not None
+    assert other.whole <= 40.0 < need.whole
+    text = memory.words(need, config, 4096, 40.0, 1, other)
+    assert f"does not fit; train.batch_size: {other.batch} and train.gradient_checkpointing: " in text
+    assert "rows_per_step stays 8" in text
+    assert memory.largest(EIGHT, config, 4096, 10.0, size=2, gpu=True) is None
+    assert "no smaller batch would" in memory.words(need, config, 4096, 10.0, 1, None)
+
+
+def test_a_mask_takes_the_square_of_the_length() -> None:
+    free, masked = (
+        memory.estimated(EIGHT, Config(), 8192, size=2, gpu=True, masked=masked) for masked in (False, True)
+    )
+    assert free is not None
+    assert masked is not None
+    assert masked.parts["mask"] - free.parts["mask"] == 4 * 8192**2 * 2 / fit.GIB
+
+
+def test_of_what_is_not_understood_nothing_is_said() -> None:
+    assert memory.estimated(transformers.PretrainedConfig(), Config(), 64, size=4, gpu=False) is None
+    assert memory.estimated(EIGHT, Config(method="full"), 64, size=4, gpu=False) is None
+
+
+def test_the_share_of_a_gpu_counts_four_flop_a_weight_and_token() -> None:
+    weights = 8.03e9 - 128256 * 4096
+    assert memory.mfu(EIGHT, "NVIDIA H100 80GB HBM3", 12473, 1.0) == pytest.approx(
+        4 * weights * 12473 / 989e12, rel=0.001
+    )
+    assert memory.mfu(EIGHT, "a GPU of 2040", 1, 1.0) is None
+
+
+def test_what_a_process_grows_by_is_its_peak() -> None:
+    peak = memory.Peak(torch.device("cpu"))
+    held = torch.ones(2**26)
+    assert peak.taken() >= 0
+    del held
