@@ -141,9 +141,13 @@ class Config(Section):
         raw = self._secret or b""
         return hmac.new(raw, b"headrace", hashlib.sha256).hexdigest()[:8] if raw else ""
 
+    def of_role(self, role: str) -> Any:
+        """What `roles` says of a role; a rejected answer is an assistant's, unless it is named."""
+        return self.roles.get(role, self.roles.get("assistant") if role == "rejected" else None)
+
     def kind_of(self, entity: str, role: str) -> Kind:
         """What becomes of a value of `entity` in a message of `role`."""
-        by_role = self.roles.get(role)
+        by_role = self.of_role(role)
         if by_role == "keep" or (self.entities is not None and entity not in self.entities):
             return "keep"
         if isinstance(by_role, Mapping) and entity in by_role:
