@@ -32,7 +32,7 @@ import ray
 from headrace.cluster import ledger, session, storage, watch
 from headrace.cluster.errors import HeadraceError, ModelError, RecipeError, SourceError, UserError
 from headrace.pipelines import model_files
-from headrace.pipelines.train import adapter, batches, checkpoints, foresight, models, used
+from headrace.pipelines.train import adapter, batches, checkpoints, foresight, models, preference, used
 from headrace.pipelines.train.config import Config
 from headrace.pipelines.train.steps import Job
 from headrace.pipelines.train.worker import Step, on_worker
@@ -82,8 +82,8 @@ def run(
 
     The history holds steps, loss (nats a target token, by step), learning_rate, validation (loss, at
     validation_steps), best_step, best_validation, tokens (targets trained on), tokens_per_second, rows_used
-    (packed rows by epoch, as they were counted), starts (step and ranks of each), kills_survived, and the key
-    of the training.
+    (packed rows by epoch, as they were counted), preference (of pairs: accuracy, margin, rewards), starts
+    (step and ranks of each), kills_survived, and the key of the training.
 
     Raises: ModelError, SourceError (nothing to train on), UserError (the cluster is too small),
     GateError (the loss is no number any more; rows used are not those planned), StorageError.
@@ -139,6 +139,8 @@ def plan(run_directory: str, model: str, config: Config, seed: int, weights: Map
             f"nothing is packed for training in {run_directory!r}; run `headrace prepare` first"
         )
     validation = batches.shelf(directory, "validation")
+    if shelf.paired:
+        preference.check(config)
     heeded = dict(weights) if config.use_weights else {}
     by_trait = config.use_weights and shelf.weighted
     planned = batches.Plan(shelf, seed, config.rows_per_step, heeded, by_trait)
@@ -281,6 +283,8 @@ def _line(step: Step) -> tuple[str, dict[str, Any]]:
     text = f"train: step {step.step} of {step.steps}, loss {step.loss:.4f}"
     if step.validation is not None:
         text += f", validation {step.validation:.4f}"
+    if step.preference is not None:
+        text += f", {preference.words(step.preference)}"
     return text, asdict(step)
 
 
@@ -370,4 +374,5 @@ def _history(job: Job, raw: dict[str, list[Any]], best: dict[str, Any]) -> dict[
         "tokens": sum(raw["tokens"]),
         "seconds": round(seconds, 3),
         "tokens_per_second": round(sum(raw["tokens"]) / seconds, 1) if seconds else 0.0,
+        **({"preference": pairs} if (pairs := preference.over_steps(raw.get("preference", ()))) else {}),
     }

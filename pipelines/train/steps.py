@@ -28,6 +28,7 @@ NAMED = 8  # rows that are named of those that give no number
 
 if TYPE_CHECKING:
     from headrace.pipelines.train.config import Config
+    from headrace.pipelines.train.preference import Objective
 
 Batches = list[dict[str, torch.Tensor]]  # the micro-batches of a rank
 
@@ -118,10 +119,12 @@ def step(
     rate: float,
     max_norm: float,
     salts: Sequence[int] = (),
+    pairs: "Objective | None" = None,
 ) -> tuple[float, int]:
     """One optimizer step over the micro-batches of all ranks; (loss, targets) over all of them.
 
-    micro: of this rank, perhaps none. salts: what the random numbers of each of them hang on.
+    micro: of this rank, perhaps none. salts: what the random numbers of each of them hang on. pairs: the loss
+    where rows hold pairs of answers.
 
     Raises: ArithmeticError, on all ranks alike and before a weight is changed, where the loss or a gradient
     is no number.
@@ -129,12 +132,13 @@ def step(
     model.train()
     none = torch.zeros((), dtype=torch.int64, device=rank.device)
     count = int(rank.total(sum((targets(batch) for batch in micro), none)))
+    counts = rank.total(pairs.counts(micro, rank.device)) if pairs is not None else none
     parameters = optimizer.param_groups[0]["params"]
     loss = torch.zeros(1, device=rank.device)
     for number, batch in enumerate(micro):
         if salts:
             torch.manual_seed(salts[number])
-        part = loss_sum(model, batch) / max(1, count)
+        part = loss_sum(model, batch) / max(1, count) if pairs is None else pairs.part(model, batch, counts)
         part.backward()
         loss += part.detach()
     _sum_gradients(parameters, loss, rank)

@@ -19,7 +19,16 @@ import torch.distributed as dist
 
 from headrace.cluster import process
 from headrace.cluster.errors import GateError, ModelError, discreet
-from headrace.pipelines.train import adapter, batches, checkpoints, forward, models, steps, used
+from headrace.pipelines.train import (
+    adapter,
+    batches,
+    checkpoints,
+    forward,
+    models,
+    preference,
+    steps,
+    used,
+)
 from headrace.pipelines.train.steps import Job, Rank
 
 if TYPE_CHECKING:
@@ -34,7 +43,7 @@ NONE = np.zeros(0, np.int64)
 class Step:
     """What is told of a step: how far, the loss in nats a token, target tokens, and the time it took.
 
-    validation: loss, where the step ended with one.
+    validation: loss, where the step ended with one. preference: of its pairs, by `preference.TOLD`.
     """
 
     step: int
@@ -44,6 +53,7 @@ class Step:
     tokens: int
     seconds: float
     validation: float | None = None
+    preference: list[float] | None = None
 
 
 def learning_rate(step: int, steps: int, config: "Config") -> float:
@@ -93,6 +103,7 @@ def train(job: Job, rank: Rank, report: Callable[[Step], None]) -> None:
     )
     history = _resume(job, rank, model, optimizer)
     validation = _Validation(job, rank)
+    pairs = preference.Objective(job.config.preference, rank.device) if job.plan.shelf.paired else None
     books: list[pa.Table] = []
     for step, read in _reading(job, rank, len(history["loss"])):
         started = time.monotonic()
@@ -100,11 +111,13 @@ def train(job: Job, rank: Rank, report: Callable[[Step], None]) -> None:
         salts = [_salt(job.seed, step, number) for number in read.numbers]
         micro = [forward.tensors(batch, rank.device) for batch in read.batches]
         try:
-            loss, tokens = steps.step(model, optimizer, micro, rank, rate, job.config.max_grad_norm, salts)
+            norm = job.config.max_grad_norm
+            loss, tokens = steps.step(model, optimizer, micro, rank, rate, norm, salts, pairs)
         except ArithmeticError as error:
             places = read.order.places.tolist()
             raise steps.stopped(job, rank, model, step + 1, str(error), places, micro) from None
-        finished = Step(step + 1, job.steps, loss, rate, tokens, time.monotonic() - started)
+        told = preference.told(rank.total(pairs.taken())) if pairs is not None else None
+        finished = Step(step + 1, job.steps, loss, rate, tokens, time.monotonic() - started, None, told)
         _note(history, finished)
         books.append(used.table(step + 1, read.order, rank.number))
         last = finished.step == job.steps
@@ -195,6 +208,7 @@ class _Validation:
 
     def __init__(self, job: Job, rank: Rank) -> None:
         self.shelf = job.validation
+        self._preference = job.config.preference
         plan = batches.Plan(job.validation, job.seed, max(1, job.validation.rows), {})
         order = plan.order(0)
         most = slice(0, job.config.validation_rows)
@@ -204,8 +218,10 @@ class _Validation:
 
     @torch.no_grad()
     def loss(self, model: Any, rank: Rank, rows: int) -> float:
-        """Nats a target token over all ranks' rows, `rows` at a time."""
+        """Nats a target token over all ranks' rows, `rows` at a time; of pairs what a step's loss is."""
         model.eval()
+        if self.shelf.paired:
+            return self._of_pairs(model, rank, rows)
         sums = torch.zeros(2, dtype=torch.float64, device=rank.device)
         for first in range(0, len(self._own.places), rows):
             cut = slice(first, first + rows)
@@ -215,12 +231,31 @@ class _Validation:
         rank.total(sums)
         return float(sums[0] / sums[1].clamp(min=1))
 
+    def _of_pairs(self, model: Any, rank: Rank, rows: int) -> float:
+        cuts = [slice(first, first + rows) for first in range(0, len(self._own.places), rows)]
+        pairs = preference.Objective(self._preference, rank.device)
+
+        def read() -> Iterator[dict[str, torch.Tensor]]:
+            for cut in cuts:
+                chosen = batches.Order(self._own.places[cut], self._own.visits[cut])
+                yield forward.tensors(self._reader.read(chosen, 0), rank.device)
+
+        counts = rank.total(pairs.counts(read(), rank.device))
+        loss = sum(
+            (pairs.part(model, batch, counts).double() for batch in read()), torch.zeros(()).to(rank.device)
+        )
+        return float(rank.total(loss))
+
 
 def _note(history: History, step: Step) -> None:
     history["loss"].append(step.loss)
     history["learning_rate"].append(step.learning_rate)
     history["tokens"].append(step.tokens)
     history["seconds"].append(round(step.seconds, 4))
+    if step.preference is not None:
+        held = history.setdefault("preference", [])  # None: a step without pairs
+        held += [None] * (step.step - 1 - len(held))
+        held.append(step.preference)
 
 
 def _validated(

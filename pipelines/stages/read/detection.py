@@ -294,7 +294,8 @@ def _fitting(candidate: Shape, source: Source, seen: Look) -> Columns | None:
             return None
         names[column] = name if not isinstance(wish, tuple) else wish
     if candidate == "preference":
-        names |= _prompt(source, seen, names["chosen"])
+        prompt = _prompt(source, seen, names["chosen"])
+        return _completed(candidate, source, prompt and {**names, **prompt})
     if candidate in TURN_NAMES and given.markers:
         return _completed(candidate, source, names)
     if candidate in TURN_NAMES:
@@ -304,16 +305,20 @@ def _fitting(candidate: Shape, source: Source, seen: Look) -> Columns | None:
     return _completed(candidate, source, names)
 
 
-def _prompt(source: Source, seen: Look, chosen: str) -> dict[str, Any]:
-    """Where the prompt of two answers stands: in a column, or before each answer; and how it is marked."""
+def _prompt(source: Source, seen: Look, chosen: str) -> dict[str, Any] | None:
+    """Where the prompt of two answers stands: in a column, or before each answer; and how it is marked. None
+    where it stands nowhere.
+    """
     given = source.columns
     if given.prompt is not None:
         return {"prompt": given.prompt}
     there = [name for name in shapes.PROMPTS if name in seen.columns]
     if there:
         return {"prompt": there[0]}
-    whole = not given.markers and preferred.marked([r.get(chosen) for r in seen.records])
-    return {"prompt": "", **({"markers": preferred.MARKERS} if whole else {})}
+    texts = [r.get(chosen) for r in seen.records]
+    if not given.markers and preferred.marked(texts):
+        return {"prompt": "", "markers": preferred.MARKERS}
+    return {"prompt": ""} if given.markers or not any(isinstance(t, str) for t in texts) else None
 
 
 def _completed(candidate: Shape, source: Source, names: Mapping[str, Any] | None) -> Columns | None:

@@ -92,7 +92,7 @@ class Columns(Section):
 
     @model_validator(mode="after")
     def _marked(self) -> Self:
-        if self.markers and self.messages is None and self.chosen is None:
+        if self.markers and self.messages is self.chosen is self.prompt is None:
             raise ValueError("markers: name the column of the texts, as in `messages: text`")
         return self
 

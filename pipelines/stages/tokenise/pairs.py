@@ -91,7 +91,9 @@ def parted(table: pa.Table) -> Parted:
     return Parted(made, owner, preferred, np.flatnonzero((held > 0) & ~pair))
 
 
-def settled(encoded: Encoded, given: Parted, limit: int, n: int) -> tuple[Encoded, dict[str, NDArray[np.bool_]]]:
+def settled(
+    encoded: Encoded, given: Parted, limit: int, n: int
+) -> tuple[Encoded, dict[str, NDArray[np.bool_]]]:
     """`encoded` (row i of `given` first, then others) less the pairs that cannot stay, and which of the `n`
     rows that were go for which reason.
     """
@@ -123,7 +125,9 @@ def _equal(encoded: Encoded, both: Ints, size: Ints) -> NDArray[np.bool_]:
     same = size[0] == size[1]
     starts = encoded.start[both[:, same]]
     left, right = (encoded.ids[ranges(of, size[0, same])] for of in starts)
-    differing = np.bincount(np.repeat(np.arange(same.sum()), size[0, same])[left != right], minlength=same.sum())
+    differing = np.bincount(
+        np.repeat(np.arange(same.sum()), size[0, same])[left != right], minlength=same.sum()
+    )
     equal: NDArray[np.bool_] = np.zeros(len(same), np.bool_)
     equal[same] = differing == 0
     return equal

@@ -10,7 +10,8 @@ A token belongs to where its first byte lies. Strings of special tokens in conte
 A row with a chosen and a rejected answer gives two samples, one behind the other (see `pairs`).
 
 Drops: `tokenise.no_target` (nothing to learn), `tokenise.too_long` (by policy, or no exchange of it
-fits), and those of `pairs`. Quarantine: `tokenise.error` (the template refuses the conversation; `detail` says how).
+fits), and those of `pairs`. Quarantine: `tokenise.error` (the template refuses the conversation; `detail`
+says how).
 
 Cost: 35 to 75 MB/s a core, most of it the encoder's and two copies of the text.
 """

@@ -25,7 +25,7 @@ def joined(prompt: Sequence[Turn], chosen: Sequence[Turn], rejected: Sequence[Tu
     before, other = list(chosen[:-1]), list(rejected[:-1])
     if before != other:
         raise ReadError("read.wrong_type", "chosen and rejected part before their last turn")
-    if before[: len(prompt)] != list(prompt):
+    if prompt and prompt[-1] not in before:
         before = [*prompt, *before]
     if not before:
         raise ReadError("read.missing_field", "chosen and rejected have no prompt: name its column")

@@ -222,9 +222,7 @@ def _as_asked(beginnings: Sequence[Beginning], turn: int, there: set[int]) -> bo
     return prompt is None or prompt & earlier == there & earlier
 
 
-def _apart(
-    messages: Messages, found: Units, several: Collection[int], tokenizer: Tokenizer
-) -> Iterator[int]:
+def _apart(messages: Messages, found: Units, several: Collection[int], tokenizer: Tokenizer) -> Iterator[int]:
     """Units in which a stretch between two special tokens holds words of several turns."""
     spans: dict[Shape, bool] = {}
     for unit in np.flatnonzero(np.isin(found.row, list(several))).tolist():
