@@ -86,6 +86,8 @@ def apply(
     if given.preferred.any():
         units = by_turn.last_turns(units, messages, given.preferred != 0, tokenizer)
     whole = _encoded(messages, units, tokenizer)
+    strays = np.isin(owner[units.row], given.strays)
+    whole.stop[strays] = whole.start[strays]
     whole, gone = pairs.settled(whole, given, config.max_length, len(rows))
     cuts = _Cuts()
     lost = given.any(_policy(cuts, part, messages, units, whole, config, tokenizer), len(rows))
