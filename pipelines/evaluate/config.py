@@ -8,7 +8,10 @@ from pydantic import Field, model_validator
 from headrace.pipelines.section import Section
 from headrace.pipelines.train.config import Attention, Precision
 
-Metric = Literal["loss", "perplexity", "token_accuracy", "exact_match", "rouge1", "rougeL", "bleu"]
+Metric = Literal[
+    *("loss", "perplexity", "token_accuracy", "exact_match", "rouge1", "rougeL", "bleu"),
+    "preference_accuracy",
+]
 METRICS: tuple[Metric, ...] = (
     "loss",
     "perplexity",
@@ -17,12 +20,13 @@ METRICS: tuple[Metric, ...] = (
     "rouge1",
     "rougeL",
     "bleu",
+    "preference_accuracy",
 )
 LOWER_IS_BETTER = {"loss", "perplexity"}
 Verdict = Literal["better", "worse", "no clear difference", "too few samples"]
 VERDICTS: tuple[Verdict, ...] = ("better", "worse", "no clear difference", "too few samples")
 LEAST = 20  # samples that a verdict asks for
-FORCED = {"loss", "perplexity", "token_accuracy"}  # need no generation
+FORCED = {"loss", "perplexity", "token_accuracy", "preference_accuracy"}  # need no generation
 
 
 class Gate(Section):
@@ -46,11 +50,12 @@ class Config(Section):
     batch_size: int = Field(default=8, ge=1)
     """Samples that are computed at once."""
     metrics: tuple[Metric, ...] = Field(default=METRICS, min_length=1)
-    """What is measured; without those of answers nothing is generated."""
+    """What is measured; without those of answers nothing is generated. preference_accuracy: share of the
+    pairs of which the chosen answer is the likelier one; pairs count for nothing else."""
     primary: Metric | None = None
     """The one metric that the verdict hangs on, named before anything is measured. Left out: the gate's where
     there is a gate, else the first that is measured of loss, perplexity, token_accuracy, exact_match, rouge1,
-    rougeL, bleu."""
+    rougeL, bleu, preference_accuracy."""
     bleu_tokenizer: Literal["13a", "intl", "char", "zh", "none"] = "13a"
     """How sacrebleu cuts words: `zh` for Chinese, `char` for other scripts without spaces."""
     examples: int = Field(default=20, ge=0)

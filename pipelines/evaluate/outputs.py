@@ -8,7 +8,7 @@ Cost: two passes and two generations of each sample.
 import math
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -44,13 +44,14 @@ class Sample:
 @dataclass(frozen=True)
 class Measured:
     """One model on all samples. forced: nats, targets, right ones, ``float64[N, 3]``; answers without the
-    `reasoning` before them.
+    `reasoning` before them. pairs: log-probabilities of chosen and rejected answers, ``float64[P, 2]``.
     """
 
     forced: NDArray[np.float64]
     answers: list[str]
     reasoning: list[str]
     unfinished: int
+    pairs: NDArray[np.float64] = field(default_factory=lambda: np.zeros((0, 2)))
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,8 @@ def measure(run: str, model: str, config: Config, shelf: batches.Shelf, seed: in
     base.generation_config = GenerationConfig()  # whatever `generate` is not told it takes from the model's
     tuned = adapter.load(run, base)
     tokenizer = models.load_tokenizer(model)
-    chosen = drawn(shelf, config.samples, seed)
+    pairs = drawn_pairs(shelf, config.samples, seed) if "preference_accuracy" in config.metrics else []
+    chosen = drawn(shelf, config.samples, seed, beside=len(pairs))
     asked = [s for s in chosen if s.span()[0] >= FEWEST] if set(config.metrics) - FORCED else []
     room = _context(base)
     beyond = sum(s.span()[0] >= room for s in asked)
@@ -87,7 +89,8 @@ def measure(run: str, model: str, config: Config, shelf: batches.Shelf, seed: in
         made = _generated(tuned, [s.ids[: s.span()[0]] for s in asked], config, stops, tokenizer)
         said = _said(made, tokenizer)
         unfinished = sum(not (len(ids) and ids[-1] in stops) for ids in made)
-        return Measured(forced, [a for _, a in said], [r for r, _ in said], unfinished)
+        of_pairs = -_forced(tuned, pairs, config.batch_size)[:, 0].reshape(-1, 2)
+        return Measured(forced, [a for _, a in said], [r for r, _ in said], unfinished, of_pairs)
 
     with tuned.disable_adapter():
         before = one()
@@ -121,24 +124,42 @@ def _context(model: Any) -> float:
     return getattr(model.config.get_text_config(), "max_position_embeddings", None) or math.inf
 
 
-def drawn(shelf: batches.Shelf, most: int, seed: int) -> list[Sample]:
-    """At most `most` samples of a split, drawn without replacement, in the order of packed/.
+def drawn(shelf: batches.Shelf, most: int, seed: int, beside: int = 0) -> list[Sample]:
+    """At most `most` samples of a split that belong to no pair, drawn without replacement, in the order of
+    packed/. beside: samples that are measured beside them.
 
-    Raises: SourceError where no sample has a target.
+    Raises: SourceError where no sample has a target, and there is none beside.
     """
-    counts = [sum(batches.segments(chunk)) for chunk in shelf.chunks]
+    samples = _at(shelf, [np.flatnonzero(batches.signs(chunk) == 0) for chunk in shelf.chunks], most, seed)
+    samples = [s for s in samples if (s.labels != IGNORE).any()]
+    if not samples and not beside:
+        raise SourceError("no held-out sample has a token with loss")
+    return samples
+
+
+def drawn_pairs(shelf: batches.Shelf, most: int, seed: int) -> list[Sample]:
+    """The samples of at most `most` pairs of a split: chosen, rejected, chosen, ..."""
+    if not shelf.paired:
+        return []
+    places = [np.flatnonzero(batches.signs(chunk) > 0) for chunk in shelf.chunks]
+    chosen = _at(shelf, places, most, seed)
+    rejected = _at(shelf, [of + 1 for of in places], most, seed)
+    return [sample for pair in zip(chosen, rejected, strict=True) for sample in pair]
+
+
+def _at(shelf: batches.Shelf, places: Sequence[NDArray[np.int64]], most: int, seed: int) -> list[Sample]:
+    """At most `most` of the samples at `places` of each chunk, drawn by `seed`."""
+    counts = [len(of) for of in places]
     total = sum(counts)
     generator = np.random.default_rng(seed)
     chosen = np.sort(generator.choice(total, min(most, total), replace=False))
     samples: list[Sample] = []
-    for chunk, start, count in zip(shelf.chunks, arrays.offsets(counts), counts, strict=False):
-        own = chosen[(chosen >= start) & (chosen < start + count)] - start
+    starts = arrays.offsets(counts)
+    for chunk, start, of in zip(shelf.chunks, starts, places, strict=False):
+        own = of[chosen[(chosen >= start) & (chosen < start + len(of))] - start]
         if len(own):
             unpacked = list(_unpacked(chunk))
             samples += [unpacked[int(i)] for i in own]
-    samples = [s for s in samples if (s.labels != IGNORE).any()]
-    if not samples:
-        raise SourceError("no held-out sample has a token with loss")
     return samples
 
 

@@ -20,6 +20,7 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
+import numpy as np
 import ray
 
 from headrace.cluster import ledger, session, storage, stream
@@ -175,10 +176,14 @@ def _paired(outcome: Outcome, config: Config) -> dict[str, statistics.Paired]:
     """By metric what base and tuned bring to its sums."""
     base, tuned = outcome.base.forced, outcome.tuned.forced
     nats, right = [0, 1], [2, 1]
+    preferred = _preferences(outcome)
+    if not len(base):
+        return preferred
     paired = {
         "loss": statistics.unbounded(measures.ratio, base[:, nats], tuned[:, nats]),
         "perplexity": statistics.unbounded(measures.perplexity, base[:, nats], tuned[:, nats]),
         "token_accuracy": statistics.share(measures.ratio, base[:, right], tuned[:, right]),
+        **preferred,
     }
     if not outcome.references:
         return paired
@@ -192,6 +197,15 @@ def _paired(outcome: Outcome, config: Config) -> dict[str, statistics.Paired]:
         bounds = measures.bleu_bounds(*counts)
         paired["bleu"] = statistics.bounded(measures.bleu, counts[0], counts[1], *bounds)
     return paired
+
+
+def _preferences(outcome: Outcome) -> dict[str, statistics.Paired]:
+    """Of pairs, whether the chosen answer is the likelier one; nothing where there are none."""
+    both = [model.pairs for model in (outcome.base, outcome.tuned)]
+    if not len(both[0]):
+        return {}
+    sides = (measures.mean_of((of[:, 0] > of[:, 1]).astype(np.float64)) for of in both)
+    return {"preference_accuracy": statistics.share(measures.ratio, *sides)}
 
 
 def _finite(value: float) -> float | None:

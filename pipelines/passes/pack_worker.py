@@ -244,6 +244,8 @@ def _packed(
             "samples": chosen.num_rows,
             "tokens": int(_token_lengths(chosen).sum()),
         }
+        if tokenise.PREFERRED in chosen.column_names:
+            counts[side]["pairs"] = int(pc.sum(pc.equal(chosen[tokenise.PREFERRED], 1)).as_py())
     return written, counts
 
 

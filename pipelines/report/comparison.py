@@ -25,6 +25,7 @@ NAMES: dict[Metric, str] = {
     "token_accuracy": "token accuracy",
     "loss": "loss",
     "perplexity": "perplexity",
+    "preference_accuracy": "preference accuracy",
 }
 # What is told of a training beside its curves.
 FACTS = ("epochs", "best_step", "best_validation", "tokens", "seconds", "tokens_per_second")
@@ -118,6 +119,7 @@ def training(history: Mapping[str, Any]) -> dict[str, Any] | None:
         "best": best if best[1] is not None else None,
         "rising": _rises(validation),
         "plot": plots.training(loss, validation, rate),
+        "preference": history.get("preference"),
         "facts": {name: history[name] for name in FACTS if history[name] is not None},
     }
 

@@ -302,6 +302,13 @@ def segments(chunk: Chunk) -> list[int]:
     return [int(n) for n in lists.value_lengths().to_numpy()]
 
 
+def signs(chunk: Chunk) -> NDArray[np.int8]:
+    """`PREFERRED` of each sample of a chunk, row by row; 0 where there are no pairs."""
+    if not chunk.paired:
+        return np.zeros(sum(segments(chunk)), np.int8)
+    return np.asarray(_values(_read(chunk, [PREFERRED])[PREFERRED].combine_chunks()), np.int8)
+
+
 def decoded(chunk: Chunk) -> dict[str, NDArray[np.int32]]:
     """The token columns of a chunk, ``int32[rows, length]`` each."""
     return _matrices(_read(chunk, COLUMNS))
