@@ -9,7 +9,13 @@ from headrace.pipelines.section import Section
 from headrace.pipelines.train.config import Attention, Precision
 
 Metric = Literal[
-    *("loss", "perplexity", "token_accuracy", "exact_match", "rouge1", "rougeL", "bleu"),
+    "loss",
+    "perplexity",
+    "token_accuracy",
+    "exact_match",
+    "rouge1",
+    "rougeL",
+    "bleu",
     "preference_accuracy",
 ]
 METRICS: tuple[Metric, ...] = (

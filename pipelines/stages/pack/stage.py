@@ -91,11 +91,13 @@ def apply(samples: pa.Table, config: Config, tokenised: tokenise.Config, *, pad_
 def _bins(samples: pa.Table, lengths: NDArray[np.int64], capacity: int) -> NDArray[np.int64]:
     """The packed row of each sample, those of a pair in one: ``int64[N]``."""
     if tokenise.PREFERRED not in samples.column_names:
-        return kernels.pack(lengths, capacity)
+        bins: NDArray[np.int64] = kernels.pack(lengths, capacity)
+        return bins
     alone = samples[tokenise.PREFERRED].to_numpy() >= 0  # a rejected answer goes with the one before it
     number = np.cumsum(alone) - 1
     whole = np.bincount(number, lengths, minlength=int(alone.sum())).astype(np.int64)
-    return kernels.pack(whole, capacity)[number]
+    bins = kernels.pack(whole, capacity)[number]
+    return bins
 
 
 def _values(column: pa.ChunkedArray) -> tuple[NDArray[np.int32], NDArray[np.int64]]:

@@ -13,8 +13,14 @@ from headrace.pipelines.stages.read import calling
 from headrace.pipelines.stages.read.turns import trees
 
 Shape = Literal[
-    *("preference", "messages", "sharegpt", "alpaca", "prompt_completion"),
-    *("question_answer", "text_label", "text"),
+    "preference",
+    "messages",
+    "sharegpt",
+    "alpaca",
+    "prompt_completion",
+    "question_answer",
+    "text_label",
+    "text",
 ]
 
 # Names by which data sets call the speakers; a recipe's `columns.roles` comes first.
