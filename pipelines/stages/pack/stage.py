@@ -91,12 +91,11 @@ def apply(samples: pa.Table, config: Config, tokenised: tokenise.Config, *, pad_
 def _bins(samples: pa.Table, lengths: NDArray[np.int64], capacity: int) -> NDArray[np.int64]:
     """The packed row of each sample, those of a pair in one: ``int64[N]``."""
     if tokenise.PREFERRED not in samples.column_names:
-        bins: NDArray[np.int64] = kernels.pack(lengths, capacity)
-        return bins
+        return kernels.pack(lengths, capacity)
     alone = samples[tokenise.PREFERRED].to_numpy() >= 0  # a rejected answer goes with the one before it
     number = np.cumsum(alone) - 1
     whole = np.bincount(number, lengths, minlength=int(alone.sum())).astype(np.int64)
-    bins = kernels.pack(whole, capacity)[number]
+    bins: NDArray[np.int64] = kernels.pack(whole, capacity)[number]
     return bins
 
 
