@@ -122,6 +122,7 @@ def _start_here(options: dict[str, Any], say: Callable[[str], None]) -> None:
 
 def stop() -> None:
     """Leave the cluster; a local Ray ends."""
+    watch.leave()
     ray.shutdown()
 
 

@@ -46,7 +46,7 @@ GLUED = re.compile(r"\n?Failed to [^\n]* after \d+/\d+ attempts \(total backoff 
 
 _lost = ""
 _noticed = threading.Event()
-_leaving = threading.Event()  # the interpreter ends
+_leaving = threading.Event()  # this process takes leave of Ray, or ends
 
 
 def lost() -> str:
@@ -61,7 +61,8 @@ def begin(line: Callable[[str], str]) -> None:
     global _lost
     _lost = ""
     _noticed.clear()
-    atexit.register(_leaving.set)  # after Ray's own and so before it
+    _leaving.clear()
+    atexit.register(leave)  # after Ray's own and so before it
     node = ray._private.worker._global_node
     if node is None:
         return
@@ -70,6 +71,11 @@ def begin(line: Callable[[str], str]) -> None:
     threading.Thread(
         target=_watch, args=(node, look, line, dismiss), name="headrace-watch", daemon=True
     ).start()
+
+
+def leave() -> None:
+    """Say that this process is about to take leave of Ray: what of it ends from now on is not lost."""
+    _leaving.set()
 
 
 def _witness(raylet: str, line: str) -> Callable[[], None]:
@@ -123,7 +129,10 @@ def _watch(
 ) -> None:
     global _lost
     while ray._private.worker._global_node is node:
-        if words := look():
+        words = look()
+        if _leaving.is_set():
+            break
+        if words:
             _lost = f"{words}. {GOES_ON}"
             os.kill(os.getpid(), signal.SIGINT)  # wakes the main thread from whatever it waits for
             if not _noticed.wait(RELEASE):

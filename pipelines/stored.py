@@ -10,6 +10,7 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.parquet as pq
 
 from headrace.cluster import storage
 from headrace.pipelines import structure
@@ -50,6 +51,17 @@ def rows(run: str, row_ids: Iterable[int], columns: Sequence[str]) -> list[dict[
         table = storage.read_table(path, columns=["row_id", *columns])
         listed += table.filter(pc.is_in(table["row_id"], pa.array(wanted, pa.uint64()))).to_pylist()
     return sorted(listed, key=lambda row: row["row_id"])
+
+
+def columns(run: str) -> list[str]:
+    """Columns of `prepared/`; none where nothing is prepared. Raises: StorageError."""
+    first = next(
+        (e.path for e in storage.listing(storage.join(run, "prepared")) if e.path.endswith(".parquet")), ""
+    )
+    if not first:
+        return []
+    with storage.explained(first, "read"), storage.open_input(first) as file:
+        return list(pq.read_schema(file).names)
 
 
 def _parts(messages: Sequence[dict[str, str]] | None) -> tuple[str, str]:

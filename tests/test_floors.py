@@ -25,6 +25,7 @@ LEVELS = {
     "pipelines.stages": 2,
     "pipelines.examine": 2,
     "pipelines.train.config": 3,
+    "pipelines.evaluate.answers": 3,
     "pipelines.evaluate.config": 3,
     "pipelines.recipe": 3,
     "pipelines.books": 4,
@@ -54,6 +55,7 @@ BESIDE = {
     ("pipelines.examine", "pipelines.stages"),
     ("pipelines.evaluate", "pipelines.train"),
     ("pipelines.evaluate.config", "pipelines.train.config"),
+    ("pipelines.evaluate.config", "pipelines.evaluate.answers"),
     ("pipelines.commands", "pipelines.report"),
     ("pipelines.flow", "pipelines.ending"),
 }

@@ -1,33 +1,36 @@
 """The config of `evaluate`, apart from its code: torch takes seconds to import."""
 
 from collections.abc import Collection
-from typing import Literal
+from typing import Annotated, Literal, get_args
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
-from headrace.pipelines.section import Section
+from headrace.pipelines.evaluate import answers as parts
+from headrace.pipelines.section import Path, Section
 from headrace.pipelines.train.config import Attention, Precision
 
+Fold = Literal["numbers", "units", "articles", "punctuation"]
 Metric = Literal[
     "loss",
     "perplexity",
     "token_accuracy",
     "exact_match",
+    "label_f1",
+    "json_valid",
+    "json_schema",
+    "entity_f1",
+    "sql",
+    "code",
+    "token_f1",
     "rouge1",
+    "rouge2",
     "rougeL",
     "bleu",
+    "chrf",
+    "meteor",
     "preference_accuracy",
 ]
-METRICS: tuple[Metric, ...] = (
-    "loss",
-    "perplexity",
-    "token_accuracy",
-    "exact_match",
-    "rouge1",
-    "rougeL",
-    "bleu",
-    "preference_accuracy",
-)
+METRICS: tuple[Metric, ...] = get_args(Metric)
 LOWER_IS_BETTER = {"loss", "perplexity"}
 Verdict = Literal["better", "worse", "no clear difference", "too few samples"]
 VERDICTS: tuple[Verdict, ...] = ("better", "worse", "no clear difference", "too few samples")
@@ -51,17 +54,32 @@ class Config(Section):
     """Which held-out rows."""
     samples: int = Field(default=200, ge=1)
     """Most samples, drawn at random by the recipe's seed."""
-    max_new_tokens: int = Field(default=128, ge=1)
-    """Longest answer; a longer one is cut and counted as unfinished."""
+    max_new_tokens: Literal["auto"] | Annotated[int, Field(ge=1)] = "auto"
+    """Longest answer in tokens; a longer one is cut and counted as unfinished. auto: as long as 99 of 100
+    references, and a fifth more."""
+    answer: str = "after_reasoning"
+    """What of an answer is compared: after_reasoning (all behind the reasoning), last_line, boxed (of LaTeX),
+    json:PATH (as json:items[0].name), or regex:PATTERN. References go through the same."""
+    fold: tuple[Fold, ...] = ()
+    """What exact match takes for equal beside case and white space: numbers (1,200.0 and 1200), units (12 kg
+    and 12), articles, punctuation."""
     batch_size: int = Field(default=8, ge=1)
     """Samples that are computed at once."""
     metrics: tuple[Metric, ...] = Field(default=METRICS, min_length=1)
-    """What is measured; without those of answers nothing is generated. preference_accuracy: share of the
-    pairs of which the chosen answer is the likelier one; pairs count for nothing else."""
+    """What is measured where it applies; without those of answers nothing is generated. label_f1 (macro)
+    applies where references are labels, json_valid and entity_f1 where they are JSON, the next three where
+    their key is set, preference_accuracy (the chosen answer is the likelier one) to pairs, which count for
+    nothing else."""
+    json_schema: Path | None = None
+    """File with a JSON Schema that answers shall fit."""
+    sql: Path | None = None
+    """SQLite file on which answers and references are run, to compare the rows that they find."""
+    code: Path | None = None
+    """JSONL of `prompt` and `tests` (Python). Answers to prompts that hold such a `prompt` are RUN with the
+    tests behind them: in a process with limits, which is no prison."""
     primary: Metric | None = None
     """The one metric that the verdict hangs on, named before anything is measured. Left out: the gate's where
-    there is a gate, else the first that is measured of loss, perplexity, token_accuracy, exact_match, rouge1,
-    rougeL, bleu, preference_accuracy."""
+    there is a gate, else the first that is measured of loss, perplexity, token_accuracy, exact_match, ..."""
     bleu_tokenizer: Literal["13a", "intl", "char", "zh", "none"] = "13a"
     """How sacrebleu cuts words: `zh` for Chinese, `char` for other scripts without spaces."""
     examples: int = Field(default=20, ge=0)
@@ -72,6 +90,11 @@ class Config(Section):
     """Implementation of attention: sdpa or eager."""
     gate: Gate | None = None
     """Left out: the comparison is told and nothing depends on it."""
+
+    @field_validator("answer")
+    @classmethod
+    def _known(cls, answer: str) -> str:
+        return parts.require(answer)
 
     @model_validator(mode="after")
     def _measured(self) -> "Config":

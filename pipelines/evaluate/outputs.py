@@ -19,11 +19,12 @@ from transformers import GenerationConfig
 
 from headrace.cluster.errors import ModelError, SourceError
 from headrace.pipelines import arrays
-from headrace.pipelines.evaluate import metrics
+from headrace.pipelines.evaluate import answers
 from headrace.pipelines.evaluate.config import FORCED, Config
 from headrace.pipelines.schema import IGNORE
 from headrace.pipelines.train import adapter, batches, forward, models
 
+LEAST_ANSWER = 16  # tokens that an answer may have, however short references are
 FEWEST = 2  # tokens of a prompt: one alone is the tokenizer's start token
 
 
@@ -33,6 +34,7 @@ class Sample:
 
     ids: NDArray[np.int64]
     labels: NDArray[np.int64]
+    row_id: int = 0
 
     def span(self) -> tuple[int, int]:
         """Where the last run of target tokens starts and ends."""
@@ -59,6 +61,8 @@ class Outcome:
     """Both models on the samples, with prompts and references of those that have a prompt.
 
     beyond: samples whose prompt leaves no room in the model's context, which nobody is asked for an answer.
+    longest: tokens that an answer could have. row_ids, lengths (tokens): of every sample; asked: places of
+    the samples that were answered.
     """
 
     base: Measured
@@ -66,6 +70,10 @@ class Outcome:
     prompts: list[str]
     references: list[str]
     beyond: int = 0
+    longest: int = 0
+    row_ids: tuple[int, ...] = ()
+    lengths: tuple[int, ...] = ()
+    asked: tuple[int, ...] = ()
 
 
 def measure(run: str, model: str, config: Config, shelf: batches.Shelf, seed: int) -> Outcome:
@@ -78,15 +86,20 @@ def measure(run: str, model: str, config: Config, shelf: batches.Shelf, seed: in
     tokenizer = models.load_tokenizer(model)
     pairs = drawn_pairs(shelf, config.samples, seed) if "preference_accuracy" in config.metrics else []
     chosen = drawn(shelf, config.samples, seed, beside=len(pairs))
-    asked = [s for s in chosen if s.span()[0] >= FEWEST] if set(config.metrics) - FORCED else []
+    wanted = set(config.metrics) - FORCED
+    places = [i for i, s in enumerate(chosen) if wanted and s.span()[0] >= FEWEST]
     room = _context(base)
-    beyond = sum(s.span()[0] >= room for s in asked)
-    asked = [s for s in asked if s.span()[0] < room]
+    beyond = sum(chosen[i].span()[0] >= room for i in places)
+    places = [i for i in places if chosen[i].span()[0] < room]
+    asked = [chosen[i] for i in places]
     stops = _stops(configured, tokenizer, chosen)
+    longest = _longest(asked, config)
 
     def one() -> Measured:
         forced = _forced(tuned, chosen, config.batch_size)
-        made = _generated(tuned, [s.ids[: s.span()[0]] for s in asked], config, stops, tokenizer)
+        made = _generated(
+            tuned, [s.ids[: s.span()[0]] for s in asked], config.batch_size, longest, stops, tokenizer
+        )
         said = _said(made, tokenizer)
         unfinished = sum(not (len(ids) and ids[-1] in stops) for ids in made)
         of_pairs = -_forced(tuned, pairs, config.batch_size)[:, 0].reshape(-1, 2)
@@ -95,14 +108,26 @@ def measure(run: str, model: str, config: Config, shelf: batches.Shelf, seed: in
     with tuned.disable_adapter():
         before = one()
     references = [s.ids[slice(*s.span())] for s in asked]
-    prompts = [s.ids[: s.span()[0]] for s in asked[: config.examples]]
+    prompts = [s.ids[: s.span()[0]] for s in asked]
     return Outcome(
         base=before,
         tuned=one(),
         prompts=tokenizer.batch_decode(prompts, skip_special_tokens=False) if prompts else [],
         references=[answer for _, answer in _said(references, tokenizer)],
         beyond=beyond,
+        longest=longest,
+        row_ids=tuple(s.row_id for s in chosen),
+        lengths=tuple(len(s.ids) for s in chosen),
+        asked=tuple(places),
     )
+
+
+def _longest(asked: Sequence[Sample], config: Config) -> int:
+    """Tokens that an answer may have."""
+    if config.max_new_tokens != "auto":
+        return config.max_new_tokens
+    lengths = [end - start for start, end in (s.span() for s in asked)]
+    return max(LEAST_ANSWER, math.ceil(1.2 * float(np.quantile(lengths, 0.99)))) if lengths else LEAST_ANSWER
 
 
 def _said(made: Sequence[Any], tokenizer: Any) -> list[tuple[str, str]]:
@@ -114,7 +139,7 @@ def _said(made: Sequence[Any], tokenizer: Any) -> list[tuple[str, str]]:
     special = re.compile("|".join(map(re.escape, tokenizer.all_special_tokens)) or "(?!)")
     found = []
     for text, marked in zip(plain, whole, strict=True):
-        reasoning, answer = metrics.apart(marked)
+        reasoning, answer = answers.apart(marked)
         found.append((special.sub("", reasoning), special.sub("", answer)) if reasoning else ("", text))
     return found
 
@@ -165,11 +190,11 @@ def _at(shelf: batches.Shelf, places: Sequence[NDArray[np.int64]], most: int, se
 
 def _unpacked(chunk: batches.Chunk) -> Iterator[Sample]:
     """The samples of a chunk, row by row."""
-    rows = batches.decoded(chunk)
+    rows, row_ids = batches.decoded(chunk), iter(batches.ids(chunk))
     for ids, labels, segments in zip(rows["input_ids"], rows["labels"], rows["segment_ids"], strict=True):
         for segment in range(1, int(segments.max(initial=0)) + 1):
             own = segments == segment
-            yield Sample(ids[own].astype(np.int64), labels[own].astype(np.int64))
+            yield Sample(ids[own].astype(np.int64), labels[own].astype(np.int64), next(row_ids))
 
 
 def _by_length(lengths: Sequence[int], size: int) -> list[list[int]]:
@@ -213,13 +238,13 @@ def _stops(generation: GenerationConfig, tokenizer: Any, samples: list[Sample]) 
 
 @torch.no_grad()
 def _generated(
-    model: Any, prompts: list[NDArray[np.int64]], config: Config, stops: set[int], tokenizer: Any
+    model: Any, prompts: list[NDArray[np.int64]], size: int, longest: int, stops: set[int], tokenizer: Any
 ) -> list[list[int]]:
-    """Greedy answers, each up to and with its stop token or `max_new_tokens` long."""
+    """Greedy answers, `size` at once, each up to and with its stop token or `longest` tokens long."""
     padding = next((i for i in (tokenizer.pad_token_id, *sorted(stops)) if i is not None), 0)
     limit = _context(model)
     answers: list[list[int]] = [[] for _ in prompts]
-    for group in _by_length([len(p) for p in prompts], config.batch_size):
+    for group in _by_length([len(p) for p in prompts], size):
         length = len(prompts[group[0]])
         ids = torch.full((len(group), length), padding, dtype=torch.int64)
         mask = torch.zeros_like(ids)
@@ -229,7 +254,7 @@ def _generated(
         settings = GenerationConfig(
             do_sample=False,
             num_beams=1,
-            max_new_tokens=int(max(1, min(config.max_new_tokens, limit - length))),
+            max_new_tokens=int(max(1, min(longest, limit - length))),
             eos_token_id=sorted(stops) or None,
             pad_token_id=padding,
             use_cache=True,

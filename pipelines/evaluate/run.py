@@ -14,25 +14,22 @@ Cost: two passes and two generations of each sample; on a CPU for small models a
 """
 
 import json
-import math
 import os
 from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
-import numpy as np
 import ray
 
 from headrace.cluster import ledger, session, storage, stream
 from headrace.cluster.errors import GateError, ModelError, SourceError
-from headrace.pipelines import model_files
-from headrace.pipelines.evaluate import metrics as measures
-from headrace.pipelines.evaluate import standing, statistics
+from headrace.pipelines import model_files, stored
+from headrace.pipelines.evaluate import scoring, standing
 from headrace.pipelines.evaluate.config import LOWER_IS_BETTER, Config
 from headrace.pipelines.evaluate.outputs import Outcome, measure
 from headrace.pipelines.train import adapter, batches, models
 
-VERSION = 3
+VERSION = 4
 
 
 def run(
@@ -74,7 +71,7 @@ def run(
     today = (packed or {}).get(config.split)
     if (result.get("key"), result.get("adapter"), result.get("packed")) != (key, card["key"], today):
         outcome = _compute(run_directory, model, config, shelf, seed)
-        result = _scored(outcome, config, seed)
+        result = scoring.scored(outcome, config, seed, _traits(run_directory, outcome))
         result = {"key": key, "split": config.split, "adapter": card["key"], "packed": today, **result}
         examples = {"samples": _examples(outcome, config.examples)}
         storage.put(storage.join(run_directory, standing.SAMPLES), _json(examples))
@@ -139,78 +136,20 @@ def _compute(run: str, model: str, config: Config, shelf: batches.Shelf, seed: i
     return next(stream.each(work, [seed], workers=1, name="evaluate", gpus=gpus))
 
 
-def _scored(outcome: Outcome, config: Config, seed: int) -> dict[str, Any]:
-    """Every metric with its interval and verdict, as scores.json holds them."""
-    compared = {
-        name: statistics.compare(paired, seed=seed)
-        for name, paired in _paired(outcome, config).items()
-        if name in config.metrics
-    }
-    primary = config.deciding(compared)
-    p = statistics.corrected({name: c.p for name, c in compared.items() if name != primary})
-    if primary is not None:
-        p[primary] = compared[primary].p
-    scores = {
-        name: {
-            "base": _finite(c.base),
-            "tuned": _finite(c.tuned),
-            "interval": [_finite(c.low), _finite(c.high)],
-            "p": p[name],
-            "verdict": statistics.verdict(c, p[name], lower_is_better=name in LOWER_IS_BETTER),
-            "n": c.n,
-            "primary": name == primary,
-        }
-        for name, c in compared.items()
-    }
-    return {
-        "samples": len(outcome.base.forced),
-        "answers": len(outcome.references),
-        "targets": int(outcome.base.forced[:, 1].sum()),
-        "beyond_context": outcome.beyond,
-        "unfinished": {"base": outcome.base.unfinished, "tuned": outcome.tuned.unfinished},
-        "metrics": scores,
-    }
-
-
-def _paired(outcome: Outcome, config: Config) -> dict[str, statistics.Paired]:
-    """By metric what base and tuned bring to its sums."""
-    base, tuned = outcome.base.forced, outcome.tuned.forced
-    nats, right = [0, 1], [2, 1]
-    preferred = _preferences(outcome)
-    if not len(base):
-        return preferred
-    paired = {
-        "loss": statistics.unbounded(measures.ratio, base[:, nats], tuned[:, nats]),
-        "perplexity": statistics.unbounded(measures.perplexity, base[:, nats], tuned[:, nats]),
-        "token_accuracy": statistics.share(measures.ratio, base[:, right], tuned[:, right]),
-        **preferred,
-    }
-    if not outcome.references:
-        return paired
-    answers = [(m.answers, outcome.references) for m in (outcome.base, outcome.tuned)]
-    values = [{"exact_match": measures.exact_match(*t), **measures.rouge(*t)} for t in answers]
-    for name in values[0]:
-        sides = (measures.mean_of(of_model[name]) for of_model in values)
-        paired[name] = statistics.share(measures.ratio, *sides)
-    counts = [measures.bleu_counts(*t, config.bleu_tokenizer) for t in answers]
-    if counts[0][:, -1].max() >= measures.ORDER:  # of shorter references BLEU is 0 whatever is answered
-        bounds = measures.bleu_bounds(*counts)
-        paired["bleu"] = statistics.bounded(measures.bleu, counts[0], counts[1], *bounds)
-    return paired
-
-
-def _preferences(outcome: Outcome) -> dict[str, statistics.Paired]:
-    """Of pairs, whether the chosen answer is the likelier one; nothing where there are none."""
-    both = [model.pairs for model in (outcome.base, outcome.tuned)]
-    if not len(both[0]):
-        return {}
-    sides = (measures.mean_of((of[:, 0] > of[:, 1]).astype(np.float64)) for of in both)
-    return {"preference_accuracy": statistics.share(measures.ratio, *sides)}
-
-
-def _finite(value: float) -> float | None:
-    """JSON has no infinity: null where a number cannot be told."""
-    return value if math.isfinite(value) else None
+def _traits(run: str, outcome: Outcome) -> dict[str, list[str]]:
+    """Source, language and task of each sample, "" where they are not known."""
+    columns = [name for name in ("source", "traits") if name in stored.columns(run)]
+    by_id = {row["row_id"]: row for row in stored.rows(run, outcome.row_ids, columns)} if columns else {}
+    found: dict[str, list[str]] = {"source": [], "language": [], "task": []}
+    for row_id in outcome.row_ids:
+        row = by_id.get(row_id, {})
+        traits = row.get("traits") or {}
+        for name, value in (
+            ("source", row.get("source")),
+            *((n, traits.get(n)) for n in ("language", "task")),
+        ):
+            found[name].append(value or "")
+    return found
 
 
 def _examples(outcome: Outcome, most: int) -> list[dict[str, str]]:

@@ -309,6 +309,12 @@ def signs(chunk: Chunk) -> NDArray[np.int8]:
     return np.asarray(_values(_read(chunk, [PREFERRED])[PREFERRED].combine_chunks()), np.int8)
 
 
+def ids(chunk: Chunk) -> list[int]:
+    """row_id of every sample of a chunk, row by row."""
+    lists = _read(chunk, ["row_ids"])["row_ids"].combine_chunks()
+    return [int(i) for i in lists.flatten().to_numpy()]
+
+
 def decoded(chunk: Chunk) -> dict[str, NDArray[np.int32]]:
     """The token columns of a chunk, ``int32[rows, length]`` each."""
     return _matrices(_read(chunk, COLUMNS))

@@ -132,6 +132,22 @@ def test_only_what_the_watch_has_found_is_explained(monkeypatch: pytest.MonkeyPa
         pytest.fail("nothing is begun any more")
 
 
+def test_what_ends_while_a_process_takes_leave_of_ray_is_not_lost(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Ray ends its own raylet then, and waits for that: an interruption would end as a traceback."""
+    node = SimpleNamespace()
+    monkeypatch.setattr("ray._private.worker._global_node", node)
+    monkeypatch.setattr(watch, "_lost", "")
+    dismissed: list[bool] = []
+
+    def look() -> str:
+        watch.leave()
+        return "the raylet has ended"
+
+    watch._watch(node, look, str, lambda: dismissed.append(True))  # type: ignore[arg-type]
+    watch._leaving.clear()
+    assert (watch.lost(), dismissed) == ("", [True])
+
+
 @pytest.fixture
 def silent() -> Iterator[str]:
     """An address where somebody listens and never answers."""

@@ -96,9 +96,10 @@ def test_a_driver_killed_again_and_again(finished: Finished, tmp_path: Path) -> 
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(not FULL, reason="five starts of a run; HEADRACE_SLOW=1 runs it")
 def test_a_driver_killed_over_a_file_that_was_added(ray_local: None, tmp_path: Path) -> None:
     """The same history twice, the second time with a kill while what is new is prepared."""
-    inputs = write_messy(tmp_path / "in", tickets=240 if FULL else 60)
+    inputs = write_messy(tmp_path / "in", tickets=240)
     late = inputs / "chat/0.jsonl"
     held = tmp_path / "late.jsonl"
     late.rename(held)

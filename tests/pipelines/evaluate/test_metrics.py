@@ -54,18 +54,39 @@ def test_perplexity_is_exp_of_nats_a_token() -> None:
 
 
 @pytest.mark.parametrize(
-    ("said", "answer"),
+    ("folds", "answer", "reference", "same"),
     [
-        ("It is 4.", "It is 4."),
-        ("<think>\n\n</think>\n\nIt is 4.", "It is 4."),
-        ("<think>Two and two.</think>It is 4.", "It is 4."),
-        ("Two and two.\n</think>\n\nIt is 4.", "It is 4."),
-        ("<|channel|>analysis<|message|>Sum.<|end|><|start|>assistant<|channel|>final<|message|>4", "4"),
-        ("[THINK]Sum.[/THINK]4", "4"),
-        ("<seed:think>Sum.</seed:think>4", "4"),
-        ("<think>Two and two and", ""),
-        ("I think it is 4.", "I think it is 4."),
+        ((), "1,200", "1200", False),
+        (("numbers",), "It is 1,200.50!", "it is 1200.5!", True),
+        (("numbers",), "+3", "3", True),
+        (("numbers",), "-3", "3", False),
+        (("numbers",), "1,2", "12", False),  # a list of two
+        (("numbers",), "v1.20", "v1.2", False),  # no number of its own
+        (("units",), "$1,200", "1200 dollars", True),
+        (("units",), "12 km/h", "12", True),
+        (("units",), "12 %", "12", True),
+        (("units",), "12 of 13", "12 of 14", False),
+        (("articles",), "the answer", "an answer", True),
+        (("punctuation",), "Yes, it is -1.5.", "yes it is -1.5", True),
+        (("punctuation",), "-1.5", "1.5", False),
     ],
 )
-def test_reasoning_stands_apart_from_the_answer(said: str, answer: str) -> None:
-    assert scores.apart(said)[1] == answer
+def test_numbers_and_units_are_folded_where_that_is_asked(
+    folds: tuple[scores.Fold, ...], answer: str, reference: str, same: bool
+) -> None:
+    assert scores.exact_match([answer], [reference], folds).tolist() == [float(same)]
+
+
+def test_words_that_are_shared_count_as_often_as_they_stand() -> None:
+    found = scores.token_f1(["a b b", "", "x", ""], ["b b c", "", "y", "z"])
+    assert found.tolist() == pytest.approx([2 / 3, 1.0, 0.0, 0.0])
+
+
+def test_chrf_and_meteor_are_those_of_their_libraries() -> None:
+    said, wanted = ["the cats sat", "nothing alike", ""], ["the cat sat down", "else", "word"]
+    chrf = [sacrebleu.sentence_chrf(a, [r]).score / 100 for a, r in zip(said, wanted, strict=True)]
+    assert scores.chrf(said, wanted).tolist() == pytest.approx(chrf)
+    # Three of four words match, one by its stem, in one chunk.
+    precision, recall = 3 / 3, 3 / 4
+    mean = precision * recall / (0.9 * precision + 0.1 * recall)
+    assert scores.meteor(said, wanted).tolist() == pytest.approx([mean * (1 - 0.5 * (1 / 3) ** 3), 0, 0])

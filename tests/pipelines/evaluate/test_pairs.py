@@ -9,8 +9,7 @@ import pytest
 
 from headrace.cluster import storage
 from headrace.cluster.errors import SourceError
-from headrace.pipelines.evaluate import outputs
-from headrace.pipelines.evaluate import run as evaluation
+from headrace.pipelines.evaluate import outputs, scoring
 from headrace.pipelines.evaluate.config import Config
 from headrace.pipelines.train import batches
 
@@ -64,7 +63,7 @@ def measured(pairs: list[tuple[float, float]], samples: int) -> outputs.Measured
 def test_the_preference_of_both_models_is_compared(samples: int) -> None:
     right, wrong = (-1.0, -2.0), (-2.0, -1.0)
     base, tuned = measured([wrong] * 30 + [right] * 10, samples), measured([right] * 40, samples)
-    found: dict[str, Any] = evaluation._scored(outputs.Outcome(base, tuned, [], []), Config(), 0)["metrics"]
+    found: dict[str, Any] = scoring.scored(outputs.Outcome(base, tuned, [], []), Config(), 0)["metrics"]
     score = found["preference_accuracy"]
     assert (score["base"], score["tuned"], score["n"]) == (0.25, 1.0, 40)
     assert score["verdict"] == "better"
@@ -74,5 +73,5 @@ def test_the_preference_of_both_models_is_compared(samples: int) -> None:
 
 def test_without_pairs_there_is_no_such_metric() -> None:
     none = measured([], 30)
-    found = evaluation._scored(outputs.Outcome(none, none, [], []), Config(), 0)["metrics"]
+    found = scoring.scored(outputs.Outcome(none, none, [], []), Config(), 0)["metrics"]
     assert "preference_accuracy" not in found

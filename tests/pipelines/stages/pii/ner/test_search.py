@@ -507,7 +507,7 @@ def test_actors_change_nothing_and_names_are_gone(
 
 @pytest.mark.ray
 @pytest.mark.slow
-@pytest.mark.parametrize("actors", [1, 2])
+@pytest.mark.parametrize("actors", [1, 2] if FULL else [2])
 def test_a_transformer_in_actors_writes_what_it_does_here(
     ray_local: None, tmp_path: Path, models: dict[str, str], actors: int
 ) -> None:
