@@ -303,7 +303,9 @@ def _changes(kept: pa.Table, samples: pa.Table, window: Window, job: Job) -> pa.
     cut = read_cuts(job.recipe.output, [u for u in window.units if u in job.cuts])
     sizes = pc.subtract(cut["stop"], cut["start"])
     cut = pa.table({"row_id": cut["row_id"], "n": sizes}).group_by("row_id").aggregate([("n", "sum")])
-    pieces = samples.group_by("row_id").aggregate([("row_id", "count")])
+    whole = tokenise.PREFERRED not in samples.column_names  # else some are of pairs, which are no pieces
+    cut_up = samples if whole else samples.filter(pc.equal(samples[tokenise.PREFERRED], 0))
+    pieces = cut_up.group_by("row_id").aggregate([("row_id", "count")])
     lost = kept.filter(kept["shortened"])["row_id"]
     kinds = {
         "dedup.passages": (cut["row_id"], cut["n_sum"]),
@@ -314,11 +316,11 @@ def _changes(kept: pa.Table, samples: pa.Table, window: Window, job: Job) -> pa.
         pa.table({"row_id": ids, "kind": pa.repeat(kind, len(ids)), "n": n}).cast(schema.CHANGES)
         for kind, (ids, n) in kinds.items()
     ]
-    whole = pa.concat_tables([*tables, schema.changes(kept)])
-    ours = pc.is_in(whole["row_id"], kept["row_id"].combine_chunks())
-    several = pc.or_(pc.not_equal(whole["kind"], "tokenise.pieces"), pc.greater(whole["n"], 1))
+    every = pa.concat_tables([*tables, schema.changes(kept)])
+    ours = pc.is_in(every["row_id"], kept["row_id"].combine_chunks())
+    several = pc.or_(pc.not_equal(every["kind"], "tokenise.pieces"), pc.greater(every["n"], 1))
     order = [("row_id", "ascending"), ("kind", "ascending")]
-    return whole.filter(pc.and_(ours, several)).sort_by(order).combine_chunks()
+    return every.filter(pc.and_(ours, several)).sort_by(order).combine_chunks()
 
 
 def _token_lengths(samples: pa.Table) -> np.ndarray:

@@ -13,8 +13,9 @@ from transformers import LlamaConfig, LlamaForCausalLM
 from headrace.cluster import storage
 from headrace.cluster.errors import ModelError, RecipeError
 from headrace.pipelines import recipe as recipes
-from headrace.pipelines.train import batches, preference, steps
+from headrace.pipelines.train import adapter, batches, driver, preference, steps, worker
 from headrace.pipelines.train.config import Config, Preference
+from tests.pipelines import toys
 
 CPU = torch.device("cpu")
 LENGTH, WORDS = 40, 50
@@ -211,3 +212,52 @@ def test_without_an_adapter_there_is_nothing_to_hold_answers_against() -> None:
     with pytest.raises(ModelError, match="train an adapter"):
         preference.base_answers(plain, packed(*ROWS))
     preference.check(Config())
+
+
+class Killed(BaseException):
+    """Stands for a kill: nothing catches it."""
+
+
+def prepared(folder: Any, words: list[str]) -> str:
+    """A run whose packed rows each hold a pair about some thing and a plain row, in both splits."""
+    wrong = dict(zip(sorted(toys.KINDS), ["fish", "tree", "fruit", "fish", "tree", "tree"], strict=True))
+    for side, count in (("train", 24), ("validation", 6)):
+        rows, signs, ids = [], [], []
+        for at in range(count):
+            thing = sorted(toys.KINDS)[at % 6]
+            tokens, labels = toys.sample(thing)
+            other = [*tokens[:-2], words.index(wrong[thing]), tokens[-1]]
+            rows += [(tokens, labels), (other, [*labels[:5], *other[5:]]), (tokens, labels)]
+            signs.append([1, -1, 0])
+            ids += [at, at, 100 + at]
+        table = toys.pack(rows, ids, 3 * len(rows[0][0]))
+        table = table.append_column("preferred", pa.array(signs, pa.list_(pa.int8())))
+        storage.write_table(f"{folder}/packed/{side}/part-00000000.parquet", table, row_group=4)
+    return str(folder)
+
+
+def test_a_killed_training_of_pairs_ends_as_one_that_was_not(toy_model: str, tmp_path: Any) -> None:
+    config = Config(learning_rate=1e-2, max_steps=8, rows_per_step=4, batch_size=2, rank=4, validate_every=3)
+
+    def trained(folder: Any, kill_at: int | None = None) -> Any:
+        job = driver.plan(prepared(folder, toys.WORDS), toy_model, config, 7, {})
+
+        def told(step: worker.Step) -> None:
+            if step.step == kill_at:
+                raise Killed
+
+        worker.train(job, steps.Rank(0, 1, CPU), told)
+        history = driver._publish(job, {})
+        weights = storage.read_bytes(adapter.path(job.run, adapter.WEIGHTS))
+        return history, weights
+
+    history, weights = trained(tmp_path / "through")
+    with pytest.raises(Killed):
+        trained(tmp_path / "killed", kill_at=5)
+    again, same = trained(tmp_path / "killed")
+    for name in ("loss", "validation", "preference", "tokens", "rows_used"):
+        assert again[name] == history[name]
+    assert same == weights
+    assert history["preference"]["pairs"] == 32
+    assert history["preference"]["margin"] > 0
+    assert history["loss"][-1] < history["loss"][0]
