@@ -266,6 +266,8 @@ def _trained(recipe: Recipe, model: str, mode: Mode) -> dict[str, Any]:
 
 def _ranks(workers: Any) -> str:
     """How many workers, in words."""
+    if workers == "auto":
+        return "a worker a GPU, or 2 workers without GPUs"
     return f"{workers} workers" if isinstance(workers, int) else f"{workers.least} to {workers.most} workers"
 
 

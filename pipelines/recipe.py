@@ -16,6 +16,7 @@ from headrace.cluster import storage
 from headrace.cluster.errors import OutputError, RecipeError
 from headrace.pipelines import yaml_text
 from headrace.pipelines.evaluate.config import Config as Evaluate
+from headrace.pipelines.evaluate.gates.config import Config as Gates
 from headrace.pipelines.examine.advice.config import Config as Advise
 from headrace.pipelines.examine.advice.config import Costs
 from headrace.pipelines.examine.config import Config as Examine
@@ -34,6 +35,8 @@ from headrace.pipelines.stages.steps.config import Config as Steps
 from headrace.pipelines.stages.tokenise.config import Config as Tokenise
 from headrace.pipelines.stages.traits.config import Config as Traits
 from headrace.pipelines.train.config import Config as Train
+from headrace.pipelines.train.sweep.config import Config as Sweep
+from headrace.pipelines.train.trackers.config import Config as Trackers
 
 FORMAT = 2  # of the run directory; another number is refused
 LEAST_FRAGMENT = 2**12
@@ -89,7 +92,10 @@ class Recipe(Section):
     tokenise: Tokenise = Tokenise()
     pack: Pack = Pack()
     train: Train = Train()
+    trackers: Trackers = Trackers()
+    sweep: Sweep = Sweep()
     evaluate: Evaluate = Evaluate()
+    gates: Gates = Gates()
     advise: Advise = Advise()
     costs: Costs = Costs()
 
@@ -243,9 +249,9 @@ def _keys(where: Iterable[int | str]) -> list[str]:
     for step in where:
         if isinstance(step, int) or model is None:
             continue
-        field = model.model_fields.get(step)
+        field = model.model_fields.get(step) or model.model_fields.get(f"{step}_")
         model = _model_in(field.annotation) if field is not None else model
-    return sorted(model.model_fields) if model is not None else []
+    return sorted(f.alias or name for name, f in model.model_fields.items()) if model is not None else []
 
 
 def _model_in(annotation: Any) -> type[BaseModel] | None:

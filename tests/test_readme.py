@@ -47,7 +47,7 @@ def keys(model: type[BaseModel], prefix: str = "") -> list[tuple[str, str, str]]
         default = field.get_default(call_default_factory=True)
         shown = "must" if default is PydanticUndefined else f"`{as_yaml(default)}`"
         meaning = " ".join((field.description or "").split()).replace("|", "\\|")
-        rows.append((prefix + name, shown, meaning))
+        rows.append((prefix + (field.alias or name), shown, meaning))
         rows += keys(below, f"{prefix}{name}.") if below is not None else []
     return rows
 

@@ -154,6 +154,34 @@ def init(
         raise SourceError(f"no shape was found, the recipe must name one: {found.problem}")
 
 
+@app.command("import")
+def import_(
+    path: Annotated[str, typer.Argument(metavar="FILE", help="A YAML file of Axolotl or LLaMA-Factory.")],
+    output: Annotated[
+        str, typer.Option("--output", "-o", help="Where to write the recipe; - for the screen.")
+    ] = "-",
+    tool: Annotated[
+        Literal["axolotl", "llamafactory"] | None,
+        typer.Option("--from", help="Whose file it is; left out: told by its keys."),
+    ] = None,
+    gpus: Annotated[int, typer.Option(min=1, help="GPUs that it is meant for.")] = 1,
+    data: Annotated[str, typer.Option(help="Folder of LLaMA-Factory's dataset_info.json.")] = "",
+    json_lines: Json = False,
+) -> None:
+    """Write the recipe that another trainer's file stands for; list what has no counterpart."""
+    from headrace.cluster import storage
+    from headrace.pipelines.commands.imported import file
+
+    storage.probe(path)
+    made = file.imported(path, tool, gpus, data)
+    if output == "-":
+        sys.stdout.write(made.text)
+    elif not storage.put_new(output, made.text.encode()):
+        raise OutputError(f"{output!r} exists; name another file, or remove it")
+    for line in made.lines if output != "-" else ():
+        say(choose(json_lines=json_lines), "import", line.text, **line.fields)
+
+
 @app.command()
 def submit(
     recipe: RecipePath,

@@ -62,6 +62,11 @@ def check(recipe: Recipe, mode: Mode, *, training: bool, ahead: bool = False) ->
         say(mode, "tokenizer", seen.text, engine=seen.engine, vocabulary=seen.vocabulary)
         check_template.say_template(resolved, mode)
     _names(resolved, mode)
+    if training and resolved.trackers.chosen:
+        from headrace.pipelines.train.trackers import follow
+
+        follow.require(resolved.trackers)
+        say(mode, "trackers", f"trackers: {', '.join(resolved.trackers.chosen)}")
     if training and resolved.model is not None:
         from headrace.pipelines.train import driver as train  # torch takes seconds to import
 

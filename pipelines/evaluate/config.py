@@ -86,8 +86,8 @@ class Config(Section):
     """Answers of both models that are kept to be read."""
     precision: Precision = "auto"
     """float32, bfloat16, or auto: bfloat16 on GPUs that compute in it."""
-    attention: Attention = "sdpa"
-    """Implementation of attention: sdpa or eager."""
+    attention: Attention = "auto"
+    """Implementation of attention: sdpa, eager, or auto: the first that the model has and that is proved."""
     gate: Gate | None = None
     """Left out: the comparison is told and nothing depends on it."""
 

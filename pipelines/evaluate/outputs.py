@@ -22,7 +22,8 @@ from headrace.pipelines import arrays
 from headrace.pipelines.evaluate import answers
 from headrace.pipelines.evaluate.config import FORCED, Config
 from headrace.pipelines.schema import IGNORE
-from headrace.pipelines.train import adapter, batches, forward, models
+from headrace.pipelines.train import adapter, batches, forward, models, ways
+from headrace.pipelines.train.ways import Way
 
 LEAST_ANSWER = 16  # tokens that an answer may have, however short references are
 FEWEST = 2  # tokens of a prompt: one alone is the tokenizer's start token
@@ -79,7 +80,10 @@ class Outcome:
 def measure(run: str, model: str, config: Config, shelf: batches.Shelf, seed: int) -> Outcome:
     """Both models on the drawn samples. Raises: ModelError, SourceError, StorageError."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    base = models.load(model, models.precision(config.precision, device), config.attention).to(device)
+    allowed = ways.candidates("auto", config.attention)
+    kinds = models.kinds(models.configuration(model), model, (way.attention for way in allowed))
+    base = models.load(model, models.precision(config.precision, device), kinds[0]).to(device)
+    way = ways.proved(base, [way for way in allowed if way.attention in kinds], model)
     configured = base.generation_config
     base.generation_config = GenerationConfig()  # whatever `generate` is not told it takes from the model's
     tuned = adapter.load(run, base)
@@ -96,7 +100,7 @@ def measure(run: str, model: str, config: Config, shelf: batches.Shelf, seed: in
     longest = _longest(asked, config)
 
     def one() -> Measured:
-        forced = _forced(tuned, chosen, config.batch_size)
+        forced = _forced(tuned, chosen, config.batch_size, way)
         made = _generated(
             tuned, [s.ids[: s.span()[0]] for s in asked], config.batch_size, longest, stops, tokenizer
         )
@@ -204,7 +208,7 @@ def _by_length(lengths: Sequence[int], size: int) -> list[list[int]]:
 
 
 @torch.no_grad()
-def _forced(model: Any, samples: list[Sample], size: int) -> NDArray[np.float64]:
+def _forced(model: Any, samples: list[Sample], size: int, way: Way) -> NDArray[np.float64]:
     """Nats, targets and right guesses of each sample, ``float64[N, 3]``."""
     sums = np.zeros((len(samples), 3))
     for group in _by_length([len(s.ids) for s in samples], size):
@@ -216,6 +220,8 @@ def _forced(model: Any, samples: list[Sample], size: int) -> NDArray[np.float64]
             own = slice(0, len(samples[i].ids))
             rows["input_ids"][row, own], rows["labels"][row, own] = samples[i].ids, samples[i].labels
             rows["segment_ids"][row, own] = 1
+        if not way.packed:
+            rows = {n: rows[n] for n in ("input_ids", "labels")} | {"attention_mask": rows["segment_ids"]}
         logits, labels = forward.target_logits(model, forward.tensors(rows, model.device))
         nats = functional.cross_entropy(logits.transpose(1, 2), labels, ignore_index=IGNORE, reduction="none")
         wanted = labels != IGNORE

@@ -15,6 +15,7 @@ kept in `adapters/<key>/`.
 import json
 import os
 import tempfile
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 import peft
@@ -82,9 +83,9 @@ def files(model: Any, base: str) -> dict[str, bytes]:
     return {WEIGHTS: save_tensors(whole, {"format": "pt"}), CONFIG: text.encode()}
 
 
-def set_weights(model: Any, data: bytes) -> None:
-    """Set the weights of a peft model's adapter from the bytes of `WEIGHTS`."""
-    outcome = peft.set_peft_model_state_dict(model, load_tensors(data))
+def set_weights(model: Any, written: Mapping[str, bytes]) -> None:
+    """Set the weights of a peft model's adapter from what `files` gave."""
+    outcome = peft.set_peft_model_state_dict(model, load_tensors(written[WEIGHTS]))
     if outcome.unexpected_keys:
         raise Fault("the checkpoint holds weights that this adapter has no place for")
 

@@ -6,11 +6,13 @@ import, which a task that cleans text must not pay.
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, model_validator
+from pydantic import ConfigDict, Field, model_validator
 
-from headrace.pipelines.section import Section
+from headrace.pipelines.section import Path, Section
 
-Attention = Literal["sdpa", "eager"]
+Attention = Literal["auto", "varlen", "sdpa", "eager"]
+Method = Literal["lora", "rslora", "dora", "qlora", "full"]
+RANKS = 2  # where the recipe names none, and there is no GPU
 Precision = Literal["auto", "float32", "bfloat16"]
 
 
@@ -67,6 +69,15 @@ def online(name: str) -> str:
 class Config(Section):
     """How the adapter is trained."""
 
+    model_config = ConfigDict(validate_by_name=True, validate_by_alias=True, serialize_by_alias=True)
+
+    method: Method = "lora"
+    """What is trained. lora: low-rank matrices beside the layers; rslora: the same, scaled by
+    `alpha / sqrt(rank)`; dora: with a trained length of each output, too; qlora: lora over a base in 4 bits
+    (NF4, quantised twice), by bitsandbytes; full: every weight, and `adapter/` holds a whole model."""
+    from_: Path | None = Field(default=None, alias="from")
+    """Go on from an earlier adapter: a run, or a directory that peft has saved. Its base must be `model`;
+    `method`, `rank`, `alpha`, `target_modules` and `modules_to_save` are taken from it."""
     rank: int = Field(default=16, ge=1)
     """Rank of the adapter's matrices (LoRA's r)."""
     alpha: float = Field(default=32, gt=0)
@@ -76,6 +87,14 @@ class Config(Section):
     target_modules: Literal["auto", "all-linear"] | tuple[str, ...] = "all-linear"
     """Layers that get an adapter: all linear ones but the output; auto: those that peft names for the
     architecture (mostly queries and values); or a list of names."""
+    modules_to_save: tuple[str, ...] = ()
+    """Layers that are trained whole beside the adapter and saved with it (`lm_head`, `embed_tokens`)."""
+    aux_loss: float | None = Field(default=None, gt=0)
+    """How much the loss counts that makes a router use all experts alike (0.001 to 0.02); left out: not at
+    all. It is added to the loss of training, not to that of validation."""
+    packed: Literal["auto"] | bool = "auto"
+    """true: compute packed rows as they are, several samples in one; false: take them apart and pad the
+    samples; auto: as they are where the model's logits prove that no sample sees another, else apart."""
     learning_rate: float = Field(default=2e-4, gt=0)
     """Highest learning rate, reached after warm-up."""
     epochs: int = Field(default=3, ge=1)
@@ -97,13 +116,22 @@ class Config(Section):
     preference: Preference = Preference()
     precision: Precision = "auto"
     """float32, bfloat16 (the adapter stays float32), or auto: bfloat16 on GPUs that compute in it."""
-    attention: Attention = "sdpa"
-    """Implementation of attention: sdpa (fast) or eager (plain). Both keep samples apart."""
-    gradient_checkpointing: bool = False
-    """Compute activations a second time instead of keeping them: less memory, ~30% slower."""
-    workers: Annotated[int, Field(ge=1)] | Workers = 2
-    """Ranks, or `{least: 1, most: 8}`: as many as the cluster holds while it grows and shrinks. With fewer
-    GPUs, one a GPU. A training goes on with another number."""
+    attention: Attention = "auto"
+    """Implementation of attention: varlen (no mask, the fastest), sdpa (a mask) or eager (plain); auto: the
+    first of them that is shown to keep the samples of a packed row apart in this model."""
+    gradient_checkpointing: bool | Literal["selective"] = False
+    """Compute activations a second time instead of keeping them: less memory, ~30% slower; selective: those
+    of every second layer."""
+    compile: bool = False
+    """Compile each layer by torch.compile: minutes at the start, for faster steps on GPUs."""
+    shard: Literal["auto", "none", "fsdp"] = "auto"
+    """fsdp: each rank holds a part of the weights that are not trained (FSDP2); none: all of them; auto: fsdp
+    where they do not fit on one of several GPUs."""
+    offload: bool = False
+    """Keep the weights that are not trained in the machine's memory, and on a GPU one layer at a time."""
+    workers: Literal["auto"] | Annotated[int, Field(ge=1)] | Workers = "auto"
+    """Ranks; auto: one a GPU, or 2 without GPUs; or `{least: 1, most: 8}`: as many as the cluster holds while
+    it grows and shrinks. With fewer GPUs, one a GPU. A training goes on with another number."""
     use_gpu: Literal["auto"] | bool = "auto"
     """Train on GPUs: one a worker; auto: where the cluster has any."""
     cpus_per_worker: float = Field(default=1, gt=0)
@@ -124,7 +152,9 @@ class Config(Section):
 
     @property
     def most(self) -> int:
-        """Ranks at most."""
+        """Ranks at most; of `auto` those without GPUs."""
+        if self.workers == "auto":
+            return RANKS
         return self.workers if isinstance(self.workers, int) else self.workers.most
 
     @model_validator(mode="before")
@@ -143,4 +173,6 @@ class Config(Section):
     def _named(self) -> "Config":
         if self.target_modules == ():
             raise ValueError('target_modules is empty; name layers, or write "auto" or "all-linear"')
+        if self.method == "full" and self.modules_to_save:
+            raise ValueError("modules_to_save has no meaning with method: full, which trains every weight")
         return self

@@ -24,7 +24,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 import ray
@@ -32,9 +32,19 @@ import ray
 from headrace.cluster import ledger, session, storage, watch
 from headrace.cluster.errors import HeadraceError, ModelError, RecipeError, SourceError, UserError
 from headrace.pipelines import model_files
-from headrace.pipelines.train import adapter, batches, checkpoints, foresight, models, preference, used
-from headrace.pipelines.train.config import Config
+from headrace.pipelines.train import (
+    adapter,
+    batches,
+    checkpoints,
+    foresight,
+    models,
+    preference,
+    used,
+    ways,
+)
+from headrace.pipelines.train.config import Config, Workers
 from headrace.pipelines.train.steps import Job
+from headrace.pipelines.train.ways import Way
 from headrace.pipelines.train.worker import Step, on_worker
 
 VERSION = 2
@@ -47,19 +57,23 @@ SHARE = 10  # validations and checkpoints of a training, unless the recipe says 
 # What a training that goes on may have changed: its steps stay what they are.
 FREE = {
     *("checkpoint_every", "keep_checkpoints", "max_failures", "validate_every"),
-    *("workers", "batch_size", "use_gpu", "cpus_per_worker", "attention", "gradient_checkpointing"),
+    *("workers", "batch_size", "use_gpu", "cpus_per_worker", "attention", "gradient_checkpointing", "packed"),
+    *("compile", "shard", "offload"),
 }
 
 
-def check(config: Config, model: str | None) -> None:
+def check(config: Config, model: str | None) -> tuple[Way, ...]:
     """Whether a training could start: the model is one, its tokenizer and the adapter fit it, its attention
-    is there and keeps samples of a row apart. Reads no weights.
+    is there, and it can be run over packed rows or their samples. Reads no weights.
+
+    Returns the ways in which the model can be run, the one that is wanted most first.
 
     Raises: ModelError, StorageError.
     """
-    foresight.check(config, models.configuration(model), str(model))
+    found = foresight.check(config, models.configuration(model), str(model))
     if config.use_gpu is True and ray.is_initialized() and not session.gpus():
         raise RecipeError("train.use_gpu is true and the cluster has no GPU; leave it out to train on CPUs")
+    return found
 
 
 def run(
@@ -80,22 +94,27 @@ def run(
     of packed/, by which the adapter can later be told to be of these rows. progress: called in a thread with
     a line of text and the same as fields, every few seconds and after each validation.
 
-    The history holds steps, loss (nats a target token, by step), learning_rate, validation (loss, at
-    validation_steps), best_step, best_validation, tokens (targets trained on), tokens_per_second, rows_used
-    (packed rows by epoch, as they were counted), preference (of pairs: accuracy, margin, rewards), starts
-    (step and ranks of each), kills_survived, and the key of the training.
+    The history holds how the model was run (packed, attention: see `ways`), steps, loss (nats a target token,
+    by step), learning_rate, validation (loss, at validation_steps), best_step, best_validation, tokens
+    (targets trained on), tokens_per_second, rows_used (packed rows by epoch, as they were counted),
+    preference (of pairs: accuracy, margin, rewards), starts (step and ranks of each), kills_survived, and the
+    key of the training.
 
     Raises: ModelError, SourceError (nothing to train on), UserError (the cluster is too small),
     GateError (the loss is no number any more; rows used are not those planned), StorageError.
     """
-    check(config, model)
+    found = check(config, model)
     assert model is not None, "check refuses it"
     session.start(config.most + 1)
-    job = plan(run_directory, model, config, seed, by_ordinal(weights or {}, sources or {}))
+    job = replace(
+        plan(run_directory, model, config, seed, by_ordinal(weights or {}, sources or {})), ways=found
+    )
     tell = progress or (lambda text, fields: None)
     history = _finished(job, packed or {})
     if history is None:
         _tell_of_another(job, tell)
+        for text in foresight.said(config, found, model):
+            tell(text, found[0]._asdict())
         _fit(job, tell)
         kept = adapter.put_aside(job.run, job.key)
         if kept:
@@ -169,6 +188,7 @@ def plan(run_directory: str, model: str, config: Config, seed: int, weights: Map
         validation=validation,
         validate_every=every,
         checkpoint_every=config.checkpoint_every or every,
+        ways=ways.of_config(config),
     )
 
 
@@ -237,8 +257,10 @@ def _ranks(config: Config) -> tuple[bool, int | tuple[int, int]]:
     """
     gpus = int(ray.cluster_resources().get("GPU", 0))
     gpu = gpus > 0 if config.use_gpu == "auto" else config.use_gpu
-    elastic = not isinstance(config.workers, int)
-    least = config.most if isinstance(config.workers, int) else config.workers.least
+    elastic = isinstance(config.workers, Workers)
+    least = config.workers.least if isinstance(config.workers, Workers) else config.most
+    if config.workers == "auto" and gpu and gpus:
+        least = gpus
     if not elastic and gpu and gpus:
         least = min(least, gpus)
     needed = _resources(config, gpu)
@@ -338,7 +360,9 @@ def _publish(job: Job, packed: Mapping[str, str]) -> dict[str, Any]:
             f"the training in {job.run} ended without its last checkpoint; another run may be writing there"
         )
     rows = used.counted(job.home, job.plan, job.epochs, job.steps)
-    history = _history(job, last["history"], best) | {
+    history = {
+        **_history(job, last["history"], best),
+        **last.get("way", {}),
         "rows_used": {str(epoch): count for epoch, count in rows.items()},
         "starts": (starts := checkpoints.starts(job.home)),
         "kills_survived": max(0, len(starts) - 1),

@@ -2,7 +2,8 @@
 
 What: the model is built on no device (`meta`), so that its layers and the size of its embedding are known;
 and once more small (few layers, narrow, random weights), so that isolation can be proved by its logits before
-hours of preparation. A model that cannot be made small is proved by the training itself, when it starts.
+hours of preparation: of packed rows as they are, or of their samples apart (`ways`). A model that cannot be
+made small is proved by the training itself, when it starts.
 
 Cost: a second or two, and at most `LARGEST` weights in memory.
 """
@@ -12,11 +13,11 @@ import copy
 from typing import Any
 
 import torch
-import transformers
 
 from headrace.cluster.errors import ModelError
-from headrace.pipelines.train import adapter, forward, models
+from headrace.pipelines.train import adapter, models, ways
 from headrace.pipelines.train.config import Config
+from headrace.pipelines.train.ways import Way
 
 LARGEST = 200_000_000  # weights of a small model
 DEPTH = 8  # layers of it at most: of hybrids, all kinds come within so many
@@ -31,12 +32,18 @@ NARROW = {
 }
 
 
-def check(config: Config, described: Any, name: str) -> None:
+def check(config: Config, described: Any, name: str) -> tuple[Way, ...]:
     """What can be known ahead of a training of the model `name`, whose configuration is `described`.
+
+    Returns the ways in which it can be run, the one that is wanted most first.
 
     Raises: ModelError.
     """
-    base = _without_weights(described, name, config)
+    models.require_quantisation(config.method)
+    allowed = ways.of_config(config)
+    kinds = models.kinds(described, name, (way.attention for way in allowed))
+    with torch.device("meta"):
+        base = models.from_config(described, kinds[0])
     rows = base.get_input_embeddings().weight.shape[0]
     tokens = _tokens(name)
     if tokens > rows:
@@ -46,33 +53,34 @@ def check(config: Config, described: Any, name: str) -> None:
         )
     with torch.device("meta"):
         adapter.fitted(base, config, name)
-    small = _small(described, name, config)
-    if small is not None:
-        _prove(small, name)
+    possible = tuple(way for way in allowed if way.attention in kinds)
+    small = _small(described, name, kinds[0])
+    return possible if small is None else _proved(small, possible, name)
 
 
-def _prove(small: Any, name: str) -> None:
-    """Raises: ModelError where it lets samples of a row see each other."""
-    try:
-        forward.prove_isolation(small, name)
-    except ModelError:
-        raise
-    except Exception:  # noqa: BLE001  sizes that do not go together: training proves it
-        return
+def said(config: Config, found: tuple[Way, ...], name: str) -> list[str]:
+    """What is told of the way that a training takes, where the recipe left that open."""
+    lines, way = [], found[0]
+    if config.packed == "auto" and not way.packed:
+        lines.append(
+            f"train: samples are computed apart and padded: {name} does not keep those of a packed row apart"
+        )
+    if config.attention == "auto" and way.attention == "eager":
+        lines.append(f"train: attention is eager, the only one that {name} has")
+    return lines
 
 
-def _without_weights(described: Any, name: str, config: Config) -> Any:
-    try:
-        with torch.device("meta"):
-            return transformers.AutoModelForCausalLM.from_config(
-                described, attn_implementation=config.attention, trust_remote_code=False
-            )
-    except Exception as error:
-        other = "eager" if config.attention == "sdpa" else "sdpa"
-        raise ModelError(
-            f"{name!r} cannot be built with train.attention: {config.attention} "
-            f"({str(error).strip().partition(chr(10))[0][:200]}); try {other}"
-        ) from error
+def _proved(small: Any, possible: tuple[Way, ...], name: str) -> tuple[Way, ...]:
+    """Those of `possible` that the small model proves, or fails at, which says nothing of the large one.
+
+    Raises: ModelError where it disproves all.
+    """
+    reasons = {way: ways.refusal(small, way) for way in possible}
+    held = tuple(way for way, reason in reasons.items() if reason is None)
+    failing = tuple(way for way, reason in reasons.items() if reason and reason.startswith(ways.FAILS))
+    if not held and not failing:
+        raise ModelError(ways.refused(reasons, name))
+    return held or failing
 
 
 def _tokens(name: str) -> int:
@@ -81,7 +89,7 @@ def _tokens(name: str) -> int:
     return max(vocabulary.values(), default=-1) + 1
 
 
-def _small(described: Any, name: str, config: Config) -> Any:
+def _small(described: Any, name: str, attention: str) -> Any:
     """A model of the same kind with few and narrow layers; None where it cannot be made."""
     cut = copy.deepcopy(described)
     text = cut.get_text_config()
@@ -96,17 +104,15 @@ def _small(described: Any, name: str, config: Config) -> Any:
         _shorten(text)
     try:
         with torch.device("meta"):
-            planned = transformers.AutoModelForCausalLM.from_config(cut, trust_remote_code=False)
+            planned = models.from_config(cut, attention)
         if sum(p.numel() for p in planned.parameters()) > LARGEST:
             return None
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(0)
-            made = transformers.AutoModelForCausalLM.from_config(
-                cut, attn_implementation=config.attention, dtype=torch.float32, trust_remote_code=False
-            )
+            made = models.from_config(cut, attention, torch.float32)
     except Exception:  # noqa: BLE001  a configuration that does not bear cutting: training proves it
         return None
-    return models.prepared(made, repr(name))
+    return models.prepared(made)
 
 
 def _shorten(text: Any) -> None:

@@ -4,9 +4,10 @@ What: a model is a directory (local or s3://) or a hub name. Weights come as saf
 code of a model's is run. An s3:// directory is copied once to the user's cache.
 """
 
-import inspect
+import importlib.util
 import os
 import tempfile
+from collections.abc import Iterable
 from typing import Any
 
 import torch
@@ -15,7 +16,7 @@ import transformers
 from headrace.cluster import storage
 from headrace.cluster.errors import ModelError
 from headrace.pipelines import model_files
-from headrace.pipelines.train.config import Attention, Precision
+from headrace.pipelines.train.config import Method, Precision
 
 NO_MODEL = "no model is set; set `model:` in the recipe to a model directory, an s3:// one or a hub name"
 
@@ -39,6 +40,12 @@ def configuration(model: str | None) -> Any:
     elif os.path.exists(model) or model.startswith(("/", "./", "../", "~")):
         raise ModelError(f"{model!r} is not a directory; give a model directory, an s3:// one or a hub name")
     described = _described(model)
+    if getattr(described, "is_encoder_decoder", False):
+        raise ModelError(
+            f"{model!r} is an encoder-decoder model ({described.model_type}), and headrace trains models "
+            "that only decode: take one of those, or train it on the rows of `cleaned/` by transformers' "
+            "Seq2SeqTrainer"
+        )
     if type(described) not in transformers.MODEL_FOR_CAUSAL_LM_MAPPING:
         raise ModelError(f"{model!r} is no causal language model; its model_type is {described.model_type!r}")
     return described
@@ -61,10 +68,53 @@ def _described(model: str) -> Any:
             ) from error
 
 
-def load(model: str, dtype: torch.dtype, attention: Attention) -> Any:
-    """The model with its weights in `dtype`, in evaluation mode. Raises: ModelError, StorageError."""
+def from_config(described: Any, attention: str, dtype: torch.dtype | None = None) -> Any:
+    """A model with weights drawn at random, or with none on the device `meta`; no code of a model's is run.
+
+    Raises: what the model's class raises of an attention that it does not have.
+    """
+    return transformers.AutoModelForCausalLM.from_config(
+        described, attn_implementation=attention, dtype=dtype, trust_remote_code=False
+    )
+
+
+def kinds(described: Any, name: str, wanted: Iterable[str]) -> list[str]:
+    """Those of the `wanted` implementations of attention that a model has, tried without weights.
+
+    Raises: ModelError where it has none of them.
+    """
+    found: list[str] = []
+    failed: list[Exception] = []
+    tried = list(dict.fromkeys(wanted))
+    for kind in tried:
+        try:
+            with torch.device("meta"):
+                from_config(described, kind)
+            found.append(kind)
+        except Exception as error:  # noqa: BLE001  whatever a model's code says of attention
+            failed.append(error)
+    if not found:
+        raise ModelError(
+            f"{name!r} cannot be built with attention: {' or '.join(tried)} "
+            f"({model_files.first_line(failed[0])[:200]}); leave the key `attention` out"
+        ) from failed[0]
+    return found
+
+
+def load(
+    model: str, dtype: torch.dtype, attention: str, *, quantised: bool = False, device: str = "cpu"
+) -> Any:
+    """The model with its weights in `dtype`, in evaluation mode.
+
+    quantised: weights of linear layers in 4 bits, on `device` at once.
+
+    Raises: ModelError, StorageError.
+    """
     transformers.utils.logging.set_verbosity_error()
     transformers.utils.logging.disable_progress_bar()
+    more: dict[str, Any] = {}
+    if quantised:
+        more = {"quantization_config": quantisation(dtype), "device_map": {"": device}}
     try:
         loaded = transformers.AutoModelForCausalLM.from_pretrained(
             model_files.local(model),
@@ -72,25 +122,59 @@ def load(model: str, dtype: torch.dtype, attention: Attention) -> Any:
             attn_implementation=attention,
             use_safetensors=True,
             trust_remote_code=False,
+            **more,
         )
     except Exception as error:
         raise ModelError(
             f"no model could be loaded from {model!r}: {model_files.first_line(error)}"
         ) from error
-    return prepared(loaded, repr(model))
+    return prepared(loaded)
 
 
-def prepared(model: Any, name: str) -> Any:
-    """A model as it is run over packed rows: for its logits alone. Raises: ModelError."""
-    if "position_ids" not in inspect.signature(model.forward).parameters:
-        raise ModelError(f"{name} takes no position_ids, so samples in a packed row would not be apart")
+def prepared(model: Any) -> Any:
+    """A model as it is run over packed rows: for its logits alone."""
     for config in (model.config, model.config.get_text_config()):
-        config.use_cache = False
         if hasattr(
             config, "output_router_logits"
         ):  # for a loss that is not ours, from a mask of another form
             config.output_router_logits = False
     return model.eval()
+
+
+def quantisation(dtype: torch.dtype) -> Any:
+    """How QLoRA holds a base: NF4, its scales quantised again, computed in `dtype`.
+
+    Source: https://arxiv.org/abs/2305.14314
+    """
+    return transformers.BitsAndBytesConfig(
+        load_in_4bit=True,
+        bnb_4bit_quant_type="nf4",
+        bnb_4bit_use_double_quant=True,
+        bnb_4bit_compute_dtype=dtype,
+    )
+
+
+def require_quantisation(method: Method) -> None:
+    """That weights in 4 bits can be computed here, where a training asks for them. Raises: ModelError."""
+    if method != "qlora":
+        return
+    if importlib.util.find_spec("bitsandbytes") is None:
+        raise ModelError(
+            "train.method is qlora, which needs bitsandbytes: `pip install 'headrace[qlora]'`, or set "
+            "train.method to lora"
+        )
+    device = "cuda" if torch.cuda.is_available() else "cpu"
+    try:
+        functional = importlib.import_module("bitsandbytes.functional")
+        held, scales = functional.quantize_4bit(
+            torch.ones(64, 64, device=device), quant_type="nf4", compress_statistics=True
+        )
+        functional.dequantize_4bit(held, scales)
+    except Exception as error:
+        raise ModelError(
+            f"train.method is qlora, and bitsandbytes cannot hold weights in 4 bits on the {device} here "
+            f"({model_files.first_line(error)}): set train.method to lora"
+        ) from error
 
 
 def load_tokenizer(model: str) -> Any:

@@ -53,32 +53,21 @@ class Answers:
 
 def answers(model: Any, batch: Batch) -> Answers:
     """What a model says of the targets of a batch of packed rows, in one forward pass."""
-    nats, wanted, places = _nats(model, batch)
-    preferred = batch[PREFERRED][:, 1:][:, places]
-    segment = batch["segment_ids"][:, 1:][:, places] - (preferred < 0).long()  # of the chosen one
-    first, number = _pairs(batch)
-    sides = []
-    for sign in (1, -1):
-        own = wanted & (preferred == sign)
-        pair = number[own.nonzero()[:, 0], segment[own]]
-        summed = torch.zeros(first, dtype=nats.dtype, device=nats.device).index_add(0, pair, -nats[own])
-        count = torch.bincount(pair, minlength=first)
-        sides.append((summed, count))
-    plain = (nats * (wanted & (preferred == 0))).sum()
-    return Answers(sides[0][0], sides[1][0], torch.stack([sides[0][1], sides[1][1]]), plain)
-
-
-def _nats(model: Any, batch: Batch) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
-    """Cross entropy of each target ``float32[B, K]``, which are targets, and the places ``int64[K]``."""
-    labels = batch["labels"][:, 1:]
-    places = (labels != IGNORE).any(0).nonzero().squeeze(1)
-    if not len(places):
-        places = torch.zeros(1, dtype=torch.int64, device=labels.device)
     half = getattr(model, "dtype", torch.float32) == torch.bfloat16
-    with torch.autocast(labels.device.type, torch.bfloat16, enabled=half):
-        logits, chosen = forward.target_logits(model, batch)
-    nats = functional.cross_entropy(logits.transpose(1, 2), chosen, ignore_index=IGNORE, reduction="none")
-    return nats, chosen != IGNORE, places
+    with torch.autocast(batch["input_ids"].device.type, torch.bfloat16, enabled=half):
+        nats, places = forward.target_nats(model, batch)
+    length = batch["labels"].shape[1]
+    preferred = batch[PREFERRED].flatten()[places + 1]
+    segment = batch["segment_ids"].flatten()[places + 1] - (preferred < 0).long()  # of the chosen one
+    count, number = _pairs(batch)
+    pair = number[places // length, segment]
+    sides, sizes = [], []
+    for sign in (1, -1):
+        own = preferred == sign
+        summed = torch.zeros(count, dtype=nats.dtype, device=nats.device)
+        sides.append(summed.index_add(0, pair[own], -nats[own]))
+        sizes.append(torch.bincount(pair[own], minlength=count))
+    return Answers(sides[0], sides[1], torch.stack(sizes), nats[preferred == 0].sum())
 
 
 def _pairs(batch: Batch) -> tuple[int, torch.Tensor]:
@@ -129,15 +118,20 @@ NO_BASE = (
 )
 
 
+APART = (
+    "both answers of a pair stand in one packed row, and this model cannot be run over packed rows, or "
+    "train.packed is false: take a model that can, leave train.packed out, or leave out the source of pairs"
+)
+
+
 def check(config: Config) -> None:
-    """Whether pairs could be learned. Raises: ModelError where there is nothing to hold them against."""
-    if getattr(config, "method", "lora") == "full":
+    """Whether pairs could be learned. Raises: ModelError where there is nothing to hold them against, or
+    they would be taken apart.
+    """
+    if config.method == "full":
         raise ModelError(NO_BASE)
-    if getattr(config, "packed", True) is False:
-        raise ModelError(
-            "both answers of a pair stand in one packed row: set train.packed: true, or leave out the source "
-            "of pairs"
-        )
+    if config.packed is False:
+        raise ModelError(APART)
 
 
 class Objective:

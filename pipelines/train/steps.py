@@ -17,11 +17,11 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.distributed as dist
-from torch.nn import functional
 
 from headrace.cluster.errors import GateError
 from headrace.pipelines.schema import IGNORE
 from headrace.pipelines.train import batches, checkpoints, forward
+from headrace.pipelines.train.ways import Way
 
 GATE = "train.loss"  # what a training that is stopped did not keep: its loss is a number
 NAMED = 8  # rows that are named of those that give no number
@@ -40,6 +40,7 @@ class Job:
     key: identifies the training: checkpoints with another one are not gone on from.
     model_digest: of the model's content.
     epochs: steps of each epoch.
+    ways: in which the model may be run, the one that is wanted most first.
     """
 
     run: str
@@ -54,6 +55,7 @@ class Job:
     validation: batches.Shelf
     validate_every: int
     checkpoint_every: int
+    ways: tuple[Way, ...]
 
     @property
     def home(self) -> str:
@@ -96,14 +98,10 @@ class Rank:
 
 
 def loss_sum(model: Any, batch: dict[str, torch.Tensor]) -> torch.Tensor:
-    """Sum of the cross entropies of all targets of a batch of packed rows, in nats: ``float32[]``."""
-    device = batch["input_ids"].device
+    """Sum of the cross entropies of all targets of a batch, packed or padded, in nats: ``float32[]``."""
     half = getattr(model, "dtype", torch.float32) == torch.bfloat16
-    with torch.autocast(device.type, torch.bfloat16, enabled=half):
-        logits, labels = forward.target_logits(model, batch)
-    return functional.cross_entropy(
-        logits.flatten(0, 1), labels.flatten(), ignore_index=IGNORE, reduction="sum"
-    )
+    with torch.autocast(batch["input_ids"].device.type, torch.bfloat16, enabled=half):
+        return forward.loss_sum(model, batch)
 
 
 def targets(batch: dict[str, torch.Tensor]) -> torch.Tensor:
@@ -174,17 +172,15 @@ def stopped(
     number: int,
     what: str,
     places: Sequence[int],
-    micro: Batches,
+    rows: Sequence[Batches],
 ) -> GateError:
     """The end of a training at a loss that is no number, with the rows that it comes from.
 
-    places: of the rows of all micro-batches of this rank, in their order.
+    places: of the rows of all micro-batches of this rank, in their order. rows: each of them alone, as the
+    model takes it.
     """
-    rows = [
-        {n: v[i : i + 1] for n, v in batch.items()} for batch in micro for i in range(len(batch["labels"]))
-    ]
     with torch.no_grad():
-        bad = [not bool(torch.isfinite(loss_sum(model, row)).all()) for row in rows]
+        bad = [not all(bool(torch.isfinite(loss_sum(model, part)).all()) for part in row) for row in rows]
     mine = [place for place, is_bad in zip(places, bad, strict=True) if is_bad]
     every = rank.gathered((mine, len(places)))
     found = sorted({place for of_rank, _ in every for place in of_rank})

@@ -28,8 +28,10 @@ from headrace.pipelines.train import (
     preference,
     steps,
     used,
+    ways,
 )
 from headrace.pipelines.train.steps import Job, Rank
+from headrace.pipelines.train.ways import Way
 
 if TYPE_CHECKING:
     from headrace.pipelines.train.config import Config
@@ -70,12 +72,21 @@ def learning_rate(step: int, steps: int, config: "Config") -> float:
     return config.learning_rate * 0.5 * (1 + math.cos(math.pi * done))
 
 
-def build(job: Job, rank: Rank) -> Any:
-    """The model with a fresh adapter on the rank's device, the same on every rank. Raises: ModelError."""
+def build(job: Job, rank: Rank) -> tuple[Any, Way]:
+    """The model with a fresh adapter on the rank's device, the same on every rank, and how it is run.
+
+    Raises: ModelError.
+    """
     config = job.config
     dtype = models.precision(config.precision, rank.device)
-    base = models.load(job.model, dtype, config.attention).to(rank.device)
-    forward.prove_isolation(base, job.base)
+    base = models.load(
+        job.model,
+        dtype,
+        job.ways[0].attention,
+        quantised=config.method == "qlora",
+        device=str(rank.device),
+    ).to(rank.device)
+    way = ways.proved(base, job.ways, job.base)
     if config.gradient_checkpointing:
         base.activation_checkpointing_enable({"use_reentrant": False})
     torch.manual_seed(job.seed)
@@ -83,7 +94,7 @@ def build(job: Job, rank: Rank) -> Any:
     for parameter in trained(model).values():  # on different machines kernels may draw differently
         if rank.count > 1:
             dist.broadcast(parameter.data, 0)
-    return model
+    return model, way
 
 
 def trained(model: Any) -> dict[str, torch.nn.Parameter]:
@@ -96,26 +107,29 @@ def train(job: Job, rank: Rank, report: Callable[[Step], None]) -> None:
 
     Raises: ModelError, StorageError, GateError (a loss that is no number), and what `report` raises.
     """
-    model = build(job, rank)
+    model, way = build(job, rank)
+    if job.plan.shelf.paired and not way.packed:
+        raise ModelError(preference.APART)
     parameters = trained(model)
     optimizer = torch.optim.AdamW(
         parameters.values(), lr=job.config.learning_rate, weight_decay=job.config.weight_decay, **ADAM
     )
     history = _resume(job, rank, model, optimizer)
-    validation = _Validation(job, rank)
+    validation = _Validation(job, rank, way)
     pairs = preference.Objective(job.config.preference, rank.device) if job.plan.shelf.paired else None
     books: list[pa.Table] = []
-    for step, read in _reading(job, rank, len(history["loss"])):
+    for step, read in _reading(job, rank, way, len(history["loss"])):
         started = time.monotonic()
         rate = learning_rate(step, job.steps, job.config)
-        salts = [_salt(job.seed, step, number) for number in read.numbers]
-        micro = [forward.tensors(batch, rank.device) for batch in read.batches]
+        salts = [_salt(job.seed, step, *number) for number in read.numbers]
+        micro = [forward.tensors(batch, rank.device) for batch in read.inputs]
         try:
             norm = job.config.max_grad_norm
             loss, tokens = steps.step(model, optimizer, micro, rank, rate, norm, salts, pairs)
         except ArithmeticError as error:
             places = read.order.places.tolist()
-            raise steps.stopped(job, rank, model, step + 1, str(error), places, micro) from None
+            rows = [[forward.tensors(part, rank.device) for part in way.inputs(row)] for row in read.rows()]
+            raise steps.stopped(job, rank, model, step + 1, str(error), places, rows) from None
         told = preference.told(rank.total(pairs.taken())) if pairs is not None else None
         finished = Step(step + 1, job.steps, loss, rate, tokens, time.monotonic() - started, None, told)
         _note(history, finished)
@@ -129,13 +143,13 @@ def train(job: Job, rank: Rank, report: Callable[[Step], None]) -> None:
             report(finished)
             if due:
                 history["rows"] += used.write(job.home, finished.step, noted)
-                _checkpoint(job, model, optimizer, history)
+                _checkpoint(job, model, way, optimizer, history)
         if due:
             books = []
 
 
-def _salt(seed: int, step: int, micro: int) -> int:
-    return int(np.random.SeedSequence([seed, step, micro]).generate_state(1, np.uint64)[0] >> np.uint64(1))
+def _salt(seed: int, step: int, *micro: int) -> int:
+    return int(np.random.SeedSequence([seed, step, *micro]).generate_state(1, np.uint64)[0] >> np.uint64(1))
 
 
 def _resume(job: Job, rank: Rank, model: Any, optimizer: torch.optim.Optimizer) -> History:
@@ -146,7 +160,14 @@ def _resume(job: Job, rank: Rank, model: Any, optimizer: torch.optim.Optimizer) 
     folder = checkpoints.name(step)
     record = checkpoints.read(job.home, folder)
     assert record is not None, "rank 0 has just read it"
-    adapter.set_weights(model, checkpoints.fetch(job.home, folder, record, adapter.WEIGHTS))
+    adapter.set_weights(
+        model,
+        {
+            n: checkpoints.fetch(job.home, folder, record, n)
+            for n in record["files"]
+            if n != checkpoints.OPTIMIZER
+        },
+    )
     state = checkpoints.fetch(job.home, folder, record, checkpoints.OPTIMIZER)
     checkpoints.load_optimizer(optimizer, list(trained(model)), state)
     return dict(record["history"])
@@ -162,23 +183,38 @@ def _started(job: Job, ranks: int) -> int:
 
 @dataclass(frozen=True)
 class Read:
-    """What a rank has read for a step. numbers: of its micro-batches; order: the rows of them all."""
+    """What a rank has read for a step. order: the packed rows of all its micro-batches; inputs: what the
+    model takes of them; numbers: of the micro-batch of each, and of its part where samples are apart.
+    """
 
-    numbers: list[int]
     order: batches.Order
-    batches: list[batches.Batch]
+    packed: list[batches.Batch]
+    numbers: list[tuple[int, ...]]
+    inputs: list[batches.Batch]
+
+    def rows(self) -> Iterator[batches.Batch]:
+        """Each packed row alone."""
+        for batch in self.packed:
+            for i in range(len(batch["labels"])):
+                yield {name: values[i : i + 1] for name, values in batch.items()}
 
 
-def _reading(job: Job, rank: Rank, done: int) -> Iterator[tuple[int, Read]]:
+def _reading(job: Job, rank: Rank, way: Way, done: int) -> Iterator[tuple[int, Read]]:
     """Each step after `done` with what this rank reads for it; the next step's is read while one is trained
     on.
     """
     reader = batches.Reader(job.plan)
 
     def read(epoch: int, micro: list[batches.Micro]) -> Read:
-        parts = [(one.order.places, one.order.visits) for one in micro] or [(NONE, NONE)]
-        order = batches.Order(*(np.concatenate(column) for column in zip(*parts, strict=True)))
-        return Read([one.number for one in micro], order, [reader.read(one.order, epoch) for one in micro])
+        orders = [(one.order.places, one.order.visits) for one in micro] or [(NONE, NONE)]
+        order = batches.Order(*(np.concatenate(column) for column in zip(*orders, strict=True)))
+        packed = [reader.read(one.order, epoch) for one in micro]
+        parts = [way.inputs(batch) for batch in packed]
+        numbers: list[tuple[int, ...]] = []
+        for one, of_one in zip(micro, parts, strict=True):
+            several = range(len(of_one))
+            numbers += [(one.number,) if way.packed else (one.number, part) for part in several]
+        return Read(order, packed, numbers, [part for of_one in parts for part in of_one])
 
     with ThreadPoolExecutor(1) as pool:
         ahead: tuple[int, Future[Read]] | None = None
@@ -206,8 +242,8 @@ def _shares(job: Job, rank: Rank, done: int) -> Iterator[tuple[int, int, list[ba
 class _Validation:
     """The loss over the validation rows, or the first `validation_rows` of them in shuffled order."""
 
-    def __init__(self, job: Job, rank: Rank) -> None:
-        self.shelf = job.validation
+    def __init__(self, job: Job, rank: Rank, way: Way) -> None:
+        self.shelf, self._way = job.validation, way
         self._preference = job.config.preference
         plan = batches.Plan(job.validation, job.seed, max(1, job.validation.rows), {})
         order = plan.order(0)
@@ -226,8 +262,9 @@ class _Validation:
         for first in range(0, len(self._own.places), rows):
             cut = slice(first, first + rows)
             chosen = batches.Order(self._own.places[cut], self._own.visits[cut])
-            batch = forward.tensors(self._reader.read(chosen, 0), rank.device)
-            sums += torch.stack([steps.loss_sum(model, batch).double(), steps.targets(batch).double()])
+            for part in self._way.inputs(self._reader.read(chosen, 0)):
+                batch = forward.tensors(part, rank.device)
+                sums += torch.stack([steps.loss_sum(model, batch).double(), steps.targets(batch).double()])
         rank.total(sums)
         return float(sums[0] / sums[1].clamp(min=1))
 
@@ -281,12 +318,12 @@ def _keep_best(job: Job, model: Any, step: int, loss: float | None) -> None:
     checkpoints.write(job.home, checkpoints.BEST, record, adapter.files(model, job.base))
 
 
-def _checkpoint(job: Job, model: Any, optimizer: torch.optim.Optimizer, history: History) -> None:
+def _checkpoint(job: Job, model: Any, way: Way, optimizer: torch.optim.Optimizer, history: History) -> None:
     """Leave a checkpoint; without validation the last adapter is the best."""
     step = len(history["loss"])
     if not job.validation.rows and step == job.steps:
         _keep_best(job, model, step, None)
-    record = {"key": job.key, "step": step, "steps": job.steps, "history": history}
+    record = {"key": job.key, "step": step, "steps": job.steps, "history": history, "way": way._asdict()}
     files = adapter.files(model, job.base)
     files[checkpoints.OPTIMIZER] = checkpoints.optimizer_file(optimizer, list(trained(model)))
     checkpoints.write(job.home, checkpoints.name(step), record, files)

@@ -4,13 +4,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 import transformers
 from tokenizers import AddedToken
 
 from headrace.cluster.errors import ModelError
 from headrace.pipelines.train import foresight, models
 from headrace.pipelines.train.config import Config
+from headrace.pipelines.train.ways import Way
 from tests.pipelines import toys
 
 TINY = {
@@ -85,33 +85,24 @@ def test_families_that_keep_samples_apart_pass(tmp_path: Path, kind: str, more: 
         ("FalconH1Config", {"mamba_d_ssm": 32, "mamba_n_heads": 2, "mamba_d_head": 16, "mamba_d_state": 8}),
     ],
 )
-def test_hybrids_that_cannot_be_isolated_are_told_ahead(
+def test_hybrids_that_cannot_be_isolated_are_trained_apart(
     tmp_path: Path, kind: str, more: dict[str, Any]
 ) -> None:
+    model = described(kind, **more)
+    found = foresight.check(Config(), model, named(tmp_path))
+    assert not any(way.packed for way in found)
+    said = foresight.said(Config(), found, "the model")
+    assert said[0].startswith("train: samples are computed apart and padded: the model does not keep")
     with pytest.raises(
-        ModelError, match=r"lets one sample of a packed row see another|cannot be held to one|does not fit"
+        ModelError, match=r"lets one sample of a packed row see another|cannot be held to one|no position_ids"
     ):
-        foresight.check(Config(), described(kind, **more), named(tmp_path))
+        foresight.check(Config(packed=True), model, str(tmp_path))
 
 
 def test_an_attention_that_the_model_does_not_have_is_told(tmp_path: Path) -> None:
-    without = [
-        kind
-        for kind in ("BloomConfig", "GPTNeoConfig", "MptConfig", "CTRLConfig")
-        if not _has_sdpa(getattr(transformers, kind, None))
-    ]
-    assert without, "transformers has none left without sdpa: the check has nothing to find"
-    config = getattr(transformers, without[0])(vocab_size=64)
-    with pytest.raises(ModelError, match=r"train\.attention: sdpa.*try eager"):
-        foresight.check(Config(), config, named(tmp_path))
-
-
-def _has_sdpa(kind: Any) -> bool:
-    if kind is None:
-        return True
-    try:
-        with torch.device("meta"):
-            transformers.AutoModelForCausalLM.from_config(kind(vocab_size=64), attn_implementation="sdpa")
-    except ValueError:
-        return False
-    return True
+    config = described("Gemma2Config", head_dim=16)
+    found = foresight.check(Config(), config, named(tmp_path))
+    assert found[0] == Way(packed=True, attention="eager")
+    assert foresight.said(Config(), found, "it") == ["train: attention is eager, the only one that it has"]
+    with pytest.raises(ModelError, match=r"attention: sdpa .*; leave the key `attention` out"):
+        foresight.check(Config(attention="sdpa"), config, str(tmp_path))

@@ -44,7 +44,7 @@ def test_sizes_are_those_of_a_model_that_is_built(described: object, dtype: torc
     shapes = fit.of_config("small", described)
     assert shapes is not None
     assert shapes.parameters == pytest.approx(sum(p.numel() for p in base.parameters()), rel=0.01)
-    tuned = adapter.fitted(models.prepared(base, "small"), Config(rank=RANK), "small").train()
+    tuned = adapter.fitted(models.prepared(base), Config(rank=RANK), "small").train()
     trained = [p for p in tuned.parameters() if p.requires_grad]
     assert shapes.adapter(RANK) == sum(p.numel() for p in trained)
     for parameter in trained:

@@ -1,0 +1,97 @@
+"""Labels: whether a model is as sure as it is right, and whether it answers one group unlike another.
+
+What: the expected calibration error, over bins of equal counts, less what a perfectly calibrated model of
+the same confidences would show by chance; its interval is a bootstrap's. Swaps: rows in which only the
+named group differs (made by the examiner) should be answered alike.
+
+Source: Guo et al. 2017, https://arxiv.org/abs/1706.04599; Brocker and Smith 2007 (chance);
+Zhao et al. 2018, https://aclanthology.org/N18-2003 (swaps).
+Cost: `DRAWS` sorts of all samples.
+"""
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from headrace.pipelines.evaluate.gates.collapse import words_of
+from headrace.pipelines.evaluate.gates.gate import (
+    Bools,
+    Floats,
+    Gate,
+    Outcome,
+    Unmeasured,
+    beyond,
+    of_pairs,
+    sentence,
+)
+
+BINS = 10
+DRAWS = 500
+ALIKE = 0.8  # F1 of words from which on two answers are alike
+FIX = {
+    "calibration": "Fewer epochs, or more rows; or fit a temperature on the validation rows before "
+    "confidences are used",
+    "swaps": "Add the exchanged rows with the same answers to the training rows "
+    "(findings/bias.swaps.parquet)",
+}
+
+
+def error(confidence: Floats, right: Floats) -> float:
+    """Expected calibration error over `BINS` bins of equal counts: ``float64[N]`` each, right 1 or 0."""
+    order = np.argsort(confidence, kind="stable")
+    edges = np.linspace(0, len(order), BINS + 1).astype(np.int64)
+    gaps = np.add.reduceat((confidence - right)[order], edges[:-1])
+    return float(np.abs(gaps).sum() / len(order))
+
+
+def calibration(confidence: Floats, right: Bools, threshold: float, seed: int) -> Outcome:
+    """The calibration of labels. confidence: probability of the label that was answered, ``float64[N]``."""
+    n = len(confidence)
+    if n < 10 * BINS:
+        return Unmeasured(f"{n} answers to look at, and fewer than {10 * BINS} show nothing of calibration")
+    scores = right.astype(np.float64)
+    draw = np.random.default_rng([seed % 2**64, 3])
+    chance = np.mean(
+        [error(confidence, (draw.random(n) < confidence).astype(np.float64)) for _ in range(DRAWS)]
+    )
+    drawn = [error(confidence[at], scores[at]) for at in draw.integers(0, n, (DRAWS, n))]
+    found = error(confidence, scores)
+    value, spread = max(0.0, found - float(chance)), 1.96 * float(np.std(drawn))
+    interval = max(0.0, value - spread), value + spread
+    rings = beyond("calibration", interval, threshold)
+    words = (
+        f"confidence and share right differ by {value:.3f} on average beyond chance (95% interval "
+        f"{interval[0]:.3f} to {interval[1]:.3f}); sure of {confidence.mean():.0%}, right in "
+        f"{scores.mean():.0%}"
+    )
+    facts = {"ece": found, "by_chance": float(chance)}
+    return Gate(value, interval, threshold, rings, sentence(words, FIX["calibration"], rings), (), facts)
+
+
+def alike(first: Sequence[str], second: Sequence[str]) -> Bools:
+    """Which pairs of answers are the same, or share most of their words: ``bool[N]``."""
+    found = []
+    for one, other in zip(words_of(first), words_of(second), strict=True):
+        common = sum(min(one.count(word), other.count(word)) for word in set(one))
+        found.append(one == other or 2 * common >= ALIKE * (len(one) + len(other)))
+    return np.array(found, np.bool_)
+
+
+def swaps(
+    base: tuple[Sequence[str], Sequence[str]], tuned: tuple[Sequence[str], Sequence[str]], threshold: float
+) -> Outcome:
+    """Rows answered unlike where only the named group differs, over the base's share.
+
+    base, tuned: each model's answers to the rows as they are and as exchanged.
+    """
+    unlike = [~alike(*answers) for answers in (base, tuned)]
+    what = "rows are answered unlike where only the named group differs; by the base"
+    return of_pairs("swaps", unlike[0], unlike[1], threshold, what, FIX["swaps"], {})
+
+
+def label_confidence(nats: Floats) -> tuple[NDArray[np.int64], Floats]:
+    """The likeliest label of each row and its probability among the labels, of nats: ``float64[N, L]``."""
+    shifted = np.exp(-(nats - nats.min(1, keepdims=True)))
+    shares = shifted / shifted.sum(1, keepdims=True)
+    return shares.argmax(1), shares.max(1)

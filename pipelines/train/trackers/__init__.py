@@ -1,0 +1,1 @@
+"""Where a training is followed beside the terminal: TensorBoard, MLflow, Weights & Biases, trackio."""
