@@ -65,7 +65,7 @@ class Recipe(Section):
     sources: tuple[Source, ...] = Field(min_length=1)
     """Where the raw text is."""
     mix: Mix | None = None
-    """Other rows that are learned beside these; see `passes.mix`. Left out: none."""
+    """Other rows that are learned beside these. Left out: none."""
     model: str | None = None
     """Model directory or hub name; its tokenizer and chat template are used. Left out: `prepare`
     uses the tokenizer that ships with headrace, `train` refuses."""

@@ -71,6 +71,10 @@ def check(recipe: Recipe, mode: Mode, *, training: bool, ahead: bool = False) ->
         from headrace.pipelines.train import driver as train  # torch takes seconds to import
 
         train.check(resolved.train, resolved.model)
+        if any(source.shape == "preference" for source in resolved.sources):
+            from headrace.pipelines.train import preference
+
+            preference.check(resolved.train)
         say(mode, "model", f"model: {resolved.model}")
     say(mode, "output", f"output: {recipe.output} ({'goes on' if earlier else 'new'})")
     return resolved

@@ -21,8 +21,8 @@ class Mix(Section):
     """Rows that are learned beside the task's, for a share of the tokens to train on."""
 
     general: Source | None = None
-    """Rows of general use, against forgetting what the base model could: a path, or a source with its keys.
-    They stand on the train side alone, so no metric of the task counts them."""
+    """Rows of general use, against forgetting what the base model could: a path, or a source with keys as in
+    `sources[]`. They stand on the train side alone, so no metric of the task counts them."""
     share: float = Field(0.1, gt=0, lt=1)
     """Share of the tokens to train on that are of `general`."""
     off_task: Source | None = None
