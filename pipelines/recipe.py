@@ -28,8 +28,7 @@ from headrace.pipelines.stages.fingerprint.config import Config as Fingerprint
 from headrace.pipelines.stages.pack.config import Config as Pack
 from headrace.pipelines.stages.pii.config import Config as Pii
 from headrace.pipelines.stages.quality.config import Config as Quality
-from headrace.pipelines.stages.read.mix import Mix
-from headrace.pipelines.stages.read.source import Source
+from headrace.pipelines.stages.read.source import Mix, Source
 from headrace.pipelines.stages.split.config import Config as Split
 from headrace.pipelines.stages.steps.config import Config as Steps
 from headrace.pipelines.stages.tokenise.config import Config as Tokenise
