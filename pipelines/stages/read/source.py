@@ -210,9 +210,9 @@ class Source(Section):
 class Mix(Section):
     """Rows that are learned beside the task's, for a share of the tokens to train on.
 
-    A pool is a source like any other: read, cleaned, masked and deduplicated as they are, on the train side of
-    the split alone, and its row goes where a task's row is a duplicate of it. As many of its rows are drawn as
-    make up its share (`passes.mix`).
+    A pool is a source like any other: read, cleaned, masked and deduplicated as they are, on the train side
+    of the split alone, and its row goes where a task's row is a duplicate of it. As many of its rows are
+    drawn as make up its share (`passes.mix`).
     """
 
     general: Source | None = None
