@@ -103,7 +103,7 @@ class Recipe(Section):
         """The pools of `mix` stand among the sources, and what is found out of them is kept there."""
         if self.mix is not None:
             there = {source.name for source in self.sources}
-            pools = tuple(source for source in self.mix.sources() if source.name not in there)
+            pools = tuple(source for source in self.mix.sources(self.split.by) if source.name not in there)
             object.__setattr__(self, "sources", (*self.sources, *pools))
         return self
 

@@ -16,7 +16,7 @@ from headrace.pipelines.stages.read.turns import envelopes, paths
 
 LEAST_MEMORY = 64 * 2**20
 POOLS = ("general", "off_task")  # of `Mix`
-SET = {"side": "train", "weight": 1.0, "weights": {}}  # keys of a pool that its share stands for
+SET = {"side": None, "weight": 1.0, "weights": {}}  # keys of a pool that its share stands for
 PER_TURN = (
     "role",
     "content",
@@ -210,14 +210,14 @@ class Source(Section):
 class Mix(Section):
     """Rows that are learned beside the task's, for a share of the tokens to train on.
 
-    A pool is a source like any other: read, cleaned, masked and deduplicated as they are, on the train side
-    of the split alone, and its row goes where a task's row is a duplicate of it. As many of its rows are
-    drawn as make up its share (`passes.mix`).
+    A pool is a source like any other: read, cleaned, masked and deduplicated as they are, and its row goes
+    where a task's row is a duplicate of it. Of its rows on the train side as many are drawn as make up its
+    share (`passes.mix`); those that the split holds out are left out.
     """
 
     general: Source | None = None
     """Rows of general use, against forgetting what the base model could: a path, or a source with keys as in
-    `sources[]`. They stand on the train side alone, so no metric of the task counts them."""
+    `sources[]`. What the split holds out of them is left out, so no metric of the task counts them."""
     share: float = Field(0.1, gt=0, lt=1)
     """Share of the tokens to train on that are of `general`."""
     off_task: Source | None = None
@@ -243,7 +243,7 @@ class Mix(Section):
         if sum(share for _, share in self.pools.values()) >= 1:
             raise ValueError("the shares leave nothing to the task's own rows")
         for name, (source, _) in self.pools.items():
-            given = [key for key, value in SET.items() if getattr(source, key) not in (value, None)]
+            given = [key for key, value in SET.items() if getattr(source, key) != value]
             if given:
                 raise ValueError(f"{name}: {', '.join(given)} is what its share and `mix` stand for")
         return self
@@ -259,13 +259,14 @@ class Mix(Section):
         """The share of each pool, by the name of its source."""
         return {name_of(pool, source): share for pool, (source, share) in self.pools.items()}
 
-    def sources(self) -> list[Source]:
-        """The pools as sources of the recipe."""
-        given = {"side": "train"}
+    def sources(self, by: str) -> list[Source]:
+        """The pools as sources of the recipe; by: what its split goes by. One without a time is put on the
+        train side of a split by time.
+        """
         return [
             source.model_copy(
                 update={
-                    **given,
+                    "side": "train" if by == "time" and source.time is None else None,
                     "name": name_of(pool, source),
                     "priority": source.priority if "priority" in source.model_fields_set else -1,
                 }

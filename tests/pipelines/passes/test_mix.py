@@ -52,6 +52,7 @@ def test_a_pool_without_rows_is_told(tmp_path: Path) -> None:
 @given(st.integers(1, 60), st.integers(1, 60), st.integers(0, 3))
 def test_more_of_a_pool_is_the_same_rows_and_others(few: int, more: int, seed: int) -> None:
     table = builders.table(*[[("user", "a")]] * 80, source="pool")
+    table = table.append_column("split", pa.array(["train"] * 80))
     keys = np.sort(draw.hashes(table["row_id"].to_numpy(), seed))
 
     def left(count: int) -> set[int]:
@@ -67,18 +68,25 @@ def loaded(**section: Any) -> recipes.Recipe:
     return recipes.validate({"output": "out", "sources": [{"path": "x"}], "mix": section}, "r.yaml")
 
 
-def test_pools_are_sources_that_stand_on_the_train_side() -> None:
+def test_pools_are_sources_of_the_recipe() -> None:
     made = loaded(general="replay.jsonl", off_task={"path": "no.jsonl", "name": "refusals", "priority": 3})
     names = [(s.name, s.path, s.side, s.priority) for s in made.sources]
     assert names == [
         ("", "x", None, 0),
-        ("mix_general", "replay.jsonl", "train", -1),
-        ("refusals", "no.jsonl", "train", 3),
+        ("mix_general", "replay.jsonl", None, -1),
+        ("refusals", "no.jsonl", None, 3),
     ]
     assert made.mix is not None
     assert made.mix.shares == {"mix_general": 0.1, "refusals": 0.05}
     again = recipes.validate(made.model_dump(mode="json"), "r.yaml")
     assert again.sources == made.sources
+
+
+def test_what_the_split_holds_out_is_not_drawn() -> None:
+    table = builders.table(*[[("user", "a")]] * 4, source=["pool", "pool", "task", "task"])
+    table = table.append_column("split", pa.array(["train", "test", "train", "test"]))
+    marked = draw.marked(table, {"pool": None}, 0)
+    assert marked["drop"].to_pylist() == [None, "mix.held_out", None, None]
 
 
 @pytest.mark.parametrize(
@@ -112,8 +120,12 @@ def test_a_run_of_pairs_and_pools(ray_local: None, tmp_path: Path) -> None:
         tokenise={"max_length": 128},
     )
     made = builders.prepare(tmp_path / "r.yaml", data)
+    pool = made["mix"]["general"]
+    held = made["rows"]["dropped"].pop("mix.held_out")
+    assert 0 < held < 150
+    assert pool["of_rows"] == 300 - held
     assert made["rows"]["dropped"] == {
-        "mix.not_drawn": 300 - made["mix"]["general"]["rows"],
+        "mix.not_drawn": pool["of_rows"] - pool["rows"],
         "tokenise.equal_answers": 5,
     }
     assert made["mix"]["general"]["is"] == pytest.approx(0.2, abs=0.01)
