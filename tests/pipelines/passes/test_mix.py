@@ -137,3 +137,11 @@ def test_a_run_of_pairs_and_pools(ray_local: None, tmp_path: Path) -> None:
     assert held["train"]["tokens"] * made["mix"]["general"]["is"] == pytest.approx(
         made["mix"]["general"]["tokens"], rel=1e-3
     )
+    code, out, err = builders.run_command(["verify", str(tmp_path / "run")])
+    assert (code, err) == (0, ""), out + err
+    shard = next((tmp_path / "run/packed/test").iterdir())  # which holds pairs alone
+    row = storage.read_table(str(shard), ["row_ids"])["row_ids"][0][0].as_py()
+    code, out, err = builders.run_command(["explain", str(tmp_path / "run"), str(row)])
+    assert (code, err) == (0, "")
+    assert "[rejected] " in out
+    assert "2 samples, the chosen and the rejected answer" in out
