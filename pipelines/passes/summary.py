@@ -97,6 +97,7 @@ LATER = (
     "advice",
     "splits",
     "weights",
+    "mix",
     "shortened",
     "tokenizer",
     "histograms",

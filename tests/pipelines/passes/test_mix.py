@@ -137,6 +137,8 @@ def test_a_run_of_pairs_and_pools(ray_local: None, tmp_path: Path) -> None:
     assert held["train"]["tokens"] * made["mix"]["general"]["is"] == pytest.approx(
         made["mix"]["general"]["tokens"], rel=1e-3
     )
+    page = (tmp_path / "run/report.html").read_text()
+    assert f"Mixed in (<code>mix</code>): {pool['rows']:,} of {pool['of_rows']:,} rows" in page
     code, out, err = builders.run_command(["verify", str(tmp_path / "run")])
     assert (code, err) == (0, ""), out + err
     shard = next((tmp_path / "run/packed/test").iterdir())  # which holds pairs alone
