@@ -37,7 +37,7 @@ ROW_STAGES = tuple(f"headrace.pipelines.stages.{name}.stage" for name in FIRST)
 # Then the gate (`gate.worker.work`) looks through what every window wrote.
 
 # Passes that write outputs, by their names in the ledger.
-OUTPUTS = ("prepare", "dedup", "passages", "examine", "pack")
+OUTPUTS = ("prepare", "dedup", "passages", "examine", "mix", "pack")
 
 
 def prepare(recipe: Recipe, mode: Mode) -> dict[str, Any]:
@@ -91,6 +91,7 @@ def _passes(run: rundir.Run, mode: Mode) -> dict[str, Any]:
     from headrace.pipelines.passes import dedup as dedup_pass
     from headrace.pipelines.passes import digest, outputs, proof, summary, units
     from headrace.pipelines.passes import examine as examine_pass
+    from headrace.pipelines.passes import mix as mix_pass
     from headrace.pipelines.passes import pack as pack_pass
     from headrace.pipelines.passes import prepare as prepare_pass
     from headrace.pipelines.passes.gate import driver as gate_pass
@@ -107,7 +108,10 @@ def _passes(run: rundir.Run, mode: Mode) -> dict[str, Any]:
     with _stopping(run, rows, duplicates):
         examine_pass.judge(examined, mode)
     gone = examine_pass.dropping(examined)
-    windows = pack_pass.pack(run, rows, duplicates, shared, gone, tokens, mode)
+    planned = pack_pass.plan(run, rows, duplicates, shared, gone, tokens)
+    drawn = mix_pass.settle(run, planned, mode)
+    below = {name: pool["below"] for name, pool in drawn.items()}
+    windows = pack_pass.pack(run, rows, planned, mode, below)
     with _stopping(run, rows, duplicates, windows):
         prepare_pass.judge_quarantine(run, rows, windows)
     proven = proof.prove(run, rows, duplicates, windows, mode)
@@ -121,6 +125,7 @@ def _passes(run: rundir.Run, mode: Mode) -> dict[str, Any]:
     splits = {**proven["counts"], **summary.sides(windows)}
     sections["examine"] = {**examine_pass.reports(examined), "splits": splits}
     sections["examine"] |= {"spot_check": rated} if rated else {}
+    sections["mix"] = drawn or None
     sections["remade"] = outputs.remade(run)
     sections["gates"] = {**summary.gates(run.path), **summary.passed(run.recipe)}
     sections["advice"] = _advice(run, sections)

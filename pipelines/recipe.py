@@ -28,7 +28,7 @@ from headrace.pipelines.stages.fingerprint.config import Config as Fingerprint
 from headrace.pipelines.stages.pack.config import Config as Pack
 from headrace.pipelines.stages.pii.config import Config as Pii
 from headrace.pipelines.stages.quality.config import Config as Quality
-from headrace.pipelines.stages.read.source import Source
+from headrace.pipelines.stages.read.source import Mix, Source
 from headrace.pipelines.stages.split.config import Config as Split
 from headrace.pipelines.stages.steps.config import Config as Steps
 from headrace.pipelines.stages.tokenise.config import Config as Tokenise
@@ -63,6 +63,8 @@ class Recipe(Section):
     """Run directory, local or s3://. Ours alone: refused where something else lies in it."""
     sources: tuple[Source, ...] = Field(min_length=1)
     """Where the raw text is."""
+    mix: Mix | None = None
+    """Other rows that are learned beside these. Left out: none."""
     model: str | None = None
     """Model directory or hub name; its tokenizer and chat template are used. Left out: `prepare`
     uses the tokenizer that ships with headrace, `train` refuses."""
@@ -95,6 +97,15 @@ class Recipe(Section):
     gates: Gates = Gates()
     advise: Advise = Advise()
     costs: Costs = Costs()
+
+    @model_validator(mode="after")
+    def _pools_are_sources(self) -> "Recipe":
+        """The pools of `mix` stand among the sources, and what is found out of them is kept there."""
+        if self.mix is not None:
+            there = {source.name for source in self.sources}
+            pools = tuple(source for source in self.mix.sources(self.split.by) if source.name not in there)
+            object.__setattr__(self, "sources", (*self.sources, *pools))
+        return self
 
     @model_validator(mode="after")
     def _weights_are_of_traits(self) -> "Recipe":

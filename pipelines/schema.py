@@ -17,7 +17,9 @@ from headrace.pipelines import arrays
 
 SPLITS = ("train", "validation", "test")
 IGNORE = -100  # label of a token without loss
-ROLES = ("system", "user", "assistant", "tool", "text")
+# The last: of two answers to one prompt the worse one, which stands behind the better one, an assistant's.
+ROLES = ("system", "user", "assistant", "tool", "text", "rejected")
+REJECTED = "rejected"
 
 # Roles are plain strings: Parquet dictionary-encodes them on disk anyway, while a dictionary
 # inside a list of structs cannot be concatenated across files with different dictionaries.

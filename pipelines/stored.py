@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from headrace.cluster import storage
-from headrace.pipelines import schema, structure
+from headrace.pipelines import structure
 from headrace.pipelines.stages.fingerprint import stage as fingerprint
 
 
@@ -74,6 +74,6 @@ def _parts(messages: Sequence[dict[str, str]] | None) -> tuple[str, str]:
 def as_text(messages: Sequence[dict[str, str]] | None) -> str:
     """A row's messages as one text: roles in brackets, none for a plain text."""
     turns = [(m["role"], structure.readable(m["content"] or "")) for m in messages or ()]
-    if [role for role, _ in turns] == [schema.ROLES[-1]]:
+    if [role for role, _ in turns] == ["text"]:
         return turns[0][1]
     return "\n\n".join(f"[{role}] {content}" for role, content in turns)

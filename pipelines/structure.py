@@ -21,6 +21,7 @@ KEYS = {
     "system": ("tools",),
     "assistant": ("tool_calls", "content"),
     "tool": ("name", "tool_call_id"),
+    "rejected": ("tool_calls", "content"),
 }
 _SEALED = re.compile(f"{OPEN}([^{CLOSE}]*){CLOSE}")
 # A text in quotation marks, or what stands where a value should and has none.

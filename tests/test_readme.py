@@ -37,6 +37,8 @@ def keys(model: type[BaseModel], prefix: str = "") -> list[tuple[str, str, str]]
     for name, field in model.model_fields.items():
         below = section_of(field.annotation)
         plain = isinstance(field.default, int | float | str)  # a number, say, or a section instead of it
+        if below is not None and below.__name__ == "Source" and name != "sources":
+            below = None  # its keys stand under `sources[]`
         if below is not None and not plain:
             several = typing.get_origin(field.annotation) in (tuple, list)
             if issubclass(below, RootModel):  # a section that is a list

@@ -70,6 +70,10 @@ def check(recipe: Recipe, mode: Mode, *, training: bool, ahead: bool = False) ->
         from headrace.pipelines.train import driver as train
 
         foreseen = train.check(resolved.train, resolved.model)
+        if any(source.shape == "preference" for source in resolved.sources):
+            from headrace.pipelines.train import preference
+
+            preference.check(resolved.train)
         say(mode, "model", f"model: {resolved.model}")
         for text in foreseen.lines:
             say(mode, "model", text, **foreseen.ways[0]._asdict())

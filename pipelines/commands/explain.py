@@ -18,7 +18,7 @@ from headrace.pipelines.commands.explained import changed, stripped
 from headrace.pipelines.console import Line
 from headrace.pipelines.passes import parts
 from headrace.pipelines.report import pairs
-from headrace.pipelines.schema import SPLITS
+from headrace.pipelines.schema import REJECTED, SPLITS
 
 LISTED = 3  # pairs of each kind that are shown
 
@@ -236,7 +236,9 @@ def _last(
                     yield Line(f"tokenise: {_changed(changes)}", {"stage": "tokenise", "changed": changes})
                 yield from stripped.lines(settings, messages)
                 file = f"packed/{side}/part-{window.unit}.parquet"
-                text = f"pack: {len(samples)} samples, {tokens:,} tokens, in {file}"
+                pair = any(m["role"] == REJECTED for m in messages)
+                what = "samples, the chosen and the rejected answer" if pair else "samples"
+                text = f"pack: {len(samples)} {what}, {tokens:,} tokens, in {file}"
                 fields = {"stage": "pack", "samples": len(samples), "tokens": tokens, "window": window.number}
                 yield Line(f"{text}, rows {where}", fields)
                 return

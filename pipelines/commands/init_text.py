@@ -20,7 +20,7 @@ from headrace.pipelines.stages.read.source import Source
 from headrace.pipelines.stages.read.turns import advice, paths
 from headrace.pipelines.stages.read.values import clean
 
-SHAPES = "messages, sharegpt, alpaca, prompt_completion, question_answer, text_label or text"
+SHAPES = "preference, messages, sharegpt, alpaca, prompt_completion, question_answer, text_label or text"
 
 
 @dataclass

@@ -28,13 +28,14 @@ Metric = Literal[
     "bleu",
     "chrf",
     "meteor",
+    "preference_accuracy",
 ]
 METRICS: tuple[Metric, ...] = get_args(Metric)
 LOWER_IS_BETTER = {"loss", "perplexity"}
 Verdict = Literal["better", "worse", "no clear difference", "too few samples"]
 VERDICTS: tuple[Verdict, ...] = ("better", "worse", "no clear difference", "too few samples")
 LEAST = 20  # samples that a verdict asks for
-FORCED = {"loss", "perplexity", "token_accuracy"}  # need no generation
+FORCED = {"loss", "perplexity", "token_accuracy", "preference_accuracy"}  # need no generation
 
 
 class Gate(Section):
@@ -67,7 +68,8 @@ class Config(Section):
     metrics: tuple[Metric, ...] = Field(default=METRICS, min_length=1)
     """What is measured where it applies; without those of answers nothing is generated. label_f1 (macro)
     applies where references are labels, json_valid and entity_f1 where they are JSON, the next three where
-    their key is set."""
+    their key is set, preference_accuracy (the chosen answer is the likelier one) to pairs, which count for
+    nothing else."""
     json_schema: Path | None = None
     """File with a JSON Schema that answers shall fit."""
     sql: Path | None = None

@@ -8,7 +8,7 @@ Cost: two passes and two generations of each sample.
 import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -30,7 +30,8 @@ LEAST_ANSWER = 16  # tokens that an answer may have, however short references ar
 @dataclass(frozen=True)
 class Measured:
     """One model on all samples. forced: nats, targets, right ones, ``float64[N, 3]``; answers without the
-    `reasoning` before them; ended: whether each came to its end.
+    `reasoning` before them; ended: whether each came to its end. pairs: log-probabilities of chosen and
+    rejected answers, ``float64[P, 2]``.
     """
 
     forced: NDArray[np.float64]
@@ -38,6 +39,7 @@ class Measured:
     reasoning: list[str]
     unfinished: int
     ended: tuple[bool, ...] = ()
+    pairs: NDArray[np.float64] = field(default_factory=lambda: np.zeros((0, 2)))
 
 
 @dataclass(frozen=True)
@@ -99,11 +101,15 @@ def measure(
     kinds = models.kinds(models.configuration(model), model, (way.attention for way in allowed))
     base = models.load(model, models.precision(config.precision, device), kinds[0]).to(device)
     way = ways.proved(base, [way for way in allowed if way.attention in kinds], model)
-    models.widened(base, adapter.tokens(run))
+    if run is not None:
+        models.widened(base, adapter.tokens(run))
     configured = base.generation_config
     base.generation_config = GenerationConfig()  # whatever `generate` is not told it takes from the model's
     tokenizer = models.load_tokenizer(model)
-    chosen = samples.drawn(shelf, config.samples, seed)
+    pairs: list[samples.Sample] = []
+    if "preference_accuracy" in config.metrics:
+        pairs = samples.drawn_pairs(shelf, config.samples, seed)
+    chosen = samples.drawn(shelf, config.samples, seed, beside=len(pairs))
     wanted = set(config.metrics) - FORCED
     places = [i for i, s in enumerate(chosen) if wanted and s.span()[0] >= samples.FEWEST]
     room = samples.context(base)
@@ -122,7 +128,10 @@ def measure(
     def one(asking: Any) -> Measured:
         forced = _forced(asking, chosen, config.batch_size, way)
         said, ended = made(asking, [s.ids[: s.span()[0]] for s in asked], longest)
-        return Measured(forced, [a for _, a in said], [r for r, _ in said], ended.count(False), ended)
+        of_pairs = -_forced(asking, pairs, config.batch_size, way)[:, 0].reshape(-1, 2)
+        return Measured(
+            forced, [a for _, a in said], [r for r, _ in said], ended.count(False), ended, of_pairs
+        )
 
     if before is None:
         before = one(base)  # before it has an adapter, which changes it in place

@@ -25,6 +25,7 @@ from headrace.pipelines.evaluate.config import LOWER_IS_BETTER, Config
 from headrace.pipelines.evaluate.outputs import Outcome
 from headrace.pipelines.evaluate.statistics import Paired
 
+PREFERENCE = "preference_accuracy"
 Scores = dict[str, Any]
 Places = NDArray[np.int64]
 
@@ -76,7 +77,9 @@ def scored(outcome: Outcome, config: Config, seed: int, traits: slices.Traits | 
         "power": _power(compared),
         "metrics": {name: _told(name, c, p[name], name == primary) for name, c in compared.items()},
         "labels": _labels(answers, known),
-        "slices": slices.compared(primary, *metrics[primary], by, seed) if primary is not None else [],
+        "slices": slices.compared(primary, *metrics[primary], by, seed)
+        if primary not in (None, PREFERENCE)
+        else [],
     }
 
 
@@ -127,12 +130,15 @@ def _metrics(outcome: Outcome, answers: Answers, known: Sequence[str], config: C
     base, tuned = outcome.base.forced, outcome.tuned.forced
     every, asked = np.arange(len(base)), np.array(outcome.asked, np.int64)
     nats, right = [0, 1], [2, 1]
+    metrics = _preferences(outcome)
+    if not len(base):
+        return metrics
     forced = {
         "loss": statistics.unbounded(measures.ratio, base[:, nats], tuned[:, nats]),
         "perplexity": statistics.unbounded(measures.perplexity, base[:, nats], tuned[:, nats]),
         "token_accuracy": statistics.share(measures.ratio, base[:, right], tuned[:, right]),
     }
-    metrics = {name: Metric(paired, every) for name, paired in forced.items()}
+    metrics |= {name: Metric(paired, every) for name, paired in forced.items()}
     if not answers.references:
         return metrics
     for name, both in (_texts(answers, config) | _formed(outcome, answers, config)).items():
@@ -144,6 +150,17 @@ def _metrics(outcome: Outcome, answers: Answers, known: Sequence[str], config: C
     return metrics | {
         name: Metric(paired, asked) for name, paired in _counted(answers, known, config).items()
     }
+
+
+def _preferences(outcome: Outcome) -> dict[str, Metric]:
+    """Of pairs, whether the chosen answer is the likelier one; nothing where there are none. They are no
+    samples of anything else, so they have no places among those.
+    """
+    both = [model.pairs for model in (outcome.base, outcome.tuned)]
+    if not len(both[0]):
+        return {}
+    sides = (measures.mean_of((of[:, 0] > of[:, 1]).astype(np.float64)) for of in both)
+    return {PREFERENCE: Metric(statistics.share(measures.ratio, *sides), np.zeros(0, np.int64))}
 
 
 def _texts(answers: Answers, config: Config) -> dict[str, list[measures.Floats]]:

@@ -74,10 +74,11 @@ def left_or_near(paths: str | Sequence[str], run: str, columns: Sequence[str]) -
 
 
 def exchanges(table: pa.Table) -> pa.Table:
-    """The last exchange of each row: ``prompt`` and ``answer``, both large_string without nulls.
+    """The last exchange of each row: ``prompt``, ``answer`` and ``rejected``, large_string without nulls.
 
     The answer is the last turn of the assistant, the prompt all turns before it, joined by line breaks,
     without the tools that they offer. A plain text is all answer; a row without an answer is all prompt.
+    rejected: the other one of two answers, empty where there is none.
     """
     roles, rows, texts = schema.contents(table)
     texts = structure.bare(texts)
@@ -86,10 +87,14 @@ def exchanges(table: pa.Table) -> pa.Table:
     ends = arrays.offsets(np.bincount(rows[before], minlength=table.num_rows))
     held = pa.LargeListArray.from_arrays(pa.array(ends), texts.take(pa.array(before)))
     index = pa.array(last, mask=last == len(rows))
+    worse = np.flatnonzero(pc.equal(roles, schema.REJECTED).to_numpy(zero_copy_only=False))
+    behind = np.full(table.num_rows, len(rows), np.int64)
+    behind[rows[worse]] = worse
     return pa.table(
         {
             "prompt": pc.binary_join(held, pa.scalar("\n", pa.large_string())),
             "answer": texts.take(index).fill_null(""),
+            "rejected": texts.take(pa.array(behind, mask=behind == len(rows))).fill_null(""),
         }
     )
 

@@ -1,6 +1,7 @@
 """Pass 3, seen from the driver: every window tokenised and packed."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 
 from headrace.cluster import here, ledger
@@ -46,20 +47,27 @@ def settle(run: Run, records: Sequence[ledger.Record]) -> pack_worker.Tokens:
     return here.once(settled, name="tokenizer")
 
 
-def pack(
+@dataclass(frozen=True)
+class Planned:
+    """What there is to pack: windows, the key of each, the stored bytes that it reads, and the job."""
+
+    windows: dict[int, parts.Window]
+    keys: dict[int, str]
+    sizes: dict[int, int]
+    job: pack_worker.Job
+
+
+def plan(
     run: Run,
     records: Sequence[ledger.Record],
     duplicates: ledger.Record,
     shared: ledger.Record,
     examined: Mapping[str, Mapping[str, str]],
     tokens: pack_worker.Tokens,
-    mode: Mode,
-) -> list[ledger.Record]:
-    """Pass 3: every window tokenised and packed. Returns the commit records in order.
+) -> Planned:
+    """What pass 3 is to do, without a draw of pools (`passes.mix`).
 
     examined: the examiner's checks by which rows go, each with a hash of those of each ordinal.
-
-    Raises: BooksError where the pass did not take in what pass 1 kept.
     """
     recipe = run.recipe
     windows = {w.number: w for w in parts.windows(records, run.epochs, recipe.pack.window)}
@@ -69,8 +77,28 @@ def pack(
     sizes = {n: sum(by_unit[u]["outputs"][0]["size"] for u in w.units) for n, w in windows.items()}
     bounds = duplicates["sides"].get("bounds")
     job = pack_worker.Job(recipe, keys, frozenset(cuts), tokens.proof, tuple(examined), bounds)
-    work = units.tasks(run, PASS, partial(pack_worker.work, job=job), windows)
-    done = units.resume(run, PASS, keys, work, sizes=sizes, mode=mode)
+    return Planned(windows, keys, sizes, job)
+
+
+def pack(
+    run: Run,
+    records: Sequence[ledger.Record],
+    planned: Planned,
+    mode: Mode,
+    below: Mapping[str, int | None] | None = None,
+) -> list[ledger.Record]:
+    """Pass 3: every window tokenised and packed. Returns the commit records in order.
+
+    below: what rows of pools are drawn by, by source (`stages.split.draw`).
+
+    Raises: BooksError where the pass did not take in what pass 1 kept.
+    """
+    keys, job = planned.keys, planned.job
+    if below:
+        keys = {n: ledger.key(key, parts.MIX, sorted(below.items())) for n, key in keys.items()}
+        job = replace(job, keys=keys, below=below)
+    work = units.tasks(run, PASS, partial(pack_worker.work, job=job), planned.windows)
+    done = units.resume(run, PASS, keys, work, sizes=planned.sizes, mode=mode)
     kept = books.total(r["books"] for r in records)["kept"]
     books.check(books.total(r["books"] for r in done), kept, f"pass {parts.PACK}")
     return done

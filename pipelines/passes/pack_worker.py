@@ -7,7 +7,7 @@ Cost: memory of one window; time is that of the tokenizer.
 
 import resource
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -26,6 +26,7 @@ from headrace.pipelines.schema import SPLITS
 from headrace.pipelines.stages.dedup import passages
 from headrace.pipelines.stages.dedup import stage as dedup
 from headrace.pipelines.stages.pack import stage as pack
+from headrace.pipelines.stages.split import draw
 from headrace.pipelines.stages.split import stage as split
 from headrace.pipelines.stages.split.bounds import Bounds
 from headrace.pipelines.stages.tokenise import stage as tokenise
@@ -47,6 +48,7 @@ class Job:
     proof: Proof = field(default_factory=Proof)
     checks: tuple[str, ...] = ()  # of the examiner, by which rows go
     bounds: Bounds | None = None  # where sides begin, if their shares do not say it
+    below: Mapping[str, int | None] = field(default_factory=dict)  # what rows of pools are drawn by
 
 
 @dataclass(frozen=True)
@@ -109,24 +111,48 @@ def settle(first: Sequence[tuple[str, str | None]], recipe: Recipe) -> Tokens:
     return Tokens(fingerprint, prove(rows, recipe.model, recipe.tokenise))
 
 
-def work(window: Window, job: Job) -> ledger.Record:
-    """Tokenise and pack one window, write `packed/` and `rejected/`, commit; returns the record."""
+@dataclass(frozen=True)
+class Tokenised:
+    """A window's rows with their marks and their samples.
+
+    entering: records that came in; cut: what passages were cut; timings: by stage.
+    """
+
+    table: pa.Table
+    samples: pa.Table
+    tokenizer: Tokenizer
+    entering: int
+    cut: dict[str, int]
+    timings: dict[str, Any]
+
+
+def tokenised(window: Window, job: Job) -> Tokenised:
+    """One window's rows less those that go, tokenised."""
     recipe = job.recipe
     tokenizer = tokenise.tokenizer(recipe.model, recipe.tokenise, job.proof)
     table = _prepared(recipe.output, window)
     entering = books.records(table)
-    timings = {}
+    timings: dict[str, Any] = {}
     table, timings["dedup"] = _marked(table, window, recipe)
     for check in job.checks:
         table = checks.mark(table, checks.drops(recipe.output, check, window.first, window.last))
     table, cut, spent = _without_passages(table, window, job)
     timings |= spent
     table, timings["split"] = _split(table, window, job)
+    table = draw.marked(table, job.below, recipe.seed)
     size = books.timing(0.0, table.filter(schema.live(table)))
     started = time.process_time()
     loss: dict[str, str] = {s.name: s.loss for s in recipe.sources}
     table, samples = tokenise.apply(table, recipe.tokenise, tokenizer, loss)
     timings["tokenise"] = {**size, "seconds": time.process_time() - started}
+    return Tokenised(table, samples, tokenizer, entering, cut, timings)
+
+
+def work(window: Window, job: Job) -> ledger.Record:
+    """Tokenise and pack one window, write `packed/` and `rejected/`, commit; returns the record."""
+    recipe = job.recipe
+    done = tokenised(window, job)
+    table, samples, tokenizer, timings = done.table, done.samples, done.tokenizer, done.timings
     kept = table.filter(schema.live(table))
     started = time.process_time()
     weights = weighing.of_rows(kept, {str(s.name): s.weights for s in recipe.sources if s.weights})
@@ -149,7 +175,7 @@ def work(window: Window, job: Job) -> ledger.Record:
         "by_source": _by_source(table),
         "outputs": written,
         "stages": timings,
-        "passages": cut,
+        "passages": done.cut,
         "changed": books.changed(changes, {}),
         "packed": packed,
         "splits": _splits(kept),
@@ -159,7 +185,7 @@ def work(window: Window, job: Job) -> ledger.Record:
         "engine": _engine(tokenizer, job.proof),
         "memory": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
     }
-    books.check(record["books"], entering, f"{NAME} window {window.unit}")
+    books.check(record["books"], done.entering, f"{NAME} window {window.unit}")
     ledger.commit(recipe.output, NAME, window.unit, record)
     return record
 
@@ -244,6 +270,8 @@ def _packed(
             "samples": chosen.num_rows,
             "tokens": int(_token_lengths(chosen).sum()),
         }
+        if tokenise.PREFERRED in chosen.column_names:
+            counts[side]["pairs"] = int(pc.sum(pc.equal(chosen[tokenise.PREFERRED], 1)).as_py())
     return written, counts
 
 
@@ -275,7 +303,9 @@ def _changes(kept: pa.Table, samples: pa.Table, window: Window, job: Job) -> pa.
     cut = read_cuts(job.recipe.output, [u for u in window.units if u in job.cuts])
     sizes = pc.subtract(cut["stop"], cut["start"])
     cut = pa.table({"row_id": cut["row_id"], "n": sizes}).group_by("row_id").aggregate([("n", "sum")])
-    pieces = samples.group_by("row_id").aggregate([("row_id", "count")])
+    whole = tokenise.PREFERRED not in samples.column_names  # else some are of pairs, which are no pieces
+    cut_up = samples if whole else samples.filter(pc.equal(samples[tokenise.PREFERRED], 0))
+    pieces = cut_up.group_by("row_id").aggregate([("row_id", "count")])
     lost = kept.filter(kept["shortened"])["row_id"]
     kinds = {
         "dedup.passages": (cut["row_id"], cut["n_sum"]),
@@ -286,11 +316,11 @@ def _changes(kept: pa.Table, samples: pa.Table, window: Window, job: Job) -> pa.
         pa.table({"row_id": ids, "kind": pa.repeat(kind, len(ids)), "n": n}).cast(schema.CHANGES)
         for kind, (ids, n) in kinds.items()
     ]
-    whole = pa.concat_tables([*tables, schema.changes(kept)])
-    ours = pc.is_in(whole["row_id"], kept["row_id"].combine_chunks())
-    several = pc.or_(pc.not_equal(whole["kind"], "tokenise.pieces"), pc.greater(whole["n"], 1))
+    every = pa.concat_tables([*tables, schema.changes(kept)])
+    ours = pc.is_in(every["row_id"], kept["row_id"].combine_chunks())
+    several = pc.or_(pc.not_equal(every["kind"], "tokenise.pieces"), pc.greater(every["n"], 1))
     order = [("row_id", "ascending"), ("kind", "ascending")]
-    return whole.filter(pc.and_(ours, several)).sort_by(order).combine_chunks()
+    return every.filter(pc.and_(ours, several)).sort_by(order).combine_chunks()
 
 
 def _token_lengths(samples: pa.Table) -> np.ndarray:

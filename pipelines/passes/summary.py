@@ -97,6 +97,7 @@ LATER = (
     "advice",
     "splits",
     "weights",
+    "mix",
     "shortened",
     "tokenizer",
     "histograms",
@@ -155,7 +156,9 @@ def _packed(run: Run, windows: Sequence[ledger.Record]) -> dict[str, dict[str, A
         fill = sums["tokens"] / (sums["rows"] * length) if sums["rows"] else 0.0
         sums_of_files = [o["xxh3"] for r in windows for o in r["outputs"] if o.get("split") == side]
         digest = xxhash.xxh3_128_hexdigest(ledger.dumps(sums_of_files))
-        sides[side] = {**sums, "fill": round(fill, 6), "digest": digest}
+        pairs = sum(r["packed"].get(side, {}).get("pairs", 0) for r in windows)
+        of_pairs = {"pairs": pairs} if pairs else {}  # of a chosen and a rejected answer, two samples each
+        sides[side] = {**sums, **of_pairs, "fill": round(fill, 6), "digest": digest}
     return sides
 
 
@@ -319,6 +322,7 @@ def say_prepared(run_json: dict[str, Any], mode: Mode) -> None:
     for side in SPLITS:
         counts = run_json["packed"][side]
         size = f"{counts['samples']:,} samples in {counts['rows']:,} rows, fill {counts['fill']:.1%}"
+        size += f", {counts['pairs']:,} pairs of answers" if counts.get("pairs") else ""
         text = f"packed {side}: {size}"
         say(mode, "packed", text, split=side, **counts)
     for kind, words in TOLD.items():

@@ -35,6 +35,7 @@ NAMES: dict[Metric, str] = {
     "token_accuracy": "token accuracy",
     "loss": "loss",
     "perplexity": "perplexity",
+    "preference_accuracy": "preference accuracy",
 }
 # What is told of a training beside its curves.
 FACTS = ("epochs", "best_step", "best_validation", "tokens", "seconds", "tokens_per_second")
@@ -134,6 +135,7 @@ def training(history: Mapping[str, Any]) -> dict[str, Any] | None:
         "warnings": warnings[:WARNINGS],
         "stopped": (history.get("stopped") or {}).get("words"),
         "plot": plots.training(loss, validation, rate, [w["step"] for w in warnings]),
+        "preference": history.get("preference"),
         "facts": {name: history[name] for name in FACTS if history[name] is not None},
     }
 

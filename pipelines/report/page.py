@@ -78,6 +78,7 @@ def render(run_directory: str, stages: Sequence[str]) -> str:
         passages=_passages(run_directory, run),
         traits=records.traits(run),
         weights=run.get("weights"),
+        mix=run.get("mix") or {},
         pii=pii_audit.view(run, _json(storage.join(run_directory, pii_audit.FILE)), records.ROWS),
         splits=_splits(run),
         examined=_examined(run),

@@ -39,10 +39,11 @@ from headrace.pipelines import arrays
 from headrace.pipelines.schema import IGNORE
 
 WEIGHTS = "weights"  # list<double>, one a segment; where the recipe weighs rows by their traits
+PREFERRED = "preferred"  # list<int8>, one a segment: 1 chosen, -1 rejected; where there are pairs
 COLUMNS = ("input_ids", "labels", "position_ids", "segment_ids")
 MIXED = 8  # chunks whose rows are shuffled together
 
-Batch = dict[str, NDArray[np.int64]]  # of COLUMNS, each [rows, length]
+Batch = dict[str, NDArray[np.int64]]  # of COLUMNS, each [rows, length]; with pairs of PREFERRED too
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,7 @@ class Chunk:
     path: str
     group: int
     rows: int
+    paired: bool = False  # whether its file has a column `PREFERRED`
 
 
 @dataclass(frozen=True)
@@ -67,6 +69,11 @@ class Shelf:
         """Packed rows in all chunks."""
         return sum(c.rows for c in self.chunks)
 
+    @property
+    def paired(self) -> bool:
+        """Whether rows hold pairs of a chosen and a rejected answer."""
+        return any(c.paired for c in self.chunks)
+
 
 def shelf(run: str, split: str) -> Shelf:
     """Look at the footers of `packed/<split>/`; no row is read.
@@ -79,12 +86,13 @@ def shelf(run: str, split: str) -> Shelf:
     for entry in storage.listing(storage.join(run, "packed", split)):
         with storage.explained(entry.path, "read"), storage.open_input(entry.path) as file:
             footer = pq.read_metadata(file)
-        weighted |= WEIGHTS in footer.schema.to_arrow_schema().names
+        names = footer.schema.to_arrow_schema().names
+        weighted |= WEIGHTS in names
         for group in range(footer.num_row_groups):
             described = footer.row_group(group)
             if not described.num_rows:
                 continue
-            chunks.append(Chunk(entry.path, group, described.num_rows))
+            chunks.append(Chunk(entry.path, group, described.num_rows, PREFERRED in names))
             digest.update(repr(described.to_dict()["columns"]).encode())
     return Shelf(tuple(chunks), digest.hexdigest(), weighted)
 
@@ -247,13 +255,18 @@ class Reader:
     def read(self, chosen: Order, epoch: int) -> Batch:
         """The rows of `chosen`, in its order, with labels of samples that this visit leaves out put off."""
         rows = len(chosen.places)
-        batch = {name: np.zeros((rows, self.length), np.int64) for name in COLUMNS}
+        paired = self._plan.shelf.paired
+        names = (*COLUMNS, PREFERRED) if paired else COLUMNS
+        batch = {name: np.zeros((rows, self.length), np.int64) for name in names}
         chunks = np.searchsorted(self._starts, chosen.places, side="right") - 1
         for i, (chunk, place) in enumerate(zip(chunks, chosen.places, strict=True)):
             row = int(place - self._starts[chunk])
             decoded = self._chunk(int(chunk))
             for name in COLUMNS:
                 batch[name][i] = decoded[name][row]
+            if paired and self._plan.shelf.chunks[chunk].paired:
+                signs = self._beside[int(chunk)][PREFERRED][row].values.to_numpy()
+                batch[PREFERRED][i] = np.append(0, signs)[batch["segment_ids"][i]]  # 0 is padding
             if self._plan.drawn:
                 self._put_off(batch, i, int(chunk), row, int(chosen.visits[i]), epoch)
         return batch
@@ -270,9 +283,10 @@ class Reader:
             self._decoded.move_to_end(number)
             return self._decoded[number]
         chunk = self._plan.shelf.chunks[number]
-        table = _read(chunk, [*COLUMNS, *self._plan.beside])
+        beside = [*self._plan.beside, *([PREFERRED] if chunk.paired else [])]
+        table = _read(chunk, [*COLUMNS, *beside])
         self._decoded[number] = _matrices(table)
-        self._beside[number] = table.select(self._plan.beside).combine_chunks()
+        self._beside[number] = table.select(beside).combine_chunks()
         while len(self._decoded) > MIXED:
             oldest, _ = self._decoded.popitem(last=False)
             del self._beside[oldest]
@@ -296,6 +310,13 @@ def segments(chunk: Chunk) -> list[int]:
     """How many samples each row of a chunk holds."""
     lists = _read(chunk, ["row_ids"])["row_ids"].combine_chunks()
     return [int(n) for n in lists.value_lengths().to_numpy()]
+
+
+def signs(chunk: Chunk) -> NDArray[np.int8]:
+    """`PREFERRED` of each sample of a chunk, row by row; 0 where there are no pairs."""
+    if not chunk.paired:
+        return np.zeros(sum(segments(chunk)), np.int8)
+    return np.asarray(_values(_read(chunk, [PREFERRED])[PREFERRED].combine_chunks()), np.int8)
 
 
 def ids(chunk: Chunk) -> list[int]:

@@ -66,6 +66,41 @@ class Watch(Section):
     """Measure with each validation the loss on a few general texts, and say where it rises."""
 
 
+class Preference(Section):
+    """How pairs of a chosen and a rejected answer are learned."""
+
+    loss: Literal["dpo", "ipo"] = "dpo"
+    """dpo: the chosen answer shall gain over the rejected one, beside the base model; ipo: by a margin that
+    does not grow, of the answers' means over their tokens."""
+    beta: float = Field(default=0.1, gt=0)
+    """How near to the base model answers stay: the greater, the nearer."""
+    label_smoothing: float = Field(default=0.0, ge=0, lt=0.5)
+    """dpo: share of the pairs that may be the wrong way round."""
+    sft_weight: float = Field(default=0.0, ge=0)
+    """Weight of the cross entropy of chosen answers beside it, against answers that both become unlikely."""
+    reference: Literal["base"] = "base"
+    """What answers are held against: the base model, which is the one with its adapter switched off."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _offered(cls, values: Any) -> Any:
+        if isinstance(values, dict) and isinstance(loss := values.get("loss"), str) and loss in ONLINE:
+            raise ValueError(online(loss))
+        return values
+
+
+ONLINE = ("grpo", "ppo", "rloo", "online_dpo")  # whose answers the model being trained gives
+
+
+def online(name: str) -> str:
+    """Why a training by answers of its own is refused."""
+    return (
+        f"{name} is not offered: it learns from answers that the model gives while it is trained, and from a "
+        "function that judges them, and headrace trains on rows. Pairs of answers (columns chosen and "
+        "rejected) are learned by train.preference; for what a function judges hand prepared/ to TRL"
+    )
+
+
 class Config(Section):
     """How the adapter is trained."""
 
@@ -116,6 +151,7 @@ class Config(Section):
     """Decoupled weight decay of AdamW."""
     max_grad_norm: float = Field(default=1.0, ge=0)
     """Gradients are scaled down to this norm; 0: never."""
+    preference: Preference = Preference()
     precision: Precision = "auto"
     """float32, bfloat16 (the adapter stays float32), or auto: bfloat16 on GPUs that compute in it, but
     float32 where `method` is full, computed in bfloat16 on those."""
@@ -210,6 +246,8 @@ class Config(Section):
     @model_validator(mode="before")
     @classmethod
     def _renamed(cls, values: Any) -> Any:
+        if isinstance(values, dict) and isinstance(method := values.get("method"), str) and method in ONLINE:
+            raise ValueError(online(method))
         if isinstance(values, dict) and "gradient_accumulation" in values:
             raise ValueError(
                 "gradient_accumulation is no key any more; write rows_per_step, the packed rows of a step "

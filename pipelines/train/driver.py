@@ -30,7 +30,17 @@ import ray
 from headrace.cluster import ledger, session, storage, watch
 from headrace.cluster.errors import ModelError, RecipeError, SourceError, UserError
 from headrace.pipelines import model_files, trainings
-from headrace.pipelines.train import adapter, batches, checkpoints, foresight, models, parents, used, ways
+from headrace.pipelines.train import (
+    adapter,
+    batches,
+    checkpoints,
+    foresight,
+    models,
+    parents,
+    preference,
+    used,
+    ways,
+)
 from headrace.pipelines.train.config import Config, Workers
 from headrace.pipelines.train.steps import Job
 from headrace.pipelines.train.watch import alarms, scorer, telling
@@ -94,7 +104,8 @@ def run(
     best_validation, tokens (targets trained on), tokens_per_second, rows_used (packed rows by epoch, as they
     were counted), starts (step and ranks of each), kills_survived, and the key of the training; base (losses
     before training), general (loss on general texts, at validation_steps), best (metric, value, step), smoke,
-    skipped (steps), warnings (code, words, step) and stopped (reason, words: None where all steps were made).
+    skipped (steps), warnings (code, words, step), stopped (reason, words: None where all steps were made) and
+    preference (of pairs: accuracy, margin, rewards).
 
     Raises: ModelError, SourceError (nothing to train on), UserError (the cluster is too small),
     GateError (the loss is no number any more; rows used are not those planned), StorageError.
@@ -164,6 +175,8 @@ def plan(
             f"nothing is packed for training in {run_directory!r}; run `headrace prepare` first"
         )
     validation = batches.shelf(directory, "validation")
+    if shelf.paired:
+        preference.check(config)
     heeded = dict(weights) if config.use_weights else {}
     by_trait = config.use_weights and shelf.weighted
     parent = parents.found(config.from_) if config.from_ is not None else None
@@ -363,6 +376,7 @@ def _history(key: str, planned: int | None, raw: dict[str, Any], epochs: int | N
         "tokens": sum(raw["tokens"]),
         "seconds": round(seconds, 3),
         "tokens_per_second": round(sum(raw["tokens"]) / seconds, 1) if seconds else 0.0,
+        **({"preference": pairs} if (pairs := preference.over_steps(raw.get("preference", ()))) else {}),
     }
 
 

@@ -100,6 +100,24 @@ def loss_sum(model: Any, batch: Mapping[str, torch.Tensor]) -> torch.Tensor:
     return loss.summed(hidden, labels, own.get_output_embeddings(), shape)
 
 
+def target_nats(model: Any, batch: Mapping[str, torch.Tensor]) -> tuple[torch.Tensor, torch.Tensor]:
+    """Cross entropy of each target of a batch, in nats, and the places that predict them: ``float32[K]``,
+    ``int64[K]``, as `tensors` has them.
+
+    batch: as of `target_logits`.
+    """
+    batch = _known(batch)
+    own = loss.causal(model)
+    shape = loss.route(model, _few(own))
+    if shape is None:
+        logits, labels = target_logits(model, batch)
+        nats = functional.cross_entropy(logits.transpose(1, 2), labels, ignore_index=IGNORE, reduction="none")
+        return nats[labels != IGNORE], batch["targets"]
+    hidden = loss.states(model, _inputs(model, batch)).flatten(0, 1)[batch["targets"]]
+    labels = batch["labels"].flatten()[batch["targets"] + 1]
+    return loss.each(hidden, labels, own.get_output_embeddings(), shape), batch["targets"]
+
+
 def _by_row(model: Any, batch: Mapping[str, torch.Tensor]) -> torch.Tensor:
     """The same by the model's own logits, a row at a time: each row's at its own targets."""
     total = batch["labels"].new_zeros((), dtype=torch.float32)

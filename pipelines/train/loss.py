@@ -69,6 +69,23 @@ def summed(hidden: torch.Tensor, labels: torch.Tensor, head: Any, shape: Shape) 
     return torch.stack([checkpoint(_plain, head, h, y, shape, use_reentrant=False) for h, y in chunks]).sum()
 
 
+def each(hidden: torch.Tensor, labels: torch.Tensor, head: Any, shape: Shape) -> torch.Tensor:
+    """As `summed`, but the cross entropy of each: ``float32[N]``; logits are made a second time in the
+    backward pass, as nobody knows before what each of them counts.
+    """
+    if not len(labels):
+        return hidden.float().sum(-1)
+    size = _chunk(hidden, getattr(head, "out_features", None) or head.weight.shape[0])
+    chunks = zip(hidden.split(size), labels.split(size), strict=True)
+    if not torch.is_grad_enabled():
+        return torch.cat([_plain_each(head, h, y, shape) for h, y in chunks])
+    return torch.cat([checkpoint(_plain_each, head, h, y, shape, use_reentrant=False) for h, y in chunks])
+
+
+def _plain_each(head: Any, hidden: torch.Tensor, labels: torch.Tensor, shape: Shape) -> torch.Tensor:
+    return functional.cross_entropy(shaped(head(hidden), shape), labels, reduction="none")
+
+
 def _plain(head: Any, hidden: torch.Tensor, labels: torch.Tensor, shape: Shape) -> torch.Tensor:
     return functional.cross_entropy(shaped(head(hidden), shape), labels, reduction="sum")
 

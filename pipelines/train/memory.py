@@ -138,8 +138,8 @@ class Peak:
     def taken(self) -> float:
         """GiB at most until now."""
         if self._device.type == "cuda":
-            return torch.cuda.max_memory_allocated(self._device) / fit.GIB
-        return _grown() - self._before
+            return float(torch.cuda.max_memory_allocated(self._device)) / fit.GIB
+        return float(_grown() - self._before)
 
 
 def _grown() -> float:

@@ -28,6 +28,7 @@ NAMED = 8  # rows that are named of those that give no number
 
 if TYPE_CHECKING:
     from headrace.pipelines.train.config import Config
+    from headrace.pipelines.train.preference import Objective
 
 Batches = list[dict[str, torch.Tensor]]  # the micro-batches of a rank
 
@@ -151,23 +152,29 @@ def step(
     max_norm: float,
     salts: Sequence[int] = (),
     bad: Callable[[float, float], str | None] = not_finite,
+    pairs: "Objective | None" = None,
 ) -> Stepped:
     """One optimizer step over the micro-batches of all ranks.
 
     micro: of this rank, perhaps none. salts: what the random numbers of each of them hang on. bad: tells by
-    loss and norm why the step is not to be made, the same on all ranks.
+    loss and norm why the step is not to be made, the same on all ranks. pairs: the loss where rows hold pairs
+    of answers.
 
     Raises: BadStep, on all ranks alike and before a weight is changed.
     """
     model.train()
     none = torch.zeros((), dtype=torch.int64, device=rank.device)
     count = rank.total(sum((targets(batch) for batch in micro), none))
+    counts = rank.total(pairs.counts(micro, rank.device)) if pairs is not None else none
     parameters = optimizer.param_groups[0]["params"]
     loss = torch.zeros(1, device=rank.device)
     for number, batch in enumerate(micro):
         if salts:
             torch.manual_seed(salts[number])
-        part = loss_sum(model, batch) / count.clamp(min=1)
+        if pairs is None:
+            part = loss_sum(model, batch) / count.clamp(min=1)
+        else:
+            part = pairs.part(model, batch, counts)
         part.backward()
         loss += part.detach()
     _sum_gradients(parameters, loss, rank)

@@ -9,7 +9,7 @@ import math
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import accelerate  # type: ignore[import-untyped]
@@ -30,6 +30,7 @@ from headrace.pipelines.train import (
     memory,
     models,
     parents,
+    preference,
     routers,
     sharding,
     speed,
@@ -125,6 +126,8 @@ def train(job: Job, rank: Rank, report: Callable[[Step], None]) -> None:
     """
     peak = memory.Peak(rank.device)
     model, way = build(job, rank)
+    if job.plan.shelf.paired:
+        preference.require(model, packed=way.packed)
     parameters = trained(model)
     optimizer = speed.optimizer(parameters.values(), job.config)
     if rank.number == 0:
@@ -183,14 +186,25 @@ def _step(
         salts.append(0)
     try:
         made = steps.step(
-            model, optimizer, micro, rank, rate, job.config.max_grad_norm, salts, watched.bad_step
+            model,
+            optimizer,
+            micro,
+            rank,
+            rate,
+            job.config.max_grad_norm,
+            salts,
+            watched.bad_step,
+            watched.pairs,
         )
     except steps.BadStep as error:
         rows = [[forward.tensors(part, rank.device) for part in way.inputs(row)] for row in read.rows()]
         rows += [[sharding.nothing(rank.device)]] * sharding.missing(len(rows), model, rank)
         watched.left_out(step + 1, str(error), read.order.places.tolist(), rows)
         made = steps.Stepped(math.nan, 0, error.stepped.norm)
-    finished = Step(step + 1, job.steps, made.loss, rate, made.tokens, time.monotonic() - started, made.norm)
+    seconds = time.monotonic() - started
+    finished = Step(step + 1, job.steps, made.loss, rate, made.tokens, seconds, made.norm)
+    if watched.pairs is not None:
+        finished = replace(finished, preference=preference.told(rank.total(watched.pairs.taken())))
     _note(watched.history, finished)
     return finished
 
@@ -294,6 +308,10 @@ def _note(history: History, step: Step) -> None:
     history["learning_rate"].append(step.learning_rate)
     history["tokens"].append(step.tokens)
     history["seconds"].append(round(step.seconds, 4))
+    if step.preference is not None:
+        held = history.setdefault("preference", [])  # None: a step without pairs
+        held += [None] * (step.step - 1 - len(held))
+        held.append(step.preference)
 
 
 def _measured(

@@ -14,6 +14,7 @@ from headrace.cluster.errors import HeadraceError
 from headrace.pipelines import structure
 from headrace.pipelines.console import Line
 from headrace.pipelines.recipe import Recipe
+from headrace.pipelines.schema import REJECTED
 from headrace.pipelines.stages.tokenise.config import STYLES
 from headrace.pipelines.stages.tokenise.reasoning.traces import Trace, trace
 
@@ -29,6 +30,7 @@ def lines(recipe: Recipe, messages: list[dict[str, Any]]) -> Iterator[Line]:
     """A line for each turn whose reasoning the template strips, or whose form was changed; nothing for a row
     without reasoning.
     """
+    messages = [m for m in messages if m["role"] != REJECTED]  # which no template knows
     if not any(_trace(m) for m in messages):
         return
     from headrace.pipelines.stages.tokenise import stage as tokenise  # transformers takes a second

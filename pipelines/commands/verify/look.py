@@ -24,12 +24,16 @@ from headrace.pipelines.commands.verify.tasks import Report
 from headrace.pipelines.console import Line
 from headrace.pipelines.passes import dedup as dedup_pass
 from headrace.pipelines.passes import examine as examine_pass
+from headrace.pipelines.passes import mix as mix_pass
 from headrace.pipelines.passes import outputs, parts, summary
 from headrace.pipelines.passes import pack as pack_pass
 from headrace.pipelines.passes import prepare as prepare_pass
 from headrace.pipelines.recipe import Recipe
 
-PASSES = (prepare_pass.PASS, dedup_pass.DEDUP, dedup_pass.PASSAGES, examine_pass.PASS, pack_pass.PASS)
+PASSES = (
+    *(prepare_pass.PASS, dedup_pass.DEDUP, dedup_pass.PASSAGES, examine_pass.PASS),
+    *(mix_pass.PASS, pack_pass.PASS),
+)
 CHECKS = ("ledger", "files", "unnamed", "books", "packed", "removals", "digest", "summary", "training")
 REMOVED = "duplicates/removed.parquet"
 NEEDED = "`headrace train` makes again what it needs of it"

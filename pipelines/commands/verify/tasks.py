@@ -25,6 +25,7 @@ from headrace.pipelines.passes import outputs
 from headrace.pipelines.stages.dedup import stage as dedup
 from headrace.pipelines.stages.dedup import verify as verifying
 from headrace.pipelines.stages.pack import stage as pack
+from headrace.pipelines.stages.tokenise import stage as tokenise
 
 TOLERANCE = 1e-9
 SHOWN = 3  # row ids that a line names
@@ -202,6 +203,11 @@ def _shard(record: ledger.Record, output: outputs.Output, table: pa.Table, seen:
     flat = segments.values.to_numpy().reshape(table.num_rows, -1) if table.num_rows else np.zeros((0, 1))
     owners = table["row_ids"].combine_chunks()
     found = {"rows": table.num_rows, "samples": len(owners.values), "tokens": int((flat > 0).sum())}
+    if tokenise.PREFERRED in table.column_names:
+        signs = table[tokenise.PREFERRED].combine_chunks().values.to_numpy()
+        found["pairs"] = int((signs > 0).sum())
+        if not np.array_equal(np.flatnonzero(signs > 0) + 1, np.flatnonzero(signs < 0)):
+            seen.fail("packed", output["path"], f"{output['path']}: a chosen answer without its rejected one")
     told = record["packed"].get(output["split"], {})
     if found != told:
         what = ", ".join(f"{n:,} {name} (its record: {told.get(name, 0):,})" for name, n in found.items())

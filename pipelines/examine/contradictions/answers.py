@@ -7,6 +7,7 @@
 - *label*: both are answers that many rows give.
 - *number*: the same words but for their numbers.
 - *short*: a few words each, none in common but what the prompt says already.
+- *swapped*: of two answers one row prefers the one, another row the other.
 - *unlike*: longer texts with next to no word in common: reported, and no row goes by it.
 - *other*: another answer that may be right as well; always so where the prompt asks to invent, to list or to
   recommend, where it asks for what the one who answers has to offer, and where both answers are calls of a
@@ -19,7 +20,7 @@ import re
 from decimal import Decimal, InvalidOperation
 from typing import NamedTuple
 
-CONFLICTS = ("final", "yes_no", "option", "label", "number", "short")  # kinds by which rows go
+CONFLICTS = ("final", "yes_no", "option", "label", "number", "short", "swapped")  # kinds by which rows go
 KINDS = (*CONFLICTS, "unlike", "other", "same")
 SHORT = 6  # words that say something, of an answer that is compared as a whole
 COMMON = 0.5  # share of the shorter answer's words from which on two answers are the same

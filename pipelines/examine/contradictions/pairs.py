@@ -39,6 +39,7 @@ OF_ROWS = pa.schema(
         ("short", pa.bool_()),
         ("numbers", pa.uint64()),
         ("near", pa.bool_()),
+        ("rejected", pa.uint64()),
     ]
 )
 NO_PAIRS = np.zeros((0, 2), np.int64)
@@ -49,8 +50,8 @@ def keys(
 ) -> pa.Table:
     """What the search needs of rows with a prompt and an answer: hashes, lengths, the prompt's sketch.
 
-    exchanges: ``prompt`` and ``answer``, large_string without nulls; near: sketch prompts as well; gone: rows
-    that went as near duplicates (None: no row).
+    exchanges: ``prompt`` and ``answer``, large_string without nulls, and ``rejected`` where rows have two
+    answers; near: sketch prompts as well; gone: rows that went as near duplicates (None: no row).
     """
     prompts, given = (exchanges[name].combine_chunks() for name in ("prompt", "answer"))
     folded = kernels.fold(given, keep_punctuation=True)
@@ -64,11 +65,21 @@ def keys(
         "short": length[asked] <= SHORT,
         "numbers": _numbers(prompts)[asked],
         "near": np.zeros(len(asked), np.bool_) if gone is None else gone[asked],
+        "rejected": _rejected(exchanges)[asked],
     }
     if near:
         sketched = fingerprint.apply(in_memory.as_rows(prompts.take(pa.array(asked))), fingerprint.Config())
         columns |= {name: sketched[name] for name in SKETCHED}
     return pa.table(columns)
+
+
+def _rejected(exchanges: pa.Table) -> NDArray[np.uint64]:
+    """Hash of the rejected one of two answers, as that of an answer; 0 where there is none: ``uint64[N]``."""
+    if "rejected" not in exchanges.column_names:
+        return np.zeros(exchanges.num_rows, np.uint64)
+    folded = kernels.fold(exchanges["rejected"].combine_chunks(), keep_punctuation=True)
+    hashes: NDArray[np.uint64] = kernels.content_hash(folded)[0]
+    return hashes
 
 
 def _numbers(texts: pa.Array) -> NDArray[np.uint64]:
@@ -118,6 +129,8 @@ def search(
     own = [np.stack([first[of] + k, place], axis=1) for k in range(LEADING)]
     leading = [p[(p[:, 0] < p[:, 1]) & (of[np.minimum(p[:, 0], len(of) - 1)] == of[p[:, 1]])] for p in own]
     equal = np.concatenate([NO_PAIRS, *leading])
+    others = swapped(found, nodes)
+    equal = np.concatenate([equal, others[~_among(others, equal)]])
     near = NO_PAIRS
     if sketches is not None and nodes.height:
         at = nodes["at"].to_numpy().astype(np.int64)
@@ -129,6 +142,34 @@ def search(
         near = near[numbers[near[:, 0]] == numbers[near[:, 1]]]
     every = np.concatenate([equal, near])
     return Found(nodes, every, np.arange(len(every)) < len(equal))
+
+
+def swapped(rows: pl.DataFrame, nodes: pl.DataFrame) -> NDArray[np.int64]:
+    """Pairs of nodes of one prompt of which each is the rejected answer where the other is the chosen one.
+
+    rows: `OF_ROWS`; int64[M, 2] of places, the lower one first.
+    """
+    names = ["prompt", "answer", "rejected"]
+    pairs = rows.filter(pl.col("rejected") != 0).select(names).unique()
+    turned = pairs.select("prompt", pl.col("rejected").alias("answer"), pl.col("answer").alias("rejected"))
+    both = pairs.join(turned, on=names).filter(pl.col("answer") != pl.col("rejected"))
+    of = nodes.select("prompt", "answer", pl.col("place").cast(pl.Int64))
+    other = of.rename({"answer": "rejected", "place": "other"})
+    found = both.join(of, on=["prompt", "answer"]).join(other, on=["prompt", "rejected"])
+    found = found.filter(pl.col("place") < pl.col("other")).sort("place", "other")
+    return found.select("place", "other").to_numpy().reshape(-1, 2)
+
+
+def _among(some: NDArray[np.int64], others: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Which of some pairs are among others: ``int64[M, 2], int64[K, 2] -> bool[M]``."""
+    base = int(max(some.max(initial=0), others.max(initial=0))) + 1
+    among: NDArray[np.bool_] = np.isin(some @ np.array([base, 1]), others @ np.array([base, 1]))
+    return among
+
+
+def turned(found: Found, rows: pl.DataFrame, kinds: NDArray[np.str_]) -> NDArray[np.str_]:
+    """`kinds` with *swapped* for pairs of answers that rows prefer the one and the other way round."""
+    return np.where(_among(found.pairs, swapped(rows, found.nodes)), "swapped", kinds)
 
 
 def _near(sketched: pa.Table, config: Config) -> NDArray[np.int64]:

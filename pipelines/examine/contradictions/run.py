@@ -133,7 +133,7 @@ def _texts(item: tuple[int, Sequence[str]], run: str, work: str) -> str:
     table = rows.left_or_near(paths, run, ["messages"])
     at = pc.index_in(wanted["row_id"].combine_chunks(), table["row_id"].combine_chunks())
     distinct, back = np.unique(at.to_numpy(), return_inverse=True)
-    found = rows.exchanges(table.take(pa.array(distinct))).take(pa.array(back))
+    found = rows.exchanges(table.take(pa.array(distinct))).select(["prompt", "answer"]).take(pa.array(back))
     for name in found.column_names:
         wanted = wanted.append_column(name, found[name])
     target = storage.join(work, f"texts-{number}.parquet")
@@ -174,7 +174,7 @@ def _settled(
     )
     found = pairs.Found(nodes, np.stack([a, b], axis=1), equal)
     judged = compare.Compared(rest[0].astype("<U10"), rest[1], rest[2])
-    judged = judged._replace(kind=pairs.opened(found, judged.kind))
+    judged = judged._replace(kind=pairs.turned(found, table, pairs.opened(found, judged.kind)))
     counts = nodes["rows"].to_numpy().astype(np.int64)
     settled = pairs.settle(counts, found.pairs, judged.kind, config.policy)
     ids = nodes["row_id"].to_numpy()

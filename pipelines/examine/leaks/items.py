@@ -33,7 +33,7 @@ SCHEMA = pa.schema(
 )
 ABOUT = ("text", "html")  # formats of what only says what the items are, where they lie beside it
 LETTERS = ("A", "B", "C", "D")
-ANSWERS = ("assistant",)
+ANSWERS = ("assistant", "rejected")
 Record = dict[str, Any]
 
 

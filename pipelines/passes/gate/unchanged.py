@@ -25,6 +25,7 @@ from headrace.pipelines.schema import ROLES
 SAMPLE = 64
 ROW, ROLE = np.uint64(0x9E3779B97F4A7C15), np.uint64(0xC2B2AE3D27D4EB4F)  # odd numbers with mixed bits
 CODES = {"": 0, **{role: at + 1 for at, role in enumerate(ROLES)}}
+CODES["rejected"] = CODES["assistant"]  # which the chat template makes of it
 
 
 def known(run: str, window: Window) -> NDArray[np.uint64]:

@@ -225,7 +225,7 @@ class Judge:
         """Whether `entity` is kept in messages of `role`; where that is not known, in those of any."""
         roles = (role,) if role else ("", *ROLES)
         if entity == UNEXAMINED:  # which may hold anything
-            return all(self.config.roles.get(one) == "keep" for one in roles)
+            return all(self.config.of_role(one) == "keep" for one in roles)
         return all(self.config.kind_of(entity, one) == "keep" for one in roles)
 
     def _excuses(self, entity: str, message: Message, row: Row) -> list[str]:

@@ -23,12 +23,13 @@ Chat templates refuse what breaks that order, or silently teach it. What cannot 
 
 =========================  ==============================================================================
 ``clean.empty``            nothing is left: no message had any content
-``clean.empty_answer``     the assistant turns are all empty, so there is nothing to learn
+``clean.empty_answer``     the assistant turns are all empty, or one of two answers to one prompt is
 ``clean.no_user``          turns, but none of a user's (with `opening: remove`)
 ``clean.late_system``      a system message after the conversation has begun
 ``clean.stray_tool``       a tool turn that follows no assistant turn
-``clean.no_alternation``   the same role twice (with `merge: false`), or plain text among turns
-``clean.unknown_role``     a role that is none of system, user, assistant, tool, text
+``clean.no_alternation``   the same role twice (with `merge: false`), plain text among turns, or a rejected
+                           answer that does not end its row right behind the chosen one
+``clean.unknown_role``     a role that is none of system, user, assistant, tool, text, rejected
 =========================  ==============================================================================
 
 ``clean.error`` quarantines a row whose text could not be worked on. A row that is dropped or quarantined

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from headrace.kernels.arrow import one_span
 from headrace.pipelines.schema import ROLES
 
-SYSTEM, USER, ASSISTANT, TOOL, TEXT = range(len(ROLES))
+SYSTEM, USER, ASSISTANT, TOOL, TEXT, REJECTED = range(len(ROLES))
 REASONS = (
     "",
     "empty",
@@ -88,6 +88,10 @@ def judge_order(turns: Turns, n_rows: int, *, needs_user: bool) -> NDArray[np.in
     spoken = turns.keep(speech)
     twice = _repeats(spoken) & ~_follows_tool(turns)[speech]
     reasons[owning(spoken, twice) | (text & owning(turns, roles != TEXT))] = NO_ALTERNATION
+    # A rejected answer ends its row, right behind the chosen one.
+    followed = np.zeros(len(roles), np.bool_)
+    followed[:-1] = turns.rows[1:] == turns.rows[:-1]
+    reasons[owning(turns, (roles == REJECTED) & ((after != ASSISTANT) | followed))] = NO_ALTERNATION
     reasons[owning(turns, (roles == TOOL) & ~np.isin(after, (ASSISTANT, TOOL)))] = STRAY_TOOL
     reasons[owning(turns, (roles == SYSTEM) & ((after >= 0) | repeats))] = LATE_SYSTEM
     if needs_user:
@@ -96,7 +100,8 @@ def judge_order(turns: Turns, n_rows: int, *, needs_user: bool) -> NDArray[np.in
 
 
 def judge_content(came: Turns, n_rows: int, *, needs_answer: bool) -> NDArray[np.int8]:
-    """Which rows have no content, none in any assistant turn, or an unknown role: as `judge_order`.
+    """Which rows have no content, none in any assistant turn or in one of two answers, or an unknown role: as
+    `judge_order`.
 
     `came` are the turns before the empty ones were removed.
     """
@@ -105,6 +110,9 @@ def judge_content(came: Turns, n_rows: int, *, needs_answer: bool) -> NDArray[np
     if needs_answer:
         answered = _owners(came, filled & answers, n_rows)
         reasons[_owners(came, answers, n_rows) & ~answered] = EMPTY_ANSWER
+        worse = came.roles == REJECTED
+        ahead = np.append(worse[1:], False)  # the chosen answer stands right before
+        reasons[_owners(came, (worse | (ahead & answers)) & ~filled, n_rows)] = EMPTY_ANSWER
     reasons[~_owners(came, filled, n_rows)] = EMPTY
     return reasons
 

@@ -8,6 +8,8 @@ bin, by which a chance meeting is told from a likely partner without reading a t
 features than `dedup.min_features` says too little to be compared by them; of such a part only an exact key
 counts, a hash of its messages after folding case and spaces (punctuation kept: 3.5 and 35 are different
 answers).
+The answer of a row with a chosen and a rejected answer is both, and counts by its exact key alone: the
+windows of two answers say nothing of which is the better one.
 
 Beside these the hashes of a conversation's *openings*: of all that stands before each of the assistant's
 turns, folded as for the exact key. The last is the prompt that the row's last turn answers. By them the split
@@ -43,7 +45,7 @@ BINS = 32
 BANDS = 8
 WORDS = 2  # of a part's sketch: 4 bits a bin
 STEP = 3 << 19  # bytes of text at a time: what is made of them stays in a cache, on memory used before
-ANSWERS = ("assistant", "text")  # every other role belongs to the prompt
+ANSWERS = ("assistant", "text", "rejected")  # every other role belongs to the prompt
 
 # Columns that `apply` adds; all are 0 for rows that were marked before. Band keys stand in columns
 # of their own so that a task of pass 2 reads one band and not all.
@@ -149,6 +151,7 @@ def _columns(
     """The `COLUMNS` of n rows from the flat view of `schema.contents`."""
     joined = parts(roles, rows, texts, n)
     simhash, keys, features = kernels.fingerprint(joined.both, ngram=config.ngram, bins=BINS, bands=BINS)
+    features[2 * rows[pc.equal(roles, schema.REJECTED).to_numpy(zero_copy_only=False)] + 1] = 0
     bands, sketch = np.zeros((2 * n, BANDS), np.uint64), np.zeros((2 * n, WORDS), np.uint64)
     _squeeze(keys, features, bands, sketch)
     columns = _exact(roles, rows, texts, features)

@@ -65,7 +65,8 @@ class Config(Section):
     kinds: dict[str, Kind] = Field(default_factory=lambda: dict(KEPT))
     """Kind by entity, where it is not `kind`. DATE_TIME and URL are kept unless they are named here."""
     roles: dict[str, Kind | dict[str, Kind]] = Field(default_factory=dict)
-    """Kind by role (`system`, `user`, `assistant`, `tool`, `text`, and `meta` for columns beside the text):
+    """Kind by role (`system`, `user`, `assistant`, `tool`, `text`, `rejected`: as assistants where it is not
+    named, and `meta` for columns beside the text):
     one for all entities that `kinds` does not name, or one by entity; `keep` exempts the role."""
     entities: tuple[str, ...] | None = None
     """Entities that are replaced; null: all that are found, but for those that are kept."""
@@ -141,9 +142,13 @@ class Config(Section):
         raw = self._secret or b""
         return hmac.new(raw, b"headrace", hashlib.sha256).hexdigest()[:8] if raw else ""
 
+    def of_role(self, role: str) -> Kind | dict[str, Kind] | None:
+        """What `roles` says of a role; a rejected answer is an assistant's, unless it is named."""
+        return self.roles.get(role, self.roles.get("assistant") if role == "rejected" else None)
+
     def kind_of(self, entity: str, role: str) -> Kind:
         """What becomes of a value of `entity` in a message of `role`."""
-        by_role = self.roles.get(role)
+        by_role = self.of_role(role)
         if by_role == "keep" or (self.entities is not None and entity not in self.entities):
             return "keep"
         if isinstance(by_role, Mapping) and entity in by_role:

@@ -74,7 +74,7 @@ def apply(table: pa.Table, config: Config) -> pa.Table:
     roles, rows, texts = schema.contents(table)
     messages = measure(texts)
     whole = Statistics(*(_per_row(counts, rows, table.num_rows) for counts in messages))
-    said = pc.is_in(roles, pa.array(["assistant", "text"])).to_numpy(zero_copy_only=False)
+    said = pc.is_in(roles, pa.array(["assistant", "text", schema.REJECTED])).to_numpy(zero_copy_only=False)
     broken = _shares(whole, config)
     if config.repetition is not None:
         loops = said & _repeats(messages, config.repetition)

@@ -21,7 +21,15 @@ from headrace.pipelines.stages.read.formats import Format
 from headrace.pipelines.stages.read.records import Batch, ReadError
 from headrace.pipelines.stages.read.shapes import NAMES, OPTIONAL, TURN_NAMES, Columns, Shape
 from headrace.pipelines.stages.read.source import Source
-from headrace.pipelines.stages.read.turns import advice, envelopes, given, paths, proposals, trees
+from headrace.pipelines.stages.read.turns import (
+    advice,
+    envelopes,
+    given,
+    paths,
+    preferred,
+    proposals,
+    trees,
+)
 from headrace.pipelines.stages.read.turns.proposals import Proposal
 
 RECORDS = 200  # looked at for shape and columns
@@ -285,6 +293,9 @@ def _fitting(candidate: Shape, source: Source, seen: Look) -> Columns | None:
         if name is None:
             return None
         names[column] = name if not isinstance(wish, tuple) else wish
+    if candidate == "preference":
+        prompt = _prompt(source, seen, names["chosen"])
+        return _completed(candidate, source, prompt and {**names, **prompt})
     if candidate in TURN_NAMES and given.markers:
         return _completed(candidate, source, names)
     if candidate in TURN_NAMES:
@@ -292,6 +303,22 @@ def _fitting(candidate: Shape, source: Source, seen: Look) -> Columns | None:
         keys = _turn_names(given, turns, TURN_NAMES[candidate]) if turns is not None else None
         return _completed(candidate, source, keys and {**names, **keys})
     return _completed(candidate, source, names)
+
+
+def _prompt(source: Source, seen: Look, chosen: str) -> dict[str, Any] | None:
+    """Where the prompt of two answers stands: in a column, or before each answer; and how it is marked. None
+    where it stands nowhere.
+    """
+    given = source.columns
+    if given.prompt is not None:
+        return {"prompt": given.prompt}
+    there = [name for name in shapes.PROMPTS if name in seen.columns]
+    if there:
+        return {"prompt": there[0]}
+    texts = [r.get(chosen) for r in seen.records]
+    if not given.markers and preferred.marked(texts):
+        return {"prompt": "", "markers": preferred.MARKERS}
+    return {"prompt": ""} if given.markers or not any(isinstance(t, str) for t in texts) else None
 
 
 def _completed(candidate: Shape, source: Source, names: Mapping[str, Any] | None) -> Columns | None:

@@ -22,7 +22,7 @@ from headrace.pipelines import structure
 from headrace.pipelines.stages.read import calling
 from headrace.pipelines.stages.read.records import ReadError
 from headrace.pipelines.stages.read.shapes import ANY, REASONING, ROLES, TURN_NAMES, Columns, Shape, lists
-from headrace.pipelines.stages.read.turns import blocks, given, markers, trees, unknown
+from headrace.pipelines.stages.read.turns import blocks, given, markers, preferred, trees, unknown
 from headrace.pipelines.stages.read.turns.paths import MISSING, mapping
 from headrace.pipelines.stages.read.turns.words import text, words
 
@@ -49,6 +49,8 @@ def mapper(
     pair: Callable[[Record], list[Turn]]
     if shape == "alpaca":
         pair = partial(_alpaca, columns=columns)
+    elif shape == "preference":
+        pair = partial(_preferred, columns=columns, roles=roles)
     elif shape == "prompt_completion":
         pair = partial(_pair, asked=columns.prompt, answered=columns.completion, columns=columns, roles=roles)
     else:
@@ -268,6 +270,37 @@ def _side(value: Any, columns: Columns, roles: Mapping[str, str], left: dict[str
             keys = columns.model_copy(update={"role": role, "content": content})
             return [turn for t in turns for turn in _odd_turn({}, t, keys, roles, left, padded=False)]
     return []
+
+
+def _preferred(record: Record, columns: Columns, roles: Mapping[str, str]) -> list[Turn]:
+    """preference: the prompt's turns, the better answer, and behind it the other one."""
+    left: dict[str, int] = {}
+    before = _spoken(record, columns.prompt, "user", columns, roles, left) if columns.prompt else []
+    inner = words(record.get(columns.input), columns.input, None) if columns.input else ""
+    if inner and before:
+        before[-1] = (before[-1][0], f"{before[-1][1]}\n\n{inner}")
+    answers = (
+        _spoken(record, column, "assistant", columns, roles, left)
+        for column in (columns.chosen, columns.rejected)
+    )
+    turns = [*_opening(record, columns), *preferred.joined(before, *answers)]
+    return Told(turns, left) if left else turns
+
+
+def _spoken(
+    record: Record,
+    column: str | None,
+    role: str,
+    columns: Columns,
+    roles: Mapping[str, str],
+    left: dict[str, int],
+) -> list[Turn]:
+    """A column as turns: those that it holds, or one of `role`."""
+    value = record.get(column or "")
+    if columns.markers and type(value) is str and column:
+        return [(who, said) for who, said in markers.split(value, columns.markers, column)]
+    turns = _side(value, columns, roles, left) if type(value) in (list, dict) else []
+    return turns or [(role, _field(record, column, left))]
 
 
 def _alpaca(record: Record, columns: Columns) -> list[Turn]:

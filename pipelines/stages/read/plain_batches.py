@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from headrace.pipelines.schema import REJECTED
 from headrace.pipelines.stages.read import calling
 from headrace.pipelines.stages.read.mappers import Record, traces
 from headrace.pipelines.stages.read.shapes import ROLES, TURN_NAMES, Columns, lists
@@ -45,6 +46,8 @@ def turns(records: Sequence[Record], source: Source) -> Plain | None:
         if contents is None:
             return None
         return Plain(["text"] * len(records), contents, np.ones(len(records), np.int64))
+    if shape == "preference":
+        return _preferred(records, columns)
     if shape == "alpaca":
         return _paired(_instructions(records, columns), _texts(records, columns.output))
     sides = {
@@ -86,6 +89,20 @@ def _paired(asked: list[str] | None, answered: list[str] | None) -> Plain | None
     contents = [""] * (2 * len(asked))
     contents[::2], contents[1::2] = asked, answered
     return Plain(["user", "assistant"] * len(asked), contents, np.full(len(asked), 2))
+
+
+def _preferred(records: Sequence[Record], columns: Columns) -> Plain | None:
+    """A prompt and two answers, all of them texts."""
+    if not columns.prompt or columns.markers or (columns.input and _any(records, [columns.input])):
+        return None
+    texts = [_texts(records, name) for name in (columns.prompt, columns.chosen, columns.rejected)]
+    contents = [""] * (3 * len(records))
+    for at, of_column in enumerate(texts):
+        if of_column is None:
+            return None
+        contents[at::3] = of_column
+    roles = ["user", "assistant", REJECTED] * len(records)
+    return Plain(roles, contents, np.full(len(records), 3))
 
 
 def _single(records: Sequence[Record], columns: Columns) -> Plain | None:

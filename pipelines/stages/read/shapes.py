@@ -13,7 +13,14 @@ from headrace.pipelines.stages.read import calling
 from headrace.pipelines.stages.read.turns import trees
 
 Shape = Literal[
-    "messages", "sharegpt", "alpaca", "prompt_completion", "question_answer", "text_label", "text"
+    "preference",
+    "messages",
+    "sharegpt",
+    "alpaca",
+    "prompt_completion",
+    "question_answer",
+    "text_label",
+    "text",
 ]
 
 # Names by which data sets call the speakers; a recipe's `columns.roles` comes first.
@@ -68,13 +75,18 @@ class Columns(Section):
     instruction: str | None = None
     """alpaca: what is asked for."""
     input: str | None = None
-    """alpaca: what it is asked of; may be absent or empty."""
+    """alpaca, preference: what it is asked of; may be absent or empty."""
     output: str | None = None
     """alpaca: the answer (`output`, `response`)."""
     prompt: str | None = None
-    """prompt_completion: the prompt."""
+    """prompt_completion: the prompt. preference: the same, as a text or as turns; "" where the two answers
+    begin with it."""
     completion: str | None = None
     """prompt_completion: its completion."""
+    chosen: str | None = None
+    """preference: the better of two answers: a text, a turn, or turns of which the last is the answer."""
+    rejected: str | None = None
+    """preference: the other one, in the same form."""
     question: str | None = None
     """question_answer: the question."""
     answer: str | None = None
@@ -86,7 +98,7 @@ class Columns(Section):
 
     @model_validator(mode="after")
     def _marked(self) -> Self:
-        if self.markers and self.messages is None:
+        if self.markers and self.messages is self.chosen is self.prompt is None:
             raise ValueError("markers: name the column of the texts, as in `messages: text`")
         return self
 
@@ -94,6 +106,7 @@ class Columns(Section):
 # The columns of a shape with the names to look for, the most usual first. Order matters twice:
 # shapes are tried from the top, and the first name that is there is taken.
 NAMES: dict[Shape, dict[str, tuple[str, ...]]] = {
+    "preference": {"chosen": ("chosen",), "rejected": ("rejected",)},
     "messages": {"messages": ("messages",)},
     "sharegpt": {"messages": ("conversations", "conversation")},
     "alpaca": {"instruction": ("instruction",), "output": ("output", "response", "completion")},
@@ -112,9 +125,13 @@ TURN_NAMES: dict[str, tuple[tuple[str, str], ...]] = {
     "messages": _PAIRS,
     "sharegpt": (("from", "value"), *_PAIRS),
 }
-PAIRS = ("alpaca", "prompt_completion", "question_answer")  # one question and its answer a record
+PAIRS = ("preference", "alpaca", "prompt_completion", "question_answer")  # a question and its answer
 TOOLS = "tools"  # the column, where the recipe names none
-OPTIONAL = {"alpaca": {"input": "input"}}
+OPTIONAL: dict[str, dict[str, str]] = {
+    "alpaca": {"input": "input"},
+    "preference": {"prompt": "prompt", "input": "input"},
+}
+PROMPTS = ("prompt", "instruction", "question", "query", "messages", "conversations", "conversation")
 
 
 def complete(shape: Shape, columns: Columns, grouped: bool = False) -> Columns:

@@ -1,6 +1,6 @@
-"""One source of a recipe: where its records lie and how they are read."""
+"""One source of a recipe: where its records lie and how they are read; and sources that are mixed in."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, ByteSize, Field, model_validator
@@ -15,6 +15,12 @@ from headrace.pipelines.stages.read.shapes import Columns, Shape
 from headrace.pipelines.stages.read.turns import envelopes, paths
 
 LEAST_MEMORY = 64 * 2**20
+POOLS = ("general", "off_task")  # of `Mix`
+SET: dict[str, object] = {
+    "side": None,
+    "weight": 1.0,
+    "weights": {},
+}  # keys of a pool that its share stands for
 PER_TURN = (
     "role",
     "content",
@@ -205,3 +211,76 @@ class Source(Section):
                 for record in batch.records:
                     record[paths.FILE] = f"{relative}/{batch.member}" if batch.member else relative
             yield batch
+
+
+class Mix(Section):
+    """Rows that are learned beside the task's, for a share of the tokens to train on.
+
+    A pool is a source like any other: read, cleaned, masked and deduplicated as they are, and its row goes
+    where a task's row is a duplicate of it. Of its rows on the train side as many are drawn as make up its
+    share (`passes.mix`); those that the split holds out are left out.
+    """
+
+    general: Source | None = None
+    """Rows of general use, against forgetting what the base model could: a path, or a source with keys as in
+    `sources[]`. What the split holds out of them is left out, so no metric of the task counts them."""
+    share: float = Field(0.1, gt=0, lt=1)
+    """Share of the tokens to train on that are of `general`."""
+    off_task: Source | None = None
+    """Rows of when not to do the task, against doing it wherever it is not asked for: as `general`."""
+    off_task_share: float = Field(0.05, gt=0, lt=1)
+    """Share of the tokens to train on that are of `off_task`."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _paths(cls, values: Any) -> Any:
+        """A path stands for a source that has no other key."""
+        if not isinstance(values, Mapping):
+            return values
+        return {k: {"path": v} if k in POOLS and isinstance(v, str | list) else v for k, v in values.items()}
+
+    @model_validator(mode="after")
+    def _whole(self) -> "Mix":
+        """Raises: ValueError where there is no pool, where nothing is left to the task, or for keys of a pool
+        that its share stands for.
+        """
+        if not self.pools:
+            raise ValueError("names no rows: give `general` or `off_task` a path or a source")
+        if sum(share for _, share in self.pools.values()) >= 1:
+            raise ValueError("the shares leave nothing to the task's own rows")
+        for name, (source, _) in self.pools.items():
+            given = [key for key, value in SET.items() if getattr(source, key) != value]
+            if given:
+                raise ValueError(f"{name}: {', '.join(given)} is what its share and `mix` stand for")
+        return self
+
+    @property
+    def pools(self) -> dict[str, tuple[Source, float]]:
+        """The source and the share of each pool that is there."""
+        given = {"general": (self.general, self.share), "off_task": (self.off_task, self.off_task_share)}
+        return {name: (source, share) for name, (source, share) in given.items() if source is not None}
+
+    @property
+    def shares(self) -> dict[str, float]:
+        """The share of each pool, by the name of its source."""
+        return {name_of(pool, source): share for pool, (source, share) in self.pools.items()}
+
+    def sources(self, by: str) -> list[Source]:
+        """The pools as sources of the recipe; by: what its split goes by. One without a time is put on the
+        train side of a split by time.
+        """
+        return [
+            source.model_copy(
+                update={
+                    "side": "train" if by == "time" and source.time is None else None,
+                    "name": name_of(pool, source),
+                    "priority": source.priority if "priority" in source.model_fields_set else -1,
+                }
+            )
+            for pool, (source, _) in self.pools.items()
+        ]
+
+
+def name_of(pool: str, source: Source) -> str:
+    """The name of a pool's source in books and reports."""
+    return source.name or f"mix_{pool}"

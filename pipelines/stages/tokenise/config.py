@@ -64,7 +64,8 @@ class Config(Section):
     """How rows become tokens."""
 
     max_length: int = Field(default=2048, ge=8)
-    """Most tokens that a sample may have; longer rows go by `overlong`."""
+    """Most tokens that a sample may have, and that both samples of a preference row may have together (a
+    longer one is left out, as `tokenise.pair_too_long`); other longer rows go by `overlong`."""
 
     overlong: Literal["split", "truncate", "drop"] = "split"
     """Rows over `max_length`. split: conversations between exchanges, each piece led by the system

@@ -7,8 +7,11 @@ and not the role header; of a `loss: all` source the contents of every message w
 ends each; of a plain text (role `text`, no template) every token but the tokenizer's own start token.
 A token belongs to where its first byte lies. Strings of special tokens in contents are ordinary text.
 
+A row with a chosen and a rejected answer gives two samples, one behind the other (see `pairs`).
+
 Drops: `tokenise.no_target` (nothing to learn), `tokenise.too_long` (by policy, or no exchange of it
-fits). Quarantine: `tokenise.error` (the template refuses the conversation; `detail` says how).
+fits), and those of `pairs`. Quarantine: `tokenise.error` (the template refuses the conversation; `detail`
+says how).
 
 Cost: 35 to 75 MB/s a core, most of it the encoder's and two copies of the text.
 """
@@ -20,7 +23,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from headrace.pipelines import arrays, schema
-from headrace.pipelines.stages.tokenise import conversations, overlong, programs
+from headrace.pipelines.stages.tokenise import conversations, overlong, pairs, programs
 from headrace.pipelines.stages.tokenise.config import Config as Config
 from headrace.pipelines.stages.tokenise.conversations import Encoded, Messages
 from headrace.pipelines.stages.tokenise.programs import Ints
@@ -33,6 +36,7 @@ from headrace.pipelines.stages.tokenise.tokenizer import COUNTS, Tokenizer, load
 NAME = "tokenise"
 VERSION = 6
 NOT_IN_KEY = {"template"}  # the tokenizer's fingerprint holds what is in it
+PREFERRED = "preferred"  # int8, a column of samples where there are pairs: 1 chosen, -1 rejected, 0 neither
 RANK = 32  # bits of a place within one unit of a row
 
 SAMPLES = pa.schema(
@@ -76,30 +80,53 @@ def apply(
     """
     n = table.num_rows
     rows = np.flatnonzero(schema.live(table).to_numpy(zero_copy_only=False))
-    part = table if len(rows) == n else table.take(pa.array(rows))
+    given = pairs.parted(table if len(rows) == n else table.take(pa.array(rows)))
+    part, owner = given.table, given.owner
     styled, changes = style.apply(part, config.reasoning, tokenizer.facts)
     messages, first = conversations.read(styled, tokenizer)
     units = by_turn.units(messages, first, tokenizer)
+    if given.preferred.any():
+        units = by_turn.last_turns(units, messages, given.preferred != 0, tokenizer)
     whole = _encoded(messages, units, tokenizer)
+    strays = np.isin(owner[units.row], given.strays)
+    whole.stop[strays] = whole.start[strays]
+    whole, gone = pairs.settled(whole, given, config.max_length, len(rows))
     cuts = _Cuts()
-    lost = _policy(cuts, part, messages, units, whole, config, tokenizer)
-    index, samples = cuts.gather(_modes(part, loss))
-    none = np.ones(part.num_rows, np.bool_)
-    none[index] = False
-    none[list(whole.refusals)] = False
+    lost = given.any(_policy(cuts, part, messages, units, whole, config, tokenizer), len(rows))
+    modes = np.where(given.preferred != 0, ASSISTANT, _modes(part, loss)).astype(np.uint8)
+    index, samples = cuts.gather(modes)
+    none = np.ones(len(rows), np.bool_)
+    none[owner[index]] = False
+    refusals = {**dict.fromkeys(given.strays.tolist(), pairs.STRAY)}
+    refusals |= {int(owner[at]): text for at, text in whole.refusals.items()}
+    none[list(refusals)] = False
     table = table.append_column("shortened", pa.array(arrays.spread(lost, rows, n)))
+    for reason, of_rows in gone.items():
+        table = schema.mark_where(table, arrays.spread(of_rows, rows, n), reason)
     long = none & lost & (config.overlong != "truncate")  # a row cut off has no target in what is left
     table = schema.mark_where(table, arrays.spread(long, rows, n), "tokenise.too_long")
     table = schema.mark_where(table, arrays.spread(none & ~long, rows, n), "tokenise.no_target")
-    if whole.refusals:
+    if refusals:
         causes: list[str | None] = [None] * n
-        for row, text in whole.refusals.items():
+        for row, text in refusals.items():
             causes[int(rows[row])] = text
         table = schema.quarantine(table, causes, "tokenise.error")
-    counts = {kind: whole.counts[: len(rows), at] for at, kind in enumerate(COUNTS)} | changes
+    counts = {kind: whole.counts[: len(owner), at] for at, kind in enumerate(COUNTS)} | changes
+    counts = {kind: given.summed(of, len(rows)) for kind, of in counts.items()}
     table = schema.changed(table, NAME, {k: arrays.spread(of, rows, n) for k, of in counts.items()})
+    return table, _samples(part, given.preferred, index, samples)
+
+
+def _samples(part: pa.Table, preferred: NDArray[np.int8], index: Ints, samples: list[pa.Array]) -> pa.Table:
+    """Samples (schema `SAMPLES`) of the rows `index`; with a column `PREFERRED` where some are of pairs."""
     ids = part["row_id"].combine_chunks().take(pa.array(index))
-    return table, pa.Table.from_arrays([ids.cast(pa.uint64()), *samples], schema=SAMPLES)
+    made = pa.Table.from_arrays([ids.cast(pa.uint64()), *samples], schema=SAMPLES)
+    of_samples = preferred[index]
+    if not of_samples.any():
+        return made
+    piece = np.where(of_samples < 0, 1, made["piece"].to_numpy()).astype(np.uint32)
+    made = made.set_column(1, SAMPLES.field("piece"), pa.array(piece))
+    return made.append_column(PREFERRED, pa.array(of_samples))
 
 
 def _encoded(messages: Messages, units: Units, tokenizer: Tokenizer) -> Encoded:

@@ -41,24 +41,42 @@ class Sample:
         return int(targets[breaks[-1] + 1 if len(breaks) else 0]), int(targets[-1]) + 1
 
 
-def drawn(shelf: batches.Shelf, most: int, seed: int) -> list[Sample]:
-    """At most `most` samples of a split, drawn without replacement, in the order of packed/.
+def drawn(shelf: batches.Shelf, most: int, seed: int, beside: int = 0) -> list[Sample]:
+    """At most `most` samples of a split that belong to no pair, drawn without replacement, in the order of
+    packed/. beside: samples that are measured beside them.
 
-    Raises: SourceError where no sample has a target.
+    Raises: SourceError where no sample has a target, and there is none beside.
     """
-    counts = [sum(batches.segments(chunk)) for chunk in shelf.chunks]
+    samples = _at(shelf, [np.flatnonzero(batches.signs(chunk) == 0) for chunk in shelf.chunks], most, seed)
+    samples = [s for s in samples if (s.labels != IGNORE).any()]
+    if not samples and not beside:
+        raise SourceError("no held-out sample has a token with loss")
+    return samples
+
+
+def drawn_pairs(shelf: batches.Shelf, most: int, seed: int) -> list[Sample]:
+    """The samples of at most `most` pairs of a split: chosen, rejected, chosen, ..."""
+    if not shelf.paired:
+        return []
+    places = [np.flatnonzero(batches.signs(chunk) > 0) for chunk in shelf.chunks]
+    chosen = _at(shelf, places, most, seed)
+    rejected = _at(shelf, [of + 1 for of in places], most, seed)
+    return [sample for pair in zip(chosen, rejected, strict=True) for sample in pair]
+
+
+def _at(shelf: batches.Shelf, places: Sequence[NDArray[np.int64]], most: int, seed: int) -> list[Sample]:
+    """At most `most` of the samples at `places` of each chunk, drawn by `seed`."""
+    counts = [len(of) for of in places]
     total = sum(counts)
     generator = np.random.default_rng(seed)
     chosen = np.sort(generator.choice(total, min(most, total), replace=False))
     samples: list[Sample] = []
-    for chunk, start, count in zip(shelf.chunks, arrays.offsets(counts), counts, strict=False):
-        own = chosen[(chosen >= start) & (chosen < start + count)] - start
+    starts = arrays.offsets(counts)
+    for chunk, start, of in zip(shelf.chunks, starts, places, strict=False):
+        own = of[chosen[(chosen >= start) & (chosen < start + len(of))] - start]
         if len(own):
             unpacked = list(_unpacked(chunk))
             samples += [unpacked[int(i)] for i in own]
-    samples = [s for s in samples if (s.labels != IGNORE).any()]
-    if not samples:
-        raise SourceError("no held-out sample has a token with loss")
     return samples
 
 

@@ -12,6 +12,7 @@ from typing import Any
 import ray
 
 from headrace.cluster.errors import HeadraceError
+from headrace.pipelines.train import preference
 from headrace.pipelines.train.watch import smoke
 from headrace.pipelines.train.watch.watched import Step
 
@@ -50,6 +51,8 @@ def line(step: Step) -> tuple[str, dict[str, Any]]:
     text = f"train: step {step.step} of {step.steps}, loss {step.loss:.4f}"
     if step.validation is not None:
         text += f", validation {step.validation:.4f}"
+    if step.preference is not None:
+        text += f", {preference.words(step.preference)}"
     fields = {name: value for name, value in vars(step).items() if name not in ("alarms", "smoke")}
     return text, fields
 

@@ -13,7 +13,7 @@ import torch
 from transformers import GenerationConfig
 
 from headrace.cluster.errors import ModelError, SourceError
-from headrace.pipelines.train import batches, forward, models, sharding, steps, ways
+from headrace.pipelines.train import batches, forward, models, preference, sharding, steps, ways
 from headrace.pipelines.train.steps import Job, Rank
 from headrace.pipelines.train.watch import general, samples, scorer
 from headrace.pipelines.train.ways import Way
@@ -24,7 +24,7 @@ class Validation:
 
     def __init__(self, job: Job, rank: Rank, way: Way) -> None:
         self.shelf, self._way = job.validation, way
-        self._rows = job.config.batch_size
+        self._rows, self._preference = job.config.batch_size, job.config.preference
         plan = batches.Plan(job.validation, job.seed, max(1, job.validation.rows), {})
         order = plan.order(0)
         most = slice(0, job.config.validation_rows)
@@ -36,16 +36,28 @@ class Validation:
 
     @torch.no_grad()
     def loss(self, model: Any, rank: Rank) -> float | None:
-        """Nats a target token over all ranks' rows; None where there are none."""
+        """Nats a target token over all ranks' rows, of pairs what a step's loss is; None without rows."""
         if not self.shelf.rows:
             return None
         model.eval()
+        if self.shelf.paired:
+            return self._of_pairs(model, rank)
         parts = [part for batch in self._batches() for part in self._way.inputs(batch)]
         sums = _sums(model, parts, rank.device)
         for _ in range(sharding.missing(len(parts), model, rank)):
             steps.loss_sum(model, sharding.nothing(rank.device))
         rank.total(sums)
         return float(sums[0] / sums[1].clamp(min=1))
+
+    def _of_pairs(self, model: Any, rank: Rank) -> float:
+        pairs = preference.Objective(self._preference, rank.device)
+        counts = rank.total(
+            pairs.counts((forward.tensors(b, rank.device) for b in self._batches()), rank.device)
+        )
+        loss = torch.zeros((), dtype=torch.float64, device=rank.device)
+        for batch in self._batches():
+            loss += pairs.part(model, forward.tensors(batch, rank.device), counts).double()
+        return float(rank.total(loss))
 
     def _batches(self) -> Iterator[batches.Batch]:
         """This rank's rows, a few at a time."""

@@ -11,7 +11,7 @@ from typing import Any
 
 from headrace.cluster import ledger, storage
 from headrace.cluster.errors import GateError
-from headrace.pipelines.train import adapter, batches, checkpoints, steps
+from headrace.pipelines.train import adapter, batches, checkpoints, preference, steps
 from headrace.pipelines.train.steps import Job, Rank
 from headrace.pipelines.train.watch import alarms, smoke
 from headrace.pipelines.train.watch.alarms import Alarm
@@ -29,7 +29,8 @@ class Step:
     norm of its gradients before they were clipped.
 
     loss: nan where the step was left out. validation: loss, where the step ended with one. alarms: what was
-    seen after it for the first time. smoke: `smoke.summary`, where it is due.
+    seen after it for the first time. preference: of its pairs, by `preference.TOLD`. smoke: `smoke.summary`,
+    where it is due.
     """
 
     step: int
@@ -40,6 +41,7 @@ class Step:
     seconds: float
     grad_norm: float
     validation: float | None = None
+    preference: list[float] | None = None
     alarms: tuple[Alarm, ...] = ()
     smoke: dict[str, Any] | None = None
 
@@ -53,6 +55,8 @@ class Watched:
         self._warmup = math.ceil(job.config.warmup * job.steps)
         self._smoke = smoke.steps(job.config, job.steps, self._warmup)
         self._validation = Validation(job, rank, way)
+        paired = job.plan.shelf.paired
+        self.pairs = preference.Objective(job.config.preference, rank.device) if paired else None
         self._first: list[Alarm] = []
         if not history["loss"]:
             history["base"] = {

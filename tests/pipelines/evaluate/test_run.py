@@ -60,7 +60,7 @@ def test_samples_are_unpacked_as_they_were(tuned_run: str) -> None:
 
 def test_the_tuned_model_is_told_to_be_better(toy_model: str, tuned_run: str) -> None:
     found = evaluate.run(tuned_run, toy_model, SMALL, seed=1)
-    formed = {"json_valid", "json_schema", "entity_f1", "sql", "code"}
+    formed = {"json_valid", "json_schema", "entity_f1", "sql", "code", "preference_accuracy"}
     assert set(found) == set(METRICS) - formed
     assert {m["verdict"] for m in found.values()} == {"better"}
     assert {m["n"] for m in found.values()} == {24}

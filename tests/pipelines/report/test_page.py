@@ -641,3 +641,29 @@ def test_text_stands_out_in_light_and_dark() -> None:
         for text, back in pairs:
             dark, light = sorted(luminance(colours[name]) for name in (text, back))
             assert (light + 0.05) / (dark + 0.05) >= 4.2 + 0.3 * (back == "paper"), (text, back)
+
+
+def test_pairs_and_pools_are_told(tmp_path: Path) -> None:
+    pairs = {"pairs": 1200, "accuracy": 0.75, "margin": 0.5, "chosen_reward": 0.2, "rejected_reward": -0.3}
+    run = prepared_run()
+    run["train"] = {
+        "steps": 1,
+        "loss": [1.0],
+        "learning_rate": [0.1],
+        "validation": [],
+        "validation_steps": [],
+        "best_step": 1,
+        "best_validation": None,
+        "epochs": 1,
+        "tokens": 9,
+        "seconds": 1.0,
+        "tokens_per_second": 9.0,
+        "preference": pairs,
+    }
+    words = "5 of 9 rows of 'general', 50 tokens, are drawn: 10.0% of the tokens to train on"
+    run["mix"] = {"general": {"below": 7, "words": words}, "off": {"below": None, "words": "too few"}}
+    (tmp_path / "run.json").write_text(json.dumps(run))
+    written = Path(report.build(str(tmp_path), flow.STAGES)).read_text()
+    assert "Of 1,200 pairs of a chosen and a rejected answer that were learned, 75%" in written
+    assert f"Mixed in (<code>mix</code>): {words.replace(chr(39), '&#39;')}." in written
+    assert "Mixed in, and fewer than asked for:</strong> too few." in written

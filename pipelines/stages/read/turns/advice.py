@@ -150,8 +150,8 @@ def advice(records: Sequence[Record], file: str = "") -> str:
         return f". The texts of {marked[0]!r} are whole conversations: {markers.line(*marked)}"
     if {"chosen", "rejected"} <= names:
         return (
-            ". Pairs of answers are not trained as pairs yet; to learn the chosen ones: the column of the "
-            "prompt as `columns: {prompt: COLUMN, completion: chosen}`"
+            ". Of two answers the prompt has to be told: `columns: {prompt: COLUMN, chosen: chosen, "
+            "rejected: rejected}`"
         )
     sides = _one_sided(records[:LOOKED_AT])
     return f". {sides}" if sides else ""
@@ -207,7 +207,7 @@ USES = {
     "thinking": "`columns: {{reasoning: {0}}}` puts it before the answer",
     "context": "`shape: alpaca` with `columns: {{input: {0}}}` puts it below the question",
     "tools": "what is in it are no tools that could be called",
-    "rejected": "pairs of answers are not trained as pairs yet: what is rejected is left out",
+    "rejected": "`shape: preference` reads it, with the chosen answer",
     "label": "`shape: text_label` makes it the answer",
     "time": "`time: {0}` takes it for the split by time",
     "weight": "rows are not weighted, `weight:` of a source is",
@@ -222,8 +222,8 @@ def preferences(columns: Columns) -> str:
     if chosen is None:
         return ""
     return (
-        f"pairs of a chosen and a rejected answer are not trained as pairs yet: only {chosen!r} is read, as "
-        "the answer, and what is rejected is left out"
+        f"of a chosen and a rejected answer only {chosen!r} is read, as the answer, and what is rejected is "
+        "left out: `shape: preference` reads both"
     )
 
 

@@ -10,7 +10,7 @@ Cost: two renderings for each turn of a shape, once a batch; of rows with tools,
 with n turns of reasoning has up to n samples.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
@@ -100,6 +100,32 @@ def units(messages: Messages, first: Ints, tokenizer: Tokenizer) -> Units:
         counts={row: plan.counts for row, plan in several.items()},
     )
     return replace(joined, apart=tuple(_apart(messages, joined, several, tokenizer)))
+
+
+def last_turns(found: Units, messages: Messages, rows: NDArray[np.bool_], tokenizer: Tokenizer) -> Units:
+    """`found` with one unit for each of `rows` (bool[N]), the whole row, in which its last turn alone carries
+    loss.
+    """
+    n = len(rows)
+    keep = (np.arange(len(found.row)) < n) | ~rows[found.row]
+    sizes = np.diff(found.first)
+    taught = np.ones(len(found.chosen), np.bool_) if found.taught is None else found.taught.copy()
+    taught[np.repeat(rows[found.row], sizes)] = False
+    taught[found.first[1:][rows[found.row]] - 1] = True
+    kept = np.repeat(keep, sizes)
+    numbers = np.cumsum(keep) - 1
+    made = Units(
+        found.row[keep],
+        arrays.offsets(sizes[keep]),
+        found.chosen[kept],
+        np.where(rows[found.row], 0, found.rank)[keep],
+        taught[kept],
+        counts={row: counts for row, counts in found.counts.items() if not rows[row]},
+    )
+    spoken = np.add.reduceat(np.append(messages.assistants[made.chosen], False), made.first[:-1])
+    several = np.flatnonzero(rows & (spoken[:n] > 1)).tolist()
+    apart = {int(numbers[unit]) for unit in found.apart if keep[unit]}
+    return replace(made, apart=tuple(sorted(apart | set(_apart(messages, made, several, tokenizer)))))
 
 
 def silenced(encoded: Encoded, first: Ints, taught: NDArray[np.bool_] | None) -> Encoded:
@@ -196,7 +222,7 @@ def _as_asked(beginnings: Sequence[Beginning], turn: int, there: set[int]) -> bo
     return prompt is None or prompt & earlier == there & earlier
 
 
-def _apart(messages: Messages, found: Units, several: dict[int, Plan], tokenizer: Tokenizer) -> Iterator[int]:
+def _apart(messages: Messages, found: Units, several: Collection[int], tokenizer: Tokenizer) -> Iterator[int]:
     """Units in which a stretch between two special tokens holds words of several turns."""
     spans: dict[Shape, bool] = {}
     for unit in np.flatnonzero(np.isin(found.row, list(several))).tolist():

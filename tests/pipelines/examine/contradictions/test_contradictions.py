@@ -207,3 +207,26 @@ def test_no_rows(tmp_path: Path) -> None:
         0,
         "no two of 0 rows contradict each other",
     )
+
+
+def test_a_pair_contradicts_nothing_but_the_same_pair_the_other_way_round(tmp_path: Path) -> None:
+    ask, one, two, three = "Describe the old tower.", "It leans a lot.", "It is made of brick.", "It is tall."
+
+    def pair(chosen: str, rejected: str) -> list[builders.Turn]:
+        return [("user", ask), ("assistant", chosen), ("rejected", rejected)]
+
+    rows = builders.table(
+        pair(one, two), pair(two, three), pair(two, one), [("user", ask), ("assistant", two)]
+    )
+    storage.write_table(str(tmp_path / "duplicates/removed.parquet"), dedup.REMOVED.empty_table())
+    report = contradictions.run(
+        builders.write_parts(tmp_path, rows, [2]), str(tmp_path), Config(), builders.in_order
+    )
+    assert report["pairs"] == {"swapped": 1}
+    found = storage.read_table(str(tmp_path / "findings/contradictions.parquet"))
+    assert set(found["kind"].to_pylist()) == {"swapped"}
+    assert {0, 2} <= set(found["row_id"].to_pylist())
+    alone = builders.write_parts(tmp_path / "alone", rows.slice(0, 2), [])
+    storage.write_table(str(tmp_path / "alone/duplicates/removed.parquet"), dedup.REMOVED.empty_table())
+    report = contradictions.run(alone, str(tmp_path / "alone"), Config(), builders.in_order)
+    assert report["conflicting"] == 0

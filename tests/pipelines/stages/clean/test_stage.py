@@ -315,3 +315,22 @@ def test_plain_text_of_a_real_set_is_not_repaired(shared_data: Path) -> None:
     changes = schema.changes(done)
     # One zero-width space and one line separator stand in it.
     assert changes["kind"].to_pylist() == ["clean.line_breaks", "clean.invisible"]
+
+
+@pytest.mark.parametrize(
+    ("last", "reason"),
+    [
+        ([("assistant", "good"), ("rejected", " bad ")], None),
+        ([("assistant", "good"), ("rejected", " ")], "clean.empty_answer"),
+        ([("assistant", ""), ("rejected", "bad")], "clean.empty_answer"),
+        ([("rejected", "bad")], "clean.no_alternation"),
+        ([("rejected", "bad"), ("assistant", "good")], "clean.no_alternation"),
+        ([("assistant", "good"), ("rejected", "bad"), ("user", "more")], "clean.no_alternation"),
+    ],
+)
+def test_a_pair_of_answers_stays_one_or_goes(last: list[Turn], reason: str | None) -> None:
+    before = [("user", "a"), ("assistant", "b"), ("user", "c")]
+    drop, left = cleaned(*before, *last)
+    assert drop == reason
+    if reason is None:
+        assert left == [*before, ("assistant", "good"), ("rejected", "bad")]

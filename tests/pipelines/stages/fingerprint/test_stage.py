@@ -147,3 +147,25 @@ def test_bands_and_sketches_agree_as_often_as_the_texts_do(change: float, least:
     folded = kernels.fold([turns[0][1] for turns in texts])
     truth = kernels.jaccard(folded, np.arange(len(texts)).reshape(-1, 2)).mean()
     assert agree == pytest.approx(truth + (1 - truth) / 16, abs=0.03)
+
+
+def test_two_answers_count_by_their_exact_key_and_their_order() -> None:
+    good, bad = LONG + "It is so.", LONG[::-1]
+    ask = ("user", LONG)
+    given = rows(
+        [ask, ("assistant", good), ("rejected", bad)],
+        [ask, ("assistant", good.upper()), ("rejected", bad)],
+        [ask, ("assistant", bad), ("rejected", good)],
+        [ask, ("assistant", good), ("rejected", bad + " and more")],
+        [ask, ("assistant", good)],
+    )
+    assert column(given, "answer_features")[:4] == [0] * 4
+    assert column(given, "answer_features")[4] > 0
+    assert [column(given, f"answer_band_{k}")[:4] for k in range(fingerprint.BANDS)] == [[0] * 4] * 8
+    first, same, *others = column(given, "answer_key")
+    assert first == same != 0
+    assert first not in others
+    assert len({*column(given, "prompt_band_0")}) == 1
+    openings = given["openings"].to_pylist()
+    assert len(openings[0]) == 1
+    assert openings == [openings[0]] * 5

@@ -19,7 +19,7 @@ from headrace.pipelines.stages.pii.findings import Finding
 from headrace.pipelines.stages.pii.masking import replace
 from headrace.pipelines.stages.pii.presidio.scanner import scanner
 from headrace.pipelines.stages.pii.stage import Config
-from tests.builders import MAIL, PHONE, contents_of, table
+from tests.builders import MAIL, PHONE, PII_KEY, contents_of, table
 from tests.pipelines.identifiers import SAMPLES, fuzz, plain
 
 ADDED = ["pii", "spans", "found", "values"]
@@ -270,3 +270,21 @@ def test_a_value_in_a_files_name_is_masked_whatever_follows_it(name: str, shown:
     }
     masked = pii.apply(schema.from_rows([row]), Config())
     assert masked["file"].to_pylist() == [shown]
+
+
+def test_both_answers_of_a_pair_say_the_same_stand_ins(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HEADRACE_PII_KEY", PII_KEY)
+    turns = [("user", f"I am {MAIL}"), ("assistant", f"Hello {MAIL}"), ("rejected", f"Go, {MAIL} {PHONE}")]
+    (said,) = contents_of(pii.apply(table(turns), Config(kind="surrogate")))
+    mail = said[0].removeprefix("I am ")
+    assert mail != MAIL
+    assert said[1] == f"Hello {mail}"
+    assert said[2].startswith(f"Go, {mail} ")
+    assert PHONE not in said[2]
+
+
+def test_a_rejected_answer_goes_by_what_is_said_of_assistants() -> None:
+    turns = [("user", MAIL), ("assistant", MAIL), ("rejected", MAIL)]
+    assert contents_of(pii.apply(table(turns), Config(roles={"assistant": "keep"})))[0][1:] == [MAIL, MAIL]
+    named = Config(roles={"assistant": "keep", "rejected": "tag"})
+    assert contents_of(pii.apply(table(turns), named))[0][2] != MAIL

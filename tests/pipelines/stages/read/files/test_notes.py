@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 
-from headrace.pipelines.commands import init
 from headrace.pipelines.stages.read import inputs
 from headrace.pipelines.stages.read.files import notes
 from headrace.pipelines.stages.read.source import Source
@@ -47,14 +46,12 @@ def test_a_log_and_a_diary_are_no_chats(tmp_path: Path) -> None:
 def test_pairs_to_compare_are_told_of_everywhere(tmp_path: Path) -> None:
     path = tmp_path / "x.jsonl"
     path.write_text(json.dumps({"prompt": "a", "chosen": "b", "rejected": "c"}) + "\n")
-    wanted = "not trained as pairs yet: only 'chosen' is read"
-    assert wanted in said(path)
-    assert any(wanted in line for line in init.look(str(path)).lines)
-    turns = [{"role": "user", "content": "a"}, {"role": "assistant", "content": "b"}]
-    path.write_text(json.dumps({"chosen": turns, "rejected": turns}) + "\n")
-    assert wanted in said(path)
-    path.write_text(json.dumps({"prompt": "a", "completion": "b"}) + "\n")
     assert said(path) == ""
+    one = Source(path=str(path), shape="prompt_completion", columns={"completion": "chosen"})
+    (read,) = inputs.resolve([one])
+    told = "\n".join(notes.of(read, inputs.files(read)))
+    assert "only 'chosen' is read, as the answer, and what is rejected is left out" in told
+    assert "`shape: preference` reads both" in told
 
 
 def test_an_encoding_that_is_not_sure_is_told_with_those_that_it_may_be(tmp_path: Path) -> None:

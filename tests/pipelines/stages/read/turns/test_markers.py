@@ -126,10 +126,12 @@ def test_init_writes_the_line_and_check_tells_it(tmp_path: Path) -> None:
     assert notes.of(again, inputs.files(again)) == []
 
 
-def test_pairs_of_marked_texts_are_told_by_the_chosen_one(tmp_path: Path) -> None:
-    path = write(tmp_path, chosen="Human: a\n\nAssistant: b", rejected="Human: a\n\nAssistant: c")
-    written = yaml.safe_load(init.starter(str(path)))["sources"][0]
-    assert written["columns"]["messages"] == "chosen"
+def test_pairs_of_marked_texts_are_read_as_pairs(tmp_path: Path) -> None:
+    both = {"chosen": "Human: a\n\nAssistant: b", "rejected": "Human: a\n\nAssistant: c"}
+    written = yaml.safe_load(init.starter(str(write(tmp_path, **both))))["sources"][0]
+    assert (written["shape"], written["columns"]["prompt"]) == ("preference", "")
+    (source,) = inputs.resolve(recipes.validate({"output": "out", "sources": [written]}, "r.yaml").sources)
+    assert source.mapper()(both) == [("user", "a"), ("assistant", "b"), ("rejected", "c")]
 
 
 def test_markers_need_the_column_of_the_texts() -> None:

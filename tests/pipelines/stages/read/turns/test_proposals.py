@@ -145,7 +145,7 @@ def test_each_file_may_be_one_conversation(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("record", "words"),
     [
-        ({"chosen": "a", "rejected": "b"}, "columns: {prompt: COLUMN, completion: chosen}"),
+        ({"chosen": "a", "rejected": "b"}, "columns: {prompt: COLUMN, chosen: chosen, rejected: rejected}"),
         (
             {"custom_id": "x", "body": {"messages": [{"role": "user", "content": "secret"}]}},
             "no assistant's turn in 'body.messages': name the input and the output files",
