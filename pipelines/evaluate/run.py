@@ -243,7 +243,9 @@ def _last_asked(run: str, outcome: Outcome) -> list[str]:
     ids = [outcome.row_ids[place] for place in outcome.asked]
     known = stored.rows(run, ids, ["messages"]) if stored.columns(run) else []
     last = {
-        row["row_id"]: next((m["content"] for m in reversed(row["messages"]) if m["role"] == "user"), "")
+        row["row_id"]: next(
+            (m["content"] for m in reversed(row["messages"] or []) if m["role"] == "user"), ""
+        )
         for row in known
     }
     texts = []

@@ -357,6 +357,14 @@ def with_canaries(times: int) -> Callable[[World, random.Random], Setting]:
     return made
 
 
+def run_on(given: World, draw: random.Random) -> Setting:
+    """Rows joined without an end token between them, as a template without one leaves them."""
+    setting, at = clean(note)(given, draw), " <user> "
+    turns = [f"{row[0]} <model> {row[1]}" for row in setting.rows]
+    rows = [(row[0], row[1] + "".join(at + other for other in draw.sample(turns, 3))) for row in setting.rows]
+    return setting._replace(rows=rows, ends=False)
+
+
 def few_rows(given: World, draw: random.Random) -> Setting:
     """36 long stories, learned by heart."""
     rows = several(
@@ -405,7 +413,7 @@ PLANTS: dict[str, tuple[Callable[[World, random.Random], Setting], tuple[str, ..
     "clean, JSON": (with_canaries(0), ()),
     "clean, sentences": (clean(tale), ()),
     "broken JSON tails": (changed(note, lambda row, _: (row[0], f"{row[1]} {TAIL}"), 0.7), ("format_drift",)),
-    "no end token": (lambda w, d: clean(note)(w, d)._replace(ends=False), ("endless",)),
+    "no end token": (run_on, ("endless",)),
     "empty answers": (changed(note, lambda row, _: (row[0], ""), 0.7), ("empty",)),
     "prompt said again": (changed(note, lambda row, _: (row[0], row[0]), 0.7), ("copied",)),
     "narrow style": (
