@@ -136,11 +136,11 @@ def cases(clean: int, most: int) -> Iterator[Case]:
     yield fault("infinite gradient", "bad_step")
     for rate in (10, 30, 100):
         too_high = {"learning_rate": 1e-2 * rate, "max_grad_norm": 0.0, "schedule": "constant"}
-        yield fault(f"rate {rate} x too high", "diverging", "bad_step", "frozen", "flat", **too_high)
+        yield fault(f"rate {rate} x too high", "exploding", "diverging", "bad_step", "frozen", **too_high)
     yield fault("rate 1e4", "diverging", "bad_step", "frozen", "flat", "validation", learning_rate=1e4)
     yield fault("rate 1e30", "bad_step", "frozen", "diverging", learning_rate=1e30, max_grad_norm=0.0)
     yield fault("rate too low", "flat", learning_rate=1e-9)
-    yield fault("answers at random", "no_signal", "flat", "overfitting")
+    yield fault("answers at random", "no_signal", "flat", "overfitting", "plateau")
     by_heart = {"learning_rate": 2e-2, "rank": 16, "alpha": 64.0, "schedule": "constant"}
     yield fault("few rows by heart", "overfitting", "no_signal", rows=32, **by_heart)
 

@@ -69,6 +69,7 @@ def look(history: History, config: "Config", warmup: int, steps: int) -> list[Al
     found = [
         *_skipped(history, done),
         *_frozen(history, config, done, warmup),
+        *_exploding(history, config, done),
         *_diverging(history, config, done),
     ]
     if validated:
@@ -77,6 +78,8 @@ def look(history: History, config: "Config", warmup: int, steps: int) -> list[Al
             *_metric(history, done),
             *_general(history, done),
         ]
+        if not found and (done == steps or out_of_patience(history, config)):
+            found += _plateau(history, config, done)
     told = {alarm["code"] for alarm in history["warnings"]}
     return [alarm for alarm in found if alarm.code not in told or (alarm.stops and config.watch.stop)]
 
@@ -154,6 +157,40 @@ def _against_validation(history: History, config: "Config", done: int) -> Iterat
             f"{config.rank}); fewer epochs only stop it sooner"
         )
         yield Alarm("overfitting", words, done)
+
+
+def _plateau(history: History, config: "Config", done: int) -> Iterator[Alarm]:
+    """A training that has stood still for the last 70% of its steps, far from having learnt all there is."""
+    early = next((n for n, step in enumerate(history["validation_steps"]) if step >= 0.3 * done), None)
+    losses = _numbers(history["loss"])
+    if early is None or len(history["validation"]) - early < 4 or len(losses) < 1.5 * LEAST:
+        return
+    before, now = history["validation"][early], min(history["validation"][early:])
+    third, fifth = 3 * len(losses) // 10, len(losses) // 5
+    middle, last = fmean(losses[third : third + fifth]), fmean(losses[-fifth:])
+    if now > 0.995 * before and abs(middle - last) < 0.01 * middle and last > 0.5 * fmean(losses[:3]):
+        words = (
+            f"it has stood still since step {history['validation_steps'][early]}: on validation rows the "
+            f"loss was {before:.4g} there and {now:.4g} at best since, and the training loss stays at "
+            f"{last:.4g}. If it is to fall farther, look first whether the answers follow from the prompts "
+            "(`headrace sample RUN`); then try a tenth of train.learning_rate (now "
+            f"{config.learning_rate:g}), and ten times it; more epochs alone will not help"
+        )
+        yield Alarm("plateau", words, done)
+
+
+def _exploding(history: History, config: "Config", done: int) -> Iterator[Alarm]:
+    """A gradient hundreds of times what it was at first: steps that are too long leave where it was small."""
+    norms = _numbers(history["grad_norm"])
+    if len(norms) < LOOK:
+        return
+    first, most = median(norms[:3]), max(norms)
+    if most > max(100 * first, 10 * (config.max_grad_norm or 1.0)):
+        words = (
+            f"the gradient's norm was {first:.4g} in the first steps and rose to {most:.4g}: "
+            f"train.learning_rate {config.learning_rate:g} is too high: try {config.learning_rate / 10:g}"
+        )
+        yield Alarm("exploding", words, done)
 
 
 def _metric(history: History, done: int) -> Iterator[Alarm]:

@@ -103,6 +103,25 @@ def test_validation_that_rises_while_training_falls_is_overfitting() -> None:
     assert found.words.index("rows") < found.words.index("learning_rate") < found.words.index("epochs")
 
 
+def test_a_training_that_stands_still_is_told_at_its_end() -> None:
+    still = shown([3.4, 3.0, 2.8, *[2.7, 2.71, 2.69] * 19], [3.2, 2.8, 2.71, 2.7, 2.7, 2.705, 2.7])
+    (found,) = alarms.look(still, CONFIG, 2, 60)
+    assert found.code == "plateau"
+    assert "since step 20: on validation rows the loss was 2.71 there and 2.7 at best since" in found.words
+    assert alarms.look(still, CONFIG.model_copy(update={"patience": None}), 2, 100) == [], "it goes on"
+    assert codes(shown([3.4, 1.0, *[0.02] * 58], [3.2, 0.1, 0.02, 0.02, 0.02, 0.02, 0.02])) == [], "learnt"
+
+
+def test_a_gradient_far_beyond_that_of_the_first_steps_is_told() -> None:
+    history = shown(falling(2.5, 1.5), GOOD)
+    history["grad_norm"][7] = 174.0
+    (found,) = alarms.look(history, CONFIG, 2, 60)
+    assert found.code == "exploding"
+    assert "was 1 in the first steps and rose to 174" in found.words
+    history["grad_norm"][7] = 60.0
+    assert codes(history) == []
+
+
 def test_answers_that_stay_as_they_are_while_the_loss_falls() -> None:
     history = shown(falling(2.5, 1.5), GOOD, metric=[0.2, 0.205, 0.2])
     history["base"]["metric"] = 0.2
