@@ -136,7 +136,8 @@ def _dropped(run: Mapping[str, Any]) -> Iterator[str]:
     yield f"{rows['in']:,} records in, {rows['kept']:,} kept. Left out, by reason:"
     yield ""
     if counts:
-        yield from table(("reason", "records"), sorted(counts, key=lambda c: (-c[1], c[0])))
+        counts.sort(key=lambda count: (-count[1], count[0]))
+        yield from table(("reason", "records"), counts)
     else:
         yield "None."
         yield ""

@@ -107,6 +107,12 @@ def _adapters(all_of: Sequence[Tuned], places: Mapping[str, str]) -> Iterator[st
     )
     yield "## vLLM"
     yield ""
+    if beyond := [t.name for t in all_of if t.config.get("use_dora") or t.config.get("modules_to_save")]:
+        yield (
+            f"Neither vLLM nor llama.cpp loads {', '.join(beyond)} as an adapter, as more than low-rank "
+            "matrices was trained (DoRA, or whole modules): export each by --merge for them."
+        )
+        return
     rank = max(_rank(t) for t in all_of)
     most = next((r for r in RANKS if r >= rank), rank)
     modules = " ".join(shlex.quote(f"{t.name}={places[t.name]}") for t in all_of)

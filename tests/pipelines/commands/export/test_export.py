@@ -4,6 +4,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,16 @@ from headrace.cluster import storage
 from headrace.cluster.errors import GateError, ModelError, OutputError, SourceError, UserError
 from headrace.pipelines import recipe as recipes
 from headrace.pipelines.commands import status
-from headrace.pipelines.commands.export import build, checked, export, llama_cpp, publish, reload
+from headrace.pipelines.commands.export import (
+    build,
+    checked,
+    export,
+    llama_cpp,
+    publish,
+    reload,
+    serve,
+    tuned,
+)
 from headrace.pipelines.commands.export.checked import Asked
 from headrace.pipelines.evaluate import standing
 from tests.builders import run_command
@@ -109,6 +119,22 @@ def test_a_process_without_headrace_loads_it(run: str, tmp_path: Path) -> None:
     code, out, _ = run_command(["export", run, str(tmp_path / "out"), "--adapter"])
     assert code == 0
     assert "stands" in out.splitlines()[0]
+
+
+def test_servers_are_not_promised_what_they_do_not_load(run: str) -> None:
+    one = tuned.read(recipes.load_of(run), "tickets")
+    dora = replace(one, name="mails", config={**one.config, "use_dora": True})
+    figures = {"tickets": {"stops": [1]}, "mails": {"stops": [1, 2]}}
+    page = "\n".join(serve.page("/out", [one, dora], ADAPTER, figures))
+    assert "Neither vLLM nor llama.cpp loads mails as an adapter" in page
+    assert "vllm serve" not in page
+    page = "\n".join(serve.page("/out", [one], ADAPTER, figures))
+    assert f"vllm serve {one.base}" in page
+    assert "--max-loras 1 --max-lora-rank 8" in page
+    assert "--chat-template /out/chat_template.jinja" in page
+    page = "\n".join(serve.page("/out", [one], MERGED, figures))
+    assert "vllm serve /out --served-model-name tickets" in page
+    assert "convert_hf_to_gguf.py /out --outfile /out/model.gguf" in page
 
 
 def scaled(place: str) -> None:
