@@ -187,6 +187,14 @@ def _by_length(lengths: Sequence[int], size: int) -> list[list[int]]:
     return [order[i : i + size] for i in range(0, len(order), size)]
 
 
+def _of_one_length(lengths: Sequence[int], size: int) -> list[list[int]]:
+    """The same in groups of one length alone."""
+    groups: dict[int, list[int]] = {}
+    for i, length in enumerate(lengths):
+        groups.setdefault(length, []).append(i)
+    return [of[i : i + size] for of in groups.values() for i in range(0, len(of), size)]
+
+
 @torch.no_grad()
 def _forced(model: Any, samples: list[Sample], size: int, way: Way) -> NDArray[np.float64]:
     """Nats, targets and right guesses of each sample, ``float64[N, 3]``."""
@@ -226,11 +234,16 @@ def _stops(generation: GenerationConfig, tokenizer: Any, samples: list[Sample]) 
 def _generated(
     model: Any, prompts: list[NDArray[np.int64]], size: int, longest: int, stops: set[int], tokenizer: Any
 ) -> list[list[int]]:
-    """Greedy answers, `size` at once, each up to and with its stop token or `longest` tokens long."""
+    """Greedy answers, `size` at once, each up to and with its stop token or `longest` tokens long.
+
+    Prompts of several lengths are answered together where the model heeds the padding before them.
+    """
     padding = next((i for i in (tokenizer.pad_token_id, *sorted(stops)) if i is not None), 0)
     limit = _context(model)
     answers: list[list[int]] = [[] for _ in prompts]
-    for group in _by_length([len(p) for p in prompts], size):
+    lengths = [len(p) for p in prompts]
+    groups = _by_length(lengths, size) if ways.pads_left(model) else _of_one_length(lengths, size)
+    for group in groups:
         length = len(prompts[group[0]])
         ids = torch.full((len(group), length), padding, dtype=torch.int64)
         mask = torch.zeros_like(ids)
