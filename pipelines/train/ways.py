@@ -19,7 +19,7 @@ import torch
 
 from headrace.cluster.errors import ModelError
 from headrace.pipelines.schema import IGNORE
-from headrace.pipelines.train import attention, forward
+from headrace.pipelines.train import attention, forward, loss
 from headrace.pipelines.train.batches import Batch
 from headrace.pipelines.train.config import Attention, Config
 
@@ -240,10 +240,30 @@ def _apart(model: Any) -> str | None:
     return next((reason for reason in reasons if reason), None)
 
 
+@torch.no_grad()
+def pads_left(model: Any) -> bool:
+    """Whether padding before a prompt leaves what a model says next as it is: prompts are answered together
+    then.
+    """
+    own = loss.causal(model)
+    sample, _ = _made_up(own)
+    sample = sample[: LENGTH // 2]
+    ids = torch.cat([sample[:4], sample])[None]
+    mask = torch.ones_like(ids)
+    mask[:, :4] = 0
+    given = {"input_ids": ids, "attention_mask": mask, "use_cache": False}
+    if "position_ids" in inspect.signature(own.forward).parameters:
+        given["position_ids"] = (mask.cumsum(1) - 1).clamp(min=0)
+    try:
+        return _as_alone(own, sample, own(**given).logits[0, 4:].float()) is None
+    except Exception:  # noqa: BLE001  whatever a model's code does with such a mask
+        return False
+
+
 def _as_alone(model: Any, sample: torch.Tensor, logits: torch.Tensor) -> str | None:
-    """`logits` of all tokens of a sample but the last, held against those that it has alone."""
+    """`logits` of the first tokens of a sample, held against those that it has alone."""
     alone = model(input_ids=sample[None], use_cache=False).logits[0].float()[: len(logits)]
-    moved = float((logits - alone[: len(logits)]).abs().max())
+    moved = float((logits - alone).abs().max())
     if not moved <= ROUNDING.get(model.dtype, COARSE) * float(alone.abs().max()):
         return f"a sample has other logits there than alone (they differ by {moved:.2g})"
     return None

@@ -21,7 +21,7 @@ from headrace.cluster.errors import SourceError
 from headrace.pipelines import arrays
 from headrace.pipelines.evaluate import answers
 from headrace.pipelines.schema import IGNORE
-from headrace.pipelines.train import batches
+from headrace.pipelines.train import batches, ways
 
 FEWEST = 2  # tokens of a prompt: one alone is the tokenizer's start token
 
@@ -89,6 +89,14 @@ def _unpacked(chunk: batches.Chunk) -> Iterator[Sample]:
             yield Sample(ids[own].astype(np.int64), labels[own].astype(np.int64), next(row_ids))
 
 
+def of_one_length(lengths: Sequence[int], size: int) -> list[list[int]]:
+    """Indices in groups of at most `size` of one length alone."""
+    groups: dict[int, list[int]] = {}
+    for i, length in enumerate(lengths):
+        groups.setdefault(length, []).append(i)
+    return [of[i : i + size] for of in groups.values() for i in range(0, len(of), size)]
+
+
 def by_length(lengths: Sequence[int], size: int) -> list[list[int]]:
     """Indices in groups of `size` of about one length."""
     order = sorted(range(len(lengths)), key=lambda i: (-lengths[i], i))
@@ -128,11 +136,15 @@ def stops(generation: GenerationConfig, tokenizer: Any, samples: list[Sample]) -
 def generated(
     model: Any, prompts: list[NDArray[np.int64]], ends: set[int], tokenizer: Any, *, most: int, size: int
 ) -> list[list[int]]:
-    """Greedy answers, each up to and with a token of `ends` or `most` long; `size` prompts at once."""
+    """Greedy answers, each up to and with a token of `ends` or `most` long; `size` prompts at once.
+
+    Prompts of several lengths are answered together where the model heeds the padding before them.
+    """
     padding = next((i for i in (tokenizer.pad_token_id, *sorted(ends)) if i is not None), 0)
     limit = context(model)
     answers: list[list[int]] = [[] for _ in prompts]
-    for group in by_length([len(p) for p in prompts], size):
+    grouped = by_length if ways.pads_left(model) else of_one_length
+    for group in grouped([len(p) for p in prompts], size):
         length = len(prompts[group[0]])
         ids = torch.full((len(group), length), padding, dtype=torch.int64)
         mask = torch.zeros_like(ids)

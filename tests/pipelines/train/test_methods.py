@@ -7,9 +7,12 @@ from typing import Any
 import pytest
 import torch
 
+from headrace.cluster import storage
+from headrace.pipelines.stages.tokenise import stage as tokenise
 from headrace.pipelines.train import adapter, checkpoints, driver, models, worker
 from headrace.pipelines.train.config import Config
 from headrace.pipelines.train.steps import Job, Rank
+from tests.builders import table
 from tests.pipelines import toys
 
 ALONE = Rank(0, 1, torch.device("cpu"))
@@ -88,3 +91,26 @@ def test_a_training_goes_on_from_another_run(tmp_path: Path, toy_model: str) -> 
     assert (held["path"], held["key"]) == (first.run, first.key)
     assert adapter.parent(adapter.card(first.run) or {}) is None
     assert checkpoints.homes(second.run) == [second.home]
+
+
+def test_a_base_model_without_a_template_is_trained(tmp_path: Path, toy_model: str) -> None:
+    """Prompt and answer as they are; what is written beside the adapter asks as it was trained."""
+    config = tokenise.Config(template="none", max_length=toys.LENGTH)
+    chat = tokenise.tokenizer(toy_model, config)
+    things = sorted(toys.KINDS)
+    rows = [[("user", f"what is a {t} ? "), ("assistant", f"it is a {toys.KINDS[t]}")] for t in things * 8]
+    marked, samples = tokenise.apply(table(*rows), config, chat, {})
+    assert marked["error"].null_count == len(rows)
+    given = list(zip(samples["input_ids"].to_pylist(), samples["labels"].to_pylist(), strict=True))
+    assert given[0] == toys.sample(things[0])
+    run = str(tmp_path / "run")
+    packed = toys.pack(given, list(range(len(given))))
+    storage.write_table(storage.join(run, "packed", "train", "part-00000000.parquet"), packed, 4)
+    job = driver.plan(run, toy_model, Config(**{**SHORT, "max_steps": 12}), 3, {})
+    worker.train(job, ALONE, lambda step: None)
+    history = driver._publish(job, {}, str(chat.hf.chat_template))
+    assert history["loss"][-1] < history["loss"][0] / 2
+    beside = models.load_tokenizer(adapter.path(run))
+    ask = [{"role": "user", "content": "what is a oak ? "}]
+    prompt = beside.apply_chat_template(ask, add_generation_prompt=True, return_dict=False)
+    assert prompt == toys.sample("oak")[0][:5]

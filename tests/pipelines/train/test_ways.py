@@ -125,6 +125,13 @@ class Reversed(torch.nn.Module):
         return output
 
 
+class Blind(Reversed):
+    """A model that heeds no mask."""
+
+    def forward(self, input_ids: torch.Tensor, **more: Any) -> Any:
+        return self.inner(input_ids=input_ids, use_cache=False)
+
+
 def test_a_model_that_reads_padding_is_refused(toy_model: str) -> None:
     model = Reversed(models.load(toy_model, torch.float32, "sdpa"))
     with pytest.raises(ModelError, match=r"no position_ids.*a sample has other logits there than alone"):
@@ -156,3 +163,9 @@ def test_an_attention_with_dropout_is_run_by_a_mask() -> None:
     model = transformers.AutoModelForCausalLM.from_config(described, attn_implementation="varlen").eval()
     assert ways.proved(model, ways.candidates("auto", "auto", segments=True), "gpt2") == Way(True, "sdpa")
     assert not model.training
+
+
+def test_padding_before_a_prompt_is_shown_to_be_heeded(toy_model: str) -> None:
+    model = models.load(toy_model, torch.float32, "sdpa")
+    assert ways.pads_left(model)
+    assert not ways.pads_left(Blind(model))
