@@ -69,9 +69,9 @@ def check(recipe: Recipe, mode: Mode, *, training: bool, ahead: bool = False) ->
         from headrace.pipelines.commands import check_memory  # torch takes seconds to import
         from headrace.pipelines.train import driver as train
 
-        found = train.check(resolved.train, resolved.model)
+        ways = train.check(resolved.train, resolved.model)
         say(mode, "model", f"model: {resolved.model}")
-        check_memory.say_memory(resolved, found[0].attention, mode)
+        check_memory.say_memory(resolved, ways[0].attention, mode)
     say(mode, "output", f"output: {recipe.output} ({'goes on' if earlier else 'new'})")
     return resolved
 
