@@ -123,7 +123,7 @@ def mfu(described: Any, gpu: str, tokens: int, seconds: float) -> float | None:
     if shapes is None or peak is None or not seconds:
         return None
     looked_up = 0 if shapes.tied else shapes.vocabulary * shapes.hidden
-    return 4 * (shapes.parameters - looked_up) * tokens / seconds / (peak.tflops * 1e12)
+    return float(4 * (shapes.parameters - looked_up) * tokens / seconds / (peak.tflops * 1e12))
 
 
 class Peak:
