@@ -7,6 +7,7 @@
     │   ├── RecipeError                the recipe: an unknown key, a wrong value
     │   ├── SourceError                an input: missing, empty, of an unknown shape
     │   ├── StorageError               credentials, bucket, endpoint, disk
+    │   │   └── FullDiskError  exit 1  no room for what has to be written
     │   ├── ModelError                 a model, tokenizer or chat template
     │   ├── OutputError                an output directory that is not ours to write
     │   └── QuarantineError            more bad records than the recipe allows
@@ -64,6 +65,12 @@ class SourceError(UserError):
 
 class StorageError(UserError):
     """Object storage or disk: credentials, bucket, endpoint, permission, space."""
+
+
+class FullDiskError(StorageError):
+    """A disk without room for what has to be written: the work stands as it is and can go on."""
+
+    exit_code = 1
 
 
 class ModelError(UserError):

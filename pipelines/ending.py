@@ -14,10 +14,10 @@ from headrace.pipelines.examine.spot_check import ratings
 
 EVALUATED = "evaluate.gate"
 SWEPT = "sweep.best"
-# Gates by the command that holds a run against them: `train.steps.GATE` is that of training.
+# Gates by the command that holds a run against them: those of training are in `train.watch` and `train.used`.
 GATES = {
     "prepare": ("quarantine.limit", "dedup.alarm", "pii.gate", "kept"),
-    "train": (ratings.GATE, "train.loss"),
+    "train": (ratings.GATE, "train.loss", "train.watch", "train.rows"),
     "evaluate": (EVALUATED,),
     "sweep": (SWEPT,),
 }

@@ -7,7 +7,7 @@ only for the order of the stages need not pay.
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
-from typing import Any
+from typing import Any, Literal
 
 from headrace.cluster import storage
 from headrace.cluster.errors import (
@@ -162,12 +162,56 @@ def _stopping(
 def train(recipe: Recipe, mode: Mode) -> dict[str, Any]:
     """packed/ to adapter/, with a report; returns run.json."""
     with ending.recorded("train", STAGES, recipe.output, mode):
+        recipe = _alike(recipe, mode)
         model = _checked_model(recipe)
         _require_rated(recipe)
         _start(recipe, mode)
         _say_other_packed(recipe, mode)
         _require_packed(recipe.output)
         return _trained(recipe, model, mode)
+
+
+def tried(recipe: Recipe, mode: Mode, what: Literal["probe", "learning_curve"]) -> dict[str, Any]:
+    """What a short training, or trainings on shares of the rows, tell of them; returns run.json.
+
+    `adapter/` stays as it is.
+    """
+    from headrace.pipelines.passes import summary
+    from headrace.pipelines.train import driver
+    from headrace.pipelines.train.watch import trials
+
+    with ending.recorded("train", STAGES, recipe.output, mode):
+        recipe = _alike(recipe, mode)
+        model = _checked_model(recipe)
+        _start(recipe, mode)
+        _require_packed(recipe.output)
+        weights = {str(s.name): s.weight for s in recipe.sources}
+        weighed = driver.by_ordinal(weights, rundir.source_of_ordinals(recipe.output))
+        plan = partial(driver.plan, recipe.output, model, recipe.train, recipe.seed, weighed)
+
+        def tell(text: str, fields: dict[str, Any]) -> None:
+            say(mode, **{"event": "progress", "text": text, **fields})
+
+        if what == "probe":
+            found = trials.probe(plan(), driver.fit, tell)
+        else:
+            found = trials.curve(lambda share: plan(taken=share), driver.fit, tell)
+        say(mode, what, f"train: {found['words']}", **{k: v for k, v in found.items() if k != "words"})
+        return summary.write(recipe.output, {what: found})
+
+
+def _alike(recipe: Recipe, mode: Mode) -> Recipe:
+    """The recipe with the values that `train.like: auto` finds by the advice on the packed rows."""
+    from headrace.pipelines.passes import summary
+
+    if recipe.train.like != "auto":
+        return recipe
+    kind = (summary.read(recipe.output).get("advice") or {}).get("kind", "mixed")
+    train = recipe.train.alike(kind)
+    values = {key: getattr(train, key) for key in ("rank", "alpha", "learning_rate", "epochs")}
+    words = ", ".join(f"{key} {value:g}" for key, value in values.items())
+    say(mode, "like", f"train.like: auto: the rows teach {kind}: {words}", kind=kind, **values)
+    return recipe.model_copy(update={"train": train})
 
 
 def _say_other_packed(recipe: Recipe, mode: Mode) -> None:
@@ -203,6 +247,10 @@ def _checked_model(recipe: Recipe) -> str:
     from headrace.pipelines.train import driver
 
     model = _model(recipe)
+    if recipe.trackers.chosen:
+        from headrace.pipelines.train.trackers import follow
+
+        follow.require(recipe.trackers)
     driver.check(recipe.train, model)
     return model
 
@@ -243,21 +291,52 @@ def _require_rated(recipe: Recipe) -> None:
 def _trained(recipe: Recipe, model: str, mode: Mode) -> dict[str, Any]:
     from headrace.pipelines.passes import summary
     from headrace.pipelines.train import driver
+    from headrace.pipelines.train.trackers import follow
 
     weights = {str(s.name): s.weight for s in recipe.sources}
     sources_of = rundir.source_of_ordinals(recipe.output)
     say(mode, "training", f"train: LoRA on {_ranks(recipe.train.workers)}")
-    result = driver.run(
-        recipe.output,
-        model,
-        recipe.train,
-        seed=recipe.seed,
-        weights=weights,
-        sources=sources_of,
-        packed=standing.digests(summary.read(recipe.output)),
-        progress=lambda text, fields: say(mode, "progress", text, **fields),
-    )
+    try:
+        with _followed(recipe, mode) as trackers:
+            result = driver.run(
+                recipe.output,
+                model,
+                recipe.train,
+                seed=recipe.seed,
+                weights=weights,
+                sources=sources_of,
+                packed=standing.digests(summary.read(recipe.output)),
+                costs=recipe.costs.model_dump(mode="json"),
+                progress=partial(_tell, mode, trackers),
+                each_step=trackers.step,
+            )
+            trackers.final(follow.ended(result), len(result["loss"]))
+    except GateError:
+        if (so_far := driver.stopped(recipe.output)) is not None:
+            summary.write(recipe.output, {"train": so_far})
+        raise
     return summary.write(recipe.output, {"train": result})
+
+
+def _tell(mode: Mode, trackers: Any, text: str, fields: dict[str, Any]) -> None:
+    """Say what is told of a training, and pass its warnings on to the trackers."""
+    if fields.get("event") == "warning" and "code" in fields:
+        trackers.warn(fields["code"], text, fields.get("step") or 0)
+    say(mode, **{"event": "progress", "text": text, **fields})
+
+
+def _followed(recipe: Recipe, mode: Mode) -> Any:
+    """The trackers of the training that was asked for last."""
+    from headrace.pipelines import trainings
+    from headrace.pipelines.train import driver
+    from headrace.pipelines.train.trackers import follow
+
+    shown = {"model": recipe.model, **driver.settings(recipe.train, recipe.seed)}
+    return follow.following(
+        recipe.trackers,
+        lambda: follow.Training(recipe.output, trainings.asked(recipe.output) or "", shown),
+        lambda text, fields: say(mode, **{"event": "warning", "text": text, **fields}),
+    )
 
 
 def _ranks(workers: Any) -> str:
@@ -267,22 +346,47 @@ def _ranks(workers: Any) -> str:
     return f"{workers} workers" if isinstance(workers, int) else f"{workers.least} to {workers.most} workers"
 
 
-def evaluate(recipe: Recipe, mode: Mode) -> dict[str, Any]:
+def evaluate(recipe: Recipe, mode: Mode, *, baseline: bool = False) -> dict[str, Any]:
     """Base beside tuned on the held-out split, with a report; returns run.json.
+
+    baseline: the base alone, before any training; so too where there is no adapter yet.
 
     Raises: GateError where the recipe asks for a gain that is not there (run.json is written first).
     """
     with ending.recorded("evaluate", STAGES, recipe.output, mode):
         _start(recipe, mode)
         _say_other_packed(recipe, mode)
-        _say_other_training(recipe, mode)
         _require_packed(recipe.output)
+        recipe = _alike(recipe, mode)
+        if baseline or not _has_adapter(recipe.output):
+            return _baseline(recipe, mode)
+        _say_other_training(recipe, mode)
         return _evaluated(recipe, mode)
+
+
+def _has_adapter(run: str) -> bool:
+    from headrace.pipelines import trainings
+
+    return storage.exists(storage.join(run, trainings.CARD))
+
+
+def _baseline(recipe: Recipe, mode: Mode) -> dict[str, Any]:
+    """The base alone on the held-out split."""
+    from headrace.pipelines.evaluate import run as evaluation
+    from headrace.pipelines.passes import summary
+
+    say(mode, "evaluating", f"evaluate: the base alone on {recipe.evaluate.split}; `train` comes next")
+    found = evaluation.baseline(recipe.output, _model(recipe), recipe.evaluate, seed=recipe.seed)
+    for metric, value in found.items():
+        shown = "not measured" if value is None else f"{value:.4g}"
+        say(mode, "score", f"  {metric}: base {shown}", metric=metric, base=value)
+    return summary.write(recipe.output, {"baseline": {"split": recipe.evaluate.split, "metrics": found}})
 
 
 def _evaluated(recipe: Recipe, mode: Mode) -> dict[str, Any]:
     from headrace.pipelines.evaluate import run as evaluation
     from headrace.pipelines.passes import summary
+    from headrace.pipelines.train.trackers import follow
 
     say(mode, "evaluating", f"evaluate: base beside tuned on {recipe.evaluate.split}")
     failed: GateError | None = None
@@ -308,6 +412,10 @@ def _evaluated(recipe: Recipe, mode: Mode) -> dict[str, Any]:
         say(mode, "warning", text, beyond_context=beyond)
     for metric, pair in result.items():
         say(mode, "score", _score(metric, pair), metric=metric, **pair)
+    if recipe.trackers.chosen:
+        with _followed(recipe, mode) as trackers:
+            last = (run_json.get("train") or {}).get("steps", 0)
+            trackers.final(follow.evaluated(result), last + 1, anew=True)
     if failed is not None:
         raise failed
     return run_json
@@ -330,6 +438,7 @@ def run(recipe: Recipe, mode: Mode) -> dict[str, Any]:
         if recipe.model is None:
             say(mode, "warning", "no model in the recipe: prepared and reported, nothing was trained")
         else:
+            recipe = _alike(recipe, mode)
             model = _checked_model(recipe)
             _require_rated(recipe)
             _trained(recipe, model, mode)

@@ -60,14 +60,15 @@ def train(recipe: Given, *, quiet: bool = True) -> dict[str, Any]:
     return flow.train(_prepared(recipe), _mode(quiet))
 
 
-def evaluate(recipe: Given, *, quiet: bool = True) -> dict[str, Any]:
-    """Score the base model beside the tuned one on the held-out split.
+def evaluate(recipe: Given, *, baseline: bool = False, quiet: bool = True) -> dict[str, Any]:
+    """Score the base model beside the tuned one on the held-out split; the base alone where nothing is
+    trained yet, or `baseline` asks for it.
 
     Takes and returns what `run` does.
 
     Raises: OutputError where nothing is prepared, GateError, and what `run` raises.
     """
-    return flow.evaluate(_prepared(recipe), _mode(quiet))
+    return flow.evaluate(_prepared(recipe), _mode(quiet), baseline=baseline)
 
 
 def check(recipe: Given, *, quiet: bool = True) -> None:

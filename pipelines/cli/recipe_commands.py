@@ -45,24 +45,47 @@ def prepare(
 
 @app.command()
 def train(
-    recipe: RecipePath, overrides: Overrides = None, json_lines: Json = False, quiet: Quiet = False
+    recipe: RecipePath,
+    overrides: Overrides = None,
+    probe: Annotated[
+        bool,
+        typer.Option("--probe", help="Only tell whether the rows teach: a short training at a low rate."),
+    ] = False,
+    curve: Annotated[
+        bool,
+        typer.Option("--curve", help="Only tell whether more rows would help: trainings on 5 to 100%."),
+    ] = False,
+    json_lines: Json = False,
+    quiet: Quiet = False,
 ) -> None:
     """Train a LoRA adapter on what `prepare` has packed."""
     from headrace.pipelines import flow
 
     mode = choose(json_lines=json_lines, quiet=quiet)
-    flow.train(prepared_of(recipe, overrides), mode)
+    prepared = prepared_of(recipe, overrides)
+    if probe:
+        flow.tried(prepared, mode, "probe")
+    if curve:
+        flow.tried(prepared, mode, "learning_curve")
+    if not (probe or curve):
+        flow.train(prepared, mode)
 
 
 @app.command()
 def evaluate(
-    recipe: RecipePath, overrides: Overrides = None, json_lines: Json = False, quiet: Quiet = False
+    recipe: RecipePath,
+    overrides: Overrides = None,
+    baseline: Annotated[
+        bool, typer.Option("--baseline", help="The base alone; so too where nothing is trained yet.")
+    ] = False,
+    json_lines: Json = False,
+    quiet: Quiet = False,
 ) -> None:
     """Score the base model beside the tuned one on the held-out split."""
     from headrace.pipelines import flow
 
     mode = choose(json_lines=json_lines, quiet=quiet)
-    flow.evaluate(prepared_of(recipe, overrides), mode)
+    flow.evaluate(prepared_of(recipe, overrides), mode, baseline=baseline)
 
 
 @app.command()

@@ -114,6 +114,28 @@ def fingerprints(
 
 
 @app.command()
+def clean(
+    run_path: RunPath,
+    yes: Annotated[bool, typer.Option("--yes", help="Remove them without asking.")] = False,
+    json_lines: Json = False,
+) -> None:
+    """Remove trainings that are superseded, after saying how much they take."""
+    from headrace.pipelines.commands import clean as cleaning
+
+    run_path, mode = run_of(run_path), choose(json_lines=json_lines)
+    left = cleaning.superseded(run_path)
+    for line in cleaning.lines(left):
+        say(mode, "clean", line.text, **line.fields)
+    if not left:
+        return
+    if not yes and not (sys.stdin.isatty() and typer.confirm("Remove them?")):
+        say(mode, "clean", "clean: nothing was removed; --yes removes them")
+        return
+    cleaning.remove(run_path, left)
+    say(mode, "clean", f"clean: {len(left)} removed", removed=len(left))
+
+
+@app.command()
 def digest(run_path: RunPath) -> None:
     """One hash of the content of packed/, whatever files it lies in."""
     from headrace.pipelines.commands import digest

@@ -1,7 +1,5 @@
 """What can be known to be wrong before any work: sources, credentials, model, tokenizer, disk."""
 
-import os
-import shutil
 import uuid
 from collections.abc import Sequence
 
@@ -121,13 +119,8 @@ def _names(recipe: Recipe, mode: Mode) -> None:
 
 def _room(output: str, total: int) -> None:
     """Raises: StorageError where the disk below a local output cannot hold what will be written."""
-    if storage.is_remote(output):
-        return
-    folder = os.path.abspath(output)
-    while not os.path.exists(folder):
-        folder = os.path.dirname(folder)
-    free = shutil.disk_usage(folder).free
-    if free < total * DISK_FACTOR:
+    free = storage.free(output)
+    if free is not None and free < total * DISK_FACTOR:
         raise StorageError(
             f"output {output!r}: {free:,} bytes are free and about {int(total * DISK_FACTOR):,} are needed; "
             "free some space or name another directory"

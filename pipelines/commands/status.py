@@ -4,7 +4,7 @@ from typing import Any
 
 from headrace.cluster import ledger, storage
 from headrace.cluster.errors import OutputError
-from headrace.pipelines import books, recipe
+from headrace.pipelines import books, recipe, trainings
 from headrace.pipelines.console import Line
 from headrace.pipelines.evaluate import standing
 from headrace.pipelines.passes import parts
@@ -45,14 +45,16 @@ def _trainings(path: str) -> list[Line]:
     """One line a training that has left checkpoints, of the newest of which it tells; one where none has."""
     found: dict[str, dict[int, str]] = {}
     starts: dict[str, int] = {}
-    for entry in _below(path, "checkpoints"):
-        key, _, place = entry.path.rpartition("/checkpoints/")[2].partition("/")
+    for entry in storage.listing(storage.join(path, trainings.FOLDER)):
+        key, _, place = entry.path.rpartition(f"/{trainings.FOLDER}/")[2].partition("/")
         step = place.removesuffix("/checkpoint.json").removeprefix("step-")
         if step.isdecimal():
             found.setdefault(key, {})[int(step)] = entry.path
         starts[key] = starts.get(key, 0) + place.startswith("starts/")
-    if not found:
+    homes = trainings.homes(path)
+    if not found and not homes:
         return [_line("train", "not begun", step=0)]
+    sizes = {home.key: home for home in homes}
     card = storage.read_object(storage.join(path, "adapter", "headrace.json")) or {}
     lines = []
     for key, saved in sorted(found.items()):
@@ -60,10 +62,22 @@ def _trainings(path: str) -> list[Line]:
         record = storage.read_object(saved[newest]) or {}
         steps, rows = record.get("steps", newest), sum((record.get("history") or {}).get("rows", []))
         text = f"step {newest:,} of {steps:,}, {rows:,} packed rows used, {begun} start{'s' * (begun != 1)}"
+        size = sizes[key].bytes
         is_current = card.get("key") == key
-        text += f" (checkpoints/{key}{', whose adapter is in adapter/' * is_current})"
+        text += f", {storage.in_words(size)} (trainings/{key}"
+        text += (
+            ", whose adapter is in adapter/)"
+            if is_current
+            else ", superseded)" * sizes[key].superseded or ")"
+        )
         fields = {"key": key, "step": newest, "steps": steps, "rows_used": rows, "starts": begun}
+        fields |= {"bytes": size, "superseded": sizes[key].superseded}
         lines.append(_line("train", text, **fields, current=is_current))
+    for home in homes:
+        if home.key not in found:
+            what = "of an older version" if not home.key else "no checkpoint yet"
+            text = f"{home.path}: {what}, {storage.in_words(home.bytes)}"
+            lines.append(_line("train", text, bytes=home.bytes, superseded=home.superseded))
     return lines
 
 
@@ -84,10 +98,6 @@ def _dedup(record: ledger.Record | None) -> Line:
     report = record["report"]
     text = f"done, {report['exact']:,} exact and {report['near']:,} near duplicates"
     return _line("dedup", text, done=True, exact=report["exact"], near=report["near"])
-
-
-def _below(path: str, folder: str) -> list[storage.Entry]:
-    return storage.listing(storage.join(path, folder))
 
 
 def _file(path: str, name: str, stale: str | None = None) -> Line:

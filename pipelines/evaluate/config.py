@@ -7,7 +7,7 @@ from pydantic import Field, field_validator, model_validator
 
 from headrace.pipelines.evaluate import answers as parts
 from headrace.pipelines.section import Path, Section
-from headrace.pipelines.train.config import Attention, Precision
+from headrace.pipelines.train.config import Precision
 
 Fold = Literal["numbers", "units", "articles", "punctuation"]
 Metric = Literal[
@@ -84,7 +84,7 @@ class Config(Section):
     """Answers of both models that are kept to be read."""
     precision: Precision = "auto"
     """float32, bfloat16, or auto: bfloat16 on GPUs that compute in it."""
-    attention: Attention = "auto"
+    attention: Literal["auto", "sdpa", "eager"] = "auto"
     """Implementation of attention: sdpa, eager, or auto: the first that the model has and that is proved."""
     gate: Gate | None = None
     """Left out: the comparison is told and nothing depends on it."""

@@ -19,6 +19,7 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
+import numpy as np
 import ray
 
 from headrace.cluster import ledger, session, storage, stream
@@ -26,10 +27,11 @@ from headrace.cluster.errors import GateError, ModelError, SourceError
 from headrace.pipelines import model_files, stored
 from headrace.pipelines.evaluate import scoring, standing
 from headrace.pipelines.evaluate.config import LOWER_IS_BETTER, Config
-from headrace.pipelines.evaluate.outputs import Outcome, measure
+from headrace.pipelines.evaluate.outputs import Measured, Outcome, measure
 from headrace.pipelines.train import adapter, batches, models
 
 VERSION = 4
+BASELINE = "evaluation/baseline.json"  # what was measured of the base
 
 
 def run(
@@ -58,19 +60,18 @@ def run(
     run_directory = run_directory if storage.is_remote(run_directory) else os.path.abspath(run_directory)
     card = _card(run_directory, model_files.digest(model), packed or {})
     shelf = batches.shelf(run_directory, config.split)
-    if not shelf.rows:
-        raise SourceError(
-            f"packed/{config.split} holds nothing to evaluate on; give evaluate.split another split, or "
-            "split.* larger shares"
-        )
-    settings = config.model_dump(mode="json", exclude={"gate"})
-    settings["primary"] = config.deciding(config.metrics)
+    _require(shelf, config)
+    settings = _settings(config)
     key = ledger.key(VERSION, card["key"], card["step"], card["base_mark"], settings, seed, shelf.digest)
     target = storage.join(run_directory, standing.SCORES)
     result = storage.read_object(target) or {}
     today = (packed or {}).get(config.split)
     if (result.get("key"), result.get("adapter"), result.get("packed")) != (key, card["key"], today):
-        outcome = _compute(run_directory, model, config, shelf, seed)
+        asked = _asked(model, settings, shelf, seed)
+        before = _measured(storage.read_object(storage.join(run_directory, BASELINE)), asked)
+        outcome = _compute(run_directory, model, config, shelf, before, seed)
+        if before is None:
+            _keep(run_directory, asked, outcome.base)
         result = scoring.scored(outcome, config, seed, _traits(run_directory, outcome))
         result = {"key": key, "split": config.split, "adapter": card["key"], "packed": today, **result}
         examples = {"samples": _examples(outcome, config.examples)}
@@ -78,6 +79,54 @@ def run(
         storage.put(target, _json(result))
     _judge(result["metrics"], config)
     return dict(result["metrics"])
+
+
+def baseline(run_directory: str, model: str | None, config: Config, *, seed: int) -> dict[str, float | None]:
+    """Measure the model as it is, before any training; writes evaluation/baseline.json, which `run` takes up.
+
+    Returns its value by metric. Raises: ModelError (no model), SourceError (nothing held out), StorageError.
+    """
+    models.configuration(model)
+    assert model is not None, "configuration refuses it"
+    run_directory = run_directory if storage.is_remote(run_directory) else os.path.abspath(run_directory)
+    shelf = batches.shelf(run_directory, config.split)
+    _require(shelf, config)
+    asked = _asked(model, _settings(config), shelf, seed)
+    before = _measured(storage.read_object(storage.join(run_directory, BASELINE)), asked)
+    outcome = _compute(None, model, config, shelf, before, seed)
+    _keep(run_directory, asked, outcome.base)
+    return {name: pair["base"] for name, pair in scoring.scored(outcome, config, seed)["metrics"].items()}
+
+
+def _settings(config: Config) -> dict[str, Any]:
+    """What of the recipe a measurement hangs on."""
+    return {**config.model_dump(mode="json", exclude={"gate"}), "primary": config.deciding(config.metrics)}
+
+
+def _require(shelf: batches.Shelf, config: Config) -> None:
+    if not shelf.rows:
+        raise SourceError(
+            f"packed/{config.split} holds nothing to evaluate on; give evaluate.split another split, or "
+            "split.* larger shares"
+        )
+
+
+def _asked(model: str, settings: Mapping[str, Any], shelf: batches.Shelf, seed: int) -> str:
+    """What a measurement of the base hangs on."""
+    return ledger.key(VERSION, "base", model_files.digest(model), settings, seed, shelf.digest)
+
+
+def _measured(kept: Mapping[str, Any] | None, asked: str) -> Measured | None:
+    """What was measured of the base, where it is what is asked for."""
+    if kept is None or kept.get("key") != asked:
+        return None
+    forced = np.array(kept["forced"], np.float64).reshape(-1, 3)
+    return Measured(forced, kept["answers"], kept["reasoning"], kept["unfinished"])
+
+
+def _keep(run: str, asked: str, base: Measured) -> None:
+    kept = {**vars(base), "key": asked, "forced": base.forced.tolist()}
+    storage.put(storage.join(run, BASELINE), _json(kept))
 
 
 def scores(run_directory: str) -> dict[str, Any]:
@@ -127,11 +176,13 @@ def _json(value: object) -> bytes:
     return json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False).encode()
 
 
-def _compute(run: str, model: str, config: Config, shelf: batches.Shelf, seed: int) -> Outcome:
+def _compute(
+    run: str | None, model: str, config: Config, shelf: batches.Shelf, before: Measured | None, seed: int
+) -> Outcome:
     """`measure` in a task where Ray is up, else here."""
     if not ray.is_initialized():
-        return measure(run, model, config, shelf, seed)
-    work = partial(measure, run, model, config, shelf)
+        return measure(run, model, config, shelf, before, seed)
+    work = partial(measure, run, model, config, shelf, before)
     gpus = 1 if session.gpus() else 0
     return next(stream.each(work, [seed], workers=1, name="evaluate", gpus=gpus))
 

@@ -11,11 +11,12 @@ from collections.abc import Mapping
 from typing import Any
 
 from headrace.cluster import storage
+from headrace.pipelines import trainings
 from headrace.pipelines.schema import SPLITS
 
 AGAIN = "run `headrace train` again"
 # Paths below a run. Those who write there import PyTorch, which takes seconds.
-CARD, SCORES, SAMPLES = "adapter/headrace.json", "evaluation/scores.json", "evaluation/samples.json"
+SCORES, SAMPLES = "evaluation/scores.json", "evaluation/samples.json"
 
 # Sections that decide what is packed, and keys of theirs that do not.
 PACKED = (
@@ -35,9 +36,11 @@ def look(run: str, run_json: Mapping[str, Any]) -> dict[str, str]:
     """
     packed = digests(run_json)
     stale: dict[str, str] = {}
-    card = storage.read_object(storage.join(run, CARD))
+    card = storage.read_object(storage.join(run, trainings.CARD))
     if card and (words := of_adapter(card, packed)):
         stale["train"] = words
+    elif stopped := _stopped(run_json, card):
+        stale["train"] = stopped
     elif run_json.get("train") and not card:
         stale["train"] = f"left no adapter that is there; {AGAIN}"
     elif card and run_json.get("train", {}).get("key", card["key"]) != card["key"]:
@@ -46,6 +49,17 @@ def look(run: str, run_json: Mapping[str, Any]) -> dict[str, str]:
     if scores and (words := _of_evaluation(scores, card, packed)):
         stale["evaluate"] = words
     return stale
+
+
+def _stopped(run_json: Mapping[str, Any], card: Mapping[str, Any] | None) -> str | None:
+    """What became of the adapter of a training that what it showed has stopped; None of any other."""
+    told = run_json.get("train") or {}
+    why = (told.get("stopped") or {}).get("reason")
+    if why in (None, "patience") or (card and card.get("key") == told.get("key")):
+        return None
+    if card:
+        return f"is that of an earlier training: the last one was stopped ({why}), and published nothing"
+    return f"is not there: its training was stopped ({why}), and published nothing"
 
 
 def of_run(run: str) -> dict[str, str]:

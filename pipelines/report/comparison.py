@@ -39,6 +39,7 @@ NAMES: dict[Metric, str] = {
 # What is told of a training beside its curves.
 FACTS = ("epochs", "best_step", "best_validation", "tokens", "seconds", "tokens_per_second")
 SAMPLES = 8
+WARNINGS = 12
 CHARACTERS = 1200  # of one text of a sample
 
 Curve = list[tuple[float, float]]
@@ -121,21 +122,26 @@ def training(history: Mapping[str, Any]) -> dict[str, Any] | None:
     loss, rate = (_curve(range(1, history["steps"] + 1), history[name]) for name in ("loss", "learning_rate"))
     validation = _curve(history["validation_steps"], history["validation"])
     best = (history["best_step"], history["best_validation"])
+    warnings = history.get("warnings") or []
+    learnt_by_heart = any(warning["code"] == "overfitting" for warning in warnings)
     return {
         "steps": history["steps"],
         "first": loss[0][1] if loss else None,
         "last": loss[-1][1] if loss else None,
         "best": best if best[1] is not None else None,
-        "rising": _rises(validation),
-        "plot": plots.training(loss, validation, rate),
+        "base": (history.get("base") or {}).get("validation"),
+        "rising": _rises(validation) and not learnt_by_heart,
+        "warnings": warnings[:WARNINGS],
+        "stopped": (history.get("stopped") or {}).get("words"),
+        "plot": plots.training(loss, validation, rate, [w["step"] for w in warnings]),
         "facts": {name: history[name] for name in FACTS if history[name] is not None},
     }
 
 
 def _curve(steps: Sequence[int], values: Sequence[float]) -> Curve:
     """(step, value) pairs; what is not finite cannot be drawn and is left out."""
-    pairs = zip(steps, values, strict=True)
-    return [(float(step), float(value)) for step, value in pairs if math.isfinite(value)]
+    pairs = zip(steps, values, strict=True)  # of a step that was left out there is no value
+    return [(float(s), float(value)) for s, value in pairs if value is not None and math.isfinite(value)]
 
 
 def _rises(validation: Curve) -> bool:

@@ -85,6 +85,8 @@ def render(run_directory: str, stages: Sequence[str]) -> str:
         named=people.named(run),
         training=comparison.training(run.get("train") or {}),
         sweep=sweeps.view(run.get("sweep")),
+        probe=run.get("probe"),
+        curve=run.get("learning_curve"),
         stale=run.get("stale") or {},
         metrics=comparison.metrics(run.get("evaluate") or {}),
         samples=comparison.samples(answers or {}),

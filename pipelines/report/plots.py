@@ -161,12 +161,17 @@ def thresholds(points: Points, used: float | None) -> Markup:
 
 
 @_styled()
-def training(loss: Points, validation: Points, rate: Points) -> Markup:
-    """Loss by step, with validation over it and the learning rate below; any of them may be empty."""
+def training(loss: Points, validation: Points, rate: Points, warned: Sequence[int] = ()) -> Markup:
+    """Loss by step, with validation over it and the learning rate below; any of them may be empty.
+
+    warned: steps after which something was wrong, shown as lines.
+    """
     figure = Figure(figsize=(WIDTH, 3.6 if rate else 2.7), layout="constrained")
     heights = [3, 1] if rate else [1]
     column = figure.subplots(len(heights), 1, sharex=True, squeeze=False, height_ratios=heights)[:, 0]
     _draw_losses(column[0], loss, validation)
+    for step in sorted(set(warned))[:20]:
+        column[0].axvline(step, color=MUTED, linewidth=0.8, linestyle=":")
     if rate:
         thin = thinned(rate)
         column[1].plot([x for x, _ in thin], [y for _, y in thin], color=MUTED)

@@ -8,8 +8,9 @@
 
 Without its card an adapter is not finished. The card holds the key of the training, the model that the
 adapter is of (its name and the digest of its content), the step and the validation loss there, the digest of
-each side of packed/ at the time, and size and hash of every file. Adapters of other trainings of the run are
-kept in `adapters/<key>/`.
+each side of packed/ at the time, and size and hash of every file.
+
+A training leaves its adapter in its home, and a copy of it in the run (see `trainings`): a place is either.
 """
 
 import json
@@ -26,22 +27,21 @@ from safetensors.torch import save as save_tensors
 
 from headrace.cluster import storage
 from headrace.cluster.errors import Fault, ModelError
-from headrace.pipelines import model_files
+from headrace.pipelines import model_files, trainings
 from headrace.pipelines.train import models
 
 if TYPE_CHECKING:
     from headrace.pipelines.train.config import Config
 
-FOLDER, EARLIER = "adapter", "adapters"
-CARD = "headrace.json"
+FOLDER, CARD = trainings.CARD.split("/")
 WEIGHTS, CONFIG = "adapter_model.safetensors", "adapter_config.json"
 
 Card = dict[str, Any]
 
 
-def path(run: str, *parts: str) -> str:
-    """A path below the run's adapter."""
-    return storage.join(run, FOLDER, *parts)
+def path(place: str, *parts: str) -> str:
+    """A path below the adapter of a run, or of a training's home."""
+    return storage.join(place, FOLDER, *parts)
 
 
 def fitted(base: Any, config: "Config", name: str) -> Any:
@@ -90,47 +90,53 @@ def set_weights(model: Any, written: Mapping[str, bytes]) -> None:
         raise Fault("the checkpoint holds weights that this adapter has no place for")
 
 
-def write(run: str, written: dict[str, bytes], model: str, card: Card) -> None:
+def write(place: str, written: dict[str, bytes], model: str, card: Card) -> None:
     """Write `adapter/`: the adapter's files, the tokenizer of `model`, and at last the card.
 
     Without a card meanwhile, as another's would stand beside these weights.
 
     Raises: ModelError (no tokenizer), StorageError.
     """
-    storage.delete(path(run))
+    storage.delete(path(place))
     with tempfile.TemporaryDirectory() as scratch:
         models.load_tokenizer(model).save_pretrained(scratch)
         tokenizer = {file: storage.read_bytes(os.path.join(scratch, file)) for file in os.listdir(scratch)}
     files = dict(sorted({**written, **tokenizer}.items()))
     for file, data in files.items():
-        storage.put(path(run, file), data)
+        storage.put(path(place, file), data)
     sums = {file: {"size": len(data), "xxh3": xxhash.xxh3_64_hexdigest(data)} for file, data in files.items()}
-    write_card(run, {**card, "files": sums})
+    write_card(place, {**card, "files": sums})
 
 
-def write_card(run: str, card: Card) -> None:
+def write_card(place: str, card: Card) -> None:
     """Say of the adapter that it is finished, and what it is. Raises: StorageError."""
-    storage.put(path(run, CARD), json.dumps(card, indent=1).encode())
+    storage.put(path(place, CARD), json.dumps(card, indent=1).encode())
 
 
-def put_aside(run: str, key: str) -> str | None:
-    """Keep the adapter of another training than `key` in ``adapters/<its key>/``; returns where.
+def make_current(run: str, key: str) -> None:
+    """Put a copy of the adapter that the training `key` has left in the run's `adapter/`.
 
-    None where there is no other, or it is there already. Raises: StorageError.
+    What is there is copied to the home of its own training first, where it is not there already: older
+    versions left it in the run alone. Raises: StorageError.
     """
     other = card(run)
-    if other is None or other["key"] == key:
-        return None
-    kept = storage.join(run, EARLIER, str(other["key"]))
-    files = [entry.path.rpartition(f"/{FOLDER}/")[2] for entry in storage.listing(path(run))]
+    if other is not None and card(trainings.home(run, other["key"])) is None:
+        _copy(run, trainings.home(run, other["key"]))
+    _copy(trainings.home(run, key), run)
+
+
+def _copy(place: str, target: str) -> None:
+    """An adapter from one place to another, its card last."""
+    storage.delete(path(target, CARD))
+    storage.delete(path(target))
+    files = [entry.path.rpartition(f"/{FOLDER}/")[2] for entry in storage.listing(path(place))]
     for file in sorted(files, key=lambda name: name == CARD):
-        storage.put(storage.join(kept, file), storage.read_bytes(path(run, file)))
-    return kept
+        storage.put(path(target, file), storage.read_bytes(path(place, file)))
 
 
-def card(run: str) -> Card | None:
-    """The card of the run's adapter; None where there is no finished one, or what is there is no card."""
-    held = storage.read_object(path(run, CARD))
+def card(place: str) -> Card | None:
+    """The card of an adapter; None where there is no finished one, or what is there is no card."""
+    held = storage.read_object(path(place, CARD))
     return held if held is not None and isinstance(held.get("key"), str) else None
 
 

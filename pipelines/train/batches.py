@@ -123,7 +123,7 @@ class Plan:
     """Everything that decides what a step reads.
 
     rows_per_step: over all ranks and micro-batches. weights: by ordinal; empty: all 1.0. by_trait: whether
-    the rows' own `WEIGHTS` count.
+    the rows' own `WEIGHTS` count. taken: share of the rows that is trained on, each within any larger one.
     """
 
     shelf: Shelf
@@ -131,6 +131,7 @@ class Plan:
     rows_per_step: int
     weights: Mapping[int, float]
     by_trait: bool = False
+    taken: float = 1.0
 
     @property
     def drawn(self) -> bool:
@@ -153,6 +154,8 @@ class Plan:
             taken = [int(c) for c in shuffled[first : first + MIXED]]
             rows = np.concatenate([np.arange(starts[c], starts[c + 1]) for c in taken])
             times = np.concatenate([self._times(chunks[c], epoch) for c in taken])
+            if self.taken < 1:
+                times = times * _taken(rows, self.seed, self.taken)
             repeated = np.repeat(rows, times)
             nth = np.arange(len(repeated)) - np.repeat(np.cumsum(times) - times, times)
             mixed = generator.permutation(len(repeated))
@@ -198,6 +201,13 @@ class Plan:
         if max_steps is not None:
             counts[-1] -= sum(counts) - max_steps
         return counts
+
+
+def _taken(places: NDArray[np.int64], seed: int, share: float) -> NDArray[np.bool_]:
+    """Which rows belong to a share of them: ``int64[N] -> bool[N]``, by a hash of place and seed."""
+    salt = xxhash.xxh3_64_intdigest(f"{seed}/taken".encode())
+    uniform = (arrays.finalised(places.astype(np.uint64) ^ np.uint64(salt)) >> np.uint64(11)) * 2.0**-53
+    return np.asarray(uniform < share)
 
 
 class Micro(NamedTuple):

@@ -1,17 +1,16 @@
-"""Checkpoints of an adapter's training, so that a killed training goes on where it was.
+"""Checkpoints of a training, so that a killed one goes on where it was.
 
 ::
 
-    checkpoints/<key>/step-000120/adapter_config.json  adapter_model.safetensors   what peft loads
-                                  optimizer.safetensors                            moments of AdamW
-                                  checkpoint.json                                  written last
-    checkpoints/<key>/best/       the adapter of least validation loss so far, the same without optimizer
-    checkpoints/<key>/used/       which packed rows each step has used (see `used`)
-    checkpoints/<key>/starts/     a file a start: the step it went on from, and its ranks
-    checkpoints/<key>/training.json   the settings, written at the first start
-    checkpoints/<key>/history.json
+    trainings/<key>/step-000120/adapter_config.json  adapter_model.safetensors   what peft loads
+                                optimizer.safetensors                            moments of AdamW
+                                checkpoint.json                                  written last
+    trainings/<key>/best/       the best adapter so far, the same without optimizer
+    trainings/<key>/used/       which packed rows each step has used (see `used`)
+    trainings/<key>/starts/     a file a start: the step it went on from, and its ranks
+    trainings/<key>/history.json
 
-Every training has a home of its own, by its key: another one takes nothing away.
+Every training has a home of its own, by its key (see `trainings`): another one takes nothing away.
 `checkpoint.json` is the commit marker: it holds the key of the training, the step, the history up to
 it, and size and hash of the other files. A directory without it, or of other sizes, is no checkpoint.
 Nothing is pickled. No state of a random generator is kept: the order of rows and the dropout of a
@@ -28,36 +27,45 @@ from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 
 from headrace.cluster import ledger, storage
-from headrace.cluster.errors import Fault
+from headrace.cluster.errors import Fault, FullDiskError
+from headrace.pipelines import trainings
 
-FOLDER = "checkpoints"
 BEST = "best"
 MARKER = "checkpoint.json"
 OPTIMIZER = "optimizer.safetensors"
 STARTS = "starts"
-TRAINING = "training.json"
 # Lists of a history, of every step and of every validation.
-HISTORY = ("loss", "learning_rate", "tokens", "seconds", "rows", "validation", "validation_steps")
+HISTORY = (
+    "loss",
+    "grad_norm",
+    "learning_rate",
+    "tokens",
+    "seconds",
+    "rows",
+    "validation",
+    "validation_steps",
+)
+
+STOPPED = "stopped.json"  # why a training was stopped by what it showed, until it goes on
 
 Record = dict[str, Any]
 
 
-def home(run: str, key: str) -> str:
-    """Where the training `key` of a run leaves its checkpoints."""
-    return storage.join(run, FOLDER, key)
-
-
-def homes(run: str) -> list[str]:
-    """Where the trainings of a run have left something, in the order of their keys."""
-    entries = storage.listing(storage.join(run, FOLDER))
-    keys = {e.path.rpartition(f"/{FOLDER}/")[2].partition("/")[0] for e in entries}
-    return [home(run, key) for key in sorted(keys) if key]
+def history() -> Record:
+    """What a training has to tell before its first step."""
+    empty: Record = {name: [] for name in (*HISTORY, "general", "metric", "skipped", "warnings")}
+    return {
+        **empty,
+        "base": {"validation": None, "general": None, "metric": None},
+        "best": None,
+        "smoke": None,
+    }
 
 
 def found(run: str) -> list[str]:
-    """Checkpoints of all trainings of a run, each as its directory below `checkpoints/`."""
-    entries = storage.listing(storage.join(run, FOLDER))
-    below = [e.path.rpartition(f"/{FOLDER}/")[2] for e in entries if e.path.endswith(f"/{MARKER}")]
+    """Checkpoints of all trainings of a run, each as its directory below `trainings/`."""
+    entries = storage.listing(storage.join(run, trainings.FOLDER))
+    below = [e.path.rpartition(f"/{trainings.FOLDER}/")[2] for e in entries if e.path.endswith(f"/{MARKER}")]
     return sorted(place.removesuffix(f"/{MARKER}") for place in below)
 
 
@@ -73,6 +81,29 @@ def starts(home: str) -> list[Record]:
     """Each start of a training: the step that it went on from, and its ranks."""
     found = (storage.read_object(entry.path) for entry in storage.listing(storage.join(home, STARTS)))
     return [start for start in found if start is not None]
+
+
+def require_room(home: str, weights: int, keep: int) -> None:
+    """Hold the disk against what a training will write, before its first step.
+
+    weights: bytes of what is trained; AdamW's moments take twice as much beside them. A new checkpoint is
+    written before the oldest goes; the best adapter, the one of the training and its copy come to them.
+
+    Raises: FullDiskError. Object storage is not asked.
+    """
+    free = storage.free(home)
+    if free is None:
+        return
+    checkpoint = 3 * weights
+    there = sum(entry.size for entry in storage.listing(home))
+    needed = (keep + 1) * checkpoint + 3 * weights - there
+    if free < needed:
+        raise FullDiskError(
+            f"{home}: {storage.in_words(free)} are free and this training will write about "
+            f"{storage.in_words(needed)} ({keep + 1} checkpoints of {storage.in_words(checkpoint)}, and the "
+            "adapter): free some space (`headrace clean RUN` removes superseded trainings), or lower "
+            "train.keep_checkpoints"
+        )
 
 
 def name(step: int) -> str:
@@ -178,9 +209,9 @@ def resumed(home: str, key: str, last: int) -> int:
 
 def _best_step(record: Record, last: int) -> int:
     """The step of the best adapter up to a checkpoint; 0 where there is none yet."""
-    losses, at = record["history"]["validation"], record["history"]["validation_steps"]
-    if losses:
-        return int(at[losses.index(min(losses))])
+    best = record["history"].get("best")
+    if best:
+        return int(best["step"])
     return last if record["step"] == last else 0
 
 
@@ -218,7 +249,4 @@ def load_optimizer(optimizer: torch.optim.Optimizer, names: list[str], data: byt
     held = load_tensors(data)
     for parameter, named in zip(optimizer.param_groups[0]["params"], names, strict=True):
         kinds = {k.rsplit("/", 1)[1]: v for k, v in held.items() if k.rsplit("/", 1)[0] == named}
-        # The count of steps stays on the CPU, as AdamW itself keeps it.
-        optimizer.state[parameter] = {
-            k: v if k == "step" else v.to(parameter.device) for k, v in kinds.items()
-        }
+        optimizer.state[parameter] = {k: v.to(parameter.device) for k, v in kinds.items()}

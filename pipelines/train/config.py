@@ -4,16 +4,39 @@ A recipe holds them, and every task of every pass holds a recipe: torch and peft
 import, which a task that cleans text must not pay.
 """
 
+import re
 from typing import Annotated, Any, Literal
 
-from pydantic import ConfigDict, Field, model_validator
+from pydantic import (
+    ConfigDict,
+    Field,
+    SerializerFunctionWrapHandler,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 
+from headrace.pipelines.examine.advice.config import Kind
 from headrace.pipelines.section import Path, Section
 
 Attention = Literal["auto", "varlen", "sdpa", "eager"]
 Method = Literal["lora", "rslora", "dora", "qlora", "full"]
 RANKS = 2  # where the recipe names none, and there is no GPU
 Precision = Literal["auto", "float32", "bfloat16"]
+BEST = ("validation_loss", "exact_match", "f1", "rougeL")
+
+
+Like = Literal["support", "code", "style", "domain", "auto"]
+KINDS: dict[str, Kind] = {"support": "narrow", "code": "skill", "style": "style", "domain": "text"}
+STARTED = ("rank", "alpha", "learning_rate", "epochs")
+
+
+def start_of(kind: Kind) -> dict[str, float]:
+    """The advice's values for sets of a kind, by key of `STARTED`."""
+    from headrace.pipelines.examine.advice.start import STARTS  # NumPy and more, which few recipes need
+
+    found = STARTS[kind]
+    return {"rank": found.rank, "alpha": found.alpha, "learning_rate": found.rate, "epochs": found.epochs}
 
 
 class Workers(Section):
@@ -29,6 +52,18 @@ class Workers(Section):
         if self.least > self.most:
             raise ValueError(f"least is {self.least} and most {self.most}: least may not be more")
         return self
+
+
+class Watch(Section):
+    """What is looked at while a training runs. Changed while it is under way, it holds from there on."""
+
+    on_bad_step: Literal["stop", "skip"] = "stop"
+    """What comes of a step whose loss or gradient is no number, or far beyond those before: the training
+    stops (exit 3), or the step is left out and counted."""
+    stop: bool = True
+    """Stop (exit 3) where the loss diverges or nothing is learnt; otherwise that is said, and it goes on."""
+    forgetting: bool = True
+    """Measure with each validation the loss on a few general texts, and say where it rises."""
 
 
 class Config(Section):
@@ -74,7 +109,7 @@ class Config(Section):
     """Share of the steps in which the learning rate rises."""
     schedule: Literal["cosine", "constant"] = "cosine"
     """How the learning rate goes on after warm-up: to 0 by half a cosine, or as it is."""
-    weight_decay: float = Field(default=0.0, ge=0)
+    weight_decay: float = Field(default=0.01, ge=0)
     """Decoupled weight decay of AdamW."""
     max_grad_norm: float = Field(default=1.0, ge=0)
     """Gradients are scaled down to this norm; 0: never."""
@@ -101,14 +136,34 @@ class Config(Section):
     cpus_per_worker: float = Field(default=1, gt=0)
     """CPUs that each rank reserves."""
     validate_every: int | None = Field(default=None, ge=1)
-    """Steps between validations; left out: a tenth of all steps. The last step validates always. Changed
-    while a training is under way, it holds from there on."""
+    """Steps between validations; left out: a tenth of all steps, 500 at most. The last step validates always.
+    Changed while a training is under way, it holds from there on."""
     validation_rows: int = Field(default=512, ge=1)
     """Most packed rows that a validation reads."""
     checkpoint_every: int | None = Field(default=None, ge=1)
     """Steps between checkpoints; left out: as `validate_every`. The last step leaves one always."""
     keep_checkpoints: int = Field(default=2, ge=1)
     """Checkpoints that are kept, the newest ones; the best adapter is kept beside them."""
+    like: Like | None = None
+    """What is to be learnt, for values of rank, alpha, learning_rate and epochs where the recipe sets none:
+    support (labels, extraction, replies), code, style, domain (much text), or auto: as `advise` tells it by
+    the rows. Left out: the defaults."""
+    best: str = "validation_loss"
+    """What the best checkpoint is chosen by, on validation rows: validation_loss; or, of answers that the
+    model writes, exact_match, f1, rougeL or `python:FILE:FUNCTION`, a function of (answers, references) that
+    returns a number for each, higher being better."""
+    best_samples: int = Field(default=64, ge=1)
+    """Most validation samples that are answered, where `best` is of answers."""
+    best_tokens: int = Field(default=128, ge=1)
+    """Longest answer, where `best` is of answers."""
+    patience: int | None = Field(default=3, ge=1)
+    """Validations without a better checkpoint after which the training ends (exit 0); null: never."""
+    min_delta: float = Field(default=0.0, ge=0)
+    """Least change that counts as better."""
+    smoke: float = Field(default=0.1, ge=0, lt=1)
+    """Share of the steps after which speed, time and cost of the whole are said, and the training stops where
+    the loss has not moved; otherwise it goes on from there, and nothing is done twice. 0: never."""
+    watch: Watch = Watch()
     max_failures: int = Field(default=3, ge=0)
     """How often workers that died are restarted before the training fails."""
     use_weights: bool = True
@@ -120,6 +175,33 @@ class Config(Section):
         if self.workers == "auto":
             return RANKS
         return self.workers if isinstance(self.workers, int) else self.workers.most
+
+    @model_validator(mode="before")
+    @classmethod
+    def _alike(cls, values: Any) -> Any:
+        if isinstance(values, dict) and values.get("like") in KINDS:
+            return {**start_of(KINDS[values["like"]]), **values}
+        return values
+
+    @model_serializer(mode="wrap")
+    def _unset(self, dump: SerializerFunctionWrapHandler) -> dict[str, Any]:
+        """Values that `like: auto` is to find stay unset in the recipe that a run keeps."""
+        values: dict[str, Any] = dump(self)
+        if self.like == "auto":
+            return {k: v for k, v in values.items() if k not in STARTED or k in self.model_fields_set}
+        return values
+
+    def alike(self, kind: Kind) -> "Config":
+        """With the values for sets of this kind where the recipe sets none, for `like: auto`."""
+        values = {k: v for k, v in start_of(kind).items() if k not in self.model_fields_set}
+        return self.model_copy(update={**values, "like": None})
+
+    @field_validator("best")
+    @classmethod
+    def _known(cls, value: str) -> str:
+        if value not in BEST and not re.fullmatch(r"python:.+\.py:[A-Za-z_][A-Za-z0-9_]*", value):
+            raise ValueError(f"is none of {', '.join(BEST)} and no python:FILE.py:FUNCTION")
+        return value
 
     @model_validator(mode="before")
     @classmethod

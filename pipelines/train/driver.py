@@ -9,47 +9,47 @@ load. All linear layers by default: on attention alone it learns less.
 Source: https://arxiv.org/abs/2106.09685, https://arxiv.org/abs/2305.14314
 
 Going on: killed at any point, the same call goes on from the newest checkpoint; a training with
-another key (model, data, seed, anything that decides the result) is another training, with checkpoints of
-its own; a finished one is not done again. `adapter/` is that of the training that ended last: the one before
-is kept in `adapters/<key>/`. A worker that dies is restarted by Ray Train up to `max_failures` times.
+another key (model, data, seed, anything that decides the result) is another training, with a home of its own
+in `trainings/`; a finished one is not done again. `adapter/` is a copy of that of the training that was asked
+for last. A worker that dies is restarted by Ray Train up to `max_failures` times.
 
 Cost: on a CPU for tests and demos only; memory of a rank is the model, one batch and a few chunks.
 """
 
-import contextlib
 import json
 import os
 import signal
 import tempfile
 import threading
-import time
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import asdict, replace
+from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import ray
 
 from headrace.cluster import ledger, session, storage, watch
-from headrace.cluster.errors import HeadraceError, ModelError, RecipeError, SourceError, UserError
-from headrace.pipelines import model_files
+from headrace.cluster.errors import ModelError, RecipeError, SourceError, UserError
+from headrace.pipelines import model_files, trainings
 from headrace.pipelines.train import adapter, batches, checkpoints, foresight, models, used, ways
 from headrace.pipelines.train.config import Config, Workers
 from headrace.pipelines.train.steps import Job
+from headrace.pipelines.train.watch import alarms, scorer, telling
+from headrace.pipelines.train.watch.telling import Progress
+from headrace.pipelines.train.watch.watched import Step
 from headrace.pipelines.train.ways import Way
-from headrace.pipelines.train.worker import Step, on_worker
+from headrace.pipelines.train.worker import on_worker
 
-VERSION = 2
-LOOK_EVERY = 0.5  # seconds between two looks for finished steps
-REPORT_EVERY = 5.0  # seconds between two steps that are reported, but for validations
-Progress = Callable[[str, dict[str, Any]], None]
+VERSION = 3
 
-SHARE = 10  # validations and checkpoints of a training, unless the recipe says how often
+# Steps between validations, and between checkpoints, unless the recipe says how many: these, or a tenth.
+MOST_EVERY, SHARE = 500, 10
 
 # What a training that goes on may have changed: its steps stay what they are.
 FREE = {
     *("checkpoint_every", "keep_checkpoints", "max_failures", "validate_every"),
     *("workers", "batch_size", "use_gpu", "cpus_per_worker", "attention", "gradient_checkpointing", "packed"),
     *("compile", "shard", "offload"),
+    *("patience", "min_delta", "smoke", "watch", "like"),
 }
 
 
@@ -61,6 +61,7 @@ def check(config: Config, model: str | None) -> tuple[Way, ...]:
 
     Raises: ModelError, StorageError.
     """
+    scorer.code(config.best)
     found = foresight.check(config, models.configuration(model), str(model))
     if config.use_gpu is True and ray.is_initialized() and not session.gpus():
         raise RecipeError("train.use_gpu is true and the cluster has no GPU; leave it out to train on CPUs")
@@ -76,19 +77,25 @@ def run(
     weights: Mapping[str, float] | None = None,
     sources: Mapping[int, str] | None = None,
     packed: Mapping[str, str] | None = None,
+    costs: Mapping[str, Any] | None = None,
     progress: Progress | None = None,
+    each_step: Callable[[Step], None] | None = None,
 ) -> dict[str, Any]:
-    """Train on `packed/train`, write `checkpoints/` and `adapter/`; returns the history.
+    """Train on `packed/train`, write `trainings/<key>/` and `adapter/`; returns the history.
 
     model: directory, s3:// directory or hub name. weights: sampling weight by name of source, 1.0
     where it has none. sources: name of source by ordinal, which weights need. packed: digest of each side
-    of packed/, by which the adapter can later be told to be of these rows. progress: called in a thread with
-    a line of text and the same as fields, every few seconds and after each validation.
+    of packed/, by which the adapter can later be told to be of these rows. costs: the recipe's section, by
+    which the cost is projected. progress: called in a thread with
+    a line of text and the same as fields, every few seconds and after each validation. each_step: called in
+    the same thread with every finished step, in order, those done again after a kill among them.
 
     The history holds how the model was run (packed, attention: see `ways`), steps, loss (nats a target token,
-    by step), learning_rate, validation (loss, at validation_steps), best_step, best_validation, tokens
-    (targets trained on), tokens_per_second, rows_used (packed rows by epoch, as they were counted), starts
-    (step and ranks of each), kills_survived, and the key of the training.
+    by step), grad_norm (before clipping), learning_rate, validation (loss, at validation_steps), best_step,
+    best_validation, tokens (targets trained on), tokens_per_second, rows_used (packed rows by epoch, as they
+    were counted), starts (step and ranks of each), kills_survived, and the key of the training; base (losses
+    before training), general (loss on general texts, at validation_steps), best (metric, value, step), smoke,
+    skipped (steps), warnings (code, words, step) and stopped (reason, words: None where all steps were made).
 
     Raises: ModelError, SourceError (nothing to train on), UserError (the cluster is too small),
     GateError (the loss is no number any more; rows used are not those planned), StorageError.
@@ -96,19 +103,16 @@ def run(
     found = check(config, model)
     assert model is not None, "check refuses it"
     session.start(config.most + 1)
-    job = replace(
-        plan(run_directory, model, config, seed, by_ordinal(weights or {}, sources or {})), ways=found
-    )
+    job = plan(run_directory, model, config, seed, by_ordinal(weights or {}, sources or {}))
+    job = replace(job, ways=found, costs=costs)
     tell = progress or (lambda text, fields: None)
+    trainings.ask(job.run, job.key)
     history = _finished(job, packed or {})
     if history is None:
         _tell_of_another(job, tell)
         for text in foresight.said(config, found, model):
             tell(text, found[0]._asdict())
-        _fit(job, tell)
-        kept = adapter.put_aside(job.run, job.key)
-        if kept:
-            tell(f"train: the adapter of the training before is kept in {kept}", {"kept": kept})
+        fit(job, tell, each_step)
         history = _publish(job, packed or {})
     return history
 
@@ -116,10 +120,11 @@ def run(
 def _tell_of_another(job: Job, tell: Progress) -> None:
     """Say of a training that begins while others have left checkpoints what makes it another one."""
     mine = {"model": job.base, **settings(job.config, job.seed), "packed": job.plan.shelf.digest}
-    place = storage.join(job.home, checkpoints.TRAINING)
+    place = storage.join(job.home, trainings.TRAINING)
     if storage.read_object(place) is None:
-        for home in checkpoints.homes(job.run):
-            other = storage.read_object(storage.join(home, checkpoints.TRAINING))
+        for key in trainings.keys(job.run):
+            home = trainings.home(job.run, key)
+            other = storage.read_object(storage.join(home, trainings.TRAINING))
             if other is None:
                 continue
             changed = [f"{k} {other.get(k)} -> {mine.get(k)}" for k in mine if other.get(k) != mine.get(k)]
@@ -145,9 +150,11 @@ def plan(
     config: Config,
     seed: int,
     weights: Mapping[int, float],
+    taken: float = 1.0,
     model_digest: str | None = None,
 ) -> Job:
-    """Everything that the ranks need to know; `weights` by ordinal, `model_digest` where it is known.
+    """Everything that the ranks need to know; `weights` by ordinal, `taken`: share of the rows,
+    `model_digest` where it is known.
 
     Raises: SourceError, StorageError.
     """
@@ -160,10 +167,11 @@ def plan(
     validation = batches.shelf(directory, "validation")
     heeded = dict(weights) if config.use_weights else {}
     by_trait = config.use_weights and shelf.weighted
-    planned = batches.Plan(shelf, seed, config.rows_per_step, heeded, by_trait)
+    planned = batches.Plan(shelf, seed, config.rows_per_step, heeded, by_trait, taken)
     epochs = tuple(planned.epochs(config.epochs, config.max_steps))
-    every = config.validate_every or max(1, sum(epochs) // SHARE)
+    every = config.validate_every or max(1, min(MOST_EVERY, sum(epochs) // SHARE))
     model_digest = model_digest or model_files.digest(model)
+    scored = scorer.code(config.best)
     key = ledger.key(
         VERSION,
         model_digest,
@@ -172,6 +180,8 @@ def plan(
         shelf.digest,
         validation.digest,
         sorted(heeded.items()),
+        *([scored] if scored is not None else []),
+        *([taken] if taken < 1 else []),
     )
     return Job(
         run=directory,
@@ -187,6 +197,7 @@ def plan(
         validate_every=every,
         checkpoint_every=config.checkpoint_every or every,
         ways=ways.of_config(config),
+        scorer=scored,
     )
 
 
@@ -195,29 +206,37 @@ def _finished(job: Job, packed: Mapping[str, str]) -> dict[str, Any] | None:
 
     Its key says that it read the same rows, though others may be held out now: the card is told.
     """
-    card = adapter.card(job.run)
-    if card is None or card.get("key") != job.key:
+    card = adapter.card(job.home)
+    history = storage.read_object(storage.join(job.home, "history.json"))
+    if card is None or card["key"] != job.key or history is None:
         return None
-    # Trainings of older versions left theirs beside their checkpoints, without a home.
-    places = (job.home, storage.join(job.run, checkpoints.FOLDER))
-    kept = (storage.read_object(storage.join(place, "history.json")) for place in places)
-    history = next((found for found in kept if found and found.get("steps") == job.steps), None)
-    if history is None or history.setdefault("key", job.key) != job.key:
+    if history.get("key") != job.key or not _ended(job, history):
         return None
     if card.get("packed") != dict(packed):
-        adapter.write_card(job.run, {**card, "packed": dict(packed)})
+        card["packed"] = dict(packed)
+        adapter.write_card(job.home, card)
+    if adapter.card(job.run) != card:
+        adapter.make_current(job.run, job.key)
     return history
 
 
-def _fit(job: Job, progress: Progress) -> None:
+def _ended(job: Job, history: Mapping[str, Any]) -> bool:
+    """Whether there is nothing left to train, by what a training has shown."""
+    return len(history["loss"]) == job.steps or alarms.out_of_patience(history, job.config)
+
+
+def fit(job: Job, progress: Progress, each_step: Callable[[Step], None] | None = None) -> None:
     """Run the ranks to the end. Raises: HeadraceError of a rank, UserError (the cluster is too small)."""
     from ray.train import FailureConfig, RunConfig, ScalingConfig
     from ray.train.torch import TorchTrainer
 
     gpu, ranks = _ranks(job.config)
-    mailbox = ray.remote(num_cpus=0)(Mailbox).remote()
+    mailbox = ray.remote(num_cpus=0)(telling.Mailbox).remote()
     # Ray keeps a marker file of its own there; checkpoints are ours, on the run's storage.
-    with tempfile.TemporaryDirectory(prefix="headrace-train-") as scratch, _reporting(mailbox, progress):
+    with (
+        tempfile.TemporaryDirectory(prefix="headrace-train-") as scratch,
+        telling.reporting(mailbox, progress, each_step),
+    ):
         trainer = TorchTrainer(
             on_worker,
             train_loop_config={"job": job, "mailbox": mailbox},
@@ -273,92 +292,19 @@ def _ranks(config: Config) -> tuple[bool, int | tuple[int, int]]:
     return gpu, (least, config.most) if elastic else least
 
 
-class Mailbox:
-    """Steps that rank 0 has finished, until the driver asks; and why a rank has refused to train."""
-
-    def __init__(self) -> None:
-        self._steps: list[Step] = []
-        self._refusal: HeadraceError | None = None
-
-    def refuse(self, error: HeadraceError) -> None:
-        """Leave what only the user can mend: no other start will do better."""
-        self._refusal = error
-
-    def refusal(self) -> HeadraceError | None:
-        """What a rank of an earlier start has left."""
-        return self._refusal
-
-    def put(self, step: Step) -> None:
-        """Leave a step."""
-        self._steps.append(step)
-
-    def take(self) -> list[Step]:
-        """All steps since the last call."""
-        steps, self._steps = self._steps, []
-        return steps
-
-
-def _line(step: Step) -> tuple[str, dict[str, Any]]:
-    """A step as a line for people and as fields for machines."""
-    text = f"train: step {step.step} of {step.steps}, loss {step.loss:.4f}"
-    if step.validation is not None:
-        text += f", validation {step.validation:.4f}"
-    return text, asdict(step)
-
-
-@contextlib.contextmanager
-def _reporting(mailbox: Any, progress: Progress) -> Iterator[None]:
-    """Tell `progress` of finished steps while the context is open, in a thread of its own.
-
-    What `progress` raises ends the telling, not the training, and is raised at the end.
-    """
-    over = threading.Event()
-    failed: list[Exception] = []
-
-    reported = time.monotonic()
-
-    def take(timeout: float | None) -> None:
-        nonlocal reported
-        for step in ray.get(mailbox.take.remote(), timeout=timeout):
-            due = time.monotonic() - reported >= REPORT_EVERY
-            if due or step.validation is not None or step.step == step.steps:
-                reported = time.monotonic()
-                progress(*_line(step))
-
-    def look() -> None:
-        try:
-            while not over.wait(LOOK_EVERY):
-                take(None)
-        except Exception as error:  # noqa: BLE001  it is raised below
-            failed.append(error)
-
-    thread = threading.Thread(target=look, name="headrace-train-progress", daemon=True)
-    thread.start()
-    try:
-        yield
-    finally:
-        over.set()
-        thread.join()
-        if not failed:
-            with contextlib.suppress(ray.exceptions.RayError):  # the cluster may be what failed
-                take(10)
-        ray.kill(mailbox)
-    if failed:
-        raise failed[0]
-
-
 def _publish(job: Job, packed: Mapping[str, str]) -> dict[str, Any]:
     """Write history.json and adapter/, its card last; returns the history."""
     last = checkpoints.newest(job.home, job.key)
     best = checkpoints.read(job.home, checkpoints.BEST)
-    if last is None or best is None or last["step"] != job.steps or best["key"] != job.key:
+    if last is None or best is None or not _ended(job, last["history"]) or best["key"] != job.key:
         raise ModelError(
             f"the training in {job.run} ended without its last checkpoint; another run may be writing there"
         )
-    rows = used.counted(job.home, job.plan, job.epochs, job.steps)
+    rows = used.counted(job.home, job.plan, job.epochs, last["step"])
     history = {
-        **_history(job, last["history"], best),
+        **_history(job.key, job.steps, last["history"], len(job.epochs)),
         **last.get("way", {}),
+        "stopped": _early(job, last["history"]),
         "rows_used": {str(epoch): count for epoch, count in rows.items()},
         "starts": (starts := checkpoints.starts(job.home)),
         "kills_survived": max(0, len(starts) - 1),
@@ -374,24 +320,56 @@ def _publish(job: Job, packed: Mapping[str, str]) -> dict[str, Any]:
         "validation_loss": best["validation_loss"],
         "packed": dict(packed),
     }
-    adapter.write(job.run, files, job.model, card)
+    adapter.write(job.home, files, job.model, card)
+    adapter.make_current(job.run, job.key)
     return history
 
 
-def _history(job: Job, raw: dict[str, list[Any]], best: dict[str, Any]) -> dict[str, Any]:
+def stopped(run: str) -> dict[str, Any] | None:
+    """The history of the training that was asked for last, up to its newest checkpoint, where what it showed
+    stopped it before its end; None where it did not.
+    """
+    key = trainings.asked(run)
+    home = trainings.home(run, key or "")
+    why = storage.read_object(storage.join(home, checkpoints.STOPPED))
+    if key is None or why is None:
+        return None
+    newest = checkpoints.newest(home, key) or {"history": checkpoints.history(), "steps": None}
+    told = _history(key, newest["steps"], newest["history"], epochs=None)
+    return told | {"stopped": why, "starts": checkpoints.starts(home)}
+
+
+def _history(key: str, planned: int | None, raw: dict[str, Any], epochs: int | None) -> dict[str, Any]:
     """What run.json and the report say of a training."""
-    seconds = sum(raw["seconds"])
+    seconds, best = sum(raw["seconds"]), raw["best"]
     return {
-        "key": job.key,
-        "steps": job.steps,
-        "epochs": len(job.epochs),
+        "key": key,
+        "steps": len(raw["loss"]),
+        "planned": planned,
+        "epochs": epochs,
         "loss": raw["loss"],
+        "grad_norm": raw["grad_norm"],
         "learning_rate": raw["learning_rate"],
         "validation": raw["validation"],
         "validation_steps": raw["validation_steps"],
-        "best_step": best["step"],
-        "best_validation": best["validation_loss"],
+        "best_step": best["step"] if best else len(raw["loss"]),
+        "best_validation": best["validation_loss"] if best else None,
+        "best": {name: best[name] for name in ("metric", "value", "step")} if best else None,
+        **{name: raw[name] for name in ("base", "general", "metric", "smoke", "skipped", "warnings")},
         "tokens": sum(raw["tokens"]),
         "seconds": round(seconds, 3),
         "tokens_per_second": round(sum(raw["tokens"]) / seconds, 1) if seconds else 0.0,
     }
+
+
+def _early(job: Job, raw: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Why a training has ended before its last step by the recipe's patience; None where it has not."""
+    if len(raw["loss"]) == job.steps or not alarms.out_of_patience(raw, job.config):
+        return None
+    best = raw["best"]
+    words = (
+        f"{job.config.patience} validations were not better than that of step {best['step']:,} "
+        f"({best['metric']} {best['value']:.4g}): the training ended after {len(raw['loss']):,} of "
+        f"{job.steps:,} steps (train.patience)"
+    )
+    return {"reason": "patience", "words": words, "step": len(raw["loss"])}

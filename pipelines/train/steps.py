@@ -11,19 +11,18 @@ and ranks need not run as many micro-batches as each other.
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import torch
 import torch.distributed as dist
 
-from headrace.cluster.errors import GateError
+from headrace.pipelines import trainings
 from headrace.pipelines.schema import IGNORE
-from headrace.pipelines.train import batches, checkpoints, forward
+from headrace.pipelines.train import batches, forward
 from headrace.pipelines.train.ways import Way
 
-GATE = "train.loss"  # what a training that is stopped did not keep: its loss is a number
 NAMED = 8  # rows that are named of those that give no number
 
 if TYPE_CHECKING:
@@ -32,13 +31,37 @@ if TYPE_CHECKING:
 Batches = list[dict[str, torch.Tensor]]  # the micro-batches of a rank
 
 
+class Stepped(NamedTuple):
+    """What a step came to over all ranks: loss in nats a target, targets, norm of the gradients unclipped."""
+
+    loss: float
+    tokens: int
+    norm: float
+
+
+class BadStep(ArithmeticError):  # noqa: N818 - of a step, which may be left out
+    """A step that no weight was changed for, and why."""
+
+    def __init__(self, why: str, stepped: Stepped) -> None:
+        super().__init__(why)
+        self.stepped = stepped
+
+
+def not_finite(loss: float, norm: float) -> str | None:
+    """Why a step cannot be made of its loss and gradients; None where it can."""
+    for what, value in (("loss", loss), ("gradient", norm)):
+        if not math.isfinite(value):
+            return f"the {what} is {value}"
+    return None
+
+
 @dataclass(frozen=True)
 class Job:
     """A whole training, the same on every rank; plain data, so that it travels.
 
     key: identifies the training: checkpoints with another one are not gone on from.
     model_digest: of the model's content.
-    epochs: steps of each epoch.
+    epochs: steps of each epoch. costs: the recipe's section. scorer: text of the file that scores answers.
     ways: in which the model may be run, the one that is wanted most first.
     """
 
@@ -55,11 +78,13 @@ class Job:
     validate_every: int
     checkpoint_every: int
     ways: tuple[Way, ...]
+    costs: Mapping[str, Any] | None = None
+    scorer: str | None = None
 
     @property
     def home(self) -> str:
-        """Where its checkpoints are."""
-        return checkpoints.home(self.run, self.key)
+        """Where it leaves everything."""
+        return trainings.home(self.run, self.key)
 
     @property
     def steps(self) -> int:
@@ -116,34 +141,39 @@ def step(
     rate: float,
     max_norm: float,
     salts: Sequence[int] = (),
-) -> tuple[float, int]:
-    """One optimizer step over the micro-batches of all ranks; (loss, targets) over all of them.
+    bad: Callable[[float, float], str | None] = not_finite,
+) -> Stepped:
+    """One optimizer step over the micro-batches of all ranks.
 
-    micro: of this rank, perhaps none. salts: what the random numbers of each of them hang on.
+    micro: of this rank, perhaps none. salts: what the random numbers of each of them hang on. bad: tells by
+    loss and norm why the step is not to be made, the same on all ranks.
 
-    Raises: ArithmeticError, on all ranks alike and before a weight is changed, where the loss or a gradient
-    is no number.
+    Raises: BadStep, on all ranks alike and before a weight is changed.
     """
     model.train()
     none = torch.zeros((), dtype=torch.int64, device=rank.device)
-    count = int(rank.total(sum((targets(batch) for batch in micro), none)))
+    count = rank.total(sum((targets(batch) for batch in micro), none))
     parameters = optimizer.param_groups[0]["params"]
     loss = torch.zeros(1, device=rank.device)
     for number, batch in enumerate(micro):
         if salts:
             torch.manual_seed(salts[number])
-        part = loss_sum(model, batch) / max(1, count)
+        part = loss_sum(model, batch) / count.clamp(min=1)
         part.backward()
         loss += part.detach()
     _sum_gradients(parameters, loss, rank)
     norm = torch.nn.utils.clip_grad_norm_(parameters, max_norm or math.inf)
-    for what, value in (("loss", loss), ("gradient", norm)):
-        if not bool(torch.isfinite(value).all()):
-            raise ArithmeticError(f"the {what} is {float(value)}")
+    # The one wait for the device in a step.
+    of_step, tokens, unclipped = torch.stack([t.double() for t in (loss[0], count, norm)]).tolist()
+    stepped = Stepped(of_step, int(tokens), unclipped)
+    why = bad(stepped.loss, stepped.norm)
+    if why is not None:
+        optimizer.zero_grad()
+        raise BadStep(why, stepped)
     optimizer.param_groups[0]["lr"] = rate
     optimizer.step()
     optimizer.zero_grad()
-    return float(loss), count
+    return stepped
 
 
 def _sum_gradients(parameters: list[torch.nn.Parameter], loss: torch.Tensor, rank: Rank) -> None:
@@ -161,30 +191,27 @@ def _sum_gradients(parameters: list[torch.nn.Parameter], loss: torch.Tensor, ran
         parameter.grad.copy_(summed.view_as(parameter.grad))
 
 
-def stopped(
+def blame(
     job: Job,
     rank: Rank,
     model: Any,
     number: int,
-    what: str,
     places: Sequence[int],
     rows: Sequence[Batches],
-) -> GateError:
-    """The end of a training at a loss that is no number, with the rows that it comes from.
+    most: float,
+) -> str:
+    """What a step comes from whose loss is no number, or beyond `most` nats a target: rows, or the steps
+    before.
 
     places: of the rows of all micro-batches of this rank, in their order. rows: each of them alone, as the
     model takes it.
     """
     with torch.no_grad():
-        bad = [not all(bool(torch.isfinite(loss_sum(model, part)).all()) for part in row) for row in rows]
-    mine = [place for place, is_bad in zip(places, bad, strict=True) if is_bad]
+        bad = [_is_bad(model, row, most) for row in rows]
+    mine = [place for place, is_bad in zip(places, bad, strict=False) if is_bad]
     every = rank.gathered((mine, len(places)))
     found = sorted({place for of_rank, _ in every for place in of_rank})
-    where = _where(job, number, found, sum(count for _, count in every))
-    return GateError(
-        f"training stopped at step {number} of {job.steps}: {what}. {where}. Nothing was published; what was "
-        "trained before is in checkpoints/"
-    ).at(GATE)
+    return _where(job, number, found, sum(count for _, count in every))
 
 
 def _where(job: Job, number: int, places: list[int], rows: int) -> str:
@@ -203,3 +230,9 @@ def _where(job: Job, number: int, places: list[int], rows: int) -> str:
         "it does not come from single rows, so the steps before have gone too far: lower "
         "train.learning_rate, or set train.max_grad_norm"
     )
+
+
+def _is_bad(model: Any, row: Batches, most: float) -> bool:
+    """Whether a row's loss is no number, or beyond `most` nats a target."""
+    nats = sum(float(loss_sum(model, part)) for part in row)
+    return not nats <= most * sum(int(targets(part)) for part in row)

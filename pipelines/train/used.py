@@ -1,6 +1,6 @@
 """Which packed rows each step of a training has used: the books of a training.
 
-What: ``checkpoints/<key>/used/step-000120.parquet`` holds the rows of the steps since the file before, up to
+What: ``trainings/<key>/used/step-000120.parquet`` holds the rows of the steps since the file before, up to
 that step: ``step int32, place int64, visit int64, rank int16``, as the ranks have read them and not as it was
 planned. It is written before the checkpoint of that step, and what lies beyond the step that a training goes
 on from is removed: so what is there is of the steps whose work stands.

@@ -10,7 +10,8 @@ Cost: of a proof two or three runs over 48 tokens. Taken apart, padding is less 
 """
 
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -142,6 +143,23 @@ def refusal(model: Any, way: Way) -> str | None:
         ):  # another way may do: this is not one to be left to the training
             return f"its layers do not take segments ({type(error).__name__})"
         return f"{FAILS} ({type(error).__name__})"
+
+
+@contextmanager
+def by_mask(model: Any) -> Iterator[None]:
+    """A model that writes answers: what it has written is not in segments, so its attention goes by a mask."""
+    kind = model.config._attn_implementation
+    if kind != attention.VARLEN:
+        yield
+        return
+    try:
+        model.set_attn_implementation("sdpa")
+    except ValueError:
+        model.set_attn_implementation("eager")
+    try:
+        yield
+    finally:
+        model.set_attn_implementation(kind)
 
 
 def _packed(model: Any) -> str | None:

@@ -12,39 +12,37 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+import accelerate  # type: ignore[import-untyped]
 import numpy as np
 import pyarrow as pa
 import torch
 import torch.distributed as dist
 
-from headrace.cluster import process
-from headrace.cluster.errors import GateError, ModelError, discreet
-from headrace.pipelines.train import adapter, batches, checkpoints, forward, models, steps, used, ways
+from headrace.cluster import process, storage
+from headrace.cluster.errors import FullDiskError, GateError, ModelError, discreet
+from headrace.pipelines import model_files
+from headrace.pipelines.train import (
+    adapter,
+    batches,
+    checkpoints,
+    forward,
+    models,
+    sharding,
+    speed,
+    steps,
+    used,
+    ways,
+)
 from headrace.pipelines.train.steps import Job, Rank
+from headrace.pipelines.train.watch import alarms
+from headrace.pipelines.train.watch.watched import Step, Watched, keep_best
 from headrace.pipelines.train.ways import Way
 
 if TYPE_CHECKING:
     from headrace.pipelines.train.config import Config
 
-ADAM = {"betas": (0.9, 0.999), "eps": 1e-8}
 History = dict[str, Any]
 NONE = np.zeros(0, np.int64)
-
-
-@dataclass(frozen=True)
-class Step:
-    """What is told of a step: how far, the loss in nats a token, target tokens, and the time it took.
-
-    validation: loss, where the step ended with one.
-    """
-
-    step: int
-    steps: int
-    loss: float
-    learning_rate: float
-    tokens: int
-    seconds: float
-    validation: float | None = None
 
 
 def learning_rate(step: int, steps: int, config: "Config") -> float:
@@ -68,22 +66,38 @@ def build(job: Job, rank: Rank) -> tuple[Any, Way]:
     """
     config = job.config
     dtype = models.precision(config.precision, rank.device)
-    base = models.load(
-        job.model,
-        dtype,
-        job.ways[0].attention,
-        quantised=config.method == "qlora",
-        device=str(rank.device),
-    ).to(rank.device)
+    base = _base(job, rank, dtype)
     way = ways.proved(base, job.ways, job.base)
-    if config.gradient_checkpointing:
-        base.activation_checkpointing_enable({"use_reentrant": False})
+    speed.checkpointed(base, config.gradient_checkpointing)
     torch.manual_seed(job.seed)
     model = adapter.fitted(base, config, job.base)
     for parameter in trained(model).values():  # on different machines kernels may draw differently
         if rank.count > 1:
             dist.broadcast(parameter.data, 0)
-    return model, way
+    return speed.prepared(model, config), way
+
+
+def _base(job: Job, rank: Rank, dtype: torch.dtype) -> Any:
+    """The base model on the rank's device, or its part of it there. Raises: ModelError, RecipeError."""
+    config, kind = job.config, job.ways[0].attention
+
+    def whole(device: str = "cpu") -> Any:
+        return models.load(job.model, dtype, kind, quantised=config.method == "qlora", device=device)
+
+    if config.shard == "none" and not config.offload:
+        return whole(str(rank.device)).to(rank.device)
+    described = models.configuration(job.model)
+    with torch.device("meta"):
+        size = sum(p.numel() for p in models.from_config(described, kind).parameters()) * dtype.itemsize
+    if not sharding.wanted(config, rank, size):
+        return whole(str(rank.device)).to(rank.device)
+
+    def empty() -> Any:
+        with accelerate.init_empty_weights(include_buffers=False):
+            return models.prepared(models.from_config(described, kind, dtype))
+
+    place = model_files.local(job.model)
+    return sharding.load(place, empty, whole, rank, offload=config.offload)
 
 
 def trained(model: Any) -> dict[str, torch.nn.Parameter]:
@@ -94,42 +108,77 @@ def trained(model: Any) -> dict[str, torch.nn.Parameter]:
 def train(job: Job, rank: Rank, report: Callable[[Step], None]) -> None:
     """Train from the newest checkpoint to the end; rank 0 writes and reports.
 
-    Raises: ModelError, StorageError, GateError (a loss that is no number), and what `report` raises.
+    Raises: ModelError, StorageError, GateError (what the training showed stopped it), and what `report`
+    raises.
     """
     model, way = build(job, rank)
     parameters = trained(model)
-    optimizer = torch.optim.AdamW(
-        parameters.values(), lr=job.config.learning_rate, weight_decay=job.config.weight_decay, **ADAM
-    )
+    optimizer = speed.optimizer(parameters.values(), job.config)
+    if rank.number == 0:
+        trained_bytes = sum(p.numel() * p.element_size() for p in parameters.values())
+        checkpoints.require_room(job.home, trained_bytes, job.config.keep_checkpoints)
     history = _resume(job, rank, model, optimizer)
-    validation = _Validation(job, rank, way)
+    watched = Watched(job, rank, model, way, history)
     books: list[pa.Table] = []
+
+    def leave() -> None:
+        """A checkpoint, with the books of the steps up to it."""
+        noted = rank.gathered(pa.concat_tables([used.SCHEMA.empty_table(), *books]))
+        books.clear()
+        if rank.number == 0:
+            history["rows"] += used.write(job.home, len(history["loss"]), noted)
+            _checkpoint(job, model, way, optimizer, history)
+
     for step, read in _reading(job, rank, way, len(history["loss"])):
-        started = time.monotonic()
-        rate = learning_rate(step, job.steps, job.config)
-        salts = [_salt(job.seed, step, *number) for number in read.numbers]
-        micro = [forward.tensors(batch, rank.device) for batch in read.inputs]
+        if alarms.out_of_patience(history, job.config):
+            return
         try:
-            loss, tokens = steps.step(model, optimizer, micro, rank, rate, job.config.max_grad_norm, salts)
-        except ArithmeticError as error:
-            places = read.order.places.tolist()
-            rows = [[forward.tensors(part, rank.device) for part in way.inputs(row)] for row in read.rows()]
-            raise steps.stopped(job, rank, model, step + 1, str(error), places, rows) from None
-        finished = Step(step + 1, job.steps, loss, rate, tokens, time.monotonic() - started)
-        _note(history, finished)
+            finished = _step(job, rank, model, way, optimizer, watched, step, read)
+        except GateError:
+            if books:
+                leave()
+            raise
         books.append(used.table(step + 1, read.order, rank.number))
-        last = finished.step == job.steps
-        if validation.shelf.rows and (last or finished.step % job.validate_every == 0):
-            finished = _validated(job, rank, model, validation, history, finished)
-        due = last or finished.step % job.checkpoint_every == 0
-        noted = rank.gathered(pa.concat_tables(books)) if due else []
+        finished, stop = watched.after(finished)
         if rank.number == 0:
             report(finished)
-            if due:
-                history["rows"] += used.write(job.home, finished.step, noted)
-                _checkpoint(job, model, way, optimizer, history)
-        if due:
-            books = []
+        ending = finished.step == job.steps or stop or alarms.out_of_patience(history, job.config)
+        if ending or finished.step % job.checkpoint_every == 0:
+            leave()
+        if stop:
+            raise stop
+
+
+def _step(
+    job: Job,
+    rank: Rank,
+    model: Any,
+    way: Way,
+    optimizer: torch.optim.Optimizer,
+    watched: Watched,
+    step: int,
+    read: "Read",
+) -> Step:
+    """One step, or what is left of one that is left out. Raises: GateError where it should not be made."""
+    started = time.monotonic()
+    rate = learning_rate(step, job.steps, job.config)
+    salts = [_salt(job.seed, step, *number) for number in read.numbers]
+    micro = [forward.tensors(batch, rank.device) for batch in read.inputs]
+    for _ in range(sharding.missing(len(micro), model, rank)):
+        micro.append(sharding.nothing(rank.device))
+        salts.append(0)
+    try:
+        made = steps.step(
+            model, optimizer, micro, rank, rate, job.config.max_grad_norm, salts, watched.bad_step
+        )
+    except steps.BadStep as error:
+        rows = [[forward.tensors(part, rank.device) for part in way.inputs(row)] for row in read.rows()]
+        rows += [[sharding.nothing(rank.device)]] * sharding.missing(len(rows), model, rank)
+        watched.left_out(step + 1, str(error), read.order.places.tolist(), rows)
+        made = steps.Stepped(math.nan, 0, error.stepped.norm)
+    finished = Step(step + 1, job.steps, made.loss, rate, made.tokens, time.monotonic() - started, made.norm)
+    _note(watched.history, finished)
+    return finished
 
 
 def _salt(seed: int, step: int, *micro: int) -> int:
@@ -140,7 +189,7 @@ def _resume(job: Job, rank: Rank, model: Any, optimizer: torch.optim.Optimizer) 
     """Load the checkpoint that rank 0 goes on from; returns the history up to it."""
     step = rank.first(_started(job, rank.count) if rank.number == 0 else 0)
     if not step:
-        return {name: [] for name in checkpoints.HISTORY}
+        return checkpoints.history()
     folder = checkpoints.name(step)
     record = checkpoints.read(job.home, folder)
     assert record is not None, "rank 0 has just read it"
@@ -154,13 +203,14 @@ def _resume(job: Job, rank: Rank, model: Any, optimizer: torch.optim.Optimizer) 
     )
     state = checkpoints.fetch(job.home, folder, record, checkpoints.OPTIMIZER)
     checkpoints.load_optimizer(optimizer, list(trained(model)), state)
-    return dict(record["history"])
+    return {**checkpoints.history(), **record["history"]}
 
 
 def _started(job: Job, ranks: int) -> int:
     """The step that this start goes on from; what lies beyond it is removed, and the start is noted."""
     step = checkpoints.resumed(job.home, job.key, job.steps)
     used.cut(job.home, step)
+    storage.delete(storage.join(job.home, checkpoints.STOPPED))
     checkpoints.note_start(job.home, step, ranks)
     return step
 
@@ -223,68 +273,20 @@ def _shares(job: Job, rank: Rank, done: int) -> Iterator[tuple[int, int, list[ba
         first += count
 
 
-class _Validation:
-    """The loss over the validation rows, or the first `validation_rows` of them in shuffled order."""
-
-    def __init__(self, job: Job, rank: Rank, way: Way) -> None:
-        self.shelf, self._way = job.validation, way
-        plan = batches.Plan(job.validation, job.seed, max(1, job.validation.rows), {})
-        order = plan.order(0)
-        most = slice(0, job.config.validation_rows)
-        own = order.places[most][rank.number :: rank.count]
-        self._own = batches.Order(own, np.zeros_like(own))
-        self._reader = batches.Reader(plan)
-
-    @torch.no_grad()
-    def loss(self, model: Any, rank: Rank, rows: int) -> float:
-        """Nats a target token over all ranks' rows, `rows` at a time."""
-        model.eval()
-        sums = torch.zeros(2, dtype=torch.float64, device=rank.device)
-        for first in range(0, len(self._own.places), rows):
-            cut = slice(first, first + rows)
-            chosen = batches.Order(self._own.places[cut], self._own.visits[cut])
-            for part in self._way.inputs(self._reader.read(chosen, 0)):
-                batch = forward.tensors(part, rank.device)
-                sums += torch.stack([steps.loss_sum(model, batch).double(), steps.targets(batch).double()])
-        rank.total(sums)
-        return float(sums[0] / sums[1].clamp(min=1))
-
-
 def _note(history: History, step: Step) -> None:
-    history["loss"].append(step.loss)
+    made = math.isfinite(step.loss)
+    history["loss"].append(step.loss if made else None)
+    history["grad_norm"].append(step.grad_norm if made else None)
     history["learning_rate"].append(step.learning_rate)
     history["tokens"].append(step.tokens)
     history["seconds"].append(round(step.seconds, 4))
-
-
-def _validated(
-    job: Job, rank: Rank, model: Any, validation: _Validation, history: History, step: Step
-) -> Step:
-    """Validate, note it, and keep the adapter where it is the best so far."""
-    loss = validation.loss(model, rank, job.config.batch_size)
-    if not math.isfinite(loss):
-        raise GateError(
-            f"training stopped at step {step.step} of {job.steps}: the loss on validation rows is {loss}. "
-            "Nothing was published; look at the rows of packed/validation, or lower train.learning_rate"
-        ).at(steps.GATE)
-    best = all(loss < earlier for earlier in history["validation"])
-    history["validation"].append(loss)
-    history["validation_steps"].append(step.step)
-    if best and rank.number == 0:
-        _keep_best(job, model, step.step, loss)
-    return Step(**{**vars(step), "validation": loss})
-
-
-def _keep_best(job: Job, model: Any, step: int, loss: float | None) -> None:
-    record = {"key": job.key, "step": step, "validation_loss": loss}
-    checkpoints.write(job.home, checkpoints.BEST, record, adapter.files(model, job.base))
 
 
 def _checkpoint(job: Job, model: Any, way: Way, optimizer: torch.optim.Optimizer, history: History) -> None:
     """Leave a checkpoint; without validation the last adapter is the best."""
     step = len(history["loss"])
     if not job.validation.rows and step == job.steps:
-        _keep_best(job, model, step, None)
+        keep_best(job, model, step, None)
     record = {"key": job.key, "step": step, "steps": job.steps, "history": history, "way": way._asdict()}
     files = adapter.files(model, job.base)
     files[checkpoints.OPTIMIZER] = checkpoints.optimizer_file(optimizer, list(trained(model)))
@@ -307,7 +309,7 @@ def on_worker(config: dict[str, Any]) -> None:
         raise refusal
     try:
         train(job, rank, lambda step: mailbox.put.remote(step))
-    except (ModelError, GateError) as error:
+    except (ModelError, GateError, FullDiskError) as error:
         # Ray starts the ranks again whatever has failed: let them not load the model again for it.
         ray.get(mailbox.refuse.remote(error.with_traceback(None)))
         raise

@@ -16,13 +16,12 @@ import numpy as np
 
 from headrace.cluster import here, ledger, storage
 from headrace.cluster.errors import BooksError, GateError, LedgerError, OutputError
-from headrace.pipelines import recipe
+from headrace.pipelines import recipe, trainings
 from headrace.pipelines.commands.verify import books as verify_books
 from headrace.pipelines.commands.verify import tasks
 from headrace.pipelines.commands.verify.books import Records
 from headrace.pipelines.commands.verify.tasks import Report
 from headrace.pipelines.console import Line
-from headrace.pipelines.evaluate import standing
 from headrace.pipelines.passes import dedup as dedup_pass
 from headrace.pipelines.passes import examine as examine_pass
 from headrace.pipelines.passes import outputs, parts, summary
@@ -256,20 +255,20 @@ def _removals(run: str, settings: Recipe, each: tasks.Each, report: Report, *, d
 
 def _training(run: str, report: Report) -> None:
     """Checkpoints, against what their markers say, and the adapter, against its card."""
-    card = storage.read_object(storage.join(run, standing.CARD))
-    there = any(e.path.endswith(".json") for e in storage.listing(storage.join(run, "checkpoints")))
+    card = storage.read_object(storage.join(run, trainings.CARD))
+    there = any(e.path.endswith(".json") for e in storage.listing(storage.join(run, trainings.FOLDER)))
     if card is None and not there:
         return
     notes = []
     if there:
         from headrace.pipelines.train import checkpoints  # PyTorch
 
-        home = storage.join(run, checkpoints.FOLDER)
+        home = storage.join(run, trainings.FOLDER)
         folders = checkpoints.found(run)
         for folder in folders:
             record = checkpoints.read(home, folder)
             if record is None or not _whole(storage.join(home, folder), record["files"]):
-                path = f"{checkpoints.FOLDER}/{folder}"
+                path = f"{trainings.FOLDER}/{folder}"
                 text = f"{path} is not what its {checkpoints.MARKER} says: remove that directory; {NEEDED}"
                 report.fail("training", path, text)
         notes.append(f"{len(folders)} checkpoints are what their markers say")

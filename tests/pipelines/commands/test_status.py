@@ -65,19 +65,23 @@ def test_later_passes_and_files(tmp_path: Path) -> None:
     ledger.commit(str(tmp_path), "pack", "00000000", {"window": 0})
     for step in ("step-00000010", "step-00000020"):
         marker = json.dumps({"steps": 40, "history": {"rows": [8] * 20}}).encode()
-        storage.put(str(tmp_path / "checkpoints" / "key" / step / "checkpoint.json"), marker)
-    storage.put(str(tmp_path / "checkpoints" / "key" / "starts" / "000000.json"), b"{}")
-    storage.put(str(tmp_path / "checkpoints" / "other" / "step-000005" / "checkpoint.json"), b"{}")
+        storage.put(str(tmp_path / "trainings" / "key" / step / "checkpoint.json"), marker)
+    storage.put(str(tmp_path / "trainings" / "key" / "starts" / "000000.json"), b"{}")
+    storage.put(str(tmp_path / "trainings" / "other" / "step-000005" / "checkpoint.json"), b"{}")
     storage.put(str(tmp_path / "adapter" / "headrace.json"), b'{"key": "other"}')
+    storage.put(str(tmp_path / "checkpoints" / "old" / "history.json"), b"{} ")
     storage.put(str(tmp_path / "run.json"), b"{}")
     lines = [line.text for line in status.status(str(tmp_path))]
     assert "dedup: done, 1,200 exact and 3 near duplicates" in lines
     assert "pack: 1 windows" in lines
-    assert "train: step 20 of 40, 160 packed rows used, 1 start (checkpoints/key)" in lines
-    other = (
-        "train: step 5 of 5, 0 packed rows used, 0 starts (checkpoints/other, whose adapter is in adapter/)"
-    )
-    assert other in lines
+    size = 2 * len(marker) + 2
+    words = f"train: step 20 of 40, 160 packed rows used, 1 start, {size} bytes (trainings/key, superseded)"
+    assert words in lines
+    assert (
+        "train: step 5 of 5, 0 packed rows used, 0 starts, 2 bytes "
+        "(trainings/other, whose adapter is in adapter/)"
+    ) in lines
+    assert "train: checkpoints: of an older version, 3 bytes" in lines
     assert "run.json: there" in lines
     assert "report.html: not there" in lines
 

@@ -1,6 +1,7 @@
 """Base beside tuned: the right tokens are scored, the right prompts are asked, and a gain is told."""
 
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +15,12 @@ from headrace.cluster.errors import GateError, ModelError, SourceError
 from headrace.pipelines.evaluate import outputs
 from headrace.pipelines.evaluate import run as evaluate
 from headrace.pipelines.evaluate.config import METRICS, Gate
-from headrace.pipelines.evaluate.outputs import Sample
 from headrace.pipelines.evaluate.run import Config
 from headrace.pipelines.train import batches, models, worker
 from headrace.pipelines.train import driver as train
 from headrace.pipelines.train.steps import Rank
+from headrace.pipelines.train.watch import samples
+from headrace.pipelines.train.watch.samples import Sample
 from tests.pipelines import toys
 
 SMALL = Config(samples=24, max_new_tokens=8, batch_size=5, examples=3)
@@ -44,13 +46,13 @@ def test_the_last_target_span_is_found() -> None:
 def test_samples_are_unpacked_as_they_were(tuned_run: str) -> None:
     shelf = batches.shelf(tuned_run, "test")
     packed = [s for part in range(2) for s in toys.samples(20, seed=200 + part)]
-    found = outputs.drawn(shelf, 1000, 0)
+    found = samples.drawn(shelf, 1000, 0)
     assert [list(s.ids) for s in found] == [ids for ids, _ in packed]
     assert [list(s.labels) for s in found] == [labels for _, labels in packed]
-    few = [list(s.ids) for s in outputs.drawn(shelf, 7, 3)]
+    few = [list(s.ids) for s in samples.drawn(shelf, 7, 3)]
     assert len(few) == 7
-    assert few == [list(s.ids) for s in outputs.drawn(shelf, 7, 3)]
-    assert few != [list(s.ids) for s in outputs.drawn(shelf, 7, 4)]
+    assert few == [list(s.ids) for s in samples.drawn(shelf, 7, 3)]
+    assert few != [list(s.ids) for s in samples.drawn(shelf, 7, 4)]
 
 
 def test_the_tuned_model_is_told_to_be_better(toy_model: str, tuned_run: str) -> None:
@@ -86,7 +88,7 @@ def test_the_loss_is_that_of_each_sample_alone(toy_model: str, tuned_run: str) -
     assert set(found) == {"loss", "token_accuracy"}
     model = models.load(toy_model, torch.float32, "eager")
     nats, right, count = 0.0, 0, 0
-    for sample in outputs.drawn(batches.shelf(tuned_run, "test"), 24, 2):
+    for sample in samples.drawn(batches.shelf(tuned_run, "test"), 24, 2):
         labels = torch.from_numpy(sample.labels)[1:]
         with torch.no_grad():
             logits = model(input_ids=torch.from_numpy(sample.ids)[None]).logits[0, :-1]
@@ -109,7 +111,7 @@ def test_answers_are_greedy_whatever_batch_they_are_in(toy_model: str) -> None:
                 ids.append(int(model(input_ids=torch.tensor([ids])).logits[0, -1].argmax()))
         wanted.append([int(i) for i in ids[len(prompt) :]])
     for size in (1, 4):
-        assert outputs._generated(model, prompts, size, 8, {toys.END}, tokenizer) == wanted
+        assert samples.generated(model, prompts, {toys.END}, tokenizer, most=8, size=size) == wanted
 
 
 def test_plain_text_counts_for_the_loss_alone(toy_model: str, tuned_run: str, tmp_path: Path) -> None:
@@ -183,16 +185,36 @@ def test_errors_name_what_is_wrong(toy_model: str, tuned_run: str, tmp_path: Pat
         evaluate.run(str(tmp_path), toy_model, SMALL, seed=0)
 
 
+def test_the_base_is_measured_before_and_not_again(
+    toy_model: str, tuned_run: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = str(tmp_path / "run")
+    shutil.copytree(tuned_run, run)
+    shutil.rmtree(tmp_path / "run" / "adapter")
+    before = evaluate.baseline(run, toy_model, SMALL, seed=1)
+    assert before["loss"] is not None
+    shutil.copytree(storage.join(tuned_run, "adapter"), tmp_path / "run" / "adapter")
+    asked: list[Any] = []
+    forced = outputs._forced
+    monkeypatch.setattr(outputs, "_forced", lambda *given: asked.append(given) or forced(*given))
+    found = evaluate.run(run, toy_model, SMALL, seed=1)
+    assert len(asked) == 1, "of the tuned model"
+    monkeypatch.undo()
+    assert {metric: pair["base"] for metric, pair in found.items()} == before
+    storage.delete(storage.join(run, "evaluation"))
+    assert evaluate.run(run, toy_model, SMALL, seed=1) == found
+
+
 @pytest.mark.ray
 @pytest.mark.usefixtures("ray_local")
 def test_a_task_measures_what_this_process_does(toy_model: str, tuned_run: str) -> None:
     shelf = batches.shelf(tuned_run, "test")
-    here = outputs.measure(tuned_run, toy_model, SMALL, shelf, 3)
-    there = evaluate._compute(tuned_run, toy_model, SMALL, shelf, 3)
+    here = outputs.measure(tuned_run, toy_model, SMALL, shelf, None, 3)
+    there = evaluate._compute(tuned_run, toy_model, SMALL, shelf, None, 3)
     assert here.tuned.answers == there.tuned.answers
     np.testing.assert_allclose(here.base.forced, there.base.forced, atol=1e-5)
     with pytest.raises(ModelError, match="no model could be loaded"):
-        evaluate._compute(tuned_run, tuned_run, SMALL, shelf, 3)
+        evaluate._compute(tuned_run, tuned_run, SMALL, shelf, None, 3)
 
 
 @pytest.mark.s3
@@ -230,20 +252,20 @@ def test_a_models_generation_config_is_not_asked(toy_model: str, tuned_run: str,
     base.save_pretrained(other)
     models.load_tokenizer(toy_model).save_pretrained(other)
     shelf = batches.shelf(tuned_run, "test")
-    plain = outputs.measure(tuned_run, toy_model, SMALL, shelf, 1)
-    assert outputs.measure(tuned_run, other, SMALL, shelf, 1).tuned.answers == plain.tuned.answers
+    plain = outputs.measure(tuned_run, toy_model, SMALL, shelf, None, 1)
+    assert outputs.measure(tuned_run, other, SMALL, shelf, None, 1).tuned.answers == plain.tuned.answers
 
 
 def test_prompts_beyond_the_context_are_counted_and_not_asked(
     toy_model: str, tuned_run: str, tmp_path: Path
 ) -> None:
     shelf = batches.shelf(tuned_run, "test")
-    lengths = sorted(s.span()[0] for s in outputs.drawn(shelf, SMALL.samples, 1))
+    lengths = sorted(s.span()[0] for s in samples.drawn(shelf, SMALL.samples, 1))
     base = models.load(toy_model, torch.float32, "sdpa")
     base.config.max_position_embeddings = lengths[0]
     other = str(tmp_path / "model")
     base.save_pretrained(other)
     models.load_tokenizer(toy_model).save_pretrained(other)
-    found = outputs.measure(tuned_run, other, SMALL, shelf, 1)
+    found = outputs.measure(tuned_run, other, SMALL, shelf, None, 1)
     assert found.beyond == len(lengths)
     assert found.references == found.tuned.answers == []

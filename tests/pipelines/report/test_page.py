@@ -585,6 +585,24 @@ def test_curves_of_a_training() -> None:
     assert "best_validation" not in unvalidated["facts"]
 
 
+def test_what_was_wrong_with_a_training_is_told(tmp_path: Path) -> None:
+    words = "it learns its rows by heart <b>"
+    train = {
+        **history([3.0, 2.0, 1.5, 1.0], {1: 2.0, 2: 1.5, 3: 1.6, 4: 1.7}),
+        "base": {"validation": 2.25, "general": None},
+        "warnings": [{"code": "overfitting", "words": words, "step": 4}],
+        "stopped": {"reason": "patience", "words": "2 validations were not better", "step": 4},
+    }
+    found = comparison.training(train)
+    assert found is not None
+    assert not found["rising"], "it is said once"
+    run = {**prepared_run(), "train": train}
+    page = Page(Path(report.build(write_run(str(tmp_path / "run"), run), flow.STAGES)).read_text("utf-8"))
+    assert "Step 4 it learns its rows by heart <b>." in page.text
+    assert "Stopped: 2 validations were not better" in page.text
+    assert "Before training it was 2.25." in page.text
+
+
 def test_rising_validation_is_told() -> None:
     found = comparison.training(history([3.0, 2.0, 1.5, 1.0], {1: 2.0, 2: 1.5, 3: 1.6, 4: 1.7}))
     assert found is not None

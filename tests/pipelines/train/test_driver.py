@@ -1,5 +1,6 @@
 """Training: the loss is right on packed rows, a killed training goes on, the adapter is peft's."""
 
+import errno
 import json
 import os
 import shutil
@@ -17,19 +18,28 @@ import transformers
 from torch.nn import functional
 
 from headrace.cluster import storage
-from headrace.cluster.errors import GateError, ModelError, SourceError
+from headrace.cluster.errors import FullDiskError, GateError, ModelError, SourceError
+from headrace.pipelines import trainings
 from headrace.pipelines.train import adapter, checkpoints, models, steps, used
 from headrace.pipelines.train import driver as train
 from headrace.pipelines.train import worker as train_worker
 from headrace.pipelines.train.config import Config, Workers
 from headrace.pipelines.train.steps import Job, Rank
-from headrace.pipelines.train.worker import Step
+from headrace.pipelines.train.watch import telling
+from headrace.pipelines.train.watch.watched import Step
 from tests.pipelines import toys
 
 CPU = torch.device("cpu")
 ALONE = Rank(0, 1, CPU)
 SMALL = Config(
-    learning_rate=1e-2, max_steps=8, rows_per_step=4, batch_size=2, rank=4, dropout=0.1, validate_every=3
+    learning_rate=1e-2,
+    max_steps=8,
+    rows_per_step=4,
+    batch_size=2,
+    rank=4,
+    dropout=0.1,
+    validate_every=3,
+    patience=None,
 )
 
 
@@ -68,6 +78,7 @@ def test_packed_loss_is_the_loss_of_the_samples_alone(toy_model: str, attention:
     given = varied(24)
     with torch.no_grad():
         packed = float(steps.loss_sum(model, batch_of(given, 48)))
+        model.set_attn_implementation("eager")
         assert packed == pytest.approx(plain_loss(model, given), abs=1e-4 * len(given))
     assert int(steps.targets(batch_of(given, 48))) == sum(
         sum(label != -100 for label in labels[1:]) for _, labels in given
@@ -105,7 +116,8 @@ def test_loss_and_gradients_are_normalised_over_all_targets(toy_model: str) -> N
         model = adapter.fitted(models.load(toy_model, torch.float32, "sdpa"), Config(rank=4), toy_model)
         optimizer = torch.optim.SGD(train_worker.trained(model).values(), lr=1.0)
         micro = [batch_of(part, toys.LENGTH) for part in parts]
-        loss, count = steps.step(model, optimizer, micro, ALONE, 1.0, 0.0)
+        loss, count, norm = steps.step(model, optimizer, micro, ALONE, 1.0, 0.0)
+        assert norm > 0
         assert count == 5 + 27
         weights = torch.cat([p.detach().flatten() for p in train_worker.trained(model).values()])
         found.append((loss, weights))
@@ -149,7 +161,7 @@ def alone(run: str, model: str, config: Config = SMALL, kill_at: int | None = No
 def outcome(job: Job) -> tuple[dict[str, Any], bytes]:
     """History but for the clock and the kills, and the adapter's bytes."""
     history = train._publish(job, {})
-    for of_the_way in ("seconds", "tokens_per_second", "starts", "kills_survived"):
+    for of_the_way in ("seconds", "tokens_per_second", "starts", "kills_survived", "smoke"):
         del history[of_the_way]
     return history, storage.read_bytes(adapter.path(job.run, adapter.WEIGHTS))
 
@@ -285,9 +297,8 @@ def test_the_best_adapter_by_validation_is_published(toy_model: str, tmp_path: P
         wrong.append((backwards, [-100] * 5 + backwards[5:]))
     path = storage.join(run, "packed", "validation", "part-00000000.parquet")
     storage.write_table(path, toys.pack(wrong, list(range(24))))
-    history, _ = outcome(
-        alone(run, toy_model, SMALL.model_copy(update={"max_steps": 18, "learning_rate": 3e-3}))
-    )
+    config = SMALL.model_copy(update={"max_steps": 18, "learning_rate": 3e-3})
+    history, _ = outcome(alone(run, toy_model, config))
     assert history["validation_steps"] == [3, 6, 9, 12, 15, 18]
     best = int(np.argmin(history["validation"]))
     assert history["best_step"] == history["validation_steps"][best] < 18
@@ -320,28 +331,78 @@ def test_another_config_starts_over_and_a_finished_training_is_left(toy_model: s
 
 
 def test_another_training_takes_nothing_away(toy_model: str, tmp_path: Path) -> None:
-    """Checkpoints lie apart by key, and an adapter is put aside before another takes its place."""
+    """Trainings lie apart by key, and one that is asked for again is there again."""
     run = toys.run(tmp_path, {"train": 48})
     job = alone(run, toy_model)
     before = outcome(job)
     other = train.plan(run, toy_model, SMALL, 8, {})
-    assert adapter.put_aside(run, job.key) is None, "it is the same"
-    kept = adapter.put_aside(run, other.key)
     train_worker.train(other, ALONE, lambda step: None)
     train._publish(other, {})
-    card = adapter.card(run)
-    assert card is not None
-    assert card["key"] == other.key
-    assert kept == storage.join(run, "adapters", job.key)
-    weights = storage.read_bytes(storage.join(kept, adapter.WEIGHTS))
-    assert weights == before[1] != storage.read_bytes(adapter.path(run, adapter.WEIGHTS))
-    assert json.loads(storage.read_bytes(storage.join(kept, adapter.CARD)))["key"] == job.key
+    assert card_key(run) == other.key
+    assert storage.read_bytes(adapter.path(run, adapter.WEIGHTS)) != before[1]
+    assert storage.read_bytes(adapter.path(job.home, adapter.WEIGHTS)) == before[1]
     assert checkpoints.steps(job.home) == [6, 8]
     assert checkpoints.found(run) == sorted(
         f"{key}/{folder}"
         for key in (job.key, other.key)
         for folder in ("best", checkpoints.name(6), checkpoints.name(8))
     )
+    assert train._finished(job, {}) is not None
+    assert card_key(run) == job.key
+    assert storage.read_bytes(adapter.path(run, adapter.WEIGHTS)) == before[1]
+
+
+def card_key(place: str) -> str:
+    card = adapter.card(place)
+    assert card is not None
+    return str(card["key"])
+
+
+def test_an_adapter_that_an_older_version_left_is_kept(toy_model: str, tmp_path: Path) -> None:
+    run = toys.run(tmp_path, {"train": 48})
+    storage.put(adapter.path(run, adapter.WEIGHTS), b"weights")
+    adapter.write_card(run, {"key": "older"})
+    job = alone(run, toy_model)
+    train._publish(job, {})
+    kept = trainings.home(run, "older")
+    assert storage.read_bytes(adapter.path(kept, adapter.WEIGHTS)) == b"weights"
+    assert (card_key(kept), card_key(run)) == ("older", job.key)
+
+
+def test_a_full_disk_ends_a_training_that_then_goes_on(
+    toy_model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second checkpoint finds no room: what was committed stands, and no half of a file is left."""
+    through = outcome(alone(toys.run(tmp_path / "through", {"train": 48, "validation": 12}), toy_model))
+    run = toys.run(tmp_path / "full", {"train": 48, "validation": 12})
+    job = train.plan(run, toy_model, SMALL, 7, {})
+    synced = os.fsync
+
+    def full(number: int) -> None:
+        if checkpoints.steps(job.home) == [3, 6]:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        synced(number)
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(FullDiskError, match=r"the disk is full .* the same command goes on") as told:
+        alone(run, toy_model)
+    assert told.value.exit_code == 1
+    assert checkpoints.newest(job.home, job.key)["step"] == 3  # type: ignore[index]
+    assert not list(tmp_path.rglob(f"{storage.TEMPORARY}*"))
+    monkeypatch.undo()
+    assert outcome(alone(run, toy_model)) == through
+
+
+def test_room_is_looked_for_before_the_first_step(
+    toy_model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = toys.run(tmp_path, {"train": 48})
+    monkeypatch.setattr(storage, "free", lambda path: 100_000)
+    with pytest.raises(FullDiskError, match=r"100 kB are free and this training will write about \d+ kB"):
+        alone(run, toy_model)
+    assert checkpoints.found(run) == []
+    monkeypatch.undo()
+    checkpoints.require_room("s3://bucket/run", 10**15, 2)  # nobody knows
 
 
 @pytest.mark.parametrize(("poisoned", "max_norm"), [(1, 1.0), (1, 0.0), (3, 1.0)])
@@ -432,12 +493,14 @@ def test_two_workers_learn_and_survive_a_kill(toy_model: str, tmp_path: Path) ->
     left: list[int] = []  # step of the newest checkpoint when the worker was killed
 
     def kill_once(text: str, fields: dict[str, Any]) -> None:
+        if not text.startswith("train: step") or "loss" not in fields:
+            return  # something else is told
         told.append(fields["step"])
         assert text.startswith(f"train: step {told[-1]} of 60, loss ")
         if told[-1] >= 5 and not left:
             worker = next(p for p in psutil.process_iter(["cmdline"]) if _is_worker_of_ours(p))
             os.kill(worker.pid, signal.SIGKILL)
-            newest = checkpoints.newest(checkpoints.home(run, key), key)
+            newest = checkpoints.newest(trainings.home(run, key), key)
             left.append(newest["step"] if newest else 0)
 
     history = train.run(run, toy_model, config, seed=7, progress=kill_once)
@@ -466,7 +529,7 @@ def test_a_rank_that_cannot_use_the_model_says_why(toy_model: str, tmp_path: Pat
     run = toys.run(tmp_path / "run", {"train": 8, "validation": 2})
     with pytest.raises(ModelError, match="broken"):
         train.run(run, str(tmp_path / "broken"), SMALL.model_copy(update={"max_failures": 1}), seed=7)
-    mailbox = train.Mailbox()
+    mailbox = telling.Mailbox()
     assert mailbox.refusal() is None
     mailbox.refuse(ModelError("weights"))
     assert str(mailbox.refusal()) == "weights"

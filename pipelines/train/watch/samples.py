@@ -1,0 +1,142 @@
+"""Held-out samples, and a model's greedy answers to them: what evaluation and training measure by.
+
+What: packed rows are taken apart into samples; of each, the prompt is everything before its last target span
+and the reference is that span; the model goes on from the prompt greedily.
+
+Cost: a generation of each sample, in batches of about one length.
+"""
+
+import math
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from transformers import GenerationConfig
+
+from headrace.cluster.errors import SourceError
+from headrace.pipelines import arrays
+from headrace.pipelines.evaluate import answers
+from headrace.pipelines.schema import IGNORE
+from headrace.pipelines.train import batches
+
+FEWEST = 2  # tokens of a prompt: one alone is the tokenizer's start token
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One unpacked segment: ``int64[L]`` each; labels are -100 where there is no loss."""
+
+    ids: NDArray[np.int64]
+    labels: NDArray[np.int64]
+    row_id: int = 0
+
+    def span(self) -> tuple[int, int]:
+        """Where the last run of target tokens starts and ends."""
+        targets = np.flatnonzero(self.labels != IGNORE)
+        breaks = np.flatnonzero(np.diff(targets) > 1)
+        return int(targets[breaks[-1] + 1 if len(breaks) else 0]), int(targets[-1]) + 1
+
+
+def drawn(shelf: batches.Shelf, most: int, seed: int) -> list[Sample]:
+    """At most `most` samples of a split, drawn without replacement, in the order of packed/.
+
+    Raises: SourceError where no sample has a target.
+    """
+    counts = [sum(batches.segments(chunk)) for chunk in shelf.chunks]
+    total = sum(counts)
+    generator = np.random.default_rng(seed)
+    chosen = np.sort(generator.choice(total, min(most, total), replace=False))
+    samples: list[Sample] = []
+    for chunk, start, count in zip(shelf.chunks, arrays.offsets(counts), counts, strict=False):
+        own = chosen[(chosen >= start) & (chosen < start + count)] - start
+        if len(own):
+            unpacked = list(_unpacked(chunk))
+            samples += [unpacked[int(i)] for i in own]
+    samples = [s for s in samples if (s.labels != IGNORE).any()]
+    if not samples:
+        raise SourceError("no held-out sample has a token with loss")
+    return samples
+
+
+def _unpacked(chunk: batches.Chunk) -> Iterator[Sample]:
+    """The samples of a chunk, row by row."""
+    rows, row_ids = batches.decoded(chunk), iter(batches.ids(chunk))
+    for ids, labels, segments in zip(rows["input_ids"], rows["labels"], rows["segment_ids"], strict=True):
+        for segment in range(1, int(segments.max(initial=0)) + 1):
+            own = segments == segment
+            yield Sample(ids[own].astype(np.int64), labels[own].astype(np.int64), next(row_ids))
+
+
+def by_length(lengths: Sequence[int], size: int) -> list[list[int]]:
+    """Indices in groups of `size` of about one length."""
+    order = sorted(range(len(lengths)), key=lambda i: (-lengths[i], i))
+    return [order[i : i + size] for i in range(0, len(order), size)]
+
+
+def said(made: Sequence[Any], tokenizer: Any) -> list[tuple[str, str]]:
+    """Reasoning and answer of what was said, without special tokens."""
+    if not len(made):  # of nothing `batch_decode` makes one empty text
+        return []
+    plain = tokenizer.batch_decode(made, skip_special_tokens=True)
+    whole = tokenizer.batch_decode(made, skip_special_tokens=False)
+    special = re.compile("|".join(map(re.escape, tokenizer.all_special_tokens)) or "(?!)")
+    found = []
+    for text, marked in zip(plain, whole, strict=True):
+        reasoning, answer = answers.apart(marked)
+        found.append((special.sub("", reasoning), special.sub("", answer)) if reasoning else ("", text))
+    return found
+
+
+def context(model: Any) -> float:
+    """Tokens that the model's context holds, infinity where its configuration says nothing of it."""
+    return getattr(model.config.get_text_config(), "max_position_embeddings", None) or math.inf
+
+
+def stops(generation: GenerationConfig, tokenizer: Any, samples: list[Sample]) -> set[int]:
+    """Tokens that end an answer: those of model and tokenizer, and added ones that end targets."""
+    configured = generation.eos_token_id
+    ends = {*(configured if isinstance(configured, list) else [configured]), tokenizer.eos_token_id} - {None}
+    return ends | (
+        {int(s.ids[s.span()[1] - 1]) for s in samples}
+        & {*tokenizer.all_special_ids, *tokenizer.added_tokens_decoder}
+    )
+
+
+@torch.no_grad()
+def generated(
+    model: Any, prompts: list[NDArray[np.int64]], ends: set[int], tokenizer: Any, *, most: int, size: int
+) -> list[list[int]]:
+    """Greedy answers, each up to and with a token of `ends` or `most` long; `size` prompts at once."""
+    padding = next((i for i in (tokenizer.pad_token_id, *sorted(ends)) if i is not None), 0)
+    limit = context(model)
+    answers: list[list[int]] = [[] for _ in prompts]
+    for group in by_length([len(p) for p in prompts], size):
+        length = len(prompts[group[0]])
+        ids = torch.full((len(group), length), padding, dtype=torch.int64)
+        mask = torch.zeros_like(ids)
+        for row, i in enumerate(group):
+            ids[row, length - len(prompts[i]) :] = torch.from_numpy(prompts[i])
+            mask[row, length - len(prompts[i]) :] = 1
+        settings = GenerationConfig(
+            do_sample=False,
+            num_beams=1,
+            max_new_tokens=int(max(1, min(most, limit - length))),
+            eos_token_id=sorted(ends) or None,
+            pad_token_id=padding,
+            use_cache=True,
+        )
+        made = model.generate(
+            input_ids=ids.to(model.device), attention_mask=mask.to(model.device), generation_config=settings
+        )
+        for row, i in enumerate(group):
+            answers[i] = _ended(made[row, length:].tolist(), ends)
+    return answers
+
+
+def _ended(ids: list[int], ends: set[int]) -> list[int]:
+    end = next((i for i, token in enumerate(ids) if token in ends), len(ids) - 1)
+    return ids[: end + 1]

@@ -1,0 +1,111 @@
+"""What is told of a training while it runs: from rank 0, by way of an actor, to the driver.
+
+Every finished step passes `reporting` once: whoever wants its numbers gets them there.
+"""
+
+import contextlib
+import threading
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import ray
+
+from headrace.cluster.errors import HeadraceError
+from headrace.pipelines.train.watch import smoke
+from headrace.pipelines.train.watch.watched import Step
+
+LOOK_EVERY = 0.5  # seconds between two looks for finished steps
+REPORT_EVERY = 5.0  # seconds between two steps that are reported, but for validations
+Progress = Callable[[str, dict[str, Any]], None]
+
+
+class Mailbox:
+    """Steps that rank 0 has finished, until the driver asks; and why a rank has refused to train."""
+
+    def __init__(self) -> None:
+        self._steps: list[Step] = []
+        self._refusal: HeadraceError | None = None
+
+    def refuse(self, error: HeadraceError) -> None:
+        """Leave what only the user can mend: no other start will do better."""
+        self._refusal = error
+
+    def refusal(self) -> HeadraceError | None:
+        """What a rank of an earlier start has left."""
+        return self._refusal
+
+    def put(self, step: Step) -> None:
+        """Leave a step."""
+        self._steps.append(step)
+
+    def take(self) -> list[Step]:
+        """All steps since the last call."""
+        steps, self._steps = self._steps, []
+        return steps
+
+
+def line(step: Step) -> tuple[str, dict[str, Any]]:
+    """A step as a line for people and as fields for machines."""
+    text = f"train: step {step.step} of {step.steps}, loss {step.loss:.4f}"
+    if step.validation is not None:
+        text += f", validation {step.validation:.4f}"
+    fields = {name: value for name, value in vars(step).items() if name not in ("alarms", "smoke")}
+    return text, fields
+
+
+def _events(step: Step) -> Iterator[tuple[str, dict[str, Any]]]:
+    """What is to be told of a step whenever it comes."""
+    if step.smoke is not None:
+        yield smoke.words(step.smoke, step.steps), {"event": "smoke", **step.smoke}
+    for alarm in step.alarms:
+        text = f"train: step {alarm.step}: {alarm.words}"
+        yield text, {"event": "warning", "code": alarm.code, "step": alarm.step}
+
+
+@contextlib.contextmanager
+def reporting(
+    mailbox: Any, progress: Progress, each_step: Callable[[Step], None] | None = None
+) -> Iterator[None]:
+    """Tell of finished steps while the context is open, in a thread of its own: `each_step` of every one,
+    `progress` of some.
+
+    What they raise ends the telling, not the training, and is raised at the end.
+    """
+    over = threading.Event()
+    failed: list[Exception] = []
+
+    reported = time.monotonic()
+
+    def take(timeout: float | None) -> None:
+        nonlocal reported
+        for step in ray.get(mailbox.take.remote(), timeout=timeout):
+            if each_step is not None:
+                each_step(step)
+            for text, fields in _events(step):
+                progress(text, fields)
+            due = time.monotonic() - reported >= REPORT_EVERY
+            if due or step.validation is not None or step.step == step.steps:
+                reported = time.monotonic()
+                progress(*line(step))
+
+    def look() -> None:
+        try:
+            while not over.wait(LOOK_EVERY):
+                take(None)
+        except Exception as error:  # noqa: BLE001  it is raised below
+            failed.append(error)
+
+    thread = threading.Thread(target=look, name="headrace-train-progress", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
+        if not failed:
+            with contextlib.suppress(ray.exceptions.RayError):  # the cluster may be what failed
+                take(10)
+        ray.kill(mailbox)
+    if failed:
+        raise failed[0]

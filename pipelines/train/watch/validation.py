@@ -1,0 +1,119 @@
+"""What is measured of a model while it is trained: its loss on validation rows, the answers that it writes to
+them, and its loss on a few general texts.
+
+Cost: a forward pass of `validation_rows` packed rows, shared by all ranks, and of some 500 tokens;
+a generation of `best_samples` answers where `best` is of answers.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from transformers import GenerationConfig
+
+from headrace.cluster.errors import ModelError, SourceError
+from headrace.pipelines.train import batches, forward, models, sharding, steps, ways
+from headrace.pipelines.train.steps import Job, Rank
+from headrace.pipelines.train.watch import general, samples, scorer
+from headrace.pipelines.train.ways import Way
+
+
+class Validation:
+    """The validation rows, or the first `validation_rows` of them in shuffled order, and general texts."""
+
+    def __init__(self, job: Job, rank: Rank, way: Way) -> None:
+        self.shelf, self._way = job.validation, way
+        self._rows = job.config.batch_size
+        plan = batches.Plan(job.validation, job.seed, max(1, job.validation.rows), {})
+        order = plan.order(0)
+        most = slice(0, job.config.validation_rows)
+        own = order.places[most][rank.number :: rank.count]
+        self._own = batches.Order(own, np.zeros_like(own))
+        self._reader = batches.Reader(plan)
+        self._answers = Answers(job) if self.shelf.rows and job.config.best != scorer.LOSS else None
+        self._texts = _texts(job) if job.config.watch.forgetting else None
+
+    @torch.no_grad()
+    def loss(self, model: Any, rank: Rank) -> float | None:
+        """Nats a target token over all ranks' rows; None where there are none."""
+        if not self.shelf.rows:
+            return None
+        model.eval()
+        sums = torch.zeros(2, dtype=torch.float64, device=rank.device)
+        parts = [part for batch in self._batches() for part in self._way.inputs(batch)]
+        without = sharding.missing(len(parts), model, rank)
+        for part in parts:
+            batch = forward.tensors(part, rank.device)
+            sums += torch.stack([steps.loss_sum(model, batch).double(), steps.targets(batch).double()])
+        for _ in range(without):
+            steps.loss_sum(model, sharding.nothing(rank.device))
+        rank.total(sums)
+        return float(sums[0] / sums[1].clamp(min=1))
+
+    def _batches(self) -> Iterator[batches.Batch]:
+        """This rank's rows, as many at a time as a batch holds."""
+        for first in range(0, len(self._own.places), self._rows):
+            cut = slice(first, first + self._rows)
+            yield self._reader.read(batches.Order(self._own.places[cut], self._own.visits[cut]), 0)
+
+    def metric(self, model: Any, rank: Rank) -> float | None:
+        """Mean score of the answers to all ranks' samples; None where the best is told by the loss."""
+        return None if self._answers is None else self._answers.mean(model, rank)
+
+    @torch.no_grad()
+    def general(self, model: Any) -> float | None:
+        """Nats a token of the general texts, the same on every rank; None where they are not looked at."""
+        if self._texts is None:
+            return None
+        model.eval()
+        parts = [forward.tensors(part, model.device) for part in self._way.inputs(self._texts)]
+        nats = sum(float(steps.loss_sum(model, part)) for part in parts)
+        return nats / sum(int(steps.targets(part)) for part in parts)
+
+
+class Answers:
+    """Validation samples that are answered, dealt to the ranks like cards.
+
+    Raises: SourceError where no validation sample has a prompt.
+    """
+
+    def __init__(self, job: Job) -> None:
+        self._job = job
+        self._tokenizer = models.load_tokenizer(job.model)
+        drawn = samples.drawn(job.validation, job.config.best_samples, job.seed)
+        self._asked = [s for s in drawn if s.span()[0] >= samples.FEWEST]
+        if not self._asked:
+            raise SourceError(
+                f"train.best is {job.config.best}, and no sample of packed/validation has a prompt to "
+                "answer; use validation_loss"
+            )
+
+    def mean(self, model: Any, rank: Rank) -> float:
+        """Mean score over all samples, the same on every rank."""
+        model.eval()
+        config, own = self._job.config, self._asked[rank.number :: rank.count]
+        own = [s for s in own if s.span()[0] < samples.context(model)]
+        configured = model.generation_config
+        ends = samples.stops(configured, self._tokenizer, self._asked)
+        model.generation_config = GenerationConfig()  # what `generate` is not told it takes from there
+        prompts = [s.ids[: s.span()[0]] for s in own]
+        most, size = config.best_tokens, config.batch_size
+        with ways.by_mask(model):
+            made = samples.generated(model, prompts, ends, self._tokenizer, most=most, size=size)
+        model.generation_config = configured
+        references = [s.ids[slice(*s.span())] for s in own]
+        said, wanted = (
+            [answer for _, answer in samples.said(ids, self._tokenizer)] for ids in (made, references)
+        )
+        total = scorer.score(config.best, self._job.scorer, said, wanted)
+        sums = torch.tensor([total, len(own)], dtype=torch.float64, device=rank.device)
+        rank.total(sums)
+        return float(sums[0] / sums[1].clamp(min=1))
+
+
+def _texts(job: Job) -> batches.Batch | None:
+    try:
+        return general.batch(models.load_tokenizer(job.model))
+    except ModelError:  # a model without a tokenizer that can be loaded is trained all the same
+        return None
