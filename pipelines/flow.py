@@ -252,6 +252,10 @@ def _checked_model(recipe: Recipe) -> str:
     from headrace.pipelines.train import driver
 
     model = _model(recipe)
+    if recipe.trackers.chosen:
+        from headrace.pipelines.train.trackers import follow
+
+        follow.require(recipe.trackers)
     driver.check(recipe.train, model)
     return model
 
@@ -292,23 +296,27 @@ def _require_rated(recipe: Recipe) -> None:
 def _trained(recipe: Recipe, model: str, mode: Mode) -> dict[str, Any]:
     from headrace.pipelines.passes import summary
     from headrace.pipelines.train import driver
+    from headrace.pipelines.train.trackers import follow
 
     weights = {str(s.name): s.weight for s in recipe.sources}
     sources_of = rundir.source_of_ordinals(recipe.output)
     say(mode, "training", f"train: {recipe.train.method} on {_ranks(recipe.train.workers)}")
     try:
-        result = driver.run(
-            recipe.output,
-            model,
-            recipe.train,
-            seed=recipe.seed,
-            weights=weights,
-            sources=sources_of,
-            packed=standing.digests(summary.read(recipe.output)),
-            template=_template(recipe),
-            costs=recipe.costs.model_dump(mode="json"),
-            progress=lambda text, fields: say(mode, **{"event": "progress", "text": text, **fields}),
-        )
+        with _followed(recipe, mode) as trackers:
+            result = driver.run(
+                recipe.output,
+                model,
+                recipe.train,
+                seed=recipe.seed,
+                weights=weights,
+                sources=sources_of,
+                packed=standing.digests(summary.read(recipe.output)),
+                template=_template(recipe),
+                costs=recipe.costs.model_dump(mode="json"),
+                progress=partial(_tell, mode, trackers),
+                each_step=trackers.step,
+            )
+            trackers.final(follow.ended(result), len(result["loss"]))
     except GateError:
         if (so_far := driver.stopped(recipe.output)) is not None:
             summary.write(recipe.output, {"train": so_far})
@@ -323,6 +331,27 @@ def _template(recipe: Recipe) -> str | None:
     from headrace.pipelines.stages.tokenise import stage as tokenise
 
     return str(tokenise.tokenizer(recipe.model, recipe.tokenise).hf.chat_template)
+
+
+def _tell(mode: Mode, trackers: Any, text: str, fields: dict[str, Any]) -> None:
+    """Say what is told of a training, and pass its warnings on to the trackers."""
+    if fields.get("event") == "warning" and "code" in fields:
+        trackers.warn(fields["code"], text, fields.get("step") or 0)
+    say(mode, **{"event": "progress", "text": text, **fields})
+
+
+def _followed(recipe: Recipe, mode: Mode) -> Any:
+    """The trackers of the training that was asked for last."""
+    from headrace.pipelines import trainings
+    from headrace.pipelines.train import driver
+    from headrace.pipelines.train.trackers import follow
+
+    shown = {"model": recipe.model, **driver.settings(recipe.train, recipe.seed)}
+    return follow.following(
+        recipe.trackers,
+        lambda: follow.Training(recipe.output, trainings.asked(recipe.output) or "", shown),
+        lambda text, fields: say(mode, **{"event": "warning", "text": text, **fields}),
+    )
 
 
 def _ranks(workers: Any) -> str:
@@ -373,6 +402,7 @@ def _evaluated(recipe: Recipe, mode: Mode) -> dict[str, Any]:
     from headrace.pipelines.evaluate import run as evaluation
     from headrace.pipelines.evaluate.gates import judge
     from headrace.pipelines.passes import summary
+    from headrace.pipelines.train.trackers import follow
 
     say(mode, "evaluating", f"evaluate: base beside tuned on {recipe.evaluate.split}")
     failed: GateError | None = None
@@ -405,6 +435,10 @@ def _evaluated(recipe: Recipe, mode: Mode) -> dict[str, Any]:
         say(mode, "warning", text, beyond_context=beyond)
     for metric, pair in result.items():
         say(mode, "score", _score(metric, pair), metric=metric, **pair)
+    if recipe.trackers.chosen:
+        with _followed(recipe, mode) as trackers:
+            last = (run_json.get("train") or {}).get("steps", 0)
+            trackers.final(follow.evaluated(result), last + 1, anew=True)
     for name, gate in held.items():
         if gate["state"] != "pass":
             say(mode, "warning", f"gate {name}: {gate['words']}", gate=name, state=gate["state"])

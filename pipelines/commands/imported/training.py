@@ -25,7 +25,7 @@ REASONS = {
     "dataloader_|preprocessing_|dataset_num|dataset_processes": "how many tasks run at once is `workers`, "
     "or as many as there are CPUs",
     "ddp|deepspeed|fsdp|device|local_rank|world_size|accelerator|tensor_parallel|context_parallel|sequence_par"
-    "|expert_|dp_": "headrace spreads a training by train.workers",
+    "|expert_|dp_": "headrace spreads a training by train.workers and train.shard",
     "do_(train|eval|predict)|predict_": "what is done is said by the command",
     "eval_|per_device_eval|evals_per_epoch": "the size and number of validations have keys of their own: "
     "train.validation_rows, train.batch_size, train.validate_every",
@@ -68,6 +68,8 @@ def take(draft: Draft) -> None:
         draft.put("train.gradient_checkpointing", True, "gradient_checkpointing")
     elif draft.get("gradient_checkpointing") is False:
         draft.put("train.gradient_checkpointing", False, "gradient_checkpointing")
+    if draft.get("torch_compile") is True:
+        draft.put("train.compile", True, "torch_compile")
     _every(draft, "eval_steps", "train.validate_every")
     _every(draft, "save_steps", "train.checkpoint_every")
 
@@ -153,11 +155,7 @@ def batch(draft: Draft, per_device: str, default: int, gpus: int, packed: bool) 
         f"train.rows_per_step is {size * steps * gpus}: {times}; for another number of GPUs import again "
         "with --gpus"
     )
-    if packed:
-        return
-    if has("train.packed"):
-        draft.put("train.packed", False)
-    else:
+    if not packed:
         draft.notes.append(
             "the file packs nothing: a row of a step was one sample there and holds several here, so a step "
             "trains on more; fewer rows a step, or a higher rate, come nearer"

@@ -22,6 +22,7 @@ import signal
 import tempfile
 import threading
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from headrace.cluster import ledger, session, storage, watch
@@ -73,9 +74,9 @@ def run(
     Fault (a trial that did not end).
     """
     require(config)
-    driver.check(train, model)
+    found = driver.check(train, model)
     ordinals = driver.by_ordinal(weights or {}, sources or {})
-    template = driver.plan(run_directory, model, train, seed, ordinals)
+    template = replace(driver.plan(run_directory, model, train, seed, ordinals), ways=found, costs=costs)
     if not template.validation.rows:
         raise SourceError(
             f"no rows are held out for validation in {run_directory!r}, and trials are ranked by the loss on "
@@ -91,13 +92,13 @@ def run(
     tell = progress or (lambda text, fields: None)
     search = Search(template.config, template.seed, config, home, parallel, tell, records.trials(home))
     if search.next_action() != "over":
-        _tune(search, template, costs)
+        _tune(search, template)
     told = _summary(search, key)
     storage.put(storage.join(home, records.SWEEP), ledger.dumps({**held, **told}))
     return told
 
 
-def _tune(search: "Search", template: "Job", costs: Mapping[str, Any] | None) -> None:
+def _tune(search: "Search", template: "Job") -> None:
     """Run trials until there is nothing left to do. Raises: what a trial raised, RecipeError, Fault."""
     from ray import tune
 
@@ -113,7 +114,6 @@ def _tune(search: "Search", template: "Job", costs: Mapping[str, Any] | None) ->
         template=template,
         factor=search.config.reduction_factor,
         home=search.home,
-        costs=costs,
     )
     proposals = Proposals(search)
     handler = signal.getsignal(signal.SIGINT)
@@ -137,8 +137,9 @@ def _tune(search: "Search", template: "Job", costs: Mapping[str, Any] | None) ->
         finally:
             if threading.current_thread() is threading.main_thread():
                 signal.signal(signal.SIGINT, handler)
-    for error in [*proposals.failed, *found.errors]:
-        raise watch.own_cause(error) or error
+    errors = [*found.errors, *proposals.failed]
+    if errors:
+        raise next((own for error in errors if (own := watch.own_cause(error))), errors[0])
 
 
 def _summary(search: "Search", key: str) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from typing import Any
 
 from ray.tune.search import Searcher
 
+from headrace.cluster.errors import Fault, ModelError
 from headrace.pipelines.train.sweep.search import Search
 
 
@@ -36,11 +37,12 @@ class Proposals(Searcher):
         number = self._numbers.pop(trial_id)
         try:
             if error:  # Ray Tune tells what it was in its results
-                self._search.running.discard(number)
-                self.failed += [RuntimeError(f"trial {number}")] if not self.failed else []
-            else:
-                self._search.end(number)
+                raise Fault(f"trial {number} of the sweep failed")
+            if refusal := (result or {}).get("refusal"):
+                raise ModelError(refusal)
+            self._search.end(number)
         except Exception as failed:  # noqa: BLE001 - as above
+            self._search.running.discard(number)
             self.failed.append(failed)
 
     def save(self, checkpoint_path: str) -> None:

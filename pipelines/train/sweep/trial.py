@@ -16,16 +16,17 @@ from typing import Any
 import torch
 
 from headrace.cluster import process
-from headrace.cluster.errors import GateError, discreet
+from headrace.cluster.errors import GateError, ModelError, discreet
 from headrace.pipelines.train import checkpoints, driver, worker
 from headrace.pipelines.train.config import Config
 from headrace.pipelines.train.steps import Job, Rank
 from headrace.pipelines.train.sweep import records, space
 from headrace.pipelines.train.sweep.records import Result, Trial
+from headrace.pipelines.train.watch import smoke
+from headrace.pipelines.train.watch.watched import Step
 
 # What no trial needs: it is itself a try, and is ranked by its loss alone.
 FIXED = {"keep_checkpoints": 1, "smoke": 0.0, "best": "validation_loss"}
-NOTHING: dict[str, Any] = {"loss": [], "seconds": [], "validation": [], "validation_steps": []}
 
 
 class _Ended(Exception):  # noqa: N818 - it is no error
@@ -45,32 +46,24 @@ def job(template: Job, trial: Trial, factor: int, home: str) -> tuple[Job, tuple
     )
     every, rungs = space.rungs(of_run.steps, factor)
     place = records.place(home, trial.number)
-    held = replace(of_run, run=place, model=template.model)
+    held = replace(of_run, run=place, model=template.model, ways=template.ways, costs=template.costs)
     return replace(held, validate_every=every, checkpoint_every=every), rungs
 
 
 def configured(base: Config, settings: space.Settings) -> Config:
     """The recipe's keys with those of a trial."""
-    fixed = {key: value for key, value in FIXED.items() if key in Config.model_fields}
-    return Config.model_validate({**base.model_dump(by_alias=True), **fixed, **settings})
+    return Config.model_validate({**base.model_dump(by_alias=True), **FIXED, **settings})
 
 
-def run(
-    template: Job, trial: Trial, factor: int, home: str, device: torch.device, hour: float | None
-) -> Result:
-    """Train, from the newest checkpoint on, and say how it ended.
-
-    hour: US dollars that an hour of the device costs; None where no price is known.
-
-    Raises: ModelError, StorageError.
-    """
+def run(template: Job, trial: Trial, factor: int, home: str, device: torch.device) -> Result:
+    """Train, from the newest checkpoint on, and say how it ended. Raises: ModelError, StorageError."""
     made, rungs = job(template, trial, factor, home)
     cutoffs = dict(zip(rungs, trial.cutoffs, strict=False))
     before = _history(made)
     losses = dict(zip(before["validation_steps"], before["validation"], strict=True))
     began, state, words = time.monotonic(), "done", ""
 
-    def look(step: Any) -> None:
+    def look(step: Step) -> None:
         if step.validation is not None:
             losses[step.step] = step.validation
         _hold(losses, cutoffs)
@@ -85,6 +78,7 @@ def run(
     finite = [loss for loss in losses.values() if math.isfinite(loss)]
     steps = max(losses, default=0) if state == "stopped" else len(_history(made)["loss"])
     seconds = round(sum(before["seconds"]) + time.monotonic() - began, 3)
+    hour = smoke.price(made.costs, made.config.cpus_per_worker)
     return Result(
         state=state,  # type: ignore[arg-type]
         loss=min(finite, default=None) if state != "failed" else None,
@@ -100,7 +94,7 @@ def run(
 def _history(job: Job) -> Mapping[str, Any]:
     """What the newest checkpoint of a training tells."""
     record = checkpoints.newest(job.home, job.key)
-    return NOTHING if record is None else record["history"]
+    return checkpoints.history() if record is None else record["history"]
 
 
 def _hold(losses: dict[int, float], cutoffs: dict[int, float | None]) -> None:
@@ -111,10 +105,11 @@ def _hold(losses: dict[int, float], cutoffs: dict[int, float | None]) -> None:
 
 
 @discreet()
-def on_worker(
-    config: dict[str, int], template: Job, factor: int, home: str, costs: Mapping[str, Any] | None
-) -> None:
-    """The function that Ray Tune runs for every trial; `config` holds its number."""
+def on_worker(config: dict[str, int], template: Job, factor: int, home: str) -> None:
+    """The function that Ray Tune runs for every trial; `config` holds its number.
+
+    A model that does not load is reported, not raised: another start would do no better.
+    """
     process.single_threaded()
     from ray import tune
 
@@ -122,19 +117,9 @@ def on_worker(
     trial = records.trials(home)[number]
     if trial.result is None:
         device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-        hour = price(costs, template.config.cpus_per_worker)
-        records.end(home, number, run(template, trial, factor, home, device, hour))
-    tune.report({"number": number, "loss": 0.0})
-
-
-def price(costs: Mapping[str, Any] | None, cpus: float) -> float | None:
-    """US dollars an hour of this process' device: of its GPU, or of its CPU cores."""
-    if costs is None:
-        return None
-    if not torch.cuda.is_available():
-        return float(costs["core_hour"]) * cpus
-    if costs.get("gpu_hour") is not None:
-        return float(costs["gpu_hour"])
-    name = torch.cuda.get_device_name().lower()
-    known = {gpu: hour for gpu, hour in costs["prices"].items() if gpu.partition("-")[0] in name}
-    return float(known[min(known)]) if known else None
+        try:
+            records.end(home, number, run(template, trial, factor, home, device))
+        except ModelError as error:
+            tune.report({"loss": 0.0, "refusal": str(error)})
+            return
+    tune.report({"loss": 0.0})

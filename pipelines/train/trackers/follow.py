@@ -91,10 +91,10 @@ def _logged_in() -> bool:
 
 @dataclass
 class Following:
-    """The trackers of one training, opened at its first step."""
+    """The trackers of one training, opened at its first step; `training` is asked for then."""
 
     config: Config
-    training: Training
+    training: Callable[[], Training]
     tell: Tell
     sinks: dict[str, Sink] = field(default_factory=dict)
     failed: set[str] = field(default_factory=set)
@@ -109,9 +109,10 @@ class Following:
         """Pass on a warning."""
         self._each(lambda sink: sink.words(f"warning/{code}", words, step))
 
-    def final(self, found: Mapping[str, float], step: int) -> None:
-        """Pass on numbers of the end, at the last step."""
-        self._open(step)
+    def final(self, found: Mapping[str, float], step: int, *, anew: bool = False) -> None:
+        """Pass on numbers of the end. anew: although no step was passed on before."""
+        if anew:
+            self._open(step)
         shown = {name: float(value) for name, value in found.items() if _is_number(value)}
         self._each(lambda sink: sink.numbers(shown, step))
 
@@ -124,7 +125,7 @@ class Following:
         for name, section in self.config.chosen.items():
             if name not in self.sinks and name not in self.failed:
                 with self._guarded(name):
-                    self.sinks[name] = OPENERS[name](section, self.training, first)
+                    self.sinks[name] = OPENERS[name](section, self.training(), first)
 
     def _each(self, call: Callable[[Sink], None]) -> None:
         for name, sink in list(self.sinks.items()):
@@ -148,7 +149,7 @@ class Following:
 
 
 @contextlib.contextmanager
-def following(config: Config, training: Training, tell: Tell) -> Iterator[Following]:
+def following(config: Config, training: Callable[[], Training], tell: Tell) -> Iterator[Following]:
     """The trackers of a training, ended however it ends."""
     trackers = Following(config, training, tell)
     try:

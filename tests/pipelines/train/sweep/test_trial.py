@@ -1,5 +1,6 @@
 """A trial: an ordinary training, ended early where it is not among the best, going on after a kill."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -25,12 +26,12 @@ SETTINGS = {"learning_rate": 5e-3, "rank": 2}
 def template(toy_model: str, tmp_path_factory: pytest.TempPathFactory) -> Job:
     """The training of a recipe with validation rows."""
     run = toys.run(tmp_path_factory.mktemp("run"), {"train": 48, "validation": 12})
-    return driver.plan(run, toy_model, BASE, 7, {})
+    return replace(driver.plan(run, toy_model, BASE, 7, {}), costs={"core_hour": 3600.0})
 
 
 def tried(template: Job, home: Path, cutoffs: tuple[float | None, ...] = (None, None)) -> Result:
     asked = Trial(4, "coarse", SETTINGS, 7, cutoffs)
-    return trial.run(template, asked, 3, str(home), CPU, 3600.0)
+    return trial.run(template, asked, 3, str(home), CPU)
 
 
 def test_a_trial_is_the_training_that_its_settings_are(template: Job, tmp_path: Path) -> None:

@@ -34,7 +34,9 @@ def step(number: int, validation: float | None = None) -> Any:
 def followed(config: Config, run: Path, first: int, last: int, told: list[str] | None = None) -> None:
     """Steps `first` to `last` of a training, the last with a validation and the end."""
     training = Training(str(run), "0123456789abcdef", SETTINGS)
-    with follow.following(config, training, lambda text, fields: (told or []).append(text)) as trackers:
+    with follow.following(
+        config, lambda: training, lambda text, fields: (told or []).append(text)
+    ) as trackers:
         for number in range(first, last + 1):
             trackers.step(step(number, 0.25 if number == last else None))
         trackers.warn("flat", "the loss does not move", last)
@@ -155,7 +157,7 @@ def test_a_tracker_that_fails_is_told_once_and_left(tmp_path: Path, monkeypatch:
     told: list[tuple[str, dict[str, Any]]] = []
     config = Config.model_validate({"tensorboard": {}})
     training = Training(str(tmp_path), "k", SETTINGS)
-    trackers = Following(config, training, lambda text, fields: told.append((text, fields)))
+    trackers = Following(config, lambda: training, lambda text, fields: told.append((text, fields)))
     for number in range(1, 6):
         trackers.step(step(number))
     trackers.close(well=True)
