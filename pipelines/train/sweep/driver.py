@@ -76,7 +76,7 @@ def run(
     require(config)
     found = driver.check(train, model)
     ordinals = driver.by_ordinal(weights or {}, sources or {})
-    template = replace(driver.plan(run_directory, model, train, seed, ordinals), ways=found, costs=costs)
+    template = replace(driver.plan(run_directory, model, train, seed, ordinals), ways=found.ways, costs=costs)
     if not template.validation.rows:
         raise SourceError(
             f"no rows are held out for validation in {run_directory!r}, and trials are ranked by the loss on "
