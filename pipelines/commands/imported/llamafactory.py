@@ -12,7 +12,7 @@ from headrace.pipelines.commands.imported.draft import Draft
 KEYS = ("model_name_or_path", "finetuning_type", "cutoff_len", "stage", "per_device_train_batch_size")
 INFO = "dataset_info.json"
 TRACKERS = ("tensorboard", "mlflow", "wandb", "trackio")
-STAGES = {"sft": "", "pt": "text"}
+STAGES = ("sft", "pt")
 REASONS = {
     **training.REASONS,
     "run_name": "a run's name is a key of each tracker",
@@ -83,8 +83,8 @@ def _sources(made: Draft, folder: str, info: Mapping[str, Any] | None) -> None:
     made.taken |= {"dataset_dir"} & set(made.given)
     for key, side in (("dataset", None), ("eval_dataset", "validation")):
         names = made.get(key, [])
-        listed = [n.strip() for n in names.split(",")] if isinstance(names, str) else list(names)
-        for name in filter(None, listed):
+        listed = names if isinstance(names, list) else [n.strip() for n in str(names).split(",")]
+        for name in (str(one) for one in listed if one):
             rows = Draft((info or {}).get(name) or {})
             source = {"name": name, **_source(made, rows, name, folder, known=info is not None)}
             source |= {"side": side} if side else {}
@@ -132,7 +132,7 @@ def _shape(made: Draft, rows: Draft) -> dict[str, Any]:
     unread = [name for name in COLUMNS if given.get(name)]
     if unread:
         rows.tell("columns", f"{', '.join(unread)} are not read", given)
-    if STAGES.get(made.get("stage", "sft")) == "text":
+    if made.get("stage") == "pt":
         return {"shape": "text", "columns": {"text": given.get("prompt", "text")}}
     if rows.get("formatting", "alpaca") == "alpaca":
         names = {"prompt": "instruction", "query": "input", "response": "output"}
@@ -176,7 +176,7 @@ def _adapter(made: Draft) -> None:
             training.method(made, name, (key,), "the adapter is a plain LoRA")
     rank = made.get("lora_rank", 8)
     made.put("train.rank", rank, "lora_rank")
-    made.put("train.alpha", made.get("lora_alpha", 2 * rank), "lora_alpha")
+    made.put("train.alpha", made.get("lora_alpha", 2 * rank if isinstance(rank, int) else 16), "lora_alpha")
     made.put("train.dropout", made.get("lora_dropout", 0.0), "lora_dropout")
     layers = made.get("lora_target", "all")
     names = layers if isinstance(layers, list) else [n.strip() for n in str(layers).split(",")]

@@ -110,7 +110,7 @@ def epochs(draft: Draft, key: str, default: int) -> None:
 def schedule(draft: Draft, key: str, default: str) -> None:
     """The schedule of the learning rate, where it is one that headrace has."""
     value = draft.get(key, default)
-    if value in SCHEDULES:
+    if isinstance(value, str) and value in SCHEDULES:
         draft.put("train.schedule", SCHEDULES[value], key)
     elif key in draft.given:
         draft.leave(key, "train.schedule is cosine or constant: it stands at cosine")

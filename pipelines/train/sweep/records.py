@@ -143,7 +143,7 @@ def noise(found: Mapping[int, Trial]) -> dict[str, Any] | None:
     spread = max(every) - min(every)
     said = f"the best settings with {len(every)} seeds end {spread:.4f} apart"
     if gap is not None:
-        verdict = "more than chance shows" if gap > spread else "no more than chance: take either"
+        verdict = "more than these seeds" if gap > spread else "no more than these seeds: take either"
         said += f"; the second best is {gap:.4f} behind, {verdict}"
     mean = statistics.fmean(every)
     return {"losses": every, "spread": spread, "mean": mean, "gap": gap, "words": said}
