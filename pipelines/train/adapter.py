@@ -118,8 +118,8 @@ def tokens(run: str) -> int:
     """Tokens that what the run trained has rows for at least, 0 if it does not say. Raises: StorageError."""
     whole = storage.read_object(path(run, "config.json")) or {}
     held = (storage.read_object(path(run, CONFIG)) or {}).get("trainable_token_indices") or {}
-    new = (int(i) + 1 for ids in held.values() for i in ids)
-    return max([0, int(whole.get("vocab_size") or 0), *new])
+    last = [int(i) + 1 for ids in held.values() for i in ids]
+    return max(0, int(whole.get("vocab_size") or 0), *last)
 
 
 def without(model: Any) -> list[str]:
