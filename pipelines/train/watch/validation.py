@@ -12,7 +12,7 @@ import torch
 from transformers import GenerationConfig
 
 from headrace.cluster.errors import ModelError, SourceError
-from headrace.pipelines.train import batches, forward, models, steps
+from headrace.pipelines.train import attention, batches, forward, models, steps
 from headrace.pipelines.train.steps import Job, Rank
 from headrace.pipelines.train.watch import general, samples, scorer
 from headrace.pipelines.train.ways import Way
@@ -91,7 +91,13 @@ class Answers:
         model.generation_config = GenerationConfig()  # what `generate` is not told it takes from there
         prompts = [s.ids[: s.span()[0]] for s in own]
         most, size = config.best_tokens, config.batch_size
+        inner = model.get_base_model() if hasattr(model, "get_base_model") else model
+        kind = inner.config._attn_implementation
+        if kind == attention.VARLEN:  # answers are padded, and go on token by token
+            inner.set_attn_implementation("sdpa")
         made = samples.generated(model, prompts, ends, self._tokenizer, most=most, size=size)
+        if kind == attention.VARLEN:
+            inner.set_attn_implementation(kind)
         model.generation_config = configured
         references = [s.ids[slice(*s.span())] for s in own]
         said, wanted = (
