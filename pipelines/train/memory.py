@@ -123,7 +123,7 @@ def mfu(described: Any, gpu: str, tokens: int, seconds: float) -> float | None:
     if shapes is None or peak is None or not seconds:
         return None
     looked_up = 0 if shapes.tied else shapes.vocabulary * shapes.hidden
-    return float(4 * (shapes.parameters - looked_up) * tokens / seconds / (peak.tflops * 1e12))
+    return 4 * (shapes.parameters - looked_up) * tokens / seconds / (peak.tflops * 1e12)
 
 
 class Peak:
@@ -138,8 +138,8 @@ class Peak:
     def taken(self) -> float:
         """GiB at most until now."""
         if self._device.type == "cuda":
-            return float(torch.cuda.max_memory_allocated(self._device)) / fit.GIB
-        return float(_grown() - self._before)
+            return float(torch.cuda.max_memory_allocated(self._device) / fit.GIB)
+        return _grown() - self._before
 
 
 def _grown() -> float:

@@ -43,6 +43,9 @@ SMALL = Config(
 )
 
 
+OF_MACHINE = ("memory", "mfu")
+
+
 class Killed(BaseException):
     """Stands for a kill: nothing catches it."""
 
@@ -161,7 +164,7 @@ def alone(run: str, model: str, config: Config = SMALL, kill_at: int | None = No
 def outcome(job: Job) -> tuple[dict[str, Any], bytes]:
     """History but for the clock and the kills, and the adapter's bytes."""
     history = train._publish(job, {})
-    for of_the_way in ("seconds", "tokens_per_second", "starts", "kills_survived", "smoke"):
+    for of_the_way in ("seconds", "tokens_per_second", "starts", "kills_survived", "smoke", *OF_MACHINE):
         del history[of_the_way]
     return history, storage.read_bytes(adapter.path(job.run, adapter.WEIGHTS))
 
