@@ -6,7 +6,8 @@ import torch
 
 from headrace.pipelines.console import Mode, say
 from headrace.pipelines.recipe import Recipe
-from headrace.pipelines.train import attention, memory, models
+from headrace.pipelines.train import memory, models
+from headrace.pipelines.train.running import attention
 
 
 def say_memory(recipe: Recipe, kind: str, mode: Mode) -> None:

@@ -20,9 +20,10 @@ from transformers import GenerationConfig
 from headrace.cluster.errors import ModelError
 from headrace.pipelines.evaluate.config import FORCED, Config
 from headrace.pipelines.schema import IGNORE
-from headrace.pipelines.train import adapter, batches, forward, models, ways
+from headrace.pipelines.train import adapter, batches, models
+from headrace.pipelines.train.running import forward, ways
+from headrace.pipelines.train.running.ways import Way
 from headrace.pipelines.train.watch import samples
-from headrace.pipelines.train.ways import Way
 
 LEAST_ANSWER = 16  # tokens that an answer may have, however short references are
 

@@ -135,11 +135,13 @@ def _measured(kept: Mapping[str, Any] | None, asked: str) -> Measured | None:
     if kept is None or kept.get("key") != asked:
         return None
     forced = np.array(kept["forced"], np.float64).reshape(-1, 3)
-    return Measured(forced, kept["answers"], kept["reasoning"], kept["unfinished"], tuple(kept["ended"]))
+    pairs = np.array(kept["pairs"], np.float64).reshape(-1, 2)
+    told = (kept["answers"], kept["reasoning"], kept["unfinished"], tuple(kept["ended"]))
+    return Measured(forced, *told, pairs)
 
 
 def _keep(run: str, asked: str, base: Measured) -> None:
-    kept = {**vars(base), "key": asked, "forced": base.forced.tolist()}
+    kept = {**vars(base), "key": asked, "forced": base.forced.tolist(), "pairs": base.pairs.tolist()}
     storage.put(storage.join(run, BASELINE), _json(kept))
 
 

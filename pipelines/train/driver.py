@@ -39,9 +39,9 @@ from headrace.pipelines.train import (
     parents,
     preference,
     used,
-    ways,
 )
 from headrace.pipelines.train.config import Config, Workers
+from headrace.pipelines.train.running import ways
 from headrace.pipelines.train.steps import Job
 from headrace.pipelines.train.watch import alarms, scorer, telling
 from headrace.pipelines.train.watch.telling import Progress

@@ -15,9 +15,10 @@ from typing import Any, NamedTuple
 import torch
 
 from headrace.cluster.errors import ModelError
-from headrace.pipelines.train import adapter, models, parents, routers, ways
+from headrace.pipelines.train import adapter, models, parents
 from headrace.pipelines.train.config import Config
-from headrace.pipelines.train.ways import Way
+from headrace.pipelines.train.running import routers, ways
+from headrace.pipelines.train.running.ways import Way
 
 LARGEST = 200_000_000  # weights of a small model
 DEPTH = 8  # layers of it at most: of hybrids, all kinds come within so many

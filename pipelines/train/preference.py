@@ -28,9 +28,9 @@ from torch.nn import functional
 
 from headrace.cluster.errors import ModelError
 from headrace.pipelines.schema import IGNORE
-from headrace.pipelines.train import forward, sharding
 from headrace.pipelines.train.batches import PREFERRED
 from headrace.pipelines.train.config import Config, Preference
+from headrace.pipelines.train.running import forward
 
 Batch = Mapping[str, torch.Tensor]
 TOLD = ("pairs", "accuracy", "margin", "chosen_reward", "rejected_reward")
@@ -142,11 +142,11 @@ def check(config: Config) -> None:
         raise ModelError(SPREAD)
 
 
-def require(model: Any, *, packed: bool) -> None:
-    """Whether pairs can be learned by this model, run in this way. Raises: ModelError."""
+def require(*, packed: bool, spread: bool) -> None:
+    """Whether pairs can be learned by a model that is run in this way. Raises: ModelError."""
     if not packed:
         raise ModelError(APART)
-    if sharding.is_spread(model):
+    if spread:
         raise ModelError(SPREAD)
 
 

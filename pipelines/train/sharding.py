@@ -30,7 +30,7 @@ from torch.distributed.tensor._utils import compute_local_shape_and_global_offse
 
 from headrace.cluster.errors import ModelError, RecipeError
 from headrace.pipelines.schema import IGNORE
-from headrace.pipelines.train import forward
+from headrace.pipelines.train.running import forward
 
 if TYPE_CHECKING:
     from headrace.pipelines.train.config import Config

@@ -20,9 +20,10 @@ import torch.distributed as dist
 
 from headrace.pipelines import trainings
 from headrace.pipelines.schema import IGNORE
-from headrace.pipelines.train import batches, forward, models, routers
+from headrace.pipelines.train import batches, models
 from headrace.pipelines.train.parents import Parent
-from headrace.pipelines.train.ways import Way
+from headrace.pipelines.train.running import forward, routers
+from headrace.pipelines.train.running.ways import Way
 
 NAMED = 8  # rows that are named of those that give no number
 

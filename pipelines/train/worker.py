@@ -23,25 +23,22 @@ from headrace.cluster.errors import FullDiskError, GateError, ModelError, discre
 from headrace.pipelines import model_files
 from headrace.pipelines.train import (
     adapter,
-    attention,
     batches,
     checkpoints,
-    forward,
     memory,
     models,
     parents,
     preference,
-    routers,
     sharding,
     speed,
     steps,
     used,
-    ways,
 )
+from headrace.pipelines.train.running import attention, forward, routers, ways
+from headrace.pipelines.train.running.ways import Way
 from headrace.pipelines.train.steps import Job, Rank
 from headrace.pipelines.train.watch import alarms
 from headrace.pipelines.train.watch.watched import Step, Watched, keep_best
-from headrace.pipelines.train.ways import Way
 
 if TYPE_CHECKING:
     from headrace.pipelines.train.config import Config
@@ -127,7 +124,7 @@ def train(job: Job, rank: Rank, report: Callable[[Step], None]) -> None:
     peak = memory.Peak(rank.device)
     model, way = build(job, rank)
     if job.plan.shelf.paired:
-        preference.require(model, packed=way.packed)
+        preference.require(packed=way.packed, spread=sharding.is_spread(model))
     parameters = trained(model)
     optimizer = speed.optimizer(parameters.values(), job.config)
     if rank.number == 0:

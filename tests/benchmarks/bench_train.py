@@ -144,8 +144,9 @@ def clock() -> float:
 
 def headrace(folder: Path, given: dict[str, Any]) -> Told:
     """The step of headrace's trainings."""
-    from headrace.pipelines.train import forward, speed, steps, ways
+    from headrace.pipelines.train import speed, steps
     from headrace.pipelines.train.config import Config
+    from headrace.pipelines.train.running import forward, ways
 
     rows = dict(np.load(folder / "rows.npz"))
     config = Config(compile=given["compile"], rank=RANK, alpha=2 * RANK, learning_rate=RATE)
@@ -374,8 +375,9 @@ def rank_main(number: int, count: int, folder: str, per_step: int, steps_: int, 
     import torch
     import torch.distributed as dist
 
-    from headrace.pipelines.train import batches, forward, speed, steps, ways
+    from headrace.pipelines.train import batches, speed, steps
     from headrace.pipelines.train.config import Config
+    from headrace.pipelines.train.running import forward, ways
 
     torch.set_num_threads(1)
     dist.init_process_group("gloo", f"file://{folder}/meeting-{count}", rank=number, world_size=count)

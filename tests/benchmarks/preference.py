@@ -23,8 +23,9 @@ import peft
 import torch
 from transformers import LlamaConfig, LlamaForCausalLM
 
-from headrace.pipelines.train import batches, forward, preference, steps
+from headrace.pipelines.train import batches, preference, steps
 from headrace.pipelines.train.config import Preference
+from headrace.pipelines.train.running import forward
 from tests.pipelines import toys
 
 CPU = torch.device("cpu")

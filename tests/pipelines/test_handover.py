@@ -15,7 +15,8 @@ import pytest
 import torch
 import transformers
 
-from headrace.pipelines.train import forward, steps
+from headrace.pipelines.train import steps
+from headrace.pipelines.train.running import forward
 from tests.pipelines import toys
 
 COUNT = 24  # samples, in rows of three

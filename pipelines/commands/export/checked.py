@@ -19,7 +19,8 @@ from headrace.pipelines.commands.export import build, equality, llama_cpp, probe
 from headrace.pipelines.commands.export.build import Dtype, Quantise
 from headrace.pipelines.commands.export.equality import Said
 from headrace.pipelines.commands.export.tuned import Tuned
-from headrace.pipelines.train import adapter, models, ways
+from headrace.pipelines.train import adapter, models
+from headrace.pipelines.train.running import ways
 
 
 @dataclass(frozen=True)

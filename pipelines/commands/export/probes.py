@@ -16,7 +16,8 @@ from headrace.cluster.errors import SourceError
 from headrace.pipelines.commands.export import reload
 from headrace.pipelines.commands.export.tuned import Tuned
 from headrace.pipelines.schema import IGNORE
-from headrace.pipelines.train import batches, forward
+from headrace.pipelines.train import batches
+from headrace.pipelines.train.running import forward
 from headrace.pipelines.train.watch.samples import Sample, drawn
 
 PROMPTS = 50

@@ -21,7 +21,8 @@ from headrace.cluster.errors import SourceError
 from headrace.pipelines import arrays
 from headrace.pipelines.evaluate import answers
 from headrace.pipelines.schema import IGNORE
-from headrace.pipelines.train import batches, ways
+from headrace.pipelines.train import batches
+from headrace.pipelines.train.running import ways
 
 FEWEST = 2  # tokens of a prompt: one alone is the tokenizer's start token
 

@@ -13,10 +13,11 @@ import torch
 from transformers import GenerationConfig
 
 from headrace.cluster.errors import ModelError, SourceError
-from headrace.pipelines.train import batches, forward, models, preference, sharding, steps, ways
+from headrace.pipelines.train import batches, models, preference, sharding, steps
+from headrace.pipelines.train.running import forward, ways
+from headrace.pipelines.train.running.ways import Way
 from headrace.pipelines.train.steps import Job, Rank
 from headrace.pipelines.train.watch import general, samples, scorer
-from headrace.pipelines.train.ways import Way
 
 
 class Validation:

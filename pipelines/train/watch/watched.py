@@ -12,11 +12,11 @@ from typing import Any
 from headrace.cluster import ledger, storage
 from headrace.cluster.errors import GateError
 from headrace.pipelines.train import adapter, batches, checkpoints, preference, steps
+from headrace.pipelines.train.running.ways import Way
 from headrace.pipelines.train.steps import Job, Rank
 from headrace.pipelines.train.watch import alarms, smoke
 from headrace.pipelines.train.watch.alarms import Alarm
 from headrace.pipelines.train.watch.validation import Validation
-from headrace.pipelines.train.ways import Way
 
 LOSS, WATCH = "train.loss", "train.watch"  # gates: losses are numbers; a training learns
 NOTED = 100  # warnings of a training at most

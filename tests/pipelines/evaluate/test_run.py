@@ -216,7 +216,7 @@ def test_a_task_measures_what_this_process_does(toy_model: str, tuned_run: str) 
     there = evaluate._compute(tuned_run, toy_model, SMALL, shelf, None, 3)
     assert here.tuned.answers == there.tuned.answers
     np.testing.assert_allclose(here.base.forced, there.base.forced, atol=1e-5)
-    with pytest.raises(ModelError, match="no model could be loaded"):
+    with pytest.raises(ModelError, match="is not a model directory"):
         evaluate._compute(tuned_run, tuned_run, SMALL, shelf, None, 3)
 
 

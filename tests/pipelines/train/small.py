@@ -11,10 +11,11 @@ import torch
 import transformers
 from torch.nn import functional
 
-from headrace.pipelines.train import adapter, forward, models, steps, ways
+from headrace.pipelines.train import adapter, models, steps
 from headrace.pipelines.train.config import Config
+from headrace.pipelines.train.running import forward, ways
+from headrace.pipelines.train.running.ways import Way
 from headrace.pipelines.train.steps import Rank
-from headrace.pipelines.train.ways import Way
 from tests.pipelines import toys
 
 ALONE = Rank(0, 1, torch.device("cpu"))

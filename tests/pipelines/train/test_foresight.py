@@ -10,7 +10,7 @@ from tokenizers import AddedToken
 from headrace.cluster.errors import ModelError
 from headrace.pipelines.train import foresight, models
 from headrace.pipelines.train.config import Config
-from headrace.pipelines.train.ways import Way
+from headrace.pipelines.train.running.ways import Way
 from tests.pipelines import toys
 
 TINY = {

@@ -8,8 +8,9 @@ import pytest
 import torch
 
 from headrace.cluster import storage
+from headrace.pipelines import trainings
 from headrace.pipelines.stages.tokenise import stage as tokenise
-from headrace.pipelines.train import adapter, checkpoints, driver, models, worker
+from headrace.pipelines.train import adapter, driver, models, worker
 from headrace.pipelines.train.config import Config
 from headrace.pipelines.train.steps import Job, Rank
 from tests.builders import table
@@ -90,7 +91,7 @@ def test_a_training_goes_on_from_another_run(tmp_path: Path, toy_model: str) -> 
     assert held is not None
     assert (held["path"], held["key"]) == (first.run, first.key)
     assert adapter.parent(adapter.card(first.run) or {}) is None
-    assert checkpoints.homes(second.run) == [second.home]
+    assert trainings.keys(second.run) == [second.key]
 
 
 def test_a_base_model_without_a_template_is_trained(tmp_path: Path, toy_model: str) -> None:

@@ -154,7 +154,7 @@ def test_pairs_are_learned(model: Any) -> None:
     rank = steps.Rank(0, 1, CPU)
     batch, told = packed(*ROWS), []
     for _ in range(20):
-        steps.step(model, optimizer, [batch], rank, 1e-2, 1.0, (), objective)
+        steps.step(model, optimizer, [batch], rank, 1e-2, 1.0, pairs=objective)
         told.append(preference.told(objective.taken()))
     assert told[0] is not None
     assert told[-1] is not None

@@ -8,8 +8,9 @@ import pytest
 import torch
 import transformers
 
-from headrace.pipelines.train import forward, speed, steps
+from headrace.pipelines.train import speed, steps
 from headrace.pipelines.train.config import Config
+from headrace.pipelines.train.running import forward
 
 V, LENGTH = 61, 40
 

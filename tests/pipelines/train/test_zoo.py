@@ -12,7 +12,7 @@ import transformers
 
 from headrace.cluster.errors import ModelError
 from headrace.pipelines.train import models
-from headrace.pipelines.train.ways import Way
+from headrace.pipelines.train.running.ways import Way
 from tests.pipelines.train import small
 
 PACKED, EAGER, APART = Way(True, "varlen"), Way(True, "eager"), Way(False, "sdpa")

@@ -8,8 +8,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from headrace.pipelines.examine.advice import fit
-from headrace.pipelines.train import adapter, forward, models, speed, steps
+from headrace.pipelines.train import adapter, models, speed, steps
 from headrace.pipelines.train.config import Config
+from headrace.pipelines.train.running import forward
 
 RANK, TOKENS = 8, 64
 LLAMA = {"num_attention_heads": 8, "num_key_value_heads": 4, "intermediate_size": 344, "vocab_size": 128}

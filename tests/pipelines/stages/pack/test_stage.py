@@ -16,7 +16,7 @@ from transformers import LlamaConfig, LlamaForCausalLM
 from headrace.cluster.errors import RecipeError
 from headrace.pipelines.stages.pack import stage as pack
 from headrace.pipelines.stages.tokenise import stage as tokenise
-from headrace.pipelines.train.attention import additive, block_causal_mask
+from headrace.pipelines.train.running.attention import additive, block_causal_mask
 
 PAD = 9
 

@@ -13,9 +13,10 @@ from torch.nn import functional
 
 from headrace.cluster.errors import ModelError
 from headrace.pipelines.schema import IGNORE
-from headrace.pipelines.train import forward, models, steps, ways
+from headrace.pipelines.train import models, steps
 from headrace.pipelines.train.batches import Batch
-from headrace.pipelines.train.ways import Way
+from headrace.pipelines.train.running import forward, ways
+from headrace.pipelines.train.running.ways import Way
 from tests.pipelines import toys
 
 CPU = torch.device("cpu")

@@ -6,9 +6,10 @@ import pytest
 import torch
 
 from headrace.cluster.errors import ModelError
-from headrace.pipelines.train import adapter, forward, models, routers, steps, ways
+from headrace.pipelines.train import adapter, models, steps
 from headrace.pipelines.train.config import Config
-from headrace.pipelines.train.ways import Way
+from headrace.pipelines.train.running import forward, routers, ways
+from headrace.pipelines.train.running.ways import Way
 from tests.pipelines.train import small
 
 MIXTRAL = {"num_local_experts": 4, "num_experts_per_tok": 2}

@@ -16,8 +16,8 @@ from torch.nn import functional
 
 from headrace.cluster.errors import ModelError
 from headrace.pipelines.schema import IGNORE
-from headrace.pipelines.train import attention, loss
-from headrace.pipelines.train.attention import additive, block_causal_mask
+from headrace.pipelines.train.running import attention, loss
+from headrace.pipelines.train.running.attention import additive, block_causal_mask
 
 COLUMNS = ("input_ids", "labels", "position_ids", "segment_ids", "attention_mask")
 FEW = 8  # tokens by which it is shown what makes logits of hidden states

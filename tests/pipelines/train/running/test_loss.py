@@ -9,8 +9,9 @@ import transformers
 from torch.nn import functional
 
 from headrace.pipelines.examine.advice import fit
-from headrace.pipelines.train import forward, loss, steps
-from headrace.pipelines.train.loss import Shape
+from headrace.pipelines.train import steps
+from headrace.pipelines.train.running import forward, loss
+from headrace.pipelines.train.running.loss import Shape
 
 N, H, V = 301, 24, 97
 

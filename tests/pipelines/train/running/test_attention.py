@@ -10,10 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch.nn import functional
 
-from headrace.pipelines.train import attention, steps, ways
+from headrace.pipelines.train import steps
 from headrace.pipelines.train.batches import COLUMNS
 from headrace.pipelines.train.config import Config
-from headrace.pipelines.train.ways import Way
+from headrace.pipelines.train.running import attention, ways
+from headrace.pipelines.train.running.ways import Way
 
 VOCABULARY, LENGTH = 61, 48
 TINY: dict[str, Any] = {

@@ -19,9 +19,9 @@ import torch
 
 from headrace.cluster.errors import ModelError
 from headrace.pipelines.schema import IGNORE
-from headrace.pipelines.train import attention, forward, loss
 from headrace.pipelines.train.batches import Batch
 from headrace.pipelines.train.config import Attention, Config
+from headrace.pipelines.train.running import attention, forward, loss
 
 MASKED = ("sdpa", "eager")  # implementations of attention by a mask, the fastest first
 LENGTH = 24  # tokens of a row that proves something
