@@ -182,8 +182,12 @@ def _ended(run: Run) -> dict[str, Any] | None:
 def _gates(run: Run) -> list[dict[str, Any]]:
     """What the run was held against, what failed first."""
     gates = run.get("gates") or {}
-    each = [{"name": name, "passed": gate["passed"], "words": gate["words"]} for name, gate in gates.items()]
-    return sorted(each, key=lambda gate: (gate["passed"], gate["name"]))
+    states = {name: gate.get("state") or ("pass" if gate["passed"] else "fail") for name, gate in gates.items()}
+    each = [
+        {"name": name, "passed": gate["passed"], "warns": states[name] == "warn", "words": gate["words"]}
+        for name, gate in gates.items()
+    ]
+    return sorted(each, key=lambda gate: (gate["passed"], not gate["warns"], gate["name"]))
 
 
 def _linked(text: str) -> list[tuple[str, bool]]:
