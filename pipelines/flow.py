@@ -441,7 +441,7 @@ def _evaluated(recipe: Recipe, mode: Mode) -> dict[str, Any]:
             trackers.final(follow.evaluated(result), last + 1, anew=True)
     for name, gate in held.items():
         if gate["state"] != "pass":
-            say(mode, "warning", f"gate {name}: {gate['words']}", gate=name, state=gate["state"])
+            say(mode, "gate", f"gate {name}: {gate['words']}", gate=name, state=gate["state"])
     broken = judge.failed(held)
     if failed is None and broken is not None:
         failed = GateError(f"gates.{broken}: {held[broken]['words']}").at(broken)

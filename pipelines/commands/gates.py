@@ -49,6 +49,10 @@ def known(recipe: Recipe) -> Iterator[Known]:
     )
     yield Known(ratings.GATE, "train", rated, EXIT if required else None, own)
     yield Known("train.loss", "train", "the loss is a number", EXIT, "arithmetic")
+    watched = EXIT if recipe.train.watch.stop else "a warning"
+    yield Known("train.watch", "train", "the training learns, and does not diverge", watched, own)
+    yield Known("train.rows", "train", "every packed row was used as planned", EXIT, "the books")
+    yield Known("sweep.best", "sweep", "a trial came to its end", EXIT, own)
     asked = f"{gate.metric} is better by {gate.improvement:g} or more" if gate else "a metric is better"
     yield Known("evaluate.gate", "evaluate", asked, EXIT if gate else None, own)
     config = recipe.gates

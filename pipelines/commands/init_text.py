@@ -177,8 +177,9 @@ def _sections() -> list[str]:
         if not (isinstance(section, type) and issubclass(section, Section)):
             continue
         lines += ["", f"# {name}:"]
-        for key, value in section().model_dump(mode="json").items():
-            about = section.model_fields[key].description
+        fields = {field.alias or name: field for name, field in section.model_fields.items()}
+        for key, value in section().model_dump(mode="json", by_alias=True).items():
+            about = fields[key].description
             lines += [f"#   # {line}" for line in (about or "").split("\n") if line]
             lines.append(f"#   {key}: {flow(value)}")
     return [*lines, ""]

@@ -182,7 +182,9 @@ def _ended(run: Run) -> dict[str, Any] | None:
 def _gates(run: Run) -> list[dict[str, Any]]:
     """What the run was held against, what failed first."""
     gates = run.get("gates") or {}
-    states = {name: gate.get("state") or ("pass" if gate["passed"] else "fail") for name, gate in gates.items()}
+    states = {
+        name: gate.get("state") or ("pass" if gate["passed"] else "fail") for name, gate in gates.items()
+    }
     each = [
         {"name": name, "passed": gate["passed"], "warns": states[name] == "warn", "words": gate["words"]}
         for name, gate in gates.items()

@@ -164,7 +164,7 @@ def test_a_temporary_that_cannot_be_made_is_told_by_its_cause(
         raise error
 
     monkeypatch.setattr(storage, "open", refuse, raising=False)  # root may write everywhere
-    said = "access denied; check the owner" if error.errno == 13 else "No space left on device"
+    said = "access denied; check the owner" if error.errno == 13 else "the disk is full"
     path = str(tmp_path / "x")
     writes = (storage.put, storage.put_new, lambda p, _: storage.write_table(p, pa.table({"n": [1]})))
     for write in writes:

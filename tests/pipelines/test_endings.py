@@ -137,6 +137,7 @@ def test_a_gate_of_evaluation_stands_in_run_json_and_report(
     def fails(*_: Any, **__: Any) -> Any:
         raise GateError("evaluate.gate: loss went from 2 to 1.95; asked for: better by at least 0.1")
 
+    monkeypatch.setattr(flow, "_has_adapter", lambda run: True)
     monkeypatch.setattr(evaluation, "run", fails)
     monkeypatch.setattr(evaluation, "scores", lambda path: {"loss": better})
     with pytest.raises(GateError):
@@ -219,7 +220,6 @@ def test_what_is_refused_before_the_work_is_told_of_a_run_and_of_nothing_else(
 
 
 def test_a_gate_that_failed_goes_when_its_command_mends_it(ray_local: None, tmp_path: Path) -> None:
-    from headrace.pipelines.train import steps
 
     write_jsonl(tmp_path / "in.jsonl", [*sums(30), *sums(30)])
     data = recipe_of(tmp_path / "run", tmp_path / "in.jsonl", dedup={"alarm": 0.1, "on_alarm": "stop"})
@@ -237,7 +237,7 @@ def test_a_gate_that_failed_goes_when_its_command_mends_it(ray_local: None, tmp_
         pytest.raises(GateError),
         ending.recorded("train", flow.STAGES, loaded.output, "quiet"),
     ):
-        raise GateError("the loss is nan").at(steps.GATE)
+        raise GateError("the loss is nan").at("train.loss")
     flow.prepare(loaded, "quiet")
     assert run_gates(tmp_path / "run") == {**passed, "train.loss": False}
     with ending.recorded("train", flow.STAGES, loaded.output, "quiet"):

@@ -19,11 +19,11 @@ import numpy as np
 import xxhash
 
 from headrace.cluster.errors import ModelError
-from headrace.pipelines.stages.tokenise import plain, pretrained
+from headrace.pipelines.stages.tokenise import pretrained
 from headrace.pipelines.stages.tokenise.config import Earlier
 from headrace.pipelines.stages.tokenise.encoder import Encoder, Engine
 from headrace.pipelines.stages.tokenise.reasoning.facts import Facts, facts
-from headrace.pipelines.stages.tokenise.rendering import controls
+from headrace.pipelines.stages.tokenise.rendering import controls, plain
 from headrace.pipelines.stages.tokenise.rendering.marking import Cut, Marking
 from headrace.pipelines.stages.tokenise.template import (
     ALL,

@@ -12,6 +12,7 @@ from headrace.cluster.errors import SourceError
 from headrace.pipelines.evaluate import outputs, scoring
 from headrace.pipelines.evaluate.config import Config
 from headrace.pipelines.train import batches
+from headrace.pipelines.train.watch import samples
 
 
 def write(folder: Path, part: int, rows: list[list[tuple[int, int]]], length: int = 12) -> None:
@@ -32,27 +33,27 @@ def write(folder: Path, part: int, rows: list[list[tuple[int, int]]], length: in
     storage.write_table(str(folder / f"packed/test/part-{part}.parquet"), table)
 
 
-def first(samples: list[outputs.Sample]) -> list[int]:
-    return [int(sample.ids[0]) for sample in samples]
+def first(found: list[samples.Sample]) -> list[int]:
+    return [int(sample.ids[0]) for sample in found]
 
 
 def test_pairs_are_drawn_apart_from_other_samples(tmp_path: Path) -> None:
     write(tmp_path, 0, [[(1, 0), (2, 1), (3, -1)], [(4, 1), (5, -1), (6, 0), (7, 0)]])
     write(tmp_path, 1, [[(8, 0), (9, 0)]])
     shelf = batches.shelf(str(tmp_path), "test")
-    assert first(outputs.drawn(shelf, 100, 0)) == [1, 6, 7, 8, 9]
-    assert first(outputs.drawn_pairs(shelf, 100, 0)) == [2, 3, 4, 5]
-    one = first(outputs.drawn_pairs(shelf, 1, 0))
+    assert first(samples.drawn(shelf, 100, 0)) == [1, 6, 7, 8, 9]
+    assert first(samples.drawn_pairs(shelf, 100, 0)) == [2, 3, 4, 5]
+    one = first(samples.drawn_pairs(shelf, 1, 0))
     assert one in ([2, 3], [4, 5])
-    assert len(outputs.drawn(shelf, 3, 0)) == 3
+    assert len(samples.drawn(shelf, 3, 0)) == 3
 
 
 def test_a_split_of_pairs_alone_is_one(tmp_path: Path) -> None:
     write(tmp_path, 0, [[(2, 1), (3, -1)]])
     shelf = batches.shelf(str(tmp_path), "test")
-    assert outputs.drawn(shelf, 10, 0, beside=2) == []
+    assert samples.drawn(shelf, 10, 0, beside=2) == []
     with pytest.raises(SourceError, match="no held-out sample"):
-        outputs.drawn(shelf, 10, 0)
+        samples.drawn(shelf, 10, 0)
 
 
 def measured(pairs: list[tuple[float, float]], samples: int) -> outputs.Measured:

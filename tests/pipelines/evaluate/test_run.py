@@ -197,6 +197,7 @@ def test_the_base_is_measured_before_and_not_again(
     before = evaluate.baseline(run, toy_model, SMALL, seed=1)
     assert before["loss"] is not None
     shutil.copytree(storage.join(tuned_run, "adapter"), tmp_path / "run" / "adapter")
+    monkeypatch.setattr("ray.is_initialized", lambda: False)  # else a task measures, in a process of its own
     asked: list[Any] = []
     forced = outputs._forced
     monkeypatch.setattr(outputs, "_forced", lambda *given: asked.append(given) or forced(*given))

@@ -21,8 +21,8 @@ def test_duplicates_are_left_out(tmp_path: Path) -> None:
     kept = rows.left(str(tmp_path / "part.parquet"), str(tmp_path), ["messages"])
     assert kept["row_id"].to_pylist() == [7, 9]
     assert rows.exchanges(kept).to_pylist() == [
-        {"prompt": "q0", "answer": "a0"},
-        {"prompt": "q2", "answer": "a2"},
+        {"prompt": "q0", "answer": "a0", "rejected": ""},
+        {"prompt": "q2", "answer": "a2", "rejected": ""},
     ]
     more = rows.left_or_near(str(tmp_path / "part.parquet"), str(tmp_path), ["messages"])
     assert more["row_id"].to_pylist() == [7, 8, 9]
@@ -43,15 +43,15 @@ def test_duplicates_are_left_out(tmp_path: Path) -> None:
 def test_the_last_exchange(turns: list[tuple[str, str | None]] | None, prompt: str, answer: str) -> None:
     before, after = [("user", "x"), ("assistant", "y")], [("text", "z")]
     found = rows.exchanges(builders.table(before, turns, after)).to_pylist()
-    assert found[0] == {"prompt": "x", "answer": "y"}
-    assert found[1] == {"prompt": prompt, "answer": answer}
-    assert found[2] == {"prompt": "", "answer": "z"}
+    assert found[0] == {"prompt": "x", "answer": "y", "rejected": ""}
+    assert found[1] == {"prompt": prompt, "answer": answer, "rejected": ""}
+    assert found[2] == {"prompt": "", "answer": "z", "rejected": ""}
 
 
 def test_tools_are_no_part_of_a_prompt() -> None:
     offer = structure.sealed("be brief", {"tools": [{"name": "look"}]})
     found = rows.exchanges(builders.table([("system", offer), ("user", "q"), ("assistant", "a")]))
-    assert found.to_pylist() == [{"prompt": "be brief\nq", "answer": "a"}]
+    assert found.to_pylist() == [{"prompt": "be brief\nq", "answer": "a", "rejected": ""}]
 
 
 def test_small_files_are_read_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -346,7 +346,6 @@ def test_what_is_passed_by_is_named_once_for_each_source(tmp_path: Path) -> None
     assert written["unread"] == {
         "sums": {"columns": ["tools"], "more": 1},
         "talks": {"columns": ["weight"], "more": 0},
-        "pairs": {"columns": ["rejected"], "more": 0},
     }
     left = {
         "hidden files and markers": 2,

@@ -15,6 +15,7 @@ from safetensors.torch import load_file, save_file
 from headrace.cluster import storage
 from headrace.cluster.errors import GateError, ModelError, OutputError, SourceError, UserError
 from headrace.pipelines import recipe as recipes
+from headrace.pipelines import trainings
 from headrace.pipelines.commands import status
 from headrace.pipelines.commands.export import (
     build,
@@ -27,7 +28,6 @@ from headrace.pipelines.commands.export import (
     tuned,
 )
 from headrace.pipelines.commands.export.checked import Asked
-from headrace.pipelines.evaluate import standing
 from tests.builders import run_command
 from tests.pipelines import toys
 from tests.pipelines.commands.export import made
@@ -268,7 +268,7 @@ def test_merged_weights_say_what_they_hold_instead(
 
 def test_what_is_not_whole_is_not_exported(own: str, tmp_path: Path) -> None:
     out = str(tmp_path / "out")
-    weights, card = Path(own, "adapter", "adapter_model.safetensors"), Path(own, standing.CARD)
+    weights, card = Path(own, "adapter", "adapter_model.safetensors"), Path(own, trainings.CARD)
     good = weights.read_bytes()
     weights.write_bytes(good[:-4] + b"abcd")
     with pytest.raises(ModelError, match="holds weights of another adapter than training left"):

@@ -13,7 +13,8 @@ from headrace.pipelines.evaluate.battery import items
 from headrace.pipelines.evaluate.gates import judge, probing
 from headrace.pipelines.evaluate.gates.config import THRESHOLDS, Config
 from headrace.pipelines.evaluate.gates.probing import Probed
-from headrace.pipelines.evaluate.outputs import Loaded, Measured, Outcome, Sample
+from headrace.pipelines.evaluate.outputs import Loaded, Measured, Outcome
+from headrace.pipelines.train.watch.samples import Sample
 from tests.builders import story, write_jsonl
 
 N = 40

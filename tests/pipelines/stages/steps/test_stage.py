@@ -86,7 +86,7 @@ def test_steps_run_in_their_order_and_are_counted_apart(tmp_path: Path) -> None:
         ("return {**row, 'messages': ['x']}", "returned a message of type str, where a dict is asked for"),
         (
             "row['messages'][0]['role'] = 'bot'; return row",
-            "returned a role that is none of system, user, assistant, tool, text",
+            "returned a role that is none of system, user, assistant, tool, text, rejected",
         ),
         (
             "row['messages'][0]['content'] = None; return row",
@@ -209,7 +209,7 @@ def test_rows_of_a_table_that_cannot_be_rows_are_set_aside(tmp_path: Path) -> No
     came = table(*[[("user", "q")]] * 4)
     done = steps.apply(came, config(tmp_path, TABLES, "bots", table=True))
     assert done["detail"].to_pylist() == [
-        "bots: returned a role that is none of system, user, assistant, tool, text",
+        "bots: returned a role that is none of system, user, assistant, tool, text, rejected",
         "bots: returned no messages; `drop` drops a row",
         "bots: returned a content that is null, where text is asked for",
         None,

@@ -9,9 +9,9 @@ from tokenizers.processors import TemplateProcessing
 from transformers import AutoTokenizer, PreTrainedTokenizerFast
 
 from headrace.cluster.errors import ModelError, RecipeError
-from headrace.pipelines.stages.tokenise import plain
 from headrace.pipelines.stages.tokenise import stage as tokenise
 from headrace.pipelines.stages.tokenise.pretrained import SHIPPED
+from headrace.pipelines.stages.tokenise.rendering import plain
 from headrace.pipelines.stages.tokenise.tokenizer import Tokenizer
 from tests.builders import table, text_table
 
