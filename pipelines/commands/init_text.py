@@ -181,7 +181,7 @@ def _sections() -> list[str]:
         for key, value in section().model_dump(mode="json", by_alias=True).items():
             about = fields[key].description
             lines += [f"#   # {line}" for line in (about or "").split("\n") if line]
-            lines.append(f"#   {key}: {flow(value)}")
+            lines.append(f"#   {flow(key)}: {flow(value)}")  # `off` is no text in YAML
     return [*lines, ""]
 
 

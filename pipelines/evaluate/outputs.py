@@ -129,7 +129,9 @@ def measure(
     def one(asking: Any) -> Measured:
         forced = _forced(asking, chosen, config.batch_size, way)
         said, ended = made(asking, [s.ids[: s.span()[0]] for s in asked], longest)
-        of_pairs = -_forced(asking, pairs, config.batch_size, way)[:, 0].reshape(-1, 2)
+        of_pairs = np.zeros((0, 2))
+        if pairs:
+            of_pairs = -_forced(asking, pairs, config.batch_size, way)[:, 0].reshape(-1, 2)
         return Measured(
             forced, [a for _, a in said], [r for r, _ in said], ended.count(False), ended, of_pairs
         )

@@ -57,7 +57,7 @@ def test_a_split_of_pairs_alone_is_one(tmp_path: Path) -> None:
 
 
 def measured(pairs: list[tuple[float, float]], samples: int) -> outputs.Measured:
-    return outputs.Measured(np.ones((samples, 3)), [], [], 0, np.array(pairs, float).reshape(-1, 2))
+    return outputs.Measured(np.ones((samples, 3)), [], [], 0, pairs=np.array(pairs, float).reshape(-1, 2))
 
 
 @pytest.mark.parametrize("samples", [0, 30])

@@ -194,6 +194,7 @@ def test_the_base_is_measured_before_and_not_again(
     run = str(tmp_path / "run")
     shutil.copytree(tuned_run, run)
     shutil.rmtree(tmp_path / "run" / "adapter")
+    shutil.rmtree(tmp_path / "run" / "evaluation", ignore_errors=True)
     before = evaluate.baseline(run, toy_model, SMALL, seed=1)
     assert before["loss"] is not None
     shutil.copytree(storage.join(tuned_run, "adapter"), tmp_path / "run" / "adapter")
