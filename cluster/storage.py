@@ -7,12 +7,10 @@ whole old object or the whole new one. Failures become `StorageError` that name 
 what to do, without a secret.
 """
 
-import errno
 import io
 import json
 import os
 import platform
-import shutil
 import time
 import uuid
 from collections.abc import Iterator
@@ -24,6 +22,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import xxhash
 
+from headrace.cluster import disk
 from headrace.cluster.errors import DamagedError, FullDiskError, HeadraceError, SourceError, StorageError
 from headrace.cluster.stores import clients, hints
 
@@ -34,7 +33,6 @@ CHANGED = (
     "nothing of it was kept: wait until it is written, then run the same command again, which plans it anew"
 )
 PROBE_WAITS = (1, 3)  # seconds before the first contact is tried again, where the store says that it is busy
-FULL = (errno.ENOSPC, errno.EDQUOT)
 PROBE_SECONDS = 8  # first contact fails fast; later calls may wait out a storm
 
 
@@ -110,33 +108,16 @@ def explained(path: str, doing: str) -> Iterator[None]:
     except Exception as error:
         if any(type(e).__name__ == "FileExpired" for e in hints.chain(error)):  # s3fs' word for another etag
             raise SourceError(f"{path} changed while it was read; {CHANGED}") from error
-        if any(getattr(e, "errno", None) in FULL for e in hints.chain(error)):
+        if any(getattr(e, "errno", None) in disk.FULL for e in hints.chain(error)):
             raise FullDiskError(
-                f"cannot {doing} {path}: the disk is full ({in_words(free(path) or 0)} free). Nothing that "
-                "was committed is lost: free some space, then the same command goes on where it was"
+                f"cannot {doing} {path}: the disk is full ({disk.in_words(disk.free(path) or 0)} free). "
+                "Nothing that was committed is lost: free some space, then the same command goes on where it "
+                "was"
             ) from error
         hint = hints.of(error, remote=is_remote(path))
         if hint is None:
             raise
         raise StorageError(f"cannot {doing} {path}: {hint}") from error
-
-
-def free(path: str) -> int | None:
-    """Bytes that are free on the disk that `path` lies on, or would; None for object storage."""
-    if is_remote(path):
-        return None
-    folder = os.path.abspath(path)
-    while not os.path.exists(folder):
-        folder = os.path.dirname(folder)
-    return shutil.disk_usage(folder).free
-
-
-def in_words(count: float) -> str:
-    """Bytes with a unit of thousands."""
-    for unit, name in ((1e12, "TB"), (1e9, "GB"), (1e6, "MB"), (1e3, "kB")):
-        if count >= unit:
-            return f"{count / unit:.3g} {name}"
-    return f"{count:.0f} bytes"
 
 
 def exists(path: str) -> bool:

@@ -19,9 +19,8 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from headrace.kernels import fold, hamming_pairs, simhash
-    from headrace.pipelines.python import Run, check, evaluate, open, prepare, run, train, verify
-    from headrace.pipelines.recipe import Recipe
-    from headrace.pipelines.texts import (
+    from headrace.pipelines.python.runs import Run, check, evaluate, open, prepare, run, train, verify
+    from headrace.pipelines.python.texts import (
         contradictions,
         duplicates,
         effective,
@@ -31,30 +30,31 @@ if TYPE_CHECKING:
         leaks,
         mask,
     )
+    from headrace.pipelines.recipe import Recipe
 
     __version__: str
 
 _HOME = {
     "Recipe": "pipelines.recipe",
-    "Run": "pipelines.python",
-    "check": "pipelines.python",
-    "contradictions": "pipelines.texts",
-    "duplicates": "pipelines.texts",
-    "effective": "pipelines.texts",
-    "evaluate": "pipelines.python",
-    "find_pii": "pipelines.texts",
+    "Run": "pipelines.python.runs",
+    "check": "pipelines.python.runs",
+    "contradictions": "pipelines.python.texts",
+    "duplicates": "pipelines.python.texts",
+    "effective": "pipelines.python.texts",
+    "evaluate": "pipelines.python.runs",
+    "find_pii": "pipelines.python.texts",
     "fold": "kernels",
-    "formats": "pipelines.texts",
+    "formats": "pipelines.python.texts",
     "hamming_pairs": "kernels",
-    "label_noise": "pipelines.texts",
-    "leaks": "pipelines.texts",
-    "mask": "pipelines.texts",
-    "open": "pipelines.python",
-    "prepare": "pipelines.python",
-    "run": "pipelines.python",
+    "label_noise": "pipelines.python.texts",
+    "leaks": "pipelines.python.texts",
+    "mask": "pipelines.python.texts",
+    "open": "pipelines.python.runs",
+    "prepare": "pipelines.python.runs",
+    "run": "pipelines.python.runs",
     "simhash": "kernels",
-    "train": "pipelines.python",
-    "verify": "pipelines.python",
+    "train": "pipelines.python.runs",
+    "verify": "pipelines.python.runs",
 }
 
 

@@ -44,8 +44,9 @@ LEVELS = {
     "pipelines.commands": 7,
     "pipelines.ending": 8,
     "pipelines.flow": 8,
+    "pipelines.starting": 8,
+    "pipelines.tuning": 8,
     "pipelines.python": 9,
-    "pipelines.texts": 9,
     "pipelines.cli": 9,
 }
 # What may import what of its own level, beside its own folder: longest names first.
@@ -65,7 +66,8 @@ BESIDE = {
     ("pipelines.evaluate.config", "pipelines.train.config"),
     ("pipelines.evaluate.config", "pipelines.evaluate.answers"),
     ("pipelines.commands", "pipelines.report"),
-    ("pipelines.flow", "pipelines.ending"),
+    *(("pipelines.flow", f"pipelines.{room}") for room in ("ending", "starting", "tuning")),
+    *(("pipelines.tuning", f"pipelines.{room}") for room in ("ending", "starting")),
 }
 # Training and evaluation stand on what a run has stored, and know nothing of how it was made.
 NOT_BELOW = {

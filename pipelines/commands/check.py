@@ -3,7 +3,7 @@
 import uuid
 from collections.abc import Sequence
 
-from headrace.cluster import storage
+from headrace.cluster import disk, storage
 from headrace.cluster.errors import StorageError
 from headrace.pipelines import model_files, rundir
 from headrace.pipelines.commands import check_template, init_text
@@ -127,7 +127,7 @@ def _names(recipe: Recipe, mode: Mode) -> None:
 
 def _room(output: str, total: int) -> None:
     """Raises: StorageError where the disk below a local output cannot hold what will be written."""
-    free = storage.free(output)
+    free = disk.free(output)
     if free is not None and free < total * DISK_FACTOR:
         raise StorageError(
             f"output {output!r}: {free:,} bytes are free and about {int(total * DISK_FACTOR):,} are needed; "

@@ -1,6 +1,6 @@
 """What trainings of a run are superseded, and their removal."""
 
-from headrace.cluster import storage
+from headrace.cluster import disk
 from headrace.cluster.errors import OutputError
 from headrace.pipelines import recipe, trainings
 from headrace.pipelines.console import Line
@@ -21,12 +21,12 @@ def lines(left: list[trainings.Home]) -> list[Line]:
     if not left:
         return [Line(f"clean: {NOTHING}", {"bytes": 0})]
     each = [
-        Line(f"clean: {one.path}: {storage.in_words(one.bytes)}", {"path": one.path, "bytes": one.bytes})
+        Line(f"clean: {one.path}: {disk.in_words(one.bytes)}", {"path": one.path, "bytes": one.bytes})
         for one in left
     ]
     total = sum(one.bytes for one in left)
     places = f"{len(left)} place{'s' * (len(left) != 1)}"
-    return [*each, Line(f"clean: {storage.in_words(total)} in {places} can be removed", {"bytes": total})]
+    return [*each, Line(f"clean: {disk.in_words(total)} in {places} can be removed", {"bytes": total})]
 
 
 def remove(run: str, left: list[trainings.Home]) -> None:

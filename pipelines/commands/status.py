@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from headrace.cluster import ledger, storage
+from headrace.cluster import disk, ledger, storage
 from headrace.cluster.errors import OutputError
 from headrace.pipelines import books, recipe, trainings
 from headrace.pipelines.commands.export import record
@@ -66,7 +66,7 @@ def _trainings(path: str) -> list[Line]:
         text = f"step {newest:,} of {steps:,}, {rows:,} packed rows used, {begun} start{'s' * (begun != 1)}"
         size = sizes[key].bytes
         is_current = card.get("key") == key
-        text += f", {storage.in_words(size)} (trainings/{key}"
+        text += f", {disk.in_words(size)} (trainings/{key}"
         text += (
             ", whose adapter is in adapter/)"
             if is_current
@@ -78,7 +78,7 @@ def _trainings(path: str) -> list[Line]:
     for home in homes:
         if home.key not in found:
             what = "of an older version" if not home.key else "no checkpoint yet"
-            text = f"{home.path}: {what}, {storage.in_words(home.bytes)}"
+            text = f"{home.path}: {what}, {disk.in_words(home.bytes)}"
             lines.append(_line("train", text, bytes=home.bytes, superseded=home.superseded))
     return lines
 

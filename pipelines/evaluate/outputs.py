@@ -9,7 +9,7 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -97,6 +97,67 @@ def measure(
 
     Raises: ModelError, SourceError, StorageError.
     """
+    base, way = _base(run, model, config)
+    configured = base.generation_config
+    base.generation_config = GenerationConfig()  # whatever `generate` is not told it takes from the model's
+    tokenizer = models.load_tokenizer(model)
+    room = samples.context(base)
+    drawn = _drawn(shelf, config, seed, room)
+    ends = samples.stops(configured, tokenizer, drawn.chosen)
+    manner = _Manner(tokenizer, ends, _longest(drawn.asked, config), config.batch_size, way)
+    if before is None:
+        before = _measured(base, drawn, manner)  # before it has an adapter, which changes it in place
+    tuned, probed = before, None
+    if run is not None:
+        loaded = adapter.load(run, base)
+        loaded.generation_config = GenerationConfig()
+        tuned = _measured(loaded, drawn, manner)
+        probed = also(_loaded(_Both(base, loaded), manner, room)) if also is not None else None
+    references = [s.ids[slice(*s.span())] for s in drawn.asked]
+    prompts = [s.ids[: s.span()[0]] for s in drawn.asked]
+    return Outcome(
+        base=before,
+        tuned=tuned,
+        prompts=tokenizer.batch_decode(prompts, skip_special_tokens=False) if prompts else [],
+        references=[answer for _, answer in samples.said(references, tokenizer)],
+        beyond=drawn.beyond,
+        longest=manner.longest,
+        row_ids=tuple(s.row_id for s in drawn.chosen),
+        lengths=tuple(len(s.ids) for s in drawn.chosen),
+        asked=tuple(drawn.places),
+        fits=tuple(len(ids) <= manner.longest for ids in references),
+        probed=probed,
+    )
+
+
+class _Manner(NamedTuple):
+    """How both models are asked: answers have at most `longest` tokens, `size` samples are run at once."""
+
+    tokenizer: Any
+    ends: set[int]
+    longest: int
+    size: int
+    way: Way
+
+
+class _Drawn(NamedTuple):
+    """Samples to measure by. pairs: chosen and rejected answers by turns; places: of those among the chosen
+    ones that are answered; beyond: how many have no room for an answer.
+    """
+
+    chosen: list[samples.Sample]
+    pairs: list[samples.Sample]
+    places: list[int]
+    beyond: int
+
+    @property
+    def asked(self) -> list[samples.Sample]:
+        """The samples that are answered."""
+        return [self.chosen[place] for place in self.places]
+
+
+def _base(run: str | None, model: str, config: Config) -> tuple[Any, Way]:
+    """The base model, with room for what the run has trained, and how it is run."""
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     allowed = ways.candidates("auto", config.attention)
     kinds = models.kinds(models.configuration(model), model, (way.attention for way in allowed))
@@ -104,71 +165,54 @@ def measure(
     way = ways.proved(base, [way for way in allowed if way.attention in kinds], model)
     if run is not None:
         models.widened(base, adapter.tokens(run))
-    configured = base.generation_config
-    base.generation_config = GenerationConfig()  # whatever `generate` is not told it takes from the model's
-    tokenizer = models.load_tokenizer(model)
+    return base, way
+
+
+def _drawn(shelf: batches.Shelf, config: Config, seed: int, room: float) -> _Drawn:
+    """The samples that the recipe asks for; `room`: tokens of the model's context."""
     pairs: list[samples.Sample] = []
     if "preference_accuracy" in config.metrics:
         pairs = samples.drawn_pairs(shelf, config.samples, seed)
     chosen = samples.drawn(shelf, config.samples, seed, beside=len(pairs))
-    wanted = set(config.metrics) - FORCED
-    places = [i for i, s in enumerate(chosen) if wanted and s.span()[0] >= samples.FEWEST]
-    room = samples.context(base)
-    beyond = sum(chosen[i].span()[0] >= room for i in places)
-    places = [i for i in places if chosen[i].span()[0] < room]
-    asked = [chosen[i] for i in places]
-    ends = samples.stops(configured, tokenizer, chosen)
-    longest = _longest(asked, config)
+    answered = bool(set(config.metrics) - FORCED)
+    prompts = [s.span()[0] if answered else 0 for s in chosen]
+    places = [i for i, length in enumerate(prompts) if samples.FEWEST <= length < room]
+    return _Drawn(chosen, pairs, places, sum(length >= max(room, samples.FEWEST) for length in prompts))
 
-    def made(
-        asking: Any, prompts: list[NDArray[np.int64]], most: int
-    ) -> tuple[list[tuple[str, str]], tuple[bool, ...]]:
-        ids = samples.generated(asking, prompts, ends, tokenizer, most=most, size=config.batch_size)
-        return samples.said(ids, tokenizer), tuple(len(one) > 0 and one[-1] in ends for one in ids)
 
-    def one(asking: Any) -> Measured:
-        forced = _forced(asking, chosen, config.batch_size, way)
-        said, ended = made(asking, [s.ids[: s.span()[0]] for s in asked], longest)
-        of_pairs = np.zeros((0, 2))
-        if pairs:
-            of_pairs = -_forced(asking, pairs, config.batch_size, way)[:, 0].reshape(-1, 2)
-        return Measured(
-            forced, [a for _, a in said], [r for r, _ in said], ended.count(False), ended, of_pairs
-        )
+def _said(
+    model: Any, prompts: list[NDArray[np.int64]], most: int, manner: _Manner
+) -> tuple[list[tuple[str, str]], list[bool]]:
+    """Reasoning and answer to each prompt, and whether it came to its end."""
+    made = samples.generated(model, prompts, manner.ends, manner.tokenizer, most=most, size=manner.size)
+    ended = [len(ids) > 0 and ids[-1] in manner.ends for ids in made]
+    return samples.said(made, manner.tokenizer), ended
 
-    if before is None:
-        before = one(base)  # before it has an adapter, which changes it in place
-    tuned, probed = before, None
-    if run is not None:
-        loaded = adapter.load(run, base)
-        loaded.generation_config = GenerationConfig()
-        tuned = one(loaded)
-        if also is not None:
-            both = _Both(base, loaded)
-            probed = also(
-                Loaded(
-                    tokenizer,
-                    room,
-                    lambda some: _forced(both.asked, some, config.batch_size, way),
-                    lambda some, most: _texts(*made(both.asked, some, most)),
-                    both.without,
-                )
-            )
-    references = [s.ids[slice(*s.span())] for s in asked]
-    prompts = [s.ids[: s.span()[0]] for s in asked]
-    return Outcome(
-        base=before,
-        tuned=tuned,
-        prompts=tokenizer.batch_decode(prompts, skip_special_tokens=False) if prompts else [],
-        references=[answer for _, answer in samples.said(references, tokenizer)],
-        beyond=beyond,
-        longest=longest,
-        row_ids=tuple(s.row_id for s in chosen),
-        lengths=tuple(len(s.ids) for s in chosen),
-        asked=tuple(places),
-        fits=tuple(len(ids) <= longest for ids in references),
-        probed=probed,
-    )
+
+def _measured(model: Any, drawn: _Drawn, manner: _Manner) -> Measured:
+    """One model on all samples."""
+    forced = _forced(model, drawn.chosen, manner.size, manner.way)
+    prompts = [s.ids[: s.span()[0]] for s in drawn.asked]
+    said, ended = _said(model, prompts, manner.longest, manner)
+    of_pairs = np.zeros((0, 2))
+    if drawn.pairs:
+        of_pairs = -_forced(model, drawn.pairs, manner.size, manner.way)[:, 0].reshape(-1, 2)
+    answers, reasoning = [a for _, a in said], [r for r, _ in said]
+    return Measured(forced, answers, reasoning, ended.count(False), tuple(ended), of_pairs)
+
+
+def _loaded(both: "_Both", manner: _Manner, room: float) -> Loaded:
+    """Both models, for whoever asks them something else."""
+
+    def said(prompts: list[NDArray[np.int64]], most: int) -> tuple[list[str], list[bool]]:
+        made, ended = _said(both.asked, prompts, most, manner)
+        return [answer for _, answer in made], ended
+
+    def forced(some: list[samples.Sample]) -> NDArray[np.float64]:
+        sums: NDArray[np.float64] = _forced(both.asked, some, manner.size, manner.way)
+        return sums
+
+    return Loaded(manner.tokenizer, room, forced, said, both.without)
 
 
 class _Both:
@@ -188,10 +232,6 @@ class _Both:
         self.asked = self._base
         yield
         self.asked = tuned
-
-
-def _texts(said: list[tuple[str, str]], ended: tuple[bool, ...]) -> tuple[list[str], list[bool]]:
-    return [answer for _, answer in said], list(ended)
 
 
 def _longest(asked: Sequence[samples.Sample], config: Config) -> int:

@@ -83,9 +83,10 @@ def run(
         outcome = _compute(run_directory, model, config, shelf, before, seed, gates)
         if before is None:
             _keep(run_directory, asked, outcome.base)
-        result = scoring.scored(outcome, config, seed, _traits(run_directory, outcome))
+        rows = _stored(run_directory, outcome)
+        result = scoring.scored(outcome, config, seed, _traits(rows, outcome))
         if gates is not None and outcome.probed is not None:
-            judged = judge.gates(outcome, _last_asked(run_directory, outcome), gates, seed)
+            judged = judge.gates(outcome, _last_asked(rows, outcome), gates, seed)
             result |= {"gates": judged.gates, "unmeasured": judged.unmeasured}
         result = {"key": key, "split": config.split, "adapter": card["key"], "packed": today, **result}
         examples = {"samples": _examples(outcome, config.examples)}
@@ -109,7 +110,7 @@ def baseline(run_directory: str, model: str | None, config: Config, *, seed: int
     before = _measured(storage.read_object(storage.join(run_directory, BASELINE)), asked)
     outcome = _compute(None, model, config, shelf, before, seed)
     _keep(run_directory, asked, outcome.base)
-    return {name: pair["base"] for name, pair in scoring.scored(outcome, config, seed)["metrics"].items()}
+    return scoring.values(outcome, config)
 
 
 def _settings(config: Config) -> dict[str, Any]:
@@ -145,27 +146,9 @@ def _keep(run: str, asked: str, base: Measured) -> None:
     storage.put(storage.join(run, BASELINE), _json(kept))
 
 
-def scores(run_directory: str) -> dict[str, Any]:
-    """What `run` has written last, as it returns it; empty where there is nothing."""
-    return dict((storage.read_object(storage.join(run_directory, standing.SCORES)) or {}).get("metrics", {}))
-
-
-def power(run_directory: str) -> dict[str, Any]:
-    """What the samples of the last `run` could have told; empty where there is nothing."""
-    written = storage.read_object(storage.join(run_directory, standing.SCORES)) or {}
-    return dict(written.get("power", {}))
-
-
-def gates(run_directory: str) -> tuple[dict[str, Any], dict[str, str]]:
-    """The gates that the last `run` has held, and why others were not."""
-    written = storage.read_object(storage.join(run_directory, standing.SCORES)) or {}
-    return dict(written.get("gates", {})), dict(written.get("unmeasured", {}))
-
-
-def beyond_context(run_directory: str) -> int:
-    """Samples of the last `run` whose prompt leaves no room for an answer in the model's context."""
-    written = storage.read_object(storage.join(run_directory, standing.SCORES)) or {}
-    return int(written.get("beyond_context", 0))
+def written(run_directory: str) -> dict[str, Any]:
+    """What `run` has written last: metrics, power, gates, ...; empty where there is nothing."""
+    return dict(storage.read_object(storage.join(run_directory, standing.SCORES)) or {})
 
 
 def _judge(metrics: dict[str, Any], config: Config) -> None:
@@ -224,35 +207,30 @@ def _compute(
     return next(stream.each(work, [seed], workers=1, name="evaluate", gpus=gpus))
 
 
-def _traits(run: str, outcome: Outcome) -> dict[str, list[str]]:
+def _stored(run: str, outcome: Outcome) -> dict[int, dict[str, Any]]:
+    """Source, traits and turns of the samples' rows, by row_id, as far as the run has them."""
+    columns = [name for name in ("source", "traits", "messages") if name in stored.columns(run)]
+    rows = stored.rows(run, outcome.row_ids, columns) if columns else []
+    return {row["row_id"]: row for row in rows}
+
+
+def _traits(rows: Mapping[int, Mapping[str, Any]], outcome: Outcome) -> dict[str, list[str]]:
     """Source, language and task of each sample, "" where they are not known."""
-    columns = [name for name in ("source", "traits") if name in stored.columns(run)]
-    by_id = {row["row_id"]: row for row in stored.rows(run, outcome.row_ids, columns)} if columns else {}
     found: dict[str, list[str]] = {"source": [], "language": [], "task": []}
     for row_id in outcome.row_ids:
-        row = by_id.get(row_id, {})
-        traits = row.get("traits") or {}
-        for name, value in (
-            ("source", row.get("source")),
-            *((n, traits.get(n)) for n in ("language", "task")),
-        ):
-            found[name].append(value or "")
+        row = rows.get(row_id, {})
+        of_row = {"source": row.get("source"), **(row.get("traits") or {})}
+        for name, values in found.items():
+            values.append(of_row.get(name) or "")
     return found
 
 
-def _last_asked(run: str, outcome: Outcome) -> list[str]:
+def _last_asked(rows: Mapping[int, Mapping[str, Any]], outcome: Outcome) -> list[str]:
     """What each answered sample asks last, without its template; the whole prompt where that is not known."""
-    ids = [outcome.row_ids[place] for place in outcome.asked]
-    known = stored.rows(run, ids, ["messages"]) if stored.columns(run) else []
-    last = {
-        row["row_id"]: next(
-            (m["content"] for m in reversed(row["messages"] or []) if m["role"] == "user"), ""
-        )
-        for row in known
-    }
     texts = []
-    for row_id, prompt in zip(ids, outcome.prompts, strict=True):
-        text = last.get(row_id) or ""
+    for place, prompt in zip(outcome.asked, outcome.prompts, strict=True):
+        turns = rows.get(outcome.row_ids[place], {}).get("messages") or ()
+        text = next((turn["content"] for turn in reversed(turns) if turn["role"] == "user"), "")
         texts.append(text if text and text in prompt else prompt)
     return texts
 

@@ -58,8 +58,7 @@ def scored(outcome: Outcome, config: Config, seed: int, traits: slices.Traits | 
     """
     answers = _taken(outcome, config)
     known = labels.told(answers.references)
-    every = _metrics(outcome, answers, known, config)
-    metrics = {name: every[name] for name in config.metrics if name in every}
+    metrics = _asked(outcome, answers, known, config)
     compared = {name: statistics.compare(one.paired, seed=seed) for name, one in metrics.items()}
     primary = config.deciding(compared)
     p = statistics.corrected({name: c.p for name, c in compared.items() if name != primary})
@@ -81,6 +80,20 @@ def scored(outcome: Outcome, config: Config, seed: int, traits: slices.Traits | 
         if primary not in (None, PREFERENCE)
         else [],
     }
+
+
+def values(outcome: Outcome, config: Config) -> dict[str, float | None]:
+    """The base's value of every metric that applies; nothing is compared. Raises: as `scored`."""
+    answers = _taken(outcome, config)
+    metrics = _asked(outcome, answers, labels.told(answers.references), config)
+    sides = {name: one.paired for name, one in metrics.items()}
+    return {name: _finite(float(paired.metric(paired.base.sum(0)))) for name, paired in sides.items()}
+
+
+def _asked(outcome: Outcome, answers: Answers, known: Sequence[str], config: Config) -> dict[str, Metric]:
+    """The metrics of the recipe that apply, in its order."""
+    every = _metrics(outcome, answers, known, config)
+    return {name: every[name] for name in config.metrics if name in every}
 
 
 def _told(name: str, compared: statistics.Comparison, p: float, primary: bool) -> Scores:

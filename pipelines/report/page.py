@@ -20,7 +20,7 @@ from typing import Any
 import jinja2
 import yaml
 
-from headrace.cluster import storage
+from headrace.cluster import disk, storage
 from headrace.cluster.errors import OutputError
 from headrace.pipelines import stored
 from headrace.pipelines.console import duration
@@ -109,7 +109,7 @@ def _template() -> jinja2.Template:
     environment.filters.update(
         count=lambda n: f"{n:,}",
         percent=percent,
-        size=size,
+        size=disk.in_words,
         duration=duration,
         figures=plots.figures,
         signed=lambda n: f"{n:+.3g}".replace("-", "−"),
@@ -125,14 +125,6 @@ def percent(share: float) -> str:
     if 0.999 < share < 1:
         return "over 99.9%"
     return f"{100 * share:.1f}%".replace(".0%", "%")
-
-
-def size(count: float) -> str:
-    """Bytes with a unit of thousands, as MB/s is meant everywhere."""
-    for unit, name in ((1e9, "GB"), (1e6, "MB"), (1e3, "kB")):
-        if count >= unit:
-            return f"{count / unit:.3g} {name}"
-    return f"{count:.0f} bytes"
 
 
 def _run(run_directory: str) -> Run:

@@ -26,7 +26,7 @@ import xxhash
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 
-from headrace.cluster import ledger, storage
+from headrace.cluster import disk, ledger, storage
 from headrace.cluster.errors import Fault, FullDiskError
 from headrace.pipelines import trainings
 
@@ -91,7 +91,7 @@ def require_room(home: str, weights: int, keep: int) -> None:
 
     Raises: FullDiskError. Object storage is not asked.
     """
-    free = storage.free(home)
+    free = disk.free(home)
     if free is None:
         return
     checkpoint = 3 * weights
@@ -99,8 +99,8 @@ def require_room(home: str, weights: int, keep: int) -> None:
     needed = (keep + 1) * checkpoint + 3 * weights - there
     if free < needed:
         raise FullDiskError(
-            f"{home}: {storage.in_words(free)} are free and this training will write about "
-            f"{storage.in_words(needed)} ({keep + 1} checkpoints of {storage.in_words(checkpoint)}, and the "
+            f"{home}: {disk.in_words(free)} are free and this training will write about "
+            f"{disk.in_words(needed)} ({keep + 1} checkpoints of {disk.in_words(checkpoint)}, and the "
             "adapter): free some space (`headrace clean RUN` removes superseded trainings), or lower "
             "train.keep_checkpoints"
         )

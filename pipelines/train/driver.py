@@ -1,10 +1,10 @@
-"""Fine-tune a LoRA adapter on packed/, on one or many machines, by Ray Train.
+"""Fine-tune a model on packed/, on one or many machines, by Ray Train.
 
-What: N ranks each read the packed rows planned for them (`train.batches`), train a low-rank
-adapter of the recipe's model (`train.worker`) and leave checkpoints; the adapter of least
-validation loss goes to `adapter/`, with the tokenizer and headrace.json, which is written last.
+What: N ranks each read the packed rows planned for them (`train.batches`), train an adapter of the recipe's
+model, or all its weights (`train.worker`), and leave checkpoints; the best by `train.best` goes to
+`adapter/`, with the tokenizer and headrace.json, which is written last.
 
-Why LoRA: a few per cent of the weights, so an adapter is megabytes and a node can tune what it can
+Why an adapter by default: a few per cent of the weights, so it is megabytes and a node can tune what it can
 load. All linear layers by default: on attention alone it learns less.
 Source: https://arxiv.org/abs/2106.09685, https://arxiv.org/abs/2305.14314
 
@@ -145,7 +145,7 @@ def _tell_of_another(job: Job, tell: Progress) -> None:
 
 def settings(config: Config, seed: int) -> dict[str, Any]:
     """What of a recipe decides how a training ends, by key: as the adapter's card has it."""
-    decides = config.model_dump(mode="json", exclude=FREE)
+    decides = config.model_dump(mode="json", exclude=FREE, by_alias=True)
     return {"seed": seed, **{f"train.{key}": value for key, value in decides.items()}}
 
 

@@ -32,6 +32,11 @@ class Need(NamedTuple):
         """GiB of all."""
         return sum(self.parts.values())
 
+    @property
+    def grown(self) -> float:
+        """GiB that are added to a process that has no model yet: what `Peak` measures."""
+        return self.whole - self.parts["overhead"]
+
 
 def estimated(
     described: Any, config: "Config", length: int, *, size: int, gpu: bool, masked: bool = False

@@ -234,19 +234,22 @@ def blame(
 
 def _where(job: Job, number: int, places: list[int], rows: int) -> str:
     """What such a loss comes from: `places` are those of the step's `rows` that give one alone."""
-    if 0 < len(places) < rows or (places and number > 1 and rows == 1):
+    if 0 < len(places) <= rows // 2 or (places and number > 1 and rows == 1):
         ids = batches.row_ids(job.plan.shelf, places, NAMED)
         return (
             f"{len(places)} of its {rows} packed rows give such a loss on their own: look at the rows "
             f"{', '.join(map(str, ids))} that are in them, by `headrace explain {job.run} ROW`"
         )
     if places and number == 1:
-        return "every row of it gives such a loss: the model itself does; try train.precision: float32"
+        return (
+            f"{len(places)} of its {rows} packed rows give such a loss: the model itself does; try "
+            "train.precision: float32"
+        )
     if number == 1:
         return "no row of it gives such a loss on its own, but its gradient does: try train.precision=float32"
     return (
-        "it does not come from single rows, so the steps before have gone too far: lower "
-        "train.learning_rate, or set train.max_grad_norm"
+        "it does not come from single rows (most give it, or none alone), so the steps before have gone too "
+        "far: lower train.learning_rate, or set train.max_grad_norm"
     )
 
 

@@ -123,6 +123,7 @@ def train(job: Job, rank: Rank, report: Callable[[Step], None]) -> None:
     """
     peak = memory.Peak(rank.device)
     model, way = build(job, rank)
+    length = batches.Reader(job.plan).length
     if job.plan.shelf.paired:
         preference.require(packed=way.packed, spread=sharding.is_spread(model))
     parameters = trained(model)
@@ -140,7 +141,7 @@ def train(job: Job, rank: Rank, report: Callable[[Step], None]) -> None:
         books.clear()
         if rank.number == 0:
             history["rows"] += used.write(job.home, len(history["loss"]), noted)
-            measured = _measured(job, rank, model, way, history, peak)
+            measured = _measured(job, rank, model, way, history, peak, length)
             _checkpoint(job, model, way, optimizer, history, measured)
 
     for step, read in _reading(job, rank, way, len(history["loss"])):
@@ -312,10 +313,12 @@ def _note(history: History, step: Step) -> None:
 
 
 def _measured(
-    job: Job, rank: Rank, model: Any, way: Way, history: History, peak: memory.Peak
+    job: Job, rank: Rank, model: Any, way: Way, history: History, peak: memory.Peak, length: int
 ) -> dict[str, Any]:
-    """Memory in GiB, as it was told before and as it was at most on this rank; share of the GPU's peak."""
-    length, gpu = batches.Reader(job.plan).length, rank.device.type == "cuda"
+    """Memory in GiB, as it was told before and as it was at most on this rank, both without what a process
+    takes before it has a model; share of the GPU's peak. length: tokens of a packed row.
+    """
+    gpu = rank.device.type == "cuda"
     described, base = model.config, model.dtype
     need = memory.estimated(
         described, job.config, length, size=base.itemsize, gpu=gpu, masked=way.attention != attention.VARLEN
@@ -323,7 +326,7 @@ def _measured(
     name = torch.cuda.get_device_name(rank.device) if gpu else ""
     tokens = sum(history["rows"]) * length // rank.count
     used_up = memory.mfu(described, name, tokens, sum(history["seconds"])) if gpu else None
-    whole = None if need is None else round(need.whole, 3)
+    whole = None if need is None else round(need.grown, 3)
     return {"memory": {"estimated": whole, "peak": round(peak.taken(), 3)}, "mfu": used_up}
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from headrace.cluster.errors import GateError, HeadraceError
-from headrace.pipelines import ending, flow, recipe
+from headrace.pipelines import ending, flow, recipe, tuning
 from headrace.pipelines.evaluate import run as evaluation
 from tests.builders import recipe_of, run_command, save_recipe, story, sums, write_jsonl
 
@@ -137,9 +137,9 @@ def test_a_gate_of_evaluation_stands_in_run_json_and_report(
     def fails(*_: Any, **__: Any) -> Any:
         raise GateError("evaluate.gate: loss went from 2 to 1.95; asked for: better by at least 0.1")
 
-    monkeypatch.setattr(flow, "_has_adapter", lambda run: True)
+    monkeypatch.setattr(tuning, "_has_adapter", lambda run: True)
     monkeypatch.setattr(evaluation, "run", fails)
-    monkeypatch.setattr(evaluation, "scores", lambda path: {"loss": better})
+    monkeypatch.setattr(evaluation, "written", lambda path: {"metrics": {"loss": better}})
     with pytest.raises(GateError):
         flow.evaluate(loaded, "quiet")
     written = json.loads((tmp_path / "run/run.json").read_bytes())

@@ -10,14 +10,13 @@ Cost: the base in float32 in memory; on disk what `needed` says.
 
 import json
 import os
-import shutil
 from importlib.util import find_spec
 from typing import Any, Literal
 
 import torch
 import transformers
 
-from headrace.cluster import storage
+from headrace.cluster import disk, storage
 from headrace.cluster.errors import ModelError, StorageError, UserError
 from headrace.pipelines import model_files
 from headrace.pipelines.commands.export.tuned import Tuned
@@ -47,11 +46,11 @@ def needed(parameters: int, dtype: Dtype, quantise: Quantise | None, *, gguf: bo
 
 def require_disk(folder: str, wanted: int) -> None:
     """Raises: StorageError where `folder` has less room."""
-    free = shutil.disk_usage(folder).free
-    if free < wanted:
+    free = disk.free(folder)
+    if free is not None and free < wanted:
         raise StorageError(
-            f"the export takes {wanted / 1e9:.2f} GB, and {folder} has {free / 1e9:.2f} GB left; make room, "
-            "or name a directory on another disk"
+            f"the export takes {disk.in_words(wanted)}, and {folder} has {disk.in_words(free)} left; make "
+            "room, or name a directory on another disk"
         )
 
 

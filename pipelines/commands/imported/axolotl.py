@@ -30,6 +30,9 @@ KINDS: dict[str, tuple[str, dict[str, str], str]] = {
     "completion": ("text", {}, ""),
     "pretrain": ("text", {}, ""),
 }
+PAIRED = ("dpo", "ipo")  # of `rl`
+PAIR_FIELDS = {"field_chosen": "chosen", "field_rejected": "rejected", "field_system": "system"}
+PAIR_KEYS = {"rl_beta": "beta", "dpo_label_smoothing": "label_smoothing", "rpo_alpha": "sft_weight"}
 REASONS = {
     **training.REASONS,
     "chat_template": "the chat template is the model's own",
@@ -60,6 +63,9 @@ def draft(given: Mapping[str, Any], gpus: int) -> Draft:
     _held_out(made)
     _lengths(made)
     _adapter(made)
+    if made.get("rl") in PAIRED:
+        training.preference(made, made.get("rl"), PAIR_KEYS)
+        made.taken.add("rl")
     training.take(made)
     training.epochs(made, "num_epochs", 1)
     training.schedule(made, "lr_scheduler", "cosine")
@@ -83,7 +89,7 @@ def _sources(made: Draft) -> None:
             where = f"{key}[{at}]"
             one = entry if isinstance(entry, dict) else {"path": entry}
             rows = Draft(one)
-            source = _source(rows, pretraining=key == "pretraining_dataset")
+            source = _source(rows, pretraining=key == "pretraining_dataset", paired=made.get("rl") in PAIRED)
             source |= {"side": side} if side else {}
             source |= {"loss": "all"} if made.get("train_on_inputs") and source.get("shape") != "text" else {}
             rows.finish(ROWS)
@@ -96,7 +102,7 @@ def _sources(made: Draft) -> None:
     made.put("sources", places.with_names(sources))
 
 
-def _source(rows: Draft, *, pretraining: bool) -> dict[str, Any]:
+def _source(rows: Draft, *, pretraining: bool, paired: bool) -> dict[str, Any]:
     """One data set as a source."""
     path, files = rows.get("path"), rows.get("data_files")
     listed = [] if files is None else files if isinstance(files, list) else [files]
@@ -109,7 +115,21 @@ def _source(rows: Draft, *, pretraining: bool) -> dict[str, Any]:
         rows.taken.add("split")
     rows.leave("split", "a part of a data set cannot be named: all files at sources[].path are read")
     rows.leave("name", "a subset is a folder or some files: name them in sources[].path")
-    return given | _shape(rows, pretraining=pretraining)
+    return given | (_pairs(rows) if paired else _shape(rows, pretraining=pretraining))
+
+
+def _pairs(rows: Draft) -> dict[str, Any]:
+    """Rows of a better and a worse answer."""
+    kind = rows.get("type")
+    own = kind if isinstance(kind, dict) else {n: rows.get(n) for n in (*PAIR_FIELDS, "field_messages")}
+    columns = {ours: own[theirs] for theirs, ours in PAIR_FIELDS.items() if own.get(theirs)}
+    prompt = own.get("field_prompt") or own.get("field_messages")
+    columns |= {"prompt": prompt} if prompt else {}
+    rows.taken |= {*PAIR_FIELDS, "field_messages"} & set(rows.given)
+    if kind is not None:
+        why = "read as pairs; how a turn is written is said by the model's own chat template"
+        rows.tell("type", why, kind)
+    return {"shape": "preference", **({"columns": columns} if columns else {})}
 
 
 def _shape(rows: Draft, *, pretraining: bool) -> dict[str, Any]:
@@ -215,19 +235,14 @@ def _lengths(made: Draft) -> None:
 
 def _adapter(made: Draft) -> None:
     kind = made.get("adapter")
-    why = "the adapter is trained over the model in its own precision, not over one of 4 bits"
     if kind in ("qlora", "lora", None):
         four = kind == "qlora" or made.get("load_in_4bit") is True
         name = "full" if kind is None else "qlora" if four else "lora"
-        keys = tuple(k for k in ("adapter", "load_in_4bit") if k in made.given)
-        if name == "full":
-            why = "all weights are trained there; here an adapter is"
-            made.notes.append(f"no adapter: {why}") if not training.has("train.method") else None
-        training.method(made, name, keys, why)
+        training.method(made, name, tuple(k for k in ("adapter", "load_in_4bit") if k in made.given))
     made.leave("adapter", "train.method knows lora, dora, rslora, qlora and full")
     for key, name in (("peft_use_dora", "dora"), ("peft_use_rslora", "rslora")):
         if made.get(key) is True:
-            training.method(made, name, (key,), "the adapter is a plain LoRA")
+            training.method(made, name, (key,))
     made.copy("lora_r", "train.rank")
     made.copy("lora_alpha", "train.alpha")
     made.copy("lora_dropout", "train.dropout")
@@ -240,12 +255,9 @@ def _adapter(made: Draft) -> None:
     elif isinstance(layers, list):
         made.put("train.target_modules", layers, "lora_target_modules")
     made.leave("lora_target_modules", "train.target_modules is a list of names, all-linear or auto")
-    why = "the adapter is trained alone, from its beginning"
-    training.modules(made, "lora_modules_to_save", "train.modules_to_save", why)
-    training.modules(made, "tokens", "train.new_tokens", "no tokens are added to the vocabulary")
-    if made.get("lora_model_dir") and training.has("train.from"):
-        made.copy("lora_model_dir", "train.from")
-    made.leave("lora_model_dir", why)
+    training.modules(made, "lora_modules_to_save", "train.modules_to_save")
+    training.modules(made, "tokens", "train.new_tokens")
+    made.copy("lora_model_dir", "train.from")
 
 
 def _attention(made: Draft) -> None:

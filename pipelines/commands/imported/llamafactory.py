@@ -13,6 +13,8 @@ KEYS = ("model_name_or_path", "finetuning_type", "cutoff_len", "stage", "per_dev
 INFO = "dataset_info.json"
 TRACKERS = ("tensorboard", "mlflow", "wandb", "trackio")
 STAGES = ("sft", "pt")
+LOSSES = {"sigmoid": "dpo", "ipo": "ipo"}  # of `pref_loss`
+PAIR_KEYS = {"pref_beta": "beta", "dpo_label_smoothing": "label_smoothing", "pref_ftx": "sft_weight"}
 REASONS = {
     **training.REASONS,
     "run_name": "a run's name is a key of each tracker",
@@ -26,7 +28,7 @@ REASONS = {
     "mix_strategy|interleave": "sources[].weight says how often a source is drawn",
     "use_(badam|galore|apollo|muon|adam_mini|llama_pro)": "the optimizer is AdamW",
 }
-COLUMNS = ("images", "videos", "audios", "chosen", "rejected", "kto_tag", "history")
+COLUMNS = ("images", "videos", "audios", "kto_tag", "history")
 
 
 def draft(given: Mapping[str, Any], gpus: int, folder: str, info: Mapping[str, Any] | None) -> Draft:
@@ -71,11 +73,14 @@ def draft(given: Mapping[str, Any], gpus: int, folder: str, info: Mapping[str, A
 
 def _stage(made: Draft) -> None:
     stage = made.get("stage", "sft")
-    if stage in STAGES:
+    loss = LOSSES.get(str(made.get("pref_loss", "sigmoid")))
+    if stage == "dpo" and loss:
+        training.preference(made, loss, PAIR_KEYS)
+        made.taken |= {"stage", "pref_loss"} & set(made.given)
+    elif stage in STAGES:
         made.taken.add("stage")
-    made.leave(
-        "stage", "answers (sft) and plain texts (pt) are trained on; this recipe would train on answers"
-    )
+    why = "answers (sft), plain texts (pt) and pairs (dpo) are learned; this recipe would learn answers"
+    made.leave("stage", why)
 
 
 def _sources(made: Draft, folder: str, info: Mapping[str, Any] | None) -> None:
@@ -122,9 +127,19 @@ def _source(made: Draft, rows: Draft, name: str, folder: str, *, known: bool) ->
         source["path"] = f"{source['path']}/{rows.get('folder')}"
         rows.taken.add("folder")
     rows.taken |= {"formatting", "columns", "tags", "ranking"}
-    if rows.get("ranking"):
-        rows.tell("ranking", "pairs of a better and a worse answer are not learned from as such", True)
-    return source | _shape(made, rows)
+    return source | (_pairs(rows) if rows.get("ranking") else _shape(made, rows))
+
+
+def _pairs(rows: Draft) -> dict[str, Any]:
+    """Rows of a better and a worse answer."""
+    given, tags = rows.get("columns", {}), rows.get("tags", {})
+    columns = {ours: given[ours] for ours in ("chosen", "rejected", "system", "tools") if given.get(ours)}
+    if rows.get("formatting", "alpaca") == "alpaca":
+        columns |= {"prompt": given.get("prompt", "instruction"), "input": given.get("query", "input")}
+    else:
+        columns["prompt"] = given.get("messages", "conversations")
+        columns |= {"role": tags.get("role_tag", "from"), "content": tags.get("content_tag", "value")}
+    return {"shape": "preference", "columns": columns}
 
 
 def _shape(made: Draft, rows: Draft) -> dict[str, Any]:
@@ -162,18 +177,16 @@ def _adapter(made: Draft) -> None:
     four = made.get("quantization_bit") == 4 and made.get("quantization_method", "bnb") == "bnb"
     keys = tuple(k for k in ("finetuning_type",) if k in made.given)
     if kind == "full":
-        training.method(made, "full", keys, "all weights are trained there; here an adapter is")
+        training.method(made, "full", keys)
     elif kind == "lora" and four:
-        why = "the adapter is trained over the model in its own precision, not over one of 4 bits"
         more = tuple(k for k in ("quantization_bit", "quantization_method") if k in made.given)
-        training.method(made, "qlora", more, why)
-        made.taken |= set(keys)
+        training.method(made, "qlora", (*keys, *more))
     elif kind == "lora":
         made.taken |= set(keys)
     made.leave("finetuning_type", "train.method knows lora, dora, rslora, qlora and full")
     for key, name in (("use_dora", "dora"), ("use_rslora", "rslora")):
         if made.get(key) is True:
-            training.method(made, name, (key,), "the adapter is a plain LoRA")
+            training.method(made, name, (key,))
     rank = made.get("lora_rank", 8)
     made.put("train.rank", rank, "lora_rank")
     made.put("train.alpha", made.get("lora_alpha", 2 * rank if isinstance(rank, int) else 16), "lora_alpha")
@@ -181,13 +194,10 @@ def _adapter(made: Draft) -> None:
     layers = made.get("lora_target", "all")
     names = layers if isinstance(layers, list) else [n.strip() for n in str(layers).split(",")]
     made.put("train.target_modules", "all-linear" if "all" in names else names, "lora_target")
-    why = "the adapter is trained alone, from its beginning"
-    training.modules(made, "additional_target", "train.modules_to_save", why)
+    training.modules(made, "additional_target", "train.modules_to_save")
     for key in ("add_tokens", "add_special_tokens"):
-        training.modules(made, key, "train.new_tokens", "no tokens are added to the vocabulary")
-    if made.get("adapter_name_or_path") and training.has("train.from"):
-        made.copy("adapter_name_or_path", "train.from")
-    made.leave("adapter_name_or_path", why)
+        training.modules(made, key, "train.new_tokens")
+    made.copy("adapter_name_or_path", "train.from")
 
 
 def _attention(made: Draft) -> None:

@@ -1,10 +1,9 @@
 """Keys of a training that Axolotl and LLaMA-Factory have in common: most are transformers' own names."""
 
 import math
-from typing import Any
+from collections.abc import Mapping
 
 from headrace.pipelines.commands.imported.draft import Draft
-from headrace.pipelines.recipe import Recipe
 
 SAME = {
     "learning_rate": "train.learning_rate",
@@ -41,7 +40,8 @@ REASONS = {
     "goes on from its newest checkpoint by itself, and one with other settings begins beside it",
     "remove_unused|shuffle_merged|skip_prepare|dataset_prepared|dataset_keep|tokenized_path|overwrite_cache|"
     "streaming|dataset_exact_dedup": "rows are prepared, cleaned of duplicates and shuffled by headrace",
-    "rl|trl|dpo_|pref_|kto_|orpo_|simpo_|cpo_|ppo_|reward_|ref_": "only what is said of `train` is trained",
+    "rl|trl|dpo_|pref_|kto_|orpo_|simpo_|cpo_|ppo_|reward_|ref_": "of pairs of answers DPO and IPO are "
+    "learned, beside the base model: see train.preference",
     "save_steps|saves_per_epoch|save_strategy": "train.checkpoint_every says how often",
     "strict": "an unknown key of a recipe is always refused",
     "trust_remote": "no code of a model's is run",
@@ -49,20 +49,10 @@ REASONS = {
 }
 
 
-def has(place: str) -> bool:
-    """Whether a recipe has the key `section.key`."""
-    model: Any = Recipe
-    *above, last = place.split(".")
-    for name in above:
-        model = model.model_fields[name].annotation
-    return last in model.model_fields
-
-
 def take(draft: Draft) -> None:
     """The keys that both have under one name."""
     for key, place in SAME.items():
-        if has(place):
-            draft.copy(key, place)
+        draft.copy(key, place)
     _warmup(draft)
     if draft.get("gradient_checkpointing"):
         draft.put("train.gradient_checkpointing", True, "gradient_checkpointing")
@@ -162,27 +152,28 @@ def batch(draft: Draft, per_device: str, default: int, gpus: int, packed: bool) 
         )
 
 
-def method(draft: Draft, name: str, keys: tuple[str, ...], otherwise: str) -> None:
-    """How weights are trained, where headrace can; `otherwise` says what happens where it cannot."""
-    if name == "lora":
-        draft.taken |= set(keys)
-    elif has("train.method"):
+def method(draft: Draft, name: str, keys: tuple[str, ...]) -> None:
+    """How weights are trained, where that is not by plain LoRA."""
+    draft.taken |= set(keys)
+    if name != "lora":
         draft.put("train.method", name, *keys)
-    else:
-        for key in keys:
-            draft.leave(key, otherwise)
 
 
-def modules(draft: Draft, key: str, place: str, why: str) -> None:
-    """A list that stands under `place`, where a recipe has that key."""
+def modules(draft: Draft, key: str, place: str) -> None:
+    """A list, or names between commas."""
     value = draft.get(key)
-    if value is None:
-        return
-    if has(place):
+    if value is not None:
         names = value if isinstance(value, list) else [n.strip() for n in str(value).split(",")]
         draft.put(place, names, key)
-    else:
-        draft.leave(key, why)
+
+
+def preference(draft: Draft, loss: str, keys: Mapping[str, str]) -> None:
+    """Pairs of a better and a worse answer. loss: ours; keys: theirs to those of `train.preference`."""
+    draft.put("train.preference.loss", loss)
+    for theirs, ours in keys.items():
+        value = draft.get(theirs)
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            draft.put(f"train.preference.{ours}", value, theirs)
 
 
 def tracker(draft: Draft, name: str, keys: dict[str, str], *also: str) -> None:

@@ -276,6 +276,13 @@ def _training(run: str, report: Report) -> None:
                 text = f"{path} is not what its {checkpoints.MARKER} says: remove that directory; {NEEDED}"
                 report.fail("training", path, text)
         notes.append(f"{len(folders)} checkpoints are what their markers say")
+        for key in trainings.keys(run):
+            kept = trainings.home(run, key)
+            held = storage.read_object(storage.join(kept, trainings.CARD)) or {}
+            if not _whole(storage.join(kept, "adapter"), held.get("files") or {}):
+                path = f"{trainings.FOLDER}/{key}/adapter"
+                text = f"{path} is not what its headrace.json says: remove that directory; {NEEDED}"
+                report.fail("training", path, text)
     if card is not None and isinstance(card.get("files"), dict):
         if not _whole(storage.join(run, "adapter"), card["files"]):
             text = f"adapter/ is not what its headrace.json says: remove that directory; {NEEDED}"

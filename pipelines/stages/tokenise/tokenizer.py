@@ -23,13 +23,12 @@ from headrace.pipelines.stages.tokenise import pretrained
 from headrace.pipelines.stages.tokenise.config import Earlier
 from headrace.pipelines.stages.tokenise.encoder import Encoder, Engine
 from headrace.pipelines.stages.tokenise.reasoning.facts import Facts, facts
-from headrace.pipelines.stages.tokenise.rendering import controls, plain
-from headrace.pipelines.stages.tokenise.rendering.marking import Cut, Marking
+from headrace.pipelines.stages.tokenise.rendering import controls, plain, shown
+from headrace.pipelines.stages.tokenise.rendering.marking import Marking
 from headrace.pipelines.stages.tokenise.template import (
     ALL,
     ASSISTANT,
     BREAK,
-    NUMBERED,
     SLOT,
     WHOLE,
     Part,
@@ -39,10 +38,6 @@ from headrace.pipelines.stages.tokenise.template import (
     bounded,
 )
 
-# What stands in a slot while its cut is proved: whatever a template may change is in it.
-MADE_UP = (
-    "aB \"quoted\" \\ 'x' <b>&amp; {{ name }} {% if %} Ünïcödé straße 漢字 1.5\n\ttab\r\n\n\nand   spaces"
-)
 SHORT = 6  # messages of a shape whose ids are proved always; of longer ones one in `SPOT` is
 SPOT = 16
 TEXT: Shape = (("text", SLOT),)
@@ -229,8 +224,9 @@ class Tokenizer:
         if not shape or any(role == "text" for role, _ in shape):
             raise Refusal("no messages" if not shape else "a text among other messages")
         cut = self.marking.cut(shape)
-        parts, made_up = cut.parts, self._made_up(shape)
-        if not all(self._same_text(shape, cut, texts) for texts in made_up):
+        assert self.template is not None
+        parts, made_up = cut.parts, shown.made_up(self.template, shape)
+        if not all(shown.same_text(self.template, shape, cut, texts) for texts in made_up):
             return None
         last = max((i for i, p in enumerate(parts) if p.slot >= 0), default=-1)
         ended = self.ends(shape[-1][0], parts[last + 1 :])
@@ -243,33 +239,6 @@ class Tokenizer:
         program = Program(tuple(parts), tuple(operations), ended, True, cut.altered, counts)
         due = len(shape) <= SHORT or xxhash.xxh3_64_intdigest(repr(shape).encode()) % SPOT == 0
         return program if not due or self._same_ids(program, made_up[0], plain=False) else None
-
-    def _made_up(self, shape: Shape) -> list[list[str]]:
-        """Texts for the slots of `shape`, in which the template finds nothing that it looks for."""
-        assert self.template is not None
-        content = MADE_UP
-        for trigger in self.template.triggers:
-            content = content.replace(trigger, "-")
-        slots = range(sum(skeleton.count(SLOT) for _, skeleton in shape))
-        bare = [f"x{k} {content} y" for k in slots]
-        return [bare] if self.template.sees_edges else [bare, [f" \n{text}\t " for text in bare]]
-
-    def _same_text(self, shape: Shape, cut: Cut, texts: list[str]) -> bool:
-        """Whether the cut gives what the template renders where `texts` are in the slots; of one with
-        reasoning put back, whether the renderings that it is made of do.
-        """
-        assert self.template is not None
-        try:
-            if not cut.altered:
-                text = "".join(texts[p.slot] if p.slot >= 0 else p.text for p in cut.parts)
-                return text == self.template.render(self.template.messages(shape, texts.__getitem__))
-            return all(
-                NUMBERED.sub(lambda slot: texts[int(slot[1])], self.template.marked(one))
-                == self.template.render(self.template.messages(one, texts.__getitem__))
-                for one in (shape, *cut.put_back)
-            )
-        except Refusal:
-            return False
 
     def _same_ids(self, program: Program, texts: list[str], plain: bool) -> bool:
         """Whether a program's ids are Hugging Face's where `texts` are in the slots."""
@@ -288,7 +257,7 @@ class Tokenizer:
 
     def _proved_text(self) -> Program | None:
         program = self.text()
-        return program if self._same_ids(program, [MADE_UP], plain=True) else None
+        return program if self._same_ids(program, [shown.MADE_UP], plain=True) else None
 
     def text(self) -> Program:
         """A plain text: between what the tokenizer itself puts around one, loss on all but its start."""

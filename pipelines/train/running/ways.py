@@ -214,16 +214,16 @@ def _says_windows(model: Any, windows: Sequence[int | None]) -> bool:
 
 def _as_masked(model: Any, sample: torch.Tensor, logits: torch.Tensor) -> str | None:
     """`logits` by variable-length attention, held against those of the sample alone by the model's own."""
-    reasons: list[str | None] = []
+    reason: str | None = None
     for kind in MASKED:
         try:
             _set(model, kind)
-            reasons.append(_as_alone(model, sample, logits))
+            reason = _as_alone(model, sample, logits)
             break
-        except Exception:  # noqa: BLE001, S112  an attention that the model does not have
-            continue
+        except Exception as error:  # noqa: BLE001  an attention that the model does not have
+            reason = f"the model has no other attention to hold it against ({type(error).__name__})"
     _set(model, attention.VARLEN)
-    return reasons[0] if reasons else "the model has no other attention to hold it against"
+    return reason
 
 
 def _apart(model: Any) -> str | None:

@@ -109,10 +109,7 @@ class Answers:
     def mean(self, model: Any, rank: Rank) -> float:
         """Mean score over all samples, the same on every rank."""
         model.eval()
-        # A model that is spread over the ranks is run by all of them together, so each asks it everything.
-        together = sharding.is_spread(model)
-        config = self._job.config
-        own = self._asked if together else self._asked[rank.number :: rank.count]
+        config, own = self._job.config, self._asked[rank.number :: rank.count]
         own = [s for s in own if s.span()[0] < samples.context(model)]
         configured = model.generation_config
         ends = samples.stops(configured, self._tokenizer, self._asked)
@@ -128,8 +125,7 @@ class Answers:
         )
         total = scorer.score(config.best, self._job.scorer, said, wanted)
         sums = torch.tensor([total, len(own)], dtype=torch.float64, device=rank.device)
-        if not together:
-            rank.total(sums)
+        rank.total(sums)
         return float(sums[0] / sums[1].clamp(min=1))
 
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from headrace.cluster.errors import GateError
-from headrace.pipelines import ending, flow, recipe
+from headrace.pipelines import ending, recipe, tuning
 from headrace.pipelines.commands import gates
 from headrace.pipelines.evaluate import run as evaluation
 from headrace.pipelines.evaluate.gates.config import THRESHOLDS
@@ -79,9 +79,9 @@ def test_a_gate_that_rings_warns_or_fails_after_all_is_written(
     }
     (tmp_path / "run.json").write_text(json.dumps({"gates": earlier}))
     monkeypatch.setattr(evaluation, "run", lambda *_, **__: {})
-    monkeypatch.setattr(evaluation, "gates", lambda _: ({"endless": {**SEEN, "state": state}}, {}))
+    monkeypatch.setattr(evaluation, "written", lambda _: {"gates": {"endless": {**SEEN, "state": state}}})
     try:
-        flow._evaluated(loaded, "plain")
+        tuning._evaluated(loaded, "plain")
         failed = None
     except GateError as error:
         failed = error.gate, str(error), error.exit_code

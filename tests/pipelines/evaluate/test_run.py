@@ -146,7 +146,7 @@ def test_what_was_measured_is_not_measured_again(
     )
     with pytest.raises(GateError, match="better by at least 99"):
         evaluate.run(tuned_run, toy_model, SMALL.model_copy(update={"gate": Gate(improvement=99)}), seed=5)
-    assert evaluate.scores(tuned_run) == first, "what the gate refuses is told all the same"
+    assert evaluate.written(tuned_run)["metrics"] == first, "what the gate refuses is told all the same"
     with pytest.raises(AssertionError, match="measured again"):
         evaluate.run(tuned_run, toy_model, SMALL, seed=6)
 
@@ -279,7 +279,8 @@ def test_prompts_beyond_the_context_are_counted_and_not_asked(
 def test_the_tuned_model_is_held_against_gates(toy_model: str, tuned_run: str) -> None:
     """On a handful of sentences that all training rows have, a model may say them again."""
     evaluate.run(tuned_run, toy_model, SMALL, seed=1, gates=Gates(battery=True))
-    held, unmeasured = evaluate.gates(tuned_run)
+    found = evaluate.written(tuned_run)
+    held, unmeasured = found["gates"], found["unmeasured"]
     assert set(held) | set(unmeasured) == set(THRESHOLDS)
     assert {held[name]["state"] for name in ("endless", "empty", "copied", "collapse")} == {"pass"}
     assert held["endless"]["facts"] == {"in_circles": 0, "longer_than_the_limit": 0, "no_end": 0}
@@ -291,6 +292,6 @@ def test_the_tuned_model_is_held_against_gates(toy_model: str, tuned_run: str) -
     assert storage.read_bytes(storage.join(tuned_run, "evaluation", "scores.json")) == written
     off = Gates(off=("contamination",), ship="fail", thresholds={"general_loss": 100.0})
     evaluate.run(tuned_run, toy_model, SMALL, seed=1, gates=off)
-    assert "contamination" not in evaluate.gates(tuned_run)[0]
+    assert "contamination" not in evaluate.written(tuned_run)["gates"]
     evaluate.run(tuned_run, toy_model, SMALL, seed=1)
-    assert evaluate.gates(tuned_run) == ({}, {})
+    assert "gates" not in evaluate.written(tuned_run)

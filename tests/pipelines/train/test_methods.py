@@ -92,6 +92,8 @@ def test_a_training_goes_on_from_another_run(tmp_path: Path, toy_model: str) -> 
     assert (held["path"], held["key"]) == (first.run, first.key)
     assert adapter.parent(adapter.card(first.run) or {}) is None
     assert trainings.keys(second.run) == [second.key]
+    told = driver.settings(second.config, 0)
+    assert told["train.from"] == second.config.from_, "by the recipe's own names: export looks for them"
 
 
 def test_a_base_model_without_a_template_is_trained(tmp_path: Path, toy_model: str) -> None:

@@ -189,6 +189,55 @@ def test_a_file_of_llamafactory_with_its_list_of_data_sets(tmp_path: Path) -> No
     assert left["dataset_info.json: talks.columns"][1] == "images are not read"
 
 
+def test_pairs_of_answers_are_learned_as_such(tmp_path: Path) -> None:
+    theirs = """
+base_model: m
+adapter: qlora
+lora_model_dir: runs/earlier
+lora_modules_to_save: [lm_head]
+rl: ipo
+rl_beta: 0.3
+datasets:
+  - path: pairs.jsonl
+    type: chat_template.default
+    field_messages: talk
+    field_chosen: good
+    field_rejected: bad
+"""
+    made = file.imported(written(tmp_path, theirs))
+    body = yaml.safe_load(made.text)
+    train = recipe.validate(body, "recipe").train
+    assert (train.method, train.from_, train.modules_to_save) == ("qlora", "runs/earlier", ("lm_head",))
+    assert (train.preference.loss, train.preference.beta) == ("ipo", 0.3)
+    (pairs,) = body["sources"]
+    assert pairs["shape"] == "preference"
+    assert pairs["columns"] == {"chosen": "good", "rejected": "bad", "prompt": "talk"}
+    assert set(left_of(made)) == {"datasets[0].type"}
+
+
+def test_ranked_answers_of_llamafactory_are_pairs(tmp_path: Path) -> None:
+    info = {
+        "pairs": {"file_name": "p.json", "ranking": True, "columns": {"chosen": "good", "rejected": "bad"}},
+        "talks": {"file_name": "t.json", "ranking": True, "formatting": "sharegpt", "columns": {}},
+    }
+    (tmp_path / "dataset_info.json").write_text(json.dumps(info))
+    theirs = {**LLAMAFACTORY, "stage": "dpo", "pref_beta": 0.2, "pref_loss": "sigmoid", "pref_ftx": 0.5}
+    theirs |= {"dataset": "pairs, talks", "eval_dataset": "", "train_on_prompt": False}
+    made = file.imported(written(tmp_path, yaml.safe_dump(theirs)), data=str(tmp_path))
+    body = yaml.safe_load(made.text)
+    asked = recipe.validate(body, "recipe").train.preference
+    assert (asked.loss, asked.beta, asked.sft_weight) == ("dpo", 0.2, 0.5)
+    pairs, talks = body["sources"]
+    assert pairs["shape"] == talks["shape"] == "preference"
+    assert pairs["columns"] == {
+        "chosen": "good", "rejected": "bad", "prompt": "instruction", "input": "input"
+    }  # fmt: skip
+    assert talks["columns"] == {"prompt": "conversations", "role": "from", "content": "value"}
+    assert set(left_of(made)) == {"template", "max_samples"}
+    other = file.imported(written(tmp_path, yaml.safe_dump({**theirs, "pref_loss": "orpo"})))
+    assert {"stage", "pref_loss", "pref_beta"} <= set(left_of(other))
+
+
 def test_a_data_set_that_no_list_names_is_said(tmp_path: Path) -> None:
     made = file.imported(written(tmp_path, yaml.safe_dump(LLAMAFACTORY)))
     assert yaml.safe_load(made.text)["sources"][0] == {
@@ -242,7 +291,17 @@ VALUES = st.one_of(
     st.lists(st.sampled_from(["a", "b"]), max_size=2),
     st.dictionaries(st.sampled_from("ab"), st.integers(0, 1)),
 )  # fmt: skip
-NAMED = [*yaml.safe_load(AXOLOTL), *LLAMAFACTORY, "val_size", "packing", "use_dora", "adapter_name_or_path"]
+NAMED = [
+    *yaml.safe_load(AXOLOTL),
+    *LLAMAFACTORY,
+    "val_size",
+    "packing",
+    "use_dora",
+    "adapter_name_or_path",
+    "rl",
+    "pref_loss",
+    "pref_beta",
+]
 
 
 @given(st.dictionaries(st.sampled_from(NAMED), VALUES), st.sampled_from(["axolotl", "llamafactory"]))
