@@ -97,7 +97,7 @@ def measure(
 
     Raises: ModelError, SourceError, StorageError.
     """
-    base, way = _base(run, model, config)
+    base, way = base_of(run, model, config)
     configured = base.generation_config
     base.generation_config = GenerationConfig()  # whatever `generate` is not told it takes from the model's
     tokenizer = models.load_tokenizer(model)
@@ -156,8 +156,11 @@ class _Drawn(NamedTuple):
         return [self.chosen[place] for place in self.places]
 
 
-def _base(run: str | None, model: str, config: Config) -> tuple[Any, Way]:
-    """The base model, with room for what the run has trained, and how it is run."""
+def base_of(run: str | None, model: str, config: Config) -> tuple[Any, Way]:
+    """The base model, with room for what the run has trained, and how it is run.
+
+    Raises: ModelError, StorageError.
+    """
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     allowed = ways.candidates("auto", config.attention)
     kinds = models.kinds(models.configuration(model), model, (way.attention for way in allowed))

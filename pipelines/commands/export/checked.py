@@ -19,8 +19,9 @@ from headrace.pipelines.commands.export import build, equality, llama_cpp, probe
 from headrace.pipelines.commands.export.build import Dtype, Quantise
 from headrace.pipelines.commands.export.equality import Said
 from headrace.pipelines.commands.export.tuned import Tuned
+from headrace.pipelines.evaluate import outputs
 from headrace.pipelines.train import adapter, models
-from headrace.pipelines.train.running import ways
+from headrace.pipelines.train.watch import samples
 
 
 @dataclass(frozen=True)
@@ -92,15 +93,10 @@ def made(work: Work, tell: Callable[[str, dict[str, Any]], None]) -> dict[str, A
 
 def asking(one: Tuned, tokenizer: Any) -> tuple[Any, reload.Request, Said]:
     """The adapter as headrace runs it, in float32; what it is asked, and what it says."""
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    name = str(one.recipe.model)
-    allowed = ways.candidates("auto", one.recipe.evaluate.attention)
-    kinds = models.kinds(models.configuration(name), name, (way.attention for way in allowed))
-    base = models.load(name, torch.float32, kinds[0]).to(device)
-    way = ways.proved(base, [way for way in allowed if way.attention in kinds], name)
-    config = base.config.get_text_config()
-    context = getattr(config, "max_position_embeddings", None) or math.inf
-    request = probes.request(one, tokenizer, context, int(config.vocab_size))
+    settings = one.recipe.evaluate.model_copy(update={"precision": "float32"})
+    base, way = outputs.base_of(one.run, str(one.recipe.model), settings)
+    vocabulary = int(base.config.get_text_config().vocab_size)
+    request = probes.request(one, tokenizer, samples.context(base), vocabulary)
     base.generation_config = build.generation(base, tokenizer, probes.stops(base, tokenizer, request))
     model = adapter.load(one.run, base)
     numbers, tensors = reload.answers(model, request, partial(probes.headrace_logits, packed=way.packed))

@@ -92,7 +92,7 @@ def loss_sum(model: Any, batch: Mapping[str, torch.Tensor]) -> torch.Tensor:
     """
     batch = _known(batch)
     own = loss.causal(model)
-    shape = loss.route(model, _few(own))
+    shape = loss.route(model, lambda: _few(own))
     if shape is None:
         return _by_row(model, batch)
     hidden = loss.states(model, _inputs(model, batch)).flatten(0, 1)[batch["targets"]]
@@ -108,7 +108,7 @@ def target_nats(model: Any, batch: Mapping[str, torch.Tensor]) -> tuple[torch.Te
     """
     batch = _known(batch)
     own = loss.causal(model)
-    shape = loss.route(model, _few(own))
+    shape = loss.route(model, lambda: _few(own))
     if shape is None:
         logits, labels = target_logits(model, batch)
         nats = functional.cross_entropy(logits.transpose(1, 2), labels, ignore_index=IGNORE, reduction="none")

@@ -16,7 +16,7 @@ a second time in the backward pass, chunk by chunk, so that it gets its gradient
 Source: Hsu et al. 2024 (the chunks), https://arxiv.org/abs/2410.10989
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
@@ -193,14 +193,14 @@ def states(model: Any, inputs: Mapping[str, Any]) -> torch.Tensor:
 
 
 @torch.no_grad()
-def route(model: Any, inputs: Mapping[str, Any]) -> Shape | None:
+def route(model: Any, inputs: Callable[[], Mapping[str, Any]]) -> Shape | None:
     """What makes a model's logits of its hidden states; None where only the model itself can.
 
-    inputs: a few tokens, as the model's forward takes them. It is shown once a model.
+    inputs: makes a few tokens, as the model's forward takes them. It is shown once a model.
     """
     own = causal(model)
     if own not in ROUTES:
-        ROUTES[own] = _shown(own, inputs)
+        ROUTES[own] = _shown(own, inputs())
     return ROUTES[own]
 
 

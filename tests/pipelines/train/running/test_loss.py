@@ -134,7 +134,7 @@ def test_what_a_model_does_to_its_logits_is_done_here(kind: str, more: dict[str,
     model = transformers.AutoModelForCausalLM.from_config(config, attn_implementation="eager").eval()
     batch = packed()
     own = forward._by_row(model, batch)
-    assert loss.route(model, forward._few(model)) == shape
+    assert loss.route(model, lambda: forward._few(model)) == shape
     assert float(steps.loss_sum(model, batch).detach()) == pytest.approx(float(own.detach()), rel=1e-6)
 
 
@@ -153,7 +153,7 @@ def test_logits_that_cannot_be_told_are_the_models_own() -> None:
 
     model.forward = odd  # type: ignore[method-assign]
     batch = packed()
-    assert loss.route(model, forward._few(model)) is None
+    assert loss.route(model, lambda: forward._few(model)) is None
     wanted = functional.cross_entropy(
         *(t[0] for t in forward.target_logits(model, batch)), ignore_index=-100, reduction="sum"
     )
