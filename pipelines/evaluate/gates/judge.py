@@ -30,6 +30,7 @@ UNHELD = {
     "calibration": "probabilities of labels are not measured",
     "speed": "speed is not measured here: the same input gives the same bytes",
 }
+OF_TRAINING = ("memorised", "contamination")  # looked for in so many training rows, `probing.LOOKED` at most
 ASK_FORMAT = ("formats", "code")  # skills whose answers may be in a format
 
 
@@ -48,6 +49,8 @@ def gates(measured: Measurement, asked: Sequence[str], config: Config, seed: int
         found = hold(config.threshold(name))
         if isinstance(found, Gate):
             held[name] = said(found, config.ship)
+            if name in OF_TRAINING:
+                held[name]["facts"]["training_rows"] = len(measured.probed.rows)
         else:
             unmeasured[name] = found.why
     left = {name: why for name, why in unmeasured.items() if name not in config.off}
