@@ -122,6 +122,16 @@ class Recipe(Section):
         return self
 
     @model_validator(mode="after")
+    def _goes_on_from_another(self) -> "Recipe":
+        """Raises: ValueError where a training goes on from the run that it is in."""
+        if self.train.from_ is not None and self.train.from_.rstrip("/") == self.output.rstrip("/"):
+            raise ValueError(
+                "train.from is the run itself, whose adapter is another one after each training: name one of "
+                "its trainings, as trainings/KEY/adapter below it (`headrace status` lists them)"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _times_are_known(self) -> "Recipe":
         """Raises: ValueError where the split goes by a time that a source has not."""
         if self.split.by == "time":

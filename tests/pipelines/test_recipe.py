@@ -142,3 +142,11 @@ def test_another_format_is_told_apart_from_no_recipe(tmp_path: Path) -> None:
     assert recipe.kept(str(tmp_path)) == (999, None)
     (tmp_path / "recipe.yaml").write_text("somebody: else\n", encoding="utf-8")
     assert recipe.kept(str(tmp_path)) == (None, None)
+
+
+def test_a_training_does_not_go_on_from_the_run_that_it_is_in() -> None:
+    data = {"output": "runs/a/", "sources": [{"path": "p"}], "train": {"from": "runs/a"}}
+    with pytest.raises(RecipeError, match=r"train\.from is the run itself"):
+        recipe.validate(data, "r")
+    data["train"] = {"from": "runs/a/trainings/0f/adapter"}
+    assert recipe.validate(data, "r").train.from_ == "runs/a/trainings/0f/adapter"

@@ -287,7 +287,9 @@ def test_the_tuned_model_is_held_against_gates(toy_model: str, tuned_run: str) -
     assert unmeasured["forgetting"] == probing.NO_TEMPLATE
     assert held["contamination"]["value"] > 0.3
     assert held["contamination"]["state"] == "warn"
-    assert held["contamination"]["facts"]["training_rows"] == held["memorised"]["facts"]["training_rows"] == 96
+    assert (
+        held["contamination"]["facts"]["training_rows"] == held["memorised"]["facts"]["training_rows"] == 96
+    )
     written = storage.read_bytes(storage.join(tuned_run, "evaluation", "scores.json"))
     evaluate.run(tuned_run, toy_model, SMALL, seed=1, gates=Gates(battery=True))
     assert storage.read_bytes(storage.join(tuned_run, "evaluation", "scores.json")) == written
