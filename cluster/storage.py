@@ -22,9 +22,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import xxhash
 
-from headrace.cluster import disk
 from headrace.cluster.errors import DamagedError, FullDiskError, HeadraceError, SourceError, StorageError
-from headrace.cluster.stores import clients, hints
+from headrace.cluster.stores import clients, disk, hints
 
 PATTERN = "*?["
 TEMPORARY = ".headrace-"  # prefix of our temporaries: a killed writer may leave one behind

@@ -3,8 +3,9 @@
 import uuid
 from collections.abc import Sequence
 
-from headrace.cluster import disk, storage
+from headrace.cluster import storage
 from headrace.cluster.errors import StorageError
+from headrace.cluster.stores import disk
 from headrace.pipelines import model_files, rundir
 from headrace.pipelines.commands import check_template, init_text
 from headrace.pipelines.console import Mode, say

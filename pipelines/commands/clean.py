@@ -1,7 +1,7 @@
 """What trainings of a run are superseded, and their removal."""
 
-from headrace.cluster import disk
 from headrace.cluster.errors import OutputError
+from headrace.cluster.stores import disk
 from headrace.pipelines import recipe, trainings
 from headrace.pipelines.console import Line
 

@@ -2,8 +2,9 @@
 
 from typing import Any
 
-from headrace.cluster import disk, ledger, storage
+from headrace.cluster import ledger, storage
 from headrace.cluster.errors import OutputError
+from headrace.cluster.stores import disk
 from headrace.pipelines import books, recipe, trainings
 from headrace.pipelines.commands.export import record
 from headrace.pipelines.console import Line

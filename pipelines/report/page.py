@@ -20,8 +20,9 @@ from typing import Any
 import jinja2
 import yaml
 
-from headrace.cluster import disk, storage
+from headrace.cluster import storage
 from headrace.cluster.errors import OutputError
+from headrace.cluster.stores import disk
 from headrace.pipelines import stored
 from headrace.pipelines.console import duration
 from headrace.pipelines.evaluate import standing

@@ -26,8 +26,9 @@ import xxhash
 from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 
-from headrace.cluster import disk, ledger, storage
+from headrace.cluster import ledger, storage
 from headrace.cluster.errors import Fault, FullDiskError
+from headrace.cluster.stores import disk
 from headrace.pipelines import trainings
 
 BEST = "best"

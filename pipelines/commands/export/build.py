@@ -16,8 +16,9 @@ from typing import Any, Literal
 import torch
 import transformers
 
-from headrace.cluster import disk, storage
+from headrace.cluster import storage
 from headrace.cluster.errors import ModelError, StorageError, UserError
+from headrace.cluster.stores import disk
 from headrace.pipelines import model_files
 from headrace.pipelines.commands.export.tuned import Tuned
 from headrace.pipelines.train import adapter, models

@@ -338,7 +338,12 @@ def test_what_is_passed_by_is_named_once_for_each_source(tmp_path: Path) -> None
     columns = {"role": "role", "content": "text"}
     data["sources"] += [
         {"name": "talks", "path": str(tmp_path / "turns"), "group_by": "talk", "columns": columns},
-        {"name": "pairs", "path": str(tmp_path / "pairs")},
+        {
+            "name": "pairs",
+            "path": str(tmp_path / "pairs"),
+            "shape": "prompt_completion",  # which reads one of the two
+            "columns": {"prompt": "prompt", "completion": "chosen"},
+        },
     ]
     code, out, err = run_command(["prepare", save_recipe(tmp_path / "r.yaml", data)])
     assert not code, err
@@ -346,6 +351,7 @@ def test_what_is_passed_by_is_named_once_for_each_source(tmp_path: Path) -> None
     assert written["unread"] == {
         "sums": {"columns": ["tools"], "more": 1},
         "talks": {"columns": ["weight"], "more": 0},
+        "pairs": {"columns": ["rejected"], "more": 0},
     }
     left = {
         "hidden files and markers": 2,
@@ -354,7 +360,7 @@ def test_what_is_passed_by_is_named_once_for_each_source(tmp_path: Path) -> None
     }
     assert written["left_out"] == {"sums": left, "talks": left}
     (warning,) = written["warnings"]
-    assert warning.startswith("source 'pairs': pairs of a chosen and a rejected answer are not trained as")
+    assert warning.startswith("source 'pairs': of a chosen and a rejected answer only 'chosen' is read")
     assert err.count(warning) == 1
     assert out.count("1 files in archives left out: pictures, sounds and films") == 2
     assert "of the files in it left out" not in out + err

@@ -19,6 +19,7 @@ from torch.nn import functional
 
 from headrace.cluster import storage
 from headrace.cluster.errors import FullDiskError, GateError, ModelError, SourceError
+from headrace.cluster.stores import disk
 from headrace.pipelines import trainings
 from headrace.pipelines.train import adapter, checkpoints, models, steps, used
 from headrace.pipelines.train import driver as train
@@ -400,7 +401,7 @@ def test_room_is_looked_for_before_the_first_step(
     toy_model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = toys.run(tmp_path, {"train": 48})
-    monkeypatch.setattr(storage, "free", lambda path: 100_000)
+    monkeypatch.setattr(disk, "free", lambda path: 100_000)
     with pytest.raises(FullDiskError, match=r"100 kB are free and this training will write about \d+ kB"):
         alone(run, toy_model)
     assert checkpoints.found(run) == []
