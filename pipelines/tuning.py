@@ -141,8 +141,7 @@ def _require_rated(recipe: Recipe) -> None:
     said = summary.spot_check(recipe.output, summary.read(recipe.output).get("digest", ""))
     if why := ratings.missed(said, required, recipe.output):
         raise GateError(why).at(ratings.GATE)
-    gates = {**summary.gates(recipe.output), ratings.GATE: {"passed": True, "words": ""}}
-    summary.write(recipe.output, {"gates": gates})
+    summary.write(recipe.output, {"gates": _passed(recipe.output, ratings.GATE)})
 
 
 def _trained(recipe: Recipe, model: str, mode: Mode) -> dict[str, Any]:
@@ -173,7 +172,15 @@ def _trained(recipe: Recipe, model: str, mode: Mode) -> dict[str, Any]:
         if (so_far := driver.stopped(recipe.output)) is not None:
             summary.write(recipe.output, {"train": so_far})
         raise
-    return summary.write(recipe.output, {"train": result})
+    held = ("train.loss", "train.rows", *(("train.watch",) if recipe.train.watch.stop else ()))
+    return summary.write(recipe.output, {"train": result, "gates": _passed(recipe.output, *held)})
+
+
+def _passed(run: str, *names: str) -> dict[str, Any]:
+    """The gates of run.json, with these as passed."""
+    from headrace.pipelines.passes import summary
+
+    return {**summary.gates(run), **{name: {"passed": True, "words": ""} for name in names}}
 
 
 def _template(recipe: Recipe) -> str | None:
@@ -365,4 +372,4 @@ def _swept(recipe: Recipe, model: str, mode: Mode) -> dict[str, Any]:
     say(mode, "winner", text, path=place, settings=result["settings"])
     if result["noise"]:
         say(mode, "noise", f"sweep: {result['noise']['words']}", **result["noise"])
-    return summary.write(recipe.output, {"sweep": result})
+    return summary.write(recipe.output, {"sweep": result, "gates": _passed(recipe.output, ending.SWEPT)})

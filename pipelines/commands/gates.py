@@ -20,6 +20,8 @@ from headrace.pipelines.recipe import Recipe
 NOT_YET = "not held yet"
 OFF = "off"
 EXIT = "exit 3"
+WARNING = "a warning"
+WARNED = "warned of as it happens, and kept nowhere"
 
 
 class Known(NamedTuple):
@@ -38,10 +40,8 @@ def known(recipe: Recipe) -> Iterator[Known]:
     limit = f"at most {recipe.quarantine.limit:.1%} of a source's records cannot be read"
     yield Known("quarantine.limit", "prepare", limit, "exit 2", own)
     alarm = f"at most {recipe.dedup.alarm:.1%} of the rows go as near duplicates"
-    yield Known(
-        "dedup.alarm", "prepare", alarm, EXIT if recipe.dedup.on_alarm == "stop" else "a warning", own
-    )
-    pii = {"fail": EXIT, "warn": "a warning"}.get(recipe.pii.gate) if recipe.pii.enabled else None
+    yield Known("dedup.alarm", "prepare", alarm, EXIT if recipe.dedup.on_alarm == "stop" else WARNING, own)
+    pii = {"fail": EXIT, "warn": WARNING}.get(recipe.pii.gate) if recipe.pii.enabled else None
     yield Known("pii.gate", "prepare", "no personal data in the packed rows", pii, own)
     yield Known("kept", "prepare", "at least one record is kept", "exit 2", own)
     rated = (
@@ -49,7 +49,7 @@ def known(recipe: Recipe) -> Iterator[Known]:
     )
     yield Known(ratings.GATE, "train", rated, EXIT if required else None, own)
     yield Known("train.loss", "train", "the loss is a number", EXIT, "arithmetic")
-    watched = EXIT if recipe.train.watch.stop else "a warning"
+    watched = EXIT if recipe.train.watch.stop else WARNING
     yield Known("train.watch", "train", "the training learns, and does not diverge", watched, own)
     yield Known("train.rows", "train", "every packed row was used as planned", EXIT, "the books")
     yield Known("sweep.best", "sweep", "a trial came to its end", EXIT, own)
@@ -60,7 +60,7 @@ def known(recipe: Recipe) -> Iterator[Known]:
         on = config.enabled and name not in config.off
         side = "not under" if about.lower else "not over"
         threshold = f"{about.what}: {side} {config.threshold(name):g}"
-        fails = (EXIT if config.ship == "fail" else "a warning") if on else None
+        fails = (EXIT if config.ship == "fail" else WARNING) if on else None
         yield Known(name, "evaluate", threshold, fails, own if name in config.thresholds else about.source)
 
 
@@ -86,6 +86,8 @@ def _state(gate: Known, found: dict[str, Any] | None, unmeasured: dict[str, str]
         return str(found.get("state") or ("pass" if found["passed"] else "fail"))
     if gate.fails is None:
         return OFF
+    if gate.command == "prepare" and gate.fails == WARNING:
+        return WARNED
     why = unmeasured.get(gate.name)
     return f"not held, as {why}" if why else NOT_YET
 

@@ -4,8 +4,9 @@ What: taken together are the verdict of the metric that decides, every gate, wha
 and the advice on the data. Nothing is measured here.
 
     do_not_tune   the tuned model is worse; the base is as good as right already; the advice says so
-    mend          no gain could be shown, or a gate failed
-    ship          better, and no gate failed; what warns is told beside it
+    mend          no gain could be shown, or a gate rang: what only warns has no exit code, and is broken all
+                  the same
+    ship          better, and no gate rang; what training's watch has said is told beside it
 
 Without an evaluation that is of today's adapter and rows there is no word.
 """
@@ -62,7 +63,7 @@ def _reasons(run: Mapping[str, Any], name: str, score: Mapping[str, Any]) -> Ite
         if state == "fail":
             yield Reason("mend", gate, f"the gate {gate} failed: {_sentence(said.get('words'))}")
         elif state == "warn":
-            yield Reason("ship", gate, f"the gate {gate} warns: {_sentence(said.get('words'))}")
+            yield Reason("mend", gate, f"the gate {gate} warns: {_sentence(said.get('words'))}")
     for warning in (run.get("train") or {}).get("warnings") or ():
         yield Reason("ship", f"train.{warning['code']}", _sentence(warning.get("words")))
     advice = run.get("advice") or {}

@@ -93,3 +93,8 @@ def test_a_gate_that_rings_warns_or_fails_after_all_is_written(
     }
     output = capsys.readouterr()
     assert "gate endless: 4 of 20" in output.out + output.err
+
+
+def test_an_alarm_that_only_warns_is_not_said_to_be_held(tmp_path: Path) -> None:
+    assert told(tmp_path)["dedup.alarm"]["state"] == gates.WARNED
+    assert told(tmp_path, dedup={"on_alarm": "stop"})["dedup.alarm"]["state"] == gates.NOT_YET

@@ -34,7 +34,7 @@ def test_a_gain_that_nothing_speaks_against_ships() -> None:
         (run_json("too few samples"), ("mend", ["evaluate"])),
         (run_json(gates={"g": {"passed": False, "words": "x"}}), ("mend", ["g", "evaluate"])),
         (run_json(gates={"g": {"state": "fail", "words": "x"}}), ("mend", ["g", "evaluate"])),
-        (run_json(gates={"g": {"state": "warn", "words": "x"}}), ("ship", ["evaluate", "g"])),
+        (run_json(gates={"g": {"state": "warn", "words": "x"}}), ("mend", ["g", "evaluate"])),
         (
             run_json(train={"warnings": [{"code": "overfitting", "words": "w", "step": 3}]}),
             ("ship", ["evaluate", "train.overfitting"]),
