@@ -123,7 +123,7 @@ def _gpu(named: str | None) -> tuple[str, fit.Gpu | None, str]:
 def _fitted(recipe: Recipe, shapes: fit.Shapes, gpu: fit.Gpu | None, plan: start.Plan) -> fit.Fitted | None:
     rank, batch = int(plan.values["rank"]), int(plan.values["batch_size"])
     room, size = (gpu.memory, 2 if gpu.half else 4) if gpu is not None else (_memory(), 4)
-    return fit.fitted(shapes, room, rank, _length(recipe), batch, size)
+    return fit.fitted(shapes, room, rank, _length(recipe), batch, size, gpu=gpu is not None)
 
 
 def _length(recipe: Recipe) -> int:
@@ -176,10 +176,10 @@ def _fit(
         text = f"fit: {of}: {fitted.whole:.1f} GiB at {how} ({parts}): fits on {where}"
         yield Line(text, {"gib": fitted.parts, "fits": True, "batch": fitted.batch})
     else:
-        least = fit.memory(shapes, rank, length, 1, size=size, checkpointing=True)
+        least = fit.memory(shapes, rank, length, 1, size=size, checkpointing=True, gpu=gpu is not None)
         text = f"fit: {of}: {sum(least.values()):.1f} GiB at least, with batch 1 and gradient_checkpointing"
         yield Line(f"{text}: does not fit on {where}", {"gib": least, "fits": False})
-        other = fit.largest(room, rank, length, size)
+        other = fit.largest(room, rank, length, size, gpu=gpu is not None)
         if other is not None:
             yield Line(f"  what fits there: up to {other.name}")
     if gpu is None or fitted is None:

@@ -3,6 +3,7 @@
 What: weights, adapter with its gradients and AdamW's two moments (float32, 16 bytes a parameter), activations
 that the backward pass needs, what it needs for itself in one layer, hidden states at targets with the logits
 of a chunk of them (`train.loss`), the mask of attention that needs one, and what a driver and fragments take.
+On a CPU also what the heap keeps of pieces that were freed: large tensors share it, and leave gaps.
 
 Activations of one token and layer are counted by the tensors that a layer of Llama's kind keeps under an
 adapter: the inputs of norms and of adapters, queries, keys, values, attention's output, gate, its activation
@@ -22,6 +23,9 @@ ADAPTED = 7  # linear layers of a layer
 # Logits that the loss makes at once, and the fewest tokens that it makes them of.
 CHUNK = {"cpu": 2**23, "cuda": 2**26}
 LEAST = 64
+# The heap on a CPU, measured (tests/benchmarks/memory_told.py): shares of what is made and freed layer by
+# layer, and of what stays for the backward pass, and GiB that PyTorch takes with its first step.
+HEAP_FREED, HEAP_KEPT, HEAP_FIRST = 1.1, 0.2, 0.02
 
 
 class Gpu(NamedTuple):
@@ -164,6 +168,9 @@ def memory(
         "logits": chunk * shapes.vocabulary * (4 + size) + tokens * shapes.hidden * size * 2,
         "mask": batch * length * length * size if masked else 0,
     }
+    if not gpu:
+        freed = parts["backward"] + parts["logits"] + tokens * activations(shapes, rank, size)
+        parts["heap"] = HEAP_FREED * freed + HEAP_KEPT * parts["activations"] + HEAP_FIRST * GIB
     held = sum(parts.values())
     fixed = 1.0 if gpu else 0.5
     return {name: n / GIB for name, n in parts.items()} | {"overhead": fixed + 0.05 * held / GIB}
@@ -182,20 +189,22 @@ class Fitted(NamedTuple):
         return sum(self.parts.values())
 
 
-def fitted(shapes: Shapes, room: float, rank: int, length: int, batch: int, size: int = 2) -> Fitted | None:
+def fitted(
+    shapes: Shapes, room: float, rank: int, length: int, batch: int, size: int = 2, *, gpu: bool = True
+) -> Fitted | None:
     """The largest batch that fits into `room` GiB, without checkpointing if it goes; None: none does.
 
-    It divides `batch`, so that a step is of batches of one size.
+    gpu: whether that is a GPU's memory. The batch divides `batch`, so that a step is of batches of one size.
     """
     for checkpointing in (False, True):
         for rows in (n for n in range(batch, 0, -1) if batch % n == 0):
-            parts = memory(shapes, rank, length, rows, size=size, checkpointing=checkpointing)
+            parts = memory(shapes, rank, length, rows, size=size, checkpointing=checkpointing, gpu=gpu)
             if sum(parts.values()) <= room:
                 return Fitted(rows, checkpointing, parts)
     return None
 
 
-def largest(room: float, rank: int, length: int, size: int) -> Shapes | None:
+def largest(room: float, rank: int, length: int, size: int, *, gpu: bool = True) -> Shapes | None:
     """The largest of the usual sizes that trains in `room` GiB, one row at a time."""
-    fit = [shapes for shapes in USUAL if fitted(shapes, room, rank, length, 1, size) is not None]
+    fit = [shapes for shapes in USUAL if fitted(shapes, room, rank, length, 1, size, gpu=gpu) is not None]
     return fit[-1] if fit else None

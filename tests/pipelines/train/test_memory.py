@@ -54,6 +54,16 @@ def test_a_mask_takes_the_square_of_the_length() -> None:
     assert masked.parts["mask"] - free.parts["mask"] == 4 * 8192**2 * 2 / fit.GIB
 
 
+def test_on_a_cpu_the_heap_keeps_more_than_tensors_take() -> None:
+    here, gpu = (memory.estimated(EIGHT, Config(), 2048, size=4, gpu=gpu) for gpu in (False, True))
+    assert here is not None
+    assert gpu is not None
+    made = here.parts["backward"] + here.parts["logits"] + here.parts["activations"] / 32
+    kept = here.parts["activations"]
+    assert here.parts["heap"] == pytest.approx(fit.HEAP_FREED * made + fit.HEAP_KEPT * kept + fit.HEAP_FIRST)
+    assert "heap" not in gpu.parts
+
+
 def test_of_what_is_not_understood_nothing_is_said() -> None:
     assert memory.estimated(transformers.PretrainedConfig(), Config(), 64, size=4, gpu=False) is None
     assert memory.estimated(EIGHT, Config(method="full"), 64, size=4, gpu=False) is None

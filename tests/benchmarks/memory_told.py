@@ -1,0 +1,166 @@
+"""Memory of a training as it is told before, beside what it took: several shapes, batches and lengths.
+
+    python -m tests.benchmarks.memory_told [--out FILE] [--case N]
+
+Each case is a training of three steps in a process of its own, on a CPU. Told is `train.memory.estimated`, as
+`headrace check` says it; taken is `train.memory.Peak`, as run.json has it: the memory by which a process
+grew that has loaded its libraries already.
+
+Cost: some three minutes on one core.
+"""
+
+import argparse
+import csv
+import json
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from tests.benchmarks.bench_train import RANK, RATE, REPOSITORY, SHAPES, made_rows, sizes
+
+STEPS = 3
+TRIED = SHAPES | {
+    "wide": sizes("LlamaConfig", 1024, 2816, 6, 16, 8, 32_000),
+    "wide-tied": sizes("Qwen2Config", 896, 4864, 6, 14, 2, 60_000, tied=True),
+    "deep": sizes("LlamaConfig", 576, 1536, 20, 9, 3, 49_152, tied=True),
+    "narrow": sizes("Qwen2Config", 256, 1024, 4, 4, 4, 16_000),
+    "gpt2": sizes("Qwen3Config", 768, 3072, 12, 12, 12, 50_257, tied=True),
+}
+
+
+class Case(NamedTuple):
+    """What is trained. how: of gradient_checkpointing."""
+
+    shape: str
+    length: int
+    batch: int
+    precision: str = "float32"
+    how: bool | str = False
+    rank: int = RANK
+
+
+CASES = (  # the heap's shares were taken from the first twelve; the others came afterwards
+    Case("tiny", 256, 4),
+    Case("small", 512, 1),
+    Case("small", 1024, 2),
+    Case("small", 2048, 2),
+    Case("small", 1024, 2, how=True),
+    Case("small", 1024, 2, how="selective"),
+    Case("small", 1024, 2, "bfloat16"),
+    Case("small", 1024, 2, rank=64),
+    Case("small-qwen", 1024, 2),
+    Case("wide", 1024, 1),
+    Case("wide-tied", 1024, 1),
+    Case("gpt2", 1024, 1),
+    Case("wide", 1024, 2, how=True),
+    Case("deep", 768, 2),
+    Case("deep", 768, 2, how="selective", rank=32),
+    Case("gpt2", 512, 2, "bfloat16"),
+    Case("wide-tied", 2048, 1, rank=8),
+    Case("small-qwen", 512, 4, how=True),
+    Case("narrow", 512, 8),
+)
+NAMES = (
+    "shape",
+    "length",
+    "batch",
+    "precision",
+    "checkpointing",
+    "rank",
+    "told GiB",
+    "taken GiB",
+    "told/taken",
+)
+
+
+def child(case: Case) -> None:
+    """Train the case, and print what was told and taken."""
+    import torch
+    import transformers
+
+    from headrace.pipelines.train import adapter, memory, models, speed, steps
+    from headrace.pipelines.train.config import Config
+    from headrace.pipelines.train.running import attention, forward, ways
+
+    torch.set_num_threads(1)
+    about = dict(TRIED[case.shape])
+    described = getattr(transformers, about.pop("kind"))(**about)
+    with tempfile.TemporaryDirectory() as folder:
+        dtype = getattr(torch, case.precision)
+        if os.fork() == 0:  # the process that is measured has had no such model
+            transformers.AutoModelForCausalLM.from_config(described, dtype=dtype).save_pretrained(folder)
+            os._exit(0)
+        os.wait()
+        config = Config(
+            rank=case.rank,
+            alpha=2 * case.rank,
+            gradient_checkpointing=case.how,
+            batch_size=case.batch,
+            rows_per_step=case.batch,
+        )
+        peak = memory.Peak(torch.device("cpu"))
+        kinds = ways.candidates(True, "auto", segments=True)
+        base = models.load(folder, dtype, kinds[0].attention)
+        way = ways.proved(base, kinds, "it")
+        speed.checkpointed(base, case.how)
+        model = adapter.fitted(base, config, folder)
+        need = memory.estimated(
+            described,
+            config,
+            case.length,
+            size=dtype.itemsize,
+            gpu=False,
+            masked=way.attention != attention.VARLEN,
+        )
+        model = speed.prepared(model.train(), config)
+        optimizer = speed.optimizer([p for p in model.parameters() if p.requires_grad], config)
+        rank = steps.Rank(0, 1, torch.device("cpu"))
+        rows = made_rows(case.batch * STEPS, case.length, about["vocab_size"], 1)
+        for step in range(STEPS):
+            cut = slice(step * case.batch, (step + 1) * case.batch)
+            micro = [
+                forward.tensors(p, rank.device) for p in way.inputs({n: v[cut] for n, v in rows.items()})
+            ]
+            steps.step(model, optimizer, micro, rank, RATE, 1.0)
+        print(json.dumps({"told": need.grown, "taken": peak.taken(), "parts": need.parts}))
+
+
+def ran(number: int) -> dict[str, Any]:
+    """A case in a process of its own. Exits where it fails."""
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY), "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
+    command = [sys.executable, "-m", "tests.benchmarks.memory_told", "--child", str(number)]
+    done = subprocess.run(
+        command, capture_output=True, text=True, env=environment, cwd=REPOSITORY, check=False
+    )
+    if done.returncode:
+        raise SystemExit(f"{CASES[number]}: {done.stderr[-2000:]}")
+    told: dict[str, Any] = json.loads(done.stdout.strip().splitlines()[-1])
+    return told
+
+
+def main() -> None:
+    """Print a line a case."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--out", type=Path)
+    parser.add_argument("--case", type=int, choices=range(len(CASES)))
+    parser.add_argument("--child", type=int, help=argparse.SUPPRESS)
+    given = parser.parse_args()
+    if given.child is not None:
+        child(CASES[given.child])
+        return
+    lines = []
+    for number in range(len(CASES)) if given.case is None else [given.case]:
+        told = ran(number)
+        ratio = told["told"] / told["taken"]
+        lines.append([*CASES[number], round(told["told"], 3), round(told["taken"], 3), round(ratio, 2)])
+        print(*lines[-1], json.dumps({k: round(v, 3) for k, v in told["parts"].items()}), flush=True)
+    if given.out:
+        with given.out.open("w", newline="") as file:
+            csv.writer(file).writerows([NAMES, *lines])
+
+
+if __name__ == "__main__":
+    main()
