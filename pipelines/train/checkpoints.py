@@ -57,7 +57,7 @@ def history() -> Record:
     empty: Record = {name: [] for name in (*HISTORY, "general", "metric", "skipped", "warnings")}
     return {
         **empty,
-        "base": {"validation": None, "general": None, "metric": None},
+        "base": {"validation": None, "general": None, "metric": None, "guessed": None},
         "best": None,
         "smoke": None,
     }

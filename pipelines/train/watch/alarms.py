@@ -2,12 +2,12 @@
 
 What: a step whose loss or gradient is no number or far beyond those before; a loss that rises instead of
 falling; one that does not move; validation that rises while training falls, or gains nothing at all; a metric
-that stays where it is while the loss falls; general text that gets worse. Each is said once, with its numbers
+that stays where it is while the loss falls; general text that gets worse; a model that ends where guessing by
+frequency would, whatever it was asked. Each is said once, with its numbers
 and what to do: data first, then the rate, then the epochs.
 
 Why these bounds: an alarm that rings on good trainings is switched off. They were set so that none of the
-clean trainings of tests/benchmarks/watch_alarms.py rings; which planted failures do is in watch_alarms.csv:
-rates 30 and 100 times too high do not always.
+clean trainings of tests/benchmarks/watch_alarms.py rings; which planted failures do is in watch_alarms.csv.
 
 Cost: medians of a few dozen numbers a step.
 """
@@ -81,7 +81,7 @@ def look(history: History, config: "Config", warmup: int, steps: int) -> list[Al
             *_general(history, done),
         ]
         if not found and (done == steps or out_of_patience(history, config)):
-            found += _plateau(history, config, done)
+            found += [*_guessing(history, config, done)] or [*_plateau(history, config, done)]
     told = {alarm["code"] for alarm in history["warnings"]}
     return [alarm for alarm in found if alarm.code not in told or (alarm.stops and config.watch.stop)]
 
@@ -161,6 +161,22 @@ def _against_validation(history: History, config: "Config", done: int) -> Iterat
         yield Alarm("overfitting", words, done)
 
 
+def _guessing(history: History, config: "Config", done: int) -> Iterator[Alarm]:
+    """A training that stands where no prompt is read: its targets by their frequency have the same loss."""
+    guessed, best = history["base"].get("guessed"), min(history["validation"])
+    losses = _numbers(history["loss"])
+    if guessed is None or len(losses) < LEAST or best < 0.97 * guessed or not _still(losses, 0.025):
+        return
+    words = (
+        f"it answers as if it had read no prompt: on validation rows the loss is {best:.4g} at best, and "
+        f"guessing each token by how often it stands in the answers has {guessed:.4g}. Either "
+        f"train.learning_rate {config.learning_rate:g} is too high, which leaves nothing else to be learnt "
+        f"(try {config.learning_rate / 10:g}), or the answers do not follow from the prompts "
+        "(`headrace sample RUN`)"
+    )
+    yield Alarm("guessing", words, done)
+
+
 def _plateau(history: History, config: "Config", done: int) -> Iterator[Alarm]:
     """A training that has stood still for the last 70% of its steps, far from having learnt all there is."""
     early = next((n for n, step in enumerate(history["validation_steps"]) if step >= 0.3 * done), None)
@@ -168,9 +184,8 @@ def _plateau(history: History, config: "Config", done: int) -> Iterator[Alarm]:
     if early is None or len(history["validation"]) - early < 4 or len(losses) < 1.5 * LEAST:
         return
     before, now = history["validation"][early], min(history["validation"][early:])
-    third, fifth = 3 * len(losses) // 10, len(losses) // 5
-    middle, last = fmean(losses[third : third + fifth]), fmean(losses[-fifth:])
-    if now > 0.995 * before and abs(middle - last) < 0.01 * middle and last > 0.5 * fmean(losses[:3]):
+    last = fmean(losses[-(len(losses) // 5) :])
+    if now > 0.995 * before and _still(losses, 0.01) and last > 0.5 * fmean(losses[:3]):
         words = (
             f"it has stood still since step {history['validation_steps'][early]}: on validation rows the "
             f"loss was {before:.4g} there and {now:.4g} at best since, and the training loss stays at "
@@ -179,6 +194,13 @@ def _plateau(history: History, config: "Config", done: int) -> Iterator[Alarm]:
             f"{config.learning_rate:g}), and ten times it; more epochs alone will not help"
         )
         yield Alarm("plateau", words, done)
+
+
+def _still(losses: Sequence[float], share: float) -> bool:
+    """Whether the last fifth of the steps has the loss of the one that began at three tenths, but for a share."""
+    third, fifth = 3 * len(losses) // 10, len(losses) // 5
+    middle, last = fmean(losses[third : third + fifth]), fmean(losses[-fifth:])
+    return abs(middle - last) < share * middle
 
 
 def _exploding(history: History, config: "Config", done: int) -> Iterator[Alarm]:

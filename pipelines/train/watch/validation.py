@@ -13,6 +13,7 @@ import torch
 from transformers import GenerationConfig
 
 from headrace.cluster.errors import ModelError, SourceError
+from headrace.pipelines.schema import IGNORE
 from headrace.pipelines.train import batches, models, preference, sharding, steps
 from headrace.pipelines.train.running import forward, ways
 from headrace.pipelines.train.running.ways import Way
@@ -59,6 +60,19 @@ class Validation:
         for batch in self._batches():
             loss += pairs.part(model, forward.tensors(batch, rank.device), counts).double()
         return float(rank.total(loss))
+
+    def guessed(self, model: Any, rank: Rank) -> float | None:
+        """Nats a target token of guessing by how often each token is one, over all ranks' rows; None without
+        rows, and of pairs.
+        """
+        if not self.shelf.rows or self.shelf.paired:
+            return None
+        ids = [np.zeros(0, np.int64), *(b["labels"][b["labels"] != IGNORE] for b in self._batches())]
+        vocabulary = int(model.config.get_text_config().vocab_size)
+        counts = np.bincount(np.concatenate(ids), minlength=vocabulary)
+        times = rank.total(torch.tensor(counts, dtype=torch.float64, device=rank.device))
+        shares = times[times > 0] / times.sum()
+        return float(-(shares * shares.log()).sum()) if len(shares) else None
 
     def _batches(self) -> Iterator[batches.Batch]:
         """This rank's rows, a few at a time."""

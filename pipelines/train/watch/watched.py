@@ -63,6 +63,7 @@ class Watched:
                 "validation": self._validation.loss(model, rank),
                 "general": self._validation.general(model),
                 "metric": self._validation.metric(model, rank),
+                "guessed": self._validation.guessed(model, rank),
             }
             self._first = _before(job)
             for alarm in self._first:

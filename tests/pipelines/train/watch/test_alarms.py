@@ -54,6 +54,18 @@ def test_a_good_training_rings_nothing(history: dict[str, Any]) -> None:
     assert alarms.bad_step(last * 1.5, 3.0, history, CONFIG) is None
 
 
+def test_a_training_that_reads_no_prompt_is_told_by_what_guessing_has() -> None:
+    history = shown(falling(3.0, 2.75, steps=120), [3.0, 2.8, 2.76, 2.75])
+    assert codes(history) == []
+    history["base"]["guessed"] = 2.8
+    assert codes(history) == ["guessing"]
+    assert codes({**history, "loss": list(np.linspace(3.2, 2.75, 120))}) == []  # it has not come to its end
+    assert "the loss is 2.75 at best" in alarms.look(history, CONFIG, 2, 120)[0].words
+    history["base"]["guessed"] = 2.9
+    assert codes(history) == []
+    assert alarms.look({**history, "base": {**history["base"], "guessed": 2.8}}, CONFIG, 2, 180) == []
+
+
 def test_a_rising_loss_diverges_and_stops() -> None:
     history = shown(2.0 + 0.1 * np.arange(40))
     (found,) = alarms.look(history, CONFIG, 2, 40)

@@ -19,7 +19,7 @@ def taught(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, watch_alarms.
 def test_an_alarm_rings_where_something_is_wrong(
     taught: tuple[str, watch_alarms.World], tmp_path: Path, name: str
 ) -> None:
-    case = next(c for c in watch_alarms.cases(1, STEPS) if c.name == name)
+    case = next(c for c in watch_alarms.cases(1, STEPS, 1) if c.name == name)
     found = dict(
         zip(
             watch_alarms.NAMES,
