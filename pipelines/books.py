@@ -18,8 +18,10 @@ from headrace.pipelines import schema
 
 Books = dict[str, Any]
 
-# Bins of every histogram of lengths: 0, 1, 2 to 3, 4 to 7, ... doubling.
-EDGES = [0, *(2**k for k in range(27))]
+# Bins of every histogram of lengths, eight to a doubling: 0, 1, ... 16, 18, 20, ...
+# Older runs have one to a doubling.
+DOUBLINGS = [0, *(2**k for k in range(27))]
+EDGES = sorted({0, *(2**k + 2**k * eighth // 8 for k in range(26) for eighth in range(8)), 2**26})
 
 
 def records(table: pa.Table) -> int:
@@ -88,9 +90,17 @@ def histogram(values: np.ndarray) -> list[int]:
     return [int(c) for c in counts]
 
 
-def add(histograms: Sequence[Sequence[int]]) -> list[int]:
-    """Sum of histograms."""
-    return [int(n) for n in np.sum(np.array(histograms, dtype=np.int64), axis=0)] if histograms else []
+def add(histograms: Sequence[Sequence[int]]) -> dict[str, list[int]]:
+    """Sum of histograms, {edges, counts}; over `DOUBLINGS` where one of them is of an older run."""
+    if not histograms:
+        return {"edges": EDGES, "counts": []}
+    coarse = any(len(counts) < len(EDGES) - 1 for counts in histograms)
+    starts = np.searchsorted(EDGES, DOUBLINGS[:-1])
+    sums = np.zeros(len(DOUBLINGS if coarse else EDGES) - 1, np.int64)
+    for counts in histograms:
+        own = np.array(counts, np.int64)
+        sums += np.add.reduceat(own, starts) if coarse and len(own) > len(sums) else own
+    return {"edges": DOUBLINGS if coarse else EDGES, "counts": sums.tolist()}
 
 
 def timing(seconds: float, table: pa.Table) -> dict[str, float]:

@@ -22,8 +22,9 @@ from headrace.cluster.errors import QuarantineError, SourceError
 from headrace.cluster.fragments import File, Fragment, Range
 from headrace.pipelines import books, schema
 from headrace.pipelines.console import Line
-from headrace.pipelines.passes import prepare, prepare_worker
+from headrace.pipelines.passes import prepare_worker
 from headrace.pipelines.recipe import Recipe
+from headrace.pipelines.stages import reasons
 from headrace.pipelines.stages.pii import config as pii_config
 from headrace.pipelines.stages.pii import stage as pii
 from headrace.pipelines.stages.read import grouping, inputs
@@ -184,16 +185,16 @@ def _judge(looked: Looked, limit: float) -> None:
     bad = sum(book["quarantined"].values())
     name, whole = looked.source.name, max(book["in"], 1)
     if bad / whole > limit:
-        hints = [prepare.HINTS[c] for c in sorted(book["quarantined"]) if c in prepare.HINTS]
+        hints = [hint for cause in sorted(book["quarantined"]) if (hint := reasons.remedy(cause))]
         raise QuarantineError(
             f"source {name!r}: {bad:,} of the first {book['in']:,} records ({bad / whole:.1%}) cannot be "
             f"used, over quarantine.limit {limit:.1%}; above it says why."
             + "".join(f"\n  {h}" for h in hints)
         )
     if book["in"] and not book["kept"] and looked.source.group_by is None:
-        reasons = ", ".join(f"{n:,} {reason}" for reason, n in sorted(book["dropped"].items()))
+        dropped = ", ".join(f"{n:,} {reason}" for reason, n in sorted(book["dropped"].items()))
         raise SourceError(
-            f"source {name!r}: none of the first {book['in']:,} records would be kept: {reasons}; look at "
+            f"source {name!r}: none of the first {book['in']:,} records would be kept: {dropped}; look at "
             "shape and columns first"
         )
 

@@ -19,6 +19,7 @@ from headrace.pipelines.console import Line
 from headrace.pipelines.passes import parts
 from headrace.pipelines.report import pairs
 from headrace.pipelines.schema import REJECTED, SPLITS
+from headrace.pipelines.stages import reasons
 
 LISTED = 3  # pairs of each kind that are shown
 
@@ -112,7 +113,13 @@ def _verdict(row: dict[str, Any]) -> Line:
     cause = row["reason"] or row["error"]
     detail = f" ({row['detail']})" if row["detail"] else ""
     fields = {k: row[k] for k in ("stage", "reason", "error", "detail", "bytes_lost")}
-    return Line(f"{row['stage']}: {what}, {cause}{detail}", fields)
+    return Line(f"{row['stage']}: {what}, {cause}{detail}{_meaning(cause)}", fields)
+
+
+def _meaning(cause: str) -> str:
+    """What a reason means and what to do about it, on a line of their own."""
+    known = reasons.of(cause)
+    return f"\n  {known.means}; what to do: {known.remedy}" if known else ""
 
 
 def _lost(row: dict[str, Any], stages: Sequence[str]) -> Iterator[Line]:
@@ -188,7 +195,7 @@ def _compared(run: str, row_id: int) -> tuple[list[Line], bool]:
         earlier = removed[0]["run"]
         why = f", as a row of {earlier} is like it (dedup.against)" if earlier else ""
         fields = {"stage": "dedup", "reason": reason, "against": earlier}
-        lines = [Line(f"dedup: dropped, {reason}{why}", fields)]
+        lines = [Line(f"dedup: dropped, {reason}{why}{_meaning(reason)}", fields)]
         return [*lines, *duplicates.beside("removed", pairs.beside(run, removed)[0])], False
     lines = [Line("dedup: kept", {"stage": "dedup"})]
     stood = [r for r in _pairs(run, "removed", "kept", row_id) if r["run"] is None]

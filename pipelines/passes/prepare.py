@@ -16,6 +16,7 @@ from headrace.pipelines.console import Mode
 from headrace.pipelines.passes import parts, pools, prepare_worker, units
 from headrace.pipelines.recipe import Recipe
 from headrace.pipelines.rundir import Run
+from headrace.pipelines.stages import reasons
 from headrace.pipelines.stages.pii import coverage as pii_coverage
 from headrace.pipelines.stages.read import grouping
 from headrace.pipelines.stages.read import rows as read_rows
@@ -24,20 +25,6 @@ from headrace.pipelines.stages.read.source import Source
 from headrace.pipelines.stages.traits import models as traits_models
 
 NAMED = 3  # details and files of a cause that are named
-# What to write into the recipe, where a line of it may be all that is missing.
-HINTS = {
-    "read.unknown_role": "in the source: `columns: {roles: {NAME: user}}`, with their names; "
-    '`columns: {roles: {"*": user}}` takes every other name',
-    "read.missing_field": "in the source: `columns: {...}` names the columns that its records have; "
-    "`headrace init PATH` looks at them",
-    "read.wrong_type": "in the source: a path takes a part of a list or a mapping, such as "
-    "`columns: {answer: answers.text.0}`; `columns: {messages: NAME}` names a column of turns",
-    "read.malformed_json": "in the source: `format:` says what its files are, where they are no JSON",
-    "read.wrong_columns": "in the source: `format: tsv`, or csv, where the other was guessed",
-    "steps.error": "in the recipe: that function of `steps` fails on these rows; the line is one of its file",
-    "tokenise.error": "the chat template refuses these conversations: `model:` names another, or "
-    "`clean: {alternation: enforce}` puts turns in the order that it asks for",
-}
 
 
 def prepare(run: Run, stages: Sequence[str], mode: Mode) -> list[ledger.Record]:
@@ -170,7 +157,7 @@ def causes_in_words(run: Run, source: Source, causes: Mapping[str, int]) -> str:
         what = f": {'; '.join(about['details'])}" if about["details"] else ""
         more = f" and {about['more']:,} more" if about["more"] else ""
         where = f" (in {', '.join(about['files'])}{more})" if about["files"] else ""
-        hint = HINTS.get(cause)
+        hint = reasons.remedy(cause)
         lines.append(f"  {count:,} {cause}{what}{where}" + (f"\n    {hint}" if hint else ""))
     return "\n".join(lines)
 

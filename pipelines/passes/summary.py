@@ -208,7 +208,7 @@ def _histograms(rows: Sequence[ledger.Record], windows: Sequence[ledger.Record])
         "characters.kept": [r["histograms"]["characters.kept"] for r in rows],
         "tokens": [r["histograms"]["tokens"] for r in windows],
     }
-    return {name: {"edges": books.EDGES, "counts": books.add(counts)} for name, counts in named.items()}
+    return {name: books.add(counts) for name, counts in named.items()}
 
 
 def _splits(windows: Sequence[ledger.Record]) -> dict[str, dict[str, int]]:

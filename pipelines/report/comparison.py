@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import Any
 
-from headrace.pipelines.evaluate.config import LEAST, LOWER_IS_BETTER, VERDICTS, Metric, Verdict
+from headrace.pipelines.evaluate.config import LEAST, LOWER_IS_BETTER, VERDICTS, Verdict
 from headrace.pipelines.report import plots
 
 # What the page calls each metric, in the order in which it shows them: first what people read.
-NAMES: dict[Metric, str] = {
+NAMES: Mapping[str, str] = {
     "exact_match": "exact match",
     "label_f1": "macro F1",
     "json_valid": "valid JSON",
@@ -38,19 +38,21 @@ NAMES: dict[Metric, str] = {
     "preference_accuracy": "preference accuracy",
 }
 # What is told of a training beside its curves.
-FACTS = ("epochs", "best_step", "best_validation", "tokens", "seconds", "tokens_per_second")
-SAMPLES = 8
+FACTS = ("epochs", "tokens")
 WARNINGS = 12
-CHARACTERS = 1200  # of one text of a sample
+DRAWN = 6  # metrics in the plot; the table has all
 
 Curve = list[tuple[float, float]]
 
 
 @dataclass(frozen=True)
 class Compared:
-    """One metric of both models; `interval` is that of `tuned - base`, None where it is not finite."""
+    """One metric of both models; `interval` is that of `tuned - base`, None where nothing can be told of it.
 
-    metric: Metric
+    few_shot: the base with examples in its prompt, where that was asked.
+    """
+
+    metric: str
     base: float
     tuned: float
     interval: tuple[float, float] | None
@@ -58,11 +60,13 @@ class Compared:
     n: int
     p: float | None
     primary: bool
+    few_shot: float | None
+    test: str
 
     @property
     def name(self) -> str:
         """What the page calls it."""
-        return NAMES[self.metric]
+        return called(self.metric)
 
     @property
     def change(self) -> float:
@@ -78,28 +82,57 @@ class Compared:
 def metrics(scores: Mapping[str, Any]) -> dict[str, Any] | None:
     """The table of metrics, their plot and the verdict; None before evaluation.
 
-    `scores` is run.json's `evaluate`: by metric base, tuned, interval, p, verdict, n and primary. A metric
-    that is not finite for one of the models has null there and is left out.
+    `scores` is run.json's `evaluate`: by metric base, tuned, interval, p, verdict, n and primary, and where
+    they were measured few_shot, test, arms and clean. A metric that is not finite for one of the models has
+    null there and is left out.
     """
-    shown = [
-        _compared(metric, scores[metric])
-        for metric in NAMES
-        if metric in scores and None not in (scores[metric]["base"], scores[metric]["tuned"])
-    ]
+    shown = [_compared(metric, scores[metric]) for metric in _measured(scores)]
     if not shown:
         return None
+    shown.sort(key=lambda one: not one.primary)  # the one that decides comes first
     return {
         "shown": shown,
-        "plot": plots.comparison([(one.name, one.base, one.tuned) for one in shown]),
+        "few_shot": any(one.few_shot is not None for one in shown),
+        "plot": plots.comparison([(one.name, _models(one)) for one in shown[:DRAWN]]),
         **_judged(shown),
     }
 
 
-def _compared(metric: Metric, score: Mapping[str, Any]) -> Compared:
-    low, high = score["interval"]
-    interval = None if low is None or high is None else (low, high)
-    told = (score["n"], score.get("p"), score.get("primary", False))
-    return Compared(metric, score["base"], score["tuned"], interval, score["verdict"], *told)
+def _measured(scores: Mapping[str, Any]) -> list[str]:
+    """Metrics that have a value for both models, in the order of `NAMES`, then others by name."""
+    own = sorted(name for name in scores if name not in NAMES)
+    both = {
+        n for n, s in scores.items() if isinstance(s, Mapping) and None not in (s.get("base"), s.get("tuned"))
+    }
+    return [name for name in (*NAMES, *own) if name in both]
+
+
+def called(metric: str) -> str:
+    """What the page calls a metric; one of the recipe's own as it is named there."""
+    return NAMES.get(metric, metric.replace("_", " "))
+
+
+def _models(one: Compared) -> list[tuple[str, float]]:
+    between = [("few-shot", one.few_shot)] if one.few_shot is not None else []
+    return [("base", one.base), *between, ("tuned", one.tuned)]
+
+
+def _compared(metric: str, score: Mapping[str, Any]) -> Compared:
+    n = score["n"]
+    few = n < LEAST  # whatever was made of so few
+    verdict: Verdict = "too few samples" if few else score["verdict"]
+    primary = score.get("primary", False)
+    told = (n, None if few else score.get("p"), primary, score.get("few_shot"), score.get("test", ""))
+    interval = None if few else finite(score["interval"])
+    return Compared(metric, score["base"], score["tuned"], interval, verdict, *told)
+
+
+def finite(interval: Sequence[float | None] | None) -> tuple[float, float] | None:
+    """An interval that has a width; None of one that is open or none at all."""
+    if interval is None or None in interval:
+        return None
+    low, high = (float(end) for end in interval if end is not None)
+    return (low, high) if low < high else None
 
 
 def _judged(shown: Sequence[Compared]) -> dict[str, Any]:
@@ -133,11 +166,16 @@ def training(history: Mapping[str, Any]) -> dict[str, Any] | None:
         "base": (history.get("base") or {}).get("validation"),
         "rising": _rises(validation) and not learnt_by_heart,
         "warnings": warnings[:WARNINGS],
+        "more": max(0, len(warnings) - WARNINGS),
         "stopped": (history.get("stopped") or {}).get("words"),
-        "plot": plots.training(loss, validation, rate, [w["step"] for w in warnings]),
+        "plot": plots.training(loss, validation, rate, [w["step"] for w in warnings[:WARNINGS]]),
         "preference": history.get("preference"),
-        "facts": {name: history[name] for name in FACTS if history[name] is not None},
+        "facts": {name: _fact(history[name]) for name in FACTS if history[name] is not None},
     }
+
+
+def _fact(value: Any) -> str:
+    return f"{value:,}" if isinstance(value, int) else plots.figures(value)
 
 
 def _curve(steps: Sequence[int], values: Sequence[float]) -> Curve:
@@ -149,17 +187,3 @@ def _curve(steps: Sequence[int], values: Sequence[float]) -> Curve:
 def _rises(validation: Curve) -> bool:
     """Whether validation loss rose at each of the last two measurements: a sign of overfitting."""
     return len(validation) > 2 and all(b[1] > a[1] for a, b in pairwise(validation[-3:]))
-
-
-def samples(written: Mapping[str, Any]) -> list[dict[str, str]]:
-    """Some answers of both models: {prompt, reference, base, tuned}, cut to a readable length.
-
-    `written` is evaluation/samples.json; empty before evaluation.
-    """
-    rows = written.get("samples", ())
-    return [{name: _cut(text) for name, text in row.items()} for row in rows[:SAMPLES]]
-
-
-def _cut(text: str) -> str:
-    more = len(text) - CHARACTERS
-    return text if more <= 0 else f"{text[:CHARACTERS]} … {more:,} characters more"

@@ -1,10 +1,11 @@
-"""report.html: what a run did, on one page that needs no network, for people.
+"""report.html and report.md: what a run did and whether its model may ship, for people.
 
-What: reads what a run directory holds (run.json, recipe.yaml, evaluation/samples.json, duplicates/, and of
-prepared/ only the rows shown as examples) and fills `page.html.j2`. What is not there yet is left out, and
-the page says so.
+What: reads what a run directory holds (run.json, recipe.yaml, evaluation/samples.json and scores.json,
+duplicates/, and of prepared/ only the rows shown as examples) and fills the templates: one self-contained
+page, and the same in short as Markdown for a pull request. What is not there yet is left out, and the page
+says so.
 
-Why: the verdict first, in plain words with numbers; then everything that it rests on.
+Why: the decision first, in plain words with numbers; then everything that it rests on, a section each.
 
 Cost: a few seconds. The page stays below about 2 MB whatever the run's size: tables, examples, curves
 and texts are all capped. Same run directory, same bytes. All text is escaped, the page carries no
@@ -19,104 +20,169 @@ from typing import Any
 
 import jinja2
 import yaml
+from markupsafe import Markup
 
 from headrace.cluster import storage
 from headrace.cluster.errors import OutputError
 from headrace.cluster.stores import disk
-from headrace.pipelines import stored
 from headrace.pipelines.console import duration
 from headrace.pipelines.evaluate import standing
-from headrace.pipelines.examine import checks
 from headrace.pipelines.passes.gate import audit as pii_audit
-from headrace.pipelines.report import comparison, evaluated, pairs, people, plots, records, sweeps
-from headrace.pipelines.schema import SPLITS
+from headrace.pipelines.report import (
+    answers,
+    arms,
+    broken,
+    comparison,
+    cost,
+    evaluated,
+    findings,
+    markdown,
+    opening,
+    people,
+    plots,
+    records,
+    sweeps,
+)
 
 Run = dict[str, Any]
 
-NAME = "report.html"
-REASONS = 4  # of the advice
-PAIRS = {"removed": 10, "borderline": 4}
-CLUSTERS = 10
+NAME, SHORT = "report.html", "report.md"
 RECIPE = 60_000  # characters
+TEMPLATES = Path(__file__).with_name("templates")
 # What run.json says of the run as a whole and the page shows as it is.
-FACTS = ("digest", "versions", "memory", "bytes_lost", "fragments", "tokenizer", "shortened")
+FACTS = ("digest", "versions", "bytes_lost", "fragments", "tokenizer", "shortened")
 
 CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufffe\uffff]")
 
 
 def build(run_directory: str, stages: Sequence[str]) -> str:
-    """Write the report of a run; returns its path, local or `s3://`. `stages`: their names, in order.
+    """Write report.html and report.md of a run; returns the page's path, local or `s3://`. `stages`: their
+    names, in order.
 
     Raises: OutputError where the directory holds no run.json that can be read; StorageError.
     """
-    page = render(run_directory, stages)
+    view = gathered(run_directory, stages)
     path = storage.join(run_directory, NAME)
-    storage.put(path, page.encode("utf-8"))
+    storage.put(storage.join(run_directory, SHORT), markdown.render(view).encode("utf-8"))
+    storage.put(path, filled(view).encode("utf-8"))
     return path
 
 
 def render(run_directory: str, stages: Sequence[str]) -> str:
     """The page as text. Raises: OutputError, StorageError."""
+    return filled(gathered(run_directory, stages))
+
+
+def filled(view: Mapping[str, Any]) -> str:
+    """The page of what `gathered` gave."""
+    return str(_printable(_environment().get_template("page.html.j2").render(view)))
+
+
+def gathered(run_directory: str, stages: Sequence[str]) -> dict[str, Any]:
+    """Everything that the page shows, by the names that the templates have for it."""
     run = _run(run_directory)
-    answers = _json(storage.join(run_directory, standing.SAMPLES))
-    scores = _json(storage.join(run_directory, standing.SCORES))
-    recipe = _text(storage.join(run_directory, "recipe.yaml"))
-    page = _template().render(
-        name=Path(run_directory.rstrip("/")).name,
-        rows=records.rows_of(run),
-        advice=_advice(run),
-        passes=records.passes(run),
-        flow=records.flow_of(run, stages),
-        reasons=records.reasons(run, stages),
-        sources=records.sources(run, stages),
-        unread=records.unread(run),
-        left_out=run.get("left_out") or {},
-        warnings=run.get("warnings") or [],
-        changed=records.changes(run),
-        uncounted=run.get("uncounted") or 0,
-        lengths=_lengths(run),
-        duplicates=_duplicates(run_directory, run, recipe),
-        passages=_passages(run_directory, run),
-        traits=records.traits(run),
-        weights=run.get("weights"),
-        mix=run.get("mix") or {},
-        pii=pii_audit.view(run, _json(storage.join(run_directory, pii_audit.FILE)), records.ROWS),
-        splits=_splits(run),
-        examined=_examined(run),
-        packed=_packed(run),
-        rated=people.rated(run),
-        named=people.named(run),
-        training=comparison.training(run.get("train") or {}),
-        probe=run.get("probe"),
-        curve=run.get("learning_curve"),
-        sweep=sweeps.view(run.get("sweep")),
-        stale=run.get("stale") or {},
-        metrics=comparison.metrics(run.get("evaluate") or {}),
-        evaluated=evaluated.view(None if (run.get("stale") or {}).get("evaluate") else scores),
-        decision=None if run.get("stale") else run.get("verdict"),
-        samples=comparison.samples(answers or {}),
-        stages=_stages(run),
-        run={k: run.get(k) for k in FACTS},
-        ended=_ended(run),
-        gates=_gates(run),
-        recipe=recipe and recipe[:RECIPE],
-        recipe_cut=max(0, len(recipe or "") - RECIPE),
+    text = _text(storage.join(run_directory, "recipe.yaml")) or ""
+    recipe = _recipe(text)
+    scores = (
+        None
+        if "evaluate" in (run.get("stale") or {})
+        else _json(storage.join(run_directory, standing.SCORES))
     )
-    return str(_printable(page))
+    return {
+        "name": Path(run_directory.rstrip("/")).name,
+        "opening": opening.view(run),
+        "facts": opening.facts(run, recipe, run_directory),
+        "ended": _ended(run),
+        "stale": run.get("stale") or {},
+        **_records(run, stages),
+        **_findings(run_directory, run, recipe),
+        "training": comparison.training(run.get("train") or {}),
+        "probe": run.get("probe"),
+        "curve": run.get("learning_curve"),
+        "sweep": sweeps.view(run.get("sweep")),
+        "metrics": comparison.metrics(run.get("evaluate") or {}),
+        "arms": arms.view(run),
+        "evaluated": evaluated.view(scores),
+        "answers": answers.view(_json(storage.join(run_directory, standing.SAMPLES)) or {}),
+        "broken": broken.view(run, scores),
+        "cost": cost.view(run, recipe),
+        "run": {k: run.get(k) for k in FACTS},
+        "recipe": text[:RECIPE],
+        "recipe_cut": max(0, len(text) - RECIPE),
+        "lineage": _json(storage.join(run_directory, "adapter/headrace.json")) if run.get("train") else None,
+    }
 
 
-def _template() -> jinja2.Template:
-    environment = jinja2.Environment(autoescape=True, lstrip_blocks=True, undefined=jinja2.StrictUndefined)
+def _records(run: Run, stages: Sequence[str]) -> dict[str, Any]:
+    """What went in and out."""
+    return {
+        "rows": records.rows_of(run),
+        "units": records.units(run),
+        "passes": records.passes(run),
+        "flow": records.flow_of(run, stages),
+        "reasons": records.reasons(run, stages),
+        "sources": records.sources(run, stages),
+        "unread": records.unread(run),
+        "left_out": run.get("left_out") or {},
+        "warnings": run.get("warnings") or [],
+        "changed": records.changes(run),
+        "uncounted": run.get("uncounted") or 0,
+        "lengths": records.lengths(run),
+        "splits": records.splits_of(run),
+        "packed": records.packed_of(run),
+        "mix": run.get("mix") or {},
+    }
+
+
+def _findings(run_directory: str, run: Run, recipe: Mapping[str, Any]) -> dict[str, Any]:
+    """What the data look like."""
+    return {
+        "advice": _advice(run),
+        "traits": records.traits(run),
+        "weights": run.get("weights"),
+        "duplicates": findings.duplicates(run_directory, run, recipe),
+        "passages": findings.passages(run_directory, run),
+        "examined": findings.examined(run_directory, run),
+        "pii": pii_audit.view(run, _json(storage.join(run_directory, pii_audit.FILE)), records.ROWS),
+        "rated": people.rated(run),
+        "named": people.named(run),
+    }
+
+
+def _environment() -> jinja2.Environment:
+    environment = jinja2.Environment(
+        autoescape=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+        loader=jinja2.FileSystemLoader(TEMPLATES),
+    )
     environment.filters.update(
         count=lambda n: f"{n:,}",
         percent=percent,
         size=disk.in_words,
         duration=duration,
+        dollars=lambda n: f"${n:,.2f}" if n >= 0.005 else "under $0.01",
         figures=plots.figures,
-        signed=lambda n: f"{n:+.3g}".replace("-", "−"),
+        signed=plots.signed,
         sentence=lambda words: words[:1].upper() + words[1:],
+        code=_coded,
     )
-    return environment.from_string(Path(__file__).with_name("page.html.j2").read_text(encoding="utf-8"))
+    environment.globals["style"] = Markup((TEMPLATES / "style.css").read_text(encoding="utf-8"))  # noqa: S704
+    return environment
+
+
+def _coded(text: str) -> Markup:
+    """A text as HTML: what stands between backticks as code, addresses as links."""
+    return Markup("").join(
+        Markup("<code>{}</code>").format(piece) if quoted else Markup("").join(_linked(piece))
+        for piece, quoted in opening.quoted(text)
+    )
+
+
+def _linked(text: str) -> list[Markup]:
+    pieces = re.split(r"(https?://[^\s,;]+)", text)
+    link = Markup('<a href="{0}" rel="noreferrer">{0}</a>')
+    return [link.format(p) if p.startswith("http") else Markup("{}").format(p) for p in pieces]
 
 
 def percent(share: float) -> str:
@@ -143,6 +209,15 @@ def _json(path: str) -> Any:
         return None if text is None else _printable(json.loads(text))
     except ValueError:
         return None
+
+
+def _recipe(text: str) -> dict[str, Any]:
+    """What a recipe says; empty where it cannot be read."""
+    try:
+        loaded = yaml.safe_load(text)
+    except yaml.YAMLError:
+        return {}
+    return _printable(loaded) if isinstance(loaded, dict) else {}
 
 
 def _printable(value: Any) -> Any:
@@ -172,183 +247,10 @@ def _ended(run: Run) -> dict[str, Any] | None:
     return {**ended, "done": "digest" in run}
 
 
-def _gates(run: Run) -> list[dict[str, Any]]:
-    """What the run was held against, what failed first."""
-    gates = run.get("gates") or {}
-    states = {
-        name: gate.get("state") or ("pass" if gate["passed"] else "fail") for name, gate in gates.items()
-    }
-    each = [
-        {"name": name, "passed": gate["passed"], "warns": states[name] == "warn", "words": gate["words"]}
-        for name, gate in gates.items()
-    ]
-    return sorted(each, key=lambda gate: (gate["passed"], not gate["warns"], gate["name"]))
-
-
-def _linked(text: str) -> list[tuple[str, bool]]:
-    """Pieces of a text, and whether each is an address."""
-    return [(piece, piece.startswith("http")) for piece in re.split(r"(https?://[^\s,;]+)", text)]
-
-
-def _quoted(text: str) -> list[tuple[str, bool]]:
-    """Pieces of a text, and whether each stands between backticks, as code does in a terminal."""
-    return [(piece, at % 2 == 1) for at, piece in enumerate(text.split("`")) if piece]
-
-
 def _advice(run: Run) -> dict[str, Any] | None:
-    """The verdict on the set with its strongest reasons; None where the run was not prepared to its end."""
+    """The verdict on the set with its reasons; None where the run was not prepared to its end."""
     advice = run.get("advice")
     if not advice or not advice.get("reasons"):
         return None
-    grave = [r for r in advice["reasons"] if r["level"] in ("stop", "mend")]
-    shown = (grave or advice["reasons"])[:REASONS]
-    reasons = [{**r, "source": _linked(r["source"]), "words": _quoted(r["words"])} for r in shown]
-    return {**advice, "shown": reasons, "more": len(advice["reasons"]) - len(shown)}
-
-
-def _lengths(run: Run) -> dict[str, Any]:
-    filled = {name: h for name, h in (run.get("histograms") or {}).items() if sum(h.get("counts") or [])}
-    named = {"characters.in": "in", "characters.kept": "kept"}
-    characters = [(t, filled[n]["edges"], filled[n]["counts"]) for n, t in named.items() if n in filled]
-    shown: dict[str, Any] = {"characters": None, "tokens": None}
-    if characters:
-        title = "Rows by their length in characters, as they came in and as kept after pass 1."
-        shown["characters"] = plots.lengths("characters", characters, "characters a row", "rows", title)
-    if "tokens" in filled:
-        tokens = [("samples", filled["tokens"]["edges"], filled["tokens"]["counts"])]
-        shown["tokens"] = plots.lengths(
-            "tokens", tokens, "tokens", "samples", "Samples by their length in tokens."
-        )
-    return shown
-
-
-def _duplicates(run_directory: str, run: Run, recipe: str | None) -> dict[str, Any] | None:
-    duplicates = run.get("duplicates")
-    if duplicates is None and (run.get("ended") or {}).get("code"):
-        return None  # what lies in duplicates/ is of an earlier start
-    shown = {kind: pairs.pairs(run_directory, kind, count) for kind, count in PAIRS.items()}
-    if not duplicates and not any(shown.values()):
-        return None
-    duplicates = duplicates or {}
-    used = _number(recipe, "threshold")
-    points = [(float(p["threshold"]), float(p["rows"])) for p in duplicates.get("thresholds") or []]
-    clusters = sorted(duplicates.get("clusters") or [], key=lambda c: (-c["rows"], str(c.get("kept"))))
-    counts = {
-        k: int(duplicates[k])
-        for k in ("exact", "near", "sketch", "borderline", "alike", "against")
-        if k in duplicates
-    }
-    return {
-        "counts": counts,
-        "signatures": duplicates.get("signatures"),
-        "removed": sum(counts.get(rule, 0) for rule in ("exact", "near", "sketch")),
-        "alarms": _alarms(duplicates, _number(recipe, "alarm")),
-        "threshold": used,
-        "curve": plots.thresholds(points, used) if len(points) > 1 else None,
-        "clusters": _clusters(run_directory, clusters[:CLUSTERS]),
-        "pairs": shown,
-    }
-
-
-def _clusters(run_directory: str, clusters: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Clusters with the place and the first words of the row that stands for each."""
-    own = [c["kept"] for c in clusters if isinstance(c.get("kept"), int) and not c.get("run")]
-    kept = stored.find(run_directory, own)
-    return [
-        {
-            "rows": c["rows"],
-            "row_id": c.get("kept"),
-            "run": c.get("run"),
-            "kept": None if c.get("run") else kept.get(c.get("kept", -1)),
-        }
-        for c in clusters
-    ]
-
-
-def _alarms(duplicates: dict[str, Any], most: float | None) -> list[tuple[str, float]]:
-    """Sources that lost more than `most` of their rows, with that share, the greatest first."""
-    shares = [
-        (name, n["removed"] / max(n["rows"], 1)) for name, n in (duplicates.get("by_source") or {}).items()
-    ]
-    return sorted((s for s in shares if most is not None and s[1] > most), key=lambda s: (-s[1], s[0]))
-
-
-def _passages(run_directory: str, run: Run) -> dict[str, Any] | None:
-    """Repeated passages, those first that filled the most; None where none were looked for."""
-    passages = run.get("passages")
-    if not passages:
-        return None
-    largest = [p for p in passages.get("largest") or [] if isinstance(p.get("kept"), int)]
-    kept = stored.find(run_directory, [p["kept"] for p in largest])
-    for passage in largest:
-        row = kept.get(passage["kept"])
-        cut = row.text.encode()[passage["start"] : passage["stop"]] if row and not passage["message"] else b""
-        passage |= {
-            "place": f"{row.source}: {row.place}" if row else "",
-            "text": cut.decode("utf-8", "replace"),
-        }
-    return {**passages, "largest": largest}
-
-
-def _number(recipe: str | None, key: str) -> float | None:
-    """A number of the recipe's section `dedup`; None where it cannot be told."""
-    try:
-        section = (yaml.safe_load(recipe or "") or {}).get("dedup") or {}
-        return float(section[key])
-    except (yaml.YAMLError, AttributeError, KeyError, TypeError, ValueError):
-        return None
-
-
-def _examined(run: Run) -> list[dict[str, Any]]:
-    """What each check over the whole set found, in sentences, and how many rows went by it."""
-    reports = run.get("examine") or {}
-    return [
-        {"check": name, "words": _found(name, report), "gone": report.get("rows_gone", 0)}
-        for name, report in reports.items()
-        if name in (*checks.CHECKS, "splits")
-    ]
-
-
-def _found(check: str, report: Mapping[str, Any]) -> list[str]:
-    """What a check says, or why it had nothing to look at; nothing where it looked and found nothing."""
-    if check == "label_noise" and not report.get("sources"):
-        return ["no source has labels to look at"]
-    return checks.sentences(report)
-
-
-def _splits(run: Run) -> dict[str, Any] | None:
-    splits = run.get("splits") or {}
-    sides = {s: splits[s] for s in SPLITS if isinstance(splits.get(s), dict)}
-    if not sides:
-        return None
-    columns = [c for c in ("rows", "records", "clusters", "samples") if any(c in v for v in sides.values())]
-    measure = columns[0] if columns else "rows"
-    total = sum(v.get(measure, 0) for v in sides.values()) or 1
-    shares = {s: v.get(measure, 0) / total for s, v in sides.items()}
-    return {"sides": sides, "columns": columns, "shares": shares}
-
-
-def _packed(run: Run) -> dict[str, Any] | None:
-    packed = run.get("packed") or {}
-    sides = {s: packed[s] for s in SPLITS if isinstance(packed.get(s), dict)}
-    if not sides:
-        return None
-    totals = {n: sum(v.get(n, 0) for v in sides.values()) for n in ("rows", "samples", "tokens")}
-    # fill = tokens / (rows x length), so rows / fill-weighted tokens give back the room of all sides.
-    room = sum(v["tokens"] / v["fill"] for v in sides.values() if v.get("fill"))
-    return {"sides": sides, **totals, "fill": totals["tokens"] / room if room else 0.0}
-
-
-def _stages(run: Run) -> dict[str, Any] | None:
-    stages = run.get("stages")
-    if not stages:
-        return None
-    shown = []
-    for name, spent in stages.items():
-        seconds, entered = float(spent.get("seconds", 0)), float(spent.get("bytes", 0))
-        speed = entered / seconds / 1e6 if seconds > 0 and entered else None
-        shown.append(
-            {"name": name, "seconds": seconds, "rows": spent.get("rows"), "bytes": entered, "speed": speed}
-        )
-    total = sum(s["seconds"] for s in shown)
-    return {"shown": shown, "total": total, "most": max(s["seconds"] for s in shown) or 1.0}
+    order = list(opening.LEVELS)
+    return {**advice, "reasons": sorted(advice["reasons"], key=lambda r: order.index(r["level"]))}

@@ -63,15 +63,17 @@ class Pair:
         return self.removed is not None and self.kept is not None and self.removed.text == self.kept.text
 
 
-def pairs(run: str, prefix: str, count: int) -> list[Pair]:
+def pairs(run: str, prefix: str, count: int, exact: int | None = None) -> list[Pair]:
     """Up to `count` pairs from `duplicates/<prefix>*.parquet`, every rule in turn, least alike first.
+
+    exact: most of those that are the same to the character, of which one looks like the other.
 
     Raises: StorageError.
     """
     table = _listed(run, prefix)
     if table is None or not table.num_rows:
         return []
-    return beside(run, _pick(table, count).to_pylist())
+    return beside(run, _pick(table, count, exact).to_pylist())
 
 
 def beside(run: str, listed: Sequence[dict[str, Any]]) -> list[Pair]:
@@ -103,7 +105,7 @@ def _listed(run: str, prefix: str) -> pa.Table | None:
     return pa.Table.from_batches(batches) if batches else None
 
 
-def _pick(table: pa.Table, count: int) -> pa.Table:
+def _pick(table: pa.Table, count: int, exact: int | None = None) -> pa.Table:
     """`count` rows: an equal share for each rule, evenly spread from the least to the most alike."""
     order = [("similarity", "ascending"), ("removed", "ascending"), ("kept", "ascending")]
     groups = []
@@ -111,7 +113,8 @@ def _pick(table: pa.Table, count: int) -> pa.Table:
     left = count
     for position, rule in enumerate(rules):
         group = table.filter(pc.equal(table["rule"], rule)).sort_by(order)
-        share = min(group.num_rows, -(-left // (len(rules) - position)))
+        most = group.num_rows if rule != "exact" or exact is None else min(exact, group.num_rows)
+        share = min(most, -(-left // (len(rules) - position)))
         places = np.unique(np.linspace(0, group.num_rows - 1, share).round().astype(np.int64))
         groups.append(group.take(pa.array(places)))
         left -= len(places)

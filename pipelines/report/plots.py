@@ -3,7 +3,9 @@
 What: plain functions from numbers to one `<svg>` element, drawn by matplotlib without pyplot.
 
 Why: an inline SVG needs no network and no script, prints well and stays sharp. Every colour is drawn
-as a stand-in and replaced by a CSS variable of the page, and text stays text in the page's font.
+as a stand-in and replaced by a CSS variable of the page, and text stays text in the page's font. A plot is as
+wide as a telephone, so that its text can be read there; the counts behind a bar or a point show where a mouse
+rests on it, as every one has a `<title>`.
 
 Cost: about 0.1 s a plot. Same numbers, same bytes: ids are salted and there is no date.
 """
@@ -11,7 +13,7 @@ Cost: about 0.1 s a plot. Same numbers, same bytes: ids are salted and there is 
 import io
 import re
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
 
@@ -36,8 +38,10 @@ VARIABLES = {
     TUNED: "accent",
 }
 COLOURS = {"in": BASE, "kept": KEPT, "dropped": DROPPED, "quarantined": QUARANTINED}
-WIDTH = 7.6  # inches; the page scales it
+WIDTH = 5.2  # inches; the page scales it
 POINTS = 600  # of one curve
+POINTED = 80  # points of a curve that say what they are
+LABEL = 26  # characters of a name at an axis
 
 STYLE = {
     "svg.hashsalt": "headrace",
@@ -70,7 +74,7 @@ Points = Sequence[tuple[float, float]]
 
 
 @contextmanager
-def _styled() -> Iterator[None]:
+def styled() -> Iterator[None]:
     """Decorates a plot: texts take their style when they are made, not when they are drawn."""
     with mpl.rc_context(STYLE), warnings.catch_warnings():
         warnings.filterwarnings(
@@ -79,68 +83,45 @@ def _styled() -> Iterator[None]:
         yield
 
 
-@_styled()
+@styled()
 def waterfall(steps: Sequence[tuple[str, int, str]]) -> Markup:
     """From what came in down to what was kept.
 
     `steps` are (label, records, kind) from top to bottom, kind one of `COLOURS`; "dropped" and
     "quarantined" take away from the running total, the others start at zero.
     """
-    figure, axes = _figure(0.34 * len(steps) + 0.55)
+    figure, axes = framed(0.28 * len(steps) + 0.65)
     most = max((n for _, n, _ in steps), default=0) or 1
+    hover: dict[str, str] = {}
     left = 0
-    for row, (_, records, kind) in enumerate(steps):
+    for row, (label, records, kind) in enumerate(steps):
         takes = kind in ("dropped", "quarantined")
         left = left - records if takes else records
         start = left if takes else 0
-        axes.barh(row, records, left=start, height=0.66, color=COLOURS[kind], edgecolor=COLOURS[kind])
+        bars = axes.barh(row, records, left=start, height=0.66, color=COLOURS[kind], edgecolor=COLOURS[kind])
+        bars[0].set_gid(f"step-{row}")
+        hover[f"step-{row}"] = f"{label}: {records:,} records"
         text = f"{'−' if takes else ''}{records:,}"
         axes.text(start + records + most * 0.012, row, text, va="center", ha="left", color=INK)
-    axes.set_yticks(range(len(steps)), [label for label, _, _ in steps], color=INK)
+    axes.set_yticks(range(len(steps)), [cut(label) for label, _, _ in steps], color=INK)
     axes.tick_params(axis="y", length=0)
     axes.set_ylim(len(steps) - 0.5, -0.5)
-    axes.set_xlim(0, most * 1.12)
+    axes.set_xlim(0, most * 1.2)
+    axes.set_xlabel("records")
     axes.xaxis.set_major_formatter(FuncFormatter(short))
-    axes.xaxis.set_major_locator(MaxNLocator(6))
+    axes.xaxis.set_major_locator(MaxNLocator(5))
     axes.grid(axis="y", visible=False)
     axes.spines["left"].set_visible(False)
-    return _svg(figure, "flow", "Records from what came in to what was kept, by reason.")
+    told = "; ".join(f"{label} {records:,}" for label, records, _ in steps)
+    return drawn(figure, "flow", "Records from what came in to what was kept, by reason.", told, hover)
 
 
-@_styled()
-def lengths(
-    name: str, series: Sequence[tuple[str, Sequence[float], Sequence[int]]], across: str, up: str, title: str
-) -> Markup:
-    """Histograms over the same bins, bars from back to front.
-
-    `series` are (name, edges, counts) with `len(edges) == len(counts) + 1`; every bin is drawn equally
-    wide, so that bins that double read well. Empty bins at both ends are cut off.
-    """
-    used = [i for _, _, counts in series for i, n in enumerate(counts) if n]
-    first, last = (min(used), max(used)) if used else (0, 0)
-    figure, axes = _figure(2.5)
-    colours = (BASE, KEPT) if len(series) > 1 else (TUNED,)
-    for (text, _, counts), colour in zip(series, colours, strict=True):
-        shown = counts[first : last + 1]
-        places = [first + i + 0.5 for i in range(len(shown))]
-        width = 0.6 if colour == KEPT else 0.94
-        axes.bar(places, shown, width=width, color=colour, label=text)
-    edges = series[0][1]
-    axes.set_xticks(range(first, last + 2), [edge(e) for e in edges[first : last + 2]])
-    axes.yaxis.set_major_formatter(FuncFormatter(short))
-    axes.set_xlabel(across)
-    axes.set_ylabel(up)
-    axes.grid(axis="x", visible=False)
-    if len(series) > 1:
-        axes.legend(loc="best")
-    return _svg(figure, name, title)
-
-
-@_styled()
+@styled()
 def thresholds(points: Points, used: float | None) -> Markup:
     """Rows that would be removed as near-duplicates, by threshold; `used` is the recipe's."""
-    figure, axes = _figure(2.2)
-    axes.plot([x for x, _ in points], [y for _, y in points], color=TUNED, marker="o", markersize=4)
+    figure, axes = framed(2.2)
+    axes.plot([x for x, _ in points], [y for _, y in points], color=TUNED)
+    hover = pointed(axes, points, TUNED, "rows", lambda x, y: f"at {x:g}: {y:,.0f} rows")
     axes.set_ylim(0, 1.25 * max(1, *(y for _, y in points)))  # room for the words over the line
     if used is not None:
         axes.axvline(used, color=MUTED, linewidth=1, linestyle=(0, (4, 3)))
@@ -157,21 +138,27 @@ def thresholds(points: Points, used: float | None) -> Markup:
     axes.yaxis.set_major_locator(MaxNLocator(5, integer=True))
     axes.set_xlabel("similarity threshold")
     axes.set_ylabel("rows removed")
-    return _svg(figure, "thresholds", "Near-duplicate rows removed at each similarity threshold.")
+    told = "; ".join(f"at {x:g} {y:,.0f} rows" for x, y in points)
+    return drawn(
+        figure, "thresholds", "Near-duplicate rows removed at each similarity threshold.", told, hover
+    )
 
 
-@_styled()
+@styled()
 def training(loss: Points, validation: Points, rate: Points, warned: Sequence[int] = ()) -> Markup:
     """Loss by step, with validation over it and the learning rate below; any of them may be empty.
 
-    warned: steps after which something was wrong, shown as lines.
+    warned: steps after which something was wrong, numbered lines: the page has the sentences in this order.
     """
-    figure = Figure(figsize=(WIDTH, 3.6 if rate else 2.7), layout="constrained")
+    figure = Figure(figsize=(WIDTH, 3.4 if rate else 2.6), layout="constrained")
     heights = [3, 1] if rate else [1]
     column = figure.subplots(len(heights), 1, sharex=True, squeeze=False, height_ratios=heights)[:, 0]
-    _draw_losses(column[0], loss, validation)
-    for step in sorted(set(warned))[:20]:
-        column[0].axvline(step, color=MUTED, linewidth=0.8, linestyle=":")
+    hover = _draw_losses(column[0], loss, validation)
+    for number, step in enumerate(warned, 1):
+        column[0].axvline(step, color=DROPPED, linewidth=0.9, linestyle=":")
+        place = (step, 1.0 - 0.09 * ((number - 1) % 4))
+        over = {"xycoords": ("data", "axes fraction"), "textcoords": "offset points"}
+        column[0].annotate(str(number), place, xytext=(2, -2), va="top", color=DROPPED, **over)
     if rate:
         thin = thinned(rate)
         column[1].plot([x for x, _ in thin], [y for _, y in thin], color=MUTED)
@@ -179,26 +166,49 @@ def training(loss: Points, validation: Points, rate: Points, warned: Sequence[in
         column[1].ticklabel_format(axis="y", style="sci", scilimits=(0, 0))
         column[1].set_ylim(bottom=0)
     column[-1].set_xlabel("step")
-    column[-1].xaxis.set_major_locator(MaxNLocator(8, integer=True))
-    return _svg(figure, "training", "Training and validation loss, and the learning rate, by step.")
+    column[-1].xaxis.set_major_locator(MaxNLocator(7, integer=True))
+    ends = [
+        f"{name} {figures(of[0][1])} to {figures(of[-1][1])}"
+        for name, of in (("training loss", loss), ("validation loss", validation))
+        if of
+    ]
+    return drawn(
+        figure,
+        "training",
+        "Training and validation loss, and the learning rate, by step.",
+        "; ".join(ends),
+        hover,
+    )
 
 
-def _draw_losses(axes: Axes, loss: Points, validation: Points) -> None:
+def _draw_losses(axes: Axes, loss: Points, validation: Points) -> dict[str, str]:
+    hover: dict[str, str] = {}
     if loss:
         thin = thinned(loss)
         axes.plot([x for x, _ in thin], [y for _, y in thin], color=BASE, linewidth=1.1, label="training")
     if validation:
-        axes.plot(
-            [x for x, _ in validation],
-            [y for _, y in validation],
-            color=TUNED,
-            marker="o",
-            markersize=3.5,
-            label="validation",
+        axes.plot([x for x, _ in validation], [y for _, y in validation], color=TUNED, label="validation")
+        hover = pointed(
+            axes, validation, TUNED, "validation", lambda x, y: f"step {x:,.0f}: validation loss {figures(y)}"
         )
     if loss or validation:
         axes.legend(loc="upper right")
     axes.set_ylabel("loss, nats a token")
+    return hover
+
+
+def pointed(
+    axes: Axes, points: Points, colour: str, name: str, words: Callable[[float, float], str]
+) -> dict[str, str]:
+    """Draw the points of a curve, each apart, so that it can say what it is; without words where many."""
+    if len(points) > POINTED:
+        return {}
+    hover = {}
+    for number, (x, y) in enumerate(points):
+        gid = f"{name}-{number}"
+        axes.plot([x], [y], color=colour, marker="o", markersize=3.8, linestyle="none", gid=gid)
+        hover[gid] = words(x, y)
+    return hover
 
 
 class Scale(NamedTuple):
@@ -210,10 +220,10 @@ class Scale(NamedTuple):
     most: str
 
 
-@_styled()
+@styled()
 def parallel(scales: Sequence[Scale], lines: Sequence[tuple[list[float], str]]) -> Markup:
     """Lines over upright axes. `lines` are (place on each axis, kind), kind one of "best", "done", others."""
-    figure, axes = _figure(3.0)
+    figure, axes = framed(3.0)
     looks = {"best": (KEPT, 2.4, 3), "done": (BASE, 1.1, 2)}
     for places, kind in lines:
         colour, width, order = looks.get(kind, (DROPPED, 0.7, 1))
@@ -234,36 +244,48 @@ def parallel(scales: Sequence[Scale], lines: Sequence[tuple[list[float], str]]) 
     axes.grid(visible=False)
     for spine in axes.spines.values():
         spine.set_visible(False)
-    return _svg(figure, "sweep", "Each trial as a line over its settings to its loss on validation rows.")
+    title = "Each trial as a line over its settings to its loss on validation rows."
+    return drawn(figure, "sweep", title, f"{len(lines)} trials; the table below has their numbers")
 
 
-@_styled()
-def comparison(metrics: Sequence[tuple[str, float, float]]) -> Markup:
-    """Base beside tuned, one small pair of bars for each (name, base, tuned), each on its own scale."""
+@styled()
+def comparison(metrics: Sequence[tuple[str, Sequence[tuple[str, float]]]]) -> Markup:
+    """The models beside each other, a bar for each (who, value) of each (name, models), which has its own
+    scale. The last of the models is the tuned one.
+    """
     columns = 2
     rows = -(-len(metrics) // columns)
-    figure = Figure(figsize=(WIDTH, 1.12 * rows + 0.1), layout="constrained")
+    most = max((len(models) for _, models in metrics), default=2)
+    figure = Figure(figsize=(WIDTH, (0.46 + 0.2 * most) * rows + 0.1), layout="constrained")
     cells = figure.subplots(rows, columns, squeeze=False).ravel()
-    for axes, (name, base, tuned) in zip(cells, metrics, strict=False):
-        _draw_pair(axes, name, base, tuned)
+    hover: dict[str, str] = {}
+    for axes, (name, models) in zip(cells, metrics, strict=False):
+        hover |= _draw_models(axes, name, models)
     for axes in cells[len(metrics) :]:
         axes.set_visible(False)
-    return _svg(figure, "comparison", "Each metric of the base model beside that of the tuned model.")
+    told = "; ".join(hover.values())
+    return drawn(figure, "comparison", "Each metric of the models beside each other.", told, hover)
 
 
-def _draw_pair(axes: Axes, name: str, base: float, tuned: float) -> None:
-    most = max(base, tuned, 0) or 1
-    for row, (value, colour) in enumerate(((base, BASE), (tuned, TUNED))):
-        axes.barh(row, value, height=0.68, color=colour)
+def _draw_models(axes: Axes, name: str, models: Sequence[tuple[str, float]]) -> dict[str, str]:
+    values = [value for _, value in models]
+    most = max(*values, 0) or 1
+    hover = {}
+    for row, (who, value) in enumerate(models):
+        bars = axes.barh(row, value, height=0.68, color=TUNED if row == len(models) - 1 else BASE)
+        gid = re.sub(r"\W+", "-", f"{name} {row}")
+        bars[0].set_gid(gid)
+        hover[gid] = f"{name}, {who}: {figures(value)}"
         axes.text(max(value, 0) + most * 0.02, row, figures(value), va="center", color=INK)
-    axes.set_title(name, loc="left", fontsize=9.5, color=INK)
-    axes.set_yticks([0, 1], ["base", "tuned"])
+    axes.set_title(cut(name), loc="left", fontsize=9.5, color=INK)
+    axes.set_yticks(range(len(models)), [who for who, _ in models])
     axes.tick_params(axis="both", length=0)
-    axes.set_ylim(1.5, -0.5)
-    axes.set_xlim(min(base, tuned, 0), most * 1.25)
+    axes.set_ylim(len(models) - 0.5, -0.5)
+    axes.set_xlim(min(*values, 0), most * 1.45)
     axes.set_xticks([])
     axes.grid(visible=False)
     axes.spines["bottom"].set_visible(False)
+    return hover
 
 
 def thinned(points: Points) -> Points:
@@ -283,23 +305,43 @@ def short(value: float, position: int | None = None) -> str:
     return f"{value:.3g}"
 
 
-def edge(value: float) -> str:
-    """The edge of a bin: in full where it fits, else rounded to what people read."""
-    return f"{value:,.0f}" if value < 10_000 else short(float(f"{value:.2g}"))
+def cut(label: str) -> str:
+    """A name as an axis has room for it."""
+    return label if len(label) <= LABEL else f"{label[: LABEL - 1]}…"
 
 
 def figures(value: float) -> str:
-    """A metric to people: three or four figures that count."""
-    return f"{value:.4g}" if abs(value) >= 1 else f"{value:.3f}"
+    """A number to people: three or four figures that count, never a power of ten; a minus, no hyphen."""
+    size = abs(value)
+    digits = 0 if size >= 1000 else 1 if size >= 100 else 2 if size >= 10 else 3
+    text = f"{value:,.{digits}f}"
+    return (
+        f"{value:.1g}".replace("-", "−")
+        if value and not float(text.replace(",", "")) and size >= 1e-4
+        else text.replace("-", "−")
+    )
 
 
-def _figure(height: float) -> tuple[Figure, Any]:
+def signed(value: float) -> str:
+    """A change to people, as `figures` has it, with its sign."""
+    text = figures(value)
+    return text if text.startswith("−") else f"+{text}"
+
+
+def framed(height: float) -> tuple[Figure, Any]:
+    """A figure of so many inches, and its axes."""
     figure = Figure(figsize=(WIDTH, height), layout="constrained")
     return figure, figure.subplots()
 
 
-def _svg(figure: Figure, name: str, title: str) -> Markup:
-    """The figure as one `<svg>` element: page colours, ids of its own, a title for screen readers."""
+def drawn(
+    figure: Figure, name: str, title: str, told: str = "", hover: Mapping[str, str] | None = None
+) -> Markup:
+    """The figure as one `<svg>` element: page colours, ids of its own, title and description for those who
+    cannot see it.
+
+    hover: by the `gid` of an artist what is said where a mouse rests on it.
+    """
     sink = io.StringIO()
     FigureCanvasSVG(figure).print_svg(sink, metadata={"Date": None})
     text = sink.getvalue()
@@ -312,8 +354,14 @@ def _svg(figure: Figure, name: str, title: str) -> Markup:
     text = re.sub(r"font(-family)?: ([^;\"]*?)'DejaVu Sans'[^;\"]*", r"font\1: \2var(--font)", text)
     for colour, variable in VARIABLES.items():
         text = text.replace(colour, f"var(--{variable})")
+    for gid, words in (hover or {}).items():
+        opening = f'<g id="{name}-{gid}">'
+        text = text.replace(opening, f"{opening}<title>{escape(words)}</title>", 1)
     box = re.search(r'viewBox="([^"]*)"', text)
     assert box, "matplotlib wrote no viewBox"
-    head = f'<svg role="img" aria-label="{escape(title)}" viewBox="{box[1]}"><title>{escape(title)}</title>'
+    ids = f"{name}-title {name}-told" if told else f"{name}-title"
+    head = f'<svg role="img" aria-labelledby="{ids}" viewBox="{box[1]}">'
+    head += f'<title id="{name}-title">{escape(title)}</title>'
+    head += f'<desc id="{name}-told">{escape(told)}</desc>' if told else ""
     text = head + text[text.index(">") + 1 :]
     return Markup(text.replace("xlink:href", "href").strip())  # noqa: S704 - matplotlib escapes what it is given

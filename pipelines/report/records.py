@@ -1,4 +1,5 @@
-"""The report's part on records: what came in, what was kept, why the rest was not, what was changed.
+"""The report's part on records: what came in, what was kept, why the rest was not, what was changed, and what
+the kept ones became on their way to the model.
 
 Cost: none to speak of; run.json alone.
 """
@@ -6,7 +7,9 @@ Cost: none to speak of; run.json alone.
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from headrace.pipelines.report import plots
+from headrace.pipelines.report import histograms, plots
+from headrace.pipelines.schema import SPLITS
+from headrace.pipelines.stages import reasons as glossary
 from headrace.pipelines.stages.read.turns import advice
 from headrace.pipelines.stages.tokenise.config import TOLD
 
@@ -16,28 +19,6 @@ ROWS = 40  # of a table
 STEPS = 14  # reasons in the flow plot, the rest is summed up
 VALUES = 8  # of a trait
 
-# What each stage of the flow judges.
-JUDGED = {
-    "read": "whether it can be read",
-    "clean": "what is left after repair",
-    "steps": "the recipe's own functions",
-    "quality": "length, repetition, characters",
-    "traits": "language, task, form of the answer",
-    "pii": "masking of personal data",
-    "fingerprint": "sketches for finding duplicates",
-    "dedup": "duplicates of a row that is kept",
-    "examine": "the set as a whole",
-    "split": "rows that belong on two sides",
-    "tokenise": "rows with nothing to learn from",
-    "pack": "rows that fit into no sequence",
-    "gate": "personal data in what was packed",
-}
-# What checks over the whole set judge, whose reasons begin with their own names.
-CHECKED = {
-    "decontaminate": "items of evaluation sets",
-    "contradictions": "rows that cannot both be right",
-    "label_noise": "labels that are likely wrong",
-}
 # What is counted of each kind of change.
 CHANGED = {
     "clean.controls": "control characters and terminal escapes removed",
@@ -128,35 +109,95 @@ def _marks(book: Mapping[str, Any], stages: Sequence[str]) -> list[tuple[str, in
 
 
 def flow_of(run: Run, stages: Sequence[str]) -> Any:
+    """The plot from what came in to what was kept; None without books."""
     rows = rows_of(run)
     if rows is None:
         return None
     marks = _marks(rows, stages)
     largest = sorted(marks, key=lambda m: -m[1])[:STEPS]
-    steps = [(_label(reason), n, kind) for reason, n, kind in marks if (reason, n, kind) in largest]
+    steps = [(reason, n, kind) for reason, n, kind in marks if (reason, n, kind) in largest]
     rest = sum(n for _, n, _ in marks) - sum(n for _, n, _ in largest)
     if rest:
         steps.append((f"{len(marks) - len(largest)} more reasons", rest, "dropped"))
     return plots.waterfall([("records in", rows["in"], "in"), *steps, ("records kept", rows["kept"], "kept")])
 
 
-def _label(text: str) -> str:
-    return text if len(text) <= 36 else f"{text[:35]}…"
-
-
 def reasons(run: Run, stages: Sequence[str]) -> list[dict[str, Any]]:
-    """One entry a reason; what its stage judges is said at the first reason of each stage."""
+    """One entry a reason: what it means and what to do about it, how many records went by it."""
     rows = rows_of(run)
     marks = _marks(rows, stages)[: 2 * ROWS] if rows else []
     most = max((n for _, n, _ in marks), default=1) or 1
-    entries, before = [], ""
+    entries = []
     for reason, n, kind in marks:
-        stage = reason.partition(".")[0]
+        known = glossary.of(reason)
         share = n / rows["in"] if rows and rows["in"] else 0.0
-        entry = {"reason": reason, "kind": kind, "records": n, "share": share, "bar": n / most}
-        entries.append({**entry, "means": (JUDGED | CHECKED).get(stage, "") if stage != before else ""})
-        before = stage
+        words = {"means": known.means, "remedy": known.remedy} if known else {"means": "", "remedy": ""}
+        entries.append(
+            {"reason": reason, "kind": kind, "records": n, "share": share, "bar": n / most, **words}
+        )
     return entries
+
+
+def units(run: Run) -> list[tuple[int, str, str]]:
+    """What the kept records became: how many, of what, and why that is another number than the one before."""
+    splits, packed = splits_of(run), packed_of(run)
+    if not run.get("rows"):
+        return []
+    chain = [(int(run["rows"]["kept"]), "records", "lines or entries of the files; all books count these")]
+    if splits and "rows" in splits["columns"]:
+        rows = sum(side.get("rows", 0) for side in splits["sides"].values())
+        chain.append((rows, "rows", "conversations or texts: the records of one conversation are one row"))
+    if packed:
+        chain.append((packed["samples"], "samples", "rows as the model sees them: a long row may be several"))
+        chain.append((packed["rows"], "packed rows", "sequences of one length, filled with samples"))
+        chain.append((packed["tokens"], "tokens", "pieces of words in them, padding aside"))
+    return chain
+
+
+def splits_of(run: Run) -> dict[str, Any] | None:
+    """Train, validation and test with their sizes; None before they are made."""
+    splits = run.get("splits") or {}
+    sides = {s: splits[s] for s in SPLITS if isinstance(splits.get(s), dict)}
+    if not sides:
+        return None
+    columns = [c for c in ("rows", "records", "clusters", "samples") if any(c in v for v in sides.values())]
+    measure = columns[0] if columns else "rows"
+    total = sum(v.get(measure, 0) for v in sides.values()) or 1
+    shares = {s: v.get(measure, 0) / total for s, v in sides.items()}
+    heads = [f"#{column.capitalize()}" for column in columns]
+    return {"sides": sides, "columns": columns, "heads": heads, "shares": shares}
+
+
+def packed_of(run: Run) -> dict[str, Any] | None:
+    """Packed rows by side, and their sums; None before packing."""
+    packed = run.get("packed") or {}
+    sides = {s: packed[s] for s in SPLITS if isinstance(packed.get(s), dict)}
+    if not sides:
+        return None
+    totals = {n: sum(v.get(n, 0) for v in sides.values()) for n in ("rows", "samples", "tokens")}
+    # fill = tokens / (rows x length), so rows / fill-weighted tokens give back the room of all sides.
+    room = sum(v["tokens"] / v["fill"] for v in sides.values() if v.get("fill"))
+    return {"sides": sides, **totals, "fill": totals["tokens"] / room if room else 0.0}
+
+
+def lengths(run: Run) -> dict[str, Any]:
+    """Plots of the rows' characters and the samples' tokens, as far as they were counted."""
+    filled = {name: h for name, h in (run.get("histograms") or {}).items() if sum(h.get("counts") or [])}
+    named = {"characters.in": "read", "characters.kept": "kept"}
+    characters = [
+        histograms.Series(words, filled[name]["edges"], filled[name]["counts"])
+        for name, words in named.items()
+        if name in filled
+    ]
+    shown: dict[str, Any] = {"characters": None, "tokens": None}
+    if characters:
+        title = "Rows by their length in characters, as they were read and as pass 1 kept them."
+        shown["characters"] = histograms.lengths("characters", characters, "characters", "rows", title)
+    if "tokens" in filled:
+        tokens = [histograms.Series("", filled["tokens"]["edges"], filled["tokens"]["counts"])]
+        title = "Samples by their length in tokens."
+        shown["tokens"] = histograms.lengths("tokens", tokens, "tokens", "samples", title)
+    return shown
 
 
 def changes(run: Run) -> list[tuple[str, int, str]]:
@@ -175,6 +216,7 @@ def sources(run: Run, stages: Sequence[str]) -> dict[str, Any]:
     books.sort(key=lambda b: (-b["in"], b["name"]))
     for book in books:
         book["reasons"] = sorted(_marks(book, stages), key=lambda m: -m[1])[:6]
+        book["empty"] = book["in"] > 0 and not book["kept"]
     return {"shown": books[:ROWS], "more": max(0, len(books) - ROWS)}
 
 

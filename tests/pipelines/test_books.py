@@ -1,5 +1,6 @@
 """Books: counted in records, and never out of balance in silence."""
 
+import numpy as np
 import pyarrow as pa
 import pytest
 from hypothesis import given
@@ -58,7 +59,7 @@ def test_lengths_count_characters_of_readable_rows() -> None:
     )
     assert sum(counts) == 2
     assert counts[books.EDGES.index(1)] == 1
-    assert counts[books.EDGES.index(2)] == 1
+    assert counts[books.EDGES.index(3)] == 1
 
 
 def test_timings_add_up_by_stage() -> None:
@@ -68,3 +69,15 @@ def test_timings_add_up_by_stage() -> None:
         "clean": {"seconds": 1.5, "rows": 3, "bytes": 4},
         "pii": {"seconds": 2.0, "rows": 1, "bytes": 1},
     }
+
+
+def test_histograms_of_older_runs_are_added_in_their_coarser_bins() -> None:
+    fine = books.histogram(np.array([0, 1, 5, 7, 17, 33]))
+    assert books.add([fine, fine]) == {"edges": books.EDGES, "counts": [2 * n for n in fine]}
+    coarse = np.histogram([5, 18], bins=books.DOUBLINGS)[0].tolist()
+    whole = books.add([fine, coarse])
+    assert whole["edges"] == books.DOUBLINGS
+    assert whole["counts"][:7] == [1, 1, 0, 3, 0, 2, 1]
+    assert sum(whole["counts"]) == 8
+    assert books.EDGES[:19] == [*range(17), 18, 20]
+    assert set(books.DOUBLINGS) <= set(books.EDGES)
