@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
 from functools import partial
 from typing import Any
 
@@ -46,9 +47,11 @@ def recorded(
         ended |= {"code": error.exit_code, "gate": error.gate or None, "words": str(error)}
         _end_badly(path, ended, stages, mode)
         raise
-    except KeyboardInterrupt:  # who pressed it does not wait for a report
+    except (KeyboardInterrupt, SystemExit) as stop:  # by a second one of these the report is left out
+        ended |= {"code": 130 if isinstance(stop, KeyboardInterrupt) else 143, "words": INTERRUPTED}
         with suppress(Exception):
-            _note(path, {**ended, "code": 130, "words": INTERRUPTED})
+            if _note(path, ended):
+                _built(path, stages)  # in this process: Ray may be on its way down
         raise
     except Exception as error:
         ended |= {"code": 1, "words": f"fault: {place(error)}. {AGAIN}"}
@@ -88,12 +91,13 @@ def _note(path: str, ended: dict[str, Any]) -> bool:
     if ended["gate"]:
         told = gates.get(ended["gate"], {})
         gates |= {ended["gate"]: {**told, "passed": False, "words": ended["words"]}}
-    summary.write(path, {"ended": ended, "gates": gates})
+    now = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
+    summary.write(path, {"ended": ended, "gates": gates, "date": now})
     return True
 
 
 def report(run: str, stages: Sequence[str], mode: Mode) -> str:
-    """Look at what still stands, write report.html of that and of `stages`; returns its path."""
+    """Look at what still stands, write the report of that and of `stages`; returns the path of its page."""
     from headrace.pipelines.passes import summary
 
     said = standing.sections(run, summary.read(run))

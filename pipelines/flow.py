@@ -5,7 +5,7 @@ only for the order of the stages need not pay.
 """
 
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
 from typing import Any, Literal
 
@@ -13,6 +13,7 @@ from headrace.cluster import storage
 from headrace.cluster.errors import (
     DamagedError,
     GateError,
+    OutputError,
     QuarantineError,
     SourceError,
 )
@@ -78,6 +79,22 @@ def _prepared(run: rundir.Run, mode: Mode) -> dict[str, Any]:
             return _passes(run, mode)
         except DamagedError as error:
             outputs.discard(run, error, OUTPUTS, units.workers(run), mode)
+        except (GateError, QuarantineError):  # `_stopping` has written what is known
+            raise
+        except BaseException:
+            with suppress(Exception):
+                _note_books(run)
+            raise
+
+
+def _note_books(run: rundir.Run) -> None:
+    """Write the books of what pass 1 has committed, where run.json tells of no run that came to its end."""
+    from headrace.cluster import ledger
+    from headrace.pipelines.passes import parts, summary
+
+    rows = list(ledger.load(run.path, parts.PREPARE).values())
+    if rows and "digest" not in summary.read(run.path):
+        summary.write(run.path, summary.begun(run, rows, None, ()))
 
 
 def _passes(run: rundir.Run, mode: Mode) -> dict[str, Any]:
@@ -92,6 +109,7 @@ def _passes(run: rundir.Run, mode: Mode) -> dict[str, Any]:
     from headrace.pipelines.passes.gate import driver as gate_pass
 
     rows = prepare_pass.prepare(run, ROW_STAGES, mode)
+    _note_books(run)  # a run that is killed later has these
     with _stopping(run, rows):
         prepare_pass.judge_quarantine(run, rows)
     duplicates = dedup_pass.deduplicate(run, rows, mode)
@@ -210,5 +228,13 @@ def run(recipe: Recipe, mode: Mode) -> dict[str, Any]:
 
 
 def report(recipe: Recipe, mode: Mode) -> str:
-    """Build report.html from what the run has written so far; returns its path."""
+    """Build the report from what the run has written so far; returns the path of its page.
+
+    Raises: OutputError where it has written nothing yet.
+    """
+    if not storage.exists(storage.join(recipe.output, "run.json")):
+        raise OutputError(
+            f"{recipe.output!r} has nothing to tell yet: `headrace prepare` on the recipe has not come to "
+            "the end of its first pass; `headrace status` says how far it is"
+        )
     return ending.report(recipe.output, STAGES, mode)

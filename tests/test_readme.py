@@ -1,6 +1,7 @@
 """README promises nothing that the command does not keep.
 
-`python tests/test_readme.py` writes its reference of recipe keys anew.
+`python tests/test_readme.py` writes anew what is made from something else: the contents, the tables of
+reasons and of gates, the reference of recipe keys.
 """
 
 import json
@@ -10,6 +11,7 @@ import typing
 from pathlib import Path
 from typing import Any
 
+import pytest
 import typer
 import yaml
 from pydantic import BaseModel, RootModel
@@ -17,7 +19,6 @@ from pydantic_core import PydanticUndefined
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 README = REPOSITORY / "README.md"
-MARKS = ("<!-- reference: written by `python tests/test_readme.py` -->\n", "<!-- end of reference -->")
 
 
 def section_of(annotation: Any) -> type[BaseModel] | None:
@@ -70,11 +71,81 @@ def reference() -> str:
     return "\n".join(["| key | default | meaning |", "|---|---|---|", *lines]) + "\n"
 
 
-def test_the_reference_is_the_recipe() -> None:
-    _, _, rest = README.read_text().partition(MARKS[0])
-    written, mark, _ = rest.partition(MARKS[1])
-    assert mark
-    assert written == reference(), "renew it: python tests/test_readme.py"
+def reasons() -> str:
+    """The table of every reason for which a record is not kept."""
+    from headrace.pipelines.stages.reasons import REASONS
+
+    kinds = {"dropped": "", "quarantined": " (quarantined)", "either": " (dropped or quarantined)"}
+    lines = [
+        f"| `{name}`{kinds[reason.kind]} | {cell(reason.means)} | {cell(reason.remedy)} |"
+        for name, reason in REASONS.items()
+    ]
+    return "\n".join(["| reason | what it means | what to do |", "|---|---|---|", *lines]) + "\n"
+
+
+def gates() -> str:
+    """The table of every gate, as a recipe holds them that says nothing of them."""
+    from headrace.pipelines import recipe
+    from headrace.pipelines.commands.gates import known
+
+    plain = recipe.validate({"output": "run", "sources": [{"path": "data"}]}, "README.md")
+    lines = []
+    for name, command, threshold, fails, source in known(plain):
+        lines.append(f"| `{name}` | {command} | {cell(threshold)} | {fails or 'off'} | {cell(source)} |")
+    head = "| gate | held by | passes where | else | threshold from |"
+    return "\n".join([head, "|---|---|---|---|---|", *lines]) + "\n"
+
+
+def contents() -> str:
+    """The headings below the first two ranks, as links."""
+    text = re.sub(r"^```.*?^```", "", README.read_text(), flags=re.MULTILINE | re.DOTALL)
+    lines = []
+    for rank, title in re.findall(r"^(##|###) (.+)$", text, re.MULTILINE):
+        anchor = re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-")
+        lines.append(f"{'  ' * (len(rank) - 2)}- [{title}](#{anchor})")
+    return "\n".join(lines) + "\n"
+
+
+def cell(words: str) -> str:
+    """A clause as a table's cell."""
+    return words.replace("|", "\\|")
+
+
+BLOCKS = {"contents": contents, "reasons": reasons, "gates": gates, "reference": reference}
+
+
+def marks(block: str) -> tuple[str, str]:
+    """What stands before and behind a block that is made."""
+    return f"<!-- {block}: written by `python tests/test_readme.py` -->\n", f"<!-- end of {block} -->"
+
+
+def parts(block: str) -> tuple[str, str, str]:
+    """README before a block, the block as it is written, and README behind it."""
+    first, last = marks(block)
+    before, mark, rest = README.read_text().partition(first)
+    written, end, behind = rest.partition(last)
+    assert mark, f"README has no place for {block}"
+    assert end, f"README has no end of {block}"
+    return before, written, behind
+
+
+@pytest.mark.parametrize("block", BLOCKS)
+def test_what_is_made_from_something_else_is_up_to_date(block: str) -> None:
+    assert parts(block)[1] == BLOCKS[block](), "renew it: python tests/test_readme.py"
+
+
+def test_a_reason_names_only_keys_that_a_recipe_has() -> None:
+    from headrace.pipelines.recipe import Recipe
+    from headrace.pipelines.stages.reasons import REASONS
+
+    known = {key.replace("[]", "") for key, _, _ in keys(Recipe)}
+    sections = {key.partition(".")[0] for key in known}
+    for name, reason in REASONS.items():
+        for word in re.findall(r"`([a-z_]+(?:\.[a-z_]+)+)", f"{reason.means} {reason.remedy}"):
+            under = any(key.startswith(f"{word}.") for key in known)
+            assert word.partition(".")[0] not in sections or word in known or under, f"{name}: {word}"
+        for section, key in re.findall(r"`([a-z_]+): \{([a-z_]+):", f"{reason.means} {reason.remedy}"):
+            assert section == "columns" or f"{section}.{key}" in known, f"{name}: {section}.{key}"
 
 
 def test_every_key_says_what_it_means() -> None:
@@ -115,18 +186,25 @@ def test_every_make_target_exists() -> None:
 def test_every_link_leads_somewhere() -> None:
     for page in (README, REPOSITORY / "infra" / "README.md", REPOSITORY / "CONTRIBUTING.md"):
         for link in re.findall(r"\]\((?!https?://)([^)]+)\)", page.read_text()):
-            assert (page.parent / link).exists(), f"{page.name}: {link}"
+            known = link.startswith("#") and f"]({link})" in contents() if page == README else False
+            assert known or (page.parent / link).exists(), f"{page.name}: {link}"
 
 
 def test_the_stages_are_told() -> None:
     from headrace.pipelines.flow import STAGES
 
-    table = README.read_text().partition("## What happens to a record")[2].partition("The run directory")[0]
+    table = README.read_text().partition("## What happens to a record")[2].partition("### Reasons")[0]
     told = re.findall(r"^\| ([a-z]+) \|", table, re.MULTILINE)
     assert told == ["stage", *STAGES, "train", "evaluate"]
 
 
 if __name__ == "__main__":
-    before, mark, rest = README.read_text().partition(MARKS[0])
-    assert mark
-    README.write_text(before + mark + reference() + MARKS[1] + rest.partition(MARKS[1])[2])
+    for name in (
+        "reasons",
+        "gates",
+        "reference",
+        "contents",
+    ):  # the contents are those of what is written then
+        before, _, behind = parts(name)
+        first, last = marks(name)
+        README.write_text(before + first + BLOCKS[name]() + last + behind)

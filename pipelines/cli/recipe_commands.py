@@ -101,12 +101,23 @@ def sweep(
 
 @app.command()
 def report(
-    recipe: RecipePath, overrides: Overrides = None, json_lines: Json = False, quiet: Quiet = False
+    recipe: RecipePath,
+    overrides: Overrides = None,
+    show: Annotated[bool, typer.Option("--open", help="Show the page in the browser.")] = False,
+    json_lines: Json = False,
+    quiet: Quiet = False,
 ) -> None:
-    """Write report.html anew from what the run holds."""
+    """Write report.html and report.md anew from what the run holds, however far it came."""
     from headrace.pipelines import flow
 
-    flow.report(prepared_of(recipe, overrides), choose(json_lines=json_lines, quiet=quiet))
+    mode = choose(json_lines=json_lines, quiet=quiet)
+    page = flow.report(load(recipe, overrides), mode)
+    if show:
+        from headrace.pipelines.report import browser
+
+        path, shown = browser.show(page)
+        text = f"shown in the browser: {path}" if shown else f"no browser could be started; open {path}"
+        say(mode, "shown" if shown else "warning", text, path=path)
 
 
 @app.command()

@@ -1,15 +1,110 @@
-"""What the page says of an evaluation beside its metrics: parts of the samples, labels, cut answers.
+"""What the page says of an evaluation beside its metrics: other ways to the task, clean rows, other seeds,
+people and a judge, parts of the samples, labels, cut answers.
 
-`scores` is evaluation/scores.json. Texts of labels are the references' own, masked as those are.
+All of it is optional in run.json and evaluation/scores.json; what is there is shown. An arm is another way
+to the same task; its interval is of tuned minus arm. Texts of labels are the references' own, masked as those
+are.
+
+Cost: none.
 """
 
+import re
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, NamedTuple
 
 from headrace.pipelines.evaluate.config import LEAST
+from headrace.pipelines.report import comparison
 
 WEAKEST = 12  # labels that are shown, those with the least F1 first
 PARTS = 14
+SHOTS = re.compile(r"shots_(\d+)_(alike|random)")
+KINDS = {"alike": "chosen by their likeness to it", "random": "drawn at random"}
+NAMES = {
+    "retrieval": "the base with passages of your documents in its prompt",
+    "larger": "the larger base model",
+    "earlier": "the earlier adapter",
+}
+
+
+class Arm(NamedTuple):
+    """Another way to the same task, by one metric. verdict: of the tuned model against it."""
+
+    name: str
+    metric: str
+    value: float
+    tuned: float
+    interval: tuple[float, float] | None
+    verdict: str
+    n: int
+
+
+def beside(run: Mapping[str, Any]) -> dict[str, Any]:
+    """Arms of the metric that decides (of the first that has some, where it has none), and what else there
+    is.
+    """
+    scores = {n: s for n, s in (run.get("evaluate") or {}).items() if isinstance(s, Mapping)}
+    ordered = sorted(scores.items(), key=lambda pair: not pair[1].get("primary"))
+    named = [(metric, score, arm) for metric, score in ordered for arm in score.get("arms") or {}]
+    measured = [_arm(metric, score, name) for metric, score, name in named]
+    arms = [arm for arm in measured if arm is not None]
+    first = arms[0].metric if arms else ""
+    return {
+        "arms": [arm for arm in arms if arm.metric == first],
+        "others": [arm for arm in arms if arm.metric != first],
+        "clean": [one for metric, score in ordered if (one := _clean(metric, score)) is not None],
+        "seeds": _seeds(run.get("seeds") or {}),
+        "judge": _rated(run.get("judge") or (run.get("evaluate") or {}).get("judge")),
+        "review": _rated(run.get("review")),
+    }
+
+
+def in_words(name: str) -> str:
+    """What an arm is, as a clause."""
+    if match := SHOTS.fullmatch(name):
+        return f"the base with {match[1]} training examples in its prompt, {KINDS[match[2]]}"
+    return NAMES.get(name, name.replace("_", " "))
+
+
+def _arm(metric: str, score: Mapping[str, Any], name: str) -> Arm | None:
+    arm = score["arms"][name]
+    if arm.get("value") is None or score.get("tuned") is None:
+        return None
+    n = int(arm.get("n", score.get("n", 0)))
+    verdict = "too few samples" if n < LEAST else str(arm.get("verdict", "no clear difference"))
+    interval = None if n < LEAST else comparison.finite(arm.get("interval"))
+    told = comparison.called(metric)
+    return Arm(in_words(name), told, float(arm["value"]), float(score["tuned"]), interval, verdict, n)
+
+
+def _clean(metric: str, score: Mapping[str, Any]) -> dict[str, Any] | None:
+    """A metric over the samples alone that do not stand in the training rows."""
+    clean = score.get("clean")
+    if not clean or None in (clean.get("base"), clean.get("tuned")) or clean.get("n") == score.get("n"):
+        return None
+    few = clean["n"] < LEAST
+    told = comparison.called(metric)
+    verdict = "too few samples" if few else clean["verdict"]
+    interval = None if few else comparison.finite(clean.get("interval"))
+    return {**clean, "metric": told, "verdict": verdict, "interval": interval, "of": score.get("n")}
+
+
+def _seeds(seeds: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Trainings with other seeds: by how much they differ by chance."""
+    values = [value for value in seeds.get("values") or () if value is not None]
+    if len(values) < 2:
+        return None
+    metric = str(seeds.get("metric", ""))
+    return {"metric": comparison.called(metric), "values": values, "spread": seeds.get("spread")}
+
+
+def _rated(said: Any) -> dict[str, Any] | None:
+    """What people, or a judge, said of pairs of answers: wins, losses, ties, and the win rate."""
+    if not isinstance(said, Mapping) or not said:
+        return None
+    counts = {kind: said[kind] for kind in ("wins", "losses", "ties") if isinstance(said.get(kind), int)}
+    rate = said.get("win_rate", said.get("rate"))
+    interval = comparison.finite(said.get("interval"))
+    return {"counts": counts, "rate": rate, "interval": interval, "words": said.get("words") or ""}
 
 
 def view(scores: Mapping[str, Any] | None) -> dict[str, Any] | None:

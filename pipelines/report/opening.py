@@ -85,9 +85,13 @@ def _sentence(run: Run) -> tuple[str, str, Mood]:
     ended, rows = run.get("ended") or {}, run.get("rows") or {}
     if unbalanced(rows):
         return "Do not use this output", "the books do not balance", "bad"
-    if ended.get("code", 0) != 0 and "digest" not in run:
+    if _unfinished(run):
         if ended.get("code") is None:
-            return "Not done yet", f"headrace {ended.get('command', 'run')} has not come to its end", "warn"
+            return (
+                "Not done yet",
+                f"headrace {ended.get('command', 'prepare')} has not come to its end",
+                "warn",
+            )
         return "Stopped before it was done", _first(ended.get("words")), "bad"
     decision = _decision(run)
     if decision:
@@ -95,12 +99,21 @@ def _sentence(run: Run) -> tuple[str, str, Mood]:
     if run.get("stale"):
         what = "the evaluation" if "evaluate" in run["stale"] else "the adapter"
         return "Not decided", f"{what} that is there {next(iter(run['stale'].values()))}", "warn"
+    if _scores(run):
+        return "Not decided", _moved(run), "warn"
     if run.get("train"):
         return "Not decided yet", "a model is trained, and was not held against its base", "warn"
     advised = str((run.get("advice") or {}).get("verdict"))
     if advised in FIT:
         return "No model yet", FIT[advised], ADVICE[advised]
     return "No model yet", "this report covers the preparation of the data alone", "none"
+
+
+def _unfinished(run: Run) -> bool:
+    """Whether the data were not prepared to their end: books without a digest, or none at all."""
+    ended = run.get("ended")
+    began = bool(run.get("rows")) if ended is None else ended.get("code") != 0
+    return began and "digest" not in run
 
 
 def unbalanced(rows: Mapping[str, Any]) -> bool:
@@ -123,7 +136,8 @@ def _moved(run: Run) -> str:
     held = len(gates(run, "pass"))
     if rang:
         names = ", ".join(rang[:NAMED]) + (f" and {len(rang) - NAMED} more" if len(rang) > NAMED else "")
-        return f"{clause}, but {len(rang)} of {held + len(rang)} gates ring: {names}"
+        ring = "rings" if len(rang) == 1 else "ring"
+        return f"{clause}, but {len(rang)} of {held + len(rang)} gates {ring}: {names}"
     return f"{clause}, and all {held} gates hold" if held else clause
 
 
@@ -173,14 +187,13 @@ def _section(code: str) -> str:
 
 def _missing(run: Run) -> Iterator[str]:
     """What is not known of this run, each as a sentence without its stop."""
-    ended = run.get("ended") or {}
-    if ended.get("code", 0) != 0 and "digest" not in run:
+    if _unfinished(run):
         if not run.get("rows"):
             yield "No records are counted: nothing was read to its end"
         else:
             yield "The books are those of what was committed when it ended"
         yield "Duplicates, splits and packed rows are not there, or not all of them"
-    if not run.get("train"):
+    if not run.get("train") and not run.get("evaluate"):
         yield "No model has been trained: `headrace train` on the recipe does so"
     elif not run.get("evaluate"):
         yield "The tuned model was not held against its base: `headrace evaluate` on the recipe does so"

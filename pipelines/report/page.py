@@ -30,7 +30,6 @@ from headrace.pipelines.evaluate import standing
 from headrace.pipelines.passes.gate import audit as pii_audit
 from headrace.pipelines.report import (
     answers,
-    arms,
     broken,
     comparison,
     cost,
@@ -101,7 +100,7 @@ def gathered(run_directory: str, stages: Sequence[str]) -> dict[str, Any]:
         "curve": run.get("learning_curve"),
         "sweep": sweeps.view(run.get("sweep")),
         "metrics": comparison.metrics(run.get("evaluate") or {}),
-        "arms": arms.view(run),
+        "arms": evaluated.beside(run),
         "evaluated": evaluated.view(scores),
         "answers": answers.view(_json(storage.join(run_directory, standing.SAMPLES)) or {}),
         "broken": broken.view(run, scores),

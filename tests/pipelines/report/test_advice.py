@@ -37,25 +37,40 @@ def built(folder: Path, verdict: str, reasons: list[dict[str, Any]], **more: Any
 
 
 @pytest.mark.parametrize(
-    ("verdict", "colour"), [("go", "better"), ("mend first", "unmeasured"), ("do not tune", "worse")]
+    ("verdict", "mood", "words"),
+    [
+        ("go", "good", "The data are fit to train on."),
+        ("mend first", "warn", "Mend the data first."),
+        ("do not tune", "bad", "Don&#39;t tune on these data."),
+    ],
 )
-def test_the_verdict_stands_before_the_sections(tmp_path: Path, verdict: str, colour: str) -> None:
+def test_before_a_model_the_advice_is_what_is_decided(
+    tmp_path: Path, verdict: str, mood: str, words: str
+) -> None:
     text = built(tmp_path, verdict, [reason("note", "size")], not_looked_at=["label_noise", "leaks"])
-    assert f'class="verdict {colour}" id="advice"' in text
-    assert text.index(f"<strong>Advice: {verdict}.</strong>") < text.index("<main>")
+    first = text.partition("<main>")[0]
+    assert f'class="box {mood}" id="decision"' in first
+    assert f"<p>{words}</p>" in first
+    assert "Leaks of public evaluation sets were not looked for" in first
+    assert f'class="box {mood}" id="advice"' in text
     assert "about 8 different things in 10 rows" in text
     assert "Not looked at: label noise, leaks." in text
 
 
-def test_the_strongest_reasons_are_shown_and_the_others_counted(tmp_path: Path) -> None:
+def test_the_strongest_reasons_come_first_and_the_others_are_counted(tmp_path: Path) -> None:
     url = "https://arxiv.org/abs/2305.11206"
-    grave = [reason("stop", "size", f"{url}; a rule"), reason("mend", "test")]
-    text = built(tmp_path, "do not tune", [*grave, reason("fine", "facts")])
-    assert "<code>size</code> size &lt;b&gt;in words&lt;/b&gt;: <code>drop: {size}</code>." in text
-    assert "<code>headrace explain RUN size</code>" in text
-    assert f'<a href="{url}">{url}</a>; a rule' in text
-    assert "<code>facts</code>" not in text
-    assert "1 more reason, values to start with, memory and cost: <code>headrace advise</code>" in text
+    weak = [reason("fine", "facts"), reason("note", "formats")]
+    text = built(
+        tmp_path, "do not tune", [*weak, reason("mend", "test"), reason("stop", "size", f"{url}; a rule")]
+    )
+    first, _, rest = text.partition("<main>")
+    told = [first.index(f"{code} &lt;b&gt;in words&lt;/b&gt;") for code in ("Size", "Test", "Formats")]
+    assert told == sorted(told)
+    assert "Facts" not in first
+    assert "1 more reason:" in first
+    assert "Stop: <code>size</code> size &lt;b&gt;in words&lt;/b&gt;: <code>drop: {size}</code>." in rest
+    assert "<code>headrace explain RUN size</code>" in rest
+    assert f'<a href="{url}" rel="noreferrer">{url}</a>; a rule' in rest
 
 
 def test_a_run_without_advice_has_no_block(tmp_path: Path) -> None:

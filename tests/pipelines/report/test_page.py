@@ -1,11 +1,9 @@
 """The report of a made-up run directory: what it says, that it loads nothing and that text stays text."""
 
-import html.parser
 import json
-import math
-import random
 import re
 import tempfile
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -17,246 +15,20 @@ from hypothesis import strategies as st
 from headrace.cluster import storage
 from headrace.cluster.errors import OutputError
 from headrace.pipelines import flow
-from headrace.pipelines.evaluate.config import METRICS, VERDICTS
-from headrace.pipelines.report import comparison, records
 from headrace.pipelines.report import page as report
-from tests.builders import table
 from tests.pipelines.report.lists import write_pairs
-
-HOSTILE = "<script>alert('x')</script><img src=http://evil.example/x onerror=alert(1)>&amp;\"'"
-EDGES = [0, *(2**k for k in range(27))]
-LOG = "At 09:14 the sync job stopped, and every night since then it has stopped at the same step. " * 6
-TICKETS = [
-    (
-        "The invoice <INVOICE> arrived twice this month.\nPlease cancel one and write to <EMAIL_ADDRESS>.",
-        "category: billing\npriority: high",
-    ),
-    (
-        "The invoice <INVOICE> arrived three times this month.\nPlease cancel two, write to <EMAIL_ADDRESS>.",
-        "category: billing\npriority: high",
-    ),
-    (f"Sync fails on the tablet. {LOG}Since the update, nothing helps.", "category: sync\npriority: low"),
-    (f"Sync fails on the phone. {LOG}Since the last update, nothing helps!", "category: sync\npriority: low"),
-    ("التطبيق لا يفتح منذ الأمس", "category: crash\npriority: high"),
-    ("  التطبيق لا يفتح منذ الأمس", "category: crash\npriority: high"),
-    ("アプリが昨日から開きません。再起動もだめです。", "category: crash\npriority: high"),
-    ("アプリが今日から開きません。再起動でもだめです。", "category: crash\npriority: high"),
-    (HOSTILE, "category: other"),
-    (HOSTILE + " again", "category: other"),
-]
-
-
-def books(came: int, dropped: dict[str, int], quarantined: dict[str, int]) -> dict[str, Any]:
-    kept = came - sum(dropped.values()) - sum(quarantined.values())
-    return {"in": came, "kept": kept, "dropped": dropped, "quarantined": quarantined}
-
-
-def bell(centre: int, rows: int) -> list[int]:
-    return [
-        int(rows * 2 ** -abs(k - centre) / 3) if abs(k - centre) < 6 else 0 for k in range(len(EDGES) - 1)
-    ]
-
-
-def prepared_run() -> dict[str, Any]:
-    """run.json as passes 1 to 3 leave it."""
-    first = books(
-        48210,
-        {"clean.empty": 412, "quality.too_short": 1630, "quality.repetition": 288, "quality.too_long": 61},
-        {"read.malformed_json": 201, "read.wrong_type": 60, "read.undecodable": 31},
-    )
-    last = books(
-        first["kept"],
-        {"dedup.exact": 2960, "dedup.near": 1412, "split.bridge": 3, "tokenise.no_target": 148},
-        {},
-    )
-    whole = books(48210, {**first["dropped"], **last["dropped"]}, first["quarantined"])
-    points = ((0.7, 2300), (0.75, 1412), (0.8, 1320), (0.85, 1190), (0.9, 700), (0.95, 420))
-    tickets = {"quality.too_short": 1200, "dedup.exact": 2900, "dedup.near": 1100}
-    chats = {"clean.empty": 412, "dedup.exact": 60, "dedup.near": 312}
-    return {
-        "rows": whole,
-        "packed": {
-            "train": {"rows": 5120, "samples": 36100, "tokens": 2603008, "fill": 0.993},
-            "validation": {"rows": 301, "samples": 2200, "tokens": 151700, "fill": 0.984},
-            "test": {"rows": 298, "samples": 2104, "tokens": 150200, "fill": 0.9844},
-        },
-        "stages": {
-            "read": {"seconds": 1.9, "rows": 48210, "bytes": 31_200_000},
-            "clean": {"seconds": 0.8, "rows": 47918, "bytes": 31_100_000},
-            "quality": {"seconds": 0.6, "rows": 47506, "bytes": 31_000_000},
-            "pii": {"seconds": 6.1, "rows": 45527, "bytes": 30_800_000},
-            "fingerprint": {"seconds": 0.3, "rows": 45527, "bytes": 30_700_000},
-            "dedup": {"seconds": 0.9, "rows": 45527, "bytes": 30_700_000},
-            "tokenise": {"seconds": 1.4, "rows": 41152, "bytes": 27_000_000},
-            "pack": {"seconds": 0.2, "rows": 40404, "bytes": 0},
-        },
-        "digest": "5d1c7a0be63f4f0f9a4bd0c1c0ffee42",
-        "versions": {"python": "3.11.7", "headrace": "0.1.0", "ray": "2.60.0", "torch": "2.13.0"},
-        "sources": {
-            "tickets": books(30000, tickets, {"read.malformed_json": 201}),
-            "chats": books(18210, chats, {"read.wrong_type": 60}),
-        },
-        "passes": {"prepare": first, "pack": last},
-        "histograms": {
-            "characters.in": {"edges": EDGES, "counts": bell(9, 48000)},
-            "characters.kept": {"edges": EDGES, "counts": bell(9, 41000)},
-            "tokens": {"edges": EDGES, "counts": bell(7, 40000)},
-        },
-        "pii": {"EMAIL_ADDRESS": 2210, "PHONE_NUMBER": 904, "IBAN_CODE": 55, "CREDIT_CARD": 12},
-        "duplicates": {
-            "exact": 2960,
-            "near": 1412,
-            "borderline": 307,
-            "by_source": {"tickets": {"rows": 1000, "removed": 620}, "forms": {"rows": 9, "removed": 1}},
-            "clusters": [{"rows": n, "kept": kept} for n, kept in ((804, 2), (97, (1 << 32) | 5), (31, 77))],
-            "thresholds": [{"threshold": t, "rows": r} for t, r in points],
-        },
-        "splits": {
-            "train": {"rows": 36300, "records": 37000},
-            "validation": {"rows": 2240, "records": 2300},
-            "test": {"rows": 2146, "records": 2200},
-            "assignment": {"clusters": 33000},
-        },
-        "bytes_lost": 12288,
-        "shortened": 37,
-        "memory": {"driver": 412_000_000, "worker": 655_000_000},
-        "tokenizer": {"engine": ["gigatoken"]},
-        "fragments": 42,
-    }
-
-
-def trained_run() -> dict[str, Any]:
-    """What training and evaluation add to run.json."""
-    dice = random.Random(3)
-    measured = {
-        "loss": (3.912, 0.944, [-3.1, -2.85]),
-        "perplexity": (50.0, 2.57, [-55.0, -41.0]),
-        "token_accuracy": (0.21, 0.84, [0.6, 0.66]),
-        "exact_match": (0.0, 0.613, [0.571, 0.655]),
-        "rouge1": (0.12, 0.83, [0.69, 0.75]),
-        "rougeL": (0.112, 0.831, [0.69, 0.75]),
-        "bleu": (2.14, 61.7, [55.2, 63.9]),
-    }
-    train = history(
-        [3.6 * 0.985**k + 0.7 + 0.1 * dice.random() for k in range(240)],
-        {step: 3.4 * 0.985**step + 0.85 for step in range(40, 241, 40)},
-    )
-    scores = {name: score(*values, primary=name == "loss") for name, values in measured.items()}
-    return {"train": train, "evaluate": scores}
-
-
-def history(loss: list[float], validation: dict[int, float]) -> dict[str, Any]:
-    """`train` of run.json: loss by step, and validation loss at some steps."""
-    best = min(validation, key=lambda step: validation[step]) if validation else len(loss)
-    return {
-        "steps": len(loss),
-        "epochs": 3,
-        "loss": loss,
-        "learning_rate": [2e-4 * min(1, k / 20) for k in range(len(loss))],
-        "validation": list(validation.values()),
-        "validation_steps": list(validation),
-        "best_step": best,
-        "best_validation": validation.get(best),
-        "tokens": 91_000,
-        "seconds": 81.5,
-        "tokens_per_second": 1116.6,
-    }
-
-
-def score(
-    base: float | None,
-    tuned: float | None,
-    interval: list[float | None],
-    verdict: str = "better",
-    primary: bool = False,
-) -> dict[str, Any]:
-    """A metric as `evaluate` of run.json holds it."""
-    told = {"verdict": verdict, "n": 200, "p": 0.0005, "primary": primary}
-    return {"base": base, "tuned": tuned, "interval": interval, **told}
-
-
-def write_run(path: str, run: dict[str, Any], *, rows: bool = True) -> str:
-    """A run directory at `path` (local or s3://) with everything that the report can read."""
-    storage.put(storage.join(path, "run.json"), json.dumps(run).encode())
-    storage.put(
-        storage.join(path, "recipe.yaml"),
-        b"output: out\nsources:\n- name: tickets\ndedup:\n  threshold: 0.75\n  alarm: 0.5\n",
-    )
-    if rows:
-        write_rows(path)
-    if "evaluate" in run:
-        samples = [
-            {
-                "prompt": TICKETS[k][0],
-                "reference": TICKETS[k][1],
-                "base": "The the the",
-                "tuned": TICKETS[k][1] + HOSTILE * (k == 4),
-            }
-            for k in range(0, 10, 2)
-        ]
-        storage.put(
-            storage.join(path, "evaluation", "samples.json"), json.dumps({"samples": samples}).encode()
-        )
-    return path
-
-
-def write_rows(path: str) -> None:
-    """Two fragments of `prepared/` with the tickets, and the lists of `duplicates/`."""
-    for ordinal in (0, 1):
-        numbers = list(range(ordinal, len(TICKETS), 2))
-        rows = table(
-            *[[("user", TICKETS[k][0]), ("assistant", TICKETS[k][1])] for k in numbers],
-            row_id=[(ordinal << 32) | k for k in numbers],
-            source="tickets",
-            file=f"part-{ordinal}.jsonl",
-            place=[f"line {k + 1}" for k in numbers],
-        ).drop_columns(["drop", "error", "detail", "bytes_lost"])
-        storage.write_table(storage.join(path, f"prepared/part-{ordinal:08d}.parquet"), rows)
-    removed = [((1 << 32) | k + 1, k, 3 * k, 0.76 + 0.02 * k, "near") for k in (0, 2, 6, 8)]
-    removed.append(((1 << 32) | 5, 4, 0, 1.0, "exact"))
-    removed.append((99 << 32, 2, 1, 0.9, "near"))  # its fragment is gone
-    write_pairs(path, "removed", removed)
-    write_pairs(path, "borderline", [((1 << 32) | 3, 0, 20, 0.71, "near")])
-
+from tests.pipelines.report.runs import (
+    HOSTILE,
+    Page,
+    books,
+    history,
+    prepared_run,
+    shown,
+    trained_run,
+    write_run,
+)
 
 PARTS = tuple({**prepared_run(), **trained_run()})
-
-
-class Page(html.parser.HTMLParser):
-    """A page taken apart: tags with attributes, visible text, and whether tags nest properly."""
-
-    INLINE = ("b", "code", "del", "ins", "strong")
-    VOID = ("meta", "br", "img", "link", "input", "hr")
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.tags: list[tuple[str, dict[str, str | None]]] = []
-        self.open: list[str] = []
-        self.faults: list[str] = []
-        self.words: list[str] = []
-        self.feed(text)
-        self.close()
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append((tag, dict(attrs)))
-        self.words.append("" if tag in self.INLINE else " ")
-        if tag not in self.VOID:
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append((tag, dict(attrs)))
-
-    def handle_endtag(self, tag: str) -> None:
-        if not self.open or self.open.pop() != tag:
-            self.faults.append(f"</{tag}> at {self.getpos()}")
-
-    def handle_data(self, data: str) -> None:
-        if "style" not in self.open[-1:]:
-            self.words.append(data)
-
-    @property
-    def text(self) -> str:
-        return " ".join("".join(self.words).split())
 
 
 @pytest.fixture
@@ -265,21 +37,30 @@ def full(tmp_path: Path) -> Page:
     return Page(Path(report.build(path, flow.STAGES)).read_text(encoding="utf-8"))
 
 
-def test_verdict_comes_first_in_plain_words(full: Page) -> None:
+def test_what_went_in_and_out_is_told_in_plain_words(full: Page) -> None:
     lead = (
-        "48,210 records went in, 41,004 came out, and the tuned model is better than its base. "
-        "85.1% of the records were kept. 6,914 were dropped, for 8 named reasons, and 292 could not be used "
-        "and were quarantined (12.3 kB of damaged files with them). "
-        "The books balance: every record is kept, dropped or quarantined. "
-        "What was kept fills 5,719 sequences with 2,904,908 tokens; 99.2% of their room is used."
+        "48,210 records came in and 41,004 (85.1%) were kept; 6,914 were dropped, for 8 named reasons, "
+        "and 292 could not be used and were quarantined (12.3 kB of damaged files with them). "
+        "The books balance: every record is kept, dropped or quarantined."
     )
-    assert full.text.index(lead) < 80
+    assert lead in full.text
     assert "37 of the rows that were kept are not there whole:" in full.text
     assert (
         "Yes. Loss decides: over 200 held-out samples it went from 3.912 to 0.944 "
-        "(change −2.97, 95% interval −3.1 to −2.85). "
+        "(change −2.968, 95% interval −3.100 to −2.850). "
         "Beside it, and changing nothing: of 6 other metrics it is better on 6, worse on 0."
     ) in full.text
+
+
+def test_the_units_stand_in_one_table(full: Page) -> None:
+    table = full.text.partition("What that is ")[2]
+    assert re.findall(r"([\d,]+) (records|rows|samples|packed rows|tokens)", table)[:5] == [
+        ("41,004", "records"),
+        ("40,686", "rows"),
+        ("40,404", "samples"),
+        ("5,719", "packed rows"),
+        ("2,904,908", "tokens"),
+    ]
 
 
 @pytest.mark.parametrize(
@@ -302,19 +83,27 @@ def test_a_run_that_was_killed_is_no_finished_one(
     assert all(word in page for word in words)
 
 
-def test_every_section_is_there(full: Page) -> None:
+SECTIONS = ["decision", "records", "findings", "training", "evaluation", "gates", "cost", "lineage"]
+
+
+def test_the_eight_sections_are_there_and_the_contents_lead_to_them(full: Page) -> None:
     ids = [a["id"] for t, a in full.tags if t == "section"]
-    assert ids == [
-        "rows", "lengths", "duplicates", "pii", "splits", "training", "evaluation", "speed", "origin",
-    ]  # fmt: skip
+    assert ids == SECTIONS
     links = [a["href"] for t, a in full.tags if t == "a"]
-    assert links == [f"#{i}" for i in ids]
+    assert [link for link in links if link in {f"#{i}" for i in ids}][-8:] == [f"#{i}" for i in ids]
+    known = {f"#{a['id']}" for _, a in full.tags if a.get("id")}
+    assert {link for link in links if (link or "").startswith("#")} <= known
+    landmarks = [t for t, _ in full.tags if t in ("header", "nav", "main", "footer")]
+    assert landmarks == ["header", "nav", "main", "footer"]
+    headings = [int(t[1]) for t, _ in full.tags if re.fullmatch("h[1-6]", t)]
+    assert headings.count(1) == 1
+    assert all(b <= a + 1 for a, b in pairwise(headings))
 
 
 def test_numbers_of_each_part_are_told(full: Page) -> None:
     for words in (
-        "quality.too_short length, repetition, characters 1,630 3.4% quality.repetition 288",
-        "read.malformed_json quarantined whether it can be read 201 0.4%",
+        "quality.too_short Fewer visible characters than quality.shortest Lower it 1,630 3.4%",
+        "read.malformed_json quarantined A line or file that is no JSON",
         "tickets 30,000 24,599 5,200 201 82% dedup.exact 2,900, quality.too_short 1,200",
         "prepare 48,210 45,527 2,391 292 balanced",
         "2,960 rows are exact copies of another row and 1,412 nearly so (similarity at least 0.75,",
@@ -324,7 +113,7 @@ def test_numbers_of_each_part_are_told(full: Page) -> None:
         "train 36,300 37,000 89.2%",
         "validation 301 2,200 151,700 98.4%",
         "240 steps.",
-        "pii 45,527 30.8 MB 6.10 5.0",
+        "pii 45,527 30.8 MB 6.10 5.049",
         "5d1c7a0be63f4f0f9a4bd0c1c0ffee42",
         "threshold: 0.75",
     ):
@@ -351,7 +140,7 @@ def test_page_is_well_formed_and_loads_nothing(full: Page) -> None:
         assert not any(
             name.startswith("on") or name in ("src", "srcset", "xlink:href") for name in attributes
         )
-        assert (attributes.get("href") or "#").startswith("#"), tag
+        assert re.match("#|https://arxiv", attributes.get("href") or "#"), tag
         assert "//" not in (attributes.get("style") or "")
     policy = [a["content"] for t, a in full.tags if a.get("http-equiv") == "Content-Security-Policy"]
     assert policy == ["default-src 'none'; style-src 'unsafe-inline'"]
@@ -359,11 +148,14 @@ def test_page_is_well_formed_and_loads_nothing(full: Page) -> None:
     assert len(ids) == len(set(ids))
 
 
-def test_plots_have_a_name_and_tables_have_headed_columns(full: Page) -> None:
+def test_plots_have_names_and_tables_have_headed_rows_and_columns(full: Page) -> None:
     drawings = [a for t, a in full.tags if t == "svg"]
     assert len(drawings) == 6
-    assert all(a["role"] == "img" and a["aria-label"] for a in drawings)
-    assert all(a.get("scope") or a.get("aria-hidden") for t, a in full.tags if t == "th")
+    ids = {a["id"] for _, a in full.tags if a.get("id")}
+    assert all(a["role"] == "img" and set((a["aria-labelledby"] or "").split()) <= ids for a in drawings)
+    assert all(a.get("scope") for t, a in full.tags if t == "th")
+    assert "quality.too_short: 1,630 records" in full.text, "a bar says its count where a mouse rests on it"
+    assert "step 40: validation loss" in full.text
 
 
 def test_hostile_text_stays_text(tmp_path: Path) -> None:
@@ -388,7 +180,7 @@ def test_control_characters_and_dollars_are_shown_as_they_are(tmp_path: Path) ->
     run = prepared_run()
     run["rows"]["dropped"] = {"quality.$x_1$ \x07 \ud800 中": 12}
     text = Path(report.build(write_run(str(tmp_path / "run"), run), flow.STAGES)).read_text(encoding="utf-8")
-    assert text.count("quality.$x_1$ \ufffd \ufffd 中") == 2
+    assert text.count("quality.$x_1$ \ufffd \ufffd 中") >= 2
 
 
 def test_duplicates_are_shown_beside_what_was_kept(full: Page) -> None:
@@ -443,14 +235,13 @@ def test_passages_are_shown_as_the_row_that_keeps_them_holds_them(tmp_path: Path
         assert "tickets: part-0.jsonl, line 3 [user] " in page.text
         assert f"row {99 << 32} " in page.text
         assert page.faults == []
-        assert "passages" in [a["id"] for t, a in page.tags if t == "section"]
+        assert "passages" in [a.get("id") for t, a in page.tags if t == "h3"]
 
 
 def test_after_prepare_alone_the_page_says_so(tmp_path: Path) -> None:
-    page = Page(
-        Path(report.build(write_run(str(tmp_path / "run"), prepared_run()), flow.STAGES)).read_text("utf-8")
-    )
-    assert "No model has been trained yet: this report covers the preparation of the data alone." in page.text
+    page = shown(tmp_path, prepared_run())
+    assert "No model yet This report covers the preparation of the data alone." in page.text
+    assert "No model has been trained: headrace train on the recipe does so." in page.text
     assert "Nothing has been trained yet." in page.text
     assert "There is no tuned model yet." in page.text
     assert page.faults == []
@@ -458,12 +249,13 @@ def test_after_prepare_alone_the_page_says_so(tmp_path: Path) -> None:
 
 def test_trained_but_not_evaluated(tmp_path: Path) -> None:
     run = {**prepared_run(), "train": trained_run()["train"]}
-    page = Page(Path(report.build(write_run(str(tmp_path / "run"), run), flow.STAGES)).read_text("utf-8"))
-    assert "Not measured yet: the model is trained but not evaluated." in page.text
+    page = shown(tmp_path, run)
+    assert "Not decided yet A model is trained, and was not held against its base." in page.text
+    assert "The tuned model was not held against its base: headrace evaluate" in page.text
 
 
 @given(st.fixed_dictionaries({name: st.sampled_from(("there", "empty", "gone")) for name in PARTS}))
-@settings(max_examples=20)
+@settings(max_examples=12)
 @example(dict.fromkeys(PARTS, "empty"))
 @example(dict.fromkeys(PARTS, "gone"))
 def test_any_part_may_be_empty_or_missing(state: dict[str, str]) -> None:
@@ -479,7 +271,7 @@ def test_books_that_do_not_balance_are_called_out(tmp_path: Path) -> None:
     run = prepared_run()
     run["rows"]["kept"] -= 5
     run["passes"]["pack"]["kept"] -= 5
-    page = Page(Path(report.build(write_run(str(tmp_path / "run"), run), flow.STAGES)).read_text("utf-8"))
+    page = shown(tmp_path, run)
     assert "The books do not balance: 5 records are not accounted for. Do not use this output." in page.text
     assert "not balanced: 5 missing" in page.text
 
@@ -490,10 +282,8 @@ def test_no_run_is_the_users_error(tmp_path: Path) -> None:
 
 
 def test_same_run_same_bytes(tmp_path: Path) -> None:
-    run = {**prepared_run(), **trained_run()}
-    one, two = (
-        Path(report.build(write_run(str(tmp_path / d / "run"), run), flow.STAGES)).read_bytes() for d in "ab"
-    )
+    path = write_run(str(tmp_path / "run"), {**prepared_run(), **trained_run()})
+    one, two = (Path(report.build(path, flow.STAGES)).read_bytes() for _ in range(2))
     assert one == two
 
 
@@ -521,93 +311,8 @@ def test_report_on_object_storage(s3: str) -> None:
     written = report.build(path, flow.STAGES)
     assert written == f"{s3}/runs/one/report.html"
     page = Page(storage.read_bytes(written).decode())
-    assert page.text.startswith("one: headrace report")
+    assert "headrace report: one" in page.text
     assert "tickets: part-1.jsonl, line 2" in page.text
-
-
-@pytest.mark.parametrize("word", VERDICTS)
-def test_the_verdict_is_that_of_the_metric_that_decides(word: str, tmp_path: Path) -> None:
-    others = {"bleu": score(1.0, 2.0, [0, 1]), "rouge1": score(2.0, 1.0, [-1, 0], "worse")}
-    told = {"loss": score(2.0, 1.0, [-1, 1], word, primary=True), **others}
-    found = comparison.metrics(told)
-    assert found is not None
-    assert found["verdict"] == word
-    assert found["counts"] == {"better": 1, "worse": 1, "no clear difference": 0, "too few samples": 0}
-    assert [one.metric for one in found["shown"]] == ["bleu", "rouge1", "loss"]
-    assert [one.lower_is_better for one in found["shown"]] == [False, False, True]
-    run = {**prepared_run(), "evaluate": told}
-    page = Page(Path(report.build(write_run(str(tmp_path / "run"), run), flow.STAGES)).read_text("utf-8"))
-    said = {
-        "better": ("is better than its base.", "Yes."),
-        "worse": ("is worse than its base.", "No, it is worse."),
-        "no clear difference": ("not measurably different from its base.", "It cannot be told apart."),
-        "too few samples": (
-            "too few samples are held out",
-            "Not known: 200 held-out samples can show nothing",
-        ),
-    }[word]
-    assert all(words in page.text for words in said)
-    assert "Beside it, and changing nothing: of 2 other metrics it is better on 1, worse on 1." in page.text
-
-
-def test_without_the_metric_that_decides_there_is_no_verdict(tmp_path: Path) -> None:
-    run = {**prepared_run(), "evaluate": {"loss": score(2.0, 1.0, [-1, -0.5])}}
-    page = Page(Path(report.build(write_run(str(tmp_path / "run"), run), flow.STAGES)).read_text("utf-8"))
-    assert "Not known: the metric that decides was not measured" in page.text
-    assert "Yes." not in page.text
-
-
-def test_every_metric_has_a_name_on_the_page() -> None:
-    assert set(comparison.NAMES) == set(METRICS)
-
-
-def test_what_is_not_finite_is_left_out(tmp_path: Path) -> None:
-    told = {"perplexity": score(None, 3.0, [None, None]), "loss": score(9.0, 1.1, [None, -7.0])}
-    found = comparison.metrics(told)
-    assert found is not None
-    assert [(one.metric, one.interval) for one in found["shown"]] == [("loss", None)]
-    assert comparison.metrics({"perplexity": told["perplexity"]}) is None
-    run = {**prepared_run(), "train": history([2.0, math.nan, 1.0], {}), "evaluate": told}
-    page = Page(Path(report.build(write_run(str(tmp_path / "run"), run), flow.STAGES)).read_text("utf-8"))
-    assert "Training loss went from 2 to 1." in page.text
-    assert "loss less is better 9 1.1 −7.9 not measured < 0.001 better" in page.text
-
-
-def test_curves_of_a_training() -> None:
-    found = comparison.training(history([3.0, 2.0, 1.5, 1.0], {2: 2.5, 4: 1.5}))
-    assert found is not None
-    assert (found["steps"], found["first"], found["last"], found["best"]) == (4, 3.0, 1.0, (4, 1.5))
-    assert not found["rising"]
-    assert found["facts"]["tokens"] == 91_000
-    unvalidated = comparison.training(history([3.0, 2.0], {}))
-    assert unvalidated is not None
-    assert unvalidated["best"] is None
-    assert "best_validation" not in unvalidated["facts"]
-
-
-def test_what_was_wrong_with_a_training_is_told(tmp_path: Path) -> None:
-    words = "it learns its rows by heart <b>"
-    train = {
-        **history([3.0, 2.0, 1.5, 1.0], {1: 2.0, 2: 1.5, 3: 1.6, 4: 1.7}),
-        "base": {"validation": 2.25, "general": None},
-        "warnings": [{"code": "overfitting", "words": words, "step": 4}],
-        "stopped": {"reason": "patience", "words": "2 validations were not better", "step": 4},
-    }
-    found = comparison.training(train)
-    assert found is not None
-    assert not found["rising"], "it is said once"
-    run = {**prepared_run(), "train": train}
-    page = Page(Path(report.build(write_run(str(tmp_path / "run"), run), flow.STAGES)).read_text("utf-8"))
-    assert "Step 4 it learns its rows by heart <b>." in page.text
-    assert "Stopped: 2 validations were not better" in page.text
-    assert "Before training it was 2.25." in page.text
-
-
-def test_rising_validation_is_told() -> None:
-    found = comparison.training(history([3.0, 2.0, 1.5, 1.0], {1: 2.0, 2: 1.5, 3: 1.6, 4: 1.7}))
-    assert found is not None
-    assert found["rising"]
-    assert found["best"] == (2, 1.5)
 
 
 @pytest.mark.parametrize(
@@ -615,10 +320,6 @@ def test_rising_validation_is_told() -> None:
 )
 def test_percent_never_rounds_to_all_or_nothing(share: float, text: str) -> None:
     assert report.percent(share) == text
-
-
-def test_the_page_says_what_every_stage_judges() -> None:
-    assert set(records.JUDGED) == set(flow.STAGES)
 
 
 def luminance(colour: str) -> float:
@@ -629,8 +330,8 @@ def luminance(colour: str) -> float:
 
 
 def test_text_stands_out_in_light_and_dark() -> None:
-    template = Path(report.__file__).with_name("page.html.j2").read_text(encoding="utf-8")
-    themes = re.findall(r":root \{(.*?)\}", template, re.DOTALL)
+    style = (report.TEMPLATES / "style.css").read_text(encoding="utf-8")
+    themes = re.findall(r":root \{(.*?)\}", style, re.DOTALL)
     assert len(themes) == 2
     for theme in themes:
         colours = dict(re.findall(r"--([\w-]+): (#[0-9a-f]{6});", theme))
@@ -641,29 +342,3 @@ def test_text_stands_out_in_light_and_dark() -> None:
         for text, back in pairs:
             dark, light = sorted(luminance(colours[name]) for name in (text, back))
             assert (light + 0.05) / (dark + 0.05) >= 4.2 + 0.3 * (back == "paper"), (text, back)
-
-
-def test_pairs_and_pools_are_told(tmp_path: Path) -> None:
-    pairs = {"pairs": 1200, "accuracy": 0.75, "margin": 0.5, "chosen_reward": 0.2, "rejected_reward": -0.3}
-    run = prepared_run()
-    run["train"] = {
-        "steps": 1,
-        "loss": [1.0],
-        "learning_rate": [0.1],
-        "validation": [],
-        "validation_steps": [],
-        "best_step": 1,
-        "best_validation": None,
-        "epochs": 1,
-        "tokens": 9,
-        "seconds": 1.0,
-        "tokens_per_second": 9.0,
-        "preference": pairs,
-    }
-    words = "5 of 9 rows of 'general', 50 tokens, are drawn: 10.0% of the tokens to train on"
-    run["mix"] = {"general": {"below": 7, "words": words}, "off": {"below": None, "words": "too few"}}
-    (tmp_path / "run.json").write_text(json.dumps(run))
-    written = Path(report.build(str(tmp_path), flow.STAGES)).read_text()
-    assert "Of 1,200 pairs of a chosen and a rejected answer that were learned, 75%" in written
-    assert f"Mixed in (<code>mix</code>): {words.replace(chr(39), '&#39;')}." in written
-    assert "Mixed in, and fewer than asked for:</strong> too few." in written

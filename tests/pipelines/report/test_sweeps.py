@@ -49,7 +49,7 @@ def sweep(**more: Any) -> dict[str, Any]:
 def test_the_page_tells_of_the_best_the_gain_and_what_is_chance(tmp_path: Path) -> None:
     (tmp_path / "run.json").write_text(json.dumps({"sweep": sweep()}))
     text = page.render(str(tmp_path), ())
-    assert 'href="#sweep"' in text
+    assert 'id="sweep"' in text
     assert "5 trainings in search of better settings: 3 done, 1 ended early, 1 failed, 1 min 15 s" in text
     assert "The best is trial 2, 0.1250 nats a token better than the recipe as it was" in text
     assert "The best settings with 2 seeds end 0.2500 apart." in text
@@ -57,7 +57,7 @@ def test_the_page_tells_of_the_best_the_gain_and_what_is_chance(tmp_path: Path) 
     assert "the loss is &lt;nan&gt;" in text
     assert text == page.render(str(tmp_path), ())
     (tmp_path / "run.json").write_text("{}")
-    assert 'href="#sweep"' not in page.render(str(tmp_path), ())
+    assert 'id="sweep"' not in page.render(str(tmp_path), ())
 
 
 def test_lines_of_the_plot_lie_where_the_settings_are() -> None:
