@@ -10,7 +10,8 @@ Cost: none to speak of.
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from headrace.pipelines.evaluate import metrics
@@ -46,13 +47,16 @@ class Turn(NamedTuple):
 
 
 class Answer(NamedTuple):
-    """A prompt with the answers to it. kind: one of `KINDS`."""
+    """A prompt with the answers to it. kind: one of `KINDS`; times: to how many of the kept prompts the tuned
+    model said just this.
+    """
 
     kind: str
     turns: list[Turn]
     reference: str
     base: str
     tuned: str
+    times: int
 
 
 def view(written: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -60,7 +64,9 @@ def view(written: Mapping[str, Any]) -> dict[str, Any] | None:
 
     `written` is evaluation/samples.json.
     """
-    each = [_answer(sample) for sample in written.get("samples") or ()]
+    samples = written.get("samples") or ()
+    times = Counter(sample["tuned"] for sample in samples)
+    each = [_answer(sample, times[sample["tuned"]]) for sample in samples]
     if not each:
         return None
     kinds = {kind: [one for one in each if one.kind == kind] for kind in KINDS}
@@ -68,14 +74,14 @@ def view(written: Mapping[str, Any]) -> dict[str, Any] | None:
     return {"kinds": shown, "kept": len(each)}
 
 
-def _answer(sample: Mapping[str, str]) -> Answer:
+def _answer(sample: Mapping[str, str], times: int) -> Answer:
     reference = sample["reference"]
     base, tuned = (_near(sample[who], reference) for who in ("base", "tuned"))
     kind = "won" if tuned > base + APART else "lost" if base > tuned + APART else "even"
     if kind == "even" and tuned < FAR:
         kind = "surprise"
     texts = (cut(plain(sample[name])) for name in ("reference", "base", "tuned"))
-    return Answer(kind, turns(sample["prompt"]), *texts)
+    return Answer(kind, turns(sample["prompt"]), *texts, times)
 
 
 def _near(answer: str, reference: str) -> float:
@@ -106,8 +112,3 @@ def cut(text: str) -> str:
     """A text of a readable length; what is missing is said."""
     more = len(text) - CHARACTERS
     return text if more <= 0 else f"{text[:CHARACTERS]} … {more:,} characters more"
-
-
-def kinds_in_words(shown: Sequence[tuple[str, str, Sequence[Answer], int]]) -> str:
-    """How many answers of each kind there are, as a clause."""
-    return ", ".join(f"{n:,} {'even' if kind == 'even' else kind}" for kind, _, _, n in shown)

@@ -97,14 +97,18 @@ def _seeds(seeds: Mapping[str, Any]) -> dict[str, Any] | None:
     return {"metric": comparison.called(metric), "values": values, "spread": seeds.get("spread")}
 
 
-def _rated(said: Any) -> dict[str, Any] | None:
-    """What people, or a judge, said of pairs of answers: wins, losses, ties, and the win rate."""
+def _rated(said: Any) -> str | None:
+    """What people, or a judge, said of pairs of answers: its own sentence, else the counts."""
     if not isinstance(said, Mapping) or not said:
         return None
-    counts = {kind: said[kind] for kind in ("wins", "losses", "ties") if isinstance(said.get(kind), int)}
-    rate = said.get("win_rate", said.get("rate"))
-    interval = comparison.finite(said.get("interval"))
-    return {"counts": counts, "rate": rate, "interval": interval, "words": said.get("words") or ""}
+    counts = [
+        f"{said[kind]:,} {kind}" for kind in ("wins", "ties", "losses") if isinstance(said.get(kind), int)
+    ]
+    words = str(said.get("words") or "").rstrip(".") or ", ".join(counts)
+    agreement = said.get("agreement")
+    if isinstance(agreement, int | float):
+        words += f"; agreement of the raters (Krippendorff's alpha) {agreement:.2f}"
+    return words or None
 
 
 def view(scores: Mapping[str, Any] | None) -> dict[str, Any] | None:

@@ -127,6 +127,8 @@ def _moved(run: Run) -> str:
     primary = next((s for s in _scores(run).values() if s.get("primary")), None)
     name = next((n for n, s in _scores(run).items() if s.get("primary")), "")
     clause = "the metric that decides was not measured"
+    if primary is not None:
+        primary = {**primary, **(primary.get("clean") or {})}  # the decision is one over clean rows
     if primary is not None and None not in (primary["base"], primary["tuned"]):
         n = primary["n"]
         told = comparison.called(name)
@@ -137,8 +139,8 @@ def _moved(run: Run) -> str:
     if rang:
         names = ", ".join(rang[:NAMED]) + (f" and {len(rang) - NAMED} more" if len(rang) > NAMED else "")
         ring = "rings" if len(rang) == 1 else "ring"
-        return f"{clause}, but {len(rang)} of {held + len(rang)} gates {ring}: {names}"
-    return f"{clause}, and all {held} gates hold" if held else clause
+        return f"{clause}, but {len(rang)} of {held + len(rang)} gates (checks for damage) {ring}: {names}"
+    return f"{clause}, and all {held} gates (checks for damage) hold" if held else clause
 
 
 def _verdict(score: Mapping[str, Any]) -> str:

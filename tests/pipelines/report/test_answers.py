@@ -64,6 +64,7 @@ def test_wins_losses_and_surprises_are_told_apart() -> None:
         ("even", 1, 1),
     ]
     assert found["kept"] == 8
+    assert [one.times for _, _, shown, _ in found["kinds"] for one in shown] == [2, 4, 4, 1, 1, 2]
     assert answers.view({}) is None
 
 

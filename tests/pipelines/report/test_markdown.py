@@ -41,7 +41,7 @@ def test_a_pull_request_reads_decision_metrics_gates_and_books(tmp_path: Path) -
     text = written(tmp_path, run)
     assert text.startswith(
         "## Mend it first\n\nLoss went from 3.912 to 0.944 on 200 held-out samples (better), but "
-        "1 of 1 gates rings: endless.\n\n- Loss went from 3.912 to 0.944: better.\n"
+        "1 of 1 gates (checks for damage) rings: endless.\n\n- Loss went from 3.912 to 0.944: better.\n"
     )
     assert "**Diagnosis:** The end token was lost" in text
     assert (

@@ -6,6 +6,7 @@ import pytest
 
 from headrace.pipelines.report import opening
 
+MOVED = "loss went from 2.000 to 1.000 on 200 held-out samples (better)"
 ROWS = {"in": 10, "kept": 9, "dropped": {"clean.empty": 1}, "quarantined": {}}
 LOSS = {"base": 2.0, "tuned": 1.0, "interval": [-1.2, -0.8], "verdict": "better", "n": 200, "primary": True}
 HELD = {"passed": True, "words": ""}
@@ -24,13 +25,13 @@ def verdict(decision: str, words: str, *reasons: tuple[str, str, str]) -> dict[s
         (
             {"verdict": verdict("ship", "Ship it"), "gates": {"kept": HELD, "endless": HELD}},
             "Ship it",
-            "loss went from 2.000 to 1.000 on 200 held-out samples (better), and all 2 gates hold",
+            f"{MOVED}, and all 2 gates (checks for damage) hold",
             "good",
         ),
         (
             {"verdict": verdict("mend", "Mend it first"), "gates": {"kept": HELD, "endless": RANG}},
             "Mend it first",
-            "loss went from 2.000 to 1.000 on 200 held-out samples (better), but 1 of 2 gates rings: endless",
+            f"{MOVED}, but 1 of 2 gates (checks for damage) rings: endless",
             "warn",
         ),
         (
@@ -39,8 +40,7 @@ def verdict(decision: str, words: str, *reasons: tuple[str, str, str]) -> dict[s
                 "gates": dict.fromkeys(("copied", "empty", "endless", "openers"), RANG),
             },
             "Mend it first",
-            "loss went from 2.000 to 1.000 on 200 held-out samples (better), but 4 of 4 gates ring: copied, "
-            "empty, endless and 1 more",
+            f"{MOVED}, but 4 of 4 gates (checks for damage) ring: copied, empty, endless and 1 more",
             "warn",
         ),
         (

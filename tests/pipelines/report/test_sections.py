@@ -34,15 +34,8 @@ def whole() -> dict[str, Any]:
     }
     run["evaluate"]["bleu"]["arms"] = {"larger": {**SHOTS, "value": 40.0, "verdict": "no clear difference"}}
     run["seeds"] = {"metric": "loss", "values": [0.944, 0.951], "spread": 0.007}
-    run["review"] = {"wins": 30, "losses": 10, "ties": 5, "win_rate": 0.72, "interval": [0.6, 0.83]}
-    run["judge"] = {
-        "wins": 3,
-        "losses": 1,
-        "ties": 0,
-        "win_rate": 0.75,
-        "interval": None,
-        "words": "agrees with people",
-    }
+    run["review"] = {"wins": 30, "losses": 10, "ties": 5, "agreement": 0.811, "words": "30 won, 10 lost"}
+    run["judge"] = {"wins": 3, "losses": 1, "ties": 0, "win_rate": 0.75, "interval": None}
     run["diagnosis"] = {
         "code": "forgetting",
         "words": "It forgets: mix general rows in",
@@ -57,8 +50,9 @@ def test_what_else_there_is_stands_beside_base_and_tuned(tmp_path: Path) -> None
         "loss decides less is better 3.912 2.500 0.944",
         "on the 180 of 200 samples that do not stand in the training rows, loss went from 3.900 to 1.000",
         "2 trainings with other seeds end at loss 0.944, 0.951: 0.007 of it is chance.",
-        "answers 30 were better, 10 were worse, 5 were as good; win rate 72% (95% interval 60% to 83%).",
-        "win rate 75%. Agrees with people.",
+        "People, who did not know which was which: 30 won, 10 lost; agreement of the raters "
+        "(Krippendorff's alpha) 0.81.",
+        "A judge, asked twice with the places changed: 3 wins, 0 ties, 1 losses.",
         "in its prompt, chosen by their likeness to it 2.500 0.944 −2.000 to −1.000 200 better",
         "The base with passages of your documents in its prompt 2.500 0.944 not told 5 too few samples",
         "The larger base model BLEU 40.00 61.70",
