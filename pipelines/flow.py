@@ -13,7 +13,6 @@ from headrace.cluster import storage
 from headrace.cluster.errors import (
     DamagedError,
     GateError,
-    OutputError,
     QuarantineError,
     SourceError,
 )
@@ -232,9 +231,8 @@ def report(recipe: Recipe, mode: Mode) -> str:
 
     Raises: OutputError where it has written nothing yet.
     """
+    from headrace.pipelines.passes import summary
+
     if not storage.exists(storage.join(recipe.output, "run.json")):
-        raise OutputError(
-            f"{recipe.output!r} has nothing to tell yet: `headrace prepare` on the recipe has not come to "
-            "the end of its first pass; `headrace status` says how far it is"
-        )
+        summary.require_prepared(recipe.output)
     return ending.report(recipe.output, STAGES, mode)

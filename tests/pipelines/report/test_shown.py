@@ -51,7 +51,7 @@ def test_before_anything_is_written_the_command_says_so(tmp_path: Path) -> None:
     (tmp_path / "recipe.yaml").write_text(f"output: {tmp_path}/run\nsources:\n- path: {tmp_path}/in.jsonl\n")
     code, _, err = run_command(["report", str(tmp_path / "recipe.yaml")])
     assert code == 2
-    assert "has nothing to tell yet" in err
+    assert "nothing is prepared in" in err
     assert not (tmp_path / "run").exists()
 
 
