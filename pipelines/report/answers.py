@@ -80,8 +80,8 @@ def _answer(sample: Mapping[str, str], times: int) -> Answer:
     kind = "won" if tuned > base + APART else "lost" if base > tuned + APART else "even"
     if kind == "even" and tuned < FAR:
         kind = "surprise"
-    texts = (cut(plain(sample[name])) for name in ("reference", "base", "tuned"))
-    return Answer(kind, turns(sample["prompt"]), *texts, times)
+    texts = {name: cut(plain(sample[name])) for name in ("reference", "base", "tuned")}
+    return Answer(kind, turns(sample["prompt"]), **texts, times=times)
 
 
 def _near(answer: str, reference: str) -> float:
