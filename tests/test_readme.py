@@ -87,11 +87,13 @@ def gates() -> str:
     """The table of every gate, as a recipe holds them that says nothing of them."""
     from headrace.pipelines import recipe
     from headrace.pipelines.commands.gates import known
+    from headrace.pipelines.evaluate.gates.config import OWN
 
     plain = recipe.validate({"output": "run", "sources": [{"path": "data"}]}, "README.md")
     lines = []
     for name, command, threshold, fails, source in known(plain):
-        lines.append(f"| `{name}` | {command} | {cell(threshold)} | {fails or 'off'} | {cell(source)} |")
+        whence = cell(source.replace(OWN, "this project"))
+        lines.append(f"| `{name}` | {command} | {cell(threshold)} | {fails or 'off'} | {whence} |")
     head = "| gate | held by | passes where | else | threshold from |"
     return "\n".join([head, "|---|---|---|---|---|", *lines]) + "\n"
 
@@ -100,7 +102,7 @@ def contents() -> str:
     """The headings below the first two ranks, as links."""
     text = re.sub(r"^```.*?^```", "", README.read_text(), flags=re.MULTILINE | re.DOTALL)
     lines = []
-    for rank, title in re.findall(r"^(##|###) (.+)$", text, re.MULTILINE):
+    for rank, title in re.findall(r"^(##|###) (?!Contents$)(.+)$", text, re.MULTILINE):
         anchor = re.sub(r"[^\w\- ]", "", title.lower()).replace(" ", "-")
         lines.append(f"{'  ' * (len(rank) - 2)}- [{title}](#{anchor})")
     return "\n".join(lines) + "\n"
