@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from headrace.pipelines.report import plots
 
 MOST = 36  # bins that are drawn
+TAIL = 0.005  # share of the rows at either end that may be left out, and are counted
 TICKS = 8
 STEPS = (1, 2, 4, 8)  # eighths of a doubling that a bin may take
 
@@ -35,6 +36,7 @@ class Series(NamedTuple):
 def lengths(name: str, series: Sequence[Series], across: str, up: str, title: str) -> Markup:
     """One or two kinds of rows, bars from back to front, over the same bins."""
     edges, joined = binned(series)
+    outside = sum(series[0].counts) - sum(joined[0])
     figure, axes = plots.framed(2.3)
     hover: dict[str, str] = {}
     colours = (plots.BASE, plots.KEPT) if len(series) > 1 else (plots.TUNED,)
@@ -54,7 +56,8 @@ def lengths(name: str, series: Sequence[Series], across: str, up: str, title: st
     axes.set_xticks(_places(np.array(shown)), [edge(e) for e in shown])
     axes.yaxis.set_major_formatter(FuncFormatter(plots.short))
     axes.yaxis.set_major_locator(MaxNLocator(5, integer=True))
-    axes.set_xlabel(f"{across} (logarithmic)")
+    beyond = f"; {outside:,} {up} lie beyond" if outside else ""
+    axes.set_xlabel(f"{across} (logarithmic){beyond}")
     axes.set_ylabel(up)
     axes.grid(axis="x", visible=False)
     if len(series) > 1:
@@ -69,14 +72,15 @@ def lengths(name: str, series: Sequence[Series], across: str, up: str, title: st
 def binned(series: Sequence[Series]) -> tuple[NDArray[np.int64], list[list[int]]]:
     """The edges to draw, ``int64[B + 1]``, and the counts of each series between them.
 
-    Empty bins at both ends are cut off. All series have the same edges.
+    Empty bins at both ends are cut off, and so are those that hold the `TAIL` of the first series: one row of
+    a hundred times the usual length would press all others into one bar. All series have the same edges.
     """
     edges = np.array(series[0].edges, np.int64)
     counts = np.array([one.counts for one in series], np.int64)
-    used = np.flatnonzero(counts.sum(axis=0))
+    used = _used(counts[0])
     if not len(used):
         return edges[:2], [[0] for _ in series]
-    for step in STEPS[STEPS.index(_step(edges, counts.sum(axis=0))) :]:
+    for step in STEPS[STEPS.index(_step(edges, counts[0])) :]:
         kept = np.array([_on_grid(int(e), step) for e in edges])
         first = np.flatnonzero(kept[: used[0] + 1])[-1]
         last = used[-1] + 1 + np.flatnonzero(kept[used[-1] + 1 :])[:1].sum()
@@ -84,6 +88,13 @@ def binned(series: Sequence[Series]) -> tuple[NDArray[np.int64], list[list[int]]
         if len(at) - 1 <= MOST:
             break
     return edges[at], [np.add.reduceat(own[: at[-1]], at[:-1]).tolist() for own in counts]
+
+
+def _used(counts: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Numbers of the bins from the first that is drawn to the last, both not empty."""
+    total = counts.sum()
+    inner = (np.cumsum(counts) > TAIL * total) & (np.cumsum(counts[::-1])[::-1] > TAIL * total)
+    return np.flatnonzero(inner & (counts > 0)) if total else np.zeros(0, np.int64)
 
 
 def _step(edges: NDArray[np.int64], counts: NDArray[np.int64]) -> int:

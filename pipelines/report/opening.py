@@ -231,7 +231,9 @@ def facts(run: Run, recipe: Mapping[str, Any], directory: str) -> list[tuple[str
     if primary and not run.get("stale"):
         name, score = primary
         split = (recipe.get("evaluate") or {}).get("split", "test")
-        told.append(("Judged on", f"{score['n']:,} held-out rows of {split}, by {comparison.called(name)}"))
+        told.append(
+            ("Judged on", f"{score['n']:,} held-out samples of {split}, by {comparison.called(name)}")
+        )
         told.append(("Intervals", "95%: in ninety-five of a hundred such runs they hold the true value"))
     told.append(("Run", directory))
     if run.get("date"):

@@ -325,7 +325,7 @@ def figures(value: float) -> str:
 def signed(value: float) -> str:
     """A change to people, as `figures` has it, with its sign."""
     text = figures(value)
-    return text if text.startswith("−") else f"+{text}"
+    return text if text.startswith("−") or not value else f"+{text}"
 
 
 def framed(height: float) -> tuple[Figure, Any]:

@@ -16,11 +16,11 @@ def series(values: list[int], name: str = "") -> histograms.Series:
     return histograms.Series(name, books.EDGES, books.histogram(np.array(values)))
 
 
-@given(st.lists(st.integers(0, 2**26), min_size=1, max_size=200))
+@given(st.lists(st.integers(0, 2**26), min_size=1, max_size=150))
 @settings(max_examples=60)
 def test_every_row_is_in_a_bin_and_there_are_not_too_many(values: list[int]) -> None:
     edges, (counts,) = histograms.binned([series(values)])
-    assert sum(counts) == len(values)
+    assert sum(counts) == len(values), "of so few, none is a tail"
     assert len(counts) == len(edges) - 1 <= histograms.MOST
     assert (np.diff(edges) > 0).all()
     exact = [sum(low <= v < high for v in values) for low, high in pairwise(edges)]
@@ -49,6 +49,14 @@ def test_series_have_the_same_bins_and_bars_say_their_counts() -> None:
     assert re.search(r"<title>\d+ to \d+ characters: 8 rows kept</title>", drawn)
     assert "read: 10, half of them up to" in drawn
     assert edges[0] <= 100 < 700 < edges[-1]
+
+
+def test_a_tail_is_left_out_and_counted() -> None:
+    values = [*[300] * 990, *[5] * 4, *[60_000] * 3]
+    edges, (counts,) = histograms.binned([series(values)])
+    assert (sum(counts), edges[0] > 5, edges[-1] < 60_000) == (990, True, True)
+    drawn = histograms.lengths("tokens", [series(values)], "tokens", "samples", "Samples by length.")
+    assert "tokens (logarithmic); 7 samples lie beyond" in drawn
 
 
 @pytest.mark.parametrize("edges", [books.EDGES, books.DOUBLINGS])

@@ -136,7 +136,7 @@ def test_what_a_stranger_asks_first_is_told() -> None:
     assert told == {
         "Base model": "models/base",
         "Adapter": "s3://bucket/run/adapter",
-        "Judged on": "200 held-out rows of test, by loss",
+        "Judged on": "200 held-out samples of test, by loss",
         "Intervals": "95%: in ninety-five of a hundred such runs they hold the true value",
         "Run": "s3://bucket/run",
         "Last command": "headrace run, ended 2026-05-04 09:10 UTC",
