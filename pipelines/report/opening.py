@@ -44,12 +44,13 @@ class Reason(NamedTuple):
 
 
 class Opening(NamedTuple):
-    """The first page. decided: whether there is a model, and a verdict on it."""
+    """The first page: its sentence in two parts, how it looks, reasons with how many more there are, and what
+    is not known.
+    """
 
     headline: str
     rest: str
     mood: Mood
-    decided: bool
     reasons: list[Reason]
     more: int
     missing: list[str]
@@ -59,11 +60,8 @@ def view(run: Run) -> Opening:
     """The first page of a run, whatever there is of it."""
     headline, rest, mood = _sentence(run)
     reasons = list(_reasons(run))
-    decided = _decision(run) is not None
-    missing = list(_missing(run))
-    return Opening(
-        headline, rest, mood, decided, reasons[:STRONGEST], max(0, len(reasons) - STRONGEST), missing
-    )
+    more = max(0, len(reasons) - STRONGEST)
+    return Opening(headline, rest, mood, reasons[:STRONGEST], more, list(_missing(run)))
 
 
 def gates(run: Run, *states: str) -> list[str]:
@@ -85,15 +83,13 @@ def _sentence(run: Run) -> tuple[str, str, Mood]:
     ended, rows = run.get("ended") or {}, run.get("rows") or {}
     if unbalanced(rows):
         return "Do not use this output", "the books do not balance", "bad"
-    if _unfinished(run):
-        if ended.get("code") is None:
-            return (
-                "Not done yet",
-                f"headrace {ended.get('command', 'prepare')} has not come to its end",
-                "warn",
-            )
-        return "Stopped before it was done", _first(ended.get("words")), "bad"
     decision = _decision(run)
+    if _unfinished(run) and ended.get("code") is None:
+        return "Not done yet", f"headrace {ended.get('command', 'prepare')} has not come to its end", "warn"
+    if (_unfinished(run) or not decision) and ended.get("code"):
+        whole = ended.get("gate") and not _unfinished(run)
+        headline = "Mend it first" if whole else "Stopped before it was done"
+        return headline, _first(ended.get("words")), "bad"
     if decision:
         return str(decision["words"]), _moved(run), MOODS.get(str(decision["decision"]), "none")
     if run.get("stale"):

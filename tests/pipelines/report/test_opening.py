@@ -78,6 +78,18 @@ def test_the_sentence_is_that_of_the_gravest(
     assert rest is None or found.rest == rest
 
 
+def test_a_gate_that_failed_before_a_model_is_what_is_decided() -> None:
+    failed = {"passed": False, "words": "gate: PII in the packed shards: 1 EMAIL_ADDRESS.\nmore"}
+    ended = {"command": "prepare", "code": 3, "gate": "pii.gate", "words": failed["words"]}
+    prepared = {"rows": ROWS, "digest": "d", "advice": {"verdict": "go", "reasons": []}}
+    found = opening.view({**prepared, "ended": ended, "gates": {"pii.gate": failed}})
+    assert (found.headline, found.mood) == ("Mend it first", "bad")
+    assert found.rest == "gate: PII in the packed shards: 1 EMAIL_ADDRESS"
+    assert found.reasons == [], "it stands in full below"
+    other = {"command": "train", "code": 1, "gate": None, "words": "fault: the disk"}
+    assert opening.view({**prepared, "ended": other}).headline == "Stopped before it was done"
+
+
 @pytest.mark.parametrize(
     ("ended", "headline", "rest"),
     [
