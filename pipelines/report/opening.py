@@ -75,7 +75,14 @@ def state(gate: Mapping[str, Any]) -> str:
 
 
 def _decision(run: Run) -> Mapping[str, Any] | None:
-    return None if run.get("stale") else run.get("verdict")
+    """What was decided, where that is still of what is there, and no command is about to decide anew."""
+    return None if run.get("stale") or _under_way(run) else run.get("verdict")
+
+
+def _under_way(run: Run) -> bool:
+    """Whether a command has begun and not said how it ended: it is at work, or was killed."""
+    ended = run.get("ended")
+    return _unfinished(run) if ended is None else ended.get("code") is None
 
 
 def _sentence(run: Run) -> tuple[str, str, Mood]:
@@ -84,7 +91,7 @@ def _sentence(run: Run) -> tuple[str, str, Mood]:
     if unbalanced(rows):
         return "Do not use this output", "the books do not balance", "bad"
     decision = _decision(run)
-    if _unfinished(run) and ended.get("code") is None:
+    if _under_way(run):
         return "Not done yet", f"headrace {ended.get('command', 'prepare')} has not come to its end", "warn"
     if (_unfinished(run) or not decision) and ended.get("code"):
         whole = ended.get("gate") and not _unfinished(run)

@@ -67,7 +67,12 @@ def verdict(decision: str, words: str, *reasons: tuple[str, str, str]) -> dict[s
             "the books do not balance",
             "bad",
         ),
-        ({"ended": {"command": "run", "code": None}}, "Not decided", None, "warn"),
+        (
+            {"ended": {"command": "evaluate", "code": None}, "verdict": verdict("ship", "Ship it")},
+            "Not done yet",
+            "headrace evaluate has not come to its end",
+            "warn",
+        ),
     ],
 )
 def test_the_sentence_is_that_of_the_gravest(
