@@ -8,6 +8,9 @@ Cost: what `pairs` and `stored` read for the rows that are shown.
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
+import pyarrow.parquet as pq
+
+from headrace.cluster import storage
 from headrace.pipelines import stored
 from headrace.pipelines.examine import checks
 from headrace.pipelines.report import pairs, plots
@@ -20,11 +23,16 @@ CLUSTERS = 10
 GROUPS, MEMBERS = 2, 3  # groups of rows of a check, rows of a group
 CHARACTERS = 320  # of a row of these
 PASSAGE = 400
-# What is told of groups of rows, by check and key of its report.
+# What is told of groups of rows that a check's report names as `largest`.
 GROUPED = {
-    "contradictions": ("largest", "ask the same and are answered otherwise"),
-    "diversity": ("largest", "ask about the same thing"),
-    "label_noise": ("largest", "have a label that rows like them have not"),
+    "contradictions": "ask the same and are answered otherwise",
+    "diversity": "ask about the same thing",
+}
+# What is told of the rows that a check lists in `findings/`.
+LISTED = {
+    "label_noise": "have a label that rows like them have not",
+    "formats": "do not keep the format that they begin with",
+    "reasoning": "have a trace that does not go with the model's template",
 }
 
 
@@ -108,7 +116,7 @@ def passages(run_directory: str, run: Run) -> dict[str, Any] | None:
 def examined(run_directory: str, run: Run) -> list[dict[str, Any]]:
     """What each check over the whole set found: sentences, how many rows went by it, and some of its rows."""
     reports = {n: r for n, r in (run.get("examine") or {}).items() if n in (*checks.CHECKS, "splits")}
-    wanted = {name: _groups(name, report) for name, report in reports.items()}
+    wanted = {name: _groups(run_directory, name, report) for name, report in reports.items()}
     ids = [one for groups in wanted.values() for group in groups for one in group["row_ids"][:MEMBERS]]
     rows = stored.find(run_directory, ids)
     return [
@@ -122,11 +130,25 @@ def examined(run_directory: str, run: Run) -> list[dict[str, Any]]:
     ]
 
 
-def _groups(check: str, report: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """The largest groups of rows that a check names."""
-    key, _ = GROUPED.get(check, ("", ""))
-    found = report.get(key) or []
+def _groups(run: str, check: str, report: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Rows that a check names: its largest groups, or the first that it lists."""
+    if check in LISTED:
+        ids, many = _listed(storage.join(run, f"findings/{check}.parquet"))
+        return [{"row_ids": ids, "rows": many}] if ids else []
+    found = report.get("largest") or [] if check in GROUPED else []
     return [g for g in found if isinstance(g, Mapping) and len(g.get("row_ids") or ()) > 1][:GROUPS]
+
+
+def _listed(path: str) -> tuple[list[int], int]:
+    """The first ids of a list of findings, and how many rows it has; nothing where there is none."""
+    if not storage.exists(path):
+        return [], 0
+    with storage.intact(path), storage.open_input(path) as file:
+        opened = pq.ParquetFile(file)
+        if "row_id" not in opened.schema_arrow.names:
+            return [], 0
+        batch = next(opened.iter_batches(batch_size=MEMBERS, columns=["row_id"]), None)
+        return (batch["row_id"].to_pylist() if batch else []), opened.metadata.num_rows
 
 
 def _group(check: str, group: Mapping[str, Any], rows: Mapping[int, stored.Stored]) -> Group:
@@ -135,7 +157,8 @@ def _group(check: str, group: Mapping[str, Any], rows: Mapping[int, stored.Store
         row = rows.get(row_id)
         place = f"{row.source}: {row.place}" if row else "not in prepared/ (any more)"
         shown.append((row_id, place, _cut(row.text) if row else ""))
-    return Group(int(group.get("rows", len(group["row_ids"]))), GROUPED[check][1], shown)
+    words = {**GROUPED, **LISTED}[check]
+    return Group(int(group.get("rows", len(group["row_ids"]))), words, shown)
 
 
 def _cut(text: str) -> str:

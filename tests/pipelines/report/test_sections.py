@@ -4,6 +4,8 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+
 from headrace.cluster import storage
 from headrace.pipelines import flow
 from headrace.pipelines.report import broken, cost, evaluated, findings
@@ -149,9 +151,21 @@ def test_rows_of_a_finding_are_shown_by_their_ids(tmp_path: Path) -> None:
     assert second.shown[0][1] == "not in prepared/ (any more)"
     page = Page(report.render(path, flow.STAGES))
     assert (
-        "2 rows ask the same and are answered otherwise: row 0, tickets: part-0.jsonl, line 1 [user]"
+        "2 rows that ask the same and are answered otherwise: row 0, tickets: part-0.jsonl, line 1 [user]"
         in page.text
     )
+
+
+def test_rows_of_a_list_of_findings_are_shown(tmp_path: Path) -> None:
+    run = prepared_run()
+    run["examine"] = {"label_noise": {"rows": 9, "suspects": 5, "sources": [{"source": "tickets"}]}}
+    path = write_run(str(tmp_path / "run"), run)
+    ids = pa.array([4, 0, 2, 6, 8], pa.uint64())
+    storage.write_table(storage.join(path, "findings/label_noise.parquet"), pa.table({"row_id": ids}))
+    (found,) = findings.examined(path, run)
+    (group,) = found["groups"]
+    assert (group.rows, [row for row, _, _ in group.shown]) == (5, [4, 0, 2])
+    assert group.words == "have a label that rows like them have not"
 
 
 def test_exact_pairs_are_few_and_shown_once(tmp_path: Path) -> None:
