@@ -68,7 +68,7 @@ def test_the_strongest_reasons_come_first_and_the_others_are_counted(tmp_path: P
     assert told == sorted(told)
     assert "Facts" not in first
     assert "1 more reason:" in first
-    assert "Stop: <code>size</code> size &lt;b&gt;in words&lt;/b&gt;: <code>drop: {size}</code>." in rest
+    assert "Stop: <code>size</code>: size &lt;b&gt;in words&lt;/b&gt;: <code>drop: {size}</code>." in rest
     assert "<code>headrace explain RUN size</code>" in rest
     assert f'<a href="{url}" rel="noreferrer">{url}</a>; a rule' in rest
 
