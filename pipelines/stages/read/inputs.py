@@ -232,6 +232,7 @@ RUN_FILES = (
     "recipe.yaml",
     "run.json",
     "report.html",
+    "report.md",
     "prepared/part-0-0.parquet",
     "rejected/part-0-0.parquet",
     "pii.json",
