@@ -86,13 +86,18 @@ def _prepared(run: rundir.Run, mode: Mode) -> dict[str, Any]:
             raise
 
 
-def _note_books(run: rundir.Run) -> None:
-    """Write the books of what pass 1 has committed, where run.json tells of no run that came to its end."""
+def _note_books(run: rundir.Run, rows: Sequence[Any] | None = None) -> None:
+    """Write the books of what pass 1 has committed, where run.json tells of no run that came to its end.
+
+    rows: its commit records; left out: those that the ledger holds.
+    """
     from headrace.cluster import ledger
     from headrace.pipelines.passes import parts, summary
 
-    rows = list(ledger.load(run.path, parts.PREPARE).values())
-    if rows and "digest" not in summary.read(run.path):
+    if "digest" in summary.read(run.path):
+        return
+    rows = list(ledger.load(run.path, parts.PREPARE).values()) if rows is None else rows
+    if rows:
         summary.write(run.path, summary.begun(run, rows, None, ()))
 
 
@@ -108,7 +113,7 @@ def _passes(run: rundir.Run, mode: Mode) -> dict[str, Any]:
     from headrace.pipelines.passes.gate import driver as gate_pass
 
     rows = prepare_pass.prepare(run, ROW_STAGES, mode)
-    _note_books(run)  # a run that is killed later has these
+    _note_books(run, rows)  # a run that is killed later has these
     with _stopping(run, rows):
         prepare_pass.judge_quarantine(run, rows)
     duplicates = dedup_pass.deduplicate(run, rows, mode)
