@@ -82,11 +82,9 @@ def _unheld(name: str, why: str) -> Held:
 
 
 def _diagnosis(said: Any) -> dict[str, Any] | None:
-    """The paragraph, and what it rests on; None where there is none."""
+    """The paragraph, its first sentence for the first page, what it rests on; None where there is none."""
     if not isinstance(said, Mapping) or not said.get("words"):
         return None
-    return {
-        "code": said.get("code", ""),
-        "words": said["words"],
-        "evidence": list(said.get("evidence") or ()),
-    }
+    words = str(said["words"])
+    first = opening.ADVISED.split(words, maxsplit=1)[0].rstrip(".")
+    return {"words": words, "first": first, "evidence": list(said.get("evidence") or ())}

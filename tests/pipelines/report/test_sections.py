@@ -40,7 +40,7 @@ def whole() -> dict[str, Any]:
     run["judge"] = {"wins": 3, "losses": 1, "ties": 0, "win_rate": 0.75, "interval": None}
     run["diagnosis"] = {
         "code": "forgetting",
-        "words": "It forgets: mix general rows in",
+        "words": "It forgets. Mix general rows in",
         "evidence": ["loss rose"],
     }
     return run
@@ -58,7 +58,8 @@ def test_what_else_there_is_stands_beside_base_and_tuned(tmp_path: Path) -> None
         "in its prompt, chosen by their likeness to it 2.500 0.944 −2.000 to −1.000 200 better",
         "The base with passages of your documents in its prompt 2.500 0.944 not told 5 too few samples",
         "The larger base model BLEU 40.00 61.70",
-        "Diagnosis. It forgets: mix general rows in loss rose",
+        "Diagnosis. It forgets. Mix general rows in loss rose",
+        "Diagnosis: It forgets. More",
     ):
         assert words in page.text, words
     assert (page.faults, page.open) == ([], [])
