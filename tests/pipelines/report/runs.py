@@ -165,6 +165,31 @@ def score(
     return {"base": base, "tuned": tuned, "interval": interval, **told}
 
 
+SHOTS = {"value": 2.5, "interval": [-2.0, -1.0], "verdict": "better", "n": 200}
+
+
+def whole_run() -> dict[str, Any]:
+    """A run with everything that is optional in its evaluation."""
+    run = {**prepared_run(), **trained_run()}
+    loss = run["evaluate"]["loss"]
+    loss |= {"few_shot": 2.5, "test": "bootstrap", "clean": {**score(3.9, 1.0, [-3.1, -2.7]), "n": 180}}
+    loss["arms"] = {
+        "shots_4_alike": SHOTS,
+        "shots_4_random": {**SHOTS, "value": 3.0},
+        "retrieval": {**SHOTS, "n": 5},
+    }
+    run["evaluate"]["bleu"]["arms"] = {"larger": {**SHOTS, "value": 40.0, "verdict": "no clear difference"}}
+    run["seeds"] = {"metric": "loss", "values": [0.944, 0.951], "spread": 0.007}
+    run["review"] = {"wins": 30, "losses": 10, "ties": 5, "agreement": 0.811, "words": "30 won, 10 lost"}
+    run["judge"] = {"wins": 3, "losses": 1, "ties": 0, "win_rate": 0.75, "interval": None}
+    run["diagnosis"] = {
+        "code": "forgetting",
+        "words": "It forgets. Mix general rows in",
+        "evidence": ["loss rose"],
+    }
+    return run
+
+
 def write_run(path: str, run: dict[str, Any], *, rows: bool = True) -> str:
     """A run directory at `path` (local or s3://) with everything that the report can read."""
     storage.put(storage.join(path, "run.json"), json.dumps(run).encode())

@@ -15,7 +15,7 @@ import pytest
 
 from headrace.pipelines import flow
 from headrace.pipelines.report import page as report
-from tests.pipelines.report.runs import prepared_run, trained_run, write_run
+from tests.pipelines.report.runs import whole_run, write_run
 
 CHROMIUM = os.environ.get("HEADRACE_CHROMIUM") or shutil.which("chromium")
 MODULES = Path(os.environ.get("HEADRACE_NODE_MODULES", "node_modules"))
@@ -28,7 +28,7 @@ def seen(tmp_path_factory: pytest.TempPathFactory) -> list[dict[str, Any]]:
     missing = [name for name in ("playwright-core", "axe-core") if not (MODULES / name).is_dir()]
     if CHROMIUM is None or shutil.which("node") is None or missing:
         pytest.skip(f"no Chromium, node or npm package {' or '.join(missing) or 'to drive it'}")
-    run = {**prepared_run(), **trained_run()}
+    run = whole_run()
     run["verdict"] = {"decision": "mend", "words": "Mend it first", "reasons": []}
     rang = {"passed": True, "state": "warn", "value": 0.5, "interval": [0.4, 0.6], "threshold": 0.02}
     run["gates"] = {"endless": {**rang, "words": "half do not end. Look at the end token", "rows": [1]}}

@@ -2,7 +2,6 @@
 
 import json
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 
@@ -12,42 +11,19 @@ from headrace.pipelines.report import broken, cost, evaluated, findings
 from headrace.pipelines.report import page as report
 from tests.pipelines.report.runs import (
     HOSTILE,
+    SHOTS,
     Page,
     books,
     prepared_run,
     score,
     shown,
-    trained_run,
+    whole_run,
     write_run,
 )
 
-SHOTS = {"value": 2.5, "interval": [-2.0, -1.0], "verdict": "better", "n": 200}
-
-
-def whole() -> dict[str, Any]:
-    """A run with everything that is optional in its evaluation."""
-    run = {**prepared_run(), **trained_run()}
-    loss = run["evaluate"]["loss"]
-    loss |= {"few_shot": 2.5, "test": "bootstrap", "clean": {**score(3.9, 1.0, [-3.1, -2.7]), "n": 180}}
-    loss["arms"] = {
-        "shots_4_alike": SHOTS,
-        "shots_4_random": {**SHOTS, "value": 3.0},
-        "retrieval": {**SHOTS, "n": 5},
-    }
-    run["evaluate"]["bleu"]["arms"] = {"larger": {**SHOTS, "value": 40.0, "verdict": "no clear difference"}}
-    run["seeds"] = {"metric": "loss", "values": [0.944, 0.951], "spread": 0.007}
-    run["review"] = {"wins": 30, "losses": 10, "ties": 5, "agreement": 0.811, "words": "30 won, 10 lost"}
-    run["judge"] = {"wins": 3, "losses": 1, "ties": 0, "win_rate": 0.75, "interval": None}
-    run["diagnosis"] = {
-        "code": "forgetting",
-        "words": "It forgets. Mix general rows in",
-        "evidence": ["loss rose"],
-    }
-    return run
-
 
 def test_what_else_there_is_stands_beside_base_and_tuned(tmp_path: Path) -> None:
-    page = shown(tmp_path, whole())
+    page = shown(tmp_path, whole_run())
     for words in (
         "loss decides less is better 3.912 2.500 0.944 −2.968 −3.100 to −2.850 < 0.001 bootstrap 200",
         "on the 180 of 200 samples that do not stand in the training rows, loss went from 3.900 to 1.000",
@@ -176,7 +152,7 @@ def test_exact_pairs_are_few_and_shown_once(tmp_path: Path) -> None:
 
 
 def test_hostile_texts_of_the_optional_parts_stay_text(tmp_path: Path) -> None:
-    run = whole()
+    run = whole_run()
     run["diagnosis"] = {"code": HOSTILE, "words": HOSTILE, "evidence": [HOSTILE, f"`{HOSTILE}`"]}
     run["gates"] = {HOSTILE: {"passed": False, "words": HOSTILE, "rows": [HOSTILE]}}
     run["verdict"] = {
