@@ -4,6 +4,7 @@
 seconds, which whoever prepares need not pay.
 """
 
+from collections.abc import Iterator
 from functools import partial
 from typing import Any, Literal
 
@@ -264,11 +265,23 @@ def _baseline(recipe: Recipe, mode: Mode) -> dict[str, Any]:
     from headrace.pipelines.passes import summary
 
     say(mode, "evaluating", f"evaluate: the base alone on {recipe.evaluate.split}; `train` comes next")
-    found = evaluation.baseline(recipe.output, _model(recipe), recipe.evaluate, seed=recipe.seed)
-    for metric, value in found.items():
+    found = evaluation.baseline(
+        recipe.output, _model(recipe), recipe.evaluate, seed=recipe.seed, say=partial(_progress, mode)
+    )
+    base = found.pop("base")
+    for metric, value in base.items():
         shown = "not measured" if value is None else f"{value:.4g}"
-        say(mode, "score", f"  {metric}: base {shown}", metric=metric, base=value)
-    return summary.write(recipe.output, {"baseline": {"split": recipe.evaluate.split, "metrics": found}})
+        others = [f"{arm} {by[metric]:.4g}" for arm, by in found.items() if by.get(metric) is not None]
+        text = f"  {metric}: {', '.join([f'base {shown}', *others])}"
+        arms = {arm: by[metric] for arm, by in found.items() if metric in by}
+        say(mode, "score", text, metric=metric, base=value, arms=arms)
+    written = {"split": recipe.evaluate.split, "metrics": base, "arms": found}
+    return summary.write(recipe.output, {"baseline": written})
+
+
+def _progress(mode: Mode, text: str, fields: dict[str, Any]) -> None:
+    """Say how far a long evaluation is."""
+    say(mode, "progress", text, **fields)
 
 
 def _evaluated(recipe: Recipe, mode: Mode) -> dict[str, Any]:
@@ -287,6 +300,7 @@ def _evaluated(recipe: Recipe, mode: Mode) -> dict[str, Any]:
             seed=recipe.seed,
             packed=standing.digests(summary.read(recipe.output)),
             gates=recipe.gates,
+            say=partial(_progress, mode),
         )
     except GateError as error:
         failed, result = error.at(ending.EVALUATED), {}
@@ -310,6 +324,8 @@ def _evaluated(recipe: Recipe, mode: Mode) -> dict[str, Any]:
         say(mode, "warning", text, beyond_context=beyond)
     for metric, pair in result.items():
         say(mode, "score", _score(metric, pair), metric=metric, **pair)
+    for text in _notes(told):
+        say(mode, "note", text)
     if recipe.trackers.chosen:
         with _followed(recipe, mode) as trackers:
             last = (run_json.get("train") or {}).get("steps", 0)
@@ -326,9 +342,33 @@ def _evaluated(recipe: Recipe, mode: Mode) -> dict[str, Any]:
 
 
 def _score(metric: str, pair: dict[str, Any]) -> str:
-    numbers = [f"{name} {pair[name]:.4g}" for name in ("base", "tuned") if pair[name] is not None]
+    names = ("base", "few_shot", "tuned")
+    numbers = [f"{name.replace('_', '-')} {pair[name]:.4g}" for name in names if pair.get(name) is not None]
     decides = "; this decides" if pair["primary"] else ""
-    return f"  {metric}: {', '.join(numbers) or 'not measured'} ({pair['verdict']}{decides})"
+    lines = [f"  {metric}: {', '.join(numbers) or 'not measured'} ({pair['verdict']}{decides})"]
+    if pair["primary"]:
+        lines += [f"    {words}" for words in _beside(pair)]
+    return "\n".join(lines)
+
+
+def _beside(pair: dict[str, Any]) -> Iterator[str]:
+    """What the tuned model is beside each arm, and over the samples that do not stand in training."""
+    for name, arm in pair.get("arms", {}).items():
+        value = "not measured" if arm["value"] is None else f"{arm['value']:.4g}"
+        yield f"beside {decision.named(name)} ({value}): {arm['verdict']}"
+    if clean := pair.get("clean"):
+        left = f"without the {pair['n'] - clean['n']:,} samples that stand in training"
+        values = [f"{name} {clean[name]:.4g}" for name in ("base", "tuned") if clean[name] is not None]
+        yield f"{left}: {', '.join(values) or 'nothing to measure'} ({clean['verdict']})"
+
+
+def _notes(told: dict[str, Any]) -> Iterator[str]:
+    """What the prompts of arms had no room for, and what they could not be asked."""
+    for name, arm in told.get("arms", {}).items():
+        if arm["fewer"]:
+            yield f"  {decision.named(name)}: {arm['fewer']:,} prompts have room in the context for less"
+        if arm["unasked"]:
+            yield f"  {decision.named(name)}: {arm['unasked']:,} samples could not be put into its form"
 
 
 def sweep(recipe: Recipe, mode: Mode) -> dict[str, Any]:

@@ -49,6 +49,7 @@ def test_only_what_applies_is_measured() -> None:
         "p": 0,
         "verdict": "better",
         "n": 30,
+        "test": "bootstrap",
         "primary": False,
     }
     assert [row["label"] for row in labels["labels"]["by_label"]] == list(KINDS)

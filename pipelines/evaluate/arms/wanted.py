@@ -1,0 +1,69 @@
+"""Which arms a recipe asks for, and what the measurement of each hangs on.
+
+An arm is a model with a way to ask it: the base alone (`BASE`), the tuned model (`TUNED`), the base with
+examples (`shots_4_alike`, `shots_4_random`) or passages (`retrieval`) in its prompt, an earlier adapter
+(`earlier`), a larger base (`larger`). Its key is a hash of all that decides what it answers, and of nothing
+else: what was measured of it is taken up as long as that is what it was.
+
+Cost: documents, a larger base and an earlier adapter are read once, to be hashed.
+"""
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+from headrace.cluster import ledger
+from headrace.pipelines import model_files
+from headrace.pipelines.evaluate.arms import documents, others
+from headrace.pipelines.evaluate.arms.shots import Draw
+from headrace.pipelines.evaluate.config import FORCED, Config
+from headrace.pipelines.train import batches, models, parents
+
+VERSION = 1  # of what is asked, and how
+BASE, TUNED, RETRIEVAL, EARLIER, LARGER = "base", "tuned", "retrieval", "earlier", "larger"
+DRAWS: tuple[Draw, ...] = ("alike", "random")
+# Keys of the recipe that decide what any arm is asked.
+ASKED = ("split", "samples", "max_new_tokens", "batch_size", "precision", "attention")
+
+
+class Shots(NamedTuple):
+    """Examples in the prompt: how many, and how they are drawn."""
+
+    k: int
+    draw: Draw
+
+
+def shots(config: Config) -> dict[str, Shots]:
+    """By the arm's name the examples that a recipe asks for; the base alone is none of them."""
+    several = sorted({k for k in config.shots if k})
+    return {f"shots_{k}_{draw}": Shots(k, draw) for k in several for draw in DRAWS}
+
+
+def keys(run: str, model: str, config: Config, seed: int, shelf: batches.Shelf) -> dict[str, str]:
+    """The key of each arm that a recipe asks for beside the tuned model, in the order in which they are
+    asked.
+
+    Raises: ModelError, RecipeError, StorageError.
+    """
+    asked = {name: getattr(config, name) for name in ASKED}
+    kinds = [bool(set(config.metrics) - FORCED), "preference_accuracy" in config.metrics]
+    base = ledger.key(VERSION, BASE, model_files.digest(model), asked, kinds, seed, shelf.digest)
+    found = {BASE: base}
+    few = shots(config)
+    training = batches.shelf(run, "train").digest if few else ""
+    found |= {name: ledger.key(base, name, training) for name in few}
+    if config.documents is not None:
+        about = [documents.digest(config.documents.path), config.documents.top, config.documents.words]
+        found[RETRIEVAL] = ledger.key(base, RETRIEVAL, about)
+    if config.earlier is not None:
+        parent = parents.found(config.earlier, others.EARLIER)
+        parents.check(parent, model)
+        found[EARLIER] = ledger.key(base, EARLIER, parent.digest)
+    if config.larger is not None and kinds[0]:
+        models.configuration(config.larger)
+        found[LARGER] = ledger.key(base, LARGER, model_files.digest(config.larger))
+    return found
+
+
+def tuned(base: str, card: Mapping[str, object]) -> str:
+    """The key of the tuned model, beside that of its base and by the card of its adapter."""
+    return ledger.key(base, TUNED, card["key"], card["step"])
