@@ -38,7 +38,7 @@ from headrace.pipelines.train import adapter, batches, models
 from headrace.pipelines.train.watch import samples
 
 VERSION = 5
-SLICES = 10  # seconds between two looks at how far a long evaluation is
+EVERY = 10.0  # seconds between two looks at how far a long evaluation is
 Say = Callable[[str, dict[str, Any]], None]
 
 
@@ -158,7 +158,7 @@ def _telling(work: Work, say: Say | None) -> Iterator[None]:
     last: dict[tuple[str, str], tuple[int, int]] = {}
 
     def look() -> None:
-        while not over.wait(SLICES):
+        while not over.wait(EVERY):
             with contextlib.suppress(StorageError):  # how far it is can be told later
                 for at, (done, count) in pieces.progress(work.run).items():
                     if at[0] in names and last.get(at) != (done, count):

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from scipy import sparse  # type: ignore[import-untyped]
 
 from headrace.kernels import grams
-from headrace.pipelines.evaluate.metrics import normalise
+from headrace.pipelines.evaluate.metrics import WORD, normalise
 
 K1, B = 1.2, 0.75
 AT_ONCE = 128  # queries that are scored together
@@ -57,6 +57,7 @@ def nearest(queries: Sequence[str], texts: Sequence[str], most: int) -> Iterator
 
 def _words(texts: Sequence[str]) -> tuple[NDArray[np.uint32], NDArray[np.int64], NDArray[np.int64]]:
     """Hashes of all words, how many each text has, and the text of each word."""
-    words = grams.words(pa.array([normalise(text) for text in texts], pa.large_string()))
+    bare = [" ".join(WORD.findall(normalise(text))) for text in texts]
+    words = grams.words(pa.array(bare, pa.large_string()))
     lengths = np.diff(words.offsets)
     return words.hashes, lengths, np.repeat(np.arange(len(texts)), lengths)

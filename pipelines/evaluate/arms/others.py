@@ -15,6 +15,7 @@ import numpy as np
 
 from headrace.cluster import storage
 from headrace.cluster.errors import ModelError
+from headrace.pipelines import structure
 from headrace.pipelines.evaluate.arms import prompts
 from headrace.pipelines.evaluate.arms.prompts import Ids
 from headrace.pipelines.evaluate.metrics import normalise
@@ -71,10 +72,7 @@ def _by_template(turns: Turns, reference: str, tokenizer: Any) -> str | None:
     """
     if not getattr(tokenizer, "chat_template", None) or len(turns) < 2:
         return None
-    if (
-        not all(turn["role"] in CHAT and turn["content"] for turn in turns)
-        or turns[-1]["role"] != "assistant"
-    ):
+    if not all(_is_said(turn) for turn in turns) or turns[-1]["role"] != "assistant":
         return None
     if not normalise(turns[-1]["content"]).endswith(normalise(reference)):
         return None
@@ -83,6 +81,11 @@ def _by_template(turns: Turns, reference: str, tokenizer: Any) -> str | None:
         return str(tokenizer.apply_chat_template(before, tokenize=False, add_generation_prompt=True))
     except Exception:  # noqa: BLE001  what a template's own code says of turns that it does not take
         return None
+
+
+def _is_said(turn: Mapping[str, Any]) -> bool:
+    """Whether a turn is words of somebody in a chat and nothing else, as calls of tools are."""
+    return turn["role"] in CHAT and bool(turn["content"]) and structure.OPEN not in turn["content"]
 
 
 def _plain(sample: Sample, tokenizer: Any) -> str | None:

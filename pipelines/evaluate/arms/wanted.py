@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from headrace.cluster import ledger
+from headrace.cluster.errors import ModelError
 from headrace.pipelines import model_files
 from headrace.pipelines.evaluate.arms import documents, others
 from headrace.pipelines.evaluate.arms.shots import Draw
@@ -59,7 +60,10 @@ def keys(run: str, model: str, config: Config, seed: int, shelf: batches.Shelf) 
         parents.check(parent, model)
         found[EARLIER] = ledger.key(base, EARLIER, parent.digest)
     if config.larger is not None and kinds[0]:
-        models.configuration(config.larger)
+        try:
+            models.configuration(config.larger)
+        except ModelError as error:
+            raise ModelError(f"{others.LARGER}: {error}") from error
         found[LARGER] = ledger.key(base, LARGER, model_files.digest(config.larger))
     return found
 

@@ -39,17 +39,6 @@ def work(run: str, model: str, seed: int, config: Config = SMALL) -> outputs.Wor
     return outputs.Work(run, model, config, seed, batches.shelf(run, "test"), keys, {})
 
 
-@pytest.fixture(scope="module")
-def tuned_run(toy_model: str, tmp_path_factory: pytest.TempPathFactory) -> str:
-    """A run that was trained until it knows the answers."""
-    run = toys.run(tmp_path_factory.mktemp("run"), {"train": 96, "validation": 12, "test": 40})
-    config = train.Config(learning_rate=1e-2, max_steps=80, batch_size=4, rank=8)
-    job = train.plan(run, toy_model, config, 0, {})
-    worker.train(job, Rank(0, 1, torch.device("cpu")), lambda step: None)
-    train._publish(job, {})
-    return run
-
-
 def test_the_last_target_span_is_found() -> None:
     labels = np.array([-100, -100, 5, 6, -100, -100, 7, 8, 9, -100])
     assert Sample(np.arange(10), labels).span() == (6, 9)
