@@ -96,6 +96,7 @@ def _say_other_packed(recipe: Recipe, mode: Mode) -> None:
 
 
 def _checked_model(recipe: Recipe) -> str:
+    from headrace.pipelines.evaluate.arms import wanted
     from headrace.pipelines.train import driver
 
     model = _model(recipe)
@@ -104,6 +105,7 @@ def _checked_model(recipe: Recipe) -> str:
 
         follow.require(recipe.trackers)
     driver.check(recipe.train, model)
+    wanted.check(recipe.evaluate, model)
     return model
 
 
@@ -367,6 +369,11 @@ def _notes(told: dict[str, Any]) -> Iterator[str]:
     for name, arm in told.get("arms", {}).items():
         if arm["fewer"]:
             yield f"  {decision.named(name)}: {arm['fewer']:,} prompts have room in the context for less"
+        if not arm.get("same_rows", True):
+            yield (
+                f"  {decision.named(name)} was trained on other rows, or does not say on which: what is held "
+                "out here may be what it has learned"
+            )
         if arm["unasked"]:
             yield f"  {decision.named(name)}: {arm['unasked']:,} samples could not be put into its form"
 

@@ -28,7 +28,7 @@ from headrace.cluster import ledger, session, storage, stream
 from headrace.cluster.errors import GateError, ModelError, SourceError, StorageError
 from headrace.pipelines import model_files, stored
 from headrace.pipelines.evaluate import scoring, standing
-from headrace.pipelines.evaluate.arms import kept, pieces, wanted
+from headrace.pipelines.evaluate.arms import kept, others, pieces, wanted
 from headrace.pipelines.evaluate.battery import items
 from headrace.pipelines.evaluate.config import LOWER_IS_BETTER, Config
 from headrace.pipelines.evaluate.gates import held_out, judge, probing
@@ -97,6 +97,8 @@ def run(
         texts = _last_asked(rows, outcome)
         dirty = _contaminated(run_directory, model, outcome, texts)
         result = scoring.scored(outcome, config, seed, _traits(rows, outcome), dirty)
+        if config.earlier is not None:
+            result["arms"][wanted.EARLIER]["same_rows"] = others.same_rows(config.earlier, packed or {})
         if gates is not None and outcome.probed is not None:
             judged = judge.gates(outcome, texts, gates, seed)
             result |= {"gates": judged.gates, "unmeasured": judged.unmeasured}

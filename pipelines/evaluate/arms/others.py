@@ -36,6 +36,13 @@ def earlier(path: str, base: Any, model: str) -> Any:
     return parents.fitted(base, parent, 0.0, model).eval()
 
 
+def same_rows(path: str, packed: Mapping[str, str]) -> bool:
+    """Whether an earlier adapter was trained on these packed rows, by its card: of others, what is held out
+    here may be what it has learned. Raises: ModelError, StorageError.
+    """
+    return (parents.found(path, EARLIER).card or {}).get("packed") == dict(packed)
+
+
 def asked_anew(
     samples: Sequence[Sample],
     references: Sequence[str],

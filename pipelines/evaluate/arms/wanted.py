@@ -46,26 +46,42 @@ def keys(run: str, model: str, config: Config, seed: int, shelf: batches.Shelf) 
     Raises: ModelError, RecipeError, StorageError.
     """
     asked = {name: getattr(config, name) for name in ASKED}
-    kinds = [bool(set(config.metrics) - FORCED), "preference_accuracy" in config.metrics]
+    kinds = [_answered(config), "preference_accuracy" in config.metrics]
     base = ledger.key(VERSION, BASE, model_files.digest(model), asked, kinds, seed, shelf.digest)
     found = {BASE: base}
     few = shots(config)
     training = batches.shelf(run, "train").digest if few else ""
     found |= {name: ledger.key(base, name, training) for name in few}
+    check(config, model)
     if config.documents is not None:
         about = [documents.digest(config.documents.path), config.documents.top, config.documents.words]
         found[RETRIEVAL] = ledger.key(base, RETRIEVAL, about)
     if config.earlier is not None:
-        parent = parents.found(config.earlier, others.EARLIER)
-        parents.check(parent, model)
-        found[EARLIER] = ledger.key(base, EARLIER, parent.digest)
+        found[EARLIER] = ledger.key(base, EARLIER, parents.found(config.earlier, others.EARLIER).digest)
     if config.larger is not None and kinds[0]:
+        found[LARGER] = ledger.key(base, LARGER, model_files.digest(config.larger))
+    return found
+
+
+def check(config: Config, model: str) -> None:
+    """That what arms need beside the run is there and fits, as far as that is known before any work.
+
+    Raises: ModelError, RecipeError, StorageError.
+    """
+    if config.documents is not None:
+        documents.files(config.documents.path)
+    if config.earlier is not None:
+        parents.check(parents.found(config.earlier, others.EARLIER), model)
+    if config.larger is not None:
         try:
             models.configuration(config.larger)
         except ModelError as error:
             raise ModelError(f"{others.LARGER}: {error}") from error
-        found[LARGER] = ledger.key(base, LARGER, model_files.digest(config.larger))
-    return found
+
+
+def _answered(config: Config) -> bool:
+    """Whether any metric is one of answers."""
+    return bool(set(config.metrics) - FORCED)
 
 
 def tuned(base: str, card: Mapping[str, object]) -> str:

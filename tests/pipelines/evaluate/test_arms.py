@@ -154,6 +154,7 @@ def test_an_earlier_adapter_is_an_arm(toy_model: str, run: str, tmp_path: Path) 
         "verdict": "no clear difference",
         "n": 24,
     }
+    assert evaluate.written(run)["arms"]["earlier"]["same_rows"] is True, "packed rows that nobody counted"
     with pytest.raises(ModelError, match=r"evaluate\.earlier: .* is neither a run with a finished adapter"):
         evaluate.run(run, toy_model, config.model_copy(update={"earlier": str(tmp_path)}), seed=1)
 
