@@ -174,7 +174,8 @@ def _beside_arms(name: str, score: Mapping[str, Any]) -> Iterator[Reason]:
             yield Reason("ship", way.code, f"{told}: the tuned model is better, beyond chance")
         elif score["verdict"] == "better":  # else there is no gain that could be had another way
             words = f"{told}: no difference that chance does not explain; {way.instead}"
-            yield Reason(way.equal, way.code, words)
+            good = name in TO_ONE and arms[arm]["value"] >= GOOD  # there is nothing left to gain over it
+            yield Reason(way.better if good else way.equal, way.code, words)
 
 
 def _sentence(words: Any) -> str:

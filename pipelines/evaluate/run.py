@@ -14,6 +14,7 @@ Cost: two passes and two generations of each sample; on a CPU for small models a
 """
 
 import contextlib
+import itertools
 import json
 import os
 import threading
@@ -38,6 +39,7 @@ from headrace.pipelines.train import adapter, batches, models
 from headrace.pipelines.train.watch import samples
 
 VERSION = 5
+AT_ONCE = 10_000  # training rows that held-out ones are looked for in
 EVERY = 10.0  # seconds between two looks at how far a long evaluation is
 Say = Callable[[str, dict[str, Any]], None]
 
@@ -278,15 +280,16 @@ def _last_asked(rows: Mapping[int, Mapping[str, Any]], outcome: Outcome) -> list
 def _contaminated(run: str, model: str, outcome: Outcome, asked: list[str]) -> list[int]:
     """Places of the answered samples that stand whole in some training row (`held_out`).
 
-    asked: what each asks last. Cost: all training rows are decoded, a row group at a time.
+    asked: what each asks last. Cost: all training rows are decoded, so many at a time.
     """
     rows = [f"{prompt} {reference}" for prompt, reference in zip(asked, outcome.references, strict=True)]
     if not rows:
         return []
     tokenizer = models.load_tokenizer(model)
     found = np.zeros(len(rows))
-    for some in samples.each(batches.shelf(run, "train")):
-        texts = tokenizer.batch_decode([sample.ids for sample in some], skip_special_tokens=True)
+    training = (sample.ids for some in samples.each(batches.shelf(run, "train")) for sample in some)
+    while some := list(itertools.islice(training, AT_ONCE)):
+        texts = tokenizer.batch_decode(some, skip_special_tokens=True)
         found = np.maximum(found, held_out.shares(rows, texts))
     return [outcome.asked[at] for at in np.flatnonzero(found >= held_out.WHOLE)]
 

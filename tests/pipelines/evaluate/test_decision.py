@@ -97,6 +97,14 @@ def test_what_a_prompt_does_has_to_be_beaten(beside: dict[str, str], wanted: tup
     assert decided(run) == wanted
 
 
+def test_a_prompt_that_leaves_nothing_to_gain_is_enough() -> None:
+    run = run_json(base=0.85)
+    run["evaluate"]["exact_match"]["arms"] = arms(shots_4_alike="no clear difference")
+    assert decided(run)[0] == "mend"
+    run["evaluate"]["exact_match"]["arms"]["shots_4_alike"]["value"] = 0.96
+    assert decided(run) == ("do_not_tune", ["evaluate.few_shot", "evaluate"])
+
+
 def test_an_equal_prompt_is_no_reason_where_there_is_no_gain() -> None:
     run = run_json("no clear difference")
     run["evaluate"]["exact_match"]["arms"] = arms(shots_4_random="no clear difference")
