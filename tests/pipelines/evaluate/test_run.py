@@ -260,8 +260,11 @@ def test_all_of_it_on_s3(toy_model: str, s3: str, tmp_path: Path, monkeypatch: p
         assert train._finished(job, {}) is not None
         adapters.append(storage.read_bytes(storage.join(where, "adapter", "adapter_model.safetensors")))
     assert adapters[0] == adapters[1]
-    found = evaluate.run(storage.join(s3, "run"), model, SMALL, seed=0)
-    assert found == evaluate.run(str(tmp_path / "run"), toy_model, SMALL, seed=0)
+    armed = SMALL.model_copy(update={"shots": (0, 1)})
+    found = evaluate.run(storage.join(s3, "run"), model, armed, seed=0)
+    assert found == evaluate.run(str(tmp_path / "run"), toy_model, armed, seed=0)
+    assert set(found["loss"]["arms"]) == {"shots_1_alike", "shots_1_random"}
+    assert not storage.listing(storage.join(s3, "run", pieces.FOLDER))
     assert storage.exists(storage.join(s3, "run", "evaluation", "samples.json"))
 
 
