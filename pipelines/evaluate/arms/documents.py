@@ -32,7 +32,7 @@ LEAD, PASSAGE = "Use these passages where they help:\n\n", "[{number}] {text}\n\
 def digest(path: str) -> str:
     """Hash of the documents. Raises: RecipeError, StorageError."""
     whole = xxhash.xxh3_128()
-    for entry in files(path):
+    for entry in _files(path):
         data = storage.read_bytes(entry.path)
         whole.update(f"{entry.path.rpartition('/')[2]} {len(data)} ".encode())
         whole.update(data)
@@ -100,7 +100,7 @@ def _text(ids: Ids, tokenizer: Any) -> str:
     return str(tokenizer.decode(ids, skip_special_tokens=False, clean_up_tokenization_spaces=False))
 
 
-def files(path: str) -> list[storage.Entry]:
+def _files(path: str) -> list[storage.Entry]:
     """The files that documents are in. Raises: RecipeError, StorageError."""
     if not storage.is_directory(path):
         if not storage.exists(path):
@@ -119,7 +119,7 @@ def files(path: str) -> list[storage.Entry]:
 
 def _texts(path: str) -> list[str]:
     found = []
-    for entry in files(path):
+    for entry in _files(path):
         text = storage.read_bytes(entry.path).decode(errors="replace")
         if not entry.path.endswith(".jsonl"):
             found.append(text)

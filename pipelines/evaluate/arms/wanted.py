@@ -69,7 +69,7 @@ def check(config: Config, model: str) -> None:
     Raises: ModelError, RecipeError, StorageError.
     """
     if config.documents is not None:
-        documents.files(config.documents.path)
+        documents.passages(config.documents.path, config.documents.words)
     if config.earlier is not None:
         parents.check(parents.found(config.earlier, others.EARLIER), model)
     if config.larger is not None:

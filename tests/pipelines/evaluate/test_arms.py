@@ -137,9 +137,11 @@ def test_documents_are_an_arm(toy_model: str, run: str, tmp_path: Path) -> None:
     assert set(found["arms"]) == {"retrieval"}
     assert found["arms"]["retrieval"]["value"] not in (found["base"], found["tuned"])
     assert "few_shot" not in found
-    nowhere = config.model_copy(update={"documents": Documents(path=str(tmp_path / "nothing"))})
-    with pytest.raises(RecipeError, match=r"evaluate\.documents\.path: there is no"):
-        evaluate.run(run, toy_model, nowhere, seed=1)
+    (tmp_path / "empty.txt").write_text(" ")
+    for name, words in (("nothing", "there is no"), ("empty.txt", ".* holds no text")):
+        other = config.model_copy(update={"documents": Documents(path=str(tmp_path / name))})
+        with pytest.raises(RecipeError, match=rf"evaluate\.documents\.path: {words}"):
+            wanted.check(other, toy_model)
 
 
 def test_an_earlier_adapter_is_an_arm(toy_model: str, run: str, tmp_path: Path) -> None:
