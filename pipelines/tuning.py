@@ -266,7 +266,7 @@ def _baseline(recipe: Recipe, mode: Mode) -> dict[str, Any]:
     from headrace.pipelines.evaluate import run as evaluation
     from headrace.pipelines.passes import summary
 
-    say(mode, "evaluating", f"evaluate: the base alone on {recipe.evaluate.split}; `train` comes next")
+    say(mode, "evaluating", f"evaluate: all but the tuned model on {recipe.evaluate.split}")
     found = evaluation.baseline(
         recipe.output, _model(recipe), recipe.evaluate, seed=recipe.seed, say=partial(_progress, mode)
     )
