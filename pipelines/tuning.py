@@ -226,7 +226,7 @@ def _ranks(workers: Any) -> str:
 def evaluate(recipe: Recipe, mode: Mode, *, baseline: bool = False) -> dict[str, Any]:
     """Base beside tuned on the held-out split, with a report; returns run.json.
 
-    baseline: the base alone, before any training; so too where there is no adapter yet.
+    baseline: all but the tuned model, before any training; so too where there is no adapter yet.
 
     Raises: GateError where the recipe asks for a gain that is not there (run.json is written first).
     """
@@ -262,7 +262,7 @@ def _say_other_training(recipe: Recipe, mode: Mode) -> None:
 
 
 def _baseline(recipe: Recipe, mode: Mode) -> dict[str, Any]:
-    """The base alone on the held-out split."""
+    """The base and other arms on the held-out split, without a tuned model."""
     from headrace.pipelines.evaluate import run as evaluation
     from headrace.pipelines.passes import summary
 

@@ -47,7 +47,7 @@ def test_what_an_arm_lacked_is_told() -> None:
     assert list(tuning._notes({"arms": told})) == [
         "  the base with 4 examples like the question: 1,200 prompts have room in the context for less",
         "  the larger base: 2 samples could not be put into its form",
-        "  the earlier adapter was trained on other rows, or does not say on which: what is held out here may "
-        "be what it has learned",
+        "  the earlier adapter was trained on other rows, or does not say on which: what is held out here "
+        "may be what it has learned",
     ]
     assert list(tuning._notes({})) == []
