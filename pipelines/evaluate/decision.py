@@ -61,7 +61,7 @@ WORDS: dict[Decision, str] = {
 }
 ORDER: tuple[Decision, ...] = ("do_not_tune", "mend", "ship")
 GOOD = 0.95  # of a metric that ends at 1, above which a base leaves little to learn
-TO_ONE = {"exact_match", "label_f1", "entity_f1", "sql", "code", "json_schema", "token_accuracy"}
+TO_ONE = {"exact_match", "label_f1", "entity_f1", "sql", "code", "score", "json_schema", "token_accuracy"}
 
 
 class Reason(NamedTuple):

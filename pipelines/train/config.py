@@ -4,7 +4,6 @@ A recipe holds them, and every task of every pass holds a recipe: torch and peft
 import, which a task that cleans text must not pay.
 """
 
-import re
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -16,6 +15,7 @@ from pydantic import (
     model_validator,
 )
 
+from headrace.pipelines.evaluate.judged.function import FORM
 from headrace.pipelines.examine.advice.config import Kind
 from headrace.pipelines.section import Path, Section
 
@@ -239,7 +239,7 @@ class Config(Section):
     @field_validator("best")
     @classmethod
     def _known(cls, value: str) -> str:
-        if value not in BEST and not re.fullmatch(r"python:.+\.py:[A-Za-z_][A-Za-z0-9_]*", value):
+        if value not in BEST and not FORM.fullmatch(value):
             raise ValueError(f"is none of {', '.join(BEST)} and no python:FILE.py:FUNCTION")
         return value
 
