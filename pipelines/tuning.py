@@ -13,6 +13,7 @@ from headrace.cluster.errors import DamagedError, GateError, ModelError
 from headrace.pipelines import ending, rundir, starting
 from headrace.pipelines.console import Mode, say
 from headrace.pipelines.evaluate import decision, standing
+from headrace.pipelines.evaluate.judged import endpoint, function
 from headrace.pipelines.examine.spot_check import ratings
 from headrace.pipelines.recipe import Recipe, dump, kept
 from headrace.pipelines.schema import SPLITS
@@ -34,6 +35,9 @@ def learn(recipe: Recipe, mode: Mode) -> dict[str, Any]:
     """Train on what was just packed, and evaluate; returns run.json."""
     recipe = _alike(recipe, mode)
     model = _checked_model(recipe)
+    endpoint.require(recipe.evaluate.judge)
+    for named in recipe.evaluate.functions:
+        function.text(named)
     _require_rated(recipe)
     _trained(recipe, model, mode)
     return _evaluated(recipe, mode)
@@ -230,6 +234,7 @@ def evaluate(recipe: Recipe, mode: Mode, *, baseline: bool = False) -> dict[str,
 
     Raises: GateError where the recipe asks for a gain that is not there (run.json is written first).
     """
+    endpoint.require(recipe.evaluate.judge)
     starting.start(recipe, mode)
     _say_other_packed(recipe, mode)
     _require_packed(recipe.output)
@@ -332,15 +337,37 @@ def _evaluated(recipe: Recipe, mode: Mode) -> dict[str, Any]:
         with _followed(recipe, mode) as trackers:
             last = (run_json.get("train") or {}).get("steps", 0)
             trackers.final(follow.evaluated(result), last + 1, anew=True)
+    unasked = _judged(recipe, mode)
     for name, gate in held.items():
         if gate["state"] != "pass":
             say(mode, "gate", f"gate {name}: {gate['words']}", gate=name, state=gate["state"])
     broken = judge.failed(held)
     if failed is None and broken is not None:
         failed = GateError(f"gates.{broken}: {held[broken]['words']}").at(broken)
-    if failed is not None:
-        raise failed
-    return run_json
+    if (broke := failed or unasked) is not None:
+        raise broke
+    return summary.read(recipe.output)
+
+
+def _judged(recipe: Recipe, mode: Mode) -> ModelError | None:
+    """Ask the recipe's judge, where it names one; returns why it gave no answers, where it did not."""
+    from headrace.pipelines.evaluate import run as evaluation
+    from headrace.pipelines.evaluate.judged import asking
+    from headrace.pipelines.passes import summary
+
+    judge = recipe.evaluate.judge
+    if judge is None:
+        found, failed = None, None
+    else:
+        say(mode, "judging", f"evaluate: {judge.model} at {judge.endpoint} judges pairs of answers")
+        try:
+            found, failed = asking.run(recipe.output, judge, seed=recipe.seed), None
+            say(mode, "judge", found["words"], **found)
+        except ModelError as error:
+            found, failed = None, error
+    evaluation.write_judge(recipe.output, found)
+    summary.write(recipe.output, {"judge": found})
+    return failed
 
 
 def _score(metric: str, pair: dict[str, Any]) -> str:

@@ -34,6 +34,7 @@ from headrace.pipelines.evaluate.battery import items
 from headrace.pipelines.evaluate.config import LOWER_IS_BETTER, Config
 from headrace.pipelines.evaluate.gates import held_out, judge, probing
 from headrace.pipelines.evaluate.gates.config import Config as Gates
+from headrace.pipelines.evaluate.judged import function
 from headrace.pipelines.evaluate.outputs import Outcome, Work, last_asked, measure, share
 from headrace.pipelines.train import adapter, batches, models
 from headrace.pipelines.train.watch import samples
@@ -85,8 +86,9 @@ def run(
         asked = items.digest(probing.asked(gates))
         held = {"gates": [gates.model_dump(mode="json", exclude={"items"}), asked]}
     settings = {
-        **config.model_dump(mode="json", exclude={"gate"}),
+        **config.model_dump(mode="json", exclude={"gate", "judge"}),
         "primary": config.deciding(config.metrics),
+        "functions": [function.text(named) for named in config.functions],
     }
     key = ledger.key(VERSION, keys, settings | held)
     target = storage.join(run_directory, standing.SCORES)
@@ -104,7 +106,15 @@ def run(
         if gates is not None and outcome.probed is not None:
             judged = judge.gates(outcome, texts, gates, seed)
             result |= {"gates": judged.gates, "unmeasured": judged.unmeasured}
-        result = {"key": key, "split": config.split, "adapter": card["key"], "packed": today, **result}
+        made_by = {"config": config.model_dump(mode="json"), "keys": keys}
+        result = {
+            "key": key,
+            **made_by,
+            "split": config.split,
+            "adapter": card["key"],
+            "packed": today,
+            **result,
+        }
         examples = {"samples": _examples(outcome, config.examples)}
         storage.put(storage.join(run_directory, standing.SAMPLES), _json(examples))
         storage.put(target, _json(result))
@@ -190,6 +200,15 @@ def _require(shelf: batches.Shelf, config: Config) -> None:
 def written(run_directory: str) -> dict[str, Any]:
     """What `run` has written last: metrics, power, gates, ...; empty where there is nothing."""
     return dict(storage.read_object(storage.join(run_directory, standing.SCORES)) or {})
+
+
+def write_judge(run_directory: str, judged: Mapping[str, Any] | None) -> None:
+    """Put what a judge said beside what `run` has written last, or take it away."""
+    before = written(run_directory)
+    whole = {name: value for name, value in before.items() if name != "judge"}
+    whole |= {"judge": judged} if judged is not None else {}
+    if whole != before:
+        storage.put(storage.join(run_directory, standing.SCORES), _json(whole))
 
 
 def _judge(metrics: dict[str, Any], config: Config) -> None:
