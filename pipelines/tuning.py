@@ -11,6 +11,7 @@ from typing import Any, Literal
 from headrace.cluster import storage
 from headrace.cluster.errors import DamagedError, GateError, ModelError
 from headrace.pipelines import ending, rundir, starting
+from headrace.pipelines.beside import judging, seeds
 from headrace.pipelines.console import Mode, say
 from headrace.pipelines.evaluate import decision, standing
 from headrace.pipelines.evaluate.judged import endpoint, function
@@ -156,31 +157,41 @@ def _trained(recipe: Recipe, model: str, mode: Mode) -> dict[str, Any]:
     from headrace.pipelines.train import driver
     from headrace.pipelines.train.trackers import follow
 
-    weights = {str(s.name): s.weight for s in recipe.sources}
-    sources_of = rundir.source_of_ordinals(recipe.output)
     say(mode, "training", f"train: {recipe.train.method} on {_ranks(recipe.train.workers)}")
     try:
         with _followed(recipe, mode) as trackers:
-            result = driver.run(
-                recipe.output,
-                model,
-                recipe.train,
-                seed=recipe.seed,
-                weights=weights,
-                sources=sources_of,
-                packed=standing.digests(summary.read(recipe.output)),
-                template=_template(recipe),
-                costs=recipe.costs.model_dump(mode="json"),
-                progress=partial(_tell, mode, trackers),
-                each_step=trackers.step,
-            )
+            progress = partial(_tell, mode, trackers)
+            result = _training(recipe, model, recipe.seed, progress=progress, each_step=trackers.step)
             trackers.final(follow.ended(result), len(result["loss"]))
     except GateError:
         if (so_far := driver.stopped(recipe.output)) is not None:
             summary.write(recipe.output, {"train": so_far})
         raise
     held = ("train.loss", "train.rows", *(("train.watch",) if recipe.train.watch.stop else ()))
-    return summary.write(recipe.output, {"train": result, "gates": _passed(recipe.output, *held)})
+    gates = _passed(recipe.output, *held)
+    summary.write(recipe.output, {"train": result, "gates": gates})
+    if others := list(seeds.trained(recipe, partial(_training, recipe, model), mode)):
+        result = {**result, "seeds": others}
+    return summary.write(recipe.output, {"train": result})
+
+
+def _training(recipe: Recipe, model: str, seed: int, **more: Any) -> dict[str, Any]:
+    """`driver.run` of the recipe with a seed."""
+    from headrace.pipelines.passes import summary
+    from headrace.pipelines.train import driver
+
+    return driver.run(
+        recipe.output,
+        model,
+        recipe.train,
+        seed=seed,
+        weights={str(s.name): s.weight for s in recipe.sources},
+        sources=rundir.source_of_ordinals(recipe.output),
+        packed=standing.digests(summary.read(recipe.output)),
+        template=_template(recipe),
+        costs=recipe.costs.model_dump(mode="json"),
+        **more,
+    )
 
 
 def _passed(run: str, *names: str) -> dict[str, Any]:
@@ -320,6 +331,7 @@ def _evaluated(recipe: Recipe, mode: Mode) -> dict[str, Any]:
     if recipe.evaluate.gate is not None:
         gates[ending.EVALUATED] = {"passed": failed is None, "words": str(failed or "")}
     written = {"evaluate": result, "gates": gates, "power": told.get("power", {})}
+    written["seeds"] = seeds.evaluated(recipe, _model(recipe), mode)
     decided = decision.decide({**summary.read(recipe.output), **written})
     run_json = summary.write(recipe.output, {**written, "verdict": decided})
     if decided is not None:
@@ -337,7 +349,7 @@ def _evaluated(recipe: Recipe, mode: Mode) -> dict[str, Any]:
         with _followed(recipe, mode) as trackers:
             last = (run_json.get("train") or {}).get("steps", 0)
             trackers.final(follow.evaluated(result), last + 1, anew=True)
-    unasked = _judged(recipe, mode)
+    unasked = judging.judged(recipe, mode)
     for name, gate in held.items():
         if gate["state"] != "pass":
             say(mode, "gate", f"gate {name}: {gate['words']}", gate=name, state=gate["state"])
@@ -347,27 +359,6 @@ def _evaluated(recipe: Recipe, mode: Mode) -> dict[str, Any]:
     if (broke := failed or unasked) is not None:
         raise broke
     return summary.read(recipe.output)
-
-
-def _judged(recipe: Recipe, mode: Mode) -> ModelError | None:
-    """Ask the recipe's judge, where it names one; returns why it gave no answers, where it did not."""
-    from headrace.pipelines.evaluate import run as evaluation
-    from headrace.pipelines.evaluate.judged import asking
-    from headrace.pipelines.passes import summary
-
-    judge = recipe.evaluate.judge
-    if judge is None:
-        found, failed = None, None
-    else:
-        say(mode, "judging", f"evaluate: {judge.model} at {judge.endpoint} judges pairs of answers")
-        try:
-            found, failed = asking.run(recipe.output, judge, seed=recipe.seed), None
-            say(mode, "judge", found["words"], **found)
-        except ModelError as error:
-            found, failed = None, error
-    evaluation.write_judge(recipe.output, found)
-    summary.write(recipe.output, {"judge": found})
-    return failed
 
 
 def _score(metric: str, pair: dict[str, Any]) -> str:

@@ -18,7 +18,7 @@ import itertools
 import json
 import os
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -35,6 +35,7 @@ from headrace.pipelines.evaluate.config import LOWER_IS_BETTER, Config
 from headrace.pipelines.evaluate.gates import held_out, judge, probing
 from headrace.pipelines.evaluate.gates.config import Config as Gates
 from headrace.pipelines.evaluate.judged import function
+from headrace.pipelines.evaluate.judged import kept as judged_kept
 from headrace.pipelines.evaluate.outputs import Outcome, Work, last_asked, measure, share
 from headrace.pipelines.train import adapter, batches, models
 from headrace.pipelines.train.watch import samples
@@ -106,15 +107,8 @@ def run(
         if gates is not None and outcome.probed is not None:
             judged = judge.gates(outcome, texts, gates, seed)
             result |= {"gates": judged.gates, "unmeasured": judged.unmeasured}
-        made_by = {"config": config.model_dump(mode="json"), "keys": keys}
-        result = {
-            "key": key,
-            **made_by,
-            "split": config.split,
-            "adapter": card["key"],
-            "packed": today,
-            **result,
-        }
+        made_of = {"config": config.model_dump(mode="json"), "keys": keys, "adapter": card["key"]}
+        result = {"key": key, **made_of, "split": config.split, "packed": today, **result}
         examples = {"samples": _examples(outcome, config.examples)}
         storage.put(storage.join(run_directory, standing.SAMPLES), _json(examples))
         storage.put(target, _json(result))
@@ -136,9 +130,49 @@ def baseline(
     run_directory = run_directory if storage.is_remote(run_directory) else os.path.abspath(run_directory)
     shelf = batches.shelf(run_directory, config.split)
     _require(shelf, config)
+    for named in config.functions:
+        function.text(named)
     keys = wanted.keys(run_directory, model, config, seed, shelf)
     outcome = _measured(Work(run_directory, model, config, seed, shelf, keys, {}), None, say)
     return scoring.values(outcome, config)
+
+
+def seeds(
+    run_directory: str,
+    model: str,
+    config: Config,
+    homes: Sequence[str],
+    *,
+    seed: int,
+    packed: Mapping[str, str] | None = None,
+    say: Say | None = None,
+) -> dict[str, Any] | None:
+    """The metric that decides, of the run's adapter and of those of trainings with other seeds.
+
+    homes: where these trainings lie. What is measured of each is kept there.
+
+    Returns metric, values (the run's own first) and spread (the greatest less the least); None where the
+    metric could not be measured. Raises: as `run`, whose evaluation it stands beside.
+    """
+    own = judged_kept.read(run_directory)
+    if own is None:
+        return None
+    alone = config.model_copy(update={"shots": (), "documents": None, "larger": None, "earlier": None})
+    shelf = batches.shelf(run_directory, config.split)
+    keys = wanted.keys(run_directory, model, alone, seed, shelf)
+    outcomes = [own.outcome]
+    for home in homes:
+        tuned = wanted.tuned(keys[wanted.BASE], _card(home, model_files.digest(model), packed or {}))
+        kept.keep_questions(home, keys[wanted.BASE], own.outcome.questions)
+        kept.keep(home, wanted.BASE, keys[wanted.BASE], own.outcome.base)
+        work = Work(home, model, alone, seed, shelf, {**keys, wanted.TUNED: tuned}, {})
+        outcomes.append(_measured(work, None, say))
+    every = [scoring.measured(outcome, config) for outcome in outcomes]
+    name = config.deciding(every[0])
+    if name is None:
+        return None
+    values = [float(one[name].paired.metric(one[name].paired.tuned.sum(0))) for one in every]
+    return {"metric": name, "values": values, "spread": max(values) - min(values)}
 
 
 def _measured(work: Work, gates: Gates | None, say: Say | None) -> Outcome:

@@ -204,6 +204,9 @@ class Config(Section):
     """Share of the steps after which speed, time and cost of the whole are said, and the training stops where
     the loss has not moved; otherwise it goes on from there, and nothing is done twice. 0: never."""
     watch: Watch = Watch()
+    seeds: int = Field(default=1, ge=1)
+    """Trainings, the run's own and others with the seeds behind the recipe's: how far the metric that decides
+    lies apart between them is chance, which `evaluate` tells beside the gain. Each takes as long."""
     max_failures: int = Field(default=3, ge=0)
     """How often workers that died are restarted before the training fails."""
     use_weights: bool = True

@@ -12,7 +12,8 @@ import pytest
 from pydantic import ValidationError
 
 from headrace.cluster.errors import ModelError, RecipeError
-from headrace.pipelines import recipe, tuning
+from headrace.pipelines import recipe
+from headrace.pipelines.beside import judging
 from headrace.pipelines.evaluate.judged import asking, endpoint, outcomes
 from headrace.pipelines.evaluate.judged.config import Judge
 from tests.pipelines.evaluations import evaluate, outcome
@@ -261,13 +262,13 @@ def test_the_rest_of_the_evaluation_stands_where_nobody_answers(run: str, server
     scores = Path(run, "evaluation/scores.json")
     before = json.loads(scores.read_text())
     server.answer = prefers_good
-    assert tuning._judged(asked, "quiet") is None
+    assert judging.judged(asked, "quiet") is None
     told = json.loads(Path(run, "run.json").read_text())["judge"]
     assert told["wins"] == N
     assert json.loads(scores.read_text()) == {**before, "judge": told}
     server.answer = lambda text: (403, {})
     other = recipe.validate({**data, "evaluate": {"judge": {**judge, "model": "another"}}}, "recipe")
-    error = tuning._judged(other, "quiet")
+    error = judging.judged(other, "quiet")
     assert isinstance(error, ModelError)
     assert error.exit_code == 2
     assert json.loads(scores.read_text()) == before, "what another judge said is not this one's word"
