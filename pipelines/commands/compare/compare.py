@@ -29,18 +29,12 @@ from headrace.pipelines.evaluate.config import LOWER_IS_BETTER
 from headrace.pipelines.evaluate.judged import kept
 from headrace.pipelines.evaluate.outputs import Outcome
 
-READ = (
-    "exact_match",
-    "token_f1",
-    "loss",
-)  # of which samples are won and lost, where the deciding one has none
+# Metrics of which samples are won and lost, where one sample has no value of the one that decides.
+READ = ("exact_match", "token_f1", "loss")
 CHARACTERS = 600  # of one text that is shown
 KEYS = 40  # keys of the recipes that are shown
-ONE_BY_ONE = (
-    measures.ratio,
-    measures.percent,
-    measures.perplexity,
-)  # formulas that one sample has a value of
+# Formulas that one sample has a value of.
+ONE_BY_ONE = (measures.ratio, measures.percent, measures.perplexity)
 
 
 class Compared(NamedTuple):
@@ -78,6 +72,7 @@ def lines(runs: Sequence[str], show: int) -> Iterator[Line]:
     p = corrected([(one.primary, one.found) for one in against])
     for number, (one, other) in enumerate(zip(against, others, strict=True)):
         yield from _counts(first, one)
+        yield _verdict(first, one, p.get((number, one.primary or "")))
         for name in one.found:
             yield _metric(one, name, p[number, name])
         yield from _recipes(recipes.differences(first, other))
@@ -115,11 +110,8 @@ def corrected(
 
 
 def _counts(first: Evaluated, one: Compared) -> Iterator[Line]:
-    n, answers, (of_first, of_other) = (
-        len(one.shared.outcome.row_ids),
-        len(one.shared.outcome.asked),
-        one.shared.of,
-    )
+    of_first, of_other = one.shared.of
+    n, answers = len(one.shared.outcome.row_ids), len(one.shared.outcome.asked)
     text = (
         f"{one.run} against {first.run}: {n:,} samples held out in both (of {of_first:,} and {of_other:,}), "
         f"{answers:,} of them answered"
@@ -131,6 +123,21 @@ def _counts(first: Evaluated, one: Compared) -> Iterator[Line]:
         yield Line(
             "  packed otherwise (tokenizer, template): only answers are compared, losses are of other tokens"
         )
+
+
+def _verdict(first: Evaluated, one: Compared, p: float | None) -> Line:
+    """What may be claimed, in words."""
+    if one.primary is None or p is None:
+        return Line(f"  {one.run}: the metric that decides could not be measured", {"verdict": None})
+    lower = one.primary in LOWER_IS_BETTER
+    verdict = statistics.verdict(one.found[one.primary], p, lower_is_better=lower)
+    claim = f"is {verdict} than {first.run}, beyond chance"
+    if verdict == "no clear difference":
+        claim = f"shows no difference from {first.run} that chance does not explain"
+    elif verdict == "too few samples":
+        claim = f"cannot be told from {first.run} by so few samples"
+    text = f"  {one.run} {claim} (by {one.primary}, which decides)"
+    return Line(text, {"run": one.run, "against": first.run, "by": one.primary, "verdict": verdict})
 
 
 def _metric(one: Compared, name: str, p: float) -> Line:

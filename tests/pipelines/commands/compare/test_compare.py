@@ -43,6 +43,9 @@ def test_the_same_samples_are_paired(tmp_path: Path) -> None:
     assert (exact["first"], exact["other"], exact["n"]) == (0.25, 0.75, N)
     assert exact["p"] == pytest.approx(2 / 2**20)
     assert (exact["verdict"], exact["primary"]) == ("better", True)
+    assert f"  {runs[1]} is better than {runs[0]}, beyond chance (by exact_match, which decides)" in {
+        line.text for line in lines
+    }
     (told,) = fields(lines, "won")
     assert (told["won"], told["lost"], told["alike"]) == (list(range(10, 30)), [], 20)
     (shown,) = fields(lines, "sample")
