@@ -331,6 +331,7 @@ def _evaluated(recipe: Recipe, mode: Mode) -> dict[str, Any]:
     if recipe.evaluate.gate is not None:
         gates[ending.EVALUATED] = {"passed": failed is None, "words": str(failed or "")}
     written = {"evaluate": result, "gates": gates, "power": told.get("power", {})}
+    summary.write(recipe.output, written)
     written["seeds"] = seeds.evaluated(recipe, _model(recipe), mode)
     decided = decision.decide({**summary.read(recipe.output), **written})
     run_json = summary.write(recipe.output, {**written, "verdict": decided})

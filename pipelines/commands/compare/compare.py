@@ -158,7 +158,7 @@ def _recipes(differ: Mapping[str, Sequence[Any]]) -> Iterator[Line]:
     if not differ:
         yield Line("  recipes: alike", {"differences": {}})
         return
-    yield Line(f"  recipes: {len(differ):,} keys differ", {"differences": dict(differ)})
+    yield Line(f"  recipes: other values of {len(differ):,} keys", {"differences": dict(differ)})
     for key in list(differ)[:KEYS]:
         yield Line(f"    {key}: {_value(differ[key][0])} -> {_value(differ[key][1])}")
     if len(differ) > KEYS:

@@ -11,14 +11,14 @@ from headrace.pipelines import recipe
 from headrace.pipelines.commands.compare.items import Evaluated
 from headrace.pipelines.train import adapter
 
-OWN = ("output",)  # keys that are another run's own
+BESIDE = ("output", "evaluate.judge")  # keys that change nothing of what is compared
 Key = tuple[str, Any]
 
 
 def differences(first: Evaluated, second: Evaluated) -> dict[str, list[Any]]:
     """Values of both by key, of the keys that differ; null where one has no such key."""
     one, other = settings(first), settings(second)
-    keys = [key for key in {**one, **other} if key not in OWN and one.get(key) != other.get(key)]
+    keys = [key for key in {**one, **other} if one.get(key) != other.get(key) and not key.startswith(BESIDE)]
     return {key: [one.get(key), other.get(key)] for key in keys}
 
 
