@@ -4,14 +4,17 @@
 seconds, which whoever prepares need not pay.
 """
 
+from collections.abc import Iterator
 from functools import partial
 from typing import Any, Literal
 
 from headrace.cluster import storage
 from headrace.cluster.errors import DamagedError, GateError, ModelError
 from headrace.pipelines import ending, rundir, starting
+from headrace.pipelines.beside import judging, seeds
 from headrace.pipelines.console import Mode, say
 from headrace.pipelines.evaluate import decision, standing
+from headrace.pipelines.evaluate.judged import endpoint, function
 from headrace.pipelines.examine.spot_check import ratings
 from headrace.pipelines.recipe import Recipe, dump, kept
 from headrace.pipelines.schema import SPLITS
@@ -33,6 +36,9 @@ def learn(recipe: Recipe, mode: Mode) -> dict[str, Any]:
     """Train on what was just packed, and evaluate; returns run.json."""
     recipe = _alike(recipe, mode)
     model = _checked_model(recipe)
+    endpoint.require(recipe.evaluate.judge)
+    for named in recipe.evaluate.functions:
+        function.text(named)
     _require_rated(recipe)
     _trained(recipe, model, mode)
     return _evaluated(recipe, mode)
@@ -95,6 +101,7 @@ def _say_other_packed(recipe: Recipe, mode: Mode) -> None:
 
 
 def _checked_model(recipe: Recipe) -> str:
+    from headrace.pipelines.evaluate.arms import wanted
     from headrace.pipelines.train import driver
 
     model = _model(recipe)
@@ -103,6 +110,7 @@ def _checked_model(recipe: Recipe) -> str:
 
         follow.require(recipe.trackers)
     driver.check(recipe.train, model)
+    wanted.check(recipe.evaluate, model)
     return model
 
 
@@ -149,31 +157,41 @@ def _trained(recipe: Recipe, model: str, mode: Mode) -> dict[str, Any]:
     from headrace.pipelines.train import driver
     from headrace.pipelines.train.trackers import follow
 
-    weights = {str(s.name): s.weight for s in recipe.sources}
-    sources_of = rundir.source_of_ordinals(recipe.output)
     say(mode, "training", f"train: {recipe.train.method} on {_ranks(recipe.train.workers)}")
     try:
         with _followed(recipe, mode) as trackers:
-            result = driver.run(
-                recipe.output,
-                model,
-                recipe.train,
-                seed=recipe.seed,
-                weights=weights,
-                sources=sources_of,
-                packed=standing.digests(summary.read(recipe.output)),
-                template=_template(recipe),
-                costs=recipe.costs.model_dump(mode="json"),
-                progress=partial(_tell, mode, trackers),
-                each_step=trackers.step,
-            )
+            progress = partial(_tell, mode, trackers)
+            result = _training(recipe, model, recipe.seed, progress=progress, each_step=trackers.step)
             trackers.final(follow.ended(result), len(result["loss"]))
     except GateError:
         if (so_far := driver.stopped(recipe.output)) is not None:
             summary.write(recipe.output, {"train": so_far})
         raise
     held = ("train.loss", "train.rows", *(("train.watch",) if recipe.train.watch.stop else ()))
-    return summary.write(recipe.output, {"train": result, "gates": _passed(recipe.output, *held)})
+    gates = _passed(recipe.output, *held)
+    summary.write(recipe.output, {"train": result, "gates": gates})
+    if others := list(seeds.trained(recipe, partial(_training, recipe, model), mode)):
+        result = {**result, "seeds": others}
+    return summary.write(recipe.output, {"train": result})
+
+
+def _training(recipe: Recipe, model: str, seed: int, **more: Any) -> dict[str, Any]:
+    """`driver.run` of the recipe with a seed."""
+    from headrace.pipelines.passes import summary
+    from headrace.pipelines.train import driver
+
+    return driver.run(
+        recipe.output,
+        model,
+        recipe.train,
+        seed=seed,
+        weights={str(s.name): s.weight for s in recipe.sources},
+        sources=rundir.source_of_ordinals(recipe.output),
+        packed=standing.digests(summary.read(recipe.output)),
+        template=_template(recipe),
+        costs=recipe.costs.model_dump(mode="json"),
+        **more,
+    )
 
 
 def _passed(run: str, *names: str) -> dict[str, Any]:
@@ -223,10 +241,11 @@ def _ranks(workers: Any) -> str:
 def evaluate(recipe: Recipe, mode: Mode, *, baseline: bool = False) -> dict[str, Any]:
     """Base beside tuned on the held-out split, with a report; returns run.json.
 
-    baseline: the base alone, before any training; so too where there is no adapter yet.
+    baseline: all but the tuned model, before any training; so too where there is no adapter yet.
 
     Raises: GateError where the recipe asks for a gain that is not there (run.json is written first).
     """
+    endpoint.require(recipe.evaluate.judge)
     starting.start(recipe, mode)
     _say_other_packed(recipe, mode)
     _require_packed(recipe.output)
@@ -259,16 +278,28 @@ def _say_other_training(recipe: Recipe, mode: Mode) -> None:
 
 
 def _baseline(recipe: Recipe, mode: Mode) -> dict[str, Any]:
-    """The base alone on the held-out split."""
+    """The base and other arms on the held-out split, without a tuned model."""
     from headrace.pipelines.evaluate import run as evaluation
     from headrace.pipelines.passes import summary
 
-    say(mode, "evaluating", f"evaluate: the base alone on {recipe.evaluate.split}; `train` comes next")
-    found = evaluation.baseline(recipe.output, _model(recipe), recipe.evaluate, seed=recipe.seed)
-    for metric, value in found.items():
+    say(mode, "evaluating", f"evaluate: all but the tuned model on {recipe.evaluate.split}")
+    found = evaluation.baseline(
+        recipe.output, _model(recipe), recipe.evaluate, seed=recipe.seed, say=partial(_progress, mode)
+    )
+    base = found.pop("base")
+    for metric, value in base.items():
         shown = "not measured" if value is None else f"{value:.4g}"
-        say(mode, "score", f"  {metric}: base {shown}", metric=metric, base=value)
-    return summary.write(recipe.output, {"baseline": {"split": recipe.evaluate.split, "metrics": found}})
+        others = [f"{arm} {by[metric]:.4g}" for arm, by in found.items() if by.get(metric) is not None]
+        text = f"  {metric}: {', '.join([f'base {shown}', *others])}"
+        arms = {arm: by[metric] for arm, by in found.items() if metric in by}
+        say(mode, "score", text, metric=metric, base=value, arms=arms)
+    written = {"split": recipe.evaluate.split, "metrics": base, "arms": found}
+    return summary.write(recipe.output, {"baseline": written})
+
+
+def _progress(mode: Mode, text: str, fields: dict[str, Any]) -> None:
+    """Say how far a long evaluation is."""
+    say(mode, "progress", text, **fields)
 
 
 def _evaluated(recipe: Recipe, mode: Mode) -> dict[str, Any]:
@@ -287,6 +318,7 @@ def _evaluated(recipe: Recipe, mode: Mode) -> dict[str, Any]:
             seed=recipe.seed,
             packed=standing.digests(summary.read(recipe.output)),
             gates=recipe.gates,
+            say=partial(_progress, mode),
         )
     except GateError as error:
         failed, result = error.at(ending.EVALUATED), {}
@@ -299,6 +331,8 @@ def _evaluated(recipe: Recipe, mode: Mode) -> dict[str, Any]:
     if recipe.evaluate.gate is not None:
         gates[ending.EVALUATED] = {"passed": failed is None, "words": str(failed or "")}
     written = {"evaluate": result, "gates": gates, "power": told.get("power", {})}
+    summary.write(recipe.output, written)
+    written["seeds"] = seeds.evaluated(recipe, _model(recipe), mode)
     decided = decision.decide({**summary.read(recipe.output), **written})
     run_json = summary.write(recipe.output, {**written, "verdict": decided})
     if decided is not None:
@@ -310,25 +344,57 @@ def _evaluated(recipe: Recipe, mode: Mode) -> dict[str, Any]:
         say(mode, "warning", text, beyond_context=beyond)
     for metric, pair in result.items():
         say(mode, "score", _score(metric, pair), metric=metric, **pair)
+    for text in _notes(told):
+        say(mode, "note", text)
     if recipe.trackers.chosen:
         with _followed(recipe, mode) as trackers:
             last = (run_json.get("train") or {}).get("steps", 0)
             trackers.final(follow.evaluated(result), last + 1, anew=True)
+    unasked = judging.judged(recipe, mode)
     for name, gate in held.items():
         if gate["state"] != "pass":
             say(mode, "gate", f"gate {name}: {gate['words']}", gate=name, state=gate["state"])
     broken = judge.failed(held)
     if failed is None and broken is not None:
         failed = GateError(f"gates.{broken}: {held[broken]['words']}").at(broken)
-    if failed is not None:
-        raise failed
-    return run_json
+    if (broke := failed or unasked) is not None:
+        raise broke
+    return summary.read(recipe.output)
 
 
 def _score(metric: str, pair: dict[str, Any]) -> str:
-    numbers = [f"{name} {pair[name]:.4g}" for name in ("base", "tuned") if pair[name] is not None]
+    names = ("base", "few_shot", "tuned")
+    numbers = [f"{name.replace('_', '-')} {pair[name]:.4g}" for name in names if pair.get(name) is not None]
     decides = "; this decides" if pair["primary"] else ""
-    return f"  {metric}: {', '.join(numbers) or 'not measured'} ({pair['verdict']}{decides})"
+    lines = [f"  {metric}: {', '.join(numbers) or 'not measured'} ({pair['verdict']}{decides})"]
+    if pair["primary"]:
+        lines += [f"    {words}" for words in _beside(pair)]
+    return "\n".join(lines)
+
+
+def _beside(pair: dict[str, Any]) -> Iterator[str]:
+    """What the tuned model is beside each arm, and over the samples that do not stand in training."""
+    for name, arm in pair.get("arms", {}).items():
+        value = "not measured" if arm["value"] is None else f"{arm['value']:.4g}"
+        yield f"beside {decision.named(name)} ({value}): {arm['verdict']}"
+    if clean := pair.get("clean"):
+        left = f"without the {pair['n'] - clean['n']:,} samples that stand in training"
+        values = [f"{name} {clean[name]:.4g}" for name in ("base", "tuned") if clean[name] is not None]
+        yield f"{left}: {', '.join(values) or 'nothing to measure'} ({clean['verdict']})"
+
+
+def _notes(told: dict[str, Any]) -> Iterator[str]:
+    """What the prompts of arms had no room for, and what they could not be asked."""
+    for name, arm in told.get("arms", {}).items():
+        if arm["fewer"]:
+            yield f"  {decision.named(name)}: {arm['fewer']:,} prompts have room in the context for less"
+        if not arm.get("same_rows", True):
+            yield (
+                f"  {decision.named(name)} was trained on other rows, or does not say on which: what is held "
+                "out here may be what it has learned"
+            )
+        if arm["unasked"]:
+            yield f"  {decision.named(name)}: {arm['unasked']:,} samples could not be put into its form"
 
 
 def sweep(recipe: Recipe, mode: Mode) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from headrace.cluster.stores import disk
 from headrace.pipelines import model_files, rundir
 from headrace.pipelines.commands import check_template, init_text
 from headrace.pipelines.console import Mode, say
+from headrace.pipelines.evaluate.judged import endpoint, function
 from headrace.pipelines.recipe import Recipe
 from headrace.pipelines.stages.dedup import against
 from headrace.pipelines.stages.pii import coverage as pii_coverage
@@ -61,6 +62,10 @@ def check(recipe: Recipe, mode: Mode, *, training: bool, ahead: bool = False) ->
         say(mode, "tokenizer", seen.text, engine=seen.engine, vocabulary=seen.vocabulary)
         check_template.say_template(resolved, mode)
     _names(resolved, mode)
+    if training:
+        endpoint.require(resolved.evaluate.judge)
+        for named in resolved.evaluate.functions:
+            function.text(named)
     if training and resolved.trackers.chosen:
         from headrace.pipelines.train.trackers import follow
 
@@ -68,6 +73,7 @@ def check(recipe: Recipe, mode: Mode, *, training: bool, ahead: bool = False) ->
         say(mode, "trackers", f"trackers: {', '.join(resolved.trackers.chosen)}")
     if training and resolved.model is not None:
         from headrace.pipelines.commands import check_memory  # torch takes seconds to import
+        from headrace.pipelines.evaluate.arms import wanted
         from headrace.pipelines.train import driver as train
 
         foreseen = train.check(resolved.train, resolved.model)
@@ -75,6 +81,7 @@ def check(recipe: Recipe, mode: Mode, *, training: bool, ahead: bool = False) ->
             from headrace.pipelines.train import preference
 
             preference.check(resolved.train)
+        wanted.check(resolved.evaluate, resolved.model)
         say(mode, "model", f"model: {resolved.model}")
         for text in foreseen.lines:
             say(mode, "model", text, **foreseen.ways[0]._asdict())
