@@ -291,7 +291,7 @@ def _evaluated(recipe: Recipe, mode: Mode) -> dict[str, Any]:
     except GateError as error:
         failed, result = error.at(ending.EVALUATED), {}
     told = evaluation.written(recipe.output)
-    held = told.get("gates", {})
+    held = evaluation.held(recipe.output, recipe.gates).gates
     result = result or told.get("metrics", {})
     own = ending.GATES["evaluate"]
     gates = {name: gate for name, gate in summary.gates(recipe.output).items() if name not in own}

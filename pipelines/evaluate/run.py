@@ -26,14 +26,13 @@ from headrace.cluster import ledger, session, storage, stream
 from headrace.cluster.errors import GateError, ModelError, SourceError
 from headrace.pipelines import model_files, stored
 from headrace.pipelines.evaluate import scoring, standing
-from headrace.pipelines.evaluate.battery import items
 from headrace.pipelines.evaluate.config import LOWER_IS_BETTER, Config
-from headrace.pipelines.evaluate.gates import judge, probing
+from headrace.pipelines.evaluate.gates import judge, probing, training
 from headrace.pipelines.evaluate.gates.config import Config as Gates
 from headrace.pipelines.evaluate.outputs import Measured, Outcome, measure
 from headrace.pipelines.train import adapter, batches, models
 
-VERSION = 4
+VERSION = 5
 BASELINE = "evaluation/baseline.json"  # what was measured of the base
 
 
@@ -48,8 +47,8 @@ def run(
 ) -> dict[str, Any]:
     """Measure the model with and without `adapter/`; writes evaluation/scores.json and samples.json.
 
-    packed: digest of each side of packed/ as it is now; gates: what else the tuned model is held against
-    (`judge`), left out: nothing.
+    packed: digest of each side of packed/ as it is now; gates: what else is measured of the tuned model, for
+    `held` to hold against thresholds; left out: nothing.
 
     Returns, by metric: base, tuned, interval (95%, of tuned - base), p (of no difference; corrected for
     their number where the metric is not the one that decides), verdict ("better", "worse", "no clear
@@ -69,8 +68,7 @@ def run(
     settings = _settings(config)
     held: dict[str, Any] = {}
     if gates is not None and gates.enabled:
-        wanted = items.digest(probing.asked(gates))
-        held = {"gates": [gates.model_dump(mode="json", exclude={"items"}), wanted]}
+        held = {"gates": probing.key(run_directory, gates)}
     key = ledger.key(
         VERSION, card["key"], card["step"], card["base_mark"], settings | held, seed, shelf.digest
     )
@@ -85,15 +83,36 @@ def run(
             _keep(run_directory, asked, outcome.base)
         rows = _stored(run_directory, outcome)
         result = scoring.scored(outcome, config, seed, _traits(rows, outcome))
-        if gates is not None and outcome.probed is not None:
-            judged = judge.gates(outcome, _last_asked(rows, outcome), gates, seed)
-            result |= {"gates": judged.gates, "unmeasured": judged.unmeasured}
+        if outcome.probed is not None:
+            result["measured"] = _of_gates(run_directory, model, outcome, _last_asked(rows, outcome), seed)
         result = {"key": key, "split": config.split, "adapter": card["key"], "packed": today, **result}
         examples = {"samples": _examples(outcome, config.examples)}
         storage.put(storage.join(run_directory, standing.SAMPLES), _json(examples))
         storage.put(target, _json(result))
     _judge(result["metrics"], config)
     return dict(result["metrics"])
+
+
+def held(run_directory: str, gates: Gates) -> judge.Judged:
+    """What `run` has measured last, held against the gates; nothing where they were off.
+
+    What hangs on a clock is kept apart, so that the same input gives the same scores.json. Raises:
+    StorageError.
+    """
+    measured = written(run_directory).get("measured", {}) if gates.enabled else {}
+    if measured:
+        measured = {**measured, **(storage.read_object(storage.join(run_directory, standing.SPEED)) or {})}
+    return judge.judged(measured, gates)
+
+
+def _of_gates(run: str, model: str, outcome: Outcome, asked: list[str], seed: int) -> dict[str, Any]:
+    """Every gate as it was measured, but for those of a clock, which are written beside it."""
+    rows = [f"{prompt} {reference}" for prompt, reference in zip(asked, outcome.references, strict=True)]
+    sought = training.Sought(outcome.tuned.answers, outcome.references, outcome.prompts, rows)
+    measured = judge.measured(outcome, asked, training.look(run, model, sought, seed), seed)
+    clock = {name: measured.pop(name) for name in judge.OF_CLOCK}
+    storage.put(storage.join(run, standing.SPEED), _json(clock))
+    return measured
 
 
 def baseline(run_directory: str, model: str | None, config: Config, *, seed: int) -> dict[str, float | None]:
@@ -199,7 +218,9 @@ def _compute(
     """`measure` in a task where Ray is up, else here."""
     also = None
     if gates is not None and gates.enabled and run is not None:
-        also = partial(probing.probe, run=run, config=gates, most=config.samples, seed=seed)
+        also = partial(
+            probing.probe, run=run, split=config.split, config=gates, most=config.samples, seed=seed
+        )
     work = partial(measure, run, model, config, shelf, before, also=also)
     if not ray.is_initialized():
         return work(seed)

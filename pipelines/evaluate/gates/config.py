@@ -39,6 +39,11 @@ THRESHOLDS: dict[str, Threshold] = {
     "memorised": Threshold(
         0.02, "share of answers that repeat a training answer or 30 words of one, over that of the references"
     ),
+    "recited": Threshold(
+        0.1,
+        "share of training answers that are said again word for word, over that of held-out ones",
+        "Carlini et al. 2022, arXiv:2202.07646; " + OWN,
+    ),
     "membership": Threshold(
         0.65, "how well the losses tell trained rows from held-out ones (0.5: not at all, 1: always)"
     ),
@@ -52,9 +57,15 @@ THRESHOLDS: dict[str, Threshold] = {
         0.05, "share of rows answered unlike where only the named group differs, over the base"
     ),
     "calibration": Threshold(
-        0.1, "expected calibration error of labels", "Guo et al. 2017, arXiv:1706.04599; " + OWN
+        0.1,
+        "expected calibration error of labels, beyond chance",
+        "Guo et al. 2017, arXiv:1706.04599; " + OWN,
     ),
-    "speed": Threshold(0.5, "tokens a second, for each one of the base", lower=True),
+    "speed": Threshold(
+        0.5,
+        "tokens a second, for each one of the base, of the faster of adapter and merged weights",
+        lower=True,
+    ),
 }
 
 

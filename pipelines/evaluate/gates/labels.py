@@ -21,9 +21,7 @@ from headrace.pipelines.evaluate.gates.gate import (
     Gate,
     Outcome,
     Unmeasured,
-    beyond,
     of_pairs,
-    sentence,
 )
 
 BINS = 10
@@ -45,12 +43,15 @@ def error(confidence: Floats, right: Floats) -> float:
     return float(np.abs(gaps).sum() / len(order))
 
 
-def calibration(confidence: Floats, right: Bools, threshold: float, seed: int) -> Outcome:
-    """The calibration of labels. confidence: probability of the label that was answered, ``float64[N]``."""
-    n = len(confidence)
+def calibration(base: Floats, tuned: Floats, wanted: NDArray[np.int64], seed: int) -> Outcome:
+    """The calibration of labels. base, tuned: nats of each label behind each prompt, ``float64[N, L]``;
+    wanted: the right one, ``int64[N]``.
+    """
+    n = len(wanted)
     if n < 10 * BINS:
         return Unmeasured(f"{n} answers to look at, and fewer than {10 * BINS} show nothing of calibration")
-    scores = right.astype(np.float64)
+    before, after = (label_confidence(side) for side in (base, tuned))
+    confidence, scores = after[1], (after[0] == wanted).astype(np.float64)
     draw = np.random.default_rng([seed % 2**64, 3])
     chance = np.mean(
         [error(confidence, (draw.random(n) < confidence).astype(np.float64)) for _ in range(DRAWS)]
@@ -59,14 +60,14 @@ def calibration(confidence: Floats, right: Bools, threshold: float, seed: int) -
     found = error(confidence, scores)
     value, spread = max(0.0, found - float(chance)), 1.96 * float(np.std(drawn))
     interval = max(0.0, value - spread), value + spread
-    rings = beyond("calibration", interval, threshold)
     words = (
         f"confidence and share right differ by {value:.3f} on average beyond chance (95% interval "
         f"{interval[0]:.3f} to {interval[1]:.3f}); sure of {confidence.mean():.0%}, right in "
         f"{scores.mean():.0%}"
     )
-    facts = {"ece": found, "by_chance": float(chance)}
-    return Gate(value, interval, threshold, rings, sentence(words, FIX["calibration"], rings), (), facts)
+    own = error(before[1], (before[0] == wanted).astype(np.float64))
+    facts = {"ece": found, "by_chance": float(chance), "ece_of_base": own}
+    return Gate(value, interval, words, FIX["calibration"], (), facts)
 
 
 def alike(first: Sequence[str], second: Sequence[str]) -> Bools:
@@ -78,16 +79,14 @@ def alike(first: Sequence[str], second: Sequence[str]) -> Bools:
     return np.array(found, np.bool_)
 
 
-def swaps(
-    base: tuple[Sequence[str], Sequence[str]], tuned: tuple[Sequence[str], Sequence[str]], threshold: float
-) -> Outcome:
+def swaps(base: tuple[Sequence[str], Sequence[str]], tuned: tuple[Sequence[str], Sequence[str]]) -> Outcome:
     """Rows answered unlike where only the named group differs, over the base's share.
 
     base, tuned: each model's answers to the rows as they are and as exchanged.
     """
     unlike = [~alike(*answers) for answers in (base, tuned)]
     what = "rows are answered unlike where only the named group differs; by the base"
-    return of_pairs("swaps", unlike[0], unlike[1], threshold, what, FIX["swaps"], {})
+    return of_pairs(unlike[0], unlike[1], what, FIX["swaps"], {})
 
 
 def label_confidence(nats: Floats) -> tuple[NDArray[np.int64], Floats]:
