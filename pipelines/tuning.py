@@ -11,7 +11,7 @@ from headrace.cluster import storage
 from headrace.cluster.errors import DamagedError, GateError, ModelError
 from headrace.pipelines import ending, rundir, starting
 from headrace.pipelines.console import Mode, say
-from headrace.pipelines.evaluate import decision, standing
+from headrace.pipelines.evaluate import decision, diagnosis, standing
 from headrace.pipelines.examine.spot_check import ratings
 from headrace.pipelines.recipe import Recipe, dump, kept
 from headrace.pipelines.schema import SPLITS
@@ -299,10 +299,13 @@ def _evaluated(recipe: Recipe, mode: Mode) -> dict[str, Any]:
     if recipe.evaluate.gate is not None:
         gates[ending.EVALUATED] = {"passed": failed is None, "words": str(failed or "")}
     written = {"evaluate": result, "gates": gates, "power": told.get("power", {})}
-    decided = decision.decide({**summary.read(recipe.output), **written})
-    run_json = summary.write(recipe.output, {**written, "verdict": decided})
+    books = {**summary.read(recipe.output), **written}
+    decided, diagnosed = decision.decide(books), diagnosis.diagnose(books)
+    run_json = summary.write(recipe.output, {**written, "verdict": decided, "diagnosis": diagnosed})
     if decided is not None:
         say(mode, "verdict", f"verdict: {decided['words']}. {decided['reasons'][0]['words']}", **decided)
+    if diagnosed is not None:
+        say(mode, "diagnosis", f"diagnosis: {diagnosed['words']}", **diagnosed)
     if beyond := told.get("beyond_context", 0):
         text = (
             f"{beyond:,} samples have a prompt as long as the model's context: they count for the loss alone"

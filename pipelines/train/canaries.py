@@ -1,15 +1,16 @@
 """Canaries: made secrets that are planted into a training, to measure what it learns by heart.
 
 What: each is a prompt of its own and `SECRET` tokens drawn at random by the recipe's seed, with loss on the
-tokens alone. They are packed as one row group more behind those of packed/train: planned, read and counted as
-any row, and in no books of the data, as they are none of it. An evaluation draws the same again, with
-`OTHERS` more of their form that nobody has seen, and ranks each canary among them (`evaluate.gates.memory`).
+tokens alone. Each stands alone in a packed row, so that no step is made of them; these are one row group more
+behind those of packed/train: planned, read and counted as any row, and in no books of the data, as they are
+none of it. An evaluation draws the same again, with `OTHERS` more of their form that nobody has seen, and
+ranks each canary among them (`evaluate.gates.memory`).
 
 Why tokens at random: nobody can have learnt them elsewhere, and every tokenizer has some. A model that is
 shipped holds them; they say nothing.
 
 Source: Carlini et al. 2019, https://arxiv.org/abs/1802.08232.
-Cost: a packed row for some dozens of them.
+Cost: a packed row each.
 """
 
 from typing import Any, NamedTuple
@@ -85,33 +86,20 @@ def planted(run: str, shelf: Shelf, tokenizer: Any, config: Canaries, seed: int,
 
 
 def _packed(samples: list[tuple[NDArray[np.int64], int]], length: int, *, weighted: bool) -> pa.Table:
-    """Samples in packed rows, each with loss behind its prompt alone, in their order."""
-    rows: list[list[int]] = [[]]
-    room = length
-    for number, (ids, _) in enumerate(samples):
-        if len(ids) > room:
-            rows.append([])
-            room = length
-        rows[-1].append(number)
-        room -= len(ids)
-    rows = [row for row in rows if row]
+    """Each sample as a packed row, with loss behind its prompt alone."""
     columns = {
-        name: np.full((len(rows), length), IGNORE if name == "labels" else 0, np.int32)
+        name: np.full((len(samples), length), IGNORE if name == "labels" else 0, np.int32)
         for name in ("input_ids", "labels", "position_ids", "segment_ids")
     }
-    for at, row in enumerate(rows):
-        first = 0
-        for segment, number in enumerate(row, start=1):
-            ids, start = samples[number]
-            own = slice(first, first + len(ids))
-            columns["input_ids"][at, own], columns["segment_ids"][at, own] = ids, segment
-            columns["labels"][at, first + start : own.stop] = ids[start:]
-            columns["position_ids"][at, own] = np.arange(len(ids))
-            first = own.stop
+    for row, (ids, start) in enumerate(samples):
+        own = slice(0, len(ids))
+        columns["input_ids"][row, own], columns["segment_ids"][row, own] = ids, 1
+        columns["labels"][row, start : own.stop] = ids[start:]
+        columns["position_ids"][row, own] = np.arange(len(ids))
     typed = {name: pa.array(list(values), pa.list_(pa.int32())) for name, values in columns.items()}
-    row_ids = [[(ORDINAL << 32) | number for number in row] for row in rows]
+    row_ids = [[(ORDINAL << 32) | row] for row in range(len(samples))]
     table = pa.table({**typed, "row_ids": pa.array(row_ids, pa.list_(pa.uint64()))})
     if weighted:
-        ones = [[1.0] * len(row) for row in rows]
+        ones = [[1.0]] * len(samples)
         table = table.append_column(WEIGHTS, pa.array(ones, pa.list_(pa.float64())))
     return table

@@ -56,6 +56,12 @@ THRESHOLDS: dict[str, Threshold] = {
     "swaps": Threshold(
         0.05, "share of rows answered unlike where only the named group differs, over the base"
     ),
+    "signal": Threshold(
+        0.2,
+        "agreement of labels with the references beyond chance (kappa)",
+        "Landis and Koch 1977: under .2 is slight",
+        lower=True,
+    ),
     "calibration": Threshold(
         0.1,
         "expected calibration error of labels, beyond chance",

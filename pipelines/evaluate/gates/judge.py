@@ -90,6 +90,7 @@ def _each(
         "canaries": lambda: _or_why(probed.planted, lambda of: memory.canaries(of.canaries, of.others)),
         "contamination": lambda: held_out.contamination(seen.leaks.shares(), seen.leaks.rows),
         "swaps": lambda: _or_why(probed.swaps, lambda of: labels.swaps(of.base, of.tuned)),
+        "signal": lambda: labels.signal(answers, references),
         "calibration": lambda: _or_why(
             probed.labels, lambda of: labels.calibration(of.base, of.tuned, of.wanted, seed)
         ),
