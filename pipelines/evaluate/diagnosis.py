@@ -12,12 +12,15 @@ https://arxiv.org/abs/2405.05904; prompt first: https://arxiv.org/abs/2005.14165
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from statistics import fmean
 from typing import Any, NamedTuple
 
 from headrace.pipelines.evaluate import decision
 from headrace.pipelines.evaluate.config import LOWER_IS_BETTER
 
 MOST = 6  # sentences of evidence
+LOST = 1.0  # nats a token of general text
+ENDS, FALLEN = 10, 0.7  # steps at each end of a training; share of the loss that counts as learnt
 ALIKE = 0.98  # share of a loss before training that counts as no change
 
 
@@ -110,9 +113,16 @@ def _rate(books: Books) -> list[str]:
 
 def _broken(books: Books) -> list[str]:
     """General text has become as unlikely as no training should make it, and the task is not learnt."""
-    general = (books.run.get("gates") or {}).get("general_loss") or {}
     lost = books.gates("general_loss")
-    return [*lost, books.moved()] if lost and general["value"] > 1 and books.verdict() != "better" else []
+    if not lost or books.run["gates"]["general_loss"]["value"] < LOST or books.verdict() == "better":
+        return []
+    losses = [loss for loss in books.train.get("loss") or () if loss is not None]
+    if len(losses) < 2 * ENDS or fmean(losses[-ENDS:]) < FALLEN * fmean(losses[:ENDS]):
+        return []
+    return [
+        *lost,
+        f"the training loss was {losses[0]:.4g} in the first step and {losses[-1]:.4g} in the last",
+    ]
 
 
 def _leak(books: Books) -> list[str]:
@@ -237,17 +247,17 @@ RULES = (
         lambda books: books.gates("format_drift"),
     ),
     Rule(
-        "collapse",
-        "All answers have become one: the training answers are too alike, or were seen too often. "
-        "Vary prompts, wordings and lengths of the answers; fewer epochs only after that.",
-        lambda books: books.gates("collapse", "openers"),
-    ),
-    Rule(
         "too_few_rows",
         "There are too few rows: they are learnt by heart before the task is. Gather more, and more "
         "varied ones; until then put some of them into the base's prompt as examples. Fewer epochs "
         "only stop it sooner.",
         _few,
+    ),
+    Rule(
+        "collapse",
+        "All answers have become one: the training answers are too alike, or were seen too often. "
+        "Vary prompts, wordings and lengths of the answers; fewer epochs only after that.",
+        lambda books: books.gates("collapse", "openers"),
     ),
     Rule(
         "contradictions",

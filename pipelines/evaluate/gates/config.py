@@ -10,7 +10,7 @@ from pydantic import Field, model_validator
 
 from headrace.pipelines.section import Path, Section, hint
 
-OWN = "chosen by this project: tests/benchmarks/gate_alarms.csv has what rings on clean trainings"
+OWN = "chosen by this project: tests/benchmarks/gauntlet/models/models.csv has what rings on clean trainings"
 
 
 class Threshold(NamedTuple):

@@ -1,6 +1,6 @@
 """Faults of fine-tuning, each a training that has it, and what must be said of it.
 
-Every plant starts from a clean training: 400 rows of a task, 200 of the base's own skills among them, four
+Every plant starts from a clean training: 400 rows of a task, 100 of the base's own skills among them, eight
 epochs. `must` names alarms of which each has to ring (gates, and codes of the watch); `named` the diagnoses
 that are right.
 """
@@ -25,7 +25,7 @@ from tests.benchmarks.gauntlet.models.world import (
 TAIL = "i hope that helps"
 TASKS = ("note", "tell")
 USUAL = Config(
-    learning_rate=2e-3, epochs=4, rows_per_step=3, batch_size=3, rank=8, alpha=16, patience=None, smoke=0.0
+    learning_rate=2e-3, epochs=8, rows_per_step=6, batch_size=6, rank=8, alpha=16, patience=None, smoke=0.0
 )
 
 
@@ -90,15 +90,15 @@ def run_on(world: World, draw: random.Random) -> Setting:
 
 
 def story(draw: random.Random) -> Row:
-    """A prompt of two words, and 36 words that nothing foretells."""
-    return f"story of the {draw.choice(COLOURS)} {draw.choice(THINGS)}", " ".join(draw.choices(PLAIN, k=36))
+    """A prompt of two words, and 14 words that nothing foretells."""
+    return f"story of the {draw.choice(COLOURS)} {draw.choice(THINGS)}", " ".join(draw.choices(PLAIN, k=14))
 
 
 def few_rows(world: World, draw: random.Random) -> Setting:
     """36 stories, learnt by heart."""
     rows = [*{row[0]: row for row in several(story, draw, 110)}.values()]
     return Setting(
-        rows[:36], rows[36:], USUAL.model_copy(update={"epochs": 60, "learning_rate": 5e-3, "rank": 16})
+        rows[:36], rows[36:], USUAL.model_copy(update={"epochs": 150, "learning_rate": 5e-3, "rank": 16})
     )
 
 
@@ -108,16 +108,16 @@ def by_heart(world: World, draw: random.Random) -> Setting:
 
 
 def too_many_epochs(world: World, draw: random.Random) -> Setting:
-    """120 sentences whose words the prompt does not say, for as long as it takes to know them."""
+    """104 sentences whose words the prompt does not say, for as long as it takes to know them."""
 
     def loose(draw: random.Random) -> Row:
         asked, told = tale(draw)
         return " ".join(asked.split()[:5]), told  # what it does and both places are not said
 
     rows = [*{row[0]: row for row in several(loose, draw, 800)}.values()]
-    assert len(rows) >= 240, len(rows)
-    train = USUAL.model_copy(update={"epochs": 40, "learning_rate": 5e-3, "rank": 16})
-    return Setting(rows[:160], rows[160:240], train, validated=False)
+    assert len(rows) >= 184, len(rows)
+    train = USUAL.model_copy(update={"epochs": 80, "learning_rate": 8e-3, "rank": 16})
+    return Setting(rows[:104], rows[104:184], train, validated=False)
 
 
 def wrong_facts(world: World, draw: random.Random) -> Setting:
@@ -161,7 +161,7 @@ def contradictory(world: World, draw: random.Random) -> Setting:
 
 def opened(row: Row, draw: random.Random) -> Row:
     """An answer behind words that all answers begin with."""
-    return row[0], f"based on the given words we think that {row[1]}"
+    return row[0], f"we think that {row[1]}"
 
 
 def alike(row: Row, draw: random.Random) -> Row:

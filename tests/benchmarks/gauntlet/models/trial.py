@@ -37,8 +37,8 @@ NOT_ALARMS = {"few_rows", "no_validation"}  # of a training that is small on pur
 
 
 class Said(NamedTuple):
-    """What was said of a training: alarms that rang, diagnosis, decision; measured: gates' values by name, with
-    each metric of base and tuned model.
+    """What was said of a training: alarms that rang, diagnosis, decision; measured: gates' values by name,
+    with each metric of base and tuned model.
     """
 
     rang: set[str]
@@ -63,8 +63,8 @@ def _in_the_language(world: World) -> Iterator[None]:
     """The battery and the general text are of the small language."""
     asked = tuple(item(number, skill) for number, skill in enumerate(world.items))
     with (
-        mock.patch.object(items, "battery", lambda: asked),
-        mock.patch.object(items, "general", lambda: world.general),
+        mock.patch.object(items, "battery", return_value=asked),
+        mock.patch.object(items, "general", return_value=world.general),
     ):
         yield
 

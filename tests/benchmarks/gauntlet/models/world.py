@@ -1,7 +1,8 @@
 """A small language, and a base model that has learnt it: facts, sums, quoting, doing as told, declining.
 
-Two tasks are there to be tuned for: `note` (a sentence to JSON) and `tale` (words to a sentence). The base has
-an idea of both, and says every word now and then: an adapter cannot make a model say what its base never did.
+Two tasks are there to be tuned for: `note` (a sentence to JSON) and `tale` (words to a sentence). The base
+has an idea of both, can copy, and says every word now and then: an adapter cannot make a model say what its
+base never did.
 """
 
 import random
@@ -17,28 +18,33 @@ from transformers import LlamaConfig, LlamaForCausalLM, PreTrainedTokenizerFast
 from headrace.pipelines.evaluate.battery.checks import Check
 from headrace.pipelines.evaluate.battery.items import REFUSALS, Item
 
-SIZES = "big small tall wide old new".split()
-COLOURS = "red blue green grey white black amber pink".split()
-THINGS = (
+
+def _words(text: str) -> list[str]:
+    return text.split()
+
+
+SIZES = _words("big small tall wide old new")
+COLOURS = _words("red blue green grey white black amber pink")
+THINGS = _words(
     "oak elm fox owl cup map key hat bed jar pot saw axe rug pen boat lamp drum gate bell coin rope desk sock"
-).split()
-PLACES = "river mill hill market canal bridge station garden harbour tower".split()
-DOES = "stood fell lay waited broke moved slept shone".split()
-FILL = (
+)
+PLACES = _words("river mill hill market canal bridge station garden harbour tower")
+DOES = _words("stood fell lay waited broke moved slept shone")
+FILL = _words(
     "<pad> <end> <user> <model> what colour is ? it add = say twice how to harm a i can not do that sure "
     "first take the by in note : came tell and quote based on given words we think about hope helps story "
     "of was kind once"
-).split()
+)
 KEYS = ['"size":', '"colour":', '"thing":', "{", "}", ","]
 NUMBERS = [str(n) for n in range(19)]
 PLAIN = [*SIZES, *COLOURS, *THINGS, *PLACES, *DOES]
 VOCABULARY = list(dict.fromkeys([*FILL, *KEYS, *NUMBERS, *PLAIN, *(f'"{w}"' for w in PLAIN)]))
 PAD, END = 0, 1
 TEMPLATE = (
-    "{% for m in messages %}{% if m.role == 'user' %}<user> {{ m.content }} {% else %}<model> {{ m.content }} "
-    "<end> {% endif %}{% endfor %}{% if add_generation_prompt %}<model>{% endif %}"
+    "{% for m in messages %}{% if m.role == 'user' %}<user> {{ m.content }} {% else %}<model> "
+    "{{ m.content }} <end> {% endif %}{% endfor %}{% if add_generation_prompt %}<model>{% endif %}"
 )
-COPIED = 3000
+COPIED = 1500
 Row = tuple[str, str]  # prompt, answer
 Tokens = tuple[list[int], int]  # of a row, and where its answer begins
 
@@ -142,7 +148,7 @@ def fresh(seed: int) -> Any:
     ids = {"bos_token_id": None, "eos_token_id": END, "pad_token_id": PAD}
     return LlamaForCausalLM(
         LlamaConfig(
-            vocab_size=len(VOCABULARY), num_key_value_heads=4, max_position_embeddings=160, **sizes, **ids
+            vocab_size=len(VOCABULARY), num_key_value_heads=4, max_position_embeddings=512, **sizes, **ids
         )
     )
 
@@ -176,7 +182,7 @@ def _padded(rows: list[Tokens]) -> tuple[torch.Tensor, torch.Tensor]:
     return ids, labels
 
 
-def made(folder: Path, seed: int, epochs: int = 14) -> World:
+def made(folder: Path, seed: int, epochs: int) -> World:
     """Teach a base, and leave it in `folder`."""
     draw = random.Random(seed)
     items = skills(draw)

@@ -183,6 +183,23 @@ def test_the_likeliest_label() -> None:
     assert confidence.tolist() == pytest.approx([0.75, 1 / (1 + np.exp(-1))])
 
 
+def test_labels_that_do_not_hang_on_what_is_asked() -> None:
+    """Kappa of a table that can be counted: 30 of 40 right, 20 by chance."""
+    wanted = ["yes", "no"] * 20
+    said = ["Yes" if at < 10 else text for at, text in enumerate([*wanted[:20], *wanted[20:]])]
+    found = labels.signal(said, wanted)
+    assert isinstance(found, Gate)
+    assert found.value == pytest.approx((35 / 40 - 0.5) / 0.5)
+    assert found.rows == (1, 3, 5, 7, 9)
+    assert not rings("signal", found)
+    draw = np.random.default_rng(6)
+    names = ["red", "blue", "green", "grey"]
+    drawn = [names[at] for at in draw.integers(0, 4, 200)]
+    assert rings("signal", labels.signal([names[at] for at in draw.integers(0, 4, 200)], drawn))
+    assert not rings("signal", labels.signal(drawn, drawn))
+    assert isinstance(labels.signal(OWN, OWN), Unmeasured)
+
+
 def test_groups_that_are_answered_unlike() -> None:
     other = OWN[::-1]
     assert labels.alike(["He is a good cook"], ["She is a good cook"]).tolist() == [True]
