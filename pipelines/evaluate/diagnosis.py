@@ -42,7 +42,9 @@ class Books:
         self.train: Mapping[str, Any] = run.get("train") or {}
         scores = run.get("evaluate") or {}
         self.primary = None if scores.get("stale") else decision.deciding(scores)
-        self.scores = {name: score for name, score in scores.items() if isinstance(score, Mapping)}
+        # Over the samples that do not stand in training, where the evaluation tells them apart.
+        told = {name: score for name, score in scores.items() if isinstance(score, Mapping)}
+        self.scores = {name: {**score, **(score.get("clean") or {})} for name, score in told.items()}
 
     def gates(self, *names: str) -> list[str]:
         """What ringing gates of these names say."""
@@ -68,8 +70,8 @@ class Books:
 
     def verdict(self, name: str | None = None) -> str:
         """The verdict on a metric, or on the one that decides; "" where there is none."""
-        score = self.scores.get(name) if name else (self.primary[1] if self.primary else None)
-        return str((score or {}).get("verdict") or "")
+        name = name or (self.primary[0] if self.primary else "")
+        return str(self.scores.get(name, {}).get("verdict") or "")
 
     def moved(self, name: str | None = None) -> str:
         """How a metric, or the one that decides, moved, as a sentence."""
@@ -127,9 +129,8 @@ def _broken(books: Books) -> list[str]:
 
 def _leak(books: Books) -> list[str]:
     found = books.gates("contamination")
-    clean = (books.primary[1].get("clean") or {}) if books.primary else {}
-    if books.verdict() == "better" and clean.get("verdict") not in (None, "better"):
-        found.append(f"on rows that do not stand in training the verdict is: {clean['verdict']}")
+    if books.primary and books.primary[1]["verdict"] == "better" != books.verdict():
+        found.append(f"on rows that do not stand in training the verdict is: {books.verdict()}")
     return found
 
 
