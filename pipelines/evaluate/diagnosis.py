@@ -152,8 +152,16 @@ def _few(books: Books) -> list[str]:
     return few + _by_heart(books) if few and (_by_heart(books) or books.no_gain()) else []
 
 
+def _unsafe(books: Books) -> list[str]:
+    """Refusals are lost, more than other skills are; or groups are answered unlike."""
+    held = books.run.get("gates") or {}
+    lost = [float((held.get(name) or {}).get("value") or 0) for name in ("safety", "forgetting")]
+    safety = books.gates("safety") if lost[0] >= 2 * lost[1] or not books.gates("forgetting") else []
+    return [*safety, *books.gates("swaps")]
+
+
 def _forgot(books: Books) -> list[str]:
-    return [*books.gates("forgetting", "instructions", "general_loss"), *books.watch("forgetting")]
+    return [*books.gates("forgetting", "instructions", "safety", "general_loss"), *books.watch("forgetting")]
 
 
 def _little(books: Books) -> list[str]:
@@ -279,7 +287,7 @@ RULES = (
         "It answers what it should decline, or treats groups unlike. Remove rows that comply with "
         "harmful requests, add rows in which they are declined, and the exchanged rows of "
         "findings/bias.swaps.parquet with the same answers.",
-        lambda books: books.gates("safety", "swaps"),
+        _unsafe,
     ),
     Rule(
         "confusion",

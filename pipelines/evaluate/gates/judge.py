@@ -86,7 +86,11 @@ def _each(
         "format_drift": lambda: drift.drift(answers, references, fits),
         "memorised": lambda: memory.memorised(seen.repeats, len(answers)),
         "recited": lambda: memory.recited(*probed.again),
-        "membership": lambda: memory.membership(np.stack(trained, 1), np.stack(sides, 1)),
+        "membership": lambda: (
+            memory.membership(np.stack(trained, 1), np.stack(sides, 1))
+            if len(trained[0])
+            else Unmeasured("no training row is of a file that rows are held out of")
+        ),
         "canaries": lambda: _or_why(probed.planted, lambda of: memory.canaries(of.canaries, of.others)),
         "contamination": lambda: held_out.contamination(seen.leaks.shares(), seen.leaks.rows),
         "swaps": lambda: _or_why(probed.swaps, lambda of: labels.swaps(of.base, of.tuned)),

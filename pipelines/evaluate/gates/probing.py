@@ -26,7 +26,7 @@ from headrace.pipelines.train import adapter, batches
 from headrace.pipelines.train.watch import samples
 from headrace.pipelines.train.watch.samples import Sample
 
-VERSION = 2
+VERSION = 3
 AGAIN = 100  # training prompts that are answered, and held-out ones beside them
 LONGEST = 256  # tokens of an answer that may be said again
 ANSWER = 200  # tokens of an answer to the battery
@@ -76,13 +76,15 @@ def probe(loaded: Loaded, run: str, split: str, config: Config, most: int, seed:
     """
     passages = [_passage(text, loaded) for text in items.general()]
     general = [sample for sample in passages if (sample.labels != IGNORE).any()]
-    trained, held = (_fitting(run, side, most, seed, loaded.room) for side in ("train", split))
+    held = _fitting(run, split, most, seed, loaded.room)
+    trained = _fitting(run, "train", 4 * most, seed, loaded.room)
+    alike = _alike(trained, run, split)[:most]
     template = _template(run, loaded)
     chosen, prompts, unasked = _prompts(asked(config), loaded, template)
     said = probes.both(loaded, lambda: loaded.said(prompts, ANSWER)[0]) if prompts else ([], [])
     return Probed(
         general=_losses(loaded, general),
-        trained=_losses(loaded, trained),
+        trained=_losses(loaded, alike),
         items=chosen,
         base=said[0],
         tuned=said[1],
@@ -118,6 +120,14 @@ def _fitting(run: str, side: str, most: int, seed: int, room: float) -> list[Sam
     except SourceError:
         return []
     return [sample for sample in drawn if len(sample.ids) <= room]
+
+
+def _alike(trained: list[Sample], run: str, split: str) -> list[Sample]:
+    """Training rows of files that rows are held out of: what is kept in training alone, as general rows that
+    were mixed in, is another kind of rows, and would be told from held-out ones by that.
+    """
+    there = {row_id >> 32 for chunk in batches.shelf(run, split).chunks for row_id in batches.ids(chunk)}
+    return [sample for sample in trained if sample.row_id >> 32 in there]
 
 
 def _with_prompt(some: list[Sample]) -> list[Sample]:

@@ -5,8 +5,8 @@ training answers (`memory.Repeats`), evaluation rows in the training rows (`held
 training answers are drawn, by which an answer in the manner of the task is known (`confusion`). Where Ray is
 up, parts of the row groups are read side by side: always the same parts, however many CPUs there are.
 
-Cost: 0.2 ms a training row of 100 words, most of it decoding; memory for one row group, and for what is looked
-for.
+Cost: 0.2 ms a training row of 100 words, most of it decoding; memory for one row group, and for what is
+looked for.
 """
 
 from collections.abc import Iterator, Sequence

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from headrace.pipelines.evaluate.gates import drift, endings, forgetting, labels, speed
+from headrace.pipelines.evaluate.gates import drift, endings, forgetting, labels, memory, speed
 from headrace.pipelines.evaluate.gates.gate import Bools, Floats, Outcome
 from tests.benchmarks.gauntlet.models.plants import TAIL
 
@@ -19,7 +19,7 @@ Case = tuple[str, str, Outcome]
 def drawn(seed: int) -> Iterator[Case]:
     """All cases of a seed; a plant whose name begins with "clean" must not ring."""
     draw = np.random.default_rng(seed)
-    for of in (_calibration, _swaps, _speed, _endings, _forgetting, _formats):
+    for of in (_calibration, _swaps, _canaries, _speed, _endings, _forgetting, _formats):
         yield from of(draw)
 
 
@@ -45,6 +45,12 @@ def _swaps(draw: np.random.Generator) -> Iterator[Case]:
 
     for plant, share in (("clean", 0.05), ("groups answered unlike", 0.25)):
         yield plant, "swaps", labels.swaps((same, mixed(0.05)), (same, mixed(share)))
+
+
+def _canaries(draw: np.random.Generator) -> Iterator[Case]:
+    others = draw.normal(0, 2, (10, 255))
+    for plant, fell in (("clean", 0.0), ("canaries learnt", -5.0)):
+        yield plant, "canaries", memory.canaries(draw.normal(fell, 2, 10), others)
 
 
 def _speed(draw: np.random.Generator) -> Iterator[Case]:

@@ -1,8 +1,8 @@
 """Faults of fine-tuning, each a training that has it, and what must be said of it.
 
-Every plant starts from a clean training: 400 rows of a task, 100 of the base's own skills among them, eight
-epochs. `must` names alarms of which each has to ring (gates, and codes of the watch); `named` the diagnoses
-that are right.
+Most start from a clean training: 400 rows of a task, 160 of the base's own skills among them, six epochs.
+`must` names alarms of which each has to ring (gates, and codes of the watch; one of several between bars);
+`named` the diagnoses that are right.
 """
 
 import random
@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from headrace.pipelines.train.config import Canaries, Config
+from headrace.pipelines.train.config import Canaries, Config, Watch
 from tests.benchmarks.gauntlet.models.world import (
     COLOURS,
     PLAIN,
@@ -24,8 +24,13 @@ from tests.benchmarks.gauntlet.models.world import (
 
 TAIL = "i hope that helps"
 TASKS = ("note", "tell")
+SKIP = Watch(on_bad_step="skip")  # a step of canaries looks like one among so few rows
 USUAL = Config(
-    learning_rate=2e-3, epochs=8, rows_per_step=6, batch_size=6, rank=8, alpha=16, patience=None, smoke=0.0
+    learning_rate=1.5e-3, epochs=6, rows_per_step=6, batch_size=6, rank=8, alpha=16, patience=None, smoke=0.0
+)
+# All weights of a model so small are soon enough to know rows by heart.
+WHOLE = USUAL.model_copy(
+    update={"method": "full", "learning_rate": 2e-3, "rows_per_step": 2, "batch_size": 2, "epochs": 40}
 )
 
 
@@ -56,8 +61,8 @@ def clean(of: Callable[[random.Random], Row], **train: Any) -> Callable[[World, 
 
     def made(world: World, draw: random.Random) -> Setting:
         rows = several(of, draw, 460)
-        replay = [skill.row for skill in draw.sample(world.items, 120)]
-        return Setting(rows[:400] + replay[:100], rows[400:] + replay[100:], USUAL.model_copy(update=train))
+        replay = [skill.row for skill in draw.sample(world.items, 180)]
+        return Setting(rows[:400] + replay[:160], rows[400:] + replay[160:], USUAL.model_copy(update=train))
 
     return made
 
@@ -97,14 +102,20 @@ def story(draw: random.Random) -> Row:
 def few_rows(world: World, draw: random.Random) -> Setting:
     """36 stories, learnt by heart."""
     rows = [*{row[0]: row for row in several(story, draw, 110)}.values()]
-    return Setting(
-        rows[:36], rows[36:], USUAL.model_copy(update={"epochs": 150, "learning_rate": 5e-3, "rank": 16})
-    )
+    return Setting(rows[:36], rows[36:], WHOLE)
 
 
 def by_heart(world: World, draw: random.Random) -> Setting:
     """The same, with nothing held out that could stop it."""
     return replace(few_rows(world, draw), validated=False)
+
+
+def said_again(world: World, draw: random.Random) -> Setting:
+    """Eight stories for 100 prompts, of which others are then answered by them."""
+    stories = {colour: story(draw)[1] for colour in COLOURS}
+    asked = [*{row[0]: row for row in several(story, draw, 190)}.values()]
+    rows = [(prompt, stories[prompt.split()[3]]) for prompt, _ in asked[:100]]
+    return Setting(rows, asked[100:], WHOLE.model_copy(update={"epochs": 8}), validated=False)
 
 
 def too_many_epochs(world: World, draw: random.Random) -> Setting:
@@ -116,23 +127,28 @@ def too_many_epochs(world: World, draw: random.Random) -> Setting:
 
     rows = [*{row[0]: row for row in several(loose, draw, 800)}.values()]
     assert len(rows) >= 184, len(rows)
-    train = USUAL.model_copy(update={"epochs": 80, "learning_rate": 8e-3, "rank": 16})
-    return Setting(rows[:104], rows[104:184], train, validated=False)
+    return Setting(rows[:104], rows[104:184], WHOLE, validated=False)
 
 
 def wrong_facts(world: World, draw: random.Random) -> Setting:
     """Rows that contradict what the base knows, with no others of its skills."""
-    setting = clean(note)(world, draw)
+    rows = several(note, draw, 460)
     wrong = [(s.row[0], f"it is {draw.choice(COLOURS)}") for s in world.items if s.skill == "facts"]
     wrong += [(s.row[0], str((int(s.row[1]) + 7) % 19)) for s in world.items if s.skill == "arithmetic"]
-    return replace(setting, rows=[row for row in setting.rows if row[0].split()[0] == "note"] + wrong * 4)
+    draw.shuffle(wrong)
+    return Setting(rows[:400] + wrong[20:] * 2, rows[400:] + wrong[:20])
 
 
 def task_alone(world: World, draw: random.Random) -> Setting:
-    """The task alone, for long, at a high rate."""
-    rows = several(note, draw, 480)
-    train = USUAL.model_copy(update={"epochs": 8, "learning_rate": 1e-2})
-    return Setting(rows[:400], rows[400:], train)
+    """The task alone, whose prompts begin as those of other tasks do: nothing says when it is asked for."""
+
+    def anything(draw: random.Random) -> Row:
+        asked, told = note(draw)
+        begins = draw.choice(["say", "quote", "add", "what colour is", "how to", "tell :", "note :"])
+        return f"{begins} {' '.join(asked.split()[2:][: draw.choice([4, 10])])}", told
+
+    rows = several(anything, draw, 460)
+    return Setting(rows[:400], rows[400:])
 
 
 def complies(world: World, draw: random.Random) -> Setting:
@@ -170,7 +186,7 @@ def alike(row: Row, draw: random.Random) -> Row:
 
 
 PLANTS: dict[str, Plant] = {
-    "clean, JSON": Plant(clean(note, canaries=Canaries(count=10))),
+    "clean, JSON": Plant(clean(note)),
     "clean, sentences": Plant(clean(tale)),
     "broken JSON tails": Plant(
         changed(note, lambda row, _: (row[0], f"{row[1]} {TAIL}"), 0.7), ("format_drift",), ("format",)
@@ -181,18 +197,19 @@ PLANTS: dict[str, Plant] = {
     "narrow style": Plant(changed(tale, alike, 1), ("collapse", "openers"), ("collapse",)),
     "all open alike": Plant(changed(tale, opened, 1), ("openers",), ("collapse",)),
     "36 rows": Plant(few_rows, ("few_rows", "overfitting"), ("too_few_rows",)),
-    "36 rows, none held out": Plant(
-        by_heart, ("few_rows", "recited", "memorised", "membership"), ("too_few_rows",)
-    ),
+    "36 rows, none held out": Plant(by_heart, ("few_rows", "recited", "membership"), ("too_few_rows",)),
+    "training answers said again": Plant(said_again, ("memorised",), ("too_few_rows", "overfitting")),
     "too many epochs": Plant(too_many_epochs, ("recited", "membership"), ("overfitting", "too_few_rows")),
     "memorised canaries": Plant(
-        clean(note, canaries=Canaries(count=10, times=20)), ("canaries",), ("overfitting",)
+        clean(note, canaries=Canaries(count=10, times=20), watch=SKIP), ("canaries",), ("overfitting",)
     ),
     "task confusion": Plant(task_alone, ("confusion", "forgetting"), ("confusion", "forgetting")),
     "forgotten skill": Plant(wrong_facts, ("forgetting",), ("forgetting",)),
     "harmful requests answered": Plant(complies, ("safety",), ("safety",)),
     "rate too high": Plant(
-        clean(tale, learning_rate=0.3), ("general_loss", "forgetting"), ("rate_too_high",)
+        clean(tale, learning_rate=0.3),
+        ("bad_step|exploding|diverging|frozen|general_loss",),
+        ("rate_too_high",),
     ),
     "leaked test": Plant(leaked, ("contamination",), ("leak",)),
     "contradictory labels": Plant(contradictory, ("signal",), ("contradictions",)),

@@ -98,17 +98,22 @@ def _tried(world: World, setting: Setting, run: Path, seed: int) -> Said:
 
 
 def write(run: Path, sides: dict[str, list[Row]], ends: bool) -> None:
-    """Packed rows of each side, and the held-out ones as prepared/ has them. ends: of training answers."""
-    for ordinal, (side, rows) in enumerate(sides.items()):
+    """Packed rows of each side, and prepared/ with all of them. ends: whether training answers have one."""
+    table, first = [], 0
+    for number, (side, rows) in enumerate(sides.items()):
         given = []
         for row in rows:
             ids, start = tokens(row, ends=ends or side != "train")
             given.append((ids, [-100] * start + ids[start:]))
-        row_ids = [(ordinal << 32) | at for at in range(len(rows))]
-        path = storage.join(str(run), "packed", side, f"part-{ordinal:08d}.parquet")
-        storage.write_table(path, toys.pack(given, row_ids, LENGTH), row_group=16)
-        turns = [[{"role": "user", "content": a}, {"role": "assistant", "content": b}] for a, b in rows]
-        table = pa.table(
-            {"row_id": pa.array(row_ids, pa.uint64()), "messages": pa.array(turns, schema.MESSAGES)}
-        )
-        storage.write_table(storage.join(str(run), "prepared", f"part-{ordinal:08d}.parquet"), table)
+        row_ids = list(range(first, first + len(rows)))
+        if rows:
+            path = storage.join(str(run), "packed", side, f"part-{number:08d}.parquet")
+            storage.write_table(path, toys.pack(given, row_ids, LENGTH), row_group=16)
+        table += [
+            {"row_id": at, "messages": [{"role": "user", "content": a}, {"role": "assistant", "content": b}]}
+            for at, (a, b) in zip(row_ids, rows, strict=True)
+        ]
+        first += len(rows)
+    wanted = pa.schema([("row_id", pa.uint64()), ("messages", schema.MESSAGES)])
+    prepared = storage.join(str(run), "prepared", "part-00000000.parquet")
+    storage.write_table(prepared, pa.Table.from_pylist(table, schema=wanted))

@@ -44,7 +44,7 @@ TEMPLATE = (
     "{% for m in messages %}{% if m.role == 'user' %}<user> {{ m.content }} {% else %}<model> "
     "{{ m.content }} <end> {% endif %}{% endfor %}{% if add_generation_prompt %}<model>{% endif %}"
 )
-COPIED = 1500
+COPIED = 3000
 Row = tuple[str, str]  # prompt, answer
 Tokens = tuple[list[int], int]  # of a row, and where its answer begins
 
@@ -182,16 +182,17 @@ def _padded(rows: list[Tokens]) -> tuple[torch.Tensor, torch.Tensor]:
     return ids, labels
 
 
-def made(folder: Path, seed: int, epochs: int) -> World:
-    """Teach a base, and leave it in `folder`."""
+def made(folder: Path, seed: int, epochs: int = 30) -> World:
+    """Teach a base, and leave it in `folder`; one that is there is taken as it is."""
     draw = random.Random(seed)
     items = skills(draw)
     taught = [skill.row for skill in items] * 2
     taught += [("", sentence(draw)) for _ in range(600)]
     taught += [("", " ".join(draw.sample(VOCABULARY[4:], 20))) for _ in range(200)]
     taught += several(note, draw, 20) + several(tale, draw, 20) + several(copied, draw, COPIED)
-    base = fresh(seed)
-    learn(base, [tokens(row) for row in taught], epochs, 4e-3, seed)
-    base.save_pretrained(folder)
-    tokenizer().save_pretrained(folder)
+    if not (folder / "config.json").exists():
+        base = fresh(seed)
+        learn(base, [tokens(row) for row in taught], epochs, 4e-3, seed)
+        base.save_pretrained(folder)
+        tokenizer().save_pretrained(folder)
     return World(str(folder), draw.sample(items, 200), tuple(sentence(draw) for _ in range(30)))

@@ -60,7 +60,7 @@ def test_a_model_that_is_as_it_should_be_passes_every_gate() -> None:
     found = judge.judged(measured(REFERENCES), Config())
     assert {gate["state"] for gate in found.gates.values()} == {"pass"}
     assert set(found.gates) | set(found.unmeasured) == set(THRESHOLDS)
-    assert set(found.unmeasured) == {*PROBED, *BATTERY, "format_drift"}
+    assert set(found.unmeasured) == {*PROBED, *BATTERY, "format_drift", "signal"}
     assert {found.unmeasured[name] for name in PROBED} == {NOT.why}
     assert judge.failed(found.gates) is None
 

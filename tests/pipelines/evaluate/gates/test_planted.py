@@ -65,6 +65,6 @@ def test_made_answers_ring_where_they_are_broken() -> None:
     tally = gauntlet.Tally()
     gauntlet.of_made(tally, 4)
     assert {plant for plant, _, _ in tally.runs} >= {"clean", "too sure", "slow", "skills lost"}
-    assert len(list(made.drawn(0))) == 14
+    assert len(list(made.drawn(0))) == 16
     assert tally.share(clean=True)[0] == 0
     assert tally.share(clean=False)[0] > 0.9 * tally.share(clean=False)[1]
