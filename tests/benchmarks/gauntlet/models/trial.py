@@ -52,8 +52,7 @@ def tried(world: World, plant: Plant, name: str, seed: int) -> Said:
     setting = plant.make(world, random.Random(f"{name}/{seed}"))
     folder = Path(tempfile.mkdtemp(prefix="gauntlet-"))
     try:
-        with _in_the_language(world):
-            return _tried(world, setting, folder, seed)
+        return in_run(world, setting, folder, seed)
     finally:
         shutil.rmtree(folder)
 
@@ -67,6 +66,12 @@ def _in_the_language(world: World) -> Iterator[None]:
         mock.patch.object(items, "general", return_value=world.general),
     ):
         yield
+
+
+def in_run(world: World, setting: Setting, run: Path, seed: int) -> Said:
+    """The same of a setting, in the directory `run`, where it stays."""
+    with _in_the_language(world):
+        return _tried(world, setting, run, seed)
 
 
 def _tried(world: World, setting: Setting, run: Path, seed: int) -> Said:
