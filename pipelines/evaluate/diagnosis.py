@@ -110,7 +110,11 @@ def diagnose(run: Mapping[str, Any]) -> dict[str, Any] | None:
 
 
 def _rate(books: Books) -> list[str]:
-    return books.watch("diverging", "exploding", "frozen", "bad_step", "bad_steps")
+    """Of a training that guesses by frequency, only where it has lost general text as well: answers that do
+    not follow from the prompts end there, too.
+    """
+    guesses = books.watch("guessing") if books.gates("general_loss") else []
+    return [*books.watch("diverging", "exploding", "frozen", "bad_step", "bad_steps"), *guesses]
 
 
 def _broken(books: Books) -> list[str]:
@@ -136,7 +140,7 @@ def _leak(books: Books) -> list[str]:
 
 def _contradictions(books: Books) -> list[str]:
     found = books.advice("contradictions", "label_noise")
-    signal = [*books.gates("signal"), *books.watch("no_signal")]
+    signal = [*books.gates("signal"), *books.watch("no_signal", "guessing")]
     return found + signal if signal or (found and books.no_gain()) else []
 
 

@@ -65,6 +65,8 @@ def code(run: dict[str, Any]) -> str:
         (run_json("no clear difference", advice=advised("size")), "too_few_rows"),
         (run_json(train=warned("few_rows")), "sound"),
         (run_json(gates=rings("signal")), "contradictions"),
+        (run_json(train=warned("guessing")), "contradictions"),
+        (run_json(train=warned("guessing"), gates=rings("general_loss")), "rate_too_high"),
         (run_json("no clear difference", advice=advised("contradictions")), "contradictions"),
         (run_json(advice=advised("contradictions")), "sound"),
         (run_json(gates=rings("recited", "forgetting")), "overfitting"),
