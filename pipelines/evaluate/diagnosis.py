@@ -12,7 +12,6 @@ https://arxiv.org/abs/2405.05904; prompt first: https://arxiv.org/abs/2005.14165
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from statistics import fmean
 from typing import Any, NamedTuple
 
 from headrace.pipelines.evaluate import decision
@@ -20,7 +19,6 @@ from headrace.pipelines.evaluate.config import LOWER_IS_BETTER
 
 MOST = 6  # sentences of evidence
 LOST = 1.0  # nats a token of general text
-ENDS, FALLEN = 10, 0.7  # steps at each end of a training; share of the loss that counts as learnt
 ALIKE = 0.98  # share of a loss before training that counts as no change
 
 
@@ -122,13 +120,16 @@ def _broken(books: Books) -> list[str]:
     lost = books.gates("general_loss")
     if not lost or books.run["gates"]["general_loss"]["value"] < LOST or books.verdict() == "better":
         return []
-    losses = [loss for loss in books.train.get("loss") or () if loss is not None]
-    if len(losses) < 2 * ENDS or fmean(losses[-ENDS:]) < FALLEN * fmean(losses[:ENDS]):
-        return []
-    return [
-        *lost,
-        f"the training loss was {losses[0]:.4g} in the first step and {losses[-1]:.4g} in the last",
-    ]
+    unlearnt = _unlearnt(books)
+    return [*lost, unlearnt] if unlearnt else []
+
+
+def _unlearnt(books: Books) -> str:
+    """How the loss stands where it did before training; "" where it has fallen, or nobody knows."""
+    base, best = (books.train.get("base") or {}).get("validation"), books.train.get("best_validation")
+    if base is None or best is None or best < ALIKE * base:
+        return ""
+    return f"on validation rows the loss was {base:.4g} before training and is {best:.4g} at best"
 
 
 def _leak(books: Books) -> list[str]:
@@ -170,10 +171,8 @@ def _forgot(books: Books) -> list[str]:
 
 def _little(books: Books) -> list[str]:
     """Nothing has moved: neither the training's own loss nor the one on held-out rows."""
-    base, best = (books.train.get("base") or {}).get("validation"), books.train.get("best_validation")
-    still = [*books.watch("flat", "plateau")]
-    if base is not None and best is not None and best > ALIKE * base and not books.watch("no_signal"):
-        still.append(f"on validation rows the loss was {base:.4g} before training and is {best:.4g} at best")
+    unlearnt = "" if books.watch("no_signal") else _unlearnt(books)
+    still = [*books.watch("flat", "plateau"), *([unlearnt] if unlearnt else [])]
     return still if books.verdict() != "better" else []
 
 

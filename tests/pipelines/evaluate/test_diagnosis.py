@@ -24,10 +24,6 @@ def warned(*codes: str) -> dict[str, Any]:
     return {**LEARNT, "warnings": [{"code": code, "words": f"{code} said", "step": 3} for code in codes]}
 
 
-def lost(first: float, last: float) -> dict[str, Any]:
-    return {**LEARNT, "loss": [first] * 10 + [last] * 10}
-
-
 def advised(code: str) -> dict[str, Any]:
     return {"verdict": "mend first", "reasons": [{"code": code, "level": "mend", "words": f"{code} is bad"}]}
 
@@ -47,11 +43,15 @@ def code(run: dict[str, Any]) -> str:
         (run_json(gates={"empty": {"state": "pass", "value": 0.0, "words": "none"}}), "sound"),
         (run_json("worse", train=warned("exploding")), "rate_too_high"),
         (
-            run_json("worse", gates=rings("general_loss", "endless", value=2.4), train=lost(3.0, 2.9)),
+            run_json(
+                "worse",
+                gates=rings("general_loss", "endless", value=2.4),
+                train={**LEARNT, "best_validation": 2.1},
+            ),
             "rate_too_high",
         ),
         (
-            run_json("worse", gates=rings("general_loss", "endless", value=2.4), train=lost(3.0, 0.3)),
+            run_json("worse", gates=rings("general_loss", "endless", value=2.4), train=LEARNT),
             "no_end",
         ),
         (run_json("better", gates=rings("general_loss", value=2.4)), "forgetting"),

@@ -68,12 +68,15 @@ def clean(of: Callable[[random.Random], Row], **train: Any) -> Callable[[World, 
 
 
 def changed(
-    of: Callable[[random.Random], Row], change: Callable[[Row, random.Random], Row], share: float
+    of: Callable[[random.Random], Row],
+    change: Callable[[Row, random.Random], Row],
+    share: float,
+    **train: Any,
 ) -> Callable[[World, random.Random], Setting]:
     """A clean training in which a share of the task's rows is changed."""
 
     def made(world: World, draw: random.Random) -> Setting:
-        setting = clean(of)(world, draw)
+        setting = clean(of, **train)(world, draw)
         rows = [
             change(row, draw) if row[0].split()[0] in TASKS and draw.random() < share else row
             for row in setting.rows
@@ -193,12 +196,16 @@ PLANTS: dict[str, Plant] = {
     ),
     "lost end token": Plant(run_on, ("endless",), ("no_end",)),
     "empty answers": Plant(changed(note, lambda row, _: (row[0], ""), 0.7), ("empty",), ("no_end",)),
-    "prompt said again": Plant(changed(note, lambda row, _: (row[0], row[0]), 0.7), ("copied",), ("copies",)),
+    "prompt said again": Plant(
+        changed(note, lambda row, _: (row[0], row[0]), 0.7, epochs=14, learning_rate=3e-3),
+        ("copied",),
+        ("copies",),
+    ),
     "narrow style": Plant(changed(tale, alike, 1), ("collapse", "openers"), ("collapse",)),
     "all open alike": Plant(changed(tale, opened, 1), ("openers",), ("collapse",)),
     "36 rows": Plant(few_rows, ("few_rows", "overfitting"), ("too_few_rows",)),
     "36 rows, none held out": Plant(by_heart, ("few_rows", "recited", "membership"), ("too_few_rows",)),
-    "training answers said again": Plant(said_again, ("memorised",), ("too_few_rows", "overfitting")),
+    "training answers said again": Plant(said_again, ("memorised",), ("overfitting", "collapse")),
     "too many epochs": Plant(too_many_epochs, ("recited", "membership"), ("overfitting", "too_few_rows")),
     "memorised canaries": Plant(
         clean(note, canaries=Canaries(count=10, times=20), watch=SKIP), ("canaries",), ("overfitting",)
