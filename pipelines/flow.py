@@ -177,7 +177,7 @@ def tried(recipe: Recipe, mode: Mode, what: Literal["probe", "learning_curve"]) 
 def evaluate(recipe: Recipe, mode: Mode, *, baseline: bool = False) -> dict[str, Any]:
     """Base beside tuned on the held-out split, with a report; returns run.json.
 
-    baseline: the base alone, before any training; so too where there is no adapter yet.
+    baseline: all but the tuned model, before any training; so too where there is no adapter yet.
 
     Raises: GateError where the recipe asks for a gain that is not there (run.json is written first).
     """

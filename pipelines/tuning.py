@@ -4,6 +4,7 @@
 seconds, which whoever prepares need not pay.
 """
 
+from collections.abc import Iterator
 from functools import partial
 from typing import Any, Literal
 
@@ -95,6 +96,7 @@ def _say_other_packed(recipe: Recipe, mode: Mode) -> None:
 
 
 def _checked_model(recipe: Recipe) -> str:
+    from headrace.pipelines.evaluate.arms import wanted
     from headrace.pipelines.train import driver
 
     model = _model(recipe)
@@ -103,6 +105,7 @@ def _checked_model(recipe: Recipe) -> str:
 
         follow.require(recipe.trackers)
     driver.check(recipe.train, model)
+    wanted.check(recipe.evaluate, model)
     return model
 
 
@@ -223,7 +226,7 @@ def _ranks(workers: Any) -> str:
 def evaluate(recipe: Recipe, mode: Mode, *, baseline: bool = False) -> dict[str, Any]:
     """Base beside tuned on the held-out split, with a report; returns run.json.
 
-    baseline: the base alone, before any training; so too where there is no adapter yet.
+    baseline: all but the tuned model, before any training; so too where there is no adapter yet.
 
     Raises: GateError where the recipe asks for a gain that is not there (run.json is written first).
     """
@@ -259,16 +262,28 @@ def _say_other_training(recipe: Recipe, mode: Mode) -> None:
 
 
 def _baseline(recipe: Recipe, mode: Mode) -> dict[str, Any]:
-    """The base alone on the held-out split."""
+    """The base and other arms on the held-out split, without a tuned model."""
     from headrace.pipelines.evaluate import run as evaluation
     from headrace.pipelines.passes import summary
 
-    say(mode, "evaluating", f"evaluate: the base alone on {recipe.evaluate.split}; `train` comes next")
-    found = evaluation.baseline(recipe.output, _model(recipe), recipe.evaluate, seed=recipe.seed)
-    for metric, value in found.items():
+    say(mode, "evaluating", f"evaluate: all but the tuned model on {recipe.evaluate.split}")
+    found = evaluation.baseline(
+        recipe.output, _model(recipe), recipe.evaluate, seed=recipe.seed, say=partial(_progress, mode)
+    )
+    base = found.pop("base")
+    for metric, value in base.items():
         shown = "not measured" if value is None else f"{value:.4g}"
-        say(mode, "score", f"  {metric}: base {shown}", metric=metric, base=value)
-    return summary.write(recipe.output, {"baseline": {"split": recipe.evaluate.split, "metrics": found}})
+        others = [f"{arm} {by[metric]:.4g}" for arm, by in found.items() if by.get(metric) is not None]
+        text = f"  {metric}: {', '.join([f'base {shown}', *others])}"
+        arms = {arm: by[metric] for arm, by in found.items() if metric in by}
+        say(mode, "score", text, metric=metric, base=value, arms=arms)
+    written = {"split": recipe.evaluate.split, "metrics": base, "arms": found}
+    return summary.write(recipe.output, {"baseline": written})
+
+
+def _progress(mode: Mode, text: str, fields: dict[str, Any]) -> None:
+    """Say how far a long evaluation is."""
+    say(mode, "progress", text, **fields)
 
 
 def _evaluated(recipe: Recipe, mode: Mode) -> dict[str, Any]:
@@ -287,6 +302,7 @@ def _evaluated(recipe: Recipe, mode: Mode) -> dict[str, Any]:
             seed=recipe.seed,
             packed=standing.digests(summary.read(recipe.output)),
             gates=recipe.gates,
+            say=partial(_progress, mode),
         )
     except GateError as error:
         failed, result = error.at(ending.EVALUATED), {}
@@ -313,6 +329,8 @@ def _evaluated(recipe: Recipe, mode: Mode) -> dict[str, Any]:
         say(mode, "warning", text, beyond_context=beyond)
     for metric, pair in result.items():
         say(mode, "score", _score(metric, pair), metric=metric, **pair)
+    for text in _notes(told):
+        say(mode, "note", text)
     if recipe.trackers.chosen:
         with _followed(recipe, mode) as trackers:
             last = (run_json.get("train") or {}).get("steps", 0)
@@ -329,9 +347,38 @@ def _evaluated(recipe: Recipe, mode: Mode) -> dict[str, Any]:
 
 
 def _score(metric: str, pair: dict[str, Any]) -> str:
-    numbers = [f"{name} {pair[name]:.4g}" for name in ("base", "tuned") if pair[name] is not None]
+    names = ("base", "few_shot", "tuned")
+    numbers = [f"{name.replace('_', '-')} {pair[name]:.4g}" for name in names if pair.get(name) is not None]
     decides = "; this decides" if pair["primary"] else ""
-    return f"  {metric}: {', '.join(numbers) or 'not measured'} ({pair['verdict']}{decides})"
+    lines = [f"  {metric}: {', '.join(numbers) or 'not measured'} ({pair['verdict']}{decides})"]
+    if pair["primary"]:
+        lines += [f"    {words}" for words in _beside(pair)]
+    return "\n".join(lines)
+
+
+def _beside(pair: dict[str, Any]) -> Iterator[str]:
+    """What the tuned model is beside each arm, and over the samples that do not stand in training."""
+    for name, arm in pair.get("arms", {}).items():
+        value = "not measured" if arm["value"] is None else f"{arm['value']:.4g}"
+        yield f"beside {decision.named(name)} ({value}): {arm['verdict']}"
+    if clean := pair.get("clean"):
+        left = f"without the {pair['n'] - clean['n']:,} samples that stand in training"
+        values = [f"{name} {clean[name]:.4g}" for name in ("base", "tuned") if clean[name] is not None]
+        yield f"{left}: {', '.join(values) or 'nothing to measure'} ({clean['verdict']})"
+
+
+def _notes(told: dict[str, Any]) -> Iterator[str]:
+    """What the prompts of arms had no room for, and what they could not be asked."""
+    for name, arm in told.get("arms", {}).items():
+        if arm["fewer"]:
+            yield f"  {decision.named(name)}: {arm['fewer']:,} prompts have room in the context for less"
+        if not arm.get("same_rows", True):
+            yield (
+                f"  {decision.named(name)} was trained on other rows, or does not say on which: what is held "
+                "out here may be what it has learned"
+            )
+        if arm["unasked"]:
+            yield f"  {decision.named(name)}: {arm['unasked']:,} samples could not be put into its form"
 
 
 def sweep(recipe: Recipe, mode: Mode) -> dict[str, Any]:

@@ -76,12 +76,12 @@ def evaluate(
     recipe: RecipePath,
     overrides: Overrides = None,
     baseline: Annotated[
-        bool, typer.Option("--baseline", help="The base alone; so too where nothing is trained yet.")
+        bool, typer.Option("--baseline", help="All but the tuned model; so too where nothing is trained yet.")
     ] = False,
     json_lines: Json = False,
     quiet: Quiet = False,
 ) -> None:
-    """Score the base model beside the tuned one on the held-out split."""
+    """Score the tuned model beside its base and other arms on the held-out split."""
     from headrace.pipelines import flow
 
     mode = choose(json_lines=json_lines, quiet=quiet)

@@ -68,6 +68,7 @@ def check(recipe: Recipe, mode: Mode, *, training: bool, ahead: bool = False) ->
         say(mode, "trackers", f"trackers: {', '.join(resolved.trackers.chosen)}")
     if training and resolved.model is not None:
         from headrace.pipelines.commands import check_memory  # torch takes seconds to import
+        from headrace.pipelines.evaluate.arms import wanted
         from headrace.pipelines.train import driver as train
 
         foreseen = train.check(resolved.train, resolved.model)
@@ -75,6 +76,7 @@ def check(recipe: Recipe, mode: Mode, *, training: bool, ahead: bool = False) ->
             from headrace.pipelines.train import preference
 
             preference.check(resolved.train)
+        wanted.check(resolved.evaluate, resolved.model)
         say(mode, "model", f"model: {resolved.model}")
         for text in foreseen.lines:
             say(mode, "model", text, **foreseen.ways[0]._asdict())

@@ -47,6 +47,17 @@ class Gate(Section):
     """Least gain, in the unit of the metric."""
 
 
+class Documents(Section):
+    """What the base is given to look in, where retrieval is what tuning is held against."""
+
+    path: Path
+    """JSONL with a `text` a line, a .txt or .md file, or a directory of these."""
+    top: int = Field(default=3, ge=1)
+    """Passages before each question, those most like it (BM25)."""
+    words: int = Field(default=200, ge=10)
+    """Words of a passage."""
+
+
 class Config(Section):
     """How base and tuned model are compared."""
 
@@ -82,6 +93,15 @@ class Config(Section):
     there is a gate, else the first that is measured of loss, perplexity, token_accuracy, exact_match, ..."""
     bleu_tokenizer: Literal["13a", "intl", "char", "zh", "none"] = "13a"
     """How sacrebleu cuts words: `zh` for Chinese, `char` for other scripts without spaces."""
+    shots: tuple[Annotated[int, Field(ge=0)], ...] = (0, 4)
+    """Numbers of examples in the base's prompt, from packed/train, that the tuned model is held against: once
+    those most like the question, once drawn at random. 0 is the base alone, which is always asked."""
+    documents: Documents | None = None
+    """Documents of which the base is given passages before each question. Left out: none."""
+    larger: str | None = None
+    """Another base, by directory or hub name, that is asked the same. Left out: none."""
+    earlier: Path | None = None
+    """An earlier adapter of the same base, of a run or by peft, that is asked the same. Left out: none."""
     examples: int = Field(default=20, ge=0)
     """Answers of both models that are kept to be read."""
     precision: Precision = "auto"

@@ -3,18 +3,57 @@
 What: taken together are the verdict of the metric that decides, every gate, what training's watch has said,
 and the advice on the data. Nothing is measured here.
 
-    do_not_tune   the tuned model is worse; the base is as good as right already; the advice says so
-    mend          no gain could be shown, or a gate rang: what only warns has no exit code, and is broken all
-                  the same
+    do_not_tune   the tuned model is worse; the base is as good as right already, or better with examples or
+                  passages in its prompt; the advice says so
+    mend          no gain could be shown over the base, over what a prompt makes of it or over an earlier
+                  adapter; or a gate rang: what only warns has no exit code, and is broken all the same
     ship          better, and no gate rang; what training's watch has said is told beside it
 
-Without an evaluation that is of today's adapter and rows there is no word.
+All of that over the samples that do not stand in the training rows. Without an evaluation that is of today's
+adapter and rows there is no word.
 """
 
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal, NamedTuple
 
+from headrace.pipelines.evaluate.config import LOWER_IS_BETTER
+
 Decision = Literal["ship", "mend", "do_not_tune"]
+
+
+class Way(NamedTuple):
+    """Another way than this tuning. arms: what the names of its arms begin with; better, equal: what it says
+    of the tuned model where it is better beyond chance, and where it cannot be told apart; instead: what to
+    do then.
+    """
+
+    arms: str
+    code: str
+    better: Decision
+    equal: Decision
+    instead: str
+
+
+# A prompt costs no training and nothing that tuning breaks, so it has to be beaten; so has an adapter that is
+# there. A larger base costs more at each answer: that it is better is told, and is no reason against tuning.
+WAYS = (
+    Way(
+        "shots_",
+        "evaluate.few_shot",
+        "do_not_tune",
+        "mend",
+        "prompt the base with examples instead, or show a gain over that",
+    ),
+    Way(
+        "retrieval",
+        "evaluate.retrieval",
+        "do_not_tune",
+        "mend",
+        "give the base the documents instead, or show a gain over that",
+    ),
+    Way("earlier", "evaluate.earlier", "mend", "mend", "keep the earlier adapter, or show a gain over it"),
+    Way("larger", "evaluate.larger", "ship", "ship", "weigh what each costs at each answer"),
+)
 WORDS: dict[Decision, str] = {
     "ship": "Ship it",
     "mend": "Mend it first",
@@ -57,7 +96,9 @@ def deciding(scores: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]] | None:
 
 
 def _reasons(run: Mapping[str, Any], name: str, score: Mapping[str, Any]) -> Iterator[Reason]:
-    yield _measured(run, name, score)
+    clean = {**score, **score.get("clean", {})}
+    yield _measured(run, name, clean, score["n"] - clean["n"])
+    yield from _beside_arms(name, clean)
     for gate, said in sorted((run.get("gates") or {}).items()):
         state = said.get("state") or ("pass" if said.get("passed") else "fail")
         if state == "fail":
@@ -72,13 +113,32 @@ def _reasons(run: Mapping[str, Any], name: str, score: Mapping[str, Any]) -> Ite
         yield Reason("do_not_tune", f"advice.{stops[0]['code']}", _sentence(stops[0]["words"]))
 
 
-def _measured(run: Mapping[str, Any], name: str, score: Mapping[str, Any]) -> Reason:
-    """What the metric that decides says."""
+def named(arm: str) -> str:
+    """What people call an arm."""
+    kind, _, rest = arm.partition("_")
+    if kind == "shots":
+        k, _, draw = rest.partition("_")
+        how = {"alike": "like the question", "random": "drawn at random"}[draw]
+        return f"the base with {k} example{'s' if k != '1' else ''} {how}"
+    words = {
+        "retrieval": "the base with passages of the documents",
+        "earlier": "the earlier adapter",
+        "larger": "the larger base",
+    }
+    return words.get(arm, arm)
+
+
+def _measured(run: Mapping[str, Any], name: str, score: Mapping[str, Any], contaminated: int) -> Reason:
+    """What the metric that decides says, of the samples that do not stand in training."""
     base, tuned, n = score["base"], score["tuned"], score["n"]
     told = name.replace("_", " ")
+    if contaminated and not n:
+        return Reason("mend", "evaluate", f"all {contaminated:,} held-out samples stand in the training rows")
     if base is None or tuned is None:
         return Reason("mend", "evaluate", f"{told}, which decides, could not be measured")
     moved = f"{told} went from {base:.4g} to {tuned:.4g} over {n:,} held-out samples"
+    if contaminated:
+        moved += f" ({contaminated:,} more stand in the training rows)"
     if score["verdict"] == "better":
         return Reason("ship", "evaluate", f"{moved}: better, beyond chance")
     if score["verdict"] == "worse":
@@ -92,6 +152,30 @@ def _measured(run: Mapping[str, Any], name: str, score: Mapping[str, Any]) -> Re
     power = _sentence((run.get("power") or {}).get("words"))
     more = f" ({power})" if power else ""
     return Reason("mend", "evaluate", f"{moved}: no gain that chance does not explain{more}")
+
+
+def _beside_arms(name: str, score: Mapping[str, Any]) -> Iterator[Reason]:
+    """What speaks for another way than this tuning: of each the arm that is better beyond chance, else the
+    best.
+    """
+    arms = {arm: held for arm, held in score.get("arms", {}).items() if held["value"] is not None}
+    sign = 1 if name in LOWER_IS_BETTER else -1
+    ranked = sorted(arms, key=lambda arm: (arms[arm]["verdict"] != "worse", sign * arms[arm]["value"], arm))
+    for way in WAYS:
+        arm = next((arm for arm in ranked if arm.startswith(way.arms)), None)
+        if arm is None:
+            continue
+        told = f"{named(arm)} reaches {arms[arm]['value']:.4g} in {name.replace('_', ' ')}, the tuned model"
+        told += f" {score['tuned']:.4g}"
+        verdict = arms[arm]["verdict"]
+        if verdict == "worse":
+            yield Reason(way.better, way.code, f"{told}: better, beyond chance; {way.instead}")
+        elif verdict == "better":
+            yield Reason("ship", way.code, f"{told}: the tuned model is better, beyond chance")
+        elif score["verdict"] == "better":  # else there is no gain that could be had another way
+            words = f"{told}: no difference that chance does not explain; {way.instead}"
+            good = name in TO_ONE and arms[arm]["value"] >= GOOD  # there is nothing left to gain over it
+            yield Reason(way.better if good else way.equal, way.code, words)
 
 
 def _sentence(words: Any) -> str:

@@ -1,13 +1,15 @@
-"""What evaluation asks of a model: teacher-forced losses and greedy answers, with and without its adapter.
+"""What evaluation asks of models: teacher-forced losses and greedy answers, of the base, of the tuned model,
+and of every other arm.
 
-The torch half of `evaluate.run`, which draws the conclusions.
+The torch half of `evaluate.run`, which draws the conclusions. Batches are committed one by one
+(`arms.pieces`), so what was asked before a kill is not asked again.
 
-Cost: two passes and two generations of each sample.
+Cost: a pass and a generation of each sample an arm.
 """
 
-import math
+import gc
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -15,26 +17,28 @@ from typing import Any, NamedTuple
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch.nn import functional
 from transformers import GenerationConfig
 
-from headrace.cluster.errors import ModelError
+from headrace.pipelines import stored
+from headrace.pipelines.evaluate.arms import asking, documents, others, shots, wanted
+from headrace.pipelines.evaluate.arms.asking import Manner
+from headrace.pipelines.evaluate.arms.pieces import Pieces, Share
+from headrace.pipelines.evaluate.arms.prompts import Helped, Room
 from headrace.pipelines.evaluate.config import FORCED, Config
-from headrace.pipelines.schema import IGNORE
 from headrace.pipelines.train import adapter, batches, models
-from headrace.pipelines.train.running import forward, ways
+from headrace.pipelines.train.running import ways
 from headrace.pipelines.train.running.ways import Way
 from headrace.pipelines.train.watch import samples
 
 ADAPTED = "lora_"  # in the names of an adapter's weights
-LEAST_ANSWER = 16  # tokens that an answer may have, however short references are
 
 
 @dataclass(frozen=True)
 class Measured:
     """One model on all samples. forced: nats, targets, right ones, ``float64[N, 3]``; answers without the
     `reasoning` before them; ended: whether each came to its end. pairs: log-probabilities of chosen and
-    rejected answers, ``float64[P, 2]``.
+    rejected answers, ``float64[P, 2]``. unasked: places among the answers of those that it could not be
+    asked; fewer: samples that have room for less help than there was.
     """
 
     forced: NDArray[np.float64]
@@ -43,6 +47,21 @@ class Measured:
     unfinished: int
     ended: tuple[bool, ...] = ()
     pairs: NDArray[np.float64] = field(default_factory=lambda: np.zeros((0, 2)))
+    unasked: tuple[int, ...] = ()
+    fewer: int = 0
+
+
+class Questions(NamedTuple):
+    """What was asked: as in `Outcome`."""
+
+    prompts: list[str]
+    references: list[str]
+    beyond: int
+    longest: int
+    row_ids: tuple[int, ...]
+    lengths: tuple[int, ...]
+    asked: tuple[int, ...]
+    fits: tuple[bool, ...]
 
 
 @dataclass(frozen=True)
@@ -52,7 +71,7 @@ class Outcome:
     beyond: samples whose prompt leaves no room in the model's context, which nobody is asked for an answer.
     longest: tokens that an answer could have. row_ids, lengths (tokens): of every sample; asked: places of
     the samples that were answered; fits: whether the reference of each has room in `longest`. probed: what
-    `also` made of the models.
+    `also` made of the models. arms: every other arm by its name.
     """
 
     base: Measured
@@ -66,6 +85,31 @@ class Outcome:
     asked: tuple[int, ...] = ()
     fits: tuple[bool, ...] = ()
     probed: Any = None
+    arms: Mapping[str, Measured] = field(default_factory=dict)
+
+    @property
+    def questions(self) -> "Questions":
+        """What was asked."""
+        return Questions(*(getattr(self, name) for name in Questions._fields))
+
+    @property
+    def models(self) -> list[Measured]:
+        """Base, tuned model and arms, in this order."""
+        return [self.base, self.tuned, *self.arms.values()]
+
+
+class Work(NamedTuple):
+    """What is to be measured in a run. keys: of every arm that is wanted, by its name; kept: arms that were
+    measured before.
+    """
+
+    run: str
+    model: str
+    config: Config
+    seed: int
+    shelf: batches.Shelf
+    keys: Mapping[str, str]
+    kept: Mapping[str, Measured]
 
 
 @dataclass(frozen=True)
@@ -87,63 +131,179 @@ class Loaded:
     timed: Callable[[list[NDArray[np.int64]], int], tuple[float, float]]
 
 
-def measure(
-    run: str | None,
-    model: str,
-    config: Config,
-    shelf: batches.Shelf,
-    before: Measured | None,
-    seed: int,
-    also: Callable[[Loaded], Any] | None = None,
-) -> Outcome:
-    """Both models on the drawn samples; with no `run`, whose adapter makes the tuned one, the base as both.
+def measure(work: Work, also: Callable[[Loaded], Any] | None = None) -> Outcome:
+    """Every arm on the drawn samples; without a tuned model, the base as that.
 
-    before: what the base was measured to be on the same samples; it is not asked again. also: is asked once
-    more of both models, while they are loaded.
+    also: is asked once more of base and tuned model, while they are loaded.
 
-    Raises: ModelError, SourceError, StorageError.
+    Raises: ModelError, RecipeError, SourceError, StorageError.
     """
-    base, way = base_of(run, model, config)
+    found, asked, probed = _measured(work, None, also)
+    base = found[wanted.BASE]
+    arms = {name: found[name] for name in work.keys if name not in (wanted.BASE, wanted.TUNED)}
+    return Outcome(base, found.get(wanted.TUNED, base), **asked._asdict(), probed=probed, arms=arms)
+
+
+def share(work: Work, own: Share) -> None:
+    """Ask what is one worker's share of the batches, and commit it for `measure`. Raises: as `measure`."""
+    _measured(work, own, None)
+
+
+def _measured(
+    work: Work, own: Share | None, also: Callable[[Loaded], Any] | None
+) -> tuple[dict[str, Measured], Questions, Any]:
+    """Arms that are whole, what was asked, and what `also` made of base and tuned model."""
+    tuned = work.run if wanted.TUNED in work.keys else None
+    base, way = base_of(tuned, work.model, work.config)
+    exam = _exam(work, base, way, own)
+    drawn, manner = exam.drawn, exam.manner
+    found: dict[str, Measured] = dict(work.kept)
+    probed = None
+
+    def ask(name: str, model: Any, these: _Drawn, manner: Manner, helped: Helped | None = None) -> None:
+        if (one := _arm(model, these, manner, exam.pieces(name), helped)) is not None:
+            found[name] = one
+
+    missing = [name for name in work.keys if name not in found]
+    few = wanted.shots(work.config)
+    pool = _pool(exam) if set(few) & set(missing) else None
+    for name in missing:  # before it has an adapter, which changes it in place
+        if name == wanted.BASE:
+            ask(name, base, drawn, manner)
+        elif (helped := _helped(name, exam, few.get(name), pool)) is not None:
+            ask(name, base, drawn._replace(chosen=helped.samples, pairs=[]), manner, helped)
+    if tuned is not None and (wanted.TUNED in missing or also is not None):
+        loaded = adapter.load(tuned, base)
+        loaded.generation_config = GenerationConfig()
+        if wanted.TUNED in missing:
+            ask(wanted.TUNED, loaded, drawn, manner)
+        if also is not None:
+            probed = also(_loaded(_Both(base, loaded), manner, exam.room))
+        del loaded
+    del base
+    gc.collect()  # one model after the other, as a GPU may hold no two
+    if wanted.EARLIER in missing:
+        model, way = _earlier(work)
+        ask(wanted.EARLIER, model, drawn._replace(pairs=[]), manner._replace(way=way))
+        del model
+        gc.collect()
+    if wanted.LARGER in missing and (one := _larger(exam)) is not None:
+        found[wanted.LARGER] = one
+    return found, exam.questions, probed
+
+
+def _earlier(work: Work) -> tuple[Any, Way]:
+    """The base with an earlier adapter, and how it is run. Raises: ModelError, StorageError."""
+    base, way = base_of(None, work.model, work.config)
+    model = others.earlier(str(work.config.earlier), base, work.model)
+    model.generation_config = GenerationConfig()
+    return model, way
+
+
+class _Exam(NamedTuple):
+    """What is asked, of which samples, and whose share of it is asked here."""
+
+    work: Work
+    drawn: "_Drawn"
+    manner: Manner
+    room: float
+    questions: Questions
+    own: Share | None
+
+    def pieces(self, name: str) -> Pieces:
+        """Where the batches of an arm are committed."""
+        return Pieces(self.work.run, self.work.keys[name], self.own)
+
+
+def _exam(work: Work, base: Any, way: Way, own: Share | None) -> _Exam:
+    """What all arms are asked."""
     configured = base.generation_config
     base.generation_config = GenerationConfig()  # whatever `generate` is not told it takes from the model's
-    tokenizer = models.load_tokenizer(model)
+    tokenizer = models.load_tokenizer(work.model)
     room = samples.context(base)
-    drawn = _drawn(shelf, config, seed, room)
+    drawn = _drawn(work.shelf, work.config, work.seed, room)
     ends = samples.stops(configured, tokenizer, drawn.chosen)
-    manner = _Manner(tokenizer, ends, _longest(drawn.asked, config), config.batch_size, way)
-    if before is None:
-        before = _measured(base, drawn, manner)  # before it has an adapter, which changes it in place
-    tuned, probed = before, None
-    if run is not None:
-        loaded = adapter.load(run, base)
-        loaded.generation_config = GenerationConfig()
-        tuned = _measured(loaded, drawn, manner)
-        probed = also(_loaded(_Both(base, loaded), manner, room)) if also is not None else None
     references = [s.ids[slice(*s.span())] for s in drawn.asked]
-    prompts = [s.ids[: s.span()[0]] for s in drawn.asked]
-    return Outcome(
-        base=before,
-        tuned=tuned,
-        prompts=tokenizer.batch_decode(prompts, skip_special_tokens=False) if prompts else [],
+    longest = asking.longest([len(ids) for ids in references], work.config)
+    before = [s.ids[: s.span()[0]] for s in drawn.asked]
+    questions = Questions(
+        prompts=tokenizer.batch_decode(before, skip_special_tokens=False) if before else [],
         references=[answer for _, answer in samples.said(references, tokenizer)],
         beyond=drawn.beyond,
-        longest=manner.longest,
+        longest=longest,
         row_ids=tuple(s.row_id for s in drawn.chosen),
         lengths=tuple(len(s.ids) for s in drawn.chosen),
         asked=tuple(drawn.places),
-        fits=tuple(len(ids) <= manner.longest for ids in references),
-        probed=probed,
+        fits=tuple(len(ids) <= longest for ids in references),
+    )
+    manner = Manner(tokenizer, ends, longest, work.config.batch_size, way)
+    return _Exam(work, drawn, manner, room, questions, own)
+
+
+def _pool(exam: _Exam) -> shots.Pool:
+    """The training samples that examples are taken from."""
+    return shots.pool(batches.shelf(exam.work.run, "train"), exam.manner.tokenizer, exam.work.seed)
+
+
+def _helped(name: str, exam: _Exam, few: wanted.Shots | None, pool: shots.Pool | None) -> Helped | None:
+    """The samples with what an arm puts into their prompts; None of an arm that puts nothing there."""
+    work, drawn, tokenizer = exam.work, exam.drawn, exam.manner.tokenizer
+    room = Room(exam.room, exam.manner.longest)
+    if few is not None and pool is not None:
+        references = exam.questions.references
+        return shots.helped(drawn.chosen, pool, tokenizer, room, *few, references, work.seed)
+    if name != wanted.RETRIEVAL or work.config.documents is None:
+        return None
+    texts = documents.passages(work.config.documents.path, work.config.documents.words)
+    last = [""] * len(drawn.chosen)
+    rows = turns(work.run, exam.questions.row_ids)
+    for place, prompt in zip(drawn.places, exam.questions.prompts, strict=True):
+        last[place] = last_asked(rows.get(drawn.chosen[place].row_id, ()), prompt)
+    return documents.helped(drawn.chosen, last, texts, tokenizer, room, work.config.documents.top)
+
+
+def _larger(exam: _Exam) -> Measured | None:
+    """The answers of a larger base. Raises: ModelError where it can be asked nothing."""
+    work, drawn = exam.work, exam.drawn
+    name = str(work.config.larger)
+    model, way = base_of(None, name, work.config)
+    tokenizer, room = models.load_tokenizer(name), samples.context(model)
+    ends = samples.stops(model.generation_config, tokenizer, [])
+    model.generation_config = GenerationConfig()
+    references, rows = exam.questions.references, turns(work.run, exam.questions.row_ids)
+    anew = others.asked_anew(drawn.asked, references, rows, exam.manner.tokenizer, tokenizer)
+    asked = {at: ids for at, ids in enumerate(anew) if ids is not None and len(ids) < room}
+    if drawn.asked and not asked:
+        raise others.refused(name)
+    lengths = [len(tokenizer(text, add_special_tokens=False).input_ids) + 1 for text in references]
+    manner = Manner(tokenizer, ends, asking.longest(lengths, work.config), work.config.batch_size, way)
+    said = asking.said(model, list(asked.values()), manner, exam.pieces(wanted.LARGER))
+    if said is None:
+        return None
+    texts = dict(zip(asked, said[0], strict=True))
+    whole = [texts.get(at, ("", "")) for at in range(len(anew))]
+    ended = dict(zip(asked, said[1], strict=True))
+    return Measured(
+        forced=np.zeros((0, 3)),
+        answers=[answer for _, answer in whole],
+        reasoning=[reasoning for reasoning, _ in whole],
+        unfinished=said[1].count(False),
+        ended=tuple(ended.get(at, False) for at in range(len(anew))),
+        unasked=tuple(at for at in range(len(anew)) if at not in asked),
     )
 
 
-class _Manner(NamedTuple):
-    """How both models are asked: answers have at most `longest` tokens, `size` samples are run at once."""
+def turns(run: str, row_ids: Sequence[int]) -> dict[int, list[dict[str, Any]]]:
+    """The turns of rows, by row_id, as far as the run has them. Raises: StorageError."""
+    if "messages" not in stored.columns(run):
+        return {}
+    return {row["row_id"]: row["messages"] or [] for row in stored.rows(run, row_ids, ["messages"])}
 
-    tokenizer: Any
-    ends: set[int]
-    longest: int
-    size: int
-    way: Way
+
+def last_asked(of_row: Sequence[Mapping[str, Any]], prompt: str) -> str:
+    """What a row asks last, without its template; the whole prompt where that is not in it."""
+    text = next((turn["content"] for turn in reversed(of_row) if turn["role"] == "user"), "")
+    return text if text and text in prompt else prompt
 
 
 class _Drawn(NamedTuple):
@@ -189,36 +349,44 @@ def _drawn(shelf: batches.Shelf, config: Config, seed: int, room: float) -> _Dra
     return _Drawn(chosen, pairs, places, sum(length >= max(room, samples.FEWEST) for length in prompts))
 
 
-def _said(
-    model: Any, prompts: list[NDArray[np.int64]], most: int, manner: _Manner
-) -> tuple[list[tuple[str, str]], list[bool]]:
-    """Reasoning and answer to each prompt, and whether it came to its end."""
-    made = samples.generated(model, prompts, manner.ends, manner.tokenizer, most=most, size=manner.size)
-    ended = [len(ids) > 0 and ids[-1] in manner.ends for ids in made]
-    return samples.said(made, manner.tokenizer), ended
+def _arm(
+    model: Any, drawn: "_Drawn", manner: Manner, pieces: Pieces, helped: Helped | None
+) -> Measured | None:
+    """One model on all samples, which are helped ones or as they are; None where others ask some."""
+    forced = asking.sums(model, drawn.chosen, manner, pieces)
+    said = asking.said(model, [s.ids[: s.span()[0]] for s in drawn.asked], manner, pieces)
+    pairs = asking.sums(model, drawn.pairs, manner, pieces, "pairs")
+    if forced is None or said is None or pairs is None:
+        return None
+    texts, ended = said
+    answers, reasoning = [a for _, a in texts], [r for r, _ in texts]
+    if helped is not None and helped.delimiter:
+        ended = [
+            end or helped.delimiter in answer.lstrip("\n") for answer, end in zip(answers, ended, strict=True)
+        ]
+        answers = [answer.lstrip("\n").partition(helped.delimiter)[0] for answer in answers]
+    return Measured(
+        forced=forced,
+        answers=answers,
+        reasoning=reasoning,
+        unfinished=ended.count(False),
+        ended=tuple(ended),
+        pairs=-pairs[:, 0].reshape(-1, 2),
+        fewer=helped.fewer if helped is not None else 0,
+    )
 
 
-def _measured(model: Any, drawn: _Drawn, manner: _Manner) -> Measured:
-    """One model on all samples."""
-    forced = _forced(model, drawn.chosen, manner.size, manner.way)
-    prompts = [s.ids[: s.span()[0]] for s in drawn.asked]
-    said, ended = _said(model, prompts, manner.longest, manner)
-    of_pairs = np.zeros((0, 2))
-    if drawn.pairs:
-        of_pairs = -_forced(model, drawn.pairs, manner.size, manner.way)[:, 0].reshape(-1, 2)
-    answers, reasoning = [a for _, a in said], [r for r, _ in said]
-    return Measured(forced, answers, reasoning, ended.count(False), tuple(ended), of_pairs)
-
-
-def _loaded(both: "_Both", manner: _Manner, room: float) -> Loaded:
+def _loaded(both: "_Both", manner: Manner, room: float) -> Loaded:
     """Both models, for whoever asks them something else."""
 
-    def said(prompts: list[NDArray[np.int64]], most: int) -> tuple[list[str], list[bool]]:
-        made, ended = _said(both.asked, prompts, most, manner)
-        return [answer for _, answer in made], ended
+    def said(asked: list[NDArray[np.int64]], most: int) -> tuple[list[str], list[bool]]:
+        made = asking.said(both.asked, asked, manner._replace(longest=most), Pieces())
+        assert made is not None, "nobody else asks some"
+        return [answer for _, answer in made[0]], made[1]
 
     def forced(some: list[samples.Sample]) -> NDArray[np.float64]:
-        sums: NDArray[np.float64] = _forced(both.asked, some, manner.size, manner.way)
+        sums = asking.sums(both.asked, some, manner, Pieces())
+        assert sums is not None, "nobody else asks some"
         return sums
 
     def timed(prompts: list[NDArray[np.int64]], tokens: int) -> tuple[float, float]:
@@ -288,36 +456,3 @@ class _Both:
             torch.cuda.synchronize()
             held += torch.cuda.max_memory_allocated(self.asked.device) - before
         return time.perf_counter() - started, held / 2**30
-
-
-def _longest(asked: Sequence[samples.Sample], config: Config) -> int:
-    """Tokens that an answer may have."""
-    if config.max_new_tokens != "auto":
-        return config.max_new_tokens
-    lengths = [end - start for start, end in (s.span() for s in asked)]
-    return max(LEAST_ANSWER, math.ceil(1.2 * float(np.quantile(lengths, 0.99)))) if lengths else LEAST_ANSWER
-
-
-@torch.no_grad()
-def _forced(model: Any, chosen: list[samples.Sample], size: int, way: Way) -> NDArray[np.float64]:
-    """Nats, targets and right guesses of each sample, ``float64[N, 3]``."""
-    sums = np.zeros((len(chosen), 3))
-    for group in samples.by_length([len(s.ids) for s in chosen], size):
-        length = max(len(chosen[i].ids) for i in group)
-        rows = {n: np.zeros((len(group), length), np.int64) for n in batches.COLUMNS}
-        rows["labels"][:] = IGNORE
-        rows["position_ids"][:] = np.arange(length)
-        for row, i in enumerate(group):
-            own = slice(0, len(chosen[i].ids))
-            rows["input_ids"][row, own], rows["labels"][row, own] = chosen[i].ids, chosen[i].labels
-            rows["segment_ids"][row, own] = 1
-        if not way.packed:
-            rows = {n: rows[n] for n in ("input_ids", "labels")} | {"attention_mask": rows["segment_ids"]}
-        logits, labels = forward.target_logits(model, forward.tensors(rows, model.device))
-        nats = functional.cross_entropy(logits.transpose(1, 2), labels, ignore_index=IGNORE, reduction="none")
-        wanted = labels != IGNORE
-        right = (logits.argmax(-1) == labels) & wanted
-        if not bool(torch.isfinite(nats).all()):
-            raise ModelError("the model gives no finite loss on held-out samples; try precision: float32")
-        sums[group] = torch.stack([nats.sum(1), wanted.sum(1), right.sum(1)], 1).double().cpu().numpy()
-    return sums

@@ -13,9 +13,11 @@ is often clear by chance. One metric, named before, decides; every metric comes 
 Cost: two passes and two generations of each sample; on a CPU for small models and samples only.
 """
 
+import contextlib
 import json
 import os
-from collections.abc import Mapping
+import threading
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Any
 
@@ -23,17 +25,19 @@ import numpy as np
 import ray
 
 from headrace.cluster import ledger, session, storage, stream
-from headrace.cluster.errors import GateError, ModelError, SourceError
+from headrace.cluster.errors import GateError, ModelError, SourceError, StorageError
 from headrace.pipelines import model_files, stored
 from headrace.pipelines.evaluate import scoring, standing
+from headrace.pipelines.evaluate.arms import kept, others, pieces, wanted
 from headrace.pipelines.evaluate.config import LOWER_IS_BETTER, Config
-from headrace.pipelines.evaluate.gates import judge, probing, training
+from headrace.pipelines.evaluate.gates import held_out, judge, probing, training
 from headrace.pipelines.evaluate.gates.config import Config as Gates
-from headrace.pipelines.evaluate.outputs import Measured, Outcome, measure
+from headrace.pipelines.evaluate.outputs import Outcome, Work, last_asked, measure, share
 from headrace.pipelines.train import adapter, batches, models
 
 VERSION = 5
-BASELINE = "evaluation/baseline.json"  # what was measured of the base
+EVERY = 10.0  # seconds between two looks at how far a long evaluation is
+Say = Callable[[str, dict[str, Any]], None]
 
 
 def run(
@@ -44,16 +48,21 @@ def run(
     seed: int,
     packed: Mapping[str, str] | None = None,
     gates: Gates | None = None,
+    say: Say | None = None,
 ) -> dict[str, Any]:
-    """Measure the model with and without `adapter/`; writes evaluation/scores.json and samples.json.
+    """Measure the model with and without `adapter/`, and every other arm; writes evaluation/scores.json and
+    samples.json, and what was measured beside them (`arms.kept`).
 
     packed: digest of each side of packed/ as it is now; gates: what else is measured of the tuned model, for
-    `held` to hold against thresholds; left out: nothing.
+    `held` to hold against thresholds, left out: nothing; say: is told now and then how far it is.
 
     Returns, by metric: base, tuned, interval (95%, of tuned - base), p (of no difference; corrected for
     their number where the metric is not the one that decides), verdict ("better", "worse", "no clear
-    difference", "too few samples"), n, the samples it is over, and primary: whether it decides.
-    Runs as a task where Ray is up, on a GPU where there is one.
+    difference", "too few samples"), n, the samples it is over, test (mcnemar, bootstrap), and primary:
+    whether it decides; where they are there, arms (by name value, interval of tuned - arm, p, verdict, n),
+    few_shot (the value of the best arm with examples) and clean (the same over the samples that do not stand
+    in training). Runs as a task where Ray is up, on GPUs where there are some. One that is killed goes on
+    where it was.
 
     Raises: ModelError (no model, no adapter, another model's adapter or one of other packed rows, some of
     which may be held out now), SourceError (nothing held
@@ -65,26 +74,32 @@ def run(
     card = _card(run_directory, model_files.digest(model), packed or {})
     shelf = batches.shelf(run_directory, config.split)
     _require(shelf, config)
-    settings = _settings(config)
+    keys = wanted.keys(run_directory, model, config, seed, shelf)
+    keys[wanted.TUNED] = wanted.tuned(keys[wanted.BASE], card)
     held: dict[str, Any] = {}
     if gates is not None and gates.enabled:
         held = {"gates": probing.key(run_directory, gates)}
-    key = ledger.key(
-        VERSION, card["key"], card["step"], card["base_mark"], settings | held, seed, shelf.digest
-    )
+    settings = {
+        **config.model_dump(mode="json", exclude={"gate"}),
+        "primary": config.deciding(config.metrics),
+    }
+    key = ledger.key(VERSION, keys, settings | held)
     target = storage.join(run_directory, standing.SCORES)
     result = storage.read_object(target) or {}
     today = (packed or {}).get(config.split)
     if (result.get("key"), result.get("adapter"), result.get("packed")) != (key, card["key"], today):
-        asked = _asked(model, settings, shelf, seed)
-        before = _measured(storage.read_object(storage.join(run_directory, BASELINE)), asked)
-        outcome = _compute(run_directory, model, config, shelf, before, seed, gates)
-        if before is None:
-            _keep(run_directory, asked, outcome.base)
+        work = Work(run_directory, model, config, seed, shelf, keys, {})
+        outcome = _measured(work, gates, say)
         rows = _stored(run_directory, outcome)
-        result = scoring.scored(outcome, config, seed, _traits(rows, outcome))
+        texts = _last_asked(rows, outcome)
+        seen = _seen(run_directory, model, outcome, texts, seed)
+        whole = np.flatnonzero(seen.leaks.shares() >= held_out.WHOLE)
+        dirty = [outcome.asked[at] for at in whole]
+        result = scoring.scored(outcome, config, seed, _traits(rows, outcome), dirty)
+        if config.earlier is not None:
+            result["arms"][wanted.EARLIER]["same_rows"] = others.same_rows(config.earlier, packed or {})
         if outcome.probed is not None:
-            result["measured"] = _of_gates(run_directory, model, outcome, _last_asked(rows, outcome), seed)
+            result["measured"] = _of_gates(run_directory, outcome, texts, seen, seed)
         result = {"key": key, "split": config.split, "adapter": card["key"], "packed": today, **result}
         examples = {"samples": _examples(outcome, config.examples)}
         storage.put(storage.join(run_directory, standing.SAMPLES), _json(examples))
@@ -105,36 +120,86 @@ def held(run_directory: str, gates: Gates) -> judge.Judged:
     return judge.judged(measured, gates)
 
 
-def _of_gates(run: str, model: str, outcome: Outcome, asked: list[str], seed: int) -> dict[str, Any]:
-    """Every gate as it was measured, but for those of a clock, which are written beside it."""
+def _seen(run: str, model: str, outcome: Outcome, asked: list[str], seed: int) -> training.Seen:
+    """What of this evaluation stands in the training rows. asked: what each answered sample asks last."""
     rows = [f"{prompt} {reference}" for prompt, reference in zip(asked, outcome.references, strict=True)]
     sought = training.Sought(outcome.tuned.answers, outcome.references, outcome.prompts, rows)
-    measured = judge.measured(outcome, asked, training.look(run, model, sought, seed), seed)
+    return training.look(run, model, sought, seed)
+
+
+def _of_gates(run: str, outcome: Outcome, asked: list[str], seen: training.Seen, seed: int) -> dict[str, Any]:
+    """Every gate as it was measured, but for those of a clock, which are written beside it."""
+    measured = judge.measured(outcome, asked, seen, seed)
     clock = {name: measured.pop(name) for name in judge.OF_CLOCK}
     storage.put(storage.join(run, standing.SPEED), _json(clock))
     return measured
 
 
-def baseline(run_directory: str, model: str | None, config: Config, *, seed: int) -> dict[str, float | None]:
-    """Measure the model as it is, before any training; writes evaluation/baseline.json, which `run` takes up.
+def baseline(
+    run_directory: str, model: str | None, config: Config, *, seed: int, say: Say | None = None
+) -> dict[str, dict[str, float | None]]:
+    """Measure the model as it is, and every other arm, before any training; `run` takes it up.
 
-    Returns its value by metric. Raises: ModelError (no model), SourceError (nothing held out), StorageError.
+    Returns, of the base ("base") and of each arm, its value by metric.
+
+    Raises: ModelError (no model), SourceError (nothing held out), StorageError.
     """
     models.configuration(model)
     assert model is not None, "configuration refuses it"
     run_directory = run_directory if storage.is_remote(run_directory) else os.path.abspath(run_directory)
     shelf = batches.shelf(run_directory, config.split)
     _require(shelf, config)
-    asked = _asked(model, _settings(config), shelf, seed)
-    before = _measured(storage.read_object(storage.join(run_directory, BASELINE)), asked)
-    outcome = _compute(None, model, config, shelf, before, seed)
-    _keep(run_directory, asked, outcome.base)
+    keys = wanted.keys(run_directory, model, config, seed, shelf)
+    outcome = _measured(Work(run_directory, model, config, seed, shelf, keys, {}), None, say)
     return scoring.values(outcome, config)
 
 
-def _settings(config: Config) -> dict[str, Any]:
-    """What of the recipe a measurement hangs on."""
-    return {**config.model_dump(mode="json", exclude={"gate"}), "primary": config.deciding(config.metrics)}
+def _measured(work: Work, gates: Gates | None, say: Say | None) -> Outcome:
+    """What the arms answered: as far as that is kept, from there, and kept from now on."""
+    kept_before = kept.load(work.run, work.keys)
+    questions = kept.questions(work.run, work.keys[wanted.BASE])
+    probes = gates is not None and gates.enabled
+    if questions is not None and not probes and set(kept_before) == set(work.keys):
+        base = kept_before[wanted.BASE]
+        arms = {n: kept_before[n] for n in work.keys if n not in (wanted.BASE, wanted.TUNED)}
+        return Outcome(base, kept_before.get(wanted.TUNED, base), **questions._asdict(), arms=arms)
+    with _telling(work, say):
+        outcome = _compute(work._replace(kept=kept_before), gates)
+    kept.keep_questions(work.run, work.keys[wanted.BASE], outcome.questions)
+    found = {wanted.BASE: outcome.base, wanted.TUNED: outcome.tuned, **outcome.arms}
+    for name in work.keys:
+        if name not in kept_before:
+            kept.keep(work.run, name, work.keys[name], found[name])
+    pieces.remove(work.run)
+    return outcome
+
+
+@contextlib.contextmanager
+def _telling(work: Work, say: Say | None) -> Iterator[None]:
+    """Say every few seconds how far it is, in a thread of its own, by what is committed."""
+    if say is None:
+        yield
+        return
+    names = {key: name for name, key in work.keys.items()}
+    over = threading.Event()
+    last: dict[tuple[str, str], tuple[int, int]] = {}
+
+    def look() -> None:
+        while not over.wait(EVERY):
+            with contextlib.suppress(StorageError):  # how far it is can be told later
+                for at, (done, count) in pieces.progress(work.run).items():
+                    if at[0] in names and last.get(at) != (done, count):
+                        last[at] = done, count
+                        text = f"evaluate: {names[at[0]]}: {at[1]} of {done:,} of {count:,} samples"
+                        say(text, {"arm": names[at[0]], "what": at[1], "done": done, "of": count})
+
+    thread = threading.Thread(target=look, name="headrace-evaluate-progress", daemon=True)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
 
 
 def _require(shelf: batches.Shelf, config: Config) -> None:
@@ -143,26 +208,6 @@ def _require(shelf: batches.Shelf, config: Config) -> None:
             f"packed/{config.split} holds nothing to evaluate on; give evaluate.split another split, or "
             "split.* larger shares"
         )
-
-
-def _asked(model: str, settings: Mapping[str, Any], shelf: batches.Shelf, seed: int) -> str:
-    """What a measurement of the base hangs on."""
-    return ledger.key(VERSION, "base", model_files.digest(model), settings, seed, shelf.digest)
-
-
-def _measured(kept: Mapping[str, Any] | None, asked: str) -> Measured | None:
-    """What was measured of the base, where it is what is asked for."""
-    if kept is None or kept.get("key") != asked:
-        return None
-    forced = np.array(kept["forced"], np.float64).reshape(-1, 3)
-    pairs = np.array(kept["pairs"], np.float64).reshape(-1, 2)
-    told = (kept["answers"], kept["reasoning"], kept["unfinished"], tuple(kept["ended"]))
-    return Measured(forced, *told, pairs)
-
-
-def _keep(run: str, asked: str, base: Measured) -> None:
-    kept = {**vars(base), "key": asked, "forced": base.forced.tolist(), "pairs": base.pairs.tolist()}
-    storage.put(storage.join(run, BASELINE), _json(kept))
 
 
 def written(run_directory: str) -> dict[str, Any]:
@@ -176,6 +221,12 @@ def _judge(metrics: dict[str, Any], config: Config) -> None:
         return
     name = config.gate.metric
     score = metrics.get(name, {"base": None, "tuned": None})
+    score = {**score, **score.get("clean", {})}
+    if "clean" in score and not score["n"]:
+        raise GateError(
+            f"evaluate.gate: every held-out sample of {name} stands in the training rows, so the tuned model "
+            "cannot pass: split by what the rows have in common (split.by), and prepare again"
+        )
     if score["base"] is None or score["tuned"] is None:
         raise GateError(f"evaluate.gate: {name} could not be measured, so the tuned model cannot pass")
     gain = (score["tuned"] - score["base"]) * (-1 if name in LOWER_IS_BETTER else 1)
@@ -206,26 +257,28 @@ def _json(value: object) -> bytes:
     return json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False).encode()
 
 
-def _compute(
-    run: str | None,
-    model: str,
-    config: Config,
-    shelf: batches.Shelf,
-    before: Measured | None,
-    seed: int,
-    gates: Gates | None = None,
-) -> Outcome:
-    """`measure` in a task where Ray is up, else here."""
+def _compute(work: Work, gates: Gates | None = None, workers: int | None = None) -> Outcome:
+    """`measure` in a task where Ray is up, else here. workers: that share the batches before, one a GPU."""
     also = None
-    if gates is not None and gates.enabled and run is not None:
+    if gates is not None and gates.enabled and wanted.TUNED in work.keys:
         also = partial(
-            probing.probe, run=run, split=config.split, config=gates, most=config.samples, seed=seed
+            probing.probe,
+            run=work.run,
+            split=work.config.split,
+            config=gates,
+            most=work.config.samples,
+            seed=work.seed,
         )
-    work = partial(measure, run, model, config, shelf, before, also=also)
     if not ray.is_initialized():
-        return work(seed)
+        return measure(work, also)
     gpus = 1 if session.gpus() else 0
-    return next(stream.each(work, [seed], workers=1, name="evaluate", gpus=gpus))
+    several = workers or session.gpus()
+    if several > 1 and set(work.kept) != set(work.keys):
+        shares = [pieces.Share(first, several) for first in range(several)]
+        each = stream.each(partial(share, work), shares, workers=several, name="evaluate", gpus=gpus)
+        for _ in each:  # what they ask is committed, and put together below
+            pass
+    return next(stream.each(partial(measure, work), [also], workers=1, name="evaluate", gpus=gpus))
 
 
 def _stored(run: str, outcome: Outcome) -> dict[int, dict[str, Any]]:
@@ -248,12 +301,10 @@ def _traits(rows: Mapping[int, Mapping[str, Any]], outcome: Outcome) -> dict[str
 
 def _last_asked(rows: Mapping[int, Mapping[str, Any]], outcome: Outcome) -> list[str]:
     """What each answered sample asks last, without its template; the whole prompt where that is not known."""
-    texts = []
-    for place, prompt in zip(outcome.asked, outcome.prompts, strict=True):
-        turns = rows.get(outcome.row_ids[place], {}).get("messages") or ()
-        text = next((turn["content"] for turn in reversed(turns) if turn["role"] == "user"), "")
-        texts.append(text if text and text in prompt else prompt)
-    return texts
+    return [
+        last_asked(rows.get(outcome.row_ids[place], {}).get("messages") or (), prompt)
+        for place, prompt in zip(outcome.asked, outcome.prompts, strict=True)
+    ]
 
 
 def _examples(outcome: Outcome, most: int) -> list[dict[str, str]]:

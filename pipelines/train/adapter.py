@@ -117,9 +117,13 @@ def _rows(base: Any) -> list[str]:
 def tokens(run: str) -> int:
     """Tokens that what the run trained has rows for at least, 0 if it does not say. Raises: StorageError."""
     whole = storage.read_object(path(run, "config.json")) or {}
-    held = (storage.read_object(path(run, CONFIG)) or {}).get("trainable_token_indices") or {}
-    last = [int(i) + 1 for ids in held.values() for i in ids]
-    return max(0, int(whole.get("vocab_size") or 0), *last)
+    return max(int(whole.get("vocab_size") or 0), tokens_of(path(run, CONFIG)))
+
+
+def tokens_of(config: str) -> int:
+    """`tokens` of an adapter's configuration. Raises: StorageError."""
+    held = (storage.read_object(config) or {}).get("trainable_token_indices") or {}
+    return max((int(i) + 1 for ids in held.values() for i in ids), default=0)
 
 
 def without(model: Any) -> list[str]:

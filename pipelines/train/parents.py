@@ -1,4 +1,5 @@
-"""The earlier adapter that a training goes on from (`train.from`): found, read, and held against the model.
+"""An earlier adapter, such as a training goes on from (`train.from`): found, read, and held against the
+model.
 
 What: a run of ours, whose card names the digest of its base; or a directory that peft has saved, whose
 weights must have the shapes that the model asks for. Its configuration says rank, scale, targets and method;
@@ -18,53 +19,56 @@ from headrace.cluster.errors import ModelError
 from headrace.pipelines import model_files
 from headrace.pipelines.train import adapter
 
+# By the key that names an adapter, the one that takes a whole model.
+WHOLE = {"train.from": "model", "evaluate.earlier": "evaluate.larger"}
+
 
 class Parent(NamedTuple):
     """folder: a local directory with its files; card: what our training said of it, None of another's;
-    digest: of its content.
+    digest: of its content. key: of the recipe that names it.
     """
 
     path: str
     folder: str
     card: adapter.Card | None
     digest: str
+    key: str = "train.from"
 
     def named(self) -> dict[str, Any]:
         """As the card of its child names it."""
         return {"path": self.path, "digest": self.digest, "key": (self.card or {}).get("key")}
 
 
-def found(path: str) -> Parent:
+def found(path: str, key: str = "train.from") -> Parent:
     """The adapter in a run, or in a directory of peft. Raises: ModelError, StorageError."""
     of_run = storage.exists(adapter.path(path, adapter.CARD))
     place = adapter.path(path) if of_run else path
     card = storage.read_object(storage.join(place, adapter.CARD))
     if card is not None and card.get("method") == "full":
         raise ModelError(
-            f"train.from: {path!r} holds a whole model and no adapter: write `model: {place}`, and leave "
-            "train.from out"
+            f"{key}: {path!r} holds a whole model and no adapter: write `{WHOLE[key]}: {place}`, and leave "
+            f"{key} out"
         )
     if not storage.exists(storage.join(place, adapter.CONFIG)):
         raise ModelError(
-            f"train.from: {path!r} is neither a run with a finished adapter nor a directory with "
-            f"{adapter.CONFIG}"
+            f"{key}: {path!r} is neither a run with a finished adapter nor a directory with {adapter.CONFIG}"
         )
     if not storage.exists(storage.join(place, adapter.WEIGHTS)):
         raise ModelError(
-            f"train.from: {path!r} has no {adapter.WEIGHTS}; headrace loads no other weights, as they may "
+            f"{key}: {path!r} has no {adapter.WEIGHTS}; headrace loads no other weights, as they may "
             "run code. Save the adapter again with peft's save_pretrained"
         )
     content = xxhash.xxh3_128()
     for file in (adapter.CONFIG, adapter.WEIGHTS):
         content.update(storage.read_bytes(storage.join(place, file)))
-    return Parent(path, model_files.local(place), card, content.hexdigest())
+    return Parent(path, model_files.local(place), card, content.hexdigest(), key)
 
 
 def again(parent: Parent) -> Parent:
     """The same adapter as another machine has it. Raises: ModelError where it has changed meanwhile."""
-    there = found(parent.path)
+    there = found(parent.path, parent.key)
     if there.digest != parent.digest:
-        raise ModelError(f"train.from: {parent.path!r} has changed while this training ran; start it again")
+        raise ModelError(f"{parent.key}: {parent.path!r} has changed while this training ran; start it again")
     return there
 
 
@@ -73,9 +77,9 @@ def check(parent: Parent, model: str) -> None:
     wanted = (parent.card or {}).get("base_mark")
     if wanted is not None and wanted != model_files.digest(model):
         raise ModelError(
-            f"train.from: the adapter of {parent.path!r} was trained on another model "
+            f"{parent.key}: the adapter of {parent.path!r} was trained on another model "
             f"({(parent.card or {}).get('base')!r}) than {model!r}: set `model:` to that one, or leave "
-            "train.from out"
+            f"{parent.key} out"
         )
 
 
@@ -85,12 +89,12 @@ def fitted(base: Any, parent: Parent, dropout: float, name: str) -> Any:
         held = peft.PeftConfig.from_pretrained(parent.folder)
     except Exception as error:
         raise ModelError(
-            f"train.from: {adapter.CONFIG} of {parent.path!r} cannot be read "
+            f"{parent.key}: {adapter.CONFIG} of {parent.path!r} cannot be read "
             f"({model_files.first_line(error)})"
         ) from error
     if not isinstance(held, peft.LoraConfig):
         raise ModelError(
-            f"train.from: {parent.path!r} is an adapter by {held.peft_type.value}, and not by LoRA"
+            f"{parent.key}: {parent.path!r} is an adapter by {held.peft_type.value}, and not by LoRA"
         )
     held.inference_mode, held.lora_dropout = False, dropout
     try:
@@ -110,6 +114,5 @@ def fitted(base: Any, parent: Parent, dropout: float, name: str) -> Any:
 
 
 def _unfit(parent: Parent, name: str, reason: str) -> str:
-    return (
-        f"train.from: the adapter of {parent.path!r} does not fit {name!r} ({reason}); it is of another model"
-    )
+    what = f"{parent.key}: the adapter of {parent.path!r}"
+    return f"{what} does not fit {name!r} ({reason}); it is of another model"

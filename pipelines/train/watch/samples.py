@@ -133,39 +133,49 @@ def stops(generation: GenerationConfig, tokenizer: Any, samples: list[Sample]) -
     )
 
 
-@torch.no_grad()
 def generated(
     model: Any, prompts: list[NDArray[np.int64]], ends: set[int], tokenizer: Any, *, most: int, size: int
 ) -> list[list[int]]:
-    """Greedy answers, each up to and with a token of `ends` or `most` long; `size` prompts at once.
+    """Greedy answers, each up to and with a token of `ends` or `most` long; `size` prompts at once."""
+    found: list[list[int]] = [[] for _ in prompts]
+    for group in together(model, [len(p) for p in prompts], size):
+        made = answered(model, [prompts[i] for i in group], ends, tokenizer, most=most)
+        for i, ids in zip(group, made, strict=True):
+            found[i] = ids
+    return found
 
-    Prompts of several lengths are answered together where the model heeds the padding before them.
+
+def together(model: Any, lengths: Sequence[int], size: int) -> list[list[int]]:
+    """Places of prompts of these lengths, in groups that are answered at once: of several lengths where the
+    model heeds the padding before them.
     """
+    return (by_length if ways.pads_left(model) else of_one_length)(lengths, size)
+
+
+@torch.no_grad()
+def answered(
+    model: Any, prompts: list[NDArray[np.int64]], ends: set[int], tokenizer: Any, *, most: int
+) -> list[list[int]]:
+    """Greedy answers to some prompts at once, each up to and with a token of `ends` or `most` long."""
     padding = next((i for i in (tokenizer.pad_token_id, *sorted(ends)) if i is not None), 0)
-    limit = context(model)
-    answers: list[list[int]] = [[] for _ in prompts]
-    grouped = by_length if ways.pads_left(model) else of_one_length
-    for group in grouped([len(p) for p in prompts], size):
-        length = len(prompts[group[0]])
-        ids = torch.full((len(group), length), padding, dtype=torch.int64)
-        mask = torch.zeros_like(ids)
-        for row, i in enumerate(group):
-            ids[row, length - len(prompts[i]) :] = torch.from_numpy(prompts[i])
-            mask[row, length - len(prompts[i]) :] = 1
-        settings = GenerationConfig(
-            do_sample=False,
-            num_beams=1,
-            max_new_tokens=int(max(1, min(most, limit - length))),
-            eos_token_id=sorted(ends) or None,
-            pad_token_id=padding,
-            use_cache=True,
-        )
-        made = model.generate(
-            input_ids=ids.to(model.device), attention_mask=mask.to(model.device), generation_config=settings
-        )
-        for row, i in enumerate(group):
-            answers[i] = _ended(made[row, length:].tolist(), ends)
-    return answers
+    length = max(len(prompt) for prompt in prompts)
+    ids = torch.full((len(prompts), length), padding, dtype=torch.int64)
+    mask = torch.zeros_like(ids)
+    for row, prompt in enumerate(prompts):
+        ids[row, length - len(prompt) :] = torch.from_numpy(prompt)
+        mask[row, length - len(prompt) :] = 1
+    settings = GenerationConfig(
+        do_sample=False,
+        num_beams=1,
+        max_new_tokens=int(max(1, min(most, context(model) - length))),
+        eos_token_id=sorted(ends) or None,
+        pad_token_id=padding,
+        use_cache=True,
+    )
+    made = model.generate(
+        input_ids=ids.to(model.device), attention_mask=mask.to(model.device), generation_config=settings
+    )
+    return [_ended(row[length:].tolist(), ends) for row in made]
 
 
 def _ended(ids: list[int], ends: set[int]) -> list[int]:

@@ -1,5 +1,6 @@
 """Base beside tuned: the right tokens are scored, the right prompts are asked, and a gain is told."""
 
+import itertools
 import json
 import shutil
 from pathlib import Path
@@ -14,8 +15,9 @@ from headrace.cluster import storage
 from headrace.cluster.errors import GateError, ModelError, SourceError
 from headrace.pipelines.evaluate import outputs
 from headrace.pipelines.evaluate import run as evaluate
+from headrace.pipelines.evaluate.arms import pieces, wanted
 from headrace.pipelines.evaluate.config import METRICS, Gate
-from headrace.pipelines.evaluate.gates import probing
+from headrace.pipelines.evaluate.gates import held_out, probing
 from headrace.pipelines.evaluate.gates.config import THRESHOLDS
 from headrace.pipelines.evaluate.gates.config import Config as Gates
 from headrace.pipelines.evaluate.run import Config
@@ -26,18 +28,15 @@ from headrace.pipelines.train.watch import samples
 from headrace.pipelines.train.watch.samples import Sample
 from tests.pipelines import toys
 
-SMALL = Config(samples=24, max_new_tokens=8, batch_size=5, examples=3)
+SMALL = Config(samples=24, max_new_tokens=8, batch_size=5, examples=3, shots=(0,))
+
+NUMBERS = itertools.count()  # of keys that nothing was measured under
 
 
-@pytest.fixture(scope="module")
-def tuned_run(toy_model: str, tmp_path_factory: pytest.TempPathFactory) -> str:
-    """A run that was trained until it knows the answers."""
-    run = toys.run(tmp_path_factory.mktemp("run"), {"train": 96, "validation": 12, "test": 40})
-    config = train.Config(learning_rate=1e-2, max_steps=80, batch_size=4, rank=8)
-    job = train.plan(run, toy_model, config, 0, {})
-    worker.train(job, Rank(0, 1, torch.device("cpu")), lambda step: None)
-    train._publish(job, {})
-    return run
+def work(run: str, model: str, seed: int, config: Config = SMALL) -> outputs.Work:
+    """Base and tuned model on the test split of a run, with nothing measured before."""
+    keys = {name: f"{next(NUMBERS):032x}" for name in (wanted.BASE, wanted.TUNED)}
+    return outputs.Work(run, model, config, seed, batches.shelf(run, "test"), keys, {})
 
 
 def test_the_last_target_span_is_found() -> None:
@@ -134,6 +133,7 @@ def test_plain_text_counts_for_the_loss_alone(toy_model: str, tuned_run: str, tm
 def test_what_was_measured_is_not_measured_again(
     toy_model: str, tuned_run: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(held_out, "WHOLE", 2.0)
     first = evaluate.run(tuned_run, toy_model, SMALL, seed=5)
 
     def never(*_: object) -> None:
@@ -149,6 +149,21 @@ def test_what_was_measured_is_not_measured_again(
     assert evaluate.written(tuned_run)["metrics"] == first, "what the gate refuses is told all the same"
     with pytest.raises(AssertionError, match="measured again"):
         evaluate.run(tuned_run, toy_model, SMALL, seed=6)
+    monkeypatch.setattr(held_out, "WHOLE", 0.98)
+    folded = SMALL.model_copy(update={"fold": ("numbers",), "gate": Gate()})
+    with pytest.raises(GateError, match="every held-out sample of loss stands in the training rows"):
+        evaluate.run(tuned_run, toy_model, folded, seed=5)
+    scores = evaluate.written(tuned_run)
+    assert scores["contaminated"] == 24
+    assert scores["metrics"]["loss"]["clean"] == {
+        "base": None,
+        "tuned": None,
+        "interval": [None, None],
+        "p": None,
+        "verdict": "too few samples",
+        "n": 0,
+    }
+    assert {k: v for k, v in scores["metrics"]["loss"].items() if k != "clean"} == first["loss"]
 
 
 @pytest.mark.parametrize(
@@ -196,16 +211,17 @@ def test_the_base_is_measured_before_and_not_again(
     shutil.rmtree(tmp_path / "run" / "adapter")
     shutil.rmtree(tmp_path / "run" / "evaluation", ignore_errors=True)
     before = evaluate.baseline(run, toy_model, SMALL, seed=1)
-    assert before["loss"] is not None
+    assert before["base"]["loss"] is not None
     shutil.copytree(storage.join(tuned_run, "adapter"), tmp_path / "run" / "adapter")
     monkeypatch.setattr("ray.is_initialized", lambda: False)  # else a task measures, in a process of its own
     asked: list[Any] = []
-    forced = outputs._forced
-    monkeypatch.setattr(outputs, "_forced", lambda *given: asked.append(given) or forced(*given))
+    arm = outputs._arm
+    monkeypatch.setattr(outputs, "_arm", lambda *given: asked.append(given) or arm(*given))
     found = evaluate.run(run, toy_model, SMALL, seed=1)
     assert len(asked) == 1, "of the tuned model"
+    assert not storage.listing(storage.join(run, pieces.FOLDER)), "what is put together is taken away"
     monkeypatch.undo()
-    assert {metric: pair["base"] for metric, pair in found.items()} == before
+    assert {metric: pair["base"] for metric, pair in found.items()} == before["base"]
     storage.delete(storage.join(run, "evaluation"))
     assert evaluate.run(run, toy_model, SMALL, seed=1) == found
 
@@ -213,13 +229,12 @@ def test_the_base_is_measured_before_and_not_again(
 @pytest.mark.ray
 @pytest.mark.usefixtures("ray_local")
 def test_a_task_measures_what_this_process_does(toy_model: str, tuned_run: str) -> None:
-    shelf = batches.shelf(tuned_run, "test")
-    here = outputs.measure(tuned_run, toy_model, SMALL, shelf, None, 3)
-    there = evaluate._compute(tuned_run, toy_model, SMALL, shelf, None, 3)
+    here = outputs.measure(work(tuned_run, toy_model, 3))
+    there = evaluate._compute(work(tuned_run, toy_model, 3))
     assert here.tuned.answers == there.tuned.answers
     np.testing.assert_allclose(here.base.forced, there.base.forced, atol=1e-5)
     with pytest.raises(ModelError, match="is not a model directory"):
-        evaluate._compute(tuned_run, tuned_run, SMALL, shelf, None, 3)
+        evaluate._compute(work(tuned_run, tuned_run, 3))
 
 
 @pytest.mark.s3
@@ -244,8 +259,11 @@ def test_all_of_it_on_s3(toy_model: str, s3: str, tmp_path: Path, monkeypatch: p
         assert train._finished(job, {}) is not None
         adapters.append(storage.read_bytes(storage.join(where, "adapter", "adapter_model.safetensors")))
     assert adapters[0] == adapters[1]
-    found = evaluate.run(storage.join(s3, "run"), model, SMALL, seed=0)
-    assert found == evaluate.run(str(tmp_path / "run"), toy_model, SMALL, seed=0)
+    armed = SMALL.model_copy(update={"shots": (0, 1)})
+    found = evaluate.run(storage.join(s3, "run"), model, armed, seed=0)
+    assert found == evaluate.run(str(tmp_path / "run"), toy_model, armed, seed=0)
+    assert set(found["loss"]["arms"]) == {"shots_1_alike", "shots_1_random"}
+    assert not storage.listing(storage.join(s3, "run", pieces.FOLDER))
     assert storage.exists(storage.join(s3, "run", "evaluation", "samples.json"))
 
 
@@ -256,9 +274,8 @@ def test_a_models_generation_config_is_not_asked(toy_model: str, tuned_run: str,
     other = str(tmp_path / "model")
     base.save_pretrained(other)
     models.load_tokenizer(toy_model).save_pretrained(other)
-    shelf = batches.shelf(tuned_run, "test")
-    plain = outputs.measure(tuned_run, toy_model, SMALL, shelf, None, 1)
-    assert outputs.measure(tuned_run, other, SMALL, shelf, None, 1).tuned.answers == plain.tuned.answers
+    plain = outputs.measure(work(tuned_run, toy_model, 1))
+    assert outputs.measure(work(tuned_run, other, 1)).tuned.answers == plain.tuned.answers
 
 
 def test_prompts_beyond_the_context_are_counted_and_not_asked(
@@ -271,7 +288,7 @@ def test_prompts_beyond_the_context_are_counted_and_not_asked(
     other = str(tmp_path / "model")
     base.save_pretrained(other)
     models.load_tokenizer(toy_model).save_pretrained(other)
-    found = outputs.measure(tuned_run, other, SMALL, shelf, None, 1)
+    found = outputs.measure(work(tuned_run, other, 1))
     assert found.beyond == len(lengths)
     assert found.references == found.tuned.answers == []
 

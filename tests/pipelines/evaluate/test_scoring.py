@@ -1,5 +1,6 @@
 """From what was said to figures: the metrics that apply, the part that is compared, and where it is worse."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +50,7 @@ def test_only_what_applies_is_measured() -> None:
         "p": 0,
         "verdict": "better",
         "n": 30,
+        "test": "bootstrap",
         "primary": False,
     }
     assert [row["label"] for row in labels["labels"]["by_label"]] == list(KINDS)
@@ -112,3 +114,70 @@ def test_where_it_is_worse_comes_first_and_small_parts_are_left_out() -> None:
     assert found["slices"][0]["verdict"] == "worse"
     assert found["power"]["n"] == 99
     assert "cannot be told" in found["power"]["words"]
+
+
+def with_arms(base: list[str], tuned: list[str], **arms: list[str]) -> Outcome:
+    """What two models and some arms said; the references are ten names and again."""
+    references = [f"name {i % 10}" for i in range(len(base))]
+    forced = np.zeros((0, 3))
+    said = {name: Measured(forced, answers, [""] * len(base), 0) for name, answers in arms.items()}
+    return outcome(base, tuned, references, arms=said)
+
+
+def test_the_tuned_model_is_held_against_each_arm() -> None:
+    right, wrong = [f"name {i % 10}" for i in range(40)], ["?"] * 40
+    half = right[:20] + wrong[20:]
+    found = scored(
+        with_arms(wrong, half, shots_4_alike=right, shots_4_random=half, larger=wrong), primary="exact_match"
+    )
+    score = found["metrics"]["exact_match"]
+    assert (score["base"], score["tuned"], score["few_shot"]) == (0.0, 0.5, 1.0)
+    assert {name: (arm["value"], arm["verdict"], arm["n"]) for name, arm in score["arms"].items()} == {
+        "shots_4_alike": (1.0, "worse", 40),
+        "shots_4_random": (0.5, "no clear difference", 40),
+        "larger": (0.0, "better", 40),
+    }
+    assert score["arms"]["larger"]["p"] == pytest.approx(3 * score["p"]), "corrected for three arms"
+    assert score["arms"]["shots_4_alike"]["interval"][1] < 0
+    assert (score["test"], found["metrics"]["loss"]["test"]) == ("mcnemar", "bootstrap")
+    assert "arms" not in found["metrics"]["loss"], "no arm was run over the samples"
+    assert found["arms"]["larger"] == {"fewer": 0, "unasked": 0, "unfinished": 0}
+
+
+def test_of_an_arm_only_what_it_was_asked_counts() -> None:
+    right = [f"name {i % 10}" for i in range(40)]
+    one = with_arms(["?"] * 40, right, larger=right[:30] + [""] * 10)
+    arm = Measured(np.zeros((0, 3)), one.arms["larger"].answers, [""] * 40, 0, unasked=tuple(range(30, 40)))
+    found = scored(replace(one, arms={"larger": arm}), primary="exact_match")["metrics"]
+    for name in ("exact_match", "label_f1", "bleu", "token_f1"):
+        if name in found:
+            assert (found[name]["arms"]["larger"]["n"], found[name]["n"]) == (30, 40)
+    assert found["exact_match"]["arms"]["larger"]["value"] == 1.0
+
+
+def test_samples_that_stand_in_training_are_told_apart() -> None:
+    """The tuned model has learned by heart, and can nothing else."""
+    right, wrong = [f"name {i % 10}" for i in range(60)], ["?"] * 60
+    tuned = right[:30] + wrong[30:]
+    one = with_arms(wrong, tuned, shots_4_alike=wrong[:30] + right[30:])
+    found = scoring.scored(one, Config(primary="exact_match"), 0, contaminated=list(one.asked[:30]))
+    score = found["metrics"]["exact_match"]
+    assert (score["base"], score["tuned"], score["verdict"], score["n"]) == (0.0, 0.5, "better", 60)
+    clean = score["clean"]
+    assert (clean["base"], clean["tuned"], clean["verdict"], clean["n"]) == (0, 0, "no clear difference", 30)
+    assert (clean["few_shot"], clean["arms"]["shots_4_alike"]["verdict"]) == (1.0, "worse")
+    assert found["metrics"]["loss"]["clean"]["n"] == 31, "the one without a prompt is clean"
+    assert (found["contaminated"], found["power"]["n"]) == (30, 30)
+    none = scoring.scored(one, Config(primary="exact_match"), 0)
+    assert "clean" not in none["metrics"]["exact_match"]
+    assert none["power"]["n"] == 60
+
+
+def test_values_are_told_of_each_arm() -> None:
+    one = with_arms(["?"] * 40, ["?"] * 40, shots_4_alike=[f"name {i % 10}" for i in range(40)])
+    found = scoring.values(one, Config(metrics=("loss", "exact_match", "chrf")))
+    assert found == {
+        "base": {"loss": 2.0, "exact_match": 0.0, "chrf": 0.0},
+        "shots_4_alike": found["shots_4_alike"],
+    }
+    assert found["shots_4_alike"] == {"exact_match": 1.0, "chrf": pytest.approx(100)}
