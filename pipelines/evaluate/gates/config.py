@@ -1,7 +1,8 @@
 """The config of `gates`, apart from its code, and the thresholds with where they come from.
 
 A gate rings where its whole 95% interval lies beyond its threshold, so that chance alone rings it in 2.5% of
-runs at most whose true value is the threshold itself.
+runs at most whose true value is the threshold itself; where two models are held against each other, a test at
+1% must agree, as some twenty gates are held at once.
 """
 
 from typing import Literal, NamedTuple

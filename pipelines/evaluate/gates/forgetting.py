@@ -16,6 +16,7 @@ import numpy as np
 
 from headrace.pipelines.evaluate import metrics, statistics
 from headrace.pipelines.evaluate.gates.gate import (
+    CERTAIN,
     LEAST,
     LISTED,
     Bools,
@@ -62,7 +63,7 @@ def forgotten(name: str, base: Bools, tuned: Bools, skills: Sequence[str], items
         words += f"; most in {worst}: {by_skill[worst]['lost']} of {by_skill[worst]['base_right']}"
     rows = tuple(items[at] for at in np.flatnonzero(lost)[:LISTED])
     facts = {"p": p, "lost": count, "gained": int(gained.sum()), "by_skill": by_skill}
-    return Gate(count / known, interval, words, FIX[name], rows, facts, p <= statistics.ALPHA / 2)
+    return Gate(count / known, interval, words, FIX[name], rows, facts, p <= CERTAIN / 2)
 
 
 def one_sided(lost: int, gained: int) -> float:
@@ -98,4 +99,4 @@ def general_loss(base: Floats, tuned: Floats, seed: int) -> Outcome:
         rise = tuned[:, 0] / tuned[:, 1] - base[:, 0] / base[:, 1]
     rows = tuple(np.argsort(-rise, kind="stable")[:LISTED].tolist())
     facts: dict[str, Any] = {"base": found.base, "tuned": found.tuned, "p": found.p}
-    return Gate(value, interval, words, FIX["general_loss"], rows, facts, found.p <= statistics.ALPHA)
+    return Gate(value, interval, words, FIX["general_loss"], rows, facts, found.p <= CERTAIN)

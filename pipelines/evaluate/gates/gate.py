@@ -25,6 +25,7 @@ Interval = tuple[float, float]
 
 LEAST = 20  # answers below which a gate says nothing
 LISTED = 20  # rows that are named
+CERTAIN = 0.01  # p-value that a test must not exceed: some twenty gates are held at once
 
 
 class Gate(NamedTuple):
@@ -92,7 +93,7 @@ def of_pairs(base: Bools, tuned: Bools, what: str, fix: str, facts: dict[str, An
     value, interval = compared.tuned - compared.base, (compared.low, compared.high)
     words = f"{int(tuned.sum()):,} of {len(tuned):,} {what}, {int(base.sum()):,} beside them"
     words += f" (difference {percent(value, interval)})"
-    certain = compared.p <= statistics.ALPHA
+    certain = compared.p <= CERTAIN
     return Gate(value, interval, words, fix, where(tuned & ~base), facts, certain)
 
 

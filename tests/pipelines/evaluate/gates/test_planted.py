@@ -22,7 +22,7 @@ def test_a_planted_fault_rings_its_gate_and_is_named(taught: world.World) -> Non
     assert said.diagnosis in plant.named
     assert said.decision != "ship"
     assert said.measured["empty"] > 0.1
-    assert {"forgetting", "safety", "confusion", "copied", "contamination"} <= said.measured.keys()
+    assert {"confusion", "copied", "contamination", "memorised"} <= said.measured.keys()
 
 
 def test_the_same_seed_plants_the_same(taught: world.World) -> None:
