@@ -151,18 +151,12 @@ def test_what_was_measured_is_not_measured_again(
         evaluate.run(tuned_run, toy_model, SMALL, seed=6)
     monkeypatch.setattr(held_out, "WHOLE", 0.98)
     folded = SMALL.model_copy(update={"fold": ("numbers",), "gate": Gate()})
-    with pytest.raises(GateError, match="every held-out sample of loss stands in the training rows"):
+    with pytest.raises(GateError, match="too few samples, over 11 samples"):
         evaluate.run(tuned_run, toy_model, folded, seed=5)
     scores = evaluate.written(tuned_run)
-    assert scores["contaminated"] == 24
-    assert scores["metrics"]["loss"]["clean"] == {
-        "base": None,
-        "tuned": None,
-        "interval": [None, None],
-        "p": None,
-        "verdict": "too few samples",
-        "n": 0,
-    }
+    assert scores["contaminated"] == 13
+    clean = scores["metrics"]["exact_match"]["clean"]
+    assert (clean["n"], clean["base"], clean["tuned"], clean["verdict"]) == (11, 0.0, 1.0, "too few samples")
     assert {k: v for k, v in scores["metrics"]["loss"].items() if k != "clean"} == first["loss"]
 
 
@@ -186,6 +180,14 @@ def test_the_gate_asks_for_a_clear_gain(metric: Any, improvement: float, verdict
     with pytest.raises(GateError, match=rf"evaluate\.gate: {metric}") as told:
         evaluate._judge(metrics, config)
     assert told.value.exit_code == 3
+
+
+def test_where_no_sample_is_clean_no_gate_is_passed() -> None:
+    clean = {"base": None, "tuned": None, "verdict": "too few samples", "n": 0}
+    score = {"base": 2.0, "tuned": 1.5, "verdict": "better", "n": 40, "clean": clean}
+    evaluate._judge({"loss": score}, Config())
+    with pytest.raises(GateError, match=r"every held-out sample of loss stands in the training rows"):
+        evaluate._judge({"loss": score}, Config(gate=Gate()))
 
 
 def test_errors_name_what_is_wrong(toy_model: str, tuned_run: str, tmp_path: Path) -> None:
