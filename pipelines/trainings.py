@@ -11,8 +11,9 @@
 Why a copy: object storage has no links, and a path that means another thing on a disk than on S3 would be
 two ways to do one thing.
 
-A training is superseded where it is neither the one that was asked for last nor that of `adapter/`. Older
-versions left theirs in checkpoints/ and adapters/: nothing goes on from there, so these count as superseded.
+A training is superseded where it is neither the one that was asked for last nor that of `adapter/`, nor one
+beside these with another seed. Older versions left theirs in checkpoints/ and adapters/: nothing goes on from
+there, so these count as superseded.
 
 Reads listings and small files; no PyTorch.
 """
@@ -61,6 +62,8 @@ def ask(run: str, key: str) -> None:
 def homes(run: str) -> list[Home]:
     """All trainings of a run by key, then what older versions left. Raises: StorageError."""
     needed = {asked(run), (storage.read_object(storage.join(run, CARD)) or {}).get("key")}
+    told = (storage.read_object(storage.join(run, "run.json")) or {}).get("train") or {}
+    needed |= {other["key"] for other in told.get("seeds", ())}
     sizes: dict[str, int] = {}
     for entry in _entries(run, FOLDER):
         key = _below(entry.path, FOLDER)

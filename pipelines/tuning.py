@@ -11,8 +11,10 @@ from typing import Any, Literal
 from headrace.cluster import storage
 from headrace.cluster.errors import DamagedError, GateError, ModelError
 from headrace.pipelines import ending, rundir, starting
+from headrace.pipelines.beside import judging, seeds
 from headrace.pipelines.console import Mode, say
 from headrace.pipelines.evaluate import decision, diagnosis, standing
+from headrace.pipelines.evaluate.judged import endpoint, function
 from headrace.pipelines.examine.spot_check import ratings
 from headrace.pipelines.recipe import Recipe, dump, kept
 from headrace.pipelines.schema import SPLITS
@@ -34,6 +36,9 @@ def learn(recipe: Recipe, mode: Mode) -> dict[str, Any]:
     """Train on what was just packed, and evaluate; returns run.json."""
     recipe = _alike(recipe, mode)
     model = _checked_model(recipe)
+    endpoint.require(recipe.evaluate.judge)
+    for named in recipe.evaluate.functions:
+        function.text(named)
     _require_rated(recipe)
     _trained(recipe, model, mode)
     return _evaluated(recipe, mode)
@@ -152,31 +157,41 @@ def _trained(recipe: Recipe, model: str, mode: Mode) -> dict[str, Any]:
     from headrace.pipelines.train import driver
     from headrace.pipelines.train.trackers import follow
 
-    weights = {str(s.name): s.weight for s in recipe.sources}
-    sources_of = rundir.source_of_ordinals(recipe.output)
     say(mode, "training", f"train: {recipe.train.method} on {_ranks(recipe.train.workers)}")
     try:
         with _followed(recipe, mode) as trackers:
-            result = driver.run(
-                recipe.output,
-                model,
-                recipe.train,
-                seed=recipe.seed,
-                weights=weights,
-                sources=sources_of,
-                packed=standing.digests(summary.read(recipe.output)),
-                template=_template(recipe),
-                costs=recipe.costs.model_dump(mode="json"),
-                progress=partial(_tell, mode, trackers),
-                each_step=trackers.step,
-            )
+            progress = partial(_tell, mode, trackers)
+            result = _training(recipe, model, recipe.seed, progress=progress, each_step=trackers.step)
             trackers.final(follow.ended(result), len(result["loss"]))
     except GateError:
         if (so_far := driver.stopped(recipe.output)) is not None:
             summary.write(recipe.output, {"train": so_far})
         raise
     held = ("train.loss", "train.rows", *(("train.watch",) if recipe.train.watch.stop else ()))
-    return summary.write(recipe.output, {"train": result, "gates": _passed(recipe.output, *held)})
+    gates = _passed(recipe.output, *held)
+    summary.write(recipe.output, {"train": result, "gates": gates})
+    if others := list(seeds.trained(recipe, partial(_training, recipe, model), mode)):
+        result = {**result, "seeds": others}
+    return summary.write(recipe.output, {"train": result})
+
+
+def _training(recipe: Recipe, model: str, seed: int, **more: Any) -> dict[str, Any]:
+    """`driver.run` of the recipe with a seed."""
+    from headrace.pipelines.passes import summary
+    from headrace.pipelines.train import driver
+
+    return driver.run(
+        recipe.output,
+        model,
+        recipe.train,
+        seed=seed,
+        weights={str(s.name): s.weight for s in recipe.sources},
+        sources=rundir.source_of_ordinals(recipe.output),
+        packed=standing.digests(summary.read(recipe.output)),
+        template=_template(recipe),
+        costs=recipe.costs.model_dump(mode="json"),
+        **more,
+    )
 
 
 def _passed(run: str, *names: str) -> dict[str, Any]:
@@ -230,6 +245,7 @@ def evaluate(recipe: Recipe, mode: Mode, *, baseline: bool = False) -> dict[str,
 
     Raises: GateError where the recipe asks for a gain that is not there (run.json is written first).
     """
+    endpoint.require(recipe.evaluate.judge)
     starting.start(recipe, mode)
     _say_other_packed(recipe, mode)
     _require_packed(recipe.output)
@@ -315,6 +331,8 @@ def _evaluated(recipe: Recipe, mode: Mode) -> dict[str, Any]:
     if recipe.evaluate.gate is not None:
         gates[ending.EVALUATED] = {"passed": failed is None, "words": str(failed or "")}
     written = {"evaluate": result, "gates": gates, "power": told.get("power", {})}
+    summary.write(recipe.output, written)
+    written["seeds"] = seeds.evaluated(recipe, _model(recipe), mode)
     books = {**summary.read(recipe.output), **written}
     decided, diagnosed = decision.decide(books), diagnosis.diagnose(books)
     run_json = summary.write(recipe.output, {**written, "verdict": decided, "diagnosis": diagnosed})
@@ -335,15 +353,16 @@ def _evaluated(recipe: Recipe, mode: Mode) -> dict[str, Any]:
         with _followed(recipe, mode) as trackers:
             last = (run_json.get("train") or {}).get("steps", 0)
             trackers.final(follow.evaluated(result), last + 1, anew=True)
+    unasked = judging.judged(recipe, mode)
     for name, gate in held.items():
         if gate["state"] != "pass":
             say(mode, "gate", f"gate {name}: {gate['words']}", gate=name, state=gate["state"])
     broken = judge.failed(held)
     if failed is None and broken is not None:
         failed = GateError(f"gates.{broken}: {held[broken]['words']}").at(broken)
-    if failed is not None:
-        raise failed
-    return run_json
+    if (broke := failed or unasked) is not None:
+        raise broke
+    return summary.read(recipe.output)
 
 
 def _score(metric: str, pair: dict[str, Any]) -> str:

@@ -20,6 +20,7 @@ LEVELS = {
     "pipelines.schema": 1,
     "pipelines.structure": 1,
     "pipelines.section": 1,
+    "pipelines.evaluate.judged.function": 1,
     "pipelines.yaml_text": 1,
     "pipelines.model_files": 1,
     "pipelines.stages": 2,
@@ -29,6 +30,7 @@ LEVELS = {
     "pipelines.train.sweep.config": 3,
     "pipelines.train.trackers.config": 3,
     "pipelines.evaluate.config": 3,
+    "pipelines.evaluate.judged.config": 3,
     "pipelines.evaluate.gates.config": 3,
     "pipelines.evaluate.metrics": 3,
     "pipelines.recipe": 3,
@@ -42,6 +44,7 @@ LEVELS = {
     "pipelines.evaluate": 6,
     "pipelines.report": 7,
     "pipelines.commands": 7,
+    "pipelines.beside": 8,
     "pipelines.ending": 8,
     "pipelines.flow": 8,
     "pipelines.starting": 8,
@@ -67,7 +70,7 @@ BESIDE = {
     ("pipelines.evaluate.config", "pipelines.evaluate.answers"),
     ("pipelines.commands", "pipelines.report"),
     *(("pipelines.flow", f"pipelines.{room}") for room in ("ending", "starting", "tuning")),
-    *(("pipelines.tuning", f"pipelines.{room}") for room in ("ending", "starting")),
+    *(("pipelines.tuning", f"pipelines.{room}") for room in ("beside", "ending", "starting")),
 }
 # Training and evaluation stand on what a run has stored, and know nothing of how it was made.
 NOT_BELOW = {

@@ -99,6 +99,27 @@ def contamination(
 
 
 @app.command()
+def compare(
+    runs: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="RUN RUN...", help="Evaluated runs: the first is what the others are held against."
+        ),
+    ],
+    show: Annotated[int, typer.Option(min=0, help="Samples won, and lost, to show with their texts.")] = 3,
+    json_lines: Json = False,
+) -> None:
+    """Runs held against the first, sample by sample: what is better beyond chance, what was set otherwise."""
+    if len(runs) < 2:
+        raise RecipeError("headrace compare takes two runs or more")
+    from headrace.pipelines.commands.compare import compare as comparing
+
+    mode = choose(json_lines=json_lines)
+    for line in comparing.lines([run_of(run) for run in runs], show):
+        say(mode, "compare", line.text, **line.fields)
+
+
+@app.command()
 def export(
     paths: Annotated[
         list[str],
@@ -274,6 +295,48 @@ def select(
         storage.probe(out)
     for line in selection.select(run_path, count, seed, out, form):
         say(choose(json_lines=json_lines), "select", line.text, **line.fields)
+
+
+@app.command()
+def review(
+    run_path: RunPath,
+    against: Annotated[
+        str, typer.Option(metavar="RUN", help="Another evaluated run to compare with, instead of the base.")
+    ] = "",
+    count: Annotated[int, typer.Option("-n", "--count", min=1, help="Held-out rows to draw.")] = 100,
+    seed: Annotated[int | None, typer.Option(help="For another draw; left out: the recipe's.")] = None,
+    sheet: Annotated[
+        str, typer.Option(metavar="DIR", help="Folder for the sheet; left out: review/sheet/ of the run.")
+    ] = "",
+    label_studio: Annotated[
+        str, typer.Option(metavar="FILE", help="Write the rows as tasks of Label Studio too (.json).")
+    ] = "",
+    ratings: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--import",
+            metavar="FILE",
+            help="Take ratings back instead: CSV of the sheet, or Label Studio's JSON; once a file.",
+        ),
+    ] = None,
+    json_lines: Json = False,
+) -> None:
+    """A blind sheet of two models' answers for people to choose from; --import takes their choices back."""
+    from headrace.cluster import storage
+    from headrace.pipelines.commands.review import draw as drawing
+    from headrace.pipelines.commands.review import take as taking
+
+    run_path = run_of(run_path)
+    for path in filter(None, (sheet, label_studio, *(ratings or ()))):
+        storage.probe(path)
+    other = run_of(against) if against else None
+    lines = (
+        taking.take(run_path, ratings)
+        if ratings
+        else drawing.draw(run_path, other, count, seed, sheet, label_studio)
+    )
+    for line in lines:
+        say(choose(json_lines=json_lines), "review", line.text, **line.fields)
 
 
 @app.command()

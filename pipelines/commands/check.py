@@ -9,6 +9,7 @@ from headrace.cluster.stores import disk
 from headrace.pipelines import model_files, rundir
 from headrace.pipelines.commands import check_template, init_text
 from headrace.pipelines.console import Mode, say
+from headrace.pipelines.evaluate.judged import endpoint, function
 from headrace.pipelines.recipe import Recipe
 from headrace.pipelines.stages.dedup import against
 from headrace.pipelines.stages.pii import coverage as pii_coverage
@@ -61,6 +62,10 @@ def check(recipe: Recipe, mode: Mode, *, training: bool, ahead: bool = False) ->
         say(mode, "tokenizer", seen.text, engine=seen.engine, vocabulary=seen.vocabulary)
         check_template.say_template(resolved, mode)
     _names(resolved, mode)
+    if training:
+        endpoint.require(resolved.evaluate.judge)
+        for named in resolved.evaluate.functions:
+            function.text(named)
     if training and resolved.trackers.chosen:
         from headrace.pipelines.train.trackers import follow
 

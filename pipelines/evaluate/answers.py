@@ -14,6 +14,8 @@ import re
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
+from headrace.pipelines.evaluate.judged import function
+
 # What ends reasoning, in the forms of the families that write some; what begins it.
 MUSED = re.compile(
     r"</[a-z:_]*think[a-z]*>|\[/THINK\]|<\|END_THINKING\|>|<\|channel\|>final<\|message\|>", re.IGNORECASE
@@ -35,6 +37,14 @@ class Taken(NamedTuple):
     missing: list[int]
 
 
+class Unusable(Exception):  # noqa: N818 - whoever takes it makes an error with a row's name of it
+    """A function of the recipe's author that failed: on the answer at `place`, and `why` without its text."""
+
+    def __init__(self, place: int, why: str) -> None:
+        super().__init__(place, why)
+        self.place, self.why = place, why
+
+
 def apart(text: str) -> tuple[str, str]:
     """Reasoning and answer of what a model has said, special tokens as their strings.
 
@@ -49,11 +59,12 @@ def apart(text: str) -> tuple[str, str]:
 def taken(answers: Sequence[str], how: str) -> Taken:
     """The part of each answer that is compared, "" where it is not there.
 
-    how: "after_reasoning" (all of it), "last_line", "boxed", "json:PATH" or "regex:PATTERN", as `require` has
-    let it pass.
+    how: "after_reasoning" (all of it), "last_line", "boxed", "json:PATH", "regex:PATTERN" or
+    "python:FILE:FUNCTION", as `require` has let it pass.
+
+    Raises: Unusable where a function fails on one; RecipeError where it cannot be run at all.
     """
-    find = _finder(how)
-    found = [find(answer) for answer in answers]
+    found = _by_function(answers, how) if function.FORM.fullmatch(how) else [*map(_finder(how), answers)]
     missing = [place for place, text in enumerate(found) if text is None]
     return Taken([text or "" for text in found], missing)
 
@@ -68,6 +79,8 @@ def require(how: str) -> str:
         return how
     if kind == "json" and rest and "".join(m[0] for m in STEP.finditer(rest)) == rest.replace(".", ""):
         return how
+    if function.FORM.fullmatch(how):
+        return how
     if kind == "regex" and rest:
         try:
             re.compile(rest)
@@ -76,9 +89,46 @@ def require(how: str) -> str:
         return how
     raise ValueError(
         f"{how!r} names no part of an answer: write after_reasoning, last_line, boxed, json:PATH "
-        "(as json:items[0].name) or regex:PATTERN (its first group, or all, where it is found "
-        "last)"
+        "(as json:items[0].name), regex:PATTERN (its first group, or all, where it is found "
+        "last) or python:FILE.py:FUNCTION"
     )
+
+
+def _by_function(answers: Sequence[str], how: str) -> list[str | None]:
+    """What a function of the recipe's author takes of each answer."""
+    named = function.Named("evaluate.answer", how, takes=1)
+    take = function.made(named, function.text(named))
+    found: list[str | None] = []
+    for place, answer in enumerate(answers):
+        try:
+            part = take(answer)
+        except Exception as error:  # noqa: BLE001 - its message may quote the answer
+            raise Unusable(place, f"failed with {type(error).__name__}") from None
+        if not isinstance(part, str | None):
+            raise Unusable(place, f"gave a {type(part).__name__}, and neither a text nor None,")
+        found.append(part)
+    return found
+
+
+def scored(
+    how: str, prompts: Sequence[str], answers: Sequence[str], references: Sequence[str]
+) -> list[float]:
+    """What a function of the recipe's author gives for each answer, 0 to 1.
+
+    Raises: as `taken`.
+    """
+    named = function.Named("evaluate.score", how, takes=3)
+    score = function.made(named, function.text(named))
+    values: list[float] = []
+    for place, given in enumerate(zip(prompts, answers, references, strict=True)):
+        try:
+            value = float(score(*given))
+        except Exception as error:  # noqa: BLE001 - as above
+            raise Unusable(place, f"failed with {type(error).__name__}, or gave no number,") from None
+        if not 0 <= value <= 1:
+            raise Unusable(place, f"gave {value:g}, which is not between 0 and 1,")
+        values.append(value)
+    return values
 
 
 def _finder(how: str) -> Callable[[str], str | None]:

@@ -6,6 +6,8 @@ from typing import Annotated, Literal, get_args
 from pydantic import Field, field_validator, model_validator
 
 from headrace.pipelines.evaluate import answers as parts
+from headrace.pipelines.evaluate.judged.config import Judge
+from headrace.pipelines.evaluate.judged.function import FORM, Named
 from headrace.pipelines.section import Path, Section
 from headrace.pipelines.train.config import Precision
 
@@ -21,6 +23,7 @@ Metric = Literal[
     "entity_f1",
     "sql",
     "code",
+    "score",
     "token_f1",
     "rouge1",
     "rouge2",
@@ -70,7 +73,8 @@ class Config(Section):
     references, and a fifth more."""
     answer: str = "after_reasoning"
     """What of an answer is compared: after_reasoning (all behind the reasoning), last_line, boxed (of LaTeX),
-    json:PATH (as json:items[0].name), or regex:PATTERN. References go through the same."""
+    json:PATH (as json:items[0].name), regex:PATTERN, or python:FILE:FUNCTION, a function of a text that gives
+    that part, or None where it is not there; it is RUN. References go through the same."""
     fold: tuple[Fold, ...] = ()
     """What exact match takes for equal beside case and white space: numbers (1,200.0 and 1200), units (12 kg
     and 12), articles, punctuation."""
@@ -78,9 +82,9 @@ class Config(Section):
     """Samples that are computed at once."""
     metrics: tuple[Metric, ...] = Field(default=METRICS, min_length=1)
     """What is measured where it applies; without those of answers nothing is generated. label_f1 (macro)
-    applies where references are labels, json_valid and entity_f1 where they are JSON, the next three where
-    their key is set, preference_accuracy (the chosen answer is the likelier one) to pairs, which count for
-    nothing else."""
+    applies where references are labels, json_valid and entity_f1 where they are JSON, json_schema, sql, code
+    and score where their key is set, preference_accuracy (the chosen answer is the likelier one) to pairs,
+    which count for nothing else."""
     json_schema: Path | None = None
     """File with a JSON Schema that answers shall fit."""
     sql: Path | None = None
@@ -88,6 +92,9 @@ class Config(Section):
     code: Path | None = None
     """JSONL of `prompt` and `tests` (Python). Answers to prompts that hold such a `prompt` are RUN with the
     tests behind them: in a process with limits, which is no prison."""
+    score: str | None = None
+    """python:FILE:FUNCTION, a function of (prompt, answer, reference) that says how good an answer is, 0 to
+    1. The prompt has its template; of answer and reference it gets what `answer` takes. It is RUN."""
     primary: Metric | None = None
     """The one metric that the verdict hangs on, named before anything is measured. Left out: the gate's where
     there is a gate, else the first that is measured of loss, perplexity, token_accuracy, exact_match, ..."""
@@ -108,6 +115,8 @@ class Config(Section):
     """float32, bfloat16, or auto: bfloat16 on GPUs that compute in it."""
     attention: Literal["auto", "sdpa", "eager"] = "auto"
     """Implementation of attention: sdpa, eager, or auto: the first that the model has and that is proved."""
+    judge: Judge | None = None
+    """Left out: no other model is asked, and nothing is sent to anybody."""
     gate: Gate | None = None
     """Left out: the comparison is told and nothing depends on it."""
 
@@ -115,6 +124,21 @@ class Config(Section):
     @classmethod
     def _known(cls, answer: str) -> str:
         return parts.require(answer)
+
+    @field_validator("score")
+    @classmethod
+    def _function(cls, score: str | None) -> str | None:
+        if score is not None and not FORM.fullmatch(score):
+            raise ValueError("is no python:FILE.py:FUNCTION")
+        return score
+
+    @property
+    def functions(self) -> tuple[Named, ...]:
+        """The functions of the recipe's author that are run."""
+        given = {"answer": (self.answer, 1), "score": (self.score or "", 3)}
+        return tuple(
+            Named(f"evaluate.{k}", name, n) for k, (name, n) in given.items() if FORM.fullmatch(name)
+        )
 
     @model_validator(mode="after")
     def _measured(self) -> "Config":

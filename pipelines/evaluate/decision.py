@@ -61,7 +61,7 @@ WORDS: dict[Decision, str] = {
 }
 ORDER: tuple[Decision, ...] = ("do_not_tune", "mend", "ship")
 GOOD = 0.95  # of a metric that ends at 1, above which a base leaves little to learn
-TO_ONE = {"exact_match", "label_f1", "entity_f1", "sql", "code", "json_schema", "token_accuracy"}
+TO_ONE = {"exact_match", "label_f1", "entity_f1", "sql", "code", "score", "json_schema", "token_accuracy"}
 
 
 class Reason(NamedTuple):
@@ -75,7 +75,7 @@ class Reason(NamedTuple):
 def decide(run: Mapping[str, Any]) -> dict[str, Any] | None:
     """`verdict` of run.json, from what its other sections say; None where nothing was evaluated.
 
-    run: run.json with evaluate, power, gates, train, advice and stale, each as far as it is there.
+    run: run.json with evaluate, seeds, power, gates, train, advice and stale, each as far as it is there.
     """
     scores = run.get("evaluate") or {}
     if scores.get("stale") or not (primary := deciding(scores)):
@@ -99,6 +99,7 @@ def _reasons(run: Mapping[str, Any], name: str, score: Mapping[str, Any]) -> Ite
     clean = {**score, **score.get("clean", {})}
     yield _measured(run, name, clean, score["n"] - clean["n"])
     yield from _beside_arms(name, clean)
+    yield from _beside_seeds(run.get("seeds"), name, clean)
     for gate, said in sorted((run.get("gates") or {}).items()):
         state = said.get("state") or ("pass" if said.get("passed") else "fail")
         if state == "fail":
@@ -176,6 +177,19 @@ def _beside_arms(name: str, score: Mapping[str, Any]) -> Iterator[Reason]:
             words = f"{told}: no difference that chance does not explain; {way.instead}"
             good = name in TO_ONE and arms[arm]["value"] >= GOOD  # there is nothing left to gain over it
             yield Reason(way.better if good else way.equal, way.code, words)
+
+
+def _beside_seeds(seeds: Mapping[str, Any] | None, name: str, score: Mapping[str, Any]) -> Iterator[Reason]:
+    """What trainings with other seeds say of a gain."""
+    if not seeds or seeds["metric"] != name or score["verdict"] != "better":
+        return
+    gain, spread = abs(score["tuned"] - score["base"]), seeds["spread"]
+    told = f"{len(seeds['values'])} seeds of training lie {spread:.4g} apart in {name.replace('_', ' ')}"
+    if spread < gain:
+        yield Reason("ship", "evaluate.seeds", f"{told}, less than the gain of {gain:.4g}")
+    else:
+        words = f"{told}, and the gain is {gain:.4g}: another seed may show none; train on more rows"
+        yield Reason("mend", "evaluate.seeds", words)
 
 
 def _sentence(words: Any) -> str:

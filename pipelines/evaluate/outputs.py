@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+import xxhash
 from numpy.typing import NDArray
 from transformers import GenerationConfig
 
@@ -62,6 +63,7 @@ class Questions(NamedTuple):
     lengths: tuple[int, ...]
     asked: tuple[int, ...]
     fits: tuple[bool, ...]
+    marks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -69,9 +71,9 @@ class Outcome:
     """Both models on the samples, with prompts and references of those that have a prompt.
 
     beyond: samples whose prompt leaves no room in the model's context, which nobody is asked for an answer.
-    longest: tokens that an answer could have. row_ids, lengths (tokens): of every sample; asked: places of
-    the samples that were answered; fits: whether the reference of each has room in `longest`. probed: what
-    `also` made of the models. arms: every other arm by its name.
+    longest: tokens that an answer could have. row_ids, lengths (tokens), marks (digests of tokens and
+    labels): of every sample; asked: places of the samples that were answered; fits: whether the reference of
+    each has room in `longest`. probed: what `also` made of the models. arms: every other arm by its name.
     """
 
     base: Measured
@@ -84,6 +86,7 @@ class Outcome:
     lengths: tuple[int, ...] = ()
     asked: tuple[int, ...] = ()
     fits: tuple[bool, ...] = ()
+    marks: tuple[str, ...] = ()
     probed: Any = None
     arms: Mapping[str, Measured] = field(default_factory=dict)
 
@@ -200,6 +203,11 @@ def _earlier(work: Work) -> tuple[Any, Way]:
     return model, way
 
 
+def _mark(sample: samples.Sample) -> str:
+    """A digest of a sample's tokens and labels: samples of two runs with one mark are the same."""
+    return str(xxhash.xxh3_64_hexdigest(np.stack([sample.ids, sample.labels]).tobytes()))
+
+
 class _Exam(NamedTuple):
     """What is asked, of which samples, and whose share of it is asked here."""
 
@@ -235,6 +243,7 @@ def _exam(work: Work, base: Any, way: Way, own: Share | None) -> _Exam:
         lengths=tuple(len(s.ids) for s in drawn.chosen),
         asked=tuple(drawn.places),
         fits=tuple(len(ids) <= longest for ids in references),
+        marks=tuple(_mark(s) for s in drawn.chosen),
     )
     manner = Manner(tokenizer, ends, longest, work.config.batch_size, way)
     return _Exam(work, drawn, manner, room, questions, own)

@@ -17,7 +17,7 @@ import contextlib
 import json
 import os
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -32,6 +32,8 @@ from headrace.pipelines.evaluate.arms import kept, others, pieces, wanted
 from headrace.pipelines.evaluate.config import LOWER_IS_BETTER, Config
 from headrace.pipelines.evaluate.gates import held_out, judge, probing, training
 from headrace.pipelines.evaluate.gates.config import Config as Gates
+from headrace.pipelines.evaluate.judged import function
+from headrace.pipelines.evaluate.judged import kept as judged_kept
 from headrace.pipelines.evaluate.outputs import Outcome, Work, last_asked, measure, share
 from headrace.pipelines.train import adapter, batches, models
 
@@ -80,8 +82,9 @@ def run(
     if gates is not None and gates.enabled:
         held = {"gates": probing.key(run_directory, gates)}
     settings = {
-        **config.model_dump(mode="json", exclude={"gate"}),
+        **config.model_dump(mode="json", exclude={"gate", "judge"}),
         "primary": config.deciding(config.metrics),
+        "functions": [function.text(named) for named in config.functions],
     }
     key = ledger.key(VERSION, keys, settings | held)
     target = storage.join(run_directory, standing.SCORES)
@@ -100,7 +103,8 @@ def run(
             result["arms"][wanted.EARLIER]["same_rows"] = others.same_rows(config.earlier, packed or {})
         if outcome.probed is not None:
             result["measured"] = _of_gates(run_directory, outcome, texts, seen, seed)
-        result = {"key": key, "split": config.split, "adapter": card["key"], "packed": today, **result}
+        made_of = {"config": config.model_dump(mode="json"), "keys": keys, "adapter": card["key"]}
+        result = {"key": key, **made_of, "split": config.split, "packed": today, **result}
         examples = {"samples": _examples(outcome, config.examples)}
         storage.put(storage.join(run_directory, standing.SAMPLES), _json(examples))
         storage.put(target, _json(result))
@@ -149,9 +153,49 @@ def baseline(
     run_directory = run_directory if storage.is_remote(run_directory) else os.path.abspath(run_directory)
     shelf = batches.shelf(run_directory, config.split)
     _require(shelf, config)
+    for named in config.functions:
+        function.text(named)
     keys = wanted.keys(run_directory, model, config, seed, shelf)
     outcome = _measured(Work(run_directory, model, config, seed, shelf, keys, {}), None, say)
     return scoring.values(outcome, config)
+
+
+def seeds(
+    run_directory: str,
+    model: str,
+    config: Config,
+    homes: Sequence[str],
+    *,
+    seed: int,
+    packed: Mapping[str, str] | None = None,
+    say: Say | None = None,
+) -> dict[str, Any] | None:
+    """The metric that decides, of the run's adapter and of those of trainings with other seeds.
+
+    homes: where these trainings lie. What is measured of each is kept there.
+
+    Returns metric, values (the run's own first) and spread (the greatest less the least); None where the
+    metric could not be measured. Raises: as `run`, whose evaluation it stands beside.
+    """
+    own = judged_kept.read(run_directory)
+    if own is None:
+        return None
+    alone = config.model_copy(update={"shots": (), "documents": None, "larger": None, "earlier": None})
+    shelf = batches.shelf(run_directory, config.split)
+    keys = wanted.keys(run_directory, model, alone, seed, shelf)
+    outcomes = [own.outcome]
+    for home in homes:
+        tuned = wanted.tuned(keys[wanted.BASE], _card(home, model_files.digest(model), packed or {}))
+        kept.keep_questions(home, keys[wanted.BASE], own.outcome.questions)
+        kept.keep(home, wanted.BASE, keys[wanted.BASE], own.outcome.base)
+        work = Work(home, model, alone, seed, shelf, {**keys, wanted.TUNED: tuned}, {})
+        outcomes.append(_measured(work, None, say))
+    every = [scoring.measured(outcome, config) for outcome in outcomes]
+    name = config.deciding(every[0])
+    if name is None:
+        return None
+    values = [float(one[name].paired.metric(one[name].paired.tuned.sum(0))) for one in every]
+    return {"metric": name, "values": values, "spread": max(values) - min(values)}
 
 
 def _measured(work: Work, gates: Gates | None, say: Say | None) -> Outcome:
@@ -213,6 +257,15 @@ def _require(shelf: batches.Shelf, config: Config) -> None:
 def written(run_directory: str) -> dict[str, Any]:
     """What `run` has written last: metrics, power, gates, ...; empty where there is nothing."""
     return dict(storage.read_object(storage.join(run_directory, standing.SCORES)) or {})
+
+
+def write_judge(run_directory: str, judged: Mapping[str, Any] | None) -> None:
+    """Put what a judge said beside what `run` has written last, or take it away."""
+    before = written(run_directory)
+    whole = {name: value for name, value in before.items() if name != "judge"}
+    whole |= {"judge": judged} if judged is not None else {}
+    if whole != before:
+        storage.put(storage.join(run_directory, standing.SCORES), _json(whole))
 
 
 def _judge(metrics: dict[str, Any], config: Config) -> None:

@@ -121,6 +121,16 @@ def scored(
     }
 
 
+def measured(outcome: Outcome, config: Config) -> dict[str, Metric]:
+    """Every metric of the recipe that applies, of base and tuned model, not yet compared. Raises: as
+    `scored`.
+    """
+    answers = _taken(outcome, config)
+    every = _asked(outcome, answers, labels.told(answers.references), config)
+    pairs = {name: valued.against(BASE, np.zeros(0, np.int64)) for name, valued in every.items()}
+    return {name: one for name, one in pairs.items() if one is not None}
+
+
 def values(outcome: Outcome, config: Config) -> dict[str, dict[str, float | None]]:
     """The value of every metric that applies, of the base ("base") and of each arm; nothing is compared.
 
@@ -181,10 +191,10 @@ def _compared(
         names = {"\0".join(at): value for at, value in own.items()}
         corrected = statistics.corrected(names)
         p |= {at: corrected["\0".join(at)] for at in own}
-    return {at: _told(at[1], c, p[at], found[at].paired) for at, c in compared.items()}
+    return {at: told(at[1], c, p[at], found[at].paired) for at, c in compared.items()}
 
 
-def _told(name: str, compared: statistics.Comparison, p: float, paired: Paired) -> Scores:
+def told(name: str, compared: statistics.Comparison, p: float, paired: Paired) -> Scores:
     """A metric of two models. test: where p comes from, exactly from right and wrong answers, or from random
     draws of the samples.
     """
@@ -220,8 +230,9 @@ def _power(metrics: Mapping[str, Scores]) -> Scores:
 
 def _taken(outcome: Outcome, config: Config) -> Answers:
     """The part of each answer that is compared."""
-    references = parts.taken(outcome.references, config.answer)
-    sides = [parts.taken(model.answers, config.answer).texts for model in outcome.models]
+    with _function("answer", config.answer, outcome):
+        references = parts.taken(outcome.references, config.answer)
+        sides = [parts.taken(model.answers, config.answer).texts for model in outcome.models]
     return Answers(sides, references.texts, len(references.missing))
 
 
@@ -307,7 +318,23 @@ def _formed(outcome: Outcome, answers: Answers, config: Config) -> dict[str, lis
         with _of("code"):
             tests = programs.found(outcome.prompts, programs.read(storage.read_bytes(config.code)))
         found["code"] = [programs.passed(said, tests) for said, _ in answers.each()]
+    if config.score is not None:
+        with _function("score", config.score, outcome):
+            sides = [parts.scored(config.score, outcome.prompts, *one) for one in answers.each()]
+        found["score"] = [np.array(values, np.float64) for values in sides]
     return found
+
+
+@contextmanager
+def _function(key: str, name: str, outcome: Outcome) -> Iterator[None]:
+    """Raises: RecipeError with the row where a function of the recipe's author fails."""
+    try:
+        yield
+    except parts.Unusable as error:
+        row = outcome.row_ids[outcome.asked[error.place]]
+        raise RecipeError(
+            f"evaluate.{key}: {name!r} {error.why} on an answer to row {row} (`headrace explain` shows it)"
+        ) from None
 
 
 @contextmanager

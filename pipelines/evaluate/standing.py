@@ -78,6 +78,9 @@ def sections(run: str, run_json: Mapping[str, Any]) -> dict[str, Any]:
     elif (run_json.get("evaluate") or {}).get("stale"):  # what it was of is there again
         scores = storage.read_object(storage.join(run, SCORES))
         said["evaluate"] = (scores or {}).get("metrics", {})
+    if review := run_json.get("review"):
+        scores = storage.read_object(storage.join(run, SCORES)) or {}
+        said["review"] = None if stale or review["evaluation"] != scores.get("key") else review
     if run_json.get("verdict") or "evaluate" in said:
         said["verdict"] = None if stale else decision.decide({**run_json, **said})
     return said

@@ -25,6 +25,7 @@ NAMES: dict[Metric, str] = {
     "entity_f1": "entity F1",
     "sql": "SQL with the same rows",
     "code": "code that passes its tests",
+    "score": "score by your function",
     "token_f1": "token F1",
     "rougeL": "ROUGE-L",
     "bleu": "BLEU",

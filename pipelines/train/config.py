@@ -4,7 +4,6 @@ A recipe holds them, and every task of every pass holds a recipe: torch and peft
 import, which a task that cleans text must not pay.
 """
 
-import re
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -16,6 +15,7 @@ from pydantic import (
     model_validator,
 )
 
+from headrace.pipelines.evaluate.judged.function import FORM
 from headrace.pipelines.examine.advice.config import Kind
 from headrace.pipelines.section import Path, Section
 
@@ -216,6 +216,9 @@ class Config(Section):
     canaries: Canaries | None = None
     """Plant secrets (tokens at random, with loss) among the rows, for the gate `canaries` of `evaluate`: a
     model that is shipped holds them. Left out: none."""
+    seeds: int = Field(default=1, ge=1)
+    """Trainings, the run's own and others with the seeds behind the recipe's: how far the metric that decides
+    lies apart between them is chance, which `evaluate` tells beside the gain. Each takes as long."""
     max_failures: int = Field(default=3, ge=0)
     """How often workers that died are restarted before the training fails."""
     use_weights: bool = True
@@ -251,7 +254,7 @@ class Config(Section):
     @field_validator("best")
     @classmethod
     def _known(cls, value: str) -> str:
-        if value not in BEST and not re.fullmatch(r"python:.+\.py:[A-Za-z_][A-Za-z0-9_]*", value):
+        if value not in BEST and not FORM.fullmatch(value):
             raise ValueError(f"is none of {', '.join(BEST)} and no python:FILE.py:FUNCTION")
         return value
 

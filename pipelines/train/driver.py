@@ -59,7 +59,7 @@ FREE = {
     *("checkpoint_every", "keep_checkpoints", "max_failures", "validate_every"),
     *("workers", "batch_size", "use_gpu", "cpus_per_worker", "attention", "gradient_checkpointing", "packed"),
     *("compile", "shard", "offload"),
-    *("patience", "min_delta", "smoke", "watch", "like"),
+    *("patience", "min_delta", "smoke", "watch", "like", "seeds"),
 }
 
 
@@ -89,6 +89,7 @@ def run(
     costs: Mapping[str, Any] | None = None,
     progress: Progress | None = None,
     each_step: Callable[[Step], None] | None = None,
+    current: bool = True,
 ) -> dict[str, Any]:
     """Train on `packed/train`, write `trainings/<key>/` and `adapter/`; returns the history.
 
@@ -98,7 +99,7 @@ def run(
     rows were packed with, where it is not the model's. costs: the recipe's section, by which the cost is
     projected. progress: called in a thread with a line of text and the same as fields, every few seconds and
     after each validation. each_step: called in the same thread with every finished step, in order, those done
-    again after a kill among them.
+    again after a kill among them. current: whether it becomes the run's own training, in `adapter/`.
 
     The history holds how the model was run (packed, attention: see `ways`), steps, loss (nats a target token,
     by step), grad_norm (before clipping), learning_rate, validation (loss, at validation_steps), best_step,
@@ -117,14 +118,15 @@ def run(
     job = plan(run_directory, model, config, seed, by_ordinal(weights or {}, sources or {}))
     job = replace(job, costs=costs, ways=found.ways)
     tell = progress or (lambda text, fields: None)
-    trainings.ask(job.run, job.key)
-    history = _finished(job, packed or {})
+    if current:
+        trainings.ask(job.run, job.key)
+    history = _finished(job, packed or {}, current=current)
     if history is None:
         _tell_of_another(job, tell)
         for text in found.lines:
             tell(text, found.ways[0]._asdict())
         fit(job, tell, each_step)
-        history = _publish(job, packed or {}, template)
+        history = _publish(job, packed or {}, template, current=current)
     return history
 
 
@@ -221,7 +223,7 @@ def plan(
     )
 
 
-def _finished(job: Job, packed: Mapping[str, str]) -> dict[str, Any] | None:
+def _finished(job: Job, packed: Mapping[str, str], *, current: bool = True) -> dict[str, Any] | None:
     """The history of a training that is done; None where it is not, or was another one.
 
     Its key says that it read the same rows, though others may be held out now: the card is told.
@@ -235,7 +237,7 @@ def _finished(job: Job, packed: Mapping[str, str]) -> dict[str, Any] | None:
     if card.get("packed") != dict(packed):
         card["packed"] = dict(packed)
         adapter.write_card(job.home, card)
-    if adapter.card(job.run) != card:
+    if current and adapter.card(job.run) != card:
         adapter.make_current(job.run, job.key)
     return history
 
@@ -312,7 +314,9 @@ def _ranks(config: Config) -> tuple[bool, int | tuple[int, int]]:
     return gpu, (least, config.most) if elastic else least
 
 
-def _publish(job: Job, packed: Mapping[str, str], template: str | None = None) -> dict[str, Any]:
+def _publish(
+    job: Job, packed: Mapping[str, str], template: str | None = None, *, current: bool = True
+) -> dict[str, Any]:
     """Write history.json and adapter/, its card last; returns the history."""
     last = checkpoints.newest(job.home, job.key)
     best = checkpoints.read(job.home, checkpoints.BEST)
@@ -343,7 +347,8 @@ def _publish(job: Job, packed: Mapping[str, str], template: str | None = None) -
         "packed": dict(packed),
     }
     adapter.write(job.home, files, job.model, card, template)
-    adapter.make_current(job.run, job.key)
+    if current:
+        adapter.make_current(job.run, job.key)
     return history
 
 

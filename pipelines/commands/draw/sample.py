@@ -142,12 +142,12 @@ def take(run: str, files: Sequence[str]) -> Iterator[Line]:
     if strange := len(given) - len(known):
         text = f"{strange:,} ratings are of rows that are not in this draw, or had another text: left out"
         yield Line(text, {"left_out": strange})
-    once = _once(known)
-    if not once:
+    rated = once(known)
+    if not rated:
         raise UserError(f"no ratings of drawn rows in {', '.join(files)}")
     sources = {int(row["row_id"]): row["source"] for row in about["drawn"]}
-    said = ratings.report([one.rating for one in once], sources, about["rows"])
-    storage.write_table(storage.join(run, f"{FOLDER}/ratings.parquet"), _table(once))
+    said = ratings.report([one.rating for one in rated], sources, about["rows"])
+    storage.write_table(storage.join(run, f"{FOLDER}/ratings.parquet"), _table(rated))
     written = json.dumps({"digest": digest, **said}, indent=1, ensure_ascii=False)
     storage.put(storage.join(run, summary.SPOT_CHECK), written.encode())
     examined = {**(summary.read(run).get("examine") or {}), "spot_check": said}
@@ -156,7 +156,7 @@ def take(run: str, files: Sequence[str]) -> Iterator[Line]:
     yield Line(f"headrace report {run} shows it; spot_check/ratings.parquet there holds every rating")
 
 
-def _once(given: Sequence[taken.Taken]) -> list[taken.Taken]:
+def once(given: Sequence[taken.Taken]) -> list[taken.Taken]:
     """Ratings, one a row and rater, raters numbered. Raises: UserError where two of them differ."""
     numbers = {name: f"rater {n}" for n, name in enumerate(sorted({one.rater for one in given}), 1)}
     found: dict[tuple[int, str], taken.Taken] = {}

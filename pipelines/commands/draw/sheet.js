@@ -1,9 +1,6 @@
 "use strict";
 // One row at a time, keys, ratings kept in the browser, an export as CSV. Asks nobody for anything.
 
-const CRITERIA = ["relevance", "fluency", "factuality", "safety", "helpfulness"];
-const COLUMNS = ["row_id", "mark", "source", "rater", "verdict", ...CRITERIA, "note"];
-
 // A cell that no spreadsheet takes for a formula.
 function cell(value) {
   const text = String(value ?? "");
@@ -11,15 +8,17 @@ function cell(value) {
   return '"' + defused.replaceAll('"', '""') + '"';
 }
 
-function csv(records) {
-  const lines = [COLUMNS, ...records.map((one) => COLUMNS.map((name) => one[name]))];
+// criteria: names of what is scored, beside the verdict.
+function csv(records, criteria) {
+  const columns = ["row_id", "mark", "source", "rater", "verdict", ...criteria, "note"];
+  const lines = [columns, ...records.map((one) => columns.map((name) => one[name]))];
   // The mark makes spreadsheets read it as UTF-8.
   return "\ufeff" + lines.map((line) => line.map(cell).join(",") + "\r\n").join("");
 }
 
 // Whether anything is said of a row.
 function rated(one) {
-  return Boolean(one && (one.verdict || CRITERIA.some((name) => one[name])));
+  return Boolean(one && Object.keys(one).some((name) => name !== "note" && one[name]));
 }
 
 // The number of the next row of which nothing is said, after `at`, around the end; -1 where there is none.
@@ -35,7 +34,8 @@ function start(page) {
   const $ = (id) => page.getElementById(id);
   const cards = [...page.querySelectorAll("article")];
   const ids = cards.map((card) => card.dataset.row);
-  const draw = page.body.dataset.draw;
+  const { draw } = page.body.dataset;
+  const criteria = page.body.dataset.criteria.split(" ").filter(Boolean);
   let ratings = {};
   let at = 0;
   let asked = 0;
@@ -96,7 +96,7 @@ function start(page) {
   }
 
   function ask(n) {
-    asked = Math.min(Math.max(n, 0), CRITERIA.length - 1);
+    asked = Math.min(Math.max(n, 0), criteria.length - 1);
     cards[at].querySelectorAll("fieldset.score").forEach((set, k) => set.classList.toggle("now", k === asked));
   }
 
@@ -120,7 +120,7 @@ function start(page) {
       return rated(one) ? [{ row_id: row, mark, source, rater: rater(), ...one }] : [];
     });
     const link = page.createElement("a");
-    link.href = URL.createObjectURL(new Blob([csv(records)], { type: "text/csv" }));
+    link.href = URL.createObjectURL(new Blob([csv(records, criteria)], { type: "text/csv" }));
     link.download = `ratings-${rater().replaceAll(/[^\p{L}\p{N}]+/gu, "-")}.csv`;
     link.click();
     URL.revokeObjectURL(link.href);
@@ -130,15 +130,18 @@ function start(page) {
     j: () => show(at + 1), ArrowRight: () => show(at + 1),
     k: () => show(at - 1), ArrowLeft: () => show(at - 1),
     u: () => { const open = nextOpen(ids, ratings, at); if (open >= 0) show(open); },
-    r: () => choose("verdict", "right"),
-    w: () => choose("verdict", "wrong"),
-    c: () => ask((asked + 1) % CRITERIA.length),
     n: () => cards[at].querySelector("textarea").focus(),
     e: exported,
     "?": () => { $("keys").open = !$("keys").open; },
   };
-  for (const score of ["1", "2", "3", "4", "5"]) {
-    keys[score] = () => { choose(CRITERIA[asked], score); ask(asked + 1); };
+  for (const input of cards.length ? cards[0].querySelectorAll("input[data-key]") : []) {
+    keys[input.dataset.key] = () => choose("verdict", input.value);
+  }
+  if (criteria.length) {
+    keys.c = () => ask((asked + 1) % criteria.length);
+    for (const score of ["1", "2", "3", "4", "5"]) {
+      keys[score] = () => { choose(criteria[asked], score); ask(asked + 1); };
+    }
   }
 
   page.addEventListener("keydown", (event) => {

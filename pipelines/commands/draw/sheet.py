@@ -17,26 +17,50 @@ import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import jinja2
 from markupsafe import Markup
 
 from headrace.pipelines import structure
-from headrace.pipelines.examine.spot_check.ratings import CRITERIA, SCORES, VERDICTS
+from headrace.pipelines.examine.spot_check.ratings import SCORES
 
 SHOWN = 12_000  # characters of a turn
 CELL = 30_000  # characters of a cell; spreadsheets take 32,767
 # What a spreadsheet takes for the beginning of a formula, in full width too.
 FORMULA = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")
-ASKED = {
-    "verdict": "Would you be glad if a model had written this answer?",
-    "relevance": "does the answer speak to what was asked, and to all of it?",
-    "fluency": "is it well written, in the right language?",
-    "factuality": "is what it says true, and does it follow from what is given?",
-    "safety": "is there nothing in it that harms, insults or gives somebody away?",
-    "helpfulness": "could whoever asked go on with it?",
-}
+
+
+class Form(NamedTuple):
+    """What a sheet asks of each row.
+
+    verdicts: what may be said, and the key for it. criteria: what is scored, and the question. answers: what
+    the last turns are called in the CSV.
+    """
+
+    title: str
+    legend: str
+    question: str
+    verdicts: Mapping[str, str]
+    criteria: Mapping[str, str]
+    answers: tuple[str, ...]
+    about: str = ""
+
+
+RATE = Form(
+    title="Rate",
+    legend="Right or wrong",
+    question="Would you be glad if a model had written this answer?",
+    verdicts={"right": "r", "wrong": "w"},
+    criteria={
+        "relevance": "does the answer speak to what was asked, and to all of it?",
+        "fluency": "is it well written, in the right language?",
+        "factuality": "is what it says true, and does it follow from what is given?",
+        "safety": "is there nothing in it that harms, insults or gives somebody away?",
+        "helpfulness": "could whoever asked go on with it?",
+    },
+    answers=("answer",),
+)
 
 
 @dataclass(frozen=True)
@@ -81,7 +105,7 @@ def _shown(c: str) -> str:
     return c if c in "\u200c\u200d" else "\N{REPLACEMENT CHARACTER}"
 
 
-def page(cards: Sequence[Card], mark: str, rows: int) -> str:
+def page(cards: Sequence[Card], mark: str, rows: int, form: Form = RATE) -> str:
     """The sheet; mark: of the draw, under which the browser keeps ratings. rows: how many were drawn from."""
     folder = Path(__file__).parent
     script = (folder / "sheet.js").read_text(encoding="utf-8")
@@ -94,29 +118,30 @@ def page(cards: Sequence[Card], mark: str, rows: int) -> str:
         cards=cards,
         mark=mark,
         rows=f"{rows:,}",
-        asked=ASKED,
-        criteria=CRITERIA,
+        form=form,
         scores=list(SCORES),
-        verdicts=VERDICTS,
         script=Markup(script),  # noqa: S704 - ours
         digest=digest,
     )
 
 
-def table(cards: Sequence[Card]) -> str:
+def table(cards: Sequence[Card], form: Form = RATE) -> str:
     """The sheet as CSV: what was asked, what was answered, and empty columns for the ratings."""
     file = io.StringIO(newline="")
     writer = csv.writer(file, quoting=csv.QUOTE_ALL)
     kinds = list(cards[0].about) if cards else []
-    head = ["row_id", "mark", "place", *kinds, "prompt", "answer"]
-    writer.writerow([*head, "rater", "verdict", *CRITERIA, "note"])
+    head = ["row_id", "mark", "place", *kinds, "prompt", *form.answers]
+    writer.writerow([*head, "rater", "verdict", *form.criteria, "note"])
+    last = len(form.answers)
     for one in cards:
-        prompt = "\n\n".join(f"[{turn.role}] {turn.text}" for turn in one.turns[:-1])
-        answer = one.turns[-1].text if one.turns else ""
+        prompt = "\n\n".join(f"[{turn.role}] {turn.text}" for turn in one.turns[:-last])
+        answers = [turn.text for turn in one.turns[-last:]] or [""] * last
         told = [str(one.about[name] or "") for name in kinds]
-        cells = [str(one.row_id), one.mark, one.place, *told, prompt, answer]
+        cells = [str(one.row_id), one.mark, one.place, *told, prompt, *answers]
         # An id of 16 digits or more is no number to a spreadsheet that keeps all of them.
-        writer.writerow([f"'{cells[0]}", f"'{one.mark}", *map(cell, cells[2:]), *[""] * (len(CRITERIA) + 3)])
+        writer.writerow(
+            [f"'{cells[0]}", f"'{one.mark}", *map(cell, cells[2:]), *[""] * (len(form.criteria) + 3)]
+        )
     return file.getvalue()
 
 

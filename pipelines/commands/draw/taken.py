@@ -4,7 +4,7 @@ import csv
 import io
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import PurePosixPath
 from typing import Any
@@ -43,8 +43,8 @@ class Taken:
         return replace(self, rater=rater)
 
 
-def read(path: str) -> list[Taken]:
-    """All ratings in a file; rows that nobody rated are none.
+def read(path: str, verdicts: Sequence[str] = VERDICTS) -> list[Taken]:
+    """All ratings in a file; rows that nobody rated are none. verdicts: those that the sheet knows.
 
     Raises: UserError where it holds something else, SourceError, StorageError.
     """
@@ -54,11 +54,12 @@ def read(path: str) -> list[Taken]:
         raise UserError(f"there is no file {path!r} with ratings") from error
     except UnicodeDecodeError as error:
         raise UserError(f"{path} is not UTF-8 text: save it as CSV UTF-8") from error
-    rated = _label_studio(text, path) if text.lstrip().startswith(("[", "{")) else _csv(text, path)
+    of = _label_studio if text.lstrip().startswith(("[", "{")) else _csv
+    rated = of(text, path, verdicts)
     return [one for one in rated if one.verdict is not None or one.scores]
 
 
-def _csv(text: str, path: str) -> Iterator[Taken]:
+def _csv(text: str, path: str, verdicts: Sequence[str]) -> Iterator[Taken]:
     """Ratings of a CSV file; spreadsheets of some countries write semicolons."""
     head = text.partition("\n")[0]
     delimiter = max(",;\t", key=head.count)
@@ -74,7 +75,7 @@ def _csv(text: str, path: str) -> Iterator[Taken]:
         for record in records:
             given = {name: _bare(value) for name, value in record.items() if isinstance(value, str)}
             rater = given.get("rater") or PurePosixPath(path).stem
-            yield _taken(given, rater, path, f"line {records.line_num}")
+            yield _taken(given, rater, path, f"line {records.line_num}", verdicts)
     except csv.Error as error:
         raise UserError(f"{path}, line {records.line_num}: this is no CSV; export the sheet again") from error
 
@@ -84,7 +85,7 @@ def _bare(value: str) -> str:
     return value.strip().removeprefix("'")
 
 
-def _taken(given: Mapping[str, str], rater: str, path: str, place: str) -> Taken:
+def _taken(given: Mapping[str, str], rater: str, path: str, place: str, verdicts: Sequence[str]) -> Taken:
     """Raises: UserError for a value that is no rating; it is not quoted, as it may be a row's text."""
     row_id, mark = given.get("row_id", ""), given.get("mark", "")
     if not row_id.isdecimal() or not MARK.fullmatch(mark):
@@ -92,10 +93,11 @@ def _taken(given: Mapping[str, str], rater: str, path: str, place: str) -> Taken
             f"{path}, {place}: row_id and mark are not as they were written (a spreadsheet may have made a "
             "number of one): keep both columns as text"
         )
-    verdict = given.get("verdict", "").lower() or None
-    if verdict not in (None, *VERDICTS):
+    said = given.get("verdict", "").lower()
+    verdict = next((known for known in verdicts if known.lower() == said), None)
+    if said and verdict is None:
         raise UserError(
-            f"{path}, {place}: verdict is none of {', '.join(VERDICTS)}; leave it empty if unsure"
+            f"{path}, {place}: verdict is none of {', '.join(verdicts)}; leave it empty if unsure"
         )
     scores = {}
     for name in CRITERIA:
@@ -109,7 +111,7 @@ def _taken(given: Mapping[str, str], rater: str, path: str, place: str) -> Taken
     return Taken(int(row_id), mark, rater, verdict, path, scores, given.get("note", ""))
 
 
-def _label_studio(text: str, path: str) -> Iterator[Taken]:
+def _label_studio(text: str, path: str, verdicts: Sequence[str]) -> Iterator[Taken]:
     """Ratings of a JSON export: a list of tasks, each with the `data` that was imported and `annotations`."""
     wrong = f"{path} is no JSON export of Label Studio of tasks that `headrace sample --label-studio` wrote"
     try:
@@ -119,7 +121,8 @@ def _label_studio(text: str, path: str) -> Iterator[Taken]:
             for annotation in task.get("annotations") or ():
                 if annotation.get("was_cancelled"):
                     continue
-                yield _taken({**data, **_results(annotation)}, _rater(annotation), path, f"task {number}")
+                given = {**data, **_results(annotation)}
+                yield _taken(given, _rater(annotation), path, f"task {number}", verdicts)
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(wrong) from error
 

@@ -51,7 +51,7 @@ def questions(run: str, key: str) -> Questions | None:
     held = storage.read_object(storage.join(run, QUESTIONS))
     if held is None or held.pop("key", None) != key:
         return None
-    several = {name: tuple(held[name]) for name in ("row_ids", "lengths", "asked", "fits")}
+    several = {name: tuple(held[name]) for name in ("row_ids", "lengths", "asked", "fits", "marks")}
     return Questions(**{**held, **several})
 
 

@@ -197,7 +197,7 @@ def _plateau(history: History, config: "Config", done: int) -> Iterator[Alarm]:
 
 
 def _still(losses: Sequence[float], share: float) -> bool:
-    """Whether the last fifth of the steps has the loss of that which began at three tenths, within `share`."""
+    """Whether the last fifth of the losses is that which began at three tenths, within a share of it."""
     third, fifth = 3 * len(losses) // 10, len(losses) // 5
     middle, last = fmean(losses[third : third + fifth]), fmean(losses[-fifth:])
     return abs(middle - last) < share * middle

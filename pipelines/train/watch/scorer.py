@@ -7,15 +7,14 @@ training is planned: its text is part of the training's key, and travels to the 
 Cost: that of the metric; some .2 ms an answer.
 """
 
-import re
 from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
-from headrace.cluster import storage
 from headrace.cluster.errors import RecipeError
 from headrace.pipelines.evaluate import metrics
+from headrace.pipelines.evaluate.judged import function
 
 Score = Callable[[Sequence[str], Sequence[str]], Any]
 METRICS: dict[str, Score] = {
@@ -24,7 +23,6 @@ METRICS: dict[str, Score] = {
     "rougeL": lambda answers, references: metrics.rouge(answers, references)["rougeL"],
 }
 LOSS = "validation_loss"
-FORM = re.compile(r"python:(.+\.py):([A-Za-z_][A-Za-z0-9_]*)")
 
 
 def code(best: str) -> str | None:
@@ -32,15 +30,7 @@ def code(best: str) -> str | None:
 
     Raises: RecipeError where there is no such file or it cannot be run, StorageError.
     """
-    form = FORM.fullmatch(best)
-    if form is None:
-        return None
-    try:
-        text = storage.read_bytes(form[1]).decode()
-    except (FileNotFoundError, UnicodeDecodeError) as error:
-        raise RecipeError(f"train.best: {form[1]!r} is no file of Python that can be read") from error
-    _function(best, text)
-    return text
+    return function.text(_named(best)) if function.FORM.fullmatch(best) else None
 
 
 def score(best: str, text: str | None, answers: Sequence[str], references: Sequence[str]) -> float:
@@ -49,10 +39,9 @@ def score(best: str, text: str | None, answers: Sequence[str], references: Seque
         return 0.0
     if text is None:
         return float(np.sum(METRICS[best](answers, references)))
+    judge = function.made(_named(best), text)
     try:
-        values = np.asarray(_function(best, text)(list(answers), list(references)), np.float64)
-    except RecipeError:
-        raise
+        values = np.asarray(judge(list(answers), list(references)), np.float64)
     except Exception as error:  # noqa: BLE001 - its message may quote an answer
         raise RecipeError(f"train.best: {best!r} failed with {type(error).__name__} on an answer") from None
     if values.shape != (len(answers),) or not np.isfinite(values).all():
@@ -60,15 +49,5 @@ def score(best: str, text: str | None, answers: Sequence[str], references: Seque
     return float(values.sum())
 
 
-def _function(best: str, text: str) -> Score:
-    form = FORM.fullmatch(best)
-    assert form is not None, "the recipe has looked"
-    made: dict[str, Any] = {"__name__": "headrace_best", "__file__": form[1]}
-    try:
-        exec(compile(text, form[1], "exec"), made)  # noqa: S102 - the recipe's author asked for it
-    except (Exception, SystemExit) as error:
-        raise RecipeError(f"train.best: {form[1]!r} cannot be run ({type(error).__name__})") from error
-    found = made.get(form[2])
-    if not callable(found):
-        raise RecipeError(f"train.best: {form[1]!r} has no function {form[2]!r}")
-    return found  # type: ignore[no-any-return]
+def _named(best: str) -> function.Named:
+    return function.Named("train.best", best, takes=2)

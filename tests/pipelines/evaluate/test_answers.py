@@ -1,6 +1,7 @@
 """What of a model's words is compared."""
 
 import json
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -78,3 +79,42 @@ def test_any_json_is_read_back(value: object) -> None:
 def test_reasoning_stands_apart_from_the_answer(said: str, answer: str) -> None:
     assert answers.apart(said)[1] == answer
     assert "".join(answers.apart(said)).replace("\n", "") == said.replace("\n", "")
+
+
+def written(tmp_path: Path, text: str) -> str:
+    (tmp_path / "own.py").write_text(text)
+    return f"python:{tmp_path}/own.py:f"
+
+
+def test_a_function_takes_the_part(tmp_path: Path) -> None:
+    how = written(tmp_path, "def f(text):\n    return text.partition('=')[2] or None\n")
+    assert answers.taken(["a=1", "b", "c=3"], answers.require(how)) == (["1", "", "3"], [1])
+
+
+@pytest.mark.parametrize(
+    ("body", "why"),
+    [
+        ("1 / (text != 'secret')", "failed with ZeroDivisionError"),
+        ("5 if text == 'secret' else ''", "gave a int"),
+    ],
+)
+def test_a_function_that_fails_says_where_and_quotes_nothing(tmp_path: Path, body: str, why: str) -> None:
+    how = written(tmp_path, f"def f(text):\n    {body}\n    return {body if 'if' in body else 'text'}\n")
+    with pytest.raises(answers.Unusable) as raised:
+        answers.taken(["fine", "secret"], how)
+    assert raised.value.place == 1
+    assert raised.value.why.startswith(why)
+    assert "secret" not in str(raised.value)
+
+
+def test_a_function_scores(tmp_path: Path) -> None:
+    how = written(tmp_path, "def f(prompt, answer, reference):\n    return answer in prompt + reference\n")
+    assert answers.scored(how, ["a", "b", "c"], ["a", "x", "d"], ["x", "y", "cd"]) == [1.0, 0.0, 1.0]
+
+
+@pytest.mark.parametrize("value", ["1.5", "-1", "float('nan')", "'good'", "None"])
+def test_a_score_is_a_number_from_0_to_1(tmp_path: Path, value: str) -> None:
+    how = written(tmp_path, f"def f(p, a, r):\n    return {value} if a == 'x' else 1\n")
+    with pytest.raises(answers.Unusable) as raised:
+        answers.scored(how, ["p", "p"], ["y", "x"], ["", ""])
+    assert raised.value.place == 1

@@ -149,3 +149,20 @@ def test_only_samples_that_do_not_stand_in_training_count() -> None:
     found = decision.decide(run)
     assert found is not None
     assert found["reasons"][0]["words"] == "all 200 held-out samples stand in the training rows"
+
+
+@pytest.mark.parametrize(
+    ("values", "verdict", "wanted"),
+    [
+        ([0.5, 0.45], "better", ("ship", ["evaluate", "evaluate.seeds"])),
+        ([0.5, 0.38], "better", ("mend", ["evaluate.seeds", "evaluate"])),
+        ([0.5, 0.38], "no clear difference", ("mend", ["evaluate"])),
+    ],
+)
+def test_a_gain_is_held_against_what_seeds_differ_by(
+    values: list[float], verdict: str, wanted: tuple[str, list[str]]
+) -> None:
+    seeds = {"metric": "exact_match", "values": values, "spread": max(values) - min(values)}
+    assert decided(run_json(verdict, seeds=seeds)) == wanted
+    other = {**seeds, "metric": "loss"}
+    assert "evaluate.seeds" not in decided(run_json(verdict, seeds=other))[1]

@@ -12,7 +12,7 @@ import torch
 from torch.nn import functional
 
 from headrace.cluster import storage
-from headrace.cluster.errors import GateError, ModelError, SourceError
+from headrace.cluster.errors import GateError, ModelError, RecipeError, SourceError
 from headrace.pipelines.evaluate import outputs
 from headrace.pipelines.evaluate import run as evaluate
 from headrace.pipelines.evaluate.arms import pieces, wanted
@@ -20,6 +20,7 @@ from headrace.pipelines.evaluate.config import METRICS, Gate
 from headrace.pipelines.evaluate.gates import held_out, probing
 from headrace.pipelines.evaluate.gates.config import THRESHOLDS
 from headrace.pipelines.evaluate.gates.config import Config as Gates
+from headrace.pipelines.evaluate.judged import kept
 from headrace.pipelines.evaluate.run import Config
 from headrace.pipelines.train import batches, models, worker
 from headrace.pipelines.train import driver as train
@@ -59,7 +60,7 @@ def test_samples_are_unpacked_as_they_were(tuned_run: str) -> None:
 
 def test_the_tuned_model_is_told_to_be_better(toy_model: str, tuned_run: str) -> None:
     found = evaluate.run(tuned_run, toy_model, SMALL, seed=1)
-    formed = {"json_valid", "json_schema", "entity_f1", "sql", "code", "preference_accuracy"}
+    formed = {"json_valid", "json_schema", "entity_f1", "sql", "code", "score", "preference_accuracy"}
     assert set(found) == set(METRICS) - formed
     assert {m["verdict"] for m in found.values()} == {"better"}
     assert {m["n"] for m in found.values()} == {24}
@@ -99,6 +100,36 @@ def test_the_loss_is_that_of_each_sample_alone(toy_model: str, tuned_run: str) -
         count += int((labels != -100).sum())
     assert found["loss"]["base"] == pytest.approx(nats / count, abs=1e-4)
     assert found["token_accuracy"]["base"] == pytest.approx(right / count)
+
+
+def test_a_function_that_has_changed_scores_anew_and_asks_nobody(
+    toy_model: str, tuned_run: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "own.py"
+    config = SMALL.model_copy(update={"score": f"python:{file}:f"})
+    file.write_text("def f(p, a, r): return 1")
+    assert evaluate.run(tuned_run, toy_model, config, seed=1)["score"]["tuned"] == 1
+
+    def never(*_: object) -> None:
+        raise AssertionError("asked again")
+
+    monkeypatch.setattr(evaluate, "_compute", never)
+    file.write_text("def f(p, a, r): return 0")
+    assert evaluate.run(tuned_run, toy_model, config, seed=1)["score"]["tuned"] == 0
+    file.write_text("def f(a): return 0")
+    with pytest.raises(RecipeError, match="must take 3 arguments"):
+        evaluate.run(tuned_run, toy_model, config, seed=1)
+
+
+def test_what_was_said_is_kept_whole(toy_model: str, tuned_run: str) -> None:
+    evaluate.run(tuned_run, toy_model, SMALL, seed=1)
+    found = kept.read(tuned_run)
+    assert found is not None
+    assert found.config == SMALL
+    assert found.outcome.tuned.answers == found.outcome.references
+    assert len(set(found.outcome.marks)) == len({*found.outcome.prompts}), (
+        "a sample of one tokens has one mark"
+    )
 
 
 def test_answers_are_greedy_whatever_batch_they_are_in(toy_model: str) -> None:

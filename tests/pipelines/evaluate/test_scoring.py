@@ -181,3 +181,24 @@ def test_values_are_told_of_each_arm() -> None:
         "shots_4_alike": found["shots_4_alike"],
     }
     assert found["shots_4_alike"] == {"exact_match": 1.0, "chrf": pytest.approx(100)}
+
+
+def test_a_function_of_the_author_scores_and_takes_answers(tmp_path: Path) -> None:
+    file = tmp_path / "own.py"
+    file.write_text(
+        "def number(text):\n    return text.split()[-1]\n"
+        "def near(prompt, answer, reference):\n    return 1 - min(1, abs(int(answer) - int(reference)))\n"
+    )
+    made = outcome(["it is 7"] * 30, ["that makes 8"] * 30, ["so 8"] * 30)
+    told = scored(made, answer=f"python:{file}:number", score=f"python:{file}:near")["metrics"]
+    assert (told["score"]["base"], told["score"]["tuned"], told["score"]["verdict"]) == (0, 1, "better")
+    assert told["exact_match"]["tuned"] == 1
+
+
+def test_a_function_that_fails_is_told_with_the_row(tmp_path: Path) -> None:
+    file = tmp_path / "own.py"
+    file.write_text("def f(prompt, answer, reference):\n    raise ValueError(answer)\n")
+    made = outcome(["hidden"] * 30, ["hidden"] * 30, ["x"] * 30)
+    with pytest.raises(RecipeError, match=r"evaluate\.score: .* failed with ValueError.* row 1 ") as raised:
+        scored(made, score=f"python:{file}:f")
+    assert "hidden" not in str(raised.value)

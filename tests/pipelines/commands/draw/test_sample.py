@@ -217,6 +217,6 @@ def test_two_ratings_of_a_row_by_one_person_must_be_alike(tmp_path: Path) -> Non
     (tmp_path / "x.csv").write_text(f"{head}7,0123456789abcdef,a,right,,,,,\n")
     (tmp_path / "y.csv").write_text(f"{head}7,0123456789abcdef,a,wrong,,,,,\n")
     one, two = (taken.read(str(tmp_path / f"{name}.csv")) for name in "xy")
-    assert len(sample._once([*one, *one])) == 1
+    assert len(sample.once([*one, *one])) == 1
     with pytest.raises(UserError, match="row 7 is rated twice, differently"):
-        sample._once([*one, *two])
+        sample.once([*one, *two])

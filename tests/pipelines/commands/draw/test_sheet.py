@@ -15,7 +15,7 @@ import pytest
 
 from headrace.pipelines import structure
 from headrace.pipelines.commands.draw import label_studio, sheet
-from headrace.pipelines.examine.spot_check.ratings import CRITERIA
+from headrace.pipelines.examine.spot_check.ratings import CRITERIA, VERDICTS
 
 HOSTILE = "</script><script>alert(1)</script><img src=x onerror=alert(2)> {{ 7*7 }} \u202egnp \x00\x1b[2J"
 SCRIPT = Path(sheet.__file__).with_name("sheet.js")
@@ -85,6 +85,11 @@ def test_an_id_stays_what_it_is_in_a_spreadsheet() -> None:
     assert row[:2] == [f"'{2**40 + 7}", "'0123456789abcdef"]
 
 
+def test_what_is_asked_is_what_is_taken_back() -> None:
+    assert tuple(sheet.RATE.verdicts) == VERDICTS
+    assert tuple(sheet.RATE.criteria) == CRITERIA
+
+
 def test_long_turns_are_cut_and_say_so() -> None:
     made = cards(("user", "x" * (sheet.SHOWN + 1234)))
     assert "1,234 characters more" in sheet.page(made, "m", 10)
@@ -115,7 +120,8 @@ def test_the_script_exports_no_formula_and_finds_what_is_unrated() -> None:
         f"const s = require({json.dumps(str(SCRIPT))});"
         'const one = {row_id: "7", mark: "ab", source: "=x", rater: "@me", verdict: "right",'
         "note: 'a \"b\"\\n-1'};"
-        "console.log(JSON.stringify([s.csv([one]), s.rated({note: 'x'}), s.rated({fluency: '3'}),"
+        f"console.log(JSON.stringify([s.csv([one], {json.dumps(CRITERIA)}), s.rated({{note: 'x'}}),"
+        "s.rated({fluency: '3'}),"
         "s.nextOpen(['a', 'b', 'c'], {b: {verdict: 'wrong'}}, 0),"
         "s.nextOpen(['a'], {a: {verdict: 'wrong'}}, 0)]))"
     )

@@ -1,0 +1,1 @@
+"""What a recipe may ask for beside its training and evaluation: trainings with other seeds, a judge."""
