@@ -13,7 +13,7 @@ from headrace.cluster.errors import DamagedError, GateError, ModelError
 from headrace.pipelines import ending, rundir, starting
 from headrace.pipelines.beside import judging, seeds
 from headrace.pipelines.console import Mode, say
-from headrace.pipelines.evaluate import decision, standing
+from headrace.pipelines.evaluate import decision, diagnosis, standing
 from headrace.pipelines.evaluate.judged import endpoint, function
 from headrace.pipelines.examine.spot_check import ratings
 from headrace.pipelines.recipe import Recipe, dump, kept
@@ -323,7 +323,7 @@ def _evaluated(recipe: Recipe, mode: Mode) -> dict[str, Any]:
     except GateError as error:
         failed, result = error.at(ending.EVALUATED), {}
     told = evaluation.written(recipe.output)
-    held = told.get("gates", {})
+    held = evaluation.held(recipe.output, recipe.gates).gates
     result = result or told.get("metrics", {})
     own = ending.GATES["evaluate"]
     gates = {name: gate for name, gate in summary.gates(recipe.output).items() if name not in own}
@@ -333,10 +333,13 @@ def _evaluated(recipe: Recipe, mode: Mode) -> dict[str, Any]:
     written = {"evaluate": result, "gates": gates, "power": told.get("power", {})}
     summary.write(recipe.output, written)
     written["seeds"] = seeds.evaluated(recipe, _model(recipe), mode)
-    decided = decision.decide({**summary.read(recipe.output), **written})
-    run_json = summary.write(recipe.output, {**written, "verdict": decided})
+    books = {**summary.read(recipe.output), **written}
+    decided, diagnosed = decision.decide(books), diagnosis.diagnose(books)
+    run_json = summary.write(recipe.output, {**written, "verdict": decided, "diagnosis": diagnosed})
     if decided is not None:
         say(mode, "verdict", f"verdict: {decided['words']}. {decided['reasons'][0]['words']}", **decided)
+    if diagnosed is not None:
+        say(mode, "diagnosis", f"diagnosis: {diagnosed['words']}", **diagnosed)
     if beyond := told.get("beyond_context", 0):
         text = (
             f"{beyond:,} samples have a prompt as long as the model's context: they count for the loss alone"

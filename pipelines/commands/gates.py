@@ -67,17 +67,24 @@ def known(recipe: Recipe) -> Iterator[Known]:
 def lines(recipe: Recipe) -> Iterator[Line]:
     """A line a gate. Raises: StorageError."""
     held = summary.gates(recipe.output)
-    scores = storage.read_object(storage.join(recipe.output, standing.SCORES)) or {}
-    stale = standing.of_run(recipe.output).get("evaluate")
+    unmeasured = {} if standing.of_run(recipe.output).get("evaluate") else _unmeasured(recipe.output)
     for gate in known(recipe):
         found = held.get(gate.name)
-        state = _state(gate, found, scores.get("unmeasured", {}) if not stale else {})
+        state = _state(gate, found, unmeasured)
         words = (found or {}).get("words") or ""
         about = f"{gate.name} ({gate.command}): {state}; {gate.threshold}"
         about += f"; else {gate.fails}" if gate.fails else ""
         about += f" [{gate.source}]" if gate.source not in ("the recipe's", OWN) else ""
         text = f"{about}\n    {words}" if words else about
         yield Line(text, {**gate._asdict(), "state": state, **_numbers(found), "words": words})
+
+
+def _unmeasured(run: str) -> dict[str, str]:
+    """Why gates could not be measured, by their names. Raises: StorageError."""
+    files = (storage.read_object(storage.join(run, file)) for file in (standing.SCORES, standing.SPEED))
+    scores, clock = ({} if held is None else held for held in files)
+    measured = {**scores.get("measured", {}), **clock}
+    return {name: why for name, why in measured.items() if isinstance(why, str)}
 
 
 def _state(gate: Known, found: dict[str, Any] | None, unmeasured: dict[str, str]) -> str:

@@ -78,7 +78,7 @@ def decide(run: Mapping[str, Any]) -> dict[str, Any] | None:
     run: run.json with evaluate, seeds, power, gates, train, advice and stale, each as far as it is there.
     """
     scores = run.get("evaluate") or {}
-    if scores.get("stale") or not (primary := _primary(scores)):
+    if scores.get("stale") or not (primary := deciding(scores)):
         return None
     found = sorted(_reasons(run, *primary), key=lambda reason: ORDER.index(reason.decision))
     decision = found[0].decision
@@ -89,7 +89,7 @@ def decide(run: Mapping[str, Any]) -> dict[str, Any] | None:
     }
 
 
-def _primary(scores: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]] | None:
+def deciding(scores: Mapping[str, Any]) -> tuple[str, Mapping[str, Any]] | None:
     """The metric that decides, and its score."""
     named = ((name, score) for name, score in scores.items() if isinstance(score, Mapping))
     return next(((name, score) for name, score in named if score.get("primary")), None)

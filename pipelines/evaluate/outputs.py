@@ -8,6 +8,7 @@ Cost: a pass and a generation of each sample an arm.
 """
 
 import gc
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
@@ -29,6 +30,8 @@ from headrace.pipelines.train import adapter, batches, models
 from headrace.pipelines.train.running import ways
 from headrace.pipelines.train.running.ways import Way
 from headrace.pipelines.train.watch import samples
+
+ADAPTED = "lora_"  # in the names of an adapter's weights
 
 
 @dataclass(frozen=True)
@@ -117,7 +120,9 @@ class Loaded:
     """A model as it was and tuned, for whoever asks it something else.
 
     room: tokens that its context holds. forced: as in `Measured`. said: answers of at most so many tokens to
-    prompts, and whether each came to its end. without: within it the model is as it was.
+    prompts, and whether each came to its end. without: within it the model is as it was; merged: within it
+    the adapter is merged into the weights, and what it gives is whether it could be; afterwards weights may
+    differ by a rounding. timed: seconds that answers of just so many tokens take, and GiB.
     """
 
     tokenizer: Any
@@ -125,6 +130,8 @@ class Loaded:
     forced: Callable[[list[samples.Sample]], NDArray[np.float64]]
     said: Callable[[list[NDArray[np.int64]], int], tuple[list[str], list[bool]]]
     without: Callable[[], AbstractContextManager[Any]]
+    merged: Callable[[], AbstractContextManager[bool]]
+    timed: Callable[[list[NDArray[np.int64]], int], tuple[float, float]]
 
 
 def measure(work: Work, also: Callable[[Loaded], Any] | None = None) -> Outcome:
@@ -391,7 +398,14 @@ def _loaded(both: "_Both", manner: Manner, room: float) -> Loaded:
         assert sums is not None, "nobody else asks some"
         return sums
 
-    return Loaded(manner.tokenizer, room, forced, said, both.without)
+    def timed(prompts: list[NDArray[np.int64]], tokens: int) -> tuple[float, float]:
+        return both.timed(
+            lambda: samples.generated(
+                both.asked, prompts, set(), manner.tokenizer, most=tokens, size=len(prompts)
+            )
+        )
+
+    return Loaded(manner.tokenizer, room, forced, said, both.without, both.merged, timed)
 
 
 class _Both:
@@ -399,15 +413,55 @@ class _Both:
 
     def __init__(self, base: Any, tuned: Any) -> None:
         self._base, self.asked = base, tuned
+        self.adapted = hasattr(tuned, "disable_adapter")  # whether an adapter stands beside the weights now
 
     @contextmanager
     def without(self) -> Iterator[None]:
         """Within it the base is asked."""
         tuned = self.asked
-        if hasattr(tuned, "disable_adapter"):
+        if self.adapted:
+            self.adapted = False
             with tuned.disable_adapter():
                 yield
+            self.adapted = True
             return
         self.asked = self._base
         yield
         self.asked = tuned
+
+    @contextmanager
+    def merged(self) -> Iterator[bool]:
+        """Within it the adapter is merged into the weights, where there is one that can be."""
+        able = self.adapted
+        try:
+            if able:
+                self.asked.merge_adapter(safe_merge=False)
+        except (ValueError, NotImplementedError, RuntimeError):  # of weights that nothing can be added to
+            able = False
+        self.adapted = self.adapted and not able
+        yield able
+        if able:
+            self.asked.unmerge_adapter()
+            self.adapted = True
+
+    def timed(self, work: Callable[[], object]) -> tuple[float, float]:
+        """Seconds that some work of the asked model takes, and GiB: of its weights, on a GPU with what the
+        work needs beside them.
+        """
+        gpu = self.asked.device.type == "cuda"
+        held = sum(
+            p.numel() * p.element_size()
+            for name, p in self.asked.named_parameters()
+            if self.adapted or ADAPTED not in name
+        )
+        before = 0
+        if gpu:
+            torch.cuda.synchronize()
+            torch.cuda.reset_peak_memory_stats(self.asked.device)
+            before = torch.cuda.memory_allocated(self.asked.device)
+        started = time.perf_counter()
+        work()
+        if gpu:
+            torch.cuda.synchronize()
+            held += torch.cuda.max_memory_allocated(self.asked.device) - before
+        return time.perf_counter() - started, held / 2**30

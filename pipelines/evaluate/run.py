@@ -14,7 +14,6 @@ Cost: two passes and two generations of each sample; on a CPU for small models a
 """
 
 import contextlib
-import itertools
 import json
 import os
 import threading
@@ -30,18 +29,15 @@ from headrace.cluster.errors import GateError, ModelError, SourceError, StorageE
 from headrace.pipelines import model_files, stored
 from headrace.pipelines.evaluate import scoring, standing
 from headrace.pipelines.evaluate.arms import kept, others, pieces, wanted
-from headrace.pipelines.evaluate.battery import items
 from headrace.pipelines.evaluate.config import LOWER_IS_BETTER, Config
-from headrace.pipelines.evaluate.gates import held_out, judge, probing
+from headrace.pipelines.evaluate.gates import held_out, judge, probing, training
 from headrace.pipelines.evaluate.gates.config import Config as Gates
 from headrace.pipelines.evaluate.judged import function
 from headrace.pipelines.evaluate.judged import kept as judged_kept
 from headrace.pipelines.evaluate.outputs import Outcome, Work, last_asked, measure, share
 from headrace.pipelines.train import adapter, batches, models
-from headrace.pipelines.train.watch import samples
 
 VERSION = 5
-AT_ONCE = 10_000  # training rows that held-out ones are looked for in
 EVERY = 10.0  # seconds between two looks at how far a long evaluation is
 Say = Callable[[str, dict[str, Any]], None]
 
@@ -59,8 +55,8 @@ def run(
     """Measure the model with and without `adapter/`, and every other arm; writes evaluation/scores.json and
     samples.json, and what was measured beside them (`arms.kept`).
 
-    packed: digest of each side of packed/ as it is now; gates: what else the tuned model is held against
-    (`judge`), left out: nothing; say: is told now and then how far it is.
+    packed: digest of each side of packed/ as it is now; gates: what else is measured of the tuned model, for
+    `held` to hold against thresholds, left out: nothing; say: is told now and then how far it is.
 
     Returns, by metric: base, tuned, interval (95%, of tuned - base), p (of no difference; corrected for
     their number where the metric is not the one that decides), verdict ("better", "worse", "no clear
@@ -84,8 +80,7 @@ def run(
     keys[wanted.TUNED] = wanted.tuned(keys[wanted.BASE], card)
     held: dict[str, Any] = {}
     if gates is not None and gates.enabled:
-        asked = items.digest(probing.asked(gates))
-        held = {"gates": [gates.model_dump(mode="json", exclude={"items"}), asked]}
+        held = {"gates": probing.key(run_directory, gates)}
     settings = {
         **config.model_dump(mode="json", exclude={"gate", "judge"}),
         "primary": config.deciding(config.metrics),
@@ -100,13 +95,14 @@ def run(
         outcome = _measured(work, gates, say)
         rows = _stored(run_directory, outcome)
         texts = _last_asked(rows, outcome)
-        dirty = _contaminated(run_directory, model, outcome, texts)
+        seen = _seen(run_directory, model, outcome, texts, seed)
+        whole = np.flatnonzero(seen.leaks.shares() >= held_out.WHOLE)
+        dirty = [outcome.asked[at] for at in whole]
         result = scoring.scored(outcome, config, seed, _traits(rows, outcome), dirty)
         if config.earlier is not None:
             result["arms"][wanted.EARLIER]["same_rows"] = others.same_rows(config.earlier, packed or {})
-        if gates is not None and outcome.probed is not None:
-            judged = judge.gates(outcome, texts, gates, seed)
-            result |= {"gates": judged.gates, "unmeasured": judged.unmeasured}
+        if outcome.probed is not None:
+            result["measured"] = _of_gates(run_directory, outcome, texts, seen, seed)
         made_of = {"config": config.model_dump(mode="json"), "keys": keys, "adapter": card["key"]}
         result = {"key": key, **made_of, "split": config.split, "packed": today, **result}
         examples = {"samples": _examples(outcome, config.examples)}
@@ -114,6 +110,33 @@ def run(
         storage.put(target, _json(result))
     _judge(result["metrics"], config)
     return dict(result["metrics"])
+
+
+def held(run_directory: str, gates: Gates) -> judge.Judged:
+    """What `run` has measured last, held against the gates; nothing where they were off.
+
+    What hangs on a clock is kept apart, so that the same input gives the same scores.json. Raises:
+    StorageError.
+    """
+    measured = written(run_directory).get("measured", {}) if gates.enabled else {}
+    if measured:
+        measured = {**measured, **(storage.read_object(storage.join(run_directory, standing.SPEED)) or {})}
+    return judge.judged(measured, gates)
+
+
+def _seen(run: str, model: str, outcome: Outcome, asked: list[str], seed: int) -> training.Seen:
+    """What of this evaluation stands in the training rows. asked: what each answered sample asks last."""
+    rows = [f"{prompt} {reference}" for prompt, reference in zip(asked, outcome.references, strict=True)]
+    sought = training.Sought(outcome.tuned.answers, outcome.references, outcome.prompts, rows)
+    return training.look(run, model, sought, seed)
+
+
+def _of_gates(run: str, outcome: Outcome, asked: list[str], seen: training.Seen, seed: int) -> dict[str, Any]:
+    """Every gate as it was measured, but for those of a clock, which are written beside it."""
+    measured = judge.measured(outcome, asked, seen, seed)
+    clock = {name: measured.pop(name) for name in judge.OF_CLOCK}
+    storage.put(storage.join(run, standing.SPEED), _json(clock))
+    return measured
 
 
 def baseline(
@@ -291,7 +314,14 @@ def _compute(work: Work, gates: Gates | None = None, workers: int | None = None)
     """`measure` in a task where Ray is up, else here. workers: that share the batches before, one a GPU."""
     also = None
     if gates is not None and gates.enabled and wanted.TUNED in work.keys:
-        also = partial(probing.probe, run=work.run, config=gates, most=work.config.samples, seed=work.seed)
+        also = partial(
+            probing.probe,
+            run=work.run,
+            split=work.config.split,
+            config=gates,
+            most=work.config.samples,
+            seed=work.seed,
+        )
     if not ray.is_initialized():
         return measure(work, also)
     gpus = 1 if session.gpus() else 0
@@ -328,23 +358,6 @@ def _last_asked(rows: Mapping[int, Mapping[str, Any]], outcome: Outcome) -> list
         last_asked(rows.get(outcome.row_ids[place], {}).get("messages") or (), prompt)
         for place, prompt in zip(outcome.asked, outcome.prompts, strict=True)
     ]
-
-
-def _contaminated(run: str, model: str, outcome: Outcome, asked: list[str]) -> list[int]:
-    """Places of the answered samples that stand whole in some training row (`held_out`).
-
-    asked: what each asks last. Cost: all training rows are decoded, so many at a time.
-    """
-    rows = [f"{prompt} {reference}" for prompt, reference in zip(asked, outcome.references, strict=True)]
-    if not rows:
-        return []
-    tokenizer = models.load_tokenizer(model)
-    found = np.zeros(len(rows))
-    training = (sample.ids for some in samples.each(batches.shelf(run, "train")) for sample in some)
-    while some := list(itertools.islice(training, AT_ONCE)):
-        texts = tokenizer.batch_decode(some, skip_special_tokens=True)
-        found = np.maximum(found, held_out.shares(rows, texts))
-    return [outcome.asked[at] for at in np.flatnonzero(found >= held_out.WHOLE)]
 
 
 def _examples(outcome: Outcome, most: int) -> list[dict[str, str]]:

@@ -18,6 +18,7 @@ from headrace.pipelines.schema import SPLITS
 AGAIN = "run `headrace train` again"
 # Paths below a run. Those who write there import PyTorch, which takes seconds.
 SCORES, SAMPLES = "evaluation/scores.json", "evaluation/samples.json"
+SPEED = "evaluation/speed.json"
 
 # Sections that decide what is packed, and keys of theirs that do not.
 PACKED = (

@@ -89,6 +89,15 @@ class Preference(Section):
         return values
 
 
+class Canaries(Section):
+    """Made secrets that are planted into a training, by which it is measured what it learns by heart."""
+
+    count: int = Field(default=10, ge=5, le=1000)
+    """How many."""
+    times: int = Field(default=1, ge=1, le=1000)
+    """How often each stands among the rows of an epoch."""
+
+
 ONLINE = ("grpo", "ppo", "rloo", "online_dpo")  # whose answers the model being trained gives
 
 
@@ -204,6 +213,9 @@ class Config(Section):
     """Share of the steps after which speed, time and cost of the whole are said, and the training stops where
     the loss has not moved; otherwise it goes on from there, and nothing is done twice. 0: never."""
     watch: Watch = Watch()
+    canaries: Canaries | None = None
+    """Plant secrets (tokens at random, with loss) among the rows, for the gate `canaries` of `evaluate`: a
+    model that is shipped holds them. Left out: none."""
     seeds: int = Field(default=1, ge=1)
     """Trainings, the run's own and others with the seeds behind the recipe's: how far the metric that decides
     lies apart between them is chance, which `evaluate` tells beside the gain. Each takes as long."""

@@ -33,6 +33,7 @@ from headrace.pipelines import model_files, trainings
 from headrace.pipelines.train import (
     adapter,
     batches,
+    canaries,
     checkpoints,
     foresight,
     models,
@@ -176,6 +177,10 @@ def plan(
         raise SourceError(
             f"nothing is packed for training in {run_directory!r}; run `headrace prepare` first"
         )
+    if config.canaries is not None:
+        length = batches.Reader(batches.Plan(shelf, seed, 1, {})).length
+        tokenizer = models.load_tokenizer(model)
+        shelf = canaries.planted(directory, shelf, tokenizer, config.canaries, seed, length)
     validation = batches.shelf(directory, "validation")
     if shelf.paired:
         preference.check(config)
@@ -190,7 +195,7 @@ def plan(
     key = ledger.key(
         VERSION,
         model_digest,
-        config.model_dump(mode="json", exclude=FREE | {"from_"}),
+        config.model_dump(mode="json", exclude=FREE | {"from_", "canaries"}),
         seed,
         shelf.digest,
         validation.digest,

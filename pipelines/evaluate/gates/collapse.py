@@ -24,9 +24,7 @@ from headrace.pipelines.evaluate.gates.gate import (
     Interval,
     Outcome,
     Unmeasured,
-    beyond,
     of_pairs,
-    sentence,
     too_few,
 )
 
@@ -85,9 +83,7 @@ def entropy(answers: Sequence[Words]) -> float:
     return float(-(shares * np.log2(shares)).sum())
 
 
-def collapse(
-    answers: Sequence[str], references: Sequence[str], base: Sequence[str], threshold: float
-) -> Outcome:
+def collapse(answers: Sequence[str], references: Sequence[str], base: Sequence[str]) -> Outcome:
     """Different word pairs of the answers for each one of the references; base: its answers, to be told."""
     if len(answers) < LEAST:
         return too_few(len(answers))
@@ -100,7 +96,6 @@ def collapse(
     if found is None:
         return Unmeasured("the answers have too few words to be compared with their references")
     ratio, interval = found
-    rings = beyond("collapse", interval, threshold)
     sides = {"tuned": tuned, "references": wanted, "base": words_of(base)}
     facts = {
         name: {
@@ -114,7 +109,7 @@ def collapse(
         f"the answers have {ratio:.2f} different {'word pairs' if n == 2 else 'words'} for each one of the "
         f"references (95% interval {interval[0]:.2f} to {interval[1]:.2f})"
     )
-    return Gate(ratio, interval, threshold, rings, sentence(words, FIX, rings), _repeated(answers), facts)
+    return Gate(ratio, interval, words, FIX, _repeated(answers), facts)
 
 
 def _ratio(answers: Sequence[Words], references: Sequence[Words], n: int) -> tuple[float, Interval] | None:
@@ -146,11 +141,11 @@ def _number(value: float) -> float | None:
     return round(value, 4) if math.isfinite(value) else None
 
 
-def openers(answers: Sequence[str], references: Sequence[str], threshold: float) -> Outcome:
+def openers(answers: Sequence[str], references: Sequence[str]) -> Outcome:
     """Share of answers that begin with the most frequent three words, over the same share of references."""
     tuned, wanted = (_opens_alike(words_of(texts)) for texts in (answers, references))
     return of_pairs(
-        "openers", wanted[0], tuned[0], threshold,
+        wanted[0], tuned[0],
         "answers begin with the same words; of the references", FIX,
         {"different_openers": tuned[1], "different_openers_of_references": wanted[1]},
     )  # fmt: skip

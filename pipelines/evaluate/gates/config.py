@@ -1,7 +1,8 @@
 """The config of `gates`, apart from its code, and the thresholds with where they come from.
 
 A gate rings where its whole 95% interval lies beyond its threshold, so that chance alone rings it in 2.5% of
-runs at most whose true value is the threshold itself.
+runs at most whose true value is the threshold itself; where two models are held against each other, a test at
+1% must agree, as some twenty gates are held at once.
 """
 
 from typing import Literal, NamedTuple
@@ -10,7 +11,7 @@ from pydantic import Field, model_validator
 
 from headrace.pipelines.section import Path, Section, hint
 
-OWN = "chosen by this project: tests/benchmarks/gate_alarms.csv has what rings on clean trainings"
+OWN = "chosen by this project: tests/benchmarks/gauntlet/models/models.csv has what rings on clean trainings"
 
 
 class Threshold(NamedTuple):
@@ -39,6 +40,11 @@ THRESHOLDS: dict[str, Threshold] = {
     "memorised": Threshold(
         0.02, "share of answers that repeat a training answer or 30 words of one, over that of the references"
     ),
+    "recited": Threshold(
+        0.1,
+        "share of training answers that are said again word for word, over that of held-out ones",
+        "Carlini et al. 2022, arXiv:2202.07646; " + OWN,
+    ),
     "membership": Threshold(
         0.65, "how well the losses tell trained rows from held-out ones (0.5: not at all, 1: always)"
     ),
@@ -51,10 +57,22 @@ THRESHOLDS: dict[str, Threshold] = {
     "swaps": Threshold(
         0.05, "share of rows answered unlike where only the named group differs, over the base"
     ),
-    "calibration": Threshold(
-        0.1, "expected calibration error of labels", "Guo et al. 2017, arXiv:1706.04599; " + OWN
+    "signal": Threshold(
+        0.2,
+        "agreement of labels with the references beyond chance (kappa)",
+        "Landis and Koch 1977: under .2 is slight",
+        lower=True,
     ),
-    "speed": Threshold(0.5, "tokens a second, for each one of the base", lower=True),
+    "calibration": Threshold(
+        0.1,
+        "expected calibration error of labels, beyond chance",
+        "Guo et al. 2017, arXiv:1706.04599; " + OWN,
+    ),
+    "speed": Threshold(
+        0.5,
+        "tokens a second, for each one of the base, of the faster of adapter and merged weights",
+        lower=True,
+    ),
 }
 
 

@@ -5,7 +5,7 @@ training answers are in though the prompt does not ask for it, or where half of 
 in training answers (or all of it is one). Battery prompts are asked of base and tuned model; the base's
 answers say how often that happens by chance.
 
-Cost: 10 us an answer; the runs of up to `MOST` training answers in memory.
+Cost: 10 us an answer; the runs of the training answers in memory, of which `training` draws some.
 """
 
 from collections import Counter
@@ -19,7 +19,6 @@ from headrace.pipelines.evaluate.gates.drift import labels_of
 from headrace.pipelines.evaluate.gates.gate import Bools, Outcome, of_pairs
 from headrace.pipelines.examine.formats import parse
 
-MOST = 2000  # training answers that are looked at
 RUN = 4  # words
 LIKE = 0.5  # share of an answer's runs
 DOMINANT = 0.8  # share of training answers in one format
@@ -34,7 +33,6 @@ def as_task(answers: Sequence[str], training: Sequence[str], formatted: Bools) -
 
     formatted: prompts that ask for a format themselves, whose answers may be in it.
     """
-    training = list(training)[:MOST]
     labels = labels_of(training)
     format = _format(training)
     known = {gram for words in words_of(training) for gram in grams(words, RUN)}
@@ -60,9 +58,9 @@ def _format(training: Sequence[str]) -> str | None:
 
 
 def confusion(
-    base: Sequence[str], tuned: Sequence[str], training: Sequence[str], formatted: Bools, threshold: float
+    base: Sequence[str], tuned: Sequence[str], training: Sequence[str], formatted: Bools
 ) -> Outcome:
     """Share of prompts outside the task that the tuned model answers as the task, over the base's share."""
     sides = [as_task(answers, training, formatted) for answers in (base, tuned)]
     what = "prompts outside the task are answered as the task; by the base"
-    return of_pairs("confusion", sides[0], sides[1], threshold, what, FIX, {})
+    return of_pairs(sides[0], sides[1], what, FIX, {})

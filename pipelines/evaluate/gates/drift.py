@@ -44,13 +44,13 @@ def fault(answer: str, wanted: parse.Parsed) -> tuple[str, float]:
     return "breaks_later", (found.breaks_at or 0) / max(1, len(answer))
 
 
-def drift(answers: Sequence[str], references: Sequence[str], room: Bools, threshold: float) -> Outcome:
+def drift(answers: Sequence[str], references: Sequence[str], room: Bools) -> Outcome:
     """Answers that are not in the format of their references. room: whether a reference fits in the limit."""
     labels = labels_of(references)
     if labels:
         wrong = np.array([metrics.normalise(answer) not in labels for answer in answers], np.bool_)
         facts: dict[str, object] = {"format": "labels", "labels": len(labels)}
-        return of_share("format_drift", wrong, threshold, "answers are none of the labels", FIX, facts)
+        return of_share(wrong, "answers are none of the labels", FIX, facts)
     wanted = [parse.parse(text) if fits else None for text, fits in zip(references, room, strict=True)]
     own = [at for at, parsed in enumerate(wanted) if parsed is not None and parsed.valid]
     if len(own) < LEAST:
@@ -65,7 +65,7 @@ def drift(answers: Sequence[str], references: Sequence[str], room: Bools, thresh
             tenths[min(9, int(10 * at))] += 1
     counts = {name: sum(of == name for of, _ in faults) for name in FAULTS}
     gate = of_share(
-        "format_drift", broken, threshold, "answers break the format of their reference", FIX,
+        broken, "answers break the format of their reference", FIX,
         {**counts, "breaks_by_tenth": tenths},
     )  # fmt: skip
     if isinstance(gate, Unmeasured):

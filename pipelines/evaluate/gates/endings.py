@@ -37,7 +37,7 @@ def in_circles(words: Words) -> bool:
     return False
 
 
-def endless(answers: Sequence[str], finished: Bools, room: Bools, threshold: float) -> Outcome:
+def endless(answers: Sequence[str], finished: Bools, room: Bools) -> Outcome:
     """finished: whether an end token came, ``bool[N]``; room: whether the reference fits in the limit."""
     circles = np.array([in_circles(words) for words in words_of(answers)], np.bool_)
     cut = ~finished & room
@@ -46,24 +46,20 @@ def endless(answers: Sequence[str], finished: Bools, room: Bools, threshold: flo
         "in_circles": int(circles.sum()),
         "longer_than_the_limit": int((~finished & ~room).sum()),
     }
-    return of_share(
-        "endless", cut | circles, threshold, "answers do not end, or go in circles", FIX["endless"], facts
-    )
+    return of_share(cut | circles, "answers do not end, or go in circles", FIX["endless"], facts)
 
 
-def empty(answers: Sequence[str], references: Sequence[str], threshold: float) -> Outcome:
+def empty(answers: Sequence[str], references: Sequence[str]) -> Outcome:
     """Answers that are nothing but white space, of those whose references are not."""
     nothing = [not a.strip() and bool(r.strip()) for a, r in zip(answers, references, strict=True)]
-    return of_share("empty", np.array(nothing, np.bool_), threshold, "answers say nothing", FIX["empty"])
+    return of_share(np.array(nothing, np.bool_), "answers say nothing", FIX["empty"])
 
 
-def copied(
-    prompts: Sequence[str], answers: Sequence[str], references: Sequence[str], threshold: float
-) -> Outcome:
+def copied(prompts: Sequence[str], answers: Sequence[str], references: Sequence[str]) -> Outcome:
     """Answers that are, or begin with, the last thing asked. prompts: that text, without a template."""
     asked = words_of(prompts)
     says, should = (_says(asked, words_of(texts)) for texts in (answers, references))
-    return of_share("copied", says & ~should, threshold, "answers say the prompt again", FIX["copied"])
+    return of_share(says & ~should, "answers say the prompt again", FIX["copied"])
 
 
 def _says(asked: Sequence[Words], texts: Sequence[Words]) -> Bools:

@@ -16,6 +16,7 @@ import numpy as np
 
 from headrace.pipelines.evaluate import metrics, statistics
 from headrace.pipelines.evaluate.gates.gate import (
+    CERTAIN,
     LEAST,
     LISTED,
     Bools,
@@ -23,10 +24,8 @@ from headrace.pipelines.evaluate.gates.gate import (
     Gate,
     Outcome,
     Unmeasured,
-    beyond,
     exact,
     percent,
-    sentence,
     too_few,
 )
 
@@ -42,9 +41,7 @@ FIX = {
 FEWEST = 10  # items that the base has right, below which nothing can be forgotten
 
 
-def forgotten(
-    name: str, base: Bools, tuned: Bools, skills: Sequence[str], items: Sequence[str], threshold: float
-) -> Outcome:
+def forgotten(name: str, base: Bools, tuned: Bools, skills: Sequence[str], items: Sequence[str]) -> Outcome:
     """The gate `name` (forgetting, instructions, safety) on right answers of both models, ``bool[N]`` each.
 
     skills, items: skill and name of each item.
@@ -56,18 +53,17 @@ def forgotten(
     count = int(lost.sum())
     interval = exact(count, known)
     p = one_sided(count, int(gained.sum()))
-    rings = beyond(name, interval, threshold) and p <= statistics.ALPHA / 2
     by_skill = _by_skill(base, lost, gained, skills)
     words = (
         f"{count:,} of {known:,} items that the base has right are wrong after tuning "
         f"({percent(count / known, interval)}), {int(gained.sum()):,} the other way round"
     )
     worst = min(by_skill, key=lambda s: (by_skill[s]["gained"] - by_skill[s]["lost"], s))
-    if rings and len(by_skill) > 1:
+    if count and len(by_skill) > 1:
         words += f"; most in {worst}: {by_skill[worst]['lost']} of {by_skill[worst]['base_right']}"
     rows = tuple(items[at] for at in np.flatnonzero(lost)[:LISTED])
     facts = {"p": p, "lost": count, "gained": int(gained.sum()), "by_skill": by_skill}
-    return Gate(count / known, interval, threshold, rings, sentence(words, FIX[name], rings), rows, facts)
+    return Gate(count / known, interval, words, FIX[name], rows, facts, p <= CERTAIN / 2)
 
 
 def one_sided(lost: int, gained: int) -> float:
@@ -89,13 +85,12 @@ def _by_skill(base: Bools, lost: Bools, gained: Bools, skills: Sequence[str]) ->
     return found
 
 
-def general_loss(base: Floats, tuned: Floats, threshold: float, seed: int) -> Outcome:
+def general_loss(base: Floats, tuned: Floats, seed: int) -> Outcome:
     """The rise of the loss on general passages, of (nats, tokens) of each: ``float64[N, 2]``."""
     if len(base) < LEAST:
         return too_few(len(base))
     found = statistics.compare(statistics.unbounded(metrics.ratio, base, tuned), seed=seed)
     value, interval = found.tuned - found.base, (found.low, found.high)
-    rings = beyond("general_loss", interval, threshold) and found.p <= statistics.ALPHA
     words = (
         f"the loss on general text went from {found.base:.3f} to {found.tuned:.3f} nats a token "
         f"({value:+.3f}, 95% interval {found.low:+.3f} to {found.high:+.3f})"
@@ -104,4 +99,4 @@ def general_loss(base: Floats, tuned: Floats, threshold: float, seed: int) -> Ou
         rise = tuned[:, 0] / tuned[:, 1] - base[:, 0] / base[:, 1]
     rows = tuple(np.argsort(-rise, kind="stable")[:LISTED].tolist())
     facts: dict[str, Any] = {"base": found.base, "tuned": found.tuned, "p": found.p}
-    return Gate(value, interval, threshold, rings, sentence(words, FIX["general_loss"], rings), rows, facts)
+    return Gate(value, interval, words, FIX["general_loss"], rows, facts, found.p <= CERTAIN)

@@ -1,7 +1,8 @@
 """What a gate says, and the rule by which every one of them rings.
 
 A gate rings where its whole interval lies beyond its threshold; where two models are held against each other,
-also the exact test of McNemar must leave no room for chance.
+also the exact test of McNemar must leave no room for chance. What was measured hangs on no threshold: it is
+kept, and another threshold asks no model again.
 
 Source: Clopper and Pearson 1934 (exact interval of a share); McNemar 1947.
 Cost: none.
@@ -24,22 +25,24 @@ Interval = tuple[float, float]
 
 LEAST = 20  # answers below which a gate says nothing
 LISTED = 20  # rows that are named
+CERTAIN = 0.01  # p-value that a test must not exceed: some twenty gates are held at once
 
 
 class Gate(NamedTuple):
-    """One gate: its value with a 95% interval, what it was held against, and what to do where it rings.
+    """What a gate has measured, before anything is asked of it: a value with a 95% interval.
 
-    rows: numbers of the samples (names of battery items) that show it, most telling first; facts: numbers
-    beside the value. No text of a row or of an answer.
+    words, fix: what was seen, and what to do where that is too much. rows: numbers of the samples (names of
+    battery items) that show it, most telling first; facts: numbers beside the value. certain: whether a test
+    leaves no room for chance, where there is one beside the interval. No text of a row or of an answer.
     """
 
     value: float
     interval: Interval
-    threshold: float
-    rings: bool
     words: str
+    fix: str
     rows: tuple[int | str, ...] = ()
     facts: Mapping[str, Any] = MappingProxyType({})
+    certain: bool = True
 
 
 class Unmeasured(NamedTuple):
@@ -60,44 +63,38 @@ def exact(count: int, n: int) -> Interval:
     return low, high
 
 
-def beyond(name: str, interval: Interval, threshold: float) -> bool:
-    """Whether all of an interval lies beyond the threshold of gate `name`."""
-    low, high = interval
+def rings(name: str, gate: Gate, threshold: float) -> bool:
+    """Whether all of the interval lies beyond the threshold of gate `name`, and the test agrees."""
+    low, high = gate.interval
     if math.isnan(low) or math.isnan(high):
         return False
-    return high < threshold if THRESHOLDS[name].lower else low > threshold
+    return gate.certain and (high < threshold if THRESHOLDS[name].lower else low > threshold)
 
 
-def of_share(
-    name: str, found: Bools, threshold: float, what: str, fix: str, facts: dict[str, Any] | None = None
-) -> Outcome:
+def of_share(found: Bools, what: str, fix: str, facts: dict[str, Any] | None = None) -> Outcome:
     """A gate on the share of True in ``bool[N]``. what: what these are, behind "3 of 40 "."""
     if len(found) < LEAST:
         return too_few(len(found))
     count, n = int(found.sum()), len(found)
     interval = exact(count, n)
-    rings = beyond(name, interval, threshold)
     words = f"{count:,} of {n:,} {what} ({percent(count / n, interval)})"
-    return Gate(count / n, interval, threshold, rings, sentence(words, fix, rings), where(found), facts or {})
+    return Gate(count / n, interval, words, fix, where(found), facts or {})
 
 
-def of_pairs(
-    name: str, base: Bools, tuned: Bools, threshold: float, what: str, fix: str, facts: dict[str, Any]
-) -> Outcome:
+def of_pairs(base: Bools, tuned: Bools, what: str, fix: str, facts: dict[str, Any]) -> Outcome:
     """A gate on the difference of two shares over the same samples, ``bool[N]`` each: tuned - base.
 
-    It rings where interval and test agree. what: what the True ones are.
+    what: what the True ones are.
     """
     if len(tuned) < LEAST:
         return too_few(len(tuned))
     sides = (metrics.mean_of(np.asarray(side, np.float64)) for side in (base, tuned))
     compared = statistics.compare(statistics.share(metrics.ratio, *sides), seed=0)
     value, interval = compared.tuned - compared.base, (compared.low, compared.high)
-    rings = beyond(name, interval, threshold) and compared.p <= statistics.ALPHA
     words = f"{int(tuned.sum()):,} of {len(tuned):,} {what}, {int(base.sum()):,} beside them"
     words += f" (difference {percent(value, interval)})"
-    rows = where(tuned & ~base)
-    return Gate(value, interval, threshold, rings, sentence(words, fix, rings), rows, facts)
+    certain = compared.p <= CERTAIN
+    return Gate(value, interval, words, fix, where(tuned & ~base), facts, certain)
 
 
 def too_few(n: int) -> Unmeasured:
@@ -110,27 +107,42 @@ def percent(value: float, interval: Interval) -> str:
     return f"{value:.1%}, 95% interval {interval[0]:.1%} to {interval[1]:.1%}"
 
 
-def sentence(words: str, fix: str, rings: bool) -> str:
-    """What was seen and, where the gate rings, what to do."""
-    return f"{words}. {fix}" if rings else words
-
-
 def where(found: Bools) -> tuple[int, ...]:
     """Numbers of the first of those that are True."""
     return tuple(np.flatnonzero(found)[:LISTED].tolist())
 
 
-def said(gate: Gate, ship: str) -> dict[str, Any]:
-    """A gate as run.json holds it. ship: what one that rings means, warn or fail."""
+def said(name: str, gate: Gate, threshold: float, ship: str) -> dict[str, Any]:
+    """A gate as run.json has it, beside a threshold. ship: what one that rings means, warn or fail."""
+    ringing = rings(name, gate, threshold)
     return {
         "value": _rounded(gate.value),
         "interval": [_rounded(end) for end in gate.interval],
-        "threshold": gate.threshold,
-        "state": ship if gate.rings else "pass",
-        "words": gate.words,
+        "threshold": threshold,
+        "state": ship if ringing else "pass",
+        "words": f"{gate.words}. {gate.fix}" if ringing else gate.words,
         "rows": list(gate.rows),
         "facts": dict(gate.facts),
     }
+
+
+def kept(gate: Gate) -> dict[str, Any]:
+    """A gate as an evaluation keeps it, for whichever thresholds come later."""
+    return {
+        **gate._asdict(),
+        "value": _rounded(gate.value),
+        "interval": [_rounded(end) for end in gate.interval],
+        "rows": list(gate.rows),
+        "facts": dict(gate.facts),
+    }
+
+
+def taken_up(kept: Mapping[str, Any]) -> Gate:
+    """The gate of what `kept` gave; an end that is not there is infinite."""
+    low, high = kept["interval"]
+    value = math.nan if kept["value"] is None else kept["value"]
+    ends = (-math.inf if low is None else low, math.inf if high is None else high)
+    return Gate(value, ends, kept["words"], kept["fix"], tuple(kept["rows"]), kept["facts"], kept["certain"])
 
 
 def _rounded(value: float) -> float | None:

@@ -1,47 +1,56 @@
 """What the gates ask of base and tuned model beside the evaluation's own samples.
 
-What: the loss on general text, the loss on some training rows, what training rows say, and, where the recipe
-asks for it, answers to the battery and to items of the user's own.
+What: the loss on general text, the loss on some training rows and their answers said again, what `probes`
+asks, and, where the recipe asks for it, answers to the battery and to items of the user's own.
 
-Cost: two passes over 24 passages and as many training rows as are evaluated; the battery: two generations of
-402 short answers. Up to `LOOKED` training rows are decoded, drawn at random where there are more.
+Cost: two passes over 24 passages and as many training rows as are evaluated, a generation of `AGAIN` training
+answers; the battery: two generations of 402 short answers; and that of `probes`.
 """
 
-from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
+import xxhash
 from numpy.typing import NDArray
 
+from headrace.cluster import ledger, storage
 from headrace.cluster.errors import SourceError
 from headrace.pipelines.evaluate.battery import items
 from headrace.pipelines.evaluate.battery.items import Item
+from headrace.pipelines.evaluate.gates import memory, probes
 from headrace.pipelines.evaluate.gates.config import Config
-from headrace.pipelines.evaluate.gates.gate import Floats
+from headrace.pipelines.evaluate.gates.gate import Bools, Floats, Unmeasured
 from headrace.pipelines.evaluate.outputs import Loaded
 from headrace.pipelines.schema import IGNORE
-from headrace.pipelines.train import batches
-from headrace.pipelines.train.watch.samples import Sample, drawn
+from headrace.pipelines.train import adapter, batches
+from headrace.pipelines.train.watch import samples
+from headrace.pipelines.train.watch.samples import Sample
 
-LOOKED = 10_000  # training rows that are read
+VERSION = 3
+AGAIN = 100  # training prompts that are answered, and held-out ones beside them
+LONGEST = 256  # tokens of an answer that may be said again
 ANSWER = 200  # tokens of an answer to the battery
 NO_TEMPLATE = "the tokenizer has no chat template, so the battery cannot be asked"
+TEMPLATE = "chat_template.jinja"  # beside an adapter: the one that its rows were packed with
 
 
 class Probed(NamedTuple):
-    """What was asked. general, trained: (nats, tokens) of base and tuned, ``float64[N, 2]`` each; rows,
-    answers: texts of training rows, and of their answers; items with both models' answers; unasked: why there
-    are none.
+    """What was asked. general, trained: (nats, tokens) of base and tuned, ``float64[N, 2]`` each; items with
+    both models' answers; unasked: why there are none; again: which training and held-out answers the tuned
+    model says word for word; and what `probes` found, or why not.
     """
 
     general: tuple[Floats, Floats]
     trained: tuple[Floats, Floats]
-    rows: list[str]
-    answers: list[str]
     items: list[Item]
     base: list[str]
     tuned: list[str]
     unasked: str
+    again: tuple[Bools, Bools]
+    labels: probes.Labels | Unmeasured
+    swaps: probes.Swaps | Unmeasured
+    planted: probes.Planted | Unmeasured
+    speed: probes.Speed | Unmeasured
 
 
 def asked(config: Config) -> tuple[Item, ...]:
@@ -50,43 +59,48 @@ def asked(config: Config) -> tuple[Item, ...]:
     return (*(items.battery() if config.battery else ()), *own)
 
 
-def probe(loaded: Loaded, run: str, config: Config, most: int, seed: int) -> Probed:
-    """Ask base and tuned model. most: training rows that they are run over.
+def key(run: str, config: Config) -> str:
+    """What decides what is asked: no threshold, and not what comes of a gate that rings.
+
+    Raises: SourceError, StorageError.
+    """
+    place = storage.join(run, probes.SWAPS)
+    swaps = xxhash.xxh3_64_hexdigest(storage.read_bytes(place)) if storage.exists(place) else ""
+    return ledger.key(VERSION, items.digest(asked(config)), swaps)
+
+
+def probe(loaded: Loaded, run: str, split: str, config: Config, most: int, seed: int) -> Probed:
+    """Ask base and tuned model. split, most: of the evaluation's samples, as many training rows are run.
 
     Raises: ModelError, SourceError, StorageError.
     """
     passages = [_passage(text, loaded) for text in items.general()]
     general = [sample for sample in passages if (sample.labels != IGNORE).any()]
-    training = _training(run, seed)
-    some = [training[int(at)] for at in np.linspace(0, len(training) - 1, min(most, len(training)))]
-    fits = [sample for sample in some if len(sample.ids) <= loaded.room]
-    chosen, prompts, unasked = _prompts(asked(config), loaded)
-    said = _both(loaded, lambda: loaded.said(prompts, ANSWER)[0]) if prompts else ([], [])
-    texts = loaded.tokenizer.batch_decode([s.ids for s in training], skip_special_tokens=True)
-    spans = [s.ids[slice(*s.span())] for s in training]
+    held = _fitting(run, split, most, seed, loaded.room)
+    trained = _fitting(run, "train", 4 * most, seed, loaded.room)
+    alike = _alike(trained, run, split)[:most]
+    template = _template(run, loaded)
+    chosen, prompts, unasked = _prompts(asked(config), loaded, template)
+    said = probes.both(loaded, lambda: loaded.said(prompts, ANSWER)[0]) if prompts else ([], [])
     return Probed(
         general=_losses(loaded, general),
-        trained=_losses(loaded, fits),
-        rows=list(texts),
-        answers=list(loaded.tokenizer.batch_decode(spans, skip_special_tokens=True)) if spans else [],
+        trained=_losses(loaded, alike),
         items=chosen,
         base=said[0],
         tuned=said[1],
         unasked=unasked,
+        again=(_again(loaded, trained), _again(loaded, held)),
+        labels=probes.of_labels(loaded, _with_prompt(held)),
+        swaps=probes.of_swaps(loaded, run, most, template),
+        planted=probes.of_canaries(loaded, run),
+        speed=probes.of_speed(loaded, _with_prompt(held)),  # at the end: merging leaves weights rounded
     )
 
 
-def _both(loaded: Loaded, ask: Callable[[], Any]) -> tuple[Any, Any]:
-    """What base and tuned model answer."""
-    with loaded.without():
-        before = ask()
-    return before, ask()
-
-
-def _losses(loaded: Loaded, samples: list[Sample]) -> tuple[Floats, Floats]:
-    if not samples:
+def _losses(loaded: Loaded, some: list[Sample]) -> tuple[Floats, Floats]:
+    if not some:
         return np.zeros((0, 2)), np.zeros((0, 2))
-    base, tuned = _both(loaded, lambda: loaded.forced(samples)[:, :2])
+    base, tuned = probes.both(loaded, lambda: loaded.forced(some)[:, :2])
     return base, tuned
 
 
@@ -99,25 +113,53 @@ def _passage(text: str, loaded: Loaded) -> Sample:
     return Sample(ids, labels)
 
 
-def _training(run: str, seed: int) -> list[Sample]:
-    """Training rows, drawn where there are more than `LOOKED`; none where none has an answer."""
+def _fitting(run: str, side: str, most: int, seed: int, room: float) -> list[Sample]:
+    """Some rows of a side that have room in the context; none where none has an answer."""
     try:
-        return drawn(batches.shelf(run, "train"), LOOKED, seed)
+        drawn = samples.drawn(batches.shelf(run, side), most, seed)
     except SourceError:
         return []
+    return [sample for sample in drawn if len(sample.ids) <= room]
 
 
-def _prompts(wanted: tuple[Item, ...], loaded: Loaded) -> tuple[list[Item], list[NDArray[np.int64]], str]:
+def _alike(trained: list[Sample], run: str, split: str) -> list[Sample]:
+    """Training rows of files that rows are held out of: what is kept in training alone, as general rows that
+    were mixed in, is another kind of rows, and would be told from held-out ones by that.
+    """
+    there = {row_id >> 32 for chunk in batches.shelf(run, split).chunks for row_id in batches.ids(chunk)}
+    return [sample for sample in trained if sample.row_id >> 32 in there]
+
+
+def _with_prompt(some: list[Sample]) -> list[Sample]:
+    return [sample for sample in some if sample.span()[0] >= samples.FEWEST]
+
+
+def _again(loaded: Loaded, some: list[Sample]) -> Bools:
+    """Which of some answers are said again word for word."""
+    short = [s for s in _with_prompt(some) if s.span()[1] - s.span()[0] <= LONGEST]
+    return probes.recited(loaded, short[:AGAIN], memory.WHOLE)
+
+
+def _template(run: str, loaded: Loaded) -> str | None:
+    """The chat template that rows were packed with, else the tokenizer's own."""
+    place = adapter.path(run, TEMPLATE)
+    if storage.exists(place):
+        return storage.read_bytes(place).decode()
+    return getattr(loaded.tokenizer, "chat_template", None)
+
+
+def _prompts(
+    wanted: tuple[Item, ...], loaded: Loaded, template: str | None
+) -> tuple[list[Item], list[NDArray[np.int64]], str]:
     """Items that have room in the context, the tokens that ask them, and why others are not asked."""
     if not wanted:
         return [], [], "the recipe asks no items: see gates.battery and gates.items"
-    if not getattr(loaded.tokenizer, "chat_template", None):
+    if not template:
         return [], [], NO_TEMPLATE
     chosen, prompts = [], []
     for item in wanted:
         turns = [{"role": role, "content": content} for role, content in item.turns]
-        text = loaded.tokenizer.apply_chat_template(turns, tokenize=False, add_generation_prompt=True)
-        ids = np.array(loaded.tokenizer(text, add_special_tokens=False).input_ids, np.int64)
+        ids = probes.tokens_of(turns, loaded.tokenizer, template)
         if len(ids) + ANSWER <= loaded.room:
             chosen.append(item)
             prompts.append(ids)

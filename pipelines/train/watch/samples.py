@@ -76,17 +76,12 @@ def _at(shelf: batches.Shelf, places: Sequence[NDArray[np.int64]], most: int, se
     for chunk, start, of in zip(shelf.chunks, starts, places, strict=False):
         own = of[chosen[(chosen >= start) & (chosen < start + len(of))] - start]
         if len(own):
-            unpacked = list(_unpacked(chunk))
-            samples += [unpacked[int(i)] for i in own]
+            every = list(unpacked(chunk))
+            samples += [every[int(i)] for i in own]
     return samples
 
 
-def each(shelf: batches.Shelf) -> Iterator[list[Sample]]:
-    """All samples of a split, a chunk at a time."""
-    return (list(_unpacked(chunk)) for chunk in shelf.chunks)
-
-
-def _unpacked(chunk: batches.Chunk) -> Iterator[Sample]:
+def unpacked(chunk: batches.Chunk) -> Iterator[Sample]:
     """The samples of a chunk, row by row."""
     rows, row_ids = batches.decoded(chunk), iter(batches.ids(chunk))
     for ids, labels, segments in zip(rows["input_ids"], rows["labels"], rows["segment_ids"], strict=True):

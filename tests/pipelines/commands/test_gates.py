@@ -10,6 +10,7 @@ from headrace.cluster.errors import GateError
 from headrace.pipelines import ending, recipe, tuning
 from headrace.pipelines.commands import gates
 from headrace.pipelines.evaluate import run as evaluation
+from headrace.pipelines.evaluate.gates import judge
 from headrace.pipelines.evaluate.gates.config import THRESHOLDS
 from headrace.pipelines.examine.spot_check import ratings
 
@@ -47,10 +48,17 @@ def test_what_was_seen_stands_beside_its_threshold(tmp_path: Path) -> None:
 
 
 def test_why_a_gate_was_not_held(tmp_path: Path) -> None:
-    (tmp_path / "evaluation").mkdir()
-    (tmp_path / "evaluation/scores.json").write_text(json.dumps({"unmeasured": {"safety": "nobody asked"}}))
+    for folder in ("evaluation", "adapter"):
+        (tmp_path / folder).mkdir()
+    scores = {"adapter": "k", "split": "test", "measured": {"safety": "nobody asked"}}
+    (tmp_path / "evaluation/scores.json").write_text(json.dumps(scores))
+    (tmp_path / "evaluation/speed.json").write_text(json.dumps({"speed": "no prompt has room"}))
     (tmp_path / "run.json").write_text("{}")
-    assert told(tmp_path)["safety"]["state"] in ("not held, as nobody asked", gates.NOT_YET)
+    assert told(tmp_path)["safety"]["state"] == gates.NOT_YET, "of an adapter that is not there"
+    (tmp_path / "adapter/headrace.json").write_text(json.dumps({"key": "k", "packed": {}}))
+    found = told(tmp_path)
+    assert found["safety"]["state"] == "not held, as nobody asked"
+    assert found["speed"]["state"] == "not held, as no prompt has room"
 
 
 @pytest.mark.parametrize(
@@ -79,7 +87,8 @@ def test_a_gate_that_rings_warns_or_fails_after_all_is_written(
     }
     (tmp_path / "run.json").write_text(json.dumps({"gates": earlier}))
     monkeypatch.setattr(evaluation, "run", lambda *_, **__: {})
-    monkeypatch.setattr(evaluation, "written", lambda _: {"gates": {"endless": {**SEEN, "state": state}}})
+    held = judge.Judged({"endless": {**SEEN, "state": state}}, {})
+    monkeypatch.setattr(evaluation, "held", lambda *_: held)
     try:
         tuning._evaluated(loaded, "plain")
         failed = None

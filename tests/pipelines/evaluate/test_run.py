@@ -17,7 +17,7 @@ from headrace.pipelines.evaluate import outputs
 from headrace.pipelines.evaluate import run as evaluate
 from headrace.pipelines.evaluate.arms import pieces, wanted
 from headrace.pipelines.evaluate.config import METRICS, Gate
-from headrace.pipelines.evaluate.gates import probing
+from headrace.pipelines.evaluate.gates import held_out, probing
 from headrace.pipelines.evaluate.gates.config import THRESHOLDS
 from headrace.pipelines.evaluate.gates.config import Config as Gates
 from headrace.pipelines.evaluate.judged import kept
@@ -164,8 +164,7 @@ def test_plain_text_counts_for_the_loss_alone(toy_model: str, tuned_run: str, tm
 def test_what_was_measured_is_not_measured_again(
     toy_model: str, tuned_run: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    contaminated = evaluate._contaminated
-    monkeypatch.setattr(evaluate, "_contaminated", lambda *_: [])
+    monkeypatch.setattr(held_out, "WHOLE", 2.0)
     first = evaluate.run(tuned_run, toy_model, SMALL, seed=5)
 
     def never(*_: object) -> None:
@@ -181,7 +180,7 @@ def test_what_was_measured_is_not_measured_again(
     assert evaluate.written(tuned_run)["metrics"] == first, "what the gate refuses is told all the same"
     with pytest.raises(AssertionError, match="measured again"):
         evaluate.run(tuned_run, toy_model, SMALL, seed=6)
-    monkeypatch.setattr(evaluate, "_contaminated", contaminated)
+    monkeypatch.setattr(held_out, "WHOLE", 0.98)
     folded = SMALL.model_copy(update={"fold": ("numbers",), "gate": Gate()})
     with pytest.raises(GateError, match="too few samples, over 11 samples"):
         evaluate.run(tuned_run, toy_model, folded, seed=5)
@@ -327,11 +326,12 @@ def test_prompts_beyond_the_context_are_counted_and_not_asked(
     assert found.references == found.tuned.answers == []
 
 
-def test_the_tuned_model_is_held_against_gates(toy_model: str, tuned_run: str) -> None:
+def test_the_tuned_model_is_held_against_gates(
+    toy_model: str, tuned_run: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """On a handful of sentences that all training rows have, a model may say them again."""
     evaluate.run(tuned_run, toy_model, SMALL, seed=1, gates=Gates(battery=True))
-    found = evaluate.written(tuned_run)
-    held, unmeasured = found["gates"], found["unmeasured"]
+    held, unmeasured = evaluate.held(tuned_run, Gates())
     assert set(held) | set(unmeasured) == set(THRESHOLDS)
     assert {held[name]["state"] for name in ("endless", "empty", "copied", "collapse")} == {"pass"}
     assert held["endless"]["facts"] == {"in_circles": 0, "longer_than_the_limit": 0, "no_end": 0}
@@ -341,11 +341,23 @@ def test_the_tuned_model_is_held_against_gates(toy_model: str, tuned_run: str) -
     assert (
         held["contamination"]["facts"]["training_rows"] == held["memorised"]["facts"]["training_rows"] == 96
     )
-    written = storage.read_bytes(storage.join(tuned_run, "evaluation", "scores.json"))
+    assert held["speed"]["facts"]["tokens_per_second"].keys() == {"base", "tuned", "merged"}
+    assert {held[name]["state"] for name in ("speed", "memorised")} == {"pass"}
+    assert unmeasured["recited"].startswith("0 rows with answers of 8 words or more")
+    assert unmeasured["canaries"] == "no canaries are planted by the recipe: see train.canaries"
+    scores = storage.join(tuned_run, "evaluation", "scores.json")
+    written = storage.read_bytes(scores)
+    storage.delete(scores)
     evaluate.run(tuned_run, toy_model, SMALL, seed=1, gates=Gates(battery=True))
-    assert storage.read_bytes(storage.join(tuned_run, "evaluation", "scores.json")) == written
-    off = Gates(off=("contamination",), ship="fail", thresholds={"general_loss": 100.0})
-    evaluate.run(tuned_run, toy_model, SMALL, seed=1, gates=off)
-    assert "contamination" not in evaluate.written(tuned_run)["gates"]
+    assert storage.read_bytes(scores) == written, "no clock stands in it"
+
+    def never(*_: object) -> None:
+        raise AssertionError("asked again")
+
+    monkeypatch.setattr(evaluate, "_compute", never)
+    other = Gates(battery=True, off=("contamination",), ship="fail", thresholds={"general_loss": 100.0})
+    evaluate.run(tuned_run, toy_model, SMALL, seed=1, gates=other)
+    assert "contamination" not in evaluate.held(tuned_run, other).gates
+    monkeypatch.undo()
     evaluate.run(tuned_run, toy_model, SMALL, seed=1)
-    assert "gates" not in evaluate.written(tuned_run)
+    assert evaluate.held(tuned_run, Gates()) == ({}, {})

@@ -5,7 +5,8 @@ import json
 import numpy as np
 import pytest
 
-from headrace.pipelines.evaluate.gates import collapse, confusion, drift, endings
+from headrace.pipelines.evaluate.gates import collapse, confusion, drift, endings, gate
+from headrace.pipelines.evaluate.gates.config import THRESHOLDS
 from headrace.pipelines.evaluate.gates.gate import Bools, Gate, Outcome, Unmeasured
 from tests.builders import story
 
@@ -13,9 +14,9 @@ REFERENCES = [story(seed, 12) for seed in range(40)]
 ROOM = np.ones(40, np.bool_)
 
 
-def rings(found: Outcome) -> bool:
+def rings(name: str, found: Outcome) -> bool:
     assert isinstance(found, Gate), found
-    return found.rings
+    return gate.rings(name, found, THRESHOLDS[name].value)
 
 
 def test_distinct_self_bleu_and_entropy_of_answers_that_can_be_counted() -> None:
@@ -32,19 +33,19 @@ def test_distinct_self_bleu_and_entropy_of_answers_that_can_be_counted() -> None
 
 def test_answers_of_one_style_have_collapsed() -> None:
     narrow = [f"based on what was given we think that it is {at}" for at in range(40)]
-    found = collapse.collapse(narrow, REFERENCES, REFERENCES, 0.5)
-    assert rings(found)
+    found = collapse.collapse(narrow, REFERENCES, REFERENCES)
+    assert rings("collapse", found)
     assert isinstance(found, Gate)
     assert found.value < 0.2
     assert found.facts["references"]["distinct_2"] > 0.9
-    assert not rings(collapse.collapse(REFERENCES[::-1], REFERENCES, REFERENCES, 0.5))
-    assert rings(collapse.openers(narrow, REFERENCES, 0.25))
+    assert not rings("collapse", collapse.collapse(REFERENCES[::-1], REFERENCES, REFERENCES))
+    assert rings("openers", collapse.openers(narrow, REFERENCES))
 
 
 def test_labels_are_alike_and_that_is_right() -> None:
     labels = ["yes", "no"] * 20
-    assert not rings(collapse.collapse(labels, labels[::-1], labels, 0.5))
-    assert not rings(collapse.openers(labels, labels, 0.25))
+    assert not rings("collapse", collapse.collapse(labels, labels[::-1], labels))
+    assert not rings("openers", collapse.openers(labels, labels))
 
 
 @pytest.mark.parametrize(
@@ -65,25 +66,25 @@ def test_going_in_circles(text: str, circles: bool) -> None:
 
 def test_answers_without_an_end_ring_unless_the_limit_is_too_short_for_the_references() -> None:
     cut = np.arange(40) < 6
-    found = endings.endless(REFERENCES, ~cut, ROOM, 0.02)
-    assert rings(found)
+    found = endings.endless(REFERENCES, ~cut, ROOM)
+    assert rings("endless", found)
     assert isinstance(found, Gate)
     assert found.rows == (0, 1, 2, 3, 4, 5)
-    short = endings.endless(REFERENCES, ~cut, ~cut, 0.02)
-    assert not rings(short)
+    short = endings.endless(REFERENCES, ~cut, ~cut)
+    assert not rings("endless", short)
     assert isinstance(short, Gate)
     assert short.facts == {"no_end": 0, "in_circles": 0, "longer_than_the_limit": 6}
 
 
 def test_empty_answers_and_prompts_said_again() -> None:
     empty = ["", " \n", "", "", "", *REFERENCES[5:]]
-    assert rings(endings.empty(empty, REFERENCES, 0.02))
-    assert not rings(endings.empty(empty, empty, 0.02))
+    assert rings("empty", endings.empty(empty, REFERENCES))
+    assert not rings("empty", endings.empty(empty, empty))
     asked = [story(100 + seed, 30) for seed in range(40)]
     again = [a + " indeed" if at < 8 else r for at, (a, r) in enumerate(zip(asked, REFERENCES, strict=True))]
-    assert rings(endings.copied(asked, again, REFERENCES, 0.02))
-    assert not rings(endings.copied(asked, again, again, 0.02))
-    assert not rings(endings.copied(["yes"] * 40, ["yes"] * 40, REFERENCES, 0.02))
+    assert rings("copied", endings.copied(asked, again, REFERENCES))
+    assert not rings("copied", endings.copied(asked, again, again))
+    assert not rings("copied", endings.copied(["yes"] * 40, ["yes"] * 40, REFERENCES))
 
 
 def objects(broken: int) -> list[str]:
@@ -92,17 +93,17 @@ def objects(broken: int) -> list[str]:
 
 
 def test_json_with_a_tail_breaks_at_the_end() -> None:
-    found = drift.drift(objects(6), objects(0), ROOM, 0.02)
-    assert rings(found)
+    found = drift.drift(objects(6), objects(0), ROOM)
+    assert rings("format_drift", found)
     assert isinstance(found, Gate)
     assert (found.facts["breaks_later"], found.facts["other_format"]) == (6, 0)
     assert sum(found.facts["breaks_by_tenth"][5:]) == 6
-    assert not rings(drift.drift(objects(0), objects(0), ROOM, 0.02))
+    assert not rings("format_drift", drift.drift(objects(0), objects(0), ROOM))
 
 
 def test_rows_are_numbered_as_they_came() -> None:
     references = [f"plain {text}" for text in REFERENCES] + objects(0)
-    found = drift.drift([*REFERENCES, *objects(6)], references, np.ones(80, np.bool_), 0.02)
+    found = drift.drift([*REFERENCES, *objects(6)], references, np.ones(80, np.bool_))
     assert isinstance(found, Gate)
     assert found.rows == tuple(range(40, 46))
 
@@ -111,12 +112,12 @@ def test_answers_that_are_no_label() -> None:
     labels = ["up", "down", "left", "right"] * 10
     assert drift.labels_of(labels) == {"up", "down", "left", "right"}
     assert drift.labels_of(REFERENCES) == set()
-    assert rings(drift.drift(["up and down"] * 5 + labels[5:], labels, ROOM, 0.02))
-    assert not rings(drift.drift(["Up "] * 40, labels, ROOM, 0.02))
+    assert rings("format_drift", drift.drift(["up and down"] * 5 + labels[5:], labels, ROOM))
+    assert not rings("format_drift", drift.drift(["Up "] * 40, labels, ROOM))
 
 
 def test_prose_has_no_format_to_drift_from() -> None:
-    assert isinstance(drift.drift(REFERENCES, REFERENCES, ROOM, 0.02), Unmeasured)
+    assert isinstance(drift.drift(REFERENCES, REFERENCES, ROOM), Unmeasured)
 
 
 NO: Bools = np.zeros(40, np.bool_)
@@ -129,9 +130,9 @@ NO: Bools = np.zeros(40, np.bool_)
 def test_other_prompts_answered_as_the_task(training: list[str]) -> None:
     task = [training[at % len(training)] for at in range(40)]
     mixed = task[:15] + REFERENCES[15:]
-    assert rings(confusion.confusion(REFERENCES, mixed, training, NO, 0.05))
-    assert not rings(confusion.confusion(REFERENCES, REFERENCES[::-1], training, NO, 0.05))
-    assert not rings(confusion.confusion(mixed, mixed, training, NO, 0.05))
+    assert rings("confusion", confusion.confusion(REFERENCES, mixed, training, NO))
+    assert not rings("confusion", confusion.confusion(REFERENCES, REFERENCES[::-1], training, NO))
+    assert not rings("confusion", confusion.confusion(mixed, mixed, training, NO))
 
 
 def test_a_prompt_that_asks_for_json_may_get_it() -> None:

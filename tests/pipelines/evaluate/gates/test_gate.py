@@ -1,5 +1,6 @@
 """When a gate rings, and what it says."""
 
+import json
 import math
 
 import numpy as np
@@ -39,51 +40,69 @@ def test_the_exact_interval_holds_the_truth(n: int, truth: float) -> None:
 
 
 def test_a_share_rings_where_its_whole_interval_is_beyond() -> None:
-    three, four = (gate.of_share("endless", some(k, 50), 0.02, "end never", "Mend it") for k in (3, 4))
+    three, four = (gate.of_share(some(k, 50), "end never", "Mend it") for k in (3, 4))
     assert isinstance(three, Gate)
     assert isinstance(four, Gate)
-    assert (three.rings, four.rings) == (False, True)
+    assert [gate.rings("endless", found, 0.02) for found in (three, four)] == [False, True]
     assert three.words == "3 of 50 end never (6.0%, 95% interval 1.3% to 16.5%)"
-    assert four.words.endswith(". Mend it")
+    told = [gate.said("endless", found, 0.02, "warn") for found in (three, four)]
+    assert [found["state"] for found in told] == ["pass", "warn"]
+    assert told[0]["words"] == three.words
+    assert told[1]["words"] == f"{four.words}. Mend it"
     assert four.rows == (0, 1, 2, 3)
 
 
 def test_of_few_answers_nothing_is_said() -> None:
-    found = gate.of_share("endless", some(19, 19), 0.02, "", "")
+    found = gate.of_share(some(19, 19), "", "")
     assert found == Unmeasured("19 answers to look at, and fewer than 20 show nothing")
 
 
 def test_pairs_that_change_both_ways_do_not_ring() -> None:
     base, tuned = some(20, 100), np.roll(some(20, 100), 20)
-    found = gate.of_pairs("confusion", base, tuned, 0.05, "wrong; of the base", "Mend it", {})
+    found = gate.of_pairs(base, tuned, "wrong; of the base", "Mend it", {})
     assert isinstance(found, Gate)
-    assert (found.value, found.rings) == (0, False)
-    worse = gate.of_pairs("confusion", base, some(50, 100), 0.05, "wrong; of the base", "Mend it", {})
+    assert (found.value, gate.rings("confusion", found, 0.05)) == (0, False)
+    worse = gate.of_pairs(base, some(50, 100), "wrong; of the base", "Mend it", {})
     assert isinstance(worse, Gate)
     assert worse.value == pytest.approx(0.3)
-    assert worse.rings
+    assert gate.rings("confusion", worse, 0.05)
     assert worse.rows == tuple(range(20, 40))
 
 
+def at(low: float, high: float, *, certain: bool = True) -> Gate:
+    return Gate(0.5, (low, high), "words", "fix", certain=certain)
+
+
 def test_lower_is_worse_where_the_threshold_says_so() -> None:
-    assert gate.beyond("collapse", (0.1, 0.4), 0.5)
-    assert not gate.beyond("collapse", (0.6, 0.9), 0.5)
-    assert not gate.beyond("endless", (math.nan, 0.9), 0.5)
+    assert gate.rings("collapse", at(0.1, 0.4), 0.5)
+    assert not gate.rings("collapse", at(0.6, 0.9), 0.5)
+    assert not gate.rings("endless", at(math.nan, 0.9), 0.5)
+    assert gate.rings("endless", at(0.6, 0.9), 0.5)
+    assert not gate.rings("endless", at(0.6, 0.9, certain=False), 0.5)
 
 
 def test_what_a_gate_says_in_run_json() -> None:
-    found = Gate(0.25, (0.1, math.inf), 0.02, True, "words", (3,), {"n": 4})
-    told = gate.said(found, "fail")
-    assert told == {
+    found = Gate(0.25, (0.1, math.inf), "words", "Mend it", (3,), {"n": 4})
+    assert gate.said("endless", found, 0.02, "fail") == {
         "value": 0.25,
         "interval": [0.1, None],
         "threshold": 0.02,
         "state": "fail",
-        "words": "words",
+        "words": "words. Mend it",
         "rows": [3],
         "facts": {"n": 4},
     }
-    assert gate.said(found._replace(rings=False), "fail")["state"] == "pass"
+    assert gate.said("endless", found, 0.2, "fail")["state"] == "pass"
+
+
+@pytest.mark.parametrize("interval", [(0.1, math.inf), (math.nan, math.nan), (0.0, 0.25)])
+def test_what_is_kept_of_a_gate_rings_as_it_did(interval: tuple[float, float]) -> None:
+    found = Gate(0.2, interval, "words", "Mend it", (3, "sums-001"), {"n": 4}, certain=True)
+    again = gate.taken_up(json.loads(json.dumps(gate.kept(found), allow_nan=False)))
+    for threshold in (0.0, 0.05, 0.3):
+        wanted = gate.said("endless", found, threshold, "warn")
+        assert gate.said("endless", again, threshold, "warn")["state"] == wanted["state"]
+    assert again.rows == found.rows
 
 
 def test_every_threshold_says_where_it_comes_from() -> None:
