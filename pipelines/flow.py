@@ -16,10 +16,11 @@ from headrace.cluster.errors import (
     QuarantineError,
     SourceError,
 )
-from headrace.pipelines import ending, rundir, starting, tuning
+from headrace.pipelines import ending, rundir, starting
 from headrace.pipelines.console import Mode, say
 from headrace.pipelines.examine.advice import facts, verdict
 from headrace.pipelines.recipe import Recipe
+from headrace.pipelines.tuning import evaluating, ready, sweeping, training
 
 # All stages, in the order in which a row meets them: what report, `explain` and tests call stages.
 FIRST = ("clean", "steps", "quality", "traits", "pii", "fingerprint")
@@ -184,7 +185,7 @@ def _stopping(
 def train(recipe: Recipe, mode: Mode) -> dict[str, Any]:
     """packed/ to adapter/, with a report; returns run.json."""
     with ending.recorded("train", STAGES, recipe.output, mode):
-        return tuning.train(recipe, mode)
+        return training.train(recipe, mode)
 
 
 def tried(recipe: Recipe, mode: Mode, what: Literal["probe", "learning_curve"]) -> dict[str, Any]:
@@ -193,7 +194,7 @@ def tried(recipe: Recipe, mode: Mode, what: Literal["probe", "learning_curve"]) 
     `adapter/` stays as it is.
     """
     with ending.recorded("train", STAGES, recipe.output, mode):
-        return tuning.tried(recipe, mode, what)
+        return training.tried(recipe, mode, what)
 
 
 def evaluate(recipe: Recipe, mode: Mode, *, baseline: bool = False) -> dict[str, Any]:
@@ -204,7 +205,7 @@ def evaluate(recipe: Recipe, mode: Mode, *, baseline: bool = False) -> dict[str,
     Raises: GateError where the recipe asks for a gain that is not there (run.json is written first).
     """
     with ending.recorded("evaluate", STAGES, recipe.output, mode):
-        return tuning.evaluate(recipe, mode, baseline=baseline)
+        return evaluating.evaluate(recipe, mode, baseline=baseline)
 
 
 def sweep(recipe: Recipe, mode: Mode) -> dict[str, Any]:
@@ -213,7 +214,7 @@ def sweep(recipe: Recipe, mode: Mode) -> dict[str, Any]:
     Raises: SourceError where no rows are held out for validation.
     """
     with ending.recorded("sweep", STAGES, recipe.output, mode):
-        return tuning.sweep(recipe, mode)
+        return sweeping.sweep(recipe, mode)
 
 
 def run(recipe: Recipe, mode: Mode) -> dict[str, Any]:
@@ -223,11 +224,14 @@ def run(recipe: Recipe, mode: Mode) -> dict[str, Any]:
     rundir.writable(recipe)
     held = ending.GATES if recipe.model is not None else ("prepare",)
     with ending.recorded("run", STAGES, recipe.output, mode, parts=tuple(held)):
+        if recipe.model is not None:  # what would fail in hours fails now
+            ready.model(recipe)
+            evaluating.require(recipe)
         _prepared(_opened(recipe, mode), mode)
         if recipe.model is None:
             say(mode, "warning", "no model in the recipe: prepared and reported, nothing was trained")
         else:
-            tuning.learn(recipe, mode)
+            evaluating.learn(recipe, mode)
     return summary.read(recipe.output)
 
 

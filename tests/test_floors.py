@@ -44,7 +44,6 @@ LEVELS = {
     "pipelines.evaluate": 6,
     "pipelines.report": 7,
     "pipelines.commands": 7,
-    "pipelines.beside": 8,
     "pipelines.ending": 8,
     "pipelines.flow": 8,
     "pipelines.starting": 8,
@@ -70,7 +69,7 @@ BESIDE = {
     ("pipelines.evaluate.config", "pipelines.evaluate.answers"),
     ("pipelines.commands", "pipelines.report"),
     *(("pipelines.flow", f"pipelines.{room}") for room in ("ending", "starting", "tuning")),
-    *(("pipelines.tuning", f"pipelines.{room}") for room in ("beside", "ending", "starting")),
+    *(("pipelines.tuning", f"pipelines.{room}") for room in ("ending", "starting")),
 }
 # Training and evaluation stand on what a run has stored, and know nothing of how it was made.
 NOT_BELOW = {

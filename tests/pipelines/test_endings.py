@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from headrace.cluster.errors import GateError, HeadraceError
-from headrace.pipelines import ending, flow, recipe, tuning
+from headrace.pipelines import ending, flow, recipe
 from headrace.pipelines.evaluate import run as evaluation
+from headrace.pipelines.tuning import evaluating
 from tests.builders import recipe_of, run_command, save_recipe, story, sums, write_jsonl
 
 pytestmark = pytest.mark.ray
@@ -137,7 +138,7 @@ def test_a_gate_of_evaluation_stands_in_run_json_and_report(
     def fails(*_: Any, **__: Any) -> Any:
         raise GateError("evaluate.gate: loss went from 2 to 1.95; asked for: better by at least 0.1")
 
-    monkeypatch.setattr(tuning, "_has_adapter", lambda run: True)
+    monkeypatch.setattr(evaluating, "_has_adapter", lambda run: True)
     monkeypatch.setattr(evaluation, "run", fails)
     monkeypatch.setattr(evaluation, "written", lambda path: {"metrics": {"loss": better}})
     with pytest.raises(GateError):

@@ -7,12 +7,13 @@ from typing import Any
 import pytest
 
 from headrace.cluster.errors import GateError
-from headrace.pipelines import ending, recipe, tuning
+from headrace.pipelines import ending, recipe
 from headrace.pipelines.commands import gates
 from headrace.pipelines.evaluate import run as evaluation
 from headrace.pipelines.evaluate.gates import judge
 from headrace.pipelines.evaluate.gates.config import THRESHOLDS
 from headrace.pipelines.examine.spot_check import ratings
+from headrace.pipelines.tuning import evaluating
 
 SEEN = {
     "value": 0.2,
@@ -90,7 +91,7 @@ def test_a_gate_that_rings_warns_or_fails_after_all_is_written(
     held = judge.Judged({"endless": {**SEEN, "state": state}}, {})
     monkeypatch.setattr(evaluation, "held", lambda *_: held)
     try:
-        tuning._evaluated(loaded, "plain")
+        evaluating._evaluated(loaded, "plain")
         failed = None
     except GateError as error:
         failed = error.gate, str(error), error.exit_code

@@ -17,10 +17,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from headrace.cluster.errors import UserError
-from headrace.pipelines import recipe, tuning
+from headrace.pipelines import recipe
 from headrace.pipelines.commands.draw import sample, taken
 from headrace.pipelines.examine.spot_check.ratings import CRITERIA
 from headrace.pipelines.passes import summary
+from headrace.pipelines.tuning import ready
 from tests.builders import Finished, run_command
 
 
@@ -136,7 +137,7 @@ def test_training_waits_for_ratings(drawn: Path, tmp_path: Path, toy_model: str)
     assert "A gate failed" in (drawn / "report.html").read_text()
     rates = filled(drawn, tmp_path / "a.csv", lambda at: "right")
     assert run_command(["sample", str(drawn), "--import", rates])[0] == 0
-    tuning._require_rated(recipe.load_of(str(drawn), asked))
+    ready.require_rated(recipe.load_of(str(drawn), asked))
     written = json.loads((drawn / "run.json").read_text())
     assert written["gates"]["examine.spot_check.required"] == {"passed": True, "words": ""}
 

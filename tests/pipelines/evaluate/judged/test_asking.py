@@ -13,9 +13,9 @@ from pydantic import ValidationError
 
 from headrace.cluster.errors import ModelError, RecipeError
 from headrace.pipelines import recipe
-from headrace.pipelines.beside import judging
 from headrace.pipelines.evaluate.judged import asking, endpoint, outcomes
 from headrace.pipelines.evaluate.judged.config import Judge
+from headrace.pipelines.tuning import judging
 from tests.pipelines.evaluations import evaluate, outcome
 
 SECRET = "sk-nobody-writes-this"

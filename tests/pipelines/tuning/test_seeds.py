@@ -9,12 +9,12 @@ import torch
 from headrace.cluster import storage
 from headrace.cluster.errors import GateError
 from headrace.pipelines import recipe, trainings
-from headrace.pipelines.beside import seeds
 from headrace.pipelines.evaluate import run as evaluate
 from headrace.pipelines.evaluate.config import Config as Evaluate
 from headrace.pipelines.train import adapter, driver, worker
 from headrace.pipelines.train.config import Config
 from headrace.pipelines.train.steps import Rank
+from headrace.pipelines.tuning import seeds
 from tests.pipelines import toys
 
 SMALL = Config(learning_rate=1e-2, max_steps=5, batch_size=4, rank=4, seeds=2)
