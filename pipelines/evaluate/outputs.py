@@ -8,21 +8,19 @@ Cost: a pass and a generation of each sample an arm.
 """
 
 import gc
-import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 import xxhash
-from numpy.typing import NDArray
 from transformers import GenerationConfig
 
 from headrace.pipelines import stored
-from headrace.pipelines.evaluate.arms import asking, documents, others, shots, wanted
+from headrace.pipelines.evaluate.arms import asking, both, documents, others, shots, wanted
 from headrace.pipelines.evaluate.arms.asking import Manner
+from headrace.pipelines.evaluate.arms.both import Both, Loaded
+from headrace.pipelines.evaluate.arms.measured import Measured, Outcome, Questions
 from headrace.pipelines.evaluate.arms.pieces import Pieces, Share
 from headrace.pipelines.evaluate.arms.prompts import Helped, Room
 from headrace.pipelines.evaluate.config import FORCED, Config
@@ -30,75 +28,6 @@ from headrace.pipelines.train import adapter, batches, models
 from headrace.pipelines.train.running import ways
 from headrace.pipelines.train.running.ways import Way
 from headrace.pipelines.train.watch import samples
-
-ADAPTED = "lora_"  # in the names of an adapter's weights
-
-
-@dataclass(frozen=True)
-class Measured:
-    """One model on all samples. forced: nats, targets, right ones, ``float64[N, 3]``; answers without the
-    `reasoning` before them; ended: whether each came to its end. pairs: log-probabilities of chosen and
-    rejected answers, ``float64[P, 2]``. unasked: places among the answers of those that it could not be
-    asked; fewer: samples that have room for less help than there was.
-    """
-
-    forced: NDArray[np.float64]
-    answers: list[str]
-    reasoning: list[str]
-    unfinished: int
-    ended: tuple[bool, ...] = ()
-    pairs: NDArray[np.float64] = field(default_factory=lambda: np.zeros((0, 2)))
-    unasked: tuple[int, ...] = ()
-    fewer: int = 0
-
-
-class Questions(NamedTuple):
-    """What was asked: as in `Outcome`."""
-
-    prompts: list[str]
-    references: list[str]
-    beyond: int
-    longest: int
-    row_ids: tuple[int, ...]
-    lengths: tuple[int, ...]
-    asked: tuple[int, ...]
-    fits: tuple[bool, ...]
-    marks: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """Both models on the samples, with prompts and references of those that have a prompt.
-
-    beyond: samples whose prompt leaves no room in the model's context, which nobody is asked for an answer.
-    longest: tokens that an answer could have. row_ids, lengths (tokens), marks (digests of tokens and
-    labels): of every sample; asked: places of the samples that were answered; fits: whether the reference of
-    each has room in `longest`. probed: what `also` made of the models. arms: every other arm by its name.
-    """
-
-    base: Measured
-    tuned: Measured
-    prompts: list[str]
-    references: list[str]
-    beyond: int = 0
-    longest: int = 0
-    row_ids: tuple[int, ...] = ()
-    lengths: tuple[int, ...] = ()
-    asked: tuple[int, ...] = ()
-    fits: tuple[bool, ...] = ()
-    marks: tuple[str, ...] = ()
-    probed: Any = None
-    arms: Mapping[str, Measured] = field(default_factory=dict)
-
-    @property
-    def questions(self) -> "Questions":
-        """What was asked."""
-        return Questions(*(getattr(self, name) for name in Questions._fields))
-
-    @property
-    def models(self) -> list[Measured]:
-        """Base, tuned model and arms, in this order."""
-        return [self.base, self.tuned, *self.arms.values()]
 
 
 class Work(NamedTuple):
@@ -113,25 +42,6 @@ class Work(NamedTuple):
     shelf: batches.Shelf
     keys: Mapping[str, str]
     kept: Mapping[str, Measured]
-
-
-@dataclass(frozen=True)
-class Loaded:
-    """A model as it was and tuned, for whoever asks it something else.
-
-    room: tokens that its context holds. forced: as in `Measured`. said: answers of at most so many tokens to
-    prompts, and whether each came to its end. without: within it the model is as it was; merged: within it
-    the adapter is merged into the weights, and what it gives is whether it could be; afterwards weights may
-    differ by a rounding. timed: seconds that answers of just so many tokens take, and GiB.
-    """
-
-    tokenizer: Any
-    room: float
-    forced: Callable[[list[samples.Sample]], NDArray[np.float64]]
-    said: Callable[[list[NDArray[np.int64]], int], tuple[list[str], list[bool]]]
-    without: Callable[[], AbstractContextManager[Any]]
-    merged: Callable[[], AbstractContextManager[bool]]
-    timed: Callable[[list[NDArray[np.int64]], int], tuple[float, float]]
 
 
 def measure(work: Work, also: Callable[[Loaded], Any] | None = None) -> Outcome:
@@ -181,7 +91,7 @@ def _measured(
         if wanted.TUNED in missing:
             ask(wanted.TUNED, loaded, drawn, manner)
         if also is not None:
-            probed = also(_loaded(_Both(base, loaded), manner, exam.room))
+            probed = also(both.loaded(Both(base, loaded), manner, exam.room))
         del loaded
     del base
     gc.collect()  # one model after the other, as a GPU may hold no two
@@ -383,85 +293,3 @@ def _arm(
         pairs=-pairs[:, 0].reshape(-1, 2),
         fewer=helped.fewer if helped is not None else 0,
     )
-
-
-def _loaded(both: "_Both", manner: Manner, room: float) -> Loaded:
-    """Both models, for whoever asks them something else."""
-
-    def said(asked: list[NDArray[np.int64]], most: int) -> tuple[list[str], list[bool]]:
-        made = asking.said(both.asked, asked, manner._replace(longest=most), Pieces())
-        assert made is not None, "nobody else asks some"
-        return [answer for _, answer in made[0]], made[1]
-
-    def forced(some: list[samples.Sample]) -> NDArray[np.float64]:
-        sums = asking.sums(both.asked, some, manner, Pieces())
-        assert sums is not None, "nobody else asks some"
-        return sums
-
-    def timed(prompts: list[NDArray[np.int64]], tokens: int) -> tuple[float, float]:
-        return both.timed(
-            lambda: samples.generated(
-                both.asked, prompts, set(), manner.tokenizer, most=tokens, size=len(prompts)
-            )
-        )
-
-    return Loaded(manner.tokenizer, room, forced, said, both.without, both.merged, timed)
-
-
-class _Both:
-    """A base model and the tuned one, which may be the base with an adapter; `asked` is the one of them."""
-
-    def __init__(self, base: Any, tuned: Any) -> None:
-        self._base, self.asked = base, tuned
-        self.adapted = hasattr(tuned, "disable_adapter")  # whether an adapter stands beside the weights now
-
-    @contextmanager
-    def without(self) -> Iterator[None]:
-        """Within it the base is asked."""
-        tuned = self.asked
-        if self.adapted:
-            self.adapted = False
-            with tuned.disable_adapter():
-                yield
-            self.adapted = True
-            return
-        self.asked = self._base
-        yield
-        self.asked = tuned
-
-    @contextmanager
-    def merged(self) -> Iterator[bool]:
-        """Within it the adapter is merged into the weights, where there is one that can be."""
-        able = self.adapted
-        try:
-            if able:
-                self.asked.merge_adapter(safe_merge=False)
-        except (ValueError, NotImplementedError, RuntimeError):  # of weights that nothing can be added to
-            able = False
-        self.adapted = self.adapted and not able
-        yield able
-        if able:
-            self.asked.unmerge_adapter()
-            self.adapted = True
-
-    def timed(self, work: Callable[[], object]) -> tuple[float, float]:
-        """Seconds that some work of the asked model takes, and GiB: of its weights, on a GPU with what the
-        work needs beside them.
-        """
-        gpu = self.asked.device.type == "cuda"
-        held = sum(
-            p.numel() * p.element_size()
-            for name, p in self.asked.named_parameters()
-            if self.adapted or ADAPTED not in name
-        )
-        before = 0
-        if gpu:
-            torch.cuda.synchronize()
-            torch.cuda.reset_peak_memory_stats(self.asked.device)
-            before = torch.cuda.memory_allocated(self.asked.device)
-        started = time.perf_counter()
-        work()
-        if gpu:
-            torch.cuda.synchronize()
-            held += torch.cuda.max_memory_allocated(self.asked.device) - before
-        return time.perf_counter() - started, held / 2**30

@@ -29,12 +29,13 @@ from headrace.cluster.errors import GateError, ModelError, SourceError, StorageE
 from headrace.pipelines import model_files, stored
 from headrace.pipelines.evaluate import scoring, standing
 from headrace.pipelines.evaluate.arms import kept, others, pieces, wanted
+from headrace.pipelines.evaluate.arms.measured import Outcome
 from headrace.pipelines.evaluate.config import LOWER_IS_BETTER, Config
 from headrace.pipelines.evaluate.gates import held_out, judge, probing, training
 from headrace.pipelines.evaluate.gates.config import Config as Gates
 from headrace.pipelines.evaluate.judged import function
 from headrace.pipelines.evaluate.judged import kept as judged_kept
-from headrace.pipelines.evaluate.outputs import Outcome, Work, last_asked, measure, share
+from headrace.pipelines.evaluate.outputs import Work, last_asked, measure, share
 from headrace.pipelines.train import adapter, batches, models
 
 VERSION = 5
@@ -93,16 +94,9 @@ def run(
     if (result.get("key"), result.get("adapter"), result.get("packed")) != (key, card["key"], today):
         work = Work(run_directory, model, config, seed, shelf, keys, {})
         outcome = _measured(work, gates, say)
-        rows = _stored(run_directory, outcome)
-        texts = _last_asked(rows, outcome)
-        seen = _seen(run_directory, model, outcome, texts, seed)
-        whole = np.flatnonzero(seen.leaks.shares() >= held_out.WHOLE)
-        dirty = [outcome.asked[at] for at in whole]
-        result = scoring.scored(outcome, config, seed, _traits(rows, outcome), dirty)
+        result = _scored(run_directory, model, config, outcome, seed)
         if config.earlier is not None:
             result["arms"][wanted.EARLIER]["same_rows"] = others.same_rows(config.earlier, packed or {})
-        if outcome.probed is not None:
-            result["measured"] = _of_gates(run_directory, outcome, texts, seen, seed)
         made_of = {"config": config.model_dump(mode="json"), "keys": keys, "adapter": card["key"]}
         result = {"key": key, **made_of, "split": config.split, "packed": today, **result}
         examples = {"samples": _examples(outcome, config.examples)}
@@ -110,6 +104,21 @@ def run(
         storage.put(target, _json(result))
     _judge(result["metrics"], config)
     return dict(result["metrics"])
+
+
+def _scored(run: str, model: str, config: Config, outcome: Outcome, seed: int) -> dict[str, Any]:
+    """Scores, over all samples and over those that do not stand in training, and gates as they were measured,
+    where the models were probed.
+    """
+    rows = _stored(run, outcome)
+    texts = _last_asked(rows, outcome)
+    seen = _seen(run, model, outcome, texts, seed)
+    whole = np.flatnonzero(seen.leaks.shares() >= held_out.WHOLE)
+    dirty = [outcome.asked[at] for at in whole]
+    result = scoring.scored(outcome, config, seed, _traits(rows, outcome), dirty)
+    if outcome.probed is not None:
+        result["measured"] = _of_gates(run, outcome, texts, seen, seed)
+    return result
 
 
 def held(run_directory: str, gates: Gates) -> judge.Judged:

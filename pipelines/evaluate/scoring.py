@@ -23,8 +23,8 @@ from headrace.cluster.errors import RecipeError
 from headrace.pipelines.evaluate import answers as parts
 from headrace.pipelines.evaluate import labels, power, programs, slices, statistics, structured
 from headrace.pipelines.evaluate import metrics as measures
+from headrace.pipelines.evaluate.arms.measured import Outcome
 from headrace.pipelines.evaluate.config import LOWER_IS_BETTER, VERDICTS, Config
-from headrace.pipelines.evaluate.outputs import Outcome
 from headrace.pipelines.evaluate.statistics import Paired
 
 PREFERENCE = "preference_accuracy"

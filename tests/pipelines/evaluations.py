@@ -9,8 +9,8 @@ import numpy as np
 
 from headrace.cluster import storage
 from headrace.pipelines.evaluate.arms import kept, wanted
+from headrace.pipelines.evaluate.arms.measured import Measured, Outcome
 from headrace.pipelines.evaluate.config import Config
-from headrace.pipelines.evaluate.outputs import Measured, Outcome
 
 
 def outcome(

@@ -25,9 +25,9 @@ from headrace.pipelines.commands.draw import sheet
 from headrace.pipelines.console import Line
 from headrace.pipelines.evaluate import metrics as measures
 from headrace.pipelines.evaluate import scoring, statistics
+from headrace.pipelines.evaluate.arms.measured import Outcome
 from headrace.pipelines.evaluate.config import LOWER_IS_BETTER
 from headrace.pipelines.evaluate.judged import kept
-from headrace.pipelines.evaluate.outputs import Outcome
 
 # Metrics of which samples are won and lost, where one sample has no value of the one that decides.
 READ = ("exact_match", "token_f1", "loss")

@@ -15,9 +15,9 @@ from typing import NamedTuple
 from headrace.cluster import storage
 from headrace.cluster.errors import OutputError
 from headrace.pipelines.evaluate import standing
+from headrace.pipelines.evaluate.arms.measured import Outcome
 from headrace.pipelines.evaluate.config import FORCED, Config
 from headrace.pipelines.evaluate.judged import kept
-from headrace.pipelines.evaluate.outputs import Outcome
 
 LEAST = 0.5  # share of the smaller evaluation's samples that both must have
 

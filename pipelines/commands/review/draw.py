@@ -26,9 +26,9 @@ from headrace.pipelines.commands.compare import compare, items
 from headrace.pipelines.commands.draw import label_studio, rows, sheet
 from headrace.pipelines.console import Line
 from headrace.pipelines.evaluate import scoring
+from headrace.pipelines.evaluate.arms.measured import Outcome
 from headrace.pipelines.evaluate.config import Config
 from headrace.pipelines.evaluate.judged import kept
-from headrace.pipelines.evaluate.outputs import Outcome
 
 FOLDER = "review"
 KEY = f"{FOLDER}/key.json"

@@ -19,7 +19,7 @@ import numpy as np
 
 from headrace.cluster import storage
 from headrace.pipelines.evaluate.arms import wanted
-from headrace.pipelines.evaluate.outputs import Measured, Questions
+from headrace.pipelines.evaluate.arms.measured import Measured, Questions
 
 QUESTIONS, BASELINE, TUNED = "evaluation/questions.json", "evaluation/baseline.json", "evaluation/tuned.json"
 

@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from headrace.pipelines.evaluate.arms.measured import Outcome as Measurement
 from headrace.pipelines.evaluate.battery import checks, items
 from headrace.pipelines.evaluate.gates import (
     collapse,
@@ -28,7 +29,6 @@ from headrace.pipelines.evaluate.gates.config import THRESHOLDS, Config
 from headrace.pipelines.evaluate.gates.gate import Bools, Floats, Gate, Outcome, Unmeasured
 from headrace.pipelines.evaluate.gates.probing import Probed
 from headrace.pipelines.evaluate.gates.training import Seen
-from headrace.pipelines.evaluate.outputs import Outcome as Measurement
 
 ASK_FORMAT = ("formats", "code")  # skills whose answers may be in a format
 OF_CLOCK = ("speed",)  # measured in seconds: the same input does not give the same

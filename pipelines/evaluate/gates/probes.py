@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 from headrace.cluster import storage
 from headrace.pipelines import stored
 from headrace.pipelines.evaluate import labels, metrics
+from headrace.pipelines.evaluate.arms.both import Loaded
 from headrace.pipelines.evaluate.gates import speed
 from headrace.pipelines.evaluate.gates.gate import Bools, Floats, Unmeasured
-from headrace.pipelines.evaluate.outputs import Loaded
 from headrace.pipelines.schema import IGNORE
 from headrace.pipelines.train import adapter, canaries
 from headrace.pipelines.train.watch import samples

@@ -15,12 +15,12 @@ from numpy.typing import NDArray
 
 from headrace.cluster import ledger, storage
 from headrace.cluster.errors import SourceError
+from headrace.pipelines.evaluate.arms.both import Loaded
 from headrace.pipelines.evaluate.battery import items
 from headrace.pipelines.evaluate.battery.items import Item
 from headrace.pipelines.evaluate.gates import memory, probes
 from headrace.pipelines.evaluate.gates.config import Config
 from headrace.pipelines.evaluate.gates.gate import Bools, Floats, Unmeasured
-from headrace.pipelines.evaluate.outputs import Loaded
 from headrace.pipelines.schema import IGNORE
 from headrace.pipelines.train import adapter, batches
 from headrace.pipelines.train.watch import samples

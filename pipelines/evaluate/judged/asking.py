@@ -20,9 +20,9 @@ import numpy as np
 
 from headrace.cluster import ledger, storage
 from headrace.cluster.errors import ModelError
+from headrace.pipelines.evaluate.arms.measured import Outcome
 from headrace.pipelines.evaluate.judged import endpoint, kept, outcomes, tally
 from headrace.pipelines.evaluate.judged.config import Judge
-from headrace.pipelines.evaluate.outputs import Outcome
 
 FOLDER = "evaluation/judged"
 VERSION = 1

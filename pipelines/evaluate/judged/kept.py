@@ -16,8 +16,8 @@ from headrace.pipelines import stored, structure
 from headrace.pipelines.evaluate import standing
 from headrace.pipelines.evaluate.arms import kept as arms
 from headrace.pipelines.evaluate.arms import wanted
+from headrace.pipelines.evaluate.arms.measured import Measured, Outcome
 from headrace.pipelines.evaluate.config import Config
-from headrace.pipelines.evaluate.outputs import Measured, Outcome
 
 Turns = list[tuple[str, str]]  # role and text of each
 

@@ -13,6 +13,7 @@ from headrace.cluster.errors import ModelError, RecipeError
 from headrace.pipelines.evaluate import outputs
 from headrace.pipelines.evaluate import run as evaluate
 from headrace.pipelines.evaluate.arms import asking, kept, others, pieces, wanted
+from headrace.pipelines.evaluate.arms.measured import Measured, Questions
 from headrace.pipelines.evaluate.config import Config, Documents
 from headrace.pipelines.train import batches
 from headrace.pipelines.train.watch import samples
@@ -205,7 +206,7 @@ def test_an_answer_ends_at_the_empty_line_that_sets_examples_apart(monkeypatch: 
 
 
 def test_kept_answers_are_what_was_measured(run: str) -> None:
-    one = outputs.Measured(
+    one = Measured(
         np.array([[0.1, 2.0, 1.0]]), ["a"], [""], 0, (True,), np.zeros((0, 2)), unasked=(3,), fewer=2
     )
     kept.keep(run, "retrieval", "k", one)
@@ -214,7 +215,7 @@ def test_kept_answers_are_what_was_measured(run: str) -> None:
     assert found["retrieval"].forced.tolist() == one.forced.tolist()
     assert (found["retrieval"].unasked, found["retrieval"].fewer) == ((3,), 2)
     assert kept.load(run, {"retrieval": "other"}) == {}
-    asked = outputs.Questions(["p"], ["r"], 0, 16, (5,), (4,), (0,), (True,))
+    asked = Questions(["p"], ["r"], 0, 16, (5,), (4,), (0,), (True,))
     kept.keep_questions(run, "k", asked)
     assert kept.questions(run, "k") == asked
     assert kept.questions(run, "other") is None

@@ -9,7 +9,8 @@ import pytest
 
 from headrace.cluster import storage
 from headrace.cluster.errors import SourceError
-from headrace.pipelines.evaluate import outputs, scoring
+from headrace.pipelines.evaluate import scoring
+from headrace.pipelines.evaluate.arms.measured import Measured, Outcome
 from headrace.pipelines.evaluate.config import Config
 from headrace.pipelines.train import batches
 from headrace.pipelines.train.watch import samples
@@ -56,15 +57,15 @@ def test_a_split_of_pairs_alone_is_one(tmp_path: Path) -> None:
         samples.drawn(shelf, 10, 0)
 
 
-def measured(pairs: list[tuple[float, float]], samples: int) -> outputs.Measured:
-    return outputs.Measured(np.ones((samples, 3)), [], [], 0, pairs=np.array(pairs, float).reshape(-1, 2))
+def measured(pairs: list[tuple[float, float]], samples: int) -> Measured:
+    return Measured(np.ones((samples, 3)), [], [], 0, pairs=np.array(pairs, float).reshape(-1, 2))
 
 
 @pytest.mark.parametrize("samples", [0, 30])
 def test_the_preference_of_both_models_is_compared(samples: int) -> None:
     right, wrong = (-1.0, -2.0), (-2.0, -1.0)
     base, tuned = measured([wrong] * 30 + [right] * 10, samples), measured([right] * 40, samples)
-    found: dict[str, Any] = scoring.scored(outputs.Outcome(base, tuned, [], []), Config(), 0)["metrics"]
+    found: dict[str, Any] = scoring.scored(Outcome(base, tuned, [], []), Config(), 0)["metrics"]
     score = found["preference_accuracy"]
     assert (score["base"], score["tuned"], score["n"]) == (0.25, 1.0, 40)
     assert score["verdict"] == "better"
@@ -74,5 +75,5 @@ def test_the_preference_of_both_models_is_compared(samples: int) -> None:
 
 def test_without_pairs_there_is_no_such_metric() -> None:
     none = measured([], 30)
-    found = scoring.scored(outputs.Outcome(none, none, [], []), Config(), 0)["metrics"]
+    found = scoring.scored(Outcome(none, none, [], []), Config(), 0)["metrics"]
     assert "preference_accuracy" not in found

@@ -9,8 +9,8 @@ import pytest
 
 from headrace.cluster.errors import RecipeError
 from headrace.pipelines.evaluate import scoring
+from headrace.pipelines.evaluate.arms.measured import Measured, Outcome
 from headrace.pipelines.evaluate.config import Config
-from headrace.pipelines.evaluate.outputs import Measured, Outcome
 from tests.builders import write_jsonl
 
 KINDS = ("bill", "login", "sync")

@@ -10,13 +10,14 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from headrace.pipelines.evaluate.arms.both import Loaded
+from headrace.pipelines.evaluate.arms.measured import Measured, Outcome
 from headrace.pipelines.evaluate.battery import items
 from headrace.pipelines.evaluate.gates import judge, probes, probing
 from headrace.pipelines.evaluate.gates.config import THRESHOLDS, Config
 from headrace.pipelines.evaluate.gates.gate import Unmeasured
 from headrace.pipelines.evaluate.gates.probing import Probed
 from headrace.pipelines.evaluate.gates.training import Seen, Sought
-from headrace.pipelines.evaluate.outputs import Loaded, Measured, Outcome
 from headrace.pipelines.train.watch.samples import Sample
 from tests.builders import story, write_jsonl
 

@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from headrace.cluster import storage
 from headrace.pipelines import schema
+from headrace.pipelines.evaluate.arms.both import Loaded
 from headrace.pipelines.evaluate.gates import probes, speed
 from headrace.pipelines.evaluate.gates.gate import Unmeasured
-from headrace.pipelines.evaluate.outputs import Loaded
 from headrace.pipelines.examine.bias.swaps import SWAPS
 from headrace.pipelines.train.watch.samples import Sample
 from tests.pipelines import toys
