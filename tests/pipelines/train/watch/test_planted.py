@@ -12,7 +12,7 @@ STEPS = 30
 @pytest.fixture(scope="module")
 def taught(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, watch_alarms.World]:
     world = watch_alarms.World(0)
-    return watch_alarms.base(tmp_path_factory.mktemp("base"), world, 40), world
+    return watch_alarms.base(tmp_path_factory.mktemp("base"), world, 300), world
 
 
 @pytest.mark.parametrize("name", ["clean 0", "no number", "rate 1e30", "rate too low"])
