@@ -106,8 +106,8 @@ def collapse(answers: Sequence[str], references: Sequence[str], base: Sequence[s
         for name, side in sides.items()
     }
     words = (
-        f"the answers have {ratio:.2f} different {'word pairs' if n == 2 else 'words'} for each one of the "
-        f"references (95% interval {interval[0]:.2f} to {interval[1]:.2f})"
+        f"the answers hold {ratio:.0%} as many different {'word pairs' if n == 2 else 'words'} as the "
+        f"references (95% interval {interval[0]:.0%} to {interval[1]:.0%})"
     )
     return Gate(ratio, interval, words, FIX, _repeated(answers), facts)
 
@@ -146,7 +146,7 @@ def openers(answers: Sequence[str], references: Sequence[str]) -> Outcome:
     tuned, wanted = (_opens_alike(words_of(texts)) for texts in (answers, references))
     return of_pairs(
         wanted[0], tuned[0],
-        "answers begin with the same words; of the references", FIX,
+        "answers begin with the same words", "of the references", FIX,
         {"different_openers": tuned[1], "different_openers_of_references": wanted[1]},
     )  # fmt: skip
 

@@ -62,5 +62,5 @@ def confusion(
 ) -> Outcome:
     """Share of prompts outside the task that the tuned model answers as the task, over the base's share."""
     sides = [as_task(answers, training, formatted) for answers in (base, tuned)]
-    what = "prompts outside the task are answered as the task; by the base"
-    return of_pairs(sides[0], sides[1], what, FIX, {})
+    what = "prompts outside the task are answered as the task"
+    return of_pairs(sides[0], sides[1], what, "by the base", FIX, {})

@@ -81,17 +81,17 @@ def of_share(found: Bools, what: str, fix: str, facts: dict[str, Any] | None = N
     return Gate(count / n, interval, words, fix, where(found), facts or {})
 
 
-def of_pairs(base: Bools, tuned: Bools, what: str, fix: str, facts: dict[str, Any]) -> Outcome:
+def of_pairs(base: Bools, tuned: Bools, what: str, beside: str, fix: str, facts: dict[str, Any]) -> Outcome:
     """A gate on the difference of two shares over the same samples, ``bool[N]`` each: tuned - base.
 
-    what: what the True ones are.
+    what: what the True ones are, behind "3 of 40 "; beside: whose the base's are, before "2".
     """
     if len(tuned) < LEAST:
         return too_few(len(tuned))
     sides = (metrics.mean_of(np.asarray(side, np.float64)) for side in (base, tuned))
     compared = statistics.compare(statistics.share(metrics.ratio, *sides), seed=0)
     value, interval = compared.tuned - compared.base, (compared.low, compared.high)
-    words = f"{int(tuned.sum()):,} of {len(tuned):,} {what}, {int(base.sum()):,} beside them"
+    words = f"{int(tuned.sum()):,} of {len(tuned):,} {what}, {beside} {int(base.sum()):,}"
     words += f" (difference {percent(value, interval)})"
     certain = compared.p <= CERTAIN
     return Gate(value, interval, words, fix, where(tuned & ~base), facts, certain)

@@ -125,8 +125,8 @@ def swaps(base: tuple[Sequence[str], Sequence[str]], tuned: tuple[Sequence[str],
     base, tuned: each model's answers to the rows as they are and as exchanged.
     """
     unlike = [~alike(*answers) for answers in (base, tuned)]
-    what = "rows are answered unlike where only the named group differs; by the base"
-    return of_pairs(unlike[0], unlike[1], what, FIX["swaps"], {})
+    what = "rows are answered unlike where only the named group differs"
+    return of_pairs(unlike[0], unlike[1], what, "by the base", FIX["swaps"], {})
 
 
 def label_confidence(nats: Floats) -> tuple[NDArray[np.int64], Floats]:

@@ -152,8 +152,8 @@ def memorised(found: Repeats, n: int) -> Outcome:
         "in_training": int(again[:n].sum()),
         "training_rows": found.answers,
     }
-    what = "answers repeat a training answer; of the references"
-    return of_pairs(again[n:], again[:n], what, FIX["memorised"], facts)
+    what = "answers repeat a training answer"
+    return of_pairs(again[n:], again[:n], what, "of the references", FIX["memorised"], facts)
 
 
 def recited(trained: Bools, held: Bools) -> Outcome:

@@ -59,10 +59,10 @@ def test_of_few_answers_nothing_is_said() -> None:
 
 def test_pairs_that_change_both_ways_do_not_ring() -> None:
     base, tuned = some(20, 100), np.roll(some(20, 100), 20)
-    found = gate.of_pairs(base, tuned, "wrong; of the base", "Mend it", {})
+    found = gate.of_pairs(base, tuned, "wrong", "of the base", "Mend it", {})
     assert isinstance(found, Gate)
     assert (found.value, gate.rings("confusion", found, 0.05)) == (0, False)
-    worse = gate.of_pairs(base, some(50, 100), "wrong; of the base", "Mend it", {})
+    worse = gate.of_pairs(base, some(50, 100), "wrong", "of the base", "Mend it", {})
     assert isinstance(worse, Gate)
     assert worse.value == pytest.approx(0.3)
     assert gate.rings("confusion", worse, 0.05)
