@@ -215,7 +215,8 @@ class Config(Section):
     watch: Watch = Watch()
     canaries: Canaries | None = None
     """Plant secrets (tokens at random, with loss) among the rows, for the gate `canaries` of `evaluate`: a
-    model that is shipped holds them. Left out: none."""
+    model that is shipped holds them, and steps far beyond those before are looked for no more. Left out:
+    none."""
     seeds: int = Field(default=1, ge=1)
     """Trainings, the run's own and others with the seeds behind the recipe's: how far the metric that decides
     lies apart between them is chance, which `evaluate` tells beside the gain. Each takes as long."""

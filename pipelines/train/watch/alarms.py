@@ -42,12 +42,13 @@ def bad_step(loss: float, norm: float, history: History, config: "Config") -> st
 
     A loss is where it is three times the median of the steps before, 1.5 nats above it and 20 times as far
     from it as they are; a gradient where it is 100 times the median, and clipping would cut it to a tenth.
+    Where the recipe plants canaries, tokens at random, steps with one are far beyond by intent.
     """
     for what, value in (("loss", loss), ("gradient", norm)):
         if not math.isfinite(value):
             return f"the {what} is {value}"
     losses, norms = (_last(history[name], WINDOW) for name in ("loss", "grad_norm"))
-    if len(losses) < LEAST:
+    if len(losses) < LEAST or config.canaries is not None:
         return None
     middle = median(losses)
     spread = 1.4826 * median(abs(value - middle) for value in losses)

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from headrace.pipelines.train.config import Canaries, Config, Watch
+from headrace.pipelines.train.config import Canaries, Config
 from tests.benchmarks.gauntlet.models.world import (
     COLOURS,
     PLAIN,
@@ -24,7 +24,6 @@ from tests.benchmarks.gauntlet.models.world import (
 
 TAIL = "i hope that helps"
 TASKS = ("note", "tell")
-SKIP = Watch(on_bad_step="skip")  # a step of canaries looks like one among so few rows
 USUAL = Config(
     learning_rate=1.5e-3, epochs=6, rows_per_step=6, batch_size=6, rank=8, alpha=16, patience=None, smoke=0.0
 )
@@ -208,7 +207,7 @@ PLANTS: dict[str, Plant] = {
     "training answers said again": Plant(said_again, ("memorised",), ("overfitting", "collapse")),
     "too many epochs": Plant(too_many_epochs, ("recited", "membership"), ("overfitting", "too_few_rows")),
     "memorised canaries": Plant(
-        clean(note, canaries=Canaries(count=10, times=20), watch=SKIP), ("canaries",), ("overfitting",)
+        clean(note, canaries=Canaries(count=10, times=20)), ("canaries",), ("overfitting",)
     ),
     "task confusion": Plant(task_alone, ("confusion", "forgetting"), ("confusion", "forgetting")),
     "forgotten skill": Plant(wrong_facts, ("forgetting",), ("forgetting",)),

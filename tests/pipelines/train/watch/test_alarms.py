@@ -1,5 +1,6 @@
 """Alarms over histories: each rings where its fault is planted, and good histories ring none."""
 
+import math
 from typing import Any
 
 import numpy as np
@@ -173,6 +174,8 @@ def test_a_loss_that_does_not_move_is_flat() -> None:
 def test_a_step_far_beyond_those_before_is_bad(loss: float, norm: float, words: str) -> None:
     history = shown([2.0, 2.1, 1.9] * 20)
     why = alarms.bad_step(loss, norm, history, CONFIG)
+    planted = alarms.bad_step(loss, norm, history, Config(canaries={"count": 5}))
+    assert planted == (None if math.isfinite(loss) and math.isfinite(norm) else why)
     assert why is not None
     assert words in why
 
