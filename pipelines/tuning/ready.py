@@ -5,11 +5,26 @@ from typing import Any
 
 from headrace.cluster import storage
 from headrace.cluster.errors import DamagedError, GateError, ModelError
+from headrace.pipelines import starting
 from headrace.pipelines.console import Mode, say
 from headrace.pipelines.evaluate import standing
 from headrace.pipelines.examine.spot_check import ratings
 from headrace.pipelines.recipe import Recipe, kept
 from headrace.pipelines.schema import SPLITS
+
+
+def started(recipe: Recipe, mode: Mode) -> tuple[Recipe, str]:
+    """Ray, for trainings on what is packed: the recipe that they follow, and its model.
+
+    Raises: ModelError, GateError (people have not found the rows right), DamagedError.
+    """
+    recipe = alike(recipe, mode)
+    checked = model(recipe)
+    require_rated(recipe)
+    starting.start(recipe, mode)
+    say_other_packed(recipe, mode)
+    require_packed(recipe.output)
+    return recipe, checked
 
 
 def alike(recipe: Recipe, mode: Mode) -> Recipe:

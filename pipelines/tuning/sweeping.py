@@ -4,7 +4,7 @@ from typing import Any
 
 from headrace.cluster import storage
 from headrace.cluster.errors import GateError
-from headrace.pipelines import ending, rundir, starting
+from headrace.pipelines import ending, rundir
 from headrace.pipelines.console import Mode, say
 from headrace.pipelines.recipe import Recipe, dump
 from headrace.pipelines.train.config import Config as Train
@@ -16,12 +16,7 @@ def sweep(recipe: Recipe, mode: Mode) -> dict[str, Any]:
 
     Raises: SourceError where no rows are held out for validation.
     """
-    recipe = ready.alike(recipe, mode)
-    model = ready.model(recipe)
-    ready.require_rated(recipe)
-    starting.start(recipe, mode)
-    ready.say_other_packed(recipe, mode)
-    ready.require_packed(recipe.output)
+    recipe, model = ready.started(recipe, mode)
     return _swept(recipe, model, mode)
 
 

@@ -15,12 +15,7 @@ from headrace.pipelines.tuning import ready, seeds
 
 def train(recipe: Recipe, mode: Mode) -> dict[str, Any]:
     """packed/ to adapter/, with a report; returns run.json."""
-    recipe = ready.alike(recipe, mode)
-    model = ready.model(recipe)
-    ready.require_rated(recipe)
-    starting.start(recipe, mode)
-    ready.say_other_packed(recipe, mode)
-    ready.require_packed(recipe.output)
+    recipe, model = ready.started(recipe, mode)
     return trained(recipe, model, mode)
 
 
