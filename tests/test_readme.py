@@ -165,6 +165,16 @@ def test_the_recipes_of_the_readme_are_valid() -> None:
         recipe.validate(yaml.safe_load(text), "README.md")
 
 
+def test_the_sources_by_input_are_valid() -> None:
+    from headrace.pipelines import recipe
+
+    table = README.read_text(encoding="utf-8").partition("### Recipes by input")[2].partition("\n## ")[0]
+    sources = [yaml.safe_load(found) for found in re.findall(r"\| `(\{path.*?\})`", table)]
+    assert len(sources) > 8
+    for source in sources:
+        recipe.validate({"output": "run", "sources": [source]}, "README.md")
+
+
 def test_every_command_exists_and_is_told() -> None:
     from headrace.pipelines.cli.main import app
 
