@@ -1,9 +1,10 @@
 """The config of `evaluate.judge`, apart from its code."""
 
+import ipaddress
 import re
 from urllib.parse import urlsplit
 
-from pydantic import Field, field_validator
+from pydantic import Field, field_validator, model_validator
 
 from headrace.pipelines.section import Section
 
@@ -11,6 +12,10 @@ CRITERIA = (
     "the better answer does what was asked, rightly and completely, in the form that was asked for, and adds "
     "nothing to it"
 )
+
+
+# Ends of names that only a network of one's own knows, as it alone knows those without a dot.
+INSIDE = (".svc", ".cluster.local", ".local", ".internal", ".lan", ".localhost")
 
 
 class Judge(Section):
@@ -24,7 +29,8 @@ class Judge(Section):
     model: str = Field(min_length=1)
     """Its name there."""
     key_env: str | None = None
-    """Environment variable that holds the API key, which is written nowhere. Left out: no key is sent."""
+    """Environment variable that holds the API key, which is written nowhere, and sent over plain http
+    in a network of one's own alone. Left out: no key is sent."""
     criteria: str = CRITERIA
     """What makes one answer better than another, in words for the judge."""
     samples: int = Field(100, ge=1)
@@ -52,3 +58,20 @@ class Judge(Section):
         if value is not None and not re.fullmatch(r"[A-Z_][A-Z0-9_]*", value):
             raise ValueError("is no name of an environment variable (and a key itself has no place here)")
         return value
+
+    @model_validator(mode="after")
+    def _closed(self) -> "Judge":
+        parts = urlsplit(self.endpoint)
+        if self.key_env is not None and parts.scheme == "http" and not _is_inside(parts.hostname or ""):
+            raise ValueError(
+                "endpoint is http, so that the key of key_env could be read on the way; write https://"
+            )
+        return self
+
+
+def _is_inside(host: str) -> bool:
+    """Whether a host is of one's own network."""
+    try:
+        return ipaddress.ip_address(host).is_private  # loopback, too
+    except ValueError:
+        return "." not in host or host.endswith(INSIDE)

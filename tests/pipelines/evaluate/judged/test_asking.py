@@ -273,3 +273,25 @@ def test_the_rest_of_the_evaluation_stands_where_nobody_answers(run: str, server
     assert error.exit_code == 2
     assert json.loads(scores.read_text()) == before, "what another judge said is not this one's word"
     assert json.loads(Path(run, "run.json").read_text())["judge"] is None
+
+
+@pytest.mark.parametrize(
+    ("endpoint", "taken"),
+    [
+        ("http://judge.example.com/v1", False),
+        ("http://8.8.8.8/v1", False),
+        ("https://judge.example.com/v1", True),
+        ("http://127.0.0.1:8000/v1", True),
+        ("http://10.1.2.3:8000/v1", True),
+        ("http://[::1]:8000/v1", True),
+        ("http://vllm:8000/v1", True),
+        ("http://vllm.models.svc:8000/v1", True),
+    ],
+)
+def test_a_key_goes_over_no_open_line(endpoint: str, taken: bool) -> None:
+    assert Judge(endpoint=endpoint, model="m").key_env is None
+    if taken:
+        assert Judge(endpoint=endpoint, model="m", key_env="KEY").endpoint == endpoint
+        return
+    with pytest.raises(ValueError, match="could be read on the way; write https"):
+        Judge(endpoint=endpoint, model="m", key_env="KEY")
