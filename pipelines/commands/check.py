@@ -64,8 +64,7 @@ def check(recipe: Recipe, mode: Mode, *, training: bool, ahead: bool = False) ->
     _names(resolved, mode)
     if training:
         endpoint.require(resolved.evaluate.judge)
-        for named in resolved.evaluate.functions:
-            function.text(named)
+        function.texts(resolved.evaluate.functions)
     if training and resolved.trackers.chosen:
         from headrace.pipelines.train.trackers import follow
 

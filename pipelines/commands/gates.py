@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from headrace.cluster import storage
 from headrace.pipelines.console import Line
-from headrace.pipelines.evaluate import standing
+from headrace.pipelines.evaluate import decision, standing
 from headrace.pipelines.evaluate.gates.config import OWN, THRESHOLDS
 from headrace.pipelines.examine.spot_check import ratings
 from headrace.pipelines.passes import summary
@@ -90,7 +90,7 @@ def _unmeasured(run: str) -> dict[str, str]:
 def _state(gate: Known, found: dict[str, Any] | None, unmeasured: dict[str, str]) -> str:
     """pass, warn, fail, or why there is none of these."""
     if found is not None:
-        return str(found.get("state") or ("pass" if found["passed"] else "fail"))
+        return decision.state(found)
     if gate.fails is None:
         return OFF
     if gate.command == "prepare" and gate.fails == WARNING:

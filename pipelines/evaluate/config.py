@@ -37,6 +37,7 @@ METRICS: tuple[Metric, ...] = get_args(Metric)
 LOWER_IS_BETTER = {"loss", "perplexity"}
 Verdict = Literal["better", "worse", "no clear difference", "too few samples"]
 VERDICTS: tuple[Verdict, ...] = ("better", "worse", "no clear difference", "too few samples")
+SHOTS = "shots_"  # names of arms begin with it that put examples into the base's prompt
 LEAST = 20  # samples that a verdict asks for
 FORCED = {"loss", "perplexity", "token_accuracy", "preference_accuracy"}  # need no generation
 

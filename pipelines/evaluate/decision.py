@@ -13,10 +13,11 @@ All of that over the samples that do not stand in the training rows. Without an 
 adapter and rows there is no word.
 """
 
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal, NamedTuple
 
-from headrace.pipelines.evaluate.config import LOWER_IS_BETTER
+from headrace.pipelines.evaluate.config import LOWER_IS_BETTER, SHOTS
 
 Decision = Literal["ship", "mend", "do_not_tune"]
 
@@ -38,7 +39,7 @@ class Way(NamedTuple):
 # there. A larger base costs more at each answer: that it is better is told, and is no reason against tuning.
 WAYS = (
     Way(
-        "shots_",
+        SHOTS,
         "evaluate.few_shot",
         "do_not_tune",
         "mend",
@@ -60,6 +61,8 @@ WORDS: dict[Decision, str] = {
     "do_not_tune": "Don't tune: use the base",
 }
 ORDER: tuple[Decision, ...] = ("do_not_tune", "mend", "ship")
+OF_SHOTS = re.compile(rf"{SHOTS}(\d+)_(alike|random)")
+DRAWN = {"alike": "like the question", "random": "drawn at random"}
 GOOD = 0.95  # of a metric that ends at 1, above which a base leaves little to learn
 TO_ONE = {"exact_match", "label_f1", "entity_f1", "sql", "code", "score", "json_schema", "token_accuracy"}
 
@@ -101,32 +104,33 @@ def _reasons(run: Mapping[str, Any], name: str, score: Mapping[str, Any]) -> Ite
     yield from _beside_arms(name, clean)
     yield from _beside_seeds(run.get("seeds"), name, clean)
     for gate, said in sorted((run.get("gates") or {}).items()):
-        state = said.get("state") or ("pass" if said.get("passed") else "fail")
-        if state == "fail":
-            yield Reason("mend", gate, f"the gate {gate} failed: {_sentence(said.get('words'))}")
-        elif state == "warn":
-            yield Reason("mend", gate, f"the gate {gate} warns: {_sentence(said.get('words'))}")
+        if state(said) == "fail":
+            yield Reason("mend", gate, f"the gate {gate} failed: {sentence(said.get('words'))}")
+        elif state(said) == "warn":
+            yield Reason("mend", gate, f"the gate {gate} warns: {sentence(said.get('words'))}")
     for warning in (run.get("train") or {}).get("warnings") or ():
-        yield Reason("ship", f"train.{warning['code']}", _sentence(warning.get("words")))
+        yield Reason("ship", f"train.{warning['code']}", sentence(warning.get("words")))
     advice = run.get("advice") or {}
     stops = [r for r in advice.get("reasons") or () if r.get("level") == "stop"]
     if advice.get("verdict") == "do not tune" and stops:
-        yield Reason("do_not_tune", f"advice.{stops[0]['code']}", _sentence(stops[0]["words"]))
+        yield Reason("do_not_tune", f"advice.{stops[0]['code']}", sentence(stops[0]["words"]))
+
+
+def state(gate: Mapping[str, Any]) -> str:
+    """pass, warn or fail, of a gate as run.json has it."""
+    return str(gate.get("state") or ("pass" if gate.get("passed") else "fail"))
 
 
 def named(arm: str) -> str:
     """What people call an arm."""
-    kind, _, rest = arm.partition("_")
-    if kind == "shots":
-        k, _, draw = rest.partition("_")
-        how = {"alike": "like the question", "random": "drawn at random"}[draw]
-        return f"the base with {k} example{'s' if k != '1' else ''} {how}"
+    if match := OF_SHOTS.fullmatch(arm):
+        return f"the base with {match[1]} example{'s' if match[1] != '1' else ''} {DRAWN[match[2]]}"
     words = {
         "retrieval": "the base with passages of the documents",
         "earlier": "the earlier adapter",
         "larger": "the larger base",
     }
-    return words.get(arm, arm)
+    return words.get(arm, arm.replace("_", " "))
 
 
 def _measured(run: Mapping[str, Any], name: str, score: Mapping[str, Any], contaminated: int) -> Reason:
@@ -150,7 +154,7 @@ def _measured(run: Mapping[str, Any], name: str, score: Mapping[str, Any], conta
         return Reason(
             "do_not_tune", "evaluate", f"{moved}: the base has it right already, so prompt it instead"
         )
-    power = _sentence((run.get("power") or {}).get("words"))
+    power = sentence((run.get("power") or {}).get("words"))
     more = f" ({power})" if power else ""
     return Reason("mend", "evaluate", f"{moved}: no gain that chance does not explain{more}")
 
@@ -192,6 +196,6 @@ def _beside_seeds(seeds: Mapping[str, Any] | None, name: str, score: Mapping[str
         yield Reason("mend", "evaluate.seeds", words)
 
 
-def _sentence(words: Any) -> str:
+def sentence(words: Any) -> str:
     """The first line of what was said, without the stop at its end."""
     return str(words or "").strip().partition("\n")[0].rstrip(".")

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from headrace.pipelines.evaluate import decision
-from headrace.pipelines.evaluate.config import LOWER_IS_BETTER
+from headrace.pipelines.evaluate.config import LOWER_IS_BETTER, SHOTS
 
 MOST = 6  # sentences of evidence
 LOST = 1.0  # nats a token of general text
@@ -48,12 +48,12 @@ class Books:
         """What ringing gates of these names say."""
         held = self.run.get("gates") or {}
         rings = [held[name] for name in names if (held.get(name) or {}).get("state") in ("warn", "fail")]
-        return [_sentence(gate.get("words")) for gate in rings]
+        return [decision.sentence(gate.get("words")) for gate in rings]
 
     def watch(self, *codes: str) -> list[str]:
         """What training's watch has said under these codes."""
         said = [*(self.train.get("warnings") or ()), *self._stopped()]
-        return [_sentence(one.get("words")) for one in said if one.get("code") in codes]
+        return [decision.sentence(one.get("words")) for one in said if one.get("code") in codes]
 
     def _stopped(self) -> Iterator[Mapping[str, Any]]:
         stopped = self.train.get("stopped")
@@ -64,7 +64,7 @@ class Books:
         """What the advice on the data says against training on it, under these codes."""
         reasons = (self.run.get("advice") or {}).get("reasons") or ()
         grave = [one for one in reasons if one.get("level") in ("stop", "mend")]
-        return [_sentence(one.get("words")) for one in grave if one.get("code") in codes]
+        return [decision.sentence(one.get("words")) for one in grave if one.get("code") in codes]
 
     def verdict(self, name: str | None = None) -> str:
         """The verdict on a metric, or on the one that decides; "" where there is none."""
@@ -187,9 +187,9 @@ def _good(books: Books) -> list[str]:
 def _prompt(books: Books) -> list[str]:
     """A base with examples or documents in its prompt is as good."""
     arms = (books.primary[1].get("arms") or {}) if books.primary else {}
-    prompted = {name: arm for name, arm in arms.items() if name.startswith("shots_") or name == "retrieval"}
+    prompted = {name: arm for name, arm in arms.items() if name.startswith(SHOTS) or name == "retrieval"}
     better = [name for name, arm in prompted.items() if arm.get("verdict") == "worse"]
-    return [f"the base with {name.replace('_', ' ')} in its prompt is better" for name in sorted(better)]
+    return [f"{decision.named(name)} is better" for name in sorted(better)]
 
 
 def _flat_metric(books: Books) -> list[str]:
@@ -201,7 +201,7 @@ def _flat_metric(books: Books) -> list[str]:
 
 
 def _few_samples(books: Books) -> list[str]:
-    power = _sentence((books.run.get("power") or {}).get("words"))
+    power = decision.sentence((books.run.get("power") or {}).get("words"))
     if books.verdict() == "too few samples":
         return [power or books.moved()]
     return [books.moved(), power] if books.verdict() == "no clear difference" and power else []
@@ -360,11 +360,6 @@ SOUND = Rule("sound", "Nothing was found wrong with it: it is better, and kept w
 
 def _told(name: str) -> str:
     return name.replace("_", " ")
-
-
-def _sentence(words: Any) -> str:
-    """The first line of what was said, without the stop at its end."""
-    return str(words or "").strip().partition("\n")[0].rstrip(".")
 
 
 def codes(rules: Iterable[Rule] = (*RULES, SOUND)) -> list[str]:

@@ -79,22 +79,24 @@ def run(
     _require(shelf, config)
     keys = wanted.keys(run_directory, model, config, seed, shelf)
     keys[wanted.TUNED] = wanted.tuned(keys[wanted.BASE], card)
-    held: dict[str, Any] = {}
-    if gates is not None and gates.enabled:
-        held = {"gates": probing.key(run_directory, gates)}
     settings = {
         **config.model_dump(mode="json", exclude={"gate", "judge"}),
         "primary": config.deciding(config.metrics),
-        "functions": [function.text(named) for named in config.functions],
+        "functions": function.texts(config.functions),
     }
-    key = ledger.key(VERSION, keys, settings | held)
+    probes = None
+    if gates is not None and gates.enabled:
+        probes = ledger.key(keys, probing.key(run_directory, gates))
+    key = ledger.key(VERSION, keys, settings, probes)
     target = storage.join(run_directory, standing.SCORES)
     result = storage.read_object(target) or {}
     today = (packed or {}).get(config.split)
     if (result.get("key"), result.get("adapter"), result.get("packed")) != (key, card["key"], today):
         work = Work(run_directory, model, config, seed, shelf, keys, {})
-        outcome = _measured(work, gates, say)
-        result = _scored(run_directory, model, config, outcome, seed)
+        before = result.get("measured") if probes and result.get("probes") == probes else None
+        outcome = _measured(work, gates if before is None else None, say)
+        gated = {"measured": before} if before is not None else {}  # as they hang on no metric of the recipe
+        result = {**_scored(run_directory, model, config, outcome, seed), **gated, "probes": probes}
         if config.earlier is not None:
             result["arms"][wanted.EARLIER]["same_rows"] = others.same_rows(config.earlier, packed or {})
         made_of = {"config": config.model_dump(mode="json"), "keys": keys, "adapter": card["key"]}
@@ -162,8 +164,7 @@ def baseline(
     run_directory = run_directory if storage.is_remote(run_directory) else os.path.abspath(run_directory)
     shelf = batches.shelf(run_directory, config.split)
     _require(shelf, config)
-    for named in config.functions:
-        function.text(named)
+    function.texts(config.functions)
     keys = wanted.keys(run_directory, model, config, seed, shelf)
     outcome = _measured(Work(run_directory, model, config, seed, shelf, keys, {}), None, say)
     return scoring.values(outcome, config)

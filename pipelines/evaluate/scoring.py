@@ -24,13 +24,12 @@ from headrace.pipelines.evaluate import answers as parts
 from headrace.pipelines.evaluate import labels, power, programs, slices, statistics, structured
 from headrace.pipelines.evaluate import metrics as measures
 from headrace.pipelines.evaluate.arms.measured import Outcome
-from headrace.pipelines.evaluate.config import LOWER_IS_BETTER, VERDICTS, Config
+from headrace.pipelines.evaluate.config import LOWER_IS_BETTER, SHOTS, VERDICTS, Config
 from headrace.pipelines.evaluate.statistics import Paired
 
 PREFERENCE = "preference_accuracy"
 Scores = dict[str, Any]
 Places = NDArray[np.int64]
-SHOTS = "shots_"  # what the names of arms begin with that put examples into the base's prompt
 BASE, TUNED, ARMS = 0, 1, 2  # where models stand among the sides of a metric, the arms from `ARMS` on
 NOTHING: Scores = {"base": None, "tuned": None, "interval": [None, None], "p": None}  # of no sample
 

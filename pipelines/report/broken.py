@@ -6,6 +6,7 @@ Cost: none.
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from headrace.pipelines.evaluate import decision
 from headrace.pipelines.evaluate.gates.config import THRESHOLDS
 from headrace.pipelines.report import opening
 
@@ -60,7 +61,7 @@ def _held(name: str, gate: Mapping[str, Any]) -> Held:
     ends = [float(end) for end in gate.get("interval") or () if end is not None]
     interval = (ends[0], ends[1]) if len(ends) == 2 else None
     rows = list(gate.get("rows") or ())
-    state = opening.state(gate)
+    state = decision.state(gate)
     shown = rows[:ROWS] if state in ("warn", "fail") else []
     return Held(
         name,

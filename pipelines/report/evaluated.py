@@ -8,22 +8,15 @@ are.
 Cost: none.
 """
 
-import re
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
+from headrace.pipelines.evaluate import decision
 from headrace.pipelines.evaluate.config import LEAST
 from headrace.pipelines.report import comparison
 
 WEAKEST = 12  # labels that are shown, those with the least F1 first
 PARTS = 14
-SHOTS = re.compile(r"shots_(\d+)_(alike|random)")
-KINDS = {"alike": "chosen by their likeness to it", "random": "drawn at random"}
-NAMES = {
-    "retrieval": "the base with passages of your documents in its prompt",
-    "larger": "the larger base model",
-    "earlier": "the earlier adapter",
-}
 
 
 class Arm(NamedTuple):
@@ -53,16 +46,9 @@ def beside(run: Mapping[str, Any]) -> dict[str, Any]:
         "others": [arm for arm in arms if arm.metric != first],
         "clean": [one for metric, score in ordered if (one := _clean(metric, score)) is not None],
         "seeds": _seeds(run.get("seeds") or {}),
-        "judge": _rated(run.get("judge") or (run.get("evaluate") or {}).get("judge")),
+        "judge": _rated(run.get("judge")),
         "review": _rated(run.get("review")),
     }
-
-
-def in_words(name: str) -> str:
-    """What an arm is, as a clause."""
-    if match := SHOTS.fullmatch(name):
-        return f"the base with {match[1]} training examples in its prompt, {KINDS[match[2]]}"
-    return NAMES.get(name, name.replace("_", " "))
 
 
 def _arm(metric: str, score: Mapping[str, Any], name: str) -> Arm | None:
@@ -73,7 +59,7 @@ def _arm(metric: str, score: Mapping[str, Any], name: str) -> Arm | None:
     verdict = "too few samples" if n < LEAST else str(arm.get("verdict", "no clear difference"))
     interval = None if n < LEAST else comparison.finite(arm.get("interval"))
     told = comparison.called(metric)
-    return Arm(in_words(name), told, float(arm["value"]), float(score["tuned"]), interval, verdict, n)
+    return Arm(decision.named(name), told, float(arm["value"]), float(score["tuned"]), interval, verdict, n)
 
 
 def _clean(metric: str, score: Mapping[str, Any]) -> dict[str, Any] | None:
@@ -97,18 +83,15 @@ def _seeds(seeds: Mapping[str, Any]) -> dict[str, Any] | None:
     return {"metric": comparison.called(metric), "values": values, "spread": seeds.get("spread")}
 
 
-def _rated(said: Any) -> str | None:
-    """What people, or a judge, said of pairs of answers: its own sentence, else the counts."""
-    if not isinstance(said, Mapping) or not said:
+def _rated(said: Mapping[str, Any] | None) -> str | None:
+    """What people, or a judge, said of pairs of answers, as a sentence without its stop."""
+    if not said:
         return None
-    counts = [
-        f"{said[kind]:,} {kind}" for kind in ("wins", "ties", "losses") if isinstance(said.get(kind), int)
-    ]
-    words = str(said.get("words") or "").rstrip(".") or ", ".join(counts)
-    agreement = said.get("agreement")
-    if isinstance(agreement, int | float):
-        words += f"; agreement of the raters (Krippendorff's alpha) {agreement:.2f}"
-    return words or None
+    words, agreement = str(said["words"]).rstrip("."), said.get("agreement")
+    told = (
+        f"; agreement of the raters (Krippendorff's alpha) {agreement:.2f}" if agreement is not None else ""
+    )
+    return f"{words}{told}"
 
 
 def view(scores: Mapping[str, Any] | None) -> dict[str, Any] | None:

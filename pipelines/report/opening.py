@@ -11,6 +11,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal, NamedTuple
 
+from headrace.pipelines.evaluate import decision
 from headrace.pipelines.evaluate.config import LEAST
 from headrace.pipelines.report import comparison, plots
 
@@ -66,12 +67,7 @@ def view(run: Run) -> Opening:
 
 def gates(run: Run, *states: str) -> list[str]:
     """Names of the gates in one of these states, by name."""
-    return sorted(name for name, gate in (run.get("gates") or {}).items() if state(gate) in states)
-
-
-def state(gate: Mapping[str, Any]) -> str:
-    """pass, warn or fail, of a gate as run.json has it."""
-    return str(gate.get("state") or ("pass" if gate.get("passed") else "fail"))
+    return sorted(name for name, gate in (run.get("gates") or {}).items() if decision.state(gate) in states)
 
 
 def _decision(run: Run) -> Mapping[str, Any] | None:
@@ -90,15 +86,15 @@ def _sentence(run: Run) -> tuple[str, str, Mood]:
     ended, rows = run.get("ended") or {}, run.get("rows") or {}
     if unbalanced(rows):
         return "Do not use this output", "the books do not balance", "bad"
-    decision = _decision(run)
+    decided = _decision(run)
     if _under_way(run):
         return "Not done yet", f"headrace {ended.get('command', 'prepare')} has not come to its end", "warn"
-    if (_unfinished(run) or not decision) and ended.get("code"):
+    if (_unfinished(run) or not decided) and ended.get("code"):
         whole = ended.get("gate") and not _unfinished(run)
         headline = "Mend it first" if whole else "Stopped before it was done"
-        return headline, _first(ended.get("words")), "bad"
-    if decision:
-        return str(decision["words"]), _moved(run), MOODS.get(str(decision["decision"]), "none")
+        return headline, decision.sentence(ended.get("words")), "bad"
+    if decided:
+        return str(decided["words"]), _moved(run), MOODS.get(str(decided["decision"]), "none")
     if run.get("stale"):
         what = "the evaluation" if "evaluate" in run["stale"] else "the adapter"
         return "Not decided", f"{what} that is there {next(iter(run['stale'].values()))}", "warn"
@@ -127,12 +123,10 @@ def unbalanced(rows: Mapping[str, Any]) -> bool:
 
 def _moved(run: Run) -> str:
     """What the metric that decides did, and what the gates say, as a clause."""
-    primary = next((s for s in _scores(run).values() if s.get("primary")), None)
-    name = next((n for n, s in _scores(run).items() if s.get("primary")), "")
+    name, primary = decision.deciding(_scores(run)) or ("", {"base": None, "tuned": None})
     clause = "the metric that decides was not measured"
-    if primary is not None:
-        primary = {**primary, **(primary.get("clean") or {})}  # the decision is one over clean rows
-    if primary is not None and None not in (primary["base"], primary["tuned"]):
+    primary = {**primary, **(primary.get("clean") or {})}  # the decision is one over clean rows
+    if None not in (primary["base"], primary["tuned"]):
         n = primary["n"]
         told = comparison.called(name)
         clause = f"{told} went from {plots.figures(primary['base'])} to {plots.figures(primary['tuned'])}"
@@ -156,15 +150,15 @@ def _scores(run: Run) -> dict[str, Any]:
 
 def _reasons(run: Run) -> Iterator[Reason]:
     """Reasons of the decision, or of the advice where nothing is decided; the strongest first."""
-    decision = _decision(run)
-    for one in (decision or {}).get("reasons") or ():
+    decided = _decision(run)
+    for one in (decided or {}).get("reasons") or ():
         seen, remedy = _parted(str(one["words"]))
         yield Reason(seen, remedy, _section(str(one["code"])), MOODS.get(str(one["for"]), "none"))
-    if decision:
+    if decided:
         return
     for gate in gates(run, "fail"):
         if gate != (run.get("ended") or {}).get("gate"):  # what ended the run stands in full above
-            seen, remedy = _parted(_first(run["gates"][gate].get("words")))
+            seen, remedy = _parted(decision.sentence(run["gates"][gate].get("words")))
             yield Reason(f"the gate {gate} failed: {seen}", remedy, "gates", "bad")
     if (run.get("advice") or {}).get("reasons"):
         for one in sorted(run["advice"]["reasons"], key=lambda r: list(LEVELS).index(r["level"])):
@@ -187,7 +181,7 @@ def _section(code: str) -> str:
     for prefix, section in (("evaluate", "evaluation"), ("train.", "training"), ("advice.", "advice")):
         if code.startswith(prefix):
             return section
-    return "evaluation" if code in ("seeds", "arms", "few_shot", "retrieval", "clean") else "gates"
+    return "gates"
 
 
 def _missing(run: Run) -> Iterator[str]:
@@ -213,11 +207,6 @@ UNSEEN = {
 }
 
 
-def _first(words: Any) -> str:
-    """The first line of what was said, without the stop at its end."""
-    return str(words or "").strip().partition("\n")[0].rstrip(".")
-
-
 def quoted(text: str) -> list[tuple[str, bool]]:
     """Pieces of a text, and whether each stands between backticks, as code does in a terminal."""
     return [(piece, at % 2 == 1) for at, piece in enumerate(PIECES.split(text)) if piece]
@@ -225,7 +214,7 @@ def quoted(text: str) -> list[tuple[str, bool]]:
 
 def facts(run: Run, recipe: Mapping[str, Any], directory: str) -> list[tuple[str, str]]:
     """What a stranger asks first: which model, when, where, on how many rows, how surely."""
-    primary = next(((n, s) for n, s in _scores(run).items() if s.get("primary")), None)
+    primary = decision.deciding(_scores(run))
     told: list[tuple[str, str]] = []
     if recipe.get("model"):
         told.append(("Base model", str(recipe["model"])))

@@ -16,8 +16,7 @@ from headrace.pipelines.tuning import judging, lines, ready, seeds, training
 def require(recipe: Recipe) -> None:
     """That what an evaluation calls is there. Raises: RecipeError, StorageError."""
     endpoint.require(recipe.evaluate.judge)
-    for named in recipe.evaluate.functions:
-        function.text(named)
+    function.texts(recipe.evaluate.functions)
 
 
 def learn(recipe: Recipe, mode: Mode) -> dict[str, Any]:

@@ -16,7 +16,7 @@ from headrace.cluster.errors import ModelError
 from headrace.pipelines import model_files
 from headrace.pipelines.evaluate.arms import documents, others
 from headrace.pipelines.evaluate.arms.shots import Draw
-from headrace.pipelines.evaluate.config import FORCED, Config
+from headrace.pipelines.evaluate.config import FORCED, SHOTS, Config
 from headrace.pipelines.train import batches, models, parents
 
 VERSION = 1  # of what is asked, and how
@@ -36,7 +36,7 @@ class Shots(NamedTuple):
 def shots(config: Config) -> dict[str, Shots]:
     """By the arm's name the examples that a recipe asks for; the base alone is none of them."""
     several = sorted({k for k in config.shots if k})
-    return {f"shots_{k}_{draw}": Shots(k, draw) for k in several for draw in DRAWS}
+    return {f"{SHOTS}{k}_{draw}": Shots(k, draw) for k in several for draw in DRAWS}
 
 
 def keys(run: str, model: str, config: Config, seed: int, shelf: batches.Shelf) -> dict[str, str]:

@@ -10,7 +10,7 @@ Cost: one run of the file for each text of it, in each process.
 
 import inspect
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -41,6 +41,11 @@ def text(of: Named) -> str:
         raise RecipeError(f"{of.key}: {file!r} is no file of Python that can be read") from error
     made(of, found)
     return found
+
+
+def texts(of: Iterable[Named]) -> list[str]:
+    """`text` of several. Raises: as `text`."""
+    return [text(one) for one in of]
 
 
 @lru_cache(maxsize=16)

@@ -127,7 +127,7 @@ def test_a_base_with_examples_that_is_better() -> None:
     found = diagnosis.diagnose(run)
     assert found is not None
     assert found["code"] == "prompt_instead"
-    assert found["evidence"] == ["the base with shots 4 alike in its prompt is better"]
+    assert found["evidence"] == ["the base with 4 examples like the question is better"]
 
 
 def test_what_holds_too_is_named_beside_it() -> None:

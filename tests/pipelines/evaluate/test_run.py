@@ -358,6 +358,10 @@ def test_the_tuned_model_is_held_against_gates(
     other = Gates(battery=True, off=("contamination",), ship="fail", thresholds={"general_loss": 100.0})
     evaluate.run(tuned_run, toy_model, SMALL, seed=1, gates=other)
     assert "contamination" not in evaluate.held(tuned_run, other).gates
+    before = evaluate.held(tuned_run, other)
+    folded = SMALL.model_copy(update={"fold": ("numbers",)})
+    evaluate.run(tuned_run, toy_model, folded, seed=1, gates=other)
+    assert evaluate.held(tuned_run, other) == before, "gates hang on no metric"
     monkeypatch.undo()
     evaluate.run(tuned_run, toy_model, SMALL, seed=1)
     assert evaluate.held(tuned_run, Gates()) == ({}, {})

@@ -181,7 +181,7 @@ def whole_run() -> dict[str, Any]:
     run["evaluate"]["bleu"]["arms"] = {"larger": {**SHOTS, "value": 40.0, "verdict": "no clear difference"}}
     run["seeds"] = {"metric": "loss", "values": [0.944, 0.951], "spread": 0.007}
     run["review"] = {"wins": 30, "losses": 10, "ties": 5, "agreement": 0.811, "words": "30 won, 10 lost"}
-    run["judge"] = {"wins": 3, "losses": 1, "ties": 0, "win_rate": 0.75, "interval": None}
+    run["judge"] = {"wins": 3, "losses": 1, "ties": 0, "words": "3 won, 0 alike, 1 lost."}
     run["diagnosis"] = {
         "code": "forgetting",
         "words": "It forgets. Mix general rows in",

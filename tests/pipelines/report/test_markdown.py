@@ -70,7 +70,7 @@ def test_every_table_has_as_many_cells_in_each_row(tmp_path: Path) -> None:
     for block in blocks:
         cells = {len(re.findall(r"(?<!\\)\|", line)) for line in block.splitlines()}
         assert len(cells) == 1, block
-    assert "The base with 4 training examples in its prompt, chosen by their likeness to it" in text
+    assert "The base with 4 examples like the question" in text
 
 
 def test_no_text_of_a_run_is_markup(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ import pyarrow as pa
 
 from headrace.cluster import storage
 from headrace.pipelines import flow
+from headrace.pipelines.evaluate import decision
 from headrace.pipelines.report import broken, cost, evaluated, findings
 from headrace.pipelines.report import page as report
 from tests.pipelines.report.runs import (
@@ -30,10 +31,10 @@ def test_what_else_there_is_stands_beside_base_and_tuned(tmp_path: Path) -> None
         "2 trainings with other seeds end at loss 0.944, 0.951: 0.007 of it is chance.",
         "People, who did not know which was which: 30 won, 10 lost; agreement of the raters "
         "(Krippendorff's alpha) 0.81.",
-        "A judge, asked twice with the places changed: 3 wins, 0 ties, 1 losses.",
-        "in its prompt, chosen by their likeness to it 2.500 0.944 −2.000 to −1.000 200 better",
-        "The base with passages of your documents in its prompt 2.500 0.944 not told 5 too few samples",
-        "The larger base model BLEU 40.00 61.70",
+        "A judge, asked twice with the places changed: 3 won, 0 alike, 1 lost.",
+        "The base with 4 examples like the question 2.500 0.944 −2.000 to −1.000 200 better",
+        "The base with passages of the documents 2.500 0.944 not told 5 too few samples",
+        "The larger base BLEU 40.00 61.70",
         "Diagnosis. It forgets. Mix general rows in loss rose",
         "Diagnosis: It forgets. More",
     ):
@@ -42,11 +43,8 @@ def test_what_else_there_is_stands_beside_base_and_tuned(tmp_path: Path) -> None
 
 
 def test_an_arm_that_is_not_known_is_called_as_it_is() -> None:
-    assert (
-        evaluated.in_words("shots_16_random")
-        == "the base with 16 training examples in its prompt, drawn at random"
-    )
-    assert evaluated.in_words("other_way") == "other way"
+    assert decision.named("shots_16_random") == "the base with 16 examples drawn at random"
+    assert decision.named("other_way") == "other way"
     found = evaluated.beside(
         {"evaluate": {"loss": {**score(1, 2, [0, 1]), "arms": {"earlier": {"value": None}}}}}
     )
