@@ -9,6 +9,18 @@ from headrace.cluster.errors import RecipeError
 from headrace.pipelines.cli.arguments import Json, Quiet, RunPath, app, run_of
 from headrace.pipelines.console import choose, say
 
+LabelStudio = Annotated[
+    str, typer.Option(metavar="FILE", help="Write the rows as tasks of Label Studio too (.json).")
+]
+Ratings = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--import",
+        metavar="FILE",
+        help="Take ratings back instead: CSV of the sheet, or Label Studio's JSON; once a file.",
+    ),
+]
+
 
 @app.command()
 def duplicates(
@@ -243,17 +255,8 @@ def sample(
     out: Annotated[
         str, typer.Option(help="Folder for sheet.html and sheet.csv; left out: spot_check/ of the run.")
     ] = "",
-    label_studio: Annotated[
-        str, typer.Option(metavar="FILE", help="Write the rows as tasks of Label Studio too (.json).")
-    ] = "",
-    ratings: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--import",
-            metavar="FILE",
-            help="Take ratings back instead: CSV of the sheet, or Label Studio's JSON; once a file.",
-        ),
-    ] = None,
+    label_studio: LabelStudio = "",
+    ratings: Ratings = None,
     json_lines: Json = False,
 ) -> None:
     """Draw rows for people to rate, as a sheet to open in a browser; --import takes their ratings back."""
@@ -308,17 +311,8 @@ def review(
     sheet: Annotated[
         str, typer.Option(metavar="DIR", help="Folder for the sheet; left out: review/sheet/ of the run.")
     ] = "",
-    label_studio: Annotated[
-        str, typer.Option(metavar="FILE", help="Write the rows as tasks of Label Studio too (.json).")
-    ] = "",
-    ratings: Annotated[
-        list[str] | None,
-        typer.Option(
-            "--import",
-            metavar="FILE",
-            help="Take ratings back instead: CSV of the sheet, or Label Studio's JSON; once a file.",
-        ),
-    ] = None,
+    label_studio: LabelStudio = "",
+    ratings: Ratings = None,
     json_lines: Json = False,
 ) -> None:
     """A blind sheet of two models' answers for people to choose from; --import takes their choices back."""
