@@ -99,11 +99,12 @@ def scored(
         clean = _metrics(every, list(outcome.arms), primary, seed, dirty)
         metrics = {name: {**one, "clean": _alone(clean.get(name))} for name, one in metrics.items()}
     by = slices.of(outcome.lengths, traits or {}, _by_sample(outcome, answers.references, known))
-    decides = every[primary].against(BASE, nothing) if primary not in (None, PREFERENCE) else None
+    decides = every[primary].against(BASE, dirty) if primary not in (None, PREFERENCE) else None
     return {
         "samples": len(outcome.base.forced),
         "answers": len(outcome.references),
         "contaminated": len(dirty),
+        "in_training": dirty.tolist(),
         "without_answer": answers.missing,
         "longest_answer": outcome.longest,
         "targets": int(outcome.base.forced[:, 1].sum()),
