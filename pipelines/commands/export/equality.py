@@ -87,29 +87,36 @@ def _answers(ours: Said, theirs: Said) -> dict[str, int]:
 
 
 def _spoken(ours: Said, theirs: Said) -> Iterator[str]:
-    """What is wrong with the exported tokenizer and its chat template."""
+    """What is wrong with the exported tokenizer and its chat template, as far as it has said."""
     for name, what in (("encoded", "encodes"), ("decoded", "decodes")):
+        if name not in theirs:
+            continue
         other = sum(a != b for a, b in zip(ours[name], theirs[name], strict=True))
         if other:
             yield f"wrong tokenizer: it {what} {other} of {len(ours[name])} texts otherwise than the run's"
-    if ours["vocabulary"] != theirs["vocabulary"]:
+    if ours["vocabulary"] != theirs.get("vocabulary", ours["vocabulary"]):
         yield f"wrong tokenizer: {theirs['vocabulary']:,} tokens instead of {ours['vocabulary']:,}"
     if ours["template"] and not theirs["template"]:
         yield "missing chat template: the run's has one, by which its rows were rendered"
     elif ours["template"] != theirs["template"]:
         yield "wrong chat template: its text is not that of the run's"
-    other = sum(a != b for a, b in zip(ours["rendered"], theirs["rendered"], strict=True))
+    rendered = theirs["rendered"] if "rendered" in theirs else ours["rendered"]
+    other = sum(a != b for a, b in zip(ours["rendered"], rendered, strict=True))
     if other and theirs["template"]:
         yield f"wrong chat template: {other} of {len(ours['rendered'])} conversations are rendered otherwise"
 
 
-def missing_ends(theirs: Said, wanted: set[int], tokenizer: Any) -> Iterator[str]:
-    """What is wrong with the tokens that the export stops on; wanted: those that answers end with."""
+def missing_ends(
+    theirs: Said, wanted: set[int], tokenizer: Any, who: str = "generation_config.json"
+) -> Iterator[str]:
+    """What is wrong with the tokens that the export stops on; wanted: those that answers end with; who: what
+    says on which it stops.
+    """
     if missing := sorted(wanted - set(theirs["stops"])):
         named = ", ".join(f"{token} ({tokenizer.convert_ids_to_tokens(token)})" for token in missing)
         yield (
-            f"missing end token: answers were trained to end with {named}, and generation_config.json "
-            f"stops on {theirs['stops'] or 'nothing'}"
+            f"missing end token: answers were trained to end with {named}, and {who} stops on "
+            f"{theirs['stops'] or 'nothing'}"
         )
 
 
