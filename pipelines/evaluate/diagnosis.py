@@ -230,9 +230,16 @@ def _flat_metric(books: Books) -> list[str]:
 
 def _few_samples(books: Books) -> list[str]:
     power = decision.sentence((books.run.get("power") or {}).get("words"))
+    if _no_metric(books):
+        return []
     if books.verdict() == "too few samples":
         return [power or books.moved()]
     return [books.moved(), power] if books.verdict() == "no clear difference" and power else []
+
+
+def _no_metric(books: Books) -> list[str]:
+    """The metric that was named does not apply."""
+    return [books.moved()] if books.primary and not books.primary[1]["n"] else []
 
 
 def _worse(books: Books) -> list[str]:
@@ -369,6 +376,12 @@ RULES = (
         "Rows that show the task are missing, or the metric does not measure it: read wins and losses"
         " before another training.",
         _flat_metric,
+    ),
+    Rule(
+        "no_metric",
+        "The metric that is to decide does not apply to these answers, so nothing is decided. Name another "
+        "under evaluate.primary, and evaluate again: no model is asked anew.",
+        _no_metric,
     ),
     Rule(
         "too_few_samples",

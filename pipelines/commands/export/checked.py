@@ -157,11 +157,13 @@ def _of_gguf(
     """
     itself = llama_cpp.is_installed()
     by, program = ("llama.cpp", llama_cpp.PROGRAM) if itself else ("transformers", reload.__file__)
+    tolerance = equality.OF_ENGINE if itself else equality.TOLERANCE
     try:
         theirs = fresh(work, request, llama_cpp.FILE, program)
     except ModelError as error:
         return {}, [str(error)]
-    figures, wrong = equality.compare(ours, theirs, exact=work.is_exact, least=work.asked.least_agreement)
+    least = work.asked.least_agreement
+    figures, wrong = equality.compare(ours, theirs, exact=work.is_exact, least=least, tolerance=tolerance)
     if itself:
         wrong += equality.missing_ends(theirs, probes.ends(tokenizer, request), tokenizer, by)
     return {"read_by": by, **figures}, wrong
