@@ -73,6 +73,7 @@ def check(recipe: Recipe, mode: Mode, *, training: bool, ahead: bool = False) ->
     if training and resolved.model is not None:
         from headrace.pipelines.commands import check_memory  # torch takes seconds to import
         from headrace.pipelines.evaluate.arms import wanted
+        from headrace.pipelines.evaluate.gates import probing
         from headrace.pipelines.train import driver as train
 
         foreseen = train.check(resolved.train, resolved.model)
@@ -81,6 +82,7 @@ def check(recipe: Recipe, mode: Mode, *, training: bool, ahead: bool = False) ->
 
             preference.check(resolved.train)
         wanted.check(resolved.evaluate, resolved.model)
+        probing.check(resolved.gates)
         say(mode, "model", f"model: {resolved.model}")
         for text in foreseen.lines:
             say(mode, "model", text, **foreseen.ways[0]._asdict())

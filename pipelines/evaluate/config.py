@@ -149,8 +149,12 @@ class Config(Section):
                 raise ValueError(f"{key} is {metric}, which evaluate.metrics does not measure: add it there")
         return self
 
+    @property
+    def named(self) -> Metric | None:
+        """The metric that the recipe lets the verdict hang on; None where it names none."""
+        return self.primary or (self.gate.metric if self.gate else None)
+
     def deciding(self, measured: Collection[str]) -> Metric | None:
         """The metric that the verdict hangs on; None where it could not be measured."""
-        named = self.primary or (self.gate.metric if self.gate else None)
-        wanted = (named,) if named else METRICS
+        wanted = (self.named,) if self.named else METRICS
         return next((metric for metric in wanted if metric in measured), None)

@@ -63,6 +63,7 @@ WORDS: dict[Decision, str] = {
 ORDER: tuple[Decision, ...] = ("do_not_tune", "mend", "ship")
 OF_SHOTS = re.compile(rf"{SHOTS}(\d+)_(alike|random)")
 DRAWN = {"alike": "like the question", "random": "drawn at random"}
+NO_METRIC = "name one under evaluate.primary that applies to these answers"
 GOOD = 0.95  # of a metric that ends at 1, above which a base leaves little to learn
 TO_ONE = {"exact_match", "label_f1", "entity_f1", "sql", "code", "score", "json_schema", "token_accuracy"}
 
@@ -140,7 +141,7 @@ def _measured(run: Mapping[str, Any], name: str, score: Mapping[str, Any], conta
     if contaminated and not n:
         return Reason("mend", "evaluate", f"all {contaminated:,} held-out samples stand in the training rows")
     if base is None or tuned is None:
-        return Reason("mend", "evaluate", f"{told}, which decides, could not be measured")
+        return Reason("mend", "evaluate", f"{told}, which decides, could not be measured: {NO_METRIC}")
     moved = f"{told} went from {base:.4g} to {tuned:.4g} over {n:,} held-out samples"
     if contaminated:
         moved += f" ({contaminated:,} more stand in the training rows)"
@@ -149,7 +150,8 @@ def _measured(run: Mapping[str, Any], name: str, score: Mapping[str, Any], conta
     if score["verdict"] == "worse":
         return Reason("do_not_tune", "evaluate", f"{moved}: worse than the base, beyond chance")
     if score["verdict"] == "too few samples":
-        return Reason("mend", "evaluate", f"{n:,} held-out samples can show nothing: hold out more")
+        held = "1 held-out sample" if n == 1 else f"{n:,} held-out samples"
+        return Reason("mend", "evaluate", f"{held} can show nothing: hold out more")
     if name in TO_ONE and base >= GOOD:
         return Reason(
             "do_not_tune", "evaluate", f"{moved}: the base has it right already, so prompt it instead"

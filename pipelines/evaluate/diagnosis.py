@@ -1,9 +1,11 @@
 """What is wrong with a tuned model, and what mends it: one paragraph, as the field has it.
 
 What: rules over what a run's books say (the metric that decides, gates, training's watch, the advice on the
-data, power), the cause before its effects: an adapter of a rate that is far too high forgets and overfits as
-well. The first that holds is the diagnosis, with what it was seen by; others that hold are named beside it.
-Nothing is measured here.
+data, power, parts of the samples), the cause before its effects: an adapter of a rate that is far too high
+forgets and overfits as well. The first that holds is the diagnosis, with what it was seen by; others that
+hold are named beside it. A part of the samples (a source, a language, a label, ...) on which it is worse
+than the base is named with its interval, by a p-value that is corrected for the number of parts looked at:
+none is named by chance alone. Nothing is measured here.
 
 Source: overfitting as a fault of the data: https://arxiv.org/abs/2305.11206 (few varied rows over many
 alike); forgetting and replay: Luo et al. 2023, https://arxiv.org/abs/2308.08747, Scialom et al. 2022,
@@ -18,6 +20,7 @@ from headrace.pipelines.evaluate import decision
 from headrace.pipelines.evaluate.config import LOWER_IS_BETTER, SHOTS
 
 MOST = 6  # sentences of evidence
+PARTS = 3  # that are named where it is worse
 LOST = 1.0  # nats a token of general text
 ALIKE = 0.98  # share of a loss before training that counts as no change
 
@@ -81,6 +84,18 @@ class Books:
             return f"{_told(name)} could not be measured"
         return f"{_told(name)} went from {score['base']:.4g} to {score['tuned']:.4g} ({score['verdict']})"
 
+    def worse(self) -> list[str]:
+        """The parts of the samples on which the metric that decides is worse than with the base."""
+        if self.primary is None:
+            return []
+        name = _told(self.primary[0])
+        found = [part for part in self.run.get("slices") or () if part["verdict"] == "worse"]
+        return [
+            f"where {_part(part)}, {name} went from {part['base']:.4g} to {part['tuned']:.4g} (95% interval "
+            f"of the change {part['interval'][0]:+.3g} to {part['interval'][1]:+.3g}, {part['n']:,} samples)"
+            for part in found[:PARTS]
+        ]
+
     def no_gain(self) -> bool:
         """Whether the metric that decides shows no gain, of samples enough to show one."""
         return self.verdict() in ("worse", "no clear difference")
@@ -90,7 +105,7 @@ def diagnose(run: Mapping[str, Any]) -> dict[str, Any] | None:
     """`diagnosis` of run.json: code, words (one paragraph), evidence (sentences), beside (codes that hold
     too); None where nothing was evaluated, and no training was stopped by what it showed.
 
-    run: run.json with evaluate, gates, train, advice and power, each as far as it is there.
+    run: run.json with evaluate, slices, gates, train, advice and power, each as far as it is there.
     """
     books = Books(run)
     held = [(rule, evidence) for rule in RULES if (evidence := rule.found(books))]
@@ -101,10 +116,20 @@ def diagnose(run: Mapping[str, Any]) -> dict[str, Any] | None:
     (first, evidence), *others = held
     return {
         "code": first.code,
-        "words": first.words,
+        "words": _whole(first, books),
         "evidence": list(dict.fromkeys(evidence))[:MOST],
         "beside": [rule.code for rule, _ in others],
     }
+
+
+def _whole(rule: Rule, books: Books) -> str:
+    """The paragraph, with the parts on which it is worse."""
+    worse = books.worse()
+    return f"{rule.words} It is worse than the base in a part: {'; '.join(worse)}." if worse else rule.words
+
+
+def _part(part: Mapping[str, Any]) -> str:
+    return f"the {part['by']} is {part['value']}"
 
 
 def _rate(books: Books) -> list[str]:
@@ -166,7 +191,10 @@ def _unsafe(books: Books) -> list[str]:
 
 
 def _forgot(books: Books) -> list[str]:
-    return [*books.gates("forgetting", "instructions", "safety", "general_loss"), *books.watch("forgetting")]
+    return [
+        *books.gates("forgetting", "harness", "instructions", "safety", "general_loss"),
+        *books.watch("forgetting"),
+    ]
 
 
 def _little(books: Books) -> list[str]:
@@ -202,9 +230,16 @@ def _flat_metric(books: Books) -> list[str]:
 
 def _few_samples(books: Books) -> list[str]:
     power = decision.sentence((books.run.get("power") or {}).get("words"))
+    if _no_metric(books):
+        return []
     if books.verdict() == "too few samples":
         return [power or books.moved()]
     return [books.moved(), power] if books.verdict() == "no clear difference" and power else []
+
+
+def _no_metric(books: Books) -> list[str]:
+    """The metric that was named does not apply."""
+    return [books.moved()] if books.primary and not books.primary[1]["n"] else []
 
 
 def _worse(books: Books) -> list[str]:
@@ -343,6 +378,12 @@ RULES = (
         _flat_metric,
     ),
     Rule(
+        "no_metric",
+        "The metric that is to decide does not apply to these answers, so nothing is decided. Name another "
+        "under evaluate.primary, and evaluate again: no model is asked anew.",
+        _no_metric,
+    ),
+    Rule(
         "too_few_samples",
         "Too few held-out samples to tell: whatever was learnt, this evaluation cannot show it. Hold "
         "out more rows (split.test), or raise evaluate.samples.",
@@ -353,6 +394,12 @@ RULES = (
         "The tuned model is no better than its base, and nothing here says why. Read wins and losses,"
         " then look at the rows; a sweep (`headrace sweep`) tells whether it is the settings.",
         _worse,
+    ),
+    Rule(
+        "worse_in_part",
+        "The gain is not everywhere. Add rows of the part on which it is worse, or leave that part to the "
+        "base.",
+        Books.worse,
     ),
 )
 SOUND = Rule("sound", "Nothing was found wrong with it: it is better, and kept what it could.", _holds)

@@ -21,7 +21,7 @@ from headrace.pipelines.evaluate.metrics import normalise
 
 Floats = NDArray[np.float64]
 
-MOST = 200  # labels
+MOST = 500  # labels
 LONGEST = 60  # characters of a label
 CONFUSIONS = 20  # that are told
 

@@ -3,9 +3,10 @@
 Every metric is a function of sums over samples (a mean: of values and ones; the loss: of nats and
 targets; BLEU: of n-gram counts), so that one test and one interval serve them all (`statistics`).
 
-ROUGE by rouge-score over words of any script (its own tokenizer knows a to z and 0 to 9 alone), BLEU
-by sacrebleu over the corpus, chrF by sacrebleu and METEOR by nltk as means of their sentences. METEOR matches
-words and stems of English; without WordNet, which would have to be fetched, it knows no synonyms.
+ROUGE-1 and 2 by rouge-score over words of any script (its own tokenizer knows a to z and 0 to 9 alone),
+ROUGE-L as it has it, BLEU by sacrebleu over the corpus, chrF by sacrebleu and METEOR by nltk as means of
+their sentences. METEOR matches words and stems of English; without WordNet, which would have to be fetched,
+it knows no synonyms.
 Source: https://aclanthology.org/W04-1013, https://aclanthology.org/P02-1040,
 https://aclanthology.org/W18-6319, https://aclanthology.org/W15-3049, https://aclanthology.org/W05-0909,
 https://arxiv.org/abs/1606.05250 (token F1)
@@ -126,10 +127,36 @@ class _Words:
 
 def rouge(answers: Sequence[str], references: Sequence[str]) -> dict[str, Floats]:
     """F-measures of one word, of two and of the longest common subsequence, by name: ``float64[N]`` each."""
-    names = ("rouge1", "rouge2", "rougeL")
-    scorer = RougeScorer(list(names), tokenizer=_Words())
-    scored = [scorer.score(r, a) for a, r in zip(answers, references, strict=True)]
-    return {name: np.array([s[name].fmeasure for s in scored], np.float64) for name in names}
+    names, words = ("rouge1", "rouge2"), _Words()
+    scorer = RougeScorer(list(names), tokenizer=words)
+    pairs = list(zip(answers, references, strict=True))
+    scored = [scorer.score(r, a) for a, r in pairs]
+    found = {name: np.array([s[name].fmeasure for s in scored], np.float64) for name in names}
+    longest = [_rouge_l(words.tokenize(a), words.tokenize(r)) for a, r in pairs]
+    return {**found, "rougeL": np.array(longest, np.float64)}
+
+
+def _rouge_l(said: list[str], wanted: list[str]) -> float:
+    """F-measure of the longest common subsequence."""
+    if not said or not wanted:
+        return 0.0
+    common = subsequence(said, wanted)
+    precision, recall = common / len(said), common / len(wanted)
+    return 2 * precision * recall / (precision + recall) if common else 0.0
+
+
+def subsequence(first: Sequence[str], second: Sequence[str]) -> int:
+    """Length of the longest common subsequence, 64 places of `first` at a time: rouge-score's own takes 3.5 s
+    for answers of 5,000 words. Source: Hyyro 2004, bit-parallel LCS-length computation revisited.
+    """
+    places: dict[str, int] = {}
+    for at, word in enumerate(first):
+        places[word] = places.get(word, 0) | 1 << at
+    free = whole = (1 << len(first)) - 1
+    for word in second:
+        matched = free & places.get(word, 0)
+        free = ((free + matched) | (free - matched)) & whole
+    return len(first) - free.bit_count()
 
 
 def bleu_counts(answers: Sequence[str], references: Sequence[str], tokenize: str = "13a") -> Floats:

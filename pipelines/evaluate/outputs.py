@@ -32,7 +32,7 @@ from headrace.pipelines.train.watch import samples
 
 class Work(NamedTuple):
     """What is to be measured in a run. keys: of every arm that is wanted, by its name; kept: arms that were
-    measured before.
+    measured before; probes: the key of what the gates ask beside it.
     """
 
     run: str
@@ -42,6 +42,7 @@ class Work(NamedTuple):
     shelf: batches.Shelf
     keys: Mapping[str, str]
     kept: Mapping[str, Measured]
+    probes: str = ""
 
 
 def measure(work: Work, also: Callable[[Loaded], Any] | None = None) -> Outcome:
@@ -91,7 +92,7 @@ def _measured(
         if wanted.TUNED in missing:
             ask(wanted.TUNED, loaded, drawn, manner)
         if also is not None:
-            probed = also(both.loaded(Both(base, loaded), manner, exam.room))
+            probed = also(both.loaded(Both(base, loaded), manner, exam.room, Pieces(work.run, work.probes)))
         del loaded
     del base
     gc.collect()  # one model after the other, as a GPU may hold no two

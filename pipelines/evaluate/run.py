@@ -38,7 +38,7 @@ from headrace.pipelines.evaluate.judged import kept as judged_kept
 from headrace.pipelines.evaluate.outputs import Work, last_asked, measure, share
 from headrace.pipelines.train import adapter, batches, models
 
-VERSION = 5
+VERSION = 6
 EVERY = 10.0  # seconds between two looks at how far a long evaluation is
 Say = Callable[[str, dict[str, Any]], None]
 
@@ -87,39 +87,44 @@ def run(
     probes = None
     if gates is not None and gates.enabled:
         probes = ledger.key(keys, probing.key(run_directory, gates))
-    key = ledger.key(VERSION, keys, settings, probes)
-    target = storage.join(run_directory, standing.SCORES)
-    result = storage.read_object(target) or {}
-    today = (packed or {}).get(config.split)
-    if (result.get("key"), result.get("adapter"), result.get("packed")) != (key, card["key"], today):
-        work = Work(run_directory, model, config, seed, shelf, keys, {})
+    of = {"key": ledger.key(VERSION, keys, settings, probes), "adapter": card["key"]}
+    of["packed"] = (packed or {}).get(config.split)
+    result = written(run_directory)
+    if any(result.get(name) != value for name, value in of.items()):
+        work = Work(run_directory, model, config, seed, shelf, keys, {}, probes or "")
         before = result.get("measured") if probes and result.get("probes") == probes else None
         outcome = _measured(work, gates if before is None else None, say)
         gated = {"measured": before} if before is not None else {}  # as they hang on no metric of the recipe
-        result = {**_scored(run_directory, model, config, outcome, seed), **gated, "probes": probes}
+        result = {**_scored(work, outcome), **gated, "probes": probes}
         if config.earlier is not None:
             result["arms"][wanted.EARLIER]["same_rows"] = others.same_rows(config.earlier, packed or {})
-        made_of = {"config": config.model_dump(mode="json"), "keys": keys, "adapter": card["key"]}
-        result = {"key": key, **made_of, "split": config.split, "packed": today, **result}
-        examples = {"samples": _examples(outcome, config.examples)}
-        storage.put(storage.join(run_directory, standing.SAMPLES), _json(examples))
-        storage.put(target, _json(result))
+        _write(work, {**of, **result}, _examples(outcome, config.examples))
     _judge(result["metrics"], config)
     return dict(result["metrics"])
 
 
-def _scored(run: str, model: str, config: Config, outcome: Outcome, seed: int) -> dict[str, Any]:
+def _write(work: Work, result: Mapping[str, Any], examples: Sequence[Mapping[str, str]]) -> None:
+    """Write what was found; the batches that it was put together from are needed no more."""
+    config = work.config.model_dump(mode="json")
+    made_of = {"config": config, "keys": work.keys, "adapter": result["adapter"], "split": config["split"]}
+    first = {"key": result["key"], **made_of, "packed": result["packed"]}
+    storage.put(storage.join(work.run, standing.SAMPLES), _json({"samples": examples}))
+    storage.put(storage.join(work.run, standing.SCORES), _json({**first, **result}))
+    pieces.remove(work.run)
+
+
+def _scored(work: Work, outcome: Outcome) -> dict[str, Any]:
     """Scores, over all samples and over those that do not stand in training, and gates as they were measured,
     where the models were probed.
     """
-    rows = _stored(run, outcome)
+    rows = _stored(work.run, outcome)
     texts = _last_asked(rows, outcome)
-    seen = _seen(run, model, outcome, texts, seed)
+    seen = _seen(work.run, work.model, outcome, texts, work.seed)
     whole = np.flatnonzero(seen.leaks.shares() >= held_out.WHOLE)
     dirty = [outcome.asked[at] for at in whole]
-    result = scoring.scored(outcome, config, seed, _traits(rows, outcome), dirty)
+    result = scoring.scored(outcome, work.config, work.seed, _traits(rows, outcome), dirty)
     if outcome.probed is not None:
-        result["measured"] = _of_gates(run, outcome, texts, seen, seed)
+        result["measured"] = _of_gates(work.run, outcome, texts, seen, work.seed)
     return result
 
 
@@ -167,6 +172,7 @@ def baseline(
     function.texts(config.functions)
     keys = wanted.keys(run_directory, model, config, seed, shelf)
     outcome = _measured(Work(run_directory, model, config, seed, shelf, keys, {}), None, say)
+    pieces.remove(run_directory)
     return scoring.values(outcome, config)
 
 
@@ -200,6 +206,7 @@ def seeds(
         kept.keep(home, wanted.BASE, keys[wanted.BASE], own.outcome.base)
         work = Work(home, model, alone, seed, shelf, {**keys, wanted.TUNED: tuned}, {})
         outcomes.append(_measured(work, None, say))
+        pieces.remove(home)
     every = [scoring.measured(outcome, config) for outcome in outcomes]
     name = config.deciding(every[0])
     if name is None:
@@ -209,7 +216,9 @@ def seeds(
 
 
 def _measured(work: Work, gates: Gates | None, say: Say | None) -> Outcome:
-    """What the arms answered: as far as that is kept, from there, and kept from now on."""
+    """What the arms answered: as far as that is kept, from there, and kept from now on. The batches that it
+    is put together from stay, for whoever still needs those of the gates.
+    """
     kept_before = kept.load(work.run, work.keys)
     questions = kept.questions(work.run, work.keys[wanted.BASE])
     probes = gates is not None and gates.enabled
@@ -224,7 +233,6 @@ def _measured(work: Work, gates: Gates | None, say: Say | None) -> Outcome:
     for name in work.keys:
         if name not in kept_before:
             kept.keep(work.run, name, work.keys[name], found[name])
-    pieces.remove(work.run)
     return outcome
 
 
@@ -234,7 +242,7 @@ def _telling(work: Work, say: Say | None) -> Iterator[None]:
     if say is None:
         yield
         return
-    names = {key: name for name, key in work.keys.items()}
+    names = {key: name for name, key in {**work.keys, "gates": work.probes}.items() if key}
     over = threading.Event()
     last: dict[tuple[str, str], tuple[int, int]] = {}
 
@@ -244,7 +252,8 @@ def _telling(work: Work, say: Say | None) -> Iterator[None]:
                 for at, (done, count) in pieces.progress(work.run).items():
                     if at[0] in names and last.get(at) != (done, count):
                         last[at] = done, count
-                        text = f"evaluate: {names[at[0]]}: {at[1]} of {done:,} of {count:,} samples"
+                        what = at[1].replace("_", " ")
+                        text = f"evaluate: {names[at[0]]}: {what} of {done:,} of {count:,} samples"
                         say(text, {"arm": names[at[0]], "what": at[1], "done": done, "of": count})
 
     thread = threading.Thread(target=look, name="headrace-evaluate-progress", daemon=True)

@@ -98,12 +98,21 @@ def scored(
     if len(dirty):
         clean = _metrics(every, list(outcome.arms), primary, seed, dirty)
         metrics = {name: {**one, "clean": _alone(clean.get(name))} for name, one in metrics.items()}
+    if config.named is not None and config.named not in metrics:
+        metrics[config.named] = {
+            **NOTHING,
+            "verdict": VERDICTS[-1],
+            "n": 0,
+            "test": "bootstrap",
+            "primary": True,
+        }
     by = slices.of(outcome.lengths, traits or {}, _by_sample(outcome, answers.references, known))
-    decides = every[primary].against(BASE, nothing) if primary not in (None, PREFERENCE) else None
+    decides = every[primary].against(BASE, dirty) if primary not in (None, PREFERENCE) else None
     return {
         "samples": len(outcome.base.forced),
         "answers": len(outcome.references),
         "contaminated": len(dirty),
+        "in_training": dirty.tolist(),
         "without_answer": answers.missing,
         "longest_answer": outcome.longest,
         "targets": int(outcome.base.forced[:, 1].sum()),
@@ -257,7 +266,7 @@ def _valued(outcome: Outcome, answers: Answers, known: Sequence[str], config: Co
     metrics["loss"] = Valued(nats, every, partial(statistics.unbounded, measures.ratio))
     metrics["perplexity"] = Valued(nats, every, partial(statistics.unbounded, measures.perplexity))
     metrics["token_accuracy"] = Valued(right, every, partial(statistics.share, measures.ratio))
-    if not answers.references:
+    if not any(reference.strip() for reference in answers.references):  # of nothing nothing can be right
         return metrics
     for name, values in (_texts(answers, config) | _formed(outcome, answers, config)).items():
         formula = measures.percent if name == "chrf" else measures.ratio

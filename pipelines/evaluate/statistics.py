@@ -78,7 +78,9 @@ def unbounded(metric: Metric, base: Floats, tuned: Floats) -> Paired:
     weight = base[:, 1]
     moved = tuned[:, 0] - base[:, 0]
     change = moved.sum() / weight.sum()
-    farthest = np.abs(moved / weight - change).max(initial=0) * (FARTHER / len(base)) ** 0.6
+    # How far samples lie apart cannot be seen of one: it has no interval.
+    farthest = np.abs(moved / weight - change).max(initial=0) if len(base) > 1 else math.inf
+    farthest *= (FARTHER / len(base)) ** 0.6
     before, size = base[:, 0].sum() / weight.sum(), float(weight.mean())
     low, high = (
         np.array([[before * size, size], [(before + change + sign * farthest) * size, size]])

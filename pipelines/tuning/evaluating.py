@@ -149,6 +149,7 @@ def _decided(
     if recipe.evaluate.gate is not None:
         gates[ending.EVALUATED] = {"passed": failed is None, "words": str(failed or "")}
     written = {"evaluate": told.get("metrics", {}), "gates": gates, "power": told.get("power", {})}
+    written["slices"] = told.get("slices", [])
     summary.write(recipe.output, written)  # it stands whatever comes of the other seeds
     written["seeds"] = seeds.evaluated(recipe, ready.named(recipe), mode)
     books = {**summary.read(recipe.output), **written}

@@ -57,6 +57,7 @@ def say_other_packed(recipe: Recipe, mode: Mode) -> None:
 
 def model(recipe: Recipe) -> str:
     from headrace.pipelines.evaluate.arms import wanted
+    from headrace.pipelines.evaluate.gates import probing
     from headrace.pipelines.train import driver
 
     model = named(recipe)
@@ -66,6 +67,7 @@ def model(recipe: Recipe) -> str:
         follow.require(recipe.trackers)
     driver.check(recipe.train, model)
     wanted.check(recipe.evaluate, model)
+    probing.check(recipe.gates)
     return model
 
 

@@ -72,6 +72,7 @@ def lines(runs: Sequence[str], show: int) -> Iterator[Line]:
     p = corrected([(one.primary, one.found) for one in against])
     for number, (one, other) in enumerate(zip(against, others, strict=True)):
         yield from _counts(first, one)
+        yield from _contaminated(first, one, seed)
         yield _verdict(first, one, p.get((number, one.primary or "")))
         for name in one.found:
             yield _metric(one, name, p[number, name])
@@ -125,10 +126,34 @@ def _counts(first: Evaluated, one: Compared) -> Iterator[Line]:
         )
 
 
+def _contaminated(first: Evaluated, one: Compared, seed: int) -> Iterator[Line]:
+    """What is left out, and what the metric that decides would be with it."""
+    whole, left_out = one.shared.whole, one.shared.contaminated
+    if whole is None:
+        return
+    text = (
+        f"  {left_out:,} more stand in the training rows of one of the runs, and are left out of what follows"
+    )
+    every = scoring.measured(whole, one.shared.config)
+    name = one.shared.config.deciding(every)
+    told: dict[str, Any] = {"contaminated": left_out}
+    if name is not None:
+        found = statistics.compare(every[name].paired, seed=seed)
+        text += f"; with them {name} goes from {found.base:.4g} to {found.tuned:.4g}"
+        told |= {"by": name, "first": _finite(found.base), "other": _finite(found.tuned)}
+    yield Line(text, {"run": one.run, "against": first.run, **told})
+
+
+def _finite(value: float) -> float | None:
+    return value if np.isfinite(value) else None
+
+
 def _verdict(first: Evaluated, one: Compared, p: float | None) -> Line:
     """What may be claimed, in words."""
     if one.primary is None or p is None:
-        return Line(f"  {one.run}: the metric that decides could not be measured", {"verdict": None})
+        why = "" if one.shared.outcome.row_ids else ": every sample stands in the training rows of a run"
+        text = f"  {one.run}: the metric that decides could not be measured{why}"
+        return Line(text, {"verdict": None})
     lower = one.primary in LOWER_IS_BETTER
     verdict = statistics.verdict(one.found[one.primary], p, lower_is_better=lower)
     claim = f"is {verdict} than {first.run}, beyond chance"

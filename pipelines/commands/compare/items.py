@@ -29,18 +29,23 @@ class Evaluated(NamedTuple):
     key: str
     outcome: Outcome
     config: Config
+    in_training: tuple[int, ...] = ()
 
 
 class Shared(NamedTuple):
     """What two runs have both evaluated: the tuned model of the first as base, of the second as tuned.
 
-    of: samples of each. config: the first run's section, without metrics of tokens where those are not alike.
+    outcome: of the samples that stand in the training rows of neither; whole: of all, where some do, of which
+    there are `contaminated`. of: samples of each. config: the first run's section, without metrics of tokens
+    where those are not alike.
     """
 
     outcome: Outcome
     of: tuple[int, int]
     config: Config
     tokens_alike: bool
+    contaminated: int
+    whole: Outcome | None
 
 
 def evaluated(run: str) -> Evaluated:
@@ -71,6 +76,14 @@ def shared(first: Evaluated, second: Evaluated) -> Shared:
             f"{counts}: too few to compare the runs by. Give both the same sources, split and seed, or copy "
             "the prepared run and train the copy with other settings"
         )
+    clean = [p for p in pairs if p[0] not in first.in_training and p[1] not in second.in_training]
+    config = first.config if alike else _of_answers(first.config)
+    whole = _both(first, second, pairs) if len(clean) < len(pairs) else None
+    return Shared(_both(first, second, clean), of, config, alike, len(pairs) - len(clean), whole)
+
+
+def _both(first: Evaluated, second: Evaluated, pairs: list[tuple[int, int]]) -> Outcome:
+    """The two tuned models on some of the samples."""
     places = [[pair[side] for pair in pairs] for side in (0, 1)]
     answered = [
         at
@@ -87,7 +100,7 @@ def shared(first: Evaluated, second: Evaluated) -> Shared:
             base=replace(both.base, pairs=first.outcome.tuned.pairs),
             tuned=replace(both.tuned, pairs=second.outcome.tuned.pairs),
         )
-    return Shared(both, of, first.config if alike else _of_answers(first.config), alike)
+    return both
 
 
 def _of_answers(config: Config) -> Config:

@@ -77,7 +77,9 @@ def made(work: Work, tell: Callable[[str, dict[str, Any]], None]) -> dict[str, A
     model.generation_config.save_pretrained(work.place)
     build.copy_tokenizer(one, work.place)
     if asked.gguf:
-        llama_cpp.write(work.place, work.dtype)
+        ends = sorted(probes.ends(tokenizer, request))
+        other = bool(ends) and tokenizer.eos_token_id not in ends
+        llama_cpp.write(work.place, work.dtype, tokenizer.convert_ids_to_tokens(ends[0]) if other else None)
     stops = model.generation_config.eos_token_id
     del model
     gc.collect()
@@ -138,7 +140,7 @@ def check(
     except ModelError as error:
         return {}, [*wrong, str(error)]
     if work.asked.gguf:
-        gguf, other = _of_gguf(work, request, ours)
+        gguf, other = _of_gguf(work, request, ours, tokenizer)
         wrong += [f"{llama_cpp.FILE}: {words}" for words in other]
     figures, unequal = equality.compare(ours, theirs, exact=work.is_exact, least=work.asked.least_agreement)
     wrong += equality.missing_ends(theirs, probes.ends(tokenizer, request), tokenizer)
@@ -147,16 +149,29 @@ def check(
     return {**figures, **({"gguf": gguf} if work.asked.gguf else {})}, [*wrong, *unequal]
 
 
-def _of_gguf(work: Work, request: reload.Request, ours: Said) -> tuple[dict[str, Any], list[str]]:
-    """The same of the GGUF in the work's place, which transformers loads."""
+def _of_gguf(
+    work: Work, request: reload.Request, ours: Said, tokenizer: Any
+) -> tuple[dict[str, Any], list[str]]:
+    """The same of the GGUF in the work's place, by llama.cpp itself where it is installed, else as
+    transformers loads it.
+    """
+    itself = llama_cpp.is_installed()
+    by, program = ("llama.cpp", llama_cpp.PROGRAM) if itself else ("transformers", reload.__file__)
+    tolerance = equality.OF_ENGINE if itself else equality.TOLERANCE
     try:
-        theirs = fresh(work, request, llama_cpp.FILE)
+        theirs = fresh(work, request, llama_cpp.FILE, program)
     except ModelError as error:
         return {}, [str(error)]
-    return equality.compare(ours, theirs, exact=work.is_exact, least=work.asked.least_agreement)
+    least = work.asked.least_agreement
+    figures, wrong = equality.compare(ours, theirs, exact=work.is_exact, least=least, tolerance=tolerance)
+    if itself:
+        wrong += equality.missing_ends(theirs, probes.ends(tokenizer, request), tokenizer, by)
+    return {"read_by": by, **figures}, wrong
 
 
-def fresh(work: Work, request: reload.Request, gguf: str | None = None) -> Said:
+def fresh(
+    work: Work, request: reload.Request, gguf: str | None = None, program: str = reload.__file__
+) -> Said:
     """What the export says of `request`, by a process of its own. Raises: ModelError: it cannot load it."""
     answer, tensors = (os.path.join(work.private, f) for f in ("answer.json", "tensors.safetensors"))
     whole = {
@@ -172,16 +187,19 @@ def fresh(work: Work, request: reload.Request, gguf: str | None = None) -> Said:
     path = os.path.join(work.private, "request.json")
     with open(path, "w", encoding="utf-8") as file:
         json.dump(whole, file)
-    if failure := _process(path):
-        raise ModelError(f"transformers and peft cannot load it: {failure}")
+    if failure := _process(program, path):
+        who = "llama.cpp" if program == llama_cpp.PROGRAM else "transformers and peft"
+        raise ModelError(f"{who} cannot load it: {failure}")
     return equality.read_answer(answer, tensors)
 
 
-def _process(path: str) -> str:
-    """Run `reload` on a request; returns the last line of what it died of, "" where it did not."""
+def _process(program: str, path: str) -> str:
+    """Run `reload`, or another like it, on a request; returns the last line of what it died of, "" where it
+    did not.
+    """
     # -P: what lies beside the program is no package of its imports.
     ended = subprocess.run(  # noqa: S603 - our own program, with this Python
-        [sys.executable, "-P", reload.__file__, path], capture_output=True, text=True, check=False
+        [sys.executable, "-P", program, path], capture_output=True, text=True, check=False
     )
     if not ended.returncode:
         return ""

@@ -237,10 +237,12 @@ def _equal(figures: Mapping[str, Any], asked: Any) -> Iterator[str]:
     if "next_tokens" in gguf:
         moved, told = gguf["logits"]["largest_difference"], gguf["answers"]
         yield (
-            f"model.gguf, loaded by transformers: logits differ by {moved:.3g} of the largest, "
+            f"model.gguf, loaded by {gguf['read_by']}: logits differ by {moved:.3g} of the largest, "
             f"{told['same']} of {told['n']} greedy answers are the same, {gguf['next_tokens']['same']:,} of "
             f"{gguf['next_tokens']['n']:,} next tokens agree."
         )
+        if gguf["read_by"] == "transformers":
+            yield "llama.cpp itself was not asked: its binding (llama-cpp-python) was not installed."
         yield ""
 
 

@@ -38,7 +38,7 @@ class Manner(NamedTuple):
 
 
 def said(
-    model: Any, asked: list[NDArray[np.int64]], manner: Manner, pieces: Pieces
+    model: Any, asked: list[NDArray[np.int64]], manner: Manner, pieces: Pieces, what: str = "answers"
 ) -> tuple[list[tuple[str, str]], list[bool]] | None:
     """Reasoning and answer to each prompt, and whether it came to its end; None where others ask some."""
 
@@ -50,7 +50,7 @@ def said(
         return made
 
     groups = samples.together(model, [len(ids) for ids in asked], manner.size)
-    made = pieces.all("answers", groups, len(asked), ask)
+    made = pieces.all(what, groups, len(asked), ask)
     if made is None:
         return None
     ended = [len(ids) > 0 and ids[-1] in manner.ends for ids in made]

@@ -13,7 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from headrace.pipelines.evaluate.arms import asking
+from headrace.pipelines.evaluate.arms import asking, wanted
 from headrace.pipelines.evaluate.arms.asking import Manner
 from headrace.pipelines.evaluate.arms.pieces import Pieces
 from headrace.pipelines.train.watch import samples
@@ -26,30 +26,32 @@ class Loaded:
     """A model as it was and tuned, for whoever asks it something else.
 
     room: tokens that its context holds. forced: as in `Measured`. said: answers of at most so many tokens to
-    prompts, and whether each came to its end. without: within it the model is as it was; merged: within it
-    the adapter is merged into the weights, and what it gives is whether it could be; afterwards weights may
-    differ by a rounding. timed: seconds that answers of just so many tokens take, and GiB.
+    prompts, and whether each came to its end. Both are told first what they are asked for, a name of its own,
+    by which batches are kept: those of one name that were asked before a kill are not asked again. without:
+    within it the model is as it was; merged: within it the adapter is merged into the weights, and what it
+    gives is whether it could be; afterwards weights may differ by a rounding. timed: seconds that answers of
+    just so many tokens take, and GiB.
     """
 
     tokenizer: Any
     room: float
-    forced: Callable[[list[samples.Sample]], NDArray[np.float64]]
-    said: Callable[[list[NDArray[np.int64]], int], tuple[list[str], list[bool]]]
+    forced: Callable[[str, list[samples.Sample]], NDArray[np.float64]]
+    said: Callable[[str, list[NDArray[np.int64]], int], tuple[list[str], list[bool]]]
     without: Callable[[], AbstractContextManager[Any]]
     merged: Callable[[], AbstractContextManager[bool]]
     timed: Callable[[list[NDArray[np.int64]], int], tuple[float, float]]
 
 
-def loaded(both: "Both", manner: Manner, room: float) -> Loaded:
-    """Both models, for whoever asks them something else."""
+def loaded(both: "Both", manner: Manner, room: float, kept: Pieces) -> Loaded:
+    """Both models, for whoever asks them something else. kept: where batches of theirs are kept."""
 
-    def said(asked: list[NDArray[np.int64]], most: int) -> tuple[list[str], list[bool]]:
-        made = asking.said(both.asked, asked, manner._replace(longest=most), Pieces())
+    def said(what: str, asked: list[NDArray[np.int64]], most: int) -> tuple[list[str], list[bool]]:
+        made = asking.said(both.asked, asked, manner._replace(longest=most), kept, f"{what}_{both.name}")
         assert made is not None, "nobody else asks some"
         return [answer for _, answer in made[0]], made[1]
 
-    def forced(some: list[samples.Sample]) -> NDArray[np.float64]:
-        sums = asking.sums(both.asked, some, manner, Pieces())
+    def forced(what: str, some: list[samples.Sample]) -> NDArray[np.float64]:
+        sums = asking.sums(both.asked, some, manner, kept, f"{what}_{both.name}")
         assert sums is not None, "nobody else asks some"
         return sums
 
@@ -64,25 +66,28 @@ def loaded(both: "Both", manner: Manner, room: float) -> Loaded:
 
 
 class Both:
-    """A base model and the tuned one, which may be the base with an adapter; `asked` is the one of them."""
+    """A base model and the tuned one, which may be the base with an adapter; `asked` is the one of them, and
+    `name` says which.
+    """
 
     def __init__(self, base: Any, tuned: Any) -> None:
-        self._base, self.asked = base, tuned
+        self._base, self.asked, self.name = base, tuned, wanted.TUNED
         self.adapted = hasattr(tuned, "disable_adapter")  # whether an adapter stands beside the weights now
 
     @contextmanager
     def without(self) -> Iterator[None]:
         """Within it the base is asked."""
-        tuned = self.asked
+        tuned, self.name = self.asked, wanted.BASE
         if self.adapted:
             self.adapted = False
             with tuned.disable_adapter():
                 yield
             self.adapted = True
-            return
-        self.asked = self._base
-        yield
-        self.asked = tuned
+        else:
+            self.asked = self._base
+            yield
+            self.asked = tuned
+        self.name = wanted.TUNED
 
     @contextmanager
     def merged(self) -> Iterator[bool]:

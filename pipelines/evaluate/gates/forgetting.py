@@ -28,6 +28,7 @@ from headrace.pipelines.evaluate.gates.gate import (
     percent,
     too_few,
 )
+from headrace.pipelines.evaluate.harness.asked import Answered
 
 FIX = {
     "forgetting": "Mix general conversations into the training rows (replay); then fewer epochs, then a "
@@ -35,9 +36,12 @@ FIX = {
     "instructions": "Add instructions of many kinds to the training rows; then a lower learning rate",
     "safety": "Add rows in which harmful requests are declined to the training rows, and look for rows there "
     "that comply with some",
+    "harness": "Mix general conversations into the training rows (replay); then fewer epochs, then a lower "
+    "learning rate",
     "general_loss": "Mix general text into the training rows (replay); then fewer epochs, then a lower "
     "learning rate",
 }
+TASKS = 3  # of the harness whose scores are told in words
 FEWEST = 10  # items that the base has right, below which nothing can be forgotten
 
 
@@ -64,6 +68,23 @@ def forgotten(name: str, base: Bools, tuned: Bools, skills: Sequence[str], items
     rows = tuple(items[at] for at in np.flatnonzero(lost)[:LISTED])
     facts = {"p": p, "lost": count, "gained": int(gained.sum()), "by_skill": by_skill}
     return Gate(count / known, interval, words, FIX[name], rows, facts, p <= CERTAIN / 2)
+
+
+def of_harness(answered: Answered) -> Outcome:
+    """The gate on tasks of lm-evaluation-harness, with what it says of each whole task."""
+    if not answered.tasks:
+        return Unmeasured("no task of gates.harness says of each document whether it is right")
+    held = forgotten("harness", answered.base, answered.tuned, answered.tasks, answered.names)
+    if isinstance(held, Unmeasured):
+        return held
+    told = [
+        f"{task} {metric} {both['base']:.3g} -> {both['tuned']:.3g}"
+        for task, of in answered.scores.items()
+        for metric, both in of.items()
+    ]
+    more = f", and {len(told) - TASKS} more" if len(told) > TASKS else ""
+    words = f"{held.words}; {', '.join(told[:TASKS])}{more}" if told else held.words
+    return held._replace(words=words, facts={**held.facts, "tasks": answered.scores, "cut": answered.cut})
 
 
 def one_sided(lost: int, gained: int) -> float:

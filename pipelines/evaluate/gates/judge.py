@@ -77,6 +77,7 @@ def _each(
     trained = [_per_token(side) for side in probed.trained]
     return {
         **_of_items(probed, seen.answers),
+        "harness": lambda: _or_why(probed.harness, forgetting.of_harness),
         "general_loss": lambda: forgetting.general_loss(*probed.general, seed),
         "collapse": lambda: collapse.collapse(answers, references, base),
         "openers": lambda: collapse.openers(answers, references),

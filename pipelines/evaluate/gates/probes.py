@@ -77,7 +77,7 @@ def of_labels(loaded: Loaded, held: Sequence[Sample]) -> Labels | Unmeasured:
     asked = [_continued(sample.ids[: sample.span()[0]], label) for sample in held[:n] for label in tokens]
     if max(len(sample.ids) for sample in asked) > loaded.room:
         return Unmeasured("a label behind its prompt has no room in the model's context")
-    base, tuned = both(loaded, lambda: loaded.forced(asked)[:, 0].reshape(n, len(known)))
+    base, tuned = both(loaded, lambda: loaded.forced("labels", asked)[:, 0].reshape(n, len(known)))
     wanted = np.array([known.index(reference) for reference in references[:n]], np.int64)
     return Labels(base, tuned, wanted)
 
@@ -115,7 +115,7 @@ def of_swaps(loaded: Loaded, run: str, most: int, template: str | None) -> Swaps
         return Unmeasured("no row asks anything else where its group is exchanged")
     chosen = [pairs[int(at)] for at in np.linspace(0, len(pairs) - 1, min(most, len(pairs)))]
     prompts = [pair[side] for side in (0, 1) for pair in chosen]
-    said = both(loaded, lambda: loaded.said(prompts, ANSWER)[0])
+    said = both(loaded, lambda: loaded.said("swaps", prompts, ANSWER)[0])
     sides = [(answers[: len(chosen)], answers[len(chosen) :]) for answers in said]
     return Swaps(sides[0], sides[1])
 
@@ -142,7 +142,7 @@ def of_canaries(loaded: Loaded, run: str) -> Planted | Unmeasured:
         return Unmeasured("no canaries are planted by the recipe: see train.canaries")
     drawn = canaries.drawn(loaded.tokenizer, settings["train.canaries"]["count"], settings["seed"])
     asked = [_continued(one.prompt, secret) for one in drawn for secret in (one.secret, *one.others)]
-    base, tuned = both(loaded, lambda: loaded.forced(asked)[:, 0].reshape(len(drawn), -1))
+    base, tuned = both(loaded, lambda: loaded.forced("canaries", asked)[:, 0].reshape(len(drawn), -1))
     fell = tuned - base
     return Planted(fell[:, 0], fell[:, 1:])
 
@@ -172,9 +172,9 @@ def of_speed(loaded: Loaded, held: Sequence[Sample]) -> Speed | Unmeasured:
     return Speed(rates, gib)
 
 
-def recited(loaded: Loaded, trained: Sequence[Sample], least: int) -> Bools:
+def recited(loaded: Loaded, what: str, trained: Sequence[Sample], least: int) -> Bools:
     """Whether the tuned model answers each prompt by all of the row's own answer, of rows whose answer has
-    `least` words or more: ``bool[N]``.
+    `least` words or more: ``bool[N]``. what: these rows' name.
     """
     spans = [sample.ids[slice(*sample.span())] for sample in trained]
     wanted = [metrics.normalise(answer) for _, answer in samples.said(spans, loaded.tokenizer)]
@@ -182,6 +182,6 @@ def recited(loaded: Loaded, trained: Sequence[Sample], least: int) -> Bools:
     if not long:
         return np.zeros(0, np.bool_)
     prompts = [trained[at].ids[: trained[at].span()[0]] for at in long]
-    answers, _ = loaded.said(prompts, max(len(spans[at]) for at in long))
+    answers, _ = loaded.said(f"recited_{what}", prompts, max(len(spans[at]) for at in long))
     found = [metrics.normalise(a) == wanted[at] for a, at in zip(answers, long, strict=True)]
     return np.array(found, np.bool_)

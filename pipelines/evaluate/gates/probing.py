@@ -1,7 +1,8 @@
 """What the gates ask of base and tuned model beside the evaluation's own samples.
 
 What: the loss on general text, the loss on some training rows and their answers said again, what `probes`
-asks, and, where the recipe asks for it, answers to the battery and to items of the user's own.
+asks, and, where the recipe asks for it, answers to the battery, to items of the user's own and to tasks of
+lm-evaluation-harness.
 
 Cost: two passes over 24 passages and as many training rows as are evaluated, a generation of `AGAIN` training
 answers; the battery: two generations of 402 short answers; and that of `probes`.
@@ -21,6 +22,8 @@ from headrace.pipelines.evaluate.battery.items import Item
 from headrace.pipelines.evaluate.gates import memory, probes
 from headrace.pipelines.evaluate.gates.config import Config
 from headrace.pipelines.evaluate.gates.gate import Bools, Floats, Unmeasured
+from headrace.pipelines.evaluate.harness import asked as asked_tasks
+from headrace.pipelines.evaluate.harness import tasks
 from headrace.pipelines.schema import IGNORE
 from headrace.pipelines.train import adapter, batches
 from headrace.pipelines.train.watch import samples
@@ -51,6 +54,7 @@ class Probed(NamedTuple):
     swaps: probes.Swaps | Unmeasured
     planted: probes.Planted | Unmeasured
     speed: probes.Speed | Unmeasured
+    harness: asked_tasks.Answered | Unmeasured = Unmeasured(asked_tasks.NOT_ASKED)
 
 
 def asked(config: Config) -> tuple[Item, ...]:
@@ -66,7 +70,17 @@ def key(run: str, config: Config) -> str:
     """
     place = storage.join(run, probes.SWAPS)
     swaps = xxhash.xxh3_64_hexdigest(storage.read_bytes(place)) if storage.exists(place) else ""
-    return ledger.key(VERSION, items.digest(asked(config)), swaps)
+    parts = [VERSION, items.digest(asked(config)), swaps]
+    return ledger.key(*parts, *([tasks.digest(config.harness)] if config.harness else []))
+
+
+def check(config: Config) -> None:
+    """That what the recipe wants asked is there, before any work. Raises: RecipeError, SourceError,
+    StorageError, UserError.
+    """
+    if config.enabled:
+        asked(config)
+        tasks.digest(config.harness)
 
 
 def probe(loaded: Loaded, run: str, split: str, config: Config, most: int, seed: int) -> Probed:
@@ -81,26 +95,27 @@ def probe(loaded: Loaded, run: str, split: str, config: Config, most: int, seed:
     alike = _alike(trained, run, split)[:most]
     template = _template(run, loaded)
     chosen, prompts, unasked = _prompts(asked(config), loaded, template)
-    said = probes.both(loaded, lambda: loaded.said(prompts, ANSWER)[0]) if prompts else ([], [])
+    said = probes.both(loaded, lambda: loaded.said("items", prompts, ANSWER)[0]) if prompts else ([], [])
     return Probed(
-        general=_losses(loaded, general),
-        trained=_losses(loaded, alike),
+        general=_losses(loaded, "general", general),
+        trained=_losses(loaded, "trained", alike),
         items=chosen,
         base=said[0],
         tuned=said[1],
         unasked=unasked,
-        again=(_again(loaded, trained), _again(loaded, held)),
+        again=(_again(loaded, "trained", trained), _again(loaded, "held_out", held)),
         labels=probes.of_labels(loaded, _with_prompt(held)),
         swaps=probes.of_swaps(loaded, run, most, template),
         planted=probes.of_canaries(loaded, run),
+        harness=asked_tasks.both(loaded, config.harness, template),
         speed=probes.of_speed(loaded, _with_prompt(held)),  # at the end: merging leaves weights rounded
     )
 
 
-def _losses(loaded: Loaded, some: list[Sample]) -> tuple[Floats, Floats]:
+def _losses(loaded: Loaded, what: str, some: list[Sample]) -> tuple[Floats, Floats]:
     if not some:
         return np.zeros((0, 2)), np.zeros((0, 2))
-    base, tuned = probes.both(loaded, lambda: loaded.forced(some)[:, :2])
+    base, tuned = probes.both(loaded, lambda: loaded.forced(what, some)[:, :2])
     return base, tuned
 
 
@@ -134,10 +149,10 @@ def _with_prompt(some: list[Sample]) -> list[Sample]:
     return [sample for sample in some if sample.span()[0] >= samples.FEWEST]
 
 
-def _again(loaded: Loaded, some: list[Sample]) -> Bools:
+def _again(loaded: Loaded, what: str, some: list[Sample]) -> Bools:
     """Which of some answers are said again word for word."""
     short = [s for s in _with_prompt(some) if s.span()[1] - s.span()[0] <= LONGEST]
-    return probes.recited(loaded, short[:AGAIN], memory.WHOLE)
+    return probes.recited(loaded, what, short[:AGAIN], memory.WHOLE)
 
 
 def _template(run: str, loaded: Loaded) -> str | None:

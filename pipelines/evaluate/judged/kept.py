@@ -23,11 +23,14 @@ Turns = list[tuple[str, str]]  # role and text of each
 
 
 class Kept(NamedTuple):
-    """An evaluation: its key, both models on all samples, and the section that it was made by."""
+    """An evaluation: its key, both models on all samples, the section that it was made by, and the places of
+    samples that stand in training.
+    """
 
     key: str
     outcome: Outcome
     config: Config
+    in_training: tuple[int, ...] = ()
 
 
 def read(run: str) -> Kept | None:
@@ -41,7 +44,8 @@ def read(run: str) -> Kept | None:
     if asked is None or set(measured) != set(names) or len(asked.marks) != len(asked.row_ids):
         return None
     outcome = Outcome(measured[wanted.BASE], measured[wanted.TUNED], **asked._asdict())
-    return Kept(scores["key"], outcome, Config.model_validate(scores["config"]))
+    config = Config.model_validate(scores["config"])
+    return Kept(scores["key"], outcome, config, tuple(scores.get("in_training", ())))
 
 
 def taken(outcome: Outcome, places: Sequence[int], answered: Collection[int]) -> Outcome:

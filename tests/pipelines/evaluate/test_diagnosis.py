@@ -159,3 +159,28 @@ def test_of_what_was_not_evaluated_nothing_is_said(run: dict[str, Any]) -> None:
 
 def test_every_code_is_there_once() -> None:
     assert len(set(diagnosis.codes())) == len(diagnosis.codes()) == len(diagnosis.RULES) + 1
+
+
+def part(value: str, verdict: str = "worse", by: str = "language") -> dict[str, Any]:
+    told = {"n": 40, "base": 0.6, "tuned": 0.35, "interval": [-0.4, -0.1], "p": 0.001}
+    return {"by": by, "value": value, "verdict": verdict, **told}
+
+
+def test_a_part_on_which_it_is_worse_is_named() -> None:
+    told = "where the language is de, exact match went from 0.6 to 0.35"
+    told += " (95% interval of the change -0.4 to -0.1, 40 samples)"
+    run = run_json(slices=[part("de"), part("en", "no clear difference"), part("fr", "better")])
+    found = diagnosis.diagnose(run)
+    assert found is not None
+    assert (found["code"], found["evidence"]) == ("worse_in_part", [told])
+    assert found["words"].endswith(f"It is worse than the base in a part: {told}.")
+    other = diagnosis.diagnose({**run, "gates": rings("forgetting")})
+    assert other is not None
+    assert (other["code"], other["beside"]) == ("forgetting", ["worse_in_part"])
+    assert other["words"].endswith(f"in a part: {told}.")
+    alone = diagnosis.diagnose({**run, "slices": [part("en", "no clear difference")]})
+    assert alone is not None
+    assert alone["code"] == "sound"
+    many = diagnosis.diagnose({**run, "slices": [part(str(n), by="label") for n in range(9)]})
+    assert many is not None
+    assert many["words"].count("the label is") == diagnosis.PARTS

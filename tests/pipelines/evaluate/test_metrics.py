@@ -7,6 +7,7 @@ import pytest
 import sacrebleu
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from rouge_score.rouge_scorer import RougeScorer
 
 from headrace.pipelines.evaluate import metrics as scores
 
@@ -90,3 +91,25 @@ def test_chrf_and_meteor_are_those_of_their_libraries() -> None:
     precision, recall = 3 / 3, 3 / 4
     mean = precision * recall / (0.9 * precision + 0.1 * recall)
     assert scores.meteor(said, wanted).tolist() == pytest.approx([mean * (1 - 0.5 * (1 / 3) ** 3), 0, 0])
+
+
+@given(st.lists(st.sampled_from("abc"), max_size=12), st.lists(st.sampled_from("abc"), max_size=12))
+def test_the_longest_subsequence_is_the_longest(first: list[str], second: list[str]) -> None:
+    table = [[0] * (len(second) + 1) for _ in range(len(first) + 1)]
+    for i, a in enumerate(first):
+        for j, b in enumerate(second):
+            table[i + 1][j + 1] = table[i][j] + 1 if a == b else max(table[i][j + 1], table[i + 1][j])
+    assert scores.subsequence(first, second) == table[-1][-1]
+
+
+@given(words, words)
+def test_rouge_l_is_that_of_rouge_score(answer: str, reference: str) -> None:
+    scorer = RougeScorer(["rougeL"], tokenizer=scores._Words())
+    wanted = scorer.score(reference, answer)["rougeL"].fmeasure
+    assert scores.rouge([answer], [reference])["rougeL"].tolist() == [wanted]
+
+
+def test_answers_of_thousands_of_words_are_scored() -> None:
+    answer = " ".join(f"word{at % 700}" for at in range(5000))
+    found = scores.rouge([answer], [f"{answer} and one more"])
+    assert found["rougeL"].tolist() == pytest.approx([2 * 5000 / 10003])

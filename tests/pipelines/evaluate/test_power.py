@@ -34,3 +34,8 @@ def test_more_samples_tell_smaller_gains() -> None:
 def test_it_is_said_in_points() -> None:
     assert power.words(200).startswith("with 200 held-out samples a gain of less than 8.")
     assert "hold out more" in power.words(10)
+
+
+def test_one_sample_is_one() -> None:
+    assert power.words(1) == "with 1 held-out sample no usual gain can be told from chance: hold out more"
+    assert power.words(1200).startswith("with 1,200 held-out samples a gain of less than ")

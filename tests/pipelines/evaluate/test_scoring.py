@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from headrace.cluster.errors import RecipeError
-from headrace.pipelines.evaluate import scoring
+from headrace.pipelines.evaluate import decision, diagnosis, scoring
 from headrace.pipelines.evaluate.arms.measured import Measured, Outcome
 from headrace.pipelines.evaluate.config import Config
 from tests.builders import write_jsonl
@@ -202,3 +202,52 @@ def test_a_function_that_fails_is_told_with_the_row(tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match=r"evaluate\.score: .* failed with ValueError.* row 1 ") as raised:
         scored(made, score=f"python:{file}:f")
     assert "hidden" not in str(raised.value)
+
+
+def test_a_named_metric_that_does_not_apply_decides_nothing() -> None:
+    """Neither a gain of another metric, nor silence."""
+    found = scored(outcome(["x"] * 30, ["y"] * 30, [f"a {i}" for i in range(30)]), primary="label_f1")
+    label_f1 = found["metrics"]["label_f1"]
+    assert (label_f1["primary"], label_f1["n"], label_f1["base"], label_f1["verdict"]) == (
+        True,
+        0,
+        None,
+        "too few samples",
+    )
+    assert not any(one["primary"] for name, one in found["metrics"].items() if name != "label_f1")
+    books = {"evaluate": found["metrics"], "power": found["power"]}
+    decided, diagnosed = decision.decide(books), diagnosis.diagnose(books)
+    assert decided is not None
+    assert diagnosed is not None
+    assert (decided["decision"], diagnosed["code"]) == ("mend", "no_metric")
+    assert decided["reasons"][0]["words"].startswith(
+        "label f1, which decides, could not be measured: name one"
+    )
+
+
+@pytest.mark.parametrize("blank", ["", "  ", "\n\t"])
+def test_references_of_white_space_make_nothing_right(blank: str) -> None:
+    """An empty answer would be exactly what is wanted."""
+    found = scored(outcome(["x"] * 30, [""] * 30, [blank] * 30), primary="exact_match")
+    assert set(found["metrics"]) == {"loss", "perplexity", "token_accuracy", "exact_match"}
+    assert (found["metrics"]["exact_match"]["n"], found["metrics"]["exact_match"]["tuned"]) == (0, None)
+
+
+def test_one_sample_has_no_interval_of_no_width() -> None:
+    found = scored(outcome([], [], []))["metrics"]
+    assert found["loss"] | {"p": 1.0} == {
+        "base": 2.0,
+        "tuned": 1.0,
+        "interval": [None, None],
+        "p": 1.0,
+        "verdict": "too few samples",
+        "n": 1,
+        "test": "bootstrap",
+        "primary": True,
+    }
+
+
+def test_hundreds_of_labels_are_labels() -> None:
+    wanted = [f"label {at % 300}" for at in range(900)]
+    found = scored(outcome(["label 1"] * 900, wanted, wanted), metrics=("label_f1",))["metrics"]["label_f1"]
+    assert (found["tuned"], found["verdict"]) == (1.0, "better")

@@ -341,4 +341,4 @@ def test_text_stands_out_in_light_and_dark() -> None:
         pairs += [("ink", b) for b in ("ins", "del", "good-back", "bad-back", "same-back")]
         for text, back in pairs:
             dark, light = sorted(luminance(colours[name]) for name in (text, back))
-            assert (light + 0.05) / (dark + 0.05) >= 4.2 + 0.3 * (back == "paper"), (text, back)
+            assert (light + 0.05) / (dark + 0.05) >= 4.5, (text, back)

@@ -1,7 +1,7 @@
 """Faults planted into trainings of tiny models, and which alarms ring; beside them clean trainings.
 
-    python -m tests.benchmarks.gauntlet.models [--seeds N] [--clean N] [--made N] [--only PLANT]
-                                               [--base FOLDER] [--out FILE]
+    python -m tests.benchmarks.gauntlet.models [--seeds N] [--clean N] [--made N] [--first SEED]
+                                               [--only PLANT] [--base FOLDER] [--out FILE]
 
 A base of two layers learns a small language (`world`); adapters are trained on it by `train`, evaluated by
 `evaluate` with all gates, and what the gates, the watch and the diagnosis say is held against what was
@@ -75,19 +75,19 @@ def of_model(tally: Tally, given: world.World, name: str, seed: int) -> str:
     return f"{name} {seed}: {sorted(said.rang)}, {said.diagnosis}, {said.decision}; missed {missed}"
 
 
-def of_exports(tally: Tally, seeds: int, only: str) -> None:
+def of_exports(tally: Tally, seeds: range, only: str) -> None:
     """Exports of some seeds, each with every fault and with none."""
     for name, (fault, words) in exports.FAULTS.items():
-        for seed in range(seeds if only in name else 0):
+        for seed in seeds if only in name else ():
             why = exports.refused(fault, seed)
             if fault is None:
                 tally.note(name, ANY, "export", rang=bool(why))
             tally.note(name, "export.equality", "export", rang=bool(why) and words in why)
 
 
-def of_made(tally: Tally, draws: int) -> None:
+def of_made(tally: Tally, seeds: range) -> None:
     """Made answers of some seeds."""
-    for seed in range(draws):
+    for seed in seeds:
         for plant, name, found in made.drawn(seed):
             assert isinstance(found, Gate), found
             tally.note(plant, name, "made", rang=gate.rings(name, found, THRESHOLDS[name].value))
@@ -99,6 +99,7 @@ def main(arguments: list[str] | None = None) -> Tally:
     parser.add_argument("--seeds", type=int, default=3)
     parser.add_argument("--clean", type=int, default=10, help="trainings of each of the clean ones")
     parser.add_argument("--made", type=int, default=200, help="draws of made answers")
+    parser.add_argument("--first", type=int, default=0, help="seed: others than those that thresholds saw")
     parser.add_argument(
         "--base", type=Path, help="folder of a base that is taught once; left out: taught anew"
     )
@@ -108,14 +109,15 @@ def main(arguments: list[str] | None = None) -> Tally:
     torch.set_num_threads(1)
     warnings.simplefilter("ignore", FutureWarning)  # of transformers
     tally = Tally()
-    of_made(tally, given.made if not given.only else 0)
-    of_exports(tally, given.seeds, given.only)
+    first: int = given.first
+    of_made(tally, range(first, first + (given.made if not given.only else 0)))
+    of_exports(tally, range(first, first + given.seeds), given.only)
     with tempfile.TemporaryDirectory(prefix="gauntlet-") as folder:
         there = world.made(given.base or Path(folder), 1)
         for seed in range(max(given.seeds, given.clean)):
             for name, plant in plants.PLANTS.items():
                 if given.only in name and seed < (given.seeds if plant.must else given.clean):
-                    print(of_model(tally, there, name, seed), flush=True)
+                    print(of_model(tally, there, name, first + seed), flush=True)
             write(given.out, tally)
     for words, found in (
         ("recall", tally.share(clean=False)),

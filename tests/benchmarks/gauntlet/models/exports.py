@@ -68,6 +68,6 @@ def refused(fault: Fault | None, seed: int) -> str:
     return ""
 
 
-def _in_this_process(path: str) -> str:
+def _in_this_process(_: str, path: str) -> str:
     reload.main(path)
     return ""

@@ -87,7 +87,7 @@ def _tried(world: World, setting: Setting, run: Path, seed: int) -> Said:
         books["train"] = driver._publish(job, {})
         books["evaluate"] = evaluation.run(str(run), world.base, EVALUATE, seed=seed, gates=GATES)
         books["gates"] = evaluation.held(str(run), GATES).gates
-        books["power"] = evaluation.written(str(run))["power"]
+        books |= {name: evaluation.written(str(run))[name] for name in ("power", "slices")}
     except GateError:
         books["train"] = driver.stopped(str(run))
     gates = books.get("gates", {})

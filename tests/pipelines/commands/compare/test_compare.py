@@ -162,3 +162,34 @@ def test_nothing_is_written_and_machines_read_it(tmp_path: Path) -> None:
     assert (code, err) == (0, "")
     assert all(json.loads(line)["event"] == "compare" for line in out.splitlines())
     assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")} == before
+
+
+def test_samples_that_stand_in_training_are_left_out_and_told(tmp_path: Path) -> None:
+    runs = [run(tmp_path / "a", 10), run(tmp_path / "b", 30)]
+    for one, places in zip(runs, ([20, 21], list(range(21, 30))), strict=True):
+        scores = json.loads(storage.read_bytes(f"{one}/evaluation/scores.json"))
+        storage.put(f"{one}/evaluation/scores.json", json.dumps({**scores, "in_training": places}).encode())
+    lines = list(compare.lines(runs, show=0))
+    assert fields(lines, "shared")[0]["shared"] == N - 10
+    (told,) = fields(lines, "contaminated")
+    assert (told["contaminated"], told["by"], told["first"], told["other"]) == (
+        10,
+        "exact_match",
+        0.25,
+        0.75,
+    )
+    assert "10 more stand in the training rows of one of the runs" in " ".join(line.text for line in lines)
+    exact = next(one for one in fields(lines, "metric") if one["metric"] == "exact_match")
+    assert (exact["first"], exact["other"], exact["n"]) == (10 / 30, 20 / 30, 30)
+    assert fields(lines, "won")[0]["won"] == list(range(10, 20))
+
+
+def test_where_every_sample_stands_in_training_nothing_is_claimed(tmp_path: Path) -> None:
+    runs = [run(tmp_path / "a", 10), run(tmp_path / "b", 30)]
+    scores = json.loads(storage.read_bytes(f"{runs[0]}/evaluation/scores.json"))
+    whole = json.dumps({**scores, "in_training": list(range(N))}).encode()
+    storage.put(f"{runs[0]}/evaluation/scores.json", whole)
+    lines = list(compare.lines(runs, show=0))
+    assert [one["verdict"] for one in fields(lines, "verdict")] == [None]
+    assert any("every sample stands in the training rows of a run" in line.text for line in lines)
+    assert not fields(lines, "won")

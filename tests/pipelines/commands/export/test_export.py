@@ -40,7 +40,7 @@ def quiet(text: str, fields: dict[str, Any]) -> None:
     """Says nothing."""
 
 
-def in_this_process(path: str) -> str:
+def in_this_process(_: str, path: str) -> str:
     """`reload` without a process of its own, which takes seconds to start."""
     try:
         reload.main(path)

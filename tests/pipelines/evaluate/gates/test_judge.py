@@ -61,7 +61,7 @@ def test_a_model_that_is_as_it_should_be_passes_every_gate() -> None:
     found = judge.judged(measured(REFERENCES), Config())
     assert {gate["state"] for gate in found.gates.values()} == {"pass"}
     assert set(found.gates) | set(found.unmeasured) == set(THRESHOLDS)
-    assert set(found.unmeasured) == {*PROBED, *BATTERY, "format_drift", "signal"}
+    assert set(found.unmeasured) == {*PROBED, *BATTERY, "harness", "format_drift", "signal"}
     assert {found.unmeasured[name] for name in PROBED} == {NOT.why}
     assert judge.failed(found.gates) is None
 
@@ -154,10 +154,10 @@ def loaded(monkeypatch: pytest.MonkeyPatch) -> Loaded:
         yield
         on[0] = True
 
-    def forced(samples: list[Sample]) -> NDArray[np.float64]:
+    def forced(what: str, samples: list[Sample]) -> NDArray[np.float64]:
         return np.array([[2.0 if on[0] else 1.0, 1.0, 0.0]] * len(samples))
 
-    def said(prompts: list[NDArray[np.int64]], longest: int) -> tuple[list[str], list[bool]]:
+    def said(what: str, prompts: list[NDArray[np.int64]], longest: int) -> tuple[list[str], list[bool]]:
         return ["tuned" if on[0] else "base"] * len(prompts), [True] * len(prompts)
 
     @contextmanager

@@ -63,7 +63,7 @@ def test_recall_is_of_faults_and_false_alarms_of_clean_runs(tmp_path: Path) -> N
 
 def test_made_answers_ring_where_they_are_broken() -> None:
     tally = gauntlet.Tally()
-    gauntlet.of_made(tally, 4)
+    gauntlet.of_made(tally, range(4))
     assert {plant for plant, _, _ in tally.runs} >= {"clean", "too sure", "slow", "skills lost"}
     assert len(list(made.drawn(0))) == 16
     assert tally.share(clean=True)[0] == 0

@@ -41,7 +41,7 @@ class Model:
         yield self.merges
         self.name = "tuned"
 
-    def forced(self, some: list[Sample]) -> NDArray[np.float64]:
+    def forced(self, what: str, some: list[Sample]) -> NDArray[np.float64]:
         """The tuned model knows kinds: what is said of a thing costs nothing where it is right."""
         rows = []
         for sample in some:
@@ -50,7 +50,7 @@ class Model:
             rows.append([0.1 if right and self.name == "tuned" else 2.0, 1.0, 0.0])
         return np.array(rows)
 
-    def said(self, prompts: list[NDArray[np.int64]], most: int) -> tuple[list[str], list[bool]]:
+    def said(self, what: str, prompts: list[NDArray[np.int64]], most: int) -> tuple[list[str], list[bool]]:
         self.asked += [ids.tolist() for ids in prompts]
         return [f"{self.name} {ids[0]}" for ids in prompts], [True] * len(prompts)
 
@@ -148,10 +148,12 @@ def test_rounds_are_measured_in_turn(merges: bool) -> None:
 
 def test_answers_said_again_are_those_of_some_length() -> None:
     class Says(Model):
-        def said(self, prompts: list[NDArray[np.int64]], most: int) -> tuple[list[str], list[bool]]:
+        def said(
+            self, what: str, prompts: list[NDArray[np.int64]], most: int
+        ) -> tuple[list[str], list[bool]]:
             return ["it is a fruit"] * len(prompts), [True] * len(prompts)
 
     some = [Sample(*map(np.array, toys.sample(thing))) for thing in sorted(toys.KINDS)]
-    found = probes.recited(Says().loaded(), some, 4)
+    found = probes.recited(Says().loaded(), "some", some, 4)
     assert found.tolist() == [toys.KINDS[thing] == "fruit" for thing in sorted(toys.KINDS)]
-    assert probes.recited(Says().loaded(), some, 9).tolist() == []
+    assert probes.recited(Says().loaded(), "some", some, 9).tolist() == []
