@@ -10,7 +10,8 @@ Source: https://aclanthology.org/W04-1013, https://aclanthology.org/P02-1040,
 https://aclanthology.org/W18-6319, https://aclanthology.org/W15-3049, https://aclanthology.org/W05-0909,
 https://arxiv.org/abs/1606.05250 (token F1)
 
-Cost: ~0.5 ms a sample for all of them.
+Cost: ~0.5 ms a sample for all of them. The three libraries take over a second to import, and are imported by
+the function that asks one: every report of a run needs this module, most of them no such metric.
 """
 
 import re
@@ -19,10 +20,7 @@ from collections import Counter
 from collections.abc import Collection, Sequence
 
 import numpy as np
-from nltk.translate.meteor_score import single_meteor_score
 from numpy.typing import NDArray
-from rouge_score.rouge_scorer import RougeScorer
-from sacrebleu.metrics import BLEU, CHRF
 
 from headrace.pipelines.evaluate.config import Fold
 
@@ -103,6 +101,8 @@ class _NoWordNet:
 
 def meteor(answers: Sequence[str], references: Sequence[str]) -> Floats:
     """METEOR of each answer over words and their English stems: ``float64[N]``."""
+    from nltk.translate.meteor_score import single_meteor_score
+
     scores = []
     for answer, reference in zip(answers, references, strict=True):
         said, wanted = (WORD.findall(normalise(text)) for text in (answer, reference))
@@ -112,6 +112,8 @@ def meteor(answers: Sequence[str], references: Sequence[str]) -> Floats:
 
 def chrf(answers: Sequence[str], references: Sequence[str]) -> Floats:
     """chrF of each answer, 0 to 1: ``float64[N]``."""
+    from sacrebleu.metrics import CHRF
+
     scorer = CHRF()
     pairs = zip(answers, references, strict=True)
     return np.array([scorer.sentence_score(a, [r]).score / 100 for a, r in pairs], np.float64)
@@ -126,6 +128,8 @@ class _Words:
 
 def rouge(answers: Sequence[str], references: Sequence[str]) -> dict[str, Floats]:
     """F-measures of one word, of two and of the longest common subsequence, by name: ``float64[N]`` each."""
+    from rouge_score.rouge_scorer import RougeScorer
+
     names = ("rouge1", "rouge2", "rougeL")
     scorer = RougeScorer(list(names), tokenizer=_Words())
     scored = [scorer.score(r, a) for a, r in zip(answers, references, strict=True)]
@@ -137,6 +141,8 @@ def bleu_counts(answers: Sequence[str], references: Sequence[str], tokenize: str
 
     `tokenize` is sacrebleu's name of a tokenizer: 13a, intl, char, zh, ...
     """
+    from sacrebleu.metrics import BLEU
+
     scorer = BLEU(tokenize=tokenize, max_ngram_order=ORDER)
     rows = []
     for answer, reference in zip(answers, references, strict=True):
@@ -155,6 +161,8 @@ def bleu_bounds(base: Floats, tuned: Floats) -> tuple[Floats, Floats]:
 
 def bleu(sums: Floats) -> Floats:
     """Corpus BLEU, 0 to 100, of summed counts, also weighted: ``float64[..., 10] -> float64[...]``."""
+    from sacrebleu.metrics import BLEU
+
     whole = np.rint(sums.reshape(-1, 2 * ORDER + 2)).astype(np.int64)
     scores = [
         BLEU.compute_bleu(list(row[:ORDER]), list(row[ORDER:-2]), int(row[-2]), int(row[-1]), "exp").score
