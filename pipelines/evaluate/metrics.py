@@ -11,7 +11,8 @@ Source: https://aclanthology.org/W04-1013, https://aclanthology.org/P02-1040,
 https://aclanthology.org/W18-6319, https://aclanthology.org/W15-3049, https://aclanthology.org/W05-0909,
 https://arxiv.org/abs/1606.05250 (token F1)
 
-Cost: ~0.5 ms a sample for all of them.
+Cost: ~0.5 ms a sample for all of them. The three libraries take over a second to import, and are imported by
+the function that asks one: every report of a run needs this module, most of them no such metric.
 """
 
 import re
@@ -20,10 +21,7 @@ from collections import Counter
 from collections.abc import Collection, Sequence
 
 import numpy as np
-from nltk.translate.meteor_score import single_meteor_score
 from numpy.typing import NDArray
-from rouge_score.rouge_scorer import RougeScorer
-from sacrebleu.metrics import BLEU, CHRF
 
 from headrace.pipelines.evaluate.config import Fold
 
@@ -104,6 +102,8 @@ class _NoWordNet:
 
 def meteor(answers: Sequence[str], references: Sequence[str]) -> Floats:
     """METEOR of each answer over words and their English stems: ``float64[N]``."""
+    from nltk.translate.meteor_score import single_meteor_score
+
     scores = []
     for answer, reference in zip(answers, references, strict=True):
         said, wanted = (WORD.findall(normalise(text)) for text in (answer, reference))
@@ -113,6 +113,8 @@ def meteor(answers: Sequence[str], references: Sequence[str]) -> Floats:
 
 def chrf(answers: Sequence[str], references: Sequence[str]) -> Floats:
     """chrF of each answer, 0 to 1: ``float64[N]``."""
+    from sacrebleu.metrics import CHRF
+
     scorer = CHRF()
     pairs = zip(answers, references, strict=True)
     return np.array([scorer.sentence_score(a, [r]).score / 100 for a, r in pairs], np.float64)
@@ -127,6 +129,8 @@ class _Words:
 
 def rouge(answers: Sequence[str], references: Sequence[str]) -> dict[str, Floats]:
     """F-measures of one word, of two and of the longest common subsequence, by name: ``float64[N]`` each."""
+    from rouge_score.rouge_scorer import RougeScorer
+
     names, words = ("rouge1", "rouge2"), _Words()
     scorer = RougeScorer(list(names), tokenizer=words)
     pairs = list(zip(answers, references, strict=True))
@@ -164,6 +168,8 @@ def bleu_counts(answers: Sequence[str], references: Sequence[str], tokenize: str
 
     `tokenize` is sacrebleu's name of a tokenizer: 13a, intl, char, zh, ...
     """
+    from sacrebleu.metrics import BLEU
+
     scorer = BLEU(tokenize=tokenize, max_ngram_order=ORDER)
     rows = []
     for answer, reference in zip(answers, references, strict=True):
@@ -182,6 +188,8 @@ def bleu_bounds(base: Floats, tuned: Floats) -> tuple[Floats, Floats]:
 
 def bleu(sums: Floats) -> Floats:
     """Corpus BLEU, 0 to 100, of summed counts, also weighted: ``float64[..., 10] -> float64[...]``."""
+    from sacrebleu.metrics import BLEU
+
     whole = np.rint(sums.reshape(-1, 2 * ORDER + 2)).astype(np.int64)
     scores = [
         BLEU.compute_bleu(list(row[:ORDER]), list(row[ORDER:-2]), int(row[-2]), int(row[-1]), "exp").score

@@ -75,10 +75,10 @@ def contradictions(
     rows = pl.from_arrow(held.select(pairs.OF_ROWS.names))
     assert isinstance(rows, pl.DataFrame)
 
-    def sketches(places: NDArray[np.int64]) -> pa.Table:
-        return held.select(pairs.SKETCHED).take(pa.array(places))
+    def columns_of(places: NDArray[np.int64], names: Sequence[str]) -> pa.Table:
+        return held.select(names).take(pa.array(places))
 
-    found = pairs.search(rows, sketches if config.near < 1 else None, config)
+    found = pairs.search(rows, columns_of if config.near < 1 else None, config)
     nodes = texts.take(pa.array(found.nodes["row_id"].to_numpy().astype(np.int64)))
     nodes = nodes.append_column("label", pa.array(found.nodes["label"].to_numpy()))
     compared = compare(nodes, found.pairs, found.equal, config.near)

@@ -5,7 +5,8 @@ the answers that most of its rows give; prompts that are alike, by the candidate
 by those answers too. Pairs of one answer make a *stance*, pairs that contradict join stances into a
 *cluster*.
 
-Cost: 35 bytes a row, 100 a different prompt; pairs at most three a node and near prompt.
+Cost: 35 bytes a row, 170 a different prompt; pairs at most three a node and near prompt. Nine of ten near
+pairs have other numbers or other words: they go a band at a time, before anybody counts them (`_Asked`).
 """
 
 from collections.abc import Callable, Sequence
@@ -19,7 +20,7 @@ from numpy.typing import NDArray
 
 from headrace import kernels
 from headrace.pipelines import arrays
-from headrace.pipelines.examine.contradictions import answers
+from headrace.pipelines.examine.contradictions import answers, apart
 from headrace.pipelines.examine.contradictions.config import Config
 from headrace.pipelines.stages.dedup import blocks, candidates, in_memory
 from headrace.pipelines.stages.dedup.config import Config as Search
@@ -31,6 +32,7 @@ MANY_WAYS = 4  # different short answers of a prompt
 SHORT = 64  # bytes of an answer that may be a label
 SKETCHED = ["answer_features", "answer_key", *(f"answer_sketch_{k}" for k in range(fingerprint.WORDS))]
 SKETCHED += [f"answer_band_{k}" for k in range(fingerprint.BANDS)]
+MARKS = [f"marks_{k}" for k in range(apart.MARKS)]
 OF_ROWS = pa.schema(
     [
         ("row_id", pa.uint64()),
@@ -70,6 +72,8 @@ def keys(
     if near:
         sketched = fingerprint.apply(in_memory.as_rows(prompts.take(pa.array(asked))), fingerprint.Config())
         columns |= {name: sketched[name] for name in SKETCHED}
+        marks = apart.marks(apart.words(prompts.take(pa.array(asked))))
+        columns |= dict(zip(MARKS, marks.T, strict=True))
     return pa.table(columns)
 
 
@@ -102,15 +106,29 @@ class Found(NamedTuple):
     equal: NDArray[np.bool_]  # [M]: of one prompt
 
 
+class _Asked(NamedTuple):
+    """Of each node: a hash of its prompt's numbers, and marks of its words (`apart.marks`)."""
+
+    numbers: NDArray[np.uint64]
+    marks: NDArray[np.uint64]
+
+    def alike(self, some: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Which pairs of nodes, int64[M, 2], may ask the same: with the same numbers, and no word alone."""
+        found: NDArray[np.bool_] = self.numbers[some[:, 0]] == self.numbers[some[:, 1]]
+        found[found] = ~apart.marked_apart(self.marks, some[found])
+        return found
+
+
 def search(
     found: pl.DataFrame,
-    sketches: Callable[[NDArray[np.int64]], pa.Table] | None,
+    columns: Callable[[NDArray[np.int64], Sequence[str]], pa.Table] | None,
     config: Config,
 ) -> Found:
     """Nodes of all rows, and the pairs of nodes to compare.
 
-    found: `OF_ROWS` of rows by row id; ``sketches(rows)``: columns `SKETCHED` of some rows by their place,
-    ascending; None where only equal prompts count. Prompts with different numbers are not paired.
+    found: `OF_ROWS` of rows by row id; ``columns(rows, names)``: columns (`SKETCHED`, `MARKS`) of some rows
+    by their place, ascending; None where only equal prompts count. Prompts with different numbers are not
+    paired, nor are those whose words show that they ask something else.
     """
     found = found.with_row_index("at")
     counted = found.group_by("answer").agg(
@@ -132,14 +150,26 @@ def search(
     others = swapped(found, nodes)
     equal = np.concatenate([equal, others[~_among(others, equal)]])
     near = NO_PAIRS
-    if sketches is not None and nodes.height:
+    if columns is not None and nodes.height:
         at = nodes["at"].to_numpy().astype(np.int64)
+        rows = np.argsort(at)
+        marks = np.empty((len(at), apart.MARKS), np.uint64)
+        marks[rows] = np.stack([column.to_numpy() for column in columns(at[rows], MARKS)], axis=1)
+        asked = _Asked(found["numbers"].to_numpy()[at], marks)
         order = np.argsort(at[first])
         # By the order of rows; `first[order]` leads from there to the first nodes of prompts.
-        near = first[order][_near(sketches(at[first[order]]), config)]
+        by_rows = first[order]
+        sizes = np.bincount(of, minlength=len(first))[order]
+
+        def kept(some: NDArray[np.int64]) -> NDArray[np.int64]:
+            """Pairs of prompts, less those of one node each that ask something else."""
+            away = (sizes[some] == 1).all(axis=1)
+            away[away] = ~asked.alike(by_rows[some[away]])
+            return some[~away]
+
+        near = by_rows[_near(columns(at[by_rows], SKETCHED), kept, config)]
         near = _spread_over_nodes(near, first, of)
-        numbers = found["numbers"].to_numpy()[at]
-        near = near[numbers[near[:, 0]] == numbers[near[:, 1]]]
+        near = near[asked.alike(near)]
     every = np.concatenate([equal, near])
     return Found(nodes, every, np.arange(len(every)) < len(equal))
 
@@ -172,8 +202,10 @@ def turned(found: Found, rows: pl.DataFrame, kinds: NDArray[np.str_]) -> NDArray
     return np.where(_among(found.pairs, swapped(rows, found.nodes)), "swapped", kinds)
 
 
-def _near(sketched: pa.Table, config: Config) -> NDArray[np.int64]:
-    """Pairs of rows of a table, columns `SKETCHED`, whose prompts may be alike."""
+def _near(
+    sketched: pa.Table, kept: Callable[[NDArray[np.int64]], NDArray[np.int64]], config: Config
+) -> NDArray[np.int64]:
+    """Pairs of rows of a table, columns `SKETCHED`, whose prompts may be alike; `kept` of those of a band."""
     search_config = Search(threshold=config.near, margin=0, min_features=FEWEST)
     held = {name: sketched[name].to_numpy() for name in SKETCHED}
     nothing = np.zeros(sketched.num_rows, np.uint64)  # of the part that is not sketched
@@ -183,7 +215,7 @@ def _near(sketched: pa.Table, config: Config) -> NDArray[np.int64]:
 
     every = np.ones(sketched.num_rows, np.bool_)
     by_band = (blocks.band_pairs(some, every, k, search_config)[0] for k in blocks.bands(search_config))
-    return candidates.unique(by_band)
+    return candidates.unique(map(kept, by_band))
 
 
 def _spread_over_nodes(

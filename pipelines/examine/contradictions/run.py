@@ -94,15 +94,15 @@ def _search(keys: Sequence[str], work: str, config: Config) -> dict[str, Any]:
 
     begin = arrays.offsets(np.array([storage.rows(path) for path in keys], np.int64))
 
-    def sketches(places: NDArray[np.int64]) -> pa.Table:
+    def columns_of(places: NDArray[np.int64], names: Sequence[str]) -> pa.Table:
         cuts = np.searchsorted(places, begin)
         tables = []
         for number, path in enumerate(keys):
             inside = places[cuts[number] : cuts[number + 1]] - begin[number]
-            tables.append(storage.read_table(path, pairs.SKETCHED).take(pa.array(inside)))
+            tables.append(storage.read_table(path, list(names)).take(pa.array(inside)))
         return pa.concat_tables(tables).combine_chunks()
 
-    found = pairs.search(_rows(keys), sketches if config.near < 1 else None, config)
+    found = pairs.search(_rows(keys), columns_of if config.near < 1 else None, config)
     storage.write_table(storage.join(work, "nodes.parquet"), _plain(found.nodes))
     chunk = np.arange(len(found.pairs)) // CHUNK
     chunks = -(-len(found.pairs) // CHUNK)

@@ -14,7 +14,6 @@ import io
 from typing import Any, NamedTuple
 
 import numpy as np
-import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
@@ -23,10 +22,12 @@ from headrace import kernels
 from headrace.kernels import grams
 from headrace.pipelines import arrays
 from headrace.pipelines.examine.leaks.config import Config
+from headrace.pipelines.stages.dedup import candidates
 
 SIZES = (3, 5, 8, 13)  # words of an n-gram
 LONG = SIZES[-1]
 NESTED: dict[str, Any] = {"words": grams.Words, "table": grams.Table}
+LOW = np.uint64(32)
 NEVER = 255  # no n-gram from a word on is rare
 PARTS = ("prompt", "answer")
 
@@ -89,21 +90,24 @@ def build(items: pa.Table, config: Config) -> Index:
     owner = np.repeat(np.arange(len(texts)), np.diff(words.offsets))
     rare, keys, begun = _evidence(words, family[owner], config.rare)
     places = np.flatnonzero(rare != NEVER)
-    known, number = np.unique(keys[places], return_inverse=True)
+    by_key, number = _ranked(keys[places])
+    places = places[by_key]
     key_of = np.full(len(rare), -1, np.int32)
     key_of[places] = number
+    known = keys[places[_firsts(number)]]
     # The first place in each entry: what repeats itself would else be met as often as both do, multiplied.
-    _, first = np.unique(number * len(texts) + owner[places], return_index=True)
-    places = places[first]
-    firsts = arrays.offsets(np.bincount(number[first], minlength=len(known)))
+    first = _firsts(number, owner[places])
+    places, number = places[first], number[first]
+    firsts = arrays.offsets(np.bincount(number, minlength=len(known)))
     weights = _weights(words, family[owner])
-    vocabulary, at = np.unique(words.hashes, return_index=True)
+    hashed, vocabulary = _ranked(words.hashes.astype(np.uint64) << LOW)
+    at = hashed[_firsts(vocabulary)]
     return Index(
         words,
         _telling(words, owner),
         weights,
         rare,
-        vocabulary,
+        words.hashes[at],
         weights[at],
         key_of,
         grams.table(known, SIZES, begun),
@@ -155,23 +159,34 @@ def _evidence(
     return rare, keys, np.unique(np.concatenate(begun))
 
 
+def _ranked(keys: NDArray[np.uint64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Places in the stable order of keys that are spread over the upper bits, and the rank of the key there
+    among the different ones: ``int64[N]`` twice.
+    """
+    order = candidates.order_by(keys)
+    return order, np.cumsum(np.append(False, keys[order[1:]] != keys[order[:-1]])[: len(order)])
+
+
+def _firsts(*columns: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Where a row of columns is another than the row before."""
+    new = np.ones(len(columns[0]), np.bool_)
+    new[1:] = np.logical_or.reduce([column[1:] != column[:-1] for column in columns])
+    return np.flatnonzero(new)
+
+
 def _held_by(keys: NDArray[np.uint64], family: NDArray[np.int64]) -> NDArray[np.int64]:
-    """How many families have each key, for each of its places."""
-    given = pl.DataFrame({"key": keys, "family": family})
-    counts = given.unique().group_by("key").len()
-    held: NDArray[np.int64] = given.join(counts, on="key", how="left", maintain_order="left")[
-        "len"
-    ].to_numpy()
-    return held.astype(np.int64)
+    """How many families have each key, for each of its places; keys as `_ranked` wants them."""
+    order, key = _ranked(keys)
+    both = candidates.distinct(key.astype(np.uint64) << LOW | family[order].astype(np.uint64))
+    held = np.empty(len(keys), np.int64)
+    held[order] = np.bincount((both >> LOW).astype(np.int64))[key] if len(keys) else 0
+    return held
 
 
 def _telling(words: grams.Words, owner: NDArray[np.int64]) -> NDArray[np.float32]:
     """Words that each entry counts for: as many as it has, but a third more than it has different ones."""
-    n = len(words.offsets) - 1
-    order = np.lexsort((words.hashes, owner))
-    hashes, owner = words.hashes[order], owner[order]
-    new = np.append(True, (np.diff(hashes) != 0) | (np.diff(owner) != 0))[: len(owner)]
-    distinct = np.bincount(owner, new, minlength=n)
+    each = candidates.distinct(owner.astype(np.uint64) << LOW | words.hashes)
+    distinct = np.bincount((each >> LOW).astype(np.int64), minlength=len(words.offsets) - 1)
     counted: NDArray[np.float32] = np.minimum(np.diff(words.offsets), 4 / 3 * distinct).astype(np.float32)
     return counted
 
@@ -179,7 +194,7 @@ def _telling(words: grams.Words, owner: NDArray[np.int64]) -> NDArray[np.float32
 def _weights(words: grams.Words, family: NDArray[np.int64]) -> NDArray[np.float32]:
     """Weight of each word: 1 for one that a single item has, the less the more have it."""
     total = len(np.unique(family))
-    held = _held_by(words.hashes.astype(np.uint64), family)
+    held = _held_by(words.hashes.astype(np.uint64) << LOW, family)
     weights: NDArray[np.float32] = (np.log1p(total / np.maximum(held, 1)) / np.log1p(max(total, 1))).astype(
         np.float32
     )

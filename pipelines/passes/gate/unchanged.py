@@ -10,8 +10,6 @@ A message is known by 64 bits of its text's hash, mixed with its row and role.
 Cost: reading the messages of the window's parts, and hashing both, at about 1 GB/s.
 """
 
-from collections.abc import Sequence
-
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
@@ -47,15 +45,17 @@ def known(run: str, window: Window) -> NDArray[np.uint64]:
 
 
 def changed(
-    known: NDArray[np.uint64], texts: pa.Array, roles: Sequence[str], row_ids: Sequence[int]
+    known: NDArray[np.uint64], texts: pa.Array, roles: pa.DictionaryArray, row_ids: NDArray[np.uint64]
 ) -> NDArray[np.int64]:
     """Numbers of the messages that are looked through: those that are not `known`, and some of the others.
 
     texts: large_string[N]; roles: of each, "" where it is not known, which then any role of its row may be.
     """
-    codes = np.array([CODES[role] for role in roles], np.uint64)
-    keys = _keys(texts, np.array(row_ids, np.uint64), codes)
-    new = np.searchsorted(known, keys, "left") == np.searchsorted(known, keys, "right")
+    codes = np.array([CODES[role] for role in roles.dictionary.to_pylist()] or [0], np.uint64)
+    keys = _keys(texts, row_ids, codes[roles.indices.to_numpy()])
+    new = np.ones(len(keys), np.bool_)
+    if len(known):
+        new = known[np.minimum(np.searchsorted(known, keys), len(known) - 1)] != keys
     return np.flatnonzero(new | (keys % np.uint64(SAMPLE) == 0))
 
 

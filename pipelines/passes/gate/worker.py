@@ -48,6 +48,7 @@ from headrace.pipelines.stages.tokenise.tokenizer import Tokenizer
 
 NAME = parts.GATE
 VERSION = 4
+READ = ("input_ids", "segment_ids", "row_ids")  # columns of the shards
 NAMED = 20  # leaking rows of a window that are named
 EDGE = 64  # characters at an end of a piece
 AROUND = 160  # characters beside a finding in which context words may be
@@ -103,7 +104,7 @@ def work(item: tuple[Window, list[dict[str, Any]]], job: Job) -> ledger.Record:
     leaks: list[Leak] = []
     counts = {"rows": 0, "messages": 0, "bytes": 0}
     for output in shards:
-        shard = outputs.read(recipe.output, output["path"], output.get("xxh3"))
+        shard = outputs.read(recipe.output, output["path"], output.get("xxh3"), READ)
         contents = _contents(decoder.runs(shard), shard, around)
         counts["rows"] += shard.num_rows
         counts["messages"] += len(contents.texts)
@@ -142,11 +143,11 @@ def _counted(leaks: list[Leak]) -> list[dict[str, Any]]:
 
 
 class Contents(NamedTuple):
-    """Contents of decoded messages (large_string[N]), and the role and the row of each."""
+    """Contents of decoded messages (large_string[N]), and the role (a dictionary) and the row of each."""
 
     texts: pa.Array
-    roles: list[str]
-    row_ids: list[int]
+    roles: pa.DictionaryArray
+    row_ids: NDArray[np.uint64]
 
 
 def _contents(runs: Runs, shard: pa.Table, around: Frames) -> Contents:
@@ -154,9 +155,8 @@ def _contents(runs: Runs, shard: pa.Table, around: Frames) -> Contents:
     lists = shard["row_ids"].combine_chunks()
     first = lists.offsets.to_numpy()[runs.rows] + runs.segments
     parts = around.contents(runs.texts, runs.before)
-    roles = around.roles
-    row_ids = lists.values.to_numpy()[first[parts.runs]]
-    return Contents(parts.texts, [roles[number] for number in parts.speakers.tolist()], row_ids.tolist())
+    roles = pa.DictionaryArray.from_arrays(parts.speakers, pa.array(around.roles))
+    return Contents(parts.texts, roles, lists.values.to_numpy()[first[parts.runs]])
 
 
 def _messages(contents: Contents, due: NDArray[np.int64], config: Config) -> Iterator[Message]:
@@ -176,7 +176,7 @@ def _messages(contents: Contents, due: NDArray[np.int64], config: Config) -> Ite
     asked = range(len(contents.texts)) if config.secret else sorted(inside)
     texts = contents.texts.take(pa.array(asked, pa.int64())).to_pylist()
     for at, text in zip(asked, texts, strict=True):
-        yield Message(text, contents.roles[at], contents.row_ids[at], inside.get(at, []))
+        yield Message(text, contents.roles[at].as_py(), int(contents.row_ids[at]), inside.get(at, []))
 
 
 def _covers(one: Finding, other: Finding) -> bool:

@@ -28,12 +28,12 @@ from headrace.kernels.scan import scan
 from headrace.pipelines.stages.pii.automaton.graph import Graph, Pattern
 from headrace.pipelines.stages.pii.automaton.machine import Machine
 from headrace.pipelines.stages.pii.automaton.symbols import Symbols, named
-from headrace.pipelines.stages.pii.examined import Findings, by_row, examined
+from headrace.pipelines.stages.pii.examined import Findings, by_row, examined, uncollected
 from headrace.pipelines.stages.pii.findings import Finding
 from headrace.pipelines.stages.pii.recognizers.catalogue import RECOGNIZERS
 from headrace.pipelines.stages.pii.recognizers.recognizer import Recognizer, span
 
-BITS = 48  # patterns in one automaton: several automata of 48 have fewer states in all than those of 64
+BITS = 56  # patterns in one automaton at most: fewer have fewer states in all, but each reads all texts
 
 
 class Tried(NamedTuple):
@@ -52,7 +52,9 @@ class OwnScanner:
         symbols = Symbols(set().union(*(named(pattern.source) for _, pattern, _ in listed)))
         self.tried = [Tried(owner, regex.compile(of.source).match, score) for owner, of, score in listed]
         patterns = [pattern for _, pattern, _ in listed]
-        self.machines = [_machine(patterns[at : at + BITS], symbols) for at in range(0, len(patterns), BITS)]
+        self.bits = -(-len(patterns) // max(1, -(-len(patterns) // BITS)))  # evenly, in as few as may be
+        parts = [patterns[at : at + self.bits] for at in range(0, len(patterns), self.bits or 1)]
+        self.machines = [_machine(part, symbols) for part in parts]
 
     def find(self, texts: pa.Array) -> Findings:
         """Findings in all texts (large_string[N]), by text; of equal texts one is examined for all."""
@@ -70,7 +72,7 @@ class OwnScanner:
             found = scan(texts, machine.tables, machine.learn)
             bits = np.unpackbits(found.accepted.astype("<u8").view(np.uint8), bitorder="little")
             at, bit = np.nonzero(bits.reshape(-1, 64))
-            parts.append((found.row[at], found.start[at], number * BITS + bit))
+            parts.append((found.row[at], found.start[at], number * self.bits + bit))
         rows, starts, patterns = (np.concatenate(column) for column in zip(*parts, strict=True))
         order = np.lexsort((starts, patterns, rows))
         return rows[order], starts[order], patterns[order]
@@ -123,4 +125,5 @@ def _widest(found: list[Finding]) -> list[Finding]:
 @functools.cache
 def own_scanner(without: frozenset[str]) -> OwnScanner:
     """The scanner of this process for all recognisers of ours but some."""
-    return OwnScanner([one for one in RECOGNIZERS if one.name not in without])
+    with uncollected():
+        return OwnScanner([one for one in RECOGNIZERS if one.name not in without])

@@ -34,7 +34,7 @@ from headrace.kernels.scan import Places, scan, scan_from
 from headrace.pipelines.stages.pii.automaton.graph import Added, Graph, Pattern
 from headrace.pipelines.stages.pii.automaton.machine import Machine
 from headrace.pipelines.stages.pii.automaton.symbols import Symbols, named
-from headrace.pipelines.stages.pii.examined import Findings, by_row, examined
+from headrace.pipelines.stages.pii.examined import Findings, by_row, examined, uncollected
 from headrace.pipelines.stages.pii.findings import Finding
 from headrace.pipelines.stages.pii.phone.gates import region_gate
 from headrace.pipelines.stages.pii.phone.scanner import Phones
@@ -254,7 +254,8 @@ class Scanner:
 @functools.cache
 def scanner(context: bool) -> Scanner:
     """The scanner of this process."""
-    return Scanner(context=context)
+    with uncollected():
+        return Scanner(context=context)
 
 
 def _machines(graph: Graph, added: list[Added]) -> list[tuple[str | None, Machine]]:

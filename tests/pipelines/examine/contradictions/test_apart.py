@@ -84,3 +84,20 @@ def test_a_slice_and_no_texts() -> None:
     assert apart.told_apart(apart.words(texts.slice(1)), pairs).tolist() == [True, False]
     assert apart.words(texts.slice(4)).codes.tolist() == []
     assert apart.words(pa.array([], pa.large_string())).offsets.tolist() == [0]
+
+
+@given(PROMPTS, PROMPTS)
+@example("", "river")
+@example("fluß", "river")
+@example("is", "it")
+def test_marks_tell_nothing_apart_that_words_do_not(a: str, b: str) -> None:
+    found = apart.words(pa.array([a, b], pa.large_string()))
+    if apart.marked_apart(apart.marks(found), np.array([[0, 1]]))[0]:
+        assert told_apart(a, b)
+
+
+def test_marks_tell_apart_what_has_a_short_or_a_long_word_alone() -> None:
+    prompts = ["Is B red?", "Is C red?", "Is it a river?", "Is it a rivver?", "Is it red, 灯?"]
+    found = apart.words(pa.array(prompts, pa.large_string()))
+    pairs = np.array([[0, 1], [0, 2], [2, 3], [0, 4], [4, 0]])
+    assert apart.marked_apart(apart.marks(found), pairs).tolist() == [True, True, False, False, False]

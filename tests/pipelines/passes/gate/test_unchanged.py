@@ -44,7 +44,8 @@ def test_what_stands_as_it_was_left_is_not_due(
 ) -> None:
     monkeypatch.setattr(unchanged, "SAMPLE", 1 << 62)
     texts = pa.array(["new", said], pa.large_string())
-    found = unchanged.changed(known, texts, ["user", role], [0, row])
+    roles = pa.array(["user", role]).dictionary_encode()
+    found = unchanged.changed(known, texts, roles, np.array([0, row], np.uint64))
     assert found.tolist() == ([0, 1] if due else [0])
 
 
@@ -53,6 +54,7 @@ def test_a_sample_of_what_was_left_is_due_all_the_same(tmp_path: Path) -> None:
     window = parts.Window(0, WINDOW.units[:1], 0, 0)
     path = tmp_path / f"prepared/part-{WINDOW.units[0]}.parquet"
     storage.write_table(str(path), table([("user", text) for text in said]))
-    texts, roles = pa.array(said, pa.large_string()), ["user"] * len(said)
-    found = unchanged.changed(unchanged.known(str(tmp_path), window), texts, roles, [0] * len(said))
+    texts, roles = pa.array(said, pa.large_string()), pa.array(["user"] * len(said)).dictionary_encode()
+    rows = np.zeros(len(said), np.uint64)
+    found = unchanged.changed(unchanged.known(str(tmp_path), window), texts, roles, rows)
     assert 15 < len(found) < 60
