@@ -33,6 +33,7 @@ from headrace.pipelines.stages.read.records import Batch, Noted
 from headrace.pipelines.stages.read.source import Source
 from headrace.pipelines.stages.read.turns import advice, paths
 from headrace.pipelines.stages.tokenise import stage as tokenise
+from headrace.pipelines.stages.tokenise.config import TOLD
 
 FILES = 20  # of a source that are looked into, spread over all of them
 LISTED = 8  # files and reasons that are named of a source
@@ -160,6 +161,8 @@ def _lines(looked: Looked, count: int) -> Iterator[Line]:
     for kind, n in sorted(looked.changed.items()):
         if kind.startswith("read."):
             yield Line(f"  {kind}: {n:,}", {"kind": kind, "n": n})
+        elif kind in TOLD:
+            yield Line(f"  {n:,} {TOLD[kind]}", {"kind": kind, "n": n})
     if looked.numbers:
         yield Line(
             "  its labels are numbers: `label_names: [FIRST, SECOND]` says what they stand for, from 0"

@@ -146,7 +146,7 @@ def _of_file(whole: Source, file: File, *, alone: bool) -> Found:
         return Found(source, seen)
     try:
         shaped = detection.shape(source, seen)
-        shaped = (_marked(source, seen) or shaped) if shaped.shape == "text" else shaped
+        shaped = _marked(source if shaped.shape == "text" else shaped, seen) or shaped
     except SourceError:
         shaped = _marked(source, seen) or _grouped(source, seen, alone=alone)
     if shaped.records or any(map(paths.is_path, shaped.wanted())):
@@ -157,7 +157,15 @@ def _of_file(whole: Source, file: File, *, alone: bool) -> Found:
 
 
 def _marked(source: Source, seen: detection.Look) -> Source | None:
-    """The source with the turns in its texts, where these are whole conversations with markers of turns."""
+    """The source with the turns in its texts, where these are whole conversations with markers of turns, or
+    prompts that are all of one but the answer.
+    """
+    pairs = advice.marked_pairs(seen.records, source.shape, source.completed())
+    if pairs is not None:
+        columns = source.columns.model_copy(update={pairs[0]: pairs[1], "markers": pairs[2]})
+        return source.model_copy(update={"columns": columns})
+    if source.shape not in (None, "text"):
+        return None
     found = advice.marked_texts(seen.records)
     if found is None:
         return None

@@ -417,6 +417,7 @@ def spans(n: int, asked: str, answer: str) -> dict[str, Any]:
 
 LABELS = [(("user", a), ("assistant", "angry")) for a, _ in TALKS]
 HALF = [row for n, row in enumerate(LABELS) if n % 2 == 0]
+UNLEARNED = Expected(len(TALKS), None, {"assistant": '"learned": false'})
 
 CHATS = [
     Input("Claude's export", whole("conversations.json", each(claude)), right(rows())),
@@ -440,8 +441,15 @@ CHATS = [
     Input("User and Chatbot", lines("a.jsonl", cohere), right(rows())),
     Input("an agent's trajectory", lines("a.traj.jsonl", steps), right(rows(KIND))),
     Input("an agent's events", whole("a.json", each(hands)), REFUSED, named=["do not fit", "list", "object"]),
-    Input("answers of weight 0", lines("a.jsonl", weighted), Expected(0, []), named=["weight"]),
-    Input("answers without loss", lines("a.jsonl", masked), Expected(0, []), named=["'loss'"]),
+    Input(
+        "answers of weight 0",
+        lines("a.jsonl", weighted),
+        UNLEARNED,
+        told=["carry no loss, as their rows say"],
+    ),
+    Input(
+        "answers without loss", lines("a.jsonl", masked), UNLEARNED, told=["carry no loss, as their rows say"]
+    ),
     Input("OpenAI's preferences", lines("a.jsonl", openai_pairs), right(preferred())),
     Input(
         "instructions with a history",

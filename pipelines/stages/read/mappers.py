@@ -133,7 +133,7 @@ def _turns(record: Record, columns: Columns, roles: Mapping[str, str], padded: b
     """messages, sharegpt: a list of turns in one column, or in several that follow each other."""
     turns_of_row = _opening(record, columns)
     left: dict[str, int] = {}
-    special = {*traces(columns), *calling.KEYS}
+    special = {*traces(columns), *calling.KEYS, *calling.LEARNED}
     for turn in _listed(record, columns, left):
         # The plain turn, by far the most usual, without a call.
         try:
@@ -241,6 +241,8 @@ def _answered(record: Record, asked: str, answer: str, columns: Columns) -> list
     if columns.reasoning:
         answer = _thought(record.get(columns.reasoning), answer)
     turns = [("user", asked), ("assistant", answer)]
+    if columns.markers:
+        turns = markers.sides(asked, answer, columns.markers, ("the prompt", "the answer"))
     return [*_opening(record, columns), *turns] if columns.system else turns
 
 

@@ -18,7 +18,7 @@ from itertools import islice
 
 from headrace.cluster import storage
 from headrace.cluster.fragments import File
-from headrace.pipelines.stages.read import detection, streams
+from headrace.pipelines.stages.read import detection, shapes, streams
 from headrace.pipelines.stages.read.files import archives, dialects, encodings, leftout, separated
 from headrace.pipelines.stages.read.files.encodings import UTF8
 from headrace.pipelines.stages.read.records import ReadError
@@ -132,9 +132,18 @@ def _texts(source: Source, seen: Iterable[tuple[File, Opening]]) -> Iterator[str
 def _marked(source: Source, files: Sequence[File]) -> Iterator[str]:
     """What is said where texts are whole conversations, with markers of turns."""
     column = source.completed().text
-    if source.shape != "text" or column is None or not files:
+    if source.shape not in ("text", *shapes.SIDES) or not files:
         return
     look = detection.look(source, files)
+    pairs = advice.marked_pairs(look.records, source.shape, source.completed())
+    if pairs is not None:
+        field, name, found = pairs
+        yield (
+            f"the prompts in {name!r} of {look.file!r} hold turns ({next(iter(found))!r} begins one), and are "
+            f"learned as one turn with their markers. To read them: {markers.line(name, found, field)}"
+        )
+    if source.shape != "text" or column is None:
+        return
     found = markers.of([text for r in look.records if type(text := r.get(column)) is str])
     if found is not None:
         yield (

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from headrace.pipelines.stages.read.shapes import Columns, Marked, lists
+from headrace.pipelines.stages.read.shapes import SIDES, Columns, Marked, lists
 from headrace.pipelines.stages.read.turns import markers
 from headrace.pipelines.stages.read.turns.paths import FILE, at, mapping
 from headrace.pipelines.stages.read.turns.proposals import (
@@ -167,6 +167,18 @@ def marked_texts(records: Sequence[Record]) -> tuple[str, dict[str, Marked]] | N
         if found is not None:
             return name, found
     return None
+
+
+def marked_pairs(
+    records: Sequence[Record], shape: str | None, columns: Columns
+) -> tuple[str, str, dict[str, Marked]] | None:
+    """The key of `columns` and the column of prompts that hold turns, and their markers."""
+    if shape not in SIDES or columns.markers:
+        return None
+    asked, answered = (getattr(columns, side) for side in SIDES[shape])
+    values = [(at(r, asked), at(r, answered)) for r in records[:LOOKED_AT]]
+    found = markers.of_pairs([(a, b) for a, b in values if type(a) is str and type(b) is str])
+    return (SIDES[shape][0], asked, found) if found is not None else None
 
 
 def _one_sided(records: Sequence[Record]) -> str:
