@@ -86,6 +86,11 @@ def _source(source: Source, found: Found, left: int) -> list[str]:
         lines.append("    # No known shape fits these columns: say below which column holds what.")
         lines.append(f"    # shape: messages   # {SHAPES}")
     lines += _columns(source, look)
+    if source.side:
+        lines.append("    " + _line("side", source.side, "of the split: what is held out as it is"))
+    if source.only:
+        only = {name: _listed(value) for name, value in source.only.items()}
+        lines.append("    " + _line("only", only, "records with other values are left out"))
     names, more = look.unread(source)
     if source.shape and (names or more):
         lines.append(f"    # {_one_line(advice.unread(names, more))}")

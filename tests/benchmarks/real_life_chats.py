@@ -16,6 +16,7 @@ from tests.benchmarks.real_life_inputs import (
     Input,
     Row,
     lines,
+    preferred,
     right,
     rows,
     said,
@@ -31,11 +32,6 @@ Made = Callable[[int, str, str], Any]
 def each(of: Made) -> Callable[[], list[Any]]:
     """One of these for every talk."""
     return lambda: [of(n, *talk) for n, talk in enumerate(TALKS)]
-
-
-def preferred(worse: str = "No.") -> list[Row]:
-    """Every talk with another answer that is worse."""
-    return [(("user", a), ("assistant", b), ("rejected", worse)) for a, b in TALKS]
 
 
 def answered(more: Callable[[int], str]) -> list[Row]:
@@ -415,9 +411,15 @@ def spans(n: int, asked: str, answer: str) -> dict[str, Any]:
     return {"id": n, "text": asked, "label": [[4, 10, "THING"]], "Comments": []}
 
 
+def pairs_of(answer: str) -> list[Row]:
+    """Every question with this answer."""
+    return [(("user", a), ("assistant", answer)) for a, _ in TALKS]
+
+
 LABELS = [(("user", a), ("assistant", "angry")) for a, _ in TALKS]
 HALF = [row for n, row in enumerate(LABELS) if n % 2 == 0]
 UNLEARNED = Expected(len(TALKS), None, {"assistant": '"learned": false'})
+CALLED = Expected(len(TALKS), None, {"assistant": '"tool_calls"'})
 
 CHATS = [
     Input("Claude's export", whole("conversations.json", each(claude)), right(rows())),
@@ -440,7 +442,7 @@ CHATS = [
     Input("contents of parts", lines("a.jsonl", vertex), right(rows(KIND))),
     Input("User and Chatbot", lines("a.jsonl", cohere), right(rows())),
     Input("an agent's trajectory", lines("a.traj.jsonl", steps), right(rows(KIND))),
-    Input("an agent's events", whole("a.json", each(hands)), REFUSED, named=["do not fit", "list", "object"]),
+    Input("an agent's events", whole("a.json", each(hands)), REFUSED, named=["args.content"]),
     Input(
         "answers of weight 0",
         lines("a.jsonl", weighted),
@@ -455,7 +457,6 @@ CHATS = [
         "instructions with a history",
         whole("a.json", each(factory)),
         right(rows(KIND, ("user", "Good day."), ("assistant", "Good day to you."))),
-        told=["'history'"],
     ),
     Input("answers wanted or not", lines("a.jsonl", unpaired), right(rows()[::2]), named=["label"]),
     Input("several answers with scores", lines("a.jsonl", rated), REFUSED, named=["completions"]),
@@ -463,10 +464,12 @@ CHATS = [
     Input("two answers and which is better", lines("a.jsonl", ranked), REFUSED, named=["human_ref_A"]),
     Input("a question with ranked answers", lines("a.jsonl", exchange), REFUSED, named=["answers"]),
     Input("USER and ASSISTANT under chat", lines("a.jsonl", glaive), right(rows(KIND)), named=["markers"]),
-    Input("calls as answers", lines("a.jsonl", calls), REFUSED, named=["answers"]),
+    Input("calls as answers", lines("a.jsonl", calls), CALLED),
     Input("turns by their numbers", lines("a.jsonl", numbered), right(rows())),
     Input("turns by names", lines("a.jsonl", moss), REFUSED, named=["chat"]),
-    Input("instances beside a definition", whole("task.json", instances), REFUSED, named=["Definition"]),
+    Input(
+        "instances beside a definition", whole("task.json", instances), right(rows()), told=["'Definition'"]
+    ),
     Input("questions in paragraphs", whole("train.json", articles), REFUSED, named=["paragraphs"]),
     Input(
         "a story with questions", whole("a.json", lambda: {"data": each(story)()}), REFUSED, named=["story"]
@@ -527,7 +530,9 @@ CHATS = [
         named=["annotations"],
     ),
     Input("accepted and rejected labels", lines("a.jsonl", prodigy), right(HALF), named=["'answer'"]),
-    Input("fields and responses", whole("a.json", each(argilla)), REFUSED, named=["responses"]),
+    Input(
+        "fields and responses", whole("a.json", each(argilla)), right(pairs_of("No.")), told=["'responses'"]
+    ),
     Input(
         "labels in lists",
         lines("a.jsonl", lambda n, a, b: {"id": n, "text": a, "label": ["angry"], "Comments": []}),

@@ -16,6 +16,7 @@ from tests.benchmarks.real_life_chats import LABELS, each, pair
 from tests.benchmarks.real_life_inputs import (
     REFUSED,
     TALKS,
+    Expected,
     Input,
     Write,
     beside,
@@ -291,14 +292,21 @@ FOLDERS = [
     Input("empty tables beside another", nothing_in_it, right(rows())),
     Input("a column that came later", more_columns, right(rows())),
     Input("columns that were renamed", renamed, right(rows())),
-    Input("subtitles", subtitles, REFUSED, named=["vtt"]),
+    Input(
+        "subtitles", subtitles, Expected(len(TALKS), None, {"text": "WEBVTT"}), told=["looks like subtitles"]
+    ),
     Input("several members of gzip", members, right(rows())),
-    Input("an XML of posts", beside("Posts.xml", XML.encode()), REFUSED, named=["xml", "XML"]),
+    Input(
+        "an XML of posts",
+        beside("Posts.xml", XML.encode()),
+        Expected(1, None, {"text": "<row"}),
+        told=["is XML"],
+    ),
     Input(
         "YAML of talks",
         beside("talks.yaml", "".join(f"- question: {a}\n  answer: {b}\n" for a, b in TALKS).encode()),
-        REFUSED,
-        named=["yaml", "YAML"],
+        Expected(1, None, {"text": "- question"}),
+        told=["looks like YAML"],
     ),
     Input(
         "a database", beside("talks.sqlite", b"SQLite format 3\0" + bytes(512)), REFUSED, named=["database"]
@@ -328,6 +336,7 @@ FOLDERS = [
         right(rows()),
         line={"format": "jsonl"},
         told=["format: jsonl"],
+        whole=True,
     ),
     Input(
         "lines of JSON under .csv",

@@ -202,8 +202,8 @@ TABLES = [
     Input(
         "a column named twice",
         raw("a.csv", listed("question,answer,answer\n", form='"{0}","{1}","again"')),
-        REFUSED,
-        named=["twice", "two columns", "same name"],
+        right(rows()),
+        told=["'answer (column 3)'"],
     ),
     Input("an old Macintosh's lines", raw("a.csv", listed("question,answer\r", between="\r")), right(rows())),
     Input("lines of JSON by CR", raw("a.jsonl", jsons("\r")), right(rows()), named=["malformed_json"]),
@@ -249,7 +249,9 @@ TABLES = [
         "a table under .dat",
         raw("a.dat", listed("question;answer\n", form="{0};{1}")),
         right(rows()),
-        named=["format"],
+        line={"format": "csv"},
+        told=["format: csv"],
+        whole=True,
     ),
     Input("a table under .CSV", raw("A.CSV", listed("question,answer\n")), right(rows())),
     Input(
@@ -423,7 +425,7 @@ TABLES = [
     Input(
         "nan for what is missing",
         lines("a.jsonl", lambda n, a, b: {"question": a, "answer": b if n % 10 else "nan"}),
-        right([r for n, r in enumerate(rows()) if n % 10]),
-        named=["nan"],
+        right([(("user", a), ("assistant", b if n % 10 else "nan")) for n, (a, b) in enumerate(TALKS)]),
+        told=["'nan'"],
     ),
 ]

@@ -33,6 +33,8 @@ SUFFIXES: dict[str, Format] = {
     ".jsonl": "jsonl",
     ".ndjson": "jsonl",
     ".jsonlines": "jsonl",
+    ".ldjson": "jsonl",
+    ".json-seq": "jsonl",
     ".json": "json",
     ".csv": "csv",
     ".tsv": "tsv",
@@ -53,6 +55,7 @@ SUFFIXES: dict[str, Format] = {
     ".mbox": "mbox",
     ".eml": "eml",
 }
+SPACE = b" \t\r\n\x0b\x0c\x1e"
 TEXT = documents.TEXT  # the one column of a plain text file
 _HTML = re.compile(rb"\s*(?:<!--.*?-->\s*)*<(?:!doctype\s+html|html|head|body)\b", re.IGNORECASE | re.DOTALL)
 _MAIL = re.compile(rb"From \S.*\d\s*\n[A-Za-z][A-Za-z0-9-]*: ")
@@ -67,7 +70,7 @@ def of_name(name: str) -> Format | None:
 def of_content(path: str) -> Format:
     """Format by a look into the file: Parquet, Arrow, JSON, HTML, a mailbox or plain text."""
     seen = streams.look(path)
-    text = seen.text.lstrip()
+    text = seen.text.lstrip(SPACE)
     if text.startswith(b"PAR1"):
         return "parquet"
     if text.startswith(ipc.MAGIC):

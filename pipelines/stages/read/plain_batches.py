@@ -35,7 +35,7 @@ def turns(records: Sequence[Record], source: Source) -> Plain | None:
     columns, shape = source.completed(), source.shape or "messages"
     if columns.system:
         return None
-    if columns.markers and shape not in TURN_NAMES:
+    if (columns.markers or columns.history) and shape not in TURN_NAMES:
         return None
     if shape in TURN_NAMES:
         return (_single if columns.messages is None else _listed)(records, columns)

@@ -28,6 +28,7 @@ ROLES = {
     **dict.fromkeys(("system", "developer"), "system"),
     **dict.fromkeys(("user", "human", "customer", "prompter"), "user"),
     **dict.fromkeys(("assistant", "gpt", "chatgpt", "bot", "agent", "model", "ai"), "assistant"),
+    **dict.fromkeys(("chatbot", "claude", "gemini", "bard", "bing", "copilot"), "assistant"),
     **dict.fromkeys(("tool", "function", "observation", "ipython", "function_response"), "tool"),
 }
 ANY = "*"
@@ -78,6 +79,8 @@ class Columns(Section):
     """alpaca, preference: what it is asked of; may be absent or empty."""
     output: str | None = None
     """alpaca: the answer (`output`, `response`)."""
+    history: str | None = None
+    """Of a question and its answer: column with what was said before it, as turns or as pairs of texts."""
     prompt: str | None = None
     """prompt_completion: the prompt. preference: the same, as a text or as turns; "" where the two answers
     begin with it."""
@@ -166,7 +169,7 @@ def wanted(shape: Shape, columns: Columns) -> list[str]:
         names = ["system", "tools", "asker"]
         beside = [*lists(columns), trees.CURRENT]
     else:
-        names = ["system", "tools", "reasoning", *NAMES[shape], *OPTIONAL.get(shape, {})]
+        names = ["system", "tools", "reasoning", "history", *NAMES[shape], *OPTIONAL.get(shape, {})]
     chosen: list[str | None] = [*(getattr(columns, n) for n in names), *beside]
     return list(dict.fromkeys(c for c in chosen if c))  # "" stands for none
 

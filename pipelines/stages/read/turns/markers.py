@@ -68,7 +68,17 @@ NAMES = (
     *(("Question", "Answer"), ("Q", "A"), ("Human", "AI"), ("User", "AI"), ("User", "Bot")),
     *(("Customer", "Agent"), ("Prompt", "Response"), ("Input", "Output")),
 )
-BESIDE: dict[str, Marked] = {"System": "system", "SYSTEM": "system", "Input": "user", "Context": "user"}
+BESIDE: dict[str, Marked] = {
+    "System": "system",
+    "SYSTEM": "system",
+    "Input": "user",
+    "Context": "user",
+    "FUNCTION RESPONSE": "tool",
+    "Observation": "tool",
+    "Tool": "tool",
+}
+ENDS = ("<|endoftext|>", "</s>", "<|im_end|>", "<|eot_id|>", "<|end_of_text|>", "<eos>")
+_SYSTEM = re.compile(r"\s*(?:### )?system(?: prompt)?:\s*", re.IGNORECASE)
 BEFORE = ("### ", "## ", "")  # a name
 ENOUGH = 0.8  # share of the texts in which markers must part a question and its answer
 
@@ -109,6 +119,12 @@ def sides(
             return [*before, ("assistant", answer)]
         answer = theirs[0] + answer
     return [*before, *split(answer, markers, names[1])]
+
+
+def bare_system(text: str) -> str:
+    """A system prompt without the marker that it begins with, beside texts that hold markers."""
+    found = _SYSTEM.match(text)
+    return text[found.end() :] if found else text
 
 
 def _begun(text: str, markers: Mapping[str, str]) -> int:
@@ -160,6 +176,7 @@ def _families(texts: Sequence[str]) -> Iterator[dict[str, Marked]]:
                 marker = f"{before}{name}:"
                 if marker not in found and any(map(_pattern((marker,)).search, texts)):
                     found[marker] = role
+            found |= {end: "end" for end in ENDS if any(end in text for text in texts)}
             yield found
 
 

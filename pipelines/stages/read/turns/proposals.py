@@ -28,10 +28,25 @@ ENOUGH = 0.8  # share of the records in which a proposal must hold
 BOTH: tuple[Role, ...] = ("user", "assistant")
 
 CONTENTS = ("content", "value", "text", "utterance", "message", "body", "msg", "parts", "plain_body")
+PEOPLE = (
+    *("user", "userid", "username", "sender", "senderid", "sendername", "author", "authorid", "authorname"),
+    *("from", "fromid", "speaker", "name"),
+)
 SPEAKERS = ("role", "from", "speaker", "sender", "author", "user", "type", "isbot", "name")
 SPOKEN = ("role", "from", "speaker")  # keys that name a speaker and nothing else
 # Columns of bare texts that are turns; under other names a list of texts is several answers.
-BARE = {"messages", "conversation", "conversations", "dialog", "dialogue", "turns", "history", "chat", "data"}
+BARE = {
+    "messages",
+    "conversation",
+    "conversations",
+    "dialog",
+    "dialogue",
+    "turns",
+    "history",
+    "chat",
+    "data",
+    "utterances",
+}
 WHO = ("authorid", "userid", "senderid", "fromid", "author", "user", "sender", "from")
 ASKERS = ("requester", "reporter", "customer", "submitter", "asker", "creator", "op", "poster")
 
@@ -46,8 +61,15 @@ QUESTIONS = (
     "pregunta",
     "domanda",
     "vraag",
+    *("pergunta", "pytanie", "soru", "fråga", "spørgsmål", "kysymys", "otázka", "вопрос", "питання"),
+    *("问题", "問題", "问", "質問", "質問文", "질문", "سؤال", "שאלה", "प्रश्न", "câuhỏi", "pertanyaan"),
 )
-ANSWERS = ("answer", "answers", "answertext", "solution", "response", "reply", "a", "antwort", "respuesta")
+ANSWERS = (
+    *("answer", "answers", "answertext", "solution", "response", "reply", "a", "antwort", "respuesta"),
+    *("réponse", "reponse", "risposta", "antwoord", "resposta", "odpowiedź", "odpowiedz", "cevap", "yanıt"),
+    *("svar", "vastaus", "odpověď", "ответ", "відповідь", "答案", "回答", "答", "답변", "대답"),
+    *("جواب", "إجابة", "תשובה", "उत्तर", "câutrảlời", "trảlời", "jawaban"),
+)
 CONTEXTS = ("context", "passage", "paragraph", "background", "input")
 NAMES: tuple[tuple[Shape, dict[str, tuple[str, ...]]], ...] = (
     ("alpaca", {"instruction": QUESTIONS, "input": CONTEXTS, "output": ANSWERS}),
@@ -102,12 +124,21 @@ def bare(name: str) -> str:
 def conversations(records: Sequence[Record]) -> Iterator[Proposal]:
     """Columns that hold turns, and pairs of columns that hold what was asked and answered."""
     sample = records[:LOOKED_AT]
-    if _by_ids(sample):
+    if _by_ids(sample) or is_split_table(sample):
         return
-    for path in paths_to(sample, may_be_turns):
-        found = _turns(sample, path)
-        if found is not None:
-            yield Proposal("messages", found)
+    preferred = _preferred(sample)
+    if preferred is not None:
+        yield Proposal("preference", preferred)
+    exchanged = _exchange(sample)
+    if exchanged is not None:
+        yield Proposal("messages", exchanged)
+    found = {p: c for p in paths_to(sample, may_be_turns) if (c := _turns(sample, p)) is not None}
+    alike = twins(found)
+    for path, columns in found.items():
+        if path not in alike:
+            yield Proposal("messages", columns)
+    if alike:
+        return
     yield from _named(sample, NAMES)
 
 
@@ -141,6 +172,30 @@ def _by_ids(records: Sequence[Record]) -> bool:
     return len(values) > 1 and all(isinstance(v, dict) and v.keys() == values[0].keys() for v in values)
 
 
+def is_split_table(records: Sequence[Record]) -> bool:
+    """Whether the one record is a table as pandas writes it with orient="split"."""
+    names, rows = (records[0].get("columns"), records[0].get("data")) if len(records) == 1 else (None, None)
+    return (
+        type(names) is type(rows) is list
+        and all(type(name) is str for name in names)
+        and all(type(row) is list and len(row) == len(names) for row in rows)
+    )
+
+
+def twins(names: Iterable[str]) -> list[str]:
+    """Of columns of turns those that are several of a kind (`conversation_a`, `conversation_b`)."""
+    by_stem: dict[str, list[str]] = {}
+    for name in names:
+        by_stem.setdefault(re.sub(r"[\W_]*([a-c]|[0-3])$", "", name.casefold()), []).append(name)
+    return [name for several in by_stem.values() if len(several) > 1 for name in several]
+
+
+def people(records: Sequence[Record]) -> list[str]:
+    """Columns that name those who speak, of records that are what people said."""
+    names = dict.fromkeys(n for r in records for n in r if bare(n) in PEOPLE)
+    return [n for n in names if len({str(r[n]) for r in records if r.get(n) is not None}) > 1]
+
+
 def most(holds: Iterable[bool]) -> bool:
     """Whether something holds nearly always, and at least once."""
     held = list(holds)
@@ -170,6 +225,53 @@ def paths_to(records: Sequence[Record], ends: Any) -> list[str]:
     return sorted(found, key=lambda path: (path.count("."), -found[path]))
 
 
+def _preferred(records: Sequence[Record]) -> Columns | None:
+    """The columns of two answers under OpenAI's names, and of the prompt."""
+    found: dict[str, str] = {}
+    for path in paths_to(records, lambda v: isinstance(v, str) or bool(_roles_of(v))):
+        found.setdefault(bare(path), path)
+    prompt = next((found[n] for n in ("inputmessages", "input", "prompt") if n in found), None)
+    chosen, rejected = found.get("preferredoutput"), found.get("nonpreferredoutput")
+    if not (prompt and chosen and rejected):
+        return None
+    return Columns(prompt=prompt, chosen=chosen, rejected=rejected)
+
+
+def _exchange(records: Sequence[Record]) -> Columns | None:
+    """The columns of what was sent to a model and of what came back, as logs and traces hold them apart."""
+    asked: list[str] = []
+    answered: list[str] = []
+    for path in _paths_to_turns(records):
+        each = [_roles_of(at(r, path)) for r in records]
+        if most(bool(roles) and roles[-1] in ("user", "tool") for roles in each):
+            asked.append(path)
+        elif most(bool(roles) and set(roles) == {"assistant"} for roles in each):
+            answered.append(path)
+    if len(asked) != 1 or len(answered) != 1:
+        return None
+    return Columns(messages=(asked[0], answered[0]), role="role", content="content")
+
+
+def _paths_to_turns(records: Sequence[Record]) -> list[str]:
+    """Paths to turns with `role` and `content`: to lists of them, to one, and to the first of several choices
+    that hold one each.
+    """
+    found = paths_to(records, lambda v: bool(_roles_of(v)))
+    for path in paths_to(records, lambda v: type(v) is list and bool(v)):
+        first = f"{path}.0.message"
+        if most(len(at(r, path)) == 1 and bool(_roles_of(at(r, first))) for r in records if at(r, path)):
+            found.append(first)
+    return found
+
+
+def _roles_of(value: Any) -> list[str | None]:
+    """The roles of one turn, or of a list of them; none where it is neither."""
+    turns = [mapping(t) for t in (value if type(value) is list else [value])]
+    if not all(isinstance(t, dict) and "role" in t and "content" in t for t in turns):
+        return []
+    return [role_of(t["role"]) for t in turns]
+
+
 def may_be_turns(value: Any) -> bool:
     if type(value) is list:
         return bool(value)
@@ -180,7 +282,7 @@ def may_be_turns(value: Any) -> bool:
     lists = bool(value) and all(
         type(v) is list and not any(isinstance(one, dict) for one in v) for v in value.values()
     )
-    return lists or trees.is_nodes(value) or trees.is_replies(value)
+    return lists or trees.is_nodes(value) or trees.is_replies(value) or given.is_numbered(value)
 
 
 def _turns(records: Sequence[Record], path: str) -> Columns | None:
@@ -253,7 +355,7 @@ def _keys(records: Sequence[Record], path: str, conversations: list[list[Any]]) 
             )
         roles = {role_of(v) for v in spoken}
         # One side alone is taken for turns where nothing else can be meant.
-        sided = key in SPOKEN and "." not in path
+        sided = key in SPOKEN and "." not in path and bare(path) in BARE
         if most(role_of(v) is not None for v in spoken) and (sided or {"user", "assistant"} <= roles):
             return Columns(messages=messages, role=key, content=content)
     return _by_asker(records, messages, conversations, content)

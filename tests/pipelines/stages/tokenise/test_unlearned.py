@@ -1,5 +1,6 @@
 """Answers from which nothing is to be learned: they stand in the conversation and carry no loss."""
 
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -31,7 +32,7 @@ def learned(turns: list[tuple[str, str]], loss: str = "assistant", **config: Any
     for sample in samples.to_pylist():
         labels = np.array(sample["labels"])
         edges = [0, *(np.flatnonzero(np.diff(labels == schema.IGNORE)) + 1).tolist(), len(labels)]
-        for start, stop in zip(edges, edges[1:], strict=False):
+        for start, stop in pairwise(edges):
             if labels[start] != schema.IGNORE:
                 found.append(tokenizer.decode(sample["input_ids"][start:stop]))
     return found, books.changed(schema.changes(table), {}).get("tokenise.unlearned", 0)
