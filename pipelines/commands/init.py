@@ -25,7 +25,7 @@ from headrace.pipelines.stages.read import detection, formats, inputs, mappers, 
 from headrace.pipelines.stages.read.files import archives, notes
 from headrace.pipelines.stages.read.shapes import Columns
 from headrace.pipelines.stages.read.source import Source
-from headrace.pipelines.stages.read.turns import advice, paths, proposals
+from headrace.pipelines.stages.read.turns import advice, looks, paths
 from headrace.pipelines.stages.read.turns.unknown import KNOWN
 
 LOOKED_AT = 40  # files; the others are taken to be like those of their format
@@ -232,7 +232,7 @@ def _grouped(source: Source, seen: detection.Look, *, alone: bool) -> Source:
 
 def _fuller(source: Source, seen: detection.Look) -> Source:
     """The source with columns that its shape may have beside those that it must have."""
-    named = {proposals.bare(c): c for c in seen.unread(source)[0]}
+    named = {looks.bare(c): c for c in seen.unread(source)[0]}
     columns = source.columns
     more: dict[str, str | None] = {}
 
@@ -249,7 +249,9 @@ def _fuller(source: Source, seen: detection.Look) -> Source:
         before = first("history")
         if before is not None and any(isinstance(r.get(before), list) for r in seen.records):
             more["history"] = before
-    if source.shape == "text_label" and not any(isinstance(r.get(columns.label), str) for r in seen.records):
+    if source.shape == "text_label" and not any(
+        isinstance(r.get(columns.label or ""), str) for r in seen.records
+    ):
         more["label"] = first("labeltext", "labelname")
     if source.shape == "question_answer" and context is not None:
         more |= {"instruction": columns.question, "output": columns.answer}
@@ -271,7 +273,7 @@ def _wanted(source: Source, seen: detection.Look) -> Source:
 
 def _inner(name: str, seen: detection.Look) -> str:
     """A column, or the list of parts in it that is its text."""
-    value = next((r[name] for r in seen.records if isinstance(r.get(name), dict)), {})
+    value: dict[str, Any] = next((r[name] for r in seen.records if isinstance(r.get(name), dict)), {})
     return next((f"{name}.{key}" for key in ("parts", "content", "text") if key in value), name)
 
 

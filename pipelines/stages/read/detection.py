@@ -15,7 +15,7 @@ from typing import Any
 from headrace.cluster.errors import SourceError
 from headrace.cluster.fragments import File
 from headrace.pipelines.stages.read import calling, formats, json_text, shapes, streams
-from headrace.pipelines.stages.read.files import archives, dialects
+from headrace.pipelines.stages.read.files import archives
 from headrace.pipelines.stages.read.formats import Format
 from headrace.pipelines.stages.read.records import Batch, ReadError
 from headrace.pipelines.stages.read.shapes import NAMES, OPTIONAL, TURN_NAMES, Columns, Shape
@@ -24,6 +24,7 @@ from headrace.pipelines.stages.read.turns import (
     advice,
     envelopes,
     given,
+    looks,
     paths,
     preferred,
     proposals,
@@ -143,24 +144,14 @@ def look(source: Source, files: Iterable[File]) -> Look:
         if records:
             hint = _hint(source, file) if form in ("csv", "tsv") else ""
             return Look(file.relative, records, problem, form, tuple(beside), hint)
-    return Look(name, [], problem, hint=next((_hint(source, f) for f in files if f.relative == name), ""))
+    return Look(name, [], problem, hint=_hint(source, files[0]) if files else "")
 
 
 def _hint(source: Source, file: File) -> str:
-    """What a file looks like where it is read as something else; else empty."""
     form = source.format_of(file.relative)
-    if archives.by_name(file.relative) is not None or form in ("parquet", "arrow"):
-        return ""
-    found = formats.of_content(file.path)
-    if found == "text":
-        opening = streams.look(file.path, source.manner)
-        lines = [line.decode("utf-8", "replace").rstrip("\r") for line in opening.lines]
-        delimiter = dialects.table(lines, ("\t", ";", "|", ","))
-        found = "tsv" if delimiter == "\t" else "csv" if delimiter else "text"
-    if found in ("text", form) or {found, form} == {"json", "jsonl"}:
-        return ""
-    page = " (a page in the place of data, where it was fetched)" if found == "html" else ""
-    return f"; it looks like {found}{page}: format: {found} reads it so"
+    other = formats.other(file.path, form, source.manner) if form is not None else None
+    page = " (a page in the place of data, where it was fetched)" if other == "html" else ""
+    return f"; it looks like {other}{page}: format: {other} reads it so" if other else ""
 
 
 def shape(source: Source, seen: Look) -> Source:
@@ -264,7 +255,7 @@ def _in_envelopes(source: Source, seen: Look) -> Source | None:
 
 def _whole(found: Source, seen: Look, within: Look) -> bool:
     """Whether records that lie in a list are whole: not parts of what the records around it hold."""
-    if found.shape == "text" and (len(seen.records) > 1 or proposals.people(within.records)):
+    if found.shape == "text" and (len(seen.records) > 1 or looks.people(within.records)):
         return False
     if found.shape not in TURN_NAMES:
         return True
@@ -272,7 +263,7 @@ def _whole(found: Source, seen: Look, within: Look) -> bool:
     for record in _lifted(found, within).records:
         with suppress(ReadError):
             sizes.append(len(turns_of(record)))
-    return not proposals.most(size < 2 for size in sizes)
+    return not looks.most(size < 2 for size in sizes)
 
 
 def _lifted(source: Source, seen: Look) -> Look:

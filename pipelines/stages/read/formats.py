@@ -18,6 +18,7 @@ from headrace.pipelines.stages.read import json_text, streams, tabular
 from headrace.pipelines.stages.read.files import (
     archives,
     compressed,
+    dialects,
     documents,
     encodings,
     ipc,
@@ -25,6 +26,7 @@ from headrace.pipelines.stages.read.files import (
     markup,
     separated,
 )
+from headrace.pipelines.stages.read.files.encodings import UTF8
 from headrace.pipelines.stages.read.records import MEMORY_LIMIT, Batch, Manner, ReadError
 from headrace.pipelines.stages.read.streams import Opening
 
@@ -82,6 +84,18 @@ def of_content(path: str) -> Format:
     if _HTML.match(text):
         return "html"
     return "mbox" if _MAIL.match(text) else "text"
+
+
+def other(path: str, form: Format, manner: Manner) -> Format | None:
+    """What a file that is read as `form` looks like; None where it does not look like anything else."""
+    if form in ("parquet", "arrow"):
+        return None
+    found = of_content(path)
+    if found == "text":
+        lines = [line.decode(UTF8, "replace").rstrip("\r") for line in streams.look(path, manner).lines]
+        delimiter = dialects.table(lines, ("\t", ";", "|", ","))
+        found = "tsv" if delimiter == "\t" else "csv" if delimiter else "text"
+    return None if found in ("text", form) or {found, form} == {"json", "jsonl"} else found
 
 
 def read(

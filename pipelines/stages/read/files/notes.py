@@ -174,10 +174,10 @@ def _marked(source: Source, files: Sequence[File]) -> Iterator[str]:
     look = detection.look(source, files)
     pairs = advice.marked_pairs(look.records, source.shape, source.completed())
     if pairs is not None:
-        field, name, found = pairs
+        field, name, marks = pairs
         yield (
-            f"the prompts in {name!r} of {look.file!r} hold turns ({next(iter(found))!r} begins one), and "
-            f"are learned as one turn with their markers. To read them: {markers.line(name, found, field)}"
+            f"the prompts in {name!r} of {look.file!r} hold turns ({next(iter(marks))!r} begins one), and "
+            f"are learned as one turn with their markers. To read them: {markers.line(name, marks, field)}"
         )
     if source.shape != "text" or column is None:
         return

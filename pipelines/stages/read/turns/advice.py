@@ -9,23 +9,20 @@ from typing import Any
 
 from headrace.pipelines.stages.read.shapes import SIDES, Columns, Marked, lists
 from headrace.pipelines.stages.read.turns import markers
-from headrace.pipelines.stages.read.turns.paths import FILE, at, is_value, mapping
-from headrace.pipelines.stages.read.turns.proposals import (
-    CONTENTS,
+from headrace.pipelines.stages.read.turns.looks import (
     LOOKED_AT,
     PEOPLE,
-    SPEAKERS,
     Record,
     bare,
     is_split_table,
-    may_be_turns,
     most,
     paths_to,
     people,
-    rank_of_speaker,
     role_of,
     twins,
 )
+from headrace.pipelines.stages.read.turns.paths import FILE, at, is_value, mapping
+from headrace.pipelines.stages.read.turns.proposals import CONTENTS, SPEAKERS, may_be_turns, rank_of_speaker
 
 
 @dataclass(frozen=True)
