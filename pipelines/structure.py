@@ -1,6 +1,7 @@
 """What a turn holds beside its text: tools, calls, the names of results, kept at the end of its content.
 
-What: a system turn may hold `tools`, an assistant's `tool_calls`, a tool's turn `name` and `tool_call_id`.
+What: a system turn may hold `tools`, an assistant's `tool_calls`, a tool's turn `name` and `tool_call_id`;
+`learned: false` stands behind an answer from which nothing is to be learned.
 They stand as JSON behind the text, between two characters that no text has (Unicode's noncharacters), and so
 in the one column that every stage reads: what looks for personal data, copies or broken letters sees them.
 
@@ -19,7 +20,7 @@ import pyarrow.compute as pc
 OPEN, CLOSE = "\ufdd0", "\ufdd1"
 KEYS = {
     "system": ("tools",),
-    "assistant": ("tool_calls", "content"),
+    "assistant": ("tool_calls", "content", "learned"),
     "tool": ("name", "tool_call_id"),
     "rejected": ("tool_calls", "content"),
 }
@@ -90,6 +91,14 @@ def unsealed(role: str, content: str) -> tuple[str, Structure]:
             else:
                 structure.setdefault(key, value)
     return "".join(texts) if len(pieces) == 3 else "\n".join(t.strip("\n") for t in texts), structure
+
+
+def unlearned(content: str) -> bool:
+    """Whether an assistant's turn says that nothing is to be learned from it."""
+    try:
+        return unsealed("assistant", content)[1].get("learned") is False
+    except ValueError:
+        return False
 
 
 def leaves(content: str) -> list[str]:

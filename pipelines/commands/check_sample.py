@@ -33,9 +33,11 @@ from headrace.pipelines.stages.read.records import Batch, Noted
 from headrace.pipelines.stages.read.source import Source
 from headrace.pipelines.stages.read.turns import advice, paths
 from headrace.pipelines.stages.tokenise import stage as tokenise
+from headrace.pipelines.stages.tokenise.config import TOLD
 
 FILES = 20  # of a source that are looked into, spread over all of them
 LISTED = 8  # files and reasons that are named of a source
+MISSING = ("nan", "NaN", "NaT", "<NA>", "#N/A", "NULL", "\\N")  # answers that stand for nothing
 SHOWN = 1_400  # characters of the sample
 
 
@@ -50,6 +52,7 @@ class Looked:
     losses: Counter[tuple[str, str, str]] = field(default_factory=Counter)  # file, reason, detail
     noted: Noted = field(default_factory=Noted)
     changed: dict[str, int] = field(default_factory=dict)
+    missing: Counter[str] = field(default_factory=Counter)  # answers that stand for nothing
     numbers: bool = False  # whether the labels are numbers without names
     example: str = ""
 
@@ -92,6 +95,7 @@ def _look(recipe: Recipe, source: Source, stages: Sequence[str], count: int) -> 
     looked.book = books.of(table)
     looked.changed = books.changed(schema.changes(table), {})
     looked.numbers = _numbers(table, source)
+    looked.missing.update(_missing(table))
     gone = table.filter(pc.invert(schema.live(table)))
     for file, drop, error, detail, n in zip(
         *(gone[c].to_pylist() for c in ("file", "drop", "error", "detail", "n_records")), strict=True
@@ -160,6 +164,10 @@ def _lines(looked: Looked, count: int) -> Iterator[Line]:
     for kind, n in sorted(looked.changed.items()):
         if kind.startswith("read."):
             yield Line(f"  {kind}: {n:,}", {"kind": kind, "n": n})
+        elif kind in TOLD:
+            yield Line(f"  {n:,} {TOLD[kind]}", {"kind": kind, "n": n})
+    for word, n in looked.missing.most_common():
+        yield Line(f"  {n:,} answers are {word!r}, as tables write what is missing, and are learned")
     if looked.numbers:
         yield Line(
             "  its labels are numbers: `label_names: [FIRST, SECOND]` says what they stand for, from 0"
@@ -168,6 +176,13 @@ def _lines(looked: Looked, count: int) -> Iterator[Line]:
     more = len(looked.noted.unread) - len(names)
     if names or more:
         yield Line(f"  {advice.unread(names, more)}", {"unread": names})
+
+
+def _missing(table: pa.Table) -> Counter[str]:
+    """Answers that are what tables and databases write where there is none."""
+    roles, _, texts = schema.contents(table.filter(schema.live(table)))
+    answers = texts.filter(pc.equal(roles, "assistant"))
+    return Counter(answers.filter(pc.is_in(answers, pa.array(MISSING, answers.type))).to_pylist())
 
 
 def _numbers(table: pa.Table, source: Source) -> bool:

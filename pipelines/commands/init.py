@@ -11,7 +11,7 @@ import json
 import os
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from fsspec.utils import glob_translate
@@ -25,12 +25,19 @@ from headrace.pipelines.stages.read import detection, formats, inputs, mappers, 
 from headrace.pipelines.stages.read.files import archives, notes
 from headrace.pipelines.stages.read.shapes import Columns
 from headrace.pipelines.stages.read.source import Source
-from headrace.pipelines.stages.read.turns import advice, paths, proposals
+from headrace.pipelines.stages.read.turns import advice, looks, paths
 from headrace.pipelines.stages.read.turns.unknown import KNOWN
 
 LOOKED_AT = 40  # files; the others are taken to be like those of their format
 BLANK = ("is empty", "holds no record")  # what may lie in a source without harm
 OPTIONAL = {"system", "reasoning", "roles", "tools"}  # columns that some files of a kind may lack
+SYSTEMS = ("system", "systemprompt", "systemmessage", "systeminstruction", "metainstruction")
+SIDES = {  # of the split, by how sets call their files; what is trained on needs none
+    **dict.fromkeys(("train", "training"), None),
+    **dict.fromkeys(("test", "testing"), "test"),
+    **dict.fromkeys(("validation", "valid", "val", "dev"), "validation"),
+}
+_SIDE = re.compile(rf"({'|'.join(SIDES)})(?![a-z])")
 NAMED = 3  # files that are named of those that are left out
 
 
@@ -116,10 +123,38 @@ def _found(whole: Source, files: Sequence[File]) -> tuple[list[Found], dict[str,
         same.files.append(file)
         same.source = _with_more(same.source, one.source.columns)
         same.roleless = max(same.roleless, one.roleless)
-    for one in found.values():
+    for one in [*found.values()]:
         if one.source.format in ("json", "jsonl") and formats.of_name(one.files[0].relative) == "json":
             one.source = one.source.model_copy(update={"format": detection.file_format(whole, one.files)})
-    return list(found.values()), strange
+    return [part for one in found.values() for part in _sides(one)], strange
+
+
+def _sides(found: Found) -> list[Found]:
+    """The files of one kind, apart where some of them are named as a test or a validation set."""
+    by_side: dict[str | None, list[File]] = {}
+    for file in found.files:
+        by_side.setdefault(_side(file.relative), []).append(file)
+    if len(by_side) == 1:
+        return [found]
+    parts = []
+    for side, files in by_side.items():
+        source = found.source.model_copy(update={"side": side})
+        look = (
+            detection.look(source, files)
+            if found.look.file not in {f.relative for f in files}
+            else found.look
+        )
+        parts.append(replace(found, source=source, look=look, files=files))
+    return parts
+
+
+def _side(relative: str) -> str | None:
+    """The side that a file or its folder is named for; None for train, or none."""
+    for part in reversed(relative.split("/")):
+        named = _SIDE.match(part.lower())
+        if named is not None:
+            return SIDES[named[1]]
+    return None
 
 
 def _kind_of(source: Source, form: Any) -> str:
@@ -146,18 +181,26 @@ def _of_file(whole: Source, file: File, *, alone: bool) -> Found:
         return Found(source, seen)
     try:
         shaped = detection.shape(source, seen)
-        shaped = (_marked(source, seen) or shaped) if shaped.shape == "text" else shaped
+        shaped = _marked(source if shaped.shape == "text" else shaped, seen) or shaped
     except SourceError:
         shaped = _marked(source, seen) or _grouped(source, seen, alone=alone)
     if shaped.records or any(map(paths.is_path, shaped.wanted())):
         seen = detection.look(shaped, [file])
-    shaped = _fuller(shaped, seen)
+    shaped = _wanted(_fuller(shaped, seen), seen)
     shaped, roleless = _with_roles(shaped, seen)
     return Found(shaped, seen, roleless=roleless)
 
 
 def _marked(source: Source, seen: detection.Look) -> Source | None:
-    """The source with the turns in its texts, where these are whole conversations with markers of turns."""
+    """The source with the turns in its texts, where these are whole conversations with markers of turns, or
+    prompts that are all of one but the answer.
+    """
+    pairs = advice.marked_pairs(seen.records, source.shape, source.completed())
+    if pairs is not None:
+        columns = source.columns.model_copy(update={pairs[0]: pairs[1], "markers": pairs[2]})
+        return source.model_copy(update={"columns": columns})
+    if source.shape not in (None, "text"):
+        return None
     found = advice.marked_texts(seen.records)
     if found is None:
         return None
@@ -189,22 +232,49 @@ def _grouped(source: Source, seen: detection.Look, *, alone: bool) -> Source:
 
 def _fuller(source: Source, seen: detection.Look) -> Source:
     """The source with columns that its shape may have beside those that it must have."""
-    named = {proposals.bare(c): c for c in seen.unread(source)[0]}
-    more: dict[str, str] = {}
-    system = next((named[n] for n in ("system", "systemprompt", "systemmessage") if n in named), None)
-    if system is not None and source.shape not in ("text", "text_label"):
-        more["system"] = system
-    if source.shape in ("question_answer", "prompt_completion", "alpaca"):
-        for name in ("reasoning", "reasoningcontent", "thinking", "chainofthought"):
-            if name in named:
-                more["reasoning"] = named[name]
+    named = {looks.bare(c): c for c in seen.unread(source)[0]}
     columns = source.columns
-    context = next((named[n] for n in ("context", "passage", "paragraph") if n in named), None)
+    more: dict[str, str | None] = {}
+
+    def first(*names: str) -> str | None:
+        return next((named[n] for n in names if n in named), None)
+
+    system, context = first(*SYSTEMS), first("context", "passage", "paragraph")
+    if isinstance(columns.messages, tuple):  # of what was sent to a model and what came back
+        system = system or first("instructions")
+    if system is not None and source.shape not in ("text", "text_label"):
+        more["system"] = _inner(system, seen)
+    if source.shape in shapes.SIDES:
+        more["reasoning"] = first("reasoning", "reasoningcontent", "thinking", "chainofthought")
+        before = first("history")
+        if before is not None and any(isinstance(r.get(before), list) for r in seen.records):
+            more["history"] = before
+    if source.shape == "text_label" and not any(
+        isinstance(r.get(columns.label or ""), str) for r in seen.records
+    ):
+        more["label"] = first("labeltext", "labelname")
     if source.shape == "question_answer" and context is not None:
-        given = {"instruction": columns.question, "input": context, "output": columns.answer}
-        full = shapes.complete("alpaca", Columns(**given, **more))
-        return source.model_copy(update={"shape": "alpaca", "columns": full})
-    return source.model_copy(update={"columns": columns.model_copy(update=more)})
+        more |= {"instruction": columns.question, "output": columns.answer}
+        columns = columns.model_copy(update={"question": None, "answer": None})
+        source = source.model_copy(update={"shape": "alpaca"})
+    if source.shape == "alpaca" and context is not None and columns.input not in seen.columns:
+        more["input"] = context
+    full = columns.model_copy(update={name: value for name, value in more.items() if value is not None})
+    if source.shape is not None:
+        full = shapes.complete(source.shape, full, source.group_by is not None)
+    return source.model_copy(update={"columns": full})
+
+
+def _wanted(source: Source, seen: detection.Look) -> Source:
+    """The source without rows of which a column says that they are not wanted."""
+    found = advice.unwanted(seen.records, seen.unread(source)[0]) if source.group_by is None else None
+    return source if found is None else source.model_copy(update={"only": {found[0]: found[1]}})
+
+
+def _inner(name: str, seen: detection.Look) -> str:
+    """A column, or the list of parts in it that is its text."""
+    value: dict[str, Any] = next((r[name] for r in seen.records if isinstance(r.get(name), dict)), {})
+    return next((f"{name}.{key}" for key in ("parts", "content", "text") if key in value), name)
 
 
 def _with_roles(source: Source, seen: detection.Look) -> tuple[Source, int]:
@@ -238,6 +308,8 @@ def _said(found: Found) -> str:
     text = f"{where}: {source.format}, {source.shape} ({shown})"
     text += f", records under {source.records}" if source.records else ""
     text += f", grouped by {source.group_by}" if source.group_by else ""
+    text += f", side: {source.side}, held out" if source.side else ""
+    text += f", only {init_text.flow(source.only)}" if source.only else ""
     names, more = found.look.unread(source)
     text += f"; {advice.unread(names, more)}" if names or more else ""
     if found.roleless:
@@ -270,6 +342,7 @@ def _paths(whole: Source, found: Sequence[Found], files: Sequence[File]) -> list
         name, number = whole.name, 2
         if len(found) > 1:
             name = f"{whole.name}-{one.source.format or 'mixed'}-{one.source.shape}".replace("_", "-")
+        name += f"-{one.source.side}" if one.source.side else ""
         while name in names:
             name, number = f"{name.rstrip('0123456789')}{number}", number + 1
         names.add(name)
@@ -281,9 +354,17 @@ def _pattern(whole: Source, own: set[str], files: Sequence[File]) -> str | tuple
     """A glob that matches the `own` paths of all files and no others; the paths where there is none."""
     root = whole.paths[0]
     if len(whole.paths) == 1 and storage.is_directory(root):
+        folder = os.path.commonpath([os.path.dirname(path) for path in own])
+        if folder != _absolute(root) and {f.path for f in files if f.path.startswith(f"{folder}/")} == own:
+            return storage.join(root, os.path.relpath(folder, _absolute(root)))
+        lead = os.path.commonprefix([os.path.basename(path) for path in own])  # noqa: RUF071 - by letters
         suffixes = {suffix for path in own for suffix in formats.SUFFIXES if suffix in path.lower()}
         for suffix in sorted(suffixes, key=len, reverse=True):
-            for ending in (f"*{suffix}*", f"*{suffix}"):
+            for ending in (
+                f"*{suffix}*",
+                f"*{suffix}",
+                *([f"{lead}*"] if lead and not set(lead) & set(storage.PATTERN) else []),
+            ):
                 pattern = storage.join(root, f"**/{ending}")
                 matches = re.compile(glob_translate(storage.join(_absolute(root), f"**/{ending}"))).match
                 if {f.path for f in files if matches(f.path)} == own:

@@ -14,7 +14,7 @@ from headrace.cluster.errors import OutputError
 from headrace.cluster.fragments import File
 from headrace.pipelines.recipe import Recipe
 from headrace.pipelines.section import Section
-from headrace.pipelines.stages.read import detection, inputs
+from headrace.pipelines.stages.read import detection, inputs, shapes
 from headrace.pipelines.stages.read.shapes import Columns
 from headrace.pipelines.stages.read.source import Source
 from headrace.pipelines.stages.read.turns import advice, paths
@@ -86,6 +86,11 @@ def _source(source: Source, found: Found, left: int) -> list[str]:
         lines.append("    # No known shape fits these columns: say below which column holds what.")
         lines.append(f"    # shape: messages   # {SHAPES}")
     lines += _columns(source, look)
+    if source.side:
+        lines.append("    " + _line("side", source.side, "of the split: what is held out as it is"))
+    if source.only:
+        only = {name: _listed(value) for name, value in source.only.items()}
+        lines.append("    " + _line("only", only, "records with other values are left out"))
     names, more = look.unread(source)
     if source.shape and (names or more):
         lines.append(f"    # {_one_line(advice.unread(names, more))}")
@@ -130,7 +135,8 @@ def _columns(source: Source, look: detection.Look) -> list[str]:
         Columns() if source.shape is None else source.model_copy(update={"columns": Columns()}).completed()
     )
     plain = usual.model_dump(mode="json")
-    unusual = {n: v for n, v in columns.items() if v != plain[n]}
+    asked = shapes.SIDES.get(source.shape or "", ())[:1] if source.columns.markers else ()
+    unusual = {n: v for n, v in columns.items() if v != plain[n] or n in asked}
     if unusual:
         return ["    " + _line("columns", unusual, "which column holds what")]
     return ["    # columns: {messages: ..., role: ..., content: ..., roles: {customer: user}}"]

@@ -39,6 +39,10 @@ def _failed(stage: str) -> Reason:
 
 
 REASONS: Mapping[str, Reason] = {
+    "read.only": _dropped(
+        "the source's `only` asks for other values than the record has",
+        "`sources[].only` says which columns must hold what",
+    ),
     "read.malformed_json": _quarantined(
         "a line or file that is no JSON",
         "in the source: `format:` says what its files are, where they are no JSON; else mend the lines",

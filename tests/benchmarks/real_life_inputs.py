@@ -64,6 +64,11 @@ def rows(*more: tuple[str, str]) -> list[Row]:
     return [(*more, ("user", asked), ("assistant", answer)) for asked, answer in TALKS]
 
 
+def preferred(worse: str = "No.") -> list[Row]:
+    """Every talk with another answer that is worse."""
+    return [(("user", a), ("assistant", b), ("rejected", worse)) for a, b in TALKS]
+
+
 def texts(of: Sequence[str]) -> list[Row]:
     """Plain texts as rows."""
     return [(("text", text),) for text in of]
@@ -493,13 +498,13 @@ INPUTS = [
     ),
     Input(
         "chosen and rejected",
-        lines("a.jsonl", lambda n, a, b: {"prompt": a, "chosen": b, "rejected": f"No {n}."}),
-        right(rows()),
+        lines("a.jsonl", lambda n, a, b: {"prompt": a, "chosen": b, "rejected": "No."}),
+        right(preferred()),
     ),
     Input(
         "chosen and rejected turns",
         lines("a.jsonl", lambda n, a, b: {"prompt": a, "chosen": turns(a, b), "rejected": turns(a, "No.")}),
-        right(rows()),
+        right(preferred()),
     ),
     Input("records under data.items", whole("a.json", lambda: {"data": {"items": records()}}), right(rows())),
     Input(

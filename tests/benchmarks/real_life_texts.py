@@ -5,7 +5,7 @@ import io
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.benchmarks.real_life_inputs import Input, Row, Write, lines, right, rows
+from tests.benchmarks.real_life_inputs import Input, Row, Write, lines, preferred, right, rows
 
 ALPACA = "Below is an order that describes a task. Write an answer that does it."
 
@@ -88,7 +88,7 @@ TEXTS = [
                 "rejected": f"\n\nHuman: {a}\n\nAssistant: No.",
             },
         ),
-        right(rows()),
+        right(preferred()),
     ),
     *(Input(name, page(encoding, texts), right(pairs(texts))) for name, encoding, texts in PAGES),
 ]

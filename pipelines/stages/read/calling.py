@@ -12,6 +12,7 @@ from headrace.pipelines.stages.read.records import ReadError
 from headrace.pipelines.stages.read.turns import given
 
 KEYS = ("tool_calls", "function_call", "tool_call_id", "name")
+LEARNED = ("weight", "loss", "train")  # of an answer: 0 or false where nothing is to be learned from it
 IN_RECORDS = ("tool_calls", "tool_call_id")  # of them, what records that are one turn each have as columns
 Turn = tuple[str, str]
 OTHER = 'columns.tools names the column with the tools, "" where none holds any'
@@ -26,15 +27,22 @@ def beside(role: str, turn: Mapping[str, Any], padded: bool) -> dict[str, Any]:
     if role == "tool":
         names = {key: turn.get(key) for key in structure.KEYS["tool"]}
         return {key: value for key, value in names.items() if isinstance(value, str) and value}
-    calls = turn.get("tool_calls") or turn.get("function_call")
-    if role != "assistant" or not calls:
+    if role != "assistant":
         return {}
+    made: dict[str, Any] = {"learned": False} if unlearned(turn) else {}
+    calls = turn.get("tool_calls") or turn.get("function_call")
+    if not calls:
+        return made
     calls = _loaded(calls, "tool_calls")
     calls = [calls] if isinstance(calls, Mapping) else calls
     if not isinstance(calls, list) or not all(isinstance(one, Mapping) for one in calls):
         raise ReadError("read.wrong_type", "'tool_calls' that are no mappings")
-    made = [_call(one, padded) for one in calls]
-    return {"tool_calls": made}
+    return {"tool_calls": [_call(one, padded) for one in calls], **made}
+
+
+def unlearned(turn: Mapping[str, Any]) -> bool:
+    """Whether a turn says that nothing is to be learned from it."""
+    return any(turn.get(key) in (0, False) and turn[key] is not None for key in LEARNED)
 
 
 def with_tools(turns: list[Turn], tools: Any, column: str, padded: bool) -> list[Turn]:

@@ -10,7 +10,6 @@ Cost: the first records of one file or a few.
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from itertools import islice
 from typing import Any
 
 from headrace.cluster.errors import SourceError
@@ -25,6 +24,7 @@ from headrace.pipelines.stages.read.turns import (
     advice,
     envelopes,
     given,
+    looks,
     paths,
     preferred,
     proposals,
@@ -34,7 +34,7 @@ from headrace.pipelines.stages.read.turns.proposals import Proposal
 
 RECORDS = 200  # looked at for shape and columns
 FILES = 5  # looked into until a readable record is found
-ANY_SHAPE = {"system", "reasoning", "roles", "speakers", "markers", "asker", "tools"}
+ANY_SHAPE = {"system", "history", "reasoning", "roles", "speakers", "markers", "asker", "tools"}
 SPACE = b"\xef\xbb\xbf \t\r\n"
 
 
@@ -49,6 +49,8 @@ class Look:
     records: list[dict[str, Any]]
     problem: ReadError | None  # why the first record that cannot be read cannot be
     form: Format | None = None  # of the file
+    beside: tuple[str, ...] = ()  # columns that lie beside the records
+    hint: str = ""  # what else the file may be
 
     @property
     def unnamed(self) -> bool:
@@ -63,7 +65,7 @@ class Look:
     def unread(self, source: Source) -> tuple[list[str], int]:
         """Columns that the source does not look at: their names, and how many have none that can be told."""
         read = set(source.stored())
-        found = [c for c in self.columns if c not in read]
+        found = [c for c in dict.fromkeys((*self.columns, *self.beside)) if c not in read]
         names = [c for c in found if not paths.is_value(c)]
         return names, len(found) - len(names)
 
@@ -123,9 +125,11 @@ def look(source: Source, files: Iterable[File]) -> Look:
     """The first records of the first file that has one that can be read."""
     problem = None
     name = ""
-    for file in islice((f for f in files if f.size), FILES):
+    files = [f for f in files if f.size][:FILES]
+    for file in files:
         name = name or file.relative
         records: list[dict[str, Any]] = []
+        beside: dict[str, None] = {}
         form = source.format_of(file.relative)
         stored = formats.read(
             file.path, file.size, form, memory=source.memory, guarded=True, manner=source.manner
@@ -134,11 +138,20 @@ def look(source: Source, files: Iterable[File]) -> Look:
             good = [r for i, r in enumerate(batch.records) if i not in batch.errors]
             problem = problem or next(iter(batch.errors.values()), None)
             records += good[: RECORDS - len(records)]
+            beside.update(dict.fromkeys(batch.unread))
             if len(records) == RECORDS:
                 break
         if records:
-            return Look(file.relative, records, problem, form)
-    return Look(name, [], problem)
+            hint = _hint(source, file) if form in ("csv", "tsv") else ""
+            return Look(file.relative, records, problem, form, tuple(beside), hint)
+    return Look(name, [], problem, hint=_hint(source, files[0]) if files else "")
+
+
+def _hint(source: Source, file: File) -> str:
+    form = source.format_of(file.relative)
+    other = formats.other(file.path, form, source.manner) if form is not None else None
+    page = " (a page in the place of data, where it was fetched)" if other == "html" else ""
+    return f"; it looks like {other}{page}: format: {other} reads it so" if other else ""
 
 
 def shape(source: Source, seen: Look) -> Source:
@@ -151,7 +164,7 @@ def shape(source: Source, seen: Look) -> Source:
             why = f": {seen.problem.cause}, {seen.problem.detail}" if seen.problem else ""
             raise SourceError(
                 f"source {source.name!r}: no record of {seen.file!r} can be read, so its shape "
-                f"cannot be told{why}"
+                f"cannot be told{why}{seen.hint}"
             )
         return source.model_copy(update={"columns": source.completed()})
     _check_records(source, seen)
@@ -168,7 +181,7 @@ def shape(source: Source, seen: Look) -> Source:
         raise SourceError(
             f"source {source.name!r}: the {len(seen.columns)} columns of {seen.file!r} have names that look "
             "like the values of a record: put a line with names before the first record, or say header: "
-            "false and, under columns:, which of 'column 1', 'column 2', ... holds what"
+            f"false and, under columns:, which of 'column 1', 'column 2', ... holds what{seen.hint}"
         )
     what = f"shape {source.shape}" if source.shape else "any known shape"
     raise SourceError(
@@ -234,10 +247,23 @@ def _in_envelopes(source: Source, seen: Look) -> Source | None:
         opened = source.model_copy(update={"records": path})
         with suppress(SourceError):
             found = records and (_usual(opened, within) or _proposed(opened, within, proposals.conversations))
-            if found:
+            if found and _whole(found, seen, within):
                 _refuse_single_turns(found, within)
                 return found
     return None
+
+
+def _whole(found: Source, seen: Look, within: Look) -> bool:
+    """Whether records that lie in a list are whole: not parts of what the records around it hold."""
+    if found.shape == "text" and (len(seen.records) > 1 or looks.people(within.records)):
+        return False
+    if found.shape not in TURN_NAMES:
+        return True
+    turns_of, sizes = found.mapper(), []
+    for record in _lifted(found, within).records:
+        with suppress(ReadError):
+            sizes.append(len(turns_of(record)))
+    return not looks.most(size < 2 for size in sizes)
 
 
 def _lifted(source: Source, seen: Look) -> Look:
@@ -371,6 +397,7 @@ def _check(source: Source, seen: Look) -> None:
         "columns.parent": [source.columns.parent],
         "group_by": [source.group_by],
         "order_by": source.orders(),
+        "only": source.only,
         "group": [source.group],
         "time": [source.time],
         "meta": source.meta,

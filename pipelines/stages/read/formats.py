@@ -18,6 +18,7 @@ from headrace.pipelines.stages.read import json_text, streams, tabular
 from headrace.pipelines.stages.read.files import (
     archives,
     compressed,
+    dialects,
     documents,
     encodings,
     ipc,
@@ -25,6 +26,7 @@ from headrace.pipelines.stages.read.files import (
     markup,
     separated,
 )
+from headrace.pipelines.stages.read.files.encodings import UTF8
 from headrace.pipelines.stages.read.records import MEMORY_LIMIT, Batch, Manner, ReadError
 from headrace.pipelines.stages.read.streams import Opening
 
@@ -33,6 +35,8 @@ SUFFIXES: dict[str, Format] = {
     ".jsonl": "jsonl",
     ".ndjson": "jsonl",
     ".jsonlines": "jsonl",
+    ".ldjson": "jsonl",
+    ".json-seq": "jsonl",
     ".json": "json",
     ".csv": "csv",
     ".tsv": "tsv",
@@ -53,6 +57,7 @@ SUFFIXES: dict[str, Format] = {
     ".mbox": "mbox",
     ".eml": "eml",
 }
+SPACE = b" \t\r\n\x0b\x0c\x1e"
 TEXT = documents.TEXT  # the one column of a plain text file
 _HTML = re.compile(rb"\s*(?:<!--.*?-->\s*)*<(?:!doctype\s+html|html|head|body)\b", re.IGNORECASE | re.DOTALL)
 _MAIL = re.compile(rb"From \S.*\d\s*\n[A-Za-z][A-Za-z0-9-]*: ")
@@ -67,7 +72,7 @@ def of_name(name: str) -> Format | None:
 def of_content(path: str) -> Format:
     """Format by a look into the file: Parquet, Arrow, JSON, HTML, a mailbox or plain text."""
     seen = streams.look(path)
-    text = seen.text.lstrip()
+    text = seen.text.lstrip(SPACE)
     if text.startswith(b"PAR1"):
         return "parquet"
     if text.startswith(ipc.MAGIC):
@@ -79,6 +84,18 @@ def of_content(path: str) -> Format:
     if _HTML.match(text):
         return "html"
     return "mbox" if _MAIL.match(text) else "text"
+
+
+def other(path: str, form: Format, manner: Manner) -> Format | None:
+    """What a file that is read as `form` looks like; None where it does not look like anything else."""
+    if form in ("parquet", "arrow"):
+        return None
+    found = of_content(path)
+    if found == "text":
+        lines = [line.decode(UTF8, "replace").rstrip("\r") for line in streams.look(path, manner).lines]
+        delimiter = dialects.table(lines, ("\t", ";", "|", ","))
+        found = "tsv" if delimiter == "\t" else "csv" if delimiter else "text"
+    return None if found in ("text", form) or {found, form} == {"json", "jsonl"} else found
 
 
 def read(

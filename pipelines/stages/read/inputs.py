@@ -131,6 +131,8 @@ def found(source: Source) -> Listing:
                 raise SourceError(f"source {source.name!r}: {relative!r} is named twice by {source.shown}")
             else:
                 by_path[relative] = entry
+    if not any(map(_is_pattern, source.paths)):
+        _refuse_lakes(source, [*by_path, *(r for relatives in left.values() for r in relatives)])
     _leave_out(by_path, left, {_plain(p) for p in source.paths})
     notes += _said(source, left)
     if not by_path:
@@ -145,6 +147,23 @@ def found(source: Source) -> Listing:
     kept = [File(source.name, f.path, r, f.size, f.stamp) for r, f in sorted(by_path.items())]
     why_left = {relative: why for why, found in left.items() for relative in found}
     return Listing(kept, sum(f.linked for f in by_path.values()), notes, why_left)
+
+
+def _refuse_lakes(source: Source, relatives: Sequence[str]) -> None:
+    """Raises: SourceError for folders of which not all counts: tables of lakes, rows chosen by an index."""
+    what = leftout.lake(relatives)
+    if what is not None:
+        raise SourceError(
+            f"source {source.name!r}: {source.shown} is {what}, whose own log says which files count: "
+            "others hold rows that were deleted or replaced. Write its rows to Parquet by what reads such "
+            "tables; where nothing was ever replaced, name the files by a pattern: DIRECTORY/*.parquet"
+        )
+    chosen = next((r for r in relatives if r.rpartition("/")[2] == "indices.arrow"), None)
+    if chosen is not None:
+        raise SourceError(
+            f"source {source.name!r}: {chosen!r} says which rows of its folder are meant, and is not "
+            "followed: write the set again by `datasets`, with flatten_indices().save_to_disk(...)"
+        )
 
 
 def _spelled(path: str, root: str, relative: str) -> set[int]:
@@ -164,6 +183,12 @@ def _spelled(path: str, root: str, relative: str) -> set[int]:
 
 def _leave_out(by_path: dict[str, Found], left: dict[str, list[str]], named: set[str]) -> None:
     """Move what is no data beside the other files from `by_path` to `left`."""
+    hashed = leftout.by_hash(by_path)
+    for relative in sorted(hashed):
+        left.setdefault(
+            "files of the hub's cache by their hashes, which have names below snapshots", []
+        ).append(relative)
+        del by_path[relative]
     forms = {r: formats.of_name(r) or ("archive" if archives.by_name(r) else None) for r in by_path}
     arrows = {r.rpartition("/")[0] for r, form in forms.items() if form == "arrow"}
     beside = {r for r in by_path if leftout.beside(r, ("json",), arrow=True)}
@@ -304,6 +329,11 @@ def _check_keys(source: Source) -> None:
     if source.orders() and source.group_by is None:
         raise RecipeError(
             f"source {source.name!r}: order_by without group_by; say which records belong together"
+        )
+    if source.only and source.group_by is not None:
+        raise RecipeError(
+            f"source {source.name!r}: only is for records that are rows each, and group_by puts several "
+            "together: leave the others out of the files"
         )
     tree = (source.columns.id, source.columns.parent)
     if tree != (None, None) and (source.group_by is None or None in tree):

@@ -33,7 +33,9 @@ from headrace.pipelines.stages.read.streams import Opening
 _scan = json.JSONDecoder().scan_once  # type: ignore[attr-defined]  # half the cost of json.loads
 _SPACE = re.compile(r"[ \t\n\r]*")
 LOOKED_AT = 3  # lines from which to tell records a line from one large value
+BEFORE = "\ufeff\x1e"  # a byte order mark, and what parts the texts of a JSON sequence
 WHITE = " \t\n\r\x0b\x0c"  # of which a line without a record may be made
+TURNS = "messages"  # the column of a record that is a list
 NEAR_END = 16  # characters: longer than any escape or literal that the window may cut
 
 
@@ -84,7 +86,7 @@ def _parse_block(batch: Batch, block: bytes, places: Sequence[int], encoding: En
             at(place)
         elif line.strip(WHITE):
             value = parse(line)
-            batch.add(value if type(value) is dict else _not_a_mapping(value), place)
+            batch.add(record_of(value), place)
 
 
 def _many_in_a_line(block: bytes) -> bool:
@@ -116,7 +118,7 @@ def _parse_lines(batch: Batch, raw: list[bytes], places: Iterable[int], encoding
             batch.records.append(value)
             batch.places.append(place)
         else:
-            batch.add(_not_a_mapping(value), place)
+            batch.add(record_of(value), place)
 
 
 _undecoded = object()
@@ -133,7 +135,7 @@ def parse(text: str) -> Any:
             if end < len(text) and not text[end:].isspace() and not _only_comma(text[end:], value):
                 return ReadError("read.malformed_json", f"text after the value, at character {end + 1}")
         except StopIteration:  # white space, or nothing like a value
-            value = json.loads(text.lstrip("\ufeff"))
+            value = json.loads(text.lstrip(BEFORE))
     except (ValueError, RecursionError) as error:
         return _syntax(error)
     if text.count("[") + text.count("{") > DEPTH_LIMIT and too_deep(value):
@@ -155,9 +157,12 @@ def _syntax(error: Exception) -> ReadError:
     return ReadError("read.malformed_json", "a number that is too long")
 
 
-def _not_a_mapping(value: Any) -> ReadError:
-    if isinstance(value, ReadError):
+def record_of(value: Any) -> dict[str, Any] | ReadError:
+    """A value as a record: a list of turns is one whose only column holds them."""
+    if isinstance(value, dict | ReadError):
         return value
+    if type(value) is list and value and all(isinstance(turn, dict | list) for turn in value):
+        return {TURNS: value}
     names = {list: "array", str: "string", bool: "boolean", int: "number", float: "number"}
     kind = names.get(type(value), "null")
     return ReadError("read.wrong_type", f"a record that is a JSON {kind}, not an object")
@@ -170,12 +175,20 @@ def has_lines(path: str) -> bool:
         if isinstance(block, ReadError):
             return False
         first = [line for line in block.split(b"\n") if line.strip()][:LOOKED_AT]
-        return any(_is_record(seen.encoding.text(line)[0]) for line in first)
+        texts = [seen.encoding.text(line)[0] for line in first]
+        return any(map(_is_record, texts)) or _lists(texts)
     return False
 
 
+def _lists(lines: Sequence[str]) -> bool:
+    """Whether each of several lines is a whole list of turns."""
+    return len(lines) > 1 and all(
+        line.lstrip(BEFORE).startswith("[") and type(record_of(parse(line))) is dict for line in lines
+    )
+
+
 def _is_record(line: str) -> bool:
-    return line.lstrip("\ufeff").startswith("{") and type(parse(line)) is dict
+    return line.lstrip(BEFORE).startswith("{") and type(parse(line)) is dict
 
 
 def spread(seen: Opening) -> bool:
@@ -188,6 +201,8 @@ def spread(seen: Opening) -> bool:
         return False
     first = text.partition(b"\n")[0].strip()
     if text.startswith(b"["):
+        if _lists([line.decode(UTF8, "replace") for line in text.split(b"\n", 2)[:2] if line.strip()]):
+            return False
         return first == b"[" or _array_of_records(text)
     begun = text.decode(UTF8, "replace")
     try:
@@ -227,7 +242,7 @@ def values(path: str, seen: Opening | None = None, manner: Manner | None = None)
             batch.records.append(value)
             batch.places.append(number)
         else:
-            batch.add(value if type(value) is dict else _not_a_mapping(value), number, window.repaired)
+            batch.add(record_of(value), number, window.repaired)
         size += length
         if size >= streams.CHUNK:
             yield batch

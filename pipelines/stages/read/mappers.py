@@ -81,6 +81,7 @@ def _opening(record: Record, columns: Columns) -> list[Turn]:
     if columns.system is None:
         return []
     content = words(record.get(columns.system), columns.system, None)
+    content = markers.bare_system(content) if columns.markers else content
     return [("system", content)] if content else []
 
 
@@ -133,7 +134,7 @@ def _turns(record: Record, columns: Columns, roles: Mapping[str, str], padded: b
     """messages, sharegpt: a list of turns in one column, or in several that follow each other."""
     turns_of_row = _opening(record, columns)
     left: dict[str, int] = {}
-    special = {*traces(columns), *calling.KEYS}
+    special = {*traces(columns), *calling.KEYS, *calling.LEARNED}
     for turn in _listed(record, columns, left):
         # The plain turn, by far the most usual, without a call.
         try:
@@ -233,14 +234,40 @@ def _with_tools(
     turns = pair(record)
     if not record.get(column):
         return turns
+    turns[-1:] = [_called(*turns[-1], padded)]
     offered = calling.with_tools(turns, record[column], column, padded)
     return Told(offered, turns.left) if type(turns) is Told else offered
+
+
+def _called(role: str, content: str, padded: bool) -> Turn:
+    """An answer that is calls of tools, written as JSON text, as these calls."""
+    if role != "assistant" or not content.lstrip().startswith("[{"):
+        return role, content
+    try:
+        calls = given.parsed(content, "")
+        made = calling.beside(role, {"tool_calls": calls}, padded)
+    except ReadError:
+        return role, content
+    return role, structure.sealed("", {**made, "content": None})
+
+
+def _before(value: Any, name: str, columns: Columns) -> list[Turn]:
+    """What was said before a question, as turns."""
+    turns = given.turns(value, name, ("user", "assistant"), None, {})
+    found = _side(turns, columns, {**ROLES, **columns.roles}, {})
+    if not found:
+        raise ReadError("read.wrong_type", f"{name!r} holds neither turns nor pairs of texts")
+    return found
 
 
 def _answered(record: Record, asked: str, answer: str, columns: Columns) -> list[Turn]:
     if columns.reasoning:
         answer = _thought(record.get(columns.reasoning), answer)
     turns = [("user", asked), ("assistant", answer)]
+    if columns.markers:
+        turns = markers.sides(asked, answer, columns.markers, ("the prompt", "the answer"))
+    if columns.history and record.get(columns.history):
+        turns = [*_before(record[columns.history], columns.history, columns), *turns]
     return [*_opening(record, columns), *turns] if columns.system else turns
 
 

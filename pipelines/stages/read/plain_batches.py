@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from headrace.pipelines.schema import REJECTED
 from headrace.pipelines.stages.read import calling
 from headrace.pipelines.stages.read.mappers import Record, traces
-from headrace.pipelines.stages.read.shapes import ROLES, TURN_NAMES, Columns, lists
+from headrace.pipelines.stages.read.shapes import ROLES, SIDES, TURN_NAMES, Columns, lists
 from headrace.pipelines.stages.read.source import Source
 
 BLANK = (str, type(None))
@@ -35,6 +35,8 @@ def turns(records: Sequence[Record], source: Source) -> Plain | None:
     columns, shape = source.completed(), source.shape or "messages"
     if columns.system:
         return None
+    if (columns.markers or columns.history) and shape not in TURN_NAMES:
+        return None
     if shape in TURN_NAMES:
         return (_single if columns.messages is None else _listed)(records, columns)
     if columns.reasoning or (shape == "text_label" and source.label_names):
@@ -50,12 +52,7 @@ def turns(records: Sequence[Record], source: Source) -> Plain | None:
         return _preferred(records, columns)
     if shape == "alpaca":
         return _paired(_instructions(records, columns), _texts(records, columns.output))
-    sides = {
-        "prompt_completion": (columns.prompt, columns.completion),
-        "question_answer": (columns.question, columns.answer),
-        "text_label": (columns.text, columns.label),
-    }
-    asked, answered = sides[shape]
+    asked, answered = (getattr(columns, side) for side in SIDES.get(shape, ("text", "label")))
     return _paired(_texts(records, asked), _texts(records, answered))
 
 
@@ -132,6 +129,8 @@ def _listed(records: Sequence[Record], columns: Columns) -> Plain | None:
         return None
     special = {*traces(columns), *calling.KEYS} & set().union(*flat)
     if special and _any(flat, special):
+        return None
+    if not set(calling.LEARNED).isdisjoint(set().union(*flat)) and any(map(calling.unlearned, flat)):
         return None
     roles, contents = _roles(_texts(flat, columns.role), columns), _texts(flat, columns.content)
     if roles is None or contents is None:

@@ -31,6 +31,8 @@ VERSION = 4
 _OPEN = structure.OPEN.encode()
 _HALF = re.compile("[\ud800-\udfff]")
 MOST_NAMES = 1000  # of columns that are kept in mind; a mapping by somebody's ids has more
+LEAST_BAD = 4  # bytes that were no text, and more than one in `MOST_BAD` characters: a record is not read
+MOST_BAD = 6
 ROW_BYTES = 32  # what a row counts for beside its text when parts are measured
 
 
@@ -191,8 +193,9 @@ def rows(
     n = len(records)
     messages = None if errors else _plain(records, source)
     left: dict[str, np.ndarray] = {}
-    if messages is None:
+    if messages is None or counts:
         turns = _turns(records, errors, source)
+        _refuse_unread(turns, counts, errors)
         left = _left(turns)
         try:
             messages = _messages(turns, errors)
@@ -215,6 +218,8 @@ def rows(
         ],
         schema=schema.ROW,
     )
+    if source.only:
+        table = schema.mark_where(table, values.others(records, source.only), "read.only")
     bad_bytes = np.array([counts.get(i, 0) for i in range(n)], np.int64) if counts else np.zeros(n, np.int64)
     return schema.changed(table, NAME, {"bad_bytes": bad_bytes, **left})
 
@@ -267,6 +272,14 @@ def _turns(records: list[dict[str, Any]], errors: dict[int, ReadError], source: 
             errors[i] = ReadError("read.malformed_json", "nested too deeply")
             turns.append([])
     return turns
+
+
+def _refuse_unread(turns: list[list[Turn]], counts: Mapping[int, int], errors: dict[int, ReadError]) -> None:
+    """Set aside the records of which too much was no text: they are in another encoding."""
+    for i, bad in counts.items():
+        if bad >= LEAST_BAD and bad * MOST_BAD > sum(len(content) for _, content in turns[i]):
+            errors.setdefault(i, ReadError("read.bad_utf8", "text in another encoding: say encoding:"))
+            turns[i] = []
 
 
 def _mend_half_pairs(turns: list[list[Turn]], counts: dict[int, int]) -> None:

@@ -28,6 +28,7 @@ ROLES = {
     **dict.fromkeys(("system", "developer"), "system"),
     **dict.fromkeys(("user", "human", "customer", "prompter"), "user"),
     **dict.fromkeys(("assistant", "gpt", "chatgpt", "bot", "agent", "model", "ai"), "assistant"),
+    **dict.fromkeys(("chatbot", "claude", "gemini", "bard", "bing", "copilot"), "assistant"),
     **dict.fromkeys(("tool", "function", "observation", "ipython", "function_response"), "tool"),
 }
 ANY = "*"
@@ -56,9 +57,9 @@ class Columns(Section):
     speakers: tuple[Role, ...] = ()
     """Who speaks in turn where turns are bare texts, or pairs of them: `[user, assistant]`."""
     markers: dict[Annotated[str, Field(min_length=1)], Marked] = Field(default_factory=dict)
-    """What begins a turn, where `messages` is a text that holds a whole conversation:
-    `{"### Human:": user, "### Assistant:": assistant}`; `end` for what only ends one. What begins with a
-    letter is looked for at the beginning of lines."""
+    """What begins a turn, where `messages` is a text that holds a whole conversation, or a prompt, a question
+    or an instruction all of it but the answer: `{"### Human:": user, "### Assistant:": assistant}`; `end` for
+    what only ends one. What begins with a letter is looked for at the beginning of lines."""
     asker: str | None = None
     """Column with the one who asks, by the name that `role` has in the turns: every other one answers
     (a ticket's `requester.id` beside its comments' `author_id`)."""
@@ -78,6 +79,8 @@ class Columns(Section):
     """alpaca, preference: what it is asked of; may be absent or empty."""
     output: str | None = None
     """alpaca: the answer (`output`, `response`)."""
+    history: str | None = None
+    """Of a question and its answer: column with what was said before it, as turns or as pairs of texts."""
     prompt: str | None = None
     """prompt_completion: the prompt. preference: the same, as a text or as turns; "" where the two answers
     begin with it."""
@@ -98,7 +101,8 @@ class Columns(Section):
 
     @model_validator(mode="after")
     def _marked(self) -> Self:
-        if self.markers and self.messages is self.chosen is self.prompt is None:
+        named = (self.messages, self.chosen, self.prompt, self.instruction, self.question)
+        if self.markers and not any(name is not None for name in named):
             raise ValueError("markers: name the column of the texts, as in `messages: text`")
         return self
 
@@ -125,7 +129,12 @@ TURN_NAMES: dict[str, tuple[tuple[str, str], ...]] = {
     "messages": _PAIRS,
     "sharegpt": (("from", "value"), *_PAIRS),
 }
-PAIRS = ("preference", "alpaca", "prompt_completion", "question_answer")  # a question and its answer
+SIDES = {  # the columns of a question and of its answer
+    "alpaca": ("instruction", "output"),
+    "prompt_completion": ("prompt", "completion"),
+    "question_answer": ("question", "answer"),
+}
+PAIRS = ("preference", *SIDES)
 TOOLS = "tools"  # the column, where the recipe names none
 OPTIONAL: dict[str, dict[str, str]] = {
     "alpaca": {"input": "input"},
@@ -160,7 +169,7 @@ def wanted(shape: Shape, columns: Columns) -> list[str]:
         names = ["system", "tools", "asker"]
         beside = [*lists(columns), trees.CURRENT]
     else:
-        names = ["system", "tools", "reasoning", *NAMES[shape], *OPTIONAL.get(shape, {})]
+        names = ["system", "tools", "reasoning", "history", *NAMES[shape], *OPTIONAL.get(shape, {})]
     chosen: list[str | None] = [*(getattr(columns, n) for n in names), *beside]
     return list(dict.fromkeys(c for c in chosen if c))  # "" stands for none
 

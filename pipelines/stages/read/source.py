@@ -47,13 +47,14 @@ def _character(value: str) -> str:
     return value
 
 
-def _some(value: tuple[str, ...]) -> tuple[str, ...]:
-    """Raises: ValueError for a list of no paths."""
+def _some(value: tuple[Any, ...]) -> tuple[Any, ...]:
+    """Raises: ValueError for an empty list."""
     if not value:
-        raise ValueError("names no path")
+        raise ValueError("names nothing")
     return value
 
 
+Value = bool | int | float | str
 Encoding = Annotated[str, AfterValidator(_encoding)]
 Character = Annotated[str, AfterValidator(_character)]
 
@@ -96,6 +97,9 @@ class Source(Section):
     order_by: str | tuple[str, ...] = ()
     """Columns that order the records of a conversation: numbers as numbers, ISO 8601 as times. Left out:
     as they lie."""
+    only: dict[str, Value | Annotated[tuple[Value, ...], AfterValidator(_some)]] = Field(default={})
+    """Columns and the values that records must have in them, in whatever case: `{label: true}` where false
+    stands at unwanted answers, `{split: [train, dev]}`. All other records are dropped."""
     group: str | None = None
     """Column of rows that must stand on one side of the split (a customer, a document)."""
     time: str | None = None
@@ -182,7 +186,7 @@ class Source(Section):
 
     def wanted(self) -> list[str]:
         """Every column that anybody looks at, in a fixed order."""
-        extra = [self.group_by, *self.orders(), self.group, self.time, *self.meta]
+        extra = [self.group_by, *self.orders(), *self.only, self.group, self.time, *self.meta]
         shaped = shapes.wanted(self.shape or "messages", self.completed())
         return list(dict.fromkeys([*shaped, *(c for c in extra if c)]))
 
@@ -198,7 +202,7 @@ class Source(Section):
         flat = [c for name in named for c in (name if isinstance(name, tuple) else [name])]
         if self.group_by is not None and not given.messages:
             flat += [given.role, given.content, given.reasoning]
-        flat += [self.group_by, *self.orders(), self.group, self.time, *self.meta]
+        flat += [self.group_by, *self.orders(), *self.only, self.group, self.time, *self.meta]
         return [c for c in dict.fromkeys(flat) if isinstance(c, str) and paths.is_path(c)]
 
     def opened(self, batches: Iterator[Batch], relative: str) -> Iterator[Batch]:

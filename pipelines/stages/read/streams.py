@@ -37,6 +37,7 @@ MAGIC = {
     b"SQLite format 3": "an SQLite database: export its tables as CSV or JSONL",
     b"Obj\x01": "Avro data: convert it to Parquet or JSONL",
     b"ORC": "ORC data: convert it to Parquet",
+    b"version https://git-lfs": "a pointer of git LFS, whose file was not fetched: `git lfs pull` fetches it",
     b"\x7fELF": "a program",
     b"\x89PNG": "a picture",
     b"\xff\xd8\xff": "a picture",

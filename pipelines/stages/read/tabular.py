@@ -103,9 +103,11 @@ def _footer(file: IO[bytes], size: int) -> tuple[footer.Footer | None, ReadError
         return footer.read(file, file.seek(0, 2)), None
     except footer.Missing as damage:
         file.seek(0)
-        if file.read(4) == footer.MAGIC:
+        start = file.read(streams.HEAD)
+        if start.startswith(footer.MAGIC):
             return None, ReadError("read.truncated", damage.detail, size)
-        return None, ReadError("read.binary", "not a Parquet file", size)
+        kind = next((kind for magic, kind in streams.MAGIC.items() if start.startswith(magic)), "no Parquet")
+        return None, ReadError("read.binary", f"not a Parquet file: {kind}", size)
     except Damaged as damage:
         return None, ReadError("read.corrupt", damage.detail, size)
 

@@ -8,12 +8,15 @@ Cost: a microsecond or two a value.
 
 import math
 import re
+from collections.abc import Mapping
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import xxhash
+from numpy.typing import NDArray
 
 from headrace.pipelines import schema
 from headrace.pipelines.stages.read.records import ReadError
@@ -48,6 +51,16 @@ def key(value: Any) -> str | None:
     if found and found.endswith("0") and (whole := _WHOLE.fullmatch(found)):
         return whole[1]
     return found or None
+
+
+def others(records: list[dict[str, Any]], only: Mapping[str, Any]) -> NDArray[np.bool_]:
+    """Which records have other values in some columns than are asked for: ``bool[N]``."""
+    asked = {
+        column: {str(key(v)).casefold() for v in (value if isinstance(value, tuple) else (value,))}
+        for column, value in only.items()
+    }
+    fits = [all(str(key(r.get(c))).casefold() in values for c, values in asked.items()) for r in records]
+    return ~np.array(fits, np.bool_)
 
 
 def plain(value: Any) -> str | None:

@@ -34,6 +34,8 @@ TOLD = {
     "is not closed, is opened or closed twice, holds the model's own tags, or no text can hold those",
     "tokenise.tools_lost": "rows whose tools are left out: the chat template has no form for them",
     "tokenise.unended": "turns of assistants that end without a token to stop on: the template writes none",
+    "tokenise.unlearned": "turns of assistants that carry no loss, as their rows say (`weight: 0`, `loss: "
+    "false`, `train: false`)",
 }
 
 

@@ -62,6 +62,15 @@ class Messages:
         mask: NDArray[np.bool_] = theirs[self.codes]
         return mask
 
+    @property
+    def unlearned(self) -> NDArray[np.bool_]:
+        """Which messages say that nothing is to be learned from them, ``bool[M]``."""
+        sealed = np.flatnonzero(np.array([skeleton == WHOLE for _, skeleton in self.classes])[self.codes])
+        found = np.zeros(len(self.codes), np.bool_)
+        for message, text in zip(sealed.tolist(), self.texts.take(pa.array(sealed)).to_pylist(), strict=True):
+            found[message] = structure.OPEN in text and structure.unlearned(text)
+        return found
+
     def plain(self, chosen: Ints) -> list[dict[str, str]]:
         """Some messages as Jinja takes them."""
         roles, texts = self.roles.take(pa.array(chosen)), self.texts.take(pa.array(chosen))

@@ -87,6 +87,8 @@ def apply(
     units = by_turn.units(messages, first, tokenizer)
     if given.preferred.any():
         units = by_turn.last_turns(units, messages, given.preferred != 0, tokenizer)
+    unlearned = messages.unlearned
+    units = by_turn.without(units, unlearned)
     whole = _encoded(messages, units, tokenizer)
     strays = np.isin(owner[units.row], given.strays)
     whole.stop[strays] = whole.start[strays]
@@ -112,6 +114,7 @@ def apply(
             causes[int(rows[row])] = text
         table = schema.quarantine(table, causes, "tokenise.error")
     counts = {kind: whole.counts[: len(owner), at] for at, kind in enumerate(COUNTS)} | changes
+    counts["unlearned"] = np.diff(arrays.offsets(unlearned)[first])
     counts = {kind: given.summed(of, len(rows)) for kind, of in counts.items()}
     table = schema.changed(table, NAME, {k: arrays.spread(of, rows, n) for k, of in counts.items()})
     return table, _samples(part, given.preferred, index, samples)

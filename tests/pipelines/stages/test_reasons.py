@@ -64,7 +64,12 @@ def given() -> set[str]:
     marked = literals("stages/dedup") | literals("stages/split") | literals("stages/tokenise")
     told = {*marked} - {name for name in marked if name.split(".")[1].startswith(("style_", "reasoning_"))}
     told = {name for name in told if name.startswith(("dedup.", "split.", "mix.", "tokenise."))}
-    told -= {"tokenise.calls_lost", "tokenise.tools_lost", "tokenise.unended"}  # changes
+    told -= {
+        "tokenise.calls_lost",
+        "tokenise.tools_lost",
+        "tokenise.unended",
+        "tokenise.unlearned",
+    }  # changes
     return named | unreadable() | told
 
 

@@ -9,6 +9,8 @@ Cost: 64 KiB of the file are parsed a few times.
 import csv
 import re
 from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,6 +18,7 @@ from headrace.pipelines.stages.read.records import MEMORY_LIMIT, Manner, longest
 
 DELIMITERS = (",", ";", "\t", "|", ":", "^", "\x01")
 SELDOM = (":", "^", "\x01")  # they are letters of texts before they part columns
+LINES = 5  # of a table; fewer show nothing
 RECORDS = 200  # that are looked at
 FITTING = 0.9  # of the records: as many fields as the first
 _SEP = re.compile(r"\s*\"?sep=(.)\"?\s*", re.IGNORECASE)  # Excel's own first line
@@ -127,3 +130,22 @@ def _score(lines: list[str], dialect: Dialect, *, ended: bool) -> float:
     score = widths[first] / (sum(widths.values()) + malformed)
     letters = dialect.delimiter in SELDOM
     return score if score >= FITTING or not letters else 0.0
+
+
+def table(lines: list[str], delimiters: Sequence[str] = ("\t", ";", "|")) -> str | None:
+    """The delimiter of a text file that is a table; None where it is none.
+
+    Nearly every line has the first one's number of fields.
+    """
+    full = [line for line in lines if line.strip()]
+    for delimiter in delimiters:
+        widths = Counter(len(row) for row in _rows(full, delimiter))
+        first = full[0].count(delimiter) + 1 if full else 0
+        if first > 1 and len(full) >= LINES and widths[first] >= FITTING * sum(widths.values()):
+            return delimiter
+    return None
+
+
+def _rows(lines: list[str], delimiter: str) -> Iterator[list[str]]:
+    with suppress(csv.Error):
+        yield from csv.reader((f"{line}\n" for line in lines), delimiter=delimiter)

@@ -5,7 +5,8 @@ are no data anywhere; a README, a licence or a description of a data set is none
 pictures, programs and documents are none beside anything that can be read.
 """
 
-from collections.abc import Collection
+import re
+from collections.abc import Collection, Iterable
 
 MARKERS = {
     "thumbs.db",
@@ -93,6 +94,26 @@ _BY_SUFFIX = {suffix: what for what, suffixes in UNREADABLE.items() for suffix i
 STRUCTURED = ("jsonl", "json", "csv", "tsv", "parquet", "arrow", "archive")
 
 
+CACHE = re.compile(r"cache-[0-9a-f]+(_\d+_of_\d+)?\.arrow")
+_LAKES = (("_delta_log/", "", "a Delta table"), ("metadata/", ".metadata.json", "an Iceberg table"))
+_HOODIE = (".hoodie/", "", "a Hudi table")
+
+
+def lake(relatives: Iterable[str]) -> str | None:
+    """What table of a lake some paths are of, whose own log says which of its files count; None for none."""
+    for relative in relatives:
+        for folder, ending, what in (*_LAKES, _HOODIE):
+            if f"/{folder}" in f"/{relative}" and relative.endswith(ending):
+                return what
+    return None
+
+
+def by_hash(relatives: Collection[str]) -> set[str]:
+    """Of the hub's cache the files that are called by their hashes, beside links that have names."""
+    roots = {r[: r.index("snapshots/")] for r in relatives if "/snapshots/" in f"/{r}"}
+    return {r for r in relatives for root in roots if r.startswith((f"{root}blobs/", f"{root}refs/"))}
+
+
 def rule(relative: str, named: Collection[int] = ()) -> str | None:
     """Why a file is no data wherever it lies; None where it may be.
 
@@ -108,6 +129,8 @@ def rule(relative: str, named: Collection[int] = ()) -> str | None:
         return "folder markers"
     if name.startswith("~$") or name.endswith(TEMPORARY) or (name.startswith("#") and name.endswith("#")):
         return "temporary files"
+    if CACHE.fullmatch(name):
+        return "what `datasets` keeps of its own steps"
     if name in MARKERS or name.endswith(CHECKSUMS) or name.removesuffix(".txt") in MARKERS:
         return "checksums and files of the desktop"
     return None

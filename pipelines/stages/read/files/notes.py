@@ -6,7 +6,6 @@ files that look like tables or like a document a line.
 Cost: the beginnings of a few files; a table of contents of a few archives, 64 MiB of a tar at the most.
 """
 
-import csv
 import re
 import statistics
 import tarfile
@@ -18,23 +17,25 @@ from itertools import islice
 
 from headrace.cluster import storage
 from headrace.cluster.fragments import File
-from headrace.pipelines.stages.read import detection, streams
-from headrace.pipelines.stages.read.files import archives, dialects, encodings, leftout, separated
+from headrace.pipelines.stages.read import detection, formats, shapes, streams
+from headrace.pipelines.stages.read.files import archives, compressed, dialects, encodings, leftout, separated
 from headrace.pipelines.stages.read.files.encodings import UTF8
 from headrace.pipelines.stages.read.records import ReadError
 from headrace.pipelines.stages.read.source import Source
 from headrace.pipelines.stages.read.streams import Opening
-from headrace.pipelines.stages.read.turns import advice, markers
+from headrace.pipelines.stages.read.turns import advice, markers, paths
 
 FILES = 20  # looked at
 ARCHIVES = 3
 MEMBERS = 10_000
 TAR = 64 * 2**20  # bytes
 LONG = 40  # characters of a line that may be a document
+FEW = 20  # folders that may be labels
 LINES = 5  # fewer show nothing
 MANY = 20  # lines without a blank one among them
 TEXTS = ("text",)
 # "01/03/24, 10:00 - Somebody: words", "[2024-03-01, 10:00:59 AM] Somebody: words"
+_SUBTITLE = re.compile(rb"\d+\s*\n\d\d:\d\d:\d\d[,.]\d{3} --> ")
 _MESSAGE = re.compile(
     r"[\u200e\u200f]?\[?\d{1,4}[./-]\d{1,2}[./-]\d{1,4},?\s\d{1,2}[:.]\d{2}(?:[:.]\d{2})?"
     r"(?:\s?[AaPp]\.?\s?[Mm]\.?)?(?:\]|\s-)\s[^:\n]{1,60}:\s"
@@ -55,7 +56,8 @@ def of(source: Source, files: Sequence[File], *, members: bool = True) -> list[s
     ]
     paired = advice.preferences(source.columns)
     said = [*_encodings(seen), *_dialects(source, seen), *_texts(source, seen), *([paired] if paired else [])]
-    said += _marked(source, plain[:1])
+    said += [*_marked(source, plain[:1]), *_folders(source, plain)]
+    said += _unwanted(source, plain[:1])
     for file in packed[: ARCHIVES * members]:
         said += _members(file)
     return [f"source {source.name!r}: {one}" for one in said]
@@ -102,13 +104,16 @@ def _dialects(source: Source, seen: Iterable[tuple[File, Opening]]) -> Iterator[
 
 def _texts(source: Source, seen: Iterable[tuple[File, Opening]]) -> Iterator[str]:
     tables: dict[str, list[str]] = {}
+    others: dict[str, list[str]] = {}
     lined, chats = [], []
     for file, opening in seen:
         if source.format_of(file.relative) not in TEXTS or source.split != "file":
             continue
         lines = [line.decode(UTF8, "replace").rstrip("\r") for line in opening.lines]
-        delimiter = _table(lines, ended=len(opening.start) < streams.START)
-        if delimiter is not None:
+        delimiter = dialects.table(lines)
+        if (kind := _other_kind(file, opening)) is not None:
+            others.setdefault(kind, []).append(file.relative)
+        elif delimiter is not None:
             tables.setdefault(delimiter, []).append(file.relative)
         elif _a_chat(lines):
             chats.append(file.relative)
@@ -117,6 +122,8 @@ def _texts(source: Source, seen: Iterable[tuple[File, Opening]]) -> Iterator[str
     for delimiter, files in sorted(tables.items()):
         form = "tsv" if delimiter == "\t" else "csv"
         yield f"{_such(files)} one record a file, and looks like a table: format: {form} reads its rows"
+    for kind, files in sorted(others.items()):
+        yield f"{_such(files)} one record a file, and {kind}"
     if chats:
         yield (
             f"{_such(chats)} the export of a chat (time, name and message on each line, as WhatsApp writes "
@@ -129,12 +136,51 @@ def _texts(source: Source, seen: Iterable[tuple[File, Opening]]) -> Iterator[str
         yield f"{_such(lined)} one record a file; where each line is a document, say split: line"
 
 
+def _other_kind(file: File, opening: Opening) -> str | None:
+    """What a text file is that has a form of its own, which is learned as it stands."""
+    text, name = opening.text.lstrip(formats.SPACE), compressed.stem(file.relative)
+    if text.startswith((b"{", b"[")) and formats.of_content(file.path) == "jsonl":
+        return "looks like a record of JSON a line: format: jsonl reads them"
+    if text.startswith(b"<?xml"):
+        return "is XML, learned with its tags: write its texts as JSONL, or as .txt"
+    if text.startswith(b"WEBVTT") or _SUBTITLE.match(text):
+        return "looks like subtitles, learned with their times: write what was said as .txt or JSONL"
+    if name.endswith((".yaml", ".yml", ".toml")):
+        return "looks like YAML or TOML, learned as it stands: write its records as JSONL"
+    return None
+
+
+def _folders(source: Source, files: Sequence[File]) -> Iterator[str]:
+    """What is said of folders whose names say something of the files in them, which nobody reads."""
+    folders = [f.relative.split("/")[:-1] for f in files]
+    keys = dict.fromkeys(part.partition("=")[0] for parts in folders for part in parts if "=" in part[1:])
+    named = [key for key in keys if not paths.is_value(key)]
+    if named:
+        yield f"folders name values of {', '.join(map(repr, named))}, which no file holds: nobody reads these"
+    labels = Counter(parts[-1] for parts in folders if parts)
+    if source.shape == "text" and 1 < len(labels) <= FEW and min(labels.values()) > 1:
+        shown = ", ".join(repr(name) for name in labels if not paths.is_value(name))
+        yield (
+            f"its texts lie in the folders {shown}: where these are labels, nobody reads them; write a "
+            "table with the columns text and label"
+        )
+
+
 def _marked(source: Source, files: Sequence[File]) -> Iterator[str]:
     """What is said where texts are whole conversations, with markers of turns."""
     column = source.completed().text
-    if source.shape != "text" or column is None or not files:
+    if source.shape not in ("text", *shapes.SIDES) or not files:
         return
     look = detection.look(source, files)
+    pairs = advice.marked_pairs(look.records, source.shape, source.completed())
+    if pairs is not None:
+        field, name, marks = pairs
+        yield (
+            f"the prompts in {name!r} of {look.file!r} hold turns ({next(iter(marks))!r} begins one), and "
+            f"are learned as one turn with their markers. To read them: {markers.line(name, marks, field)}"
+        )
+    if source.shape != "text" or column is None:
+        return
     found = markers.of([text for r in look.records if type(text := r.get(column)) is str])
     if found is not None:
         yield (
@@ -144,23 +190,18 @@ def _marked(source: Source, files: Sequence[File]) -> Iterator[str]:
         )
 
 
-def _table(lines: list[str], *, ended: bool) -> str | None:
-    """The delimiter of a text file that is a table.
-
-    Nearly every line has the first one's number of fields.
-    """
-    full = [line for line in lines if line.strip()]
-    for delimiter in ("\t", ";", "|"):
-        widths = Counter(len(row) for row in _rows(full, delimiter))
-        first = full[0].count(delimiter) + 1 if full else 0
-        if first > 1 and len(full) >= LINES and widths[first] >= dialects.FITTING * sum(widths.values()):
-            return delimiter
-    return None
-
-
-def _rows(lines: list[str], delimiter: str) -> Iterator[list[str]]:
-    with suppress(csv.Error):
-        yield from csv.reader((f"{line}\n" for line in lines), delimiter=delimiter)
+def _unwanted(source: Source, files: Sequence[File]) -> Iterator[str]:
+    """What is said where a column tells wanted answers from others, and all are learned."""
+    if source.only or source.shape is None or source.group_by is not None or not files:
+        return
+    look = detection.look(source, files)
+    found = advice.unwanted(look.records, look.unread(source)[0])
+    if found is not None:
+        name, value = found
+        yield (
+            f"{name!r} says which rows are wanted, and all are learned: "
+            f"`only: {{{name}: {str(value).lower()}}}` leaves the others out"
+        )
 
 
 def _a_chat(lines: list[str]) -> bool:

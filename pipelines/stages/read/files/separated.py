@@ -120,10 +120,10 @@ def separated(
     names = unique(header) if manner.header else [f"column {n}" for n in range(1, len(header) + 1)]
     if not manner.header and header:
         rows = chain([(place, header, bad)], rows)
-    yield from _batches(rows, names, columns)
+    yield from _batches(rows, names, columns, header if manner.header else [])
 
 
-def _batches(rows: Rows, names: list[str], columns: list[str] | None) -> Iterator[Batch]:
+def _batches(rows: Rows, names: list[str], columns: list[str] | None, header: list[str]) -> Iterator[Batch]:
     picked = [(name, i) for i, name in enumerate(names) if columns is None or name in columns]
     unread = tuple(name for name in names if columns is not None and name not in columns)
     batch, filled = Batch("line", unread=unread), 0
@@ -133,6 +133,10 @@ def _batches(rows: Rows, names: list[str], columns: list[str] | None) -> Iterato
         elif len(row) != len(names):
             problem = f"{len(row)} columns where the header names {len(names)}"
             batch.add(ReadError("read.wrong_columns", problem), place, bad)
+        elif row == header:
+            batch.add(
+                ReadError("read.wrong_columns", "the line of names again, as of tables put together"), place
+            )
         else:
             if bad:
                 batch.repaired[len(batch.records)] = bad

@@ -3,25 +3,26 @@
 Cost: some passes over the first records of a file.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from headrace.pipelines.stages.read.shapes import Columns, Marked, lists
+from headrace.pipelines.stages.read.shapes import SIDES, Columns, Marked, lists
 from headrace.pipelines.stages.read.turns import markers
-from headrace.pipelines.stages.read.turns.paths import FILE, at, mapping
-from headrace.pipelines.stages.read.turns.proposals import (
-    CONTENTS,
+from headrace.pipelines.stages.read.turns.looks import (
     LOOKED_AT,
-    SPEAKERS,
+    PEOPLE,
     Record,
     bare,
-    may_be_turns,
+    is_split_table,
     most,
     paths_to,
-    rank_of_speaker,
+    people,
     role_of,
+    twins,
 )
+from headrace.pipelines.stages.read.turns.paths import FILE, at, is_value, mapping
+from headrace.pipelines.stages.read.turns.proposals import CONTENTS, SPEAKERS, may_be_turns, rank_of_speaker
 
 
 @dataclass(frozen=True)
@@ -39,8 +40,19 @@ class SingleTurns:
     advice: str  # what to write into the recipe
 
 
+VERDICTS = (
+    "label",
+    "desirable",
+    "ktotag",
+    "wanted",
+    "accepted",
+    "isgood",
+    "good",
+    "preferred",
+    "thumbsup",
+    "liked",
+)
 SLACK = ("channels.json", "users.json", "integration_logs.json", "groups.json", "dms.json", "mpims.json")
-PEOPLE = ("user", "userid", "username", "sender", "senderid", "author", "authorid", "from", "speaker")
 NODES = ("messageid", "id", "nodeid", "msgid", "uuid")
 PARENTS = ("parentid", "parentmessageid", "parent", "parentuuid", "replyto", "replytoid", "inreplyto")
 GROUPS = (
@@ -146,6 +158,19 @@ def advice(records: Sequence[Record], file: str = "") -> str:
     if turns is not None:
         return f". Each record is one turn. {turns.advice}"
     names = {n for r in records for n in r}
+    if is_split_table(records):
+        return (
+            ". It is a table as pandas writes it with orient='split', whose rows have no names: write it "
+            "again with orient='records', lines=True"
+        )
+    if alike := twins(paths_to(records[:LOOKED_AT], lambda v: type(v) is list and bool(v))):
+        listed = " and ".join(map(repr, alike))
+        return (
+            f". {listed} hold a conversation each: name one, `columns: {{messages: {alike[0]}}}`; or write "
+            "the better one to a column `chosen` and the other to `rejected`: `shape: preference`"
+        )
+    if said := _people(records):
+        return said
     if marked := marked_texts(records):
         return f". The texts of {marked[0]!r} are whole conversations: {markers.line(*marked)}"
     if {"chosen", "rejected"} <= names:
@@ -154,7 +179,33 @@ def advice(records: Sequence[Record], file: str = "") -> str:
             "rejected: rejected}`"
         )
     sides = _one_sided(records[:LOOKED_AT])
-    return f". {sides}" if sides else ""
+    return f". {sides}" if sides else _inner(records[:LOOKED_AT])
+
+
+def _inner(records: Sequence[Record]) -> str:
+    """What is said of lists of records in which rows may lie."""
+    for path in paths_to(records, lambda v: type(v) is list and bool(v)):
+        found = [mapping(one) for r in records if type(v := at(r, path)) is list for one in v]
+        names = dict.fromkeys(n for t in found if isinstance(t, dict) for n in t if not is_value(n))
+        if names:
+            listed = ", ".join(map(repr, [*names][:SHOWN]))
+            return f". {path!r} holds lists of records with {listed}: `records: {path}` reads these"
+    return ""
+
+
+def _people(records: Sequence[Record]) -> str:
+    """What is said of lists of what several people said, none of whom is known for user or assistant."""
+    for path in paths_to(records[:LOOKED_AT], lambda v: type(v) is list and bool(v)):
+        inner = [mapping(t) for r in records[:LOOKED_AT] if type(v := at(r, path)) is list for t in v]
+        turns = [t for t in inner if isinstance(t, dict)]
+        names = people(turns)
+        content = next((n for c in CONTENTS for t in turns[:1] for n in t if bare(n) == bare(c)), None)
+        if names and content and content not in names:
+            return (
+                f". {path!r} holds what several people said: `columns: {{messages: {path}, role: {names[0]}, "
+                f'content: {content}, roles: {{NAME: assistant, "*": user}}}}`'
+            )
+    return ""
 
 
 def marked_texts(records: Sequence[Record]) -> tuple[str, dict[str, Marked]] | None:
@@ -167,6 +218,18 @@ def marked_texts(records: Sequence[Record]) -> tuple[str, dict[str, Marked]] | N
         if found is not None:
             return name, found
     return None
+
+
+def marked_pairs(
+    records: Sequence[Record], shape: str | None, columns: Columns
+) -> tuple[str, str, dict[str, Marked]] | None:
+    """The key of `columns` and the column of prompts that hold turns, and their markers."""
+    if shape not in SIDES or columns.markers:
+        return None
+    asked, answered = (getattr(columns, side) for side in SIDES[shape])
+    values = [(at(r, asked), at(r, answered)) for r in records[:LOOKED_AT]]
+    found = markers.of_pairs([(a, b) for a, b in values if type(a) is str and type(b) is str])
+    return (SIDES[shape][0], asked, found) if found is not None else None
 
 
 def _one_sided(records: Sequence[Record]) -> str:
@@ -207,12 +270,24 @@ USES = {
     "thinking": "`columns: {{reasoning: {0}}}` puts it before the answer",
     "context": "`shape: alpaca` with `columns: {{input: {0}}}` puts it below the question",
     "tools": "what is in it are no tools that could be called",
+    "history": "`columns: {{history: {0}}}` puts it before the question where it holds turns",
     "rejected": "`shape: preference` reads it, with the chosen answer",
     "label": "`shape: text_label` makes it the answer",
     "time": "`time: {0}` takes it for the split by time",
     "weight": "rows are not weighted, `weight:` of a source is",
 }
 SHOWN = 12
+
+
+def unwanted(records: Sequence[Record], names: Iterable[str]) -> tuple[str, Any] | None:
+    """A column nobody reads that says which answers are wanted, and the value that stands at these."""
+    for name in names:
+        values = [v for r in records if (v := r.get(name)) is not None]
+        if bare(name) in VERDICTS and values and all(type(v) is bool for v in values) and not all(values):
+            return name, True
+        if "accept" in values and all(v in ("accept", "reject", "ignore") for v in values):
+            return name, "accept"
+    return None
 
 
 def preferences(columns: Columns) -> str:

@@ -3,7 +3,7 @@
 A part that is no text, an image or a sound, is left out and counted beside text; where nothing else is
 there, the record is set aside: a question that is only an image has no words to answer. Anthropic's blocks
 become the form that OpenAI's have: `tool_use` a call of the assistant's turn, `tool_result` a turn of the
-tool, `thinking` the reasoning of the turn.
+tool, `thinking` the reasoning of the turn; Bedrock's and Gemini's, which have no `type`, the same.
 """
 
 from collections.abc import Mapping
@@ -14,12 +14,65 @@ from headrace.pipelines.stages.read.records import ReadError
 TEXTS = ("text", "input_text", "output_text", "refusal", "summary_text")
 THOUGHTS = ("thinking", "reasoning")
 UNSEEN = ("redacted_thinking",)  # what the service has hidden is nobody's words
+UNTYPED = {  # keys that say what a part is, where it has no type: Bedrock's and Gemini's
+    "text": "text",
+    "toolUse": "tool_use",
+    "toolResult": "tool_result",
+    "functionCall": "tool_use",
+    "functionResponse": "tool_result",
+    "reasoningContent": "thinking",
+    **dict.fromkeys(("image", "document", "video", "inlineData", "fileData", "json"), "other"),
+    **dict.fromkeys(("cachePoint", "guardContent", "executableCode", "codeExecutionResult"), "other"),
+}
 PLACES = {"text": "text", "refusal": "refusal", "thinking": "thinking", "reasoning": "reasoning"}
 
 
 def is_parts(value: Any) -> bool:
     """Whether a value is a list of parts."""
-    return type(value) is list and bool(value) and all(isinstance(p, Mapping) and "type" in p for p in value)
+    return type(value) is list and bool(value) and all(map(_is_part, value))
+
+
+def _is_part(part: Any) -> bool:
+    return isinstance(part, Mapping) and (
+        "type" in part or (0 < len(part) <= 2 and not _kinds(part).isdisjoint(part))
+    )
+
+
+def _kinds(part: Mapping[str, Any]) -> set[str]:
+    """The keys of a part without a type that say what it is; none where it has other keys than theirs."""
+    return set(UNTYPED) if part.keys() <= {*UNTYPED, "thought", "thoughtSignature"} else set()
+
+
+def typed(part: Mapping[str, Any]) -> Mapping[str, Any]:
+    """A part with its type, in Anthropic's form where it has none."""
+    if "type" in part:
+        return part
+    key = next(k for k in UNTYPED if k in part)
+    value, kind = part[key], UNTYPED[key]
+    if key == "text":
+        return (
+            {"type": "thinking", "thinking": value}
+            if part.get("thought")
+            else {"type": "text", "text": value}
+        )
+    if kind == "other" or not isinstance(value, Mapping):
+        return {"type": "other"}
+    if kind == "thinking":
+        inner = value.get("reasoningText")
+        return {"type": kind, "thinking": inner.get("text") if isinstance(inner, Mapping) else None}
+    name = value.get("toolUseId", value.get("id"))
+    if kind == "tool_use":
+        given = value.get("input", value.get("args"))
+        return {"type": kind, "id": name, "name": value.get("name"), "input": given}
+    return {"type": kind, "tool_use_id": name, "content": _given_back(value)}
+
+
+def _given_back(result: Mapping[str, Any]) -> Any:
+    """What a tool gave back, of Bedrock's or Gemini's result."""
+    found = result.get("content", result.get("response"))
+    if type(found) is list and len(found) == 1 and isinstance(found[0], Mapping) and "json" in found[0]:
+        return found[0]["json"]
+    return found
 
 
 def joined(parts: list[Any], left: dict[str, int] | None) -> str:
@@ -27,6 +80,7 @@ def joined(parts: list[Any], left: dict[str, int] | None) -> str:
 
     Raises: ReadError where no part is text, or one is not and there is nothing to count it with.
     """
+    parts = [*map(typed, parts)]
     texts = [_text(p) for p in parts if p["type"] in TEXTS]
     if not texts or (left is None and len(texts) < len(parts)):
         raise ReadError("read.wrong_type", "a content part that is not text")
@@ -44,9 +98,8 @@ def _text(part: Mapping[str, Any]) -> str:
 
 def has_tools(value: Any) -> bool:
     """Whether a content has blocks that are turns, calls or thoughts of their own."""
-    return is_parts(value) and any(
-        p["type"] in ("tool_use", "tool_result", *THOUGHTS, *UNSEEN) for p in value
-    )
+    kinds = ("tool_use", "tool_result", *THOUGHTS, *UNSEEN)
+    return is_parts(value) and any(typed(p)["type"] in kinds for p in value)
 
 
 def plain(
@@ -61,7 +114,7 @@ def plain(
     calls = []
     spoken = []
     thoughts = []
-    for part in turn[content]:
+    for part in map(typed, turn[content]):
         kind = part["type"]
         if kind == "tool_result":
             turns.append({role: "tool", **_result(part, content, left)})

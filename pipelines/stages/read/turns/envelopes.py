@@ -8,7 +8,9 @@ from dataclasses import replace
 from typing import Any
 
 from headrace.pipelines.stages.read.records import Batch, ReadError
-from headrace.pipelines.stages.read.turns.paths import MISSING, items, mapping
+from headrace.pipelines.stages.read.turns.paths import EVERY, MISSING, items, mapping, root
+
+MOST_NAMES = 100  # of columns beside the records
 
 
 def unfold(batches: Iterable[Batch], path: str) -> Iterator[Batch]:
@@ -20,6 +22,7 @@ def unfold(batches: Iterable[Batch], path: str) -> Iterator[Batch]:
     for batch in batches:
         inner = replace(batch, records=[], places=[], errors={}, repaired={})
         inner.unit = "byte" if batch.unit == "byte" else "record"
+        inner.unread = (*batch.unread, *_beside(batch.records, path))
         for at, (record, place) in enumerate(zip(batch.records, batch.places, strict=True)):
             found: list[Any] = [batch.errors[at]] if at in batch.errors else _found(record, path)
             for step, one in enumerate(found):
@@ -27,6 +30,12 @@ def unfold(batches: Iterable[Batch], path: str) -> Iterator[Batch]:
                 bad = batch.repaired.get(at, 0) if not step else 0
                 inner.add(_record(one), place + step if batch.unit == "byte" else number, bad)
         yield inner
+
+
+def _beside(records: Iterable[Mapping[str, Any]], path: str) -> list[str]:
+    """The columns beside the records, which nobody reads."""
+    own = root(path)
+    return [] if own == EVERY else list(dict.fromkeys(c for r in records for c in r if c != own))[:MOST_NAMES]
 
 
 def _found(record: Mapping[str, Any], path: str) -> list[Any]:

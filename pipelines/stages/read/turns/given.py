@@ -78,9 +78,21 @@ def _of_mapping(value: Mapping[str, Any], name: str, current: Any, left: dict[st
         if len({len(v) for v in lists}) > 1:
             raise ReadError("read.wrong_type", f"{name!r} holds lists of different lengths")
         return [dict(zip(value, one, strict=True)) for one in zip(*value.values(), strict=True)]
+    if is_numbered(value):
+        return [value[key] for key in sorted(value, key=int)]
     if any(isinstance(v, str) or blocks.is_parts(v) for v in value.values()):
         return [value]
     raise ReadError("read.wrong_type", f"{name!r} is not a list")
+
+
+def is_numbered(value: Any) -> bool:
+    """Whether a mapping holds turns by their numbers."""
+    return (
+        isinstance(value, Mapping)
+        and bool(value)
+        and all(isinstance(k, str) and k.isdecimal() and len(k) < 10 for k in value)
+        and all(isinstance(mapping(turn), Mapping) for turn in value.values())
+    )
 
 
 def plain(turn: Any, role: str | None, content: str, reasoning: str, left: dict[str, int]) -> list[Any]:

@@ -4,6 +4,7 @@ Markers are "### Human:" and "### Assistant:", or the tokens of a chat template;
 turn is said by `columns.markers`. What stands before the first one is the system prompt, as templates of this
 kind have it; space around a turn is the marker's. Two markers of one role after each other part one turn
 (Alpaca's instruction and its input). Behind a marker of an end nothing but space may stand: no word is lost.
+A prompt may hold markers too, and stop behind the one whose turn its answer is.
 
 Cost: one regular expression over each text.
 """
@@ -67,7 +68,17 @@ NAMES = (
     *(("Question", "Answer"), ("Q", "A"), ("Human", "AI"), ("User", "AI"), ("User", "Bot")),
     *(("Customer", "Agent"), ("Prompt", "Response"), ("Input", "Output")),
 )
-BESIDE: dict[str, Marked] = {"System": "system", "SYSTEM": "system", "Input": "user", "Context": "user"}
+BESIDE: dict[str, Marked] = {
+    "System": "system",
+    "SYSTEM": "system",
+    "Input": "user",
+    "Context": "user",
+    "FUNCTION RESPONSE": "tool",
+    "Observation": "tool",
+    "Tool": "tool",
+}
+ENDS = ("<|endoftext|>", "</s>", "<|im_end|>", "<|eot_id|>", "<|end_of_text|>", "<eos>")
+_SYSTEM = re.compile(r"\s*(?:### )?system(?: prompt)?:\s*", re.IGNORECASE)
 BEFORE = ("### ", "## ", "")  # a name
 ENOUGH = 0.8  # share of the texts in which markers must part a question and its answer
 
@@ -92,6 +103,35 @@ def split(text: str, markers: Mapping[str, str], name: str) -> list[tuple[str, s
     return turns
 
 
+def sides(
+    prompt: str, answer: str, markers: Mapping[str, str], names: tuple[str, str]
+) -> list[tuple[str, str]]:
+    """The turns of a prompt that holds markers and of its answer, which goes on where the prompt stops; a
+    prompt without any is one turn. `names`: their columns. Raises: ReadError.
+    """
+    marked = _begun(prompt, markers) > 0
+    before = split(prompt, markers, names[0]) if marked else [("user", prompt)]
+    if before[-1][0] == "assistant":
+        return split(prompt + answer, markers, names[1])
+    theirs = tuple(marker for marker, role in markers.items() if role == "assistant")
+    if theirs and not answer.lstrip().startswith(theirs):
+        if not marked:
+            return [*before, ("assistant", answer)]
+        answer = theirs[0] + answer
+    return [*before, *split(answer, markers, names[1])]
+
+
+def bare_system(text: str) -> str:
+    """A system prompt without the marker that it begins with, beside texts that hold markers."""
+    found = _SYSTEM.match(text)
+    return text[found.end() :] if found else text
+
+
+def _begun(text: str, markers: Mapping[str, str]) -> int:
+    """How many turns markers begin in a text."""
+    return sum(markers[m.lstrip()] != END for m in _pattern(tuple(markers)).findall(text))
+
+
 @lru_cache(maxsize=64)
 def _pattern(markers: tuple[str, ...]) -> re.Pattern[str]:
     """What parts the turns: a marker that begins with a letter stands at the beginning of a line."""
@@ -107,6 +147,26 @@ def of(texts: Sequence[str]) -> dict[str, Marked] | None:
     return next((found for found in _families(texts) if _part(texts, found)), None)
 
 
+def of_pairs(pairs: Sequence[tuple[str, str]]) -> dict[str, Marked] | None:
+    """Markers by which nearly all prompts of some pairs hold turns; None where there are none such."""
+    prompts = [prompt for prompt, _ in pairs]
+    return next((found for found in _families(prompts) if _part_pairs(pairs, found)), None)
+
+
+def _part_pairs(pairs: Sequence[tuple[str, str]], markers: Mapping[str, str]) -> bool:
+    """Whether nearly all prompts begin with a question and stop where their answers go on."""
+    good = 0
+    theirs = tuple(marker for marker, role in markers.items() if role == "assistant")
+    for prompt, answer in pairs:
+        try:
+            roles = [role for role, _ in split(prompt, markers, "") if role != "system"]
+        except ReadError:
+            continue
+        goes_on = roles[-1:] == ["assistant"] or answer.lstrip().startswith(theirs)
+        good += roles[:1] == ["user"] and goes_on
+    return bool(pairs) and good >= ENOUGH * len(pairs)
+
+
 def _families(texts: Sequence[str]) -> Iterator[dict[str, Marked]]:
     yield from TOKENS
     for before in BEFORE:
@@ -116,6 +176,7 @@ def _families(texts: Sequence[str]) -> Iterator[dict[str, Marked]]:
                 marker = f"{before}{name}:"
                 if marker not in found and any(map(_pattern((marker,)).search, texts)):
                     found[marker] = role
+            found |= {end: "end" for end in ENDS if any(end in text for text in texts)}
             yield found
 
 
@@ -131,7 +192,8 @@ def _part(texts: Sequence[str], markers: Mapping[str, str]) -> bool:
     return bool(texts) and good >= ENOUGH * len(texts)
 
 
-def line(column: str, markers: Mapping[str, str]) -> str:
-    """What to write into the source."""
+def line(column: str, markers: Mapping[str, str], field: str = "messages") -> str:
+    """What to write into the source; `field`: the key of `columns` that names the column."""
     pairs = ", ".join(f"{json.dumps(marker)}: {role}" for marker, role in markers.items())
-    return f"`shape: messages`, `columns: {{messages: {json.dumps(column)}, markers: {{{pairs}}}}}`"
+    shape = "`shape: messages`, " if field == "messages" else ""
+    return f"{shape}`columns: {{{field}: {json.dumps(column)}, markers: {{{pairs}}}}}`"

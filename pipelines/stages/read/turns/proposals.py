@@ -8,30 +8,44 @@ the run.
 Cost: some passes over the first records of a file.
 """
 
-import re
-from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from headrace.pipelines.stages.read.records import ReadError
-from headrace.pipelines.stages.read.shapes import ROLES, Columns, Role, Shape
+from headrace.pipelines.stages.read.shapes import Columns, Role, Shape
 from headrace.pipelines.stages.read.turns import blocks, given, trees
+from headrace.pipelines.stages.read.turns.looks import (
+    ENOUGH,
+    LOOKED_AT,
+    Record,
+    bare,
+    is_split_table,
+    most,
+    paths_to,
+    role_of,
+    twins,
+)
 from headrace.pipelines.stages.read.turns.paths import EVERY, MISSING, at, is_value, mapping
-from headrace.pipelines.stages.read.turns.unknown import KNOWN
 
-Record = Mapping[str, Any]
-LOOKED_AT = 40  # records
-DEPTH = 4  # steps of a path
-MOST_PATHS = 400
-ENOUGH = 0.8  # share of the records in which a proposal must hold
 BOTH: tuple[Role, ...] = ("user", "assistant")
 
 CONTENTS = ("content", "value", "text", "utterance", "message", "body", "msg", "parts", "plain_body")
 SPEAKERS = ("role", "from", "speaker", "sender", "author", "user", "type", "isbot", "name")
 SPOKEN = ("role", "from", "speaker")  # keys that name a speaker and nothing else
 # Columns of bare texts that are turns; under other names a list of texts is several answers.
-BARE = {"messages", "conversation", "conversations", "dialog", "dialogue", "turns", "history", "chat", "data"}
+BARE = {
+    "messages",
+    "conversation",
+    "conversations",
+    "dialog",
+    "dialogue",
+    "turns",
+    "history",
+    "chat",
+    "data",
+    "utterances",
+}
 WHO = ("authorid", "userid", "senderid", "fromid", "author", "user", "sender", "from")
 ASKERS = ("requester", "reporter", "customer", "submitter", "asker", "creator", "op", "poster")
 
@@ -46,8 +60,15 @@ QUESTIONS = (
     "pregunta",
     "domanda",
     "vraag",
+    *("pergunta", "pytanie", "soru", "fråga", "spørgsmål", "kysymys", "otázka", "вопрос", "питання"),
+    *("问题", "問題", "问", "質問", "質問文", "질문", "سؤال", "שאלה", "प्रश्न", "câuhỏi", "pertanyaan"),
 )
-ANSWERS = ("answer", "answers", "answertext", "solution", "response", "reply", "a", "antwort", "respuesta")
+ANSWERS = (
+    *("answer", "answers", "answertext", "solution", "response", "reply", "a", "antwort", "respuesta"),
+    *("réponse", "reponse", "risposta", "antwoord", "resposta", "odpowiedź", "odpowiedz", "cevap", "yanıt"),
+    *("svar", "vastaus", "odpověď", "ответ", "відповідь", "答案", "回答", "答", "답변", "대답"),
+    *("جواب", "إجابة", "תשובה", "उत्तर", "câutrảlời", "trảlời", "jawaban"),
+)
 CONTEXTS = ("context", "passage", "paragraph", "background", "input")
 NAMES: tuple[tuple[Shape, dict[str, tuple[str, ...]]], ...] = (
     ("alpaca", {"instruction": QUESTIONS, "input": CONTEXTS, "output": ANSWERS}),
@@ -94,20 +115,24 @@ class Proposal:
     columns: Columns
 
 
-def bare(name: str) -> str:
-    """A name without case, spaces and signs."""
-    return re.sub(r"[\W_]+", "", name).casefold()
-
-
 def conversations(records: Sequence[Record]) -> Iterator[Proposal]:
     """Columns that hold turns, and pairs of columns that hold what was asked and answered."""
     sample = records[:LOOKED_AT]
-    if _by_ids(sample):
+    if _by_ids(sample) or is_split_table(sample):
         return
-    for path in paths_to(sample, may_be_turns):
-        found = _turns(sample, path)
-        if found is not None:
-            yield Proposal("messages", found)
+    preferred = _preferred(sample)
+    if preferred is not None:
+        yield Proposal("preference", preferred)
+    exchanged = _exchange(sample)
+    if exchanged is not None:
+        yield Proposal("messages", exchanged)
+    found = {p: c for p in paths_to(sample, may_be_turns) if (c := _turns(sample, p)) is not None}
+    alike = twins(found)
+    for path, columns in found.items():
+        if path not in alike:
+            yield Proposal("messages", columns)
+    if alike:
+        return
     yield from _named(sample, NAMES)
 
 
@@ -141,33 +166,51 @@ def _by_ids(records: Sequence[Record]) -> bool:
     return len(values) > 1 and all(isinstance(v, dict) and v.keys() == values[0].keys() for v in values)
 
 
-def most(holds: Iterable[bool]) -> bool:
-    """Whether something holds nearly always, and at least once."""
-    held = list(holds)
-    return bool(held) and sum(held) >= ENOUGH * len(held)
+def _preferred(records: Sequence[Record]) -> Columns | None:
+    """The columns of two answers under OpenAI's names, and of the prompt."""
+    found: dict[str, str] = {}
+    for path in paths_to(records, lambda v: isinstance(v, str) or bool(_roles_of(v))):
+        found.setdefault(bare(path), path)
+    prompt = next((found[n] for n in ("inputmessages", "input", "prompt") if n in found), None)
+    chosen, rejected = found.get("preferredoutput"), found.get("nonpreferredoutput")
+    if not (prompt and chosen and rejected):
+        return None
+    return Columns(prompt=prompt, chosen=chosen, rejected=rejected)
 
 
-def paths_to(records: Sequence[Record], ends: Any) -> list[str]:
-    """Paths through mappings to values for which `ends` holds, the shortest first."""
-    found: Counter[str] = Counter()
-    for record in records:
-        level: list[tuple[str, Record]] = [("", record)]
-        for _ in range(DEPTH):
-            deeper: list[tuple[str, Record]] = []
-            for before, inner in level:
-                for name, value in inner.items():
-                    path = f"{before}.{name}" if before else name
-                    if not isinstance(name, str) or ("." in name and before) or is_value(name):
-                        continue
-                    if len(found) > MOST_PATHS:
-                        break
-                    value = mapping(value)
-                    if ends(value):
-                        found[path] += 1
-                    elif isinstance(value, dict):
-                        deeper.append((path, value))
-            level = deeper
-    return sorted(found, key=lambda path: (path.count("."), -found[path]))
+def _exchange(records: Sequence[Record]) -> Columns | None:
+    """The columns of what was sent to a model and of what came back, as logs and traces hold them apart."""
+    asked: list[str] = []
+    answered: list[str] = []
+    for path in _paths_to_turns(records):
+        each = [_roles_of(at(r, path)) for r in records]
+        if most(bool(roles) and roles[-1] in ("user", "tool") for roles in each):
+            asked.append(path)
+        elif most(bool(roles) and set(roles) == {"assistant"} for roles in each):
+            answered.append(path)
+    if len(asked) != 1 or len(answered) != 1:
+        return None
+    return Columns(messages=(asked[0], answered[0]), role="role", content="content")
+
+
+def _paths_to_turns(records: Sequence[Record]) -> list[str]:
+    """Paths to turns with `role` and `content`: to lists of them, to one, and to the first of several choices
+    that hold one each.
+    """
+    found = paths_to(records, lambda v: bool(_roles_of(v)))
+    for path in paths_to(records, lambda v: type(v) is list and bool(v)):
+        first = f"{path}.0.message"
+        if most(len(at(r, path)) == 1 and bool(_roles_of(at(r, first))) for r in records if at(r, path)):
+            found.append(first)
+    return found
+
+
+def _roles_of(value: Any) -> list[str | None]:
+    """The roles of one turn, or of a list of them; none where it is neither."""
+    turns = [mapping(t) for t in (value if type(value) is list else [value])]
+    if not all(isinstance(t, dict) and "role" in t and "content" in t for t in turns):
+        return []
+    return [role_of(t["role"]) for t in turns]
 
 
 def may_be_turns(value: Any) -> bool:
@@ -180,7 +223,7 @@ def may_be_turns(value: Any) -> bool:
     lists = bool(value) and all(
         type(v) is list and not any(isinstance(one, dict) for one in v) for v in value.values()
     )
-    return lists or trees.is_nodes(value) or trees.is_replies(value)
+    return lists or trees.is_nodes(value) or trees.is_replies(value) or given.is_numbered(value)
 
 
 def _turns(records: Sequence[Record], path: str) -> Columns | None:
@@ -222,14 +265,6 @@ def _all_bare(conversations: Sequence[Sequence[Any]]) -> bool:
     return most(bool(turns) and all(map(is_text, turns)) for turns in conversations)
 
 
-def role_of(value: Any) -> str | None:
-    """Our role of a usual speaker, or what one of `KNOWN` may be."""
-    if not isinstance(value, str):
-        return None
-    name = value.strip().lower()
-    return ROLES.get(name) or KNOWN.get(name)
-
-
 def _keys(records: Sequence[Record], path: str, conversations: list[list[Any]]) -> Columns | None:
     """Which keys of turns hold the speaker and the words; None where there are none."""
     turns = [t for turns in conversations for t in turns]
@@ -253,7 +288,7 @@ def _keys(records: Sequence[Record], path: str, conversations: list[list[Any]]) 
             )
         roles = {role_of(v) for v in spoken}
         # One side alone is taken for turns where nothing else can be meant.
-        sided = key in SPOKEN and "." not in path
+        sided = key in SPOKEN and "." not in path and bare(path) in BARE
         if most(role_of(v) is not None for v in spoken) and (sided or {"user", "assistant"} <= roles):
             return Columns(messages=messages, role=key, content=content)
     return _by_asker(records, messages, conversations, content)

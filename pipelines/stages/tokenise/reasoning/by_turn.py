@@ -128,6 +128,14 @@ def last_turns(found: Units, messages: Messages, rows: NDArray[np.bool_], tokeni
     return replace(made, apart=tuple(sorted(apart | set(_apart(messages, made, several, tokenizer)))))
 
 
+def without(found: Units, unlearned: NDArray[np.bool_]) -> Units:
+    """`found` with no loss on messages that say that nothing is to be learned from them (bool[M])."""
+    if not unlearned.any():
+        return found
+    taught = np.ones(len(found.chosen), np.bool_) if found.taught is None else found.taught
+    return replace(found, taught=taught & ~unlearned[found.chosen])
+
+
 def silenced(encoded: Encoded, first: Ints, taught: NDArray[np.bool_] | None) -> Encoded:
     """`encoded` without loss in turns that are not `taught`; conversation i has those of `first[i]:first[i
     + 1]`.

@@ -3,7 +3,8 @@
 What: a rendering, with its slots marked, becomes parts. A turn of the assistant begins where the generation
 prompt ends, and ends with the token on which generation stops:
 
-- the first special token that the template writes behind the turn, also where nothing follows;
+- the first special token that the template writes behind the turn, also where nothing follows, with those
+  that stand right behind it there;
 - where it writes none, the special token that opens what follows (GLM), as generation stops on it;
 - where it writes one behind the last turn only: the one that ends other speakers' turns, where it stands
   there (Harmony); else the turn has none (Apertus), which is counted.
@@ -130,14 +131,29 @@ class Marking:
             return [Part(constant, -1, _loss(shape[before][0]), before)] if constant else []
         end, start = self._bounds(shape, constant, before, after, row)
         owner = after if after is not None else before if before is not None else 0
-        silent = _silent(constant, start) if self.keep and start < len(constant) else start
+        begun, silent = (
+            self._silent(constant, start) if self.keep and start < len(constant) else (start, start)
+        )
         cuts = [
             Part(constant[:end], -1, _loss(shape[before][0]) if before is not None else 0, before or 0),
             Part(constant[end:start], -1, 0, owner),
-            Part(constant[start:silent], -1, SILENT, owner),
+            Part(constant[start:begun], -1, ASSISTANT | ALL, owner),
+            Part(constant[begun:silent], -1, SILENT, owner),
             Part(constant[silent:], -1, ASSISTANT | ALL, owner),
         ]
         return [part for part in cuts if part.text]
+
+    def _silent(self, constant: str, start: int) -> tuple[int, int]:
+        """Where blocks of reasoning that say nothing, at `start` of `constant`, across it or behind special
+        tokens there, begin and end.
+        """
+        begun = end = start
+        for block in EMPTY.finditer(constant):
+            before = self.template.specials.sub("", constant[end : block.start()])
+            if block.end() >= end and not before.strip():
+                begun = max(start, block.start()) if end == start else begun
+                end = block.end()
+        return begun, end
 
     def _bounds(
         self, shape: Shape, constant: str, before: int | None, after: int | None, row: Row | None
@@ -169,12 +185,13 @@ class Marking:
         own = constant if last else self._tail(shape[: message + 1], False, row)
         end = 0 if own is None else self._common(constant, own)
         specials = self.template.specials
-        found = [m.end() for m in specials.finditer(constant) if m.end() <= end]
+        found = [m for m in specials.finditer(constant) if m.end() <= end]
         calls = row is not None and row.beside[message].get("tool_calls")
         if found and not calls:
-            return found[0]
-        if found and not constant[found[-1] : end].strip():
-            return found[-1]
+            closed = self._closers and constant.startswith(self._closers, found[0].start())
+            return found[0].start() + len(self._closers) if closed else found[0].end()
+        if found and not constant[found[-1].end() : end].strip():
+            return found[-1].end()
         if last or shape[message][0] != "assistant":
             return end
         blank = len(constant[end:]) - len(constant[end:].lstrip())
@@ -183,6 +200,24 @@ class Marking:
         if opening and (opening[0] in self._ends or endless):
             return opening.end()
         return end
+
+    @cached_property
+    def _closers(self) -> str:
+        """The special tokens, one behind the other, by which the template ends a turn that others follow."""
+        shape = (("user", SLOT), ("assistant", SLOT), ("user", SLOT))
+        own = self._tail(shape[:2], False, None)
+        try:
+            between = NUMBERED.split(self.template.marked(shape, None))[-4]
+        except Refusal:
+            return ""
+        end, run = self._common(between, own or ""), ""
+        for token in self.template.specials.finditer(between):
+            if token.end() > end or (
+                run and not between.startswith(run + token[0], token.start() - len(run))
+            ):
+                break
+            run += token[0]
+        return run
 
     @cached_property
     def _ends(self) -> set[str]:
@@ -322,14 +357,6 @@ def _slots(text: str) -> set[int]:
 
 def _mark(slot: int) -> str:
     return f"{SLOT}{slot}{SLOT_END}"
-
-
-def _silent(constant: str, start: int) -> int:
-    """Where blocks of reasoning that say nothing, at `start` of `constant` or across it, end."""
-    for block in EMPTY.finditer(constant):
-        if block.start() <= start <= block.end():
-            start = block.end()
-    return start
 
 
 def _loss(role: str) -> int:

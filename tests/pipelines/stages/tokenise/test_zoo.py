@@ -11,8 +11,12 @@ from headrace.pipelines import schema
 from headrace.pipelines.stages.read import mappers, shapes
 from headrace.pipelines.stages.tokenise import stage as tokenise
 from headrace.pipelines.stages.tokenise.tokenizer import Tokenizer
+from tests.pipelines.stages.tokenise import zoo
 from tests.pipelines.stages.tokenise.chats import spans
-from tests.pipelines.stages.tokenise.zoo import FAMILIES, THINK, Family, build
+from tests.pipelines.stages.tokenise.zoo import THINK, Family, build
+from tests.pipelines.stages.tokenise.zoo_others import OTHERS
+
+FAMILIES = {**zoo.FAMILIES, **OTHERS}
 
 ASK, SAY = {"role": "user", "content": "what is 2 + 2?"}, {"role": "assistant", "content": "it is 4."}
 MORE, THEN = {"role": "user", "content": "and 3 + 3?"}, {"role": "assistant", "content": "it is 6."}
@@ -115,7 +119,7 @@ def test_reasoning_is_learned_in_every_turn(families: dict[str, Tokenizer], name
 # Of families that reason: the form they write, None where it is one of their own.
 REASON = {
     **dict.fromkeys(("qwen3", "r1_distill", "deepseek_v3", "glm_thinking", "minimax", "kimi"), "think"),
-    "nemotron": "think",
+    **dict.fromkeys(("nemotron", "deepseek_v31", "minimax_m2"), "think"),
     "harmony": "channel",
     "seed": None,
 }
@@ -125,7 +129,11 @@ def test_which_families_reason_and_what_they_take(families: dict[str, Tokenizer]
     found = {name: chat.facts for name, chat in families.items() if chat.facts and chat.facts.reasons}
     assert {name: one.form for name, one in found.items()} == REASON
     assert {one.takes for one in found.values()} == {"think"}
-    assert [name for name, one in found.items() if one.keeps_earlier] == ["deepseek_v3", "seed"]
+    assert [name for name, one in found.items() if one.keeps_earlier] == [
+        "deepseek_v3",
+        "seed",
+        "deepseek_v31",
+    ]
 
 
 @pytest.mark.parametrize("name", FAMILIES)
@@ -133,9 +141,9 @@ def test_empty_blocks_of_reasoning_are_not_learned(families: dict[str, Tokenizer
     chat = families[name]
     sample, _ = tokenised(chat, [ASK, {"role": "assistant", "content": "<think>\n\n</think>\n\nit is 4."}])
     assert sample is not None
-    (span,) = spans(chat, sample)
-    assert "think" not in span.casefold()
-    assert "it is 4." in span.casefold()
+    learned = "".join(spans(chat, sample)).casefold()
+    assert "think" not in learned
+    assert "it is 4." in learned
 
 
 @pytest.mark.parametrize("written", ["object", "text"])

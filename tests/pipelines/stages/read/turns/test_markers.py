@@ -134,6 +134,72 @@ def test_pairs_of_marked_texts_are_read_as_pairs(tmp_path: Path) -> None:
     assert source.mapper()(both) == [("user", "a"), ("assistant", "b"), ("rejected", "c")]
 
 
+PROMPTS = [
+    ("Human: Where is it?\n\nAssistant:", " On the left.", [SAID[0], ("assistant", "On the left.")]),
+    ("Human: Where is it?\n\nAssistant: On", " the left.", [SAID[0], ("assistant", "On the left.")]),
+    ("User: Where is it?", "Assistant: Left.", [SAID[0], ("assistant", "Left.")]),
+    (
+        "Be kind.\n\n### Instruction:\nFind it.\n\n### Response:\n",
+        "Here.",
+        [BEFORE, ("user", "Find it."), ("assistant", "Here.")],
+    ),
+    (
+        "<|im_start|>user\nWhere is it?<|im_end|>\n<|im_start|>assistant\n",
+        "Left.<|im_end|>",
+        [SAID[0], ("assistant", "Left.")],
+    ),
+    (
+        "Human: a\n\nAssistant: b\n\nHuman: c\n\nAssistant:",
+        " d",
+        [("user", "a"), ("assistant", "b"), ("user", "c"), ("assistant", "d")],
+    ),
+]
+
+
+@pytest.mark.parametrize(("prompt", "answer", "turns"), PROMPTS)
+@pytest.mark.parametrize(
+    ("asked", "answered"), [("prompt", "completion"), ("question", "answer"), ("instruction", "output")]
+)
+def test_prompts_that_hold_turns_are_read_as_turns(
+    tmp_path: Path, prompt: str, answer: str, turns: list[tuple[str, str]], asked: str, answered: str
+) -> None:
+    record = {asked: prompt, answered: answer}
+    path = write(tmp_path, **record)
+    (plain,) = inputs.resolve([Source(name="s", path=str(path))])
+    assert plain.mapper()(record) == [("user", prompt), ("assistant", answer)]
+    (said,) = notes.of(plain, inputs.files(plain))
+    written = yaml.safe_load(init.starter(str(path)))["sources"][0]
+    (source,) = inputs.resolve(recipes.validate({"output": "out", "sources": [written]}, "r.yaml").sources)
+    assert yaml.safe_load("{" + said.split("`")[1] + "}")["columns"] == {
+        asked: asked,
+        "markers": written["columns"]["markers"],
+    }
+    assert source.mapper()(record) == turns
+    assert notes.of(source, inputs.files(source)) == []
+
+
+def test_a_prompt_without_markers_is_one_turn_and_words_behind_an_end_are_not_lost() -> None:
+    given_markers = {"### Q:": "user", "### A:": "assistant", "### end": "end"}
+    columns = complete("prompt_completion", Columns(prompt="prompt", markers=given_markers))
+    read = mapper("prompt_completion", columns)
+    plain = {"prompt": "Write a question.", "completion": "Here is one.### Q: Why?"}
+    assert read(plain) == [("user", plain["prompt"]), ("assistant", plain["completion"])]
+    with pytest.raises(ReadError, match=r"read\.wrong_type"):
+        read({"prompt": "### Q: a### A:", "completion": "b### end c"})
+
+
+@pytest.mark.parametrize(
+    ("prompt", "answer"),
+    [
+        ("Write a question and its answer.", "Question: Why?\nAnswer: So."),
+        ("Question: Why?", "So."),
+        ("Assistant: I am here.\nHuman: Good.", "Yes."),
+    ],
+)
+def test_prompts_of_other_kinds_hold_no_turns(prompt: str, answer: str) -> None:
+    assert markers.of_pairs([(prompt, answer)] * 3) is None
+
+
 def test_markers_need_the_column_of_the_texts() -> None:
     data = {"output": "out", "sources": [{"path": "x", "columns": {"markers": {"### Q:": "user"}}}]}
     with pytest.raises(RecipeError, match="name the column of the texts, as in `messages: text`"):
