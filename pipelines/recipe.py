@@ -249,7 +249,7 @@ def _explain(where: tuple[int | str, ...], kind: str, message: str, value: objec
         return f"{path!r} is missing"
     message = message.removeprefix("Value error, ")
     shown = f" (is {value!r})" if isinstance(value, str | int | float | bool) or value is None else ""
-    return f"{path!r}: {message}{shown}"
+    return f"{path!r}: {message}{shown}" if path else message
 
 
 def _keys(where: Iterable[int | str]) -> list[str]:

@@ -16,7 +16,6 @@ Cost: two passes and two generations of each sample; on a CPU for small models a
 import contextlib
 import json
 import os
-import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -26,6 +25,7 @@ import ray
 
 from headrace.cluster import ledger, session, storage, stream
 from headrace.cluster.errors import GateError, ModelError, SourceError, StorageError
+from headrace.cluster.here import looking
 from headrace.pipelines import model_files, stored
 from headrace.pipelines.evaluate import scoring, standing
 from headrace.pipelines.evaluate.arms import kept, others, pieces, wanted
@@ -243,26 +243,19 @@ def _telling(work: Work, say: Say | None) -> Iterator[None]:
         yield
         return
     names = {key: name for name, key in {**work.keys, "gates": work.probes}.items() if key}
-    over = threading.Event()
     last: dict[tuple[str, str], tuple[int, int]] = {}
 
     def look() -> None:
-        while not over.wait(EVERY):
-            with contextlib.suppress(StorageError):  # how far it is can be told later
-                for at, (done, count) in pieces.progress(work.run).items():
-                    if at[0] in names and last.get(at) != (done, count):
-                        last[at] = done, count
-                        what = at[1].replace("_", " ")
-                        text = f"evaluate: {names[at[0]]}: {what} of {done:,} of {count:,} samples"
-                        say(text, {"arm": names[at[0]], "what": at[1], "done": done, "of": count})
+        with contextlib.suppress(StorageError):  # how far it is can be told later
+            for at, (done, count) in pieces.progress(work.run).items():
+                if at[0] in names and last.get(at) != (done, count):
+                    last[at] = done, count
+                    what = at[1].replace("_", " ")
+                    text = f"evaluate: {names[at[0]]}: {what} of {done:,} of {count:,} samples"
+                    say(text, {"arm": names[at[0]], "what": at[1], "done": done, "of": count})
 
-    thread = threading.Thread(target=look, name="headrace-evaluate-progress", daemon=True)
-    thread.start()
-    try:
+    with looking(look, EVERY, "evaluate-progress"):
         yield
-    finally:
-        over.set()
-        thread.join()
 
 
 def _require(shelf: batches.Shelf, config: Config) -> None:

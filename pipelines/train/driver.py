@@ -18,17 +18,14 @@ Cost: on a CPU for tests and demos only; memory of a rank is the model, one batc
 
 import json
 import os
-import signal
-import tempfile
-import threading
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
 import ray
 
-from headrace.cluster import ledger, session, storage, watch
-from headrace.cluster.errors import ModelError, RecipeError, SourceError, UserError
+from headrace.cluster import ledger, session, storage
+from headrace.cluster.errors import ModelError, RecipeError, SourceError
 from headrace.pipelines import model_files, trainings
 from headrace.pipelines.train import (
     adapter,
@@ -39,15 +36,15 @@ from headrace.pipelines.train import (
     models,
     parents,
     preference,
+    speed,
     used,
 )
-from headrace.pipelines.train.config import Config, Workers
-from headrace.pipelines.train.running import ways
+from headrace.pipelines.train.config import Config
+from headrace.pipelines.train.running import ranks, ways
 from headrace.pipelines.train.steps import Job
-from headrace.pipelines.train.watch import alarms, scorer, telling
+from headrace.pipelines.train.watch import alarms, scorer
 from headrace.pipelines.train.watch.telling import Progress
 from headrace.pipelines.train.watch.watched import Step
-from headrace.pipelines.train.worker import on_worker
 
 VERSION = 3
 
@@ -67,9 +64,11 @@ def check(config: Config, model: str | None) -> foresight.Foreseen:
     """Whether a training could start: the model is one, its tokenizer and the adapter fit it, its attention
     is there, and it can be run over packed rows or their samples. Reads no weights.
 
-    Raises: ModelError, StorageError.
+    Raises: ModelError, RecipeError, StorageError.
     """
     scorer.code(config.best)
+    if not os.environ.get("RAY_ADDRESS"):  # else it is compiled elsewhere
+        speed.require_compiler(config)
     found = foresight.check(config, models.configuration(model), str(model))
     if config.use_gpu is True and ray.is_initialized() and not session.gpus():
         raise RecipeError("train.use_gpu is true and the cluster has no GPU; leave it out to train on CPUs")
@@ -125,7 +124,7 @@ def run(
         _tell_of_another(job, tell)
         for text in found.lines:
             tell(text, found.ways[0]._asdict())
-        fit(job, tell, each_step)
+        ranks.fit(job, tell, each_step)
         history = _publish(job, packed or {}, template, current=current)
     return history
 
@@ -186,40 +185,42 @@ def plan(
         preference.check(config)
     heeded = dict(weights) if config.use_weights else {}
     by_trait = config.use_weights and shelf.weighted
-    parent = parents.found(config.from_) if config.from_ is not None else None
     planned = batches.Plan(shelf, seed, config.rows_per_step, heeded, by_trait, taken)
     epochs = tuple(planned.epochs(config.epochs, config.max_steps))
     every = config.validate_every or max(1, min(MOST_EVERY, sum(epochs) // SHARE))
-    model_digest = model_digest or model_files.digest(model)
-    scored = scorer.code(config.best)
-    key = ledger.key(
-        VERSION,
-        model_digest,
-        config.model_dump(mode="json", exclude=FREE | {"from_", "canaries"}),
-        seed,
-        shelf.digest,
-        validation.digest,
-        sorted(heeded.items()),
-        *([parent.digest] if parent else []),
-        *([scored] if scored is not None else []),
-        *([taken] if taken < 1 else []),
-    )
-    return Job(
+    job = Job(
         run=directory,
         model=model if storage.is_remote(model) or not os.path.isdir(model) else os.path.abspath(model),
         base=model,
         config=config,
         seed=seed,
-        key=key,
-        model_digest=model_digest,
+        key="",
+        model_digest=model_digest or model_files.digest(model),
         plan=planned,
         epochs=epochs,
         validation=validation,
         validate_every=every,
         checkpoint_every=config.checkpoint_every or every,
         ways=ways.of_config(config),
-        parent=parent,
-        scorer=scored,
+        parent=parents.found(config.from_) if config.from_ is not None else None,
+        scorer=scorer.code(config.best),
+    )
+    return replace(job, key=_key(job, heeded))
+
+
+def _key(job: Job, weights: Mapping[int, float]) -> str:
+    """What makes a training another one: all that decides how it ends."""
+    return ledger.key(
+        VERSION,
+        job.model_digest,
+        job.config.model_dump(mode="json", exclude=FREE | {"from_", "canaries"}),
+        job.seed,
+        job.plan.shelf.digest,
+        job.validation.digest,
+        sorted(weights.items()),
+        *([job.parent.digest] if job.parent else []),
+        *([job.scorer] if job.scorer is not None else []),
+        *([job.plan.taken] if job.plan.taken < 1 else []),
     )
 
 
@@ -245,73 +246,6 @@ def _finished(job: Job, packed: Mapping[str, str], *, current: bool = True) -> d
 def _ended(job: Job, history: Mapping[str, Any]) -> bool:
     """Whether there is nothing left to train, by what a training has shown."""
     return len(history["loss"]) == job.steps or alarms.out_of_patience(history, job.config)
-
-
-def fit(job: Job, progress: Progress, each_step: Callable[[Step], None] | None = None) -> None:
-    """Run the ranks to the end. Raises: HeadraceError of a rank, UserError (the cluster is too small)."""
-    from ray.train import FailureConfig, RunConfig, ScalingConfig
-    from ray.train.torch import TorchTrainer
-
-    gpu, ranks = _ranks(job.config)
-    mailbox = ray.remote(num_cpus=0)(telling.Mailbox).remote()
-    # Ray keeps a marker file of its own there; checkpoints are ours, on the run's storage.
-    with (
-        tempfile.TemporaryDirectory(prefix="headrace-train-") as scratch,
-        telling.reporting(mailbox, progress, each_step),
-    ):
-        trainer = TorchTrainer(
-            on_worker,
-            train_loop_config={"job": job, "mailbox": mailbox},
-            scaling_config=ScalingConfig(
-                num_workers=ranks, use_gpu=gpu, resources_per_worker=_resources(job.config, gpu)
-            ),
-            run_config=RunConfig(
-                name=job.key,
-                storage_path=scratch,
-                failure_config=FailureConfig(max_failures=job.config.max_failures),
-            ),
-        )
-        handler = signal.getsignal(signal.SIGINT)
-        try:
-            trainer.fit()
-        except ray.train.TrainingFailedError as error:
-            ours = watch.own_cause(error)
-            if ours is None:
-                raise
-            raise ours from error
-        finally:
-            if threading.current_thread() is threading.main_thread():
-                signal.signal(signal.SIGINT, handler)  # fit leaves its own
-
-
-def _resources(config: Config, gpu: bool) -> dict[str, float]:
-    return {"CPU": config.cpus_per_worker, **({"GPU": 1} if gpu else {})}
-
-
-def _ranks(config: Config) -> tuple[bool, int | tuple[int, int]]:
-    """Whether to use GPUs, and how many ranks, or the least and the most of them, as Ray Train takes it.
-
-    Raises: UserError where a local Ray cannot hold them. A cluster that is joined may grow, so it is not
-    judged by what it has now.
-    """
-    gpus = int(ray.cluster_resources().get("GPU", 0))
-    gpu = gpus > 0 if config.use_gpu == "auto" else config.use_gpu
-    elastic = isinstance(config.workers, Workers)
-    least = config.workers.least if isinstance(config.workers, Workers) else config.most
-    if config.workers == "auto" and gpu and gpus:
-        least = gpus
-    if not elastic and gpu and gpus:
-        least = min(least, gpus)
-    needed = _resources(config, gpu)
-    if not os.environ.get("RAY_ADDRESS"):
-        for name, amount in needed.items():
-            there = ray.cluster_resources().get(name, 0)
-            if amount * least > there:
-                raise UserError(
-                    f"train.workers: {least} workers of {amount:g} {name} each, and this Ray has {there:g}; "
-                    "lower train.workers or train.cpus_per_worker"
-                )
-    return gpu, (least, config.most) if elastic else least
 
 
 def _publish(

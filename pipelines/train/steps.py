@@ -246,10 +246,11 @@ def _where(job: Job, number: int, places: list[int], rows: int) -> str:
             "train.precision: float32"
         )
     if number == 1:
-        return "no row of it gives such a loss on its own, but its gradient does: try train.precision=float32"
+        return "No row of it gives such a loss on its own, but its gradient does: try train.precision=float32"
+    unclipped = "" if job.config.max_grad_norm else ", or set train.max_grad_norm"
     return (
-        "it does not come from single rows (most give it, or none alone), so the steps before have gone too "
-        "far: lower train.learning_rate, or set train.max_grad_norm"
+        "It does not come from single rows (most give it, or none alone), so the steps before have gone too "
+        f"far: lower train.learning_rate ({job.config.learning_rate:g}){unclipped}"
     )
 
 

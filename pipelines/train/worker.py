@@ -19,7 +19,7 @@ import torch
 import torch.distributed as dist
 
 from headrace.cluster import process, storage
-from headrace.cluster.errors import FullDiskError, GateError, ModelError, discreet
+from headrace.cluster.errors import FullDiskError, GateError, ModelError, RecipeError, discreet
 from headrace.pipelines import model_files
 from headrace.pipelines.train import (
     adapter,
@@ -360,13 +360,13 @@ def on_worker(config: dict[str, Any]) -> None:
     job, mailbox = config["job"], config["mailbox"]
     context = ray.train.get_context()
     rank = Rank(context.get_world_rank(), context.get_world_size(), ray.train.torch.get_device())
-    refusal = ray.get(mailbox.refusal.remote())
-    if refusal is not None:
-        raise refusal
+    if ray.get(mailbox.refusal.remote()) is not None:
+        return  # it is raised by the driver: to fail here would have Ray start the ranks once more
     try:
         train(job, rank, lambda step: mailbox.put.remote(step))
-    except (ModelError, GateError, FullDiskError) as error:
-        # Ray starts the ranks again whatever has failed: let them not load the model again for it.
+    except (ModelError, RecipeError, GateError, FullDiskError) as error:
         ray.get(mailbox.refuse.remote(error.with_traceback(None)))
-        raise
+        if rank.count == 1 or isinstance(error, GateError):  # which all ranks raise
+            return
+        raise  # others wait for this rank: it has to fail for them to be ended
     ray.train.report({"steps": job.steps})

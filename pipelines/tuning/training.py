@@ -26,6 +26,7 @@ def tried(recipe: Recipe, mode: Mode, what: Literal["probe", "learning_curve"]) 
     """
     from headrace.pipelines.passes import summary
     from headrace.pipelines.train import driver
+    from headrace.pipelines.train.running import ranks
     from headrace.pipelines.train.watch import trials
 
     recipe = ready.alike(recipe, mode)
@@ -40,9 +41,9 @@ def tried(recipe: Recipe, mode: Mode, what: Literal["probe", "learning_curve"]) 
         say(mode, **{"event": "progress", "text": text, **fields})
 
     if what == "probe":
-        found = trials.probe(plan(), driver.fit, tell)
+        found = trials.probe(plan(), ranks.fit, tell)
     else:
-        found = trials.curve(lambda share: plan(taken=share), driver.fit, tell)
+        found = trials.curve(lambda share: plan(taken=share), ranks.fit, tell)
     say(mode, what, f"train: {found['words']}", **{k: v for k, v in found.items() if k != "words"})
     return summary.write(recipe.output, {what: found})
 
@@ -109,4 +110,6 @@ def _ranks(workers: Any) -> str:
     """How many workers, in words."""
     if workers == "auto":
         return "a worker a GPU, or 2 workers without GPUs"
-    return f"{workers} workers" if isinstance(workers, int) else f"{workers.least} to {workers.most} workers"
+    if isinstance(workers, int):
+        return f"{workers} worker{'s' if workers > 1 else ''}"
+    return f"{workers.least} to {workers.most} workers"

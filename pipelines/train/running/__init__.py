@@ -1,1 +1,1 @@
-"""How a model is run over packed rows: its attention, its loss, and the way that is proved right."""
+"""How a model is run over packed rows: its ranks, attention and loss, and the way that is proved right."""

@@ -25,6 +25,7 @@ from torch.nn import functional
 from torch.utils.checkpoint import checkpoint
 
 from headrace.pipelines.examine.advice.fit import CHUNK, LEAST
+from headrace.pipelines.train.running import products
 
 
 class Shape(NamedTuple):
@@ -125,12 +126,12 @@ class _Fused(torch.autograd.Function):
                 part = states[cut]
                 added = None if bias is None else bias.to(matrix.dtype)
                 # `softmax` turns what it is given into gradients, in place.
-                logits = functional.linear(part, matrix, added).float()
+                logits = products.linear(part, matrix, added).float()
                 nats[cut] = _softmax(logits, labels[cut], shape, gradient=any(wanted))
                 if d_hidden is not None:
-                    torch.mm(logits.to(matrix.dtype), matrix, out=d_hidden[cut])
+                    d_hidden[cut] = products.product(logits.to(matrix.dtype), matrix)
                 if d_weight is not None:
-                    d_weight += logits.to(matrix.dtype).T @ part
+                    d_weight += products.product(logits.to(matrix.dtype).T, part)
                 if d_bias is not None:
                     d_bias += logits.sum(0)
         kept = [

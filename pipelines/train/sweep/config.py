@@ -58,7 +58,8 @@ class Config(Section):
     """At a ninth and a third of its steps a trial goes on where it is among the best third of those before;
     another number instead of three; 1: all go to their end."""
     parallel: int | None = Field(None, ge=1)
-    """Trials at once, each on one GPU or one worker's CPUs; left out: as many as there are GPUs, or 1."""
+    """Trials at once, each on one GPU or one worker's CPUs; left out: as many as there are GPUs, or 1. On a
+    CPU they share the base's memory where its files hold the type that is computed in."""
     confirm: int = Field(1, ge=0)
     """Other seeds that the best settings are trained on again: how far their losses lie apart is chance."""
 

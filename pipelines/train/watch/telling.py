@@ -4,7 +4,6 @@ Every finished step passes `reporting` once: whoever wants its numbers gets them
 """
 
 import contextlib
-import threading
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -12,6 +11,7 @@ from typing import Any
 import ray
 
 from headrace.cluster.errors import HeadraceError
+from headrace.cluster.here import looking
 from headrace.pipelines.train import preference
 from headrace.pipelines.train.watch import smoke
 from headrace.pipelines.train.watch.watched import Step
@@ -75,12 +75,9 @@ def reporting(
 
     What they raise ends the telling, not the training, and is raised at the end.
     """
-    over = threading.Event()
-    failed: list[Exception] = []
-
     reported = time.monotonic()
 
-    def take(timeout: float | None) -> None:
+    def take(timeout: float | None = None) -> None:
         nonlocal reported
         for step in ray.get(mailbox.take.remote(), timeout=timeout):
             if each_step is not None:
@@ -92,23 +89,12 @@ def reporting(
                 reported = time.monotonic()
                 progress(*line(step))
 
-    def look() -> None:
-        try:
-            while not over.wait(LOOK_EVERY):
-                take(None)
-        except Exception as error:  # noqa: BLE001  it is raised below
-            failed.append(error)
+    def last() -> None:
+        with contextlib.suppress(ray.exceptions.RayError):  # the cluster may be what failed
+            take(10)
 
-    thread = threading.Thread(target=look, name="headrace-train-progress", daemon=True)
-    thread.start()
     try:
-        yield
+        with looking(take, LOOK_EVERY, "train-progress", last):
+            yield
     finally:
-        over.set()
-        thread.join()
-        if not failed:
-            with contextlib.suppress(ray.exceptions.RayError):  # the cluster may be what failed
-                take(10)
         ray.kill(mailbox)
-    if failed:
-        raise failed[0]

@@ -1,5 +1,6 @@
 """The loss of pairs is the plain formula's, however rows are packed and dealt, and it is learned."""
 
+from multiprocessing import get_context
 from typing import Any
 
 import numpy as np
@@ -7,6 +8,7 @@ import peft
 import pyarrow as pa
 import pytest
 import torch
+import torch.distributed as dist
 from torch.nn import functional
 from transformers import LlamaConfig, LlamaForCausalLM
 
@@ -15,6 +17,7 @@ from headrace.cluster.errors import ModelError, RecipeError
 from headrace.pipelines import recipe as recipes
 from headrace.pipelines.train import adapter, batches, driver, preference, steps, worker
 from headrace.pipelines.train.config import Config, Preference
+from headrace.pipelines.train.steps import Job
 from tests.pipelines import toys
 
 CPU = torch.device("cpu")
@@ -261,3 +264,48 @@ def test_a_killed_training_of_pairs_ends_as_one_that_was_not(toy_model: str, tmp
     assert history["preference"]["pairs"] == 32
     assert history["preference"]["margin"] > 0
     assert history["loss"][-1] < history["loss"][0]
+
+
+def over_ranks(job: Job, count: int, scratch: Any) -> Any:
+    """History of a training of pairs by some ranks, each a process."""
+
+    def rank_main(number: int) -> None:
+        torch.set_num_threads(1)
+        if count > 1:
+            dist.init_process_group("gloo", f"file://{scratch}/met", rank=number, world_size=count)
+        worker.train(job, steps.Rank(number, count, CPU), lambda step: None)
+        if count > 1:
+            dist.destroy_process_group()
+
+    ranks = [get_context("fork").Process(target=rank_main, args=(n,)) for n in range(count)]
+    for process in ranks:
+        process.start()
+    for process in ranks:
+        process.join()
+    assert [process.exitcode for process in ranks] == [0] * count
+    return driver._publish(job, {})
+
+
+def test_pairs_over_several_ranks_are_those_of_one(toy_model: str, tmp_path: Any) -> None:
+    """With three micro-batches a step, ranks have one, two, or at the end of an epoch none."""
+    config = Config(
+        learning_rate=1e-3,
+        max_steps=10,
+        rows_per_step=3,
+        batch_size=1,
+        rank=4,
+        validate_every=5,
+        dropout=0.1,
+        preference=Preference(sft_weight=0.5),
+    )
+    found = []
+    for count in (1, 2, 4):
+        job = driver.plan(prepared(tmp_path / str(count), toys.WORDS), toy_model, config, 7, {})
+        found.append(over_ranks(job, count, tmp_path / str(count)))
+    one, *others = found
+    assert one["preference"]["pairs"] == 30
+    for other in others:
+        assert other["rows_used"] == one["rows_used"]
+        assert other["loss"] == pytest.approx(one["loss"], rel=1e-5)
+        assert other["validation"] == pytest.approx(one["validation"], rel=1e-5)
+        assert other["preference"] == pytest.approx(one["preference"], rel=1e-3, abs=1e-5)

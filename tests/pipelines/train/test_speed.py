@@ -8,6 +8,7 @@ import pytest
 import torch
 import transformers
 
+from headrace.cluster.errors import RecipeError
 from headrace.pipelines.train import speed, steps
 from headrace.pipelines.train.config import Config
 from headrace.pipelines.train.running import forward
@@ -15,13 +16,13 @@ from headrace.pipelines.train.running import forward
 V, LENGTH = 61, 40
 
 
-def model_of(dtype: torch.dtype = torch.float32, dropout: float = 0.0, **more: Any) -> Any:
+def model_of(dtype: torch.dtype = torch.float32, dropout: float = 0.0, layers: int = 4, **more: Any) -> Any:
     torch.manual_seed(0)
     config = transformers.LlamaConfig(
         vocab_size=V,
         hidden_size=32,
         intermediate_size=48,
-        num_hidden_layers=4,
+        num_hidden_layers=layers,
         num_attention_heads=4,
         num_key_value_heads=2,
     )
@@ -94,3 +95,26 @@ def test_activations_made_again_are_the_same(how: bool | str) -> None:
     assert ours == pytest.approx(plain, rel=1e-6)
     for a, b in zip(again, weights, strict=True):
         torch.testing.assert_close(a, b, atol=2e-5, rtol=1e-4)
+
+
+def test_compiled_layers_learn_the_same() -> None:
+    def made() -> Any:
+        model = model_of(dropout=0.2, layers=1)
+        model.get_base_model().set_attn_implementation("varlen")
+        return model
+
+    plain, weights = stepped(speed.prepared(made(), Config()), Config())
+    compiled = speed.prepared(made(), Config(compile=True))
+    assert compiled.get_base_model().model.layers[0]._compiled_call_impl is not None
+    ours, again = stepped(compiled, Config())
+    assert ours == pytest.approx(plain, rel=1e-6)
+    for a, b in zip(again, weights, strict=True):
+        torch.testing.assert_close(a, b, atol=2e-5, rtol=1e-4)
+
+
+def test_without_a_compiler_compiling_is_refused_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CXX", "no-such-compiler")
+    monkeypatch.setattr("torch._inductor.config.cpp.cxx", ("no-such-compiler",))
+    speed.require_compiler(Config())
+    with pytest.raises(RecipeError, match=r"train\.compile is true.*CXX"):
+        speed.require_compiler(Config(compile=True))

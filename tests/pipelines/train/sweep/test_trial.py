@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from headrace.cluster.errors import GateError, RecipeError, SourceError
-from headrace.pipelines.train import checkpoints, driver, worker
+from headrace.pipelines.train import checkpoints, driver, models, worker
 from headrace.pipelines.train.config import Config as Train
 from headrace.pipelines.train.steps import Job, Rank
 from headrace.pipelines.train.sweep import driver as sweeps
@@ -18,6 +18,7 @@ from headrace.pipelines.train.sweep.records import Result, Trial
 from tests.pipelines import toys
 
 CPU = torch.device("cpu")
+FILE = "model.safetensors"
 BASE = Train(rank=4, learning_rate=1e-3, max_steps=9, rows_per_step=4, batch_size=4, dropout=0.1)
 SETTINGS = {"learning_rate": 5e-3, "rank": 2}
 
@@ -133,3 +134,16 @@ def test_a_sweep_by_ray_tune(toy_model: str, tmp_path: Path) -> None:
     assert not (tmp_path / "adapter").exists()
     assert swept() == told
     assert len(lines) == 2
+
+
+def test_trials_at_once_share_the_base_of_a_file_of_their_type(toy_model: str) -> None:
+    def mapped(dtype: torch.dtype) -> set[bool]:
+        """Whether weights are the file's own pages, which all processes of a machine share."""
+        model = models.load(toy_model, dtype, "sdpa")
+        maps = Path("/proc/self/maps").read_text().splitlines()
+        spans = [line.split()[0].split("-") for line in maps if line.endswith(FILE)]
+        ends = [(int(first, 16), int(last, 16)) for first, last in spans]
+        return {any(a <= p.data_ptr() < b for a, b in ends) for p in model.parameters()}
+
+    assert mapped(torch.float32) == {True}
+    assert mapped(torch.bfloat16) == {False}
