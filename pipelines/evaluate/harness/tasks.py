@@ -12,6 +12,7 @@ import contextlib
 import io
 import json
 import logging
+import os
 from collections.abc import Iterator, Mapping
 from importlib import metadata
 from importlib.util import find_spec
@@ -43,6 +44,8 @@ def require() -> None:
 def load(config: Harness) -> Loaded:
     """The tasks that a recipe names. Raises: RecipeError of one that cannot be loaded, UserError."""
     require()
+    if config.include is not None and not os.path.isdir(config.include):
+        raise RecipeError(f"gates.harness.include: {config.include!r} is no directory of this machine")
     with quiet(), _local(config):
         from lm_eval.tasks import TaskManager
 

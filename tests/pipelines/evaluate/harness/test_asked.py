@@ -137,6 +137,15 @@ def written(folder: Path, data: str | None = None) -> Harness:
     return Harness(tasks=("kinds", "said"), include=str(folder), limit=24)
 
 
+@pytest.mark.parametrize("place", ["nothing", "file", "s3://bucket/tasks"])
+def test_task_files_lie_on_this_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str) -> None:
+    monkeypatch.setattr(tasks, "require", lambda: None)
+    (tmp_path / "file").write_text("")
+    where = place if "://" in place else str(tmp_path / place)
+    with pytest.raises(RecipeError, match=rf"gates\.harness\.include: '{where}' is no directory"):
+        tasks.load(Harness(tasks=("kinds",), include=where))
+
+
 @installed
 def test_both_models_are_asked_the_tasks(tmp_path: Path) -> None:
     model = Model()
