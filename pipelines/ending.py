@@ -107,11 +107,12 @@ def _held(begun: Begun, ended: dict[str, Any], gates: dict[str, Any]) -> tuple[s
     back: dict[str, Any] = {}
     for part in begun.parts:
         before = {name: gate for name, gate in begun.gates.items() if name in GATES[part]}
-        if ended["code"] == 0 or any(name in gates for name in GATES[part]):
-            held.add(part)
-        elif begun.marks[part] and before and begun.marks[part] == _mark(begun.path, part):
-            held.add(part)
+        anew = any(name in gates for name in GATES[part])
+        same = bool(begun.marks[part]) and begun.marks[part] == _mark(begun.path, part)
+        if not anew and same:  # refused, or a command that holds none of them, as `train --probe`
             back |= before
+        if anew or (same and before) or ended["code"] == 0:
+            held.add(part)
     return held, back
 
 

@@ -96,3 +96,11 @@ def test_a_whole_run_that_is_refused_says_nothing_of_what_it_was_to_make_anew(ru
     assert ends(run, "run", UserError("no model"), parts=("prepare", "train", "evaluate")) is None
     assert written(run)["unheld"] == ["prepare"]
     assert {"endless", "train.loss"} <= set(written(run)["gates"])
+
+
+@pytest.mark.parametrize("command", ["evaluate", "train"])
+def test_a_command_that_holds_no_gate_leaves_them_as_they_were(run: str, command: str) -> None:
+    """`train --probe`, `evaluate --baseline`."""
+    gates = written(run)["gates"]
+    assert ends(run, command) == "mend"
+    assert written(run)["gates"] == gates
