@@ -29,7 +29,7 @@ KEY = "gates.harness.tasks"
 # Of a task's configuration: the path of its file, which is another on each machine.
 OF_PLACE = ("metadata", "config_source")
 
-Loaded = Mapping[str, Any]  # what its `TaskManager.load` gives: tasks and groups by name
+Found = Mapping[str, Any]  # what its `TaskManager.load` gives: tasks and groups by name
 
 
 def require() -> None:
@@ -41,7 +41,7 @@ def require() -> None:
         )
 
 
-def load(config: Harness) -> Loaded:
+def load(config: Harness) -> Found:
     """The tasks that a recipe names. Raises: RecipeError of one that cannot be loaded, UserError."""
     require()
     if config.include is not None and not os.path.isdir(config.include):
@@ -59,7 +59,7 @@ def load(config: Harness) -> Loaded:
                     f"{KEY}: neither lm-evaluation-harness{where} has a task {name!r} (a file that is no "
                     "YAML is passed over)"
                 )
-        loaded: Loaded = manager.load(list(config.tasks))
+        loaded: Found = manager.load(list(config.tasks))
     for name, task in loaded["tasks"].items():
         if getattr(task, "UNSAFE_CODE", False):
             raise RecipeError(
