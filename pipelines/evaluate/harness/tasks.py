@@ -123,6 +123,7 @@ def _local(config: Harness) -> Iterator[None]:
     def read(path: str, *given: Any, **more: Any) -> Any:
         if not config.fetch and "://" in json.dumps([path, more], default=str):
             raise RecipeError(f"{KEY}: {_unread(path)} lies at a URL, and {_fetched()}")
+        more.pop("trust_remote_code", None)  # which a task may ask for, and older versions of datasets grant
         try:
             return own(path, *given, **more)
         except ConnectionError as error:
