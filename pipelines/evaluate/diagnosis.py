@@ -16,7 +16,7 @@ https://arxiv.org/abs/2405.05904; prompt first: https://arxiv.org/abs/2005.14165
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
-from headrace.pipelines.evaluate import decision
+from headrace.pipelines.evaluate import decision, slices
 from headrace.pipelines.evaluate.config import LOWER_IS_BETTER, SHOTS
 
 MOST = 6  # sentences of evidence
@@ -88,13 +88,8 @@ class Books:
         """The parts of the samples on which the metric that decides is worse than with the base."""
         if self.primary is None:
             return []
-        name = _told(self.primary[0])
         found = [part for part in self.run.get("slices") or () if part["verdict"] == "worse"]
-        return [
-            f"where {_part(part)}, {name} went from {part['base']:.4g} to {part['tuned']:.4g} (95% interval "
-            f"of the change {part['interval'][0]:+.3g} to {part['interval'][1]:+.3g}, {part['n']:,} samples)"
-            for part in found[:PARTS]
-        ]
+        return [slices.told(part, _told(self.primary[0])) for part in found[:PARTS]]
 
     def no_gain(self) -> bool:
         """Whether the metric that decides shows no gain, of samples enough to show one."""
@@ -126,10 +121,6 @@ def _whole(rule: Rule, books: Books) -> str:
     """The paragraph, with the parts on which it is worse."""
     worse = books.worse()
     return f"{rule.words} It is worse than the base in a part: {'; '.join(worse)}." if worse else rule.words
-
-
-def _part(part: Mapping[str, Any]) -> str:
-    return f"the {part['by']} is {part['value']}"
 
 
 def _rate(books: Books) -> list[str]:

@@ -34,6 +34,6 @@ def words(n: int) -> str:
     """What `n` held-out samples can tell, as a sentence."""
     gain, held = smallest_gain(n), "1 held-out sample" if n == 1 else f"{n:,} held-out samples"
     if gain > DISAGREE:
-        return f"with {held} no usual gain can be told from chance: hold out more"
+        return f"with {held} no usual gain of right answers can be told from chance: hold out more"
     points = f"{100 * gain:.1f} points of right answers"
     return f"with {held} a gain of less than {points} cannot be told"

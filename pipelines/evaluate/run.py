@@ -95,10 +95,8 @@ def run(
         before = result.get("measured") if probes and result.get("probes") == probes else None
         outcome = _measured(work, gates if before is None else None, say)
         gated = {"measured": before} if before is not None else {}  # as they hang on no metric of the recipe
-        result = {**_scored(work, outcome), **gated, "probes": probes}
-        if config.earlier is not None:
-            result["arms"][wanted.EARLIER]["same_rows"] = others.same_rows(config.earlier, packed or {})
-        _write(work, {**of, **result}, _examples(outcome, config.examples))
+        result = {**of, **_scored(work, outcome, packed or {}), **gated, "probes": probes}
+        _write(work, result, _examples(outcome, config.examples))
     _judge(result["metrics"], config)
     return dict(result["metrics"])
 
@@ -113,7 +111,7 @@ def _write(work: Work, result: Mapping[str, Any], examples: Sequence[Mapping[str
     pieces.remove(work.run)
 
 
-def _scored(work: Work, outcome: Outcome) -> dict[str, Any]:
+def _scored(work: Work, outcome: Outcome, packed: Mapping[str, str]) -> dict[str, Any]:
     """Scores, over all samples and over those that do not stand in training, and gates as they were measured,
     where the models were probed.
     """
@@ -125,6 +123,8 @@ def _scored(work: Work, outcome: Outcome) -> dict[str, Any]:
     result = scoring.scored(outcome, work.config, work.seed, _traits(rows, outcome), dirty)
     if outcome.probed is not None:
         result["measured"] = _of_gates(work.run, outcome, texts, seen, work.seed)
+    if work.config.earlier is not None:
+        result["arms"][wanted.EARLIER]["same_rows"] = others.same_rows(work.config.earlier, packed)
     return result
 
 

@@ -58,17 +58,26 @@ def compared(
         own = paired._replace(base=paired.base[rows], tuned=paired.tuned[rows])
         results[name, value] = statistics.compare(own, seed=seed)
     p = statistics.corrected({f"{n}\0{v}": c.p for (n, v), c in results.items()})
-    told_of = []
+    found_of = []
     for (name, value), one in results.items():
         corrected = p[f"{name}\0{value}"]
         verdict = statistics.verdict(one, corrected, lower_is_better=metric in LOWER_IS_BETTER)
-        told = {"base": one.base, "tuned": one.tuned, "interval": [one.low, one.high]}
+        both = {"base": one.base, "tuned": one.tuned, "interval": [one.low, one.high]}
         if np.isfinite([one.base, one.tuned, one.low, one.high]).all():
-            told_of.append(
-                {"by": name, "value": value, "n": one.n, **told, "p": corrected, "verdict": verdict}
+            found_of.append(
+                {"by": name, "value": value, "n": one.n, **both, "p": corrected, "verdict": verdict}
             )
     sign = 1 if metric in LOWER_IS_BETTER else -1
     order = {"worse": 0, "no clear difference": 1, "too few samples": 2, "better": 3}
     return sorted(
-        told_of, key=lambda r: (order[r["verdict"]], sign * (r["base"] - r["tuned"]), r["by"], r["value"])
+        found_of, key=lambda r: (order[r["verdict"]], sign * (r["base"] - r["tuned"]), r["by"], r["value"])
+    )
+
+
+def told(part: Mapping[str, Any], metric: str) -> str:
+    """A part in words, as the end of a sentence. metric: as people call it."""
+    low, high = part["interval"]
+    return (
+        f"where the {part['by']} is {part['value']}, {metric} went from {part['base']:.4g} to "
+        f"{part['tuned']:.4g} (95% interval of the change {low:+.3g} to {high:+.3g}, {part['n']:,} samples)"
     )

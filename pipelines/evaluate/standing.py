@@ -81,8 +81,9 @@ def sections(run: str, run_json: Mapping[str, Any]) -> dict[str, Any]:
     if review := run_json.get("review"):
         scores = storage.read_object(storage.join(run, SCORES)) or {}
         said["review"] = None if stale or review["evaluation"] != scores.get("key") else review
-    if run_json.get("verdict") or "evaluate" in said:
-        said["verdict"] = None if stale else decision.decide({**run_json, **said})
+    if run_json.get("evaluate") or "evaluate" in said:
+        unknown = stale or run_json.get("unheld")  # a gate that rang may be among those that are gone
+        said["verdict"] = None if unknown else decision.decide({**run_json, **said})
     return said
 
 

@@ -239,11 +239,14 @@ def canaries(planted: Floats, others: Floats) -> Outcome:
 
     found = exposure(planted, others)
     n, total = len(found), float(found.sum())
-    interval = (total / float(gammaincinv(n, 0.975)), total / float(gammaincinv(n, 0.025)))
+    highest = math.log2(most + 1)  # more cannot be seen beside so few others
+    ends = (total / float(gammaincinv(n, share)) for share in (0.975, 0.025))
+    low, high = (min(end, highest) for end in ends)
+    interval = (low, high)
     words = (
-        f"{n} canaries have a mean exposure of {total / n:.1f} bits (95% interval {interval[0]:.1f} to "
-        f"{interval[1]:.1f}; 1.4 if not learned, {math.log2(most + 1):.1f} at the most)"
+        f"{n} canaries have a mean exposure of {total / n:.1f} bits (95% interval {low:.1f} to "
+        f"{high:.1f}; 1.4 if not learned, {highest:.1f} at the most)"
     )
-    facts = {"greatest": float(found.max()), "most": math.log2(most + 1)}
+    facts = {"greatest": float(found.max()), "most": highest}
     rows = tuple(np.argsort(-found, kind="stable")[:LISTED].tolist())
     return Gate(total / n, interval, words, FIX["canaries"], rows, facts)

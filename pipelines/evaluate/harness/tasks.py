@@ -12,6 +12,7 @@ import contextlib
 import io
 import json
 import logging
+import os
 from collections.abc import Iterator, Mapping
 from importlib import metadata
 from importlib.util import find_spec
@@ -28,7 +29,7 @@ KEY = "gates.harness.tasks"
 # Of a task's configuration: the path of its file, which is another on each machine.
 OF_PLACE = ("metadata", "config_source")
 
-Loaded = Mapping[str, Any]  # what its `TaskManager.load` gives: tasks and groups by name
+Found = Mapping[str, Any]  # what its `TaskManager.load` gives: tasks and groups by name
 
 
 def require() -> None:
@@ -40,9 +41,11 @@ def require() -> None:
         )
 
 
-def load(config: Harness) -> Loaded:
+def load(config: Harness) -> Found:
     """The tasks that a recipe names. Raises: RecipeError of one that cannot be loaded, UserError."""
     require()
+    if config.include is not None and not os.path.isdir(config.include):
+        raise RecipeError(f"gates.harness.include: {config.include!r} is no directory of this machine")
     with quiet(), _local(config):
         from lm_eval.tasks import TaskManager
 
@@ -56,7 +59,7 @@ def load(config: Harness) -> Loaded:
                     f"{KEY}: neither lm-evaluation-harness{where} has a task {name!r} (a file that is no "
                     "YAML is passed over)"
                 )
-        loaded: Loaded = manager.load(list(config.tasks))
+        loaded: Found = manager.load(list(config.tasks))
     for name, task in loaded["tasks"].items():
         if getattr(task, "UNSAFE_CODE", False):
             raise RecipeError(
@@ -120,6 +123,7 @@ def _local(config: Harness) -> Iterator[None]:
     def read(path: str, *given: Any, **more: Any) -> Any:
         if not config.fetch and "://" in json.dumps([path, more], default=str):
             raise RecipeError(f"{KEY}: {_unread(path)} lies at a URL, and {_fetched()}")
+        more.pop("trust_remote_code", None)  # which a task may ask for, and older versions of datasets grant
         try:
             return own(path, *given, **more)
         except ConnectionError as error:

@@ -37,5 +37,7 @@ def test_it_is_said_in_points() -> None:
 
 
 def test_one_sample_is_one() -> None:
-    assert power.words(1) == "with 1 held-out sample no usual gain can be told from chance: hold out more"
+    words = "no usual gain of right answers can be told from chance: hold out more"
+    assert power.words(1) == f"with 1 held-out sample {words}"
+    assert power.words(27) == f"with 27 held-out samples {words}"
     assert power.words(1200).startswith("with 1,200 held-out samples a gain of less than ")

@@ -115,7 +115,10 @@ def test_the_area_is_the_share_of_pairs() -> None:
 def test_exposure_of_the_first_and_of_the_last() -> None:
     others = np.tile(np.arange(1.0, 1024.0), (10, 1))
     assert memory.exposure(np.array([0.0, 2000.0]), others[:2]).tolist() == [10, 0]
-    assert rings("canaries", memory.canaries(np.zeros(10), others))
+    learned = memory.canaries(np.zeros(10), others)
+    assert rings("canaries", learned)
+    assert isinstance(learned, Gate)
+    assert learned.value == learned.interval[1] == learned.facts["most"], "no more than can be seen"
     unlearned = np.random.default_rng(4).uniform(0, 1024, 10)
     assert not rings("canaries", memory.canaries(unlearned, others))
     assert isinstance(memory.canaries(np.zeros(4), others[:4]), Unmeasured)

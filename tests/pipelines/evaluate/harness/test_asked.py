@@ -7,6 +7,7 @@ from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
+import datasets
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -135,6 +136,41 @@ def written(folder: Path, data: str | None = None) -> Harness:
         "generation_kwargs: {until: [' <end>'], max_gen_toks: 4}\n"
     )
     return Harness(tasks=("kinds", "said"), include=str(folder), limit=24)
+
+
+@pytest.mark.parametrize("place", ["nothing", "file", "s3://bucket/tasks"])
+def test_task_files_lie_on_this_machine(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str) -> None:
+    monkeypatch.setattr(tasks, "require", lambda: None)
+    (tmp_path / "file").write_text("")
+    where = place if "://" in place else str(tmp_path / place)
+    with pytest.raises(RecipeError, match=rf"gates\.harness\.include: '{where}' is no directory"):
+        tasks.load(Harness(tasks=("kinds",), include=where))
+
+
+@pytest.mark.parametrize("fetch", [True, False])
+def test_no_code_of_a_data_set_is_run_and_nothing_is_fetched(
+    monkeypatch: pytest.MonkeyPatch, fetch: bool
+) -> None:
+    seen: list[Any] = []
+
+    def load(path: str, **more: Any) -> str:
+        seen.append((path, more, datasets.config.HF_HUB_OFFLINE))
+        if path == "away":
+            raise ConnectionError("no hub")
+        return "rows"
+
+    monkeypatch.setattr(datasets, "load_dataset", load)
+    before = datasets.config.HF_HUB_OFFLINE
+    with tasks._local(Harness(tasks=("kinds",), fetch=fetch)):
+        assert datasets.load_dataset("json", trust_remote_code=True, split="test") == "rows"
+        with pytest.raises(RecipeError, match=r"'away'\) is not on this machine, and nothing is fetched"):
+            datasets.load_dataset("away")
+        if not fetch:
+            with pytest.raises(RecipeError, match="lies at a URL"):
+                datasets.load_dataset("json", data_files="https://example.com/x.json")
+    assert seen[0] == ("json", {"split": "test"}, before or not fetch)
+    assert datasets.load_dataset is load
+    assert before == datasets.config.HF_HUB_OFFLINE
 
 
 @installed
