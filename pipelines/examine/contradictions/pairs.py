@@ -165,7 +165,8 @@ def search(
             """Pairs of prompts, less those of one node each that ask something else."""
             away = (sizes[some] == 1).all(axis=1)
             away[away] = ~asked.alike(by_rows[some[away]])
-            return some[~away]
+            left: NDArray[np.int64] = some[~away]
+            return left
 
         near = by_rows[_near(columns(at[by_rows], SKETCHED), kept, config)]
         near = _spread_over_nodes(near, first, of)

@@ -8,8 +8,8 @@ In: a text and all findings in it. Out: those that stay. Seven steps, in this or
 
 `times`: a date and the time of day beside it are one value (`times`).
 
-`references`: a number that the text calls that of an order, a case, an article is no telephone number
-(`references`).
+`references`: a number that the text calls that of an order, a case, an article is no telephone number, and no
+card's; nor are digits that no issuer of cards gives out (`references`).
 
 `sums`: numbers of a calculation are no numbers of a person. A finding of digits goes where no word nearby
 raised its score and it

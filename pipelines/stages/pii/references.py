@@ -1,4 +1,4 @@
-"""Numbers that the text calls something else than a telephone number: "Order 16852", "SKU 1600-555-012".
+"""Numbers that the text calls something else than a telephone or a card number: "Order 16852", "SKU 1600-55".
 
 What: a numbering plan of one of eight countries has nearly every number of five to ten digits as somebody's.
 What the library took for a telephone number by its digits alone is none where
@@ -8,6 +8,11 @@ What the library took for a telephone number by its digits alone is none where
 
 What has the checksum of a NHS number (one in eleven) is none either where such a word stands before it, or
 it is part of a code.
+
+Digits without anything between them that have the checksum of a card (one number in ten has it) are none
+where no word for a card is near and such a word stands before them ("no problem 4111..." is none), or they
+are part of a code. Fifteen digits that do not begin as a card's do (`FIFTEEN`) are none either, unless they
+stand alone in their line, as somebody who is asked for a number writes one that is made up.
 
 A number with a plus, and one in a form that is a telephone's own ("202-555-0123", which `phones` finds),
 stays whatever stands before it.
@@ -44,9 +49,40 @@ RANGE = re.compile(r"(\d{3,6})[ ]?[-–][ ]?(\d{3,6})")
 DECIMAL = re.compile(r"0\.\d+")
 
 
+CARD = re.compile(
+    r"(?i)card|visa|amex|american express|maestro|credit|debit|karte|carte|tarjeta|"
+    r"pay(?:ment|ing)?(?![^\W_])|(?<![^\W_])(?:cc|pan|mc|cvv|cvc|exp)(?![^\W_])"
+)
+AROUND = 80  # characters before a number in which a word for a card counts
+EASILY_SAID = re.compile(
+    r"(?i)(?<![^\W_])(?:problem|issue|question|case|form)s?[ ]\Z"
+)  # without "no." behind them
+# Source: American Express begins with 34 and 37, JCB began with 2131 and 1800; no others have 15 digits.
+FIFTEEN = re.compile(r"(?:3[47]|2131|1800)\d+")
+
+
+def is_no_card(text: str, one: Finding, ahead: str) -> bool:
+    """Whether digits with the checksum of a card are the number of something else."""
+    said = text[one.start : one.end]
+    if not said.isdecimal() or CARD.search(before(text, one.start, AROUND) + text[one.end : one.end + 20]):
+        return False
+    if len(said) == 15 and not FIFTEEN.fullmatch(said) and not is_alone(text, one):
+        return True
+    return is_called_else(text, one, ahead) and not EASILY_SAID.search(ahead)
+
+
+def is_alone(text: str, one: Finding) -> bool:
+    """Whether nothing else stands in the line of a finding."""
+    first, last = text.rfind("\n", 0, one.start) + 1, text.find("\n", one.end)
+    beside = text[first : one.start] + text[one.end : last if last >= 0 else len(text)]
+    return not any(character.isalnum() for character in beside)
+
+
 def is_reference(text: str, one: Finding) -> bool:
-    """Whether digits that were taken for a telephone number are the number of something else."""
+    """Whether digits that were taken for a telephone or a card number are the number of something else."""
     said, ahead = text[one.start : one.end], before(text, one.start, NEAR)
+    if one.entity == "CREDIT_CARD":
+        return is_no_card(text, one, ahead)
     if one.entity == "UK_NHS":
         return not PATIENT.search(ahead) and is_called_else(text, one, ahead)
     if one.entity != "PHONE_NUMBER" or one.recognizer != BY_DIGITS or "+" in said:

@@ -5,6 +5,9 @@ house number and a name in front of a unit. `boxes`: "P.O. Box 12", "PSC 12, Box
 `units`: "Suite 286". `postcodes`: "zip code 35649", "Springfield, IL 62701". `told_addresses`: what follows
 "address:", "lives at", "sent to" and begins or ends with a number. `corners`: "the corner of A and B".
 
+What has a street's name and is no address (`is_called_so`) is left: "the 3 Main Street Bank branches", "10
+Wall Street bankers", "In 1969 Sesame Street began", "the film 21 Jump Street", "10 Downing Street said".
+
 The tail (`tail`) takes further parts as long as they are short and one of them ends in a postal code, or
 are a unit.
 """
@@ -24,6 +27,25 @@ LAST = either("streets_glued")
 SURE = frozenset(words("streets_glued_sure"))
 STATES = either("states")
 NO_PLACES = frozenset(words("no_places"))
+BODIES = frozenset(words("no_street_bodies"))  # what follows the name of a street that names something else
+WORKS = frozenset(words("no_street_works"))  # what a street's name may be the title of
+SPEAKS = re.compile(
+    r"[ ](?:said|says|announce[sd]?|confirm(?:ed|s)|den(?:ied|ies)|declined|insist(?:ed|s)|refused|told|"
+    r"warned|hopes|hoped|wants|fears)(?!\w)"
+)
+IS_WORK = re.compile(
+    r"['\"”’]?[ ](?:is|was)[ ](?:a|an|the|my favou?rite)[ ](?:[^\W\d_]+[ ])?([^\W\d_]+)(?!\w)"
+)
+FOLLOWING = re.compile(r"(?:['’]s)?[ ]([^\W\d_]+)(?:['’]s)?(?!\w)")
+AHEAD = re.compile(r"(\w+),?[ ][\"'“‘]?\Z")
+YEAR = re.compile(r"1[89]\d\d|20\d\d")
+IN_YEAR = re.compile(
+    r"(?i)(?<!\w)(?P<verb>(?:live|lives|lived|living|reside[sd]?|located|office|house|home|moved?|stay(?:s|ed)?|"
+    r"arrived?)[ ])?(?:in|since|until|till|during|circa|early|late|"
+    r"january|february|march|april|may|june|july|august|september|october|november|december)[ ]\Z"
+)
+THE = re.compile(r"(?i)(?<!\w)the[ ]\Z")
+KNOWN = frozenset(words("streets_known"))
 UNIT = (
     r"(?:apt|apartment|suite|ste|unit|flat|room|rm|floor|fl|no)\b\.?[ ]?#?[ ]?\d{1,5}[a-z]?|"
     r"#[ ]?\d{1,5}[a-z]?"
@@ -76,14 +98,47 @@ def is_place(text: str) -> bool:
 
 
 def street(match: Any, score: float) -> Span | None:
-    """A number and a street, unless the words between are those of a sentence."""
+    """A number and a street, unless the words between are those of a sentence, or it is none."""
     text, (start, end) = match.string, span(match)
     name = match["name"]
     if not is_place(name) or not name.strip() or SENTENCE.search(name):
         return None
     lower = not any(word[:1].isupper() for word in WORDS.findall(name))
     end -= len(text[start:end]) - len(text[start:end].rstrip(" .,"))
-    return start, tail(text, start, end), score if not lower else score - 0.1
+    stop = tail(text, start, end)
+    if is_called_so(text, start, end, stop):
+        return None
+    return start, stop, score if not lower else score - 0.1
+
+
+def is_called_so(text: str, start: int, end: int, stop: int) -> bool:
+    """Whether what is written as a number and a street, ``start:end``, is a paper, a show, a bank, an office.
+
+    stop: where the address ends with its town and code, which nothing but an address has.
+    """
+    ahead, following = before(text, start, 32), FOLLOWING.match(text, end, end + 40)
+    body = following[1] if following else None
+    coded = any(character.isdigit() for character in text[end:stop])
+    if body and body.lower() in BODIES and (body[0].isupper() or stop == end) and not coded:
+        return True
+    if stop > end:
+        return False
+    said, last = text[start:end], AHEAD.search(ahead)
+    if (last and last[1].lower() in WORKS) or (body and body.lower() in WORKS):
+        return True
+    names = WORDS.findall(said)[1:]
+    if SPEAKS.match(text, end) or (WORKS.intersection(names) and any(word[0].isupper() for word in names)):
+        return True
+    work = IS_WORK.match(text, end)
+    if work and work[1].lower() in WORKS:
+        return True
+    if not YEAR.fullmatch(said.split(" ")[0]):
+        return False
+    year = IN_YEAR.search(ahead)
+    if year:
+        return not year["verb"]
+    known = " ".join(word.lower() for word in said.split(" ")[-2:]) in KNOWN
+    return known and bool(THE.search(ahead))
 
 
 def glued(match: Any, score: float) -> Span | None:

@@ -36,6 +36,10 @@
 | `wrapped_cards` | CREDIT_CARD | groups of a card in two lines, by their checksum |
 | `wrapped_ibans` | IBAN_CODE | groups of an account in two lines, by their checksum |
 | `wrapped_ssns` | US_SSN | a number of which a line ends behind a hyphen |
+| `joined_emails` | EMAIL_ADDRESS | "jane@example.comThanks": letters behind the suffix |
+| `joined_phones` | PHONE_NUMBER | "tel4155550123now": within a word, with a label, a form or a plus |
+| `joined_ssns` | US_SSN | "ssn123-45-6789and" |
+| `joined_cards` | CREDIT_CARD | "card4111111111111111exp", by its checksum |
 
 `STEPS` follow on all findings together (`overlaps`).
 """
@@ -44,6 +48,7 @@ from headrace.pipelines.stages.pii.recognizers import (
     addresses,
     dates,
     emails,
+    glued,
     names,
     numbers,
     secrets,
@@ -59,5 +64,6 @@ RECOGNIZERS: tuple[Recognizer, ...] = (
     *addresses.RECOGNIZERS,
     *secrets.RECOGNIZERS,
     *wrapped.RECOGNIZERS,
+    *glued.RECOGNIZERS,
 )
 STEPS = ("overlaps", "dress", "code", "times", "references", "sums", "domains", "licences")

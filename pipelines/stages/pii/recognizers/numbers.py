@@ -4,8 +4,8 @@
 a country's code with the zero in brackets that is left out abroad ("+41 (0)96 123 45 67").
 `told_phones`: what follows "call", "phone", "reach me at" or stands before "office", "fax", in any grouping.
 `told_ssns`, `told_cards`, `told_accounts`, `told_ids`: digits behind "ssn", "card number", "account no",
-"policy number", also the last four; plain Presidio asks for valid ones. `grouped_cards`: sixteen digits in
-fours whatever their checksum, since people mistype and make up numbers.
+"policy number", "imei", also the last four; plain Presidio asks for valid ones. `grouped_cards`: sixteen
+digits in fours whatever their checksum, since people mistype and make up numbers.
 """
 
 import re
@@ -174,6 +174,7 @@ RECOGNIZERS = (
                 rf"(?P<it>(?:[a-z]{{2,4}}[ -]?)?\d{{6,14}})(?![\w%]|\.\d)",
                 0.5,
             ),
+            (rf"(?i)(?<!\w)imei{LINK}{{0,8}}{SEPARATOR}{{1,3}}(?P<it>\d{{15}})(?![\w%]|\.\d)", 0.6),
             (
                 rf"(?i)(?<!\w)last[ ](?:4|four)(?:[ ]digits?)?{LINK}{{0,8}}{SEPARATOR}{{1,3}}(?P<it>\d{{4}})"
                 rf"(?![\w%]|\.\d)",

@@ -13,11 +13,12 @@ from collections import Counter
 from typing import Any
 
 from headrace.pipelines.stages.pii.recognizers.lists import words
-from headrace.pipelines.stages.pii.recognizers.recognizer import Recognizer, Span, span
+from headrace.pipelines.stages.pii.recognizers.recognizer import Recognizer, Span, before, span
 
 LEAST = 3.0  # bits a character of a value that looks random
 END = re.compile(r"-----END [A-Z0-9 ]{0,30}PRIVATE KEY(?: BLOCK)?-----")
 BODY = re.compile(r"(?:\\n|[\sA-Za-z0-9+/=:,-])*")
+SCHEME = re.compile(r"(?<!\w)[a-z][a-z0-9+.-]{1,15}\Z")
 NO_PASSWORDS = frozenset(words("no_passwords"))
 PLACEHOLDER = re.compile(
     r"(?i)x{4,}|\*{3,}|\.{3}|your|example|placeholder|insert|changeme|<|>|\{|\}|\$|%|redacted"
@@ -56,6 +57,8 @@ def announced(match: Any, score: float) -> Span | None:
     """A password that follows the word, unless it is prose, code or a placeholder."""
     start, end = span(match)
     value = match.string[start:end]
+    if match[0][0] == ":" and not SCHEME.search(before(match.string, match.start(), 17)):
+        return None
     value = value if match[0].endswith("@") else value.rstrip(".,!?;:)\"'")
     if not value or value.lower() in NO_PASSWORDS or PLACEHOLDER.search(value) or CODE.fullmatch(value):
         return None
@@ -130,7 +133,8 @@ RECOGNIZERS = (
                 r"[ ]?=)?[ ]?(?P<it>\d{3,8})(?![\w.])",
                 0.5,
             ),
-            (r"(?<!\w)[a-z][a-z0-9+.-]{1,15}://[^\s:/@]{1,64}:(?P<it>[^\s:/@]{3,128})(?P<how>)@", 0.8),
+            # Behind a scheme: a pattern that began with it would be walked along every word.
+            (r"://[^\s:/@]{1,64}:(?P<it>[^\s:/@]{3,128})(?P<how>)@", 0.8),
         ),
         announced,
     ),

@@ -128,3 +128,46 @@ def test_cards_stay_beside_their_dates_and_in_tables(text: str) -> None:
 @pytest.mark.parametrize("text", ["at 10.4.2.1 now", "ping 10.4.2.1", "ip: 10.4.2.1"])
 def test_addresses_stay(text: str) -> None:
     assert [entity for _, _, entity in found(text)] == ["IP_ADDRESS"]
+
+
+@given(
+    word=st.sampled_from(words("references")),
+    number=st.sampled_from(["371449635398431", "4012888888881881", "30569309025904", "6011000990139424"]),
+    gap=st.sampled_from([" ", ": ", " #", " No. ", " number ", "-"]),
+)
+@settings(max_examples=80, deadline=None)
+def test_any_word_for_a_thing_says_that_digits_are_no_card(word: str, number: str, gap: str) -> None:
+    text = f"so {word.title()}{gap}{number} came"
+    assert "CREDIT_CARD" in [entity for _, _, entity in found(text, without=("references",))]
+    if gap == " " and word in ("problem", "issue", "question", "case", "form"):
+        return  # "no problem 4111..."
+    assert "CREDIT_CARD" not in [entity for _, _, entity in found(text)]
+    assert "CREDIT_CARD" in [entity for _, _, entity in found(f"{text}, of my card")]
+
+
+@pytest.mark.parametrize("number", ["490154203237518", "123456789012347"])
+def test_fifteen_digits_that_begin_as_no_card_does_are_none_but_alone_in_a_line(number: str) -> None:
+    assert "CREDIT_CARD" in [entity for _, _, entity in found(f"so {number} came", without=("references",))]
+    assert found(f"so {number} came") == []
+    assert [entity for _, _, entity in found(f"Which number?\n{number}\nThanks")] == ["CREDIT_CARD"]
+    assert "CREDIT_CARD" in [entity for _, _, entity in found(f"my card is {number}")]
+
+
+@pytest.mark.parametrize("ahead", ["no problem", "no issue", "one question", "in that case"])
+def test_a_card_behind_a_word_that_is_easily_said_stays(ahead: str) -> None:
+    assert [entity for _, _, entity in found(f"{ahead} 4556737586899855 ok")] == ["CREDIT_CARD"]
+    assert found(f"{ahead} no. 4556737586899855 ok") == []
+
+
+@pytest.mark.parametrize(
+    "number", ["371449635398431", "3714 496353 98431", "4111 1111 1111 1111", "30569309025904"]
+)
+def test_what_an_issuer_gives_out_stays_and_so_do_groups_of_a_card(number: str) -> None:
+    assert [entity for _, _, entity in found(f"so {number} came")] == ["CREDIT_CARD"]
+    if " " in number:
+        assert "CREDIT_CARD" in [entity for _, _, entity in found(f"order {number} came")]
+
+
+def test_findings_of_presidio_alone_know_no_word_for_a_thing() -> None:
+    rows = pii.find(["Order 371449635398431"], Config(recognizers="presidio")).to_pylist()
+    assert "CREDIT_CARD" in [row["entity"] for row in rows if row["score"] >= 0.4]
