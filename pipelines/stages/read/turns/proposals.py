@@ -175,7 +175,9 @@ def _preferred(records: Sequence[Record]) -> Columns | None:
     chosen, rejected = found.get("preferredoutput"), found.get("nonpreferredoutput")
     if not (prompt and chosen and rejected):
         return None
-    return Columns(prompt=prompt, chosen=chosen, rejected=rejected)
+    return Columns(
+        prompt=prompt, input="" if prompt == "input.messages" else None, chosen=chosen, rejected=rejected
+    )
 
 
 def _exchange(records: Sequence[Record]) -> Columns | None:
@@ -273,7 +275,11 @@ def _keys(records: Sequence[Record], path: str, conversations: list[list[Any]]) 
         return None
     messages = _with_opening(records, path, content)
     if not isinstance(messages, str):
-        turns += [o for r in records if isinstance(o := mapping(r.get(messages[0])), dict)]
+        first = [o for r in records if isinstance(o := mapping(r.get(messages[0])), dict)]
+        if any(bare(k.rpartition(".")[2]) in (*SPEAKERS, *WHO) for k in _inner(first) & _inner(turns)):
+            turns += first
+        else:  # what stands before the turns names no speaker: it is none of them
+            messages = path
     for key in sorted(_inner(turns), key=rank_of_speaker):
         values = [at(t, key) for t in turns]
         spoken = [v for v in values if v is not MISSING and v is not None]

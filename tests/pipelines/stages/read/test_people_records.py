@@ -1,0 +1,199 @@
+"""Records as services, trainers and annotators write them: `init` finds their turns, or says why not."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from headrace.cluster.errors import RecipeError, SourceError
+from headrace.pipelines import recipe as recipes
+from headrace.pipelines import structure
+from headrace.pipelines.commands import init
+from headrace.pipelines.stages.read import inputs
+from headrace.pipelines.stages.read.files import notes
+from headrace.pipelines.stages.read.source import Source
+from tests.pipelines.stages.read.rows_of import rows_of
+
+ASK, SAY = {"role": "user", "content": "Where is it?"}, {"role": "assistant", "content": "On the left."}
+KIND = ("system", "Be kind.")
+TALK = [("user", "Where is it?"), ("assistant", "On the left.")]
+CALL = {"name": "shop", "arguments": {"n": 1}}
+
+
+def put(folder: Path, *records: Any, name: str = "rows.jsonl") -> Path:
+    path = folder / name
+    path.write_text("".join(json.dumps(r) + "\n" for r in records))
+    return path
+
+
+def started(path: Path) -> dict[str, Any]:
+    """The one source that `init` writes."""
+    (source,) = yaml.safe_load(init.starter(str(path)))["sources"]
+    assert isinstance(source, dict)
+    return source
+
+
+def turns(path: Path) -> list[list[tuple[str, str]]]:
+    """What is read by the recipe that `init` writes: the turns of each row, or why it is not kept."""
+    (source,) = recipes.validate({"output": "out", "sources": [started(path)]}, "r.yaml").sources
+    given = source.model_dump(exclude={"path", "name"}, exclude_defaults=True)
+    return [
+        [(m["role"], m["content"]) for m in row["messages"] or ()] if not row["drop"] else [("", row["drop"])]
+        for row in rows_of(path, **given)
+    ]
+
+
+PARTS = {"text": "On the left."}
+FORMS: dict[str, tuple[dict[str, Any], list[tuple[str, str]]]] = {
+    "logs": ({"request": {"messages": [ASK]}, "response": {"choices": [{"message": SAY}]}}, TALK),
+    "traces": ({"id": 1, "input": [ASK], "output": SAY}, TALK),
+    "items": (
+        {"instructions": "Be kind.", "input": [ASK], "output": [{"type": "message", **SAY}]},
+        [KIND, *TALK],
+    ),
+    "Bedrock": (
+        {
+            "system": [{"text": "Be kind."}],
+            "messages": [{**ASK, "content": [{"text": ASK["content"]}]}, {**SAY, "content": [PARTS]}],
+        },
+        [KIND, *TALK],
+    ),
+    "Gemini": (
+        {
+            "systemInstruction": {"parts": [{"text": "Be kind."}]},
+            "contents": [
+                {"role": "user", "parts": [{"text": ASK["content"]}]},
+                {"role": "model", "parts": [PARTS]},
+            ],
+        },
+        [KIND, *TALK],
+    ),
+    "numbers": ({"id": 1, "messages": {"1": SAY, "0": ASK}}, TALK),
+    "context": (
+        {"instruction": "Where is it?", "context": "A shop.", "response": "Left."},
+        [("user", "Where is it?\n\nA shop."), ("assistant", "Left.")],
+    ),
+    "history": (
+        {"instruction": "Where?", "input": "", "output": "Left.", "history": [["Hm?", "Yes?"]]},
+        [("user", "Hm?"), ("assistant", "Yes?"), ("user", "Where?"), ("assistant", "Left.")],
+    ),
+    "names": ({"Frage": "Where?", "Réponse": "Left."}, [("user", "Where?"), ("assistant", "Left.")]),
+    "words of a label": (
+        {"text": "It is good.", "label": 1, "label_text": "praise"},
+        [("user", "It is good."), ("assistant", "praise")],
+    ),
+    "OpenAI's pairs": (
+        {
+            "input": {"messages": [ASK]},
+            "preferred_output": [SAY],
+            "non_preferred_output": [{**SAY, "content": "No."}],
+        },
+        [*TALK, ("rejected", "No.")],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", FORMS)
+def test_init_finds_the_turns(tmp_path: Path, name: str) -> None:
+    record, wanted = FORMS[name]
+    assert turns(put(tmp_path, *[record] * 3)) == [wanted] * 3
+
+
+def test_a_list_of_turns_is_a_record(tmp_path: Path) -> None:
+    assert turns(put(tmp_path, [ASK, SAY], [ASK, SAY])) == [TALK, TALK]
+    whole = tmp_path / "whole"
+    whole.mkdir()
+    (whole / "rows.json").write_text(json.dumps([[ASK, SAY], [ASK, SAY]]))
+    assert turns(whole / "rows.json") == [TALK, TALK]
+
+
+def test_calls_and_results_without_types_are_calls_and_results(tmp_path: Path) -> None:
+    used = {"toolUse": {"toolUseId": "t", "name": "shop", "input": {"n": 1}}}
+    back = {"toolResult": {"toolUseId": "t", "content": [{"json": {"open": True}}]}}
+    said = [ASK, {"role": "assistant", "content": [used]}, {"role": "user", "content": [back]}, SAY]
+    (row,) = turns(put(tmp_path, {"messages": said}))
+    assert [role for role, _ in row] == ["user", "assistant", "tool", "assistant"]
+    calls = structure.unsealed("assistant", row[1][1])[1]["tool_calls"]
+    assert calls == [{"id": "t", "type": "function", "function": CALL}]
+    assert structure.unsealed("tool", row[2][1]) == ('{"open":true}', {"tool_call_id": "t"})
+
+
+def test_answers_that_are_calls_are_calls_where_there_are_tools(tmp_path: Path) -> None:
+    record = {"query": "Open?", "answers": json.dumps([CALL]), "tools": json.dumps([{"name": "shop"}])}
+    (row,) = turns(put(tmp_path, record))
+    assert structure.unsealed("assistant", row[-1][1]) == (
+        "",
+        {"tool_calls": [{"type": "function", "function": CALL}], "content": None},
+    )
+    plain = {**record, "tools": None}
+    (source,) = inputs.resolve([Source(name="s", path=str(put(tmp_path, plain)))])
+    assert source.mapper()(plain) == [("user", "Open?"), ("assistant", record["answers"])]
+
+
+def test_only_what_is_asked_for_is_read(tmp_path: Path) -> None:
+    records = [{"prompt": "a", "completion": str(n), "label": n % 2 == 0} for n in range(4)]
+    path = put(tmp_path, *records)
+    assert started(path)["only"] == {"label": True}
+    assert turns(path) == [
+        [("user", "a"), ("assistant", str(n))] if n % 2 == 0 else [("", "read.only")] for n in range(4)
+    ]
+    table = tmp_path / "rows.csv"
+    table.write_text("question,answer,split\na,b,train\nc,d,TEST\ne,f,dev\n")
+    kept = rows_of(table, only={"split": ("Train", "dev")})
+    assert [row["drop"] for row in kept] == [None, "read.only", None]
+
+
+def test_wanted_rows_are_told_where_all_are_read(tmp_path: Path) -> None:
+    records = [{"text": "t", "label": "x", "answer": answer} for answer in ("accept", "reject", "accept")]
+    path = put(tmp_path, *records)
+    (source,) = inputs.resolve([Source(name="s", path=str(path), shape="text_label")])
+    assert notes.of(source, inputs.files(source)) == [
+        "source 's': 'answer' says which rows are wanted, and all are learned: `only: {answer: accept}` "
+        "leaves the others out"
+    ]
+    assert started(path)["only"] == {"answer": "accept"}
+
+
+def test_only_is_for_rows(tmp_path: Path) -> None:
+    path = put(tmp_path, {"id": 1, "role": "user", "content": "a"})
+    with pytest.raises(RecipeError, match="group_by puts several together"):
+        inputs.resolve([Source(path=str(path), group_by="id", only={"id": 1})])
+    with pytest.raises(SourceError, match=r"no column 'kind' \(only\)"):
+        inputs.resolve([Source(path=str(put(tmp_path, FORMS["history"][0])), only={"kind": "x"})])
+
+
+PEOPLE = [{"sender_name": n, "content": "words"} for n in ("Ann", "Bo")]
+REFUSED: dict[str, tuple[Any, str]] = {
+    "two conversations": (
+        {"conversation_a": [ASK, SAY], "conversation_b": [ASK, SAY]},
+        "'conversation_a' and 'conversation_b' hold a conversation each",
+    ),
+    "people": ({"messages": PEOPLE}, "role: sender_name, content: content, roles: {NAME: assistant"),
+    "a table": ({"columns": ["question", "answer"], "data": [["a", "b"]]}, "orient='records', lines=True"),
+    "only questions": ({"input": [ASK], "n": 1}, "There is no assistant's turn in 'input'"),
+    "parts of a prompt": ({"prompt": "a", "choices": [{"text": "b"}]}, "'choices' holds lists of records"),
+    "records in records": (
+        {"data": [{"title": "t", "parts": [{"body": "b"}]}]},
+        "`records: data` reads these",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_is_no_row_is_refused_by_name(tmp_path: Path, name: str) -> None:
+    record, why = REFUSED[name]
+    several = [record] if name in ("a table", "people") else [record] * 3
+    with pytest.raises(SourceError) as caught:
+        inputs.resolve([Source(name="s", path=str(put(tmp_path, *several)))])
+    assert why in str(caught.value)
+
+
+def test_columns_beside_the_records_are_named(tmp_path: Path) -> None:
+    path = put(
+        tmp_path, {"Definition": "Be kind.", "Instances": [{"input": "a", "output": "b"}] * 3}, name="a.json"
+    )
+    look = init.look(str(path))
+    assert "nobody reads 'Definition'" in look.lines[0]
+    assert turns(path) == [[("user", "a"), ("assistant", "b")]] * 3
