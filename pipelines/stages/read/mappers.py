@@ -234,19 +234,22 @@ def _with_tools(
     turns = pair(record)
     if not record.get(column):
         return turns
-    turns[-1:] = [_called(*turns[-1], padded)]
+    turns[-1:] = [_called(*turns[-1], calling.names(record[column], column), padded)]
     offered = calling.with_tools(turns, record[column], column, padded)
     return Told(offered, turns.left) if type(turns) is Told else offered
 
 
-def _called(role: str, content: str, padded: bool) -> Turn:
-    """An answer that is calls of tools, written as JSON text, as these calls."""
+def _called(role: str, content: str, names: set[str], padded: bool) -> Turn:
+    """An answer that is calls of the row's tools (`names`), written as JSON text, as these calls."""
     if role != "assistant" or not content.lstrip().startswith("[{"):
         return role, content
     try:
         calls = given.parsed(content, "")
         made = calling.beside(role, {"tool_calls": calls}, padded)
     except ReadError:
+        return role, content
+    functions = [call["function"] for call in made["tool_calls"]]
+    if not all("arguments" in one and one["name"] in names for one in functions):
         return role, content
     return role, structure.sealed("", {**made, "content": None})
 

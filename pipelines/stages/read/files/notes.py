@@ -195,7 +195,7 @@ def _unwanted(source: Source, files: Sequence[File]) -> Iterator[str]:
     if source.only or source.shape is None or source.group_by is not None or not files:
         return
     look = detection.look(source, files)
-    found = advice.unwanted(look.records, look.unread(source)[0])
+    found = advice.unwanted(look.records, look.unread(source)[0], source.completed())
     if found is not None:
         name, value = found
         yield (

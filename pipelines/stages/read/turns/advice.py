@@ -41,7 +41,6 @@ class SingleTurns:
 
 
 VERDICTS = (
-    "label",
     "desirable",
     "ktotag",
     "wanted",
@@ -163,7 +162,7 @@ def advice(records: Sequence[Record], file: str = "") -> str:
             ". It is a table as pandas writes it with orient='split', whose rows have no names: write it "
             "again with orient='records', lines=True"
         )
-    if alike := twins(paths_to(records[:LOOKED_AT], lambda v: type(v) is list and bool(v))):
+    if alike := twins(paths_to(records[:LOOKED_AT], _are_mappings)):
         listed = " and ".join(map(repr, alike))
         return (
             f". {listed} hold a conversation each: name one, `columns: {{messages: {alike[0]}}}`; or write "
@@ -257,6 +256,10 @@ def _one_sided(records: Sequence[Record]) -> str:
     return ""
 
 
+def _are_mappings(value: Any) -> bool:
+    return type(value) is list and bool(value) and all(isinstance(mapping(one), dict) for one in value)
+
+
 def _is_turn(value: Any) -> bool:
     return isinstance(value, dict) and "role" in value and "content" in value
 
@@ -269,6 +272,7 @@ USES = {
     "reasoningcontent": "`columns: {{reasoning: {0}}}` puts it before the answer",
     "thinking": "`columns: {{reasoning: {0}}}` puts it before the answer",
     "context": "`shape: alpaca` with `columns: {{input: {0}}}` puts it below the question",
+    **dict.fromkeys(("choices", "options"), "the answers may be the numbers of these: write their words"),
     "tools": "what is in it are no tools that could be called",
     "history": "`columns: {{history: {0}}}` puts it before the question where it holds turns",
     "rejected": "`shape: preference` reads it, with the chosen answer",
@@ -279,11 +283,15 @@ USES = {
 SHOWN = 12
 
 
-def unwanted(records: Sequence[Record], names: Iterable[str]) -> tuple[str, Any] | None:
+def unwanted(records: Sequence[Record], names: Iterable[str], columns: Columns) -> tuple[str, Any] | None:
     """A column nobody reads that says which answers are wanted, and the value that stands at these."""
     for name in names:
         values = [v for r in records if (v := r.get(name)) is not None]
-        if bare(name) in VERDICTS and values and all(type(v) is bool for v in values) and not all(values):
+        # `label` alone may say anything: beside `completion` it is trainers' own word for a wanted one.
+        told = bare(name) in VERDICTS or (
+            bare(name) == "label" and bare(columns.completion or "") == "completion"
+        )
+        if told and values and all(type(v) is bool for v in values) and not all(values):
             return name, True
         if "accept" in values and all(v in ("accept", "reject", "ignore") for v in values):
             return name, "accept"

@@ -14,7 +14,7 @@ from typing import Any
 
 from headrace.pipelines.stages.read.records import ReadError
 from headrace.pipelines.stages.read.shapes import Columns, Role, Shape
-from headrace.pipelines.stages.read.turns import blocks, given, trees
+from headrace.pipelines.stages.read.turns import blocks, given, items, trees
 from headrace.pipelines.stages.read.turns.looks import (
     ENOUGH,
     LOOKED_AT,
@@ -188,7 +188,7 @@ def _exchange(records: Sequence[Record]) -> Columns | None:
         each = [_roles_of(at(r, path)) for r in records]
         if most(bool(roles) and roles[-1] in ("user", "tool") for roles in each):
             asked.append(path)
-        elif most(bool(roles) and set(roles) == {"assistant"} for roles in each):
+        elif most(roles[-1:] == ["assistant"] and set(roles) <= {"assistant", "tool"} for roles in each):
             answered.append(path)
     if len(asked) != 1 or len(answered) != 1:
         return None
@@ -209,6 +209,7 @@ def _paths_to_turns(records: Sequence[Record]) -> list[str]:
 
 def _roles_of(value: Any) -> list[str | None]:
     """The roles of one turn, or of a list of them; none where it is neither."""
+    value = items.turns(value, {}) if items.are_items(value) else value
     turns = [mapping(t) for t in (value if type(value) is list else [value])]
     if not all(isinstance(t, dict) and "role" in t and "content" in t for t in turns):
         return []
@@ -325,7 +326,9 @@ def _content_key(turns: Sequence[Any]) -> str | None:
     for name in CONTENTS:
         for key in sorted(k for k in _inner(turns) if bare(k.rpartition(".")[2]) == bare(name)):
             values = [at(t, key) for t in turns]
-            if any(isinstance(v, str) and v for v in values) or any(map(blocks.is_parts, values)):
+            if any(isinstance(v, str) and v for v in values) or any(
+                blocks.is_parts(v) or blocks.is_untyped(v) for v in values
+            ):
                 return key
     return None
 

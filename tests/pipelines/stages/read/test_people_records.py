@@ -120,6 +120,24 @@ def test_calls_and_results_without_types_are_calls_and_results(tmp_path: Path) -
     assert structure.unsealed("tool", row[2][1]) == ('{"open":true}', {"tool_call_id": "t"})
 
 
+def test_items_of_agents_are_turns_with_calls_and_reasoning(tmp_path: Path) -> None:
+    items = [
+        {"type": "reasoning", "summary": [{"type": "summary_text", "text": "I look."}]},
+        {"type": "function_call", "call_id": "c", "name": "shop", "arguments": '{"n": 1}'},
+        {"type": "function_call_output", "call_id": "c", "output": "open"},
+        {"type": "reasoning", "summary": [], "encrypted_content": "x"},
+        {"type": "web_search_call", "id": "w"},
+        {"type": "message", **SAY},
+    ]
+    path = put(tmp_path, *[{"input": [ASK], "output": items}] * 3)
+    row, _, _ = turns(path)
+    assert [role for role, _ in row] == ["user", "assistant", "tool", "assistant"]
+    text, held = structure.unsealed("assistant", row[1][1])
+    assert (text, held["tool_calls"][0]["function"]) == ("<think>\nI look.\n</think>\n\n", CALL)
+    assert structure.unsealed("tool", row[2][1]) == ("open", {"tool_call_id": "c"})
+    assert row[3] == ("assistant", "On the left.")
+
+
 def test_answers_that_are_calls_are_calls_where_there_are_tools(tmp_path: Path) -> None:
     record = {"query": "Open?", "answers": json.dumps([CALL]), "tools": json.dumps([{"name": "shop"}])}
     (row,) = turns(put(tmp_path, record))
@@ -127,9 +145,11 @@ def test_answers_that_are_calls_are_calls_where_there_are_tools(tmp_path: Path) 
         "",
         {"tool_calls": [{"type": "function", "function": CALL}], "content": None},
     )
-    plain = {**record, "tools": None}
-    (source,) = inputs.resolve([Source(name="s", path=str(put(tmp_path, plain)))])
-    assert source.mapper()(plain) == [("user", "Open?"), ("assistant", record["answers"])]
+    others = [{**record, "tools": None}, {**record, "answers": '[{"name": "Ann"}]'}]
+    others += [{**record, "answers": json.dumps([{**CALL, "name": "bill"}])}]
+    (source,) = inputs.resolve([Source(name="s", path=str(put(tmp_path, record)))])
+    for other in others:
+        assert source.mapper()(other)[-1] == ("assistant", other["answers"])
 
 
 def test_only_what_is_asked_for_is_read(tmp_path: Path) -> None:
@@ -156,6 +176,24 @@ def test_wanted_rows_are_told_where_all_are_read(tmp_path: Path) -> None:
     assert started(path)["only"] == {"answer": "accept"}
 
 
+def test_a_label_of_another_kind_leaves_nothing_out(tmp_path: Path) -> None:
+    path = put(tmp_path, *({"prompt": "a", "response": str(n), "label": n % 2 == 0} for n in range(4)))
+    assert "only" not in started(path)
+
+
+def test_several_texts_are_not_taken_for_parts_of_one(tmp_path: Path) -> None:
+    several = {"question": "a", "answer": [{"text": "b"}, {"text": "c"}]}
+    path = put(tmp_path, *[several] * 3)
+    assert [row["error"] for row in rows_of(path, shape="question_answer")] == ["read.wrong_type"] * 3
+
+
+def test_articles_under_a_key_are_texts_whoever_wrote_them(tmp_path: Path) -> None:
+    articles = [{"author": f"a{n}", "text": f"Article {n}."} for n in range(6)]
+    assert turns(put(tmp_path, {"data": articles}, name="a.json")) == [
+        [("text", a["text"])] for a in articles
+    ]
+
+
 def test_only_is_for_rows(tmp_path: Path) -> None:
     path = put(tmp_path, {"id": 1, "role": "user", "content": "a"})
     with pytest.raises(RecipeError, match="group_by puts several together"):
@@ -164,7 +202,7 @@ def test_only_is_for_rows(tmp_path: Path) -> None:
         inputs.resolve([Source(path=str(put(tmp_path, FORMS["history"][0])), only={"kind": "x"})])
 
 
-PEOPLE = [{"sender_name": n, "content": "words"} for n in ("Ann", "Bo")]
+PEOPLE = [{"sender_name": n, "content": "words"} for n in ("Ann", "Bo", "Ann", "Bo")]
 REFUSED: dict[str, tuple[Any, str]] = {
     "two conversations": (
         {"conversation_a": [ASK, SAY], "conversation_b": [ASK, SAY]},

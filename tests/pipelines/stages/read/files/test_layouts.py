@@ -52,7 +52,12 @@ def test_tables_of_lakes_are_refused_by_name_and_a_pattern_reads_their_files(
 
 
 def test_a_folder_named_metadata_is_no_lake(tmp_path: Path) -> None:
-    assert leftout.lake(["metadata/a.json", "data/x.metadata.json", "a_delta_log.json"]) is None
+    assert (
+        leftout.lake(
+            ["metadata/a.json", "metadata/x.metadata.json", "data/v1.metadata.json", "a_delta_log.json"]
+        )
+        is None
+    )
     assert found(lay(tmp_path, "metadata/a.jsonl")) == ["metadata/a.jsonl"]
 
 
@@ -88,7 +93,10 @@ def test_a_sets_own_test_is_held_out(tmp_path: Path) -> None:
     assert len({source["name"] for source in sources}) == 3
 
 
-@pytest.mark.parametrize("names", [("a.jsonl", "testimonials.jsonl"), ("test-0.jsonl", "test-1.jsonl")])
+@pytest.mark.parametrize(
+    "names",
+    [("a.jsonl", "dev-blog.jsonl"), ("train.jsonl", "testimonials.jsonl"), ("test-0.jsonl", "test-1.jsonl")],
+)
 def test_no_side_is_made_of_other_names(tmp_path: Path, names: tuple[str, ...]) -> None:
     (source,) = yaml.safe_load(init.starter(str(lay(tmp_path, *names))))["sources"]
     assert "side" not in source
