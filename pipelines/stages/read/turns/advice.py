@@ -22,7 +22,13 @@ from headrace.pipelines.stages.read.turns.looks import (
     twins,
 )
 from headrace.pipelines.stages.read.turns.paths import FILE, at, is_value, mapping
-from headrace.pipelines.stages.read.turns.proposals import CONTENTS, SPEAKERS, may_be_turns, rank_of_speaker
+from headrace.pipelines.stages.read.turns.proposals import (
+    CONTENTS,
+    SPEAKERS,
+    holds_turns,
+    may_be_turns,
+    rank_of_speaker,
+)
 
 
 @dataclass(frozen=True)
@@ -96,6 +102,8 @@ def single_turns(records: Sequence[Record]) -> SingleTurns | None:
             found = name
             break
     content = next((n for c in CONTENTS for n in names if bare(n) == bare(c)), None)
+    if content is not None and most(_holds(r.get(content), "content") for r in records):
+        content = f"{content}.content"
     groups = [n for n in names if bare(n).removesuffix("id") in GROUPS and _repeats(records, n)]
     strangers = found is None
     if strangers and groups:
@@ -119,6 +127,11 @@ def single_turns(records: Sequence[Record]) -> SingleTurns | None:
     return SingleTurns(
         found, content, groups[0] if groups else None, order, strangers, not groups, own, parent, words
     )
+
+
+def _holds(value: Any, key: str) -> bool:
+    """Whether a value is a mapping with this key."""
+    return isinstance(value := mapping(value), dict) and key in value
 
 
 def _tree(records: Sequence[Record], names: Sequence[str]) -> tuple[str | None, str | None]:
@@ -168,6 +181,8 @@ def advice(records: Sequence[Record], file: str = "") -> str:
             f". {listed} hold a conversation each: name one, `columns: {{messages: {alike[0]}}}`; or write "
             "the better one to a column `chosen` and the other to `rejected`: `shape: preference`"
         )
+    if texts := [name for name in names if isinstance(name, str) and holds_turns(records, name)]:
+        return f". The texts of {texts[0]!r} are JSON that holds turns: write it as records of its own"
     if said := _people(records):
         return said
     if marked := marked_texts(records):

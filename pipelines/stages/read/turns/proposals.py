@@ -9,6 +9,7 @@ Cost: some passes over the first records of a file.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -86,7 +87,8 @@ NAMES: tuple[tuple[Shape, dict[str, tuple[str, ...]]], ...] = (
             "prompt": ("prompt", "user", "human", "usermessage", "request", "input", "inputs", "source"),
             "completion": (
                 *("completion", "response", "assistant", "gpt", "bot", "assistantmessage", "output"),
-                *("outputs", "target", "targets", "reply", "answer", "generation", "chosen"),
+                *("outputs", "target", "targets", "reply", "answer", "generation", "chosen", "ideal"),
+                *("expected", "expectedoutput", "referenceanswer", "groundtruth"),
             ),
         },
     ),
@@ -169,7 +171,7 @@ def _by_ids(records: Sequence[Record]) -> bool:
 def _preferred(records: Sequence[Record]) -> Columns | None:
     """The columns of two answers under OpenAI's names, and of the prompt."""
     found: dict[str, str] = {}
-    for path in paths_to(records, lambda v: isinstance(v, str) or bool(_roles_of(v))):
+    for path in paths_to(records, lambda v: isinstance(v, str) or bool(roles_of(v))):
         found.setdefault(bare(path), path)
     prompt = next((found[n] for n in ("inputmessages", "input", "prompt") if n in found), None)
     chosen, rejected = found.get("preferredoutput"), found.get("nonpreferredoutput")
@@ -185,7 +187,7 @@ def _exchange(records: Sequence[Record]) -> Columns | None:
     asked: list[str] = []
     answered: list[str] = []
     for path in _paths_to_turns(records):
-        each = [_roles_of(at(r, path)) for r in records]
+        each = [roles_of(at(r, path)) for r in records]
         if most(bool(roles) and roles[-1] in ("user", "tool") for roles in each):
             asked.append(path)
         elif most(roles[-1:] == ["assistant"] and set(roles) <= {"assistant", "tool"} for roles in each):
@@ -199,16 +201,39 @@ def _paths_to_turns(records: Sequence[Record]) -> list[str]:
     """Paths to turns with `role` and `content`: to lists of them, to one, and to the first of several choices
     that hold one each.
     """
-    found = paths_to(records, lambda v: bool(_roles_of(v)))
+    found = paths_to(records, lambda v: bool(roles_of(v)))
     for path in paths_to(records, lambda v: type(v) is list and bool(v)):
         first = f"{path}.0.message"
-        if most(len(at(r, path)) == 1 and bool(_roles_of(at(r, first))) for r in records if at(r, path)):
+        held = [(v, at(r, first)) for r in records if type(v := at(r, path)) is list]
+        if most(len(choices) == 1 and bool(roles_of(message)) for choices, message in held):
             found.append(first)
     return found
 
 
-def _roles_of(value: Any) -> list[str | None]:
-    """The roles of one turn, or of a list of them; none where it is neither."""
+def holds_turns(records: Sequence[Record], name: str) -> bool:
+    """Whether the texts of a column are JSON of turns, or of a mapping that holds some."""
+    texts = [v for r in records[:LOOKED_AT] if isinstance(v := r.get(name), str) and v]
+    return most(_are_turns(text) for text in texts)
+
+
+def _are_turns(text: str) -> bool:
+    if not text.lstrip().startswith(("[", "{")):
+        return False
+    try:
+        value = given.parsed(text, "")
+    except ReadError:
+        return False
+    inner = value.values() if isinstance(value, dict) else ()
+    return bool(roles_of(value)) or any(type(v) is list and bool(roles_of(v)) for v in inner)
+
+
+def roles_of(value: Any) -> list[str | None]:
+    """The roles of one turn, or of a list of them, or of their JSON; none where it is neither."""
+    if isinstance(value, str):
+        if not value.lstrip().startswith(("[", "{")):
+            return []
+        with suppress(ReadError):
+            value = given.parsed(value, "")
     value = items.turns(value, {}) if items.are_items(value) else value
     turns = [mapping(t) for t in (value if type(value) is list else [value])]
     if not all(isinstance(t, dict) and "role" in t and "content" in t for t in turns):
@@ -382,7 +407,8 @@ def _named(
             found = next((p for p in fitting if _holds_words(records, p)), None)
             if found is not None:
                 chosen[column] = _first_of(records, found)
-        if len(chosen) == len(wished):
+        asked = next(iter(chosen.values()), "")
+        if len(chosen) == len(wished) and not holds_turns(records, asked):
             yield Proposal(shape, Columns(**chosen))
 
 

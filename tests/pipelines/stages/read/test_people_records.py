@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 import yaml
 
@@ -11,7 +12,7 @@ from headrace.cluster.errors import RecipeError, SourceError
 from headrace.pipelines import recipe as recipes
 from headrace.pipelines import structure
 from headrace.pipelines.commands import init
-from headrace.pipelines.stages.read import inputs
+from headrace.pipelines.stages.read import grouping, inputs
 from headrace.pipelines.stages.read.files import notes
 from headrace.pipelines.stages.read.source import Source
 from tests.pipelines.stages.read.rows_of import rows_of
@@ -84,6 +85,13 @@ FORMS: dict[str, tuple[dict[str, Any], list[tuple[str, str]]]] = {
         {"text": "It is good.", "label": 1, "label_text": "praise"},
         [("user", "It is good."), ("assistant", "praise")],
     ),
+    "JSON of turns under text": ({"text": json.dumps([ASK, SAY])}, TALK),
+    "JSON of turns under prompt": ({"prompt": json.dumps([ASK]), "completion": json.dumps([SAY])}, TALK),
+    "what is ideal": ({"input": [ASK], "ideal": "On the left."}, TALK),
+    "a refusal": (
+        {"messages": [ASK, {"role": "assistant", "content": None, "refusal": "On the left."}]},
+        TALK,
+    ),
     "OpenAI's pairs": (
         {
             "input": {"messages": [ASK]},
@@ -138,6 +146,39 @@ def test_items_of_agents_are_turns_with_calls_and_reasoning(tmp_path: Path) -> N
     assert row[3] == ("assistant", "On the left.")
 
 
+def test_sessions_of_agents_are_put_together_with_their_calls(tmp_path: Path) -> None:
+    called = [
+        {"type": "text", "text": "I look."},
+        {"type": "tool_use", "id": "t", "name": "shop", "input": {"n": 1}},
+    ]
+    back = [{"type": "tool_result", "tool_use_id": "t", "content": "open"}]
+    said = [ASK, {"role": "assistant", "content": called}, {"role": "user", "content": back}, SAY]
+    records = [
+        {
+            "sessionId": s,
+            "uuid": f"{s}{n}",
+            "parentUuid": f"{s}{n - 1}" if n else None,
+            "type": turn["role"],
+            "message": turn,
+        }
+        for s in "xy"
+        for n, turn in enumerate(said)
+    ]
+    path = put(tmp_path, *records)
+    assert started(path)["columns"]["content"] == "message.content"
+    loaded = recipes.validate({"output": "out", "sources": [started(path)]}, "r.yaml").sources
+    (source,) = inputs.resolve(loaded)
+    (whole,) = inputs.plan(source, 2**25)
+    parts = [*grouping.read_grouped(whole, source, buckets=1, fragment_size=2**25, seed=0)]
+    rows = grouping.assemble(pa.concat_tables(parts), whole, source, 0)["messages"].to_pylist()
+    assert len(rows) == 2
+    for row in ([(m["role"], m["content"]) for m in row] for row in rows):
+        assert [role for role, _ in row] == ["user", "assistant", "tool", "assistant"]
+        text, held = structure.unsealed("assistant", row[1][1])
+        assert (text, held["tool_calls"][0]["function"]) == ("I look.", CALL)
+        assert structure.unsealed("tool", row[2][1]) == ("open", {"tool_call_id": "t"})
+
+
 def test_answers_that_are_calls_are_calls_where_there_are_tools(tmp_path: Path) -> None:
     record = {"query": "Open?", "answers": json.dumps([CALL]), "tools": json.dumps([{"name": "shop"}])}
     (row,) = turns(put(tmp_path, record))
@@ -179,6 +220,13 @@ def test_wanted_rows_are_told_where_all_are_read(tmp_path: Path) -> None:
 def test_a_label_of_another_kind_leaves_nothing_out(tmp_path: Path) -> None:
     path = put(tmp_path, *({"prompt": "a", "response": str(n), "label": n % 2 == 0} for n in range(4)))
     assert "only" not in started(path)
+
+
+def test_answers_in_json_and_texts_of_json_stay_texts(tmp_path: Path) -> None:
+    pair = {"prompt": "Which shop?", "completion": '{"shop": 1}'}
+    assert turns(put(tmp_path, pair)) == [[("user", "Which shop?"), ("assistant", '{"shop": 1}')]]
+    text = {"text": '[{"name": "Ann", "content": "x"}]'}
+    assert turns(put(tmp_path, text)) == [[("text", text["text"])]]
 
 
 def test_several_texts_are_not_taken_for_parts_of_one(tmp_path: Path) -> None:
