@@ -184,6 +184,8 @@ def shape(source: Source, seen: Look) -> Source:
             f"false and, under columns:, which of 'column 1', 'column 2', ... holds what{seen.hint}"
         )
     what = f"shape {source.shape}" if source.shape else "any known shape"
+    if seen.form in ("csv", "tsv") and len(seen.columns) == 1 and seen.problem is not None:
+        what += f" ({seen.problem.detail}: take away what stands above the line of names)"
     raise SourceError(
         f"source {source.name!r}: the columns of {seen.file!r} do not fit {what}: {_listed(seen)}; "
         f"set shape: and say under columns: which column holds what{advice.advice(seen.records, seen.file)}"

@@ -143,6 +143,19 @@ def test_what_a_file_looks_like_is_said(tmp_path: Path, name: str, text: str, wh
     assert why in str(caught.value)
 
 
+def test_blanks_behind_delimiters_are_no_part_of_fields(tmp_path: Path) -> None:
+    text = "question, answer\n" + '"a, b", "c ""d"""\n' * 9
+    assert contents(rows_of(lay(tmp_path, "a.csv", text=text) / "a.csv")) == [("a, b", 'c "d"')] * 9
+    plain = "question,answer\n" + "a, b\n" * 9
+    assert contents(rows_of(lay(tmp_path, "b.csv", text=plain) / "b.csv")) == [("a", " b")] * 9
+
+
+def test_what_stands_above_the_line_of_names_is_told(tmp_path: Path) -> None:
+    path = lay(tmp_path, "a.csv", text="Report\nof today\n\nquestion,answer\n" + "a,b\n" * 9) / "a.csv"
+    with pytest.raises(SourceError, match="take away what stands above the line of names"):
+        inputs.resolve([Source(name="s", path=str(path))])
+
+
 def test_a_json_sequence_is_lines_of_json(tmp_path: Path) -> None:
     text = "".join(f"\x1e{PAIR}" for _ in range(3))
     for name in ("a.json-seq", "b.jsonl"):
