@@ -23,6 +23,7 @@ from headrace.pipelines.stages.read.source import Source
 from headrace.pipelines.stages.read.turns import (
     advice,
     envelopes,
+    exchanges,
     given,
     looks,
     paths,
@@ -208,7 +209,7 @@ def _is_json_of_turns(candidate: Shape, columns: Columns, seen: Look) -> bool:
     """Whether what a shape takes for the words of somebody is the JSON of turns."""
     asked = columns.text if candidate == "text" else None
     asked = getattr(columns, shapes.SIDES[candidate][0]) if candidate in shapes.SIDES else asked
-    return asked is not None and proposals.holds_turns(seen.records, asked)
+    return asked is not None and exchanges.holds_turns(seen.records, asked)
 
 
 def _proposed(source: Source, seen: Look, propose: Proposals) -> Source | None:

@@ -9,6 +9,7 @@ from typing import Any
 
 from headrace.pipelines.stages.read.shapes import SIDES, Columns, Marked, lists
 from headrace.pipelines.stages.read.turns import markers
+from headrace.pipelines.stages.read.turns.exchanges import holds_turns
 from headrace.pipelines.stages.read.turns.looks import (
     LOOKED_AT,
     PEOPLE,
@@ -25,7 +26,6 @@ from headrace.pipelines.stages.read.turns.paths import FILE, at, is_value, mappi
 from headrace.pipelines.stages.read.turns.proposals import (
     CONTENTS,
     SPEAKERS,
-    holds_turns,
     may_be_turns,
     rank_of_speaker,
 )
