@@ -131,11 +131,12 @@ def _found(whole: Source, files: Sequence[File]) -> tuple[list[Found], dict[str,
 
 def _sides(found: Found) -> list[Found]:
     """The files of one kind, apart where some of them are named as a test or a validation set."""
+    names = {_named_for(file.relative) for file in found.files}
+    if not {"train", "training"} & names or not {SIDES[name] for name in names if name} - {None}:
+        return [found]
     by_side: dict[str | None, list[File]] = {}
     for file in found.files:
-        by_side.setdefault(_side(file.relative), []).append(file)
-    if len(by_side) == 1:
-        return [found]
+        by_side.setdefault(SIDES.get(_named_for(file.relative)), []).append(file)
     parts = []
     for side, files in by_side.items():
         source = found.source.model_copy(update={"side": side})
@@ -148,13 +149,10 @@ def _sides(found: Found) -> list[Found]:
     return parts
 
 
-def _side(relative: str) -> str | None:
-    """The side that a file or its folder is named for; None for train, or none."""
-    for part in reversed(relative.split("/")):
-        named = _SIDE.match(part.lower())
-        if named is not None:
-            return SIDES[named[1]]
-    return None
+def _named_for(relative: str) -> str:
+    """The word of `SIDES` that a file or its folder is named by; empty for none."""
+    each = (_SIDE.match(part.lower()) for part in reversed(relative.split("/")))
+    return next((found[1] for found in each if found is not None), "")
 
 
 def _kind_of(source: Source, form: Any) -> str:
@@ -267,7 +265,8 @@ def _fuller(source: Source, seen: detection.Look) -> Source:
 
 def _wanted(source: Source, seen: detection.Look) -> Source:
     """The source without rows of which a column says that they are not wanted."""
-    found = advice.unwanted(seen.records, seen.unread(source)[0]) if source.group_by is None else None
+    names = seen.unread(source)[0] if source.group_by is None else ()
+    found = advice.unwanted(seen.records, names, source.completed())
     return source if found is None else source.model_copy(update={"only": {found[0]: found[1]}})
 
 

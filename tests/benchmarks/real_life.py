@@ -35,6 +35,7 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 from tests.benchmarks.real_life_chats import CHATS
 from tests.benchmarks.real_life_folders import FOLDERS
 from tests.benchmarks.real_life_inputs import INPUTS, SHARED, Expected, Input, Row
+from tests.benchmarks.real_life_others import OTHERS
 from tests.benchmarks.real_life_tables import TABLES
 from tests.benchmarks.real_life_texts import TEXTS
 
@@ -44,6 +45,7 @@ GROUPS = {
     "chats": CHATS,
     "tables": TABLES,
     "folders": FOLDERS,
+    "others": OTHERS,
     "shared": SHARED,
 }
 PLAIN = {

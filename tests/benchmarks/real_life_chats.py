@@ -167,6 +167,19 @@ def responses(n: int, asked: str, answer: str) -> dict[str, Any]:
     }
 
 
+def acted(n: int, asked: str, answer: str) -> dict[str, Any]:
+    """What an agent did, as items."""
+    summary = [{"type": "summary_text", "text": "I look it up."}]
+    items = [
+        {"type": "reasoning", "id": "r", "summary": summary, "encrypted_content": "x"},
+        {"type": "function_call", "call_id": "c", "name": "shop", "arguments": json.dumps({"n": n})},
+        {"type": "function_call_output", "call_id": "c", "output": "open"},
+        {"type": "reasoning", "id": "s", "summary": []},
+        {"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": answer}]},
+    ]
+    return {"id": f"resp_{n}", "input": [said("user", asked)], "output": items}
+
+
 def logprobs(n: int, asked: str, answer: str) -> dict[str, Any]:
     near = {"tokens": ["Bring"], "token_logprobs": [-0.1]}
     return {
@@ -419,6 +432,9 @@ def pairs_of(answer: str) -> list[Row]:
 LABELS = [(("user", a), ("assistant", "angry")) for a, _ in TALKS]
 HALF = [row for n, row in enumerate(LABELS) if n % 2 == 0]
 UNLEARNED = Expected(len(TALKS), None, {"assistant": '"learned": false'})
+WITH_CALLS = Expected(
+    len(TALKS), None, {"user": "What am I to do?", "tool": "open", "assistant": "I look it up."}
+)
 CALLED = Expected(len(TALKS), None, {"assistant": '"tool_calls"'})
 
 CHATS = [
@@ -437,6 +453,7 @@ CHATS = [
     Input("input and output of traces", lines("a.jsonl", langfuse), right(rows())),
     Input("requests and responses", lines("a.jsonl", logged), right(rows(KIND))),
     Input("responses with output items", lines("a.jsonl", responses), right(rows(KIND))),
+    Input("responses with calls and reasoning", lines("a.jsonl", acted), WITH_CALLS),
     Input("completions with logprobs", lines("a.jsonl", logprobs), right(rows())),
     Input("blocks without types", lines("a.jsonl", bedrock), right(rows(KIND))),
     Input("contents of parts", lines("a.jsonl", vertex), right(rows(KIND))),

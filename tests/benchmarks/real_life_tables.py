@@ -150,7 +150,7 @@ TABLES = [
         "a preamble above the names",
         raw("a.csv", listed("Report of shops\nMade on 2024-03-01\n\nquestion,answer\n")),
         right(rows()),
-        named=["line of names", "names that look", "do not fit"],
+        named=["stands above the line of names"],
     ),
     Input(
         "sep= above the names",

@@ -71,6 +71,12 @@ def tools_of(tools: Any, column: str) -> list[Any]:
     return found
 
 
+def names(tools: Any, column: str) -> set[str]:
+    """The names of tools, whatever their form. Raises: ReadError where they are none."""
+    inner = (one.get("function", one) for one in tools_of(tools, column))
+    return {str(one["name"]) for one in inner if isinstance(one, Mapping) and "name" in one}
+
+
 def may_be_tools(value: Any) -> bool:
     """Whether a value is tools, or was meant to be some: one that is cut off in the middle is, too."""
     if isinstance(value, str):

@@ -23,6 +23,7 @@ from headrace.pipelines.stages.read.source import Source
 from headrace.pipelines.stages.read.turns import (
     advice,
     envelopes,
+    exchanges,
     given,
     looks,
     paths,
@@ -184,6 +185,8 @@ def shape(source: Source, seen: Look) -> Source:
             f"false and, under columns:, which of 'column 1', 'column 2', ... holds what{seen.hint}"
         )
     what = f"shape {source.shape}" if source.shape else "any known shape"
+    if seen.form in ("csv", "tsv") and len(seen.columns) == 1 and seen.problem is not None:
+        what += f" ({seen.problem.detail}: take away what stands above the line of names)"
     raise SourceError(
         f"source {source.name!r}: the columns of {seen.file!r} do not fit {what}: {_listed(seen)}; "
         f"set shape: and say under columns: which column holds what{advice.advice(seen.records, seen.file)}"
@@ -195,11 +198,18 @@ def _usual(source: Source, seen: Look) -> Source | None:
     candidates: Iterable[Shape] = [source.shape] if source.shape else _possible(source)
     for candidate in candidates:
         columns = _fitting(candidate, source, seen)
-        if columns is not None:
+        if columns is not None and not (source.shape is None and _is_json_of_turns(candidate, columns, seen)):
             found = source.model_copy(update={"shape": candidate, "columns": columns})
-            _check(found, seen)
+            _check(found, _lifted(found, seen) if found.group_by is not None else seen)
             return _without_tools(found, source, seen)
     return None
+
+
+def _is_json_of_turns(candidate: Shape, columns: Columns, seen: Look) -> bool:
+    """Whether what a shape takes for the words of somebody is the JSON of turns."""
+    asked = columns.text if candidate == "text" else None
+    asked = getattr(columns, shapes.SIDES[candidate][0]) if candidate in shapes.SIDES else asked
+    return asked is not None and exchanges.holds_turns(seen.records, asked)
 
 
 def _proposed(source: Source, seen: Look, propose: Proposals) -> Source | None:
@@ -255,7 +265,7 @@ def _in_envelopes(source: Source, seen: Look) -> Source | None:
 
 def _whole(found: Source, seen: Look, within: Look) -> bool:
     """Whether records that lie in a list are whole: not parts of what the records around it hold."""
-    if found.shape == "text" and (len(seen.records) > 1 or looks.people(within.records)):
+    if found.shape in ("text", "text_label") and (len(seen.records) > 1 or looks.people(within.records)):
         return False
     if found.shape not in TURN_NAMES:
         return True
@@ -310,7 +320,10 @@ def _fitting(candidate: Shape, source: Source, seen: Look) -> Columns | None:
     if candidate in TURN_NAMES and source.group_by and given.messages is None:
         if candidate != "messages":
             return None
-        return _completed(candidate, source, _turn_names(given, [set(seen.columns)], TURN_NAMES[candidate]))
+        inner = (n for n in (given.role, given.content) if n and paths.is_path(n))
+        there = {n for n in inner if any(paths.at(r, n) is not paths.MISSING for r in seen.records)}
+        spoken = _turn_names(given, [there.union(seen.columns)], TURN_NAMES[candidate])
+        return _completed(candidate, source, spoken)
     names: dict[str, Any] = {}
     for column, usual in NAMES[candidate].items():
         wish = getattr(given, column)

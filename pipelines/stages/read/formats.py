@@ -57,6 +57,7 @@ SUFFIXES: dict[str, Format] = {
     ".mbox": "mbox",
     ".eml": "eml",
 }
+LONGEST_NAMES = 200  # characters of a line that names columns
 SPACE = b" \t\r\n\x0b\x0c\x1e"
 TEXT = documents.TEXT  # the one column of a plain text file
 _HTML = re.compile(rb"\s*(?:<!--.*?-->\s*)*<(?:!doctype\s+html|html|head|body)\b", re.IGNORECASE | re.DOTALL)
@@ -93,7 +94,8 @@ def other(path: str, form: Format, manner: Manner) -> Format | None:
     found = of_content(path)
     if found == "text":
         lines = [line.decode(UTF8, "replace").rstrip("\r") for line in streams.look(path, manner).lines]
-        delimiter = dialects.table(lines, ("\t", ";", "|", ","))
+        named = bool(lines) and not set(lines[0]) & set("{}[]") and len(lines[0]) < LONGEST_NAMES
+        delimiter = dialects.table(lines, ("\t", ";", "|", ",")) if named else None
         found = "tsv" if delimiter == "\t" else "csv" if delimiter else "text"
     return None if found in ("text", form) or {found, form} == {"json", "jsonl"} else found
 

@@ -111,6 +111,8 @@ def _turn(
     role = _role(turn.get(columns.role), roles)
     beside = calling.beside(role, turn, padded)
     value = turn.get(columns.content, MISSING)
+    if value in (None, MISSING) and role == "assistant" and isinstance(turn.get("refusal"), str):
+        value = turn["refusal"]  # OpenAI's: it stands beside a content that is null
     if value is MISSING and "tool_calls" not in beside:
         raise ReadError("read.missing_field", f"a turn without {columns.content!r}")
     if "tool_calls" in beside and value is None:
@@ -214,6 +216,8 @@ def _one_turn(record: Record, columns: Columns, roles: Mapping[str, str], padded
     role = _role(record.get(columns.role) if columns.role else None, roles)
     left: dict[str, int] = {}
     value = record.get(columns.content) if columns.content else None
+    if blocks.has_tools(value):
+        return _of_blocks(record, role, value, columns, padded)
     structured = role == "tool" and type(value) in (dict, list) and not blocks.is_parts(value)
     answer = text(value) if structured else _field(record, columns.content, left)
     reasoning = record.get(columns.reasoning) if columns.reasoning else None
@@ -227,6 +231,15 @@ def _one_turn(record: Record, columns: Columns, roles: Mapping[str, str], padded
     return Told(turns, left) if left else turns
 
 
+def _of_blocks(record: Record, role: str, value: Any, columns: Columns, padded: bool) -> list[Turn]:
+    """The turns of a record whose content has calls, what tools gave back or thoughts among its parts."""
+    left: dict[str, int] = {}
+    keys = Columns(role="role", content="content", reasoning=REASONING[0])
+    plain = blocks.plain({"role": role, "content": value}, "role", "content", REASONING[0], left)
+    turns = [*_opening(record, columns), *(_turn(one, keys, ROLES, left, padded) for one in plain)]
+    return Told(turns, left) if left else turns
+
+
 def _with_tools(
     record: Record, pair: Callable[[Record], list[Turn]], column: str, padded: bool
 ) -> list[Turn]:
@@ -234,19 +247,22 @@ def _with_tools(
     turns = pair(record)
     if not record.get(column):
         return turns
-    turns[-1:] = [_called(*turns[-1], padded)]
+    turns[-1:] = [_called(*turns[-1], calling.names(record[column], column), padded)]
     offered = calling.with_tools(turns, record[column], column, padded)
     return Told(offered, turns.left) if type(turns) is Told else offered
 
 
-def _called(role: str, content: str, padded: bool) -> Turn:
-    """An answer that is calls of tools, written as JSON text, as these calls."""
+def _called(role: str, content: str, names: set[str], padded: bool) -> Turn:
+    """An answer that is calls of the row's tools (`names`), written as JSON text, as these calls."""
     if role != "assistant" or not content.lstrip().startswith("[{"):
         return role, content
     try:
         calls = given.parsed(content, "")
         made = calling.beside(role, {"tool_calls": calls}, padded)
     except ReadError:
+        return role, content
+    functions = [call["function"] for call in made["tool_calls"]]
+    if not all("arguments" in one and one["name"] in names for one in functions):
         return role, content
     return role, structure.sealed("", {**made, "content": None})
 

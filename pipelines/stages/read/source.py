@@ -47,10 +47,10 @@ def _character(value: str) -> str:
     return value
 
 
-def _some(value: tuple[Any, ...]) -> tuple[Any, ...]:
-    """Raises: ValueError for an empty list."""
+def _some(value: tuple[str, ...]) -> tuple[str, ...]:
+    """Raises: ValueError for a list of no paths."""
     if not value:
-        raise ValueError("names nothing")
+        raise ValueError("names no path")
     return value
 
 
@@ -97,7 +97,7 @@ class Source(Section):
     order_by: str | tuple[str, ...] = ()
     """Columns that order the records of a conversation: numbers as numbers, ISO 8601 as times. Left out:
     as they lie."""
-    only: dict[str, Value | Annotated[tuple[Value, ...], AfterValidator(_some)]] = Field(default={})
+    only: dict[str, Value | Annotated[tuple[Value, ...], Field(min_length=1)]] = Field(default={})
     """Columns and the values that records must have in them, in whatever case: `{label: true}` where false
     stands at unwanted answers, `{split: [train, dev]}`. All other records are dropped."""
     group: str | None = None

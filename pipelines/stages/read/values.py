@@ -56,10 +56,10 @@ def key(value: Any) -> str | None:
 def others(records: list[dict[str, Any]], only: Mapping[str, Any]) -> NDArray[np.bool_]:
     """Which records have other values in some columns than are asked for: ``bool[N]``."""
     asked = {
-        column: {str(key(v)).casefold() for v in (value if isinstance(value, tuple) else (value,))}
+        column: {(key(v) or "").casefold() for v in (value if isinstance(value, tuple) else (value,))}
         for column, value in only.items()
     }
-    fits = [all(str(key(r.get(c))).casefold() in values for c, values in asked.items()) for r in records]
+    fits = [all((key(r.get(c)) or "").casefold() in values for c, values in asked.items()) for r in records]
     return ~np.array(fits, np.bool_)
 
 

@@ -34,7 +34,7 @@ from headrace.pipelines.stages.tokenise.template import ALL, ASSISTANT
 from headrace.pipelines.stages.tokenise.tokenizer import COUNTS, Tokenizer, load
 
 NAME = "tokenise"
-VERSION = 6
+VERSION = 7
 NOT_IN_KEY = {"template"}  # the tokenizer's fingerprint holds what is in it
 PREFERRED = "preferred"  # int8, a column of samples where there are pairs: 1 chosen, -1 rejected, 0 neither
 RANK = 32  # bits of a place within one unit of a row

@@ -43,6 +43,20 @@ def test_losses_stand_by_file_and_reason_and_a_sample_is_masked(tmp_path: Path) 
     assert MAIL not in "\n".join(line.text for line in sampled(unmasked))
 
 
+def test_words_for_nothing_and_turns_without_loss_are_told(tmp_path: Path) -> None:
+    rows = [*sums(3), {"question": "What does it cost?", "answer": "nan"}]
+    write_jsonl(tmp_path / "in/a.jsonl", rows)
+    text = "\n".join(line.text for line in sampled(recipe_of(tmp_path / "run", tmp_path / "in")))
+    assert "  1 answers are 'nan', as tables write what is missing, and are learned" in text
+    turns = [{"role": "user", "content": "hi"}, {"role": "assistant", "content": "hello", "weight": 0}] * 2
+    turns[3] = {"role": "assistant", "content": "hello again"}
+    write_jsonl(tmp_path / "chats/a.jsonl", [{"messages": turns}])
+    text = "\n".join(line.text for line in sampled(recipe_of(tmp_path / "run", tmp_path / "chats")))
+    assert "  1 turns of assistants that carry no loss, as their rows say" in text
+    assert "[[hello again<|im_end|>]]" in text
+    assert "[[hello<|im_end|>]]" not in text
+
+
 def test_only_the_first_records_of_some_files_are_looked_at(tmp_path: Path) -> None:
     for n in range(50):
         write_jsonl(tmp_path / f"in/{n:02d}.jsonl", sums(5))

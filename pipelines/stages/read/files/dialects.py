@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from itertools import product
 from typing import Any
 
 from headrace.pipelines.stages.read.records import MEMORY_LIMIT, Manner, longest
@@ -28,13 +29,14 @@ _SEP = re.compile(r"\s*\"?sep=(.)\"?\s*", re.IGNORECASE)  # Excel's own first li
 class Dialect:
     """How fields are parted. quote: None where there are none.
 
-    named: the first line is `sep=;` and no record.
+    named: the first line is `sep=;` and no record. spaced: blanks behind a delimiter are no part of a field.
     """
 
     delimiter: str
     quote: str | None = '"'
     escape: str | None = None
     named: bool = False
+    spaced: bool = False
 
     def reader(self, lines: Any) -> Any:
         """csv.reader over `lines`, which refuses what is malformed."""
@@ -44,6 +46,7 @@ class Dialect:
             quotechar=self.quote,
             escapechar=self.escape,
             quoting=csv.QUOTE_MINIMAL if self.quote else csv.QUOTE_NONE,
+            skipinitialspace=self.spaced,
             strict=True,
         )
 
@@ -59,8 +62,10 @@ def of(lines: list[str], usual: str, manner: Manner, *, ended: bool) -> Dialect:
     delimiters = (given,) if given else (usual, *(d for d in DELIMITERS if d != usual))
     best, most = Dialect(given or usual, named=bool(named)), 0.0
     for delimiter in delimiters:
-        for quote, escape in _quoting(look, delimiter, manner):
-            dialect = Dialect(delimiter, quote, escape, bool(named))
+        blank = [f'{delimiter} "' in line for line in look[:RECORDS]]
+        spaces = (True, False) if 2 * sum(blank) > len(blank) else (False, True)[: 1 + any(blank)]
+        for (quote, escape), spaced in product(_quoting(look, delimiter, manner), spaces):
+            dialect = Dialect(delimiter, quote, escape, bool(named), spaced)
             score = _score(look, dialect, ended=ended)
             # Another than the usual must part every record, and the usual none or hardly any.
             usual_one = (delimiter == usual or given) and quote is not None

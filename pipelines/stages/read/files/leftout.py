@@ -95,17 +95,17 @@ STRUCTURED = ("jsonl", "json", "csv", "tsv", "parquet", "arrow", "archive")
 
 
 CACHE = re.compile(r"cache-[0-9a-f]+(_\d+_of_\d+)?\.arrow")
-_LAKES = (("_delta_log/", "", "a Delta table"), ("metadata/", ".metadata.json", "an Iceberg table"))
-_HOODIE = (".hoodie/", "", "a Hudi table")
+LAKES = {
+    "a Delta table": re.compile(r"(.*/)?_delta_log/.*"),
+    "an Iceberg table": re.compile(r"(.*/)?metadata/(v\d+|\d{5}-[0-9a-f-]+)\.metadata\.json"),
+    "a Hudi table": re.compile(r"(.*/)?\.hoodie/.*"),
+}
 
 
 def lake(relatives: Iterable[str]) -> str | None:
     """What table of a lake some paths are of, whose own log says which of its files count; None for none."""
-    for relative in relatives:
-        for folder, ending, what in (*_LAKES, _HOODIE):
-            if f"/{folder}" in f"/{relative}" and relative.endswith(ending):
-                return what
-    return None
+    each = ((what, relative) for relative in relatives for what in LAKES)
+    return next((what for what, relative in each if LAKES[what].fullmatch(relative)), None)
 
 
 def by_hash(relatives: Collection[str]) -> set[str]:

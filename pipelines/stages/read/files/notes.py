@@ -143,6 +143,8 @@ def _other_kind(file: File, opening: Opening) -> str | None:
         return "looks like a record of JSON a line: format: jsonl reads them"
     if text.startswith(b"<?xml"):
         return "is XML, learned with its tags: write its texts as JSONL, or as .txt"
+    if name.endswith(".sql"):
+        return "is SQL, learned as it stands: load it, and export its tables as CSV or JSONL"
     if text.startswith(b"WEBVTT") or _SUBTITLE.match(text):
         return "looks like subtitles, learned with their times: write what was said as .txt or JSONL"
     if name.endswith((".yaml", ".yml", ".toml")):
@@ -195,7 +197,7 @@ def _unwanted(source: Source, files: Sequence[File]) -> Iterator[str]:
     if source.only or source.shape is None or source.group_by is not None or not files:
         return
     look = detection.look(source, files)
-    found = advice.unwanted(look.records, look.unread(source)[0])
+    found = advice.unwanted(look.records, look.unread(source)[0], source.completed())
     if found is not None:
         name, value = found
         yield (

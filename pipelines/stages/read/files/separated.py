@@ -16,6 +16,7 @@ from headrace.pipelines.stages.read.files import dialects
 from headrace.pipelines.stages.read.files.encodings import UTF8, Encoding
 from headrace.pipelines.stages.read.records import Batch, Manner, ReadError, longest
 from headrace.pipelines.stages.read.streams import Opening
+from headrace.pipelines.stages.read.turns.paths import is_value
 
 BATCH_BYTES = 2**20
 MOST_ROWS = 4096
@@ -120,7 +121,8 @@ def separated(
     names = unique(header) if manner.header else [f"column {n}" for n in range(1, len(header) + 1)]
     if not manner.header and header:
         rows = chain([(place, header, bad)], rows)
-    yield from _batches(rows, names, columns, header if manner.header else [])
+    told = manner.header and not any(map(is_value, header))  # else a record that stands there again is one
+    yield from _batches(rows, names, columns, header if told else [])
 
 
 def _batches(rows: Rows, names: list[str], columns: list[str] | None, header: list[str]) -> Iterator[Batch]:

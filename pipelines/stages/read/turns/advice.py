@@ -9,6 +9,7 @@ from typing import Any
 
 from headrace.pipelines.stages.read.shapes import SIDES, Columns, Marked, lists
 from headrace.pipelines.stages.read.turns import markers
+from headrace.pipelines.stages.read.turns.exchanges import holds_turns
 from headrace.pipelines.stages.read.turns.looks import (
     LOOKED_AT,
     PEOPLE,
@@ -22,7 +23,12 @@ from headrace.pipelines.stages.read.turns.looks import (
     twins,
 )
 from headrace.pipelines.stages.read.turns.paths import FILE, at, is_value, mapping
-from headrace.pipelines.stages.read.turns.proposals import CONTENTS, SPEAKERS, may_be_turns, rank_of_speaker
+from headrace.pipelines.stages.read.turns.proposals import (
+    CONTENTS,
+    SPEAKERS,
+    may_be_turns,
+    rank_of_speaker,
+)
 
 
 @dataclass(frozen=True)
@@ -41,7 +47,6 @@ class SingleTurns:
 
 
 VERDICTS = (
-    "label",
     "desirable",
     "ktotag",
     "wanted",
@@ -97,6 +102,8 @@ def single_turns(records: Sequence[Record]) -> SingleTurns | None:
             found = name
             break
     content = next((n for c in CONTENTS for n in names if bare(n) == bare(c)), None)
+    if content is not None and most(_holds(r.get(content), "content") for r in records):
+        content = f"{content}.content"
     groups = [n for n in names if bare(n).removesuffix("id") in GROUPS and _repeats(records, n)]
     strangers = found is None
     if strangers and groups:
@@ -120,6 +127,11 @@ def single_turns(records: Sequence[Record]) -> SingleTurns | None:
     return SingleTurns(
         found, content, groups[0] if groups else None, order, strangers, not groups, own, parent, words
     )
+
+
+def _holds(value: Any, key: str) -> bool:
+    """Whether a value is a mapping with this key."""
+    return isinstance(value := mapping(value), dict) and key in value
 
 
 def _tree(records: Sequence[Record], names: Sequence[str]) -> tuple[str | None, str | None]:
@@ -163,12 +175,14 @@ def advice(records: Sequence[Record], file: str = "") -> str:
             ". It is a table as pandas writes it with orient='split', whose rows have no names: write it "
             "again with orient='records', lines=True"
         )
-    if alike := twins(paths_to(records[:LOOKED_AT], lambda v: type(v) is list and bool(v))):
+    if alike := twins(paths_to(records[:LOOKED_AT], _are_mappings)):
         listed = " and ".join(map(repr, alike))
         return (
             f". {listed} hold a conversation each: name one, `columns: {{messages: {alike[0]}}}`; or write "
             "the better one to a column `chosen` and the other to `rejected`: `shape: preference`"
         )
+    if texts := [name for name in names if isinstance(name, str) and holds_turns(records, name)]:
+        return f". The texts of {texts[0]!r} are JSON that holds turns: write it as records of its own"
     if said := _people(records):
         return said
     if marked := marked_texts(records):
@@ -257,6 +271,10 @@ def _one_sided(records: Sequence[Record]) -> str:
     return ""
 
 
+def _are_mappings(value: Any) -> bool:
+    return type(value) is list and bool(value) and all(isinstance(mapping(one), dict) for one in value)
+
+
 def _is_turn(value: Any) -> bool:
     return isinstance(value, dict) and "role" in value and "content" in value
 
@@ -269,6 +287,7 @@ USES = {
     "reasoningcontent": "`columns: {{reasoning: {0}}}` puts it before the answer",
     "thinking": "`columns: {{reasoning: {0}}}` puts it before the answer",
     "context": "`shape: alpaca` with `columns: {{input: {0}}}` puts it below the question",
+    **dict.fromkeys(("choices", "options"), "the answers may be the numbers of these: write their words"),
     "tools": "what is in it are no tools that could be called",
     "history": "`columns: {{history: {0}}}` puts it before the question where it holds turns",
     "rejected": "`shape: preference` reads it, with the chosen answer",
@@ -279,11 +298,15 @@ USES = {
 SHOWN = 12
 
 
-def unwanted(records: Sequence[Record], names: Iterable[str]) -> tuple[str, Any] | None:
+def unwanted(records: Sequence[Record], names: Iterable[str], columns: Columns) -> tuple[str, Any] | None:
     """A column nobody reads that says which answers are wanted, and the value that stands at these."""
     for name in names:
         values = [v for r in records if (v := r.get(name)) is not None]
-        if bare(name) in VERDICTS and values and all(type(v) is bool for v in values) and not all(values):
+        # `label` alone may say anything: beside `completion` it is trainers' own word for a wanted one.
+        told = bare(name) in VERDICTS or (
+            bare(name) == "label" and bare(columns.completion or "") == "completion"
+        )
+        if told and values and all(type(v) is bool for v in values) and not all(values):
             return name, True
         if "accept" in values and all(v in ("accept", "reject", "ignore") for v in values):
             return name, "accept"

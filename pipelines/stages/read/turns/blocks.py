@@ -24,23 +24,27 @@ UNTYPED = {  # keys that say what a part is, where it has no type: Bedrock's and
     **dict.fromkeys(("image", "document", "video", "inlineData", "fileData", "json"), "other"),
     **dict.fromkeys(("cachePoint", "guardContent", "executableCode", "codeExecutionResult"), "other"),
 }
+BESIDE = {"thought", "thoughtSignature"}  # keys that may stand beside them
 PLACES = {"text": "text", "refusal": "refusal", "thinking": "thinking", "reasoning": "reasoning"}
 
 
 def is_parts(value: Any) -> bool:
-    """Whether a value is a list of parts."""
-    return type(value) is list and bool(value) and all(map(_is_part, value))
+    """Whether a value is a list of parts: without types one alone, as several may be several texts."""
+    if type(value) is not list or not value:
+        return False
+    if len(value) == 1 and is_untyped(value):
+        return True
+    return all(isinstance(p, Mapping) and "type" in p for p in value)
 
 
-def _is_part(part: Any) -> bool:
-    return isinstance(part, Mapping) and (
-        "type" in part or (0 < len(part) <= 2 and not _kinds(part).isdisjoint(part))
-    )
+def is_untyped(value: Any) -> bool:
+    """Whether a value is a list of parts without types."""
+    return type(value) is list and bool(value) and all(map(_is_untyped, value))
 
 
-def _kinds(part: Mapping[str, Any]) -> set[str]:
-    """The keys of a part without a type that say what it is; none where it has other keys than theirs."""
-    return set(UNTYPED) if part.keys() <= {*UNTYPED, "thought", "thoughtSignature"} else set()
+def _is_untyped(part: Any) -> bool:
+    kinds = isinstance(part, Mapping) and "type" not in part and part.keys() <= {*UNTYPED, *BESIDE}
+    return kinds and not part.keys() <= BESIDE
 
 
 def typed(part: Mapping[str, Any]) -> Mapping[str, Any]:
@@ -141,8 +145,8 @@ def plain(
 
 
 def _result(part: Mapping[str, Any], content: str, left: dict[str, int]) -> dict[str, Any]:
-    found = part.get("content")
-    given = joined(found, left) if isinstance(found, list) and is_parts(found) else found
+    found: Any = part.get("content")
+    given = joined(found, left) if is_parts(found) or is_untyped(found) else found
     turn: dict[str, Any] = {content: "" if given is None else given}
     if part.get("tool_use_id"):
         turn["tool_call_id"] = part["tool_use_id"]

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from headrace.pipelines.stages.read.records import ReadError
-from headrace.pipelines.stages.read.turns import blocks, trees
+from headrace.pipelines.stages.read.turns import blocks, items, trees
 from headrace.pipelines.stages.read.turns.paths import MISSING, at, mapping
 
 LONGEST_PRINTED = 2**18  # characters: parsing Python takes a hundred times the memory of the text
@@ -22,6 +22,8 @@ PRINTED = ("[{'", '[{"', "[['", "['", "{'", "[(")
 def turns(value: Any, name: str, speakers: Sequence[str], current: Any, left: dict[str, int]) -> list[Any]:
     """The turns in column `name`. `current`: the node where a tree's path ends. Raises: ReadError."""
     if type(value) is list and value and type(value[0]) is dict:
+        if "type" in value[0] or (type(value[-1]) is dict and "type" in value[-1]):
+            return items.turns(value, left) if items.are_items(value) else value
         return value  # by far the most usual
     if type(value) is str:  # CSV and some Parquet files hold the list as JSON
         value = parsed(value, name)
@@ -108,6 +110,8 @@ def plain(turn: Any, role: str | None, content: str, reasoning: str, left: dict[
         if name and "." in name and (value := at(turn, name)) is not MISSING
     }
     turn = {**turn, **lifted} if lifted else turn
+    if blocks.is_untyped(turn.get(content)):
+        turn = {**turn, content: [*map(blocks.typed, turn[content])]}
     if blocks.has_tools(turn.get(content)):
         return blocks.plain(turn, role or "role", content, reasoning, left)
     return [turn]

@@ -19,7 +19,7 @@ MOST_PATHS = 400
 ENOUGH = 0.8  # share of the records in which a proposal must hold
 PEOPLE = (
     *("user", "userid", "username", "sender", "senderid", "sendername", "author", "authorid", "authorname"),
-    *("from", "fromid", "speaker", "name"),
+    *("from", "fromid", "speaker"),
 )
 
 
@@ -47,9 +47,10 @@ def twins(names: Iterable[str]) -> list[str]:
 
 
 def people(records: Sequence[Record]) -> list[str]:
-    """Columns that name those who speak, of records that are what people said."""
+    """Columns that name those who speak, of records that are what a few people said."""
     names = dict.fromkeys(n for r in records for n in r if bare(n) in PEOPLE)
-    return [n for n in names if len({str(r[n]) for r in records if r.get(n) is not None}) > 1]
+    each = {n: [str(r[n]) for r in records if r.get(n) is not None] for n in names}
+    return [n for n, who in each.items() if 1 < len(set(who)) <= max(2, len(who) // 3)]
 
 
 def most(holds: Iterable[bool]) -> bool:

@@ -14,7 +14,7 @@ from typing import Any
 
 from headrace.pipelines.stages.read.records import ReadError
 from headrace.pipelines.stages.read.shapes import Columns, Role, Shape
-from headrace.pipelines.stages.read.turns import blocks, given, trees
+from headrace.pipelines.stages.read.turns import blocks, exchanges, given, trees
 from headrace.pipelines.stages.read.turns.looks import (
     ENOUGH,
     LOOKED_AT,
@@ -86,7 +86,8 @@ NAMES: tuple[tuple[Shape, dict[str, tuple[str, ...]]], ...] = (
             "prompt": ("prompt", "user", "human", "usermessage", "request", "input", "inputs", "source"),
             "completion": (
                 *("completion", "response", "assistant", "gpt", "bot", "assistantmessage", "output"),
-                *("outputs", "target", "targets", "reply", "answer", "generation", "chosen"),
+                *("outputs", "target", "targets", "reply", "answer", "generation", "chosen", "ideal"),
+                *("expected", "expectedoutput", "referenceanswer", "groundtruth"),
             ),
         },
     ),
@@ -120,10 +121,10 @@ def conversations(records: Sequence[Record]) -> Iterator[Proposal]:
     sample = records[:LOOKED_AT]
     if _by_ids(sample) or is_split_table(sample):
         return
-    preferred = _preferred(sample)
+    preferred = exchanges.preferred(sample)
     if preferred is not None:
         yield Proposal("preference", preferred)
-    exchanged = _exchange(sample)
+    exchanged = exchanges.exchange(sample)
     if exchanged is not None:
         yield Proposal("messages", exchanged)
     found = {p: c for p in paths_to(sample, may_be_turns) if (c := _turns(sample, p)) is not None}
@@ -164,53 +165,6 @@ def _by_ids(records: Sequence[Record]) -> bool:
     """Whether the one record is a mapping of names to records, all with the same columns."""
     values = [mapping(v) for v in records[0].values()] if len(records) == 1 else []
     return len(values) > 1 and all(isinstance(v, dict) and v.keys() == values[0].keys() for v in values)
-
-
-def _preferred(records: Sequence[Record]) -> Columns | None:
-    """The columns of two answers under OpenAI's names, and of the prompt."""
-    found: dict[str, str] = {}
-    for path in paths_to(records, lambda v: isinstance(v, str) or bool(_roles_of(v))):
-        found.setdefault(bare(path), path)
-    prompt = next((found[n] for n in ("inputmessages", "input", "prompt") if n in found), None)
-    chosen, rejected = found.get("preferredoutput"), found.get("nonpreferredoutput")
-    if not (prompt and chosen and rejected):
-        return None
-    return Columns(prompt=prompt, chosen=chosen, rejected=rejected)
-
-
-def _exchange(records: Sequence[Record]) -> Columns | None:
-    """The columns of what was sent to a model and of what came back, as logs and traces hold them apart."""
-    asked: list[str] = []
-    answered: list[str] = []
-    for path in _paths_to_turns(records):
-        each = [_roles_of(at(r, path)) for r in records]
-        if most(bool(roles) and roles[-1] in ("user", "tool") for roles in each):
-            asked.append(path)
-        elif most(bool(roles) and set(roles) == {"assistant"} for roles in each):
-            answered.append(path)
-    if len(asked) != 1 or len(answered) != 1:
-        return None
-    return Columns(messages=(asked[0], answered[0]), role="role", content="content")
-
-
-def _paths_to_turns(records: Sequence[Record]) -> list[str]:
-    """Paths to turns with `role` and `content`: to lists of them, to one, and to the first of several choices
-    that hold one each.
-    """
-    found = paths_to(records, lambda v: bool(_roles_of(v)))
-    for path in paths_to(records, lambda v: type(v) is list and bool(v)):
-        first = f"{path}.0.message"
-        if most(len(at(r, path)) == 1 and bool(_roles_of(at(r, first))) for r in records if at(r, path)):
-            found.append(first)
-    return found
-
-
-def _roles_of(value: Any) -> list[str | None]:
-    """The roles of one turn, or of a list of them; none where it is neither."""
-    turns = [mapping(t) for t in (value if type(value) is list else [value])]
-    if not all(isinstance(t, dict) and "role" in t and "content" in t for t in turns):
-        return []
-    return [role_of(t["role"]) for t in turns]
 
 
 def may_be_turns(value: Any) -> bool:
@@ -273,7 +227,11 @@ def _keys(records: Sequence[Record], path: str, conversations: list[list[Any]]) 
         return None
     messages = _with_opening(records, path, content)
     if not isinstance(messages, str):
-        turns += [o for r in records if isinstance(o := mapping(r.get(messages[0])), dict)]
+        first = [o for r in records if isinstance(o := mapping(r.get(messages[0])), dict)]
+        if any(bare(k.rpartition(".")[2]) in (*SPEAKERS, *WHO) for k in _inner(first) & _inner(turns)):
+            turns += first
+        else:  # what stands before the turns names no speaker: it is none of them
+            messages = path
     for key in sorted(_inner(turns), key=rank_of_speaker):
         values = [at(t, key) for t in turns]
         spoken = [v for v in values if v is not MISSING and v is not None]
@@ -319,7 +277,9 @@ def _content_key(turns: Sequence[Any]) -> str | None:
     for name in CONTENTS:
         for key in sorted(k for k in _inner(turns) if bare(k.rpartition(".")[2]) == bare(name)):
             values = [at(t, key) for t in turns]
-            if any(isinstance(v, str) and v for v in values) or any(map(blocks.is_parts, values)):
+            if any(isinstance(v, str) and v for v in values) or any(
+                blocks.is_parts(v) or blocks.is_untyped(v) for v in values
+            ):
                 return key
     return None
 
@@ -373,7 +333,8 @@ def _named(
             found = next((p for p in fitting if _holds_words(records, p)), None)
             if found is not None:
                 chosen[column] = _first_of(records, found)
-        if len(chosen) == len(wished):
+        asked = next(iter(chosen.values()), "")
+        if len(chosen) == len(wished) and not exchanges.holds_turns(records, asked):
             yield Proposal(shape, Columns(**chosen))
 
 

@@ -39,6 +39,14 @@ FORMS = {
     "<|start_header_id|>assistant<|end_header_id|>\n\nOn the left.\n\nBehind the door.<|eot_id|>"
     "<|start_header_id|>user<|end_header_id|>\n\nAnd then?<|eot_id|>"
     "<|start_header_id|>assistant<|end_header_id|>\n\nGo in.<|eot_id|>": TOLD,
+    "USER: Where is it?\n\n\nASSISTANT: On the left.\n\nBehind the door. <|endoftext|>\n\n\nUSER: And then?"
+    "\n\n\nASSISTANT: Go in. <|endoftext|>\n\n\n": TOLD,
+    "USER: Open?\n\n\nASSISTANT: I look. <|endoftext|>\n\n\nFUNCTION RESPONSE: yes\n\n\nASSISTANT: Yes.": [
+        ("user", "Open?"),
+        ("assistant", "I look."),
+        ("tool", "yes"),
+        ("assistant", "Yes."),
+    ],
     "Be kind.\n\n### Instruction:\nFind it.\n\n### Input:\nThe key\n\n### Response:\nHere.": [
         BEFORE,
         ("user", "Find it.\n\nThe key"),
@@ -198,6 +206,16 @@ def test_a_prompt_without_markers_is_one_turn_and_words_behind_an_end_are_not_lo
 )
 def test_prompts_of_other_kinds_hold_no_turns(prompt: str, answer: str) -> None:
     assert markers.of_pairs([(prompt, answer)] * 3) is None
+
+
+def test_a_system_prompt_beside_marked_texts_loses_its_own_marker() -> None:
+    given_markers = {"USER:": "user", "ASSISTANT:": "assistant"}
+    named = {"messages": "chat", "system": "system", "markers": given_markers}
+    read = mapper("messages", complete("messages", Columns(**named)))
+    record = {"system": "SYSTEM: Be kind.", "chat": "USER: a\nASSISTANT: b"}
+    assert read(record) == [BEFORE, ("user", "a"), ("assistant", "b")]
+    plain = mapper("messages", complete("messages", Columns(system="system")))
+    assert plain({**record, "messages": []}) == [("system", "SYSTEM: Be kind.")]
 
 
 def test_markers_need_the_column_of_the_texts() -> None:
