@@ -1,7 +1,8 @@
 """Speed of LoRA steps on packed rows, beside TRL with packing and peft with padding: same rows, same losses.
 
     python -m tests.benchmarks.bench_train [--shape NAME] [--rows N] [--length N] [--steps N] [--repeat N]
-        [--precision float32|bfloat16] [--peer-python PATH] [--cores N] [--out FILE] [--check]
+        [--precision float32|bfloat16] [--peer-python PATH] [--no-peft] [--cores N]
+        [--out FILE] [--check]
 
 A model of a shape (random weights, from a config), an adapter and packed rows are made once. Each way then
 trains on them in a process of its own, one after the other and again, `repeat` times; figures are medians,
@@ -407,7 +408,7 @@ def timed(folder: Path, given: argparse.Namespace) -> list[list[Any]]:
     """Lines of the table: every way, again and again, in turn."""
     from headrace.pipelines.examine.advice import fit
 
-    names = ["headrace", *(["trl"] if given.peer_python else []), "peft"]
+    names = ["headrace", *(["trl"] if given.peer_python else []), *([] if given.no_peft else ["peft"])]
     outcomes: dict[str, list[dict[str, Any]]] = {name: [] for name in names}
     for _ in range(given.repeat):
         for name in names:
@@ -481,6 +482,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--precision", choices=CLOSE, default="float32")
     parser.add_argument("--compile", action="store_true")
     parser.add_argument("--cores", type=int, default=1)
+    parser.add_argument("--no-peft", action="store_true", help="leave the plain loop out")
     parser.add_argument("--peer-python", help="Python of an environment with TRL")
     parser.add_argument("--out", type=Path, default=HERE / "train.csv")
     parser.add_argument("--check", action="store_true", help="losses of 20 steps, and no times")
