@@ -44,8 +44,8 @@ def configuration(model: str | None) -> Any:
     if getattr(described, "is_encoder_decoder", False):
         raise ModelError(
             f"{model!r} is an encoder-decoder model ({described.model_type}), and headrace trains models "
-            "that only decode: take one of those, or train it on the rows of `cleaned/` by transformers' "
-            "Seq2SeqTrainer"
+            "that only decode: take one of those; or prepare the rows for one of them, and train this one by "
+            "transformers' Seq2SeqTrainer on what `headrace.open(RUN).kept` holds (messages, masked)"
         )
     if type(described) not in transformers.MODEL_FOR_CAUSAL_LM_MAPPING:
         raise ModelError(f"{model!r} is no causal language model; its model_type is {described.model_type!r}")

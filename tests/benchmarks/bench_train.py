@@ -1,10 +1,12 @@
 """Speed of LoRA steps on packed rows, beside TRL with packing and peft with padding: same rows, same losses.
 
     python -m tests.benchmarks.bench_train [--shape NAME] [--rows N] [--length N] [--steps N] [--repeat N]
-        [--precision float32|bfloat16] [--peer-python PATH] [--cores N] [--out FILE] [--check]
+        [--precision float32|bfloat16] [--peer-python PATH] [--no-peft] [--cores N]
+        [--out FILE] [--check]
 
 A model of a shape (random weights, from a config), an adapter and packed rows are made once. Each way then
-trains on them in a process of its own, one after the other and again, `repeat` times; figures are medians.
+trains on them in a process of its own, one after the other and again, `repeat` times; figures are medians,
+the ratio to TRL that of the pairs.
 Ways: `headrace` (the step that trainings make), `trl` (SFTTrainer, padding-free over the same packed rows, as
 its `packing` does), `peft` (a plain loop over the samples, padded to the longest of a step). The first step
 of each is left out of the times. Nothing is told of speed before all losses of a way are those of headrace.
@@ -406,16 +408,16 @@ def timed(folder: Path, given: argparse.Namespace) -> list[list[Any]]:
     """Lines of the table: every way, again and again, in turn."""
     from headrace.pipelines.examine.advice import fit
 
-    names = ["headrace", *(["trl"] if given.peer_python else []), "peft"]
+    names = ["headrace", *(["trl"] if given.peer_python else []), *([] if given.no_peft else ["peft"])]
     outcomes: dict[str, list[dict[str, Any]]] = {name: [] for name in names}
     for _ in range(given.repeat):
         for name in names:
             outcomes[name].append(ran(name, folder, given))
     tokens = int((np.load(folder / "rows.npz")["segment_ids"] > 0).sum()) / given.steps
     wanted = outcomes["headrace"][0]["losses"]
-    speeds = {
-        n: tokens / statistics.median(statistics.median(o["seconds"][1:]) for o in outcomes[n]) for n in names
-    }
+    seconds = {n: [statistics.median(o["seconds"][1:]) for o in outcomes[n]] for n in names}
+    speeds = {n: tokens / statistics.median(seconds[n]) for n in names}
+    pairs = {n: [t / s for t, s in zip(seconds.get("trl", []), seconds[n], strict=False)] for n in names}
     lines = []
     for name in names:
         far = max(difference(o["losses"], wanted) for o in outcomes[name])
@@ -437,7 +439,7 @@ def timed(folder: Path, given: argparse.Namespace) -> list[list[Any]]:
                     given.steps,
                     round(speeds[name]),
                 ),
-                round(speeds[name] / speeds["trl"], 2) if "trl" in speeds else "",
+                round(statistics.median(pairs[name]), 2) if pairs[name] else "",
                 round(statistics.median(o["memory"] for o in outcomes[name]), 2),
                 round(flop / (gpu.tflops * 1e12), 3) if gpu else "",
                 *(f"{far:.1e}", hardware or processor(given.cores), round(os.getloadavg()[0], 1)),
@@ -480,6 +482,7 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--precision", choices=CLOSE, default="float32")
     parser.add_argument("--compile", action="store_true")
     parser.add_argument("--cores", type=int, default=1)
+    parser.add_argument("--no-peft", action="store_true", help="leave the plain loop out")
     parser.add_argument("--peer-python", help="Python of an environment with TRL")
     parser.add_argument("--out", type=Path, default=HERE / "train.csv")
     parser.add_argument("--check", action="store_true", help="losses of 20 steps, and no times")

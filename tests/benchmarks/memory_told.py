@@ -28,6 +28,9 @@ TRIED = SHAPES | {
     "deep": sizes("LlamaConfig", 576, 1536, 20, 9, 3, 49_152, tied=True),
     "narrow": sizes("Qwen2Config", 256, 1024, 4, 4, 4, 16_000),
     "gpt2": sizes("Qwen3Config", 768, 3072, 12, 12, 12, 50_257, tied=True),
+    "llama-tall": sizes("LlamaConfig", 448, 1792, 14, 7, 7, 24_000),
+    "qwen3-flat": sizes("Qwen3Config", 640, 1920, 6, 10, 2, 36_000, tied=True),
+    "mistral": sizes("MistralConfig", 704, 2464, 7, 11, 1, 20_000),
 }
 
 
@@ -42,7 +45,7 @@ class Case(NamedTuple):
     rank: int = RANK
 
 
-CASES = (  # the heap's shares were taken from the first twelve; the others came afterwards
+CASES = (  # the heap's shares were taken from the first nineteen; the others came afterwards
     Case("tiny", 256, 4),
     Case("small", 512, 1),
     Case("small", 1024, 2),
@@ -62,6 +65,14 @@ CASES = (  # the heap's shares were taken from the first twelve; the others came
     Case("wide-tied", 2048, 1, rank=8),
     Case("small-qwen", 512, 4, how=True),
     Case("narrow", 512, 8),
+    Case("llama-tall", 1024, 1),
+    Case("llama-tall", 512, 2, how=True),
+    Case("qwen3-flat", 1024, 2),
+    Case("qwen3-flat", 2048, 1, "bfloat16"),
+    Case("qwen3-flat", 512, 2, how="selective", rank=4),
+    Case("mistral", 1536, 1),
+    Case("mistral", 768, 2, "bfloat16", rank=32),
+    Case("wide", 2048, 1, how=True),
 )
 NAMES = (
     "shape",

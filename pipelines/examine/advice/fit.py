@@ -3,7 +3,8 @@
 What: weights, adapter with its gradients and AdamW's two moments (float32, 16 bytes a parameter), activations
 that the backward pass needs, what it needs for itself in one layer, hidden states at targets with the logits
 of a chunk of them (`train.loss`), the mask of attention that needs one, and what a driver and fragments take.
-On a CPU also what the heap keeps of pieces that were freed: large tensors share it, and leave gaps.
+On a CPU also what the heap keeps of pieces that were freed: tensors of up to 32 MiB share it and leave gaps,
+larger ones have pages of their own.
 
 Activations of one token and layer are counted by the tensors that a layer of Llama's kind keeps under an
 adapter: the inputs of norms and of adapters, queries, keys, values, attention's output, gate, its activation
@@ -23,9 +24,13 @@ ADAPTED = 7  # linear layers of a layer
 # Logits that the loss makes at once, and the fewest tokens that it makes them of.
 CHUNK = {"cpu": 2**23, "cuda": 2**26}
 LEAST = 64
-# The heap on a CPU, measured (tests/benchmarks/memory_told.py): shares of what is made and freed layer by
-# layer, and of what stays for the backward pass, and GiB that PyTorch takes with its first step.
-HEAP_FREED, HEAP_KEPT, HEAP_FIRST = 1.1, 0.2, 0.02
+# The heap on a CPU, measured (tests/benchmarks/memory_told.py): the share of what is made and freed layer by
+# layer, copies of the output layer that oneDNN makes in half precision, and GiB that PyTorch takes with its
+# first step. Blocks beyond `MAPPED` bytes are not of the heap (glibc's M_MMAP_THRESHOLD at its most).
+HEAP_FREED, HEAP_COPIES, HEAP_FIRST = 1.35, 3.8, 0.033
+MAPPED = 32 * 2**20
+# Kinds of models that norm queries and keys, and say so by no key.
+NORMED = ("qwen3", "qwen3_moe", "gemma3", "gemma3_text", "olmo2", "olmo3", "exaone4")
 
 
 class Gpu(NamedTuple):
@@ -61,7 +66,9 @@ def known(name: str) -> Gpu | None:
 
 
 class Shapes(NamedTuple):
-    """A model's sizes. query, key: width of all query heads, of all key heads."""
+    """A model's sizes. query, key: width of all query heads, of all key heads; normed: whether these have
+    norms of their own.
+    """
 
     name: str
     layers: int
@@ -72,6 +79,7 @@ class Shapes(NamedTuple):
     vocabulary: int
     tied: bool
     experts: int = 1
+    normed: bool = False
 
     @property
     def parameters(self) -> int:
@@ -124,12 +132,14 @@ def of_config(name: str, config: Any) -> Shapes | None:
         number("vocab_size"),
         bool(getattr(config, "tie_word_embeddings", False)),
         experts,
+        text.model_type in NORMED or bool(getattr(text, "use_qk_norm", False)),
     )
 
 
 def activations(shapes: Shapes, rank: int, size: int) -> int:
     """Bytes that a token leaves in a layer for the backward pass; `size`: bytes of a number."""
-    norms = 4 * 2 * shapes.hidden  # of them the inputs in float32
+    normed = shapes.query + shapes.key if shapes.normed else 0
+    norms = 4 * (2 * shapes.hidden + normed)  # of them the inputs in float32
     inputs = size * (2 * shapes.hidden + shapes.query + shapes.intermediate)
     attention = size * 2 * (shapes.query + shapes.key)
     return norms + inputs + attention + size * (3 * shapes.intermediate + ADAPTED * rank)
@@ -170,7 +180,10 @@ def memory(
     }
     if not gpu:
         freed = parts["backward"] + parts["logits"] + tokens * activations(shapes, rank, size)
-        parts["heap"] = HEAP_FREED * freed + HEAP_KEPT * parts["activations"] + HEAP_FIRST * GIB
+        if tokens * shapes.intermediate * size > MAPPED:  # four of them in a layer, and four on the way back
+            freed -= 8 * tokens * shapes.intermediate * size
+        copies = HEAP_COPIES * shapes.vocabulary * shapes.hidden * size if size < 4 else 0
+        parts["heap"] = HEAP_FREED * freed + copies + HEAP_FIRST * GIB
     held = sum(parts.values())
     fixed = 1.0 if gpu else 0.5
     return {name: n / GIB for name, n in parts.items()} | {"overhead": fixed + 0.05 * held / GIB}

@@ -71,7 +71,8 @@ def fit(job: Job, progress: Progress, each_step: Callable[[Step], None] | None =
 def _died(job: Job, error: Exception) -> Fault:
     """What ended a training that no error of ours has ended: a process that is gone, or a library's error."""
     failures = [*getattr(error, "worker_failures", {}).values(), getattr(error, "controller_failure", None)]
-    causes = [getattr(one, "cause", None) or one for one in failures if one is not None]
+    # A worker that is gone is an error of its health check, which holds the actor's.
+    causes = [getattr(one, "health_check_failure", one) for one in failures if one is not None]
     kinds = sorted({type(cause).__name__ for cause in causes})
     memory = "`headrace check` says what a worker needs, and which train.batch_size would fit"
     if any(isinstance(cause, RayActorError) for cause in causes):

@@ -70,7 +70,7 @@ def look(history: History, config: "Config", warmup: int, steps: int) -> list[Al
     if not validated and done % LOOK and done != steps:
         return []
     found = [
-        *_skipped(history, done),
+        *_skipped(history, config, done),
         *_frozen(history, config, done, warmup),
         *_exploding(history, config, done),
         *_diverging(history, config, done),
@@ -87,12 +87,13 @@ def look(history: History, config: "Config", warmup: int, steps: int) -> list[Al
     return [alarm for alarm in found if alarm.code not in told or (alarm.stops and config.watch.stop)]
 
 
-def _skipped(history: History, done: int) -> Iterator[Alarm]:
+def _skipped(history: History, config: "Config", done: int) -> Iterator[Alarm]:
     last = list(range(done - SKIPS + 1, done + 1))
     if done >= SKIPS and history["skipped"][-SKIPS:] == last:
         words = (
             f"the last {SKIPS} steps were left out, one after the other: it is not single rows. Lower "
-            "train.learning_rate, or set train.max_grad_norm"
+            f"train.learning_rate ({config.learning_rate:g})"
+            + ("" if config.max_grad_norm else ", or set train.max_grad_norm")
         )
         yield Alarm("bad_steps", words, done, stops=True)
 

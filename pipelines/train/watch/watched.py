@@ -135,10 +135,15 @@ class Watched:
         if loss is None:
             return step
         if not math.isfinite(loss):
+            before, rate = history["base"]["validation"], job.config.learning_rate
+            what = (
+                f", and was {before:.4g} before training: lower train.learning_rate ({rate:g})"
+                if before is not None and math.isfinite(before)
+                else ": look at the rows of packed/validation"
+            )
             words = (
                 f"training stopped at step {step.step} of {job.steps}: the loss on validation rows is "
-                f"{loss}. Nothing was published; look at the rows of packed/validation, or lower "
-                "train.learning_rate"
+                f"{loss}{what}. Nothing was published"
             )
             raise self._stopped("validation", words, step.step, LOSS)
         history["validation"].append(loss)

@@ -41,8 +41,9 @@ def kept(model: torch.nn.Module) -> int:
     [
         transformers.LlamaConfig(hidden_size=128, num_hidden_layers=3, **LLAMA),
         transformers.Qwen2Config(hidden_size=64, num_hidden_layers=2, tie_word_embeddings=True, **QWEN),
+        transformers.Qwen3Config(hidden_size=96, num_hidden_layers=2, head_dim=32, **QWEN),
     ],
-    ids=["llama", "qwen"],
+    ids=["llama", "qwen", "norms of queries and keys"],
 )
 def test_sizes_are_those_of_a_model_that_is_built(described: object, dtype: torch.dtype) -> None:
     base = transformers.AutoModelForCausalLM.from_config(described, dtype=dtype)
