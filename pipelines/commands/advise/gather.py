@@ -276,13 +276,11 @@ def _label_noise(
         if len(often) < 2 or n < SHARE * len(answers):
             continue
         of_label = own.filter(labelled)
-        found = module.label_noise(
+        found, told = module.looked_at(
             of_label["prompt"].combine_chunks(), of_label["answer"].combine_chunks(), config
         )
         back = places.filter(labelled)
         listed += [where[back[at].as_py()] for at in found["row"].slice(0, MOST).to_pylist()]
         suspects += found.num_rows
-        # Where none is suspect the labels may be right, or the texts may not tell them: nothing is said.
-        told = found.num_rows > 0
         sources.append({"source": source, "rows": len(answers), "judged": n, "told": told})
     return {"suspects": suspects, "sources": sources, "policy": "keep", "rows_listed": listed[:MOST]}

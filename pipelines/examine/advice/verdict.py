@@ -270,9 +270,15 @@ def _contradictions(facts: Facts, config: Config) -> Reason | None:
 
 def _labels(facts: Facts, config: Config) -> Reason | None:
     found = facts.checks.get("label_noise")
-    sources = [s for s in (found or {}).get("sources") or () if s.get("told", True)]
-    if found is None or not sources:
+    if found is None:
         return None
+    labelled = list(found.get("sources") or ())
+    sources = [s for s in labelled if s.get("told", True)]
+    if not sources:
+        names = ", ".join(str(s["source"]) for s in labelled)
+        words = f"the prompts hardly tell the labels of {names}: whether those are right nobody looked"
+        none = "the answers are no labels (few short ones that come again and again), so none was looked at"
+        return _reason(facts, "label_noise", "note" if names else "fine", words if names else none, 0, OWN)
     n, rows = int(found.get("suspects", 0)), sum(int(s.get("judged", s.get("rows", 0))) for s in sources)
     gone = found.get("policy", "keep") != "keep"
     share = f"{n / max(rows, 1):.1%}; half of such were, where people looked"

@@ -38,20 +38,17 @@ OF_ROWS = pa.schema(
         ("answer", pa.uint64()),
         ("short", pa.bool_()),
         ("numbers", pa.uint64()),
-        ("near", pa.bool_()),
         ("rejected", pa.uint64()),
     ]
 )
 NO_PAIRS = np.zeros((0, 2), np.int64)
 
 
-def keys(
-    row_ids: NDArray[np.uint64], exchanges: pa.Table, near: bool, gone: NDArray[np.bool_] | None = None
-) -> pa.Table:
+def keys(row_ids: NDArray[np.uint64], exchanges: pa.Table, near: bool) -> pa.Table:
     """What the search needs of rows with a prompt and an answer: hashes, lengths, the prompt's sketch.
 
     exchanges: ``prompt`` and ``answer``, large_string without nulls, and ``rejected`` where rows have two
-    answers; near: sketch prompts as well; gone: rows that went as near duplicates (None: no row).
+    answers; near: sketch prompts as well.
     """
     prompts, given = (exchanges[name].combine_chunks() for name in ("prompt", "answer"))
     folded = kernels.fold(given, keep_punctuation=True)
@@ -64,7 +61,6 @@ def keys(
         "answer": answer[asked],
         "short": length[asked] <= SHORT,
         "numbers": _numbers(prompts)[asked],
-        "near": np.zeros(len(asked), np.bool_) if gone is None else gone[asked],
         "rejected": _rejected(exchanges)[asked],
     }
     if near:

@@ -65,7 +65,13 @@ def label_noise(
 
     Raises: ValueError for texts and labels of different length.
     """
-    config = config or Config()
+    return looked_at(texts, labels, config or Config())[0]
+
+
+def looked_at(
+    texts: pa.Array | Sequence[str], labels: pa.Array | Sequence[str], config: Config
+) -> tuple[pa.Table, bool]:
+    """The table of `label_noise`, and whether the texts tell the labels at all."""
     given = [a if isinstance(a, pa.Array | pa.ChunkedArray) else pa.array(a) for a in (texts, labels)]
     table = pa.table({"text": given[0].cast(pa.large_string()), "label": given[1].cast(pa.large_string())})
     table = table.append_column("row", pa.array(np.arange(table.num_rows))).drop_null().combine_chunks()
@@ -74,7 +80,7 @@ def label_noise(
     chosen = drawn(table["row"].to_numpy().astype(np.uint64), len(names), config)
     judged = judge(table["text"].combine_chunks().take(pa.array(chosen)), codes[chosen], config)
     at = np.flatnonzero(suspects(judged, config))
-    return pa.table(
+    found = pa.table(
         {
             "row": table["row"].to_numpy()[chosen[at]],
             "label": names.take(pa.array(judged.label[at])).cast(pa.string()),
@@ -83,6 +89,7 @@ def label_noise(
             "rule": named_rules(judged, at),
         }
     )
+    return found, judged.told
 
 
 def drawn(row_ids: NDArray[np.uint64], labels: int, config: Config) -> NDArray[np.int64]:

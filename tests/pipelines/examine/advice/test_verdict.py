@@ -95,7 +95,7 @@ def test_rewordings_of_labelled_questions_are_wanted() -> None:
     assert found["diversity"].level == "note"
     assert "for a narrow set" not in found["size"].words
     assert verdict.advise(facts(10_000, tasks={"other": 10_000}, checks=labels), PLAIN).kind == "narrow"
-    assert "label_noise" not in found
+    assert found["label_noise"].level == "note"
 
 
 def test_rows_without_answers_teach_nothing() -> None:
@@ -183,7 +183,26 @@ def test_wrong_labels() -> None:
         "note",
     )
     assert (of(700).number, of(700).show) == (0.14, "RUN/findings/label_noise.parquet")
-    assert "label_noise" not in reasons(facts(checks={"label_noise": {"suspects": 0, "sources": []}}))
+
+
+def test_no_labels_are_said_to_be_that() -> None:
+    """Silence would read as: the labels are right."""
+
+    def of(*sources: dict[str, object]) -> verdict.Reason:
+        return reasons(facts(checks={"label_noise": {"suspects": 0, "sources": [*sources]}}))["label_noise"]
+
+    assert of() == verdict.Reason(
+        "label_noise",
+        "fine",
+        "the answers are no labels (few short ones that come again and again), so none was looked at",
+        0,
+        verdict.OWN,
+        [],
+        "",
+    )
+    untold = of({"source": "s", "told": False}, {"source": "t", "told": False})
+    assert untold.level == "note"
+    assert untold.words == "the prompts hardly tell the labels of s, t: whether those are right nobody looked"
 
 
 def test_leaks() -> None:

@@ -143,5 +143,6 @@ def test_answers_of_their_own_are_no_labels(tmp_path: Path) -> None:
     texts, _, _ = labelled(200)
     paths = prepared(tmp_path, texts, [builders.story(k, 20) for k in range(200)], [])
     report = label_noise.run(paths, str(tmp_path), Config(), builders.in_order)
-    assert report == {"rows": 200, "suspects": 0, "policy": "keep", "sources": []}
+    counts = {"rows": 200, "suspects": 0, "policy": "keep", "sources": []}
+    assert report == counts | {"words": label_noise.NO_LABELS}
     assert storage.read_table(str(tmp_path / "findings/label_noise.drops.parquet")).num_rows == 0
