@@ -9,9 +9,9 @@
 - *short*: a few words each, none in common but what the prompt says already.
 - *swapped*: of two answers one row prefers the one, another row the other.
 - *unlike*: longer texts with next to no word in common: reported, and no row goes by it.
-- *other*: another answer that may be right as well; always so where the prompt asks to invent, to list or to
-  recommend, where it asks for what the one who answers has to offer, and where both answers are calls of a
-  tool, which can be worded in many ways.
+- *other*: another answer that may be right as well; always so where the prompt asks nothing ("Thanks, that is
+  all"), where it asks to invent, to list or to recommend, where it asks for what the one who answers has to
+  offer, and where both answers are calls of a tool, which can be worded in many ways.
 
 Cost: some 30 us a pair.
 """
@@ -34,6 +34,16 @@ IDLE = frozenset(
         "we by with as from has have had do does did so about",
         "here here's it's that's sure ok okay well certainly",
         "der die das ist sind und ein eine le la les est un une et de el los las es y",
+    )
+    for word in line.split()
+)
+# What is said to end a talk, or to go on with it, is no question.
+TALK = IDLE | frozenset(
+    word
+    for line in (
+        "yes yeah yep no nope ok okay sure thanks thank thats all good great fine nice perfect cool right correct",
+        "sounds very much so need now moment else nothing anything please help helping me my your day bye goodbye",
+        "just not really works work awesome wonderful excellent alright well would like want will hi hello hey",
     )
     for word in line.split()
 )
@@ -76,6 +86,8 @@ def kind_of(prompt: str, a: str, b: str, labels: bool) -> str:
         return "same" if left.yes == right.yes else "yes_no"
     if left.letter and right.letter:
         return "same" if left.letter == right.letter else "option"
+    if TALK.issuperset(words(prompt)):
+        return "other"
     if labels:
         return "label"
     asked = prompt.casefold()

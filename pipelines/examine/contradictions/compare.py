@@ -24,11 +24,11 @@ class Compared(NamedTuple):
     answer_similarity: NDArray[np.float64]
 
 
-def compare(texts: pa.Table, found: NDArray[np.int64], equal: NDArray[np.bool_], near: float) -> Compared:
+def compare(texts: pa.Table, found: NDArray[np.int64], equal: NDArray[np.bool_]) -> Compared:
     """Compare the pairs `found`, int64[M, 2] of rows of `texts`.
 
     texts: prompt, answer (large_string), label (bool: the answer is one of many rows); equal: the prompts are
-    equal; near: least similarity of prompts that are not.
+    equal.
     """
     prompts, given = (texts[name].combine_chunks() for name in ("prompt", "answer"))
     similar = np.where(equal, 1.0, 0.0), np.zeros(len(found))
@@ -37,7 +37,7 @@ def compare(texts: pa.Table, found: NDArray[np.int64], equal: NDArray[np.bool_],
     # Most of them fall by a word that only one prompt has.
     unequal = unequal[~apart.told_apart(apart.words(prompts), found[unequal])]
     similar[0][unequal] = _similarity(prompts, found[unequal])
-    wanted = np.flatnonzero(similar[0] >= near)
+    wanted = np.sort(np.concatenate([np.flatnonzero(equal), unequal]))
     similar[1][wanted] = _similarity(given, found[wanted])
     sides = [texts.take(pa.array(found[wanted, side])).to_pylist() for side in (0, 1)]
     for at, a, b in zip(wanted, *sides, strict=True):
@@ -76,12 +76,12 @@ def contradictions(
     assert isinstance(rows, pl.DataFrame)
 
     def sketches(places: NDArray[np.int64]) -> pa.Table:
-        return held.select(pairs.SKETCHED).take(pa.array(places))
+        return held.select(pairs.LOOKED_FOR).take(pa.array(places))
 
     found = pairs.search(rows, sketches if config.near < 1 else None, config)
     nodes = texts.take(pa.array(found.nodes["row_id"].to_numpy().astype(np.int64)))
     nodes = nodes.append_column("label", pa.array(found.nodes["label"].to_numpy()))
-    compared = compare(nodes, found.pairs, found.equal, config.near)
+    compared = compare(nodes, found.pairs, found.equal)
     kinds = pairs.opened(found, compared.kind)
     table = listed(found, compared._replace(kind=kinds), rows)
     table = table.sort(["row_id", "equal", "partner_rows", "partner"], descending=[False, True, True, False])

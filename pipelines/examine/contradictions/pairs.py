@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from headrace import kernels
 from headrace.pipelines import arrays
-from headrace.pipelines.examine.contradictions import answers
+from headrace.pipelines.examine.contradictions import answers, apart, bags
 from headrace.pipelines.examine.contradictions.config import Config
 from headrace.pipelines.stages.dedup import blocks, candidates, in_memory
 from headrace.pipelines.stages.dedup.config import Config as Search
@@ -31,6 +31,7 @@ MANY_WAYS = 4  # different short answers of a prompt
 SHORT = 64  # bytes of an answer that may be a label
 SKETCHED = ["answer_features", "answer_key", *(f"answer_sketch_{k}" for k in range(fingerprint.WORDS))]
 SKETCHED += [f"answer_band_{k}" for k in range(fingerprint.BANDS)]
+LOOKED_FOR = [*SKETCHED, "words"]
 OF_ROWS = pa.schema(
     [
         ("row_id", pa.uint64()),
@@ -66,7 +67,19 @@ def keys(row_ids: NDArray[np.uint64], exchanges: pa.Table, near: bool) -> pa.Tab
     if near:
         sketched = fingerprint.apply(in_memory.as_rows(prompts.take(pa.array(asked))), fingerprint.Config())
         columns |= {name: sketched[name] for name in SKETCHED}
+        columns["words"] = _words(prompts.take(pa.array(asked)))
     return pa.table(columns)
+
+
+def _words(prompts: pa.Array) -> pa.Array:
+    """Words of prompts as `apart` has them, a list each; none of those that `bags` does not look for."""
+    found = apart.words(prompts)
+    sizes = np.diff(found.offsets)
+    looked_for = found.plain & (sizes <= bags.LONGEST)
+    ends = arrays.offsets(np.where(looked_for, sizes, 0))
+    return pa.ListArray.from_arrays(
+        pa.array(ends, pa.int32()), pa.array(found.codes[np.repeat(looked_for, sizes)])
+    )
 
 
 def _rejected(exchanges: pa.Table) -> NDArray[np.uint64]:
@@ -80,8 +93,9 @@ def _rejected(exchanges: pa.Table) -> NDArray[np.uint64]:
 
 def _numbers(texts: pa.Array) -> NDArray[np.uint64]:
     """Hash of all digits of each text, in any order of its sentences: ``uint64[N]``."""
+    # "50%" is half, and no number to go by.
     bare = pc.utf8_split_whitespace(
-        pc.utf8_trim_whitespace(pc.replace_substring_regex(texts, r"[^0-9]+", " "))
+        pc.utf8_trim_whitespace(pc.replace_substring_regex(texts, r"\b50 ?%|[^0-9]+", " "))
     )
     hashes = kernels.content_hash(bare.flatten())[0]
     sums = np.concatenate([np.zeros(1, np.uint64), np.cumsum(arrays.finalised(hashes), dtype=np.uint64)])
@@ -105,7 +119,7 @@ def search(
 ) -> Found:
     """Nodes of all rows, and the pairs of nodes to compare.
 
-    found: `OF_ROWS` of rows by row id; ``sketches(rows)``: columns `SKETCHED` of some rows by their place,
+    found: `OF_ROWS` of rows by row id; ``sketches(rows)``: columns `LOOKED_FOR` of some rows by their place,
     ascending; None where only equal prompts count. Prompts with different numbers are not paired.
     """
     found = found.with_row_index("at")
@@ -169,7 +183,7 @@ def turned(found: Found, rows: pl.DataFrame, kinds: NDArray[np.str_]) -> NDArray
 
 
 def _near(sketched: pa.Table, config: Config) -> NDArray[np.int64]:
-    """Pairs of rows of a table, columns `SKETCHED`, whose prompts may be alike."""
+    """Pairs of rows of a table, columns `LOOKED_FOR`, whose prompts may be alike."""
     search_config = Search(threshold=config.near, margin=0, min_features=FEWEST)
     held = {name: sketched[name].to_numpy() for name in SKETCHED}
     nothing = np.zeros(sketched.num_rows, np.uint64)  # of the part that is not sketched
@@ -179,7 +193,9 @@ def _near(sketched: pa.Table, config: Config) -> NDArray[np.int64]:
 
     every = np.ones(sketched.num_rows, np.bool_)
     by_band = (blocks.band_pairs(some, every, k, search_config)[0] for k in blocks.bands(search_config))
-    return candidates.unique(by_band)
+    words = sketched["words"].combine_chunks()
+    worded = bags.pairs(words.offsets.to_numpy().astype(np.int64), words.values.to_numpy())
+    return candidates.unique([*by_band, worded])
 
 
 def _spread_over_nodes(

@@ -61,7 +61,7 @@ def run(prepared: Sequence[str], run: str, config: Config, each: Each) -> dict[s
     plan = next(each(searching, [keys], name="contradictions search"))
     wanted = [(n, paths) for n, paths in enumerate(files) if n in plan["files"]]
     texts = list(each(partial(_texts, run=run, work=work), wanted, name="contradictions texts"))
-    comparing = partial(_compared, texts=texts, work=work, config=config)
+    comparing = partial(_compared, texts=texts, work=work)
     compared = list(each(comparing, range(plan["chunks"]), name="contradictions compare"))
     settling = partial(_settled, keys=keys, run=run, work=work, config=config)
     report: dict[str, Any] = next(each(settling, [compared], name="contradictions settle"))
@@ -97,7 +97,7 @@ def _search(keys: Sequence[str], work: str, config: Config) -> dict[str, Any]:
         tables = []
         for number, path in enumerate(keys):
             inside = places[cuts[number] : cuts[number + 1]] - begin[number]
-            tables.append(storage.read_table(path, pairs.SKETCHED).take(pa.array(inside)))
+            tables.append(storage.read_table(path, pairs.LOOKED_FOR).take(pa.array(inside)))
         return pa.concat_tables(tables).combine_chunks()
 
     found = pairs.search(_rows(keys), sketches if config.near < 1 else None, config)
@@ -139,14 +139,14 @@ def _texts(item: tuple[int, Sequence[str]], run: str, work: str) -> str:
     return target
 
 
-def _compared(number: int, texts: Sequence[str], work: str, config: Config) -> str:
+def _compared(number: int, texts: Sequence[str], work: str) -> str:
     """Compare one chunk of pairs."""
     some = storage.read_table(storage.join(work, f"pairs-{number}.parquet"))
     tables = [storage.read_table(path, filters=[("chunk", "==", number)]) for path in texts]
     table = pa.concat_tables(tables).sort_by("place").combine_chunks()
     ends = np.stack([some["a"].to_numpy(), some["b"].to_numpy()], axis=1)
     local = np.searchsorted(table["place"].to_numpy(), ends)
-    found = compare.compare(table, local, some["equal"].to_numpy(), config.near)
+    found = compare.compare(table, local, some["equal"].to_numpy())
     for name, column in found._asdict().items():
         some = some.append_column(name, pa.array(column))
     target = storage.join(work, f"compared-{number}.parquet")

@@ -181,6 +181,7 @@ def _judged(
         "judged": len(ids),
         "agreement": round(judged.kappa, 4),
         "told": judged.told,
+        "noise": round(judged.noise, 4),
         "suspects": len(at),
         "by_rule": by_rule,
         "words": words(source, len(ids), judged, len(at)),
@@ -196,4 +197,5 @@ def words(source: dict[str, Any], looked: int, judged: judge.Judged, suspects: i
         return (
             f"{where}: the prompts hardly tell the labels (agreement {judged.kappa:.2f}), so none is judged"
         )
-    return f"{where}: {suspects:,} labels are likely wrong ({suspects / max(looked, 1):.1%})"
+    found = f"{where}: {suspects:,} labels are likely wrong ({suspects / max(looked, 1):.1%})"
+    return found + f"; of all labels some {judged.noise:.1%} are, as estimated"

@@ -11,7 +11,7 @@ Cost: some 50 us a kilobyte, of rows that are alike.
 
 import re
 from collections.abc import Sequence
-from decimal import Decimal, InvalidOperation
+from decimal import Context, Decimal, InvalidOperation
 from typing import NamedTuple
 
 YES = frozenset(
@@ -29,6 +29,7 @@ MARKED = (
     ),
 )
 NUMBER = re.compile(r"-?\d[\d,]*(?:\.\d+)?|-?\.\d+")
+DIGITS = Context(prec=12)
 WORD = re.compile(r"[^\W_]+(?:[.'’][^\W_]+)*|[+-]")
 RETURNED = re.compile(r"^[ \t]*return\b[ \t]*(.*?)[ \t]*;?[ \t]*$", re.MULTILINE)
 SENTENCE = re.compile(r"(?<=[.!?])\s+|\n+")
@@ -92,9 +93,9 @@ def opening(text: str) -> bool | None:
 
 
 def number(text: str) -> Decimal:
-    """A number as it is written: 1,000 and 1000.0 are one."""
+    """A number as it is written, to 12 digits: 1,000 and 1000.0 are one."""
     try:
-        return Decimal(text.replace(",", "")).normalize()
+        return DIGITS.create_decimal(text.replace(",", "")).normalize(DIGITS)
     except InvalidOperation:
         return Decimal(0)
 
