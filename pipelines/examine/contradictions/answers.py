@@ -41,9 +41,10 @@ IDLE = frozenset(
 TALK = IDLE | frozenset(
     word
     for line in (
-        "yes yeah yep no nope ok okay sure thanks thank thats all good great fine nice perfect cool right correct",
-        "sounds very much so need now moment else nothing anything please help helping me my your day bye goodbye",
-        "just not really works work awesome wonderful excellent alright well would like want will hi hello hey",
+        "yes yeah yep no nope ok okay sure thanks thank thats all good great fine nice perfect cool right",
+        "correct sounds very much so need now moment else nothing anything please help helping me my your",
+        "day bye goodbye just not really works work awesome wonderful excellent alright well would like want",
+        "will hi hello hey",
     )
     for word in line.split()
 )

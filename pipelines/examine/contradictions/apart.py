@@ -2,9 +2,10 @@
 
 Why: nine of ten pairs that a search by sketches finds alike ask something else, and it shows: a word stands
 in one prompt that `asking` takes away from none, and no word of the other could be it with a slip of the pen.
-What: words are runs of letters and digits; a word *counts* unless it is one of politeness, an article, or part of a contraction or of a phrase that others may stand for. Words that may
-stand for each other are one, and a slip of the pen in one of them does not count. Nothing is said of prompts with letters beyond ASCII. What is told apart here,
-`asking.same_question` tells apart as well; it is asked about the rest.
+What: words are runs of letters and digits; a word *counts* unless it is one of politeness, an article, or
+part of a contraction or of a phrase that others may stand for. Words that may stand for each other are one,
+and one of these with a slip of the pen in it does not count. Nothing is said of prompts with letters beyond
+ASCII. What is told apart here, `asking.same_question` tells apart as well; it is asked about the rest.
 
 Cost: 5 ns a byte, and some 200 ns a pair.
 """

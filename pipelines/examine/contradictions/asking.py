@@ -23,7 +23,8 @@ from headrace.pipelines.examine.contradictions import synonyms
 Sentences = list[list[str]]
 
 POLITE = re.compile(
-    r"\b(?:(?:could|can|would|will) you (?:please |kindly )?(?:tell|answer|help|assist|explain|show)(?: me| us)?"
+    r"\b(?:(?:could|can|would|will) you (?:please |kindly )?(?:tell|answer|help|assist|explain|show)"
+    r"(?: me| us)?"
     r"|(?:please |kindly )?(?:tell|answer|help|assist|aid) (?:me|us)(?: with| out)?(?: this| the following)?"
     r"(?: question)?"
     r"|i (?:would|d) (?:like|love) to know|i (?:wonder|was wondering|want to know|have a (?:quick )?question)"
@@ -34,7 +35,7 @@ POLITE = re.compile(
     r"|per favore|grazie)\b"
     r"|请问|你好|谢谢|麻烦你?告诉我|劳驾|多谢|我想知道|请告诉我"
 )
-MANNERS = sorted({word for word in re.findall(r"[a-z]{4,}", POLITE.pattern)})
+MANNERS = sorted(set(re.findall(r"[a-z]{4,}", POLITE.pattern)))
 ASKED_FOR = re.compile(
     r"^(?:say|state|find out|work out|determine|calculate|compute|figure out"
     r"|give(?: me)?(?: the)? answer(?: to)?)\b"

@@ -1,8 +1,8 @@
 """Words and phrases that mean the same in a question, so that one question in other words is known again.
 
 Each line names some that may stand for each other; `put` gives every one of them the first of its line. Only
-such are listed as change no answer where they change places: no opposites, no kinds of a thing, no numbers but
-those that say "half" and "twice". Ours, by hand; English alone.
+such are listed as change no answer where they change places: no opposites, no kinds of a thing, no numbers
+but those that say "half" and "twice". Ours, by hand; English alone.
 
 Cost: some 5 us a sentence.
 """

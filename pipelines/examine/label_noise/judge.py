@@ -6,8 +6,8 @@ suspect, as many as it takes that no more of them are right than `precision` let
 come out is seen of all labels that rows do not bear; so the share of rows under a chance tells how many of
 all labels are wrong (`Judged.noise`), and what is over them is right. *odds*: a label is suspect where its
 chance is less than `odds` of that of the best label: it finds labels that were mistaken for one that is much
-like them, which the estimate, made for any other label, sees less of. *neighbours*: the nearest rows, weighted by the square of their
-similarity, give less than 5% to the label, and more than 70% to another.
+like them, which the estimate, made for any other label, sees less of. *neighbours*: the nearest rows,
+weighted by the square of their similarity, give less than 5% to the label, and more than 70% to another.
 
 Confident learning as cleanlab has it, over the same chances, is the rule *cleanlab*: it counts rows that are
 more likely of another label, class by class, and takes so many. tests/benchmarks/examine.csv and
