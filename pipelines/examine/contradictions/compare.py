@@ -68,7 +68,25 @@ def contradictions(
 
     Raises: ValueError for prompts and answers of different length.
     """
-    config = config or Config()
+    table = _shown(prompts, answers, config or Config())
+    table = table.sort(["row_id", "equal", "partner_rows", "partner"], descending=[False, True, True, False])
+    first = table.unique("row_id", keep="first", maintain_order=True)
+    columns = ["row_id", "partner", "prompt_similarity", "answer_similarity"]
+    out = first.select(columns).rename({"row_id": "row"}).to_arrow()
+    kinds_of = {"row": pa.int64(), "partner": pa.int64()}
+    return out.cast(pa.schema([(n, kinds_of.get(n, pa.float64())) for n in out.column_names]))
+
+
+def conflicting(prompts: pa.Array, given: pa.Array, config: Config) -> NDArray[np.int64]:
+    """Rows of which a run would say that they contradict another, ascending: not those that are unlike."""
+    table = _shown(prompts, given, config).filter(pl.col("kind").is_in(answers.CONFLICTS))
+    return table["row_id"].unique().sort().to_numpy().astype(np.int64)
+
+
+def _shown(
+    prompts: pa.Array | Sequence[str], answers: pa.Array | Sequence[str], config: Config
+) -> pl.DataFrame:
+    """What `listed` gives of prompts and answers in memory; `row_id` is the place."""
     texts = pa.table({"prompt": _texts(prompts), "answer": _texts(answers)})
     ids = np.arange(texts.num_rows, dtype=np.uint64)
     held = pairs.keys(ids, texts, config.near < 1)
@@ -83,13 +101,7 @@ def contradictions(
     nodes = nodes.append_column("label", pa.array(found.nodes["label"].to_numpy()))
     compared = compare(nodes, found.pairs, found.equal)
     kinds = pairs.opened(found, compared.kind)
-    table = listed(found, compared._replace(kind=kinds), rows)
-    table = table.sort(["row_id", "equal", "partner_rows", "partner"], descending=[False, True, True, False])
-    first = table.unique("row_id", keep="first", maintain_order=True)
-    columns = ["row_id", "partner", "prompt_similarity", "answer_similarity"]
-    out = first.select(columns).rename({"row_id": "row"}).to_arrow()
-    kinds_of = {"row": pa.int64(), "partner": pa.int64()}
-    return out.cast(pa.schema([(n, kinds_of.get(n, pa.float64())) for n in out.column_names]))
+    return listed(found, compared._replace(kind=kinds), rows)
 
 
 def _texts(given: pa.Array | Sequence[str]) -> pa.Array:

@@ -166,8 +166,6 @@ def test_contradictions() -> None:
     assert (of(0).level, of(10).level, of(600).level, of(600, 600).level) == ("fine", "note", "mend", "note")
     assert of(600).number == 0.1
     assert of(600).show == "RUN/findings/contradictions.parquet"
-    sampled = {"contradictions": {"rows": 6_000, "conflicting": 600, "told": False}}
-    assert reasons(facts(checks=sampled))["contradictions"].level == "note"
 
 
 def test_wrong_labels() -> None:
@@ -335,3 +333,23 @@ def test_what_run_json_holds_is_understood() -> None:
     assert found.lost == {"dedup.exact": 15, "read.bad": 5}
     assert (found.size, list(found.checks)) == (60, ["diversity"])
     assert of_run({}, "RUN").rows == 0
+
+
+@pytest.mark.parametrize(
+    ("form", "level"),
+    [("shifted", "stop"), ("exchanged", "stop"), ("one_answer", "mend"), ("some_system", "note")],
+)
+def test_forms_of_a_set(form: str, level: str) -> None:
+    given = facts(forms={form: 400}, formed=5_000, examples={form: ["a: line 1"]})
+    assert (reasons(given)[form].level, reasons(given)[form].number) == (level, 0.08)
+    assert reasons(given)[form].rows == ["a: line 1"]
+    assert reasons(given)[form].words.startswith("400 of 5,000 rows ")
+    assert form not in reasons(facts(forms={form: 200}, formed=5_000))
+
+
+def test_records_that_were_lost_are_said() -> None:
+    def of(n: int) -> verdict.Reason | None:
+        return reasons(facts(lost={"quality.echo": n, "dedup.exact": 900})).get("lost")
+
+    assert of(300) is None
+    assert [(found := of(n)) and found.level for n in (600, 3_600)] == ["note", "mend"]
