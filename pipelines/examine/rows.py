@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 from headrace.cluster import storage
 from headrace.pipelines import arrays, schema, structure
 
-NEAR = "went as near"
 TOGETHER = 4 * 2**20  # bytes of files that one task reads
 
 
@@ -45,32 +44,18 @@ def left(paths: str | Sequence[str], run: str, columns: Sequence[str]) -> pa.Tab
     paths: a file, or several; run: the run directory, whose `duplicates/removed.parquet` is there. A column
     may be a field of a structure ("traits.flags"); one that a file lacks is left out.
     """
-    table = left_or_near(paths, run, columns)
-    return table.filter(pc.invert(table[NEAR])).drop_columns([NEAR]).combine_chunks()
-
-
-def left_or_near(paths: str | Sequence[str], run: str, columns: Sequence[str]) -> pa.Table:
-    """As `left`, with the rows that went as near duplicates; `NEAR` (bool) says which those are.
-
-    Their answers may end otherwise than that of the row which stays: of two long solutions that differ in
-    their result, one is a near duplicate of the other.
-    """
     files = [paths] if isinstance(paths, str) else paths
     groups = [group for path in files for group in storage.row_groups(path, ["row_id", *columns])]
     if not groups:
-        empty = storage.read_table(files[0], ["row_id", *columns])
-        return empty.append_column(NEAR, pa.array([], pa.bool_()))
+        return storage.read_table(files[0], ["row_id", *columns])
     table = pa.concat_tables(groups, promote_options="permissive").combine_chunks()
     ids = table["row_id"].to_numpy()
     if not len(ids):
-        return table.append_column(NEAR, pa.array([], pa.bool_()))
+        return table
     span = [("removed", ">=", int(ids.min())), ("removed", "<=", int(ids.max()))]
     path = storage.join(run, "duplicates/removed.parquet")
-    removed = storage.read_table(path, ["removed", "rule"], filters=span)
-    is_near = pc.equal(removed["rule"], "near").to_numpy()
-    gone = removed["removed"].to_numpy()
-    table = table.append_column(NEAR, pa.array(np.isin(ids, gone[is_near])))
-    return table.filter(pa.array(~np.isin(ids, gone[~is_near]))).combine_chunks()
+    gone = storage.read_table(path, ["removed"], filters=span)["removed"].to_numpy()
+    return table.filter(pa.array(~np.isin(ids, gone))).combine_chunks()
 
 
 def exchanges(table: pa.Table) -> pa.Table:

@@ -84,8 +84,8 @@ def wrong_labels(data: Path, seeds: int) -> Iterator[Line]:
                 case = f"{name}, {share:.0%}, seed {seed}"
                 judged = judge.judge(given, planted, Labels(rule="cleanlab"))
                 rules = dict(judged.rules)
-                rules["either"] = rules["odds"] | rules["neighbours"]
-                rules["both"] = rules["odds"] & rules["neighbours"]
+                rules["either"] = rules["odds"] | rules["estimate"]
+                rules["both"] = rules["odds"] & rules["estimate"]
                 rules["plain cleanlab"] = judge.cleanlab_issues(
                     as_judged(planted), judged.chances, "prune_by_noise_rate"
                 )

@@ -126,7 +126,7 @@ def synonyms(text: str, draw: Draw) -> str:
 
 def order(text: str, draw: Draw) -> str:
     """The last clause first, or two sentences before the last one exchanged."""
-    sentences = re.split(r"(?<=[.?!。？！])\s*", text.strip())
+    sentences = re.split(r"(?<=[.?!])\s+|(?<=[。？！])\s*", text.strip())
     sentences = [s for s in sentences if s]
     if len(sentences) > 1:
         at = int(draw.integers(len(sentences) - 1))

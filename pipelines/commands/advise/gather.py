@@ -10,6 +10,7 @@ minute for the comparison of 10,000 prompts.
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from importlib import import_module
 from typing import Any, NamedTuple
 
@@ -22,11 +23,13 @@ from headrace.cluster import storage
 from headrace.pipelines import books, rundir, schema
 from headrace.pipelines.commands import check_sample
 from headrace.pipelines.examine import rows as examined
+from headrace.pipelines.examine.advice import forms
 from headrace.pipelines.examine.advice.cost import TOKEN
 from headrace.pipelines.examine.advice.facts import MOST, Facts, of_run, traced
 from headrace.pipelines.passes import prepare_worker, summary
 from headrace.pipelines.recipe import Recipe
 from headrace.pipelines.stages.dedup import in_memory
+from headrace.pipelines.stages.fingerprint import stage as fingerprint
 from headrace.pipelines.stages.read import inputs
 from headrace.pipelines.stages.read.records import Noted
 
@@ -68,7 +71,30 @@ def run(path: str) -> Gathered:
     whole = summary.read(path)
     lengths = [_lengths(examined.left(file, path, ["messages"])) for file in _files(path)[:1]]
     prompt, answer = _means(lengths)
-    return Gathered(of_run(whole, path, examples(path)), f"run {path}", prompt, answer)
+    told, found = examples(path), _formed(path)
+    facts = replace(of_run(whole, path, told | found.named), forms=found.counts, formed=found.rows)
+    return Gathered(facts, f"run {path}", prompt, answer)
+
+
+class _Formed(NamedTuple):
+    """What `forms` says, with the rows by what they are called."""
+
+    rows: int
+    counts: dict[str, int]
+    named: dict[str, list[Any]]
+
+
+def _formed(path: str) -> _Formed:
+    """Forms of the rows of a run's first files."""
+    files = _files(path)
+    if not files:
+        return _Formed(0, {}, {})
+    table = examined.left(files, path, ["source", "messages"])
+    found = forms.look(table)
+    ids = table["row_id"].to_pylist()
+    return _Formed(
+        found.rows, found.counts, {k: [ids[at] for at in rows] for k, rows in found.places.items()}
+    )
 
 
 def examples(path: str) -> dict[str, list[Any]]:
@@ -122,8 +148,11 @@ def _gathered(recipe: Recipe, table: pa.Table, origin: str, partial: bool) -> Ga
     book = books.of(table)
     kept = table.filter(schema.live(table)).combine_chunks()
     both = examined.exchanges(kept)
-    text = pc.binary_join_element_wise(both["prompt"], both["answer"], pa.scalar("\n", pa.large_string()))
-    gone = in_memory.duplicates(text.combine_chunks(), recipe.dedup) if len(text) else None
+    numbered = kept.set_column(
+        kept.schema.get_field_index("row_id"), "row_id", pa.array(np.arange(kept.num_rows, dtype=np.uint64))
+    )
+    sketched = fingerprint.apply(numbered, recipe.fingerprint)
+    gone = in_memory.removed(sketched, recipe.dedup) if kept.num_rows else None
     lost: dict[str, int] = {**book["dropped"], **book["quarantined"]}
     if gone is not None and gone.num_rows:
         stays = pc.invert(
@@ -131,8 +160,9 @@ def _gathered(recipe: Recipe, table: pa.Table, origin: str, partial: bool) -> Ga
         )
         kept, both = kept.filter(stays).combine_chunks(), both.filter(stays)
         lost["dedup.removed"] = gone.num_rows
-    named: dict[str, list[Any]] = {}
+    formed = forms.look(kept)
     where = [f"{f}: {p}" for f, p in zip(kept["file"].to_pylist(), kept["place"].to_pylist(), strict=True)]
+    named = {code: [where[at] for at in places] for code, places in formed.places.items()}
     _add(named, kept, where)
     prompt, answer = _means([_lengths(kept)])
     traits = books.traits(kept)
@@ -159,6 +189,8 @@ def _gathered(recipe: Recipe, table: pa.Table, origin: str, partial: bool) -> Ga
         estimated=True,
         megabytes=size / 1e6,
         examples=named,
+        forms=formed.counts,
+        formed=formed.rows,
     )
     return Gathered(facts, origin, prompt, answer)
 
@@ -243,12 +275,9 @@ def _diversity(module: Any, config: Any, prompts: Any, answers: Any, where: Sequ
 def _contradictions(
     module: Any, config: Any, prompts: Any, answers: Any, where: Sequence[str]
 ) -> dict[str, Any]:
-    table = module.contradictions(prompts, answers, config)
-    places = pc.unique(table["row"])
-    named = [where[at] for at in places.slice(0, MOST).to_pylist()]
-    # In memory it is not told whether one of two answers must be wrong, or only that they are unlike.
-    largest = [{"row_ids": named}] if named else []
-    return {"rows": len(prompts), "conflicting": len(places), "largest": largest, "told": False}
+    places = module.conflicting(prompts, answers, config)
+    largest = [{"row_ids": [where[at] for at in places[:MOST]]}] if len(places) else []
+    return {"rows": len(prompts), "conflicting": len(places), "largest": largest}
 
 
 def _formats(module: Any, config: Any, prompts: Any, answers: Any, where: Sequence[str]) -> dict[str, Any]:
@@ -276,13 +305,11 @@ def _label_noise(
         if len(often) < 2 or n < SHARE * len(answers):
             continue
         of_label = own.filter(labelled)
-        found = module.label_noise(
+        found, told = module.looked_at(
             of_label["prompt"].combine_chunks(), of_label["answer"].combine_chunks(), config
         )
         back = places.filter(labelled)
         listed += [where[back[at].as_py()] for at in found["row"].slice(0, MOST).to_pylist()]
         suspects += found.num_rows
-        # Where none is suspect the labels may be right, or the texts may not tell them: nothing is said.
-        told = found.num_rows > 0
         sources.append({"source": source, "rows": len(answers), "judged": n, "told": told})
     return {"suspects": suspects, "sources": sources, "policy": "keep", "rows_listed": listed[:MOST]}

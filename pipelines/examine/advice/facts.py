@@ -39,7 +39,9 @@ class Facts:
     core_seconds: float | None = None
     megabytes: float = 0.0
     tokens_per_second: float | None = None  # targets that a training learnt a second
-    examples: Mapping[str, list[Any]] = field(default_factory=dict)  # rows by task and flag
+    examples: Mapping[str, list[Any]] = field(default_factory=dict)  # rows by task, flag and form
+    forms: Counts = field(default_factory=dict)  # rows by form, of `formed` that were looked at
+    formed: int = 0
 
     @property
     def effective(self) -> float | None:

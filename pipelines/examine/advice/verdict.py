@@ -9,13 +9,13 @@ Source: at each rule.
 """
 
 from collections.abc import Iterator, Mapping
-from typing import Any, Literal, NamedTuple
+from typing import Any, NamedTuple
 
 from headrace.pipelines.examine.advice.config import Config, Kind
 from headrace.pipelines.examine.advice.facts import CHECKS, MOST, Facts
+from headrace.pipelines.examine.advice.faults import FLAGS, FORMS, Level
 from headrace.pipelines.examine.advice.sizes import LIMA, kind_of, size_of
 
-Level = Literal["stop", "mend", "note", "fine"]
 VERDICTS: dict[Level, str] = {"stop": "do not tune", "mend": "mend first", "note": "go", "fine": "go"}
 LEVELS: tuple[Level, ...] = ("stop", "mend", "note", "fine")
 NONE = 0.9  # share of rows without an answer from which there is nothing to learn
@@ -27,31 +27,6 @@ ERRORS = "https://arxiv.org/abs/2411.00640"
 OPENAI = "https://developers.openai.com/api/docs/guides/fine-tuning-best-practices"
 RETRIEVE = "https://arxiv.org/abs/2312.05934, https://arxiv.org/abs/2405.05904"
 OWN = "what headrace counted"
-# Flags of rows: level above `suspect`, what is wrong, and what to do.
-FLAGS: dict[str, tuple[Level, str, str]] = {
-    "empty_answer": (
-        "mend",
-        "hold no answer",
-        "nothing is learned of them; look whether their roles are read rightly, else `traits: {drop: {flags: "
-        "[empty_answer]}}`",
-    ),
-    "copies_prompt": (
-        "mend",
-        "repeat the prompt as their answer",
-        "the model learns to echo: `traits: {drop: {flags: [copies_prompt]}}`",
-    ),
-    "other_language": (
-        "mend",
-        "are answered in another language than they ask in",
-        "leave them out, or have the prompt ask for it",
-    ),
-    "disclaimer": (
-        "mend",
-        'say "as an AI" or the like',
-        "the model will too: `traits: {drop: {flags: [disclaimer]}}`",
-    ),
-    "refusal": ("note", "refuse", "the model will refuse more often: right only if you train for that"),
-}
 
 
 class Reason(NamedTuple):
@@ -117,6 +92,7 @@ def _reasons(facts: Facts, config: Config) -> Iterator[Reason]:
         )
         yield _reason(facts, "answers", "stop", words, empty / facts.told, OWN, of="empty_answer")
         return
+    yield from _forms(facts, config)
     yield from _flags(facts, config)
 
 
@@ -202,12 +178,13 @@ def _facts(facts: Facts, config: Config) -> Reason | None:
 def _lost(facts: Facts, config: Config) -> Reason | None:
     other = {k: n for k, n in facts.lost.items() if not k.startswith("dedup.")}
     n = sum(other.values())
-    if n <= LOST * facts.records:
+    if n <= config.suspect * facts.records:
         return None
     first = min(other, key=lambda reason: (-other[reason], reason))
     words = f"{n:,} of {facts.records:,} records were lost before anything was learnt, most by {first}"
     show = f"headrace rejected {facts.name} --reason {first}" if facts.name else "headrace check RECIPE"
-    return _reason(facts, "lost", "mend", words, n / facts.records, OWN, show=show)
+    level: Level = "mend" if n > LOST * facts.records else "note"
+    return _reason(facts, "lost", level, words, n / facts.records, OWN, show=show)
 
 
 def _diversity(facts: Facts, config: Config) -> Reason | None:
@@ -256,9 +233,6 @@ def _contradictions(facts: Facts, config: Config) -> Reason | None:
     if gone:
         words = f"{told}; {gone:,} of them went by examine.contradictions.policy"
         return _reason(facts, "contradictions", "note", words, n / max(rows, 1), OWN, **more)
-    if n and not found.get("told", True):
-        words = f"{told}; both may be right, and a prepared run tells these apart"
-        return _reason(facts, "contradictions", "note", words, n / rows, OWN, **more)
     if n > config.suspect * rows:
         words = (
             f"{told}: the model can only guess which is right; mend them, or `examine.contradictions.policy`"
@@ -270,9 +244,15 @@ def _contradictions(facts: Facts, config: Config) -> Reason | None:
 
 def _labels(facts: Facts, config: Config) -> Reason | None:
     found = facts.checks.get("label_noise")
-    sources = [s for s in (found or {}).get("sources") or () if s.get("told", True)]
-    if found is None or not sources:
+    if found is None:
         return None
+    labelled = list(found.get("sources") or ())
+    sources = [s for s in labelled if s.get("told", True)]
+    if not sources:
+        names = ", ".join(str(s["source"]) for s in labelled)
+        words = f"the prompts hardly tell the labels of {names}: whether those are right nobody looked"
+        none = "the answers are no labels (few short ones that come again and again), so none was looked at"
+        return _reason(facts, "label_noise", "note" if names else "fine", words if names else none, 0, OWN)
     n, rows = int(found.get("suspects", 0)), sum(int(s.get("judged", s.get("rows", 0))) for s in sources)
     gone = found.get("policy", "keep") != "keep"
     share = f"{n / max(rows, 1):.1%}; half of such were, where people looked"
@@ -358,6 +338,14 @@ def _sentences(found: Mapping[str, Any]) -> list[str]:
 def _number(found: Mapping[str, Any]) -> int:
     """How many rows a check finds fault with."""
     return int(found.get("faults") or found.get("broken") or sum((found.get("kinds") or {}).values()))
+
+
+def _forms(facts: Facts, config: Config) -> Iterator[Reason]:
+    for name, (level, what, then) in FORMS.items():
+        n = facts.forms.get(name, 0)
+        if n > config.suspect * facts.formed:
+            words = f"{n:,} of {facts.formed:,} rows {what} ({n / facts.formed:.0%}): {then}"
+            yield _reason(facts, name, level, words, n / facts.formed, OWN, of=name)
 
 
 def _flags(facts: Facts, config: Config) -> Iterator[Reason]:

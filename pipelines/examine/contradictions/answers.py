@@ -9,16 +9,17 @@
 - *short*: a few words each, none in common but what the prompt says already.
 - *swapped*: of two answers one row prefers the one, another row the other.
 - *unlike*: longer texts with next to no word in common: reported, and no row goes by it.
-- *other*: another answer that may be right as well; always so where the prompt asks to invent, to list or to
-  recommend, where it asks for what the one who answers has to offer, and where both answers are calls of a
-  tool, which can be worded in many ways.
+- *other*: another answer that may be right as well; always so where the prompt asks nothing ("Thanks, that is
+  all"), where it asks to invent, to list or to recommend, where it asks for what the one who answers has to
+  offer, and where both answers are calls of a tool, which can be worded in many ways.
 
 Cost: some 30 us a pair.
 """
 
 import re
-from decimal import Decimal, InvalidOperation
 from typing import NamedTuple
+
+from headrace.pipelines.stages.dedup.results import NEGATED, NUMBER, marked, number, opening, words
 
 CONFLICTS = ("final", "yes_no", "option", "label", "number", "short", "swapped")  # kinds by which rows go
 KINDS = (*CONFLICTS, "unlike", "other", "same")
@@ -26,12 +27,6 @@ SHORT = 6  # words that say something, of an answer that is compared as a whole
 COMMON = 0.5  # share of the shorter answer's words from which on two answers are the same
 LITTLE = 0.1  # under which they have next to nothing in common
 
-YES = frozenset(
-    "yes yeah yep true correct right ja oui si sí sim sì да 是 是的 对 正确 はい".split()  # noqa: SIM905
-)
-NO = frozenset(
-    "no nope false incorrect wrong nein non não нет 否 不 不是 错误 いいえ".split()  # noqa: SIM905
-)
 IDLE = frozenset(
     word
     for line in (
@@ -42,7 +37,17 @@ IDLE = frozenset(
     )
     for word in line.split()
 )
-NEGATED = frozenset("not never none cannot without nicht kein pas nunca jamais".split())  # noqa: SIM905
+# What is said to end a talk, or to go on with it, is no question.
+TALK = IDLE | frozenset(
+    word
+    for line in (
+        "yes yeah yep no nope ok okay sure thanks thank thats all good great fine nice perfect cool right",
+        "correct sounds very much so need now moment else nothing anything please help helping me my your",
+        "day bye goodbye just not really works work awesome wonderful excellent alright well would like want",
+        "will hi hello hey",
+    )
+    for word in line.split()
+)
 OPEN = re.compile(
     r"\b(?:write|compose|generate|create|invent|imagine|suggest|brainstorm|come up with|make up|draft|design|"
     r"recommend|describe|pretend|act as|role ?play|rewrite|rephrase|paraphrase|summari[sz]e|summary|"
@@ -59,17 +64,8 @@ OFFERED = re.compile(
     r"|\b(?:can|could|may) i (?:have|get|order)\b"
 )
 CALL = re.compile(r"\b[^\W\d]\w*\(\s*[\"'“‘]")  # search('...'), with a text in quotes
-RESULT = (
-    re.compile(r"####\s*(.+?)\s*$", re.DOTALL),
-    re.compile(r"\\boxed\{([^{}]*)\}"),
-    re.compile(
-        r"\b(?:final answer|(?:the )?(?:correct )?answer)\s*(?:is|:|=)\s*:?\s*([^\n]+?)\.?\s*(?:\n|$)", re.I
-    ),
-)
-NUMBER = re.compile(r"-?\d[\d,]*(?:\.\d+)?|-?\.\d+")
 ALONE = re.compile(r"\s*[$€£¥]?\s*(-?\d[\d,]*(?:\.\d+)?)\s*(?:%|[^\W\d]{1,12})?\s*\.?\s*")
 LETTER = re.compile(r"\s*\(?([A-Ha-h])\)?\s*(?:[.:)]\s*.*)?", re.DOTALL)
-WORD = re.compile(r"[^\W_]+(?:[.'’][^\W_]+)*|[+-]")
 
 
 class Said(NamedTuple):
@@ -82,7 +78,7 @@ class Said(NamedTuple):
 
 def kind_of(prompt: str, a: str, b: str, labels: bool) -> str:
     """What sets two answers to `prompt` apart: one of `KINDS`. labels: both are answers of many rows."""
-    if _words(a) == _words(b):
+    if words(a) == words(b):
         return "same"
     left, right = concluded(a), concluded(b)
     if left.final is not None and right.final is not None:
@@ -91,6 +87,8 @@ def kind_of(prompt: str, a: str, b: str, labels: bool) -> str:
         return "same" if left.yes == right.yes else "yes_no"
     if left.letter and right.letter:
         return "same" if left.letter == right.letter else "option"
+    if TALK.issuperset(words(prompt)):
+        return "other"
     if labels:
         return "label"
     asked = prompt.casefold()
@@ -101,11 +99,10 @@ def kind_of(prompt: str, a: str, b: str, labels: bool) -> str:
 
 def concluded(answer: str) -> Said:
     """The result, the yes or no, or the letter that an answer comes to."""
-    final = next((found[-1] for pattern in RESULT if (found := pattern.findall(answer))), None)
+    final = marked(answer)
     if final is None and (alone := ALONE.fullmatch(answer)):
         final = alone[1]
-    begin = _words(final if final is not None else answer[:64])[:1]
-    yes = True if begin and begin[0] in YES else False if begin and begin[0] in NO else None
+    yes = opening(final if final is not None else answer)
     chosen = LETTER.fullmatch(final if final is not None else answer)
     letter = chosen[1].casefold() if chosen else None
     plain = final is not None and yes is None and letter is None
@@ -118,29 +115,22 @@ def _finals(a: str, b: str) -> str:
     if all(len(found) == 1 for found in numbers):
         if ("%" in a) != ("%" in b):
             return "other"
-        return "same" if _number(numbers[0][0]) == _number(numbers[1][0]) else "final"
+        return "same" if number(numbers[0][0]) == number(numbers[1][0]) else "final"
     if any(numbers):
-        return "same" if sorted(map(_number, numbers[0])) == sorted(map(_number, numbers[1])) else "other"
-    left, right = set(_words(a)) - IDLE, set(_words(b)) - IDLE
+        return "same" if sorted(map(number, numbers[0])) == sorted(map(number, numbers[1])) else "other"
+    left, right = set(words(a)) - IDLE, set(words(b)) - IDLE
     return "same" if left <= right or right <= left else "final" if not left & right else "other"
-
-
-def _number(text: str) -> Decimal:
-    try:
-        return Decimal(text.replace(",", ""))
-    except InvalidOperation:
-        return Decimal(0)
 
 
 def _free(prompt: str, a: str, b: str) -> str:
     """Compare answers in free words: less what the prompt says already."""
-    left, right = _words(a), _words(b)
-    numbers = [sorted(_number(w) for w in NUMBER.findall(text)) for text in (a, b)]
+    left, right = words(a), words(b)
+    numbers = [sorted(number(w) for w in NUMBER.findall(text)) for text in (a, b)]
     if numbers[0] != numbers[1] and all(numbers):
-        bare = [[w for w in words if not any(c.isdigit() for c in w)] for words in (left, right)]
+        bare = [[w for w in said if not any(c.isdigit() for c in w)] for said in (left, right)]
         if bare[0] and bare[0] == bare[1]:
             return "number"
-    known = set(_words(prompt)) | IDLE
+    known = set(words(prompt)) | IDLE
     own, other = set(left) - known, set(right) - known
     if bool(own & NEGATED) != bool(other & NEGATED) and own - NEGATED == other - NEGATED:
         return "yes_no"
@@ -152,7 +142,3 @@ def _free(prompt: str, a: str, b: str) -> str:
     if not own & other and max(len(own), len(other)) <= SHORT:
         return "short"
     return "unlike" if share < LITTLE else "other"
-
-
-def _words(text: str) -> list[str]:
-    return WORD.findall(text.casefold())

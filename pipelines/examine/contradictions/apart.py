@@ -3,8 +3,9 @@
 Why: nine of ten pairs that a search by sketches finds alike ask something else, and it shows: a word stands
 in one prompt that `asking` takes away from none, and no word of the other could be it with a slip of the pen.
 What: words are runs of letters and digits; a word *counts* unless it is one of politeness, an article, or
-part of a contraction. Nothing is said of prompts with letters beyond ASCII. What is told apart here,
-`asking.same_question` tells apart as well; it is asked about the rest.
+part of a contraction or of a phrase that others may stand for. Words that may stand for each other are one,
+and one of these with a slip of the pen in it does not count. Nothing is said of prompts with letters beyond
+ASCII. What is told apart here, `asking.same_question` tells apart as well; it is asked about the rest.
 
 Before texts are brought together at all, marks of the words (`marks`, 64 bytes a prompt) tell most of these
 pairs apart (`marked_apart`): the bits of the words that count in one prompt, and of all words that may stand
@@ -15,6 +16,7 @@ Cost: 5 ns a byte, and some 200 ns a pair; by marks some 10.
 
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -22,7 +24,7 @@ import pyarrow as pa
 from numba import njit
 from numpy.typing import NDArray
 
-from headrace.pipelines.examine.contradictions import asking
+from headrace.pipelines.examine.contradictions import asking, synonyms
 
 # A word: hash (47 bits), first letter (8), length (8, at most 255), and whether it counts.
 MARKS = 8  # columns of 64 bits: four for the words that count, four for those that may stand for one
@@ -40,13 +42,38 @@ class Words(NamedTuple):
     plain: NDArray[np.bool_]  # [N]: the text is ASCII
 
 
+class _Known(NamedTuple):
+    """Words that are no words like others, sorted codes: they do not count; they end a contraction; they may
+    be put in place of one; they stand for others (`same`), each for one (`first`)."""
+
+    idle: NDArray[np.uint64]
+    contracted: NDArray[np.uint64]
+    put: NDArray[np.uint64]
+    same: NDArray[np.uint64]
+    first: NDArray[np.uint64]
+
+
 def words(texts: pa.Array) -> Words:
     """Words of texts (large_string[N] without nulls)."""
+    return _found(texts, _known())
+
+
+@lru_cache(maxsize=1)
+def _known() -> _Known:
     found = [pattern.pattern.replace(r"\b", " ") for pattern, _ in asking.APART]
     put = _plain(" ".join(words for _, words in asking.APART))
     ends = re.findall(r"([a-z]+) (?:\||$)", "\n".join(found), re.M)
-    taken = [asking.POLITE.pattern, asking.ASKED_FOR.pattern, *asking.ARTICLES, *found]
-    return _found(texts, *(_codes(some) for some in (_plain(" ".join(taken)) + put, ends, put)))
+    taken = _plain(" ".join([asking.POLITE.pattern, asking.ASKED_FOR.pattern, *asking.ARTICLES, *found]))
+    alone = synonyms.alone()
+    known = sorted({*asking.MANNERS, *synonyms.parts(), *alone})
+    slips = [slip for word in known for slip in asking.slips(word)]
+    of = _code_of([*alone, *alone.values()])
+    same = np.array([of[word] for word in alone], np.uint64)
+    first = np.array([of[word] for word in alone.values()], np.uint64)
+    order = np.argsort(same)
+    # Numbers that say what a phrase says do not count either: "50%" is half.
+    idle = _codes(taken + put + slips + re.findall(r"\w+", " ".join(synonyms.parts())))
+    return _Known(idle, _codes(ends), _codes(put), same[order], first[order])
 
 
 def _plain(pattern: str) -> list[str]:
@@ -57,20 +84,24 @@ def _plain(pattern: str) -> list[str]:
 def _codes(words: Sequence[str]) -> NDArray[np.uint64]:
     """Codes of some words, sorted, that do not count."""
     none = np.zeros(0, np.uint64)
-    return _found(pa.array([" ".join(words)], pa.large_string()), none, none, none).codes & ~COUNTS
+    texts = pa.array([" ".join(words)], pa.large_string())
+    return _found(texts, _Known(none, none, none, none, none)).codes & ~COUNTS
 
 
-def _found(
-    texts: pa.Array, idle: NDArray[np.uint64], contracted: NDArray[np.uint64], put: NDArray[np.uint64]
-) -> Words:
-    """Words of texts; idle: words that do not count; contracted: words that end a contraction; put: what
-    may be put in place of one, which is taken to be there where one may be."""
+def _code_of(words: Sequence[str]) -> dict[str, np.uint64]:
+    """The code of each of some words, that does not count."""
+    none = np.zeros(0, np.uint64)
+    found = _found(pa.array(words, pa.large_string()), _Known(none, none, none, none, none))
+    return dict(zip(words, found.codes & ~COUNTS, strict=True))
+
+
+def _found(texts: pa.Array, known: _Known) -> Words:
     n = len(texts)
     ends = np.frombuffer(texts.buffers()[1] or bytes(8), np.int64)[texts.offset : texts.offset + n + 1]
     data = np.frombuffer(texts.buffers()[2] or b"", np.uint8)
-    codes = np.empty(int(ends[-1] - ends[0]) + n * (1 + len(put)) + 1, np.uint64)
+    codes = np.empty(int(ends[-1] - ends[0]) + n * (1 + len(known.put)) + 1, np.uint64)
     offsets, plain = np.zeros(n + 1, np.int64), np.ones(n, np.bool_)
-    used = _words(data, ends, idle, contracted, put, codes, offsets, plain)
+    used = _words(data, ends, *known, codes, offsets, plain)
     return Words(offsets, codes[:used].copy(), plain)
 
 
@@ -96,7 +127,7 @@ def marked_apart(marks: NDArray[np.uint64], pairs: NDArray[np.int64]) -> NDArray
 
 
 @njit(cache=True, nogil=True)
-def _words(data, ends, idle, contracted, put, codes, offsets, plain):  # type: ignore[no-untyped-def]
+def _words(data, ends, idle, contracted, put, same, firsts, codes, offsets, plain):  # type: ignore[no-untyped-def]
     """Fill `codes` with the words of ``data[ends[i]:ends[i + 1]]``; returns how many there are."""
     out = 0
     for text in range(len(ends) - 1):
@@ -129,6 +160,8 @@ def _words(data, ends, idle, contracted, put, codes, offsets, plain):  # type: i
             contracts = contracts or _among(contracted, code & ~COUNTS)
             if _among(idle, code & ~COUNTS):
                 code &= ~COUNTS
+            elif _among(same, code & ~COUNTS):
+                code = firsts[np.searchsorted(same, code & ~COUNTS)] | COUNTS
             codes[out] = code
             before = np.int64(-1)
             if last == N and length > 1:
@@ -173,11 +206,11 @@ def _told_apart(offsets, codes, plain, pairs, slip, apart):  # type: ignore[no-u
         a, b = pairs[k, 0], pairs[k, 1]
         if plain[a] and plain[b]:
             left, right = codes[offsets[a] : offsets[a + 1]], codes[offsets[b] : offsets[b + 1]]
-            apart[k] = _stands_alone(left, right, slip) or _stands_alone(right, left, slip)
+            apart[k] = stands_alone(left, right, slip) or stands_alone(right, left, slip)
 
 
 @njit(cache=True, nogil=True)
-def _stands_alone(left, right, slip):  # type: ignore[no-untyped-def]
+def stands_alone(left, right, slip):  # type: ignore[no-untyped-def]
     """Whether a word of `left` counts and is none of `right`, nor one with a slip of the pen."""
     at = 0
     for code in left:

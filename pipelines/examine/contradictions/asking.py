@@ -1,21 +1,31 @@
 """Do two prompts ask the same? Prompts that are alike often do not: "5 plus 3" and "5 plus 4".
 
 Why words and not a threshold: under one passage stand many questions, at a similarity of .95, and one number
-or name makes another of each. So the words of two prompts must be the same, sentence by sentence in any
-order, but for words of politeness, articles, contractions, and slips of the pen (a letter more, fewer or
-another inside a word of five or more; doubled, or exchanged with the next, inside one of four). Other words
-for the same are taken for another question: nothing is said then, which is the safe side.
+or name makes another of each. So the words of two prompts must be the same, but for words of politeness,
+articles, contractions, words that mean the same in any question (`synonyms`), and slips of the pen (a letter
+more, fewer or another inside a word of five or more; doubled, or exchanged with the next, inside one of
+four), one word in four at most. And they must stand in the same order, sentence by sentence in any order,
+but for a clause that changed its place: of words beside each other in a sentence all but `MOVED` must be so
+in the other as well, and half of them. Where a prompt lists answers to choose from, the same must stand at
+each label. Other words are taken for another question: nothing is said then,
+which is the safe side.
 
-Cost: some 60 us a prompt, for those that a search by sketches found alike to another.
+Cost: some 60 us a prompt, for those that `bags` or a search by sketches found alike to another.
 """
 
 import re
-from collections.abc import Sequence
+from collections import Counter
 from functools import lru_cache
+from itertools import pairwise
+
+from headrace.pipelines.examine.contradictions import synonyms
+
+Sentences = list[list[str]]
 
 POLITE = re.compile(
-    r"\b(?:(?:could|can|would|will) you (?:please |kindly )?(?:tell|answer|help|explain|show)(?: me| us)?"
-    r"|(?:please |kindly )?(?:tell|answer|help) (?:me|us)(?: with| out)?(?: this| the following)?"
+    r"\b(?:(?:could|can|would|will) you (?:please |kindly )?(?:tell|answer|help|assist|explain|show)"
+    r"(?: me| us)?"
+    r"|(?:please |kindly )?(?:tell|answer|help|assist|aid) (?:me|us)(?: with| out)?(?: this| the following)?"
     r"(?: question)?"
     r"|i (?:would|d) (?:like|love) to know|i (?:wonder|was wondering|want to know|have a (?:quick )?question)"
     r"|please(?: answer)?(?: this| the following)?(?: question)?|kindly|quick question|(?:the )?following"
@@ -25,6 +35,7 @@ POLITE = re.compile(
     r"|per favore|grazie)\b"
     r"|请问|你好|谢谢|麻烦你?告诉我|劳驾|多谢|我想知道|请告诉我"
 )
+MANNERS = sorted(set(re.findall(r"[a-z]{4,}", POLITE.pattern)))
 ASKED_FOR = re.compile(
     r"^(?:say|state|find out|work out|determine|calculate|compute|figure out"
     r"|give(?: me)?(?: the)? answer(?: to)?)\b"
@@ -71,7 +82,13 @@ NUMBERS = frozenset(
 )
 SENTENCE = re.compile(r"[.?!:;]+(?:\s|$)|[。？！；：\n]+")
 APOSTROPHE, OTHERS = re.compile(r"['’`]"), re.compile(r"[^\w.,%$€£/*+=<>-]+|(?<!\d)[.,-]|[.,-](?!\d)")
+OPTION = re.compile(
+    r"(?:^|(?<=\s))\(?(?:[A-Ha-h]|\d|(?:answer|option|choice|solution|ending|statement) ?\d)[).:](?=\s)", re.I
+)
 SLIP = 5  # letters of a word that may hold a slip of the pen
+VOWEL = re.compile(r"[aeiouy]|[^a-z]")
+LONG = 12  # words of a long prompt
+MOVED = 1  # pairs of words that no longer stand beside each other where a clause has changed its place
 
 
 def same_question(a: str, b: str) -> bool:
@@ -79,44 +96,103 @@ def same_question(a: str, b: str) -> bool:
     left, right = _sentences(a), _sentences(b)
     if left == right:
         return True
-    if len(left) != len(right):
-        # Another mark between sentences: their words one after the other must do.
-        left, right = ([[w for s in part for w in s]] for part in (left, right))
-    rest = list(right)
-    for sentence in left:
-        if sentence in rest:
-            rest.remove(sentence)
-            continue
-        slip = next((other for other in rest if _alike(sentence, other)), None)
-        if slip is None:
-            return False
-        rest.remove(slip)
-    return not rest
+    named = _named(left, right)
+    if named is None:
+        return False
+    if any(_options(text) for text in (a, b)) and not _same_options(_options(a), _options(b), named):
+        return False
+    own, other = (_beside([[named.get(w, w) for w in words] for words in side]) for side in (left, right))
+    # Where a mark between sentences is another, or none, there are more pairs or fewer.
+    most = MOVED + abs(len(left) - len(right))
+    lost, more = (own - other).total(), (other - own).total()
+    return max(lost, more) <= min(most, max(own.total(), other.total()) / 2)
+
+
+@lru_cache(maxsize=4096)
+def _options(text: str) -> dict[str, list[str]]:
+    """Words of each of the answers to choose from, by their labels; none where a prompt lists none."""
+    marks = list(OPTION.finditer(text))
+    ends = [*(mark.start() for mark in marks), len(text)][1:]
+    found = {
+        mark[0].strip(" \n().:").casefold(): [w for s in _sentences(text[mark.end() : end]) for w in s]
+        for mark, end in zip(marks, ends, strict=True)
+    }
+    return found if len(found) > 1 else {}
+
+
+def _same_options(a: dict[str, list[str]], b: dict[str, list[str]], named: dict[str, str]) -> bool:
+    """Whether the same stands at each label: in another order the answer to the same question is another."""
+    left, right = ({k: sorted(named.get(w, w) for w in o[k]) for k in list(o)[:-1]} for o in (a, b))
+    return a.keys() == b.keys() and all(left[k] == right[k] for k in left.keys() & right.keys())
+
+
+def _named(left: Sentences, right: Sentences) -> dict[str, str] | None:
+    """One name for words of either side that are each other but for a slip of the pen; None where words
+    differ otherwise."""
+    own, other = (Counter(word for words in side for word in words) for side in (left, right))
+    names: dict[str, str] = {}
+    long = own.total() >= LONG
+    rest = list((own - other).elements())
+    more = list((other - own).elements())
+    if len(rest) != len(more) or len(rest) > max(2, own.total() / 4):
+        return None
+    for word in more:
+        same = next((w for w in rest if _is_word(word, w, long)), None)
+        if same is None:
+            return None
+        name = min(names.get(word, word), names.get(same, same))
+        names |= {word: name, same: name}
+        rest.remove(same)
+    return names
+
+
+def _is_word(a: str, b: str, long: bool) -> bool:
+    """Whether one is the other with a slip of the pen, or a word that may stand for the other with one."""
+    return is_slip(a, b, long) or any(
+        is_slip(x, word, long) for x, y in ((a, b), (b, a)) for word in synonyms.WORDS.get(y, ())
+    )
+
+
+def _beside(sentences: Sentences) -> Counter[tuple[str, str]]:
+    """Pairs of words that stand beside each other."""
+    return Counter(pair for words in sentences for pair in pairwise(words))
 
 
 @lru_cache(maxsize=1 << 15)  # a prompt is in three pairs, which stand apart from each other
-def _sentences(text: str) -> list[list[str]]:
-    """Words of each sentence that say something."""
+def _sentences(text: str) -> Sentences:
+    """Words of each sentence that say something, in a fixed order of sentences."""
     whole = APOSTROPHE.sub(" ", text.casefold())
     for pattern, apart in APART if APARTABLE.search(whole) else ():
         whole = pattern.sub(apart, whole)
     found = []
     for sentence in SENTENCE.split(whole):
-        folded = POLITE.sub(" ", " ".join(OTHERS.sub(" ", sentence).split())).strip()
-        words = [word for word in ASKED_FOR.sub(" ", folded).split() if word not in ARTICLES]
+        folded = POLITE.sub(" ", " ".join(map(_mended, OTHERS.sub(" ", sentence).split()))).strip()
+        words = [w for w in synonyms.put(ASKED_FOR.sub(" ", folded).split()) if w not in ARTICLES]
         if words:
             found.append(words)
     return sorted(found)
 
 
-def _alike(a: Sequence[str], b: Sequence[str]) -> bool:
-    if len(a) != len(b):
-        return False
-    return all(x == y or is_slip(x, y) for x, y in zip(a, b, strict=True))
+@lru_cache(maxsize=4096)
+def _mended(word: str) -> str:
+    """A word of politeness, where `word` is one with a slip of the pen."""
+    if word in MANNERS:
+        return word
+    return next((polite for polite in MANNERS if is_slip(word, polite)), word)
 
 
-def is_slip(a: str, b: str) -> bool:
-    """Whether two different words are one, but for a slip of the pen inside it."""
+def slips(word: str) -> list[str]:
+    """All that `word` may be with a slip of the pen."""
+    inside, letters = range(1, len(word)), "abcdefghijklmnopqrstuvwxyz"
+    tried = {word[:at] + word[at + 1 :] for at in inside}
+    tried |= {word[:at] + word[at + 1] + word[at] + word[at + 2 :] for at in inside if at + 1 < len(word)}
+    tried |= {word[:at] + c + word[at + n :] for at in inside for n in (0, 1) for c in letters}
+    return sorted(other for other in tried if other != word and is_slip(word, other, long=True))
+
+
+def is_slip(a: str, b: str, long: bool = False) -> bool:
+    """Whether two different words are one, but for a slip of the pen inside it. long: they stand in long
+    prompts whose other words are the same, where a letter left out of a short word counts too."""
     longer, shorter = (a, b) if len(a) >= len(b) else (b, a)
     if len(shorter) < SLIP - 2 or len(longer) < SLIP - 1 or len(longer) - len(shorter) > 1 or a[0] != b[0]:
         return False
@@ -127,7 +203,8 @@ def is_slip(a: str, b: str) -> bool:
         return False  # the ending alone: another form, as a plural is
     if len(longer) > len(shorter):
         more = longer[at + 1 :] == shorter[at:]
-        return more and (len(longer) > SLIP or longer[at] == longer[at - 1])
+        doubled, unspoken = longer[at] == longer[at - 1], not VOWEL.search(shorter)
+        return more and (long or doubled or unspoken or len(longer) > SLIP)
     if longer[at + 2 :] == shorter[at + 2 :] and longer[at : at + 2] == shorter[at : at + 2][::-1]:
         return True
     return len(longer) >= SLIP and at < len(longer) - 1 and longer[at + 1 :] == shorter[at + 1 :]

@@ -24,11 +24,11 @@ class Compared(NamedTuple):
     answer_similarity: NDArray[np.float64]
 
 
-def compare(texts: pa.Table, found: NDArray[np.int64], equal: NDArray[np.bool_], near: float) -> Compared:
+def compare(texts: pa.Table, found: NDArray[np.int64], equal: NDArray[np.bool_]) -> Compared:
     """Compare the pairs `found`, int64[M, 2] of rows of `texts`.
 
     texts: prompt, answer (large_string), label (bool: the answer is one of many rows); equal: the prompts are
-    equal; near: least similarity of prompts that are not.
+    equal.
     """
     prompts, given = (texts[name].combine_chunks() for name in ("prompt", "answer"))
     similar = np.where(equal, 1.0, 0.0), np.zeros(len(found))
@@ -37,7 +37,7 @@ def compare(texts: pa.Table, found: NDArray[np.int64], equal: NDArray[np.bool_],
     # Most of them fall by a word that only one prompt has.
     unequal = unequal[~apart.told_apart(apart.words(prompts), found[unequal])]
     similar[0][unequal] = _similarity(prompts, found[unequal])
-    wanted = np.flatnonzero(similar[0] >= near)
+    wanted = np.sort(np.concatenate([np.flatnonzero(equal), unequal]))
     similar[1][wanted] = _similarity(given, found[wanted])
     sides = [texts.take(pa.array(found[wanted, side])).to_pylist() for side in (0, 1)]
     for at, a, b in zip(wanted, *sides, strict=True):
@@ -68,7 +68,25 @@ def contradictions(
 
     Raises: ValueError for prompts and answers of different length.
     """
-    config = config or Config()
+    table = _shown(prompts, answers, config or Config())
+    table = table.sort(["row_id", "equal", "partner_rows", "partner"], descending=[False, True, True, False])
+    first = table.unique("row_id", keep="first", maintain_order=True)
+    columns = ["row_id", "partner", "prompt_similarity", "answer_similarity"]
+    out = first.select(columns).rename({"row_id": "row"}).to_arrow()
+    kinds_of = {"row": pa.int64(), "partner": pa.int64()}
+    return out.cast(pa.schema([(n, kinds_of.get(n, pa.float64())) for n in out.column_names]))
+
+
+def conflicting(prompts: pa.Array, given: pa.Array, config: Config) -> NDArray[np.int64]:
+    """Rows of which a run would say that they contradict another, ascending: not those that are unlike."""
+    table = _shown(prompts, given, config).filter(pl.col("kind").is_in(answers.CONFLICTS))
+    return table["row_id"].unique().sort().to_numpy().astype(np.int64)
+
+
+def _shown(
+    prompts: pa.Array | Sequence[str], answers: pa.Array | Sequence[str], config: Config
+) -> pl.DataFrame:
+    """What `listed` gives of prompts and answers in memory; `row_id` is the place."""
     texts = pa.table({"prompt": _texts(prompts), "answer": _texts(answers)})
     ids = np.arange(texts.num_rows, dtype=np.uint64)
     held = pairs.keys(ids, texts, config.near < 1)
@@ -81,15 +99,9 @@ def contradictions(
     found = pairs.search(rows, columns_of if config.near < 1 else None, config)
     nodes = texts.take(pa.array(found.nodes["row_id"].to_numpy().astype(np.int64)))
     nodes = nodes.append_column("label", pa.array(found.nodes["label"].to_numpy()))
-    compared = compare(nodes, found.pairs, found.equal, config.near)
+    compared = compare(nodes, found.pairs, found.equal)
     kinds = pairs.opened(found, compared.kind)
-    table = listed(found, compared._replace(kind=kinds), rows)
-    table = table.sort(["row_id", "equal", "partner_rows", "partner"], descending=[False, True, True, False])
-    first = table.unique("row_id", keep="first", maintain_order=True)
-    columns = ["row_id", "partner", "prompt_similarity", "answer_similarity"]
-    out = first.select(columns).rename({"row_id": "row"}).to_arrow()
-    kinds_of = {"row": pa.int64(), "partner": pa.int64()}
-    return out.cast(pa.schema([(n, kinds_of.get(n, pa.float64())) for n in out.column_names]))
+    return listed(found, compared._replace(kind=kinds), rows)
 
 
 def _texts(given: pa.Array | Sequence[str]) -> pa.Array:

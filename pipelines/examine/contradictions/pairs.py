@@ -10,6 +10,7 @@ pairs have other numbers or other words: they go a band at a time, before anybod
 """
 
 from collections.abc import Callable, Sequence
+from itertools import chain
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,7 +21,7 @@ from numpy.typing import NDArray
 
 from headrace import kernels
 from headrace.pipelines import arrays
-from headrace.pipelines.examine.contradictions import answers, apart
+from headrace.pipelines.examine.contradictions import answers, apart, bags
 from headrace.pipelines.examine.contradictions.config import Config
 from headrace.pipelines.stages.dedup import blocks, candidates, in_memory
 from headrace.pipelines.stages.dedup.config import Config as Search
@@ -33,6 +34,7 @@ SHORT = 64  # bytes of an answer that may be a label
 SKETCHED = ["answer_features", "answer_key", *(f"answer_sketch_{k}" for k in range(fingerprint.WORDS))]
 SKETCHED += [f"answer_band_{k}" for k in range(fingerprint.BANDS)]
 MARKS = [f"marks_{k}" for k in range(apart.MARKS)]
+LOOKED_FOR = [*SKETCHED, "words"]
 OF_ROWS = pa.schema(
     [
         ("row_id", pa.uint64()),
@@ -40,20 +42,17 @@ OF_ROWS = pa.schema(
         ("answer", pa.uint64()),
         ("short", pa.bool_()),
         ("numbers", pa.uint64()),
-        ("near", pa.bool_()),
         ("rejected", pa.uint64()),
     ]
 )
 NO_PAIRS = np.zeros((0, 2), np.int64)
 
 
-def keys(
-    row_ids: NDArray[np.uint64], exchanges: pa.Table, near: bool, gone: NDArray[np.bool_] | None = None
-) -> pa.Table:
+def keys(row_ids: NDArray[np.uint64], exchanges: pa.Table, near: bool) -> pa.Table:
     """What the search needs of rows with a prompt and an answer: hashes, lengths, the prompt's sketch.
 
     exchanges: ``prompt`` and ``answer``, large_string without nulls, and ``rejected`` where rows have two
-    answers; near: sketch prompts as well; gone: rows that went as near duplicates (None: no row).
+    answers; near: sketch prompts as well.
     """
     prompts, given = (exchanges[name].combine_chunks() for name in ("prompt", "answer"))
     folded = kernels.fold(given, keep_punctuation=True)
@@ -66,15 +65,25 @@ def keys(
         "answer": answer[asked],
         "short": length[asked] <= SHORT,
         "numbers": _numbers(prompts)[asked],
-        "near": np.zeros(len(asked), np.bool_) if gone is None else gone[asked],
         "rejected": _rejected(exchanges)[asked],
     }
     if near:
         sketched = fingerprint.apply(in_memory.as_rows(prompts.take(pa.array(asked))), fingerprint.Config())
         columns |= {name: sketched[name] for name in SKETCHED}
-        marks = apart.marks(apart.words(prompts.take(pa.array(asked))))
-        columns |= dict(zip(MARKS, marks.T, strict=True))
+        found = apart.words(prompts.take(pa.array(asked)))
+        columns |= dict(zip(MARKS, apart.marks(found).T, strict=True))
+        columns["words"] = _words(found)
     return pa.table(columns)
+
+
+def _words(found: apart.Words) -> pa.Array:
+    """A list of each prompt's words; none of those that `bags` does not look for."""
+    sizes = np.diff(found.offsets)
+    looked_for = found.plain & (sizes <= bags.LONGEST)
+    ends = arrays.offsets(np.where(looked_for, sizes, 0))
+    return pa.ListArray.from_arrays(
+        pa.array(ends, pa.int32()), pa.array(found.codes[np.repeat(looked_for, sizes)])
+    )
 
 
 def _rejected(exchanges: pa.Table) -> NDArray[np.uint64]:
@@ -88,8 +97,9 @@ def _rejected(exchanges: pa.Table) -> NDArray[np.uint64]:
 
 def _numbers(texts: pa.Array) -> NDArray[np.uint64]:
     """Hash of all digits of each text, in any order of its sentences: ``uint64[N]``."""
+    # "50%" is half, and no number to go by.
     bare = pc.utf8_split_whitespace(
-        pc.utf8_trim_whitespace(pc.replace_substring_regex(texts, r"[^0-9]+", " "))
+        pc.utf8_trim_whitespace(pc.replace_substring_regex(texts, r"\b50 ?%|[^0-9]+", " "))
     )
     hashes = kernels.content_hash(bare.flatten())[0]
     sums = np.concatenate([np.zeros(1, np.uint64), np.cumsum(arrays.finalised(hashes), dtype=np.uint64)])
@@ -126,7 +136,7 @@ def search(
 ) -> Found:
     """Nodes of all rows, and the pairs of nodes to compare.
 
-    found: `OF_ROWS` of rows by row id; ``columns(rows, names)``: columns (`SKETCHED`, `MARKS`) of some rows
+    found: `OF_ROWS` of rows by row id; ``columns(rows, names)``: columns (`LOOKED_FOR`, `MARKS`) of some rows
     by their place, ascending; None where only equal prompts count. Prompts with different numbers are not
     paired, nor are those whose words show that they ask something else.
     """
@@ -168,7 +178,7 @@ def search(
             left: NDArray[np.int64] = some[~away]
             return left
 
-        near = by_rows[_near(columns(at[by_rows], SKETCHED), kept, config)]
+        near = by_rows[_near(columns(at[by_rows], LOOKED_FOR), kept, config)]
         near = _spread_over_nodes(near, first, of)
         near = near[asked.alike(near)]
     every = np.concatenate([equal, near])
@@ -206,7 +216,9 @@ def turned(found: Found, rows: pl.DataFrame, kinds: NDArray[np.str_]) -> NDArray
 def _near(
     sketched: pa.Table, kept: Callable[[NDArray[np.int64]], NDArray[np.int64]], config: Config
 ) -> NDArray[np.int64]:
-    """Pairs of rows of a table, columns `SKETCHED`, whose prompts may be alike; `kept` of those of a band."""
+    """Pairs of rows of a table, columns `LOOKED_FOR`, whose prompts may be alike; `kept` of those found at
+    once.
+    """
     search_config = Search(threshold=config.near, margin=0, min_features=FEWEST)
     held = {name: sketched[name].to_numpy() for name in SKETCHED}
     nothing = np.zeros(sketched.num_rows, np.uint64)  # of the part that is not sketched
@@ -216,7 +228,9 @@ def _near(
 
     every = np.ones(sketched.num_rows, np.bool_)
     by_band = (blocks.band_pairs(some, every, k, search_config)[0] for k in blocks.bands(search_config))
-    return candidates.unique(map(kept, by_band))
+    words = sketched["words"].combine_chunks()
+    worded = bags.pairs(words.offsets.to_numpy().astype(np.int64), words.values.to_numpy())
+    return candidates.unique(map(kept, chain(by_band, [worded])))
 
 
 def _spread_over_nodes(

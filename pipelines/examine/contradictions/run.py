@@ -3,9 +3,8 @@
 What: tasks over files write hashes and sketches; one task finds the pairs (`pairs`); tasks over files bring
 the texts of their rows; one for every `CHUNK` pairs compares them (`compare`);
 one says what follows.
-Why after the search for duplicates: that keeps rows with one prompt and different answers. Not all of them:
-of two long solutions that differ in their result, one goes as a near duplicate. So rows that went as such are
-looked at as well; what contradicts the row that stays is told, and no policy marks it a second time.
+Why after the search for duplicates: that keeps rows with one prompt and different answers, long solutions
+that differ in their result alone among them (`dedup.results`).
 Cost: texts are read twice, the second time those of rows in pairs; 35 bytes a row in the task that pairs, and
 100 a different prompt.
 """
@@ -29,7 +28,7 @@ from headrace.pipelines.examine.contradictions.config import Config as Config
 from headrace.pipelines.stages.dedup import candidates
 
 NAME = "contradictions"
-VERSION = 3
+VERSION = 4
 REASON = "contradictions.conflict"
 CHUNK = 100_000  # pairs that one task compares: each reads a part of every file of texts
 LISTED, EXAMPLES = 20, 5  # clusters in the report, and row ids of each
@@ -62,7 +61,7 @@ def run(prepared: Sequence[str], run: str, config: Config, each: Each) -> dict[s
     plan = next(each(searching, [keys], name="contradictions search"))
     wanted = [(n, paths) for n, paths in enumerate(files) if n in plan["files"]]
     texts = list(each(partial(_texts, run=run, work=work), wanted, name="contradictions texts"))
-    comparing = partial(_compared, texts=texts, work=work, config=config)
+    comparing = partial(_compared, texts=texts, work=work)
     compared = list(each(comparing, range(plan["chunks"]), name="contradictions compare"))
     settling = partial(_settled, keys=keys, run=run, work=work, config=config)
     report: dict[str, Any] = next(each(settling, [compared], name="contradictions settle"))
@@ -73,9 +72,8 @@ def run(prepared: Sequence[str], run: str, config: Config, each: Each) -> dict[s
 def _keys(item: tuple[int, Sequence[str]], run: str, work: str, near: bool) -> str:
     """Hashes and sketches of the rows of some files."""
     number, paths = item
-    table = rows.left_or_near(paths, run, ["messages"])
-    gone = table[rows.NEAR].to_numpy()
-    found = pairs.keys(table["row_id"].to_numpy(), rows.exchanges(table), near, gone)
+    table = rows.left(paths, run, ["messages"])
+    found = pairs.keys(table["row_id"].to_numpy(), rows.exchanges(table), near)
     target = storage.join(work, f"keys-{number}.parquet")
     storage.write_table(target, found, dictionary=False)
     return target
@@ -130,7 +128,7 @@ def _texts(item: tuple[int, Sequence[str]], run: str, work: str) -> str:
     """The prompts and answers of the wanted rows of some files."""
     number, paths = item
     wanted = storage.read_table(storage.join(work, "wanted.parquet"), filters=[("file", "==", number)])
-    table = rows.left_or_near(paths, run, ["messages"])
+    table = rows.left(paths, run, ["messages"])
     at = pc.index_in(wanted["row_id"].combine_chunks(), table["row_id"].combine_chunks())
     distinct, back = np.unique(at.to_numpy(), return_inverse=True)
     found = rows.exchanges(table.take(pa.array(distinct))).select(["prompt", "answer"]).take(pa.array(back))
@@ -141,14 +139,14 @@ def _texts(item: tuple[int, Sequence[str]], run: str, work: str) -> str:
     return target
 
 
-def _compared(number: int, texts: Sequence[str], work: str, config: Config) -> str:
+def _compared(number: int, texts: Sequence[str], work: str) -> str:
     """Compare one chunk of pairs."""
     some = storage.read_table(storage.join(work, f"pairs-{number}.parquet"))
     tables = [storage.read_table(path, filters=[("chunk", "==", number)]) for path in texts]
     table = pa.concat_tables(tables).sort_by("place").combine_chunks()
     ends = np.stack([some["a"].to_numpy(), some["b"].to_numpy()], axis=1)
     local = np.searchsorted(table["place"].to_numpy(), ends)
-    found = compare.compare(table, local, some["equal"].to_numpy(), config.near)
+    found = compare.compare(table, local, some["equal"].to_numpy())
     for name, column in found._asdict().items():
         some = some.append_column(name, pa.array(column))
     target = storage.join(work, f"compared-{number}.parquet")
@@ -194,23 +192,21 @@ def _settled(
     written = _plain(lines.select(FOUND.names)).cast(FOUND)
     storage.write_table(storage.join(run, f"findings/{NAME}.parquet"), written)
     of_rows = table.join(nodes.join(cluster, on="place").filter("in"), on=["prompt", "answer"]).sort("row_id")
-    gone = of_rows.filter(pl.col("gone") & ~pl.col("near"))["row_id"].to_numpy()
-    went = int(of_rows["near"].sum())
+    gone = of_rows.filter(pl.col("gone"))["row_id"].to_numpy()
     drops = pa.table([pa.array(gone), pa.repeat(REASON, len(gone))], schema=DROPS)
     storage.write_table(storage.join(run, f"findings/{NAME}.drops.parquet"), drops)
     kinds = Counter(judged.kind.tolist())
     repeated = nodes.group_by("prompt").agg(pl.col("rows").sum(), pl.len().alias("answers"))
     return {
-        "rows": table.height - int(table["near"].sum()),
+        "rows": table.height,
         "asked_again": repeated.filter(pl.col("answers") > 1)["rows"].sum(),
         "conflicting": of_rows.height,
-        "near_duplicates": went,
         "clusters": of_rows["cluster"].n_unique(),
         "pairs": {kind: kinds[kind] for kind in answers.KINDS if kinds[kind]},
         "policy": config.policy,
         "marked": len(gone),
         "largest": _largest(of_rows),
-        "words": words(table.height, of_rows.height, of_rows["cluster"].n_unique(), kinds, len(gone), went),
+        "words": words(table.height, of_rows.height, of_rows["cluster"].n_unique(), kinds, len(gone)),
     }
 
 
@@ -224,16 +220,14 @@ def _largest(of_rows: pl.DataFrame) -> list[dict[str, Any]]:
     return grouped.sort(["rows", "cluster"], descending=[True, False]).head(LISTED).to_dicts()
 
 
-def words(rows: int, conflicting: int, clusters: int, kinds: Counter[str], marked: int, went: int = 0) -> str:
-    """What was found, in a sentence. went: conflicting rows that have gone as near duplicates."""
+def words(rows: int, conflicting: int, clusters: int, kinds: Counter[str], marked: int) -> str:
+    """What was found, in a sentence."""
     if not conflicting:
         text = f"no two of {rows:,} rows contradict each other"
     else:
         text = (
             f"{conflicting:,} of {rows:,} rows contradict another, in {clusters:,} groups that ask the same"
         )
-    if went:
-        text += f" ({went:,} of them have gone as near duplicates of a row that answers otherwise)"
     if kinds["unlike"] or kinds["other"]:
         text += f"; {kinds['unlike'] + kinds['other']:,} pairs answer otherwise, and both may be right"
     return text + (f"; {marked:,} rows are marked {REASON}" if marked else "")

@@ -14,10 +14,14 @@ class Config(Section):
     """Look for wrong labels in sources whose answers are few different short ones (labels)."""
     policy: Literal["keep", "drop", "quarantine"] = "keep"
     """keep: report the rows; drop, quarantine: mark them as label_noise.suspect."""
-    rule: Literal["odds", "neighbours", "either", "both", "cleanlab"] = "odds"
-    """odds: a classifier that has not seen the row gives its label less than `odds` of the chance of the best
-    label. neighbours: the nearest rows bear another label. either, both: of the two. cleanlab: as many rows
+    rule: Literal["estimate", "odds", "either", "both", "neighbours", "cleanlab"] = "either"
+    """estimate: a classifier that has not seen the rows gives these labels the least chance, and `precision`
+    of them are wrong, as estimated. odds: it gives the label less than `odds` of the chance of the best
+    label. either, both: of these two. neighbours: the nearest rows bear another label. cleanlab: as many rows
     as cleanlab's confident joint counts, those whose label has the least chance."""
+    precision: float = Field(0.7, ge=0.5, lt=1)
+    """Share of the suspect labels that are to be wrong, by rule estimate. The larger, the fewer rows. At most
+    2 of 100 labels that are right are suspect, whatever it is."""
     odds: float = Field(0.02, gt=0, lt=1)
     """Chance of a row's label beside that of the best one, below which the label is taken for wrong. The
     smaller, the fewer rows, and the more of them rightly."""

@@ -1,13 +1,17 @@
-"""Is a row's label likely wrong? Two rules over the texts and labels of one set.
+"""Is a row's label likely wrong? Three rules over the texts and labels of one set.
 
-*odds*: five times, a linear classifier over hashed words, word pairs and pieces of words learns from four
-fifths of the rows and says for the other fifth how likely each label is. A label is suspect where its chance
-is less than `odds` of that of the best label. *neighbours*: the nearest rows, weighted by the square of their
-similarity, give less than 5% to the label, and more than 70% to another.
+Five times, a linear classifier over hashed words, word pairs and pieces of words learns from four fifths of
+the rows and says for the other fifth how likely each label is. *estimate*: labels with the least chance are
+suspect, as many as it takes that no more of them are right than `precision` lets be. How low wrong labels
+come out is seen of all labels that rows do not bear; so the share of rows under a chance tells how many of
+all labels are wrong (`Judged.noise`), and what is over them is right. *odds*: a label is suspect where its
+chance is less than `odds` of that of the best label: it finds labels that were mistaken for one that is much
+like them, which the estimate, made for any other label, sees less of. *neighbours*: the nearest rows,
+weighted by the square of their similarity, give less than 5% to the label, and more than 70% to another.
 
 Confident learning as cleanlab has it, over the same chances, is the rule *cleanlab*: it counts rows that are
-more likely of another label, class by class, and takes so many. Where a classifier is sure of most rows, the
-odds find more and are wrong less often; tests/benchmarks/examine.csv compares them with planted wrong labels.
+more likely of another label, class by class, and takes so many. tests/benchmarks/examine.csv and
+gauntlet/peers.csv compare the rules with planted wrong labels.
 
 Where the classifier tells labels hardly better than chance does, nothing is suspect: the texts do not tell
 the label, and every guess would be noise. That is said by `Judged.told`.
@@ -31,6 +35,11 @@ FOLDS = 5  # and the fewest rows of a label that is judged
 LEAST_KAPPA = 0.4  # agreement with labels beyond chance that a classifier needs to be believed
 SURE = 4.5  # log odds of the best label over the second, where all labels are told
 WORK = 2_000_000  # most rows times labels
+CAUGHT = (
+    0.5,
+    0.975,
+)  # shares of wrong labels under a chance: least that tells their number, most that is asked
+ALARMS = 0.02  # share of the right labels, at most so many are suspect
 OWN, OTHER = 0.05, 0.7  # share of neighbours that bear the label, and that bear the suggested one
 FEW, SHARE, EACH = 100, 0.9, 10  # rows of a labelled set; its share with a label; rows a label
 SHORT = 64  # bytes of a label
@@ -46,6 +55,7 @@ class Judged(NamedTuple):
     rules: dict[str, NDArray[np.bool_]]  # which rows each rule suspects
     kappa: float  # agreement of classifier and labels beyond chance (Cohen)
     chances: NDArray[np.float64]  # [R, K]: of each label, for the R rows whose label is judged
+    noise: float = 0.0  # share of all labels that are wrong, as estimated
 
     @property
     def told(self) -> bool:
@@ -65,7 +75,13 @@ def label_noise(
 
     Raises: ValueError for texts and labels of different length.
     """
-    config = config or Config()
+    return looked_at(texts, labels, config or Config())[0]
+
+
+def looked_at(
+    texts: pa.Array | Sequence[str], labels: pa.Array | Sequence[str], config: Config
+) -> tuple[pa.Table, bool]:
+    """The table of `label_noise`, and whether the texts tell the labels at all."""
     given = [a if isinstance(a, pa.Array | pa.ChunkedArray) else pa.array(a) for a in (texts, labels)]
     table = pa.table({"text": given[0].cast(pa.large_string()), "label": given[1].cast(pa.large_string())})
     table = table.append_column("row", pa.array(np.arange(table.num_rows))).drop_null().combine_chunks()
@@ -74,7 +90,7 @@ def label_noise(
     chosen = drawn(table["row"].to_numpy().astype(np.uint64), len(names), config)
     judged = judge(table["text"].combine_chunks().take(pa.array(chosen)), codes[chosen], config)
     at = np.flatnonzero(suspects(judged, config))
-    return pa.table(
+    found = pa.table(
         {
             "row": table["row"].to_numpy()[chosen[at]],
             "label": names.take(pa.array(judged.label[at])).cast(pa.string()),
@@ -83,6 +99,7 @@ def label_noise(
             "rule": named_rules(judged, at),
         }
     )
+    return found, judged.told
 
 
 def drawn(row_ids: NDArray[np.uint64], labels: int, config: Config) -> NDArray[np.int64]:
@@ -103,7 +120,7 @@ def judge(texts: pa.Array, codes: NDArray[np.int64], config: Config) -> Judged:
     order = np.argsort(first)
     values, own = values[order], np.argsort(order)[own]
     suggested, score = np.full(n, -1, np.int64), np.ones(n)
-    rules = {name: np.zeros(n, np.bool_) for name in ("odds", "neighbours", "cleanlab")}
+    rules = {name: np.zeros(n, np.bool_) for name in ("estimate", "odds", "neighbours", "cleanlab")}
     if len(values) < 2:
         return Judged(codes, suggested, score, rules, 0.0, np.zeros((0, 0)))
     part = texts.take(pa.array(rows))
@@ -117,22 +134,48 @@ def judge(texts: pa.Array, codes: NDArray[np.int64], config: Config) -> Judged:
         vectors.weighted(vectors.terms(part), alone=False), own, len(values), config.neighbours
     )
     nearest = near.argmax(1)
+    low, noise = lowest(chances, own, config.precision)
+    rules["estimate"][rows] = low & (best != own)
     rules["odds"][rows] = (odds < config.odds) & (best != own)
     rules["neighbours"][rows] = (near[at, own] < OWN) & (near[at, nearest] > OTHER)
     if config.rule == "cleanlab":
         rules["cleanlab"][rows] = cleanlab_issues(own, chances, "low_self_confidence")
-    alone = rules["neighbours"][rows] & ~rules["odds"][rows]
+    alone = rules["neighbours"][rows] & ~rules["odds"][rows] & ~rules["estimate"][rows]
     suggested[rows] = values[np.where(alone, nearest, best)]
     score[rows] = np.where(alone, near[at, own], odds)
-    return Judged(codes, suggested, score, rules, kappa, chances)
+    return Judged(codes, suggested, score, rules, kappa, chances, noise)
+
+
+def lowest(
+    chances: NDArray[np.float64], own: NDArray[np.int64], precision: float
+) -> tuple[NDArray[np.bool_], float]:
+    """Which rows' labels have so little chance that `precision` of them are wrong, and the share of all that
+    are, both as estimated.
+
+    Under a chance stand ``noise * caught + (1 - noise) * right`` of the rows, where `caught` of the wrong
+    labels come out under it. Under low ones hardly a right one does, so the least of rows over `caught` is
+    the noise.
+    """
+    n, labels = chances.shape
+    said = chances[np.arange(n), own]
+    others = np.sort(chances[np.arange(labels) != own[:, None]])
+    ordered = np.sort(said)
+    flagged = np.arange(1, n + 1) / n
+    caught = np.searchsorted(others, ordered, side="right") / len(others)
+    telling = caught >= CAUGHT[0]
+    noise = float(min((flagged[telling] / caught[telling]).min(initial=1.0), 1.0))
+    right = flagged - noise * caught
+    fits = (right <= (1 - precision) * flagged) & (right <= ALARMS * (1 - noise)) & (caught <= CAUGHT[1])
+    taken = np.flatnonzero(fits)
+    return said <= (ordered[taken[-1]] if len(taken) else -1.0), noise
 
 
 def suspects(judged: Judged, config: Config) -> NDArray[np.bool_]:
     """Rows that the recipe's rule suspects."""
     if config.rule == "either":
-        return judged.rules["odds"] | judged.rules["neighbours"]
+        return judged.rules["estimate"] | judged.rules["odds"]
     if config.rule == "both":
-        return judged.rules["odds"] & judged.rules["neighbours"]
+        return judged.rules["estimate"] & judged.rules["odds"]
     return judged.rules[config.rule]
 
 

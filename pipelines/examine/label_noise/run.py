@@ -23,8 +23,11 @@ from headrace.pipelines.examine.label_noise import judge
 from headrace.pipelines.examine.label_noise.config import Config as Config
 
 NAME = "label_noise"
-VERSION = 1
+VERSION = 2
 REASON = "label_noise.suspect"
+NO_LABELS = (
+    "no label was looked at: in no source nearly all answers are few short ones that come again and again"
+)
 Each = Callable[..., Iterator[Any]]
 FOUND = pa.schema(
     [
@@ -45,7 +48,7 @@ def run(prepared: Sequence[str], run: str, config: Config, each: Each) -> dict[s
 
     prepared: paths; run: the run directory; ``each(function, items, name=...)`` runs tasks and gives their
     results in order. Returns counts: of each labelled source its rows, those judged, labels, agreement, and
-    suspects by rule.
+    suspects by rule; `words` where no source has labels.
     """
     work = storage.join(run, f"findings/work/{NAME}")
     storage.delete(work)
@@ -63,7 +66,8 @@ def run(prepared: Sequence[str], run: str, config: Config, each: Each) -> dict[s
     drops = pa.table([gone["row_id"], pa.repeat(REASON, gone.num_rows)], schema=DROPS)
     storage.write_table(storage.join(run, f"findings/{NAME}.drops.parquet"), drops)
     storage.delete(work)
-    return {"rows": plan["rows"], "suspects": table.num_rows, "policy": config.policy, "sources": reports}
+    report = {"rows": plan["rows"], "suspects": table.num_rows, "policy": config.policy, "sources": reports}
+    return report if reports else report | {"words": NO_LABELS}
 
 
 def _labels(item: tuple[int, Sequence[str]], run: str, work: str) -> str:
@@ -177,6 +181,7 @@ def _judged(
         "judged": len(ids),
         "agreement": round(judged.kappa, 4),
         "told": judged.told,
+        "noise": round(judged.noise, 4),
         "suspects": len(at),
         "by_rule": by_rule,
         "words": words(source, len(ids), judged, len(at)),
@@ -192,4 +197,5 @@ def words(source: dict[str, Any], looked: int, judged: judge.Judged, suspects: i
         return (
             f"{where}: the prompts hardly tell the labels (agreement {judged.kappa:.2f}), so none is judged"
         )
-    return f"{where}: {suspects:,} labels are likely wrong ({suspects / max(looked, 1):.1%})"
+    found = f"{where}: {suspects:,} labels are likely wrong ({suspects / max(looked, 1):.1%})"
+    return found + f"; of all labels some {judged.noise:.1%} are, as estimated"

@@ -10,7 +10,8 @@ those of one item is then compared with the item word by word. A text holds an i
 - `near_short`, for what is asked in fewer than `SHORT` words, by a text that says little else: the longest
   common subsequence holds so much of both, of the item and of the text, that the harmonic mean of the shares
   is `BOTH`, or for the shortest `SHORTEST` + `SHORTEST_SHORTAGE` / words of the item; one n-gram that is
-  evidence, two under `ALONE` words;
+  evidence, under `ALONE` words two, or a mean of `SINGLE`. Where one of both alone denies what it asks
+  (`DENIALS`), they ask the opposite;
 - `near`, for items of 13 words and more: the longest common subsequence holds `alike` + `SHORTAGE` / words
   of the item: of a short one nearly all.
 
@@ -24,6 +25,7 @@ Source: Brown et al. 2020, appendix C, https://arxiv.org/abs/2005.14165.
 """
 
 from collections.abc import Iterator
+from functools import lru_cache
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -45,9 +47,11 @@ EVIDENCE = 6  # words
 SHORTAGE = 3.6  # by words: how much more of a short item is asked for
 ANSWER = 0.16  # how much more of an answer
 SHORT = 30  # words under which an item and a text are compared as wholes
-BOTH, SHORTEST, SHORTEST_SHORTAGE = 0.61, 0.42, 2.9
+BOTH, SHORTEST, SHORTEST_SHORTAGE = 0.61, 0.42, 2.5
 ALONE = 16  # words of an item from which on one n-gram is enough where the whole text is alike
+SINGLE = 0.72  # how much alike they must be where one is enough for a shorter item
 LONGER = 1.6, 3  # how long such a text may be: times the words of the item, and words more
+DENIALS = "not non no never without except nicht kein nie pas jamais sin nunca"
 SEEN = 1 / 12  # share of an entry's evidence that makes a candidate
 VERBATIM = 0.8  # share of a long entry that is a leak, however many rows hold its n-grams
 BUCKETS = np.uint64(64 - 20)
@@ -151,8 +155,7 @@ def _regions(words: grams.Words, seen: grams.Hits, index: Index) -> _Regions:
     at = np.repeat(index.firsts[seen.key] - arrays.offsets(copies)[:-1], copies) + np.arange(copies.sum())
     text, place = np.repeat(seen.row, copies), np.repeat(seen.place, copies)
     entry, own = index.entry[at].astype(np.int64), index.place[at].astype(np.int64)
-    by_itself = _by_itself(words, text, entry, index)
-    once = by_itself & (index.lengths[entry] >= ALONE)
+    once = _by_itself(words, text, entry, index)
     # Most entries are met once in a text, by chance: these go before anything is sorted.
     bucket = (arrays.finalised((text * len(evidence) + entry).view(np.uint64)) >> BUCKETS).astype(np.int64)
     often = (np.bincount(bucket)[bucket] > 1) | (evidence[entry] < 2) | once
@@ -221,10 +224,11 @@ def verify(words: grams.Words, regions: _Regions, index: Index, config: Config) 
     weight = index.weights[word].astype(np.float64)
     inside = _covered(np.flatnonzero(reach >= RUN), reach[reach >= RUN], len(reach))
     covered = count(inside * weight) / np.maximum(count(weight), 1e-9)
+    alike = ~_opposite(words, text, entry, index)
     shares = {
         "covered": covered,
-        "near": aligned.alike,
-        "near_short": _of_both(words, text, aligned, index, entry),
+        "near": aligned.alike * alike,
+        "near_short": _of_both(words, text, aligned, index, entry) * alike,
     }
     rule, share = _ruled(aligned, runs, shares, index, entry, config)
     return Measured(text, entry, rule, share, owner[held], word[held])
@@ -251,6 +255,29 @@ def _of_both(
     one, other = aligned.alike[short], back.alike
     both[short] = 2 * one * other / np.maximum(one + other, 1e-9)
     return both
+
+
+def _opposite(
+    words: grams.Words, text: NDArray[np.int64], entry: NDArray[np.int64], index: Index
+) -> NDArray[np.bool_]:
+    """Whether a text and a short item that is all it asks differ by a word of `DENIALS`, ``bool[M]``."""
+    sides = (words, text), (index.words, entry)
+    asked, own = (_denying(side)[places] for side, places in sides)
+    opposite: NDArray[np.bool_] = _by_itself(words, text, entry, index) & (asked != own)
+    return opposite
+
+
+@lru_cache(maxsize=1)
+def _denials() -> NDArray[np.uint32]:
+    """Hashes of words that make the opposite of what is asked."""
+    return grams.words(kernels.fold(pa.array([DENIALS], pa.large_string()))).hashes
+
+
+def _denying(words: grams.Words) -> NDArray[np.bool_]:
+    """Which texts hold a word of `DENIALS`, ``bool[N]``."""
+    n = len(words.offsets) - 1
+    owner = np.repeat(np.arange(n), np.diff(words.offsets))
+    return np.bincount(owner[np.isin(words.hashes, _denials())], minlength=n) > 0
 
 
 def _weights_of(hashes: NDArray[np.uint32], index: Index) -> NDArray[np.float32]:
@@ -335,7 +362,8 @@ def settled(pairs: pa.Table, held: NDArray[np.int64], rows: int, index: Index, c
     evidence = np.bincount(np.repeat(np.arange(len(entry)), lengths), covered, minlength=len(entry))
     rule = pairs["rule"].to_numpy()
     enough = evidence >= np.where(rule == RULES.index("whole"), 1, EVIDENCE)
-    several = np.bincount(owner[good], minlength=len(entry)) >= np.where(lengths < ALONE, 2, 1)
+    alone = (lengths >= ALONE) | (pairs["share"].to_numpy() >= SINGLE)
+    several = np.bincount(owner[good], minlength=len(entry)) >= np.where(alone, 1, 2)
     enough = np.where(rule == RULES.index("near_short"), several, enough)
     return pairs.filter(pa.array(enough | pairs["certain"].to_numpy()))
 

@@ -27,7 +27,7 @@ from headrace.pipelines.examine.leaks.config import Config, sets
 from headrace.pipelines.stages.fingerprint import stage as fingerprint
 
 NAME = "leaks"
-VERSION = 2
+VERSION = 3
 REASON = "decontaminate.leak"
 LISTED = 20  # rows in the report
 INDEX = "findings/leaks.index"

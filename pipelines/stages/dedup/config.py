@@ -29,7 +29,9 @@ class Config(Section):
     exact: bool = True
     """Remove rows with the same roles and contents."""
     near: bool = True
-    """Remove rows whose prompt and answer are each alike (exact copies among them)."""
+    """Remove rows whose prompt and answer are each alike (exact copies among them). Answers that come to
+    different results (a number, yes or no, what code returns) are no duplicates: both rows stay, on one side
+    of the split, and `examine.contradictions` looks at them."""
     passages: Passages = Passages()
     threshold: float = Field(0.8, gt=0, le=1)
     """Least Jaccard similarity of both parts, over windows of the folded text; where one part is too short to

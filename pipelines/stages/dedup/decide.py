@@ -23,7 +23,8 @@ Pairs = NDArray[np.int64]  # [M, 2]: rank of the better row, rank of the worse
 EXACT, NEAR, SKETCH, ALIKE = 0, 1, 2, 3
 STEP = 2**16  # rows that `_repeated` looks up at a time
 # near: verified on the texts. sketch: near, but of the kept row only a sketch is known, not its text. alike:
-# so much alike that they share a side of the split, but both stay (see `verify`).
+# so much alike that they share a side of the split, but both stay, as where two answers come to different
+# results (see `verify`).
 RULES = ("exact", "near", "sketch", "alike")
 
 

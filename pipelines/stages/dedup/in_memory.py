@@ -31,8 +31,12 @@ def duplicates(texts: pa.Array, config: Config | None = None) -> pa.Table:
     `removed, kept` (row numbers), `distance, similarity, rule`, sorted by `removed`: the same answer as
     the pass gives on the same rows.
     """
-    config = config or Config()
-    rows, matches = matched(fingerprint.apply(as_rows(texts), fingerprint.Config()), config)
+    return removed(fingerprint.apply(as_rows(texts), fingerprint.Config()), config or Config())
+
+
+def removed(table: pa.Table, config: Config) -> pa.Table:
+    """The same among the fingerprinted rows of `table`, by their ids."""
+    rows, matches = matched(table, config)
     verdict = decide.decide(rows.n, matches, config.threshold, rule_of_copies(config))
     return removed_table(rows["row_id"], rows["simhash"], verdict)
 

@@ -1,8 +1,9 @@
 """Duplicates over the whole run: pass 2, over ids and sketches, reading texts only to verify.
 
 Exact: the same roles and contents. Near: prompt *and* answer each alike by at least
-`dedup.threshold` (see `verify`); the same prompt with another answer stays. Every removed
-row names a kept row that it was verified against (see `decide`).
+`dedup.threshold` (see `verify`); the same prompt with another answer stays, and so does a long
+answer that comes to another result (see `results`). Every removed row names a kept row that it
+was verified against (see `decide`).
 
 Here are the steps over arrays and the public `duplicates` for texts in memory; `steps.run`
 runs the same steps over the files of a run.
@@ -22,7 +23,7 @@ from headrace.pipelines.stages.dedup import decide, verify
 from headrace.pipelines.stages.dedup.config import Config
 
 NAME = "dedup"
-VERSION = 3
+VERSION = 4
 # What is said and where it is worked out, not which rows go; passages have a key of their own.
 NOT_IN_KEY = {"alarm", "on_alarm", "device", "passages"}
 REMOVED = pa.schema(

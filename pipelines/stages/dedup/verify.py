@@ -24,7 +24,13 @@ Jaccard of .98. Such pairs are *alike*: both rows stay, on the same side of the 
 the very same windows, they are duplicates after all. An equal answer of `TELLING` windows or more says by
 itself that the questions are the same.
 
-Cost: the texts of the rows concerned are folded once; then 6 to 8 ns for each byte of each pair.
+Two answers to a prompt that come to another result (`results`) are no copies of each other, however alike
+their texts: such a pair is *alike* too, whatever the similarity. Dedup would otherwise choose one of two
+results and say nothing; which of them is wrong, `examine.contradictions` asks. A plain text has no prompt and
+so no result; and where only a sketch of one row is there, its result is not known.
+
+Cost: the texts of the rows concerned are folded once; then 6 to 8 ns for each byte of each pair; results some
+50 us a kilobyte of answers that are alike.
 """
 
 from collections.abc import Callable
@@ -37,6 +43,7 @@ from numpy.typing import NDArray
 
 from headrace import kernels
 from headrace.pipelines import schema
+from headrace.pipelines.stages.dedup import results
 from headrace.pipelines.stages.fingerprint import stage as fingerprint
 
 COLUMNS = ["messages", *(f"{part}_{kind}" for part in fingerprint.PARTS for kind in ("features", "key"))]
@@ -44,6 +51,7 @@ COLUMNS = ["messages", *(f"{part}_{kind}" for part in fingerprint.PARTS for kind
 
 # An equal answer of so many windows or more says that the questions are the same as well.
 TELLING = 48
+CLOSE = 0.4  # similarity under which no recipe takes rows for duplicates in earnest
 
 
 class Measured(NamedTuple):
@@ -64,7 +72,24 @@ def similarities(table: pa.Table, pairs: NDArray[np.int64], *, min_features: int
     def jaccard(number: int, chosen: NDArray[np.int64]) -> NDArray[np.float64]:
         return kernels.jaccard(joined, chosen * 2 + number, ngram=ngram)
 
-    return _least(table, pairs, min_features, jaccard)
+    found = _least(table, pairs, min_features, jaccard)
+    long = table["answer_features"].to_numpy() >= min_features
+    asked = (table["prompt_features"].to_numpy() > 0) | (table["prompt_key"].to_numpy() != 0)
+    close = np.flatnonzero((found.similarity >= CLOSE) & (long & asked)[pairs].all(axis=1) & ~found.alike)
+    found.alike[close] = _other_results(table, pairs[close])
+    return found
+
+
+def _other_results(table: pa.Table, pairs: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Which pairs of rows come to different results, ``bool[M]``: turn by turn of the assistant's."""
+    concerned, local = np.unique(pairs, return_inverse=True)
+    roles, rows, texts = schema.contents(table.take(pa.array(concerned)))
+    answers = np.flatnonzero(pc.equal(roles, "assistant").to_numpy(zero_copy_only=False))
+    turns: list[list[results.Result]] = [[] for _ in concerned]
+    for row, text in zip(rows[answers], texts.take(pa.array(answers)).to_pylist(), strict=True):
+        turns[row].append(results.of(text))
+    found = (results.differ(turns[a], turns[b]) for a, b in local.reshape(-1, 2))
+    return np.fromiter(found, np.bool_, len(pairs))
 
 
 def estimates(

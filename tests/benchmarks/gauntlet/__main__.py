@@ -74,10 +74,8 @@ def trials(data: Path) -> dict[str, Trial]:
     }
     return {
         **leaked(data, told),
-        "contradictions": Trial(answered, plants.contradictions(same), alarms.contradictions(), most=3000),
-        "contradictions, reworded": Trial(
-            answered, plants.contradictions(("several",)), alarms.contradictions(), most=3000
-        ),
+        "contradictions": contradicted(answered, same),
+        "contradictions, reworded": contradicted(answered, ("several",)),
         "format drift": Trial(formed, plants.drift, alarms.drift),
         "lost ends, length limit": Trial(
             spoken, plants.too_long(alarms.tokens, alarms.LIMIT), alarms.shortened, short_enough
@@ -112,17 +110,15 @@ def leaked(data: Path, of_sets: tuple[str, ...]) -> dict[str, Trial]:
     }
 
 
+def contradicted(of_sets: tuple[str, ...], kinds: tuple[str, ...]) -> Trial:
+    """Prompts that are asked twice, in one of `kinds` ways, and answered otherwise."""
+    alarm = alarms.contradictions
+    return Trial(of_sets, plants.contradictions(kinds), alarm, plants.consistent(kinds), most=3000)
+
+
 def short_enough(rows: list[Row], draw: np.random.Generator) -> Planted:
     """Rows within the length limit, by another's count."""
     return Planted([row for row in rows if alarms.tokens(row) <= alarms.LIMIT], [], {})
-
-
-def before(name: str) -> dict[str, tuple[Alarm, Alarm]]:
-    """The product where a step before the check is left out."""
-    if not name.startswith("contradictions"):
-        return {}
-    alarm = alarms.contradictions(alarms.Dedup(near=False))
-    return {"headrace, dedup.near off": (alarm, alarm)}
 
 
 def scored(planted: Planted, flags: Flags, quiet: Flags) -> Line:
@@ -175,7 +171,7 @@ def main() -> None:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(NAMES)
         for name, trial in trials(options.data).items():
-            others = peers.of(name, options.soup, options.data) if options.peers else before(name)
+            others = peers.of(name, options.soup, options.data) if options.peers else {}
             for of_set in trial.sets if name.startswith(options.only or "") else ():
                 if options.sets and of_set not in options.sets:
                     continue

@@ -82,12 +82,12 @@ def cleaned(rows: list[Row]) -> pa.Table:
 
 
 def examined(
-    check: ModuleType, rows: list[Row], template: str | None = None, dedup: Dedup | None = None
+    check: ModuleType, rows: list[Row], template: str | None = None
 ) -> tuple[dict[str, Any], pa.Table]:
     """What a check reports of rows, and what it writes down; by its defaults, and those of `dedup`."""
     table = cleaned(rows)
     table = fingerprint.apply(table.filter(schema.live(table)).combine_chunks(), fingerprint.Config())
-    settings = dedup or Dedup()
+    settings = Dedup()
     ranked, matches = in_memory.matched(table, settings)
     verdict = decide.decide(ranked.n, matches, settings.threshold, rule_of_copies(settings))
     removed = removed_table(ranked["row_id"], ranked["simhash"], verdict)
@@ -114,14 +114,10 @@ def flagged(rows: list[Row], ids: pa.ChunkedArray | pa.Array) -> Flags:
     return flags
 
 
-def contradictions(dedup: Dedup | None = None) -> Alarm:
+def contradictions(rows: list[Row], truth: Truth | None = None) -> Flags:
     """Rows in a contradiction, of those that the removal of duplicates has left."""
-
-    def alarm(rows: list[Row], truth: Truth | None = None) -> Flags:
-        _, found = examined(contradictions_check, rows, dedup=dedup)
-        return flagged(rows, found.filter(pc.is_in(found["kind"], pa.array(kinds.CONFLICTS)))["row_id"])
-
-    return alarm
+    _, found = examined(contradictions_check, rows)
+    return flagged(rows, found.filter(pc.is_in(found["kind"], pa.array(kinds.CONFLICTS)))["row_id"])
 
 
 def labels(rows: list[Row], truth: Truth | None = None) -> Flags:

@@ -75,25 +75,54 @@ def in_prose(dress: Callable[[str, random.Random], str]) -> Callable[[str, rando
     return lambda said, draw: leak_plants.embedded(dress(said, draw), draw)
 
 
+# Rewordings that ask what was asked. Other names and numbers ask something else.
+ASKING = tuple(kind for kind in rewording.KINDS if kind != "names and numbers")
+
+
 def contradictions(kinds: tuple[str, ...]) -> Plant:
     """A second row for some prompts, said in one of `kinds` ways, with another answer of the same form.
 
-    Numbers behind a mark are changed; any other answer is that of another row.
+    "several": one to four of `ASKING`. Numbers behind a mark are changed; any other answer is that of another
+    row.
     """
 
     def plant(rows: list[Row], draw: Draw) -> Planted:
         more = []
         for at in chosen(rows, draw):
-            kind = kinds[int(draw.integers(len(kinds)))]
-            said = prompt(rows[at])
-            if kind == "several":
-                said = rewording.reworded(said, int(draw.integers(2**32)))
-            elif kind != "as it is":
-                said = rewording.KINDS[kind](said, draw)
+            said = _said_so(prompt(rows[at]), kinds[int(draw.integers(len(kinds)))], draw)
             more.append([*rows[at][:-2], ("user", said), ("assistant", _otherwise(rows, at, draw))])
         return Planted([*rows, *more], list(range(len(rows), len(rows) + len(more))), {})
 
     return plant
+
+
+def consistent(kinds: tuple[str, ...]) -> Plant:
+    """Rows as they are, and second ones that contradict none: some prompts said otherwise with the same
+    answer, and some with other names and numbers and another answer."""
+
+    def plant(rows: list[Row], draw: Draw) -> Planted:
+        more = []
+        for at in chosen(rows, draw):
+            said = _said_so(prompt(rows[at]), kinds[int(draw.integers(len(kinds)))], draw)
+            more.append([*rows[at][:-2], ("user", said), rows[at][-1]])
+        for at in chosen(rows, draw):
+            said = rewording.swapped(prompt(rows[at]), draw)
+            if said != prompt(rows[at]):
+                more.append([*rows[at][:-2], ("user", said), ("assistant", _otherwise(rows, at, draw))])
+        return Planted([*rows, *more], [], {})
+
+    return plant
+
+
+def _said_so(said: str, kind: str, draw: Draw) -> str:
+    """A prompt in other words, by a kind of `rewording`, by several of them, or as it is."""
+    some = [kind] if kind not in ("as it is", "several") else []
+    if kind == "several":
+        some = [ASKING[at] for at in sorted(draw.choice(len(ASKING), int(draw.integers(1, 5)), False))]
+        some.sort(key=lambda name: name == "case")  # last: other rules look at capitals
+    for name in some:
+        said = rewording.KINDS[name](said, draw)
+    return said
 
 
 def _otherwise(rows: list[Row], at: int, draw: Draw) -> str:

@@ -24,9 +24,6 @@ def test_duplicates_are_left_out(tmp_path: Path) -> None:
         {"prompt": "q0", "answer": "a0", "rejected": ""},
         {"prompt": "q2", "answer": "a2", "rejected": ""},
     ]
-    more = rows.left_or_near(str(tmp_path / "part.parquet"), str(tmp_path), ["messages"])
-    assert more["row_id"].to_pylist() == [7, 8, 9]
-    assert more[rows.NEAR].to_pylist() == [False, True, False]
 
 
 @pytest.mark.parametrize(

@@ -95,7 +95,7 @@ def test_rewordings_of_labelled_questions_are_wanted() -> None:
     assert found["diversity"].level == "note"
     assert "for a narrow set" not in found["size"].words
     assert verdict.advise(facts(10_000, tasks={"other": 10_000}, checks=labels), PLAIN).kind == "narrow"
-    assert "label_noise" not in found
+    assert found["label_noise"].level == "note"
 
 
 def test_rows_without_answers_teach_nothing() -> None:
@@ -166,8 +166,6 @@ def test_contradictions() -> None:
     assert (of(0).level, of(10).level, of(600).level, of(600, 600).level) == ("fine", "note", "mend", "note")
     assert of(600).number == 0.1
     assert of(600).show == "RUN/findings/contradictions.parquet"
-    sampled = {"contradictions": {"rows": 6_000, "conflicting": 600, "told": False}}
-    assert reasons(facts(checks=sampled))["contradictions"].level == "note"
 
 
 def test_wrong_labels() -> None:
@@ -183,7 +181,26 @@ def test_wrong_labels() -> None:
         "note",
     )
     assert (of(700).number, of(700).show) == (0.14, "RUN/findings/label_noise.parquet")
-    assert "label_noise" not in reasons(facts(checks={"label_noise": {"suspects": 0, "sources": []}}))
+
+
+def test_no_labels_are_said_to_be_that() -> None:
+    """Silence would read as: the labels are right."""
+
+    def of(*sources: dict[str, object]) -> verdict.Reason:
+        return reasons(facts(checks={"label_noise": {"suspects": 0, "sources": [*sources]}}))["label_noise"]
+
+    assert of() == verdict.Reason(
+        "label_noise",
+        "fine",
+        "the answers are no labels (few short ones that come again and again), so none was looked at",
+        0,
+        verdict.OWN,
+        [],
+        "",
+    )
+    untold = of({"source": "s", "told": False}, {"source": "t", "told": False})
+    assert untold.level == "note"
+    assert untold.words == "the prompts hardly tell the labels of s, t: whether those are right nobody looked"
 
 
 def test_leaks() -> None:
@@ -316,3 +333,23 @@ def test_what_run_json_holds_is_understood() -> None:
     assert found.lost == {"dedup.exact": 15, "read.bad": 5}
     assert (found.size, list(found.checks)) == (60, ["diversity"])
     assert of_run({}, "RUN").rows == 0
+
+
+@pytest.mark.parametrize(
+    ("form", "level"),
+    [("shifted", "stop"), ("exchanged", "stop"), ("one_answer", "mend"), ("some_system", "note")],
+)
+def test_forms_of_a_set(form: str, level: str) -> None:
+    given = facts(forms={form: 400}, formed=5_000, examples={form: ["a: line 1"]})
+    assert (reasons(given)[form].level, reasons(given)[form].number) == (level, 0.08)
+    assert reasons(given)[form].rows == ["a: line 1"]
+    assert reasons(given)[form].words.startswith("400 of 5,000 rows ")
+    assert form not in reasons(facts(forms={form: 200}, formed=5_000))
+
+
+def test_records_that_were_lost_are_said() -> None:
+    def of(n: int) -> verdict.Reason | None:
+        return reasons(facts(lost={"quality.echo": n, "dedup.exact": 900})).get("lost")
+
+    assert of(300) is None
+    assert [(found := of(n)) and found.level for n in (600, 3_600)] == ["note", "mend"]

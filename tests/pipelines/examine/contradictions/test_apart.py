@@ -66,7 +66,7 @@ def test_nor_is_a_prompt_from_itself_with_slips(a: str) -> None:
         ("Where is the river?", "Where is the lamp?", True),
         ("Where is the river?", "Where is it?", True),
         ("Where is the river?", "Please, where's a rivver?", False),
-        ("Where is the river?", "Where is the road?", False),  # as long, but for a letter, and begins alike
+        ("Where is the river?", "Where is the ridge?", False),  # as long, but for a letter, and begins alike
         ("Is it red?", "Is it not red?", False),  # a word that contractions hold: `asking` says it
         ("灯在哪里？", "河在哪里？", False),
         ("", "", False),

@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -11,7 +10,10 @@ from headrace.cluster import storage
 from headrace.pipelines.examine.contradictions import answers, asking, compare
 from headrace.pipelines.examine.contradictions import run as contradictions
 from headrace.pipelines.examine.contradictions.config import Config
+from headrace.pipelines.stages.dedup import decide, in_memory
 from headrace.pipelines.stages.dedup import stage as dedup
+from headrace.pipelines.stages.dedup.config import Config as Dedup
+from headrace.pipelines.stages.fingerprint import stage as fingerprint
 from tests import builders
 
 
@@ -28,6 +30,15 @@ from tests import builders
         ("Tom has 3 pears. How many are left?", "How many are left? Tom has 3 pears."),
         ("I do not see it. Why?", "I don't see it. Why?"),
         ("附近有什么酒店？", "请问，附近有什么酒店？"),
+        ("How many pears are left?", "What is the number of pears are left?"),
+        ("Which car did Tom buy?", "What automobile did Tom purchase?"),
+        ("How do I reset my code?", "Plaese tell me: how can I reset my code?"),
+        ("If it rains, where is my tent kept?", "where is my tent kept, if it rains?"),
+        ("Tom gives half of it away. What is left?", "Tom gives 50% of it away. Tell me what is left."),
+        (
+            "Of 40 crates that came in on Monday 13 were sold before noon. How many remained?",
+            "of 40 craets that cme in on monday 13 were sold before noon. find out how many remained.",
+        ),
     ],
 )
 def test_the_same_is_asked(a: str, b: str) -> None:
@@ -45,6 +56,10 @@ def test_the_same_is_asked(a: str, b: str) -> None:
         ("Does Ann owe Bob money?", "Does Bob owe Ann money?"),
         ("Tom has 3 pears. How many are left?", "Tom has 3 pears. How many were there?"),
         ("北京有什么酒店？", "上海有什么酒店？"),
+        ("How far is it from Rome to Oslo?", "How far is it from Oslo to Rome?"),
+        ("Tom has 5 pears and 3 plums. How many in all?", "Tom has 3 pears and 5 plums. How many in all?"),
+        ("Which is safe?\nA) the old bridge\nB) the ice", "Which is safe?\nA) the ice\nB) the old bridge"),
+        ("Is it cold in May or in March?", "Is it cold in May?"),
     ],
 )
 def test_something_else_is_asked(a: str, b: str) -> None:
@@ -68,6 +83,8 @@ def test_something_else_is_asked(a: str, b: str) -> None:
         ("Can it swim?", "It can swim well", "It can not swim well", "yes_no"),
         ("Write a poem about rain.", "Drip drop", "A cloud wept", "other"),
         ("Name a colour.", "red", "blue", "other"),
+        ("Thanks, that is all.", "Have a nice day.", "Goodbye, enjoy the film.", "other"),
+        ("What is a third of four?", "1.3333333333333333", "1.3333333333333335", "same"),
         ("What kinds of soup do you have?", "We have leek and pea.", "Onion or tomato.", "other"),
         ("What kinds of soup do you have?", "We have leek and pea.", "Leek and pea.", "same"),
         ("Tell me what soups you have.", "We have leek and pea.", "Onion or tomato.", "other"),
@@ -175,28 +192,24 @@ def test_a_run_writes_the_same_for_any_files_and_order(tmp_path: Path) -> None:
     assert {(r["row_id"], r["partner"]) for r in table.to_pylist()} >= {(0, 1), (1, 0), (2, 1), (3, 1)}
 
 
-def test_a_near_duplicate_with_another_result_is_told_and_marked_once(tmp_path: Path) -> None:
-    """Of two long solutions that end in 23 and in 31 one went as a near duplicate."""
+def test_a_long_solution_with_another_result_stays_and_contradicts(tmp_path: Path) -> None:
+    """Of two long solutions that end in 23 and in 31 neither is a duplicate of the other."""
     worked = "First all crates are counted, then those that were sold are taken away. " * 9
-    given = [
-        (f"How many crates of plums are left?{end}", f"{worked}#### {n}") for end, n in (("", 23), ("", 31))
+    rows = [
+        [("user", "How many crates of plums are left?"), ("assistant", f"{worked}#### {n}")]
+        for n in (23, 31, 23)
     ]
-    table = builders.table(*[[("user", p), ("assistant", a)] for p, a in given])
-    removed = {"removed": [1], "kept": [0], "rule": ["near"]}
-    empty = dedup.REMOVED.empty_table()
-    columns = [pa.array(removed.get(f.name, [None]), f.type) for f in empty.schema]
-    storage.write_table(str(tmp_path / "duplicates/removed.parquet"), pa.table(columns, empty.schema.names))
+    table = fingerprint.apply(builders.table(*rows), fingerprint.Config())
+    ranked, matches = in_memory.matched(table, Dedup())
+    verdict = decide.decide(ranked.n, matches, Dedup().threshold)
+    removed = dedup.removed_table(ranked["row_id"], ranked["simhash"], verdict)
+    assert removed.select(["removed", "kept", "rule"]).to_pylist() == [
+        {"removed": 2, "kept": 0, "rule": "exact"}
+    ]
+    storage.write_table(str(tmp_path / "duplicates/removed.parquet"), removed)
     paths = builders.write_parts(tmp_path, table, [])
     report = contradictions.run(paths, str(tmp_path), Config(policy="drop_all"), builders.in_order)
-    assert (report["rows"], report["conflicting"], report["near_duplicates"], report["marked"]) == (
-        1,
-        2,
-        1,
-        1,
-    )
-    drops = storage.read_table(str(tmp_path / "findings/contradictions.drops.parquet"))
-    assert drops["row_id"].to_pylist() == [0], "the other has gone already"
-    assert "1 of them have gone as near duplicates of a row that answers otherwise" in report["words"]
+    assert (report["rows"], report["conflicting"], report["marked"]) == (2, 2, 2)
 
 
 def test_no_rows(tmp_path: Path) -> None:

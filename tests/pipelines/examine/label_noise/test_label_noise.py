@@ -68,7 +68,7 @@ def test_planted_labels_are_found_and_the_right_ones_suggested() -> None:
         assert 0 <= row["score"] < Config().odds
 
 
-@pytest.mark.parametrize("rule", ["odds", "neighbours", "either", "both", "cleanlab"])
+@pytest.mark.parametrize("rule", ["estimate", "odds", "neighbours", "either", "both", "cleanlab"])
 def test_every_rule_finds_most_and_little_else(rule: str) -> None:
     texts, labels, wrong = labelled(600, 30)
     found = set(judge.label_noise(texts, labels, Config(rule=rule))["row"].to_pylist())  # type: ignore[arg-type]
@@ -143,5 +143,29 @@ def test_answers_of_their_own_are_no_labels(tmp_path: Path) -> None:
     texts, _, _ = labelled(200)
     paths = prepared(tmp_path, texts, [builders.story(k, 20) for k in range(200)], [])
     report = label_noise.run(paths, str(tmp_path), Config(), builders.in_order)
-    assert report == {"rows": 200, "suspects": 0, "policy": "keep", "sources": []}
+    counts = {"rows": 200, "suspects": 0, "policy": "keep", "sources": []}
+    assert report == counts | {"words": label_noise.NO_LABELS}
     assert storage.read_table(str(tmp_path / "findings/label_noise.drops.parquet")).num_rows == 0
+
+
+@pytest.mark.parametrize("share", [0.0, 0.05, 0.1])
+def test_the_estimate_tells_how_many_labels_are_wrong(share: float) -> None:
+    """Chances of a classifier that is right on four of five rows, and not sure of the others."""
+    draw = np.random.default_rng(0)
+    n, labels = 4000, 20
+    true = draw.integers(0, labels, n)
+    chances = draw.dirichlet(np.full(labels, 0.2), n) * 0.1
+    second = (true + draw.integers(1, labels, n)) % labels
+    sure = draw.beta(4, 1, n)
+    chances[np.arange(n), true] += 0.9 * sure
+    chances[np.arange(n), second] += 0.9 * (1 - sure)
+    own, wrong = true.copy(), draw.random(n) < share
+    own[wrong] = (true[wrong] + draw.integers(1, labels, int(wrong.sum()))) % labels
+    low, noise = judge.lowest(chances, own, 0.7)
+    assert abs(noise - share) < 0.012
+    assert low[~wrong].mean() <= judge.ALARMS + 0.005
+    if share:
+        assert low[wrong].mean() > 0.9
+        assert wrong[low].mean() > 0.7
+    else:
+        assert low.mean() < 0.005

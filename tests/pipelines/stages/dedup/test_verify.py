@@ -108,3 +108,50 @@ def test_the_minimum_is_the_callers() -> None:
 def test_distances_count_bits() -> None:
     simhash = np.array([0, 2**64 - 1, 2**63 + 1], np.uint64)
     assert verify.distances(simhash, np.array([[0, 1], [0, 2], [1, 2]])).tolist() == [64, 2, 62]
+
+
+WORKED = "First the crates that came in are counted, then those that were sold are taken away again. " * 4
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (f"{WORKED}#### 23", f"{WORKED}#### 31"),
+        (f"{WORKED}The answer is 23.", f"{WORKED}The answer is 31."),
+        (f"{WORKED}So 23 crates are left.", f"{WORKED}So 31 crates are left."),
+        (f"Yes. {WORKED}", f"No. {WORKED}"),
+        (f"{WORKED}They were sold.", f"{WORKED}They were not sold."),
+        (
+            f"def left(a, b):\n    # {WORKED}\n    return a - b\n",
+            f"def left(a, b):\n    # {WORKED}\n    return a + b\n",
+        ),
+        (f'{{"note": "{WORKED}", "kind": "pear"}}', f'{{"note": "{WORKED}", "kind": "plum"}}'),
+    ],
+)
+def test_answers_that_come_to_another_result_are_no_duplicates(one: str, other: str) -> None:
+    assert alike(turn(PROMPT, one), turn(PROMPT, other)) > 0.8
+    assert similarity(turn(PROMPT, one), turn(PROMPT, one)) == 1
+    # A text that answers nothing has no result.
+    assert similarity([("text", one)], [("text", other)]) > 0.8
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        (f"{WORKED}#### 1,000", f"{WORKED}#### 1000.0"),
+        (f"{WORKED}I hope that this is of help.", f"{WORKED}Hope that this is of help!"),
+        (f"{WORKED}So 23 crates are left.", f"{WORKED}So 23 crates are left now."),
+    ],
+)
+def test_the_same_result_in_other_words_is_a_duplicate(one: str, other: str) -> None:
+    assert similarity(turn(PROMPT, one), turn(PROMPT, other)) > 0.8
+
+
+def test_each_turn_has_a_result() -> None:
+    def talk(first: int, last: int) -> list[tuple[str, str]]:
+        said = [f"{WORKED}So {n} crates are left." for n in (first, last)]
+        return [("user", PROMPT), ("assistant", said[0]), ("user", "And now?"), ("assistant", said[1])]
+
+    assert alike(talk(23, 31), talk(24, 31)) > 0.8
+    assert alike(talk(23, 31), talk(23, 30)) > 0.8
+    assert similarity(talk(23, 31), talk(23, 31)) == 1

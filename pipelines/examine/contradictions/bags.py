@@ -1,0 +1,107 @@
+"""Prompts that may ask the same in another order and in other words: pairs by the words that count (`apart`).
+
+Why: sketches of letters find prompts that are alike from end to end. A sentence of politeness more than
+doubles a short question, and a clause that changes its place cuts windows; the words that count stay.
+What: two prompts are a pair where `LEAST` of all words that count in one of them do so in both, and neither
+has a word that the other cannot have (`apart`). Such pairs share one of the rarest words of each, as many as
+it takes; a word that stands so in more than `MOST` prompts is asked of equal bags alone.
+
+Cost: 8 bytes a word of prompts of `LONGEST` different words at most (longer ones stay alike in letters), some
+2 us a pair that is looked at.
+Source: Chaudhuri et al. 2006 (prefix filter), https://doi.org/10.1109/ICDE.2006.9.
+"""
+
+import numpy as np
+from numba import njit
+from numpy.typing import NDArray
+
+from headrace.pipelines.examine.contradictions import apart, asking
+
+LEAST = 0.5
+LONGEST = 128  # different words of a prompt
+MOST = 500  # prompts that a word is looked up in
+NO_PAIRS = np.zeros((0, 2), np.int64)
+
+
+def pairs(offsets: NDArray[np.int64], codes: NDArray[np.uint64]) -> NDArray[np.int64]:
+    """Pairs of N prompts, ``int64[M, 2]``, the lower one first.
+
+    offsets, codes: their words, as `apart.Words`; a prompt that has none is in no pair.
+    """
+    n = len(offsets) - 1
+    counts = (codes & apart.COUNTS).astype(np.bool_)
+    owner = np.repeat(np.arange(n), np.diff(offsets))[counts]
+    words, number = np.unique(codes[counts], return_inverse=True)
+    if not len(words):
+        return NO_PAIRS
+    used = np.bincount(number, minlength=len(words))
+    order = np.empty(len(words), np.int64)
+    order[np.lexsort((words, used))] = np.arange(len(words))
+    rarity = order[number]
+    by_row = np.lexsort((rarity, owner))
+    ends = np.concatenate([np.zeros(1, np.int64), np.cumsum(np.bincount(owner, minlength=n))])
+    rare = rarity[by_row]
+    sizes = np.diff(ends)
+    telling = np.where(sizes > 0, sizes - np.ceil(LEAST * sizes).astype(np.int64) + 1, 0)
+    inside = np.arange(len(rare)) - np.repeat(ends[:-1], sizes) < np.repeat(telling, sizes)
+    holders, held = np.repeat(np.arange(n), sizes)[inside], rare[inside]
+    by_word = np.argsort(held, kind="stable")
+    lists = np.concatenate([np.zeros(1, np.int64), np.cumsum(np.bincount(held, minlength=len(words)))])
+    found = _joined(ends, rare, telling, lists, holders[by_word], offsets, codes, asking.SLIP, LEAST, MOST)
+    return np.unique(np.concatenate([found, _equal(ends, rare)]), axis=0)
+
+
+def _equal(ends: NDArray[np.int64], rare: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Pairs of the first prompt with some words that count and every other one that has the same."""
+    mixed = (rare.astype(np.uint64) + np.uint64(1)) * np.uint64(0x9E3779B97F4A7C15)
+    mixed ^= mixed >> np.uint64(29)
+    mixed *= np.uint64(0xBF58476D1CE4E5B9)
+    sums = np.concatenate([np.zeros(1, np.uint64), np.cumsum(mixed, dtype=np.uint64)])
+    bag = sums[ends[1:]] - sums[ends[:-1]]
+    some = np.flatnonzero(np.diff(ends))
+    _, first, of = np.unique(bag[some], return_index=True, return_inverse=True)
+    both = np.stack([some[first][of], some], axis=1)
+    equal: NDArray[np.int64] = both[both[:, 0] != both[:, 1]]
+    return equal
+
+
+@njit(cache=True, nogil=True)
+def _joined(ends, rare, telling, lists, holders, offsets, codes, slip, least, most):  # type: ignore[no-untyped-def]
+    """Pairs by the rarest words of each."""
+    n = len(ends) - 1
+    seen = np.full(n, -1, np.int64)
+    found = np.empty((1024, 2), np.int64)
+    out = 0
+    for row in range(n):
+        own = ends[row + 1] - ends[row]
+        for at in range(ends[row], ends[row] + telling[row]):
+            first, last = lists[rare[at]], lists[rare[at] + 1]
+            if last - first > most:
+                continue
+            for k in range(first, last):
+                other = holders[k]
+                if other >= row:
+                    break
+                size = ends[other + 1] - ends[other]
+                if seen[other] == row or size < least * own or own < least * size:
+                    continue
+                seen[other] = row
+                a, b, both = ends[row], ends[other], 0
+                while a < ends[row + 1] and b < ends[other + 1]:
+                    both += rare[a] == rare[b]
+                    step = rare[a] <= rare[b]
+                    b += rare[b] <= rare[a]
+                    a += step
+                if both < least * (own + size - both):
+                    continue
+                left = codes[offsets[row] : offsets[row + 1]]
+                right = codes[offsets[other] : offsets[other + 1]]
+                if apart.stands_alone(left, right, slip) or apart.stands_alone(right, left, slip):
+                    continue
+                if out == len(found):
+                    more = np.empty((2 * len(found), 2), np.int64)
+                    more[:out] = found
+                    found = more
+                found[out, 0], found[out, 1] = other, row
+                out += 1
+    return found[:out].copy()

@@ -1,0 +1,79 @@
+"""What rows look like beside each other: faults that no row shows by itself."""
+
+import pyarrow as pa
+import pytest
+
+from headrace.pipelines.examine.advice import forms
+from tests import builders
+
+N = 60
+PROMPTS = [f"What is told of {builders.story(k, 6)}?" for k in range(N)]
+ANSWERS = [f"It is told that {builders.story(k, 6)} did well. More was not said." for k in range(N)]
+
+
+def rows(prompts: list[str] = PROMPTS, answers: list[str] = ANSWERS) -> list[list[builders.Turn]]:
+    return [[("user", p), ("assistant", a)] for p, a in zip(prompts, answers, strict=True)]
+
+
+def counts(given: list[list[builders.Turn]]) -> dict[str, int]:
+    found = forms.look(builders.table(*given))
+    assert set(found.counts) <= set(forms.CODES)
+    assert all(len(found.places[code]) == min(n, 5) for code, n in found.counts.items())
+    return {code: n for code, n in found.counts.items() if n}
+
+
+def test_rows_without_fault() -> None:
+    assert counts(rows()) == {}
+    assert forms.look(builders.table(*rows())).rows == N
+
+
+def test_few_rows_are_not_looked_at() -> None:
+    assert forms.look(builders.table(*rows()[: forms.FEW - 1])) == forms.Forms(0, {}, {})
+
+
+def test_one_answer() -> None:
+    assert counts(rows(answers=[*ANSWERS[:20], *["We will call you."] * 40])) == {"one_answer": 40}
+    assert counts(rows(answers=[*ANSWERS[:30], *["We will call you."] * 30])) == {}
+
+
+def test_some_system_prompts() -> None:
+    def spoken(k: int, row: list[builders.Turn]) -> list[builders.Turn]:
+        return [("system", "You are careful."), *row] if k % 3 == 0 else row
+
+    assert counts([spoken(k, row) for k, row in enumerate(rows())]) == {"some_system": N // 3}
+    assert counts([spoken(0, row) for row in rows()]) == {}
+
+
+def test_answers_that_break_off() -> None:
+    long = [f"{answer} {builders.story(k, 20)}" for k, answer in enumerate(ANSWERS)]
+    assert counts(rows(answers=[f"{a} and then" for a in long])) == {"cut_off": N}
+    assert counts(rows(answers=[f"{a} and then." for a in long])) == {}
+    assert counts(rows(answers=[f"{a} Result: 12" for a in long])) == {}
+
+
+@pytest.mark.parametrize("mark", ["<|im_end|>", "[INST]", "</s>", "<start_of_turn>"])
+def test_markers_of_a_template(mark: str) -> None:
+    assert counts(rows(answers=[a + mark if k % 2 else a for k, a in enumerate(ANSWERS)])) == {
+        "markers": N // 2
+    }
+
+
+@pytest.mark.parametrize("by", [-3, -1, 1, 2])
+def test_answers_beside_another_prompt(by: int) -> None:
+    moved = [ANSWERS[(k - by) % N] for k in range(N)]
+    assert counts(rows(answers=moved)) == {"shifted": N}
+    texts = pa.array(PROMPTS, pa.large_string()), pa.array(moved, pa.large_string())
+    assert forms.shift(*texts) == by
+
+
+def test_columns_taken_for_each_other() -> None:
+    assert counts(rows(ANSWERS, PROMPTS)) == {"exchanged": N}
+
+
+def test_sources_are_looked_at_apart() -> None:
+    table = builders.table(*rows(), *rows(answers=[ANSWERS[(k - 1) % N] for k in range(N)]))
+    names = pa.array(["one"] * N + ["other"] * N, pa.string())
+    table = table.set_column(table.schema.get_field_index("source"), "source", names)
+    found = forms.look(table)
+    assert found.counts["shifted"] == N
+    assert found.places["shifted"] == [N, N + 1, N + 2, N + 3, N + 4]

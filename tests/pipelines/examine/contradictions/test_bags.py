@@ -1,0 +1,53 @@
+"""Pairs of prompts by the words that count: those that any two of them make, found without comparing all."""
+
+from itertools import combinations
+
+import numpy as np
+import pyarrow as pa
+from hypothesis import given
+from hypothesis import strategies as st
+
+from headrace.pipelines.examine.contradictions import apart, bags
+
+WORDS = ("river", "rivver", "lamp", "garden", "please", "the", "isn't", "not", "seven", "stone", "of", "roof")
+
+
+def pairs(texts: list[str]) -> set[tuple[int, int]]:
+    found = apart.words(pa.array(texts, pa.large_string()))
+    return {(int(a), int(b)) for a, b in bags.pairs(found.offsets, found.codes)}
+
+
+def counted(text: str) -> set[int]:
+    return {
+        int(code) for code in apart.words(pa.array([text], pa.large_string())).codes if code & apart.COUNTS
+    }
+
+
+@given(st.lists(st.lists(st.sampled_from(WORDS), max_size=8).map(" ".join), max_size=8))
+def test_pairs_are_those_that_share_half_of_their_words(texts: list[str]) -> None:
+    of = [counted(text) for text in texts]
+    found = pairs(texts)
+    for a, b in combinations(range(len(texts)), 2):
+        alike = of[a] and of[b] and len(of[a] & of[b]) >= bags.LEAST * len(of[a] | of[b])
+        both = apart.words(pa.array([texts[a], texts[b]], pa.large_string()))
+        told = apart.told_apart(both, np.array([[0, 1]]))[0]
+        if (a, b) in found:
+            assert alike
+        elif alike and of[a] != of[b]:
+            assert told
+
+
+def test_order_politeness_slips_and_words_that_mean_the_same() -> None:
+    texts = [
+        "Which garden has seven stone lamps?",
+        "Seven stone lamps: what garden owns?",
+        "please, could you tell me which gardne has seven stone lamps",
+        "Which river has three iron boats?",
+    ]
+    assert pairs(texts) == {(0, 1), (0, 2), (1, 2)}
+
+
+def test_a_word_of_many_prompts_is_asked_of_equal_ones_alone() -> None:
+    texts = ["where is the lamp"] * (bags.MOST + 1) + ["where is the lamp, Ann"]
+    assert pairs(texts) == {(0, at) for at in range(1, bags.MOST + 1)}
+    assert pairs([]) == pairs([""]) == pairs(["the", "please"]) == set()
