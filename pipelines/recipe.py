@@ -157,6 +157,8 @@ def load(path: str, overrides: Sequence[str] = ()) -> Recipe:
     except UnicodeDecodeError as error:
         raise RecipeError(f"{path} is not UTF-8 text") from error
     data = parse(text, path)
+    if data.pop("headrace", FORMAT) != FORMAT:  # as a run keeps it, and a sweep writes its best
+        raise RecipeError(f"{path} was written by another version of headrace: name a recipe instead")
     for override in overrides:
         _override(data, override)
     return validate(data, path)

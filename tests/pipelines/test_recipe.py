@@ -121,6 +121,14 @@ def test_the_resolved_recipe_reads_back_as_itself(file: Path, tmp_path: Path) ->
     run.mkdir()
     (run / "recipe.yaml").write_text(recipe.dump(loaded), encoding="utf-8")
     assert recipe.kept(str(run)) == (recipe.FORMAT, loaded)
+    # By its file as well: so a sweep hands over its best.
+    assert recipe.load_of(str(run / "recipe.yaml")) == loaded
+    assert recipe.load_of(str(run / "recipe.yaml"), ["seed=8"]).seed == 8
+
+
+def test_a_recipe_of_another_version_is_refused(file: Path) -> None:
+    with pytest.raises(RecipeError, match="was written by another version of headrace"):
+        load(file, f"headrace: {recipe.FORMAT + 1}\n{LEAST}")
 
 
 def test_a_dead_store_is_named_before_anything_else_is_asked_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
