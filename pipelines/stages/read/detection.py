@@ -7,7 +7,7 @@ says which columns were seen.
 Cost: the first records of one file or a few.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -18,24 +18,21 @@ from headrace.pipelines.stages.read import calling, formats, json_text, shapes, 
 from headrace.pipelines.stages.read.files import archives
 from headrace.pipelines.stages.read.formats import Format
 from headrace.pipelines.stages.read.records import Batch, ReadError
-from headrace.pipelines.stages.read.shapes import NAMES, OPTIONAL, TURN_NAMES, Columns, Shape
+from headrace.pipelines.stages.read.shapes import TURN_NAMES, Columns, Shape
 from headrace.pipelines.stages.read.source import Source
 from headrace.pipelines.stages.read.turns import (
     advice,
     envelopes,
     exchanges,
-    given,
+    fitting,
     looks,
     paths,
-    preferred,
     proposals,
-    trees,
 )
 from headrace.pipelines.stages.read.turns.proposals import Proposal
 
 RECORDS = 200  # looked at for shape and columns
 FILES = 5  # looked into until a readable record is found
-ANY_SHAPE = {"system", "history", "reasoning", "roles", "speakers", "markers", "asker", "tools"}
 SPACE = b"\xef\xbb\xbf \t\r\n"
 
 
@@ -195,9 +192,9 @@ def shape(source: Source, seen: Look) -> Source:
 
 def _usual(source: Source, seen: Look) -> Source | None:
     """The source with the first shape whose usual columns are there."""
-    candidates: Iterable[Shape] = [source.shape] if source.shape else _possible(source)
+    candidates: Iterable[Shape] = [source.shape] if source.shape else fitting.possible(source)
     for candidate in candidates:
-        columns = _fitting(candidate, source, seen)
+        columns = fitting.columns(candidate, source, seen.records)
         if columns is not None and not (source.shape is None and _is_json_of_turns(candidate, columns, seen)):
             found = source.model_copy(update={"shape": candidate, "columns": columns})
             _check(found, _lifted(found, seen) if found.group_by is not None else seen)
@@ -221,7 +218,7 @@ def _proposed(source: Source, seen: Look, propose: Proposals) -> Source | None:
     if seen.unnamed or source.group_by is not None:
         return None
     for one in propose(seen.records):
-        fields = {*_fields(one.shape), *ANY_SHAPE}
+        fields = {*fitting.fields(one.shape), *fitting.ANY_SHAPE}
         if source.shape not in (None, one.shape) or not set(given) <= fields:
             continue
         columns = shapes.complete(
@@ -301,104 +298,6 @@ def _refuse_single_turns(found: Source, seen: Look) -> None:
             f"source {found.name!r}: each record of {seen.file!r} is one turn: {turns.role!r} names its "
             f"speaker. {turns.advice}; or `shape: {found.shape}` where each is a text of its own"
         )
-
-
-def _possible(source: Source) -> list[Shape]:
-    """Shapes to try: those that have all the columns that the recipe names."""
-    named = set(source.columns.model_dump(exclude_none=True)) - ANY_SHAPE
-    return [s for s in NAMES if named <= set(_fields(s))]
-
-
-def _fields(candidate: Shape) -> list[str]:
-    turn = ["role", "content", "id", "parent"] if candidate in TURN_NAMES else []
-    return [*NAMES[candidate], *OPTIONAL.get(candidate, {}), *turn]
-
-
-def _fitting(candidate: Shape, source: Source, seen: Look) -> Columns | None:
-    """Columns of the shape as the records have them; None where they do not fit."""
-    given = source.columns
-    if candidate in TURN_NAMES and source.group_by and given.messages is None:
-        if candidate != "messages":
-            return None
-        inner = (n for n in (given.role, given.content) if n and paths.is_path(n))
-        there = {n for n in inner if any(paths.at(r, n) is not paths.MISSING for r in seen.records)}
-        spoken = _turn_names(given, [there.union(seen.columns)], TURN_NAMES[candidate])
-        return _completed(candidate, source, spoken)
-    names: dict[str, Any] = {}
-    for column, usual in NAMES[candidate].items():
-        wish = getattr(given, column)
-        wishes = wish if isinstance(wish, tuple) else [wish] if wish else usual
-        name = next((n for n in wishes if n in seen.columns), None)
-        if name is None:
-            return None
-        names[column] = name if not isinstance(wish, tuple) else wish
-    if candidate == "preference":
-        prompt = _prompt(source, seen, names["chosen"])
-        return _completed(candidate, source, prompt and {**names, **prompt})
-    if candidate in TURN_NAMES and given.markers:
-        return _completed(candidate, source, names)
-    if candidate in TURN_NAMES:
-        turns = _first_turns(seen, shapes.lists(Columns(**names))[0], given.speakers)
-        keys = _turn_names(given, turns, TURN_NAMES[candidate]) if turns is not None else None
-        return _completed(candidate, source, keys and {**names, **keys})
-    return _completed(candidate, source, names)
-
-
-def _prompt(source: Source, seen: Look, chosen: str) -> dict[str, Any] | None:
-    """Where the prompt of two answers stands: in a column, or before each answer; and how it is marked. None
-    where it stands nowhere.
-    """
-    given = source.columns
-    if given.prompt is not None:
-        return {"prompt": given.prompt}
-    there = [name for name in shapes.PROMPTS if name in seen.columns]
-    if there:
-        return {"prompt": there[0]}
-    texts = [r.get(chosen) for r in seen.records]
-    if not given.markers and preferred.marked(texts):
-        return {"prompt": "", "markers": preferred.MARKERS}
-    return {"prompt": ""} if given.markers or not any(isinstance(t, str) for t in texts) else None
-
-
-def _completed(candidate: Shape, source: Source, names: Mapping[str, Any] | None) -> Columns | None:
-    if names is None:
-        return None
-    columns = source.columns.model_copy(update=names)
-    return shapes.complete(candidate, columns, source.group_by is not None)
-
-
-def _turn_names(
-    given: Columns, turns: list[set[str]], usual: Sequence[tuple[str, str]]
-) -> dict[str, str] | None:
-    """Keys of speaker and text that the turns have: the recipe's own, then the usual pairs."""
-    for role, content in usual:
-        role, content = given.role or role, given.content or content
-        if shapes.ANY in given.roles and given.role is None and not any(role in keys for keys in turns):
-            if any(content in keys for keys in turns):
-                return {"content": content}
-        elif any(role in keys and content in keys for keys in turns):
-            return {"role": role, "content": content}
-    return None
-
-
-def _first_turns(seen: Look, column: str, speakers: Sequence[Any]) -> list[set[str]] | None:
-    """Keys of the turns of the records that have some; None where the column holds no turns."""
-    keys = []
-    for record in seen.records:
-        value = record.get(column)
-        if value is None:
-            continue
-        try:
-            turns = given.turns(value, column, speakers, record.get(trees.CURRENT), {})
-        except ReadError:
-            continue  # one bad record says nothing of the others; reading it will quarantine it
-        for turn in map(paths.mapping, turns):
-            if isinstance(turn, dict):
-                inner = {f"{k}.{i}" for k, v in turn.items() if isinstance(v, dict) for i in v}
-                keys.append({*turn, *inner})
-            elif type(turn) is list and len(turn) == 2 and isinstance(turn[0], str):
-                keys.append({"role", "content"})
-    return keys or None
 
 
 def _check(source: Source, seen: Look) -> None:
