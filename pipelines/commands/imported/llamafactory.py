@@ -3,7 +3,7 @@
 Source: https://llamafactory.readthedocs.io/en/latest/advanced/arguments.html
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from headrace.pipelines.commands.imported import places, training
@@ -28,7 +28,7 @@ REASONS = {
     "mix_strategy|interleave": "sources[].weight says how often a source is drawn",
     "use_(badam|galore|apollo|muon|adam_mini|llama_pro)": "the optimizer is AdamW",
 }
-COLUMNS = ("images", "videos", "audios", "kto_tag", "history")
+COLUMNS = ("images", "videos", "audios")
 
 
 def draft(given: Mapping[str, Any], gpus: int, folder: str, info: Mapping[str, Any] | None) -> Draft:
@@ -133,6 +133,7 @@ def _source(made: Draft, rows: Draft, name: str, folder: str, *, known: bool) ->
 def _pairs(rows: Draft) -> dict[str, Any]:
     """Rows of a better and a worse answer."""
     given, tags = rows.get("columns", {}), rows.get("tags", {})
+    _say_unread(rows, (*COLUMNS, "history"))
     columns = {ours: given[ours] for ours in ("chosen", "rejected", "system", "tools") if given.get(ours)}
     if rows.get("formatting", "alpaca") == "alpaca":
         columns |= {"prompt": given.get("prompt", "instruction"), "input": given.get("query", "input")}
@@ -144,16 +145,14 @@ def _pairs(rows: Draft) -> dict[str, Any]:
 
 def _shape(made: Draft, rows: Draft) -> dict[str, Any]:
     given = rows.get("columns", {})
-    unread = [name for name in COLUMNS if given.get(name)]
-    if unread:
-        rows.tell("columns", f"{', '.join(unread)} are not read", given)
+    _say_unread(rows, COLUMNS)
     if made.get("stage") == "pt":
         return {"shape": "text", "columns": {"text": given.get("prompt", "text")}}
     if rows.get("formatting", "alpaca") == "alpaca":
         names = {"prompt": "instruction", "query": "input", "response": "output"}
         columns = {ours: given.get(theirs, ours) for theirs, ours in names.items()}
-        columns |= {ours: given[ours] for ours in ("system", "tools") if given.get(ours)}
-        return {"shape": "alpaca", "columns": columns}
+        columns |= {ours: given[ours] for ours in ("system", "tools", "history") if given.get(ours)}
+        return {"shape": "alpaca", "columns": columns, **_wanted(given)}
     tags = rows.get("tags", {})
     columns = {
         "messages": given.get("messages", "conversations"),
@@ -169,7 +168,19 @@ def _shape(made: Draft, rows: Draft) -> dict[str, Any]:
         "system_tag": ("system", "system"),
     }
     columns["roles"] = {tags.get(tag, name): role for tag, (name, role) in usual.items()}
-    return {"shape": "sharegpt", "columns": columns}
+    return {"shape": "sharegpt", "columns": columns, **_wanted(given)}
+
+
+def _say_unread(rows: Draft, names: Sequence[str]) -> None:
+    """Say which of some columns of a data set nobody reads."""
+    given = rows.get("columns", {})
+    if unread := [name for name in names if given.get(name)]:
+        rows.tell("columns", f"not read: {', '.join(unread)}", given)
+
+
+def _wanted(given: Mapping[str, Any]) -> dict[str, Any]:
+    """Rows whose answer is a wanted one alone, where a column says that of each."""
+    return {"only": {given["kto_tag"]: True}} if given.get("kto_tag") else {}
 
 
 def _adapter(made: Draft) -> None:

@@ -186,7 +186,7 @@ def test_a_file_of_llamafactory_with_its_list_of_data_sets(tmp_path: Path) -> No
         *("template", "max_samples"),
         *("dataset_info.json: talks.subset", "dataset_info.json: talks.columns"),
     }
-    assert left["dataset_info.json: talks.columns"][1] == "images are not read"
+    assert left["dataset_info.json: talks.columns"][1] == "not read: images"
 
 
 def test_pairs_of_answers_are_learned_as_such(tmp_path: Path) -> None:
@@ -236,6 +236,34 @@ def test_ranked_answers_of_llamafactory_are_pairs(tmp_path: Path) -> None:
     assert set(left_of(made)) == {"template", "max_samples"}
     other = file.imported(written(tmp_path, yaml.safe_dump({**theirs, "pref_loss": "orpo"})))
     assert {"stage", "pref_loss", "pref_beta"} <= set(left_of(other))
+
+
+def test_histories_and_unwanted_answers_of_llamafactory(tmp_path: Path) -> None:
+    info = {
+        "tickets": {
+            "file_name": "t.json",
+            "columns": {"history": "before", "kto_tag": "good", "images": "i"},
+        },
+        "judged": {"file_name": "j.json", "formatting": "sharegpt", "columns": {"kto_tag": "good"}},
+        "pairs": {"file_name": "p.json", "ranking": True, "columns": {"chosen": "a", "history": "before"}},
+    }
+    (tmp_path / "dataset_info.json").write_text(json.dumps(info))
+    theirs = {
+        **LLAMAFACTORY,
+        "dataset": "tickets, judged, pairs",
+        "eval_dataset": "",
+        "train_on_prompt": False,
+    }
+    made = file.imported(written(tmp_path, yaml.safe_dump(theirs)), data=str(tmp_path))
+    body = yaml.safe_load(made.text)
+    recipe.validate(body, "recipe")
+    tickets, judged, _ = body["sources"]
+    assert tickets["columns"]["history"] == "before"
+    assert tickets["only"] == judged["only"] == {"good": True}
+    told = [line.text for line in made.lines if "not read" in line.text]
+    assert len(told) == 2
+    assert "not read: images" in told[0]
+    assert "not read: history" in told[1]
 
 
 def test_a_data_set_that_no_list_names_is_said(tmp_path: Path) -> None:
