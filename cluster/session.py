@@ -8,6 +8,9 @@ otherwise a local Ray is started with as many logical CPUs as the recipe's caps 
 import logging
 import os
 import re
+import signal
+import sys
+import threading
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -38,6 +41,7 @@ UNAUTHENTICATED = re.compile(r"(?i)unauthenticated|authentication|invalid auth|t
 
 
 Say = Callable[[str], None]
+_asked = threading.Event()  # by SIGTERM, to end
 
 
 def start(cpus: int, say: Say = lambda text: None, line: Callable[[str], str] = "error: {}".format) -> None:
@@ -69,8 +73,28 @@ def start(cpus: int, say: Say = lambda text: None, line: Callable[[str], str] = 
         os.environ.update({**PATIENT, **os.environ})
         logical = max(os.cpu_count() or 1, cpus)
         _start_here({"num_cpus": logical, "include_dashboard": False, **options}, say)
+    _take_signals()
     watch.begin(line)
     _configure_data()
+
+
+def _take_signals() -> None:
+    """Take SIGTERM from Ray, whose core prints a stack and aborts the process three seconds later, in the
+    midst of what ends a run; and whose `ray.get` makes exit code 1 of what its own handler raises.
+    """
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, _ended)
+
+
+def _ended(number: int, frame: Any) -> None:
+    _asked.set()
+    watch.leave()  # where all processes of this machine are asked to end, Ray's may be faster
+    sys.exit(number)
+
+
+def asked_to_end() -> bool:
+    """Whether this process got a SIGTERM."""
+    return _asked.is_set()
 
 
 def _join(address: str, options: dict[str, Any]) -> None:

@@ -47,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except SystemExit as ended:  # how typer ends, after telling of a wrong argument itself
         if ended.code == 130:  # what typer makes of Ctrl-C
             return _interrupted(mode)
-        if ended.code == signal.SIGTERM:  # how Ray ends a process that is asked to end
+        if ended.code == signal.SIGTERM or _asked_to_end():
             say(mode, "error", INTERRUPTED)
             return 128 + signal.SIGTERM
         return ended.code if isinstance(ended.code, int) else 0
@@ -62,6 +62,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         say(mode, "error", _fault(error), exit_code=1)
         return 1
     return 0
+
+
+def _asked_to_end() -> bool:
+    """By SIGTERM, whatever Ray has made of it on its way here."""
+    session = sys.modules.get("headrace.cluster.session")
+    return session is not None and session.asked_to_end()
 
 
 def _interrupted(mode: Mode) -> int:

@@ -2,11 +2,12 @@
 
 import json
 import os
+import signal
 import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from types import SimpleNamespace
@@ -33,7 +34,12 @@ def slow(n):
 def dawdle(json_lines: arguments.Json = False):
     session.start(2, line=partial(console.line, "json", "error", exit_code=1))
     print("up", flush=True)
-    list(stream.each(slow, [1, 2, 3], workers=2, name="slow"))
+    try:
+        list(stream.each(slow, [1, 2, 3], workers=2, name="slow"))
+    except SystemExit:
+        time.sleep(4)  # as a report takes
+        print("written", flush=True)
+        raise
 
 sys.exit(cli.main(sys.argv[1:]))
 """
@@ -57,6 +63,7 @@ def dawdling() -> Iterator[subprocess.Popen[str]]:
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
+        start_new_session=True,
     )
     assert process.stdout is not None
     if process.stdout.readline() != "up\n":
@@ -85,6 +92,21 @@ def test_the_death_of_a_process_of_rays_is_told(dawdling: subprocess.Popen[str],
     assert words in told["text"]
     assert "the same command goes on where it was" in told["text"]
     assert "Traceback" not in err
+
+
+@pytest.mark.ray
+@pytest.mark.slow
+@pytest.mark.parametrize("kill", [os.kill, os.killpg])
+def test_who_is_asked_to_end_comes_to_an_end(
+    dawdling: subprocess.Popen[str], kill: Callable[[int, int], None]
+) -> None:
+    """By SIGTERM, to itself or to all processes beside it: Ray's core would abort it three seconds later."""
+    kill(dawdling.pid, signal.SIGTERM)
+    out, err = dawdling.communicate(timeout=120)
+    assert dawdling.returncode == 128 + signal.SIGTERM
+    assert out == "written\n"
+    (told,) = err.splitlines()
+    assert json.loads(told)["text"] == "interrupted: the same command goes on where it was"
 
 
 def _kill(driver: int, title: str) -> None:
