@@ -26,6 +26,7 @@ from headrace.pipelines.console import Mode, say
 # Modules that compile loops of their own; each has a function `warm`.
 MODULES = (
     "examine.contradictions.apart",
+    "examine.contradictions.bags",
     "examine.diversity.links",
     "examine.vectors",
     "stages.dedup.candidates",

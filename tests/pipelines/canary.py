@@ -19,7 +19,7 @@ from headrace.cluster import errors, stream
 from headrace.cluster.errors import Fault
 from headrace.pipelines import flow, recipe
 from headrace.pipelines.stages.tokenise.pretrained import SHIPPED
-from headrace.pipelines.train import driver as train
+from headrace.pipelines.train.running import ranks
 from tests.pipelines.breaking import clean, fingerprint, pii, quality, traits
 
 VALUES = {
@@ -145,7 +145,7 @@ def main(folder: Path) -> None:
         one = config(folder, f"all-{stage}", str(folder / f"all/{stage}.jsonl"), fragment_size="1MiB")
         failing(stage, lambda one=one: flow.prepare(one, "plain"))  # type: ignore[misc]
     broken_passes(folder)
-    train.on_worker = quoting_worker
+    ranks.on_worker = quoting_worker
     again = config(folder, "whole", str(folder / "in"), model=built, train={**small, "rank": 4})
     failing("train", lambda: flow.train(again, "plain"))
 

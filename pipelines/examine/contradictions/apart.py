@@ -99,6 +99,8 @@ def _found(texts: pa.Array, known: _Known) -> Words:
     n = len(texts)
     ends = np.frombuffer(texts.buffers()[1] or bytes(8), np.int64)[texts.offset : texts.offset + n + 1]
     data = np.frombuffer(texts.buffers()[2] or b"", np.uint8)
+    for view in (ends, data):  # of a buffer that may be written or not: jitted code is compiled for either
+        view.flags.writeable = False
     codes = np.empty(int(ends[-1] - ends[0]) + n * (1 + len(known.put)) + 1, np.uint64)
     offsets, plain = np.zeros(n + 1, np.int64), np.ones(n, np.bool_)
     used = _words(data, ends, *known, codes, offsets, plain)

@@ -12,6 +12,7 @@ Source: Chaudhuri et al. 2006 (prefix filter), https://doi.org/10.1109/ICDE.2006
 """
 
 import numpy as np
+import pyarrow as pa
 from numba import njit
 from numpy.typing import NDArray
 
@@ -29,6 +30,8 @@ def pairs(offsets: NDArray[np.int64], codes: NDArray[np.uint64]) -> NDArray[np.i
     offsets, codes: their words, as `apart.Words`; a prompt that has none is in no pair.
     """
     n = len(offsets) - 1
+    codes = codes.view()
+    codes.flags.writeable = False  # as Arrow's are, for jitted code is compiled for either
     counts = (codes & apart.COUNTS).astype(np.bool_)
     owner = np.repeat(np.arange(n), np.diff(offsets))[counts]
     words, number = np.unique(codes[counts], return_inverse=True)
@@ -105,3 +108,9 @@ def _joined(ends, rare, telling, lists, holders, offsets, codes, slip, least, mo
                 found[out, 0], found[out, 1] = other, row
                 out += 1
     return found[:out].copy()
+
+
+def warm() -> None:
+    """Compile, or load from Numba's cache."""
+    found = apart.words(pa.array(["a b", "b a"], pa.large_string()))
+    pairs(found.offsets, found.codes)
