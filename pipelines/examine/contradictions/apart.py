@@ -263,13 +263,18 @@ def _bit(value, words):  # type: ignore[no-untyped-def]
 @njit(cache=True, nogil=True)
 def _marked_apart(marks, pairs, apart):  # type: ignore[no-untyped-def]
     """Fill `apart`."""
-    half = marks.shape[1] // 2
     for k in range(len(pairs)):
-        a, b = pairs[k, 0], pairs[k, 1]
-        alone = np.uint64(0)
-        for at in range(half):
-            alone |= marks[a, at] & ~marks[b, half + at] | marks[b, at] & ~marks[a, half + at]
-        apart[k] = alone != 0
+        apart[k] = shows_apart(marks, pairs[k, 0], pairs[k, 1])
+
+
+@njit(cache=True, nogil=True)
+def shows_apart(marks, a, b):  # type: ignore[no-untyped-def]
+    """Whether the marks of two texts tell them apart."""
+    half = marks.shape[1] // 2
+    alone = np.uint64(0)
+    for at in range(half):
+        alone |= marks[a, at] & ~marks[b, half + at] | marks[b, at] & ~marks[a, half + at]
+    return alone != 0
 
 
 def warm() -> None:

@@ -96,7 +96,7 @@ def same_question(a: str, b: str) -> bool:
     left, right = _sentences(a), _sentences(b)
     if left == right:
         return True
-    named = _named(left, right)
+    named = _named(_counted(a), _counted(b))
     if named is None:
         return False
     if any(_options(text) for text in (a, b)) and not _same_options(_options(a), _options(b), named):
@@ -126,16 +126,22 @@ def _same_options(a: dict[str, list[str]], b: dict[str, list[str]], named: dict[
     return a.keys() == b.keys() and all(left[k] == right[k] for k in left.keys() & right.keys())
 
 
-def _named(left: Sentences, right: Sentences) -> dict[str, str] | None:
+@lru_cache(maxsize=1 << 15)
+def _counted(text: str) -> Counter[str]:
+    """How often each word stands in a prompt."""
+    return Counter(word for words in _sentences(text) for word in words)
+
+
+def _named(own: Counter[str], other: Counter[str]) -> dict[str, str] | None:
     """One name for words of either side that are each other but for a slip of the pen; None where words
     differ otherwise."""
-    own, other = (Counter(word for words in side for word in words) for side in (left, right))
-    names: dict[str, str] = {}
-    long = own.total() >= LONG
-    rest = list((own - other).elements())
-    more = list((other - own).elements())
-    if len(rest) != len(more) or len(rest) > max(2, own.total() / 4):
+    size, names = own.total(), dict[str, str]()
+    if size != other.total():
         return None
+    rest = _beyond(own, other)
+    if len(rest) > max(2, size / 4):
+        return None
+    long, more = size >= LONG, _beyond(other, own)
     for word in more:
         same = next((w for w in rest if _is_word(word, w, long)), None)
         if same is None:
@@ -144,6 +150,11 @@ def _named(left: Sentences, right: Sentences) -> dict[str, str] | None:
         names |= {word: name, same: name}
         rest.remove(same)
     return names
+
+
+def _beyond(own: Counter[str], other: Counter[str]) -> list[str]:
+    """Words of one side, as often as the other has them less often: quicker than counters' own difference."""
+    return [w for w, n in own.items() if n > other.get(w, 0) for _ in range(n - other.get(w, 0))]
 
 
 def _is_word(a: str, b: str, long: bool) -> bool:
@@ -173,12 +184,13 @@ def _sentences(text: str) -> Sentences:
     return sorted(found)
 
 
-@lru_cache(maxsize=4096)
+@lru_cache(maxsize=1 << 16)
 def _mended(word: str) -> str:
     """A word of politeness, where `word` is one with a slip of the pen."""
     if word in MANNERS:
         return word
-    return next((polite for polite in MANNERS if is_slip(word, polite)), word)
+    # A slip is inside a word: it begins as it should.
+    return next((polite for polite in MANNERS if polite[0] == word[0] and is_slip(word, polite)), word)
 
 
 def slips(word: str) -> list[str]:

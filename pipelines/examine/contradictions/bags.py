@@ -3,8 +3,8 @@
 Why: sketches of letters find prompts that are alike from end to end. A sentence of politeness more than
 doubles a short question, and a clause that changes its place cuts windows; the words that count stay.
 What: two prompts are a pair where `LEAST` of all words that count in one of them do so in both, and neither
-has a word that the other cannot have (`apart`). Such pairs share one of the rarest words of each, as many as
-it takes; a word that stands so in more than `MOST` prompts is asked of equal bags alone.
+has a word that the other cannot have (`apart`), nor other numbers. Such pairs share one of the rarest words
+of each, as many as it takes; a word that stands so in more than `MOST` prompts is asked of equal bags alone.
 
 Cost: 8 bytes a word of prompts of `LONGEST` different words at most (longer ones stay alike in letters), some
 2 us a pair that is looked at.
@@ -16,6 +16,7 @@ import pyarrow as pa
 from numba import njit
 from numpy.typing import NDArray
 
+from headrace.pipelines import arrays
 from headrace.pipelines.examine.contradictions import apart, asking
 
 LEAST = 0.5
@@ -24,17 +25,24 @@ MOST = 500  # prompts that a word is looked up in
 NO_PAIRS = np.zeros((0, 2), np.int64)
 
 
-def pairs(offsets: NDArray[np.int64], codes: NDArray[np.uint64]) -> NDArray[np.int64]:
+def pairs(
+    offsets: NDArray[np.int64],
+    codes: NDArray[np.uint64],
+    numbers: NDArray[np.uint64],
+    marks: NDArray[np.uint64],
+) -> NDArray[np.int64]:
     """Pairs of N prompts, ``int64[M, 2]``, the lower one first.
 
-    offsets, codes: their words, as `apart.Words`; a prompt that has none is in no pair.
+    offsets, codes: their words, as `apart.Words`; a prompt that has none is in no pair. numbers: a hash of
+    the numbers of each, ``uint64[N]``, which those of a pair share. marks: `apart.marks` of each.
     """
     n = len(offsets) - 1
     codes = codes.view()
     codes.flags.writeable = False  # as Arrow's are, for jitted code is compiled for either
     counts = (codes & apart.COUNTS).astype(np.bool_)
     owner = np.repeat(np.arange(n), np.diff(offsets))[counts]
-    words, number = np.unique(codes[counts], return_inverse=True)
+    # A word beside other numbers is another one: none of its prompts asks the same.
+    words, number = np.unique(codes[counts] ^ arrays.finalised(numbers)[owner], return_inverse=True)
     if not len(words):
         return NO_PAIRS
     used = np.bincount(number, minlength=len(words))
@@ -50,7 +58,8 @@ def pairs(offsets: NDArray[np.int64], codes: NDArray[np.uint64]) -> NDArray[np.i
     holders, held = np.repeat(np.arange(n), sizes)[inside], rare[inside]
     by_word = np.argsort(held, kind="stable")
     lists = np.concatenate([np.zeros(1, np.int64), np.cumsum(np.bincount(held, minlength=len(words)))])
-    found = _joined(ends, rare, telling, lists, holders[by_word], offsets, codes, asking.SLIP, LEAST, MOST)
+    inverted = lists, holders[by_word]
+    found = _joined(ends, rare, telling, *inverted, offsets, codes, marks, asking.SLIP, LEAST, MOST)
     return np.unique(np.concatenate([found, _equal(ends, rare)]), axis=0)
 
 
@@ -69,7 +78,7 @@ def _equal(ends: NDArray[np.int64], rare: NDArray[np.int64]) -> NDArray[np.int64
 
 
 @njit(cache=True, nogil=True)
-def _joined(ends, rare, telling, lists, holders, offsets, codes, slip, least, most):  # type: ignore[no-untyped-def]
+def _joined(ends, rare, telling, lists, holders, offsets, codes, marks, slip, least, most):  # type: ignore[no-untyped-def]
     """Pairs by the rarest words of each."""
     n = len(ends) - 1
     seen = np.full(n, -1, np.int64)
@@ -89,6 +98,8 @@ def _joined(ends, rare, telling, lists, holders, offsets, codes, slip, least, mo
                 if seen[other] == row or size < least * own or own < least * size:
                     continue
                 seen[other] = row
+                if apart.shows_apart(marks, row, other):
+                    continue
                 a, b, both = ends[row], ends[other], 0
                 while a < ends[row + 1] and b < ends[other + 1]:
                     both += rare[a] == rare[b]
@@ -113,4 +124,4 @@ def _joined(ends, rare, telling, lists, holders, offsets, codes, slip, least, mo
 def warm() -> None:
     """Compile, or load from Numba's cache."""
     found = apart.words(pa.array(["a b", "b a"], pa.large_string()))
-    pairs(found.offsets, found.codes)
+    pairs(found.offsets, found.codes, np.zeros(2, np.uint64), apart.marks(found))

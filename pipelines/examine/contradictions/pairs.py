@@ -178,7 +178,8 @@ def search(
             left: NDArray[np.int64] = some[~away]
             return left
 
-        near = by_rows[_near(columns(at[by_rows], LOOKED_FOR), kept, config)]
+        prompts = _Asked(asked.numbers[by_rows], asked.marks[by_rows])
+        near = by_rows[_near(columns(at[by_rows], LOOKED_FOR), prompts, kept, config)]
         near = _spread_over_nodes(near, first, of)
         near = near[asked.alike(near)]
     every = np.concatenate([equal, near])
@@ -214,10 +215,10 @@ def turned(found: Found, rows: pl.DataFrame, kinds: NDArray[np.str_]) -> NDArray
 
 
 def _near(
-    sketched: pa.Table, kept: Callable[[NDArray[np.int64]], NDArray[np.int64]], config: Config
+    sketched: pa.Table, asked: _Asked, kept: Callable[[NDArray[np.int64]], NDArray[np.int64]], config: Config
 ) -> NDArray[np.int64]:
     """Pairs of rows of a table, columns `LOOKED_FOR`, whose prompts may be alike; `kept` of those found at
-    once.
+    once. asked: of the rows.
     """
     search_config = Search(threshold=config.near, margin=0, min_features=FEWEST)
     held = {name: sketched[name].to_numpy() for name in SKETCHED}
@@ -229,7 +230,8 @@ def _near(
     every = np.ones(sketched.num_rows, np.bool_)
     by_band = (blocks.band_pairs(some, every, k, search_config)[0] for k in blocks.bands(search_config))
     words = sketched["words"].combine_chunks()
-    worded = bags.pairs(words.offsets.to_numpy().astype(np.int64), words.values.to_numpy())
+    ends = words.offsets.to_numpy().astype(np.int64)
+    worded = bags.pairs(ends, words.values.to_numpy(), asked.numbers, asked.marks)
     return candidates.unique(map(kept, chain(by_band, [worded])))
 
 

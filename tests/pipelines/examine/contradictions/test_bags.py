@@ -14,7 +14,12 @@ WORDS = ("river", "rivver", "lamp", "garden", "please", "the", "isn't", "not", "
 
 def pairs(texts: list[str]) -> set[tuple[int, int]]:
     found = apart.words(pa.array(texts, pa.large_string()))
-    return {(int(a), int(b)) for a, b in bags.pairs(found.offsets, found.codes)}
+    return {
+        (int(a), int(b))
+        for a, b in bags.pairs(
+            found.offsets, found.codes, np.zeros(len(texts), np.uint64), apart.marks(found)
+        )
+    }
 
 
 def counted(text: str) -> set[int]:
