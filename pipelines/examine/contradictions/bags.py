@@ -11,6 +11,8 @@ Cost: 8 bytes a word of prompts of `LONGEST` different words at most (longer one
 Source: Chaudhuri et al. 2006 (prefix filter), https://doi.org/10.1109/ICDE.2006.9.
 """
 
+from typing import Any
+
 import numpy as np
 import pyarrow as pa
 from numba import njit
@@ -21,8 +23,18 @@ from headrace.pipelines.examine.contradictions import apart, asking
 
 LEAST = 0.5
 LONGEST = 128  # different words of a prompt
+AT_ONCE = 1 << 23  # words of all prompts together: of more, the longest prompts are left out
 MOST = 500  # prompts that a word is looked up in
 NO_PAIRS = np.zeros((0, 2), np.int64)
+
+
+def longest(counts: NDArray[np.integer[Any]]) -> int:
+    """How many different words a prompt may have, at most, where prompts have so many: ``int[N]``.
+
+    Long prompts are the ones to leave out: in other words they stay alike in most of their letters.
+    """
+    words = np.bincount(counts, counts, minlength=1)
+    return min(LONGEST, int(np.flatnonzero(np.cumsum(words) <= AT_ONCE)[-1]))
 
 
 def pairs(

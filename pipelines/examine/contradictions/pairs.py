@@ -5,11 +5,12 @@ the answers that most of its rows give; prompts that are alike, by the candidate
 by those answers too. Pairs of one answer make a *stance*, pairs that contradict join stances into a
 *cluster*.
 
-Cost: 35 bytes a row, 170 a different prompt; pairs at most three a node and near prompt. Nine of ten near
-pairs have other numbers or other words: they go a band at a time, before anybody counts them (`_Asked`).
+Cost: 35 bytes a row, 170 a different prompt, 80 a word of `bags.AT_ONCE` at most; pairs at most three a node
+and near prompt. Nine of ten near pairs have other numbers or other words: they go a band at a time, before
+anybody counts them (`_Asked`).
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import chain
 from typing import Any, NamedTuple
 
@@ -34,7 +35,7 @@ SHORT = 64  # bytes of an answer that may be a label
 SKETCHED = ["answer_features", "answer_key", *(f"answer_sketch_{k}" for k in range(fingerprint.WORDS))]
 SKETCHED += [f"answer_band_{k}" for k in range(fingerprint.BANDS)]
 MARKS = [f"marks_{k}" for k in range(apart.MARKS)]
-LOOKED_FOR = [*SKETCHED, "words"]
+LOOKED_FOR = [*SKETCHED, "word_count"]
 OF_ROWS = pa.schema(
     [
         ("row_id", pa.uint64()),
@@ -73,6 +74,7 @@ def keys(row_ids: NDArray[np.uint64], exchanges: pa.Table, near: bool) -> pa.Tab
         found = apart.words(prompts.take(pa.array(asked)))
         columns |= dict(zip(MARKS, apart.marks(found).T, strict=True))
         columns["words"] = _words(found)
+        columns["word_count"] = pc.list_value_length(columns["words"])
     return pa.table(columns)
 
 
@@ -114,6 +116,7 @@ class Found(NamedTuple):
     nodes: pl.DataFrame  # row_id, prompt, answer, rows, label, place: by prompt, the most rows first
     pairs: NDArray[np.int64]  # [M, 2] of places of nodes
     equal: NDArray[np.bool_]  # [M]: of one prompt
+    longest: int = bags.LONGEST  # different words of a prompt that was looked for by them
 
 
 class _Asked(NamedTuple):
@@ -121,6 +124,9 @@ class _Asked(NamedTuple):
 
     numbers: NDArray[np.uint64]
     marks: NDArray[np.uint64]
+
+    def of(self, places: NDArray[np.int64]) -> "_Asked":
+        return _Asked(self.numbers[places], self.marks[places])
 
     def alike(self, some: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Which pairs of nodes, int64[M, 2], may ask the same: with the same numbers, and no word alone."""
@@ -136,9 +142,9 @@ def search(
 ) -> Found:
     """Nodes of all rows, and the pairs of nodes to compare.
 
-    found: `OF_ROWS` of rows by row id; ``columns(rows, names)``: columns (`LOOKED_FOR`, `MARKS`) of some rows
-    by their place, ascending; None where only equal prompts count. Prompts with different numbers are not
-    paired, nor are those whose words show that they ask something else.
+    found: `OF_ROWS` of rows by row id; ``columns(rows, names)``: columns (`LOOKED_FOR`, `MARKS`, words) of
+    some rows by their place, ascending; None where only equal prompts count. Prompts with different numbers
+    are not paired, nor are those whose words show that they ask something else.
     """
     found = found.with_row_index("at")
     counted = found.group_by("answer").agg(
@@ -159,7 +165,7 @@ def search(
     equal = np.concatenate([NO_PAIRS, *leading])
     others = swapped(found, nodes)
     equal = np.concatenate([equal, others[~_among(others, equal)]])
-    near = NO_PAIRS
+    near, longest = NO_PAIRS, bags.LONGEST
     if columns is not None and nodes.height:
         at = nodes["at"].to_numpy().astype(np.int64)
         rows = np.argsort(at)
@@ -178,12 +184,20 @@ def search(
             left: NDArray[np.int64] = some[~away]
             return left
 
-        prompts = _Asked(asked.numbers[by_rows], asked.marks[by_rows])
-        near = by_rows[_near(columns(at[by_rows], LOOKED_FOR), prompts, kept, config)]
+        sketched = columns(at[by_rows], LOOKED_FOR)
+        counts = sketched["word_count"].to_numpy()
+        longest = bags.longest(counts)
+        short = np.flatnonzero((counts > 0) & (counts <= longest))
+        words = columns(at[by_rows[short]], ["words"])["words"].combine_chunks()
+        prompts = _Asked(asked.numbers[by_rows[short]], asked.marks[by_rows[short]])
+        worded = short[
+            bags.pairs(words.offsets.to_numpy().astype(np.int64), words.values.to_numpy(), *prompts)
+        ]
+        near = by_rows[candidates.unique(map(kept, chain(_near(sketched, config), [worded])))]
         near = _spread_over_nodes(near, first, of)
         near = near[asked.alike(near)]
     every = np.concatenate([equal, near])
-    return Found(nodes, every, np.arange(len(every)) < len(equal))
+    return Found(nodes, every, np.arange(len(every)) < len(equal), longest)
 
 
 def swapped(rows: pl.DataFrame, nodes: pl.DataFrame) -> NDArray[np.int64]:
@@ -214,12 +228,13 @@ def turned(found: Found, rows: pl.DataFrame, kinds: NDArray[np.str_]) -> NDArray
     return np.where(_among(found.pairs, swapped(rows, found.nodes)), "swapped", kinds)
 
 
-def _near(
-    sketched: pa.Table, asked: _Asked, kept: Callable[[NDArray[np.int64]], NDArray[np.int64]], config: Config
-) -> NDArray[np.int64]:
-    """Pairs of rows of a table, columns `LOOKED_FOR`, whose prompts may be alike; `kept` of those found at
-    once. asked: of the rows.
-    """
+def _worded(words: pa.ListArray, asked: _Asked) -> NDArray[np.int64]:
+    """Pairs of prompts, lists of their words, that may be alike by these."""
+    return bags.pairs(words.offsets.to_numpy().astype(np.int64), words.values.to_numpy(), *asked)
+
+
+def _near(sketched: pa.Table, config: Config) -> Iterator[NDArray[np.int64]]:
+    """Pairs of rows of a table, columns `SKETCHED`, whose prompts may be alike, a band at a time."""
     search_config = Search(threshold=config.near, margin=0, min_features=FEWEST)
     held = {name: sketched[name].to_numpy() for name in SKETCHED}
     nothing = np.zeros(sketched.num_rows, np.uint64)  # of the part that is not sketched
@@ -228,11 +243,7 @@ def _near(
         return {n: held.get(n, nothing)[slice(None) if places is None else places] for n in names}
 
     every = np.ones(sketched.num_rows, np.bool_)
-    by_band = (blocks.band_pairs(some, every, k, search_config)[0] for k in blocks.bands(search_config))
-    words = sketched["words"].combine_chunks()
-    ends = words.offsets.to_numpy().astype(np.int64)
-    worded = bags.pairs(ends, words.values.to_numpy(), asked.numbers, asked.marks)
-    return candidates.unique(map(kept, chain(by_band, [worded])))
+    return (blocks.band_pairs(some, every, k, search_config)[0] for k in blocks.bands(search_config))
 
 
 def _spread_over_nodes(

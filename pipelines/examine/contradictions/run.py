@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 from headrace.cluster import storage
 from headrace.pipelines import arrays
 from headrace.pipelines.examine import rows
-from headrace.pipelines.examine.contradictions import answers, compare, pairs
+from headrace.pipelines.examine.contradictions import answers, bags, compare, pairs
 from headrace.pipelines.examine.contradictions.config import Config as Config
 from headrace.pipelines.stages.dedup import candidates
 
@@ -66,7 +66,9 @@ def run(prepared: Sequence[str], run: str, config: Config, each: Each) -> dict[s
     settling = partial(_settled, keys=keys, run=run, work=work, config=config)
     report: dict[str, Any] = next(each(settling, [compared], name="contradictions settle"))
     storage.delete(work)
-    return report
+    if (longest := plan["longest"]) < bags.LONGEST:
+        report["words"] += f"; prompts of over {longest} different words were compared by their letters alone"
+    return report | {"longest": longest}
 
 
 def _keys(item: tuple[int, Sequence[str]], run: str, work: str, near: bool) -> str:
@@ -116,7 +118,8 @@ def _search(keys: Sequence[str], work: str, config: Config) -> dict[str, Any]:
     columns = {"chunk": wanted[:, 0], "place": wanted[:, 1], "file": np.searchsorted(begin, at, "right") - 1}
     rows_wanted = pa.table(columns | {n: nodes[n].to_arrow() for n in ("row_id", "label")})
     storage.write_table(storage.join(work, "wanted.parquet"), rows_wanted)
-    return {"chunks": chunks, "files": {int(f) for f in np.unique(columns["file"])}}
+    files = {int(f) for f in np.unique(columns["file"])}
+    return {"chunks": chunks, "files": files, "longest": found.longest}
 
 
 def _plain(table: pl.DataFrame) -> pa.Table:

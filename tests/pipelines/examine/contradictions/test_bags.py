@@ -4,6 +4,7 @@ from itertools import combinations
 
 import numpy as np
 import pyarrow as pa
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -56,3 +57,12 @@ def test_a_word_of_many_prompts_is_asked_of_equal_ones_alone() -> None:
     texts = ["where is the lamp"] * (bags.MOST + 1) + ["where is the lamp, Ann"]
     assert pairs(texts) == {(0, at) for at in range(1, bags.MOST + 1)}
     assert pairs([]) == pairs([""]) == pairs(["the", "please"]) == set()
+
+
+def test_where_words_are_too_many_the_longest_prompts_are_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    counts = np.array([0, 3, 3, 5, 200, 9], np.int32)
+    assert bags.longest(counts) == bags.LONGEST
+    monkeypatch.setattr(bags, "AT_ONCE", 11)
+    assert bags.longest(counts) == 8, "those of nine words would be twenty together"
+    monkeypatch.setattr(bags, "AT_ONCE", 0)
+    assert bags.longest(counts) == 2
