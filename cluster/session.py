@@ -87,6 +87,8 @@ def _take_signals() -> None:
 
 
 def _ended(number: int, frame: Any) -> None:
+    if _asked.is_set():  # what ends the run is under way
+        return
     _asked.set()
     watch.leave()  # where all processes of this machine are asked to end, Ray's may be faster
     sys.exit(number)

@@ -33,8 +33,8 @@ def slow(n):
 @arguments.app.command()
 def dawdle(json_lines: arguments.Json = False):
     session.start(2, line=partial(console.line, "json", "error", exit_code=1))
-    print("up", flush=True)
     try:
+        print("up", flush=True)
         list(stream.each(slow, [1, 2, 3], workers=2, name="slow"))
     except SystemExit:
         time.sleep(4)  # as a report takes
