@@ -9,7 +9,7 @@ from contextlib import contextmanager, suppress
 from functools import partial
 from typing import Any, Literal
 
-from headrace.cluster import storage
+from headrace.cluster import here, storage
 from headrace.cluster.errors import (
     DamagedError,
     GateError,
@@ -18,7 +18,7 @@ from headrace.cluster.errors import (
 )
 from headrace.pipelines import ending, rundir, starting
 from headrace.pipelines.console import Mode, say
-from headrace.pipelines.examine.advice import facts, verdict
+from headrace.pipelines.examine.advice import verdict
 from headrace.pipelines.recipe import Recipe
 from headrace.pipelines.tuning import evaluating, ready, sweeping, training
 
@@ -160,7 +160,7 @@ def _advice(run: rundir.Run, sections: dict[str, Any]) -> dict[str, Any]:
     from headrace.pipelines.commands.advise import gather
 
     # Not its path: run.json says the same wherever the run lies.
-    found = facts.of_run({**sections, "train": None}, "RUN", gather.examples(run.path))
+    found = here.once(partial(gather.told, run.path, {**sections, "train": None}, "RUN"), name="advice")
     return verdict.as_json(verdict.advise(found, run.recipe.advise), found)
 
 

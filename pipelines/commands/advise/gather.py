@@ -71,33 +71,25 @@ def run(path: str) -> Gathered:
     whole = summary.read(path)
     lengths = [_lengths(examined.left(file, path, ["messages"])) for file in _files(path)[:1]]
     prompt, answer = _means(lengths)
-    told, found = examples(path), _formed(path)
-    facts = replace(of_run(whole, path, told | found.named), forms=found.counts, formed=found.rows)
-    return Gathered(facts, f"run {path}", prompt, answer)
+    return Gathered(told(path, whole, path), f"run {path}", prompt, answer)
 
 
-class _Formed(NamedTuple):
-    """What `forms` says, with the rows by what they are called."""
+def told(path: str, whole: Mapping[str, Any], name: str) -> Facts:
+    """What a prepared run says of itself, and what its first files look like.
 
-    rows: int
-    counts: dict[str, int]
-    named: dict[str, list[Any]]
-
-
-def _formed(path: str) -> _Formed:
-    """Forms of the rows of a run's first files."""
+    whole: its run.json, or the sections that are to be in it; name: what advice calls it.
+    """
     files = _files(path)
     if not files:
-        return _Formed(0, {}, {})
+        return of_run(whole, name, {})
     table = examined.left(files, path, ["source", "messages"])
-    found = forms.look(table)
-    ids = table["row_id"].to_pylist()
-    return _Formed(
-        found.rows, found.counts, {k: [ids[at] for at in rows] for k, rows in found.places.items()}
-    )
+    found, ids = forms.look(table), table["row_id"].to_pylist()
+    named = {code: [ids[at] for at in places] for code, places in found.places.items()}
+    facts = of_run(whole, name, _examples(path) | named)
+    return replace(facts, forms=found.counts, formed=found.rows)
 
 
-def examples(path: str) -> dict[str, list[Any]]:
+def _examples(path: str) -> dict[str, list[Any]]:
     """Ids of some rows of a run for each task and flag, from its first files."""
     named: dict[str, list[Any]] = {}
     for file in _files(path):

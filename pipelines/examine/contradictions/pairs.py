@@ -47,6 +47,7 @@ OF_ROWS = pa.schema(
     ]
 )
 NO_PAIRS = np.zeros((0, 2), np.int64)
+Columns = Callable[[NDArray[np.int64], Sequence[str]], pa.Table]
 
 
 def keys(row_ids: NDArray[np.uint64], exchanges: pa.Table, near: bool) -> pa.Table:
@@ -126,6 +127,7 @@ class _Asked(NamedTuple):
     marks: NDArray[np.uint64]
 
     def of(self, places: NDArray[np.int64]) -> "_Asked":
+        """That of some nodes."""
         return _Asked(self.numbers[places], self.marks[places])
 
     def alike(self, some: NDArray[np.int64]) -> NDArray[np.bool_]:
@@ -135,11 +137,7 @@ class _Asked(NamedTuple):
         return found
 
 
-def search(
-    found: pl.DataFrame,
-    columns: Callable[[NDArray[np.int64], Sequence[str]], pa.Table] | None,
-    config: Config,
-) -> Found:
+def search(found: pl.DataFrame, columns: Columns | None, config: Config) -> Found:
     """Nodes of all rows, and the pairs of nodes to compare.
 
     found: `OF_ROWS` of rows by row id; ``columns(rows, names)``: columns (`LOOKED_FOR`, `MARKS`, words) of
@@ -168,32 +166,8 @@ def search(
     near, longest = NO_PAIRS, bags.LONGEST
     if columns is not None and nodes.height:
         at = nodes["at"].to_numpy().astype(np.int64)
-        rows = np.argsort(at)
-        marks = np.empty((len(at), apart.MARKS), np.uint64)
-        marks[rows] = np.stack([column.to_numpy() for column in columns(at[rows], MARKS)], axis=1)
-        asked = _Asked(found["numbers"].to_numpy()[at], marks)
-        order = np.argsort(at[first])
-        # By the order of rows; `first[order]` leads from there to the first nodes of prompts.
-        by_rows = first[order]
-        sizes = np.bincount(of, minlength=len(first))[order]
-
-        def kept(some: NDArray[np.int64]) -> NDArray[np.int64]:
-            """Pairs of prompts, less those of one node each that ask something else."""
-            away = (sizes[some] == 1).all(axis=1)
-            away[away] = ~asked.alike(by_rows[some[away]])
-            left: NDArray[np.int64] = some[~away]
-            return left
-
-        sketched = columns(at[by_rows], LOOKED_FOR)
-        counts = sketched["word_count"].to_numpy()
-        longest = bags.longest(counts)
-        short = np.flatnonzero((counts > 0) & (counts <= longest))
-        words = columns(at[by_rows[short]], ["words"])["words"].combine_chunks()
-        prompts = _Asked(asked.numbers[by_rows[short]], asked.marks[by_rows[short]])
-        worded = short[
-            bags.pairs(words.offsets.to_numpy().astype(np.int64), words.values.to_numpy(), *prompts)
-        ]
-        near = by_rows[candidates.unique(map(kept, chain(_near(sketched, config), [worded])))]
+        asked = _asked(found["numbers"].to_numpy()[at], at, columns)
+        near, longest = _alike(at, first, of, asked, columns, config)
         near = _spread_over_nodes(near, first, of)
         near = near[asked.alike(near)]
     every = np.concatenate([equal, near])
@@ -228,9 +202,49 @@ def turned(found: Found, rows: pl.DataFrame, kinds: NDArray[np.str_]) -> NDArray
     return np.where(_among(found.pairs, swapped(rows, found.nodes)), "swapped", kinds)
 
 
-def _worded(words: pa.ListArray, asked: _Asked) -> NDArray[np.int64]:
-    """Pairs of prompts, lists of their words, that may be alike by these."""
-    return bags.pairs(words.offsets.to_numpy().astype(np.int64), words.values.to_numpy(), *asked)
+def _asked(numbers: NDArray[np.uint64], at: NDArray[np.int64], columns: Columns) -> _Asked:
+    """What nodes ask, whose first rows are at `at`."""
+    rows = np.argsort(at)
+    marks = np.empty((len(at), apart.MARKS), np.uint64)
+    marks[rows] = np.stack([column.to_numpy() for column in columns(at[rows], MARKS)], axis=1)
+    return _Asked(numbers, marks)
+
+
+def _alike(
+    at: NDArray[np.int64],
+    first: NDArray[np.intp],
+    of: NDArray[np.intp],
+    asked: _Asked,
+    columns: Columns,
+    config: Config,
+) -> tuple[NDArray[np.int64], int]:
+    """Pairs of first nodes of prompts that may be alike, by letters or by words; and how many different words
+    a prompt may have that is looked for by these.
+
+    at: first row of each node; first: the first node of each prompt; of: the prompt of each node.
+    """
+    order = np.argsort(at[first])
+    by_rows = first[order]  # from a place in the order of rows to a node
+    sizes = np.bincount(of, minlength=len(first))[order]
+
+    def kept(some: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Pairs of prompts, less those of one node each that ask something else."""
+        away = (sizes[some] == 1).all(axis=1)
+        away[away] = ~asked.alike(by_rows[some[away]])
+        left: NDArray[np.int64] = some[~away]
+        return left
+
+    sketched = columns(at[by_rows], LOOKED_FOR)
+    counts = sketched["word_count"].to_numpy()
+    longest = bags.longest(counts)
+    short = np.flatnonzero((counts > 0) & (counts <= longest))
+    words = columns(at[by_rows[short]], ["words"])["words"].combine_chunks()
+    ends = words.offsets.to_numpy().astype(np.int64)
+    worded = bags.pairs(ends, words.values.to_numpy(), *asked.of(by_rows[short]))
+    found: NDArray[np.int64] = by_rows[
+        candidates.unique(map(kept, chain(_near(sketched, config), [short[worded]])))
+    ]
+    return found, longest
 
 
 def _near(sketched: pa.Table, config: Config) -> Iterator[NDArray[np.int64]]:

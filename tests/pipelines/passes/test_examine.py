@@ -86,3 +86,17 @@ def test_a_check_that_is_asked_to_stops_the_run(tmp_path: Path) -> None:
     assert written["ended"]["gate"] == "examine.reasoning"
     data["examine"] = {"reasoning": "allow"}
     assert prepare(tmp_path / "recipe.yaml", data)["examine"]["reasoning"]["with_traces"] == 10
+
+
+def test_the_books_advise_as_the_command_does(tmp_path: Path) -> None:
+    """On what no row shows by itself too."""
+    rows = [{"question": question(n), "answer": "that is not known here, ask again"} for n in range(60)]
+    write_jsonl(tmp_path / "rows.jsonl", rows)
+    data = {"output": str(tmp_path / "run"), "sources": [{"path": str(tmp_path / "rows.jsonl")}]}
+    advice = prepare(tmp_path / "recipe.yaml", data)["advice"]
+    assert "one_answer" in {reason["code"] for reason in advice["reasons"]}
+    code, out, err = run_command(["advise", str(tmp_path / "run")])
+    assert (code, err) == (0, "")
+    assert out.splitlines()[0] == f"verdict: {advice['verdict']}"
+    for reason in advice["reasons"]:
+        assert reason["words"] in out
