@@ -45,9 +45,9 @@ def state(run: object) -> dict[str, dict[str, tuple[int, int]]]:
 
 
 def without_figures(found: dict[str, Any]) -> dict[str, Any]:
-    """run.json without what may differ between two runs of the same: seconds and memory."""
+    """run.json without what may differ between two runs of the same: seconds, memory and the clock."""
     stages = {n: {k: v for k, v in s.items() if k != "seconds"} for n, s in found["stages"].items()}
-    return {**{k: v for k, v in found.items() if k != "memory"}, "stages": stages}
+    return {**{k: v for k, v in found.items() if k not in ("memory", "date")}, "stages": stages}
 
 
 # Determinism.
