@@ -159,6 +159,9 @@ def _lines(looked: Looked, count: int) -> Iterator[Line]:
     for (file, reason, detail), n in looked.losses.most_common(LISTED):
         about = f" ({detail})" if detail else ""
         yield Line(f"  {n:,} {reason}{about} in {file}", {"file": file, "reason": reason, "records": n})
+    for reason in sorted(set(book["dropped"]) & {reason for _, reason, _ in looked.losses}):
+        if hint := reasons.remedy(reason):
+            yield Line(f"    {reason}: {hint}", {"reason": reason})
     if len(looked.losses) > LISTED:
         yield Line(f"  and {len(looked.losses) - LISTED} more reasons and files")
     for kind, n in sorted(looked.changed.items()):

@@ -214,6 +214,11 @@ REASONS: Mapping[str, Reason] = {
         "nothing in it carries a loss: no answer to learn",
         "in the source: `columns: {roles: ...}` says who the assistant is; `loss:` what is learned",
     ),
+    "tokenise.only_calls": _dropped(
+        "all that its assistant says are calls of tools, and the model's chat template has no form for them",
+        "take a model whose chat template renders tool calls, or a template of your own that does "
+        "(`tokenise: {template: FILE}`)",
+    ),
     "tokenise.pair_too_long": _dropped(
         "one answer of a pair does not fit into `tokenise.max_length` tokens", "raise it"
     ),

@@ -20,7 +20,8 @@ STYLES = {  # forms of reasoning, as they are named to people
 
 # What is told of the conversations that were tokenised, by kind of change.
 TOLD = {
-    "tokenise.calls_lost": "calls of tools left out: the chat template has no form for them",
+    "tokenise.calls_lost": "calls of tools left out: the chat template has no form for them, or for several "
+    "in one turn",
     "tokenise.reasoning_behind": "turns of assistants that are learned behind reasoning of earlier turns, "
     "which the chat template leaves out when the model answers (`tokenise.reasoning: by_turn`)",
     "tokenise.reasoning_empty": "empty blocks of reasoning that carry no loss",
@@ -32,6 +33,7 @@ TOLD = {
     },
     "tokenise.style_left": "turns of assistants whose reasoning stays in other tags than the model's own: it "
     "is not closed, is opened or closed twice, holds the model's own tags, or no text can hold those",
+    "tokenise.texts_lost": "turns whose text the chat template leaves out (beside calls, or of a system)",
     "tokenise.tools_lost": "rows whose tools are left out: the chat template has no form for them",
     "tokenise.unended": "turns of assistants that end without a token to stop on: the template writes none",
     "tokenise.unlearned": "turns of assistants that carry no loss, as their rows say (`weight: 0`, `loss: "

@@ -9,11 +9,9 @@ A token belongs to where its first byte lies. Strings of special tokens in conte
 
 A row with a chosen and a rejected answer gives two samples, one behind the other (see `pairs`).
 
-Drops: `tokenise.no_target` (nothing to learn), `tokenise.too_long` (by policy, or no exchange of it
-fits), and those of `pairs`. Quarantine: `tokenise.error` (the template refuses the conversation; `detail`
-says how).
-
-Cost: 35 to 75 MB/s a core, most of it the encoder's and two copies of the text.
+Drops: `tokenise.no_target` (nothing to learn), `tokenise.only_calls` (calls that the chat template has no
+form for, and no other answer), `tokenise.too_long` (by policy, or no exchange of it fits), and those of
+`pairs`. Quarantine: `tokenise.error` (the template refuses the conversation; `detail` says how).
 """
 
 from dataclasses import replace
@@ -34,7 +32,7 @@ from headrace.pipelines.stages.tokenise.template import ALL, ASSISTANT
 from headrace.pipelines.stages.tokenise.tokenizer import COUNTS, Tokenizer, load
 
 NAME = "tokenise"
-VERSION = 7
+VERSION = 8
 NOT_IN_KEY = {"template"}  # the tokenizer's fingerprint holds what is in it
 PREFERRED = "preferred"  # int8, a column of samples where there are pairs: 1 chosen, -1 rejected, 0 neither
 RANK = 32  # bits of a place within one unit of a row
@@ -107,15 +105,17 @@ def apply(
         table = schema.mark_where(table, arrays.spread(of_rows, rows, n), reason)
     long = none & lost & (config.overlong != "truncate")  # a row cut off has no target in what is left
     table = schema.mark_where(table, arrays.spread(long, rows, n), "tokenise.too_long")
-    table = schema.mark_where(table, arrays.spread(none & ~long, rows, n), "tokenise.no_target")
+    counts = {kind: whole.counts[: len(owner), at] for at, kind in enumerate(COUNTS)} | changes
+    counts["unlearned"] = np.diff(arrays.offsets(unlearned)[first])
+    counts = {kind: given.summed(of, len(rows)) for kind, of in counts.items()}
+    calls = none & ~long & (counts["calls_lost"] > 0)
+    table = schema.mark_where(table, arrays.spread(calls, rows, n), "tokenise.only_calls")
+    table = schema.mark_where(table, arrays.spread(none & ~long & ~calls, rows, n), "tokenise.no_target")
     if refusals:
         causes: list[str | None] = [None] * n
         for row, text in refusals.items():
             causes[int(rows[row])] = text
         table = schema.quarantine(table, causes, "tokenise.error")
-    counts = {kind: whole.counts[: len(owner), at] for at, kind in enumerate(COUNTS)} | changes
-    counts["unlearned"] = np.diff(arrays.offsets(unlearned)[first])
-    counts = {kind: given.summed(of, len(rows)) for kind, of in counts.items()}
     table = schema.changed(table, NAME, {k: arrays.spread(of, rows, n) for k, of in counts.items()})
     return table, _samples(part, given.preferred, index, samples)
 

@@ -43,10 +43,10 @@ SPOT = 16
 TEXT: Shape = (("text", SLOT),)
 # What is counted of each conversation: turns without an end, reasoning of turns that is kept, or lost, empty
 # blocks of it that carry no loss, and turns behind reasoning that is not there when the model answers; calls,
-# and whether tools, that the template has no form for.
+# and whether tools, that the template has no form for; turns whose text it leaves out.
 COUNTS = (
     *("unended", "reasoning_kept", "reasoning_lost", "reasoning_empty", "reasoning_behind"),
-    *("calls_lost", "tools_lost"),
+    *("calls_lost", "tools_lost", "texts_lost"),
 )
 
 Operation = tuple[int | tuple[Part, ...], int, int]  # token or segment, loss, message
@@ -235,7 +235,7 @@ class Tokenizer:
         if ended:
             operations.append((int(self.hf.eos_token_id), ASSISTANT | ALL, len(shape) - 1))
             unended -= {len(shape) - 1}
-        counts = (len(unended), cut.kept, cut.lost, cut.empty, cut.behind, 0, 0)
+        counts = (len(unended), cut.kept, cut.lost, cut.empty, cut.behind, 0, 0, cut.texts)
         program = Program(tuple(parts), tuple(operations), ended, True, cut.altered, counts)
         due = len(shape) <= SHORT or xxhash.xxh3_64_intdigest(repr(shape).encode()) % SPOT == 0
         return program if not due or self._same_ids(program, made_up[0], plain=False) else None

@@ -173,7 +173,7 @@ def conversation(plain: list[dict[str, str]], tokenizer: Tokenizer) -> Whole:
     wanted = template.render(row.messages(), tools=row.tools)
     marked = row.row(marked=True)
     unended: frozenset[int] = frozenset()
-    counts = [0, 0, 0, 0, 0]
+    counts, calls, texts = [0, 0, 0, 0, 0], row.lost_calls, 0
     try:
         exact = NUMBERED.sub(r"\2", template.marked(row.shape, marked)) == wanted
     except Refusal:
@@ -182,6 +182,7 @@ def conversation(plain: list[dict[str, str]], tokenizer: Tokenizer) -> Whole:
         cut = row.marking.cut(row.shape, marked)
         unended, parts = cut.unended, cut.parts
         counts = [0, cut.kept, cut.lost, cut.empty, cut.behind]
+        calls, texts = calls + cut.calls, cut.texts
         behind = 1 + max((i for i, p in enumerate(parts) if p.slot >= 0), default=-1)
     else:
         parts, behind = _by_beginnings(row)
@@ -194,7 +195,7 @@ def conversation(plain: list[dict[str, str]], tokenizer: Tokenizer) -> Whole:
     if ended:
         ids, loss = [*ids, int(tokenizer.hf.eos_token_id)], [*loss, ASSISTANT | ALL]
         turns[-1] += 1
-    return Whole(ids, loss, turns, (*counts, row.lost_calls, row.lost_tools))
+    return Whole(ids, loss, turns, (*counts, calls, row.lost_tools, texts))
 
 
 def _by_beginnings(row: Spoken) -> tuple[list[Part], int]:

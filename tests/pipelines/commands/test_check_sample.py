@@ -13,6 +13,7 @@ from headrace.pipelines.console import Line
 from tests.builders import MAIL, recipe_of, run_command, save_recipe, sums, write_jsonl
 
 STAGES = flow.ROW_STAGES[:-1]
+ANSWER = {"role": "assistant", "content": "it is there"}
 
 
 def sampled(data: dict[str, Any], count: int = 200) -> list[Line]:
@@ -55,6 +56,17 @@ def test_words_for_nothing_and_turns_without_loss_are_told(tmp_path: Path) -> No
     assert "  1 turns of assistants that carry no loss, as their rows say" in text
     assert "[[hello again<|im_end|>]]" in text
     assert "[[hello<|im_end|>]]" not in text
+
+
+def test_rows_of_calls_alone_are_told_with_what_to_do(tmp_path: Path) -> None:
+    call = {"type": "function", "function": {"name": "look", "arguments": {"at": "it"}}}
+    turns = [{"role": "user", "content": "look"}, {"role": "assistant", "content": "", "tool_calls": [call]}]
+    write_jsonl(
+        tmp_path / "in/a.jsonl", [{"messages": turns}] * 2 + [{"messages": [*turns, *turns[:1], ANSWER]}]
+    )
+    text = "\n".join(line.text for line in sampled(recipe_of(tmp_path / "run", tmp_path / "in")))
+    assert "  2 tokenise.only_calls in a.jsonl" in text
+    assert "    tokenise.only_calls: take a model whose chat template renders tool calls" in text
 
 
 def test_only_the_first_records_of_some_files_are_looked_at(tmp_path: Path) -> None:

@@ -21,7 +21,8 @@ from headrace.pipelines import arrays
 from headrace.pipelines.stages.tokenise import whole
 from headrace.pipelines.stages.tokenise.conversations import Encoded, Messages, ranges
 from headrace.pipelines.stages.tokenise.programs import Ints
-from headrace.pipelines.stages.tokenise.rendering.marking import SILENT, Marking, thoughts
+from headrace.pipelines.stages.tokenise.rendering.marking import SILENT, Marking
+from headrace.pipelines.stages.tokenise.rendering.thoughts import thoughts
 from headrace.pipelines.stages.tokenise.template import ANSWER, THOUGHT, WHOLE, Refusal, Row, Shape
 from headrace.pipelines.stages.tokenise.tokenizer import COUNTS, Tokenizer
 
@@ -34,8 +35,8 @@ class Units:
 
     row int64[U]; messages ``chosen[first[u]:first[u + 1]]``; rank int64[U]: order among the units of a row;
     taught bool[len(chosen)]: the turn carries loss in this unit (None: all do); apart: units to be rendered
-    by themselves, as the tokens of their turns cannot be told else; counts: as `COUNTS`, of rows with
-    several.
+    by themselves, as the tokens of their turns cannot be told else; counts: as the first of `COUNTS`, of rows
+    with several.
     """
 
     row: Ints
@@ -62,7 +63,7 @@ class Piece(NamedTuple):
 
 
 class Plan(NamedTuple):
-    """Pieces of one conversation, the longest first; what is counted of them, as `COUNTS`."""
+    """Pieces of one conversation, the longest first; what is counted of them, as the first of `COUNTS`."""
 
     pieces: list[Piece]
     counts: tuple[int, ...]
@@ -211,7 +212,7 @@ def plan(beginnings: Sequence[Beginning], tokenizer: Tokenizer) -> Plan:
             pieces.append(Piece(end, frozenset(seen)))
             left -= seen
         if not left:
-            return Plan(pieces, (unended, kept, len(mused) - kept, empty, 0, 0, 0))
+            return Plan(pieces, (unended, kept, len(mused) - kept, empty, 0))
         end = max(left) + 1
 
 

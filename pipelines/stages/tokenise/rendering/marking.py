@@ -6,6 +6,7 @@ prompt ends, and ends with the token on which generation stops:
 - the first special token that the template writes behind the turn, also where nothing follows, with those
   that stand right behind it there;
 - where it writes none, the special token that opens what follows (GLM), as generation stops on it;
+- where calls are answered within the turn, the one that opens their results, too;
 - where it writes one behind the last turn only: the one that ends other speakers' turns, where it stands
   there (Harmony); else the turn has none (Apertus), which is counted.
 
@@ -19,20 +20,23 @@ Cost: two renderings for each turn of a shape, which are remembered by what stan
 import re
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import Any
 
 from headrace.pipelines.stages.tokenise.config import Earlier
 from headrace.pipelines.stages.tokenise.rendering.speech import Speech
+from headrace.pipelines.stages.tokenise.rendering.thoughts import (
+    called,
+    cut_off,
+    in_tags,
+    mark,
+    thoughts,
+    words,
+)
 from headrace.pipelines.stages.tokenise.template import (
     ALL,
-    ANSWER,
     ASSISTANT,
     NUMBERED,
     SLOT,
-    SLOT_END,
-    SLOT_FILLED,
-    THINK,
-    THOUGHT,
     Part,
     Refusal,
     Row,
@@ -51,7 +55,8 @@ class Cut:
     """A rendered shape: its parts, the turns in it that have no end, and how many kept and lost their
     reasoning, have an empty block of it, or stand behind reasoning that was put back and is not there when
     the model answers. altered: reasoning was put back, and `put_back` are the beginnings of the
-    conversation whose renderings had it.
+    conversation whose renderings had it. calls, texts: calls, and turns whose other words, the template
+    leaves out.
     """
 
     parts: list[Part]
@@ -62,6 +67,8 @@ class Cut:
     behind: int
     altered: bool
     put_back: tuple[Shape, ...]
+    calls: int
+    texts: int
 
 
 class Marking:
@@ -90,10 +97,13 @@ class Marking:
         slots = {part.slot for part in parts}
         mused = thoughts(shape).values()
         kept = sum(slots.issuperset(one.slots) for one in mused)
-        lost = len(mused) - kept + _cut_off(shape, slots)
+        lost = len(mused) - kept + cut_off(shape, slots)
         empty = sum(part.loss == SILENT for part in parts)
         behind = self._behind(shape, text, row) if altered else 0
-        return Cut(parts, self._unended(parts), kept, lost, empty, behind, altered, put_back)
+        left_out = sum(slot not in slots for slot in range(calls, len(owners)))
+        texts = len({owners[slot] for slot in words(shape) - slots})
+        unended = self._unended(parts)
+        return Cut(parts, unended, kept, lost, empty, behind, altered, put_back, left_out, texts)
 
     def asked(self, shape: Shape, row: Row | None = None) -> set[int] | None:
         """Slots that stand in the prompt for the turn behind `shape`; None where the template refuses it."""
@@ -175,9 +185,19 @@ class Marking:
         if after is not None and shape[after][0] == "assistant":
             prompt = self._tail(shape[:after], True, row)
             start = max(end, self._prompted(constant, prompt)) if prompt else start
+            if prompt and start == end:
+                start = self._headed(constant, end, prompt, self._tail(shape[:after], False, row) or "")
             if start == len(constant):  # a space is one token with the word behind it, which is to be said
                 start = max(end, len(constant.rstrip(" ")))
         return end, start
+
+    def _headed(self, constant: str, end: int, prompt: str, own: str) -> int:
+        """Where the head of a turn, told by the generation prompt, stops in `constant` behind `end`: of turns
+        that end in another way, or not, where nothing follows (`own`).
+        """
+        at = len(constant) - len(constant[end:].lstrip())
+        size = self._prompted(constant[at:], prompt.removeprefix(own).lstrip())
+        return at + size if size else end
 
     def _closing(self, shape: Shape, message: int, constant: str, row: Row | None) -> int:
         """How much of `constant`, which follows message `message`, ends that turn."""
@@ -191,7 +211,7 @@ class Marking:
             closed = self._closers and constant.startswith(self._closers, found[0].start())
             return found[0].start() + len(self._closers) if closed else found[0].end()
         if found and not constant[found[-1].end() : end].strip():
-            return found[-1].end()
+            return self._answered(constant, found[-1].end(), own or "") if not last else found[-1].end()
         if last or shape[message][0] != "assistant":
             return end
         blank = len(constant[end:]) - len(constant[end:].lstrip())
@@ -200,6 +220,27 @@ class Marking:
         if opening and (opening[0] in self._ends or endless):
             return opening.end()
         return end
+
+    def _answered(self, constant: str, end: int, own: str) -> int:
+        """`end` of a turn of calls; with the token that opens their results where the turn goes on with them:
+        generation stops on it.
+        """
+        specials = self.template.specials
+        opening = specials.match(constant, end)
+        if opening is None or any(found[0] in self._ends for found in specials.finditer(own)):
+            return end
+        return end if opening[0] in self._heads else opening.end()
+
+    @cached_property
+    def _heads(self) -> set[str]:
+        """Special tokens in what the template opens turns by."""
+        shape = (("user", SLOT),)
+        prompt = self._tail(shape, True, None) or ""
+        try:
+            before = NUMBERED.split(self.template.marked(shape, None))[0]
+        except Refusal:
+            before = ""
+        return {found[0] for found in self.template.specials.finditer(before + prompt)}
 
     @cached_property
     def _closers(self) -> str:
@@ -272,33 +313,33 @@ class Marking:
         for message, one in sorted(thoughts(shape).items(), reverse=True):
             if self.earlier == "by_turn" and message + 1 < len(shape):
                 continue
-            at = text.find(_mark(one.answer)) if one.answer is not None else -1
-            if at < 0 or all(_mark(slot) in text for slot in one.slots):
+            anchors = [slot for slot in (one.answer, called(shape, message, row)) if slot is not None]
+            answer = next((slot for slot in anchors if mark(slot) in text), None)
+            if answer is None or all(mark(slot) in text for slot in one.slots):
                 continue
+            at = text.find(mark(answer))
             try:
                 prompt = self.template.marked(shape[:message], row, True)
                 alone = self.template.marked(shape[: message + 1], row)
             except Refusal:
                 continue
             begun = self._common(text[:at], prompt)
-            said = alone[: max(alone.find(_mark(one.answer or 0)), 0)]
-            if all(_mark(slot) in said for slot in one.slots) and said.startswith(text[:begun]):
+            said = alone[: max(alone.find(mark(answer)), 0)]
+            if all(mark(slot) in said for slot in one.slots) and said.startswith(text[:begun]):
                 put_back.append(shape[: message + 1])
                 said = said[begun:]
             else:
-                said = _in_tags(shape[message][1], one.slots, row)
+                begun = self._begun(text[:at], prompt, begun)
+                said = in_tags(shape[message][1], one.slots, row)
+                if answer != one.answer:  # what opens the call stays
+                    said += EMPTY.sub("", text[begun:at], count=1).lstrip("\n")
             text = text[:begun] + said + text[at:]
         return text, tuple(put_back)
 
-
-def _in_tags(skeleton: str, slots: list[int], row: Row | None) -> str:
-    """Reasoning between ``<think>`` and ``</think>``, its slots marked."""
-    inner = skeleton.split(ANSWER)[0].partition(THOUGHT)[0].partition(THINK)
-    pieces = (inner[2] or inner[0]).strip().split(SLOT)
-    texts = [row.texts[s] if row is not None else "" for s in slots]
-    marks = [f"{_mark(s)}{t}{SLOT_FILLED}" for s, t in zip(slots, texts, strict=True)]
-    joined = pieces[0] + "".join(m + p for m, p in zip(marks, pieces[1:], strict=True))
-    return f"{THINK}\n{joined}\n{THOUGHT}\n\n"
+    def _begun(self, text: str, prompt: str, begun: int) -> int:
+        """Where at the end of `text` the turn behind `prompt` begins: `begun`, unless others speak after."""
+        last = max((found.end() for found in NUMBERED.finditer(text)), default=0)
+        return begun if begun >= last else last + self._common(text[last:], NUMBERED.split(prompt)[-1])
 
 
 def _pieces(text: str, calls: int) -> list[str]:
@@ -318,45 +359,8 @@ def _pieces(text: str, calls: int) -> list[str]:
     return pieces
 
 
-class Thought(NamedTuple):
-    """Slots of the reasoning of one turn, and the first of its answer."""
-
-    slots: list[int]
-    answer: int | None
-
-
-def thoughts(shape: Shape) -> dict[int, Thought]:
-    """The reasoning of each message that has some."""
-    found, slot = {}, 0
-    for message, (role, skeleton) in enumerate(shape):
-        count = skeleton.count(SLOT)
-        apart = skeleton.partition(ANSWER if ANSWER in skeleton else THOUGHT)
-        begun = ANSWER in skeleton or apart[0].lstrip().startswith(THINK)
-        inside = apart[0].count(SLOT)
-        if role == "assistant" and apart[1] and begun and inside:
-            answer = slot + inside if count > inside else None
-            found[message] = Thought(list(range(slot, slot + inside)), answer)
-        slot += count
-    return found
-
-
-def _cut_off(shape: Shape, slots: set[int]) -> int:
-    """Turns that close reasoning which they never opened, and of which the template leaves out a part."""
-    slot, count = 0, 0
-    for message, (role, skeleton) in enumerate(shape):
-        inside = range(slot, slot + skeleton.partition(THOUGHT)[0].count(SLOT))
-        slot += skeleton.count(SLOT)
-        if role == "assistant" and THOUGHT in skeleton and message not in thoughts(shape):
-            count += not slots.issuperset(inside)
-    return count
-
-
 def _slots(text: str) -> set[int]:
     return {int(found[1]) for found in NUMBERED.finditer(text)}
-
-
-def _mark(slot: int) -> str:
-    return f"{SLOT}{slot}{SLOT_END}"
 
 
 def _loss(role: str) -> int:

@@ -27,6 +27,7 @@ class Family:
     end: str
     last: str = ""
     plain: tuple[str, ...] = ()
+    called: str = ""  # what ends a turn of calls, where it is another token
 
     @property
     def ends(self) -> tuple[str, str]:
@@ -199,6 +200,7 @@ FAMILIES = {
         ("[gMASK]", "<sop>", "<|user|>", "<|assistant|>", "<|observation|>"),
         "<|user|>",
         "</s>",
+        called="<|observation|>",
     ),
     "glm_thinking": Family(
         THINKING
@@ -225,6 +227,7 @@ FAMILIES = {
         ("<|start|>", "<|end|>", "<|channel|>", "<|message|>", "<|return|>", "<|call|>"),
         "<|end|>",
         "<|return|>",
+        called="<|call|>",
     ),
     "apertus": Family(
         by_role(
