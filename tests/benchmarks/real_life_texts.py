@@ -2,6 +2,8 @@
 
 import csv
 import io
+import re
+import unicodedata
 from collections.abc import Callable
 from pathlib import Path
 
@@ -48,7 +50,61 @@ HUNGARIAN = [
 RUSSIAN = [
     (f"Почему не приходит заказ {n}?", f"Мы отправили его вчера, номер отправления {n}.") for n in range(30)
 ]
+UKRAINIAN = [
+    (f"Чому не працює мій пристрій {n}?", f"Його треба увімкнути знову, потім введіть код {n}, і він піде.")
+    for n in range(30)
+]
+HEBREW = [
+    (f"איפה ההזמנה שלי מספר {n}?", f"היא נשלחה אתמול ותגיע בעוד {n} ימים לכתובת שלך.") for n in range(30)
+]
+ARABIC = [(f"أين طلبي رقم {n}؟", f"لقد أرسلناه أمس وسوف يصل إلى عنوانك بعد {n} أيام.") for n in range(30)]
+THAI = [(f"คำสั่งซื้อหมายเลข {n} อยู่ที่ไหน", f"เราส่งของให้เมื่อวานนี้แล้ว จะถึงในอีก {n} วัน") for n in range(30)]
+GREEK = [
+    (f"Πού βρίσκεται η παραγγελία {n};", f"Την στείλαμε χθες και θα φτάσει σε {n} ημέρες.") for n in range(30)
+]
+VIETNAMESE = [
+    (unicodedata.normalize("NFC", a), unicodedata.normalize("NFC", b))
+    for a, b in (
+        (f"Đơn hàng {n} của tôi đang ở đâu?", f"Chúng tôi đã gửi nó hôm qua, sẽ đến sau {n} ngày nữa.")
+        for n in range(30)
+    )
+]
+KOREAN = [
+    (f"주문 번호 {n}은 어디에 있나요?", f"어제 보냈으니 {n}일 뒤에 도착할 것입니다.") for n in range(30)
+]
+KAZAKH = [
+    (f"Менің {n} нөмірлі тапсырысым қайда?", f"Біз оны кеше жібердік, ол {n} күннен кейін келеді.")
+    for n in range(30)
+]
+
+
+def of_vietnam(folder: Path) -> None:
+    """The tones stand behind their letters, as Windows-1258 has them."""
+    parts = [unicodedata.normalize("NFD", f"{a}\t{b}\n") for a, b in VIETNAMESE]
+    text = "question\tanswer\n" + "".join(parts)
+    for mark in "\u0302\u0306\u031b":
+        text = re.sub(f"(\\w)([\u0300\u0301\u0303\u0309\u0323]?){mark}", lambda m: joined(m, mark), text)  # noqa: B023
+    (folder / "a.tsv").write_bytes(text.encode("cp1258"))
+
+
+def joined(found: re.Match[str], mark: str) -> str:
+    return unicodedata.normalize("NFC", found[1] + mark) + found[2]
+
+
 PAGES = (
+    ("Russian of the Macintosh", "mac_cyrillic", RUSSIAN),
+    ("Russian of DOS, cp855", "cp855", RUSSIAN),
+    ("Ukrainian of KOI8", "koi8_u", UKRAINIAN),
+    ("Ukrainian of DOS", "cp1125", UKRAINIAN),
+    ("Kazakh of Windows", "kz1048", KAZAKH),
+    ("Hebrew of Windows", "cp1255", HEBREW),
+    ("Hebrew of DOS", "cp862", HEBREW),
+    ("Arabic of Windows", "cp1256", ARABIC),
+    ("Arabic of ISO", "iso8859_6", ARABIC),
+    ("Thai of Windows", "cp874", THAI),
+    ("Greek of Windows", "cp1253", GREEK),
+    ("Greek of the Macintosh", "mac_greek", GREEK),
+    ("Korean of Windows", "cp949", KOREAN),
     ("German of DOS", "cp437", GERMAN),
     ("German of DOS, cp850", "cp850", GERMAN),
     ("German of the Macintosh", "mac_roman", GERMAN),
@@ -91,4 +147,14 @@ TEXTS = [
         right(preferred()),
     ),
     *(Input(name, page(encoding, texts), right(pairs(texts))) for name, encoding, texts in PAGES),
+    Input("Vietnamese of Windows", of_vietnam, right(pairs(VIETNAMESE))),
+    *(
+        Input(
+            name, page(encoding, texts), right(pairs(texts)), line={"encoding": encoding}, told=("encoding",)
+        )
+        for name, encoding, texts in (
+            ("Korean of DOS", "johab", KOREAN),
+            ("German of mainframes", "cp273", GERMAN),
+        )
+    ),
 ]

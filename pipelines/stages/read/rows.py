@@ -27,7 +27,7 @@ from headrace.pipelines.stages.read.records import Batch, Noted, ReadError, enco
 from headrace.pipelines.stages.read.source import Source
 
 NAME = "read"
-VERSION = 5
+VERSION = 6
 _OPEN = structure.OPEN.encode()
 _HALF = re.compile("[\ud800-\udfff]")
 MOST_NAMES = 1000  # of columns that are kept in mind; a mapping by somebody's ids has more

@@ -1,9 +1,10 @@
 """Which encoding a file's text is in, and its text.
 
-A byte order mark says it; UTF-16 without one shows by its zeros; what is UTF-8 is UTF-8. Of the rest, text
-in Latin script is told by its letters (`letters`), anything else is told apart by charset-normalizer where it
-is sure. Bytes that fit nothing are replaced by U+FFFD and counted: a bad byte never costs a line. The answer
-depends on the file alone, never on the range that is read.
+A byte order mark says it; UTF-16 without one shows by its zeros; what is UTF-8 is UTF-8. Of the rest,
+text in Latin script is told by its letters (`letters`), and so are other alphabets (`scripts`); what has
+two bytes a character is told apart by charset-normalizer where it is sure. Bytes that fit nothing are
+replaced by U+FFFD and counted: a bad byte never costs a line. The answer depends on the file alone, never
+on the range that is read.
 
 Cost: UTF-8 is decoded as ever; a file with a bad byte is looked at once, 256 KiB of it at the most.
 """
@@ -17,7 +18,7 @@ from functools import cached_property
 import charset_normalizer
 
 from headrace.cluster import storage
-from headrace.pipelines.stages.read.files import letters
+from headrace.pipelines.stages.read.files import letters, scripts
 from headrace.pipelines.stages.read.records import ReadError
 
 UTF8 = "utf-8"
@@ -37,6 +38,7 @@ LEGACY = (
     *("gb18030", "euc_jp", "big5", "cp949", "iso8859_2", "iso8859_5", "iso8859_7", "cp737", "cp866"),
     *("mac_roman", "cp850", "cp437"),
 )
+WIDE = frozenset({"cp932", "gb18030", "euc_jp", "big5", "cp949", "johab", "big5hkscs", "hz"})
 POSSIBLE = 3  # encodings that are named where none is sure
 LIKE = 0.05  # coherence and mess of two readings that are taken to be alike
 LEAST = 12  # bytes beyond ASCII without which an encoding that is not Western is not told
@@ -61,7 +63,7 @@ def of_bytes(data: bytes) -> str:
     """
     if _is_utf8(data):
         return UTF8
-    found = letters.latin(data)
+    found = letters.latin(data) or scripts.told(data)
     if found is not None:
         return found
     high = b"".join(_HIGH.findall(data))
@@ -94,7 +96,7 @@ def _told_apart(data: bytes) -> str:
         if match.chaos <= best.chaos + LIKE and match.coherence >= best.coherence - LIKE
     }
     told = next((e for e in LEGACY if e in alike), best.encoding)
-    return UTF8 if told in letters.ENCODINGS else told  # of Latin script it would have been told before
+    return told if told in WIDE else UTF8  # of other scripts it would have been told before
 
 
 def of_start(start: bytes, *, ended: bool) -> tuple[str, bytes]:
@@ -192,7 +194,7 @@ class Encoding:
         data = sample(self.path, self.size)
         if _is_utf8(data) or of_bytes(data) != UTF8:
             return None
-        return tuple(encoding for encoding, _ in letters.scored(data)[:POSSIBLE])
+        return tuple(encoding for encoding, _ in (letters.scored(data) or scripts.scored(data))[:POSSIBLE])
 
     def text(self, raw: bytes) -> tuple[str, int]:
         """Whole lines as text, and how many bad bytes or characters were replaced in them."""

@@ -11,6 +11,7 @@ Cost: some passes of NumPy over the bytes; 30 ms once a process.
 """
 
 import re
+import unicodedata
 from collections.abc import Iterator
 from functools import lru_cache
 
@@ -21,6 +22,10 @@ from numpy.typing import NDArray
 ENCODINGS = (
     *("cp1252", "cp1250", "cp1254", "cp1257", "iso8859_15", "iso8859_2", "mac_roman", "mac_latin2"),
     *("cp850", "cp437", "cp852", "cp857", "cp865", "cp775"),
+)
+RARE = (
+    *("iso8859_3", "iso8859_4", "iso8859_10", "iso8859_14", "iso8859_16", "cp1258", "mac_turkish"),
+    *("mac_iceland", "cp860", "cp861", "cp863"),
 )
 # Letters with how often they come, a thousand letters of text. Capitals come a twentieth as often.
 LANGUAGES = {
@@ -46,6 +51,10 @@ LANGUAGES = {
     "Croatian": "č 10 ć 8 š 10 ž 6 đ 2",
     "Lithuanian": "ė 16 ų 14 š 13 ž 8 ą 6 į 6 ū 5 č 4 ę 2",
     "Latvian": "ā 38 ī 18 ē 17 š 9 ņ 6 ļ 4 ū 4 ž 2 ģ 1 ķ 1 č 1",
+    "Esperanto": "ĉ 9 ĝ 7 ŝ 5 ŭ 4 ĵ 2 ĥ 0.2",
+    "Maltese": "ħ 20 ġ 12 ż 12 ċ 6 à 2 è 0.2 ù 0.5",
+    "Welsh": "ŵ 7 ŷ 6 â 13 ô 6 ê 4 î 1 á 4 ë 1 ï 1 ö 0.5",
+    "Vietnamese": "\u0301 73 \u0300 52 ô 46 \u0323 42 ê 30 đ 28 \u0309 27 ơ 26 â 25 ư 24 \u0303 15 ă 9",
     "quotes": "’ 90 “ 10 ” 10 ‘ 3 „ 2 … 2 é 2",
     "dashes": "– 40 — 40 ’ 10 “ 5 ” 5",
     "signs": "£ 10 € 10 ° 10 § 5 © 5 ® 5 ™ 5 • 10 · 5 ½ 3 ² 3 « 3 » 3 × 3 ± 2 µ 2",
@@ -59,6 +68,7 @@ CAPITAL = 0.05
 _SHARES = (0.9, 0.07, 0.03)  # of a language's letters, of signs, of other Latin letters
 NEVER = 1e-6  # anything else: box drawing, Greek, what an encoding has no character for
 USUAL = 3.0  # nats that another encoding than Windows-1252 has to be better by
+RARELY = 6.0  # nats more that one of `RARE` has to be
 SURE = 4.0  # nats between the best reading and the next one
 LIKELY = -6.0  # nats a byte; text of another script is below
 LONGEST = 2.2  # mean length of a run of bytes beyond ASCII: scripts of their own have whole words of them
@@ -85,9 +95,10 @@ def scored(data: bytes) -> list[tuple[str, float]]:
         return []
     logs = np.tensordot(_tables(), _counts(data), 3).max(1)
     logs[1:] -= USUAL
+    logs[len(ENCODINGS) :] -= RARELY
     distinct = bytes(sorted(set(high)))
     best: dict[str, tuple[str, float]] = {}
-    for encoding, log in zip(ENCODINGS, logs.tolist(), strict=True):
+    for encoding, log in zip((*ENCODINGS, *RARE), logs.tolist(), strict=True):
         best.setdefault(distinct.decode(encoding, "replace"), (encoding, log))
     return sorted(best.values(), key=lambda one: -one[1])
 
@@ -109,8 +120,8 @@ def _counts(data: bytes) -> NDArray[np.float64]:
 def _tables() -> NDArray[np.float64]:
     """Log-probability of each byte in its place: ``float64[encodings, languages, 128, 4, 4]``."""
     languages = [*_languages()]
-    tables = np.empty((len(ENCODINGS), len(languages), 128, 4, 4))
-    for number, encoding in enumerate(ENCODINGS):
+    tables = np.empty((len(ENCODINGS) + len(RARE), len(languages), 128, 4, 4))
+    for number, encoding in enumerate((*ENCODINGS, *RARE)):
         characters = [bytes([b]).decode(encoding, "replace") for b in range(0x80, 0x100)]
         places = np.array([_places(c) for c in characters])
         for which, language in enumerate(languages):
@@ -128,7 +139,7 @@ def _languages() -> Iterator[dict[str, float]]:
             for letter, weight in letters[name].items():
                 together[letter] = together.get(letter, 0.0) + weight / sum(letters[name].values())
         letters[" ".join(names)] = together
-    others = sorted({c for weights in letters.values() for c in weights if c.isalpha()})
+    others = sorted({c for weights in letters.values() for c in weights if c not in SIGNS})
     own, signs, other = _SHARES
     for weights in letters.values():
         whole = sum(weights.values())
@@ -154,6 +165,6 @@ def _places(character: str) -> NDArray[np.float64]:
         found[_NONE, _NONE] = 0.2
     elif character.isalpha() and character not in "ºª":
         found[_NONE, _NONE] = 0.15
-    elif character not in "’–—·\u00a0":
+    elif character not in "’–—·\u00a0" and not unicodedata.combining(character):
         found[1:, 1:] = 0.02
     return found
