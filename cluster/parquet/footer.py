@@ -155,7 +155,10 @@ def _checked(parsed: Struct, end: int) -> Footer:
     top = _picked(parsed, _FILE)
     groups, structs = [], []
     for fields in _items(top, 4, STRUCT):
-        group, struct = _group(_picked(fields, _GROUP), leaves, end)
+        picked = _picked(fields, _GROUP)
+        if picked.get(3, (I64, -1))[1] == 0:  # an empty table's: its columns lie nowhere
+            continue
+        group, struct = _group(picked, leaves, end)
         groups.append(group)
         structs.append(struct)
     rows = top.get(3, (I64, -1))[1]

@@ -36,6 +36,7 @@ from tests.benchmarks.real_life_chats import CHATS
 from tests.benchmarks.real_life_folders import FOLDERS
 from tests.benchmarks.real_life_inputs import INPUTS, SHARED, Expected, Input, Row
 from tests.benchmarks.real_life_others import OTHERS
+from tests.benchmarks.real_life_stores import STORES
 from tests.benchmarks.real_life_tables import TABLES
 from tests.benchmarks.real_life_texts import TEXTS
 
@@ -46,6 +47,7 @@ GROUPS = {
     "tables": TABLES,
     "folders": FOLDERS,
     "others": OTHERS,
+    "stores": STORES,
     "shared": SHARED,
 }
 PLAIN = {

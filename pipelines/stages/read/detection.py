@@ -160,10 +160,8 @@ def shape(source: Source, seen: Look) -> Source:
     if not seen.records:
         if source.shape is None:
             why = f": {seen.problem.cause}, {seen.problem.detail}" if seen.problem else ""
-            raise SourceError(
-                f"source {source.name!r}: no record of {seen.file!r} can be read, so its shape "
-                f"cannot be told{why}{seen.hint}"
-            )
+            there = f"no record of {seen.file!r} can be read" if why else f"{seen.file!r} holds no records"
+            raise SourceError(f"source {source.name!r}: {there}, so its shape cannot be told{why}{seen.hint}")
         return source.model_copy(update={"columns": source.completed()})
     _check_records(source, seen)
     found = _usual(source, seen) or _proposed(source, seen, proposals.conversations)

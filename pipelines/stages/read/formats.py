@@ -95,7 +95,7 @@ def other(path: str, form: Format, manner: Manner) -> Format | None:
     if found == "text":
         lines = [line.decode(UTF8, "replace").rstrip("\r") for line in streams.look(path, manner).lines]
         named = bool(lines) and not set(lines[0]) & set("{}[]") and len(lines[0]) < LONGEST_NAMES
-        delimiter = dialects.table(lines, ("\t", ";", "|", ",")) if named else None
+        delimiter = dialects.table(lines, ("\t", ";", "|", ",", "\x01")) if named else None
         found = "tsv" if delimiter == "\t" else "csv" if delimiter else "text"
     return None if found in ("text", form) or {found, form} == {"json", "jsonl"} else found
 
@@ -190,6 +190,8 @@ def _text_records(
 ) -> Iterator[Batch]:
     """Records of every format that is text."""
     problem = streams.unreadable(seen)
+    if problem is None and form == "html" and path.lower().endswith((".xls", ".xlsx")):
+        problem = "read.binary", "a web page under a sheet's name: open it, and save its sheets as CSV UTF-8"
     if problem is not None:
         if start == 0:
             batch = Batch("byte")

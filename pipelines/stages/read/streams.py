@@ -19,6 +19,8 @@ CHUNK = 2**20
 START = 2**16  # bytes of text from which a file's encoding, line ends and dialect are told
 HEAD = 4096
 UNPACK = "unpack it, and name the files that were in it"
+EXPORT = "export it as Parquet or JSONL"
+PICKLE = f"a pickle, which may run code: {EXPORT} where it was made"
 MAGIC = {
     b"PAR1": "Parquet data under another name: call it .parquet, or set format: parquet",
     b"ARROW1": "Arrow data under another name: call it .arrow, or set format: arrow",
@@ -38,11 +40,22 @@ MAGIC = {
     b"Obj\x01": "Avro data: convert it to Parquet or JSONL",
     b"ORC": "ORC data: convert it to Parquet",
     b"version https://git-lfs": "a pointer of git LFS, whose file was not fetched: `git lfs pull` fetches it",
+    b"\x93NUMPY": f"an array of NumPy: {EXPORT}",
+    b"\x89HDF\r\n": f"HDF5 data: {EXPORT}",
+    b"\x80\x02": PICKLE,
+    b"\x80\x03": PICKLE,
+    b"\x80\x04": PICKLE,
+    b"\x80\x05": PICKLE,
+    b"\xff\x06\x00\x00sNaPpY": "Snappy data: decompress it, or compress it with zstd",
+    b"outs:\n- ": "a pointer of DVC, whose file was not fetched: `dvc pull` fetches it",
     b"\x7fELF": "a program",
     b"\x89PNG": "a picture",
     b"\xff\xd8\xff": "a picture",
     b"GIF8": "a picture",
 }
+BINARY = f"binary data: {EXPORT}, or as text"
+CONTROLS = bytes([*range(7), *range(14, 27), 127])  # hardly any of them stand in text
+ODD, LEAST = 0.05, 8  # of the bytes, above which it is none
 
 
 @dataclass(frozen=True)
@@ -160,15 +173,35 @@ def unreadable(seen: Opening) -> tuple[str, str] | None:
     for magic, kind in MAGIC.items():
         if start.startswith(magic):
             return "read.binary", kind
+    if start[8:12] == b"DUCK":
+        return "read.binary", "a DuckDB database: export its tables as Parquet or CSV"
+    if _packed(start):
+        return "read.binary", f"MessagePack data: {EXPORT}"
     if seen.encoding.name != UTF8 and not seen.encoding.by_lines:
         return None
+    filled = start.strip(b"\0")  # zeros at an end may be what a crash left there
+    odd = len(filled) - len(filled.translate(None, CONTROLS))
+    if odd > max(LEAST, ODD * len(filled)) and not seen.encoding.given:
+        fields = start.count(b"\x01") >= start.count(b"\n") > 0  # Hive parts columns by it
+        if not fields:
+            return "read.binary", BINARY
     if b"\0" in start and not seen.encoding.mark:
         try:
             start.decode()
         except UnicodeDecodeError as error:
             if error.start < len(start) - 4:
-                return "read.binary", "binary data"
+                return "read.binary", BINARY
     return None
+
+
+def _packed(start: bytes) -> bool:
+    """Whether bytes begin as MessagePack's mappings: a count, a key with its length, a value that is none of
+    ASCII.
+    """
+    if len(start) < 4 or not 0x81 <= start[0] <= 0x8F or not 0xA1 <= start[1] <= 0xBF:
+        return False
+    end = 2 + (start[1] & 0x1F)
+    return start[2:end].isascii() and start[2:end].decode().isidentifier() and start[end : end + 1] >= b"\x80"
 
 
 def blocks(

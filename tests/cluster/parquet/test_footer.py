@@ -199,3 +199,7 @@ def test_a_damaged_footer_is_damaged_or_fits_the_file(draw: st.DataObject) -> No
         return
     for group in found.groups:
         assert all(4 <= c.start <= c.stop <= len(data) - 8 - length for c in group.chunks)
+
+
+def test_an_empty_table_has_no_row_groups() -> None:
+    assert read(file(0)).groups == []

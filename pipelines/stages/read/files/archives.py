@@ -146,7 +146,7 @@ def _unless_storage(error: Exception) -> None:
 def _document(names: list[str]) -> str:
     if any(n.startswith("xl/") or n.lower().endswith((".xlsx", ".xlsm")) for n in names):
         return "an Excel workbook: save each sheet as CSV UTF-8"
-    return "an Office document or e-book: save its text as .txt"
+    return "an Office document or e-book: save its text as .txt, its sheets as CSV UTF-8"
 
 
 def _copied_zip(archive: zipfile.ZipFile, about: zipfile.ZipInfo, folder: str, left: int) -> str | ReadError:

@@ -137,7 +137,7 @@ def _score(lines: list[str], dialect: Dialect, *, ended: bool) -> float:
     return score if score >= FITTING or not letters else 0.0
 
 
-def table(lines: list[str], delimiters: Sequence[str] = ("\t", ";", "|")) -> str | None:
+def table(lines: list[str], delimiters: Sequence[str] = ("\t", ";", "|", "\x01")) -> str | None:
     """The delimiter of a text file that is a table; None where it is none.
 
     Nearly every line has the first one's number of fields.

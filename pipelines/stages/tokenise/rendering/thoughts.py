@@ -46,7 +46,8 @@ def called(shape: Shape, message: int, row: Row | None) -> int | None:
 
 def words(shape: Shape) -> set[int]:
     """Slots of what is said, without reasoning."""
-    found, slot = set(), 0
+    found: set[int] = set()
+    slot = 0
     for role, skeleton in shape:
         end = slot + skeleton.count(SLOT)
         begun = ANSWER if ANSWER in skeleton else THOUGHT

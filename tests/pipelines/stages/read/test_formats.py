@@ -80,6 +80,12 @@ def test_jsonl_bad_lines_are_lost_alone(tmp_path: Path) -> None:
         (bytes(range(256)) * 20, "read.binary"),
         (b"%PDF-1.7\n" + bytes(range(256)), "read.binary"),
         (b"7z\xbc\xaf\x27\x1c" + bytes(50), "read.binary"),
+        (b"(\0\0\0\0\0\0\0\1\0\0\0" + b"x" * 40, "read.binary"),  # a record of tensors
+        (b"\x0a\x05hello\x12\x05world" * 20, "read.binary"),
+        (b"\x82\xa8question\xa3abc\xa6answer\xa3def" * 20, "read.binary"),
+        (bytes(8) + b"DUCK" + bytes(300), "read.binary"),
+        (b"\x93NUMPY\x01\x00v\x00{'descr': '<U67'}", "read.binary"),
+        (b"\x80\x04\x95" + bytes(30), "read.binary"),
     ],
 )
 def test_what_is_no_text_is_one_record(tmp_path: Path, data: bytes, cause: str) -> None:
@@ -89,6 +95,19 @@ def test_what_is_no_text_is_one_record(tmp_path: Path, data: bytes, cause: str) 
     # Cut in two, the first range alone speaks for the file.
     assert values(read(path, "jsonl", 0, 10)) == [cause]
     assert read(path, "jsonl", 10, len(data)) == []
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"\x1b[31mred\x1b[0m and \x07 a bell\n" * 20,
+        b"a\x01b\nc\x01d\n" * 20,
+        "■About this\n".encode("cp932") * 20,
+        b"zeros behind it\n" * 20 + bytes(500),
+    ],
+)
+def test_text_with_characters_of_terminals_and_tables_is_text(tmp_path: Path, data: bytes) -> None:
+    assert streams.unreadable(streams.look(str(put(tmp_path, "x.txt", data)))) is None
 
 
 def test_nested_too_deeply_is_quarantined_at_a_bound_of_our_own(tmp_path: Path) -> None:

@@ -100,7 +100,7 @@ def test_empty_sources(tmp_path: Path) -> None:
     with pytest.raises(SourceError, match="holds no data files"):
         inputs.resolve([Source(path=str(tmp_path / "b"))])
     put(tmp_path, "c.jsonl", "\n\n")
-    with pytest.raises(SourceError, match=r"no record of 'c\.jsonl' can be read"):
+    with pytest.raises(SourceError, match=r"'c\.jsonl' holds no records"):
         inputs.resolve([Source(path=str(tmp_path / "c.jsonl"))])
 
 
