@@ -16,6 +16,13 @@ def offsets(lengths: ArrayLike) -> NDArray[np.int64]:
     return ends
 
 
+def ranges(starts: NDArray[np.int64], counts: NDArray[np.int64]) -> NDArray[np.int64]:
+    """``starts[0], starts[0] + 1, ...`` (`counts[0]` of them), and so on, end to end."""
+    ends = np.cumsum(counts)
+    total = int(ends[-1]) if len(ends) else 0
+    return np.arange(total) + np.repeat(starts - ends + counts, counts)
+
+
 def spread(values: NDArray[Any], rows: NDArray[Any], n: int) -> NDArray[Any]:
     """Values of some of `n` rows at their places, 0 elsewhere: ``T[K] -> T[n]``.
 

@@ -38,18 +38,7 @@ def check(recipe: Recipe, mode: Mode, *, training: bool, ahead: bool = False) ->
     rundir.reachable(recipe)
     earlier = rundir.writable(recipe)
     resolved = rundir.resolve(recipe, earlier)
-    total = 0
-    for source in resolved.sources:
-        found = inputs.found(source)
-        size = sum(f.size for f in found.files)
-        total += size
-        linked = f" ({found.linked} through links)" if found.linked else ""
-        text = f"source {source.name}: {len(found.files)} files{linked}, {size:,} bytes"
-        said = {"files": len(found.files), "linked": found.linked, "bytes": size, "dates": source.dates}
-        order = f", dates {source.dates}" if resolved.clean.by_source and source.dates else ""
-        say(mode, "source", f"{text}, {source.format}, {_shape(source)}{order}", source=source.name, **said)
-        for note in [*found.notes, *notes.of(source, found.files, members=not ahead)]:
-            say(mode, "warning", note, source=source.name)
+    total = _sources(resolved, mode, ahead)
     against.opened(resolved.dedup.against, recipe.output, resolved.fingerprint.ngram)
     _room(recipe.output, total)
     _writable(recipe.output)
@@ -63,32 +52,55 @@ def check(recipe: Recipe, mode: Mode, *, training: bool, ahead: bool = False) ->
         check_template.say_template(resolved, mode)
     _names(resolved, mode)
     if training:
-        endpoint.require(resolved.evaluate.judge)
-        function.texts(resolved.evaluate.functions)
-    if training and resolved.trackers.chosen:
+        _training(resolved, mode)
+    say(mode, "output", f"output: {recipe.output} ({'goes on' if earlier else 'new'})")
+    return resolved
+
+
+def _sources(resolved: Recipe, mode: Mode, ahead: bool) -> int:
+    """Say what each source holds; returns the bytes of all."""
+    total = 0
+    for source in resolved.sources:
+        found = inputs.found(source)
+        size = sum(f.size for f in found.files)
+        total += size
+        linked = f" ({found.linked} through links)" if found.linked else ""
+        text = f"source {source.name}: {len(found.files)} files{linked}, {size:,} bytes"
+        said = {"files": len(found.files), "linked": found.linked, "bytes": size, "dates": source.dates}
+        order = f", dates {source.dates}" if resolved.clean.by_source and source.dates else ""
+        say(mode, "source", f"{text}, {source.format}, {_shape(source)}{order}", source=source.name, **said)
+        for note in [*found.notes, *notes.of(source, found.files, members=not ahead)]:
+            say(mode, "warning", note, source=source.name)
+    return total
+
+
+def _training(resolved: Recipe, mode: Mode) -> None:
+    """Look at what training and evaluation lean on, and say what was found."""
+    endpoint.require(resolved.evaluate.judge)
+    function.texts(resolved.evaluate.functions)
+    if resolved.trackers.chosen:
         from headrace.pipelines.train.trackers import follow
 
         follow.require(resolved.trackers)
         say(mode, "trackers", f"trackers: {', '.join(resolved.trackers.chosen)}")
-    if training and resolved.model is not None:
-        from headrace.pipelines.commands import check_memory  # torch takes seconds to import
-        from headrace.pipelines.evaluate.arms import wanted
-        from headrace.pipelines.evaluate.gates import probing
-        from headrace.pipelines.train import driver as train
+    if resolved.model is None:
+        return
+    from headrace.pipelines.commands import check_memory  # torch takes seconds to import
+    from headrace.pipelines.evaluate.arms import wanted
+    from headrace.pipelines.evaluate.gates import probing
+    from headrace.pipelines.train import driver as train
 
-        foreseen = train.check(resolved.train, resolved.model)
-        if any(source.shape == "preference" for source in resolved.sources):
-            from headrace.pipelines.train import preference
+    foreseen = train.check(resolved.train, resolved.model)
+    if any(source.shape == "preference" for source in resolved.sources):
+        from headrace.pipelines.train import preference
 
-            preference.check(resolved.train)
-        wanted.check(resolved.evaluate, resolved.model)
-        probing.check(resolved.gates)
-        say(mode, "model", f"model: {resolved.model}")
-        for text in foreseen.lines:
-            say(mode, "model", text, **foreseen.ways[0]._asdict())
-        check_memory.say_memory(resolved, foreseen.ways[0].attention, mode)
-    say(mode, "output", f"output: {recipe.output} ({'goes on' if earlier else 'new'})")
-    return resolved
+        preference.check(resolved.train)
+    wanted.check(resolved.evaluate, resolved.model)
+    probing.check(resolved.gates)
+    say(mode, "model", f"model: {resolved.model}")
+    for text in foreseen.lines:
+        say(mode, "model", text, **foreseen.ways[0]._asdict())
+    check_memory.say_memory(resolved, foreseen.ways[0].attention, mode)
 
 
 def sample(recipe: Recipe, mode: Mode, stages: Sequence[str], count: int) -> str:

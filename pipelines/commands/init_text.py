@@ -94,6 +94,11 @@ def _source(source: Source, found: Found, left: int) -> list[str]:
     names, more = look.unread(source)
     if source.shape and (names or more):
         lines.append(f"    # {_one_line(advice.unread(names, more))}")
+    return lines + _carried(source)
+
+
+def _carried(source: Source) -> list[str]:
+    """What joins records and goes along with them, as a comment where the source has none of it."""
     grouped = [
         _line("group_by", source.group_by, "several records make one conversation"),
         *([_line("order_by", source.order_by, "and stand in this order")] if source.order_by else []),
@@ -102,22 +107,17 @@ def _source(source: Source, found: Found, left: int) -> list[str]:
         "group_by: conversation_id   # several records make one conversation",
         "order_by: turn              # and stand in this order",
     ]
-    return (
-        lines
-        + [f"    {line}" for line in grouped if source.group_by]
-        + [
-            f"    # {line}"
-            for line in (
-                *(() if source.group_by else usual),
-                "group: customer_id          # rows that must stand on one side of the split",
-                "time: created_at",
-                "meta: [ticket_id]           # columns to carry along; scanned for PII",
-                "weight: 1.0                 # how often training draws from this source",
-                "priority: 0                 # of two duplicates the higher one stays",
-                "loss: assistant             # or all",
-            )
-        ]
+    others = (
+        *(() if source.group_by else usual),
+        "group: customer_id          # rows that must stand on one side of the split",
+        "time: created_at",
+        "meta: [ticket_id]           # columns to carry along; scanned for PII",
+        "weight: 1.0                 # how often training draws from this source",
+        "priority: 0                 # of two duplicates the higher one stays",
+        "loss: assistant             # or all",
     )
+    given = [f"    {line}" for line in grouped if source.group_by]
+    return given + [f"    # {line}" for line in others]
 
 
 def _listed(path: Any) -> Any:

@@ -291,18 +291,11 @@ def _flatten(compiled: list[Program]) -> Programs:
 
 def _slots(messages: Messages, first: Ints, chosen: Ints, rows: Ints) -> Slots:
     """Slots of `rows`, in the order in which their shapes count them."""
-    mine = chosen[ranges(first[rows], first[rows + 1] - first[rows])]
+    mine = chosen[arrays.ranges(first[rows], first[rows + 1] - first[rows])]
     counts = messages.first[mine + 1] - messages.first[mine]
-    flat = ranges(messages.first[mine], counts)
+    flat = arrays.ranges(messages.first[mine], counts)
     per_row = np.bincount(np.repeat(np.arange(len(rows)), first[rows + 1] - first[rows]), counts, len(rows))
     return Slots(arrays.offsets(per_row), messages.start[flat], messages.stop[flat], messages.data)
-
-
-def ranges(starts: Ints, counts: Ints) -> Ints:
-    """``starts[0], starts[0] + 1, ...`` (`counts[0]` of them), and so on, end to end."""
-    ends = np.cumsum(counts)
-    total = int(ends[-1]) if len(ends) else 0
-    return np.arange(total) + np.repeat(starts - ends + counts, counts)
 
 
 def _disproved(
@@ -361,7 +354,7 @@ def agrees(ids: list[int], plain: list[dict[str, str]], tokenizer: Tokenizer) ->
 
 def _text(program: Program, messages: Messages, mine: Ints) -> str:
     """The text that a program stands for on one conversation."""
-    slots = ranges(messages.first[mine], messages.first[mine + 1] - messages.first[mine])
+    slots = arrays.ranges(messages.first[mine], messages.first[mine + 1] - messages.first[mine])
     texts = [messages.data[messages.start[s] : messages.stop[s]].tobytes().decode() for s in slots]
     return "".join(texts[p.slot] if p.slot >= 0 else p.text for p in program.parts)
 

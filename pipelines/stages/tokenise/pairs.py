@@ -19,7 +19,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from headrace.pipelines import arrays, schema
-from headrace.pipelines.stages.tokenise.conversations import Encoded, ranges
+from headrace.pipelines.stages.tokenise.conversations import Encoded
 from headrace.pipelines.stages.tokenise.programs import Ints
 from headrace.pipelines.stages.tokenise.template import ASSISTANT
 
@@ -78,7 +78,7 @@ def parted(table: pa.Table) -> Parted:
     starts = arrays.offsets(np.where(pair, 2, 1))[:-1][pair]
     preferred[starts], preferred[starts + 1] = CHOSEN, REJECTED
     lengths = counts[owner] - (preferred != 0)
-    chosen = ranges(first[owner], lengths)
+    chosen = arrays.ranges(first[owner], lengths)
     at = arrays.offsets(lengths)[1:] - 1
     chosen[at[preferred == REJECTED]] += 1
     said = pc.if_else(pa.array(worse), "assistant", roles)
@@ -124,7 +124,7 @@ def _equal(encoded: Encoded, both: Ints, size: Ints) -> NDArray[np.bool_]:
     """Which pairs have the same tokens twice, ``bool[P]``; those of one size are compared."""
     same = size[0] == size[1]
     starts = encoded.start[both[:, same]]
-    left, right = (encoded.ids[ranges(of, size[0, same])] for of in starts)
+    left, right = (encoded.ids[arrays.ranges(of, size[0, same])] for of in starts)
     differing = np.bincount(
         np.repeat(np.arange(same.sum()), size[0, same])[left != right], minlength=same.sum()
     )

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from headrace.pipelines import arrays
 from headrace.pipelines.stages.tokenise import whole
-from headrace.pipelines.stages.tokenise.conversations import Encoded, Messages, ranges
+from headrace.pipelines.stages.tokenise.conversations import Encoded, Messages
 from headrace.pipelines.stages.tokenise.programs import Ints
 from headrace.pipelines.stages.tokenise.rendering.marking import SILENT, Marking
 from headrace.pipelines.stages.tokenise.rendering.thoughts import thoughts
@@ -146,7 +146,7 @@ def silenced(encoded: Encoded, first: Ints, taught: NDArray[np.bool_] | None) ->
     ends = arrays.offsets(encoded.turns)
     shift = np.repeat(encoded.start - ends[first[:-1]], np.diff(first))
     loss = encoded.loss.copy()
-    loss[ranges((ends[:-1] + shift)[~taught], encoded.turns[~taught])] = 0
+    loss[arrays.ranges((ends[:-1] + shift)[~taught], encoded.turns[~taught])] = 0
     return replace(encoded, loss=loss)
 
 
