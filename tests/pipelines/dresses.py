@@ -139,6 +139,16 @@ DRESSES: dict[str, Callable[[str], str]] = {
     "spelled in words": lambda value: (
         value.replace("@", " at ").replace(".", " dot ") if "@" in value else value
     ),
+    "at and dot in other brackets": lambda value: (
+        value.replace("@", " {at} ").replace(".", " {dot} ") if "@" in value else value
+    ),
+    "an a in brackets": lambda value: value.replace("@", "(a)"),
+    "a soft break of mail": lambda value: value.replace("@e", "@=\ne"),
+    "dot in brackets": lambda value: value.replace(".", "[dot]").replace("@", "[at]"),
+    "slashes": lambda value: value.replace(" ", "/") if len(value) == 19 else value,
+    "low lines": lambda value: value.replace(" ", "_") if value[:2] in ("41", "DE") else value,
+    "dots": lambda value: value.replace(" ", ".") if value[:2] in ("41", "DE") else value,
+    "two hyphens": lambda value: value.replace(" ", "--") if value[:2] == "41" else value,
     "ideographic stops": lambda value: value.replace(".", "\u3002"),
 }
 

@@ -7,7 +7,8 @@ text that it was. Recognisers, who know plain values, look through it as well (`
 What is undressed (`DRESS`): percent-encoding, entities, escapes of JSON and of source code; characters of
 full width, of mathematical alphabets and digits of all scripts; white space other than the blank; hyphens,
 and beside digits the longer dashes; dots in the middle of the line between groups of digits; what has no
-width, between characters that have; tags and backslashes inside a word, brackets around a dot in one.
+width, between characters that have; tags, backslashes and soft line breaks of mail inside a word, brackets
+around a dot in one.
 
 What stays: whatever else a script writes with such characters. An em dash between words and a full-width
 comma between ideographs say nothing of a value.
@@ -51,7 +52,8 @@ def _digits() -> str:
 PLAIN_SUSPECT = (
     r"%[0-9A-Fa-f]{2}|&(?:#|[A-Za-z]{2,24};)|\\(?:u[0-9A-Fa-f{]|x[2-7]|[@._+-][A-Za-z0-9]|[nrt][+(]?[0-9]|"
     r"[nrt][0-9A-Za-z_.+-]{1,64}@)|=(?:40|2E|2D|5F)[A-Za-z]|[0-9A-Za-z_@.+-]<(?:/?(?:b|i|em|"
-    r"strong|span|wbr|u|font|a|nobr)[ />]|!--)|[\[({][.@:][\])}]"
+    r"strong|span|wbr|u|font|a|nobr)[ />]|!--)|[\[({][.@:][\])}]|\[(?:dot|at|::)\]|"
+    r"[0-9A-Za-z.@_-]=\r?\n[0-9A-Za-z.@_-]"
 )
 SUSPECT = (
     f"{PLAIN_SUSPECT}|[{SPACES}{THIN}{HYPHENS}{DASHES}{STOPS}{WIDE}{WIDE_SIGNS}{LETTERS}]"
@@ -71,13 +73,14 @@ def _dress() -> re.Pattern[str]:
         r"|(?P<escape>\\u[0-9A-Fa-f]{4}|\\u\{[0-9A-Fa-f]{1,6}\}|\\x[2-7][0-9A-Fa-f])"
         r"|(?P<break>(?<!\\)\\[nrt](?=[+(]?[0-9]|[0-9A-Za-z_.+-]{1,64}@))"
         r"|(?P<printable>(?<=\w)=(?:40|2E|2D|5F)(?=[A-Za-z]))"
-        rf"|(?P<nothing>(?<=\w)\\(?=[@._+-][A-Za-z0-9])|(?<=[0-9A-Za-z_@.+-])(?:{TAG})+(?=[\w@.+-])"
+        rf"|(?P<nothing>(?<=[0-9A-Za-z.@_-])=\r?\n(?=[0-9A-Za-z.@_-])|"
+        rf"(?<=\w)\\(?=[@._+-][A-Za-z0-9])|(?<=[0-9A-Za-z_@.+-])(?:{TAG})+(?=[\w@.+-])"
         rf"|(?<=[{PLAIN}@.+:/_\-(\)])[{THIN}]+|[{THIN}]+(?=[{PLAIN}@.+:/_\-(\)]))"
         rf"|(?P<space>[{SPACES}])"
         rf"|(?P<hyphen>[{HYPHENS}]|(?<=[0-9{WIDE}])[{DASHES}]|[{DASHES}](?=[0-9{WIDE}])"
         rf"|(?:(?<=[0-9][0-9])|(?<=\)))[{DOTS}](?=[0-9][0-9]))"
         rf"|(?P<stop>(?<=[{PLAIN}])[{STOPS}](?=[{PLAIN}]))"
-        rf"|(?P<bracket>(?<=[{PLAIN}])(?:\[[.@:]\]|\([.@]\)|\{{[.@]\}})(?=[{PLAIN}]))"
+        rf"|(?P<bracket>(?<=[{PLAIN}])(?:\[(?:[.@]|::?|dot|at)\]|\([.@]\)|\{{[.@]\}})(?=[{PLAIN}]))"
         rf"|(?P<other>[{WIDE}{LETTERS}{_digits()}]+|(?<=[{PLAIN}])[{WIDE_SIGNS}]|[{WIDE_SIGNS}](?=[{PLAIN}]))"
     )
 
@@ -225,7 +228,7 @@ def _meant(match: re.Match[str]) -> str | None:
     if kind == "stop":
         return "."
     if kind == "bracket":
-        return said[1]
+        return {"dot": ".", "at": "@"}.get(said[1:-1], said[1:-1])
     if kind == "other":
         return "".join(map(_folded, said))
     if kind == "percent":

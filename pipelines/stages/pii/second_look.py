@@ -36,7 +36,8 @@ NAME = "gate"
 ROUNDS = 6  # of decoding
 PLAIN_DRESSED = (
     r"%[0-9A-Fa-f]{2}|&(?:#|[A-Za-z]{2,31};)|\\[uxU@._+-]|=(?:40|2[BDE]|5F)[A-Za-z]|"
-    r"[0-9A-Za-z_@.+-]<(?:/|!--|wbr|(?:b|i|u|em|strong|span|font|a|nobr)[ >])|\[[.@:]\]"
+    r"[0-9A-Za-z_@.+-]<(?:/|!--|wbr|(?:b|i|u|em|strong|span|font|a|nobr)[ >])|\[(?:[.@]|::?|dot|at)\]|"
+    r"[0-9A-Za-z.@_-]=\r?\n[0-9A-Za-z.@_-]"
 )
 LATIN = r"\x00-\x7f\x{a1}-\x{a7}\x{c0}-\x{24f}\x{2018}-\x{201f}\x{2026}\x{20ac}"
 DRESSED = f"{PLAIN_DRESSED}|[^{LATIN}]"
@@ -44,7 +45,8 @@ CODE = re.compile(
     r"(?P<percent>%[0-7][0-9A-Fa-f]|(?:%[89A-Fa-f][0-9A-Fa-f]){2,4})|"
     r"(?P<entity>&(?:#[0-9]{1,7};?|#[xX][0-9A-Fa-f]{1,6};?|[0-9A-Za-z]{2,31};))|"
     r"(?P<escape>\\u[0-9A-Fa-f]{4}|\\u\{[0-9A-Fa-f]{1,6}\}|\\U[0-9A-Fa-f]{8}|\\x[0-9A-Fa-f]{2})|"
-    r"(?P<nothing>\\(?=[@._+-])|</?[a-z][a-z0-9]*\b[^<>]{0,60}>|<!--[^<>]{0,60}-->)|(?P<bracket>\[[.@:]\])|"
+    r"(?P<nothing>\\(?=[@._+-])|</?[a-z][a-z0-9]*\b[^<>]{0,60}>|<!--[^<>]{0,60}-->)|(?P<bracket>\[(?:[.@]|::?|dot|at)\])|"
+    r"(?P<broken>(?<=[\w.@-])=\r?\n(?=[\w.@-]))|"
     r"(?P<quoted>(?<=\w)=(?:40|2[BDE]|5F)(?=[A-Za-z]))"
 )
 LIKELY = re.compile(r"@[\w-]+\.|\d[ .()-]?\d[ .()-]?\d|[A-Z]{2}\d\d|[A-Za-z]{2}[_-]|AKIA|eyJ")
@@ -149,10 +151,10 @@ def _said(match: re.Match[str]) -> str:
         return bytes.fromhex(said.replace("%", "")).decode("utf-8", "replace")
     if kind == "entity":
         return html.unescape(said)
-    if kind == "nothing":
+    if kind in ("nothing", "broken"):
         return ""
     if kind == "bracket":
-        return said[1]
+        return {"dot": ".", "at": "@"}.get(said[1:-1], said[1:-1])
     code = int(said.strip("\\uUx{}="), 16)
     return chr(code) if code < 0xD800 or 0xDFFF < code < 0x110000 else "\ufffd"  # half of a pair
 

@@ -10,6 +10,8 @@
 | `told_ssns` | US_SSN | nine or the last four digits behind "ssn", "social security" |
 | `told_cards` | CREDIT_CARD | 12 to 19 or the last four digits behind "card" |
 | `grouped_cards` | CREDIT_CARD | sixteen digits in fours, whatever their checksum |
+| `parted_cards` | CREDIT_CARD | "4111/1111/1111/1111", by its checksum |
+| `parted_ibans` | IBAN_CODE | "DE89.3704.0044.0532.0130.00", by its checksum |
 | `told_accounts` | US_BANK_NUMBER | digits behind "account number" |
 | `told_ids` | ID_NUMBER | digits behind "policy number", "member id", "last four digits" |
 | `dates` | DATE_TIME | days with a named month, a named month with its year, "2021/05/03" |
@@ -29,7 +31,7 @@
 | `corners` | STREET_ADDRESS | "corner of A and B" |
 | `api_keys` | API_KEY | tokens of known services, JSON web tokens, "Bearer ..." |
 | `assigned_secrets` | API_KEY | values that look random, given to "token", "secret", "api key" |
-| `passwords` | PASSWORD | "my password is ...", "password: ...", PINs, in addresses of sites |
+| `passwords` | PASSWORD | "my password is ...", "password: ...", "Passwort: ...", PINs, in addresses |
 | `private_keys` | PRIVATE_KEY | PEM blocks |
 | `wrapped_emails` | EMAIL_ADDRESS | an address of which a line ends beside the @ or in the site |
 | `wrapped_phones` | PHONE_NUMBER | a number in two lines |

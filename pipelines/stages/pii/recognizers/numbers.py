@@ -5,13 +5,16 @@ a country's code with the zero in brackets that is left out abroad ("+41 (0)96 1
 `told_phones`: what follows "call", "phone", "reach me at" or stands before "office", "fax", in any grouping.
 `told_ssns`, `told_cards`, `told_accounts`, `told_ids`: digits behind "ssn", "card number", "account no",
 "policy number", "imei", also the last four; plain Presidio asks for valid ones. `grouped_cards`: sixteen
-digits in fours whatever their checksum, since people mistype and make up numbers.
+digits in fours whatever their checksum, since people mistype and make up numbers. `parted_cards` and
+`parted_ibans`: groups with other signs between them than blanks and hyphens, by their checksum.
 """
 
 import re
 from typing import Any
 
+from headrace.pipelines.stages.pii.recognizers.checksums import is_account, is_card
 from headrace.pipelines.stages.pii.recognizers.recognizer import Recognizer, Span, before, digits, span
+from headrace.pipelines.stages.pii.recognizers.wrapped import LENGTHS
 
 DATE = re.compile(r"\D*(?:(?:19|20)\d\d\D(?:0?[1-9]|1[0-2])\D\d{1,2}|\d{1,2}\D\d{1,2}\D(?:19|20)\d\d)(?!\d)")
 ROUND = re.compile(r"\d*0{4,}")
@@ -42,6 +45,17 @@ def grouped(match: Any, score: float) -> Span | None:
     text, (start, end) = match.string, span(match)
     around = before(text, start, 2) + text[end : end + 2]
     return None if any(c.isdigit() for c in around) else (start, end, score)
+
+
+def checked_card(match: Any, score: float) -> Span | None:
+    """Digits with the check digit of a card."""
+    return (*match.span(), score) if is_card(digits(match[0])) else None
+
+
+def checked_account(match: Any, score: float) -> Span | None:
+    """As many characters as accounts of the country have, with their check digits."""
+    said = re.sub(r"[^A-Z0-9]", "", match[0])
+    return (*match.span(), score) if len(said) == LENGTHS.get(said[:2]) and is_account(said) else None
 
 
 GROUPS = r"\(?\d{1,12}\)?(?:[ .-]{1,2}\(?\d{1,8}\)?){0,5}"
@@ -105,7 +119,7 @@ RECOGNIZERS = (
             (
                 rf"(?i)(?<!\w)(?:ssn|s\.s\.n|social[ ]security|social)"
                 rf"[ ]?[#:]?{LINK}{{0,8}}{SEPARATOR}{{1,3}}"
-                rf"(?P<it>\d{{3}}[ -]?\d{{2}}[ -]?\d{{4}}|\d{{4}})(?![\w%]|\.\d)",
+                rf"(?P<it>\d{{3}}[ ./_-]{{0,3}}\d{{2}}[ ./_-]{{0,3}}\d{{4}}|\d{{4}})(?![\w%]|\.\d)",
                 0.6,
             ),
         ),
@@ -145,6 +159,27 @@ RECOGNIZERS = (
             (r"(?<![\w.,/=*+-])[3-6]\d{15}(?![\w,/=*-]|\.\d)", 0.4),
         ),
         grouped,
+    ),
+    Recognizer(
+        "parted_cards",
+        "CREDIT_CARD",
+        (
+            (r"(?<![\w.,/-])[3-6]\d{3}(?:/\d{4}){3}(?![\w/-]|[.,]\d)", 0.8),
+            (r"(?<![\w.,/-])[3-6]\d{3}(?:\.\d{4}){3}(?![\w/-]|[.,]\d)", 0.8),
+            (r"(?<![\w.,/-])[3-6]\d{3}(?:_\d{4}){3}(?![\w/-]|[.,]\d)", 0.8),
+            (r"(?<![\w.,/-])[3-6]\d{3}(?:--\d{4}){3}(?![\w/-]|[.,]\d)", 0.8),
+        ),
+        checked_card,
+    ),
+    Recognizer(
+        "parted_ibans",
+        "IBAN_CODE",
+        (
+            (r"(?<!\w)[A-Z]{2}\d{2}(?:\.[A-Z0-9]{4}){2,7}(?:\.[A-Z0-9]{1,3})?(?!\w)", 0.9),
+            (r"(?<!\w)[A-Z]{2}\d{2}(?:_[A-Z0-9]{4}){2,7}(?:_[A-Z0-9]{1,3})?(?!\w)", 0.9),
+            (r"(?<!\w)[A-Z]{2} \d{2} [A-Z0-9]{11,27}(?!\w)", 0.9),
+        ),
+        checked_account,
     ),
     Recognizer(
         "told_accounts",

@@ -1,8 +1,9 @@
 """Secrets: keys of known services, assigned secrets, passwords that are told, private keys.
 
 `api_keys`: tokens with a known beginning, and "Bearer ...". `assigned_secrets`: ``token = "..."`` where the
-value looks random. `passwords`: "my password is ...", "password: ...", "PIN is 1234", and in addresses
-(``https://user:secret@host``). `private_keys`: PEM blocks, whole.
+value looks random. `passwords`: "my password is ...", "password: ...", "PIN is 1234", in other languages,
+behind the names of settings (``DB_PASSWORD=``), in XML and addresses (``https://user:secret@host``).
+`private_keys`: PEM blocks, whole.
 Source: prefixes as their services document them (OpenAI, GitHub, GitLab, AWS, Slack, Google, Stripe,
 SendGrid, Hugging Face, npm, PyPI, DigitalOcean), RFC 7519 for JSON web tokens, RFC 7468 for PEM.
 """
@@ -119,7 +120,8 @@ RECOGNIZERS = (
         "PASSWORD",
         (
             (
-                r"""(?i)(?<!\w)(?:password|passwd|pwd|passphrase|passcode|pass[ ]word)["']?[ ]?"""
+                r"""(?i)(?<![^\W_])(?:password|passwd|pwd|passphrase|passcode|pass[ ]word|"""
+                r"""passwort|kennwort|mot[ ]de[ ]passe|contrase[nñ]a|senha|wachtwoord)["']?[ ]?"""
                 r"""(?P<how>is:|is|:|=|was)[ ]?["'`“]?(?P<it>[^\s"'`“”]{3,64})""",
                 0.6,
             ),
@@ -133,6 +135,7 @@ RECOGNIZERS = (
                 r"[ ]?=)?[ ]?(?P<it>\d{3,8})(?![\w.])",
                 0.5,
             ),
+            (r"(?i)<(?:[a-z]{1,8}:)?(?:password|passwd|pwd)>(?P<it>[^\s<>]{3,64})(?P<how>)</", 0.6),
             # Behind a scheme: a pattern that began with it would be walked along every word.
             (r"://[^\s:/@]{1,64}:(?P<it>[^\s:/@]{3,128})(?P<how>)@", 0.8),
         ),
