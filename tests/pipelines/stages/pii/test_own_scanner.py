@@ -59,6 +59,8 @@ CASES = [
     ("joined_phones", "PHONE_NUMBER", "so fax[[+442079460958]]or it is"),
     ("joined_ssns", "US_SSN", "so ssn[[123-45-6789]] it is"),
     ("joined_ssns", "US_SSN", "so [[123-45-6789]]and it is"),
+    ("parted_cards", "CREDIT_CARD", "so [[4111/1111/1111/1111]] it is"),
+    ("parted_ibans", "IBAN_CODE", "so [[DE89.3704.0044.0532.0130.00]] it is"),
     ("joined_cards", "CREDIT_CARD", "so card[[4111111111111111]]exp it is"),
     ("joined_cards", "CREDIT_CARD", "so [[4111-1111-1111-1111]]thanks it is"),
     ("dates", "DATE_TIME", "on [[the 3rd of May 2021]] then"),
