@@ -188,7 +188,7 @@ def _fact(value: Any) -> str:
     return f"{value:,}" if isinstance(value, int) else plots.figures(value)
 
 
-def _curve(steps: Sequence[int], values: Sequence[float]) -> Curve:
+def _curve(steps: Sequence[int], values: Sequence[float | None]) -> Curve:
     """(step, value) pairs; what is not finite cannot be drawn and is left out."""
     pairs = zip(steps, values, strict=True)  # of a step that was left out there is no value
     return [(float(s), float(value)) for s, value in pairs if value is not None and math.isfinite(value)]

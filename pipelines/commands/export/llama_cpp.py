@@ -32,8 +32,9 @@ PROGRAM = os.path.join(os.path.dirname(__file__), "by_llama_cpp.py")
 PIECES = "tokenizer.model"  # a vocabulary of SentencePiece, as its makers left it
 KIND = "llama"  # as llama.cpp calls such a vocabulary
 SPACED = (
-    "llama.cpp sets a space before what follows a special token of a SentencePiece vocabulary, so where the "
-    "run's tokenizer sets none, prompts are other tokens there: serve merged weights by vLLM or transformers"
+    "llama.cpp sets a space before the text and behind each special token of a SentencePiece vocabulary, "
+    "even where there is one; the run's tokenizer does not, so some prompts would be other tokens there: "
+    "serve merged weights by vLLM or transformers"
 )
 TYPES = {"float32": "f32", "float16": "f16", "bfloat16": "bf16"}
 
