@@ -1,7 +1,5 @@
 """What a training's ranks will need of memory, beside what there is, before any work."""
 
-from typing import Any
-
 import torch
 
 from headrace.pipelines.console import Mode, say
@@ -22,15 +20,17 @@ def say_memory(recipe: Recipe, kind: str, mode: Mode) -> None:
     device = torch.device("cuda" if gpu else "cpu")
     length = recipe.pack.length or recipe.tokenise.max_length
     described = models.configuration(recipe.model)
-    about: dict[str, Any] = {
-        "size": models.precision(config.precision, device).itemsize,
-        "gpu": gpu,
-        "masked": kind != attention.VARLEN,
-    }
-    need = memory.estimated(described, config, length, **about)
+    asked = memory.Asked(
+        length,
+        models.precision(config.precision, device, config.method).itemsize,
+        gpu,
+        kind != attention.VARLEN,
+        any(source.shape == "preference" for source in recipe.sources),
+    )
+    need = memory.estimated(described, config, asked)
     if need is None:
         return
-    other = memory.largest(described, config, length, there, **about)
+    other = memory.largest(described, config, asked, there)
     text = memory.words(
         need, config, length, there, max(1, torch.cuda.device_count()) if gpu else ranks, other
     )

@@ -25,7 +25,7 @@ from headrace.pipelines.evaluate.arms.pieces import Pieces, Share
 from headrace.pipelines.evaluate.arms.prompts import Helped, Room
 from headrace.pipelines.evaluate.config import FORCED, Config
 from headrace.pipelines.train import adapter, batches, models
-from headrace.pipelines.train.running import ways
+from headrace.pipelines.train.running import products, ways
 from headrace.pipelines.train.running.ways import Way
 from headrace.pipelines.train.watch import samples
 
@@ -87,7 +87,7 @@ def _measured(
         elif (helped := _helped(name, exam, few.get(name), pool)) is not None:
             ask(name, base, drawn._replace(chosen=helped.samples, pairs=[]), manner, helped)
     if tuned is not None and (wanted.TUNED in missing or also is not None):
-        loaded = adapter.load(tuned, base)
+        loaded = products.prepared(adapter.load(tuned, base))
         loaded.generation_config = GenerationConfig()
         if wanted.TUNED in missing:
             ask(wanted.TUNED, loaded, drawn, manner)
@@ -109,7 +109,7 @@ def _measured(
 def _earlier(work: Work) -> tuple[Any, Way]:
     """The base with an earlier adapter, and how it is run. Raises: ModelError, StorageError."""
     base, way = base_of(None, work.model, work.config)
-    model = others.earlier(str(work.config.earlier), base, work.model)
+    model = products.prepared(others.earlier(str(work.config.earlier), base, work.model))
     model.generation_config = GenerationConfig()
     return model, way
 
@@ -250,7 +250,8 @@ def base_of(run: str | None, model: str, config: Config) -> tuple[Any, Way]:
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     allowed = ways.candidates("auto", config.attention)
     kinds = models.kinds(models.configuration(model), model, (way.attention for way in allowed))
-    base = models.load(model, models.precision(config.precision, device), kinds[0]).to(device)
+    loaded = models.load(model, models.precision(config.precision, device), kinds[0])
+    base = products.prepared(loaded.to(device))
     way = ways.proved(base, [way for way in allowed if way.attention in kinds], model)
     if run is not None:
         models.widened(base, adapter.tokens(run))

@@ -38,8 +38,10 @@ NAMES: Mapping[str, str] = {
     "perplexity": "perplexity",
     "preference_accuracy": "preference accuracy",
 }
-# What is told of a training beside its curves.
-FACTS = ("epochs", "tokens")
+# Of what a metric is a number, where it is no share between 0 and 1.
+UNITS: Mapping[str, str] = {"loss": "nats a token", "bleu": "of 100", "chrf": "of 100"}
+# What is told of a training beside its curves, by key of run.json.
+FACTS = {"epochs": "epochs", "tokens": "tokens with a loss, over all epochs"}
 WARNINGS = 12
 DRAWN = 6  # metrics in the plot; the table has all
 
@@ -68,6 +70,11 @@ class Compared:
     def name(self) -> str:
         """What the page calls it."""
         return called(self.metric)
+
+    @property
+    def unit(self) -> str:
+        """Of what it is a number; "" of shares."""
+        return UNITS.get(self.metric, "")
 
     @property
     def change(self) -> float:
@@ -156,6 +163,8 @@ def training(history: Mapping[str, Any]) -> dict[str, Any] | None:
         return None
     loss, rate = (_curve(range(1, history["steps"] + 1), history[name]) for name in ("loss", "learning_rate"))
     validation = _curve(history["validation_steps"], history["validation"])
+    before = (history.get("base") or {}).get("validation")
+    drawn = [*_curve([0], [before]), *validation] if validation else []
     best = (history["best_step"], history["best_validation"])
     warnings = history.get("warnings") or []
     learnt_by_heart = any(warning["code"] == "overfitting" for warning in warnings)
@@ -164,14 +173,14 @@ def training(history: Mapping[str, Any]) -> dict[str, Any] | None:
         "first": loss[0][1] if loss else None,
         "last": loss[-1][1] if loss else None,
         "best": best if best[1] is not None else None,
-        "base": (history.get("base") or {}).get("validation"),
+        "base": before,
         "rising": _rises(validation) and not learnt_by_heart,
         "warnings": warnings[:WARNINGS],
         "more": max(0, len(warnings) - WARNINGS),
         "stopped": (history.get("stopped") or {}).get("words"),
-        "plot": plots.training(loss, validation, rate, [w["step"] for w in warnings[:WARNINGS]]),
+        "plot": plots.training(loss, drawn, rate, [w["step"] for w in warnings[:WARNINGS]]),
         "preference": history.get("preference"),
-        "facts": {name: _fact(history[name]) for name in FACTS if history[name] is not None},
+        "facts": {said: _fact(history[key]) for key, said in FACTS.items() if history[key] is not None},
     }
 
 
@@ -179,7 +188,7 @@ def _fact(value: Any) -> str:
     return f"{value:,}" if isinstance(value, int) else plots.figures(value)
 
 
-def _curve(steps: Sequence[int], values: Sequence[float]) -> Curve:
+def _curve(steps: Sequence[int], values: Sequence[float | None]) -> Curve:
     """(step, value) pairs; what is not finite cannot be drawn and is left out."""
     pairs = zip(steps, values, strict=True)  # of a step that was left out there is no value
     return [(float(s), float(value)) for s, value in pairs if value is not None and math.isfinite(value)]

@@ -130,6 +130,7 @@ def _moved(run: Run) -> str:
         n = primary["n"]
         told = comparison.called(name)
         clause = f"{told} went from {plots.figures(primary['base'])} to {plots.figures(primary['tuned'])}"
+        clause += f" {comparison.UNITS[name]}" if name in comparison.UNITS else ""
         clause += f" on {n:,} held-out sample{'s' if n != 1 else ''} ({_verdict(primary)})"
     rang = gates(run, "fail", "warn")
     held = len(gates(run, "pass"))

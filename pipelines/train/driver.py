@@ -62,14 +62,16 @@ FREE = {
 
 def check(config: Config, model: str | None) -> foresight.Foreseen:
     """Whether a training could start: the model is one, its tokenizer and the adapter fit it, its attention
-    is there, and it can be run over packed rows or their samples. Reads no weights.
+    is there, its files are whole, and it can be run over packed rows or their samples. Reads no weights.
 
     Raises: ModelError, RecipeError, StorageError.
     """
     scorer.code(config.best)
     if not os.environ.get("RAY_ADDRESS"):  # else it is compiled elsewhere
         speed.require_compiler(config)
-    found = foresight.check(config, models.configuration(model), str(model))
+    described = models.configuration(model)
+    models.require_whole(str(model))
+    found = foresight.check(config, described, str(model))
     if config.use_gpu is True and ray.is_initialized() and not session.gpus():
         raise RecipeError("train.use_gpu is true and the cluster has no GPU; leave it out to train on CPUs")
     return found

@@ -6,17 +6,23 @@ What: `estimated` by the shapes of the model, the length of rows and the recipe 
 Cost: a look at the configuration.
 """
 
+import math
 import os
 import resource
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import peft
 import torch
 
 from headrace.pipelines.examine.advice import fit
+from headrace.pipelines.train.adapter import EMBEDDINGS
 
 if TYPE_CHECKING:
     from headrace.pipelines.train.config import Config
 
+SPELT = {
+    f"{name}_proj": name for name in fit.LINEAR
+}  # what models of Llama's kind call the linear layers of a layer
 LEFT = 0.9  # of the memory that is there: the rest is others'
 
 
@@ -38,24 +44,31 @@ class Need(NamedTuple):
         return self.whole - self.parts["overhead"]
 
 
-def estimated(
-    described: Any, config: "Config", length: int, *, size: int, gpu: bool, masked: bool = False
-) -> Need | None:
-    """What the recipe's batch needs; None for models whose shapes are not understood.
+class Asked(NamedTuple):
+    """What a training computes. length: tokens of a packed row; size: bytes of a number; masked: whether
+    attention needs a mask; paired: whether rows hold pairs of answers.
+    """
 
-    described: the model's configuration; size: bytes of a number; masked: whether attention needs a mask.
+    length: int
+    size: int
+    gpu: bool
+    masked: bool = False
+    paired: bool = False
+
+
+def estimated(described: Any, config: "Config", asked: Asked) -> Need | None:
+    """What the recipe's batch needs; None for models whose shapes are not understood, and for weights in 4
+    bits. described: the model's configuration.
     """
     shapes = fit.of_config("it", described)
-    if shapes is None or config.method in ("full", "qlora"):
+    if shapes is None or config.method == "qlora":
         return None
     batch = min(config.batch_size, config.rows_per_step)
     how = config.gradient_checkpointing
-    return Need(_parts(shapes, config, length, batch, how, size, gpu, masked), batch, how)
+    return Need(_parts(shapes, described, config, asked, batch, how), batch, how)
 
 
-def largest(
-    described: Any, config: "Config", length: int, room: float, *, size: int, gpu: bool, masked: bool = False
-) -> Need | None:
+def largest(described: Any, config: "Config", asked: Asked, room: float) -> Need | None:
     """The largest batch that needs no more than `room` GiB, with checkpointing where it takes that.
 
     It divides the batch of the recipe, so that a step is of batches of one size.
@@ -63,27 +76,46 @@ def largest(
     shapes = fit.of_config("it", described)
     if shapes is None:
         return None
-    asked = min(config.batch_size, config.rows_per_step)
+    most = min(config.batch_size, config.rows_per_step)
     for how in dict.fromkeys((config.gradient_checkpointing, "selective", True)):
-        for batch in (n for n in range(asked, 0, -1) if asked % n == 0):
-            parts = _parts(shapes, config, length, batch, how, size, gpu, masked)
+        for batch in (n for n in range(most, 0, -1) if most % n == 0):
+            parts = _parts(shapes, described, config, asked, batch, how)
             if sum(parts.values()) <= room:
                 return Need(parts, batch, how)
     return None
 
 
 def _parts(
-    shapes: fit.Shapes,
-    config: "Config",
-    length: int,
-    batch: int,
-    how: bool | str,
-    size: int,
-    gpu: bool,
-    masked: bool,
+    shapes: fit.Shapes, described: Any, config: "Config", asked: Asked, batch: int, how: bool | str
 ) -> dict[str, float]:
     return fit.memory(
-        shapes, config.rank, length, batch, size=size, checkpointing=how, masked=masked, gpu=gpu
+        shapes,
+        config.rank,
+        asked.length,
+        batch,
+        size=asked.size,
+        checkpointing=how,
+        masked=asked.masked,
+        gpu=asked.gpu,
+        trained=_trained(described, config, batch, paired=asked.paired),
+    )
+
+
+def _trained(described: Any, config: "Config", batch: int, *, paired: bool) -> fit.Trained:
+    """What the recipe trains of a model; layers of names that say nothing count as all."""
+    names: Any = config.target_modules
+    if names == "auto":
+        kind = described.get_text_config().model_type
+        names = peft.utils.TRANSFORMERS_MODELS_TO_LORA_TARGET_MODULES_MAPPING.get(kind, "all-linear")
+    kinds = {SPELT.get(name.rpartition(".")[2]) for name in names} if names != "all-linear" else {None}
+    return fit.Trained(
+        fit.LINEAR if None in kinds else tuple(name for name in fit.LINEAR if name in kinds),
+        dora=config.method == "dora",
+        saved=sum(name.rpartition(".")[2] in EMBEDDINGS for name in config.modules_to_save),
+        whole=config.method == "full",
+        paired=paired,
+        batches=math.ceil(config.rows_per_step / (batch * config.most)),
+        ranks=config.most,
     )
 
 

@@ -5,6 +5,7 @@ code of a model's is run. An s3:// directory is copied once to the user's cache.
 """
 
 import importlib.util
+import json
 import os
 import tempfile
 from collections.abc import Iterable, Sequence
@@ -50,6 +51,44 @@ def configuration(model: str | None) -> Any:
     if type(described) not in transformers.MODEL_FOR_CAUSAL_LM_MAPPING:
         raise ModelError(f"{model!r} is no causal language model; its model_type is {described.model_type!r}")
     return described
+
+
+def require_whole(model: str) -> None:
+    """That every file of weights of a directory here is there and as long as its head says. Raises:
+    ModelError.
+    """
+    if storage.is_remote(model) or not os.path.isdir(model):
+        return
+    index = storage.read_object(os.path.join(model, "model.safetensors.index.json")) or {}
+    listed = {*(index.get("weight_map") or {}).values()}
+    for name in sorted(listed | {n for n in os.listdir(model) if n.endswith(".safetensors")}):
+        path = os.path.join(model, name)
+        wanted, size = _length(path), os.path.getsize(path) if os.path.exists(path) else 0
+        if wanted is None or size != wanted:
+            ends = (
+                "is no safetensors file"
+                if wanted is None
+                else f"is not {wanted:,} bytes long, as its head says"
+            )
+            raise ModelError(
+                f"the weights in {path} are not whole: the file has {size:,} bytes and {ends}; copy or "
+                "download it again"
+            )
+
+
+def _length(path: str) -> int | None:
+    """Bytes that a file of safetensors has by its head; None where it has none.
+
+    Source: https://github.com/huggingface/safetensors#format
+    """
+    try:
+        with open(path, "rb") as file:
+            size = int.from_bytes(file.read(8), "little")
+            head = json.loads(file.read(size))
+        ends = [about["data_offsets"][1] for name, about in head.items() if name != "__metadata__"]
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, MemoryError, OverflowError):
+        return None
+    return 8 + size + max(ends, default=0)
 
 
 def _described(model: str) -> Any:

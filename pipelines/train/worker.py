@@ -320,9 +320,9 @@ def _measured(
     """
     gpu = rank.device.type == "cuda"
     described, base = model.config, model.dtype
-    need = memory.estimated(
-        described, job.config, length, size=base.itemsize, gpu=gpu, masked=way.attention != attention.VARLEN
-    )
+    masked = way.attention != attention.VARLEN
+    asked = memory.Asked(length, base.itemsize, gpu, masked, job.plan.shelf.paired)
+    need = memory.estimated(described, job.config, asked)
     name = torch.cuda.get_device_name(rank.device) if gpu else ""
     tokens = sum(history["rows"]) * length // rank.count
     used_up = memory.mfu(described, name, tokens, sum(history["seconds"])) if gpu else None

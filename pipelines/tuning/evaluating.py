@@ -7,7 +7,8 @@ from headrace.cluster import storage
 from headrace.cluster.errors import GateError
 from headrace.pipelines import ending, starting
 from headrace.pipelines.console import Mode, say
-from headrace.pipelines.evaluate import decision, diagnosis, standing
+from headrace.pipelines.evaluate import decision, standing
+from headrace.pipelines.evaluate.diagnosis.diagnose import diagnose
 from headrace.pipelines.evaluate.judged import endpoint, function
 from headrace.pipelines.recipe import Recipe
 from headrace.pipelines.tuning import judging, lines, ready, seeds, training
@@ -153,7 +154,7 @@ def _decided(
     summary.write(recipe.output, written)  # it stands whatever comes of the other seeds
     written["seeds"] = seeds.evaluated(recipe, ready.named(recipe), mode)
     books = {**summary.read(recipe.output), **written}
-    decided, diagnosed = decision.decide(books), diagnosis.diagnose(books)
+    decided, diagnosed = decision.decide(books), diagnose(books)
     if decided is not None:
         say(mode, "verdict", f"verdict: {decided['words']}. {decided['reasons'][0]['words']}", **decided)
     if diagnosed is not None:

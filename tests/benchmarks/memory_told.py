@@ -1,6 +1,6 @@
 """Memory of a training as it is told before, beside what it took: several shapes, batches and lengths.
 
-    python -m tests.benchmarks.memory_told [--out FILE] [--case N]
+    python -m tests.benchmarks.memory_told [--out FILE] [--case N ...]
 
 Each case is a training of three steps in a process of its own, on a CPU. Told is `train.memory.estimated`, as
 `headrace check` says it; taken is `train.memory.Peak`, as run.json has it: the memory by which a process
@@ -19,6 +19,9 @@ import tempfile
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
+
+from headrace.pipelines.schema import IGNORE
 from tests.benchmarks.bench_train import RANK, RATE, REPOSITORY, SHAPES, made_rows, sizes
 
 STEPS = 3
@@ -31,11 +34,17 @@ TRIED = SHAPES | {
     "llama-tall": sizes("LlamaConfig", 448, 1792, 14, 7, 7, 24_000),
     "qwen3-flat": sizes("Qwen3Config", 640, 1920, 6, 10, 2, 36_000, tied=True),
     "mistral": sizes("MistralConfig", 704, 2464, 7, 11, 1, 20_000),
+    "stub": sizes("LlamaConfig", 384, 1024, 10, 6, 2, 12_000),
+    "broad": sizes("Qwen2Config", 1152, 3072, 4, 9, 3, 40_000, tied=True),
+    "lean": sizes("MistralConfig", 288, 768, 16, 6, 3, 64_000),
+    "square": sizes("Qwen3Config", 832, 2048, 5, 13, 13, 28_000),
 }
 
 
 class Case(NamedTuple):
-    """What is trained. how: of gradient_checkpointing."""
+    """What is trained. how: of gradient_checkpointing; targets: layers under an adapter; saved: trained whole
+    beside it; paired: rows of pairs of answers.
+    """
 
     shape: str
     length: int
@@ -43,9 +52,14 @@ class Case(NamedTuple):
     precision: str = "float32"
     how: bool | str = False
     rank: int = RANK
+    method: str = "lora"
+    targets: tuple[str, ...] = ()
+    saved: tuple[str, ...] = ()
+    paired: bool = False
 
 
-CASES = (  # the heap's shares were taken from the first nineteen; the others came afterwards
+FITTED = 19  # first cases, from which the heap's shares were taken
+CASES = (
     Case("tiny", 256, 4),
     Case("small", 512, 1),
     Case("small", 1024, 2),
@@ -73,14 +87,34 @@ CASES = (  # the heap's shares were taken from the first nineteen; the others ca
     Case("mistral", 1536, 1),
     Case("mistral", 768, 2, "bfloat16", rank=32),
     Case("wide", 2048, 1, how=True),
+    Case("stub", 768, 3, method="dora"),
+    Case("broad", 1024, 1, rank=8, method="dora"),
+    Case("square", 640, 2, "bfloat16", True, method="dora"),
+    Case("stub", 512, 4, method="full"),
+    Case("square", 768, 1, how=True, method="full"),
+    Case("lean", 640, 2, "bfloat16", method="full"),
+    Case("stub", 1024, 2, paired=True),
+    Case("broad", 512, 2, "bfloat16", paired=True),
+    Case("square", 1280, 1, targets=("q_proj", "v_proj")),
+    Case("lean", 896, 2, how=True, targets=("q_proj", "v_proj", "o_proj", "down_proj")),
+    Case("stub", 512, 4, saved=("lm_head",)),
+    Case("broad", 1536, 1, "bfloat16", rank=24),
+    Case("lean", 1024, 2, how="selective", rank=48),
+    Case("square", 2560, 1),
 )
 NAMES = (
+    "case",
     "shape",
     "length",
     "batch",
     "precision",
     "checkpointing",
     "rank",
+    "method",
+    "targets",
+    "saved",
+    "pairs",
+    "seen",
     "told GiB",
     "taken GiB",
     "told/taken",
@@ -92,7 +126,7 @@ def child(case: Case) -> None:
     import torch
     import transformers
 
-    from headrace.pipelines.train import adapter, memory, models, speed, steps
+    from headrace.pipelines.train import adapter, batches, memory, models, preference, speed, steps
     from headrace.pipelines.train.config import Config
     from headrace.pipelines.train.running import attention, forward, ways
 
@@ -111,6 +145,10 @@ def child(case: Case) -> None:
             gradient_checkpointing=case.how,
             batch_size=case.batch,
             rows_per_step=case.batch,
+            method=case.method,
+            target_modules=case.targets or "all-linear",
+            modules_to_save=case.saved,
+            workers=1,
         )
         peak = memory.Peak(torch.device("cpu"))
         kinds = ways.candidates(True, "auto", segments=True)
@@ -118,24 +156,23 @@ def child(case: Case) -> None:
         way = ways.proved(base, kinds, "it")
         speed.checkpointed(base, case.how)
         model = adapter.fitted(base, config, folder)
-        need = memory.estimated(
-            described,
-            config,
-            case.length,
-            size=dtype.itemsize,
-            gpu=False,
-            masked=way.attention != attention.VARLEN,
-        )
+        masked = way.attention != attention.VARLEN
+        asked = memory.Asked(case.length, dtype.itemsize, gpu=False, masked=masked, paired=case.paired)
+        need = memory.estimated(described, config, asked)
         model = speed.prepared(model.train(), config)
         optimizer = speed.optimizer([p for p in model.parameters() if p.requires_grad], config)
         rank = steps.Rank(0, 1, torch.device("cpu"))
         rows = made_rows(case.batch * STEPS, case.length, about["vocab_size"], 1)
+        pairs = preference.Objective(config.preference, rank.device) if case.paired else None
+        if case.paired:  # a chosen answer in each odd segment, the rejected one behind it
+            chosen = np.where(rows["segment_ids"] % 2, 1, -1)
+            rows[batches.PREFERRED] = np.where(rows["labels"] != IGNORE, chosen, 0)
         for step in range(STEPS):
             cut = slice(step * case.batch, (step + 1) * case.batch)
             micro = [
                 forward.tensors(p, rank.device) for p in way.inputs({n: v[cut] for n, v in rows.items()})
             ]
-            steps.step(model, optimizer, micro, rank, RATE, 1.0)
+            steps.step(model, optimizer, micro, rank, RATE, 1.0, pairs=pairs)
         print(json.dumps({"told": need.grown, "taken": peak.taken(), "parts": need.parts}))
 
 
@@ -156,21 +193,30 @@ def main() -> None:
     """Print a line a case."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--out", type=Path)
-    parser.add_argument("--case", type=int, choices=range(len(CASES)))
+    parser.add_argument("--case", type=int, nargs="*", choices=range(len(CASES)))
     parser.add_argument("--child", type=int, help=argparse.SUPPRESS)
     given = parser.parse_args()
     if given.child is not None:
         child(CASES[given.child])
         return
-    lines = []
-    for number in range(len(CASES)) if given.case is None else [given.case]:
+    for number in given.case or range(len(CASES)):
         told = ran(number)
         ratio = told["told"] / told["taken"]
-        lines.append([*CASES[number], round(told["told"], 3), round(told["taken"], 3), round(ratio, 2)])
-        print(*lines[-1], json.dumps({k: round(v, 3) for k, v in told["parts"].items()}), flush=True)
-    if given.out:
-        with given.out.open("w", newline="") as file:
-            csv.writer(file).writerows([NAMES, *lines])
+        case = CASES[number]
+        case = case._replace(targets=" ".join(case.targets), saved=" ".join(case.saved))
+        fitted = "fitted" if number < FITTED else "fresh"
+        line = [number, *case, fitted, round(told["told"], 3), round(told["taken"], 3), round(ratio, 2)]
+        print(*line, json.dumps({k: round(v, 3) for k, v in told["parts"].items()}), flush=True)
+        if given.out:
+            keep(given.out, [str(value) for value in line])
+
+
+def keep(path: Path, line: list[str]) -> None:
+    """Put a case's line into the table; lines of other cases stay as they are."""
+    before = list(csv.reader(path.read_text().splitlines()))[1:] if path.exists() else []
+    lines = [one for one in before if one[0] != line[0]] + [line]
+    with path.open("w", newline="") as file:
+        csv.writer(file, lineterminator="\n").writerows([NAMES, *sorted(lines, key=lambda one: int(one[0]))])
 
 
 if __name__ == "__main__":

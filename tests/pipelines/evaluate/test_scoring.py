@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 
 from headrace.cluster.errors import RecipeError
-from headrace.pipelines.evaluate import decision, diagnosis, scoring
+from headrace.pipelines.evaluate import decision, scoring
 from headrace.pipelines.evaluate.arms.measured import Measured, Outcome
 from headrace.pipelines.evaluate.config import Config
+from headrace.pipelines.evaluate.diagnosis.diagnose import diagnose
 from tests.builders import write_jsonl
 
 KINDS = ("bill", "login", "sync")
@@ -216,7 +217,7 @@ def test_a_named_metric_that_does_not_apply_decides_nothing() -> None:
     )
     assert not any(one["primary"] for name, one in found["metrics"].items() if name != "label_f1")
     books = {"evaluate": found["metrics"], "power": found["power"]}
-    decided, diagnosed = decision.decide(books), diagnosis.diagnose(books)
+    decided, diagnosed = decision.decide(books), diagnose(books)
     assert decided is not None
     assert diagnosed is not None
     assert (decided["decision"], diagnosed["code"]) == ("mend", "no_metric")

@@ -40,12 +40,13 @@ def test_a_pull_request_reads_decision_metrics_gates_and_books(tmp_path: Path) -
     run["diagnosis"] = {"code": "endless", "words": "The end token was lost", "evidence": []}
     text = written(tmp_path, run)
     assert text.startswith(
-        "## Mend it first\n\nLoss went from 3.912 to 0.944 on 200 held-out samples (better), but "
-        "1 of 1 gates (checks for damage) rings: endless.\n\n- Loss went from 3.912 to 0.944: better.\n"
+        "## Mend it first\n\nLoss went from 3.912 to 0.944 nats a token on 200 held-out samples (better), "
+        "but 1 of 1 gates (checks for damage) rings: endless.\n\n- Loss went from 3.912 to 0.944: better.\n"
     )
     assert "**Diagnosis:** The end token was lost" in text
     assert (
-        "\n| loss (decides), less is better | 3.912 | 0.944 | −2.968 | −3.100 to −2.850 | better |\n" in text
+        "\n| loss (decides), nats a token, less is better | 3.912 | 0.944 | −2.968 | −3.100 to −2.850 |"
+        " better |\n" in text
     )
     assert "0 passed, 1 warned, 0 failed, 0 not held." in text
     assert "- **`endless` warns**: half do not end." in text

@@ -77,7 +77,7 @@ def test_what_is_not_finite_is_left_out(tmp_path: Path) -> None:
     run = {**prepared_run(), "train": history([2.0, math.nan, 1.0], {}), "evaluate": told}
     page = shown(tmp_path, run)
     assert "Training loss went from 2.000 to 1.000." in page.text
-    assert "loss less is better 9.000 1.100 −7.900 not told < 0.001 200 better" in page.text
+    assert "loss nats a token less is better 9.000 1.100 −7.900 not told < 0.001 200 better" in page.text
 
 
 def test_curves_of_a_training() -> None:
@@ -85,11 +85,11 @@ def test_curves_of_a_training() -> None:
     assert found is not None
     assert (found["steps"], found["first"], found["last"], found["best"]) == (4, 3.0, 1.0, (4, 1.5))
     assert not found["rising"]
-    assert found["facts"]["tokens"] == "91,000"
+    assert found["facts"]["tokens with a loss, over all epochs"] == "91,000"
     unvalidated = comparison.training(history([3.0, 2.0], {}))
     assert unvalidated is not None
     assert unvalidated["best"] is None
-    assert unvalidated["facts"] == {"epochs": "3", "tokens": "91,000"}
+    assert unvalidated["facts"] == {"epochs": "3", "tokens with a loss, over all epochs": "91,000"}
 
 
 def test_what_was_wrong_with_a_training_is_told(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from headrace.pipelines.report import opening
 
-MOVED = "loss went from 2.000 to 1.000 on 200 held-out samples (better)"
+MOVED = "loss went from 2.000 to 1.000 nats a token on 200 held-out samples (better)"
 ROWS = {"in": 10, "kept": 9, "dropped": {"clean.empty": 1}, "quarantined": {}}
 LOSS = {"base": 2.0, "tuned": 1.0, "interval": [-1.2, -0.8], "verdict": "better", "n": 200, "primary": True}
 HELD = {"passed": True, "words": ""}

@@ -46,7 +46,7 @@ def test_what_went_in_and_out_is_told_in_plain_words(full: Page) -> None:
     assert lead in full.text
     assert "37 of the rows that were kept are not there whole:" in full.text
     assert (
-        "Yes. Loss decides: over 200 held-out samples it went from 3.912 to 0.944 "
+        "Yes. Loss decides: over 200 held-out samples it went from 3.912 to 0.944 nats a token "
         "(change −2.968, 95% interval −3.100 to −2.850). "
         "Beside it, and changing nothing: of 6 other metrics it is better on 6, worse on 0."
     ) in full.text

@@ -26,7 +26,7 @@ from tests.pipelines.report.runs import (
 def test_what_else_there_is_stands_beside_base_and_tuned(tmp_path: Path) -> None:
     page = shown(tmp_path, whole_run())
     for words in (
-        "loss decides less is better 3.912 2.500 0.944 −2.968 −3.100 to −2.850 < 0.001 bootstrap 200",
+        "loss decides nats a token less is better 3.912 2.500 0.944 −2.968 −3.100 to −2.850 < 0.001",
         "on the 180 of 200 samples that do not stand in the training rows, loss went from 3.900 to 1.000",
         "2 trainings with other seeds end at loss 0.944, 0.951: 0.007 of it is chance.",
         "People, who did not know which was which: 30 won, 10 lost; agreement of the raters "

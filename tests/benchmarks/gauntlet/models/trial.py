@@ -18,10 +18,11 @@ import torch
 from headrace.cluster import storage
 from headrace.cluster.errors import GateError
 from headrace.pipelines import schema, trainings
-from headrace.pipelines.evaluate import decision, diagnosis
+from headrace.pipelines.evaluate import decision
 from headrace.pipelines.evaluate import run as evaluation
 from headrace.pipelines.evaluate.battery import items
 from headrace.pipelines.evaluate.config import Config as Evaluate
+from headrace.pipelines.evaluate.diagnosis.diagnose import diagnose
 from headrace.pipelines.evaluate.gates.config import Config as Gates
 from headrace.pipelines.train import driver, worker
 from headrace.pipelines.train.steps import Rank
@@ -95,7 +96,7 @@ def _tried(world: World, setting: Setting, run: Path, seed: int) -> Said:
     rang |= {warning["code"] for warning in books["train"]["warnings"]}
     stopped = (books["train"].get("stopped") or {}).get("reason")
     rang |= {stopped} - {None}
-    found, decided = diagnosis.diagnose(books) or {"code": ""}, decision.decide(books) or {"decision": ""}
+    found, decided = diagnose(books) or {"code": ""}, decision.decide(books) or {"decision": ""}
     values = {name: gate["value"] for name, gate in gates.items()}
     for name, score in books.get("evaluate", {}).items():
         values |= {f"{name} of {model}": score[model] for model in ("base", "tuned")}

@@ -24,7 +24,9 @@ from tests.pipelines.commands.export import made
 KEEPS = """
 import json, pathlib, sys
 seen = pathlib.Path(sys.argv[1])
-told = {name: json.loads((seen / name).read_text()) for name in ("config.json", "tokenizer_config.json")}
+pieces = seen / "tokenizer.model"
+told = {"pieces": pieces.read_text() if pieces.exists() else None}
+told |= {name: json.loads((seen / name).read_text()) for name in ("config.json", "tokenizer_config.json")}
 pathlib.Path(sys.argv[sys.argv.index("--outfile") + 1]).write_text(json.dumps({"name": seen.name, **told}))
 """
 VOCABULARY, END, STOP = 6, 5, 4
@@ -49,12 +51,28 @@ def test_the_converter_reads_the_end_that_was_trained(tmp_path: Path, kind: str)
     (folder / "config.json").write_text(json.dumps(config))
     (folder / "tokenizer_config.json").write_text('{"eos_token": "<end>", "other": 1}')
     for end in (None, "<stop>"):
-        llama_cpp.write(str(folder), "float32", end)
+        llama_cpp.write(str(folder), "float32", str(tmp_path / "base"), end)
         seen = json.loads((folder / llama_cpp.FILE).read_text())
         assert seen["tokenizer_config.json"] == {"eos_token": end or "<end>", "other": 1}
         assert seen["config.json"] == {**config, **({"n_ctx": 64} if kind == "gpt2" else {})}
         assert seen["name"] == "model", "no name by chance goes into the file"
     assert json.loads((folder / "tokenizer_config.json").read_text())["eos_token"] == "<end>"
+
+
+@pytest.mark.usefixtures("converter")
+def test_a_vocabulary_of_sentencepiece_is_read_from_the_base(tmp_path: Path) -> None:
+    folder, base = tmp_path / "weights", tmp_path / "base"
+    folder.mkdir()
+    base.mkdir()
+    for name in ("config.json", "tokenizer_config.json"):
+        (folder / name).write_text("{}")
+    (base / llama_cpp.PIECES).write_text("the base's")
+    llama_cpp.write(str(folder), "float32", str(base))
+    assert json.loads((folder / llama_cpp.FILE).read_text())["pieces"] == "the base's"
+    assert not (folder / llama_cpp.PIECES).exists()
+    (folder / llama_cpp.PIECES).write_text("its own")
+    llama_cpp.write(str(folder), "float32", str(base))
+    assert json.loads((folder / llama_cpp.FILE).read_text())["pieces"] == "its own"
 
 
 def test_llama_cpp_has_the_last_word_where_it_is_installed(
@@ -91,11 +109,12 @@ def test_llama_cpp_has_the_last_word_where_it_is_installed(
     for changed, words in (
         ({"stops": []}, "llama.cpp stops on nothing"),
         ({"template": "{{ x }}"}, "wrong chat template"),
+        ({"kind": "llama", "encoded": [[0]] * 13}, "13 of 13 texts .*SentencePiece vocabulary"),
     ):
         more.clear()
         more.update(changed)
         with pytest.raises(GateError, match=rf"model\.gguf: .*{words}"):
-            export.export([run], str(tmp_path / words), GGUF, lambda *given: None)
+            export.export([run], str(tmp_path / words[:9]), GGUF, lambda *given: None)
 
 
 class Table:
@@ -174,4 +193,5 @@ def test_what_llama_cpp_is_asked(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     lost = np.log(np.exp(follows(3)).sum()) - follows(3)[1]
     assert said["nats"][1] == pytest.approx(lost, rel=1e-6)
     assert (said["encoded"], said["stops"]) == ([[1, 2]], [STOP, END])
+    assert said["kind"] == "gpt2"
     assert (said["template"], said["decoded"]) == ("{{ m }}", ["\x00\x01\x02\x03", "\x03\x01"])

@@ -64,6 +64,34 @@ def test_sizes_are_those_of_a_model_that_is_built(described: object, dtype: torc
 
 
 @pytest.mark.parametrize(
+    ("config", "trained"),
+    [
+        (Config(rank=RANK, target_modules=("q_proj", "v_proj")), fit.Trained(("q", "v"))),
+        (
+            Config(rank=RANK, target_modules=("k_proj", "o_proj", "down_proj")),
+            fit.Trained(("k", "o", "down")),
+        ),
+        (Config(method="full"), fit.Trained(whole=True)),
+    ],
+    ids=["queries and values", "others", "every weight"],
+)
+def test_what_is_trained_decides_what_is_kept(config: Config, trained: fit.Trained) -> None:
+    described = transformers.Qwen3Config(hidden_size=96, num_hidden_layers=4, head_dim=32, **QWEN)
+    base = transformers.AutoModelForCausalLM.from_config(described, dtype=torch.float32)
+    shapes = fit.of_config("small", described)
+    assert shapes is not None
+    tuned = adapter.fitted(models.prepared(base), config, "small").train()
+    tuned.set_attn_implementation("varlen")
+    tuned = speed.prepared(tuned, config)
+    if not trained.whole:
+        assert shapes.adapter(RANK, trained) == sum(p.numel() for p in tuned.parameters() if p.requires_grad)
+    counted = TOKENS * shapes.layers * fit.activations(shapes, RANK, 4, trained)
+    if trained.whole:  # the gradient of the output layer, what it and the first layer are given
+        counted += 4 * (shapes.vocabulary + 2 * TOKENS) * shapes.hidden
+    assert counted == pytest.approx(kept(tuned), rel=0.03)
+
+
+@pytest.mark.parametrize(
     ("model", "billions"),
     list(zip(fit.USUAL, (0.494, 1.236, 3.213, 8.030, 14.77, 32.76, 70.55), strict=True)),
     ids=lambda value: getattr(value, "name", ""),

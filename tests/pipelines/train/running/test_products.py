@@ -5,13 +5,18 @@ from typing import Any
 
 import pytest
 import torch
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from torch.nn import functional
 
 from headrace.pipelines.train.running import products
 
 SIZES = st.integers(1, 70)
+
+
+@pytest.fixture(autouse=True)
+def _of_any_size(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(products, "LEAST", 0)
 
 
 def results(function: Any, tensors: list[torch.Tensor], gradient: torch.Tensor) -> list[torch.Tensor]:
@@ -22,7 +27,7 @@ def results(function: Any, tensors: list[torch.Tensor], gradient: torch.Tensor) 
 
 
 @given(rows=SIZES, wide=SIZES, out=SIZES, bias=st.booleans(), frozen=st.booleans(), seed=st.integers(0, 99))
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_a_product_is_that_of_doubles(
     rows: int, wide: int, out: int, *, bias: bool, frozen: bool, seed: int
 ) -> None:
@@ -63,6 +68,17 @@ def test_other_numbers_go_by_pytorch(case: str) -> None:
     with torch.autocast("cpu", torch.bfloat16, enabled=case == "autocast"):
         assert not products.taken(x, weight)
         assert torch.equal(products.linear(x, weight), functional.linear(x, weight))
+
+
+def test_small_products_go_by_pytorch_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[int] = []
+    monkeypatch.setattr(products, "LEAST", 4 * 6 * 3)
+    monkeypatch.setattr(products, "taken", lambda x, _: asked.append(len(x)))
+    weight = torch.ones(3, 6)
+    for rows in (3, 4, 5):
+        products.linear(torch.ones(rows, 6), weight)
+        products.product(torch.ones(rows, 6), weight.t())
+    assert asked == [4, 4, 5, 5]
 
 
 def test_plain_layers_of_a_model_go_by_it_and_those_of_its_copy_too() -> None:

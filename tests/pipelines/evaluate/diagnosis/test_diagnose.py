@@ -4,7 +4,9 @@ from typing import Any
 
 import pytest
 
-from headrace.pipelines.evaluate import diagnosis
+from headrace.pipelines.evaluate.diagnosis import rules
+from headrace.pipelines.evaluate.diagnosis.books import PARTS
+from headrace.pipelines.evaluate.diagnosis.diagnose import diagnose
 
 LEARNT = {"base": {"validation": 2.0}, "best_validation": 1.0, "warnings": [], "stopped": None}
 
@@ -29,7 +31,7 @@ def advised(code: str) -> dict[str, Any]:
 
 
 def code(run: dict[str, Any]) -> str:
-    found = diagnosis.diagnose(run)
+    found = diagnose(run)
     assert found is not None
     assert found["words"]
     assert found["evidence"]
@@ -96,10 +98,10 @@ def test_the_cause_is_named_before_its_effects(run: dict[str, Any], wanted: str)
 def test_a_loss_that_fell_beside_a_metric_that_did_not() -> None:
     run = run_json("no clear difference")
     run["evaluate"]["loss"] = {"base": 2.0, "tuned": 1.0, "verdict": "better", "n": 200, "primary": False}
-    found = diagnosis.diagnose(run)
+    found = diagnose(run)
     assert found == {
         "code": "metric_flat",
-        "words": next(rule.words for rule in diagnosis.RULES if rule.code == "metric_flat"),
+        "words": next(rule.words for rule in rules.RULES if rule.code == "metric_flat"),
         "evidence": [
             "loss went from 2 to 1 (better)",
             "exact match went from 0.4 to 0.5 (no clear difference)",
@@ -111,7 +113,7 @@ def test_a_loss_that_fell_beside_a_metric_that_did_not() -> None:
 def test_a_gain_on_contaminated_rows_alone_is_a_leak() -> None:
     run = run_json()
     run["evaluate"]["exact_match"]["clean"] = {"verdict": "no clear difference"}
-    found = diagnosis.diagnose(run)
+    found = diagnose(run)
     assert found is not None
     assert (found["code"], found["evidence"]) == (
         "leak",
@@ -124,14 +126,14 @@ def test_a_base_with_examples_that_is_better() -> None:
     run["evaluate"]["exact_match"]["arms"] = {
         "shots_4_alike": {"verdict": "worse"}, "larger": {"verdict": "worse"},
     }  # fmt: skip
-    found = diagnosis.diagnose(run)
+    found = diagnose(run)
     assert found is not None
     assert found["code"] == "prompt_instead"
     assert found["evidence"] == ["the base with 4 examples like the question is better"]
 
 
 def test_what_holds_too_is_named_beside_it() -> None:
-    found = diagnosis.diagnose(run_json(gates=rings("recited", "forgetting")))
+    found = diagnose(run_json(gates=rings("recited", "forgetting")))
     assert found is not None
     assert found["beside"] == ["forgetting"]
     assert found["evidence"] == ["recited rings. Mend it"]
@@ -139,7 +141,7 @@ def test_what_holds_too_is_named_beside_it() -> None:
 
 def test_a_training_that_was_stopped_is_told_without_an_evaluation() -> None:
     stopped = {**LEARNT, "stopped": {"reason": "diverging", "words": "the loss has risen", "step": 30}}
-    found = diagnosis.diagnose({"train": stopped})
+    found = diagnose({"train": stopped})
     assert found is not None
     assert (found["code"], found["evidence"]) == ("rate_too_high", ["the loss has risen"])
 
@@ -154,11 +156,11 @@ def test_a_training_that_was_stopped_is_told_without_an_evaluation() -> None:
     ],
 )
 def test_of_what_was_not_evaluated_nothing_is_said(run: dict[str, Any]) -> None:
-    assert diagnosis.diagnose(run) is None
+    assert diagnose(run) is None
 
 
 def test_every_code_is_there_once() -> None:
-    assert len(set(diagnosis.codes())) == len(diagnosis.codes()) == len(diagnosis.RULES) + 1
+    assert len(set(rules.codes())) == len(rules.codes()) == len(rules.RULES) + 1
 
 
 def part(value: str, verdict: str = "worse", by: str = "language") -> dict[str, Any]:
@@ -170,17 +172,17 @@ def test_a_part_on_which_it_is_worse_is_named() -> None:
     told = "where the language is de, exact match went from 0.6 to 0.35"
     told += " (95% interval of the change -0.4 to -0.1, 40 samples)"
     run = run_json(slices=[part("de"), part("en", "no clear difference"), part("fr", "better")])
-    found = diagnosis.diagnose(run)
+    found = diagnose(run)
     assert found is not None
     assert (found["code"], found["evidence"]) == ("worse_in_part", [told])
     assert found["words"].endswith(f"It is worse than the base in a part: {told}.")
-    other = diagnosis.diagnose({**run, "gates": rings("forgetting")})
+    other = diagnose({**run, "gates": rings("forgetting")})
     assert other is not None
     assert (other["code"], other["beside"]) == ("forgetting", ["worse_in_part"])
     assert other["words"].endswith(f"in a part: {told}.")
-    alone = diagnosis.diagnose({**run, "slices": [part("en", "no clear difference")]})
+    alone = diagnose({**run, "slices": [part("en", "no clear difference")]})
     assert alone is not None
     assert alone["code"] == "sound"
-    many = diagnosis.diagnose({**run, "slices": [part(str(n), by="label") for n in range(9)]})
+    many = diagnose({**run, "slices": [part(str(n), by="label") for n in range(9)]})
     assert many is not None
-    assert many["words"].count("the label is") == diagnosis.PARTS
+    assert many["words"].count("the label is") == PARTS

@@ -1,0 +1,1 @@
+"""What is wrong with a tuned model, and what mends it."""
