@@ -24,9 +24,8 @@ def pairs(texts: list[str]) -> set[tuple[int, int]]:
 
 
 def counted(text: str) -> set[int]:
-    return {
-        int(code) for code in apart.words(pa.array([text], pa.large_string())).codes if code & apart.COUNTS
-    }
+    codes = apart.words(pa.array([text], pa.large_string())).codes
+    return {int(code & ~apart.SEVERAL) for code in codes if code & apart.COUNTS}
 
 
 @given(st.lists(st.lists(st.sampled_from(WORDS), max_size=8).map(" ".join), max_size=8))
