@@ -11,7 +11,7 @@ letters), some 2 us a pair that is looked at.
 Source: Chaudhuri et al. 2006 (prefix filter), https://doi.org/10.1109/ICDE.2006.9.
 """
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -24,9 +24,34 @@ from headrace.pipelines.stages.dedup import candidates
 
 LEAST = 0.5
 LONGEST = 128  # different words of a prompt
-AT_ONCE = 1 << 23  # words of all prompts together: of more, the longest prompts are left out
+AT_ONCE = 1 << 23  # words of the prompts of one pass: of more, the longest prompts are left out
 MOST = 500  # prompts that a word is looked up in
 NO_PAIRS = np.zeros((0, 2), np.int64)
+
+
+class Passes(NamedTuple):
+    """Prompts that are looked at together, by their places, and how many different words they may have."""
+
+    places: list[NDArray[np.int64]]
+    longest: int
+
+
+def passes(counts: NDArray[np.integer[Any]], numbers: NDArray[np.uint64]) -> Passes:
+    """Part prompts so that no pair lies in two passes, and that each has `AT_ONCE` words at most.
+
+    counts: different words of each prompt, 0 where it is not to be looked at; numbers: as in `pairs`. Those
+    without a number, 0, are one pass; of these the longest are left out where they are too many.
+    """
+    bare = numbers == 0
+    many = 1 + 2 * int(counts[~bare].sum()) // AT_ONCE  # half full: they are not all of one size
+    number = np.where(bare, 0, 1 + arrays.finalised(numbers) % np.uint64(many)).astype(np.int64)
+    found, least = [], LONGEST
+    for k in range(many + 1):
+        places = np.flatnonzero((number == k) & (counts > 0))
+        most = longest(counts[places])
+        found.append(places[counts[places] <= most])
+        least = min(least, most)
+    return Passes(found, least)
 
 
 def longest(counts: NDArray[np.integer[Any]]) -> int:
@@ -34,7 +59,7 @@ def longest(counts: NDArray[np.integer[Any]]) -> int:
 
     Long prompts are the ones to leave out: in other words they stay alike in most of their letters.
     """
-    words = np.bincount(counts, counts, minlength=1)
+    words = np.bincount(counts, counts, minlength=LONGEST + 1)
     return min(LONGEST, int(np.flatnonzero(np.cumsum(words) <= AT_ONCE)[-1]))
 
 

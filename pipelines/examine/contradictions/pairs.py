@@ -232,8 +232,15 @@ def _asked(numbers: NDArray[np.uint64], at: NDArray[np.int64], columns: Columns)
     """What nodes ask, whose first rows are at `at`."""
     rows = np.argsort(at)
     marks = np.empty((len(at), apart.MARKS), np.uint64)
-    marks[rows] = np.stack([column.to_numpy() for column in columns(at[rows], MARKS)], axis=1)
+    for k, name in enumerate(MARKS):
+        marks[rows, k] = _read(columns, at[rows], name)
     return _Asked(numbers, marks)
+
+
+def _read(columns: Columns, rows: NDArray[np.int64], name: str) -> NDArray[Any]:
+    """One column of some rows: several at once would be held several times while they are put together."""
+    values: NDArray[Any] = columns(rows, [name])[name].to_numpy()
+    return values
 
 
 def _alike(
@@ -260,23 +267,25 @@ def _alike(
         left: NDArray[np.int64] = some[~away]
         return left
 
-    counts = columns(at[by_rows], ["word_count"])["word_count"].to_numpy()
-    longest = bags.longest(counts)
-    short = np.flatnonzero((counts > 0) & (counts <= longest))
-    words = columns(at[by_rows[short]], ["words"])["words"].combine_chunks()
-    ends = words.offsets.to_numpy().astype(np.int64)
-    worded = bags.pairs(ends, words.values.to_numpy(), *asked.of(by_rows[short]))
-    found: NDArray[np.int64] = by_rows[
-        candidates.unique(map(kept, chain(_near(at[by_rows], columns, config), [short[worded]])))
-    ]
-    return found, longest
+    counts = _read(columns, at[by_rows], "word_count")
+    passes = bags.passes(counts, asked.numbers[by_rows])
+
+    def worded(places: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Pairs of prompts of one pass, by their words."""
+        words = columns(at[by_rows[places]], ["words"])["words"].combine_chunks()
+        ends = words.offsets.to_numpy().astype(np.int64)
+        return places[bags.pairs(ends, words.values.to_numpy(), *asked.of(by_rows[places]))]
+
+    every = chain(_near(at[by_rows], columns, config), map(worded, passes.places))
+    found: NDArray[np.int64] = by_rows[candidates.unique(map(kept, every))]
+    return found, passes.longest
 
 
 def _near(at: NDArray[np.int64], columns: Columns, config: Config) -> Iterator[NDArray[np.int64]]:
     """Pairs of places of `at`, rows in their order, whose prompts may be alike: a band at a time, whose keys
     are read for it alone."""
     search_config = Search(threshold=config.near, margin=0, min_features=FEWEST)
-    held = {name: column.to_numpy() for name, column in zip(SKETCHED, columns(at, SKETCHED), strict=True)}
+    held = {name: _read(columns, at, name) for name in SKETCHED}
     nothing = np.zeros(len(at), np.uint64)  # of the part that is not sketched
 
     def some(names: Sequence[str], places: NDArray[np.int64] | None = None) -> dict[str, NDArray[Any]]:

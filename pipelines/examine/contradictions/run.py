@@ -69,7 +69,9 @@ def run(prepared: Sequence[str], run: str, config: Config, each: Each) -> dict[s
     report: dict[str, Any] = next(each(settling, [compared], name="contradictions settle"))
     storage.delete(work)
     if (longest := plan["longest"]) < bags.LONGEST:
-        report["words"] += f"; prompts of over {longest} different words were compared by their letters alone"
+        report["words"] += (
+            f"; some prompts of over {longest} different words were compared by their letters alone"
+        )
     return report | {"longest": longest}
 
 
