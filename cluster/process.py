@@ -3,6 +3,7 @@
 Ray is not imported here, so that whoever only reads what a pass has written need not load it.
 """
 
+import ctypes
 import functools
 import gc
 import os
@@ -35,6 +36,20 @@ def deaths() -> int:
 def settle() -> None:
     """Tell this process' garbage collector that what is loaded stays: it need not walk it again and again."""
     gc.freeze()
+
+
+def give_back() -> None:
+    """Give memory that nothing uses back to the machine: a worker that was large once would stay so."""
+    import pyarrow as pa
+
+    pa.default_memory_pool().release_unused()
+    if trim := getattr(_library(), "malloc_trim", None):  # glibc alone has it
+        trim(0)
+
+
+@functools.cache
+def _library() -> ctypes.CDLL:
+    return ctypes.CDLL(None)
 
 
 def single_threaded() -> None:

@@ -1,12 +1,14 @@
 """The whole preparation, raw JSONL on disk to packed shards and advice: speed, memory, time by stage.
 
-    python tests/benchmarks/bench_whole.py [DIRECTORY] [--megabytes N ...] [--check N]
+    python tests/benchmarks/bench_whole.py [DIRECTORY] [--megabytes N ...] [--check N] [--rows real|copies]
 
 Everything that prepares is on but models: cleaning, traits, personal data and its gate, deduplication, every
-check of the examiner, and all evaluation sets of HEADRACE_TEST_DATA to look for. Rows are those of four real
-sets (`scale.real_rows`); what is needed more is made of them again, each time with other words: three of four
-words that are not frequent are exchanged for others of the corpus, and digits for other digits, so that few
-are duplicates.
+check of the examiner, and all evaluation sets of HEADRACE_TEST_DATA to look for.
+
+`--rows real` (the default): 111 MB of real sets, and beyond these rows that are as much like each other as
+real ones are (`corpus.rows`, which says how that is measured). `--rows copies`, for lines that compare with
+older ones: 13 MB of four real sets (`scale.real_rows`), and beyond these the same with three of four words
+exchanged, so that at 500 MB each prompt has 37 others that are alike.
 
 First right: a corpus of `--check` MB must give the same digest with one worker and with two, and in every run
 each record must come out again, kept or with its reason. Then fast: CPU seconds are of the tasks of each
@@ -23,16 +25,15 @@ import csv
 import json
 import os
 import random
-import re
 import shutil
 import tempfile
 import time
-from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import corpus
 import psutil
 import real_run
 import scale
@@ -41,40 +42,10 @@ from bench_kernels import commit, processor
 
 HERE = Path(__file__).resolve().parent
 STITCHED = 0.077  # MB/s a core
-FREQUENT = 200  # words that stay as they are
-WORD = re.compile(r"[^\W\d_]{4,}|\d")
 COLUMNS = (
-    *("date", "commit", "cpu", "load", "megabytes", "rows", "workers", "wall_seconds"),
+    *("date", "commit", "cpu", "load", "data", "megabytes", "rows", "workers", "wall_seconds"),
     *("driver_mib", "worker_mib", "stage", "cpu_seconds", "mb_s", "share"),
 )
-
-
-def changed(rows: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
-    """`rows`, then again and again with other words."""
-    yield from rows
-    texts = (m["content"] for row in rows for m in row["messages"])
-    counts = Counter(word for text in texts for word in WORD.findall(text) if not word.isdigit())
-    often = {word for word, _ in counts.most_common(FREQUENT)}
-    alike: dict[tuple[int, bool], list[str]] = {}
-    for word in sorted(counts.keys() - often):
-        alike.setdefault((min(len(word), 12), word[0].isupper()), []).append(word)
-    turn = 0
-    while True:
-        turn += 1
-        draw = random.Random(turn)
-        digits = [str(n) for n in range(10)]
-        draw.shuffle(digits)
-        other = dict(zip("0123456789", digits, strict=True))
-        for words in alike.values():
-            chosen = [word for word in words if draw.random() < 0.75]
-            other |= zip(chosen, draw.sample(chosen, len(chosen)), strict=True)
-        for row in rows:
-            yield {"messages": [{**m, "content": exchanged(m["content"], other)} for m in row["messages"]]}
-
-
-def exchanged(text: str, other: dict[str, str]) -> str:
-    """`text` with other words and digits."""
-    return WORD.sub(lambda found: other.get(found[0], found[0]), text)
 
 
 def recipe(folder: Path, output: Path, workers: int) -> dict[str, Any]:
@@ -137,11 +108,11 @@ def stages(told: dict[str, Any], output: Path) -> dict[str, float]:
     return found
 
 
-def measure(directory: Path, megabytes: int, workers: int) -> list[dict[str, Any]]:
+def measure(directory: Path, data: str, megabytes: int, workers: int) -> list[dict[str, Any]]:
     """Figures of one size."""
     folder = directory / f"whole-{megabytes}"
     shutil.rmtree(folder, ignore_errors=True)
-    rows, _ = scale.write(folder / "in", shuffled(), megabytes * 10**6)
+    rows, _ = scale.write(folder / "in", DATA[data](), megabytes * 10**6)
     load = os.getloadavg()[0]
     told, wall, spent = prepare(folder, rows, workers)
     by_stage = stages(told, folder / f"run-{workers}")
@@ -151,6 +122,7 @@ def measure(directory: Path, megabytes: int, workers: int) -> list[dict[str, Any
         "commit": commit(),
         "cpu": processor(),
         "load": round(load, 1),
+        "data": data,
         "megabytes": megabytes,
         "rows": rows,
         "workers": workers,
@@ -173,10 +145,14 @@ def measure(directory: Path, megabytes: int, workers: int) -> list[dict[str, Any
     return lines
 
 
-def shuffled() -> Iterator[dict[str, Any]]:
+def copies() -> Iterator[dict[str, Any]]:
+    """Rows of four sets, and copies of them."""
     rows = scale.real_rows()
     random.Random(0).shuffle(rows)
-    return changed(rows)
+    return corpus.copies(rows)
+
+
+DATA = {"real": corpus.rows, "copies": copies}
 
 
 def say(lines: list[dict[str, Any]], told: dict[str, Any]) -> None:
@@ -195,11 +171,11 @@ def say(lines: list[dict[str, Any]], told: dict[str, Any]) -> None:
     )
 
 
-def check(directory: Path, megabytes: int) -> None:
+def check(directory: Path, data: str, megabytes: int) -> None:
     """One digest with one worker and with two. Raises: SystemExit."""
     folder = directory / "whole-check"
     shutil.rmtree(folder, ignore_errors=True)
-    rows, _ = scale.write(folder / "in", shuffled(), megabytes * 10**6)
+    rows, _ = scale.write(folder / "in", DATA[data](), megabytes * 10**6)
     digests = {workers: prepare(folder, rows, workers)[0]["digest"] for workers in (1, 2)}
     if len(set(digests.values())) != 1:
         raise SystemExit(f"the digests differ: {digests}")
@@ -213,13 +189,14 @@ def main() -> None:
     parser.add_argument("directory", type=Path, nargs="?", help="scratch; a temporary one if left out")
     parser.add_argument("--megabytes", type=int, nargs="+", default=[100])
     parser.add_argument("--check", type=int, default=2, help="MB of the corpus for the digests; 0: none")
+    parser.add_argument("--rows", choices=[*DATA], default="real")
     options = parser.parse_args()
     directory = options.directory or Path(tempfile.mkdtemp(prefix="headrace-bench-"))
     if options.check:
-        check(directory, options.check)
+        check(directory, options.rows, options.check)
     target = HERE / "whole.csv"
     for megabytes in options.megabytes:
-        lines = measure(directory, megabytes, os.cpu_count() or 1)
+        lines = measure(directory, options.rows, megabytes, os.cpu_count() or 1)
         new = not target.exists()
         with target.open("a", newline="", encoding="utf-8") as file:
             writer = csv.DictWriter(file, COLUMNS)

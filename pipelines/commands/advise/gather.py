@@ -17,7 +17,6 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 
 from headrace.cluster import storage
 from headrace.pipelines import books, rundir, schema
@@ -68,10 +67,10 @@ def gathered(recipe: Recipe, stages: Sequence[str], count: int) -> Gathered:
 def run(path: str) -> Gathered:
     """Of a prepared run. Raises: OutputError where nothing is prepared there."""
     summary.require_prepared(path)
-    whole = summary.read(path)
-    lengths = [_lengths(examined.left(file, path, ["messages"])) for file in _files(path)[:1]]
-    prompt, answer = _means(lengths)
-    return Gathered(told(path, whole, path), f"run {path}", prompt, answer)
+    table = _first(path)
+    facts = _told(path, summary.read(path), path, table)
+    prompt, answer = _means([_lengths(table)] if table is not None else [])
+    return Gathered(facts, f"run {path}", prompt, answer)
 
 
 def told(path: str, whole: Mapping[str, Any], name: str) -> Facts:
@@ -79,26 +78,25 @@ def told(path: str, whole: Mapping[str, Any], name: str) -> Facts:
 
     whole: its run.json, or the sections that are to be in it; name: what advice calls it.
     """
-    files = _files(path)
-    if not files:
+    return _told(path, whole, name, _first(path))
+
+
+def _told(path: str, whole: Mapping[str, Any], name: str, table: pa.Table | None) -> Facts:
+    """The same of the rows of its first files, which are read once."""
+    if table is None:
         return of_run(whole, name, {})
-    table = examined.left(files, path, ["source", "messages"])
-    found, ids = forms.look(table), table["row_id"].to_pylist()
-    named = {code: [ids[at] for at in places] for code, places in found.places.items()}
-    facts = of_run(whole, name, _examples(path) | named)
-    return replace(facts, forms=found.counts, formed=found.rows)
-
-
-def _examples(path: str) -> dict[str, list[Any]]:
-    """Ids of some rows of a run for each task and flag, from its first files."""
+    ids = table["row_id"].to_pylist()
     named: dict[str, list[Any]] = {}
-    for file in _files(path):
-        with storage.open_input(file) as opened:
-            told = "traits" in pq.read_schema(opened).names
-        if told:
-            table = examined.left(file, path, ["traits"])
-            _add(named, table, table["row_id"].to_pylist())
-    return named
+    _add(named, table, ids)
+    found = forms.look(table)
+    named |= {code: [ids[at] for at in places] for code, places in found.places.items()}
+    return replace(of_run(whole, name, named), forms=found.counts, formed=found.rows)
+
+
+def _first(path: str) -> pa.Table | None:
+    """The rows of the first files of prepared/; None where there is none."""
+    files = _files(path)
+    return examined.left(files, path, ["source", "messages", "traits"]) if files else None
 
 
 def _files(path: str) -> list[str]:

@@ -9,9 +9,10 @@
 - *short*: a few words each, none in common but what the prompt says already.
 - *swapped*: of two answers one row prefers the one, another row the other.
 - *unlike*: longer texts with next to no word in common: reported, and no row goes by it.
-- *other*: another answer that may be right as well; always so where the prompt asks nothing ("Thanks, that is
-  all"), where it asks to invent, to list or to recommend, where it asks for what the one who answers has to
-  offer, and where both answers are calls of a tool, which can be worded in many ways.
+- *other*: another answer that may be right as well; always so where the prompt carries no question of its
+  own (`talk`), where it asks to invent, to list or to recommend, where it asks for what the one who answers
+  has to offer, where an answer asks back, and where both are calls of a tool, which can be worded in many
+  ways.
 
 Cost: some 30 us a pair.
 """
@@ -19,35 +20,17 @@ Cost: some 30 us a pair.
 import re
 from typing import NamedTuple
 
+from headrace.pipelines.examine.contradictions import talk
+from headrace.pipelines.examine.contradictions.talk import IDLE
 from headrace.pipelines.stages.dedup.results import NEGATED, NUMBER, marked, number, opening, words
 
 CONFLICTS = ("final", "yes_no", "option", "label", "number", "short", "swapped")  # kinds by which rows go
 KINDS = (*CONFLICTS, "unlike", "other", "same")
+OPENED = ("short", "number")  # kinds that are *other* where the question leaves open what is asked about
 SHORT = 6  # words that say something, of an answer that is compared as a whole
 COMMON = 0.5  # share of the shorter answer's words from which on two answers are the same
 LITTLE = 0.1  # under which they have next to nothing in common
 
-IDLE = frozenset(
-    word
-    for line in (
-        "a an the is are was were be been it its of in on at to for and or that this there he she they you i",
-        "we by with as from has have had do does did so about",
-        "here here's it's that's sure ok okay well certainly",
-        "der die das ist sind und ein eine le la les est un une et de el los las es y",
-    )
-    for word in line.split()
-)
-# What is said to end a talk, or to go on with it, is no question.
-TALK = IDLE | frozenset(
-    word
-    for line in (
-        "yes yeah yep no nope ok okay sure thanks thank thats all good great fine nice perfect cool right",
-        "correct sounds very much so need now moment else nothing anything please help helping me my your",
-        "day bye goodbye just not really works work awesome wonderful excellent alright well would like want",
-        "will hi hello hey",
-    )
-    for word in line.split()
-)
 OPEN = re.compile(
     r"\b(?:write|compose|generate|create|invent|imagine|suggest|brainstorm|come up with|make up|draft|design|"
     r"recommend|describe|pretend|act as|role ?play|rewrite|rephrase|paraphrase|summari[sz]e|summary|"
@@ -60,9 +43,10 @@ OPEN = re.compile(
 OFFERED = re.compile(
     r"\b(?:do|did) you (?:have|sell|offer|serve|carry|stock)\b"
     r"|\b(?:what|which|how many) [^.?!\n]{1,60} you (?:have|sell|offer|serve|carry|stock)\b"
-    r"|\bi(?: would|['’]d) like (?!to know)|\bi(?: will|['’]ll) (?:have|take)\b"
-    r"|\b(?:can|could|may) i (?:have|get|order)\b"
+    r"|\bi(?: would|['’]d) like (?!to know)|\bi(?: will|['’]ll) (?:have|take)\b|\bi want (?!to know)"
+    r"|\b(?:can|could|may) i (?:please )?(?:have|get|order|see)\b"
 )
+BACK = ("?", "？")
 CALL = re.compile(r"\b[^\W\d]\w*\(\s*[\"'“‘]")  # search('...'), with a text in quotes
 ALONE = re.compile(r"\s*[$€£¥]?\s*(-?\d[\d,]*(?:\.\d+)?)\s*(?:%|[^\W\d]{1,12})?\s*\.?\s*")
 LETTER = re.compile(r"\s*\(?([A-Ha-h])\)?\s*(?:[.:)]\s*.*)?", re.DOTALL)
@@ -87,14 +71,17 @@ def kind_of(prompt: str, a: str, b: str, labels: bool) -> str:
         return "same" if left.yes == right.yes else "yes_no"
     if left.letter and right.letter:
         return "same" if left.letter == right.letter else "option"
-    if TALK.issuperset(words(prompt)):
+    if talk.only(prompt):
         return "other"
     if labels:
         return "label"
     asked = prompt.casefold()
     kind = "other" if OPEN.search(asked) else _free(prompt, a, b)
-    may_differ = OFFERED.search(asked) or (CALL.search(a) and CALL.search(b))
-    return "other" if may_differ and kind != "same" else kind
+    asks_back = a.rstrip().endswith(BACK) or b.rstrip().endswith(BACK)
+    called = CALL.search(a) and CALL.search(b)
+    if kind != "same" and (asks_back or called or OFFERED.search(asked)):
+        return "other"
+    return "other" if kind in OPENED and talk.unnamed(prompt) else kind
 
 
 def concluded(answer: str) -> Said:

@@ -24,13 +24,19 @@ import pyarrow as pa
 from numba import njit
 from numpy.typing import NDArray
 
+from headrace.kernels.bits import popcount
 from headrace.pipelines.examine.contradictions import asking, synonyms
 
-# A word: hash (47 bits), first letter (8), length (8, at most 255), and whether it counts.
+# A word: hash (32 bits), which letters it has (14, a bit for some of them), first letter (8), length (8, at
+# most 255), whether it stands more than once, and whether it counts.
 MARKS = 8  # columns of 64 bits: four for the words that count, four for those that may stand for one
-HASH, FIRST, LENGTH = np.uint64(17), np.uint64(9), np.uint64(1)
-BYTE, COUNTS = np.uint64(255), np.uint64(1)
+HASH, LETTERS, FIRST, LENGTH = np.uint64(32), np.uint64(18), np.uint64(10), np.uint64(2)
+KINDS, CHANGED = np.uint64(14), 2  # of letters; bits of these that a slip of the pen changes at most
+BYTE, SEVERAL, COUNTS = np.uint64(255), np.uint64(2), np.uint64(1)
 BEGUN, TIMES = np.uint64(0xCBF29CE484222325), np.uint64(0x100000001B3)  # FNV-1a
+UNTOLD = np.uint32(1)  # of `_letters`: with this letter nothing is said of a prompt
+HAN = ((0x3400, 0x9FFF), (0xF900, 0xFAFF))
+POINTS = 0x20000  # beyond these are Chinese characters
 N, T = np.uint64(ord("n")), np.uint64(ord("t"))
 
 
@@ -39,7 +45,7 @@ class Words(NamedTuple):
 
     offsets: NDArray[np.int64]
     codes: NDArray[np.uint64]
-    plain: NDArray[np.bool_]  # [N]: the text is ASCII
+    plain: NDArray[np.bool_]  # [N]: something can be said of the text
 
 
 class _Known(NamedTuple):
@@ -76,6 +82,23 @@ def _known() -> _Known:
     return _Known(idle, _codes(ends), _codes(put), same[order], first[order])
 
 
+@lru_cache(maxsize=1)
+def _letters() -> NDArray[np.uint32]:
+    """What each code point is in a word without regard to case, 0 where it stands in none; what comes last
+    stands for all beyond."""
+    found = np.zeros(POINTS + 1, np.uint32)
+    for point in range(POINTS):
+        letter = chr(point)
+        if letter == "_" or letter.isalnum():
+            folded = letter.casefold()
+            found[point] = ord(folded) if len(folded) == 1 else UNTOLD
+    for first, last in HAN:
+        found[first : last + 1] = UNTOLD
+    found[POINTS] = UNTOLD
+    found.flags.writeable = False
+    return found
+
+
 def _plain(pattern: str) -> list[str]:
     """Words of a pattern, or of what is put in its place."""
     return re.findall(r"[a-z]+", re.sub(r"\\.", " ", pattern))
@@ -85,14 +108,14 @@ def _codes(words: Sequence[str]) -> NDArray[np.uint64]:
     """Codes of some words, sorted, that do not count."""
     none = np.zeros(0, np.uint64)
     texts = pa.array([" ".join(words)], pa.large_string())
-    return _found(texts, _Known(none, none, none, none, none)).codes & ~COUNTS
+    return _found(texts, _Known(none, none, none, none, none)).codes & ~(SEVERAL | COUNTS)
 
 
 def _code_of(words: Sequence[str]) -> dict[str, np.uint64]:
     """The code of each of some words, that does not count."""
     none = np.zeros(0, np.uint64)
     found = _found(pa.array(words, pa.large_string()), _Known(none, none, none, none, none))
-    return dict(zip(words, found.codes & ~COUNTS, strict=True))
+    return dict(zip(words, found.codes & ~(SEVERAL | COUNTS), strict=True))
 
 
 def _found(texts: pa.Array, known: _Known) -> Words:
@@ -103,7 +126,7 @@ def _found(texts: pa.Array, known: _Known) -> Words:
         view.flags.writeable = False
     codes = np.empty(int(ends[-1] - ends[0]) + n * (1 + len(known.put)) + 1, np.uint64)
     offsets, plain = np.zeros(n + 1, np.int64), np.ones(n, np.bool_)
-    used = _words(data, ends, *known, codes, offsets, plain)
+    used = _words(data, ends, _letters(), *known, codes, offsets, plain)
     return Words(offsets, codes[:used].copy(), plain)
 
 
@@ -129,31 +152,49 @@ def marked_apart(marks: NDArray[np.uint64], pairs: NDArray[np.int64]) -> NDArray
 
 
 @njit(cache=True, nogil=True)
-def _words(data, ends, idle, contracted, put, same, firsts, codes, offsets, plain):  # type: ignore[no-untyped-def]
+def _point(data, at):  # type: ignore[no-untyped-def]
+    """The code point that begins at a byte of UTF-8, and how many bytes it has."""
+    byte = np.int64(data[at])
+    if byte < 128:
+        return byte, 1
+    size = 2 + (byte >= 224) + (byte >= 240)
+    point = byte & (127 >> size)
+    for k in range(1, size):
+        point = point << 6 | np.int64(data[at + k]) & 63
+    return point, size
+
+
+@njit(cache=True, nogil=True)
+def _words(data, ends, letters, idle, contracted, put, same, firsts, codes, offsets, plain):  # type: ignore[no-untyped-def]
     """Fill `codes` with the words of ``data[ends[i]:ends[i + 1]]``; returns how many there are."""
     out = 0
     for text in range(len(ends) - 1):
         begin = out
         word, stem, first, last, length = BEGUN, BEGUN, np.uint64(0), np.uint64(0), 0
+        has, stem_has = np.uint64(0), np.uint64(0)
         contracts = False
         before, stem_before = np.int64(-1), np.uint64(0)  # where the word before stands, if it ends in n
-        for at in range(ends[text], ends[text + 1] + 1):
-            byte = np.uint64(32)
+        at = ends[text]
+        while at <= ends[text + 1]:
+            letter = np.uint64(0)
             if at < ends[text + 1]:
-                byte = np.uint64(data[at])
-            if byte >= 128:
+                point, size = _point(data, at)
+                letter = np.uint64(letters[min(point, len(letters) - 1)])
+                at += size
+            else:
+                at += 1
+            if letter == UNTOLD:
                 plain[text] = False
                 break
-            if 65 <= byte <= 90:
-                byte += np.uint64(32)
-            if 97 <= byte <= 122 or 48 <= byte <= 57 or byte == 95:
+            if letter:
                 if not length:
-                    first = byte
-                stem, word, last, length = word, (word ^ byte) * TIMES, byte, length + 1
+                    first = letter & BYTE
+                stem, word, last, length = word, (word ^ letter) * TIMES, letter, length + 1
+                stem_has, has = has, has | np.uint64(1) << letter % KINDS
                 continue
             if not length:
                 continue
-            code = _code(word, first, length)
+            code = _code(word, has, first, length)
             if length == 1 and first == T and before >= 0:
                 # "isn t" may be "is not": neither counts, and both are there.
                 codes[before] &= ~COUNTS
@@ -167,21 +208,22 @@ def _words(data, ends, idle, contracted, put, same, firsts, codes, offsets, plai
             codes[out] = code
             before = np.int64(-1)
             if last == N and length > 1:
-                before, stem_before = np.int64(out), _code(stem, first, length - 1) & ~COUNTS
+                before, stem_before = np.int64(out), _code(stem, stem_has, first, length - 1) & ~COUNTS
             out += 1
-            word, stem, length = BEGUN, BEGUN, 0
+            word, stem, has, length = BEGUN, BEGUN, np.uint64(0), 0
         if contracts:
             codes[out : out + len(put)] = put
             out += len(put)
         if not plain[text]:
             out = begin
         codes[begin:out].sort()
-        kept = begin
-        for at in range(begin, out):  # of one word that stands twice, the one that counts comes last
-            if at + 1 < out and codes[at] >> LENGTH == codes[at + 1] >> LENGTH:
+        kept, several = begin, np.uint64(0)
+        for place in range(begin, out):  # of one word that stands twice, the one that counts comes last
+            if place + 1 < out and codes[place] >> LENGTH == codes[place + 1] >> LENGTH:
+                several = SEVERAL
                 continue
-            codes[kept] = codes[at]
-            kept += 1
+            codes[kept] = codes[place] | several
+            kept, several = kept + 1, np.uint64(0)
         out = kept
         offsets[text + 1] = out
     return out
@@ -195,10 +237,16 @@ def _among(codes, code):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def _code(word, first, length):  # type: ignore[no-untyped-def]
+def _code(word, has, first, length):  # type: ignore[no-untyped-def]
     """A word that counts."""
     mixed = (word ^ (word >> np.uint64(32))) * np.uint64(0x9E3779B97F4A7C15)
-    return mixed >> HASH << HASH | first << FIRST | np.uint64(min(length, 255)) << LENGTH | COUNTS
+    return (
+        mixed >> HASH << HASH
+        | has << LETTERS
+        | first << FIRST
+        | np.uint64(min(length, 255)) << LENGTH
+        | COUNTS
+    )
 
 
 @njit(cache=True, nogil=True)
@@ -213,7 +261,10 @@ def _told_apart(offsets, codes, plain, pairs, slip, apart):  # type: ignore[no-u
 
 @njit(cache=True, nogil=True)
 def stands_alone(left, right, slip):  # type: ignore[no-untyped-def]
-    """Whether a word of `left` counts and is none of `right`, nor one with a slip of the pen."""
+    """Whether a word of `left` counts and is none of `right`, nor one with a slip of the pen.
+
+    A word that stands once in `right` and counts in both is no other word with a slip.
+    """
     at = 0
     for code in left:
         while at < len(right) and right[at] >> LENGTH < code >> LENGTH:
@@ -224,11 +275,25 @@ def stands_alone(left, right, slip):  # type: ignore[no-untyped-def]
         alike = False
         for other in right:
             size = other >> LENGTH & BYTE
-            if other >> FIRST & BYTE == first and size + 1 >= length and length + 1 >= size:
-                alike = alike or (min(size, length) >= slip - 2 and max(size, length) >= slip - 1)
+            if other >> FIRST & BYTE != first or size + 1 < length or length + 1 < size:
+                continue
+            if min(size, length) < slip - 2 or max(size, length) < slip - 1:
+                continue
+            if popcount((code ^ other) << HASH >> HASH + LETTERS) > CHANGED:
+                continue
+            if not other & COUNTS or other & SEVERAL or not _counted(left, other):
+                alike = True
+                break
         if not alike:
             return True
     return False
+
+
+@njit(cache=True, nogil=True)
+def _counted(codes, code):  # type: ignore[no-untyped-def]
+    """Whether a word is one of some, sorted, and counts there."""
+    place = np.searchsorted(codes, code >> LENGTH << LENGTH)
+    return place < len(codes) and codes[place] >> LENGTH == code >> LENGTH and bool(codes[place] & COUNTS)
 
 
 @njit(cache=True, nogil=True)

@@ -88,12 +88,15 @@ OPTION = re.compile(
 SLIP = 5  # letters of a word that may hold a slip of the pen
 VOWEL = re.compile(r"[aeiouy]|[^a-z]")
 LONG = 12  # words of a long prompt
+ALONE = 1  # words beside politeness that say nothing: "hi Ann" and "thank you, Ann" are what they are by it
 MOVED = 1  # pairs of words that no longer stand beside each other where a clause has changed its place
 
 
 def same_question(a: str, b: str) -> bool:
     """Whether two prompts ask the same, as the module says it."""
     left, right = _sentences(a), _sentences(b)
+    if a.isascii() and sum(map(len, left)) <= ALONE and _spoken(a) != _spoken(b):
+        return False
     if left == right:
         return True
     named = _named(_counted(a), _counted(b))
@@ -106,6 +109,11 @@ def same_question(a: str, b: str) -> bool:
     most = MOVED + abs(len(left) - len(right))
     lost, more = (own - other).total(), (other - own).total()
     return max(lost, more) <= min(most, max(own.total(), other.total()) / 2)
+
+
+def _spoken(text: str) -> list[str]:
+    """All words of a prompt, politeness among them."""
+    return sorted(OTHERS.sub(" ", APOSTROPHE.sub(" ", text.casefold())).split())
 
 
 @lru_cache(maxsize=4096)

@@ -6,12 +6,12 @@ What: two prompts are a pair where `LEAST` of all words that count in one of the
 has a word that the other cannot have (`apart`), nor other numbers. Such pairs share one of the rarest words
 of each, as many as it takes; a word that stands so in more than `MOST` prompts is asked of equal bags alone.
 
-Cost: 8 bytes a word of prompts of `LONGEST` different words at most (longer ones stay alike in letters), some
-2 us a pair that is looked at.
+Cost: some 35 bytes a word of prompts of `LONGEST` different words at most (longer ones stay alike in
+letters), some 2 us a pair that is looked at.
 Source: Chaudhuri et al. 2006 (prefix filter), https://doi.org/10.1109/ICDE.2006.9.
 """
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -20,12 +20,38 @@ from numpy.typing import NDArray
 
 from headrace.pipelines import arrays
 from headrace.pipelines.examine.contradictions import apart, asking
+from headrace.pipelines.stages.dedup import candidates
 
 LEAST = 0.5
 LONGEST = 128  # different words of a prompt
-AT_ONCE = 1 << 23  # words of all prompts together: of more, the longest prompts are left out
+AT_ONCE = 1 << 23  # words of the prompts of one pass: of more, the longest prompts are left out
 MOST = 500  # prompts that a word is looked up in
 NO_PAIRS = np.zeros((0, 2), np.int64)
+
+
+class Passes(NamedTuple):
+    """Prompts that are looked at together, by their places, and how many different words they may have."""
+
+    places: list[NDArray[np.int64]]
+    longest: int
+
+
+def passes(counts: NDArray[np.integer[Any]], numbers: NDArray[np.uint64]) -> Passes:
+    """Part prompts so that no pair lies in two passes, and that each has `AT_ONCE` words at most.
+
+    counts: different words of each prompt, 0 where it is not to be looked at; numbers: as in `pairs`. Those
+    without a number, 0, are one pass; of these the longest are left out where they are too many.
+    """
+    bare = numbers == 0
+    many = 1 + 2 * int(counts[~bare].sum()) // AT_ONCE  # half full: they are not all of one size
+    number = np.where(bare, 0, 1 + arrays.finalised(numbers) % np.uint64(many)).astype(np.int64)
+    found, least = [], LONGEST
+    for k in range(many + 1):
+        places = np.flatnonzero((number == k) & (counts > 0))
+        most = longest(counts[places])
+        found.append(places[counts[places] <= most])
+        least = min(least, most)
+    return Passes(found, least)
 
 
 def longest(counts: NDArray[np.integer[Any]]) -> int:
@@ -33,7 +59,7 @@ def longest(counts: NDArray[np.integer[Any]]) -> int:
 
     Long prompts are the ones to leave out: in other words they stay alike in most of their letters.
     """
-    words = np.bincount(counts, counts, minlength=1)
+    words = np.bincount(counts, counts, minlength=LONGEST + 1)
     return min(LONGEST, int(np.flatnonzero(np.cumsum(words) <= AT_ONCE)[-1]))
 
 
@@ -48,49 +74,102 @@ def pairs(
     offsets, codes: their words, as `apart.Words`; a prompt that has none is in no pair. numbers: a hash of
     the numbers of each, ``uint64[N]``, which those of a pair share. marks: `apart.marks` of each.
     """
-    n = len(offsets) - 1
     codes = codes.view()
     codes.flags.writeable = False  # as Arrow's are, for jitted code is compiled for either
-    counts = (codes & apart.COUNTS).astype(np.bool_)
-    owner = np.repeat(np.arange(n), np.diff(offsets))[counts]
-    # A word beside other numbers is another one: none of its prompts asks the same.
-    words, number = np.unique(codes[counts] ^ arrays.finalised(numbers)[owner], return_inverse=True)
-    if not len(words):
+    ends, rare = _rarest(offsets, codes, arrays.finalised(numbers))
+    if not len(rare):
         return NO_PAIRS
-    used = np.bincount(number, minlength=len(words))
-    order = np.empty(len(words), np.int64)
-    order[np.lexsort((words, used))] = np.arange(len(words))
-    rarity = order[number]
-    by_row = np.lexsort((rarity, owner))
-    ends = np.concatenate([np.zeros(1, np.int64), np.cumsum(np.bincount(owner, minlength=n))])
-    rare = rarity[by_row]
     sizes = np.diff(ends)
     telling = np.where(sizes > 0, sizes - np.ceil(LEAST * sizes).astype(np.int64) + 1, 0)
-    inside = np.arange(len(rare)) - np.repeat(ends[:-1], sizes) < np.repeat(telling, sizes)
-    holders, held = np.repeat(np.arange(n), sizes)[inside], rare[inside]
-    by_word = np.argsort(held, kind="stable")
-    lists = np.concatenate([np.zeros(1, np.int64), np.cumsum(np.bincount(held, minlength=len(words)))])
-    inverted = lists, holders[by_word]
-    found = _joined(ends, rare, telling, *inverted, offsets, codes, marks, asking.SLIP, LEAST, MOST)
-    return np.unique(np.concatenate([found, _equal(ends, rare)]), axis=0)
+    first = arrays.offsets(telling)
+    held = _first(ends, telling, rare)
+    order = candidates.order_by(arrays.finalised(held))
+    begins = np.flatnonzero(np.concatenate([[True], held[order[1:]] != held[order[:-1]]]))
+    lists = np.append(begins, len(order))
+    word = np.empty(len(order), np.int32)
+    word[order] = np.repeat(np.arange(len(begins), dtype=np.int32), np.diff(lists))
+    del held
+    holders = np.repeat(np.arange(len(sizes), dtype=np.int32), telling)[order]
+    del order
+    found = _joined(ends, rare, first, word, lists, holders, offsets, codes, marks, asking.SLIP, LEAST, MOST)
+    return np.unique(np.concatenate([found, _equal(_bags(ends, rare))]), axis=0)
 
 
-def _equal(ends: NDArray[np.int64], rare: NDArray[np.int64]) -> NDArray[np.int64]:
-    """Pairs of the first prompt with some words that count and every other one that has the same."""
-    mixed = (rare.astype(np.uint64) + np.uint64(1)) * np.uint64(0x9E3779B97F4A7C15)
-    mixed ^= mixed >> np.uint64(29)
-    mixed *= np.uint64(0xBF58476D1CE4E5B9)
-    sums = np.concatenate([np.zeros(1, np.uint64), np.cumsum(mixed, dtype=np.uint64)])
-    bag = sums[ends[1:]] - sums[ends[:-1]]
-    some = np.flatnonzero(np.diff(ends))
-    _, first, of = np.unique(bag[some], return_index=True, return_inverse=True)
+def _equal(bags: NDArray[np.uint64]) -> NDArray[np.int64]:
+    """Pairs of the first prompt with some words that count and every other one that has the same.
+
+    bags: one number for the words of each prompt, 0 where none counts.
+    """
+    some = np.flatnonzero(bags)
+    _, first, of = np.unique(bags[some], return_index=True, return_inverse=True)
     both = np.stack([some[first][of], some], axis=1)
     equal: NDArray[np.int64] = both[both[:, 0] != both[:, 1]]
     return equal
 
 
 @njit(cache=True, nogil=True)
-def _joined(ends, rare, telling, lists, holders, offsets, codes, marks, slip, least, most):  # type: ignore[no-untyped-def]
+def _rarest(offsets, codes, numbers):  # type: ignore[no-untyped-def]
+    """The words that count of each prompt, the rarest first: ``int64[N + 1], uint64[W]``.
+
+    A word is how often its like stands anywhere (20 bits), above its hash: the order of all words is the same
+    in all prompts. A word beside other numbers is another one: none of its prompts asks the same.
+    """
+    n = len(offsets) - 1
+    used = np.zeros(1 << 22, np.int32)
+    ends = np.zeros(n + 1, np.int64)
+    for row in range(n):
+        ends[row + 1] = ends[row]
+        for at in range(offsets[row], offsets[row + 1]):
+            if codes[at] & apart.COUNTS:
+                ends[row + 1] += 1
+                used[_hash(codes[at], numbers[row]) >> np.uint64(42)] += 1
+    rare = np.empty(ends[n], np.uint64)
+    for row in range(n):
+        out = ends[row]
+        for at in range(offsets[row], offsets[row + 1]):
+            if codes[at] & apart.COUNTS:
+                word = _hash(codes[at], numbers[row])
+                often = np.uint64(min(used[word >> np.uint64(42)], (1 << 20) - 1))
+                rare[out] = often << np.uint64(44) | word >> np.uint64(20)
+                out += 1
+        rare[ends[row] : out].sort()
+    return ends, rare
+
+
+@njit(cache=True, nogil=True)
+def _hash(code, number):  # type: ignore[no-untyped-def]
+    """A word beside some numbers, however often it stands there."""
+    mixed = ((code | apart.SEVERAL) ^ number) * np.uint64(0x9E3779B97F4A7C15)
+    mixed ^= mixed >> np.uint64(32)
+    return mixed * np.uint64(0xBF58476D1CE4E5B9)
+
+
+@njit(cache=True, nogil=True)
+def _first(ends, telling, rare):  # type: ignore[no-untyped-def]
+    """The rarest words of each, one prompt after the other."""
+    held = np.empty(telling.sum(), np.uint64)
+    out = 0
+    for row in range(len(telling)):
+        for at in range(ends[row], ends[row] + telling[row]):
+            held[out] = rare[at]
+            out += 1
+    return held
+
+
+@njit(cache=True, nogil=True)
+def _bags(ends, rare):  # type: ignore[no-untyped-def]
+    """One number for all words that count of a prompt, 0 where there is none."""
+    found = np.zeros(len(ends) - 1, np.uint64)
+    for row in range(len(found)):
+        for at in range(ends[row], ends[row + 1]):
+            mixed = (rare[at] + np.uint64(1)) * np.uint64(0x9E3779B97F4A7C15)
+            mixed ^= mixed >> np.uint64(29)
+            found[row] += mixed * np.uint64(0xBF58476D1CE4E5B9)
+    return found
+
+
+@njit(cache=True, nogil=True)
+def _joined(ends, rare, first, word, lists, holders, offsets, codes, marks, slip, least, most):  # type: ignore[no-untyped-def]
     """Pairs by the rarest words of each."""
     n = len(ends) - 1
     seen = np.full(n, -1, np.int64)
@@ -98,11 +177,11 @@ def _joined(ends, rare, telling, lists, holders, offsets, codes, marks, slip, le
     out = 0
     for row in range(n):
         own = ends[row + 1] - ends[row]
-        for at in range(ends[row], ends[row] + telling[row]):
-            first, last = lists[rare[at]], lists[rare[at] + 1]
-            if last - first > most:
+        for at in range(first[row], first[row + 1]):
+            begin, last = lists[word[at]], lists[word[at] + 1]
+            if last - begin > most:
                 continue
-            for k in range(first, last):
+            for k in range(begin, last):
                 other = holders[k]
                 if other >= row:
                     break

@@ -13,11 +13,12 @@ from headrace.pipelines.examine.contradictions import answers, apart, asking, pa
 from headrace.pipelines.examine.contradictions.config import Config
 from headrace.pipelines.stages.fingerprint.config import Config as Fingerprint
 
+AT_ONCE = 1024  # pairs whose texts are read as Python's own
 SHOWN = (*answers.CONFLICTS, "unlike")  # kinds that the table lists
 
 
 class Compared(NamedTuple):
-    """Of each of M pairs."""
+    """Of each of M pairs; similarities are 0 where something else is asked."""
 
     kind: NDArray[np.str_]  # of `answers.KINDS`, or "asks other"
     prompt_similarity: NDArray[np.float64]
@@ -31,29 +32,32 @@ def compare(texts: pa.Table, found: NDArray[np.int64], equal: NDArray[np.bool_])
     equal.
     """
     prompts, given = (texts[name].combine_chunks() for name in ("prompt", "answer"))
-    similar = np.where(equal, 1.0, 0.0), np.zeros(len(found))
     kinds = np.full(len(found), "asks other", "<U10")
-    unequal = np.flatnonzero(~equal)
     # Most of them fall by a word that only one prompt has.
-    unequal = unequal[~apart.told_apart(apart.words(prompts), found[unequal])]
-    similar[0][unequal] = _similarity(prompts, found[unequal])
-    wanted = np.sort(np.concatenate([np.flatnonzero(equal), unequal]))
-    similar[1][wanted] = _similarity(given, found[wanted])
-    sides = [texts.take(pa.array(found[wanted, side])).to_pylist() for side in (0, 1)]
-    for at, a, b in zip(wanted, *sides, strict=True):
-        if equal[at] or asking.same_question(a["prompt"], b["prompt"]):
-            labels = a["label"] and b["label"]
-            kinds[at] = answers.kind_of(a["prompt"], a["answer"], b["answer"], labels)
+    apart_ = np.zeros(len(found), np.bool_)
+    apart_[~equal] = apart.told_apart(apart.words(prompts), found[~equal])
+    wanted = np.flatnonzero(~apart_)
+    for begin in range(0, len(wanted), AT_ONCE):
+        places = wanted[begin : begin + AT_ONCE]
+        sides = [texts.take(pa.array(found[places, side])).to_pylist() for side in (0, 1)]
+        for at, a, b in zip(places, *sides, strict=True):
+            if equal[at] or asking.same_question(a["prompt"], b["prompt"]):
+                labels = a["label"] and b["label"]
+                kinds[at] = answers.kind_of(a["prompt"], a["answer"], b["answer"], labels)
+    same = kinds != "asks other"
+    similar = np.where(equal, 1.0, 0.0), np.zeros(len(found))
+    similar[0][same & ~equal] = _similarity(prompts, found[same & ~equal])
+    similar[1][same] = _similarity(given, found[same])
     return Compared(kinds, *similar)
 
 
 def _similarity(texts: pa.Array, found: NDArray[np.int64]) -> NDArray[np.float64]:
     """Jaccard similarity of windows of the folded texts; without a window, whether they are equal."""
-    ngram = Fingerprint().ngram
-    folded = kernels.fold(texts)
-    measured = kernels.jaccard(folded, found, ngram=ngram)
-    hashes = kernels.content_hash(kernels.fold(texts, keep_punctuation=True))[0]
-    return np.where(hashes[found[:, 0]] == hashes[found[:, 1]], 1.0, measured)
+    rows, places = np.unique(found, return_inverse=True)
+    some, places = texts.take(pa.array(rows)), places.reshape(-1, 2)
+    measured = kernels.jaccard(kernels.fold(some), places, ngram=Fingerprint().ngram)
+    hashes = kernels.content_hash(kernels.fold(some, keep_punctuation=True))[0]
+    return np.where(hashes[places[:, 0]] == hashes[places[:, 1]], 1.0, measured)
 
 
 def contradictions(

@@ -5,7 +5,7 @@ the answers that most of its rows give; prompts that are alike, by the candidate
 by those answers too. Pairs of one answer make a *stance*, pairs that contradict join stances into a
 *cluster*.
 
-Cost: 35 bytes a row, 170 a different prompt, 80 a word of `bags.AT_ONCE` at most; pairs at most three a node
+Cost: 60 bytes a row, 110 a different prompt, 35 a word of `bags.AT_ONCE` at most; pairs at most three a node
 and near prompt. Nine of ten near pairs have other numbers or other words: they go a band at a time, before
 anybody counts them (`_Asked`).
 """
@@ -30,12 +30,11 @@ from headrace.pipelines.stages.fingerprint import stage as fingerprint
 
 LEADING = 3  # answers of a prompt that all others are compared with
 FEWEST = 24  # windows of a prompt that is looked for among prompts that are not equal
-MANY_WAYS = 4  # different short answers of a prompt
+MANY_WAYS = 4  # different short answers of a question
 SHORT = 64  # bytes of an answer that may be a label
 SKETCHED = ["answer_features", "answer_key", *(f"answer_sketch_{k}" for k in range(fingerprint.WORDS))]
-SKETCHED += [f"answer_band_{k}" for k in range(fingerprint.BANDS)]
+BANDS = [f"answer_band_{k}" for k in range(fingerprint.BANDS)]
 MARKS = [f"marks_{k}" for k in range(apart.MARKS)]
-LOOKED_FOR = [*SKETCHED, "word_count"]
 OF_ROWS = pa.schema(
     [
         ("row_id", pa.uint64()),
@@ -60,7 +59,7 @@ def keys(row_ids: NDArray[np.uint64], exchanges: pa.Table, near: bool) -> pa.Tab
     folded = kernels.fold(given, keep_punctuation=True)
     prompt, answer = kernels.content_hash(kernels.fold(prompts))[0], kernels.content_hash(folded)[0]
     asked = np.flatnonzero((prompt != 0) & (answer != 0))
-    length = np.diff(np.frombuffer(given.buffers()[1], np.int64)[given.offset :][: len(given) + 1])
+    length = _lengths(given)
     columns = {
         "row_id": row_ids[asked],
         "prompt": prompt[asked],
@@ -68,15 +67,21 @@ def keys(row_ids: NDArray[np.uint64], exchanges: pa.Table, near: bool) -> pa.Tab
         "short": length[asked] <= SHORT,
         "numbers": _numbers(prompts)[asked],
         "rejected": _rejected(exchanges)[asked],
+        "bytes": (_lengths(prompts) + length)[asked],
     }
     if near:
         sketched = fingerprint.apply(in_memory.as_rows(prompts.take(pa.array(asked))), fingerprint.Config())
-        columns |= {name: sketched[name] for name in SKETCHED}
+        columns |= {name: sketched[name] for name in (*SKETCHED, *BANDS)}
         found = apart.words(prompts.take(pa.array(asked)))
         columns |= dict(zip(MARKS, apart.marks(found).T, strict=True))
         columns["words"] = _words(found)
         columns["word_count"] = pc.list_value_length(columns["words"])
     return pa.table(columns)
+
+
+def _lengths(texts: pa.Array) -> NDArray[np.int64]:
+    """Bytes of each text."""
+    return np.asarray(pc.binary_length(texts).to_numpy(zero_copy_only=False), np.int64)
 
 
 def _words(found: apart.Words) -> pa.Array:
@@ -140,27 +145,18 @@ class _Asked(NamedTuple):
 def search(found: pl.DataFrame, columns: Columns | None, config: Config) -> Found:
     """Nodes of all rows, and the pairs of nodes to compare.
 
-    found: `OF_ROWS` of rows by row id; ``columns(rows, names)``: columns (`LOOKED_FOR`, `MARKS`, words) of
-    some rows by their place, ascending; None where only equal prompts count. Prompts with different numbers
-    are not paired, nor are those whose words show that they ask something else.
+    found: `OF_ROWS` of rows by row id; ``columns(rows, names)``: columns (`SKETCHED`, `BANDS`, `MARKS`,
+    words) of some rows by their place, ascending; None where only equal prompts count. Prompts with different
+    numbers are not paired, nor are those whose words show that they ask something else.
     """
-    found = found.with_row_index("at")
-    counted = found.group_by("answer").agg(
-        pl.col("prompt").n_unique().alias("prompts"), pl.col("short").all()
-    )
-    labels = counted.filter(pl.col("short") & (pl.col("prompts") >= config.label_rows))["answer"]
-    nodes = (
-        found.group_by("prompt", "answer")
-        .agg(pl.len().alias("rows"), pl.col("row_id").min(), pl.col("at").min())
-        .with_columns(pl.col("answer").is_in(labels.implode()).alias("label"))
-        .sort("prompt", "rows", "row_id", descending=[False, True, False])
-        .with_row_index("place")
-    )
+    nodes = _nodes(found, config)
     _, first, of = np.unique(nodes["prompt"].to_numpy(), return_index=True, return_inverse=True)
-    place = np.arange(nodes.height)
-    own = [np.stack([first[of] + k, place], axis=1) for k in range(LEADING)]
-    leading = [p[(p[:, 0] < p[:, 1]) & (of[np.minimum(p[:, 0], len(of) - 1)] == of[p[:, 1]])] for p in own]
-    equal = np.concatenate([NO_PAIRS, *leading])
+    several = np.flatnonzero(np.bincount(of, minlength=len(first))[of] > 1)
+    equal = NO_PAIRS
+    for k in range(LEADING):
+        leader = first[of[several]] + k
+        inside = leader < several
+        equal = np.concatenate([equal, np.stack([leader[inside], several[inside]], axis=1)])
     others = swapped(found, nodes)
     equal = np.concatenate([equal, others[~_among(others, equal)]])
     near, longest = NO_PAIRS, bags.LONGEST
@@ -172,6 +168,36 @@ def search(found: pl.DataFrame, columns: Columns | None, config: Config) -> Foun
         near = near[asked.alike(near)]
     every = np.concatenate([equal, near])
     return Found(nodes, every, np.arange(len(every)) < len(equal), longest)
+
+
+def _nodes(found: pl.DataFrame, config: Config) -> pl.DataFrame:
+    """Rows of one prompt and one answer: by prompt, the most rows first; `at` is the first one's place.
+
+    By sorted arrays, a column at a time: grouping by two columns takes five times the memory.
+    """
+    prompt, answer = found["prompt"].to_numpy(), found["answer"].to_numpy()
+    order = np.lexsort((answer, prompt))  # stable: the first row of a node comes first
+    new = np.ones(len(order), np.bool_)
+    new[1:] = (prompt[order[1:]] != prompt[order[:-1]]) | (answer[order[1:]] != answer[order[:-1]])
+    begins = np.flatnonzero(new)
+    at, rows = order[begins], np.diff(begins, append=len(order))
+    short = np.minimum.reduceat(found["short"].to_numpy()[order], begins) if len(begins) else new
+    del order, new
+    _, which, counts = np.unique(answer[at], return_inverse=True, return_counts=True)
+    long = np.zeros(len(counts), np.bool_)
+    long[which[~short]] = True
+    label = (counts >= config.label_rows)[which] & ~long[which]
+    by = np.lexsort((at, -rows, prompt[at]))
+    columns = {
+        "place": np.arange(len(by), dtype=np.uint32),
+        "prompt": prompt[at[by]],
+        "answer": answer[at[by]],
+        "rows": rows[by].astype(np.uint32),
+        "row_id": found["row_id"].to_numpy()[at[by]],
+        "at": at[by].astype(np.uint32),
+        "label": label[by],
+    }
+    return pl.DataFrame(columns)
 
 
 def swapped(rows: pl.DataFrame, nodes: pl.DataFrame) -> NDArray[np.int64]:
@@ -206,8 +232,15 @@ def _asked(numbers: NDArray[np.uint64], at: NDArray[np.int64], columns: Columns)
     """What nodes ask, whose first rows are at `at`."""
     rows = np.argsort(at)
     marks = np.empty((len(at), apart.MARKS), np.uint64)
-    marks[rows] = np.stack([column.to_numpy() for column in columns(at[rows], MARKS)], axis=1)
+    for k, name in enumerate(MARKS):
+        marks[rows, k] = _read(columns, at[rows], name)
     return _Asked(numbers, marks)
+
+
+def _read(columns: Columns, rows: NDArray[np.int64], name: str) -> NDArray[Any]:
+    """One column of some rows: several at once would be held several times while they are put together."""
+    values: NDArray[Any] = columns(rows, [name])[name].to_numpy()
+    return values
 
 
 def _alike(
@@ -234,29 +267,38 @@ def _alike(
         left: NDArray[np.int64] = some[~away]
         return left
 
-    sketched = columns(at[by_rows], LOOKED_FOR)
-    counts = sketched["word_count"].to_numpy()
-    longest = bags.longest(counts)
-    short = np.flatnonzero((counts > 0) & (counts <= longest))
-    words = columns(at[by_rows[short]], ["words"])["words"].combine_chunks()
-    ends = words.offsets.to_numpy().astype(np.int64)
-    worded = bags.pairs(ends, words.values.to_numpy(), *asked.of(by_rows[short]))
-    found: NDArray[np.int64] = by_rows[
-        candidates.unique(map(kept, chain(_near(sketched, config), [short[worded]])))
-    ]
-    return found, longest
+    counts = _read(columns, at[by_rows], "word_count")
+    passes = bags.passes(counts, asked.numbers[by_rows])
+
+    def worded(places: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Pairs of prompts of one pass, by their words."""
+        words = columns(at[by_rows[places]], ["words"])["words"].combine_chunks()
+        ends = words.offsets.to_numpy().astype(np.int64)
+        return places[bags.pairs(ends, words.values.to_numpy(), *asked.of(by_rows[places]))]
+
+    every = chain(_near(at[by_rows], columns, config), map(worded, passes.places))
+    found: NDArray[np.int64] = by_rows[candidates.unique(map(kept, every))]
+    return found, passes.longest
 
 
-def _near(sketched: pa.Table, config: Config) -> Iterator[NDArray[np.int64]]:
-    """Pairs of rows of a table, columns `SKETCHED`, whose prompts may be alike, a band at a time."""
+def _near(at: NDArray[np.int64], columns: Columns, config: Config) -> Iterator[NDArray[np.int64]]:
+    """Pairs of places of `at`, rows in their order, whose prompts may be alike: a band at a time, whose keys
+    are read for it alone."""
     search_config = Search(threshold=config.near, margin=0, min_features=FEWEST)
-    held = {name: sketched[name].to_numpy() for name in SKETCHED}
-    nothing = np.zeros(sketched.num_rows, np.uint64)  # of the part that is not sketched
+    held = {name: _read(columns, at, name) for name in SKETCHED}
+    nothing = np.zeros(len(at), np.uint64)  # of the part that is not sketched
 
     def some(names: Sequence[str], places: NDArray[np.int64] | None = None) -> dict[str, NDArray[Any]]:
-        return {n: held.get(n, nothing)[slice(None) if places is None else places] for n in names}
+        chosen = np.arange(len(at)) if places is None else places
+        found = {n: held.get(n, nothing)[slice(None) if places is None else places] for n in names}
+        bands = [n for n in names if n in BANDS]
+        if bands and len(chosen):
+            rows, back = np.unique(chosen, return_inverse=True)
+            read = columns(at[rows], bands)
+            found |= {n: read[n].to_numpy()[back] for n in bands}
+        return found
 
-    every = np.ones(sketched.num_rows, np.bool_)
+    every = np.ones(len(at), np.bool_)
     return (blocks.band_pairs(some, every, k, search_config)[0] for k in blocks.bands(search_config))
 
 
@@ -305,10 +347,12 @@ def settle(
 
 
 def opened(found: Found, kinds: NDArray[np.str_]) -> NDArray[np.str_]:
-    """`kinds` with *other* for *short* where a prompt is answered in many ways and in none by half of its
-    rows: the data tell that more than one answer is right."""
-    prompt = found.nodes["prompt"].to_numpy()
-    _, of = np.unique(prompt, return_inverse=True)
+    """`kinds` with *other* for *short* and *number* where a question is answered in many ways and in none by
+    half of its rows: the data tell that more than one answer is right. Prompts in other words are of one
+    question where a pair of them was found to ask the same."""
+    _, of = np.unique(found.nodes["prompt"].to_numpy(), return_inverse=True)
+    same = found.pairs[np.isin(kinds, answers.KINDS)]
+    of = kernels.components(of[same].astype(np.int64), int(of.max(initial=-1)) + 1)[of]
     rows = found.nodes["rows"].to_numpy().astype(np.int64)
     stance = kernels.components(found.pairs[kinds == "same"], len(rows))
     votes = np.bincount(stance, rows, len(rows))[stance]
@@ -316,5 +360,4 @@ def opened(found: Found, kinds: NDArray[np.str_]) -> NDArray[np.str_]:
     most = np.zeros(len(ways))
     np.maximum.at(most, of, votes)
     many = (ways >= MANY_WAYS) & (2 * most < np.bincount(of, rows, len(ways)))
-    open_pair = many[of[found.pairs[:, 0]]] & found.equal & (kinds == "short")
-    return np.where(open_pair, "other", kinds)
+    return np.where(many[of[found.pairs[:, 0]]] & np.isin(kinds, answers.OPENED), "other", kinds)

@@ -12,6 +12,7 @@ Cost: texts are read twice, the second time those of rows in pairs; 35 bytes a r
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -28,9 +29,10 @@ from headrace.pipelines.examine.contradictions.config import Config as Config
 from headrace.pipelines.stages.dedup import candidates
 
 NAME = "contradictions"
-VERSION = 4
+VERSION = 5
 REASON = "contradictions.conflict"
-CHUNK = 100_000  # pairs that one task compares: each reads a part of every file of texts
+# What one task compares: so many pairs, or pairs of so many bytes; each reads a part of every file of texts.
+CHUNK, BYTES = 100_000, 2**27
 LISTED, EXAMPLES = 20, 5  # clusters in the report, and row ids of each
 Each = Callable[..., Iterator[Any]]
 FOUND = pa.schema(
@@ -67,7 +69,9 @@ def run(prepared: Sequence[str], run: str, config: Config, each: Each) -> dict[s
     report: dict[str, Any] = next(each(settling, [compared], name="contradictions settle"))
     storage.delete(work)
     if (longest := plan["longest"]) < bags.LONGEST:
-        report["words"] += f"; prompts of over {longest} different words were compared by their letters alone"
+        report["words"] += (
+            f"; some prompts of over {longest} different words were compared by their letters alone"
+        )
     return report | {"longest": longest}
 
 
@@ -104,10 +108,10 @@ def _search(keys: Sequence[str], work: str, config: Config) -> dict[str, Any]:
 
     found = pairs.search(_rows(keys), columns_of if config.near < 1 else None, config)
     storage.write_table(storage.join(work, "nodes.parquet"), _plain(found.nodes))
-    chunk = np.arange(len(found.pairs)) // CHUNK
-    chunks = -(-len(found.pairs) // CHUNK)
-    for number in range(chunks):
-        of = slice(number * CHUNK, (number + 1) * CHUNK)
+    chunk = _chunks(found, columns_of)
+    cuts = np.flatnonzero(np.diff(chunk, prepend=-1, append=-1))
+    for number, (first, last) in enumerate(pairwise(cuts)):
+        of = slice(first, last)
         columns = {"a": found.pairs[of, 0], "b": found.pairs[of, 1], "equal": found.equal[of]}
         storage.write_table(
             storage.join(work, f"pairs-{number}.parquet"), pa.table(columns), dictionary=False
@@ -119,7 +123,20 @@ def _search(keys: Sequence[str], work: str, config: Config) -> dict[str, Any]:
     rows_wanted = pa.table(columns | {n: nodes[n].to_arrow() for n in ("row_id", "label")})
     storage.write_table(storage.join(work, "wanted.parquet"), rows_wanted)
     files = {int(f) for f in np.unique(columns["file"])}
-    return {"chunks": chunks, "files": files, "longest": found.longest}
+    return {"chunks": int(chunk.max(initial=-1)) + 1, "files": files, "longest": found.longest}
+
+
+def _chunks(found: pairs.Found, columns_of: pairs.Columns) -> NDArray[np.int64]:
+    """The number of the task that compares each pair, ``int64[M]``, ascending by one at most."""
+    if not len(found.pairs):
+        return np.zeros(0, np.int64)
+    at = found.nodes["at"].to_numpy().astype(np.int64)
+    rows = np.unique(at[found.pairs])
+    size = np.zeros(int(rows.max(initial=-1)) + 1, np.int64)
+    size[rows] = columns_of(rows, ["bytes"])["bytes"].to_numpy()
+    full = np.cumsum(size[at[found.pairs]].sum(axis=1) / BYTES + 1 / CHUNK)
+    _, chunk = np.unique(full.astype(np.int64), return_inverse=True)
+    return chunk.astype(np.int64)
 
 
 def _plain(table: pl.DataFrame) -> pa.Table:

@@ -95,12 +95,13 @@ def hashed(answers: pa.Array) -> np.ndarray:
 
 def _plan(paths: Sequence[str], work: str, config: Config) -> dict[str, Any]:
     """Labelled sources with their counts, and the files of the rows to judge; writes those rows."""
-    table = pl.concat([_polars(storage.read_table(path)) for path in paths] or [_polars(_none())])
-    counts = table.filter(pl.col("label") != 0).group_by("source", "label").len("n")
-    counts = counts.filter(pl.col("n") >= judge.FOLDS)
+    by_file = [_polars(storage.read_table(path)).group_by("source", "label").len("n") for path in paths]
+    empty = _polars(_none()).group_by("source", "label").len("n")
+    every = pl.concat([empty, *by_file]).group_by("source", "label").agg(pl.col("n").sum())
+    counts = every.filter((pl.col("label") != 0) & (pl.col("n") >= judge.FOLDS))
     per_source = (
-        table.group_by("source")
-        .len("rows")
+        every.group_by("source")
+        .agg(pl.col("n").sum().alias("rows"))
         .join(
             counts.group_by("source").agg(pl.col("n").sum().alias("covered"), pl.len().alias("labels")),
             on="source",
@@ -115,15 +116,22 @@ def _plan(paths: Sequence[str], work: str, config: Config) -> dict[str, Any]:
     ).sort("source")
     sources, chosen = [], [_none()]
     for one in labelled.iter_rows(named=True):
-        of_source = table.filter(pl.col("source") == one["source"])
-        judged = of_source.join(counts, on=["source", "label"], how="semi").sort("row_id")
+        bearing = counts.filter(pl.col("source") == one["source"])
+        judged = _bearing(paths, bearing).sort("row_id")
         places = judge.drawn(judged["row_id"].to_numpy(), one["labels"], config)
         chosen.append(judged[places].to_arrow().cast(_none().schema))
         sources.append({"source": one["source"], "rows": one["rows"], "labels": one["labels"]})
     rows_chosen = pa.concat_tables(chosen)
     storage.write_table(storage.join(work, "chosen.parquet"), rows_chosen)
     files = set(rows_chosen["file"].to_pylist())
-    return {"sources": sources, "files": files, "rows": table.height}
+    return {"sources": sources, "files": files, "rows": int(every["n"].sum())}
+
+
+def _bearing(paths: Sequence[str], labels: pl.DataFrame) -> pl.DataFrame:
+    """Rows of all files that bear some labels (source, label): a file at a time, as most rows bear none."""
+    by = ["source", "label"]
+    found = (_polars(storage.read_table(path)).join(labels, on=by, how="semi") for path in paths)
+    return pl.concat([_polars(_none()), *found])
 
 
 def _none() -> pa.Table:

@@ -84,27 +84,18 @@ def run(
     groups = _groups(files, len(paths))
     staged = list(each(partial(_stage, work=work), groups, name="dedup stage"))
     held = held or {}
-    rank = partial(
-        ordering.order, work=work, config=config, priority=order, firsts=firsts, files=files, held=held
-    )
+    ranking: dict[str, Any] = {"priority": order, "firsts": firsts, "files": files, "held": held}
+    rank = partial(ordering.order, work=work, config=config, **ranking)
     first = next(each(rank, [staged], name="dedup order"))
     foreign = first["foreign"]
     found = _candidates(staged, work, config, first["rows"], foreign, each, each_table or each)
-    gather = partial(verifying.gather, starts=[group[0][0] for group in groups], work=work, foreign=foreign)
-    gathered = next(each(gather, [found.names], name="dedup gather"))
-    wanted = [(g, groups[g]) for g in gathered["groups"]]
-    collected = list(each(partial(verifying.collect, work=work), wanted, name="dedup collect"))
-    compare = partial(verifying.compare, collected=collected, work=work, config=config, ngram=ngram)
-    verified = list(each(compare, range(gathered["chunks"]), name="dedup verify"))
+    verified = _verified(found.names, groups, work, config, foreign, ngram, each)
     names = tuple(c.name for c in corpora)
-    decided = partial(
-        _decide, work=work, output=output, config=config, **first, files=files, names=names, held=held
-    )
+    settling: dict[str, Any] = {"work": work, "output": output, "config": config, "held": held}
+    decided = partial(_decide, **settling, **first, files=files, names=names)
     told = next(each(decided, [verified], name="dedup decide"))
     own = [path for path, group in zip(staged, groups, strict=True) if not group[0][1].corpus]
-    cluster = partial(
-        _cluster, staged=own, work=work, output=output, config=config, foreign=foreign, held=held
-    )
+    cluster = partial(_cluster, **settling, staged=own, foreign=foreign)
     next(each(cluster, [verified], name="dedup cluster"))
     indexed = list(each(partial(index.build, output=output), enumerate(own), name="dedup index"))
     storage.delete(work)
@@ -145,6 +136,24 @@ def _candidates(
     signed = _signed(staged if bands else [], work, config, foreign, each, each_table)
     names = [f"band-{k}-{p}" for k, p in parted] + signed.names
     return _Found(names, sum(b["capped"] for b in blocked), signed.report)
+
+
+def _verified(
+    names: Sequence[str],
+    groups: Sequence[Sequence[tuple[int, File]]],
+    work: str,
+    config: Config,
+    foreign: int,
+    ngram: int,
+    each: Each,
+) -> list[dict[str, Any]]:
+    """Compare the texts of candidate pairs, a chunk a task: where each was written, and its pairs."""
+    gather = partial(verifying.gather, starts=[group[0][0] for group in groups], work=work, foreign=foreign)
+    gathered = next(each(gather, [names], name="dedup gather"))
+    wanted = [(g, groups[g]) for g in gathered["groups"]]
+    collected = list(each(partial(verifying.collect, work=work), wanted, name="dedup collect"))
+    compare = partial(verifying.compare, collected=collected, work=work, config=config, ngram=ngram)
+    return list(each(compare, range(gathered["chunks"]), name="dedup verify"))
 
 
 class _Signed(NamedTuple):

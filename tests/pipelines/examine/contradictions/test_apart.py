@@ -28,6 +28,22 @@ WORDS = (
         "thank you",
     ),
     *("thnak you", "give me the answer to", "compute", "noot", "cann", "willl", "fluß", "灯", "请问"),
+    *(
+        "flüsse",
+        "flüse",
+        "FLÜSSE",
+        "été",
+        "ÉTÉ",
+        "İzmir",
+        "όμως",
+        "όμωσ",
+        "река",
+        "Река",
+        "рекка",
+        "ran’t",
+        "“lamp”",
+    ),
+    *("straße", "strasse", "📎", "日本", "ラ", "한국", "e\u0301", "𝒳"),
 )
 BETWEEN = (" ", " ", " ", "  ", ", ", ". ", "? ", "\n", "-", "'")
 PROMPTS = st.lists(st.tuples(st.sampled_from(WORDS), st.sampled_from(BETWEEN)), max_size=6).map(
@@ -69,6 +85,10 @@ def test_nor_is_a_prompt_from_itself_with_slips(a: str) -> None:
         ("Where is the river?", "Where is the ridge?", False),  # as long, but for a letter, and begins alike
         ("Is it red?", "Is it not red?", False),  # a word that contractions hold: `asking` says it
         ("灯在哪里？", "河在哪里？", False),
+        ("Où est la rivière ?", "Où est la lampe ?", True),
+        ("Où est l’été “là” ?", "OÙ EST L'ÉTÉ - là 📎", False),
+        ("Где река?", "Где лампа?", True),
+        ("Wo ist der große Fluss?", "Wo ist der kleine Fluss?", False),  # "ß" is two letters in capitals
         ("", "", False),
         ("", "river", True),
     ],

@@ -24,9 +24,8 @@ def pairs(texts: list[str]) -> set[tuple[int, int]]:
 
 
 def counted(text: str) -> set[int]:
-    return {
-        int(code) for code in apart.words(pa.array([text], pa.large_string())).codes if code & apart.COUNTS
-    }
+    codes = apart.words(pa.array([text], pa.large_string())).codes
+    return {int(code & ~apart.SEVERAL) for code in codes if code & apart.COUNTS}
 
 
 @given(st.lists(st.lists(st.sampled_from(WORDS), max_size=8).map(" ".join), max_size=8))
@@ -66,3 +65,19 @@ def test_where_words_are_too_many_the_longest_prompts_are_left_out(monkeypatch: 
     assert bags.longest(counts) == 8, "those of nine words would be twenty together"
     monkeypatch.setattr(bags, "AT_ONCE", 0)
     assert bags.longest(counts) == 2
+    monkeypatch.undo()
+    assert bags.longest(np.array([2, 1], np.int32)) == bags.LONGEST, "nothing is left out"
+
+
+def test_prompts_of_the_same_numbers_are_looked_at_in_one_pass(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bags, "AT_ONCE", 160)
+    draw = np.random.default_rng(0)
+    counts = np.array([50, 50, 50, 60, 0, *[2] * 200], np.int32)
+    numbers = np.array([0, 0, 0, 0, 0, *draw.integers(1, 41, 200)], np.uint64)
+    passes = bags.passes(counts, numbers)
+    assert len(passes.places) == 1 + 1 + 2 * 400 // 160
+    assert passes.places[0].tolist() == [0, 1, 2], "the longest without a number is one too many"
+    of = {int(place): number for number, places in enumerate(passes.places) for place in places}
+    assert len(of) == sum(len(places) for places in passes.places)
+    for number in set(numbers.tolist()):
+        assert len({of[at] for at in np.flatnonzero(numbers == number) if at in of}) == 1

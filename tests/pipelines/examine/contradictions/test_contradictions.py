@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -60,6 +61,7 @@ def test_the_same_is_asked(a: str, b: str) -> None:
         ("Tom has 5 pears and 3 plums. How many in all?", "Tom has 3 pears and 5 plums. How many in all?"),
         ("Which is safe?\nA) the old bridge\nB) the ice", "Which is safe?\nA) the ice\nB) the old bridge"),
         ("Is it cold in May or in March?", "Is it cold in May?"),
+        ("Hi Ann!", "Thank you so much, Ann."),
     ],
 )
 def test_something_else_is_asked(a: str, b: str) -> None:
@@ -79,7 +81,7 @@ def test_something_else_is_asked(a: str, b: str) -> None:
         ("Which one?", "b", "B.", "same"),
         ("What is the capital of France?", "Paris is the capital.", "It is Lyon.", "short"),
         ("What is the capital of France?", "Paris", "The capital of France is Paris.", "same"),
-        ("When was it built?", "It was built in 1912.", "It was built in 1921.", "number"),
+        ("When was the tower built?", "It was built in 1912.", "It was built in 1921.", "number"),
         ("Can it swim?", "It can swim well", "It can not swim well", "yes_no"),
         ("Write a poem about rain.", "Drip drop", "A cloud wept", "other"),
         ("Name a colour.", "red", "blue", "other"),
@@ -89,11 +91,19 @@ def test_something_else_is_asked(a: str, b: str) -> None:
         ("What kinds of soup do you have?", "We have leek and pea.", "Leek and pea.", "same"),
         ("Tell me what soups you have.", "We have leek and pea.", "Onion or tomato.", "other"),
         ("I'd like a soup please.", "There is none, what of bread?", "Leek or pea?", "other"),
-        ("I would like to know who built it.", "Ann built it.", "It was Bob.", "short"),
+        ("I would like to know who built the tower.", "Ann built it.", "It was Bob.", "short"),
         ("How far is Mars?", "It is search('way').", "Mars is look('planets near')", "other"),
         ("How far is Mars?", "It is maps('Mars 3 km').", "It is maps('Mars 4 km').", "other"),
         ("How far is Mars?", "It is maps('Mars').", "Too far.", "short"),
         ("Who built it?", "Here's who: Ann.", "Sure, here it is: Ann!", "same"),
+        ("Thanks a lot!", "Have a good one.", "It is my pleasure.", "other"),
+        ("What's the address?", "12 Main Street", "It is 3 Old Lane.", "other"),
+        ("And how much is it per night?", "$150 per night.", "$176 per night.", "other"),
+        ("Who wrote it?", "Ann did.", "It was Bob.", "other"),
+        ("What is the price of gold?", "60 euros a gram.", "12 cents.", "short"),
+        ("这家酒店的电话是多少啊？", "电话是010-52138888。", "电话是010-51979888。", "other"),
+        ("北京大学的电话是多少啊？", "电话是010-52138888。", "电话是010-51979888。", "number"),
+        ("I am looking for a barber.", "In which city?", "Try Ann's on Main Street.", "other"),
     ],
 )
 def test_kinds_of_answers(prompt: str, a: str, b: str, kind: str) -> None:
@@ -103,6 +113,21 @@ def test_kinds_of_answers(prompt: str, a: str, b: str, kind: str) -> None:
 
 def test_two_labels_contradict_each_other() -> None:
     assert answers.kind_of("my card is lost", "card lost", "card stolen", labels=True) == "label"
+    assert answers.kind_of("what is the price", "price", "shop", labels=True) == "label"
+    assert answers.kind_of("ok thanks", "thanks", "yes", labels=True) == "other"
+
+
+@pytest.mark.parametrize(
+    ("answered", "conflicts"),
+    [
+        (["Leek soup", "Leek soup", "Rye bread", "An old cake"], True),  # three ways, and one by half
+        (["Leek soup", "Plum jam", "Rye bread", "An old cake"], False),
+    ],
+)
+def test_a_question_that_is_answered_in_many_ways_is_open(answered: list[str], conflicts: bool) -> None:
+    asked = ["What stood on Ann's table that day?", "Please tell me: what stood on Ann's table that day?"]
+    found = compare.conflicting(pa.array(asked * 2), pa.array(answered), Config())
+    assert bool(len(found)) == conflicts
 
 
 @given(st.text(), st.text(min_size=1), st.text(min_size=1), st.booleans())
@@ -144,9 +169,9 @@ def test_equal_prompts_alone_where_the_recipe_says_so() -> None:
 
 def test_a_prompt_with_many_right_answers_contradicts_nothing() -> None:
     colours = ["red", "blue", "green", "yellow", "white"]
-    assert compare.contradictions(["Which colour do you see?"] * 5, colours).num_rows == 0
+    assert compare.contradictions(["Which colour do sunflowers have?"] * 5, colours).num_rows == 0
     # Where most rows agree the others are wrong.
-    table = compare.contradictions(["Which colour do you see?"] * 9, [*["red"] * 5, *colours[1:]])
+    table = compare.contradictions(["Which colour do sunflowers have?"] * 9, [*["red"] * 5, *colours[1:]])
     assert set(table["row"].to_pylist()) == set(range(9))
 
 
