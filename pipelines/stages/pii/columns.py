@@ -42,22 +42,26 @@ def story(texts: Iterable[Outcome], config: Config) -> Story:
     spans = []
     for message, role, issued, findings in texts:
         marked = [(one.start, one.end, one.entity, str(one.kind)) for one in issued]
-        inside = Spans(issued)
+        inside = Spans(issued) if issued else None
         for one in issued:
             replaced[one.entity] += 1
             found[one.entity, role, one.recognizer, one.kind] += 1
         for finding in findings:
-            if inside.cover(finding.start, finding.end):
+            if inside and inside.cover(finding.start, finding.end):
                 continue  # a stand-in that is found
             kind = "keep" if finding.score >= config.threshold else "below"
             found[finding.entity, role, finding.recognizer, kind] += 1
             if kind == "keep":
                 marked.append((finding.start, finding.end, finding.entity, kind))
         if message >= 0:
-            names = ("start", "end", "entity", "kind")
-            spans += [{"message": message, **dict(zip(names, p, strict=True))} for p in sorted(marked)]
-    fields = ("entity", "role", "recognizer", "kind", "n")
-    counts = [dict(zip(fields, (*key, n), strict=True)) for key, n in sorted(found.items())]
+            spans += [
+                {"message": message, "start": start, "end": end, "entity": entity, "kind": kind}
+                for start, end, entity, kind in sorted(marked)
+            ]
+    counts = [
+        {"entity": entity, "role": role, "recognizer": recognizer, "kind": kind, "n": n}
+        for (entity, role, recognizer, kind), n in sorted(found.items())
+    ]
     return Story(sorted(replaced.items()), spans, counts, [])
 
 
@@ -80,10 +84,12 @@ def value_digest(secret: bytes, row_id: int, value: str) -> bytes:
 
 def add(table: pa.Table, stories: dict[int, Story], shown: NDArray[np.bool_]) -> pa.Table:
     """`table` with the columns; empty where there is no story, null where not `shown`."""
-    nothing = Story([], [], [], [])
-    shown_stories = [stories.get(row, nothing) if shown[row] else None for row in range(table.num_rows)]
+    rows = sorted(row for row in stories if shown[row])
+    number = np.zeros(table.num_rows, np.int64)  # of each row's story, of which the first says nothing
+    number[rows] = np.arange(1, len(rows) + 1)
+    place = pa.array(number, mask=~shown)
     kinds = {"pii": schema.PII, "spans": schema.SPANS, "found": schema.FOUND, "values": schema.VALUES}
     for name, kind in kinds.items():
-        column = [None if one is None else getattr(one, name) for one in shown_stories]
-        table = table.append_column(name, pa.array(column, kind))
+        column = [[], *(getattr(stories[row], name) for row in rows)]
+        table = table.append_column(name, pa.array(column, kind).take(place))
     return table

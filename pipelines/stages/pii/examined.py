@@ -3,16 +3,20 @@
 What both scanners (`presidio.scanner`, `own_scanner`) do with what their automata say.
 """
 
+import functools
 import gc
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
+import regex  # type: ignore[import-untyped]
 from numpy.typing import NDArray
 
 from headrace.pipelines.stages.pii.findings import Finding
+
+Matched = Callable[[str, int], Any]  # text and the character at which to begin
 
 
 class Findings(NamedTuple):
@@ -61,6 +65,19 @@ def examined(
             found.rows.extend([row] * len(known[text]))
             found.findings.extend(known[text])
     return found
+
+
+def matcher(source: str, flags: int = 0, timeout: float | None = None) -> tuple[Matched, Matched]:
+    """`match` and `search` of a pattern that is compiled when it is first tried: most never are in a process,
+    and each takes `regex` milliseconds. timeout: seconds for one match; None: no limit.
+    """
+    compiled = functools.cache(functools.partial(regex.compile, source, flags))
+    if timeout is None:  # to say so costs as much as a limit
+        return lambda text, at: compiled().match(text, at), lambda text, at: compiled().search(text, at)
+    return (
+        lambda text, at: compiled().match(text, at, timeout=timeout),
+        lambda text, at: compiled().search(text, at, timeout=timeout),
+    )
 
 
 @contextmanager

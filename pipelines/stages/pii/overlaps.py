@@ -50,7 +50,7 @@ from collections.abc import Iterable
 from headrace.pipelines.stages.pii.code_values import without_code
 from headrace.pipelines.stages.pii.findings import Finding
 from headrace.pipelines.stages.pii.recognizers.lists import words
-from headrace.pipelines.stages.pii.references import is_reference
+from headrace.pipelines.stages.pii.references import CALLED, is_reference
 from headrace.pipelines.stages.pii.times import with_times
 
 THRESHOLD = 0.4  # the default of the recipe
@@ -116,17 +116,19 @@ def resolved(
         kept = without_code(text, kept)
     if not kept or (len(kept) == 1 and kept[0].entity not in DOUBTED):  # most texts
         return kept
-    if "times" not in without:
+    there = {one.entity for one in kept}  # most steps are about none of them
+    if "times" not in without and "DATE_TIME" in there:
         kept = with_times(text, kept)
-    if "references" not in without:
+    if "references" not in without and not there.isdisjoint(CALLED):
         kept = [one for one in kept if not is_reference(text, one)]
-    if "sums" not in without:
+    if "sums" not in without and not there.isdisjoint(NUMBERS):
         kept = [one for one in kept if not (one.entity in NUMBERS and is_operand(text, one))]
-    if "domains" not in without:
+    if "domains" not in without and "URL" in there:
         mails = [one for one in kept if one.entity == "EMAIL_ADDRESS"]
         kept = [one for one in kept if one.entity != "URL" or not is_no_domain(text, one, mails)]
+    if "domains" not in without and "IP_ADDRESS" in there:
         kept = [one for one in kept if one.entity != "IP_ADDRESS" or not is_nobodys(text, one)]
-    if "licences" not in without:
+    if "licences" not in without and not there.isdisjoint(MEANT):
         kept = [one for one in kept if one.entity not in MEANT or has_word_for(text, one)]
     if "overlaps" not in without and len(kept) > 1:
         kept = without_weaker(text, kept, idle)

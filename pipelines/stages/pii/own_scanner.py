@@ -21,14 +21,13 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
-import regex  # type: ignore[import-untyped]
 from numpy.typing import NDArray
 
 from headrace.kernels.scan import scan
 from headrace.pipelines.stages.pii.automaton.graph import Graph, Pattern
 from headrace.pipelines.stages.pii.automaton.machine import Machine
 from headrace.pipelines.stages.pii.automaton.symbols import Symbols, named
-from headrace.pipelines.stages.pii.examined import Findings, by_row, examined, uncollected
+from headrace.pipelines.stages.pii.examined import Findings, by_row, examined, matcher, uncollected
 from headrace.pipelines.stages.pii.findings import Finding
 from headrace.pipelines.stages.pii.recognizers.catalogue import RECOGNIZERS
 from headrace.pipelines.stages.pii.recognizers.recognizer import Recognizer, span
@@ -37,7 +36,7 @@ BITS = 56  # patterns in one automaton at most: fewer have fewer states in all, 
 
 
 class Tried(NamedTuple):
-    """A pattern: whose it is, its compiled `match`, and the score of what it matches."""
+    """A pattern: whose it is, its `match`, and the score of what it matches."""
 
     owner: Recognizer
     match: Any
@@ -50,7 +49,7 @@ class OwnScanner:
     def __init__(self, chosen: Sequence[Recognizer]) -> None:
         listed = [(owner, Pattern(source), score) for owner in chosen for source, score in owner.patterns]
         symbols = Symbols(set().union(*(named(pattern.source) for _, pattern, _ in listed)))
-        self.tried = [Tried(owner, regex.compile(of.source).match, score) for owner, of, score in listed]
+        self.tried = [Tried(owner, matcher(of.source)[0], score) for owner, of, score in listed]
         patterns = [pattern for _, pattern, _ in listed]
         self.bits = -(-len(patterns) // max(1, -(-len(patterns) // BITS)))  # evenly, in as few as may be
         parts = [patterns[at : at + self.bits] for at in range(0, len(patterns), self.bits or 1)]

@@ -24,6 +24,7 @@ from headrace.pipelines.stages.pii.findings import Finding
 from headrace.pipelines.stages.pii.recognizers.lists import either, words
 from headrace.pipelines.stages.pii.recognizers.recognizer import before, digits
 
+CALLED = ("PHONE_NUMBER", "CREDIT_CARD", "UK_NHS")  # of which a text says that they are something else
 BY_DIGITS = "PhoneRecognizer"  # knows digits alone
 WEAK = 0.4  # its score where no word nearby raised it
 NEAR = 64  # characters before a number in which its label stands

@@ -13,6 +13,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from headrace.cluster.errors import RecipeError
+from headrace.pipelines import arrays
 from headrace.pipelines.section import hint
 from headrace.pipelines.stages.pii.config import Config, Ner
 from headrace.pipelines.stages.pii.dress import Plain, may_be_dressed, undressed
@@ -30,8 +31,35 @@ AHEAD = re.compile(r"[^@]*[/=?&|{}'*#^!$~`](?=[^@])")
 
 
 def findings_in(texts: pa.Array, config: Config) -> Findings:
-    """Findings of all texts (string or large_string[N]) in order, whatever their score."""
-    texts = texts.cast(pa.large_string())
+    """Findings of all texts (string or large_string[N]) in order, whatever their score.
+
+    Of equal texts (system prompts, greetings) one is looked through for all.
+    """
+    coded = texts.cast(pa.large_string()).dictionary_encode()
+    found = _findings(coded.dictionary, config)
+    return _spread(found, coded.indices) if len(coded.dictionary) < len(coded) else found
+
+
+def _spread(found: Findings, numbers: pa.Array) -> Findings:
+    """Findings in distinct texts as those of all texts, of which `numbers` has each one's (null: no text)."""
+    of = numbers.fill_null(-1).to_numpy(zero_copy_only=False)
+    count = int(of.max(initial=-1)) + 2  # the last is that of no text
+    firsts = arrays.offsets(np.bincount(found.rows, minlength=count)).tolist()
+    holds = np.zeros(count, np.bool_)
+    holds[found.rows], holds[list(found.failures)] = True, True
+    spread = Findings([], [], {})
+    rows = np.flatnonzero(holds[of])
+    for row, one in zip(rows.tolist(), of[rows].tolist(), strict=True):
+        first, last = firsts[one], firsts[one + 1]
+        spread.rows.extend([row] * (last - first))
+        spread.findings.extend(found.findings[first:last])
+        if one in found.failures:
+            spread.failures[row] = found.failures[one]
+    return spread
+
+
+def _findings(texts: pa.Array, config: Config) -> Findings:
+    """Findings in texts (large_string[N]) as they are and, of those in other dress, as they are meant."""
     found = _found(texts, config)
     if config.recognizers != "all" or "dress" in config.without:
         return found

@@ -20,7 +20,7 @@ Cost: an automaton reads all texts at about 100 MB/s and patterns are tried only
 import functools
 import itertools
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -147,6 +147,7 @@ def _masked(texts: Texts, live: NDArray[np.bool_], config: Config) -> Masked:
     sorted_rows = texts.rows[order]
     pending = np.flatnonzero(live)
     changed: dict[int, str] = {}
+    may_go = _may_go(config)
     for _ in range(ROUNDS):
         if not len(pending):
             return done
@@ -159,7 +160,9 @@ def _masked(texts: Texts, live: NDArray[np.bool_], config: Config) -> Masked:
         for text in changed:  # as they were
             done.found.pop(text, None)
         done.found.update(now)
-        due = {t for t, findings in now.items() if _is_any_due(findings, texts.roles[t], config)}
+        due = {
+            t for t, findings in now.items() if any(map(may_go, findings, itertools.repeat(texts.roles[t])))
+        }
         # In a text that changed, values may stand together that did not.
         rows = {int(texts.rows[text]) for text in due | changed.keys()}
         changed = {}
@@ -181,10 +184,15 @@ def _masked(texts: Texts, live: NDArray[np.bool_], config: Config) -> Masked:
     return done
 
 
-def _is_any_due(findings: Sequence[Finding], role: str, config: Config) -> bool:
-    """Whether any is to be replaced, here or where another role says it."""
-    strong = {f.entity for f in findings if f.score >= config.threshold}
-    return any(config.kind_of(e, role) != "keep" or config.kind_of(e, "") != "keep" for e in strong)
+def _may_go(config: Config) -> Callable[[Finding, str], bool]:
+    """Whether a finding in what a role says is to be replaced, there or where another role says it."""
+
+    @functools.cache
+    def goes(entity: str, role: str) -> bool:
+        return config.kind_of(entity, role) != "keep" or config.kind_of(entity, "") != "keep"
+
+    threshold = config.threshold
+    return lambda finding, role: finding.score >= threshold and goes(finding.entity, role)
 
 
 def _replaced(
@@ -201,16 +209,17 @@ def _stories(
 ) -> dict[int, Story]:
     """What is to be said of the rows in which something was found; the first `messages` texts are such."""
     issued = {
-        number: conversation.issued[at]
+        numbers[at]: ones
         for conversation, numbers in masked.conversations.values()
-        for at, number in enumerate(numbers)
+        for at, ones in enumerate(conversation.issued)
+        if ones
     }
+    told = sorted(issued.keys() | {text for text, findings in masked.found.items() if findings})
+    rows = texts.rows[told]
+    first = np.searchsorted(texts.rows[:messages], rows)
     outcomes: dict[int, list[Outcome]] = {}
-    for text in sorted(
-        t for t in masked.found.keys() | issued.keys() if masked.found.get(t) or issued.get(t)
-    ):
-        row = int(texts.rows[text])
-        message = text - int(np.searchsorted(texts.rows[:messages], row)) if text < messages else -1
+    for text, row, begin in zip(told, rows.tolist(), first.tolist(), strict=True):
+        message = text - begin if text < messages else -1
         one = Outcome(message, texts.roles[text], issued.get(text, []), masked.found.get(text, []))
         outcomes.setdefault(row, []).append(one)
     stories = {row: columns.story(ones, config) for row, ones in outcomes.items()}

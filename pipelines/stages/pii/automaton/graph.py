@@ -47,6 +47,15 @@ class Added(NamedTuple):
     endless: bool
 
 
+class Needed(NamedTuple):
+    """A character without which a pattern does not match, and what ASCII may stand behind the first one in a
+    match; None: anything, or nothing.
+    """
+
+    character: str
+    behind: str | None
+
+
 def alphabet(pattern: Pattern, symbols: Symbols) -> int:
     """Symbols of which a match of `pattern` may consist."""
     graph = Graph(symbols)
@@ -184,19 +193,52 @@ class Graph:
             self._skip(start, to=end)
         return end
 
-    def needed(self, added: Added) -> str | None:
-        """A character without which a pattern does not match, if it may begin anywhere and have any length.
+    def needed(self, added: Added) -> Needed | None:
+        """What a pattern does not match without, if it may begin anywhere and have any length, or with a run.
 
-        Walking such a pattern from everywhere in a long stretch is quadratic; without that it need not be.
+        Walking such a pattern from everywhere in a long stretch is quadratic; without that it need not be. A
+        run begins with every word, and most texts hold none with a dot and a letter behind it.
         """
         broad = self.read(self.anywhere(added.starts))
-        if not added.endless or broad.bit_count() < BROAD or added.run:
+        if not added.run and (not added.endless or broad.bit_count() < BROAD):
             return None
+        singles = {members for members in self._path(added.starts) if members.bit_count() == 1}
         for character in map(chr, range(127, 32, -1)):  # an @ is rarer than a dot
             only = 1 << self.symbols.of[character]
-            if not self.ends.keys() & self.anywhere(added.starts, without=only):
-                return character
+            if only not in singles:  # there is a match without it
+                continue
+            reached = self.anywhere(added.starts, without=only)
+            if not self.ends.keys() & reached:
+                return Needed(character, self._behind(reached, only))
         return None
+
+    def _path(self, starts: Iterable[int]) -> list[int]:
+        """Symbols that the nodes on a way from `starts` to an end read, one way of many."""
+        came: dict[int, tuple[int, int]] = dict.fromkeys(starts, (-1, 0))
+        queue = list(came)
+        for node in queue:
+            if node in self.ends:
+                members: list[int] = []
+                while node >= 0:
+                    node, read = came[node]
+                    members.append(read)
+                return members
+            edges = [(to, 0) for to, _, _ in self.skips[node]]
+            edge = self.reads[node]
+            for to, read in [*edges, (edge[1], edge[0])] if edge else edges:
+                if to not in came:
+                    came[to] = node, read
+                    queue.append(to)
+        return []
+
+    def _behind(self, nodes: Iterable[int], only: int) -> str | None:
+        """ASCII characters that may stand behind the first of the symbols `only` read from `nodes`."""
+        edges = (self.reads[node] for node in nodes)
+        after = self.anywhere(read[1] for read in edges if read and read[0] & only)
+        if self.ends.keys() & after:
+            return None
+        members = self.read(after)
+        return "".join(c for c in map(chr, range(128)) if members >> self.symbols.of[c] & 1)
 
     def read(self, nodes: Iterable[int]) -> int:
         """Symbols that any of the nodes reads."""

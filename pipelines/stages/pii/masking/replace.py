@@ -26,7 +26,7 @@ from headrace.pipelines.stages.pii.dress import plain
 from headrace.pipelines.stages.pii.findings import Finding
 from headrace.pipelines.stages.pii.masking.json_text import JsonText
 from headrace.pipelines.stages.pii.masking.surrogates import Surrogates
-from headrace.pipelines.stages.pii.masking.values import BETWEEN, Folded, folded, identity
+from headrace.pipelines.stages.pii.masking.values import BETWEEN, Folded, folded, folded_each, identity
 
 LETTER = re.compile(r"[^\W_]")
 
@@ -104,6 +104,10 @@ class Conversation:
         self.numbers: dict[tuple[str, str], int] = {}
         self.seen: Counter[str] = Counter()
         self._parsed: dict[int, JsonText] = {}
+        self._folded: dict[int, Folded] = {}
+        # How often values had changed when a text, as it still is, was seen to say none of them.
+        self._free: dict[int, int] = {}
+        self._changes = 0
 
     def due(self, text: int, findings: Iterable[Finding]) -> list[Finding]:
         """Those of the findings in text `text` that are to be replaced.
@@ -166,6 +170,7 @@ class Conversation:
         value = identity(finding.entity, spelt)
         known = self.values.get(value)
         if known is None or _weight(finding) < _weight(known.finding):
+            self._changes += 1
             self.values[value] = Value(finding, spelt, known.whole if known else whole or value)
         return value
 
@@ -176,9 +181,12 @@ class Conversation:
             for letters in {folded(remembered.text), folded(value)}:
                 if len(letters) >= self._least(remembered) - 1 > 0:
                     known.setdefault(letters, []).append((value, remembered))
-        for number, content in enumerate(self.texts) if known else ():
-            occurrences = list(Folded(content).occurrences(known))
+        asked = [n for n in range(len(self.texts)) if self._free.get(n) != self._changes] if known else []
+        self._fold(asked)
+        for number in asked:
+            content, occurrences = self.texts[number], list(self._folded[number].occurrences(known))
             if not occurrences:
+                self._free[number] = self._changes
                 continue
             taken, repeats = Spans([*joined.get(number, ()), *self.issued[number]]), []
             for start, end, letters in occurrences:
@@ -187,6 +195,12 @@ class Conversation:
                     repeats.append(meant.finding._replace(start=start, end=end))
             if repeats:
                 yield number, repeats
+
+    def _fold(self, numbers: Iterable[int]) -> None:
+        """Work out the letters and digits of texts."""
+        new = [number for number in numbers if number not in self._folded]
+        letters = folded_each([self.texts[number] for number in new])
+        self._folded |= {n: Folded(self.texts[n], one) for n, one in zip(new, letters, strict=True)}
 
     def _meant(self, known: list[tuple[str, Value]], spelt: str, role: str) -> Value | None:
         """Which of the values that have the letters of `spelt` it is, where `role` may not say that."""
@@ -222,7 +236,8 @@ class Conversation:
             ends.append(at)
             shifts.append(shift)
         self.texts[text] = "".join([*parts, content[at:]])
-        self._parsed.pop(text, None)
+        for remembered in (self._parsed, self._folded, self._free):
+            remembered.pop(text, None)
         swallowed = Spans(replaced)
         for one in self.issued[text]:
             if not swallowed.cover(one.start, max(one.end, one.start + 1)):

@@ -13,7 +13,7 @@ import functools
 import itertools
 import re
 import unicodedata
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 
 import numpy as np
 
@@ -26,6 +26,8 @@ PARTED = ("IP_ADDRESS", "DATE_TIME", "MAC_ADDRESS")  # whose parts are not one n
 FEW = 64  # values that are searched for one by one before a text is cut into tokens
 LOWERED = bytes(range(128)).lower() + bytes(range(128, 256))
 SIGNS = bytes(code for code in range(128) if not chr(code).isalnum())
+APART = "\x1e"  # what texts that are folded together are joined with
+OTHER_SIGNS = SIGNS.replace(APART.encode(), b"")
 NATIONAL = 10  # digits of a number without the country's 1
 
 
@@ -34,6 +36,14 @@ def folded(text: str) -> str:
     if text.isascii():
         return text.encode().translate(LOWERED, SIGNS).decode()
     return BETWEEN.sub("", unicodedata.normalize("NFKD", text).casefold())
+
+
+def folded_each(texts: Sequence[str]) -> list[str]:
+    """`folded` of each text, at once where all are ASCII."""
+    joined = APART.join(texts)
+    if not joined.isascii() or joined.count(APART) != len(texts) - 1:
+        return list(map(folded, texts))
+    return joined.encode().translate(LOWERED, OTHER_SIGNS).decode().split(APART)
 
 
 def identity(entity: str, said: str) -> str:
@@ -48,11 +58,11 @@ def identity(entity: str, said: str) -> str:
 
 
 class Folded:
-    """A text with its letters and digits."""
+    """A text with its letters and digits (`letters`: if they are known)."""
 
-    def __init__(self, text: str) -> None:
+    def __init__(self, text: str, letters: str | None = None) -> None:
         self.text = text
-        self.letters = folded(text)
+        self.letters = folded(text) if letters is None else letters
 
     @functools.cached_property
     def origins(self) -> list[int]:

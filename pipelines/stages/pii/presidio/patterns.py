@@ -4,19 +4,19 @@ What: the patterns of a recogniser, put into a graph, and what it makes of their
 them beforehand: a recogniser of another kind, or with a pattern that is not understood, has none.
 """
 
-import functools
 import re
 from typing import Any, NamedTuple
 
 from headrace.pipelines.stages.pii.automaton.graph import Added, Graph, Pattern
 from headrace.pipelines.stages.pii.automaton.symbols import Symbols, UnreadableError
+from headrace.pipelines.stages.pii.examined import matcher
 
 TIMEOUT = 60  # seconds for one match, as Presidio has it
 READABLE = re.IGNORECASE | re.MULTILINE | re.DOTALL | re.VERBOSE | re.UNICODE
 
 
 class Searched(NamedTuple):
-    """A pattern, compiled."""
+    """A pattern, compiled when it is first tried."""
 
     owner: int  # number of its recogniser
     entity: str
@@ -71,12 +71,9 @@ def is_phones(recognizer: Any) -> bool:
 def searched(
     recognizer: Any, at: int, number: int, pattern: Pattern, added: Added, symbols: Symbols
 ) -> Searched:
-    import regex  # type: ignore[import-untyped]
-
-    compiled = regex.compile(pattern.source, pattern.flags)
-    match, search = compiled.match, functools.partial(compiled.search, timeout=TIMEOUT)
-    if added.endless:  # others cannot take long, and a limit costs more than they do
-        match = functools.partial(match, timeout=TIMEOUT)
+    match, search = matcher(pattern.source, pattern.flags, TIMEOUT)
+    if not added.endless:  # they cannot take long, and a limit costs more than they do
+        match = matcher(pattern.source, pattern.flags)[0]
     inside = (frozenset(symbols.texts(added.run.symbols)), added.run.most) if added.run else None
     score, parts = recognizer.patterns[number].score, shortens(recognizer)
     validates = _changes(recognizer, "validate_result")

@@ -31,7 +31,7 @@ import pyarrow as pa
 
 from headrace.kernels.arrow import one_span
 from headrace.kernels.scan import Places, scan, scan_from
-from headrace.pipelines.stages.pii.automaton.graph import Added, Graph, Pattern
+from headrace.pipelines.stages.pii.automaton.graph import Added, Graph, Needed, Pattern
 from headrace.pipelines.stages.pii.automaton.machine import Machine
 from headrace.pipelines.stages.pii.automaton.symbols import Symbols, named
 from headrace.pipelines.stages.pii.examined import Findings, by_row, examined, uncollected
@@ -114,7 +114,7 @@ class Scanner:
         The bits above those stand for telephone numbers, as `phone.scanner` reads them: dialled from abroad,
         spelled in an odd way, and one for each region in which it may be dialled at home.
         """
-        places = _joined([_scanned(texts, character, machine) for character, machine in self.machines])
+        places = _joined([_scanned(texts, needed, machine) for needed, machine in self.machines])
         shift = len(self.searched)
         home = np.flatnonzero(places.accepted >> np.uint64(shift + 2) & np.uint64(1))
         bits = np.zeros(len(home), np.uint64)
@@ -258,15 +258,15 @@ def scanner(context: bool) -> Scanner:
         return Scanner(context=context)
 
 
-def _machines(graph: Graph, added: list[Added]) -> list[tuple[str | None, Machine]]:
-    """The automata of the patterns, each with a character without which none of its patterns can match.
+def _machines(graph: Graph, added: list[Added]) -> list[tuple[Needed | None, Machine]]:
+    """The automata of the patterns, each with what none of its patterns can match without.
 
-    A text without that character is not read by it; None: there is no such character.
+    A text without that is not read by it; None: there is no such thing.
     """
-    groups: dict[str | None, list[int]] = {}
+    groups: dict[Needed | None, list[int]] = {}
     for one in added:
         groups.setdefault(graph.needed(one), []).extend(one.starts)
-    return [(character, Machine(graph, begin)) for character, begin in groups.items()]
+    return [(needed, Machine(graph, begin)) for needed, begin in groups.items()]
 
 
 def _machine(pattern: Pattern, symbols: Symbols) -> Machine:
@@ -275,15 +275,22 @@ def _machine(pattern: Pattern, symbols: Symbols) -> Machine:
     return Machine(graph, graph.pattern(0, pattern).starts, values=True)
 
 
-def _scanned(texts: pa.Array, character: str | None, machine: Machine) -> Places:
-    """What an automaton accepts in those texts that hold `character`, in all where it is None."""
-    if character is None:
+def _scanned(texts: pa.Array, needed: Needed | None, machine: Machine) -> Places:
+    """What an automaton accepts in those texts that hold what is `needed`, in all where that is None."""
+    if needed is None:
         return scan(texts, machine.tables, machine.learn)
     part = one_span(texts)
-    places = np.flatnonzero(part.data == ord(character))  # ten times as fast as Arrow's search
+    places = np.flatnonzero(part.data == ord(needed.character))  # ten times as fast as Arrow's search
+    behind = 0
+    if needed.behind is not None:
+        behind = 1
+        may = np.arange(256) > 127  # a byte beyond ASCII may stand there, too
+        may[list(needed.behind.encode())] = True
+        places = places[places + 1 < len(part.data)]
+        places = places[may[part.data[places + 1]]]
     at = np.searchsorted(part.starts, places, "right") - 1
     places, at = places[at >= 0], at[at >= 0]  # what a slice leaves out stands there, too
-    rows = np.unique(at[places < part.stops[at]])
+    rows = np.unique(at[places + behind < part.stops[at]])
     found = scan(texts.take(pa.array(rows)), machine.tables, machine.learn)
     return found._replace(row=rows[found.row])
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from headrace.kernels.scan import scan, scan_from
 from headrace.pipelines.stages.pii import stage as pii
-from headrace.pipelines.stages.pii.automaton.graph import Graph, Pattern
+from headrace.pipelines.stages.pii.automaton.graph import Graph, Needed, Pattern
 from headrace.pipelines.stages.pii.automaton.machine import Machine
 from headrace.pipelines.stages.pii.automaton.symbols import Symbols, UnreadableError, named
 from headrace.pipelines.stages.pii.presidio.context import takes_letters
@@ -136,17 +136,33 @@ def test_what_is_not_understood_is_refused(source: str) -> None:
         made(Pattern(source))
 
 
-def test_only_what_begins_anywhere_needs_a_character() -> None:
-    assert [character for character, _ in scanner(False).machines] == [None, "@"]
+def test_only_what_begins_anywhere_or_with_a_run_needs_a_character() -> None:
+    needed = [needed for needed, _ in scanner(False).machines]
+    assert [one and one.character for one in needed] == [None, "@", "."]
+    assert needed[2] is not None
+    assert needed[2].behind is not None
+    assert " " not in needed[2].behind
 
-    def needed(source: str) -> str | None:
+    def needs(source: str) -> Needed | None:
         graph = Graph(Symbols([]))
         return graph.needed(graph.pattern(0, Pattern(source)))
 
-    assert needed(r"\w+-?\w*@\w+") is None  # it has a run
-    assert needed(r"\b(?:\w|\w\w*)@\w") == "@"
-    assert needed(r"\b(?:\w|\w\w*)(?:@|-)\w") is None
-    assert needed(r"x\w*@") is None
+    assert needs(r"[a-z]+\.[xy]") == Needed(".", "xy")  # it has a run
+    assert needs(r"[a-z]+\.[xy]?") == Needed(".", None)
+    assert needs(r"\b(?:\w|\w\w*)@[0-3]") == Needed("@", "0123")
+    assert needs(r"\b(?:\w|\w\w*)(?:@|-)\w") is None
+    assert needs(r"x\w*@") is None
+
+
+def test_a_text_without_what_a_run_needs_is_told_from_one_with_it() -> None:
+    texts = ["An end. Another.", "see example.com", "x.", ".com", "a .com", "é.com", "co.é", "", "com"]
+    whole = pa.array(texts, pa.large_string())
+    for array in (whole, whole.slice(1), whole.slice(0, 3), pa.array([None, *texts], pa.large_string())):
+        found = scanner(False).find(array)
+        for row, text in enumerate(array.to_pylist()):
+            one = [f for at, f in zip(found.rows, found.findings, strict=True) if at == row]
+            assert one == (scanner(False).find(pa.array([text], pa.large_string())).findings if text else [])
+    assert [texts[row] for row in scanner(False).find(whole).rows] == ["see example.com"]
 
 
 def test_states_are_forgotten_when_there_is_no_room(monkeypatch: pytest.MonkeyPatch) -> None:
