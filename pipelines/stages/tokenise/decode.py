@@ -4,7 +4,7 @@ What: a packed row is cut into *runs*, stretches of one sample between special t
 header, mostly). Vocabularies of bytes are decoded by a table over the Arrow buffer, others by the
 tokenizer's own decoder; the table is held against that on a sample before it is used.
 
-Cost: about 200 MB/s by the table, 2 to 5 MB/s by the decoder.
+Cost: about 400 MB/s by the table, 2 to 5 MB/s by the decoder.
 """
 
 from typing import NamedTuple
