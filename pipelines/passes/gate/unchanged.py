@@ -55,7 +55,9 @@ def changed(
     keys = _keys(texts, row_ids, codes[roles.indices.to_numpy()])
     new = np.ones(len(keys), np.bool_)
     if len(known):
-        new = known[np.minimum(np.searchsorted(known, keys), len(known) - 1)] != keys
+        order = np.argsort(keys)  # looked up in order they stay in the processor's caches
+        ordered = keys[order]
+        new[order] = known[np.minimum(np.searchsorted(known, ordered), len(known) - 1)] != ordered
     return np.flatnonzero(new | (keys % np.uint64(SAMPLE) == 0))
 
 

@@ -14,7 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from headrace.pipelines import schema
+from headrace.pipelines.stages.pii import search
 from headrace.pipelines.stages.pii import stage as pii
+from headrace.pipelines.stages.pii.examined import Findings
 from headrace.pipelines.stages.pii.findings import Finding
 from headrace.pipelines.stages.pii.masking import replace
 from headrace.pipelines.stages.pii.presidio.scanner import scanner
@@ -64,6 +66,31 @@ def test_findings_equal_presidio_on_real_texts(shared_data: Path, context: bool)
         texts += [row["full_text"] for row in json.loads(file.read_text())[:600]]
     assert len(texts) > 1500
     assert assert_same(texts, context=context) > 500
+
+
+def test_equal_texts_are_looked_through_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    texts = [MAIL, None, "nothing", MAIL, "", f"{PHONE} or {MAIL}", "nothing", None, MAIL]
+    whole = pa.array(texts, pa.string())
+    alone = [pii.find([text], Config()).drop_columns("row").to_pylist() for text in texts]
+    found = pii.find(whole, Config()).to_pylist()
+    assert [one.pop("row") for one in found] == [row for row, ones in enumerate(alone) for _ in ones]
+    assert found == [one for ones in alone for one in ones]
+    assert [len(ones) for ones in alone] == [1, 0, 0, 1, 0, 2, 0, 0, 1]
+    assert pii.find(["nothing", "nothing", None], Config()).num_rows == 0
+    assert pii.find(pa.array([None, None], pa.string()), Config()).num_rows == 0
+    asked: list[list[str | None]] = []
+    looks = search._found
+    monkeypatch.setattr(search, "_found", lambda t, c: asked.append(t.to_pylist()) or looks(t, c))
+    pii.find(whole, Config())
+    assert asked == [[MAIL, "nothing", "", f"{PHONE} or {MAIL}"]]
+
+
+def test_what_cannot_be_examined_is_told_of_each_equal_text(monkeypatch: pytest.MonkeyPatch) -> None:
+    failed = Findings([1], [Finding(0, 1, "PERSON", 1.0, "x")], {0: "ValueError"})
+    monkeypatch.setattr(search, "_found", lambda texts, config: failed)
+    with pytest.raises(pii.UnexaminedError) as error:
+        pii.find(["a", "b", "a", None], Config())
+    assert error.value.rows == [0, 2]
 
 
 def test_find_gives_sorted_character_spans() -> None:

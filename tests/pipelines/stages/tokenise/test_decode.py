@@ -49,6 +49,19 @@ def test_the_slow_way_gives_the_same() -> None:
     )
 
 
+def test_tokens_of_any_length_come_back_one_after_the_other() -> None:
+    tokenizer = load(None)
+    decoder = Decoder(tokenizer)
+    assert decoder.table is not None
+    tokens = decoder.table.to_pylist()
+    plain = [n for n, raw in enumerate(tokens) if n not in tokenizer.special.values() and raw.isascii()]
+    assert {7, 8, 9} < {len(tokens[n]) for n in plain}
+    ids = pa.array([plain, plain[::-1]], pa.list_(pa.int32()))
+    ones = pa.array([[1] * len(plain)] * 2, pa.list_(pa.int32()))
+    texts = decoder.runs(pa.table({"input_ids": ids, "segment_ids": ones})).texts.to_pylist()
+    assert texts == [b"".join(tokens[n] for n in order).decode() for order in (plain, plain[::-1])]
+
+
 def test_pieces_cut_inside_characters_and_foreign_ids() -> None:
     tokenizer = load(None)
     rows = packed(tokenizer, ["😀漢字ü" * 60], length=16)
