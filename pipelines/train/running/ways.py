@@ -32,6 +32,10 @@ LEAK = 1e-3  # of coarser types
 ROUNDING = {torch.float32: 1e-4}
 COARSE = 5e-2
 FAILS = "it fails"  # begins a reason that is no proof against the model
+NO_NUMBERS = (
+    "its logits are no numbers (NaN or infinite): its weights hold some that are none, or numbers grow too "
+    "large in it; copy or download it again, or set train.precision: float32"
+)
 
 
 class Way(NamedTuple):
@@ -113,6 +117,8 @@ def proved(model: Any, ways: Sequence[Way], name: str) -> Way:
 
 def refused(reasons: Mapping[Way, str | None], name: str) -> str:
     """That a model cannot be trained in any of these ways, and what to do."""
+    if set(reasons.values()) == {NO_NUMBERS}:
+        return f"{name!r} cannot be trained: {NO_NUMBERS}"
     by_form: dict[tuple[bool, str | None], list[str]] = {}
     for way, reason in reasons.items():
         by_form.setdefault((way.packed, reason), []).append(way.attention)
@@ -183,6 +189,8 @@ def _packed(model: Any) -> str | None:
         batch = {"input_ids": row, "labels": ids, **beside}
         with attention.watched() as windows:
             found.append(forward.target_logits(model, {n: v[None] for n, v in batch.items()})[0][0, half:])
+    if not torch.isfinite(torch.stack(found)).all():
+        return NO_NUMBERS
     moved = float((found[0] - found[1]).abs().max())
     if not moved <= LEAKS.get(model.dtype, LEAK) * float(found[0].abs().max()):
         return f"it lets one sample of a packed row see another (logits move by {moved:.2g})"
@@ -263,6 +271,8 @@ def pads_left(model: Any) -> bool:
 def _as_alone(model: Any, sample: torch.Tensor, logits: torch.Tensor) -> str | None:
     """`logits` of the first tokens of a sample, held against those that it has alone."""
     alone = model(input_ids=sample[None], use_cache=False).logits[0].float()[: len(logits)]
+    if not torch.isfinite(alone).all():
+        return NO_NUMBERS
     moved = float((logits - alone).abs().max())
     if not moved <= ROUNDING.get(model.dtype, COARSE) * float(alone.abs().max()):
         return f"a sample has other logits there than alone (they differ by {moved:.2g})"

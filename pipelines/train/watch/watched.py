@@ -21,6 +21,7 @@ from headrace.pipelines.train.watch.validation import Validation
 LOSS, WATCH = "train.loss", "train.watch"  # gates: losses are numbers; a training learns
 NOTED = 100  # warnings of a training at most
 FEW = 100  # rows below which a training is told to have few
+WORSE = 1.1  # share of the validation loss before training beyond which steps were too long
 
 
 @dataclass(frozen=True)
@@ -162,7 +163,7 @@ class Watched:
         return replace(step, validation=loss)
 
     def _flat(self, step: Step) -> list[Alarm]:
-        """That nothing was learnt, where that is so."""
+        """That nothing was learnt, or the model got worse, where that is so."""
         history, job = self.history, self._job
         now = step.validation
         if now is None and step.step != job.steps:
@@ -171,11 +172,17 @@ class Watched:
         why = alarms.flat(seen, job.config, self._warmup)
         if why is None:
             return []
+        base, rate = history["base"]["validation"], job.config.learning_rate
+        if base is not None and seen["validation"] and min(seen["validation"]) > WORSE * base:
+            words = (
+                f"the model got worse in {step.step} steps: {why}. train.learning_rate {rate:g} is too high "
+                f"for it: try {rate / 10:g}"
+            )
+            return [Alarm("diverging", words, step.step, stops=True)]
         words = (
             f"nothing was learnt in {step.step} steps: {why}. Look first at what the rows teach (`headrace "
             f"sample {job.run}`): the model may know it already. If it does not, train.learning_rate "
-            f"{job.config.learning_rate:g} is too low, or so high that nothing is left to learn: try ten "
-            "times and a tenth of it"
+            f"{rate:g} is too low, or so high that nothing is left to learn: try ten times and a tenth of it"
         )
         return [Alarm("flat", words, step.step, stops=True)]
 

@@ -139,6 +139,15 @@ def test_a_model_that_reads_padding_is_refused(toy_model: str) -> None:
         ways.proved(model, (Way(True, "sdpa"), Way(False, "sdpa")), "reversed")
 
 
+def test_a_model_whose_logits_are_no_numbers_is_told_so(toy_model: str) -> None:
+    model = models.load(toy_model, torch.float32, "sdpa")
+    model.model.layers[1].mlp.down_proj.weight.data[0, 0] = torch.nan
+    every = ways.candidates("auto", "auto")
+    assert {ways.refusal(model, way) for way in every} == {ways.NO_NUMBERS}
+    with pytest.raises(ModelError, match=r"^'it' cannot be trained: its logits are no numbers"):
+        ways.proved(model, every, "it")
+
+
 @torch.no_grad()
 def test_a_model_without_position_ids_is_run_apart() -> None:
     torch.manual_seed(0)

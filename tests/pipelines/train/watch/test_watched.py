@@ -117,6 +117,23 @@ def test_a_training_that_learns_nothing_stops_after_its_first_steps(toy_model: s
     assert told[-1].step == 24, "it goes on where the recipe says so"
 
 
+def test_a_training_whose_first_steps_make_it_worse_is_told_its_rate(
+    toy_model: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    honest = steps.loss_sum
+
+    def uphill(model: Any, batch: Any) -> Any:
+        total = honest(model, batch)
+        return 2 * total.detach() - total
+
+    monkeypatch.setattr(steps, "loss_sum", uphill)
+    run = toys.run(tmp_path, SIDES)
+    config = SMALL.model_copy(update={"learning_rate": 0.02, "smoke": 0.5})
+    words = r"the model got worse in 12 steps: on validation rows .* 0\.02 is too high for it: try 0\.002\. "
+    with pytest.raises(GateError, match=words):
+        trained(run, toy_model, config)
+
+
 def test_the_first_steps_tell_of_the_whole(toy_model: str, tmp_path: Path) -> None:
     run = toys.run(tmp_path, SIDES)
     config = SMALL.model_copy(update={"smoke": 0.1, "warmup": 0.0})
