@@ -114,7 +114,7 @@ def test_an_empty_source(tmp_path: Path, files: list[str]) -> None:
 def test_a_source_of_blank_lines(tmp_path: Path) -> None:
     path = tmp_path / "in.jsonl"
     path.write_text("\n\n\n", encoding="utf-8")
-    assert "no record of 'in.jsonl' can be read" in refused(tmp_path, simple(tmp_path, path))
+    assert "'in.jsonl' holds no records" in refused(tmp_path, simple(tmp_path, path))
 
 
 def test_a_directory_that_is_no_model(tmp_path: Path) -> None:
