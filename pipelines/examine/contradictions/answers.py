@@ -46,7 +46,7 @@ OFFERED = re.compile(
     r"|\bi(?: would|['’]d) like (?!to know)|\bi(?: will|['’]ll) (?:have|take)\b|\bi want (?!to know)"
     r"|\b(?:can|could|may) i (?:please )?(?:have|get|order|see)\b"
 )
-BACK = ("?", "？")
+BACK = re.compile(r"\s\S*\?\s*$|？\s*$")  # a label may end so, as one word
 CALL = re.compile(r"\b[^\W\d]\w*\(\s*[\"'“‘]")  # search('...'), with a text in quotes
 ALONE = re.compile(r"\s*[$€£¥]?\s*(-?\d[\d,]*(?:\.\d+)?)\s*(?:%|[^\W\d]{1,12})?\s*\.?\s*")
 LETTER = re.compile(r"\s*\(?([A-Ha-h])\)?\s*(?:[.:)]\s*.*)?", re.DOTALL)
@@ -73,11 +73,11 @@ def kind_of(prompt: str, a: str, b: str, labels: bool) -> str:
         return "same" if left.letter == right.letter else "option"
     if talk.only(prompt):
         return "other"
-    if labels:
+    asks_back = BACK.search(a) or BACK.search(b)
+    if labels and not asks_back:
         return "label"
     asked = prompt.casefold()
     kind = "other" if OPEN.search(asked) else _free(prompt, a, b)
-    asks_back = a.rstrip().endswith(BACK) or b.rstrip().endswith(BACK)
     called = CALL.search(a) and CALL.search(b)
     if kind != "same" and (asks_back or called or OFFERED.search(asked)):
         return "other"

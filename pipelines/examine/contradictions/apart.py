@@ -15,7 +15,7 @@ Cost: 5 ns a byte, and some 200 ns a pair; by marks some 10.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -50,13 +50,16 @@ class Words(NamedTuple):
 
 class _Known(NamedTuple):
     """Words that are no words like others, sorted codes: they do not count; they end a contraction; they may
-    be put in place of one; they stand for others (`same`), each for one (`first`)."""
+    be put in place of one; they stand for others (`same`), each for one (`first`); they are that with a slip
+    of the pen (`slipped`), each of one (`meant`)."""
 
     idle: NDArray[np.uint64]
     contracted: NDArray[np.uint64]
     put: NDArray[np.uint64]
     same: NDArray[np.uint64]
     first: NDArray[np.uint64]
+    slipped: NDArray[np.uint64]
+    meant: NDArray[np.uint64]
 
 
 def words(texts: pa.Array) -> Words:
@@ -72,14 +75,20 @@ def _known() -> _Known:
     taken = _plain(" ".join([asking.POLITE.pattern, asking.ASKED_FOR.pattern, *asking.ARTICLES, *found]))
     alone = synonyms.alone()
     known = sorted({*asking.MANNERS, *synonyms.parts(), *alone})
-    slips = [slip for word in known for slip in asking.slips(word)]
-    of = _code_of([*alone, *alone.values()])
-    same = np.array([of[word] for word in alone], np.uint64)
-    first = np.array([of[word] for word in alone.values()], np.uint64)
-    order = np.argsort(same)
+    slips = {slip: word for word in known for slip in asking.slips(word)}
+    meant = {slip: alone[word] for slip, word in slips.items() if word in alone and slip not in known}
     # Numbers that say what a phrase says do not count either: "50%" is half.
-    idle = _codes(taken + put + slips + re.findall(r"\w+", " ".join(synonyms.parts())))
-    return _Known(idle, _codes(ends), _codes(put), same[order], first[order])
+    idle = _codes(taken + put + [*slips] + re.findall(r"\w+", " ".join(synonyms.parts())))
+    return _Known(idle, _codes(ends), _codes(put), *_stand_for(alone), *_stand_for(meant))
+
+
+def _stand_for(words: Mapping[str, str]) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
+    """Codes of words, sorted, and of those that they stand for."""
+    of = _code_of([*words, *words.values()])
+    own = np.array([of[word] for word in words], np.uint64)
+    other = np.array([of[word] for word in words.values()], np.uint64)
+    order = np.argsort(own)
+    return own[order], other[order]
 
 
 @lru_cache(maxsize=1)
@@ -108,13 +117,13 @@ def _codes(words: Sequence[str]) -> NDArray[np.uint64]:
     """Codes of some words, sorted, that do not count."""
     none = np.zeros(0, np.uint64)
     texts = pa.array([" ".join(words)], pa.large_string())
-    return _found(texts, _Known(none, none, none, none, none)).codes & ~(SEVERAL | COUNTS)
+    return _found(texts, _Known(*[none] * 7)).codes & ~(SEVERAL | COUNTS)
 
 
 def _code_of(words: Sequence[str]) -> dict[str, np.uint64]:
     """The code of each of some words, that does not count."""
     none = np.zeros(0, np.uint64)
-    found = _found(pa.array(words, pa.large_string()), _Known(none, none, none, none, none))
+    found = _found(pa.array(words, pa.large_string()), _Known(*[none] * 7))
     return dict(zip(words, found.codes & ~(SEVERAL | COUNTS), strict=True))
 
 
@@ -165,7 +174,7 @@ def _point(data, at):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def _words(data, ends, letters, idle, contracted, put, same, firsts, codes, offsets, plain):  # type: ignore[no-untyped-def]
+def _words(data, ends, letters, idle, contracted, put, same, firsts, slipped, meant, codes, offsets, plain):  # type: ignore[no-untyped-def]
     """Fill `codes` with the words of ``data[ends[i]:ends[i + 1]]``; returns how many there are."""
     out = 0
     for text in range(len(ends) - 1):
@@ -203,6 +212,9 @@ def _words(data, ends, letters, idle, contracted, put, same, firsts, codes, offs
             contracts = contracts or _among(contracted, code & ~COUNTS)
             if _among(idle, code & ~COUNTS):
                 code &= ~COUNTS
+                if _among(slipped, code):  # what it was meant for stands there, too
+                    codes[out] = meant[np.searchsorted(slipped, code)]
+                    out += 1
             elif _among(same, code & ~COUNTS):
                 code = firsts[np.searchsorted(same, code & ~COUNTS)] | COUNTS
             codes[out] = code

@@ -40,6 +40,7 @@ TALK = frozenset(
         "absolutely definitely course certainly appreciate appreciated pleasure glad happy problem",
         "worries question questions that'll that'd what's it's let let's go ahead going done be could can",
         "was been set way up out time today for both either kindness quick quickly little bit",
+        "maybe later thankful provided gave try tried that's there's",
     )
     for word in line.split()
 )
@@ -49,6 +50,7 @@ ASKING = frozenset(
         "what which when where how who whose much many long far big often per night tell show say find get",
         "give know ask wonder wondering list exact actual total full current whole final average same these",
         "those what's where's how's when's they're he's she's",
+        "check who's",
     )
     for word in line.split()
 )
@@ -63,6 +65,7 @@ PROPERTIES = frozenset(
         "seats departure arrival depart departs leave leaves leaving arrive arrives arriving start starts",
         "starting begin begins end ends open opens opening close closes closing business run costing",
         "playing located based offer",
+        "bill take takes",
     )
     for word in line.split()
 )
@@ -77,7 +80,9 @@ THINGS = frozenset(
     )
     for word in line.split()
 )
-POINTING = frozenset("it its they them their there he him his she her".split())  # noqa: SIM905
+# What a thing is, is a question of its own: "What is a hotel?"
+DEFINED = re.compile(r"\s*what(?:'s| is| are) (?:an? )?([^\W\d_]+)\s*[?.!]*\s*", re.IGNORECASE)
+POINTING = frozenset("it its they them their there he him his she her my our".split())  # noqa: SIM905
 SPOKEN = IDLE | TALK
 UNNAMED = SPOKEN | POINTING | ASKING | PROPERTIES | THINGS
 # Chinese has no spaces: of what is left without these something is asked.
@@ -98,6 +103,9 @@ def only(prompt: str) -> bool:
 
 def unnamed(prompt: str) -> bool:
     """Whether what a prompt asks about is named before it, if anywhere."""
+    defined = DEFINED.fullmatch(_plain(prompt))
+    if defined and defined[1].casefold() in PROPERTIES | THINGS:
+        return False
     said = set(words(CHINESE_TALK.sub(" ", CHINESE_UNNAMED.sub(" ", _plain(prompt)))))
     return len(said - UNNAMED) <= (1 if said & POINTING else 0)
 

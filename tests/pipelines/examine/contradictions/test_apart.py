@@ -43,6 +43,7 @@ WORDS = (
         "ran’t",
         "“lamp”",
     ),
+    *("buys", "gets", "geets", "purchase", "spent", "speent"),
     *("straße", "strasse", "📎", "日本", "ラ", "한국", "e\u0301", "𝒳"),
 )
 BETWEEN = (" ", " ", " ", "  ", ", ", ". ", "? ", "\n", "-", "'")
@@ -58,6 +59,9 @@ def told_apart(a: str, b: str) -> bool:
 
 @given(PROMPTS, PROMPTS)
 @example("isn't the lamp", "is not lamp")
+@example("which car Ann buys for 3 friends", "which car Ann geets for 3 friends")
+@example("what the old red lamp costs Ann per hour", "what the old red lamp costts Ann per hour")
+@example("how much he has spent on all those limes", "how much he has speent on all those limes")
 @example("is the lamp", "isn't lamp")
 @example("is noot", "isn't")
 @example("cann noot", "cannot")

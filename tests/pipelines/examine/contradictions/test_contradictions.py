@@ -100,10 +100,12 @@ def test_something_else_is_asked(a: str, b: str) -> None:
         ("What's the address?", "12 Main Street", "It is 3 Old Lane.", "other"),
         ("And how much is it per night?", "$150 per night.", "$176 per night.", "other"),
         ("Who wrote it?", "Ann did.", "It was Bob.", "other"),
+        ("What is a hotel?", "A house for guests.", "Some kind of boat.", "short"),
         ("What is the price of gold?", "60 euros a gram.", "12 cents.", "short"),
         ("这家酒店的电话是多少啊？", "电话是010-52138888。", "电话是010-51979888。", "other"),
         ("北京大学的电话是多少啊？", "电话是010-52138888。", "电话是010-51979888。", "number"),
         ("I am looking for a barber.", "In which city?", "Try Ann's on Main Street.", "other"),
+        ("Please check the balance of my savings account.", "It is $12.", "You have $30 there.", "other"),
     ],
 )
 def test_kinds_of_answers(prompt: str, a: str, b: str, kind: str) -> None:
