@@ -139,8 +139,11 @@ def _size(facts: Facts, config: Config) -> Reason:
 
 def instead(n: int) -> str:
     """What to do with so few examples."""
+    if n < 6:  # nothing would be left to measure by
+        return "Put them into the prompt of a good model, and gather more to measure it on"
     if n < 100:
-        return f"Put up to {min(n, 20)} of them into the prompt of a good model, and measure it on the others"
+        some = min(n - n // 3, 20)
+        return f"Put up to {some} of them into the prompt of a good model, and measure it on the others"
     return (
         "Put the best 20 into the prompt of a good model, measure it on the others, and gather more meanwhile"
     )

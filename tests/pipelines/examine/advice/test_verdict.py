@@ -353,3 +353,11 @@ def test_records_that_were_lost_are_said() -> None:
 
     assert of(300) is None
     assert [(found := of(n)) and found.level for n in (600, 3_600)] == ["note", "mend"]
+
+
+@given(st.integers(1, 499))
+def test_what_is_to_be_done_with_few_rows_leaves_some_to_measure_by(n: int) -> None:
+    words = verdict.instead(n)
+    numbers = [int(word) for word in words.split() if word.isdigit()]
+    assert all(number < n for number in numbers)
+    assert bool(numbers) == (n >= 6)
