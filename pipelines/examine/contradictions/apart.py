@@ -31,6 +31,7 @@ from headrace.pipelines.examine.contradictions import asking, synonyms
 # most 255), whether it stands more than once, and whether it counts.
 MARKS = 8  # columns of 64 bits: four for the words that count, four for those that may stand for one
 HASH, LETTERS, FIRST, LENGTH = np.uint64(32), np.uint64(18), np.uint64(10), np.uint64(2)
+LISTED = 20  # bits of a hash of which a table says whether a known word begins so: 82,000 are known
 KINDS, CHANGED = np.uint64(14), 2  # of letters; bits of these that a slip of the pen changes at most
 BYTE, SEVERAL, COUNTS = np.uint64(255), np.uint64(2), np.uint64(1)
 BEGUN, TIMES = np.uint64(0xCBF29CE484222325), np.uint64(0x100000001B3)  # FNV-1a
@@ -51,7 +52,8 @@ class Words(NamedTuple):
 class _Known(NamedTuple):
     """Words that are no words like others, sorted codes: they do not count; they end a contraction; they may
     be put in place of one; they stand for others (`same`), each for one (`first`); they are that with a slip
-    of the pen (`slipped`), each of one (`meant`)."""
+    of the pen (`slipped`), each of one (`meant`). listed: a bit for the beginning of each hash among
+    these; what has none there is not looked for."""
 
     idle: NDArray[np.uint64]
     contracted: NDArray[np.uint64]
@@ -60,6 +62,7 @@ class _Known(NamedTuple):
     first: NDArray[np.uint64]
     slipped: NDArray[np.uint64]
     meant: NDArray[np.uint64]
+    listed: NDArray[np.uint64]
 
 
 def words(texts: pa.Array) -> Words:
@@ -74,12 +77,28 @@ def _known() -> _Known:
     ends = re.findall(r"([a-z]+) (?:\||$)", "\n".join(found), re.M)
     taken = _plain(" ".join([asking.POLITE.pattern, asking.ASKED_FOR.pattern, *asking.ARTICLES, *found]))
     alone = synonyms.alone()
-    known = sorted({*asking.MANNERS, *synonyms.parts(), *alone})
-    slips = {slip: word for word in known for slip in asking.slips(word)}
+    known = {*asking.MANNERS, *synonyms.parts(), *alone}
+    slips = {slip: word for word in sorted(known) for slip in asking.slips(word)}
     meant = {slip: alone[word] for slip, word in slips.items() if word in alone and slip not in known}
     # Numbers that say what a phrase says do not count either: "50%" is half.
     idle = _codes(taken + put + [*slips] + re.findall(r"\w+", " ".join(synonyms.parts())))
-    return _Known(idle, _codes(ends), _codes(put), *_stand_for(alone), *_stand_for(meant))
+    contracted, (same, first), slips_for = _codes(ends), _stand_for(alone), _stand_for(meant)
+    listed = _listed(np.concatenate([idle, contracted, same]))
+    return _Known(idle, contracted, _codes(put), same, first, *slips_for, listed)
+
+
+def _listed(codes: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """`_Known.listed` of some codes."""
+    listed = np.zeros(1 << LISTED - 6, np.uint64)
+    places = codes >> np.uint64(64 - LISTED)
+    np.bitwise_or.at(listed, places >> np.uint64(6), np.uint64(1) << (places & np.uint64(63)))
+    return listed
+
+
+def _unknown() -> _Known:
+    """No word is known."""
+    none = np.zeros(0, np.uint64)
+    return _Known(*[none] * 7, _listed(none))
 
 
 def _stand_for(words: Mapping[str, str]) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
@@ -115,15 +134,13 @@ def _plain(pattern: str) -> list[str]:
 
 def _codes(words: Sequence[str]) -> NDArray[np.uint64]:
     """Codes of some words, sorted, that do not count."""
-    none = np.zeros(0, np.uint64)
     texts = pa.array([" ".join(words)], pa.large_string())
-    return _found(texts, _Known(*[none] * 7)).codes & ~(SEVERAL | COUNTS)
+    return _found(texts, _unknown()).codes & ~(SEVERAL | COUNTS)
 
 
 def _code_of(words: Sequence[str]) -> dict[str, np.uint64]:
     """The code of each of some words, that does not count."""
-    none = np.zeros(0, np.uint64)
-    found = _found(pa.array(words, pa.large_string()), _Known(*[none] * 7))
+    found = _found(pa.array(words, pa.large_string()), _unknown())
     return dict(zip(words, found.codes & ~(SEVERAL | COUNTS), strict=True))
 
 
@@ -174,7 +191,9 @@ def _point(data, at):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def _words(data, ends, letters, idle, contracted, put, same, firsts, slipped, meant, codes, offsets, plain):  # type: ignore[no-untyped-def]
+def _words(
+    data, ends, letters, idle, contracted, put, same, firsts, slipped, meant, listed, codes, offsets, plain
+):  # type: ignore[no-untyped-def]
     """Fill `codes` with the words of ``data[ends[i]:ends[i + 1]]``; returns how many there are."""
     out = 0
     for text in range(len(ends) - 1):
@@ -209,13 +228,14 @@ def _words(data, ends, letters, idle, contracted, put, same, firsts, slipped, me
                 codes[before] &= ~COUNTS
                 codes[out] = stem_before
                 out += 1
-            contracts = contracts or _among(contracted, code & ~COUNTS)
-            if _among(idle, code & ~COUNTS):
+            known = _has(listed, code)
+            contracts = contracts or (known and _among(contracted, code & ~COUNTS))
+            if known and _among(idle, code & ~COUNTS):
                 code &= ~COUNTS
                 if _among(slipped, code):  # what it was meant for stands there, too
                     codes[out] = meant[np.searchsorted(slipped, code)]
                     out += 1
-            elif _among(same, code & ~COUNTS):
+            elif known and _among(same, code & ~COUNTS):
                 code = firsts[np.searchsorted(same, code & ~COUNTS)] | COUNTS
             codes[out] = code
             before = np.int64(-1)
@@ -239,6 +259,13 @@ def _words(data, ends, letters, idle, contracted, put, same, firsts, slipped, me
         out = kept
         offsets[text + 1] = out
     return out
+
+
+@njit(cache=True, nogil=True)
+def _has(listed, code):  # type: ignore[no-untyped-def]
+    """Whether a code may be one of those that are `listed`."""
+    place = code >> np.uint64(64 - LISTED)
+    return listed[place >> np.uint64(6)] >> (place & np.uint64(63)) & np.uint64(1) != 0
 
 
 @njit(cache=True, nogil=True)

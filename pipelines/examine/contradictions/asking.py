@@ -37,8 +37,9 @@ POLITE = re.compile(
 )
 MANNERS = sorted(set(re.findall(r"[a-z]{4,}", POLITE.pattern)))
 ASKED_FOR = re.compile(
-    r"^(?:say|state|find out|work out|determine|calculate|compute|figure out"
-    r"|give(?: me)?(?: the)? answer(?: to)?)\b"
+    r"^ *(?:say|state|find out|work out|determine|calculate|compute|figure out"
+    r"|give(?: me)?(?: the)? answer(?: to)?)\b",
+    re.M,
 )
 ARTICLES = frozenset(["a", "an", "the", "to"])
 APART = (
@@ -81,7 +82,7 @@ NUMBERS = frozenset(
     ]
 )
 SENTENCE = re.compile(r"[.?!:;]+(?:\s|$)|[。？！；：\n]+")
-APOSTROPHE, OTHERS = re.compile(r"['’`]"), re.compile(r"[^\w.,%$€£/*+=<>-]+|(?<!\d)[.,-]|[.,-](?!\d)")
+APOSTROPHE, OTHERS = re.compile(r"['’`]"), re.compile(r"[^\w.,%$€£/*+=<>\n-]+|(?<!\d)[.,-]|[.,-](?!\d)")
 OPTION = re.compile(
     r"(?:^|(?<=\s))\(?(?:[A-Ha-h]|\d|(?:answer|option|choice|solution|ending|statement) ?\d)[).:](?=\s)", re.I
 )
@@ -183,10 +184,12 @@ def _sentences(text: str) -> Sentences:
     whole = APOSTROPHE.sub(" ", text.casefold())
     for pattern, apart in APART if APARTABLE.search(whole) else ():
         whole = pattern.sub(apart, whole)
+    # A sentence a line: no pattern goes on from one to the next.
+    lines = OTHERS.sub(" ", SENTENCE.sub("\n", whole)).split("\n")
+    folded = POLITE.sub(" ", "\n".join([" ".join(map(_mended, line.split())) for line in lines]))
     found = []
-    for sentence in SENTENCE.split(whole):
-        folded = POLITE.sub(" ", " ".join(map(_mended, OTHERS.sub(" ", sentence).split()))).strip()
-        words = [w for w in synonyms.put(ASKED_FOR.sub(" ", folded).split()) if w not in ARTICLES]
+    for line in ASKED_FOR.sub(" ", folded).split("\n"):
+        words = [w for w in synonyms.put(line.split()) if w not in ARTICLES]
         if words:
             found.append(words)
     return sorted(found)

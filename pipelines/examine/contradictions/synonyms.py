@@ -108,7 +108,6 @@ permit|permits|allow|allows
 """
 # What a question may begin with and mean the same without it.
 BARE = ("what is", "which is", "what are", "what 's")
-LONGEST = 5  # words of a phrase
 
 
 def _table() -> dict[tuple[str, ...], tuple[str, ...]]:
@@ -126,7 +125,11 @@ WORDS = {
     line[0]: [word for word in line if " " not in word]
     for line in (text.split("|") for text in LINES.strip().splitlines())
 }
-FIRSTS = frozenset(phrase[0] for phrase in TABLE)
+# By the first word of a phrase how many words phrases have that begin with it, the longest first.
+SIZES = {
+    first: sorted({len(phrase) for phrase in TABLE if phrase[0] == first}, reverse=True)
+    for first in {phrase[0] for phrase in TABLE}
+}
 
 
 def put(words: Sequence[str]) -> list[str]:
@@ -134,11 +137,15 @@ def put(words: Sequence[str]) -> list[str]:
     found: list[str] = []
     at = 0
     while at < len(words):
-        size = 0
-        if words[at] in FIRSTS:
-            size = next((n for n in range(LONGEST, 0, -1) if tuple(words[at : at + n]) in TABLE), 0)
-        found += TABLE[tuple(words[at : at + size])] if size else [words[at]]
-        at += size or 1
+        for size in SIZES.get(words[at], ()):
+            phrase = tuple(words[at : at + size])
+            if phrase in TABLE:
+                found += TABLE[phrase]
+                at += size
+                break
+        else:
+            found.append(words[at])
+            at += 1
     return found
 
 
