@@ -22,8 +22,9 @@ import json
 import random
 import re
 import tarfile
+import unicodedata
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from itertools import chain, islice, takewhile
 from typing import Any
 
@@ -140,13 +141,14 @@ def copies(found: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
 
 def changed(found: list[dict[str, Any]], share: float) -> Iterator[dict[str, Any]]:
     """Some rows, again and again, with other words: this share of words of four letters and more that are not
-    frequent, exchanged for others of their length, and digits for other digits; without end."""
+    frequent, exchanged for others of their alphabet and length that are about as frequent, and digits for
+    other digits; without end."""
     texts = (m["content"] for row in found for m in row["messages"])
     counts = Counter(word for text in texts for word in WORD.findall(text) if not word.isdigit())
     often = {word for word, _ in counts.most_common(FREQUENT)}
-    alike: dict[tuple[int, bool], list[str]] = {}
+    alike: dict[Hashable, list[str]] = {}
     for word in sorted(counts.keys() - often):
-        alike.setdefault((min(len(word), 12), word[0].isupper()), []).append(word)
+        alike.setdefault((*alphabet(word), min(len(word), 12), counts[word].bit_length()), []).append(word)
     turn = 0
     while True:
         turn += 1
@@ -159,6 +161,11 @@ def changed(found: list[dict[str, Any]], share: float) -> Iterator[dict[str, Any
             other |= zip(chosen, draw.sample(chosen, len(chosen)), strict=True)
         for row in found:
             yield {"messages": [{**m, "content": exchanged(m["content"], other)} for m in row["messages"]]}
+
+
+def alphabet(word: str) -> tuple[str, bool, bool]:
+    """The script of a word's first letter; whether it is a capital; whether all letters are ASCII."""
+    return unicodedata.name(word[0], "").partition(" ")[0], word[0].isupper(), word.isascii()
 
 
 def exchanged(text: str, other: dict[str, str]) -> str:
