@@ -44,7 +44,7 @@ def look(run: str, run_json: Mapping[str, Any]) -> dict[str, str]:
     elif stopped := _stopped(run_json, card):
         stale["train"] = stopped
     elif run_json.get("train") and not card:
-        stale["train"] = f"left no adapter that is there; {AGAIN}"
+        stale["train"] = f"is told of in run.json, and its files are gone; {AGAIN}"
     elif card and run_json.get("train", {}).get("key", card["key"]) != card["key"]:
         stale["train"] = f"is of another training than the one that is told; {AGAIN}"
     scores = storage.read_object(storage.join(run, SCORES))

@@ -362,6 +362,8 @@ def on_worker(config: dict[str, Any]) -> None:
     rank = Rank(context.get_world_rank(), context.get_world_size(), ray.train.torch.get_device())
     if ray.get(mailbox.refusal.remote()) is not None:
         return  # it is raised by the driver: to fail here would have Ray start the ranks once more
+    if rank.number == 0:
+        mailbox.begin.remote()
     try:
         train(job, rank, lambda step: mailbox.put.remote(step))
     except (ModelError, RecipeError, GateError, FullDiskError) as error:

@@ -18,14 +18,18 @@ from headrace.pipelines.train.watch.watched import Step
 
 LOOK_EVERY = 0.5  # seconds between two looks for finished steps
 REPORT_EVERY = 5.0  # seconds between two steps that are reported, but for validations
+AGAIN = "train: a worker was lost, or one more came: all go on from the newest checkpoint (start {})"
 Progress = Callable[[str, dict[str, Any]], None]
 
 
 class Mailbox:
-    """Steps that rank 0 has finished, until the driver asks; and why a rank has refused to train."""
+    """Steps that rank 0 has finished, until the driver asks; how often the ranks were started; and why one
+    has refused to train.
+    """
 
     def __init__(self) -> None:
         self._steps: list[Step] = []
+        self._starts = 0
         self._refusal: HeadraceError | None = None
 
     def refuse(self, error: HeadraceError) -> None:
@@ -35,6 +39,14 @@ class Mailbox:
     def refusal(self) -> HeadraceError | None:
         """What a rank of an earlier start has left."""
         return self._refusal
+
+    def begin(self) -> None:
+        """Count a start."""
+        self._starts += 1
+
+    def starts(self) -> int:
+        """How often the ranks were started."""
+        return self._starts
 
     def put(self, step: Step) -> None:
         """Leave a step."""
@@ -75,10 +87,14 @@ def reporting(
 
     What they raise ends the telling, not the training, and is raised at the end.
     """
-    reported = time.monotonic()
+    reported, started = time.monotonic(), 1
 
     def take(timeout: float | None = None) -> None:
-        nonlocal reported
+        nonlocal reported, started
+        starts = ray.get(mailbox.starts.remote(), timeout=timeout)
+        if starts > started:
+            started = starts
+            progress(AGAIN.format(starts), {"event": "restart", "start": starts})
         for step in ray.get(mailbox.take.remote(), timeout=timeout):
             if each_step is not None:
                 each_step(step)

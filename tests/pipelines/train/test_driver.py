@@ -495,8 +495,12 @@ def test_two_workers_learn_and_survive_a_kill(toy_model: str, tmp_path: Path) ->
     key = train.plan(run, toy_model, config, 7, {}).key
     told: list[int] = []
     left: list[int] = []  # step of the newest checkpoint when the worker was killed
+    again: list[int] = []
 
     def kill_once(text: str, fields: dict[str, Any]) -> None:
+        if fields.get("event") == "restart":
+            assert "a worker was lost" in text
+            again.append(fields["start"])
         if not text.startswith("train: step") or "loss" not in fields:
             return  # something else is told
         told.append(fields["step"])
@@ -509,6 +513,7 @@ def test_two_workers_learn_and_survive_a_kill(toy_model: str, tmp_path: Path) ->
 
     history = train.run(run, toy_model, config, seed=7, progress=kill_once)
     assert 0 < left[0] < 60, "killed midway"
+    assert again == [2], "that a worker was lost is told"
     assert set(told) >= set(range(3, 61, 3)), "every validation is told"
     assert told[-1] == 60
     counted = len(told)
