@@ -98,7 +98,7 @@ def _listed(codes: NDArray[np.uint64]) -> NDArray[np.uint64]:
 def _unknown() -> _Known:
     """No word is known."""
     none = np.zeros(0, np.uint64)
-    return _Known(*[none] * 7, _listed(none))
+    return _Known(none, none, none, none, none, none, none, _listed(none))
 
 
 def _stand_for(words: Mapping[str, str]) -> tuple[NDArray[np.uint64], NDArray[np.uint64]]:
@@ -191,9 +191,9 @@ def _point(data, at):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def _words(
+def _words(  # type: ignore[no-untyped-def]
     data, ends, letters, idle, contracted, put, same, firsts, slipped, meant, listed, codes, offsets, plain
-):  # type: ignore[no-untyped-def]
+):
     """Fill `codes` with the words of ``data[ends[i]:ends[i + 1]]``; returns how many there are."""
     out = 0
     for text in range(len(ends) - 1):
