@@ -112,7 +112,8 @@ def _reason(
 def _size(facts: Facts, config: Config) -> Reason:
     kind, _ = kind_of(facts, config)
     size, n = size_of(kind, config), facts.size
-    rows = f"{n:,} effective examples of {facts.rows:,} rows" if n < facts.rows else f"{facts.rows:,} rows"
+    counted = f"{n:,} effective example{'s' * (n != 1)}"
+    rows = f"{counted} of {facts.rows:,} rows" if n < facts.rows else f"{facts.rows:,} rows"
     rows = f"{facts.rows:,} row" if facts.rows == 1 else rows
     few = f"under {size.least:,} expect nothing"
     if not facts.rows:
