@@ -5,7 +5,6 @@ code of a model's is run. An s3:// directory is copied once to the user's cache.
 """
 
 import importlib.util
-import json
 import os
 import tempfile
 from collections.abc import Iterable, Sequence
@@ -13,6 +12,7 @@ from typing import Any
 
 import torch
 import transformers
+from safetensors import SafetensorError, safe_open
 
 from headrace.cluster import storage
 from headrace.cluster.errors import ModelError
@@ -63,32 +63,15 @@ def require_whole(model: str) -> None:
     listed = {*(index.get("weight_map") or {}).values()}
     for name in sorted(listed | {n for n in os.listdir(model) if n.endswith(".safetensors")}):
         path = os.path.join(model, name)
-        wanted, size = _length(path), os.path.getsize(path) if os.path.exists(path) else 0
-        if wanted is None or size != wanted:
-            ends = (
-                "is no safetensors file"
-                if wanted is None
-                else f"is not {wanted:,} bytes long, as its head says"
-            )
+        try:
+            with safe_open(path, "pt"):  # it holds the head against the file's length
+                pass
+        except (OSError, SafetensorError) as error:
+            size = os.path.getsize(path) if os.path.exists(path) else 0
             raise ModelError(
-                f"the weights in {path} are not whole: the file has {size:,} bytes and {ends}; copy or "
+                f"the weights in {path} are not whole: the file has {size:,} bytes ({error}); copy or "
                 "download it again"
-            )
-
-
-def _length(path: str) -> int | None:
-    """Bytes that a file of safetensors has by its head; None where it has none.
-
-    Source: https://github.com/huggingface/safetensors#format
-    """
-    try:
-        with open(path, "rb") as file:
-            size = int.from_bytes(file.read(8), "little")
-            head = json.loads(file.read(size))
-        ends = [about["data_offsets"][1] for name, about in head.items() if name != "__metadata__"]
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, MemoryError, OverflowError):
-        return None
-    return 8 + size + max(ends, default=0)
+            ) from error
 
 
 def _described(model: str) -> Any:

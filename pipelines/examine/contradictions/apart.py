@@ -248,17 +248,23 @@ def _words(  # type: ignore[no-untyped-def]
             out += len(put)
         if not plain[text]:
             out = begin
-        codes[begin:out].sort()
-        kept, several = begin, np.uint64(0)
-        for place in range(begin, out):  # of one word that stands twice, the one that counts comes last
-            if place + 1 < out and codes[place] >> LENGTH == codes[place + 1] >> LENGTH:
-                several = SEVERAL
-                continue
-            codes[kept] = codes[place] | several
-            kept, several = kept + 1, np.uint64(0)
-        out = kept
+        out = _distinct(codes, begin, out)
         offsets[text + 1] = out
     return out
+
+
+@njit(cache=True, nogil=True)
+def _distinct(codes, begin, end):  # type: ignore[no-untyped-def]
+    """Sort ``codes[begin:end]``, each word once, marked if it stood more often; returns the new end."""
+    codes[begin:end].sort()
+    kept, several = begin, np.uint64(0)
+    for place in range(begin, end):  # of one word that stands twice, the one that counts comes last
+        if place + 1 < end and codes[place] >> LENGTH == codes[place + 1] >> LENGTH:
+            several = SEVERAL
+            continue
+        codes[kept] = codes[place] | several
+        kept, several = kept + 1, np.uint64(0)
+    return kept
 
 
 @njit(cache=True, nogil=True)
