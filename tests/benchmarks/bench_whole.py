@@ -1,6 +1,7 @@
 """The whole preparation, raw JSONL on disk to packed shards and advice: speed, memory, time by stage.
 
     python tests/benchmarks/bench_whole.py [DIRECTORY] [--megabytes N ...] [--check N] [--rows real|copies]
+        [--peers PYTHON] [--peer-megabytes N]
 
 Everything that prepares is on but models: cleaning, traits, personal data and its gate, deduplication, every
 check of the examiner, and all evaluation sets of HEADRACE_TEST_DATA to look for.
@@ -15,9 +16,9 @@ each record must come out again, kept or with its reason. Then fast: CPU seconds
 stage, and of all processes together, Ray's among them; memory is the peak of driver and workers. Appends to
 whole.csv.
 
-STITCHED is what a pipeline of peers did on 13 MB of such rows on one core of this machine: ftfy a row,
-datatrove's Gopher filters and MinHash, Presidio, a Jinja template with `tokenizers`, TRL's packing. It has
-no examiner and no gate.
+`--peers` names the Python of an environment with the peers of `stitched.py`, which says what is in it;
+without it nothing is compared. They are given the first `--peer-megabytes` of the same rows (which are
+shuffled) before our own run, and stand in whole.csv as `peers.STEP`.
 """
 
 import argparse
@@ -26,6 +27,7 @@ import json
 import os
 import random
 import shutil
+import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
@@ -41,7 +43,7 @@ import yaml
 from bench_kernels import commit, processor
 
 HERE = Path(__file__).resolve().parent
-STITCHED = 0.077  # MB/s a core
+TOKENIZER = HERE.parents[1] / "pipelines/stages/tokenise/assets/tokenizer"
 COLUMNS = (
     *("date", "commit", "cpu", "load", "data", "megabytes", "rows", "workers", "wall_seconds"),
     *("driver_mib", "worker_mib", "stage", "cpu_seconds", "mb_s", "share"),
@@ -108,16 +110,31 @@ def stages(told: dict[str, Any], output: Path) -> dict[str, float]:
     return found
 
 
-def measure(directory: Path, data: str, megabytes: int, workers: int) -> list[dict[str, Any]]:
-    """Figures of one size."""
-    folder = directory / f"whole-{megabytes}"
+def peers(python: str, directory: Path, data: str, megabytes: int) -> list[dict[str, Any]]:
+    """Figures of the pipeline of peers. Raises: CalledProcessError."""
+    folder = directory / "whole-peers"
     shutil.rmtree(folder, ignore_errors=True)
-    rows, _ = scale.write(folder / "in", DATA[data](), megabytes * 10**6)
+    rows, _ = scale.write(folder, DATA[data](), megabytes * 10**6)
+    shards = b"".join(path.read_bytes() for path in sorted(folder.iterdir(), key=lambda path: int(path.stem)))
+    (folder / "rows.jsonl").write_bytes(shards)
     load = os.getloadavg()[0]
-    told, wall, spent = prepare(folder, rows, workers)
-    by_stage = stages(told, folder / f"run-{workers}")
-    whole = sum(seconds for name, seconds in by_stage.items() if "." not in name)
-    common = {
+    arguments = [str(folder / "rows.jsonl"), str(TOKENIZER), str(megabytes * 10**6)]
+    done = subprocess.run(
+        [python, str(HERE / "stitched.py"), *arguments], check=True, stdout=subprocess.PIPE, text=True
+    )
+    answer = json.loads(done.stdout.splitlines()[-1])
+    if answer["told"]["rows"] != rows:
+        raise SystemExit(f"the peers were given {rows} rows and read {answer['told']['rows']}")
+    print(f"peers, {megabytes} MB: {answer['told']} {answer['versions']}")
+    shutil.rmtree(folder)
+    by_step = {f"peers.{step}": seconds for step, seconds in answer["seconds"].items()}
+    whole = sum(by_step.values())
+    return figures(about(data, megabytes, rows, 1, load), {**by_step, "peers": whole}, whole)
+
+
+def about(data: str, megabytes: int, rows: int, workers: int, load: float) -> dict[str, Any]:
+    """What stands in each line of a run."""
+    return {
         "date": datetime.now(UTC).date().isoformat(),
         "commit": commit(),
         "cpu": processor(),
@@ -126,21 +143,41 @@ def measure(directory: Path, data: str, megabytes: int, workers: int) -> list[di
         "megabytes": megabytes,
         "rows": rows,
         "workers": workers,
-        "wall_seconds": round(wall),
-        "driver_mib": told["memory"]["driver"] >> 20,
-        "worker_mib": told["memory"]["worker"] >> 20,
     }
-    lines = [
+
+
+def figures(common: dict[str, Any], seconds_by: dict[str, float], whole: float) -> list[dict[str, Any]]:
+    """A line a stage, with its share of `whole` seconds."""
+    return [
         {
             **common,
             "stage": name,
             "cpu_seconds": round(seconds, 2),
-            "mb_s": round(megabytes / seconds, 2) if seconds else "",
+            "mb_s": round(common["megabytes"] / seconds, 3) if seconds else "",
             "share": round(seconds / whole, 3),
         }
-        for name, seconds in {**by_stage, "all tasks": whole, "all processes": spent}.items()
+        for name, seconds in seconds_by.items()
     ]
-    say(lines, told)
+
+
+def measure(
+    directory: Path, data: str, megabytes: int, workers: int, peer: float | None
+) -> list[dict[str, Any]]:
+    """Figures of one size. `peer` is what the peers do, in MB/s of a core."""
+    folder = directory / f"whole-{megabytes}"
+    shutil.rmtree(folder, ignore_errors=True)
+    rows, _ = scale.write(folder / "in", DATA[data](), megabytes * 10**6)
+    load = os.getloadavg()[0]
+    told, wall, spent = prepare(folder, rows, workers)
+    by_stage = stages(told, folder / f"run-{workers}")
+    whole = sum(seconds for name, seconds in by_stage.items() if "." not in name)
+    common = about(data, megabytes, rows, workers, load) | {
+        "wall_seconds": round(wall),
+        "driver_mib": told["memory"]["driver"] >> 20,
+        "worker_mib": told["memory"]["worker"] >> 20,
+    }
+    lines = figures(common, {**by_stage, "all tasks": whole, "all processes": spent}, whole)
+    say(lines, told, peer)
     shutil.rmtree(folder)
     return lines
 
@@ -155,18 +192,19 @@ def copies() -> Iterator[dict[str, Any]]:
 DATA = {"real": corpus.rows, "copies": copies}
 
 
-def say(lines: list[dict[str, Any]], told: dict[str, Any]) -> None:
+def say(lines: list[dict[str, Any]], told: dict[str, Any], peer: float | None) -> None:
     """Print the figures, and the stage that takes the most."""
     one = lines[0]
     print(f"{one['megabytes']} MB, {one['rows']:,} rows, load {one['load']}; {told['rows']}")
     for line in lines:
-        figures = f"{line['cpu_seconds']:9.2f} CPU s {line['mb_s']:>8} MB/s {line['share']:7.1%}"
-        print(f"  {line['stage']:<24} {figures}")
+        spent = f"{line['cpu_seconds']:9.2f} CPU s {line['mb_s']:>8} MB/s {line['share']:7.1%}"
+        print(f"  {line['stage']:<24} {spent}")
     tasks = next(line for line in lines if line["stage"] == "all tasks")
     most = max(lines[:-2], key=lambda line: float(line["cpu_seconds"]))
+    beside = f", {tasks['mb_s'] / peer:.1f} times the peers ({peer} MB/s)" if peer else ""
     print(
-        f"  {tasks['mb_s']} MB/s a core, {tasks['mb_s'] / STITCHED:.0f} times the stitched pipeline; driver "
-        f"{one['driver_mib']} MiB, worker {one['worker_mib']} MiB; the next bottleneck: {most['stage']}",
+        f"  {tasks['mb_s']} MB/s a core{beside}; driver {one['driver_mib']} MiB, "
+        f"worker {one['worker_mib']} MiB; the next bottleneck: {most['stage']}",
         flush=True,
     )
 
@@ -190,19 +228,30 @@ def main() -> None:
     parser.add_argument("--megabytes", type=int, nargs="+", default=[100])
     parser.add_argument("--check", type=int, default=2, help="MB of the corpus for the digests; 0: none")
     parser.add_argument("--rows", choices=[*DATA], default="real")
+    parser.add_argument("--peers", metavar="PYTHON", help="Python of an environment with the peers")
+    parser.add_argument("--peer-megabytes", type=int, default=3)
     options = parser.parse_args()
     directory = options.directory or Path(tempfile.mkdtemp(prefix="headrace-bench-"))
     if options.check:
         check(directory, options.rows, options.check)
-    target = HERE / "whole.csv"
+    peer = None
+    if options.peers:
+        lines = peers(options.peers, directory, options.rows, options.peer_megabytes)
+        write(lines)
+        peer = lines[-1]["mb_s"]
     for megabytes in options.megabytes:
-        lines = measure(directory, options.rows, megabytes, os.cpu_count() or 1)
-        new = not target.exists()
-        with target.open("a", newline="", encoding="utf-8") as file:
-            writer = csv.DictWriter(file, COLUMNS)
-            if new:
-                writer.writeheader()
-            writer.writerows(lines)
+        write(measure(directory, options.rows, megabytes, os.cpu_count() or 1, peer))
+
+
+def write(lines: list[dict[str, Any]]) -> None:
+    """Append to whole.csv."""
+    target = HERE / "whole.csv"
+    new = not target.exists()
+    with target.open("a", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, COLUMNS)
+        if new:
+            writer.writeheader()
+        writer.writerows(lines)
 
 
 if __name__ == "__main__":
