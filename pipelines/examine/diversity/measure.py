@@ -9,6 +9,9 @@
 - *meaning*: the cosine of their weighted terms (see `examine.vectors`) is `meaning` or more; with a model, or
   that of their embeddings is `model_meaning`.
 
+A line of what many prompts share beside what they ask, such as a system prompt, counts as one word (see
+`examine.preambles`), but for templates, and a model does not read it.
+
 Links of equal prompts and of meaning join prompts into clusters, one leads to the next: rewordings of a
 question are linked by others between them. Near matches and templates are told apart and join nothing: under
 one long preamble stand different questions, and "write a poem about X" may be a hundred things. The
@@ -30,7 +33,7 @@ from numpy.typing import NDArray
 
 from headrace import kernels
 from headrace.pipelines import arrays
-from headrace.pipelines.examine import vectors
+from headrace.pipelines.examine import preambles, vectors
 from headrace.pipelines.examine.diversity import links
 from headrace.pipelines.examine.diversity.config import Config
 
@@ -47,7 +50,7 @@ class Prompts(NamedTuple):
 
     ids: NDArray[np.uint64]
     keys: NDArray[np.uint64]  # hash of the folded prompt
-    terms: vectors.Terms
+    lines: preambles.Lines
     embedded: NDArray[np.float32] | None = None  # [N, D], rows of unit length
 
 
@@ -74,7 +77,7 @@ def effective(prompts: pa.Array | Sequence[str], config: Config | None = None) -
     if not len(ids):
         return 0.0
     chosen = drawn(ids, config.sample)
-    found = vectors.terms(texts.take(pa.array(ids[chosen])))
+    found = preambles.lines(texts.take(pa.array(ids[chosen])))
     groups = grouped(Prompts(ids[chosen], keys[ids[chosen]], found), config)
     return estimate(groups.cluster, ids[chosen], len(ids), effective_number(keys[ids]))
 
@@ -117,11 +120,12 @@ def grouped(prompts: Prompts, config: Config) -> Groups:
     """Group prompts in every way; of equal ones the first is compared, and the others go with it."""
     exact = first_places(prompts.keys)
     chosen, place = np.unique(exact, return_inverse=True)
-    terms = vectors.taken(prompts.terms, chosen)
+    lines = preambles.taken(prompts.lines, chosen)
+    asked = preambles.asked(lines)
     by = {
-        "near": links.by_jaccard(vectors.present(terms), config.near),
-        "template": first_places(templates(terms)),
-        "meaning": links.by_cosine(vectors.weighted(terms), config.meaning),
+        "near": links.by_jaccard(vectors.present(asked), config.near),
+        "template": first_places(templates(lines.whole)),
+        "meaning": links.by_cosine(vectors.weighted(asked), config.meaning),
     }
     if prompts.embedded is not None:
         by["model"] = linked(prompts.embedded[chosen], config.model_meaning)

@@ -15,13 +15,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from headrace.cluster import storage
-from headrace.pipelines.examine import rows, vectors
+from headrace.pipelines.examine import preambles, rows, vectors
 from headrace.pipelines.examine.diversity import measure
 from headrace.pipelines.examine.diversity.config import Config as Config
 from headrace.pipelines.examine.diversity.counted import LARGE, once
 
 NAME = "diversity"
-VERSION = 2
+VERSION = 3
 OFTEN = 10  # rows of a template or an opener that is listed
 REPETITIVE, REWORDED = 0.5, 0.1  # effective prompts a row, below which a set is said to be so
 ONE = 0.1  # share of the largest cluster, above which it is named
@@ -85,9 +85,9 @@ def _terms(item: tuple[int, Sequence[str]], run: str, work: str, texts: bool) ->
     table = rows.left(paths, run, ["messages"])
     at = pc.index_in(drawn["row_id"].combine_chunks(), table["row_id"].combine_chunks())
     prompts = rows.exchanges(table.take(at))["prompt"].combine_chunks()
-    found = vectors.terms(prompts)
-    held = pa.LargeListArray.from_arrays(pa.array(found.offsets), pa.array(found.hashes))
-    drawn = drawn.append_column("terms", held)
+    found = preambles.lines(prompts)
+    held = pa.LargeListArray.from_arrays(pa.array(found.terms.offsets), pa.array(found.terms.hashes))
+    drawn = drawn.append_column("lines", pa.LargeListArray.from_arrays(pa.array(found.ends), held))
     if texts:
         drawn = drawn.append_column("text", prompts)
     target = storage.join(work, f"terms-{number}.parquet")
@@ -101,18 +101,20 @@ def _measured(brought: Sequence[str], plan: dict[str, Any], target: str, config:
         {
             "row_id": pa.array([], pa.uint64()),
             "key": pa.array([], pa.uint64()),
-            "terms": pa.array([], pa.large_list(pa.uint32())),
+            "lines": pa.array([], pa.large_list(pa.large_list(pa.uint32()))),
         }
     )
     tables = [storage.read_table(path) for path in brought] or [empty]
     table = pa.concat_tables(tables).sort_by("row_id").combine_chunks()
-    listed = table["terms"].combine_chunks()
-    held = vectors.Terms(listed.offsets.to_numpy(), listed.values.to_numpy())
+    listed = table["lines"].combine_chunks()
+    terms = vectors.Terms(listed.values.offsets.to_numpy(), listed.values.values.to_numpy())
+    held = preambles.Lines(terms, listed.offsets.to_numpy())
     embedded = None
     if config.model is not None and table.num_rows:
         from headrace.pipelines.examine.diversity import model
 
-        embedded = model.embedded(table["text"].to_pylist(), config.model, config.model_length)
+        texts = preambles.without(table["text"].combine_chunks(), held)
+        embedded = model.embedded(texts.to_pylist(), config.model, config.model_length)
     ids = table["row_id"].to_numpy()
     prompts = measure.Prompts(ids, table["key"].to_numpy(), held, embedded)
     groups = measure.grouped(prompts, config)
@@ -128,7 +130,8 @@ def report(prompts: measure.Prompts, groups: measure.Groups, plan: dict[str, Any
     if not drawn:
         return {"effective_prompts": 0, "rows": 0, "verdict": "none", "words": "no row has a prompt"}
     number = measure.estimate(groups.cluster, ids, whole, plan["exact"])
-    opened = measure.openers(prompts.terms)
+    asked = preambles.asked(prompts.lines)
+    opened = measure.openers(asked)
     clusters = measure.largest(groups.cluster, ids)
     told = {
         "effective_prompts": round(number, 1),
@@ -140,8 +143,8 @@ def report(prompts: measure.Prompts, groups: measure.Groups, plan: dict[str, Any
         "largest": clusters,
         "templates": measure.largest(groups.by["template"], ids, least=OFTEN),
         "openers": measure.largest(opened[opened != 0], ids[opened != 0], least=OFTEN),
-        "distinct": {n: round(share, 4) for n, share in measure.distinct_shares(prompts.terms).items()},
-        "vocabulary": measure.vocabulary(prompts.terms, ids),
+        "distinct": {n: round(share, 4) for n, share in measure.distinct_shares(asked).items()},
+        "vocabulary": measure.vocabulary(asked, ids),
     }
     return told | verdict(number, whole, clusters, drawn)
 
