@@ -23,6 +23,14 @@ def ranges(starts: NDArray[np.int64], counts: NDArray[np.int64]) -> NDArray[np.i
     return np.arange(total) + np.repeat(starts - ends + counts, counts)
 
 
+def among(values: NDArray[Any], known: NDArray[Any]) -> NDArray[np.bool_]:
+    """Which values are known, ``bool[N]``; `known` ascending (`np.isin` sorts both)."""
+    if not len(known):
+        return np.zeros(len(values), np.bool_)
+    found: NDArray[np.bool_] = known[np.minimum(np.searchsorted(known, values), len(known) - 1)] == values
+    return found
+
+
 def spread(values: NDArray[Any], rows: NDArray[Any], n: int) -> NDArray[Any]:
     """Values of some of `n` rows at their places, 0 elsewhere: ``T[K] -> T[n]``.
 

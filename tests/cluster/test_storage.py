@@ -145,6 +145,14 @@ def test_a_table_that_is_read_by_range_has_groups_of_so_many_rows(tmp_path: Path
     assert [g.num_rows for g in storage.row_groups(path)] == [storage.RANGE_ROWS, 1]
 
 
+def test_tables_that_are_passed_on_come_back_in_their_order(place: str) -> None:
+    path = storage.join(place, "passing.parquet")
+    tables = [pa.table({"n": range(first, first + 5)}) for first in (0, 5)]
+    storage.write_passing(path, iter(tables), 3)
+    assert [t["n"].to_pylist() for t in storage.row_groups(path)] == [[0, 1, 2], [3, 4], [5, 6, 7], [8, 9]]
+    assert storage.read_table(path, filters=[("n", ">", 7)])["n"].to_pylist() == [8, 9]
+
+
 def test_row_groups_of_no_file(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         next(storage.row_groups(str(tmp_path / "none.parquet")))

@@ -47,3 +47,9 @@ def test_texts_are_put_where_they_belong() -> None:
 def test_the_finaliser_is_that_of_splitmix64(state: int, value: int) -> None:
     given = (1234567 + state * 0x9E3779B97F4A7C15) % 2**64
     assert arrays.finalised(np.array([given], np.uint64)).tolist() == [value]
+
+
+@given(st.lists(st.integers(0, 9)), st.lists(st.integers(0, 9)).map(sorted))
+def test_values_are_among_those_that_are_known_as_a_set_says_it(values: list[int], known: list[int]) -> None:
+    found = arrays.among(np.array(values, np.uint64), np.array(known, np.uint64))
+    assert found.tolist() == [value in set(known) for value in values]

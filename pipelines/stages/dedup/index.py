@@ -9,6 +9,7 @@ Source: https://github.com/facebookresearch/faiss/wiki/Binary-indexes; Li & Koen
 https://arxiv.org/abs/0910.3349.
 """
 
+from itertools import chain
 from typing import Any
 
 import numpy as np
@@ -22,6 +23,11 @@ from headrace.pipelines.stages.fingerprint import stage as fingerprint
 FOLDER = "index"
 BITS = 64 * fingerprint.WORDS
 ENTRY = ("row_id", "part", "features", "key")
+READ = tuple(
+    f"{part}_{kind}"
+    for part in fingerprint.PARTS
+    for kind in ("features", "key", *(f"sketch_{word}" for word in range(fingerprint.WORDS)))
+)
 
 
 def build(item: tuple[int, str], output: str) -> int:
@@ -32,26 +38,29 @@ def build(item: tuple[int, str], output: str) -> int:
     import faiss
 
     number, path = item
-    table = storage.read_table(path, list(against.COLUMNS))
-    table = against.kept(table, storage.join(output, "removed.parquet")).combine_chunks()
-    entries, sketches = [], []
-    for part, name in enumerate(fingerprint.PARTS):
-        held = np.flatnonzero(
-            (table[f"{name}_features"].to_numpy() > 0) | (table[f"{name}_key"].to_numpy() != 0)
-        )
-        chosen = table.take(pa.array(held))
-        columns = [
-            chosen["row_id"],
-            pa.array(np.full(len(held), part, np.uint8)),
-            chosen[f"{name}_features"],
-            chosen[f"{name}_key"],
-        ]
-        entries.append(pa.Table.from_arrays(columns, names=list(ENTRY)))
-        sketches.append(bits(chosen, name))
+    entries: list[list[pa.Table]] = [[] for _ in fingerprint.PARTS]
+    sketches: list[list[NDArray[np.uint8]]] = [[] for _ in fingerprint.PARTS]
+    for group in storage.row_groups(path, ["row_id", *READ]):
+        table = against.kept(group, storage.join(output, "removed.parquet")).combine_chunks()
+        for part, name in enumerate(fingerprint.PARTS):
+            held = np.flatnonzero(
+                (table[f"{name}_features"].to_numpy() > 0) | (table[f"{name}_key"].to_numpy() != 0)
+            )
+            chosen = table.take(pa.array(held))
+            columns = [
+                chosen["row_id"],
+                pa.array(np.full(len(held), part, np.uint8)),
+                chosen[f"{name}_features"],
+                chosen[f"{name}_key"],
+            ]
+            entries[part].append(pa.Table.from_arrays(columns, names=list(ENTRY)))
+            sketches[part].append(bits(chosen, name))
     found = faiss.IndexBinaryFlat(BITS)
-    found.add(np.concatenate(sketches))
+    for of_part in chain(*sketches):
+        found.add(of_part)
     _put(output, f"{number:06d}.faiss", faiss.serialize_index_binary(found).tobytes())
-    storage.write_table(storage.join(output, FOLDER, f"{number:06d}.parquet"), pa.concat_tables(entries))
+    held_rows = pa.concat_tables(chain(*entries)).combine_chunks()
+    storage.write_table(storage.join(output, FOLDER, f"{number:06d}.parquet"), held_rows)
     return int(found.ntotal)
 
 

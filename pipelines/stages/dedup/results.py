@@ -10,7 +10,7 @@ Cost: some 50 us a kilobyte, of rows that are alike.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from decimal import Context, Decimal, InvalidOperation
 from typing import NamedTuple
 
@@ -21,11 +21,16 @@ NO = frozenset(
     "no nope false incorrect wrong nein non não нет 否 不 不是 错误 いいえ".split()  # noqa: SIM905
 )
 NEGATED = frozenset("not never none cannot without nicht kein pas nunca jamais".split())  # noqa: SIM905
+# Each with what stands in a text, case folded, that it can be found in.
 MARKED = (
-    re.compile(r"####\s*(.+?)\s*$", re.DOTALL),
-    re.compile(r"\\boxed\{([^{}]*)\}"),
-    re.compile(
-        r"\b(?:final answer|(?:the )?(?:correct )?answer)\s*(?:is|:|=)\s*:?\s*([^\n]+?)\.?\s*(?:\n|$)", re.I
+    ("####", re.compile(r"####\s*(.+?)\s*$", re.DOTALL)),
+    ("\\boxed", re.compile(r"\\boxed\{([^{}]*)\}")),
+    (
+        "answer",
+        re.compile(
+            r"\b(?:final answer|(?:the )?(?:correct )?answer)\s*(?:is|:|=)\s*:?\s*([^\n]+?)\.?\s*(?:\n|$)",
+            re.I,
+        ),
     ),
 )
 NUMBER = re.compile(r"-?\d[\d,]*(?:\.\d+)?|-?\.\d+")
@@ -50,10 +55,9 @@ class Result(NamedTuple):
 def of(answer: str) -> Result:
     """The result of a turn."""
     final, numbers = marked(answer), NUMBER.findall(answer)
-    lines = [line for line in SENTENCE.split(answer.strip()) if line.strip()]
-    shown = _numbers(NUMBER.findall(final if final is not None else lines[-1] if lines else ""))
-    returned = RETURNED.findall(answer)
-    plain = [word for word in words(answer) if not any(map(str.isdigit, word))]
+    shown = _numbers(NUMBER.findall(_last_sentence(answer) if final is None else final))
+    returned = RETURNED.findall(answer) if "return" in answer else []
+    plain = [word for word in words(answer) if word.isalpha() or not any(map(str.isdigit, word))]
     return Result(
         shown or (final and " ".join(words(final))) or None,
         opening(final if final is not None else answer),
@@ -64,13 +68,21 @@ def of(answer: str) -> Result:
     )
 
 
+def _last_sentence(answer: str) -> str:
+    lines = [line for line in SENTENCE.split(answer.strip()) if line.strip()]
+    return lines[-1] if lines else ""
+
+
 def _numbers(found: Sequence[str]) -> str:
     return " ".join(str(number(one)) for one in found)
 
 
-def differ(a: Sequence[Result], b: Sequence[Result]) -> bool:
-    """Whether two conversations, the results of their turns, come to another result at the same turn."""
-    return any(_differ(left, right) for left, right in zip(a, b, strict=False))
+def differ(a: Sequence[str], b: Sequence[str], of: Callable[[str], Result]) -> bool:
+    """Whether two conversations, the texts of their turns, come to another result at the same turn.
+
+    of: the result of a turn, for whoever keeps those that were asked for before.
+    """
+    return any(left != right and _differ(of(left), of(right)) for left, right in zip(a, b, strict=False))
 
 
 def _differ(a: Result, b: Result) -> bool:
@@ -83,7 +95,9 @@ def _differ(a: Result, b: Result) -> bool:
 
 def marked(answer: str) -> str | None:
     """What an answer marks as its result."""
-    return next((found[-1] for pattern in MARKED if (found := pattern.findall(answer))), None)
+    letters = answer.casefold()
+    found = (pattern.findall(answer) for needed, pattern in MARKED if needed in letters)
+    return next((finals[-1] for finals in found if finals), None)
 
 
 def opening(text: str) -> bool | None:

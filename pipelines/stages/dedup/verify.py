@@ -34,6 +34,7 @@ Cost: the texts of the rows concerned are folded once; then 6 to 8 ns for each b
 """
 
 from collections.abc import Callable
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
@@ -85,10 +86,11 @@ def _other_results(table: pa.Table, pairs: NDArray[np.int64]) -> NDArray[np.bool
     concerned, local = np.unique(pairs, return_inverse=True)
     roles, rows, texts = schema.contents(table.take(pa.array(concerned)))
     answers = np.flatnonzero(pc.equal(roles, "assistant").to_numpy(zero_copy_only=False))
-    turns: list[list[results.Result]] = [[] for _ in concerned]
+    turns: list[list[str]] = [[] for _ in concerned]
     for row, text in zip(rows[answers], texts.take(pa.array(answers)).to_pylist(), strict=True):
-        turns[row].append(results.of(text))
-    found = (results.differ(turns[a], turns[b]) for a, b in local.reshape(-1, 2))
+        turns[row].append(text)
+    of = cache(results.of)
+    found = (results.differ(turns[a], turns[b], of) for a, b in local.reshape(-1, 2).tolist())
     return np.fromiter(found, np.bool_, len(pairs))
 
 

@@ -24,18 +24,24 @@ def scatter(item: tuple[int, str], work: str, config: Config, partitions: int) -
     """Blocks of every band of one staged file, each row under the partition of its block."""
     number, path = item
     ranks = storage.read_table(storage.join(work, f"ranks-{number}.parquet"))
-    representative = ranks["representative"].to_numpy()
-    for k in bands(config):
-        table = storage.read_table(path, band_columns(k))
-        blocks = blocks_of({name: table[name].to_numpy() for name in table.column_names}, k, config)
+    representative, rank = (ranks[name].to_numpy() for name in ("representative", "rank"))
+    found = bands(config)
+    names = list(dict.fromkeys(name for k in found for name in band_columns(k)))
+    parts: dict[int, list[Blocks]] = {k: [] for k in found}
+    for table in storage.row_groups(path, names):  # all bands of some rows, so that they are read once
+        held = {name: table[name].to_numpy() for name in names}
+        for k in found:
+            parts[k].append(blocks_of(held, k, config))
+    for k in found:
+        blocks = Blocks(*(np.concatenate(values) for values in zip(*parts.pop(k), strict=True)))
         rows = np.flatnonzero(representative & (blocks.key != 0))
         partition = (blocks.key[rows] % np.uint64(partitions)).astype(np.uint32)
         order = np.argsort(partition, kind="stable")
         rows = rows[order]
         columns = {name: values[rows] for name, values in blocks._asdict().items()}
-        columns |= {"partition": partition[order], "place": rows, "rank": ranks["rank"].to_numpy()[rows]}
+        columns |= {"partition": partition[order], "place": rows, "rank": rank[rows]}
         # In groups, so that a reader of one partition leaves the others unread.
-        storage.write_ranges(_blocks(work, k, number), pa.table(columns), dictionary=False)
+        storage.write_passing(_blocks(work, k, number), [pa.table(columns)])
 
 
 def _blocks(work: str, k: int, number: int) -> str:
@@ -53,15 +59,20 @@ def block(item: tuple[int, int], staged: Sequence[str], work: str, config: Confi
     owner, place, rank = owner[order], *(table[n].to_numpy()[order] for n in ("place", "rank"))
 
     def some(names: Sequence[str], rows: NDArray[np.int64]) -> Columns:
-        taken, at = [], []
-        for number in np.unique(owner[rows]):  # a file at a time: all bands of some rows, not of all
-            here = np.flatnonzero(owner[rows] == number)
-            table = storage.read_table(staged[number], list(names))
-            taken.append(table.take(pa.array(place[rows[here]])))
-            at.append(here)
-        back = np.argsort(np.concatenate(at))
-        columns = zip(names, pa.concat_tables(taken).columns, strict=True)
-        return {name: column.to_numpy()[back] for name, column in columns}
+        order = np.lexsort((place[rows], owner[rows]))
+        chosen = rows[order]
+        columns = {name: np.empty(len(rows), np.uint64) for name in names}
+        for number in np.unique(owner[chosen]):  # a row group at a time: all bands of some rows, not of all
+            begin, end = np.searchsorted(owner[chosen], [number, number + 1])
+            wanted, at = place[chosen[begin:end]], 0
+            for table in storage.row_groups(staged[number], list(names)):
+                first, last = begin + np.searchsorted(wanted, [at, at + table.num_rows])
+                for name, values in columns.items():
+                    values[order[first:last]] = table[name].to_numpy()[
+                        wanted[first - begin : last - begin] - at
+                    ]
+                at += table.num_rows
+        return columns
 
     blocks = Blocks(*(table[name].to_numpy()[order] for name in Blocks._fields))
     pairs, capped = pairs_of(blocks, some, k, config)
@@ -71,7 +82,7 @@ def block(item: tuple[int, int], staged: Sequence[str], work: str, config: Confi
 
 def write_pairs(work: str, name: str, pairs: decide.Pairs) -> None:
     table = pa.table({"better": pairs[:, 0], "worse": pairs[:, 1]})
-    storage.write_ranges(storage.join(work, f"{name}.parquet"), table, dictionary=False)
+    storage.write_passing(storage.join(work, f"{name}.parquet"), [table])
 
 
 def read_pairs(work: str, name: str) -> decide.Pairs:

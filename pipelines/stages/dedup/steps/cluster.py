@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from headrace import kernels
 from headrace.cluster import storage
+from headrace.pipelines import arrays
 from headrace.pipelines.stages.dedup import candidates, decide
 from headrace.pipelines.stages.dedup.steps import order as ordering
 from headrace.pipelines.stages.dedup.steps import prompts
@@ -75,7 +76,7 @@ def _repeated(work: str, foreign: int) -> NDArray[np.int64]:
     values.sort()
     twice = candidates.distinct(values[1:][values[1:] == values[:-1]])
     del values
-    found = (ranks[np.isin(groups, twice)] for ranks, groups in _groups(work, foreign) if len(twice))
+    found = (ranks[arrays.among(groups, twice)] for ranks, groups in _groups(work, foreign) if len(twice))
     return np.concatenate([np.zeros(0, np.int64), *found])
 
 

@@ -69,7 +69,7 @@ def _shared_hashes(staged: Sequence[str]) -> NDArray[np.uint64]:
     hashes.sort()
     twice = candidates.distinct(hashes[1:][hashes[1:] == hashes[:-1]])
     del hashes, every
-    return np.intersect1d(twice, np.concatenate(prompts))
+    return twice[arrays.among(twice, np.sort(np.concatenate(prompts)))]
 
 
 def _members(
@@ -80,7 +80,7 @@ def _members(
     parts = []
     for at, table in _row_groups(path):
         found = _flat(table)
-        chosen = np.isin(found.hashes, wanted)
+        chosen = arrays.among(found.hashes, wanted)
         owners = found.owners[chosen]
         ids = table["row_id"].to_numpy()[owners]
         parts.append((found.hashes[chosen], ids, rank[at + owners], found.last[chosen]))

@@ -193,7 +193,13 @@ def _groups(files: Sequence[File], own: int) -> list[list[tuple[int, File]]]:
 
 def _stage(group: Sequence[tuple[int, File]], work: str) -> str:
     """The fingerprints of some files, with the number of each row's file, in one file."""
-    tables = []
+    path = storage.join(work, f"staged-{group[0][0]}.parquet")
+    storage.write_passing(path, _fingerprints(group), dictionary=["source"])
+    return path
+
+
+def _fingerprints(group: Sequence[tuple[int, File]]) -> Iterator[pa.Table]:
+    """What is staged of each of some files."""
     for number, file in group:
         if file.corpus:
             table = against.rows(file.path, file.sketched)
@@ -204,10 +210,7 @@ def _stage(group: Sequence[tuple[int, File]], work: str) -> str:
             table = table.select(STAGED)
         else:
             table = storage.read_table(file.path, list(STAGED))
-        tables.append(table.append_column("file", pa.array(np.full(table.num_rows, number, np.int32))))
-    path = storage.join(work, f"staged-{group[0][0]}.parquet")
-    storage.write_ranges(path, pa.concat_tables(tables), dictionary=["source"])
-    return path
+        yield table.append_column("file", pa.array(np.full(table.num_rows, number, np.int32)))
 
 
 def _decide(

@@ -7,7 +7,7 @@ itself: text is read twice, however many rows and chunks there are.
 Cost: gathering holds some 100 bytes a candidate pair, and nothing of rows in none; a chunk its texts.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -24,6 +24,7 @@ from headrace.pipelines.stages.dedup.steps import order as ordering
 from headrace.pipelines.stages.fingerprint import stage as fingerprint
 
 CHUNK = 2**26  # bytes of text that one task compares, where pairs allow it
+BATCH = 2**26  # bytes of rows that a task holds while it puts them in the order of their chunks
 RANGE_GROUP = 1024  # rows of a row group of collected texts: about a megabyte
 NEEDED = ("row_id", *(f"{p}_{w}" for p in fingerprint.PARTS for w in ("key", "features")))
 
@@ -70,37 +71,59 @@ def gather(names: Sequence[str], starts: Sequence[int], work: str, foreign: int)
     groups = np.unique(group).tolist()
     for one in groups:
         path = storage.join(work, f"wanted-{one}.parquet")
-        storage.write_table(path, table.filter(pa.array(group == one)), dictionary=False)
+        storage.write_passing(path, [table.filter(pa.array(group == one))])
     return {"chunks": chunks, "groups": groups}
 
 
-def collect(item: tuple[int, Sequence[tuple[int, File]]], work: str) -> dict[str, str]:
+def collect(item: tuple[int, Sequence[tuple[int, File]]], work: str) -> dict[str, list[str]]:
     """The wanted rows of one group of files, by chunk; returns the files of texts and of sketches."""
     number, files = item
     wanted = storage.read_table(storage.join(work, f"wanted-{number}.parquet")).combine_chunks()
-    written = {}
+    written: dict[str, list[str]] = {}
     for kind, content in (("texts", ("messages",)), ("sketches", against.SKETCHES)):
-        tables = []
-        for place, file in files:
-            mine = wanted.filter(pc.equal(wanted["file"], place))
-            if file.sketched != (kind == "sketches") or not mine.num_rows:
-                continue
+        mine = [(p, f) for p, f in files if f.sketched == (kind == "sketches")]
+        paths = written.setdefault(kind, [])
+        for tables in _batches(_rows(mine, wanted, content)):
+            paths.append(storage.join(work, f"{kind}-{number}-{len(paths)}.parquet"))
+            storage.write_passing(paths[-1], _by_chunk(tables), RANGE_GROUP)
+    return written
+
+
+def _rows(files: Sequence[tuple[int, File]], wanted: pa.Table, content: Sequence[str]) -> Iterator[pa.Table]:
+    """The wanted rows of each file that has some, with their ranks and chunks."""
+    for place, file in files:
+        mine = wanted.filter(pc.equal(wanted["file"], place))
+        if mine.num_rows:
             read = guarded.table if file.corpus else storage.read_table
             table = read(file.path, [*NEEDED, *content])
             at = pc.index_in(mine["row_id"].combine_chunks(), table["row_id"].combine_chunks())
             rows = table.take(at)
-            tables.append(rows.append_column("rank", mine["rank"]).append_column("chunk", mine["chunk"]))
-        if tables:
-            path = storage.join(work, f"{kind}-{number}.parquet")
-            whole = pa.concat_tables(tables)
-            order = np.argsort(whole["chunk"].to_numpy(), kind="stable")
-            storage.write_table(path, whole.take(pa.array(order)), RANGE_GROUP, dictionary=False)
-            written[kind] = path
-    return written
+            yield rows.append_column("rank", mine["rank"]).append_column("chunk", mine["chunk"])
+
+
+def _batches(tables: Iterator[pa.Table]) -> Iterator[list[pa.Table]]:
+    """Tables, as many as have `BATCH` bytes together."""
+    held: list[pa.Table] = []
+    for table in tables:
+        held.append(table)
+        if sum(one.nbytes for one in held) >= BATCH:
+            yield held
+            held = []
+    if held:
+        yield held
+
+
+def _by_chunk(tables: list[pa.Table]) -> Iterator[pa.Table]:
+    """Rows in the order of their chunks, a row group at a time; empties `tables`."""
+    rows = pa.concat_tables(tables).combine_chunks()
+    tables.clear()
+    order = np.argsort(rows["chunk"].to_numpy(), kind="stable")
+    for first in range(0, len(order), RANGE_GROUP):
+        yield rows.take(pa.array(order[first : first + RANGE_GROUP]))
 
 
 def compare(
-    chunk: int, collected: Sequence[dict[str, str]], work: str, config: Config, ngram: int
+    chunk: int, collected: Sequence[dict[str, list[str]]], work: str, config: Config, ngram: int
 ) -> dict[str, Any]:
     """Similarities of one chunk's pairs, from the texts, or from sketches where there are no texts."""
     pairs = blocking.read_pairs(work, f"chunk-{chunk}")
@@ -120,13 +143,13 @@ def compare(
         rule[np.flatnonzero(chosen)[found.alike]] = decide.ALIKE
     columns = {"better": pairs[:, 0], "worse": pairs[:, 1], "similarity": similarity, "rule": rule}
     path = storage.join(work, f"verified-{chunk}.parquet")
-    storage.write_table(path, pa.table(columns), dictionary=False)
+    storage.write_passing(path, [pa.table(columns)])
     return {"path": path, "pairs": len(pairs)}
 
 
-def _read(collected: Sequence[dict[str, str]], kind: str, chunk: int) -> pa.Table:
+def _read(collected: Sequence[dict[str, list[str]]], kind: str, chunk: int) -> pa.Table:
     """The rows of one chunk, by rank."""
-    paths = [written[kind] for written in collected if kind in written]
+    paths = [path for written in collected for path in written[kind]]
     tables = [storage.read_table(path, filters=[("chunk", "==", chunk)]) for path in paths]
     if not tables:
         return pa.table({"rank": pa.array([], pa.int64())})

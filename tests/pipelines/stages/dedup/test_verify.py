@@ -6,7 +6,7 @@ import pytest
 
 from headrace import kernels
 from headrace.pipelines import schema
-from headrace.pipelines.stages.dedup import verify
+from headrace.pipelines.stages.dedup import results, verify
 from headrace.pipelines.stages.fingerprint import stage as fingerprint
 
 PROMPT = "Summarise the following report on the harvest of apples in the northern valleys, please."
@@ -155,3 +155,30 @@ def test_each_turn_has_a_result() -> None:
     assert alike(talk(23, 31), talk(24, 31)) > 0.8
     assert alike(talk(23, 31), talk(23, 30)) > 0.8
     assert similarity(talk(23, 31), talk(23, 31)) == 1
+
+
+def test_of_equal_turns_no_result_is_asked() -> None:
+    asked: list[str] = []
+
+    def of(text: str) -> results.Result:
+        asked.append(text)
+        return results.of(text)
+
+    assert not results.differ(["It is 5.", "It is 6."], ["It is 5.", "It is 6."], of)
+    assert asked == []
+    assert results.differ(["It is 5.", "It is 6."], ["It is 5.", "It is 7."], of)
+    assert asked == ["It is 6.", "It is 7."]
+
+
+@pytest.mark.parametrize(
+    ("answer", "final"),
+    [
+        ("Two and two. #### 4", "4"),
+        (r"So \boxed{17}", "17"),
+        ("THE ANSWER IS: 12.", "12"),
+        ("The an\u017fwer is 12", "12"),  # a long s, which is an s whatever the case
+        ("Nothing is marked here", None),
+    ],
+)
+def test_what_is_marked_is_found_in_any_case(answer: str, final: str | None) -> None:
+    assert results.marked(answer) == final

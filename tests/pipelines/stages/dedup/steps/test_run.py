@@ -56,6 +56,7 @@ def test_partitions_and_chunks_change_nothing(tmp_path: Path, monkeypatch: pytes
     monkeypatch.setattr(decide, "STEP", 5)
     monkeypatch.setattr(verifying, "CHUNK", 500)
     monkeypatch.setattr(verifying, "RANGE_GROUP", 2)
+    monkeypatch.setattr(verifying, "BATCH", 1)
     monkeypatch.setattr(dedup_tasks, "GROUP", 2)
     told, parted = ran(paths, tmp_path / "parted", each=backwards)
     assert told == report
