@@ -251,7 +251,7 @@ def _diversity(module: Any, config: Any, prompts: Any, answers: Any, where: Sequ
         return {"effective_prompts": 0.0, "rows": 0}
     ids = asked.astype(np.uint64)
     drawn = module.drawn(ids, config.sample)
-    lines = module.preambles.lines(prompts.take(pa.array(asked[drawn])))
+    lines = module.by_line.of(prompts.take(pa.array(asked[drawn])))
     groups = module.grouped(module.Prompts(ids[drawn], keys[asked[drawn]], lines), config)
     exact = module.effective_number(keys[asked])
     number = module.estimate(groups.cluster, ids[drawn], len(ids), exact)

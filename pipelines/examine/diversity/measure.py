@@ -10,7 +10,7 @@
   that of their embeddings is `model_meaning`.
 
 A line of what many prompts share beside what they ask, such as a system prompt, counts as one word (see
-`examine.preambles`), but for templates, and a model does not read it.
+`pipelines.preambles`), but for templates, and a model does not read it.
 
 Links of equal prompts and of meaning join prompts into clusters, one leads to the next: rewordings of a
 question are linked by others between them. Near matches and templates are told apart and join nothing: under
@@ -33,7 +33,7 @@ from numpy.typing import NDArray
 
 from headrace import kernels
 from headrace.pipelines import arrays
-from headrace.pipelines.examine import preambles, vectors
+from headrace.pipelines.examine import by_line, vectors
 from headrace.pipelines.examine.diversity import links
 from headrace.pipelines.examine.diversity.config import Config
 
@@ -50,7 +50,7 @@ class Prompts(NamedTuple):
 
     ids: NDArray[np.uint64]
     keys: NDArray[np.uint64]  # hash of the folded prompt
-    lines: preambles.Lines
+    lines: by_line.Lines
     embedded: NDArray[np.float32] | None = None  # [N, D], rows of unit length
 
 
@@ -77,7 +77,7 @@ def effective(prompts: pa.Array | Sequence[str], config: Config | None = None) -
     if not len(ids):
         return 0.0
     chosen = drawn(ids, config.sample)
-    found = preambles.lines(texts.take(pa.array(ids[chosen])))
+    found = by_line.of(texts.take(pa.array(ids[chosen])))
     groups = grouped(Prompts(ids[chosen], keys[ids[chosen]], found), config)
     return estimate(groups.cluster, ids[chosen], len(ids), effective_number(keys[ids]))
 
@@ -120,8 +120,8 @@ def grouped(prompts: Prompts, config: Config) -> Groups:
     """Group prompts in every way; of equal ones the first is compared, and the others go with it."""
     exact = first_places(prompts.keys)
     chosen, place = np.unique(exact, return_inverse=True)
-    lines = preambles.taken(prompts.lines, chosen)
-    asked = preambles.asked(lines)
+    lines = by_line.taken(prompts.lines, chosen)
+    asked = by_line.asked(lines)
     by = {
         "near": links.by_jaccard(vectors.present(asked), config.near),
         "template": first_places(templates(lines.whole)),

@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from headrace.cluster import storage
-from headrace.pipelines.examine import preambles, rows, vectors
+from headrace.pipelines.examine import by_line, rows, vectors
 from headrace.pipelines.examine.diversity import measure
 from headrace.pipelines.examine.diversity.config import Config as Config
 from headrace.pipelines.examine.diversity.counted import LARGE, once
@@ -85,7 +85,7 @@ def _terms(item: tuple[int, Sequence[str]], run: str, work: str, texts: bool) ->
     table = rows.left(paths, run, ["messages"])
     at = pc.index_in(drawn["row_id"].combine_chunks(), table["row_id"].combine_chunks())
     prompts = rows.exchanges(table.take(at))["prompt"].combine_chunks()
-    found = preambles.lines(prompts)
+    found = by_line.of(prompts)
     held = pa.LargeListArray.from_arrays(pa.array(found.terms.offsets), pa.array(found.terms.hashes))
     drawn = drawn.append_column("lines", pa.LargeListArray.from_arrays(pa.array(found.ends), held))
     if texts:
@@ -108,12 +108,12 @@ def _measured(brought: Sequence[str], plan: dict[str, Any], target: str, config:
     table = pa.concat_tables(tables).sort_by("row_id").combine_chunks()
     listed = table["lines"].combine_chunks()
     terms = vectors.Terms(listed.values.offsets.to_numpy(), listed.values.values.to_numpy())
-    held = preambles.Lines(terms, listed.offsets.to_numpy())
+    held = by_line.Lines(terms, listed.offsets.to_numpy())
     embedded = None
     if config.model is not None and table.num_rows:
         from headrace.pipelines.examine.diversity import model
 
-        texts = preambles.without(table["text"].combine_chunks(), held)
+        texts = by_line.without(table["text"].combine_chunks(), held)
         embedded = model.embedded(texts.to_pylist(), config.model, config.model_length)
     ids = table["row_id"].to_numpy()
     prompts = measure.Prompts(ids, table["key"].to_numpy(), held, embedded)
@@ -130,7 +130,7 @@ def report(prompts: measure.Prompts, groups: measure.Groups, plan: dict[str, Any
     if not drawn:
         return {"effective_prompts": 0, "rows": 0, "verdict": "none", "words": "no row has a prompt"}
     number = measure.estimate(groups.cluster, ids, whole, plan["exact"])
-    asked = preambles.asked(prompts.lines)
+    asked = by_line.asked(prompts.lines)
     opened = measure.openers(asked)
     clusters = measure.largest(groups.cluster, ids)
     told = {

@@ -15,7 +15,7 @@ gauntlet/peers.csv compare the rules with planted wrong labels.
 
 Where the classifier tells labels hardly better than chance does, nothing is suspect: the texts do not tell
 the label, and every guess would be noise. That is said by `Judged.told`. A line that many texts share beside
-what they say, such as a system prompt, counts as one word (see `examine.preambles`).
+what they say, such as a system prompt, counts as one word (see `pipelines.preambles`).
 
 Cost: bounded by the sample and `WORK`: some 10 s for 13,000 short texts with 77 labels. scikit-learn and
 cleanlab are imported when a set is judged.
@@ -29,7 +29,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from headrace.pipelines.examine import preambles, vectors
+from headrace.pipelines.examine import by_line, vectors
 from headrace.pipelines.examine.label_noise.config import Config
 
 FOLDS = 5  # and the fewest rows of a label that is judged
@@ -125,14 +125,14 @@ def judge(texts: pa.Array, codes: NDArray[np.int64], config: Config) -> Judged:
     if len(values) < 2:
         return Judged(codes, suggested, score, rules, 0.0, np.zeros((0, 0)))
     part = texts.take(pa.array(rows))
-    chances = _chances(vectors.weighted(preambles.terms(part, pairs=True), alone=False), own)
+    chances = _chances(vectors.weighted(by_line.terms(part, pairs=True), alone=False), own)
     at, best = np.arange(len(rows)), chances.argmax(1)
     kappa = _kappa(own, best, len(values))
     if kappa < LEAST_KAPPA:
         return Judged(codes, suggested, score, rules, kappa, chances)
     odds = (chances[at, own] / chances[at, best]) ** _sharpness(chances, own, best, kappa)
     near = _neighbours(
-        vectors.weighted(preambles.terms(part), alone=False), own, len(values), config.neighbours
+        vectors.weighted(by_line.terms(part), alone=False), own, len(values), config.neighbours
     )
     nearest = near.argmax(1)
     low, noise = lowest(chances, own, config.precision)

@@ -23,7 +23,7 @@ from headrace.pipelines.stages.dedup import decide, verify
 from headrace.pipelines.stages.dedup.config import Config
 
 NAME = "dedup"
-VERSION = 4
+VERSION = 5
 # What is said and where it is worked out, not which rows go; passages have a key of their own.
 NOT_IN_KEY = {"alarm", "on_alarm", "device", "passages"}
 REMOVED = pa.schema(

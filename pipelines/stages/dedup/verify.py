@@ -24,6 +24,12 @@ Jaccard of .98. Such pairs are *alike*: both rows stay, on the same side of the 
 the very same windows, they are duplicates after all. An equal answer of `TELLING` windows or more says by
 itself that the questions are the same.
 
+What many prompts share beside what they ask, as a system prompt is, says nothing of a pair either (see
+`asked`): without it what is asked has to be alike as well, as for any prompt. Half alike (`REWORDED`) is
+enough unless most partners of both rows ask something else: then their answer is a stock answer. Of a row
+that only a sketch is known of, lines are not known: it and another are as alike as if all that differs stood
+in what the other asks itself.
+
 Two answers to a prompt that come to another result (`results`) are no copies of each other, however alike
 their texts: such a pair is *alike* too, whatever the similarity. Dedup would otherwise choose one of two
 results and say nothing; which of them is wrong, `examine.contradictions` asks. A plain text has no prompt and
@@ -44,7 +50,7 @@ from numpy.typing import NDArray
 
 from headrace import kernels
 from headrace.pipelines import schema
-from headrace.pipelines.stages.dedup import results
+from headrace.pipelines.stages.dedup import asked, results
 from headrace.pipelines.stages.fingerprint import stage as fingerprint
 
 COLUMNS = ["messages", *(f"{part}_{kind}" for part in fingerprint.PARTS for kind in ("features", "key"))]
@@ -52,6 +58,8 @@ COLUMNS = ["messages", *(f"{part}_{kind}" for part in fingerprint.PARTS for kind
 
 # An equal answer of so many windows or more says that the questions are the same as well.
 TELLING = 48
+REWORDED = 0.5  # Jaccard of what two rows ask themselves, from which on they may ask the same
+JUDGED = 0.7  # similarity of whole rows whose answers are the same or nearly so
 CLOSE = 0.4  # similarity under which no recipe takes rows for duplicates in earnest
 
 
@@ -74,11 +82,51 @@ def similarities(table: pa.Table, pairs: NDArray[np.int64], *, min_features: int
         return kernels.jaccard(joined, chosen * 2 + number, ngram=ngram)
 
     found = _least(table, pairs, min_features, jaccard)
+    _as_asked(table, pairs, found, joined, min_features, ngram)
     long = table["answer_features"].to_numpy() >= min_features
     asked = (table["prompt_features"].to_numpy() > 0) | (table["prompt_key"].to_numpy() != 0)
     close = np.flatnonzero((found.similarity >= CLOSE) & (long & asked)[pairs].all(axis=1) & ~found.alike)
     found.alike[close] = _other_results(table, pairs[close])
     return found
+
+
+def _as_asked(
+    table: pa.Table,
+    pairs: NDArray[np.int64],
+    found: Measured,
+    joined: pa.LargeStringArray,
+    min_features: int,
+    ngram: int,
+) -> None:
+    """Take what is `found` down to what pairs are alike in without what many prompts share (see `asked`)."""
+    long = table["prompt_features"].to_numpy() >= min_features
+    close = np.flatnonzero((found.similarity >= CLOSE) & long[pairs].all(axis=1))
+    concerned, local = np.unique(pairs[close], return_inverse=True)
+    local = local.reshape(-1, 2)
+    some = table.take(pa.array(concerned))
+    own = asked.of(some, ngram)
+    both = own.shortened[local].all(axis=1)
+    close, local = close[both], local[both]
+    if not len(close):
+        return
+
+    def jaccard(number: int, chosen: NDArray[np.int64]) -> NDArray[np.float64]:
+        if number == 0:
+            return kernels.jaccard(own.texts, chosen, ngram=ngram)
+        return kernels.jaccard(joined, concerned[chosen] * 2 + number, ngram=ngram)
+
+    for name, values in (("prompt_features", own.features), ("prompt_key", own.keys)):
+        some = some.set_column(some.schema.get_field_index(name), name, pa.array(values))
+    again = _least(some, local, min_features, jaccard)
+    similar = kernels.jaccard(own.texts, local, ngram=ngram) >= REWORDED
+    judged = found.similarity[close] >= JUDGED
+    others, like = (
+        np.bincount(local[m].ravel(), minlength=len(concerned)) for m in (judged & ~similar, judged & similar)
+    )
+    differ = ~similar | (others > like)[local].all(axis=1)
+    close, again = close[differ], Measured(again.similarity[differ], again.alike[differ])
+    found.similarity[close] = np.minimum(found.similarity[close], again.similarity)
+    found.alike[close] |= again.alike
 
 
 def _other_results(table: pa.Table, pairs: NDArray[np.int64]) -> NDArray[np.bool_]:
@@ -123,7 +171,12 @@ def estimates(
     def jaccard(number: int, chosen: NDArray[np.int64]) -> NDArray[np.float64]:
         return kernels.bottom_jaccard(every, held, chosen * 2 + number, k=k)
 
-    return _least(both, pairs + np.array([0, n]), min_features, jaccard)
+    found = _least(both, pairs + np.array([0, n]), min_features, jaccard)
+    ours = asked.of(table, ngram)
+    beside = np.flatnonzero(ours.shortened[pairs[:, 1]])
+    share = np.maximum(ours.share[pairs[beside, 1]], 1e-9)
+    found.similarity[beside] = np.maximum(1 - (1 - found.similarity[beside]) / share, 0)
+    return found
 
 
 def _parts(table: pa.Table) -> pa.LargeStringArray:

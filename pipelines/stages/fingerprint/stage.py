@@ -77,7 +77,7 @@ def parts(roles: pa.Array, rows: NDArray[np.int64], texts: pa.Array, n: int) -> 
 
     `roles`, `rows` (ascending) and `texts` are the flat view of `schema.contents`; `n` the rows.
     """
-    slot = rows * 2 + _is_answer(roles)
+    slot = rows * 2 + is_answer(roles)
     folded = kernels.fold(_without_tools(roles, texts))
     if np.any(slot[1:] < slot[:-1]):
         folded = folded.take(pa.array(np.argsort(slot, kind="stable")))
@@ -98,7 +98,8 @@ def _without_tools(roles: pa.Array, texts: pa.Array) -> pa.Array:
     return arrays.put(texts, system, structure.bare(texts.take(pa.array(system))))
 
 
-def _is_answer(roles: pa.Array) -> NDArray[np.bool_]:
+def is_answer(roles: pa.Array) -> NDArray[np.bool_]:
+    """Which messages are of the answer, not of the prompt: ``bool[M]``."""
     answers: NDArray[np.bool_] = pc.is_in(roles, pa.array(ANSWERS)).to_numpy(zero_copy_only=False)
     return answers
 
@@ -201,7 +202,7 @@ def _exact(
     hi, lo = kernels.content_hash_lists(ends, codes, texts)
     running = arrays.offsets(lengths)
     size = np.minimum(running[ends[1:]] - running[ends[:-1]], 2**32 - 1).astype(np.uint32)
-    slot = rows * 2 + _is_answer(roles)
+    slot = rows * 2 + is_answer(roles)
     short = np.flatnonzero(features[slot] < KEYED)
     short = short[np.argsort(slot[short], kind="stable")]
     folded = kernels.fold(texts.take(pa.array(short)), keep_punctuation=True)

@@ -1,0 +1,78 @@
+"""Terms of texts line by line, so that a line of a preamble can count as one word of what a text says.
+
+What a preamble is, and why: `pipelines.preambles`.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from headrace.pipelines import arrays, preambles
+from headrace.pipelines.examine import vectors
+
+
+class Lines(NamedTuple):
+    """Terms of the lines of N texts, end to end; ``ends int64[N + 1]``: of each text among the lines."""
+
+    terms: vectors.Terms
+    ends: NDArray[np.int64]
+
+    @property
+    def whole(self) -> vectors.Terms:
+        """Terms of the texts as they are."""
+        return vectors.Terms(self.terms.offsets[self.ends], self.terms.hashes)
+
+
+def of(texts: pa.Array, *, pairs: bool = False) -> Lines:
+    """Terms of each line of texts (large_string[N], nulls are empty); pairs: as in `vectors.terms`."""
+    parts, ends = preambles.split(texts)
+    return Lines(vectors.terms(parts, pairs=pairs), ends)
+
+
+def taken(found: Lines, texts: NDArray[np.int64]) -> Lines:
+    """Lines of some texts, in the order of `texts`."""
+    sizes = np.diff(found.ends)[texts]
+    ends = arrays.offsets(sizes)
+    places = np.arange(ends[-1]) + np.repeat(found.ends[texts] - ends[:-1], sizes)
+    return Lines(vectors.taken(found.terms, places), ends)
+
+
+def terms(texts: pa.Array, *, pairs: bool = False) -> vectors.Terms:
+    """Terms of texts as `vectors.terms` gives them, with each line of a preamble as one word."""
+    found = of(texts)
+    preamble, word = told(found)
+    if not preamble.any():
+        return vectors.terms(texts, pairs=pairs)
+    return _shortened(of(texts, pairs=True) if pairs else found, preamble, word)
+
+
+def asked(found: Lines) -> vectors.Terms:
+    """Terms of the texts with each line of a preamble as one word."""
+    return _shortened(found, *told(found))
+
+
+def without(texts: pa.Array, found: Lines) -> pa.Array:
+    """Texts (large_string[N]) without the lines of preambles."""
+    return preambles.joined(*preambles.split(texts), ~told(found)[0])
+
+
+def told(found: Lines) -> tuple[NDArray[np.bool_], NDArray[np.uint32]]:
+    """Which of L lines are of a preamble, ``bool[L]``, and the word that stands for each, ``uint32[L]``."""
+    words = (found.terms.hashes & 1) == 0
+    offsets = arrays.offsets(words)[found.terms.offsets]
+    preamble, key = preambles.told(offsets, found.terms.hashes[words], found.ends)
+    return preamble, (arrays.finalised(key) >> np.uint64(32)).astype(np.uint32) & ~np.uint32(1)
+
+
+def _shortened(found: Lines, preamble: NDArray[np.bool_], word: NDArray[np.uint32]) -> vectors.Terms:
+    if not preamble.any():
+        return found.whole
+    own = np.diff(found.terms.offsets)
+    sizes = np.where(preamble, 1, own)
+    offsets = arrays.offsets(sizes)
+    hashes = np.empty(offsets[-1], np.uint32)
+    hashes[np.repeat(~preamble, sizes)] = found.terms.hashes[np.repeat(~preamble, own)]
+    hashes[offsets[:-1][preamble]] = word[preamble]
+    return vectors.Terms(offsets[found.ends], hashes)
