@@ -17,6 +17,7 @@ LEVELS = {
     "cluster": 0,
     "kernels": 0,
     "pipelines.arrays": 1,
+    "pipelines.preambles": 1,
     "pipelines.schema": 1,
     "pipelines.structure": 1,
     "pipelines.section": 1,
@@ -53,6 +54,7 @@ LEVELS = {
 }
 # What may import what of its own level, beside its own folder: longest names first.
 BESIDE = {
+    ("pipelines.preambles", "pipelines.arrays"),
     ("pipelines.schema", "pipelines.arrays"),
     ("pipelines.recipe", "pipelines.train.config"),
     ("pipelines.recipe", "pipelines.train.sweep.config"),

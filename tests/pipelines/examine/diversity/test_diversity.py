@@ -38,6 +38,16 @@ def test_different_questions_are_as_many() -> None:
     assert measure.effective(questions(1500)) > 1400
 
 
+@pytest.mark.parametrize("between", [" ", "\n"])
+def test_what_many_prompts_share_is_not_what_they_ask(between: str) -> None:
+    """Ten assistants, each with a system prompt of 120 words, and questions of twenty."""
+    systems = [between.join(builders.story(800 + 10 * k + part, 20) for part in range(6)) for k in range(10)]
+    asked = questions(900)
+    assert measure.effective([f"{systems[k % 10]}\n{one}" for k, one in enumerate(asked)]) > 850
+    some = [reworded(asked[k % 30], k) for k in range(900)]
+    assert 25 <= measure.effective([f"{systems[0]}\n{one}" for one in some]) <= 80
+
+
 def test_chinese_questions() -> None:
     letters = [chr(0x4E00 + 37 * k) for k in range(500)]
     draw = np.random.default_rng(2)

@@ -53,6 +53,15 @@ def labelled(count: int, wrong: int = 0, seed: int = 1) -> tuple[list[str], list
     return texts, labels, at
 
 
+def test_system_prompts_do_not_hide_wrong_labels() -> None:
+    texts, labels, wrong = labelled(600, 30)
+    systems = [builders.story(40 + k, 400) for k in range(40)]
+    framed = [f"{systems[k % 40]}\n{text}" for k, text in enumerate(texts)]
+    plain, found = (set(judge.label_noise(said, labels)["row"].to_pylist()) for said in (texts, framed))
+    assert found <= wrong
+    assert len(found) >= len(plain) - 1
+
+
 def test_planted_labels_are_found_and_the_right_ones_suggested() -> None:
     texts, labels, wrong = labelled(600, 30)
     table = judge.label_noise(texts, labels)
