@@ -3,12 +3,13 @@
     python -m tests.benchmarks.preambles [--rows N]
 
 Questions of banking77, gsm8k and llm-adapters stand alone, under ten system prompts of 60 or 250 words, under
-one of 500, under that one with a customer's number in it, or behind the same text in their own turn. The text
-is of real answers of gpteacher. Answers are the set's own, or, for banking77, stock answers (one a label) too.
+one of 500, under that one with a customer's number in it, or behind the same text in their own turn. The
+text is of real answers of gpteacher. Answers are the set's own, or, for banking77, stock answers too, one a
+label.
 
 Appends to preambles.csv a line a set, answers and preamble: rows; how many of them the removal of duplicates
-takes, and how many pairs that stay share a side of the split; the effective number of prompts; and for labels,
-5% of which are planted wrong, precision and recall of label noise.
+takes, and how many pairs that stay share a side of the split; the effective number of prompts; and for
+labels, 5% of which are planted wrong, precision and recall of label noise.
 """
 
 import argparse
@@ -16,6 +17,7 @@ import csv
 import random
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -49,10 +51,16 @@ COLUMNS = (
 Dress = Callable[[int, str], list[tuple[str, str]]]
 
 
+@cache
+def answers_of_others() -> list[str]:
+    """Real answers of some length."""
+    said = [text for row in sets.read(DATA, "gpteacher", 3000) for role, text in row if role == "assistant"]
+    return [text for text in said if len(text.split()) > 60]
+
+
 def written(words: int, seed: int) -> str:
     """A text of so many words, of real answers."""
-    said = [text for row in sets.read(DATA, "gpteacher", 3000) for role, text in row if role == "assistant"]
-    long = [text for text in said if len(text.split()) > 60]
+    long = list(answers_of_others())
     random.Random(seed).shuffle(long)
     return " ".join(" ".join(long[: words // 60 + 1]).split()[:words])
 
