@@ -16,7 +16,7 @@ from headrace.cluster.errors import RecipeError
 from headrace.pipelines import arrays
 from headrace.pipelines.section import hint
 from headrace.pipelines.stages.pii.config import Config, Ner
-from headrace.pipelines.stages.pii.dress import Plain, may_be_dressed, undressed
+from headrace.pipelines.stages.pii.dress import Plain, may_be_dressed, undressed_suspect
 from headrace.pipelines.stages.pii.examined import Findings
 from headrace.pipelines.stages.pii.findings import Finding
 from headrace.pipelines.stages.pii.overlaps import resolved, without_weaker
@@ -64,7 +64,7 @@ def _findings(texts: pa.Array, config: Config) -> Findings:
     if config.recognizers != "all" or "dress" in config.without:
         return found
     rows = may_be_dressed(texts)
-    both = ((row, text, undressed(text)) for row, text in zip(rows, _texts(texts, rows), strict=True))
+    both = ((row, text, undressed_suspect(text)) for row, text in zip(rows, _texts(texts, rows), strict=True))
     dressed = {int(row): (text, plain) for row, text, plain in both if plain}
     return _with_dressed(found, dressed, config) if dressed else found
 

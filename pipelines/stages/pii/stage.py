@@ -33,6 +33,7 @@ from headrace.pipelines.schema import quarantine
 from headrace.pipelines.stages.pii import columns
 from headrace.pipelines.stages.pii.columns import Outcome, Story
 from headrace.pipelines.stages.pii.config import Config
+from headrace.pipelines.stages.pii.examined import uncollected
 from headrace.pipelines.stages.pii.findings import Finding
 from headrace.pipelines.stages.pii.masking import surrogates
 from headrace.pipelines.stages.pii.masking.replace import Conversation
@@ -92,6 +93,7 @@ def find(texts: pa.Array | Sequence[str | None], config: Config | None = None) -
     return pa.table([found.rows, *map(list, fields)], schema=FINDINGS)
 
 
+@uncollected()
 def apply(table: pa.Table, config: Config) -> pa.Table:
     """`table` with stand-ins for what was found, and what is said of it in columns; null for marked rows.
 

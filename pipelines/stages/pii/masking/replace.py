@@ -26,7 +26,7 @@ from headrace.pipelines.stages.pii.dress import plain
 from headrace.pipelines.stages.pii.findings import Finding
 from headrace.pipelines.stages.pii.masking.json_text import JsonText
 from headrace.pipelines.stages.pii.masking.surrogates import Surrogates
-from headrace.pipelines.stages.pii.masking.values import BETWEEN, Folded, folded, folded_each, identity
+from headrace.pipelines.stages.pii.masking.values import APART, BETWEEN, Folded, folded, folded_each, identity
 
 LETTER = re.compile(r"[^\W_]")
 
@@ -86,6 +86,16 @@ def _widened(group: list[Finding]) -> Finding:
     return strongest._replace(start=min(f.start for f in group), end=max(f.end for f in group))
 
 
+def _stands(letters: str, text: str, times: int) -> bool:
+    """Whether `letters` stand so many times in `text`, over each other or not."""
+    at = -1
+    for _ in range(times):
+        at = text.find(letters, at + 1)
+        if at < 0:
+            return False
+    return True
+
+
 def _weight(finding: Finding) -> tuple[float, int, int, str]:
     """What counts most is least."""
     return -finding.score, finding.start - finding.end, finding.start, finding.entity
@@ -104,7 +114,7 @@ class Conversation:
         self.numbers: dict[tuple[str, str], int] = {}
         self.seen: Counter[str] = Counter()
         self._parsed: dict[int, JsonText] = {}
-        self._folded: dict[int, Folded] = {}
+        self._letters: dict[int, str] = {}  # of texts as they are
         # How often values had changed when a text, as it still is, was seen to say none of them.
         self._free: dict[int, int] = {}
         self._changes = 0
@@ -114,12 +124,14 @@ class Conversation:
 
         A value that stays because of its role alone is remembered: where other roles say it, it goes.
         """
-        issued, due = Spans(self.issued[text]), []
+        due = []
+        issued = Spans(self.issued[text]) if self.issued[text] else None
         for finding in findings:
-            if finding.score < self.config.threshold or issued.cover(finding.start, finding.end):
+            if finding.score < self.config.threshold:
                 continue
-            pieces = self._json(text).fitted([finding]) if self.issued[text] else [finding]
-            if all(issued.cover(one.start, one.end) for one in pieces):
+            if issued and issued.cover(finding.start, finding.end):
+                continue
+            if issued and all(issued.cover(*one[:2]) for one in self._json(text).fitted([finding])):
                 continue
             if self.config.kind_of(finding.entity, self.roles[text]) != "keep":
                 due.append(finding)
@@ -146,7 +158,7 @@ class Conversation:
                 while finding is not None and finding.start < stretch.end:
                     self._note(finding, self.texts[text], whole)
                     finding = next(inner, None)
-        for text, findings in self._repeated(joined):
+        for text, findings in self._repeated(due, joined):
             joined[text] = self._joined(text, [*joined.get(text, ()), *findings])
         for text in sorted(joined):
             self._write(text, joined[text])
@@ -174,33 +186,52 @@ class Conversation:
             self.values[value] = Value(finding, spelt, known.whole if known else whole or value)
         return value
 
-    def _repeated(self, joined: dict[int, list[Finding]]) -> Iterator[tuple[int, list[Finding]]]:
-        """Places of known values that are in no stretch yet, by text."""
+    def _repeated(
+        self, due: dict[int, list[Finding]], joined: dict[int, list[Finding]]
+    ) -> Iterator[tuple[int, list[Finding]]]:
+        """Places of known values that are in no stretch yet (`joined`, of what is `due`), by text."""
         known: dict[str, list[tuple[str, Value]]] = {}
         for value, remembered in self.values.items():
             for letters in {folded(remembered.text), folded(value)}:
                 if len(letters) >= self._least(remembered) - 1 > 0:
                     known.setdefault(letters, []).append((value, remembered))
         asked = [n for n in range(len(self.texts)) if self._free.get(n) != self._changes] if known else []
-        self._fold(asked)
+        new = [n for n in asked if n not in self._letters]
+        self._letters.update(zip(new, folded_each([self.texts[n] for n in new]), strict=True))
+        again = self._said_again(known, asked, due, joined) if asked else []
         for number in asked:
-            content, occurrences = self.texts[number], list(self._folded[number].occurrences(known))
-            if not occurrences:
-                self._free[number] = self._changes
+            content, letters = self.texts[number], self._letters[number]
+            there = [value for value in again if value in letters]
+            if not there:
+                if number not in joined:
+                    self._free[number] = self._changes
                 continue
             taken, repeats = Spans([*joined.get(number, ()), *self.issued[number]]), []
-            for start, end, letters in occurrences:
-                meant = self._meant(known[letters], content[start:end], self.roles[number])
+            for start, end, value in Folded(content, letters).occurrences(known):
+                meant = self._meant(known[value], content[start:end], self.roles[number])
                 if meant is not None and not taken.cover(start, end):
                     repeats.append(meant.finding._replace(start=start, end=end))
             if repeats:
                 yield number, repeats
 
-    def _fold(self, numbers: Iterable[int]) -> None:
-        """Work out the letters and digits of texts."""
-        new = [number for number in numbers if number not in self._folded]
-        letters = folded_each([self.texts[number] for number in new])
-        self._folded |= {n: Folded(self.texts[n], one) for n, one in zip(new, letters, strict=True)}
+    def _said_again(
+        self,
+        known: Iterable[str],
+        asked: Iterable[int],
+        due: dict[int, list[Finding]],
+        joined: dict[int, list[Finding]],
+    ) -> list[str]:
+        """Those of the `known` letters that the texts `asked` have more often than they are replaced there.
+
+        Most values are said once. To see that costs far less than to work out where each letter stands.
+        """
+        own: Counter[str] = Counter()
+        for number in asked:
+            for whole in joined.get(number, ()):
+                inside = [one for one in due[number] if whole.start <= one.start and one.end <= whole.end]
+                own.update({folded(self.texts[number][one.start : one.end]) for one in (whole, *inside)})
+        every = APART.join(self._letters[number] for number in asked)
+        return [letters for letters in known if _stands(letters, every, own[letters] + 1)]
 
     def _meant(self, known: list[tuple[str, Value]], spelt: str, role: str) -> Value | None:
         """Which of the values that have the letters of `spelt` it is, where `role` may not say that."""
@@ -236,7 +267,7 @@ class Conversation:
             ends.append(at)
             shifts.append(shift)
         self.texts[text] = "".join([*parts, content[at:]])
-        for remembered in (self._parsed, self._folded, self._free):
+        for remembered in (self._parsed, self._letters, self._free):
             remembered.pop(text, None)
         swallowed = Spans(replaced)
         for one in self.issued[text]:
