@@ -1,6 +1,5 @@
 """What `pii` says of a row in columns: counts, spans, findings, keyed digests; never a value."""
 
-from collections import Counter
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
@@ -37,22 +36,25 @@ class Story(NamedTuple):
 
 def story(texts: Iterable[Outcome], config: Config) -> Story:
     """What is to be said of a row with these texts, but for its values."""
-    replaced: Counter[str] = Counter()
-    found: Counter[tuple[str, str, str, str]] = Counter()
+    replaced: dict[str, int] = {}
+    found: dict[tuple[str, str, str, str], int] = {}
     spans = []
+    threshold = config.threshold
     for message, role, issued, findings in texts:
         marked = [(one.start, one.end, one.entity, str(one.kind)) for one in issued]
         inside = Spans(issued) if issued else None
         for one in issued:
-            replaced[one.entity] += 1
-            found[one.entity, role, one.recognizer, one.kind] += 1
-        for finding in findings:
-            if inside and inside.cover(finding.start, finding.end):
+            replaced[one.entity] = replaced.get(one.entity, 0) + 1
+            key = one.entity, role, one.recognizer, str(one.kind)
+            found[key] = found.get(key, 0) + 1
+        for start, end, entity, score, recognizer in findings:
+            if inside and inside.cover(start, end):
                 continue  # a stand-in that is found
-            kind = "keep" if finding.score >= config.threshold else "below"
-            found[finding.entity, role, finding.recognizer, kind] += 1
+            kind = "keep" if score >= threshold else "below"
+            key = entity, role, recognizer, kind
+            found[key] = found.get(key, 0) + 1
             if kind == "keep":
-                marked.append((finding.start, finding.end, finding.entity, kind))
+                marked.append((start, end, entity, kind))
         if message >= 0:
             spans += [
                 {"message": message, "start": start, "end": end, "entity": entity, "kind": kind}

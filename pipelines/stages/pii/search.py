@@ -148,12 +148,17 @@ def _together(texts: pa.Array, parts: list[Findings], config: Config) -> Finding
     off, judged = frozenset(config.without), config.recognizers == "all"
     failures = functools.reduce(lambda known, part: known | part.failures, parts, dict[int, str]())
     by_row: dict[int, list[Finding]] = {}
+    entities = set()
     for part in parts:
         for row, finding in zip(part.rows, part.findings, strict=True):
-            if finding.recognizer not in off and row not in failures:
-                by_row.setdefault(row, []).append(finding)
+            if finding.recognizer in off or row in failures:
+                continue
+            entities.add(finding.entity)
+            if row in by_row:
+                by_row[row].append(finding)
+            else:
+                by_row[row] = [finding]
     rows = sorted(by_row)
-    entities = {finding.entity for findings in by_row.values() for finding in findings}
     idle = frozenset(entity for entity in entities if _is_idle(entity, config))
     chosen = _texts(texts, rows) if judged else [""] * len(rows)
     together = Findings([], [], failures)

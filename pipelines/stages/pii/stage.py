@@ -36,7 +36,7 @@ from headrace.pipelines.stages.pii.config import Config
 from headrace.pipelines.stages.pii.examined import uncollected
 from headrace.pipelines.stages.pii.findings import Finding
 from headrace.pipelines.stages.pii.masking import surrogates
-from headrace.pipelines.stages.pii.masking.replace import Conversation
+from headrace.pipelines.stages.pii.masking.replace import Conversation, fold
 from headrace.pipelines.stages.pii.masking.surrogates import Surrogates
 from headrace.pipelines.stages.pii.presidio import setup
 from headrace.pipelines.stages.pii.search import findings_in
@@ -149,6 +149,7 @@ def _masked(texts: Texts, live: NDArray[np.bool_], config: Config) -> Masked:
     sorted_rows = texts.rows[order]
     pending = np.flatnonzero(live)
     changed: dict[int, str] = {}
+    kind_of = functools.cache(config.kind_of)
     may_go = _may_go(config)
     for _ in range(ROUNDS):
         if not len(pending):
@@ -175,7 +176,9 @@ def _masked(texts: Texts, live: NDArray[np.bool_], config: Config) -> Masked:
         for row, numbers in zip(new.tolist(), of_rows, strict=True):
             contents = [text or "" for text in itertools.islice(whole, len(numbers))]
             roles = [texts.roles[number] for number in numbers]
-            done.conversations[row] = Conversation(contents, roles, config, stand_ins), numbers.tolist()
+            made = Conversation(contents, roles, config, stand_ins, kind_of)
+            done.conversations[row] = made, numbers.tolist()
+        fold(done.conversations[row][0] for row in rows)
         for row in sorted(rows):
             changed |= _replaced(*done.conversations[row], now)
         done = done._replace(

@@ -22,6 +22,7 @@ from headrace.kernels.scan import CODE_POINTS
 from headrace.pipelines.stages.pii.dress import plain
 
 BETWEEN = re.compile(r"[\W_]+")
+BEYOND = re.compile(r"[^\x00-\x7f\w]+")
 DRESSED = re.compile(r"[%&\\=<]")  # what else a dress has between letters and digits, `folded` takes out
 GAP = 3  # characters that may stand between two letters or digits of one value
 PARTED = ("IP_ADDRESS", "DATE_TIME", "MAC_ADDRESS")  # whose parts are not one number
@@ -35,17 +36,27 @@ NATIONAL = 10  # digits of a number without the country's 1
 
 def folded(text: str) -> str:
     """Letters and digits of `text`, without case and accents."""
-    if text.isascii():
-        return text.encode().translate(LOWERED, SIGNS).decode()
-    return BETWEEN.sub("", unicodedata.normalize("NFKD", text).casefold())
+    return _letters(text, SIGNS)
 
 
 def folded_each(texts: Sequence[str]) -> list[str]:
-    """`folded` of each text, at once where all are ASCII."""
-    joined = APART.join(texts)
-    if not joined.isascii() or joined.count(APART) != len(texts) - 1:
-        return list(map(folded, texts))
-    return joined.encode().translate(LOWERED, OTHER_SIGNS).decode().split(APART)
+    """`folded` of each text, at once."""
+    made = dict.fromkeys(range(len(texts)), "")
+    for ascii_ in (True, False):
+        part = [at for at, text in enumerate(texts) if text.isascii() is ascii_ and text]
+        each = _letters(APART.join(texts[at] for at in part), OTHER_SIGNS).split(APART)
+        if len(each) > max(1, len(part)):  # some text has the sign itself
+            each = [folded(texts[at]) for at in part]
+        made.update(zip(part, each, strict=False))
+    return list(made.values())
+
+
+def _letters(text: str, signs: bytes) -> str:
+    """`text` without case, accents and signs: `signs` of ASCII, and all others."""
+    if text.isascii():
+        return text.encode().translate(LOWERED, signs).decode()
+    raw = unicodedata.normalize("NFKD", text).casefold().encode("utf-8", "surrogatepass")
+    return BEYOND.sub("", raw.translate(None, signs).decode("utf-8", "surrogatepass"))
 
 
 def identity(entity: str, said: str) -> str:

@@ -127,18 +127,35 @@ class Dialled:
         """Whether `digits` (ASCII, three or more) are a number; null where only the library can tell."""
         prefix = self.abroad.match(digits)
         if prefix:
-            return None if digits[prefix.end() :][:1] == "0" else abroad(digits[prefix.end() :])
-        number, area, here = digits, self.own, True
-        if digits.startswith(self.code):
-            rest, _ = self.own.stripped(digits[len(self.code) :])
-            general = self.own.general
-            better = not general.fullmatch(digits) and general.fullmatch(rest)
-            if better or self.own.too_long(digits):
-                number, area, here = rest, self.main, False
-        known = self._national(number, area)
+            called = digits[prefix.end() :]
+            if called[:1] == "0":
+                return None
+            return abroad(called) if has_code(called) else False
+        rest = self._behind_code(digits)
+        if rest is not None:
+            return self.takes_national(rest)
+        known = self._national(digits, self.own)
         if known is None:
             return False
-        return not here or not self.main.wants_prefix(known) or self.main.stripped(digits)[1]
+        return not self.main.wants_prefix(known) or self.main.stripped(digits)[1]
+
+    def takes_without_plus(self, digits: str) -> bool | None:
+        """Whether `digits` behind a plus that no country's code follows are a number, as if dialled here.
+
+        Only the code of a country in them makes one; null as of `takes`.
+        """
+        if self.abroad.match(digits):
+            return self.takes(digits)
+        rest = self._behind_code(digits)
+        return rest is not None and self.takes_national(rest)
+
+    def _behind_code(self, digits: str) -> str | None:
+        """What follows the region's own code, where the library takes it for that."""
+        if not digits.startswith(self.code):
+            return None
+        rest, _ = self.own.stripped(digits[len(self.code) :])
+        better = not self.own.general.fullmatch(digits) and self.own.general.fullmatch(rest)
+        return rest if better or self.own.too_long(digits) else None
 
     def takes_national(self, digits: str) -> bool:
         """Whether `digits` are a number behind the country's code."""
@@ -200,7 +217,7 @@ def fewest_abroad() -> int:
 @functools.lru_cache(REMEMBERED)
 def abroad(digits: str) -> bool | None:
     """Whether `digits` (ASCII) that begin with a country's code are a number; null where only the library can
-    tell.
+    tell, or where they begin with none (`has_code`).
     """
     for size in range(1, min(len(digits), util._MAX_LENGTH_COUNTRY_CODE) + 1):
         region = phonenumbers.region_code_for_country_code(int(digits[:size]))
@@ -208,6 +225,13 @@ def abroad(digits: str) -> bool | None:
             known = dialled(region) if region != WORLD and len(digits) > util._MIN_LENGTH_FOR_NSN else None
             return known.takes_national(digits[size:]) if known else None
     return None
+
+
+def has_code(digits: str) -> bool:
+    """Whether `digits` (ASCII) begin with the code of a country."""
+    sizes = range(1, min(len(digits), util._MAX_LENGTH_COUNTRY_CODE) + 1)
+    regions = [phonenumbers.region_code_for_country_code(int(digits[:size])) for size in sizes]
+    return digits[:1] != "0" and any(region != phonenumbers.UNKNOWN_REGION for region in regions)
 
 
 @functools.cache
