@@ -47,7 +47,8 @@ NESTED = r"(?:25){0,3}"  # a percent sign that was encoded again
 @functools.cache
 def _digits() -> str:
     """Digits of all scripts but ASCII's, as ranges of a class."""
-    zeros = [c for c in range(128, PLANES) if unicodedata.decimal(chr(c), -1) == 0]
+    every = re.findall(r"\d", "".join(map(chr, range(128, PLANES))))
+    zeros = [ord(c) for c in every if unicodedata.decimal(c) == 0]
     return "".join(f"{chr(zero)}-{chr(zero + 9)}" for zero in zeros if not 0x1D400 <= zero <= 0x1D7FF)
 
 

@@ -32,7 +32,7 @@ from headrace.pipelines.stages.pii.findings import Finding
 from headrace.pipelines.stages.pii.recognizers.catalogue import RECOGNIZERS
 from headrace.pipelines.stages.pii.recognizers.recognizer import Recognizer, span
 
-BITS = 56  # patterns in one automaton at most: fewer have fewer states in all, but each reads all texts
+BITS = 64  # patterns in one automaton at most: more of them have more states, but each reads all texts
 
 
 class Tried(NamedTuple):

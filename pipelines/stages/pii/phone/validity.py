@@ -44,8 +44,14 @@ class Area:
         self.leading = metadata.leading_digits is not None and re.compile(metadata.leading_digits)
         kinds = [_described(getattr(metadata, kind)) for kind in TYPES]
         self.any = re.compile(f"(?={_described(metadata.general_desc)}$)(?:{'|'.join(kinds)})")
-        self.formats = [_format(one) for one in metadata.number_format]
-        self.format = re.compile("|".join(f"(?:{source})()" for source, _ in self.formats) or "(?!)")
+        self.metadata = metadata
+
+    @functools.cached_property
+    def formats(self) -> tuple[re.Pattern[str], list[bool]]:
+        """Pattern of all numbers as they are written, a group for each format, and which want the prefix."""
+        each = [_format(one) for one in self.metadata.number_format]
+        pattern = re.compile("|".join(f"(?:{source})()" for source, _ in each) or "(?!)")
+        return pattern, [wants for _, wants in each]
 
     def has(self, number: str) -> bool:
         """Whether `number` is of any type."""
@@ -75,8 +81,9 @@ class Area:
 
     def wants_prefix(self, number: str) -> bool:
         """Whether `number` is usually written with the prefix of calls inside the country."""
-        match = self.format.fullmatch(number)
-        return match is not None and self.formats[(match.lastindex or 0) - 1][1]
+        pattern, wants = self.formats
+        match = pattern.fullmatch(number)
+        return match is not None and wants[(match.lastindex or 0) - 1]
 
 
 def _described(kind: Any) -> str:
@@ -102,24 +109,28 @@ def _format(one: Any) -> tuple[str, bool]:
     return source, bool(wants and not util._formatting_rule_has_first_group_only(rule))
 
 
+@functools.cache
+def area(region: str) -> Area | None:
+    """What is known of a region's own numbers; null where it is none."""
+    metadata = PhoneMetadata.metadata_for_region(region, None)
+    return Area(metadata) if metadata else None
+
+
 class Dialled:
     """Numbers as they are dialled in a region."""
 
     def __init__(self, region: str) -> None:
         metadata: Any = PhoneMetadata.metadata_for_region(region, None)
         country = metadata.country_code
-        main: Any = PhoneMetadata.metadata_for_region(
-            phonenumbers.region_code_for_country_code(country), None
-        )
-        regions = phonenumbers.COUNTRY_CODE_TO_REGION_CODE[country]
-        areas = [PhoneMetadata.metadata_for_region(area, None) for area in regions]
+        own, main = area(region), area(phonenumbers.region_code_for_country_code(country))
+        assert own is not None and main is not None
+        self.own, self.main = own, main
+        self.areas = [*filter(None, map(area, phonenumbers.COUNTRY_CODE_TO_REGION_CODE[country]))]
         self.code = str(country)
         self.abroad = re.compile(metadata.international_prefix)
-        self.own, self.main = Area(metadata), Area(main)
-        self.areas = [Area(area) for area in areas if area is not None]
         # Fewest digits of a number as it is dialled here, at home or abroad.
-        lengthens = any(area.rule and re.search(r"(?<!\\)\d", area.rule) for area in (self.own, self.main))
-        home = 0 if lengthens else min(area.possible[0] for area in self.areas)
+        lengthens = any(one.rule and re.search(r"(?<!\\)\d", one.rule) for one in (self.own, self.main))
+        home = 0 if lengthens else min(one.possible[0] for one in self.areas)
         self.least = min(home, _parser.parse(metadata.international_prefix).getwidth()[0] + fewest_abroad())
         self.takes = functools.lru_cache(REMEMBERED)(self._takes)
 
