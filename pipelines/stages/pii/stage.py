@@ -109,7 +109,7 @@ def apply(table: pa.Table, config: Config) -> pa.Table:
     meta = table["meta"].combine_chunks()
     beside = meta.items.slice(*_inside(meta)).cast(pa.large_string())
     texts = Texts(
-        pa.concat_arrays([contents, beside]),
+        pa.concat_arrays([contents, beside]) if len(beside) else contents,
         [*roles.to_pylist(), *["meta"] * len(beside)],
         np.concatenate([rows, _owners(meta)]),
     )
@@ -148,13 +148,15 @@ def _masked(texts: Texts, live: NDArray[np.bool_], config: Config) -> Masked:
     order = np.argsort(texts.rows, kind="stable")
     sorted_rows = texts.rows[order]
     pending = np.flatnonzero(live)
+    asked = texts.contents if live.all() else texts.contents.take(pa.array(pending))
     changed: dict[int, str] = {}
+    latest: dict[int, str] = {}
     kind_of = functools.cache(config.kind_of)
     may_go = _may_go(config)
     for _ in range(ROUNDS):
         if not len(pending):
-            return done
-        found = findings_in(done.texts.take(pa.array(pending)), config)
+            break
+        found = findings_in(asked, config)
         done.failures.update((int(pending[at]), cause) for at, cause in found.failures.items())
         now: dict[int, list[Finding]] = {}
         for text, finding in zip(pending[found.rows].tolist(), found.findings, strict=True):
@@ -181,12 +183,12 @@ def _masked(texts: Texts, live: NDArray[np.bool_], config: Config) -> Masked:
         fold(done.conversations[row][0] for row in rows)
         for row in sorted(rows):
             changed |= _replaced(*done.conversations[row], now)
-        done = done._replace(
-            texts=arrays.put(done.texts, list(changed), pa.array(changed.values(), pa.large_string()))
-        )
+        latest |= changed
         pending = np.array(sorted(changed), np.int64)
+        asked = pa.array([changed[text] for text in pending.tolist()], pa.large_string())
     done.failures.update((int(text), "does not settle") for text in pending)
-    return done
+    new_texts = pa.array(latest.values(), pa.large_string())
+    return done._replace(texts=arrays.put(texts.contents, list(latest), new_texts))
 
 
 def _may_go(config: Config) -> Callable[[Finding, str], bool]:

@@ -123,7 +123,8 @@ class Dialled:
         metadata: Any = PhoneMetadata.metadata_for_region(region, None)
         country = metadata.country_code
         own, main = area(region), area(phonenumbers.region_code_for_country_code(country))
-        assert own is not None and main is not None
+        assert own is not None
+        assert main is not None
         self.own, self.main = own, main
         self.areas = [*filter(None, map(area, phonenumbers.COUNTRY_CODE_TO_REGION_CODE[country]))]
         self.code = str(country)
