@@ -94,6 +94,10 @@ def introduced(match: Any, score: float) -> Span | None:
 def known(match: Any, score: float) -> Span | None:
     """A name that is known, or written with capitals behind words that are not."""
     text, (start, end) = match.string, span(match)
+    word = PIECES.match(text, start, end)
+    first = word[0].rstrip(".") if word else ""
+    if first[:1].islower() and first.lower() not in GIVEN and first.lower() not in PARTICLES:
+        return None  # most are
     name = named(text, start, end, capitals=True)
     if name is None:
         name = next(taken(text, start, end), None)
@@ -125,16 +129,15 @@ def capital(match: Any, score: float) -> Span | None:
 
 def labelled(match: Any, score: float) -> Span | None:
     """The label of a line: a role and a name, or a given name that is known, with or without more."""
-    text, (start, end) = match.string, match.span("it")
-    has_role = match["role"].strip().lower() in LABELS
-    if not has_role:  # most labels are no names
-        first = text[match.start("role") : end].split()[0].split("-")[0]
+    text, (start, end), (begin, stop) = match.string, match.span("it"), match.span("role")
+    if begin < stop and text[begin:stop].strip().lower() in LABELS:
+        begin = start
+    else:  # most labels are no names
+        first = text[begin:end].split()[0].split("-")[0]
         if first.lower() not in GIVEN or not is_capital(first):
             return None
     name = named(text, start, end, capitals=True)
-    if name is None or name[1] != end:
-        return None
-    return (start if has_role else match.start("role")), end, score
+    return (begin, end, score) if name and name[1] == end else None
 
 
 def greeted(match: Any, score: float) -> Span | None:
