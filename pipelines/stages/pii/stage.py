@@ -20,7 +20,7 @@ Cost: an automaton reads all texts at about 100 MB/s and patterns are tried only
 import functools
 import itertools
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -144,14 +144,11 @@ class Masked(NamedTuple):
 def _masked(texts: Texts, live: NDArray[np.bool_], config: Config) -> Masked:
     """`texts` with stand-ins in those that are `live`, looked through until nothing is left to replace."""
     done = Masked(texts.contents, {}, {}, {})
-    stand_ins = Surrogates(config) if config.secret else None
-    order = np.argsort(texts.rows, kind="stable")
-    sorted_rows = texts.rows[order]
+    conversations = _conversations(texts, config)
     pending = np.flatnonzero(live)
     asked = texts.contents if live.all() else texts.contents.take(pa.array(pending))
     changed: dict[int, str] = {}
     latest: dict[int, str] = {}
-    kind_of = functools.cache(config.kind_of)
     may_go = _may_go(config)
     for _ in range(ROUNDS):
         if not len(pending):
@@ -171,15 +168,7 @@ def _masked(texts: Texts, live: NDArray[np.bool_], config: Config) -> Masked:
         # In a text that changed, values may stand together that did not.
         rows = {int(texts.rows[text]) for text in due | changed.keys()}
         changed = {}
-        new = np.array(sorted(rows - done.conversations.keys()), np.int64)
-        first, last = np.searchsorted(sorted_rows, new, "left"), np.searchsorted(sorted_rows, new, "right")
-        of_rows = [order[a:b] for a, b in zip(first, last, strict=True)]
-        whole = iter(texts.contents.take(pa.array(np.concatenate([order[:0], *of_rows]))).to_pylist())
-        for row, numbers in zip(new.tolist(), of_rows, strict=True):
-            contents = [text or "" for text in itertools.islice(whole, len(numbers))]
-            roles = [texts.roles[number] for number in numbers]
-            made = Conversation(contents, roles, config, stand_ins, kind_of)
-            done.conversations[row] = made, numbers.tolist()
+        done.conversations.update(conversations(sorted(rows - done.conversations.keys())))
         fold(done.conversations[row][0] for row in rows)
         for row in sorted(rows):
             changed |= _replaced(*done.conversations[row], now)
@@ -189,6 +178,28 @@ def _masked(texts: Texts, live: NDArray[np.bool_], config: Config) -> Masked:
     done.failures.update((int(text), "does not settle") for text in pending)
     new_texts = pa.array(latest.values(), pa.large_string())
     return done._replace(texts=arrays.put(texts.contents, list(latest), new_texts))
+
+
+def _conversations(
+    texts: Texts, config: Config
+) -> Callable[[list[int]], Iterator[tuple[int, tuple[Conversation, list[int]]]]]:
+    """What makes the conversations of rows, each with the numbers of its texts."""
+    stand_ins = Surrogates(config) if config.secret else None
+    kind_of = functools.cache(config.kind_of)
+    order = np.argsort(texts.rows, kind="stable")
+    sorted_rows = texts.rows[order]
+
+    def made(rows: list[int]) -> Iterator[tuple[int, tuple[Conversation, list[int]]]]:
+        first, last = (np.searchsorted(sorted_rows, rows, side) for side in ("left", "right"))
+        of_rows = [order[a:b].tolist() for a, b in zip(first, last, strict=True)]
+        numbers = pa.array(itertools.chain.from_iterable(of_rows), pa.int64())
+        whole = iter(texts.contents.take(numbers).to_pylist())
+        for row, own in zip(rows, of_rows, strict=True):
+            contents = [text or "" for text in itertools.islice(whole, len(own))]
+            roles = [texts.roles[number] for number in own]
+            yield row, (Conversation(contents, roles, config, stand_ins, kind_of), own)
+
+    return made
 
 
 def _may_go(config: Config) -> Callable[[Finding, str], bool]:

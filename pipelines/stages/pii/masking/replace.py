@@ -54,7 +54,7 @@ class Value(NamedTuple):
     finding: Finding
     text: str
     whole: str
-    letters: frozenset[str]
+    letters: tuple[str, ...]
 
 
 class Spans:
@@ -201,7 +201,7 @@ class Conversation:
         known = self.values.get(value)
         if known is None or _weight(finding) < _weight(known.finding):
             self._changes += 1
-            letters = frozenset((folded(spelt), folded(value)))
+            letters = tuple(dict.fromkeys((folded(spelt), folded(value))))
             self.values[value] = Value(finding, spelt, known.whole if known else whole or value, letters)
         return value
 

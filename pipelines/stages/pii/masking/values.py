@@ -42,8 +42,8 @@ def folded(text: str) -> str:
 def folded_each(texts: Sequence[str]) -> list[str]:
     """`folded` of each text, at once."""
     made = dict.fromkeys(range(len(texts)), "")
-    for ascii_ in (True, False):
-        part = [at for at, text in enumerate(texts) if text.isascii() is ascii_ and text]
+    for is_ascii in (True, False):
+        part = [at for at, text in enumerate(texts) if text and text.isascii() is is_ascii]
         each = _letters(APART.join(texts[at] for at in part), OTHER_SIGNS).split(APART)
         if len(each) > max(1, len(part)):  # some text has the sign itself
             each = [folded(texts[at]) for at in part]
