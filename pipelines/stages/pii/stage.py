@@ -14,7 +14,8 @@ A row whose text could not be examined to the end is quarantined as ``pii.error`
 `meta` are removed: nothing unmasked goes on.
 
 Cost: an automaton reads all texts at about 100 MB/s and patterns are tried only where it says so
-(`presidio.scanner`): 10 to 40 MB/s where little is found, 4 where every other row holds something.
+(`presidio.scanner`): 40 MB/s where nothing is found, 11 where every eighth row holds something, 5 where every
+sentence does.
 """
 
 import functools
