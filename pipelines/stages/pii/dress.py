@@ -204,7 +204,7 @@ def undressed_suspect(text: str) -> Plain | None:
     made = Plain("", [], [], [])
     last = size = 0
     dressed = _dress().match
-    codes = np.frombuffer(text.encode("utf-32-le"), np.uint32)
+    codes = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32)
     for begin in np.flatnonzero(_begins()[codes]).tolist():
         match = dressed(text, begin) if begin >= last else None
         new = _meant(match) if match else None
