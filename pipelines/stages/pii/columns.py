@@ -1,8 +1,7 @@
 """What `pii` says of a row in columns: counts, spans, findings, keyed digests; never a value."""
 
-from collections import Counter
 from collections.abc import Iterable
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -27,45 +26,41 @@ class Outcome(NamedTuple):
 
 
 class Story(NamedTuple):
-    """Items of the columns `pii`, `spans`, `found` and `values` of one row."""
+    """Items of the columns `pii`, `spans`, `found` and `values` of one row, their fields in order."""
 
     pii: list[tuple[str, int]]
-    spans: list[dict[str, Any]]
-    found: list[dict[str, Any]]
-    values: list[dict[str, Any]]
+    spans: list[tuple[int, int, int, str, str]]
+    found: list[tuple[str, str, str, str, int]]
+    values: list[tuple[str, int, bytes]]
 
 
 def story(texts: Iterable[Outcome], config: Config) -> Story:
     """What is to be said of a row with these texts, but for its values."""
-    replaced: Counter[str] = Counter()
-    found: Counter[tuple[str, str, str, str]] = Counter()
+    replaced: dict[str, int] = {}
+    found: dict[tuple[str, str, str, str], int] = {}
     spans = []
+    threshold = config.threshold
     for message, role, issued, findings in texts:
         marked = [(one.start, one.end, one.entity, str(one.kind)) for one in issued]
         inside = Spans(issued) if issued else None
         for one in issued:
-            replaced[one.entity] += 1
-            found[one.entity, role, one.recognizer, one.kind] += 1
-        for finding in findings:
-            if inside and inside.cover(finding.start, finding.end):
+            replaced[one.entity] = replaced.get(one.entity, 0) + 1
+            key = one.entity, role, one.recognizer, str(one.kind)
+            found[key] = found.get(key, 0) + 1
+        for start, end, entity, score, recognizer in findings:
+            if inside and inside.cover(start, end):
                 continue  # a stand-in that is found
-            kind = "keep" if finding.score >= config.threshold else "below"
-            found[finding.entity, role, finding.recognizer, kind] += 1
+            kind = "keep" if score >= threshold else "below"
+            key = entity, role, recognizer, kind
+            found[key] = found.get(key, 0) + 1
             if kind == "keep":
-                marked.append((finding.start, finding.end, finding.entity, kind))
+                marked.append((start, end, entity, kind))
         if message >= 0:
-            spans += [
-                {"message": message, "start": start, "end": end, "entity": entity, "kind": kind}
-                for start, end, entity, kind in sorted(marked)
-            ]
-    counts = [
-        {"entity": entity, "role": role, "recognizer": recognizer, "kind": kind, "n": n}
-        for (entity, role, recognizer, kind), n in sorted(found.items())
-    ]
-    return Story(sorted(replaced.items()), spans, counts, [])
+            spans += [(message, *one) for one in sorted(marked)]
+    return Story(sorted(replaced.items()), spans, sorted((*key, n) for key, n in found.items()), [])
 
 
-def values(conversation: Conversation, row_id: int, config: Config) -> list[dict[str, Any]]:
+def values(conversation: Conversation, row_id: int, config: Config) -> list[tuple[str, int, bytes]]:
     """Keyed digests of the values that a conversation must not say any more."""
     if config.secret is None:
         return []
@@ -74,7 +69,7 @@ def values(conversation: Conversation, row_id: int, config: Config) -> list[dict
         for value, known in conversation.gone().items()
     ]
     # In the order of digests: that of the values would say something of them.
-    return [{"entity": entity, "size": size, "digest": raw} for raw, entity, size in sorted(digests)]
+    return [(entity, size, raw) for raw, entity, size in sorted(digests)]
 
 
 def value_digest(secret: bytes, row_id: int, value: str) -> bytes:

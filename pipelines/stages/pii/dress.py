@@ -28,6 +28,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from headrace.kernels.scan import CODE_POINTS
+
 SPACES = "\u00a0\u1680\u2000-\u200a\u202f\u205f\u3000"
 THIN = "\u00ad\u034f\u180e\u200b-\u200f\u202a-\u202e\u2060-\u2064\u2066-\u2069\ufe00-\ufe0f\ufeff\u20e3"
 HYPHENS = "\u2010\u2011\u2043\ufe63\uff0d"
@@ -38,13 +40,15 @@ WIDE = "\uff10-\uff19\uff21-\uff3a\uff41-\uff5a"
 WIDE_SIGNS = "\uff01-\uff0f\uff1a-\uff20\uff3b-\uff40\uff5b-\uff5e\ufe50-\ufe6b"
 LETTERS = "\U0001d400-\U0001d7ff\u2102\u210a-\u2113\u2115\u2119-\u211d\u2124\u2128\u212c\u212d\u212f-\u2134"
 TAG = r"</?(?:b|i|em|strong|span|wbr|u|font|a|nobr)\b[^<>]{0,60}/?>|<!--[^<>]{0,60}-->"
+PLANES = 0x20000  # code points among which all of these are
 NESTED = r"(?:25){0,3}"  # a percent sign that was encoded again
 
 
 @functools.cache
 def _digits() -> str:
     """Digits of all scripts but ASCII's, as ranges of a class."""
-    zeros = [c for c in range(128, 0x1FC00) if unicodedata.decimal(chr(c), -1) == 0]
+    every = re.findall(r"\d", "".join(map(chr, range(128, PLANES))))
+    zeros = [ord(c) for c in every if unicodedata.decimal(c) == 0]
     return "".join(f"{chr(zero)}-{chr(zero + 9)}" for zero in zeros if not 0x1D400 <= zero <= 0x1D7FF)
 
 
@@ -96,9 +100,13 @@ def _suspected() -> re.Pattern[str]:
 
 
 @functools.cache
-def _begins() -> re.Pattern[str]:
-    """Characters with which dress begins: tried there alone, since `_dress` is slow everywhere else."""
-    return re.compile(BEGINS.replace("{digits}", _digits()))
+def _begins() -> NDArray[np.bool_]:
+    """Whether dress begins with a character, bool[code points]: `_dress` is slow wherever it is tried."""
+    begins = np.zeros(CODE_POINTS, np.bool_)
+    every = np.arange(PLANES, dtype=np.uint32).tobytes().decode("utf-32-le", "surrogatepass")
+    for match in re.finditer(BEGINS.replace("{digits}", _digits()) + "+", every):
+        begins[slice(*match.span())] = True
+    return begins
 
 
 def may_be_dressed(texts: pa.Array) -> NDArray[np.int64]:
@@ -187,14 +195,18 @@ def undressed(text: str) -> Plain | None:
 
     Digits of other scripts are no dress where none of their numbers is long: most are years and amounts.
     """
-    if not _suspected().search(text):
-        return None
+    return undressed_suspect(text) if _suspected().search(text) else None
+
+
+def undressed_suspect(text: str) -> Plain | None:
+    """`undressed` of a text that `may_be_dressed` names already."""
     parts: list[str] = []
     made = Plain("", [], [], [])
     last = size = 0
     dressed = _dress().match
-    for begin in _begins().finditer(text):
-        match = dressed(text, begin.start()) if begin.start() >= last else None
+    codes = np.frombuffer(text.encode("utf-32-le", "surrogatepass"), np.uint32)
+    for begin in np.flatnonzero(_begins()[codes]).tolist():
+        match = dressed(text, begin) if begin >= last else None
         new = _meant(match) if match else None
         if match is None or new is None:
             continue

@@ -226,13 +226,15 @@ def strength(text: str, one: Finding) -> tuple[float, int, int]:
 
 def without_weaker(text: str, findings: list[Finding], idle: frozenset[str]) -> list[Finding]:
     """Findings that no stronger one spans."""
-    strengths = {one: strength(text, one) for one in findings}
+    ordered = sorted(findings, key=lambda one: (one.start, -one.end))
+    if all(one.end <= other.start for one, other in itertools.pairwise(ordered)):
+        return ordered  # most stand apart
+    strengths = {one: strength(text, one) for one in ordered}
     kept: list[Finding] = []
     # Findings come by their start, the longest first: whatever spans one has come before it. `active` are
     # those that reach as far as what is looked at.
     active: list[Finding] = []
-    ordered = sorted(strengths, key=lambda one: (one.start, -one.end))
-    for (start, _), group in itertools.groupby(ordered, key=lambda one: (one.start, one.end)):
+    for (start, _), group in itertools.groupby(strengths, key=lambda one: (one.start, one.end)):
         same = list(group)
         active = [other for other in active if other.end > start] + same
         kept += [one for one in same if not any(beats(other, one, strengths, idle) for other in active)]

@@ -32,7 +32,7 @@ from headrace.pipelines.stages.pii.findings import Finding
 from headrace.pipelines.stages.pii.recognizers.catalogue import RECOGNIZERS
 from headrace.pipelines.stages.pii.recognizers.recognizer import Recognizer, span
 
-BITS = 56  # patterns in one automaton at most: fewer have fewer states in all, but each reads all texts
+BITS = 64  # patterns in one automaton at most: more of them have more states, but each reads all texts
 
 
 class Tried(NamedTuple):
@@ -84,12 +84,12 @@ class OwnScanner:
 
         Raises: whatever a judge raises.
         """
-        results: dict[str, list[Finding]] = {}
+        results: list[Finding] = []
         last, end = -1, 0
         for start, number in places:
-            one = self.tried[number]
             if number == last and start < end:
                 continue
+            one = self.tried[number]
             match = one.match(text, start)
             if match is None:
                 continue
@@ -98,9 +98,13 @@ class OwnScanner:
             if judged is None:
                 continue
             last, end = number, judged[1]
-            finding = Finding(judged[0], judged[1], one.owner.entity, judged[2], one.owner.name)
-            results.setdefault(one.owner.name, []).append(finding)
-        return sorted(finding for found in results.values() for finding in _widest(found))
+            results.append(Finding(judged[0], end, one.owner.entity, judged[2], one.owner.name))
+        if len(results) < 2:
+            return results
+        by_name: dict[str, list[Finding]] = {}
+        for finding in results:
+            by_name.setdefault(finding.recognizer, []).append(finding)
+        return sorted(finding for found in by_name.values() for finding in _widest(found))
 
 
 def _machine(patterns: Sequence[Pattern], symbols: Symbols) -> Machine:

@@ -16,7 +16,7 @@ from headrace.cluster.errors import RecipeError
 from headrace.pipelines import arrays
 from headrace.pipelines.section import hint
 from headrace.pipelines.stages.pii.config import Config, Ner
-from headrace.pipelines.stages.pii.dress import Plain, may_be_dressed, undressed
+from headrace.pipelines.stages.pii.dress import Plain, may_be_dressed, undressed_suspect
 from headrace.pipelines.stages.pii.examined import Findings
 from headrace.pipelines.stages.pii.findings import Finding
 from headrace.pipelines.stages.pii.overlaps import resolved, without_weaker
@@ -64,7 +64,7 @@ def _findings(texts: pa.Array, config: Config) -> Findings:
     if config.recognizers != "all" or "dress" in config.without:
         return found
     rows = may_be_dressed(texts)
-    both = ((row, text, undressed(text)) for row, text in zip(rows, _texts(texts, rows), strict=True))
+    both = ((row, text, undressed_suspect(text)) for row, text in zip(rows, _texts(texts, rows), strict=True))
     dressed = {int(row): (text, plain) for row, text, plain in both if plain}
     return _with_dressed(found, dressed, config) if dressed else found
 
@@ -148,12 +148,17 @@ def _together(texts: pa.Array, parts: list[Findings], config: Config) -> Finding
     off, judged = frozenset(config.without), config.recognizers == "all"
     failures = functools.reduce(lambda known, part: known | part.failures, parts, dict[int, str]())
     by_row: dict[int, list[Finding]] = {}
+    entities = set()
     for part in parts:
         for row, finding in zip(part.rows, part.findings, strict=True):
-            if finding.recognizer not in off and row not in failures:
-                by_row.setdefault(row, []).append(finding)
+            if finding.recognizer in off or row in failures:
+                continue
+            entities.add(finding.entity)
+            if row in by_row:
+                by_row[row].append(finding)
+            else:
+                by_row[row] = [finding]
     rows = sorted(by_row)
-    entities = {finding.entity for findings in by_row.values() for finding in findings}
     idle = frozenset(entity for entity in entities if _is_idle(entity, config))
     chosen = _texts(texts, rows) if judged else [""] * len(rows)
     together = Findings([], [], failures)

@@ -20,6 +20,7 @@ BEHIND = re.compile(
     rf"(?:[T_]|,?[ ]{{1,2}}|,?[ ](?:at|@|um|à)[ ]|[ ][@–-][ ]|:(?=\d\d:)){CLOCK}{ZONE}(?![\w:])"
 )
 BEFORE = re.compile(rf"(?<![\w:.]){CLOCK}{ZONE}(?:,?[ ]{{1,2}}|,?[ ](?:on|am)[ ])\Z")
+DIGIT = re.compile(r"\d")
 HAS_CLOCK = re.compile(r"\d:\d\d")
 WORTH = 0.4  # score of a date from which it counts against a telephone number
 LONGEST = 40  # characters of a time with its zone
@@ -28,18 +29,21 @@ LONGEST = 40  # characters of a time with its zone
 def with_times(text: str, findings: Iterable[Finding]) -> list[Finding]:
     """`findings`, dates with their times of day, without telephone numbers made of both."""
     every = list(findings)
-    dates = sorted((one for one in every if one.entity == "DATE_TIME"), key=lambda one: (one.start, one.end))
-    if not dates:
-        return every
+    dates = [one for one in every if one.entity == "DATE_TIME"]
+    dates.sort(key=lambda one: one[:2])
     grown: dict[Finding, Finding] = {}
     earlier = begun = reach = 0  # where dates that begin before this one, and all so far, end
     for one in dates:
         if one.start > begun:
             earlier, begun = reach, one.start
-        grown[one] = _before(text, _behind(text, one), earlier)
-        reach = max(reach, grown[one].end)
-    # Those that grew, in order; each begins behind the one before it, or where that begins.
-    spans = [(new.start, new.end) for old, new in grown.items() if new != old and new.score >= WORTH]
+        new = _grown(text, one, earlier)
+        if new is not one:
+            grown[one] = new
+        reach = max(reach, new.end)
+    if not grown:
+        return every
+    # In order; each begins behind the one before it, or where that begins.
+    spans = [(new.start, new.end) for new in grown.values() if new.score >= WORTH]
     kept = []
     for one in every:
         near = bisect_right(spans, (one.start, len(text) + 1))
@@ -49,19 +53,17 @@ def with_times(text: str, findings: Iterable[Finding]) -> list[Finding]:
     return kept
 
 
-def _behind(text: str, one: Finding) -> Finding:
+def _grown(text: str, one: Finding, earlier: int) -> Finding:
+    """A date with the time behind it, or else before it, where that is not the one behind the date before."""
     if HAS_CLOCK.search(text, one.start, one.end):
         return one
-    match = BEHIND.match(text, one.end, min(len(text), one.end + LONGEST))
-    return one._replace(end=match.end()) if match else one
-
-
-def _before(text: str, one: Finding, earlier: int) -> Finding:
-    """With the time before it that is not the one behind the date before."""
-    if HAS_CLOCK.search(text, one.start, one.end):
-        return one
+    behind = BEHIND.match(text, one.end, min(len(text), one.end + LONGEST))
+    if behind:
+        one = one._replace(end=behind.end())
+        if HAS_CLOCK.search(text, one.start, one.end):
+            return one
     if text[max(0, one.start - 1) : one.start] != " ":
         return one
-    first = max(earlier, one.start - LONGEST)
-    match = BEFORE.search(text[first : one.start])
-    return one._replace(start=first + match.start()) if match else one
+    ahead = text[max(earlier, one.start - LONGEST) : one.start]
+    match = BEFORE.search(ahead) if DIGIT.search(ahead) else None
+    return one._replace(start=one.start - len(ahead) + match.start()) if match else one

@@ -75,6 +75,7 @@ class Graph:
         self.owner, self.folds = 0, False
         self.between = 0
         self.groups: dict[int, Any] = {}
+        self.members: dict[tuple[Any, int], int] = {}  # of what a parsed pattern holds
         self.endless = False
 
     def pattern(self, owner: int, pattern: Pattern) -> Added:
@@ -83,7 +84,7 @@ class Graph:
         Raises: UnreadableError for one that is not understood; what was added of it leads nowhere.
         """
         parsed = _parse(pattern)
-        self.owner, self.groups, self.endless = owner, {}, False
+        self.owner, self.groups, self.members, self.endless = owner, {}, {}, False
         self.folds = bool((pattern.flags | parsed.state.flags) & re.IGNORECASE)
         self.between = self._members(pattern.between) if pattern.between else 0
         run = _leading(parsed)
@@ -141,8 +142,10 @@ class Graph:
         if kind in (op.MAX_REPEAT, op.MIN_REPEAT, op.POSSESSIVE_REPEAT):
             least, most, inner = argument
             return self._repeat(least, most, inner, start)
-        members = self.symbols.members(kind, argument, folds=self.folds)
-        return self._read(members, start)
+        key = kind, id(argument)  # repeated parts are walked again and again
+        if key not in self.members:
+            self.members[key] = self.symbols.members(kind, argument, folds=self.folds)
+        return self._read(self.members[key], start)
 
     def _read(self, members: int, start: int) -> int:
         start = self._skip(start)

@@ -106,8 +106,9 @@ class Symbols:
     def _range(self, first: int, last: int) -> int:
         if last > 127 and last - first > LARGEST:
             raise UnreadableError("a long range beyond ASCII")
+        plain = (1 << min(last, 127) + 1) - 1 & -(1 << first) if first < 128 else 0  # each is its own symbol
         return functools.reduce(
-            lambda symbols, code: symbols | 1 << self._symbol(code), range(first, last + 1), 0
+            lambda symbols, code: symbols | 1 << self._symbol(code), range(max(first, 128), last + 1), plain
         )
 
     def _named(self, name: str) -> int:

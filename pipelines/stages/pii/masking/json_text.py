@@ -75,6 +75,8 @@ class JsonText:
         make: gives the stand-in of a value. form: what stands for a number: string, zero or null.
         """
         spelt = self.text[start:end]
+        if not self.tokens:
+            return make(spelt), 0, 0
         inside = [one for one in self._over(start, end) if one.start <= start and end <= one.end]
         if not inside:
             return make(spelt), 0, 0

@@ -26,7 +26,7 @@ from headrace.pipelines.stages.pii.dress import plain
 from headrace.pipelines.stages.pii.findings import Finding
 from headrace.pipelines.stages.pii.masking.json_text import JsonText
 from headrace.pipelines.stages.pii.masking.surrogates import Surrogates
-from headrace.pipelines.stages.pii.masking.values import BETWEEN, Folded, folded, folded_each, identity
+from headrace.pipelines.stages.pii.masking.values import APART, BETWEEN, Folded, folded, folded_each, identity
 
 LETTER = re.compile(r"[^\W_]")
 
@@ -47,12 +47,14 @@ class Issued(NamedTuple):
 class Value(NamedTuple):
     """A value of a conversation: the finding that names it, the value as that has it, and what it is part of.
 
-    `whole`: identity of the stretch that it was replaced with; they share a tag.
+    `whole`: identity of the stretch that it was replaced with; they share a tag. `letters`: `folded` of it as
+    it is spelt and as it is known.
     """
 
     finding: Finding
     text: str
     whole: str
+    letters: tuple[str, ...]
 
 
 class Spans:
@@ -82,8 +84,20 @@ def stretches(findings: Iterable[Finding]) -> list[Finding]:
 
 
 def _widened(group: list[Finding]) -> Finding:
+    if len(group) == 1:
+        return group[0]
     strongest = min(group, key=_weight)
     return strongest._replace(start=min(f.start for f in group), end=max(f.end for f in group))
+
+
+def _stands(letters: str, text: str, times: int) -> bool:
+    """Whether `letters` stand so many times in `text`, over each other or not."""
+    at = -1
+    for _ in range(times):
+        at = text.find(letters, at + 1)
+        if at < 0:
+            return False
+    return True
 
 
 def _weight(finding: Finding) -> tuple[float, int, int, str]:
@@ -92,38 +106,53 @@ def _weight(finding: Finding) -> tuple[float, int, int, str]:
 
 
 class Conversation:
-    """The texts of one row, each with the role that says it; what is done to them grows with `replace`."""
+    """The texts of one row, each with the role that says it; what is done to them grows with `replace`.
+
+    kind_of: that of `config`, where many conversations share one that remembers.
+    """
 
     def __init__(
-        self, texts: Sequence[str], roles: Sequence[str], config: Config, surrogates: Surrogates | None
+        self,
+        texts: Sequence[str],
+        roles: Sequence[str],
+        config: Config,
+        surrogates: Surrogates | None,
+        kind_of: Callable[[str, str], Kind] | None = None,
     ) -> None:
         self.texts, self.roles = list(texts), roles
         self.config, self.surrogates = config, surrogates
+        self.kind_of = kind_of or config.kind_of
         self.issued: list[list[Issued]] = [[] for _ in texts]
         self.values: dict[str, Value] = {}
         self.numbers: dict[tuple[str, str], int] = {}
         self.seen: Counter[str] = Counter()
         self._parsed: dict[int, JsonText] = {}
-        self._folded: dict[int, Folded] = {}
+        self.letters: dict[int, str] = {}  # of texts as they are
         # How often values had changed when a text, as it still is, was seen to say none of them.
         self._free: dict[int, int] = {}
         self._changes = 0
+
+    def unfolded(self) -> list[int]:
+        """Texts whose letters and digits are not known."""
+        return [number for number in range(len(self.texts)) if number not in self.letters]
 
     def due(self, text: int, findings: Iterable[Finding]) -> list[Finding]:
         """Those of the findings in text `text` that are to be replaced.
 
         A value that stays because of its role alone is remembered: where other roles say it, it goes.
         """
-        issued, due = Spans(self.issued[text]), []
+        due = []
+        issued = Spans(self.issued[text]) if self.issued[text] else None
         for finding in findings:
-            if finding.score < self.config.threshold or issued.cover(finding.start, finding.end):
+            if finding.score < self.config.threshold:
                 continue
-            pieces = self._json(text).fitted([finding]) if self.issued[text] else [finding]
-            if all(issued.cover(one.start, one.end) for one in pieces):
+            if issued and issued.cover(finding.start, finding.end):
                 continue
-            if self.config.kind_of(finding.entity, self.roles[text]) != "keep":
+            if issued and all(issued.cover(*one[:2]) for one in self._json(text).fitted([finding])):
+                continue
+            if self.kind_of(finding.entity, self.roles[text]) != "keep":
                 due.append(finding)
-            elif self.config.kind_of(finding.entity, "") != "keep":
+            elif self.kind_of(finding.entity, "") != "keep":
                 self._note(finding, self.texts[text])
         return due
 
@@ -144,9 +173,10 @@ class Conversation:
             for stretch in widened:
                 whole = self._note(stretch, self.texts[text])
                 while finding is not None and finding.start < stretch.end:
-                    self._note(finding, self.texts[text], whole)
+                    if finding != stretch:
+                        self._note(finding, self.texts[text], whole)
                     finding = next(inner, None)
-        for text, findings in self._repeated(joined):
+        for text, findings in self._repeated(due, joined):
             joined[text] = self._joined(text, [*joined.get(text, ()), *findings])
         for text in sorted(joined):
             self._write(text, joined[text])
@@ -171,42 +201,64 @@ class Conversation:
         known = self.values.get(value)
         if known is None or _weight(finding) < _weight(known.finding):
             self._changes += 1
-            self.values[value] = Value(finding, spelt, known.whole if known else whole or value)
+            letters = tuple(dict.fromkeys((folded(spelt), folded(value))))
+            self.values[value] = Value(finding, spelt, known.whole if known else whole or value, letters)
         return value
 
-    def _repeated(self, joined: dict[int, list[Finding]]) -> Iterator[tuple[int, list[Finding]]]:
-        """Places of known values that are in no stretch yet, by text."""
+    def _repeated(
+        self, due: dict[int, list[Finding]], joined: dict[int, list[Finding]]
+    ) -> Iterator[tuple[int, list[Finding]]]:
+        """Places of known values that are in no stretch yet (`joined`, of what is `due`), by text."""
         known: dict[str, list[tuple[str, Value]]] = {}
         for value, remembered in self.values.items():
-            for letters in {folded(remembered.text), folded(value)}:
+            for letters in remembered.letters:
                 if len(letters) >= self._least(remembered) - 1 > 0:
                     known.setdefault(letters, []).append((value, remembered))
         asked = [n for n in range(len(self.texts)) if self._free.get(n) != self._changes] if known else []
-        self._fold(asked)
+        if not self.letters.keys() >= set(asked):
+            fold([self])
+        again = self._said_again(known, asked, due, joined) if asked else []
         for number in asked:
-            content, occurrences = self.texts[number], list(self._folded[number].occurrences(known))
-            if not occurrences:
-                self._free[number] = self._changes
+            content, letters = self.texts[number], self.letters[number]
+            there = [value for value in again if value in letters]
+            if not there:
+                if number not in joined:
+                    self._free[number] = self._changes
                 continue
             taken, repeats = Spans([*joined.get(number, ()), *self.issued[number]]), []
-            for start, end, letters in occurrences:
-                meant = self._meant(known[letters], content[start:end], self.roles[number])
+            for start, end, value in Folded(content, letters).occurrences(known):
+                meant = self._meant(known[value], content[start:end], self.roles[number])
                 if meant is not None and not taken.cover(start, end):
                     repeats.append(meant.finding._replace(start=start, end=end))
             if repeats:
                 yield number, repeats
 
-    def _fold(self, numbers: Iterable[int]) -> None:
-        """Work out the letters and digits of texts."""
-        new = [number for number in numbers if number not in self._folded]
-        letters = folded_each([self.texts[number] for number in new])
-        self._folded |= {n: Folded(self.texts[n], one) for n, one in zip(new, letters, strict=True)}
+    def _said_again(
+        self,
+        known: Iterable[str],
+        asked: Iterable[int],
+        due: dict[int, list[Finding]],
+        joined: dict[int, list[Finding]],
+    ) -> list[str]:
+        """Those of the `known` letters that the texts `asked` have more often than they are replaced there.
+
+        Most values are said once. To see that costs far less than to work out where each letter stands.
+        """
+        own: dict[str, int] = {}
+        for number in asked:
+            for whole in joined.get(number, ()):
+                inside = [one for one in due[number] if whole.start <= one.start and one.end <= whole.end]
+                spans = {one[:2] for one in (whole, *inside)}
+                for letters in {folded(self.texts[number][start:end]) for start, end in spans}:
+                    own[letters] = own.get(letters, 0) + 1
+        every = APART.join([self.letters[number] for number in asked])
+        return [letters for letters in known if _stands(letters, every, own.get(letters, 0) + 1)]
 
     def _meant(self, known: list[tuple[str, Value]], spelt: str, role: str) -> Value | None:
         """Which of the values that have the letters of `spelt` it is, where `role` may not say that."""
         for value, one in known:
             entity = one.finding.entity
-            if self.config.kind_of(entity, role) == "keep" or identity(entity, spelt) != value:
+            if self.kind_of(entity, role) == "keep" or identity(entity, spelt) != value:
                 continue
             short = len(folded(spelt)) < self._least(one)
             if not short or BETWEEN.sub("", spelt) == BETWEEN.sub("", one.text):
@@ -236,7 +288,7 @@ class Conversation:
             ends.append(at)
             shifts.append(shift)
         self.texts[text] = "".join([*parts, content[at:]])
-        for remembered in (self._parsed, self._folded, self._free):
+        for remembered in (self._parsed, self.letters, self._free):
             remembered.pop(text, None)
         swallowed = Spans(replaced)
         for one in self.issued[text]:
@@ -250,10 +302,10 @@ class Conversation:
         value = identity(finding.entity, spelt)
         known = self.values.get(value)
         entity = known.finding.entity if known else finding.entity
-        kind = self.config.kind_of(entity, role)
+        kind = self.kind_of(entity, role)
         if kind == "keep":  # another role names the value by an entity that this one keeps
             entity = finding.entity
-            kind = self.config.kind_of(entity, role)
+            kind = self.kind_of(entity, role)
         return entity, kind, functools.partial(self._made, kind, entity, known.whole if known else value)
 
     def _made(self, kind: Kind, entity: str, value: str, spelt: str) -> str:
@@ -270,3 +322,11 @@ class Conversation:
         if kind == "hash":
             return f"<{entity}_{self.surrogates.hashed(entity, plain(spelt))}>"
         return self.surrogates.surrogate(entity, plain(spelt))
+
+
+def fold(conversations: Iterable[Conversation]) -> None:
+    """Work out the letters and digits of the texts of conversations, all at once."""
+    new = [(one, number) for one in conversations for number in one.unfolded()]
+    each = folded_each([one.texts[number] for one, number in new])
+    for (one, number), letters in zip(new, each, strict=True):
+        one.letters[number] = letters

@@ -19,7 +19,13 @@ from phonenumbers import Leniency, PhoneNumberMatch, PhoneNumberMatcher
 from phonenumbers import phonenumbermatcher as library
 from phonenumbers import phonenumberutil as util
 
-from headrace.pipelines.stages.pii.phone.validity import REMEMBERED, abroad, dialled, unchanged
+from headrace.pipelines.stages.pii.phone.validity import (
+    REMEMBERED,
+    abroad,
+    dialled,
+    has_code,
+    unchanged,
+)
 
 TRIES = 65_535  # at numbers that are none, after which the library gives a text up
 LIMIT = 250  # characters that the library parses
@@ -123,12 +129,22 @@ class Matcher(PhoneNumberMatcher):
         lead, digits, most = how
         if most < self._dialled.least or not self._may_begin(offset, offset + lead):
             return None
-        taken = self._dialled.takes(digits) if digits is not None and most > 2 else dialled_abroad(candidate)
+        taken = self._dialled.takes(digits) if digits is not None and most > 2 else self._with_plus(candidate)
         if taken is None:
             return super()._parse_and_verify(candidate, offset)
         if not taken or not stands_free(self.text, candidate, offset):
             return None
         return PhoneNumberMatch(offset, candidate, phonenumbers.PhoneNumber())
+
+    def _with_plus(self, candidate: str) -> bool | None:
+        """`dialled_abroad`, also where no country has the code: the library would raise, and what it raises
+        keeps all callers' values alive until garbage is looked for.
+        """
+        assert self._dialled is not None
+        digits = digits_of(candidate[1:]) if candidate[:1] == "+" else None
+        if not digits or len(digits) < 3 or has_code(digits):
+            return dialled_abroad(candidate)
+        return self._dialled.takes_without_plus(digits)
 
     def _extract_inner_match(self, candidate: str, offset: int) -> Any:
         if self._dialled is None or self._max_tries <= most_tries(candidate):

@@ -44,8 +44,14 @@ class Area:
         self.leading = metadata.leading_digits is not None and re.compile(metadata.leading_digits)
         kinds = [_described(getattr(metadata, kind)) for kind in TYPES]
         self.any = re.compile(f"(?={_described(metadata.general_desc)}$)(?:{'|'.join(kinds)})")
-        self.formats = [_format(one) for one in metadata.number_format]
-        self.format = re.compile("|".join(f"(?:{source})()" for source, _ in self.formats) or "(?!)")
+        self.metadata = metadata
+
+    @functools.cached_property
+    def formats(self) -> tuple[re.Pattern[str], list[bool]]:
+        """Pattern of all numbers as they are written, a group for each format, and which want the prefix."""
+        each = [_format(one) for one in self.metadata.number_format]
+        pattern = re.compile("|".join(f"(?:{source})()" for source, _ in each) or "(?!)")
+        return pattern, [wants for _, wants in each]
 
     def has(self, number: str) -> bool:
         """Whether `number` is of any type."""
@@ -75,8 +81,9 @@ class Area:
 
     def wants_prefix(self, number: str) -> bool:
         """Whether `number` is usually written with the prefix of calls inside the country."""
-        match = self.format.fullmatch(number)
-        return match is not None and self.formats[(match.lastindex or 0) - 1][1]
+        pattern, wants = self.formats
+        match = pattern.fullmatch(number)
+        return match is not None and wants[(match.lastindex or 0) - 1]
 
 
 def _described(kind: Any) -> str:
@@ -102,24 +109,29 @@ def _format(one: Any) -> tuple[str, bool]:
     return source, bool(wants and not util._formatting_rule_has_first_group_only(rule))
 
 
+@functools.cache
+def area(region: str) -> Area | None:
+    """What is known of a region's own numbers; null where it is none."""
+    metadata = PhoneMetadata.metadata_for_region(region, None)
+    return Area(metadata) if metadata else None
+
+
 class Dialled:
     """Numbers as they are dialled in a region."""
 
     def __init__(self, region: str) -> None:
         metadata: Any = PhoneMetadata.metadata_for_region(region, None)
         country = metadata.country_code
-        main: Any = PhoneMetadata.metadata_for_region(
-            phonenumbers.region_code_for_country_code(country), None
-        )
-        regions = phonenumbers.COUNTRY_CODE_TO_REGION_CODE[country]
-        areas = [PhoneMetadata.metadata_for_region(area, None) for area in regions]
+        own, main = area(region), area(phonenumbers.region_code_for_country_code(country))
+        assert own is not None
+        assert main is not None
+        self.own, self.main = own, main
+        self.areas = [*filter(None, map(area, phonenumbers.COUNTRY_CODE_TO_REGION_CODE[country]))]
         self.code = str(country)
         self.abroad = re.compile(metadata.international_prefix)
-        self.own, self.main = Area(metadata), Area(main)
-        self.areas = [Area(area) for area in areas if area is not None]
         # Fewest digits of a number as it is dialled here, at home or abroad.
-        lengthens = any(area.rule and re.search(r"(?<!\\)\d", area.rule) for area in (self.own, self.main))
-        home = 0 if lengthens else min(area.possible[0] for area in self.areas)
+        lengthens = any(one.rule and re.search(r"(?<!\\)\d", one.rule) for one in (self.own, self.main))
+        home = 0 if lengthens else min(one.possible[0] for one in self.areas)
         self.least = min(home, _parser.parse(metadata.international_prefix).getwidth()[0] + fewest_abroad())
         self.takes = functools.lru_cache(REMEMBERED)(self._takes)
 
@@ -127,18 +139,35 @@ class Dialled:
         """Whether `digits` (ASCII, three or more) are a number; null where only the library can tell."""
         prefix = self.abroad.match(digits)
         if prefix:
-            return None if digits[prefix.end() :][:1] == "0" else abroad(digits[prefix.end() :])
-        number, area, here = digits, self.own, True
-        if digits.startswith(self.code):
-            rest, _ = self.own.stripped(digits[len(self.code) :])
-            general = self.own.general
-            better = not general.fullmatch(digits) and general.fullmatch(rest)
-            if better or self.own.too_long(digits):
-                number, area, here = rest, self.main, False
-        known = self._national(number, area)
+            called = digits[prefix.end() :]
+            if called[:1] == "0":
+                return None
+            return abroad(called) if has_code(called) else False
+        rest = self._behind_code(digits)
+        if rest is not None:
+            return self.takes_national(rest)
+        known = self._national(digits, self.own)
         if known is None:
             return False
-        return not here or not self.main.wants_prefix(known) or self.main.stripped(digits)[1]
+        return not self.main.wants_prefix(known) or self.main.stripped(digits)[1]
+
+    def takes_without_plus(self, digits: str) -> bool | None:
+        """Whether `digits` behind a plus that no country's code follows are a number, as if dialled here.
+
+        Only the code of a country in them makes one; null as of `takes`.
+        """
+        if self.abroad.match(digits):
+            return self.takes(digits)
+        rest = self._behind_code(digits)
+        return rest is not None and self.takes_national(rest)
+
+    def _behind_code(self, digits: str) -> str | None:
+        """What follows the region's own code, where the library takes it for that."""
+        if not digits.startswith(self.code):
+            return None
+        rest, _ = self.own.stripped(digits[len(self.code) :])
+        better = not self.own.general.fullmatch(digits) and self.own.general.fullmatch(rest)
+        return rest if better or self.own.too_long(digits) else None
 
     def takes_national(self, digits: str) -> bool:
         """Whether `digits` are a number behind the country's code."""
@@ -200,7 +229,7 @@ def fewest_abroad() -> int:
 @functools.lru_cache(REMEMBERED)
 def abroad(digits: str) -> bool | None:
     """Whether `digits` (ASCII) that begin with a country's code are a number; null where only the library can
-    tell.
+    tell, or where they begin with none (`has_code`).
     """
     for size in range(1, min(len(digits), util._MAX_LENGTH_COUNTRY_CODE) + 1):
         region = phonenumbers.region_code_for_country_code(int(digits[:size]))
@@ -208,6 +237,13 @@ def abroad(digits: str) -> bool | None:
             known = dialled(region) if region != WORLD and len(digits) > util._MIN_LENGTH_FOR_NSN else None
             return known.takes_national(digits[size:]) if known else None
     return None
+
+
+def has_code(digits: str) -> bool:
+    """Whether `digits` (ASCII) begin with the code of a country."""
+    sizes = range(1, min(len(digits), util._MAX_LENGTH_COUNTRY_CODE) + 1)
+    regions = [phonenumbers.region_code_for_country_code(int(digits[:size])) for size in sizes]
+    return digits[:1] != "0" and any(region != phonenumbers.UNKNOWN_REGION for region in regions)
 
 
 @functools.cache

@@ -58,6 +58,7 @@ CODE = (
 )
 PLACE = r"[^\W\d_][\w'’.()-]*(?: [^\W\d_][\w'’.()-]*){0,5}(?: \d{1,2}(?!\d))?"
 JOIN = r"(?:[ ]?,[\s>?]{0,9}|[\s>?]{1,9})"
+DIGIT = re.compile(r"\d")
 TAIL = re.compile(
     rf"{JOIN}(?:{CODE})[ ][^\W\d_a-z][\w'’.-]*(?:[ -][^\W\d_a-z][\w'’-]*){{0,2}}(?!\w)|"
     rf"(?:{JOIN}(?:{PLACE}|nan)){{0,3}}{JOIN}(?P<code>{CODE})(?![\w])|{JOIN}(?:{CODE}){JOIN}(?:{PLACE})"
@@ -79,7 +80,7 @@ def tail(text: str, start: int, end: int) -> int:
     for _ in range(2):
         unit = TAIL_UNIT.match(text, end)
         end = unit.end() if unit else end
-    found = TAIL.match(text, end, end + 90)
+    found = TAIL.match(text, end, end + 90) if DIGIT.search(text, end, end + 90) else None
     if found and is_place(text[end : found.end()]):
         return found.end()
     town = TOWN.match(text, end, end + 70) if end > first else None

@@ -85,7 +85,7 @@ def introduced(match: Any, score: float) -> Span | None:
     if owner and owner[1].lower() not in OWNERS and not owner[1].endswith(("'s", "’s")):
         return None
     name = named(text, start, end, capitals=True)
-    if name is None and not is_capital(text[start:]):
+    if name is None and not is_capital(text[start : start + 1]):
         both = list(taken(text, start, end, 2))
         name = (start, both[-1][1]) if both else None
     return name and (*name, score)
@@ -94,10 +94,14 @@ def introduced(match: Any, score: float) -> Span | None:
 def known(match: Any, score: float) -> Span | None:
     """A name that is known, or written with capitals behind words that are not."""
     text, (start, end) = match.string, span(match)
+    word = PIECES.match(text, start, end)
+    first = word[0].rstrip(".") if word else ""
+    if first[:1].islower() and first.lower() not in GIVEN and first.lower() not in PARTICLES:
+        return None  # most are
     name = named(text, start, end, capitals=True)
     if name is None:
         name = next(taken(text, start, end), None)
-        if name is None or text[slice(*name)].lower() not in GIVEN or is_capital(text[start:]):
+        if name is None or text[slice(*name)].lower() not in GIVEN or is_capital(text[start : start + 1]):
             return None
         return *more(text, *name, end), score
     first = text[slice(*name)].split()[0]
@@ -125,14 +129,15 @@ def capital(match: Any, score: float) -> Span | None:
 
 def labelled(match: Any, score: float) -> Span | None:
     """The label of a line: a role and a name, or a given name that is known, with or without more."""
-    name = named(match.string, *span(match), capitals=True)
-    if name is None or name[1] != match.end("it"):
-        return None
-    if match["role"].strip().lower() in LABELS:
-        return *name, score
-    start = match.start("role")
-    first = match.string[start : name[1]].split()[0].split("-")[0]
-    return (start, name[1], score) if first.lower() in GIVEN and is_capital(first) else None
+    text, (start, end), (begin, stop) = match.string, match.span("it"), match.span("role")
+    if begin < stop and text[begin:stop].strip().lower() in LABELS:
+        begin = start
+    else:  # most labels are no names
+        first = text[begin:end].split()[0].split("-")[0]
+        if first.lower() not in GIVEN or not is_capital(first):
+            return None
+    name = named(text, start, end, capitals=True)
+    return (begin, end, score) if name and name[1] == end else None
 
 
 def greeted(match: Any, score: float) -> Span | None:
@@ -158,7 +163,7 @@ def titled(match: Any, score: float) -> Span | None:
     """The name behind a title, in any case behind one with capitals or a dot."""
     text, (start, end) = match.string, span(match)
     name = named(text, start, end, capitals=True)
-    if name is None and not is_capital(text[start:]) and match[0].islower():
+    if name is None and not is_capital(text[start : start + 1]) and match[0].islower():
         first = next(taken(text, start, end), None)
         name = first and more(text, *first, end)
     if name is None or is_abbreviation(text, match.start(), text[match.start() : start], text[slice(*name)]):

@@ -1,6 +1,7 @@
 """Values in other dress are found where they stand, whole; what wears none is looked through as before."""
 
 import itertools
+import re
 
 import numpy as np
 import pyarrow as pa
@@ -170,6 +171,12 @@ def test_windows_hold_all_dress_and_are_apart(text: str) -> None:
     assert all(one[1] < two[0] for one, two in itertools.pairwise(windows))
     for begin, size in zip(made.begins, made.sizes, strict=True):
         assert any(a <= begin and begin + size <= b for a, b in windows)
+
+
+def test_dress_begins_with_these_characters() -> None:
+    pattern = re.compile(dress.BEGINS.replace("{digits}", dress._digits()))
+    codes = [*range(0xD800), *range(0xE000, 0x30000), 0x10FFFF]
+    assert [bool(pattern.match(chr(code))) for code in codes] == dress._begins()[codes].tolist()
 
 
 def test_the_cases_are_of_every_kind() -> None:

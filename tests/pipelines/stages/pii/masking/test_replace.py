@@ -13,6 +13,9 @@ from headrace.pipelines.commands import lookup
 from headrace.pipelines.stages.dedup import index
 from headrace.pipelines.stages.pii import search as pii_search
 from headrace.pipelines.stages.pii import stage as pii
+from headrace.pipelines.stages.pii.findings import Finding
+from headrace.pipelines.stages.pii.masking.replace import Conversation, Spans
+from headrace.pipelines.stages.pii.masking.values import Folded, folded
 from headrace.pipelines.stages.pii.stage import Config
 from tests.builders import MAIL, PHONE, PII_KEY, Turn, contents_of, recipe_of, table
 from tests.pipelines.identifiers import SAMPLES
@@ -80,6 +83,37 @@ def test_kinds_go_by_entity_and_role() -> None:
         "  12/01/2020",
         "<PHONE_NUMBER_1> <EMAIL_ADDRESS_1>",
     ]
+
+
+@pytest.mark.parametrize(
+    ("texts", "found", "due"),
+    [
+        (["Ann Ann Ann"], (0, 7), ["<PERSON_1>"]),  # said again over itself
+        (["Ann Lee, ann-lee"], (0, 7), ["<PERSON_1>, <PERSON_1>"]),
+        (["Ann Lee", "Joann Lee, AnnLee"], (0, 7), ["<PERSON_1>", "Joann Lee, <PERSON_1>"]),
+        (["Zoë Lee “x” zoe lee"], (0, 7), ["<PERSON_1> “x” <PERSON_1>"]),
+        (['{"a": "Ann Lee", "b": "Ann Lee"}'], (7, 14), ['{"a": "<PERSON_1>", "b": "<PERSON_1>"}']),
+    ],
+)
+def test_a_value_that_was_found_once_is_replaced_wherever_it_is_said(
+    texts: list[str], found: tuple[int, int], due: list[str]
+) -> None:
+    conversation = Conversation(texts, ["user"] * len(texts), Config(), None)
+    conversation.replace({0: [Finding(*found, "PERSON", 0.8, "labels")]})
+    assert conversation.texts == due
+
+
+@given(texts=st.lists(st.text(st.sampled_from("ab-é ."), min_size=2, max_size=14), min_size=1, max_size=3))
+@settings(max_examples=300, deadline=None)
+def test_no_text_says_a_value_that_was_found(texts: list[str]) -> None:
+    conversation = Conversation(texts, ["user"] * len(texts), Config(least={"PERSON": 2}), None)
+    value = folded(texts[0][:4])
+    due = {0: [Finding(0, min(4, len(texts[0])), "PERSON", 0.8, "labels")]}
+    while conversation.replace(due):
+        due = {}
+    for text, issued in zip(conversation.texts, conversation.issued, strict=True):
+        inside = Spans(issued)
+        assert len(value) < 2 or all(inside.cover(*span) for span in Folded(text).find(value))
 
 
 def test_an_unknown_role_is_refused() -> None:

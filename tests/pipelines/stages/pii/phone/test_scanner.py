@@ -1,5 +1,6 @@
 """Telephone numbers: judged, found and given up on as by the library that Presidio asks."""
 
+import gc
 import random
 import warnings
 
@@ -65,6 +66,48 @@ def test_digits_behind_a_plus_are_judged_as_by_the_library() -> None:
             refused += got is False
     assert taken > 300
     assert refused > 300
+
+
+BEHIND_NO_CODE = (
+    "+0",
+    "+ 0",
+    "+00",
+    "+011",
+    "+210 ",
+    "+999",
+    "+80",
+    "+(0)",
+    "+0049",
+    "+21049",
+    "+214 001",
+    "00833",
+    "010",
+)
+
+
+def test_numbers_behind_a_code_that_there_is_not_are_judged_as_by_the_library() -> None:
+    taken = 0
+    for at, (region, digits) in enumerate(numbers(seed=8, count=4000)):
+        text = f"call {BEHIND_NO_CODE[at % len(BEHIND_NO_CODE)]}{digits}."
+        due = [(m.start, m.end) for m in phonenumbers.PhoneNumberMatcher(text, region, leniency=1)]
+        got = [(m.start, m.end) for m in phone_matcher.Matcher(text, region, 1)]
+        assert got == due, (region, text)
+        taken += bool(due)
+    assert taken > 100
+
+
+def test_numbers_that_are_none_leave_no_garbage() -> None:
+    """What the library raises stays in a cycle with its frame, which keeps all callers' values alive."""
+    spans = phone_scanner.Phones(("US", "GB", "DE", "IL"), 1)
+    texts = ["+0123456789", "+ 0.08333333333333333", "0.08333333333333333", "0021 12345", "010-58576688"]
+    gc.collect()
+    gc.disable()
+    try:
+        for text in texts:
+            spans.spans(text, [(0, phone_scanner.ANY)])
+        assert gc.collect() == 0
+    finally:
+        gc.enable()
 
 
 def test_another_library_is_asked_itself(monkeypatch: pytest.MonkeyPatch) -> None:
