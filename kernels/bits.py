@@ -1,4 +1,4 @@
-"""Machine words for jitted code: unaligned loads and stores, population count, trailing zeros.
+"""Machine words for jitted code: unaligned loads and stores, population count, trailing zeros; pointers.
 
 Cost: one instruction each. A load reads 8 bytes from any address, a store writes them, little-endian on
 every platform that Numba serves; the caller keeps them inside the array (nothing is checked).
@@ -13,12 +13,28 @@ from numba.extending import intrinsic
 
 
 @intrinsic
-def load64(typing: Any, data: Any, at: Any) -> Any:
-    """``uint64`` of the bytes ``data[at:at + 8]`` of a contiguous uint8 array."""
+def pointer(typing: Any, array: Any) -> Any:
+    """The first element of a contiguous array, to be indexed as that is.
+
+    For small functions that are called for every word: each array that is passed to one has its references
+    counted, at five nanoseconds, and a pointer has none. Whoever makes it keeps the array.
+    """
 
     def codegen(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> Any:
-        array = cgutils.create_struct_proxy(signature.args[0])(context, builder, value=args[0])
-        place = builder.gep(array.data, [args[1]])
+        return cgutils.create_struct_proxy(signature.args[0])(context, builder, value=args[0]).data
+
+    return types.CPointer(array.dtype)(array), codegen
+
+
+@intrinsic
+def load64(typing: Any, data: Any, at: Any) -> Any:
+    """``uint64`` of the bytes ``data[at:at + 8]`` of a contiguous uint8 array, or behind a pointer to one."""
+
+    def codegen(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> Any:
+        first = args[0]
+        if not isinstance(signature.args[0], types.CPointer):
+            first = cgutils.create_struct_proxy(signature.args[0])(context, builder, value=first).data
+        place = builder.gep(first, [args[1]])
         return builder.load(builder.bitcast(place, ir.IntType(64).as_pointer()), align=1)
 
     return types.uint64(data, types.intp), codegen
