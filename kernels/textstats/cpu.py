@@ -1,4 +1,4 @@
-"""Text statistics in one pass over the UTF-8 bytes.
+"""Text statistics in one pass over the UTF-8 bytes, where most are ASCII and mean nothing eight at a time.
 
 Windows go into an open-addressing table of positions: the two 64-bit words of a window are hashed, and a
 hit is compared byte by byte, so the counts are exact. The table is never cleared: a position before the
@@ -12,9 +12,11 @@ from numba import njit
 from numpy.typing import NDArray
 
 from headrace.kernels.arrow import Spans
-from headrace.kernels.bits import load64
+from headrace.kernels.bits import load64, trailing_zeros
 from headrace.kernels.textstats.reference import LETTER, OTHER, WINDOW, kind
 
+HIGH, EACH, SPACES = (np.uint64(0x0101010101010101 * byte) for byte in (0x80, 1, 32))
+THREE = np.uint64(3)
 MIXER = np.uint64(0x9E3779B97F4A7C15)
 # Beyond these planes nothing is assigned but tags, variation selectors (marks) and private use.
 ASSIGNED = ((0, 0x32400), (0xE0000, 0xE0200))
@@ -29,10 +31,18 @@ def kinds() -> NDArray[np.uint8]:
     return table
 
 
-def byte_classes(texts: Spans, table: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    """Union of ``table[byte]`` over each text: ``uint64[N]``."""
-    found = np.empty(len(texts), np.uint64)
-    _byte_classes(texts.data, texts.starts, texts.stops, table, found)
+def character_classes(texts: Spans, table: NDArray[np.uint16]) -> NDArray[np.uint16]:
+    """Union of ``table[code point]`` over each text, and over its first and last: ``uint16[2, N]``."""
+    found = np.zeros((2, len(texts)), np.uint16)
+    visible = 32 + np.flatnonzero(table[32:127]).astype(np.uint64)
+    _character_classes(texts.data, texts.starts, texts.stops, table, visible * EACH, found)
+    return found
+
+
+def contains(texts: Spans, wanted: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """Whether each text holds these bytes: ``bool[N]``."""
+    found = np.zeros(len(texts), np.bool_)
+    _contains(texts.data, texts.starts, texts.stops, wanted, found)
     return found
 
 
@@ -48,15 +58,6 @@ def measure(texts: Spans) -> NDArray[np.int64]:
     return counts
 
 
-@njit(nogil=True, cache=True)
-def _byte_classes(data, starts, stops, table, found):  # type: ignore[no-untyped-def]
-    for row in range(len(starts)):
-        classes = np.uint64(0)
-        for at in range(starts[row], stops[row]):
-            classes |= table[data[at]]
-        found[row] = classes
-
-
 @njit(inline="always")
 def _character(data, at):  # type: ignore[no-untyped-def]
     """(code point, bytes) of the character that starts at `at` in valid UTF-8."""
@@ -69,6 +70,58 @@ def _character(data, at):  # type: ignore[no-untyped-def]
         return ((lead & 0x0F) << 12) | ((data[at + 1] & 0x3F) << 6) | (data[at + 2] & 0x3F), 3
     high = ((lead & 0x07) << 18) | ((data[at + 1] & 0x3F) << 12)
     return high | ((data[at + 2] & 0x3F) << 6) | (data[at + 3] & 0x3F), 4
+
+
+@njit(nogil=True, cache=True)
+def _character_classes(data, starts, stops, table, visible, found):  # type: ignore[no-untyped-def]
+    """visible: the bytes from a space to a tilde that have a class, eight times each in a word."""
+    for row in range(len(starts)):
+        at, stop = starts[row], stops[row]
+        if at == stop:
+            continue
+        last = stop - 1
+        while data[last] & 0xC0 == 0x80:
+            last -= 1
+        found[1, row] = table[_character(data, at)[0]] | table[_character(data, last)[0]]
+        classes = np.uint16(0)
+        while at < stop:
+            if at + 8 <= stop:
+                word = load64(data, at)
+                odd = word | (word + EACH) | ((word - SPACES) & ~word)
+                for i in range(len(visible)):
+                    other = word ^ visible[i]
+                    odd |= (other - EACH) & ~other
+                odd &= HIGH
+                if not odd:
+                    at += 8
+                    continue
+                at += np.int64(trailing_zeros(odd) >> THREE)
+            code, size = _character(data, at)
+            classes |= table[code]
+            at += size
+        found[0, row] = classes
+
+
+@njit(nogil=True, cache=True)
+def _contains(data, starts, stops, wanted, found):  # type: ignore[no-untyped-def]
+    first = np.uint64(wanted[0]) * EACH
+    for row in range(len(starts)):
+        at, stop = starts[row], stops[row]
+        while at + len(wanted) <= stop:
+            if at + 8 <= stop:
+                other = load64(data, at) ^ first
+                hits = (other - EACH) & ~other & HIGH
+                if not hits:
+                    at += 8
+                    continue
+                at += np.int64(trailing_zeros(hits) >> THREE)
+            k = 0
+            while k < len(wanted) and at + k < stop and data[at + k] == wanted[k]:
+                k += 1
+            if k == len(wanted):
+                found[row] = True
+                break
+            at += 1
 
 
 @njit(nogil=True, cache=True)
@@ -115,5 +168,6 @@ def _repeated(data, start, stop, seen):  # type: ignore[no-untyped-def]
 def warm() -> None:
     """Compile, or load from Numba's cache."""
     text = Spans(np.full(20, 65, np.uint8), np.zeros(1, np.int64), np.full(1, 20, np.int64), None)
-    byte_classes(text, np.zeros(256, np.uint64))
+    character_classes(text, np.zeros(0x110000, np.uint16))
+    contains(text, np.frombuffer(b"B", np.uint8))
     measure(text)

@@ -25,13 +25,22 @@ def kind(character: str) -> int:
     return SPACE if category[0] == "Z" or category == "Cc" else OTHER
 
 
-def byte_classes(texts: Spans, table: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    """Union of ``table[byte]`` over each text: ``uint64[N]``."""
-    found = np.zeros(len(texts), np.uint64)
+def character_classes(texts: Spans, table: NDArray[np.uint16]) -> NDArray[np.uint16]:
+    """Union of ``table[code point]`` over each text, and over its first and last: ``uint16[2, N]``."""
+    found = np.zeros((2, len(texts)), np.uint16)
     for row, (start, stop) in enumerate(zip(texts.starts, texts.stops, strict=True)):
-        for byte in set(texts.data[start:stop].tolist()):
-            found[row] |= table[byte]
+        text = texts.data[start:stop].tobytes().decode()
+        for side, characters in enumerate((text, text[:1] + text[-1:])):
+            for character in characters:
+                found[side, row] |= table[ord(character)]
     return found
+
+
+def contains(texts: Spans, wanted: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """Whether each text holds these bytes: ``bool[N]``."""
+    pairs = zip(texts.starts, texts.stops, strict=True)
+    found = [wanted.tobytes() in texts.data[start:stop].tobytes() for start, stop in pairs]
+    return np.array(found, np.bool_)
 
 
 def measure(texts: Spans) -> NDArray[np.int64]:
