@@ -54,6 +54,22 @@ def store64(typing: Any, data: Any, at: Any, word: Any) -> Any:
 
 
 @intrinsic
+def prefetch(typing: Any, array: Any, at: Any) -> Any:
+    """Ask the processor for the bytes around ``array.reshape(-1)[at]`` of a contiguous array, and go on."""
+
+    def codegen(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> Any:
+        first = cgutils.create_struct_proxy(signature.args[0])(context, builder, value=args[0]).data
+        byte, word = ir.IntType(8).as_pointer(), ir.IntType(32)
+        kind = ir.FunctionType(ir.VoidType(), [byte, word, word, word])
+        called = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0i8")
+        place = builder.bitcast(builder.gep(first, [args[1]]), byte)
+        builder.call(called, [place, *(ir.Constant(word, number) for number in (0, 3, 1))])
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp), codegen
+
+
+@intrinsic
 def popcount(typing: Any, word: Any) -> Any:
     """Number of ones in a ``uint64``."""
 
