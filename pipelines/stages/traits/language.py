@@ -55,8 +55,8 @@ class Model(NamedTuple):
 
     moves ``uint32[R, 256]`` and states ``int64[S]``: the state after a byte is ``moves[row, byte]``, where
     `row` is the upper half of what `states` has of the state before; the lower half is the feature that it
-    has found, or `NOTHING`. weights ``int16[F, C]`` in units of 1/`UNIT`; prior ``float32[C]``; names: the class
-    of each column.
+    has found, or `NOTHING`. weights ``int16[F, C]`` in units of 1/`UNIT`; prior ``float32[C]``; names: the
+    class of each column.
     """
 
     moves: NDArray[np.uint32]
