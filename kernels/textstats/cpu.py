@@ -6,6 +6,7 @@ text in hand is as good as an empty slot.
 """
 
 import functools
+import unicodedata
 
 import numpy as np
 from numba import njit
@@ -13,7 +14,15 @@ from numpy.typing import NDArray
 
 from headrace.kernels.arrow import Spans
 from headrace.kernels.bits import load64, trailing_zeros
-from headrace.kernels.textstats.reference import LETTER, OTHER, WINDOW, kind
+from headrace.kernels.textstats.reference import (
+    LETTER,
+    OTHER,
+    REPLACED,
+    REPLACEMENT,
+    SYMBOL_SCRIPTS,
+    WINDOW,
+    of_category,
+)
 
 HIGH, EACH, SPACES = (np.uint64(0x0101010101010101 * byte) for byte in (0x80, 1, 32))
 THREE = np.uint64(3)
@@ -24,10 +33,15 @@ ASSIGNED = ((0, 0x32400), (0xE0000, 0xE0200))
 
 @functools.cache
 def kinds() -> NDArray[np.uint8]:
-    """`kind` of every code point: ``uint8[0x110000]``."""
+    """`reference.kind` of every code point: ``uint8[0x110000]``."""
     table = np.full(0x110000, OTHER, np.uint8)
     for first, last in ASSIGNED:
-        table[first:last] = [kind(chr(code)) for code in range(first, last)]
+        categories = list(map(unicodedata.category, map(chr, range(first, last))))
+        kinds_of = {category: of_category(category) for category in set(categories)}
+        table[first:last] = [kinds_of[category] for category in categories]
+    for first, last in SYMBOL_SCRIPTS:
+        table[first : last + 1] = LETTER
+    table[REPLACED] = REPLACEMENT
     return table
 
 

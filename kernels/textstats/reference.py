@@ -9,16 +9,24 @@ from headrace.kernels.arrow import Spans
 
 WINDOW = 16
 OTHER, LETTER, DIGIT, SPACE, REPLACEMENT = range(5)
+REPLACED = 0xFFFD
 # Scripts whose letters Unicode files under "symbol, other": Braille patterns and Sutton SignWriting.
 SYMBOL_SCRIPTS = ((0x2800, 0x28FF), (0x1D800, 0x1DAAF))
 
 
 def kind(character: str) -> int:
     """Which of `Statistics`' counts a character belongs to."""
-    category, code = unicodedata.category(character), ord(character)
-    if code == 0xFFFD:
+    code = ord(character)
+    if code == REPLACED:
         return REPLACEMENT
-    if category[0] in "LM" or any(first <= code <= last for first, last in SYMBOL_SCRIPTS):
+    if any(first <= code <= last for first, last in SYMBOL_SCRIPTS):
+        return LETTER
+    return of_category(unicodedata.category(character))
+
+
+def of_category(category: str) -> int:
+    """The same of a character of a Unicode category, where it is none of the exceptions."""
+    if category[0] in "LM":
         return LETTER
     if category[0] == "N":
         return DIGIT

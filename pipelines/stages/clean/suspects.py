@@ -104,14 +104,14 @@ def _note_unstable(bits: NDArray[np.uint16], form: str) -> None:
     stable = np.zeros(0x110000, np.bool_)
     for first, last in STABLE:
         stable[first:last] = True
-    unknown = [
-        code
-        for code in codes[~stable[codes]].tolist()
-        if unicodedata.combining(chr(code)) or unicodedata.category(chr(code)) == "Cn"
-    ]
+    loose = codes[~stable[codes]]
+    characters = loose.astype("<u4").tobytes().decode("utf-32-le")
+    kinds = zip(map(unicodedata.category, characters), map(unicodedata.combining, characters), strict=True)
+    unknown = [kind == "Cn" or place != 0 for kind, place in kinds]
     some = np.ones(0x110000, np.bool_)
     some[codes] = replaced
-    some[[*map(ord, behind), *unknown]] = True
+    some[[*map(ord, behind)]] = True
+    some[loose[unknown]] = True
     bits[some] |= FORM
 
 
