@@ -6,10 +6,20 @@ every platform that Numba serves; the caller keeps them inside the array (nothin
 
 from typing import Any
 
+import numpy as np
 from llvmlite import ir
-from numba import types
+from numba import njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic
+
+HIGH, EACH = np.uint64(0x8080808080808080), np.uint64(0x0101010101010101)
+
+
+@njit(inline="always")
+def between(word, first, last):  # type: ignore[no-untyped-def]
+    """The high bit of each byte of an ASCII `word` that lies in ``first..last``."""
+    above = word + EACH * np.uint64(0x80 - first)
+    return above & ~(word + EACH * np.uint64(0x7F - last)) & HIGH
 
 
 @intrinsic

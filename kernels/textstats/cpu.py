@@ -13,19 +13,20 @@ from numba import njit
 from numpy.typing import NDArray
 
 from headrace.kernels.arrow import Spans
-from headrace.kernels.bits import load64, trailing_zeros
+from headrace.kernels.bits import EACH, HIGH, between, load64, popcount, trailing_zeros
 from headrace.kernels.textstats.reference import (
+    DIGIT,
     LETTER,
     OTHER,
     REPLACED,
     REPLACEMENT,
+    SPACE,
     SYMBOL_SCRIPTS,
     WINDOW,
     of_category,
 )
 
-HIGH, EACH, SPACES = (np.uint64(0x0101010101010101 * byte) for byte in (0x80, 1, 32))
-THREE = np.uint64(3)
+SPACES, THREE = np.uint64(0x2020202020202020), np.uint64(3)
 MIXER = np.uint64(0x9E3779B97F4A7C15)
 # Beyond these planes nothing is assigned but tags, variation selectors (marks) and private use.
 ASSIGNED = ((0, 0x32400), (0xE0000, 0xE0200))
@@ -145,12 +146,24 @@ def _measure(data, starts, stops, kinds, seen, counts):  # type: ignore[no-untyp
         start, stop = starts[row], stops[row]
         tally[:] = 0
         at = start
+        characters = letters = digits = spaces = 0
         while at < stop:
+            word = load64(data, at) if at + 8 <= stop else HIGH
+            if not word & HIGH:  # eight of ASCII
+                letters += np.int64(popcount(between(word | SPACES, 0x61, 0x7A)))
+                digits += np.int64(popcount(between(word, 0x30, 0x39)))
+                spaces += np.int64(popcount(HIGH ^ between(word, 0x21, 0x7E)))
+                characters += 8
+                at += 8
+                continue
             code, size = _character(data, at)
             tally[kinds[code]] += 1
             at += size
-        counts[row, 0] = tally.sum()
+        counts[row, 0] = tally.sum() + characters
         counts[row, 1:5] = tally[LETTER:]
+        counts[row, LETTER] += letters
+        counts[row, DIGIT] += digits
+        counts[row, SPACE] += spaces
         counts[row, 5] = max(0, stop - start - WINDOW + 1)
         counts[row, 6] = _repeated(data, start, stop, seen)
 
