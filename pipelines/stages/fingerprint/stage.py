@@ -15,8 +15,8 @@ Beside these the hashes of a conversation's *openings*: of all that stands befor
 turns, folded as for the exact key. The last is the prompt that the row's last turn answers. By them the split
 keeps on one side what begins with the same prompt.
 
-Cost: two passes of folding, one of both sketches and two of hashing over the text; where a part is short
-another of folding, where a row has two parts another of SimHash: see tests/benchmarks/dedup.csv.
+Cost: two passes of folding, one of both sketches and two of hashing over the text; where a row has two parts
+another of SimHash: see tests/benchmarks/dedup.csv.
 Source: `kernels.sketch`, `kernels.folding`, `kernels.content`; Li & Koenig 2010 (b-bit MinHash),
 https://arxiv.org/abs/0910.3349.
 """

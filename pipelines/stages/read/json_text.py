@@ -4,7 +4,8 @@ Lines can be cut anywhere, and a bad one is lost alone. An array is parsed eleme
 sliding window, at the speed of Python's JSON scanner; where its syntax breaks there is no telling
 where the next element begins, so the remainder of the file is one quarantined record.
 
-Cost: ~100 MB/s a core; memory of a window of 1 MiB, or of the largest record.
+Cost: ~100 MB/s a core, 300 where lines are plain (`plain.lines`); memory of a window of 1 MiB, or of the
+largest record.
 """
 
 import codecs

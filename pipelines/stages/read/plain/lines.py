@@ -3,7 +3,7 @@
 What: the roles and the contents of all turns of a block, end to end; None where any line of it is anything
 else than `Asked` says, and then its lines are parsed to records one by one. The rows are the same either way.
 
-Cost: some five nanoseconds a byte where turns are short, against twenty of records.
+Cost: two nanoseconds a byte where turns are short, against sixteen of records.
 """
 
 from typing import NamedTuple
