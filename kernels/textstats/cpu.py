@@ -146,7 +146,7 @@ def _measure(data, starts, stops, kinds, seen, counts):  # type: ignore[no-untyp
         start, stop = starts[row], stops[row]
         tally[:] = 0
         at = start
-        characters = letters = digits = spaces = 0
+        characters = letters = digits = spaces = np.int64(0)
         while at < stop:
             word = load64(data, at) if at + 8 <= stop else HIGH
             if not word & HIGH:  # eight of ASCII
