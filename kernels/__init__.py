@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from headrace.kernels.bottom import bottom_jaccard, bottom_sketches
     from headrace.kernels.chunking import chunks
-    from headrace.kernels.content import content_hash, content_hash_lists
+    from headrace.kernels.content import content_hash, content_hash_lists, list_hash
     from headrace.kernels.folding import fold
     from headrace.kernels.graph import components
     from headrace.kernels.hamming import hamming_pairs, hamming_table, hamming_tables
@@ -34,6 +34,7 @@ _HOME = {
     "hamming_table": "hamming",
     "hamming_tables": "hamming",
     "jaccard": "similarity",
+    "list_hash": "content",
     "overlap": "similarity",
     "pack": "packing",
     "simhash": "sketch",
@@ -71,6 +72,7 @@ __all__ = [
     "hamming_table",
     "hamming_tables",
     "jaccard",
+    "list_hash",
     "overlap",
     "pack",
     "simhash",

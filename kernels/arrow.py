@@ -15,8 +15,6 @@ from numpy.typing import NDArray
 
 _PLAIN = (pa.types.is_string, pa.types.is_binary, pa.types.is_large_string, pa.types.is_large_binary)
 
-Texts: TypeAlias = pa.Array | pa.ChunkedArray | NDArray[Any] | Sequence[str | None]
-
 
 @dataclass(frozen=True)
 class Spans:
@@ -41,14 +39,19 @@ class Spans:
         return len(self.starts)
 
 
+Texts: TypeAlias = Spans | pa.Array | pa.ChunkedArray | NDArray[Any] | Sequence[str | None]
+
+
 def spans(texts: Texts) -> list[Spans]:
     """View of `texts`, one `Spans` a chunk, in order.
 
-    `texts`: Arrow array or chunked array of strings or binaries, sliced or not, with nulls or
+    `texts`: `Spans`; or an Arrow array or chunked array of strings or binaries, sliced or not, with nulls or
     not; or a NumPy array or sequence of str and None, which is converted.
 
     Raises: TypeError for an Arrow type that holds no text.
     """
+    if isinstance(texts, Spans):
+        return [texts]
     if isinstance(texts, pa.ChunkedArray):
         return [_span(chunk) for chunk in texts.chunks]
     if isinstance(texts, pa.Array):

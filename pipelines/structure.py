@@ -14,8 +14,12 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from headrace.kernels.textstats import contains
 
 OPEN, CLOSE = "\ufdd0", "\ufdd1"
 KEYS = {
@@ -65,9 +69,16 @@ def text(content: str) -> str:
 
 def bare(contents: pa.Array) -> pa.Array:
     """`contents` without their structures: ``large_string[N] -> large_string[N]``; nulls stay."""
-    sealed = pc.match_substring(contents, OPEN).fill_null(False)
-    texts = [text(content) for content in contents.filter(sealed).to_pylist()]
-    return pc.replace_with_mask(contents, sealed, pa.array(texts, pa.large_string()))
+    held = held_by(contents)
+    if not held.any():
+        return contents
+    texts = [text(content) for content in contents.filter(pa.array(held)).to_pylist()]
+    return pc.replace_with_mask(contents, held, pa.array(texts, pa.large_string()))
+
+
+def held_by(contents: pa.Array) -> NDArray[np.bool_]:
+    """Which contents hold a structure: ``bool[N]``; a null holds none."""
+    return contains(contents, OPEN.encode())
 
 
 def unsealed(role: str, content: str) -> tuple[str, Structure]:

@@ -46,8 +46,15 @@ def content_hash_lists(
 
     Raises: ValueError for offsets or labels that do not fit `texts`.
     """
-    module = choose(__name__, implementation)
-    hi, lo = content_hash(texts, implementation=implementation)
+    hashes = content_hash(texts, implementation=implementation)
+    return list_hash(offsets, labels, hashes, implementation=implementation)
+
+
+def list_hash(
+    offsets: ArrayLike, labels: ArrayLike, hashes: Hashes, *, implementation: Implementation = "auto"
+) -> Hashes:
+    """`content_hash_lists` of texts whose `content_hash` is known."""
+    module, (hi, lo) = choose(__name__, implementation), hashes
     ends, codes = np.asarray(offsets, np.int64), np.asarray(labels).astype(np.uint64)
     if len(codes) != len(hi):
         raise ValueError(f"labels must have one entry a text: {len(codes)} for {len(hi)} texts")
@@ -59,4 +66,4 @@ def content_hash_lists(
     return out
 
 
-__all__ = ["content_hash", "content_hash_lists"]
+__all__ = ["content_hash", "content_hash_lists", "list_hash"]

@@ -13,12 +13,11 @@ from numba import njit
 from numpy.typing import NDArray
 
 from headrace.kernels.arrow import Spans
-from headrace.kernels.bits import load64, store64
+from headrace.kernels.bits import HIGH, between, load64, store64
 from headrace.kernels.dispatch import cut, each
 from headrace.kernels.folding.reference import fold_character
 
 SPACE, GONE = np.int32(32), np.int32(-1)
-HIGH, EACH = np.uint64(0x8080808080808080), np.uint64(0x0101010101010101)
 SPACES, BYTE = np.uint64(0x2020202020202020), np.uint64(0xFF)
 ZERO, ONE, TWO, SEVEN, EIGHT, LAST = (np.uint64(n) for n in (0, 1, 2, 7, 8, 63))
 # Where a code point may fold to anything but itself; between them lie ideographs and Hangul.
@@ -103,20 +102,13 @@ def _put(out, to, byte, blank):  # type: ignore[no-untyped-def]
 
 
 @njit(inline="always")
-def _between(word, first, last):  # type: ignore[no-untyped-def]
-    """The high bit of each ASCII byte of `word` that lies in ``first..last``."""
-    above = word + EACH * np.uint64(0x80 - first)
-    return above & ~(word + EACH * np.uint64(0x7F - last)) & HIGH
-
-
-@njit(inline="always")
 def _fold_word(word, keep_punctuation):  # type: ignore[no-untyped-def]
     """Eight ASCII bytes folded, and the high bit of each that has become a space."""
-    word |= _between(word, 0x41, 0x5A) >> TWO
+    word |= between(word, 0x41, 0x5A) >> TWO
     if keep_punctuation:
-        blank = HIGH ^ _between(word, 0x21, 0x7E)
+        blank = HIGH ^ between(word, 0x21, 0x7E)
     else:
-        blank = HIGH ^ (_between(word, 0x61, 0x7A) | _between(word, 0x30, 0x39))
+        blank = HIGH ^ (between(word, 0x61, 0x7A) | between(word, 0x30, 0x39))
     mask = (blank >> SEVEN) * BYTE
     return (word & ~mask) | (SPACES & mask), blank
 

@@ -9,29 +9,46 @@ from headrace.kernels.arrow import Spans
 
 WINDOW = 16
 OTHER, LETTER, DIGIT, SPACE, REPLACEMENT = range(5)
+REPLACED = 0xFFFD
 # Scripts whose letters Unicode files under "symbol, other": Braille patterns and Sutton SignWriting.
 SYMBOL_SCRIPTS = ((0x2800, 0x28FF), (0x1D800, 0x1DAAF))
 
 
 def kind(character: str) -> int:
     """Which of `Statistics`' counts a character belongs to."""
-    category, code = unicodedata.category(character), ord(character)
-    if code == 0xFFFD:
+    code = ord(character)
+    if code == REPLACED:
         return REPLACEMENT
-    if category[0] in "LM" or any(first <= code <= last for first, last in SYMBOL_SCRIPTS):
+    if any(first <= code <= last for first, last in SYMBOL_SCRIPTS):
+        return LETTER
+    return of_category(unicodedata.category(character))
+
+
+def of_category(category: str) -> int:
+    """The same of a character of a Unicode category, where it is none of the exceptions."""
+    if category[0] in "LM":
         return LETTER
     if category[0] == "N":
         return DIGIT
     return SPACE if category[0] == "Z" or category == "Cc" else OTHER
 
 
-def byte_classes(texts: Spans, table: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    """Union of ``table[byte]`` over each text: ``uint64[N]``."""
-    found = np.zeros(len(texts), np.uint64)
+def character_classes(texts: Spans, table: NDArray[np.uint16]) -> NDArray[np.uint16]:
+    """Union of ``table[code point]`` over each text, and over its first and last: ``uint16[2, N]``."""
+    found = np.zeros((2, len(texts)), np.uint16)
     for row, (start, stop) in enumerate(zip(texts.starts, texts.stops, strict=True)):
-        for byte in set(texts.data[start:stop].tolist()):
-            found[row] |= table[byte]
+        text = texts.data[start:stop].tobytes().decode()
+        for side, characters in enumerate((text, text[:1] + text[-1:])):
+            for character in characters:
+                found[side, row] |= table[ord(character)]
     return found
+
+
+def contains(texts: Spans, wanted: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """Whether each text holds these bytes: ``bool[N]``."""
+    pairs = zip(texts.starts, texts.stops, strict=True)
+    found = [wanted.tobytes() in texts.data[start:stop].tobytes() for start, stop in pairs]
+    return np.array(found, np.bool_)
 
 
 def measure(texts: Spans) -> NDArray[np.int64]:

@@ -34,6 +34,7 @@ MODULES = (
     "stages.dedup.passages",
     "stages.dedup.signatures",
     "stages.fingerprint.stage",
+    "stages.read.plain.scanner",
     "stages.split.assign",
     "stages.tokenise.decode",
     "stages.tokenise.stage",
@@ -116,8 +117,8 @@ def _stamp() -> Path:
     key.update(llvm.get_host_cpu_features().flatten().encode())
     root = Path(kernels.__file__).parent
     pipelines = root.parent / "pipelines"
-    stages = [pipelines / "stages" / name for name in ("dedup", "fingerprint", "split", "tokenise", "traits")]
-    folders = [*stages, pipelines / "examine"]
+    names = ("dedup", "fingerprint", "read", "split", "tokenise", "traits")
+    folders = [*(pipelines / "stages" / name for name in names), pipelines / "examine"]
     for path in sorted(path for folder in (root, *folders) for path in folder.rglob("*.py")):
         key.update(path.read_bytes())
     folder = Path(config.CACHE_DIR) if config.CACHE_DIR else _beside_numba()

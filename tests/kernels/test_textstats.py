@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from headrace.kernels.textstats import byte_classes, measure
+from headrace.kernels.textstats import character_classes, contains, measure
 
 TEXTS = st.lists(st.one_of(st.none(), st.text(max_size=60), st.text("ab ", max_size=200)), max_size=12)
 
@@ -19,14 +19,41 @@ def test_fast_equals_plain(texts: list[str | None], cut: int) -> None:
         np.testing.assert_array_equal(fast, plain)
 
 
-@given(texts=TEXTS)
-@settings(max_examples=30, deadline=None)
-def test_byte_classes_equal_plain(texts: list[str | None]) -> None:
-    table = np.uint64(1) << (np.arange(256, dtype=np.uint64) % np.uint64(64))
-    array = pa.array(texts, pa.string())
-    np.testing.assert_array_equal(
-        byte_classes(array, table), byte_classes(array, table, implementation="reference")
+@given(
+    texts=TEXTS, classes=st.dictionaries(st.characters(codec="utf-8"), st.integers(1, 2**16 - 1), max_size=9)
+)
+@settings(max_examples=100, deadline=None)
+def test_character_classes_equal_plain(texts: list[str | None], classes: dict[str, int]) -> None:
+    table = np.zeros(0x110000, np.uint16)
+    for character in {*classes, "a", "\x7f", "\n", "é"}:
+        table[ord(character)] = classes.get(character, 4)
+    array = pa.array([t and t + "".join(classes) for t in texts], pa.string())
+    for fast, plain in zip(
+        character_classes(array, table),
+        character_classes(array, table, implementation="reference"),
+        strict=True,
+    ):
+        np.testing.assert_array_equal(fast, plain)
+
+
+def test_character_classes_by_hand() -> None:
+    table = np.zeros(0x110000, np.uint16)
+    table[[ord("&"), ord("漢"), ord("\t")]] = 1, 2, 4
+    array = pa.array(
+        ["plain text of many words", "a & b & c, and more", "\tx漢", None, "", "漢 or not to be"]
     )
+    inside, edges = character_classes(array, table)
+    assert inside.tolist() == [0, 1, 6, 0, 0, 2]
+    assert edges.tolist() == [0, 0, 6, 0, 0, 2]
+
+
+@given(texts=TEXTS, wanted=st.sampled_from(["a", "ab", "b a", "\ufdd0", "aaaaaaaaaa"]))
+@settings(max_examples=100, deadline=None)
+def test_contains_equals_plain(texts: list[str | None], wanted: str) -> None:
+    array = pa.array([t and t + wanted[:n] + t for n, t in enumerate(texts)], pa.large_string())
+    fast = contains(array, wanted.encode())
+    np.testing.assert_array_equal(fast, contains(array, wanted.encode(), implementation="reference"))
+    assert fast.tolist() == [wanted in (text or "") for text in array.to_pylist()]
 
 
 @pytest.mark.parametrize("implementation", ["cpu", "reference"])

@@ -17,6 +17,11 @@ Source: https://resiliparse.chatnoir.eu
 
 import re
 
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from headrace.kernels.arrow import one_span
 from headrace.pipelines.stages.clean.spans import in_prose
 
 BLOCKS = (
@@ -37,7 +42,7 @@ KNOWN = {
     *("form", "input", "button", "select", "option", "textarea", "fieldset", "legend", "iframe", "picture"),
     *("source", "video", "audio", "ruby", "rt", "rp", "bdi", "bdo", "data", "nobr", "acronym"),
 }
-# RE2, over whole columns: texts that begin and end as HTML does.
+# RE2, over the texts that are `framed`: those that begin and end as HTML does.
 SUSPECTS = rf"(?is)\A\s*<(?:!doctype\s+html|{'|'.join(BLOCKS)})[\s>].*>\s*\z"
 INLINE_SUSPECTS = rf"(?i)<(?:{'|'.join(INLINE)}|br)[\s/>]"
 TAG = re.compile(r"<(/?)([A-Za-z][\w:.-]*)")
@@ -51,6 +56,16 @@ INLINE_TAG = re.compile(
 
 QUOTED_TAG = re.compile(r"['\"]</?[A-Za-z]|<[^<>]*>['\"]")
 PLAIN_TAGS = {*INLINE, "br"}
+
+
+def framed(texts: pa.Array) -> NDArray[np.bool_]:
+    """Which texts begin and end with the signs of a tag, or with white space: ``bool[N]``."""
+    span = one_span(texts)
+    found: NDArray[np.bool_] = span.stops > span.starts
+    for sign, places in (("<", span.starts), (">", span.stops - 1)):
+        fits = np.isin(np.arange(256), [*b" \t\n\v\f\r", ord(sign)])
+        found[found] = fits[span.data[places[found]]]
+    return found
 
 
 def looks(text: str) -> bool:

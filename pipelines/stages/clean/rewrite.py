@@ -55,6 +55,8 @@ def rewritten(
             return Repaired(texts, failures, changes)
         now = Turns(turns.rows, turns.roles, texts)
         after = _once(now, pending, config, words, changes, partial(_said, orders=orders, said=said))
+        if after is texts:
+            return Repaired(texts, failures, changes)
         other = pc.not_equal(after, texts).to_numpy(zero_copy_only=False)
         pending = np.flatnonzero(other)
         again = repair(after.take(pa.array(pending)))
@@ -138,7 +140,8 @@ def _said(
 
 def _from_html(turns: Turns, pending: NDArray[np.int64], which: str, changes: Changes) -> pa.Array:
     """`turns.texts` with HTML turned into text: of whole rows, or message by message."""
-    suspects = pending[_found(turns.texts.take(pa.array(pending)), html.SUSPECTS)]
+    suspects = pending[html.framed(turns.texts)[pending]]
+    suspects = suspects[_found(turns.texts.take(pa.array(suspects)), html.SUSPECTS)]
     if not len(suspects):
         return turns.texts
     if which == "rows":

@@ -106,7 +106,7 @@ def apply(table: pa.Table, config: Config) -> pa.Table:
 
 def _repaired(texts: pa.Array, config: Config) -> Repaired:
     """`texts` repaired; of those with a structure behind them each text in it by itself, as it is spaced."""
-    odd = np.flatnonzero(pc.fill_null(pc.match_substring(texts, structure.OPEN), False).to_numpy(False))
+    odd = np.flatnonzero(structure.held_by(texts))
     if not len(odd):
         return _repair(config)(texts)
     contents = texts.take(pa.array(odd)).to_pylist()

@@ -23,87 +23,45 @@ own few MB/s for texts that look broken.
 Source: https://ftfy.readthedocs.io
 """
 
-import functools
 import re
+from collections.abc import Callable
+from itertools import chain, islice
 from typing import NamedTuple
 
 import ftfy
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from ftfy.badness import BADNESS_RE
-from ftfy.chardata import LIGATURES, WIDTH_MAP
 from numpy.typing import NDArray
 
-from headrace.kernels.arrow import one_span
-from headrace.kernels.textstats import byte_classes
+from headrace.kernels.textstats import character_classes
 from headrace.pipelines import arrays
-from headrace.pipelines.stages.clean import invisible
+from headrace.pipelines.stages.clean import invisible, suspects
+from headrace.pipelines.stages.clean.suspects import (
+    AMPERSAND,
+    BAD,
+    BLANK,
+    CONTROL,
+    ESCAPE,
+    FORM,
+    HIDDEN,
+    RETURN,
+)
 
 # What is counted of a text: characters that went, or else 1 where the step changed it.
 CHARACTERS = ("controls", "invisible", "stripped")
 CHANGES = ("line_breaks", *CHARACTERS, "entities", "repaired", "normalised")
 Changes = dict[str, NDArray[np.int64]]  # by kind, int64[N]
-BLANK = {" ", "\u00a0"}  # bare anywhere, whether a text is escaped or not
+Flags = NDArray[np.uint16]  # of each text, bits of `suspects`
+BARE = {" ", "\u00a0"}  # anywhere, whether a text is escaped or not
 ROUNDS = 10  # texts settle after one or two; one that does not is set aside
-CONTROL, RETURN, AMPERSAND, WIDE = (np.uint64(1 << bit) for bit in range(4))
 
 RETURNS = r"\r\n?"
 ESCAPES = r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[()*+][0-9A-Za-z]|[=>78])"
-BREAKS = r"[\x0b\x0c\x{85}\x{2028}\x{2029}]"
-CONTROLS = r"[\x00-\x08\x0e-\x1f\x7f\x{80}-\x{9f}\x{206a}-\x{206f}\x{feff}\x{fff9}-\x{fffc}]"
 ENTITY = r"&#?[0-9A-Za-z]{1,24};"
 # An entity that stands between backticks or quotation marks is written about, not meant.
 QUOTED = re.compile(rf"[`'\"\u2018\u201c\u00ab]{ENTITY}[`'\"\u2019\u201d\u00bb]", re.ASCII)
 ENTITIES = re.compile(ENTITY, re.ASCII)
-QUOTES = "\u02bc\u2018\u2019\u201a\u201b\u201c\u201d\u201e\u201f"
-
-
-@functools.cache
-def _table() -> NDArray[np.uint64]:
-    """Class of each byte: ``uint64[256]``; 0 = needs nothing."""
-    table = np.zeros(256, np.uint64)
-    table[:32] = CONTROL
-    table[127] = CONTROL
-    table[[9, 10]] = 0
-    table[13] = RETURN
-    table[ord("&")] = AMPERSAND
-    table[128:] = WIDE
-    return table
-
-
-def compact(pattern: str) -> str:
-    """A verbose regular expression without its white space and comments."""
-    kept, at, in_class = [], 0, False
-    while at < len(pattern):
-        character = pattern[at]
-        size = 2 if character == "\\" else 1
-        if not in_class and character == "#":
-            size = pattern.find("\n", at) - at + 1 or len(pattern) - at
-        elif in_class or not character.isspace():
-            kept.append(pattern[at : at + size])
-            in_class = character != "]" if in_class else character == "["
-        at += size
-    return "".join(kept)
-
-
-@functools.cache
-def _suspects(ligatures: bool, widths: bool, quotes: bool) -> str:
-    """RE2 pattern that is found in every text that ftfy, so configured, would change.
-
-    Where RE2 does not take the pattern of this ftfy: every text with a character beyond ASCII.
-    """
-    loose = re.sub(r"\\[ws]", "(?s:.)", compact(BADNESS_RE.pattern))
-    loose = re.sub(r"(?<![\[\\])\^", "", loose)
-    characters = set(map(chr, LIGATURES) if ligatures else ()) | set(map(chr, WIDTH_MAP) if widths else ())
-    characters |= set(QUOTES if quotes else ())
-    listed = f"|[{''.join(sorted(characters))}]" if characters else ""
-    pattern = loose + listed
-    try:
-        pc.match_substring_regex(pa.array([""]), pattern=pattern)
-    except pa.ArrowInvalid:
-        return r"[^\x00-\x7f]"
-    return pattern
 
 
 def decoded(text: str) -> str:
@@ -123,7 +81,7 @@ def _decoded_once(text: str) -> str:
     if not meant or QUOTED.search(text):
         return text
     bare = ENTITIES.sub(lambda match: "" if match[0] in meant else match[0], text)
-    if any(character in bare for character in {"&", "<", *meant.values()} - BLANK):
+    if any(character in bare for character in {"&", "<", *meant.values()} - BARE):
         return text
     return ENTITIES.sub(lambda match: meant.get(match[0], match[0]), text)
 
@@ -134,23 +92,6 @@ class Repaired(NamedTuple):
     texts: pa.Array
     failures: dict[int, str]
     changes: Changes
-
-
-def _counted(kind: str, before: pa.Array, after: pa.Array, counts: Changes) -> pa.Array:
-    """`after`, once what makes it another than `before` is added to `counts`."""
-    if after is before:
-        return after
-    changed = pc.not_equal(before, after).to_numpy(zero_copy_only=False)
-    if changed.any():
-        number = changed.astype(np.int64)
-        if kind in CHARACTERS:
-            mask = pa.array(changed)
-            lengths = [pc.utf8_length(texts.filter(mask)).to_numpy() for texts in (before, after)]
-            number[changed] = lengths[0] - lengths[1]
-            counts[kind] = counts.get(kind, 0) + number
-        else:
-            counts[kind] = counts.get(kind, 0) | number
-    return after
 
 
 class Repair:
@@ -169,7 +110,9 @@ class Repair:
         form: str | None,
         strip: str,
     ) -> None:
-        self.suspects = _suspects(ligatures, widths, quotes) if mojibake else None
+        self.mojibake = mojibake
+        self.suspects = suspects.mojibake(ligatures, widths, quotes)
+        self.table = suspects.table(form, self.suspects)
         self.entities = entities and mojibake
         self.ftfy = ftfy.TextFixerConfig(
             unescape_html=False,  # `decoded` does
@@ -186,6 +129,20 @@ class Repair:
         self.invisible = hidden
         self.form = form
         self.strip = strip
+        self.blank = np.uint16(0) if strip == "none" else BLANK
+        self.asked = self._asked()
+
+    def _asked(self) -> np.uint16:
+        """The bits of the steps that are on."""
+        on = {
+            RETURN | ESCAPE | CONTROL: self.controls,
+            AMPERSAND: self.entities,
+            BAD: self.mojibake,
+            HIDDEN: self.invisible,
+            FORM: self.form is not None,
+        }
+        bits: np.uint16 = np.bitwise_or.reduce([np.uint16(0), *(own for own, asked in on.items() if asked)])
+        return bits
 
     def __call__(self, texts: pa.Array) -> Repaired:
         """Repaired texts (null becomes empty), by index why a text could not be, and what was changed.
@@ -195,98 +152,156 @@ class Repair:
         texts = texts.fill_null("") if texts.null_count else texts
         failures: dict[int, str] = {}
         changes = {kind: np.zeros(len(texts), np.int64) for kind in CHANGES}
-        pending = np.flatnonzero(self._dirty(texts))
+        flags = self._flags(texts)
+        pending = np.flatnonzero(flags)
         for _ in range(ROUNDS):
             if not len(pending):
                 return Repaired(texts, failures, changes)
-            before = texts.take(pa.array(pending))
-            after, failed, counts = self._once(before)
-            for kind, counted in counts.items():
-                if kind in CHARACTERS:
-                    changes[kind][pending] += counted
-                else:  # a text that two rounds work on was changed once
-                    changes[kind][pending] |= counted
-            failures |= {int(pending[at]): cause for at, cause in failed.items()}
-            changed = pc.not_equal(after, before).to_numpy(zero_copy_only=False)
-            pending = pending[changed]
-            texts = arrays.put(texts, pending, after.filter(pa.array(changed)))
+            changed, after = [], []
+            # Most have nothing but white space at their ends: the others alone go through every step.
+            easy = flags[pending] == BLANK
+            for own in (pending[easy], pending[~easy]):
+                work = _Work(texts.take(pa.array(own)), flags[own])
+                failures |= {int(own[at]): cause for at, cause in self._once(work).items()}
+                for kind, counted in work.counts.items():
+                    if kind in CHARACTERS:
+                        changes[kind][own] += counted
+                    else:  # a text that two rounds work on was changed once
+                        changes[kind][own] |= counted
+                changed.append(own[work.changed])
+                after.append(work.texts.filter(pa.array(work.changed)))
+            pending, those = np.concatenate(changed), pa.concat_arrays(after)
+            texts = arrays.put(texts, pending, those)
+            flags[pending] = self._flags(those)
+            pending = pending[flags[pending] != 0]
         return Repaired(texts, failures | {int(at): "does not settle" for at in pending}, changes)
 
-    def _dirty(self, texts: pa.Array) -> NDArray[np.bool_]:
-        """Which texts any step could change: ``bool[N]``."""
-        flags = byte_classes(texts, _table())
-        dirty: NDArray[np.bool_] = flags != 0
-        if self.strip != "none" and len(texts):
-            span = one_span(texts)
-            filled = span.stops > span.starts
-            blank = np.ones(256, np.bool_)
-            blank[33:127] = False
-            at, last = span.starts[filled], span.stops[filled] - 1
-            dirty[filled] |= blank[span.data[at]] | blank[span.data[last]]
-        return dirty
+    def _flags(self, texts: pa.Array) -> Flags:
+        """What could be done to each text."""
+        inside, edges = character_classes(texts, self.table)
+        flags = (inside & self.asked) | (edges & self.blank)
+        bad = np.flatnonzero(flags & BAD)
+        found = _found(texts.take(pa.array(bad)), self.suspects)
+        flags[bad[~found]] &= ~BAD
+        return flags
 
-    def _once(self, texts: pa.Array) -> tuple[pa.Array, dict[int, str], Changes]:
-        flags = np.bitwise_or.reduce(byte_classes(texts, _table()), initial=np.uint64(0))
+    def _once(self, work: "_Work") -> dict[int, str]:
+        """One round of the steps; returns by index why some texts could not be repaired."""
         failures: dict[int, str] = {}
-        counts: Changes = {}
 
-        def replaced(kind: str, pattern: str, by: str) -> pa.Array:
-            return _counted(
-                kind, texts, pc.replace_substring_regex(texts, pattern=pattern, replacement=by), counts
-            )
+        def repaired(texts: pa.Array, at: NDArray[np.int64]) -> pa.Array:
+            after, failed = self._ftfy(texts)
+            failures.update({int(at[place]): cause for place, cause in failed.items()})
+            return after
 
-        if flags & RETURN and self.controls:
-            texts = replaced("line_breaks", RETURNS, "\n")
-        if flags & CONTROL and self.controls:
-            texts = replaced("controls", ESCAPES, "")
-        if flags & (AMPERSAND | WIDE) and self.entities:
-            texts = _counted("entities", texts, self._decoded(texts), counts)
-            flags |= WIDE  # an entity may stand for anything
-        if flags & (AMPERSAND | WIDE) and self.suspects:
-            repaired, failures = self._ftfy(texts)
-            texts = _counted("repaired", texts, repaired, counts)
-        if flags & (CONTROL | WIDE) and self.controls:
-            texts = replaced("line_breaks", BREAKS, "\n")
-            texts = replaced("controls", CONTROLS, "")
-        if flags & WIDE and self.invisible:
-            texts = _counted("invisible", texts, self._seen(texts), counts)
-        if flags & WIDE and self.form:
-            texts = _counted("normalised", texts, pc.utf8_normalize(texts, form=self.form), counts)
-        return _counted("stripped", texts, self._stripped(texts), counts), failures, counts
-
-    def _seen(self, texts: pa.Array) -> pa.Array:
-        found = pc.match_substring_regex(texts, pattern=invisible.SUSPECTS).to_numpy(zero_copy_only=False)
-        suspects = np.flatnonzero(found)
-        if not len(suspects):
-            return texts
-        after = [invisible.seen(text) for text in texts.take(pa.array(suspects)).to_pylist()]
-        return arrays.put(texts, suspects, pa.array(after, pa.large_string()))
-
-    def _decoded(self, texts: pa.Array) -> pa.Array:
-        found = pc.match_substring_regex(texts, pattern=ENTITY).to_numpy(zero_copy_only=False)
-        suspects = np.flatnonzero(found)
-        if not len(suspects):
-            return texts
-        after = [decoded(text) for text in texts.take(pa.array(suspects)).to_pylist()]
-        return arrays.put(texts, suspects, pa.array(after, pa.large_string()))
+        if self.controls:
+            work.step("line_breaks", RETURN, _replacing(RETURNS, "\n"))
+            work.step("controls", ESCAPE, _replacing(ESCAPES, ""))
+        if self.entities:
+            work.step("entities", AMPERSAND, _decoded)
+        if self.mojibake:
+            work.step("repaired", BAD, repaired)
+        if self.controls:
+            work.step("line_breaks", CONTROL, _replacing(suspects.BREAKS, "\n"))
+            work.step("controls", CONTROL, _replacing(suspects.CONTROLS, ""))
+        if self.invisible:
+            work.step("invisible", HIDDEN, _seen)
+        if self.form:
+            work.step("normalised", FORM, lambda texts, _: pc.utf8_normalize(texts, form=self.form))
+        if self.strip != "none":
+            work.step("stripped", BLANK, lambda texts, _: self._stripped(texts))
+        return failures
 
     def _ftfy(self, texts: pa.Array) -> tuple[pa.Array, dict[int, str]]:
-        found = pc.match_substring_regex(texts, pattern=self.suspects).to_numpy(zero_copy_only=False)
-        suspects = np.flatnonzero(found)
+        """What ftfy makes of each line that looks broken: it takes texts line by line itself."""
+        bad = np.flatnonzero(_found(texts, self.suspects))
+        lines = [_lines(text) for text in texts.take(pa.array(bad)).to_pylist()]
+        broken = iter(_found(pa.array(chain.from_iterable(lines), pa.large_string()), self.suspects).tolist())
         repaired, failures = [], {}
-        for at, text in zip(suspects, texts.take(pa.array(suspects)).to_pylist(), strict=True):
+        for at, own in zip(bad, lines, strict=True):
+            asked = list(islice(broken, len(own)))
             try:
-                repaired.append(ftfy.fix_text(text, self.ftfy))
+                made = [
+                    ftfy.fix_text(line, self.ftfy) if odd else line
+                    for line, odd in zip(own, asked, strict=True)
+                ]
             except Exception as error:  # noqa: BLE001 - whatever it is, it costs this row only
                 failures[int(at)] = type(error).__name__
-                repaired.append(text)
-        return arrays.put(texts, suspects, pa.array(repaired, pa.large_string())), failures
+                made = own
+            repaired.append("".join(made))
+        return arrays.put(texts, bad, pa.array(repaired, pa.large_string())), failures
 
     def _stripped(self, texts: pa.Array) -> pa.Array:
-        if self.strip == "none":
-            return texts
         if self.strip == "all":
             return pc.utf8_trim_whitespace(texts)
         texts = pc.utf8_rtrim_whitespace(texts)
         texts = pc.replace_substring_regex(texts, pattern=r"\A\s*\n", replacement="")
         return pc.replace_substring_regex(texts, pattern=r"\A ([^ \t])", replacement=r"\1")
+
+
+# From some of the texts, and their places among those of the round, to what becomes of them.
+Change = Callable[[pa.Array, NDArray[np.int64]], pa.Array]
+
+
+class _Work:
+    """The texts of a round: as they are by now, what could still be done to each, and what was counted."""
+
+    def __init__(self, texts: pa.Array, flags: Flags) -> None:
+        self.texts = texts
+        self.flags = flags
+        self.changed = np.zeros(len(texts), np.bool_)
+        self.counts: Changes = {}
+
+    def step(self, kind: str, bit: np.uint16, change: Change) -> None:
+        """Change the texts that have this bit; those that became others may need any later step."""
+        at = np.flatnonzero(self.flags & bit)
+        if not len(at):
+            return
+        before = self.texts.take(pa.array(at))
+        after = change(before, at)
+        changed = pc.not_equal(before, after).to_numpy(zero_copy_only=False)
+        if not changed.any():
+            return
+        if changed.all() and len(at) == len(self.texts):
+            self.texts = after
+        else:
+            mask, at = pa.array(changed), at[changed]
+            before, after = before.filter(mask), after.filter(mask)
+            self.texts = arrays.put(self.texts, at, after)
+        self.changed[at] = True
+        self.flags[at] = suspects.ALL
+        counted = self.counts.setdefault(kind, np.zeros(len(self.texts), np.int64))
+        if kind in CHARACTERS:
+            counted[at] += pc.subtract(pc.utf8_length(before), pc.utf8_length(after)).to_numpy()
+        else:
+            counted[at] = 1
+
+
+def _lines(text: str) -> list[str]:
+    """The lines of a text, each with the line break that ends it."""
+    *ended, last = text.split("\n")
+    return [*(f"{line}\n" for line in ended), last]
+
+
+def _replacing(pattern: str, by: str) -> Change:
+    return lambda texts, _: pc.replace_substring_regex(texts, pattern=pattern, replacement=by)
+
+
+def _found(texts: pa.Array, pattern: str) -> NDArray[np.bool_]:
+    found: NDArray[np.bool_] = pc.match_substring_regex(texts, pattern=pattern).to_numpy(zero_copy_only=False)
+    return found
+
+
+def _each(texts: pa.Array, pattern: str, change: Callable[[str], str]) -> pa.Array:
+    """`texts`, those changed that hold `pattern`."""
+    at = np.flatnonzero(_found(texts, pattern))
+    after = [change(text) for text in texts.take(pa.array(at)).to_pylist()]
+    return arrays.put(texts, at, pa.array(after, pa.large_string()))
+
+
+def _decoded(texts: pa.Array, _: NDArray[np.int64]) -> pa.Array:
+    return _each(texts, ENTITY, decoded)
+
+
+def _seen(texts: pa.Array, _: NDArray[np.int64]) -> pa.Array:
+    return _each(texts, invisible.SUSPECTS, invisible.seen)

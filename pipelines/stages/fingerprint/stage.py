@@ -15,8 +15,8 @@ Beside these the hashes of a conversation's *openings*: of all that stands befor
 turns, folded as for the exact key. The last is the prompt that the row's last turn answers. By them the split
 keeps on one side what begins with the same prompt.
 
-Cost: two passes of folding, one of both sketches and two of hashing over the text; where a part is short
-another of folding, where a row has two parts another of SimHash: see tests/benchmarks/dedup.csv.
+Cost: two passes of folding, one of both sketches and two of hashing over the text; where a row has two parts
+another of SimHash: see tests/benchmarks/dedup.csv.
 Source: `kernels.sketch`, `kernels.folding`, `kernels.content`; Li & Koenig 2010 (b-bit MinHash),
 https://arxiv.org/abs/0910.3349.
 """
@@ -33,6 +33,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from headrace import kernels
+from headrace.kernels.content import Hashes
 from headrace.kernels.dispatch import threads
 from headrace.pipelines import arrays, schema, structure
 from headrace.pipelines.stages.fingerprint.config import KEYED as KEYED
@@ -123,9 +124,10 @@ def apply(table: pa.Table, config: Config) -> pa.Table:
     def run(first: int, last: int) -> None:
         begin, end = int(ends[first]), int(ends[last])
         piece = roles.slice(begin, end - begin), rows[begin:end] - first, texts.slice(begin, end - begin)
-        hashes, owners = _openings(*piece)
+        messages = _codes(piece[0]), _Folded(piece[2])
+        hashes, owners = _openings(piece[1], *messages)
         opened[first] = hashes, owners + first
-        for name, values in _columns(*piece, last - first, config).items():
+        for name, values in _columns(*piece, *messages, last - first, config).items():
             if values.any():  # zeros are there already: what is never written to takes no memory
                 columns[name][first:last] = values
 
@@ -146,8 +148,39 @@ def _by_steps(run: Callable[[int, int], None], bytes_before: NDArray[np.int64]) 
             done.result()
 
 
+class _Folded:
+    """Hashes of messages after folding case and spaces: of all once, or of those alone that count."""
+
+    def __init__(self, texts: pa.Array) -> None:
+        self._texts = texts
+        self._all: Hashes | None = None
+
+    def all(self) -> Hashes:
+        """Of every message."""
+        if self._all is None:
+            self._all = kernels.content_hash(kernels.fold(self._texts, keep_punctuation=True))
+        return self._all
+
+    def of(self, some: NDArray[np.int64]) -> Hashes:
+        """Of the messages `some`."""
+        if self._all is None:
+            return kernels.content_hash(kernels.fold(self._texts.take(pa.array(some)), keep_punctuation=True))
+        return self._all[0][some], self._all[1][some]
+
+
+def _codes(roles: pa.Array) -> NDArray[np.int64]:
+    codes: NDArray[np.int64] = pc.index_in(roles, pa.array(schema.ROLES)).to_numpy(zero_copy_only=False)
+    return codes.astype(np.int64)
+
+
 def _columns(
-    roles: pa.Array, rows: NDArray[np.int64], texts: pa.Array, n: int, config: Config
+    roles: pa.Array,
+    rows: NDArray[np.int64],
+    texts: pa.Array,
+    codes: NDArray[np.int64],
+    folded: _Folded,
+    n: int,
+    config: Config,
 ) -> dict[str, NDArray[Any]]:
     """The `COLUMNS` of n rows from the flat view of `schema.contents`."""
     joined = parts(roles, rows, texts, n)
@@ -155,7 +188,7 @@ def _columns(
     features[2 * rows[pc.equal(roles, schema.REJECTED).to_numpy(zero_copy_only=False)] + 1] = 0
     bands, sketch = np.zeros((2 * n, BANDS), np.uint64), np.zeros((2 * n, WORDS), np.uint64)
     _squeeze(keys, features, bands, sketch)
-    columns = _exact(roles, rows, texts, features)
+    columns = _exact(roles, rows, texts, codes, folded, features)
     columns["simhash"] = _simhash(joined, simhash[:, 0], config.ngram)
     for number, name in enumerate(PARTS):
         columns[f"{name}_features"] = features[number::2]
@@ -192,11 +225,15 @@ def _squeeze(keys, features, bands, sketch):  # type: ignore[no-untyped-def]
 
 
 def _exact(
-    roles: pa.Array, rows: NDArray[np.int64], texts: pa.Array, features: NDArray[np.uint32]
+    roles: pa.Array,
+    rows: NDArray[np.int64],
+    texts: pa.Array,
+    codes: NDArray[np.int64],
+    folded: _Folded,
+    features: NDArray[np.uint32],
 ) -> dict[str, NDArray[Any]]:
     """Hashes of (role, content) of whole rows, and of each short part after folding case and spaces."""
     n = len(features) // 2
-    codes = pc.index_in(roles, pa.array(schema.ROLES)).to_numpy(zero_copy_only=False)
     lengths = pc.fill_null(pc.binary_length(texts), 0).to_numpy(zero_copy_only=False)
     ends = arrays.offsets(np.bincount(rows, minlength=n))
     hi, lo = kernels.content_hash_lists(ends, codes, texts)
@@ -205,9 +242,8 @@ def _exact(
     slot = rows * 2 + is_answer(roles)
     short = np.flatnonzero(features[slot] < KEYED)
     short = short[np.argsort(slot[short], kind="stable")]
-    folded = kernels.fold(texts.take(pa.array(short)), keep_punctuation=True)
     ends = arrays.offsets(np.bincount(slot[short], minlength=2 * n))
-    keys = kernels.content_hash_lists(ends, codes[short], folded)[1]
+    keys = kernels.list_hash(ends, codes[short], folded.of(short))[1]
     return {
         "exact_hi": hi,
         "exact_lo": lo,
@@ -218,18 +254,16 @@ def _exact(
 
 
 def _openings(
-    roles: pa.Array, rows: NDArray[np.int64], texts: pa.Array
+    rows: NDArray[np.int64], codes: NDArray[np.int64], folded: _Folded
 ) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:
     """Hash of what stands before each of the assistant's turns, and the turn's row; of none without a prompt.
 
     Something else than a system turn has to stand there: that alone says nothing of the row.
     """
-    codes = pc.index_in(roles, pa.array(schema.ROLES)).to_numpy(zero_copy_only=False).astype(np.int64)
     turns = np.flatnonzero(codes == ASSISTANT)
     if not len(turns):
         return np.zeros(0, np.uint64), np.zeros(0, np.int64)
-    folded = kernels.fold(texts, keep_punctuation=True)
-    keys = kernels.content_hash_lists(np.arange(len(codes) + 1), codes, folded)[1]
+    keys = kernels.list_hash(np.arange(len(codes) + 1), codes, folded.all())[1]
     before, asked = _before(rows, codes, keys)
     turns = turns[asked[turns]]
     return before[turns], rows[turns]

@@ -29,7 +29,7 @@ The score, kept as `quality.score` (float32, 0 to 1), is the product of three sh
 so it is 1 for text that is mostly letters, says nothing twice and lost nothing. Among duplicates the row
 with the higher score stays. It says nothing about whether an answer is right.
 
-Cost: one pass over the bytes, about 150 MB/s; `phrases` another.
+Cost: one pass over the bytes, about 200 MB/s; `phrases` another.
 Source: rules in the manner of Gopher (https://arxiv.org/abs/2112.11446, appendix A), without those that are
 about English.
 """

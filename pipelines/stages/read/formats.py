@@ -27,6 +27,7 @@ from headrace.pipelines.stages.read.files import (
     separated,
 )
 from headrace.pipelines.stages.read.files.encodings import UTF8
+from headrace.pipelines.stages.read.plain.lines import Asked
 from headrace.pipelines.stages.read.records import MEMORY_LIMIT, Batch, Manner, ReadError
 from headrace.pipelines.stages.read.streams import Opening
 
@@ -112,6 +113,7 @@ def read(
     memory: int = MEMORY_LIMIT,
     guarded: bool = False,
     manner: Manner | None = None,
+    asked: Asked | None = None,
 ) -> Iterator[Batch]:
     """Batches of the records of a range of a file (all of it by default).
 
@@ -120,7 +122,7 @@ def read(
     Parquet file. `stamp`: the file's as it was listed (None: any); size and stamp are compared before and
     after. `memory`: bytes that reading may take. `guarded`: this process must not end, whatever the file
     holds (the driver, which nobody starts again). `manner`: how its text is read, where the recipe says
-    it.
+    it. `asked`: batches of plain JSON lines may come as turns.
 
     Raises: SourceError (a file that is gone, or has changed), StorageError; never for content.
     """
@@ -138,9 +140,10 @@ def read(
         if archive is not None:
             # Only the range with the first byte speaks for the file: cutting changes nothing in the books.
             if not start:
-                yield from _members(path, size, archive, None if single else form, columns, guarded, manner)
+                of_members = None if single else form
+                yield from _members(path, size, archive, of_members, columns, guarded, manner, asked)
         else:
-            yield from _text_records(path, size, form or "text", columns, start, stop, seen, manner)
+            yield from _text_records(path, size, form or "text", columns, start, stop, seen, manner, asked)
     if stamp is not None:
         storage.unchanged(Entry(path, size, stamp))
 
@@ -153,6 +156,7 @@ def _members(
     columns: list[str] | None,
     guarded: bool,
     manner: Manner,
+    asked: Asked | None,
 ) -> Iterator[Batch]:
     """Records of the files of an archive, each of the format that its name says, or its content."""
     left: Counter[str] = Counter()  # goes with the next batch
@@ -168,8 +172,9 @@ def _members(
             continue
         of_member = form or of_name(name) or of_content(content)
         stored = storage.entry(content).size
+        memory = manner.memory
         for batch in read(
-            content, stored, of_member, columns, memory=manner.memory, guarded=guarded, manner=manner
+            content, stored, of_member, columns, memory=memory, guarded=guarded, manner=manner, asked=asked
         ):
             batch.member, batch.left_out = name, dict(left)
             left.clear()
@@ -187,6 +192,7 @@ def _text_records(
     stop: int,
     seen: Opening,
     manner: Manner,
+    asked: Asked | None,
 ) -> Iterator[Batch]:
     """Records of every format that is text."""
     problem = streams.unreadable(seen)
@@ -203,7 +209,7 @@ def _text_records(
         else:
             lined = not seen.text.lstrip().startswith(b"[") and json_text.has_lines(path)
         if lined:
-            yield from json_text.lines(path, start, stop, seen, manner)
+            yield from json_text.lines(path, start, stop, seen, manner, asked)
         elif start == 0:
             yield from json_text.values(path, seen, manner)
     elif form in ("csv", "tsv"):

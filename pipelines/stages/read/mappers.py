@@ -9,7 +9,7 @@ trace that is kept apart (`reasoning_content`) goes before the answer as
 ``<think>\\n...\\n</think>\\n\\n``. Tools, their calls and the names of results stay what they are, behind the
 text of their turn (`structure`).
 
-Cost: 1 to 3 microseconds a record, plus half of one a turn; what `plain_batches` takes is not seen here.
+Cost: 1 to 3 microseconds a record, plus half of one a turn; what `plain` takes is not seen here.
 """
 
 import re

@@ -2,7 +2,11 @@
 
 from collections import Counter
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
 
 MEMORY_LIMIT = 2**30  # bytes that reading a file may take, where the recipe says nothing else
 PARSED = 32  # times its text that a record may take in memory: `{"a":1}` takes some 30 times 7 bytes
@@ -46,11 +50,23 @@ class Manner:
     memory: int = MEMORY_LIMIT
 
 
+class Turns(NamedTuple):
+    """The turns of records end to end: roles string[M], contents large_string[M]; lengths int64[N]: how many
+    each record has; places int64[N]: where it begins.
+    """
+
+    roles: pa.Array
+    contents: pa.Array
+    lengths: NDArray[np.int64]
+    places: NDArray[np.int64]
+
+
 @dataclass
 class Batch:
     """Records in the order of the file; `records[i]` is empty where `errors` has an entry for i.
 
     repaired: bytes that were no text and became U+FFFD, by record. member: of an archive, the file it is of.
+    turns: those of all records, where they were read as such: there is nothing in the other lists then.
     """
 
     unit: str  # of the places: "line", "byte", "record", "row"
@@ -61,6 +77,7 @@ class Batch:
     member: str = ""
     unread: tuple[str, ...] = ()  # columns of the file that were not asked for
     left_out: dict[str, int] = field(default_factory=dict)  # files of an archive that are no data, by reason
+    turns: Turns | None = None
 
     def add(self, record: dict[str, Any] | ReadError, place: int, repaired: int = 0) -> None:
         """Append one record, or what stands for one that could not be read."""

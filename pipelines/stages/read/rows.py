@@ -4,7 +4,7 @@ A fragment gives one table, or several where its text is larger than a fragment 
 a Parquet row group): a part ends with the row that fills it, so that the parts of a fragment
 depend on its content alone, never on how it was buffered.
 
-Cost: ~5 microseconds a record with JSON; memory of one part.
+Cost: ~5 microseconds a record with JSON, 1 where its lines are plain (`plain`); memory of one part.
 """
 
 import gc
@@ -17,12 +17,14 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from headrace.cluster.fragments import Fragment, Range
 from headrace.pipelines import arrays, schema, structure
-from headrace.pipelines.stages.read import formats, plain_batches, values
+from headrace.pipelines.stages.read import formats, values
 from headrace.pipelines.stages.read.mappers import Told, Turn
+from headrace.pipelines.stages.read.plain import batches as plain_batches
+from headrace.pipelines.stages.read.plain.lines import Asked
 from headrace.pipelines.stages.read.records import Batch, Noted, ReadError, encodable
 from headrace.pipelines.stages.read.source import Source
 
@@ -56,8 +58,9 @@ def read(
 
 def _tables(fragment: Fragment, source: Source, seed: int, noted: Noted | None) -> Iterator[pa.Table]:
     """Every batch of a fragment as a table of rows."""
+    asked = plain_batches.asked(source)
     for part in fragment.ranges:
-        following = batches(part, source, noted)
+        following = batches(part, source, noted, asked=asked)
         while True:
             with uncollected():
                 batch = next(following, None)
@@ -83,11 +86,16 @@ def uncollected() -> Iterator[None]:
 
 
 def batches(
-    part: Range, source: Source, noted: Noted | None = None, *, guarded: bool = False
+    part: Range,
+    source: Source,
+    noted: Noted | None = None,
+    *,
+    guarded: bool = False,
+    asked: Asked | None = None,
 ) -> Iterator[Batch]:
     """Records of one range of a source's file; `noted` takes what is passed by.
 
-    guarded: as for `formats.read`.
+    guarded, asked: as for `formats.read`.
     """
     stored = formats.read(
         part.path,
@@ -100,6 +108,7 @@ def batches(
         memory=source.memory,
         manner=source.manner,
         guarded=guarded,
+        asked=asked,
     )
     opened = source.opened(stored, part.relative)
     return opened if noted is None else _noted(opened, source, noted)
@@ -110,7 +119,8 @@ def _noted(batches: Iterator[Batch], source: Source, noted: Noted) -> Iterator[B
     wanted = set(source.stored())
     known = wanted | noted.unread
     for batch in batches:
-        known.update(batch.unread)
+        if batch.turns is None or len(known) < MOST_NAMES:
+            known.update(batch.unread)
         if not known.issuperset(chain.from_iterable(batch.records)):
             for record in batch.records:
                 if not record.keys() <= known and len(known) < MOST_NAMES:
@@ -157,11 +167,13 @@ def _joined(tables: list[pa.Table]) -> pa.Table:
 
 def of_batch(batch: Batch, relative: str, source: Source, seed: int) -> pa.Table:
     """The records of one batch as rows."""
-    n = len(batch.records)
-    files = pa.repeat(pa.scalar(values.clean(of_member(batch, relative)), pa.string()), n)
-    return rows(
-        batch.records, batch.errors, files, places(batch.unit, batch.places), source, seed, batch.repaired
-    )
+    numbers = batch.places if batch.turns is None else batch.turns.places
+    where = places(batch.unit, numbers)
+    files = pa.repeat(pa.scalar(values.clean(of_member(batch, relative)), pa.string()), len(where))
+    if batch.turns is not None:
+        messages = _lists(batch.turns.roles, batch.turns.contents, batch.turns.lengths, None)
+        return _table(messages, [], {}, files, where, source, seed)
+    return rows(batch.records, batch.errors, files, where, source, seed, batch.repaired)
 
 
 def of_member(batch: Batch, relative: str) -> str:
@@ -169,7 +181,7 @@ def of_member(batch: Batch, relative: str) -> str:
     return f"{relative}/{batch.member}" if batch.member else relative
 
 
-def places(unit: str | pa.Array, numbers: list[int] | pa.Array) -> pa.Array:
+def places(unit: str | pa.Array, numbers: list[int] | NDArray[np.int64] | pa.Array) -> pa.Array:
     """Where records begin, in words: "line 12", "byte 4096"."""
     return pc.binary_join_element_wise(unit, pa.array(numbers, pa.int64()).cast(pa.string()), " ")
 
@@ -202,7 +214,25 @@ def rows(
         except UnicodeEncodeError:
             _mend_half_pairs(turns, counts)
             messages = _messages(turns, errors)
-    table = pa.table(
+    table = _table(messages, records, errors, files, where, source, seed)
+    if source.only:
+        table = schema.mark_where(table, values.others(records, source.only), "read.only")
+    bad_bytes = np.array([counts.get(i, 0) for i in range(n)], np.int64) if counts else np.zeros(n, np.int64)
+    return schema.changed(table, NAME, {"bad_bytes": bad_bytes, **left})
+
+
+def _table(
+    messages: pa.Array,
+    records: list[dict[str, Any]],
+    errors: Mapping[int, ReadError],
+    files: pa.Array,
+    where: pa.Array,
+    source: Source,
+    seed: int,
+) -> pa.Table:
+    """`schema.ROW` of these messages; records: none where the source takes nothing of them but its turns."""
+    n = len(messages)
+    return pa.table(
         [
             pa.array(np.zeros(n, np.uint64)),
             pa.array(np.ones(n, np.uint32)),
@@ -218,10 +248,6 @@ def rows(
         ],
         schema=schema.ROW,
     )
-    if source.only:
-        table = schema.mark_where(table, values.others(records, source.only), "read.only")
-    bad_bytes = np.array([counts.get(i, 0) for i in range(n)], np.int64) if counts else np.zeros(n, np.int64)
-    return schema.changed(table, NAME, {"bad_bytes": bad_bytes, **left})
 
 
 def _causes(errors: Mapping[int, ReadError], n: int) -> list[pa.Array]:

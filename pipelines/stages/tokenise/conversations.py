@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from headrace.kernels.arrow import Spans, one_span
+from headrace.kernels.textstats import contains
 from headrace.pipelines import arrays, schema, structure
 from headrace.pipelines.stages.tokenise import programs, whole
 from headrace.pipelines.stages.tokenise.programs import Ints, Programs, Slots
@@ -106,7 +107,7 @@ def read(table: pa.Table, tokenizer: Tokenizer) -> tuple[Messages, Ints]:
     counts = np.ones(len(codes), np.int64)
     odd: dict[int, list[tuple[int, int]]] = {}
     index = {key: code for code, key in enumerate(classes)}
-    for message in np.flatnonzero(_looked_at(codes, span, texts, tokenizer)).tolist():
+    for message in np.flatnonzero(_looked_at(codes, span, tokenizer)).tolist():
         key, ranges = _look(str(roles[message]), str(texts[message]), tokenizer)
         codes[message] = index.setdefault(key, len(index))
         counts[message], odd[message] = len(ranges), ranges
@@ -127,9 +128,7 @@ def _refused(
     return np.where(mask, len(classes) - 1, codes).astype(np.int32)
 
 
-def _looked_at(
-    codes: NDArray[np.int32], span: Spans, texts: pa.Array, tokenizer: Tokenizer
-) -> NDArray[np.bool_]:
+def _looked_at(codes: NDArray[np.int32], span: Spans, tokenizer: Tokenizer) -> NDArray[np.bool_]:
     """Messages in which the template may see more than a stretch of text."""
     template = tokenizer.template
     if template is None:
@@ -139,13 +138,8 @@ def _looked_at(
         filled = ~found
         ends = OPENS[span.data[span.starts[filled]]] | CLOSES[span.data[span.stops[filled] - 1]]
         found[filled] = ends
-    whole_text = span.data.tobytes()
     for trigger in (*template.looked_for, structure.OPEN):
-        mark = trigger.encode()  # in one go, and by its first byte, many times as fast as text by text
-        if (mark[0] >= 0x80 and whole_text.find(mark[:1]) < 0) or whole_text.find(mark) < 0:
-            continue
-        hits = pc.fill_null(pc.match_substring(texts, trigger), False)
-        found |= hits.to_numpy(zero_copy_only=False)
+        found |= contains(span, trigger.encode())
     chats: NDArray[np.bool_] = codes < schema.ROLES.index("text")
     return found & chats
 
@@ -227,13 +221,15 @@ def _assemble(
     tokens, ends = encoder.encode(texts, offsets)
     places = programs.sample_offsets(flat, shapes, segments, ends, marked)
     turns = np.zeros(len(chosen), np.int64)
-    sizes = encoder.sizes[tokens]
+    sizes = np.zeros(0, np.int32)
     for _ in range(2):
         ids, loss, unknown = programs.assemble(
-            flat, shapes, slots, segments, tokens, ends, marked, sizes, encoder.prefixed, places
+            *(flat, shapes, slots, segments, tokens, ends, marked),
+            *(encoder.sizes, sizes, encoder.prefixed, places),
         )
         if not unknown.any():
             break
+        sizes = encoder.sizes[tokens]
         for segment in np.flatnonzero(unknown):  # the encoder changed the text: ask it for places
             text = texts[offsets[segment] : offsets[segment + 1]].tobytes()
             _, starts = encoder.ids_and_starts(text.decode())
@@ -369,6 +365,8 @@ def _rendered(
     tokenizer: Tokenizer,
 ) -> Encoded:
     """`encoded` with the rows that are rendered one by one."""
+    if not len(slow):
+        return replace(encoded, refusals=refusals)
     ids, loss, at = [encoded.ids], [encoded.loss], len(encoded.ids)
     for row in slow:
         mine = slice(first[row], first[row + 1])

@@ -13,6 +13,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from headrace.kernels.bits import pointer
 from headrace.pipelines.schema import IGNORE
 
 Ints = NDArray[np.int64]
@@ -131,49 +132,67 @@ def sample_offsets(programs, shapes, first, token_offsets, marked):  # type: ign
 
 
 @njit(nogil=True, cache=True)
-def _segment_loss(programs, slots, row, segment, sizes, prefixed, out):  # type: ignore[no-untyped-def]
-    """Loss bits of each token of a segment: those of the part that its first byte lies in.
+def _part_size(part, before, texts):  # type: ignore[no-untyped-def]
+    """Bytes of a part; before: slots of the rows before."""
+    part_slot, starts, stops, slot_starts, slot_stops = texts
+    if part_slot[part] < 0:
+        return stops[part] - starts[part]
+    return slot_stops[before + part_slot[part]] - slot_starts[before + part_slot[part]]
+
+
+@njit(nogil=True, cache=True)
+def _token_size(token, sizes):  # type: ignore[no-untyped-def]
+    """Bytes that a token stands for: its own, where they are known, or those of its id."""
+    encoded, of_ids, of_tokens, known = sizes
+    return of_tokens[token] if known else of_ids[encoded[token]]
+
+
+@njit(nogil=True, cache=True)
+def _segment_loss(first, last, before, texts, own, tokens, sizes, bits):  # type: ignore[no-untyped-def]
+    """Loss bits of each token of a segment of the parts `first` to `last`, into `bits`: of the part that its
+    first byte lies in.
 
     False where the tokens' bytes do not add up to the text, so that places cannot be told.
     """
-    first, last = programs.parts[segment], programs.parts[segment + 1]
-    same, total = True, 0
+    begin, end, prefixed = tokens
+    same, total, length = True, 0, 0
     for part in range(first, last):
-        same = same and programs.part_loss[part] == programs.part_loss[first]
-        slot = programs.part_slot[part]
-        if slot < 0:
-            total += programs.part_stop[part] - programs.part_start[part]
-        else:
-            total += slots.stop[slots.first[row] + slot] - slots.start[slots.first[row] + slot]
+        same = same and own[part] == own[first]
+        total += _part_size(part, before, texts)
     if same:
-        out[:] = programs.part_loss[first]
+        for i in range(end - begin):
+            bits[i] = own[first]
         return True
-    length = sizes.sum()
+    for i in range(begin, end):
+        length += _token_size(i, sizes)
     if length != total and not (prefixed and length == total + 1):
         return False
-    place, part, end = total - length, first - 1, 0
-    for i in range(len(sizes)):
-        while part < first or (place >= end and part + 1 < last):
+    place, part, stop = total - length, first - 1, 0
+    for i in range(begin, end):
+        while part < first or (place >= stop and part + 1 < last):
             part += 1
-            slot = programs.part_slot[part]
-            if slot < 0:
-                end += programs.part_stop[part] - programs.part_start[part]
-            else:
-                end += slots.stop[slots.first[row] + slot] - slots.start[slots.first[row] + slot]
-        out[i] = programs.part_loss[part]
-        place += sizes[i]
+            stop += _part_size(part, before, texts)
+        bits[i - begin] = own[part]
+        place += _token_size(i, sizes)
     return True
 
 
 @njit(nogil=True, cache=True)
-def assemble(programs, shapes, slots, first, tokens, token_offsets, marked, sizes, prefixed, offsets):  # type: ignore[no-untyped-def]
+def assemble(  # type: ignore[no-untyped-def]
+    programs, shapes, slots, first, tokens, token_offsets, marked, of_ids, of_tokens, prefixed, offsets
+):
     """Tokens and loss bits of all rows, and the segments whose bits could not be told.
 
-    ``int32[T], uint8[T], bool[S]``; `sizes` is how many bytes of text each token stands for.
+    ``int32[T], uint8[T], bool[S]``. of_ids: how many bytes of text each id stands for; of_tokens: the same of
+    each token, where that is not empty.
     """
     ids = np.empty(offsets[-1], np.int32)
     loss = np.zeros(offsets[-1], np.uint8)
     unknown = np.zeros(first[-1], np.bool_)
+    parts = pointer(programs.part_slot), pointer(programs.part_start), pointer(programs.part_stop)
+    texts = (*parts, pointer(slots.start), pointer(slots.stop))
+    own, encoded = pointer(programs.part_loss), pointer(tokens)
+    sizes = encoded, pointer(of_ids), pointer(of_tokens), len(of_tokens) > 0
     for row in range(len(shapes)):
         shape, at, place = shapes[row], first[row], offsets[row]
         for op in range(programs.ops[shape], programs.ops[shape + 1]):
@@ -183,16 +202,12 @@ def assemble(programs, shapes, slots, first, tokens, token_offsets, marked, size
                 place += 1
                 continue
             a, b = token_offsets[at] + (marked and programs.op_led[op]), token_offsets[at + 1]
-            ids[place : place + b - a] = tokens[a:b]
-            unknown[at] = not _segment_loss(
-                programs,
-                slots,
-                row,
-                programs.op_segment[op],
-                sizes[a:b],
-                prefixed,
-                loss[place : place + b - a],
-            )
+            for i in range(b - a):
+                ids[place + i] = encoded[a + i]
+            segment = programs.op_segment[op]
+            begin, end = programs.parts[segment], programs.parts[segment + 1]
+            given, bits = (a, b, prefixed), pointer(loss[place:])
+            unknown[at] = not _segment_loss(begin, end, slots.first[row], texts, own, given, sizes, bits)
             place += b - a
             at += 1
     return ids, loss, unknown
@@ -222,14 +237,19 @@ def gather(ids, loss, modes, starts, offsets):  # type: ignore[no-untyped-def]
     out = np.empty(offsets[-1], np.int32)
     labels = np.empty(offsets[-1], np.int32)
     targets = np.zeros(len(starts), np.int64)
+    given, bits, to, taught = pointer(ids), pointer(loss), pointer(out), pointer(labels)
     for sample in range(len(starts)):
-        shift = starts[sample] - offsets[sample]
-        for place in range(offsets[sample], offsets[sample + 1]):
-            token = ids[place + shift]
-            out[place] = token
-            wanted = (loss[place + shift] & modes[sample]) != 0
-            labels[place] = token if wanted else IGNORE
-            targets[sample] += wanted and place > offsets[sample]
+        first, last, mode = offsets[sample], offsets[sample + 1], modes[sample]
+        shift, wanted = starts[sample] - first, 0
+        for place in range(first, last):
+            token = given[place + shift]
+            learned = (bits[place + shift] & mode) != 0
+            to[place] = token
+            taught[place] = token if learned else np.int32(IGNORE)
+            wanted += learned
+        if first < last:
+            wanted -= (bits[first + shift] & mode) != 0
+        targets[sample] = wanted
     return out, labels, targets
 
 

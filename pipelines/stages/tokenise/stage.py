@@ -179,8 +179,10 @@ class _Cuts:
         sort = np.lexsort((order, row))
         row, start, stop = row[sort], start[sort], stop[sort]
         offsets = arrays.offsets(stop - start)
-        ids = np.concatenate([b.ids for b in self._buffers])
-        loss = np.concatenate([b.loss for b in self._buffers])
+        ids, loss = self._buffers[0].ids, self._buffers[0].loss
+        if len(self._buffers) > 1:
+            ids = np.concatenate([b.ids for b in self._buffers])
+            loss = np.concatenate([b.loss for b in self._buffers])
         tokens, labels, targets = programs.gather(ids, loss, modes[row], start, offsets)
         index = row[targets > 0]
         new = np.diff(index, prepend=-1) != 0

@@ -18,6 +18,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from headrace.kernels.arrow import Spans, one_span, strings
+from headrace.kernels.bits import pointer
 
 MOST = 16  # words of a phrase, a power of two
 OPENING = 12  # words of a text that count as its opening
@@ -140,8 +141,8 @@ def _mixed(before, word):  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True, cache=True)
-def _hashes(data, starts, stops, whole, last, words):  # type: ignore[no-untyped-def]
-    ring = np.zeros(MOST, np.uint64)
+def _hashes(lying, starts, stops, whole, last, words):  # type: ignore[no-untyped-def]
+    data, ring = pointer(lying), np.zeros(MOST, np.uint64)
     for row in range(len(starts)):
         at, stop = starts[row], stops[row]
         word, inside, n = OFFSET, False, 0
@@ -171,8 +172,7 @@ def _hashes(data, starts, stops, whole, last, words):  # type: ignore[no-untyped
 
 
 @njit(nogil=True, cache=True)
-def _value(keys, values, key):  # type: ignore[no-untyped-def]
-    mask = np.uint64(len(keys) - 1)
+def _value(keys, values, mask, key):  # type: ignore[no-untyped-def]
     slot = key & mask
     while values[slot] != 0:
         if keys[slot] == key:
@@ -182,9 +182,11 @@ def _value(keys, values, key):  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True, cache=True)
-def _ended(word, n, ring, keys, values, ends, lengths, bits, row):  # type: ignore[no-untyped-def]
+def _ended(word, n, ring, table, masks, bits, rows, row):  # type: ignore[no-untyped-def]
     """Note the phrases that `word`, number `n` of its text, ends; `ring` uint64[MOST]: the last words."""
-    sizes = _value(ends, lengths, word)
+    keys, values, ends, lengths = table
+    of_keys, of_ends = masks
+    sizes = _value(ends, lengths, of_ends, word)
     if sizes == 0:
         return
     key, k, most = np.uint64(0), 0, min(MOST, n + 1)
@@ -192,13 +194,13 @@ def _ended(word, n, ring, keys, values, ends, lengths, bits, row):  # type: igno
         key = _mixed(key, ring[(n - k) & (MOST - 1)])
         k += 1
         if sizes >> np.uint64(k) & np.uint64(1):
-            lists = _value(keys, values, key)
+            lists = _value(keys, values, of_keys, key)
             if lists:
-                bits[2, row] |= lists
+                bits[2 * rows + row] |= lists
                 if n + 1 - k < OPENING:
-                    bits[1, row] |= lists
+                    bits[rows + row] |= lists
                 if n + 1 == k:
-                    bits[0, row] |= lists
+                    bits[row] |= lists
 
 
 @njit(nogil=True, cache=True)
@@ -219,8 +221,10 @@ def _fence(data, at, stop):  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True, cache=True)
-def _look(data, starts, stops, keys, values, ends, lengths, some, bits, counts):  # type: ignore[no-untyped-def]
-    ring = np.zeros(MOST, np.uint64)
+def _look(lying, starts, stops, keys, values, ends, lengths, some, bits, counts):  # type: ignore[no-untyped-def]
+    data, ring, marks, rows = pointer(lying), np.zeros(MOST, np.uint64), pointer(bits), len(starts)
+    table = pointer(keys), pointer(values), pointer(ends), pointer(lengths)
+    masks, last = (np.uint64(len(keys) - 1), np.uint64(len(ends) - 1)), pointer(ring)
     for row in range(len(starts)):
         at, stop = starts[row], stops[row]
         word, inside, n, forms = OFFSET, False, 0, 0
@@ -256,7 +260,7 @@ def _look(data, starts, stops, keys, values, ends, lengths, some, bits, counts):
             if inside:
                 ring[n & (MOST - 1)] = word
                 if some[word & FEW]:
-                    _ended(word, n, ring, keys, values, ends, lengths, bits, row)
+                    _ended(word, n, last, table, masks, marks, rows, row)
                 n += 1
                 word, inside = OFFSET, False
             if kind == 2:
@@ -264,7 +268,7 @@ def _look(data, starts, stops, keys, values, ends, lengths, some, bits, counts):
                     word = (word ^ np.uint64(data[k])) * PRIME
                 ring[n & (MOST - 1)] = word
                 if some[word & FEW]:
-                    _ended(word, n, ring, keys, values, ends, lengths, bits, row)
+                    _ended(word, n, last, table, masks, marks, rows, row)
                 n += 1
                 word, fresh, operator = OFFSET, False, 0
                 at += size
@@ -294,7 +298,7 @@ def _look(data, starts, stops, keys, values, ends, lengths, some, bits, counts):
         if inside:
             ring[n & (MOST - 1)] = word
             if some[word & FEW]:
-                _ended(word, n, ring, keys, values, ends, lengths, bits, row)
+                _ended(word, n, last, table, masks, marks, rows, row)
             n += 1
         counts[0, row] = n
         counts[3, row] = forms

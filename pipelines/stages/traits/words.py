@@ -7,6 +7,7 @@ words, each character of a script without spaces is one, apostrophes are nothing
 Cost: a table of some thousand entries, made once a process.
 """
 
+from collections import Counter
 from functools import cache
 from pathlib import Path
 from typing import NamedTuple
@@ -44,7 +45,8 @@ def phrases(name: str) -> tuple[str, ...]:
     """
     lines = (FOLDER / f"{name}.txt").read_text("utf-8").splitlines()
     listed = tuple(line for line in lines if line and not line.startswith("# "))
-    wrong = sorted({p for p in listed if listed.count(p) > 1 or p != p.lower()})
+    counts = Counter(listed)
+    wrong = sorted(phrase for phrase, n in counts.items() if n > 1 or phrase != phrase.lower())
     if wrong or not listed:
         raise ValueError(f"the list {FOLDER / name}.txt is empty, or holds twice or in capitals: {wrong}")
     return listed

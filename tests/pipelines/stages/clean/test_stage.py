@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from headrace.pipelines import schema
 from headrace.pipelines.stages.clean import stage as clean
-from headrace.pipelines.stages.clean import text as clean_text
+from headrace.pipelines.stages.clean import suspects
 from headrace.pipelines.stages.clean import turns as clean_turns
 from headrace.pipelines.stages.clean.stage import Config
 from tests.builders import Turn, table
@@ -275,10 +275,10 @@ def test_ftfy_changes_nothing_where_it_is_not_asked_in_pairs_of_all_its_characte
 
 
 def test_an_unknown_pattern_sends_every_other_script_to_ftfy(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(clean_text, "BADNESS_RE", re.compile(r"(?<=é)x"))
-    clean_text._suspects.cache_clear()
-    assert clean_text._suspects(True, False, False) == r"[^\x00-\x7f]"
-    clean_text._suspects.cache_clear()
+    monkeypatch.setattr(suspects, "BADNESS_RE", re.compile(r"(?<=é)x"))
+    suspects.mojibake.cache_clear()
+    assert suspects.mojibake(True, False, False) == r"[^\x00-\x7f]"
+    suspects.mojibake.cache_clear()
 
 
 def alone(original: str) -> str:

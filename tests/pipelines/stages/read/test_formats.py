@@ -331,7 +331,9 @@ def test_any_bytes_in_any_format_do_not_raise(data: bytes, form: Format) -> None
 
 # ---- CSV and TSV
 
-fields = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\r"), max_size=12)
+# Where one in twenty is a control character that no text has, a file is taken for no text at all.
+controls = streams.CONTROLS.decode()
+fields = st.text(st.characters(exclude_categories=["Cs"], exclude_characters=f"\r{controls}"), max_size=12)
 
 
 @settings(max_examples=80, deadline=None)

@@ -1,7 +1,8 @@
-"""Batches that hold nothing but plain pairs of texts, or plain turns: asked once a batch, not once a record.
+"""Records that hold nothing but plain pairs of texts, or plain turns: asked once a batch, not once a record.
 
 What: the roles and the contents of all turns of a batch, end to end; None where any record of it is anything
-else, and then `mappers` takes them one by one. The turns are the same either way.
+else, and then `mappers` takes them one by one. The turns are the same either way. `asked` says how `lines`
+finds the same turns in JSON that was not parsed.
 
 Cost: a third of a microsecond a turn.
 """
@@ -16,8 +17,12 @@ from numpy.typing import NDArray
 from headrace.pipelines.schema import REJECTED
 from headrace.pipelines.stages.read import calling
 from headrace.pipelines.stages.read.mappers import Record, traces
+from headrace.pipelines.stages.read.plain import scanner
+from headrace.pipelines.stages.read.plain.lines import Asked
+from headrace.pipelines.stages.read.plain.scanner import Names
 from headrace.pipelines.stages.read.shapes import ROLES, SIDES, TURN_NAMES, Columns, lists
 from headrace.pipelines.stages.read.source import Source
+from headrace.pipelines.stages.read.turns import paths
 
 BLANK = (str, type(None))
 
@@ -28,6 +33,58 @@ class Plain(NamedTuple):
     roles: list[str]
     contents: list[str]
     lengths: NDArray[np.int64]
+
+
+def asked(source: Source) -> Asked | None:
+    """What plain lines of a source hold; None where it takes more of a record than its turns."""
+    columns, shape = source.completed(), source.shape or "messages"
+    beside = (source.records, source.group_by, source.only, source.group, source.time, source.meta)
+    if any(beside) or any(map(paths.is_path, source.wanted())) or columns.system:
+        return None
+    empty = [columns.tools] if columns.tools else []
+    if shape in TURN_NAMES:
+        return _asked_of_turns(columns, empty)
+    if columns.markers or columns.history or columns.reasoning:
+        return None
+    if shape == "text_label" and source.label_names:
+        return None
+    roles: tuple[str, ...] = ("user", "assistant")
+    if shape == "preference":
+        texts, roles = [columns.prompt, columns.chosen, columns.rejected], (*roles, REJECTED)
+        empty += [columns.input] if columns.input else []
+    elif shape == "text":
+        texts, roles = [columns.text], ("text",)
+    else:
+        texts = [getattr(columns, side) for side in SIDES.get(shape, ("text", "label"))]
+    kinds = [(name, at) for at, name in enumerate(texts)]
+    if shape == "alpaca":
+        kinds = [(texts[0], 0), (columns.input, 1 + scanner.OPTIONAL), (texts[1], 2)]
+    record, none = _names([*kinds, *((name, scanner.EMPTY) for name in empty)]), _names([])
+    if record is None or none is None:
+        return None
+    return Asked(record, none, none, roles, listed=False, input=shape == "alpaca")
+
+
+def _asked_of_turns(columns: Columns, empty: list[str]) -> Asked | None:
+    """The same of records that hold a list of turns in one column."""
+    names = lists(columns)
+    if len(names) != 1 or columns.asker:
+        return None
+    beside = dict.fromkeys((*traces(columns), *calling.KEYS), scanner.EMPTY)
+    beside |= dict.fromkeys(calling.LEARNED, scanner.NEVER)
+    record = _names([(names[0], scanner.TURNS), *((name, scanner.EMPTY) for name in empty)])
+    turn = _names([(columns.role, scanner.SPEAKER), (columns.content, 0), *beside.items()])
+    known = {**ROLES, **columns.roles}
+    words = _names([(name, number) for number, name in enumerate(known)])
+    if record is None or turn is None or words is None:
+        return None
+    return Asked(record, turn, words, tuple(known.values()), listed=True)
+
+
+def _names(kinds: Sequence[tuple[str | None, int]]) -> Names | None:
+    """`scanner.table` of these; None where a name is missing or stands for two things."""
+    named = {name: kind for name, kind in kinds if name}
+    return scanner.table(named) if len(named) == len(kinds) else None
 
 
 def turns(records: Sequence[Record], source: Source) -> Plain | None:

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headrace.pipelines.stages.read import plain_batches
 from headrace.pipelines.stages.read import rows as read_rows
+from headrace.pipelines.stages.read.plain import batches as plain_batches
 from headrace.pipelines.stages.read.shapes import Columns
 from headrace.pipelines.stages.read.source import Source
 
