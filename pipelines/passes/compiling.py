@@ -27,6 +27,7 @@ from headrace.pipelines.console import Mode, say
 MODULES = (
     "examine.contradictions.apart",
     "examine.contradictions.bags",
+    "examine.contradictions.coded",
     "examine.diversity.links",
     "examine.vectors",
     "stages.dedup.candidates",

@@ -205,12 +205,19 @@ def _mended(word: str) -> str:
 
 
 def slips(word: str) -> list[str]:
-    """All that `word` may be with a slip of the pen."""
+    """All that `word` may be with a slip of the pen: what `is_slip` says of it in a long prompt."""
+    if len(word) < SLIP - 2 or not word.isalpha() or word in NUMBERS:
+        return []
     inside, letters = range(1, len(word)), "abcdefghijklmnopqrstuvwxyz"
-    tried = {word[:at] + word[at + 1 :] for at in inside}
-    tried |= {word[:at] + word[at + 1] + word[at] + word[at + 2 :] for at in inside if at + 1 < len(word)}
-    tried |= {word[:at] + c + word[at + n :] for at in inside for n in (0, 1) for c in letters}
-    return sorted(other for other in tried if other != word and is_slip(word, other, long=True))
+    found = {
+        more for at in inside for c in letters if not (more := word[:at] + c + word[at:]).startswith(word)
+    }
+    if len(word) >= SLIP - 1:
+        found |= {less for at in inside if not word.startswith(less := word[:at] + word[at + 1 :])}
+        found |= {word[:at] + word[at + 1] + word[at] + word[at + 2 :] for at in inside[:-1]}
+    if len(word) >= SLIP:
+        found |= {word[:at] + c + word[at + 1 :] for at in inside[:-1] for c in letters}
+    return sorted(found - {word} - NUMBERS)
 
 
 def is_slip(a: str, b: str, long: bool = False) -> bool:

@@ -19,7 +19,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from headrace.pipelines import arrays
-from headrace.pipelines.examine.contradictions import apart, asking
+from headrace.pipelines.examine.contradictions import apart, asking, coded
 from headrace.pipelines.stages.dedup import candidates
 
 LEAST = 0.5
@@ -71,7 +71,7 @@ def pairs(
 ) -> NDArray[np.int64]:
     """Pairs of N prompts, ``int64[M, 2]``, the lower one first.
 
-    offsets, codes: their words, as `apart.Words`; a prompt that has none is in no pair. numbers: a hash of
+    offsets, codes: their words, as `coded.Words`; a prompt that has none is in no pair. numbers: a hash of
     the numbers of each, ``uint64[N]``, which those of a pair share. marks: `apart.marks` of each.
     """
     codes = codes.view()
@@ -120,14 +120,14 @@ def _rarest(offsets, codes, numbers):  # type: ignore[no-untyped-def]
     for row in range(n):
         ends[row + 1] = ends[row]
         for at in range(offsets[row], offsets[row + 1]):
-            if codes[at] & apart.COUNTS:
+            if codes[at] & coded.COUNTS:
                 ends[row + 1] += 1
                 used[_hash(codes[at], numbers[row]) >> np.uint64(42)] += 1
     rare = np.empty(ends[n], np.uint64)
     for row in range(n):
         out = ends[row]
         for at in range(offsets[row], offsets[row + 1]):
-            if codes[at] & apart.COUNTS:
+            if codes[at] & coded.COUNTS:
                 word = _hash(codes[at], numbers[row])
                 often = np.uint64(min(used[word >> np.uint64(42)], (1 << 20) - 1))
                 rare[out] = often << np.uint64(44) | word >> np.uint64(20)
@@ -139,7 +139,7 @@ def _rarest(offsets, codes, numbers):  # type: ignore[no-untyped-def]
 @njit(cache=True, nogil=True)
 def _hash(code, number):  # type: ignore[no-untyped-def]
     """A word beside some numbers, however often it stands there."""
-    mixed = ((code | apart.SEVERAL) ^ number) * np.uint64(0x9E3779B97F4A7C15)
+    mixed = ((code | coded.SEVERAL) ^ number) * np.uint64(0x9E3779B97F4A7C15)
     mixed ^= mixed >> np.uint64(32)
     return mixed * np.uint64(0xBF58476D1CE4E5B9)
 
@@ -214,5 +214,5 @@ def _joined(ends, rare, first, word, lists, holders, offsets, codes, marks, slip
 
 def warm() -> None:
     """Compile, or load from Numba's cache."""
-    found = apart.words(pa.array(["a b", "b a"], pa.large_string()))
+    found = coded.words(pa.array(["a b", "b a"], pa.large_string()))
     pairs(found.offsets, found.codes, np.zeros(2, np.uint64), apart.marks(found))

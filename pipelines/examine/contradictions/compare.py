@@ -9,7 +9,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from headrace import kernels
-from headrace.pipelines.examine.contradictions import answers, apart, asking, pairs
+from headrace.pipelines.examine.contradictions import answers, apart, asking, coded, pairs
 from headrace.pipelines.examine.contradictions.config import Config
 from headrace.pipelines.stages.fingerprint.config import Config as Fingerprint
 
@@ -33,9 +33,11 @@ def compare(texts: pa.Table, found: NDArray[np.int64], equal: NDArray[np.bool_])
     """
     prompts, given = (texts[name].combine_chunks() for name in ("prompt", "answer"))
     kinds = np.full(len(found), "asks other", "<U10")
-    # Most of them fall by a word that only one prompt has.
+    # Of those that the search has not asked for their words, most fall by one that only one prompt has.
     apart_ = np.zeros(len(found), np.bool_)
-    apart_[~equal] = apart.told_apart(apart.words(prompts), found[~equal])
+    rows, places = np.unique(found[~equal], return_inverse=True)
+    said = coded.words(prompts.take(pa.array(rows)))
+    apart_[~equal] = apart.told_apart(said, places.reshape(-1, 2))
     wanted = np.flatnonzero(~apart_)
     for begin in range(0, len(wanted), AT_ONCE):
         places = wanted[begin : begin + AT_ONCE]
