@@ -64,8 +64,8 @@ def words(texts: pa.Array) -> Words:
 
 @lru_cache(maxsize=1)
 def _known() -> _Known:
-    found = [pattern.pattern.replace(r"\b", " ") for pattern, _ in asking.APART]
-    put = _plain(" ".join(words for _, words in asking.APART))
+    found = [pattern.pattern.replace(r"\b", " ") for _, pattern, _ in asking.APART]
+    put = _plain(" ".join(words for _, _, words in asking.APART))
     ends = re.findall(r"([a-z]+) (?:\||$)", "\n".join(found), re.M)
     taken = _plain(" ".join([asking.POLITE.pattern, asking.ASKED_FOR.pattern, *asking.ARTICLES, *found]))
     alone = synonyms.alone()
@@ -280,7 +280,7 @@ def _place(known, code):  # type: ignore[no-untyped-def]
     """Where a code stands in the table, or the empty place where it would."""
     place = np.int64(code >> np.uint64(64 - SLOTS))
     while known[place] and known[place] != code:
-        place = (place + 1) % len(known)
+        place = np.int64((place + 1) % len(known))
     return place
 
 
