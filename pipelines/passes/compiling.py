@@ -28,6 +28,7 @@ MODULES = (
     "examine.contradictions.apart",
     "examine.contradictions.bags",
     "examine.contradictions.coded",
+    "examine.contradictions.numbers",
     "examine.diversity.links",
     "examine.vectors",
     "stages.dedup.candidates",

@@ -251,11 +251,11 @@ def _sort(codes, begin, end, sizes, spare):  # type: ignore[no-untyped-def]
     for bucket in range(1 << bits):
         sizes[bucket + 1] += sizes[bucket]
     for at in range(begin, end):
-        bucket = np.int64(codes[at] >> shift)
-        spare[sizes[bucket]] = codes[at]
-        sizes[bucket] += 1
-    for at in range(end - begin):
-        code, place = spare[at], begin + at
+        of = np.int64(codes[at] >> shift)
+        spare[sizes[of]] = codes[at]
+        sizes[of] += 1
+    for at in range(begin, end):
+        code, place = spare[at - begin], at
         while place > begin and codes[place - 1] > code:
             codes[place] = codes[place - 1]
             place -= 1

@@ -21,8 +21,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from headrace import kernels
-from headrace.pipelines import arrays
-from headrace.pipelines.examine.contradictions import answers, apart, bags, coded
+from headrace.pipelines.examine.contradictions import answers, apart, bags, coded, numbers
 from headrace.pipelines.examine.contradictions.config import Config
 from headrace.pipelines.stages.dedup import blocks, candidates, in_memory
 from headrace.pipelines.stages.dedup.config import Config as Search
@@ -65,7 +64,7 @@ def keys(row_ids: NDArray[np.uint64], exchanges: pa.Table, near: bool) -> pa.Tab
         "prompt": prompt[asked],
         "answer": answer[asked],
         "short": length[asked] <= SHORT,
-        "numbers": _numbers(prompts)[asked],
+        "numbers": numbers.numbers(prompts)[asked],
         "rejected": _rejected(exchanges)[asked],
         "bytes": (_lengths(prompts) + length)[asked],
     }
@@ -93,19 +92,6 @@ def _rejected(exchanges: pa.Table) -> NDArray[np.uint64]:
     folded = kernels.fold(exchanges["rejected"].combine_chunks(), keep_punctuation=True)
     hashes: NDArray[np.uint64] = kernels.content_hash(folded)[0]
     return hashes
-
-
-def _numbers(texts: pa.Array) -> NDArray[np.uint64]:
-    """Hash of all digits of each text, in any order of its sentences: ``uint64[N]``."""
-    # "50%" is half, and no number to go by.
-    bare = pc.utf8_split_whitespace(
-        pc.utf8_trim_whitespace(pc.replace_substring_regex(texts, r"\b50 ?%|[^0-9]+", " "))
-    )
-    hashes = kernels.content_hash(bare.flatten())[0]
-    sums = np.concatenate([np.zeros(1, np.uint64), np.cumsum(arrays.finalised(hashes), dtype=np.uint64)])
-    ends = bare.offsets.to_numpy()
-    found: NDArray[np.uint64] = sums[ends[1:]] - sums[ends[:-1]]
-    return found
 
 
 class Found(NamedTuple):
