@@ -7,7 +7,7 @@ a phrase that others may stand for do not. Words that may stand for each other a
 a slip of the pen in it does not count. Nothing is said of prompts with a letter that is another number of
 letters in another case, or of a script that writes no spaces.
 
-Cost: 6 to 8 ns a byte; a table of 82,000 words that do not count, .15 s a process.
+Cost: some 8 ns a byte; a table of 82,000 words that do not count, .15 s a process.
 """
 
 import re
