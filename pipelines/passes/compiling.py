@@ -27,6 +27,8 @@ from headrace.pipelines.console import Mode, say
 MODULES = (
     "examine.contradictions.apart",
     "examine.contradictions.bags",
+    "examine.contradictions.coded",
+    "examine.contradictions.numbers",
     "examine.diversity.links",
     "examine.vectors",
     "stages.dedup.candidates",

@@ -1,7 +1,7 @@
 """The examiner on real sets with planted faults: how much of them is found, and what else is flagged.
 
-Wrong labels are planted into two labelled sets, wrong results beside questions of a third (the question as it
-is, or reworded in one of eight ways), and questions are reworded to thousands of rows. Beside every recall
+Wrong labels are planted into four labelled sets, wrong results beside questions of another (the question as
+it is, or reworded in one of eight ways), and questions are reworded to thousands of rows. Beside every recall
 stand the rows flagged that nobody planted; on clean sets some of those are wrong indeed.
 
     python -m tests.benchmarks.bench_examine [--data FOLDER] [--out FILE] [--seeds N] [--only PART]
@@ -27,10 +27,14 @@ from headrace.pipelines.examine.diversity import measure
 from headrace.pipelines.examine.label_noise import judge
 from headrace.pipelines.examine.label_noise.config import Config as Labels
 from tests.benchmarks import rewording
+from tests.benchmarks.gauntlet import sets
 
 HERE = Path(__file__).resolve().parent
 SHARES = (0.0, 0.01, 0.05, 0.1)
 NAMES = ("measure", "case", "rule", "planted", "flagged", "right", "precision", "recall")
+# Labelled sets, with the columns of those that are taken whole; of the others so many rows.
+WHOLE = {"bitext-intent": ("utterance", "intent"), "banking77": ("text", "category")}
+LABELLED, SOME = (*WHOLE, "multidogo", "tatoeba"), 5000
 Line = tuple[str | int | float, ...]
 
 
@@ -44,15 +48,15 @@ def distinct(texts: list[str]) -> list[int]:
 
 def labelled(data: Path, name: str) -> tuple[list[str], np.ndarray]:
     """Different texts of a labelled set, and a number for each label."""
-    text, label = {"banking77": ("text", "category"), "bitext-intent": ("utterance", "intent")}[name]
-    rows = [
-        row
-        for path in sorted((data / "dialogue" / name).glob("*.csv"))
-        for row in csv.DictReader(path.open())
-    ]
-    places = distinct([row[text] for row in rows])
-    codes = np.unique([rows[at][label] for at in places], return_inverse=True)[1]
-    return [rows[at][text] for at in places], codes.astype(np.int64)
+    if name in WHOLE:
+        text, label = WHOLE[name]
+        files = sorted((data / "dialogue" / name).glob("*.csv"))
+        rows = [(row[text], row[label]) for path in files for row in csv.DictReader(path.open())]
+    else:
+        rows = [(sets.prompt(row), sets.answer(row)) for row in sets.read(data, name, SOME)]
+    places = distinct([text for text, _ in rows])
+    codes = np.unique([rows[at][1] for at in places], return_inverse=True)[1]
+    return [rows[at][0] for at in places], codes.astype(np.int64)
 
 
 def as_judged(codes: np.ndarray) -> np.ndarray:
@@ -71,7 +75,7 @@ def scored(measured: str, case: str, rule: str, flagged: np.ndarray, wrong: np.n
 
 def wrong_labels(data: Path, seeds: int) -> Iterator[Line]:
     """Labels exchanged for others, by rule, beside plain cleanlab and a random flag."""
-    for name in ("bitext-intent", "banking77"):
+    for name in LABELLED:
         texts, codes = labelled(data, name)
         given = pa.array(texts, pa.large_string())
         for share in SHARES:
@@ -83,11 +87,13 @@ def wrong_labels(data: Path, seeds: int) -> Iterator[Line]:
                 wrong[at] = True
                 case = f"{name}, {share:.0%}, seed {seed}"
                 judged = judge.judge(given, planted, Labels(rule="cleanlab"))
-                rules = dict(judged.rules)
+                rules = {"default": judge.suspects(judged, Labels()), **judged.rules}
                 rules["either"] = rules["odds"] | rules["estimate"]
                 rules["both"] = rules["odds"] & rules["estimate"]
-                rules["plain cleanlab"] = judge.cleanlab_issues(
-                    as_judged(planted), judged.chances, "prune_by_noise_rate"
+                known = np.flatnonzero(np.bincount(planted)[planted] >= judge.FOLDS)
+                rules["plain cleanlab"] = np.zeros(len(codes), np.bool_)
+                rules["plain cleanlab"][known] = judge.cleanlab_issues(
+                    as_judged(planted[known]), judged.chances, "prune_by_noise_rate"
                 )
                 rules["random"] = np.zeros(len(codes), np.bool_)
                 rules["random"][draw.choice(len(codes), int(rules["odds"].sum()), replace=False)] = True

@@ -18,6 +18,7 @@ Cost: some 30 us a pair.
 """
 
 import re
+from functools import lru_cache
 from typing import NamedTuple
 
 from headrace.pipelines.examine.contradictions import talk
@@ -29,6 +30,7 @@ KINDS = (*CONFLICTS, "unlike", "other", "same")
 OPENED = ("short", "number")  # kinds that are *other* where the question leaves open what is asked about
 SHORT = 6  # words that say something, of an answer that is compared as a whole
 COMMON = 0.5  # share of the shorter answer's words from which on two answers are the same
+CACHED = 1 << 12  # texts whose words and the like are kept: pairs of one text come together
 LITTLE = 0.1  # under which they have next to nothing in common
 
 OPEN = re.compile(
@@ -62,7 +64,7 @@ class Said(NamedTuple):
 
 def kind_of(prompt: str, a: str, b: str, labels: bool) -> str:
     """What sets two answers to `prompt` apart: one of `KINDS`. labels: both are answers of many rows."""
-    if words(a) == words(b):
+    if _words(a) == _words(b):
         return "same"
     left, right = concluded(a), concluded(b)
     if left.final is not None and right.final is not None:
@@ -76,14 +78,26 @@ def kind_of(prompt: str, a: str, b: str, labels: bool) -> str:
     asks_back = BACK.search(a) or BACK.search(b)
     if labels and not asks_back:
         return "label"
-    asked = prompt.casefold()
-    kind = "other" if OPEN.search(asked) else _free(prompt, a, b)
+    kind = "other" if _asks(OPEN, prompt) else _free(prompt, a, b)
     called = CALL.search(a) and CALL.search(b)
-    if kind != "same" and (asks_back or called or OFFERED.search(asked)):
+    if kind != "same" and (asks_back or called or _asks(OFFERED, prompt)):
         return "other"
     return "other" if kind in OPENED and talk.unnamed(prompt) else kind
 
 
+@lru_cache(maxsize=CACHED)
+def _words(text: str) -> list[str]:
+    """Words of a text that is in several pairs."""
+    return words(text)
+
+
+@lru_cache(maxsize=CACHED)
+def _asks(pattern: re.Pattern[str], prompt: str) -> bool:
+    """Whether a prompt asks what a pattern says."""
+    return bool(pattern.search(prompt.casefold()))
+
+
+@lru_cache(maxsize=CACHED)
 def concluded(answer: str) -> Said:
     """The result, the yes or no, or the letter that an answer comes to."""
     final = marked(answer)
@@ -111,13 +125,13 @@ def _finals(a: str, b: str) -> str:
 
 def _free(prompt: str, a: str, b: str) -> str:
     """Compare answers in free words: less what the prompt says already."""
-    left, right = words(a), words(b)
+    left, right = _words(a), _words(b)
     numbers = [sorted(number(w) for w in NUMBER.findall(text)) for text in (a, b)]
     if numbers[0] != numbers[1] and all(numbers):
         bare = [[w for w in said if not any(c.isdigit() for c in w)] for said in (left, right)]
         if bare[0] and bare[0] == bare[1]:
             return "number"
-    known = set(words(prompt)) | IDLE
+    known = {*_words(prompt), *IDLE}
     own, other = set(left) - known, set(right) - known
     if bool(own & NEGATED) != bool(other & NEGATED) and own - NEGATED == other - NEGATED:
         return "yes_no"

@@ -16,7 +16,7 @@ Cost: some 60 us a prompt, for those that `bags` or a search by sketches found a
 import re
 from collections import Counter
 from functools import lru_cache
-from itertools import pairwise
+from itertools import chain, pairwise
 
 from headrace.pipelines.examine.contradictions import synonyms
 
@@ -37,20 +37,34 @@ POLITE = re.compile(
 )
 MANNERS = sorted(set(re.findall(r"[a-z]{4,}", POLITE.pattern)))
 ASKED_FOR = re.compile(
-    r"^ *(?:say|state|find out|work out|determine|calculate|compute|figure out"
-    r"|give(?: me)?(?: the)? answer(?: to)?)\b",
-    re.M,
+    r"\A *(?:say|state|find out|work out|determine|calculate|compute|figure out"
+    r"|give(?: me)?(?: the)? answer(?: to)?)\b"
 )
+# Without one of these, or with nothing that joins words, there is nothing polite in ASCII.
+COURTEOUS = frozenset(
+    word
+    for line in (
+        "tell answer help assist explain show aid know wonder wondering question please kindly quick",
+        "following thanks thank advance hi hello hey appreciated kind bitte danke hallo plait merci bonjour",
+        "por gracias hola per grazie",
+    )
+    for word in line.split()
+)
+JOINED = re.compile(r"[/*+=<>%$]")
 ARTICLES = frozenset(["a", "an", "the", "to"])
+# What stands for a contraction; before it what must be there, which is found sooner.
 APART = (
-    (re.compile(r"\bwo n t\b|\bwon t\b"), "will not"),
-    (re.compile(r"\bca n t\b|\bcan t\b|\bcannot\b"), "can not"),
-    (re.compile(r"n t\b"), " not"),
-    (re.compile(r"\b(what|who|where|it|he|she|that|there|how|here) s\b"), r"\1 is"),
-    (re.compile(r"\b(i) m\b"), r"\1 am"),
-    (re.compile(r"\b(you|they|we) re\b"), r"\1 are"),
+    (re.compile(r"n t\b"), re.compile(r"\bwo n t\b|\bwon t\b"), "will not"),
+    (re.compile(r"n t\b|cannot"), re.compile(r"\bca n t\b|\bcan t\b|\bcannot\b"), "can not"),
+    (re.compile(r"n t\b"), re.compile(r"n t\b"), " not"),
+    (
+        re.compile(r" s\b"),
+        re.compile(r"\b(what|who|where|it|he|she|that|there|how|here) s\b"),
+        r"\1 is",
+    ),
+    (re.compile(r"i m\b"), re.compile(r"\b(i) m\b"), r"\1 am"),
+    (re.compile(r" re\b"), re.compile(r"\b(you|they|we) re\b"), r"\1 are"),
 )
-APARTABLE = re.compile(r"n t\b| s\b| m\b| re\b|cannot")  # without it none of `APART` is there
 NUMBERS = frozenset(
     [
         "one",
@@ -82,7 +96,7 @@ NUMBERS = frozenset(
     ]
 )
 SENTENCE = re.compile(r"[.?!:;]+(?:\s|$)|[。？！；：\n]+")
-APOSTROPHE, OTHERS = re.compile(r"['’`]"), re.compile(r"[^\w.,%$€£/*+=<>\n-]+|(?<!\d)[.,-]|[.,-](?!\d)")
+APOSTROPHE, OTHERS = re.compile(r"['’`]"), re.compile(r"[^\w.,%$€£/*+=<>\n -]+|(?<!\d)[.,-]|[.,-](?!\d)")
 OPTION = re.compile(
     r"(?:^|(?<=\s))\(?(?:[A-Ha-h]|\d|(?:answer|option|choice|solution|ending|statement) ?\d)[).:](?=\s)", re.I
 )
@@ -96,10 +110,13 @@ MOVED = 1  # pairs of words that no longer stand beside each other where a claus
 def same_question(a: str, b: str) -> bool:
     """Whether two prompts ask the same, as the module says it."""
     left, right = _sentences(a), _sentences(b)
-    if a.isascii() and sum(map(len, left)) <= ALONE and _spoken(a) != _spoken(b):
+    size = sum(map(len, left))
+    if a.isascii() and size <= ALONE and _spoken(a) != _spoken(b):
         return False
     if left == right:
         return True
+    if size != sum(map(len, right)):
+        return False
     named = _named(_counted(a), _counted(b))
     if named is None:
         return False
@@ -138,7 +155,7 @@ def _same_options(a: dict[str, list[str]], b: dict[str, list[str]], named: dict[
 @lru_cache(maxsize=1 << 15)
 def _counted(text: str) -> Counter[str]:
     """How often each word stands in a prompt."""
-    return Counter(word for words in _sentences(text) for word in words)
+    return Counter(chain.from_iterable(_sentences(text)))
 
 
 def _named(own: Counter[str], other: Counter[str]) -> dict[str, str] | None:
@@ -182,17 +199,20 @@ def _beside(sentences: Sentences) -> Counter[tuple[str, str]]:
 def _sentences(text: str) -> Sentences:
     """Words of each sentence that say something, in a fixed order of sentences."""
     whole = APOSTROPHE.sub(" ", text.casefold())
-    for pattern, apart in APART if APARTABLE.search(whole) else ():
-        whole = pattern.sub(apart, whole)
-    # A sentence a line: no pattern goes on from one to the next.
-    lines = OTHERS.sub(" ", SENTENCE.sub("\n", whole)).split("\n")
-    folded = POLITE.sub(" ", "\n".join([" ".join(map(_mended, line.split())) for line in lines]))
-    found = []
-    for line in ASKED_FOR.sub(" ", folded).split("\n"):
-        words = [w for w in synonyms.put(line.split()) if w not in ARTICLES]
-        if words:
-            found.append(words)
-    return sorted(found)
+    for sign, pattern, apart in APART:
+        if sign.search(whole):
+            whole = pattern.sub(apart, whole)
+    return sorted(filter(None, map(_sentence, SENTENCE.sub("\n", whole).split("\n"))))
+
+
+@lru_cache(maxsize=1 << 16)  # one passage stands in many prompts
+def _sentence(line: str) -> list[str]:
+    """Words of a sentence that say something."""
+    words = [_mended(word) for word in OTHERS.sub(" ", line).split()]
+    said = " ".join(words)
+    if not (line.isascii() and COURTEOUS.isdisjoint(words)) or JOINED.search(line):
+        said = POLITE.sub(" ", said)
+    return [word for word in synonyms.put(ASKED_FOR.sub(" ", said).split()) if word not in ARTICLES]
 
 
 @lru_cache(maxsize=1 << 16)
@@ -205,12 +225,19 @@ def _mended(word: str) -> str:
 
 
 def slips(word: str) -> list[str]:
-    """All that `word` may be with a slip of the pen."""
+    """All that `word` may be with a slip of the pen: what `is_slip` says of it in a long prompt."""
+    if len(word) < SLIP - 2 or not word.isalpha() or word in NUMBERS:
+        return []
     inside, letters = range(1, len(word)), "abcdefghijklmnopqrstuvwxyz"
-    tried = {word[:at] + word[at + 1 :] for at in inside}
-    tried |= {word[:at] + word[at + 1] + word[at] + word[at + 2 :] for at in inside if at + 1 < len(word)}
-    tried |= {word[:at] + c + word[at + n :] for at in inside for n in (0, 1) for c in letters}
-    return sorted(other for other in tried if other != word and is_slip(word, other, long=True))
+    found = {
+        more for at in inside for c in letters if not (more := word[:at] + c + word[at:]).startswith(word)
+    }
+    if len(word) >= SLIP - 1:
+        found |= {less for at in inside if not word.startswith(less := word[:at] + word[at + 1 :])}
+        found |= {word[:at] + word[at + 1] + word[at] + word[at + 2 :] for at in inside[:-1]}
+    if len(word) >= SLIP:
+        found |= {word[:at] + c + word[at + 1 :] for at in inside[:-1] for c in letters}
+    return sorted(found - {word} - NUMBERS)
 
 
 def is_slip(a: str, b: str, long: bool = False) -> bool:

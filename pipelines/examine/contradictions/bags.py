@@ -8,7 +8,8 @@ of each, as many as it takes; a word that stands so in more than `MOST` prompts 
 
 Cost: some 35 bytes a word of prompts of `LONGEST` different words at most (longer ones stay alike in
 letters), some 2 us a pair that is looked at.
-Source: Chaudhuri et al. 2006 (prefix filter), https://doi.org/10.1109/ICDE.2006.9.
+Source: Chaudhuri et al. 2006 (prefix filter), https://doi.org/10.1109/ICDE.2006.9; Xiao et al. 2008 (by
+place), https://doi.org/10.1145/1367497.1367516.
 """
 
 from typing import Any, NamedTuple
@@ -19,7 +20,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from headrace.pipelines import arrays
-from headrace.pipelines.examine.contradictions import apart, asking
+from headrace.pipelines.examine.contradictions import apart, asking, coded
 from headrace.pipelines.stages.dedup import candidates
 
 LEAST = 0.5
@@ -71,7 +72,7 @@ def pairs(
 ) -> NDArray[np.int64]:
     """Pairs of N prompts, ``int64[M, 2]``, the lower one first.
 
-    offsets, codes: their words, as `apart.Words`; a prompt that has none is in no pair. numbers: a hash of
+    offsets, codes: their words, as `coded.Words`; a prompt that has none is in no pair. numbers: a hash of
     the numbers of each, ``uint64[N]``, which those of a pair share. marks: `apart.marks` of each.
     """
     codes = codes.view()
@@ -82,7 +83,7 @@ def pairs(
     sizes = np.diff(ends)
     telling = np.where(sizes > 0, sizes - np.ceil(LEAST * sizes).astype(np.int64) + 1, 0)
     first = arrays.offsets(telling)
-    held = _first(ends, telling, rare)
+    held, behind = _first(ends, telling, rare)
     order = candidates.order_by(arrays.finalised(held))
     begins = np.flatnonzero(np.concatenate([[True], held[order[1:]] != held[order[:-1]]]))
     lists = np.append(begins, len(order))
@@ -90,8 +91,10 @@ def pairs(
     word[order] = np.repeat(np.arange(len(begins), dtype=np.int32), np.diff(lists))
     del held
     holders = np.repeat(np.arange(len(sizes), dtype=np.int32), telling)[order]
+    behind = behind[order]
     del order
-    found = _joined(ends, rare, first, word, lists, holders, offsets, codes, marks, asking.SLIP, LEAST, MOST)
+    lists_ = word, lists, holders, behind
+    found = _joined(ends, rare, first, *lists_, offsets, codes, marks, asking.SLIP, LEAST, MOST)
     return np.unique(np.concatenate([found, _equal(_bags(ends, rare))]), axis=0)
 
 
@@ -120,14 +123,14 @@ def _rarest(offsets, codes, numbers):  # type: ignore[no-untyped-def]
     for row in range(n):
         ends[row + 1] = ends[row]
         for at in range(offsets[row], offsets[row + 1]):
-            if codes[at] & apart.COUNTS:
+            if codes[at] & coded.COUNTS:
                 ends[row + 1] += 1
                 used[_hash(codes[at], numbers[row]) >> np.uint64(42)] += 1
     rare = np.empty(ends[n], np.uint64)
     for row in range(n):
         out = ends[row]
         for at in range(offsets[row], offsets[row + 1]):
-            if codes[at] & apart.COUNTS:
+            if codes[at] & coded.COUNTS:
                 word = _hash(codes[at], numbers[row])
                 often = np.uint64(min(used[word >> np.uint64(42)], (1 << 20) - 1))
                 rare[out] = often << np.uint64(44) | word >> np.uint64(20)
@@ -139,21 +142,23 @@ def _rarest(offsets, codes, numbers):  # type: ignore[no-untyped-def]
 @njit(cache=True, nogil=True)
 def _hash(code, number):  # type: ignore[no-untyped-def]
     """A word beside some numbers, however often it stands there."""
-    mixed = ((code | apart.SEVERAL) ^ number) * np.uint64(0x9E3779B97F4A7C15)
+    mixed = ((code | coded.SEVERAL) ^ number) * np.uint64(0x9E3779B97F4A7C15)
     mixed ^= mixed >> np.uint64(32)
     return mixed * np.uint64(0xBF58476D1CE4E5B9)
 
 
 @njit(cache=True, nogil=True)
 def _first(ends, telling, rare):  # type: ignore[no-untyped-def]
-    """The rarest words of each, one prompt after the other."""
+    """The rarest words of each, one prompt after the other, and how many words each has behind them."""
     held = np.empty(telling.sum(), np.uint64)
+    behind = np.empty(len(held), np.uint8)
     out = 0
     for row in range(len(telling)):
         for at in range(ends[row], ends[row] + telling[row]):
             held[out] = rare[at]
+            behind[out] = ends[row + 1] - at - 1
             out += 1
-    return held
+    return held, behind
 
 
 @njit(cache=True, nogil=True)
@@ -169,26 +174,37 @@ def _bags(ends, rare):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def _joined(ends, rare, first, word, lists, holders, offsets, codes, marks, slip, least, most):  # type: ignore[no-untyped-def]
-    """Pairs by the rarest words of each."""
+def _joined(  # type: ignore[no-untyped-def]
+    ends, rare, first, word, lists, holders, behind, offsets, codes, marks, slip, least, most
+):
+    """Pairs by the rarest words of each.
+
+    Where two meet at a word, they share no rarer one but such as are not looked up, and behind it no more
+    than the one of them has that has fewer there: most pairs fall by that (Xiao et al. 2008).
+    """
     n = len(ends) - 1
     seen = np.full(n, -1, np.int64)
     found = np.empty((1024, 2), np.int64)
     out = 0
     for row in range(n):
-        own = ends[row + 1] - ends[row]
+        own, passed = ends[row + 1] - ends[row], 0
         for at in range(first[row], first[row + 1]):
             begin, last = lists[word[at]], lists[word[at] + 1]
             if last - begin > most:
+                passed += 1
                 continue
+            left_over = own - (at - first[row]) - 1
             for k in range(begin, last):
                 other = holders[k]
                 if other >= row:
                     break
-                size = ends[other + 1] - ends[other]
-                if seen[other] == row or size < least * own or own < least * size:
+                if seen[other] == row:
                     continue
                 seen[other] = row
+                size = ends[other + 1] - ends[other]
+                most_both = passed + 1 + min(left_over, np.int64(behind[k]))
+                if size < least * own or own < least * size or most_both < least * (own + size - most_both):
+                    continue
                 if apart.shows_apart(marks, row, other):
                     continue
                 a, b, both = ends[row], ends[other], 0
@@ -214,5 +230,5 @@ def _joined(ends, rare, first, word, lists, holders, offsets, codes, marks, slip
 
 def warm() -> None:
     """Compile, or load from Numba's cache."""
-    found = apart.words(pa.array(["a b", "b a"], pa.large_string()))
+    found = coded.words(pa.array(["a b", "b a"], pa.large_string()))
     pairs(found.offsets, found.codes, np.zeros(2, np.uint64), apart.marks(found))

@@ -9,7 +9,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from headrace import kernels
-from headrace.pipelines.examine.contradictions import answers, apart, asking, pairs
+from headrace.pipelines.examine.contradictions import answers, apart, asking, coded, pairs
 from headrace.pipelines.examine.contradictions.config import Config
 from headrace.pipelines.stages.fingerprint.config import Config as Fingerprint
 
@@ -32,23 +32,30 @@ def compare(texts: pa.Table, found: NDArray[np.int64], equal: NDArray[np.bool_])
     equal.
     """
     prompts, given = (texts[name].combine_chunks() for name in ("prompt", "answer"))
+    labels = texts["label"].to_numpy(zero_copy_only=False)
     kinds = np.full(len(found), "asks other", "<U10")
-    # Most of them fall by a word that only one prompt has.
-    apart_ = np.zeros(len(found), np.bool_)
-    apart_[~equal] = apart.told_apart(apart.words(prompts), found[~equal])
-    wanted = np.flatnonzero(~apart_)
+    wanted = np.flatnonzero(equal | ~_told_apart(prompts, found, equal))
     for begin in range(0, len(wanted), AT_ONCE):
         places = wanted[begin : begin + AT_ONCE]
-        sides = [texts.take(pa.array(found[places, side])).to_pylist() for side in (0, 1)]
-        for at, a, b in zip(places, *sides, strict=True):
-            if equal[at] or asking.same_question(a["prompt"], b["prompt"]):
-                labels = a["label"] and b["label"]
-                kinds[at] = answers.kind_of(a["prompt"], a["answer"], b["answer"], labels)
+        rows, local = np.unique(found[places], return_inverse=True)
+        asked, said = (column.take(pa.array(rows)).to_pylist() for column in (prompts, given))
+        for at, (a, b) in zip(places, local.reshape(-1, 2).tolist(), strict=True):
+            if equal[at] or asking.same_question(asked[a], asked[b]):
+                both = bool(labels[rows[a]] and labels[rows[b]])
+                kinds[at] = answers.kind_of(asked[a], said[a], said[b], both)
     same = kinds != "asks other"
     similar = np.where(equal, 1.0, 0.0), np.zeros(len(found))
     similar[0][same & ~equal] = _similarity(prompts, found[same & ~equal])
     similar[1][same] = _similarity(given, found[same])
     return Compared(kinds, *similar)
+
+
+def _told_apart(prompts: pa.Array, found: NDArray[np.int64], equal: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Which pairs of prompts that are not equal fall by a word that one of them alone has: ``bool[M]``."""
+    told = np.zeros(len(found), np.bool_)
+    rows, local = np.unique(found[~equal], return_inverse=True)
+    told[~equal] = apart.told_apart(coded.words(prompts.take(pa.array(rows))), local.reshape(-1, 2))
+    return told
 
 
 def _similarity(texts: pa.Array, found: NDArray[np.int64]) -> NDArray[np.float64]:

@@ -11,7 +11,7 @@ anybody counts them (`_Asked`).
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from itertools import chain
+from itertools import chain, pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -21,8 +21,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from headrace import kernels
-from headrace.pipelines import arrays
-from headrace.pipelines.examine.contradictions import answers, apart, bags
+from headrace.pipelines.examine.contradictions import answers, apart, bags, coded, numbers
 from headrace.pipelines.examine.contradictions.config import Config
 from headrace.pipelines.stages.dedup import blocks, candidates, in_memory
 from headrace.pipelines.stages.dedup.config import Config as Search
@@ -65,33 +64,25 @@ def keys(row_ids: NDArray[np.uint64], exchanges: pa.Table, near: bool) -> pa.Tab
         "prompt": prompt[asked],
         "answer": answer[asked],
         "short": length[asked] <= SHORT,
-        "numbers": _numbers(prompts)[asked],
+        "numbers": numbers.numbers(prompts)[asked],
         "rejected": _rejected(exchanges)[asked],
         "bytes": (_lengths(prompts) + length)[asked],
     }
     if near:
         sketched = fingerprint.apply(in_memory.as_rows(prompts.take(pa.array(asked))), fingerprint.Config())
         columns |= {name: sketched[name] for name in (*SKETCHED, *BANDS)}
-        found = apart.words(prompts.take(pa.array(asked)))
+        found = coded.words(prompts.take(pa.array(asked)))
         columns |= dict(zip(MARKS, apart.marks(found).T, strict=True))
-        columns["words"] = _words(found)
-        columns["word_count"] = pc.list_value_length(columns["words"])
+        sizes = np.diff(found.offsets)
+        columns["words"] = pa.LargeListArray.from_arrays(pa.array(found.offsets), pa.array(found.codes))
+        columns["words_kept"] = sizes
+        columns["word_count"] = np.where(sizes <= bags.LONGEST, sizes, 0)
     return pa.table(columns)
 
 
 def _lengths(texts: pa.Array) -> NDArray[np.int64]:
     """Bytes of each text."""
     return np.asarray(pc.binary_length(texts).to_numpy(zero_copy_only=False), np.int64)
-
-
-def _words(found: apart.Words) -> pa.Array:
-    """A list of each prompt's words; none of those that `bags` does not look for."""
-    sizes = np.diff(found.offsets)
-    looked_for = found.plain & (sizes <= bags.LONGEST)
-    ends = arrays.offsets(np.where(looked_for, sizes, 0))
-    return pa.ListArray.from_arrays(
-        pa.array(ends, pa.int32()), pa.array(found.codes[np.repeat(looked_for, sizes)])
-    )
 
 
 def _rejected(exchanges: pa.Table) -> NDArray[np.uint64]:
@@ -101,19 +92,6 @@ def _rejected(exchanges: pa.Table) -> NDArray[np.uint64]:
     folded = kernels.fold(exchanges["rejected"].combine_chunks(), keep_punctuation=True)
     hashes: NDArray[np.uint64] = kernels.content_hash(folded)[0]
     return hashes
-
-
-def _numbers(texts: pa.Array) -> NDArray[np.uint64]:
-    """Hash of all digits of each text, in any order of its sentences: ``uint64[N]``."""
-    # "50%" is half, and no number to go by.
-    bare = pc.utf8_split_whitespace(
-        pc.utf8_trim_whitespace(pc.replace_substring_regex(texts, r"\b50 ?%|[^0-9]+", " "))
-    )
-    hashes = kernels.content_hash(bare.flatten())[0]
-    sums = np.concatenate([np.zeros(1, np.uint64), np.cumsum(arrays.finalised(hashes), dtype=np.uint64)])
-    ends = bare.offsets.to_numpy()
-    found: NDArray[np.uint64] = sums[ends[1:]] - sums[ends[:-1]]
-    return found
 
 
 class Found(NamedTuple):
@@ -267,8 +245,10 @@ def _alike(
         left: NDArray[np.int64] = some[~away]
         return left
 
-    counts = _read(columns, at[by_rows], "word_count")
-    passes = bags.passes(counts, asked.numbers[by_rows])
+    near = candidates.unique(map(kept, _near(at[by_rows], columns, config)))
+    alone = (sizes[near] == 1).all(axis=1)  # other nodes of a prompt may have other words
+    alone[alone] = _told_apart(at[by_rows], near[alone], columns)
+    passes = bags.passes(_read(columns, at[by_rows], "word_count"), asked.numbers[by_rows])
 
     def worded(places: NDArray[np.int64]) -> NDArray[np.int64]:
         """Pairs of prompts of one pass, by their words."""
@@ -276,9 +256,25 @@ def _alike(
         ends = words.offsets.to_numpy().astype(np.int64)
         return places[bags.pairs(ends, words.values.to_numpy(), *asked.of(by_rows[places]))]
 
-    every = chain(_near(at[by_rows], columns, config), map(worded, passes.places))
-    found: NDArray[np.int64] = by_rows[candidates.unique(map(kept, every))]
+    every = chain([near[~alone]], map(kept, map(worded, passes.places)))
+    found: NDArray[np.int64] = by_rows[candidates.unique(every)]
     return found, passes.longest
+
+
+def _told_apart(at: NDArray[np.int64], some: NDArray[np.int64], columns: Columns) -> NDArray[np.bool_]:
+    """Which pairs of places of `at`, int64[M, 2], cannot ask the same, by all their words: ``bool[M]``."""
+    told = np.zeros(len(some), np.bool_)
+    rows = np.unique(some)
+    local = np.searchsorted(rows, some)
+    number = apart.passes(_read(columns, at[rows], "words_kept"), local, bags.AT_ONCE)
+    cuts = np.searchsorted(number, np.arange(int(number.max(initial=-1)) + 2))
+    for begin, end in pairwise(cuts):
+        of, ends = np.unique(local[begin:end], return_inverse=True)
+        words = columns(at[rows[of]], ["words"])["words"].combine_chunks()
+        offsets = words.offsets.to_numpy().astype(np.int64)
+        said = coded.Words(offsets, words.values.to_numpy(), np.diff(offsets) > 0)
+        told[begin:end] = apart.told_apart(said, ends.reshape(-1, 2))
+    return told
 
 
 def _near(at: NDArray[np.int64], columns: Columns, config: Config) -> Iterator[NDArray[np.int64]]:

@@ -135,17 +135,18 @@ SIZES = {
 def put(words: Sequence[str]) -> list[str]:
     """The words of a sentence, each phrase that is listed as the first of its line."""
     found: list[str] = []
-    at = 0
-    while at < len(words):
-        for size in SIZES.get(words[at], ()):
+    behind = 0
+    for at, word in enumerate(words):
+        if at < behind:
+            continue
+        for size in SIZES.get(word, ()):
             phrase = tuple(words[at : at + size])
             if phrase in TABLE:
                 found += TABLE[phrase]
-                at += size
+                behind = at + size
                 break
         else:
-            found.append(words[at])
-            at += 1
+            found.append(word)
     return found
 
 

@@ -11,9 +11,11 @@ Cost: a set operation a pair of rows that ask the same.
 """
 
 import re
+from functools import lru_cache
 
 from headrace.pipelines.stages.dedup.results import words
 
+CACHED = 1 << 12  # prompts: pairs of one come together
 # Words that stand in every answer and say nothing.
 IDLE = frozenset(
     word
@@ -96,11 +98,13 @@ CHINESE_UNNAMED = re.compile(
 )
 
 
+@lru_cache(maxsize=CACHED)
 def only(prompt: str) -> bool:
     """Whether a prompt is nothing but talk; an empty one is."""
     return SPOKEN.issuperset(words(CHINESE_TALK.sub(" ", _plain(prompt))))
 
 
+@lru_cache(maxsize=CACHED)
 def unnamed(prompt: str) -> bool:
     """Whether what a prompt asks about is named before it, if anywhere."""
     defined = DEFINED.fullmatch(_plain(prompt))

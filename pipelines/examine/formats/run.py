@@ -13,8 +13,8 @@ Why: a model that has seen one JSON answer in twenty end in prose ends every twe
 one that has seen answers without an end goes on.
 
 Cost: one look at the beginning of each answer; see `parse` for those that are structured. Rows of about as
-many bytes as a sample may have tokens are tokenised; where a task is mixed, the answers are parsed a second
-time.
+many bytes as a sample may have tokens are tokenised; 20 bytes a row are written and, where a task is mixed,
+read again.
 """
 
 import re
@@ -85,9 +85,11 @@ def run(
     """
     if not config.enabled:
         return {"enabled": False}
+    work = storage.join(run, f"findings/work/{NAME}")
+    storage.delete(work)
     limit = cut.of_run(run)
-    looked = partial(_file, run=run, config=config, limit=limit)
-    results = list(each(looked, rows.together(sorted(prepared)), name=NAME))
+    looked = partial(_file, run=run, work=work, config=config, limit=limit)
+    results = list(each(looked, enumerate(rows.together(sorted(prepared))), name=NAME))
     counts, tasks = Counter[tuple[str, str, str]](), mixture.Counts()
     for one in results:
         counts.update(one.counts)
@@ -97,10 +99,10 @@ def run(
     counts = Counter({key: n for key, n in counts.items() if key[:2] not in accidents})
     findings = [_without(one.findings, accidents) for one in results]
     if mixed:
-        minor = partial(_minor, run=run, config=config, mixed=mixed)
-        findings += [
-            _without(found, set()) for found in each(minor, rows.together(sorted(prepared)), name=NAME)
-        ]
+        minor = partial(_minor, mixed=mixed)
+        written = [one.every for one in results]
+        findings += [_without(found, set()) for found in each(minor, written, name="formats mixed")]
+    storage.delete(work)
     table = pa.concat_tables([FINDINGS.empty_table(), *findings])
     table = table.sort_by([("row_id", "ascending"), ("finding", "ascending")])
     storage.write_ranges(storage.join(run, f"findings/{NAME}.parquet"), table)
@@ -126,7 +128,8 @@ def _without(findings: pa.Table, accidents: set[tuple[str, str]]) -> pa.Table:
 
 class Looked(NamedTuple):
     """findings of some files, with the source of each; rows by source, format and state, and by source, task
-    and format; answers that are too long to be parsed; rows that lose an end, by format.
+    and format; answers that are too long to be parsed; rows that lose an end, by format; where `_every` of
+    the answers is written.
     """
 
     findings: pa.Table
@@ -134,44 +137,42 @@ class Looked(NamedTuple):
     tasks: mixture.Counts
     long: int
     lost: Counter[str]
+    every: str
 
 
-def _parsed(paths: Sequence[str], run: str, config: Config) -> tuple[pa.Table, pa.Table, pa.Table]:
-    """Rows of some files, their answers (`exchanges`), and those that begin in a format (`formats`)."""
+def _file(item: tuple[int, Sequence[str]], run: str, work: str, config: Config, limit: cut.Limit) -> Looked:
+    """Look at the answers of some files."""
+    number, paths = item
     table = rows.left(paths, run, ["source", "messages", "traits"])
     exchanged = rows.exchanges(table)
-    return table, exchanged, formats(exchanged["answer"], config)
-
-
-def _file(paths: Sequence[str], run: str, config: Config, limit: cut.Limit) -> Looked:
-    table, exchanged, found = _parsed(paths, run, config)
+    found = formats(exchanged["answer"], config)
     answers, places = exchanged["answer"].combine_chunks(), found["row"].combine_chunks()
     state = pc.if_else(found["valid"], "valid", pc.if_else(found["valid_head"], "drift", "invalid"))
     named = zip(
         table["source"].take(places).to_pylist(), found["format"].to_pylist(), state.to_pylist(), strict=True
     )
     counts = Counter(named)
-    answered = table["source"].filter(pc.not_equal(answers, ""))
-    for value in pc.value_counts(answered.combine_chunks()).to_pylist():
+    sources = table["source"].filter(pc.not_equal(answers, "")).combine_chunks()
+    for value in pc.value_counts(sources).to_pylist():
         counts[value["values"], "", ""] = value["counts"]
     long = pc.sum(pc.greater(pc.utf8_length(answers), config.longest)).as_py() or 0
     every = _every(table, found)
+    answered = every.filter(pc.not_equal(answers, ""))
+    target = storage.join(work, f"every-{number}.parquet")
+    storage.write_table(target, answered, dictionary=["source", "task", "format"])
     lost = cut.shortened(table, exchanged, limit)
     findings = [
         _found(every, _mask(found, pc.invert(found["valid"]), table.num_rows), "broken"),
         _found(every, lost, "cut"),
     ]
     by_format = Counter(every["format"].filter(pa.array(lost)).to_pylist())
-    tasks = mixture.counted(every.filter(pc.not_equal(answers, "")))
-    return Looked(pa.concat_tables(findings), counts, tasks, long, by_format)
+    return Looked(pa.concat_tables(findings), counts, mixture.counted(answered), long, by_format, target)
 
 
-def _minor(paths: Sequence[str], run: str, config: Config, mixed: Sequence[mixture.Mixture]) -> pa.Table:
-    """Rows of some files that are not of the format that most of their task have."""
-    table, exchanged, found = _parsed(paths, run, config)
-    every = _every(table, found)
-    minor = mixture.minor(every, mixed) & _true(pc.not_equal(exchanged["answer"], ""))
-    return _found(every, minor, "mixed")
+def _minor(path: str, mixed: Sequence[mixture.Mixture]) -> pa.Table:
+    """Answers of some files that are not of the format that most of their task have."""
+    every = storage.read_table(path)
+    return _found(every, mixture.minor(every, mixed), "mixed")
 
 
 def _every(table: pa.Table, found: pa.Table) -> pa.Table:

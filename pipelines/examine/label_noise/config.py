@@ -19,7 +19,7 @@ class Config(Section):
     of them are wrong, as estimated. odds: it gives the label less than `odds` of the chance of the best
     label. either, both: of these two. neighbours: the nearest rows bear another label. cleanlab: as many rows
     as cleanlab's confident joint counts, those whose label has the least chance."""
-    precision: float = Field(0.7, ge=0.5, lt=1)
+    precision: float = Field(0.9, ge=0.5, lt=1)
     """Share of the suspect labels that are to be wrong, by rule estimate. The larger, the fewer rows. At most
     2 of 100 labels that are right are suspect, whatever it is."""
     odds: float = Field(0.02, gt=0, lt=1)

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from headrace.pipelines.examine.contradictions import apart, asking
+from headrace.pipelines.examine.contradictions import apart, asking, coded
 
 WORDS = (
     *("would", "wuold", "would you tell me", "please", "plaese"),
@@ -53,7 +53,7 @@ PROMPTS = st.lists(st.tuples(st.sampled_from(WORDS), st.sampled_from(BETWEEN)), 
 
 
 def told_apart(a: str, b: str) -> bool:
-    found = apart.words(pa.array([a, b], pa.large_string()))
+    found = coded.words(pa.array([a, b], pa.large_string()))
     return bool(apart.told_apart(found, np.array([[0, 1]]))[0])
 
 
@@ -105,9 +105,9 @@ def test_a_word_that_only_one_has_tells_apart(a: str, b: str, apart_: bool) -> N
 def test_a_slice_and_no_texts() -> None:
     texts = pa.array(["far away", "the red lamp", "the red river", "a red lamp"], pa.large_string())
     pairs = np.array([[0, 1], [0, 2]])
-    assert apart.told_apart(apart.words(texts.slice(1)), pairs).tolist() == [True, False]
-    assert apart.words(texts.slice(4)).codes.tolist() == []
-    assert apart.words(pa.array([], pa.large_string())).offsets.tolist() == [0]
+    assert apart.told_apart(coded.words(texts.slice(1)), pairs).tolist() == [True, False]
+    assert coded.words(texts.slice(4)).codes.tolist() == []
+    assert coded.words(pa.array([], pa.large_string())).offsets.tolist() == [0]
 
 
 @given(PROMPTS, PROMPTS)
@@ -115,13 +115,13 @@ def test_a_slice_and_no_texts() -> None:
 @example("fluß", "river")
 @example("is", "it")
 def test_marks_tell_nothing_apart_that_words_do_not(a: str, b: str) -> None:
-    found = apart.words(pa.array([a, b], pa.large_string()))
+    found = coded.words(pa.array([a, b], pa.large_string()))
     if apart.marked_apart(apart.marks(found), np.array([[0, 1]]))[0]:
         assert told_apart(a, b)
 
 
 def test_marks_tell_apart_what_has_a_short_or_a_long_word_alone() -> None:
     prompts = ["Is B red?", "Is C red?", "Is it a river?", "Is it a rivver?", "Is it red, 灯?"]
-    found = apart.words(pa.array(prompts, pa.large_string()))
+    found = coded.words(pa.array(prompts, pa.large_string()))
     pairs = np.array([[0, 1], [0, 2], [2, 3], [0, 4], [4, 0]])
     assert apart.marked_apart(apart.marks(found), pairs).tolist() == [True, True, False, False, False]

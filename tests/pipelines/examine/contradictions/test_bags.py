@@ -8,13 +8,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headrace.pipelines.examine.contradictions import apart, bags
+from headrace.pipelines.examine.contradictions import apart, bags, coded
 
 WORDS = ("river", "rivver", "lamp", "garden", "please", "the", "isn't", "not", "seven", "stone", "of", "roof")
 
 
 def pairs(texts: list[str]) -> set[tuple[int, int]]:
-    found = apart.words(pa.array(texts, pa.large_string()))
+    found = coded.words(pa.array(texts, pa.large_string()))
     return {
         (int(a), int(b))
         for a, b in bags.pairs(
@@ -24,8 +24,8 @@ def pairs(texts: list[str]) -> set[tuple[int, int]]:
 
 
 def counted(text: str) -> set[int]:
-    codes = apart.words(pa.array([text], pa.large_string())).codes
-    return {int(code & ~apart.SEVERAL) for code in codes if code & apart.COUNTS}
+    codes = coded.words(pa.array([text], pa.large_string())).codes
+    return {int(code & ~coded.SEVERAL) for code in codes if code & coded.COUNTS}
 
 
 @given(st.lists(st.lists(st.sampled_from(WORDS), max_size=8).map(" ".join), max_size=8))
@@ -34,7 +34,7 @@ def test_pairs_are_those_that_share_half_of_their_words(texts: list[str]) -> Non
     found = pairs(texts)
     for a, b in combinations(range(len(texts)), 2):
         alike = of[a] and of[b] and len(of[a] & of[b]) >= bags.LEAST * len(of[a] | of[b])
-        both = apart.words(pa.array([texts[a], texts[b]], pa.large_string()))
+        both = coded.words(pa.array([texts[a], texts[b]], pa.large_string()))
         told = apart.told_apart(both, np.array([[0, 1]]))[0]
         if (a, b) in found:
             assert alike
