@@ -84,6 +84,19 @@ def read(run: str, path: str, xxh3: str | None, columns: Sequence[str] | None = 
 
     Raises: DamagedError, StorageError.
     """
+    file = _intact(run, path, xxh3)
+    return file.read(columns=list(columns) if columns is not None else None, use_threads=False)
+
+
+def row_groups(run: str, path: str, xxh3: str | None, columns: Sequence[str]) -> Iterator[pa.Table]:
+    """`read`, a row group at a time."""
+    file = _intact(run, path, xxh3)
+    for number in range(file.num_row_groups):
+        yield file.read_row_group(number, columns=list(columns), use_threads=False)
+
+
+def _intact(run: str, path: str, xxh3: str | None) -> pq.ParquetFile:
+    """One output, once its bytes are those that were committed. Raises: DamagedError, StorageError."""
     whole = storage.join(run, path)
     try:
         data = storage.read_bytes(whole)
@@ -91,9 +104,7 @@ def read(run: str, path: str, xxh3: str | None, columns: Sequence[str] | None = 
         raise DamagedError(whole) from error
     if xxh3 is not None and xxhash.xxh3_64_hexdigest(data) != xxh3:
         raise DamagedError(whole)
-    # `pq.read_table` takes twice as long for a small file.
-    file = pq.ParquetFile(pa.BufferReader(data))
-    return file.read(columns=list(columns) if columns is not None else None, use_threads=False)
+    return pq.ParquetFile(pa.BufferReader(data))  # `pq.read_table` takes twice as long for a small file
 
 
 def wrong_content(run: str, outputs: Sequence[Output], each: Callable[..., Iterator[Any]]) -> list[Wrong]:
