@@ -11,7 +11,7 @@ Records of older versions may name no outputs, or no sizes: there it is only see
 """
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, Literal, NamedTuple
 
@@ -79,13 +79,22 @@ def checksum(path: str) -> str | None:
         return None
 
 
-def read(run: str, path: str, xxh3: str | None, columns: Sequence[str] | None = None) -> pa.Table:
+def read(
+    run: str,
+    path: str,
+    xxh3: str | None,
+    columns: Sequence[str] | None = None,
+    without: Collection[str] = (),
+) -> pa.Table:
     """One output as a table, read whole, once its bytes are those that were committed (None: not known).
+
+    columns: those that are read (left out: all); without: of them, those that are not.
 
     Raises: DamagedError, StorageError.
     """
     file = _intact(run, path, xxh3)
-    return file.read(columns=list(columns) if columns is not None else None, use_threads=False)
+    names = file.schema_arrow.names if columns is None else columns
+    return file.read(columns=[name for name in names if name not in without], use_threads=False)
 
 
 def row_groups(run: str, path: str, xxh3: str | None, columns: Sequence[str]) -> Iterator[pa.Table]:
