@@ -206,10 +206,16 @@ def _named(fragment: Fragment) -> str:
 
 @contextmanager
 def _task(what: str) -> Iterator[None]:
-    """What every task works in: errors that name what it works on, and a note for whoever waits for it."""
+    """What every task works in: errors that name what it works on, and a note for whoever waits for it.
+
+    At its end the memory that it has no more use for goes back: its process may wait long for the next one.
+    """
     with discreet(what), running.noted(what or str(ray.get_runtime_context().get_task_name())):
         _begin(what or "a task")
-        yield
+        try:
+            yield
+        finally:
+            process.give_back()
 
 
 def _begin(what: str) -> None:
