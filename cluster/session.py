@@ -70,6 +70,8 @@ def start(cpus: int, say: Say = lambda text: None, line: Callable[[str], str] = 
         # One node cannot be partitioned from itself: a machine under load must not be declared dead.
         os.environ.setdefault("RAY_health_check_failure_threshold", "100")
         os.environ.update({**PATIENT, **os.environ})
+        # It sends what workers print to drivers that ask for it (`log_to_driver`), and ours does not: 80 MiB.
+        ray._private.node.Node.start_log_monitor = lambda _: None
         logical = max(os.cpu_count() or 1, cpus)
         _start_here({"num_cpus": logical, "include_dashboard": False, **options}, say)
     _take_signals()
