@@ -16,7 +16,6 @@ from collections.abc import Callable
 from typing import Any
 
 import ray
-from ray.data import DataContext
 from ray.exceptions import AuthenticationError
 
 from headrace.cluster import gcs, watch
@@ -53,7 +52,7 @@ def start(cpus: int, say: Say = lambda text: None, line: Callable[[str], str] = 
     Raises: UserError (no such cluster, or a wrong token), Fault (Ray does not start here).
     """
     if ray.is_initialized():
-        _configure_data()
+        _quieten()
         return
     address = os.environ.get("RAY_ADDRESS")
     say(f"joining Ray at {address}" if address else "starting Ray")
@@ -71,11 +70,13 @@ def start(cpus: int, say: Say = lambda text: None, line: Callable[[str], str] = 
         # One node cannot be partitioned from itself: a machine under load must not be declared dead.
         os.environ.setdefault("RAY_health_check_failure_threshold", "100")
         os.environ.update({**PATIENT, **os.environ})
+        # It sends what workers print to drivers that ask for it (`log_to_driver`), and ours does not: 80 MiB.
+        ray._private.node.Node.start_log_monitor = lambda _: None
         logical = max(os.cpu_count() or 1, cpus)
         _start_here({"num_cpus": logical, "include_dashboard": False, **options}, say)
     _take_signals()
     watch.begin(line)
-    _configure_data()
+    _quieten()
 
 
 def _take_signals() -> None:
@@ -167,7 +168,10 @@ def nodes() -> list[str]:
     return [node["NodeID"] for node in ray.nodes() if node["Alive"] and node["Resources"].get("CPU")]
 
 
-def _configure_data() -> None:
+def configure_data() -> None:
+    """Set Ray Data up in this process; called before any stream of it."""
+    from ray.data import DataContext
+
     context = DataContext.get_current()
     context.enable_progress_bars = False
     context.print_on_execution_start = False
@@ -175,6 +179,10 @@ def _configure_data() -> None:
     # row is a block of its own, so that no operator joins or cuts fragments.
     context.target_max_block_size = 1
     context.execution_options.preserve_order = False
+    _quieten()  # again: Ray Data sets up its logging when it is imported
+
+
+def _quieten() -> None:
     # Deprecations inside Ray, and advice about the few large blocks that are meant to be so.
     warnings.filterwarnings("ignore", module=r"ray\.")
     # What a task ends with is told by us, in a line; Ray prints its whole traceback, which may quote.

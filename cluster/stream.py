@@ -2,9 +2,9 @@
 
 Three ways, for three kinds of work:
 
-- `fragments`: one Ray Data stream. Fragments that can be read on their own are read where they
-  are worked on; a file that cannot be cut is read once, in order, by one task that hands its
-  parts to the others.
+- `fragments`: those that can be read on their own are read where they are worked on, a Ray task
+  each. A file that cannot be cut is read once, in order, by one task that hands its parts to the
+  others: where there is one, or a pool, all are one Ray Data stream.
 - `grouped`: records that belong together stand in different files; Ray Data shuffles them by
   bucket, and each bucket is worked on as one part.
 - `each`: a plain function over small items (paths, ranges, bands), results in the items' order.
@@ -12,6 +12,9 @@ Three ways, for three kinds of work:
 A part travels between operators as *one row* that holds an Arrow stream (`session` sets the
 target block size so that each row is a block): Ray may then join and cut blocks as it likes and
 a part is still one table from end to end.
+
+Ray Data is imported where it is needed: with pandas it takes a second and 60 MiB of every process, and two
+actors of its own as much again, with 190 MiB each.
 
 Nothing here trusts an order of arrival: work writes under the name of its part and gives back
 one small record, and Ray may run a task twice.
@@ -23,17 +26,19 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import pyarrow as pa
 import ray
-from ray.data import ActorPoolStrategy, DataContext, Dataset, TaskPoolStrategy
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from headrace.cluster import process, running
+from headrace.cluster import process, running, session
 from headrace.cluster.errors import Fault, discreet
 from headrace.cluster.fragments import Fragment
 from headrace.cluster.watch import own_errors
+
+if TYPE_CHECKING:
+    from ray.data import Dataset
 
 Record = dict[str, Any]
 Read = Callable[[Fragment], Iterator[pa.Table]]
@@ -87,8 +92,16 @@ def fragments(
     of a fragment as tables, in an order that never changes (at least one, if only an empty one);
     `work(fragment, part, last, table)` writes and commits one of them, or `pool` does in two steps.
     """
-    if not todo:
+    if pool is None and all(fragment.kind != "stream" for fragment, _ in todo):
+        # Started again without end where its process ends, as Ray Data does: `_begin` counts.
+        remote = ray.remote(num_cpus=1, max_retries=-1)(_whole).options(name="fragments")
+        with own_errors():
+            for _, records in _ended(partial(remote.remote, read, work), todo, workers):
+                yield from records
         return
+    from ray.data import TaskPoolStrategy
+
+    session.configure_data()
     items = [
         {"fragment": json.dumps(f.to_json()), "done": list(done), "part": -1, "last": False, "payload": None}
         for f, done in todo
@@ -111,10 +124,23 @@ def fragments(
     yield from _records(_pooled(worked, pool))
 
 
-def _pooled(worked: Dataset, pool: Pool | None) -> Dataset:
+def _whole(read: Read, work: Work, item: tuple[Fragment, Sequence[int]]) -> list[Record]:
+    """The records of all parts of a fragment that are not done."""
+    fragment, done = item
+    with _task(_named(fragment)):
+        return [
+            work(fragment, part, last, table)
+            for part, last, table in _numbered(read(fragment))
+            if part not in done
+        ]
+
+
+def _pooled(worked: "Dataset", pool: Pool | None) -> "Dataset":
     """The records of what was worked on; with a pool, after its second step."""
     if pool is None:
         return worked
+    from ray.data import ActorPoolStrategy
+
     return worked.map_batches(
         _Finisher,
         fn_constructor_args=(pool.finish,),
@@ -206,10 +232,16 @@ def _named(fragment: Fragment) -> str:
 
 @contextmanager
 def _task(what: str) -> Iterator[None]:
-    """What every task works in: errors that name what it works on, and a note for whoever waits for it."""
+    """What every task works in: errors that name what it works on, and a note for whoever waits for it.
+
+    At its end the memory that it has no more use for goes back: its process may wait long for the next one.
+    """
     with discreet(what), running.noted(what or str(ray.get_runtime_context().get_task_name())):
         _begin(what or "a task")
-        yield
+        try:
+            yield
+        finally:
+            process.give_back()
 
 
 def _begin(what: str) -> None:
@@ -268,6 +300,9 @@ def grouped(
     """
     if not buckets:
         return
+    from ray.data import DataContext, TaskPoolStrategy
+
+    session.configure_data()
     items = [{"fragment": json.dumps(f.to_json())} for f in inputs]
     context = DataContext.get_current()
     target, context.target_max_block_size = context.target_max_block_size, SHUFFLE_BLOCK
@@ -317,7 +352,7 @@ def _work_group(group: pa.Table, work: Done, by_bucket: dict[int, str]) -> pa.Ta
         return work(fragment, 0, True, group.combine_chunks())
 
 
-def _records(dataset: Dataset) -> Iterator[Record]:
+def _records(dataset: "Dataset") -> Iterator[Record]:
     with own_errors():
         for batch in dataset.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0):
             for text in batch["record"].to_pylist():
@@ -332,22 +367,27 @@ def each(
     gpus: that each task holds.
     """
     remote = ray.remote(num_cpus=1, num_gpus=gpus, max_retries=3)(_call).options(name=name)
-    waiting = deque(enumerate(items))
-    running: dict[Any, int] = {}
     ready: dict[int, Result] = {}
     following = 0
     with own_errors():
-        while waiting or running or ready:
-            while waiting and len(running) < workers:
-                number, item = waiting.popleft()
-                running[remote.remote(function, item)] = number
+        for number, result in _ended(partial(remote.remote, function), items, workers):
+            ready[number] = result
             while following in ready:
                 yield ready.pop(following)
                 following += 1
-            if running:
-                finished, _ = ray.wait(list(running), num_returns=1)
-                for reference in finished:
-                    ready[running.pop(reference)] = ray.get(reference)
+
+
+def _ended(start: Callable[[Any], Any], items: Iterable[Any], workers: int) -> Iterator[tuple[int, Any]]:
+    """Number and result of each item as its task ends, at most `workers` at once; `start` starts one."""
+    waiting = deque(enumerate(items))
+    running: dict[Any, int] = {}
+    while waiting or running:
+        while waiting and len(running) < workers:
+            number, item = waiting.popleft()
+            running[start(item)] = number
+        finished, _ = ray.wait(list(running), num_returns=1)
+        for reference in finished:
+            yield running.pop(reference), ray.get(reference)
 
 
 def on_nodes(function: Callable[[str], Result], nodes: Sequence[str], *, name: str) -> Iterator[Result]:

@@ -31,6 +31,7 @@ def records(table: pa.Table) -> int:
 
 def of(table: pa.Table) -> Books:
     """Books over a table of rows with their marks."""
+    table = table.select(["n_records", "drop", "error"])
     kept = table.filter(schema.live(table))
     return {
         "in": records(table),
@@ -111,6 +112,14 @@ def timing(seconds: float, table: pa.Table) -> dict[str, float]:
         "rows": table.num_rows,
         "bytes": int(pc.sum(pc.binary_length(texts)).as_py() or 0),
     }
+
+
+def entering(table: pa.Table) -> dict[str, float]:
+    """`timing` of a stage that is about to begin: the rows that are not marked yet, and their bytes."""
+    live = schema.live(table).to_numpy(zero_copy_only=False)
+    _, rows, texts = schema.contents(table)
+    sizes = pc.fill_null(pc.binary_length(texts), 0).to_numpy(zero_copy_only=False)
+    return {"seconds": 0.0, "rows": int(live.sum()), "bytes": int(sizes[live[rows]].sum())}
 
 
 def add_timings(each: Iterable[dict[str, dict[str, float]]]) -> dict[str, dict[str, float]]:

@@ -152,6 +152,5 @@ def ray_local(s3_plan: dict[str, str]) -> Iterator[None]:
         object_store_memory=256 * 1024 * 1024,
     )
     patch.undo()
-    ray.data.DataContext.get_current().enable_progress_bars = False
     yield
     ray.shutdown()

@@ -49,4 +49,5 @@ def of(shards: Iterable[tuple[str, bytes]]) -> str:
 
 
 def _row_hashes(shard: tuple[str, str | None], run: str) -> bytes:
-    return pack.row_hashes(outputs.read(run, *shard, pack.DIGEST_COLUMNS))
+    groups = outputs.row_groups(run, *shard, pack.DIGEST_COLUMNS)
+    return b"".join(pack.row_hashes(rows) for rows in groups)

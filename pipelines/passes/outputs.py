@@ -11,7 +11,7 @@ Records of older versions may name no outputs, or no sizes: there it is only see
 """
 
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any, Literal, NamedTuple
 
@@ -79,11 +79,33 @@ def checksum(path: str) -> str | None:
         return None
 
 
-def read(run: str, path: str, xxh3: str | None, columns: Sequence[str] | None = None) -> pa.Table:
+def read(
+    run: str,
+    path: str,
+    xxh3: str | None,
+    columns: Sequence[str] | None = None,
+    without: Collection[str] = (),
+) -> pa.Table:
     """One output as a table, read whole, once its bytes are those that were committed (None: not known).
+
+    columns: those that are read (left out: all); without: of them, those that are not.
 
     Raises: DamagedError, StorageError.
     """
+    file = _intact(run, path, xxh3)
+    names = file.schema_arrow.names if columns is None else columns
+    return file.read(columns=[name for name in names if name not in without], use_threads=False)
+
+
+def row_groups(run: str, path: str, xxh3: str | None, columns: Sequence[str]) -> Iterator[pa.Table]:
+    """`read`, a row group at a time."""
+    file = _intact(run, path, xxh3)
+    for number in range(file.num_row_groups):
+        yield file.read_row_group(number, columns=list(columns), use_threads=False)
+
+
+def _intact(run: str, path: str, xxh3: str | None) -> pq.ParquetFile:
+    """One output, once its bytes are those that were committed. Raises: DamagedError, StorageError."""
     whole = storage.join(run, path)
     try:
         data = storage.read_bytes(whole)
@@ -91,9 +113,7 @@ def read(run: str, path: str, xxh3: str | None, columns: Sequence[str] | None = 
         raise DamagedError(whole) from error
     if xxh3 is not None and xxhash.xxh3_64_hexdigest(data) != xxh3:
         raise DamagedError(whole)
-    # `pq.read_table` takes twice as long for a small file.
-    file = pq.ParquetFile(pa.BufferReader(data))
-    return file.read(columns=list(columns) if columns is not None else None, use_threads=False)
+    return pq.ParquetFile(pa.BufferReader(data))  # `pq.read_table` takes twice as long for a small file
 
 
 def wrong_content(run: str, outputs: Sequence[Output], each: Callable[..., Iterator[Any]]) -> list[Wrong]:

@@ -25,6 +25,7 @@ from headrace.pipelines.recipe import Recipe
 from headrace.pipelines.schema import SPLITS
 from headrace.pipelines.stages.dedup import passages
 from headrace.pipelines.stages.dedup import stage as dedup
+from headrace.pipelines.stages.fingerprint import stage as fingerprint
 from headrace.pipelines.stages.pack import stage as pack
 from headrace.pipelines.stages.split import draw
 from headrace.pipelines.stages.split import stage as split
@@ -36,6 +37,11 @@ from headrace.pipelines.stages.traits import weights as weighing
 
 NAME = parts.PACK
 ROW_GROUP = 256  # packed rows that a training rank reads at once
+# Columns of `prepared/` that no later stage asks for: of the fingerprints the split reads two.
+UNREAD = {
+    *(name for name, _ in fingerprint.COLUMNS if name not in ("exact_lo", "answer_key")),
+    *(fingerprint.OPENINGS.name, "values", "pii", "quality"),
+}
 
 
 @dataclass(frozen=True)
@@ -140,7 +146,7 @@ def tokenised(window: Window, job: Job) -> Tokenised:
     timings |= spent
     table, timings["split"] = _split(table, window, job)
     table = draw.marked(table, job.below, recipe.seed)
-    size = books.timing(0.0, table.filter(schema.live(table)))
+    size = books.entering(table)
     started = time.process_time()
     loss: dict[str, str] = {s.name: s.loss for s in recipe.sources}
     table, samples = tokenise.apply(table, recipe.tokenise, tokenizer, loss)
@@ -153,11 +159,12 @@ def work(window: Window, job: Job) -> ledger.Record:
     recipe = job.recipe
     done = tokenised(window, job)
     table, samples, tokenizer, timings = done.table, done.samples, done.tokenizer, done.timings
-    kept = table.filter(schema.live(table))
+    entered = books.entering(table)
+    kept = table.drop_columns(["messages"]).filter(schema.live(table))
     started = time.process_time()
     weights = weighing.of_rows(kept, {str(s.name): s.weights for s in recipe.sources if s.weights})
     written, packed = _packed(samples, kept, weights, window, recipe, tokenizer.pad_id)
-    timings["pack"] = {**books.timing(0.0, kept), "seconds": time.process_time() - started}
+    timings["pack"] = {**entered, "seconds": time.process_time() - started}
     marked = table.filter(pc.invert(schema.live(table)))
     if marked.num_rows:
         path = f"rejected/pack-{window.unit}.parquet"
@@ -197,7 +204,7 @@ def _engine(tokenizer: Tokenizer, proof: Proof) -> str:
 
 def _prepared(run: str, window: Window) -> pa.Table:
     """The window's rows with empty marks."""
-    tables = [outputs.read(run, path, xxh3) for path, xxh3 in window.parts]
+    tables = [outputs.read(run, path, xxh3, without=UNREAD) for path, xxh3 in window.parts]
     return prepare_worker.unmarked(pa.concat_tables(tables).combine_chunks())
 
 
@@ -229,7 +236,7 @@ def read_cuts(run: str, units: Iterable[str]) -> pa.Table:
 
 
 def _split(table: pa.Table, window: Window, job: Job) -> tuple[pa.Table, dict[str, float]]:
-    size = books.timing(0.0, table.filter(schema.live(table)))
+    size = books.entering(table)
     started = time.process_time()
     recipe = job.recipe
     sides = _slice(recipe.output, "sides", "row_id", window)
@@ -257,21 +264,23 @@ def _packed(
     place = pc.index_in(samples["row_id"], kept["row_id"].combine_chunks())
     sides = kept["split"].take(place) if samples.num_rows else pa.array([], pa.string())
     weighed = any(source.weights for source in recipe.sources)
+    lengths = _token_lengths(samples)
+    preferred = samples[tokenise.PREFERRED].to_numpy() if tokenise.PREFERRED in samples.column_names else None
     for side in SPLITS:
-        chosen = samples.filter(pc.equal(sides, side))
-        if not chosen.num_rows:
+        chosen = np.flatnonzero(pc.equal(sides, side).to_numpy(zero_copy_only=False))
+        if not len(chosen):
             continue
-        rows = pack.apply(chosen, recipe.pack, recipe.tokenise, pad_id=pad_id)
+        rows = pack.apply(samples, recipe.pack, recipe.tokenise, pad_id=pad_id, chosen=chosen)
         rows = _weighed(rows, kept, weights) if weighed else rows
         path = f"packed/{side}/part-{window.unit}.parquet"
         written.append({**prepare_worker.write(recipe.output, path, rows, ROW_GROUP), "split": side})
         counts[side] = {
             "rows": rows.num_rows,
-            "samples": chosen.num_rows,
-            "tokens": int(_token_lengths(chosen).sum()),
+            "samples": len(chosen),
+            "tokens": int(lengths[chosen].sum()),
         }
-        if tokenise.PREFERRED in chosen.column_names:
-            counts[side]["pairs"] = int(pc.sum(pc.equal(chosen[tokenise.PREFERRED], 1)).as_py())
+        if preferred is not None:
+            counts[side]["pairs"] = int((preferred[chosen] == 1).sum())
     return written, counts
 
 
@@ -285,6 +294,7 @@ def _weighed(rows: pa.Table, kept: pa.Table, weights: NDArray[np.float64]) -> pa
 
 def _drawn(kept: pa.Table, weights: NDArray[np.float64]) -> dict[str, dict[str, Any]]:
     """Of each source the rows to train on, those of weight 0, and by trait and value the sum of weights."""
+    kept = kept.select([name for name in ("split", "source", "traits") if name in kept.column_names])
     train = pc.equal(kept["split"], "train").to_numpy()
     found = {}
     for name in sorted(pc.unique(kept["source"]).to_pylist()):
@@ -329,6 +339,7 @@ def _token_lengths(samples: pa.Table) -> np.ndarray:
 
 
 def _by_source(table: pa.Table) -> dict[str, books.Books]:
+    table = table.select(["source", "n_records", "drop", "error"])
     names = sorted(pc.unique(table["source"]).to_pylist())
     return {n: books.of(table.filter(pc.equal(table["source"], n))) for n in names}
 
@@ -336,6 +347,7 @@ def _by_source(table: pa.Table) -> dict[str, books.Books]:
 def _splits(kept: pa.Table) -> dict[str, dict[str, Any]]:
     """Rows and records on each side, and what they are (`books.traits`)."""
     sides = {}
+    kept = kept.select([name for name in ("split", "n_records", "traits") if name in kept.column_names])
     for side in SPLITS:
         chosen = kept.filter(pc.equal(kept["split"], side))
         counts = {"rows": chosen.num_rows, "records": books.records(chosen)}

@@ -258,7 +258,7 @@ def _through(stages: Sequence[str], table: pa.Table, state: ledger.Record, job: 
 
 def _timed(stage: ModuleType, table: pa.Table, config: Any) -> tuple[pa.Table, dict[str, float]]:
     """One stage over the table, with its CPU seconds and what entered it."""
-    size = books.timing(0.0, table.filter(schema.live(table)))
+    size = books.entering(table)
     started = time.process_time()
     after = isolated(stage, table, config)
     if not after["row_id"].equals(table["row_id"]):

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from functools import cache, partial
 from typing import Any, Literal, TypeVar
 
-from headrace.cluster import ledger, process, session, storage, stream
+from headrace.cluster import ledger, session, storage, stream
 from headrace.cluster.errors import BooksError
 from headrace.cluster.metrics import Recorder
 from headrace.pipelines.console import Mode, Progress, say
@@ -157,7 +157,6 @@ def each_measured(
 
 def _measured(function: Callable[[Any], Any], item: Any) -> tuple[Any, float]:
     started = time.process_time()
-    process.give_back()  # what tasks before this one had no more use for
     return function(item), time.process_time() - started
 
 

@@ -2,6 +2,8 @@
 
 import json
 import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -195,3 +197,9 @@ def test_a_task_whose_process_ends_each_time_is_not_started_for_ever(tmp_path: P
     )
     with pytest.raises(Fault, match=r"source 's', '2': the process that works on it has ended \d+ times"):
         list(records)
+
+
+def test_ray_data_is_not_loaded_where_no_stream_of_it_is_asked_for() -> None:
+    code = "import headrace.cluster.stream, headrace.cluster.session, sys; print('ray.data' in sys.modules)"
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert said.stdout == "False\n"

@@ -17,6 +17,7 @@ import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
 import xxhash
+from numpy.typing import NDArray
 
 from headrace.cluster import ledger, storage
 from headrace.pipelines import schema
@@ -53,6 +54,17 @@ class Found(NamedTuple):
     items: pa.Table
     untold: pa.Table
     rows: int
+
+
+class _Built(NamedTuple):
+    """Items of the sets without their texts, those that can be told from others, the mark of their index, and
+    its n-grams.
+    """
+
+    items: pa.Table
+    told: NDArray[np.uint32]
+    mark: str
+    keys: int
 
 
 class _Part(NamedTuple):
@@ -98,22 +110,38 @@ def marks(config: Config) -> list[tuple[str, int, str]]:
 
 def find(prepared: Sequence[str], run: str, config: Config, each: Each) -> Found:
     """What `run` writes and reports. Raises: as `items.load`."""
-    evaluation = items.load(sets(config))
-    index = indexing.build(evaluation, config)
-    data, where = indexing.dumped(index), storage.join(run, INDEX)
-    storage.put(where, data)
-    mark = ledger.key(config.model_dump(mode="json"), xxhash.xxh3_128_hexdigest(data))
-    work = partial(_of_file, run=run, mark=mark, config=config)
-    held, n, found = np.zeros(len(index.table.keys), np.int64), 0, [match.FOUND.empty_table()]
+    where = storage.join(run, INDEX)
+    built = next(each(partial(_built, config=config), [where], name=f"{NAME} index"))
+    work = partial(_of_file, run=run, mark=built.mark, config=config)
+    held, n, found = np.zeros(built.keys, np.int64), 0, [match.FOUND.empty_table()]
     for part in each(work, prepared, name=NAME):
         match.add(held, part.counts)
         found.append(part.pairs)
         n += part.rows
-    storage.delete(where)
     pairs = pa.concat_tables(found).combine_chunks()
-    hits = match.hits(match.settled(pairs, held, n, index, config), index)
-    untold = evaluation.filter(pc.invert(pc.is_in(evaluation["item"], pa.array(index.told))))
-    return Found(_findings(hits, evaluation), evaluation, untold, n)
+    settle = partial(_hits, where=where, mark=built.mark, held=held, rows=n, config=config)
+    hits = next(each(settle, [pairs], name=f"{NAME} settle"))
+    storage.delete(where)
+    untold = built.items.filter(pc.invert(pc.is_in(built.items["item"], pa.array(built.told))))
+    return Found(_findings(hits, built.items), built.items, untold, n)
+
+
+def _built(where: str, config: Config) -> _Built:
+    """Load the sets and write their index to `where`: in a task, as it takes hundreds of MiB."""
+    evaluation = items.load(sets(config))
+    index = indexing.build(evaluation, config)
+    data = indexing.dumped(index)
+    storage.put(where, data)
+    mark = ledger.key(config.model_dump(mode="json"), xxhash.xxh3_128_hexdigest(data))
+    return _Built(evaluation.select(["item", "set", "place"]), index.told, mark, len(index.table.keys))
+
+
+def _hits(
+    pairs: pa.Table, where: str, mark: str, held: NDArray[np.int64], rows: int, config: Config
+) -> pa.Table:
+    """Hits among the pairs of all files."""
+    index = _index(where, mark)
+    return match.hits(match.settled(pairs, held, rows, index, config), index)
 
 
 def _of_file(path: str, run: str, mark: str, config: Config) -> _Part:

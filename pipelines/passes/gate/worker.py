@@ -19,7 +19,7 @@ another text there; whole rows of `prepared/` are read where something was found
 import functools
 import time
 import unicodedata
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -33,7 +33,7 @@ from headrace.pipelines.passes import outputs, pack_worker, parts, prepare_worke
 from headrace.pipelines.passes.gate import unchanged
 from headrace.pipelines.passes.parts import Window
 from headrace.pipelines.recipe import Recipe
-from headrace.pipelines.schema import ROLES
+from headrace.pipelines.schema import ROLES, SPLITS
 from headrace.pipelines.stages.dedup import passages
 from headrace.pipelines.stages.pii import second_look
 from headrace.pipelines.stages.pii.columns import value_digest
@@ -84,12 +84,13 @@ class Row(NamedTuple):
 
 
 class Message(NamedTuple):
-    """The content of one decoded message, its role ("": not known), whose row it is, what was found in it."""
+    """Content of a decoded message, its role ("": not known), its row, what was found in it, its split."""
 
     text: str
     role: str
     row_id: int
     found: list[Finding]
+    split: str = ""
 
 
 def work(item: tuple[Window, list[dict[str, Any]]], job: Job) -> ledger.Record:
@@ -101,17 +102,19 @@ def work(item: tuple[Window, list[dict[str, Any]]], job: Job) -> ledger.Record:
     decoder, around = _decoding(tokenizer)
     judge = Judge(recipe, window, job.cuts)
     known = unchanged.known(recipe.output, window)
-    leaks: list[Leak] = []
-    counts = {"rows": 0, "messages": 0, "bytes": 0}
+    rows, parts = 0, list[Contents]()
     for output in shards:
-        shard = outputs.read(recipe.output, output["path"], output.get("xxh3"), READ)
-        contents = _contents(decoder.runs(shard), shard, around)
-        counts["rows"] += shard.num_rows
-        counts["messages"] += len(contents.texts)
-        counts["bytes"] += pc.sum(pc.binary_length(contents.texts)).as_py() or 0
-        due = unchanged.changed(known, *contents)
-        leaking_rows = leaking(_messages(contents, due, recipe.pii), judge)
-        leaks += [Leak(output["split"], row_id, entity) for row_id, entity in leaking_rows]
+        for shard in outputs.row_groups(recipe.output, output["path"], output.get("xxh3"), READ):
+            parts.append(_contents(decoder.runs(shard), shard, around, output["split"]))
+            rows += shard.num_rows
+    counts, leaks = {"rows": rows, "messages": 0, "bytes": 0}, list[Leak]()
+    if parts:
+        # All at once: what looks through texts makes its patterns ready every time.
+        contents = _together(parts)
+        counts["messages"] = len(contents.texts)
+        counts["bytes"] = pc.sum(pc.binary_length(contents.texts)).as_py() or 0
+        due = unchanged.changed(known, contents.texts, contents.roles, contents.row_ids)
+        leaks = leaking(_messages(contents, due, recipe.pii), judge)
     timing = {"seconds": time.process_time() - started, "rows": counts["rows"], "bytes": counts["bytes"]}
     record: ledger.Record = {
         "window": window.number,
@@ -143,20 +146,31 @@ def _counted(leaks: list[Leak]) -> list[dict[str, Any]]:
 
 
 class Contents(NamedTuple):
-    """Contents of decoded messages (large_string[N]), and the role (a dictionary) and the row of each."""
+    """Contents of decoded messages (large_string[N]), and the role, the split (both dictionaries) and the row
+    of each.
+    """
 
     texts: pa.Array
     roles: pa.DictionaryArray
+    splits: pa.DictionaryArray
     row_ids: NDArray[np.uint64]
 
 
-def _contents(runs: Runs, shard: pa.Table, around: Frames) -> Contents:
-    """Contents of all runs of packed rows."""
+def _contents(runs: Runs, shard: pa.Table, around: Frames, split: str) -> Contents:
+    """Contents of all runs of packed rows of a split."""
     lists = shard["row_ids"].combine_chunks()
     first = lists.offsets.to_numpy()[runs.rows] + runs.segments
     parts = around.contents(runs.texts, runs.before)
     roles = pa.DictionaryArray.from_arrays(parts.speakers, pa.array(around.roles))
-    return Contents(parts.texts, roles, lists.values.to_numpy()[first[parts.runs]])
+    codes = np.full(len(parts.texts), SPLITS.index(split), np.int8)
+    splits = pa.DictionaryArray.from_arrays(codes, pa.array(SPLITS))
+    return Contents(parts.texts, roles, splits, lists.values.to_numpy()[first[parts.runs]])
+
+
+def _together(parts: Sequence[Contents]) -> Contents:
+    """Contents of several pieces, one at least, in their order."""
+    texts, roles, splits = (pa.concat_arrays([part[at] for part in parts]) for at in range(3))
+    return Contents(texts, roles, splits, np.concatenate([part.row_ids for part in parts]))
 
 
 def _messages(contents: Contents, due: NDArray[np.int64], config: Config) -> Iterator[Message]:
@@ -176,7 +190,8 @@ def _messages(contents: Contents, due: NDArray[np.int64], config: Config) -> Ite
     asked = range(len(contents.texts)) if config.secret else sorted(inside)
     texts = contents.texts.take(pa.array(asked, pa.int64())).to_pylist()
     for at, text in zip(asked, texts, strict=True):
-        yield Message(text, contents.roles[at].as_py(), int(contents.row_ids[at]), inside.get(at, []))
+        role, split = contents.roles[at].as_py(), contents.splits[at].as_py()
+        yield Message(text, role, int(contents.row_ids[at]), inside.get(at, []), split)
 
 
 def _covers(one: Finding, other: Finding) -> bool:
@@ -295,9 +310,11 @@ def _normal(text: str) -> str:
     return "".join(c for c in letters if not c.isspace() and not unicodedata.combining(c))
 
 
-def leaking(messages: Iterable[Message], judge: Judge) -> list[tuple[int, str]]:
-    """(row_id, entity) of every leak in the messages, in order."""
-    return [(message.row_id, entity) for message in messages for entity in judge.leaks(message)]
+def leaking(messages: Iterable[Message], judge: Judge) -> list[Leak]:
+    """Every leak in the messages, in order."""
+    return [
+        Leak(message.split, message.row_id, entity) for message in messages for entity in judge.leaks(message)
+    ]
 
 
 def _inside(span: tuple[int, int], text: Folded, excuse: str) -> bool:

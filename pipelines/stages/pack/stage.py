@@ -59,8 +59,17 @@ def length(config: Config, tokenised: tokenise.Config) -> int:
     return chosen
 
 
-def apply(samples: pa.Table, config: Config, tokenised: tokenise.Config, *, pad_id: int) -> pa.Table:
+def apply(
+    samples: pa.Table,
+    config: Config,
+    tokenised: tokenise.Config,
+    *,
+    pad_id: int,
+    chosen: NDArray[np.int64] | None = None,
+) -> pa.Table:
     """Packed rows (schema `PACKED`) of `samples` (schema `tokenise.SAMPLES`).
+
+    chosen: numbers of those that are packed, ascending; left out: all.
 
     Every list of the four token columns has the same length, so that a column is a matrix. In the padding ids
     are `pad_id`, labels -100, segments 0, positions 0, 1, ...
@@ -70,17 +79,21 @@ def apply(samples: pa.Table, config: Config, tokenised: tokenise.Config, *, pad_
     capacity = length(config, tokenised)
     ids, offsets = _values(samples["input_ids"])
     labels, _ = _values(samples["labels"])
-    bins = _bins(samples, np.diff(offsets), capacity)
+    if chosen is None:
+        chosen = np.arange(samples.num_rows)
+    beside = {name: samples[name].combine_chunks() for name in BESIDE if name in samples.column_names}
+    preferred = beside[tokenise.PREFERRED].to_numpy()[chosen] if tokenise.PREFERRED in beside else None
+    bins = _bins(np.diff(offsets)[chosen], preferred, capacity)
     _, first = np.unique(bins, return_index=True)
     # Number of each bin as a packed row: bins are numbered anew, in the order of their first samples.
     rank = np.argsort(np.argsort(first))
     row = rank[bins]
     order = np.argsort(row, kind="stable")
-    columns = programs.lay(ids, labels, offsets, order, row[order], len(first), capacity, pad_id)
+    laid = chosen[order]
+    columns = programs.lay(ids, labels, offsets, laid, row[order], len(first), capacity, pad_id)
     ends = arrays.offsets(np.bincount(row, minlength=len(first))).astype(np.int32)
-    beside = {name: samples[name].combine_chunks() for name in BESIDE if name in samples.column_names}
     lists = [
-        pa.ListArray.from_arrays(pa.array(ends), column.take(pa.array(order))) for column in beside.values()
+        pa.ListArray.from_arrays(pa.array(ends), column.take(pa.array(laid))) for column in beside.values()
     ]
     starts = pa.array(np.arange(len(first) + 1, dtype=np.int32) * capacity)
     tokens = [pa.ListArray.from_arrays(starts, pa.array(c.reshape(-1))) for c in columns]
@@ -88,11 +101,11 @@ def apply(samples: pa.Table, config: Config, tokenised: tokenise.Config, *, pad_
     return table.append_column(tokenise.PREFERRED, lists[2]) if len(lists) > 2 else table
 
 
-def _bins(samples: pa.Table, lengths: NDArray[np.int64], capacity: int) -> NDArray[np.int64]:
+def _bins(lengths: NDArray[np.int64], preferred: NDArray[np.int8] | None, capacity: int) -> NDArray[np.int64]:
     """The packed row of each sample, those of a pair in one: ``int64[N]``."""
-    if tokenise.PREFERRED not in samples.column_names:
+    if preferred is None:
         return kernels.pack(lengths, capacity)
-    alone = samples[tokenise.PREFERRED].to_numpy() >= 0  # a rejected answer goes with the one before it
+    alone = preferred >= 0  # a rejected answer goes with the one before it
     number = np.cumsum(alone) - 1
     whole = np.bincount(number, lengths, minlength=int(alone.sum())).astype(np.int64)
     bins: NDArray[np.int64] = kernels.pack(whole, capacity)[number]

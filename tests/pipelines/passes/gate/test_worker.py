@@ -69,6 +69,22 @@ def test_a_planted_value_is_a_leak(tmp_path: Path) -> None:
     assert note(leaks) == "2 PHONE_NUMBER in train (rows 0)"
 
 
+def test_every_shard_and_row_group_is_looked_through(tmp_path: Path) -> None:
+    scanned(tmp_path, TALK, ["hi", f"call {PHONE}"])
+    shard = storage.read_table(str(tmp_path / "packed/train/part-00000000.parquet"))
+    outputs = [{"path": f"packed/{side}/part-00000000.parquet", "split": side} for side in ("train", "test")]
+    for output, count in zip(outputs, (3, 1), strict=True):
+        storage.write_table(str(tmp_path / output["path"]), pa.concat_tables([shard] * count), row_group=1)
+    recipe = Recipe.model_validate(recipe_of(tmp_path, "in", "s"))
+    record = gate_worker.work((WINDOW, outputs), gate_worker.Job(recipe, {0: "k"}))
+    assert record["leaks"] == [
+        {"split": "test", "entity": "PHONE_NUMBER", "n": 1, "rows": [0]},
+        {"split": "train", "entity": "PHONE_NUMBER", "n": 3, "rows": [0]},
+    ]
+    assert (record["rows"], record["messages"]) == (4, 8)
+    assert gate_worker.work((WINDOW, []), gate_worker.Job(recipe, {0: "k"}))["leaks"] == []
+
+
 def test_what_a_cut_brings_together_is_no_leak_and_what_is_planted_beside_it_is(tmp_path: Path) -> None:
     before, passage, behind = "call 425 882", " the same in many texts ", "8080 today"
     talk = [("text", before + passage + behind)]

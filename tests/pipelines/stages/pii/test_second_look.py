@@ -1,8 +1,9 @@
 """The gate sees values in other dress by itself, and nothing where there is none."""
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from headrace.pipelines.stages.pii import second_look
@@ -54,6 +55,22 @@ def test_nothing_is_seen_where_nothing_is(text: str) -> None:
 )
 def test_it_sees_what_the_search_does_not(worn: str) -> None:
     assert len(second_look.proven(worn)) == 1
+
+
+def test_many_texts_at_once_hold_what_each_holds_alone() -> None:
+    texts = [case.text for case in cases()]
+    alone = [(row, one) for row, text in enumerate(texts) for one in second_look.proven(text)]
+    assert list(second_look.look(pa.array(texts, pa.large_string()), Config())) == alone
+    assert len(alone) == 239
+
+
+@pytest.mark.parametrize("number", range(len(second_look.PROOFS)))
+@given(data=st.data())
+@settings(max_examples=50, deadline=None, suppress_health_check=list(HealthCheck))
+def test_what_a_pattern_matches_could_be_proven(number: int, data: st.DataObject) -> None:
+    text = second_look._folded(data.draw(st.from_regex(second_look.PROOFS[number].pattern)))
+    holds = pc.match_substring_regex(pa.array([text], pa.large_string()), second_look.POSSIBLE)[0].as_py()
+    assert holds or not any(True for _ in second_look._matches(text))
 
 
 def test_only_what_the_recipe_looks_for_is_told() -> None:
