@@ -8,7 +8,7 @@ A line of the prompt is left out where it is of a system turn and other turns as
 that many of the rows share (see `pipelines.preambles`).
 """
 
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -74,6 +74,9 @@ def _lines(chosen: NDArray[np.int64], rows: NDArray[np.int64], texts: pa.Array, 
     return _Lines(found, row, chosen[message], ends, grams.words(kernels.fold(found)))
 
 
-def _by_row(lines: _Lines, values: NDArray[np.integer | np.bool_]) -> NDArray[np.float64]:
+def _by_row(lines: _Lines, values: NDArray[Any]) -> NDArray[np.float64]:
     """Sum of a value a line over the lines of each row."""
-    return np.bincount(lines.row, values, minlength=len(lines.ends) - 1)
+    sums: NDArray[np.float64] = np.bincount(lines.row, values, minlength=len(lines.ends) - 1).astype(
+        np.float64
+    )
+    return sums

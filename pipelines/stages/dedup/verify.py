@@ -25,10 +25,10 @@ the very same windows, they are duplicates after all. An equal answer of `TELLIN
 itself that the questions are the same.
 
 What many prompts share beside what they ask, as a system prompt is, says nothing of a pair either (see
-`asked`): without it what is asked has to be alike as well, as for any prompt. Beside an answer that is not
-short, half alike (`REWORDED`) is enough, unless most partners of both rows ask something else: then it is a
-stock answer. Of a row that only a sketch is known of, lines are not known: it and another are as alike as if
-all that differs stood in what the other asks itself.
+`asked`): without it what is asked has to be alike as well, as for any prompt. Half alike (`REWORDED`) is
+enough, unless most partners of both rows ask something else: then they have a stock answer. Of a row that
+only a sketch is known of, lines are not known: it and another are as alike as if all that differs stood in
+what the other asks itself.
 
 Two answers to a prompt that come to another result (`results`) are no copies of each other, however alike
 their texts: such a pair is *alike* too, whatever the similarity. Dedup would otherwise choose one of two
@@ -125,7 +125,7 @@ def _as_asked(
         for some_pairs in (judged & similar, judged & ~similar)
     )
     stock = (ask_else > ask_alike)[local].all(axis=1)
-    differ = ~similar | stock | found.alike[close]
+    differ = ~similar | stock
     close, again = close[differ], Measured(again.similarity[differ], again.alike[differ])
     found.similarity[close] = np.minimum(found.similarity[close], again.similarity)
     found.alike[close] |= again.alike
