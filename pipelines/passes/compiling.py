@@ -36,7 +36,6 @@ MODULES = (
     "stages.dedup.passages",
     "stages.dedup.signatures",
     "stages.fingerprint.stage",
-    "stages.read.plain.scanner",
     "stages.split.assign",
     "stages.tokenise.decode",
     "stages.tokenise.stage",

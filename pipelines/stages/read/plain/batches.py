@@ -17,9 +17,7 @@ from numpy.typing import NDArray
 from headrace.pipelines.schema import REJECTED
 from headrace.pipelines.stages.read import calling
 from headrace.pipelines.stages.read.mappers import Record, traces
-from headrace.pipelines.stages.read.plain import scanner
 from headrace.pipelines.stages.read.plain.lines import Asked
-from headrace.pipelines.stages.read.plain.scanner import Names
 from headrace.pipelines.stages.read.shapes import ROLES, SIDES, TURN_NAMES, Columns, lists
 from headrace.pipelines.stages.read.source import Source
 from headrace.pipelines.stages.read.turns import paths
@@ -41,7 +39,7 @@ def asked(source: Source) -> Asked | None:
     beside = (source.records, source.group_by, source.only, source.group, source.time, source.meta)
     if any(beside) or any(map(paths.is_path, source.wanted())) or columns.system:
         return None
-    empty = [columns.tools] if columns.tools else []
+    empty = (columns.tools,) if columns.tools else ()
     if shape in TURN_NAMES:
         return _asked_of_turns(columns, empty)
     if columns.markers or columns.history or columns.reasoning:
@@ -49,42 +47,41 @@ def asked(source: Source) -> Asked | None:
     if shape == "text_label" and source.label_names:
         return None
     roles: tuple[str, ...] = ("user", "assistant")
+    optional: tuple[str, ...] = ()
     if shape == "preference":
         texts, roles = [columns.prompt, columns.chosen, columns.rejected], (*roles, REJECTED)
-        empty += [columns.input] if columns.input else []
+        empty += (columns.input,) if columns.input else ()
     elif shape == "text":
         texts, roles = [columns.text], ("text",)
+    elif shape == "alpaca":
+        texts, optional = [columns.instruction, columns.input, columns.output], (columns.input or "",)
     else:
         texts = [getattr(columns, side) for side in SIDES.get(shape, ("text", "label"))]
-    kinds = [(name, at) for at, name in enumerate(texts)]
-    if shape == "alpaca":
-        kinds = [(texts[0], 0), (columns.input, 1 + scanner.OPTIONAL), (texts[1], 2)]
-    record, none = _names([*kinds, *((name, scanner.EMPTY) for name in empty)]), _names([])
-    if record is None or none is None:
+    named = tuple(name for name in texts if name)
+    if len(named) < len(texts) or len({*named, *empty}) < len(named) + len(empty):
         return None
-    return Asked(record, none, none, roles, listed=False, input=shape == "alpaca")
+    return Asked(named, optional, empty, roles, input=shape == "alpaca")
 
 
-def _asked_of_turns(columns: Columns, empty: list[str]) -> Asked | None:
+def _asked_of_turns(columns: Columns, empty: tuple[str, ...]) -> Asked | None:
     """The same of records that hold a list of turns in one column."""
     names = lists(columns)
-    if len(names) != 1 or columns.asker:
+    if len(names) != 1 or columns.asker or not columns.role or not columns.content:
         return None
-    beside = dict.fromkeys((*traces(columns), *calling.KEYS), scanner.EMPTY)
-    beside |= dict.fromkeys(calling.LEARNED, scanner.NEVER)
-    record = _names([(names[0], scanner.TURNS), *((name, scanner.EMPTY) for name in empty)])
-    turn = _names([(columns.role, scanner.SPEAKER), (columns.content, 0), *beside.items()])
-    known = {**ROLES, **columns.roles}
-    words = _names([(name, number) for number, name in enumerate(known)])
-    if record is None or turn is None or words is None:
+    never = tuple(dict.fromkeys(calling.LEARNED))
+    beside = tuple(name for name in dict.fromkeys((*traces(columns), *calling.KEYS)) if name not in never)
+    inner = (columns.role, columns.content, *beside, *never)
+    if len(set(inner)) < len(inner) or names[0] in empty:
         return None
-    return Asked(record, turn, words, tuple(known.values()), listed=True)
-
-
-def _names(kinds: Sequence[tuple[str | None, int]]) -> Names | None:
-    """`scanner.table` of these; None where a name is missing or stands for two things."""
-    named = {name: kind for name, kind in kinds if name}
-    return scanner.table(named) if len(named) == len(kinds) else None
+    return Asked(
+        (columns.content,),
+        empty=empty,
+        turns=names[0],
+        speaker=columns.role,
+        words={**ROLES, **columns.roles},
+        empty_in_turn=beside,
+        never_in_turn=never,
+    )
 
 
 def turns(records: Sequence[Record], source: Source) -> Plain | None:

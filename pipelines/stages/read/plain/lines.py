@@ -1,42 +1,54 @@
 """Blocks of JSON lines as turns, where all lines are plain: no record is made of them.
 
-What: the roles and the contents of all turns of a block, end to end; None where any line of it is anything
-else than `Asked` says, and then its lines are parsed to records one by one. The rows are the same either way.
+What: the roles and the contents of all turns of a block, end to end, by Arrow's JSON reader; None where any
+line of it is anything else than `Asked` says, and then its lines are parsed to records one by one. The rows
+are the same either way.
 
-Cost: two nanoseconds a byte where turns are short, against sixteen of records.
+Why not all lines: Arrow refuses what Python's parser takes (a name that comes twice, NaN, half a surrogate,
+one column of several types), and takes what it refuses: two records in one line, or one over several.
+
+Cost: three to four nanoseconds a byte, against sixteen of records.
 """
 
-from typing import NamedTuple
+import io
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+import pyarrow.json as pj
 from numpy.typing import NDArray
 
-from headrace.kernels.arrow import strings
 from headrace.pipelines import structure
-from headrace.pipelines.stages.read.plain import scanner
-from headrace.pipelines.stages.read.plain.grammar import READ
-from headrace.pipelines.stages.read.plain.scanner import Names
 from headrace.pipelines.stages.read.records import Turns
 
-OPEN = structure.OPEN.encode()
+NEWLINE, RETURN, OPENS, CLOSES = b"\n\r{}"
+BLANKS = b" \t\r"
+DEPTH = 32  # of lists and objects in each other; deeper ones are left to Python's parser
 
 
 class Asked(NamedTuple):
-    """What to look for (`scanner.table`) in each line, in each turn of one that holds a list of turns, and in
-    the place of its speaker: numbers of `roles`.
+    """What stands in each line, or in each turn of the list under `turns`.
 
-    Where a line holds no list, `roles` are those of its texts, in their order. input: the second of three
-    texts belongs to the first, below an empty line.
+    texts: names of texts, in their order; optional: those that may be null or absent. empty: names under
+    which nothing may stand but what says nothing (null, false, "", [], {}); never: not even that, only null.
+    speaker: the name of who speaks in a turn; words: the role of each.
+
+    Where a line holds no list, `roles` are those of its texts. input: the second of three texts belongs to
+    the first, below an empty line.
     """
 
-    record: Names
-    turn: Names
-    words: Names
-    roles: tuple[str, ...]
-    listed: bool
+    texts: tuple[str, ...]
+    optional: tuple[str, ...] = ()
+    empty: tuple[str, ...] = ()
+    roles: tuple[str, ...] = ()
     input: bool = False
+    turns: str | None = None
+    speaker: str = ""
+    words: Mapping[str, str] = {}
+    empty_in_turn: tuple[str, ...] = ()
+    never_in_turn: tuple[str, ...] = ()
 
 
 def read(block: bytes, asked: Asked, place: int, *, numbered: bool) -> tuple[Turns, tuple[str, ...]] | None:
@@ -45,34 +57,25 @@ def read(block: bytes, asked: Asked, place: int, *, numbered: bool) -> tuple[Tur
 
     place: of the block, by which its records have theirs: their lines' numbers, or first bytes.
     """
-    data = np.frombuffer(block + b"\n" * READ, np.uint8)
-    if not block.isascii() and (_holds_open(block) or not _is_text(data, len(block))):
+    if not block.isascii() and not _is_text(block):
         return None
-    found = scanner.scan(data, len(block), asked.record, asked.turn, asked.words)
-    if found is None or not len(found.number):
+    lines = _lines(block)
+    if lines is None or not len(lines[0]):
         return None
-    written, offsets = scanner.write(data, found.texts)
-    contents = strings(written, offsets, None)
-    n = len(found.number)
-    if asked.listed:
-        numbers, lengths = found.speakers, found.lengths
-    else:
-        contents = _with_input(contents) if asked.input else contents
-        each = len(asked.roles)
-        numbers, lengths = np.tile(np.arange(each, dtype=np.int32), n), np.full(n, each)
-    roles = pa.array(asked.roles, pa.string()).take(pa.array(numbers))
-    places = place + (found.number if numbered else found.place)
-    return Turns(roles, contents, lengths, places), found.others
+    table = _table(block, asked)
+    if table is None or table.num_rows != len(lines[0]) or not all(map(_is_sane, table.itercolumns())):
+        return None
+    found = _of_lists(table, asked) if asked.turns else _of_texts(table, asked)
+    if found is None or pc.any(pc.match_substring(found[1], structure.OPEN)).as_py():
+        return None
+    known = {asked.turns, *asked.empty} if asked.turns else {*asked.texts, *asked.empty}
+    others = tuple(name for name in table.column_names if name not in known)
+    return Turns(*found, place + lines[1 if numbered else 0]), others
 
 
-def _holds_open(block: bytes) -> bool:
-    """Whether `OPEN` is in a block: by its first byte, many times as fast."""
-    return OPEN[:1] in block and OPEN in block
-
-
-def _is_text(data: NDArray[np.uint8], size: int) -> bool:
-    """Whether all of ``data[:size]`` is UTF-8."""
-    whole = strings(data, np.array([0, size]), None)
+def _is_text(block: bytes) -> bool:
+    """Whether a block is UTF-8: Arrow's reader does not ask."""
+    whole = pa.LargeStringArray.from_buffers(1, pa.py_buffer(np.array([0, len(block)])), pa.py_buffer(block))
     try:
         whole.validate(full=True)
     except pa.ArrowInvalid:
@@ -80,10 +83,106 @@ def _is_text(data: NDArray[np.uint8], size: int) -> bool:
     return True
 
 
-def _with_input(texts: pa.Array) -> pa.Array:
-    """Of three texts a record, the first two as one, below an empty line: ``[3N] -> [2N]``."""
-    n = len(texts) // 3
-    first, more, answer = (texts.take(pa.array(np.arange(at, 3 * n, 3))) for at in range(3))
-    joined = pc.binary_join_element_wise(first, more, pa.scalar("\n\n", pa.large_string()))
-    asked = pc.if_else(pc.equal(pc.binary_length(more), 0), first, joined)
-    return pa.concat_arrays([asked, answer]).take(pa.array(np.arange(2 * n).reshape(2, n).T.reshape(-1)))
+def _lines(block: bytes) -> tuple[NDArray[np.int64], NDArray[np.int64]] | None:
+    """First bytes and numbers of the lines that are not blank, ``int64[N]``; None where one of them is not an
+    object from its first letter to its last."""
+    data = np.frombuffer(block + b"\n", np.uint8)
+    ends = np.flatnonzero(data == NEWLINE)
+    starts = np.append(0, ends[:-1] + 1)
+    last = data[ends - 1]
+    last = np.where(last == RETURN, data[np.maximum(ends - 2, 0)], last)
+    whole = (data[starts] == OPENS) & (last == CLOSES) & (ends - starts > 1)
+    for at in np.flatnonzero(~whole).tolist():
+        line = block[starts[at] : ends[at]].strip(BLANKS)
+        if line and not (line[0] == OPENS and line[-1] == CLOSES):
+            return None
+        whole[at] = bool(line)
+    return starts[whole], np.flatnonzero(whole)
+
+
+def _table(block: bytes, asked: Asked) -> pa.Table | None:
+    """All columns of a block, those that are asked for as texts; None where Arrow refuses it."""
+    names = (asked.speaker, *asked.texts) if asked.turns else asked.texts
+    fields: list[pa.Field] = [pa.field(name, pa.string()) for name in names]
+    if asked.turns:
+        fields = [pa.field(asked.turns, pa.list_(pa.struct(fields)))]
+    try:
+        return pj.read_json(
+            io.BytesIO(block),
+            pj.ReadOptions(use_threads=False, block_size=len(block) + 1),
+            pj.ParseOptions(explicit_schema=pa.schema(fields), unexpected_field_behavior="infer"),
+        ).combine_chunks()
+    except (pa.ArrowException, UnicodeDecodeError):  # which hold what stands in the line: not told
+        return None
+
+
+def _is_sane(column: pa.ChunkedArray | pa.Array, deep: int = 0) -> bool:
+    """Whether a column is not nested more than `DEPTH` times, and holds no number beyond all bounds: some of
+    these Python's parser refuses."""
+    kind: Any = column.type
+    if pa.types.is_floating(kind):
+        return not pc.any(pc.is_inf(column)).as_py()
+    if not pa.types.is_nested(kind):
+        return True
+    inner = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
+    parts = [inner.flatten()] if pa.types.is_list(kind) else inner.flatten()
+    return deep < DEPTH and all(_is_sane(part, deep + 1) for part in parts)
+
+
+def _of_texts(table: pa.Table, asked: Asked) -> tuple[pa.Array, pa.Array, NDArray[np.int64]] | None:
+    """Roles, contents and lengths of records that hold their texts."""
+    columns = {name: table[name].combine_chunks() for name in table.column_names}
+    if not _nothing(columns, asked.empty):
+        return None
+    texts = []
+    for name in asked.texts:
+        if name in asked.optional:
+            columns[name] = pc.fill_null(columns[name], "")
+        if columns[name].null_count:
+            return None
+        texts.append(columns[name].cast(pa.large_string()))
+    if asked.input:
+        joined = pc.binary_join_element_wise(texts[0], texts[1], pa.scalar("\n\n", pa.large_string()))
+        texts = [pc.if_else(pc.equal(pc.binary_length(texts[1]), 0), texts[0], joined), texts[2]]
+    n, each = table.num_rows, len(texts)
+    contents = pa.concat_arrays(texts).take(pa.array(np.arange(n * each).reshape(each, n).T.reshape(-1)))
+    roles = pa.array(asked.roles, pa.string()).take(pa.array(np.tile(np.arange(each), n)))
+    return roles, contents, np.full(n, each)
+
+
+def _of_lists(table: pa.Table, asked: Asked) -> tuple[pa.Array, pa.Array, NDArray[np.int64]] | None:
+    """The same of records that hold a list of turns."""
+    columns = {name: table[name].combine_chunks() for name in table.column_names}
+    lists = columns[asked.turns]
+    turns = lists.flatten()
+    if lists.null_count or turns.null_count or not _nothing(columns, asked.empty):
+        return None
+    inner = dict(zip([field.name for field in turns.type], turns.flatten(), strict=True))
+    contents, speakers = inner[asked.texts[0]], inner[asked.speaker]
+    if contents.null_count or speakers.null_count or not _nothing(inner, asked.empty_in_turn):
+        return None
+    if any(name in inner and inner[name].null_count < len(turns) for name in asked.never_in_turn):
+        return None
+    number = pc.index_in(speakers, pa.array(list(asked.words), pa.string()))
+    if number.null_count:
+        return None
+    roles = pa.array(list(asked.words.values()), pa.string()).take(number)
+    return roles, contents.cast(pa.large_string()), pc.list_value_length(lists).to_numpy().astype(np.int64)
+
+
+def _nothing(columns: Mapping[str, pa.Array], names: tuple[str, ...]) -> bool:
+    """Whether nothing that says something stands under some names."""
+    return all(name not in columns or _says_nothing(columns[name]) for name in names)
+
+
+def _says_nothing(column: pa.Array) -> bool:
+    kind: Any = column.type
+    if column.null_count == len(column):
+        return True
+    if pa.types.is_boolean(kind):
+        return not pc.any(column).as_py()
+    if pa.types.is_string(kind):
+        return not pc.any(pc.greater(pc.binary_length(column), 0)).as_py()
+    if pa.types.is_list(kind):
+        return not len(column.flatten())
+    return pa.types.is_struct(kind) and kind.num_fields == 0

@@ -195,7 +195,6 @@ def test_plain_pairs_too() -> None:
         {"columns": Columns(messages=("first", "then"))},
         {"columns": Columns(system="system")},
         {"columns": Columns(role="name")},
-        {"columns": Columns(messages="m" * 99)},
         {"records": "data.items"},
     ],
 )
