@@ -3,10 +3,10 @@
 Why: of a hundred words of a system prompt and ten of a question, the hundred decide what a prompt is like:
 6,000 questions to ten assistants look like ten, and rows with one stock answer like copies of each other.
 
-A line is shared where `HELD` different prompts hold it, or where `COVERED` of its words lie in runs of `RUN`
-words that so many hold: a preamble names its customer. It is of a preamble where it has `RUN` words or more,
-and the prompt says `OWN` words or more in lines that are not shared; a prompt whose every line is shared, as
-where one question comes in other words again and again, has none.
+A line is held by all prompts in which it stands, or, where `COVERED` of its words lie in runs of `RUN` words
+that `HELD` prompts share, by those that share its commonest run: a preamble names its customer. It is of a
+preamble where `HELD` prompts hold it, and `TIMES` as many as hold the rarest line of its prompt, which is
+what is asked, be it one word. So one question that comes in other words again and again has none.
 
 Cost: 24 bytes a word while runs are counted; 150 ns a word.
 """
@@ -20,9 +20,9 @@ from headrace import kernels
 from headrace.pipelines import arrays
 
 HELD = 5  # prompts
+TIMES = 4
 RUN = 8  # words
 COVERED = 0.8  # share of the words of a line
-OWN = 4  # words that a prompt says itself
 
 
 def split(texts: pa.Array) -> tuple[pa.Array, NDArray[np.int64]]:
@@ -51,11 +51,13 @@ def told(
     line = np.repeat(np.arange(count), sizes)
     text = np.repeat(np.arange(len(ends) - 1), np.diff(ends))
     key = _keys(words, offsets)
-    long = sizes >= RUN
-    covered, run = _in_runs(words.astype(np.uint64), line, text, count)
-    shared = (sizes > 0) & (_holders(key, text) >= HELD) | long & (covered >= COVERED * sizes)
-    own = np.bincount(text, np.where(shared, 0, sizes), minlength=len(ends) - 1)
-    return shared & long & (own >= OWN)[text], np.where(run, run, key)
+    covered, run, holders = _in_runs(words.astype(np.uint64), line, text, count)
+    in_runs = (sizes >= RUN) & (covered >= COVERED * sizes)
+    held = np.maximum(_holders(key, text), np.where(in_runs, holders, 0))
+    rarest = np.full(len(ends) - 1, np.iinfo(np.int64).max // TIMES)
+    np.minimum.at(rarest, text[sizes > 0], held[sizes > 0])
+    preamble = (sizes > 0) & (held >= np.maximum(HELD, TIMES * rarest[text]))
+    return preamble, np.where(in_runs, run, key)
 
 
 def _keys(words: NDArray[np.uint32], offsets: NDArray[np.int64]) -> NDArray[np.uint64]:
@@ -80,9 +82,9 @@ def _holders(keys: NDArray[np.uint64], text: NDArray[np.int64]) -> NDArray[np.in
 
 def _in_runs(
     words: NDArray[np.uint64], line: NDArray[np.int64], text: NDArray[np.int64], count: int
-) -> tuple[NDArray[np.int64], NDArray[np.uint64]]:
-    """Words of each line in runs that many texts hold, ``int64[L]``, and the run that most of them do,
-    ``uint64[L]``: 0 for none. line: of each word; text: of each line.
+) -> tuple[NDArray[np.int64], NDArray[np.uint64], NDArray[np.int64]]:
+    """Words of each line in runs that many texts hold, ``int64[L]``; the run that most of them do,
+    ``uint64[L]``, and how many do, ``int64[L]``: 0 for none. line: of each word; text: of each line.
     """
     starts = np.flatnonzero(line[: len(line) - RUN + 1] == line[RUN - 1 :]) if len(line) >= RUN else line[:0]
     runs = np.zeros(len(starts), np.uint64)
@@ -96,4 +98,6 @@ def _in_runs(
     order = np.lexsort((runs, -held, line[starts]))
     first = order[np.append(True, np.diff(line[starts][order]) != 0)[: len(order)]]
     name[line[starts][first]] = runs[first]
-    return covered, name
+    most = np.zeros(count, np.int64)
+    most[line[starts][first]] = held[first]
+    return covered, name, most

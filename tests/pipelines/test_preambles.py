@@ -56,12 +56,18 @@ def keys_of(texts: list[str]) -> list[list[int]]:
 def test_a_prompt_that_says_nothing_of_its_own_has_none() -> None:
     assert told([SYSTEM] * 9) == [[]] * 9
     assert told([f"{SYSTEM}\nfees?" for _ in range(9)]) == [[]] * 9
-    # Three words of its own are too few to speak for a prompt.
-    assert told([f"{SYSTEM}\n{' '.join(q.split()[:3])}" for q in questions(9)]) == [[]] * 9
 
 
-def test_short_lines_are_nobodys_preamble() -> None:
-    assert told([f"Answer in short.\n{q}" for q in questions(9)]) == [[]] * 9
+def test_what_is_asked_may_be_one_word_and_asked_again() -> None:
+    assert told([f"{SYSTEM}\n{q.split()[0]}" for q in questions(9)]) == [[SYSTEM]] * 9
+    often, times = 6 * ["fees?"], preambles.TIMES
+    others = questions(times * len(often) - len(often))
+    assert told([f"{SYSTEM}\n{q}" for q in often + others]) == [[SYSTEM]] * (times * len(often))
+    assert told([f"{SYSTEM}\n{q}" for q in often + others[1:]])[0] == []
+
+
+def test_short_lines_are_lines_too() -> None:
+    assert told([f"Answer in short.\n\n{q}" for q in questions(9)]) == [["Answer in short."]] * 9
 
 
 @given(st.lists(st.text(alphabet="ab \n", max_size=12), min_size=1, max_size=6), st.data())

@@ -118,7 +118,8 @@ def _as_asked(
     for name, values in (("prompt_features", own.features), ("prompt_key", own.keys)):
         some = some.set_column(some.schema.get_field_index(name), name, pa.array(values))
     again = _least(some, local, min_features, jaccard)
-    similar = kernels.jaccard(own.texts, local, ngram=ngram) >= REWORDED
+    told = (own.features > 0)[local].all(axis=1)  # a word or two may have no window
+    similar = told & (kernels.jaccard(own.texts, local, ngram=ngram) >= REWORDED)
     judged = found.similarity[close] >= JUDGED
     ask_alike, ask_else = (
         np.bincount(local[some_pairs].ravel(), minlength=len(concerned))

@@ -52,7 +52,7 @@ def dressed(dress: str, at: int, said: str, answer: str) -> Turns:
             ("user", said),
             ("assistant", answer),
         ]
-    return [("user", "\n".join([*PREAMBLE, f"Ticket: {said}"])), ("assistant", answer)]
+    return [("user", "\n".join([*PREAMBLE, said])), ("assistant", answer)]
 
 
 DRESSES = pytest.mark.parametrize("dress", ["system", "named", "turn"])
@@ -66,6 +66,13 @@ def test_different_questions_with_a_stock_answer_stay(dress: str) -> None:
 @DRESSES
 def test_different_questions_with_one_label_are_not_even_alike(dress: str) -> None:
     rows = table([dressed(dress, at, question(at), "true") for at in range(COUNT)])
+    _, matches = in_memory.matched(rows, Config())
+    assert not (matches.similarity >= 0.7).any()
+
+
+@DRESSES
+def test_questions_of_a_word_are_questions(dress: str) -> None:
+    rows = table([dressed(dress, at, f"w{at}", "true") for at in range(COUNT)])
     _, matches = in_memory.matched(rows, Config())
     assert not (matches.similarity >= 0.7).any()
 
