@@ -39,7 +39,7 @@ def asked(source: Source) -> Asked | None:
     beside = (source.records, source.group_by, source.only, source.group, source.time, source.meta)
     if any(beside) or any(map(paths.is_path, source.wanted())) or columns.system:
         return None
-    empty = (columns.tools,) if columns.tools else ()
+    empty: tuple[str, ...] = (columns.tools,) if columns.tools else ()
     if shape in TURN_NAMES:
         return _asked_of_turns(columns, empty)
     if columns.markers or columns.history or columns.reasoning:

@@ -185,4 +185,4 @@ def _says_nothing(column: pa.Array) -> bool:
         return not pc.any(pc.greater(pc.binary_length(column), 0)).as_py()
     if pa.types.is_list(kind):
         return not len(column.flatten())
-    return pa.types.is_struct(kind) and kind.num_fields == 0
+    return bool(pa.types.is_struct(kind)) and kind.num_fields == 0
