@@ -17,6 +17,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from headrace import kernels
+from headrace.kernels import grams
 from headrace.pipelines import arrays
 
 HELD = 5  # prompts
@@ -39,19 +40,14 @@ def joined(lines: pa.Array, ends: NDArray[np.int64], kept: NDArray[np.bool_]) ->
     return pc.binary_join(held, pa.scalar("\n", pa.large_string()))
 
 
-def told(
-    offsets: NDArray[np.int64], words: NDArray[np.uint32], ends: NDArray[np.int64]
-) -> tuple[NDArray[np.bool_], NDArray[np.uint64]]:
+def told(words: grams.Words, ends: NDArray[np.int64]) -> tuple[NDArray[np.bool_], NDArray[np.uint64]]:
     """Which of L lines are of a preamble, ``bool[L]``, and a key of what they share, ``uint64[L]``.
 
-    words: hashes of the words of all lines, ``offsets int64[L + 1]`` where each line's begin and end; ``ends
-    int64[N + 1]``: the lines of each of N different texts.
+    words: those of each line; ``ends int64[N + 1]``: the lines of each of N different texts.
     """
-    count, sizes = len(offsets) - 1, np.diff(offsets)
-    line = np.repeat(np.arange(count), sizes)
+    sizes, key = np.diff(words.offsets), _keys(words)
     text = np.repeat(np.arange(len(ends) - 1), np.diff(ends))
-    key = _keys(words, offsets)
-    covered, run, holders = _in_runs(words.astype(np.uint64), line, text, count)
+    covered, run, holders = _in_runs(words, text)
     in_runs = (sizes >= RUN) & (covered >= COVERED * sizes)
     held = np.maximum(_holders(key, text), np.where(in_runs, holders, 0))
     rarest = np.full(len(ends) - 1, np.iinfo(np.int64).max // TIMES)
@@ -60,12 +56,11 @@ def told(
     return preamble, np.where(in_runs, run, key)
 
 
-def _keys(words: NDArray[np.uint32], offsets: NDArray[np.int64]) -> NDArray[np.uint64]:
+def _keys(words: grams.Words) -> NDArray[np.uint64]:
     """A hash of the words of each line: ``uint64[L]``."""
-    held, places = np.ascontiguousarray(words, "<u4"), pa.py_buffer(np.ascontiguousarray(offsets * 4))
-    array = pa.LargeBinaryArray.from_buffers(
-        pa.large_binary(), len(offsets) - 1, [None, places, pa.py_buffer(held)]
-    )
+    held, places = np.ascontiguousarray(words.hashes, "<u4"), pa.py_buffer(words.offsets * 4)
+    n = len(words.offsets) - 1
+    array = pa.LargeBinaryArray.from_buffers(pa.large_binary(), n, [None, places, pa.py_buffer(held)])
     return kernels.content_hash(array)[0]
 
 
@@ -81,23 +76,22 @@ def _holders(keys: NDArray[np.uint64], text: NDArray[np.int64]) -> NDArray[np.in
 
 
 def _in_runs(
-    words: NDArray[np.uint64], line: NDArray[np.int64], text: NDArray[np.int64], count: int
+    words: grams.Words, text: NDArray[np.int64]
 ) -> tuple[NDArray[np.int64], NDArray[np.uint64], NDArray[np.int64]]:
     """Words of each line in runs that many texts hold, ``int64[L]``; the run that most of them do,
-    ``uint64[L]``, and how many do, ``int64[L]``: 0 for none. line: of each word; text: of each line.
+    ``uint64[L]``, and how many do, ``int64[L]``: 0 for none. text: of each line.
     """
-    starts = np.flatnonzero(line[: len(line) - RUN + 1] == line[RUN - 1 :]) if len(line) >= RUN else line[:0]
-    runs = np.zeros(len(starts), np.uint64)
-    for k in range(RUN):
-        runs = arrays.finalised(runs * np.uint64(31) + words[starts + k] + np.uint64(1))
-    held = _holders(runs, text[line[starts]])
-    starts, runs, held = starts[held >= HELD], runs[held >= HELD], held[held >= HELD]
-    steps = np.bincount(starts, minlength=len(line) + 1) - np.bincount(starts + RUN, minlength=len(line) + 1)
-    covered = np.bincount(line[np.cumsum(steps[: len(line)]) > 0], minlength=count)
-    name = np.zeros(count, np.uint64)
-    order = np.lexsort((runs, -held, line[starts]))
-    first = order[np.append(True, np.diff(line[starts][order]) != 0)[: len(order)]]
-    name[line[starts][first]] = runs[first]
-    most = np.zeros(count, np.int64)
-    most[line[starts][first]] = held[first]
+    count, n = len(words.offsets) - 1, len(words.hashes)
+    line = np.repeat(np.arange(count), np.diff(words.offsets))
+    runs = grams.grams(words, RUN)
+    starts = np.flatnonzero(runs)
+    held = _holders(runs[starts], text[line[starts]])
+    starts, held = starts[held >= HELD], held[held >= HELD]
+    runs, of_line = runs[starts], line[starts]
+    steps = np.bincount(starts, minlength=n + 1) - np.bincount(starts + RUN, minlength=n + 1)
+    covered = np.bincount(line[np.cumsum(steps[:n]) > 0], minlength=count)
+    order = np.lexsort((runs, -held, of_line))
+    first = order[np.append(True, np.diff(of_line[order]) != 0)[: len(order)]]
+    name, most = np.zeros(count, np.uint64), np.zeros(count, np.int64)
+    name[of_line[first]], most[of_line[first]] = runs[first], held[first]
     return covered, name, most

@@ -9,6 +9,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
+from headrace.kernels import grams
 from headrace.pipelines import arrays, preambles
 from headrace.pipelines.examine import vectors
 
@@ -35,8 +36,7 @@ def taken(found: Lines, texts: NDArray[np.int64]) -> Lines:
     """Lines of some texts, in the order of `texts`."""
     sizes = np.diff(found.ends)[texts]
     ends = arrays.offsets(sizes)
-    places = np.arange(ends[-1]) + np.repeat(found.ends[texts] - ends[:-1], sizes)
-    return Lines(vectors.taken(found.terms, places), ends)
+    return Lines(vectors.taken(found.terms, arrays.ranges(found.ends[texts], sizes)), ends)
 
 
 def terms(texts: pa.Array, *, pairs: bool = False) -> vectors.Terms:
@@ -61,8 +61,8 @@ def without(texts: pa.Array, found: Lines) -> pa.Array:
 def told(found: Lines) -> tuple[NDArray[np.bool_], NDArray[np.uint32]]:
     """Which of L lines are of a preamble, ``bool[L]``, and the word that stands for each, ``uint32[L]``."""
     words = (found.terms.hashes & 1) == 0
-    offsets = arrays.offsets(words)[found.terms.offsets]
-    preamble, key = preambles.told(offsets, found.terms.hashes[words], found.ends)
+    of_lines = grams.Words(arrays.offsets(words)[found.terms.offsets], found.terms.hashes[words])
+    preamble, key = preambles.told(of_lines, found.ends)
     return preamble, (arrays.finalised(key) >> np.uint64(32)).astype(np.uint32) & ~np.uint32(1)
 
 

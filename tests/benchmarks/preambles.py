@@ -21,13 +21,12 @@ from functools import cache
 from pathlib import Path
 
 import numpy as np
-import pyarrow as pa
 
 import headrace
-from headrace.pipelines import schema
 from headrace.pipelines.stages.dedup import decide, in_memory
 from headrace.pipelines.stages.dedup.config import Config
 from headrace.pipelines.stages.fingerprint import stage as fingerprint
+from tests import builders
 from tests.benchmarks.bench_kernels import commit, processor
 from tests.benchmarks.gauntlet import sets
 from tests.benchmarks.real_run import DATA
@@ -92,26 +91,9 @@ def stock(label: str) -> str:
     )
 
 
-def table(rows: list[list[tuple[str, str]]]) -> pa.Table:
-    """Fingerprinted rows."""
-    made = [
-        {
-            "row_id": at,
-            "n_records": 1,
-            "source": "s",
-            "file": "f",
-            "place": "p",
-            "messages": [{"role": role, "content": content} for role, content in row],
-        }
-        for at, row in enumerate(rows)
-    ]
-    found: pa.Table = fingerprint.apply(schema.from_rows(made), fingerprint.Config())
-    return found
-
-
 def removals(rows: list[list[tuple[str, str]]]) -> tuple[int, int]:
     """Rows that go as duplicates, and pairs of others that share a side of the split."""
-    fingerprinted, config = table(rows), Config()
+    fingerprinted, config = fingerprint.apply(builders.table(*rows), fingerprint.Config()), Config()
     gone = in_memory.removed(fingerprinted, config).num_rows
     _, matches = in_memory.matched(fingerprinted, config)
     alike = (matches.rule == decide.ALIKE) & (matches.similarity >= config.threshold - config.margin)

@@ -24,7 +24,7 @@ def told(texts: list[str]) -> list[list[str]]:
     """The lines of a preamble of each text."""
     lines, ends = preambles.split(pa.array(texts, pa.large_string()))
     words = grams.words(kernels.fold(lines))
-    mask, _ = preambles.told(words.offsets, words.hashes, ends)
+    mask, _ = preambles.told(words, ends)
     named = [line if held else None for line, held in zip(lines.to_pylist(), mask, strict=True)]
     return [[x for x in named[a:b] if x is not None] for a, b in pairwise(ends)]
 
@@ -49,7 +49,7 @@ def test_a_line_that_names_its_customer_is_shared_all_the_same() -> None:
 def keys_of(texts: list[str]) -> list[list[int]]:
     lines, ends = preambles.split(pa.array(texts, pa.large_string()))
     words = grams.words(kernels.fold(lines))
-    _, keys = preambles.told(words.offsets, words.hashes, ends)
+    _, keys = preambles.told(words, ends)
     return [keys[a:b].tolist() for a, b in pairwise(ends)]
 
 

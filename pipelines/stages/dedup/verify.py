@@ -84,8 +84,8 @@ def similarities(table: pa.Table, pairs: NDArray[np.int64], *, min_features: int
     found = _least(table, pairs, min_features, jaccard)
     _as_asked(table, pairs, found, joined, min_features, ngram)
     long = table["answer_features"].to_numpy() >= min_features
-    asked = (table["prompt_features"].to_numpy() > 0) | (table["prompt_key"].to_numpy() != 0)
-    close = np.flatnonzero((found.similarity >= CLOSE) & (long & asked)[pairs].all(axis=1) & ~found.alike)
+    prompted = (table["prompt_features"].to_numpy() > 0) | (table["prompt_key"].to_numpy() != 0)
+    close = np.flatnonzero((found.similarity >= CLOSE) & (long & prompted)[pairs].all(axis=1) & ~found.alike)
     found.alike[close] = _other_results(table, pairs[close])
     return found
 

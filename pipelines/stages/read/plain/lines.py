@@ -31,9 +31,9 @@ DEPTH = 32  # of lists and objects in each other; deeper ones are left to Python
 class Asked(NamedTuple):
     """What stands in each line, or in each turn of the list under `turns`.
 
-    texts: names of texts, in their order; optional: those that may be null or absent. empty: names under
-    which nothing may stand but what says nothing (null, false, "", [], {}); never: not even that, only null.
-    speaker: the name of who speaks in a turn; words: the role of each.
+    texts: names of texts, in their order; optional: those that may be null or absent. empty, empty_in_turn:
+    names under which nothing may stand but what says nothing (null, false, "", [], {}); never_in_turn: not
+    even that, only null. speaker: the name of who speaks in a turn; words: the role of each.
 
     Where a line holds no list, `roles` are those of its texts. input: the second of three texts belongs to
     the first, below an empty line.
@@ -111,7 +111,7 @@ def _table(block: bytes, asked: Asked) -> pa.Table | None:
             io.BytesIO(block),
             pj.ReadOptions(use_threads=False, block_size=len(block) + 1),
             pj.ParseOptions(explicit_schema=pa.schema(fields), unexpected_field_behavior="infer"),
-        ).combine_chunks()
+        )
     except (pa.ArrowException, UnicodeDecodeError):  # which hold what stands in the line: not told
         return None
 

@@ -19,18 +19,7 @@ COUNT = 40
 
 
 def table(rows: list[Turns]) -> pa.Table:
-    made = [
-        {
-            "row_id": at,
-            "n_records": 1,
-            "source": "s",
-            "file": "f",
-            "place": "p",
-            "messages": [{"role": r, "content": c} for r, c in turns],
-        }
-        for at, turns in enumerate(rows)
-    ]
-    found: pa.Table = fingerprint.apply(schema.from_rows(made), fingerprint.Config())
+    found: pa.Table = fingerprint.apply(builders.table(*rows), fingerprint.Config())
     return found
 
 

@@ -5,9 +5,9 @@ import pyarrow as pa
 import pytest
 
 from headrace import kernels
-from headrace.pipelines import schema
 from headrace.pipelines.stages.dedup import results, verify
 from headrace.pipelines.stages.fingerprint import stage as fingerprint
+from tests import builders
 
 PROMPT = "Summarise the following report on the harvest of apples in the northern valleys, please."
 ANSWER = "Apples did well in the north this year, as spring came early and the frost stayed away."
@@ -29,18 +29,7 @@ def alike(left: list[tuple[str, str]], right: list[tuple[str, str]]) -> float:
 
 
 def measured(left: list[tuple[str, str]], right: list[tuple[str, str]], min_features: int) -> verify.Measured:
-    made = [
-        {
-            "row_id": at,
-            "n_records": 1,
-            "source": "s",
-            "file": "f",
-            "place": "p",
-            "messages": [{"role": r, "content": c} for r, c in turns],
-        }
-        for at, turns in enumerate((left, right))
-    ]
-    table: pa.Table = fingerprint.apply(schema.from_rows(made), fingerprint.Config())
+    table: pa.Table = fingerprint.apply(builders.table(left, right), fingerprint.Config())
     pairs = np.array([[0, 1]])
     return verify.similarities(table, pairs, min_features=min_features, ngram=8)
 
