@@ -49,7 +49,7 @@ def told(words: grams.Words, ends: NDArray[np.int64]) -> tuple[NDArray[np.bool_]
     text = np.repeat(np.arange(len(ends) - 1), np.diff(ends))
     covered, run, holders = _in_runs(words, text)
     in_runs = (sizes >= RUN) & (covered >= COVERED * sizes)
-    held = np.maximum(_holders(key, text), np.where(in_runs, holders, 0))
+    held = np.maximum(holders_of(key, text), np.where(in_runs, holders, 0))
     rarest = np.full(len(ends) - 1, np.iinfo(np.int64).max // TIMES)
     np.minimum.at(rarest, text[sizes > 0], held[sizes > 0])
     preamble = (sizes > 0) & (held >= np.maximum(HELD, TIMES * rarest[text]))
@@ -64,7 +64,7 @@ def _keys(words: grams.Words) -> NDArray[np.uint64]:
     return kernels.content_hash(array)[0]
 
 
-def _holders(keys: NDArray[np.uint64], text: NDArray[np.int64]) -> NDArray[np.int64]:
+def holders_of(keys: NDArray[np.uint64], text: NDArray[np.int64]) -> NDArray[np.int64]:
     """How many different texts hold the key of each place: ``int64[P]``. `text` ascends."""
     order = np.argsort(keys, kind="stable")
     new = np.append(True, np.diff(keys[order]) != 0)[: len(keys)]
@@ -85,7 +85,7 @@ def _in_runs(
     line = np.repeat(np.arange(count), np.diff(words.offsets))
     runs = grams.grams(words, RUN)
     starts = np.flatnonzero(runs)
-    held = _holders(runs[starts], text[line[starts]])
+    held = holders_of(runs[starts], text[line[starts]])
     starts, held = starts[held >= HELD], held[held >= HELD]
     runs, of_line = runs[starts], line[starts]
     steps = np.bincount(starts, minlength=n + 1) - np.bincount(starts + RUN, minlength=n + 1)

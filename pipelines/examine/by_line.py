@@ -13,6 +13,8 @@ from headrace.kernels import grams
 from headrace.pipelines import arrays, preambles
 from headrace.pipelines.examine import vectors
 
+IMPLIED = 0.9  # share of the texts with a line that hold another, which says nothing beside it then
+
 
 class Lines(NamedTuple):
     """Terms of the lines of N texts, end to end; ``ends int64[N + 1]``: of each text among the lines."""
@@ -40,7 +42,7 @@ def taken(found: Lines, texts: NDArray[np.int64]) -> Lines:
 
 
 def terms(texts: pa.Array, *, pairs: bool = False) -> vectors.Terms:
-    """Terms of texts as `vectors.terms` gives them, with each line of a preamble as one word."""
+    """Terms of texts as `vectors.terms` gives them, with lines of preambles as words (see `asked`)."""
     found = of(texts)
     preamble, word = told(found)
     if not preamble.any():
@@ -49,7 +51,7 @@ def terms(texts: pa.Array, *, pairs: bool = False) -> vectors.Terms:
 
 
 def asked(found: Lines) -> vectors.Terms:
-    """Terms of the texts with each line of a preamble as one word."""
+    """Terms of the texts with each line of a preamble as one word, but those that go with another of them."""
     return _shortened(found, *told(found))
 
 
@@ -70,9 +72,35 @@ def _shortened(found: Lines, preamble: NDArray[np.bool_], word: NDArray[np.uint3
     if not preamble.any():
         return found.whole
     own = np.diff(found.terms.offsets)
-    sizes = np.where(preamble, 1, own)
+    stand = preamble & ~_implied(found.ends, preamble, word)
+    sizes = np.where(preamble, stand, own)
     offsets = arrays.offsets(sizes)
     hashes = np.empty(offsets[-1], np.uint32)
     hashes[np.repeat(~preamble, sizes)] = found.terms.hashes[np.repeat(~preamble, own)]
-    hashes[offsets[:-1][preamble]] = word[preamble]
+    hashes[offsets[:-1][stand]] = word[stand]
     return vectors.Terms(offsets[found.ends], hashes)
+
+
+def _implied(
+    ends: NDArray[np.int64], preamble: NDArray[np.bool_], word: NDArray[np.uint32]
+) -> NDArray[np.bool_]:
+    """Which of L lines say nothing beside their leader, the rarest line of the preamble: ``bool[L]``.
+
+    Forty lines of a schema stand together wherever one does, so they are one word; lines of a record
+    ("colour: red") are as many. A line is implied where `IMPLIED` of the texts with its leader, and `HELD` at
+    least, hold it.
+    """
+    places = np.flatnonzero(preamble)
+    text, words = np.repeat(np.arange(len(ends) - 1), np.diff(ends))[places], word[places].astype(np.uint64)
+    order = np.lexsort((words, preambles.holders_of(words, text), text))
+    first = order[np.append(True, np.diff(text[order]) != 0)[: len(order)]]
+    leader = np.zeros(len(ends) - 1, np.uint64)
+    leader[text[first]] = words[first]
+    _, group, counts = np.unique(leader[text[first]], return_inverse=True, return_counts=True)
+    led = np.zeros(len(ends) - 1, np.int64)
+    led[text[first]] = counts[group]
+    together = preambles.holders_of(leader[text] << np.uint64(32) | words, text)
+    implied = np.zeros(len(preamble), np.bool_)
+    implied[places] = (led[text] >= preambles.HELD) & (together >= IMPLIED * led[text])
+    implied[places[first]] = False
+    return implied

@@ -27,6 +27,7 @@ from headrace.pipelines.examine.advice.cost import TOKEN
 from headrace.pipelines.examine.advice.facts import MOST, Facts, of_run, traced
 from headrace.pipelines.passes import prepare_worker, summary
 from headrace.pipelines.recipe import Recipe
+from headrace.pipelines.recipe import kept as kept_recipe
 from headrace.pipelines.stages.dedup import in_memory
 from headrace.pipelines.stages.fingerprint import stage as fingerprint
 from headrace.pipelines.stages.read import inputs
@@ -88,9 +89,14 @@ def _told(path: str, whole: Mapping[str, Any], name: str, table: pa.Table | None
     ids = table["row_id"].to_pylist()
     named: dict[str, list[Any]] = {}
     _add(named, table, ids)
-    found = forms.look(table)
+    found = forms.look(table, _last(kept_recipe(path)[1]))
     named |= {code: [ids[at] for at in places] for code, places in found.places.items()}
     return replace(of_run(whole, name, named), forms=found.counts, formed=found.rows)
+
+
+def _last(recipe: Recipe | None) -> list[str]:
+    """Sources of which the last answer of each row alone is learned."""
+    return [str(source.name) for source in recipe.sources if source.loss == "last"] if recipe else []
 
 
 def _first(path: str) -> pa.Table | None:
@@ -150,7 +156,7 @@ def _gathered(recipe: Recipe, table: pa.Table, origin: str, partial: bool) -> Ga
         )
         kept, both = kept.filter(stays).combine_chunks(), both.filter(stays)
         lost["dedup.removed"] = gone.num_rows
-    formed = forms.look(kept)
+    formed = forms.look(kept, _last(recipe))
     where = [f"{f}: {p}" for f, p in zip(kept["file"].to_pylist(), kept["place"].to_pylist(), strict=True)]
     named = {code: [where[at] for at in places] for code, places in formed.places.items()}
     _add(named, kept, where)

@@ -196,7 +196,7 @@ def _messages(rows: Draft, shape: str) -> dict[str, Any]:
             rows.tell("roles", "roles are system, user, assistant and tool; others were left", roles)
     if rows.get("roles_to_train") in (["assistant"], ["gpt"], ["assistant", "gpt"]):
         rows.taken.add("roles_to_train")
-    rows.leave("roles_to_train", "sources[].loss is assistant, or all")
+    rows.leave("roles_to_train", "sources[].loss is assistant, last, or all")
     rows.taken |= {"field_messages", "message_field_role", "message_field_content", "type"}
     if beyond := sorted(set(own) - {"role", "content"}):
         why = f"of turns only speaker and text are read, not {', '.join(beyond)}"

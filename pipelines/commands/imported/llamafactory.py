@@ -20,7 +20,6 @@ REASONS = {
     "run_name": "a run's name is a key of each tracker",
     "template": "the chat template is the model's own",
     "default_system": "turns are learned as the rows have them",
-    "mask_history": "every answer of a conversation is learned",
     "max_samples": "all rows are read; sources[].weight says how often a source is drawn",
     "infer_|vllm_|sglang_|export_|do_sample|temperature|top_|max_new": "not of a training",
     "quantization_|double_quant": "the model is held in bfloat16 or float32",
@@ -93,15 +92,15 @@ def _sources(made: Draft, folder: str, info: Mapping[str, Any] | None) -> None:
             rows = Draft((info or {}).get(name) or {})
             source = {"name": name, **_source(made, rows, name, folder, known=info is not None)}
             source |= {"side": side} if side else {}
-            everything = made.get("train_on_prompt") and source.get("shape") != "text"
-            source |= {"loss": "all"} if everything else {}
+            loss = "all" if made.get("train_on_prompt") else "last" if made.get("mask_history") else None
+            source |= {"loss": loss} if loss and source.get("shape") != "text" else {}
             rows.finish({})
             for left in rows.left:
                 made.tell(f"{INFO}: {name}.{left.key}", left.why, rows.given.get(left.key))
             made.notes += [f"{key} {name}: {note}" for note in rows.notes]
             sources.append(source)
             made.taken.add(key)
-    made.taken |= {"train_on_prompt"} & set(made.given)
+    made.taken |= {"train_on_prompt", "mask_history"} & set(made.given)
     made.put("sources", places.with_names(sources))
 
 

@@ -47,7 +47,14 @@ FORMS: dict[str, tuple[Level, str, str]] = {
     "one_answer": (
         "mend",
         "give the very same answer",
-        "nothing else is learnt of them; keep some, or take the answers from another column",
+        "nothing else is learnt of them, and a model that always says it is right as often; keep some, or"
+        " take the answers from another column",
+    ),
+    "begun": (
+        "mend",
+        "are the beginning of another row, as where a conversation stands there turn by turn",
+        "their answers are learned again with each row that goes on: `loss: last` in the source puts the loss"
+        " on the last answer of each row alone",
     ),
     "markers": (
         "mend",

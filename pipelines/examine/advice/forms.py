@@ -1,18 +1,22 @@
 """Faults of a set that each row by itself hides: what the rows of a source look like beside each other.
 
-- *one_answer*: the answer that most rows give, where they are more than `SAME` of them;
+- *one_answer*: the answer that most rows give, where they are more than `SAME` of them, or more than `LABEL`
+  where nearly all others are few as well: of yes and no one is always given by half;
 - *some_system*: rows with a system prompt, where others of their source have none;
 - *cut_off*: answers of several sentences that end in a letter or a comma, as where a limit cut them off;
 - *markers*: turns that hold markers of a chat template (`MARKERS`), which a model would learn to write;
-- *shifted*: answers that stand beside another prompt: the words of prompts stand in the answers some rows
-  before or behind (`REACH` at most) much more often than in their own;
+- *shifted*: answers that stand beside another prompt: the words of last turns stand in the answers some rows
+  before or behind (`REACH` at most) much more often than in their own, rows of one conversation apart;
+- *begun*: rows with which another begins, and goes on: a conversation that stands there turn by turn, whose
+  earlier answers are learned with each row. Not asked where the loss is on the last answer alone;
 - *exchanged*: prompts that tell and answers that ask, as where two columns were taken for each other.
 
-Cost: some 20 us a row, at most `MOST` rows of a source, in their order.
+Cost: some 40 us a row, at most `MOST` rows of a source, in their order.
 """
 
 import re
 from collections import Counter
+from collections.abc import Collection, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -20,12 +24,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from headrace.pipelines import schema
+from headrace.pipelines import schema, structure
 from headrace.pipelines.examine import rows, vectors
 
 MOST = 5000  # rows of a source
 FEW = 50  # rows of a source below which nothing is said of it
-SAME = 0.5
+SAME, LABEL = 0.5, 0.9
+OFTEN = 0.01, 3  # share of rows, and rows, that give an answer which is one of few, as labels are
 REACH = 3
 BETTER = 1.5, 0.02  # how much more the words of prompts stand in other answers: times, and share of words
 LONG = 80  # bytes of an answer that may be cut off
@@ -36,7 +41,7 @@ MARKERS = (
     r"|<start_of_turn>"
 )
 SENTENCE = re.compile(r"[.!?][\"')\]]*\s")
-CODES = ("one_answer", "some_system", "cut_off", "markers", "shifted", "exchanged")
+CODES = ("one_answer", "some_system", "cut_off", "markers", "shifted", "begun", "exchanged")
 
 
 class Forms(NamedTuple):
@@ -47,8 +52,11 @@ class Forms(NamedTuple):
     places: dict[str, list[int]]
 
 
-def look(table: pa.Table) -> Forms:
-    """What the rows of `table` (source, messages), source by source in their order, look like."""
+def look(table: pa.Table, last: Collection[str] = ()) -> Forms:
+    """What the rows of `table` (source, messages), source by source in their order, look like.
+
+    last: sources of which the last answer alone is learned.
+    """
     sources = table["source"].to_pylist()
     looked, counts, places = 0, Counter[str](), dict[str, list[int]]()
     for source in sorted(set(sources)):
@@ -56,51 +64,91 @@ def look(table: pa.Table) -> Forms:
         if len(at) < FEW:
             continue
         looked += len(at)
-        for code, found in _of_source(table.take(pa.array(at))).items():
+        for code, found in _of_source(table.take(pa.array(at)), source in last).items():
             counts[code] += int(found.sum())
             places.setdefault(code, []).extend(at[np.flatnonzero(found)][:5].tolist())
     return Forms(looked, dict(counts), places)
 
 
-def _of_source(table: pa.Table) -> dict[str, NDArray[np.bool_]]:
-    """Rows of one source by code."""
+def _of_source(table: pa.Table, last: bool) -> dict[str, NDArray[np.bool_]]:
+    """Rows of one source by code; last: their last answers alone are learned."""
     n = table.num_rows
-    both = rows.exchanges(table)
-    prompts, answers = (both[name].combine_chunks() for name in ("prompt", "answer"))
-    told, asked = answers.to_pylist(), prompts.to_pylist()
+    before, told = _turns(table)
+    asked = [turns[-1] if turns else "" for turns in before]
     roles, owners, texts = schema.contents(table)
     none = np.zeros(n, np.bool_)
     system, marked = none.copy(), none.copy()
     system[owners[pc.equal(roles, "system").to_numpy(zero_copy_only=False)]] = True
     marked[owners[pc.match_substring_regex(texts, MARKERS).to_numpy(zero_copy_only=False)]] = True
-    common, times = Counter(told).most_common(1)[0]
-    same = np.array([answer == common for answer in told]) if times > SAME * n and common.strip() else none
+    common = _one_answer(told)
+    same = none if common is None else np.array([answer == common for answer in told])
     cut = np.array([len(a) >= LONG and bool(BROKEN.search(a[-8:]) and SENTENCE.search(a)) for a in told])
     mixed = system if not system.all() else none
     found = {"one_answer": same, "some_system": mixed, "cut_off": cut, "markers": marked}
     ask = [np.array([text.rstrip().endswith(("?", "？")) for text in side]).mean() for side in (told, asked)]
     exchanged = ask[0] >= ASKS[0] and ask[1] <= ASKS[1]
-    shifted = shift(prompts, answers) != 0
+    shifted = shift(before, told) != 0
+    found["begun"] = none if last else begun(before, told)
     return found | {"exchanged": none | exchanged, "shifted": none | shifted}
 
 
-def shift(prompts: pa.Array, answers: pa.Array) -> int:
+def _one_answer(told: Sequence[str]) -> str | None:
+    """The answer that too many rows give; None where there is none."""
+    counts = Counter(told)
+    common, times = counts.most_common(1)[0]
+    least = max(OFTEN[0] * len(told), OFTEN[1])
+    often = sum(n for answer, n in counts.items() if n >= least and answer != common)
+    labels = often > LABEL * (len(told) - times)
+    return common if common.strip() and times > (LABEL if labels else SAME) * len(told) else None
+
+
+def _turns(table: pa.Table) -> tuple[list[list[str]], list[str]]:
+    """Of each row the turns before its last answer, and that answer; neither where it has none."""
+    roles, owners, texts = schema.contents(table)
+    said = structure.bare(texts).to_pylist()
+    last = rows.answered(roles, owners, table.num_rows)
+    first = np.searchsorted(owners, np.arange(table.num_rows))
+    there = last < len(owners)
+    before = [said[a:b] if ok else [] for a, b, ok in zip(first, last, there, strict=True)]
+    return before, [said[at] if ok else "" for at, ok in zip(last, there, strict=True)]
+
+
+def begun(before: Sequence[Sequence[str]], told: Sequence[str]) -> NDArray[np.bool_]:
+    """Which of N rows another row goes on: the turns before its last answer begin with all of the row.
+
+    before: turns before each answer; told: the answers, empty where there is none.
+    """
+    begins = {tuple(turns[:end]) for turns in before for end in range(1, len(turns))}
+    return np.array(
+        [bool(a) and (*turns, a) in begins for turns, a in zip(before, told, strict=True)], np.bool_
+    )
+
+
+def shift(before: Sequence[Sequence[str]], told: Sequence[str]) -> int:
     """By how many rows the answers stand away from their prompts, as far as words tell it; 0: by none.
 
-    How many of a prompt's words, the rarer the heavier, stand in an answer is told for the answers of the
-    same rows and of those up to `REACH` before or behind.
+    before: turns before each answer; told: the answers. How many of a last turn's words, the rarer the
+    heavier, stand in an answer is told for the answers of the same rows and of those up to `REACH` before or
+    behind, less the rows of which one goes on where the other ended: there the words of an answer come again.
     """
-    n = len(prompts)
-    both = vectors.terms(pa.concat_arrays([prompts, answers]))
-    matrix = vectors.weighted(both, alone=False)
-    asked, told = matrix[:n], matrix[n:]
+    n = len(told)
     inside = range(REACH, n - REACH)
     if not len(inside):
         return 0
-    own = asked[inside.start : inside.stop]
-    like = {
-        by: float(own.multiply(told[inside.start + by : inside.stop + by]).sum()) / len(inside)
-        for by in range(-REACH, REACH + 1)
-    }
+    asked = [turns[-1] if turns else "" for turns in before]
+    both = vectors.terms(pa.array([*asked, *told], pa.large_string()))
+    matrix = vectors.weighted(both, alone=False)
+    own = matrix[inside.start : inside.stop]
+    held = [frozenset(turns) for turns in before]
+
+    def goes_on(a: int, b: int) -> bool:
+        echoed = told[a] in held[b] or (told[a] in asked[b] and 2 * len(told[a]) >= len(asked[b]))
+        return bool(told[a]) and (echoed or (bool(asked[a]) and asked[b].startswith(asked[a])))
+
+    like = {}
+    for by in range(-REACH, REACH + 1):
+        apart = np.array([not by or not (goes_on(k, k + by) or goes_on(k + by, k)) for k in inside])
+        other = matrix[n + inside.start + by : n + inside.stop + by]
+        like[by] = float(np.asarray(own.multiply(other).sum(1)).ravel()[apart].sum()) / len(inside)
     best = max(like, key=lambda by: (like[by], -abs(by)))
     return best if like[best] > BETTER[0] * like[0] + BETTER[1] else 0

@@ -3,7 +3,7 @@
 - *final*: both name a result (behind ####, in a box, after "the answer is", or a number alone): two numbers
   contradict each other, 1,000 and 1000.0 do not.
 - *yes_no*: both begin with yes or no (true or false), in one of several languages, and not with the same.
-- *option*: both choose a letter.
+- *option*: both choose a letter of what the prompt lists; one that spells it out chooses it as well.
 - *label*: both are answers that many rows give.
 - *number*: the same words but for their numbers.
 - *short*: a few words each, none in common but what the prompt says already.
@@ -21,7 +21,7 @@ import re
 from functools import lru_cache
 from typing import NamedTuple
 
-from headrace.pipelines.examine.contradictions import talk
+from headrace.pipelines.examine.contradictions import asking, talk
 from headrace.pipelines.examine.contradictions.talk import IDLE
 from headrace.pipelines.stages.dedup.results import NEGATED, NUMBER, marked, number, opening, words
 
@@ -50,6 +50,7 @@ OFFERED = re.compile(
 )
 BACK = re.compile(r"\s\S*\?\s*$|？\s*$")  # a label may end so, as one word
 CALL = re.compile(r"\b[^\W\d]\w*\(\s*[\"'“‘]")  # search('...'), with a text in quotes
+DRESS = re.compile(r"\A[\s*_`\"'“”]+|[\s*_`\"'“”]+\Z")  # around an answer: emphasis, quotation marks
 ALONE = re.compile(r"\s*[$€£¥]?\s*(-?\d[\d,]*(?:\.\d+)?)\s*(?:%|[^\W\d]{1,12})?\s*\.?\s*")
 LETTER = re.compile(r"\s*\(?([A-Ha-h])\)?\s*(?:[.:)]\s*.*)?", re.DOTALL)
 
@@ -71,8 +72,10 @@ def kind_of(prompt: str, a: str, b: str, labels: bool) -> str:
         return _finals(left.final, right.final)
     if left.yes is not None and right.yes is not None:
         return "same" if left.yes == right.yes else "yes_no"
-    if left.letter and right.letter:
-        return "same" if left.letter == right.letter else "option"
+    if left.letter or right.letter:
+        chosen = left.letter or _spelt(prompt, a), right.letter or _spelt(prompt, b)
+        if all(chosen):
+            return "same" if chosen[0] == chosen[1] else "option"
     if talk.only(prompt):
         return "other"
     asks_back = BACK.search(a) or BACK.search(b)
@@ -100,6 +103,7 @@ def _asks(pattern: re.Pattern[str], prompt: str) -> bool:
 @lru_cache(maxsize=CACHED)
 def concluded(answer: str) -> Said:
     """The result, the yes or no, or the letter that an answer comes to."""
+    answer = DRESS.sub("", answer)
     final = marked(answer)
     if final is None and (alone := ALONE.fullmatch(answer)):
         final = alone[1]
@@ -108,6 +112,14 @@ def concluded(answer: str) -> Said:
     letter = chosen[1].casefold() if chosen else None
     plain = final is not None and yes is None and letter is None
     return Said(final if plain else None, yes, letter)
+
+
+def _spelt(prompt: str, answer: str) -> str | None:
+    """The letter whose option in the prompt an answer spells out; None for none, or several."""
+    said = set(_words(answer))
+    listed = {letter: set(words(text)) - IDLE for letter, text in asking.options(prompt).items()}
+    spelt = [letter for letter, option in listed.items() if option and option <= said]
+    return spelt[0] if len(spelt) == 1 else None
 
 
 def _finals(a: str, b: str) -> str:

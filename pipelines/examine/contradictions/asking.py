@@ -114,13 +114,13 @@ def same_question(a: str, b: str) -> bool:
     if a.isascii() and size <= ALONE and _spoken(a) != _spoken(b):
         return False
     if left == right:
-        return True
+        return _same_options(options(a), options(b), {})
     if size != sum(map(len, right)):
         return False
     named = _named(_counted(a), _counted(b))
     if named is None:
         return False
-    if any(_options(text) for text in (a, b)) and not _same_options(_options(a), _options(b), named):
+    if not _same_options(options(a), options(b), named):
         return False
     own, other = (_beside([[named.get(w, w) for w in words] for words in side]) for side in (left, right))
     # Where a mark between sentences is another, or none, there are more pairs or fewer.
@@ -135,21 +135,27 @@ def _spoken(text: str) -> list[str]:
 
 
 @lru_cache(maxsize=4096)
-def _options(text: str) -> dict[str, list[str]]:
-    """Words of each of the answers to choose from, by their labels; none where a prompt lists none."""
+def options(text: str) -> dict[str, str]:
+    """Each of the answers to choose from, by its label; none where a prompt lists none."""
     marks = list(OPTION.finditer(text))
     ends = [*(mark.start() for mark in marks), len(text)][1:]
     found = {
-        mark[0].strip(" \n().:").casefold(): [w for s in _sentences(text[mark.end() : end]) for w in s]
+        mark[0].strip(" \n().:").casefold(): text[mark.end() : end]
         for mark, end in zip(marks, ends, strict=True)
     }
     return found if len(found) > 1 else {}
 
 
-def _same_options(a: dict[str, list[str]], b: dict[str, list[str]], named: dict[str, str]) -> bool:
+def _same_options(a: dict[str, str], b: dict[str, str], named: dict[str, str]) -> bool:
     """Whether the same stands at each label: in another order the answer to the same question is another."""
-    left, right = ({k: sorted(named.get(w, w) for w in o[k]) for k in list(o)[:-1]} for o in (a, b))
-    return a.keys() == b.keys() and all(left[k] == right[k] for k in left.keys() & right.keys())
+    left, right = ({k: text.strip().partition("\n")[0].strip() for k, text in o.items()} for o in (a, b))
+    if left == right or sorted(left.values()) == sorted(right.values()):
+        return left == right  # "5 + (2 x 3)" and "(5 + 2) x 3" have the same words
+    words = [
+        {k: sorted(named.get(w, w) for line in _sentences(o[k]) for w in line) for k in list(o)[:-1]}
+        for o in (a, b)
+    ]
+    return a.keys() == b.keys() and all(words[0][k] == words[1][k] for k in words[0].keys() & words[1].keys())
 
 
 @lru_cache(maxsize=1 << 15)

@@ -29,7 +29,7 @@ from headrace.pipelines.examine.contradictions.config import Config as Config
 from headrace.pipelines.stages.dedup import candidates
 
 NAME = "contradictions"
-VERSION = 5
+VERSION = 6
 REASON = "contradictions.conflict"
 # What one task compares: so many pairs, or pairs of so many bytes; each reads a part of every file of texts.
 CHUNK, BYTES = 100_000, 2**27

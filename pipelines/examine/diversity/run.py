@@ -21,7 +21,7 @@ from headrace.pipelines.examine.diversity.config import Config as Config
 from headrace.pipelines.examine.diversity.counted import LARGE, once
 
 NAME = "diversity"
-VERSION = 3
+VERSION = 4
 OFTEN = 10  # rows of a template or an opener that is listed
 REPETITIVE, REWORDED = 0.5, 0.1  # effective prompts a row, below which a set is said to be so
 ONE = 0.1  # share of the largest cluster, above which it is named

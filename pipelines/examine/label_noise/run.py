@@ -23,7 +23,7 @@ from headrace.pipelines.examine.label_noise import judge
 from headrace.pipelines.examine.label_noise.config import Config as Config
 
 NAME = "label_noise"
-VERSION = 2
+VERSION = 3
 REASON = "label_noise.suspect"
 NO_LABELS = (
     "no label was looked at: in no source nearly all answers are few short ones that come again and again"

@@ -119,8 +119,10 @@ class Source(Section):
     """Which comes first in its dates, where `clean.dates` says `order: auto` and a row does not tell: the day
     (dmy), the month (mdy); row: nobody knows. Left out: told by its first records, where they hold three
     dates or more that can be read one way alone, and all agree."""
-    loss: Literal["assistant", "all"] = "assistant"
-    """Which turns carry the loss."""
+    loss: Literal["assistant", "last", "all"] = "assistant"
+    """Which turns carry the loss. assistant: every turn of the assistant; last: the last of them alone, as
+    where a conversation stands in the set turn by turn, each row going one answer further; all: every
+    turn."""
     side: Literal["train", "validation", "test"] | None = None
     """Where the source is one side of the split, as sets come with theirs (`split: test` is read as this).
     What is held out so stays as it is, and nothing like it is trained on. Left out: by `split`."""

@@ -22,6 +22,7 @@ STYLES = {  # forms of reasoning, as they are named to people
 TOLD = {
     "tokenise.calls_lost": "calls of tools left out: the chat template has no form for them, or for several "
     "in one turn",
+    "tokenise.earlier": "turns of assistants before the last one, that carry no loss, as `loss: last` says",
     "tokenise.reasoning_behind": "turns of assistants that are learned behind reasoning of earlier turns, "
     "which the chat template leaves out when the model answers (`tokenise.reasoning: by_turn`)",
     "tokenise.reasoning_empty": "empty blocks of reasoning that carry no loss",

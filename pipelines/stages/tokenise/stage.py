@@ -1,11 +1,12 @@
 """Rows into samples: token ids, and labels where there is something to learn.
 
-A conversation goes through its model's chat template, cut into constants once a shape (see
-`template`), so that a batch is one call of the encoder and a few jitted loops. What carries
-loss: of an assistant's turn everything after the generation prompt, with the token that ends the turn
-and not the role header; of a `loss: all` source the contents of every message with the token that
-ends each; of a plain text (role `text`, no template) every token but the tokenizer's own start token.
-A token belongs to where its first byte lies. Strings of special tokens in contents are ordinary text.
+A conversation goes through its model's chat template, cut into constants once a shape (see `template`), so
+that a batch is one call of the encoder and a few jitted loops. What carries loss: of an assistant's turn
+everything after the generation prompt, with the token that ends the turn and not the role header; of a
+`loss: last` source the last such turn alone; of a `loss: all` source the contents of every message with the
+token that ends each; of a plain text (role `text`, no template) every token but the tokenizer's own start
+token. A token belongs to where its first byte lies. Strings of special tokens in contents are ordinary
+text.
 
 A row with a chosen and a rejected answer gives two samples, one behind the other (see `pairs`).
 
@@ -70,7 +71,7 @@ def apply(
 ) -> tuple[pa.Table, pa.Table]:
     """Mark the rows that give no sample, and give the samples of the others.
 
-    `loss` says of each source "assistant" or "all" (default "assistant"). Returns the table, of the
+    `loss` says of each source "assistant", "last" or "all" (default "assistant"). Returns the table, of the
     same length and with a column `shortened` (bool: a part of the row was too long and is in no
     sample), and samples (schema `SAMPLES`) in the order of rows and, within a row, of pieces.
 
@@ -85,15 +86,16 @@ def apply(
     units = by_turn.units(messages, first, tokenizer)
     if given.preferred.any():
         units = by_turn.last_turns(units, messages, given.preferred != 0, tokenizer)
-    unlearned = messages.unlearned
-    units = by_turn.without(units, unlearned)
+    unlearned, earlier = messages.unlearned, _earlier(messages, first, _of_sources(part, loss) == "last")
+    units = by_turn.without(units, unlearned | earlier)
     whole = _encoded(messages, units, tokenizer)
     strays = np.isin(owner[units.row], given.strays)
     whole.stop[strays] = whole.start[strays]
     whole, gone = pairs.settled(whole, given, config.max_length, len(rows))
     cuts = _Cuts()
     lost = given.any(_policy(cuts, part, messages, units, whole, config, tokenizer), len(rows))
-    modes = np.where(given.preferred != 0, ASSISTANT, _modes(part, loss)).astype(np.uint8)
+    everything = (_of_sources(part, loss) == "all") & (given.preferred == 0)
+    modes = np.where(everything, ALL, ASSISTANT).astype(np.uint8)
     index, samples = cuts.gather(modes)
     none = np.ones(len(rows), np.bool_)
     none[owner[index]] = False
@@ -107,6 +109,7 @@ def apply(
     table = schema.mark_where(table, arrays.spread(long, rows, n), "tokenise.too_long")
     counts = {kind: whole.counts[: len(owner), at] for at, kind in enumerate(COUNTS)} | changes
     counts["unlearned"] = np.diff(arrays.offsets(unlearned)[first])
+    counts["earlier"] = np.diff(arrays.offsets(earlier & ~unlearned)[first])
     counts = {kind: given.summed(of, len(rows)) for kind, of in counts.items()}
     calls = none & ~long & (counts["calls_lost"] > 0)
     table = schema.mark_where(table, arrays.spread(calls, rows, n), "tokenise.only_calls")
@@ -148,12 +151,25 @@ def _encoded(messages: Messages, units: Units, tokenizer: Tokenizer) -> Encoded:
     return replace(encoded, refusals=refusals)
 
 
-def _modes(table: pa.Table, loss: dict[str, str]) -> NDArray[np.uint8]:
-    """Which loss bit counts in each row, ``uint8[N]``."""
+def _of_sources(table: pa.Table, loss: dict[str, str]) -> NDArray[np.str_]:
+    """What each row's source says of the loss, ``str[N]``."""
     sources = table["source"].combine_chunks().dictionary_encode()
-    bits = [ALL if loss.get(name) == "all" else ASSISTANT for name in sources.dictionary.to_pylist()]
-    modes: NDArray[np.uint8] = np.array(bits, np.uint8)[sources.indices.to_numpy(zero_copy_only=False)]
-    return modes
+    said = np.array([loss.get(name, "assistant") for name in sources.dictionary.to_pylist()], np.str_)
+    of_rows: NDArray[np.str_] = said[sources.indices.to_numpy(zero_copy_only=False)]
+    return of_rows
+
+
+def _earlier(messages: Messages, first: Ints, last: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Which messages are an assistant's before the last one of a row that is `last`, ``bool[M]``.
+
+    first int64[N + 1]: the first message of each row; last ``bool[N]``.
+    """
+    spoken = np.flatnonzero(messages.assistants)
+    owner = np.searchsorted(first, spoken, side="right") - 1
+    followed = np.append(owner[1:] == owner[:-1], False)[: len(spoken)]
+    found = np.zeros(first[-1], np.bool_)
+    found[spoken[followed & last[owner]]] = True
+    return found
 
 
 class _Cuts:

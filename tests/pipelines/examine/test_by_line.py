@@ -1,5 +1,6 @@
 """Terms by line: the terms of the whole text, but one word for each line of a preamble."""
 
+import numpy as np
 import pyarrow as pa
 from hypothesis import given
 from hypothesis import strategies as st
@@ -30,6 +31,23 @@ def test_a_line_of_a_preamble_is_one_word() -> None:
         assert rest == plain.hashes[a:b].tolist()
         assert first & 1 == 0
         assert first == found.hashes[0]
+
+
+def test_lines_that_always_stand_together_are_one_word() -> None:
+    schema = "\n".join(f"column_{k} text of the table of songs" for k in range(8))
+    asked = [builders.story(k, 7) for k in range(6)]
+    plain = vectors.terms(large(asked))
+    found = by_line.terms(large([f"{schema}\n{text}" for text in asked]))
+    assert (found.offsets == plain.offsets + range(7)).all()
+
+
+def test_lines_of_a_record_are_a_word_each() -> None:
+    colours, sizes = ("red", "blue", "green"), ("large", "small")
+    texts = [f"colour: {colours[k % 3]}\nsize: {sizes[k % 2]}\n{builders.story(k, 7)}" for k in range(60)]
+    found, plain = by_line.terms(large(texts)), by_line.terms(large([t.split("\n")[2] for t in texts]))
+    assert (found.offsets == plain.offsets + 2 * np.arange(61)).all()
+    words = {tuple(found.hashes[at : at + 2].tolist()) for at in found.offsets[:-1]}
+    assert len(words) == 6
 
 
 def test_pairs_of_words_stay_where_there_is_no_preamble() -> None:

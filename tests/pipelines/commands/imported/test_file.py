@@ -266,6 +266,13 @@ def test_histories_and_unwanted_answers_of_llamafactory(tmp_path: Path) -> None:
     assert "not read: history" in told[1]
 
 
+def test_answers_before_the_last_one_that_llamafactory_masks(tmp_path: Path) -> None:
+    theirs = {**LLAMAFACTORY, "mask_history": True, "train_on_prompt": False}
+    made = file.imported(written(tmp_path, yaml.safe_dump(theirs)))
+    assert {source["loss"] for source in yaml.safe_load(made.text)["sources"]} == {"last"}
+    assert "mask_history" not in left_of(made)
+
+
 def test_a_data_set_that_no_list_names_is_said(tmp_path: Path) -> None:
     made = file.imported(written(tmp_path, yaml.safe_dump(LLAMAFACTORY)))
     assert yaml.safe_load(made.text)["sources"][0] == {

@@ -1,5 +1,7 @@
 """What rows look like beside each other: faults that no row shows by itself."""
 
+from itertools import pairwise
+
 import pyarrow as pa
 import pytest
 
@@ -36,6 +38,44 @@ def test_one_answer() -> None:
     assert counts(rows(answers=[*ANSWERS[:30], *["We will call you."] * 30])) == {}
 
 
+def test_of_few_answers_one_is_given_by_half() -> None:
+    assert counts(rows(answers=["Yes"] * 36 + ["No"] * 24)) == {}
+    assert counts(rows(answers=["Yes"] * 55 + ["No"] * 5)) == {"one_answer": 55}
+
+
+def talks(turns: int = 6) -> list[list[builders.Turn]]:
+    """Conversations in which each turn takes up words of the turn before it."""
+    found = []
+    for k in range(20):
+        words = builders.story(k, 8 * turns).split()
+        said = [" ".join(words[8 * at : 8 * at + 12]) for at in range(turns)]
+        found.append([("user" if at % 2 == 0 else "assistant", text) for at, text in enumerate(said)])
+    return found
+
+
+def test_a_conversation_that_stands_there_turn_by_turn() -> None:
+    by_turn = [talk[:end] for talk in talks() for end in (2, 4, 6)]
+    assert counts(by_turn) == {"begun": 40}
+    assert not forms.look(builders.table(*by_turn), ["s"]).counts["begun"]
+    with_system = [[("system", "Be kind."), *talk] for talk in by_turn]
+    assert counts(with_system) == {"begun": 40}
+
+
+def test_turns_that_are_asked_and_answered_in_turn_are_not_shifted() -> None:
+    pairs = [[("user", a), ("assistant", b)] for talk in talks() for (_, a), (_, b) in pairwise(talk)]
+    assert counts(pairs) == {}
+
+
+def test_translations_both_ways_are_not_shifted() -> None:
+    both = [
+        [("user", f"Translate: {x}"), ("assistant", y)]
+        for k in range(N)
+        for a, b in [(builders.story(k, 9), builders.story(k + 500, 9))]
+        for x, y in ((a, b), (b, a))
+    ]
+    assert counts(both) == {}
+
+
 def test_some_system_prompts() -> None:
     def spoken(k: int, row: list[builders.Turn]) -> list[builders.Turn]:
         return [("system", "You are careful."), *row] if k % 3 == 0 else row
@@ -62,8 +102,7 @@ def test_markers_of_a_template(mark: str) -> None:
 def test_answers_beside_another_prompt(by: int) -> None:
     moved = [ANSWERS[(k - by) % N] for k in range(N)]
     assert counts(rows(answers=moved)) == {"shifted": N}
-    texts = pa.array(PROMPTS, pa.large_string()), pa.array(moved, pa.large_string())
-    assert forms.shift(*texts) == by
+    assert forms.shift([[prompt] for prompt in PROMPTS], moved) == by
 
 
 def test_columns_taken_for_each_other() -> None:

@@ -25,7 +25,7 @@ def table_of(turns: list[tuple[str, str]]) -> pa.Table:
 
 
 def learned(turns: list[tuple[str, str]], loss: str = "assistant", **config: Any) -> tuple[list[str], int]:
-    """What of a row carries loss, piece by piece, and how many turns are told to carry none."""
+    """What of a row carries loss, piece by piece, and how many turns its row says carry none."""
     tokenizer = Tokenizer()
     table, samples = tokenise.apply(table_of(turns), Config(**config), tokenizer, {"s": loss})
     found = []
@@ -70,6 +70,20 @@ def test_what_a_user_says_has_no_weight() -> None:
     turns = said({}, {})
     turns[0]["weight"] = 0
     assert read(turns) == read(said({}, {}))
+
+
+def test_the_last_answer_alone() -> None:
+    turns = read([*said({}, {}), {"role": "user", "content": "Three?"}])
+    assert learned(turns, loss="last") == (["Second.<|im_end|>"], 0)
+    assert learned(turns[:2], loss="last") == (["First.<|im_end|>"], 0)
+    assert learned(read(said({}, {"weight": 0})), loss="last") == ([], 1)
+    assert learned([("text", "Plain text.")], loss="last") == learned([("text", "Plain text.")])
+
+
+def test_answers_before_the_last_are_counted_as_such() -> None:
+    rows = [*read(said({}, {})), *read(said({}, {}))]
+    table, _ = tokenise.apply(table_of(rows), Config(), Tokenizer(), {"s": "last"})
+    assert books.changed(schema.changes(table), {}) == {"tokenise.earlier": 3}
 
 
 def test_a_row_without_anything_to_learn_gives_no_sample() -> None:
