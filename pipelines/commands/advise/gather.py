@@ -307,5 +307,7 @@ def _label_noise(
         back = places.filter(labelled)
         listed += [where[back[at].as_py()] for at in found["row"].slice(0, MOST).to_pylist()]
         suspects += found.num_rows
-        sources.append({"source": source, "rows": len(answers), "judged": n, "told": told})
+        sources.append(
+            {"source": source, "rows": len(answers), "labels": len(often), "judged": n, "told": told}
+        )
     return {"suspects": suspects, "sources": sources, "policy": "keep", "rows_listed": listed[:MOST]}

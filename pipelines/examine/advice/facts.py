@@ -74,7 +74,16 @@ class Facts:
     @property
     def labelled(self) -> int:
         """Rows of sources whose answers are labels."""
-        return sum(int(s.get("rows", 0)) for s in self.checks.get("label_noise", {}).get("sources") or ())
+        return sum(int(s.get("rows", 0)) for s in self._labelled)
+
+    @property
+    def labels(self) -> int:
+        """Labels of these sources."""
+        return sum(int(s.get("labels", 0)) for s in self._labelled)
+
+    @property
+    def _labelled(self) -> list[Mapping[str, Any]]:
+        return list(self.checks.get("label_noise", {}).get("sources") or ())
 
 
 def of_run(run: Mapping[str, Any], path: str, examples: Mapping[str, list[Any]] | None = None) -> Facts:

@@ -3,7 +3,8 @@
 - *one_answer*: the answer that most rows give, where they are more than `SAME` of them, or more than `LABEL`
   where nearly all others are few as well: of yes and no one is always given by half;
 - *some_system*: rows with a system prompt, where others of their source have none;
-- *cut_off*: answers of several sentences that end in a letter or a comma, as where a limit cut them off;
+- *cut_off*: answers of several sentences that end in a letter or a comma, as where a limit cut them off; not
+  those that end with a short line of its own ("Label: refund", a name, a verse);
 - *markers*: turns that hold markers of a chat template (`MARKERS`), which a model would learn to write;
 - *shifted*: answers that stand beside another prompt: the words of last turns stand in the answers some rows
   before or behind (`REACH` at most) much more often than in their own, rows of one conversation apart;
@@ -40,6 +41,7 @@ MARKERS = (
     r"<\|(?:im_start|im_end|eot_id|start_header_id|endoftext|user|assistant)\|>|\[/?INST\]|</?s>"
     r"|<start_of_turn>"
 )
+SPEAKER = re.compile(r"\A\W*\w{1,12}\W{1,4}(?=\w+\W+\w+\W+\w+\W+\w)")  # "User: " before four words and more
 SENTENCE = re.compile(r"[.!?][\"')\]]*\s")
 CODES = ("one_answer", "some_system", "cut_off", "markers", "shifted", "begun", "exchanged")
 
@@ -82,7 +84,7 @@ def _of_source(table: pa.Table, last: bool) -> dict[str, NDArray[np.bool_]]:
     marked[owners[pc.match_substring_regex(texts, MARKERS).to_numpy(zero_copy_only=False)]] = True
     common = _one_answer(told)
     same = none if common is None else np.array([answer == common for answer in told])
-    cut = np.array([len(a) >= LONG and bool(BROKEN.search(a[-8:]) and SENTENCE.search(a)) for a in told])
+    cut = np.array([_breaks_off(answer) for answer in told])
     mixed = system if not system.all() else none
     found = {"one_answer": same, "some_system": mixed, "cut_off": cut, "markers": marked}
     ask = [np.array([text.rstrip().endswith(("?", "？")) for text in side]).mean() for side in (told, asked)]
@@ -90,6 +92,14 @@ def _of_source(table: pa.Table, last: bool) -> dict[str, NDArray[np.bool_]]:
     shifted = shift(before, told) != 0
     found["begun"] = none if last else begun(before, told)
     return found | {"exchanged": none | exchanged, "shifted": none | shifted}
+
+
+def _breaks_off(answer: str) -> bool:
+    """Whether an answer of some sentences ends within one."""
+    if len(answer) < LONG or not BROKEN.search(answer[-8:]):
+        return False
+    line = answer.rstrip().rpartition("\n")[2]
+    return bool(SENTENCE.search(line) or (len(line) >= LONG and SENTENCE.search(answer)))
 
 
 def _one_answer(told: Sequence[str]) -> str | None:
@@ -139,7 +149,8 @@ def shift(before: Sequence[Sequence[str]], told: Sequence[str]) -> int:
     both = vectors.terms(pa.array([*asked, *told], pa.large_string()))
     matrix = vectors.weighted(both, alone=False)
     own = matrix[inside.start : inside.stop]
-    held = [frozenset(turns) for turns in before]
+    held = [{line for turn in turns for line in (turn, *turn.split("\n"))} for turns in before]
+    held = [lines | {behind for line in lines if (behind := SPEAKER.sub("", line)) != line} for lines in held]
 
     def goes_on(a: int, b: int) -> bool:
         echoed = told[a] in held[b] or (told[a] in asked[b] and 2 * len(told[a]) >= len(asked[b]))

@@ -26,6 +26,7 @@ KINDS: dict[str, Kind] = {
     "knowledge": "mixed",
     "other": "mixed",
 }
+LABELLED = 64  # rows a label
 MOST = 0.5  # share of rows of one kind by which a set is of that kind
 
 
@@ -40,6 +41,7 @@ class Size(NamedTuple):
 
 
 OPENAI = "https://developers.openai.com/api/docs/guides/supervised-fine-tuning"
+SETFIT = "https://arxiv.org/abs/2209.11055, which compares 8 and 64 rows a label"
 LIMA = "https://arxiv.org/abs/2305.11206"
 SIZES: dict[Kind, Size] = {
     "style": Size(

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from headrace.pipelines.examine.advice.config import Config, Kind
 from headrace.pipelines.examine.advice.facts import CHECKS, MOST, Facts
 from headrace.pipelines.examine.advice.faults import FLAGS, FORMS, Level
-from headrace.pipelines.examine.advice.sizes import LIMA, kind_of, size_of
+from headrace.pipelines.examine.advice.sizes import LABELLED, LIMA, SETFIT, kind_of, size_of
 
 VERDICTS: dict[Level, str] = {"stop": "do not tune", "mend": "mend first", "note": "go", "fine": "go"}
 LEVELS: tuple[Level, ...] = ("stop", "mend", "note", "fine")
@@ -123,6 +123,13 @@ def _size(facts: Facts, config: Config) -> Reason:
     if facts.partial and n < size.some:
         words = f"{rows} in the sample, and the files hold more: raise --sample to tell ({size.means})"
         return _reason(facts, "size", "note", words, n, size.source)
+    each = facts.rows // facts.labels if facts.labelled > facts.rows / 2 and facts.labels else 0
+    if n < size.some and each >= LABELLED:
+        words = (
+            f"{rows}, and {each:,} rows a label: {LABELLED} are where labels begin to be learnt, though a"
+            " plain classifier may learn them as well: hold the gain against one"
+        )
+        return _reason(facts, "size", "note", words, n, SETFIT)
     if n < size.least:
         words = f"{rows}: {few} for a {kind} set. {instead(n)}"
         return _reason(facts, "size", "stop", words, n, size.source)
@@ -161,6 +168,8 @@ def _facts(facts: Facts, config: Config) -> Reason | None:
     by = f", by rule: {', '.join(rules)}" if rules else ""
     told = f"{share:.0%} of the rows ask for facts alone, as it looks ({n:,} of {facts.told:,}{by})"
     more: dict[str, Any] = {"of": "knowledge"}
+    if facts.labelled > facts.rows / 2:
+        return _reason(facts, "facts", "fine", "the answers are labels: no facts are taught", 0, RETRIEVE)
     reasoned = kind_of(facts, config)[0] == "traces"  # what they teach is how to come to the answer
     if share >= config.facts and not reasoned:
         words = (

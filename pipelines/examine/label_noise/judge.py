@@ -1,7 +1,9 @@
 """Is a row's label likely wrong? Three rules over the texts and labels of one set.
 
 Five times, a linear classifier over hashed words, word pairs and pieces of words learns from four fifths of
-the rows and says for the other fifth how likely each label is. *estimate*: labels with the least chance are
+the rows and says for the other fifth how likely each label is; it does not learn from rows with the same
+words as one that it is asked about, in any order (two texts that are compared, either first), as it would
+know their label by heart. *estimate*: labels with the least chance are
 suspect, as many as it takes that no more of them are right than `precision` lets be. How low wrong labels
 come out is seen of all labels that rows do not bear; so the share of rows under a chance tells how many of
 all labels are wrong (`Judged.noise`), and what is over them is right. *odds*: a label is suspect where its
@@ -125,7 +127,8 @@ def judge(texts: pa.Array, codes: NDArray[np.int64], config: Config) -> Judged:
     if len(values) < 2:
         return Judged(codes, suggested, score, rules, 0.0, np.zeros((0, 0)))
     part = texts.take(pa.array(rows))
-    chances = _chances(vectors.weighted(by_line.terms(part, pairs=True), alone=False), own)
+    matrix = vectors.weighted(by_line.terms(part, pairs=True), alone=False)
+    chances = _chances(matrix, own, _twins(part))
     at, best = np.arange(len(rows)), chances.argmax(1)
     kappa = _kappa(own, best, len(values))
     if kappa < LEAST_KAPPA:
@@ -196,8 +199,15 @@ def cleanlab_issues(own: NDArray[np.int64], chances: NDArray[np.float64], by: st
     return found
 
 
-def _chances(matrix: Any, own: NDArray[np.int64]) -> NDArray[np.float64]:
-    """Chance of each label for each row, ``float64[N, K]``, by classifiers that have not seen the row."""
+def _twins(texts: pa.Array) -> NDArray[np.int64]:
+    """A number for each text, the same for those with the same words in whatever order: ``int64[N]``."""
+    words = [" ".join(sorted(text.casefold().split())) for text in texts.fill_null("").to_pylist()]
+    return np.unique(np.array(words, object), return_inverse=True)[1]
+
+
+def _chances(matrix: Any, own: NDArray[np.int64], twins: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Chance of each label for each row, ``float64[N, K]``, by classifiers that have not seen the row, nor
+    one of its `twins`, unless most rows have some."""
     from sklearn.linear_model import SGDClassifier  # type: ignore[import-untyped]
     from sklearn.model_selection import StratifiedKFold  # type: ignore[import-untyped]
 
@@ -207,6 +217,8 @@ def _chances(matrix: Any, own: NDArray[np.int64]) -> NDArray[np.float64]:
     for seen, unseen in folds.split(matrix, own):
         # So many steps for small sets as well, and the same pull to zero as for 13,000 rows.
         epochs = max(8, 20_000 // n)
+        apart = seen[~np.isin(twins[seen], twins[unseen])]
+        seen = apart if len(apart) > len(seen) / 2 and len(np.unique(own[apart])) > 1 else seen
         model = SGDClassifier(loss="log_loss", alpha=0.4 / n, max_iter=epochs, tol=None, random_state=0)
         model.fit(matrix[seen], own[seen])
         found = model.predict_proba(matrix[unseen])

@@ -28,6 +28,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numba import njit
 from numpy.typing import NDArray
 
@@ -38,8 +39,15 @@ from headrace.kernels.bits import prefetch
 UNKNOWN = "und"
 LEAST_LETTERS = 12  # bytes of letters from which on a text has a language
 SURE = 0.5  # least probability, as py3langid scales it
-# Short English is taken for Nigerian Pidgin; `zxx` is no language at all.
-NEVER = ("pcm", "zxx")
+# Short English is taken for Nigerian Pidgin, Chinese that names places for Wu; `zxx` is no language at all.
+NEVER = ("pcm", "wuu", "zxx")
+# Languages that a sentence or two of one are taken for: of those, two are no proof of another language.
+CLOSE = (
+    *(("ar", "ary", "arz"), ("bn", "as"), ("cs", "sk"), ("de", "lb"), ("el", "grc"), ("es", "an", "ext")),
+    *(("fr", "gcf", "gcr", "wa"), ("he", "hbo"), ("hr", "bs", "sr"), ("id", "ms"), ("is", "fo")),
+    *(("it", "lij", "vec"), ("ku", "sdh"), ("ky", "ba", "tt"), ("no", "da", "nn"), ("pt", "gl")),
+    *(("tl", "bcl"), ("tr", "az", "crh"), ("uz", "uzs"), ("xh", "zu"), ("zh", "yue")),
+)
 # Words that stand in most English sentences and in no other language's.
 ENGLISH = (
     *("the", "and", "of", "that", "with", "you", "this", "have", "are", "which", "what", "how", "from"),
@@ -71,7 +79,7 @@ UNIT = 2048.0
 NOTHING = 0xFFFFFFFF
 LANES = 8  # texts that are walked side by side
 STORED = ("moves", "row", "output", "weights", "prior")
-FORM = 1  # of the files that the model is unpacked into
+FORM = 2  # of the files that the model is unpacked into
 
 
 @cache
@@ -147,6 +155,13 @@ def tell(texts: pa.Array, letters: int) -> pa.Array:
         _scored(given.data, starts[first], stops[first], letters, *own[:4], best)
         found[rows] = np.where(best < 0, -1, best + 1)[same]
     return pa.array([*names, UNKNOWN], pa.string()).take(pa.array(np.where(found < 0, len(names), found)))
+
+
+def family(languages: pa.Array) -> pa.Array:
+    """Each language as the first of those that it is taken for: ``string[N] -> string[N]``."""
+    firsts = {other: names[0] for names in CLOSE for other in names[1:]}
+    at = pc.index_in(languages, pa.array(list(firsts), pa.string()))
+    return pc.coalesce(pa.array(list(firsts.values()), pa.string()).take(at), languages)
 
 
 @cache

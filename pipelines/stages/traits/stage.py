@@ -40,7 +40,7 @@ from headrace.pipelines.stages.traits.config import Config as Config
 from headrace.pipelines.stages.traits.signals import Signals
 
 NAME = "traits"
-VERSION = 1
+VERSION = 2
 NOT_IN_KEY = {"actors", "gpus"}
 TRAITS = schema.TRAITS
 HEAD, TAIL = 256, 160  # bytes of a text in which phrases are looked for
@@ -167,7 +167,8 @@ def _other(asked: pa.Array, spoken: pa.Array, task: pa.ChunkedArray, prompt: Sig
     unknown = pa.array([language.UNKNOWN])
     sure = pc.invert(pc.or_(pc.is_in(asked, unknown), pc.is_in(spoken, unknown)))
     free = pc.invert(pc.is_in(task.combine_chunks(), pa.array(["translation", "code"])))
-    other: Mask = pc.and_(pc.and_(sure, free), pc.not_equal(asked, spoken)).to_numpy(zero_copy_only=False)
+    apart = pc.not_equal(language.family(asked), language.family(spoken))
+    other: Mask = pc.and_(pc.and_(sure, free), apart).to_numpy(zero_copy_only=False)
     named: Mask = (prompt.anywhere & words.bit("languages")) != 0
     found: Mask = other & ~named
     return found

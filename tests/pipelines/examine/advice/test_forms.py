@@ -66,6 +66,19 @@ def test_turns_that_are_asked_and_answered_in_turn_are_not_shifted() -> None:
     assert counts(pairs) == {}
 
 
+@pytest.mark.parametrize("speakers", [("", ""), ("User: ", "Bot: ")])
+def test_the_last_turns_of_a_conversation_as_one_text_are_not_shifted(speakers: tuple[str, str]) -> None:
+    windows = [
+        [
+            ("user", "\n".join(speakers[at % 2] + talk[at][1] for at in range(max(0, end - 3), end))),
+            ("assistant", talk[end][1]),
+        ]
+        for talk in talks(10)
+        for end in range(1, 10, 2)
+    ]
+    assert counts(windows) == {}
+
+
 def test_translations_both_ways_are_not_shifted() -> None:
     both = [
         [("user", f"Translate: {x}"), ("assistant", y)]
@@ -89,6 +102,8 @@ def test_answers_that_break_off() -> None:
     assert counts(rows(answers=[f"{a} and then" for a in long])) == {"cut_off": N}
     assert counts(rows(answers=[f"{a} and then." for a in long])) == {}
     assert counts(rows(answers=[f"{a} Result: 12" for a in long])) == {}
+    assert counts(rows(answers=[f"{a}.\nLabel: lost card" for a in long])) == {}
+    assert counts(rows(answers=[f"{a}.\n{b}" for a, b in zip(ANSWERS, long, strict=True)])) == {"cut_off": N}
 
 
 @pytest.mark.parametrize("mark", ["<|im_end|>", "[INST]", "</s>", "<start_of_turn>"])

@@ -89,6 +89,21 @@ def test_one_question_alone_is_one_example() -> None:
     assert facts(500, checks=asked(1.0, 500, largest=[{"share": 1.0, "row_ids": [1]}])).size == 1
 
 
+def test_labels_of_many_rows_are_learnt_however_alike_their_prompts() -> None:
+    def of(labels: int) -> dict[str, Any]:
+        return {"label_noise": {"sources": [{"source": "a", "rows": 640, "labels": labels}]}}
+
+    few = asked(2, 640) | of(10)
+    found = reasons(facts(640, checks=few, tasks={"knowledge": 640}))
+    assert found["size"].level == "note"
+    assert "2 effective examples of 640 rows, and 64 rows a label" in found["size"].words
+    assert (found["facts"].level, found["facts"].words) == (
+        "fine",
+        "the answers are labels: no facts are taught",
+    )
+    assert reasons(facts(640, checks=few | of(11)))["size"].level == "stop"
+
+
 def test_rewordings_of_labelled_questions_are_wanted() -> None:
     labels = {"label_noise": {"suspects": 0, "sources": [{"source": "s", "rows": 9_900, "told": False}]}}
     found = reasons(facts(10_000, tasks={"other": 10_000}, checks={**asked(900, 10_000), **labels}))

@@ -97,6 +97,17 @@ def test_nothing_is_said_where_texts_do_not_tell_labels() -> None:
     assert judge.label_noise(texts, list(draw.permutation(labels))).num_rows == 0
 
 
+def test_pairs_that_stand_there_in_both_orders_tell_no_label() -> None:
+    draw = np.random.default_rng(5)
+    texts, labels = [], []
+    for k in range(300):
+        a, b = builders.story(2 * k, 6), builders.story(2 * k + 1, 6)
+        texts += [f"Are they one?\n1. {a}\n2. {b}", f"Are they one?\n1. {b}\n2. {a}"]
+        labels += [draw.choice(["same", "different"])] * 2
+    found, told = judge.looked_at(pa.array(texts), pa.array(labels), Config())
+    assert (found.num_rows, told) == (0, False)
+
+
 def test_rare_labels_and_missing_ones_are_not_judged() -> None:
     texts, labels, wrong = labelled(300, 15)
     labels[0], labels[1] = "seldom", "seldom"

@@ -115,6 +115,22 @@ def test_an_answer_in_a_language_that_was_named_is_no_other_language() -> None:
 
 
 @pytest.mark.parametrize(
+    ("question", "answer"),
+    [
+        ("请问北京自然博物馆的电话是多少，开放时间呢？", "电话是010-67024431。"),
+        (
+            "好的，那您把它的地址与电话告诉我一下。",
+            "它地址是北京市西城区广安门外大街277号，然后电话4006101101。",
+        ),
+        ("Apakah yang harus saya lakukan dengan surat ini?", "Anda boleh hantar surat itu ke pejabat pos."),
+        ("Koliko stoji ulaznica za muzej u gradu?", "Ulaznica stoji sto dinara, a deca ulaze besplatno."),
+    ],
+)
+def test_languages_that_are_taken_for_each_other_are_no_other_language(question: str, answer: str) -> None:
+    assert asked(question, answer)["flags"] == []
+
+
+@pytest.mark.parametrize(
     ("answer", "form"),
     [
         ("", "empty"),
