@@ -1,7 +1,8 @@
 """Faults of a set that each row by itself hides: what the rows of a source look like beside each other.
 
 - *one_answer*: the answer that most rows give, where they are more than `SAME` of them, or more than `LABEL`
-  where nearly all others are few as well: of yes and no one is always given by half;
+  where nearly all others are few as well, or it says that there is nothing: of yes and no one is always given
+  by half, and most texts may hold no name;
 - *some_system*: rows with a system prompt, where others of their source have none;
 - *cut_off*: answers of several sentences that end in a letter or a comma, as where a limit cut them off; not
   those that end with a short line of its own ("Label: refund", a name, a verse);
@@ -36,6 +37,9 @@ REACH = 3
 BETTER = 1.5, 0.02  # how much more the words of prompts stand in other answers: times, and share of words
 LONG = 80  # bytes of an answer that may be cut off
 ASKS = 0.5, 0.1  # share of answers that end in a question mark, at least, and of prompts, at most
+NOTHING = re.compile(
+    r"\W*(?:none|null|n/?a|nothing|no|unknown|not found|empty|keine?s?|rien|aucune?|nada)?\W*", re.I
+)
 BROKEN = re.compile(r"[a-z,]\s*\Z")
 MARKERS = (
     r"<\|(?:im_start|im_end|eot_id|start_header_id|endoftext|user|assistant)\|>|\[/?INST\]|</?s>"
@@ -109,6 +113,7 @@ def _one_answer(told: Sequence[str]) -> str | None:
     least = max(OFTEN[0] * len(told), OFTEN[1])
     often = sum(n for answer, n in counts.items() if n >= least and answer != common)
     labels = often > LABEL * (len(told) - times)
+    labels |= bool(NOTHING.fullmatch(common))
     return common if common.strip() and times > (LABEL if labels else SAME) * len(told) else None
 
 

@@ -10,7 +10,8 @@ U+FFFD, and how much of it stood in it before. A row that breaks a rule is dropp
 ``quality.symbols``         more than `symbols` of what is visible is neither letter nor digit
 ``quality.replacements``    more than `replacements` of the characters are U+FFFD, the mark of a lost one
 ``quality.repetition``      more than `repetition` of the row, or of one answer or plain text, repeats itself
-``quality.echo``            every assistant turn is the turn before it over again
+``quality.echo``            every assistant turn is the turn before it over again, and no system prompt asks
+                            for a text to be corrected, reworded or the like, which some need not be
 ``quality.empty_answer``    every assistant turn is blank (only where clean keeps empty messages)
 ``quality.phrase``          an assistant turn or plain text holds one of `phrases`
 ==========================  =============================================================================
@@ -46,9 +47,16 @@ from headrace.pipelines import arrays, schema
 from headrace.pipelines.stages.quality.config import Config as Config
 
 NAME = "quality"
-VERSION = 1
+VERSION = 2
 LEAST_VISIBLE = 100  # characters from which on a share of symbols or lost characters means something
 LEAST_WINDOWS = 400  # windows (about bytes) from which on repetition means something
+# What a system prompt asks for that gives some texts back as they are.
+GIVES_BACK = (
+    r"(?i)\b(?:grammar|grammatical|spelling|proofread|punctuation|rewrites?|rephrase|paraphrase|reword|polish"
+    r"|translates?|translator|anonymi[sz]e|redact|transcribe|normali[sz]e"
+    r"|correct (?:the|any|all|what|errors|mistakes)|copy|repeat|grammatik|rechtschreibung|korrigier\w*"
+    r"|corrige\w*|orthographe|grammaire|ortograf\w*|gramática)\b"
+)
 LEAST_ECHO = 16  # characters of an answer from which on an echo is no greeting or label
 RULES = (
     "too_short",
@@ -129,7 +137,11 @@ def _echoes(
     pairs = 1 + np.flatnonzero(answers[1:] & (rows[1:] == rows[:-1]) & (visible[1:] == visible[:-1]))
     folded = [pc.utf8_lower(pc.utf8_trim_whitespace(texts.take(pa.array(pairs - back)))) for back in (0, 1)]
     alike[pairs] = pc.equal(*folded).fill_null(False).to_numpy(zero_copy_only=False)
+    systems = np.flatnonzero(pc.equal(roles, "system").to_numpy(zero_copy_only=False))
+    named = texts.take(pa.array(systems)).dictionary_encode()
+    back = pc.match_substring_regex(named.dictionary, GIVES_BACK).take(named.indices).fill_null(False)
     other = _any(answers & ~alike, rows, n_rows)
+    other[rows[systems[back.to_numpy(zero_copy_only=False)]]] = True
     return _any(alike & (messages.characters >= LEAST_ECHO), rows, n_rows) & ~other
 
 

@@ -17,8 +17,9 @@ nothing is marked. What is asked is the first turn of a user, without the tools 
 
 Flags: `refusal`, `opener` ("Certainly! Here is ...") and `praise` ("Great question!") at the beginning of
 an answer, `disclaimer` ("as an AI") in it, each of any answer; of the last one `copies_prompt` (it begins
-with the whole prompt), `other_language` (than the prompt, both sure, and no language named or translation
-asked for), `empty_answer`, `one_word`, and the names of the recipe's own models (see `models`).
+with the whole prompt, and is no other wording or translation of it), `other_language` (than the prompt,
+both sure, and no language named there or in the system prompt, nor a translation asked for),
+`empty_answer`, `one_word`, and the names of the recipe's own models (see `models`).
 
 Why: mixes are decided, and failures found, by kinds of rows; word lists in nine languages and a model
 inside a package do it without a download.
@@ -77,20 +78,22 @@ def told(table: pa.Table, config: Config) -> pa.Table:
     prompt, answer = _taken(texts, asked), _taken(texts, last)
     lists = words.table()
     of_prompt = signals.look(prompt, lists, HEAD, TAIL)
+    of_system = _systems(texts, _first(rows, np.flatnonzero(_is(roles, "system")), n), lists)
     every = signals.look(texts.take(pa.array(spoken)), lists, HEAD, TAIL)
     of_answer = _of(every, np.searchsorted(spoken, last), last >= 0)
     shape = form.look(answer, of_answer)
     turns = np.bincount(rows[users], minlength=n)
     labels = pc.is_in(shape["format"], pa.array(["label"])).to_numpy(zero_copy_only=False) & shape["snake"]
-    task = tasks.tell(of_prompt, of_answer, labels, asked >= 0, turns)
+    task = tasks.tell(of_system, of_prompt, of_answer, labels, asked >= 0, turns)
     is_text = asked < 0
     spoken_in = language.tell(answer, config.letters)
     asked_in = pc.if_else(pa.array(is_text), spoken_in, language.tell(prompt, config.letters))
     flags = {
         **(_flagged(table, prompt, answer, config) if config.models else {}),
         **_phrases(every, rows[spoken], n),
-        "copies_prompt": form.copies(prompt, answer),
-        "other_language": _other(asked_in, spoken_in, task["task"], of_prompt),
+        "copies_prompt": form.copies(prompt, answer) & ~_tasks(task, "rewriting", "translation"),
+        "other_language": _other(asked_in, spoken_in, of_prompt, of_system)
+        & ~_tasks(task, "translation", "code"),
         "empty_answer": (of_answer.words == 0) & (shape["empty"]) & ~is_text,
         "one_word": (of_answer.words == 1) & ~is_text,
     }
@@ -162,14 +165,26 @@ def _phrases(every: Signals, rows: NDArray[np.int64], n: int) -> dict[str, Mask]
     return flags
 
 
-def _other(asked: pa.Array, spoken: pa.Array, task: pa.ChunkedArray, prompt: Signals) -> Mask:
-    """Whether the answer is in another language than the prompt, and nobody asked for that."""
+def _systems(texts: pa.Array, at: NDArray[np.int64], lists: Any) -> Signals:
+    """Signals of the system turns ``texts[at]``, of which few are different; nothing where `at` is -1."""
+    named = _taken(texts, at).dictionary_encode()
+    every = signals.look(named.dictionary, lists, HEAD, TAIL)
+    return _of(every, named.indices.to_numpy(zero_copy_only=False).astype(np.int64), at >= 0)
+
+
+def _tasks(task: pa.Table, *names: str) -> Mask:
+    """Which rows have one of these tasks: ``bool[N]``."""
+    found: Mask = pc.is_in(task["task"].combine_chunks(), pa.array(names)).to_numpy(zero_copy_only=False)
+    return found
+
+
+def _other(asked: pa.Array, spoken: pa.Array, prompt: Signals, system: Signals) -> Mask:
+    """Whether the answer is in another language than the prompt, and nobody named a language."""
     unknown = pa.array([language.UNKNOWN])
     sure = pc.invert(pc.or_(pc.is_in(asked, unknown), pc.is_in(spoken, unknown)))
-    free = pc.invert(pc.is_in(task.combine_chunks(), pa.array(["translation", "code"])))
     apart = pc.not_equal(language.family(asked), language.family(spoken))
-    other: Mask = pc.and_(pc.and_(sure, free), apart).to_numpy(zero_copy_only=False)
-    named: Mask = (prompt.anywhere & words.bit("languages")) != 0
+    other: Mask = pc.and_(sure, apart).to_numpy(zero_copy_only=False)
+    named: Mask = ((prompt.anywhere | system.anywhere) & words.bit("languages")) != 0
     found: Mask = other & ~named
     return found
 

@@ -1,7 +1,8 @@
 """What a row asks for, by rules that say their names.
 
 What: `tell` gives each row a task of `config.TASKS` and the rule that said so. The first rule that holds, in
-the order of `RULES`, decides.
+the order of `RULES`, decides. A short system prompt that speaks of one thing to be done with a text ("You
+translate into French") says so of every turn of the user, whatever that asks.
 
 Why: a rule that can be read can be disagreed with; rows say which one it was.
 Cost: a few operations on bits a row.
@@ -20,17 +21,30 @@ LABEL = 3  # words of an answer that may be the name of a class
 RULES = (
     *("text", "translation.words", "code.answer", "code.words", "code.fence", "summarisation.words"),
     *("classification.label_answer", "rewriting.words", "extraction.words", "classification.words"),
-    *("creative.words", "creative.role", "creative.works", "opinion.words", "maths.answer", "maths.words"),
+    *("translation.system", "summarisation.system", "rewriting.system", "extraction.system"),
+    *(
+        "classification.system",
+        "creative.words",
+        "creative.role",
+        "creative.works",
+        "opinion.words",
+        "maths.answer",
+        "maths.words",
+    ),
     *("chat.words", "knowledge.words", "knowledge.short_question", "question.mark", "question.words"),
     *("chat.turns", "other"),
 )
+OF_TEXTS = ("translation", "summarisation", "rewriting", "extraction", "classification")
 Mask = NDArray[np.bool_]
 
 
-def tell(prompt: Signals, answer: Signals, labels: Mask, asked: Mask, turns: NDArray[np.int64]) -> pa.Table:
+def tell(
+    system: Signals, prompt: Signals, answer: Signals, labels: Mask, asked: Mask, turns: NDArray[np.int64]
+) -> pa.Table:
     """``task`` and ``rule`` of each row, string[N].
 
-    labels: the answer looks like the name of a class; asked: the row has a turn of a user; turns: how many.
+    system: of its first system turn; labels: the answer looks like the name of a class; asked: the row
+    has a turn of a user; turns: how many.
     """
 
     def has(name: str, of: Signals = prompt, where: str = "anywhere") -> Mask:
@@ -43,7 +57,10 @@ def tell(prompt: Signals, answer: Signals, labels: Mask, asked: Mask, turns: NDA
     begins = has("asking", where="first")
     coded = has("code_answer", answer, "first") | ((answer.forms & FENCE_CODE) != 0)
     counted = has("maths") & (prompt.numbers >= 2)
+    systems = {name: has(name, system) & ((system.forms & LONG) == 0) for name in OF_TEXTS}
+    alone = np.sum(list(systems.values()), axis=0) == 1
     holds = {
+        **{f"{name}.system": of & alone for name, of in systems.items()},
         "text": ~asked,
         "translation.words": has("translation"),
         "code.answer": has("code_answer", answer, "first"),

@@ -89,10 +89,17 @@ def test_phrases_are_looked_for_in_answers_only() -> None:
             ("user", "fine then, go on"),
             ("assistant", "fine then, go on"),
         ],
+        [("system", "Correct the spelling of each text."), ("user", PROSE), ("assistant", PROSE)],
+        [("system", "Du bist für die Rechtschreibung da."), ("user", PROSE), ("assistant", PROSE)],
     ],
 )
 def test_what_must_be_kept(messages: list[Turn]) -> None:
     assert judged(*messages) is None
+
+
+def test_a_system_prompt_that_asks_for_answers_excuses_no_echo() -> None:
+    turns = [("user", PROSE), ("assistant", PROSE)]
+    assert judged(("system", "You are kind and give correct answers."), *turns) == "quality.echo"
 
 
 def test_every_rule_is_documented_and_named_once() -> None:

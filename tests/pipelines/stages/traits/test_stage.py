@@ -11,7 +11,7 @@ from headrace.pipelines import schema, structure
 from headrace.pipelines.stages.traits import config, tasks, words
 from headrace.pipelines.stages.traits import stage as traits
 from headrace.pipelines.stages.traits.config import Config
-from tests.builders import Turn, table, text_table
+from tests.builders import Turn, story, table, text_table
 
 
 def told(*turns: Turn, **settings: Any) -> dict[str, Any]:
@@ -112,6 +112,30 @@ def test_an_answer_in_a_language_that_was_named_is_no_other_language() -> None:
     answer = "Das Salz schmilzt das Eis auf den Straßen im Winter."
     assert asked("Why is salt put on roads? Say it in German, please.", answer)["flags"] == []
     assert asked("Translate: the salt melts the ice on the roads in winter", answer)["flags"] == []
+
+
+@pytest.mark.parametrize(
+    ("system", "task", "rule"),
+    [
+        ("You translate what the user writes into German.", "translation", "translation.system"),
+        ("Correct the grammar of each sentence.", "rewriting", "rewriting.system"),
+        ("You are a kind assistant.", "question", "question.mark"),
+        ("You translate, summarize and classify texts for a newspaper.", "question", "question.mark"),
+        (f"You translate into German. {story(1, 120)}", "question", "question.mark"),
+    ],
+)
+def test_a_system_prompt_says_what_is_done_with_texts(system: str, task: str, rule: str) -> None:
+    question = f"Is my salt on the roads? {' '.join(['We saw it melt in the yard.'] * 5)}"
+    found = told(("system", system), ("user", question), ("assistant", "Das Salz schmilzt auf den Straßen."))
+    assert (found["task"], found["rule"]) == (task, rule)
+    assert ("other_language" in found["flags"]) == (task != "translation" and "German" not in system)
+
+
+def test_a_corrected_text_may_be_as_it_was() -> None:
+    text = "Salt melts ice on the roads in winter."
+    turns = [("user", text), ("assistant", text)]
+    assert told(*turns)["flags"] == ["copies_prompt"]
+    assert told(("system", "Correct the grammar of each sentence."), *turns)["flags"] == []
 
 
 @pytest.mark.parametrize(
