@@ -1,9 +1,9 @@
 """What every run proves of its packed shards: that nothing stands on two sides of the split.
 
-Of every row in `packed/` its side is read from the shards themselves. Then no prompt may be that of rows on
-two sides, or the beginning of a conversation on another side; no `group` may, nor a template where the split
-goes by them; nor two rows that pass 2 found alike. What is proved of some shards stays proved: where nothing
-has changed nothing is read again.
+Of every row in `packed/` its side is read from the shards themselves. Then no prompt (its words in whatever
+order) may be that of rows on two sides, or the beginning of a conversation on another side; no `group` may,
+nor a template where the split goes by them; nor two rows that pass 2 found alike. What is proved of some
+shards stays proved: where nothing has changed nothing is read again.
 
 Cost: `row_ids` of the shards, and the openings and groups of `prepared/`: 9 bytes an opening of the run,
 sorted in tasks of `PARTITION` rows each.

@@ -11,9 +11,10 @@ answers).
 The answer of a row with a chosen and a rejected answer is both, and counts by its exact key alone: the
 windows of two answers say nothing of which is the better one.
 
-Beside these the hashes of a conversation's *openings*: of all that stands before each of the assistant's
-turns, folded as for the exact key. The last is the prompt that the row's last turn answers. By them the split
-keeps on one side what begins with the same prompt.
+Beside these the hashes of a conversation's *openings*: of the words of all that stands before each of the
+assistant's turns, in whatever order. The last is the prompt that the row's last turn answers. By them the
+split keeps on one side what begins with the same prompt, be its options, fields or sentences in another
+order: a test that was trained on so is none.
 
 Cost: two passes of folding, one of both sketches and two of hashing over the text; where a row has two parts
 another of SimHash: see tests/benchmarks/dedup.csv.
@@ -33,6 +34,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from headrace import kernels
+from headrace.kernels.arrow import one_span
 from headrace.kernels.content import Hashes
 from headrace.kernels.dispatch import threads
 from headrace.pipelines import arrays, schema, structure
@@ -40,13 +42,15 @@ from headrace.pipelines.stages.fingerprint.config import KEYED as KEYED
 from headrace.pipelines.stages.fingerprint.config import Config as Config
 
 NAME = "fingerprint"
-VERSION = 2
+VERSION = 3
 COMPARABLE = 1  # version of `COLUMNS`, which fingerprints of other runs are compared by
 BINS = 32
 BANDS = 8
 WORDS = 2  # of a part's sketch: 4 bits a bin
 STEP = 3 << 19  # bytes of text at a time: what is made of them stays in a cache, on memory used before
 ANSWERS = ("assistant", "text", "rejected")  # every other role belongs to the prompt
+
+OFFSET, PRIME, MIXER = np.uint64(0xCBF29CE484222325), np.uint64(0x100000001B3), np.uint64(0x9E3779B97F4A7C15)
 
 # Columns that `apply` adds; all are 0 for rows that were marked before. Band keys stand in columns
 # of their own so that a task of pass 2 reads one band and not all.
@@ -149,23 +153,23 @@ def _by_steps(run: Callable[[int, int], None], bytes_before: NDArray[np.int64]) 
 
 
 class _Folded:
-    """Hashes of messages after folding case and spaces: of all once, or of those alone that count."""
+    """Messages after folding case and spaces: all once, or those alone that count."""
 
     def __init__(self, texts: pa.Array) -> None:
         self._texts = texts
-        self._all: Hashes | None = None
+        self._all: pa.Array | None = None
 
-    def all(self) -> Hashes:
-        """Of every message."""
+    def all(self) -> pa.Array:
+        """Every message, folded."""
         if self._all is None:
-            self._all = kernels.content_hash(kernels.fold(self._texts, keep_punctuation=True))
+            self._all = kernels.fold(self._texts, keep_punctuation=True)
         return self._all
 
     def of(self, some: NDArray[np.int64]) -> Hashes:
         """Of the messages `some`."""
         if self._all is None:
             return kernels.content_hash(kernels.fold(self._texts.take(pa.array(some)), keep_punctuation=True))
-        return self._all[0][some], self._all[1][some]
+        return kernels.content_hash(self._all.take(pa.array(some)))
 
 
 def _codes(roles: pa.Array) -> NDArray[np.int64]:
@@ -256,27 +260,51 @@ def _exact(
 def _openings(
     rows: NDArray[np.int64], codes: NDArray[np.int64], folded: _Folded
 ) -> tuple[NDArray[np.uint64], NDArray[np.int64]]:
-    """Hash of what stands before each of the assistant's turns, and the turn's row; of none without a prompt.
+    """Hash of the words before each of the assistant's turns, and the turn's row; of none without a prompt.
 
     Something else than a system turn has to stand there: that alone says nothing of the row.
     """
     turns = np.flatnonzero(codes == ASSISTANT)
     if not len(turns):
         return np.zeros(0, np.uint64), np.zeros(0, np.int64)
-    keys = kernels.list_hash(np.arange(len(codes) + 1), codes, folded.all())[1]
-    before, asked = _before(rows, codes, keys)
+    span = one_span(folded.all())
+    before, asked = _before(rows, codes, _words(span.data, span.starts, span.stops))
     turns = turns[asked[turns]]
-    return before[turns], rows[turns]
+    return arrays.finalised(before[turns]), rows[turns]
+
+
+@njit(cache=True, nogil=True)
+def _words(data, starts, stops):  # type: ignore[no-untyped-def]
+    """For each folded text the sum of a hash of each of its words; of all of it where it has none."""
+    sums = np.zeros(len(starts), np.uint64)
+    for text in range(len(starts)):
+        every = word = OFFSET
+        size = words = 0
+        for at in range(starts[text], stops[text] + 1):
+            byte = data[at] if at < stops[text] else np.uint8(32)
+            if byte >= 128 or 97 <= byte <= 122 or 48 <= byte <= 57 or 65 <= byte <= 90:
+                word = (word ^ byte) * PRIME
+                size += 1
+            elif size:
+                word ^= word >> np.uint64(32)
+                word *= MIXER
+                sums[text] += word ^ (word >> np.uint64(29))
+                word, size = OFFSET, 0
+                words += 1
+            if not words:
+                every = (every ^ byte) * PRIME
+        if not words:
+            sums[text] = every
+    return sums
 
 
 @njit(cache=True, nogil=True)
 def _before(rows, codes, keys):  # type: ignore[no-untyped-def]
-    """For each message a hash of those before it in its row, and whether somebody asks among them."""
+    """For each message the sum of the keys before it in its row, and whether somebody asks among them."""
     before, asked = np.zeros(len(rows), np.uint64), np.zeros(len(rows), np.bool_)
     for at in range(1, len(rows)):
         if rows[at] == rows[at - 1]:
-            key = (before[at - 1] ^ keys[at - 1]) * np.uint64(0x9E3779B97F4A7C15)
-            before[at] = key ^ (key >> np.uint64(32))
+            before[at] = before[at - 1] + keys[at - 1]
             asked[at] = asked[at - 1] or (codes[at - 1] != SYSTEM and codes[at - 1] != ASSISTANT)
     return before, asked
 
@@ -293,6 +321,7 @@ def _opening_lists(
 
 def warm() -> None:
     """Compile, or load from Numba's cache."""
+    _words(np.zeros(1, np.uint8), np.zeros(1, np.int64), np.ones(1, np.int64))
     _before(np.zeros(2, np.int64), np.zeros(2, np.int64), np.zeros(2, np.uint64))
     keys, features = np.zeros((1, BINS), np.uint64), np.zeros(1, np.uint32)
     _squeeze(keys, features, np.zeros((1, BANDS), np.uint64), np.zeros((1, WORDS), np.uint64))

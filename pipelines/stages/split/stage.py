@@ -1,10 +1,11 @@
 """Train, validation and test: a side for every row, the same for all rows of a cluster.
 
-Rows that are duplicates, borderline pairs, share a `group`, or begin with the same prompt form clusters
-(pass 2); a cluster stands on one side as a whole, removed rows included, so nothing of the test side was
-seen in training, and no prompt of it was trained on with another answer. The side is a hash of `seed` and of
-the cluster's earliest row (its group, else its content), so it does not depend on what else is in the run. A
-cluster larger than half of a side's share goes to train and is reported. Shares are targets.
+Rows that are duplicates, borderline pairs, share a `group`, or begin with the same prompt, its words in
+whatever order, form clusters (pass 2); a cluster stands on one side as a whole, removed rows included, so
+nothing of the test side was seen in training, and no prompt of it was trained on with another answer. The
+side is a hash of `seed` and of the cluster's earliest row (its group, else its content), so it does not
+depend on what else is in the run. A cluster larger than half of a side's share goes to train and is
+reported. Shares are targets.
 
 Inputs that were added later cannot move a row that stood before: sides are assigned plan by plan (`assign`)
 with what was there then, and a new row that would join two sides is dropped as `split.bridge`, with the

@@ -1,10 +1,10 @@
 """Rows that begin with the same prompt, so that the split has them on one side.
 
 A row's prompt is all that stands before its last answer; an opening is all that stands before any of its
-answers (`fingerprint.OPENINGS`). A row belongs with all rows of which its prompt is an opening: the same
-prompt with another answer, and a longer conversation that begins with it. The earliest row with a prompt
-stands in the middle: so rows that were there before it and only begin alike are joined by it, not without it,
-and adding inputs joins no two rows that stood apart.
+answers (`fingerprint.OPENINGS`), and the same where its words are. A row belongs with all rows of which its
+prompt is an opening: the same prompt with another answer, and a longer conversation that begins with it.
+The earliest row with a prompt stands in the middle: so rows that were there before it and only begin alike
+are joined by it, not without it, and adding inputs joins no two rows that stood apart.
 
 Cost: sorting 8 bytes an answer of the run, then 40 bytes an answer whose opening is shared.
 """

@@ -1,8 +1,12 @@
 """Fingerprints: what makes rows equal or different, which columns marked rows get, band and sketch recall."""
 
+from random import Random
+
 import numpy as np
 import pyarrow as pa
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from headrace import kernels
 from headrace.pipelines.stages.fingerprint import stage as fingerprint
@@ -73,6 +77,27 @@ def test_openings_are_all_that_stands_before_each_answer() -> None:
     assert found[8] == found[9]
     assert len({h for openings in found for h in openings}) == 6
     assert rows().schema.field("openings") == fingerprint.OPENINGS
+
+
+def opening(*prompt: Turn) -> int:
+    return int(rows([*prompt, ("assistant", "yes")])["openings"].to_pylist()[0][0])
+
+
+def test_an_opening_is_its_words_in_whatever_order() -> None:
+    one = opening(("user", "Which is safe?\nA. the bridge\nB. ice\nAnswer:"))
+    assert one == opening(("user", "which is safe? A) ice B) the bridge. answer"))
+    assert one != opening(("user", "Which is safe?\nA. the bridge\nB. the ice\nAnswer:"))
+    assert one != opening(("user", "Which is safe?\nA. the bridge\nB. the bridge\nAnswer:"))
+    assert opening(("user", "请问 北京")) == opening(("user", "北京 请问"))
+    assert opening(("user", "?!")) == opening(("user", "?! "))
+    assert len({opening(("user", text)) for text in ("?!", "!?", "+", "-", "😀", "")}) == 6
+
+
+@given(st.lists(st.text(alphabet="ab1é北 .\n", max_size=6), max_size=5), st.randoms())
+def test_an_opening_is_the_same_for_words_that_were_exchanged(words: list[str], draw: Random) -> None:
+    kept = [word for word in " ".join(words).split() if any(c.isalnum() for c in word)]
+    other = draw.sample(kept, len(kept))
+    assert opening(("user", f"so {' '.join(kept)}")) == opening(("user", f"{' '.join(other)} so"))
 
 
 def test_openings_are_the_same_in_any_steps(monkeypatch: pytest.MonkeyPatch) -> None:
