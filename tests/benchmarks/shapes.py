@@ -232,10 +232,10 @@ def shapes() -> dict[str, tuple[Shape, str]]:
         "Chinese dialogues turn by turn": (talks("crosswoz", by_turn), "begun"),
         "pairs of turns": (
             talks("sgd", lambda talk: (asked(a, b) for a, b in pairwise(talk))),
-            "",
+            "pieces",
         ),
-        "windows of three turns": (talks("sgd", lambda talk: windows(talk, ("", ""))), ""),
-        "dialogues as one text": (talks("sgd", lambda talk: windows(talk, ("User: ", "Assistant: "))), ""),
+        "windows of three turns": (talks("sgd", lambda talk: windows(talk, ("", ""))), "pieces"),
+        "dialogues as one text": (talks("sgd", lambda talk: windows(talk, ("User: ", "Assistant: "))), "pieces"),
         "options in three orders": (shuffled, ""),
         "a schema before each question": (
             lambda draw, count: (asked(f"{s}\n\nQuestion: {q}", a) for s, q, a in spider()),

@@ -102,7 +102,7 @@ def _last(recipe: Recipe | None) -> list[str]:
 def _first(path: str) -> pa.Table | None:
     """The rows of the first files of prepared/; None where there is none."""
     files = _files(path)
-    return examined.left(files, path, ["source", "messages", "traits"]) if files else None
+    return examined.left(files, path, ["source", "group", "messages", "traits"]) if files else None
 
 
 def _files(path: str) -> list[str]:

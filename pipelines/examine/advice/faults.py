@@ -56,6 +56,12 @@ FORMS: dict[str, tuple[Level, str, str]] = {
         "their answers are learned again with each row that goes on: `loss: last` in the source puts the loss"
         " on the last answer of each row alone",
     ),
+    "pieces": (
+        "mend",
+        "give an answer that stands in the prompt of another row, as where a conversation is in pieces or a"
+        " translation goes both ways",
+        "a test would hold what was trained on; say which rows belong together (`sources[].group`)",
+    ),
     "markers": (
         "mend",
         "hold markers of a chat template in a turn",

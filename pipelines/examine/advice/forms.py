@@ -11,6 +11,9 @@
   before or behind (`REACH` at most) much more often than in their own, rows of one conversation apart;
 - *begun*: rows with which another begins, and goes on: a conversation that stands there turn by turn, whose
   earlier answers are learned with each row. Not asked where the loss is on the last answer alone;
+- *pieces*: answers that stand in the prompt of another row, a line or a turn of it, and not in their own: a
+  conversation in pieces, or a translation both ways, of which the test holds what was trained on. Not asked
+  of rows with a `group`;
 - *exchanged*: prompts that tell and answers that ask, as where two columns were taken for each other.
 
 Cost: some 40 us a row, at most `MOST` rows of a source, in their order.
@@ -35,6 +38,7 @@ SAME, LABEL = 0.5, 0.9
 OFTEN = 0.01, 3  # share of rows, and rows, that give an answer which is one of few, as labels are
 REACH = 3
 BETTER = 1.5, 0.02  # how much more the words of prompts stand in other answers: times, and share of words
+SAID = 4  # words of an answer that is told from a phrase
 LONG = 80  # bytes of an answer that may be cut off
 ASKS = 0.5, 0.1  # share of answers that end in a question mark, at least, and of prompts, at most
 NOTHING = re.compile(
@@ -47,7 +51,7 @@ MARKERS = (
 )
 SPEAKER = re.compile(r"\A\W*\w{1,12}\W{1,4}(?=\w+\W+\w+\W+\w+\W+\w)")  # "User: " before four words and more
 SENTENCE = re.compile(r"[.!?][\"')\]]*\s")
-CODES = ("one_answer", "some_system", "cut_off", "markers", "shifted", "begun", "exchanged")
+CODES = ("one_answer", "some_system", "cut_off", "markers", "shifted", "begun", "pieces", "exchanged")
 
 
 class Forms(NamedTuple):
@@ -59,7 +63,7 @@ class Forms(NamedTuple):
 
 
 def look(table: pa.Table, last: Collection[str] = ()) -> Forms:
-    """What the rows of `table` (source, messages), source by source in their order, look like.
+    """What the rows of `table` (source, group, messages), source by source in their order, look like.
 
     last: sources of which the last answer alone is learned.
     """
@@ -94,7 +98,10 @@ def _of_source(table: pa.Table, last: bool) -> dict[str, NDArray[np.bool_]]:
     ask = [np.array([text.rstrip().endswith(("?", "？")) for text in side]).mean() for side in (told, asked)]
     exchanged = ask[0] >= ASKS[0] and ask[1] <= ASKS[1]
     shifted = shift(before, told) != 0
-    found["begun"] = none if last else begun(before, told)
+    known = begun(before, told)
+    found["begun"] = none if last else known
+    grouped = table["group"].is_valid().to_numpy() if "group" in table.column_names else none
+    found["pieces"] = pieces(before, told) & ~known & ~grouped
     return found | {"exchanged": none | exchanged, "shifted": none | shifted}
 
 
@@ -139,6 +146,21 @@ def begun(before: Sequence[Sequence[str]], told: Sequence[str]) -> NDArray[np.bo
     )
 
 
+def pieces(before: Sequence[Sequence[str]], told: Sequence[str]) -> NDArray[np.bool_]:
+    """Which of N answers, of `SAID` words and more, are a line or a turn of another row's prompt, and not of
+    their own; before, told: as `begun` takes them."""
+    held = [_lines(turns) for turns in before]
+    every = frozenset().union(*held)
+    known = [a not in lines and a in every for a, lines in zip(told, held, strict=True)]
+    return np.array([at and len(a.split()) >= SAID for at, a in zip(known, told, strict=True)], np.bool_)
+
+
+def _lines(turns: Sequence[str]) -> frozenset[str]:
+    """Turns and their lines, with and without who speaks."""
+    lines = {line for turn in turns for line in (turn, *turn.split("\n"))}
+    return frozenset(lines | {SPEAKER.sub("", line) for line in lines})
+
+
 def shift(before: Sequence[Sequence[str]], told: Sequence[str]) -> int:
     """By how many rows the answers stand away from their prompts, as far as words tell it; 0: by none.
 
@@ -154,8 +176,7 @@ def shift(before: Sequence[Sequence[str]], told: Sequence[str]) -> int:
     both = vectors.terms(pa.array([*asked, *told], pa.large_string()))
     matrix = vectors.weighted(both, alone=False)
     own = matrix[inside.start : inside.stop]
-    held = [{line for turn in turns for line in (turn, *turn.split("\n"))} for turns in before]
-    held = [lines | {behind for line in lines if (behind := SPEAKER.sub("", line)) != line} for lines in held]
+    held = [_lines(turns) for turns in before]
 
     def goes_on(a: int, b: int) -> bool:
         echoed = told[a] in held[b] or (told[a] in asked[b] and 2 * len(told[a]) >= len(asked[b]))

@@ -61,13 +61,31 @@ def test_a_conversation_that_stands_there_turn_by_turn() -> None:
     assert counts(with_system) == {"begun": 40}
 
 
-def test_turns_that_are_asked_and_answered_in_turn_are_not_shifted() -> None:
+def test_turns_that_are_asked_and_answered_in_turn_are_pieces_and_not_shifted() -> None:
     pairs = [[("user", a), ("assistant", b)] for talk in talks() for (_, a), (_, b) in pairwise(talk)]
-    assert counts(pairs) == {}
+    assert counts(pairs) == {"pieces": 80}
+
+
+def test_rows_with_a_group_are_no_pieces() -> None:
+    pairs = [[("user", a), ("assistant", b)] for talk in talks() for (_, a), (_, b) in pairwise(talk)]
+    table = builders.table(*pairs)
+    at = table.schema.get_field_index("group")
+    grouped = pa.array([7] * 50 + [None] * 50, table.schema.field("group").type)
+    assert forms.look(table.set_column(at, table.schema.field("group"), grouped)).counts["pieces"] == 40
+
+
+def test_answers_that_their_own_prompt_holds_are_no_pieces() -> None:
+    passages = [[builders.story(9 * k + at, 6) for at in range(3)] for k in range(20)]
+    asked = [
+        [("user", f"{chr(10).join(lines)}\nWhich line is it?"), ("assistant", line)]
+        for lines in passages
+        for line in lines
+    ]
+    assert counts(asked) == {}
 
 
 @pytest.mark.parametrize("speakers", [("", ""), ("User: ", "Bot: ")])
-def test_the_last_turns_of_a_conversation_as_one_text_are_not_shifted(speakers: tuple[str, str]) -> None:
+def test_the_last_turns_of_a_conversation_as_one_text_are_pieces(speakers: tuple[str, str]) -> None:
     windows = [
         [
             ("user", "\n".join(speakers[at % 2] + talk[at][1] for at in range(max(0, end - 3), end))),
@@ -76,17 +94,17 @@ def test_the_last_turns_of_a_conversation_as_one_text_are_not_shifted(speakers: 
         for talk in talks(10)
         for end in range(1, 10, 2)
     ]
-    assert counts(windows) == {}
+    assert counts(windows) == {"pieces": 80}
 
 
-def test_translations_both_ways_are_not_shifted() -> None:
+def test_translations_both_ways_are_pieces() -> None:
     both = [
         [("user", f"Translate: {x}"), ("assistant", y)]
         for k in range(N)
         for a, b in [(builders.story(k, 9), builders.story(k + 500, 9))]
         for x, y in ((a, b), (b, a))
     ]
-    assert counts(both) == {}
+    assert counts(both) == {"pieces": 2 * N}
 
 
 def test_some_system_prompts() -> None:
