@@ -34,6 +34,12 @@ _TRACE = re.compile(r"\s*<(think(?:ing)?|thought|reasoning)>.*?</\1>\s*", re.DOT
 _FENCE = re.compile(r"```[ \t]*([\w+#-]*)[^\n]*\n")
 _JSON = re.compile(r"""\{\s*(?:["'}]|$|[A-Za-z_]\w*\s*:)|\[\s*(?:[\[{"\]\d-]|true\b|false\b|null\b)""")
 _CALL = re.compile(r"""\[?[A-Za-z_][\w.]*\((?:\)|\s*[A-Za-z_]\w*\s*=[^=]|\s*["'\d\[{])""")
+# Elements of HTML, which need no end and no quotation marks.
+_HTML = re.compile(
+    r"<(?:!doctype|html|head|body|div|span|p|br|hr|b|i|u|em|strong|a|img|ul|ol|li|table|thead|tbody|tr|td|th|h[1-6]"
+    r"|input|button|script|style|pre|blockquote|nav)\b",
+    re.IGNORECASE,
+)
 _TAG = re.compile(r"<\?xml\b|<[a-z_][\w.:-]*(?:\s+[\w:.-]+\s*=\s*[\"'][^<>]*)?/?>|<[A-Z][a-z][\w.:-]*/?>")
 _BRACKETS = re.compile(r"""'(?:[^'\\]|\\.)*'|"(?:[^"\\]|\\.)*"|[()\[\]{}]""", re.DOTALL)
 _KEY = re.compile(
@@ -94,7 +100,7 @@ def _format(body: str) -> tuple[str, Callable[[str], Ends] | None]:
         return "call", call
     if _JSON.match(body):
         return "json", json_text
-    if body.startswith("<") and not re.match(r"<!doctype|<html", body, re.IGNORECASE) and _TAG.match(body):
+    if body.startswith("<") and not _HTML.match(body) and _TAG.match(body):
         return "xml", xml
     if _SQL.match(body) or _LOWER_SQL.match(body):
         return "sql", sql

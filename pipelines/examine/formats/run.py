@@ -35,7 +35,7 @@ from headrace.pipelines.examine.formats.config import Config as Config
 from headrace.pipelines.examine.formats.parse import CLUES, Parsed, parse
 
 NAME = "formats"
-VERSION = 3
+VERSION = 4
 LIBRARIES = ("sqlglot", "pyyaml")
 STATES = ("valid", "drift", "invalid")
 FINDINGS = pa.schema(

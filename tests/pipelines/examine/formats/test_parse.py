@@ -54,6 +54,8 @@ def test_what_is_valid(name: str, answer: str) -> None:
         "With luck, it works.",
         "[citation needed] is what they write.",
         "<EMAIL_ADDRESS_1> is where to write.",
+        "<p>One & two<br>three",
+        '<ul class="a"><li>one<li>two</ul>',
         "Ann, Bo, and Cy came. They\nsat, ate, and left.",
         "| a | b | c |\n|---|---|---|\n| 1 | 2 | 3 |",
         "{curly} is a word",
