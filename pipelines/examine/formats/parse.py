@@ -36,7 +36,7 @@ _JSON = re.compile(r"""\{\s*(?:["'}]|$|[A-Za-z_]\w*\s*:)|\[\s*(?:[\[{"\]\d-]|tru
 _CALL = re.compile(r"""\[?[A-Za-z_][\w.]*\((?:\)|\s*[A-Za-z_]\w*\s*=[^=]|\s*["'\d\[{])""")
 # Elements of HTML, which need no end and no quotation marks.
 _HTML = re.compile(
-    r"<(?:!doctype|html|head|body|div|span|p|br|hr|b|i|u|em|strong|a|img|ul|ol|li|table|thead|tbody|tr|td|th|h[1-6]"
+    r"<(?:!doctype|html|head|body|div|span|p|br|hr|em|strong|a\s+href|img|ul|ol|li|table|thead|tbody|tr|td|th|h[1-6]"
     r"|input|button|script|style|pre|blockquote|nav)\b",
     re.IGNORECASE,
 )
