@@ -235,7 +235,10 @@ def shapes() -> dict[str, tuple[Shape, str]]:
             "pieces",
         ),
         "windows of three turns": (talks("sgd", lambda talk: windows(talk, ("", ""))), "pieces"),
-        "dialogues as one text": (talks("sgd", lambda talk: windows(talk, ("User: ", "Assistant: "))), "pieces"),
+        "dialogues as one text": (
+            talks("sgd", lambda talk: windows(talk, ("User: ", "Assistant: "))),
+            "pieces",
+        ),
         "options in three orders": (shuffled, ""),
         "a schema before each question": (
             lambda draw, count: (asked(f"{s}\n\nQuestion: {q}", a) for s, q, a in spider()),

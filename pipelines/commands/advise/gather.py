@@ -148,7 +148,7 @@ def _gathered(recipe: Recipe, table: pa.Table, origin: str, partial: bool) -> Ga
         kept.schema.get_field_index("row_id"), "row_id", pa.array(np.arange(kept.num_rows, dtype=np.uint64))
     )
     sketched = fingerprint.apply(numbered, recipe.fingerprint)
-    gone = in_memory.removed(sketched, recipe.dedup) if kept.num_rows else None
+    gone = in_memory.removed(sketched, recipe.dedup, _last(recipe)) if kept.num_rows else None
     lost: dict[str, int] = {**book["dropped"], **book["quarantined"]}
     if gone is not None and gone.num_rows:
         stays = pc.invert(

@@ -1,11 +1,12 @@
 """Duplicates among texts in memory, by the same steps and with the same answer as pass 2."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import chain
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from headrace.kernels.dispatch import threads
@@ -34,24 +35,28 @@ def duplicates(texts: pa.Array, config: Config | None = None) -> pa.Table:
     return removed(fingerprint.apply(as_rows(texts), fingerprint.Config()), config or Config())
 
 
-def removed(table: pa.Table, config: Config) -> pa.Table:
-    """The same among the fingerprinted rows of `table`, by their ids."""
-    rows, matches = matched(table, config)
+def removed(table: pa.Table, config: Config, last: Sequence[str] = ()) -> pa.Table:
+    """The same among the fingerprinted rows of `table`, by their ids; last: sources of which the last answer
+    of a row alone is learned."""
+    rows, matches = matched(table, config, last)
     verdict = decide.decide(rows.n, matches, config.threshold, rule_of_copies(config))
     return removed_table(rows["row_id"], rows["simhash"], verdict)
 
 
-def matched(table: pa.Table, config: Config) -> tuple[Rows, decide.Matches]:
+def matched(table: pa.Table, config: Config, last: Sequence[str] = ()) -> tuple[Rows, decide.Matches]:
     """All that is alike among the fingerprinted rows of `table`, and the rows by rank."""
     rows = Rows(table)
     exact, representative = exact_copies(rows)
     pairs = all_candidates(rows, representative, config)
     concerned, local = np.unique(pairs, return_inverse=True)
+    place = pa.array(rows.place[concerned])
+    ends = pc.is_in(table["source"].take(place), pa.array(last, pa.string())).to_numpy() if last else None
     measured = verify.similarities(
-        table.select(verify.COLUMNS).take(pa.array(rows.place[concerned])),
+        table.select(verify.COLUMNS).take(place),
         local.reshape(-1, 2),
         min_features=config.min_features,
         ngram=fingerprint.Config().ngram,
+        last=ends,
     )
     equal = short_equal(rows, representative, config)
     rule = np.where(measured.alike, decide.ALIKE, decide.NEAR).astype(np.int8)

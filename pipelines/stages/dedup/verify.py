@@ -32,8 +32,10 @@ what the other asks itself.
 
 Two answers to a prompt that come to another result (`results`) are no copies of each other, however alike
 their texts: such a pair is *alike* too, whatever the similarity. Dedup would otherwise choose one of two
-results and say nothing; which of them is wrong, `examine.contradictions` asks. A plain text has no prompt and
-so no result; and where only a sketch of one row is there, its result is not known.
+results and say nothing; which of them is wrong, `examine.contradictions` asks. So are a conversation and
+one that goes on from it where the last answer alone is learned (`sources[].loss: last`): each has its own.
+A plain text has no prompt and so no result; and where only a sketch of one row is there, its result is not
+known.
 
 Cost: the texts of the rows concerned are folded once; then 6 to 8 ns for each byte of each pair; results some
 50 us a kilobyte of answers that are alike.
@@ -70,11 +72,18 @@ class Measured(NamedTuple):
     alike: NDArray[np.bool_]
 
 
-def similarities(table: pa.Table, pairs: NDArray[np.int64], *, min_features: int, ngram: int) -> Measured:
+def similarities(
+    table: pa.Table,
+    pairs: NDArray[np.int64],
+    *,
+    min_features: int,
+    ngram: int,
+    last: NDArray[np.bool_] | None = None,
+) -> Measured:
     """Similarity of each pair of rows of `table`, from their texts.
 
     pairs: int64[M, 2]. `table` has the `COLUMNS`. min_features: windows from which on a part is compared by
-    its windows. ngram: bytes of a window.
+    its windows. ngram: bytes of a window. last ``bool[N]``: rows of which the last answer alone is learned.
     """
     joined = _parts(table)
 
@@ -87,6 +96,9 @@ def similarities(table: pa.Table, pairs: NDArray[np.int64], *, min_features: int
     prompted = (table["prompt_features"].to_numpy() > 0) | (table["prompt_key"].to_numpy() != 0)
     close = np.flatnonzero((found.similarity >= CLOSE) & (long & prompted)[pairs].all(axis=1) & ~found.alike)
     found.alike[close] = _other_results(table, pairs[close])
+    if last is not None and last.any():
+        close = np.flatnonzero((found.similarity >= CLOSE) & last[pairs].any(axis=1) & ~found.alike)
+        found.alike[close] = _other_ends(table, pairs[close])
     return found
 
 
@@ -130,6 +142,22 @@ def _as_asked(
     close, again = close[differ], Measured(again.similarity[differ], again.alike[differ])
     found.similarity[close] = np.minimum(found.similarity[close], again.similarity)
     found.alike[close] |= again.alike
+
+
+def _other_ends(table: pa.Table, pairs: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Which pairs of rows have another number of answers, and another last one, ``bool[M]``."""
+    concerned, local = np.unique(pairs, return_inverse=True)
+    local = local.reshape(-1, 2)
+    roles, rows, texts = schema.contents(table.take(pa.array(concerned)))
+    answers = np.flatnonzero(pc.equal(roles, "assistant").to_numpy(zero_copy_only=False))
+    counts = np.bincount(rows[answers], minlength=len(concerned))
+    ends = np.full(len(concerned), -1, np.int64)
+    ends[rows[answers]] = answers  # ascending, so the last one of a row stays
+    last = texts.take(pa.array(ends, mask=ends < 0)).fill_null("")
+    key = kernels.content_hash(kernels.fold(last, keep_punctuation=True))[0]
+    one, other = local.T
+    found: NDArray[np.bool_] = (counts[one] != counts[other]) & (key[one] != key[other])
+    return found
 
 
 def _other_results(table: pa.Table, pairs: NDArray[np.int64]) -> NDArray[np.bool_]:

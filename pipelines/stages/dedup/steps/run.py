@@ -66,13 +66,15 @@ def run(
     corpora: Sequence[Corpus] = (),
     each_table: Each | None = None,
     held: Mapping[int, int] | None = None,
+    last: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Find the duplicates among the rows of the prepared files at `paths` and write `output`.
 
     `order` holds the priority of each source, `firsts` the first ordinal of each plan, `corpora` what
     the rows are compared with; `each(function, items, name=...)` runs tasks, `each_table` (left out: the
     same) those that compare signatures; `held` are the ordinals of sources that are held out, with their
-    places (`order.HELD`): their rows stay, and others go for them. Writes removed.parquet,
+    places (`order.HELD`): their rows stay, and others go for them; `last` are the sources of which the
+    last answer of a row alone is learned. Writes removed.parquet,
     borderline.parquet, the index (see `index`), and what `split.assign` needs: joined.parquet (pairs that
     share a side), clusters.parquet, ordinals.parquet (rows of each fragment). Returns counts. Nothing
     depends on the order of the paths, nor on that in which tasks end.
@@ -89,7 +91,7 @@ def run(
     first = next(each(rank, [staged], name="dedup order"))
     foreign = first["foreign"]
     found = _candidates(staged, work, config, first["rows"], foreign, each, each_table or each)
-    verified = _verified(found.names, groups, work, config, foreign, ngram, each)
+    verified = _verified(found.names, groups, work, config, foreign, ngram, each, last)
     names = tuple(c.name for c in corpora)
     settling: dict[str, Any] = {"work": work, "output": output, "config": config, "held": held}
     decided = partial(_decide, **settling, **first, files=files, names=names)
@@ -146,13 +148,15 @@ def _verified(
     foreign: int,
     ngram: int,
     each: Each,
+    last: Sequence[str],
 ) -> list[dict[str, Any]]:
     """Compare the texts of candidate pairs, a chunk a task: where each was written, and its pairs."""
     gather = partial(verifying.gather, starts=[group[0][0] for group in groups], work=work, foreign=foreign)
     gathered = next(each(gather, [names], name="dedup gather"))
     wanted = [(g, groups[g]) for g in gathered["groups"]]
     collected = list(each(partial(verifying.collect, work=work), wanted, name="dedup collect"))
-    compare = partial(verifying.compare, collected=collected, work=work, config=config, ngram=ngram)
+    how: dict[str, Any] = {"config": config, "ngram": ngram, "last": last}
+    compare = partial(verifying.compare, collected=collected, work=work, **how)
     return list(each(compare, range(gathered["chunks"]), name="dedup verify"))
 
 

@@ -80,7 +80,7 @@ def collect(item: tuple[int, Sequence[tuple[int, File]]], work: str) -> dict[str
     number, files = item
     wanted = storage.read_table(storage.join(work, f"wanted-{number}.parquet")).combine_chunks()
     written: dict[str, list[str]] = {}
-    for kind, content in (("texts", ("messages",)), ("sketches", against.SKETCHES)):
+    for kind, content in (("texts", ("source", "messages")), ("sketches", against.SKETCHES)):
         mine = [(p, f) for p, f in files if f.sketched == (kind == "sketches")]
         paths = written.setdefault(kind, [])
         for tables in _batches(_rows(mine, wanted, content)):
@@ -123,9 +123,17 @@ def _by_chunk(tables: list[pa.Table]) -> Iterator[pa.Table]:
 
 
 def compare(
-    chunk: int, collected: Sequence[dict[str, list[str]]], work: str, config: Config, ngram: int
+    chunk: int,
+    collected: Sequence[dict[str, list[str]]],
+    work: str,
+    config: Config,
+    ngram: int,
+    last: Sequence[str] = (),
 ) -> dict[str, Any]:
-    """Similarities of one chunk's pairs, from the texts, or from sketches where there are no texts."""
+    """Similarities of one chunk's pairs, from the texts, or from sketches where there are no texts.
+
+    last: sources of which the last answer of a row alone is learned.
+    """
     pairs = blocking.read_pairs(work, f"chunk-{chunk}")
     texts, sketches = (_read(collected, kind, chunk) for kind in ("texts", "sketches"))
     by_sketch = np.isin(pairs[:, 0], sketches["rank"].to_numpy())
@@ -133,7 +141,8 @@ def compare(
     ranks = texts["rank"].to_numpy()
     similarity, rule = np.empty(len(pairs)), np.where(by_sketch, decide.SKETCH, decide.NEAR).astype(np.int8)
     local = np.searchsorted(ranks, pairs)
-    measured = [(~by_sketch, verify.similarities(texts, local[~by_sketch], **same))]
+    ends = pc.is_in(texts["source"], pa.array(last, pa.string())).to_numpy() if last else None
+    measured = [(~by_sketch, verify.similarities(texts, local[~by_sketch], last=ends, **same))]
     if by_sketch.any():
         better = np.searchsorted(sketches["rank"].to_numpy(), pairs[by_sketch, 0])
         local = np.stack([better, local[by_sketch, 1]], axis=1)

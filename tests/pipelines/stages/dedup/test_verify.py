@@ -5,7 +5,8 @@ import pyarrow as pa
 import pytest
 
 from headrace import kernels
-from headrace.pipelines.stages.dedup import results, verify
+from headrace.pipelines.stages.dedup import in_memory, results, verify
+from headrace.pipelines.stages.dedup.config import Config
 from headrace.pipelines.stages.fingerprint import stage as fingerprint
 from tests import builders
 
@@ -171,3 +172,26 @@ def test_of_equal_turns_no_result_is_asked() -> None:
 )
 def test_what_is_marked_is_found_in_any_case(answer: str, final: str | None) -> None:
     assert results.marked(answer) == final
+
+
+def test_a_conversation_that_goes_on_is_another_row_where_the_last_answer_is_learned() -> None:
+    def talk(turns: int) -> list[tuple[str, str]]:
+        said = [builders.story(at, 30) for at in range(turns)]
+        return [("user" if at % 2 == 0 else "assistant", text) for at, text in enumerate(said)]
+
+    shorter, longer = talk(20), talk(22)
+    rows = fingerprint.apply(
+        builders.table(shorter, longer, shorter[:-1] + longer[-1:]), fingerprint.Config()
+    )
+    pairs, how = np.array([[0, 1], [1, 2]]), {"min_features": 32, "ngram": 8}
+    found = verify.similarities(rows, pairs, **how)
+    assert (found.similarity >= 0.8).all()
+    assert not found.alike.any()
+    assert verify.similarities(rows, pairs, **how, last=np.array([True, False, False])).alike.tolist() == [
+        True,
+        False,
+    ]
+    assert verify.similarities(rows, pairs, **how, last=np.ones(3, np.bool_)).alike.tolist() == [True, False]
+    assert not verify.similarities(rows, pairs, **how, last=np.zeros(3, np.bool_)).alike.any()
+    assert in_memory.removed(rows, Config())["removed"].to_pylist() == [0, 2]
+    assert in_memory.removed(rows, Config(), ["s"])["removed"].to_pylist() == [2]
