@@ -81,6 +81,14 @@ def held_by(contents: pa.Array) -> NDArray[np.bool_]:
     return contains(contents, OPEN.encode())
 
 
+def calling(contents: pa.Array) -> NDArray[np.bool_]:
+    """Which contents hold calls of tools: ``bool[N]``."""
+    found = held_by(contents)
+    held = contents.filter(pa.array(found)).to_pylist()
+    found[found] = ['"tool_calls"' in content.partition(OPEN)[2] for content in held]
+    return found
+
+
 def unsealed(role: str, content: str) -> tuple[str, Structure]:
     """The text and the structure of a turn; several (of turns that were merged) become one.
 

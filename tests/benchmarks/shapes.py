@@ -21,6 +21,7 @@ from datetime import UTC, datetime
 from itertools import pairwise
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 from headrace.pipelines import flow
 from headrace.pipelines.commands.advise import gather
@@ -36,7 +37,7 @@ COLUMNS = (
     *("date", "commit", "cpu", "shape", "rows", "lost", "effective_prompts", "conflicting", "suspects"),
     *("alarms", "expected"),
 )
-Row = sets.Row
+Row = list[sets.Turn] | dict[str, Any]  # turns, or a record as it is written
 LEFT_OUT = {"size", "test"}  # they hang on how many rows are asked for
 
 
@@ -194,11 +195,10 @@ def shapes() -> dict[str, tuple[Shape, str]]:
     mail = "--\nBest regards,\n{}\nThis e-mail is confidential. If it is not for you, please delete it."
     before = "Today is 2026-{:02d}-{:02d}. You speak with customer no. {}. You are a helpful bank assistant."
 
-    def each(make: Callable[[random.Random, str, str], Row | list[Row]]) -> Shape:
+    def each(make: Callable[[random.Random, str, str], Row]) -> Shape:
         def of(draw: random.Random, count: int) -> Iterator[Row]:
             for row in draw.sample(bank, min(count, len(bank))):
-                made = make(draw, sets.prompt(row), sets.answer(row))
-                yield from [made] if isinstance(made[0], tuple) else made  # type: ignore[list-item]
+                yield make(draw, sets.prompt(row), sets.answer(row))
 
         return of
 
@@ -250,6 +250,8 @@ def shapes() -> dict[str, tuple[Shape, str]]:
         "records": (records, ""),
         "yes or no": (each(about), ""),
         "a label as JSON": (each(lambda draw, p, a: asked(f"As JSON: {p}", as_json(draw, p, a))), ""),
+        "calls of a tool alone": (each(lambda _, p, a: called(p, a)), ""),
+        "answers in HTML": (each(lambda _, p, a: asked(p, f"<p>They ask about {a} & more<br>")), ""),
         "a label behind its reason": (
             each(lambda _, p, a: asked(p, f"They ask about {a}, so this fits. It is clear.\nLabel: {a}")),
             "",
@@ -281,10 +283,32 @@ def shapes() -> dict[str, tuple[Shape, str]]:
     }
 
 
+def record(row: Row) -> dict[str, Any]:
+    """A row as it is written."""
+    if isinstance(row, dict):
+        return row
+    return {"messages": [{"role": role, "content": text} for role, text in row]}
+
+
+def called(prompt: str, label: str) -> Row:
+    """A question that is answered by the call of a tool alone."""
+    function = {"name": "route", "parameters": {"type": "object", "properties": {"to": {"type": "string"}}}}
+    call = {"name": "route", "arguments": json.dumps({"to": label})}
+    said = {
+        "role": "assistant",
+        "content": None,
+        "tool_calls": [{"id": "1", "type": "function", "function": call}],
+    }
+    return {
+        "tools": [{"type": "function", "function": function}],
+        "messages": [{"role": "user", "content": prompt}, said],
+    }
+
+
 def told(rows: list[Row]) -> dict[str, int | str]:
     """What the advice says of rows."""
     with TemporaryDirectory() as folder:
-        made = [{"messages": [{"role": role, "content": text} for role, text in row]} for row in rows]
+        made = [record(row) for row in rows]
         Path(folder, "a.jsonl").write_text("\n".join(json.dumps(one) for one in made), encoding="utf-8")
         recipe = validate(
             {"output": f"{folder}/run", "sources": [{"name": "a", "path": f"{folder}/a.jsonl"}]}, "recipe"

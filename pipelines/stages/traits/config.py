@@ -11,7 +11,7 @@ TASKS = (
     *("question", "knowledge", "opinion", "extraction", "summarisation", "classification", "rewriting"),
     *("translation", "code", "maths", "chat", "creative", "text", "other"),
 )
-FORMATS = ("empty", "json", "xml", "table", "number", "code", "label", "list", "prose")
+FORMATS = ("empty", "call", "json", "xml", "table", "number", "code", "label", "list", "prose")
 REASONING = ("think", "thinking", "reasoning", "thought", "mistral", "channel", "empty", "steps", "none")
 FLAGS = (
     *("refusal", "opener", "praise", "disclaimer", "copies_prompt", "other_language", "empty_answer"),

@@ -7,7 +7,7 @@ What: the column `traits` (``TRAITS``) says of each row
 ``answer_language``  the same of the last answer
 ``task``             what is asked for, one of `config.TASKS`; `knowledge` and `opinion` are kinds of question
 ``rule``             the rule that told the task: the evidence, never text
-``format``           how the last answer looks, one of `config.FORMATS`
+``format``           how the last answer looks, one of `config.FORMATS`; call: it calls tools and says nothing
 ``reasoning``        the form of reasoning before the last answer, one of `config.REASONING`
 ``flags``            what is odd about its answers, of `config.FLAGS`
 ===================  ==================================================================================
@@ -69,8 +69,8 @@ def apply(table: pa.Table, config: Config) -> pa.Table:
 
 def told(table: pa.Table, config: Config) -> pa.Table:
     """The fields of `TRAITS` of every row, marked or not."""
-    roles, rows, texts = schema.contents(table)
-    texts = structure.bare(texts)
+    roles, rows, contents = schema.contents(table)
+    texts = structure.bare(contents)
     n = table.num_rows
     users, answers, plain = (_is(roles, name) for name in ("user", "assistant", "text"))
     spoken = np.flatnonzero(answers | plain)
@@ -82,9 +82,13 @@ def told(table: pa.Table, config: Config) -> pa.Table:
     every = signals.look(texts.take(pa.array(spoken)), lists, HEAD, TAIL)
     of_answer = _of(every, np.searchsorted(spoken, last), last >= 0)
     shape = form.look(answer, of_answer)
+    calling = structure.calling(contents)
+    tools = np.bincount(rows[calling], minlength=n) > 0
+    calls = np.append(calling, False)[last] & shape["empty"]
+    shape["format"] = pc.if_else(pa.array(calls), "call", shape["format"])
     turns = np.bincount(rows[users], minlength=n)
     labels = pc.is_in(shape["format"], pa.array(["label"])).to_numpy(zero_copy_only=False) & shape["snake"]
-    task = tasks.tell(of_system, of_prompt, of_answer, labels, asked >= 0, turns)
+    task = tasks.tell(of_system, of_prompt, of_answer, labels, asked >= 0, turns, tools)
     is_text = asked < 0
     spoken_in = language.tell(answer, config.letters)
     asked_in = pc.if_else(pa.array(is_text), spoken_in, language.tell(prompt, config.letters))
@@ -94,7 +98,7 @@ def told(table: pa.Table, config: Config) -> pa.Table:
         "copies_prompt": form.copies(prompt, answer) & ~_tasks(task, "rewriting", "translation"),
         "other_language": _other(asked_in, spoken_in, of_prompt, of_system)
         & ~_tasks(task, "translation", "code"),
-        "empty_answer": (of_answer.words == 0) & (shape["empty"]) & ~is_text,
+        "empty_answer": (of_answer.words == 0) & shape["empty"] & ~is_text & ~calls,
         "one_word": (of_answer.words == 1) & ~is_text,
     }
     return pa.table(

@@ -39,12 +39,18 @@ Mask = NDArray[np.bool_]
 
 
 def tell(
-    system: Signals, prompt: Signals, answer: Signals, labels: Mask, asked: Mask, turns: NDArray[np.int64]
+    system: Signals,
+    prompt: Signals,
+    answer: Signals,
+    labels: Mask,
+    asked: Mask,
+    turns: NDArray[np.int64],
+    tools: Mask,
 ) -> pa.Table:
     """``task`` and ``rule`` of each row, string[N].
 
-    system: of its first system turn; labels: the answer looks like the name of a class; asked: the row
-    has a turn of a user; turns: how many.
+    system: of its first system turn; labels: the answer looks like the name of a class; asked: the row has a
+    turn of a user; turns: how many; tools: a tool is called, so nobody has to know.
     """
 
     def has(name: str, of: Signals = prompt, where: str = "anywhere") -> Mask:
@@ -78,8 +84,8 @@ def tell(
         "maths.answer": counted & ((answer.forms & SUM) != 0),
         "maths.words": has("maths") & ((prompt.numbers >= 2) | ((prompt.forms & SUM) != 0)),
         "chat.words": has("chat", where="first") & short,
-        "knowledge.words": has("knowledge", where="opening") & ~has("personal") & short,
-        "knowledge.short_question": (begins | question) & ~has("personal") & short & (turns == 1),
+        "knowledge.words": has("knowledge", where="opening") & ~has("personal") & short & ~tools,
+        "knowledge.short_question": (begins | question) & ~has("personal") & short & (turns == 1) & ~tools,
         "question.mark": question,
         "question.words": begins | has("knowledge", where="opening"),
         "chat.turns": turns > 1,

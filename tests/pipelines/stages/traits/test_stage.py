@@ -131,6 +131,15 @@ def test_a_system_prompt_says_what_is_done_with_texts(system: str, task: str, ru
     assert ("other_language" in found["flags"]) == (task != "translation" and "German" not in system)
 
 
+def test_a_call_is_an_answer() -> None:
+    calls = {"tool_calls": [{"type": "function", "function": {"name": "weather", "arguments": {}}}]}
+    found = asked("Is it cold in Oslo?", structure.sealed("", calls))
+    assert (found["task"], found["format"], found["flags"]) == ("question", "call", [])
+    assert asked("Is it cold in Oslo?")["task"] == "knowledge"
+    unlearned = asked("Is it cold in Oslo?", structure.sealed("", {"learned": False}))
+    assert (unlearned["format"], unlearned["flags"]) == ("empty", ["empty_answer"])
+
+
 def test_a_corrected_text_may_be_as_it_was() -> None:
     text = "Salt melts ice on the roads in winter."
     turns = [("user", text), ("assistant", text)]
