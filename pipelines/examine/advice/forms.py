@@ -49,7 +49,7 @@ MARKERS = (
     r"<\|(?:im_start|im_end|eot_id|start_header_id|endoftext|user|assistant)\|>|\[/?INST\]|</?s>"
     r"|<start_of_turn>"
 )
-SPEAKER = re.compile(r"\A\W*\w{1,12}\W{1,4}(?=\w+\W+\w+\W+\w+\W+\w)")  # "User: " before four words and more
+SPEAKER = re.compile(r"\A\W{0,4}\w{1,12}\W{0,3}[:>：]\W{0,3}(?=\w+\W+\w+\W+\w+\W+\w)")  # before four words
 SENTENCE = re.compile(r"[.!?][\"')\]]*\s")
 CODES = ("one_answer", "some_system", "cut_off", "markers", "shifted", "begun", "pieces", "exchanged")
 
@@ -140,10 +140,15 @@ def begun(before: Sequence[Sequence[str]], told: Sequence[str]) -> NDArray[np.bo
 
     before: turns before each answer; told: the answers, empty where there is none.
     """
-    begins = {tuple(turns[:end]) for turns in before for end in range(1, len(turns))}
-    return np.array(
-        [bool(a) and (*turns, a) in begins for turns, a in zip(before, told, strict=True)], np.bool_
-    )
+    begins, whole = set[int](), list[int]()
+    for turns, answer in zip(before, told, strict=True):
+        key = 0
+        for turn in turns:
+            begins.add(key)
+            key = hash((key, turn))
+        begins.add(key)
+        whole.append(hash((key, answer)))
+    return np.array([bool(a) and key in begins for a, key in zip(told, whole, strict=True)], np.bool_)
 
 
 def pieces(before: Sequence[Sequence[str]], told: Sequence[str]) -> NDArray[np.bool_]:
