@@ -31,8 +31,8 @@ class Config(Section):
     near: bool = True
     """Remove rows whose prompt and answer are each alike (exact copies among them). Answers that come to
     different results (a number, yes or no, what code returns) are no duplicates: both rows stay, on one side
-    of the split, and `examine.contradictions` looks at them. With `sources[].loss: last` a conversation and one
-    that goes on from it are none either."""
+    of the split, and `examine.contradictions` looks at them. With `sources[].loss: last` a conversation and
+    one that goes on from it are none either."""
     passages: Passages = Passages()
     threshold: float = Field(0.8, gt=0, le=1)
     """Least Jaccard similarity of both parts, over windows of the folded text; where one part is too short to
