@@ -43,7 +43,7 @@ from headrace.pipelines.stages.pii.presidio import setup
 from headrace.pipelines.stages.pii.search import findings_in
 
 NAME = "pii"
-VERSION = 9
+VERSION = 10
 # Where a model of names runs and lies (its content is hashed instead), what a later look at the outcome leads
 # to, and where the secret is.
 NOT_IN_KEY = {"ner": {"model", "actors", "gpus"}, "gate": True, "key": True}

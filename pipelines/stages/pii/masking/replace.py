@@ -180,7 +180,7 @@ class Conversation:
             joined[text] = self._joined(text, [*joined.get(text, ()), *findings])
         for text in sorted(joined):
             self._write(text, joined[text])
-        return sorted(joined)
+        return sorted(text for text, widened in joined.items() if widened)
 
     def _joined(self, text: int, findings: Iterable[Finding]) -> list[Finding]:
         """Stretches of the findings; what was issued is replaced again as a whole or not at all."""

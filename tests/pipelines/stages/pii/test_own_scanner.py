@@ -39,6 +39,7 @@ CASES = [
     ("phones", "PHONE_NUMBER", "write [[+41 (0)96 123 45 67]] there"),
     ("phones", "PHONE_NUMBER", "write [[+44(0)20 7946 0958]], or not"),
     ("phones", "PHONE_NUMBER", "write [[0049 (0) 30/1234567]] there"),
+    ("bracketed_phones", "PHONE_NUMBER", "so ([ [[4258828080]] ]) it is"),
     ("told_phones", "PHONE_NUMBER", "you can call me at [[449 4898]] today"),
     ("told_phones", "PHONE_NUMBER", "[[22 498317]] office"),
     ("told_ssns", "US_SSN", "my ssn is [[4821]] and that"),
@@ -187,6 +188,40 @@ def test_spans_are_exact(name: str, entity: str, marked: str) -> None:
     mine = [one for one in found(text, without=("overlaps",)) if one.recognizer == name]
     assert [(one.start, one.end, one.entity) for one in mine] == [(start, end, entity)], mine
     assert mine[0].score >= 0.4
+
+
+@pytest.mark.parametrize(
+    ("ahead", "behind"),
+    [
+        *[("[[", "]]"), ("((", "))"), ("{{", "}}"), ("<<", ">>"), ("[[[", "]]]"), ("([", "])"), ("[(", ")]")],
+        *[("{[", "]}"), ('[["', '"]]'), ("[('", "')]"), ("[[ ", " ]]"), ("''", "''"), ('""', '""')],
+        *[("``", "``"), ("==", "==")],
+    ],
+)
+def test_a_value_in_nested_brackets_or_quotes_is_found(ahead: str, behind: str) -> None:
+    values = {
+        "PHONE_NUMBER": ["4258828080", "425-882-8080", "+1 425 882 8080", "+49 30 901820", "020 7946 0958"],
+        "EMAIL_ADDRESS": ["jane.doe@example.org"],
+        "IBAN_CODE": ["DE89370400440532013000", "DE89 3704 0044 0532 0130 00"],
+        "CREDIT_CARD": ["4111111111111111", "4111 1111 1111 1111"],
+    }
+    for entity, spelt in values.items():
+        for value in spelt:
+            text = f"so {ahead}{value}{behind} it is"
+            start = text.index(value)
+            covers = [one for one in found(text) if one.start <= start and start + len(value) <= one.end]
+            assert entity in {one.entity for one in covers if one.score >= 0.4}, text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *["[[1712345678, 2]]", "[[2147483647, 1]]", "[[1234567, 7654321]]", "[[4258828080.5]]"],
+        *["<<4258828080=8>>", "1<<4258828080>>2"],
+    ],
+)
+def test_numbers_in_nested_brackets_are_no_telephone_numbers(text: str) -> None:
+    assert [one for one in found(text) if one.score >= 0.4 and one.start < 4] == []
 
 
 def test_every_recogniser_is_tested() -> None:
