@@ -4,7 +4,8 @@ In: texts as one Arrow array. Out: findings (span, entity, score, recogniser) by
 `presidio.scanner`.
 
 How: all patterns are made into automata, which read the Arrow buffer once and say at which characters which
-pattern could match. There the pattern itself is tried. What it matches goes to the judge of its recogniser,
+pattern could match. Where few of many matches are what they look like ("i am looking"), another automaton reads
+on from there (`Recognizer.narrow`). There the pattern itself is tried. What it matches goes to the judge of its recogniser,
 which returns span and score, or None for "no". A recogniser is data (`recognizers.recognizer`); all of them
 are listed in `recognizers.catalogue`.
 
@@ -23,7 +24,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from headrace.kernels.scan import scan
+from headrace.kernels.scan import scan, scan_from
 from headrace.pipelines.stages.pii.automaton.graph import Graph, Pattern
 from headrace.pipelines.stages.pii.automaton.machine import Machine
 from headrace.pipelines.stages.pii.automaton.symbols import Symbols, named
@@ -54,6 +55,13 @@ class OwnScanner:
         self.bits = -(-len(patterns) // max(1, -(-len(patterns) // BITS)))  # evenly, in as few as may be
         parts = [patterns[at : at + self.bits] for at in range(0, len(patterns), self.bits or 1)]
         self.machines = [_machine(part, symbols) for part in parts]
+        self.narrowed = np.array([bool(one.owner.narrow) for one in self.tried], np.bool_)
+        narrow = [(owner, Pattern(source)) for owner in chosen for source in owner.narrow]
+        self.narrower = _machine([pattern for _, pattern in narrow], symbols) if narrow else None
+        bits = [
+            sum(1 << bit for bit, (owner, _) in enumerate(narrow) if owner is one.owner) for one in self.tried
+        ]
+        self.needed = np.array(bits, np.uint64)  # of those of `narrow` that a pattern's recogniser has
 
     def find(self, texts: pa.Array) -> Findings:
         """Findings in all texts (large_string[N]), by text; of equal texts one is examined for all."""
@@ -69,12 +77,24 @@ class OwnScanner:
         parts = []
         for number, machine in enumerate(self.machines):
             found = scan(texts, machine.tables, machine.learn)
-            bits = np.unpackbits(found.accepted.astype("<u8").view(np.uint8), bitorder="little")
-            at, bit = np.nonzero(bits.reshape(-1, 64))
+            at, bit = set_bits(found.accepted)
             parts.append((found.row[at], found.start[at], number * self.bits + bit))
         rows, starts, patterns = (np.concatenate(column) for column in zip(*parts, strict=True))
         order = np.lexsort((starts, patterns, rows))
-        return rows[order], starts[order], patterns[order]
+        return self._narrowed(texts, rows[order], starts[order], patterns[order])
+
+    def _narrowed(
+        self, texts: pa.Array, rows: NDArray[np.int64], starts: NDArray[np.int64], patterns: NDArray[np.int64]
+    ) -> tuple[NDArray[np.int64], ...]:
+        """Those of the places at which `narrow` of the pattern's recogniser matches, if it has any."""
+        asked = np.flatnonzero(self.narrowed[patterns])
+        if self.narrower is None or not len(asked):
+            return rows, starts, patterns
+        machine = self.narrower
+        accepted = scan_from(texts, rows[asked], starts[asked], machine.tables, machine.learn)
+        kept = np.ones(len(rows), np.bool_)
+        kept[asked] = (accepted & self.needed[patterns[asked]]) > 0
+        return rows[kept], starts[kept], patterns[kept]
 
     def _examine(self, text: str, places: list[tuple[int, int]]) -> list[Finding]:
         """Findings in one text, sorted; of one recogniser none lies inside another.
@@ -105,6 +125,20 @@ class OwnScanner:
         for finding in results:
             by_name.setdefault(finding.recognizer, []).append(finding)
         return sorted(finding for found in by_name.values() for finding in _widest(found))
+
+
+def set_bits(words: NDArray[np.uint64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """(word, bit) of all bits that are set in ``uint64[N]``, ``int64[M]`` each; few are in most words."""
+    at, left = np.arange(len(words)), words
+    numbers, bits = [], []
+    while len(at):
+        rest = left & (left - np.uint64(1))
+        numbers.append(at)
+        bits.append(np.bitwise_count((left ^ rest) - np.uint64(1)).astype(np.int64))
+        more = rest > 0
+        at, left = at[more], rest[more]
+    none = [np.zeros(0, np.int64)]
+    return np.concatenate(numbers or none), np.concatenate(bits or none)
 
 
 def _machine(patterns: Sequence[Pattern], symbols: Symbols) -> Machine:
