@@ -37,7 +37,7 @@ from headrace.pipelines.stages.pii.config import Config
 from headrace.pipelines.stages.pii.examined import uncollected
 from headrace.pipelines.stages.pii.findings import Finding
 from headrace.pipelines.stages.pii.masking import surrogates
-from headrace.pipelines.stages.pii.masking.replace import Conversation, fold
+from headrace.pipelines.stages.pii.masking.replace import Conversation, replaced
 from headrace.pipelines.stages.pii.masking.surrogates import Surrogates
 from headrace.pipelines.stages.pii.presidio import setup
 from headrace.pipelines.stages.pii.search import findings_in
@@ -168,11 +168,8 @@ def _masked(texts: Texts, live: NDArray[np.bool_], config: Config) -> Masked:
         }
         # In a text that changed, values may stand together that did not.
         rows = {int(texts.rows[text]) for text in due | changed.keys()}
-        changed = {}
         done.conversations.update(conversations(sorted(rows - done.conversations.keys())))
-        fold(done.conversations[row][0] for row in rows)
-        for row in sorted(rows):
-            changed |= _replaced(*done.conversations[row], now)
+        changed = _replaced([done.conversations[row] for row in sorted(rows)], now)
         latest |= changed
         pending = np.array(sorted(changed), np.int64)
         asked = pa.array([changed[text] for text in pending.tolist()], pa.large_string())
@@ -215,12 +212,15 @@ def _may_go(config: Config) -> Callable[[Finding, str], bool]:
 
 
 def _replaced(
-    conversation: Conversation, numbers: list[int], now: dict[int, list[Finding]]
+    conversations: list[tuple[Conversation, list[int]]], now: dict[int, list[Finding]]
 ) -> dict[int, str]:
-    """The texts (`numbers`) of a conversation in which something was replaced, as they are then."""
-    due = {at: conversation.due(at, now[n]) for at, n in enumerate(numbers) if now.get(n)}
-    changed = conversation.replace({at: findings for at, findings in due.items() if findings})
-    return {numbers[at]: conversation.texts[at] for at in changed}
+    """The texts (by their numbers) of conversations in which something was replaced, as they are then."""
+    dues = []
+    for conversation, numbers in conversations:
+        due = {at: conversation.due(at, now[n]) for at, n in enumerate(numbers) if n in now}
+        dues.append((conversation, {at: findings for at, findings in due.items() if findings}))
+    changed = zip(conversations, replaced(dues), strict=True)
+    return {numbers[at]: one.texts[at] for (one, numbers), texts in changed for at in texts}
 
 
 def _stories(
