@@ -17,7 +17,8 @@ Cost: one more reading of the texts, and some microseconds a match.
 """
 
 import functools
-from collections.abc import Sequence
+import itertools
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -25,6 +26,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from headrace.kernels.scan import scan, scan_from
+from headrace.pipelines import arrays
 from headrace.pipelines.stages.pii.automaton.graph import Graph, Pattern
 from headrace.pipelines.stages.pii.automaton.machine import Machine
 from headrace.pipelines.stages.pii.automaton.symbols import Symbols, named
@@ -33,7 +35,7 @@ from headrace.pipelines.stages.pii.findings import Finding
 from headrace.pipelines.stages.pii.recognizers.catalogue import RECOGNIZERS
 from headrace.pipelines.stages.pii.recognizers.recognizer import Recognizer, span
 
-BITS = 64  # patterns in one automaton at most: more of them have more states, but each reads all texts
+BITS = 64  # of what an automaton accepts: patterns of a recogniser share some, so that texts are read once
 
 
 class Tried(NamedTuple):
@@ -49,15 +51,15 @@ class OwnScanner:
 
     def __init__(self, chosen: Sequence[Recognizer]) -> None:
         listed = [(owner, Pattern(source), score) for owner in chosen for source, score in owner.patterns]
+        shared = shares(chosen)
         symbols = Symbols(set().union(*(named(pattern.source) for _, pattern, _ in listed)))
         self.tried = [Tried(owner, matcher(of.source)[0], score) for owner, of, score in listed]
-        patterns = [pattern for _, pattern, _ in listed]
-        self.bits = -(-len(patterns) // max(1, -(-len(patterns) // BITS)))  # evenly, in as few as may be
-        parts = [patterns[at : at + self.bits] for at in range(0, len(patterns), self.bits or 1)]
-        self.machines = [_machine(part, symbols) for part in parts]
+        self.machine = _machine([(bit, of) for bit, (_, of, _) in zip(shared, listed, strict=True)], symbols)
+        self.sizes = np.bincount(np.array(shared, np.int64), minlength=BITS)  # patterns of each bit
+        self.firsts = np.cumsum(self.sizes) - self.sizes
         self.narrowed = np.array([bool(one.owner.narrow) for one in self.tried], np.bool_)
         narrow = [(owner, Pattern(source)) for owner in chosen for source in owner.narrow]
-        self.narrower = _machine([pattern for _, pattern in narrow], symbols) if narrow else None
+        self.narrower = _machine([(bit, of) for bit, (_, of) in enumerate(narrow)], symbols)
         bits = [
             sum(1 << bit for bit, (owner, _) in enumerate(narrow) if owner is one.owner) for one in self.tried
         ]
@@ -74,12 +76,10 @@ class OwnScanner:
 
         In the order of row, pattern and character, so that a pattern meets its places from left to right.
         """
-        parts = []
-        for number, machine in enumerate(self.machines):
-            found = scan(texts, machine.tables, machine.learn)
-            at, bit = set_bits(found.accepted)
-            parts.append((found.row[at], found.start[at], number * self.bits + bit))
-        rows, starts, patterns = (np.concatenate(column) for column in zip(*parts, strict=True))
+        found = scan(texts, self.machine.tables, self.machine.learn)
+        at, bit = set_bits(found.accepted)
+        at, patterns = np.repeat(at, self.sizes[bit]), arrays.ranges(self.firsts[bit], self.sizes[bit])
+        rows, starts = found.row[at], found.start[at]
         order = np.lexsort((starts, patterns, rows))
         return self._narrowed(texts, rows[order], starts[order], patterns[order])
 
@@ -88,10 +88,10 @@ class OwnScanner:
     ) -> tuple[NDArray[np.int64], ...]:
         """Those of the places at which `narrow` of the pattern's recogniser matches, if it has any."""
         asked = np.flatnonzero(self.narrowed[patterns])
-        if self.narrower is None or not len(asked):
+        if not len(asked):
             return rows, starts, patterns
-        machine = self.narrower
-        accepted = scan_from(texts, rows[asked], starts[asked], machine.tables, machine.learn)
+        tables, learn = self.narrower.tables, self.narrower.learn
+        accepted = scan_from(texts, rows[asked], starts[asked], tables, learn)
         kept = np.ones(len(rows), np.bool_)
         kept[asked] = (accepted & self.needed[patterns[asked]]) > 0
         return rows[kept], starts[kept], patterns[kept]
@@ -141,10 +141,24 @@ def set_bits(words: NDArray[np.uint64]) -> tuple[NDArray[np.int64], NDArray[np.i
     return np.concatenate(numbers or none), np.concatenate(bits or none)
 
 
-def _machine(patterns: Sequence[Pattern], symbols: Symbols) -> Machine:
-    """One automaton of some patterns; where bit `i` of its answer is set, ``patterns[i]`` could match."""
+def shares(chosen: Sequence[Recognizer]) -> list[int]:
+    """The bit of each pattern, in order: each of those that match often has one, others share it by few."""
+    for most in itertools.count(1):
+        bits: list[int] = []
+        for one in chosen:
+            rest = len(one.patterns) - min(one.often, len(one.patterns))
+            sizes = [1] * (len(one.patterns) - rest) + [most] * (rest // most) + [rest % most]
+            first = bits[-1] + 1 if bits else 0
+            bits += [bit for bit, size in enumerate(filter(None, sizes), first) for _ in range(size)]
+        if not bits or bits[-1] < BITS:
+            break
+    return bits
+
+
+def _machine(patterns: Iterable[tuple[int, Pattern]], symbols: Symbols) -> Machine:
+    """One automaton of patterns with their bits; where that of one is set in its answer it could match."""
     graph = Graph(symbols)
-    added = [graph.pattern(bit, pattern) for bit, pattern in enumerate(patterns)]
+    added = [graph.pattern(bit, pattern) for bit, pattern in patterns]
     return Machine(graph, [start for one in added for start in one.starts])
 
 

@@ -105,7 +105,7 @@ def apply(table: pa.Table, config: Config) -> pa.Table:
     """
     live = schema.live(table).to_numpy(zero_copy_only=False)
     if not config.enabled:
-        return columns.add(table, {}, live)
+        return columns.add(table, Story([], [], [], []), live)
     roles, rows, contents = schema.contents(table)
     meta = table["meta"].combine_chunks()
     beside = meta.items.slice(*_inside(meta)).cast(pa.large_string())
@@ -121,8 +121,9 @@ def apply(table: pa.Table, config: Config) -> pa.Table:
     fine = np.array([cause is None for cause in failed], np.bool_)
     table = schema.rebuild(table, rows, roles, masked.texts.slice(0, len(rows)))
     table = _with_paths(_with_meta(table, meta, masked.texts.slice(len(rows))), config)
-    stories = _stories(masked, texts, len(rows), table["row_id"].to_pylist(), config)
-    return quarantine(columns.add(_withheld(table, fine), stories, live & fine), failed, "pii.error")
+    shown = live & fine
+    story = _story(masked, texts, len(rows), table["row_id"], shown, config)
+    return quarantine(columns.add(_withheld(table, fine), story, shown), failed, "pii.error")
 
 
 class Texts(NamedTuple):
@@ -223,28 +224,33 @@ def _replaced(
     return {numbers[at]: one.texts[at] for (one, numbers), texts in changed for at in texts}
 
 
-def _stories(
-    masked: Masked, texts: Texts, messages: int, row_ids: list[int], config: Config
-) -> dict[int, Story]:
-    """What is to be said of the rows in which something was found; the first `messages` texts are such."""
+def _story(
+    masked: Masked, texts: Texts, messages: int, row_ids: pa.Array, shown: NDArray[np.bool_], config: Config
+) -> Story:
+    """What is to be said of the rows that are `shown`; the first `messages` texts are messages."""
     issued = {
         numbers[at]: ones
         for conversation, numbers in masked.conversations.values()
         for at, ones in enumerate(conversation.issued)
         if ones
     }
-    told = sorted(issued.keys() | {text for text, findings in masked.found.items() if findings})
+    told = np.array(sorted(issued.keys() | masked.found.keys()), np.int64)
+    told = told[shown[texts.rows[told]]]
     rows = texts.rows[told]
     first = np.searchsorted(texts.rows[:messages], rows)
-    outcomes: dict[int, list[Outcome]] = {}
-    for text, row, begin in zip(told, rows.tolist(), first.tolist(), strict=True):
-        message = text - begin if text < messages else -1
-        one = Outcome(message, texts.roles[text], issued.get(text, []), masked.found.get(text, []))
-        outcomes.setdefault(row, []).append(one)
-    stories = {row: columns.story(ones, config) for row, ones in outcomes.items()}
-    for row, (conversation, _) in masked.conversations.items():
-        stories[row] = stories[row]._replace(values=columns.values(conversation, row_ids[row], config))
-    return stories
+    message = np.where(told < messages, told - first, -1)
+    outcomes = (
+        Outcome(row, at, texts.roles[text], issued.get(text, []), masked.found.get(text, []))
+        for text, row, at in zip(told.tolist(), rows.tolist(), message.tolist(), strict=True)
+    )
+    story = columns.story(outcomes, config)
+    secret = config.secret
+    if secret is not None:
+        for row in sorted(masked.conversations):
+            if shown[row]:
+                said = columns.values(masked.conversations[row][0], row_ids[row].as_py(), secret)
+                story.values.extend((row, *one) for one in said)
+    return story
 
 
 def _inside(meta: pa.Array) -> tuple[int, int]:

@@ -277,5 +277,6 @@ RECOGNIZERS = (
             (rf"(?i)(?<!\w)(?:mr|mrs|ms|dr|prof)\.?[ ](?P<it>{ANY})", 0.7),
         ),
         titled,
+        often=2,
     ),
 )
