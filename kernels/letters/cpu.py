@@ -5,6 +5,7 @@ look-up; values that begin alike are linked, and compared byte by byte.
 """
 
 import functools
+from typing import Literal
 
 import numpy as np
 from numba import njit
@@ -16,6 +17,7 @@ from headrace.kernels.letters.reference import letters
 CODE_POINTS = 0x110000
 UNKNOWN, ASKED = 0xFF, 0xFE  # sizes of code points whose letters are not known, and have been asked for
 ROOM = 1 << 16
+SIDES: tuple[Literal["left", "right"], ...] = ("left", "right")
 MET = 1 << 12  # unknown code points that are asked for together
 
 
@@ -51,22 +53,26 @@ def said(
     owners: NDArray[np.int64],
     values: Spans,
     value_owners: NDArray[np.int64],
-    most: NDArray[np.int64],
+    parts: Spans,
+    part_owners: NDArray[np.int64],
 ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Which values are said more often than `most` says, and which texts say one of those."""
+    """Which values are said elsewhere than in `parts`, and which texts say one of those."""
     known = table()
     again, there = np.zeros(len(values), np.bool_), np.zeros(len(texts), np.bool_)
     counts, links = np.zeros(len(values), np.int64), np.empty(len(values), np.int64)
     owned = np.unique(value_owners)
-    first, last = np.searchsorted(value_owners, owned, "left"), np.searchsorted(value_owners, owned, "right")
-    begin, end = np.searchsorted(owners, owned, "left"), np.searchsorted(owners, owned, "right")
-    folded, ends, met = np.empty(ROOM, np.uint8), np.empty(len(texts), np.int64), np.empty(MET, np.int64)
+    bounds = [
+        np.searchsorted(whose, owned, side) for whose in (owners, value_owners, part_owners) for side in SIDES
+    ]
+    folded, ends = np.empty(ROOM, np.uint8), np.empty(max(len(texts), len(parts)), np.int64)
+    met = np.empty(MET, np.int64)
     at = 0
     while at < len(owned):
         at, unknown = _said(
-            texts.data, texts.starts, texts.stops, begin, end, values.data, values.starts, values.stops,
-            first, last, most, known.sizes, known.firsts, known.data, folded, ends, met, counts, links, at,
-            again, there,
+            (texts.data, texts.starts, texts.stops, *bounds[:2]),
+            (values.data, values.starts, values.stops, *bounds[2:4]),
+            (parts.data, parts.starts, parts.stops, *bounds[4:]),
+            (known.sizes, known.firsts, known.data), folded, ends, met, counts, links, at, again, there,
         )  # fmt: skip
         if unknown:
             known.learn(met[:unknown])
@@ -77,49 +83,54 @@ def said(
 
 @njit(nogil=True, cache=True)
 def _said(  # type: ignore[no-untyped-def]
-    data, starts, stops, begin, end, values, value_starts, value_stops, first, last, most,
-    sizes, firsts, known, folded, ends, met, counts, links, owner, again, there,
-):  # fmt: skip
+    texts, values, parts, known, folded, ends, met, counts, links, owner, again, there
+):
     """From `owner` on: (next owner, how many code points are unknown: they are `met`); none: no room."""
     heads = np.empty(256, np.int64)
-    while owner < len(begin):
-        size, unknown = _folded(
-            data, starts, stops, begin[owner], end[owner], sizes, firsts, known, folded, ends, met
-        )
-        if unknown or size < 0:
-            return owner, unknown
+    data, starts, stops, first, last = values
+    while owner < len(first):
         heads[:] = -1
         for value in range(first[owner], last[owner]):
-            byte = values[value_starts[value]]
-            links[value], heads[byte] = heads[byte], value
-        for row in range(begin[owner], end[owner]):
-            at, stop = ends[row - 1] if row > begin[owner] else 0, ends[row]
-            for place in range(at, stop):
-                value = heads[folded[place]]
-                while value >= 0:
-                    counts[value] += _stands(
-                        values, value_starts[value], value_stops[value], folded, place, stop
-                    )
-                    value = links[value]
+            byte = data[starts[value]]
+            links[value], heads[byte], counts[value] = heads[byte], value, 0
+        for sign, (every, begins, finishes, begin, end) in ((-1, parts), (1, texts)):
+            size, unknown = _folded(
+                every, begins, finishes, begin[owner], end[owner], known, folded, ends, met
+            )
+            if unknown or size < 0:
+                return owner, unknown
+            at = 0
+            for row in range(begin[owner], end[owner]):
+                for place in range(at, ends[row]):
+                    value = heads[folded[place]]
+                    while value >= 0:
+                        stands = _stands(data, starts[value], stops[value], folded, place, ends[row])
+                        counts[value] += sign * np.int64(stands)
+                        value = links[value]
+                at = ends[row]
         some = False
         for value in range(first[owner], last[owner]):
-            again[value] = counts[value] > most[value]
+            again[value] = counts[value] > 0
             some |= again[value]
         if some:
-            for row in range(begin[owner], end[owner]):
-                at, stop = ends[row - 1] if row > begin[owner] else 0, ends[row]
-                for place in range(at, stop):
-                    value = heads[folded[place]]
-                    while value >= 0 and not there[row]:
-                        if again[value]:
-                            there[row] = _stands(
-                                values, value_starts[value], value_stops[value], folded, place, stop
-                            )
-                        value = links[value]
-                    if there[row]:
-                        break
+            at = 0
+            for row in range(texts[3][owner], texts[4][owner]):
+                there[row] = _is_there(data, starts, stops, folded, at, ends[row], heads, links, again)
+                at = ends[row]
         owner += 1
     return owner, 0
+
+
+@njit(nogil=True, cache=True)
+def _is_there(data, starts, stops, folded, at, end, heads, links, again):  # type: ignore[no-untyped-def]
+    """Whether ``at:end`` of `folded` says a value that is said `again`."""
+    for place in range(at, end):
+        value = heads[folded[place]]
+        while value >= 0:
+            if again[value] and _stands(data, starts[value], stops[value], folded, place, end):
+                return True
+            value = links[value]
+    return False
 
 
 @njit(nogil=True, cache=True)
@@ -127,24 +138,23 @@ def _stands(values, start, stop, folded, place, end):  # type: ignore[no-untyped
     """Whether the value ``start:stop`` stands at `place`, before `end`."""
     if place + stop - start > end:
         return False
-    for at in range(1, stop - start):
-        if folded[place + at] != values[start + at]:
-            return False
-    return True
+    at = 1
+    while at < stop - start and folded[place + at] == values[start + at]:
+        at += 1
+    return at == stop - start
 
 
 @njit(nogil=True, cache=True)
-def _folded(  # type: ignore[no-untyped-def]
-    data, starts, stops, begin, end, sizes, firsts, known, folded, ends, met
-):
+def _folded(data, starts, stops, begin, end, table, folded, ends, met):  # type: ignore[no-untyped-def]
     """Put the letters of texts ``begin:end`` into `folded`, where each ends into `ends`:
     (bytes, or -1 where there is no room; how many code points are unknown).
     """
-    to, unknown = 0, 0
+    sizes, firsts, known = table
+    to, unknown = np.int64(0), 0
     for row in range(begin, end):
         at, stop = starts[row], stops[row]
         if to + stop - at > len(folded):
-            return -1, 0
+            return -1, unknown
         while at < stop:
             code = np.int64(data[at])
             if code < 0x80:
@@ -181,4 +191,4 @@ def _folded(  # type: ignore[no-untyped-def]
 def warm() -> None:
     """Compile, or load from Numba's cache."""
     text = Spans(np.full(1, 65, np.uint8), np.zeros(1, np.int64), np.ones(1, np.int64), None)
-    said(text, np.zeros(1, np.int64), text, np.zeros(1, np.int64), np.zeros(1, np.int64))
+    said(*(text, np.zeros(1, np.int64)) * 3)

@@ -17,25 +17,31 @@ def said(
     owners: NDArray[np.int64],
     values: Any,
     value_owners: NDArray[np.int64],
-    most: NDArray[np.int64],
+    parts: Any,
+    part_owners: NDArray[np.int64],
 ) -> tuple[NDArray[np.bool_], NDArray[np.bool_]]:
-    """Which values are said more often than `most` says, and which texts say one of those."""
-    folded = ["".join(map(letters, _read(texts, row))) for row in range(len(texts))]
-    known = [_read(values, at) for at in range(len(values))]
+    """Which values are said elsewhere than in `parts`, and which texts say one of those."""
+    folded, pieces, known = (
+        ["".join(map(letters, read(every, row))) for row in range(len(every))]
+        for every in (texts, parts, values)
+    )
     again = [
-        sum(_times(value, folded[row]) for row in np.flatnonzero(owners == owner)) > times
-        for value, owner, times in zip(known, value_owners, most, strict=True)
+        sum(times(value, folded[row]) for row in np.flatnonzero(owners == owner))
+        > sum(times(value, pieces[row]) for row in np.flatnonzero(part_owners == owner))
+        for value, owner in zip(known, value_owners, strict=True)
     ]
     there = [
-        any(again[at] and known[at] in text and value_owners[at] == owner for at in range(len(known)))
+        any(again[at] and known[at] in text for at in np.flatnonzero(value_owners == owner))
         for text, owner in zip(folded, owners, strict=True)
     ]
     return np.array(again, np.bool_), np.array(there, np.bool_)
 
 
-def _read(texts: Any, row: int) -> str:
+def read(texts: Any, row: int) -> str:
+    """Text `row` of `texts` (Spans)."""
     return str(texts.data[texts.starts[row] : texts.stops[row]].tobytes().decode())
 
 
-def _times(value: str, text: str) -> int:
+def times(value: str, text: str) -> int:
+    """How often a value stands in a text, over itself or not."""
     return sum(text.startswith(value, at) for at in range(len(text)))

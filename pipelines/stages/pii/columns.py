@@ -38,7 +38,7 @@ class Story(NamedTuple):
 
 
 def story(texts: Iterable[Outcome], config: Config) -> Story:
-    """What is to be said of rows with these texts, but for their values; in the order of rows and messages."""
+    """What is to be said of rows with these texts but for their values, in the order of rows."""
     replaced: list[tuple[int, str]] = []
     found: list[tuple[int, str, str, str, str]] = []
     spans = []

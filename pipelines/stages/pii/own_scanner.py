@@ -3,11 +3,11 @@
 In: texts as one Arrow array. Out: findings (span, entity, score, recogniser) by text, as from
 `presidio.scanner`.
 
-How: all patterns are made into automata, which read the Arrow buffer once and say at which characters which
-pattern could match. Where few of many matches are what they look like ("i am looking"), another automaton reads
-on from there (`Recognizer.narrow`). There the pattern itself is tried. What it matches goes to the judge of its recogniser,
-which returns span and score, or None for "no". A recogniser is data (`recognizers.recognizer`); all of them
-are listed in `recognizers.catalogue`.
+How: all patterns are made into an automaton, which reads the Arrow buffer once and says at which characters
+which pattern could match; rare ones of a recogniser share what it says. Where few of many matches are what
+they look like ("i am looking"), another automaton reads on from there (`Recognizer.narrow`). Then the
+pattern itself is tried. What it matches goes to the judge of its recogniser, which returns span and score, or
+None for "no". A recogniser is data (`recognizers.recognizer`); all are listed in `recognizers.catalogue`.
 
 Why no limit of time: it would cost more than the matching. Instead every pattern is written so that it
 cannot take long: words are repeated a few times at most, and a repeated character can be matched in one way

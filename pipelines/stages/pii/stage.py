@@ -21,7 +21,7 @@ sentence does.
 import functools
 import itertools
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -37,7 +37,7 @@ from headrace.pipelines.stages.pii.config import Config
 from headrace.pipelines.stages.pii.examined import uncollected
 from headrace.pipelines.stages.pii.findings import Finding
 from headrace.pipelines.stages.pii.masking import surrogates
-from headrace.pipelines.stages.pii.masking.replace import Conversation, replaced
+from headrace.pipelines.stages.pii.masking.replace import Conversation, Place, replaced
 from headrace.pipelines.stages.pii.masking.surrogates import Surrogates
 from headrace.pipelines.stages.pii.presidio import setup
 from headrace.pipelines.stages.pii.search import findings_in
@@ -169,8 +169,8 @@ def _masked(texts: Texts, live: NDArray[np.bool_], config: Config) -> Masked:
         }
         # In a text that changed, values may stand together that did not.
         rows = {int(texts.rows[text]) for text in due | changed.keys()}
-        done.conversations.update(conversations(sorted(rows - done.conversations.keys())))
-        changed = _replaced([done.conversations[row] for row in sorted(rows)], now)
+        done.conversations.update(conversations(sorted(rows - done.conversations.keys()), now))
+        changed = _replaced([done.conversations[row] for row in sorted(rows)], now, texts.contents)
         latest |= changed
         pending = np.array(sorted(changed), np.int64)
         asked = pa.array([changed[text] for text in pending.tolist()], pa.large_string())
@@ -181,20 +181,22 @@ def _masked(texts: Texts, live: NDArray[np.bool_], config: Config) -> Masked:
 
 def _conversations(
     texts: Texts, config: Config
-) -> Callable[[list[int]], Iterator[tuple[int, tuple[Conversation, list[int]]]]]:
-    """What makes the conversations of rows, each with the numbers of its texts."""
+) -> Callable[[list[int], Container[int]], Iterator[tuple[int, tuple[Conversation, list[int]]]]]:
+    """What makes the conversations of rows, each with the numbers of its texts, holding some of the texts."""
     stand_ins = Surrogates(config) if config.secret else None
     kind_of = functools.cache(config.kind_of)
     order = np.argsort(texts.rows, kind="stable")
     sorted_rows = texts.rows[order]
 
-    def made(rows: list[int]) -> Iterator[tuple[int, tuple[Conversation, list[int]]]]:
+    def made(rows: list[int], held: Container[int]) -> Iterator[tuple[int, tuple[Conversation, list[int]]]]:
         first, last = (np.searchsorted(sorted_rows, rows, side) for side in ("left", "right"))
         of_rows = [order[a:b].tolist() for a, b in zip(first, last, strict=True)]
-        numbers = pa.array(itertools.chain.from_iterable(of_rows), pa.int64())
-        whole = iter(texts.contents.take(numbers).to_pylist())
+        numbers = [number for own in of_rows for number in own if number in held]
+        contents_of = dict(
+            zip(numbers, texts.contents.take(pa.array(numbers, pa.int64())).to_pylist(), strict=True)
+        )
         for row, own in zip(rows, of_rows, strict=True):
-            contents = [text or "" for text in itertools.islice(whole, len(own))]
+            contents = [contents_of.get(number) for number in own]
             roles = [texts.roles[number] for number in own]
             yield row, (Conversation(contents, roles, config, stand_ins, kind_of), own)
 
@@ -213,15 +215,22 @@ def _may_go(config: Config) -> Callable[[Finding, str], bool]:
 
 
 def _replaced(
-    conversations: list[tuple[Conversation, list[int]]], now: dict[int, list[Finding]]
+    conversations: list[tuple[Conversation, list[int]]], now: dict[int, list[Finding]], contents: pa.Array
 ) -> dict[int, str]:
-    """The texts (by their numbers) of conversations in which something was replaced, as they are then."""
+    """The texts (by their numbers) of conversations in which something was replaced, as they are then.
+
+    contents: all texts as they were.
+    """
+
+    def unread(places: list[Place]) -> pa.Array:
+        return contents.take(pa.array([conversations[at][1][text] for at, text in places], pa.int64()))
+
     dues = []
     for conversation, numbers in conversations:
         due = {at: conversation.due(at, now[n]) for at, n in enumerate(numbers) if n in now}
         dues.append((conversation, {at: findings for at, findings in due.items() if findings}))
-    changed = zip(conversations, replaced(dues), strict=True)
-    return {numbers[at]: one.texts[at] for (one, numbers), texts in changed for at in texts}
+    changed = zip(conversations, replaced(dues, unread), strict=True)
+    return {numbers[at]: one.text(at) for (one, numbers), texts in changed for at in texts}
 
 
 def _story(

@@ -8,8 +8,8 @@ replaced wherever its conversation says it again (`masking.values`), if it is lo
 What is replaced inside JSON leaves JSON (`masking.json_text`). Hashes and surrogates are those of the value
 in plain dress (`dress`).
 
-`Conversation` holds the texts of one row and what was issued in them. `replaced` is given conversations and their
-findings until there is nothing left to do: a finding inside what was issued is none.
+`Conversation` holds the texts of one row and what was issued in them. `replaced` is given conversations and
+their findings until there is nothing left to do: a finding inside what was issued is none.
 
 Cost: a Python step a finding; conversations without one are never touched.
 """
@@ -18,13 +18,15 @@ import functools
 import re
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
+from numpy.typing import NDArray
 
 from headrace.kernels.letters import said
+from headrace.pipelines import arrays
 from headrace.pipelines.stages.pii.config import Config, Kind
 from headrace.pipelines.stages.pii.dress import plain
 from headrace.pipelines.stages.pii.findings import Finding
@@ -102,12 +104,14 @@ def _weight(finding: Finding) -> tuple[float, int, int, str]:
 class Conversation:
     """The texts of one row, each with the role that says it; what is done to them grows with `replaced`.
 
+    Those in which nothing is found need not be held: None stands for them.
+
     kind_of: that of `config`, where many conversations share one that remembers.
     """
 
     def __init__(
         self,
-        texts: Sequence[str],
+        texts: Sequence[str | None],
         roles: Sequence[str],
         config: Config,
         surrogates: Surrogates | None,
@@ -121,9 +125,16 @@ class Conversation:
         self.numbers: dict[tuple[str, str], int] = {}
         self.seen: Counter[str] = Counter()
         self._parsed: dict[int, JsonText] = {}
-        # How often values had changed when a text, as it still is, was seen to say none of them.
-        self._free: dict[int, int] = {}
-        self._changes = 0
+        # How often values have changed, had when all texts were last seen to say none of them again, and what
+        # was written since.
+        self._changes, self._settled = 0, -1
+        self._written: set[int] = set()
+
+    def text(self, number: int) -> str:
+        """A text that is held, as it is now."""
+        text = self.texts[number]
+        assert text is not None, "asked for before it was looked at"
+        return text
 
     def due(self, text: int, findings: Iterable[Finding]) -> list[Finding]:
         """Those of the findings in text `text` that are to be replaced.
@@ -142,7 +153,7 @@ class Conversation:
             if self.kind_of(finding.entity, self.roles[text]) != "keep":
                 due.append(finding)
             elif self.kind_of(finding.entity, "") != "keep":
-                self._note(finding, self.texts[text])
+                self._note(finding, self.text(text))
         return due
 
     def gone(self) -> dict[str, Value]:
@@ -160,10 +171,10 @@ class Conversation:
             inner = iter(sorted(due[text]))
             finding = next(inner, None)
             for stretch in widened:
-                whole = self._note(stretch, self.texts[text])
+                whole = self._note(stretch, self.text(text))
                 while finding is not None and finding.start < stretch.end:
                     if finding != stretch:
-                        self._note(finding, self.texts[text], whole)
+                        self._note(finding, self.text(text), whole)
                     finding = next(inner, None)
         known: dict[str, list[tuple[str, Value]]] = {}
         for value, remembered in self.values.items():
@@ -171,18 +182,15 @@ class Conversation:
             for letters in remembered.letters:
                 if len(letters) >= least:
                     known.setdefault(letters, []).append((value, remembered))
-        changes = self._changes
-        asked = [n for n in range(len(self.texts)) if self._free.get(n) != changes] if known else []
-        return Begun(due, joined, known, asked)
+        every = self._settled != self._changes
+        asked = (range(len(self.texts)) if every else sorted(self._written)) if known else ()
+        return Begun(joined, known, asked)
 
     def finished(self, begun: "Begun", again: list[str], there: Iterable[int]) -> list[int]:
-        """Replace what `begun` says, and the values `again` in the texts `there`; the texts that have changed."""
+        """Replace what `begun` says, and values `again` in the texts `there`; the texts that have changed."""
         joined = begun.joined
-        for text in begun.asked:
-            if text not in joined:
-                self._free[text] = self._changes
+        self._settled, self._written = self._changes, set()
         for text in there:
-            self._free.pop(text, None)
             repeats = self._repeated(text, again, begun)
             if repeats:
                 joined[text] = self._joined(text, [*joined.get(text, ()), *repeats])
@@ -199,7 +207,7 @@ class Conversation:
     def _json(self, text: int) -> JsonText:
         """The JSON in a text as it is now."""
         if text not in self._parsed:
-            self._parsed[text] = JsonText(self.texts[text])
+            self._parsed[text] = JsonText(self.text(text))
         return self._parsed[text]
 
     def _note(self, finding: Finding, text: str, whole: str | None = None) -> str:
@@ -215,7 +223,8 @@ class Conversation:
 
     def _repeated(self, text: int, again: list[str], begun: "Begun") -> list[Finding]:
         """Places in a text of values with the letters `again` that are in no stretch yet."""
-        content, letters, repeats = self.texts[text], folded(self.texts[text]), []
+        content = self.text(text)
+        letters, repeats = folded(content), []
         taken = Spans([*begun.joined.get(text, ()), *self.issued[text]])
         there = [value for value in again if value in letters]
         for start, end, value in Folded(content, letters).occurrences(there):
@@ -240,7 +249,7 @@ class Conversation:
 
     def _write(self, text: int, replaced: list[Finding]) -> None:
         """Replace these stretches (apart, sorted) of one text; what was issued before moves along."""
-        content, parts, at, shift = self.texts[text], [], 0, 0
+        content, parts, at, shift = self.text(text), [], 0, 0
         issued: list[Issued] = []
         ends, shifts = [0], [0]  # of each stretch, and by how much what follows it moves
         for finding in replaced:
@@ -259,7 +268,7 @@ class Conversation:
             shifts.append(shift)
         self.texts[text] = "".join([*parts, content[at:]])
         self._parsed.pop(text, None)
-        self._free.pop(text, None)
+        self._written.add(text)
         swallowed = Spans(replaced)
         for one in self.issued[text]:
             if not swallowed.cover(one.start, max(one.end, one.start + 1)):
@@ -295,52 +304,63 @@ class Conversation:
 
 
 class Begun(NamedTuple):
-    """What is to be done to a conversation.
-
-    due: findings by text; joined: stretches of them; known: values by their letters; asked: texts that may say
-    some of these once more.
+    """What is to be done to a conversation: stretches by text (`joined`), values by their letters (`known`),
+    and texts that may say some of these once more (`asked`).
     """
 
-    due: dict[int, list[Finding]]
     joined: dict[int, list[Finding]]
     known: dict[str, list[tuple[str, Value]]]
-    asked: list[int]
+    asked: Sequence[int]
 
-    def own(self, texts: Sequence[str]) -> dict[str, int]:
-        """How often the stretches in the texts that are asked say which letters."""
-        own: dict[str, int] = {}
+    def parts(self, conversation: Conversation) -> Iterator[str]:
+        """What stands, in the texts that are asked, in stretches and in what was issued and is in none."""
         for number in self.asked:
-            for whole in self.joined.get(number, ()):
-                inside = [
-                    one for one in self.due[number] if whole.start <= one.start and one.end <= whole.end
-                ]
-                spans = {one[:2] for one in (whole, *inside)}
-                for letters in {folded(texts[number][start:end]) for start, end in spans}:
-                    own[letters] = own.get(letters, 0) + 1
-        return own
+            joined, issued = self.joined.get(number), conversation.issued[number]
+            if not joined and not issued:
+                continue
+            text, taken = conversation.text(number), Spans(joined or ())
+            for start, end, *_ in joined or ():
+                yield text[start:end]
+            for start, end, *_ in issued:
+                if not taken.cover(start, end):
+                    yield text[start:end]
 
 
-def replaced(dues: Sequence[tuple[Conversation, dict[int, list[Finding]]]]) -> list[list[int]]:
+Due = tuple[Conversation, dict[int, list[Finding]]]
+Place = tuple[int, int]  # of a conversation, and of a text in it
+
+
+def replaced(dues: Sequence[Due], unread: Callable[[list[Place]], pa.Array] | None = None) -> list[list[int]]:
     """Replace in each conversation what is due there, and its values elsewhere; the texts that have changed.
 
-    Most values are said once. That is seen of all conversations together, and for far less than it costs to work
-    out where each letter stands.
+    unread: gives texts (large_string) that the conversations hold as None: nothing was found there.
+    Most values are said once, which is seen of all conversations together.
     """
     begun = [conversation.begun(due) for conversation, due in dues]
     asked = [(at, number) for at, one in enumerate(begun) for number in one.asked]
+    held = [dues[at][0].texts[number] for at, number in asked]
+    texts = pa.array(held, pa.large_string())
+    missing = [n for n, text in enumerate(held) if text is None]
+    if missing and unread is not None:
+        texts = arrays.put(texts, missing, unread([asked[n] for n in missing]))
     values = [(at, letters) for at, one in enumerate(begun) for letters in one.known]
-    owns = [one.own(conversation.texts) for (conversation, _), one in zip(dues, begun, strict=True)]
-    again, there = said(
-        pa.array([dues[at][0].texts[number] for at, number in asked], pa.large_string()),
-        np.array([at for at, _ in asked], np.int64),
-        pa.array([letters for _, letters in values], pa.large_string()),
-        np.array([at for at, _ in values], np.int64),
-        np.array([owns[at].get(letters, 0) for at, letters in values], np.int64),
-    )
+    parts = [(at, part) for at, one in enumerate(begun) for part in one.parts(dues[at][0])]
+    again, there = said(texts, _firsts(asked), *_by_owner(values), *_by_owner(parts))
     more: list[list[str]] = [[] for _ in dues]
     where: list[list[int]] = [[] for _ in dues]
     for number in np.flatnonzero(again).tolist():
         more[values[number][0]].append(values[number][1])
     for number in np.flatnonzero(there).tolist():
-        where[asked[number][0]].append(asked[number][1])
-    return [one[0].finished(*rest) for one, *rest in zip(dues, begun, more, where, strict=True)]
+        at, text = asked[number]
+        where[at].append(text)
+        dues[at][0].texts[text] = texts[number].as_py()
+    every = zip(dues, begun, more, where, strict=True)
+    return [conversation.finished(one, letters, found) for (conversation, _), one, letters, found in every]
+
+
+def _firsts(items: Sequence[tuple[int, Any]]) -> NDArray[np.int64]:
+    return np.array([at for at, _ in items], np.int64)
+
+
+def _by_owner(items: Sequence[tuple[int, str]]) -> tuple[pa.Array, NDArray[np.int64]]:
+    return pa.array([text for _, text in items], pa.large_string()), _firsts(items)
