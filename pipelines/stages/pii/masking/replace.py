@@ -129,6 +129,7 @@ class Conversation:
         # was written since.
         self._changes, self._settled = 0, -1
         self._written: set[int] = set()
+        self.changed: set[int] = set()  # texts in which something was ever replaced
 
     def text(self, number: int) -> str:
         """A text that is held, as it is now."""
@@ -269,6 +270,7 @@ class Conversation:
         self.texts[text] = "".join([*parts, content[at:]])
         self._parsed.pop(text, None)
         self._written.add(text)
+        self.changed.add(text)
         swallowed = Spans(replaced)
         for one in self.issued[text]:
             if not swallowed.cover(one.start, max(one.end, one.start + 1)):
@@ -314,15 +316,14 @@ class Begun(NamedTuple):
 
     def parts(self, conversation: Conversation) -> Iterator[str]:
         """What stands, in the texts that are asked, in stretches and in what was issued and is in none."""
-        for number in self.asked:
-            joined, issued = self.joined.get(number), conversation.issued[number]
-            if not joined and not issued:
-                continue
-            text, taken = conversation.text(number), Spans(joined or ())
-            for start, end, *_ in joined or ():
+        every = isinstance(self.asked, range)
+        for number in sorted(self.joined.keys() | conversation.changed) if every else self.asked:
+            joined, issued = self.joined.get(number, ()), conversation.issued[number]
+            text, taken = conversation.text(number), Spans(joined) if joined and issued else None
+            for start, end, *_ in joined:
                 yield text[start:end]
             for start, end, *_ in issued:
-                if not taken.cover(start, end):
+                if not taken or not taken.cover(start, end):
                     yield text[start:end]
 
 
