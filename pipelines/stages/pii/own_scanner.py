@@ -18,11 +18,13 @@ Cost: one more reading of the texts, and some microseconds a match.
 
 import functools
 import itertools
+import re
 from collections.abc import Iterable, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 import pyarrow as pa
+import regex  # type: ignore[import-untyped]
 from numpy.typing import NDArray
 
 from headrace.kernels.scan import scan, scan_from
@@ -30,7 +32,7 @@ from headrace.pipelines import arrays
 from headrace.pipelines.stages.pii.automaton.graph import Graph, Pattern
 from headrace.pipelines.stages.pii.automaton.machine import Machine
 from headrace.pipelines.stages.pii.automaton.symbols import Symbols, named
-from headrace.pipelines.stages.pii.examined import Findings, by_row, examined, matcher, uncollected
+from headrace.pipelines.stages.pii.examined import Findings, Matched, by_row, examined, uncollected
 from headrace.pipelines.stages.pii.findings import Finding
 from headrace.pipelines.stages.pii.recognizers.catalogue import RECOGNIZERS
 from headrace.pipelines.stages.pii.recognizers.recognizer import Recognizer, span
@@ -39,10 +41,10 @@ BITS = 64  # of what an automaton accepts: patterns of a recogniser share some, 
 
 
 class Tried(NamedTuple):
-    """A pattern: whose it is, its `match`, and the score of what it matches."""
+    """A pattern: whose it is, its source, and the score of what it matches."""
 
     owner: Recognizer
-    match: Any
+    source: str
     score: float
 
 
@@ -53,7 +55,9 @@ class OwnScanner:
         listed = [(owner, Pattern(source), score) for owner in chosen for source, score in owner.patterns]
         shared = shares(chosen)
         symbols = Symbols(set().union(*(named(pattern.source) for _, pattern, _ in listed)))
-        self.tried = [Tried(owner, matcher(of.source)[0], score) for owner, of, score in listed]
+        self.tried = [Tried(owner, of.source, score) for owner, of, score in listed]
+        # `match` of each pattern by whether the text is ASCII: there both engines agree, and `re` is faster.
+        self.matches: tuple[dict[int, Matched], dict[int, Matched]] = {}, {}
         self.machine = _machine([(bit, of) for bit, (_, of, _) in zip(shared, listed, strict=True)], symbols)
         self.sizes = np.bincount(np.array(shared, np.int64), minlength=BITS)  # patterns of each bit
         self.firsts = np.cumsum(self.sizes) - self.sizes
@@ -106,11 +110,15 @@ class OwnScanner:
         """
         results: list[Finding] = []
         last, end = -1, 0
+        is_ascii = text.isascii()
+        matches = self.matches[is_ascii]
         for start, number in places:
             if number == last and start < end:
                 continue
             one = self.tried[number]
-            match = one.match(text, start)
+            if number not in matches:  # most never are in a process, and each takes milliseconds to compile
+                matches[number] = (re if is_ascii else regex).compile(one.source).match
+            match = matches[number](text, start)
             if match is None:
                 continue
             judge = one.owner.judge

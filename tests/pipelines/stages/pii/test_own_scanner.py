@@ -378,6 +378,10 @@ def test_the_automaton_accepts_wherever_a_pattern_matches() -> None:
             for match in regex.finditer(source, text, overlapped=True):
                 refused = one.narrow and one.judge and one.judge(match, score) is None
                 assert refused or (row, match.start(), number) in accepted
+                if text.isascii():
+                    same = re.compile(source).match(text, match.start())
+                    assert same is not None
+                    assert (same.span(), same.groups()) == (match.span(), match.groups())
 
 
 PIECES = st.sampled_from(
