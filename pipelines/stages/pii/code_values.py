@@ -77,8 +77,6 @@ PLAIN = re.compile(r"[\[({\s]*(-?)(\d+)[\])}\s]*")
 
 def without_code(text: str, findings: list[Finding]) -> list[Finding]:
     """Findings but for those of `is_code`, and but for digits inside an address that is none."""
-    if "\\u" in text or "\\U" in text:
-        findings = [one for one in findings if not is_escape(text, one)]
     gone = [one for one in findings if one.entity in ASKED and is_code(text, one)]
     if not gone:
         return findings

@@ -48,7 +48,7 @@ import itertools
 import re
 from collections.abc import Iterable
 
-from headrace.pipelines.stages.pii.code_values import without_code
+from headrace.pipelines.stages.pii.code_values import is_escape, without_code
 from headrace.pipelines.stages.pii.findings import Finding
 from headrace.pipelines.stages.pii.recognizers.lists import words
 from headrace.pipelines.stages.pii.references import CALLED, is_reference
@@ -114,6 +114,8 @@ def resolved(
     kept = list(findings)
     if "\\" in text:
         kept = [without_escape(text, one) for one in kept]
+        if "code" not in without:
+            kept = [one for one in kept if not is_escape(text, one)]
     if "code" not in without:
         kept = without_code(text, kept)
     if not kept or (len(kept) == 1 and kept[0].entity not in DOUBTED):  # most texts

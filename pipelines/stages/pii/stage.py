@@ -169,6 +169,7 @@ def _masked(texts: Texts, live: NDArray[np.bool_], config: Config) -> Masked:
         }
         # In a text that changed, values may stand together that did not.
         rows = {int(texts.rows[text]) for text in due | changed.keys()}
+        now = {text: now[text] for text in due}
         done.conversations.update(conversations(sorted(rows - done.conversations.keys()), now))
         changed = _replaced([done.conversations[row] for row in sorted(rows)], now, texts.contents)
         latest |= changed
