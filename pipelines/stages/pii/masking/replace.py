@@ -315,15 +315,14 @@ class Begun(NamedTuple):
     asked: Sequence[int]
 
     def parts(self, conversation: Conversation) -> Iterator[str]:
-        """What stands, in the texts that are asked, in stretches and in what was issued and is in none."""
+        """What stands, in the texts that are asked, in stretches, and in what was issued and touches none."""
         every = isinstance(self.asked, range)
         for number in sorted(self.joined.keys() | conversation.changed) if every else self.asked:
-            joined, issued = self.joined.get(number, ()), conversation.issued[number]
-            text, taken = conversation.text(number), Spans(joined) if joined and issued else None
+            text, joined = conversation.text(number), self.joined.get(number, ())
             for start, end, *_ in joined:
                 yield text[start:end]
-            for start, end, *_ in issued:
-                if not taken or not taken.cover(start, end):
+            for start, end, *_ in conversation.issued[number]:
+                if not any(one.start < end and start < one.end for one in joined):
                     yield text[start:end]
 
 
