@@ -1,5 +1,6 @@
 """What code, mathematics and logs are full of, and what is nobody's: the step `code`.
 
+- What lies within one escape (``\\uc3e6``) is a part of a character's number, whatever it looks like.
 - An account of a service is no e-mail address: ``git@host``, whatever follows it (`SERVICES`).
 - A slice or a qualified name is no IP address: an address of version 6 that is cut short (``::``) has three
   groups or more, or lies where addresses are given out (`GIVEN_OUT`), and does not stand in the brackets
@@ -22,7 +23,13 @@ NUMBERS = frozenset(words("number_entities"))
 DIGITS = NUMBERS - {"DATE_TIME"}
 ASKED = DIGITS | {"EMAIL_ADDRESS", "IP_ADDRESS", "MEDICAL_LICENSE"}  # most findings are of others
 WEAK = 0.4  # highest score of digits that no word nearby raised
-BY_DIGITS = ("PhoneRecognizer", "NhsRecognizer")  # which know digits alone, at whatever score
+BY_DIGITS = (
+    "PhoneRecognizer",
+    "bracketed_phones",
+    "NhsRecognizer",
+)  # which know digits alone, at whatever score
+ESCAPE = re.compile(r"\\(?:u[0-9A-Fa-f]{4}|U[0-9A-Fa-f]{8}|u\{[0-9A-Fa-f]{1,6}\})")
+LONGEST = 10  # characters of an escape
 SERVICES = re.compile(r"(?i)(?:\A|[/:='\"])(?:git|hg|svn|bzr|cvs|gitea|gitolite|gogs|forgejo)\Z")
 
 # Where addresses of version 6 are: public, of sites, of links, to many, of version 4 inside.
@@ -91,6 +98,13 @@ def is_code(text: str, one: Finding) -> bool:
         beside = text[max(0, one.start - 1) : one.start] + text[one.end : one.end + 1]
         return any(character.isalnum() for character in beside)
     return one.entity in DIGITS and (is_time(text, one) or is_plain(text, one))
+
+
+def is_escape(text: str, one: Finding) -> bool:
+    """Whether a finding lies within one escape of a character."""
+    at = text.rfind("\\", max(0, one.end - LONGEST), one.start + 1)
+    escape = ESCAPE.match(text, at) if at >= 0 else None
+    return escape is not None and one.end <= escape.end()
 
 
 def is_service(text: str, one: Finding) -> bool:

@@ -16,6 +16,7 @@ raised its score and it
 - stands beside an operator that has another number at its other side (``<<18000-3000=``), or
 - stands behind ``####``, ``$`` or a decimal point, or
 - is a calculation itself ("0.87 / 1000"), with its result behind it whatever words are nearby.
+A number that two signs enclose (``<<4258828080>>``, ``==4258828080==``) is no operand of theirs.
 One number of sixteen digits in ten has the checksum of a card: such a one goes where it is the operand of a
 multiplication or division, or stands beside a decimal point, and no word for a card is near.
 
@@ -47,7 +48,7 @@ import itertools
 import re
 from collections.abc import Iterable
 
-from headrace.pipelines.stages.pii.code_values import without_code
+from headrace.pipelines.stages.pii.code_values import is_escape, without_code
 from headrace.pipelines.stages.pii.findings import Finding
 from headrace.pipelines.stages.pii.recognizers.lists import words
 from headrace.pipelines.stages.pii.references import CALLED, is_reference
@@ -65,6 +66,7 @@ OPERAND = r"[\d)%.]"  # what an operand ends with
 # What stands directly before, or directly behind, a number of a calculation.
 LEFT = re.compile(rf"(?:{OPERAND}\s{{0,2}}[-–*×÷/+x=^]\s?[$€£]?|[$€£]\s?|##\s?|<<|>>|\d\.|=\s?[$€£]?)\(?\Z")
 RIGHT = re.compile(r"\)?(?:\s?[-–*×÷/+^=]\s?[$€£]?[\d(.<]|\s?=|\s?[%€£]|>>|\s?[-–*×/+]\s?[$€£])")
+ENCLOSED = {("<<", ">>"), ("==", "==")}  # what such signs stand around is no operand of theirs
 # A finding that is itself a calculation; one that counts ("1 2 3 4 5"); a fraction, which may be a date.
 INNER = re.compile(
     r"\(?\d+(?:\.\d+)?\)? ?[-*+/] ?\d+\.\d+|\(?\d+\.\d+\)?(?: ?[-*+/] ?\(?\d+\)?)?|\(?\d+\)? / \(?\d+\)?"
@@ -112,6 +114,8 @@ def resolved(
     kept = list(findings)
     if "\\" in text:
         kept = [without_escape(text, one) for one in kept]
+        if "code" not in without:
+            kept = [one for one in kept if not is_escape(text, one)]
     if "code" not in without:
         kept = without_code(text, kept)
     if not kept or (len(kept) == 1 and kept[0].entity not in DOUBTED):  # most texts
@@ -155,6 +159,8 @@ def is_operand(text: str, one: Finding) -> bool:
     if one.entity == "DATE_TIME" and not FRACTION.fullmatch(number):
         return False
     left, right = text[max(0, one.start - 8) : one.start], text[one.end : one.end + 6]
+    if (left[-2:], right[:2]) in ENCLOSED and not re.search(r"\w", left[-3:-2] + right[2:3]):
+        return False
     if LEFT.search(left) or RIGHT.match(right):
         return one.entity != "DATE_TIME" or bool(
             re.search(r"[-*+=<(]\s?\Z", left) or re.match(r"\s?[-*+=)]", right)

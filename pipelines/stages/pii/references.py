@@ -25,8 +25,8 @@ from headrace.pipelines.stages.pii.recognizers.lists import either, words
 from headrace.pipelines.stages.pii.recognizers.recognizer import before, digits
 
 CALLED = ("PHONE_NUMBER", "CREDIT_CARD", "UK_NHS")  # of which a text says that they are something else
-BY_DIGITS = "PhoneRecognizer"  # knows digits alone
-WEAK = 0.4  # its score where no word nearby raised it
+BY_DIGITS = ("PhoneRecognizer", "bracketed_phones")  # know digits alone
+WEAK = 0.4  # their score where no word nearby raised it
 NEAR = 64  # characters before a number in which its label stands
 EARLIER = r"(?P<earlier>(?:\d[\w.-]{0,20}(?:[ ]?[,/&–-]|[ ](?:and|or|to|und|bis))[ ]?){1,4})?"
 WORDS = either("references")
@@ -86,7 +86,7 @@ def is_reference(text: str, one: Finding) -> bool:
         return is_no_card(text, one, ahead)
     if one.entity == "UK_NHS":
         return not PATIENT.search(ahead) and is_called_else(text, one, ahead)
-    if one.entity != "PHONE_NUMBER" or one.recognizer != BY_DIGITS or "+" in said:
+    if one.entity != "PHONE_NUMBER" or one.recognizer not in BY_DIGITS or "+" in said:
         return False
     if DECIMAL.fullmatch(said) or is_labelled(said, ahead):
         return True

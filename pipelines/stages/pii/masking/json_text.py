@@ -11,7 +11,7 @@ Cost: nothing for texts without a brace or bracket; else that of parsing, where 
 
 import json
 import re
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
@@ -21,7 +21,9 @@ OBJECT = re.compile(r"\{(?=\s*[\"}])")
 BEGIN = re.compile(rf"{OBJECT.pattern}|^[^\S\n]*(?:[`>]*)(\[)(?=\s*[\[{{\"\d-])", re.MULTILINE)
 END = re.compile(r"[^\S\n]*(?:\n|<|`|\Z)")
 TOKEN = re.compile(r'"(?P<string>(?:[^"\\]|\\.)*)"|(?P<number>-?\d+(?:\.\d+)?(?:[eE][+-]?\d+)?)')
-ESCAPE = re.compile(r"\\(?:u[0-9A-Fa-f]{4}|.)|.", re.DOTALL)
+PAIR = r"u[Dd][89ABab][0-9A-Fa-f]{2}\\u[Dd][C-Fc-f][0-9A-Fa-f]{2}"  # halves that are one character
+ESCAPE = re.compile(rf"\\(?:{PAIR}|u[0-9A-Fa-f]{{4}}|.)|.", re.DOTALL)
+HALF = re.compile(r"[\ud800-\udfff]")  # of a pair without the other, which UTF-8 cannot say
 NUMBER = re.compile(r"-?(?:0|[1-9]\d*)(?:\.\d+)?(?:[eE][+-]?\d+)?")
 ATTEMPTS = 64  # at beginnings of JSON that are none; more are taken for code
 DEEP = 3  # strings that hold JSON, one in the other
@@ -132,25 +134,26 @@ def _inner(string: str, depth: int) -> Iterable[Token]:
         json.loads(said)
     except (ValueError, RecursionError):
         return ()
-    if len(said) != sum(1 for _ in ESCAPE.finditer(string)):  # halves of pairs, which are one character
-        return ()
     return _tokens(said, 0, depth + 1)
 
 
 def _cut(token: Token, start: int, end: int) -> tuple[int, int]:
-    """What of ``start:end`` lies in a token: all of a number; of a string whole characters."""
+    """What of ``start:end`` lies in a token: all of a number; of a string whole characters, or else the one
+    in whose escape it lies."""
     if token.bounds is None:
         return token.start, token.end
     first, last = max(start, token.start), min(end, token.end)
-    after = [at for at in token.bounds if at >= first]
-    begin = after[0]
-    return begin, next((at for at in after if at >= last), token.end)
+    begin = bisect_left(token.bounds, first)
+    end = bisect_left(token.bounds, last)
+    if begin == end and first < last:
+        begin -= 1
+    return token.bounds[begin], token.bounds[end]
 
 
 def _escaped(said: str, depth: int) -> str:
     """`said` as it is written in strings that hold JSON, `depth` of them."""
     for _ in range(depth):
-        said = json.dumps(said, ensure_ascii=False)[1:-1]
+        said = HALF.sub(lambda half: f"\\u{ord(half[0]):04x}", json.dumps(said, ensure_ascii=False)[1:-1])
     return said
 
 

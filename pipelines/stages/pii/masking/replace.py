@@ -8,8 +8,8 @@ replaced wherever its conversation says it again (`masking.values`), if it is lo
 What is replaced inside JSON leaves JSON (`masking.json_text`). Hashes and surrogates are those of the value
 in plain dress (`dress`).
 
-`Conversation` holds the texts of one row and what was issued in them. It is given findings until there is
-nothing left to do: a finding inside what was issued is none.
+`Conversation` holds the texts of one row and what was issued in them. `replaced` is given conversations and
+their findings until there is nothing left to do: a finding inside what was issued is none.
 
 Cost: a Python step a finding; conversations without one are never touched.
 """
@@ -19,14 +19,20 @@ import re
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from headrace.kernels.letters import said
+from headrace.pipelines import arrays
 from headrace.pipelines.stages.pii.config import Config, Kind
 from headrace.pipelines.stages.pii.dress import plain
 from headrace.pipelines.stages.pii.findings import Finding
 from headrace.pipelines.stages.pii.masking.json_text import JsonText
 from headrace.pipelines.stages.pii.masking.surrogates import Surrogates
-from headrace.pipelines.stages.pii.masking.values import APART, BETWEEN, Folded, folded, folded_each, identity
+from headrace.pipelines.stages.pii.masking.values import BETWEEN, Folded, folded, identity
 
 LETTER = re.compile(r"[^\W_]")
 
@@ -90,30 +96,22 @@ def _widened(group: list[Finding]) -> Finding:
     return strongest._replace(start=min(f.start for f in group), end=max(f.end for f in group))
 
 
-def _stands(letters: str, text: str, times: int) -> bool:
-    """Whether `letters` stand so many times in `text`, over each other or not."""
-    at = -1
-    for _ in range(times):
-        at = text.find(letters, at + 1)
-        if at < 0:
-            return False
-    return True
-
-
 def _weight(finding: Finding) -> tuple[float, int, int, str]:
     """What counts most is least."""
     return -finding.score, finding.start - finding.end, finding.start, finding.entity
 
 
 class Conversation:
-    """The texts of one row, each with the role that says it; what is done to them grows with `replace`.
+    """The texts of one row, each with the role that says it; what is done to them grows with `replaced`.
+
+    Those in which nothing is found need not be held: None stands for them.
 
     kind_of: that of `config`, where many conversations share one that remembers.
     """
 
     def __init__(
         self,
-        texts: Sequence[str],
+        texts: Sequence[str | None],
         roles: Sequence[str],
         config: Config,
         surrogates: Surrogates | None,
@@ -127,14 +125,17 @@ class Conversation:
         self.numbers: dict[tuple[str, str], int] = {}
         self.seen: Counter[str] = Counter()
         self._parsed: dict[int, JsonText] = {}
-        self.letters: dict[int, str] = {}  # of texts as they are
-        # How often values had changed when a text, as it still is, was seen to say none of them.
-        self._free: dict[int, int] = {}
-        self._changes = 0
+        # How often values have changed, had when all texts were last seen to say none of them again, and what
+        # was written since.
+        self._changes, self._settled = 0, -1
+        self._written: set[int] = set()
+        self.changed: set[int] = set()  # texts in which something was ever replaced
 
-    def unfolded(self) -> list[int]:
-        """Texts whose letters and digits are not known."""
-        return [number for number in range(len(self.texts)) if number not in self.letters]
+    def text(self, number: int) -> str:
+        """A text that is held, as it is now."""
+        text = self.texts[number]
+        assert text is not None, "asked for before it was looked at"
+        return text
 
     def due(self, text: int, findings: Iterable[Finding]) -> list[Finding]:
         """Those of the findings in text `text` that are to be replaced.
@@ -153,7 +154,7 @@ class Conversation:
             if self.kind_of(finding.entity, self.roles[text]) != "keep":
                 due.append(finding)
             elif self.kind_of(finding.entity, "") != "keep":
-                self._note(finding, self.texts[text])
+                self._note(finding, self.text(text))
         return due
 
     def gone(self) -> dict[str, Value]:
@@ -161,8 +162,8 @@ class Conversation:
         replaced = {folded(known.text): known for known in self.values.values()}
         return {value: known for value, known in replaced.items() if len(value) >= self._least(known)}
 
-    def replace(self, due: dict[int, list[Finding]]) -> list[int]:
-        """Replace what is `due` (by text), and its values elsewhere; the texts that have changed.
+    def begun(self, due: dict[int, list[Finding]]) -> "Begun":
+        """Remember the values of what is `due` (by text); what is then to be replaced, and to be looked for.
 
         Texts are in the order of the conversation, so numbers follow the order in which values appear.
         """
@@ -171,16 +172,32 @@ class Conversation:
             inner = iter(sorted(due[text]))
             finding = next(inner, None)
             for stretch in widened:
-                whole = self._note(stretch, self.texts[text])
+                whole = self._note(stretch, self.text(text))
                 while finding is not None and finding.start < stretch.end:
                     if finding != stretch:
-                        self._note(finding, self.texts[text], whole)
+                        self._note(finding, self.text(text), whole)
                     finding = next(inner, None)
-        for text, findings in self._repeated(due, joined):
-            joined[text] = self._joined(text, [*joined.get(text, ()), *findings])
+        known: dict[str, list[tuple[str, Value]]] = {}
+        for value, remembered in self.values.items():
+            least = max(1, self._least(remembered) - 1)
+            for letters in remembered.letters:
+                if len(letters) >= least:
+                    known.setdefault(letters, []).append((value, remembered))
+        every = self._settled != self._changes
+        asked = (range(len(self.texts)) if every else sorted(self._written)) if known else ()
+        return Begun(joined, known, asked)
+
+    def finished(self, begun: "Begun", again: list[str], there: Iterable[int]) -> list[int]:
+        """Replace what `begun` says, and values `again` in the texts `there`; the texts that have changed."""
+        joined = begun.joined
+        self._settled, self._written = self._changes, set()
+        for text in there:
+            repeats = self._repeated(text, again, begun)
+            if repeats:
+                joined[text] = self._joined(text, [*joined.get(text, ()), *repeats])
         for text in sorted(joined):
             self._write(text, joined[text])
-        return sorted(joined)
+        return sorted(text for text, widened in joined.items() if widened)
 
     def _joined(self, text: int, findings: Iterable[Finding]) -> list[Finding]:
         """Stretches of the findings; what was issued is replaced again as a whole or not at all."""
@@ -191,7 +208,7 @@ class Conversation:
     def _json(self, text: int) -> JsonText:
         """The JSON in a text as it is now."""
         if text not in self._parsed:
-            self._parsed[text] = JsonText(self.texts[text])
+            self._parsed[text] = JsonText(self.text(text))
         return self._parsed[text]
 
     def _note(self, finding: Finding, text: str, whole: str | None = None) -> str:
@@ -205,54 +222,17 @@ class Conversation:
             self.values[value] = Value(finding, spelt, known.whole if known else whole or value, letters)
         return value
 
-    def _repeated(
-        self, due: dict[int, list[Finding]], joined: dict[int, list[Finding]]
-    ) -> Iterator[tuple[int, list[Finding]]]:
-        """Places of known values that are in no stretch yet (`joined`, of what is `due`), by text."""
-        known: dict[str, list[tuple[str, Value]]] = {}
-        for value, remembered in self.values.items():
-            for letters in remembered.letters:
-                if len(letters) >= self._least(remembered) - 1 > 0:
-                    known.setdefault(letters, []).append((value, remembered))
-        asked = [n for n in range(len(self.texts)) if self._free.get(n) != self._changes] if known else []
-        if not self.letters.keys() >= set(asked):
-            fold([self])
-        again = self._said_again(known, asked, due, joined) if asked else []
-        for number in asked:
-            content, letters = self.texts[number], self.letters[number]
-            there = [value for value in again if value in letters]
-            if not there:
-                if number not in joined:
-                    self._free[number] = self._changes
-                continue
-            taken, repeats = Spans([*joined.get(number, ()), *self.issued[number]]), []
-            for start, end, value in Folded(content, letters).occurrences(known):
-                meant = self._meant(known[value], content[start:end], self.roles[number])
-                if meant is not None and not taken.cover(start, end):
-                    repeats.append(meant.finding._replace(start=start, end=end))
-            if repeats:
-                yield number, repeats
-
-    def _said_again(
-        self,
-        known: Iterable[str],
-        asked: Iterable[int],
-        due: dict[int, list[Finding]],
-        joined: dict[int, list[Finding]],
-    ) -> list[str]:
-        """Those of the `known` letters that the texts `asked` have more often than they are replaced there.
-
-        Most values are said once. To see that costs far less than to work out where each letter stands.
-        """
-        own: dict[str, int] = {}
-        for number in asked:
-            for whole in joined.get(number, ()):
-                inside = [one for one in due[number] if whole.start <= one.start and one.end <= whole.end]
-                spans = {one[:2] for one in (whole, *inside)}
-                for letters in {folded(self.texts[number][start:end]) for start, end in spans}:
-                    own[letters] = own.get(letters, 0) + 1
-        every = APART.join([self.letters[number] for number in asked])
-        return [letters for letters in known if _stands(letters, every, own.get(letters, 0) + 1)]
+    def _repeated(self, text: int, again: list[str], begun: "Begun") -> list[Finding]:
+        """Places in a text of values with the letters `again` that are in no stretch yet."""
+        content = self.text(text)
+        letters, repeats = folded(content), []
+        taken = Spans([*begun.joined.get(text, ()), *self.issued[text]])
+        there = [value for value in again if value in letters]
+        for start, end, value in Folded(content, letters).occurrences(there):
+            meant = self._meant(begun.known[value], content[start:end], self.roles[text])
+            if meant is not None and not taken.cover(start, end):
+                repeats.append(meant.finding._replace(start=start, end=end))
+        return repeats
 
     def _meant(self, known: list[tuple[str, Value]], spelt: str, role: str) -> Value | None:
         """Which of the values that have the letters of `spelt` it is, where `role` may not say that."""
@@ -270,7 +250,7 @@ class Conversation:
 
     def _write(self, text: int, replaced: list[Finding]) -> None:
         """Replace these stretches (apart, sorted) of one text; what was issued before moves along."""
-        content, parts, at, shift = self.texts[text], [], 0, 0
+        content, parts, at, shift = self.text(text), [], 0, 0
         issued: list[Issued] = []
         ends, shifts = [0], [0]  # of each stretch, and by how much what follows it moves
         for finding in replaced:
@@ -288,8 +268,9 @@ class Conversation:
             ends.append(at)
             shifts.append(shift)
         self.texts[text] = "".join([*parts, content[at:]])
-        for remembered in (self._parsed, self.letters, self._free):
-            remembered.pop(text, None)
+        self._parsed.pop(text, None)
+        self._written.add(text)
+        self.changed.add(text)
         swallowed = Spans(replaced)
         for one in self.issued[text]:
             if not swallowed.cover(one.start, max(one.end, one.start + 1)):
@@ -324,9 +305,62 @@ class Conversation:
         return self.surrogates.surrogate(entity, plain(spelt))
 
 
-def fold(conversations: Iterable[Conversation]) -> None:
-    """Work out the letters and digits of the texts of conversations, all at once."""
-    new = [(one, number) for one in conversations for number in one.unfolded()]
-    each = folded_each([one.texts[number] for one, number in new])
-    for (one, number), letters in zip(new, each, strict=True):
-        one.letters[number] = letters
+class Begun(NamedTuple):
+    """What is to be done to a conversation: stretches by text (`joined`), values by their letters (`known`),
+    and texts that may say some of these once more (`asked`).
+    """
+
+    joined: dict[int, list[Finding]]
+    known: dict[str, list[tuple[str, Value]]]
+    asked: Sequence[int]
+
+    def parts(self, conversation: Conversation) -> Iterator[str]:
+        """What stands, in the texts that are asked, in stretches, and in what was issued and touches none."""
+        every = isinstance(self.asked, range)
+        for number in sorted(self.joined.keys() | conversation.changed) if every else self.asked:
+            text, joined = conversation.text(number), self.joined.get(number, ())
+            for start, end, *_ in joined:
+                yield text[start:end]
+            for start, end, *_ in conversation.issued[number]:
+                if not any(one.start < end and start < one.end for one in joined):
+                    yield text[start:end]
+
+
+Due = tuple[Conversation, dict[int, list[Finding]]]
+Place = tuple[int, int]  # of a conversation, and of a text in it
+
+
+def replaced(dues: Sequence[Due], unread: Callable[[list[Place]], pa.Array] | None = None) -> list[list[int]]:
+    """Replace in each conversation what is due there, and its values elsewhere; the texts that have changed.
+
+    unread: gives texts (large_string) that the conversations hold as None: nothing was found there.
+    Most values are said once, which is seen of all conversations together.
+    """
+    begun = [conversation.begun(due) for conversation, due in dues]
+    asked = [(at, number) for at, one in enumerate(begun) for number in one.asked]
+    held = [dues[at][0].texts[number] for at, number in asked]
+    texts = pa.array(held, pa.large_string())
+    missing = [n for n, text in enumerate(held) if text is None]
+    if missing and unread is not None:
+        texts = arrays.put(texts, missing, unread([asked[n] for n in missing]))
+    values = [(at, letters) for at, one in enumerate(begun) for letters in one.known]
+    parts = [(at, part) for at, one in enumerate(begun) for part in one.parts(dues[at][0])]
+    again, there = said(texts, _firsts(asked), *_by_owner(values), *_by_owner(parts))
+    more: list[list[str]] = [[] for _ in dues]
+    where: list[list[int]] = [[] for _ in dues]
+    for number in np.flatnonzero(again).tolist():
+        more[values[number][0]].append(values[number][1])
+    for number in np.flatnonzero(there).tolist():
+        at, text = asked[number]
+        where[at].append(text)
+        dues[at][0].texts[text] = texts[number].as_py()
+    every = zip(dues, begun, more, where, strict=True)
+    return [conversation.finished(one, letters, found) for (conversation, _), one, letters, found in every]
+
+
+def _firsts(items: Sequence[tuple[int, Any]]) -> NDArray[np.int64]:
+    return np.array([at for at, _ in items], np.int64)
+
+
+def _by_owner(items: Sequence[tuple[int, str]]) -> tuple[pa.Array, NDArray[np.int64]]:
+    return pa.array([text for _, text in items], pa.large_string()), _firsts(items)

@@ -25,6 +25,7 @@ from typing import Any
 import pyarrow as pa
 
 from headrace.pipelines.stages.pii.config import Config, Ner
+from headrace.pipelines.stages.pii.masking.json_text import HALF
 from headrace.pipelines.stages.pii.masking.values import BETWEEN, folded, identity
 from headrace.pipelines.stages.pii.recognizers.catalogue import STEPS
 from headrace.pipelines.stages.pii.search import findings_in
@@ -62,7 +63,7 @@ def versions() -> dict[str, str]:
 
 def digest(secret: bytes, *parts: str) -> bytes:
     """HMAC-SHA256 of `parts` (32 bytes)."""
-    return hmac.new(secret, "\0".join(parts).encode(), hashlib.sha256).digest()
+    return hmac.new(secret, "\0".join(parts).encode("utf-8", "surrogatepass"), hashlib.sha256).digest()
 
 
 class Surrogates:
@@ -115,7 +116,8 @@ class Surrogates:
     def _strengths(self, entity: str, texts: list[str]) -> list[float]:
         """Best score at which each text is found as `entity` from end to end; 0 where it is not."""
         best = [0.0] * len(texts)
-        found = findings_in(pa.array(texts, pa.large_string()), self.patterns)
+        whole = [HALF.sub("\ufffd", text) for text in texts]
+        found = findings_in(pa.array(whole, pa.large_string()), self.patterns)
         for at, finding in zip(found.rows, found.findings, strict=True):
             if finding.entity == entity and finding.end - finding.start >= len(texts[at].lstrip("+")):
                 best[at] = max(best[at], finding.score)

@@ -13,7 +13,7 @@ import functools
 import itertools
 import re
 import unicodedata
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,34 +29,15 @@ PARTED = ("IP_ADDRESS", "DATE_TIME", "MAC_ADDRESS")  # whose parts are not one n
 FEW = 64  # values that are searched for one by one before a text is cut into tokens
 LOWERED = bytes(range(128)).lower() + bytes(range(128, 256))
 SIGNS = bytes(code for code in range(128) if not chr(code).isalnum())
-APART = "\x1e"  # what texts that are folded together are joined with
-OTHER_SIGNS = SIGNS.replace(APART.encode(), b"")
 NATIONAL = 10  # digits of a number without the country's 1
 
 
 def folded(text: str) -> str:
     """Letters and digits of `text`, without case and accents."""
-    return _letters(text, SIGNS)
-
-
-def folded_each(texts: Sequence[str]) -> list[str]:
-    """`folded` of each text, at once."""
-    made = dict.fromkeys(range(len(texts)), "")
-    for is_ascii in (True, False):
-        part = [at for at, text in enumerate(texts) if text and text.isascii() is is_ascii]
-        each = _letters(APART.join(texts[at] for at in part), OTHER_SIGNS).split(APART)
-        if len(each) > max(1, len(part)):  # some text has the sign itself
-            each = [folded(texts[at]) for at in part]
-        made.update(zip(part, each, strict=False))
-    return list(made.values())
-
-
-def _letters(text: str, signs: bytes) -> str:
-    """`text` without case, accents and signs: `signs` of ASCII, and all others."""
     if text.isascii():
-        return text.encode().translate(LOWERED, signs).decode()
+        return text.encode().translate(LOWERED, SIGNS).decode()
     raw = unicodedata.normalize("NFKD", text).casefold().encode("utf-8", "surrogatepass")
-    return BEYOND.sub("", raw.translate(None, signs).decode("utf-8", "surrogatepass"))
+    return BEYOND.sub("", raw.translate(None, SIGNS).decode("utf-8", "surrogatepass"))
 
 
 def identity(entity: str, said: str) -> str:

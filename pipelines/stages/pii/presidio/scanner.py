@@ -48,6 +48,7 @@ from headrace.pipelines.stages.pii.presidio.patterns import (
 )
 from headrace.pipelines.stages.pii.presidio.setup import LANGUAGE, RanOutOfTimeError, engine, quiet
 
+TOGETHER = 4  # regions in one automaton; that of all would have a state for each beginning of a number
 Result = tuple[int, int, float, str, int]  # start, end, score, entity, number of the recogniser
 
 
@@ -90,7 +91,11 @@ class Scanner:
                 warnings.warn(f"{recognizer.name} is unknown: it is asked about whole texts", stacklevel=2)
         added += [graph.pattern(len(added) + at, gate) for at, gate in enumerate(gates)]
         self.machines = _machines(graph, added)
-        self.dialled = [(bits, _machine(gate, symbols)) for gate, bits in dialled.items()]
+        plans = list(dialled.items())
+        parts = [plans[at : at + TOGETHER] for at in range(0, len(plans), TOGETHER)]
+        self.dialled = [
+            ([bits for _, bits in one], _machine([of for of, _ in one], symbols)) for one in parts
+        ]
         offered = [entity for recognizer in self.recognizers for entity in recognizer.supported_entities]
         self.shared = len(set(offered)) < len(offered)
         self.shortening = {one.owner for one in self.searched if one.parts}
@@ -118,9 +123,11 @@ class Scanner:
         shift = len(self.searched)
         home = np.flatnonzero(places.accepted >> np.uint64(shift + 2) & np.uint64(1))
         bits = np.zeros(len(home), np.uint64)
-        for region_bits, machine in self.dialled:
+        for regions, machine in self.dialled:
             taken = scan_from(texts, places.row[home], places.start[home], machine.tables, machine.learn)
-            bits |= np.where(taken > 0, np.uint64(region_bits << shift + 2), np.uint64(0))
+            for number, region_bits in enumerate(regions):
+                one = taken >> np.uint64(number) & np.uint64(1)
+                bits |= one * np.uint64(region_bits << shift + 2)
         accepted = places.accepted & ~np.uint64(1 << shift + 2)
         accepted[home] |= bits
         kept = accepted > 0
@@ -269,10 +276,11 @@ def _machines(graph: Graph, added: list[Added]) -> list[tuple[Needed | None, Mac
     return [(needed, Machine(graph, begin)) for needed, begin in groups.items()]
 
 
-def _machine(pattern: Pattern, symbols: Symbols) -> Machine:
-    """The automaton of one pattern of digits; digits of all scripts count."""
+def _machine(patterns: list[Pattern], symbols: Symbols) -> Machine:
+    """The automaton of patterns of digits, a bit each; digits of all scripts count."""
     graph = Graph(symbols)
-    return Machine(graph, graph.pattern(0, pattern).starts, values=True)
+    added = [graph.pattern(bit, pattern) for bit, pattern in enumerate(patterns)]
+    return Machine(graph, [start for one in added for start in one.starts], values=True)
 
 
 def _scanned(texts: pa.Array, needed: Needed | None, machine: Machine) -> Places:

@@ -245,6 +245,7 @@ RECOGNIZERS = (
             (rf"(?<!\w)(?:{KINDS})\.?[ ](?P<name>(?:{NAME}[ ]){{1,4}})\d{{1,4}}(?!\w)", 0.5),
         ),
         street,
+        often=1,
     ),
     Recognizer(
         "glued_streets",

@@ -6,6 +6,7 @@
 | `glued_emails` | EMAIL_ADDRESS | "samgmailcom", "sam 42 gmailcom" |
 | `told_emails` | EMAIL_ADDRESS | words that end in "com", "net", "org", behind "email" or alone in a line |
 | `phones` | PHONE_NUMBER | forms of numbers that no numbering plan knows |
+| `bracketed_phones` | PHONE_NUMBER | "[[4258828080]]": valid numbers behind two brackets |
 | `told_phones` | PHONE_NUMBER | digits behind "call", "phone", "fax" or in front of "office", "mobile" |
 | `told_ssns` | US_SSN | nine or the last four digits behind "ssn", "social security" |
 | `told_cards` | CREDIT_CARD | 12 to 19 or the last four digits behind "card" |

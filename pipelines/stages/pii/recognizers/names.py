@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
-from headrace.pipelines.stages.pii.recognizers.lists import words
+from headrace.pipelines.stages.pii.recognizers.lists import either, words
 from headrace.pipelines.stages.pii.recognizers.recognizer import (
     CAPITAL,
     LETTER,
@@ -227,12 +227,17 @@ RECOGNIZERS = (
             (rf"(?i)(?<!\w)speaking[ ](?:with|to)[ ](?P<it>{ANY})", 0.5),
         ),
         known,
+        (
+            rf"(?i)[^ ]+[ ](?:[^ ]+[ ])?(?:{either('given_names')}|{either('particles')})(?!{LETTER})",
+            rf"[^ ]+[ ](?:[^ ]+[ ])?{CAPITAL}",
+        ),
     ),
     Recognizer(
         "labels",
         "PERSON",
         ((rf"(?<![^\n>])[ >]{{0,3}}(?P<role>(?:[A-Za-z]{{3,14}}[ ])?)(?P<it>{NAME}):(?=[ \n\"])", 0.6),),
         labelled,
+        (rf"(?i)[ >]{{0,3}}(?:(?:{either('roles')})[ ]|(?:{either('given_names')})[ :-])",),
     ),
     Recognizer(
         "greetings",
@@ -272,5 +277,6 @@ RECOGNIZERS = (
             (rf"(?i)(?<!\w)(?:mr|mrs|ms|dr|prof)\.?[ ](?P<it>{ANY})", 0.7),
         ),
         titled,
+        often=2,
     ),
 )

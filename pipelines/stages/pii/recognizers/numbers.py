@@ -2,6 +2,8 @@
 
 `phones`: forms that no numbering plan knows ("166-684-7899", "(88) 684-334", "001-668-040-8670x1711"), and
 a country's code with the zero in brackets that is left out abroad ("+41 (0)96 123 45 67").
+`bracketed_phones`: a number that may be dialled behind two brackets, where the library looks for none
+("[[4258828080]]", "([+49 30 901820])").
 `told_phones`: what follows "call", "phone", "reach me at" or stands before "office", "fax", in any grouping.
 `told_ssns`, `told_cards`, `told_accounts`, `told_ids`: digits behind "ssn", "card number", "account no",
 "policy number", "imei", also the last four; plain Presidio asks for valid ones. `grouped_cards`: sixteen
@@ -12,11 +14,14 @@ digits in fours whatever their checksum, since people mistype and make up number
 import re
 from typing import Any
 
+import phonenumbers
+
 from headrace.pipelines.stages.pii.recognizers.checksums import is_account, is_card
 from headrace.pipelines.stages.pii.recognizers.recognizer import Recognizer, Span, before, digits, span
 from headrace.pipelines.stages.pii.recognizers.wrapped import LENGTHS
 
 DATE = re.compile(r"\D*(?:(?:19|20)\d\d\D(?:0?[1-9]|1[0-2])\D\d{1,2}|\d{1,2}\D\d{1,2}\D(?:19|20)\d\d)(?!\d)")
+REGIONS = ("GB", "DE", "FR", "IL", "IN", "BR")  # of those in which Presidio looks
 ROUND = re.compile(r"\d*0{4,}")
 
 
@@ -28,6 +33,28 @@ def dialled(match: Any, score: float) -> Span | None:
     if not 7 <= count <= 15 or DATE.match(said) or ROUND.fullmatch(said):
         return None
     return start, end, score
+
+
+def bracketed(match: Any, score: float) -> Span | None:
+    """A number that may be dialled: with a plus, in the USA, or behind a zero in another of `REGIONS`."""
+    start, end = span(match)
+    said = match.string[start:end]
+    bare = digits(said)
+    if said[0] == "+":
+        regions: tuple[str | None, ...] = (None,)
+    elif bare[0] == "0":
+        regions = REGIONS
+    else:
+        regions = ("US",) if len(bare) >= 10 else ()
+    return (start, end, score) if any(is_valid(said, region) for region in regions) else None
+
+
+def is_valid(said: str, region: str | None) -> bool:
+    """Whether a number may be dialled in a region, or with a plus anywhere."""
+    try:
+        return bool(phonenumbers.is_valid_number(phonenumbers.parse(said, region)))
+    except phonenumbers.NumberParseException:
+        return False
 
 
 def counted(*sizes: int) -> Any:
@@ -92,6 +119,12 @@ RECOGNIZERS = (
             (r"(?<![^\n\r])[ \t]{0,3}(?P<it>\(?\+?\d{2,4}\)?(?:[ -]\d{2,4}){2,4})(?![^\n\r])", 0.3),
         ),
         dialled,
+    ),
+    Recognizer(
+        "bracketed_phones",
+        "PHONE_NUMBER",
+        ((r"[\[(][ ]?\[[ ]?(?P<it>[+(]?\d[\d() ./-]{5,18}\d)(?=[ ]?[\]),;])", 0.4),),
+        bracketed,
     ),
     Recognizer(
         "told_phones",

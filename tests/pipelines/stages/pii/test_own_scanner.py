@@ -1,5 +1,6 @@
 """Recognisers of ours: exact spans, each switched off alone, steps that say what findings mean together."""
 
+import functools
 import re
 import warnings
 from typing import Any
@@ -11,9 +12,8 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from headrace.pipelines.stages.pii import stage as pii
-from headrace.pipelines.stages.pii.automaton.graph import Pattern
 from headrace.pipelines.stages.pii.findings import Finding
-from headrace.pipelines.stages.pii.own_scanner import OwnScanner
+from headrace.pipelines.stages.pii.own_scanner import OwnScanner, shares
 from headrace.pipelines.stages.pii.presidio.recognizer_names import LOCALES, PRESIDIO
 from headrace.pipelines.stages.pii.presidio.scanner import scanner
 from headrace.pipelines.stages.pii.presidio.setup import LANGUAGE
@@ -39,6 +39,7 @@ CASES = [
     ("phones", "PHONE_NUMBER", "write [[+41 (0)96 123 45 67]] there"),
     ("phones", "PHONE_NUMBER", "write [[+44(0)20 7946 0958]], or not"),
     ("phones", "PHONE_NUMBER", "write [[0049 (0) 30/1234567]] there"),
+    ("bracketed_phones", "PHONE_NUMBER", "so ([ [[4258828080]] ]) it is"),
     ("told_phones", "PHONE_NUMBER", "you can call me at [[449 4898]] today"),
     ("told_phones", "PHONE_NUMBER", "[[22 498317]] office"),
     ("told_ssns", "US_SSN", "my ssn is [[4821]] and that"),
@@ -189,6 +190,40 @@ def test_spans_are_exact(name: str, entity: str, marked: str) -> None:
     assert mine[0].score >= 0.4
 
 
+@pytest.mark.parametrize(
+    ("ahead", "behind"),
+    [
+        *[("[[", "]]"), ("((", "))"), ("{{", "}}"), ("<<", ">>"), ("[[[", "]]]"), ("([", "])"), ("[(", ")]")],
+        *[("{[", "]}"), ('[["', '"]]'), ("[('", "')]"), ("[[ ", " ]]"), ("''", "''"), ('""', '""')],
+        *[("``", "``"), ("==", "==")],
+    ],
+)
+def test_a_value_in_nested_brackets_or_quotes_is_found(ahead: str, behind: str) -> None:
+    values = {
+        "PHONE_NUMBER": ["4258828080", "425-882-8080", "+1 425 882 8080", "+49 30 901820", "020 7946 0958"],
+        "EMAIL_ADDRESS": ["jane.doe@example.org"],
+        "IBAN_CODE": ["DE89370400440532013000", "DE89 3704 0044 0532 0130 00"],
+        "CREDIT_CARD": ["4111111111111111", "4111 1111 1111 1111"],
+    }
+    for entity, spelt in values.items():
+        for value in spelt:
+            text = f"so {ahead}{value}{behind} it is"
+            start = text.index(value)
+            covers = [one for one in found(text) if one.start <= start and start + len(value) <= one.end]
+            assert entity in {one.entity for one in covers if one.score >= 0.4}, text
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *["[[1712345678, 2]]", "[[2147483647, 1]]", "[[1234567, 7654321]]", "[[4258828080.5]]"],
+        *["<<4258828080=8>>", "1<<4258828080>>2"],
+    ],
+)
+def test_numbers_in_nested_brackets_are_no_telephone_numbers(text: str) -> None:
+    assert [one for one in found(text) if one.score >= 0.4 and one.start < 4] == []
+
+
 def test_every_recogniser_is_tested() -> None:
     assert {name for name, _, _ in CASES} == {one.name for one in RECOGNIZERS}
 
@@ -337,11 +372,95 @@ def test_the_automaton_accepts_wherever_a_pattern_matches() -> None:
     engine = OwnScanner(RECOGNIZERS)
     rows, starts, numbers = engine._candidates(pa.array(texts, pa.large_string()))
     accepted = set(zip(rows.tolist(), starts.tolist(), numbers.tolist(), strict=True))
-    sources = [Pattern(source) for one in RECOGNIZERS for source, _ in one.patterns]
+    sources = [(one, source, score) for one in RECOGNIZERS for source, score in one.patterns]
     for row, text in enumerate(texts):
-        for number, pattern in enumerate(sources):
-            for match in regex.finditer(pattern.source, text, overlapped=True):
-                assert (row, match.start(), number) in accepted
+        for number, (one, source, score) in enumerate(sources):
+            for match in regex.finditer(source, text, overlapped=True):
+                refused = one.narrow and one.judge and one.judge(match, score) is None
+                assert refused or (row, match.start(), number) in accepted
+                if text.isascii():
+                    same = re.compile(source).match(text, match.start())
+                    assert same is not None
+                    assert (same.span(), same.groups()) == (match.span(), match.groups())
+
+
+PIECES = st.sampled_from(
+    [
+        *(
+            "i am ",
+            "I'm ",
+            "im ",
+            "i'm a",
+            "called ",
+            "call me ",
+            "calls him",
+            "named ",
+            "named her ",
+            "speaking with ",
+        ),
+        *(
+            "ann",
+            "Ann",
+            "MARY",
+            "mary-jane",
+            "de ",
+            "van der Berg",
+            "O'Neill",
+            "agent ",
+            "Agent ",
+            "AGENT ",
+            "Looking",
+        ),
+        *(
+            "ﬁona",
+            "Zoë",
+            "ſam",
+            "Kate",
+            "İan",
+            "漢字",
+            " ",
+            "  ",
+            ":",
+            ": ",
+            "\n",
+            "\n> ",
+            ".",
+            "-",
+            ",",
+            "J.",
+            "'s",
+        ),
+    ]
+)
+
+
+@given(st.lists(PIECES, max_size=9).map("".join))
+@settings(max_examples=300, deadline=None)
+def test_what_is_read_before_a_match_changes_no_finding(text: str) -> None:
+    assert narrowed().find(pa.array([text], pa.large_string())) == whole().find(
+        pa.array([text], pa.large_string())
+    )
+
+
+@functools.cache
+def narrowed() -> OwnScanner:
+    return OwnScanner([one for one in RECOGNIZERS if one.narrow])
+
+
+@functools.cache
+def whole() -> OwnScanner:
+    return OwnScanner([one._replace(narrow=()) for one in RECOGNIZERS if one.narrow])
+
+
+def test_all_patterns_fit_into_what_an_automaton_says() -> None:
+    bits = shares(RECOGNIZERS)
+    assert max(bits) < 64
+    assert bits == sorted(bits)
+    owners = [one for one in RECOGNIZERS for _ in one.patterns]
+    alone = [n for one in RECOGNIZERS for n in range(len(one.patterns)) if n < one.often]
+    assert len(alone) == 6
+    shared = {bit: {owner.name for owner, b in zip(owners, bits, strict=True) if b == bit} for bit in bits}
+    assert all(len(names) == 1 for names in shared.values())
 
 
 def test_the_table_names_all() -> None:

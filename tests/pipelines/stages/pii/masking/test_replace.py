@@ -14,7 +14,7 @@ from headrace.pipelines.stages.dedup import index
 from headrace.pipelines.stages.pii import search as pii_search
 from headrace.pipelines.stages.pii import stage as pii
 from headrace.pipelines.stages.pii.findings import Finding
-from headrace.pipelines.stages.pii.masking.replace import Conversation, Spans
+from headrace.pipelines.stages.pii.masking.replace import Conversation, Spans, replaced
 from headrace.pipelines.stages.pii.masking.values import Folded, folded
 from headrace.pipelines.stages.pii.stage import Config
 from tests.builders import MAIL, PHONE, PII_KEY, Turn, contents_of, recipe_of, table
@@ -99,7 +99,7 @@ def test_a_value_that_was_found_once_is_replaced_wherever_it_is_said(
     texts: list[str], found: tuple[int, int], due: list[str]
 ) -> None:
     conversation = Conversation(texts, ["user"] * len(texts), Config(), None)
-    conversation.replace({0: [Finding(*found, "PERSON", 0.8, "labels")]})
+    replaced([(conversation, {0: [Finding(*found, "PERSON", 0.8, "labels")]})])
     assert conversation.texts == due
 
 
@@ -109,9 +109,10 @@ def test_no_text_says_a_value_that_was_found(texts: list[str]) -> None:
     conversation = Conversation(texts, ["user"] * len(texts), Config(least={"PERSON": 2}), None)
     value = folded(texts[0][:4])
     due = {0: [Finding(0, min(4, len(texts[0])), "PERSON", 0.8, "labels")]}
-    while conversation.replace(due):
+    while replaced([(conversation, due)]) != [[]]:
         due = {}
-    for text, issued in zip(conversation.texts, conversation.issued, strict=True):
+    for number, issued in enumerate(conversation.issued):
+        text = conversation.text(number)
         inside = Spans(issued)
         assert len(value) < 2 or all(inside.cover(*span) for span in Folded(text).find(value))
 
