@@ -7,7 +7,7 @@ Cost: memory of one window; time is that of the tokenizer.
 
 import resource
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -263,19 +263,19 @@ def _packed(
     written, counts = [], {}
     place = pc.index_in(samples["row_id"], kept["row_id"].combine_chunks())
     sides = kept["split"].take(place) if samples.num_rows else pa.array([], pa.string())
-    weighed = any(source.weights for source in recipe.sources)
+    if any(source.weights for source in recipe.sources):
+        samples = samples.append_column(pack.WEIGHT, pa.array(weights[place.to_numpy()]))
     lengths = _token_lengths(samples)
     preferred = samples[tokenise.PREFERRED].to_numpy() if tokenise.PREFERRED in samples.column_names else None
     for side in SPLITS:
         chosen = np.flatnonzero(pc.equal(sides, side).to_numpy(zero_copy_only=False))
         if not len(chosen):
             continue
-        rows = pack.apply(samples, recipe.pack, recipe.tokenise, pad_id=pad_id, chosen=chosen)
-        rows = _weighed(rows, kept, weights) if weighed else rows
         path = f"packed/{side}/part-{window.unit}.parquet"
-        written.append({**prepare_worker.write(recipe.output, path, rows, ROW_GROUP), "split": side})
+        output = _write(recipe, path, samples, pad_id, chosen)
+        written.append({**output, "split": side})
         counts[side] = {
-            "rows": rows.num_rows,
+            "rows": output["rows"],
             "samples": len(chosen),
             "tokens": int(lengths[chosen].sum()),
         }
@@ -284,12 +284,22 @@ def _packed(
     return written, counts
 
 
-def _weighed(rows: pa.Table, kept: pa.Table, weights: NDArray[np.float64]) -> pa.Table:
-    """Packed rows with the weight of each segment by its traits, which training draws by."""
-    lists = rows["row_ids"].combine_chunks()
-    at = pc.index_in(lists.flatten(), kept["row_id"].combine_chunks()).to_numpy()
-    column = pa.ListArray.from_arrays(lists.offsets, pa.array(weights[at]))
-    return rows.append_column("weights", column)
+def _write(
+    recipe: Recipe, path: str, samples: pa.Table, pad_id: int, chosen: NDArray[np.int64]
+) -> dict[str, Any]:
+    """Pack some samples and write them, a row group at a time; what the commit record says of it."""
+    rows = 0
+
+    def groups() -> Iterator[pa.Table]:
+        nonlocal rows
+        given = samples, recipe.pack, recipe.tokenise
+        for group in pack.groups(*given, pad_id=pad_id, rows=ROW_GROUP, chosen=chosen):
+            rows += group.num_rows
+            yield group
+
+    target = storage.join(recipe.output, path)
+    size, digest = storage.write_groups(target, pack.packed(samples), groups(), pack.DICTIONARY)
+    return {"path": path, "size": size, "xxh3": digest, "rows": rows}
 
 
 def _drawn(kept: pa.Table, weights: NDArray[np.float64]) -> dict[str, dict[str, Any]]:

@@ -80,8 +80,9 @@ def similarities(table: pa.Table, pairs: NDArray[np.int64], *, min_features: int
     of_parts = np.full((len(fingerprint.PARTS), len(pairs)), np.nan)
 
     def jaccard(number: int, chosen: NDArray[np.bool_]) -> NDArray[np.float64]:
-        of_parts[number, chosen] = kernels.jaccard(joined, pairs[chosen] * 2 + number, ngram=ngram)
-        return of_parts[number, chosen]
+        found = kernels.jaccard(joined, pairs[chosen] * 2 + number, ngram=ngram)
+        of_parts[number, chosen] = found
+        return found
 
     found = _least(table, pairs, min_features, jaccard)
     _as_asked(table, pairs, found, of_parts, min_features, ngram)
