@@ -7,6 +7,8 @@ import ctypes
 import functools
 import gc
 import os
+import resource
+import sys
 
 # One thread a task: parallelism comes from Ray, and results must not depend on thread counts.
 THREADS = {
@@ -49,6 +51,20 @@ def give_back() -> None:
     pa.default_memory_pool().release_unused()
     if trim := getattr(_library(), "malloc_trim", None):  # glibc alone has it
         trim(0)
+
+
+def peak() -> int:
+    """Bytes that this process has held at most, since it runs what it runs.
+
+    Linux hands on what `getrusage` tells to what a process starts: a command would have the memory of its
+    shell, or of a notebook.
+    """
+    try:
+        with open("/proc/self/status", encoding="ascii") as file:
+            return next(int(line.split()[1]) * 1024 for line in file if line.startswith("VmHWM"))
+    except (OSError, StopIteration):  # no Linux
+        unit = 1 if sys.platform == "darwin" else 1024
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
 @functools.cache

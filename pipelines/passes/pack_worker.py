@@ -5,7 +5,6 @@ The windows are those of `parts.windows`.
 Cost: memory of one window; time is that of the tokenizer.
 """
 
-import resource
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -16,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from headrace.cluster import ledger, storage
+from headrace.cluster import ledger, process, storage
 from headrace.pipelines import books, schema
 from headrace.pipelines.examine import checks
 from headrace.pipelines.passes import outputs, parts, prepare_worker
@@ -149,7 +148,7 @@ def tokenised(window: Window, job: Job) -> Tokenised:
     size = books.entering(table)
     started = time.process_time()
     loss: dict[str, str] = {s.name: s.loss for s in recipe.sources}
-    table, samples = tokenise.apply(table, recipe.tokenise, tokenizer, loss)
+    table, samples = tokenise.by_slices(table, recipe.tokenise, tokenizer, loss)
     timings["tokenise"] = {**size, "seconds": time.process_time() - started}
     return Tokenised(table, samples, tokenizer, entering, cut, timings)
 
@@ -158,14 +157,16 @@ def work(window: Window, job: Job) -> ledger.Record:
     """Tokenise and pack one window, write `packed/` and `rejected/`, commit; returns the record."""
     recipe = job.recipe
     done = tokenised(window, job)
-    table, samples, tokenizer, timings = done.table, done.samples, done.tokenizer, done.timings
-    entered = books.entering(table)
-    kept = table.drop_columns(["messages"]).filter(schema.live(table))
+    samples, tokenizer, timings = done.samples, done.tokenizer, done.timings
+    entered, entering, cut = books.entering(done.table), done.entering, done.cut
+    marked = done.table.filter(pc.invert(schema.live(done.table)))
+    table = done.table.drop_columns(["messages"])
+    del done  # the texts are not held while their tokens are packed
+    kept = table.filter(schema.live(table))
     started = time.process_time()
     weights = weighing.of_rows(kept, {str(s.name): s.weights for s in recipe.sources if s.weights})
     written, packed = _packed(samples, kept, weights, window, recipe, tokenizer.pad_id)
     timings["pack"] = {**entered, "seconds": time.process_time() - started}
-    marked = table.filter(pc.invert(schema.live(table)))
     if marked.num_rows:
         path = f"rejected/pack-{window.unit}.parquet"
         written.append(
@@ -182,7 +183,7 @@ def work(window: Window, job: Job) -> ledger.Record:
         "by_source": _by_source(table),
         "outputs": written,
         "stages": timings,
-        "passages": done.cut,
+        "passages": cut,
         "changed": books.changed(changes, {}),
         "packed": packed,
         "splits": _splits(kept),
@@ -190,9 +191,9 @@ def work(window: Window, job: Job) -> ledger.Record:
         "shortened": pc.sum(kept["shortened"]).as_py() or 0,
         "histograms": {"tokens": books.histogram(_token_lengths(samples))},
         "engine": _engine(tokenizer, job.proof),
-        "memory": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+        "memory": process.peak(),
     }
-    books.check(record["books"], done.entering, f"{NAME} window {window.unit}")
+    books.check(record["books"], entering, f"{NAME} window {window.unit}")
     ledger.commit(recipe.output, NAME, window.unit, record)
     return record
 
