@@ -42,20 +42,22 @@ def task(what: str) -> Iterator[None]:
 
     At its end the memory that it has no more use for goes back: its process may wait long for the next one.
     """
-    with discreet(what), noted(what or str(ray.get_runtime_context().get_task_name())):
-        _begin(what or "a task")
+    name = str(ray.get_runtime_context().get_task_name())
+    with discreet(what), noted(what or name):
+        _begin(what or "a task", name)
         try:
             yield
         finally:
             process.give_back()
 
 
-def _begin(what: str) -> None:
+def _begin(what: str, name: str) -> None:
     """What every task does first. A task knows which attempt at it this is: see `process.deaths`.
 
     Raises: Fault where the processes of `what` have ended too often.
     """
     process.single_threaded()
+    process.begins(name)
     process.began(ray._private.worker.global_worker.core_worker.get_current_task_attempt_number())
     if process.deaths() > RESTARTS:
         raise Fault(

@@ -16,3 +16,15 @@ def test_memory_of_what_started_a_process_is_not_its_own() -> None:
         [sys.executable, "-c", CHILD], check=True, capture_output=True, text=True, preexec_fn=lambda: None
     )
     assert 5 * 2**20 < int(told.stdout) < 200 * 2**20
+
+
+def test_what_a_step_remembers_is_forgotten_when_another_begins() -> None:
+    read: list[str] = []
+    remembered = process.of_step(lambda path: read.append(path) or len(read))
+    process.begins("search")
+    assert [remembered("a"), remembered("a")] == [1, 1]
+    process.begins("search")
+    assert remembered("a") == 1
+    process.begins("pack")
+    assert remembered("a") == 2
+    assert read == ["a", "a"]
