@@ -7,6 +7,10 @@ import ctypes
 import functools
 import gc
 import os
+import resource
+import sys
+from collections.abc import Callable
+from typing import ParamSpec, TypeVar, cast
 
 # One thread a task: parallelism comes from Ray, and results must not depend on thread counts.
 THREADS = {
@@ -19,12 +23,33 @@ THREADS = {
 
 
 _attempt = 0
+_step = ""
+_forget: list[Callable[[], None]] = []  # what tasks of a step remember
+Given = ParamSpec("Given")
+Answer = TypeVar("Answer")
 
 
 def began(attempt: int) -> None:
     """Remember which attempt at its task this process makes: 0 is the first one."""
     global _attempt
     _attempt = attempt
+
+
+def of_step(function: Callable[Given, Answer]) -> Callable[Given, Answer]:
+    """`function`, whose last answer is remembered while this process works on tasks of one name: for what all
+    tasks of a step read and nobody behind them, which would stay until the run's end."""
+    held = functools.lru_cache(maxsize=1)(function)
+    _forget.append(held.cache_clear)
+    return cast(Callable[Given, Answer], held)
+
+
+def begins(step: str) -> None:
+    """Forget what tasks of another name remembered (see `of_step`)."""
+    global _step
+    if step != _step:
+        for forget in _forget:
+            forget()
+    _step = step
 
 
 def deaths() -> int:
@@ -49,6 +74,20 @@ def give_back() -> None:
     pa.default_memory_pool().release_unused()
     if trim := getattr(_library(), "malloc_trim", None):  # glibc alone has it
         trim(0)
+
+
+def peak() -> int:
+    """Bytes that this process has held at most, since it runs what it runs.
+
+    Linux hands on what `getrusage` tells to what a process starts: a command would have the memory of its
+    shell, or of a notebook.
+    """
+    try:
+        with open("/proc/self/status", encoding="ascii") as file:
+            return next(int(line.split()[1]) * 1024 for line in file if line.startswith("VmHWM"))
+    except (OSError, StopIteration):  # no Linux
+        unit = 1 if sys.platform == "darwin" else 1024
+        return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
 
 @functools.cache

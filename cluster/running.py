@@ -1,4 +1,5 @@
-"""What the cluster's processes are at: each task notes it where the driver can read it.
+"""What a task works in, and what the cluster's processes are at: each task notes it where the driver can
+read it.
 
 Why: a run that stands still is told by what it waits for, not by silence.
 
@@ -19,7 +20,11 @@ from typing import NamedTuple
 import ray
 from ray.experimental import internal_kv
 
+from headrace.cluster import process
+from headrace.cluster.errors import Fault, discreet
+
 SPACE = "headrace-running"
+RESTARTS = 10  # of a task whose process ended; Ray Data itself starts it again without end
 
 
 class Running(NamedTuple):
@@ -29,6 +34,36 @@ class Running(NamedTuple):
     node: str
     process: int
     since: float
+
+
+@contextmanager
+def task(what: str) -> Iterator[None]:
+    """What every task works in: errors that name what it works on, and a note for whoever waits for it.
+
+    At its end the memory that it has no more use for goes back: its process may wait long for the next one.
+    """
+    name = str(ray.get_runtime_context().get_task_name())
+    with discreet(what), noted(what or name):
+        _begin(what or "a task", name)
+        try:
+            yield
+        finally:
+            process.give_back()
+
+
+def _begin(what: str, name: str) -> None:
+    """What every task does first. A task knows which attempt at it this is: see `process.deaths`.
+
+    Raises: Fault where the processes of `what` have ended too often.
+    """
+    process.single_threaded()
+    process.begins(name)
+    process.began(ray._private.worker.global_worker.core_worker.get_current_task_attempt_number())
+    if process.deaths() > RESTARTS:
+        raise Fault(
+            f"{what}: the process that works on it has ended {process.deaths()} times, for want of memory or "
+            "by a fault in a library; use fewer workers or a smaller fragment_size, and look into Ray's logs"
+        )
 
 
 @contextmanager
@@ -61,10 +96,10 @@ def tasks() -> list[Running]:
     return sorted(found, key=lambda one: (one.since, one.what))
 
 
-def _lives(process: int) -> bool:
+def _lives(number: int) -> bool:
     """Whether a process of this machine is there: one that was ended has left its note."""
     try:
-        os.kill(process, 0)
+        os.kill(number, 0)
     except ProcessLookupError:
         return False
     except PermissionError:

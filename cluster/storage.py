@@ -12,21 +12,19 @@ import json
 import os
 import platform
 import time
-import uuid
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import IO, Any, cast
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-import xxhash
 
 from headrace.cluster.errors import DamagedError, FullDiskError, HeadraceError, SourceError, StorageError
-from headrace.cluster.stores import clients, disk, hints
+from headrace.cluster.stores import clients, disk, hints, temporary
 
 PATTERN = "*?["
-TEMPORARY = ".headrace-"  # prefix of our temporaries: a killed writer may leave one behind
+TEMPORARY = temporary.PREFIX
 RANGE_ROWS = 65_536  # of a row group, in tables that are read by range
 CHANGED = (
     "nothing of it was kept: wait until it is written, then run the same command again, which plans it anew"
@@ -230,8 +228,7 @@ def put(path: str, data: bytes) -> None:
         if is_remote(path):
             fs.pipe_file(key, data)
             return
-        temporary = _write_temporary(key, data)
-        os.replace(temporary, key)
+        os.replace(temporary.written(key, data), key)
 
 
 def put_new(path: str, data: bytes) -> bool:
@@ -253,56 +250,14 @@ def put_new(path: str, data: bytes) -> bool:
                     return False
                 raise
             return True
-        temporary = _write_temporary(key, data)
+        name = temporary.written(key, data)
         try:
-            os.link(temporary, key)
+            os.link(name, key)
         except FileExistsError:
             return False
         finally:
-            os.unlink(temporary)
-        return True
-
-
-def _write_temporary(key: str, data: bytes) -> str:
-    """A finished, synced temporary in the target's directory."""
-    with _temporary(key) as (name, file):
-        file.write(data)
-    return name
-
-
-@contextmanager
-def _temporary(key: str) -> Iterator[tuple[str, IO[bytes]]]:
-    """Name and file of a new temporary in the target's directory, synced at the end; gone if that fails."""
-    folder = os.path.dirname(key)
-    os.makedirs(folder, exist_ok=True)
-    name = os.path.join(folder, f"{TEMPORARY}{uuid.uuid4().hex}")
-    try:
-        with open(name, "wb") as file:
-            yield name, file
-            file.flush()
-            os.fsync(file.fileno())
-    except BaseException:
-        with suppress(FileNotFoundError):  # where it could not be made: why is what is to be said
             os.unlink(name)
-        raise
-
-
-class _Hashed(io.RawIOBase):
-    """A file to write to that hashes and counts what passes."""
-
-    def __init__(self, file: IO[bytes]) -> None:
-        self.file, self.size, self.hash = file, 0, xxhash.xxh3_64()
-
-    def writable(self) -> bool:
         return True
-
-    def tell(self) -> int:
-        return self.size
-
-    def write(self, data: Any, /) -> int:
-        self.hash.update(data)
-        self.size += len(data)
-        return self.file.write(data)
 
 
 def delete(path: str) -> None:
@@ -332,19 +287,31 @@ def write_table(
     return sink.size, sink.hash.hexdigest()
 
 
+def write_groups(
+    path: str, schema: pa.Schema, groups: Iterable[pa.Table], dictionary: bool | list[str] = True
+) -> tuple[int, str]:
+    """`write_table` for tables of one schema that become a row group each: one of them is held at a time."""
+    form: dict[str, Any] = {"compression": "zstd", "use_dictionary": dictionary}
+    with _sink(path) as sink, pq.ParquetWriter(sink, schema, **form) as writer:
+        for group in groups:
+            writer.write_table(group, max(group.num_rows, 1))
+            del group
+    return sink.size, sink.hash.hexdigest()
+
+
 @contextmanager
-def _sink(path: str) -> Iterator[_Hashed]:
+def _sink(path: str) -> Iterator[temporary.Hashed]:
     """What a Parquet object is written to, which is there at the end."""
     fs, key = filesystem(path)
     with explained(path, "write"):
         if is_remote(path):
             whole = io.BytesIO()
-            yield _Hashed(whole)
+            yield temporary.Hashed(whole)
             fs.pipe_file(key, whole.getvalue())
         else:
-            with _temporary(key) as (temporary, file):
-                yield _Hashed(file)
-            os.replace(temporary, key)
+            with temporary.opened(key) as (name, file):
+                yield temporary.Hashed(file)
+            os.replace(name, key)
     pa.default_memory_pool().release_unused()  # tens of MiB of the encoder's tables
 
 

@@ -23,7 +23,6 @@ one small record, and Ray may run a task twice.
 import json
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -33,7 +32,7 @@ import ray
 from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
 from headrace.cluster import process, running, session
-from headrace.cluster.errors import Fault, discreet
+from headrace.cluster.errors import discreet
 from headrace.cluster.fragments import Fragment
 from headrace.cluster.watch import own_errors
 
@@ -60,7 +59,6 @@ PART = pa.schema(
 BEGUN = PART.append(pa.field("state", pa.large_string()))
 RECORD = pa.schema([pa.field("record", pa.large_string())])
 SHUFFLE_BLOCK = 32 * 2**20  # bytes
-RESTARTS = 10  # of a task whose process ended; Ray Data itself starts it again without end
 READER_CPUS = 0.1  # a reader mostly waits; unequal to a worker's 1, which also keeps Ray from fusing the two
 
 
@@ -93,7 +91,7 @@ def fragments(
     `work(fragment, part, last, table)` writes and commits one of them, or `pool` does in two steps.
     """
     if pool is None and all(fragment.kind != "stream" for fragment, _ in todo):
-        # Started again without end where its process ends, as Ray Data does: `_begin` counts.
+        # Started again without end where its process ends, as Ray Data does: `running.task` counts.
         remote = ray.remote(num_cpus=1, max_retries=-1)(_whole).options(name="fragments")
         with own_errors():
             for _, records in _ended(partial(remote.remote, read, work), todo, workers):
@@ -127,7 +125,7 @@ def fragments(
 def _whole(read: Read, work: Work, item: tuple[Fragment, Sequence[int]]) -> list[Record]:
     """The records of all parts of a fragment that are not done."""
     fragment, done = item
-    with _task(_named(fragment)):
+    with running.task(_named(fragment)):
         return [
             work(fragment, part, last, table)
             for part, last, table in _numbered(read(fragment))
@@ -201,7 +199,7 @@ def _hand_out(batch: pa.Table, read: Read) -> Iterator[pa.Table]:
     """Parts of the fragments that only one reader can read; other fragments pass as they are."""
     for item in batch.to_pylist():
         fragment = Fragment.from_json(json.loads(item["fragment"]))
-        with _task(_named(fragment)):
+        with running.task(_named(fragment)):
             if fragment.kind != "stream":
                 yield pa.Table.from_pylist([item], schema=PART)
                 continue
@@ -214,7 +212,7 @@ def _hand_out(batch: pa.Table, read: Read) -> Iterator[pa.Table]:
 def _work(batch: pa.Table, read: Read, done: Done) -> Iterator[pa.Table]:
     for item in batch.to_pylist():
         fragment = Fragment.from_json(json.loads(item["fragment"]))
-        with _task(_named(fragment)):
+        with running.task(_named(fragment)):
             if item["part"] >= 0:
                 yield done(fragment, item["part"], item["last"], _unpack(item["payload"]))
                 continue
@@ -228,34 +226,6 @@ def _named(fragment: Fragment) -> str:
     files = [r.relative for r in fragment.ranges]
     more = f" and {len(files) - 1} others" if len(files) > 1 else ""
     return f"source {fragment.source!r}" + (f", {files[0]!r}{more}" if files else "")
-
-
-@contextmanager
-def _task(what: str) -> Iterator[None]:
-    """What every task works in: errors that name what it works on, and a note for whoever waits for it.
-
-    At its end the memory that it has no more use for goes back: its process may wait long for the next one.
-    """
-    with discreet(what), running.noted(what or str(ray.get_runtime_context().get_task_name())):
-        _begin(what or "a task")
-        try:
-            yield
-        finally:
-            process.give_back()
-
-
-def _begin(what: str) -> None:
-    """What every task does first. A task knows which attempt at it this is: see `process.deaths`.
-
-    Raises: Fault where the processes of `what` have ended too often.
-    """
-    process.single_threaded()
-    process.began(ray._private.worker.global_worker.core_worker.get_current_task_attempt_number())
-    if process.deaths() > RESTARTS:
-        raise Fault(
-            f"{what}: the process that works on it has ended {process.deaths()} times, for want of memory or "
-            "by a fault in a library; use fewer workers or a smaller fragment_size, and look into Ray's logs"
-        )
 
 
 def _numbered(tables: Iterator[pa.Table]) -> Iterator[tuple[int, bool, pa.Table]]:
@@ -341,14 +311,14 @@ def grouped(
 def _read_grouped(batch: pa.Table, read: Read, wanted: set[int]) -> Iterator[pa.Table]:
     for text in batch["fragment"].to_pylist():
         fragment = Fragment.from_json(json.loads(text))
-        with _task(_named(fragment)):
+        with running.task(_named(fragment)):
             for table in read(fragment):
                 yield table.filter(pa.compute.is_in(table["bucket"], pa.array(sorted(wanted), pa.int32())))
 
 
 def _work_group(group: pa.Table, work: Done, by_bucket: dict[int, str]) -> pa.Table:
     fragment = Fragment.from_json(json.loads(by_bucket[group["bucket"][0].as_py()]))
-    with _task(_named(fragment)):
+    with running.task(_named(fragment)):
         return work(fragment, 0, True, group.combine_chunks())
 
 
@@ -404,5 +374,5 @@ def on_nodes(function: Callable[[str], Result], nodes: Sequence[str], *, name: s
 
 def _call(function: Callable[[Item], Result], item: Item) -> Result:
     what = item if isinstance(item, str) and "/" in item else ""  # a path; a node's id has none
-    with _task(what):
+    with running.task(what):
         return function(item)

@@ -8,7 +8,7 @@ that `HELD` prompts share, by those that share its commonest run: a preamble nam
 preamble where `HELD` prompts hold it, and `TIMES` as many as hold the rarest line of its prompt, which is
 what is asked, be it one word. So one question that comes in other words again and again has none.
 
-Cost: 24 bytes a word while runs are counted; 150 ns a word.
+Cost: that of `kernels.grams.shared`.
 """
 
 import numpy as np
@@ -47,7 +47,7 @@ def told(words: grams.Words, ends: NDArray[np.int64]) -> tuple[NDArray[np.bool_]
     """
     sizes, key = np.diff(words.offsets), _keys(words)
     text = np.repeat(np.arange(len(ends) - 1), np.diff(ends))
-    covered, run, holders = _in_runs(words, text)
+    covered, run, holders = grams.shared(words, text, RUN, HELD)
     in_runs = (sizes >= RUN) & (covered >= COVERED * sizes)
     held = np.maximum(holders_of(key, text), np.where(in_runs, holders, 0))
     rarest = np.full(len(ends) - 1, np.iinfo(np.int64).max // TIMES)
@@ -73,25 +73,3 @@ def holders_of(keys: NDArray[np.uint64], text: NDArray[np.int64]) -> NDArray[np.
     counts = np.empty(len(keys), np.int64)
     counts[order] = np.bincount(group, other).astype(np.int64)[group] if len(keys) else 0
     return counts
-
-
-def _in_runs(
-    words: grams.Words, text: NDArray[np.int64]
-) -> tuple[NDArray[np.int64], NDArray[np.uint64], NDArray[np.int64]]:
-    """Words of each line in runs that many texts hold, ``int64[L]``; the run that most of them do,
-    ``uint64[L]``, and how many do, ``int64[L]``: 0 for none. text: of each line.
-    """
-    count, n = len(words.offsets) - 1, len(words.hashes)
-    line = np.repeat(np.arange(count), np.diff(words.offsets))
-    runs = grams.grams(words, RUN)
-    starts = np.flatnonzero(runs)
-    held = holders_of(runs[starts], text[line[starts]])
-    starts, held = starts[held >= HELD], held[held >= HELD]
-    runs, of_line = runs[starts], line[starts]
-    steps = np.bincount(starts, minlength=n + 1) - np.bincount(starts + RUN, minlength=n + 1)
-    covered = np.bincount(line[np.cumsum(steps[:n]) > 0], minlength=count)
-    order = np.lexsort((runs, -held, of_line))
-    first = order[np.append(True, np.diff(of_line[order]) != 0)[: len(order)]]
-    name, most = np.zeros(count, np.uint64), np.zeros(count, np.int64)
-    name[of_line[first]], most[of_line[first]] = runs[first], held[first]
-    return covered, name, most

@@ -1,11 +1,12 @@
-"""Word n-grams: the words of texts as hashes, which n-grams of theirs a table holds, and how far one text
-stands in another.
+"""Word n-grams: the words of texts as hashes, which n-grams of theirs a table holds or many texts share, and
+how far one text stands in another.
 
 A word is what stands between spaces (fold the text first). Scripts that put no spaces between words (Han,
 kana, Thai, Lao, Khmer, Burmese) have a word a character.
 
-Cost: words a nanosecond or two a byte; `lookup` 10 to 50 ns a word, the more the larger the table;
-`alignment` a nanosecond or two for each word of the item times each word of the region.
+Cost: words a nanosecond or two a byte; `lookup` 10 to 50 ns a word, the more the larger the table; `shared`
+as much where n-grams are shared, a fifth where none is, and 12 bytes a word; `alignment` a nanosecond or two
+for each word of the item times each word of the region.
 Source: Bentley and McIlroy, "Data compression with long repeated strings" (2001) (hashes of n-grams by
 polynomials); Wagner and Fischer, "The string-to-string correction problem" (1974),
 https://doi.org/10.1145/321796.321811 (longest common subsequence).
@@ -69,6 +70,16 @@ class Hits(NamedTuple):
     key: NDArray[np.int64]
 
 
+class Shared(NamedTuple):
+    """What rows share with many owners: int64[N] words that lie in such n-grams; uint64[N] the n-gram that
+    most owners have, of several the one of the least hash; int64[N] how many have it. 0 where there is none.
+    """
+
+    covered: NDArray[np.int64]
+    gram: NDArray[np.uint64]
+    owners: NDArray[np.int64]
+
+
 class Aligned(NamedTuple):
     """How far items stand in regions of texts, for M pairs.
 
@@ -124,6 +135,22 @@ def lookup(given: Words, held: Table, *, implementation: Implementation = "auto"
     return Hits(*choose(__name__, implementation).lookup(*given, held))
 
 
+def shared(
+    given: Words,
+    owners: NDArray[np.int64],
+    size: int,
+    least: int,
+    *,
+    implementation: Implementation = "auto",
+) -> Shared:
+    """What rows share with `least` owners or more by n-grams of `size` words.
+
+    owners int64[N]: whose each row is, ascending, below 2**32.
+    """
+    found = grams(given, size, implementation=implementation)
+    return Shared(*choose(__name__, implementation).shared(given.offsets, found, owners, size, least))
+
+
 def alignment(
     items: Words,
     weights: NDArray[np.float32],
@@ -148,5 +175,6 @@ def alignment(
 
 
 __all__ = [
-    "UNSPACED", "Aligned", "Hits", "Table", "Words", "alignment", "grams", "lookup", "table", "words",
+    "UNSPACED", "Aligned", "Hits", "Shared", "Table", "Words", "alignment", "grams", "lookup", "shared",
+    "table", "words",
 ]  # fmt: skip

@@ -1,4 +1,6 @@
-"""Word n-grams in Numba: rolling hashes, a filter of bits before the table, two rows of each alignment."""
+"""Word n-grams in Numba: rolling hashes, a filter of bits before the table, a filter of counts before those
+that are counted, two rows of each alignment.
+"""
 
 import numpy as np
 from numba import njit
@@ -9,7 +11,7 @@ from headrace.kernels.arrow import Spans
 from headrace.kernels.dispatch import cut, each
 
 FACTOR, MIXER = np.uint64(contract.FACTOR), np.uint64(contract.MIXER)
-S6, S29, S32, S63, ONE = (np.uint64(n) for n in (6, 29, 32, 63, 1))
+S6, S29, S32, S63, ONE, LOW = (np.uint64(n) for n in (6, 29, 32, 63, 1, 2**32 - 1))
 FIRST = np.array([first for first, _ in contract.UNSPACED], np.int64)
 LAST = np.array([last for _, last in contract.UNSPACED], np.int64)
 LEAST = 1 << 18  # bytes or words below which a thread of its own does not pay
@@ -197,6 +199,96 @@ def _lookup(offsets, hashes, sizes, keys, slots, bits, first, last):  # type: ig
     return out[:total]
 
 
+def shared(
+    offsets: NDArray[np.int64], found: NDArray[np.uint64], owners: NDArray[np.int64], size: int, least: int
+) -> tuple[NDArray[np.int64], NDArray[np.uint64], NDArray[np.int64]]:
+    """What `Shared` holds; `found` are the hashes of n-grams, 0 for none; those of few owners are put out."""
+    n = len(offsets) - 1
+    covered, gram, counts = np.zeros(n, np.int64), np.zeros(n, np.uint64), np.zeros(n, np.int64)
+    often = _sift(found, np.zeros(2 << max(4, len(found).bit_length()), np.uint8), min(least, 255))
+    if often:
+        table = _counted(offsets, found, owners, often // least)
+        _shared(offsets, found, size, least, table, covered, gram, counts)
+    return covered, gram, counts
+
+
+@njit(nogil=True, cache=True)
+def _sift(found, seen, least):  # type: ignore[no-untyped-def]
+    """Put out what occurs fewer than `least` times, and say how many occurrences are left; some that are as
+    rare stay, as others of theirs fall on the same place of `seen`."""
+    shift, left = _shift(seen), 0
+    for gram in found:
+        at = np.int64(gram >> shift)
+        seen[at] += seen[at] < least
+    for place in range(len(found)):
+        if seen[np.int64(found[place] >> shift)] < least:
+            found[place] = 0
+        left += found[place] != 0
+    return left
+
+
+@njit(nogil=True, cache=True)
+def _counted(offsets, found, owners, expected):  # type: ignore[no-untyped-def]
+    """A table by open addressing, uint64[2**b, 2]: an n-gram (0: free place), and in one word the last of its
+    owners, above, and their number."""
+    bits = 6
+    while (1 << bits) < 4 * expected:
+        bits += 1
+    table, entered = np.zeros((1 << bits, 2), np.uint64), 0
+    for row in range(len(offsets) - 1):
+        owner = np.uint64(owners[row])
+        for place in range(offsets[row], offsets[row + 1]):
+            gram = found[place]
+            if not gram:
+                continue
+            at = _slot(table, bits, gram)
+            if not table[at, 0]:
+                table[at, 0], table[at, 1] = gram, owner << S32 | ONE
+                entered += 1
+                if 2 * entered > len(table):
+                    table, bits = _doubled(table, bits), bits + 1
+            elif table[at, 1] >> S32 != owner:
+                table[at, 1] = owner << S32 | ((table[at, 1] & LOW) + ONE)
+    return table
+
+
+@njit(inline="always")
+def _slot(table, bits, gram):  # type: ignore[no-untyped-def]
+    """Place of an n-gram, or the free one where it belongs."""
+    at = np.int64(gram >> np.uint64(64 - bits))
+    while table[at, 0] != gram and table[at, 0]:
+        at = (at + 1) & ((1 << bits) - 1)
+    return at
+
+
+@njit(nogil=True, cache=True)
+def _doubled(table, bits):  # type: ignore[no-untyped-def]
+    wider = np.zeros((2 * len(table), 2), np.uint64)
+    for old in range(len(table)):
+        if table[old, 0]:
+            at = _slot(wider, bits + 1, table[old, 0])
+            wider[at, 0], wider[at, 1] = table[old, 0], table[old, 1]
+    return wider
+
+
+@njit(nogil=True, cache=True)
+def _shared(offsets, found, size, least, table, covered, most, counts):  # type: ignore[no-untyped-def]
+    bits = 64 - np.int64(_shift(table))
+    for row in range(len(offsets) - 1):
+        upto = offsets[row]  # words before this one have been counted
+        for place in range(offsets[row], offsets[row + 1]):
+            gram = found[place]
+            if not gram:
+                continue
+            held = np.int64(table[_slot(table, bits, gram), 1] & LOW)
+            if held < least:
+                continue
+            covered[row] += place + size - max(upto, place)
+            upto = place + size
+            if held > counts[row] or (held == counts[row] and gram < most[row]):
+                counts[row], most[row] = held, gram
+
+
 def alignment(
     items: contract.Words,
     weights: NDArray[np.float32],
@@ -259,4 +351,5 @@ def warm() -> None:
     made = contract.table(np.sort(grams(*given, 1)), [1], np.zeros(0, np.uint64), implementation="cpu")
     lookup(*given, made)
     zero = np.zeros(1, np.int64)
+    shared(given.offsets, grams(*given, 1), zero, 1, 1)
     alignment(given, np.ones(1, np.float32), hashes, zero, zero, zero + 1)

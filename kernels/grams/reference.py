@@ -80,6 +80,26 @@ def lookup(
     return rows, places, keys
 
 
+def shared(
+    offsets: NDArray[np.int64], found: NDArray[np.uint64], owners: NDArray[np.int64], size: int, least: int
+) -> tuple[NDArray[np.int64], NDArray[np.uint64], NDArray[np.int64]]:
+    """What `Shared` holds; `found` are the hashes of n-grams, 0 for none."""
+    held: dict[int, set[int]] = {}
+    rows = [found[start:stop].tolist() for start, stop in pairwise(offsets)]
+    for owner, row in zip(owners.tolist(), rows, strict=True):
+        for gram in row:
+            held.setdefault(gram, set()).add(owner)
+    common = {gram: len(who) for gram, who in held.items() if gram and len(who) >= least}
+    covered, grams, counts = [], [], []
+    for row in rows:
+        mine = [(place, gram) for place, gram in enumerate(row) if gram in common]
+        covered.append(len({word for place, _ in mine for word in range(place, place + size)}))
+        count, gram = max(((common[gram], -gram) for _, gram in mine), default=(0, 0))
+        grams.append(-gram)
+        counts.append(count)
+    return np.array(covered, np.int64), np.array(grams, np.uint64), np.array(counts, np.int64)
+
+
 def alignment(
     items: contract.Words,
     weights: NDArray[np.float32],

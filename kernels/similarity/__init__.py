@@ -5,7 +5,8 @@ one-to-one, so the answer is exact for the windows themselves.
 
 No set is kept: a text's set is built once for all the pairs that it leads (the pairs are grouped by
 their more frequent member) and the windows of its partners are looked up in it. Memory: 8 bytes a text,
-some 60 a pair, under 200 a byte of the longest text a thread. Cost: 6 to 8 ns a byte of text.
+some 60 a pair, under 200 a byte of the longest text a thread. Cost: 6 to 8 ns a byte of text
+beyond what both begin with.
 """
 
 import numpy as np

@@ -5,9 +5,8 @@ The windows are those of `parts.windows`.
 Cost: memory of one window; time is that of the tokenizer.
 """
 
-import resource
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from headrace.cluster import ledger, storage
+from headrace.cluster import ledger, process, storage
 from headrace.pipelines import books, schema
 from headrace.pipelines.examine import checks
 from headrace.pipelines.passes import outputs, parts, prepare_worker
@@ -149,7 +148,7 @@ def tokenised(window: Window, job: Job) -> Tokenised:
     size = books.entering(table)
     started = time.process_time()
     loss: dict[str, str] = {s.name: s.loss for s in recipe.sources}
-    table, samples = tokenise.apply(table, recipe.tokenise, tokenizer, loss)
+    table, samples = tokenise.by_slices(table, recipe.tokenise, tokenizer, loss)
     timings["tokenise"] = {**size, "seconds": time.process_time() - started}
     return Tokenised(table, samples, tokenizer, entering, cut, timings)
 
@@ -158,14 +157,16 @@ def work(window: Window, job: Job) -> ledger.Record:
     """Tokenise and pack one window, write `packed/` and `rejected/`, commit; returns the record."""
     recipe = job.recipe
     done = tokenised(window, job)
-    table, samples, tokenizer, timings = done.table, done.samples, done.tokenizer, done.timings
-    entered = books.entering(table)
-    kept = table.drop_columns(["messages"]).filter(schema.live(table))
+    samples, tokenizer, timings = done.samples, done.tokenizer, done.timings
+    entered, entering, cut = books.entering(done.table), done.entering, done.cut
+    marked = done.table.filter(pc.invert(schema.live(done.table)))
+    table = done.table.drop_columns(["messages"])
+    del done  # the texts are not held while their tokens are packed
+    kept = table.filter(schema.live(table))
     started = time.process_time()
     weights = weighing.of_rows(kept, {str(s.name): s.weights for s in recipe.sources if s.weights})
     written, packed = _packed(samples, kept, weights, window, recipe, tokenizer.pad_id)
     timings["pack"] = {**entered, "seconds": time.process_time() - started}
-    marked = table.filter(pc.invert(schema.live(table)))
     if marked.num_rows:
         path = f"rejected/pack-{window.unit}.parquet"
         written.append(
@@ -182,7 +183,7 @@ def work(window: Window, job: Job) -> ledger.Record:
         "by_source": _by_source(table),
         "outputs": written,
         "stages": timings,
-        "passages": done.cut,
+        "passages": cut,
         "changed": books.changed(changes, {}),
         "packed": packed,
         "splits": _splits(kept),
@@ -190,9 +191,9 @@ def work(window: Window, job: Job) -> ledger.Record:
         "shortened": pc.sum(kept["shortened"]).as_py() or 0,
         "histograms": {"tokens": books.histogram(_token_lengths(samples))},
         "engine": _engine(tokenizer, job.proof),
-        "memory": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+        "memory": process.peak(),
     }
-    books.check(record["books"], done.entering, f"{NAME} window {window.unit}")
+    books.check(record["books"], entering, f"{NAME} window {window.unit}")
     ledger.commit(recipe.output, NAME, window.unit, record)
     return record
 
@@ -263,19 +264,19 @@ def _packed(
     written, counts = [], {}
     place = pc.index_in(samples["row_id"], kept["row_id"].combine_chunks())
     sides = kept["split"].take(place) if samples.num_rows else pa.array([], pa.string())
-    weighed = any(source.weights for source in recipe.sources)
+    if any(source.weights for source in recipe.sources):
+        samples = samples.append_column(pack.WEIGHT, pa.array(weights[place.to_numpy()]))
     lengths = _token_lengths(samples)
     preferred = samples[tokenise.PREFERRED].to_numpy() if tokenise.PREFERRED in samples.column_names else None
     for side in SPLITS:
         chosen = np.flatnonzero(pc.equal(sides, side).to_numpy(zero_copy_only=False))
         if not len(chosen):
             continue
-        rows = pack.apply(samples, recipe.pack, recipe.tokenise, pad_id=pad_id, chosen=chosen)
-        rows = _weighed(rows, kept, weights) if weighed else rows
         path = f"packed/{side}/part-{window.unit}.parquet"
-        written.append({**prepare_worker.write(recipe.output, path, rows, ROW_GROUP), "split": side})
+        output = _write(recipe, path, samples, pad_id, chosen)
+        written.append({**output, "split": side})
         counts[side] = {
-            "rows": rows.num_rows,
+            "rows": output["rows"],
             "samples": len(chosen),
             "tokens": int(lengths[chosen].sum()),
         }
@@ -284,12 +285,22 @@ def _packed(
     return written, counts
 
 
-def _weighed(rows: pa.Table, kept: pa.Table, weights: NDArray[np.float64]) -> pa.Table:
-    """Packed rows with the weight of each segment by its traits, which training draws by."""
-    lists = rows["row_ids"].combine_chunks()
-    at = pc.index_in(lists.flatten(), kept["row_id"].combine_chunks()).to_numpy()
-    column = pa.ListArray.from_arrays(lists.offsets, pa.array(weights[at]))
-    return rows.append_column("weights", column)
+def _write(
+    recipe: Recipe, path: str, samples: pa.Table, pad_id: int, chosen: NDArray[np.int64]
+) -> dict[str, Any]:
+    """Pack some samples and write them, a row group at a time; what the commit record says of it."""
+    rows = 0
+
+    def groups() -> Iterator[pa.Table]:
+        nonlocal rows
+        given = samples, recipe.pack, recipe.tokenise
+        for group in pack.groups(*given, pad_id=pad_id, rows=ROW_GROUP, chosen=chosen):
+            rows += group.num_rows
+            yield group
+
+    target = storage.join(recipe.output, path)
+    size, digest = storage.write_groups(target, pack.packed(samples), groups(), pack.DICTIONARY)
+    return {"path": path, "size": size, "xxh3": digest, "rows": rows}
 
 
 def _drawn(kept: pa.Table, weights: NDArray[np.float64]) -> dict[str, dict[str, Any]]:

@@ -10,7 +10,6 @@ Cost: memory of one part; time is the stages' own.
 """
 
 import json
-import resource
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -214,7 +213,7 @@ def finish(
         "audit": audit,
         "unread": state["unread"],
         "left_out": state["left_out"],
-        "memory": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+        "memory": process.peak(),
     }
     books.check(record["books"], state["entering"], f"{NAME} {name} of source {fragment.source!r}")
     ledger.commit(recipe.output, NAME, name, record)

@@ -1,7 +1,6 @@
 """run.json: what the whole run did, for machines; built from commit records alone."""
 
 import json
-import resource
 from collections import Counter
 from collections.abc import Sequence
 from importlib.metadata import version
@@ -9,7 +8,7 @@ from typing import Any
 
 import xxhash
 
-from headrace.cluster import ledger, storage
+from headrace.cluster import ledger, process, storage
 from headrace.cluster.errors import BooksError, OutputError
 from headrace.pipelines import books
 from headrace.pipelines.console import Mode, say
@@ -80,7 +79,7 @@ def prepare(
         "shortened": sum(r["shortened"] for r in windows),
         "tokenizer": {"engine": sorted({r["engine"] for r in windows})},
         "memory": {
-            "driver": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
+            "driver": process.peak(),
             "worker": max((r["memory"] for r in [*rows, *windows]), default=0),
         },
         "fragments": len(run.fragments),

@@ -8,12 +8,12 @@ Cost: a look at the configuration.
 
 import math
 import os
-import resource
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import peft
 import torch
 
+from headrace.cluster import process
 from headrace.pipelines.examine.advice import fit
 from headrace.pipelines.train.adapter import EMBEDDINGS
 
@@ -180,4 +180,4 @@ class Peak:
 
 
 def _grown() -> float:
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / fit.GIB
+    return process.peak() / fit.GIB

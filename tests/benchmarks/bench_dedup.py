@@ -14,7 +14,6 @@ The default run takes some minutes; `--documents 20000 100000 1000000` needs 7 G
 import argparse
 import csv
 import os
-import resource
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
@@ -29,6 +28,7 @@ from labelled import KINDS, make_documents, pairs_of, templates
 from numpy.typing import NDArray
 
 from headrace import kernels
+from headrace.cluster import process
 from headrace.pipelines.stages.dedup import blocks, in_memory
 from headrace.pipelines.stages.dedup import config as dedup_config
 from headrace.pipelines.stages.fingerprint import stage as fingerprint
@@ -134,7 +134,7 @@ def measure_speed(count: int) -> Iterator[Figure]:
         yield f"{name}, CPU time", case, megabytes / processor_time, "MB/s a core"
         yield f"{name}, a row", case, processor_time / count * 1e6, "us CPU"
         yield f"{name}, a row by the clock", case, wall / count * 1e6, "us"
-    yield "peak memory", case, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6, "GB"
+    yield "peak memory", case, process.peak() / 1e9, "GB"
 
 
 def measure_growth(figures: list[Figure]) -> Iterator[Figure]:

@@ -18,11 +18,12 @@ import os
 import platform
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from datetime import UTC, datetime
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -241,6 +242,18 @@ def commit() -> str:
         return done.stdout.strip()
 
     return git("rev-parse", "--short", "HEAD") + ("-dirty" if git("status", "--porcelain", "kernels") else "")
+
+
+def append(target: Path, columns: Sequence[str], lines: Iterable[Mapping[str, Any]]) -> None:
+    """Put lines behind those of a CSV file, each as it comes; a new file gets a header."""
+    new = not target.exists()
+    with target.open("a", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, columns)
+        if new:
+            writer.writeheader()
+        for line in lines:
+            writer.writerow(line)
+            file.flush()
 
 
 def main() -> None:

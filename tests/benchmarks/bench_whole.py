@@ -22,7 +22,6 @@ shuffled) before our own run, and stand in whole.csv as `peers.STEP`.
 """
 
 import argparse
-import csv
 import json
 import os
 import random
@@ -40,7 +39,7 @@ import psutil
 import real_run
 import scale
 import yaml
-from bench_kernels import commit, processor
+from bench_kernels import append, commit, processor
 
 HERE = Path(__file__).resolve().parent
 TOKENIZER = HERE.parents[1] / "pipelines/stages/tokenise/assets/tokenizer"
@@ -237,21 +236,11 @@ def main() -> None:
     peer = None
     if options.peers:
         lines = peers(options.peers, directory, options.rows, options.peer_megabytes)
-        write(lines)
+        append(HERE / "whole.csv", COLUMNS, lines)
         peer = lines[-1]["mb_s"]
     for megabytes in options.megabytes:
-        write(measure(directory, options.rows, megabytes, os.cpu_count() or 1, peer))
-
-
-def write(lines: list[dict[str, Any]]) -> None:
-    """Append to whole.csv."""
-    target = HERE / "whole.csv"
-    new = not target.exists()
-    with target.open("a", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, COLUMNS)
-        if new:
-            writer.writeheader()
-        writer.writerows(lines)
+        lines = measure(directory, options.rows, megabytes, os.cpu_count() or 1, peer)
+        append(HERE / "whole.csv", COLUMNS, lines)
 
 
 if __name__ == "__main__":

@@ -13,7 +13,6 @@ labels, 5% of which are planted wrong, precision and recall of label noise.
 """
 
 import argparse
-import csv
 import random
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
@@ -27,7 +26,7 @@ from headrace.pipelines.stages.dedup import decide, in_memory
 from headrace.pipelines.stages.dedup.config import Config
 from headrace.pipelines.stages.fingerprint import stage as fingerprint
 from tests import builders
-from tests.benchmarks.bench_kernels import commit, processor
+from tests.benchmarks.bench_kernels import append, commit, processor
 from tests.benchmarks.gauntlet import sets
 from tests.benchmarks.real_run import DATA
 
@@ -147,15 +146,14 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--rows", type=int, default=6000)
     options = parser.parse_args()
-    target = HERE / "preambles.csv"
-    new = not target.exists()
-    with target.open("a", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, COLUMNS)
-        if new:
-            writer.writeheader()
-        for line in lines(options.rows):
-            writer.writerow(line)
-            print(*line.values(), sep=", ", flush=True)
+    append(HERE / "preambles.csv", COLUMNS, shown(options.rows))
+
+
+def shown(count: int) -> Iterator[dict[str, str | int | float]]:
+    """The figures, each printed as it comes."""
+    for line in lines(count):
+        print(*line.values(), sep=", ", flush=True)
+        yield line
 
 
 if __name__ == "__main__":

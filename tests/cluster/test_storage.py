@@ -13,6 +13,7 @@ import xxhash
 
 from headrace.cluster import storage
 from headrace.cluster.errors import StorageError
+from headrace.cluster.stores import temporary
 
 
 @pytest.fixture(params=["disk", pytest.param("s3", marks=pytest.mark.s3)])
@@ -153,6 +154,17 @@ def test_tables_that_are_passed_on_come_back_in_their_order(place: str) -> None:
     assert storage.read_table(path, filters=[("n", ">", 7)])["n"].to_pylist() == [8, 9]
 
 
+def test_groups_that_come_one_by_one_are_written_as_a_table_of_such_groups_is(place: str) -> None:
+    path, other = (storage.join(place, f"{name}.parquet") for name in ("groups", "table"))
+    table = pa.table({"n": range(9), "m": ["a"] * 9})
+    parts = (table.slice(first, 4) for first in (0, 4, 8))
+    written = storage.write_groups(path, table.schema, parts, ["m"])
+    assert written == storage.write_table(other, table, 4, ["m"])
+    assert [g.num_rows for g in storage.row_groups(path)] == [4, 4, 1]
+    storage.write_groups(path, table.schema, [])
+    assert storage.read_table(path).equals(table.slice(0, 0))
+
+
 def test_row_groups_of_no_file(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError):
         next(storage.row_groups(str(tmp_path / "none.parquet")))
@@ -171,7 +183,7 @@ def test_a_temporary_that_cannot_be_made_is_told_by_its_cause(
     def refuse(*_: object) -> None:
         raise error
 
-    monkeypatch.setattr(storage, "open", refuse, raising=False)  # root may write everywhere
+    monkeypatch.setattr(temporary, "open", refuse, raising=False)  # root may write everywhere
     said = "access denied; check the owner" if error.errno == 13 else "the disk is full"
     path = str(tmp_path / "x")
     writes = (storage.put, storage.put_new, lambda p, _: storage.write_table(p, pa.table({"n": [1]})))

@@ -41,6 +41,33 @@ def test_lookup_finds_what_the_reference_finds(held: list[str | None], texts: li
         np.testing.assert_array_equal(one, other)
 
 
+@given(texts=st.lists(st.none() | TEXT, max_size=30), least=st.integers(1, 4), data=st.data())
+def test_shared_equals_the_reference(texts: list[str | None], least: int, data: st.DataObject) -> None:
+    owners = np.sort(data.draw(st.lists(st.integers(0, 9), min_size=len(texts), max_size=len(texts))))
+    args = grams.words(of(texts)), owners.astype(np.int64), 2, least
+    fast, plain = (grams.shared(*args, implementation=i) for i in ("cpu", "reference"))
+    for one, other in zip(fast, plain, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_many_different_n_grams_are_counted_each_by_itself() -> None:
+    texts = [" ".join(f"w{row}x{k}" for k in range(400)) for row in range(40)]
+    owners = np.arange(80)
+    found = grams.shared(grams.words(of([t for t in texts for _ in range(2)])), owners, 8, 2)
+    assert found.covered.tolist() == [400] * 80
+    assert found.owners.tolist() == [2] * 80
+    assert len(set(found.gram.tolist())) == 40
+
+
+def test_what_one_owner_says_often_is_not_shared() -> None:
+    words = grams.words(of(["a b c d a b c d", "a b c", "a b"]))
+    found = grams.shared(words, np.array([0, 1, 1]), 2, 2)
+    assert found.covered.tolist() == [6, 3, 2]
+    assert found.owners.tolist() == [2, 2, 2]
+    alone = grams.shared(words, np.array([0, 0, 0]), 2, 2)
+    assert [column.tolist() for column in alone] == [[0, 0, 0]] * 3
+
+
 @given(items=st.lists(TEXT, min_size=1, max_size=3), text=TEXT, seed=st.integers(0, 99))
 def test_alignment_equals_the_reference(items: list[str], text: str, seed: int) -> None:
     own, theirs = grams.words(of([*items])), grams.words(of([text]))

@@ -53,6 +53,20 @@ def test_equals_reference(texts: list[str | None], pairs: list[tuple[int, int]],
     np.testing.assert_array_equal(ours, overlap(array, inside, ngram=ngram, implementation="reference"))
 
 
+@given(
+    st.text("abc", max_size=90),
+    st.lists(st.text("abcd", max_size=40), min_size=2, max_size=6),
+    st.sampled_from([1, 2, 8, 16]),
+)
+def test_texts_that_begin_alike_share_what_they_begin_with_once(
+    beginning: str, ends: list[str], ngram: int
+) -> None:
+    texts = pa.array([beginning + end for end in ends])
+    pairs = [(i, j) for i in range(len(ends)) for j in range(len(ends))]
+    ours = overlap(texts, pairs, ngram=ngram)
+    np.testing.assert_array_equal(ours, overlap(texts, pairs, ngram=ngram, implementation="reference"))
+
+
 def test_order_of_pairs_changes_nothing(hard: list[str]) -> None:
     pairs = np.array([(i, j) for i in range(len(hard)) for j in range(i)])
     order = np.random.default_rng(3).permutation(len(pairs))
@@ -64,9 +78,9 @@ def test_window_that_hashes_to_the_mark_of_a_free_place() -> None:
         return (word ^ (word >> 32)) * pow(multiplier, -1, 2**64) % 2**64
 
     mark = unmix(unmix(reference.EMPTY, reference.M2), reference.M1).to_bytes(8, "little")
-    texts = pa.array([mark, mark + b"abc", b"other text", mark], pa.binary())
-    pairs = [[0, 1], [1, 3], [0, 2], [0, 3], [2, 1]]
-    expected = [[1, 1, 4], [1, 4, 1], [0, 1, 3], [1, 1, 1], [0, 3, 4]]
+    texts = pa.array([mark, mark + b"abc", b"other text", mark, mark + b"ab" + mark], pa.binary())
+    pairs = [[0, 1], [1, 3], [0, 2], [0, 3], [2, 1], [1, 4], [4, 4]]
+    expected = [[1, 1, 4], [1, 4, 1], [0, 1, 3], [1, 1, 1], [0, 3, 4], [3, 4, 10], [10, 10, 10]]
     assert overlap(texts, pairs).tolist() == expected
     assert overlap(texts, pairs, implementation="reference").tolist() == expected
 

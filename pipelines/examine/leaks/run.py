@@ -6,7 +6,6 @@ what many rows of the corpus hold is known when all are done, and settles what i
 Cost: each file of `prepared/` read once, one look-up a word; the index is read once by every worker.
 """
 
-import functools
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
@@ -19,7 +18,7 @@ import pyarrow.compute as pc
 import xxhash
 from numpy.typing import NDArray
 
-from headrace.cluster import ledger, storage
+from headrace.cluster import ledger, process, storage
 from headrace.pipelines import schema
 from headrace.pipelines.examine import rows
 from headrace.pipelines.examine.leaks import index as indexing
@@ -156,7 +155,7 @@ def _of_file(path: str, run: str, mark: str, config: Config) -> _Part:
     return _Part(pairs, found.counts, table.num_rows)
 
 
-@functools.lru_cache(maxsize=1)
+@process.of_step
 def _index(path: str, mark: str) -> indexing.Index:
     """The index of a run; `mark` tells one run's from that of another in the same place."""
     return indexing.loaded(storage.read_bytes(path))

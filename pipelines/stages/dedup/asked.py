@@ -22,9 +22,9 @@ from headrace.pipelines.stages.fingerprint import stage as fingerprint
 
 
 class Asked(NamedTuple):
-    """Of N rows: whether lines of their prompts are left out, ``bool[N]``; what is left, folded,
-    large_string[N]; its windows and key, as `fingerprint` has them of a prompt, ``uint32[N]``, ``uint64[N]``;
-    and how much of the prompt that is, ``float64[N]``."""
+    """Of N rows: whether lines of their prompts are left out, ``bool[N]``; where they are, what is left,
+    folded, large_string[N], elsewhere nothing; its windows and key, as `fingerprint` has them of a prompt,
+    ``uint32[N]``, ``uint64[N]``; and how much of the prompt that is, ``float64[N]``."""
 
     shortened: NDArray[np.bool_]
     texts: pa.LargeStringArray
@@ -45,11 +45,12 @@ def of(table: pa.Table, ngram: int) -> Asked:
     sizes = np.diff(words.offsets)
     others = np.bincount(row, np.where(system, 0, sizes), minlength=n) > 0
     left_out = preambles.told(words, ends)[0] | (system & others[row] & (sizes > 0))
-    left = preambles.joined(lines, ends, ~left_out)
+    shortened = np.bincount(row, left_out, minlength=n) > 0
+    left = preambles.joined(lines, ends, shortened[row] & ~left_out)
     own = kernels.fold(left)
     whole = np.bincount(row, sizes, minlength=n)
     return Asked(
-        np.bincount(row, left_out, minlength=n) > 0,
+        shortened,
         own,
         np.maximum(pc.binary_length(own).to_numpy() - ngram + 1, 0).astype(np.uint32),
         kernels.content_hash(kernels.fold(left, keep_punctuation=True))[1],

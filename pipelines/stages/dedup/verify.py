@@ -37,8 +37,8 @@ one that goes on from it where the last answer alone is learned (`sources[].loss
 A plain text has no prompt and so no result; and where only a sketch of one row is there, its result is not
 known.
 
-Cost: the texts of the rows concerned are folded once; then 6 to 8 ns for each byte of each pair; results some
-50 us a kilobyte of answers that are alike.
+Cost: the texts of the rows concerned are folded once; then 6 to 8 ns for each byte of each pair beyond what
+both begin with; results some 50 us a kilobyte of answers that are alike.
 """
 
 from collections.abc import Callable
@@ -86,12 +86,15 @@ def similarities(
     its windows. ngram: bytes of a window. last ``bool[N]``: rows of which the last answer alone is learned.
     """
     joined = _parts(table)
+    of_parts = np.full((len(fingerprint.PARTS), len(pairs)), np.nan)
 
-    def jaccard(number: int, chosen: NDArray[np.int64]) -> NDArray[np.float64]:
-        return kernels.jaccard(joined, chosen * 2 + number, ngram=ngram)
+    def jaccard(number: int, chosen: NDArray[np.bool_]) -> NDArray[np.float64]:
+        found = kernels.jaccard(joined, pairs[chosen] * 2 + number, ngram=ngram)
+        of_parts[number, chosen] = found
+        return found
 
     found = _least(table, pairs, min_features, jaccard)
-    _as_asked(table, pairs, found, joined, min_features, ngram)
+    _as_asked(table, pairs, found, of_parts, min_features, ngram)
     long = table["answer_features"].to_numpy() >= min_features
     prompted = (table["prompt_features"].to_numpy() > 0) | (table["prompt_key"].to_numpy() != 0)
     close = np.flatnonzero((found.similarity >= CLOSE) & (long & prompted)[pairs].all(axis=1) & ~found.alike)
@@ -106,11 +109,14 @@ def _as_asked(
     table: pa.Table,
     pairs: NDArray[np.int64],
     found: Measured,
-    joined: pa.LargeStringArray,
+    of_parts: NDArray[np.float64],
     min_features: int,
     ngram: int,
 ) -> None:
-    """Take what is `found` down to what pairs are alike in without what many prompts share (see `asked`)."""
+    """Take what is `found` down to what pairs are alike in without what many prompts share (see `asked`).
+
+    of_parts: similarities of the parts of pairs, where both are long, ``float64[2, M]``.
+    """
     long = table["prompt_features"].to_numpy() >= min_features
     close = np.flatnonzero((found.similarity >= CLOSE) & long[pairs].all(axis=1))
     concerned, local = np.unique(pairs[close], return_inverse=True)
@@ -121,17 +127,12 @@ def _as_asked(
     close, local = close[both], local[both]
     if not len(close):
         return
-
-    def jaccard(number: int, chosen: NDArray[np.int64]) -> NDArray[np.float64]:
-        if number == 0:
-            return kernels.jaccard(own.texts, chosen, ngram=ngram)
-        return kernels.jaccard(joined, concerned[chosen] * 2 + number, ngram=ngram)
-
+    again_of_parts = np.stack([kernels.jaccard(own.texts, local, ngram=ngram), of_parts[1, close]])
     for name, values in (("prompt_features", own.features), ("prompt_key", own.keys)):
         some = some.set_column(some.schema.get_field_index(name), name, pa.array(values))
-    again = _least(some, local, min_features, jaccard)
+    again = _least(some, local, min_features, lambda number, chosen: again_of_parts[number, chosen])
     told = (own.features > 0)[local].all(axis=1)  # a word or two may have no window
-    similar = told & (kernels.jaccard(own.texts, local, ngram=ngram) >= REWORDED)
+    similar = told & (again_of_parts[0] >= REWORDED)
     judged = found.similarity[close] >= JUDGED
     ask_alike, ask_else = (
         np.bincount(local[some_pairs].ravel(), minlength=len(concerned))
@@ -199,10 +200,12 @@ def estimates(
     fields = [f"{p}_{w}" for p in fingerprint.PARTS for w in ("key", "features")]
     both = pa.concat_tables([sketches.select(fields), table.select(fields)])
 
-    def jaccard(number: int, chosen: NDArray[np.int64]) -> NDArray[np.float64]:
-        return kernels.bottom_jaccard(every, held, chosen * 2 + number, k=k)
+    among_both = pairs + np.array([0, n])
 
-    found = _least(both, pairs + np.array([0, n]), min_features, jaccard)
+    def jaccard(number: int, chosen: NDArray[np.bool_]) -> NDArray[np.float64]:
+        return kernels.bottom_jaccard(every, held, among_both[chosen] * 2 + number, k=k)
+
+    found = _least(both, among_both, min_features, jaccard)
     ours = asked.of(table, ngram)
     beside = np.flatnonzero(ours.shortened[pairs[:, 1]])
     share = np.maximum(ours.share[pairs[beside, 1]], 1e-9)
@@ -220,11 +223,12 @@ def _least(
     table: pa.Table,
     pairs: NDArray[np.int64],
     min_features: int,
-    jaccard: Callable[[int, NDArray[np.int64]], NDArray[np.float64]],
+    jaccard: Callable[[int, NDArray[np.bool_]], NDArray[np.float64]],
 ) -> Measured:
     """The similarity of pairs as the module says it.
 
-    ``jaccard(part, pairs)`` gives the similarity of pairs of which both have that part long enough.
+    ``jaccard(part, chosen)`` gives the similarity of the pairs that are chosen, ``bool[M]``: both have that
+    part long enough.
     """
     left, right = pairs[:, 0], pairs[:, 1]
     least = np.ones(len(pairs))
@@ -236,7 +240,7 @@ def _least(
         settled.append(equal & (keys[left] != 0))  # an empty part has key 0 and stands in nobody's way
         alike = equal.astype(np.float64)
         both = long[left] & long[right] & (least > 0)
-        alike[both] = jaccard(number, pairs[both])
+        alike[both] = jaccard(number, both)
         least = np.minimum(least, alike)
     framed = settled[0] | settled[1]
     telling = table["answer_features"].to_numpy()[left] >= TELLING

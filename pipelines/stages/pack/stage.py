@@ -21,6 +21,8 @@ Cost: ~1.6 us for a sample of a few hundred tokens, nearly all of it the copying
 Source: Ding et al. 2024, "Fewer Truncations Improve Language Modeling", https://arxiv.org/abs/2404.10830.
 """
 
+from collections.abc import Iterator
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -35,17 +37,33 @@ from headrace.pipelines.stages.tokenise import programs
 from headrace.pipelines.stages.tokenise import stage as tokenise
 
 NAME = "pack"
-VERSION = 1
+VERSION = 2
 DIGEST_COLUMNS = ("input_ids", "labels", "position_ids", "segment_ids")
 
-BESIDE = ("row_id", "piece", tokenise.PREFERRED)  # of samples, one a segment
+WEIGHT = "weight"  # double, a column of samples where they are drawn by weights
+
+
+def _of(kind: pa.DataType) -> pa.ListType:
+    """Lists without nulls in them: what may be null costs a third of reading it."""
+    return pa.list_(pa.field("element", kind, nullable=False))
+
+
 PACKED = pa.schema(
     [
-        *(pa.field(name, pa.list_(pa.int32())) for name in DIGEST_COLUMNS),
-        pa.field("row_ids", pa.list_(pa.uint64())),  # one a segment
-        pa.field("pieces", pa.list_(pa.uint32())),  # one a segment
+        *(pa.field(name, _of(pa.int32())) for name in DIGEST_COLUMNS),
+        pa.field("row_ids", _of(pa.uint64())),  # one a segment
+        pa.field("pieces", _of(pa.uint32())),  # one a segment
     ]
 )
+# Columns of samples that packed rows have one value a segment of; the last two where samples have them.
+BESIDE = {
+    "row_id": PACKED.field("row_ids"),
+    "piece": PACKED.field("pieces"),
+    tokenise.PREFERRED: pa.field(tokenise.PREFERRED, _of(pa.int8())),
+    WEIGHT: pa.field("weights", _of(pa.float64())),
+}
+# Where values repeat. Positions and segments are written in half the time without one, and are smaller.
+DICTIONARY = [f"{name}.list.element" for name in ("input_ids", "labels")]
 
 
 def length(config: Config, tokenised: tokenise.Config) -> int:
@@ -67,7 +85,28 @@ def apply(
     pad_id: int,
     chosen: NDArray[np.int64] | None = None,
 ) -> pa.Table:
-    """Packed rows (schema `PACKED`) of `samples` (schema `tokenise.SAMPLES`).
+    """Packed rows (schema `packed`) of `samples` (schema `tokenise.SAMPLES`); see `groups`."""
+    rows = samples.num_rows or 1
+    made = groups(samples, config, tokenised, pad_id=pad_id, rows=rows, chosen=chosen)
+    return next(made, packed(samples).empty_table())
+
+
+def packed(samples: pa.Table) -> pa.Schema:
+    """The schema of packed rows of `samples`: `PACKED`, and what some samples have beside it."""
+    beside = [field for name, field in list(BESIDE.items())[2:] if name in samples.column_names]
+    return pa.schema([*PACKED, *beside])
+
+
+def groups(
+    samples: pa.Table,
+    config: Config,
+    tokenised: tokenise.Config,
+    *,
+    pad_id: int,
+    rows: int,
+    chosen: NDArray[np.int64] | None = None,
+) -> Iterator[pa.Table]:
+    """Packed rows (schema `packed`) of `samples` (schema `tokenise.SAMPLES`), `rows` of them at a time.
 
     chosen: numbers of those that are packed, ascending; left out: all.
 
@@ -86,19 +125,23 @@ def apply(
     bins = _bins(np.diff(offsets)[chosen], preferred, capacity)
     _, first = np.unique(bins, return_index=True)
     # Number of each bin as a packed row: bins are numbered anew, in the order of their first samples.
-    rank = np.argsort(np.argsort(first))
-    row = rank[bins]
+    row = np.argsort(np.argsort(first))[bins]
     order = np.argsort(row, kind="stable")
-    laid = chosen[order]
-    columns = programs.lay(ids, labels, offsets, laid, row[order], len(first), capacity, pad_id)
-    ends = arrays.offsets(np.bincount(row, minlength=len(first))).astype(np.int32)
-    lists = [
-        pa.ListArray.from_arrays(pa.array(ends), column.take(pa.array(laid))) for column in beside.values()
-    ]
-    starts = pa.array(np.arange(len(first) + 1, dtype=np.int32) * capacity)
-    tokens = [pa.ListArray.from_arrays(starts, pa.array(c.reshape(-1))) for c in columns]
-    table = pa.Table.from_arrays([*tokens, *lists[:2]], schema=PACKED)
-    return table.append_column(tokenise.PREFERRED, lists[2]) if len(lists) > 2 else table
+    laid, row = chosen[order], row[order]
+    for begin in range(0, len(first), rows):
+        count = min(rows, len(first) - begin)
+        part = slice(*np.searchsorted(row, [begin, begin + count]))
+        own = row[part] - begin
+        starts = pa.array(np.arange(count + 1, dtype=np.int32) * capacity)
+        columns = programs.lay(ids, labels, offsets, laid[part], own, count, capacity, pad_id)
+        tokens = [pa.ListArray.from_arrays(starts, pa.array(c), type=_of(pa.int32())) for c in columns]
+        ends = pa.array(arrays.offsets(np.bincount(own, minlength=count)).astype(np.int32))
+        taken = pa.array(laid[part])
+        lists = [
+            pa.ListArray.from_arrays(ends, column.take(taken), type=BESIDE[name].type)
+            for name, column in beside.items()
+        ]
+        yield pa.Table.from_arrays([*tokens, *lists], schema=packed(samples))
 
 
 def _bins(lengths: NDArray[np.int64], preferred: NDArray[np.int8] | None, capacity: int) -> NDArray[np.int64]:

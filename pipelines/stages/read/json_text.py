@@ -56,7 +56,7 @@ def lines(
     whole = stop < 0
     seen = seen or streams.look(path, manner)
     memory = manner.memory if manner else MEMORY_LIMIT
-    number = 1
+    number, tries = 1, plain_lines.Tries()
     for offset, block in streams.blocks(path, seen, start, stop, memory):
         batch = Batch("line" if whole else "byte")
         if isinstance(block, ReadError):
@@ -64,8 +64,9 @@ def lines(
             number += 1
         else:
             plain = None
-            if asked is not None and seen.encoding.name == UTF8:
+            if asked is not None and seen.encoding.name == UTF8 and tries.due():
                 plain = plain_lines.read(block, asked, number if whole else offset, numbered=whole)
+                tries.tried(plain=plain is not None)
             if plain is not None:
                 batch.turns, batch.unread = plain
             else:

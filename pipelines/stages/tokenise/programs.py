@@ -255,26 +255,34 @@ def gather(ids, loss, modes, starts, offsets):  # type: ignore[no-untyped-def]
 
 @njit(nogil=True, cache=True)
 def lay(ids, labels, offsets, order, row, rows, capacity, pad_id):  # type: ignore[no-untyped-def]
-    """Tokens, labels, positions and segments, each ``int32[rows, capacity]``; `order` is by row."""
-    out = np.full((rows, capacity), pad_id, np.int32)
-    targets = np.full((rows, capacity), IGNORE, np.int32)
-    positions = np.empty((rows, capacity), np.int32)
-    segments = np.zeros((rows, capacity), np.int32)
+    """Tokens, labels, positions and segments, each ``int32[rows * capacity]``; `order` is by row."""
+    out, targets = np.empty(rows * capacity, np.int32), np.empty(rows * capacity, np.int32)
+    positions, segments = np.empty(rows * capacity, np.int32), np.empty(rows * capacity, np.int32)
+    given, taught = pointer(ids), pointer(labels)
     at, segment = 0, 0
     for place in range(len(order)):
         if place == 0 or row[place] != row[place - 1]:
-            at, segment = 0, 0
+            at, segment = row[place] * capacity, 0
         segment += 1
-        first, last = offsets[order[place]], offsets[order[place] + 1]
-        for token in range(first, last):
-            out[row[place], at] = ids[token]
-            targets[row[place], at] = labels[token] if token > first else IGNORE
-            positions[row[place], at] = token - first
-            segments[row[place], at] = segment
-            at += 1
+        first = offsets[order[place]]
+        size = offsets[order[place] + 1] - first
+        for token in range(size):
+            out[at + token] = given[first + token]
+        for token in range(size):
+            targets[at + token] = taught[first + token]
+        for token in range(size):
+            positions[at + token] = token
+        for token in range(size):
+            segments[at + token] = segment
+        if size:
+            targets[at] = IGNORE
+        at += size
         if place + 1 == len(order) or row[place + 1] != row[place]:
-            for rest in range(at, capacity):
-                positions[row[place], rest] = rest - at
+            rest = (row[place] + 1) * capacity - at
+            for token in range(rest):
+                out[at + token], targets[at + token] = pad_id, IGNORE
+            for token in range(rest):
+                positions[at + token], segments[at + token] = token, 0
     return out, targets, positions, segments
 
 

@@ -220,6 +220,35 @@ def _fence(data, at, stop):  # type: ignore[no-untyped-def]
     return FENCE_DATA if data_like else FENCE_CODE
 
 
+@njit(inline="always")
+def _word(word, n, ring, some, table, masks, marks, rows, row):  # type: ignore[no-untyped-def]
+    """Keep word number `n` of a text in the ring, and note the phrases that it ends; returns n + 1."""
+    ring[n & (MOST - 1)] = word
+    if some[word & FEW]:
+        _ended(word, n, ring, table, masks, marks, rows, row)
+    return n + 1
+
+
+@njit(inline="always")
+def _hashed(word, data, at, end):  # type: ignore[no-untyped-def]
+    """`word` with the bytes ``data[at:end]`` behind it."""
+    for k in range(at, end):
+        word = (word ^ np.uint64(data[k])) * PRIME
+    return word
+
+
+@njit(inline="always")
+def _asks(data, at, stop, byte, size):  # type: ignore[no-untyped-def]
+    """Whether a question mark stands at `at`, of ASCII or the wide one."""
+    return byte == 63 or (size == 3 and byte == 0xEF and at + 2 < stop and data[at + 2] == 0x9F)
+
+
+@njit(inline="always")
+def _operates(data, at, stop, byte, size):  # type: ignore[no-untyped-def]
+    """Whether a sign of calculation stands at `at`."""
+    return byte in (43, 42, 47, 61, 45) or (size == 2 and at + 1 < stop and data[at + 1] in (0xB7, 0x97))
+
+
 @njit(nogil=True, cache=True)
 def _look(lying, starts, stops, keys, values, ends, lengths, some, bits, counts):  # type: ignore[no-untyped-def]
     data, ring, marks, rows = pointer(lying), np.zeros(MOST, np.uint64), pointer(bits), len(starts)
@@ -229,7 +258,7 @@ def _look(lying, starts, stops, keys, values, ends, lengths, some, bits, counts)
         at, stop = starts[row], stops[row]
         word, inside, n, forms = OFFSET, False, 0, 0
         fresh, fence_open = True, False
-        before, operator = np.uint8(0), 0
+        before, operator = np.uint8(0), False
         while at < stop:
             byte = data[at]
             kind, size = KINDS[byte & 127], 1
@@ -238,67 +267,45 @@ def _look(lying, starts, stops, keys, values, ends, lengths, some, bits, counts)
                 kind, size = wide & 3, wide >> 2
             if kind == 1:
                 if 48 <= byte <= 57:
-                    if not inside:
-                        counts[1, row] += 1
-                        if operator:
-                            forms |= SUM
-                    if fresh and at + 1 < stop and data[at + 1] in (46, 41):
-                        counts[2, row] += 1  # "1." or "1)" where a line begins
-                operator, fresh, inside = 0, False, True
+                    counts[1, row] += not inside
+                    forms |= SUM if operator and not inside else 0
+                    # "1." or "1)" where a line begins
+                    counts[2, row] += fresh and at + 1 < stop and data[at + 1] in (46, 41)
+                operator, fresh, inside = False, False, True
                 end = min(at + size, stop)
-                while at < end:
-                    word = (word ^ np.uint64(data[at])) * PRIME
-                    at += 1
-                while at < stop and (97 <= data[at] <= 122 or 48 <= data[at] <= 57):
-                    word = (word ^ np.uint64(data[at])) * PRIME
-                    at += 1
+                while end < stop and (97 <= data[end] <= 122 or 48 <= data[end] <= 57):
+                    end += 1
+                word, at = _hashed(word, data, at, end), end
                 before = data[at - 1]
                 continue
             if kind == 3:
                 at += size
                 continue
             if inside:
-                ring[n & (MOST - 1)] = word
-                if some[word & FEW]:
-                    _ended(word, n, last, table, masks, marks, rows, row)
-                n += 1
+                n = _word(word, n, last, some, table, masks, marks, rows, row)
                 word, inside = OFFSET, False
             if kind == 2:
-                for k in range(at, min(at + size, stop)):
-                    word = (word ^ np.uint64(data[k])) * PRIME
-                ring[n & (MOST - 1)] = word
-                if some[word & FEW]:
-                    _ended(word, n, last, table, masks, marks, rows, row)
-                n += 1
-                word, fresh, operator = OFFSET, False, 0
+                word = _hashed(word, data, at, min(at + size, stop))
+                n = _word(word, n, last, some, table, masks, marks, rows, row)
+                word, fresh, operator = OFFSET, False, False
                 at += size
                 continue
             if byte == 32:
                 at += 1
                 continue
-            if byte == 63 or (size == 3 and byte == 0xEF and at + 2 < stop and data[at + 2] == 0x9F):
+            if _asks(data, at, stop, byte, size):
                 forms |= ASKS
             elif byte == 96 and at + 2 < stop and data[at + 1] == 96 and data[at + 2] == 96:
-                if not fence_open:
-                    forms |= _fence(data, at, stop)
-                fence_open = not fence_open
-                size = 3
-            sign = byte in (43, 42, 47, 61, 45) or (
-                size == 2 and at + 1 < stop and data[at + 1] in (0xB7, 0x97)
-            )
-            if sign:
-                operator = 1 if 48 <= before <= 57 else 0
+                forms |= 0 if fence_open else _fence(data, at, stop)
+                fence_open, size = not fence_open, 3
+            if _operates(data, at, stop, byte, size):
+                operator = bool(48 <= before <= 57)
             elif byte != 36:
-                operator = 0
-            if fresh and byte in (45, 42, 35, 124) and at + 1 < stop and data[at + 1] == 32:
-                counts[2, row] += 1
+                operator = False
+            counts[2, row] += fresh and byte in (45, 42, 35, 124) and at + 1 < stop and data[at + 1] == 32
             fresh = byte == 10 or (fresh and byte == 9)
             before = byte
             at += size
         if inside:
-            ring[n & (MOST - 1)] = word
-            if some[word & FEW]:
-                _ended(word, n, last, table, masks, marks, rows, row)
-            n += 1
-        counts[0, row] = n
-        counts[3, row] = forms
+            n = _word(word, n, last, some, table, masks, marks, rows, row)
+        counts[0, row], counts[3, row] = n, forms

@@ -7,12 +7,13 @@ Source of the prices: `costs` of the recipe.
 """
 
 import math
-import resource
 from collections.abc import Mapping
 from statistics import median
 from typing import TYPE_CHECKING, Any
 
 import torch
+
+from headrace.cluster import process
 
 if TYPE_CHECKING:
     from headrace.pipelines.train.config import Config
@@ -75,4 +76,4 @@ def peak() -> int:
     """Most bytes that this rank has held: of its GPU, or of its process."""
     if torch.cuda.is_available():
         return int(torch.cuda.max_memory_allocated())
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    return process.peak()

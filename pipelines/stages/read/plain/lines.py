@@ -7,7 +7,7 @@ are the same either way.
 Why not all lines: Arrow refuses what Python's parser takes (a name that comes twice, NaN, half a surrogate,
 one column of several types), and takes what it refuses: two records in one line, or one over several.
 
-Cost: three to four nanoseconds a byte, against sixteen of records.
+Cost: three to four nanoseconds a byte, against sixteen of records; in vain, one block in several (`Tries`).
 """
 
 import io
@@ -25,6 +25,7 @@ from headrace.pipelines.stages.read.records import Turns
 
 NEWLINE, RETURN, OPENS, CLOSES = b"\n\r{}"
 BLANKS = b" \t\r"
+VAIN = 3  # blocks in a row
 DEPTH = 32  # of lists and objects in each other; deeper ones are left to Python's parser
 
 
@@ -49,6 +50,24 @@ class Asked(NamedTuple):
     words: Mapping[str, str] = {}
     empty_in_turn: tuple[str, ...] = ()
     never_in_turn: tuple[str, ...] = ()
+
+
+class Tries:
+    """Which blocks of a file are worth trying: after `VAIN` in vain, as many are let pass by each time as
+    have been in vain so far. An odd line in every block costs one block in several, not all."""
+
+    def __init__(self) -> None:
+        self._vain = self._waits = 0
+
+    def due(self) -> bool:
+        """Whether to try this block."""
+        self._waits -= 1
+        return self._waits < 0
+
+    def tried(self, *, plain: bool) -> None:
+        """What came of it."""
+        self._vain = 0 if plain else self._vain + 1
+        self._waits = self._vain if self._vain >= VAIN else 0
 
 
 def read(block: bytes, asked: Asked, place: int, *, numbered: bool) -> tuple[Turns, tuple[str, ...]] | None:

@@ -92,6 +92,22 @@ def test_every_sample_stands_once_and_whole(lengths: list[int], chunks: int) -> 
     assert firsts == sorted(firsts)
 
 
+@pytest.mark.parametrize("rows", [1, 2, 3, 100])
+def test_groups_of_rows_are_the_rows_cut(rows: int) -> None:
+    table = samples(3, 7, 4, 8, 1, 1, 6).append_column("weight", pa.array([k / 2 for k in range(7)]))
+    whole = packed(table, 8)
+    given = table, pack.Config(), tokenise.Config(max_length=8)
+    parts = list(pack.groups(*given, pad_id=PAD, rows=rows))
+    assert [part.num_rows for part in parts] == [
+        min(rows, whole.num_rows - first) for first in range(0, whole.num_rows, rows)
+    ]
+    assert pa.concat_tables(parts).equals(whole)
+    assert whole.schema == pack.packed(table)
+    weights = dict(zip(table["row_id"].to_pylist(), table["weight"].to_pylist(), strict=True))
+    for row in whole.select(["row_ids", "weights"]).to_pylist():
+        assert row["weights"] == [weights[row_id] for row_id in row["row_ids"]]
+
+
 def test_a_row_shorter_than_samples_is_refused() -> None:
     with pytest.raises(RecipeError, match=r"pack\.length is 64, less than tokenise\.max_length 128"):
         pack.length(pack.Config(length=64), tokenise.Config(max_length=128))
@@ -115,7 +131,8 @@ def test_row_hashes_see_a_moved_label() -> None:
     labels = rows["labels"].to_pylist()
     labels[0][1], labels[0][2] = labels[0][2], labels[0][1]
     place = rows.schema.get_field_index("labels")
-    moved = rows.set_column(place, pack.PACKED.field("labels"), pa.array(labels, pa.list_(pa.int32())))
+    field = pack.PACKED.field("labels")
+    moved = rows.set_column(place, field, pa.array(labels, field.type))
     assert pack.row_hashes(moved) != pack.row_hashes(rows)
 
 

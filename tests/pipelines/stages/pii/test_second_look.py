@@ -1,5 +1,8 @@
 """The gate sees values in other dress by itself, and nothing where there is none."""
 
+import itertools
+import re
+
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
@@ -95,3 +98,22 @@ def test_every_character_stands_where_it_says(text: str) -> None:
     assert plain == second_look._folded(second_look._decoded(text))
     assert all(0 <= a < b <= len(text) for a, b in origins)
     assert origins == sorted(origins)
+
+
+def test_whatever_is_folded_to_letters_or_digits_of_ascii_is_looked_at() -> None:
+    wanted = re.compile("[0-9A-Za-z@]")
+    every = map(chr, itertools.chain(range(0xD800), range(0xE000, 0x110000)))
+    folding = [one for one in every if wanted.search(second_look._folded(one))]
+    able = pc.match_substring_regex(pa.array(folding, pa.large_string()), second_look.ABLE)
+    assert [one for one, seen in zip(folding, able.to_pylist(), strict=True) if not seen] == []
+    assert len(folding) > 62 + 1000  # those of ASCII, and letters in other dress
+    plain = pa.array(["\u4f60\u597d\uff0c\u4e16\u754c\u3002", "\u041f\u0440\u0438\u0432\u0435\u0442"])
+    assert pc.match_substring_regex(plain, second_look.ABLE).to_pylist() == [False, False]
+    codes = pa.array(["&commat;", "\u4f60&#64;", "=40", "[at]", "\\u0040", "%40", "<b>"])
+    assert pc.match_substring_regex(codes, second_look.ABLE).to_pylist() == [True] * 7
+
+
+@given(st.text(st.sampled_from("%&#x;\\uU<!-/>b[]@.dotat=\r\n2E405FBa4"), max_size=14))
+def test_what_a_code_matches_is_decoded(text: str) -> None:
+    [coded] = pc.match_substring_regex(pa.array([text], pa.large_string()), second_look.CODED).to_pylist()
+    assert coded or second_look._decoded(text) == text

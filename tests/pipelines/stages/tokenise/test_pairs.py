@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -46,6 +47,18 @@ def test_each_answer_is_a_sample_with_loss_on_the_answer_alone() -> None:
 def test_rows_without_pairs_have_no_other_column() -> None:
     _, samples = applied([("user", "a"), ("assistant", "b")])
     assert samples.schema == stage.SAMPLES
+
+
+@pytest.mark.parametrize("size", [1, 500, 10**9])
+def test_rows_by_slices_are_the_rows_at_once(monkeypatch: pytest.MonkeyPatch, size: int) -> None:
+    plain = [[("user", f"ask {n}"), ("assistant", "x " * (90 * (n == 3)) + "said")] for n in range(7)]
+    made = table(*plain[:5], pair("ask", "good", "bad"), [("user", "no answer")], *plain[5:])
+    monkeypatch.setattr(stage, "SLICE", size)
+    for rows in (made, made.slice(0, 4), made.slice(0, 0)):
+        wanted, found = stage.apply(rows, CONFIG, TOKENIZER, {}), stage.by_slices(rows, CONFIG, TOKENIZER, {})
+        for one, other in zip(wanted, found, strict=True):
+            assert other.schema == one.schema
+            assert other.to_pylist() == one.to_pylist()
 
 
 def test_a_source_with_loss_on_all_learns_the_answers_of_pairs_alone() -> None:

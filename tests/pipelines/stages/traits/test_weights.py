@@ -1,14 +1,17 @@
 """Weights by trait: every factor that fits, of the row's own source, and what recipes may say."""
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pytest
 
+from headrace.cluster import storage
 from headrace.cluster.errors import RecipeError
 from headrace.pipelines import recipe, schema
-from headrace.pipelines.passes import pack_worker
+from headrace.pipelines.passes import pack_worker, parts
+from headrace.pipelines.stages.tokenise import stage as tokenise
 from headrace.pipelines.stages.traits import weights
 from tests.builders import table
 
@@ -33,12 +36,19 @@ def test_all_factors_that_fit_are_multiplied() -> None:
     assert weights.of_rows(rows(), {}).tolist() == [1] * 5
 
 
-def test_packed_rows_carry_the_weight_of_each_sample_and_its_mixes_are_counted() -> None:
+def test_packed_rows_carry_the_weight_of_each_sample_and_its_mixes_are_counted(tmp_path: Path) -> None:
     kept = rows().append_column("split", pa.array(["train"] * 4 + ["test"]))
     own = weights.of_rows(kept, GIVEN)
-    packed = pa.table({"row_ids": pa.array([[2, 0], [1, 1, 3]], pa.list_(pa.uint64()))})
-    weighed = pack_worker._weighed(packed, kept, own)
-    assert weighed["weights"].to_pylist() == [[0.25, 0], [0.5, 0.5, 1]]
+    source = {"name": "s", "path": "rows.jsonl", "weights": GIVEN["s"]}
+    wanted = recipe.validate({"output": str(tmp_path), "sources": [source]}, "recipe")
+    samples = [{"row_id": n, "piece": 0, "input_ids": [n], "labels": [n]} for n in (0, 1, 1, 2, 3)]
+    window = parts.Window(0, (), 0, 0)
+    given = pa.Table.from_pylist(samples, schema=tokenise.SAMPLES), kept, own, window, wanted
+    (written,), counts = pack_worker._packed(*given, pad_id=0)
+    assert counts["train"]["samples"] == 5
+    weighed = storage.read_table(str(tmp_path / written["path"]))
+    assert weighed["row_ids"].to_pylist() == [[0, 1, 1, 2, 3]]
+    assert weighed["weights"].to_pylist() == [[0, 0.5, 0.5, 0.25, 1]]
     (told,) = pack_worker._drawn(kept, own).values()
     assert (told["rows"], told["never"]) == (4, 1)
     assert told["traits"]["task"] == {"code": 0.75, "opinion": 0}

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from headrace.pipelines import schema
-from headrace.pipelines.stages.read import inputs
+from headrace.pipelines.stages.read import inputs, json_text
 from headrace.pipelines.stages.read import rows as read_rows
 from headrace.pipelines.stages.read.plain import batches, lines
 from headrace.pipelines.stages.read.records import Noted, Turns
@@ -202,3 +202,34 @@ def test_sources_that_take_more_than_turns_are_read_as_records(keys: dict[str, A
     assert (
         batches.asked(Source.model_validate({"name": "s", "path": "p", "shape": "messages", **keys})) is None
     )
+
+
+def tried(plain: list[bool]) -> list[int]:
+    """Numbers of the blocks that are tried, of which each says whether it is plain."""
+    tries, found = lines.Tries(), []
+    for number, one in enumerate(plain):
+        if tries.due():
+            found.append(number)
+            tries.tried(plain=one)
+    return found
+
+
+def test_blocks_are_tried_the_less_the_more_were_tried_in_vain() -> None:
+    assert tried([True] * 9) == list(range(9))
+    assert tried([False, True] * 5) == list(range(10))
+    assert tried([False] * 32) == [0, 1, 2, 6, 11, 17, 24]
+    assert tried([*[False] * 6, *[True] * 4]) == [0, 1, 2, 6, 7, 8, 9]
+
+
+def test_a_file_with_an_odd_line_in_every_block_is_read_as_records_after_some(tmp_path: Path) -> None:
+    row = {"messages": [{"role": "user", "content": "x" * 2**16}, {"role": "assistant", "content": "y"}]}
+    odd = json.dumps({**row, "n": float("nan")})
+    path = tmp_path / "rows.jsonl"
+    path.write_text("\n".join([*[json.dumps(row)] * 20, odd] * 16), encoding="utf-8")
+    asked = lines.Asked(("content",), turns="messages", speaker="role", words={"user": "user"})
+    with mock.patch.object(lines, "read", wraps=lines.read) as reading:
+        found = list(json_text.lines(str(path), asked=asked))
+    blocks = len(found)
+    assert blocks > 12
+    assert reading.call_count == len(tried([False] * blocks))
+    assert sum(len(batch.records) for batch in found) == 21 * 16
