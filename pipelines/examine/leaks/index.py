@@ -100,15 +100,17 @@ def build(items: pa.Table, config: Config) -> Index:
     places, number = places[first], number[first]
     firsts = arrays.offsets(np.bincount(number, minlength=len(known)))
     weights = _weights(words, family[owner])
-    hashed, vocabulary = _ranked(words.hashes.astype(np.uint64) << LOW)
-    at = hashed[_firsts(vocabulary)]
+    vocabulary = pa.array(words.hashes).dictionary_encode()
+    by_word = np.argsort(vocabulary.dictionary.to_numpy())
+    worth = np.empty(len(by_word), np.float32)
+    worth[vocabulary.indices.to_numpy()] = weights
     return Index(
         words,
         _telling(words, owner),
         weights,
         rare,
-        words.hashes[at],
-        weights[at],
+        vocabulary.dictionary.to_numpy()[by_word],
+        worth[by_word],
         key_of,
         grams.table(known, SIZES, begun),
         firsts,
@@ -129,7 +131,9 @@ def _entries(items: pa.Table) -> tuple[pa.Array, NDArray[np.int64], NDArray[np.u
     numbers = np.arange(len(prompt))
     item = np.concatenate([numbers, numbers[choosing], numbers])
     part = np.repeat(np.array([0, 0, 1], np.uint8), [len(prompt), choosing.sum(), len(prompt)])
-    return kernels.fold(texts), item, part
+    # By item, so that the first items of entries, which come by first appearance, ascend.
+    order = np.argsort(item, kind="stable")
+    return kernels.fold(texts.take(pa.array(order))), item[order], part[order]
 
 
 def _distinct(texts: pa.Array) -> tuple[NDArray[np.int64], pa.Array]:
@@ -139,7 +143,7 @@ def _distinct(texts: pa.Array) -> tuple[NDArray[np.int64], pa.Array]:
 
 
 def _families(item: NDArray[np.int64], owned: NDArray[np.int64]) -> NDArray[np.int64]:
-    """The first item of each entry: entries of one item count as one where n-grams are counted."""
+    """The first item of each entry, ascending: entries of one item count as one where n-grams are counted."""
     return item[owned[:-1]] if len(owned) > 1 else np.zeros(0, np.int64)
 
 
@@ -153,7 +157,7 @@ def _evidence(
         hashes[size] = grams.grams(words, size)
         few = np.flatnonzero((rare == NEVER) & (hashes[size] != 0))
         # An n-gram that is rare is so wherever it stands: all its places are still to be decided.
-        few = few[_held_by(hashes[size][few], family[few]) <= most]
+        few = few[grams.held(hashes[size][few], family[few]) <= most]
         rare[few], keys[few] = size, hashes[size][few]
     begun = [hashes[size][(rare > size) & (rare != NEVER)] for size in SIZES]
     return rare, keys, np.unique(np.concatenate(begun))
@@ -174,15 +178,6 @@ def _firsts(*columns: NDArray[np.int64]) -> NDArray[np.int64]:
     return np.flatnonzero(new)
 
 
-def _held_by(keys: NDArray[np.uint64], family: NDArray[np.int64]) -> NDArray[np.int64]:
-    """How many families have each key, for each of its places; keys as `_ranked` wants them."""
-    order, key = _ranked(keys)
-    both = candidates.distinct(key.astype(np.uint64) << LOW | family[order].astype(np.uint64))
-    held = np.empty(len(keys), np.int64)
-    held[order] = np.bincount((both >> LOW).astype(np.int64))[key] if len(keys) else 0
-    return held
-
-
 def _telling(words: grams.Words, owner: NDArray[np.int64]) -> NDArray[np.float32]:
     """Words that each entry counts for: as many as it has, but a third more than it has different ones."""
     each = candidates.distinct(owner.astype(np.uint64) << LOW | words.hashes)
@@ -193,8 +188,8 @@ def _telling(words: grams.Words, owner: NDArray[np.int64]) -> NDArray[np.float32
 
 def _weights(words: grams.Words, family: NDArray[np.int64]) -> NDArray[np.float32]:
     """Weight of each word: 1 for one that a single item has, the less the more have it."""
-    total = len(np.unique(family))
-    held = _held_by(words.hashes.astype(np.uint64) << LOW, family)
+    total = int(np.count_nonzero(np.diff(family))) + 1
+    held = grams.held(words.hashes.astype(np.uint64), family)
     weights: NDArray[np.float32] = (np.log1p(total / np.maximum(held, 1)) / np.log1p(max(total, 1))).astype(
         np.float32
     )

@@ -32,6 +32,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import polars as pl
 import pyarrow as pa
+from numba import njit
 from numpy.typing import NDArray
 
 from headrace import kernels
@@ -54,7 +55,6 @@ LONGER = 1.6, 3  # how long such a text may be: times the words of the item, and
 DENIALS = "not non no never without except nicht kein nie pas jamais sin nunca"
 SEEN = 1 / 12  # share of an entry's evidence that makes a candidate
 VERBATIM = 0.8  # share of a long entry that is a leak, however many rows hold its n-grams
-BUCKETS = np.uint64(64 - 20)
 BLOCK = 1 << 20  # words of entries that are compared at a time
 RARELY = 2000  # an n-gram is common where more than one row in so many holds it
 
@@ -151,17 +151,15 @@ def _blocks(regions: _Regions, index: Index) -> Iterator[_Regions]:
 def _regions(words: grams.Words, seen: grams.Hits, index: Index) -> _Regions:
     """Where enough of an entry's evidence stands close together."""
     evidence = np.bincount(index.entry, minlength=len(index.lengths))
-    copies = np.diff(index.firsts)[seen.key]
-    at = np.repeat(index.firsts[seen.key] - arrays.offsets(copies)[:-1], copies) + np.arange(copies.sum())
-    text, place = np.repeat(seen.row, copies), np.repeat(seen.place, copies)
-    entry, own = index.entry[at].astype(np.int64), index.place[at].astype(np.int64)
+    asked = (index.lengths < SHORT) & (index.part[index.owned[:-1]] != PARTS.index("answer"))
+    most = np.where(asked, LONGER[0] * index.lengths + LONGER[1], 0).astype(np.int64)
+    least = np.minimum(np.maximum(2, np.ceil(evidence * SEEN)), evidence).astype(np.int64)
+    given = (words.offsets, *seen, index.firsts, index.entry, index.place)
+    text, place, entry, own = _met(*given, least, most).T
     once = _by_itself(words, text, entry, index)
-    # Most entries are met once in a text, by chance: these go before anything is sorted.
-    bucket = (arrays.finalised((text * len(evidence) + entry).view(np.uint64)) >> BUCKETS).astype(np.int64)
-    often = (np.bincount(bucket)[bucket] > 1) | (evidence[entry] < 2) | once
-    text, place, entry, own, once = text[often], place[often], entry[often], own[often], once[often]
     order = np.lexsort((place, entry, text))
-    text, place, entry, own, once = text[order], place[order], entry[order], own[order], once[order]
+    text, place, entry, own = (values[order] for values in (text, place, entry, own))
+    once = once[order]
     length = index.lengths[entry]
     new = np.ones(len(text), np.bool_)
     far = np.diff(place) > length[1:] // 2 + 8
@@ -174,10 +172,45 @@ def _regions(words: grams.Words, seen: grams.Hits, index: Index) -> _Regions:
     begin = np.maximum(np.minimum.reduceat(place - own, first) - slack, 0)
     end = np.maximum.reduceat(place + length - own, first) + slack
     end = np.minimum(end, np.diff(words.offsets)[text[first]])
-    enough = evidence[entry[first]]
-    least = np.minimum(np.maximum(2, np.ceil(enough * SEEN)), enough)
-    enough = distinct >= np.where(once[first], 1, least)
+    enough = distinct >= np.where(once[first], 1, least[entry[first]])
     return _Regions(*(a[enough] for a in (text[first], entry[first], begin, end)))
+
+
+@njit(nogil=True, cache=True)
+def _met(offsets, row, where, key, firsts, entries, places, least, most):  # type: ignore[no-untyped-def]
+    """Text, place there, entry and place there, ``int64[M, 4]``, of n-grams of entries of which a text holds
+    `least`, or has `most` words and not more: most entries are met in a text by chance.
+    """
+    out, total = np.empty((1024, 4), np.int64), 0
+    counts = np.zeros(len(least), np.int32)
+    start = 0
+    while start < len(row):
+        text, stop = row[start], start
+        size = offsets[text + 1] - offsets[text]
+        while stop < len(row) and row[stop] == text:
+            for at in range(firsts[key[stop]], firsts[key[stop] + 1]):
+                counts[entries[at]] += 1
+            stop += 1
+        for n in range(start, stop):
+            for at in range(firsts[key[n]], firsts[key[n] + 1]):
+                entry = entries[at]
+                if counts[entry] >= least[entry] or size <= most[entry]:
+                    if total == len(out):
+                        wider = np.empty((2 * total, 4), np.int64)
+                        wider[:total] = out
+                        out = wider
+                    out[total, 0], out[total, 1], out[total, 2], out[total, 3] = (
+                        text,
+                        where[n],
+                        entry,
+                        places[at],
+                    )
+                    total += 1
+        for n in range(start, stop):
+            for at in range(firsts[key[n]], firsts[key[n] + 1]):
+                counts[entries[at]] = 0
+        start = stop
+    return out[:total]
 
 
 def _by_itself(
@@ -261,9 +294,9 @@ def _opposite(
     words: grams.Words, text: NDArray[np.int64], entry: NDArray[np.int64], index: Index
 ) -> NDArray[np.bool_]:
     """Whether a text and a short item that is all it asks differ by a word of `DENIALS`, ``bool[M]``."""
-    sides = (words, text), (index.words, entry)
-    asked, own = (_denying(side)[places] for side, places in sides)
-    opposite: NDArray[np.bool_] = _by_itself(words, text, entry, index) & (asked != own)
+    opposite = _by_itself(words, text, entry, index)
+    short = np.flatnonzero(opposite)
+    opposite[short] = _denying(words, text[short]) != _denying(index.words, entry[short])
     return opposite
 
 
@@ -273,11 +306,11 @@ def _denials() -> NDArray[np.uint32]:
     return grams.words(kernels.fold(pa.array([DENIALS], pa.large_string()))).hashes
 
 
-def _denying(words: grams.Words) -> NDArray[np.bool_]:
-    """Which texts hold a word of `DENIALS`, ``bool[N]``."""
-    n = len(words.offsets) - 1
-    owner = np.repeat(np.arange(n), np.diff(words.offsets))
-    return np.bincount(owner[np.isin(words.hashes, _denials())], minlength=n) > 0
+def _denying(words: grams.Words, texts: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Which of some texts hold a word of `DENIALS`, ``bool[M]``."""
+    sizes = np.diff(words.offsets)[texts]
+    denials = np.isin(words.hashes[arrays.ranges(words.offsets[texts], sizes)], _denials())
+    return np.bincount(np.repeat(np.arange(len(texts)), sizes), denials, minlength=len(texts)) > 0
 
 
 def _weights_of(hashes: NDArray[np.uint32], index: Index) -> NDArray[np.float32]:
