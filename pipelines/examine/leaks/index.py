@@ -28,6 +28,7 @@ SIZES = (3, 5, 8, 13)  # words of an n-gram
 LONG = SIZES[-1]
 NESTED: dict[str, Any] = {"words": grams.Words, "table": grams.Table}
 LOW = np.uint64(32)
+SHORT = 30  # words under which what is asked is compared with a text as a whole
 NEVER = 255  # no n-gram from a word on is rare
 PARTS = ("prompt", "answer")
 
@@ -62,6 +63,13 @@ class Index(NamedTuple):
     def lengths(self) -> NDArray[np.int64]:
         """Words of each entry, int64[E]."""
         return np.diff(self.words.offsets)
+
+    @property
+    def asked(self) -> NDArray[np.bool_]:
+        """Which entries are asked, in fewer than `SHORT` words, bool[E]."""
+        answer = self.part[self.owned[:-1]] == PARTS.index("answer")
+        asked: NDArray[np.bool_] = (self.lengths < SHORT) & ~answer
+        return asked
 
     @property
     def told(self) -> NDArray[np.uint32]:

@@ -28,7 +28,7 @@ from headrace.pipelines.examine.leaks.config import Config, sets
 from headrace.pipelines.stages.fingerprint import stage as fingerprint
 
 NAME = "leaks"
-VERSION = 3
+VERSION = 4
 REASON = "decontaminate.leak"
 LISTED = 20  # rows in the report
 INDEX = "findings/leaks.index"
