@@ -75,7 +75,7 @@ def _draw(paths: Sequence[str], work: str, config: Config) -> dict[str, Any]:
         mine = chosen[file[chosen] == number]
         storage.write_table(storage.join(work, f"drawn-{number}.parquet"), table.take(pa.array(mine)))
     exact = measure.effective_number(keys)
-    return {"rows": len(ids), "exact": exact, "equal": len(np.unique(keys)), "files": files}
+    return {"rows": len(ids), "exact": exact, "equal": len(measure.sizes(keys)), "files": files}
 
 
 def _terms(item: tuple[int, Sequence[str]], run: str, work: str, texts: bool) -> str:

@@ -168,7 +168,7 @@ def _evidence(
         few = few[grams.held(hashes[size][few], family[few]) <= most]
         rare[few], keys[few] = size, hashes[size][few]
     begun = [hashes[size][(rare > size) & (rare != NEVER)] for size in SIZES]
-    return rare, keys, np.unique(np.concatenate(begun))
+    return rare, keys, candidates.distinct(np.concatenate(begun))
 
 
 def _ranked(keys: NDArray[np.uint64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
