@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from headrace.pipelines import arrays, schema, structure
+from headrace.pipelines import arrays
 from headrace.pipelines.examine import rows as examined
 from headrace.pipelines.examine.bias import groups
 from headrace.pipelines.examine.bias.groups import Lists
@@ -62,17 +62,16 @@ class File:
         return len(self.answers) > LABELS
 
 
-def look(paths: Sequence[str], run: str, given: Lists, swaps: int) -> File:
+def look(files: examined.Files, given: Lists, swaps: int) -> File:
     """The counts of some files, and which of its rows are best exchanged."""
-    table = examined.left(paths, run, ["messages", "traits.flags"])
-    roles, rows, texts = schema.contents(table)
-    texts = structure.bare(texts)
+    table = files.table
+    roles, rows, texts = files.messages
     n = table.num_rows
     last = examined.answered(roles, rows, n)
     at = np.arange(len(rows))
     parts = np.where(at == last[rows], ANSWER, np.where(at < last[rows], BEFORE, AFTER))
     found = groups.named(texts, rows, n, given)
-    answer = texts.take(pa.array(last, mask=last == len(rows))).fill_null("")
+    answer = files.exchanges["answer"].combine_chunks()
     flags, flagged = _refusals(table)
     sizes = pc.binary_length(answer).to_numpy(zero_copy_only=False)
     short = (sizes > 0) & (sizes <= LABEL)
