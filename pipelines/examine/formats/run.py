@@ -21,7 +21,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 import pyarrow as pa
@@ -213,16 +213,13 @@ def _true(mask: pa.Array | pa.ChunkedArray) -> Mask:
     return array
 
 
-def _report(
-    counts: Counter[tuple[str, str, str]],
-    long: int,
-    mixtures: Sequence[mixture.Mixture],
-    lost: Counter[str],
-    limit: cut.Limit,
-    config: Config,
-) -> dict[str, Any]:
-    by_format: dict[str, dict[str, int]] = {}
-    by_source: dict[str, dict[str, int]] = {}
+Tally: TypeAlias = dict[str, dict[str, int]]
+
+
+def _tallied(counts: Counter[tuple[str, str, str]]) -> tuple[Tally, Tally]:
+    """Answers by format and state, and of each source its answers and those that are structured."""
+    by_format: Tally = {}
+    by_source: Tally = {}
     for (source, name, state), n in sorted(counts.items()):
         own = by_source.setdefault(source, {"answers": 0, "structured": 0})
         if not name:
@@ -231,6 +228,18 @@ def _report(
         own["structured"] += n
         states = by_format.setdefault(name, dict.fromkeys(STATES, 0))
         states[state] += n
+    return by_format, by_source
+
+
+def _report(
+    counts: Counter[tuple[str, str, str]],
+    long: int,
+    mixtures: Sequence[mixture.Mixture],
+    lost: Counter[str],
+    limit: cut.Limit,
+    config: Config,
+) -> dict[str, Any]:
+    by_format, by_source = _tallied(counts)
     of_format = {name: sum(states.values()) for name, states in by_format.items()}
     answers, structured = sum(own["answers"] for own in by_source.values()), sum(of_format.values())
     broken = structured - sum(states["valid"] for states in by_format.values())

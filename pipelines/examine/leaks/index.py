@@ -81,14 +81,7 @@ class Index(NamedTuple):
 
 def build(items: pa.Table, config: Config) -> Index:
     """The index of `items` (`items.SCHEMA`); `item` numbers its rows."""
-    texts, item, part = _entries(items)
-    words = grams.words(texts)
-    # Short answers are everybody's, and so are those that repeat a few words.
-    distinct = _telling(words, np.repeat(np.arange(len(texts)), np.diff(words.offsets)))
-    long = (np.diff(words.offsets) >= config.min_words) & (
-        (part != PARTS.index("answer")) | (distinct >= LONG)
-    )
-    texts, item, part = texts.filter(pa.array(long)), item[long], part[long]
+    texts, item, part = _looked_for(items, config)
     entry, texts = _distinct(texts)
     order = np.lexsort((part, item, entry))
     counts = np.bincount(entry, minlength=len(texts))
@@ -108,17 +101,12 @@ def build(items: pa.Table, config: Config) -> Index:
     places, number = places[first], number[first]
     firsts = arrays.offsets(np.bincount(number, minlength=len(known)))
     weights = _weights(words, family[owner])
-    vocabulary = pa.array(words.hashes).dictionary_encode()
-    by_word = np.argsort(vocabulary.dictionary.to_numpy())
-    worth = np.empty(len(by_word), np.float32)
-    worth[vocabulary.indices.to_numpy()] = weights
     return Index(
         words,
         _telling(words, owner),
         weights,
         rare,
-        vocabulary.dictionary.to_numpy()[by_word],
-        worth[by_word],
+        *_vocabulary(words, weights),
         key_of,
         grams.table(known, SIZES, begun),
         firsts,
@@ -128,6 +116,18 @@ def build(items: pa.Table, config: Config) -> Index:
         item[order].astype(np.uint32),
         part[order].astype(np.uint8),
     )
+
+
+def _looked_for(items: pa.Table, config: Config) -> tuple[pa.Array, NDArray[np.int64], NDArray[np.uint8]]:
+    """What `_entries` gives, less what is too short."""
+    texts, item, part = _entries(items)
+    words = grams.words(texts)
+    # Short answers are everybody's, and so are those that repeat a few words.
+    distinct = _telling(words, np.repeat(np.arange(len(texts)), np.diff(words.offsets)))
+    long = (np.diff(words.offsets) >= config.min_words) & (
+        (part != PARTS.index("answer")) | (distinct >= LONG)
+    )
+    return texts.filter(pa.array(long)), item[long], part[long]
 
 
 def _entries(items: pa.Table) -> tuple[pa.Array, NDArray[np.int64], NDArray[np.uint8]]:
@@ -202,6 +202,17 @@ def _weights(words: grams.Words, family: NDArray[np.int64]) -> NDArray[np.float3
         np.float32
     )
     return weights
+
+
+def _vocabulary(
+    words: grams.Words, weights: NDArray[np.float32]
+) -> tuple[NDArray[np.uint32], NDArray[np.float32]]:
+    """Each word once, ascending, and what it weighs."""
+    coded = pa.array(words.hashes).dictionary_encode()
+    known = coded.dictionary.to_numpy()
+    worth, order = np.empty(len(known), np.float32), np.argsort(known)
+    worth[coded.indices.to_numpy()] = weights
+    return known[order], worth[order]
 
 
 def dumped(index: Index) -> bytes:
