@@ -8,10 +8,14 @@ from numpy.typing import NDArray
 
 from headrace.kernels import grams as contract
 from headrace.kernels.arrow import Spans
+from headrace.kernels.bits import EACH, HIGH, load64, prefetch, trailing_zeros
 from headrace.kernels.dispatch import cut, each
 
 FACTOR, MIXER = np.uint64(contract.FACTOR), np.uint64(contract.MIXER)
-S6, S29, S32, S63, ONE, LOW = (np.uint64(n) for n in (6, 29, 32, 63, 1, 2**32 - 1))
+S6, S29, S32, S63, ONE, TWO, LOW = (np.uint64(n) for n in (6, 29, 32, 63, 1, 2, 2**32 - 1))
+SPACES = EACH * np.uint64(32)
+AHEAD = 24  # keys between asking memory for a slot and looking at it
+AT_ONCE = 64  # words whose n-grams are looked up side by side
 FIRST = np.array([first for first, _ in contract.UNSPACED], np.int64)
 LAST = np.array([last for _, last in contract.UNSPACED], np.int64)
 LEAST = 1 << 18  # bytes or words below which a thread of its own does not pay
@@ -52,37 +56,64 @@ def _unspaced(data, at, lead, firsts, lasts):  # type: ignore[no-untyped-def]
     return 0
 
 
+@njit(inline="always")
+def _loaded(data, at):  # type: ignore[no-untyped-def]
+    """The eight bytes from `at` on, nothing behind the end of the data."""
+    if at + 8 <= len(data):
+        return load64(data, at)
+    word = np.uint64(0)
+    for k in range(len(data) - at):
+        word |= np.uint64(data[at + k]) << np.uint64(8 * k)
+    return word
+
+
+@njit(inline="always")
+def _hashed(data, at, stop):  # type: ignore[no-untyped-def]
+    value = np.uint64(0)
+    while at < stop:
+        word = _loaded(data, at)
+        if stop - at < 8:
+            word &= (ONE << np.uint64(8 * (stop - at))) - ONE
+        value = (value ^ word) * FACTOR
+        value ^= value >> S32
+        at += 8
+    return np.uint32(value >> S32)
+
+
 @njit(nogil=True, cache=True)
 def _words(data, starts, stops, firsts, lasts, out, counts):  # type: ignore[no-untyped-def]
     total = 0
     for row in range(len(starts)):
         at, stop, before = starts[row], stops[row], total
-        value, inside = np.uint64(0), False
+        begin = at
         while at < stop:
-            byte = data[at]
-            size = 0
-            if byte == 32:
-                size = 1
-            elif byte >= 0xE0:
-                size = _unspaced(data, at, np.int64(byte), firsts, lasts)
-            if not size:
-                value = (value ^ np.uint64(byte + 1)) * FACTOR
-                inside = True
-                at += 1
+            word = _loaded(data, at)
+            blank = word ^ SPACES
+            # The lowest space, and bytes whose three upper bits are set: characters of three bytes and more.
+            ends = (((blank - EACH) & ~blank) | (word & (word << ONE) & (word << TWO))) & HIGH
+            if not ends:
+                at += 8
                 continue
-            if inside:
-                out[total] = np.uint32(value >> S32)
+            at += np.int64(trailing_zeros(ends)) >> 3
+            if at >= stop:
+                break
+            lead = np.int64(data[at])
+            size = 1
+            if lead >= 0xE0:
+                size = _unspaced(data, at, lead, firsts, lasts)
+                if not size:
+                    at += 3 if lead < 0xF0 else 4
+                    continue
+            if at > begin:
+                out[total] = _hashed(data, begin, at)
                 total += 1
-            value, inside = np.uint64(0), False
             if size > 1:
-                for k in range(size):
-                    value = (value ^ np.uint64(data[at + k] + 1)) * FACTOR
-                out[total] = np.uint32(value >> S32)
+                out[total] = _hashed(data, at, at + size)
                 total += 1
-                value = np.uint64(0)
             at += size
-        if inside:
-            out[total] = np.uint32(value >> S32)
+            begin = at
+        if stop > begin:
+            out[total] = _hashed(data, begin, stop)
             total += 1
         counts[row] = total - before
     return total
@@ -101,14 +132,48 @@ def grams(offsets: NDArray[np.int64], hashes: NDArray[np.uint32], size: int) -> 
     return found
 
 
+@njit(inline="always")
+def _gram(hashes, place, size):  # type: ignore[no-untyped-def]
+    value = np.uint64(0)
+    for k in range(size):
+        value = value * FACTOR + np.uint64(hashes[place + k]) + ONE
+    return _mixed(value)
+
+
 @njit(nogil=True, cache=True)
 def _grams(offsets, hashes, size, found):  # type: ignore[no-untyped-def]
     for row in range(len(offsets) - 1):
         for place in range(offsets[row], offsets[row + 1] - size + 1):
-            value = np.uint64(0)
-            for k in range(size):
-                value = value * FACTOR + np.uint64(hashes[place + k]) + ONE
-            found[place] = _mixed(value)
+            found[place] = _gram(hashes, place, size)
+
+
+def held(keys: NDArray[np.uint64], owners: NDArray[np.int64]) -> NDArray[np.int32]:
+    """How many different owners have each key."""
+    slots = np.full(1 << max(4, (2 * len(keys) - 1).bit_length()), -1, np.int32)
+    first, last = np.empty(len(keys), np.int32), np.empty(len(keys), np.int64)
+    counts = np.zeros(len(keys), np.int32)
+    _held(keys, owners, slots, first, last, counts)
+    return counts[first]
+
+
+@njit(nogil=True, cache=True)
+def _held(keys, owners, slots, first, last, counts):  # type: ignore[no-untyped-def]
+    shift, top = _shift(slots), len(slots) - 1
+    for place in range(len(keys)):
+        if place + AHEAD < len(keys):
+            prefetch(slots, np.int64(_mixed(keys[place + AHEAD]) >> shift))
+        key = keys[place]
+        at = np.int64(_mixed(key) >> shift)
+        while slots[at] >= 0 and keys[slots[at]] != key:
+            at = (at + 1) & top
+        if slots[at] < 0:
+            slots[at] = place
+            last[place] = owners[place] - 1
+        own = slots[at]
+        first[place] = own
+        if last[own] != owners[place]:
+            last[own] = owners[place]
+            counts[own] += 1
 
 
 def enter(made: contract.Table, begun: NDArray[np.uint64]) -> None:
@@ -166,36 +231,41 @@ def lookup(
 def _lookup(offsets, hashes, sizes, keys, slots, bits, first, last):  # type: ignore[no-untyped-def]
     out, total = np.empty((1024, 3), np.int64), 0
     shift, top, low = _shift(slots), len(slots) - 1, np.uint64(len(bits) - 1)
-    powers = np.ones(len(sizes), np.uint64)
-    for n in range(len(sizes)):
-        for _ in range(sizes[n]):
-            powers[n] *= FACTOR
-    longest = 1
+    shortest = sizes[0]
+    block, places = np.empty(AT_ONCE, np.uint64), np.empty(AT_ONCE + 1, np.int64)
     for row in range(first, last):
-        longest = max(longest, offsets[row + 1] - offsets[row])
-    sums = np.zeros(longest + 1, np.uint64)
-    for row in range(first, last):
-        start, count = offsets[row], offsets[row + 1] - offsets[row]
-        for i in range(count):
-            sums[i + 1] = sums[i] * FACTOR + np.uint64(hashes[start + i]) + ONE
-        for i in range(count):
-            for n in range(len(sizes)):
-                if i + sizes[n] > count:
-                    break
-                key = _mixed(sums[i + sizes[n]] - sums[i] * powers[n])
-                if not (bits[np.int64((key >> S6) & low)] >> (key & S63)) & ONE:
-                    break
-                at = np.int64(key >> shift)
-                while slots[at] >= 0:
-                    if keys[slots[at]] == key:
-                        if total == len(out):
-                            wider = np.empty((2 * total, 3), np.int64)
-                            wider[:total] = out
-                            out = wider
-                        out[total, 0], out[total, 1], out[total, 2] = row, i, slots[at]
-                        total += 1
+        start, stop = offsets[row], offsets[row + 1]
+        for begin in range(start, stop - shortest + 1, AT_ONCE):
+            count = min(AT_ONCE, stop - shortest + 1 - begin)
+            for i in range(count):
+                block[i] = _gram(hashes, begin + i, shortest)
+            # Which places may hold one: without a branch, and memory is asked for all of them at once.
+            held = np.int64(0)
+            for i in range(count):
+                places[held] = i
+                held += np.int64((bits[np.int64((block[i] >> S6) & low)] >> (block[i] & S63)) & ONE)
+            for i in range(held):
+                prefetch(slots, np.int64(block[places[i]] >> shift))
+            for i in range(held):
+                place, key, n = begin + places[i], block[places[i]], 0
+                while True:
+                    at = np.int64(key >> shift)
+                    while slots[at] >= 0:
+                        if keys[slots[at]] == key:
+                            if total == len(out):
+                                wider = np.empty((2 * total, 3), np.int64)
+                                wider[:total] = out
+                                out = wider
+                            out[total, 0], out[total, 1], out[total, 2] = row, place - start, slots[at]
+                            total += 1
+                            break
+                        at = (at + 1) & top
+                    n += 1
+                    if n == len(sizes) or place + sizes[n] > stop:
                         break
-                    at = (at + 1) & top
+                    key = _gram(hashes, place, sizes[n])
+                    if not (bits[np.int64((key >> S6) & low)] >> (key & S63)) & ONE:
+                        break
     return out[:total]
 
 
@@ -348,7 +418,9 @@ def warm() -> None:
     text = Spans(np.full(9, 97, np.uint8), np.zeros(1, np.int64), np.full(1, 9), None)
     counts, hashes = words(text)
     given = contract.Words(np.array([0, counts[0]]), hashes)
-    made = contract.table(np.sort(grams(*given, 1)), [1], np.zeros(0, np.uint64), implementation="cpu")
+    keys = grams(*given, 1)
+    held(keys, np.zeros(1, np.int64))
+    made = contract.table(np.sort(keys), [1], np.zeros(0, np.uint64), implementation="cpu")
     lookup(*given, made)
     zero = np.zeros(1, np.int64)
     shared(given.offsets, grams(*given, 1), zero, 1, 1)

@@ -7,11 +7,16 @@ from numba import njit
 from numpy.typing import NDArray
 
 from headrace.kernels.arrow import Spans, one_span
+from headrace.kernels.bits import pointer
 
 MOST = 8  # words of a phrase
 OFFSET, PRIME = np.uint64(0xCBF29CE484222325), np.uint64(0x100000001B3)
 MIXER = np.uint64(0x9E3779B97F4A7C15)
 FEW = np.uint64((1 << 14) - 1)
+# What each byte of ASCII is in a word, in lower case; 0 for one that parts words.
+LETTERS = np.array(
+    [ord(c.lower()) if c.isalnum() or c == "_" else 0 for c in map(chr, range(128))], np.uint64
+)
 
 
 def table(phrases: Spans) -> tuple[NDArray[np.uint64], NDArray[np.int32], NDArray[np.uint8]]:
@@ -50,11 +55,8 @@ def _frozen(array: NDArray[Any]) -> NDArray[Any]:
 
 @njit(nogil=True, cache=True)
 def _width(data, at, stop):  # type: ignore[no-untyped-def]
-    """Bytes of the character at `at`, negative where it parts words."""
+    """Bytes of the character beyond ASCII at `at`, negative where it parts words."""
     byte = data[at]
-    if byte < 0x80:
-        letter = 97 <= byte <= 122 or 65 <= byte <= 90 or 48 <= byte <= 57 or byte == 95
-        return 1 if letter else -1
     size = 1 if byte < 0xC0 else 2 if byte < 0xE0 else 3 if byte < 0xF0 else 4
     size = min(size, stop - at)
     second = data[at + 1] if size > 1 else np.uint8(0)
@@ -64,11 +66,24 @@ def _width(data, at, stop):  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True, cache=True)
-def _words(data, start, stop, hashes, places):  # type: ignore[no-untyped-def]
+def _words(array, start, stop, hashes, places):  # type: ignore[no-untyped-def]
     """Hashes of the words of a text, and where they begin and end; returns how many there are."""
+    data = pointer(array)
     at, n, word, inside = start, 0, OFFSET, False
     while at < stop:
-        size = _width(data, at, stop)
+        byte = data[at]
+        if byte < 0x80:
+            letter = LETTERS[byte]
+            if letter:
+                if not inside:
+                    places[0, n] = at
+                    inside = True
+                word = (word ^ letter) * PRIME
+                at += 1
+                continue
+            size = -1
+        else:
+            size = _width(data, at, stop)
         if size < 0:
             if inside:
                 hashes[n] = word
@@ -80,9 +95,8 @@ def _words(data, start, stop, hashes, places):  # type: ignore[no-untyped-def]
         if not inside:
             places[0, n] = at
             inside = True
-        byte = data[at]
         if size == 1:
-            word = (word ^ np.uint64(byte + 32 if 65 <= byte <= 90 else byte)) * PRIME
+            word = (word ^ np.uint64(byte)) * PRIME
         else:
             latin = byte == 0xC3 and 0x80 <= data[at + 1] <= 0x9E and data[at + 1] != 0x97
             word = (word ^ np.uint64(byte)) * PRIME
@@ -107,9 +121,8 @@ def _key(hashes, at, size):  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True, cache=True)
-def _slot(keys, codes, key):  # type: ignore[no-untyped-def]
-    """Where `key` stands, or the free slot where it would."""
-    mask = np.uint64(len(keys) - 1)
+def _slot(keys, codes, mask, key):  # type: ignore[no-untyped-def]
+    """Where `key` stands among ``mask + 1`` slots, or the free slot where it would."""
     slot = key & mask
     while codes[slot] and keys[slot] != key:
         slot = (slot + np.uint64(1)) & mask
@@ -119,7 +132,7 @@ def _slot(keys, codes, key):  # type: ignore[no-untyped-def]
 @njit(nogil=True, cache=True)
 def _table(data, starts, stops, keys, codes, firsts):  # type: ignore[no-untyped-def]
     """Fill a table; number of the first phrase that cannot stand in it, or -1."""
-    longest = 0
+    longest, mask = 0, np.uint64(len(keys) - 1)
     for row in range(len(starts)):
         longest = max(longest, stops[row] - starts[row])
     hashes, places = np.empty(longest // 2 + 2, np.uint64), np.empty((2, longest // 2 + 2), np.int64)
@@ -127,8 +140,8 @@ def _table(data, starts, stops, keys, codes, firsts):  # type: ignore[no-untyped
         n = _words(data, starts[row], stops[row], hashes, places)
         if n == 0 or n > MOST:
             return row
-        key = _key(hashes, 0, n)
-        slot = _slot(keys, codes, key)
+        key = _key(pointer(hashes), 0, n)
+        slot = _slot(pointer(keys), pointer(codes), mask, key)
         if codes[slot]:
             return row
         keys[slot], codes[slot] = key, row + 1
@@ -139,6 +152,7 @@ def _table(data, starts, stops, keys, codes, firsts):  # type: ignore[no-untyped
 @njit(nogil=True, cache=True)
 def _find(data, starts, stops, keys, codes, firsts, row, size, hashes, places, found):  # type: ignore[no-untyped-def]
     """Put phrases into `found` from text `row` on; returns the text without room, and how many there are."""
+    own, numbers, words, mask = pointer(keys), pointer(codes), pointer(hashes), np.uint64(len(keys) - 1)
     while row < len(starts):
         n = _words(data, starts[row], stops[row], hashes, places)
         before, at = size, 0
@@ -147,7 +161,7 @@ def _find(data, starts, stops, keys, codes, firsts, row, size, hashes, places, f
             k = min(MOST, n - at) if sizes else 0
             while k:
                 if sizes >> (k - 1) & 1:
-                    code = codes[_slot(keys, codes, _key(hashes, at, k))]
+                    code = codes[_slot(own, numbers, mask, _key(words, at, k))]
                     if code:
                         if size == found.shape[1]:
                             return row, before

@@ -7,6 +7,10 @@ people), and writes ``findings/<check>.parquet``, and where rows go by it ``find
 (`row_id`, `reason`): dropped, or quarantined where the policy of its config says so. Where files that the
 recipe names decide what it finds, ``marks(config)`` tells them from changed ones; `LIBRARIES` are those that
 decide it too.
+
+Where a check begins by looking at every file, ``looking(run, config, each)`` gives the function that looks (a
+`rows.Look`), and `run` takes what it said of each run of files as `looked`: so those of all checks are read
+at once. Left out, it looks by itself.
 """
 
 from collections.abc import Mapping

@@ -1,12 +1,16 @@
 """The rows that the examiner looks at: what pass 1 kept, less what pass 2 removed.
 
 Small files are read together (`together`): opening one, and finding its duplicates, takes as long as reading
-half a megabyte.
+half a megabyte. Checks look at files side by side (`look`), for reading them and cutting their exchanges took
+a third of each.
 
 Cost: one file of `prepared/` at a time, or small ones of `TOGETHER` bytes.
 """
 
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
+from functools import cached_property, partial
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 import pyarrow as pa
@@ -17,6 +21,66 @@ from headrace.cluster import storage
 from headrace.pipelines import arrays, schema, structure
 
 TOGETHER = 4 * 2**20  # bytes of files that one task reads
+COLUMNS = ("source", "messages", "traits")
+Each = Callable[..., Iterator[Any]]
+
+
+class Messages(NamedTuple):
+    """Messages of rows, end to end: roles string[M], row of each int64[M], contents large_string[M]."""
+
+    roles: pa.Array
+    rows: NDArray[np.int64]
+    texts: pa.Array
+
+
+class Files:
+    """Files that one task reads: their number among all, and their rows, which are read and cut once."""
+
+    def __init__(self, number: int, paths: Sequence[str], run: str) -> None:
+        """Nothing is read yet. run: the run directory."""
+        self.number, self.paths, self.run = number, paths, run
+
+    @cached_property
+    def table(self) -> pa.Table:
+        """``row_id`` and `COLUMNS` of the rows that are no duplicates."""
+        return left(self.paths, self.run, COLUMNS)
+
+    @cached_property
+    def messages(self) -> Messages:
+        """All messages of the rows, without what they hold beside their text."""
+        return _messages(self.table)
+
+    @cached_property
+    def exchanges(self) -> pa.Table:
+        """The last exchange of each row, as `exchanges` says."""
+        return _exchanges(self.messages, self.table.num_rows)
+
+
+Look: TypeAlias = Callable[[Files], Any]
+
+
+def look(
+    looks: Sequence[Look], prepared: Sequence[str], run: str, each: Each, *, name: str
+) -> Iterator[list[tuple[Any, float]]]:
+    """What each of `looks` says of files that one task reads, and its CPU seconds; files after files."""
+    return each(partial(_seen, run=run, looks=looks), enumerate(together(prepared)), name=name)
+
+
+def alone(one: Look, prepared: Sequence[str], run: str, each: Each, *, name: str) -> list[Any]:
+    """What a single look says of the files."""
+    return [said for ((said, _),) in look([one], prepared, run, each, name=name)]
+
+
+def _seen(item: tuple[int, Sequence[str]], run: str, looks: Sequence[Look]) -> list[tuple[Any, float]]:
+    started = time.process_time()
+    files = Files(*item, run)
+    _ = files.exchanges
+    shared, found = (time.process_time() - started) / max(1, len(looks)), []
+    for one in looks:
+        started = time.process_time()
+        said = one(files)
+        found.append((said, time.process_time() - started + shared))
+    return found
 
 
 def together(prepared: Sequence[str]) -> list[list[str]]:
@@ -65,15 +129,23 @@ def exchanges(table: pa.Table) -> pa.Table:
     without the tools that they offer. A plain text is all answer; a row without an answer is all prompt.
     rejected: the other one of two answers, empty where there is none.
     """
+    return _exchanges(_messages(table), table.num_rows)
+
+
+def _messages(table: pa.Table) -> Messages:
     roles, rows, texts = schema.contents(table)
-    texts = structure.bare(texts)
-    last = answered(roles, rows, table.num_rows)
+    return Messages(roles, rows, structure.bare(texts))
+
+
+def _exchanges(messages: Messages, n: int) -> pa.Table:
+    roles, rows, texts = messages
+    last = answered(roles, rows, n)
     before = np.flatnonzero(np.arange(len(rows)) < last[rows])
-    ends = arrays.offsets(np.bincount(rows[before], minlength=table.num_rows))
+    ends = arrays.offsets(np.bincount(rows[before], minlength=n))
     held = pa.LargeListArray.from_arrays(pa.array(ends), texts.take(pa.array(before)))
     index = pa.array(last, mask=last == len(rows))
     worse = np.flatnonzero(pc.equal(roles, schema.REJECTED).to_numpy(zero_copy_only=False))
-    behind = np.full(table.num_rows, len(rows), np.int64)
+    behind = np.full(n, len(rows), np.int64)
     behind[rows[worse]] = worse
     return pa.table(
         {

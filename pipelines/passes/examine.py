@@ -3,6 +3,7 @@
 Each check has a record of its own, so that to change one does not do the others again.
 """
 
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from typing import Any
@@ -14,6 +15,7 @@ from headrace.cluster import ledger, storage
 from headrace.cluster.errors import GateError
 from headrace.pipelines.console import Mode, say
 from headrace.pipelines.examine import checks
+from headrace.pipelines.examine import rows as examined
 from headrace.pipelines.passes import dedup, outputs, parts
 from headrace.pipelines.passes.units import (
     Pass,
@@ -89,13 +91,15 @@ def _examined(
     rows = sum(r["rows"]["kept"] for r in records)
     size = sum(r["stages"]["fingerprint"]["bytes"] for r in records)
     on = configs(run.recipe)
+    looked, seconds = _looked([checks.CHECKS[number] for number in todo], run, prepared)
     for number in todo:
         name = checks.CHECKS[number]
         for kind in ("", "drops"):
             storage.delete(storage.join(run.path, checks.path(name, kind)))
-        spent: list[float] = []
+        spent = seconds[name]
         each = partial(each_measured, workers=workers(run), spent=spent)
-        report = checks.module(name).run(prepared, run.path, on[name], each)
+        seen = {"looked": looked.pop(name)} if name in looked else {}
+        report = checks.module(name).run(prepared, run.path, on[name], each, **seen)
         marks = {}
         if storage.listing(storage.join(run.path, checks.path(name, "drops"))):
             mark = "error" if getattr(on[name], "policy", "") == "quarantine" else "drop"
@@ -114,6 +118,29 @@ def _examined(
         }
         ledger.commit(run.path, PASS.name, name, record)
         yield record
+
+
+def _looked(
+    names: Sequence[str], run: Run, prepared: Sequence[str]
+) -> tuple[dict[str, list[Any]], dict[str, list[float]]]:
+    """What those of some checks that look at every file say of the files, which are read once for all of
+    these; and the CPU seconds that each took.
+    """
+    on, seconds = configs(run.recipe), defaultdict[str, list[float]](list)
+    looks: dict[str, examined.Look] = {}
+    for name in names:
+        if hasattr(checks.module(name), "looking"):
+            each = partial(each_measured, workers=workers(run), spent=seconds[name])
+            looks[name] = checks.module(name).looking(run.path, on[name], each)
+    looked: dict[str, list[Any]] = {name: [] for name in looks}
+    if looks:
+        each = partial(each_measured, workers=workers(run), spent=[])
+        every = list(looks.values())
+        for said in examined.look(every, prepared, run.path, each, name=PASS.name):
+            for name, (one, took) in zip(looks, said, strict=True):
+                looked[name].append(one)
+                seconds[name].append(took)
+    return looked, seconds
 
 
 def _settled(check: str, run: str, held: NDArray[np.uint64], mark: str) -> tuple[int, dict[str, str]]:

@@ -29,12 +29,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Any, NamedTuple, cast
 
+import numpy as np
 import polars as pl
 import pyarrow as pa
 import xxhash
 from bench_dedup import timed
 from bench_kernels import commit, processor
 from leak_plants import dressed, embedded, renumbered, reworded, translated, verbatim
+from numpy.typing import NDArray
 
 from headrace import kernels
 from headrace.kernels import grams
@@ -69,6 +71,13 @@ class Plant(NamedTuple):
     part: str
     words: int
     row: Row
+
+
+class Rows(NamedTuple):
+    """How many of a corpus' rows hold each n-gram, int64[K], and how many they are."""
+
+    held: NDArray[np.int64]
+    rows: int
 
 
 def opened(path: Path) -> IO[str]:
@@ -207,15 +216,14 @@ def measure(count: int, show: Path | None) -> Iterator[Figure]:
         "share",
     )
     planted = plants(evaluation, count)
-    every = [*real, *(p.row for p in planted)]
-    prompts, answers = (pa.array([row[n] for row in every], pa.large_string()) for n in (1, 2))
-    hits = match.find(prompts, answers, built, config).to_pylist()
+    own, hits = searched(real, built, config)
     met: dict[int, set[int]] = {}
-    for hit in hits:
-        if hit["row"] >= len(real):
-            met.setdefault(hit["row"] - len(real), set()).add(hit["item"])
+    for kind in KINDS:  # one leak of an item and a part at a time: what many rows hold is no evidence
+        chosen = [n for n, plant in enumerate(planted) if plant.kind == kind]
+        for hit in searched([planted[n].row for n in chosen], built, config, beside=own)[1]:
+            met.setdefault(chosen[hit["row"]], set()).add(hit["item"])
     yield from recalls(planted, met)
-    of_real = verdicts([hit for hit in hits if hit["row"] < len(real)], real, evaluation, show)
+    of_real = verdicts(hits, real, evaluation, show)
     right = sum(plant.item in met.get(n, ()) for n, plant in enumerate(planted))
     yield from alarms(of_real, right, len(real))
     part = (
@@ -226,6 +234,20 @@ def measure(count: int, show: Path | None) -> Iterator[Figure]:
     size = sum(side.nbytes for side in part)
     yield "speed", f"{len(real)} rows of {size // len(real)} bytes", seconds / len(real) * 1e6, "us a row"
     yield "speed", f"{len(real)} rows of {size // len(real)} bytes", size / seconds / 1e6, "MB/s a core"
+
+
+def searched(
+    rows: list[Row], built: index.Index, config: Config, beside: Rows | None = None
+) -> tuple[Rows, list[dict[str, Any]]]:
+    """What rows hold, and their hits, in a corpus of these rows, and those that they stand `beside`."""
+    prompts, answers = (pa.array([row[n] for row in rows], pa.large_string()) for n in (1, 2))
+    texts = kernels.fold(pa.concat_arrays([prompts, answers]))
+    found = match.search(texts, np.tile(np.arange(len(rows)), 2), built, config)
+    held = np.zeros(len(built.table.keys), np.int64) if beside is None else beside.held.copy()
+    match.add(held, found.counts)
+    total = len(rows) + (0 if beside is None else beside.rows)
+    pairs = match.settled(found.pairs, held, total, built, config)
+    return Rows(held, total), match.hits(pairs, built).to_pylist()
 
 
 def recalls(planted: list[Plant], met: dict[int, set[int]]) -> Iterator[Figure]:

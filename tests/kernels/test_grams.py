@@ -8,7 +8,25 @@ from hypothesis import strategies as st
 
 from headrace.kernels import fold, grams
 
-WORD = st.sampled_from(["a", "bb", "ccc", "é", "ж", "中", "文字", "ไทย", "کتاب", "한국", "𠀀", "x1"])
+WORD = st.sampled_from(
+    [
+        "a",
+        "bb",
+        "ccc",
+        "é",
+        "ж",
+        "中",
+        "文字",
+        "ไทย",
+        "کتاب",
+        "한국",
+        "𠀀",
+        "x1",
+        "eightlet",
+        "…twelve-bytes",
+        "अनुच्छेद",
+    ]
+)
 TEXT = st.lists(WORD, max_size=12).map(" ".join)
 TEXTS = st.lists(st.none() | TEXT, max_size=6)
 
@@ -66,6 +84,14 @@ def test_what_one_owner_says_often_is_not_shared() -> None:
     assert found.owners.tolist() == [2, 2, 2]
     alone = grams.shared(words, np.array([0, 0, 0]), 2, 2)
     assert [column.tolist() for column in alone] == [[0, 0, 0]] * 3
+
+
+@given(places=st.lists(st.tuples(st.integers(0, 5), st.integers(0, 3)), max_size=40))
+def test_how_many_hold_a_key_equals_the_reference(places: list[tuple[int, int]]) -> None:
+    keys = np.array([key for key, _ in places], np.uint64) << np.uint64(40)
+    owners = np.cumsum([step for _, step in places], dtype=np.int64)
+    fast, plain = (grams.held(keys, owners, implementation=i) for i in ("cpu", "reference"))
+    np.testing.assert_array_equal(fast, plain)
 
 
 @given(items=st.lists(TEXT, min_size=1, max_size=3), text=TEXT, seed=st.integers(0, 99))

@@ -8,21 +8,23 @@ Cost: two walks of `kernels.terms` over the text.
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from headrace.pipelines import arrays, schema, structure
+from headrace.pipelines import arrays
 from headrace.pipelines.examine import rows as examined
 from headrace.pipelines.examine.bias import groups
 from headrace.pipelines.examine.bias.groups import Lists
+from headrace.pipelines.stages.dedup import candidates
 
 LABEL = 64  # bytes of an answer that may be a label
 LABELS = 200  # different answers up to which they are labels
 BEFORE, ANSWER, AFTER = range(3)
+Cells: TypeAlias = tuple[NDArray[np.int64], NDArray[np.int64]]  # rows and groups, by row and group
 
 
 @dataclass
@@ -60,17 +62,16 @@ class File:
         return len(self.answers) > LABELS
 
 
-def look(paths: Sequence[str], run: str, given: Lists, swaps: int) -> File:
+def look(files: examined.Files, given: Lists, swaps: int) -> File:
     """The counts of some files, and which of its rows are best exchanged."""
-    table = examined.left(paths, run, ["messages", "traits.flags"])
-    roles, rows, texts = schema.contents(table)
-    texts = structure.bare(texts)
+    table = files.table
+    roles, rows, texts = files.messages
     n = table.num_rows
     last = examined.answered(roles, rows, n)
     at = np.arange(len(rows))
     parts = np.where(at == last[rows], ANSWER, np.where(at < last[rows], BEFORE, AFTER))
     found = groups.named(texts, rows, n, given)
-    answer = texts.take(pa.array(last, mask=last == len(rows))).fill_null("")
+    answer = files.exchanges["answer"].combine_chunks()
     flags, flagged = _refusals(table)
     sizes = pc.binary_length(answer).to_numpy(zero_copy_only=False)
     short = (sizes > 0) & (sizes <= LABEL)
@@ -81,14 +82,13 @@ def look(paths: Sequence[str], run: str, given: Lists, swaps: int) -> File:
         size = len(given.groups[kind])
         own = meaning_kind == number
         group, row, part = given.group[found.meanings[own]], owner[own], parts[found.messages[own]]
-        used, row = np.unique(row, return_inverse=True)
-        seen = np.zeros((3, len(used), size), np.bool_)
-        seen[part, row, group] = True
-        counts = _counted(seen, lengths[used], sizes[used] > 0, flags[used])
-        alone = (seen[BEFORE].sum(axis=1) == 1) & short[used]
+        cells = [_cells(row[of], group[of], size) for of in (part == BEFORE, part == ANSWER, part != AFTER)]
+        alone = _single(*cells[BEFORE])
+        counts = _counted(cells, size, alone, lengths, sizes > 0, flags)
         if not file.free:
-            counts.labels = _labels(answer.take(pa.array(used[alone])), seen[BEFORE][alone].argmax(axis=1))
-        single = used[np.logical_or.reduce(seen).sum(axis=1) == 1]
+            asked, named = (values[short[alone[0]]] for values in alone)
+            counts.labels = _labels(answer.take(pa.array(asked)), named)
+        single, _ = _single(*_cells(row, group, size))
         counts.swappable = len(single)
         counts.chosen = _first(table["row_id"].to_numpy()[single], 2 * swaps)
         file.lists.append(counts)
@@ -106,26 +106,49 @@ def _refusals(table: pa.Table) -> tuple[NDArray[np.bool_], int]:
     return refused, len(flags) - flags.null_count
 
 
+def _cells(rows: NDArray[np.int64], groups: NDArray[np.int64], size: int) -> Cells:
+    """Each row and group of `size` once, in this order."""
+    row, group = np.divmod(candidates.distinct(rows * size + groups), size)
+    return row, group
+
+
+def _single(rows: NDArray[np.int64], groups: NDArray[np.int64]) -> Cells:
+    """Rows that name one group alone, and which, of what `_cells` gives."""
+    new = np.append(True, np.diff(rows) != 0)
+    alone = (new & np.append(new[1:], True))[: len(rows)]
+    return rows[alone], groups[alone]
+
+
 def _counted(
-    seen: NDArray[np.bool_],
+    cells: Sequence[Cells],
+    size: int,
+    alone: Cells,
     lengths: NDArray[np.float64],
     answered: NDArray[np.bool_],
     flags: NDArray[np.bool_],
 ) -> Counts:
-    """Counts of ``bool[3, n, G]``: which part of each row names which group."""
-    either = seen[BEFORE] | seen[ANSWER]
-    alone = seen[BEFORE] & (seen[BEFORE].sum(axis=1) == 1)[:, None] & answered[:, None]
-    used = np.flatnonzero(either.any(axis=1))
-    grid = either[used].astype(np.float64)
-    values = np.stack([np.ones(len(lengths)), lengths, lengths * lengths], axis=1)
-    single = np.flatnonzero(alone.any(axis=1))
+    """Counts of `size` groups.
+
+    cells: rows and groups that prompts name, that answers name, that either does; alone: rows whose prompt
+    names one; of all rows: logs of lengths of answers, whether there is one, and whether it refuses.
+    """
+    rows, groups = cells[AFTER]
+    used = candidates.distinct(rows.copy())
+    single, named = _single(rows, groups)
+    both = np.diag(np.bincount(named, minlength=size))
+    several = ~arrays.among(rows, single)
+    some, at = np.unique(rows[several], return_inverse=True)
+    grid = np.zeros((len(some), size))
+    grid[at, groups[several]] = 1
+    row, group = (values[answered[alone[0]]] for values in alone)
+    values = [np.bincount(group, lengths[row] ** power, minlength=size) for power in range(3)]
     return Counts(
-        prompts=seen[BEFORE].sum(axis=0),
-        answers=seen[ANSWER].sum(axis=0),
-        both=(grid.T @ grid).astype(np.int64),
+        prompts=np.bincount(cells[BEFORE][1], minlength=size),
+        answers=np.bincount(cells[ANSWER][1], minlength=size),
+        both=both + (grid.T @ grid).astype(np.int64),
         any=len(used),
-        alone=alone[single].astype(np.float64).T @ values[single],
-        refused=(alone & flags[:, None]).sum(axis=0),
+        alone=np.stack(values, axis=1),
+        refused=np.bincount(group[flags[row]], minlength=size),
     )
 
 

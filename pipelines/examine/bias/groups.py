@@ -183,9 +183,9 @@ def named(texts: pa.Array, rows: NDArray[np.int64], n: int, given: Lists) -> Nam
     if len(column):
         hit = np.zeros(n, np.bool_)
         hit[rows[messages]] = True  # the others' languages need not be told
-        asked = np.flatnonzero(hit[rows])
-        tongues = spoken(texts.take(pa.array(asked)), rows[asked], n)
-        fits = fits | tongues[rows[messages], column[np.maximum(tongue, 0)]]
+        asked, place = np.flatnonzero(hit[rows]), np.cumsum(hit) - 1
+        tongues = spoken(texts.take(pa.array(asked)), place[rows[asked]], int(hit.sum()))
+        fits = fits | tongues[place[rows[messages]], column[np.maximum(tongue, 0)]]
     fits &= ~given.capital[meanings] | _capital(texts, messages, found.starts[at])
     return Named(messages[fits], meanings[fits], found.starts[at][fits], found.stops[at][fits])
 

@@ -52,11 +52,23 @@ LABELS = pa.schema(
 )
 
 
-def run(prepared: Sequence[str], run: str, config: Config, each: Each) -> dict[str, Any]:
+def looking(run: str, config: Config, each: Each) -> rows.Look:
+    """What counts the rows of some files; see `headrace.pipelines.examine.checks`."""
+    return partial(counts.look, given=groups.lists(config), swaps=config.swaps)
+
+
+def run(
+    prepared: Sequence[str],
+    run: str,
+    config: Config,
+    each: Each,
+    looked: Sequence[File] | None = None,
+) -> dict[str, Any]:
     """What run.json says; see `headrace.pipelines.examine.checks`."""
     given = groups.lists(config)
-    look = partial(counts.look, run=run, given=given, swaps=config.swaps)
-    total = counts.added(each(look, rows.together(prepared), name="bias"), given, config.swaps)
+    if looked is None:
+        looked = rows.alone(looking(run, config, each), prepared, run, each, name=NAME)
+    total = counts.added(looked, given, config.swaps)
     labelled = 2 * total.short > total.rows and not total.free
     said: dict[str, Any] = {}
     for kind, one in zip(given.kinds, total.lists, strict=True):

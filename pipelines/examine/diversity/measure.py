@@ -98,8 +98,16 @@ def effective_number(labels: NDArray[Any]) -> float:
     """Exponential of the entropy of the shares of labels: 0 for none."""
     if not len(labels):
         return 0.0
-    shares = np.unique(labels, return_counts=True)[1] / len(labels)
+    shares = sizes(labels) / len(labels)
     return float(np.exp(-np.sum(shares * np.log(shares))))
+
+
+def sizes(labels: NDArray[Any]) -> NDArray[np.int64]:
+    """How many times each label is there, in their order (`np.unique` keeps a table of hashes)."""
+    ordered = np.sort(labels)
+    begins = np.append(True, ordered[1:] != ordered[:-1])[: len(ordered)]
+    counts: NDArray[np.int64] = np.diff(np.append(np.flatnonzero(begins), len(ordered)))
+    return counts
 
 
 def estimate(cluster: NDArray[np.int64], ids: NDArray[np.uint64], rows: int, exact: float) -> float:
@@ -224,7 +232,7 @@ def distinct_shares(terms: vectors.Terms) -> dict[str, float]:
         if length > 1:
             runs = arrays.finalised(runs[:-1] * np.uint64(31) + held[length - 1 :])
         inside = rows[: len(runs)] == rows[length - 1 :]
-        found[str(length)] = len(np.unique(runs[inside])) / max(int(inside.sum()), 1)
+        found[str(length)] = len(sizes(runs[inside])) / max(int(inside.sum()), 1)
     return found
 
 
@@ -236,7 +244,7 @@ def vocabulary(terms: vectors.Terms, ids: NDArray[np.uint64]) -> dict[str, float
     half = np.zeros(n, np.bool_)
     half[np.argsort(vectors.spread_ids(ids), kind="stable")[: n // 2]] = True
     few, all_words = (terms.hashes[words][mask] for mask in (half[rows], slice(None)))
-    first, whole = len(np.unique(few)), len(np.unique(all_words))
+    first, whole = len(sizes(few)), len(sizes(all_words))
     ratio = len(all_words) / len(few) if len(few) else 1.0
     growth = float(np.log(whole / first) / np.log(ratio)) if first and ratio > 1 else 0.0
     return {"words": whole, "growth": round(growth, 4)}

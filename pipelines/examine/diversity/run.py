@@ -22,24 +22,37 @@ from headrace.pipelines.examine.diversity.counted import LARGE, once
 
 NAME = "diversity"
 VERSION = 4
+WORK = f"findings/work/{NAME}"
 OFTEN = 10  # rows of a template or an opener that is listed
 REPETITIVE, REWORDED = 0.5, 0.1  # effective prompts a row, below which a set is said to be so
 ONE = 0.1  # share of the largest cluster, above which it is named
 Each = Callable[..., Iterator[Any]]
 
 
-def run(prepared: Sequence[str], run: str, config: Config, each: Each) -> dict[str, Any]:
+def looking(run: str, config: Config, each: Each) -> rows.Look:
+    """What writes a hash of each prompt of some files, and says where."""
+    work = storage.join(run, WORK)
+    storage.delete(work)
+    return partial(_keys, work=work)
+
+
+def run(
+    prepared: Sequence[str],
+    run: str,
+    config: Config,
+    each: Each,
+    looked: Sequence[str] | None = None,
+) -> dict[str, Any]:
     """Tell how many different things the rows of prepared files ask; write findings/diversity.parquet.
 
     prepared: paths; run: the run directory; ``each(function, items, name=...)`` runs tasks and gives their
     results in order. The file holds a line a compared row: row_id, its cluster, and its group of each kind,
     by the row id of their first. Returns the report: numbers, row ids, a verdict in words.
     """
-    work = storage.join(run, f"findings/work/{NAME}")
-    storage.delete(work)
-    files = rows.together(prepared)
-    keys = list(each(partial(_keys, run=run, work=work), enumerate(files), name="diversity keys"))
-    plan = next(each(partial(_draw, work=work, config=config), [keys], name="diversity draw"))
+    work, files = storage.join(run, WORK), rows.together(prepared)
+    if looked is None:
+        looked = rows.alone(looking(run, config, each), prepared, run, each, name="diversity keys")
+    plan = next(each(partial(_draw, work=work, config=config), [looked], name="diversity draw"))
     wanted = [(n, paths) for n, paths in enumerate(files) if n in plan["files"]]
     bringing = partial(_terms, run=run, work=work, texts=config.model is not None)
     brought = list(each(bringing, wanted, name="diversity terms"))
@@ -50,14 +63,12 @@ def run(prepared: Sequence[str], run: str, config: Config, each: Each) -> dict[s
     return report
 
 
-def _keys(item: tuple[int, Sequence[str]], run: str, work: str) -> str:
+def _keys(files: rows.Files, work: str) -> str:
     """A hash of each prompt of some files."""
-    number, paths = item
-    table = rows.left(paths, run, ["messages"])
-    keys = measure.hashed(rows.exchanges(table)["prompt"].combine_chunks())
+    keys = measure.hashed(files.exchanges["prompt"].combine_chunks())
     asked = keys != 0
-    target = storage.join(work, f"keys-{number}.parquet")
-    ids = table["row_id"].to_numpy()[asked]
+    target = storage.join(work, f"keys-{files.number}.parquet")
+    ids = files.table["row_id"].to_numpy()[asked]
     storage.write_table(target, pa.table({"row_id": ids, "key": keys[asked]}), dictionary=False)
     return target
 
@@ -75,7 +86,7 @@ def _draw(paths: Sequence[str], work: str, config: Config) -> dict[str, Any]:
         mine = chosen[file[chosen] == number]
         storage.write_table(storage.join(work, f"drawn-{number}.parquet"), table.take(pa.array(mine)))
     exact = measure.effective_number(keys)
-    return {"rows": len(ids), "exact": exact, "equal": len(np.unique(keys)), "files": files}
+    return {"rows": len(ids), "exact": exact, "equal": len(measure.sizes(keys)), "files": files}
 
 
 def _terms(item: tuple[int, Sequence[str]], run: str, work: str, texts: bool) -> str:

@@ -21,7 +21,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 import pyarrow as pa
@@ -37,6 +37,8 @@ from headrace.pipelines.examine.formats.parse import CLUES, Parsed, parse
 NAME = "formats"
 VERSION = 4
 LIBRARIES = ("sqlglot", "pyyaml")
+WORK = f"findings/work/{NAME}"
+Each = Callable[..., Iterator[Any]]
 STATES = ("valid", "drift", "invalid")
 FINDINGS = pa.schema(
     [
@@ -77,19 +79,28 @@ def formats(answers: pa.Array, config: Config | None = None) -> pa.Table:
     return pa.table({n: pa.array(c, k) for n, c, k in zip(names, columns, kinds, strict=True)})
 
 
+def looking(run: str, config: Config, each: Each) -> rows.Look:
+    """What parses the answers of some files. Raises: what loading the tokenizer raises, for long rows."""
+    work = storage.join(run, WORK)
+    storage.delete(work)
+    return partial(_file, work=work, config=config, limit=cut.of_run(run))
+
+
 def run(
-    prepared: Sequence[str], run: str, config: Config, each: Callable[..., Iterator[Any]]
+    prepared: Sequence[str],
+    run: str,
+    config: Config,
+    each: Each,
+    looked: Sequence["Looked"] | None = None,
 ) -> dict[str, Any]:
     """Write the findings, return the report: counts by format and state, and words. Raises: StorageError, and
-    what loading the tokenizer raises, where rows are that long.
+    as `looking`.
     """
     if not config.enabled:
         return {"enabled": False}
-    work = storage.join(run, f"findings/work/{NAME}")
-    storage.delete(work)
-    limit = cut.of_run(run)
-    looked = partial(_file, run=run, work=work, config=config, limit=limit)
-    results = list(each(looked, enumerate(rows.together(sorted(prepared))), name=NAME))
+    if looked is None:
+        looked = rows.alone(looking(run, config, each), prepared, run, each, name=NAME)
+    results, limit = looked, cut.of_run(run)
     counts, tasks = Counter[tuple[str, str, str]](), mixture.Counts()
     for one in results:
         counts.update(one.counts)
@@ -102,7 +113,7 @@ def run(
         minor = partial(_minor, mixed=mixed)
         written = [one.every for one in results]
         findings += [_without(found, set()) for found in each(minor, written, name="formats mixed")]
-    storage.delete(work)
+    storage.delete(storage.join(run, WORK))
     table = pa.concat_tables([FINDINGS.empty_table(), *findings])
     table = table.sort_by([("row_id", "ascending"), ("finding", "ascending")])
     storage.write_ranges(storage.join(run, f"findings/{NAME}.parquet"), table)
@@ -140,11 +151,9 @@ class Looked(NamedTuple):
     every: str
 
 
-def _file(item: tuple[int, Sequence[str]], run: str, work: str, config: Config, limit: cut.Limit) -> Looked:
+def _file(files: rows.Files, work: str, config: Config, limit: cut.Limit) -> Looked:
     """Look at the answers of some files."""
-    number, paths = item
-    table = rows.left(paths, run, ["source", "messages", "traits"])
-    exchanged = rows.exchanges(table)
+    table, exchanged = files.table, files.exchanges
     found = formats(exchanged["answer"], config)
     answers, places = exchanged["answer"].combine_chunks(), found["row"].combine_chunks()
     state = pc.if_else(found["valid"], "valid", pc.if_else(found["valid_head"], "drift", "invalid"))
@@ -158,7 +167,7 @@ def _file(item: tuple[int, Sequence[str]], run: str, work: str, config: Config, 
     long = pc.sum(pc.greater(pc.utf8_length(answers), config.longest)).as_py() or 0
     every = _every(table, found)
     answered = every.filter(pc.not_equal(answers, ""))
-    target = storage.join(work, f"every-{number}.parquet")
+    target = storage.join(work, f"every-{files.number}.parquet")
     storage.write_table(target, answered, dictionary=["source", "task", "format"])
     lost = cut.shortened(table, exchanged, limit)
     findings = [
@@ -204,16 +213,13 @@ def _true(mask: pa.Array | pa.ChunkedArray) -> Mask:
     return array
 
 
-def _report(
-    counts: Counter[tuple[str, str, str]],
-    long: int,
-    mixtures: Sequence[mixture.Mixture],
-    lost: Counter[str],
-    limit: cut.Limit,
-    config: Config,
-) -> dict[str, Any]:
-    by_format: dict[str, dict[str, int]] = {}
-    by_source: dict[str, dict[str, int]] = {}
+Tally: TypeAlias = dict[str, dict[str, int]]
+
+
+def _tallied(counts: Counter[tuple[str, str, str]]) -> tuple[Tally, Tally]:
+    """Answers by format and state, and of each source its answers and those that are structured."""
+    by_format: Tally = {}
+    by_source: Tally = {}
     for (source, name, state), n in sorted(counts.items()):
         own = by_source.setdefault(source, {"answers": 0, "structured": 0})
         if not name:
@@ -222,6 +228,18 @@ def _report(
         own["structured"] += n
         states = by_format.setdefault(name, dict.fromkeys(STATES, 0))
         states[state] += n
+    return by_format, by_source
+
+
+def _report(
+    counts: Counter[tuple[str, str, str]],
+    long: int,
+    mixtures: Sequence[mixture.Mixture],
+    lost: Counter[str],
+    limit: cut.Limit,
+    config: Config,
+) -> dict[str, Any]:
+    by_format, by_source = _tallied(counts)
     of_format = {name: sum(states.values()) for name, states in by_format.items()}
     answers, structured = sum(own["answers"] for own in by_source.values()), sum(of_format.values())
     broken = structured - sum(states["valid"] for states in by_format.values())

@@ -25,6 +25,7 @@ from headrace.pipelines.examine.label_noise.config import Config as Config
 NAME = "label_noise"
 VERSION = 3
 REASON = "label_noise.suspect"
+WORK = f"findings/work/{NAME}"
 NO_LABELS = (
     "no label was looked at: in no source nearly all answers are few short ones that come again and again"
 )
@@ -43,18 +44,30 @@ FOUND = pa.schema(
 DROPS = pa.schema([("row_id", pa.uint64()), ("reason", pa.string())])
 
 
-def run(prepared: Sequence[str], run: str, config: Config, each: Each) -> dict[str, Any]:
+def looking(run: str, config: Config, each: Each) -> rows.Look:
+    """What writes a hash of each short answer of some files, and says where."""
+    work = storage.join(run, WORK)
+    storage.delete(work)
+    return partial(_labels, work=work)
+
+
+def run(
+    prepared: Sequence[str],
+    run: str,
+    config: Config,
+    each: Each,
+    looked: Sequence[str] | None = None,
+) -> dict[str, Any]:
     """Judge the labels of the rows of prepared files and write findings/label_noise.parquet.
 
     prepared: paths; run: the run directory; ``each(function, items, name=...)`` runs tasks and gives their
     results in order. Returns counts: of each labelled source its rows, those judged, labels, agreement, and
     suspects by rule; `words` where no source has labels.
     """
-    work = storage.join(run, f"findings/work/{NAME}")
-    storage.delete(work)
-    files = rows.together(prepared)
-    labels = list(each(partial(_labels, run=run, work=work), enumerate(files), name="label noise labels"))
-    plan = next(each(partial(_plan, work=work, config=config), [labels], name="label noise plan"))
+    work, files = storage.join(run, WORK), rows.together(prepared)
+    if looked is None:
+        looked = rows.alone(looking(run, config, each), prepared, run, each, name="label noise labels")
+    plan = next(each(partial(_plan, work=work, config=config), [looked], name="label noise plan"))
     wanted = [(n, paths) for n, paths in enumerate(files) if n in plan["files"]]
     texts = list(each(partial(_texts, run=run, work=work), wanted, name="label noise texts"))
     judging = partial(_judged, texts=texts, work=work, config=config)
@@ -70,11 +83,9 @@ def run(prepared: Sequence[str], run: str, config: Config, each: Each) -> dict[s
     return report if reports else report | {"words": NO_LABELS}
 
 
-def _labels(item: tuple[int, Sequence[str]], run: str, work: str) -> str:
+def _labels(files: rows.Files, work: str) -> str:
     """Hash of the folded answer of each row of some files; 0 where it is empty, long or of several lines."""
-    number, paths = item
-    table = rows.left(paths, run, ["source", "messages"])
-    found = rows.exchanges(table)
+    table, found = files.table, files.exchanges
     answers = found["answer"].combine_chunks()
     short = pc.and_(
         pc.less_equal(pc.binary_length(answers), judge.SHORT),
@@ -83,8 +94,9 @@ def _labels(item: tuple[int, Sequence[str]], run: str, work: str) -> str:
     asked = pc.greater(pc.binary_length(found["prompt"].combine_chunks()), 0)
     label = np.where(pc.and_(short, asked).to_numpy(zero_copy_only=False), hashed(answers), 0)
     kept = {"row_id": table["row_id"], "source": table["source"], "label": pa.array(label, pa.uint64())}
-    target = storage.join(work, f"labels-{number}.parquet")
-    storage.write_table(target, pa.table(kept).append_column("file", pa.repeat(number, table.num_rows)))
+    target = storage.join(work, f"labels-{files.number}.parquet")
+    numbers = pa.repeat(files.number, table.num_rows)
+    storage.write_table(target, pa.table(kept).append_column("file", numbers))
     return target
 
 

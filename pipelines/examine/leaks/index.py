@@ -28,6 +28,7 @@ SIZES = (3, 5, 8, 13)  # words of an n-gram
 LONG = SIZES[-1]
 NESTED: dict[str, Any] = {"words": grams.Words, "table": grams.Table}
 LOW = np.uint64(32)
+SHORT = 30  # words under which what is asked is compared with a text as a whole
 NEVER = 255  # no n-gram from a word on is rare
 PARTS = ("prompt", "answer")
 
@@ -64,6 +65,13 @@ class Index(NamedTuple):
         return np.diff(self.words.offsets)
 
     @property
+    def asked(self) -> NDArray[np.bool_]:
+        """Which entries are asked, in fewer than `SHORT` words, bool[E]."""
+        answer = self.part[self.owned[:-1]] == PARTS.index("answer")
+        asked: NDArray[np.bool_] = (self.lengths < SHORT) & ~answer
+        return asked
+
+    @property
     def told(self) -> NDArray[np.uint32]:
         """Items that can be told from others by an n-gram, ascending."""
         having = np.zeros(len(self.lengths), np.bool_)
@@ -73,14 +81,7 @@ class Index(NamedTuple):
 
 def build(items: pa.Table, config: Config) -> Index:
     """The index of `items` (`items.SCHEMA`); `item` numbers its rows."""
-    texts, item, part = _entries(items)
-    words = grams.words(texts)
-    # Short answers are everybody's, and so are those that repeat a few words.
-    distinct = _telling(words, np.repeat(np.arange(len(texts)), np.diff(words.offsets)))
-    long = (np.diff(words.offsets) >= config.min_words) & (
-        (part != PARTS.index("answer")) | (distinct >= LONG)
-    )
-    texts, item, part = texts.filter(pa.array(long)), item[long], part[long]
+    texts, item, part = _looked_for(items, config)
     entry, texts = _distinct(texts)
     order = np.lexsort((part, item, entry))
     counts = np.bincount(entry, minlength=len(texts))
@@ -100,15 +101,12 @@ def build(items: pa.Table, config: Config) -> Index:
     places, number = places[first], number[first]
     firsts = arrays.offsets(np.bincount(number, minlength=len(known)))
     weights = _weights(words, family[owner])
-    hashed, vocabulary = _ranked(words.hashes.astype(np.uint64) << LOW)
-    at = hashed[_firsts(vocabulary)]
     return Index(
         words,
         _telling(words, owner),
         weights,
         rare,
-        words.hashes[at],
-        weights[at],
+        *_vocabulary(words, weights),
         key_of,
         grams.table(known, SIZES, begun),
         firsts,
@@ -120,6 +118,18 @@ def build(items: pa.Table, config: Config) -> Index:
     )
 
 
+def _looked_for(items: pa.Table, config: Config) -> tuple[pa.Array, NDArray[np.int64], NDArray[np.uint8]]:
+    """What `_entries` gives, less what is too short."""
+    texts, item, part = _entries(items)
+    words = grams.words(texts)
+    # Short answers are everybody's, and so are those that repeat a few words.
+    distinct = _telling(words, np.repeat(np.arange(len(texts)), np.diff(words.offsets)))
+    long = (np.diff(words.offsets) >= config.min_words) & (
+        (part != PARTS.index("answer")) | (distinct >= LONG)
+    )
+    return texts.filter(pa.array(long)), item[long], part[long]
+
+
 def _entries(items: pa.Table) -> tuple[pa.Array, NDArray[np.int64], NDArray[np.uint8]]:
     """Folded texts to look for, the item and the part of each."""
     prompt, options, answer = (items[n].combine_chunks() for n in ("prompt", "options", "answer"))
@@ -129,7 +139,9 @@ def _entries(items: pa.Table) -> tuple[pa.Array, NDArray[np.int64], NDArray[np.u
     numbers = np.arange(len(prompt))
     item = np.concatenate([numbers, numbers[choosing], numbers])
     part = np.repeat(np.array([0, 0, 1], np.uint8), [len(prompt), choosing.sum(), len(prompt)])
-    return kernels.fold(texts), item, part
+    # By item, so that the first items of entries, which come by first appearance, ascend.
+    order = np.argsort(item, kind="stable")
+    return kernels.fold(texts.take(pa.array(order))), item[order], part[order]
 
 
 def _distinct(texts: pa.Array) -> tuple[NDArray[np.int64], pa.Array]:
@@ -139,7 +151,7 @@ def _distinct(texts: pa.Array) -> tuple[NDArray[np.int64], pa.Array]:
 
 
 def _families(item: NDArray[np.int64], owned: NDArray[np.int64]) -> NDArray[np.int64]:
-    """The first item of each entry: entries of one item count as one where n-grams are counted."""
+    """The first item of each entry, ascending: entries of one item count as one where n-grams are counted."""
     return item[owned[:-1]] if len(owned) > 1 else np.zeros(0, np.int64)
 
 
@@ -153,10 +165,10 @@ def _evidence(
         hashes[size] = grams.grams(words, size)
         few = np.flatnonzero((rare == NEVER) & (hashes[size] != 0))
         # An n-gram that is rare is so wherever it stands: all its places are still to be decided.
-        few = few[_held_by(hashes[size][few], family[few]) <= most]
+        few = few[grams.held(hashes[size][few], family[few]) <= most]
         rare[few], keys[few] = size, hashes[size][few]
     begun = [hashes[size][(rare > size) & (rare != NEVER)] for size in SIZES]
-    return rare, keys, np.unique(np.concatenate(begun))
+    return rare, keys, candidates.distinct(np.concatenate(begun))
 
 
 def _ranked(keys: NDArray[np.uint64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -174,15 +186,6 @@ def _firsts(*columns: NDArray[np.int64]) -> NDArray[np.int64]:
     return np.flatnonzero(new)
 
 
-def _held_by(keys: NDArray[np.uint64], family: NDArray[np.int64]) -> NDArray[np.int64]:
-    """How many families have each key, for each of its places; keys as `_ranked` wants them."""
-    order, key = _ranked(keys)
-    both = candidates.distinct(key.astype(np.uint64) << LOW | family[order].astype(np.uint64))
-    held = np.empty(len(keys), np.int64)
-    held[order] = np.bincount((both >> LOW).astype(np.int64))[key] if len(keys) else 0
-    return held
-
-
 def _telling(words: grams.Words, owner: NDArray[np.int64]) -> NDArray[np.float32]:
     """Words that each entry counts for: as many as it has, but a third more than it has different ones."""
     each = candidates.distinct(owner.astype(np.uint64) << LOW | words.hashes)
@@ -193,12 +196,23 @@ def _telling(words: grams.Words, owner: NDArray[np.int64]) -> NDArray[np.float32
 
 def _weights(words: grams.Words, family: NDArray[np.int64]) -> NDArray[np.float32]:
     """Weight of each word: 1 for one that a single item has, the less the more have it."""
-    total = len(np.unique(family))
-    held = _held_by(words.hashes.astype(np.uint64) << LOW, family)
+    total = int(np.count_nonzero(np.diff(family))) + 1
+    held = grams.held(words.hashes.astype(np.uint64), family)
     weights: NDArray[np.float32] = (np.log1p(total / np.maximum(held, 1)) / np.log1p(max(total, 1))).astype(
         np.float32
     )
     return weights
+
+
+def _vocabulary(
+    words: grams.Words, weights: NDArray[np.float32]
+) -> tuple[NDArray[np.uint32], NDArray[np.float32]]:
+    """Each word once, ascending, and what it weighs."""
+    coded = pa.array(words.hashes).dictionary_encode()
+    known = coded.dictionary.to_numpy()
+    worth, order = np.empty(len(known), np.float32), np.argsort(known)
+    worth[coded.indices.to_numpy()] = weights
+    return known[order], worth[order]
 
 
 def dumped(index: Index) -> bytes:

@@ -1,7 +1,7 @@
 """Which texts hold which evaluation items.
 
 An n-gram that is evidence (`index`) and stands in a text makes a candidate; the stretch of the text around
-those of one item is then compared with the item word by word. A text holds an item by one of five rules:
+those of one item is then compared with the item word by word. A text holds an item by one of six rules:
 
 - `whole`: all of a short item, of fewer than 13 words, in one piece;
 - `ngram_13`: two n-grams of 13 words with evidence in them, as in GPT-3's and lm-evaluation-harness's
@@ -13,7 +13,12 @@ those of one item is then compared with the item word by word. A text holds an i
   evidence, under `ALONE` words two, or a mean of `SINGLE`. Where one of both alone denies what it asks
   (`DENIALS`), they ask the opposite;
 - `near`, for items of 13 words and more: the longest common subsequence holds `alike` + `SHORTAGE` / words
-  of the item: of a short one nearly all.
+  of the item: of a short one nearly all;
+- `near_rare`, for what is asked in `RARE_WORDS` to `SHORT` words, also within a long text: an n-gram that is
+  evidence stands in `FEW` rows of the corpus at most, and the longest common subsequence holds `RARE` of the
+  item, and `RAREST` + 1 / weight of what it holds: four ordinary words are no sign of an item, two rare ones
+  are. Or a text that says little else is as much alike as `RARE_BOTH`, and what both hold weighs `HEAVY`. Not
+  where one of both alone denies.
 
 Shares are of the item's weight, to which rare words add more (`Index.weights`). The n-grams that are evidence
 must cover `EVIDENCE` words, which takes two of them side by side (but where both are short: see above); what
@@ -24,9 +29,7 @@ Cost: see tests/benchmarks/leaks.csv; most texts hold no candidate and are only 
 Source: Brown et al. 2020, appendix C, https://arxiv.org/abs/2005.14165.
 """
 
-from collections.abc import Iterator
 from functools import lru_cache
-from itertools import pairwise
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -39,23 +42,21 @@ from headrace.kernels import grams
 from headrace.pipelines import arrays
 from headrace.pipelines.examine.leaks.config import Config
 from headrace.pipelines.examine.leaks.index import LONG, NEVER, PARTS, Index
+from headrace.pipelines.examine.leaks.regions import FEW, Regions, blocks, by_itself, regions
 
-RULES = ("whole", "ngram_13", "ngram_8", "near_short", "near")
+RULES = ("whole", "ngram_13", "ngram_8", "near_short", "near", "near_rare")
 NONE = len(RULES)
 RUN = 3  # words in a row that an item and a text must share to count as covered
 EVIDENCE = 6  # words
 SHORTAGE = 3.6  # by words: how much more of a short item is asked for
 ANSWER = 0.16  # how much more of an answer
-SHORT = 30  # words under which an item and a text are compared as wholes
 BOTH, SHORTEST, SHORTEST_SHORTAGE = 0.61, 0.42, 2.5
 ALONE = 16  # words of an item from which on one n-gram is enough where the whole text is alike
 SINGLE = 0.72  # how much alike they must be where one is enough for a shorter item
-LONGER = 1.6, 3  # how long such a text may be: times the words of the item, and words more
+RARE, RAREST, RARE_WORDS = 0.65, 0.4, 6
+RARE_BOTH, HEAVY = 0.71, 1.5  # how much alike wholes must be where few rows hold an n-gram, and what weight
 DENIALS = "not non no never without except nicht kein nie pas jamais sin nunca"
-SEEN = 1 / 12  # share of an entry's evidence that makes a candidate
 VERBATIM = 0.8  # share of a long entry that is a leak, however many rows hold its n-grams
-BUCKETS = np.uint64(64 - 20)
-BLOCK = 1 << 20  # words of entries that are compared at a time
 RARELY = 2000  # an n-gram is common where more than one row in so many holds it
 
 FOUND = pa.schema(
@@ -65,6 +66,7 @@ FOUND = pa.schema(
         ("share", pa.float64()),
         ("rule", pa.int8()),
         ("certain", pa.bool_()),  # whatever other rows hold
+        ("rare", pa.float64()),  # share by which it is one if few rows hold an n-gram of it
         ("keys", pa.list_(pa.int32())),  # n-grams that are evidence
         ("places", pa.list_(pa.int32())),  # and at which of the item's words they begin
         ("sizes", pa.list_(pa.int32())),
@@ -89,24 +91,17 @@ class Found(NamedTuple):
 
 
 class Measured(NamedTuple):
-    """M candidates: their text and entry int64[M], rule int8[M], share float64[M]; which of the entry's words
-    begin an n-gram that is evidence and stands in the text: pair int64[P] (which of the M), word int64[P]."""
+    """M candidates: their text and entry int64[M], rule int8[M], share float64[M]; rare float64[M]: the share
+    that makes it one by `near_rare`, or 0; which of the entry's words begin an n-gram that is evidence and
+    stands in the text: pair int64[P] (which of the M), word int64[P]."""
 
     text: NDArray[np.int64]
     entry: NDArray[np.int64]
     rule: NDArray[np.int8]
     share: NDArray[np.float64]
+    rare: NDArray[np.float64]
     pair: NDArray[np.int64]
     word: NDArray[np.int64]
-
-
-class _Regions(NamedTuple):
-    """Stretches of texts that may hold an entry: text, entry, words begin to end of the text, int64[M]."""
-
-    text: NDArray[np.int64]
-    entry: NDArray[np.int64]
-    begin: NDArray[np.int64]
-    end: NDArray[np.int64]
 
 
 def find(prompts: pa.Array, answers: pa.Array, index: Index, config: Config) -> pa.Table:
@@ -135,76 +130,32 @@ def search(folded: pa.Array, rows: NDArray[np.int64], index: Index, config: Conf
     first = np.flatnonzero(np.append(True, np.diff(held) != 0)[: len(held)])
     counts = np.diff(np.append(first, len(held)))
     by_key = pa.table({"key": pa.array(held[first], pa.int32()), "rows": pa.array(counts, pa.int64())})
-    parts = _blocks(_regions(words, seen, index), index)
-    pairs = (_pairs(verify(words, part, index, config), rows, index) for part in parts)
+    few = np.ones(len(index.table.keys), np.bool_)
+    few[held[first[counts > FEW]]] = False
+    parts = blocks(regions(words, seen, few, index), index)
+    promising = (_promising(words, part, index) for part in parts)
+    pairs = (_pairs(verify(words, part, index, config), rows, index) for part in promising)
     return Found(pa.concat_tables([FOUND.empty_table(), *pairs]), by_key)
 
 
-def _blocks(regions: _Regions, index: Index) -> Iterator[_Regions]:
-    """`regions` in parts of about `BLOCK` words of their entries, which bounds what comparing them takes."""
-    number = np.cumsum(index.lengths[regions.entry]) // BLOCK
-    edges = np.append(np.flatnonzero(np.append(True, np.diff(number) != 0)), len(number))
-    for first, last in pairwise(edges if len(number) else ()):
-        yield _Regions(*(values[first:last] for values in regions))
+def _promising(words: grams.Words, regions: Regions, index: Index) -> Regions:
+    """`regions` without those of a single n-gram that hold too little of their entry: nearly all of these."""
+    lonely = np.flatnonzero(regions.lonely)
+    keep = np.ones(len(regions.text), np.bool_)
+    keep[lonely] = _aligned(words, regions.of(lonely), index).alike >= RARE
+    return regions.of(keep)
 
 
-def _regions(words: grams.Words, seen: grams.Hits, index: Index) -> _Regions:
-    """Where enough of an entry's evidence stands close together."""
-    evidence = np.bincount(index.entry, minlength=len(index.lengths))
-    copies = np.diff(index.firsts)[seen.key]
-    at = np.repeat(index.firsts[seen.key] - arrays.offsets(copies)[:-1], copies) + np.arange(copies.sum())
-    text, place = np.repeat(seen.row, copies), np.repeat(seen.place, copies)
-    entry, own = index.entry[at].astype(np.int64), index.place[at].astype(np.int64)
-    once = _by_itself(words, text, entry, index)
-    # Most entries are met once in a text, by chance: these go before anything is sorted.
-    bucket = (arrays.finalised((text * len(evidence) + entry).view(np.uint64)) >> BUCKETS).astype(np.int64)
-    often = (np.bincount(bucket)[bucket] > 1) | (evidence[entry] < 2) | once
-    text, place, entry, own, once = text[often], place[often], entry[often], own[often], once[often]
-    order = np.lexsort((place, entry, text))
-    text, place, entry, own, once = text[order], place[order], entry[order], own[order], once[order]
-    length = index.lengths[entry]
-    new = np.ones(len(text), np.bool_)
-    far = np.diff(place) > length[1:] // 2 + 8
-    new[1:] = (np.diff(text) != 0) | (np.diff(entry) != 0) | far
-    first, stretch = np.flatnonzero(new), np.cumsum(new) - 1
-    if not len(first):
-        return _Regions(*(np.zeros(0, np.int64) for _ in range(4)))
-    distinct = _distinct(stretch, own, len(first))
-    slack = length[first] // 4 + 4
-    begin = np.maximum(np.minimum.reduceat(place - own, first) - slack, 0)
-    end = np.maximum.reduceat(place + length - own, first) + slack
-    end = np.minimum(end, np.diff(words.offsets)[text[first]])
-    enough = evidence[entry[first]]
-    least = np.minimum(np.maximum(2, np.ceil(enough * SEEN)), enough)
-    enough = distinct >= np.where(once[first], 1, least)
-    return _Regions(*(a[enough] for a in (text[first], entry[first], begin, end)))
+def _aligned(words: grams.Words, regions: Regions, index: Index) -> grams.Aligned:
+    base = words.offsets[regions.text]
+    begin, end = base + regions.begin, base + regions.end
+    return grams.alignment(index.words, index.weights, words, regions.entry, begin, end)
 
 
-def _by_itself(
-    words: grams.Words, text: NDArray[np.int64], entry: NDArray[np.int64], index: Index
-) -> NDArray[np.bool_]:
-    """Whether an entry is what a text asks as a whole: both are short, and the text is not much longer."""
-    lengths, sizes = index.lengths[entry], np.diff(words.offsets)[text]
-    answer = index.part[index.owned[entry]] == PARTS.index("answer")
-    short: NDArray[np.bool_] = (lengths < SHORT) & ~answer & (sizes <= LONGER[0] * lengths + LONGER[1])
-    return short
-
-
-def _distinct(group: NDArray[np.int64], value: NDArray[np.int64], groups: int) -> NDArray[np.int64]:
-    """How many different values each group has, int64[groups]; `group` ascends."""
-    order = np.lexsort((value, group))
-    group, value = group[order], value[order]
-    new = np.append(True, (np.diff(group) != 0) | (np.diff(value) != 0))[: len(group)]
-    return np.bincount(group, new, minlength=groups).astype(np.int64)
-
-
-def verify(words: grams.Words, regions: _Regions, index: Index, config: Config) -> Measured:
+def verify(words: grams.Words, regions: Regions, index: Index, config: Config) -> Measured:
     """Candidates compared with their entries word by word; those that no rule fits have rule `NONE`."""
     text, entry = regions.text, regions.entry
-    base = words.offsets[text]
-    aligned = grams.alignment(
-        index.words, index.weights, words, entry, base + regions.begin, base + regions.end
-    )
+    aligned = _aligned(words, regions, index)
     lengths = index.lengths[entry]
     ends = arrays.offsets(lengths)
     owner = np.repeat(np.arange(len(entry)), lengths)
@@ -231,7 +182,31 @@ def verify(words: grams.Words, regions: _Regions, index: Index, config: Config) 
         "near_short": _of_both(words, text, aligned, index, entry) * alike,
     }
     rule, share = _ruled(aligned, runs, shares, index, entry, config)
-    return Measured(text, entry, rule, share, owner[held], word[held])
+    rare = _rare(words, regions, aligned.alike, shares["near_short"], count(weight), index)
+    return Measured(text, entry, rule, share, rare, owner[held], word[held])
+
+
+def _rare(
+    words: grams.Words,
+    regions: Regions,
+    alike: NDArray[np.float64],
+    both: NDArray[np.float64],
+    weight: NDArray[np.float64],
+    index: Index,
+) -> NDArray[np.float64]:
+    """Share of a short item that each region holds if few rows have what they share; 0 where that is no leak.
+
+    both: harmonic mean where item and text are compared as wholes, weight: of the item, float64[M].
+    """
+    held = np.maximum(alike * weight, 1e-9)
+    within: NDArray[np.bool_] = index.asked[regions.entry] & (index.lengths[regions.entry] >= RARE_WORDS)
+    within &= alike >= np.maximum(RARE, RAREST + 1 / held)
+    likely = regions.of(np.flatnonzero(within))
+    base, own = words.offsets[likely.text], index.words.offsets
+    theirs = _denying(words.hashes, base + likely.begin, base + likely.end)
+    within[within] = theirs == _denying(index.words.hashes, own[likely.entry], own[likely.entry + 1])
+    alone = (both >= RARE_BOTH) & (held >= HEAVY)
+    return np.where(within, alike, np.where(alone, both, 0.0))
 
 
 def _of_both(
@@ -243,7 +218,7 @@ def _of_both(
 ) -> NDArray[np.float64]:
     """Harmonic mean of the shares of short items and of the texts that they stand in; 0 for all others."""
     lengths, sizes = index.lengths[entry], np.diff(words.offsets)[text]
-    short = np.flatnonzero(_by_itself(words, text, entry, index) & (aligned.alike > 0))
+    short = np.flatnonzero(by_itself(words, text, entry, index) & (aligned.alike > 0))
     ends = arrays.offsets(sizes[short])
     places = np.repeat(words.offsets[text[short]] - ends[:-1], sizes[short]) + np.arange(ends[-1])
     own = grams.Words(ends, words.hashes[places])
@@ -261,9 +236,11 @@ def _opposite(
     words: grams.Words, text: NDArray[np.int64], entry: NDArray[np.int64], index: Index
 ) -> NDArray[np.bool_]:
     """Whether a text and a short item that is all it asks differ by a word of `DENIALS`, ``bool[M]``."""
-    sides = (words, text), (index.words, entry)
-    asked, own = (_denying(side)[places] for side, places in sides)
-    opposite: NDArray[np.bool_] = _by_itself(words, text, entry, index) & (asked != own)
+    opposite = by_itself(words, text, entry, index)
+    short = np.flatnonzero(opposite)
+    sides = ((words, text[short]), (index.words, entry[short]))
+    asked, own = (_denying(w.hashes, w.offsets[of], w.offsets[of + 1]) for w, of in sides)
+    opposite[short] = asked != own
     return opposite
 
 
@@ -273,11 +250,13 @@ def _denials() -> NDArray[np.uint32]:
     return grams.words(kernels.fold(pa.array([DENIALS], pa.large_string()))).hashes
 
 
-def _denying(words: grams.Words) -> NDArray[np.bool_]:
-    """Which texts hold a word of `DENIALS`, ``bool[N]``."""
-    n = len(words.offsets) - 1
-    owner = np.repeat(np.arange(n), np.diff(words.offsets))
-    return np.bincount(owner[np.isin(words.hashes, _denials())], minlength=n) > 0
+def _denying(
+    hashes: NDArray[np.uint32], begin: NDArray[np.int64], end: NDArray[np.int64]
+) -> NDArray[np.bool_]:
+    """Which of M stretches of words hold one of `DENIALS`, ``bool[M]``."""
+    sizes = end - begin
+    denials = np.isin(hashes[arrays.ranges(begin, sizes)], _denials())
+    return np.bincount(np.repeat(np.arange(len(begin)), sizes), denials, minlength=len(begin)) > 0
 
 
 def _weights_of(hashes: NDArray[np.uint32], index: Index) -> NDArray[np.float32]:
@@ -321,14 +300,15 @@ def _ruled(
     quoted = (runs[8] >= 2) & (covered >= least)
     short = shares["near_short"] >= np.maximum(BOTH, SHORTEST + SHORTEST_SHORTAGE / np.maximum(lengths, 1))
     near = (lengths >= LONG) & (shares["near"] >= least)
-    rule = np.select([whole, long, quoted, short, near], range(NONE), NONE).astype(np.int8)
+    rules = [whole, long, quoted, short, near]
+    rule = np.select(rules, range(len(rules)), NONE).astype(np.int8)
     counted = [rule == RULES.index(name) for name in ("near_short", "near")]
     return rule, np.select(counted, [shares["near_short"], shares["near"]], covered)
 
 
 def _pairs(measured: Measured, rows: NDArray[np.int64], index: Index) -> pa.Table:
     """What fits a rule as `FOUND`."""
-    fits = measured.rule < NONE
+    fits = (measured.rule < NONE) | (measured.rare > 0)
     number = np.cumsum(fits) - 1
     held = fits[measured.pair]
     pair, word = number[measured.pair[held]], measured.word[held]
@@ -336,7 +316,9 @@ def _pairs(measured: Measured, rows: NDArray[np.int64], index: Index) -> pa.Tabl
     offsets = pa.array(arrays.offsets(np.bincount(pair, minlength=len(entry))), pa.int32())
     lists = (index.key[word], word - index.words.offsets[entry][pair], index.rare[word])
     certain = (index.lengths[entry] >= LONG) & (measured.share[fits] >= VERBATIM)
-    columns = rows[measured.text[fits]], entry, measured.share[fits], measured.rule[fits], certain
+    certain &= measured.rule[fits] < NONE
+    columns = [rows[measured.text[fits]], entry, measured.share[fits], measured.rule[fits], certain]
+    columns.append(measured.rare[fits])
     flat = [pa.ListArray.from_arrays(offsets, pa.array(values, pa.int32())) for values in lists]
     return pa.table([*columns, *flat], schema=FOUND)
 
@@ -365,7 +347,15 @@ def settled(pairs: pa.Table, held: NDArray[np.int64], rows: int, index: Index, c
     alone = (lengths >= ALONE) | (pairs["share"].to_numpy() >= SINGLE)
     several = np.bincount(owner[good], minlength=len(entry)) >= np.where(alone, 1, 2)
     enough = np.where(rule == RULES.index("near_short"), several, enough)
-    return pairs.filter(pa.array(enough | pairs["certain"].to_numpy()))
+    enough |= pairs["certain"].to_numpy()
+    enough &= rule < NONE
+    few = np.bincount(owner[good & (held[keys] <= FEW)], minlength=len(entry)) > 0
+    rare = pairs["rare"].to_numpy()
+    by_rare = ~enough & few & (rare > 0)
+    share = np.where(by_rare, rare, pairs["share"].to_numpy())
+    told = np.where(by_rare, RULES.index("near_rare"), rule).astype(np.int8)
+    pairs = pairs.set_column(2, "share", pa.array(share)).set_column(3, "rule", pa.array(told))
+    return pairs.filter(pa.array(enough | by_rare))
 
 
 def _list_sizes(lists: pa.ChunkedArray) -> NDArray[np.int64]:

@@ -18,7 +18,7 @@ def leaks(texts: Texts, items: Texts | str | os.PathLike[str], config: Config | 
 
     texts: strings; a null holds nothing. items: strings, or the path of evaluation sets, whose items are then
     numbered in the order of their files. share: how much of the item stands in the text, by its `rule`:
-    whole, ngram_13, ngram_8 or near (`match`).
+    whole, ngram_13, ngram_8, near_short, near or near_rare (`match`).
 
     Raises: SourceError, StorageError for a path.
     """

@@ -3,7 +3,7 @@
 All turns of a row are looked at, those of the assistant apart from the others. Files are searched one by one;
 what many rows of the corpus hold is known when all are done, and settles what is evidence.
 
-Cost: each file of `prepared/` read once, one look-up a word; the index is read once by every worker.
+Cost: one look-up a word of each file of `prepared/`; the index is read once by every worker.
 """
 
 from collections import Counter
@@ -19,7 +19,7 @@ import xxhash
 from numpy.typing import NDArray
 
 from headrace.cluster import ledger, process, storage
-from headrace.pipelines import schema
+from headrace.pipelines import arrays, schema
 from headrace.pipelines.examine import rows
 from headrace.pipelines.examine.leaks import index as indexing
 from headrace.pipelines.examine.leaks import items, match
@@ -27,10 +27,10 @@ from headrace.pipelines.examine.leaks.config import Config, sets
 from headrace.pipelines.stages.fingerprint import stage as fingerprint
 
 NAME = "leaks"
-VERSION = 3
+VERSION = 4
 REASON = "decontaminate.leak"
 LISTED = 20  # rows in the report
-INDEX = "findings/leaks.index"
+WORK = f"findings/work/{NAME}"
 FINDINGS = pa.schema(
     [
         ("row_id", pa.uint64()),
@@ -56,25 +56,34 @@ class Found(NamedTuple):
 
 
 class _Built(NamedTuple):
-    """Items of the sets without their texts, those that can be told from others, the mark of their index, and
-    its n-grams.
-    """
+    """The index of the sets: a mark of it, and how many n-grams it has."""
 
-    items: pa.Table
-    told: NDArray[np.uint32]
     mark: str
     keys: int
 
 
-class _Part(NamedTuple):
-    """What one file holds: pairs whose `row` is a row id, rows by n-gram, rows."""
+class Part(NamedTuple):
+    """What some files hold: pairs whose `row` is a row id, rows by n-gram, rows; by which index."""
 
     pairs: pa.Table
     counts: pa.Table
     rows: int
+    by: _Built
 
 
-def run(prepared: Sequence[str], run: str, config: Config, each: Each) -> dict[str, Any]:
+def looking(run: str, config: Config, each: Each) -> rows.Look:
+    """What looks for items in some files. Raises: as `items.load`."""
+    built = next(each(partial(_built, config=config), [storage.join(run, WORK)], name=f"{NAME} index"))
+    return partial(_of_files, by=built, config=config)
+
+
+def run(
+    prepared: Sequence[str],
+    run: str,
+    config: Config,
+    each: Each,
+    looked: Sequence[Part] | None = None,
+) -> dict[str, Any]:
     """Find leaks in the files `prepared` of `run` and write `findings/leaks.parquet`; returns the report.
 
     Under policy drop `findings/leaks.drops.parquet` says which rows go, and why. each: runs tasks
@@ -82,7 +91,7 @@ def run(prepared: Sequence[str], run: str, config: Config, each: Each) -> dict[s
 
     Raises: as `items.load`.
     """
-    found = find(prepared, run, config, each)
+    found = find(prepared, run, config, each, looked)
     storage.write_table(storage.join(run, "findings/leaks.parquet"), found.findings)
     hit = found.findings["row_id"].unique()
     if config.policy == "drop":
@@ -107,58 +116,70 @@ def marks(config: Config) -> list[tuple[str, int, str]]:
     return items.marks(sets(config))
 
 
-def find(prepared: Sequence[str], run: str, config: Config, each: Each) -> Found:
-    """What `run` writes and reports. Raises: as `items.load`."""
-    where = storage.join(run, INDEX)
-    built = next(each(partial(_built, config=config), [where], name=f"{NAME} index"))
-    work = partial(_of_file, run=run, mark=built.mark, config=config)
-    held, n, found = np.zeros(built.keys, np.int64), 0, [match.FOUND.empty_table()]
-    for part in each(work, prepared, name=NAME):
+def find(
+    prepared: Sequence[str],
+    run: str,
+    config: Config,
+    each: Each,
+    looked: Sequence[Part] | None = None,
+) -> Found:
+    """What `run` writes and reports. Raises: as `looking`."""
+    if looked is None:
+        looked = rows.alone(looking(run, config, each), prepared, run, each, name=NAME)
+    work, n = storage.join(run, WORK), sum(part.rows for part in looked)
+    held = np.zeros(looked[0].by.keys if looked else 0, np.int64)
+    for part in looked:
         match.add(held, part.counts)
-        found.append(part.pairs)
-        n += part.rows
-    pairs = pa.concat_tables(found).combine_chunks()
-    settle = partial(_hits, where=where, mark=built.mark, held=held, rows=n, config=config)
-    hits = next(each(settle, [pairs], name=f"{NAME} settle"))
-    storage.delete(where)
-    untold = built.items.filter(pc.invert(pc.is_in(built.items["item"], pa.array(built.told))))
-    return Found(_findings(hits, built.items), built.items, untold, n)
+    hits = [match.HITS.empty_table()]
+    if looked:
+        pairs = pa.concat_tables([part.pairs for part in looked]).combine_chunks()
+        settle = partial(_hits, work=work, mark=looked[0].by.mark, held=held, rows=n, config=config)
+        hits.append(next(each(settle, [pairs], name=f"{NAME} settle")))
+    evaluation = storage.read_table(storage.join(work, "items.parquet"))
+    storage.delete(work)
+    untold = evaluation.filter(pc.invert(evaluation["told"]))
+    return Found(_findings(pa.concat_tables(hits), evaluation), evaluation, untold, n)
 
 
-def _built(where: str, config: Config) -> _Built:
-    """Load the sets and write their index to `where`: in a task, as it takes hundreds of MiB."""
+def _built(work: str, config: Config) -> _Built:
+    """Load the sets, and write their index and their items, less the texts, below `work`: in a task, as it
+    takes hundreds of MiB.
+    """
     evaluation = items.load(sets(config))
     index = indexing.build(evaluation, config)
     data = indexing.dumped(index)
-    storage.put(where, data)
+    storage.put(storage.join(work, "index"), data)
+    told = pa.array(arrays.among(evaluation["item"].to_numpy(), index.told))
+    named = evaluation.select(["item", "set", "place"]).append_column("told", told)
+    storage.write_table(storage.join(work, "items.parquet"), named)
     mark = ledger.key(config.model_dump(mode="json"), xxhash.xxh3_128_hexdigest(data))
-    return _Built(evaluation.select(["item", "set", "place"]), index.told, mark, len(index.table.keys))
+    return _Built(mark, len(index.table.keys))
 
 
 def _hits(
-    pairs: pa.Table, where: str, mark: str, held: NDArray[np.int64], rows: int, config: Config
+    pairs: pa.Table, work: str, mark: str, held: NDArray[np.int64], rows: int, config: Config
 ) -> pa.Table:
     """Hits among the pairs of all files."""
-    index = _index(where, mark)
+    index = _index(work, mark)
     return match.hits(match.settled(pairs, held, rows, index, config), index)
 
 
-def _of_file(path: str, run: str, mark: str, config: Config) -> _Part:
-    index = _index(storage.join(run, INDEX), mark)
-    table = rows.left(path, run, ["messages"])
+def _of_files(files: rows.Files, by: _Built, config: Config) -> Part:
+    index = _index(storage.join(files.run, WORK), by.mark)
+    table = files.table
     ids = table["row_id"].combine_chunks()
     roles, owners, texts = schema.contents(table)
     both = fingerprint.parts(roles, owners, texts, table.num_rows).both
     found = match.search(both, np.arange(2 * table.num_rows) // 2, index, config)
     row_ids = ids.take(found.pairs["row"].combine_chunks()).cast(pa.int64())
     pairs = found.pairs.set_column(0, "row", row_ids)
-    return _Part(pairs, found.counts, table.num_rows)
+    return Part(pairs, found.counts, table.num_rows, by)
 
 
 @process.of_step
-def _index(path: str, mark: str) -> indexing.Index:
+def _index(work: str, mark: str) -> indexing.Index:
     """The index of a run; `mark` tells one run's from that of another in the same place."""
-    return indexing.loaded(storage.read_bytes(path))
+    return indexing.loaded(storage.read_bytes(storage.join(work, "index")))
 
 
 def _findings(hits: pa.Table, evaluation: pa.Table) -> pa.Table:

@@ -23,7 +23,7 @@ Cost: a search for tags in all answers; ~10 us for a turn that holds some.
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -51,23 +51,33 @@ KINDS = {
     "unasked": "rows have reasoning, and the model's chat template has none",
 }
 FINDINGS = pa.schema([("row_id", pa.uint64()), ("kind", pa.string()), ("form", pa.string())])
+Each = Callable[..., Iterator[Any]]
 Mask = NDArray[np.bool_]
 
 
-def run(
-    prepared: Sequence[str], run: str, config: Config, each: Callable[..., Iterator[Any]]
-) -> dict[str, Any]:
-    """Write the findings, return the report. Raises: StorageError, and what loading the tokenizer raises."""
+def looking(run: str, config: Config, each: Each) -> rows.Look:
+    """What looks for traces in some files. Raises: StorageError, and what loading the tokenizer raises."""
     # In a task: the driver has no use for a tokenizer.
-    known = next(iter(each(model.of_run, [run], name=NAME)))
-    looked = partial(_file, run=run, known=known)
-    results = list(each(looked, rows.together(sorted(prepared)), name=NAME))
-    found = pa.concat_tables([FINDINGS.empty_table(), *(one for one, _ in results)])
+    return partial(_file, known=next(iter(each(model.of_run, [run], name=NAME))))
+
+
+def run(
+    prepared: Sequence[str],
+    run: str,
+    config: Config,
+    each: Each,
+    looked: Sequence["Looked"] | None = None,
+) -> dict[str, Any]:
+    """Write the findings, return the report. Raises: StorageError, and as `looking`."""
+    if looked is None:
+        looked = rows.alone(looking(run, config, each), prepared, run, each, name=NAME)
+    known = looked[0].known if looked else next(iter(each(model.of_run, [run], name=NAME)))
+    found = pa.concat_tables([FINDINGS.empty_table(), *(one.findings for one in looked)])
     table = found.sort_by([("row_id", "ascending"), ("kind", "ascending")])
     storage.write_ranges(storage.join(run, f"findings/{NAME}.parquet"), table)
     counts = Counter[str]()
-    for _, counted in results:
-        counts.update(counted)
+    for one in looked:
+        counts.update(one.counts)
     kinds = {value["values"]: value["counts"] for value in pc.value_counts(table["kind"]).to_pylist()}
     return _report(counts, kinds, known, config)
 
@@ -93,9 +103,17 @@ def traces(texts: pa.Array, takes: str | None = None) -> pa.Table:
     return pa.table({**named, "own": pa.array(own), "mends": pa.array(mends)})
 
 
-def _file(paths: Sequence[str], run: str, known: Model) -> tuple[pa.Table, Counter[str]]:
-    """Findings of some files, and rows by form (`rows` of all that have an answer)."""
-    table = rows.left(paths, run, ["messages"])
+class Looked(NamedTuple):
+    """Findings of some files, rows by form (`rows` of all that have an answer), and what the model is."""
+
+    findings: pa.Table
+    counts: Counter[str]
+    known: Model
+
+
+def _file(files: rows.Files, known: Model) -> Looked:
+    """Look at the answers of some files."""
+    table = files.table
     roles, owners, texts = schema.contents(table)
     spoken = np.flatnonzero(_true(pc.equal(roles, "assistant")))
     owner, n = owners[spoken], table.num_rows
@@ -128,7 +146,7 @@ def _file(paths: Sequence[str], run: str, known: Model) -> tuple[pa.Table, Count
     counts["rows"] = len(np.unique(owner))
     for name in FORMS:
         counts[name] = len(np.unique(owner[_true(pc.equal(forms, name))]))
-    return pa.concat_tables(found), counts
+    return Looked(pa.concat_tables(found), counts, known)
 
 
 def _of(table: pa.Table, owner: NDArray[np.int64], mask: Mask, kind: str, forms: pa.Array) -> pa.Table:

@@ -26,6 +26,40 @@ def test_duplicates_are_left_out(tmp_path: Path) -> None:
     ]
 
 
+def test_files_are_read_once_for_all_that_look(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    prepared, removed = tmp_path / "prepared", pa.table({"removed": pa.array([1], pa.uint64())})
+    prepared.mkdir()
+    (tmp_path / "duplicates").mkdir()
+    storage.write_ranges(str(tmp_path / "duplicates/removed.parquet"), removed)
+    table = builders.table(*([("user", f"q{n}"), ("assistant", f"a{n}")] for n in range(5)), first=0)
+    paths = [str(prepared / f"part-{n}.parquet") for n in range(2)]
+    storage.write_table(paths[0], table.slice(0, 3))
+    storage.write_table(paths[1], table.slice(3))
+    monkeypatch.setattr(rows, "TOGETHER", 1)
+    read: list[list[str]] = []
+    left = rows.left
+    monkeypatch.setattr(rows, "left", lambda files, *rest: read.append(files) or left(files, *rest))
+
+    def ids(files: rows.Files) -> tuple[int, list[int]]:
+        return files.number, files.table["row_id"].to_pylist()
+
+    def answers(files: rows.Files) -> list[str]:
+        answered: list[str] = files.exchanges["answer"].to_pylist()
+        return answered
+
+    said = list(rows.look([ids, answers], paths, str(tmp_path), builders.in_order, name="look"))
+    assert [[one for one, _ in of_files] for of_files in said] == [
+        [(0, [0, 2]), ["a0", "a2"]],
+        [(1, [3, 4]), ["a3", "a4"]],
+    ]
+    assert all(seconds >= 0 for of_files in said for _, seconds in of_files)
+    assert read == [[path] for path in paths]
+    assert rows.alone(answers, paths, str(tmp_path), builders.in_order, name="look") == [
+        ["a0", "a2"],
+        ["a3", "a4"],
+    ]
+
+
 @pytest.mark.parametrize(
     ("turns", "prompt", "answer"),
     [

@@ -52,10 +52,31 @@ def test_two_of_eight_words_cover_most_of_a_short_item() -> None:
     assert found([text], [asked]) == [(0, 0, "ngram_8")]
 
 
-def test_of_a_short_item_within_other_words_nothing_may_be_missing() -> None:
+def test_a_short_item_within_other_words_is_found_where_few_rows_have_its_words() -> None:
     around = "They asked me, of all people, on the stairs of the town hall, in the rain: {} I forgot."
-    assert found([around.format(SHORT.replace("great", "last"))], [SHORT]) == []
+    reworded = around.format(SHORT.replace("great", "last"))
     assert found([around.format(SHORT.lower())], [SHORT]) == [(0, 0, "whole")]
+    assert found([reworded], [SHORT]) == [(0, 0, "near_rare")]
+    assert found([reworded, *(f"{builders.story(n)} {SHORT[:40]}" for n in range(2))], [SHORT]) == [
+        (0, 0, "near_rare")
+    ]
+    others = [f"{builders.story(n)} {SHORT[:-7]} of {builders.story(n + 9)}" for n in range(4)]
+    assert (0, 0, "near_rare") not in found([reworded, *others], [SHORT])
+
+
+def test_a_short_item_within_other_words_is_not_what_asks_the_opposite_or_holds_half_of_it() -> None:
+    around = "They asked me, of all people, on the stairs of the town hall, in the rain: {} I forgot."
+    opposite = SHORT.replace("froze over in", "never froze over in")
+    half = "Which harbour froze over, and who came with sledges over the ice to the old lighthouse?"
+    assert found([around.format(opposite), around.format(half)], [SHORT]) == []
+
+
+def test_words_that_all_items_have_are_no_sign_of_a_short_one() -> None:
+    asked = [f"What is the name of the {noun}?" for noun in ("harbour", "comet", "lamp", "keeper", "well")]
+    assert found(["He said: what is the name of the baker in the main street? I forgot."], asked) == []
+    assert found(["He said: what is the old name of the harbour in the bay? I forgot."], asked) == [
+        (0, 0, "near_rare")
+    ]
 
 
 def test_a_short_item_by_itself_may_be_reworded() -> None:
