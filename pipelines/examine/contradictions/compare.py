@@ -9,7 +9,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from headrace import kernels
-from headrace.pipelines.examine.contradictions import answers, apart, asking, coded, pairs
+from headrace.pipelines.examine.contradictions import answers, apart, asking, coded, keys, near, pairs
 from headrace.pipelines.examine.contradictions.config import Config
 from headrace.pipelines.stages.fingerprint.config import Config as Fingerprint
 
@@ -100,19 +100,26 @@ def _shown(
     """What `listed` gives of prompts and answers in memory; `row_id` is the place."""
     texts = pa.table({"prompt": _texts(prompts), "answer": _texts(answers)})
     ids = np.arange(texts.num_rows, dtype=np.uint64)
-    held = pairs.keys(ids, texts, config.near < 1)
-    rows = pl.from_arrow(held.select(pairs.OF_ROWS.names))
-    assert isinstance(rows, pl.DataFrame)
-
-    def columns_of(places: NDArray[np.int64], names: Sequence[str]) -> pa.Table:
-        return held.select(names).take(pa.array(places))
-
-    found = pairs.search(rows, columns_of if config.near < 1 else None, config)
+    rows = keys.keys(ids, texts, config.near < 1)
+    found = paired(rows, config)
     nodes = texts.take(pa.array(found.nodes["row_id"].to_numpy().astype(np.int64)))
     nodes = nodes.append_column("label", pa.array(found.nodes["label"].to_numpy()))
     compared = compare(nodes, found.pairs, found.equal)
     kinds = pairs.opened(found, compared.kind)
-    return listed(found, compared._replace(kind=kinds), rows)
+    named = pl.from_arrow(rows.select(["row_id", "prompt", "answer"]))
+    assert isinstance(named, pl.DataFrame)
+    return listed(found, compared._replace(kind=kinds), named)
+
+
+def paired(rows: pa.Table, config: Config) -> pairs.Found:
+    """The nodes of all rows, `keys.keys`, and their pairs."""
+    nodes = pairs.nodes(rows)
+    equal, _ = pairs.equal(nodes, rows)
+    first = nodes.table["at"].to_numpy()[nodes.first]
+    alike = near.search(rows, first, config.near) if config.near < 1 else pairs.NO_PAIRS
+    every = np.concatenate([equal, pairs.spread(alike, nodes.first, nodes.sizes)])
+    label = pairs.labels(nodes.table["answer"].to_numpy(), [nodes.table], config.label_rows)
+    return pairs.Found(pairs.placed(nodes.table, label), every, np.arange(len(every)) < len(equal))
 
 
 def _texts(given: pa.Array | Sequence[str]) -> pa.Array:
