@@ -112,11 +112,14 @@ def united(letters: Sequence[U64], words: Sequence[U64]) -> Pairs:
     every = every[last]
     pairs = candidates.unpack(every)
     pairs[:, 1] >>= 1
-    prompts, local = np.unique(pairs, return_inverse=True)
-    local = local.reshape(-1, 2)
-    group = kernels.components(local, len(prompts))[local[:, 0]]
-    order = np.argsort(group, kind="stable")
+    order = together(np.unique(pairs, return_inverse=True)[1].reshape(-1, 2))
     return Pairs(pairs[order], (every & ONE).astype(np.bool_)[order])
+
+
+def together(pairs: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The order of pairs in which those that hang together stand together, ``int64[M, 2] -> int64[M]``."""
+    groups = kernels.components(pairs, int(pairs.max(initial=-1)) + 1)[pairs[:, 0]]
+    return np.argsort(groups, kind="stable")
 
 
 def _marked(pairs: U64, letters: int) -> U64:

@@ -81,11 +81,12 @@ def planned(
         meeting = partial(steps.meet, config=config, **given)
         made = list(each(meeting, steps.slots(parts), name="contradictions meet"))
         made += each(partial(steps.words, **given), range(parts), name="contradictions words")
-        chunks = next(each(partial(steps.unite, **given), [made], name="contradictions unite"))
-        saying = partial(steps.said, paths=found, work=work)
+        uniting = partial(steps.unite, made=made, **given)
+        chunks = list(each(uniting, range(parts), name="contradictions unite"))
+        saying = partial(steps.said, paths=found, work=work, chunks=chunks)
         said = list(each(saying, range(parts), name="contradictions said"))
-        agreeing = partial(steps.agree, paths=said, work=work)
-        agreed = list(each(agreeing, range(chunks), name="contradictions agree"))
+        agreeing = partial(steps.agree, paths=said, work=work, chunks=chunks)
+        agreed = list(each(agreeing, range(sum(chunks)), name="contradictions agree"))
     planning = partial(steps.plan, work=work, counted=counted, config=config)
     return counted, next(each(planning, [agreed], name="contradictions plan"))
 
@@ -106,7 +107,7 @@ def _texts(item: tuple[int, Sequence[str]], run: str, work: str) -> str:
 
 
 def _compared(number: int, texts: Sequence[str], work: str) -> str:
-    """Compare one chunk of pairs."""
+    """Compare one chunk of pairs; those that ask something else are left out."""
     some = steps.read(storage.join(work, "pairs.parquet"), number, ["a", "b", "equal", "swapped"])
     tables = [steps.read(path, number) for path in texts]
     table = pa.concat_tables(tables).sort_by("place").combine_chunks()
@@ -116,7 +117,8 @@ def _compared(number: int, texts: Sequence[str], work: str) -> str:
     for name, column in found._asdict().items():
         some = some.append_column(name, pa.array(column))
     target = storage.join(work, f"compared-{number}.parquet")
-    storage.write_passing(target, [some])
+    asked = np.isin(found.kind, answers.KINDS)
+    storage.write_passing(target, [some.filter(pa.array(asked))])
     return target
 
 

@@ -1,12 +1,12 @@
 """The search for pairs over files: parts of the rows, of the keys and of the pairs, a task each.
 
 What: rows are parted by the hash of their prompt, so that a task has all answers to its prompts (`prompts`);
-keys by which prompts meet are parted anew by themselves (`meet`, `words`); pairs are united in one task and
-told apart by the words of their prompts, some pairs at a time (`unite`, `said`, `agree`). One task names the
-pairs of nodes whose texts are to be compared (`plan`). No result depends on how many parts there are.
+keys by which prompts meet are parted anew by themselves (`meet`, `words`); pairs are united and told apart by
+the words of their prompts, some at a time (`unite`, `said`, `agree`). One task names the pairs of nodes whose
+texts are to be compared (`plan`). No result depends on how many parts there are.
 
 Cost: a task holds `PART` bytes of rows and what is made of them, whatever the run holds in all, but for
-`unite` and `plan`, which hold pairs: some 60 bytes each.
+`plan`, which holds some 100 bytes for each pair that is left: one for three rows of real data.
 """
 
 from collections.abc import Iterator, Sequence
@@ -25,8 +25,8 @@ from headrace.pipelines.examine.contradictions import apart, bags, keys, near, p
 from headrace.pipelines.examine.contradictions.config import Config
 from headrace.pipelines.stages.dedup import candidates
 
-PART = 96 * 2**20  # bytes of prepared files whose rows one task looks at
-AT_ONCE = 1 << 22  # words of the prompts that one task tells apart
+PART = 2**26  # bytes of prepared files whose rows one task looks at
+AT_ONCE = 1 << 23  # words of the prompts that one task tells apart
 MEETING = 4  # parts of rows whose keys of one column make one part of keys
 # What one task compares: so many pairs, or pairs of so many bytes; each reads a part of every file of texts.
 CHUNK, BYTES = 100_000, 2**27
@@ -193,26 +193,37 @@ def meet(slot: int, work: str, counted: Sequence[Counted], config: Config) -> st
     """Pairs of prompts under a part of the keys."""
     column = slot // _cuts(len(counted))
     found = near.met(_met(work, "met", slot, counted), column, near.least(config.near))
-    return _pairs(work, f"met-by-{slot}", found)
+    return _pairs(work, f"met-by-{slot}", found, counted)
 
 
 def words(part: int, work: str, counted: Sequence[Counted]) -> str:
     """Pairs of prompts under a part of the rare words."""
-    return _pairs(work, f"met-by-words-{part}", near.by_words(_met(work, "postings", part, counted)))
+    found = near.by_words(_met(work, "postings", part, counted))
+    return _pairs(work, f"met-by-words-{part}", found, counted)
 
 
-def _pairs(work: str, name: str, found: keys.U64) -> str:
+def _pairs(work: str, name: str, found: keys.U64, counted: Sequence[Counted]) -> str:
+    """Write pairs by the part of their first prompt."""
     target = storage.join(work, f"{name}.parquet")
-    storage.write_passing(target, [pa.table({"pair": found})])
+    part = _part_of((found >> candidates.S32).astype(np.int64), counted)
+    write(target, pa.table({"pair": found}), part)
     return target
 
 
-def unite(made: Sequence[str], work: str, counted: Sequence[Counted]) -> int:
-    """All pairs of prompts, in chunks whose words one task can hold; how many chunks there are.
+def _part_of(prompt: NDArray[np.int64], counted: Sequence[Counted]) -> NDArray[np.int64]:
+    """The part that a prompt lies in, by its number."""
+    begin = arrays.offsets([c.prompts for c in counted])
+    part: NDArray[np.int64] = np.searchsorted(begin, prompt, "right") - 1
+    return part
+
+
+def unite(part: int, made: Sequence[str], work: str, counted: Sequence[Counted]) -> int:
+    """Pairs of prompts of which the first is of this part, in chunks whose words one task can hold; how many
+    chunks there are.
 
     made: files of `meet`, then of `words`.
     """
-    found = [storage.read_table(path)["pair"].combine_chunks().to_numpy() for path in made]
+    found = [read(path, part, ["pair"])["pair"].combine_chunks().to_numpy() for path in made]
     split = len(slots(len(counted))) // near.BY * (near.BY - 1)
     every = near.united(found[:split], found[split:])
     del found
@@ -220,12 +231,12 @@ def unite(made: Sequence[str], work: str, counted: Sequence[Counted]) -> int:
     of = _of_prompts(work, counted, prompt, ["words", "at"])
     chunk = apart.passes(of["words"].to_numpy(), local.reshape(-1, 2), AT_ONCE)
     columns = {"a": every.prompts[:, 0], "b": every.prompts[:, 1], "letters": every.letters}
-    write(storage.join(work, "near.parquet"), pa.table(columns), chunk)
+    write(storage.join(work, f"near-{part}.parquet"), pa.table(columns), chunk)
     wanted = candidates.unique([np.stack([np.repeat(chunk, 2), local.ravel()], axis=1)])
     place = wanted[:, 1]
-    part = np.searchsorted(arrays.offsets([c.prompts for c in counted]), prompt[place], "right") - 1
     columns = {"chunk": wanted[:, 0], "prompt": prompt[place], "at": of["at"].to_numpy()[place]}
-    write(storage.join(work, "near-prompts.parquet"), pa.table(columns), part)
+    path = storage.join(work, f"near-prompts-{part}.parquet")
+    write(path, pa.table(columns), _part_of(prompt[place], counted))
     return int(chunk.max(initial=-1)) + 1
 
 
@@ -248,22 +259,30 @@ def _taken(
     return pa.concat_tables(tables).combine_chunks()
 
 
-def said(part: int, paths: Sequence[str], work: str) -> str:
-    """Words of the prompts of a part that stand in pairs, by chunk."""
-    wanted = read(storage.join(work, "near-prompts.parquet"), part)
-    target = storage.join(work, f"said-{part}.parquet")
+def said(part: int, paths: Sequence[str], work: str, chunks: Sequence[int]) -> str:
+    """Words of the prompts of a part that stand in pairs, by chunk.
+
+    chunks: how many `unite` made of each part, counted one part after the other.
+    """
+    begin, wanted = arrays.offsets(chunks), []
+    for other in range(len(chunks)):
+        table = read(storage.join(work, f"near-prompts-{other}.parquet"), part, ["chunk", "prompt", "at"])
+        wanted.append(table.set_column(0, "chunk", pc.add(table["chunk"], int(begin[other]))))
+    some = pa.concat_tables(wanted).combine_chunks()
     held = _rows(paths, part, ["words"])["words"].combine_chunks()
-    columns = {"prompt": wanted["prompt"], "words": held.take(wanted["at"].combine_chunks())}
-    write(target, pa.table(columns), wanted["chunk"].to_numpy())
+    columns = {"prompt": some["prompt"], "words": held.take(some["at"].combine_chunks())}
+    target = storage.join(work, f"said-{part}.parquet")
+    write(target, pa.table(columns), some["chunk"].to_numpy())
     return target
 
 
-def agree(chunk: int, paths: Sequence[str], work: str) -> str:
+def agree(chunk: int, paths: Sequence[str], work: str, chunks: Sequence[int]) -> str:
     """Pairs of a chunk that may ask the same by all words of their prompts."""
-    some = read(storage.join(work, "near.parquet"), chunk)
+    begin = arrays.offsets(chunks)
+    part = int(np.searchsorted(begin, chunk, "right")) - 1
+    some = read(storage.join(work, f"near-{part}.parquet"), int(chunk - begin[part]))
     held = pa.concat_tables([read(path, chunk) for path in paths]).combine_chunks()
-    ends = np.stack([some["a"].to_numpy(), some["b"].to_numpy()], axis=1)
-    local = np.searchsorted(held["prompt"].to_numpy(), ends)
+    local = np.searchsorted(held["prompt"].to_numpy(), _ends(some))
     kept = bags.agreed(near.said(held["words"]), local, some["letters"].to_numpy(zero_copy_only=False))
     target = storage.join(work, f"agreed-{chunk}.parquet")
     storage.write_passing(target, [some.select(["a", "b"]).filter(pa.array(kept))])
@@ -277,10 +296,11 @@ def plan(agreed: Sequence[str], work: str, counted: Sequence[Counted], config: C
     led = [_ends(table) + begin[part] for part, table in enumerate(equal)]
     swapped = [table["swapped"].to_numpy(zero_copy_only=False) for table in equal]
     alike = _spread([_ends(storage.read_table(path)) for path in agreed], work, counted)
-    every = np.concatenate([*led, alike])
-    turned = np.concatenate([*swapped, np.zeros(len(alike), np.bool_)])
-    place, local = np.unique(every, return_inverse=True)
-    local = local.reshape(-1, 2)
+    place, local = np.unique(np.concatenate([*led, alike]), return_inverse=True)
+    together = near.together(local.reshape(-1, 2))
+    local = local.reshape(-1, 2)[together]
+    turned = np.concatenate([*swapped, np.zeros(len(alike), np.bool_)])[together]
+    equal_ones = together < len(together) - len(alike)
     nodes = _taken(work, "nodes", [c.nodes for c in counted], place)
     given = (
         storage.read_table(storage.join(work, f"nodes-{part}.parquet"), ["answer", "short"])
@@ -291,7 +311,6 @@ def plan(agreed: Sequence[str], work: str, counted: Sequence[Counted], config: C
         storage.join(work, "nodes.parquet"), [nodes.append_column("label", pa.array(label))]
     )
     chunk = _chunks(nodes["bytes"].to_numpy(), local)
-    equal_ones = np.arange(len(every)) < len(every) - len(alike)
     columns = {"a": local[:, 0], "b": local[:, 1], "equal": equal_ones, "swapped": turned}
     write(storage.join(work, "pairs.parquet"), pa.table(columns), chunk)
     wanted = candidates.unique([np.stack([np.repeat(chunk, 2), local.ravel()], axis=1)])
@@ -312,8 +331,8 @@ def _spread(agreed: list[NDArray[np.int64]], work: str, counted: Sequence[Counte
     near_ones = np.concatenate([pairs.NO_PAIRS, *agreed])
     prompt, local = np.unique(near_ones, return_inverse=True)
     of = _of_prompts(work, counted, prompt, ["first", "count"])
-    part = np.searchsorted(arrays.offsets([c.prompts for c in counted]), prompt, "right") - 1
-    first = of["first"].to_numpy() + arrays.offsets([c.nodes for c in counted])[part]
+    begin = arrays.offsets([c.nodes for c in counted])
+    first = of["first"].to_numpy() + begin[_part_of(prompt, counted)]
     return pairs.spread(local.reshape(-1, 2), first, of["count"].to_numpy())
 
 
