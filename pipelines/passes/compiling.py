@@ -29,6 +29,7 @@ MODULES = (
     "examine.contradictions.bags",
     "examine.contradictions.coded",
     "examine.contradictions.keys",
+    "examine.contradictions.near",
     "examine.contradictions.numbers",
     "examine.diversity.links",
     "examine.vectors",

@@ -15,6 +15,7 @@ from typing import NamedTuple
 import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
+from numba import njit
 from numpy.typing import NDArray
 
 from headrace import kernels
@@ -23,6 +24,7 @@ from headrace.pipelines.examine.contradictions.keys import BLOCKS, MARKS, SHARED
 from headrace.pipelines.stages.dedup import candidates
 
 BY = len(BLOCKS) + 1  # columns of `SHARED` under which prompts meet: blocks of letters, then bags
+TOGETHER = 1 << 14  # prompts whose pairs one task looks at in any case
 ONE = np.uint64(1)
 NEEDED = [*SHARED, *SKETCH, *MARKS, "words"]
 
@@ -116,6 +118,50 @@ def united(letters: Sequence[U64], words: Sequence[U64]) -> Pairs:
     return Pairs(pairs[order], (every & ONE).astype(np.bool_)[order])
 
 
+class Groups:
+    """Which prompts hang together, pair by pair, up to `TOGETHER` of them."""
+
+    def __init__(self, n: int) -> None:
+        self._above, self._sizes = np.arange(n, dtype=np.int32), np.ones(n, np.int32)
+
+    def join(self, pairs: U64) -> None:
+        """Put the two prompts of each pair into one group."""
+        _join(pairs, self._above, self._sizes, TOGETHER)
+
+    def of(self, prompts: NDArray[np.int64]) -> NDArray[np.int64]:
+        """The prompt that names the group of each, ``int64[N]``."""
+        found = np.empty(len(prompts), np.int64)
+        _roots(prompts, self._above, found)
+        return found
+
+
+@njit(cache=True, nogil=True)
+def _root(above, prompt):  # type: ignore[no-untyped-def]
+    """The root of a prompt; ways to it are halved."""
+    while above[prompt] != prompt:
+        above[prompt] = above[above[prompt]]
+        prompt = np.int64(above[prompt])
+    return prompt
+
+
+@njit(cache=True, nogil=True)
+def _join(pairs, above, sizes, most):  # type: ignore[no-untyped-def]
+    """Join the groups of pairs, as far as they stay small enough."""
+    for pair in pairs:
+        a, b = np.int64(pair >> np.uint64(32)), np.int64(pair & np.uint64(2**32 - 1))
+        a, b = _root(above, a), _root(above, b)
+        if a != b and sizes[a] + sizes[b] <= most:
+            above[max(a, b)] = min(a, b)
+            sizes[min(a, b)] += sizes[max(a, b)]
+
+
+@njit(cache=True, nogil=True)
+def _roots(prompts, above, found):  # type: ignore[no-untyped-def]
+    """Fill `found`."""
+    for k in range(len(prompts)):
+        found[k] = _root(above, prompts[k])
+
+
 def together(pairs: NDArray[np.int64]) -> NDArray[np.int64]:
     """The order of pairs in which those that hang together stand together, ``int64[M, 2] -> int64[M]``."""
     groups = kernels.components(pairs, int(pairs.max(initial=-1)) + 1)[pairs[:, 0]]
@@ -145,3 +191,10 @@ def search(rows: pa.Table, first: NDArray[np.int64], near: float) -> NDArray[np.
 def least(near: float) -> int:
     """Bins of two sketches that must agree where prompts are as alike as the recipe says."""
     return candidates.bins_in_common(near)
+
+
+def warm() -> None:
+    """Compile, or load from Numba's cache."""
+    groups = Groups(2)
+    groups.join(np.ones(1, np.uint64))
+    groups.of(np.zeros(1, np.int64))

@@ -81,6 +81,7 @@ def planned(
         meeting = partial(steps.meet, config=config, **given)
         made = list(each(meeting, steps.slots(parts), name="contradictions meet"))
         made += each(partial(steps.words, **given), range(parts), name="contradictions words")
+        made = next(each(partial(steps.group, **given), [made], name="contradictions group"))
         uniting = partial(steps.unite, made=made, **given)
         chunks = list(each(uniting, range(parts), name="contradictions unite"))
         saying = partial(steps.said, paths=found, work=work, chunks=chunks)

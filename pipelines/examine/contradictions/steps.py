@@ -193,21 +193,40 @@ def meet(slot: int, work: str, counted: Sequence[Counted], config: Config) -> st
     """Pairs of prompts under a part of the keys."""
     column = slot // _cuts(len(counted))
     found = near.met(_met(work, "met", slot, counted), column, near.least(config.near))
-    return _pairs(work, f"met-by-{slot}", found, counted)
+    return _pairs(work, f"met-by-{slot}", found)
 
 
 def words(part: int, work: str, counted: Sequence[Counted]) -> str:
     """Pairs of prompts under a part of the rare words."""
-    found = near.by_words(_met(work, "postings", part, counted))
-    return _pairs(work, f"met-by-words-{part}", found, counted)
+    return _pairs(work, f"met-by-words-{part}", near.by_words(_met(work, "postings", part, counted)))
 
 
-def _pairs(work: str, name: str, found: keys.U64, counted: Sequence[Counted]) -> str:
-    """Write pairs by the part of their first prompt."""
+def _pairs(work: str, name: str, found: keys.U64) -> str:
     target = storage.join(work, f"{name}.parquet")
-    part = _part_of((found >> candidates.S32).astype(np.int64), counted)
-    write(target, pa.table({"pair": found}), part)
+    storage.write_passing(target, [pa.table({"pair": found})])
     return target
+
+
+def group(made: Sequence[str], work: str, counted: Sequence[Counted]) -> list[str]:
+    """Part pairs so that prompts which hang together lie in one part: what is read of one is read once then.
+
+    made: files of `meet` and `words`, one of which is held at a time, beside 8 bytes a prompt.
+    """
+
+    def found(path: str) -> keys.U64:
+        pairs: keys.U64 = storage.read_table(path)["pair"].combine_chunks().to_numpy()
+        return pairs
+
+    groups = near.Groups(sum(c.prompts for c in counted))
+    for path in made:
+        groups.join(found(path))
+    parted = [path.replace("met-by-", "grouped-by-") for path in made]
+    for path, target in zip(made, parted, strict=True):
+        some = found(path)
+        roots = groups.of((some >> candidates.S32).astype(np.int64))
+        part = arrays.finalised(roots.astype(np.uint64)) % np.uint64(len(counted))
+        write(target, pa.table({"pair": some}), part)
+    return parted
 
 
 def _part_of(prompt: NDArray[np.int64], counted: Sequence[Counted]) -> NDArray[np.int64]:
@@ -218,10 +237,9 @@ def _part_of(prompt: NDArray[np.int64], counted: Sequence[Counted]) -> NDArray[n
 
 
 def unite(part: int, made: Sequence[str], work: str, counted: Sequence[Counted]) -> int:
-    """Pairs of prompts of which the first is of this part, in chunks whose words one task can hold; how many
-    chunks there are.
+    """Pairs of prompts of a part, each once, in chunks whose words one task can hold; how many these are.
 
-    made: files of `meet`, then of `words`.
+    made: files of `group`, by letters first.
     """
     found = [read(path, part, ["pair"])["pair"].combine_chunks().to_numpy() for path in made]
     split = len(slots(len(counted))) // near.BY * (near.BY - 1)

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from headrace.cluster import storage
-from headrace.pipelines.examine.contradictions import bags, compare, keys, steps
+from headrace.pipelines.examine.contradictions import bags, compare, keys, near, steps
 from headrace.pipelines.examine.contradictions import run as contradictions
 from headrace.pipelines.examine.contradictions.config import Config
 from headrace.pipelines.stages.dedup import stage as dedup
@@ -108,3 +108,17 @@ def test_a_part_is_read_alone(tmp_path: Path) -> None:
         [],
     ]
     assert storage.rows(path) == 4
+
+
+def test_prompts_that_hang_together_make_a_group(monkeypatch: pytest.MonkeyPatch) -> None:
+    def pairs(*some: tuple[int, int]) -> NDArray[np.uint64]:
+        return np.array([a << 32 | b for a, b in some], np.uint64)
+
+    groups = near.Groups(7)
+    groups.join(pairs((1, 4), (5, 6)))
+    groups.join(pairs((4, 5)))
+    assert groups.of(np.arange(7)).tolist() == [0, 1, 2, 3, 1, 1, 1]
+    monkeypatch.setattr(near, "TOGETHER", 3)
+    groups = near.Groups(7)
+    groups.join(pairs((1, 4), (5, 6), (4, 5), (3, 4)))
+    assert groups.of(np.arange(7)).tolist() == [0, 1, 2, 1, 1, 5, 5], "no group grows beyond three"
