@@ -266,8 +266,8 @@ def _sort(codes, begin, end, sizes, spare):  # type: ignore[no-untyped-def]
     for bucket in range((1 << bits) + 1):
         sizes[bucket] = 0
     for at in range(begin, end):
-        bucket = np.int64(codes[at] >> shift) + 1
-        sizes[bucket] = sizes[bucket] + 1
+        behind = np.int64(codes[at] >> shift) + 1
+        sizes[behind] = sizes[behind] + 1
     for bucket in range(1 << bits):
         sizes[bucket + 1] = sizes[bucket + 1] + sizes[bucket]
     for at in range(begin, end):

@@ -59,7 +59,7 @@ def meetings(rows: pa.Table, first: NDArray[np.int64], census: Census) -> Meetin
 
 def said(words: pa.ChunkedArray) -> coded.Words:
     """Words of texts as they are stored; of a text without one nothing can be said."""
-    column = words.combine_chunks()
+    column = words.chunk(0) if words.num_chunks == 1 else words.combine_chunks()
     ends = column.offsets.to_numpy().astype(np.int64)
     values = column.values.to_numpy()
     return coded.Words(ends, values, np.diff(ends) > 0)
