@@ -17,6 +17,7 @@ import numpy as np
 import polars as pl
 import pyarrow as pa
 import pyarrow.compute as pc
+from numpy.typing import NDArray
 
 from headrace.cluster import storage
 from headrace.pipelines import arrays
@@ -135,21 +136,8 @@ def _settled(
     nodes, judged = _judged(compared, work)
     counts = nodes.nodes["rows"].to_numpy().astype(np.int64)
     settled = pairs.settle(counts, nodes.pairs, judged.kind, config.policy)
-    ids = nodes.nodes["row_id"].to_numpy()
-    named = np.full(len(ids), 0, np.uint64)
-    inside = settled.cluster >= 0
-    smallest = np.full(len(ids), np.iinfo(np.uint64).max)
-    np.minimum.at(smallest, settled.cluster[inside], ids[inside])
-    named[inside] = smallest[settled.cluster[inside]]
-    cluster = pl.DataFrame(
-        {
-            "place": np.arange(len(ids), dtype=np.uint32),
-            "cluster": named,
-            "in": inside,
-            "gone": settled.gone,
-        }
-    )
-    shown = np.isin(np.arange(len(ids)), nodes.pairs[np.isin(judged.kind, compare.SHOWN)])
+    cluster, inside = _clusters(nodes.nodes["row_id"].to_numpy(), settled), settled.cluster >= 0
+    shown = np.isin(np.arange(len(inside)), nodes.pairs[np.isin(judged.kind, compare.SHOWN)])
     table = _rows(found, nodes.nodes.filter(shown | inside))
     lines = compare.listed(nodes, judged, table).join(cluster, on="place")
     lines = lines.with_columns(
@@ -175,6 +163,17 @@ def _settled(
         "largest": _largest(of_rows),
         "words": words(every, of_rows.height, of_rows["cluster"].n_unique(), kinds, len(gone)),
     }
+
+
+def _clusters(ids: NDArray[np.uint64], settled: pairs.Settled) -> pl.DataFrame:
+    """The cluster of each node, named by its first row; whether the node is in one, and whether it goes."""
+    inside = settled.cluster >= 0
+    named = np.full(len(ids), 0, np.uint64)
+    smallest = np.full(len(ids), np.iinfo(np.uint64).max)
+    np.minimum.at(smallest, settled.cluster[inside], ids[inside])
+    named[inside] = smallest[settled.cluster[inside]]
+    place = np.arange(len(ids), dtype=np.uint32)
+    return pl.DataFrame({"place": place, "cluster": named, "in": inside, "gone": settled.gone})
 
 
 def _judged(compared: Sequence[str], work: str) -> tuple[pairs.Found, compare.Compared]:
