@@ -28,6 +28,8 @@ MODULES = (
     "examine.contradictions.apart",
     "examine.contradictions.bags",
     "examine.contradictions.coded",
+    "examine.contradictions.keys",
+    "examine.contradictions.near",
     "examine.contradictions.numbers",
     "examine.diversity.links",
     "examine.vectors",

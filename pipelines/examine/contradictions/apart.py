@@ -5,7 +5,7 @@ in one prompt that `asking` takes away from none, and no word of the other could
 What: words are runs of letters and digits, as `coded` has them. What is told apart here,
 `asking.same_question` tells apart as well; it is asked about the rest.
 
-Before texts are brought together at all, marks of the words (`marks`, 64 bytes a prompt) tell most of these
+Before texts are brought together at all, marks of the words (`marks`, 32 bytes a prompt) tell most of these
 pairs apart (`marked_apart`): the bits of the words that count in one prompt, and of all words that may stand
 for one in the other.
 
@@ -31,7 +31,7 @@ from headrace.pipelines.examine.contradictions.coded import (
     words,
 )
 
-MARKS = 8  # columns of 64 bits: four for the words that count, four for those that may stand for one
+MARKS = 4  # columns of 64 bits: two for the words that count, two for those that may stand for one
 CHANGED = 2  # kinds of letters that a slip of the pen changes at most
 
 

@@ -10,7 +10,7 @@ in the other as well, and half of them. Where a prompt lists answers to choose f
 each label. Other words are taken for another question: nothing is said then,
 which is the safe side.
 
-Cost: some 60 us a prompt, for those that `bags` or a search by sketches found alike to another.
+Cost: some 40 us a prompt, for those that `bags` or a search by sketches found alike to another.
 """
 
 import re
@@ -103,12 +103,17 @@ OPTION = re.compile(
 SLIP = 5  # letters of a word that may hold a slip of the pen
 VOWEL = re.compile(r"[aeiouy]|[^a-z]")
 LONG = 12  # words of a long prompt
+PASSAGE = 200  # characters of a prompt that may share whole sentences with another
+ENDS = (". ", "? ", "! ", ": ", "; ", "\n")  # of sentences, as `SENTENCE` has them
 ALONE = 1  # words beside politeness that say nothing: "hi Ann" and "thank you, Ann" are what they are by it
 MOVED = 1  # pairs of words that no longer stand beside each other where a clause has changed its place
 
 
+@lru_cache(maxsize=1 << 14)  # prompts that are equal when folded come with the same others
 def same_question(a: str, b: str) -> bool:
     """Whether two prompts ask the same, as the module says it."""
+    if min(len(a), len(b)) >= PASSAGE and _other_rest(*_unshared(a, b)):
+        return False
     left, right = _sentences(a), _sentences(b)
     size = sum(map(len, left))
     if a.isascii() and size <= ALONE and _spoken(a) != _spoken(b):
@@ -127,6 +132,43 @@ def same_question(a: str, b: str) -> bool:
     most = MOVED + abs(len(left) - len(right))
     lost, more = (own - other).total(), (other - own).total()
     return max(lost, more) <= min(most, max(own.total(), other.total()) / 2)
+
+
+def _unshared(a: str, b: str) -> tuple[str, str]:
+    """What is left of two prompts without the sentences that both begin with, and that both end with."""
+    begin = _ended(a, _common(a, b))
+    a, b = a[begin:], b[begin:]
+    same = _common(a[::-1], b[::-1])
+    ends = [at + len(end) for end in ENDS if (at := a.find(end, len(a) - same)) >= 0]
+    more = len(a) - min(ends, default=len(a))
+    return a[: len(a) - more], b[: len(b) - more]
+
+
+def _common(a: str, b: str) -> int:
+    """How many characters two texts begin with alike: by halves, as comparing slices costs little."""
+    least, most = 0, min(len(a), len(b))
+    while least < most:
+        middle = (least + most + 1) // 2
+        if a[least:middle] == b[least:middle]:
+            least = middle
+        else:
+            most = middle - 1
+    return least
+
+
+def _ended(text: str, most: int) -> int:
+    """Where the last sentence ends that lies in the first `most` characters, 0 where none does."""
+    return max(0, *(at + len(end) for end in ENDS if (at := text.rfind(end, 0, most)) >= 0), 0)
+
+
+def _other_rest(a: str, b: str) -> bool:
+    """Whether two prompts that share all other sentences ask something else: what both have cancels out."""
+    left, right = _sentences(a), _sentences(b)
+    if sum(map(len, left)) != sum(map(len, right)):
+        return True
+    own, other = _counted(a), _counted(b)
+    rest = _beyond(own, other)
+    return any(not any(_is_word(word, w, True) for w in rest) for word in _beyond(other, own))
 
 
 def _spoken(text: str) -> list[str]:

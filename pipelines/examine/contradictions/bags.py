@@ -4,10 +4,12 @@ Why: sketches of letters find prompts that are alike from end to end. A sentence
 doubles a short question, and a clause that changes its place cuts windows; the words that count stay.
 What: two prompts are a pair where `LEAST` of all words that count in one of them do so in both, and neither
 has a word that the other cannot have (`apart`), nor other numbers. Such pairs share one of the rarest words
-of each, as many as it takes; a word that stands so in more than `MOST` prompts is asked of equal bags alone.
+of each, as many as it takes: a *posting* of each of these stands under its word with all that tells most
+prompts apart, so that postings are parted by words and pairs are made without the prompts. A word that stands
+so in more than `MOST` prompts is asked of equal bags alone.
 
-Cost: some 35 bytes a word of prompts of `LONGEST` different words at most (longer ones stay alike in
-letters), some 2 us a pair that is looked at.
+Cost: 48 bytes a posting, some five a prompt of `LONGEST` different words at most (longer ones stay alike in
+letters); 2 ns a meeting of two.
 Source: Chaudhuri et al. 2006 (prefix filter), https://doi.org/10.1109/ICDE.2006.9; Xiao et al. 2008 (by
 place), https://doi.org/10.1145/1367497.1367516.
 """
@@ -19,124 +21,107 @@ import pyarrow as pa
 from numba import njit
 from numpy.typing import NDArray
 
+from headrace.kernels.bits import pointer
 from headrace.pipelines import arrays
 from headrace.pipelines.examine.contradictions import apart, asking, coded
 from headrace.pipelines.stages.dedup import candidates
 
+U64 = NDArray[np.uint64]
 LEAST = 0.5
 LONGEST = 128  # different words of a prompt
-AT_ONCE = 1 << 23  # words of the prompts of one pass: of more, the longest prompts are left out
-MOST = 500  # prompts that a word is looked up in
-NO_PAIRS = np.zeros((0, 2), np.int64)
+MOST = 500  # prompts under a word that meet, those of the fewest words
+SLOTS = 1 << 22  # of the table that counts words
+FEW = np.int32(2)  # rows that a word must stand in to bring two together
 
 
-class Passes(NamedTuple):
-    """Prompts that are looked at together, by their places, and how many different words they may have."""
+class Postings(NamedTuple):
+    """Rare words of prompts, in any order, each array of P."""
 
-    places: list[NDArray[np.int64]]
-    longest: int
+    key: U64  # of the word
+    prompt: NDArray[np.int64]  # a number of the prompt: of two the lower one comes first
+    size: NDArray[np.uint8]  # words that count in the prompt
+    before: NDArray[np.uint8]  # of these, how many are rarer
+    marks: U64  # [P, apart.MARKS] of the prompt
 
 
-def passes(counts: NDArray[np.integer[Any]], numbers: NDArray[np.uint64]) -> Passes:
-    """Part prompts so that no pair lies in two passes, and that each has `AT_ONCE` words at most.
+def bags(found: coded.Words, numbers: U64) -> U64:
+    """One number for all words that count in a text, beside its numbers; 0 where none does, or too many are
+    there: ``uint64[N]``."""
+    made = np.zeros(len(found.plain), np.uint64)
+    _bags(found.offsets, _frozen(found.codes), numbers, LONGEST, made)
+    return made
 
-    counts: different words of each prompt, 0 where it is not to be looked at; numbers: as in `pairs`. Those
-    without a number, 0, are one pass; of these the longest are left out where they are too many.
+
+def counted(found: coded.Words) -> pa.Table:
+    """How often words that count stand in texts: ``slot int64, count int32``, by hash."""
+    used = np.zeros(SLOTS, np.int32)
+    _counted(found.offsets, _frozen(found.codes), LONGEST, used)
+    slots = np.flatnonzero(used)
+    return pa.table({"slot": slots, "count": used[slots]})
+
+
+def postings(
+    found: coded.Words, rows: NDArray[np.int64], numbers: U64, marks: U64, used: NDArray[Any]
+) -> Postings:
+    """Rare words of the texts `rows` of `found`, int64[R]: `prompt` is a place of `rows`.
+
+    numbers, marks: of each of the R; used: how often words stand in all texts, `int32[SLOTS]`.
     """
-    bare = numbers == 0
-    many = 1 + 2 * int(counts[~bare].sum()) // AT_ONCE  # half full: they are not all of one size
-    number = np.where(bare, 0, 1 + arrays.finalised(numbers) % np.uint64(many)).astype(np.int64)
-    found, least = [], LONGEST
-    for k in range(many + 1):
-        places = np.flatnonzero((number == k) & (counts > 0))
-        most = longest(counts[places])
-        found.append(places[counts[places] <= most])
-        least = min(least, most)
-    return Passes(found, least)
+    rows = np.ascontiguousarray(rows, np.int64)
+    codes = _frozen(found.codes)
+    room = _telling(found.offsets, codes, rows, LONGEST, LEAST)
+    key, size, before, prompt = (np.empty(room, kind) for kind in (np.uint64, np.uint8, np.uint8, np.int64))
+    n = _postings(found.offsets, codes, rows, numbers, used, LONGEST, LEAST, FEW, key, prompt, size, before)
+    prompt = prompt[:n]
+    return Postings(key[:n], prompt, size[:n], before[:n], marks[prompt])
 
 
-def longest(counts: NDArray[np.integer[Any]]) -> int:
-    """How many different words a prompt may have, at most, where prompts have so many: ``int[N]``.
+def pairs(found: Postings) -> U64:
+    """Pairs of prompts that may ask the same, each once, as `candidates.unpack` takes them: ``uint64[M]``."""
+    if not len(found.key):
+        return np.zeros(0, np.uint64)
+    order = np.argsort(found.size, kind="stable")
+    order = order[candidates.order_by(found.key[order])]
+    key = found.key[order]
+    begins = np.flatnonzero(np.concatenate([[True], key[1:] != key[:-1]]))
+    wide = np.diff(begins, append=len(order))
+    some = wide > 1
+    wide = np.minimum(wide[some], MOST)
+    order = order[arrays.ranges(begins[some], wide)]
+    lists = arrays.offsets(wide)
+    columns = (np.ascontiguousarray(values[order]) for values in found[1:])
+    made: U64 = candidates.distinct(_meet(lists, *columns, LEAST))
+    return made
 
-    Long prompts are the ones to leave out: in other words they stay alike in most of their letters.
+
+def equal(bag: U64, prompt: NDArray[np.int64]) -> U64:
+    """Pairs of the first prompt with a bag and every other one that has it, as `pairs` gives them."""
+    if not len(bag):
+        return np.zeros(0, np.uint64)
+    order = np.lexsort((prompt, bag))
+    bag, prompt = bag[order], prompt[order].astype(np.uint64)
+    new = np.concatenate([[True], bag[1:] != bag[:-1]])
+    first = prompt[np.flatnonzero(new)[np.cumsum(new) - 1]]
+    made: U64 = np.sort((first << candidates.S32 | prompt)[~new])
+    return made
+
+
+def agreed(found: coded.Words, some: NDArray[np.int64], letters: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Which pairs of texts, int64[M, 2], may ask the same by all their words: ``bool[M]``.
+
+    letters: pairs that are alike in letters, which need not share `LEAST` of their words.
     """
-    words = np.bincount(counts, counts, minlength=LONGEST + 1)
-    return min(LONGEST, int(np.flatnonzero(np.cumsum(words) <= AT_ONCE)[-1]))
+    kept = np.zeros(len(some), np.bool_)
+    some = np.ascontiguousarray(some)
+    _agreed(found.offsets, _frozen(found.codes), some, letters, asking.SLIP, LEAST, kept)
+    return kept
 
 
-def pairs(
-    offsets: NDArray[np.int64],
-    codes: NDArray[np.uint64],
-    numbers: NDArray[np.uint64],
-    marks: NDArray[np.uint64],
-) -> NDArray[np.int64]:
-    """Pairs of N prompts, ``int64[M, 2]``, the lower one first.
-
-    offsets, codes: their words, as `coded.Words`; a prompt that has none is in no pair. numbers: a hash of
-    the numbers of each, ``uint64[N]``, which those of a pair share. marks: `apart.marks` of each.
-    """
-    codes = codes.view()
-    codes.flags.writeable = False  # as Arrow's are, for jitted code is compiled for either
-    ends, rare = _rarest(offsets, codes, arrays.finalised(numbers))
-    if not len(rare):
-        return NO_PAIRS
-    sizes = np.diff(ends)
-    telling = np.where(sizes > 0, sizes - np.ceil(LEAST * sizes).astype(np.int64) + 1, 0)
-    first = arrays.offsets(telling)
-    held, behind = _first(ends, telling, rare)
-    order = candidates.order_by(arrays.finalised(held))
-    begins = np.flatnonzero(np.concatenate([[True], held[order[1:]] != held[order[:-1]]]))
-    lists = np.append(begins, len(order))
-    word = np.empty(len(order), np.int32)
-    word[order] = np.repeat(np.arange(len(begins), dtype=np.int32), np.diff(lists))
-    del held
-    holders = np.repeat(np.arange(len(sizes), dtype=np.int32), telling)[order]
-    behind = behind[order]
-    del order
-    lists_ = word, lists, holders, behind
-    found = _joined(ends, rare, first, *lists_, offsets, codes, marks, asking.SLIP, LEAST, MOST)
-    return np.unique(np.concatenate([found, _equal(_bags(ends, rare))]), axis=0)
-
-
-def _equal(bags: NDArray[np.uint64]) -> NDArray[np.int64]:
-    """Pairs of the first prompt with some words that count and every other one that has the same.
-
-    bags: one number for the words of each prompt, 0 where none counts.
-    """
-    some = np.flatnonzero(bags)
-    _, first, of = np.unique(bags[some], return_index=True, return_inverse=True)
-    both = np.stack([some[first][of], some], axis=1)
-    equal: NDArray[np.int64] = both[both[:, 0] != both[:, 1]]
-    return equal
-
-
-@njit(cache=True, nogil=True)
-def _rarest(offsets, codes, numbers):  # type: ignore[no-untyped-def]
-    """The words that count of each prompt, the rarest first: ``int64[N + 1], uint64[W]``.
-
-    A word is how often its like stands anywhere (20 bits), above its hash: the order of all words is the same
-    in all prompts. A word beside other numbers is another one: none of its prompts asks the same.
-    """
-    n = len(offsets) - 1
-    used = np.zeros(1 << 22, np.int32)
-    ends = np.zeros(n + 1, np.int64)
-    for row in range(n):
-        ends[row + 1] = ends[row]
-        for at in range(offsets[row], offsets[row + 1]):
-            if codes[at] & coded.COUNTS:
-                ends[row + 1] += 1
-                used[_hash(codes[at], numbers[row]) >> np.uint64(42)] += 1
-    rare = np.empty(ends[n], np.uint64)
-    for row in range(n):
-        out = ends[row]
-        for at in range(offsets[row], offsets[row + 1]):
-            if codes[at] & coded.COUNTS:
-                word = _hash(codes[at], numbers[row])
-                often = np.uint64(min(used[word >> np.uint64(42)], (1 << 20) - 1))
-                rare[out] = often << np.uint64(44) | word >> np.uint64(20)
-                out += 1
-        rare[ends[row] : out].sort()
-    return ends, rare
+def _frozen(codes: U64) -> U64:
+    """A view that cannot be written to, as Arrow's are: jitted code is compiled for either."""
+    view = codes.view()
+    view.flags.writeable = False
+    return view
 
 
 @njit(cache=True, nogil=True)
@@ -148,87 +133,168 @@ def _hash(code, number):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True)
-def _first(ends, telling, rare):  # type: ignore[no-untyped-def]
-    """The rarest words of each, one prompt after the other, and how many words each has behind them."""
-    held = np.empty(telling.sum(), np.uint64)
-    behind = np.empty(len(held), np.uint8)
-    out = 0
-    for row in range(len(telling)):
-        for at in range(ends[row], ends[row] + telling[row]):
-            held[out] = rare[at]
-            behind[out] = ends[row + 1] - at - 1
-            out += 1
-    return held, behind
+def _slot(code):  # type: ignore[no-untyped-def]
+    """The place of a word in a table of `SLOTS`."""
+    return np.int64(_hash(code, np.uint64(0)) >> np.uint64(42))
 
 
 @njit(cache=True, nogil=True)
-def _bags(ends, rare):  # type: ignore[no-untyped-def]
-    """One number for all words that count of a prompt, 0 where there is none."""
-    found = np.zeros(len(ends) - 1, np.uint64)
-    for row in range(len(found)):
-        for at in range(ends[row], ends[row + 1]):
-            mixed = (rare[at] + np.uint64(1)) * np.uint64(0x9E3779B97F4A7C15)
-            mixed ^= mixed >> np.uint64(29)
-            found[row] += mixed * np.uint64(0xBF58476D1CE4E5B9)
-    return found
+def _bags(offsets, codes, numbers, longest, made):  # type: ignore[no-untyped-def]
+    """Fill `made`."""
+    for row in range(len(made)):
+        if offsets[row + 1] - offsets[row] > longest:
+            continue
+        for at in range(offsets[row], offsets[row + 1]):
+            if codes[at] & coded.COUNTS:
+                mixed = _hash(codes[at], numbers[row])
+                made[row] += mixed ^ mixed >> np.uint64(29)
 
 
 @njit(cache=True, nogil=True)
-def _joined(  # type: ignore[no-untyped-def]
-    ends, rare, first, word, lists, holders, behind, offsets, codes, marks, slip, least, most
+def _counted(offsets, codes, longest, used):  # type: ignore[no-untyped-def]
+    """Fill `used`."""
+    for row in range(len(offsets) - 1):
+        if offsets[row + 1] - offsets[row] <= longest:
+            for at in range(offsets[row], offsets[row + 1]):
+                if codes[at] & coded.COUNTS:
+                    used[_slot(codes[at])] += 1
+
+
+@njit(cache=True, nogil=True)
+def _rarest(size, least):  # type: ignore[no-untyped-def]
+    """How many of so many words, the rarest ones, two alike texts share one of."""
+    return size - np.int64(np.ceil(least * size)) + 1
+
+
+@njit(cache=True, nogil=True)
+def _telling(offsets, codes, rows, longest, least):  # type: ignore[no-untyped-def]
+    """How many postings there are, at most."""
+    room = 0
+    for row in rows:
+        if offsets[row + 1] - offsets[row] <= longest:
+            size = 0
+            for at in range(offsets[row], offsets[row + 1]):
+                size += 1 if codes[at] & coded.COUNTS else 0
+            room += _rarest(size, least) if size else 0
+    return room
+
+
+@njit(cache=True, nogil=True)
+def _postings(  # type: ignore[no-untyped-def]
+    offsets, codes, rows, numbers, used, longest, least, few, key, prompt, size, before
 ):
-    """Pairs by the rarest words of each.
+    """Fill `key`, `prompt`, `size` and `before`; returns how many there are.
 
-    Where two meet at a word, they share no rarer one but such as are not looked up, and behind it no more
-    than the one of them has that has fewer there: most pairs fall by that (Xiao et al. 2008).
+    A word is how often its like stands anywhere (20 bits), above its hash: the order of all words is the same
+    in all prompts. A word beside other numbers is another one: none of its prompts asks the same.
     """
-    n = len(ends) - 1
-    seen = np.full(n, -1, np.int64)
-    found = np.empty((1024, 2), np.int64)
+    words = np.empty(longest, np.uint64)
     out = 0
-    for row in range(n):
-        own, passed = ends[row + 1] - ends[row], 0
-        for at in range(first[row], first[row + 1]):
-            begin, last = lists[word[at]], lists[word[at] + 1]
-            if last - begin > most:
-                passed += 1
+    for k in range(len(rows)):
+        row, n = rows[k], 0
+        if offsets[row + 1] - offsets[row] > longest:
+            continue
+        for at in range(offsets[row], offsets[row + 1]):
+            if codes[at] & coded.COUNTS:
+                often = np.uint64(min(used[_slot(codes[at])], (1 << 20) - 1))
+                words[n] = often << np.uint64(44) | _hash(codes[at], numbers[k]) >> np.uint64(20)
+                n += 1
+        _sort(words, n)
+        for at in range(_rarest(n, least) if n else 0):
+            if words[at] >> np.uint64(44) < few:
                 continue
-            left_over = own - (at - first[row]) - 1
-            for k in range(begin, last):
-                other = holders[k]
-                if other >= row:
-                    break
-                if seen[other] == row:
+            mixed = words[at] * np.uint64(0x9E3779B97F4A7C15)
+            key[out] = (mixed ^ mixed >> np.uint64(32)) * np.uint64(0xBF58476D1CE4E5B9)
+            prompt[out], size[out], before[out] = k, n, at
+            out += 1
+    return out
+
+
+@njit(cache=True, nogil=True)
+def _sort(words, n):  # type: ignore[no-untyped-def]
+    """Sort the first few by putting each in its place."""
+    for at in range(1, n):
+        word, place = words[at], at
+        while place and words[place - 1] > word:
+            words[place] = words[place - 1]
+            place -= 1
+        words[place] = word
+
+
+@njit(cache=True, nogil=True)
+def _meet(lists, prompt, size, before, marks, least):  # type: ignore[no-untyped-def]
+    """Pairs of prompts that stand under one word, as often as they do so.
+
+    What two prompts share is at most this word, the rarer words of either and the more frequent ones
+    (Xiao et al. 2008); nearly all pairs have fallen by their marks before that is asked.
+    """
+    found, out = np.empty(1024, np.uint64), 0
+    half = marks.shape[1] // 2
+    flat = pointer(marks)
+    for place in range(len(lists) - 1):
+        for j in range(lists[place] + 1, lists[place + 1]):
+            of_j = j * 2 * half
+            for i in range(lists[place], j):
+                of_i, alone = i * 2 * half, np.uint64(0)
+                for at in range(half):
+                    alone |= flat[of_i + at] & ~flat[of_j + half + at]
+                    alone |= flat[of_j + at] & ~flat[of_i + half + at]
+                if alone:
                     continue
-                seen[other] = row
-                size = ends[other + 1] - ends[other]
-                most_both = passed + 1 + min(left_over, np.int64(behind[k]))
-                if size < least * own or own < least * size or most_both < least * (own + size - most_both):
-                    continue
-                if apart.shows_apart(marks, row, other):
-                    continue
-                a, b, both = ends[row], ends[other], 0
-                while a < ends[row + 1] and b < ends[other + 1]:
-                    both += rare[a] == rare[b]
-                    step = rare[a] <= rare[b]
-                    b += rare[b] <= rare[a]
-                    a += step
-                if both < least * (own + size - both):
-                    continue
-                left = codes[offsets[row] : offsets[row + 1]]
-                right = codes[offsets[other] : offsets[other + 1]]
-                if apart.stands_alone(left, right, slip) or apart.stands_alone(right, left, slip):
+                own, other = np.int64(size[i]), np.int64(size[j])
+                a, b = np.int64(before[i]), np.int64(before[j])
+                both = 1 + min(a, b) + min(own - a, other - b) - 1
+                if own < least * other or other < least * own or both < least * (own + other - both):
                     continue
                 if out == len(found):
-                    more = np.empty((2 * len(found), 2), np.int64)
+                    more = np.empty(2 * len(found), np.uint64)
                     more[:out] = found
                     found = more
-                found[out, 0], found[out, 1] = other, row
+                low, high = min(prompt[i], prompt[j]), max(prompt[i], prompt[j])
+                found[out] = np.uint64(low) << np.uint64(32) | np.uint64(high)
                 out += 1
     return found[:out].copy()
+
+
+@njit(cache=True, nogil=True)
+def _agreed(offsets, codes, some, letters, slip, least, kept):  # type: ignore[no-untyped-def]
+    """Fill `kept`; slip: as in `asking`, an argument because what is compiled is kept by this file alone."""
+    for k in range(len(some)):
+        a, b = some[k, 0], some[k, 1]
+        left, right = codes[offsets[a] : offsets[a + 1]], codes[offsets[b] : offsets[b + 1]]
+        if letters[k]:
+            kept[k] = True
+            if not (len(left) and len(right)):
+                continue
+        else:
+            own, other, both = _shared(left, right)
+            kept[k] = both >= least * (own + other - both)
+        if kept[k]:
+            kept[k] = not (apart.stands_alone(left, right, slip) or apart.stands_alone(right, left, slip))
+
+
+@njit(cache=True, nogil=True)
+def _shared(left, right):  # type: ignore[no-untyped-def]
+    """How many words count in either, and in both."""
+    own, other, both = 0, 0, 0
+    for code in left:
+        own += 1 if code & coded.COUNTS else 0
+    at = 0
+    for code in right:
+        other += 1 if code & coded.COUNTS else 0
+        while at < len(left) and left[at] >> coded.LENGTH < code >> coded.LENGTH:
+            at += 1
+        if at < len(left) and left[at] >> coded.LENGTH == code >> coded.LENGTH:
+            both += 1 if code & left[at] & coded.COUNTS else 0
+    return own, other, both
 
 
 def warm() -> None:
     """Compile, or load from Numba's cache."""
     found = coded.words(pa.array(["a b", "b a"], pa.large_string()))
-    pairs(found.offsets, found.codes, np.zeros(2, np.uint64), apart.marks(found))
+    numbers = np.zeros(2, np.uint64)
+    bags(found, numbers)
+    counted(found)
+    used = np.full(SLOTS, FEW)
+    pairs(postings(found, np.arange(2), numbers, apart.marks(found), used))
+    agreed(found, np.array([[0, 1]]), np.zeros(1, np.bool_))

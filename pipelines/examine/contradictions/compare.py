@@ -1,6 +1,6 @@
 """What sets the answers of pairs of rows apart, from their texts; and the same over texts in memory."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -9,7 +9,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from headrace import kernels
-from headrace.pipelines.examine.contradictions import answers, apart, asking, coded, pairs
+from headrace.pipelines.examine.contradictions import answers, apart, asking, coded, keys, near, pairs
 from headrace.pipelines.examine.contradictions.config import Config
 from headrace.pipelines.stages.fingerprint.config import Config as Fingerprint
 
@@ -35,19 +35,30 @@ def compare(texts: pa.Table, found: NDArray[np.int64], equal: NDArray[np.bool_])
     labels = texts["label"].to_numpy(zero_copy_only=False)
     kinds = np.full(len(found), "asks other", "<U10")
     wanted = np.flatnonzero(equal | ~_told_apart(prompts, found, equal))
-    for begin in range(0, len(wanted), AT_ONCE):
-        places = wanted[begin : begin + AT_ONCE]
-        rows, local = np.unique(found[places], return_inverse=True)
+    for places, rows, local in _batches(wanted[~equal[wanted]], found):
+        asked = prompts.take(pa.array(rows)).to_pylist()
+        same = [asking.same_question(asked[a], asked[b]) for a, b in local]
+        kinds[places[same]] = "same"
+    wanted = np.flatnonzero(equal | (kinds == "same"))
+    for places, rows, local in _batches(wanted, found):
         asked, said = (column.take(pa.array(rows)).to_pylist() for column in (prompts, given))
-        for at, (a, b) in zip(places, local.reshape(-1, 2).tolist(), strict=True):
-            if equal[at] or asking.same_question(asked[a], asked[b]):
-                both = bool(labels[rows[a]] and labels[rows[b]])
-                kinds[at] = answers.kind_of(asked[a], said[a], said[b], both)
+        label = labels[rows].tolist()
+        kinds[places] = [answers.kind_of(asked[a], said[a], said[b], label[a] and label[b]) for a, b in local]
     same = kinds != "asks other"
     similar = np.where(equal, 1.0, 0.0), np.zeros(len(found))
     similar[0][same & ~equal] = _similarity(prompts, found[same & ~equal])
     similar[1][same] = _similarity(given, found[same])
     return Compared(kinds, *similar)
+
+
+def _batches(
+    wanted: NDArray[np.int64], found: NDArray[np.int64]
+) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64], list[list[int]]]]:
+    """Some pairs, `AT_ONCE` at a time: which, the rows of these, and the pairs by places among these rows."""
+    for begin in range(0, len(wanted), AT_ONCE):
+        places = wanted[begin : begin + AT_ONCE]
+        rows, local = np.unique(found[places], return_inverse=True)
+        yield places, rows, local.reshape(-1, 2).tolist()
 
 
 def _told_apart(prompts: pa.Array, found: NDArray[np.int64], equal: NDArray[np.bool_]) -> NDArray[np.bool_]:
@@ -100,19 +111,26 @@ def _shown(
     """What `listed` gives of prompts and answers in memory; `row_id` is the place."""
     texts = pa.table({"prompt": _texts(prompts), "answer": _texts(answers)})
     ids = np.arange(texts.num_rows, dtype=np.uint64)
-    held = pairs.keys(ids, texts, config.near < 1)
-    rows = pl.from_arrow(held.select(pairs.OF_ROWS.names))
-    assert isinstance(rows, pl.DataFrame)
-
-    def columns_of(places: NDArray[np.int64], names: Sequence[str]) -> pa.Table:
-        return held.select(names).take(pa.array(places))
-
-    found = pairs.search(rows, columns_of if config.near < 1 else None, config)
+    rows = keys.keys(ids, texts, config.near < 1)
+    found = paired(rows, config)
     nodes = texts.take(pa.array(found.nodes["row_id"].to_numpy().astype(np.int64)))
     nodes = nodes.append_column("label", pa.array(found.nodes["label"].to_numpy()))
     compared = compare(nodes, found.pairs, found.equal)
     kinds = pairs.opened(found, compared.kind)
-    return listed(found, compared._replace(kind=kinds), rows)
+    named = pl.from_arrow(rows.select(["row_id", "prompt", "answer"]))
+    assert isinstance(named, pl.DataFrame)
+    return listed(found, compared._replace(kind=kinds), named)
+
+
+def paired(rows: pa.Table, config: Config) -> pairs.Found:
+    """The nodes of all rows, `keys.keys`, and their pairs."""
+    nodes = pairs.nodes(rows)
+    equal, _ = pairs.equal(nodes, rows)
+    first = nodes.table["at"].to_numpy()[nodes.first]
+    alike = near.search(rows, first, config.near) if config.near < 1 else pairs.NO_PAIRS
+    every = np.concatenate([equal, pairs.spread(alike, nodes.first, nodes.sizes)])
+    label = pairs.labels(nodes.table["answer"].to_numpy(), [nodes.table], config.label_rows)
+    return pairs.Found(pairs.placed(nodes.table, label), every, np.arange(len(every)) < len(equal))
 
 
 def _texts(given: pa.Array | Sequence[str]) -> pa.Array:

@@ -1,18 +1,16 @@
 """Contradictions over the files of a run: hashes of every file, pairs that ask the same, their texts.
 
-What: tasks over files write hashes and sketches; one task finds the pairs (`pairs`); tasks over files bring
-the texts of their rows; one for every `CHUNK` pairs compares them (`compare`);
-one says what follows.
+What: tasks over files write hashes and sketches; tasks over parts of these find the pairs (`steps`); tasks
+over files bring the texts of their rows; one for every `steps.CHUNK` pairs compares them (`compare`); one
+says what follows.
 Why after the search for duplicates: that keeps rows with one prompt and different answers, long solutions
 that differ in their result alone among them (`dedup.results`).
-Cost: texts are read twice, the second time those of rows in pairs; 35 bytes a row in the task that pairs, and
-100 a different prompt.
+Cost: texts are read twice, the second time those of rows in pairs; for the tasks between see `steps`.
 """
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -24,15 +22,12 @@ from numpy.typing import NDArray
 from headrace.cluster import storage
 from headrace.pipelines import arrays
 from headrace.pipelines.examine import rows
-from headrace.pipelines.examine.contradictions import answers, bags, compare, pairs
+from headrace.pipelines.examine.contradictions import answers, compare, pairs, steps
 from headrace.pipelines.examine.contradictions.config import Config as Config
-from headrace.pipelines.stages.dedup import candidates
 
 NAME = "contradictions"
 VERSION = 6
 REASON = "contradictions.conflict"
-# What one task compares: so many pairs, or pairs of so many bytes; each reads a part of every file of texts.
-CHUNK, BYTES = 100_000, 2**27
 LISTED, EXAMPLES = 20, 5  # clusters in the report, and row ids of each
 Each = Callable[..., Iterator[Any]]
 FOUND = pa.schema(
@@ -56,98 +51,52 @@ def run(prepared: Sequence[str], run: str, config: Config, each: Each) -> dict[s
     """
     work = storage.join(run, f"findings/work/{NAME}")
     storage.delete(work)
-    files = rows.together(sorted(prepared))
-    keying = partial(_keys, run=run, work=work, near=config.near < 1)
-    keys = list(each(keying, enumerate(files), name="contradictions keys"))
-    searching = partial(_search, work=work, config=config)
-    plan = next(each(searching, [keys], name="contradictions search"))
-    wanted = [(n, paths) for n, paths in enumerate(files) if n in plan["files"]]
+    alike = config.near < 1
+    files, parts = rows.together(sorted(prepared)), steps.parts(prepared)
+    keying = partial(steps.key, run=run, work=work, alike=alike, parts=parts)
+    found = list(each(keying, enumerate(files), name="contradictions keys"))
+    found = found or [steps.nothing(work, alike)]
+    counted, plan = planned(found, work, parts, config, each)
+    wanted = [(n, paths) for n, paths in enumerate(files) if n in plan.files]
     texts = list(each(partial(_texts, run=run, work=work), wanted, name="contradictions texts"))
     comparing = partial(_compared, texts=texts, work=work)
-    compared = list(each(comparing, range(plan["chunks"]), name="contradictions compare"))
-    settling = partial(_settled, keys=keys, run=run, work=work, config=config)
+    compared = list(each(comparing, range(plan.chunks), name="contradictions compare"))
+    settling = partial(_settled, found=found, counted=counted, run=run, work=work, config=config)
     report: dict[str, Any] = next(each(settling, [compared], name="contradictions settle"))
     storage.delete(work)
-    if (longest := plan["longest"]) < bags.LONGEST:
-        report["words"] += (
-            f"; some prompts of over {longest} different words were compared by their letters alone"
-        )
-    return report | {"longest": longest}
+    return report
 
 
-def _keys(item: tuple[int, Sequence[str]], run: str, work: str, near: bool) -> str:
-    """Hashes and sketches of the rows of some files."""
-    number, paths = item
-    table = rows.left(paths, run, ["messages"])
-    found = pairs.keys(table["row_id"].to_numpy(), rows.exchanges(table), near)
-    target = storage.join(work, f"keys-{number}.parquet")
-    storage.write_table(target, found, dictionary=False)
-    return target
-
-
-def _rows(keys: Sequence[str]) -> pl.DataFrame:
-    """`pairs.OF_ROWS` of the rows of all files, one file after the other."""
-    tables = [storage.read_table(path, pairs.OF_ROWS.names) for path in keys]
-    found = pl.from_arrow(pa.concat_tables([pairs.OF_ROWS.empty_table(), *tables]))
-    assert isinstance(found, pl.DataFrame)
-    return found
-
-
-def _search(keys: Sequence[str], work: str, config: Config) -> dict[str, Any]:
-    """Find the pairs; write them in chunks, the nodes, and the rows whose texts are wanted."""
-
-    begin = arrays.offsets(np.array([storage.rows(path) for path in keys], np.int64))
-
-    def columns_of(places: NDArray[np.int64], names: Sequence[str]) -> pa.Table:
-        cuts = np.searchsorted(places, begin)
-        tables = []
-        for number, path in enumerate(keys):
-            inside = places[cuts[number] : cuts[number + 1]] - begin[number]
-            tables.append(storage.read_table(path, list(names)).take(pa.array(inside)))
-        return pa.concat_tables(tables).combine_chunks()
-
-    found = pairs.search(_rows(keys), columns_of if config.near < 1 else None, config)
-    storage.write_table(storage.join(work, "nodes.parquet"), _plain(found.nodes))
-    chunk = _chunks(found, columns_of)
-    cuts = np.flatnonzero(np.diff(chunk, prepend=-1, append=-1))
-    for number, (first, last) in enumerate(pairwise(cuts)):
-        of = slice(first, last)
-        columns = {"a": found.pairs[of, 0], "b": found.pairs[of, 1], "equal": found.equal[of]}
-        storage.write_table(
-            storage.join(work, f"pairs-{number}.parquet"), pa.table(columns), dictionary=False
-        )
-    wanted = candidates.unique([np.stack([np.repeat(chunk, 2), found.pairs.ravel()], axis=1)])
-    nodes = found.nodes[wanted[:, 1]]
-    at = nodes["at"].to_numpy()
-    columns = {"chunk": wanted[:, 0], "place": wanted[:, 1], "file": np.searchsorted(begin, at, "right") - 1}
-    rows_wanted = pa.table(columns | {n: nodes[n].to_arrow() for n in ("row_id", "label")})
-    storage.write_table(storage.join(work, "wanted.parquet"), rows_wanted)
-    files = {int(f) for f in np.unique(columns["file"])}
-    return {"chunks": int(chunk.max(initial=-1)) + 1, "files": files, "longest": found.longest}
-
-
-def _chunks(found: pairs.Found, columns_of: pairs.Columns) -> NDArray[np.int64]:
-    """The number of the task that compares each pair, ``int64[M]``, ascending by one at most."""
-    if not len(found.pairs):
-        return np.zeros(0, np.int64)
-    at = found.nodes["at"].to_numpy().astype(np.int64)
-    rows = np.unique(at[found.pairs])
-    size = np.zeros(int(rows.max(initial=-1)) + 1, np.int64)
-    size[rows] = columns_of(rows, ["bytes"])["bytes"].to_numpy()
-    full = np.cumsum(size[at[found.pairs]].sum(axis=1) / BYTES + 1 / CHUNK)
-    _, chunk = np.unique(full.astype(np.int64), return_inverse=True)
-    return chunk.astype(np.int64)
-
-
-def _plain(table: pl.DataFrame) -> pa.Table:
-    """Arrow without Polars' own string views."""
-    return table.to_arrow(compat_level=pl.CompatLevel.oldest())
+def planned(
+    found: Sequence[str], work: str, parts: int, config: Config, each: Each
+) -> tuple[list[steps.Counted], steps.Plan]:
+    """What the rows are whose keys were found, and which of them are to be compared."""
+    alike = config.near < 1
+    if alike:
+        next(each(partial(steps.census, work=work), [found], name="contradictions census"))
+    asking = partial(steps.prompts, paths=found, work=work, alike=alike, parts=parts)
+    counted = list(each(asking, range(parts), name="contradictions prompts"))
+    agreed = []
+    if alike:
+        given: dict[str, Any] = {"work": work, "counted": counted}
+        meeting = partial(steps.meet, config=config, **given)
+        made = list(each(meeting, steps.slots(parts), name="contradictions meet"))
+        made += each(partial(steps.words, **given), range(parts), name="contradictions words")
+        made = next(each(partial(steps.group, **given), [made], name="contradictions group"))
+        uniting = partial(steps.unite, made=made, **given)
+        chunks = list(each(uniting, range(parts), name="contradictions unite"))
+        saying = partial(steps.said, paths=found, work=work, chunks=chunks)
+        said = list(each(saying, range(parts), name="contradictions said"))
+        agreeing = partial(steps.agree, paths=said, work=work, chunks=chunks)
+        agreed = list(each(agreeing, range(sum(chunks)), name="contradictions agree"))
+    planning = partial(steps.plan, work=work, counted=counted, config=config)
+    return counted, next(each(planning, [agreed], name="contradictions plan"))
 
 
 def _texts(item: tuple[int, Sequence[str]], run: str, work: str) -> str:
     """The prompts and answers of the wanted rows of some files."""
     number, paths = item
-    wanted = storage.read_table(storage.join(work, "wanted.parquet"), filters=[("file", "==", number)])
+    wanted = steps.read(storage.join(work, "wanted.parquet"), number, ["chunk", "place", "label", "row_id"])
     table = rows.left(paths, run, ["messages"])
     at = pc.index_in(wanted["row_id"].combine_chunks(), table["row_id"].combine_chunks())
     distinct, back = np.unique(at.to_numpy(), return_inverse=True)
@@ -155,14 +104,14 @@ def _texts(item: tuple[int, Sequence[str]], run: str, work: str) -> str:
     for name in found.column_names:
         wanted = wanted.append_column(name, found[name])
     target = storage.join(work, f"texts-{number}.parquet")
-    storage.write_table(target, wanted.sort_by("chunk"), 4096)
+    steps.write(target, wanted, wanted["chunk"].to_numpy())
     return target
 
 
 def _compared(number: int, texts: Sequence[str], work: str) -> str:
-    """Compare one chunk of pairs."""
-    some = storage.read_table(storage.join(work, f"pairs-{number}.parquet"))
-    tables = [storage.read_table(path, filters=[("chunk", "==", number)]) for path in texts]
+    """Compare one chunk of pairs; those that ask something else are left out."""
+    some = steps.read(storage.join(work, "pairs.parquet"), number, ["a", "b", "equal", "swapped"])
+    tables = [steps.read(path, number) for path in texts]
     table = pa.concat_tables(tables).sort_by("place").combine_chunks()
     ends = np.stack([some["a"].to_numpy(), some["b"].to_numpy()], axis=1)
     local = np.searchsorted(table["place"].to_numpy(), ends)
@@ -170,64 +119,99 @@ def _compared(number: int, texts: Sequence[str], work: str) -> str:
     for name, column in found._asdict().items():
         some = some.append_column(name, pa.array(column))
     target = storage.join(work, f"compared-{number}.parquet")
-    storage.write_table(target, some)
+    asked = np.isin(found.kind, answers.KINDS)
+    storage.write_passing(target, [some.filter(pa.array(asked))])
     return target
 
 
 def _settled(
-    compared: Sequence[str], keys: Sequence[str], run: str, work: str, config: Config
+    compared: Sequence[str],
+    found: Sequence[str],
+    counted: Sequence[steps.Counted],
+    run: str,
+    work: str,
+    config: Config,
 ) -> dict[str, Any]:
     """Clusters and what the policy does; writes findings and drops; reports."""
-    table, nodes = _rows(keys), pl.from_arrow(storage.read_table(storage.join(work, "nodes.parquet")))
-    assert isinstance(nodes, pl.DataFrame)
-    some = [storage.read_table(path) for path in compared]
-    a, b, equal, *rest = (
-        np.concatenate([empty, *(t[name].to_numpy(zero_copy_only=False) for t in some)])
-        for name, empty in (
-            *((n, np.zeros(0, np.int64)) for n in ("a", "b")),
-            ("equal", np.zeros(0, np.bool_)),
-            ("kind", np.zeros(0, "<U10")),
-            *((f"{n}_similarity", np.zeros(0)) for n in ("prompt", "answer")),
-        )
-    )
-    found = pairs.Found(nodes, np.stack([a, b], axis=1), equal)
-    judged = compare.Compared(rest[0].astype("<U10"), rest[1], rest[2])
-    judged = judged._replace(kind=pairs.turned(found, table, pairs.opened(found, judged.kind)))
-    counts = nodes["rows"].to_numpy().astype(np.int64)
-    settled = pairs.settle(counts, found.pairs, judged.kind, config.policy)
-    ids = nodes["row_id"].to_numpy()
-    first = pl.DataFrame({"place": np.arange(len(ids), dtype=np.uint32), "node": settled.cluster})
-    named = np.full(len(ids), 0, np.uint64)
-    inside = settled.cluster >= 0
-    smallest = np.full(len(ids), np.iinfo(np.uint64).max)
-    np.minimum.at(smallest, settled.cluster[inside], ids[inside])
-    named[inside] = smallest[settled.cluster[inside]]
-    cluster = first.select(
-        "place", pl.Series("cluster", named), pl.Series("in", inside), pl.Series("gone", settled.gone)
-    )
-    lines = compare.listed(found, judged, table).join(cluster, on="place")
+    nodes, judged = _judged(compared, work)
+    counts = nodes.nodes["rows"].to_numpy().astype(np.int64)
+    settled = pairs.settle(counts, nodes.pairs, judged.kind, config.policy)
+    cluster, inside = _clusters(nodes.nodes["row_id"].to_numpy(), settled), settled.cluster >= 0
+    shown = np.isin(np.arange(len(inside)), nodes.pairs[np.isin(judged.kind, compare.SHOWN)])
+    table = _rows(found, nodes.nodes.filter(shown | inside))
+    lines = compare.listed(nodes, judged, table).join(cluster, on="place")
     lines = lines.with_columns(
         pl.when(pl.col("kind").is_in(answers.CONFLICTS)).then(pl.col("cluster")).alias("cluster")
     ).sort("row_id", "partner", "kind")
     written = _plain(lines.select(FOUND.names)).cast(FOUND)
     storage.write_table(storage.join(run, f"findings/{NAME}.parquet"), written)
-    of_rows = table.join(nodes.join(cluster, on="place").filter("in"), on=["prompt", "answer"]).sort("row_id")
+    of_nodes = nodes.nodes.join(cluster, on="place").filter("in")
+    of_rows = table.join(of_nodes, on=["prompt", "answer"]).sort("row_id")
     gone = of_rows.filter(pl.col("gone"))["row_id"].to_numpy()
     drops = pa.table([pa.array(gone), pa.repeat(REASON, len(gone))], schema=DROPS)
     storage.write_table(storage.join(run, f"findings/{NAME}.drops.parquet"), drops)
     kinds = Counter(judged.kind.tolist())
-    repeated = nodes.group_by("prompt").agg(pl.col("rows").sum(), pl.len().alias("answers"))
+    every = sum(part.rows for part in counted)
     return {
-        "rows": table.height,
-        "asked_again": repeated.filter(pl.col("answers") > 1)["rows"].sum(),
+        "rows": every,
+        "asked_again": sum(part.asked_again for part in counted),
         "conflicting": of_rows.height,
         "clusters": of_rows["cluster"].n_unique(),
         "pairs": {kind: kinds[kind] for kind in answers.KINDS if kinds[kind]},
         "policy": config.policy,
         "marked": len(gone),
         "largest": _largest(of_rows),
-        "words": words(table.height, of_rows.height, of_rows["cluster"].n_unique(), kinds, len(gone)),
+        "words": words(every, of_rows.height, of_rows["cluster"].n_unique(), kinds, len(gone)),
     }
+
+
+def _clusters(ids: NDArray[np.uint64], settled: pairs.Settled) -> pl.DataFrame:
+    """The cluster of each node, named by its first row; whether the node is in one, and whether it goes."""
+    inside = settled.cluster >= 0
+    named = np.full(len(ids), 0, np.uint64)
+    smallest = np.full(len(ids), np.iinfo(np.uint64).max)
+    np.minimum.at(smallest, settled.cluster[inside], ids[inside])
+    named[inside] = smallest[settled.cluster[inside]]
+    place = np.arange(len(ids), dtype=np.uint32)
+    return pl.DataFrame({"place": place, "cluster": named, "in": inside, "gone": settled.gone})
+
+
+def _judged(compared: Sequence[str], work: str) -> tuple[pairs.Found, compare.Compared]:
+    """All pairs and what sets their answers apart."""
+    table = storage.read_table(storage.join(work, "nodes.parquet"))
+    some = [storage.read_table(path) for path in compared]
+    a, b, equal, swapped, kind, *similar = (
+        np.concatenate([empty, *(t[name].to_numpy(zero_copy_only=False) for t in some)])
+        for name, empty in (
+            *((n, np.zeros(0, np.int64)) for n in ("a", "b")),
+            *((n, np.zeros(0, np.bool_)) for n in ("equal", "swapped")),
+            ("kind", np.zeros(0, "<U10")),
+            *((f"{n}_similarity", np.zeros(0)) for n in ("prompt", "answer")),
+        )
+    )
+    label = table["label"].to_numpy(zero_copy_only=False)
+    found = pairs.Found(pairs.placed(table, label), np.stack([a, b], axis=1), equal)
+    kinds = np.where(swapped, "swapped", pairs.opened(found, kind.astype("<U10")))
+    return found, compare.Compared(kinds, *similar)
+
+
+def _rows(paths: Sequence[str], nodes: pl.DataFrame) -> pl.DataFrame:
+    """The rows of some nodes, a file at a time: row_id, prompt, answer."""
+    names = ["row_id", "prompt", "answer"]
+    asked = np.unique(nodes["prompt"].to_numpy())
+    tables = []
+    for path in paths:
+        for table in storage.row_groups(path, names):
+            mine = arrays.among(table["prompt"].to_numpy(), asked)
+            tables.append(table.filter(pa.array(mine)))
+    found = pl.from_arrow(pa.concat_tables(tables))
+    assert isinstance(found, pl.DataFrame)
+    return found.join(nodes.select("prompt", "answer"), on=["prompt", "answer"], how="semi")
+
+
+def _plain(table: pl.DataFrame) -> pa.Table:
+    """Arrow without Polars' own string views."""
+    return table.to_arrow(compat_level=pl.CompatLevel.oldest())
 
 
 def _largest(of_rows: pl.DataFrame) -> list[dict[str, Any]]:

@@ -188,12 +188,10 @@ def _columns(
 ) -> dict[str, NDArray[Any]]:
     """The `COLUMNS` of n rows from the flat view of `schema.contents`."""
     joined = parts(roles, rows, texts, n)
-    simhash, keys, features = kernels.fingerprint(joined.both, ngram=config.ngram, bins=BINS, bands=BINS)
-    features[2 * rows[pc.equal(roles, schema.REJECTED).to_numpy(zero_copy_only=False)] + 1] = 0
-    bands, sketch = np.zeros((2 * n, BANDS), np.uint64), np.zeros((2 * n, WORDS), np.uint64)
-    _squeeze(keys, features, bands, sketch)
+    rejected = 2 * rows[pc.equal(roles, schema.REJECTED).to_numpy(zero_copy_only=False)] + 1
+    simhash, bands, sketch, features = sketched(joined.both, config.ngram, rejected)
     columns = _exact(roles, rows, texts, codes, folded, features)
-    columns["simhash"] = _simhash(joined, simhash[:, 0], config.ngram)
+    columns["simhash"] = _simhash(joined, simhash, config.ngram)
     for number, name in enumerate(PARTS):
         columns[f"{name}_features"] = features[number::2]
         for k in range(BANDS):
@@ -201,6 +199,26 @@ def _columns(
         for k in range(WORDS):
             columns[f"{name}_sketch_{k}"] = sketch[number::2, k]
     return columns
+
+
+class Sketched(NamedTuple):
+    """SimHash, band keys, sketches and how many features there are, of N texts: all but the first 0 where
+    there is none."""
+
+    simhash: NDArray[np.uint64]  # [N]
+    bands: NDArray[np.uint64]  # [N, BANDS]
+    sketch: NDArray[np.uint64]  # [N, WORDS]: band k stands in 16 bits of it
+    features: NDArray[np.uint32]  # [N]
+
+
+def sketched(folded: pa.Array, ngram: int, without: Sequence[int] | NDArray[np.int64] = ()) -> Sketched:
+    """Sketch texts as `kernels.fold` gives them; those at `without` count as having no feature."""
+    simhash, keys, features = kernels.fingerprint(folded, ngram=ngram, bins=BINS, bands=BINS)
+    features[np.asarray(without, np.int64)] = 0
+    n = len(folded)
+    bands, sketch = np.zeros((n, BANDS), np.uint64), np.zeros((n, WORDS), np.uint64)
+    _squeeze(keys, features, bands, sketch)
+    return Sketched(simhash[:, 0], bands, sketch, features)
 
 
 def _simhash(joined: Parts, of_parts: NDArray[np.uint64], ngram: int) -> NDArray[np.uint64]:

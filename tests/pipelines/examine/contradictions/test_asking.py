@@ -71,3 +71,43 @@ def test_sentences_are_what_the_patterns_say_of_the_whole(text: str) -> None:
 )
 def test_sentences(text: str, sentences: list[list[str]]) -> None:
     assert asking._sentences(text) == sentences
+
+
+SENTENCES = (
+    "Tom has 3 pears. ",
+    "Please tell me. ",
+    "The old tower leans! ",
+    "It isn't safe; ",
+    "Which car did Tom buy? ",
+    "which car did Tom prchase? ",
+    "Who built it:\n",
+    "A) the ice\n",
+    "e.g. a lamp ",
+    "no end",
+)
+
+
+@given(
+    *(st.lists(st.sampled_from(SENTENCES), max_size=2).map("".join) for _ in range(4)),
+    st.lists(st.sampled_from(SENTENCES), max_size=4).map("".join),
+)
+def test_sentences_that_both_prompts_have_are_left_out(
+    begin: str, end: str, one: str, other: str, more: str
+) -> None:
+    a, b = begin + one + more + end, begin + other + more + end
+    rest = asking._unshared(a, b)
+    assert a.endswith(end)
+    assert len(a) - len(rest[0]) == len(b) - len(rest[1])
+    if asking._other_rest(*rest):
+        assert not asking.same_question(a, b)
+
+
+def test_of_long_prompts_the_question_decides() -> None:
+    passage = "The tower was built by Ann, and it leans to the north. " * 6
+    assert asking._unshared(f"{passage}Who built it? Think.", f"{passage}Why? Think.") == (
+        "Who built it? ",
+        "Why? ",
+    )
+    assert asking.same_question(f"{passage}Who built the towwer?", f"{passage}who built the tower?")
+    assert not asking.same_question(f"{passage}Who built the tower?", f"{passage}Who sold the tower?")
+    assert asking.same_question(f"Who built it? {passage}", f"{passage}Who built it?")

@@ -8,19 +8,23 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from headrace.pipelines.examine.contradictions import apart, bags, coded
+from headrace.pipelines.examine.contradictions import apart, bags, coded, near
 
 WORDS = ("river", "rivver", "lamp", "garden", "please", "the", "isn't", "not", "seven", "stone", "of", "roof")
 
 
 def pairs(texts: list[str]) -> set[tuple[int, int]]:
-    found = coded.words(pa.array(texts, pa.large_string()))
-    return {
-        (int(a), int(b))
-        for a, b in bags.pairs(
-            found.offsets, found.codes, np.zeros(len(texts), np.uint64), apart.marks(found)
-        )
-    }
+    """Pairs by words alone of prompts without numbers."""
+    found, numbers = coded.words(pa.array(texts, pa.large_string())), np.zeros(len(texts), np.uint64)
+    used = np.zeros(bags.SLOTS, np.int32)
+    counts = bags.counted(found)
+    used[counts["slot"].to_numpy()] = counts["count"].to_numpy()
+    every = np.arange(len(texts))
+    postings = bags.postings(found, every, numbers, apart.marks(found), used)
+    bag = bags.bags(found, numbers)
+    made = near.united([], [bags.pairs(postings), bags.equal(bag[bag > 0], every[bag > 0])])
+    kept = made.prompts[bags.agreed(found, made.prompts, made.letters)]
+    return {(int(a), int(b)) for a, b in kept}
 
 
 def counted(text: str) -> set[int]:
@@ -52,32 +56,28 @@ def test_order_politeness_slips_and_words_that_mean_the_same() -> None:
     assert pairs(texts) == {(0, 1), (0, 2), (1, 2)}
 
 
-def test_a_word_of_many_prompts_is_asked_of_equal_ones_alone() -> None:
-    texts = ["where is the lamp"] * (bags.MOST + 1) + ["where is the lamp, Ann"]
-    assert pairs(texts) == {(0, at) for at in range(1, bags.MOST + 1)}
+def test_under_a_word_of_many_prompts_the_shortest_meet(monkeypatch: pytest.MonkeyPatch) -> None:
+    lamps = ["lamp roof", "lamp roof garden", "garden roof lamp", "roof lamp garden"]
+    assert pairs(lamps) == {(1, 2), (1, 3), (2, 3)}
+    monkeypatch.setattr(bags, "MOST", 2)
+    assert pairs(lamps) == {(1, 2), (1, 3)}, "equal bags meet the first of them"
     assert pairs([]) == pairs([""]) == pairs(["the", "please"]) == set()
 
 
-def test_where_words_are_too_many_the_longest_prompts_are_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    counts = np.array([0, 3, 3, 5, 200, 9], np.int32)
-    assert bags.longest(counts) == bags.LONGEST
-    monkeypatch.setattr(bags, "AT_ONCE", 11)
-    assert bags.longest(counts) == 8, "those of nine words would be twenty together"
-    monkeypatch.setattr(bags, "AT_ONCE", 0)
-    assert bags.longest(counts) == 2
-    monkeypatch.undo()
-    assert bags.longest(np.array([2, 1], np.int32)) == bags.LONGEST, "nothing is left out"
+def test_a_word_of_one_prompt_brings_nobody_together() -> None:
+    found = coded.words(pa.array(["lamp roof", "lamp garden", "river"], pa.large_string()))
+    counts = bags.counted(found)
+    assert sorted(counts["count"].to_pylist()) == [1, 1, 1, 2]
+    used = np.zeros(bags.SLOTS, np.int32)
+    used[counts["slot"].to_numpy()] = counts["count"].to_numpy()
+    made = bags.postings(found, np.arange(3), np.zeros(3, np.uint64), apart.marks(found), used)
+    assert made.prompt.tolist() == [0, 1], "lamp alone"
+    assert made.size.tolist() == [2, 2]
+    assert made.before.tolist() == [1, 1], "the word of one prompt is the rarest"
 
 
-def test_prompts_of_the_same_numbers_are_looked_at_in_one_pass(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(bags, "AT_ONCE", 160)
-    draw = np.random.default_rng(0)
-    counts = np.array([50, 50, 50, 60, 0, *[2] * 200], np.int32)
-    numbers = np.array([0, 0, 0, 0, 0, *draw.integers(1, 41, 200)], np.uint64)
-    passes = bags.passes(counts, numbers)
-    assert len(passes.places) == 1 + 1 + 2 * 400 // 160
-    assert passes.places[0].tolist() == [0, 1, 2], "the longest without a number is one too many"
-    of = {int(place): number for number, places in enumerate(passes.places) for place in places}
-    assert len(of) == sum(len(places) for places in passes.places)
-    for number in set(numbers.tolist()):
-        assert len({of[at] for at in np.flatnonzero(numbers == number) if at in of}) == 1
+def test_long_prompts_have_no_postings() -> None:
+    text = " ".join(f"word{chr(97 + k % 26)}{chr(97 + k // 26)}" for k in range(bags.LONGEST + 1))
+    found = coded.words(pa.array([text, text], pa.large_string()))
+    assert bags.bags(found, np.zeros(2, np.uint64)).tolist() == [0, 0]
+    assert bags.counted(found).num_rows == 0

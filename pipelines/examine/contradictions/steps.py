@@ -1,0 +1,363 @@
+"""The search for pairs over files: parts of the rows, of the keys and of the pairs, a task each.
+
+What: rows are parted by the hash of their prompt, so that a task has all answers to its prompts (`prompts`);
+keys by which prompts meet are parted anew by themselves (`meet`, `words`); pairs are united and told apart by
+the words of their prompts, some at a time (`unite`, `said`, `agree`). One task names the pairs of nodes whose
+texts are to be compared (`plan`). No result depends on how many parts there are.
+
+Cost: a task holds `PART` bytes of rows and what is made of them, whatever the run holds in all, but for
+`plan`, which holds some 100 bytes for each pair that is left: one for three rows of real data.
+"""
+
+from collections.abc import Iterator, Sequence
+from itertools import pairwise
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from headrace.cluster import storage
+from headrace.pipelines import arrays
+from headrace.pipelines.examine import rows
+from headrace.pipelines.examine.contradictions import apart, bags, keys, near, pairs
+from headrace.pipelines.examine.contradictions.config import Config
+from headrace.pipelines.stages.dedup import candidates
+
+PART = 2**26  # bytes of prepared files whose rows one task looks at
+AT_ONCE = 1 << 23  # words of the prompts that one task tells apart
+MEETING = 4  # parts of rows whose keys of one column make one part of keys
+# What one task compares: so many pairs, or pairs of so many bytes; each reads a part of every file of texts.
+CHUNK, BYTES = 100_000, 2**27
+
+
+class Counted(NamedTuple):
+    """What a part holds."""
+
+    rows: int
+    nodes: int
+    prompts: int
+    asked_again: int  # rows of prompts with several answers
+
+
+class Plan(NamedTuple):
+    """What is to be compared: how many chunks of pairs, and the files that hold rows of them."""
+
+    chunks: int
+    files: set[int]
+
+
+def parts(prepared: Sequence[str]) -> int:
+    """How many parts the rows of files of `prepared/` make."""
+    stored = storage.listing(prepared[0].rpartition("/")[0]) if prepared else []
+    mine = {path.rpartition("/")[2] for path in prepared}
+    size = sum(entry.size for entry in stored if entry.path.rpartition("/")[2] in mine)
+    return 1 + int(size) // PART
+
+
+def key(item: tuple[int, Sequence[str]], run: str, work: str, alike: bool, parts: int) -> str:
+    """Keys of the rows of some files, and how often words stand in them."""
+    number, paths = item
+    table = rows.left(paths, run, ["messages"])
+    return _keys(number, table["row_id"].to_numpy(), rows.exchanges(table), work, alike, parts)
+
+
+def nothing(work: str, alike: bool) -> str:
+    """What `key` leaves where there is no row."""
+    none = pa.table({name: pa.array([], pa.large_string()) for name in ("prompt", "answer")})
+    return _keys(0, np.zeros(0, np.uint64), none, work, alike, 1)
+
+
+def _keys(number: int, ids: keys.U64, exchanges: pa.Table, work: str, alike: bool, parts: int) -> str:
+    found = keys.keys(ids, exchanges, alike)
+    found = found.append_column("file", pa.array(np.full(found.num_rows, number, np.uint32)))
+    target = storage.join(work, f"keys-{number}.parquet")
+    write(target, found, _part(found["prompt"].to_numpy(), parts))
+    if alike:
+        counts = bags.counted(near.said(found["words"]))
+        storage.write_passing(_counts(target), [counts])
+    return target
+
+
+def _counts(path: str) -> str:
+    return path.removesuffix(".parquet") + ".counts.parquet"
+
+
+def _part(hashes: keys.U64, parts: int) -> NDArray[np.uint32]:
+    """The part of each hash, ``uint32[N]``: ascending as they are."""
+    return ((hashes >> np.uint64(32)) * np.uint64(parts) >> np.uint64(32)).astype(np.uint32)
+
+
+def write(path: str, table: pa.Table, part: NDArray[np.integer[Any]]) -> None:
+    """Write a table so that one part of it can be read: each is a row group."""
+    if np.any(part[1:] < part[:-1]):
+        # Numbers of 16 bits are sorted by their digits.
+        narrow = part.astype(np.uint16) if int(part.max()) < 2**16 else part
+        order = np.argsort(narrow, kind="stable")
+        table, part = table.take(pa.array(order)), part[order]
+    table = table.append_column("part", pa.array(part))
+    cuts = np.flatnonzero(np.diff(part.astype(np.int64), prepend=-1, append=-1))
+    some = [table.slice(first, last - first) for first, last in pairwise(cuts)]
+    storage.write_passing(path, some or [table], max(1, table.num_rows))
+
+
+def read(path: str, part: int, columns: Sequence[str] | None = None) -> pa.Table:
+    """One part of what `write` wrote."""
+    return storage.read_table(path, list(columns) if columns else None, [("part", "==", part)])
+
+
+def _rows(paths: Sequence[str], part: int, columns: Sequence[str]) -> pa.Table:
+    """Columns of the rows of a part, file after file."""
+    return pa.concat_tables([read(path, part, columns) for path in paths]).combine_chunks()
+
+
+def census(paths: Sequence[str], work: str) -> str:
+    """Count the keys and words of all rows."""
+
+    def tables() -> Iterator[pa.Table]:
+        for path in paths:
+            yield from storage.row_groups(path, keys.SHARED)
+
+    counts = (storage.read_table(_counts(path)) for path in paths)
+    found = keys.census(tables(), counts, sum(storage.rows(path) for path in paths))
+    words = np.flatnonzero(found.words)
+    counted = pa.table({"slot": words, "count": found.words[words]})
+    storage.write_passing(storage.join(work, "words.parquet"), [counted])
+    target = storage.join(work, "shared.parquet")
+    storage.write_passing(target, [pa.table({"bits": found.shared})])
+    return target
+
+
+def _census(work: str) -> keys.Census:
+    counted = storage.read_table(storage.join(work, "words.parquet"))
+    words = np.zeros(bags.SLOTS, np.int32)
+    words[counted["slot"].to_numpy()] = counted["count"].to_numpy()
+    shared = storage.read_table(storage.join(work, "shared.parquet"))["bits"].combine_chunks().to_numpy()
+    return keys.Census(words, shared)
+
+
+def prompts(part: int, paths: Sequence[str], work: str, alike: bool, parts: int) -> Counted:
+    """Nodes and equal pairs of the prompts of a part; where they meet others."""
+    columns = [*keys.OF_ROWS.names, "file", *([*near.NEEDED, "word_count"] if alike else [])]
+    table = _rows(paths, part, list(dict.fromkeys(columns)))
+    found = pairs.nodes(table)
+    at = found.table["at"].to_numpy()
+    nodes = found.table.append_column("file", table["file"].take(pa.array(at)))
+    storage.write_passing(storage.join(work, f"nodes-{part}.parquet"), [nodes])
+    some, swapped = pairs.equal(found, table)
+    columns_of = {"a": some[:, 0], "b": some[:, 1], "swapped": swapped}
+    storage.write_passing(storage.join(work, f"equal-{part}.parquet"), [pa.table(columns_of)])
+    first = at[found.first]
+    of_prompts = {"first": found.first, "count": found.sizes, "at": first}
+    if alike:
+        of_prompts["words"] = table["word_count"].to_numpy()[first]
+        made = near.meetings(table, first, _census(work))
+        cut = _part(made.keys["key"].to_numpy(), _cuts(parts))
+        write(
+            storage.join(work, f"met-{part}.parquet"),
+            made.keys,
+            _slot(made.keys["column"].to_numpy(), cut, parts),
+        )
+        cut = _part(made.postings["key"].to_numpy(), parts)
+        write(storage.join(work, f"postings-{part}.parquet"), made.postings, cut)
+    storage.write_passing(storage.join(work, f"prompts-{part}.parquet"), [pa.table(of_prompts)])
+    again = int(found.table["rows"].to_numpy()[np.repeat(found.sizes, found.sizes) > 1].sum())
+    return Counted(table.num_rows, len(at), len(first), again)
+
+
+def _cuts(parts: int) -> int:
+    """Parts of the keys of one column."""
+    return -(-parts // MEETING)
+
+
+def _slot(column: NDArray[Any], cut: NDArray[np.uint32], parts: int) -> NDArray[np.uint32]:
+    return column.astype(np.uint32) * np.uint32(_cuts(parts)) + cut
+
+
+def slots(parts: int) -> range:
+    """Parts of the keys of all columns."""
+    return range(near.BY * _cuts(parts))
+
+
+def _met(work: str, name: str, slot: int, counted: Sequence[Counted]) -> pa.Table:
+    """A part of what prompts left, under their numbers among all prompts, ascending by part."""
+    base = arrays.offsets([c.prompts for c in counted])
+    tables = []
+    for part in range(len(counted)):
+        table = read(storage.join(work, f"{name}-{part}.parquet"), slot)
+        numbers = pc.add(table["prompt"], int(base[part]))
+        tables.append(table.set_column(table.column_names.index("prompt"), "prompt", numbers))
+    return pa.concat_tables(tables).combine_chunks()
+
+
+def meet(slot: int, work: str, counted: Sequence[Counted], config: Config) -> str:
+    """Pairs of prompts under a part of the keys."""
+    column = slot // _cuts(len(counted))
+    found = near.met(_met(work, "met", slot, counted), column, near.least(config.near))
+    return _pairs(work, f"met-by-{slot}", found)
+
+
+def words(part: int, work: str, counted: Sequence[Counted]) -> str:
+    """Pairs of prompts under a part of the rare words."""
+    return _pairs(work, f"met-by-words-{part}", near.by_words(_met(work, "postings", part, counted)))
+
+
+def _pairs(work: str, name: str, found: keys.U64) -> str:
+    target = storage.join(work, f"{name}.parquet")
+    storage.write_passing(target, [pa.table({"pair": found})])
+    return target
+
+
+def group(made: Sequence[str], work: str, counted: Sequence[Counted]) -> list[str]:
+    """Part pairs so that prompts which hang together lie in one part: what is read of one is read once then.
+
+    made: files of `meet` and `words`, one of which is held at a time, beside 8 bytes a prompt.
+    """
+
+    def found(path: str) -> keys.U64:
+        pairs: keys.U64 = storage.read_table(path)["pair"].combine_chunks().to_numpy()
+        return pairs
+
+    groups = near.Groups(sum(c.prompts for c in counted))
+    for path in made:
+        groups.join(found(path))
+    parted = [path.replace("met-by-", "grouped-by-") for path in made]
+    for path, target in zip(made, parted, strict=True):
+        some = found(path)
+        roots = groups.of((some >> candidates.S32).astype(np.int64))
+        part = arrays.finalised(roots.astype(np.uint64)) % np.uint64(len(counted))
+        write(target, pa.table({"pair": some}), part)
+    return parted
+
+
+def _part_of(prompt: NDArray[np.int64], counted: Sequence[Counted]) -> NDArray[np.int64]:
+    """The part that a prompt lies in, by its number."""
+    begin = arrays.offsets([c.prompts for c in counted])
+    part: NDArray[np.int64] = np.searchsorted(begin, prompt, "right") - 1
+    return part
+
+
+def unite(part: int, made: Sequence[str], work: str, counted: Sequence[Counted]) -> int:
+    """Pairs of prompts of a part, each once, in chunks whose words one task can hold; how many these are.
+
+    made: files of `group`, by letters first.
+    """
+    found = [read(path, part, ["pair"])["pair"].combine_chunks().to_numpy() for path in made]
+    split = len(slots(len(counted))) // near.BY * (near.BY - 1)
+    every = near.united(found[:split], found[split:])
+    del found
+    prompt, local = np.unique(every.prompts, return_inverse=True)
+    of = _of_prompts(work, counted, prompt, ["words", "at"])
+    chunk = apart.passes(of["words"].to_numpy(), local.reshape(-1, 2), AT_ONCE)
+    columns = {"a": every.prompts[:, 0], "b": every.prompts[:, 1], "letters": every.letters}
+    write(storage.join(work, f"near-{part}.parquet"), pa.table(columns), chunk)
+    wanted = candidates.unique([np.stack([np.repeat(chunk, 2), local.ravel()], axis=1)])
+    place = wanted[:, 1]
+    columns = {"chunk": wanted[:, 0], "prompt": prompt[place], "at": of["at"].to_numpy()[place]}
+    path = storage.join(work, f"near-prompts-{part}.parquet")
+    write(path, pa.table(columns), _part_of(prompt[place], counted))
+    return int(chunk.max(initial=-1)) + 1
+
+
+def _of_prompts(
+    work: str, counted: Sequence[Counted], prompt: NDArray[np.int64], columns: list[str]
+) -> pa.Table:
+    """Columns of some prompts by their numbers, ascending."""
+    return _taken(work, "prompts", [c.prompts for c in counted], prompt, columns)
+
+
+def _taken(
+    work: str, name: str, counts: Sequence[int], places: NDArray[np.int64], columns: list[str] | None = None
+) -> pa.Table:
+    """Some rows, ascending, of files that stand one after the other, one of which is held at a time."""
+    tables, begin = [], arrays.offsets(counts)
+    cuts = np.searchsorted(places, begin)
+    for part, (first, last) in enumerate(pairwise(cuts)):
+        table = storage.read_table(storage.join(work, f"{name}-{part}.parquet"), columns)
+        tables.append(table.take(pa.array(places[first:last] - begin[part])).combine_chunks())
+    return pa.concat_tables(tables).combine_chunks()
+
+
+def said(part: int, paths: Sequence[str], work: str, chunks: Sequence[int]) -> str:
+    """Words of the prompts of a part that stand in pairs, by chunk.
+
+    chunks: how many `unite` made of each part, counted one part after the other.
+    """
+    begin, wanted = arrays.offsets(chunks), []
+    for other in range(len(chunks)):
+        table = read(storage.join(work, f"near-prompts-{other}.parquet"), part, ["chunk", "prompt", "at"])
+        wanted.append(table.set_column(0, "chunk", pc.add(table["chunk"], int(begin[other]))))
+    some = pa.concat_tables(wanted).combine_chunks()
+    held = _rows(paths, part, ["words"])["words"].combine_chunks()
+    columns = {"prompt": some["prompt"], "words": held.take(some["at"].combine_chunks())}
+    target = storage.join(work, f"said-{part}.parquet")
+    write(target, pa.table(columns), some["chunk"].to_numpy())
+    return target
+
+
+def agree(chunk: int, paths: Sequence[str], work: str, chunks: Sequence[int]) -> str:
+    """Pairs of a chunk that may ask the same by all words of their prompts."""
+    begin = arrays.offsets(chunks)
+    part = int(np.searchsorted(begin, chunk, "right")) - 1
+    some = read(storage.join(work, f"near-{part}.parquet"), int(chunk - begin[part]))
+    held = pa.concat_tables([read(path, chunk) for path in paths]).combine_chunks()
+    local = np.searchsorted(held["prompt"].to_numpy(), _ends(some))
+    kept = bags.agreed(near.said(held["words"]), local, some["letters"].to_numpy(zero_copy_only=False))
+    target = storage.join(work, f"agreed-{chunk}.parquet")
+    storage.write_passing(target, [some.select(["a", "b"]).filter(pa.array(kept))])
+    return target
+
+
+def plan(agreed: Sequence[str], work: str, counted: Sequence[Counted], config: Config) -> Plan:
+    """Write the pairs of nodes to compare, in chunks; these nodes; the rows whose texts are wanted."""
+    begin = arrays.offsets([c.nodes for c in counted])
+    equal = [storage.read_table(storage.join(work, f"equal-{part}.parquet")) for part in range(len(counted))]
+    led = [_ends(table) + begin[part] for part, table in enumerate(equal)]
+    swapped = [table["swapped"].to_numpy(zero_copy_only=False) for table in equal]
+    alike = _spread([_ends(storage.read_table(path)) for path in agreed], work, counted)
+    place, local = np.unique(np.concatenate([*led, alike]), return_inverse=True)
+    together = near.together(local.reshape(-1, 2))
+    local = local.reshape(-1, 2)[together]
+    turned = np.concatenate([*swapped, np.zeros(len(alike), np.bool_)])[together]
+    equal_ones = together < len(together) - len(alike)
+    nodes = _taken(work, "nodes", [c.nodes for c in counted], place)
+    given = (
+        storage.read_table(storage.join(work, f"nodes-{part}.parquet"), ["answer", "short"])
+        for part in range(len(counted))
+    )
+    label = pairs.labels(nodes["answer"].to_numpy(), given, config.label_rows)
+    storage.write_passing(
+        storage.join(work, "nodes.parquet"), [nodes.append_column("label", pa.array(label))]
+    )
+    chunk = _chunks(nodes["bytes"].to_numpy(), local)
+    columns = {"a": local[:, 0], "b": local[:, 1], "equal": equal_ones, "swapped": turned}
+    write(storage.join(work, "pairs.parquet"), pa.table(columns), chunk)
+    wanted = candidates.unique([np.stack([np.repeat(chunk, 2), local.ravel()], axis=1)])
+    of = pa.array(wanted[:, 1])
+    texts = {"chunk": wanted[:, 0], "place": wanted[:, 1], "label": label[wanted[:, 1]]}
+    file = nodes["file"].take(of).to_numpy()
+    write(storage.join(work, "wanted.parquet"), pa.table(texts | {"row_id": nodes["row_id"].take(of)}), file)
+    return Plan(int(chunk.max(initial=-1)) + 1, {int(f) for f in np.unique(file)})
+
+
+def _ends(table: pa.Table) -> NDArray[np.int64]:
+    """Pairs of a table, ``int64[M, 2]``."""
+    return np.stack([table["a"].to_numpy(), table["b"].to_numpy()], axis=1)
+
+
+def _spread(agreed: list[NDArray[np.int64]], work: str, counted: Sequence[Counted]) -> NDArray[np.int64]:
+    """Pairs of nodes of pairs of prompts."""
+    near_ones = np.concatenate([pairs.NO_PAIRS, *agreed])
+    prompt, local = np.unique(near_ones, return_inverse=True)
+    of = _of_prompts(work, counted, prompt, ["first", "count"])
+    begin = arrays.offsets([c.nodes for c in counted])
+    first = of["first"].to_numpy() + begin[_part_of(prompt, counted)]
+    return pairs.spread(local.reshape(-1, 2), first, of["count"].to_numpy())
+
+
+def _chunks(size: NDArray[np.int64], some: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The number of the task that compares each pair, ``int64[M]``, ascending by one at most."""
+    full = np.cumsum(size[some].sum(axis=1) / BYTES + 1 / CHUNK)
+    _, chunk = np.unique(full.astype(np.int64), return_inverse=True)
+    return chunk.astype(np.int64)
