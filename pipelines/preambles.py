@@ -49,7 +49,7 @@ def told(words: grams.Words, ends: NDArray[np.int64]) -> tuple[NDArray[np.bool_]
     text = np.repeat(np.arange(len(ends) - 1), np.diff(ends))
     covered, run, holders = grams.shared(words, text, RUN, HELD)
     in_runs = (sizes >= RUN) & (covered >= COVERED * sizes)
-    held = np.maximum(holders_of(key, text), np.where(in_runs, holders, 0))
+    held = np.maximum(grams.held(key, text), np.where(in_runs, holders, 0))
     rarest = np.full(len(ends) - 1, np.iinfo(np.int64).max // TIMES)
     np.minimum.at(rarest, text[sizes > 0], held[sizes > 0])
     preamble = (sizes > 0) & (held >= np.maximum(HELD, TIMES * rarest[text]))
@@ -62,14 +62,3 @@ def _keys(words: grams.Words) -> NDArray[np.uint64]:
     n = len(words.offsets) - 1
     array = pa.LargeBinaryArray.from_buffers(pa.large_binary(), n, [None, places, pa.py_buffer(held)])
     return kernels.content_hash(array)[0]
-
-
-def holders_of(keys: NDArray[np.uint64], text: NDArray[np.int64]) -> NDArray[np.int64]:
-    """How many different texts hold the key of each place: ``int64[P]``. `text` ascends."""
-    order = np.argsort(keys, kind="stable")
-    new = np.append(True, np.diff(keys[order]) != 0)[: len(keys)]
-    other = new | np.append(True, np.diff(text[order]) != 0)[: len(keys)]
-    group = np.cumsum(new) - 1
-    counts = np.empty(len(keys), np.int64)
-    counts[order] = np.bincount(group, other).astype(np.int64)[group] if len(keys) else 0
-    return counts

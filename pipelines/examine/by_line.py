@@ -92,14 +92,14 @@ def _implied(
     """
     places = np.flatnonzero(preamble)
     text, words = np.repeat(np.arange(len(ends) - 1), np.diff(ends))[places], word[places].astype(np.uint64)
-    order = np.lexsort((words, preambles.holders_of(words, text), text))
+    order = np.lexsort((words, grams.held(words, text), text))
     first = order[np.append(True, np.diff(text[order]) != 0)[: len(order)]]
     leader = np.zeros(len(ends) - 1, np.uint64)
     leader[text[first]] = words[first]
     _, group, counts = np.unique(leader[text[first]], return_inverse=True, return_counts=True)
     led = np.zeros(len(ends) - 1, np.int64)
     led[text[first]] = counts[group]
-    together = preambles.holders_of(leader[text] << np.uint64(32) | words, text)
+    together = grams.held(leader[text] << np.uint64(32) | words, text)
     implied = np.zeros(len(preamble), np.bool_)
     implied[places] = (led[text] >= preambles.HELD) & (together >= IMPLIED * led[text])
     implied[places[first]] = False
