@@ -44,8 +44,8 @@ class Config(Section):
     the row where it is reworded. Of shorter items more is asked for (.09 more at 40 words, .28 more at 13),
     and .16 more of an answer. What is asked in fewer than 30 words, by a row that asks little else, is held
     against all that the row asks: .61 of both must be the same, .67 at 10 words, .78 at 7. Where few rows
-    have an n-gram of it .71 of both is enough, or .65 of it within a longer text, and more where its words
-    are common."""
+    have an n-gram of it .71 of both is enough, or .15 more than this within a longer text, and more where its
+    words are common."""
     min_words: int = Field(5, ge=3)
     """What is asked in fewer words (characters, in scripts without spaces) is not looked for. Answers need 13
     different words or so: "42" is nobody's."""

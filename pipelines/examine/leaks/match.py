@@ -15,10 +15,10 @@ those of one item is then compared with the item word by word. A text holds an i
 - `near`, for items of 13 words and more: the longest common subsequence holds `alike` + `SHORTAGE` / words
   of the item: of a short one nearly all;
 - `near_rare`, for what is asked in `RARE_WORDS` to `SHORT` words, also within a long text: an n-gram that is
-  evidence stands in `FEW` rows of the corpus at most, and the longest common subsequence holds `RARE` of the
-  item, and `RAREST` + 1 / weight of what it holds: four ordinary words are no sign of an item, two rare ones
-  are. Or a text that says little else is as much alike as `RARE_BOTH`, and what both hold weighs `HEAVY`. Not
-  where one of both alone denies.
+  evidence stands in `FEW` rows of the corpus at most, and the longest common subsequence holds `alike` +
+  `RARE` of the item, and `RAREST` + 1 / weight of what it holds: four ordinary words are no sign of an item,
+  two rare ones are. Or a text that says little else is as much alike as `RARE_BOTH`, and what both hold
+  weighs `HEAVY`. Not where one of both alone denies.
 
 Shares are of the item's weight, to which rare words add more (`Index.weights`). The n-grams that are evidence
 must cover `EVIDENCE` words, which takes two of them side by side (but where both are short: see above); what
@@ -53,7 +53,11 @@ ANSWER = 0.16  # how much more of an answer
 BOTH, SHORTEST, SHORTEST_SHORTAGE = 0.61, 0.42, 2.5
 ALONE = 16  # words of an item from which on one n-gram is enough where the whole text is alike
 SINGLE = 0.72  # how much alike they must be where one is enough for a shorter item
-RARE, RAREST, RARE_WORDS = 0.65, 0.4, 6
+RARE, RAREST, RARE_WORDS = (
+    0.15,
+    0.4,
+    6,
+)  # how much more than `alike`, and how much at least, of how many words
 RARE_BOTH, HEAVY = 0.71, 1.5  # how much alike wholes must be where few rows hold an n-gram, and what weight
 DENIALS = "not non no never without except nicht kein nie pas jamais sin nunca"
 VERBATIM = 0.8  # share of a long entry that is a leak, however many rows hold its n-grams
@@ -133,16 +137,16 @@ def search(folded: pa.Array, rows: NDArray[np.int64], index: Index, config: Conf
     few = np.ones(len(index.table.keys), np.bool_)
     few[held[first[counts > FEW]]] = False
     parts = blocks(regions(words, seen, few, index), index)
-    promising = (_promising(words, part, index) for part in parts)
+    promising = (_promising(words, part, index, config) for part in parts)
     pairs = (_pairs(verify(words, part, index, config), rows, index) for part in promising)
     return Found(pa.concat_tables([FOUND.empty_table(), *pairs]), by_key)
 
 
-def _promising(words: grams.Words, regions: Regions, index: Index) -> Regions:
+def _promising(words: grams.Words, regions: Regions, index: Index, config: Config) -> Regions:
     """`regions` without those of a single n-gram that hold too little of their entry: nearly all of these."""
     lonely = np.flatnonzero(regions.lonely)
     keep = np.ones(len(regions.text), np.bool_)
-    keep[lonely] = _aligned(words, regions.of(lonely), index).alike >= RARE
+    keep[lonely] = _aligned(words, regions.of(lonely), index).alike >= min(config.alike + RARE, 1.0)
     return regions.of(keep)
 
 
@@ -182,7 +186,7 @@ def verify(words: grams.Words, regions: Regions, index: Index, config: Config) -
         "near_short": _of_both(words, text, aligned, index, entry) * alike,
     }
     rule, share = _ruled(aligned, runs, shares, index, entry, config)
-    rare = _rare(words, regions, aligned.alike, shares["near_short"], count(weight), index)
+    rare = _rare(words, regions, aligned.alike, shares["near_short"], count(weight), index, config)
     return Measured(text, entry, rule, share, rare, owner[held], word[held])
 
 
@@ -193,6 +197,7 @@ def _rare(
     both: NDArray[np.float64],
     weight: NDArray[np.float64],
     index: Index,
+    config: Config,
 ) -> NDArray[np.float64]:
     """Share of a short item that each region holds if few rows have what they share; 0 where that is no leak.
 
@@ -200,7 +205,7 @@ def _rare(
     """
     held = np.maximum(alike * weight, 1e-9)
     within: NDArray[np.bool_] = index.asked[regions.entry] & (index.lengths[regions.entry] >= RARE_WORDS)
-    within &= alike >= np.maximum(RARE, RAREST + 1 / held)
+    within &= alike >= np.maximum(min(config.alike + RARE, 1.0), RAREST + 1 / held)
     likely = regions.of(np.flatnonzero(within))
     base, own = words.offsets[likely.text], index.words.offsets
     theirs = _denying(words.hashes, base + likely.begin, base + likely.end)

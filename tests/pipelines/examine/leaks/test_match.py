@@ -57,6 +57,7 @@ def test_a_short_item_within_other_words_is_found_where_few_rows_have_its_words(
     reworded = around.format(SHORT.replace("great", "last"))
     assert found([around.format(SHORT.lower())], [SHORT]) == [(0, 0, "whole")]
     assert found([reworded], [SHORT]) == [(0, 0, "near_rare")]
+    assert not leaks([reworded], [SHORT], Config(alike=0.9)).num_rows
     assert found([reworded, *(f"{builders.story(n)} {SHORT[:40]}" for n in range(2))], [SHORT]) == [
         (0, 0, "near_rare")
     ]
