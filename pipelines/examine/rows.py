@@ -102,17 +102,18 @@ def together(prepared: Sequence[str]) -> list[list[str]]:
     return groups
 
 
-def left(paths: str | Sequence[str], run: str, columns: Sequence[str]) -> pa.Table:
+def left(paths: str | Sequence[str], run: str, columns: Sequence[str], most: int | None = None) -> pa.Table:
     """`columns` (and ``row_id``) of the rows of files of `prepared/` that are no duplicates.
 
     paths: a file, or several; run: the run directory, whose `duplicates/removed.parquet` is there. A column
-    may be a field of a structure ("traits.flags"); one that a file lacks is left out.
+    may be a field of a structure ("traits.flags"); one that a file lacks is left out. most: rows that are
+    looked at, the first ones, duplicates among them.
     """
     files = [paths] if isinstance(paths, str) else paths
-    groups = [group for path in files for group in storage.row_groups(path, ["row_id", *columns])]
+    groups = _groups(files, ["row_id", *columns], most)
     if not groups:
         return storage.read_table(files[0], ["row_id", *columns])
-    table = pa.concat_tables(groups, promote_options="permissive").combine_chunks()
+    table = pa.concat_tables(groups, promote_options="permissive").slice(0, most).combine_chunks()
     ids = table["row_id"].to_numpy()
     if not len(ids):
         return table
@@ -120,6 +121,16 @@ def left(paths: str | Sequence[str], run: str, columns: Sequence[str]) -> pa.Tab
     path = storage.join(run, "duplicates/removed.parquet")
     gone = storage.read_table(path, ["removed"], filters=span)["removed"].to_numpy()
     return table.filter(pa.array(~np.isin(ids, gone))).combine_chunks()
+
+
+def _groups(files: Sequence[str], columns: list[str], most: int | None) -> list[pa.Table]:
+    """Row groups of files, no more than hold `most` rows."""
+    groups: list[pa.Table] = []
+    for group in (group for path in files for group in storage.row_groups(path, columns)):
+        groups.append(group if most is None else group.slice(0, most))
+        if most is not None and sum(one.num_rows for one in groups) >= most:
+            break
+    return groups
 
 
 def exchanges(table: pa.Table) -> pa.Table:

@@ -18,14 +18,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from headrace.cluster import storage
+from headrace.cluster import ledger, storage
 from headrace.pipelines import books, rundir, schema
 from headrace.pipelines.commands import check_sample
 from headrace.pipelines.examine import rows as examined
 from headrace.pipelines.examine.advice import forms
 from headrace.pipelines.examine.advice.cost import TOKEN
 from headrace.pipelines.examine.advice.facts import MOST, Facts, of_run, traced
-from headrace.pipelines.passes import prepare_worker, summary
+from headrace.pipelines.passes import parts, prepare_worker, summary
 from headrace.pipelines.recipe import Recipe
 from headrace.pipelines.recipe import kept as kept_recipe
 from headrace.pipelines.stages.dedup import in_memory
@@ -34,7 +34,7 @@ from headrace.pipelines.stages.read import inputs
 from headrace.pipelines.stages.read.records import Noted
 
 APART = (".pii.stage", ".fingerprint.stage")  # of pass 1, and change nothing that is counted here
-FILES = 3  # of a run that are looked into for examples and lengths
+ROWS, EACH_SOURCE = 100_000, 5_000  # of a run that are looked into: of all sources; of one, at least
 LABELS, SHARE, EACH = 64, 0.9, 10  # bytes of a label; share of rows that bear a frequent one; rows a label
 CHECKS = {
     "diversity": "diversity.measure",
@@ -53,6 +53,13 @@ class Gathered(NamedTuple):
     answer: int
 
 
+class First(NamedTuple):
+    """The first rows of a source, and how many it has in all."""
+
+    table: pa.Table
+    rows: int
+
+
 def gathered(recipe: Recipe, stages: Sequence[str], count: int) -> Gathered:
     """Of the recipe's run where it has been prepared, else of its sources.
 
@@ -68,30 +75,31 @@ def gathered(recipe: Recipe, stages: Sequence[str], count: int) -> Gathered:
 def run(path: str) -> Gathered:
     """Of a prepared run. Raises: OutputError where nothing is prepared there."""
     summary.require_prepared(path)
-    table = _first(path)
-    facts = _told(path, summary.read(path), path, table)
-    prompt, answer = _means([_lengths(table)] if table is not None else [])
+    found = _first(path)
+    facts = _told(path, summary.read(path), path, found)
+    prompt, answer = _means([(_lengths(first.table), first.rows) for first in found])
     return Gathered(facts, f"run {path}", prompt, answer)
 
 
 def told(path: str, whole: Mapping[str, Any], name: str) -> Facts:
-    """What a prepared run says of itself, and what its first files look like.
+    """What a prepared run says of itself, and what the first rows of each source look like.
 
     whole: its run.json, or the sections that are to be in it; name: what advice calls it.
     """
     return _told(path, whole, name, _first(path))
 
 
-def _told(path: str, whole: Mapping[str, Any], name: str, table: pa.Table | None) -> Facts:
-    """The same of the rows of its first files, which are read once."""
-    if table is None:
+def _told(path: str, whole: Mapping[str, Any], name: str, found: Sequence[First]) -> Facts:
+    """The same of these first rows, which are read once."""
+    if not found:
         return of_run(whole, name, {})
+    table = pa.concat_tables([first.table for first in found], promote_options="permissive").combine_chunks()
     ids = table["row_id"].to_pylist()
     named: dict[str, list[Any]] = {}
     _add(named, table, ids)
-    found = forms.look(table, _last(kept_recipe(path)[1]))
-    named |= {code: [ids[at] for at in places] for code, places in found.places.items()}
-    return replace(of_run(whole, name, named), forms=found.counts, formed=found.rows)
+    formed = forms.look(table, _last(kept_recipe(path)[1]))
+    named |= {code: [ids[at] for at in places] for code, places in formed.places.items()}
+    return replace(of_run(whole, name, named), forms=formed.counts, formed=formed.rows)
 
 
 def _last(recipe: Recipe | None) -> list[str]:
@@ -99,16 +107,21 @@ def _last(recipe: Recipe | None) -> list[str]:
     return [str(source.name) for source in recipe.sources if source.loss == "last"] if recipe else []
 
 
-def _first(path: str) -> pa.Table | None:
-    """The rows of the first files of prepared/; None where there is none."""
-    files = _files(path)
-    return examined.left(files, path, ["source", "group", "messages", "traits"]) if files else None
-
-
-def _files(path: str) -> list[str]:
-    """The first files of prepared/."""
-    listed = [entry.path for entry in storage.listing(storage.join(path, "prepared"))]
-    return sorted(file for file in listed if file.endswith(".parquet"))[:FILES]
+def _first(path: str) -> list[First]:
+    """The first rows of each source in prepared/ that stay, in the order of names."""
+    files: dict[str, list[tuple[int, int, str, int]]] = {}
+    for record in ledger.load(path, parts.PREPARE).values():
+        if record["rows"]["kept"]:
+            place = storage.join(path, record["outputs"][0]["path"])
+            held = record["ordinal"], record["part"], place, record["rows"]["kept"]
+            files.setdefault(record["source"], []).append(held)
+    most = max(EACH_SOURCE, ROWS // max(1, len(files)))
+    columns = ["source", "group", "messages", "traits"]
+    found = []
+    for _, parted in sorted(files.items()):
+        table = examined.left([place for _, _, place, _ in sorted(parted)], path, columns, most)
+        found.append(First(table, sum(rows for _, _, _, rows in parted)))
+    return found
 
 
 def sources(recipe: Recipe, stages: Sequence[str], count: int) -> Gathered:
@@ -160,7 +173,7 @@ def _gathered(recipe: Recipe, table: pa.Table, origin: str, partial: bool) -> Ga
     where = [f"{f}: {p}" for f, p in zip(kept["file"].to_pylist(), kept["place"].to_pylist(), strict=True)]
     named = {code: [where[at] for at in places] for code, places in formed.places.items()}
     _add(named, kept, where)
-    prompt, answer = _means([_lengths(kept)])
+    prompt, answer = _means([(_lengths(kept), kept.num_rows)])
     traits = books.traits(kept)
     size = sum(int(pc.sum(pc.binary_length(c)).as_py() or 0) for c in both.columns)
     held = _sides(recipe, kept.num_rows)
@@ -220,10 +233,13 @@ def _lengths(table: pa.Table) -> tuple[int, int, int]:
     return sums[0], sums[1], table.num_rows
 
 
-def _means(lengths: Sequence[tuple[int, int, int]]) -> tuple[int, int]:
-    """Mean tokens of a prompt and of an answer, told from bytes."""
-    n = sum(rows for _, _, rows in lengths) * TOKEN
-    return (sum(p for p, _, _ in lengths) // n, sum(a for _, a, _ in lengths) // n) if n else (0, 0)
+def _means(lengths: Sequence[tuple[tuple[int, int, int], int]]) -> tuple[int, int]:
+    """Mean tokens of a prompt and of an answer, told from bytes: of each source those of some rows (bytes of
+    prompts and of answers, and how many rows), and all of its rows."""
+    known = [(prompt / n, answer / n, rows) for (prompt, answer, n), rows in lengths if n]
+    every = sum(rows for _, _, rows in known) * TOKEN
+    prompt, answer = (sum(one[k] * one[2] for one in known) for k in (0, 1))
+    return (int(prompt // every), int(answer // every)) if every else (0, 0)
 
 
 def _wanted(recipe: Recipe, name: str) -> tuple[Any, Any]:
