@@ -16,6 +16,14 @@ from numpy.typing import NDArray
 _PLAIN = (pa.types.is_string, pa.types.is_binary, pa.types.is_large_string, pa.types.is_large_binary)
 
 
+def frozen(array: NDArray[Any]) -> NDArray[Any]:
+    """A read-only view, as arrays are that came by Ray or Arrow: jitted code is compiled anew where that
+    differs."""
+    view = array.view()
+    view.flags.writeable = False
+    return view
+
+
 @dataclass(frozen=True)
 class Spans:
     """Row `i` is ``data[starts[i]:stops[i]]``; a null row is empty and has ``valid[i] == False``.
@@ -29,11 +37,8 @@ class Spans:
     valid: NDArray[np.bool_] | None
 
     def __post_init__(self) -> None:
-        # Always read-only, for jitted code is compiled anew where that differs.
         for name in ("data", "starts", "stops"):
-            view = getattr(self, name).view()
-            view.flags.writeable = False
-            object.__setattr__(self, name, view)
+            object.__setattr__(self, name, frozen(getattr(self, name)))
 
     def __len__(self) -> int:
         return len(self.starts)

@@ -6,7 +6,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
-from headrace.kernels.arrow import Spans, one_span
+from headrace.kernels.arrow import Spans, frozen, one_span
 from headrace.kernels.bits import pointer
 
 MOST = 8  # words of a phrase
@@ -32,7 +32,7 @@ def table(phrases: Spans) -> tuple[NDArray[np.uint64], NDArray[np.int32], NDArra
 
 def find(texts: Spans, terms: Any) -> tuple[NDArray[np.int64], ...]:
     """All phrases of `terms` in `texts`."""
-    given = (texts.data, texts.starts, texts.stops, *map(_frozen, (terms.keys, terms.codes, terms.firsts)))
+    given = (texts.data, texts.starts, texts.stops, *map(frozen, (terms.keys, terms.codes, terms.firsts)))
     found = np.empty((4, max(1024, len(texts.data) // 64)), np.int64)
     longest = int((texts.stops - texts.starts).max(initial=0)) // 2 + 2
     scratch = (np.empty(longest, np.uint64), np.empty((2, longest), np.int64))
@@ -44,13 +44,6 @@ def find(texts: Spans, terms: Any) -> tuple[NDArray[np.int64], ...]:
             more[:, :size] = found[:, :size]
             found = more
     return tuple(np.ascontiguousarray(column[:size]) for column in found)
-
-
-def _frozen(array: NDArray[Any]) -> NDArray[Any]:
-    """A read-only view, as arrays are that came by Ray: jitted code is compiled anew where that differs."""
-    view = array.view()
-    view.flags.writeable = False
-    return view
 
 
 @njit(nogil=True, cache=True)

@@ -32,6 +32,7 @@ MODULES = (
     "examine.contradictions.near",
     "examine.contradictions.numbers",
     "examine.diversity.links",
+    "examine.leaks.regions",
     "examine.vectors",
     "stages.dedup.candidates",
     "stages.dedup.decide",

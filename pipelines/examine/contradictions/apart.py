@@ -17,6 +17,7 @@ import pyarrow as pa
 from numba import njit
 from numpy.typing import NDArray
 
+from headrace.kernels.arrow import frozen
 from headrace.kernels.bits import popcount
 from headrace.pipelines.examine.contradictions import asking
 from headrace.pipelines.examine.contradictions.coded import (
@@ -156,7 +157,7 @@ def passes(counts: NDArray[np.int64], pairs: NDArray[np.int64], most: int) -> ND
     counts: words of each text.
     """
     number = np.zeros(len(pairs), np.int64)
-    _passes(np.ascontiguousarray(counts, np.int64), np.ascontiguousarray(pairs), most, number)
+    _passes(frozen(np.ascontiguousarray(counts, np.int64)), frozen(np.ascontiguousarray(pairs)), most, number)
     return number
 
 

@@ -21,6 +21,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from headrace import kernels
+from headrace.kernels.arrow import frozen
 from headrace.pipelines.examine.contradictions import apart, bags, coded, numbers
 from headrace.pipelines.stages.dedup import candidates
 from headrace.pipelines.stages.fingerprint import stage as fingerprint
@@ -110,7 +111,7 @@ class Census(NamedTuple):
     def several(self, column: int, found: U64) -> NDArray[np.bool_]:
         """Which keys of a column of `SHARED` stand in several rows: ``uint64[N] -> bool[N]``."""
         several = np.zeros(len(found), np.bool_)
-        _several(np.ascontiguousarray(found), column, self.shared, several)
+        _several(frozen(np.ascontiguousarray(found)), column, frozen(self.shared), several)
         return several
 
 

@@ -19,6 +19,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from headrace import kernels
+from headrace.kernels.arrow import frozen
 from headrace.pipelines.examine.contradictions import apart, bags, coded
 from headrace.pipelines.examine.contradictions.keys import BLOCKS, MARKS, SHARED, SKETCH, U64, Census, census
 from headrace.pipelines.stages.dedup import candidates
@@ -126,7 +127,7 @@ class Groups:
 
     def join(self, pairs: U64) -> None:
         """Put the two prompts of each pair into one group."""
-        _join(pairs, self._above, self._sizes, TOGETHER)
+        _join(frozen(pairs), self._above, self._sizes, TOGETHER)
 
     def of(self, prompts: NDArray[np.int64]) -> NDArray[np.int64]:
         """The prompt that names the group of each, ``int64[N]``."""

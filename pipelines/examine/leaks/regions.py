@@ -16,6 +16,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from headrace.kernels import grams
+from headrace.kernels.arrow import frozen
 from headrace.pipelines.examine.leaks.index import Index
 
 SEEN = 1 / 12  # share of an entry's evidence that makes a candidate
@@ -57,7 +58,7 @@ def regions(words: grams.Words, seen: grams.Hits, few: NDArray[np.bool_], index:
     most = np.where(index.asked, LONGER[0] * index.lengths + LONGER[1], 0).astype(np.int64)
     least = np.minimum(np.maximum(2, np.ceil(evidence * SEEN)), evidence).astype(np.int64)
     given = (words.offsets, *seen, few[seen.key], index.firsts, index.entry, index.place)
-    text, place, entry, own, rare = _met(*given, least, most, index.asked).T
+    text, place, entry, own, rare = _met(*map(frozen, (*given, least, most, index.asked))).T
     order = np.lexsort((place, entry, text))
     text, place, entry, own, rare = (values[order] for values in (text, place, entry, own, rare))
     length = index.lengths[entry]
@@ -127,3 +128,13 @@ def _distinct(group: NDArray[np.int64], value: NDArray[np.int64], groups: int) -
     group, value = group[order], value[order]
     new = np.append(True, (np.diff(group) != 0) | (np.diff(value) != 0))[: len(group)]
     return np.bincount(group, new, minlength=groups).astype(np.int64)
+
+
+def warm() -> None:
+    """Compile, or load from Numba's cache."""
+    long, short, mask = (
+        frozen(np.zeros(0, np.int64)),
+        frozen(np.zeros(0, np.int32)),
+        frozen(np.zeros(0, np.bool_)),
+    )
+    _met(long, long, long, long, mask, long, short, short, long, long, mask)

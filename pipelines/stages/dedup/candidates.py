@@ -30,6 +30,7 @@ import numpy as np
 from numba import njit
 from numpy.typing import NDArray
 
+from headrace.kernels.arrow import frozen
 from headrace.kernels.bits import popcount
 from headrace.pipelines import arrays
 
@@ -86,6 +87,7 @@ def pairs(
     Rows are numbered by their rank. `blocks` 0 is no block; `refine(rows)`, ``int64[R] -> uint64[R, 8]``,
     gives the keys by which blocks that are too large are cut again. Each pair once, sorted.
     """
+    sketches = sketches._replace(low=frozen(sketches.low), high=frozen(sketches.high))
     order = order_by(blocks)[int((blocks == 0).sum()) :]  # by block, then by rank
     starts, sizes = _runs(blocks[order])
     small = sizes <= LARGEST
@@ -205,6 +207,6 @@ def _neighbours(order, starts, sizes, first, before, low, high, least):  # type:
 
 def warm() -> None:
     """Compile, or load from Numba's cache."""
-    order, low = np.array([1, 0]), np.zeros(2, np.uint64)
+    order, low = np.array([1, 0]), frozen(np.zeros(2, np.uint64))
     starts, sizes = np.array([0]), np.array([2])
     _neighbours(order, starts, sizes, FIRST, BEFORE, low, low, 1)
