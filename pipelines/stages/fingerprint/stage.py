@@ -34,7 +34,7 @@ from numba import njit
 from numpy.typing import NDArray
 
 from headrace import kernels
-from headrace.kernels.arrow import one_span
+from headrace.kernels.arrow import frozen, one_span
 from headrace.kernels.content import Hashes
 from headrace.kernels.dispatch import threads
 from headrace.pipelines import arrays, schema, structure
@@ -51,6 +51,8 @@ STEP = 3 << 19  # bytes of text at a time: what is made of them stays in a cache
 ANSWERS = ("assistant", "text", "rejected")  # every other role belongs to the prompt
 
 OFFSET, PRIME, MIXER = np.uint64(0xCBF29CE484222325), np.uint64(0x100000001B3), np.uint64(0x9E3779B97F4A7C15)
+S8, S29, S32, SPACE = np.uint64(8), np.uint64(29), np.uint64(32), np.uint8(32)
+IN_WORDS = np.array([byte >= 128 or chr(byte).isalnum() for byte in range(256)])  # letters, digits, not ASCII
 
 # Columns that `apply` adds; all are 0 for rows that were marked before. Band keys stand in columns
 # of their own so that a task of pass 2 reads one band and not all.
@@ -296,23 +298,26 @@ def _words(data, starts, stops):  # type: ignore[no-untyped-def]
     """For each folded text the sum of a hash of each of its words; of all of it where it has none."""
     sums = np.zeros(len(starts), np.uint64)
     for text in range(len(starts)):
-        every = word = OFFSET
+        word, eight, total = OFFSET, np.uint64(0), np.uint64(0)
         size = words = 0
         for at in range(starts[text], stops[text] + 1):
-            byte = data[at] if at < stops[text] else np.uint8(32)
-            if byte >= 128 or 97 <= byte <= 122 or 48 <= byte <= 57 or 65 <= byte <= 90:
-                word = (word ^ byte) * PRIME
+            byte = data[at] if at < stops[text] else SPACE
+            if IN_WORDS[byte]:
+                eight = eight << S8 | np.uint64(byte)
                 size += 1
+                if not size & 7:
+                    word = (word ^ eight) * MIXER
+                    word, eight = word ^ word >> S32, np.uint64(0)
             elif size:
-                word ^= word >> np.uint64(32)
-                word *= MIXER
-                sums[text] += word ^ (word >> np.uint64(29))
-                word, size = OFFSET, 0
+                word = (word ^ eight) * MIXER
+                total += (word ^ word >> S29) * PRIME
+                word, eight, size = OFFSET, np.uint64(0), 0
                 words += 1
-            if not words:
-                every = (every ^ byte) * PRIME
         if not words:
-            sums[text] = every
+            total = OFFSET
+            for at in range(starts[text], stops[text]):
+                total = (total ^ np.uint64(data[at])) * PRIME
+        sums[text] = total
     return sums
 
 
@@ -339,7 +344,7 @@ def _opening_lists(
 
 def warm() -> None:
     """Compile, or load from Numba's cache."""
-    _words(np.zeros(1, np.uint8), np.zeros(1, np.int64), np.ones(1, np.int64))
+    _words(frozen(np.zeros(1, np.uint8)), frozen(np.zeros(1, np.int64)), frozen(np.ones(1, np.int64)))
     _before(np.zeros(2, np.int64), np.zeros(2, np.int64), np.zeros(2, np.uint64))
     keys, features = np.zeros((1, BINS), np.uint64), np.zeros(1, np.uint32)
     _squeeze(keys, features, np.zeros((1, BANDS), np.uint64), np.zeros((1, WORDS), np.uint64))
