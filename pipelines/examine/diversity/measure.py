@@ -10,7 +10,8 @@
   that of their embeddings is `model_meaning`.
 
 A line of what many prompts share beside what they ask, such as a system prompt, counts as one word (see
-`pipelines.preambles`), but for templates, and a model does not read it.
+`pipelines.preambles`), several that always stand together as one (see `by_line`), but for templates, and a
+model does not read them.
 
 Links of equal prompts and of meaning join prompts into clusters, one leads to the next: rewordings of a
 question are linked by others between them. Near matches and templates are told apart and join nothing: under

@@ -22,15 +22,8 @@ RULES = (
     *("text", "translation.words", "code.answer", "code.words", "code.fence", "summarisation.words"),
     *("classification.label_answer", "rewriting.words", "extraction.words", "classification.words"),
     *("translation.system", "summarisation.system", "rewriting.system", "extraction.system"),
-    *(
-        "classification.system",
-        "creative.words",
-        "creative.role",
-        "creative.works",
-        "opinion.words",
-        "maths.answer",
-        "maths.words",
-    ),
+    *("classification.system", "creative.words", "creative.role", "creative.works", "opinion.words"),
+    *("maths.answer", "maths.words"),
     *("chat.words", "knowledge.words", "knowledge.short_question", "question.mark", "question.words"),
     *("chat.turns", "other"),
 )
