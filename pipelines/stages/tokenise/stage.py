@@ -295,17 +295,11 @@ def _split_conversations(
     """Conversations between exchanges, each piece a conversation of its own led by the system turn.
 
     As many exchanges as their tokens in the whole say will fit; a piece that comes out too long after
-    all (its template looks back) is halved. Returns the rows that lost an exchange with something to learn.
-    A Python loop, over over-long units alone: 10 to 60 us a piece.
+    all (its template looks back) is halved. Where the last answer alone is learned there is one piece, with
+    as many exchanges before it as fit. Returns the rows that lost an exchange with something to learn, or one
+    before it. A Python loop, over over-long units alone: 10 to 60 us a piece.
     """
-    lost: list[int] = []
-    roles = np.array([role for role, _ in messages.classes])
-    waiting: list[Stretch] = []
-    for unit in over.tolist():
-        mine = slice(units.first[unit], units.first[unit + 1])
-        of_unit = roles[messages.codes[units.chosen[mine]]]
-        shift = int(units.chosen[mine.start])
-        waiting += _stretches(unit, of_unit, whole.turns[mine].tolist(), shift, limit)
+    waiting, lost = _parted(over, messages, units, whole, limit)
     while waiting:
         lists = [[*head, *(m for exchange in exchanges for m in exchange)] for _, head, exchanges in waiting]
         ends = arrays.offsets([len(one) for one in lists])
@@ -330,8 +324,37 @@ def _split_conversations(
     return lost
 
 
-def _stretches(unit: int, roles: NDArray[np.str_], turns: list[int], shift: int, limit: int) -> list[Stretch]:
-    """Exchanges of one conversation (`turns`: tokens of each turn), as many together as fit."""
+def _parted(
+    over: Ints, messages: Messages, units: Units, whole: Encoded, limit: int
+) -> tuple[list[Stretch], list[int]]:
+    """Stretches of over-long units, by the tokens of their turns; and rows of which none has a part."""
+    lost: list[int] = []
+    roles = np.array([role for role, _ in messages.classes])
+    waiting: list[Stretch] = []
+    for unit in over.tolist():
+        mine = slice(units.first[unit], units.first[unit + 1])
+        of_unit = roles[messages.codes[units.chosen[mine]]]
+        shift = int(units.chosen[mine.start])
+        last = _last_alone(of_unit == "assistant", units.taught[mine] if units.taught is not None else None)
+        found = _stretches(unit, of_unit, whole.turns[mine].tolist(), shift, limit, last=last)
+        if last and len(found[0][1]) + sum(map(len, found[0][2])) < len(of_unit):
+            lost.append(int(units.row[unit]))
+        waiting += found
+    return waiting, lost
+
+
+def _last_alone(answers: NDArray[np.bool_], taught: NDArray[np.bool_] | None) -> bool:
+    """Whether of a conversation's turns, which are `answers` and carry loss where `taught`, the last answer
+    alone is learned."""
+    spoken = np.flatnonzero(answers)
+    return taught is not None and len(spoken) > 1 and bool(taught[spoken[-1]] and taught[spoken].sum() == 1)
+
+
+def _stretches(
+    unit: int, roles: NDArray[np.str_], turns: list[int], shift: int, limit: int, *, last: bool
+) -> list[Stretch]:
+    """Exchanges of one conversation (`turns`: tokens of each turn), as many together as fit; last: only those
+    at its end."""
     body = int(np.argmax(roles != "system")) if (roles != "system").any() else 0
     head = list(range(shift, shift + body))
     exchanges: list[list[int]] = []
@@ -341,11 +364,13 @@ def _stretches(unit: int, roles: NDArray[np.str_], turns: list[int], shift: int,
         exchanges[-1].append(shift + at)
     stretches: list[Stretch] = []
     room = 0
-    for exchange in exchanges:
+    for exchange in exchanges[::-1] if last else exchanges:
         size = sum(turns[m - shift] for m in exchange)
+        if last and stretches and size > room:
+            break
         if not stretches or size > room:
             stretches.append((unit, head, []))
             room = limit - sum(turns[:body])
         stretches[-1][2].append(exchange)
         room -= size
-    return stretches
+    return [(unit, head, found[::-1]) for _, _, found in stretches] if last else stretches

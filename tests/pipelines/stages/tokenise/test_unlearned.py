@@ -80,6 +80,26 @@ def test_the_last_answer_alone() -> None:
     assert learned([("text", "Plain text.")], loss="last") == learned([("text", "Plain text.")])
 
 
+def test_the_last_answer_keeps_what_fits_before_it() -> None:
+    turns = [("system", "Be kind.")]
+    for n in range(6):
+        turns += [("user", f"Question {n}?"), ("assistant", f"Answer {n}.")]
+    tokenizer = Tokenizer()
+    _, whole = tokenise.apply(table_of(turns), Config(), tokenizer, {"s": "last"})
+    size = len(whole["input_ids"][0])
+    config = Config(max_length=size * 2 // 3, overlong="split")
+    table, samples = tokenise.apply(table_of(turns), config, tokenizer, {"s": "last"})
+    said = tokenizer.decode(samples["input_ids"][0].as_py())
+    assert samples.num_rows == 1
+    assert "Be kind." in said
+    assert [n for n in range(6) if f"Answer {n}." in said] == [3, 4, 5]
+    assert learned(turns, loss="last", max_length=size * 2 // 3, overlong="split")[0] == [
+        "Answer 5.<|im_end|>"
+    ]
+    assert table["shortened"].to_pylist() == [True]
+    assert len(learned(turns, max_length=size * 2 // 3, overlong="split")[0]) == 6
+
+
 def test_answers_before_the_last_are_counted_as_such() -> None:
     rows = [*read(said({}, {})), *read(said({}, {}))]
     table, _ = tokenise.apply(table_of(rows), Config(), Tokenizer(), {"s": "last"})
