@@ -327,7 +327,7 @@ def _split_conversations(
 def _parted(
     over: Ints, messages: Messages, units: Units, whole: Encoded, limit: int
 ) -> tuple[list[Stretch], list[int]]:
-    """Stretches of over-long units, by the tokens of their turns; and rows of which none has a part."""
+    """Stretches of over-long units, by the tokens of their turns; and rows of which a part is in none."""
     lost: list[int] = []
     roles = np.array([role for role, _ in messages.classes])
     waiting: list[Stretch] = []
