@@ -43,6 +43,16 @@ def spread(values: NDArray[Any], rows: NDArray[Any], n: int) -> NDArray[Any]:
     return whole
 
 
+def last(owners: NDArray[np.int64], places: NDArray[np.int64], n: int) -> NDArray[np.int64]:
+    """Of each of `n` owners the last of `places`, as they come: ``int64[n]``, -1 where it has none.
+
+    owners: of every place.
+    """
+    found = np.full(n, -1, np.int64)
+    found[owners[places]] = places
+    return found
+
+
 def put(texts: pa.Array, rows: NDArray[np.int64] | Sequence[int], values: pa.Array) -> pa.Array:
     """`texts` with ``texts[rows[i]] = values[i]``, both of one type; `rows` in any order, each once."""
     if not len(rows):

@@ -281,6 +281,11 @@ def dump(recipe: Recipe) -> str:
     return BEGINNING + text + END
 
 
+def learned_last(recipe: Recipe) -> list[str]:
+    """Names of the sources of which the last answer of each row alone is learned (`loss: last`), sorted."""
+    return sorted(str(source.name) for source in recipe.sources if source.loss == "last")
+
+
 def kept(run: str) -> tuple[int | None, Recipe | None]:
     """Format number and recipe that a run directory was written with.
 

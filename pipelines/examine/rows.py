@@ -124,10 +124,10 @@ def left(paths: str | Sequence[str], run: str, columns: Sequence[str], most: int
 
 
 def _groups(files: Sequence[str], columns: list[str], most: int | None) -> list[pa.Table]:
-    """Row groups of files, no more than hold `most` rows."""
+    """Row groups of files, until they hold `most` rows."""
     groups: list[pa.Table] = []
     for group in (group for path in files for group in storage.row_groups(path, columns)):
-        groups.append(group if most is None else group.slice(0, most))
+        groups.append(group)
         if most is not None and sum(one.num_rows for one in groups) >= most:
             break
     return groups
@@ -172,6 +172,5 @@ def answered(roles: pa.Array, rows: NDArray[np.int64], n: int) -> NDArray[np.int
     messages there are, which is behind them all.
     """
     spoken = pc.is_in(roles, pa.array(["assistant", "text"])).to_numpy(zero_copy_only=False)
-    last = np.full(n, len(rows), np.int64)
-    last[rows[spoken]] = np.flatnonzero(spoken)  # ascending, so the last one of a row stays
-    return last
+    last = arrays.last(rows, np.flatnonzero(spoken), n)
+    return np.where(last < 0, len(rows), last)

@@ -17,6 +17,7 @@ from headrace.pipelines.passes.units import (
     versions,
     workers,
 )
+from headrace.pipelines.recipe import learned_last
 from headrace.pipelines.rundir import Run
 from headrace.pipelines.schema import SPLITS
 from headrace.pipelines.stages.dedup import against, passages
@@ -59,7 +60,7 @@ def deduplicate(run: Run, records: Sequence[ledger.Record], mode: Mode) -> ledge
         [c.mark for c in corpora],
         config_key(split, recipe.split),
         [recipe.seed, sorted(run.epochs.items())],
-        *([last] if (last := _last(run)) else []),
+        *([last] if (last := learned_last(recipe)) else []),
         # Nothing where no source says its side.
         *([sorted(fixed.items())] if (fixed := fixed_sides(run, records)) else []),
         # Nor where no template counts.
@@ -103,7 +104,7 @@ def _deduplicated(
         firsts=firsts,
         corpora=corpora,
         held=held,
-        last=_last(run),
+        last=learned_last(recipe),
         each_table=partial(each, gpus=1) if _on_gpus(recipe.dedup) else None,
     )
     if recipe.split.by == "template":
@@ -135,11 +136,6 @@ def fixed_sides(run: Run, records: Sequence[ledger.Record]) -> dict[int, int]:
     """Side (place in `SPLITS`) of the ordinals whose source says it."""
     named = {str(s.name): SPLITS.index(s.side) for s in run.recipe.sources if s.side}
     return {r["ordinal"]: named[r["source"]] for r in records if r["source"] in named}
-
-
-def _last(run: Run) -> list[str]:
-    """Sources of which the last answer of a row alone is learned."""
-    return sorted(str(source.name) for source in run.recipe.sources if source.loss == "last")
 
 
 def _on_gpus(config: Config) -> bool:

@@ -32,6 +32,18 @@ def test_values_are_spread_by_a_mask_as_by_numbers(mask: list[bool]) -> None:
     assert arrays.spread(values, np.flatnonzero(chosen), len(mask)).tolist() == whole.tolist()
 
 
+def test_the_last_place_of_each_owner() -> None:
+    owners = np.array([0, 0, 2, 2, 2])
+    assert arrays.last(owners, np.array([0, 1, 3]), 4).tolist() == [1, -1, 3, -1]
+    assert arrays.last(owners, np.array([3, 1, 0]), 4).tolist() == [
+        0,
+        -1,
+        3,
+        -1,
+    ]  # the first, of places reversed
+    assert arrays.last(owners, np.zeros(0, np.int64), 1).tolist() == [-1]
+
+
 def test_texts_are_put_where_they_belong() -> None:
     texts = pa.array(["a", None, "c"], pa.large_string())
     assert arrays.put(texts, [1, 2], pa.array(["x", None], pa.large_string())).to_pylist() == ["a", "x", None]

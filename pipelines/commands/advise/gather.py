@@ -26,7 +26,7 @@ from headrace.pipelines.examine.advice import forms
 from headrace.pipelines.examine.advice.cost import TOKEN
 from headrace.pipelines.examine.advice.facts import MOST, Facts, of_run, traced
 from headrace.pipelines.passes import parts, prepare_worker, summary
-from headrace.pipelines.recipe import Recipe
+from headrace.pipelines.recipe import Recipe, learned_last
 from headrace.pipelines.recipe import kept as kept_recipe
 from headrace.pipelines.stages.dedup import in_memory
 from headrace.pipelines.stages.fingerprint import stage as fingerprint
@@ -97,14 +97,10 @@ def _told(path: str, whole: Mapping[str, Any], name: str, found: Sequence[First]
     ids = table["row_id"].to_pylist()
     named: dict[str, list[Any]] = {}
     _add(named, table, ids)
-    formed = forms.look(table, _last(kept_recipe(path)[1]))
+    recipe = kept_recipe(path)[1]
+    formed = forms.look(table, learned_last(recipe) if recipe else ())
     named |= {code: [ids[at] for at in places] for code, places in formed.places.items()}
     return replace(of_run(whole, name, named), forms=formed.counts, formed=formed.rows)
-
-
-def _last(recipe: Recipe | None) -> list[str]:
-    """Sources of which the last answer of each row alone is learned."""
-    return [str(source.name) for source in recipe.sources if source.loss == "last"] if recipe else []
 
 
 def _first(path: str) -> list[First]:
@@ -161,7 +157,7 @@ def _gathered(recipe: Recipe, table: pa.Table, origin: str, partial: bool) -> Ga
         kept.schema.get_field_index("row_id"), "row_id", pa.array(np.arange(kept.num_rows, dtype=np.uint64))
     )
     sketched = fingerprint.apply(numbered, recipe.fingerprint)
-    gone = in_memory.removed(sketched, recipe.dedup, _last(recipe)) if kept.num_rows else None
+    gone = in_memory.removed(sketched, recipe.dedup, learned_last(recipe)) if kept.num_rows else None
     lost: dict[str, int] = {**book["dropped"], **book["quarantined"]}
     if gone is not None and gone.num_rows:
         stays = pc.invert(
@@ -169,7 +165,7 @@ def _gathered(recipe: Recipe, table: pa.Table, origin: str, partial: bool) -> Ga
         )
         kept, both = kept.filter(stays).combine_chunks(), both.filter(stays)
         lost["dedup.removed"] = gone.num_rows
-    formed = forms.look(kept, _last(recipe))
+    formed = forms.look(kept, learned_last(recipe))
     where = [f"{f}: {p}" for f, p in zip(kept["file"].to_pylist(), kept["place"].to_pylist(), strict=True)]
     named = {code: [where[at] for at in places] for code, places in formed.places.items()}
     _add(named, kept, where)

@@ -169,14 +169,9 @@ def _words(  # type: ignore[no-untyped-def]
     data, ends, letters, known, kinds, means, maybe, put, codes, offsets, plain, sizes, spare
 ):
     """Fill `codes` with the words of ``data[ends[i]:ends[i + 1]]``; returns how many there are."""
-    data_, letters_, known_, kinds_, means_ = (
-        pointer(data),
-        pointer(letters),
-        pointer(known),
-        pointer(kinds),
-        pointer(means),
-    )
-    codes_, sizes_, spare_, maybe_ = pointer(codes), pointer(sizes), pointer(spare), pointer(maybe)
+    data_, letters_, maybe_ = pointer(data), pointer(letters), pointer(maybe)
+    known_, kinds_, means_ = pointer(known), pointer(kinds), pointer(means)
+    codes_, sizes_, spare_ = pointer(codes), pointer(sizes), pointer(spare)
     most = len(letters) - 1
     out = 0
     for text in range(len(ends) - 1):

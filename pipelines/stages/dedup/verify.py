@@ -51,7 +51,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from headrace import kernels
-from headrace.pipelines import schema
+from headrace.pipelines import arrays, schema
 from headrace.pipelines.stages.dedup import asked, results
 from headrace.pipelines.stages.fingerprint import stage as fingerprint
 
@@ -152,8 +152,7 @@ def _other_ends(table: pa.Table, pairs: NDArray[np.int64]) -> NDArray[np.bool_]:
     roles, rows, texts = schema.contents(table.take(pa.array(concerned)))
     answers = np.flatnonzero(pc.equal(roles, "assistant").to_numpy(zero_copy_only=False))
     counts = np.bincount(rows[answers], minlength=len(concerned))
-    ends = np.full(len(concerned), -1, np.int64)
-    ends[rows[answers]] = answers  # ascending, so the last one of a row stays
+    ends = arrays.last(rows, answers, len(concerned))
     last = texts.take(pa.array(ends, mask=ends < 0)).fill_null("")
     key = kernels.content_hash(kernels.fold(last, keep_punctuation=True))[0]
     one, other = local.T

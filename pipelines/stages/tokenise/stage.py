@@ -88,7 +88,8 @@ def apply(
     units = by_turn.units(messages, first, tokenizer)
     if given.preferred.any():
         units = by_turn.last_turns(units, messages, given.preferred != 0, tokenizer)
-    unlearned, earlier = messages.unlearned, _earlier(messages, first, _of_sources(part, loss) == "last")
+    said = _of_sources(part, loss)
+    unlearned, earlier = messages.unlearned, _earlier(messages, first, said == "last")
     units = by_turn.without(units, unlearned | earlier)
     whole = _encoded(messages, units, tokenizer)
     strays = np.isin(owner[units.row], given.strays)
@@ -96,7 +97,7 @@ def apply(
     whole, gone = pairs.settled(whole, given, config.max_length, len(rows))
     cuts = _Cuts()
     lost = given.any(_policy(cuts, part, messages, units, whole, config, tokenizer), len(rows))
-    everything = (_of_sources(part, loss) == "all") & (given.preferred == 0)
+    everything = (said == "all") & (given.preferred == 0)
     modes = np.where(everything, ALL, ASSISTANT).astype(np.uint8)
     index, samples = cuts.gather(modes)
     none = np.ones(len(rows), np.bool_)

@@ -74,7 +74,7 @@ def told(table: pa.Table, config: Config) -> pa.Table:
     n = table.num_rows
     users, answers, plain = (_is(roles, name) for name in ("user", "assistant", "text"))
     spoken = np.flatnonzero(answers | plain)
-    asked, last = _first(rows, np.flatnonzero(users), n), _last(rows, spoken, n)
+    asked, last = _first(rows, np.flatnonzero(users), n), arrays.last(rows, spoken, n)
     prompt, answer = _taken(texts, asked), _taken(texts, last)
     lists = words.table()
     of_prompt = signals.look(prompt, lists, HEAD, TAIL)
@@ -127,13 +127,7 @@ def _is(roles: pa.Array, name: str) -> Mask:
 
 def _first(rows: NDArray[np.int64], at: NDArray[np.int64], n: int) -> NDArray[np.int64]:
     """Of each row the first of the messages `at`, -1 where it has none."""
-    return _last(rows, at[::-1], n)
-
-
-def _last(rows: NDArray[np.int64], at: NDArray[np.int64], n: int) -> NDArray[np.int64]:
-    found = np.full(n, -1, np.int64)
-    found[rows[at]] = at
-    return found
+    return arrays.last(rows, at[::-1], n)
 
 
 def _taken(texts: pa.Array, at: NDArray[np.int64]) -> pa.Array:
