@@ -181,6 +181,7 @@ def _gathered(recipe: Recipe, table: pa.Table, origin: str, partial: bool) -> Ga
         records=book["in"],
         partial=partial,
         lost=lost,
+        changed=books.changed(schema.changes(table), {}),
         tasks=traits.get("task"),
         rules=traits.get("rule"),
         flags=traits.get("flags"),

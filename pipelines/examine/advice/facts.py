@@ -24,6 +24,7 @@ class Facts:
     name: str = ""
     partial: bool = False
     lost: Counts = field(default_factory=dict)  # records by reason
+    changed: Counts = field(default_factory=dict)  # what was done to rows, by stage and kind
     tasks: Counts | None = None
     rules: Counts | None = None  # what told the tasks
     flags: Counts | None = None
@@ -101,6 +102,7 @@ def of_run(run: Mapping[str, Any], path: str, examples: Mapping[str, list[Any]] 
         records=int(books.get("in", 0)),
         name=path,
         lost={str(k): int(n) for k, n in lost.items()},
+        changed=run.get("changed") or {},
         tasks=tasks or None,
         rules=traits.get("rule"),
         flags=traits.get("flags"),

@@ -1,6 +1,6 @@
 """Faults that rows are flagged for, and what advice says of each: how grave it is, what is wrong, what to do.
 
-Source: https://developers.openai.com/api/docs/guides/fine-tuning-best-practices, for flags.
+Source: https://developers.openai.com/api/docs/guides/fine-tuning-best-practices, for what answers say.
 """
 
 from typing import Literal
@@ -29,8 +29,73 @@ FLAGS: dict[str, tuple[Level, str, str]] = {
         'say "as an AI" or the like',
         "the model will too: `traits: {drop: {flags: [disclaimer]}}`",
     ),
+    "opener": (
+        "note",
+        'begin with a stock phrase ("Sure! Here is")',
+        "the model will as well: right only if you want it to",
+    ),
     "refusal": ("note", "refuse", "the model will refuse more often: right only if you train for that"),
 }
+LEAST = {"opener": 0.3}  # share of rows below which a flag is not worth a word, as people talk so
+# Flags of what machines left in texts: a note from `SEEN` of the rows on, and as above from `suspect` on.
+DAMAGE: dict[str, tuple[Level, str, str]] = {
+    "missing": (
+        "mend",
+        'hold what a program writes where a value was missing ("nan", "undefined")',
+        "the model learns to write it: read its blanks as blanks, or `traits: {drop: {flags: [missing]}}`",
+    ),
+    "error": (
+        "mend",
+        "hold a program's error message in the place of an answer",
+        "make them again, as the call failed, or `traits: {drop: {flags: [error]}}`",
+    ),
+    "escaped": (
+        "mend",
+        r"hold line breaks or letters as escapes (\n and \u00e9 as they stand in code)",
+        "they were written as JSON twice, or read as plain text: decode them before (`steps`)",
+    ),
+    "placeholder": (
+        "mend",
+        "hold a placeholder that nobody filled in ({name}, [Your Name])",
+        "the model learns to write it: fill them in, unless your program does so with what the model says",
+    ),
+    "markers": (
+        "mend",
+        "hold markers of a chat template or a tokenizer in a turn",
+        "the model learns to write them; take them out, or name the format that the rows are in",
+    ),
+    "lost_letters": (
+        "mend",
+        "hold letters that were lost when they were decoded (\ufffd, or ? within words)",
+        "what is lost stays lost: read the first file there was, in its own encoding",
+    ),
+    "next_turn": (
+        "mend",
+        'go on as the next speaker in their answer ("User:", "### Instruction:")',
+        "whatever made them did not stop: cut them there, or `traits: {drop: {flags: [next_turn]}}`",
+    ),
+    "printed": (
+        "mend",
+        "hold a value as Python prints it (b'...', ['...']) for an answer",
+        "write the value itself: the column was printed when it was saved",
+    ),
+    "unbroken": (
+        "mend",
+        "hold data as letters (base64) in a text",
+        "nothing is learnt of it: take it out, or `traits: {drop: {flags: [unbroken]}}`",
+    ),
+    "media": (
+        "mend",
+        "speak of an image, a sound or a video that is not there (<image>)",
+        "a model of texts learns to invent what is seen: `traits: {drop: {flags: [media]}}`",
+    ),
+    "broken_words": (
+        "mend",
+        "hold words that a hyphen parts over two lines, as out of a PDF",
+        "the model learns to part them: join lines before (`steps`)",
+    ),
+}
+SEEN = 0.005, 3  # share of rows, and rows, that show the same damage
 # Forms of a set (`forms`): level above `suspect`, what is wrong, and what to do.
 FORMS: dict[str, tuple[Level, str, str]] = {
     "shifted": (
@@ -38,6 +103,36 @@ FORMS: dict[str, tuple[Level, str, str]] = {
         "bear the answer of another row, as it looks: words of prompts stand in the answers of rows before"
         " or behind",
         "put the two columns together again",
+    ),
+    "unrelated": (
+        "stop",
+        "bear answers that have no more to do with their prompts than with those of other rows",
+        "one of the two columns was sorted or shuffled without the other: put them together again",
+    ),
+    "backwards": (
+        "stop",
+        "begin with a farewell or end with a greeting, as conversations do that stand there last turn first",
+        "turn them round before (`steps`)",
+    ),
+    "given": (
+        "mend",
+        "hold their answer in the prompt, always behind the same words",
+        "the model learns to copy it: leave that column out, unless it will be there when the model is asked",
+    ),
+    "blank": (
+        "mend",
+        'say that there is no answer ("None", "N/A"), where the others are texts',
+        "the model learns to say so: leave them out, or take the answers from another column",
+    ),
+    "spelled": (
+        "mend",
+        "give a label that most rows write in another way",
+        "a label in two spellings is two labels to a model: write each in one (`steps`)",
+    ),
+    "tagged": (
+        "note",
+        "hold tags of HTML in their answer, and the others of their source do not",
+        "the model learns both: `clean: {inline_tags: true}` takes them out",
     ),
     "exchanged": (
         "stop",
@@ -61,11 +156,6 @@ FORMS: dict[str, tuple[Level, str, str]] = {
         "give an answer that stands in the prompt of another row, as where a conversation is in pieces or a"
         " translation goes both ways",
         "a test would hold what was trained on; say which rows belong together (`sources[].group`)",
-    ),
-    "markers": (
-        "mend",
-        "hold markers of a chat template in a turn",
-        "the model learns to write them; take them out, or name the format that the rows are in",
     ),
     "cut_off": (
         "mend",

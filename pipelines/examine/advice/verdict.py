@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from headrace.pipelines.examine.advice.config import Config, Kind
 from headrace.pipelines.examine.advice.facts import CHECKS, MOST, Facts
-from headrace.pipelines.examine.advice.faults import FLAGS, FORMS, Level
+from headrace.pipelines.examine.advice.faults import DAMAGE, FLAGS, FORMS, LEAST, SEEN, Level
 from headrace.pipelines.examine.advice.sizes import LABELLED, LIMA, SETFIT, kind_of, size_of
 
 VERDICTS: dict[Level, str] = {"stop": "do not tune", "mend": "mend first", "note": "go", "fine": "go"}
@@ -23,6 +23,7 @@ ASKED = 0.02  # share of rows that ask for facts below which that is not worth a
 TEST = 100  # rows of a test set below which hardly any gain can be told: an interval of 10 points each way
 REWORDED = 0.1  # effective prompts a row below which most rows teach nothing new
 LOST = 0.5  # share of records lost above which the recipe reads them wrongly, or the data is another
+OPENED = 0.5  # opening turns a row from which on their roles may be wrong
 ERRORS = "https://arxiv.org/abs/2411.00640"
 OPENAI = "https://developers.openai.com/api/docs/guides/fine-tuning-best-practices"
 RETRIEVE = "https://arxiv.org/abs/2312.05934, https://arxiv.org/abs/2405.05904"
@@ -78,7 +79,18 @@ def _reasons(facts: Facts, config: Config) -> Iterator[Reason]:
     yield _size(facts, config)
     if not facts.rows:
         return
-    for one in (_facts, _lost, _diversity, _contradictions, _labels, _leaks, _test, _shortened, _checked):
+    for one in (
+        _facts,
+        _lost,
+        _opened,
+        _diversity,
+        _contradictions,
+        _labels,
+        _leaks,
+        _test,
+        _shortened,
+        _checked,
+    ):
         found = one(facts, config)
         if found is not None:
             yield found
@@ -198,6 +210,18 @@ def _lost(facts: Facts, config: Config) -> Reason | None:
     show = f"headrace rejected {facts.name} --reason {first}" if facts.name else "headrace check RECIPE"
     level: Level = "mend" if n > LOST * facts.records else "note"
     return _reason(facts, "lost", level, words, n / facts.records, OWN, show=show)
+
+
+def _opened(facts: Facts, config: Config) -> Reason | None:
+    n = int(facts.changed.get("clean.opening_turns", 0))
+    if n <= OPENED * facts.rows:
+        return None
+    words = (
+        f"{n:,} turns in {facts.rows:,} rows stood before the first of a user and were left out: where an"
+        " assistant asks there and a user answers, their roles are taken for each other; else"
+        " `clean: {opening: keep}`"
+    )
+    return _reason(facts, "opening_turns", "note", words, n / facts.rows, OWN)
 
 
 def _diversity(facts: Facts, config: Config) -> Reason | None:
@@ -362,8 +386,11 @@ def _forms(facts: Facts, config: Config) -> Iterator[Reason]:
 
 
 def _flags(facts: Facts, config: Config) -> Iterator[Reason]:
-    for name, (level, what, then) in FLAGS.items():
+    for name, (level, what, then) in {**FLAGS, **DAMAGE}.items():
         n = int((facts.flags or {}).get(name, 0))
-        if facts.told and n > config.suspect * facts.told:
-            words = f"{n:,} of {facts.told:,} rows {what} ({n / facts.told:.0%}): {then}"
-            yield _reason(facts, name, level, words, n / facts.told, OPENAI, of=name)
+        many = facts.told and n > max(config.suspect, LEAST.get(name, 0)) * facts.told
+        if many or (name in DAMAGE and n >= max(SEEN[0] * facts.told, SEEN[1])):
+            share = f"{n / facts.told:.0%}" if many else f"{n / facts.told:.1%}"
+            words = f"{n:,} of {facts.told:,} rows {what} ({share}): {then}"
+            source = OWN if name in DAMAGE else OPENAI
+            yield _reason(facts, name, level if many else "note", words, n / facts.told, source, of=name)

@@ -15,7 +15,8 @@ FORMATS = ("empty", "call", "json", "xml", "table", "number", "code", "label", "
 REASONING = ("think", "thinking", "reasoning", "thought", "mistral", "channel", "empty", "steps", "none")
 FLAGS = (
     *("refusal", "opener", "praise", "disclaimer", "copies_prompt", "other_language", "empty_answer"),
-    "one_word",
+    *("one_word", "missing", "error", "escaped", "placeholder", "markers", "lost_letters", "broken_words"),
+    *("unbroken", "media", "next_turn", "printed"),
 )
 KNOWN: dict[str, tuple[str, ...]] = {
     "task": TASKS,

@@ -19,7 +19,8 @@ Flags: `refusal`, `opener` ("Certainly! Here is ...") and `praise` ("Great quest
 an answer, `disclaimer` ("as an AI") in it, each of any answer; of the last one `copies_prompt` (it begins
 with the whole prompt, and is no other wording or translation of it), `other_language` (than the prompt,
 both sure, and no language named there or in the system prompt, nor a translation asked for),
-`empty_answer`, `one_word`, and the names of the recipe's own models (see `models`).
+`empty_answer`, `one_word`, and the names of the recipe's own models (see `models`). What machines have left
+in texts is `damage`'s; `error`: an answer of `SHORT` words at most that begins as a failed program does.
 
 Why: mixes are decided, and failures found, by kinds of rows; word lists in nine languages and a model
 inside a package do it without a download.
@@ -36,15 +37,16 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from headrace.pipelines import arrays, schema, structure
-from headrace.pipelines.stages.traits import form, language, models, signals, tasks, words
+from headrace.pipelines.stages.traits import damage, form, language, models, signals, tasks, words
 from headrace.pipelines.stages.traits.config import Config as Config
 from headrace.pipelines.stages.traits.signals import Signals
 
 NAME = "traits"
-VERSION = 2
+VERSION = 3
 NOT_IN_KEY = {"actors", "gpus"}
 TRAITS = schema.TRAITS
 HEAD, TAIL = 256, 160  # bytes of a text in which phrases are looked for
+SHORT = 60  # words of an answer that is a message of an error and no more
 Mask = NDArray[np.bool_]
 
 
@@ -95,6 +97,7 @@ def told(table: pa.Table, config: Config) -> pa.Table:
     flags = {
         **(_flagged(table, prompt, answer, config) if config.models else {}),
         **_phrases(every, rows[spoken], n),
+        **_damaged(texts, roles, rows, n),
         "copies_prompt": form.copies(prompt, answer) & ~_tasks(task, "rewriting", "translation"),
         "other_language": _other(asked_in, spoken_in, of_prompt, of_system)
         & ~_tasks(task, "translation", "code"),
@@ -156,10 +159,22 @@ def _phrases(every: Signals, rows: NDArray[np.int64], n: int) -> dict[str, Mask]
         "opener": every.first & words.bit("openers"),
         "praise": every.first & words.bit("praise"),
         "disclaimer": every.anywhere & words.bit("disclaimers"),
+        "error": np.where(every.words <= SHORT, every.opening & words.bit("errors"), np.uint64(0)),
     }
     flags = {name: np.zeros(n, np.bool_) for name in told}
     for name, bits in told.items():
         flags[name][rows[bits != 0]] = True
+    return flags
+
+
+def _damaged(texts: pa.Array, roles: pa.Array, rows: NDArray[np.int64], n: int) -> dict[str, Mask]:
+    """Flags by what machines have left in texts, but in what tools said: ``bool[n]`` each."""
+    spoken = np.flatnonzero(~_is(roles, "tool"))
+    answers = (_is(roles, "assistant"))[spoken]
+    seen = damage.look(texts.take(pa.array(spoken)), answers)
+    flags = {name: np.zeros(n, np.bool_) for name in damage.NAMES}
+    for name, found in zip(damage.NAMES, seen, strict=True):
+        flags[name][rows[spoken[found]]] = True
     return flags
 
 
@@ -232,3 +247,4 @@ def warm() -> None:
     signals.look(pa.array(["a"], pa.large_string()), words.table(), 8, 8)
     language.warm()
     form.warm()
+    damage.warm()

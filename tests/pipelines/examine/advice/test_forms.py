@@ -1,11 +1,13 @@
 """What rows look like beside each other: faults that no row shows by itself."""
 
+import random
+from collections.abc import Callable
 from itertools import pairwise
 
 import pyarrow as pa
 import pytest
 
-from headrace.pipelines.examine.advice import forms
+from headrace.pipelines.examine.advice import beside, forms
 from tests import builders
 
 N = 60
@@ -48,7 +50,7 @@ def talks(turns: int = 6) -> list[list[builders.Turn]]:
     found = []
     for k in range(20):
         words = builders.story(k, 8 * turns).split()
-        said = [" ".join(words[8 * at : 8 * at + 12]) for at in range(turns)]
+        said = [" ".join(words[8 * at : 8 * at + 11 + (k + at) % 4]) for at in range(turns)]
         found.append([("user" if at % 2 == 0 else "assistant", text) for at, text in enumerate(said)])
     return found
 
@@ -124,22 +126,101 @@ def test_answers_that_break_off() -> None:
     assert counts(rows(answers=[f"{a}.\n{b}" for a, b in zip(ANSWERS, long, strict=True)])) == {"cut_off": N}
 
 
-@pytest.mark.parametrize("mark", ["<|im_end|>", "[INST]", "</s>", "<start_of_turn>"])
-def test_markers_of_a_template(mark: str) -> None:
-    assert counts(rows(answers=[a + mark if k % 2 else a for k, a in enumerate(ANSWERS)])) == {
-        "markers": N // 2
-    }
-
-
 @pytest.mark.parametrize("by", [-3, -1, 1, 2])
 def test_answers_beside_another_prompt(by: int) -> None:
     moved = [ANSWERS[(k - by) % N] for k in range(N)]
     assert counts(rows(answers=moved)) == {"shifted": N}
-    assert forms.shift([[prompt] for prompt in PROMPTS], moved) == by
+    assert beside.shift([[prompt] for prompt in PROMPTS], moved) == by
 
 
 def test_columns_taken_for_each_other() -> None:
     assert counts(rows(ANSWERS, PROMPTS)) == {"exchanged": N}
+    tasks = [f"Write a function that tells of {builders.story(k, 6)}." for k in range(N)]
+    assert counts(rows(ANSWERS, tasks)) == {"exchanged": N}
+    assert counts(rows(tasks, ANSWERS)) == {}
+    assert counts(rows([f"Make a question of: {answer}" for answer in ANSWERS], PROMPTS)) == {}
+
+
+def many(count: int = 400) -> tuple[list[str], list[str]]:
+    """Prompts, and answers that take up a word of them."""
+    told = [builders.story(k, 6) for k in range(count)]
+    return [f"What is told of {t}?" for t in told], [f"They say that {t.split()[0]} went home." for t in told]
+
+
+def test_answers_in_a_shuffled_column() -> None:
+    prompts, answers = many()
+    mixed = random.Random(1).sample(answers, len(answers))
+    assert "unrelated" not in counts(rows(prompts, answers))
+    assert counts(rows(prompts, mixed)) == {"unrelated": 400}
+    assert counts(rows(prompts[:200], mixed[:200])) == {}  # too few to say so
+
+
+def test_answers_that_words_cannot_tell_apart_are_not_said_to_be_unrelated() -> None:
+    prompts, _ = many()
+    draw = random.Random(2)
+    assert counts(rows(prompts, [f"${draw.randrange(10**6):,}" for _ in prompts])) == {}
+    assert counts(rows(prompts, [draw.choice(["Yes.", "No."]) for _ in prompts])) == {}
+
+
+def test_prompts_that_hold_their_answer() -> None:
+    labels = ["refund", "lost card", "top up"]
+    marked = [f"{prompt}\nintent: {labels[k % 3]}\nid: {k}" for k, prompt in enumerate(PROMPTS)]
+    told = [labels[k % 3] for k in range(N)]
+    assert counts(rows(marked, told)) == {"given": N}
+    assert counts(rows(PROMPTS, told)) == {}
+    options = [f"{prompt}\nOne of: refund, lost card, top up" for prompt in PROMPTS]
+    assert counts(rows(options, told)) == {}
+
+
+def test_answers_that_say_that_there_is_none() -> None:
+    some = [answer if k % 3 else "N/A" for k, answer in enumerate(ANSWERS)]
+    assert counts(rows(answers=some)) == {"blank": 20}
+    labels = [("None", "refund", "fee")[k % 3] for k in range(N)]
+    assert counts(rows(answers=labels)) == {}
+
+
+def test_labels_in_several_spellings() -> None:
+    labels = ["lost_card", "refund", "fee"]
+    assert counts(rows(answers=[labels[k % 3] for k in range(N)])) == {}
+    odd = [labels[k % 3] if k % 4 else f"{labels[k % 3].replace('_', ' ').title()}." for k in range(N)]
+    assert counts(rows(answers=odd)) == {"spelled": N // 4}
+    assert counts(rows(answers=[(answer, "ok", "Ok.")[k % 3] for k, answer in enumerate(ANSWERS)])) == {}
+
+
+def test_some_answers_with_tags() -> None:
+    some = [f"<p>{answer}</p>" if k % 2 else answer for k, answer in enumerate(ANSWERS)]
+    assert counts(rows(answers=some)) == {"tagged": N // 2}
+    assert counts(rows(answers=[f"<p>{answer}</p>" for answer in ANSWERS])) == {}
+    pages = [f"```html\n<p>{answer}</p>\n```" if k % 2 else answer for k, answer in enumerate(ANSWERS)]
+    assert counts(rows(answers=pages)) == {}
+
+
+@pytest.mark.parametrize("cut", [lambda text: text[:70], lambda text: " ".join(text.split()[:20])])
+def test_texts_that_a_limit_cut_at_one_length(cut: Callable[[str], str]) -> None:
+    long = [f"It goes on: {builders.story(k, 2 + k % 30)}" for k in range(N)]
+    full = sum(cut(text) != text for text in long)
+    for asked, told in ((PROMPTS, long), ([f"Do tell. {text}" for text in long], ANSWERS)):
+        assert "cut_off" not in counts(rows(asked, told))
+    found = counts(rows(answers=[cut(text) for text in long])).get("cut_off", 0)
+    assert 0.9 * full <= found <= N
+
+
+def test_conversations_with_the_last_turn_first() -> None:
+    held = [
+        [
+            *(("user", f"Hello, I ask about {builders.story(k, 4)}"), ("assistant", builders.story(k, 9))),
+            *(
+                ("user", f"And what of {builders.story(k + 99, 5)}"),
+                ("assistant", "Good bye, and take care."),
+            ),
+        ]
+        for k in range(N)
+    ]
+    turned = [
+        [(role, said) for (role, _), (_, said) in zip(talk, reversed(talk), strict=True)] for talk in held
+    ]
+    assert "backwards" not in counts(held)
+    assert counts(turned)["backwards"] == N
 
 
 def test_sources_are_looked_at_apart() -> None:
