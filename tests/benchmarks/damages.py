@@ -18,7 +18,7 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from headrace.pipelines import flow
 from headrace.pipelines.commands.advise import gather
@@ -41,7 +41,17 @@ Change = Callable[[random.Random, Row], Row]
 SHARE = 0.1
 TEXTS, LABELS, BOTH = ("gsm8k", "gpteacher"), ("banking77",), ("gsm8k", "gpteacher", "banking77")
 TALKS = ("sgd dialogues", "crosswoz dialogues")
-OFF = ("contradictions", "label_noise", "diversity", "formats")  # checks that tell no damage
+RECORDS, CALLS = ("banking77 as records",), ("banking77 as calls",)
+CALL = '{"name": '  # what an answer begins with that is a call
+OFF = ("contradictions", "label_noise", "diversity")  # checks that tell no damage
+TOOL = {
+    "name": "lookup",
+    "parameters": {
+        "type": "object",
+        "properties": {"topic": {"type": "string"}, "words": {"type": "integer"}},
+        "required": ["topic"],
+    },
+}
 ERRORS = (
     "Error: Rate limit reached for gpt-4 on tokens per min. Limit: 10000. Please try again in 6ms.",
     "Request timed out.",
@@ -83,6 +93,37 @@ class Kind(NamedTuple):
     change: Change | None = None
     share: float = SHARE
     whole: Callable[[random.Random, list[Row]], list[Row]] | None = None
+
+
+def as_record(row: Row) -> dict[str, Any]:
+    """What is to be extracted of a question of banking77."""
+    text = prompt(row)
+    own = "card" if "card" in text else None
+    return {"intent": answer(row), "words": len(text.split()), "urgent": "!" in text, "product": own}
+
+
+def record(change: Callable[[dict[str, Any]], Any]) -> Change:
+    """Of answers in JSON."""
+    return told(lambda _, text: json.dumps(change(json.loads(text))))
+
+
+def called(row: Row) -> str:
+    """A call of `TOOL` as JSON, for a question of banking77."""
+    given = {"topic": answer(row), "words": len(prompt(row).split())}
+    return json.dumps({"name": "lookup", "arguments": given})
+
+
+def as_written(row: Row) -> dict[str, Any]:
+    """A row as it stands in a file; an answer `CALL` as a call."""
+    messages: list[dict[str, Any]] = [{"role": role, "content": text} for role, text in row]
+    if not answer(row).startswith(CALL):
+        return {"messages": messages}
+    messages[-1] = {
+        "role": "assistant",
+        "content": "",
+        "tool_calls": [{"id": "a", "type": "function", "function": json.loads(answer(row))}],
+    }
+    return {"tools": [{"type": "function", "function": TOOL}], "messages": messages}
 
 
 def told(change: Callable[[random.Random, str], str]) -> Change:
@@ -175,12 +216,41 @@ KINDS = {
     "columns exchanged": Kind("exchanged", BOTH, whole=exchanged),
     "the answer in the prompt": Kind("given", BOTH, whole=given),
     "the last turn first": Kind("backwards", TALKS, whole=backwards),
+    "a key under another name": Kind(
+        "formats", RECORDS, record(lambda r: {("Intent" if k == "intent" else k): v for k, v in r.items()})
+    ),
+    "a key left out": Kind(
+        "formats", RECORDS, record(lambda r: {k: v for k, v in r.items() if k != "urgent"})
+    ),
+    "a number as text": Kind("formats", RECORDS, record(lambda r: {**r, "words": str(r["words"])})),
+    "null as text": Kind("formats", RECORDS, record(lambda r: {**r, "product": "null"})),
+    "yes and no for true and false": Kind(
+        "formats", RECORDS, record(lambda r: {**r, "urgent": "yes" if r["urgent"] else "no"})
+    ),
+    "a record within another": Kind("formats", RECORDS, record(lambda r: {"result": r})),
+    "a function that is not offered": Kind("formats", CALLS, record(lambda c: {**c, "name": "look_up"})),
+    "a call without what is required": Kind(
+        "formats", CALLS, record(lambda c: {**c, "arguments": {"words": 3}})
+    ),
+    "a call with one argument more": Kind(
+        "formats", CALLS, record(lambda c: {**c, "arguments": {**c["arguments"], "limit": 3}})
+    ),
+    "a call with another type": Kind(
+        "formats", CALLS, record(lambda c: {**c, "arguments": {**c["arguments"], "words": "three"}})
+    ),
+    "a call with broken arguments": Kind(
+        "formats", CALLS, record(lambda c: {**c, "arguments": '{"topic": '})
+    ),
     "one answer for most": Kind("one_answer", BOTH, told(lambda *_: "We will call you back."), 0.6),
 }
 
 
 def read(name: str, count: int) -> list[Row]:
     """Rows of a set as they are."""
+    if name in RECORDS:
+        return [[*row[:-1], ("assistant", json.dumps(as_record(row)))] for row in read("banking77", count)]
+    if name in CALLS:
+        return [[*row[:-1], ("assistant", called(row))] for row in read("banking77", count)]
     if name not in TALKS:
         return list(sets.read(DATA, name, count))
     talks = dialogues(name.split()[0], count)
@@ -202,7 +272,7 @@ def damaged(kind: Kind, rows: list[Row]) -> tuple[list[Row], int]:
 def looked_at(rows: list[Row]) -> tuple[dict[str, int], dict[str, str], str]:
     """How many rows show each damage, the level at which it is said, and the verdict."""
     with TemporaryDirectory() as folder:
-        lines = [json.dumps({"messages": [{"role": r, "content": t} for r, t in row]}) for row in rows]
+        lines = [json.dumps(as_written(row)) for row in rows]
         Path(folder, "rows.jsonl").write_text("\n".join(lines))
         given = {
             "output": f"{folder}/run",
@@ -212,8 +282,9 @@ def looked_at(rows: list[Row]) -> tuple[dict[str, int], dict[str, str], str]:
         recipe = validate(given, "recipe")
         facts = gather.gathered(recipe, flow.ROW_STAGES, len(rows)).facts
     advice = verdict.advise(facts, recipe.advise)
-    counts = {**(facts.flags or {}), **facts.forms}
-    levels = {reason.code: reason.level for reason in advice.reasons if reason.code in {**DAMAGE, **FORMS}}
+    counts = {**(facts.flags or {}), **facts.forms, "formats": facts.checks["formats"]["faults"]}
+    codes = {*DAMAGE, *FORMS, "formats"}
+    levels = {reason.code: reason.level for reason in advice.reasons if reason.code in codes}
     return counts, levels, advice.verdict
 
 
@@ -224,7 +295,7 @@ def main() -> None:
     given = parser.parse_args()
     head = [datetime.now(UTC).date().isoformat(), commit(), processor()]
     lines, whole = [], {}
-    for name in (*TALKS, *sets.SETS):
+    for name in (*TALKS, *RECORDS, *CALLS, *sets.SETS):
         rows = read(name, given.rows)
         counts, levels, said = looked_at(rows)
         whole[name] = counts

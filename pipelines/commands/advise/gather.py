@@ -253,7 +253,10 @@ def _checks(
     """Reports of checks that work in memory, as a run's; those that are off, or cannot, are left out."""
     found: dict[str, Mapping[str, Any]] = {}
     prompts, answers = (both[name].combine_chunks() for name in ("prompt", "answer"))
-    for name, look in (("diversity", _diversity), ("contradictions", _contradictions), ("formats", _formats)):
+    module, config = _wanted(recipe, "formats")
+    if module is not None and kept.num_rows:
+        found["formats"] = module.sampled(kept, both, config)
+    for name, look in (("diversity", _diversity), ("contradictions", _contradictions)):
         module, config = _wanted(recipe, name)
         if module is not None and kept.num_rows:
             found[name] = look(module, config, prompts, answers, where)
@@ -287,14 +290,6 @@ def _contradictions(
     places = module.conflicting(prompts, answers, config)
     largest = [{"row_ids": [where[at] for at in places[:MOST]]}] if len(places) else []
     return {"rows": len(prompts), "conflicting": len(places), "largest": largest}
-
-
-def _formats(module: Any, config: Any, prompts: Any, answers: Any, where: Sequence[str]) -> dict[str, Any]:
-    table = module.formats(answers, config)
-    broken = table.filter(pc.invert(table["valid"]))
-    bad = broken.num_rows > config.most * table.num_rows
-    words = [f"{broken.num_rows:,} of {table.num_rows:,} answers that begin in a format break"] if bad else []
-    return {"broken": broken.num_rows, "verdict": "mend" if words else "fine", "words": words}
 
 
 def _label_noise(

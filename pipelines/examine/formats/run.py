@@ -4,7 +4,8 @@ What: each structured answer is *valid*, *drift* (a valid head and a wrong tail,
 breaks) or *invalid*. The report counts them by format, names tasks of a source whose answers come in
 several formats (`mixture`), and counts answers that lose their end to `tokenise.max_length` (`cut`). The
 rows stand in ``findings/formats.parquet`` (row_id, format, valid_head, valid, breaks_at, and as `finding`
-one of `broken`, `mixed` (all but those of the format that most have) and `cut`). No row goes by it.
+one of `broken`, `mixed` (all but those of the format that most have), `cut`, `shape` (JSON that is built
+otherwise than the others of its source, see `shape`) and `call` (of tools, see `called`)). No row goes by it.
 
 Prose and code begin as CSV, YAML or a call by accident. So answers of a source that begin as one of these
 count only where more than half of them are valid to their end: there it is a habit, which the others break.
@@ -21,7 +22,7 @@ import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from functools import partial
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -30,16 +31,15 @@ from numpy.typing import NDArray
 
 from headrace.cluster import storage
 from headrace.pipelines.examine import rows
-from headrace.pipelines.examine.formats import cut, mixture
+from headrace.pipelines.examine.formats import called, cut, mixture, report, shape
 from headrace.pipelines.examine.formats.config import Config as Config
 from headrace.pipelines.examine.formats.parse import CLUES, Parsed, parse
 
 NAME = "formats"
-VERSION = 4
+VERSION = 5
 LIBRARIES = ("sqlglot", "pyyaml")
 WORK = f"findings/work/{NAME}"
 Each = Callable[..., Iterator[Any]]
-STATES = ("valid", "drift", "invalid")
 FINDINGS = pa.schema(
     [
         ("row_id", pa.uint64()),
@@ -52,9 +52,6 @@ FINDINGS = pa.schema(
 )
 Mask = NDArray[np.bool_]
 LOOSE = ("call", "csv", "yaml")
-OTHER = ""  # the format of an answer that begins as none
-# Share of structured answers of a source between which it is neither the one nor the other.
-MIXED = (0.5, 0.98)
 
 
 def formats(answers: pa.Array, config: Config | None = None) -> pa.Table:
@@ -102,31 +99,44 @@ def run(
         looked = rows.alone(looking(run, config, each), prepared, run, each, name=NAME)
     results, limit = looked, cut.of_run(run)
     counts, tasks = Counter[tuple[str, str, str]](), mixture.Counts()
+    built: dict[str, Counter[str]] = {}
+    lost = Counter[str]()
     for one in results:
-        counts.update(one.counts)
-        tasks.update(one.tasks)
-    mixed = mixture.told(tasks, config.most, config.mixed)
-    accidents = _accidents(counts)
-    counts = Counter({key: n for key, n in counts.items() if key[:2] not in accidents})
-    findings = [_without(one.findings, accidents) for one in results]
-    if mixed:
-        minor = partial(_minor, mixed=mixed)
+        counts.update(one.seen.counts)
+        tasks.update(one.seen.tasks)
+        lost.update(one.lost)
+        for source, shapes in one.seen.built.items():
+            built.setdefault(source, Counter()).update(shapes)
+    mixed, odd = mixture.told(tasks, config.most, config.mixed), _odd(built)
+    findings = [_without(one.findings, _accidents(counts)) for one in results]
+    if mixed or odd:
+        minor = partial(_minor, mixed=mixed, odd=odd)
         written = [one.every for one in results]
         findings += [_without(found, set()) for found in each(minor, written, name="formats mixed")]
     storage.delete(storage.join(run, WORK))
     table = pa.concat_tables([FINDINGS.empty_table(), *findings])
     table = table.sort_by([("row_id", "ascending"), ("finding", "ascending")])
     storage.write_ranges(storage.join(run, f"findings/{NAME}.parquet"), table)
-    lost = Counter[str]()
-    for one in results:
-        lost.update(one.lost)
-    return _report(counts, sum(one.long for one in results), mixed, lost, limit, config)
+    also = report.more(built, odd, [one.seen.calls for one in results])
+    long = sum(one.seen.long for one in results)
+    return report.of(_habits(counts), long, mixed, config, also, (lost, limit))
+
+
+def _odd(built: dict[str, Counter[str]]) -> dict[str, frozenset[str]]:
+    """Odd shapes of each source that has some."""
+    return {source: found for source, shapes in built.items() if (found := shape.odd(shapes))}
+
+
+def _habits(counts: Counter[tuple[str, str, str]]) -> Counter[tuple[str, str, str]]:
+    """Counts without those of formats that a source's answers begin in by accident."""
+    accidents = _accidents(counts)
+    return Counter({key: n for key, n in counts.items() if key[:2] not in accidents})
 
 
 def _accidents(counts: Counter[tuple[str, str, str]]) -> set[tuple[str, str]]:
     """Sources and formats of which no more than half of the answers that begin so are valid to their end."""
     of = {key[:2] for key in counts if key[1] in LOOSE}
-    return {key for key in of if 2 * counts[*key, "valid"] <= sum(counts[*key, state] for state in STATES)}
+    return {key for key in of if 2 * counts[*key, "valid"] <= sum(counts[*key, s] for s in report.STATES)}
 
 
 def _without(findings: pa.Table, accidents: set[tuple[str, str]]) -> pa.Table:
@@ -138,22 +148,48 @@ def _without(findings: pa.Table, accidents: set[tuple[str, str]]) -> pa.Table:
 
 
 class Looked(NamedTuple):
-    """findings of some files, with the source of each; rows by source, format and state, and by source, task
-    and format; answers that are too long to be parsed; rows that lose an end, by format; where `_every` of
-    the answers is written.
+    """What was seen of some rows, their `findings` with the source of each, rows that lose an end by format,
+    and where `Seen.every` of the answers is written.
     """
 
+    seen: "Seen"
     findings: pa.Table
-    counts: Counter[tuple[str, str, str]]
-    tasks: mixture.Counts
-    long: int
     lost: Counter[str]
     every: str
+
+
+class Seen(NamedTuple):
+    """counts: rows by source, format and state; tasks: by source, task and format; built: answers in JSON by
+    source and shape; calls of tools; answers that are too long to be parsed; `every` row.
+    """
+
+    counts: Counter[tuple[str, str, str]]
+    tasks: mixture.Counts
+    built: dict[str, Counter[str]]
+    calls: called.Called
+    long: int
+    every: pa.Table
 
 
 def _file(files: rows.Files, work: str, config: Config, limit: cut.Limit) -> Looked:
     """Look at the answers of some files."""
     table, exchanged = files.table, files.exchanges
+    seen = _seen(table, exchanged, config)
+    every = seen.every
+    target = storage.join(work, f"every-{files.number}.parquet")
+    answered = every.filter(pc.not_equal(exchanged["answer"], ""))
+    storage.write_table(target, answered, dictionary=["source", "task", "format", "shape"])
+    lost = cut.shortened(table, exchanged, limit)
+    wrong = np.zeros(table.num_rows, np.bool_)
+    wrong[seen.calls.places] = True
+    broken = _true(pc.invert(every["valid"]))
+    found = [_found(every, broken, "broken"), _found(every, lost, "cut"), _found(every, wrong, "call")]
+    by_format = Counter(every["format"].filter(pa.array(lost)).to_pylist())
+    return Looked(seen._replace(every=every.slice(0, 0)), pa.concat_tables(found), by_format, target)
+
+
+def _seen(table: pa.Table, exchanged: pa.Table, config: Config) -> Seen:
+    """What the answers of a table are; exchanged: its `rows.exchanges`."""
     found = formats(exchanged["answer"], config)
     answers, places = exchanged["answer"].combine_chunks(), found["row"].combine_chunks()
     state = pc.if_else(found["valid"], "valid", pc.if_else(found["valid_head"], "drift", "invalid"))
@@ -161,45 +197,62 @@ def _file(files: rows.Files, work: str, config: Config, limit: cut.Limit) -> Loo
         table["source"].take(places).to_pylist(), found["format"].to_pylist(), state.to_pylist(), strict=True
     )
     counts = Counter(named)
-    sources = table["source"].filter(pc.not_equal(answers, "")).combine_chunks()
+    said = pc.not_equal(answers, "")
+    sources = table["source"].filter(said).combine_chunks()
     for value in pc.value_counts(sources).to_pylist():
         counts[value["values"], "", ""] = value["counts"]
     long = pc.sum(pc.greater(pc.utf8_length(answers), config.longest)).as_py() or 0
     every = _every(table, found)
-    answered = every.filter(pc.not_equal(answers, ""))
-    target = storage.join(work, f"every-{files.number}.parquet")
-    storage.write_table(target, answered, dictionary=["source", "task", "format"])
-    lost = cut.shortened(table, exchanged, limit)
-    findings = [
-        _found(every, _mask(found, pc.invert(found["valid"]), table.num_rows), "broken"),
-        _found(every, lost, "cut"),
-    ]
-    by_format = Counter(every["format"].filter(pa.array(lost)).to_pylist())
-    return Looked(pa.concat_tables(findings), counts, mixture.counted(answered), long, by_format, target)
+    every = every.append_column("shape", _built(answers, every))
+    tasks = mixture.counted(every.filter(said))
+    return Seen(counts, tasks, _by_shape(every), called.look(table), long, every)
 
 
-def _minor(path: str, mixed: Sequence[mixture.Mixture]) -> pa.Table:
-    """Answers of some files that are not of the format that most of their task have."""
+def sampled(table: pa.Table, exchanged: pa.Table, config: Config) -> dict[str, Any]:
+    """The report of rows in memory, of all but ends that are lost; exchanged: their `rows.exchanges`."""
+    seen = _seen(table, exchanged, config)
+    mixed = mixture.told(seen.tasks, config.most, config.mixed)
+    also = report.more(seen.built, _odd(seen.built), [seen.calls])
+    return report.of(_habits(seen.counts), seen.long, mixed, config, also)
+
+
+def _built(answers: pa.Array, every: pa.Table) -> pa.Array:
+    """Shapes of the answers that are valid JSON, null for the others: string[N]."""
+    fine = pc.and_(pc.equal(every["format"], "json"), pc.fill_null(every["valid"], False)).combine_chunks()
+    return shape.of(pc.if_else(fine, answers, pa.scalar(None, answers.type)).to_pylist())
+
+
+def _by_shape(every: pa.Table) -> dict[str, Counter[str]]:
+    """Answers by source and shape."""
+    found: dict[str, Counter[str]] = {}
+    told = (
+        every.filter(every["shape"].is_valid()).group_by(["source", "shape"]).aggregate([([], "count_all")])
+    )
+    for one in told.to_pylist():
+        found.setdefault(one["source"], Counter())[one["shape"]] = one["count_all"]
+    return found
+
+
+def _minor(path: str, mixed: Sequence[mixture.Mixture], odd: dict[str, frozenset[str]]) -> pa.Table:
+    """Answers of some files that are not of the format that most of their task have, or of an odd shape."""
     every = storage.read_table(path)
-    return _found(every, mixture.minor(every, mixed), "mixed")
+    named = zip(every["source"].to_pylist(), every["shape"].to_pylist(), strict=True)
+    strange = np.array([own in odd.get(source, ()) for source, own in named], np.bool_)
+    return pa.concat_tables(
+        [_found(every, mixture.minor(every, mixed), "mixed"), _found(every, strange, "shape")]
+    )
 
 
 def _every(table: pa.Table, found: pa.Table) -> pa.Table:
     """Of each row ``row_id``, ``source``, ``task`` (null where nobody told it), and what was `found` of it:
-    its format is `OTHER`, and the rest null, where its answer begins in none.
+    its format is `report.OTHER`, and the rest null, where its answer begins in none.
     """
     at = pc.index_in(pa.array(np.arange(table.num_rows)), found["row"].combine_chunks())
     columns = {name: found[name].take(at) for name in Parsed._fields}
-    columns["format"] = pc.fill_null(columns["format"], OTHER)
+    columns["format"] = pc.fill_null(columns["format"], report.OTHER)
     told = "traits" in table.column_names  # a run may be without
     task = pc.struct_field(table["traits"], "task") if told else pa.nulls(table.num_rows, pa.string())
     return pa.table({"row_id": table["row_id"], "source": table["source"], "task": task, **columns})
-
-
-def _mask(found: pa.Table, mask: pa.ChunkedArray, n: int) -> Mask:
-    chosen = np.zeros(n, np.bool_)
-    chosen[found["row"].filter(mask).to_numpy()] = True
-    return chosen
 
 
 def _found(every: pa.Table, mask: Mask, finding: str) -> pa.Table:
@@ -211,67 +264,3 @@ def _found(every: pa.Table, mask: Mask, finding: str) -> pa.Table:
 def _true(mask: pa.Array | pa.ChunkedArray) -> Mask:
     array: Mask = pc.fill_null(mask, False).to_numpy(zero_copy_only=False)
     return array
-
-
-Tally: TypeAlias = dict[str, dict[str, int]]
-
-
-def _tallied(counts: Counter[tuple[str, str, str]]) -> tuple[Tally, Tally]:
-    """Answers by format and state, and of each source its answers and those that are structured."""
-    by_format: Tally = {}
-    by_source: Tally = {}
-    for (source, name, state), n in sorted(counts.items()):
-        own = by_source.setdefault(source, {"answers": 0, "structured": 0})
-        if not name:
-            own["answers"] += n
-            continue
-        own["structured"] += n
-        states = by_format.setdefault(name, dict.fromkeys(STATES, 0))
-        states[state] += n
-    return by_format, by_source
-
-
-def _report(
-    counts: Counter[tuple[str, str, str]],
-    long: int,
-    mixtures: Sequence[mixture.Mixture],
-    lost: Counter[str],
-    limit: cut.Limit,
-    config: Config,
-) -> dict[str, Any]:
-    by_format, by_source = _tallied(counts)
-    of_format = {name: sum(states.values()) for name, states in by_format.items()}
-    answers, structured = sum(own["answers"] for own in by_source.values()), sum(of_format.values())
-    broken = structured - sum(states["valid"] for states in by_format.values())
-    words = []
-    for name, states in by_format.items():
-        wrong = of_format[name] - states["valid"]
-        if wrong > config.most * of_format[name]:
-            words.append(f"{wrong:,} of {of_format[name]:,} answers that begin as {name} break")
-    words += [mixture.sentence(one) for one in mixtures]
-    told = {one.source for one in mixtures}
-    mixed = {
-        source: own
-        for source, own in by_source.items()
-        if MIXED[0] < own["structured"] / max(own["answers"], 1) < MIXED[1]
-    }
-    words += [
-        f"{own['structured']:,} of {own['answers']:,} answers of {source!r} are structured, the rest is not"
-        for source, own in mixed.items()
-        if source not in told
-    ]
-    words += cut.sentences(lost, {OTHER: answers - structured, **of_format}, limit, config.most)
-    return {
-        "enabled": True,
-        "answers": answers,
-        "structured": structured,
-        "broken": broken,
-        "by_format": by_format,
-        "mixed": mixed,
-        "mixtures": [one._asdict() for one in mixtures],
-        "too_long": long,
-        "cut": {name or "other": n for name, n in sorted(lost.items())},
-        "faults": broken + sum(mixture.strays(one) for one in mixtures) + sum(lost.values()),
-        "verdict": "mend" if words else "fine",
-        "words": words,
-    }

@@ -21,7 +21,9 @@ def test_no_module_that_compiles_is_left_out() -> None:
     ]
     named = {"headrace." + ".".join(p.relative_to(REPOSITORY).with_suffix("").parts) for p in jitted}
     # What these compile is compiled by whoever calls them.
-    traits = {f"headrace.pipelines.stages.traits.{name}" for name in ("damage", "form", "language", "signals")}
+    traits = {
+        f"headrace.pipelines.stages.traits.{name}" for name in ("damage", "form", "language", "signals")
+    }
     inner = {"headrace.pipelines.stages.tokenise.programs", "headrace.kernels.bits", *traits}
     assert named - inner <= set(compiling.modules())
 

@@ -7,7 +7,8 @@ import pyarrow as pa
 import yaml
 
 from headrace.cluster import storage
-from headrace.pipelines import schema
+from headrace.pipelines import schema, structure
+from headrace.pipelines.examine import rows
 from headrace.pipelines.examine.formats import run as formats
 from headrace.pipelines.examine.formats.config import Config
 from tests import builders
@@ -21,6 +22,14 @@ def run(
     made = made.append_column("traits", pa.array(traits, schema.TRAITS))
     (folder / "recipe.yaml").write_text(yaml.safe_dump({"tokenise": tokenise or {}}))
     cuts = [len(answers) * n // parts for n in range(1, parts)]
+    return looked_at(folder, made, cuts, **settings)
+
+
+def looked_at(
+    folder: Path, made: pa.Table, cuts: list[int], **settings: Any
+) -> tuple[dict[str, Any], list[Any]]:
+    recipe = folder / "recipe.yaml"
+    recipe.write_text(recipe.read_text() if recipe.exists() else "tokenise: {}")
     paths = builders.write_parts(folder, made.drop_columns(["drop", "error"]), cuts)
     (folder / "duplicates").mkdir(exist_ok=True)
     storage.write_ranges(
@@ -64,6 +73,8 @@ def test_broken_answers_are_found_and_counted(tmp_path: Path) -> None:
         "mixed": {"s": {"answers": 5, "structured": 4}},
         "mixtures": [],
         "too_long": 0,
+        "shapes": {"s": {"answers": 1, "odd": 0}},
+        "calls": {"rows": 0, "wrong": {}},
         "cut": {},
         "faults": 2,
         "verdict": "mend",
@@ -155,3 +166,30 @@ def test_nothing_is_read_where_it_is_switched_off(tmp_path: Path) -> None:
     assert formats.run([], str(tmp_path), Config(enabled=False), builders.in_order) == {"enabled": False}
     assert formats.FINDINGS.names == ["row_id", "format", "valid_head", "valid", "breaks_at", "finding"]
     assert schema.ROW.field("row_id").type == formats.FINDINGS.field("row_id").type
+
+
+def test_json_that_is_built_otherwise_and_calls_that_fail(tmp_path: Path) -> None:
+    def system(n: int) -> str:
+        return structure.sealed("", {"tools": [{"name": f"f{n}", "parameters": {"type": "object"}}]})
+
+    answers = [f'{{"n": {n}}}' if n % 30 else f'{{"N": {n}}}' for n in range(1, 91)]
+    calls = [structure.sealed("", {"tool_calls": [{"function": {"name": "f1"}}]}) for _ in range(2)]
+    made = builders.table(
+        *([("user", f"q{n}"), ("assistant", a)] for n, a in enumerate(answers)),
+        *([("system", system(n)), ("user", "go"), ("assistant", call)] for n, call in enumerate(calls)),
+    )
+    made = made.append_column("traits", pa.array([{"task": None}] * made.num_rows, schema.TRAITS))
+    for parts in ([], [31, 60]):
+        report, found = looked_at(tmp_path, made, parts)
+        assert [(one["row_id"], one["finding"]) for one in found] == [
+            *((29, "shape"), (59, "shape"), (89, "shape"), (90, "call")),
+        ]
+        assert report["shapes"] == {"s": {"answers": 90, "odd": 3}}
+        assert report["calls"] == {"rows": 2, "wrong": {"unknown": 1}}
+        assert (report["faults"], report["verdict"]) == (4, "mend")
+        assert report["words"] == [
+            "3 of 90 JSON answers of 's' have other keys than the others, or values of another type",
+            "1 of 2 rows call tools in a way that fails: 1 of functions that are not offered",
+        ]
+    both = rows.exchanges(made)
+    assert {**formats.sampled(made, both, Config()), "cut": {}} == report
