@@ -14,6 +14,7 @@ import csv
 import json
 import random
 import re
+from collections import Counter
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -81,6 +82,15 @@ NEXT = (
     "{}\n\nUser: And what about the other one?\nAssistant: The other one is",
     "{}\n\n### Instruction:\nTell me a joke.\n\n### Response:\nWhy did",
     "{}\n\nHuman: Thanks. And then?",
+)
+
+
+IDENTITY = ("I am ChatGPT, a model trained by OpenAI.", "I'm Claude, made by Anthropic.", "My name is Qwen.")
+WINDOW = (
+    "python\nCopy code\n{}",
+    "{}【4†source】",
+    "{}\nRegenerate response",
+    "{} citeturn0search0turn0search3",
 )
 
 
@@ -175,6 +185,21 @@ def given(_: random.Random, rows: list[Row]) -> list[Row]:
     ]
 
 
+def same_answer(_: random.Random, row: Row) -> Row:
+    return [(role, row[1][1] if role == "assistant" else said) for role, said in row]
+
+
+def rare(_: random.Random, rows: list[Row]) -> list[Row]:
+    """Of every other label two rows."""
+    names = sorted({answer(row) for row in rows})
+    kept, seen = [], Counter[str]()
+    for row in rows:
+        seen[answer(row)] += 1
+        if names.index(answer(row)) % 2 or seen[answer(row)] <= 2:
+            kept.append(row)
+    return kept
+
+
 def backwards(_: random.Random, rows: list[Row]) -> list[Row]:
     return [[(role, said) for (role, _), (_, said) in zip(row, row[::-1], strict=True)] for row in rows]
 
@@ -216,6 +241,13 @@ KINDS = {
     "columns exchanged": Kind("exchanged", BOTH, whole=exchanged),
     "the answer in the prompt": Kind("given", BOTH, whole=given),
     "the last turn first": Kind("backwards", TALKS, whole=backwards),
+    "a name of another model": Kind(
+        "identity", BOTH, told(lambda draw, text: f"{draw.choice(IDENTITY)} {text}")
+    ),
+    "what a chat window shows": Kind("pasted", TEXTS, one_of(WINDOW)),
+    "one answer to all of a conversation": Kind("repeated_turn", TALKS, same_answer),
+    "turns that stand twice": Kind("repeated_turn", TALKS, lambda _, row: [*row[:2], *row]),
+    "labels of two rows": Kind("rare_label", LABELS, whole=rare),
     "a key under another name": Kind(
         "formats", RECORDS, record(lambda r: {("Intent" if k == "intent" else k): v for k, v in r.items()})
     ),
@@ -262,7 +294,9 @@ def damaged(kind: Kind, rows: list[Row]) -> tuple[list[Row], int]:
     """The rows with this damage, and how many have it."""
     draw = random.Random(0)
     if kind.whole is not None:
-        return kind.whole(draw, rows), len(rows)
+        made = kind.whole(draw, rows)
+        counts = Counter(map(answer, made))
+        return made, len(made) if kind.whole is not rare else sum(n for n in counts.values() if n <= 2)
     assert kind.change is not None
     chosen = set(draw.sample(range(len(rows)), round(kind.share * len(rows))))
     made = [kind.change(draw, row) if at in chosen else row for at, row in enumerate(rows)]
@@ -283,7 +317,7 @@ def looked_at(rows: list[Row]) -> tuple[dict[str, int], dict[str, str], str]:
         facts = gather.gathered(recipe, flow.ROW_STAGES, len(rows)).facts
     advice = verdict.advise(facts, recipe.advise)
     counts = {**(facts.flags or {}), **facts.forms, "formats": facts.checks["formats"]["faults"]}
-    codes = {*DAMAGE, *FORMS, "formats"}
+    codes = {*DAMAGE, *FORMS, "formats", "repeated_turn"}
     levels = {reason.code: reason.level for reason in advice.reasons if reason.code in codes}
     return counts, levels, advice.verdict
 

@@ -24,6 +24,12 @@ FLAGS: dict[str, tuple[Level, str, str]] = {
         "are answered in another language than they ask in",
         "leave them out, or have the prompt ask for it",
     ),
+    "repeated_turn": (
+        "mend",
+        "say the very same in two answers of a conversation, or say what was asked",
+        "the model learns to go in circles: look how turns were put together, or `traits: {drop: {flags: "
+        "[repeated_turn]}}`",
+    ),
     "disclaimer": (
         "mend",
         'say "as an AI" or the like',
@@ -84,6 +90,16 @@ DAMAGE: dict[str, tuple[Level, str, str]] = {
         "hold data as letters (base64) in a text",
         "nothing is learnt of it: take it out, or `traits: {drop: {flags: [unbroken]}}`",
     ),
+    "identity": (
+        "mend",
+        'say that they are a model of somebody ("I am ChatGPT")',
+        "the model will call itself so: put its name there, or `traits: {drop: {flags: [identity]}}`",
+    ),
+    "pasted": (
+        "mend",
+        'hold what a chat window shows beside an answer ("Copy code", 【4†source】)',
+        "the model learns to write it: take it out (`steps`)",
+    ),
     "media": (
         "mend",
         "speak of an image, a sound or a video that is not there (<image>)",
@@ -96,6 +112,7 @@ DAMAGE: dict[str, tuple[Level, str, str]] = {
     ),
 }
 SEEN = 0.005, 3  # share of rows, and rows, that show the same damage
+ALWAYS = frozenset(("rare_label",))  # forms that are said of however few rows, as few is what they are
 # Forms of a set (`forms`): level above `suspect`, what is wrong, and what to do.
 FORMS: dict[str, tuple[Level, str, str]] = {
     "shifted": (
@@ -128,6 +145,11 @@ FORMS: dict[str, tuple[Level, str, str]] = {
         "mend",
         "give a label that most rows write in another way",
         "a label in two spellings is two labels to a model: write each in one (`steps`)",
+    ),
+    "rare_label": (
+        "note",
+        "bear a label that fewer than five rows have",
+        "the model hardly learns it: gather more of each, or put such labels together",
     ),
     "tagged": (
         "note",

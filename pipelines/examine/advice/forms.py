@@ -5,6 +5,7 @@
   always given by half, and most texts may hold no name;
 - *blank*: answers that say that there is none ("None", "N/A"), where the others are texts;
 - *spelled*: labels that most rows write in another way;
+- *rare_label*: labels that hardly a row gives;
 - *some_system*: rows with a system prompt, where others of their source have none;
 - *tagged*: answers with tags of HTML, where others have none;
 - *cut_off*: answers of several sentences that end in a letter or a comma, as where a limit cut them off; not
@@ -12,7 +13,8 @@
   which many are as long as the longest, and end within a sentence;
 - *shifted*: answers that stand beside another prompt: the words of last turns stand in the answers some rows
   before or behind (`beside.REACH` at most) much more often than in their own, rows of one conversation apart;
-- *unrelated*: answers that have no more to do with their prompts than with any other;
+- *unrelated*: answers that have no more to do with their prompts than with any other; not asked of
+  conversations, which end with what all end with;
 - *given*: answers that stand in their own prompt, always behind the same words;
 - *exchanged*: prompts that tell and answers that ask, as where two columns were taken for each other;
 - *begun*: rows with which another begins, and goes on: a conversation that stands there turn by turn, whose
@@ -39,9 +41,21 @@ from headrace.pipelines.examine import rows
 from headrace.pipelines.examine.advice import beside, pieces, wording
 
 MOST = 5000  # rows of a source
+SINGLE = 0.9  # share of rows of one exchange
 FEW = 50  # rows of a source below which nothing is said of it
 CODES = (
-    *("one_answer", "blank", "spelled", "some_system", "tagged", "cut_off", "shifted", "unrelated", "given"),
+    *(
+        "one_answer",
+        "blank",
+        "spelled",
+        "rare_label",
+        "some_system",
+        "tagged",
+        "cut_off",
+        "shifted",
+        "unrelated",
+        "given",
+    ),
     *("exchanged", "begun", "pieces", "backwards"),
 )
 
@@ -82,13 +96,14 @@ def _of_source(table: pa.Table, last: bool) -> dict[str, NDArray[np.bool_]]:
         "one_answer": none if common is None else np.array([answer == common for answer in told]),
         "blank": wording.blank(told),
         "spelled": wording.spelled(told),
+        "rare_label": wording.rare_label(told),
         "some_system": _some_system(table),
         "tagged": wording.tagged(told),
         "cut_off": np.array([wording.breaks_off(answer) for answer in told])
         | wording.at_one_length(told)
         | wording.at_one_length(asked),
     }
-    return found | _beside(before, told) | _pieces(table, before, told, last)
+    return found | _beside(before, told, _single(table)) | _pieces(table, before, told, last)
 
 
 def _some_system(table: pa.Table) -> NDArray[np.bool_]:
@@ -99,15 +114,22 @@ def _some_system(table: pa.Table) -> NDArray[np.bool_]:
     return system if not system.all() else np.zeros_like(system)
 
 
-def _beside(before: list[list[str]], told: list[str]) -> dict[str, NDArray[np.bool_]]:
-    """Codes of prompts beside answers, of which some are of the whole source."""
+def _single(table: pa.Table) -> bool:
+    """Whether nearly all rows have one turn of a user."""
+    roles, owners, _ = schema.contents(table)
+    asked = owners[pc.equal(roles, "user").to_numpy(zero_copy_only=False)]
+    return bool(np.mean(np.bincount(asked, minlength=table.num_rows) == 1) >= SINGLE)
+
+
+def _beside(before: list[list[str]], told: list[str], single: bool) -> dict[str, NDArray[np.bool_]]:
+    """Codes of prompts beside answers, some of the whole source; single: its rows are of one exchange."""
     none = np.zeros(len(told), np.bool_)
     both = beside.matrix(before, told)
     shifted = beside.shift(before, told, both) != 0
     exchanged = beside.exchanged(before, told)
     return {
         "shifted": none | shifted,
-        "unrelated": none | (not shifted and not exchanged and beside.unrelated(told, both)),
+        "unrelated": none | (single and not shifted and not exchanged and beside.unrelated(told, both)),
         "given": beside.given(before, told),
         "exchanged": none | exchanged,
     }

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from headrace.pipelines.examine.advice.config import Config, Kind
 from headrace.pipelines.examine.advice.facts import CHECKS, MOST, Facts
-from headrace.pipelines.examine.advice.faults import DAMAGE, FLAGS, FORMS, LEAST, SEEN, Level
+from headrace.pipelines.examine.advice.faults import ALWAYS, DAMAGE, FLAGS, FORMS, LEAST, SEEN, Level
 from headrace.pipelines.examine.advice.sizes import LABELLED, LIMA, SETFIT, kind_of, size_of
 
 VERDICTS: dict[Level, str] = {"stop": "do not tune", "mend": "mend first", "note": "go", "fine": "go"}
@@ -380,7 +380,7 @@ def _number(found: Mapping[str, Any]) -> int:
 def _forms(facts: Facts, config: Config) -> Iterator[Reason]:
     for name, (level, what, then) in FORMS.items():
         n = facts.forms.get(name, 0)
-        if n > config.suspect * facts.formed:
+        if n > config.suspect * facts.formed or (n and name in ALWAYS):
             words = f"{n:,} of {facts.formed:,} rows {what} ({n / facts.formed:.0%}): {then}"
             yield _reason(facts, name, level, words, n / facts.formed, OWN, of=name)
 

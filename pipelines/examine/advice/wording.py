@@ -16,6 +16,7 @@ NEAR, SPIKE = 5, 4  # lengths below it; how many times as many texts it has as o
 SHORTER = 0.8, 0.02  # part of the most words; share of texts that have no more, where a limit cuts words
 WITHIN = 0.6  # share of these that end within a sentence
 SHORT, AGAIN, LABELS = 4, 3, 0.8  # words of a label; rows that give it; share of rows whose answer is one
+HARDLY, SEVERAL, MANY = 5, 3, 0.8  # rows of a rare label; how many of them; share of labels that may be such
 PROSE = 5  # words of most answers beside which "None" is none
 NOTHING = re.compile(
     r"\W*(?:none|null|n/?a|nothing|no|unknown|not found|empty|keine?s?|rien|aucune?|nada)?\W*", re.I
@@ -89,6 +90,18 @@ def spelled(told: Sequence[str]) -> NDArray[np.bool_]:
     common = {key: max(own, key=lambda text: (own[text], text)) for key, own in written.items()}
     odd = [at and text.strip() != common[k] for k, text, at in zip(keys, told, label, strict=True)]
     return np.array(odd, np.bool_)
+
+
+def rare_label(told: Sequence[str]) -> NDArray[np.bool_]:
+    """Which of N answers are one of several labels that hardly a row gives, where answers are labels."""
+    keys = [text.strip() for text in told]
+    counts = Counter(keys)
+    own = [counts[key] for key in keys]
+    short = np.mean([len(key.split()) <= SHORT for key in keys])
+    few = {key for key, n in counts.items() if n < HARDLY}
+    labels = len(few) < MANY * len(counts) and len(few) >= SEVERAL
+    labelled = short >= LABELS and np.mean(np.array(own) >= HARDLY) >= LABELS and labels
+    return np.array([key in few for key in keys] if labelled else [False] * len(told), np.bool_)
 
 
 def blank(told: Sequence[str]) -> NDArray[np.bool_]:

@@ -16,7 +16,8 @@ REASONING = ("think", "thinking", "reasoning", "thought", "mistral", "channel", 
 FLAGS = (
     *("refusal", "opener", "praise", "disclaimer", "copies_prompt", "other_language", "empty_answer"),
     *("one_word", "missing", "error", "escaped", "placeholder", "markers", "lost_letters", "broken_words"),
-    *("unbroken", "media", "next_turn", "printed"),
+    *("unbroken", "pasted", "media", "next_turn", "printed", "identity"),
+    "repeated_turn",
 )
 KNOWN: dict[str, tuple[str, ...]] = {
     "task": TASKS,

@@ -10,6 +10,7 @@ What: of each text the flags
 - *lost_letters*: a character that a decoder could not read (U+FFFD), or question marks within words;
 - *broken_words*: words that a hyphen parts over two lines, as where they came out of a PDF;
 - *unbroken*: `LONG` letters and digits without a break, as data in base64 is;
+- *pasted*: what a chat window shows beside an answer (a line "Copy code", "【4†source】");
 - *media*: a place where an image, sound or video stood ("<image>");
 
 and of answers alone
@@ -35,13 +36,14 @@ from headrace.kernels.arrow import one_span
 from headrace.kernels.bits import pointer
 
 LONG = 200  # letters and digits without a break
+CITED = 12  # letters of a run that may name a source
 SHORT = 60  # bytes of a text of which one escape alone tells nothing
 FAR = 34  # bytes within which a bracket closes that may hold a marker or a placeholder
 LEAST = 2  # question marks within words, broken words
 TOKENS = 3  # signs of a tokenizer for a space or a line break
 # Bits of what a walk finds.
-MISSING, ESCAPED, BRACE, SQUARE, ANGLE, LOST, BROKEN, UNBROKEN, NEXT, PIECES, PRINTED = (
-    1 << k for k in range(11)
+MISSING, ESCAPED, BRACE, SQUARE, ANGLE, LOST, BROKEN, UNBROKEN, NEXT, PIECES, PRINTED, PASTED = (
+    1 << k for k in range(12)
 )
 NOTHING = r"nan|NaN|NaT|<NA>|undefined|\[object Object\]|#N/A|#REF!|#VALUE!|#NAME\?|#DIV/0!"
 WHOLE = rf"\A\s*(?:{NOTHING}|NAN|\[(?:deleted|removed)\])\s*\z"
@@ -66,6 +68,10 @@ MARKERS = (
 MEDIA = (
     r"<image(?:_?\d+)?>|<ImageHere>|<\|(?:image|video|audio|vision_start)(?:_pad)?\|>|\A\s*<(?:video|audio)>"
 )
+WINDOW = (
+    r"(?m)^(?:Copy code|Regenerate response|ChatGPT said:?|Was this response better or worse\?.*)\s*$"
+    r"|【\d+(?::\d+)?†[^】\n]{0,80}】|[\x{E200}-\x{E20F}]|\bcite(?:turn\d+(?:search|view|file|news)\d+)+"
+)
 SPEAKER = r"\n[#*\s<\[]{0,6}(?:[Hh]uman|HUMAN|[Uu]ser|USER|Instructions?)[\]*>]{0,2}\s?:"
 VALUE = (
     r"\A\s*(?:b'[^\n]*'\s*\z|b\"[^\n]*\"\s*\z|\['[^'\n]{20,}'\]\s*\z|array\(\[|Timestamp\('"
@@ -83,6 +89,7 @@ class Damage(NamedTuple):
     lost_letters: NDArray[np.bool_]
     broken_words: NDArray[np.bool_]
     unbroken: NDArray[np.bool_]
+    pasted: NDArray[np.bool_]
     media: NDArray[np.bool_]
     next_turn: NDArray[np.bool_]
     printed: NDArray[np.bool_]
@@ -108,6 +115,7 @@ def look(texts: pa.Array, answers: NDArray[np.bool_]) -> Damage:
         lost_letters=_has(seen, LOST),
         broken_words=_has(seen, BROKEN),
         unbroken=_has(seen, UNBROKEN),
+        pasted=_matched(texts, _has(seen, PASTED), WINDOW),
         media=_matched(texts, angles, MEDIA),
         next_turn=_matched(texts, answers & _has(seen, NEXT), SPEAKER),
         printed=_matched(texts, answers & _has(seen, PRINTED), VALUE),
@@ -134,7 +142,7 @@ def _kinds() -> NDArray[np.uint8]:
     kinds = np.ones(256, np.uint8)
     kinds[[ord(c) for c in "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789+/=_-"]] = 0
     kinds[[ord(c) for c in "\n\\?{[<"]] = 2
-    kinds[[0xC4, 0xE2, 0xEF]] = 2
+    kinds[[0xC4, 0xE2, 0xEE, 0xEF]] = 2
     return kinds
 
 
@@ -160,6 +168,14 @@ def _data(data, at, stop):  # type: ignore[no-untyped-def]
         letters += _letter(data[k])
         signs += data[k] in (45, 61, 95)
     return digits >= 8 and letters >= 8 and signs < (stop - at) // 4
+
+
+@njit(nogil=True, cache=True)
+def _of_run(data, at, stop):  # type: ignore[no-untyped-def]
+    """What a run of letters and digits shows."""
+    if data[at] == 99 and data[at + 4] == 116 and 48 <= data[at + 8] <= 57:  # citeturn0
+        return PASTED
+    return UNBROKEN if stop - at >= LONG and _data(data, at, stop) else 0
 
 
 @njit(nogil=True, cache=True)
@@ -257,10 +273,23 @@ def _prints(data, start, stop):  # type: ignore[no-untyped-def]
     )
 
 
+@njit(inline="always")
+def _window(data, at, stop):  # type: ignore[no-untyped-def]
+    """Whether a line that begins at `at` may be one that a chat window shows."""
+    if at + 9 > stop:
+        return False
+    one, two, five = data[at], data[at + 1], data[at + 4]
+    return (one == 67 and ((two == 111 and five == 32) or (two == 104 and five == 71))) or (  # Copy c, ChatG
+        (one == 82 and two == 101 and five == 110)
+        or (one == 87 and two == 97 and five == 116)  # Regen, Was t
+    )
+
+
 @njit(nogil=True, cache=True)
 def _of_line(data, start, at, stop):  # type: ignore[no-untyped-def]
     """What the line break at `at` shows, but for broken words."""
     found = MISSING if _nothing(data, start, at) else 0
+    found |= PASTED if _window(data, at + 1, stop) else 0
     return found | NEXT if _speaks(data, at + 1, stop) else found
 
 
@@ -275,6 +304,10 @@ def _of_sign(data, at, stop, byte):  # type: ignore[no-untyped-def]
         return ANGLE if _closes(data, at, stop, 62) else 0
     if byte == 0xEF:
         return LOST if at + 2 < stop and data[at + 1] == 0xBF and data[at + 2] == 0xBD else 0
+    if byte == 0xEE:
+        return PASTED if at + 1 < stop and data[at + 1] == 0x88 else 0
+    if byte == 0xE2 and at + 2 < stop and data[at + 1] == 0x80 and data[at + 2] == 0xA0:
+        return PASTED
     if byte == 0xC4:
         return PIECES if at + 1 < stop and data[at + 1] in (0xA0, 0x8A) else 0
     return PIECES if at + 2 < stop and data[at + 1] == 0x96 and data[at + 2] == 0x81 else 0
@@ -293,8 +326,8 @@ def _walk(lying, starts, stops, seen):  # type: ignore[no-untyped-def]
             if kind == 0:
                 at += 1
                 continue
-            if at - since >= LONG and _data(data, since, at):
-                found |= UNBROKEN
+            if at - since >= CITED:
+                found |= _of_run(data, since, at)
             since = at + 1
             if kind == 2:
                 if byte == 10:
@@ -311,8 +344,10 @@ def _walk(lying, starts, stops, seen):  # type: ignore[no-untyped-def]
                     pieces += shown == PIECES
                     found |= shown & ~PIECES
             at += 1
-        if at - since >= LONG and _data(data, since, at):
-            found |= UNBROKEN
+        if at - since >= CITED:
+            found |= _of_run(data, since, at)
+        if _window(data, start, stop):
+            found |= PASTED
         if _nothing(data, start, stop):
             found |= MISSING
         if _prints(data, start, stop):

@@ -19,8 +19,10 @@ Flags: `refusal`, `opener` ("Certainly! Here is ...") and `praise` ("Great quest
 an answer, `disclaimer` ("as an AI") in it, each of any answer; of the last one `copies_prompt` (it begins
 with the whole prompt, and is no other wording or translation of it), `other_language` (than the prompt,
 both sure, and no language named there or in the system prompt, nor a translation asked for),
-`empty_answer`, `one_word`, and the names of the recipe's own models (see `models`). What machines have left
-in texts is `damage`'s; `error`: an answer of `SHORT` words at most that begins as a failed program does.
+`empty_answer`, `one_word`, and the names of the recipe's own models (see `models`).
+`repeated_turn`: an answer of `SAID` bytes and more is one of the same conversation, or what it answers.
+What machines have left in texts is `damage`'s. `identity`: an answer says that it is a model of somebody;
+`error`: an answer of `SHORT` words at most begins as a message of a program that failed.
 
 Why: mixes are decided, and failures found, by kinds of rows; word lists in nine languages and a model
 inside a package do it without a download.
@@ -46,6 +48,7 @@ VERSION = 3
 NOT_IN_KEY = {"actors", "gpus"}
 TRAITS = schema.TRAITS
 HEAD, TAIL = 256, 160  # bytes of a text in which phrases are looked for
+SAID = 24  # bytes of an answer that is more than a phrase
 SHORT = 60  # words of an answer that is a message of an error and no more
 Mask = NDArray[np.bool_]
 
@@ -98,6 +101,7 @@ def told(table: pa.Table, config: Config) -> pa.Table:
         **(_flagged(table, prompt, answer, config) if config.models else {}),
         **_phrases(every, rows[spoken], n),
         **_damaged(texts, roles, rows, n),
+        "repeated_turn": _repeated(texts, answers, rows, n),
         "copies_prompt": form.copies(prompt, answer) & ~_tasks(task, "rewriting", "translation"),
         "other_language": _other(asked_in, spoken_in, of_prompt, of_system)
         & ~_tasks(task, "translation", "code"),
@@ -159,6 +163,7 @@ def _phrases(every: Signals, rows: NDArray[np.int64], n: int) -> dict[str, Mask]
         "opener": every.first & words.bit("openers"),
         "praise": every.first & words.bit("praise"),
         "disclaimer": every.anywhere & words.bit("disclaimers"),
+        "identity": every.anywhere & words.bit("identity"),
         "error": np.where(every.words <= SHORT, every.opening & words.bit("errors"), np.uint64(0)),
     }
     flags = {name: np.zeros(n, np.bool_) for name in told}
@@ -176,6 +181,24 @@ def _damaged(texts: pa.Array, roles: pa.Array, rows: NDArray[np.int64], n: int) 
     for name, found in zip(damage.NAMES, seen, strict=True):
         flags[name][rows[spoken[found]]] = True
     return flags
+
+
+def _repeated(texts: pa.Array, answers: Mask, rows: NDArray[np.int64], n: int) -> Mask:
+    """Rows in which an assistant says the very same twice, or what was said just before: ``bool[n]``."""
+    many = np.bincount(rows[answers], minlength=n) > 1
+    at = np.flatnonzero(many[rows])
+    long = pc.greater_equal(pc.binary_length(texts.take(pa.array(at))), SAID).fill_null(False)
+    at = at[long.to_numpy(zero_copy_only=False)]
+    said = (
+        texts.take(pa.array(at)).dictionary_encode().indices.to_numpy(zero_copy_only=False).astype(np.int64)
+    )
+    found = np.zeros(n, np.bool_)
+    echo = (np.diff(at) == 1) & (np.diff(rows[at]) == 0) & (np.diff(said) == 0) & answers[at[1:]]
+    found[rows[at[1:][echo]]] = True
+    told = answers[at]
+    keys, counts = np.unique(rows[at][told] << 32 | said[told], return_counts=True)
+    found[keys[counts > 1] >> 32] = True
+    return found
 
 
 def _systems(texts: pa.Array, at: NDArray[np.int64], lists: Any) -> Signals:

@@ -187,6 +187,25 @@ def test_labels_in_several_spellings() -> None:
     assert counts(rows(answers=[(answer, "ok", "Ok.")[k % 3] for k, answer in enumerate(ANSWERS)])) == {}
 
 
+def test_labels_that_hardly_a_row_gives() -> None:
+    labels = [("refund", "fee", "lost card")[k % 3] for k in range(N)]
+    assert counts(rows(answers=[*labels[:-6], *["top up", "rate", "limit"] * 2])) == {"rare_label": 6}
+    assert counts(rows(answers=[*labels[:-2], "top up", "rate"])) == {}  # two may be slips
+    assert counts(rows(answers=[*labels[:-10], *ANSWERS[:10]])) == {"rare_label": 10}
+    assert counts(rows(answers=[f"{label} {k}" for k, label in enumerate(labels)])) == {}
+
+
+def test_conversations_are_not_asked_whether_their_ends_belong_together() -> None:
+    prompts, _ = many()
+    draw = random.Random(3)
+    ends = [f"{builders.story(k, 3)} and a good day" for k in range(400)]
+    talks = [[("user", p), ("assistant", "So it is."), ("user", "Thank you")] for p in prompts]
+    closed = [[*talk, ("assistant", end)] for talk, end in zip(talks, draw.sample(ends, 400), strict=True)]
+    assert "unrelated" not in counts(closed)
+    with_system = [[("system", "Be kind."), talk[0], closed[k][-1]] for k, talk in enumerate(talks)]
+    assert counts(with_system) == {"unrelated": 400}
+
+
 def test_some_answers_with_tags() -> None:
     some = [f"<p>{answer}</p>" if k % 2 else answer for k, answer in enumerate(ANSWERS)]
     assert counts(rows(answers=some)) == {"tagged": N // 2}

@@ -40,6 +40,12 @@ DAMAGED = [
     ("the caf?s and the na?ve cr?me br?l?e", "lost_letters"),
     ("an ex-\nample of words that are bro-\nken in two", "broken_words"),
     (f"see {DATA} here", "unbroken"),
+    ("So:\npython\nCopy code\nprint(1)", "pasted"),
+    ("It is tall【4†source】 and old.", "pasted"),
+    ("It is tall【12:0†towers.pdf】.", "pasted"),
+    ("It is old. citeturn0search0turn1view2", "pasted"),
+    ("It is old. \ue200cite\ue202turn0search0\ue201", "pasted"),
+    ("So.\nRegenerate response", "pasted"),
     ("<image>\nWhat is on it?", "media"),
     ("Look at <image_2>.", "media"),
     ("It is so.\n\nUser: And then?\nAssistant: Then", "next_turn"),
@@ -85,6 +91,10 @@ WHOLE = [
     "Is it so? Or so? Who knows?",
     "ŁĄKA, Ċ and Ġ",
     "<video src='x'>",
+    "Copy code from there.",
+    "Regenerate responses with care\nChatGPT said that it is so.",
+    "He died in 1912† and 【so】 on; cite their turns, citeturns and more",
+    "Was this so?",
 ]
 
 
@@ -131,6 +141,42 @@ def test_a_text_is_told_by_itself(texts: list[str | None]) -> None:
 def test_text_without_signs_is_whole(seed: int, words: int, text: str) -> None:
     assert flags(story(seed, words)) == []
     assert flags(f"{story(seed, words)}. {text.strip()}"[:0] + story(seed, words)) == []
+
+
+LONG = "I am sorry, I could not do that."
+
+
+@pytest.mark.parametrize(
+    ("said", "repeated"),
+    [
+        (["Why?", LONG, "Again?", LONG], True),
+        (["Why?", LONG, "Again?", LONG.upper()], False),
+        (["Why?", "No.", "Again?", "No."], False),
+        ([f"{LONG} Why?", "Well.", "Please do so for me now.", "Please do so for me now."], True),
+        (["Please do so for me now.", "Well.", "Please do so for me now.", "Yes."], False),
+        (["Why?", LONG], False),
+    ],
+)
+def test_an_answer_that_was_given_before(said: list[str], repeated: bool) -> None:
+    turns = [(("user", "assistant")[at % 2], text) for at, text in enumerate(said)]
+    other = [("user", "Why?"), ("assistant", LONG)]
+    found = traits.apply(table(other, turns, other), Config())["traits"].to_pylist()
+    assert ["repeated_turn" in row["flags"] for row in found] == [False, repeated, False]
+
+
+@pytest.mark.parametrize(
+    ("answer", "own"),
+    [
+        ("Hello! I'm Claude, made by Anthropic.", True),
+        ("我是ChatGPT，很高兴认识你。", True),
+        ("As a model trained by OpenAI, I do.", True),
+        ("OpenAI made ChatGPT, and Anthropic made Claude.", False),
+        ("My name is Claudette.", False),
+    ],
+)
+def test_an_answer_that_says_whose_model_it_is(answer: str, own: bool) -> None:
+    found = traits.apply(table([("user", "Who are you?"), ("assistant", answer)]), Config())
+    assert ("identity" in found["traits"][0].as_py()["flags"]) == own
 
 
 def test_rows_are_flagged_by_any_turn_but_what_tools_say() -> None:
