@@ -25,7 +25,7 @@ class Config(Section):
     it, to look at them first."""
     suspect: float = Field(0.05, ge=0, le=1)
     """Share of rows that contradict each other, bear a wrong label, or answer badly, above which the advice
-    is to mend first."""
+    is to mend first; a fifth of it for what machines left in texts ("nan", error messages, escapes)."""
     gpu: str | None = None
     """GPU that the training is to fit on, such as h100-80g; left out: the one that is found."""
 

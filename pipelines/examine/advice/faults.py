@@ -42,8 +42,7 @@ FLAGS: dict[str, tuple[Level, str, str]] = {
     ),
     "refusal": ("note", "refuse", "the model will refuse more often: right only if you train for that"),
 }
-LEAST = {"opener": 0.3}  # share of rows below which a flag is not worth a word, as people talk so
-# Flags of what machines left in texts: a note from `SEEN` of the rows on, and as above from `suspect` on.
+# Flags of what machines left in texts: sure ones, so that fewer are a fault (`least`); a note from `SEEN` on.
 DAMAGE: dict[str, tuple[Level, str, str]] = {
     "missing": (
         "mend",
@@ -111,7 +110,8 @@ DAMAGE: dict[str, tuple[Level, str, str]] = {
         "the model learns to part them: join lines before (`steps`)",
     ),
 }
-SEEN = 0.005, 3  # share of rows, and rows, that show the same damage
+STOCK = 0.3  # share of rows that begin with a stock phrase below which people just talk so
+SEEN = 0.002, 3  # share of rows, and rows, that show the same damage
 ALWAYS = frozenset(("rare_label",))  # forms that are said of however few rows, as few is what they are
 # Forms of a set (`forms`): level above `suspect`, what is wrong, and what to do.
 FORMS: dict[str, tuple[Level, str, str]] = {
@@ -190,3 +190,10 @@ FORMS: dict[str, tuple[Level, str, str]] = {
         "the model is taught both; give all of them one, or none, if it will be asked in one way",
     ),
 }
+
+
+def least(name: str, suspect: float) -> float:
+    """The share of rows with a flag above which it is as grave as it says; suspect: `advise.suspect`."""
+    if name in DAMAGE:
+        return suspect / 5 if suspect < 1 else 1
+    return max(STOCK, suspect) if name == "opener" else suspect

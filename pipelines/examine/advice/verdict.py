@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 from headrace.pipelines.examine.advice.config import Config, Kind
 from headrace.pipelines.examine.advice.facts import CHECKS, MOST, Facts
-from headrace.pipelines.examine.advice.faults import ALWAYS, DAMAGE, FLAGS, FORMS, LEAST, SEEN, Level
+from headrace.pipelines.examine.advice.faults import ALWAYS, DAMAGE, FLAGS, FORMS, SEEN, Level, least
 from headrace.pipelines.examine.advice.sizes import LABELLED, LIMA, SETFIT, kind_of, size_of
 
 VERDICTS: dict[Level, str] = {"stop": "do not tune", "mend": "mend first", "note": "go", "fine": "go"}
@@ -388,9 +388,8 @@ def _forms(facts: Facts, config: Config) -> Iterator[Reason]:
 def _flags(facts: Facts, config: Config) -> Iterator[Reason]:
     for name, (level, what, then) in {**FLAGS, **DAMAGE}.items():
         n = int((facts.flags or {}).get(name, 0))
-        many = facts.told and n > max(config.suspect, LEAST.get(name, 0)) * facts.told
+        many = n > least(name, config.suspect) * facts.told > 0
         if many or (name in DAMAGE and n >= max(SEEN[0] * facts.told, SEEN[1])):
-            share = f"{n / facts.told:.0%}" if many else f"{n / facts.told:.1%}"
-            words = f"{n:,} of {facts.told:,} rows {what} ({share}): {then}"
+            words = f"{n:,} of {facts.told:,} rows {what} ({n / facts.told:.1%}): {then}"
             source = OWN if name in DAMAGE else OPENAI
             yield _reason(facts, name, level if many else "note", words, n / facts.told, source, of=name)

@@ -376,3 +376,39 @@ def test_what_is_to_be_done_with_few_rows_leaves_some_to_measure_by(n: int) -> N
     numbers = [int(word) for word in words.split() if word.isdigit()]
     assert all(number < n for number in numbers)
     assert bool(numbers) == (n >= 6)
+
+
+@pytest.mark.parametrize(
+    ("flags", "suspect", "level"),
+    [
+        ({"missing": 101}, 0.05, "mend"),
+        ({"missing": 100}, 0.05, "note"),
+        ({"missing": 20}, 0.05, "note"),
+        ({"missing": 19}, 0.05, None),
+        ({"missing": 9_000}, 1, "note"),
+        ({"missing": 2_100}, 0.2, "mend"),
+        ({"repeated_turn": 500}, 0.05, None),
+        ({"repeated_turn": 501}, 0.05, "mend"),
+        ({"opener": 3_000}, 0.05, None),
+        ({"opener": 3_001}, 0.05, "note"),
+    ],
+)
+def test_how_many_rows_with_a_flag_are_a_fault(
+    flags: dict[str, int], suspect: float, level: str | None
+) -> None:
+    advice = verdict.advise(facts(10_000, flags=flags), Config(suspect=suspect))
+    found = {reason.code: reason.level for reason in advice.reasons}
+    assert found.get(*flags) == level
+
+
+def test_opening_turns_that_were_left_out_are_a_note() -> None:
+    for n, level in ((5_001, "note"), (5_000, None)):
+        given = facts(10_000, changed={"clean.opening_turns": n})
+        found = {reason.code: reason.level for reason in verdict.advise(given, Config()).reasons}
+        assert found.get("opening_turns") == level
+
+
+def test_few_labels_that_hardly_a_row_has_are_said() -> None:
+    given = facts(10_000, forms={"rare_label": 3, "blank": 500}, formed=10_000)
+    found = {reason.code: reason.level for reason in verdict.advise(given, Config()).reasons}
+    assert (found["rare_label"], found.get("blank")) == ("note", None)
