@@ -197,11 +197,10 @@ def _escapes(data, start, at, stop):  # type: ignore[no-untyped-def]
 @njit(nogil=True, cache=True)
 def _within(data, start, at, stop):  # type: ignore[no-untyped-def]
     """Whether the question mark at `at` stands for a letter of a word: no address, no code."""
-    if at == start or at + 1 >= stop:
+    if at < start + 2 or at + 1 >= stop:
         return False
-    if not (_lower(data[at - 1]) or data[at - 1] >= 0x80) or not (
-        _lower(data[at + 1]) or data[at + 1] >= 0x80
-    ):
+    wide = data[at - 1] >= 0x80 and 0xC3 <= data[at - 2] <= 0xDF  # a letter of two bytes
+    if not (_lower(data[at - 1]) or wide) or not (_lower(data[at + 1]) or 0xC3 <= data[at + 1] <= 0xDF):
         return False
     k = at - 1
     while k >= start and data[k] > 32 and at - k < 40:

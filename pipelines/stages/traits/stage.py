@@ -180,6 +180,7 @@ def _damaged(texts: pa.Array, roles: pa.Array, rows: NDArray[np.int64], n: int) 
     flags = {name: np.zeros(n, np.bool_) for name in damage.NAMES}
     for name, found in zip(damage.NAMES, seen, strict=True):
         flags[name][rows[spoken[found]]] = True
+    flags["placeholder"][rows[_is(roles, "text")]] = False  # markup of a page
     return flags
 
 

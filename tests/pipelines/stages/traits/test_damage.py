@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from headrace.pipelines.stages.traits import damage
 from headrace.pipelines.stages.traits import stage as traits
 from headrace.pipelines.stages.traits.config import Config
-from tests.builders import story, table
+from tests.builders import story, table, text_table
 
 DATA = "iVBORw0KGgoAAAANSUhEUgAAAAUA7Qx9" * 8
 DAMAGED = [
@@ -38,6 +38,7 @@ DAMAGED = [
     ("ĠHelloĠthereĠyou", "markers"),
     ("the caf\ufffd is closed", "lost_letters"),
     ("the caf?s and the na?ve cr?me br?l?e", "lost_letters"),
+    ("ét?é et no?ël", "lost_letters"),
     ("an ex-\nample of words that are bro-\nken in two", "broken_words"),
     (f"see {DATA} here", "unbroken"),
     ("So:\npython\nCopy code\nprint(1)", "pasted"),
@@ -79,6 +80,7 @@ WHOLE = [
     "really?yes",
     "http://x.y/a?b=c&d?e=f",
     "colou?r",
+    "‘what?’ and ‘who?’ they ask",
     "well-\nknown",
     "- one\n- two-\n- three",
     "_" * 300,
@@ -177,6 +179,12 @@ def test_an_answer_that_was_given_before(said: list[str], repeated: bool) -> Non
 def test_an_answer_that_says_whose_model_it_is(answer: str, own: bool) -> None:
     found = traits.apply(table([("user", "Who are you?"), ("assistant", answer)]), Config())
     assert ("identity" in found["traits"][0].as_py()["flags"]) == own
+
+
+def test_markup_of_a_page_is_no_placeholder() -> None:
+    page = "The town {{citation needed}} is old, as {{Infobox town}} says."
+    assert traits.apply(text_table([page]), Config())["traits"][0].as_py()["flags"] == []
+    assert flags(page) == ["placeholder"]
 
 
 def test_rows_are_flagged_by_any_turn_but_what_tools_say() -> None:
