@@ -65,6 +65,7 @@ def prepare(
         "histograms": _histograms(rows, windows),
         "pii": books.add_counts(r["pii"] for r in rows),
         "traits": books.add_mixes(r.get("traits", {}) for r in rows),
+        "flagged": _flagged(rows),
         "pii_coverage": {
             **pii_coverage.coverage(run.recipe.pii),
             "mark": pii_coverage.model_digest(run.recipe.pii),
@@ -123,6 +124,7 @@ def begun(
         **_told(run, rows),
         "pii": books.add_counts(r["pii"] for r in rows),
         "traits": books.add_mixes(r.get("traits", {}) for r in rows),
+        "flagged": _flagged(rows),
         "changed": books.add_counts(r.get("changed", {}) for r in [*rows, *windows]),
         "uncounted": sum("changed" not in r for r in [*rows, *windows]),
         "fragments": len(run.fragments),
@@ -172,6 +174,17 @@ def _sources(
         sources[name] = _whole(first, last)
         books.check(sources[name], first["in"], f"source {name!r}")
     return sources
+
+
+def _flagged(rows: Sequence[ledger.Record]) -> dict[str, Any]:
+    """By source its rows with traits, and how many have each flag; sources without flags are left out."""
+    found = {}
+    for source in sorted({str(record["source"]) for record in rows}):
+        mixes = books.add_mixes(r.get("traits", {}) for r in rows if str(r["source"]) == source)
+        told = sum(mixes.get("task", {}).values())
+        if told and mixes.get("flags"):
+            found[source] = {"rows": told, "flags": mixes["flags"]}
+    return found
 
 
 def _told(run: Run, rows: Sequence[ledger.Record]) -> dict[str, Any]:

@@ -185,6 +185,7 @@ def _gathered(recipe: Recipe, table: pa.Table, origin: str, partial: bool) -> Ga
         tasks=traits.get("task"),
         rules=traits.get("rule"),
         flags=traits.get("flags"),
+        by_source=_flagged(kept),
         traced=traced(traits),
         told=sum(traits["task"].values()) if traits.get("task") else 0,
         checks=_checks(recipe, kept, both, where),
@@ -199,6 +200,15 @@ def _gathered(recipe: Recipe, table: pa.Table, origin: str, partial: bool) -> Ga
         formed=formed.rows,
     )
     return Gathered(facts, origin, prompt, answer)
+
+
+def _flagged(kept: pa.Table) -> dict[str, tuple[int, Mapping[str, int]]]:
+    """By source its rows with traits, and how many of them have each flag."""
+    found: dict[str, tuple[int, Mapping[str, int]]] = {}
+    for source in kept["source"].unique().to_pylist():
+        mixes = books.traits(kept.filter(pc.equal(kept["source"], source)))
+        found[source] = (sum(mixes.get("task", {}).values()), mixes.get("flags", {}))
+    return found
 
 
 def _sides(recipe: Recipe, rows: int) -> Counter[str] | None:

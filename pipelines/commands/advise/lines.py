@@ -12,7 +12,7 @@ from typing import Any
 from headrace.cluster.errors import ModelError, UserError
 from headrace.pipelines.commands.advise.gather import Gathered
 from headrace.pipelines.console import Line
-from headrace.pipelines.examine.advice import cost, fit, start, verdict
+from headrace.pipelines.examine.advice import cost, fit, reasons, start, verdict
 from headrace.pipelines.examine.advice.facts import Facts
 from headrace.pipelines.recipe import Recipe
 from headrace.pipelines.section import hint
@@ -65,7 +65,7 @@ def _effective(facts: Facts) -> Line:
     return Line(f"effective prompts: {number:,.0f} of {facts.rows:,} rows", fields)
 
 
-def reason_lines(reason: verdict.Reason) -> Iterator[Line]:
+def reason_lines(reason: reasons.Reason) -> Iterator[Line]:
     """A reason with its rows and its source."""
     fields = reason._asdict()
     yield Line(f"  {reason.level}: {reason.code}: {reason.words}", fields)
@@ -77,7 +77,7 @@ def reason_lines(reason: verdict.Reason) -> Iterator[Line]:
             else f"see `{reason.show}`"
         )
         yield Line(f"      {show}")
-    if reason.source != verdict.OWN:
+    if reason.source != reasons.OWN:
         yield Line(f"      source: {reason.source}")
 
 

@@ -3,9 +3,8 @@
 Source: https://developers.openai.com/api/docs/guides/fine-tuning-best-practices, for what answers say.
 """
 
-from typing import Literal
+from headrace.pipelines.examine.advice.reasons import Level
 
-Level = Literal["stop", "mend", "note", "fine"]
 # Flags of rows: level above `suspect`, what is wrong, and what to do.
 FLAGS: dict[str, tuple[Level, str, str]] = {
     "empty_answer": (

@@ -11,35 +11,20 @@ Source: at each rule.
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
+from headrace.pipelines.examine.advice import looks
 from headrace.pipelines.examine.advice.config import Config, Kind
-from headrace.pipelines.examine.advice.facts import CHECKS, MOST, Facts
-from headrace.pipelines.examine.advice.faults import ALWAYS, DAMAGE, FLAGS, FORMS, SEEN, Level, least
+from headrace.pipelines.examine.advice.facts import CHECKS, Facts
+from headrace.pipelines.examine.advice.reasons import LEVELS, OWN, Level, Reason, reason
 from headrace.pipelines.examine.advice.sizes import LABELLED, LIMA, SETFIT, kind_of, size_of
 
 VERDICTS: dict[Level, str] = {"stop": "do not tune", "mend": "mend first", "note": "go", "fine": "go"}
-LEVELS: tuple[Level, ...] = ("stop", "mend", "note", "fine")
 NONE = 0.9  # share of rows without an answer from which there is nothing to learn
 ASKED = 0.02  # share of rows that ask for facts below which that is not worth a word
 TEST = 100  # rows of a test set below which hardly any gain can be told: an interval of 10 points each way
 REWORDED = 0.1  # effective prompts a row below which most rows teach nothing new
 LOST = 0.5  # share of records lost above which the recipe reads them wrongly, or the data is another
-OPENED = 0.5  # opening turns a row from which on their roles may be wrong
 ERRORS = "https://arxiv.org/abs/2411.00640"
-OPENAI = "https://developers.openai.com/api/docs/guides/fine-tuning-best-practices"
 RETRIEVE = "https://arxiv.org/abs/2312.05934, https://arxiv.org/abs/2405.05904"
-OWN = "what headrace counted"
-
-
-class Reason(NamedTuple):
-    """Why a verdict is what it is. rows: ids, or file and place; show: a command, or a file that has all."""
-
-    code: str
-    level: Level
-    words: str
-    number: float
-    source: str
-    rows: list[Any]
-    show: str
 
 
 class Advice(NamedTuple):
@@ -56,7 +41,7 @@ def advise(facts: Facts, config: Config) -> Advice:
     """The verdict on a set."""
     kind, why = kind_of(facts, config)
     found = list(_reasons(facts, config))
-    found.sort(key=lambda reason: LEVELS.index(reason.level))
+    found.sort(key=lambda one: LEVELS.index(one.level))
     unseen = [name for name in CHECKS if name not in facts.checks]
     unseen += ["traits"] if facts.tasks is None else []
     return Advice(VERDICTS[found[0].level], found, kind, why, unseen)
@@ -66,7 +51,7 @@ def as_json(advice: Advice, facts: Facts) -> dict[str, Any]:
     """`advice` of run.json."""
     return {
         "verdict": advice.verdict,
-        "reasons": [reason._asdict() for reason in advice.reasons],
+        "reasons": [one._asdict() for one in advice.reasons],
         "kind": advice.kind,
         "why_kind": advice.why_kind,
         "effective_prompts": facts.effective,
@@ -82,7 +67,7 @@ def _reasons(facts: Facts, config: Config) -> Iterator[Reason]:
     for one in (
         _facts,
         _lost,
-        _opened,
+        looks.opened,
         _diversity,
         _contradictions,
         _labels,
@@ -102,23 +87,10 @@ def _reasons(facts: Facts, config: Config) -> Iterator[Reason]:
             "how users write (if you train for that: `advise.suspect: 1`); name the column or "
             "the roles of answers"
         )
-        yield _reason(facts, "answers", "stop", words, empty / facts.told, OWN, of="empty_answer")
+        yield reason(facts, "answers", "stop", words, empty / facts.told, OWN, of="empty_answer")
         return
-    yield from _forms(facts, config)
-    yield from _flags(facts, config)
-
-
-def _reason(
-    facts: Facts, code: str, level: Level, words: str, number: float, source: str, **more: Any
-) -> Reason:
-    """A reason; rows: given, or examples of `of`; findings: the file of a check that holds them all."""
-    rows = list(more.get("rows") or facts.examples.get(str(more.get("of")), []))[:MOST]
-    show = str(more.get("show", ""))
-    if not show and facts.name and rows:
-        show = f"headrace explain {facts.name} {rows[0]}"
-    elif not show and facts.name and "findings" in more:
-        show = f"{facts.name}/findings/{more['findings']}.parquet"
-    return Reason(code, level, words, round(float(number), 6), source, rows, show)
+    yield from looks.of_forms(facts, config)
+    yield from looks.of_flags(facts, config)
 
 
 def _size(facts: Facts, config: Config) -> Reason:
@@ -131,30 +103,30 @@ def _size(facts: Facts, config: Config) -> Reason:
     if not facts.rows:
         words = f"none of {facts.records:,} records is left to learn from: look at shape and columns first"
         show = f"headrace rejected {facts.name}" if facts.name else "headrace check RECIPE"
-        return _reason(facts, "size", "stop", words, 0, OWN, show=show)
+        return reason(facts, "size", "stop", words, 0, OWN, show=show)
     if facts.partial and n < size.some:
         words = f"{rows} in the sample, and the files hold more: raise --sample to tell ({size.means})"
-        return _reason(facts, "size", "note", words, n, size.source)
+        return reason(facts, "size", "note", words, n, size.source)
     each = facts.rows // facts.labels if facts.labelled > facts.rows / 2 and facts.labels else 0
     if n < size.some and each >= LABELLED:
         words = (
             f"{rows}, and {each:,} rows a label: {LABELLED} are where labels begin to be learnt, though a"
             " plain classifier may learn them as well: hold the gain against one"
         )
-        return _reason(facts, "size", "note", words, n, SETFIT)
+        return reason(facts, "size", "note", words, n, SETFIT)
     if n < size.least:
         words = f"{rows}: {few} for a {kind} set. {instead(n)}"
-        return _reason(facts, "size", "stop", words, n, size.source)
+        return reason(facts, "size", "stop", words, n, size.source)
     if n < size.some:
         words = (
             f"{rows}: between {size.least:,} and {size.some:,} a gain is a matter of luck; gather "
             f"{size.some - n:,} more that ask other things, or hold the gain against a prompt with examples"
         )
-        return _reason(facts, "size", "mend", words, n, size.source)
+        return reason(facts, "size", "mend", words, n, size.source)
     if n < size.enough:
         words = f"{rows} can be enough: {size.means}"
-        return _reason(facts, "size", "note", words, n, size.source)
-    return _reason(facts, "size", "fine", f"{rows} are enough for a {kind} set: {size.means}", n, size.source)
+        return reason(facts, "size", "note", words, n, size.source)
+    return reason(facts, "size", "fine", f"{rows} are enough for a {kind} set: {size.means}", n, size.source)
 
 
 def instead(n: int) -> str:
@@ -181,23 +153,23 @@ def _facts(facts: Facts, config: Config) -> Reason | None:
     told = f"{share:.0%} of the rows ask for facts alone, as it looks ({n:,} of {facts.told:,}{by})"
     more: dict[str, Any] = {"of": "knowledge"}
     if facts.labelled > facts.rows / 2:
-        return _reason(facts, "facts", "fine", "the answers are labels: no facts are taught", 0, RETRIEVE)
+        return reason(facts, "facts", "fine", "the answers are labels: no facts are taught", 0, RETRIEVE)
     reasoned = kind_of(facts, config)[0] == "traces"  # what they teach is how to come to the answer
     if share >= config.facts and not reasoned:
         words = (
             f'{told}: "it does not know" is a case for retrieval; tune where it "does not act or sound" right'
         )
-        return _reason(facts, "facts", "stop", words, share, RETRIEVE, **more)
+        return reason(facts, "facts", "stop", words, share, RETRIEVE, **more)
     if share >= config.facts / 2 and not reasoned:
         words = (
             f"{told}: put what the base model does not know yet into retrieval and leave those rows out "
             "(`traits: {drop: {task: [knowledge]}}`); new facts are learnt slowly and make it invent others"
         )
-        return _reason(facts, "facts", "mend", words, share, RETRIEVE, **more)
+        return reason(facts, "facts", "mend", words, share, RETRIEVE, **more)
     if share >= ASKED:
         words = f"{told}: what the base model does not know of them is for retrieval"
-        return _reason(facts, "facts", "note", words, share, RETRIEVE, **more)
-    return _reason(facts, "facts", "fine", "hardly a row asks for facts alone", share, RETRIEVE)
+        return reason(facts, "facts", "note", words, share, RETRIEVE, **more)
+    return reason(facts, "facts", "fine", "hardly a row asks for facts alone", share, RETRIEVE)
 
 
 def _lost(facts: Facts, config: Config) -> Reason | None:
@@ -209,19 +181,7 @@ def _lost(facts: Facts, config: Config) -> Reason | None:
     words = f"{n:,} of {facts.records:,} records were lost before anything was learnt, most by {first}"
     show = f"headrace rejected {facts.name} --reason {first}" if facts.name else "headrace check RECIPE"
     level: Level = "mend" if n > LOST * facts.records else "note"
-    return _reason(facts, "lost", level, words, n / facts.records, OWN, show=show)
-
-
-def _opened(facts: Facts, config: Config) -> Reason | None:
-    n = int(facts.changed.get("clean.opening_turns", 0))
-    if n <= OPENED * facts.rows:
-        return None
-    words = (
-        f"{n:,} turns in {facts.rows:,} rows stood before the first of a user and were left out: where an"
-        " assistant asks there and a user answers, their roles are taken for each other; else"
-        " `clean: {opening: keep}`"
-    )
-    return _reason(facts, "opening_turns", "note", words, n / facts.rows, OWN)
+    return reason(facts, "lost", level, words, n / facts.records, OWN, show=show)
 
 
 def _diversity(facts: Facts, config: Config) -> Reason | None:
@@ -240,19 +200,19 @@ def _diversity(facts: Facts, config: Config) -> Reason | None:
     largest = list(found.get("largest") or [])
     more: dict[str, Any] = {"rows": largest[0].get("row_ids") if largest else [], "findings": "diversity"}
     if rows < TEST:
-        return _reason(facts, "diversity", "fine", told, share, LIMA)
+        return reason(facts, "diversity", "fine", told, share, LIMA)
     if facts.labelled > facts.rows / 2:
         words = f"{told}: rewordings of the same question are what labels are learnt from"
-        return _reason(facts, "diversity", "note", words, share, LIMA, **more)
+        return reason(facts, "diversity", "note", words, share, LIMA, **more)
     if share < REWORDED:
         words = (
             f"{told}: few questions in other words; keep some rows of each, and spend the rest on new ones"
         )
-        return _reason(facts, "diversity", "mend", words, share, LIMA, **more)
+        return reason(facts, "diversity", "mend", words, share, LIMA, **more)
     if parts > REWORDED:
         words = f"{told}: look at some, and leave out what only repeats"
-        return _reason(facts, "diversity", "note", words, share, LIMA, **more)
-    return _reason(facts, "diversity", "fine", told, share, LIMA)
+        return reason(facts, "diversity", "note", words, share, LIMA, **more)
+    return reason(facts, "diversity", "fine", told, share, LIMA)
 
 
 def _contradictions(facts: Facts, config: Config) -> Reason | None:
@@ -269,14 +229,14 @@ def _contradictions(facts: Facts, config: Config) -> Reason | None:
     told = f"{n:,} of {rows:,} rows answer the same prompt otherwise ({n / max(rows, 1):.1%})"
     if gone:
         words = f"{told}; {gone:,} of them went by examine.contradictions.policy"
-        return _reason(facts, "contradictions", "note", words, n / max(rows, 1), OWN, **more)
+        return reason(facts, "contradictions", "note", words, n / max(rows, 1), OWN, **more)
     if n > config.suspect * rows:
         words = (
             f"{told}: the model can only guess which is right; mend them, or `examine.contradictions.policy`"
         )
-        return _reason(facts, "contradictions", "mend", words, n / rows, OWN, **more)
+        return reason(facts, "contradictions", "mend", words, n / rows, OWN, **more)
     words = told if n else f"no two of {rows:,} rows contradict each other"
-    return _reason(facts, "contradictions", "note" if n else "fine", words, n / max(rows, 1), OWN, **more)
+    return reason(facts, "contradictions", "note" if n else "fine", words, n / max(rows, 1), OWN, **more)
 
 
 def _labels(facts: Facts, config: Config) -> Reason | None:
@@ -289,7 +249,7 @@ def _labels(facts: Facts, config: Config) -> Reason | None:
         names = ", ".join(str(s["source"]) for s in labelled)
         words = f"the prompts hardly tell the labels of {names}: whether those are right nobody looked"
         none = "the answers are no labels (few short ones that come again and again), so none was looked at"
-        return _reason(facts, "label_noise", "note" if names else "fine", words if names else none, 0, OWN)
+        return reason(facts, "label_noise", "note" if names else "fine", words if names else none, 0, OWN)
     n, rows = int(found.get("suspects", 0)), sum(int(s.get("judged", s.get("rows", 0))) for s in sources)
     gone = found.get("policy", "keep") != "keep"
     share = f"{n / max(rows, 1):.1%}; half of such were, where people looked"
@@ -298,10 +258,10 @@ def _labels(facts: Facts, config: Config) -> Reason | None:
     source = "https://arxiv.org/abs/2103.14749"
     if n > config.suspect * rows and not gone:
         words = f"{told}: look at them before training; a day of labelling gains more than a larger model"
-        return _reason(facts, "label_noise", "mend", words, n / rows, source, **more)
+        return reason(facts, "label_noise", "mend", words, n / rows, source, **more)
     words = f"{told}; they went by examine.label_noise.policy" if gone and n else told
     words = words if n else f"none of {rows:,} labels looks wrong"
-    return _reason(facts, "label_noise", "note" if n else "fine", words, n / max(rows, 1), source, **more)
+    return reason(facts, "label_noise", "note" if n else "fine", words, n / max(rows, 1), source, **more)
 
 
 def _leaks(facts: Facts, config: Config) -> Reason | None:
@@ -315,9 +275,9 @@ def _leaks(facts: Facts, config: Config) -> Reason | None:
     more: dict[str, Any] = {"rows": listed, "findings": "leaks"}
     if n > gone:
         words = f"{n - gone:,} rows hold items of {names} and stay: a score on these sets would mean nothing"
-        return _reason(facts, "leaks", "mend", words, n - gone, source, **more)
+        return reason(facts, "leaks", "mend", words, n - gone, source, **more)
     words = f"{gone:,} rows that held items of {names} went" if gone else f"no row holds an item of {names}"
-    return _reason(facts, "leaks", "note" if gone else "fine", words, gone, source, **more)
+    return reason(facts, "leaks", "note" if gone else "fine", words, gone, source, **more)
 
 
 def _test(facts: Facts, config: Config) -> Reason | None:
@@ -326,7 +286,7 @@ def _test(facts: Facts, config: Config) -> Reason | None:
         return None
     if n == 0:
         words = f"no row is held out as a test: nothing can show a gain; set `split.test: {TEST}`"
-        return _reason(facts, "test", "mend", words, 0, ERRORS)
+        return reason(facts, "test", "mend", words, 0, ERRORS)
     width = 98 / n**0.5
     roomy = facts.rows >= 3 * TEST
     then = f"set `split.test: {TEST}`" if roomy else "no split of so few rows can show one"
@@ -334,15 +294,15 @@ def _test(facts: Facts, config: Config) -> Reason | None:
         f"{n:,} rows are held out as a test: a gain under {width:.0f} points of 100 cannot be told from luck"
     )
     if n < TEST:
-        return _reason(facts, "test", "mend", f"{words}; {then}", n, ERRORS)
-    return _reason(facts, "test", "fine", words, n, ERRORS)
+        return reason(facts, "test", "mend", f"{words}; {then}", n, ERRORS)
+    return reason(facts, "test", "fine", words, n, ERRORS)
 
 
 def _shortened(facts: Facts, config: Config) -> Reason | None:
     if facts.shortened <= config.suspect * facts.rows:
         return None
     words = f"{facts.shortened:,} rows lose a part to the length limit: raise `tokenise.max_length`"
-    return _reason(facts, "shortened", "mend", words, facts.shortened / facts.rows, OWN)
+    return reason(facts, "shortened", "mend", words, facts.shortened / facts.rows, OWN)
 
 
 def _checked(facts: Facts, config: Config) -> Reason | None:
@@ -353,8 +313,8 @@ def _checked(facts: Facts, config: Config) -> Reason | None:
     words = f"people found {rate:.0%} of the {found['judged']:,} rows that they judged right"
     if most < 1 - config.suspect:
         words = f"{words}, which makes it {most:.0%} of all at most: mend what they named"
-        return _reason(facts, "spot_check", "mend", words, rate, OWN)
-    return _reason(facts, "spot_check", "fine", words, rate, OWN)
+        return reason(facts, "spot_check", "mend", words, rate, OWN)
+    return reason(facts, "spot_check", "fine", words, rate, OWN)
 
 
 def _structure(facts: Facts, config: Config) -> Iterator[Reason]:
@@ -364,7 +324,7 @@ def _structure(facts: Facts, config: Config) -> Iterator[Reason]:
         n = _number(found)
         level: Level = "mend" if n > config.suspect * facts.rows else "note"
         for words in _sentences(found) if found.get("verdict") == "mend" else ():
-            yield _reason(facts, name, level, words, n, OWN, findings=name)
+            yield reason(facts, name, level, words, n, OWN, findings=name)
 
 
 def _sentences(found: Mapping[str, Any]) -> list[str]:
@@ -375,21 +335,3 @@ def _sentences(found: Mapping[str, Any]) -> list[str]:
 def _number(found: Mapping[str, Any]) -> int:
     """How many rows a check finds fault with."""
     return int(found.get("faults") or found.get("broken") or sum((found.get("kinds") or {}).values()))
-
-
-def _forms(facts: Facts, config: Config) -> Iterator[Reason]:
-    for name, (level, what, then) in FORMS.items():
-        n = facts.forms.get(name, 0)
-        if n > config.suspect * facts.formed or (n and name in ALWAYS):
-            words = f"{n:,} of {facts.formed:,} rows {what} ({n / facts.formed:.0%}): {then}"
-            yield _reason(facts, name, level, words, n / facts.formed, OWN, of=name)
-
-
-def _flags(facts: Facts, config: Config) -> Iterator[Reason]:
-    for name, (level, what, then) in {**FLAGS, **DAMAGE}.items():
-        n = int((facts.flags or {}).get(name, 0))
-        many = n > least(name, config.suspect) * facts.told > 0
-        if many or (name in DAMAGE and n >= max(SEEN[0] * facts.told, SEEN[1])):
-            words = f"{n:,} of {facts.told:,} rows {what} ({n / facts.told:.1%}): {then}"
-            source = OWN if name in DAMAGE else OPENAI
-            yield _reason(facts, name, level if many else "note", words, n / facts.told, source, of=name)

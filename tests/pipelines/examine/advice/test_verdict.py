@@ -9,6 +9,8 @@ from hypothesis import strategies as st
 from headrace.pipelines.examine.advice import sizes, verdict
 from headrace.pipelines.examine.advice.config import Config
 from headrace.pipelines.examine.advice.facts import Facts, of_run
+from headrace.pipelines.examine.advice.faults import FLAGS
+from headrace.pipelines.examine.advice.reasons import OWN, Reason
 from headrace.pipelines.examine.spot_check import ratings
 
 PLAIN = Config()
@@ -26,7 +28,7 @@ def facts(rows: int = 6_000, **more: Any) -> Facts:
     return Facts(rows=rows, records=rows, **{**usual, **more})
 
 
-def reasons(given: Facts, config: Config = PLAIN) -> dict[str, verdict.Reason]:
+def reasons(given: Facts, config: Config = PLAIN) -> dict[str, Reason]:
     return {reason.code: reason for reason in verdict.advise(given, config).reasons}
 
 
@@ -174,7 +176,7 @@ def test_facts_are_for_retrieval(share: float, level: str) -> None:
 
 
 def test_contradictions() -> None:
-    def of(conflicting: int, gone: int = 0) -> verdict.Reason:
+    def of(conflicting: int, gone: int = 0) -> Reason:
         report = {"rows": 6_000, "conflicting": conflicting, "rows_gone": gone, "largest": []}
         return reasons(facts(checks={"contradictions": report}))["contradictions"]
 
@@ -184,7 +186,7 @@ def test_contradictions() -> None:
 
 
 def test_wrong_labels() -> None:
-    def of(suspects: int, policy: str = "keep") -> verdict.Reason:
+    def of(suspects: int, policy: str = "keep") -> Reason:
         sources = [{"source": "s", "judged": 5_000}, {"source": "untold", "judged": 90, "told": False}]
         report = {"suspects": suspects, "policy": policy, "sources": sources}
         return reasons(facts(checks={"label_noise": report}))["label_noise"]
@@ -201,15 +203,15 @@ def test_wrong_labels() -> None:
 def test_no_labels_are_said_to_be_that() -> None:
     """Silence would read as: the labels are right."""
 
-    def of(*sources: dict[str, object]) -> verdict.Reason:
+    def of(*sources: dict[str, object]) -> Reason:
         return reasons(facts(checks={"label_noise": {"suspects": 0, "sources": [*sources]}}))["label_noise"]
 
-    assert of() == verdict.Reason(
+    assert of() == Reason(
         "label_noise",
         "fine",
         "the answers are no labels (few short ones that come again and again), so none was looked at",
         0,
-        verdict.OWN,
+        OWN,
         [],
         "",
     )
@@ -219,7 +221,7 @@ def test_no_labels_are_said_to_be_that() -> None:
 
 
 def test_leaks() -> None:
-    def of(hit: int, gone: int) -> verdict.Reason:
+    def of(hit: int, gone: int) -> Reason:
         report = {"rows_hit": hit, "rows_gone": gone, "sets": {"mmlu": 9}, "listed": [[5, "a:1"]]}
         return reasons(facts(checks={"leaks": report}))["leaks"]
 
@@ -301,7 +303,7 @@ counts = st.integers(0, 10_000)
 @given(
     counts,
     st.dictionaries(st.sampled_from(sorted(sizes.KINDS)), counts),
-    st.dictionaries(st.sampled_from(sorted(verdict.FLAGS)), counts),
+    st.dictionaries(st.sampled_from(sorted(FLAGS)), counts),
     st.none() | st.tuples(st.floats(0, 1e4), counts),
 )
 def test_there_is_always_one_verdict_with_numbers(
@@ -363,7 +365,7 @@ def test_forms_of_a_set(form: str, level: str) -> None:
 
 
 def test_records_that_were_lost_are_said() -> None:
-    def of(n: int) -> verdict.Reason | None:
+    def of(n: int) -> Reason | None:
         return reasons(facts(lost={"quality.echo": n, "dedup.exact": 900})).get("lost")
 
     assert of(300) is None
@@ -399,6 +401,18 @@ def test_how_many_rows_with_a_flag_are_a_fault(
     advice = verdict.advise(facts(10_000, flags=flags), Config(suspect=suspect))
     found = {reason.code: reason.level for reason in advice.reasons}
     assert found.get(*flags) == level
+
+
+def test_flags_of_one_source_are_a_fault_of_it() -> None:
+    flags = {"error": 210, "refusal": 900}
+    sources = {"a": (8_000, {"error": 10}), "b": (1_000, {"error": 200, "refusal": 900}), "c": (1_000, {})}
+    advice = verdict.advise(facts(30_000, flags=flags, by_source=sources), Config())
+    found = {one.code: one for one in advice.reasons}
+    assert (found["error"].level, found["error"].number) == ("mend", 0.2)
+    assert found["error"].words.startswith("200 of 1,000 rows of source 'b' hold a program's error message")
+    assert found["refusal"].words.startswith("900 of 1,000 rows of source 'b' refuse (90.0%)")
+    few = verdict.advise(facts(30_000, by_source={"b": (20, {"error": 20})}), Config())
+    assert "error" not in {one.code for one in few.reasons}
 
 
 def test_opening_turns_that_were_left_out_are_a_note() -> None:
