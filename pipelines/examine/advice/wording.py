@@ -79,9 +79,12 @@ def _at_most(texts: Sequence[str], sizes: NDArray[np.int64], least: int) -> NDAr
 def spelled(told: Sequence[str]) -> NDArray[np.bool_]:
     """Which of N answers are labels that most rows write in another way (``Refund.``): ``bool[N]``."""
     none = np.zeros(len(told), np.bool_)
+    short = [len(text.split()) <= SHORT for text in told]
+    if np.mean(short) < LABELS:
+        return none
     keys = ["".join(c for c in text.casefold() if c.isalnum()) for text in told]
     counts = Counter(keys)
-    label = [counts[k] >= AGAIN and len(t.split()) <= SHORT for k, t in zip(keys, told, strict=True)]
+    label = [counts[key] >= AGAIN and few for key, few in zip(keys, short, strict=True)]
     if np.mean(label) < LABELS:
         return none
     written: dict[str, Counter[str]] = {}
