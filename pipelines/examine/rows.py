@@ -21,7 +21,7 @@ from headrace.cluster import storage
 from headrace.pipelines import arrays, schema, structure
 
 TOGETHER = 4 * 2**20  # bytes of files that one task reads
-COLUMNS = ("source", "messages", "traits")
+COLUMNS = ("source", "messages", "traits.task", "traits.flags")
 Each = Callable[..., Iterator[Any]]
 
 
