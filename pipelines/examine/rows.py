@@ -8,7 +8,7 @@ Cost: one file of `prepared/` at a time, or small ones of `TOGETHER` bytes.
 """
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property, partial
 from typing import Any, NamedTuple, TypeAlias
 
@@ -165,6 +165,18 @@ def _exchanges(messages: Messages, n: int) -> pa.Table:
             "rejected": texts.take(pa.array(behind, mask=behind == len(rows))).fill_null(""),
         }
     )
+
+
+def losses(recipe: Mapping[str, Any]) -> dict[str, str]:
+    """What a run directory's recipe says of the loss of each source: assistant, last or all."""
+    return {one["name"]: one.get("loss", "assistant") for one in recipe.get("sources") or ()}
+
+
+def last_alone(table: pa.Table, loss: Mapping[str, str]) -> NDArray[np.bool_]:
+    """Which rows are of a source of which the last answer alone is learned, ``bool[N]``; loss: of each."""
+    names = [name for name, said in loss.items() if said == "last"]
+    mask: NDArray[np.bool_] = pc.is_in(table["source"], pa.array(names, pa.string())).to_numpy()
+    return mask
 
 
 def answered(roles: pa.Array, rows: NDArray[np.int64], n: int) -> NDArray[np.int64]:

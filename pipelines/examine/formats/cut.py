@@ -2,7 +2,8 @@
 
 What: rows that are longer than a sample may be are tokenised as pass 3 will do it; those that come out
 *shortened* are counted by the format of their last answer. `overlong: truncate` cuts it off before its end;
-split leaves an exchange out that does not fit, drop the row.
+split leaves an exchange out that does not fit, drop the row. Where the last answer alone is learned, it has
+its end if split leaves out what stands before it.
 
 Why: a model that was never shown where its JSON ends does not end it.
 
@@ -21,6 +22,7 @@ from numpy.typing import NDArray
 
 from headrace.cluster import storage
 from headrace.pipelines import schema
+from headrace.pipelines.examine import rows
 from headrace.pipelines.stages.tokenise.config import Config as Tokenise
 
 TURN, ROW = 64, 512  # most tokens that a template writes around a turn, and before them all
@@ -36,12 +38,14 @@ class Limit(NamedTuple):
 
     model: str | None
     config: Tokenise
+    loss: dict[str, str]  # of each source
 
 
 def of_run(run: str) -> Limit:
     """What the recipe of a run directory says."""
     recipe = yaml.safe_load(storage.read_bytes(storage.join(run, "recipe.yaml")))
-    return Limit(recipe.get("model"), Tokenise.model_validate(recipe.get("tokenise") or {}))
+    config = Tokenise.model_validate(recipe.get("tokenise") or {})
+    return Limit(recipe.get("model"), config, rows.losses(recipe))
 
 
 def shortened(table: pa.Table, exchanged: pa.Table, limit: Limit) -> NDArray[np.bool_]:
@@ -64,8 +68,11 @@ def shortened(table: pa.Table, exchanged: pa.Table, limit: Limit) -> NDArray[np.
     part = part.filter(pa.array(may))
     for name in ("drop", "error", "detail"):
         part = part.append_column(name, pa.nulls(part.num_rows, pa.string()))
-    marked, _ = tokenise.apply(part.combine_chunks(), limit.config, tokenizer, {})
-    lost[lost] = marked["shortened"].to_numpy()
+    marked, _ = tokenise.apply(part.combine_chunks(), limit.config, tokenizer, limit.loss)
+    shortened = marked["shortened"].to_numpy()
+    if limit.config.overlong == "split":  # what is left of such a row ends as it did
+        shortened &= ~(rows.last_alone(marked, limit.loss) & schema.live(marked).to_numpy(False))
+    lost[lost] = shortened
     return lost
 
 

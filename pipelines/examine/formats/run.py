@@ -35,7 +35,7 @@ from headrace.pipelines.examine.formats.config import Config as Config
 from headrace.pipelines.examine.formats.parse import CLUES, Parsed, parse
 
 NAME = "formats"
-VERSION = 4
+VERSION = 5
 LIBRARIES = ("sqlglot", "pyyaml")
 WORK = f"findings/work/{NAME}"
 Each = Callable[..., Iterator[Any]]
