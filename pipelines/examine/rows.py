@@ -71,6 +71,28 @@ def alone(one: Look, prepared: Sequence[str], run: str, each: Each, *, name: str
     return [said for ((said, _),) in look([one], prepared, run, each, name=name)]
 
 
+def emptied(run: str, work: str) -> str:
+    """The folder `work` of a run, to which a check writes as it looks, empty."""
+    path = storage.join(run, work)
+    storage.delete(path)
+    return path
+
+
+def planned(
+    drawn: Callable[[Sequence[Any]], Any],
+    looked: Sequence[Any],
+    prepared: Sequence[str],
+    each: Each,
+    *,
+    name: str,
+) -> tuple[Any, list[tuple[int, list[str]]]]:
+    """What a task makes of what was said of all files, and those that are read again by it, each with its
+    number: the `files` of what it made.
+    """
+    plan = next(each(drawn, [looked], name=name))
+    return plan, [(n, paths) for n, paths in enumerate(together(prepared)) if n in plan["files"]]
+
+
 def _seen(item: tuple[int, Sequence[str]], run: str, looks: Sequence[Look]) -> list[tuple[Any, float]]:
     started = time.process_time()
     files = Files(*item, run)

@@ -55,8 +55,7 @@ LABELS = pa.schema(
 
 def looking(run: str, config: Config, each: Each) -> rows.Look:
     """What counts the rows of some files; see `headrace.pipelines.examine.checks`."""
-    work = storage.join(run, WORK)
-    storage.delete(work)
+    work = rows.emptied(run, WORK)
     return partial(counts.look, given=groups.lists(config), swaps=config.swaps, work=work)
 
 
