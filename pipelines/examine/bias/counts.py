@@ -3,7 +3,7 @@
 A row names a group where a word of it stands in the row's last exchange. Answers are compared between rows
 whose prompt names one group of a list alone: what is said of two at once tells nothing of either.
 
-Cost: two walks of `kernels.terms` over the text.
+Cost: a walk of `kernels.terms` over the text.
 """
 
 from collections.abc import Iterable, Sequence
