@@ -149,8 +149,8 @@ def _counted(
     single, named = _single(rows, groups)
     both = np.diag(np.bincount(named, minlength=size))
     several = ~arrays.among(rows, single)
-    some, at = np.unique(rows[several], return_inverse=True)
-    grid = np.zeros((len(some), size))
+    at = np.cumsum(np.diff(rows[several], prepend=-1) != 0) - 1
+    grid = np.zeros((int(at[-1]) + 1 if len(at) else 0, size))
     grid[at, groups[several]] = 1
     row, group = (values[answered[alone[0]]] for values in alone)
     values = [np.bincount(group, lengths[row] ** power, minlength=size) for power in range(3)]
