@@ -134,9 +134,14 @@ def changed(table: pa.Table, stage: str, counts: dict[str, np.ndarray]) -> pa.Ta
     if not any(of_rows.any() for of_rows in counts.values()):
         return table
     own = [f"{stage}.{kind}" for kind in sorted(counts)]
-    dense = np.array([counts[kind] for kind in sorted(counts)], np.int64).reshape(len(own), table.num_rows)
-    rows, kinds = np.nonzero(dense.T)
-    found = pa.table({"row": rows, "kind": pa.array(own).take(pa.array(kinds)), "n": dense.T[rows, kinds]})
+    each = [(counts[kind], np.flatnonzero(counts[kind])) for kind in sorted(counts)]
+    found = pa.table(
+        {
+            "row": np.concatenate([rows for _, rows in each]),
+            "kind": pa.array(own).take(pa.array(np.repeat(np.arange(len(own)), [len(r) for _, r in each]))),
+            "n": np.concatenate([of[rows].astype(np.int64) for of, rows in each]),
+        }
+    )
     before = _changes(table)
     found = pa.concat_tables([before.filter(pc.invert(pc.is_in(before["kind"], pa.array(own)))), found])
     found = found.sort_by([("row", "ascending"), ("kind", "ascending")]).combine_chunks()

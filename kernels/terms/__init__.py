@@ -53,4 +53,19 @@ def find(texts: Texts, table: Terms, *, implementation: Implementation = "auto")
     return Found(*found)
 
 
-__all__ = ["Found", "Terms", "find", "terms"]
+def find_beside(
+    texts: Texts,
+    owners: NDArray[np.int64],
+    table: Terms,
+    other: Terms,
+    *,
+    implementation: Implementation = "auto",
+) -> tuple[Found, Found]:
+    """What `find` gives of `table`, and of `other` in the texts of owners that have a phrase of `table`, told
+    in one walk. owners int64[N], ascending: whose each text is.
+    """
+    first, second = choose(__name__, implementation).beside(one_span(texts), owners, table, other)
+    return Found(*first), Found(*second)
+
+
+__all__ = ["Found", "Terms", "find", "find_beside", "terms"]

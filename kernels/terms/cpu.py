@@ -46,6 +46,30 @@ def find(texts: Spans, terms: Any) -> tuple[NDArray[np.int64], ...]:
     return tuple(np.ascontiguousarray(column[:size]) for column in found)
 
 
+def beside(texts: Spans, owners: NDArray[np.int64], terms: Any, other: Any) -> tuple[Any, Any]:
+    """All phrases of `terms` in `texts`, and of `other` in the texts of owners that have one of these."""
+    given = texts.data, texts.starts, texts.stops, frozen(owners)
+    tables = [tuple(map(frozen, (one.keys, one.codes, one.firsts))) for one in (terms, other)]
+    # Memory that is never written to costs nothing, and small words are frequent.
+    found = [np.empty((4, max(1024, len(texts.data) // share)), np.int64) for share in (64, 8)]
+    ends = np.flatnonzero(np.append(np.diff(owners) != 0, True)[: len(owners)]) + 1
+    begins = np.append(0, ends[:-1])[: len(ends)]
+    # No word is shorter than a byte and what parts it from the next.
+    room = int(np.add.reduceat((texts.stops - texts.starts) // 2 + 2, begins).max()) if len(ends) else 0
+    most = int((ends - begins).max(initial=0)) + 1
+    scratch = np.empty(room, np.uint64), np.empty((2, room), np.int64), np.zeros(most, np.int64)
+    row, sizes = 0, np.zeros(2, np.int64)
+    while row < len(texts):
+        row = _beside(*given, *tables, row, sizes, *scratch, *found)
+        if row < len(texts):  # an owner's phrases may be more than there is room for: it is read again
+            found = [np.concatenate([one, np.empty_like(one)], axis=1) for one in found]
+    first, second = (
+        tuple(np.ascontiguousarray(column[:size]) for column in one)
+        for one, size in zip(found, sizes.tolist(), strict=True)
+    )
+    return first, second
+
+
 @njit(nogil=True, cache=True)
 def _width(data, at, stop):  # type: ignore[no-untyped-def]
     """Bytes of the character beyond ASCII at `at`, negative where it parts words."""
@@ -59,10 +83,12 @@ def _width(data, at, stop):  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True, cache=True)
-def _words(array, start, stop, hashes, places):  # type: ignore[no-untyped-def]
-    """Hashes of the words of a text, and where they begin and end; returns how many there are."""
+def _words(array, start, stop, n, hashes, places):  # type: ignore[no-untyped-def]
+    """Hashes of the words of a text, and where they begin and end, behind `n` others; returns how many there
+    are then.
+    """
     data = pointer(array)
-    at, n, word, inside = start, 0, OFFSET, False
+    at, word, inside = start, OFFSET, False
     while at < stop:
         byte = data[at]
         if byte < 0x80:
@@ -130,7 +156,7 @@ def _table(data, starts, stops, keys, codes, firsts):  # type: ignore[no-untyped
         longest = max(longest, stops[row] - starts[row])
     hashes, places = np.empty(longest // 2 + 2, np.uint64), np.empty((2, longest // 2 + 2), np.int64)
     for row in range(len(starts)):
-        n = _words(data, starts[row], stops[row], hashes, places)
+        n = _words(data, starts[row], stops[row], 0, hashes, places)
         if n == 0 or n > MOST:
             return row
         key = _key(pointer(hashes), 0, n)
@@ -142,33 +168,75 @@ def _table(data, starts, stops, keys, codes, firsts):  # type: ignore[no-untyped
     return -1
 
 
+@njit(inline="always")
+def _taken(keys, codes, firsts, mask, hashes, places, at, n, row, start, found, size):  # type: ignore[no-untyped-def]
+    """Put the phrases of text `row` into `found`, whose words are ``at..n`` and whose bytes begin at `start`;
+    returns how many there are, -1 where there is no room.
+    """
+    words = pointer(hashes)
+    while at < n:
+        step, sizes = 1, firsts[hashes[at] & FEW]
+        k = min(MOST, n - at) if sizes else 0
+        while k:
+            if sizes >> (k - 1) & 1:
+                code = codes[_slot(keys, codes, mask, _key(words, at, k))]
+                if code:
+                    if size == found.shape[1]:
+                        return -1
+                    found[0, size] = row
+                    found[1, size] = places[0, at] - start
+                    found[2, size] = places[1, at + k - 1] - start
+                    found[3, size] = code - 1
+                    size += 1
+                    step = k
+                    break
+            k -= 1
+        at += step
+    return size
+
+
 @njit(nogil=True, cache=True)
 def _find(data, starts, stops, keys, codes, firsts, row, size, hashes, places, found):  # type: ignore[no-untyped-def]
     """Put phrases into `found` from text `row` on; returns the text without room, and how many there are."""
-    own, numbers, words, mask = pointer(keys), pointer(codes), pointer(hashes), np.uint64(len(keys) - 1)
+    own, numbers, mask = pointer(keys), pointer(codes), np.uint64(len(keys) - 1)
     while row < len(starts):
-        n = _words(data, starts[row], stops[row], hashes, places)
-        before, at = size, 0
-        while at < n:
-            step, sizes = 1, firsts[hashes[at] & FEW]
-            k = min(MOST, n - at) if sizes else 0
-            while k:
-                if sizes >> (k - 1) & 1:
-                    code = codes[_slot(own, numbers, mask, _key(words, at, k))]
-                    if code:
-                        if size == found.shape[1]:
-                            return row, before
-                        found[0, size] = row
-                        found[1, size] = places[0, at] - starts[row]
-                        found[2, size] = places[1, at + k - 1] - starts[row]
-                        found[3, size] = code - 1
-                        size += 1
-                        step = k
-                        break
-                k -= 1
-            at += step
-        row += 1
+        n = _words(data, starts[row], stops[row], 0, hashes, places)
+        more = _taken(own, numbers, firsts, mask, hashes, places, 0, n, row, starts[row], found, size)
+        if more < 0:
+            break
+        size, row = more, row + 1
     return row, size
+
+
+@njit(nogil=True, cache=True)
+def _beside(data, starts, stops, owners, table, other, row, sizes, hashes, places, ends, found, second):  # type: ignore[no-untyped-def]
+    """The same of two tables, of the second in the texts of owners that have a phrase of the first; returns
+    the first text of the owner without room. sizes int64[2]: how many there are.
+    """
+    keys, codes, masks = pointer(table[0]), pointer(table[1]), np.uint64(len(table[0]) - 1)
+    keys2, codes2, masks2 = pointer(other[0]), pointer(other[1]), np.uint64(len(other[0]) - 1)
+    while row < len(starts):
+        stop, n = row, 0
+        while stop < len(starts) and owners[stop] == owners[row]:
+            n = _words(data, starts[stop], stops[stop], n, hashes, places)
+            ends[stop - row + 1] = n
+            stop += 1
+        size, more = sizes[0], sizes[1]
+        for k in range(row, stop):
+            at, last = ends[k - row], ends[k - row + 1]
+            size = _taken(keys, codes, table[2], masks, hashes, places, at, last, k, starts[k], found, size)
+            if size < 0:
+                return row
+        if size > sizes[0]:
+            for k in range(row, stop):
+                at, last = ends[k - row], ends[k - row + 1]
+                more = _taken(
+                    keys2, codes2, other[2], masks2, hashes, places, at, last, k, starts[k], second, more
+                )
+                if more < 0:
+                    return row
+        sizes[0], sizes[1], row = size, more, stop
+    return row
 
 
 def warm() -> None:
@@ -176,3 +244,4 @@ def warm() -> None:
     from headrace.kernels.terms import terms
 
     find(one_span(["a"]), terms(["a"]))
+    beside(one_span(["a"]), np.zeros(1, np.int64), terms(["a"]), terms(["b"]))

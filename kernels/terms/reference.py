@@ -42,3 +42,10 @@ def find(texts: Any, table: Any) -> tuple[NDArray[np.int64], ...]:
             at += step
     columns = np.array(found, np.int64).reshape(len(found), 4).T
     return tuple(np.ascontiguousarray(column) for column in columns)
+
+
+def beside(texts: Any, owners: NDArray[np.int64], table: Any, other: Any) -> tuple[Any, Any]:
+    """All phrases of `table` in `texts` (Spans), those of `other` where an owner has one of these."""
+    first, second = find(texts, table), find(texts, other)
+    chosen = np.isin(owners[second[0]], owners[first[0]])
+    return first, tuple(column[chosen] for column in second)

@@ -5,8 +5,8 @@ characters by Unicode category (letters of every script alike, so that nothing i
 Latin) and the share of a text that stood in it before. The Unicode version is the interpreter's
 (`unicodedata.unidata_version`).
 
-Cost: a fifth of a nanosecond a byte for `contains`, and for `character_classes` of ASCII; `measure` three to
-eight, the more the longer the text (a table of its windows outgrows the caches).
+Cost: a fifth of a nanosecond a byte for `contains`, and for `character_classes` of ASCII; `measure` one and a
+half, and up to eight in texts whose table of windows outgrows the caches.
 """
 
 from typing import NamedTuple

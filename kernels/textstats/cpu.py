@@ -27,6 +27,7 @@ from headrace.kernels.textstats.reference import (
 )
 
 SPACES, THREE = np.uint64(0x2020202020202020), np.uint64(3)
+NEAR = 1 << 16  # slots that the second cache holds
 MIXER = np.uint64(0x9E3779B97F4A7C15)
 # Beyond these planes nothing is assigned but tags, variation selectors (marks) and private use.
 ASSIGNED = ((0, 0x32400), (0xE0000, 0xE0200))
@@ -66,9 +67,7 @@ def measure(texts: Spans) -> NDArray[np.int64]:
     counts = np.zeros((len(texts), 7), np.int64)
     if not len(texts):
         return counts
-    longest = int((texts.stops - texts.starts).max())
-    slots = 1 << max(8, (2 * longest - 1).bit_length())
-    seen = np.full(slots, -1, np.int64)
+    seen = np.full(_slots(int((texts.stops - texts.starts).max())), -1, np.int64)
     _measure(texts.data, texts.starts, texts.stops, kinds(), seen, counts)
     return counts
 
@@ -168,13 +167,19 @@ def _measure(data, starts, stops, kinds, seen, counts):  # type: ignore[no-untyp
         counts[row, 6] = _repeated(data, start, stop, seen)
 
 
+@njit(nogil=True, cache=True)
+def _slots(size):  # type: ignore[no-untyped-def]
+    """Slots for the windows of a text: few are met as taken, which no processor foresees."""
+    slots = 256
+    while slots < 2 * size or (slots < 16 * size and slots < NEAR):
+        slots *= 2
+    return slots
+
+
 @njit(inline="always")
 def _repeated(data, start, stop, seen):  # type: ignore[no-untyped-def]
     """Windows of ``data[start:stop]`` that equal an earlier one; `seen` int64[2**k], positions in `data`."""
-    slots = 256
-    while slots < 2 * (stop - start):
-        slots *= 2
-    mask = np.uint64(slots - 1)
+    mask = np.uint64(_slots(stop - start) - 1)
     repeated = 0
     for at in range(start, stop - WINDOW + 1):
         low, high = load64(data, at), load64(data, at + 8)

@@ -8,7 +8,7 @@ Cost: one file of `prepared/` at a time, or small ones of `TOGETHER` bytes.
 """
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import cached_property, partial
 from typing import Any, NamedTuple, TypeAlias
 
@@ -21,7 +21,7 @@ from headrace.cluster import storage
 from headrace.pipelines import arrays, schema, structure
 
 TOGETHER = 4 * 2**20  # bytes of files that one task reads
-COLUMNS = ("source", "messages", "traits")
+COLUMNS = ("source", "messages", "traits.task", "traits.flags")
 Each = Callable[..., Iterator[Any]]
 
 
@@ -69,6 +69,28 @@ def look(
 def alone(one: Look, prepared: Sequence[str], run: str, each: Each, *, name: str) -> list[Any]:
     """What a single look says of the files."""
     return [said for ((said, _),) in look([one], prepared, run, each, name=name)]
+
+
+def emptied(run: str, work: str) -> str:
+    """The folder `work` of a run, to which a check writes as it looks, empty."""
+    path = storage.join(run, work)
+    storage.delete(path)
+    return path
+
+
+def planned(
+    drawn: Callable[[Sequence[Any]], Any],
+    looked: Sequence[Any],
+    prepared: Sequence[str],
+    each: Each,
+    *,
+    name: str,
+) -> tuple[Any, list[tuple[int, list[str]]]]:
+    """What a task makes of what was said of all files, and those that are read again by it, each with its
+    number: the `files` of what it made.
+    """
+    plan = next(each(drawn, [looked], name=name))
+    return plan, [(n, paths) for n, paths in enumerate(together(prepared)) if n in plan["files"]]
 
 
 def _seen(item: tuple[int, Sequence[str]], run: str, looks: Sequence[Look]) -> list[tuple[Any, float]]:
@@ -165,6 +187,18 @@ def _exchanges(messages: Messages, n: int) -> pa.Table:
             "rejected": texts.take(pa.array(behind, mask=behind == len(rows))).fill_null(""),
         }
     )
+
+
+def losses(recipe: Mapping[str, Any]) -> dict[str, str]:
+    """What a run directory's recipe says of the loss of each source: assistant, last or all."""
+    return {one["name"]: one.get("loss", "assistant") for one in recipe.get("sources") or ()}
+
+
+def last_alone(table: pa.Table, loss: Mapping[str, str]) -> NDArray[np.bool_]:
+    """Which rows are of a source of which the last answer alone is learned, ``bool[N]``; loss: of each."""
+    names = [name for name, said in loss.items() if said == "last"]
+    mask: NDArray[np.bool_] = pc.is_in(table["source"], pa.array(names, pa.string())).to_numpy()
+    return mask
 
 
 def answered(roles: pa.Array, rows: NDArray[np.int64], n: int) -> NDArray[np.int64]:

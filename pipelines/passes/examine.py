@@ -26,7 +26,7 @@ from headrace.pipelines.passes.units import (
     versions,
     workers,
 )
-from headrace.pipelines.recipe import Recipe
+from headrace.pipelines.recipe import Recipe, learned_last
 from headrace.pipelines.rundir import Run
 from headrace.pipelines.section import Section
 from headrace.pipelines.stages.tokenise import stage as tokenise
@@ -72,7 +72,7 @@ def _own_key(recipe: Recipe, name: str, config: Section) -> list[Any]:
     libraries = getattr(module, "LIBRARIES", ("pyarrow", "numba", "polars"))
     # Reasoning is held against the model's chat template, the length of answers against its samples.
     held = name in ("reasoning", "formats")
-    reads = [recipe.model, config_key(tokenise, recipe.tokenise)] if held else []
+    reads = [recipe.model, config_key(tokenise, recipe.tokenise), learned_last(recipe)] if held else []
     return [config_key(module, config), marks, versions(tuple(libraries)), reads]
 
 

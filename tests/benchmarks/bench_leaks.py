@@ -242,7 +242,7 @@ def searched(
     """What rows hold, and their hits, in a corpus of these rows, and those that they stand `beside`."""
     prompts, answers = (pa.array([row[n] for row in rows], pa.large_string()) for n in (1, 2))
     texts = kernels.fold(pa.concat_arrays([prompts, answers]))
-    found = match.search(texts, np.tile(np.arange(len(rows)), 2), built, config)
+    found = match.search(grams.words(texts), np.tile(np.arange(len(rows)), 2), built, config)
     held = np.zeros(len(built.table.keys), np.int64) if beside is None else beside.held.copy()
     match.add(held, found.counts)
     total = len(rows) + (0 if beside is None else beside.rows)

@@ -54,6 +54,31 @@ def test_any_text_can_be_searched(texts: list[str]) -> None:
     assert [f.tolist() for f in fast] == [p.tolist() for p in plain]
 
 
+@given(
+    st.lists(
+        st.tuples(st.integers(0, 2), st.lists(st.sampled_from(PIECES), max_size=20).map("".join)), max_size=8
+    )
+)
+def test_two_tables_in_one_walk_are_two_walks(texts: list[tuple[int, str]]) -> None:
+    owners = np.cumsum([step for step, _ in texts], dtype=np.int64)
+    given = (
+        [text for _, text in texts],
+        owners,
+        terms.terms(["he", "old man"]),
+        terms.terms(["man", "sea", "x_"]),
+    )
+    fast, plain = (terms.find_beside(*given, implementation=how) for how in ("cpu", "reference"))
+    for one, other in zip((*fast[0], *fast[1]), (*plain[0], *plain[1]), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_the_second_table_is_asked_of_owners_of_the_first() -> None:
+    texts, owners = ["the sea", "he " * 3000, "sea " * 3000, "old sea", ""], np.array([1, 2, 2, 5, 7])
+    first, second = terms.find_beside(texts, owners, terms.terms(["he"]), terms.terms(["sea"]))
+    assert (len(first.rows), set(first.rows.tolist())) == (3000, {1})
+    assert (len(second.rows), set(second.rows.tolist())) == (3000, {2})
+
+
 def test_whole_words_of_any_case() -> None:
     assert found("The HE-man, he's here; sheep. “She”") == [("he", "HE"), ("he", "he"), ("she", "She")]
     assert found("MÄDCHEN und mädchen") == [("Mädchen", "MÄDCHEN"), ("Mädchen", "mädchen")]

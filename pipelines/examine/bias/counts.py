@@ -3,7 +3,7 @@
 A row names a group where a word of it stands in the row's last exchange. Answers are compared between rows
 whose prompt names one group of a list alone: what is said of two at once tells nothing of either.
 
-Cost: two walks of `kernels.terms` over the text.
+Cost: a walk of `kernels.terms` over the text.
 """
 
 from collections.abc import Iterable, Sequence
@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from headrace.cluster import storage
 from headrace.pipelines import arrays
 from headrace.pipelines.examine import rows as examined
 from headrace.pipelines.examine.bias import groups
@@ -39,7 +40,8 @@ class Counts:
     refused: NDArray[np.int64]  # of these, refusals, [G]
     labels: dict[tuple[str, int], int] = field(default_factory=dict)  # (answer, group) -> rows
     swappable: int = 0
-    chosen: list[tuple[int, int]] = field(default_factory=list)  # (order, row_id) of rows to exchange
+    # Rows to exchange: (order, row_id, number of the files that hold it).
+    chosen: list[tuple[int, int, int]] = field(default_factory=list)
 
 
 @dataclass
@@ -62,8 +64,13 @@ class File:
         return len(self.answers) > LABELS
 
 
-def look(files: examined.Files, given: Lists, swaps: int) -> File:
-    """The counts of some files, and which of its rows are best exchanged."""
+def held(work: str, number: int) -> str:
+    """Where the rows to exchange of some files are written, below `work`."""
+    return storage.join(work, f"rows-{number}.parquet")
+
+
+def look(files: examined.Files, given: Lists, swaps: int, work: str) -> File:
+    """The counts of some files, and which of its rows are best exchanged; these are written below `work`."""
     table = files.table
     roles, rows, texts = files.messages
     n = table.num_rows
@@ -90,8 +97,13 @@ def look(files: examined.Files, given: Lists, swaps: int) -> File:
             counts.labels = _labels(answer.take(pa.array(asked)), named)
         single, _ = _single(*_cells(row, group, size))
         counts.swappable = len(single)
-        counts.chosen = _first(table["row_id"].to_numpy()[single], 2 * swaps)
+        first = _first(table["row_id"].to_numpy()[single], 2 * swaps)
+        counts.chosen = [(order, row_id, files.number) for order, row_id in first]
         file.lists.append(counts)
+    chosen = pa.array({row_id for one in file.lists for _, row_id, _ in one.chosen}, pa.uint64())
+    if len(chosen):
+        kept = table.select(["row_id", "messages"]).filter(pc.is_in(table["row_id"], chosen))
+        storage.write_table(held(work, files.number), kept)
     return file
 
 
@@ -137,8 +149,8 @@ def _counted(
     single, named = _single(rows, groups)
     both = np.diag(np.bincount(named, minlength=size))
     several = ~arrays.among(rows, single)
-    some, at = np.unique(rows[several], return_inverse=True)
-    grid = np.zeros((len(some), size))
+    at = np.cumsum(np.diff(rows[several], prepend=-1) != 0) - 1
+    grid = np.zeros((int(at[-1]) + 1 if len(at) else 0, size))
     grid[at, groups[several]] = 1
     row, group = (values[answered[alone[0]]] for values in alone)
     values = [np.bincount(group, lengths[row] ** power, minlength=size) for power in range(3)]

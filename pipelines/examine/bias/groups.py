@@ -152,24 +152,21 @@ def _markers() -> tuple[Terms, tuple[str, ...], NDArray[np.bool_]]:
     return terms.terms(phrases), languages, grid
 
 
-def spoken(texts: pa.Array, rows: NDArray[np.int64], n: int) -> NDArray[np.bool_]:
+def _spoken(owners: NDArray[np.int64], codes: NDArray[np.int64], n: int) -> NDArray[np.bool_]:
     """Whether a row may be in each language of the lists, in alphabetical order: ``bool[n, L]``.
 
-    texts: ``large_string[M]`` of rows ``int64[M]``. Those with the most small words; all where none is.
+    owners, codes: int64[M]: rows with small words, and which these are (`_markers`). Those languages that
+    have the most of a row's; all where it has none.
     """
-    table, languages, grid = _markers()
-    found = terms.find(texts, table)
-    owners, small = rows[found.rows], grid[found.codes].astype(np.float64)
-    counts = np.zeros((n, len(languages)))
-    for at in range(len(languages)):
-        counts[:, at] = np.bincount(owners, small[:, at], n)
-    most: NDArray[np.bool_] = counts == counts.max(axis=1, keepdims=True, initial=0)
+    _, languages, grid = _markers()
+    counts = np.array([np.bincount(owners[grid[:, at][codes]], minlength=n) for at in range(len(languages))])
+    most: NDArray[np.bool_] = (counts == counts.max(axis=0, initial=0)).T
     return most
 
 
 def named(texts: pa.Array, rows: NDArray[np.int64], n: int, given: Lists) -> Named:
-    """Every word of the lists in ``large_string[M]`` of rows ``int64[M]`` that counts there."""
-    found = terms.find(texts, given.table)
+    """Every word of the lists in ``large_string[M]`` of rows ``int64[M]``, ascending, that counts there."""
+    found, small = terms.find_beside(texts, rows, given.table, _markers()[0])
     sizes = np.diff(given.firsts)[found.codes]
     at = np.repeat(np.arange(len(found.rows)), sizes)
     meanings = np.repeat(given.firsts[found.codes] - (np.cumsum(sizes) - sizes), sizes) + np.arange(
@@ -182,9 +179,9 @@ def named(texts: pa.Array, rows: NDArray[np.int64], n: int, given: Lists) -> Nam
     fits = tongue < 0
     if len(column):
         hit = np.zeros(n, np.bool_)
-        hit[rows[messages]] = True  # the others' languages need not be told
-        asked, place = np.flatnonzero(hit[rows]), np.cumsum(hit) - 1
-        tongues = spoken(texts.take(pa.array(asked)), place[rows[asked]], int(hit.sum()))
+        hit[rows[messages]] = True
+        place = np.cumsum(hit) - 1
+        tongues = _spoken(place[rows[small.rows]], small.codes, int(hit.sum()))
         fits = fits | tongues[place[rows[messages]], column[np.maximum(tongue, 0)]]
     fits &= ~given.capital[meanings] | _capital(texts, messages, found.starts[at])
     return Named(messages[fits], meanings[fits], found.starts[at][fits], found.stops[at][fits])

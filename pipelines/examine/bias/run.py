@@ -7,7 +7,7 @@ an evaluation. No row goes by any of it.
 
 Why: what a model says of people follows what it was shown of them, and a set shows it in counts.
 
-Cost: 30 to 60 MB/s of text a core; files that hold a row to exchange are read again.
+Cost: 60 to 100 MB/s of text a core; rows that may be exchanged are written and read again.
 Source: `compare`; swaps: Zhao et al. 2018, https://aclanthology.org/N18-2003.
 """
 
@@ -27,6 +27,7 @@ from headrace.pipelines.examine.bias.groups import Lists
 NAME = "bias"
 VERSION = 1
 NOT_IN_KEY = ("enabled",)
+WORK = f"findings/work/{NAME}"
 Each = Callable[..., Iterator[Any]]
 UNSEEN = (
     "groups named by nothing but a person's name, a place, or what is said of them",
@@ -54,7 +55,8 @@ LABELS = pa.schema(
 
 def looking(run: str, config: Config, each: Each) -> rows.Look:
     """What counts the rows of some files; see `headrace.pipelines.examine.checks`."""
-    return partial(counts.look, given=groups.lists(config), swaps=config.swaps)
+    work = rows.emptied(run, WORK)
+    return partial(counts.look, given=groups.lists(config), swaps=config.swaps, work=work)
 
 
 def run(
@@ -73,7 +75,8 @@ def run(
     said: dict[str, Any] = {}
     for kind, one in zip(given.kinds, total.lists, strict=True):
         said[kind] = compare.report(one, given.groups[kind], flagged=total.flagged > 0, labelled=labelled)
-    exchanged = _exchanged(prepared, total, given, config.swaps, each)
+    exchanged = _exchanged(storage.join(run, WORK), total, given, config.swaps, each)
+    storage.delete(storage.join(run, WORK))
     for kind, one in zip(given.kinds, total.lists, strict=True):
         made = sum(row["list"] == kind for row in exchanged)
         said[kind]["swaps"] = {"rows": made, "of": one.swappable}
@@ -86,27 +89,20 @@ def run(
     return {"rows": total.rows, "lists": said, "unseen": list(UNSEEN)}
 
 
-def _exchanged(
-    prepared: Sequence[str], total: File, given: Lists, most: int, each: Each
-) -> list[dict[str, Any]]:
+def _exchanged(work: str, total: File, given: Lists, most: int, each: Each) -> list[dict[str, Any]]:
     """Up to `most` rows of each list with the words of another group, by list and row."""
-    wanted = [[row for _, row in one.chosen] for one in total.lists]
-    ordinals = {row >> 32 for of_list in wanted for row in of_list}
-    paths = [path for path in prepared if _ordinal(path) in ordinals]
-    items = [(path, wanted) for path in paths]
+    wanted = [[row for _, row, _ in one.chosen] for one in total.lists]
+    numbers = sorted({number for one in total.lists for _, _, number in one.chosen})
+    items = [(counts.held(work, number), wanted) for number in numbers]
     found = [
         row for of_file in each(partial(swaps.made, given=given), items, name="swaps") for row in of_file
     ]
     kept = []
     for kind, one in zip(given.kinds, total.lists, strict=True):
-        place = {row: number for number, (_, row) in enumerate(one.chosen)}
+        place = {row: number for number, (_, row, _) in enumerate(one.chosen)}
         own = sorted((r for r in found if r["list"] == kind), key=lambda r: place[r["row_id"]])[:most]
         kept += sorted(own, key=lambda r: int(r["row_id"]))
     return kept
-
-
-def _ordinal(path: str) -> int:
-    return int(path.rsplit("/", 1)[-1].removeprefix("part-").split("-")[0].split(".")[0])
 
 
 def _findings(said: dict[str, Any]) -> pa.Table:

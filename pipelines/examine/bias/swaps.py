@@ -4,7 +4,7 @@ A row is taken where all that it names of a list is one group, in words that hav
 "him" or "his", so rows with it are left. "a" and "an" follow the word behind them; names, and what else
 agrees in gender, stay as they are: read rows before you rely on them.
 
-Cost: those files of prepared/ that hold a row to exchange, and some milliseconds a row.
+Cost: some milliseconds a row; the rows that may be exchanged are written as they are counted.
 """
 
 import re
@@ -35,7 +35,7 @@ ARTICLE = re.compile(r"\b(an?)(\s+)$", re.IGNORECASE)
 
 
 def made(item: tuple[str, Sequence[Sequence[int]]], given: Lists) -> list[dict[str, Any]]:
-    """Exchanged rows of one file of prepared/ (path, and row_ids by list), as `SWAPS`."""
+    """Exchanged rows of one file of rows (path, and row_ids by list), as `SWAPS`."""
     path, wanted = item
     table = storage.read_table(path, ["row_id", "messages"]).combine_chunks()
     found = []

@@ -31,9 +31,7 @@ Each = Callable[..., Iterator[Any]]
 
 def looking(run: str, config: Config, each: Each) -> rows.Look:
     """What writes a hash of each prompt of some files, and says where."""
-    work = storage.join(run, WORK)
-    storage.delete(work)
-    return partial(_keys, work=work)
+    return partial(_keys, work=rows.emptied(run, WORK))
 
 
 def run(
@@ -49,11 +47,11 @@ def run(
     results in order. The file holds a line a compared row: row_id, its cluster, and its group of each kind,
     by the row id of their first. Returns the report: numbers, row ids, a verdict in words.
     """
-    work, files = storage.join(run, WORK), rows.together(prepared)
+    work = storage.join(run, WORK)
     if looked is None:
         looked = rows.alone(looking(run, config, each), prepared, run, each, name="diversity keys")
-    plan = next(each(partial(_draw, work=work, config=config), [looked], name="diversity draw"))
-    wanted = [(n, paths) for n, paths in enumerate(files) if n in plan["files"]]
+    drawn = partial(_draw, work=work, config=config)
+    plan, wanted = rows.planned(drawn, looked, prepared, each, name="diversity draw")
     bringing = partial(_terms, run=run, work=work, texts=config.model is not None)
     brought = list(each(bringing, wanted, name="diversity terms"))
     target = storage.join(run, f"findings/{NAME}.parquet")

@@ -2,11 +2,12 @@
 
 What: rows that are longer than a sample may be are tokenised as pass 3 will do it; those that come out
 *shortened* are counted by the format of their last answer. `overlong: truncate` cuts it off before its end;
-split leaves an exchange out that does not fit, drop the row.
+split leaves an exchange out that does not fit, drop the row. Where the last answer alone is learned, it has
+its end if split leaves out what stands before it.
 
 Why: a model that was never shown where its JSON ends does not end it.
 
-Cost: that of the encoder (35 to 75 MB/s), over rows of about as many bytes as a sample may have tokens.
+Cost: that of the encoder (35 to 75 MB/s), over rows of as many bytes as a sample may have tokens.
 """
 
 from collections import Counter
@@ -21,6 +22,7 @@ from numpy.typing import NDArray
 
 from headrace.cluster import storage
 from headrace.pipelines import schema
+from headrace.pipelines.examine import rows
 from headrace.pipelines.stages.tokenise.config import Config as Tokenise
 
 TURN, ROW = 64, 512  # most tokens that a template writes around a turn, and before them all
@@ -36,12 +38,14 @@ class Limit(NamedTuple):
 
     model: str | None
     config: Tokenise
+    loss: dict[str, str]  # of each source
 
 
 def of_run(run: str) -> Limit:
     """What the recipe of a run directory says."""
     recipe = yaml.safe_load(storage.read_bytes(storage.join(run, "recipe.yaml")))
-    return Limit(recipe.get("model"), Tokenise.model_validate(recipe.get("tokenise") or {}))
+    config = Tokenise.model_validate(recipe.get("tokenise") or {})
+    return Limit(recipe.get("model"), config, rows.losses(recipe))
 
 
 def shortened(table: pa.Table, exchanged: pa.Table, limit: Limit) -> NDArray[np.bool_]:
@@ -53,14 +57,22 @@ def shortened(table: pa.Table, exchanged: pa.Table, limit: Limit) -> NDArray[np.
     lost: NDArray[np.bool_] = (size > limit.config.max_length) & answered & _spoken(table)
     if not lost.any():
         return lost
-    from headrace.pipelines.stages.tokenise import stage as tokenise  # transformers takes a second
+    from headrace.pipelines.stages.tokenise import overlong  # transformers takes a second
+    from headrace.pipelines.stages.tokenise import stage as tokenise
 
-    part = table.filter(pa.array(lost)).select(["row_id", "source", "messages"])
+    tokenizer = tokenise.tokenizer(limit.model, limit.config)
+    # Half of these are short after all: most templates write a few tokens around a turn.
+    part = table.select(["row_id", "source", "messages"]).filter(pa.array(lost)).combine_chunks()
+    may = overlong.at_most(part, limit.config, tokenizer) > limit.config.max_length
+    lost[lost] = may
+    part = part.filter(pa.array(may))
     for name in ("drop", "error", "detail"):
         part = part.append_column(name, pa.nulls(part.num_rows, pa.string()))
-    tokenizer = tokenise.tokenizer(limit.model, limit.config)
-    marked, _ = tokenise.apply(part.combine_chunks(), limit.config, tokenizer, {})
-    lost[lost] = marked["shortened"].to_numpy()
+    marked, _ = tokenise.apply(part.combine_chunks(), limit.config, tokenizer, limit.loss)
+    shortened = marked["shortened"].to_numpy()
+    if limit.config.overlong == "split":  # what is left of such a row ends as it did
+        shortened &= ~(rows.last_alone(marked, limit.loss) & schema.live(marked).to_numpy(False))
+    lost[lost] = shortened
     return lost
 
 

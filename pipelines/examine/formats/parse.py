@@ -18,10 +18,12 @@ import logging
 import re
 import warnings
 from collections.abc import Callable
+from functools import lru_cache
 from typing import NamedTuple
 from xml.parsers import expat
 
 HEAD = 12  # characters that are no accident
+SHORT = 1000  # characters of SQL that is remembered
 GOES_ON = (".", "{", ";", "=", "->")  # behind a call: it is a line of a program
 CLUES = (
     r"^\s*(?:```|[{\[<]|---\s|[A-Za-z_][\w.]*\(|[\w-]+:\s"
@@ -222,7 +224,12 @@ def _python(body: str, mode: str) -> Ends:
 
 
 def sql(body: str) -> Ends:
-    """SQL statements, in the dialect that allows most."""
+    """SQL statements, in the dialect that allows most. Many questions have the same one."""
+    return _sql(body) if len(body) <= SHORT else _sql.__wrapped__(body)
+
+
+@lru_cache(maxsize=2**12)
+def _sql(body: str) -> Ends:
     import sqlglot
     from sqlglot.errors import ParseError, SqlglotError
 

@@ -78,8 +78,7 @@ def formats(answers: pa.Array, config: Config | None = None) -> pa.Table:
 
 def looking(run: str, config: Config, each: Each) -> rows.Look:
     """What parses the answers of some files. Raises: what loading the tokenizer raises, for long rows."""
-    work = storage.join(run, WORK)
-    storage.delete(work)
+    work = rows.emptied(run, WORK)
     return partial(_file, work=work, config=config, limit=cut.of_run(run))
 
 

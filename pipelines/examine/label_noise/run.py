@@ -46,9 +46,7 @@ DROPS = pa.schema([("row_id", pa.uint64()), ("reason", pa.string())])
 
 def looking(run: str, config: Config, each: Each) -> rows.Look:
     """What writes a hash of each short answer of some files, and says where."""
-    work = storage.join(run, WORK)
-    storage.delete(work)
-    return partial(_labels, work=work)
+    return partial(_labels, work=rows.emptied(run, WORK))
 
 
 def run(
@@ -64,11 +62,11 @@ def run(
     results in order. Returns counts: of each labelled source its rows, those judged, labels, agreement, and
     suspects by rule; `words` where no source has labels.
     """
-    work, files = storage.join(run, WORK), rows.together(prepared)
+    work = storage.join(run, WORK)
     if looked is None:
         looked = rows.alone(looking(run, config, each), prepared, run, each, name="label noise labels")
-    plan = next(each(partial(_plan, work=work, config=config), [looked], name="label noise plan"))
-    wanted = [(n, paths) for n, paths in enumerate(files) if n in plan["files"]]
+    drawn = partial(_plan, work=work, config=config)
+    plan, wanted = rows.planned(drawn, looked, prepared, each, name="label noise plan")
     texts = list(each(partial(_texts, run=run, work=work), wanted, name="label noise texts"))
     judging = partial(_judged, texts=texts, work=work, config=config)
     reports = list(each(judging, enumerate(plan["sources"]), name="label noise judge"))

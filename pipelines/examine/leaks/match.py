@@ -115,18 +115,17 @@ def find(prompts: pa.Array, answers: pa.Array, index: Index, config: Config) -> 
     share: how much of the item's part stands in the row, as its rule counts it.
     """
     texts = pa.concat_arrays([side.cast(pa.large_string()).fill_null("") for side in (prompts, answers)])
-    found = search(kernels.fold(texts), np.tile(np.arange(len(prompts)), 2), index, config)
+    found = search(grams.words(kernels.fold(texts)), np.tile(np.arange(len(prompts)), 2), index, config)
     held = np.zeros(len(index.table.keys), np.int64)
     add(held, found.counts)
     return hits(settled(found.pairs, held, len(prompts), index, config), index)
 
 
-def search(folded: pa.Array, rows: NDArray[np.int64], index: Index, config: Config) -> Found:
+def search(words: grams.Words, rows: NDArray[np.int64], index: Index, config: Config) -> Found:
     """Pairs of rows and entries, and how many rows hold each n-gram.
 
-    folded: texts; rows int64[N]: the row of each, of which several texts may be one row's.
+    words: of N texts, folded; rows int64[N]: the row of each, of which several texts may be one row's.
     """
-    words = grams.words(folded)
     seen = grams.lookup(words, index.table)
     span = int(rows.max(initial=0)) + 1
     held = np.sort(seen.key * span + rows[seen.row])

@@ -19,6 +19,7 @@ import xxhash
 from numpy.typing import NDArray
 
 from headrace.cluster import ledger, process, storage
+from headrace.kernels import grams
 from headrace.pipelines import arrays, schema
 from headrace.pipelines.examine import rows
 from headrace.pipelines.examine.leaks import index as indexing
@@ -169,8 +170,10 @@ def _of_files(files: rows.Files, by: _Built, config: Config) -> Part:
     table = files.table
     ids = table["row_id"].combine_chunks()
     roles, owners, texts = schema.contents(table)
-    both = fingerprint.parts(roles, owners, texts, table.num_rows).both
-    found = match.search(both, np.arange(2 * table.num_rows) // 2, index, config)
+    folded, ends = fingerprint.by_part(roles, owners, texts, table.num_rows)
+    words = grams.words(folded)  # none goes on from one message to the next
+    words = grams.Words(words.offsets[ends], words.hashes)
+    found = match.search(words, np.arange(2 * table.num_rows) // 2, index, config)
     row_ids = ids.take(found.pairs["row"].combine_chunks()).cast(pa.int64())
     pairs = found.pairs.set_column(0, "row", row_ids)
     return Part(pairs, found.counts, table.num_rows, by)

@@ -3,21 +3,26 @@
 Cost: loading the tokenizer takes a second.
 """
 
+from collections.abc import Mapping
 from typing import NamedTuple
 
 import yaml
 
 from headrace.cluster import storage
+from headrace.pipelines.examine import rows
 from headrace.pipelines.stages.tokenise.config import Config as Tokenise
 from headrace.pipelines.stages.tokenise.config import Reasoning
 from headrace.pipelines.stages.tokenise.reasoning.facts import Facts
 
 
 class Model(NamedTuple):
-    """facts: of its chat template; None where it has none. reasoning: `tokenise.reasoning` of the recipe."""
+    """facts: of its chat template; None where it has none. reasoning: `tokenise.reasoning` of the recipe.
+    loss: what that says of each source.
+    """
 
     facts: Facts | None
     reasoning: Reasoning
+    loss: Mapping[str, str] = {}
 
 
 def of_run(run: str) -> Model:
@@ -26,4 +31,5 @@ def of_run(run: str) -> Model:
 
     recipe = yaml.safe_load(storage.read_bytes(storage.join(run, "recipe.yaml")))
     config = Tokenise.model_validate(recipe.get("tokenise") or {})
-    return Model(tokenise.tokenizer(recipe.get("model"), config).facts, config.reasoning)
+    facts = tokenise.tokenizer(recipe.get("model"), config).facts
+    return Model(facts, config.reasoning, rows.losses(recipe))

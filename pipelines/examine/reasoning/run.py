@@ -12,6 +12,8 @@ with the model is an alarm:
 ``style``       tags that are not the model's own
 ``unasked``     a trace, and the model does not reason
 
+Of a source with `loss: last` the last answer alone is looked at: nothing else is learned.
+
 What `tokenise.reasoning` mends is none: traces that it puts into the model's own form (`style: own`), and
 earlier ones that are learned as the model is asked (`by_turn`). They are counted under `mended`.
 
@@ -40,7 +42,7 @@ from headrace.pipelines.stages.tokenise.reasoning import style
 from headrace.pipelines.stages.tokenise.reasoning.traces import ANY, FORMS, trace
 
 NAME = "reasoning"
-VERSION = 2
+VERSION = 3
 LIBRARIES = ("transformers", "jinja2")
 KINDS = {
     "without": "rows have no reasoning, and the model's chat template reasons",
@@ -115,9 +117,11 @@ def _file(files: rows.Files, known: Model) -> Looked:
     """Look at the answers of some files."""
     table = files.table
     roles, owners, texts = schema.contents(table)
-    spoken = np.flatnonzero(_true(pc.equal(roles, "assistant")))
-    owner, n = owners[spoken], table.num_rows
-    facts, reasoning = known
+    n, (facts, reasoning, loss) = table.num_rows, known
+    answers, alone = _true(pc.equal(roles, "assistant")), rows.last_alone(table, loss)[owners]
+    final = np.arange(len(owners)) == rows.answered(roles, owners, n)[owners]
+    spoken = np.flatnonzero(answers & (final | ~alone))
+    owner = owners[spoken]
     seen = traces(texts.take(pa.array(spoken)).fill_null(""), facts.takes if facts is not None else None)
     forms = seen["form"].combine_chunks()
     balanced, empty, own, mends = (seen[name].to_numpy() for name in ("balanced", "empty", "own", "mends"))

@@ -51,7 +51,7 @@ from headrace.pipelines import arrays, schema, structure
 from headrace.pipelines.schema import quarantine
 from headrace.pipelines.stages.clean.config import Config as Config
 from headrace.pipelines.stages.clean.rewrite import rewritten
-from headrace.pipelines.stages.clean.text import CHARACTERS, Repair, Repaired
+from headrace.pipelines.stages.clean.text import CHARACTERS, Changes, Repair, Repaired
 from headrace.pipelines.stages.clean.turns import (
     EMPTY,
     REASONS,
@@ -82,23 +82,23 @@ def apply(table: pa.Table, config: Config) -> pa.Table:
     if not ours.all():
         roles, rows, texts = roles.filter(pa.array(ours)), rows[ours], texts.filter(pa.array(ours))
     texts, causes, changes = _repaired(texts, config)
-    counts = {kind: _per_row(rows, of_texts, table.num_rows) for kind, of_texts in changes.items()}
+    counts = _of_rows(changes, rows, table.num_rows)
     turns = Turns(rows, pc.index_in(roles, pa.array(schema.ROLES)).fill_null(-1).to_numpy(), texts)
     turns, reasons, moved = _order(turns, config, table.num_rows)
-    failed: list[str | None] = [None] * table.num_rows
-    for message, cause in causes.items():
-        failed[rows[message]] = cause
-    settled = live & (reasons == 0) & np.array([cause is None for cause in failed], np.bool_)
+    failed = {int(rows[message]): cause for message, cause in causes.items()}
+    settled = live & (reasons == 0)
+    settled[list(failed)] = False
     orders = config.orders(table["source"])
     words = rewritten(turns, settled[turns.rows], config, partial(_repaired, config=config), orders)
     for message, cause in words.failures.items():
-        failed[turns.rows[message]] = cause
+        failed[int(turns.rows[message])] = cause
         settled[turns.rows[message]] = False
-    for kind, of_texts in words.changes.items():
-        counts[kind] = counts.get(kind, 0) + _per_row(turns.rows, of_texts, table.num_rows)
+    for kind, n in _of_rows(words.changes, turns.rows, table.num_rows).items():
+        counts[kind] = counts.get(kind, 0) + n
     turns = Turns(turns.rows, turns.roles, words.texts)
     messages = _messages(table, turns, settled)
-    table = quarantine(table, failed, "clean.error")
+    if failed:
+        table = quarantine(table, [failed.get(row) for row in range(table.num_rows)], "clean.error")
     table = schema.changed(table, NAME, {k: np.where(settled, n, 0) for k, n in {**counts, **moved}.items()})
     names = pa.array([None if reason == "" else f"clean.{reason}" for reason in REASONS], pa.string())
     return schema.mark(schema.replace_messages(table, messages), "drop", names.take(pa.array(reasons)))
@@ -147,9 +147,12 @@ def _repair(config: Config) -> Repair:
 
 def _per_row(rows: NDArray[np.int64], counts: NDArray[np.int64] | None, n_rows: int) -> NDArray[np.int64]:
     """Sum of counts, or number of turns, of each row: ``int64[M], int64[M] -> int64[n_rows]``."""
-    if counts is not None and not counts.any():
-        return np.zeros(n_rows, np.int64)
     return np.bincount(rows, counts, n_rows).astype(np.int64)
+
+
+def _of_rows(changes: Changes, rows: NDArray[np.int64], n_rows: int) -> dict[str, NDArray[np.int64]]:
+    """What was changed of each row, by the kinds of which there is any: ``int64[n_rows]``."""
+    return {kind: _per_row(rows, of_texts, n_rows) for kind, of_texts in changes.items() if of_texts.any()}
 
 
 def _order(

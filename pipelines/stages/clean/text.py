@@ -23,6 +23,7 @@ own few MB/s for texts that look broken.
 Source: https://ftfy.readthedocs.io
 """
 
+import functools
 import re
 from collections.abc import Callable
 from itertools import chain, islice
@@ -34,6 +35,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from headrace.kernels.arrow import one_span
 from headrace.kernels.textstats import character_classes
 from headrace.pipelines import arrays
 from headrace.pipelines.stages.clean import invisible, suspects
@@ -56,6 +58,7 @@ Flags = NDArray[np.uint16]  # of each text, bits of `suspects`
 BARE = {" ", "\u00a0"}  # anywhere, whether a text is escaped or not
 ROUNDS = 10  # texts settle after one or two; one that does not is set aside
 
+FIRSTS = np.isin(np.arange(256), [*b"\t\n\f\r "])  # what RE2 has for white space
 RETURNS = r"\r\n?"
 ESCAPES = r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[()*+][0-9A-Za-z]|[=>78])"
 ENTITY = r"&#?[0-9A-Za-z]{1,24};"
@@ -153,28 +156,36 @@ class Repair:
         failures: dict[int, str] = {}
         changes = {kind: np.zeros(len(texts), np.int64) for kind in CHANGES}
         flags = self._flags(texts)
-        pending = np.flatnonzero(flags)
+        # Most have nothing but white space at their ends, which one look settles.
+        ends = np.flatnonzero(flags == BLANK)
+        settled, made = [ends], [self._trimmed(texts.take(pa.array(ends)), ends, changes["stripped"])]
+        pending = np.flatnonzero(flags & ~BLANK)
+        those, flags = texts.take(pa.array(pending)), flags[pending]
         for _ in range(ROUNDS):
             if not len(pending):
-                return Repaired(texts, failures, changes)
-            changed, after = [], []
-            # Most have nothing but white space at their ends: the others alone go through every step.
-            easy = flags[pending] == BLANK
-            for own in (pending[easy], pending[~easy]):
-                work = _Work(texts.take(pa.array(own)), flags[own])
-                failures |= {int(own[at]): cause for at, cause in self._once(work).items()}
-                for kind, counted in work.counts.items():
-                    if kind in CHARACTERS:
-                        changes[kind][own] += counted
-                    else:  # a text that two rounds work on was changed once
-                        changes[kind][own] |= counted
-                changed.append(own[work.changed])
-                after.append(work.texts.filter(pa.array(work.changed)))
-            pending, those = np.concatenate(changed), pa.concat_arrays(after)
-            texts = arrays.put(texts, pending, those)
-            flags[pending] = self._flags(those)
-            pending = pending[flags[pending] != 0]
-        return Repaired(texts, failures | {int(at): "does not settle" for at in pending}, changes)
+                break
+            work = _Work(those, flags)
+            failures |= {int(pending[at]): cause for at, cause in self._once(work).items()}
+            for kind, counted in work.counts.items():
+                if kind in CHARACTERS:
+                    changes[kind][pending] += counted
+                else:  # a text that two rounds work on was changed once
+                    changes[kind][pending] |= counted
+            flags = np.zeros(len(pending), np.uint16)
+            flags[work.changed] = self._flags(work.texts.filter(pa.array(work.changed)))
+            again = flags != 0
+            settled.append(pending[~again])
+            made.append(work.texts.filter(pa.array(~again)))
+            pending, those, flags = pending[again], work.texts.filter(pa.array(again)), flags[again]
+        failures |= {int(at): "does not settle" for at in pending}
+        places = np.concatenate([*settled, pending])
+        return Repaired(arrays.put(texts, places, pa.concat_arrays([*made, those])), failures, changes)
+
+    def _trimmed(self, texts: pa.Array, at: NDArray[np.int64], counts: NDArray[np.int64]) -> pa.Array:
+        """Texts that nothing could change but this, stripped; their places in `counts` are added to."""
+        after = self._stripped(texts)
+        counts[at] += pc.subtract(pc.utf8_length(texts), pc.utf8_length(after)).to_numpy()
+        return after
 
     def _flags(self, texts: pa.Array) -> Flags:
         """What could be done to each text."""
@@ -218,13 +229,11 @@ class Repair:
         lines = [_lines(text) for text in texts.take(pa.array(bad)).to_pylist()]
         broken = iter(_found(pa.array(chain.from_iterable(lines), pa.large_string()), self.suspects).tolist())
         repaired, failures = [], {}
+        fixed = functools.cache(functools.partial(ftfy.fix_text, config=self.ftfy))  # lines come twice
         for at, own in zip(bad, lines, strict=True):
             asked = list(islice(broken, len(own)))
             try:
-                made = [
-                    ftfy.fix_text(line, self.ftfy) if odd else line
-                    for line, odd in zip(own, asked, strict=True)
-                ]
+                made = [fixed(line) if odd else line for line, odd in zip(own, asked, strict=True)]
             except Exception as error:  # noqa: BLE001 - whatever it is, it costs this row only
                 failures[int(at)] = type(error).__name__
                 made = own
@@ -235,8 +244,13 @@ class Repair:
         if self.strip == "all":
             return pc.utf8_trim_whitespace(texts)
         texts = pc.utf8_rtrim_whitespace(texts)
-        texts = pc.replace_substring_regex(texts, pattern=r"\A\s*\n", replacement="")
-        return pc.replace_substring_regex(texts, pattern=r"\A ([^ \t])", replacement=r"\1")
+        span = one_span(texts)
+        blank = span.stops > span.starts
+        blank[blank] = FIRSTS[span.data[span.starts[blank]]]
+        at = np.flatnonzero(blank)  # few: most end in white space
+        some = pc.replace_substring_regex(texts.take(pa.array(at)), pattern=r"\A\s*\n", replacement="")
+        some = pc.replace_substring_regex(some, pattern=r"\A ([^ \t])", replacement=r"\1")
+        return arrays.put(texts, at, some)
 
 
 # From some of the texts, and their places among those of the round, to what becomes of them.

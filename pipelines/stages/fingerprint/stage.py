@@ -84,19 +84,28 @@ def parts(roles: pa.Array, rows: NDArray[np.int64], texts: pa.Array, n: int) -> 
 
     `roles`, `rows` (ascending) and `texts` are the flat view of `schema.contents`; `n` the rows.
     """
-    slot = rows * 2 + is_answer(roles)
-    folded = kernels.fold(_without_tools(roles, texts))
-    if np.any(slot[1:] < slot[:-1]):
-        folded = folded.take(pa.array(np.argsort(slot, kind="stable")))
+    folded, ends = by_part(roles, rows, texts, n)
     # A space ends each message, so that no window spans two without saying so.
     nothing, space = (pa.scalar(t, pa.large_string()) for t in ("", " "))
     joined = pc.binary_join_element_wise(folded, nothing, space)
-    ends = arrays.offsets(np.bincount(slot, minlength=2 * n))
     offsets = _offsets(joined)[ends]
     values = joined.buffers()[2] if len(joined) else pa.py_buffer(b"")
     both = pa.LargeStringArray.from_buffers(2 * n, pa.py_buffer(offsets), values)
     whole = pa.LargeStringArray.from_buffers(n, pa.py_buffer(np.ascontiguousarray(offsets[::2])), values)
     return Parts(both, whole)
+
+
+def by_part(
+    roles: pa.Array, rows: NDArray[np.int64], texts: pa.Array, n: int
+) -> tuple[pa.Array, NDArray[np.int64]]:
+    """Messages folded, by row and part, and where each part of a row begins among them: large_string[M] and
+    ``int64[2N + 1]``. Arguments as of `parts`.
+    """
+    slot = rows * 2 + is_answer(roles)
+    folded = kernels.fold(_without_tools(roles, texts))
+    if np.any(slot[1:] < slot[:-1]):
+        folded = folded.take(pa.array(np.argsort(slot, kind="stable")))
+    return folded, arrays.offsets(np.bincount(slot, minlength=2 * n))
 
 
 def _without_tools(roles: pa.Array, texts: pa.Array) -> pa.Array:

@@ -81,7 +81,8 @@ def apply(table: pa.Table, config: Config) -> pa.Table:
     live = schema.live(table)
     roles, rows, texts = schema.contents(table)
     messages = measure(texts)
-    whole = Statistics(*(_per_row(counts, rows, table.num_rows) for counts in messages))
+    edges = np.searchsorted(rows, np.arange(table.num_rows + 1))
+    whole = Statistics(*(np.diff(arrays.offsets(counts)[edges]) for counts in messages))  # sums of each row
     said = pc.is_in(roles, pa.array(["assistant", "text", schema.REJECTED])).to_numpy(zero_copy_only=False)
     broken = _shares(whole, config)
     if config.repetition is not None:
@@ -170,14 +171,6 @@ def _reasons(broken: dict[str, NDArray[np.bool_]], n_rows: int) -> pa.Array:
         if rule in broken:
             first[broken[rule]] = at
     return pa.array([*(f"quality.{rule}" for rule in RULES), None], pa.string()).take(pa.array(first))
-
-
-def _per_row(counts: NDArray[np.int64], rows: NDArray[np.int64], n_rows: int) -> NDArray[np.int64]:
-    """Sums of message counts by row: ``int64[n_rows]``; `rows` ascend."""
-    running = arrays.offsets(counts)
-    edges = np.searchsorted(rows, np.arange(n_rows + 1))
-    sums: NDArray[np.int64] = np.diff(running[edges])
-    return sums
 
 
 def _any(mask: NDArray[np.bool_], rows: NDArray[np.int64], n_rows: int) -> NDArray[np.bool_]:

@@ -72,7 +72,7 @@ def lines(
             else:
                 places = range(number, number + block.count(b"\n") + 1) if whole else _offsets(block, offset)
                 _parse_block(batch, block, places, seen.encoding)
-            number += block.count(b"\n")
+            number += block.count(b"\n") if whole else 0  # who counts bytes needs no line's number
         if batch.records or batch.turns is not None:
             yield batch
 

@@ -162,13 +162,13 @@ def encode(
     apart: those that are rendered by themselves whatever their shape.
     Raises: ModelError where there is no chat template for them.
     """
-    shapes, of_row = _shapes(messages, first, chosen)
+    shapes, of_row = shapes_of(messages, first, chosen)
     compiled: list[Program] = []
     local = np.full(len(shapes), -1, np.int64)  # place in `compiled`; -1 refused, -2 row by row
     reasons = {}
     for number, shape in enumerate(shapes):
         try:
-            program = _program(shape, tokenizer)
+            program = program_of(shape, tokenizer)
         except Refusal as refusal:
             reasons[number] = refusal.literal or str(refusal)
             continue
@@ -184,14 +184,15 @@ def encode(
     return _rendered(encoded, messages, first, chosen, slow, refusals, tokenizer)
 
 
-def _program(shape: Shape, tokenizer: Tokenizer) -> Program | None:
+def program_of(shape: Shape, tokenizer: Tokenizer) -> Program | None:
+    """As `Tokenizer.program`, and a Refusal of what cannot be used as well."""
     bad = [reason for role, reason in shape if not role]
     if bad:
         raise Refusal(bad[0])
     return tokenizer.program(shape)
 
 
-def _shapes(messages: Messages, first: Ints, chosen: Ints) -> tuple[list[Shape], Ints]:
+def shapes_of(messages: Messages, first: Ints, chosen: Ints) -> tuple[list[Shape], Ints]:
     """Distinct shapes in the order of their first row, and the shape of each row."""
     codes = np.ascontiguousarray(messages.codes[chosen])
     buffers = [None, pa.py_buffer(first * 4), pa.py_buffer(codes)]

@@ -1,4 +1,5 @@
-"""Where an over-long row is cut: never inside a value that PII found, be it kept or a stand-in.
+"""Which rows may be over-long, and where one is cut: never inside a value that PII found, be it kept or a
+stand-in.
 
 Half a tag teaches a model to write half tags, and half a number is another one. A place is moved ahead of a
 value that would stand on both sides of it, and of digits; only what is as long as a whole sample is cut.
@@ -10,13 +11,50 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 import pyarrow as pa
-from numpy.typing import NDArray
 
+from headrace.pipelines import arrays
+from headrace.pipelines.schema import REJECTED
 from headrace.pipelines.stages.pii.masking.values import folded
+from headrace.pipelines.stages.tokenise import conversations
+from headrace.pipelines.stages.tokenise.config import Config
+from headrace.pipelines.stages.tokenise.programs import Ints
+from headrace.pipelines.stages.tokenise.reasoning import style
+from headrace.pipelines.stages.tokenise.template import Refusal, Shape
+from headrace.pipelines.stages.tokenise.tokenizer import Tokenizer
 
-Ints = NDArray[np.int64]
 Decode = Callable[[Sequence[int]], str]
+UNTOLD = 1 << 40  # tokens, as many as no row has
 NUMBER = 32  # tokens by which a place is moved for digits' sake
+
+
+def at_most(table: pa.Table, config: Config, tokenizer: Tokenizer) -> Ints:
+    """Most tokens that each row comes out with, ``int64[N]``, told without encoding it: a token is a byte or
+    more. `UNTOLD` where a row is rendered by itself, or becomes several conversations.
+    """
+    template = tokenizer.template
+    if template is None or template.sees_anything or tokenizer.earlier == "by_turn":
+        return np.full(table.num_rows, UNTOLD)
+    styled, _ = style.apply(table, config.reasoning, tokenizer.facts)
+    messages, first = conversations.read(styled, tokenizer)
+    shapes, of_row = conversations.shapes_of(messages, first, np.arange(first[-1]))
+    own = np.array([_written(shape, tokenizer) for shape in shapes], np.int64)
+    before = arrays.offsets(messages.stop - messages.start)[messages.first][first]
+    most: Ints = np.minimum(np.diff(before) + own[of_row], UNTOLD)
+    return most
+
+
+def _written(shape: Shape, tokenizer: Tokenizer) -> int:
+    """Most tokens of what the template writes around the contents of a shape."""
+    if any(role == REJECTED for role, _ in shape):
+        return UNTOLD
+    try:
+        program = conversations.program_of(shape, tokenizer)
+    except Refusal:
+        return 0  # no sample comes of it
+    slots = [part.slot for part in program.parts if part.slot >= 0] if program else []
+    if program is None or len(set(slots)) < len(slots):
+        return UNTOLD
+    return len(program.operations) + sum(len(part.text.encode()) for part in program.parts)
 
 
 def values(table: pa.Table, rows: Ints) -> dict[int, list[str]]:

@@ -163,18 +163,17 @@ def _segment_loss(first, last, before, texts, own, tokens, sizes, bits):  # type
         for i in range(end - begin):
             bits[i] = own[first]
         return True
-    for i in range(begin, end):
-        length += _token_size(i, sizes)
-    if length != total and not (prefixed and length == total + 1):
-        return False
-    place, part, stop = total - length, first - 1, 0
+    if prefixed:  # where it begins hangs on whether a space was put before it
+        for i in range(begin, end):
+            length += _token_size(i, sizes)
+    place, part, stop = total - length if prefixed else 0, first - 1, 0
     for i in range(begin, end):
         while part < first or (place >= stop and part + 1 < last):
             part += 1
             stop += _part_size(part, before, texts)
         bits[i - begin] = own[part]
         place += _token_size(i, sizes)
-    return True
+    return place == total and (not prefixed or length in (total, total + 1))
 
 
 @njit(nogil=True, cache=True)

@@ -15,6 +15,7 @@ form for, and no other answer), `tokenise.too_long` (by policy, or no exchange o
 `pairs`. Quarantine: `tokenise.error` (the template refuses the conversation; `detail` says how).
 """
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -37,6 +38,7 @@ NAME = "tokenise"
 VERSION = 8
 NOT_IN_KEY = {"template"}  # the tokenizer's fingerprint holds what is in it
 SLICE = 2**23  # bytes
+SET = ("drop", "error", "detail", "shortened", "changed")  # columns that `apply` adds or changes
 PREFERRED = "preferred"  # int8, a column of samples where there are pairs: 1 chosen, -1 rejected, 0 neither
 RANK = 32  # bits of a place within one unit of a row
 
@@ -141,7 +143,18 @@ def by_slices(
     if PREFERRED in every.column_names:  # slices without pairs do not have it
         place = every.schema.get_field_index(PREFERRED)
         every = every.set_column(place, PREFERRED, pc.fill_null(every[PREFERRED], 0))
-    return pa.concat_tables(marked).combine_chunks(), every
+    return _marked(table, marked), every
+
+
+def _marked(table: pa.Table, slices: Sequence[pa.Table]) -> pa.Table:
+    """`table` with what `apply` has set in its slices: the texts stay where they are."""
+    own = [one.select([name for name in one.column_names if name in SET]) for one in slices]
+    joined = pa.concat_tables(own, promote_options="default").combine_chunks()  # `changed` where any is
+    for name in joined.column_names:
+        at = table.schema.get_field_index(name)
+        field, column = joined.schema.field(name), joined[name]
+        table = table.append_column(field, column) if at < 0 else table.set_column(at, field, column)
+    return table.combine_chunks()
 
 
 def _samples(part: pa.Table, preferred: NDArray[np.int8], index: Ints, samples: list[pa.Array]) -> pa.Table:

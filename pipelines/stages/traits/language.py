@@ -151,9 +151,13 @@ def tell(texts: pa.Array, letters: int) -> pa.Array:
         starts, stops = given.starts[rows], given.stops[rows]
         heads = Spans(given.data, starts, np.minimum(stops, starts + letters), None)
         _, first, same = np.unique(content_hash(heads)[1], return_index=True, return_inverse=True)
-        best = np.zeros(len(first), np.int32)  # of those that begin otherwise
-        _scored(given.data, starts[first], stops[first], letters, *own[:4], best)
-        found[rows] = np.where(best < 0, -1, best + 1)[same]
+        # Those that begin otherwise, side by side with those that begin alike: they walk the same tables.
+        order = first[np.argsort(_beginnings(given.data, starts[first], stops[first]))]
+        best = np.zeros(len(rows), np.int32)
+        scored = np.zeros(len(first), np.int32)
+        _scored(given.data, starts[order], stops[order], letters, *own[:4], scored)
+        best[order] = np.where(scored < 0, -1, scored + 1)
+        found[rows] = best[first[same]]
     return pa.array([*names, UNKNOWN], pa.string()).take(pa.array(np.where(found < 0, len(names), found)))
 
 
@@ -179,6 +183,19 @@ def _word(word: bytes) -> int:
     for byte in word:
         value = (value * 31 + byte) & 0xFFFFFFFFFFFFFFFF
     return value
+
+
+@njit(nogil=True, cache=True)
+def _beginnings(data, starts, stops):  # type: ignore[no-untyped-def]
+    """The first eight bytes of each text as numbers that are in the order of the texts: ``uint64[N]``."""
+    found = np.zeros(len(starts), np.uint64)
+    for row in range(len(starts)):
+        word = np.uint64(0)
+        for k in range(8):
+            byte = data[starts[row] + k] if starts[row] + k < stops[row] else np.uint8(0)
+            word = word << np.uint64(8) | np.uint64(byte)
+        found[row] = word
+    return found
 
 
 @njit(nogil=True, cache=True)
@@ -307,6 +324,7 @@ def warm() -> None:
     """Compile, or load from Numba's cache."""
     text, none = one_span(pa.array(["a"], pa.large_string())), np.zeros(1, np.int32)
     _plain(text.data, text.starts, text.stops, 8, _english(), none, np.zeros(1, np.bool_))
+    _beginnings(text.data, text.starts.copy(), text.stops.copy())
     kinds = ((np.uint32, (1, 256)), (np.int64, 1), (np.int16, (1, 1)), (np.float32, 1))
     empty = [np.zeros(shape, kind) for kind, shape in kinds]
     for array in empty:

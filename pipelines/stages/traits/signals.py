@@ -17,8 +17,8 @@ import pyarrow.compute as pc
 from numba import njit
 from numpy.typing import NDArray
 
-from headrace.kernels.arrow import Spans, one_span, strings
-from headrace.kernels.bits import pointer
+from headrace.kernels.arrow import Spans, frozen, one_span, strings
+from headrace.kernels.bits import HIGH, between, load64, pointer, store64
 
 MOST = 16  # words of a phrase, a power of two
 OPENING = 12  # words of a text that count as its opening
@@ -46,27 +46,32 @@ class Signals(NamedTuple):
 
 def look(texts: pa.Array, table: Any, head: int, tail: int) -> Signals:
     """`Signals` of ``large_string[N]``; table: `words.Table`. A null text has none."""
-    cut, long = ends(texts, head, tail)
-    lower = one_span(pc.utf8_lower(cut))
     n = len(texts)
     bits, counts = np.zeros((3, n), np.uint64), np.zeros((4, n), np.int64)
-    _look(lower.data, lower.starts, lower.stops, *table, bits, counts)
+    cut, long, wide = ends(texts, head, tail)
+    ascii, rows = np.flatnonzero(~wide), np.flatnonzero(wide)
+    given = one_span(cut)
+    own = frozen(given.starts[ascii]), frozen(given.stops[ascii])
+    _look(given.data, *own, ascii, *table, bits, counts)
+    given = one_span(pc.utf8_lower(cut.take(pa.array(rows))))
+    _look(given.data, given.starts, given.stops, rows, *table, bits, counts)
     counts[3] |= np.where(long, LONG, 0)
     return Signals(*bits, *counts)
 
 
-def ends(texts: pa.Array, head: int, tail: int) -> tuple[pa.Array, NDArray[np.bool_]]:
-    """The first `head` and last `tail` bytes of each text, at characters' bounds, a line break between; and
-    whether something is left out: ``large_string[N], bool[N]``.
+def ends(texts: pa.Array, head: int, tail: int) -> tuple[pa.Array, NDArray[np.bool_], NDArray[np.bool_]]:
+    """The first `head` and last `tail` bytes of each text, at characters' bounds, a line break between, ASCII
+    in lower case: large_string[N]; whether something is left out, and which hold a character beyond ASCII:
+    bool[N] each.
     """
     whole = one_span(texts)
-    starts, stops = whole.starts, whole.stops
     until, since = np.empty(len(whole), np.int64), np.empty(len(whole), np.int64)
     offsets = np.zeros(len(whole) + 1, np.int64)
-    _bounds(whole.data, starts, stops, head, tail, until, since, offsets)
-    data = np.empty(int(offsets[-1]), np.uint8)
-    _copy(whole.data, starts, stops, until, since, offsets, data)
-    return strings(data, offsets, None), since > until
+    _bounds(whole.data, whole.starts, whole.stops, head, tail, until, since, offsets)
+    # Eight bytes are written at a time.
+    data, wide = np.empty(int(offsets[-1]) + 8, np.uint8), np.zeros(len(whole), np.bool_)
+    _copy(whole.data, whole.starts, whole.stops, until, since, offsets, data, wide)
+    return strings(data, offsets, None), since > until, wide
 
 
 def hashes(texts: Spans) -> tuple[NDArray[np.uint64], NDArray[np.uint64], NDArray[np.int64]]:
@@ -94,15 +99,47 @@ def _bounds(data, starts, stops, head, tail, until, since, offsets):  # type: ig
         offsets[row + 1] = offsets[row] + end - start + 1 + stop - begin
 
 
+@njit(inline="always")
+def _copied(data, at, stop, out, to):  # type: ignore[no-untyped-def]
+    """Put ``data[at:stop]`` to `to`, ASCII in lower case, and up to seven bytes behind it; returns the union
+    of its words.
+    """
+    seen = np.uint64(0)
+    while at < stop:
+        size = stop - at
+        word = load64(data, at) if at + 8 <= len(data) else _rest(data, at)
+        if size < 8:
+            word &= (np.uint64(1) << np.uint64(8 * size)) - np.uint64(1)
+        seen |= word
+        low = word & ~HIGH
+        capitals = between(low, 65, 90) & ~word
+        word |= capitals >> np.uint64(2)
+        store64(out, to, word)
+        at += 8
+        to += 8
+    return seen
+
+
+@njit(inline="always")
+def _rest(data, at):  # type: ignore[no-untyped-def]
+    """The last bytes of `data`, fewer than eight."""
+    word = np.uint64(0)
+    for k in range(len(data) - at):
+        word |= np.uint64(data[at + k]) << np.uint64(8 * k)
+    return word
+
+
 @njit(nogil=True, cache=True)
-def _copy(data, starts, stops, until, since, offsets, out):  # type: ignore[no-untyped-def]
+def _copy(data, starts, stops, until, since, offsets, out, wide):  # type: ignore[no-untyped-def]
+    """Each text's ends into `out`, from the first to the last: what is written too far is written again."""
     for row in range(len(starts)):
         to = offsets[row]
-        size = until[row] - starts[row]
-        out[to : to + size] = data[starts[row] : until[row]]
+        seen = _copied(data, starts[row], until[row], out, to)
         if since[row] > until[row]:
-            out[to + size] = 10
-            out[to + size + 1 : offsets[row + 1]] = data[since[row] : stops[row]]
+            to += until[row] - starts[row]
+            out[to] = 10
+            seen |= _copied(data, since[row], stops[row], out, to + 1)
+        wide[row] = seen & HIGH != 0
 
 
 def _of_ascii() -> NDArray[np.uint8]:
@@ -250,12 +287,12 @@ def _operates(data, at, stop, byte, size):  # type: ignore[no-untyped-def]
 
 
 @njit(nogil=True, cache=True)
-def _look(lying, starts, stops, keys, values, ends, lengths, some, bits, counts):  # type: ignore[no-untyped-def]
-    data, ring, marks, rows = pointer(lying), np.zeros(MOST, np.uint64), pointer(bits), len(starts)
+def _look(lying, starts, stops, numbers, keys, values, ends, lengths, some, bits, counts):  # type: ignore[no-untyped-def]
+    data, ring, marks, rows = pointer(lying), np.zeros(MOST, np.uint64), pointer(bits), bits.shape[1]
     table = pointer(keys), pointer(values), pointer(ends), pointer(lengths)
     masks, last = (np.uint64(len(keys) - 1), np.uint64(len(ends) - 1)), pointer(ring)
-    for row in range(len(starts)):
-        at, stop = starts[row], stops[row]
+    for place in range(len(starts)):
+        row, at, stop = numbers[place], starts[place], stops[place]
         word, inside, n, forms = OFFSET, False, 0, 0
         fresh, fence_open = True, False
         before, operator = np.uint8(0), False

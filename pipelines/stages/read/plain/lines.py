@@ -85,7 +85,7 @@ def read(block: bytes, asked: Asked, place: int, *, numbered: bool) -> tuple[Tur
     if table is None or table.num_rows != len(lines[0]) or not all(map(_is_sane, table.itercolumns())):
         return None
     found = _of_lists(table, asked) if asked.turns else _of_texts(table, asked)
-    if found is None or pc.any(pc.match_substring(found[1], structure.OPEN)).as_py():
+    if found is None or structure.held_by(found[1]).any():
         return None
     known = {asked.turns, *asked.empty} if asked.turns else {*asked.texts, *asked.empty}
     others = tuple(name for name in table.column_names if name not in known)
@@ -105,7 +105,7 @@ def _is_text(block: bytes) -> bool:
 def _lines(block: bytes) -> tuple[NDArray[np.int64], NDArray[np.int64]] | None:
     """First bytes and numbers of the lines that are not blank, ``int64[N]``; None where one of them is not an
     object from its first letter to its last."""
-    data = np.frombuffer(block + b"\n", np.uint8)
+    data = np.frombuffer(block if block.endswith(b"\n") else block + b"\n", np.uint8)
     ends = np.flatnonzero(data == NEWLINE)
     starts = np.append(0, ends[:-1] + 1)
     last = data[ends - 1]

@@ -15,12 +15,23 @@ from tests import builders
 
 
 def run(
-    folder: Path, *answers: str, parts: int = 1, tokenise: Any = None, tasks: Any = None, **settings: Any
+    folder: Path,
+    *answers: str | list[builders.Turn],
+    parts: int = 1,
+    tokenise: Any = None,
+    tasks: Any = None,
+    loss: str = "assistant",
+    **settings: Any,
 ) -> tuple[dict[str, Any], list[Any]]:
-    made = builders.table(*([("user", f"q{n}"), ("assistant", a)] for n, a in enumerate(answers)))
+    """answers: to a question of their own, or whole rows."""
+    asked = [
+        [("user", f"q{n}"), ("assistant", a)] if isinstance(a, str) else a for n, a in enumerate(answers)
+    ]
+    made = builders.table(*asked)
     traits = [{"task": task} for task in tasks or [None] * len(answers)]
     made = made.append_column("traits", pa.array(traits, schema.TRAITS))
-    (folder / "recipe.yaml").write_text(yaml.safe_dump({"tokenise": tokenise or {}}))
+    recipe = {"sources": [{"name": "s", "loss": loss}], "tokenise": tokenise or {}}
+    (folder / "recipe.yaml").write_text(yaml.safe_dump(recipe))
     cuts = [len(answers) * n // parts for n in range(1, parts)]
     return looked_at(folder, made, cuts, **settings)
 
@@ -151,6 +162,19 @@ def test_answers_that_lose_their_end_to_the_length_limit(tmp_path: Path) -> None
         "tokenise.max_length, 512 tokens (tokenise.overlong: truncate)",
     ]
     assert [len(words) for words in said.values()] == [2, 1, 1]
+
+
+def test_an_answer_that_alone_is_learned_keeps_its_end_where_earlier_turns_go(tmp_path: Path) -> None:
+    long, short = "word " * 300, "It is."
+    for number, (overlong, loss, lost) in enumerate(
+        [("split", "last", [1]), ("split", "assistant", [0, 1]), ("truncate", "last", [0, 1])]
+    ):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        over = [("user", "a"), ("assistant", 2 * long)]
+        limit = {"max_length": 512, "overlong": overlong}
+        _, found = run(folder, [*over, ("user", "b"), ("assistant", short)], over, loss=loss, tokenise=limit)
+        assert [one["row_id"] for one in found if one["finding"] == "cut"] == lost, (overlong, loss)
 
 
 def test_in_memory() -> None:

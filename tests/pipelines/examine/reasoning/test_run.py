@@ -39,9 +39,10 @@ def run(
     monkeypatch: pytest.MonkeyPatch,
     rows: Any = ROWS,
     reasoning_config: Any = None,
+    loss: str = "assistant",
     **settings: Any,
 ) -> tuple[dict[str, Any], list[tuple[int, str, str | None]]]:
-    known = Model(facts, Reasoning.model_validate(reasoning_config or {}))
+    known = Model(facts, Reasoning.model_validate(reasoning_config or {}), {"s": loss})
     monkeypatch.setattr(model, "of_run", lambda _: known)
     made = builders.table(*rows).drop_columns(["drop", "error"])
     paths = builders.write_parts(folder, made, [4])
@@ -132,3 +133,19 @@ def test_the_model_is_the_recipes(tmp_path: Path) -> None:
     assert found.facts is not None
     assert not found.facts.reasons
     assert found.reasoning == Reasoning()
+
+
+def test_where_the_last_answer_alone_is_learned_it_alone_is_looked_at(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    turn: list[Turn] = [("user", "a"), ("assistant", "<think>\n\n</think>\n\nyes")]
+    good: list[Turn] = [("user", "b"), ("assistant", THINK)]
+    made = [turn + good, good + turn, good + good]
+    every, found = run(tmp_path, REASONS, monkeypatch, rows=made)
+    assert [(row, kind) for row, kind, _ in found] == [
+        *((0, "earlier"), (0, "empty"), (1, "earlier"), (1, "empty"), (2, "earlier"))
+    ]
+    (tmp_path / "last").mkdir()
+    last, found = run(tmp_path / "last", REASONS, monkeypatch, rows=made, loss="last")
+    assert [(row, kind) for row, kind, _ in found] == [(1, "empty"), (1, "without")]
+    assert (every["with_traces"], last["with_traces"]) == (3, 3)

@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from headrace.pipelines import structure
 from headrace.pipelines.stages.pii import stage as pii
 from headrace.pipelines.stages.pii.stage import Config
 from headrace.pipelines.stages.tokenise import overlong as cutting
@@ -33,6 +34,35 @@ def test_no_value_stands_across_a_cut(words: list[str], limit: int) -> None:
     if limit > longest:
         for value in VALUES:
             assert sum(part.count(value) for part in parts) == text.count(value)
+
+
+@given(st.lists(st.text(st.sampled_from("aé漢 \n<>,.1😀"), min_size=1, max_size=30), min_size=1, max_size=5))
+@settings(max_examples=60, deadline=None)
+def test_a_row_has_no_more_tokens_than_it_is_said_to_have_at_most(texts: list[str]) -> None:
+    tokenizer, config = load(None), tokenise.Config(max_length=10_000)
+    turns = [(("user", "assistant")[n % 2], text) for n, text in enumerate(texts)]
+    rows = table([("system", texts[0]), *turns, ("assistant", "it")], [("text", texts[-1])])
+    _, samples = tokenise.apply(rows, config, tokenizer, {})
+    most = cutting.at_most(rows, config, tokenizer)
+    assert samples["row_id"].to_pylist() == rows["row_id"].to_pylist()
+    assert all(len(ids) <= n for ids, n in zip(samples["input_ids"].to_pylist(), most, strict=True))
+    written = sum(len(text.encode()) for _, text in turns) + len(texts[0].encode())
+    assert written < most[0] < written + 40 * (len(turns) + 2), "a few tokens a turn"
+
+
+def test_of_rows_that_are_rendered_by_themselves_nothing_is_told() -> None:
+    tokenizer, config = load(None), tokenise.Config()
+    called = structure.sealed("", {"tool_calls": [{"function": {"name": "find", "arguments": {}}}]})
+    rows = table(
+        [("user", "ask"), ("assistant", called)],
+        [("user", "ask"), ("assistant", "good"), ("rejected", "bad")],
+        [("user", "ask"), ("assistant", "good")],
+    )
+    most = cutting.at_most(rows, config, tokenizer)
+    assert most[:2].tolist() == [cutting.UNTOLD, cutting.UNTOLD]
+    assert 7 < most[2] < 200
+    by_turn = tokenise.Config.model_validate({"reasoning": {"earlier": "by_turn"}})
+    assert (cutting.at_most(rows, by_turn, tokenise.tokenizer(None, by_turn)) == cutting.UNTOLD).all()
 
 
 def test_a_value_as_long_as_a_sample_is_cut() -> None:

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from headrace.pipelines import schema
 from headrace.pipelines.schema import IGNORE
 from headrace.pipelines.stages.pack import stage as pack
 from headrace.pipelines.stages.tokenise import pairs, stage
@@ -59,6 +60,18 @@ def test_rows_by_slices_are_the_rows_at_once(monkeypatch: pytest.MonkeyPatch, si
         for one, other in zip(wanted, found, strict=True):
             assert other.schema == one.schema
             assert other.to_pylist() == one.to_pylist()
+
+
+def test_what_one_slice_alone_changes_is_said_of_its_rows(monkeypatch: pytest.MonkeyPatch) -> None:
+    turns = [("user", "ask"), ("assistant", "it")]
+    made = table(turns, 2 * turns, turns)
+    monkeypatch.setattr(stage, "SLICE", 1)
+    marked, samples = stage.by_slices(made, CONFIG, TOKENIZER, {"s": "last"})
+    assert schema.changes(marked).to_pylist() == [
+        {"row_id": made["row_id"][1].as_py(), "kind": "tokenise.earlier", "n": 1}
+    ]
+    assert samples.num_rows == 3
+    assert marked["messages"].equals(made["messages"])
 
 
 def test_a_source_with_loss_on_all_learns_the_answers_of_pairs_alone() -> None:
