@@ -28,6 +28,7 @@ from headrace.pipelines.examine.contradictions.config import Config as Config
 NAME = "contradictions"
 VERSION = 6
 REASON = "contradictions.conflict"
+WORK = f"findings/work/{NAME}"
 LISTED, EXAMPLES = 20, 5  # clusters in the report, and row ids of each
 Each = Callable[..., Iterator[Any]]
 FOUND = pa.schema(
@@ -43,21 +44,31 @@ FOUND = pa.schema(
 DROPS = pa.schema([("row_id", pa.uint64()), ("reason", pa.string())])
 
 
-def run(prepared: Sequence[str], run: str, config: Config, each: Each) -> dict[str, Any]:
+def looking(run: str, config: Config, each: Each) -> rows.Look:
+    """What writes the keys of the rows of some files, and says where."""
+    work = storage.join(run, WORK)
+    storage.delete(work)
+    return partial(steps.key, work=work, alike=config.near < 1, parts=steps.parts(run))
+
+
+def run(
+    prepared: Sequence[str],
+    run: str,
+    config: Config,
+    each: Each,
+    looked: Sequence[str] | None = None,
+) -> dict[str, Any]:
     """Find the rows of prepared files that contradict each other; write findings/contradictions.parquet.
 
     prepared: paths; run: the run directory; ``each(function, items, name=...)`` runs tasks and gives their
     results in order. Returns counts, the largest clusters with row ids, and words.
     """
-    work = storage.join(run, f"findings/work/{NAME}")
-    storage.delete(work)
-    alike = config.near < 1
-    files, parts = rows.together(sorted(prepared)), steps.parts(prepared)
-    keying = partial(steps.key, run=run, work=work, alike=alike, parts=parts)
-    found = list(each(keying, enumerate(files), name="contradictions keys"))
-    found = found or [steps.nothing(work, alike)]
-    counted, plan = planned(found, work, parts, config, each)
-    wanted = [(n, paths) for n, paths in enumerate(files) if n in plan.files]
+    work = storage.join(run, WORK)
+    if looked is None:
+        looked = rows.alone(looking(run, config, each), prepared, run, each, name="contradictions keys")
+    found = looked or [steps.nothing(work, config.near < 1)]
+    counted, plan = planned(found, work, steps.parts(run), config, each)
+    wanted = [(n, paths) for n, paths in enumerate(rows.together(prepared)) if n in plan.files]
     texts = list(each(partial(_texts, run=run, work=work), wanted, name="contradictions texts"))
     comparing = partial(_compared, texts=texts, work=work)
     compared = list(each(comparing, range(plan.chunks), name="contradictions compare"))

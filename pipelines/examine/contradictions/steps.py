@@ -48,19 +48,15 @@ class Plan(NamedTuple):
     files: set[int]
 
 
-def parts(prepared: Sequence[str]) -> int:
-    """How many parts the rows of files of `prepared/` make."""
-    stored = storage.listing(prepared[0].rpartition("/")[0]) if prepared else []
-    mine = {path.rpartition("/")[2] for path in prepared}
-    size = sum(entry.size for entry in stored if entry.path.rpartition("/")[2] in mine)
+def parts(run: str) -> int:
+    """How many parts the rows of a run make."""
+    size = sum(entry.size for entry in storage.listing(storage.join(run, "prepared")))
     return 1 + int(size) // PART
 
 
-def key(item: tuple[int, Sequence[str]], run: str, work: str, alike: bool, parts: int) -> str:
+def key(files: rows.Files, work: str, alike: bool, parts: int) -> str:
     """Keys of the rows of some files, and how often words stand in them."""
-    number, paths = item
-    table = rows.left(paths, run, ["messages"])
-    return _keys(number, table["row_id"].to_numpy(), rows.exchanges(table), work, alike, parts)
+    return _keys(files.number, files.table["row_id"].to_numpy(), files.exchanges, work, alike, parts)
 
 
 def nothing(work: str, alike: bool) -> str:
