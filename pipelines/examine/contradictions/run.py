@@ -19,7 +19,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from headrace.cluster import storage
+from headrace.cluster import parted, storage
 from headrace.pipelines import arrays
 from headrace.pipelines.examine import rows
 from headrace.pipelines.examine.contradictions import answers, compare, pairs, steps
@@ -107,31 +107,31 @@ def planned(
 def _texts(item: tuple[int, Sequence[str]], run: str, work: str) -> str:
     """The prompts and answers of the wanted rows of some files."""
     number, paths = item
-    wanted = steps.read(storage.join(work, "wanted.parquet"), number, ["chunk", "place", "label", "row_id"])
+    wanted = parted.read(storage.join(work, "wanted.arrow"), number, ["chunk", "place", "label", "row_id"])
     table = rows.left(paths, run, ["messages"])
     at = pc.index_in(wanted["row_id"].combine_chunks(), table["row_id"].combine_chunks())
     distinct, back = np.unique(at.to_numpy(), return_inverse=True)
     found = rows.exchanges(table.take(pa.array(distinct))).select(["prompt", "answer"]).take(pa.array(back))
     for name in found.column_names:
         wanted = wanted.append_column(name, found[name])
-    target = storage.join(work, f"texts-{number}.parquet")
-    steps.write(target, wanted, wanted["chunk"].to_numpy())
+    target = storage.join(work, f"texts-{number}.arrow")
+    parted.write(target, wanted, wanted["chunk"].to_numpy())
     return target
 
 
 def _compared(number: int, texts: Sequence[str], work: str) -> str:
     """Compare one chunk of pairs; those that ask something else are left out."""
-    some = steps.read(storage.join(work, "pairs.parquet"), number, ["a", "b", "equal", "swapped"])
-    tables = [steps.read(path, number) for path in texts]
+    some = parted.read(storage.join(work, "pairs.arrow"), number, ["a", "b", "equal", "swapped"])
+    tables = [parted.read(path, number) for path in texts]
     table = pa.concat_tables(tables).sort_by("place").combine_chunks()
     ends = np.stack([some["a"].to_numpy(), some["b"].to_numpy()], axis=1)
     local = np.searchsorted(table["place"].to_numpy(), ends)
     found = compare.compare(table, local, some["equal"].to_numpy())
     for name, column in found._asdict().items():
         some = some.append_column(name, pa.array(column))
-    target = storage.join(work, f"compared-{number}.parquet")
+    target = storage.join(work, f"compared-{number}.arrow")
     asked = np.isin(found.kind, answers.KINDS)
-    storage.write_passing(target, [some.filter(pa.array(asked))])
+    parted.write(target, some.filter(pa.array(asked)))
     return target
 
 
@@ -189,8 +189,8 @@ def _clusters(ids: NDArray[np.uint64], settled: pairs.Settled) -> pl.DataFrame:
 
 def _judged(compared: Sequence[str], work: str) -> tuple[pairs.Found, compare.Compared]:
     """All pairs and what sets their answers apart."""
-    table = storage.read_table(storage.join(work, "nodes.parquet"))
-    some = [storage.read_table(path) for path in compared]
+    table = parted.read(storage.join(work, "nodes.arrow"))
+    some = [parted.read(path) for path in compared]
     a, b, equal, swapped, kind, *similar = (
         np.concatenate([empty, *(t[name].to_numpy(zero_copy_only=False) for t in some)])
         for name, empty in (
@@ -212,7 +212,7 @@ def _rows(paths: Sequence[str], nodes: pl.DataFrame) -> pl.DataFrame:
     asked = np.unique(nodes["prompt"].to_numpy())
     tables = []
     for path in paths:
-        for table in storage.row_groups(path, names):
+        for table in parted.parts(path, names):
             mine = arrays.among(table["prompt"].to_numpy(), asked)
             tables.append(table.filter(pa.array(mine)))
     found = pl.from_arrow(pa.concat_tables(tables))

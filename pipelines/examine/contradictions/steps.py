@@ -9,7 +9,7 @@ Cost: a task holds `PART` bytes of rows and what is made of them, whatever the r
 `plan`, which holds some 100 bytes for each pair that is left: one for three rows of real data.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -18,7 +18,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from headrace.cluster import storage
+from headrace.cluster import parted, storage
 from headrace.pipelines import arrays
 from headrace.pipelines.examine import rows
 from headrace.pipelines.examine.contradictions import apart, bags, keys, near, pairs
@@ -68,16 +68,16 @@ def nothing(work: str, alike: bool) -> str:
 def _keys(number: int, ids: keys.U64, exchanges: pa.Table, work: str, alike: bool, parts: int) -> str:
     found = keys.keys(ids, exchanges, alike)
     found = found.append_column("file", pa.array(np.full(found.num_rows, number, np.uint32)))
-    target = storage.join(work, f"keys-{number}.parquet")
-    write(target, found, _part(found["prompt"].to_numpy(), parts))
+    target = storage.join(work, f"keys-{number}.arrow")
+    parted.write(target, found, _part(found["prompt"].to_numpy(), parts))
     if alike:
         counts = bags.counted(near.said(found["words"]))
-        storage.write_passing(_counts(target), [counts])
+        parted.write(_counts(target), counts)
     return target
 
 
 def _counts(path: str) -> str:
-    return path.removesuffix(".parquet") + ".counts.parquet"
+    return path.removesuffix(".arrow") + ".counts.arrow"
 
 
 def _part(hashes: keys.U64, parts: int) -> NDArray[np.uint32]:
@@ -85,51 +85,30 @@ def _part(hashes: keys.U64, parts: int) -> NDArray[np.uint32]:
     return ((hashes >> np.uint64(32)) * np.uint64(parts) >> np.uint64(32)).astype(np.uint32)
 
 
-def write(path: str, table: pa.Table, part: NDArray[np.integer[Any]]) -> None:
-    """Write a table so that one part of it can be read: each is a row group."""
-    if np.any(part[1:] < part[:-1]):
-        # Numbers of 16 bits are sorted by their digits.
-        narrow = part.astype(np.uint16) if int(part.max()) < 2**16 else part
-        order = np.argsort(narrow, kind="stable")
-        table, part = table.take(pa.array(order)), part[order]
-    table = table.append_column("part", pa.array(part))
-    cuts = np.flatnonzero(np.diff(part.astype(np.int64), prepend=-1, append=-1))
-    some = [table.slice(first, last - first) for first, last in pairwise(cuts)]
-    storage.write_passing(path, some or [table], max(1, table.num_rows))
-
-
-def read(path: str, part: int, columns: Sequence[str] | None = None) -> pa.Table:
-    """One part of what `write` wrote."""
-    return storage.read_table(path, list(columns) if columns else None, [("part", "==", part)])
-
-
 def _rows(paths: Sequence[str], part: int, columns: Sequence[str]) -> pa.Table:
     """Columns of the rows of a part, file after file."""
-    return pa.concat_tables([read(path, part, columns) for path in paths]).combine_chunks()
+    return pa.concat_tables([parted.read(path, part, columns) for path in paths]).combine_chunks()
 
 
 def census(paths: Sequence[str], work: str) -> str:
     """Count the keys and words of all rows."""
 
-    def tables() -> Iterator[pa.Table]:
-        for path in paths:
-            yield from storage.row_groups(path, keys.SHARED)
-
-    counts = (storage.read_table(_counts(path)) for path in paths)
-    found = keys.census(tables(), counts, sum(storage.rows(path) for path in paths))
+    tables = (table for path in paths for table in parted.parts(path, keys.SHARED))
+    counts = [parted.read(_counts(path)) for path in paths]
+    found = keys.census(tables, counts, sum(parted.rows(path) for path in paths))
     words = np.flatnonzero(found.words)
     counted = pa.table({"slot": words, "count": found.words[words]})
-    storage.write_passing(storage.join(work, "words.parquet"), [counted])
-    target = storage.join(work, "shared.parquet")
-    storage.write_passing(target, [pa.table({"bits": found.shared})])
+    parted.write(storage.join(work, "words.arrow"), counted)
+    target = storage.join(work, "shared.arrow")
+    parted.write(target, pa.table({"bits": found.shared}))
     return target
 
 
 def _census(work: str) -> keys.Census:
-    counted = storage.read_table(storage.join(work, "words.parquet"))
+    counted = parted.read(storage.join(work, "words.arrow"))
     words = np.zeros(bags.SLOTS, np.int32)
     words[counted["slot"].to_numpy()] = counted["count"].to_numpy()
-    shared = storage.read_table(storage.join(work, "shared.parquet"))["bits"].combine_chunks().to_numpy()
+    shared = parted.read(storage.join(work, "shared.arrow"))["bits"].combine_chunks().to_numpy()
     return keys.Census(words, shared)
 
 
@@ -140,24 +119,24 @@ def prompts(part: int, paths: Sequence[str], work: str, alike: bool, parts: int)
     found = pairs.nodes(table)
     at = found.table["at"].to_numpy()
     nodes = found.table.append_column("file", table["file"].take(pa.array(at)))
-    storage.write_passing(storage.join(work, f"nodes-{part}.parquet"), [nodes])
+    parted.write(storage.join(work, f"nodes-{part}.arrow"), nodes)
     some, swapped = pairs.equal(found, table)
     columns_of = {"a": some[:, 0], "b": some[:, 1], "swapped": swapped}
-    storage.write_passing(storage.join(work, f"equal-{part}.parquet"), [pa.table(columns_of)])
+    parted.write(storage.join(work, f"equal-{part}.arrow"), pa.table(columns_of))
     first = at[found.first]
     of_prompts = {"first": found.first, "count": found.sizes, "at": first}
     if alike:
         of_prompts["words"] = table["word_count"].to_numpy()[first]
         made = near.meetings(table, first, _census(work))
         cut = _part(made.keys["key"].to_numpy(), _cuts(parts))
-        write(
-            storage.join(work, f"met-{part}.parquet"),
+        parted.write(
+            storage.join(work, f"met-{part}.arrow"),
             made.keys,
             _slot(made.keys["column"].to_numpy(), cut, parts),
         )
         cut = _part(made.postings["key"].to_numpy(), parts)
-        write(storage.join(work, f"postings-{part}.parquet"), made.postings, cut)
-    storage.write_passing(storage.join(work, f"prompts-{part}.parquet"), [pa.table(of_prompts)])
+        parted.write(storage.join(work, f"postings-{part}.arrow"), made.postings, cut)
+    parted.write(storage.join(work, f"prompts-{part}.arrow"), pa.table(of_prompts))
     again = int(found.table["rows"].to_numpy()[np.repeat(found.sizes, found.sizes) > 1].sum())
     return Counted(table.num_rows, len(at), len(first), again)
 
@@ -181,7 +160,7 @@ def _met(work: str, name: str, slot: int, counted: Sequence[Counted]) -> pa.Tabl
     base = arrays.offsets([c.prompts for c in counted])
     tables = []
     for part in range(len(counted)):
-        table = read(storage.join(work, f"{name}-{part}.parquet"), slot)
+        table = parted.read(storage.join(work, f"{name}-{part}.arrow"), slot)
         numbers = pc.add(table["prompt"], int(base[part]))
         tables.append(table.set_column(table.column_names.index("prompt"), "prompt", numbers))
     return pa.concat_tables(tables).combine_chunks()
@@ -200,8 +179,8 @@ def words(part: int, work: str, counted: Sequence[Counted]) -> str:
 
 
 def _pairs(work: str, name: str, found: keys.U64) -> str:
-    target = storage.join(work, f"{name}.parquet")
-    storage.write_passing(target, [pa.table({"pair": found})])
+    target = storage.join(work, f"{name}.arrow")
+    parted.write(target, pa.table({"pair": found}))
     return target
 
 
@@ -212,19 +191,19 @@ def group(made: Sequence[str], work: str, counted: Sequence[Counted]) -> list[st
     """
 
     def found(path: str) -> keys.U64:
-        pairs: keys.U64 = storage.read_table(path)["pair"].combine_chunks().to_numpy()
+        pairs: keys.U64 = parted.read(path)["pair"].combine_chunks().to_numpy()
         return pairs
 
     groups = near.Groups(sum(c.prompts for c in counted))
     for path in made:
         groups.join(found(path))
-    parted = [path.replace("met-by-", "grouped-by-") for path in made]
-    for path, target in zip(made, parted, strict=True):
+    targets = [path.replace("met-by-", "grouped-by-") for path in made]
+    for path, target in zip(made, targets, strict=True):
         some = found(path)
         roots = groups.of((some >> candidates.S32).astype(np.int64))
         part = arrays.finalised(roots.astype(np.uint64)) % np.uint64(len(counted))
-        write(target, pa.table({"pair": some}), part)
-    return parted
+        parted.write(target, pa.table({"pair": some}), part)
+    return targets
 
 
 def _part_of(prompt: NDArray[np.int64], counted: Sequence[Counted]) -> NDArray[np.int64]:
@@ -239,7 +218,7 @@ def unite(part: int, made: Sequence[str], work: str, counted: Sequence[Counted])
 
     made: files of `group`, by letters first.
     """
-    found = [read(path, part, ["pair"])["pair"].combine_chunks().to_numpy() for path in made]
+    found = [parted.read(path, part, ["pair"])["pair"].combine_chunks().to_numpy() for path in made]
     split = len(slots(len(counted))) // near.BY * (near.BY - 1)
     every = near.united(found[:split], found[split:])
     del found
@@ -247,12 +226,12 @@ def unite(part: int, made: Sequence[str], work: str, counted: Sequence[Counted])
     of = _of_prompts(work, counted, prompt, ["words", "at"])
     chunk = apart.passes(of["words"].to_numpy(), local.reshape(-1, 2), AT_ONCE)
     columns = {"a": every.prompts[:, 0], "b": every.prompts[:, 1], "letters": every.letters}
-    write(storage.join(work, f"near-{part}.parquet"), pa.table(columns), chunk)
+    parted.write(storage.join(work, f"near-{part}.arrow"), pa.table(columns), chunk)
     wanted = candidates.unique([np.stack([np.repeat(chunk, 2), local.ravel()], axis=1)])
     place = wanted[:, 1]
     columns = {"chunk": wanted[:, 0], "prompt": prompt[place], "at": of["at"].to_numpy()[place]}
-    path = storage.join(work, f"near-prompts-{part}.parquet")
-    write(path, pa.table(columns), _part_of(prompt[place], counted))
+    path = storage.join(work, f"near-prompts-{part}.arrow")
+    parted.write(path, pa.table(columns), _part_of(prompt[place], counted))
     return int(chunk.max(initial=-1)) + 1
 
 
@@ -270,7 +249,7 @@ def _taken(
     tables, begin = [], arrays.offsets(counts)
     cuts = np.searchsorted(places, begin)
     for part, (first, last) in enumerate(pairwise(cuts)):
-        table = storage.read_table(storage.join(work, f"{name}-{part}.parquet"), columns)
+        table = parted.read(storage.join(work, f"{name}-{part}.arrow"), columns=columns)
         tables.append(table.take(pa.array(places[first:last] - begin[part])).combine_chunks())
     return pa.concat_tables(tables).combine_chunks()
 
@@ -282,13 +261,15 @@ def said(part: int, paths: Sequence[str], work: str, chunks: Sequence[int]) -> s
     """
     begin, wanted = arrays.offsets(chunks), []
     for other in range(len(chunks)):
-        table = read(storage.join(work, f"near-prompts-{other}.parquet"), part, ["chunk", "prompt", "at"])
+        table = parted.read(
+            storage.join(work, f"near-prompts-{other}.arrow"), part, ["chunk", "prompt", "at"]
+        )
         wanted.append(table.set_column(0, "chunk", pc.add(table["chunk"], int(begin[other]))))
     some = pa.concat_tables(wanted).combine_chunks()
     held = _rows(paths, part, ["words"])["words"].combine_chunks()
     columns = {"prompt": some["prompt"], "words": held.take(some["at"].combine_chunks())}
-    target = storage.join(work, f"said-{part}.parquet")
-    write(target, pa.table(columns), some["chunk"].to_numpy())
+    target = storage.join(work, f"said-{part}.arrow")
+    parted.write(target, pa.table(columns), some["chunk"].to_numpy())
     return target
 
 
@@ -296,22 +277,22 @@ def agree(chunk: int, paths: Sequence[str], work: str, chunks: Sequence[int]) ->
     """Pairs of a chunk that may ask the same by all words of their prompts."""
     begin = arrays.offsets(chunks)
     part = int(np.searchsorted(begin, chunk, "right")) - 1
-    some = read(storage.join(work, f"near-{part}.parquet"), int(chunk - begin[part]))
-    held = pa.concat_tables([read(path, chunk) for path in paths]).combine_chunks()
+    some = parted.read(storage.join(work, f"near-{part}.arrow"), int(chunk - begin[part]))
+    held = pa.concat_tables([parted.read(path, chunk) for path in paths]).combine_chunks()
     local = np.searchsorted(held["prompt"].to_numpy(), _ends(some))
     kept = bags.agreed(near.said(held["words"]), local, some["letters"].to_numpy(zero_copy_only=False))
-    target = storage.join(work, f"agreed-{chunk}.parquet")
-    storage.write_passing(target, [some.select(["a", "b"]).filter(pa.array(kept))])
+    target = storage.join(work, f"agreed-{chunk}.arrow")
+    parted.write(target, some.select(["a", "b"]).filter(pa.array(kept)))
     return target
 
 
 def plan(agreed: Sequence[str], work: str, counted: Sequence[Counted], config: Config) -> Plan:
     """Write the pairs of nodes to compare, in chunks; these nodes; the rows whose texts are wanted."""
     begin = arrays.offsets([c.nodes for c in counted])
-    equal = [storage.read_table(storage.join(work, f"equal-{part}.parquet")) for part in range(len(counted))]
+    equal = [parted.read(storage.join(work, f"equal-{part}.arrow")) for part in range(len(counted))]
     led = [_ends(table) + begin[part] for part, table in enumerate(equal)]
     swapped = [table["swapped"].to_numpy(zero_copy_only=False) for table in equal]
-    alike = _spread([_ends(storage.read_table(path)) for path in agreed], work, counted)
+    alike = _spread([_ends(parted.read(path)) for path in agreed], work, counted)
     place, local = np.unique(np.concatenate([*led, alike]), return_inverse=True)
     together = near.together(local.reshape(-1, 2))
     local = local.reshape(-1, 2)[together]
@@ -319,21 +300,21 @@ def plan(agreed: Sequence[str], work: str, counted: Sequence[Counted], config: C
     equal_ones = together < len(together) - len(alike)
     nodes = _taken(work, "nodes", [c.nodes for c in counted], place)
     given = (
-        storage.read_table(storage.join(work, f"nodes-{part}.parquet"), ["answer", "short"])
+        parted.read(storage.join(work, f"nodes-{part}.arrow"), columns=["answer", "short"])
         for part in range(len(counted))
     )
     label = pairs.labels(nodes["answer"].to_numpy(), given, config.label_rows)
-    storage.write_passing(
-        storage.join(work, "nodes.parquet"), [nodes.append_column("label", pa.array(label))]
-    )
+    parted.write(storage.join(work, "nodes.arrow"), nodes.append_column("label", pa.array(label)))
     chunk = _chunks(nodes["bytes"].to_numpy(), local)
     columns = {"a": local[:, 0], "b": local[:, 1], "equal": equal_ones, "swapped": turned}
-    write(storage.join(work, "pairs.parquet"), pa.table(columns), chunk)
+    parted.write(storage.join(work, "pairs.arrow"), pa.table(columns), chunk)
     wanted = candidates.unique([np.stack([np.repeat(chunk, 2), local.ravel()], axis=1)])
     of = pa.array(wanted[:, 1])
     texts = {"chunk": wanted[:, 0], "place": wanted[:, 1], "label": label[wanted[:, 1]]}
     file = nodes["file"].take(of).to_numpy()
-    write(storage.join(work, "wanted.parquet"), pa.table(texts | {"row_id": nodes["row_id"].take(of)}), file)
+    parted.write(
+        storage.join(work, "wanted.arrow"), pa.table(texts | {"row_id": nodes["row_id"].take(of)}), file
+    )
     return Plan(int(chunk.max(initial=-1)) + 1, {int(f) for f in np.unique(file)})
 
 

@@ -11,10 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from headrace.cluster import storage
+from headrace.cluster import parted, storage
 from headrace.pipelines.examine.contradictions import bags, compare, keys, near, steps
 from headrace.pipelines.examine.contradictions import run as contradictions
 from headrace.pipelines.examine.contradictions.config import Config
+from headrace.pipelines.examine.rows import Files
 from headrace.pipelines.stages.dedup import stage as dedup
 from tests import builders
 
@@ -60,14 +61,15 @@ def in_parts(
     rows = builders.table(*[[("user", p), ("assistant", a)] for p, a in zip(prompts, answers, strict=True)])
     storage.write_table(str(folder / "duplicates/removed.parquet"), dedup.REMOVED.empty_table())
     work = str(folder / "work")
-    given = {"run": str(folder), "work": work, "alike": True, "parts": parts}
-    files = [[path] for path in builders.write_parts(folder, rows, cuts)]
-    found = [steps.key(item, **given) for item in enumerate(files)]
+    files = builders.write_parts(folder, rows, cuts)
+    looks = [Files(number, [path], str(folder)) for number, path in enumerate(files)]
+    found = [steps.key(look, work=work, alike=True, parts=parts) for look in looks]
     _, plan = contradictions.planned(found, work, parts, Config(), each)
-    assert set(range(plan.chunks)) == set(storage.read_table(f"{work}/pairs.parquet")["part"].to_pylist())
-    some = storage.read_table(f"{work}/pairs.parquet")
+    pieces = list(parted.parts(f"{work}/pairs.arrow"))
+    assert list(range(plan.chunks)) == [number for number, piece in enumerate(pieces) if piece.num_rows]
+    some = pa.concat_tables(pieces).combine_chunks()
     ends = np.stack([some["a"].to_numpy(), some["b"].to_numpy()], axis=1)
-    return of_rows(storage.read_table(f"{work}/nodes.parquet")["row_id"].to_numpy(), ends)
+    return of_rows(parted.read(f"{work}/nodes.arrow")["row_id"].to_numpy(), ends)
 
 
 @settings(max_examples=20)
@@ -96,18 +98,6 @@ def test_limits_go_by_content(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, p
     expected = at_once(prompts, answers)
     assert len(expected) > 60
     assert in_parts(tmp_path, prompts, answers, [11, 40], parts, builders.in_order) == expected
-
-
-def test_a_part_is_read_alone(tmp_path: Path) -> None:
-    path = str(tmp_path / "parted.parquet")
-    steps.write(path, pa.table({"of": ["b", "c", "a", "d"]}), np.array([1, 2, 0, 2]))
-    assert [steps.read(path, part, ["of"])["of"].to_pylist() for part in range(4)] == [
-        ["a"],
-        ["b"],
-        ["c", "d"],
-        [],
-    ]
-    assert storage.rows(path) == 4
 
 
 def test_prompts_that_hang_together_make_a_group(monkeypatch: pytest.MonkeyPatch) -> None:
