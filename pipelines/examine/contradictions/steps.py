@@ -18,7 +18,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from headrace.cluster import parted, storage
+from headrace.cluster import storage
+from headrace.cluster.stores import parted
 from headrace.pipelines import arrays
 from headrace.pipelines.examine import rows
 from headrace.pipelines.examine.contradictions import apart, bags, keys, near, pairs

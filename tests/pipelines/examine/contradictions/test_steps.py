@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 
-from headrace.cluster import parted, storage
+from headrace.cluster import storage
+from headrace.cluster.stores import parted
 from headrace.pipelines.examine.contradictions import bags, compare, keys, near, steps
 from headrace.pipelines.examine.contradictions import run as contradictions
 from headrace.pipelines.examine.contradictions.config import Config

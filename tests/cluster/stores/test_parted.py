@@ -8,8 +8,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from headrace.cluster import parted, storage
+from headrace.cluster import storage
 from headrace.cluster.errors import DamagedError
+from headrace.cluster.stores import parted
 
 
 def test_a_part_is_read_alone(tmp_path: Path) -> None:
