@@ -11,6 +11,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from headrace import kernels
+from headrace.pipelines import arrays
 from headrace.pipelines.examine.contradictions import answers, apart, asking, coded, keys, near, pairs
 from headrace.pipelines.examine.contradictions.config import Config
 from headrace.pipelines.stages.fingerprint.config import Config as Fingerprint
@@ -142,8 +143,10 @@ def _shown(
     ids = np.arange(texts.num_rows, dtype=np.uint64)
     rows = keys.keys(ids, texts, config.near < 1)
     found = paired(rows, config)
+    answer, short = (found.nodes[name].to_numpy() for name in ("answer", "short"))
+    label = arrays.among(answer, pairs.labels(answer, short, config.label_rows))
     nodes = texts.take(pa.array(found.nodes["row_id"].to_numpy().astype(np.int64)))
-    nodes = nodes.append_column("label", pa.array(found.nodes["label"].to_numpy()))
+    nodes = nodes.append_column("label", pa.array(label))
     compared = compare(nodes, found.pairs, found.equal)
     kinds = pairs.opened(found, compared.kind)
     named = pl.from_arrow(rows.select(["row_id", "prompt", "answer"]))
@@ -158,8 +161,7 @@ def paired(rows: pa.Table, config: Config) -> pairs.Found:
     first = nodes.table["at"].to_numpy()[nodes.first]
     alike = near.search(rows, first, config.near) if config.near < 1 else pairs.NO_PAIRS
     every = np.concatenate([equal, pairs.spread(alike, nodes.first, nodes.sizes)])
-    label = pairs.labels(nodes.table["answer"].to_numpy(), [nodes.table], config.label_rows)
-    return pairs.Found(pairs.placed(nodes.table, label), every, np.arange(len(every)) < len(equal))
+    return pairs.Found(pairs.placed(nodes.table), every, np.arange(len(every)) < len(equal))
 
 
 def _texts(given: pa.Array | Sequence[str]) -> pa.Array:

@@ -68,11 +68,13 @@ def run(
     if looked is None:
         looked = rows.alone(looking(run, config, each), prepared, run, each, name="contradictions keys")
     found = looked or [steps.nothing(work, config.near < 1)]
-    counted, plan = planned(found, work, steps.parts(run), config, each)
-    wanted = [(n, paths) for n, paths in enumerate(rows.together(prepared)) if n in plan.files]
-    texts = list(each(partial(_texts, run=run, work=work), wanted, name="contradictions texts"))
-    comparing = partial(_compared, texts=texts, work=work)
-    compared = list(each(comparing, range(plan.chunks), name="contradictions compare"))
+    counted, plans = planned(found, work, steps.parts(run), config, each)
+    files, chunks = set[int]().union(*(plan.files for plan in plans)), [plan.chunks for plan in plans]
+    wanted = [(n, paths) for n, paths in enumerate(rows.together(prepared)) if n in files]
+    texting = partial(_texts, run=run, work=work, chunks=chunks)
+    texts = list(each(texting, wanted, name="contradictions texts"))
+    comparing = partial(_compared, texts=texts, work=work, chunks=chunks)
+    compared = list(each(comparing, range(sum(chunks)), name="contradictions compare"))
     settling = partial(_settled, found=found, counted=counted, run=run, work=work, config=config)
     report: dict[str, Any] = next(each(settling, [compared], name="contradictions settle"))
     storage.delete(work)
@@ -81,16 +83,16 @@ def run(
 
 def planned(
     found: Sequence[str], work: str, parts: int, config: Config, each: Each
-) -> tuple[list[steps.Counted], steps.Plan]:
-    """What the rows are whose keys were found, and which of them are to be compared."""
+) -> tuple[list[steps.Counted], list[steps.Plan]]:
+    """What the rows are whose keys were found, and which of them are to be compared, by parts."""
     alike = config.near < 1
     if alike:
         next(each(partial(steps.census, work=work), [found], name="contradictions census"))
     asking = partial(steps.prompts, paths=found, work=work, alike=alike, parts=parts)
     counted = list(each(asking, range(parts), name="contradictions prompts"))
-    agreed = []
+    given: dict[str, Any] = {"work": work, "counted": counted}
+    chunks, agreed = [0] * parts, []
     if alike:
-        given: dict[str, Any] = {"work": work, "counted": counted}
         meeting = partial(steps.meet, config=config, **given)
         made = list(each(meeting, steps.slots(parts), name="contradictions meet"))
         made += each(partial(steps.words, **given), range(parts), name="contradictions words")
@@ -101,14 +103,19 @@ def planned(
         said = list(each(saying, range(parts), name="contradictions said"))
         agreeing = partial(steps.agree, paths=said, work=work, chunks=chunks)
         agreed = list(each(agreeing, range(sum(chunks)), name="contradictions agree"))
-    planning = partial(steps.plan, work=work, counted=counted, config=config)
-    return counted, next(each(planning, [agreed], name="contradictions plan"))
+    labelling = partial(steps.labels, config=config, **given)
+    labelled = list(each(labelling, range(parts), name="contradictions labels"))
+    planning = partial(steps.plan, labelled=labelled, agreed=agreed, chunks=chunks, **given)
+    return counted, list(each(planning, range(parts), name="contradictions plan"))
 
 
-def _texts(item: tuple[int, Sequence[str]], run: str, work: str) -> str:
-    """The prompts and answers of the wanted rows of some files."""
-    number, paths = item
-    wanted = parted.read(storage.join(work, "wanted.arrow"), number, ["chunk", "place", "label", "row_id"])
+def _texts(item: tuple[int, Sequence[str]], run: str, work: str, chunks: Sequence[int]) -> str:
+    """The prompts and answers of the wanted rows of some files. chunks: how many each part has."""
+    (number, paths), begin = item, arrays.offsets(chunks)
+    tables = [parted.read(storage.join(work, f"wanted-{part}.arrow"), number) for part in range(len(chunks))]
+    for part, table in enumerate(tables):
+        tables[part] = table.set_column(0, "chunk", pc.add(table["chunk"], int(begin[part])))
+    wanted = pa.concat_tables(tables).combine_chunks()
     table = rows.left(paths, run, ["messages"])
     at = pc.index_in(wanted["row_id"].combine_chunks(), table["row_id"].combine_chunks())
     distinct, back = np.unique(at.to_numpy(), return_inverse=True)
@@ -120,9 +127,11 @@ def _texts(item: tuple[int, Sequence[str]], run: str, work: str) -> str:
     return target
 
 
-def _compared(number: int, texts: Sequence[str], work: str) -> str:
+def _compared(number: int, texts: Sequence[str], work: str, chunks: Sequence[int]) -> str:
     """Compare one chunk of pairs; those that ask something else are left out."""
-    some = parted.read(storage.join(work, "pairs.arrow"), number, ["a", "b", "equal", "swapped"])
+    begin = arrays.offsets(chunks)
+    part = int(np.searchsorted(begin, number, "right")) - 1
+    some = parted.read(storage.join(work, f"pairs-{part}.arrow"), int(number - begin[part]))
     tables = [parted.read(path, number) for path in texts]
     table = pa.concat_tables(tables).sort_by("place").combine_chunks()
     ends = np.stack([some["a"].to_numpy(), some["b"].to_numpy()], axis=1)
@@ -145,7 +154,7 @@ def _settled(
     config: Config,
 ) -> dict[str, Any]:
     """Clusters and what the policy does; writes findings and drops; reports."""
-    nodes, judged = _judged(compared, work)
+    nodes, judged = _judged(compared, work, counted)
     counts = nodes.nodes["rows"].to_numpy().astype(np.int64)
     settled = pairs.settle(counts, nodes.pairs, judged.kind, config.policy)
     cluster, inside = _clusters(nodes.nodes["row_id"].to_numpy(), settled), settled.cluster >= 0
@@ -188,9 +197,10 @@ def _clusters(ids: NDArray[np.uint64], settled: pairs.Settled) -> pl.DataFrame:
     return pl.DataFrame({"place": place, "cluster": named, "in": inside, "gone": settled.gone})
 
 
-def _judged(compared: Sequence[str], work: str) -> tuple[pairs.Found, compare.Compared]:
-    """All pairs and what sets their answers apart."""
-    table = parted.read(storage.join(work, "nodes.arrow"))
+def _judged(
+    compared: Sequence[str], work: str, counted: Sequence[steps.Counted]
+) -> tuple[pairs.Found, compare.Compared]:
+    """All pairs that ask the same and what sets their answers apart."""
     some = [parted.read(path) for path in compared]
     a, b, equal, swapped, kind, *similar = (
         np.concatenate([empty, *(t[name].to_numpy(zero_copy_only=False) for t in some)])
@@ -201,8 +211,9 @@ def _judged(compared: Sequence[str], work: str) -> tuple[pairs.Found, compare.Co
             *((f"{n}_similarity", np.zeros(0)) for n in ("prompt", "answer")),
         )
     )
-    label = table["label"].to_numpy(zero_copy_only=False)
-    found = pairs.Found(pairs.placed(table, label), np.stack([a, b], axis=1), equal)
+    place, ends = np.unique(np.stack([a, b], axis=1), return_inverse=True)
+    table = steps.of_nodes(work, counted, place)
+    found = pairs.Found(pairs.placed(table), ends.reshape(-1, 2), equal)
     kinds = np.where(swapped, "swapped", pairs.opened(found, kind.astype("<U10")))
     return found, compare.Compared(kinds, *similar)
 

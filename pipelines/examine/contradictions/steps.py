@@ -2,11 +2,10 @@
 
 What: rows are parted by the hash of their prompt, so that a task has all answers to its prompts (`prompts`);
 keys by which prompts meet are parted anew by themselves (`meet`, `words`); pairs are united and told apart by
-the words of their prompts, some at a time (`unite`, `said`, `agree`). One task names the pairs of nodes whose
-texts are to be compared (`plan`). No result depends on how many parts there are.
+the words of their prompts, some at a time (`unite`, `said`, `agree`). Each part of the pairs names the nodes
+whose texts are to be compared (`plan`). No result depends on how many parts there are.
 
-Cost: a task holds `PART` bytes of rows and what is made of them, whatever the run holds in all, but for
-`plan`, which holds some 100 bytes for each pair that is left: one for three rows of real data.
+Cost: a task holds `PART` bytes of rows and what is made of them, whatever the run holds in all.
 """
 
 from collections.abc import Sequence
@@ -43,7 +42,7 @@ class Counted(NamedTuple):
 
 
 class Plan(NamedTuple):
-    """What is to be compared: how many chunks of pairs, and the files that hold rows of them."""
+    """What of a part is to be compared: how many chunks of pairs, and the files that hold rows of them."""
 
     chunks: int
     files: set[int]
@@ -121,6 +120,9 @@ def prompts(part: int, paths: Sequence[str], work: str, alike: bool, parts: int)
     at = found.table["at"].to_numpy()
     nodes = found.table.append_column("file", table["file"].take(pa.array(at)))
     parted.write(storage.join(work, f"nodes-{part}.arrow"), nodes)
+    answer = nodes.select(["answer", "short"])
+    cut = _part(answer["answer"].to_numpy(), parts)
+    parted.write(storage.join(work, f"answers-{part}.arrow"), answer, cut)
     some, swapped = pairs.equal(found, table)
     columns_of = {"a": some[:, 0], "b": some[:, 1], "swapped": swapped}
     parted.write(storage.join(work, f"equal-{part}.arrow"), pa.table(columns_of))
@@ -250,6 +252,8 @@ def _taken(
     tables, begin = [], arrays.offsets(counts)
     cuts = np.searchsorted(places, begin)
     for part, (first, last) in enumerate(pairwise(cuts)):
+        if first == last and part:
+            continue
         table = parted.read(storage.join(work, f"{name}-{part}.arrow"), columns=columns)
         tables.append(table.take(pa.array(places[first:last] - begin[part])).combine_chunks())
     return pa.concat_tables(tables).combine_chunks()
@@ -287,36 +291,56 @@ def agree(chunk: int, paths: Sequence[str], work: str, chunks: Sequence[int]) ->
     return target
 
 
-def plan(agreed: Sequence[str], work: str, counted: Sequence[Counted], config: Config) -> Plan:
-    """Write the pairs of nodes to compare, in chunks; these nodes; the rows whose texts are wanted."""
-    begin = arrays.offsets([c.nodes for c in counted])
-    equal = [parted.read(storage.join(work, f"equal-{part}.arrow")) for part in range(len(counted))]
-    led = [_ends(table) + begin[part] for part, table in enumerate(equal)]
-    swapped = [table["swapped"].to_numpy(zero_copy_only=False) for table in equal]
-    alike = _spread([_ends(parted.read(path)) for path in agreed], work, counted)
-    place, local = np.unique(np.concatenate([*led, alike]), return_inverse=True)
+def labels(part: int, work: str, counted: Sequence[Counted], config: Config) -> str:
+    """Answers that are labels, of a part of all answers."""
+    paths = [storage.join(work, f"answers-{other}.arrow") for other in range(len(counted))]
+    nodes = _rows(paths, part, ["answer", "short"])
+    answer, short = (nodes[name].to_numpy(zero_copy_only=False) for name in ("answer", "short"))
+    found = pairs.labels(answer, short, config.label_rows)
+    target = storage.join(work, f"labels-{part}.arrow")
+    parted.write(target, pa.table({"answer": found}))
+    return target
+
+
+def plan(
+    part: int,
+    labelled: Sequence[str],
+    agreed: Sequence[str],
+    chunks: Sequence[int],
+    work: str,
+    counted: Sequence[Counted],
+) -> Plan:
+    """Write the pairs of nodes of a part to compare, in chunks, and the rows whose texts are wanted.
+
+    labelled: files of `labels`; agreed: those of `agree`; chunks: how many of these are of each part.
+    """
+    first, last = arrays.offsets(chunks)[part : part + 2]
+    equal = parted.read(storage.join(work, f"equal-{part}.arrow"))
+    led = _ends(equal) + arrays.offsets([c.nodes for c in counted])[part]
+    alike = _spread([_ends(parted.read(path)) for path in agreed[first:last]], work, counted)
+    place, local = np.unique(np.concatenate([led, alike]), return_inverse=True)
     together = near.together(local.reshape(-1, 2))
     local = local.reshape(-1, 2)[together]
-    turned = np.concatenate([*swapped, np.zeros(len(alike), np.bool_)])[together]
-    equal_ones = together < len(together) - len(alike)
-    nodes = _taken(work, "nodes", [c.nodes for c in counted], place)
-    given = (
-        parted.read(storage.join(work, f"nodes-{part}.arrow"), columns=["answer", "short"])
-        for part in range(len(counted))
-    )
-    label = pairs.labels(nodes["answer"].to_numpy(), given, config.label_rows)
-    parted.write(storage.join(work, "nodes.arrow"), nodes.append_column("label", pa.array(label)))
-    chunk = _chunks(nodes["bytes"].to_numpy(), local)
-    columns = {"a": local[:, 0], "b": local[:, 1], "equal": equal_ones, "swapped": turned}
-    parted.write(storage.join(work, "pairs.arrow"), pa.table(columns), chunk)
+    held = of_nodes(work, counted, place, ["answer", "row_id", "file", "bytes"])
+    chunk = _chunks(held["bytes"].to_numpy(), local)
+    some, turned = place[local], equal["swapped"].to_numpy(zero_copy_only=False)
+    columns = {"a": some[:, 0], "b": some[:, 1], "equal": together < len(led)}
+    columns["swapped"] = np.concatenate([turned, np.zeros(len(alike), np.bool_)])[together]
+    parted.write(storage.join(work, f"pairs-{part}.arrow"), pa.table(columns), chunk)
     wanted = candidates.unique([np.stack([np.repeat(chunk, 2), local.ravel()], axis=1)])
-    of = pa.array(wanted[:, 1])
-    texts = {"chunk": wanted[:, 0], "place": wanted[:, 1], "label": label[wanted[:, 1]]}
-    file = nodes["file"].take(of).to_numpy()
-    parted.write(
-        storage.join(work, "wanted.arrow"), pa.table(texts | {"row_id": nodes["row_id"].take(of)}), file
-    )
+    known = np.sort(np.concatenate([parted.read(path)["answer"].to_numpy() for path in labelled]))
+    label, of = arrays.among(held["answer"].to_numpy(), known), wanted[:, 1]
+    texts = {"chunk": wanted[:, 0], "place": place[of], "label": label[of]}
+    texts["row_id"], file = (held[name].to_numpy()[of] for name in ("row_id", "file"))
+    parted.write(storage.join(work, f"wanted-{part}.arrow"), pa.table(texts), file)
     return Plan(int(chunk.max(initial=-1)) + 1, {int(f) for f in np.unique(file)})
+
+
+def of_nodes(
+    work: str, counted: Sequence[Counted], place: NDArray[np.int64], columns: list[str] | None = None
+) -> pa.Table:
+    """Columns of some nodes by their numbers, ascending."""
+    return _taken(work, "nodes", [c.nodes for c in counted], place, columns)
 
 
 def _ends(table: pa.Table) -> NDArray[np.int64]:

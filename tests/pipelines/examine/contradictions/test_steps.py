@@ -65,12 +65,18 @@ def in_parts(
     files = builders.write_parts(folder, rows, cuts)
     looks = [Files(number, [path], str(folder)) for number, path in enumerate(files)]
     found = [steps.key(look, work=work, alike=True, parts=parts) for look in looks]
-    _, plan = contradictions.planned(found, work, parts, Config(), each)
-    pieces = list(parted.parts(f"{work}/pairs.arrow"))
-    assert list(range(plan.chunks)) == [number for number, piece in enumerate(pieces) if piece.num_rows]
+    counted, plans = contradictions.planned(found, work, parts, Config(), each)
+    pieces = []
+    for part, plan in enumerate(plans):
+        held = list(parted.parts(f"{work}/pairs-{part}.arrow", ["a", "b"]))
+        assert list(range(plan.chunks)) == [number for number, piece in enumerate(held) if piece.num_rows]
+        pieces += held
     some = pa.concat_tables(pieces).combine_chunks()
-    ends = np.stack([some["a"].to_numpy(), some["b"].to_numpy()], axis=1)
-    return of_rows(parted.read(f"{work}/nodes.arrow")["row_id"].to_numpy(), ends)
+    place, ends = np.unique(
+        np.stack([some["a"].to_numpy(), some["b"].to_numpy()], axis=1), return_inverse=True
+    )
+    row_ids = steps.of_nodes(work, counted, place, ["row_id"])["row_id"].to_numpy()
+    return of_rows(row_ids, ends)
 
 
 @settings(max_examples=20)
@@ -113,3 +119,29 @@ def test_prompts_that_hang_together_make_a_group(monkeypatch: pytest.MonkeyPatch
     groups = near.Groups(7)
     groups.join(pairs((1, 4), (5, 6), (4, 5), (3, 4)))
     assert groups.of(np.arange(7)).tolist() == [0, 1, 2, 1, 1, 5, 5], "no group grows beyond three"
+
+
+@pytest.mark.parametrize("parts", [1, 4])
+def test_labels_are_short_answers_of_many_nodes(tmp_path: Path, parts: int) -> None:
+    """Whichever parts their prompts lie in."""
+    answers = ["nine"] * 4 + ["a lamp"] * 3 + ["river"] * 4 + ["a long answer " * 9] * 5
+    prompts = [f"question {'abcd'[k % 4]} {k // 4}" for k in range(len(answers))]
+    rows = builders.table(*[[("user", p), ("assistant", a)] for p, a in zip(prompts, answers, strict=True)])
+    storage.write_table(str(tmp_path / "duplicates/removed.parquet"), dedup.REMOVED.empty_table())
+    work, files = str(tmp_path / "work"), builders.write_parts(tmp_path, rows, [5])
+    looks = [Files(number, [path], str(tmp_path)) for number, path in enumerate(files)]
+    found = [steps.key(look, work=work, alike=False, parts=parts) for look in looks]
+    config = Config(near=1, label_rows=4)
+    contradictions.planned(found, work, parts, config, builders.in_order)
+    labels = {
+        label for k in range(parts) for label in parted.read(f"{work}/labels-{k}.arrow")["answer"].to_pylist()
+    }
+    exchanges = pa.table(
+        {
+            name: pa.array(column, pa.large_string())
+            for name, column in (("prompt", prompts), ("answer", answers))
+        }
+    )
+    keyed = keys.keys(np.arange(len(answers), dtype=np.uint64), exchanges, near=False)
+    by_row = dict(zip(keyed["row_id"].to_pylist(), keyed["answer"].to_pylist(), strict=True))
+    assert labels == {by_row[0], by_row[7]}, "nine and river"
