@@ -79,7 +79,7 @@ def in_parts(
     return of_rows(row_ids, ends)
 
 
-@settings(max_examples=20)
+@settings(max_examples=14)
 @given(rows=ROWS, parts=st.integers(1, 9), data=st.data(), backwards=st.booleans())
 def test_parts_make_no_difference(
     rows: list[tuple[str, bool, str]], parts: int, data: st.DataObject, backwards: bool
