@@ -282,7 +282,7 @@ def write_table(
     is held but the row group at hand.
     """
     group = row_group or max(table.num_rows, 1)
-    with _sink(path) as sink:
+    with written(path) as sink:
         pq.write_table(table, sink, compression="zstd", row_group_size=group, use_dictionary=dictionary)
     return sink.size, sink.hash.hexdigest()
 
@@ -292,7 +292,7 @@ def write_groups(
 ) -> tuple[int, str]:
     """`write_table` for tables of one schema that become a row group each: one of them is held at a time."""
     form: dict[str, Any] = {"compression": "zstd", "use_dictionary": dictionary}
-    with _sink(path) as sink, pq.ParquetWriter(sink, schema, **form) as writer:
+    with written(path) as sink, pq.ParquetWriter(sink, schema, **form) as writer:
         for group in groups:
             writer.write_table(group, max(group.num_rows, 1))
             del group
@@ -300,7 +300,7 @@ def write_groups(
 
 
 @contextmanager
-def _sink(path: str) -> Iterator[temporary.Hashed]:
+def written(path: str) -> Iterator[temporary.Hashed]:
     """What a Parquet object is written to, which is there at the end."""
     fs, key = filesystem(path)
     with explained(path, "write"):
@@ -334,7 +334,7 @@ def write_passing(
     waiting = iter(tables)
     table = next(waiting)
     form: dict[str, Any] = {"compression": "lz4", "use_dictionary": dictionary}
-    with _sink(path) as sink, pq.ParquetWriter(sink, table.schema, **form) as writer:
+    with written(path) as sink, pq.ParquetWriter(sink, table.schema, **form) as writer:
         while table is not None:
             writer.write_table(table, row_group or RANGE_ROWS)
             del table

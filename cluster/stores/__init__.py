@@ -1,1 +1,1 @@
-"""What stands below `storage`: the clients that it asks, and what their errors mean."""
+"""What `storage` stands on: clients and what their errors mean; and what stands on it: tables in parts."""

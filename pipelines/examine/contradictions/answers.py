@@ -18,6 +18,7 @@ Cost: some 30 us a pair.
 """
 
 import re
+from decimal import Decimal
 from functools import lru_cache
 from typing import NamedTuple
 
@@ -95,6 +96,12 @@ def _words(text: str) -> list[str]:
 
 
 @lru_cache(maxsize=CACHED)
+def _numbers(text: str) -> list[Decimal]:
+    """Numbers of a text that is in several pairs, sorted."""
+    return sorted(number(found) for found in NUMBER.findall(text))
+
+
+@lru_cache(maxsize=CACHED)
 def _asks(pattern: re.Pattern[str], prompt: str) -> bool:
     """Whether a prompt asks what a pattern says."""
     return bool(pattern.search(prompt.casefold()))
@@ -138,7 +145,7 @@ def _finals(a: str, b: str) -> str:
 def _free(prompt: str, a: str, b: str) -> str:
     """Compare answers in free words: less what the prompt says already."""
     left, right = _words(a), _words(b)
-    numbers = [sorted(number(w) for w in NUMBER.findall(text)) for text in (a, b)]
+    numbers = _numbers(a), _numbers(b)
     if numbers[0] != numbers[1] and all(numbers):
         bare = [[w for w in said if not any(c.isdigit() for c in w)] for said in (left, right)]
         if bare[0] and bare[0] == bare[1]:

@@ -95,6 +95,7 @@ NUMBERS = frozenset(
         "quarter",
     ]
 )
+CONTRACTED = re.compile(r"n t\b|cannot| (?:s|re)\b|i m\b")  # any sign of `APART`
 SENTENCE = re.compile(r"[.?!:;]+(?:\s|$)|[。？！；：\n]+")
 APOSTROPHE, OTHERS = re.compile(r"['’`]"), re.compile(r"[^\w.,%$€£/*+=<>\n -]+|(?<!\d)[.,-]|[.,-](?!\d)")
 OPTION = re.compile(
@@ -247,20 +248,29 @@ def _beside(sentences: Sentences) -> Counter[tuple[str, str]]:
 def _sentences(text: str) -> Sentences:
     """Words of each sentence that say something, in a fixed order of sentences."""
     whole = APOSTROPHE.sub(" ", text.casefold())
-    for sign, pattern, apart in APART:
-        if sign.search(whole):
-            whole = pattern.sub(apart, whole)
+    if CONTRACTED.search(whole):
+        for sign, pattern, apart in APART:
+            if sign.search(whole):
+                whole = pattern.sub(apart, whole)
     return sorted(filter(None, map(_sentence, SENTENCE.sub("\n", whole).split("\n"))))
+
+
+def size(text: str) -> int:
+    """How many words of a prompt say something: as many as in any other that asks the same."""
+    return sum(map(len, _sentences(text)))
 
 
 @lru_cache(maxsize=1 << 16)  # one passage stands in many prompts
 def _sentence(line: str) -> list[str]:
     """Words of a sentence that say something."""
-    words = [_mended(word) for word in OTHERS.sub(" ", line).split()]
+    plain = line if line.replace(" ", "").isalnum() else OTHERS.sub(" ", line)
+    words = list(map(_mended, plain.split()))
     said = " ".join(words)
     if not (line.isascii() and COURTEOUS.isdisjoint(words)) or JOINED.search(line):
         said = POLITE.sub(" ", said)
-    return [word for word in synonyms.put(ASKED_FOR.sub(" ", said).split()) if word not in ARTICLES]
+    asked_for = ASKED_FOR.match(said)
+    words = said[asked_for.end() :].split() if asked_for else said.split()
+    return [word for word in synonyms.put(words) if word not in ARTICLES]
 
 
 @lru_cache(maxsize=1 << 16)

@@ -229,16 +229,13 @@ def _meet(lists, prompt, size, before, marks, least):  # type: ignore[no-untyped
     (Xiao et al. 2008); nearly all pairs have fallen by their marks before that is asked.
     """
     found, out = np.empty(1024, np.uint64), 0
-    half = marks.shape[1] // 2
     flat = pointer(marks)
     for place in range(len(lists) - 1):
         for j in range(lists[place] + 1, lists[place + 1]):
-            of_j = j * 2 * half
+            counts, may, sums, loose = flat[4 * j], flat[4 * j + 1], flat[4 * j + 2], flat[4 * j + 3]
             for i in range(lists[place], j):
-                of_i, alone = i * 2 * half, np.uint64(0)
-                for at in range(half):
-                    alone |= flat[of_i + at] & ~flat[of_j + half + at]
-                    alone |= flat[of_j + at] & ~flat[of_i + half + at]
+                alone = flat[4 * i] & ~may | counts & ~flat[4 * i + 1]
+                alone |= (flat[4 * i + 2] ^ sums) & ~(flat[4 * i + 3] | loose)  # `apart.counts_apart`
                 if alone:
                     continue
                 own, other = np.int64(size[i]), np.int64(size[j])

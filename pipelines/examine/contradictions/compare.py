@@ -1,6 +1,8 @@
 """What sets the answers of pairs of rows apart, from their texts; and the same over texts in memory."""
 
+import gc
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import NamedTuple
 
 import numpy as np
@@ -9,6 +11,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from headrace import kernels
+from headrace.pipelines import arrays
 from headrace.pipelines.examine.contradictions import answers, apart, asking, coded, keys, near, pairs
 from headrace.pipelines.examine.contradictions.config import Config
 from headrace.pipelines.stages.fingerprint.config import Config as Fingerprint
@@ -35,15 +38,16 @@ def compare(texts: pa.Table, found: NDArray[np.int64], equal: NDArray[np.bool_])
     labels = texts["label"].to_numpy(zero_copy_only=False)
     kinds = np.full(len(found), "asks other", "<U10")
     wanted = np.flatnonzero(equal | ~_told_apart(prompts, found, equal))
-    for places, rows, local in _batches(wanted[~equal[wanted]], found):
-        asked = prompts.take(pa.array(rows)).to_pylist()
-        same = [asking.same_question(asked[a], asked[b]) for a, b in local]
-        kinds[places[same]] = "same"
-    wanted = np.flatnonzero(equal | (kinds == "same"))
-    for places, rows, local in _batches(wanted, found):
-        asked, said = (column.take(pa.array(rows)).to_pylist() for column in (prompts, given))
-        label = labels[rows].tolist()
-        kinds[places] = [answers.kind_of(asked[a], said[a], said[b], label[a] and label[b]) for a, b in local]
+    with _uncollected():
+        for places, rows, local in _batches(wanted[~equal[wanted]], found):
+            kinds[places[_same(prompts.take(pa.array(rows)).to_pylist(), local)]] = "same"
+        wanted = np.flatnonzero(equal | (kinds == "same"))
+        for places, rows, local in _batches(wanted, found):
+            asked, said = (column.take(pa.array(rows)).to_pylist() for column in (prompts, given))
+            label, some = labels[rows].tolist(), local.tolist()
+            kinds[places] = [
+                answers.kind_of(asked[a], said[a], said[b], label[a] and label[b]) for a, b in some
+            ]
     same = kinds != "asks other"
     similar = np.where(equal, 1.0, 0.0), np.zeros(len(found))
     similar[0][same & ~equal] = _similarity(prompts, found[same & ~equal])
@@ -53,12 +57,38 @@ def compare(texts: pa.Table, found: NDArray[np.int64], equal: NDArray[np.bool_])
 
 def _batches(
     wanted: NDArray[np.int64], found: NDArray[np.int64]
-) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64], list[list[int]]]]:
+) -> Iterator[tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]]:
     """Some pairs, `AT_ONCE` at a time: which, the rows of these, and the pairs by places among these rows."""
     for begin in range(0, len(wanted), AT_ONCE):
         places = wanted[begin : begin + AT_ONCE]
         rows, local = np.unique(found[places], return_inverse=True)
-        yield places, rows, local.reshape(-1, 2).tolist()
+        yield places, rows, local.reshape(-1, 2)
+
+
+@contextmanager
+def _uncollected() -> Iterator[None]:
+    """Without a look for circles, of which texts and their words make none: again and again at all that is
+    kept of them."""
+    collected = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if collected:
+            gc.enable()
+
+
+def _same(asked: list[str], local: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Which pairs of prompts, int64[M, 2], ask the same: their places, ascending. Most short ones fall by
+    how many words they have."""
+    short = [len(text) < asking.PASSAGE for text in asked]
+    size = np.array(
+        [asking.size(text) if is_short else -1 for text, is_short in zip(asked, short, strict=True)]
+    )
+    ends = size[local]
+    likely = np.flatnonzero((ends[:, 0] == ends[:, 1]) | (ends < 0).any(axis=1))
+    same = [asking.same_question(asked[a], asked[b]) for a, b in local[likely].tolist()]
+    return likely[same]
 
 
 def _told_apart(prompts: pa.Array, found: NDArray[np.int64], equal: NDArray[np.bool_]) -> NDArray[np.bool_]:
@@ -113,8 +143,10 @@ def _shown(
     ids = np.arange(texts.num_rows, dtype=np.uint64)
     rows = keys.keys(ids, texts, config.near < 1)
     found = paired(rows, config)
+    answer, short = (found.nodes[name].to_numpy() for name in ("answer", "short"))
+    label = arrays.among(answer, pairs.labels(answer, short, config.label_rows))
     nodes = texts.take(pa.array(found.nodes["row_id"].to_numpy().astype(np.int64)))
-    nodes = nodes.append_column("label", pa.array(found.nodes["label"].to_numpy()))
+    nodes = nodes.append_column("label", pa.array(label))
     compared = compare(nodes, found.pairs, found.equal)
     kinds = pairs.opened(found, compared.kind)
     named = pl.from_arrow(rows.select(["row_id", "prompt", "answer"]))
@@ -129,8 +161,7 @@ def paired(rows: pa.Table, config: Config) -> pairs.Found:
     first = nodes.table["at"].to_numpy()[nodes.first]
     alike = near.search(rows, first, config.near) if config.near < 1 else pairs.NO_PAIRS
     every = np.concatenate([equal, pairs.spread(alike, nodes.first, nodes.sizes)])
-    label = pairs.labels(nodes.table["answer"].to_numpy(), [nodes.table], config.label_rows)
-    return pairs.Found(pairs.placed(nodes.table, label), every, np.arange(len(every)) < len(equal))
+    return pairs.Found(pairs.placed(nodes.table), every, np.arange(len(every)) < len(equal))
 
 
 def _texts(given: pa.Array | Sequence[str]) -> pa.Array:

@@ -59,11 +59,11 @@ def meetings(rows: pa.Table, first: NDArray[np.int64], census: Census) -> Meetin
 
 
 def said(words: pa.ChunkedArray) -> coded.Words:
-    """Words of texts as they are stored; of a text without one nothing can be said."""
+    """Words of texts as they are stored, without a tally; of a text without one nothing can be said."""
     column = words.chunk(0) if words.num_chunks == 1 else words.combine_chunks()
     ends = column.offsets.to_numpy().astype(np.int64)
     values = column.values.to_numpy()
-    return coded.Words(ends, values, np.diff(ends) > 0)
+    return coded.Words(ends, values, np.diff(ends) > 0, np.zeros((len(ends) - 1, 2), np.uint64))
 
 
 def met(keys: pa.Table, column: int, least: int) -> U64:

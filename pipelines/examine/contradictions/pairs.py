@@ -8,7 +8,6 @@ Cost: 60 bytes a row of those that are looked at together, which are some of the
 pairs at most three a node and near prompt.
 """
 
-from collections.abc import Iterable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -38,7 +37,7 @@ class Nodes(NamedTuple):
 class Found(NamedTuple):
     """Nodes in pairs and these pairs."""
 
-    nodes: pl.DataFrame  # row_id, prompt, answer, rows, label, place: as in `Nodes`
+    nodes: pl.DataFrame  # row_id, prompt, answer, rows, short, place: as in `Nodes`
     pairs: NDArray[np.int64]  # [M, 2] of places of nodes
     equal: NDArray[np.bool_]  # [M]: of one prompt
 
@@ -126,26 +125,23 @@ def _among(some: NDArray[np.int64], others: NDArray[np.int64]) -> NDArray[np.boo
     return among
 
 
-def labels(given: NDArray[np.uint64], every: Iterable[pa.Table], least: int) -> NDArray[np.bool_]:
-    """Which answers are labels: short ones that at least so many nodes have: ``uint64[N] -> bool[N]``.
+def labels(answers: NDArray[np.uint64], short: NDArray[np.bool_], least: int) -> NDArray[np.uint64]:
+    """Answers that are labels, ascending: short ones that at least so many nodes have.
 
-    every: ``answer`` and ``short`` of all nodes, some at a time.
+    answers, short: of all nodes of some answers.
     """
-    known = np.unique(given)
-    counts, long = np.zeros(len(known), np.int64), np.zeros(len(known), np.bool_)
-    for table in every:
-        some, short = (table[name].to_numpy() for name in ("answer", "short"))
-        inside = arrays.among(some, known)
-        at = np.searchsorted(known, some[inside])
-        counts += np.bincount(at, minlength=len(known))
-        long[at[~short[inside]]] = True
-    return arrays.among(given, known[(counts >= least) & ~long])
+    known, of, counts = np.unique(answers, return_inverse=True, return_counts=True)
+    long = np.zeros(len(known), np.bool_)
+    long[of[~short]] = True
+    found: NDArray[np.uint64] = known[(counts >= least) & ~long]
+    return found
 
 
-def placed(table: pa.Table, label: NDArray[np.bool_]) -> pl.DataFrame:
+def placed(table: pa.Table) -> pl.DataFrame:
     """Nodes as `Found` has them."""
-    columns = {"place": np.arange(table.num_rows, dtype=np.uint32), "label": label}
+    columns = {"place": np.arange(table.num_rows, dtype=np.uint32)}
     columns |= {name: table[name].to_numpy() for name in ("row_id", "prompt", "answer", "rows")}
+    columns["short"] = table["short"].to_numpy(zero_copy_only=False)
     return pl.DataFrame(columns)
 
 

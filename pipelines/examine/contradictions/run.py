@@ -20,6 +20,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from headrace.cluster import storage
+from headrace.cluster.stores import parted
 from headrace.pipelines import arrays
 from headrace.pipelines.examine import rows
 from headrace.pipelines.examine.contradictions import answers, compare, pairs, steps
@@ -28,6 +29,7 @@ from headrace.pipelines.examine.contradictions.config import Config as Config
 NAME = "contradictions"
 VERSION = 6
 REASON = "contradictions.conflict"
+WORK = f"findings/work/{NAME}"
 LISTED, EXAMPLES = 20, 5  # clusters in the report, and row ids of each
 Each = Callable[..., Iterator[Any]]
 FOUND = pa.schema(
@@ -43,24 +45,36 @@ FOUND = pa.schema(
 DROPS = pa.schema([("row_id", pa.uint64()), ("reason", pa.string())])
 
 
-def run(prepared: Sequence[str], run: str, config: Config, each: Each) -> dict[str, Any]:
+def looking(run: str, config: Config, each: Each) -> rows.Look:
+    """What writes the keys of the rows of some files, and says where."""
+    work = storage.join(run, WORK)
+    storage.delete(work)
+    return partial(steps.key, work=work, alike=config.near < 1, parts=steps.parts(run))
+
+
+def run(
+    prepared: Sequence[str],
+    run: str,
+    config: Config,
+    each: Each,
+    looked: Sequence[str] | None = None,
+) -> dict[str, Any]:
     """Find the rows of prepared files that contradict each other; write findings/contradictions.parquet.
 
     prepared: paths; run: the run directory; ``each(function, items, name=...)`` runs tasks and gives their
     results in order. Returns counts, the largest clusters with row ids, and words.
     """
-    work = storage.join(run, f"findings/work/{NAME}")
-    storage.delete(work)
-    alike = config.near < 1
-    files, parts = rows.together(sorted(prepared)), steps.parts(prepared)
-    keying = partial(steps.key, run=run, work=work, alike=alike, parts=parts)
-    found = list(each(keying, enumerate(files), name="contradictions keys"))
-    found = found or [steps.nothing(work, alike)]
-    counted, plan = planned(found, work, parts, config, each)
-    wanted = [(n, paths) for n, paths in enumerate(files) if n in plan.files]
-    texts = list(each(partial(_texts, run=run, work=work), wanted, name="contradictions texts"))
-    comparing = partial(_compared, texts=texts, work=work)
-    compared = list(each(comparing, range(plan.chunks), name="contradictions compare"))
+    work = storage.join(run, WORK)
+    if looked is None:
+        looked = rows.alone(looking(run, config, each), prepared, run, each, name="contradictions keys")
+    found = looked or [steps.nothing(work, config.near < 1)]
+    counted, plans = planned(found, work, steps.parts(run), config, each)
+    files, chunks = set[int]().union(*(plan.files for plan in plans)), [plan.chunks for plan in plans]
+    wanted = [(n, paths) for n, paths in enumerate(rows.together(prepared)) if n in files]
+    texting = partial(_texts, run=run, work=work, chunks=chunks)
+    texts = list(each(texting, wanted, name="contradictions texts"))
+    comparing = partial(_compared, texts=texts, work=work, chunks=chunks)
+    compared = list(each(comparing, range(sum(chunks)), name="contradictions compare"))
     settling = partial(_settled, found=found, counted=counted, run=run, work=work, config=config)
     report: dict[str, Any] = next(each(settling, [compared], name="contradictions settle"))
     storage.delete(work)
@@ -69,16 +83,16 @@ def run(prepared: Sequence[str], run: str, config: Config, each: Each) -> dict[s
 
 def planned(
     found: Sequence[str], work: str, parts: int, config: Config, each: Each
-) -> tuple[list[steps.Counted], steps.Plan]:
-    """What the rows are whose keys were found, and which of them are to be compared."""
+) -> tuple[list[steps.Counted], list[steps.Plan]]:
+    """What the rows are whose keys were found, and which of them are to be compared, by parts."""
     alike = config.near < 1
     if alike:
         next(each(partial(steps.census, work=work), [found], name="contradictions census"))
     asking = partial(steps.prompts, paths=found, work=work, alike=alike, parts=parts)
     counted = list(each(asking, range(parts), name="contradictions prompts"))
-    agreed = []
+    given: dict[str, Any] = {"work": work, "counted": counted}
+    chunks, agreed = [0] * parts, []
     if alike:
-        given: dict[str, Any] = {"work": work, "counted": counted}
         meeting = partial(steps.meet, config=config, **given)
         made = list(each(meeting, steps.slots(parts), name="contradictions meet"))
         made += each(partial(steps.words, **given), range(parts), name="contradictions words")
@@ -89,38 +103,45 @@ def planned(
         said = list(each(saying, range(parts), name="contradictions said"))
         agreeing = partial(steps.agree, paths=said, work=work, chunks=chunks)
         agreed = list(each(agreeing, range(sum(chunks)), name="contradictions agree"))
-    planning = partial(steps.plan, work=work, counted=counted, config=config)
-    return counted, next(each(planning, [agreed], name="contradictions plan"))
+    labelling = partial(steps.labels, config=config, **given)
+    labelled = list(each(labelling, range(parts), name="contradictions labels"))
+    planning = partial(steps.plan, labelled=labelled, agreed=agreed, chunks=chunks, **given)
+    return counted, list(each(planning, range(parts), name="contradictions plan"))
 
 
-def _texts(item: tuple[int, Sequence[str]], run: str, work: str) -> str:
-    """The prompts and answers of the wanted rows of some files."""
-    number, paths = item
-    wanted = steps.read(storage.join(work, "wanted.parquet"), number, ["chunk", "place", "label", "row_id"])
+def _texts(item: tuple[int, Sequence[str]], run: str, work: str, chunks: Sequence[int]) -> str:
+    """The prompts and answers of the wanted rows of some files. chunks: how many each part has."""
+    (number, paths), begin = item, arrays.offsets(chunks)
+    tables = [parted.read(storage.join(work, f"wanted-{part}.arrow"), number) for part in range(len(chunks))]
+    for part, table in enumerate(tables):
+        tables[part] = table.set_column(0, "chunk", pc.add(table["chunk"], int(begin[part])))
+    wanted = pa.concat_tables(tables).combine_chunks()
     table = rows.left(paths, run, ["messages"])
     at = pc.index_in(wanted["row_id"].combine_chunks(), table["row_id"].combine_chunks())
     distinct, back = np.unique(at.to_numpy(), return_inverse=True)
     found = rows.exchanges(table.take(pa.array(distinct))).select(["prompt", "answer"]).take(pa.array(back))
     for name in found.column_names:
         wanted = wanted.append_column(name, found[name])
-    target = storage.join(work, f"texts-{number}.parquet")
-    steps.write(target, wanted, wanted["chunk"].to_numpy())
+    target = storage.join(work, f"texts-{number}.arrow")
+    parted.write(target, wanted, wanted["chunk"].to_numpy())
     return target
 
 
-def _compared(number: int, texts: Sequence[str], work: str) -> str:
+def _compared(number: int, texts: Sequence[str], work: str, chunks: Sequence[int]) -> str:
     """Compare one chunk of pairs; those that ask something else are left out."""
-    some = steps.read(storage.join(work, "pairs.parquet"), number, ["a", "b", "equal", "swapped"])
-    tables = [steps.read(path, number) for path in texts]
+    begin = arrays.offsets(chunks)
+    part = int(np.searchsorted(begin, number, "right")) - 1
+    some = parted.read(storage.join(work, f"pairs-{part}.arrow"), int(number - begin[part]))
+    tables = [parted.read(path, number) for path in texts]
     table = pa.concat_tables(tables).sort_by("place").combine_chunks()
     ends = np.stack([some["a"].to_numpy(), some["b"].to_numpy()], axis=1)
     local = np.searchsorted(table["place"].to_numpy(), ends)
     found = compare.compare(table, local, some["equal"].to_numpy())
     for name, column in found._asdict().items():
         some = some.append_column(name, pa.array(column))
-    target = storage.join(work, f"compared-{number}.parquet")
+    target = storage.join(work, f"compared-{number}.arrow")
     asked = np.isin(found.kind, answers.KINDS)
-    storage.write_passing(target, [some.filter(pa.array(asked))])
+    parted.write(target, some.filter(pa.array(asked)))
     return target
 
 
@@ -133,7 +154,7 @@ def _settled(
     config: Config,
 ) -> dict[str, Any]:
     """Clusters and what the policy does; writes findings and drops; reports."""
-    nodes, judged = _judged(compared, work)
+    nodes, judged = _judged(compared, work, counted)
     counts = nodes.nodes["rows"].to_numpy().astype(np.int64)
     settled = pairs.settle(counts, nodes.pairs, judged.kind, config.policy)
     cluster, inside = _clusters(nodes.nodes["row_id"].to_numpy(), settled), settled.cluster >= 0
@@ -176,10 +197,11 @@ def _clusters(ids: NDArray[np.uint64], settled: pairs.Settled) -> pl.DataFrame:
     return pl.DataFrame({"place": place, "cluster": named, "in": inside, "gone": settled.gone})
 
 
-def _judged(compared: Sequence[str], work: str) -> tuple[pairs.Found, compare.Compared]:
-    """All pairs and what sets their answers apart."""
-    table = storage.read_table(storage.join(work, "nodes.parquet"))
-    some = [storage.read_table(path) for path in compared]
+def _judged(
+    compared: Sequence[str], work: str, counted: Sequence[steps.Counted]
+) -> tuple[pairs.Found, compare.Compared]:
+    """All pairs that ask the same and what sets their answers apart."""
+    some = [parted.read(path) for path in compared]
     a, b, equal, swapped, kind, *similar = (
         np.concatenate([empty, *(t[name].to_numpy(zero_copy_only=False) for t in some)])
         for name, empty in (
@@ -189,8 +211,9 @@ def _judged(compared: Sequence[str], work: str) -> tuple[pairs.Found, compare.Co
             *((f"{n}_similarity", np.zeros(0)) for n in ("prompt", "answer")),
         )
     )
-    label = table["label"].to_numpy(zero_copy_only=False)
-    found = pairs.Found(pairs.placed(table, label), np.stack([a, b], axis=1), equal)
+    place, ends = np.unique(np.stack([a, b], axis=1), return_inverse=True)
+    table = steps.of_nodes(work, counted, place)
+    found = pairs.Found(pairs.placed(table), ends.reshape(-1, 2), equal)
     kinds = np.where(swapped, "swapped", pairs.opened(found, kind.astype("<U10")))
     return found, compare.Compared(kinds, *similar)
 
@@ -201,7 +224,7 @@ def _rows(paths: Sequence[str], nodes: pl.DataFrame) -> pl.DataFrame:
     asked = np.unique(nodes["prompt"].to_numpy())
     tables = []
     for path in paths:
-        for table in storage.row_groups(path, names):
+        for table in parted.parts(path, names):
             mine = arrays.among(table["prompt"].to_numpy(), asked)
             tables.append(table.filter(pa.array(mine)))
     found = pl.from_arrow(pa.concat_tables(tables))

@@ -2,14 +2,13 @@
 
 What: rows are parted by the hash of their prompt, so that a task has all answers to its prompts (`prompts`);
 keys by which prompts meet are parted anew by themselves (`meet`, `words`); pairs are united and told apart by
-the words of their prompts, some at a time (`unite`, `said`, `agree`). One task names the pairs of nodes whose
-texts are to be compared (`plan`). No result depends on how many parts there are.
+the words of their prompts, some at a time (`unite`, `said`, `agree`). Each part of the pairs names the nodes
+whose texts are to be compared (`plan`). No result depends on how many parts there are.
 
-Cost: a task holds `PART` bytes of rows and what is made of them, whatever the run holds in all, but for
-`plan`, which holds some 100 bytes for each pair that is left: one for three rows of real data.
+Cost: a task holds `PART` bytes of rows and what is made of them, whatever the run holds in all.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -19,6 +18,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from headrace.cluster import storage
+from headrace.cluster.stores import parted
 from headrace.pipelines import arrays
 from headrace.pipelines.examine import rows
 from headrace.pipelines.examine.contradictions import apart, bags, keys, near, pairs
@@ -42,25 +42,21 @@ class Counted(NamedTuple):
 
 
 class Plan(NamedTuple):
-    """What is to be compared: how many chunks of pairs, and the files that hold rows of them."""
+    """What of a part is to be compared: how many chunks of pairs, and the files that hold rows of them."""
 
     chunks: int
     files: set[int]
 
 
-def parts(prepared: Sequence[str]) -> int:
-    """How many parts the rows of files of `prepared/` make."""
-    stored = storage.listing(prepared[0].rpartition("/")[0]) if prepared else []
-    mine = {path.rpartition("/")[2] for path in prepared}
-    size = sum(entry.size for entry in stored if entry.path.rpartition("/")[2] in mine)
+def parts(run: str) -> int:
+    """How many parts the rows of a run make."""
+    size = sum(entry.size for entry in storage.listing(storage.join(run, "prepared")))
     return 1 + int(size) // PART
 
 
-def key(item: tuple[int, Sequence[str]], run: str, work: str, alike: bool, parts: int) -> str:
+def key(files: rows.Files, work: str, alike: bool, parts: int) -> str:
     """Keys of the rows of some files, and how often words stand in them."""
-    number, paths = item
-    table = rows.left(paths, run, ["messages"])
-    return _keys(number, table["row_id"].to_numpy(), rows.exchanges(table), work, alike, parts)
+    return _keys(files.number, files.table["row_id"].to_numpy(), files.exchanges, work, alike, parts)
 
 
 def nothing(work: str, alike: bool) -> str:
@@ -72,16 +68,16 @@ def nothing(work: str, alike: bool) -> str:
 def _keys(number: int, ids: keys.U64, exchanges: pa.Table, work: str, alike: bool, parts: int) -> str:
     found = keys.keys(ids, exchanges, alike)
     found = found.append_column("file", pa.array(np.full(found.num_rows, number, np.uint32)))
-    target = storage.join(work, f"keys-{number}.parquet")
-    write(target, found, _part(found["prompt"].to_numpy(), parts))
+    target = storage.join(work, f"keys-{number}.arrow")
+    parted.write(target, found, _part(found["prompt"].to_numpy(), parts))
     if alike:
         counts = bags.counted(near.said(found["words"]))
-        storage.write_passing(_counts(target), [counts])
+        parted.write(_counts(target), counts)
     return target
 
 
 def _counts(path: str) -> str:
-    return path.removesuffix(".parquet") + ".counts.parquet"
+    return path.removesuffix(".arrow") + ".counts.arrow"
 
 
 def _part(hashes: keys.U64, parts: int) -> NDArray[np.uint32]:
@@ -89,51 +85,30 @@ def _part(hashes: keys.U64, parts: int) -> NDArray[np.uint32]:
     return ((hashes >> np.uint64(32)) * np.uint64(parts) >> np.uint64(32)).astype(np.uint32)
 
 
-def write(path: str, table: pa.Table, part: NDArray[np.integer[Any]]) -> None:
-    """Write a table so that one part of it can be read: each is a row group."""
-    if np.any(part[1:] < part[:-1]):
-        # Numbers of 16 bits are sorted by their digits.
-        narrow = part.astype(np.uint16) if int(part.max()) < 2**16 else part
-        order = np.argsort(narrow, kind="stable")
-        table, part = table.take(pa.array(order)), part[order]
-    table = table.append_column("part", pa.array(part))
-    cuts = np.flatnonzero(np.diff(part.astype(np.int64), prepend=-1, append=-1))
-    some = [table.slice(first, last - first) for first, last in pairwise(cuts)]
-    storage.write_passing(path, some or [table], max(1, table.num_rows))
-
-
-def read(path: str, part: int, columns: Sequence[str] | None = None) -> pa.Table:
-    """One part of what `write` wrote."""
-    return storage.read_table(path, list(columns) if columns else None, [("part", "==", part)])
-
-
 def _rows(paths: Sequence[str], part: int, columns: Sequence[str]) -> pa.Table:
     """Columns of the rows of a part, file after file."""
-    return pa.concat_tables([read(path, part, columns) for path in paths]).combine_chunks()
+    return pa.concat_tables([parted.read(path, part, columns) for path in paths]).combine_chunks()
 
 
 def census(paths: Sequence[str], work: str) -> str:
     """Count the keys and words of all rows."""
 
-    def tables() -> Iterator[pa.Table]:
-        for path in paths:
-            yield from storage.row_groups(path, keys.SHARED)
-
-    counts = (storage.read_table(_counts(path)) for path in paths)
-    found = keys.census(tables(), counts, sum(storage.rows(path) for path in paths))
+    tables = (table for path in paths for table in parted.parts(path, keys.SHARED))
+    counts = [parted.read(_counts(path)) for path in paths]
+    found = keys.census(tables, counts, sum(parted.rows(path) for path in paths))
     words = np.flatnonzero(found.words)
     counted = pa.table({"slot": words, "count": found.words[words]})
-    storage.write_passing(storage.join(work, "words.parquet"), [counted])
-    target = storage.join(work, "shared.parquet")
-    storage.write_passing(target, [pa.table({"bits": found.shared})])
+    parted.write(storage.join(work, "words.arrow"), counted)
+    target = storage.join(work, "shared.arrow")
+    parted.write(target, pa.table({"bits": found.shared}))
     return target
 
 
 def _census(work: str) -> keys.Census:
-    counted = storage.read_table(storage.join(work, "words.parquet"))
+    counted = parted.read(storage.join(work, "words.arrow"))
     words = np.zeros(bags.SLOTS, np.int32)
     words[counted["slot"].to_numpy()] = counted["count"].to_numpy()
-    shared = storage.read_table(storage.join(work, "shared.parquet"))["bits"].combine_chunks().to_numpy()
+    shared = parted.read(storage.join(work, "shared.arrow"))["bits"].combine_chunks().to_numpy()
     return keys.Census(words, shared)
 
 
@@ -144,24 +119,27 @@ def prompts(part: int, paths: Sequence[str], work: str, alike: bool, parts: int)
     found = pairs.nodes(table)
     at = found.table["at"].to_numpy()
     nodes = found.table.append_column("file", table["file"].take(pa.array(at)))
-    storage.write_passing(storage.join(work, f"nodes-{part}.parquet"), [nodes])
+    parted.write(storage.join(work, f"nodes-{part}.arrow"), nodes)
+    answer = nodes.select(["answer", "short"])
+    cut = _part(answer["answer"].to_numpy(), parts)
+    parted.write(storage.join(work, f"answers-{part}.arrow"), answer, cut)
     some, swapped = pairs.equal(found, table)
     columns_of = {"a": some[:, 0], "b": some[:, 1], "swapped": swapped}
-    storage.write_passing(storage.join(work, f"equal-{part}.parquet"), [pa.table(columns_of)])
+    parted.write(storage.join(work, f"equal-{part}.arrow"), pa.table(columns_of))
     first = at[found.first]
     of_prompts = {"first": found.first, "count": found.sizes, "at": first}
     if alike:
         of_prompts["words"] = table["word_count"].to_numpy()[first]
         made = near.meetings(table, first, _census(work))
         cut = _part(made.keys["key"].to_numpy(), _cuts(parts))
-        write(
-            storage.join(work, f"met-{part}.parquet"),
+        parted.write(
+            storage.join(work, f"met-{part}.arrow"),
             made.keys,
             _slot(made.keys["column"].to_numpy(), cut, parts),
         )
         cut = _part(made.postings["key"].to_numpy(), parts)
-        write(storage.join(work, f"postings-{part}.parquet"), made.postings, cut)
-    storage.write_passing(storage.join(work, f"prompts-{part}.parquet"), [pa.table(of_prompts)])
+        parted.write(storage.join(work, f"postings-{part}.arrow"), made.postings, cut)
+    parted.write(storage.join(work, f"prompts-{part}.arrow"), pa.table(of_prompts))
     again = int(found.table["rows"].to_numpy()[np.repeat(found.sizes, found.sizes) > 1].sum())
     return Counted(table.num_rows, len(at), len(first), again)
 
@@ -185,7 +163,7 @@ def _met(work: str, name: str, slot: int, counted: Sequence[Counted]) -> pa.Tabl
     base = arrays.offsets([c.prompts for c in counted])
     tables = []
     for part in range(len(counted)):
-        table = read(storage.join(work, f"{name}-{part}.parquet"), slot)
+        table = parted.read(storage.join(work, f"{name}-{part}.arrow"), slot)
         numbers = pc.add(table["prompt"], int(base[part]))
         tables.append(table.set_column(table.column_names.index("prompt"), "prompt", numbers))
     return pa.concat_tables(tables).combine_chunks()
@@ -204,8 +182,8 @@ def words(part: int, work: str, counted: Sequence[Counted]) -> str:
 
 
 def _pairs(work: str, name: str, found: keys.U64) -> str:
-    target = storage.join(work, f"{name}.parquet")
-    storage.write_passing(target, [pa.table({"pair": found})])
+    target = storage.join(work, f"{name}.arrow")
+    parted.write(target, pa.table({"pair": found}))
     return target
 
 
@@ -216,19 +194,19 @@ def group(made: Sequence[str], work: str, counted: Sequence[Counted]) -> list[st
     """
 
     def found(path: str) -> keys.U64:
-        pairs: keys.U64 = storage.read_table(path)["pair"].combine_chunks().to_numpy()
+        pairs: keys.U64 = parted.read(path)["pair"].combine_chunks().to_numpy()
         return pairs
 
     groups = near.Groups(sum(c.prompts for c in counted))
     for path in made:
         groups.join(found(path))
-    parted = [path.replace("met-by-", "grouped-by-") for path in made]
-    for path, target in zip(made, parted, strict=True):
+    targets = [path.replace("met-by-", "grouped-by-") for path in made]
+    for path, target in zip(made, targets, strict=True):
         some = found(path)
         roots = groups.of((some >> candidates.S32).astype(np.int64))
         part = arrays.finalised(roots.astype(np.uint64)) % np.uint64(len(counted))
-        write(target, pa.table({"pair": some}), part)
-    return parted
+        parted.write(target, pa.table({"pair": some}), part)
+    return targets
 
 
 def _part_of(prompt: NDArray[np.int64], counted: Sequence[Counted]) -> NDArray[np.int64]:
@@ -243,7 +221,7 @@ def unite(part: int, made: Sequence[str], work: str, counted: Sequence[Counted])
 
     made: files of `group`, by letters first.
     """
-    found = [read(path, part, ["pair"])["pair"].combine_chunks().to_numpy() for path in made]
+    found = [parted.read(path, part, ["pair"])["pair"].combine_chunks().to_numpy() for path in made]
     split = len(slots(len(counted))) // near.BY * (near.BY - 1)
     every = near.united(found[:split], found[split:])
     del found
@@ -251,12 +229,12 @@ def unite(part: int, made: Sequence[str], work: str, counted: Sequence[Counted])
     of = _of_prompts(work, counted, prompt, ["words", "at"])
     chunk = apart.passes(of["words"].to_numpy(), local.reshape(-1, 2), AT_ONCE)
     columns = {"a": every.prompts[:, 0], "b": every.prompts[:, 1], "letters": every.letters}
-    write(storage.join(work, f"near-{part}.parquet"), pa.table(columns), chunk)
+    parted.write(storage.join(work, f"near-{part}.arrow"), pa.table(columns), chunk)
     wanted = candidates.unique([np.stack([np.repeat(chunk, 2), local.ravel()], axis=1)])
     place = wanted[:, 1]
     columns = {"chunk": wanted[:, 0], "prompt": prompt[place], "at": of["at"].to_numpy()[place]}
-    path = storage.join(work, f"near-prompts-{part}.parquet")
-    write(path, pa.table(columns), _part_of(prompt[place], counted))
+    path = storage.join(work, f"near-prompts-{part}.arrow")
+    parted.write(path, pa.table(columns), _part_of(prompt[place], counted))
     return int(chunk.max(initial=-1)) + 1
 
 
@@ -274,7 +252,9 @@ def _taken(
     tables, begin = [], arrays.offsets(counts)
     cuts = np.searchsorted(places, begin)
     for part, (first, last) in enumerate(pairwise(cuts)):
-        table = storage.read_table(storage.join(work, f"{name}-{part}.parquet"), columns)
+        if first == last and part:
+            continue
+        table = parted.read(storage.join(work, f"{name}-{part}.arrow"), columns=columns)
         tables.append(table.take(pa.array(places[first:last] - begin[part])).combine_chunks())
     return pa.concat_tables(tables).combine_chunks()
 
@@ -286,13 +266,15 @@ def said(part: int, paths: Sequence[str], work: str, chunks: Sequence[int]) -> s
     """
     begin, wanted = arrays.offsets(chunks), []
     for other in range(len(chunks)):
-        table = read(storage.join(work, f"near-prompts-{other}.parquet"), part, ["chunk", "prompt", "at"])
+        table = parted.read(
+            storage.join(work, f"near-prompts-{other}.arrow"), part, ["chunk", "prompt", "at"]
+        )
         wanted.append(table.set_column(0, "chunk", pc.add(table["chunk"], int(begin[other]))))
     some = pa.concat_tables(wanted).combine_chunks()
     held = _rows(paths, part, ["words"])["words"].combine_chunks()
     columns = {"prompt": some["prompt"], "words": held.take(some["at"].combine_chunks())}
-    target = storage.join(work, f"said-{part}.parquet")
-    write(target, pa.table(columns), some["chunk"].to_numpy())
+    target = storage.join(work, f"said-{part}.arrow")
+    parted.write(target, pa.table(columns), some["chunk"].to_numpy())
     return target
 
 
@@ -300,45 +282,65 @@ def agree(chunk: int, paths: Sequence[str], work: str, chunks: Sequence[int]) ->
     """Pairs of a chunk that may ask the same by all words of their prompts."""
     begin = arrays.offsets(chunks)
     part = int(np.searchsorted(begin, chunk, "right")) - 1
-    some = read(storage.join(work, f"near-{part}.parquet"), int(chunk - begin[part]))
-    held = pa.concat_tables([read(path, chunk) for path in paths]).combine_chunks()
+    some = parted.read(storage.join(work, f"near-{part}.arrow"), int(chunk - begin[part]))
+    held = pa.concat_tables([parted.read(path, chunk) for path in paths]).combine_chunks()
     local = np.searchsorted(held["prompt"].to_numpy(), _ends(some))
     kept = bags.agreed(near.said(held["words"]), local, some["letters"].to_numpy(zero_copy_only=False))
-    target = storage.join(work, f"agreed-{chunk}.parquet")
-    storage.write_passing(target, [some.select(["a", "b"]).filter(pa.array(kept))])
+    target = storage.join(work, f"agreed-{chunk}.arrow")
+    parted.write(target, some.select(["a", "b"]).filter(pa.array(kept)))
     return target
 
 
-def plan(agreed: Sequence[str], work: str, counted: Sequence[Counted], config: Config) -> Plan:
-    """Write the pairs of nodes to compare, in chunks; these nodes; the rows whose texts are wanted."""
-    begin = arrays.offsets([c.nodes for c in counted])
-    equal = [storage.read_table(storage.join(work, f"equal-{part}.parquet")) for part in range(len(counted))]
-    led = [_ends(table) + begin[part] for part, table in enumerate(equal)]
-    swapped = [table["swapped"].to_numpy(zero_copy_only=False) for table in equal]
-    alike = _spread([_ends(storage.read_table(path)) for path in agreed], work, counted)
-    place, local = np.unique(np.concatenate([*led, alike]), return_inverse=True)
+def labels(part: int, work: str, counted: Sequence[Counted], config: Config) -> str:
+    """Answers that are labels, of a part of all answers."""
+    paths = [storage.join(work, f"answers-{other}.arrow") for other in range(len(counted))]
+    nodes = _rows(paths, part, ["answer", "short"])
+    answer, short = (nodes[name].to_numpy(zero_copy_only=False) for name in ("answer", "short"))
+    found = pairs.labels(answer, short, config.label_rows)
+    target = storage.join(work, f"labels-{part}.arrow")
+    parted.write(target, pa.table({"answer": found}))
+    return target
+
+
+def plan(
+    part: int,
+    labelled: Sequence[str],
+    agreed: Sequence[str],
+    chunks: Sequence[int],
+    work: str,
+    counted: Sequence[Counted],
+) -> Plan:
+    """Write the pairs of nodes of a part to compare, in chunks, and the rows whose texts are wanted.
+
+    labelled: files of `labels`; agreed: those of `agree`; chunks: how many of these are of each part.
+    """
+    first, last = arrays.offsets(chunks)[part : part + 2]
+    equal = parted.read(storage.join(work, f"equal-{part}.arrow"))
+    led = _ends(equal) + arrays.offsets([c.nodes for c in counted])[part]
+    alike = _spread([_ends(parted.read(path)) for path in agreed[first:last]], work, counted)
+    place, local = np.unique(np.concatenate([led, alike]), return_inverse=True)
     together = near.together(local.reshape(-1, 2))
     local = local.reshape(-1, 2)[together]
-    turned = np.concatenate([*swapped, np.zeros(len(alike), np.bool_)])[together]
-    equal_ones = together < len(together) - len(alike)
-    nodes = _taken(work, "nodes", [c.nodes for c in counted], place)
-    given = (
-        storage.read_table(storage.join(work, f"nodes-{part}.parquet"), ["answer", "short"])
-        for part in range(len(counted))
-    )
-    label = pairs.labels(nodes["answer"].to_numpy(), given, config.label_rows)
-    storage.write_passing(
-        storage.join(work, "nodes.parquet"), [nodes.append_column("label", pa.array(label))]
-    )
-    chunk = _chunks(nodes["bytes"].to_numpy(), local)
-    columns = {"a": local[:, 0], "b": local[:, 1], "equal": equal_ones, "swapped": turned}
-    write(storage.join(work, "pairs.parquet"), pa.table(columns), chunk)
+    held = of_nodes(work, counted, place, ["answer", "row_id", "file", "bytes"])
+    chunk = _chunks(held["bytes"].to_numpy(), local)
+    some, turned = place[local], equal["swapped"].to_numpy(zero_copy_only=False)
+    columns = {"a": some[:, 0], "b": some[:, 1], "equal": together < len(led)}
+    columns["swapped"] = np.concatenate([turned, np.zeros(len(alike), np.bool_)])[together]
+    parted.write(storage.join(work, f"pairs-{part}.arrow"), pa.table(columns), chunk)
     wanted = candidates.unique([np.stack([np.repeat(chunk, 2), local.ravel()], axis=1)])
-    of = pa.array(wanted[:, 1])
-    texts = {"chunk": wanted[:, 0], "place": wanted[:, 1], "label": label[wanted[:, 1]]}
-    file = nodes["file"].take(of).to_numpy()
-    write(storage.join(work, "wanted.parquet"), pa.table(texts | {"row_id": nodes["row_id"].take(of)}), file)
+    known = np.sort(np.concatenate([parted.read(path)["answer"].to_numpy() for path in labelled]))
+    label, of = arrays.among(held["answer"].to_numpy(), known), wanted[:, 1]
+    texts = {"chunk": wanted[:, 0], "place": place[of], "label": label[of]}
+    texts["row_id"], file = (held[name].to_numpy()[of] for name in ("row_id", "file"))
+    parted.write(storage.join(work, f"wanted-{part}.arrow"), pa.table(texts), file)
     return Plan(int(chunk.max(initial=-1)) + 1, {int(f) for f in np.unique(file)})
+
+
+def of_nodes(
+    work: str, counted: Sequence[Counted], place: NDArray[np.int64], columns: list[str] | None = None
+) -> pa.Table:
+    """Columns of some nodes by their numbers, ascending."""
+    return _taken(work, "nodes", [c.nodes for c in counted], place, columns)
 
 
 def _ends(table: pa.Table) -> NDArray[np.int64]:

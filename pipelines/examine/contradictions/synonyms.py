@@ -134,6 +134,8 @@ SIZES = {
 
 def put(words: Sequence[str]) -> list[str]:
     """The words of a sentence, each phrase that is listed as the first of its line."""
+    if SIZES.keys().isdisjoint(words):
+        return list(words)
     found: list[str] = []
     behind = 0
     for at, word in enumerate(words):

@@ -125,3 +125,22 @@ def test_marks_tell_apart_what_has_a_short_or_a_long_word_alone() -> None:
     found = coded.words(pa.array(prompts, pa.large_string()))
     pairs = np.array([[0, 1], [0, 2], [2, 3], [0, 4], [4, 0]])
     assert apart.marked_apart(apart.marks(found), pairs).tolist() == [True, True, False, False, False]
+
+
+@pytest.mark.parametrize(
+    ("a", "b", "apart_"),
+    [
+        ("red lamp", "red lamp lamp", True),  # as often
+        ("red lamp lamp", "red lamp lammp", False),  # a slip begins as its word does
+        ("rose lake lamp", "rose lamp", True),
+        ("rose lake lamp", "rose rock lamp", True),
+        ("rose lake lamp like", "rose lamp", False),  # "I would like to know": "like" does not count
+        ("rose", "rose ripe red roof rock", False),  # four more are as many as none
+        ("rose 灯", "rose lamp", False),
+        ("ran t red lamp", "red lamp", False),  # "ran t" may be "ra not"
+    ],
+)
+def test_words_are_tallied_by_their_first_letters(a: str, b: str, apart_: bool) -> None:
+    tally = coded.words(pa.array([a, b], pa.large_string())).tally
+    assert apart.counts_apart(*tally[0], *tally[1]) is apart_
+    assert apart.counts_apart(*tally[1], *tally[0]) is apart_

@@ -12,9 +12,11 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from headrace.cluster import storage
+from headrace.cluster.stores import parted
 from headrace.pipelines.examine.contradictions import bags, compare, keys, near, steps
 from headrace.pipelines.examine.contradictions import run as contradictions
 from headrace.pipelines.examine.contradictions.config import Config
+from headrace.pipelines.examine.rows import Files
 from headrace.pipelines.stages.dedup import stage as dedup
 from tests import builders
 
@@ -60,17 +62,24 @@ def in_parts(
     rows = builders.table(*[[("user", p), ("assistant", a)] for p, a in zip(prompts, answers, strict=True)])
     storage.write_table(str(folder / "duplicates/removed.parquet"), dedup.REMOVED.empty_table())
     work = str(folder / "work")
-    given = {"run": str(folder), "work": work, "alike": True, "parts": parts}
-    files = [[path] for path in builders.write_parts(folder, rows, cuts)]
-    found = [steps.key(item, **given) for item in enumerate(files)]
-    _, plan = contradictions.planned(found, work, parts, Config(), each)
-    assert set(range(plan.chunks)) == set(storage.read_table(f"{work}/pairs.parquet")["part"].to_pylist())
-    some = storage.read_table(f"{work}/pairs.parquet")
-    ends = np.stack([some["a"].to_numpy(), some["b"].to_numpy()], axis=1)
-    return of_rows(storage.read_table(f"{work}/nodes.parquet")["row_id"].to_numpy(), ends)
+    files = builders.write_parts(folder, rows, cuts)
+    looks = [Files(number, [path], str(folder)) for number, path in enumerate(files)]
+    found = [steps.key(look, work=work, alike=True, parts=parts) for look in looks]
+    counted, plans = contradictions.planned(found, work, parts, Config(), each)
+    pieces = []
+    for part, plan in enumerate(plans):
+        held = list(parted.parts(f"{work}/pairs-{part}.arrow", ["a", "b"]))
+        assert list(range(plan.chunks)) == [number for number, piece in enumerate(held) if piece.num_rows]
+        pieces += held
+    some = pa.concat_tables(pieces).combine_chunks()
+    place, ends = np.unique(
+        np.stack([some["a"].to_numpy(), some["b"].to_numpy()], axis=1), return_inverse=True
+    )
+    row_ids = steps.of_nodes(work, counted, place, ["row_id"])["row_id"].to_numpy()
+    return of_rows(row_ids, ends)
 
 
-@settings(max_examples=20)
+@settings(max_examples=14)
 @given(rows=ROWS, parts=st.integers(1, 9), data=st.data(), backwards=st.booleans())
 def test_parts_make_no_difference(
     rows: list[tuple[str, bool, str]], parts: int, data: st.DataObject, backwards: bool
@@ -98,18 +107,6 @@ def test_limits_go_by_content(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, p
     assert in_parts(tmp_path, prompts, answers, [11, 40], parts, builders.in_order) == expected
 
 
-def test_a_part_is_read_alone(tmp_path: Path) -> None:
-    path = str(tmp_path / "parted.parquet")
-    steps.write(path, pa.table({"of": ["b", "c", "a", "d"]}), np.array([1, 2, 0, 2]))
-    assert [steps.read(path, part, ["of"])["of"].to_pylist() for part in range(4)] == [
-        ["a"],
-        ["b"],
-        ["c", "d"],
-        [],
-    ]
-    assert storage.rows(path) == 4
-
-
 def test_prompts_that_hang_together_make_a_group(monkeypatch: pytest.MonkeyPatch) -> None:
     def pairs(*some: tuple[int, int]) -> NDArray[np.uint64]:
         return np.array([a << 32 | b for a, b in some], np.uint64)
@@ -122,3 +119,29 @@ def test_prompts_that_hang_together_make_a_group(monkeypatch: pytest.MonkeyPatch
     groups = near.Groups(7)
     groups.join(pairs((1, 4), (5, 6), (4, 5), (3, 4)))
     assert groups.of(np.arange(7)).tolist() == [0, 1, 2, 1, 1, 5, 5], "no group grows beyond three"
+
+
+@pytest.mark.parametrize("parts", [1, 4])
+def test_labels_are_short_answers_of_many_nodes(tmp_path: Path, parts: int) -> None:
+    """Whichever parts their prompts lie in."""
+    answers = ["nine"] * 4 + ["a lamp"] * 3 + ["river"] * 4 + ["a long answer " * 9] * 5
+    prompts = [f"question {'abcd'[k % 4]} {k // 4}" for k in range(len(answers))]
+    rows = builders.table(*[[("user", p), ("assistant", a)] for p, a in zip(prompts, answers, strict=True)])
+    storage.write_table(str(tmp_path / "duplicates/removed.parquet"), dedup.REMOVED.empty_table())
+    work, files = str(tmp_path / "work"), builders.write_parts(tmp_path, rows, [5])
+    looks = [Files(number, [path], str(tmp_path)) for number, path in enumerate(files)]
+    found = [steps.key(look, work=work, alike=False, parts=parts) for look in looks]
+    config = Config(near=1, label_rows=4)
+    contradictions.planned(found, work, parts, config, builders.in_order)
+    labels = {
+        label for k in range(parts) for label in parted.read(f"{work}/labels-{k}.arrow")["answer"].to_pylist()
+    }
+    exchanges = pa.table(
+        {
+            name: pa.array(column, pa.large_string())
+            for name, column in (("prompt", prompts), ("answer", answers))
+        }
+    )
+    keyed = keys.keys(np.arange(len(answers), dtype=np.uint64), exchanges, near=False)
+    by_row = dict(zip(keyed["row_id"].to_pylist(), keyed["answer"].to_pylist(), strict=True))
+    assert labels == {by_row[0], by_row[7]}, "nine and river"
