@@ -19,7 +19,6 @@ sentence does.
 """
 
 import functools
-import itertools
 import re
 from collections.abc import Callable, Container, Iterator, Sequence
 from typing import NamedTuple
@@ -32,15 +31,16 @@ from numpy.typing import NDArray
 from headrace.pipelines import arrays, schema
 from headrace.pipelines.schema import quarantine
 from headrace.pipelines.stages.pii import columns
-from headrace.pipelines.stages.pii.columns import Outcome, Story
+from headrace.pipelines.stages.pii.columns import Story
 from headrace.pipelines.stages.pii.config import Config
 from headrace.pipelines.stages.pii.examined import uncollected
-from headrace.pipelines.stages.pii.findings import Finding
+from headrace.pipelines.stages.pii.findings import KINDS, Finding, Findings, collected, joined
 from headrace.pipelines.stages.pii.masking import surrogates
 from headrace.pipelines.stages.pii.masking.replace import Conversation, Place, replaced
 from headrace.pipelines.stages.pii.masking.surrogates import Surrogates
 from headrace.pipelines.stages.pii.presidio import setup
 from headrace.pipelines.stages.pii.search import findings_in
+from headrace.pipelines.stages.pii.together import by_text
 
 NAME = "pii"
 VERSION = 10
@@ -89,9 +89,10 @@ def find(texts: pa.Array | Sequence[str | None], config: Config | None = None) -
         texts if isinstance(texts, pa.Array) else pa.array(texts, pa.large_string()), config or Config()
     )
     if found.failures:
-        raise UnexaminedError(found.failures)
-    fields = list(zip(*found.findings, strict=True)) or [()] * 5
-    return pa.table([found.rows, *map(list, fields)], schema=FINDINGS)
+        raise UnexaminedError(dict(found.failures))
+    entities, names = (pa.array([kind[at] for kind in KINDS], pa.string()).take(found.kinds) for at in (0, 1))
+    columns = [found.rows, found.starts, found.ends, entities, found.scores, names]
+    return pa.table(columns, schema=FINDINGS)
 
 
 @uncollected()
@@ -105,7 +106,7 @@ def apply(table: pa.Table, config: Config) -> pa.Table:
     """
     live = schema.live(table).to_numpy(zero_copy_only=False)
     if not config.enabled:
-        return columns.add(table, Story([], [], [], []), live)
+        return columns.add(table, columns.NOTHING, live)
     roles, rows, contents = schema.contents(table)
     meta = table["meta"].combine_chunks()
     beside = meta.items.slice(*_inside(meta)).cast(pa.large_string())
@@ -135,17 +136,19 @@ class Texts(NamedTuple):
 
 
 class Masked(NamedTuple):
-    """Texts with stand-ins; rows that have some, with their texts; findings in, and failures of, texts."""
+    """Texts with stand-ins; rows that have some, with their texts; findings in texts, and who has failed."""
 
     texts: pa.Array
     conversations: dict[int, tuple[Conversation, list[int]]]
-    found: dict[int, list[Finding]]
+    found: Findings
     failures: dict[int, str]
 
 
 def _masked(texts: Texts, live: NDArray[np.bool_], config: Config) -> Masked:
     """`texts` with stand-ins in those that are `live`, looked through until nothing is left to replace."""
-    done = Masked(texts.contents, {}, {}, {})
+    held: dict[int, tuple[Conversation, list[int]]] = {}
+    failures: dict[int, str] = {}
+    found = collected([], [], {})
     conversations = _conversations(texts, config)
     pending = np.flatnonzero(live)
     asked = texts.contents if live.all() else texts.contents.take(pa.array(pending))
@@ -155,29 +158,22 @@ def _masked(texts: Texts, live: NDArray[np.bool_], config: Config) -> Masked:
     for _ in range(ROUNDS):
         if not len(pending):
             break
-        found = findings_in(asked, config)
-        done.failures.update((int(pending[at]), cause) for at, cause in found.failures.items())
-        now: dict[int, list[Finding]] = {}
-        for text, finding in zip(pending[found.rows].tolist(), found.findings, strict=True):
-            if text not in done.failures:
-                now.setdefault(text, []).append(finding)
-        for text in changed:  # as they were
-            done.found.pop(text, None)
-        done.found.update(now)
-        due = {
-            t for t, findings in now.items() if any(map(may_go, findings, itertools.repeat(texts.roles[t])))
-        }
+        new = findings_in(asked, config)
+        failures.update((int(pending[at]), cause) for at, cause in new.failures.items())
+        new = joined([new._replace(rows=pending[new.rows], failures=failures)])
+        before = found.taken(~np.isin(found.rows, pending))  # of others: these are as they were
+        now = by_text(new.taken(may_go(new, texts.roles)))
+        found = joined([before, new])
         # In a text that changed, values may stand together that did not.
-        rows = {int(texts.rows[text]) for text in due | changed.keys()}
-        now = {text: now[text] for text in due}
-        done.conversations.update(conversations(sorted(rows - done.conversations.keys()), now))
-        changed = _replaced([done.conversations[row] for row in sorted(rows)], now, texts.contents)
+        rows = {int(texts.rows[text]) for text in now.keys() | changed.keys()}
+        held.update(conversations(sorted(rows - held.keys()), now))
+        changed = _replaced([held[row] for row in sorted(rows)], now, texts.contents)
         latest |= changed
         pending = np.array(sorted(changed), np.int64)
         asked = pa.array([changed[text] for text in pending.tolist()], pa.large_string())
-    done.failures.update((int(text), "does not settle") for text in pending)
+    failures.update((int(text), "does not settle") for text in pending)
     new_texts = pa.array(latest.values(), pa.large_string())
-    return done._replace(texts=arrays.put(texts.contents, list(latest), new_texts))
+    return Masked(arrays.put(texts.contents, list(latest), new_texts), held, found, failures)
 
 
 def _conversations(
@@ -204,15 +200,20 @@ def _conversations(
     return made
 
 
-def _may_go(config: Config) -> Callable[[Finding, str], bool]:
-    """Whether a finding in what a role says is to be replaced, there or where another role says it."""
+def _may_go(config: Config) -> Callable[[Findings, list[str]], NDArray[np.bool_]]:
+    """Which findings are to be replaced, there or where another role says it; given the role of each text."""
 
     @functools.cache
     def goes(entity: str, role: str) -> bool:
         return config.kind_of(entity, role) != "keep" or config.kind_of(entity, "") != "keep"
 
-    threshold = config.threshold
-    return lambda finding, role: finding.score >= threshold and goes(finding.entity, role)
+    def may_go(found: Findings, roles: list[str]) -> NDArray[np.bool_]:
+        entities = [entity for entity, _ in KINDS]
+        asked = zip(found.kinds.tolist(), found.rows.tolist(), strict=True)
+        going = [goes(entities[kind], roles[text]) for kind, text in asked]
+        return (found.scores >= config.threshold) & np.array(going, np.bool_)
+
+    return may_go
 
 
 def _replaced(
@@ -238,29 +239,28 @@ def _story(
     masked: Masked, texts: Texts, messages: int, row_ids: pa.Array, shown: NDArray[np.bool_], config: Config
 ) -> Story:
     """What is to be said of the rows that are `shown`; the first `messages` texts are messages."""
-    issued = {
-        numbers[at]: ones
+    issued = [
+        (text, *one)
         for conversation, numbers in masked.conversations.values()
-        for at, ones in enumerate(conversation.issued)
-        if ones
-    }
-    told = np.array(sorted(issued.keys() | masked.found.keys()), np.int64)
-    told = told[shown[texts.rows[told]]]
-    rows = texts.rows[told]
+        for text, ones in zip(numbers, conversation.issued, strict=True)
+        for one in ones
+    ]
+    every = columns.outcomes(issued, masked.found, config.threshold)
+    every = every.taken(shown[texts.rows[every.texts]])
+    rows = texts.rows[every.texts]
     first = np.searchsorted(texts.rows[:messages], rows)
-    message = np.where(told < messages, told - first, -1)
-    outcomes = (
-        Outcome(row, at, texts.roles[text], issued.get(text, []), masked.found.get(text, []))
-        for text, row, at in zip(told.tolist(), rows.tolist(), message.tolist(), strict=True)
-    )
-    story = columns.story(outcomes, config)
+    message = np.where(every.texts < messages, every.texts - first, -1)
+    story = columns.story(every, rows, message, [texts.roles[text] for text in every.texts.tolist()])
     secret = config.secret
-    if secret is not None:
-        for row in sorted(masked.conversations):
-            if shown[row]:
-                said = columns.values(masked.conversations[row][0], row_ids[row].as_py(), secret)
-                story.values.extend((row, *one) for one in said)
-    return story
+    if secret is None:
+        return story
+    said = [
+        (row, *one)
+        for row in sorted(masked.conversations)
+        if shown[row]
+        for one in columns.values(masked.conversations[row][0], row_ids[row].as_py(), secret)
+    ]
+    return story._replace(values=columns.items("values", said))
 
 
 def _inside(meta: pa.Array) -> tuple[int, int]:
