@@ -127,13 +127,14 @@ def _try(one: Tried, places: Iterable[tuple[int, int]], tries: Tries) -> None:
     A place inside what the pattern has just matched is passed over, as a search would do.
     """
     judge, score, kind = one.owner.judge, one.score, KINDS[one.owner.entity, one.owner.name]
+    matches = _compiled(one.source, is_ascii=True).match
     last, end = -1, 0
     for at, start in places:
         if at == last and start < end:
             continue
         text = tries.texts[at]
         try:
-            match = _compiled(one.source, text.isascii()).match(text, start)
+            match = (matches if text.isascii() else _compiled(one.source, is_ascii=False).match)(text, start)
             judged = match and (judge(match, score) if judge else (*span(match), score))
         except Exception as error:  # noqa: BLE001 - whatever it is, it costs this text only
             tries.failures.setdefault(at, type(error).__name__)
@@ -145,7 +146,7 @@ def _try(one: Tried, places: Iterable[tuple[int, int]], tries: Tries) -> None:
 
 
 @functools.cache
-def _compiled(source: str, is_ascii: bool) -> Any:
+def _compiled(source: str, *, is_ascii: bool) -> Any:
     """A pattern when it is first tried: most never are in a process, and each takes milliseconds.
 
     In texts of ASCII both engines agree, and `re` is faster.

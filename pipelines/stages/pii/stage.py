@@ -48,6 +48,7 @@ VERSION = 10
 # to, and where the secret is.
 NOT_IN_KEY = {"ner": {"model", "actors", "gpus"}, "gate": True, "key": True}
 PATHS = 1 << 16  # of files that a process remembers with their stand-ins
+TOGETHER = 512  # conversations in which values are replaced at once: so many lie in a processor's cache
 ROUNDS = 10  # a text is done after two; one that is not is set aside
 FINDINGS = pa.schema(
     [
@@ -165,9 +166,12 @@ def _masked(texts: Texts, live: NDArray[np.bool_], config: Config) -> Masked:
         now = by_text(new.taken(may_go(new, texts.roles)))
         found = joined([before, new])
         # In a text that changed, values may stand together that did not.
-        rows = {int(texts.rows[text]) for text in now.keys() | changed.keys()}
-        held.update(conversations(sorted(rows - held.keys()), now))
-        changed = _replaced([held[row] for row in sorted(rows)], now, texts.contents)
+        rows = sorted(set(texts.rows[[*now, *changed]].tolist()))
+        changed = {}
+        for first in range(0, len(rows), TOGETHER):
+            some = rows[first : first + TOGETHER]
+            held.update(conversations([row for row in some if row not in held], now))
+            changed |= _replaced({row: held[row] for row in some}, now, texts)
         latest |= changed
         pending = np.array(sorted(changed), np.int64)
         asked = pa.array([changed[text] for text in pending.tolist()], pa.large_string())
@@ -217,22 +221,23 @@ def _may_go(config: Config) -> Callable[[Findings, list[str]], NDArray[np.bool_]
 
 
 def _replaced(
-    conversations: list[tuple[Conversation, list[int]]], now: dict[int, list[Finding]], contents: pa.Array
+    held: dict[int, tuple[Conversation, list[int]]], now: dict[int, list[Finding]], texts: Texts
 ) -> dict[int, str]:
     """The texts (by their numbers) of conversations in which something was replaced, as they are then.
 
-    contents: all texts as they were.
+    now: findings in texts that may go; texts: all as they were.
     """
-
-    def unread(places: list[Place]) -> pa.Array:
-        return contents.take(pa.array([conversations[at][1][text] for at, text in places], pa.int64()))
-
+    conversations = list(held.values())
     dues = []
     for conversation, numbers in conversations:
         due = {at: conversation.due(at, now[n]) for at, n in enumerate(numbers) if n in now}
         dues.append((conversation, {at: findings for at, findings in due.items() if findings}))
+
+    def unread(places: list[Place]) -> pa.Array:
+        return texts.contents.take(pa.array([conversations[at][1][text] for at, text in places], pa.int64()))
+
     changed = zip(conversations, replaced(dues, unread), strict=True)
-    return {numbers[at]: one.text(at) for (one, numbers), texts in changed for at in texts}
+    return {numbers[at]: one.text(at) for (one, numbers), places in changed for at in places}
 
 
 def _story(

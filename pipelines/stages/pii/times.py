@@ -64,7 +64,7 @@ def may_grow(ahead: NDArray[np.uint8], behind: NDArray[np.uint8]) -> NDArray[np.
 
 
 def _digits(rows: NDArray[np.uint8]) -> NDArray[np.bool_]:
-    digits: NDArray[np.bool_] = ((rows >= ord("0")) & (rows <= ord("9"))).any(axis=1)
+    digits: NDArray[np.bool_] = np.logical_or.reduce((rows >= ord("0")) & (rows <= ord("9")), axis=1)
     return digits
 
 

@@ -78,9 +78,12 @@ class Spans:
 
 def stretches(findings: Iterable[Finding]) -> list[Finding]:
     """Findings that overlap joined into one that spans them all, with the entity of the strongest; sorted."""
+    ordered = sorted(findings)
+    if len(ordered) < 2:  # most
+        return ordered
     joined: list[list[Finding]] = []
     end = -1
-    for finding in sorted(findings):
+    for finding in ordered:
         if finding.start < end:
             joined[-1].append(finding)
         else:
@@ -190,7 +193,10 @@ class Conversation:
     def finished(self, begun: "Begun", again: list[str], there: Iterable[int]) -> list[int]:
         """Replace what `begun` says, and values `again` in the texts `there`; the texts that have changed."""
         joined = begun.joined
-        self._settled, self._written = self._changes, set()
+        self._settled = self._changes
+        self._written.clear()
+        if not joined and not again:
+            return []
         for text in there:
             repeats = self._repeated(text, again, begun)
             if repeats:
@@ -202,8 +208,8 @@ class Conversation:
     def _joined(self, text: int, findings: Iterable[Finding]) -> list[Finding]:
         """Stretches of the findings; what was issued is replaced again as a whole or not at all."""
         issued = [Finding(i.start, i.end, i.entity, OLD, i.recognizer) for i in self.issued[text]]
-        joined = [one for one in stretches([*findings, *issued]) if one.score > OLD]
-        return self._json(text).fitted(joined)
+        joined = stretches([*findings, *issued])
+        return self._json(text).fitted([one for one in joined if one.score > OLD] if issued else joined)
 
     def _json(self, text: int) -> JsonText:
         """The JSON in a text as it is now."""
@@ -229,8 +235,10 @@ class Conversation:
         taken = Spans([*begun.joined.get(text, ()), *self.issued[text]])
         there = [value for value in again if value in letters]
         for start, end, value in Folded(content, letters).occurrences(there):
+            if taken.cover(start, end):
+                continue
             meant = self._meant(begun.known[value], content[start:end], self.roles[text])
-            if meant is not None and not taken.cover(start, end):
+            if meant is not None:
                 repeats.append(meant.finding._replace(start=start, end=end))
         return repeats
 
@@ -338,11 +346,10 @@ def replaced(dues: Sequence[Due], unread: Callable[[list[Place]], pa.Array] | No
     """
     begun = [conversation.begun(due) for conversation, due in dues]
     asked = [(at, number) for at, one in enumerate(begun) for number in one.asked]
-    held = [dues[at][0].texts[number] for at, number in asked]
-    texts = pa.array(held, pa.large_string())
-    missing = [n for n, text in enumerate(held) if text is None]
-    if missing and unread is not None:
-        texts = arrays.put(texts, missing, unread([asked[n] for n in missing]))
+    texts = pa.array([dues[at][0].texts[number] for at, number in asked], pa.large_string())
+    missing = np.flatnonzero(texts.is_null().to_numpy(zero_copy_only=False))
+    if len(missing) and unread is not None:
+        texts = arrays.put(texts, missing, unread([asked[n] for n in missing.tolist()]))
     values = [(at, letters) for at, one in enumerate(begun) for letters in one.known]
     parts = [(at, part) for at, one in enumerate(begun) for part in one.parts(dues[at][0])]
     again, there = said(texts, _firsts(asked), *_by_owner(values), *_by_owner(parts))
