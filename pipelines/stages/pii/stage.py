@@ -113,7 +113,7 @@ def apply(table: pa.Table, config: Config) -> pa.Table:
     beside = meta.items.slice(*_inside(meta)).cast(pa.large_string())
     texts = Texts(
         pa.concat_arrays([contents, beside]) if len(beside) else contents,
-        [*roles.to_pylist(), *["meta"] * len(beside)],
+        np.append(_shared(roles), np.full(len(beside), "meta", np.object_)),
         np.concatenate([rows, _owners(meta)]),
     )
     masked = _masked(texts, live[texts.rows], config)
@@ -129,10 +129,10 @@ def apply(table: pa.Table, config: Config) -> pa.Table:
 
 
 class Texts(NamedTuple):
-    """large_string[N], the role that says each, and the row that it belongs to (int64[N])."""
+    """large_string[N], the role that says each (str[N]), and the row that it belongs to (int64[N])."""
 
     contents: pa.Array
-    roles: list[str]
+    roles: NDArray[np.object_]
     rows: NDArray[np.int64]
 
 
@@ -191,30 +191,28 @@ def _conversations(
 
     def made(rows: list[int], held: Container[int]) -> Iterator[tuple[int, tuple[Conversation, list[int]]]]:
         first, last = (np.searchsorted(sorted_rows, rows, side) for side in ("left", "right"))
-        of_rows = [order[a:b].tolist() for a, b in zip(first, last, strict=True)]
-        numbers = [number for own in of_rows for number in own if number in held]
-        contents_of = dict(
-            zip(numbers, texts.contents.take(pa.array(numbers, pa.int64())).to_pylist(), strict=True)
-        )
-        for row, own in zip(rows, of_rows, strict=True):
-            contents = [contents_of.get(number) for number in own]
-            roles = [texts.roles[number] for number in own]
-            yield row, (Conversation(contents, roles, config, stand_ins, kind_of), own)
+        of_rows = [order[a:b] for a, b in zip(first, last, strict=True)]
+        there = [{at: n for at, n in enumerate(own.tolist()) if n in held} for own in of_rows]
+        numbers = [number for places in there for number in places.values()]
+        contents = iter(texts.contents.take(pa.array(numbers, pa.int64())).to_pylist())
+        for row, own, places in zip(rows, of_rows, there, strict=True):
+            found = dict(zip(places, contents, strict=False))
+            roles = texts.roles[own].tolist()
+            yield row, (Conversation(found, roles, config, stand_ins, kind_of), own.tolist())
 
     return made
 
 
-def _may_go(config: Config) -> Callable[[Findings, list[str]], NDArray[np.bool_]]:
+def _may_go(config: Config) -> Callable[[Findings, NDArray[np.object_]], NDArray[np.bool_]]:
     """Which findings are to be replaced, there or where another role says it; given the role of each text."""
 
     @functools.cache
     def goes(entity: str, role: str) -> bool:
         return config.kind_of(entity, role) != "keep" or config.kind_of(entity, "") != "keep"
 
-    def may_go(found: Findings, roles: list[str]) -> NDArray[np.bool_]:
-        entities = [entity for entity, _ in KINDS]
-        asked = zip(found.kinds.tolist(), found.rows.tolist(), strict=True)
-        going = [goes(entities[kind], roles[text]) for kind, text in asked]
+    def may_go(found: Findings, roles: NDArray[np.object_]) -> NDArray[np.bool_]:
+        entities = np.array([entity for entity, _ in KINDS], np.object_)
+        going = list(map(goes, entities[found.kinds], roles[found.rows]))
         return (found.scores >= config.threshold) & np.array(going, np.bool_)
 
     return may_go
@@ -230,7 +228,8 @@ def _replaced(
     conversations = list(held.values())
     dues = []
     for conversation, numbers in conversations:
-        due = {at: conversation.due(at, now[n]) for at, n in enumerate(numbers) if n in now}
+        asked = ((at, now.get(numbers[at])) for at in sorted(conversation.texts))
+        due = {at: conversation.due(at, findings) for at, findings in asked if findings}
         dues.append((conversation, {at: findings for at, findings in due.items() if findings}))
 
     def unread(places: list[Place]) -> pa.Array:
@@ -245,9 +244,9 @@ def _story(
 ) -> Story:
     """What is to be said of the rows that are `shown`; the first `messages` texts are messages."""
     issued = [
-        (text, *one)
+        (numbers[at], *one)
         for conversation, numbers in masked.conversations.values()
-        for text, ones in zip(numbers, conversation.issued, strict=True)
+        for at, ones in conversation.issued.items()
         for one in ones
     ]
     every = columns.outcomes(issued, masked.found, config.threshold)
@@ -255,7 +254,7 @@ def _story(
     rows = texts.rows[every.texts]
     first = np.searchsorted(texts.rows[:messages], rows)
     message = np.where(every.texts < messages, every.texts - first, -1)
-    story = columns.story(every, rows, message, [texts.roles[text] for text in every.texts.tolist()])
+    story = columns.story(every, rows, message, texts.roles[every.texts].tolist())
     secret = config.secret
     if secret is None:
         return story
@@ -266,6 +265,14 @@ def _story(
         for one in columns.values(masked.conversations[row][0], row_ids[row].as_py(), secret)
     ]
     return story._replace(values=columns.items("values", said))
+
+
+def _shared(strings: pa.Array) -> NDArray[np.object_]:
+    """Strings of which few are different, each of these made once: ``str[N]``."""
+    coded = strings.dictionary_encode()
+    different = np.array(coded.dictionary.to_pylist(), np.object_)
+    every: NDArray[np.object_] = different[coded.indices.to_numpy()]
+    return every
 
 
 def _inside(meta: pa.Array) -> tuple[int, int]:
@@ -369,7 +376,7 @@ def _each_masked(texts: list[str], config: Config) -> tuple[list[str], set[int]]
     """Texts with stand-ins, each on its own, and the numbers of those that could not be examined."""
     each = np.arange(len(texts))
     masked = _masked(
-        Texts(pa.array(texts, pa.large_string()), ["meta"] * len(each), each),
+        Texts(pa.array(texts, pa.large_string()), np.full(len(each), "meta", np.object_), each),
         np.ones(len(each), np.bool_),
         config,
     )
