@@ -6,10 +6,9 @@ them beforehand: a recogniser of another kind, or with a pattern that is not und
 
 import re
 from re import _constants as op  # type: ignore[attr-defined]
-from re import _parser  # type: ignore[attr-defined]
 from typing import Any, NamedTuple
 
-from headrace.pipelines.stages.pii.automaton.graph import Added, Graph, Pattern
+from headrace.pipelines.stages.pii.automaton.graph import Added, Graph, Pattern, parsed
 from headrace.pipelines.stages.pii.automaton.symbols import Symbols, UnreadableError
 from headrace.pipelines.stages.pii.examined import matcher
 
@@ -90,7 +89,7 @@ def is_quick(pattern: Pattern) -> bool:
 
     What stands before that has a length at most, so the time of a match grows as the text does, no faster.
     """
-    return _endless(_parser.parse(pattern.source, pattern.flags)) < MANY
+    return _endless(parsed(pattern)) < MANY
 
 
 def _endless(items: Any) -> int:
