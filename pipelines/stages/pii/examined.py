@@ -1,6 +1,6 @@
 """From places in a table of texts to findings: each text is examined by itself, equal ones once.
 
-What both scanners (`presidio.scanner`, `own_scanner`) do with what their automata say.
+What `presidio.scanner` does with what its automata say, whose recognisers look at a text as a whole.
 """
 
 import functools
