@@ -50,7 +50,7 @@ from headrace.pipelines.stages.pii.presidio.scanner import Scanner, scanner
 from tests.pipelines.identifiers import fuzz, plain
 
 Figure = tuple[str, str, bool, str, float, str]
-HEADER = ["case", "length", "context", "figure", "unit", "date", "commit", "cpu", "load"]
+HEADER = ["case", "length", "context", "figure", "value", "unit", "date", "commit", "cpu", "load"]
 ARABIC = str.maketrans("0123456789", "٠١٢٣٤٥٦٧٨٩")
 ODD = 20_000  # characters of a text of `odd`
 LONGEST = 20_000  # characters of a text of `everything`

@@ -1,30 +1,23 @@
 """From places in a table of texts to findings: each text is examined by itself, equal ones once.
 
-What both scanners (`presidio.scanner`, `own_scanner`) do with what their automata say.
+What `presidio.scanner` does with what its automata say, whose recognisers look at a text as a whole.
 """
 
 import functools
 import gc
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import regex  # type: ignore[import-untyped]
 from numpy.typing import NDArray
 
-from headrace.pipelines.stages.pii.findings import Finding
+from headrace.pipelines.stages.pii.findings import Findings, listed
 
 Matched = Callable[[str, int], Any]  # text and the character at which to begin
-
-
-class Findings(NamedTuple):
-    """Findings in many texts: ``findings[i]`` is in text ``rows[i]``. `failures`: why a text has none."""
-
-    rows: list[int]
-    findings: list[Finding]
-    failures: dict[int, str]
+Found = tuple[int, int, int, float]  # start, end, number of the kind, score
 
 
 def by_row(
@@ -46,25 +39,27 @@ def by_row(
 
 def examined(
     rows: Iterable[tuple[int, str, list[tuple[int, int]]]],
-    examine: Callable[[str, list[tuple[int, int]]], list[Finding]],
+    examine: Callable[[str, list[tuple[int, int]]], list[Found]],
 ) -> Findings:
     """What `examine` finds in texts at their places; of equal texts one is examined for all.
 
     A text on which it raises is in `failures`, with the type of the error alone: a message may quote it.
     """
-    found = Findings([], [], {})
-    known: dict[str, list[Finding]] = {}
+    of_rows: list[int] = []
+    found: list[Found] = []
+    failures: dict[int, str] = {}
+    known: dict[str, list[Found]] = {}
     with uncollected():
         for row, text, places in rows:
             if text not in known:
                 try:
                     known[text] = examine(text, places)
                 except Exception as error:  # noqa: BLE001 - whatever it is, it costs this row only
-                    found.failures[row] = type(error).__name__
+                    failures[row] = type(error).__name__
                     continue
-            found.rows.extend([row] * len(known[text]))
-            found.findings.extend(known[text])
-    return found
+            of_rows.extend([row] * len(known[text]))
+            found.extend(known[text])
+    return listed(of_rows, found, failures)
 
 
 def matcher(source: str, flags: int = 0, timeout: float | None = None) -> tuple[Matched, Matched]:

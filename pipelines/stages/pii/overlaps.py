@@ -48,6 +48,9 @@ import itertools
 import re
 from collections.abc import Iterable
 
+import numpy as np
+from numpy.typing import NDArray
+
 from headrace.pipelines.stages.pii.code_values import is_escape, without_code
 from headrace.pipelines.stages.pii.findings import Finding
 from headrace.pipelines.stages.pii.recognizers.lists import words
@@ -166,6 +169,12 @@ def is_operand(text: str, one: Finding) -> bool:
             re.search(r"[-*+=<(]\s?\Z", left) or re.match(r"\s?[-*+=)]", right)
         )
     return bool(INNER.fullmatch(number) or COUNTING.fullmatch(number))
+
+
+def may_be_sum(behind: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """Whether dates above `BASE` could be operands (`is_operand`), by two bytes behind: bool[dates]."""
+    found: NDArray[np.bool_] = (behind[:, :2] == ord("=")).any(axis=1)
+    return found
 
 
 def is_quotient(text: str, one: Finding) -> bool:

@@ -20,7 +20,7 @@ import functools
 import itertools
 import re
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -32,12 +32,22 @@ from headrace.pipelines import arrays
 from headrace.pipelines.stages.pii.automaton.graph import Graph, Pattern
 from headrace.pipelines.stages.pii.automaton.machine import Machine
 from headrace.pipelines.stages.pii.automaton.symbols import Symbols, named
-from headrace.pipelines.stages.pii.examined import Findings, Matched, by_row, examined, uncollected
-from headrace.pipelines.stages.pii.findings import Finding
+from headrace.pipelines.stages.pii.examined import Found, uncollected
+from headrace.pipelines.stages.pii.findings import KINDS, Findings, joined, listed, ordered
 from headrace.pipelines.stages.pii.recognizers.catalogue import RECOGNIZERS
 from headrace.pipelines.stages.pii.recognizers.recognizer import Recognizer, span
 
+REACH = 32  # bits of where in a text something ends
 BITS = 64  # of what an automaton accepts: patterns of a recogniser share some, so that texts are read once
+
+
+class Tries(NamedTuple):
+    """Texts, what is found in them (of each which text it is in), and why some have nothing."""
+
+    texts: list[str]
+    rows: list[int]
+    found: list[Found]
+    failures: dict[int, str]
 
 
 class Tried(NamedTuple):
@@ -56,8 +66,6 @@ class OwnScanner:
         shared = shares(chosen)
         symbols = Symbols(set().union(*(named(pattern.source) for _, pattern, _ in listed)))
         self.tried = [Tried(owner, of.source, score) for owner, of, score in listed]
-        # `match` of each pattern by whether the text is ASCII: there both engines agree, and `re` is faster.
-        self.matches: tuple[dict[int, Matched], dict[int, Matched]] = {}, {}
         self.machine = _machine([(bit, of) for bit, (_, of, _) in zip(shared, listed, strict=True)], symbols)
         self.sizes = np.bincount(np.array(shared, np.int64), minlength=BITS)  # patterns of each bit
         self.firsts = np.cumsum(self.sizes) - self.sizes
@@ -69,70 +77,81 @@ class OwnScanner:
         ]
         self.needed = np.array(bits, np.uint64)  # of those of `narrow` that a pattern's recogniser has
 
+    @uncollected()
     def find(self, texts: pa.Array) -> Findings:
-        """Findings in all texts (large_string[N]), by text; of equal texts one is examined for all."""
+        """Findings in all texts (large_string[N]), in order; of one recogniser none lies inside another.
+
+        A text on which a judge raises is in `failures`, with the type of the error alone: a message may quote
+        it.
+        """
         rows, starts, patterns = self._candidates(texts)
-        inside = list(zip(starts.tolist(), patterns.tolist(), strict=True))
-        return examined(by_row(texts, rows, inside), self._examine)
+        held, at = np.unique(rows, return_inverse=True)
+        tries = Tries(texts.take(pa.array(held)).to_pylist(), [], [], {})
+        firsts = np.searchsorted(patterns, np.arange(len(self.tried) + 1)).tolist()
+        for one, (first, last) in zip(self.tried, itertools.pairwise(firsts), strict=True):
+            if first < last:
+                _try(one, zip(at[first:last].tolist(), starts[first:last].tolist(), strict=True), tries)
+        failures = {int(held[text]): cause for text, cause in tries.failures.items()}
+        found = joined([listed(tries.rows, tries.found, {})._replace(failures=tries.failures)])
+        return ordered(_widest(found._replace(rows=held[found.rows], failures=failures)))
 
     def _candidates(self, texts: pa.Array) -> tuple[NDArray[np.int64], ...]:
         """Where which pattern is to be tried: row, character, number of the pattern, ``int64[M]`` each.
 
-        In the order of row, pattern and character, so that a pattern meets its places from left to right.
+        In the order of pattern, row and character, so that a pattern meets its places from left to right.
         """
         found = scan(texts, self.machine.tables, self.machine.learn)
         at, bit = set_bits(found.accepted)
         at, patterns = np.repeat(at, self.sizes[bit]), arrays.ranges(self.firsts[bit], self.sizes[bit])
-        rows, starts = found.row[at], found.start[at]
-        order = np.lexsort((starts, patterns, rows))
-        return self._narrowed(texts, rows[order], starts[order], patterns[order])
+        order = np.lexsort((at, patterns))
+        at, patterns = at[order], patterns[order]
+        kept = self._narrowed(texts, found.row[at], found.start[at], patterns)
+        return found.row[at[kept]], found.start[at[kept]], patterns[kept]
 
     def _narrowed(
         self, texts: pa.Array, rows: NDArray[np.int64], starts: NDArray[np.int64], patterns: NDArray[np.int64]
-    ) -> tuple[NDArray[np.int64], ...]:
-        """Those of the places at which `narrow` of the pattern's recogniser matches, if it has any."""
+    ) -> NDArray[np.bool_]:
+        """Which of the places are left where `narrow` of the pattern's recogniser is asked, if it has any."""
+        kept = np.ones(len(rows), np.bool_)
         asked = np.flatnonzero(self.narrowed[patterns])
-        if not len(asked):
-            return rows, starts, patterns
+        asked = asked[np.argsort(rows[asked], kind="stable")]
         tables, learn = self.narrower.tables, self.narrower.learn
         accepted = scan_from(texts, rows[asked], starts[asked], tables, learn)
-        kept = np.ones(len(rows), np.bool_)
         kept[asked] = (accepted & self.needed[patterns[asked]]) > 0
-        return rows[kept], starts[kept], patterns[kept]
+        return kept
 
-    def _examine(self, text: str, places: list[tuple[int, int]]) -> list[Finding]:
-        """Findings in one text, sorted; of one recogniser none lies inside another.
 
-        `places` are (character, number of the pattern). A place inside what the same pattern has just matched
-        is passed over, as a search from left to right would do.
+def _try(one: Tried, places: Iterable[tuple[int, int]], tries: Tries) -> None:
+    """Try a pattern at its `places`: (number of the text, character), from left to right.
 
-        Raises: whatever a judge raises.
-        """
-        results: list[Finding] = []
-        last, end = -1, 0
-        is_ascii = text.isascii()
-        matches = self.matches[is_ascii]
-        for start, number in places:
-            if number == last and start < end:
-                continue
-            one = self.tried[number]
-            if number not in matches:  # most never are in a process, and each takes milliseconds to compile
-                matches[number] = (re if is_ascii else regex).compile(one.source).match
-            match = matches[number](text, start)
-            if match is None:
-                continue
-            judge = one.owner.judge
-            judged = judge(match, one.score) if judge else (*span(match), one.score)
-            if judged is None:
-                continue
-            last, end = number, judged[1]
-            results.append(Finding(judged[0], end, one.owner.entity, judged[2], one.owner.name))
-        if len(results) < 2:
-            return results
-        by_name: dict[str, list[Finding]] = {}
-        for finding in results:
-            by_name.setdefault(finding.recognizer, []).append(finding)
-        return sorted(finding for found in by_name.values() for finding in _widest(found))
+    A place inside what the pattern has just matched is passed over, as a search would do.
+    """
+    judge, score, kind = one.owner.judge, one.score, KINDS[one.owner.entity, one.owner.name]
+    matches = _compiled(one.source, is_ascii=True).match
+    last, end = -1, 0
+    for at, start in places:
+        if at == last and start < end:
+            continue
+        text = tries.texts[at]
+        try:
+            match = (matches if text.isascii() else _compiled(one.source, is_ascii=False).match)(text, start)
+            judged = match and (judge(match, score) if judge else (*span(match), score))
+        except Exception as error:  # noqa: BLE001 - whatever it is, it costs this text only
+            tries.failures.setdefault(at, type(error).__name__)
+            continue
+        if judged:
+            last, end = at, judged[1]
+            tries.rows.append(at)
+            tries.found.append((judged[0], end, kind, judged[2]))
+
+
+@functools.cache
+def _compiled(source: str, *, is_ascii: bool) -> Any:
+    """A pattern when it is first tried: most never are in a process, and each takes milliseconds.
+
+    In texts of ASCII both engines agree, and `re` is faster.
+    """
+    return (re if is_ascii else regex).compile(source)
 
 
 def set_bits(words: NDArray[np.uint64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -170,15 +189,13 @@ def _machine(patterns: Iterable[tuple[int, Pattern]], symbols: Symbols) -> Machi
     return Machine(graph, [start for one in added for start in one.starts])
 
 
-def _widest(found: list[Finding]) -> list[Finding]:
-    """Findings of one recogniser, none inside another; of the same span the highest score stays."""
-    if len(found) < 2:
-        return found
-    kept: list[Finding] = []
-    for finding in sorted(found, key=lambda f: (f.start, -f.end, -f.score)):
-        if not kept or finding.end > kept[-1].end:
-            kept.append(finding)
-    return kept
+def _widest(found: Findings) -> Findings:
+    """Findings, none inside another of its recogniser; of the same span the highest score stays."""
+    order = np.lexsort((-found.scores, -found.ends, found.starts, found.kinds, found.rows))
+    found = found.taken(order)
+    own = found.rows * len(KINDS) + found.kinds  # of which text and recogniser
+    reached = np.maximum.accumulate((own << REACH) + found.ends)  # by those before it: others lie far below
+    return found.taken(np.append(True, ((own << REACH) + found.ends)[1:] > reached[:-1])[: len(own)])
 
 
 @functools.cache

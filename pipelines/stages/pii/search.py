@@ -17,14 +17,14 @@ from headrace.pipelines import arrays
 from headrace.pipelines.section import hint
 from headrace.pipelines.stages.pii.config import Config, Ner
 from headrace.pipelines.stages.pii.dress import Plain, may_be_dressed, undressed_suspect
-from headrace.pipelines.stages.pii.examined import Findings
-from headrace.pipelines.stages.pii.findings import Finding
-from headrace.pipelines.stages.pii.overlaps import resolved, without_weaker
+from headrace.pipelines.stages.pii.findings import Finding, Findings
+from headrace.pipelines.stages.pii.overlaps import without_weaker
 from headrace.pipelines.stages.pii.own_scanner import own_scanner
 from headrace.pipelines.stages.pii.presidio.recognizer_names import LOCALES
 from headrace.pipelines.stages.pii.presidio.scanner import Scanner, scanner
 from headrace.pipelines.stages.pii.presidio.setup import LANGUAGE
 from headrace.pipelines.stages.pii.recognizers.catalogue import RECOGNIZERS
+from headrace.pipelines.stages.pii.together import by_text, sorted_but, together, with_others
 
 # What stands before an address in the address of a site, and nearly never in one of a mailbox.
 AHEAD = re.compile(r"[^@]*[/=?&|{}'*#^!$~`](?=[^@])")
@@ -44,18 +44,11 @@ def _spread(found: Findings, numbers: pa.Array) -> Findings:
     """Findings in distinct texts as those of all texts, of which `numbers` has each one's (null: no text)."""
     of = numbers.fill_null(-1).to_numpy(zero_copy_only=False)
     count = int(of.max(initial=-1)) + 2  # the last is that of no text
-    firsts = arrays.offsets(np.bincount(found.rows, minlength=count)).tolist()
-    holds = np.zeros(count, np.bool_)
-    holds[found.rows], holds[list(found.failures)] = True, True
-    spread = Findings([], [], {})
-    rows = np.flatnonzero(holds[of])
-    for row, one in zip(rows.tolist(), of[rows].tolist(), strict=True):
-        first, last = firsts[one], firsts[one + 1]
-        spread.rows.extend([row] * (last - first))
-        spread.findings.extend(found.findings[first:last])
-        if one in found.failures:
-            spread.failures[row] = found.failures[one]
-    return spread
+    sizes = np.bincount(found.rows, minlength=count)
+    failed = np.isin(of, list(found.failures))
+    failures = {row: found.failures[of[row]] for row in np.flatnonzero(failed).tolist()}
+    spread = found.taken(arrays.ranges(arrays.offsets(sizes)[of], sizes[of]))
+    return spread._replace(rows=np.repeat(np.arange(len(of)), sizes[of]), failures=failures)
 
 
 def _findings(texts: pa.Array, config: Config) -> Findings:
@@ -85,27 +78,25 @@ def _with_dressed(found: Findings, dressed: dict[int, tuple[str, Plain]], config
     texts = [dressed[row][1].text[start:end] for row, start, end in parts]
     again = _found(pa.array(texts, pa.large_string()), patterns)
     more: dict[int, list[Finding]] = {}
-    for at, finding in zip(again.rows, again.findings, strict=True):
+    for at, finding in zip(again.rows.tolist(), again.findings, strict=True):
         if finding.score < config.threshold or _is_kept(finding.entity, config):
             continue
         row, shift, _ = parts[at]
         moved = finding._replace(start=finding.start + shift, end=finding.end + shift)
         more.setdefault(row, []).append(_original(dressed[row][1], moved))
-    by_row: dict[int, list[Finding]] = {}
-    for row, finding in zip(found.rows, found.findings, strict=True):
-        by_row.setdefault(row, []).append(finding)
+    there = found.of_texts(more)
+    by_row = by_text(found.taken(there))
     for row, findings in more.items():
         known = by_row.get(row, [])
         spans = {(one.start, one.end, one.entity) for one in known}
-        new = [one for one in findings if (one.start, one.end, one.entity) not in spans]
-        if new and "overlaps" not in config.without:
-            idle = frozenset(one.entity for one in known + new if _is_idle(one.entity, config))
-            by_row[row] = sorted(without_weaker(dressed[row][0], known + new, idle))
-        elif new:
-            by_row[row] = sorted(known + new)
-    failures = found.failures | {parts[at][0]: cause for at, cause in again.failures.items()}
-    pairs = [(row, one) for row in sorted(by_row) if row not in failures for one in by_row[row]]
-    return Findings([row for row, _ in pairs], [one for _, one in pairs], failures)
+        both = known + [one for one in findings if (one.start, one.end, one.entity) not in spans]
+        if len(both) > len(known) and "overlaps" not in config.without:
+            idle = frozenset(one.entity for one in both if _is_idle(one.entity, config))
+            both = without_weaker(dressed[row][0], both, idle)
+        by_row[row] = sorted(both)
+    failures = {**found.failures, **{parts[at][0]: cause for at, cause in again.failures.items()}}
+    pairs = ((row, one) for row, findings in by_row.items() for one in findings)
+    return with_others(found.taken(~there)._replace(failures=failures), pairs)
 
 
 def _original(plain: Plain, finding: Finding) -> Finding:
@@ -138,35 +129,9 @@ def _found(texts: pa.Array, config: Config) -> Findings:
         from headrace.pipelines.stages.pii.ner import search as ner_search  # what it imports takes seconds
 
         parts.append(ner_search.names(texts, config.ner))
-    if len(parts) == 1 and not off:
-        return parts[0]
-    return _together(texts, parts, config)
-
-
-def _together(texts: pa.Array, parts: list[Findings], config: Config) -> Findings:
-    """Findings of several scanners by text but those of recognisers that are off; resolved if ours look."""
-    off, judged = frozenset(config.without), config.recognizers == "all"
-    failures = functools.reduce(lambda known, part: known | part.failures, parts, dict[int, str]())
-    by_row: dict[int, list[Finding]] = {}
-    entities = set()
-    for part in parts:
-        for row, finding in zip(part.rows, part.findings, strict=True):
-            if finding.recognizer in off or row in failures:
-                continue
-            entities.add(finding.entity)
-            if row in by_row:
-                by_row[row].append(finding)
-            else:
-                by_row[row] = [finding]
-    rows = sorted(by_row)
-    idle = frozenset(entity for entity in entities if _is_idle(entity, config))
-    chosen = _texts(texts, rows) if judged else [""] * len(rows)
-    together = Findings([], [], failures)
-    for row, text in zip(rows, chosen, strict=True):
-        kept = resolved(text, by_row[row], off, idle) if judged else sorted(by_row[row])
-        together.rows.extend([row] * len(kept))
-        together.findings.extend(kept)
-    return together
+    if config.recognizers != "all":
+        return sorted_but(parts, off)
+    return together(texts, parts, off, functools.partial(_is_idle, config=config))
 
 
 @functools.cache

@@ -19,7 +19,6 @@ sentence does.
 """
 
 import functools
-import itertools
 import re
 from collections.abc import Callable, Container, Iterator, Sequence
 from typing import NamedTuple
@@ -32,15 +31,16 @@ from numpy.typing import NDArray
 from headrace.pipelines import arrays, schema
 from headrace.pipelines.schema import quarantine
 from headrace.pipelines.stages.pii import columns
-from headrace.pipelines.stages.pii.columns import Outcome, Story
+from headrace.pipelines.stages.pii.columns import Story
 from headrace.pipelines.stages.pii.config import Config
 from headrace.pipelines.stages.pii.examined import uncollected
-from headrace.pipelines.stages.pii.findings import Finding
+from headrace.pipelines.stages.pii.findings import KINDS, Finding, Findings, collected, joined
 from headrace.pipelines.stages.pii.masking import surrogates
 from headrace.pipelines.stages.pii.masking.replace import Conversation, Place, replaced
 from headrace.pipelines.stages.pii.masking.surrogates import Surrogates
 from headrace.pipelines.stages.pii.presidio import setup
 from headrace.pipelines.stages.pii.search import findings_in
+from headrace.pipelines.stages.pii.together import by_text
 
 NAME = "pii"
 VERSION = 10
@@ -48,6 +48,7 @@ VERSION = 10
 # to, and where the secret is.
 NOT_IN_KEY = {"ner": {"model", "actors", "gpus"}, "gate": True, "key": True}
 PATHS = 1 << 16  # of files that a process remembers with their stand-ins
+TOGETHER = 512  # conversations in which values are replaced at once: so many lie in a processor's cache
 ROUNDS = 10  # a text is done after two; one that is not is set aside
 FINDINGS = pa.schema(
     [
@@ -89,9 +90,10 @@ def find(texts: pa.Array | Sequence[str | None], config: Config | None = None) -
         texts if isinstance(texts, pa.Array) else pa.array(texts, pa.large_string()), config or Config()
     )
     if found.failures:
-        raise UnexaminedError(found.failures)
-    fields = list(zip(*found.findings, strict=True)) or [()] * 5
-    return pa.table([found.rows, *map(list, fields)], schema=FINDINGS)
+        raise UnexaminedError(dict(found.failures))
+    entities, names = (pa.array([kind[at] for kind in KINDS], pa.string()).take(found.kinds) for at in (0, 1))
+    columns = [found.rows, found.starts, found.ends, entities, found.scores, names]
+    return pa.table(columns, schema=FINDINGS)
 
 
 @uncollected()
@@ -105,13 +107,13 @@ def apply(table: pa.Table, config: Config) -> pa.Table:
     """
     live = schema.live(table).to_numpy(zero_copy_only=False)
     if not config.enabled:
-        return columns.add(table, Story([], [], [], []), live)
+        return columns.add(table, columns.NOTHING, live)
     roles, rows, contents = schema.contents(table)
     meta = table["meta"].combine_chunks()
     beside = meta.items.slice(*_inside(meta)).cast(pa.large_string())
     texts = Texts(
         pa.concat_arrays([contents, beside]) if len(beside) else contents,
-        [*roles.to_pylist(), *["meta"] * len(beside)],
+        np.append(_shared(roles), np.full(len(beside), "meta", np.object_)),
         np.concatenate([rows, _owners(meta)]),
     )
     masked = _masked(texts, live[texts.rows], config)
@@ -127,25 +129,27 @@ def apply(table: pa.Table, config: Config) -> pa.Table:
 
 
 class Texts(NamedTuple):
-    """large_string[N], the role that says each, and the row that it belongs to (int64[N])."""
+    """large_string[N], the role that says each (str[N]), and the row that it belongs to (int64[N])."""
 
     contents: pa.Array
-    roles: list[str]
+    roles: NDArray[np.object_]
     rows: NDArray[np.int64]
 
 
 class Masked(NamedTuple):
-    """Texts with stand-ins; rows that have some, with their texts; findings in, and failures of, texts."""
+    """Texts with stand-ins; rows that have some, with their texts; findings in texts, and who has failed."""
 
     texts: pa.Array
     conversations: dict[int, tuple[Conversation, list[int]]]
-    found: dict[int, list[Finding]]
+    found: Findings
     failures: dict[int, str]
 
 
 def _masked(texts: Texts, live: NDArray[np.bool_], config: Config) -> Masked:
     """`texts` with stand-ins in those that are `live`, looked through until nothing is left to replace."""
-    done = Masked(texts.contents, {}, {}, {})
+    held: dict[int, tuple[Conversation, list[int]]] = {}
+    failures: dict[int, str] = {}
+    found = collected([], [], {})
     conversations = _conversations(texts, config)
     pending = np.flatnonzero(live)
     asked = texts.contents if live.all() else texts.contents.take(pa.array(pending))
@@ -155,29 +159,25 @@ def _masked(texts: Texts, live: NDArray[np.bool_], config: Config) -> Masked:
     for _ in range(ROUNDS):
         if not len(pending):
             break
-        found = findings_in(asked, config)
-        done.failures.update((int(pending[at]), cause) for at, cause in found.failures.items())
-        now: dict[int, list[Finding]] = {}
-        for text, finding in zip(pending[found.rows].tolist(), found.findings, strict=True):
-            if text not in done.failures:
-                now.setdefault(text, []).append(finding)
-        for text in changed:  # as they were
-            done.found.pop(text, None)
-        done.found.update(now)
-        due = {
-            t for t, findings in now.items() if any(map(may_go, findings, itertools.repeat(texts.roles[t])))
-        }
+        new = findings_in(asked, config)
+        failures.update((int(pending[at]), cause) for at, cause in new.failures.items())
+        new = joined([new._replace(rows=pending[new.rows], failures=failures)])
+        before = found.taken(~np.isin(found.rows, pending))  # of others: these are as they were
+        now = by_text(new.taken(may_go(new, texts.roles)))
+        found = joined([before, new])
         # In a text that changed, values may stand together that did not.
-        rows = {int(texts.rows[text]) for text in due | changed.keys()}
-        now = {text: now[text] for text in due}
-        done.conversations.update(conversations(sorted(rows - done.conversations.keys()), now))
-        changed = _replaced([done.conversations[row] for row in sorted(rows)], now, texts.contents)
+        rows = sorted(set(texts.rows[[*now, *changed]].tolist()))
+        changed = {}
+        for first in range(0, len(rows), TOGETHER):
+            some = rows[first : first + TOGETHER]
+            held.update(conversations([row for row in some if row not in held], now))
+            changed |= _replaced({row: held[row] for row in some}, now, texts)
         latest |= changed
         pending = np.array(sorted(changed), np.int64)
         asked = pa.array([changed[text] for text in pending.tolist()], pa.large_string())
-    done.failures.update((int(text), "does not settle") for text in pending)
+    failures.update((int(text), "does not settle") for text in pending)
     new_texts = pa.array(latest.values(), pa.large_string())
-    return done._replace(texts=arrays.put(texts.contents, list(latest), new_texts))
+    return Masked(arrays.put(texts.contents, list(latest), new_texts), held, found, failures)
 
 
 def _conversations(
@@ -191,76 +191,88 @@ def _conversations(
 
     def made(rows: list[int], held: Container[int]) -> Iterator[tuple[int, tuple[Conversation, list[int]]]]:
         first, last = (np.searchsorted(sorted_rows, rows, side) for side in ("left", "right"))
-        of_rows = [order[a:b].tolist() for a, b in zip(first, last, strict=True)]
-        numbers = [number for own in of_rows for number in own if number in held]
-        contents_of = dict(
-            zip(numbers, texts.contents.take(pa.array(numbers, pa.int64())).to_pylist(), strict=True)
-        )
-        for row, own in zip(rows, of_rows, strict=True):
-            contents = [contents_of.get(number) for number in own]
-            roles = [texts.roles[number] for number in own]
-            yield row, (Conversation(contents, roles, config, stand_ins, kind_of), own)
+        of_rows = [order[a:b] for a, b in zip(first, last, strict=True)]
+        there = [{at: n for at, n in enumerate(own.tolist()) if n in held} for own in of_rows]
+        numbers = [number for places in there for number in places.values()]
+        contents = iter(texts.contents.take(pa.array(numbers, pa.int64())).to_pylist())
+        for row, own, places in zip(rows, of_rows, there, strict=True):
+            found = dict(zip(places, contents, strict=False))
+            roles = texts.roles[own].tolist()
+            yield row, (Conversation(found, roles, config, stand_ins, kind_of), own.tolist())
 
     return made
 
 
-def _may_go(config: Config) -> Callable[[Finding, str], bool]:
-    """Whether a finding in what a role says is to be replaced, there or where another role says it."""
+def _may_go(config: Config) -> Callable[[Findings, NDArray[np.object_]], NDArray[np.bool_]]:
+    """Which findings are to be replaced, there or where another role says it; given the role of each text."""
 
     @functools.cache
     def goes(entity: str, role: str) -> bool:
         return config.kind_of(entity, role) != "keep" or config.kind_of(entity, "") != "keep"
 
-    threshold = config.threshold
-    return lambda finding, role: finding.score >= threshold and goes(finding.entity, role)
+    def may_go(found: Findings, roles: NDArray[np.object_]) -> NDArray[np.bool_]:
+        entities = np.array([entity for entity, _ in KINDS], np.object_)
+        going = list(map(goes, entities[found.kinds], roles[found.rows]))
+        return (found.scores >= config.threshold) & np.array(going, np.bool_)
+
+    return may_go
 
 
 def _replaced(
-    conversations: list[tuple[Conversation, list[int]]], now: dict[int, list[Finding]], contents: pa.Array
+    held: dict[int, tuple[Conversation, list[int]]], now: dict[int, list[Finding]], texts: Texts
 ) -> dict[int, str]:
     """The texts (by their numbers) of conversations in which something was replaced, as they are then.
 
-    contents: all texts as they were.
+    now: findings in texts that may go; texts: all as they were.
     """
-
-    def unread(places: list[Place]) -> pa.Array:
-        return contents.take(pa.array([conversations[at][1][text] for at, text in places], pa.int64()))
-
+    conversations = list(held.values())
     dues = []
     for conversation, numbers in conversations:
-        due = {at: conversation.due(at, now[n]) for at, n in enumerate(numbers) if n in now}
+        asked = ((at, now.get(numbers[at])) for at in sorted(conversation.texts))
+        due = {at: conversation.due(at, findings) for at, findings in asked if findings}
         dues.append((conversation, {at: findings for at, findings in due.items() if findings}))
+
+    def unread(places: list[Place]) -> pa.Array:
+        return texts.contents.take(pa.array([conversations[at][1][text] for at, text in places], pa.int64()))
+
     changed = zip(conversations, replaced(dues, unread), strict=True)
-    return {numbers[at]: one.text(at) for (one, numbers), texts in changed for at in texts}
+    return {numbers[at]: one.text(at) for (one, numbers), places in changed for at in places}
 
 
 def _story(
     masked: Masked, texts: Texts, messages: int, row_ids: pa.Array, shown: NDArray[np.bool_], config: Config
 ) -> Story:
     """What is to be said of the rows that are `shown`; the first `messages` texts are messages."""
-    issued = {
-        numbers[at]: ones
+    issued = [
+        (numbers[at], *one)
         for conversation, numbers in masked.conversations.values()
-        for at, ones in enumerate(conversation.issued)
-        if ones
-    }
-    told = np.array(sorted(issued.keys() | masked.found.keys()), np.int64)
-    told = told[shown[texts.rows[told]]]
-    rows = texts.rows[told]
+        for at, ones in conversation.issued.items()
+        for one in ones
+    ]
+    every = columns.outcomes(issued, masked.found, config.threshold)
+    every = every.taken(shown[texts.rows[every.texts]])
+    rows = texts.rows[every.texts]
     first = np.searchsorted(texts.rows[:messages], rows)
-    message = np.where(told < messages, told - first, -1)
-    outcomes = (
-        Outcome(row, at, texts.roles[text], issued.get(text, []), masked.found.get(text, []))
-        for text, row, at in zip(told.tolist(), rows.tolist(), message.tolist(), strict=True)
-    )
-    story = columns.story(outcomes, config)
+    message = np.where(every.texts < messages, every.texts - first, -1)
+    story = columns.story(every, rows, message, texts.roles[every.texts].tolist())
     secret = config.secret
-    if secret is not None:
-        for row in sorted(masked.conversations):
-            if shown[row]:
-                said = columns.values(masked.conversations[row][0], row_ids[row].as_py(), secret)
-                story.values.extend((row, *one) for one in said)
-    return story
+    if secret is None:
+        return story
+    said = [
+        (row, *one)
+        for row in sorted(masked.conversations)
+        if shown[row]
+        for one in columns.values(masked.conversations[row][0], row_ids[row].as_py(), secret)
+    ]
+    return story._replace(values=columns.items("values", said))
+
+
+def _shared(strings: pa.Array) -> NDArray[np.object_]:
+    """Strings of which few are different, each of these made once: ``str[N]``."""
+    coded = strings.dictionary_encode()
+    different = np.array(coded.dictionary.to_pylist(), np.object_)
+    every: NDArray[np.object_] = different[coded.indices.to_numpy()]
+    return every
 
 
 def _inside(meta: pa.Array) -> tuple[int, int]:
@@ -364,7 +376,7 @@ def _each_masked(texts: list[str], config: Config) -> tuple[list[str], set[int]]
     """Texts with stand-ins, each on its own, and the numbers of those that could not be examined."""
     each = np.arange(len(texts))
     masked = _masked(
-        Texts(pa.array(texts, pa.large_string()), ["meta"] * len(each), each),
+        Texts(pa.array(texts, pa.large_string()), np.full(len(each), "meta", np.object_), each),
         np.ones(len(each), np.bool_),
         config,
     )

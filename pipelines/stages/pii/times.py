@@ -8,6 +8,9 @@ import re
 from bisect import bisect_right
 from collections.abc import Iterable
 
+import numpy as np
+from numpy.typing import NDArray
+
 from headrace.pipelines.stages.pii.findings import Finding
 
 CLOCK = (
@@ -24,6 +27,7 @@ DIGIT = re.compile(r"\d")
 HAS_CLOCK = re.compile(r"\d:\d\d")
 WORTH = 0.4  # score of a date from which it counts against a telephone number
 LONGEST = 40  # characters of a time with its zone
+NEXT = 6  # characters behind a date among which a time there has its first digit
 
 
 def with_times(text: str, findings: Iterable[Finding]) -> list[Finding]:
@@ -51,6 +55,17 @@ def with_times(text: str, findings: Iterable[Finding]) -> list[Finding]:
         if one.entity != "PHONE_NUMBER" or not inside:
             kept.append(grown.get(one, one))
     return kept
+
+
+def may_grow(ahead: NDArray[np.uint8], behind: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    """Whether dates could grow, by `LONGEST` bytes of ASCII ahead of each and `NEXT` behind: bool[dates]."""
+    blank = np.equal(ahead[:, -1], ord(" "))
+    return _digits(behind) | blank & _digits(ahead)
+
+
+def _digits(rows: NDArray[np.uint8]) -> NDArray[np.bool_]:
+    digits: NDArray[np.bool_] = np.logical_or.reduce((rows >= ord("0")) & (rows <= ord("9")), axis=1)
+    return digits
 
 
 def _grown(text: str, one: Finding, earlier: int) -> Finding:

@@ -83,17 +83,17 @@ class Graph:
 
         Raises: UnreadableError for one that is not understood; what was added of it leads nowhere.
         """
-        parsed = _parse(pattern)
+        items = parsed(pattern)
         self.owner, self.groups, self.members, self.endless = owner, {}, {}, False
-        self.folds = bool((pattern.flags | parsed.state.flags) & re.IGNORECASE)
+        self.folds = bool((pattern.flags | items.state.flags) & re.IGNORECASE)
         self.between = self._members(pattern.between) if pattern.between else 0
-        run = _leading(parsed)
+        run = _leading(items)
         if run is None:
-            return Added([self._whole(parsed, self._node())], None, self.endless)
+            return Added([self._whole(items, self._node())], None, self.endless)
         characters = Run(self.symbols.members(*run[0], folds=self.folds), run[1])
         start = self._node()
         only = self._skip(start, "before", self.symbols.surely(*run[0], folds=self.folds))
-        bare, full = _opened(parsed, least=0), _opened(parsed, least=1)
+        bare, full = _opened(items, least=0), _opened(items, least=1)
         self._whole(bare, only)
         starts = [start] if bare == full else [start, self._whole(full, self._node())]
         return Added(starts, characters, self.endless)
@@ -263,7 +263,9 @@ class Graph:
         return found
 
 
-def _parse(pattern: Pattern) -> Any:
+@functools.cache
+def parsed(pattern: Pattern) -> Any:
+    """What a pattern says, as `re` reads it. Raises: UnreadableError for one that is not understood."""
     if FUZZY.search(pattern.source):
         raise UnreadableError("approximate matching")
     try:

@@ -17,7 +17,6 @@ Cost: a Python step a finding; conversations without one are never touched.
 import functools
 import re
 from bisect import bisect_right
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
@@ -78,9 +77,12 @@ class Spans:
 
 def stretches(findings: Iterable[Finding]) -> list[Finding]:
     """Findings that overlap joined into one that spans them all, with the entity of the strongest; sorted."""
+    ordered = sorted(findings)
+    if len(ordered) < 2:  # most
+        return ordered
     joined: list[list[Finding]] = []
     end = -1
-    for finding in sorted(findings):
+    for finding in ordered:
         if finding.start < end:
             joined[-1].append(finding)
         else:
@@ -104,38 +106,34 @@ def _weight(finding: Finding) -> tuple[float, int, int, str]:
 class Conversation:
     """The texts of one row, each with the role that says it; what is done to them grows with `replaced`.
 
-    Those in which nothing is found need not be held: None stands for them.
-
+    texts: those in which something is found, by their numbers; the others need not be held.
     kind_of: that of `config`, where many conversations share one that remembers.
     """
 
     def __init__(
         self,
-        texts: Sequence[str | None],
+        texts: dict[int, str],
         roles: Sequence[str],
         config: Config,
         surrogates: Surrogates | None,
         kind_of: Callable[[str, str], Kind] | None = None,
     ) -> None:
-        self.texts, self.roles = list(texts), roles
+        self.texts, self.roles = texts, roles
         self.config, self.surrogates = config, surrogates
         self.kind_of = kind_of or config.kind_of
-        self.issued: list[list[Issued]] = [[] for _ in texts]
+        self.issued: dict[int, list[Issued]] = {}  # by text
         self.values: dict[str, Value] = {}
         self.numbers: dict[tuple[str, str], int] = {}
-        self.seen: Counter[str] = Counter()
+        self.seen: dict[str, int] = {}
         self._parsed: dict[int, JsonText] = {}
         # How often values have changed, had when all texts were last seen to say none of them again, and what
         # was written since.
         self._changes, self._settled = 0, -1
         self._written: set[int] = set()
-        self.changed: set[int] = set()  # texts in which something was ever replaced
 
     def text(self, number: int) -> str:
         """A text that is held, as it is now."""
-        text = self.texts[number]
-        assert text is not None, "asked for before it was looked at"
-        return text
+        return self.texts[number]
 
     def due(self, text: int, findings: Iterable[Finding]) -> list[Finding]:
         """Those of the findings in text `text` that are to be replaced.
@@ -143,7 +141,7 @@ class Conversation:
         A value that stays because of its role alone is remembered: where other roles say it, it goes.
         """
         due = []
-        issued = Spans(self.issued[text]) if self.issued[text] else None
+        issued = Spans(self.issued[text]) if text in self.issued else None
         for finding in findings:
             if finding.score < self.config.threshold:
                 continue
@@ -184,13 +182,16 @@ class Conversation:
                 if len(letters) >= least:
                     known.setdefault(letters, []).append((value, remembered))
         every = self._settled != self._changes
-        asked = (range(len(self.texts)) if every else sorted(self._written)) if known else ()
+        asked = (range(len(self.roles)) if every else sorted(self._written)) if known else ()
         return Begun(joined, known, asked)
 
     def finished(self, begun: "Begun", again: list[str], there: Iterable[int]) -> list[int]:
         """Replace what `begun` says, and values `again` in the texts `there`; the texts that have changed."""
         joined = begun.joined
-        self._settled, self._written = self._changes, set()
+        self._settled = self._changes
+        self._written.clear()
+        if not joined and not again:
+            return []
         for text in there:
             repeats = self._repeated(text, again, begun)
             if repeats:
@@ -201,9 +202,9 @@ class Conversation:
 
     def _joined(self, text: int, findings: Iterable[Finding]) -> list[Finding]:
         """Stretches of the findings; what was issued is replaced again as a whole or not at all."""
-        issued = [Finding(i.start, i.end, i.entity, OLD, i.recognizer) for i in self.issued[text]]
-        joined = [one for one in stretches([*findings, *issued]) if one.score > OLD]
-        return self._json(text).fitted(joined)
+        issued = [Finding(i.start, i.end, i.entity, OLD, i.recognizer) for i in self.issued.get(text, ())]
+        joined = stretches([*findings, *issued])
+        return self._json(text).fitted([one for one in joined if one.score > OLD] if issued else joined)
 
     def _json(self, text: int) -> JsonText:
         """The JSON in a text as it is now."""
@@ -226,11 +227,13 @@ class Conversation:
         """Places in a text of values with the letters `again` that are in no stretch yet."""
         content = self.text(text)
         letters, repeats = folded(content), []
-        taken = Spans([*begun.joined.get(text, ()), *self.issued[text]])
+        taken = Spans([*begun.joined.get(text, ()), *self.issued.get(text, ())])
         there = [value for value in again if value in letters]
         for start, end, value in Folded(content, letters).occurrences(there):
+            if taken.cover(start, end):
+                continue
             meant = self._meant(begun.known[value], content[start:end], self.roles[text])
-            if meant is not None and not taken.cover(start, end):
+            if meant is not None:
                 repeats.append(meant.finding._replace(start=start, end=end))
         return repeats
 
@@ -270,9 +273,8 @@ class Conversation:
         self.texts[text] = "".join([*parts, content[at:]])
         self._parsed.pop(text, None)
         self._written.add(text)
-        self.changed.add(text)
         swallowed = Spans(replaced)
-        for one in self.issued[text]:
+        for one in self.issued.get(text, ()):
             if not swallowed.cover(one.start, max(one.end, one.start + 1)):
                 by = shifts[bisect_right(ends, one.start) - 1]
                 issued.append(one._replace(start=one.start + by, end=one.end + by))
@@ -296,7 +298,7 @@ class Conversation:
             return ""
         if kind == "tag":
             if (entity, value) not in self.numbers:
-                self.seen[entity] += 1
+                self.seen[entity] = self.seen.get(entity, 0) + 1
                 self.numbers[entity, value] = self.seen[entity]
             return f"<{entity}_{self.numbers[entity, value]}>"
         assert self.surrogates is not None
@@ -317,11 +319,11 @@ class Begun(NamedTuple):
     def parts(self, conversation: Conversation) -> Iterator[str]:
         """What stands, in the texts that are asked, in stretches, and in what was issued and touches none."""
         every = isinstance(self.asked, range)
-        for number in sorted(self.joined.keys() | conversation.changed) if every else self.asked:
+        for number in sorted(self.joined.keys() | conversation.issued.keys()) if every else self.asked:
             text, joined = conversation.text(number), self.joined.get(number, ())
             for start, end, *_ in joined:
                 yield text[start:end]
-            for start, end, *_ in conversation.issued[number]:
+            for start, end, *_ in conversation.issued.get(number, ()):
                 if not any(one.start < end and start < one.end for one in joined):
                     yield text[start:end]
 
@@ -333,16 +335,15 @@ Place = tuple[int, int]  # of a conversation, and of a text in it
 def replaced(dues: Sequence[Due], unread: Callable[[list[Place]], pa.Array] | None = None) -> list[list[int]]:
     """Replace in each conversation what is due there, and its values elsewhere; the texts that have changed.
 
-    unread: gives texts (large_string) that the conversations hold as None: nothing was found there.
+    unread: gives texts (large_string) that the conversations do not hold: nothing was found there.
     Most values are said once, which is seen of all conversations together.
     """
     begun = [conversation.begun(due) for conversation, due in dues]
     asked = [(at, number) for at, one in enumerate(begun) for number in one.asked]
-    held = [dues[at][0].texts[number] for at, number in asked]
-    texts = pa.array(held, pa.large_string())
-    missing = [n for n, text in enumerate(held) if text is None]
-    if missing and unread is not None:
-        texts = arrays.put(texts, missing, unread([asked[n] for n in missing]))
+    texts = pa.array([dues[at][0].texts.get(number) for at, number in asked], pa.large_string())
+    missing = np.flatnonzero(texts.is_null().to_numpy(zero_copy_only=False))
+    if len(missing) and unread is not None:
+        texts = arrays.put(texts, missing, unread([asked[n] for n in missing.tolist()]))
     values = [(at, letters) for at, one in enumerate(begun) for letters in one.known]
     parts = [(at, part) for at, one in enumerate(begun) for part in one.parts(dues[at][0])]
     again, there = said(texts, _firsts(asked), *_by_owner(values), *_by_owner(parts))

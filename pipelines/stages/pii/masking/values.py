@@ -40,6 +40,7 @@ def folded(text: str) -> str:
     return BEYOND.sub("", raw.translate(None, SIGNS).decode("utf-8", "surrogatepass"))
 
 
+@functools.lru_cache(1 << 12)  # a value is asked for when it is found and when it is replaced
 def identity(entity: str, said: str) -> str:
     """What tells a value from others of its entity, in whatever dress."""
     said = plain(said) if DRESSED.search(said) else said

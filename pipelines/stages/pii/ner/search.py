@@ -20,8 +20,7 @@ from typing import Any
 import pyarrow as pa
 
 from headrace.pipelines.stages.pii.config import Ner
-from headrace.pipelines.stages.pii.examined import Findings
-from headrace.pipelines.stages.pii.findings import TAG, Finding
+from headrace.pipelines.stages.pii.findings import TAG, Finding, Findings, collected
 from headrace.pipelines.stages.pii.ner import models
 from headrace.pipelines.stages.pii.presidio.setup import LANGUAGE, engine
 
@@ -65,11 +64,10 @@ def names(texts: pa.Array, ner: Ner) -> Findings:
     Null holds nothing. A text that the model fails on is in `failures` with the error's type.
     Raises: ModelError where there is no such model.
     """
-    of_rows = Findings([], [], {})
     coded = texts.cast(pa.large_string()).dictionary_encode()
     unique: list[str] = coded.dictionary.to_pylist()
     if not any(unique):
-        return of_rows
+        return collected([], [], {})
     pieces = [(at, start, piece) for at, text in enumerate(unique) for start, piece in _pieces(text)]
     known: list[dict[tuple[int, int, str], Finding]] = [{} for _ in unique]
     failed: dict[int, str] = {}
@@ -83,14 +81,15 @@ def names(texts: pa.Array, ner: Ner) -> Findings:
                 moved = one._replace(start=one.start + start, end=one.end + start)
                 for left in _untagged(unique[at], moved, asker.tag):
                     known[at].setdefault(left[:3], left)
-    codes = coded.indices.fill_null(-1).to_pylist()
-    for row, code in enumerate(codes):
-        if code in failed:
-            of_rows.failures[row] = failed[code]
-        elif code >= 0:
-            of_rows.rows.extend([row] * len(known[code]))
-            of_rows.findings.extend(sorted(known[code].values()))
-    return of_rows
+    codes = list(enumerate(coded.indices.fill_null(-1).to_pylist()))
+    failures = {row: failed[code] for row, code in codes if code in failed}
+    pairs = [
+        (row, one)
+        for row, code in codes
+        if code >= 0 and code not in failed
+        for one in sorted(known[code].values())
+    ]
+    return collected([row for row, _ in pairs], [one for _, one in pairs], failures)
 
 
 def entities(ner: Ner) -> list[str]:

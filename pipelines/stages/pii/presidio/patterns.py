@@ -5,13 +5,15 @@ them beforehand: a recogniser of another kind, or with a pattern that is not und
 """
 
 import re
+from re import _constants as op  # type: ignore[attr-defined]
 from typing import Any, NamedTuple
 
-from headrace.pipelines.stages.pii.automaton.graph import Added, Graph, Pattern
+from headrace.pipelines.stages.pii.automaton.graph import Added, Graph, Pattern, parsed
 from headrace.pipelines.stages.pii.automaton.symbols import Symbols, UnreadableError
 from headrace.pipelines.stages.pii.examined import matcher
 
 TIMEOUT = 60  # seconds for one match, as Presidio has it
+MANY = 2  # or more
 READABLE = re.IGNORECASE | re.MULTILINE | re.DOTALL | re.VERBOSE | re.UNICODE
 
 
@@ -72,7 +74,7 @@ def searched(
     recognizer: Any, at: int, number: int, pattern: Pattern, added: Added, symbols: Symbols
 ) -> Searched:
     match, search = matcher(pattern.source, pattern.flags, TIMEOUT)
-    if not added.endless:  # they cannot take long, and a limit costs more than they do
+    if not added.endless or is_quick(pattern):  # they cannot take long, and a limit costs as much as they do
         match = matcher(pattern.source, pattern.flags)[0]
     inside = (frozenset(symbols.texts(added.run.symbols)), added.run.most) if added.run else None
     score, parts = recognizer.patterns[number].score, shortens(recognizer)
@@ -80,6 +82,36 @@ def searched(
     invalidates = not parts and _changes(recognizer, "invalidate_result")
     entity = recognizer.supported_entities[0]
     return Searched(at, entity, match, search, score, inside, parts, validates, invalidates)
+
+
+def is_quick(pattern: Pattern) -> bool:
+    """Whether a pattern repeats one character of a class without end, once at most: ``(?:/[^ ]*)?``.
+
+    What stands before that has a length at most, so the time of a match grows as the text does, no faster.
+    """
+    return _endless(parsed(pattern)) < MANY
+
+
+def _endless(items: Any) -> int:
+    """How often what `items` say is repeated without end; `MANY` where that is more than one character."""
+    found = 0
+    for kind, argument in items:
+        if kind in (op.MAX_REPEAT, op.MIN_REPEAT, op.POSSESSIVE_REPEAT):
+            _, most, inner = argument
+            single = len(inner) == 1 and inner[0][0] in (op.IN, op.LITERAL, op.NOT_LITERAL, op.ANY)
+            again = _endless(inner)
+            found += (1 if single else MANY) if most is op.MAXREPEAT else MANY * again * (most > 1) + again
+        elif kind is op.BRANCH:
+            found += sum(map(_endless, argument[1]))
+        elif kind is op.SUBPATTERN:
+            found += _endless(argument[3])
+        elif kind in (op.ASSERT, op.ASSERT_NOT):
+            found += _endless(argument[1])
+        elif kind is op.ATOMIC_GROUP:
+            found += _endless(argument)
+        elif kind in (op.GROUPREF, op.GROUPREF_EXISTS):
+            found += MANY
+    return found
 
 
 def _changes(recognizer: Any, name: str) -> bool:

@@ -34,8 +34,8 @@ from headrace.kernels.scan import Places, scan, scan_from
 from headrace.pipelines.stages.pii.automaton.graph import Added, Graph, Needed, Pattern
 from headrace.pipelines.stages.pii.automaton.machine import Machine
 from headrace.pipelines.stages.pii.automaton.symbols import Symbols, named
-from headrace.pipelines.stages.pii.examined import Findings, by_row, examined, uncollected
-from headrace.pipelines.stages.pii.findings import Finding
+from headrace.pipelines.stages.pii.examined import Found, by_row, examined, uncollected
+from headrace.pipelines.stages.pii.findings import KINDS, Findings, ordered
 from headrace.pipelines.stages.pii.phone.gates import region_gate
 from headrace.pipelines.stages.pii.phone.scanner import Phones
 from headrace.pipelines.stages.pii.presidio.context import Pieces, Words
@@ -108,10 +108,11 @@ class Scanner:
             self.phone[1].forget()
 
     def find(self, texts: pa.Array) -> Findings:
-        """Findings in all texts (large_string[N]), by text; of equal texts one is examined for all."""
+        """Findings in all texts (large_string[N]), in order; of equal texts one is examined for all."""
         places = self.places(texts)
         inside = zip(places.start.tolist(), places.accepted.tolist(), strict=True)
-        return examined(by_row(texts, places.row, list(inside), everywhere=bool(self.whole)), self._examine)
+        rows = by_row(texts, places.row, list(inside), everywhere=bool(self.whole))
+        return ordered(examined(rows, self._examine))
 
     def places(self, texts: pa.Array) -> Places:
         """Where which pattern could match: bit `i` of `accepted` stands for pattern `i` of `searched`.
@@ -133,8 +134,8 @@ class Scanner:
         kept = accepted > 0
         return Places(places.row[kept], places.start[kept], places.stop[kept], accepted[kept])
 
-    def _examine(self, text: str, places: list[tuple[int, int]]) -> list[Finding]:
-        """Findings in one text, sorted; `places` are (character, bits of what could match there).
+    def _examine(self, text: str, places: list[tuple[int, int]]) -> list[Found]:
+        """What is found in one text; `places` are (character, bits of what could match there).
 
         Raises: whatever a recogniser raises; RanOutOfTimeError.
         """
@@ -149,10 +150,9 @@ class Scanner:
         if self.words and results:
             results = self._raised(text, results, self.words)
         names = self.names
-        return sorted(
-            Finding(start, end, entity, float(score), names[owner])
-            for start, end, score, entity, owner in results
-        )
+        return [
+            (start, end, KINDS[entity, names[owner]], score) for start, end, score, entity, owner in results
+        ]
 
     def _matches(self, text: str, places: list[tuple[int, int]]) -> list[Result]:
         """Results of all recognisers; within each of them duplicates are removed."""

@@ -5,7 +5,6 @@ A pattern is a regular expression for `regex` that `automaton.graph` can read. W
 that the automaton dies soon elsewhere; what lies before it, a judge takes in.
 """
 
-import functools
 import re
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -31,13 +30,8 @@ class Recognizer(NamedTuple):
 
 def span(match: Any) -> tuple[int, int]:
     """Where the group `it` of a match is, or all of it."""
-    found: tuple[int, int] = match.span(_group(match.re))
+    found: tuple[int, int] = match.span("it" if "it" in match.re.groupindex else 0)
     return found
-
-
-@functools.cache
-def _group(pattern: Any) -> str | int:
-    return "it" if "it" in pattern.groupindex else 0
 
 
 def before(text: str, start: int, size: int = 40) -> str:

@@ -22,9 +22,8 @@ PIECES = st.sampled_from(
 @given(st.lists(PIECES, max_size=9).map("".join))
 @settings(max_examples=300, deadline=None)
 def test_what_is_read_before_a_match_changes_no_finding(text: str) -> None:
-    assert narrowed().find(pa.array([text], pa.large_string())) == whole().find(
-        pa.array([text], pa.large_string())
-    )
+    texts = pa.array([text], pa.large_string())
+    assert narrowed().find(texts).findings == whole().find(texts).findings
 
 
 @functools.cache

@@ -16,8 +16,7 @@ from hypothesis import strategies as st
 from headrace.pipelines import schema
 from headrace.pipelines.stages.pii import search
 from headrace.pipelines.stages.pii import stage as pii
-from headrace.pipelines.stages.pii.examined import Findings
-from headrace.pipelines.stages.pii.findings import Finding
+from headrace.pipelines.stages.pii.findings import Finding, collected
 from headrace.pipelines.stages.pii.masking import replace
 from headrace.pipelines.stages.pii.presidio.scanner import scanner
 from headrace.pipelines.stages.pii.stage import Config
@@ -86,7 +85,7 @@ def test_equal_texts_are_looked_through_once(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_what_cannot_be_examined_is_told_of_each_equal_text(monkeypatch: pytest.MonkeyPatch) -> None:
-    failed = Findings([1], [Finding(0, 1, "PERSON", 1.0, "x")], {0: "ValueError"})
+    failed = collected([1], [Finding(0, 1, "PERSON", 1.0, "x")], {0: "ValueError"})
     monkeypatch.setattr(search, "_found", lambda texts, config: failed)
     with pytest.raises(pii.UnexaminedError) as error:
         pii.find(["a", "b", "a", None], Config())

@@ -17,6 +17,7 @@ from headrace.pipelines.stages.pii.automaton.graph import Graph, Needed, Pattern
 from headrace.pipelines.stages.pii.automaton.machine import Machine
 from headrace.pipelines.stages.pii.automaton.symbols import Symbols, UnreadableError, named
 from headrace.pipelines.stages.pii.presidio.context import takes_letters
+from headrace.pipelines.stages.pii.presidio.patterns import is_quick
 from headrace.pipelines.stages.pii.presidio.scanner import Scanner, scanner
 from headrace.pipelines.stages.pii.presidio.setup import engine
 from tests.pipelines.identifiers import ours, plain
@@ -250,3 +251,20 @@ def test_find_takes_nulls_slices_and_chunks() -> None:
     assert {row["row"] for row in whole} == {2, 4}
     sliced = pii.find(pa.chunked_array([texts.slice(1, 2), texts.slice(3)])).to_pylist()
     assert [{**row, "row": row["row"] + 1} for row in sliced] == whole
+
+
+@pytest.mark.parametrize(
+    ("source", "quick"),
+    [
+        (r"[a-z]{1,253}[.](?:com|org)(?:/[^ ]*)?", True),
+        (r"(?:ab|c+d)x", True),
+        (r"\d{3}-\d{4}", True),
+        (r"a+b+", False),
+        (r"(?:ab)+", False),
+        (r"(?:a+b){2}", False),
+        (r"(?:a+|b)?", True),
+        (r"(a+)\1", False),
+    ],
+)
+def test_one_class_that_is_repeated_without_end_takes_no_limit_of_time(source: str, *, quick: bool) -> None:
+    assert is_quick(Pattern(source)) is quick
