@@ -344,7 +344,8 @@ def unmarked(table: pa.Table) -> pa.Table:
 
 def write(run: str, relative: str, table: pa.Table, row_group: int | None = None) -> dict[str, Any]:
     """Write one output of a pass; returns what the commit record says of it."""
-    size, digest = storage.write_table(storage.join(run, relative), table, row_group)
+    hashes = [field.name for field in table.schema if field.type in (pa.uint64(), pa.list_(pa.uint64()))]
+    size, digest = storage.write_table(storage.join(run, relative), table, row_group, hashes=hashes)
     return {"path": relative, "size": size, "xxh3": digest, "rows": table.num_rows}
 
 
