@@ -141,7 +141,7 @@ def by_slices(
     if PREFERRED in every.column_names:  # slices without pairs do not have it
         place = every.schema.get_field_index(PREFERRED)
         every = every.set_column(place, PREFERRED, pc.fill_null(every[PREFERRED], 0))
-    return pa.concat_tables(marked).combine_chunks(), every
+    return pa.concat_tables(marked).combine_chunks(), every.combine_chunks()
 
 
 def _samples(part: pa.Table, preferred: NDArray[np.int8], index: Ints, samples: list[pa.Array]) -> pa.Table:
