@@ -1,4 +1,4 @@
-"""Machine words for jitted code: unaligned loads and stores, population count, trailing zeros; pointers.
+"""Machine words for jitted code: unaligned loads and stores, ones, trailing zeros, bytes reversed; pointers.
 
 Cost: one instruction each. A load reads 8 bytes from any address, a store writes them, little-endian on
 every platform that Numba serves; the caller keeps them inside the array (nothing is checked).
@@ -85,6 +85,16 @@ def popcount(typing: Any, word: Any) -> Any:
 
     def codegen(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> Any:
         return builder.ctpop(args[0])
+
+    return types.uint64(types.uint64), codegen
+
+
+@intrinsic
+def reversed_bytes(typing: Any, word: Any) -> Any:
+    """A ``uint64`` with its first byte as its last."""
+
+    def codegen(context: Any, builder: ir.IRBuilder, signature: Any, args: Any) -> Any:
+        return builder.bswap(args[0])
 
     return types.uint64(types.uint64), codegen
 
