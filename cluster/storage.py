@@ -12,10 +12,10 @@ import json
 import os
 import platform
 import time
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import IO, Any, cast
+from typing import IO, Any, Literal, cast
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -318,7 +318,7 @@ def write_groups(
 
 
 @contextmanager
-def _sink(path: str) -> Iterator[temporary.Hashed]:
+def _sink(path: str, *, kept: bool = True) -> Iterator[temporary.Hashed]:
     """What a Parquet object is written to, which is there at the end."""
     fs, key = filesystem(path)
     with explained(path, "write"):
@@ -327,7 +327,7 @@ def _sink(path: str) -> Iterator[temporary.Hashed]:
             yield temporary.Hashed(whole)
             fs.pipe_file(key, whole.getvalue())
         else:
-            with temporary.opened(key) as (name, file):
+            with temporary.opened(key, kept=kept) as (name, file):
                 yield temporary.Hashed(file)
             os.replace(name, key)
     pa.default_memory_pool().release_unused()  # tens of MiB of the encoder's tables
@@ -343,20 +343,37 @@ def write_passing(
     tables: Iterable[pa.Table],
     row_group: int | None = None,
     dictionary: bool | list[str] = False,
+    *,
+    filtered: bool | list[str] = True,
+    compression: Literal["lz4", "none"] = "lz4",
 ) -> None:
     """Write what one task hands to the next and nobody keeps; groups have `row_group` rows, or `RANGE_ROWS`.
 
-    tables: of one schema, one at least; each is let go of before the next is asked for. Hashes hardly shrink:
-    LZ4 writes and reads them in half the time of zstd, a tenth larger.
+    tables: of one schema, one at least; each is let go of before the next is asked for. filtered: columns by
+    which readers rule out row groups, all or some: to know it of texts takes half as long as writing them.
+    Hashes hardly shrink: LZ4 writes and reads them in half the time of zstd, a tenth larger.
     """
     waiting = iter(tables)
     table = next(waiting)
-    form: dict[str, Any] = {"compression": "lz4", "use_dictionary": dictionary}
-    with _sink(path) as sink, pq.ParquetWriter(sink, table.schema, **form) as writer:
+    form: dict[str, Any] = {"use_dictionary": dictionary, "write_statistics": filtered}
+    with (
+        _sink(path, kept=False) as sink,
+        pq.ParquetWriter(sink, table.schema, compression=compression, **form) as writer,
+    ):
         while table is not None:
             writer.write_table(table, row_group or RANGE_ROWS)
             del table
             table = next(waiting, None)
+
+
+def write_hashes(
+    path: str,
+    tables: Iterable[pa.Table],
+    dictionary: bool | list[str] = False,
+    filtered: Sequence[str] = (),
+) -> None:
+    """`write_passing` for hashes and numbers, as they are: half the time, a fifth larger."""
+    write_passing(path, tables, dictionary=dictionary, filtered=[*filtered], compression="none")
 
 
 @contextmanager
