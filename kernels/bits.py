@@ -50,6 +50,17 @@ def load64(typing: Any, data: Any, at: Any) -> Any:
     return types.uint64(data, types.intp), codegen
 
 
+@njit(inline="always")
+def loaded(data, at):  # type: ignore[no-untyped-def]
+    """`load64`, but nothing behind the end of the data, of which fewer than eight bytes may be left."""
+    if at + 8 <= len(data):
+        return load64(data, at)
+    word = np.uint64(0)
+    for place in range(len(data) - at):
+        word |= np.uint64(data[at + place]) << np.uint64(8 * place)
+    return word
+
+
 @intrinsic
 def store64(typing: Any, data: Any, at: Any, word: Any) -> Any:
     """Write a ``uint64`` to the bytes ``data[at:at + 8]`` of a contiguous uint8 array."""

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from headrace.kernels import grams as contract
 from headrace.kernels.arrow import Spans
-from headrace.kernels.bits import EACH, HIGH, load64, prefetch, trailing_zeros
+from headrace.kernels.bits import EACH, HIGH, loaded, prefetch, trailing_zeros
 from headrace.kernels.dispatch import cut, each
 
 FACTOR, MIXER = np.uint64(contract.FACTOR), np.uint64(contract.MIXER)
@@ -57,21 +57,10 @@ def _unspaced(data, at, lead, firsts, lasts):  # type: ignore[no-untyped-def]
 
 
 @njit(inline="always")
-def _loaded(data, at):  # type: ignore[no-untyped-def]
-    """The eight bytes from `at` on, nothing behind the end of the data."""
-    if at + 8 <= len(data):
-        return load64(data, at)
-    word = np.uint64(0)
-    for k in range(len(data) - at):
-        word |= np.uint64(data[at + k]) << np.uint64(8 * k)
-    return word
-
-
-@njit(inline="always")
 def _hashed(data, at, stop):  # type: ignore[no-untyped-def]
     value = np.uint64(0)
     while at < stop:
-        word = _loaded(data, at)
+        word = loaded(data, at)
         if stop - at < 8:
             word &= (ONE << np.uint64(8 * (stop - at))) - ONE
         value = (value ^ word) * FACTOR
@@ -87,7 +76,7 @@ def _words(data, starts, stops, firsts, lasts, out, counts):  # type: ignore[no-
         at, stop, before = starts[row], stops[row], total
         begin = at
         while at < stop:
-            word = _loaded(data, at)
+            word = loaded(data, at)
             blank = word ^ SPACES
             # The lowest space, and bytes whose three upper bits are set: characters of three bytes and more.
             ends = (((blank - EACH) & ~blank) | (word & (word << ONE) & (word << TWO))) & HIGH

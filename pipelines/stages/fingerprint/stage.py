@@ -35,7 +35,7 @@ from numpy.typing import NDArray
 
 from headrace import kernels
 from headrace.kernels.arrow import Spans, frozen, one_span
-from headrace.kernels.bits import HIGH, between, load64, reversed_bytes, trailing_zeros
+from headrace.kernels.bits import HIGH, between, loaded, reversed_bytes, trailing_zeros
 from headrace.kernels.dispatch import threads
 from headrace.pipelines import arrays, schema, structure
 from headrace.pipelines.stages.fingerprint.config import KEYED as KEYED
@@ -305,15 +305,6 @@ def _in_words(bytes):  # type: ignore[no-untyped-def]
     return between(ascii | SPACES, 0x61, 0x7A) | between(ascii, 0x30, 0x39) | (bytes & HIGH)
 
 
-@njit(inline="always")
-def _last(data, at):  # type: ignore[no-untyped-def]
-    """The bytes from `at`, fewer than eight, as `load64` gives eight."""
-    word = np.uint64(0)
-    for place in range(len(data) - at):
-        word |= np.uint64(data[at + place]) << np.uint64(8 * place)
-    return word
-
-
 @njit(cache=True, nogil=True)
 def _words(data, starts, stops):  # type: ignore[no-untyped-def]
     """For each folded text the sum of a hash of each of its words; of all of it where it has none.
@@ -325,7 +316,7 @@ def _words(data, starts, stops):  # type: ignore[no-untyped-def]
         at, stop = starts[text], stops[text]
         word, total, within, words = OFFSET, np.uint64(0), False, 0
         while at < stop:
-            eight = load64(data, at) if at + 8 <= len(data) else _last(data, at)
+            eight = loaded(data, at)
             inside = _in_words(eight)
             if stop - at < 8:
                 inside &= (ONE << np.uint64(8 * (stop - at))) - ONE
