@@ -16,8 +16,9 @@ assistant's turns, in whatever order. The last is the prompt that the row's last
 split keeps on one side what begins with the same prompt, be its options, fields or sentences in another
 order: a test that was trained on so is none.
 
-Cost: two passes of folding, one of both sketches and two of hashing over the text; where a row has two parts
-another of SimHash: see tests/benchmarks/dedup.csv.
+Cost: a pass of folding, one of both sketches and one of hashing over the text; of prompts and short answers
+another of folding and one for words; where a row has two parts another of SimHash: see
+tests/benchmarks/dedup.csv.
 Source: `kernels.sketch`, `kernels.folding`, `kernels.content`; Li & Koenig 2010 (b-bit MinHash),
 https://arxiv.org/abs/0910.3349.
 """
