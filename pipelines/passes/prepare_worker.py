@@ -182,9 +182,10 @@ def finish(
     name = parts.part(fragment.ordinal, part)
     table = _through(job.stages[job.pooled :], table, state, job)
     audit = pii_audit.of(table)
-    kept = table.filter(schema.live(table))
+    live = schema.live(table)
+    kept = table if pc.all(live).as_py() else table.filter(live)  # which is a copy
     kept = kept.drop_columns([name for name in (*MARKS, "found", "changed") if name in kept.column_names])
-    marked = table.filter(pc.invert(schema.live(table)))
+    marked = table.filter(pc.invert(live))
     outputs = [write(recipe.output, f"prepared/part-{name}.parquet", kept)]
     if marked.num_rows:
         withhold = () if recipe.quarantine.text else unmasked([s.NAME for s in _modules(job.stages)])
